@@ -1,0 +1,124 @@
+package config
+
+import (
+	"net/netip"
+	"time"
+
+	"github.com/tailpost/tailpost/outbox"
+)
+
+// Config is everything the relay needs to know. It is immutable once built: a reload builds a new one.
+type Config struct {
+	Database  Database
+	Outbox    Outbox
+	Endpoints []Endpoint
+	Network   Network
+	Log       Log
+}
+
+// Database says where the application's database is.
+type Database struct {
+	URL            Secret // a libpq URL or keyword string
+	ReplicationURL Secret // the stream's own address; empty: URL
+	Slot           string // name of the slot and the publication
+}
+
+// Outbox says where events come from.
+type Outbox struct {
+	Mapping  outbox.Mapping
+	Messages string // prefix of pg_logical_emit_message that also carries events; empty: none
+}
+
+// Network bounds where requests may go.
+type Network struct {
+	Allow     []netip.Prefix // reachable although private or reserved
+	AllowHTTP bool           // plain http:// endpoints allowed
+	Proxy     Secret         // egress proxy; empty: none
+}
+
+// Log says how the relay logs.
+type Log struct {
+	Level  string // trace, debug, info, warn, error
+	Format string // json or console
+}
+
+// Signature is how requests are signed.
+type Signature string
+
+// The signature schemes.
+const (
+	SignatureStandard Signature = "standard"
+	SignatureStripe   Signature = "stripe"
+	SignatureGitHub   Signature = "github"
+)
+
+// Format is the shape of a request's body.
+type Format string
+
+// The body formats.
+const (
+	FormatStandard          Format = "standard"           // {"id","type","timestamp","data"}
+	FormatRaw               Format = "raw"                // the payload as it is
+	FormatCloudEvents       Format = "cloudevents"        // CloudEvents 1.0, structured mode
+	FormatCloudEventsBinary Format = "cloudevents-binary" // CloudEvents 1.0, binary mode
+)
+
+// Ordering is what an endpoint wants kept in commit order.
+type Ordering string
+
+// The orderings.
+const (
+	OrderingNone   Ordering = "none"
+	OrderingKey    Ordering = "key"
+	OrderingStrict Ordering = "strict"
+)
+
+// Endpoint is a URL with its policy.
+type Endpoint struct {
+	ID          string // identity in every table; the block label
+	Name        string
+	Description string
+	URL         string
+	Secrets     []Secret // at least one; the first is the current one
+	Signature   Signature
+	Format      Format
+	Headers     map[string]string
+	Timeout     time.Duration
+	Concurrency int     // requests at once
+	Rate        float64 // requests a second; 0: unlimited
+	Ordering    Ordering
+	Redirects   int
+	Tenant      string // only this tenant's events; empty: every tenant's
+	Retry       Retry
+	Circuit     Circuit
+	ParkAfter   time.Duration
+	// DisableAfter disables an endpoint that fails for this long without one success. 0: never.
+	DisableAfter  time.Duration
+	Subscriptions []Subscription // never empty: one without Events wants every event
+
+	Origin Origin // where it was declared
+}
+
+// Origin is a place in a configuration file. The zero Origin means that Go code made the configuration.
+type Origin struct {
+	File string
+	Line int
+}
+
+// Retry is when a failed delivery is attempted again.
+type Retry struct {
+	Schedule []time.Duration // delay before attempt 2, 3, …; used up: dead
+}
+
+// Circuit is when a failing endpoint is left alone.
+type Circuit struct {
+	Failures int           // consecutive failures that open it; 0: never
+	Reopen   time.Duration // until a probe
+}
+
+// Subscription is which events an endpoint wants, and as what body.
+type Subscription struct {
+	Events []string // exact or * per segment, ** for the rest; empty: all
+	Where  *Filter  // nil: every event
+	Body   *Body    // nil: the payload as it is
+}

@@ -1,0 +1,91 @@
+package outbox
+
+import "time"
+
+// Outcome says how an attempt ended.
+type Outcome string
+
+// The outcomes of an attempt.
+const (
+	Delivered Outcome = "delivered" // 2xx, read to its end in time
+	Retry     Outcome = "retry"     // failed, will be tried again
+	Dead      Outcome = "dead"      // failed, given up
+)
+
+// Trigger says why an attempt was made.
+type Trigger string
+
+// The triggers of an attempt.
+const (
+	TriggerStream Trigger = "stream" // first attempt, straight from the stream or after parking without an attempt
+	TriggerRetry  Trigger = "retry"  // scheduled after a failure
+	TriggerResend Trigger = "resend" // by a person, one delivery
+	TriggerReplay Trigger = "replay" // by a person, a range
+	TriggerTest   Trigger = "test"   // by a person, a made-up event
+)
+
+// Attempt is one HTTP request and what came of it: a row of tailpost.attempt.
+type Attempt struct {
+	EventID    string
+	EventType  string
+	Tenant     string
+	EndpointID string
+	Number     int // within the delivery, from 1
+	Trigger    Trigger
+	URL        string // without user information
+	Outcome    Outcome
+	StatusCode int    // 0: no answer
+	Error      string // empty: an answer arrived; carries no secret, payload or full URL
+	Duration   time.Duration
+
+	ResponseBody      []byte // valid UTF-8 without NUL, at most 16 KiB
+	ResponseTruncated bool
+
+	AttemptedAt time.Time
+	CommitLSN   LSN
+}
+
+// State is the state of an unfinished delivery.
+type State string
+
+// The states of a delivery; a delivered one has no row.
+const (
+	Pending   State = "pending"
+	StateDead State = "dead"
+)
+
+// Reason says why a delivery is not made yet.
+type Reason string
+
+// The reasons of a delivery.
+const (
+	ReasonFailed      Reason = "failed"       // the last attempt failed, a retry is scheduled
+	ReasonExhausted   Reason = "exhausted"    // the schedule is used up
+	ReasonLaneFull    Reason = "lane_full"    // the endpoint takes fewer than arrive
+	ReasonSlow        Reason = "slow"         // not settled within park_after
+	ReasonPaused      Reason = "paused"       // endpoint paused
+	ReasonDisabled    Reason = "disabled"     // endpoint disabled
+	ReasonRateLimited Reason = "rate_limited" // over the endpoint's rate
+	ReasonCircuitOpen Reason = "circuit_open" // the endpoint fails, probes only
+	ReasonOrder       Reason = "order"        // waits behind an earlier delivery of its key
+	ReasonShutdown    Reason = "shutdown"     // the relay stopped before it was sent
+	ReasonInvalid     Reason = "invalid"      // the event cannot be sent, see last_error
+)
+
+// Delivery is one event that one endpoint should have and has not: a row of tailpost.delivery.
+type Delivery struct {
+	Event         Event
+	EndpointID    string
+	State         State
+	Reason        Reason
+	Attempts      int       // requests made so far
+	NextAttemptAt time.Time // zero: dead, or waiting behind an earlier delivery of its key
+	LastStatus    int       // 0: none
+	LastError     string
+}
+
+// Pair names a delivery.
+type Pair struct {
+	EventID    string
+	EndpointID string
+}

@@ -1,0 +1,26 @@
+package webhook
+
+import (
+	"time"
+
+	"github.com/tailpost/tailpost/config"
+	"github.com/tailpost/tailpost/outbox"
+)
+
+// Request is one attempt to be made.
+type Request struct {
+	Event   *outbox.Event
+	Body    *config.Body // replaces data; nil: the payload as it is
+	Number  int
+	Trigger outbox.Trigger
+	Now     time.Time // becomes webhook-timestamp and Attempt.AttemptedAt
+}
+
+// Result is what came of a Request: the attempt's row, except for its Outcome, and what the retry policy needs beside it.
+type Result struct {
+	Attempt outbox.Attempt
+	// RetryAfter is the receiver's hint, already turned into a delay from the end of the attempt. 0: none.
+	RetryAfter time.Duration
+	// Permanent says that no retry can help, for example because the body cannot be built.
+	Permanent bool
+}
