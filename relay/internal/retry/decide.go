@@ -1,0 +1,96 @@
+package retry
+
+import (
+	"math"
+	"time"
+
+	"github.com/tailpost/tailpost/config"
+	"github.com/tailpost/tailpost/outbox"
+)
+
+const (
+	// MaxRetryAfter is the longest delay that a receiver may ask for.
+	MaxRetryAfter = 24 * time.Hour
+	// MinThrottle is how long an overloaded endpoint is left alone when it names no delay.
+	MinThrottle = time.Second
+	// jitterDivisor bounds the jitter to a tenth of the delay.
+	jitterDivisor = 10
+)
+
+// The statuses that mean more than failure. Net/http is not for a pure package.
+const (
+	statusGone               = 410
+	statusTooManyRequests    = 429
+	statusBadGateway         = 502
+	statusServiceUnavailable = 503
+	statusGatewayTimeout     = 504
+)
+
+// Result is what the decision needs to know of an attempt.
+type Result struct {
+	StatusCode int           // 0: no answer
+	Error      bool          // the attempt failed whatever the status, for example while the answer was read
+	RetryAfter time.Duration // the receiver's hint; 0: none
+	Permanent  bool          // no retry can help
+}
+
+// Decision is what becomes of the delivery, and of its endpoint.
+type Decision struct {
+	Outcome outbox.Outcome
+	// Next is the time of the next attempt. Zero: none is scheduled.
+	Next time.Time
+	// Reason says why the delivery is not made yet; empty when it is.
+	Reason outbox.Reason
+	// Disable says that the receiver is gone for good (410): the endpoint is to be disabled. The delivery then stays
+	// pending with a zero Next, and goes out when a person enables the endpoint again.
+	Disable bool
+	// Throttle is for how long, from now, the whole endpoint should be left alone because it says that it is overloaded
+	// (429, 502, 503, 504). 0: not at all.
+	Throttle time.Duration
+}
+
+// Decide gives the decision on attempt number (from 1) that ended at now with r. Rnd, from 0 to 1, places the jitter: a
+// retry comes at its time or up to a tenth of the delay later, never earlier.
+func Decide(policy config.Retry, number int, r Result, now time.Time, rnd float64) Decision {
+	switch {
+	case r.Permanent:
+		return Decision{Outcome: outbox.Dead, Reason: outbox.ReasonInvalid}
+	case !r.Error && r.StatusCode >= 200 && r.StatusCode <= 299:
+		return Decision{Outcome: outbox.Delivered}
+	case r.StatusCode == statusGone:
+		return Decision{Outcome: outbox.Retry, Reason: outbox.ReasonDisabled, Disable: true}
+	}
+	hint := min(max(r.RetryAfter, 0), MaxRetryAfter)
+	d := Decision{Outcome: outbox.Dead, Reason: outbox.ReasonExhausted}
+	if overloaded(r.StatusCode) {
+		d.Throttle = max(hint, MinThrottle)
+	}
+	index := max(number, 1) - 1
+	if index < len(policy.Schedule) {
+		d.Outcome, d.Reason = outbox.Retry, outbox.ReasonFailed
+		d.Next = now.Add(jittered(max(policy.Schedule[index], hint), rnd))
+	}
+	return d
+}
+
+func overloaded(status int) bool {
+	switch status {
+	case statusTooManyRequests, statusBadGateway, statusServiceUnavailable, statusGatewayTimeout:
+		return true
+	}
+	return false
+}
+
+// jittered lengthens a delay by up to a tenth. It survives any rnd, and any delay that a schedule built in Go may hold.
+func jittered(delay time.Duration, rnd float64) time.Duration {
+	if math.IsNaN(rnd) {
+		rnd = 0
+	}
+	rnd = min(max(rnd, 0), 1)
+	delay = max(delay, 0)
+	extra := time.Duration(float64(delay/jitterDivisor) * rnd)
+	if delay > math.MaxInt64-extra {
+		return math.MaxInt64
+	}
+	return delay + extra
+}
