@@ -58,7 +58,7 @@ func NewDB(t TB) *DB {
 	if db.URL, err = withDatabase(server.url, db.Name); err != nil {
 		t.Fatalf("%v", err)
 	}
-	admin(t, t.Context(), server.url, func(ctx context.Context, conn *pgx.Conn) error {
+	admin(t.Context(), t, server.url, func(ctx context.Context, conn *pgx.Conn) error {
 		return insist(ctx, func() error {
 			_, err := conn.Exec(ctx, "CREATE DATABASE "+db.Name+" TEMPLATE template0")
 			return err
@@ -66,7 +66,7 @@ func NewDB(t TB) *DB {
 	})
 	t.Cleanup(func() {
 		t.Helper()
-		admin(t, context.WithoutCancel(t.Context()), server.url, db.drop)
+		admin(context.WithoutCancel(t.Context()), t, server.url, db.drop)
 	})
 	return db
 }
@@ -139,7 +139,7 @@ func insist(ctx context.Context, f func() error) error {
 }
 
 // admin runs f with a connection to the server's maintenance database.
-func admin(t TB, ctx context.Context, server string, f func(context.Context, *pgx.Conn) error) {
+func admin(ctx context.Context, t TB, server string, f func(context.Context, *pgx.Conn) error) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(ctx, cleanupTimeout)
 	defer cancel()

@@ -36,8 +36,8 @@ func candidates() []string {
 	var dirs []string
 	if postgres, err := exec.LookPath("postgres"); err == nil {
 		// A link in PATH may point at postgres alone; its neighbours are where it leads.
-		if real, err := filepath.EvalSymlinks(postgres); err == nil {
-			dirs = append(dirs, filepath.Dir(real))
+		if resolved, err := filepath.EvalSymlinks(postgres); err == nil {
+			dirs = append(dirs, filepath.Dir(resolved))
 		}
 		dirs = append(dirs, filepath.Dir(postgres))
 	}
@@ -80,7 +80,7 @@ func major(path string) int {
 
 func hasServer(dir string) bool {
 	for _, name := range []string{"initdb", "postgres"} {
-		info, err := os.Stat(filepath.Join(dir, name))
+		info, err := os.Stat(filepath.Join(dir, name)) //nolint:gosec // PGBIN is whoever runs the tests speaking
 		if err != nil || info.IsDir() || info.Mode()&0o111 == 0 {
 			return false
 		}

@@ -33,7 +33,7 @@ func TestNewDBIsEmptyAndGoneAfterwards(t *testing.T) {
 	var name, slot string
 	outer := pgtest.NewDB(t).Conn(t)
 
-	t.Run("use", func(t *testing.T) { //nolint:paralleltest // its parent looks at what it left behind
+	t.Run("use", func(t *testing.T) {
 		db := pgtest.NewDB(t)
 		conn := db.Conn(t)
 		name, slot = db.Name, db.Slot()

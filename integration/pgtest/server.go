@@ -74,7 +74,7 @@ func (m StopMode) signal() syscall.Signal {
 // is root, the server runs as user postgres (or nobody). The caller must Close it; if the caller's process ends without
 // that, a watchdog does.
 func Start(ctx context.Context, o Options) (*Server, error) {
-	ctx, cancel := context.WithTimeoutCause(ctx, startTimeout, errors.New("Postgres did not start within "+startTimeout.String()))
+	ctx, cancel := context.WithTimeoutCause(ctx, startTimeout, errors.New("server did not start within "+startTimeout.String()))
 	defer cancel()
 
 	s, err := newServer(o)
@@ -225,7 +225,7 @@ func (s *Server) Restart(ctx context.Context, mode StopMode) error {
 	if err := s.Stop(ctx, mode); err != nil {
 		return err
 	}
-	ctx, cancel := context.WithTimeoutCause(ctx, startTimeout, errors.New("Postgres did not start within "+startTimeout.String()))
+	ctx, cancel := context.WithTimeoutCause(ctx, startTimeout, errors.New("server did not start within "+startTimeout.String()))
 	defer cancel()
 	return s.start(ctx)
 }
@@ -250,7 +250,7 @@ func (s *Server) Stop(ctx context.Context, mode StopMode) error {
 
 // Close stops the server at once and removes everything it left on disk. Closing a closed server does nothing.
 func (s *Server) Close() error {
-	ctx, cancel := context.WithTimeoutCause(context.Background(), startTimeout, errors.New("Postgres did not stop"))
+	ctx, cancel := context.WithTimeoutCause(context.Background(), startTimeout, errors.New("server did not stop"))
 	defer cancel()
 	err := s.Stop(ctx, Immediate)
 	return errors.Join(err, os.RemoveAll(s.dir), s.watchdog.dismiss(ctx))

@@ -1,0 +1,81 @@
+# Tailpost: `make help` says what there is.
+
+.DEFAULT_GOAL := help
+SHELL := /usr/bin/env bash
+.SHELLFLAGS := -eu -o pipefail -c
+
+VERSION  ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo devel)
+FUZZTIME ?= 10s
+BENCH    ?= .
+KEEP     ?=
+IMAGE    ?= tailpost:$(VERSION)
+POSTGRES ?= 14 15 16 17 18
+
+export FUZZTIME VERSION
+
+# Packages share one Postgres and, in CI, two cores.
+GO_TEST    := go test -race -shuffle=on -count=1 -p 2 -timeout 20m
+# Runs a command beside a throw-away Postgres that all its tests share.
+WITH_PG     = PGBIN="$${PGBIN:-$$(.ci/postgres.sh)}" go run ./integration/pgtest/cmd --
+
+.PHONY: help
+help: ## say what there is
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+.PHONY: demo
+demo: build ## watch rows travel from a throw-away Postgres to two receivers (KEEP=1: keep running, to try by hand)
+	PGBIN="$${PGBIN:-$$(.ci/postgres.sh)}" bin/tailpost demo $(if $(KEEP),--keep)
+
+.PHONY: build
+build: ## build bin/tailpost
+	.ci/build.sh bin/tailpost
+
+.PHONY: test
+test: ## run all tests with the race detector, against a real Postgres (found, or installed)
+	.ci/node.sh
+	$(WITH_PG) $(GO_TEST) ./...
+
+.PHONY: test-short
+test-short: ## run the tests without the long ones
+	$(WITH_PG) $(GO_TEST) -short ./...
+
+.PHONY: test-matrix
+test-matrix: ## run all tests on each Postgres of POSTGRES="14 15 16 17 18"
+	.ci/node.sh
+	for version in $(POSTGRES); do \
+	  echo "==> Postgres $$version"; \
+	  PGBIN="$$(.ci/postgres.sh $$version)"; export PGBIN; \
+	  $(WITH_PG) $(GO_TEST) ./...; \
+	done
+
+.PHONY: fuzz
+fuzz: ## run every fuzz target for FUZZTIME=10s
+	.ci/fuzz.sh
+
+.PHONY: bench
+bench: ## run the benchmarks that match BENCH=.
+	$(WITH_PG) go test -run '^$$' -bench '$(BENCH)' -benchmem ./...
+
+.PHONY: lint
+lint: ## run golangci-lint (its first build takes some minutes)
+	.ci/lint.sh run
+
+.PHONY: fmt
+fmt: ## format the code
+	.ci/lint.sh fmt
+
+.PHONY: fmt-check
+fmt-check: ## fail if `make fmt` would change something
+	.ci/lint.sh fmt --diff
+
+.PHONY: image
+image: image-check ## build the container image (needs Docker)
+	docker build --build-arg VERSION=$(VERSION) -t $(IMAGE) .
+
+.PHONY: image-check
+image-check: ## build the image's binary and run it in an empty root, without Docker
+	.ci/image-check.sh
+
+.PHONY: clean
+clean: ## remove what was built, installed and cached in this folder
+	rm -rf bin .cache integration/receivers/node_modules
