@@ -1,5 +1,13 @@
 package outbox
 
+import (
+	"errors"
+	"fmt"
+	"strings"
+
+	"github.com/jackc/pgx/v5"
+)
+
 // Mapping names the outbox table and its columns. An empty column name means that the table has no such column; ID,
 // Type and Payload are required.
 type Mapping struct {
@@ -18,6 +26,81 @@ func DefaultMapping() Mapping {
 	return Mapping{
 		Table: "public.outbox", ID: "id", Type: "type", Key: "key", Tenant: "tenant",
 		Payload: "payload", Headers: "headers", CreatedAt: "created_at",
+	}
+}
+
+// Validate checks what can be checked without a database: the table is named with its schema, and the required
+// columns are named. All problems are reported at once.
+func (m Mapping) Validate() error {
+	var problems []error
+	schema, name := m.SchemaAndName()
+	if schema == "" || name == "" {
+		problems = append(problems, fmt.Errorf("outbox table %q: write it with its schema, for example \"public.outbox\"", m.Table))
+	}
+	if strings.ContainsRune(m.Table, 0) {
+		problems = append(problems, errors.New("outbox table: the name holds a NUL character"))
+	}
+	for _, f := range m.fields() {
+		if f.required && f.column == "" {
+			problems = append(problems, fmt.Errorf("outbox table %s: no column is named for %q, which every event needs", m.Table, f.name))
+		}
+		if strings.ContainsRune(f.column, 0) {
+			problems = append(problems, fmt.Errorf("outbox table %s: the column for %q holds a NUL character", m.Table, f.name))
+		}
+	}
+	return errors.Join(problems...)
+}
+
+// SchemaAndName splits Table at its first dot. A part that is missing is empty.
+func (m Mapping) SchemaAndName() (schema, name string) {
+	schema, name, ok := strings.Cut(m.Table, ".")
+	if !ok {
+		return "", schema
+	}
+	return schema, name
+}
+
+// quotedTable is Table for use in SQL.
+func (m Mapping) quotedTable() string {
+	schema, name := m.SchemaAndName()
+	return pgx.Identifier{schema, name}.Sanitize()
+}
+
+// isDefaultShape says whether Migrate may create the table: its columns are those of DefaultMapping.
+func (m Mapping) isDefaultShape() bool {
+	shape := DefaultMapping()
+	shape.Table = m.Table
+	return m == shape
+}
+
+// The fields of an event that a column can hold, in the order of Mapping.fields.
+const (
+	fieldID = iota
+	fieldType
+	fieldKey
+	fieldTenant
+	fieldPayload
+	fieldHeaders
+	fieldCreatedAt
+	fieldCount
+)
+
+// field is one entry of a Mapping: what the configuration calls it, and the column that holds it.
+type field struct {
+	name     string
+	column   string
+	required bool
+}
+
+func (m Mapping) fields() [fieldCount]field {
+	return [fieldCount]field{
+		fieldID:        {name: "id", column: m.ID, required: true},
+		fieldType:      {name: "type", column: m.Type, required: true},
+		fieldKey:       {name: "key", column: m.Key},
+		fieldTenant:    {name: "tenant", column: m.Tenant},
+		fieldPayload:   {name: "payload", column: m.Payload, required: true},
+		fieldHeaders:   {name: "headers", column: m.Headers},
+		fieldCreatedAt: {name: "created_at", column: m.CreatedAt},
 	}
 }
 

@@ -1,8 +1,18 @@
 -- Tailpost's own tables: the ledger of attempts, the queue of unfinished deliveries, the endpoints, their counters
--- and the relay's position. Safe to run by hand or by any migration tool; runs inside one transaction.
+-- and the relay's position. To be run once, inside one transaction, by `tailpost migrate` or by any migration tool.
 
 CREATE SCHEMA IF NOT EXISTS tailpost;
 COMMENT ON SCHEMA tailpost IS 'Tailpost: signed webhooks from an outbox table. https://github.com/tailpost/tailpost';
+
+CREATE TABLE tailpost.migration (
+    version    integer     PRIMARY KEY,
+    name       text        NOT NULL,
+    applied_at timestamptz NOT NULL DEFAULT now()
+);
+COMMENT ON TABLE tailpost.migration IS 'One migration of this schema that was applied. Tailpost refuses a version that it does not know.';
+COMMENT ON COLUMN tailpost.migration.version IS 'Number of the migration, from 1.';
+COMMENT ON COLUMN tailpost.migration.name IS 'What it is about.';
+COMMENT ON COLUMN tailpost.migration.applied_at IS 'When it was applied.';
 
 CREATE TABLE tailpost.attempt (
     event_id           text             NOT NULL,
@@ -40,6 +50,49 @@ COMMENT ON COLUMN tailpost.attempt.response_body IS 'First 16 KiB of the answer 
 COMMENT ON COLUMN tailpost.attempt.response_truncated IS 'Whether the answer was longer than what is kept.';
 COMMENT ON COLUMN tailpost.attempt.attempted_at IS 'When the request began.';
 COMMENT ON COLUMN tailpost.attempt.commit_lsn IS 'LSN of the commit record of the event''s transaction.';
+
+-- A relay needs partitions ahead of time but no right to make tables: the function makes them as its owner. Attaching
+-- a finished table, unlike CREATE TABLE ... PARTITION OF, does not lock out the readers and writers of the parent.
+CREATE FUNCTION tailpost.ensure_attempt_partitions(from_day date, days integer)
+RETURNS integer
+LANGUAGE plpgsql
+SECURITY DEFINER
+SET search_path = pg_catalog, pg_temp
+SET lock_timeout = '5s'
+SET timezone = 'UTC'
+SET datestyle = 'ISO, YMD'
+SET client_min_messages = 'warning'
+AS $function$
+DECLARE
+    made integer := 0;
+    day  date;
+    name text;
+BEGIN
+    IF from_day IS NULL OR days IS NULL OR days < 1 OR days > 366 THEN
+        RAISE EXCEPTION 'ensure_attempt_partitions: want a first day and 1 to 366 days'
+            USING ERRCODE = 'invalid_parameter_value';
+    END IF;
+    FOR i IN 0 .. days - 1 LOOP
+        day := from_day + i;
+        name := 'attempt_' || to_char(day, 'YYYYMMDD');
+        CONTINUE WHEN to_regclass('tailpost.' || name) IS NOT NULL;
+
+        -- Of several relays at once, one makes the partition and the others find it made.
+        PERFORM pg_advisory_xact_lock(hashtext('tailpost.ensure_attempt_partitions'), 0);
+        CONTINUE WHEN to_regclass('tailpost.' || name) IS NOT NULL;
+
+        EXECUTE format('CREATE TABLE tailpost.%I (LIKE tailpost.attempt INCLUDING DEFAULTS INCLUDING CONSTRAINTS INCLUDING COMMENTS)', name);
+        EXECUTE format('COMMENT ON TABLE tailpost.%I IS %L', name, 'Partition of tailpost.attempt for ' || day || ' (UTC).');
+        EXECUTE format('ALTER TABLE tailpost.attempt ATTACH PARTITION tailpost.%I FOR VALUES FROM (%L) TO (%L)',
+                       name, day || ' 00:00:00+00', (day + 1) || ' 00:00:00+00');
+        made := made + 1;
+    END LOOP;
+    RETURN made;
+END
+$function$;
+REVOKE ALL ON FUNCTION tailpost.ensure_attempt_partitions(date, integer) FROM PUBLIC;
+COMMENT ON FUNCTION tailpost.ensure_attempt_partitions(date, integer) IS
+    'Makes the partitions of tailpost.attempt for that many UTC days from the first one, where missing; returns how many it made.';
 
 CREATE TABLE tailpost.delivery (
     event_id         text        NOT NULL,
@@ -178,3 +231,17 @@ SELECT d.event_id,
 FROM tailpost.delivery AS d
 LEFT JOIN tailpost.endpoint AS e ON e.id = d.endpoint_id;
 COMMENT ON VIEW tailpost.undelivered IS 'Every delivery not yet made, with the reason and its age.';
+COMMENT ON COLUMN tailpost.undelivered.event_id IS 'The event (see tailpost.attempt.event_id).';
+COMMENT ON COLUMN tailpost.undelivered.event_type IS 'Type of the event.';
+COMMENT ON COLUMN tailpost.undelivered.tenant IS 'Tenant of the event.';
+COMMENT ON COLUMN tailpost.undelivered.key IS 'Ordering key of the event.';
+COMMENT ON COLUMN tailpost.undelivered.endpoint_id IS 'The endpoint that should get it.';
+COMMENT ON COLUMN tailpost.undelivered.endpoint_name IS 'Name of the endpoint; NULL once the endpoint is gone.';
+COMMENT ON COLUMN tailpost.undelivered.state IS 'pending: will be attempted; dead: given up, waits for a person.';
+COMMENT ON COLUMN tailpost.undelivered.reason IS 'Why it is not delivered yet.';
+COMMENT ON COLUMN tailpost.undelivered.attempts IS 'Requests made so far.';
+COMMENT ON COLUMN tailpost.undelivered.next_attempt_at IS 'When it is due; NULL while dead or waiting behind an earlier delivery of its key.';
+COMMENT ON COLUMN tailpost.undelivered.last_status IS 'HTTP status of the last attempt.';
+COMMENT ON COLUMN tailpost.undelivered.last_error IS 'Error of the last attempt.';
+COMMENT ON COLUMN tailpost.undelivered.event_created_at IS 'When the event was created.';
+COMMENT ON COLUMN tailpost.undelivered.age IS 'How long ago the event was created.';

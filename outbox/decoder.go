@@ -1,0 +1,269 @@
+package outbox
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/jackc/pgx/v5/pgtype"
+)
+
+// DecodeError says that a row or a logical message is not an event, and why. It holds no part of the content.
+type DecodeError struct {
+	Table   string // empty: a logical message
+	Column  string // the column, or the field of a logical message; empty: the whole of it
+	Problem string
+}
+
+// Error names the place and the problem.
+func (e *DecodeError) Error() string {
+	place := "logical message"
+	if e.Table != "" {
+		place = "row of " + e.Table
+	}
+	if e.Column == "" {
+		return fmt.Sprintf("decode %s: it %s", place, e.Problem)
+	}
+	return fmt.Sprintf("decode %s: %q %s", place, e.Column, e.Problem)
+}
+
+// maxInterned bounds what interning may keep; an application has tens of event types, not thousands.
+const (
+	maxInterned    = 4096
+	maxInternedLen = 256
+)
+
+// Decoder turns streamed rows of one table into events. It is not safe for concurrent use.
+type Decoder struct {
+	table string
+	at    [fieldCount]source
+	types map[string]string
+}
+
+// source is where a field is found in a row.
+type source struct {
+	index  int // -1: nowhere
+	column string
+	oid    uint32
+}
+
+// NewDecoder makes a Decoder for rows with these columns, which are those of the stream: text form, encoding UTF8,
+// DateStyle ISO. A mapping that does not fit them is an error that names every problem at once.
+func NewDecoder(m Mapping, columns []Column) (*Decoder, error) {
+	if err := m.Validate(); err != nil {
+		return nil, err
+	}
+	d := &Decoder{table: m.Table, types: make(map[string]string)}
+	names := make([]string, len(columns))
+	for i, c := range columns {
+		names[i] = c.Name
+	}
+	var problems []error
+	for i, f := range m.fields() {
+		d.at[i] = source{index: -1, column: f.column}
+		if f.column == "" {
+			continue
+		}
+		for at, c := range columns {
+			if c.Name == f.column {
+				d.at[i].index, d.at[i].oid = at, c.TypeOID
+			}
+		}
+		if d.at[i].index < 0 {
+			problems = append(problems, missingColumn(m.Table, f, names))
+			continue
+		}
+		if want := typeProblem(i, d.at[i].oid); want != "" {
+			problems = append(problems, wrongType(m.Table, f, want))
+		}
+	}
+	if err := errors.Join(problems...); err != nil {
+		return nil, err
+	}
+	return d, nil
+}
+
+func missingColumn(table string, f field, names []string) error {
+	hint := ""
+	if guess := closest(f.column, names); guess != "" {
+		hint = fmt.Sprintf("; did you mean %q?", guess)
+	}
+	return fmt.Errorf("outbox table %s has no column %q (mapped to %s): its columns are %s%s", table, f.column, f.name, strings.Join(names, ", "), hint)
+}
+
+func wrongType(table string, f field, problem string) error {
+	return fmt.Errorf("outbox table %s: column %q cannot be the %s of events: %s", table, f.column, f.name, problem)
+}
+
+// firstUserOID is the first OID of types that are not Postgres' own: domains, enums, extensions. Their base type is not
+// in the stream, so they pass here; CheckTable knows it.
+const firstUserOID = 16384
+
+// typeProblem says what a column for the field must be, if the stream says that its type is not that. Empty: it fits.
+func typeProblem(f int, oid uint32) string {
+	if oid >= firstUserOID {
+		return ""
+	}
+	return baseTypeProblem(f, oid)
+}
+
+// baseTypeProblem is typeProblem for a type that is no domain.
+func baseTypeProblem(f int, oid uint32) string {
+	want, oids := "", []uint32(nil)
+	switch f {
+	case fieldID:
+		return "" // any type has a text form
+	case fieldType:
+		if oid >= firstUserOID {
+			return "" // an enum or citext
+		}
+		want, oids = "text, varchar, char, name or an enum", []uint32{pgtype.TextOID, pgtype.VarcharOID, pgtype.BPCharOID, pgtype.NameOID}
+	case fieldKey, fieldTenant:
+		if oid == pgtype.JSONOID || oid == pgtype.JSONBOID || oid == pgtype.ByteaOID {
+			return "want text, a number or a uuid"
+		}
+		return ""
+	case fieldPayload:
+		want, oids = "json, jsonb, text or bytea", []uint32{pgtype.JSONOID, pgtype.JSONBOID, pgtype.TextOID, pgtype.VarcharOID, pgtype.ByteaOID}
+	case fieldHeaders:
+		want, oids = "json, jsonb or text with a JSON object", []uint32{pgtype.JSONOID, pgtype.JSONBOID, pgtype.TextOID, pgtype.VarcharOID}
+	default:
+		want, oids = "timestamptz, timestamp or date", []uint32{pgtype.TimestamptzOID, pgtype.TimestampOID, pgtype.DateOID}
+	}
+	if slices.Contains(oids, oid) {
+		return ""
+	}
+	return "want " + want
+}
+
+// Decode turns a row into an event. It copies everything it keeps.
+//
+//	id          any type, as its text form; NULL or empty is an error
+//	type        text; NULL or empty is an error
+//	key, tenant text, number or any type, as its text form
+//	payload     json, jsonb, text: the bytes as they are, even where text is not JSON; bytea: the bytes it stands for;
+//	            NULL: nil
+//	headers     a JSON object; names in lower case, of equal names the last wins. Strings are taken as they are, numbers
+//	            and booleans as they are written; null, objects and arrays are dropped, since they have no header form
+//	created_at  timestamptz, timestamp (taken as UTC), date; NULL, infinite or no such column: Event.CreatedAt is zero
+//	            and the caller takes the transaction's commit time
+//
+// What does not fit is a *DecodeError; the Event is returned as far as it could be read, so that it can be recorded.
+// CommitLSN and Seq are the caller's.
+func (d *Decoder) Decode(row []Value) (Event, error) {
+	var e Event
+	var texts [fieldTenant + 1][]byte
+	size := 0
+	for f := range texts {
+		data, _, err := d.value(row, f)
+		if err != nil {
+			return e, err
+		}
+		texts[f] = data
+		if f != fieldType {
+			size += len(data)
+		}
+	}
+
+	// One string for id, key and tenant: they live as long as the event.
+	var b strings.Builder
+	b.Grow(size)
+	for _, f := range [...]int{fieldID, fieldKey, fieldTenant} {
+		b.Write(texts[f])
+	}
+	all := b.String()
+	id, key := len(texts[fieldID]), len(texts[fieldKey])
+	e.ID, e.Key, e.Tenant = all[:id], all[id:id+key], all[id+key:]
+	e.Type = d.intern(texts[fieldType])
+
+	if e.ID == "" {
+		return e, d.problem(fieldID, "is NULL or empty, but it identifies the event")
+	}
+	if e.Type == "" {
+		return e, d.problem(fieldType, "is NULL or empty, but subscriptions go by it")
+	}
+	err := d.decodeRest(row, &e)
+	return e, err
+}
+
+func (d *Decoder) decodeRest(row []Value, e *Event) error {
+	at, ok, err := d.value(row, fieldCreatedAt)
+	if err != nil {
+		return err
+	}
+	if ok {
+		if e.CreatedAt, ok = parseTimestamp(at); !ok {
+			return d.problem(fieldCreatedAt, "is not a timestamp in ISO form")
+		}
+	}
+
+	headers, ok, err := d.value(row, fieldHeaders)
+	if err != nil {
+		return err
+	}
+	if ok {
+		if e.Headers, ok = decodeHeaders(headers); !ok {
+			return d.problem(fieldHeaders, "is not a JSON object")
+		}
+	}
+
+	payload, ok, err := d.value(row, fieldPayload)
+	if err != nil {
+		return err
+	}
+	if !ok {
+		return nil
+	}
+	if d.at[fieldPayload].oid != pgtype.ByteaOID {
+		e.Payload = append(make([]byte, 0, len(payload)), payload...)
+		return nil
+	}
+	if e.Payload, ok = decodeBytea(payload); !ok {
+		return d.problem(fieldPayload, "is not a bytea in hex or escape form")
+	}
+	return nil
+}
+
+// value is the text form of a field; ok is false where it is NULL or has no column.
+func (d *Decoder) value(row []Value, f int) (data []byte, ok bool, err error) {
+	at := d.at[f]
+	if at.index < 0 {
+		return nil, false, nil
+	}
+	if at.index >= len(row) {
+		return nil, false, d.problem(f, fmt.Sprintf("is column %d of a row of %d", at.index+1, len(row)))
+	}
+	v := row[at.index]
+	switch v.Kind {
+	case NullValue:
+		return nil, false, nil
+	case TextValue:
+		if at.oid == pgtype.BPCharOID {
+			// char(n) is padded; the padding has no meaning.
+			return bytes.TrimRight(v.Data, " "), true, nil
+		}
+		return v.Data, true, nil
+	case UnchangedTOAST:
+		return nil, false, d.problem(f, "was left alone by an UPDATE and is not in the stream")
+	default:
+		return nil, false, d.problem(f, "is not in text form")
+	}
+}
+
+func (d *Decoder) problem(f int, problem string) error {
+	return &DecodeError{Table: d.table, Column: d.at[f].column, Problem: problem}
+}
+
+// intern gives the one copy of a type that all its events share.
+func (d *Decoder) intern(data []byte) string {
+	if s, ok := d.types[string(data)]; ok {
+		return s
+	}
+	s := string(data)
+	if len(s) <= maxInternedLen && len(d.types) < maxInterned {
+		d.types[s] = s
+	}
+	return s
+}

@@ -1,0 +1,19 @@
+// Package outbox is Tailpost's contract with the application's database: the types that stand for its rows, the ways
+// to write an event, the tables of schema tailpost, and the checks that both sides agree.
+//
+// An application imports it to write events inside its own transaction:
+//
+//	Insert, InsertSQL, Writer   a row of the outbox table, by pgx or database/sql
+//	Emit, EmitSQL               a logical message, where no table is wanted
+//
+// An event exists if and only if that transaction commits:
+//
+//	NewEvent ─▶ Insert or Emit ─▶ commit ─▶ WAL ─▶ Decoder.Decode or DecodeEmitted ─▶ the relay
+//	                         └──▶ rollback: the event never was
+//
+// The relay and the CLI import it for Migrate, PrintSQL, CheckSchema, CheckTable, EnsurePartitions and Decoder.
+//
+// The package opens no connection, starts no goroutine, logs nothing, and never begins, commits or rolls back a
+// transaction of the application's. It imports the standard library and pgx only, so that importing it costs an
+// application nothing else.
+package outbox

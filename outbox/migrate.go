@@ -1,0 +1,311 @@
+package outbox
+
+import (
+	"context"
+	"embed"
+	"errors"
+	"fmt"
+	"io/fs"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
+)
+
+//go:embed migrations
+var migrationFiles embed.FS
+
+// ErrNewerSchema says that the database's schema is newer than this binary.
+var ErrNewerSchema = errors.New("schema tailpost is newer than this binary")
+
+// ErrOlderSchema says that the database's schema is missing or older than this binary.
+var ErrOlderSchema = errors.New("schema tailpost is missing or older than this binary")
+
+// SchemaError says that database and binary do not fit. It is an ErrNewerSchema or an ErrOlderSchema to errors.Is.
+type SchemaError struct {
+	Database int // version of the database's schema; 0: none
+	Binary   int // version that this binary knows
+}
+
+// Error says what to do.
+func (e *SchemaError) Error() string {
+	switch {
+	case e.Database > e.Binary:
+		return fmt.Sprintf("schema tailpost is at version %d and this tailpost knows version %d only: run the tailpost release that migrated the database, or a later one",
+			e.Database, e.Binary)
+	case e.Database == 0:
+		return "the database has no schema tailpost, or this role may not see it: run tailpost migrate"
+	default:
+		return fmt.Sprintf("schema tailpost is at version %d and this tailpost needs version %d: run tailpost migrate", e.Database, e.Binary)
+	}
+}
+
+// Unwrap gives the sentinel.
+func (e *SchemaError) Unwrap() error {
+	if e.Database > e.Binary {
+		return ErrNewerSchema
+	}
+	return ErrOlderSchema
+}
+
+// Migration is one numbered step of the schema.
+type Migration struct {
+	Version int
+	Name    string
+	sql     string
+}
+
+// migrations reads the embedded steps in order. Their file names are NNNN_name.sql, numbered from 1 without a hole.
+func migrations() ([]Migration, error) {
+	names, err := fs.Glob(migrationFiles, "migrations/*.sql")
+	if err != nil {
+		return nil, fmt.Errorf("list migrations: %w", err)
+	}
+	steps := make([]Migration, 0, len(names))
+	for i, path := range names {
+		number, name, _ := strings.Cut(strings.TrimSuffix(strings.TrimPrefix(path, "migrations/"), ".sql"), "_")
+		version, err := strconv.Atoi(number)
+		if err != nil || version != i+1 || name == "" {
+			return nil, fmt.Errorf("migration %s: want a name like %04d_name.sql", path, i+1)
+		}
+		text, err := migrationFiles.ReadFile(path)
+		if err != nil {
+			return nil, fmt.Errorf("read migration %s: %w", path, err)
+		}
+		steps = append(steps, Migration{Version: version, Name: name, sql: string(text)})
+	}
+	return steps, nil
+}
+
+// MigrateOptions says what Migrate prepares beside schema tailpost.
+type MigrateOptions struct {
+	// Mapping is the outbox table. It is created if it does not exist and its columns are those of DefaultMapping;
+	// the zero Mapping means that no table is used.
+	Mapping Mapping
+	// Now decides which partitions are needed first. Zero: the time of the call.
+	Now time.Time
+}
+
+// MigrateResult says what Migrate did. All zero but Version: there was nothing to do.
+type MigrateResult struct {
+	Applied       []Migration
+	Version       int // of the schema now
+	OutboxCreated bool
+	Partitions    int // partitions of tailpost.attempt that were made
+}
+
+// How long Migrate waits: for another replica that migrates, for a table lock that other sessions hold (a lock that
+// waits makes everyone behind it wait too), and for one statement.
+const (
+	migrateTurnTimeout      = "60s"
+	migrateLockTimeout      = "5s"
+	migrateStatementTimeout = "10min"
+)
+
+// partitionDays is how many days of tailpost.attempt Migrate prepares, today included.
+const partitionDays = 4
+
+// migrateLock is the key of the advisory lock that makes migrating replicas take turns ("tailpost" in ASCII).
+const migrateLock int64 = 0x7461696c706f7374
+
+// Migrate brings schema tailpost to the version of this binary, creates the outbox table where that is wanted, and
+// makes the first partitions of tailpost.attempt. It may be run again and by several replicas at once: they take turns
+// and all but the first find nothing to do. Each step is a transaction of its own: after an error the steps before it
+// stay. A database that is newer than the binary is refused with ErrNewerSchema and left alone.
+//
+// The connection must not be in a transaction. Its role needs CREATE on the database, and on the outbox table's schema.
+func Migrate(ctx context.Context, conn *pgx.Conn, o MigrateOptions) (MigrateResult, error) {
+	var result MigrateResult
+	if o.Mapping != (Mapping{}) {
+		if err := o.Mapping.Validate(); err != nil {
+			return result, err
+		}
+	}
+	steps, err := migrations()
+	if err != nil {
+		return result, err
+	}
+	for more := true; more; {
+		err := migrateTurn(ctx, conn, func(tx pgx.Tx) error {
+			step, err := nextMigration(ctx, tx, steps)
+			if err != nil || step == nil {
+				more = false
+				return err
+			}
+			if err := applyMigration(ctx, tx, step); err != nil {
+				return err
+			}
+			result.Applied = append(result.Applied, *step)
+			return nil
+		})
+		if err != nil {
+			return result, fmt.Errorf("migrate schema tailpost: %w", err)
+		}
+	}
+	result.Version = len(steps)
+
+	if o.Mapping != (Mapping{}) {
+		err := migrateTurn(ctx, conn, func(tx pgx.Tx) (err error) {
+			result.OutboxCreated, err = ensureOutboxTable(ctx, tx, o.Mapping)
+			return err
+		})
+		if err != nil {
+			return result, fmt.Errorf("prepare outbox table: %w", err)
+		}
+	}
+	now := o.Now
+	if now.IsZero() {
+		now = time.Now()
+	}
+	result.Partitions, err = EnsurePartitions(ctx, conn, now, partitionDays)
+	return result, err
+}
+
+// migrateTurn runs f in a transaction that no other migrating session runs at the same time. The lock belongs to the
+// transaction, so that it works behind a pooler and cannot outlive a crash.
+func migrateTurn(ctx context.Context, conn *pgx.Conn, f func(pgx.Tx) error) error {
+	err := pgx.BeginFunc(ctx, conn, func(tx pgx.Tx) error {
+		if err := setLocal(ctx, tx, "statement_timeout", migrateStatementTimeout); err != nil {
+			return err
+		}
+		if err := setLocal(ctx, tx, "lock_timeout", migrateTurnTimeout); err != nil {
+			return err
+		}
+		if _, err := tx.Exec(ctx, "SELECT pg_advisory_xact_lock($1)", migrateLock); err != nil {
+			return fmt.Errorf("wait for another migration: %w", err)
+		}
+		if err := setLocal(ctx, tx, "lock_timeout", migrateLockTimeout); err != nil {
+			return err
+		}
+		return f(tx)
+	})
+	var pgErr *pgconn.PgError
+	if errors.As(err, &pgErr) && pgErr.Code == lockNotAvailable {
+		return fmt.Errorf("another session holds a lock on what is to be changed, nothing was changed by this step, run it again later: %w", err)
+	}
+	return err
+}
+
+const lockNotAvailable = "55P03"
+
+func setLocal(ctx context.Context, tx pgx.Tx, name, value string) error {
+	if _, err := tx.Exec(ctx, "SELECT set_config($1, $2, true)", name, value); err != nil {
+		return fmt.Errorf("set %s: %w", name, err)
+	}
+	return nil
+}
+
+// nextMigration gives the first step that the database lacks, nil where it lacks none.
+func nextMigration(ctx context.Context, tx pgx.Tx, steps []Migration) (*Migration, error) {
+	version, err := schemaVersion(ctx, tx)
+	if err != nil {
+		return nil, err
+	}
+	switch {
+	case version > len(steps):
+		return nil, &SchemaError{Database: version, Binary: len(steps)}
+	case version == len(steps):
+		return nil, nil //nolint:nilnil // documented: there is no next one
+	}
+	return &steps[version], nil
+}
+
+func applyMigration(ctx context.Context, tx pgx.Tx, step *Migration) error {
+	// The simple protocol takes many statements at once.
+	if _, err := tx.Conn().PgConn().Exec(ctx, step.sql).ReadAll(); err != nil {
+		return fmt.Errorf("apply migration %d (%s): %w", step.Version, step.Name, err)
+	}
+	_, err := tx.Exec(ctx, "INSERT INTO tailpost.migration (version, name) VALUES ($1, $2)", step.Version, step.Name)
+	if err != nil {
+		return fmt.Errorf("note migration %d: %w", step.Version, err)
+	}
+	return nil
+}
+
+// schemaVersion is the version of the database's schema, 0 where there is none.
+func schemaVersion(ctx context.Context, db PgxTx) (int, error) {
+	exists, err := tableExists(ctx, db, Mapping{Table: "tailpost.migration"})
+	if err != nil || !exists {
+		return 0, err
+	}
+	rows, err := db.Query(ctx, "SELECT coalesce(max(version), 0) FROM tailpost.migration")
+	if err != nil {
+		return 0, fmt.Errorf("read schema version: %w", err)
+	}
+	version, err := pgx.CollectExactlyOneRow(rows, pgx.RowTo[int])
+	if err != nil {
+		return 0, fmt.Errorf("read schema version: %w", err)
+	}
+	return version, nil
+}
+
+// CheckSchema says whether this binary can work with the database's schema: nil, or a *SchemaError that says what to
+// do. It changes nothing.
+func CheckSchema(ctx context.Context, db PgxTx) error {
+	steps, err := migrations()
+	if err != nil {
+		return err
+	}
+	version, err := schemaVersion(ctx, db)
+	if err != nil {
+		return err
+	}
+	if version != len(steps) {
+		return &SchemaError{Database: version, Binary: len(steps)}
+	}
+	return nil
+}
+
+// tableExists looks into the catalogue, which everybody may read, so that a missing privilege is not an error here.
+func tableExists(ctx context.Context, db PgxTx, m Mapping) (bool, error) {
+	schema, name := m.SchemaAndName()
+	rows, err := db.Query(ctx, `
+SELECT count(*) > 0
+FROM pg_catalog.pg_class AS c
+JOIN pg_catalog.pg_namespace AS n ON n.oid = c.relnamespace
+WHERE n.nspname = $1
+  AND c.relname = $2`, schema, name)
+	if err != nil {
+		return false, fmt.Errorf("look for table %s: %w", m.Table, err)
+	}
+	exists, err := pgx.CollectExactlyOneRow(rows, pgx.RowTo[bool])
+	if err != nil {
+		return false, fmt.Errorf("look for table %s: %w", m.Table, err)
+	}
+	return exists, nil
+}
+
+func ensureOutboxTable(ctx context.Context, tx pgx.Tx, m Mapping) (created bool, err error) {
+	exists, err := tableExists(ctx, tx, m)
+	if err != nil || exists {
+		return false, err
+	}
+	if !m.isDefaultShape() {
+		return false, fmt.Errorf("your outbox table %s does not exist: create it, or correct outbox.table; tailpost creates a table of the default columns only", m.Table)
+	}
+	ddl, err := render("outbox.sql.tmpl", printData{QuotedTable: m.quotedTable()})
+	if err != nil {
+		return false, err
+	}
+	if _, err := tx.Conn().PgConn().Exec(ctx, ddl).ReadAll(); err != nil {
+		return false, fmt.Errorf("create outbox table %s: %w", m.Table, err)
+	}
+	return true, nil
+}
+
+// EnsurePartitions makes the partitions of tailpost.attempt for that many UTC days from the day of from, where they are
+// missing, and returns how many it made. The caller needs EXECUTE on tailpost.ensure_attempt_partitions only. Safe to
+// call at any time and from several relays at once; it locks out neither readers nor writers.
+func EnsurePartitions(ctx context.Context, db PgxTx, from time.Time, days int) (int, error) {
+	rows, err := db.Query(ctx, "SELECT tailpost.ensure_attempt_partitions($1::text::date, $2::int)", from.UTC().Format(time.DateOnly), days)
+	if err != nil {
+		return 0, fmt.Errorf("make partitions of tailpost.attempt: %w", err)
+	}
+	made, err := pgx.CollectExactlyOneRow(rows, pgx.RowTo[int])
+	if err != nil {
+		return 0, fmt.Errorf("make partitions of tailpost.attempt: %w", err)
+	}
+	return made, nil
+}

@@ -1,0 +1,280 @@
+package outbox
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgtype"
+)
+
+// CheckTable reads the catalogue and says whether events can come from the mapped table: it exists, its rows reach the
+// WAL, its columns have usable types, and its id identifies a row. All problems are reported at once, each with what to
+// do. Warnings are for a person to read; the relay can work. It changes nothing.
+func CheckTable(ctx context.Context, db PgxTx, m Mapping) (warnings []string, err error) {
+	if err := m.Validate(); err != nil {
+		return nil, err
+	}
+	table, err := readTable(ctx, db, m)
+	if err != nil {
+		return nil, err
+	}
+	problems := table.storageProblems(m)
+	if table.Kind == kindView || table.Kind == kindMatview || table.Kind == kindForeign {
+		return nil, errors.Join(problems...)
+	}
+	columns, err := readColumns(ctx, db, table.OID)
+	if err != nil {
+		return nil, err
+	}
+	problems = append(problems, columnProblems(m, columns)...)
+
+	uniques, err := readUniques(ctx, db, table.OID)
+	if err != nil {
+		return nil, err
+	}
+	warning, problem := idProblem(m, columns, uniques)
+	if problem != nil {
+		problems = append(problems, problem)
+	}
+	if warning != "" {
+		warnings = append(warnings, warning)
+	}
+	if !table.Readable {
+		warnings = append(warnings, fmt.Sprintf("outbox table %s: this role may not read it, so rows that the stream lost cannot be found again: GRANT SELECT ON %s",
+			m.Table, m.quotedTable()))
+	}
+	if table.RowSecurity {
+		warnings = append(warnings, fmt.Sprintf("outbox table %s: row level security hides rows from this role, so rows that the stream lost may not be found again", m.Table))
+	}
+	return warnings, errors.Join(problems...)
+}
+
+// Kinds of relations and of their storage, pg_class.relkind and relpersistence.
+const (
+	kindView         = "v"
+	kindMatview      = "m"
+	kindForeign      = "f"
+	storageUnlogged  = "u"
+	storageTemporary = "t"
+)
+
+type tableRow struct {
+	OID         uint32
+	Kind        string
+	Storage     string
+	RowSecurity bool
+	Readable    bool
+	Unstreamed  []string // partitions whose rows never reach the WAL
+}
+
+func readTable(ctx context.Context, db PgxTx, m Mapping) (tableRow, error) {
+	schema, name := m.SchemaAndName()
+	rows, err := db.Query(ctx, `
+SELECT c.oid,
+       c.relkind::text AS kind,
+       c.relpersistence::text AS storage,
+       row_security_active(c.oid) AS row_security,
+       has_table_privilege(c.oid, 'SELECT') AS readable,
+       array(SELECT p.relid::regclass::text
+             FROM pg_partition_tree(c.oid) AS p
+             JOIN pg_class AS l ON l.oid = p.relid
+             WHERE p.relid <> c.oid
+               AND (l.relpersistence <> 'p' OR l.relkind = 'f')) AS unstreamed
+FROM pg_catalog.pg_class AS c
+JOIN pg_catalog.pg_namespace AS n ON n.oid = c.relnamespace
+WHERE n.nspname = $1
+  AND c.relname = $2
+  AND c.relkind IN ('r', 'p', 'v', 'm', 'f')`, schema, name)
+	if err != nil {
+		return tableRow{}, fmt.Errorf("look for table %s: %w", m.Table, err)
+	}
+	table, err := pgx.CollectExactlyOneRow(rows, pgx.RowToStructByName[tableRow])
+	if errors.Is(err, pgx.ErrNoRows) {
+		return tableRow{}, missingTable(ctx, db, m)
+	}
+	if err != nil {
+		return tableRow{}, fmt.Errorf("look for table %s: %w", m.Table, err)
+	}
+	return table, nil
+}
+
+func missingTable(ctx context.Context, db PgxTx, m Mapping) error {
+	rows, err := db.Query(ctx, `
+SELECT n.nspname || '.' || c.relname
+FROM pg_catalog.pg_class AS c
+JOIN pg_catalog.pg_namespace AS n ON n.oid = c.relnamespace
+WHERE c.relkind IN ('r', 'p')
+  AND NOT c.relispartition
+  AND n.nspname NOT IN ('pg_catalog', 'information_schema', 'tailpost')
+  AND n.nspname NOT LIKE 'pg\_toast%'
+ORDER BY 1`)
+	if err != nil {
+		return fmt.Errorf("list tables: %w", err)
+	}
+	tables, err := pgx.CollectRows(rows, pgx.RowTo[string])
+	if err != nil {
+		return fmt.Errorf("list tables: %w", err)
+	}
+	_, name := m.SchemaAndName()
+	guess := closest(m.Table, tables)
+	for _, t := range tables {
+		if strings.HasSuffix(t, "."+name) {
+			guess = t
+			break
+		}
+	}
+	if guess != "" {
+		return fmt.Errorf("outbox table %s does not exist; did you mean %q?", m.Table, guess)
+	}
+	return fmt.Errorf("outbox table %s does not exist: create it (tailpost migrate creates one of the default columns), or correct outbox.table", m.Table)
+}
+
+// storageProblems are the reasons why rows of the table never reach the stream.
+func (t *tableRow) storageProblems(m Mapping) []error {
+	var problems []error
+	problem := func(text string) {
+		problems = append(problems, fmt.Errorf("outbox table %s %s", m.Table, text))
+	}
+	switch t.Kind {
+	case kindView, kindMatview:
+		problem("is a view: name the table that holds the rows")
+	case kindForeign:
+		problem("is a foreign table: run the relay on the server that holds the rows")
+	}
+	switch t.Storage {
+	case storageUnlogged:
+		problem("is UNLOGGED, so its rows never reach the WAL and none would be delivered: ALTER TABLE " + m.quotedTable() + " SET LOGGED")
+	case storageTemporary:
+		problem("is temporary, so its rows never reach the WAL and none would be delivered: use an ordinary table")
+	}
+	if len(t.Unstreamed) > 0 {
+		problem("has partitions that are UNLOGGED or foreign, so their rows would never be delivered: " + strings.Join(t.Unstreamed, ", "))
+	}
+	return problems
+}
+
+type columnRow struct {
+	Name      string
+	TypeOID   uint32
+	BaseOID   uint32 // of a domain; else TypeOID
+	TypeName  string
+	NotNull   bool
+	Generated bool
+}
+
+func readColumns(ctx context.Context, db PgxTx, table uint32) ([]columnRow, error) {
+	rows, err := db.Query(ctx, `
+WITH RECURSIVE typed AS (
+    SELECT a.attname, a.attnum, a.atttypid, a.attnotnull, a.attgenerated, t.oid AS base, t.typtype, t.typbasetype, t.typnotnull
+    FROM pg_catalog.pg_attribute AS a
+    JOIN pg_catalog.pg_type AS t ON t.oid = a.atttypid
+    WHERE a.attrelid = $1
+      AND a.attnum > 0
+      AND NOT a.attisdropped
+    UNION ALL
+    SELECT d.attname, d.attnum, d.atttypid, d.attnotnull OR d.typnotnull, d.attgenerated, t.oid, t.typtype, t.typbasetype, t.typnotnull
+    FROM typed AS d
+    JOIN pg_catalog.pg_type AS t ON t.oid = d.typbasetype
+    WHERE d.typtype = 'd'
+)
+SELECT attname::text AS name,
+       atttypid AS type_oid,
+       base AS base_oid,
+       format_type(atttypid, NULL) AS type_name,
+       attnotnull AS not_null,
+       attgenerated <> '' AS generated
+FROM typed
+WHERE typtype <> 'd'
+ORDER BY attnum`, table)
+	if err != nil {
+		return nil, fmt.Errorf("read columns: %w", err)
+	}
+	columns, err := pgx.CollectRows(rows, pgx.RowToStructByName[columnRow])
+	if err != nil {
+		return nil, fmt.Errorf("read columns: %w", err)
+	}
+	return columns, nil
+}
+
+func columnProblems(m Mapping, columns []columnRow) []error {
+	names := make([]string, len(columns))
+	for i, c := range columns {
+		names[i] = c.Name
+	}
+	var problems []error
+	for i, f := range m.fields() {
+		if f.column == "" {
+			continue
+		}
+		at := slices.Index(names, f.column)
+		if at < 0 {
+			problems = append(problems, missingColumn(m.Table, f, names))
+			continue
+		}
+		c := columns[at]
+		if problem := baseTypeProblem(i, c.BaseOID); problem != "" {
+			problems = append(problems, wrongType(m.Table, f, "it is "+c.TypeName+", "+problem))
+		}
+		if c.BaseOID == pgtype.ByteaOID && c.TypeOID != c.BaseOID && i == fieldPayload {
+			problems = append(problems, wrongType(m.Table, f, "it is a domain over bytea, which the stream does not tell from text: use bytea itself"))
+		}
+		if c.Generated {
+			problems = append(problems, wrongType(m.Table, f, "it is a generated column, which the stream leaves out"))
+		}
+		if i == fieldID && !c.NotNull {
+			problems = append(problems, wrongType(m.Table, f, fmt.Sprintf("it may be NULL: ALTER TABLE %s ALTER COLUMN %s SET NOT NULL",
+				m.quotedTable(), pgx.Identifier{m.ID}.Sanitize())))
+		}
+	}
+	return problems
+}
+
+// readUniques gives the columns of each unique index that holds for every row.
+func readUniques(ctx context.Context, db PgxTx, table uint32) ([][]string, error) {
+	rows, err := db.Query(ctx, `
+SELECT array(SELECT a.attname::text
+             FROM unnest((i.indkey::int2[])[0:i.indnkeyatts - 1]) WITH ORDINALITY AS k (attnum, position)
+             JOIN pg_catalog.pg_attribute AS a ON a.attrelid = i.indrelid AND a.attnum = k.attnum
+             ORDER BY k.position)
+FROM pg_catalog.pg_index AS i
+WHERE i.indrelid = $1
+  AND i.indisunique
+  AND i.indisvalid
+  AND i.indpred IS NULL
+  AND i.indexprs IS NULL
+ORDER BY i.indexrelid`, table)
+	if err != nil {
+		return nil, fmt.Errorf("read unique indexes: %w", err)
+	}
+	uniques, err := pgx.CollectRows(rows, pgx.RowTo[[]string])
+	if err != nil {
+		return nil, fmt.Errorf("read unique indexes: %w", err)
+	}
+	return uniques, nil
+}
+
+// idProblem checks that the id tells events apart. A unique index over more columns does not prove it, but is all that
+// a partitioned table can have.
+func idProblem(m Mapping, columns []columnRow, uniques [][]string) (warning string, problem error) {
+	if !slices.ContainsFunc(columns, func(c columnRow) bool { return c.Name == m.ID }) {
+		return "", nil // reported as a missing column
+	}
+	for _, unique := range uniques {
+		if len(unique) == 1 && unique[0] == m.ID {
+			return "", nil
+		}
+		if slices.Contains(unique, m.ID) {
+			warning = fmt.Sprintf("outbox table %s: its id %q is unique only together with the other columns of (%s); two rows of the same id would be taken for one event",
+				m.Table, m.ID, strings.Join(unique, ", "))
+		}
+	}
+	if warning == "" {
+		problem = fmt.Errorf("outbox table %s: nothing keeps its id %q unique, and it identifies events: ALTER TABLE %s ADD PRIMARY KEY (%s)",
+			m.Table, m.ID, m.quotedTable(), pgx.Identifier{m.ID}.Sanitize())
+	}
+	return warning, problem
+}
