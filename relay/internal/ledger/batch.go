@@ -14,15 +14,19 @@ type Batch struct {
 	// Park holds new rows of tailpost.delivery; one that is there already is left alone.
 	Park []outbox.Delivery
 	// Update holds changed rows of tailpost.delivery: state, reason, attempts, next_attempt_at, last_status, last_error.
+	// Of several changes of one row the last one counts; one without a row is ignored.
 	Update []outbox.Delivery
 	// Remove names the rows of tailpost.delivery that are delivered.
 	Remove []outbox.Pair
-	// Endpoints holds changes of an endpoint's own state.
+	// Endpoints holds changes of an endpoint's own state. Of several changes of one endpoint the last one counts, with the
+	// last Status that is not empty.
 	Endpoints []EndpointChange
 	// Settled is the frontier once this batch is committed, SettledAt the commit time of the last settled transaction
-	// (zero: unknown, leave it).
+	// (zero: unknown, leave it). The recorded frontier never moves back.
 	Settled   outbox.LSN
 	SettledAt time.Time
+	// Now becomes created_at and updated_at of what is written. Zero: the system's clock.
+	Now time.Time
 }
 
 // EndpointChange is a change that the relay itself makes to an endpoint.
@@ -39,4 +43,18 @@ type Hold struct {
 	Owner   string
 	Epoch   int64
 	Settled outbox.LSN // everything whose transaction ended at or before it is settled
+	// Before is where the slot was held the last time, zero at the first time. Another cluster or timeline than the one
+	// given to Take means that events may have been skipped.
+	Before Place
+}
+
+// Place names a history of write-ahead log.
+type Place struct {
+	SystemID string
+	Timeline int32
+}
+
+// rows reports whether there is more to record than the frontier.
+func (b *Batch) rows() bool {
+	return len(b.Attempts)+len(b.Park)+len(b.Update)+len(b.Remove)+len(b.Endpoints) > 0
 }

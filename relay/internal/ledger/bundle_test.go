@@ -1,0 +1,119 @@
+package ledger_test
+
+import (
+	"context"
+	"fmt"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/stretchr/testify/require"
+
+	"github.com/tailpost/tailpost/config"
+	"github.com/tailpost/tailpost/integration/pgtest"
+	"github.com/tailpost/tailpost/outbox"
+	"github.com/tailpost/tailpost/relay/internal/ledger"
+)
+
+// noon is the tests' time.
+var noon = time.Date(2026, 3, 14, 12, 0, 0, 0, time.UTC)
+
+// bundle is a migrated database with a ledger.
+type bundle struct {
+	db     *pgtest.DB
+	conn   *pgx.Conn
+	ledger *ledger.Ledger
+
+	mu   sync.Mutex
+	lost []error
+}
+
+func setup(t *testing.T) *bundle {
+	t.Helper()
+	b := migrated(t)
+	b.ledger = b.open(t, b.db.URL)
+	require.NoError(t, b.ledger.EnsurePartitions(t.Context(), noon))
+	return b
+}
+
+func migrated(tb testing.TB) *bundle {
+	tb.Helper()
+	b := &bundle{db: pgtest.NewDB(tb)}
+	b.conn = b.db.Conn(tb)
+	migrate(tb, b.conn)
+	return b
+}
+
+func migrate(tb testing.TB, conn *pgx.Conn) {
+	tb.Helper()
+	_, err := outbox.Migrate(tb.Context(), conn, outbox.MigrateOptions{})
+	require.NoError(tb, err)
+}
+
+func (b *bundle) open(tb testing.TB, url string) *ledger.Ledger {
+	tb.Helper()
+	l, err := ledger.Open(tb.Context(), ledger.Options{
+		URL: config.NewSecret(url), AppName: "test",
+		Disconnected: func(err error) {
+			b.mu.Lock()
+			defer b.mu.Unlock()
+			b.lost = append(b.lost, err)
+		},
+	})
+	require.NoError(tb, err)
+	tb.Cleanup(func() { _ = l.Close(context.WithoutCancel(tb.Context())) })
+	return l
+}
+
+// losses is how often a connection was lost.
+func (b *bundle) losses() int {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return len(b.lost)
+}
+
+func take(tb testing.TB, l *ledger.Ledger) ledger.Hold {
+	tb.Helper()
+	hold, err := l.Take(tb.Context(), ledger.TakeOptions{Slot: "s", Owner: "host:1", SystemID: "7", Timeline: 1, Now: noon})
+	require.NoError(tb, err)
+	return hold
+}
+
+// count is the single number that sql gives.
+func (b *bundle) count(t *testing.T, sql string, args ...any) (n int) {
+	t.Helper()
+	require.NoError(t, b.conn.QueryRow(t.Context(), sql, args...).Scan(&n))
+	return n
+}
+
+func attempt(event, endpoint string, outcome outbox.Outcome, lsn outbox.LSN) outbox.Attempt {
+	a := outbox.Attempt{
+		EventID: event, EventType: "order.created", EndpointID: endpoint, Number: 1, Trigger: outbox.TriggerStream,
+		URL: "https://example.com/in", Outcome: outcome, StatusCode: 200, Duration: 3 * time.Millisecond,
+		ResponseBody: []byte("ok"), AttemptedAt: noon, CommitLSN: lsn,
+	}
+	if outcome != outbox.Delivered {
+		a.StatusCode, a.Error, a.ResponseBody = 0, "connection refused", nil
+	}
+	return a
+}
+
+func pending(event, endpoint, key string, lsn outbox.LSN, due time.Time) outbox.Delivery {
+	return outbox.Delivery{
+		Event: outbox.Event{
+			ID: event, Type: "order.created", Key: key, Payload: []byte(fmt.Sprintf(`{"id":%q}`, event)),
+			CreatedAt: noon.Add(-time.Minute), CommitLSN: lsn,
+		},
+		EndpointID: endpoint, State: outbox.Pending, Reason: outbox.ReasonFailed, Attempts: 1, NextAttemptAt: due,
+		LastError: "connection refused",
+	}
+}
+
+func ids(ds []outbox.Delivery) []string {
+	out := make([]string, len(ds))
+	for i := range ds {
+		out[i] = ds[i].Event.ID
+	}
+	return out
+}

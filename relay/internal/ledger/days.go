@@ -1,0 +1,51 @@
+package ledger
+
+import (
+	"context"
+	"sync"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/tailpost/tailpost/outbox"
+)
+
+// daysAhead is for how many days tailpost.attempt has partitions, today included: a relay that cannot make one for a
+// week has other problems.
+const daysAhead = 7
+
+const day = 24 * time.Hour
+
+// days remembers the partitions that exist.
+type days struct {
+	mu    sync.Mutex
+	until time.Time // the first day that may have none
+}
+
+// EnsurePartitions makes the partitions of tailpost.attempt that now and the next days need. It is cheap when called
+// often: it asks the database about once a day.
+func (l *Ledger) EnsurePartitions(ctx context.Context, now time.Time) error {
+	today := dayOf(now)
+	l.days.mu.Lock()
+	defer l.days.mu.Unlock()
+	if !today.Add(daysAhead * day).After(l.days.until) {
+		return nil
+	}
+	if err := l.ensureDays(ctx, today, daysAhead); err != nil {
+		return err
+	}
+	l.days.until = today.Add(daysAhead * day)
+	return nil
+}
+
+func (l *Ledger) ensureDays(ctx context.Context, from time.Time, n int) error {
+	return l.load(ctx, "make partitions of tailpost.attempt", func(ctx context.Context, conn *pgx.Conn) error {
+		_, err := outbox.EnsurePartitions(ctx, conn, from, n)
+		return err
+	})
+}
+
+// dayOf is the start of t's UTC day.
+func dayOf(t time.Time) time.Time {
+	return t.UTC().Truncate(day)
+}

@@ -1,0 +1,26 @@
+// Package ledger holds all SQL that the relay runs against the application's database: it takes the slot's row, records
+// attempts together with what they change, parks deliveries and loads those that are due.
+//
+// It never talks to the replication connection, never sends a request and never decides what happens to a delivery.
+//
+// # Connections
+//
+// A Ledger has two connections, never more: one records, one does everything else. Both have a statement timeout and a
+// lock timeout, both come back by themselves, and neither runs a query while there is nothing to do. While the second is
+// unused, Watch waits on it for the server's goodbye, so that the relay lets go of the stream at once: a server that
+// shuts down waits for its walsenders, and they wait for the relay.
+//
+// # Recording
+//
+// Record sends a whole batch in one round trip, as one pipeline that ends with the only Sync. Postgres runs such a
+// pipeline as one transaction: all of it takes effect, or nothing does. Its first statement moves the slot's row on and
+// fails unless the row has the epoch and the batch number that this relay knows, so that nothing of a deposed relay, and
+// nothing a second time, is ever written:
+//
+//	         ┌────────────── lost: reconnect, read the row ◀──────────────┐
+//	         ▼                                                            │
+//	known (epoch e, batch n) ── pipeline ──▶ committed ──▶ known (e, n+1) │
+//	         │                     │ └─────────────────────────────────────
+//	         │                     └──▶ epoch moved on ──▶ deposed
+//	         └── ctx done while it runs ──▶ uncertain: only Take goes on
+package ledger

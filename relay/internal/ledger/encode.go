@@ -1,0 +1,252 @@
+package ledger
+
+import (
+	"time"
+
+	"github.com/tailpost/tailpost/outbox"
+)
+
+const (
+	copyChunk = 64 << 10 // bytes of one CopyData
+	parkRows  = 1024     // rows of one INSERT
+	parkBytes = 4 << 20  // payload bytes of one INSERT, beyond its first row
+)
+
+// entry is a batch with what the guard needs.
+type entry struct {
+	*Batch
+
+	slot  string
+	epoch int64
+	batch int64 // as the row has it before
+	now   time.Time
+}
+
+// encoder writes batches as pipelines.
+type encoder struct {
+	wire
+
+	counters counters
+	seen     map[outbox.Pair]struct{}
+	updates  []outbox.Delivery
+}
+
+// encode writes e as one pipeline.
+func (w *encoder) encode(e *entry) {
+	w.guard(e)
+	if len(e.Attempts) > 0 {
+		w.copyAttempts(e.Attempts)
+	}
+	for rest := e.Park; len(rest) > 0; {
+		n := parkChunk(rest)
+		w.park(rest[:n], e.now)
+		rest = rest[n:]
+	}
+	if len(e.Update) > 0 {
+		w.update(w.lastChanges(e.Update), e.now)
+	}
+	if len(e.Remove) > 0 {
+		w.remove(e.Remove)
+	}
+	if len(e.Attempts) > 0 {
+		w.stats(w.counters.count(e.Attempts))
+	}
+	if len(e.Endpoints) > 0 {
+		w.change(mergeChanges(e.Endpoints), e.now)
+	}
+	w.sync()
+}
+
+func (w *encoder) guard(e *entry) {
+	w.bind(guardStatement, 6)
+	w.text(e.slot)
+	w.int8(e.epoch)
+	w.int8(e.batch)
+	w.lsn(e.Settled)
+	w.timeOrNull(e.SettledAt)
+	w.time(e.now)
+	w.run()
+}
+
+func (w *encoder) copyAttempts(attempts []outbox.Attempt) {
+	w.bind(copyStatement, 0)
+	w.run()
+	w.begin('d')
+	w.buf = append(w.buf, "PGCOPY\n\xff\r\n\x00"...)
+	w.int32(0) // flags
+	w.int32(0) // header extension
+	for i := range attempts {
+		w.attempt(&attempts[i])
+		if len(w.buf)-w.msg >= copyChunk {
+			w.end()
+			w.begin('d')
+		}
+	}
+	w.int16(-1)
+	w.end()
+	w.begin('c')
+	w.end()
+}
+
+func (w *encoder) attempt(a *outbox.Attempt) {
+	w.int16(15)
+	w.text(a.EventID)
+	w.text(a.EventType)
+	w.textOrNull(a.Tenant)
+	w.text(a.EndpointID)
+	w.int4(a.Number)
+	w.text(string(a.Trigger))
+	w.text(a.URL)
+	w.text(string(a.Outcome))
+	w.int4OrNull(a.StatusCode)
+	w.free(a.Error)
+	w.float8(milliseconds(a.Duration))
+	w.freeBytes(a.ResponseBody)
+	w.bool(a.ResponseTruncated)
+	w.time(a.AttemptedAt)
+	w.lsn(a.CommitLSN)
+}
+
+// parkChunk is how many of ds, at least one, go into one statement.
+func parkChunk(ds []outbox.Delivery) int {
+	n, size := 0, 0
+	for n < len(ds) && n < parkRows {
+		size += len(ds[n].Event.Payload)
+		if n > 0 && size > parkBytes {
+			break
+		}
+		n++
+	}
+	return n
+}
+
+func (w *encoder) park(ds []outbox.Delivery, now time.Time) {
+	w.bind(parkStatement, 17)
+	w.state(ds)
+	column(w, oidText, ds, func(d *outbox.Delivery) { w.text(d.Event.Type) })
+	column(w, oidText, ds, func(d *outbox.Delivery) { w.textOrNull(d.Event.Tenant) })
+	column(w, oidText, ds, func(d *outbox.Delivery) { w.textOrNull(d.Event.Key) })
+	column(w, oidBytea, ds, func(d *outbox.Delivery) {
+		if d.Event.Payload == nil {
+			w.null()
+			return
+		}
+		w.bytes(d.Event.Payload)
+	})
+	column(w, oidText, ds, func(d *outbox.Delivery) { w.headers(d.Event.Headers) })
+	column(w, oidTimestamptz, ds, func(d *outbox.Delivery) { w.time(d.Event.CreatedAt) })
+	column(w, oidLSN, ds, func(d *outbox.Delivery) { w.lsn(d.Event.CommitLSN) })
+	column(w, oidInt8, ds, func(d *outbox.Delivery) { w.int8(d.Event.Seq) })
+	w.last(ds)
+	w.time(now)
+	w.run()
+}
+
+func (w *encoder) update(ds []outbox.Delivery, now time.Time) {
+	w.bind(updateStatement, 9)
+	w.state(ds)
+	w.last(ds)
+	w.time(now)
+	w.run()
+}
+
+// state writes the parameters that begin both park and update.
+func (w *encoder) state(ds []outbox.Delivery) {
+	column(w, oidText, ds, func(d *outbox.Delivery) { w.text(d.Event.ID) })
+	column(w, oidText, ds, func(d *outbox.Delivery) { w.text(d.EndpointID) })
+	column(w, oidText, ds, func(d *outbox.Delivery) { w.text(string(d.State)) })
+	column(w, oidText, ds, func(d *outbox.Delivery) { w.text(string(d.Reason)) })
+	column(w, oidInt4, ds, func(d *outbox.Delivery) { w.int4(d.Attempts) })
+	column(w, oidTimestamptz, ds, func(d *outbox.Delivery) { w.timeOrNull(d.NextAttemptAt) })
+}
+
+// last writes the parameters that end both.
+func (w *encoder) last(ds []outbox.Delivery) {
+	column(w, oidInt4, ds, func(d *outbox.Delivery) { w.int4OrNull(d.LastStatus) })
+	column(w, oidText, ds, func(d *outbox.Delivery) { w.free(d.LastError) })
+}
+
+func (w *encoder) remove(pairs []outbox.Pair) {
+	w.bind(removeStatement, 2)
+	column(w, oidText, pairs, func(p *outbox.Pair) { w.text(p.EventID) })
+	column(w, oidText, pairs, func(p *outbox.Pair) { w.text(p.EndpointID) })
+	w.run()
+}
+
+func (w *encoder) stats(rows []hourStats) {
+	w.bind(statsStatement, 8)
+	column(w, oidText, rows, func(s *hourStats) { w.text(s.endpoint) })
+	column(w, oidTimestamptz, rows, func(s *hourStats) { w.time(time.Unix(s.hour, 0)) })
+	column(w, oidInt8, rows, func(s *hourStats) { w.int8(s.attempts) })
+	column(w, oidInt8, rows, func(s *hourStats) { w.int8(s.delivered) })
+	column(w, oidInt8, rows, func(s *hourStats) { w.int8(s.failed) })
+	column(w, oidInt8, rows, func(s *hourStats) { w.int8(s.dead) })
+	column(w, oidFloat8, rows, func(s *hourStats) { w.float8(s.durationMS) })
+	at := w.array(oidInt8, len(rows)*bucketCount)
+	for i := range rows {
+		for _, n := range rows[i].buckets {
+			w.int8(n)
+		}
+	}
+	w.arrayEnd(at)
+	w.run()
+}
+
+func (w *encoder) change(changes []EndpointChange, now time.Time) {
+	w.bind(changeStatement, 5)
+	column(w, oidText, changes, func(c *EndpointChange) { w.text(c.EndpointID) })
+	column(w, oidText, changes, func(c *EndpointChange) { w.textOrNull(c.Status) })
+	column(w, oidText, changes, func(c *EndpointChange) { w.textOrNull(c.DisabledReason) })
+	column(w, oidTimestamptz, changes, func(c *EndpointChange) { w.timeOrNull(c.FailingSince) })
+	w.time(now)
+	w.run()
+}
+
+// lastChanges leaves the last change of each row: which of several an UPDATE takes is undefined.
+func (w *encoder) lastChanges(ds []outbox.Delivery) []outbox.Delivery {
+	if len(ds) == 1 {
+		return ds
+	}
+	if w.seen == nil {
+		w.seen = make(map[outbox.Pair]struct{})
+	}
+	clear(w.seen)
+	clear(w.updates)
+	w.updates = w.updates[:0]
+	for i := len(ds) - 1; i >= 0; i-- {
+		pair := outbox.Pair{EventID: ds[i].Event.ID, EndpointID: ds[i].EndpointID}
+		if _, again := w.seen[pair]; !again {
+			w.seen[pair] = struct{}{}
+			w.updates = append(w.updates, ds[i])
+		}
+	}
+	return w.updates
+}
+
+// mergeChanges leaves one change of each endpoint.
+func mergeChanges(changes []EndpointChange) []EndpointChange {
+	at := make(map[string]int, len(changes))
+	var merged []EndpointChange
+	for _, c := range changes {
+		i, again := at[c.EndpointID]
+		if !again {
+			at[c.EndpointID] = len(merged)
+			merged = append(merged, c)
+			continue
+		}
+		if c.Status == "" {
+			c.Status, c.DisabledReason = merged[i].Status, merged[i].DisabledReason
+		}
+		merged[i] = c
+	}
+	return merged
+}
+
+// column writes one array parameter with a value of each row.
+func column[T any](w *encoder, oid int32, rows []T, value func(*T)) {
+	at := w.array(oid, len(rows))
+	for i := range rows {
+		value(&rows[i])
+	}
+	w.arrayEnd(at)
+}

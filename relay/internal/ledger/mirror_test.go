@@ -1,0 +1,121 @@
+package ledger_test
+
+import (
+	"context"
+	"encoding/json"
+	"testing"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/stretchr/testify/require"
+
+	"github.com/tailpost/tailpost/config"
+	"github.com/tailpost/tailpost/relay/internal/ledger"
+)
+
+func endpoints(ids ...string) []config.Endpoint {
+	var out []config.Endpoint
+	for _, id := range ids {
+		out = append(out, config.Endpoint{
+			ID: id, Name: id, URL: "https://user:hunter2@" + id + ".example.com/in?x=1", Timeout: 15 * time.Second,
+			Secrets: []config.Secret{config.NewSecret("whsec_c2VjcmV0")}, Headers: map[string]string{"X-Token": "t0ken"},
+			Subscriptions: []config.Subscription{{}}, Format: config.FormatStandard, Signature: config.SignatureStandard,
+			Retry: config.Retry{Schedule: []time.Duration{5 * time.Second, time.Hour}}, Concurrency: 4,
+		})
+	}
+	return out
+}
+
+// contextOf is for cleanups, where t.Context is over.
+func contextOf(tb testing.TB) context.Context {
+	tb.Helper()
+	return context.WithoutCancel(tb.Context())
+}
+
+func connectTo(tb testing.TB, url string) *pgx.Conn {
+	tb.Helper()
+	conn, err := pgx.Connect(tb.Context(), url)
+	require.NoError(tb, err)
+	tb.Cleanup(func() { _ = conn.Close(contextOf(tb)) })
+	return conn
+}
+
+func TestMirror_writesWhatChangedAndNoSecret(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	active := ledger.EndpointState{Status: ledger.StatusActive}
+	states, err := b.ledger.Mirror(t.Context(), endpoints("crm", "erp"), noon)
+	require.NoError(t, err)
+	require.Equal(t, map[string]ledger.EndpointState{"crm": active, "erp": active}, states)
+
+	var url, subs, policy, whole string
+	require.NoError(t, b.conn.QueryRow(t.Context(), `
+		SELECT url, subscriptions::text, policy::text, e::text FROM tailpost.endpoint AS e
+		WHERE id = 'erp' AND source = 'config' AND tenant IS NULL AND secrets IS NULL`).Scan(&url, &subs, &policy, &whole))
+	require.Equal(t, "https://erp.example.com/in?x=1", url)
+	require.JSONEq(t, `[{"events":[]}]`, subs)
+	require.NotContains(t, whole, "hunter2")
+	require.NotContains(t, whole, "t0ken")
+	require.NotContains(t, whole, "whsec_")
+	var p map[string]any
+	require.NoError(t, json.Unmarshal([]byte(policy), &p))
+	require.Equal(t, []any{"X-Token"}, p["headers"])
+	require.Equal(t, []any{"5s", "1h0m0s"}, p["retry"])
+	require.Equal(t, "15s", p["timeout"])
+
+	versions := `SELECT sum(xmin::text::bigint) FROM tailpost.endpoint`
+	before := b.count(t, versions)
+	_, err = b.ledger.Mirror(t.Context(), endpoints("crm", "erp"), noon.Add(time.Hour))
+	require.NoError(t, err)
+	require.Equal(t, before, b.count(t, versions), "nothing changed, nothing written")
+
+	changed := endpoints("crm", "erp")
+	changed[1].Tenant, changed[1].Concurrency = "acme", 5
+	_, err = b.ledger.Mirror(t.Context(), changed, noon.Add(time.Hour))
+	require.NoError(t, err)
+	require.Equal(t, 1, b.count(t, `SELECT count(*) FROM tailpost.endpoint WHERE id = 'erp' AND tenant = 'acme'
+		AND policy->>'concurrency' = '5' AND created_at = $1 AND updated_at > $1`, noon))
+	require.Equal(t, 1, b.count(t, `SELECT count(*) FROM tailpost.endpoint WHERE id = 'crm' AND updated_at = $1`, noon))
+}
+
+func TestMirror_keepsStatesAndFollowsRemovals(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	mirror := func(es []config.Endpoint) map[string]ledger.EndpointState {
+		states, err := b.ledger.Mirror(t.Context(), es, noon)
+		require.NoError(t, err)
+		return states
+	}
+	mirror(endpoints("failing", "paused", "disabled", "moved", "removed"))
+	_, err := b.conn.Exec(t.Context(), `
+		UPDATE tailpost.endpoint SET failing_since = $1 WHERE id IN ('failing', 'moved');
+	`, noon)
+	require.NoError(t, err)
+	_, err = b.conn.Exec(t.Context(), `
+		UPDATE tailpost.endpoint SET status = 'paused' WHERE id = 'paused';
+		UPDATE tailpost.endpoint SET status = 'disabled', disabled_reason = 'answered 410' WHERE id IN ('disabled', 'moved');
+		INSERT INTO tailpost.endpoint (id, name, url, subscriptions, policy, status, source, created_at, updated_at)
+		VALUES ('made', 'made', 'https://example.com', '[]', '{}', 'active', 'api', now(), now());
+	`)
+	require.NoError(t, err)
+
+	kept := endpoints("failing", "paused", "disabled", "moved")
+	kept[3].URL = "https://elsewhere.example.com/"
+	active := ledger.EndpointState{Status: ledger.StatusActive}
+	require.Equal(t, map[string]ledger.EndpointState{
+		"failing":  {Status: ledger.StatusActive, FailingSince: noon},
+		"paused":   {Status: ledger.StatusPaused},
+		"disabled": {Status: ledger.StatusDisabled, DisabledReason: "answered 410"},
+		"moved":    active,
+	}, mirror(kept))
+	require.Equal(t, 1, b.count(t, `SELECT count(*) FROM tailpost.endpoint WHERE id = 'removed' AND status = 'disabled'
+		AND disabled_reason = 'removed from the configuration'`))
+	require.Equal(t, 1, b.count(t, `SELECT count(*) FROM tailpost.endpoint WHERE id = 'made' AND status = 'active'`))
+
+	require.Equal(t, map[string]ledger.EndpointState{"removed": active}, mirror(endpoints("removed")))
+	require.Equal(t, 4, b.count(t, `SELECT count(*) FROM tailpost.endpoint WHERE disabled_reason = 'removed from the configuration'`))
+
+	_, err = b.ledger.Mirror(t.Context(), endpoints("made"), noon)
+	require.ErrorContains(t, err, `endpoint "made" exists already, made through the API`)
+	require.Equal(t, map[string]ledger.EndpointState{}, mirror(nil))
+}

@@ -1,0 +1,276 @@
+package ledger_test
+
+import (
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/tailpost/tailpost/outbox"
+	"github.com/tailpost/tailpost/relay/internal/ledger"
+)
+
+func TestRecord_writesAttemptsAndPosition(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	hold := take(t, b.ledger)
+	a := attempt("e1", "erp", outbox.Delivered, 0x16_B374D848)
+	a.Tenant, a.ResponseTruncated, a.Duration = "acme", true, 1500*time.Microsecond
+	failed := attempt("e2", "erp", outbox.Retry, 0x16_B374D849)
+	require.NoError(t, b.ledger.Record(t.Context(), hold, &ledger.Batch{
+		Attempts: []outbox.Attempt{a, failed}, Settled: 0x17_00000000, SettledAt: noon, Now: noon,
+	}))
+
+	var row struct {
+		id, kind, tenant, endpoint, trigger, url, outcome, body, lsn string
+		number, status                                               int
+		ms                                                           float64
+		cut                                                          bool
+		at                                                           time.Time
+	}
+	require.NoError(t, b.conn.QueryRow(t.Context(), `
+		SELECT event_id, event_type, tenant, endpoint_id, number, trigger, url, outcome, status_code, duration_ms,
+		       response_body, response_truncated, attempted_at, commit_lsn::text
+		FROM tailpost.attempt WHERE event_id = 'e1' AND error IS NULL`).Scan(&row.id, &row.kind, &row.tenant, &row.endpoint,
+		&row.number, &row.trigger, &row.url, &row.outcome, &row.status, &row.ms, &row.body, &row.cut, &row.at, &row.lsn))
+	require.Equal(t, "order.created acme erp stream https://example.com/in delivered ok 16/B374D848", strings.Join(
+		[]string{row.kind, row.tenant, row.endpoint, row.trigger, row.url, row.outcome, row.body, row.lsn}, " "))
+	require.Equal(t, 1, row.number)
+	require.Equal(t, 200, row.status)
+	require.InDelta(t, 1.5, row.ms, 1e-9)
+	require.True(t, row.cut)
+	require.True(t, noon.Equal(row.at))
+
+	require.Equal(t, 1, b.count(t, `SELECT count(*) FROM tailpost.attempt WHERE event_id = 'e2' AND status_code IS NULL
+		AND tenant IS NULL AND response_body IS NULL AND error = 'connection refused' AND NOT response_truncated`))
+	require.Equal(t, 1, b.count(t, `SELECT count(*) FROM tailpost.relay WHERE slot = 's' AND epoch = 1 AND batch = 1
+		AND settled_lsn = '17/0' AND settled_at = $1 AND updated_at = $1 AND owner = 'host:1'`, noon))
+	require.Equal(t, 1, b.count(t, `SELECT count(*) FROM tailpost.endpoint_stats WHERE endpoint_id = 'erp' AND hour = $1
+		AND attempts = 2 AND delivered = 1 AND failed = 1 AND dead = 0 AND duration_ms_sum = 4.5
+		AND buckets = '{0,1,1,0,0,0,0,0,0,0,0,0,0,0,0}'`, noon))
+}
+
+func TestRecord_parksThenUpdatesThenRemoves(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	hold := take(t, b.ledger)
+	first, later := pending("e1", "erp", "k", 1, noon), pending("e1", "erp", "k", 1, noon.Add(time.Hour))
+	later.Attempts, later.LastStatus, later.LastError = 3, 503, ""
+	between := later
+	between.Attempts = 2
+	again := first
+	again.Event.Payload = []byte(`{"another":true}`)
+	require.NoError(t, b.ledger.Record(t.Context(), hold, &ledger.Batch{
+		Park:   []outbox.Delivery{first, again, pending("e2", "erp", "k", 2, noon), pending("e1", "crm", "k", 1, noon)},
+		Update: []outbox.Delivery{between, later, pending("e9", "erp", "k", 1, noon)},
+		Remove: []outbox.Pair{{EventID: "e2", EndpointID: "erp"}, {EventID: "e8", EndpointID: "erp"}},
+		Now:    noon,
+	}))
+	due, err := b.ledger.Due(t.Context(), "erp", noon.Add(time.Hour), nil, 10)
+	require.NoError(t, err)
+	require.Equal(t, []outbox.Delivery{{
+		Event: first.Event, EndpointID: "erp", State: outbox.Pending, Reason: outbox.ReasonFailed, Attempts: 3,
+		NextAttemptAt: noon.Add(time.Hour), LastStatus: 503,
+	}}, due)
+	require.Equal(t, 2, b.count(t, `SELECT count(*) FROM tailpost.delivery WHERE created_at = $1 AND updated_at = $1`, noon))
+
+	dead := first
+	dead.State, dead.Reason, dead.NextAttemptAt = outbox.StateDead, outbox.ReasonExhausted, time.Time{}
+	require.NoError(t, b.ledger.Record(t.Context(), hold, &ledger.Batch{
+		Park: []outbox.Delivery{again}, Update: []outbox.Delivery{dead}, Now: noon.Add(time.Second),
+	}))
+	require.Equal(t, 1, b.count(t, `SELECT count(*) FROM tailpost.delivery WHERE state = 'dead' AND reason = 'exhausted'
+		AND next_attempt_at IS NULL AND payload = '{"id":"e1"}' AND created_at = $1 AND updated_at = $1::timestamptz + interval '1s'`, noon))
+}
+
+func TestRecord_keepsEveryFieldOfAParkedEvent(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	hold := take(t, b.ledger)
+	d := pending("e1", "erp", "k\"1", 0xFFFFFFFF_FFFFFFFF, noon)
+	d.Event.Tenant, d.Event.Seq = "acme", 1<<40
+	d.Event.Headers = map[string]string{"traceparent": "00-<&>-é", "x": ""}
+	d.Event.Payload = []byte("{\"odd\":\"\x00\xff\"}")
+	none := pending("e2", "erp", "", 2, noon)
+	none.Event.Payload, none.Event.Headers, none.LastError = nil, nil, ""
+	empty := pending("e3", "erp", "", 3, noon)
+	empty.Event.Payload, empty.Event.Headers = []byte{}, map[string]string{}
+	require.NoError(t, b.ledger.Record(t.Context(), hold, &ledger.Batch{Park: []outbox.Delivery{d, none, empty}}))
+	due, err := b.ledger.Due(t.Context(), "erp", noon, nil, 10)
+	require.NoError(t, err)
+	require.Equal(t, []outbox.Delivery{none, empty, d}, due)
+	require.Nil(t, due[0].Event.Payload)
+	require.NotNil(t, due[1].Event.Payload)
+}
+
+func TestRecord_changesEndpoints(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	hold := take(t, b.ledger)
+	_, err := b.ledger.Mirror(t.Context(), endpoints("erp", "crm", "old"), noon)
+	require.NoError(t, err)
+	require.NoError(t, b.ledger.Record(t.Context(), hold, &ledger.Batch{
+		Endpoints: []ledger.EndpointChange{
+			{EndpointID: "erp", FailingSince: noon},
+			{EndpointID: "crm", Status: ledger.StatusDisabled, DisabledReason: "gone", FailingSince: noon},
+			{EndpointID: "crm", FailingSince: noon.Add(-time.Hour)},
+		},
+		Now: noon.Add(time.Minute),
+	}))
+	require.Equal(t, 1, b.count(t, `SELECT count(*) FROM tailpost.endpoint WHERE id = 'erp' AND status = 'active'
+		AND disabled_reason IS NULL AND failing_since = $1 AND updated_at = $1::timestamptz + interval '1 min'`, noon))
+	require.Equal(t, 1, b.count(t, `SELECT count(*) FROM tailpost.endpoint WHERE id = 'crm' AND status = 'disabled'
+		AND disabled_reason = 'gone' AND failing_since = $1::timestamptz - interval '1 hour'`, noon))
+	require.Equal(t, 1, b.count(t, `SELECT count(*) FROM tailpost.endpoint WHERE id = 'old' AND updated_at = $1`, noon))
+}
+
+func TestRecord_isFencedByTheEpoch(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	other := b.open(t, b.db.URL)
+	old := take(t, b.ledger)
+	batch := func(id string) *ledger.Batch {
+		return &ledger.Batch{
+			Attempts: []outbox.Attempt{attempt(id, "erp", outbox.Delivered, 1)},
+			Park:     []outbox.Delivery{pending(id, "crm", "", 1, noon)}, Settled: 5,
+		}
+	}
+	require.NoError(t, b.ledger.Record(t.Context(), old, batch("e1")))
+	hold := take(t, other)
+	require.Equal(t, int64(2), hold.Epoch)
+	require.Equal(t, outbox.LSN(5), hold.Settled)
+	require.Equal(t, ledger.Place{SystemID: "7", Timeline: 1}, hold.Before)
+
+	require.ErrorIs(t, b.ledger.Record(t.Context(), old, batch("e2")), ledger.ErrDeposed)
+	require.ErrorIs(t, b.ledger.Record(t.Context(), old, &ledger.Batch{Settled: 9}), ledger.ErrDeposed)
+	require.NoError(t, other.Record(t.Context(), hold, batch("e3")))
+	require.Equal(t, 2, b.count(t, `SELECT count(*) FROM tailpost.attempt WHERE event_id IN ('e1', 'e3')`))
+	require.Equal(t, 2, b.count(t, `SELECT count(*) FROM tailpost.attempt`))
+	require.Equal(t, 2, b.count(t, `SELECT count(*) FROM tailpost.delivery`))
+	require.Equal(t, 1, b.count(t, `SELECT count(*) FROM tailpost.relay WHERE epoch = 2 AND batch = 1 AND settled_lsn = '0/5'`))
+	require.Zero(t, b.losses())
+
+	require.ErrorIs(t, other.Record(t.Context(), old, batch("e4")), ledger.ErrDeposed, "an earlier hold of another ledger")
+	back := take(t, b.ledger)
+	require.NoError(t, b.ledger.Record(t.Context(), back, batch("e5")), "the deposed relay may take the slot again")
+}
+
+func TestRecord_neverMovesTheFrontierBack(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	hold := take(t, b.ledger)
+	require.NoError(t, b.ledger.Record(t.Context(), hold, &ledger.Batch{Settled: 9, SettledAt: noon}))
+	require.NoError(t, b.ledger.Record(t.Context(), hold, &ledger.Batch{
+		Settled: 3, Attempts: []outbox.Attempt{attempt("e1", "erp", outbox.Delivered, 1)},
+	}))
+	require.Equal(t, 1, b.count(t, `SELECT count(*) FROM tailpost.relay WHERE batch = 2 AND settled_lsn = '0/9' AND settled_at = $1`, noon))
+
+	require.NoError(t, b.ledger.Record(t.Context(), hold, &ledger.Batch{Settled: 9}))
+	require.Equal(t, 2, b.count(t, `SELECT batch FROM tailpost.relay`), "nothing to say, nothing written")
+}
+
+func TestTake_startsOverOnAnotherCluster(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	hold := take(t, b.ledger)
+	require.Equal(t, ledger.Hold{Slot: "s", Owner: "host:1", Epoch: 1}, hold)
+	require.NoError(t, b.ledger.Record(t.Context(), hold, &ledger.Batch{Settled: 9, SettledAt: noon}))
+	moved, err := b.ledger.Take(t.Context(), ledger.TakeOptions{Slot: "s", Owner: "host:2", SystemID: "8", Timeline: 3, Now: noon})
+	require.NoError(t, err)
+	require.Equal(t, ledger.Hold{
+		Slot: "s", Owner: "host:2", Epoch: 2, Before: ledger.Place{SystemID: "7", Timeline: 1},
+	}, moved)
+	require.Equal(t, 1, b.count(t, `SELECT count(*) FROM tailpost.relay WHERE system_id = '8' AND timeline = 3 AND settled_at IS NULL`))
+}
+
+func TestRecord_makesMissingPartitions(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	hold := take(t, b.ledger)
+	far, farther := attempt("e1", "erp", outbox.Delivered, 1), attempt("e2", "erp", outbox.Delivered, 2)
+	far.AttemptedAt, farther.AttemptedAt = noon.AddDate(0, 2, 0), noon.AddDate(0, -2, 0)
+	require.NoError(t, b.ledger.Record(t.Context(), hold, &ledger.Batch{
+		Attempts: []outbox.Attempt{attempt("e0", "erp", outbox.Delivered, 1), far, farther}, Settled: 7,
+	}))
+	require.Equal(t, 3, b.count(t, `SELECT count(*) FROM tailpost.attempt`))
+	require.Equal(t, 1, b.count(t, `SELECT batch FROM tailpost.relay WHERE settled_lsn = '0/7'`))
+}
+
+func TestRecord_storesTextThatPostgresCannot(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	hold := take(t, b.ledger)
+	a := attempt("e\x001", "erp", outbox.Retry, 1)
+	a.EventType, a.Tenant, a.Error = "a\xffb", "\x00", "read\x00 \xc3("
+	a.URL, a.ResponseBody = "https://example.com/\xff", []byte("\x00caf\xc3\xa9\xff")
+	d := pending("e\x001", "erp", "k\x00\xff", 1, noon)
+	d.LastError, d.Event.Headers = "\xff\x00", map[string]string{"a\x00": "\xff"}
+	update := d
+	update.LastError = "again\x00"
+	require.NoError(t, b.ledger.Record(t.Context(), hold, &ledger.Batch{
+		Attempts: []outbox.Attempt{a}, Park: []outbox.Delivery{d}, Update: []outbox.Delivery{update},
+		Endpoints: []ledger.EndpointChange{{EndpointID: "x\x00", Status: "disabled", DisabledReason: "\xff"}},
+	}))
+	require.Equal(t, 1, b.count(t, `SELECT count(*) FROM tailpost.attempt WHERE event_id = 'e1' AND event_type = 'a�b' AND tenant = ''
+		AND error = 'read �(' AND url = 'https://example.com/�' AND response_body = 'café�'`))
+	due, err := b.ledger.DueKey(t.Context(), "erp", "k�", 1)
+	require.NoError(t, err)
+	require.Len(t, due, 1)
+	require.Equal(t, "again", due[0].LastError)
+	require.Equal(t, map[string]string{"a\x00": "�"}, due[0].Event.Headers)
+}
+
+func TestRecord_writesASCIIWhereTheDatabaseIsNotUTF8(t *testing.T) {
+	t.Parallel()
+	b := migrated(t)
+	_, err := b.conn.Exec(t.Context(), `CREATE DATABASE `+b.db.Name+`_latin ENCODING 'LATIN1' LC_COLLATE 'C' LC_CTYPE 'C' TEMPLATE template0`)
+	require.NoError(t, err)
+	t.Cleanup(func() {
+		_, err := b.conn.Exec(contextOf(t), `DROP DATABASE `+b.db.Name+`_latin WITH (FORCE)`)
+		require.NoError(t, err)
+	})
+	url := strings.Replace(b.db.URL, b.db.Name, b.db.Name+"_latin", 1)
+	conn := connectTo(t, url)
+	migrate(t, conn)
+	l := b.open(t, url)
+	require.NoError(t, l.EnsurePartitions(t.Context(), noon))
+	a := attempt("é", "erp", outbox.Delivered, 1)
+	a.ResponseBody = []byte("café €")
+	require.NoError(t, l.Record(t.Context(), take(t, l), &ledger.Batch{Attempts: []outbox.Attempt{a}}))
+	var body string
+	require.NoError(t, conn.QueryRow(t.Context(), `SELECT response_body FROM tailpost.attempt WHERE event_id = chr(233)`).Scan(&body))
+	require.Equal(t, "caf? ?", body)
+}
+
+func TestRecord_refusesForGoodWhatPostgresNeverTakes(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	hold := take(t, b.ledger)
+	bad := pending("e1", "erp", "", 1, noon)
+	bad.State = "lost"
+	err := b.ledger.Record(t.Context(), hold, &ledger.Batch{
+		Attempts: []outbox.Attempt{attempt("e1", "erp", outbox.Delivered, 1)}, Park: []outbox.Delivery{bad}, Settled: 4,
+	})
+	var refused *ledger.RefusedError
+	require.ErrorAs(t, err, &refused)
+	require.Equal(t, "23514", refused.Code)
+	require.Zero(t, b.count(t, `SELECT count(*) FROM tailpost.attempt`), "all or nothing")
+	require.NoError(t, b.ledger.Record(t.Context(), hold, &ledger.Batch{Settled: 4}), "the hold is as good as before")
+	require.Equal(t, 1, b.count(t, `SELECT batch FROM tailpost.relay WHERE settled_lsn = '0/4'`))
+}
+
+func TestRecord_takesPayloadsLargerThanItsBuffers(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	hold := take(t, b.ledger)
+	var park []outbox.Delivery
+	for i, size := range []int{9 << 20, 1, 3 << 20, 3 << 20, 0} {
+		d := pending(string(rune('a'+i)), "erp", "", outbox.LSN(i+1), noon)
+		d.Event.Payload = []byte(strings.Repeat("x", size))
+		park = append(park, d)
+	}
+	require.NoError(t, b.ledger.Record(t.Context(), hold, &ledger.Batch{Park: park}))
+	require.Equal(t, 15<<20+1, b.count(t, `SELECT sum(octet_length(payload)) FROM tailpost.delivery`))
+	require.Equal(t, 1, b.count(t, `SELECT batch FROM tailpost.relay`))
+}

@@ -1,0 +1,171 @@
+package ledger
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
+	"github.com/jackc/pgx/v5/pgproto3"
+)
+
+const (
+	connectTimeout = 10 * time.Second
+	keepAlive      = 15 * time.Second
+	// pipelineTimeout gives up a connection whose server is out of reach. The server's own timeouts end a statement that
+	// waits or works for too long well before.
+	pipelineTimeout = 90 * time.Second
+)
+
+// parseURL reads the connection string. Its errors do not quote it: a string that cannot be read cannot be redacted.
+func parseURL(url, name string) (*pgx.ConnConfig, error) {
+	cfg, err := pgx.ParseConfig(url)
+	if err != nil {
+		return nil, errors.New("parse the database URL: want postgres://user:password@host:port/database, special " +
+			"characters percent-encoded, or keyword=value pairs")
+	}
+	if cfg.ConnectTimeout == 0 {
+		cfg.ConnectTimeout = connectTimeout
+	}
+	if !strings.HasPrefix(cfg.Host, "/") {
+		cfg.DialFunc = (&net.Dialer{KeepAlive: keepAlive}).DialContext
+	}
+	cfg.RuntimeParams["application_name"] = strings.TrimSpace("tailpost " + name)
+	cfg.RuntimeParams["client_encoding"] = "UTF8"
+	return cfg, nil
+}
+
+// session is the recording connection. One goroutine uses it at a time.
+type session struct {
+	conn    *pgconn.PgConn
+	encoder encoder
+}
+
+// openSession connects and prepares what recording needs.
+func openSession(ctx context.Context, cfg *pgx.ConnConfig) (*session, error) {
+	conn, err := pgconn.ConnectConfig(ctx, &cfg.Config)
+	if err != nil {
+		return nil, err
+	}
+	s := &session{conn: conn}
+	s.encoder.w = conn.Conn()
+	encoding := conn.ParameterStatus("server_encoding")
+	// SQL_ASCII stores any bytes.
+	s.encoder.ascii = encoding != "UTF8" && encoding != "SQL_ASCII"
+	if err := s.prepare(ctx); err != nil {
+		s.close(ctx)
+		return nil, err
+	}
+	return s, nil
+}
+
+func (s *session) prepare(ctx context.Context) error {
+	if err := s.conn.Exec(ctx, sessionSQL+";"+recordingSQL).Close(); err != nil {
+		return fmt.Errorf("set up the recording connection: %w", err)
+	}
+	for _, st := range recordingStatements() {
+		if _, err := s.conn.Prepare(ctx, st.name, st.sql, nil); err != nil {
+			return fmt.Errorf("prepare %s: %w", st.name, err)
+		}
+	}
+	return nil
+}
+
+// close says goodbye if it can and closes the connection in any case.
+func (s *session) close(ctx context.Context) {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Second)
+	defer cancel()
+	// A connection that is being given up has nothing left to report.
+	_ = s.conn.Close(ctx)
+}
+
+// run sends e and waits for its end. An error of the server is a *pgconn.PgError; any other, and every FATAL one, leaves
+// the connection useless. A nil error means that e is committed.
+func (s *session) run(ctx context.Context, e *entry) (err error) {
+	conn := s.conn.Conn()
+	if err := conn.SetDeadline(time.Now().Add(pipelineTimeout)); err != nil {
+		return fmt.Errorf("set a deadline: %w", err)
+	}
+	stop := context.AfterFunc(ctx, func() {
+		// An error means that the connection is closed, which is as good.
+		_ = conn.SetDeadline(time.Unix(1, 0))
+	})
+	defer func() {
+		if !stop() || err != nil && judge(err) == lost {
+			// What the watcher does to the deadlines may come late, so that they are no good for a next time.
+			_ = conn.Close()
+			return
+		}
+		if e := conn.SetDeadline(time.Time{}); e != nil {
+			_ = conn.Close()
+		}
+	}()
+
+	s.encoder.err = nil
+	s.encoder.buf = s.encoder.buf[:0]
+	s.encoder.encode(e)
+	if s.encoder.err != nil {
+		return s.farewell(s.encoder.err)
+	}
+	return s.await()
+}
+
+// await reads until the server is ready again and gives the pipeline's first error.
+func (s *session) await() error {
+	var failure error
+	for {
+		msg, err := s.conn.Frontend().Receive()
+		if err != nil {
+			if failure != nil {
+				return failure // why the server closed the connection
+			}
+			return fmt.Errorf("read from Postgres: %w", err)
+		}
+		switch msg := msg.(type) {
+		case *pgproto3.ErrorResponse:
+			if failure == nil {
+				failure = pgconn.ErrorResponseToPgError(msg)
+			}
+		case *pgproto3.ReadyForQuery:
+			return failure
+		}
+	}
+}
+
+// farewell finds out why the server does not read any more: it may have said so before it hung up.
+func (s *session) farewell(cause error) error {
+	cause = fmt.Errorf("write to Postgres: %w", cause)
+	if err := s.conn.Conn().SetReadDeadline(time.Now().Add(100 * time.Millisecond)); err != nil {
+		return cause
+	}
+	var pgErr *pgconn.PgError
+	if err := s.await(); errors.As(err, &pgErr) {
+		return errors.Join(pgErr, cause)
+	}
+	return cause
+}
+
+// position reads the slot's row.
+func (s *session) position(ctx context.Context, slot string) (epoch, batch int64, err error) {
+	res := s.conn.ExecParams(ctx, positionSQL, [][]byte{[]byte(slot)}, nil, nil, nil).Read()
+	if res.Err != nil {
+		return 0, 0, fmt.Errorf("read the position of slot %q: %w", slot, res.Err)
+	}
+	if len(res.Rows) == 0 {
+		return 0, 0, nil // no relay has epoch 0
+	}
+	epoch, err = strconv.ParseInt(string(res.Rows[0][0]), 10, 64)
+	if err != nil {
+		return 0, 0, fmt.Errorf("read the epoch of slot %q: %w", slot, err)
+	}
+	batch, err = strconv.ParseInt(string(res.Rows[0][1]), 10, 64)
+	if err != nil {
+		return 0, 0, fmt.Errorf("read the batch of slot %q: %w", slot, err)
+	}
+	return epoch, batch, nil
+}

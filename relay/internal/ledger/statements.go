@@ -1,0 +1,156 @@
+package ledger
+
+// A statement of a recording connection; its parameters are numbered because they are bound in binary.
+type statement struct{ name, sql string }
+
+// Names of prepared statements.
+const (
+	guardStatement  = "tailpost_guard"
+	copyStatement   = "tailpost_attempt"
+	parkStatement   = "tailpost_park"
+	updateStatement = "tailpost_update"
+	removeStatement = "tailpost_remove"
+	statsStatement  = "tailpost_stats"
+	changeStatement = "tailpost_endpoint"
+)
+
+func recordingStatements() []statement {
+	return []statement{
+		{guardStatement, guardSQL},
+		{copyStatement, copySQL},
+		{parkStatement, parkSQL},
+		{updateStatement, updateSQL},
+		{removeStatement, removeSQL},
+		{statsStatement, statsSQL},
+		{changeStatement, changeSQL},
+	}
+}
+
+// sessionSQL prepares a connection. The statements below are written for their indexes; without the planner's guesses
+// about a queue that is empty now and long in a minute, nothing makes it read whole tables. An asynchronous commit would
+// let the slot move past attempts that a crash of the server then forgets.
+const sessionSQL = `
+SET statement_timeout = '30s';
+SET lock_timeout = '5s';
+SET idle_session_timeout = 0;
+SET idle_in_transaction_session_timeout = '60s';
+SET timezone = 'UTC';
+SET default_transaction_isolation = 'read committed';
+SET enable_seqscan = off;
+SET enable_mergejoin = off;
+SET enable_hashjoin = off;
+SET jit = off;
+SELECT set_config('synchronous_commit', 'on', false)
+WHERE current_setting('synchronous_commit') = 'off'`
+
+// recordingSQL is for the recording connection only: its statements never profit from a plan of their own.
+const recordingSQL = `SET plan_cache_mode = force_generic_plan`
+
+// guardSQL begins every recording transaction. Without the row it divides by zero, which ends the pipeline: all that
+// follows is skipped and nothing takes effect.
+const guardSQL = `
+WITH held AS (
+    UPDATE tailpost.relay
+    SET batch = batch + 1,
+        settled_lsn = GREATEST(settled_lsn, $4::pg_lsn),
+        settled_at = GREATEST(settled_at, $5::timestamptz),
+        updated_at = $6::timestamptz
+    WHERE slot = $1::text
+      AND epoch = $2::bigint
+      AND batch = $3::bigint
+    RETURNING 1
+)
+SELECT 1 / count(*) FROM held`
+
+const copySQL = `
+COPY tailpost.attempt (
+    event_id, event_type, tenant, endpoint_id, number, trigger, url, outcome, status_code, error, duration_ms,
+    response_body, response_truncated, attempted_at, commit_lsn
+) FROM STDIN (FORMAT binary)`
+
+const parkSQL = `
+INSERT INTO tailpost.delivery (
+    event_id, endpoint_id, state, reason, attempts, next_attempt_at, event_type, tenant, key, payload, headers,
+    event_created_at, commit_lsn, seq, last_status, last_error, created_at, updated_at
+)
+SELECT p.event_id, p.endpoint_id, p.state, p.reason, p.attempts, p.next_attempt_at, p.event_type, p.tenant, p.key,
+       p.payload, p.headers, p.event_created_at, p.commit_lsn, p.seq, p.last_status, p.last_error,
+       $17::timestamptz, $17::timestamptz
+FROM unnest(
+    $1::text[], $2::text[], $3::text[], $4::text[], $5::integer[], $6::timestamptz[], $7::text[], $8::text[],
+    $9::text[], $10::bytea[], $11::text[], $12::timestamptz[], $13::pg_lsn[], $14::bigint[], $15::integer[], $16::text[]
+) AS p (
+    event_id, endpoint_id, state, reason, attempts, next_attempt_at, event_type, tenant,
+    key, payload, headers, event_created_at, commit_lsn, seq, last_status, last_error
+)
+ON CONFLICT (event_id, endpoint_id) DO NOTHING`
+
+const updateSQL = `
+UPDATE tailpost.delivery AS d
+SET state = u.state,
+    reason = u.reason,
+    attempts = u.attempts,
+    next_attempt_at = u.next_attempt_at,
+    last_status = u.last_status,
+    last_error = u.last_error,
+    updated_at = $9::timestamptz
+FROM unnest(
+    $1::text[], $2::text[], $3::text[], $4::text[], $5::integer[], $6::timestamptz[], $7::integer[], $8::text[]
+) AS u (event_id, endpoint_id, state, reason, attempts, next_attempt_at, last_status, last_error)
+WHERE d.event_id = u.event_id
+  AND d.endpoint_id = u.endpoint_id`
+
+const removeSQL = `
+DELETE FROM tailpost.delivery AS d
+USING unnest($1::text[], $2::text[]) AS r (event_id, endpoint_id)
+WHERE d.event_id = r.event_id
+  AND d.endpoint_id = r.endpoint_id`
+
+// statsSQL gets the buckets of all rows in one flat array, 15 for each.
+const statsSQL = `
+INSERT INTO tailpost.endpoint_stats AS s (
+    endpoint_id, hour, attempts, delivered, failed, dead, duration_ms_sum, buckets
+)
+SELECT n.endpoint_id, n.hour, n.attempts, n.delivered, n.failed, n.dead, n.duration_ms_sum,
+       ($8::bigint[])[n.line * 15 - 14 : n.line * 15]
+FROM unnest(
+    $1::text[], $2::timestamptz[], $3::bigint[], $4::bigint[], $5::bigint[], $6::bigint[], $7::double precision[]
+) WITH ORDINALITY AS n (endpoint_id, hour, attempts, delivered, failed, dead, duration_ms_sum, line)
+ON CONFLICT (endpoint_id, hour) DO UPDATE
+SET attempts = s.attempts + EXCLUDED.attempts,
+    delivered = s.delivered + EXCLUDED.delivered,
+    failed = s.failed + EXCLUDED.failed,
+    dead = s.dead + EXCLUDED.dead,
+    duration_ms_sum = s.duration_ms_sum + EXCLUDED.duration_ms_sum,
+    buckets = ARRAY[
+        s.buckets[1] + EXCLUDED.buckets[1],
+        s.buckets[2] + EXCLUDED.buckets[2],
+        s.buckets[3] + EXCLUDED.buckets[3],
+        s.buckets[4] + EXCLUDED.buckets[4],
+        s.buckets[5] + EXCLUDED.buckets[5],
+        s.buckets[6] + EXCLUDED.buckets[6],
+        s.buckets[7] + EXCLUDED.buckets[7],
+        s.buckets[8] + EXCLUDED.buckets[8],
+        s.buckets[9] + EXCLUDED.buckets[9],
+        s.buckets[10] + EXCLUDED.buckets[10],
+        s.buckets[11] + EXCLUDED.buckets[11],
+        s.buckets[12] + EXCLUDED.buckets[12],
+        s.buckets[13] + EXCLUDED.buckets[13],
+        s.buckets[14] + EXCLUDED.buckets[14],
+        s.buckets[15] + EXCLUDED.buckets[15]
+    ]`
+
+const changeSQL = `
+UPDATE tailpost.endpoint AS e
+SET status = COALESCE(c.status, e.status),
+    disabled_reason = CASE WHEN c.status IS NULL THEN e.disabled_reason ELSE c.disabled_reason END,
+    failing_since = c.failing_since,
+    updated_at = $5::timestamptz
+FROM unnest($1::text[], $2::text[], $3::text[], $4::timestamptz[]) AS c (id, status, disabled_reason, failing_since)
+WHERE e.id = c.id`
+
+// positionSQL tells after a lost connection what became of the last batch.
+const positionSQL = `
+SELECT epoch, batch
+FROM tailpost.relay
+WHERE slot = $1`

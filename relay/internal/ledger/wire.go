@@ -1,0 +1,251 @@
+package ledger
+
+import (
+	"encoding/binary"
+	"encoding/json"
+	"io"
+	"math"
+	"strings"
+	"time"
+	"unicode/utf8"
+
+	"github.com/tailpost/tailpost/outbox"
+)
+
+const (
+	flushSize = 256 << 10 // bytes that are sent in one write
+	keepSize  = 1 << 20   // a buffer that one huge payload made larger is not kept
+)
+
+// wire writes messages of the frontend (the Postgres manual, "Message Formats") into one buffer that it reuses. The first
+// error of its writer sticks.
+type wire struct {
+	w     io.Writer
+	buf   []byte
+	msg   int  // offset of the current message's length
+	ascii bool // the database's encoding is not UTF-8: free text must be ASCII
+	err   error
+}
+
+func (w *wire) begin(kind byte) {
+	w.buf = append(w.buf, kind)
+	w.msg = len(w.buf)
+	w.buf = append(w.buf, 0, 0, 0, 0)
+}
+
+func (w *wire) end() {
+	w.patch(w.msg, len(w.buf)-w.msg)
+	if len(w.buf) >= flushSize {
+		w.flush()
+	}
+}
+
+func (w *wire) flush() {
+	if w.err == nil {
+		_, w.err = w.w.Write(w.buf)
+	}
+	w.buf = w.buf[:0]
+	if cap(w.buf) > keepSize {
+		w.buf = nil
+	}
+}
+
+func (w *wire) patch(at, value int) {
+	binary.BigEndian.PutUint32(w.buf[at:], uint32(value)) //nolint:gosec // lengths of a batch, bounded by parkBytes and Postgres' own 1 GiB
+}
+
+func (w *wire) int16(v int16) { w.buf = binary.BigEndian.AppendUint16(w.buf, uint16(v)) } //nolint:gosec // the protocol's two's complement
+func (w *wire) int32(v int32) { w.buf = binary.BigEndian.AppendUint32(w.buf, uint32(v)) } //nolint:gosec // the protocol's two's complement
+func (w *wire) int64(v int64) { w.buf = binary.BigEndian.AppendUint64(w.buf, uint64(v)) } //nolint:gosec // the protocol's two's complement
+
+func (w *wire) cstring(s string) {
+	w.buf = append(w.buf, s...)
+	w.buf = append(w.buf, 0)
+}
+
+// bind starts a Bind of a prepared statement with that many parameters, all in binary. The parameters follow, then run.
+func (w *wire) bind(statement string, params int16) {
+	w.begin('B')
+	w.cstring("")
+	w.cstring(statement)
+	w.int16(1)
+	w.int16(1)
+	w.int16(params)
+}
+
+// run ends a Bind and executes it.
+func (w *wire) run() {
+	w.int16(0)
+	w.end()
+	w.begin('E')
+	w.cstring("")
+	w.int32(0)
+	w.end()
+}
+
+func (w *wire) sync() {
+	w.begin('S')
+	w.end()
+	w.flush()
+}
+
+// The methods below append one value with its length in front, as parameters, elements of arrays and fields of binary COPY
+// have it.
+
+func (w *wire) null() { w.int32(-1) }
+
+func (w *wire) bool(v bool) {
+	w.int32(1)
+	if v {
+		w.buf = append(w.buf, 1)
+	} else {
+		w.buf = append(w.buf, 0)
+	}
+}
+
+func (w *wire) int4(v int) {
+	w.int32(4)
+	w.int32(int32(min(max(v, math.MinInt32), math.MaxInt32)))
+}
+
+// int4OrNull writes NULL for 0.
+func (w *wire) int4OrNull(v int) {
+	if v == 0 {
+		w.null()
+		return
+	}
+	w.int4(v)
+}
+
+func (w *wire) int8(v int64) {
+	w.int32(8)
+	w.int64(v)
+}
+
+func (w *wire) lsn(v outbox.LSN) {
+	w.int8(int64(v)) //nolint:gosec // pg_lsn is unsigned on both sides
+}
+
+func (w *wire) float8(v float64) {
+	w.int32(8)
+	w.buf = binary.BigEndian.AppendUint64(w.buf, math.Float64bits(v))
+}
+
+func (w *wire) bytes(v []byte) {
+	w.int32(int32(len(v))) //nolint:gosec // Postgres refuses values of 1 GiB and more before they get here
+	w.buf = append(w.buf, v...)
+}
+
+// postgresEpoch is 2000-01-01 UTC in microseconds of Unix time.
+const postgresEpoch = 946684800 * 1e6
+
+func (w *wire) time(v time.Time) {
+	w.int8(v.UnixMicro() - postgresEpoch)
+}
+
+// timeOrNull writes NULL for the zero time.
+func (w *wire) timeOrNull(v time.Time) {
+	if v.IsZero() {
+		w.null()
+		return
+	}
+	w.time(v)
+}
+
+// text writes s as Postgres can store it: bytes that are not UTF-8 become U+FFFD and NULs are left out.
+func (w *wire) text(s string) {
+	if !utf8.ValidString(s) || strings.IndexByte(s, 0) >= 0 {
+		s = strings.ReplaceAll(strings.ToValidUTF8(s, "\uFFFD"), "\x00", "")
+	}
+	w.int32(int32(len(s))) //nolint:gosec // Postgres refuses values of 1 GiB and more before they get here
+	w.buf = append(w.buf, s...)
+}
+
+// textOrNull writes NULL for the empty string.
+func (w *wire) textOrNull(s string) {
+	if s == "" {
+		w.null()
+		return
+	}
+	w.text(s)
+}
+
+// free writes text from outside the database, NULL for none. A database whose encoding is not UTF-8 may not know its
+// characters and would refuse the whole batch.
+func (w *wire) free(s string) {
+	if w.ascii {
+		s = toASCII(s)
+	}
+	w.textOrNull(s)
+}
+
+// freeBytes is free for bytes.
+func (w *wire) freeBytes(b []byte) {
+	switch {
+	case len(b) == 0:
+		w.null()
+	case w.ascii || !utf8.Valid(b) || indexNUL(b):
+		w.free(string(b))
+	default:
+		w.bytes(b)
+	}
+}
+
+// headers writes a JSON object, NULL for none.
+func (w *wire) headers(h map[string]string) {
+	if h == nil {
+		w.null()
+		return
+	}
+	b, err := json.Marshal(h)
+	if err != nil { // a map of strings always has a JSON form
+		w.null()
+		return
+	}
+	w.bytes(b)
+}
+
+// Object identifiers of element types.
+const (
+	oidBytea       = 17
+	oidInt8        = 20
+	oidInt4        = 23
+	oidText        = 25
+	oidFloat8      = 701
+	oidTimestamptz = 1184
+	oidLSN         = 3220
+)
+
+// array starts an array parameter of n elements and gives what arrayEnd wants; the elements follow.
+func (w *wire) array(oid int32, n int) int {
+	at := len(w.buf)
+	w.int32(0)
+	w.int32(1) // dimensions
+	w.int32(1) // there may be NULLs
+	w.int32(oid)
+	w.int32(int32(n)) //nolint:gosec // the length of a batch
+	w.int32(1)        // lower bound
+	return at
+}
+
+func (w *wire) arrayEnd(at int) {
+	w.patch(at, len(w.buf)-at-4)
+}
+
+func indexNUL(b []byte) bool {
+	for _, c := range b {
+		if c == 0 {
+			return true
+		}
+	}
+	return false
+}
+
+func toASCII(s string) string {
+	return strings.Map(func(r rune) rune {
+		if r < utf8.RuneSelf {
+			return r
+		}
+		return '?'
+	}, s)
+}
