@@ -1,0 +1,375 @@
+package walstream
+
+import (
+	"bytes"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/tailpost/tailpost/outbox"
+)
+
+// The first byte of what pgoutput sends (the Postgres manual, "Logical Replication Message Formats").
+const (
+	codeBegin    = 'B'
+	codeCommit   = 'C'
+	codeOrigin   = 'O'
+	codeRelation = 'R'
+	codeType     = 'Y'
+	codeInsert   = 'I'
+	codeUpdate   = 'U'
+	codeDelete   = 'D'
+	codeTruncate = 'T'
+	codeMessage  = 'M'
+)
+
+// The byte in front of a tuple says which row it is.
+const (
+	tupleNew = 'N'
+	tupleKey = 'K' // the old row's replica identity, NULL elsewhere
+	tupleOld = 'O' // the whole old row (REPLICA IDENTITY FULL)
+)
+
+// flagTransactional marks a logical message that belongs to its transaction.
+const flagTransactional = 1
+
+var errCutShort = errors.New("cut short")
+
+// decoder turns pgoutput's protocol 1 into calls of a Handler. It trusts no length and no order.
+type decoder struct {
+	h         Handler
+	relations map[uint32]*Relation
+	row       []outbox.Value // used again for every row
+	prefix    string         // of the last logical message: they come in runs
+	tx        Tx
+	inside    bool // between Begin and Commit
+}
+
+func newDecoder(h Handler) *decoder {
+	return &decoder{h: h, relations: make(map[uint32]*Relation)}
+}
+
+// decode handles one piece of pgoutput's output. An error of the handler comes back as handlerError.
+func (d *decoder) decode(data []byte) error {
+	in := input{rest: data}
+	code := in.byte()
+	if in.short {
+		return errors.New("decode pgoutput: empty")
+	}
+	err := d.dispatch(code, &in)
+	if err == nil || errors.As(err, new(handlerError)) {
+		return err
+	}
+	return fmt.Errorf("decode pgoutput %q: %w", rune(code), err)
+}
+
+func (d *decoder) dispatch(code byte, in *input) error {
+	switch code {
+	case codeInsert:
+		return d.insert(in)
+	case codeBegin:
+		return d.begin(in)
+	case codeCommit:
+		return d.commit(in)
+	case codeMessage:
+		return d.message(in)
+	case codeUpdate:
+		return d.update(in)
+	case codeDelete:
+		return d.delete(in)
+	case codeTruncate:
+		return d.truncate(in)
+	case codeRelation:
+		return d.relation(in)
+	case codeOrigin, codeType:
+		// Where a transaction came from and the names of user-defined types: nobody here asks.
+		return nil
+	default:
+		return errors.New("unknown code: is another output plugin or protocol version in use")
+	}
+}
+
+func (d *decoder) begin(in *input) error {
+	tx := Tx{CommitLSN: in.lsn(), Time: in.time(), XID: in.uint32()}
+	switch {
+	case in.short:
+		return errCutShort
+	case d.inside:
+		return errors.New("a transaction is open already")
+	}
+	d.tx, d.inside = tx, true
+	return fromHandler(d.h.Begin(tx))
+}
+
+func (d *decoder) commit(in *input) error {
+	in.byte() // flags, none in use
+	commit, end, at := in.lsn(), in.lsn(), in.time()
+	switch {
+	case in.short:
+		return errCutShort
+	case !d.inside:
+		return errors.New("no transaction is open")
+	case commit != d.tx.CommitLSN:
+		return fmt.Errorf("it commits at %s, the open transaction at %s", commit, d.tx.CommitLSN)
+	}
+	d.tx.EndLSN, d.tx.Time = end, at
+	d.inside = false
+	return fromHandler(d.h.Commit(d.tx))
+}
+
+func (d *decoder) insert(in *input) error {
+	rel, err := d.related(in)
+	if err != nil {
+		return err
+	}
+	if kind := in.byte(); kind != tupleNew && !in.short {
+		return fmt.Errorf("unknown tuple %q", rune(kind))
+	}
+	row, err := d.tuple(in, rel)
+	if err != nil {
+		return err
+	}
+	return fromHandler(d.h.Change(Insert, rel, row))
+}
+
+func (d *decoder) update(in *input) error {
+	rel, err := d.related(in)
+	if err != nil {
+		return err
+	}
+	kind := in.byte()
+	if kind == tupleKey || kind == tupleOld {
+		if _, err := d.tuple(in, rel); err != nil {
+			return err
+		}
+		kind = in.byte()
+	}
+	if kind != tupleNew && !in.short {
+		return fmt.Errorf("unknown tuple %q", rune(kind))
+	}
+	row, err := d.tuple(in, rel)
+	if err != nil {
+		return err
+	}
+	return fromHandler(d.h.Change(Update, rel, row))
+}
+
+func (d *decoder) delete(in *input) error {
+	rel, err := d.related(in)
+	if err != nil {
+		return err
+	}
+	if kind := in.byte(); kind != tupleKey && kind != tupleOld && !in.short {
+		return fmt.Errorf("unknown tuple %q", rune(kind))
+	}
+	row, err := d.tuple(in, rel)
+	if err != nil {
+		return err
+	}
+	return fromHandler(d.h.Change(Delete, rel, row))
+}
+
+func (d *decoder) truncate(in *input) error {
+	n := in.uint32()
+	in.byte() // CASCADE, RESTART IDENTITY
+	// Each needs its bytes, so a count that lies ends with the input.
+	for range n {
+		rel, err := d.related(in)
+		if err != nil {
+			return err
+		}
+		if err := d.h.Change(Truncate, rel, nil); err != nil {
+			return fromHandler(err)
+		}
+	}
+	if in.short {
+		return errCutShort
+	}
+	return nil
+}
+
+func (d *decoder) message(in *input) error {
+	flags := in.byte()
+	in.lsn() // of the message itself; its transaction's counts
+	prefix := in.string()
+	content := in.bytes(in.uint32())
+	if in.short {
+		return errCutShort
+	}
+	if flags&flagTransactional == 0 {
+		return nil // sent at once, whether or not its transaction commits: not an event
+	}
+	if !d.inside {
+		return errors.New("no transaction is open")
+	}
+	if string(prefix) != d.prefix { // compares without allocating
+		d.prefix = string(prefix)
+	}
+	return fromHandler(d.h.Message(d.prefix, content))
+}
+
+// relation remembers a table's definition. Postgres repeats it after every invalidation; a *Relation stays the same until
+// something in it changes, so that a Handler may remember what it worked out for it.
+func (d *decoder) relation(in *input) error {
+	rel := &Relation{OID: in.uint32(), Schema: string(in.string()), Name: string(in.string())}
+	if rel.Schema == "" {
+		rel.Schema = "pg_catalog" // pgoutput leaves this one out
+	}
+	in.byte() // replica identity
+	n := in.uint16()
+	if in.short || int(n) > len(in.rest) {
+		return errCutShort
+	}
+	rel.Columns = make([]outbox.Column, 0, n)
+	for range n {
+		in.byte() // flags: part of the key
+		name := string(in.string())
+		typeOID := in.uint32()
+		in.uint32() // type modifier
+		rel.Columns = append(rel.Columns, outbox.Column{Name: name, TypeOID: typeOID})
+	}
+	if in.short {
+		return errCutShort
+	}
+	if old := d.relations[rel.OID]; old == nil || !old.equal(rel) {
+		d.relations[rel.OID] = rel
+	}
+	return nil
+}
+
+// related reads the OID of the table that a change belongs to.
+func (d *decoder) related(in *input) (*Relation, error) {
+	oid := in.uint32()
+	if in.short {
+		return nil, errCutShort
+	}
+	if !d.inside {
+		return nil, errors.New("no transaction is open")
+	}
+	rel := d.relations[oid]
+	if rel == nil {
+		return nil, fmt.Errorf("table with OID %d was not described", oid)
+	}
+	return rel, nil
+}
+
+// tuple reads a row of rel into the shared slice.
+func (d *decoder) tuple(in *input, rel *Relation) ([]outbox.Value, error) {
+	n := int(in.uint16())
+	if in.short {
+		return nil, errCutShort
+	}
+	if n != len(rel.Columns) {
+		return nil, fmt.Errorf("row of %d columns, %s.%s was described with %d", n, rel.Schema, rel.Name, len(rel.Columns))
+	}
+	row := d.row[:0]
+	for range n {
+		value := outbox.Value{Kind: outbox.ValueKind(in.byte())}
+		switch value.Kind {
+		case outbox.TextValue:
+			value.Data = in.bytes(in.uint32())
+		case outbox.NullValue, outbox.UnchangedTOAST:
+		default:
+			if !in.short {
+				return nil, fmt.Errorf("value of unknown kind %q", rune(value.Kind))
+			}
+		}
+		row = append(row, value)
+	}
+	d.row = row
+	if in.short {
+		return nil, errCutShort
+	}
+	return row, nil
+}
+
+func (r *Relation) equal(o *Relation) bool {
+	if r.OID != o.OID || r.Schema != o.Schema || r.Name != o.Name || len(r.Columns) != len(o.Columns) {
+		return false
+	}
+	for i, c := range r.Columns {
+		if c != o.Columns[i] {
+			return false
+		}
+	}
+	return true
+}
+
+// input reads big-endian values off the front of rest. Past the end it gives zeros and sets short, so that a sequence of
+// reads needs one check.
+type input struct {
+	rest  []byte
+	short bool
+}
+
+func (in *input) take(n int) []byte {
+	if n > len(in.rest) {
+		in.rest, in.short = nil, true
+		return nil
+	}
+	b := in.rest[:n:n]
+	in.rest = in.rest[n:]
+	return b
+}
+
+func (in *input) byte() byte {
+	if b := in.take(1); b != nil {
+		return b[0]
+	}
+	return 0
+}
+
+func (in *input) uint16() uint16 {
+	if b := in.take(2); b != nil {
+		return binary.BigEndian.Uint16(b)
+	}
+	return 0
+}
+
+func (in *input) uint32() uint32 {
+	if b := in.take(4); b != nil {
+		return binary.BigEndian.Uint32(b)
+	}
+	return 0
+}
+
+func (in *input) uint64() uint64 {
+	if b := in.take(8); b != nil {
+		return binary.BigEndian.Uint64(b)
+	}
+	return 0
+}
+
+func (in *input) lsn() outbox.LSN { return outbox.LSN(in.uint64()) }
+
+func (in *input) time() time.Time { return fromPostgres(int64(in.uint64())) }
+
+func (in *input) bytes(n uint32) []byte {
+	if uint64(n) > uint64(len(in.rest)) {
+		in.rest, in.short = nil, true
+		return nil
+	}
+	return in.take(int(n))
+}
+
+// string reads up to a NUL.
+func (in *input) string() []byte {
+	end := bytes.IndexByte(in.rest, 0)
+	if end < 0 {
+		in.rest, in.short = nil, true
+		return nil
+	}
+	s := in.take(end)
+	in.take(1)
+	return s
+}
+
+// postgresEpoch is 2000-01-01 in microseconds since 1970.
+const postgresEpoch = 946_684_800_000_000
+
+// fromPostgres reads a timestamp in microseconds since 2000.
+func fromPostgres(us int64) time.Time { return time.UnixMicro(us + postgresEpoch).UTC() }
+
+// toPostgres is fromPostgres the other way.
+func toPostgres(t time.Time) int64 { return t.UnixMicro() - postgresEpoch }

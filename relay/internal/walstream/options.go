@@ -1,0 +1,106 @@
+package walstream
+
+import (
+	"errors"
+	"fmt"
+	"regexp"
+	"strings"
+	"time"
+
+	"github.com/tailpost/tailpost/outbox"
+)
+
+// DefaultEndpointTable is where endpoints live.
+const DefaultEndpointTable = "tailpost.endpoint"
+
+// endpointSuffix makes the name of the endpoint table's publication out of that of the slot.
+const endpointSuffix = "_endpoint"
+
+const (
+	defaultStatusInterval = 10 * time.Second
+	defaultReplyTimeout   = 60 * time.Second
+	defaultConnectTimeout = 10 * time.Second
+	// maxIdentifier is NAMEDATALEN - 1.
+	maxIdentifier = 63
+)
+
+// Options says what to stream and from where. URL and Slot are required.
+type Options struct {
+	// URL is the database's address, a libpq URL or keyword string. It must not lead to a connection pooler.
+	URL string
+	// Slot names the replication slot and the outbox's publication; the endpoint table's is called Slot_endpoint.
+	Slot string
+	// Table is the outbox table, schema.name as in the catalogue. Empty: events are logical messages only.
+	Table string
+	// EndpointTable is the table of endpoints. Empty: DefaultEndpointTable.
+	EndpointTable string
+	// ApplicationName is shown in pg_stat_replication. Empty: "tailpost".
+	ApplicationName string
+
+	// Create makes the slot when it is missing; otherwise that is ErrSlotMissing.
+	Create bool
+	// ReplaceLost drops a lost slot and makes a new one; otherwise that is ErrSlotLost.
+	ReplaceLost bool
+	// SkipBacklog lets go of all WAL written so far, unread. It is what helps after ErrPublicationMissing from Run, where the
+	// slot holds WAL from a time without publication, which Postgres cannot decode.
+	SkipBacklog bool
+
+	// Start is where to stream from. Zero: where the slot stands.
+	Start outbox.LSN
+	// OriginNone leaves out transactions with a replication origin, for which Postgres 16 or later is required; before
+	// that it is an error.
+	OriginNone bool
+	// StatusInterval is how often Postgres hears from an idle stream, at most. Zero: 10s. A third of wal_sender_timeout
+	// is taken where that is less.
+	StatusInterval time.Duration
+	// ReplyTimeout is how long the server may leave a request for a reply unanswered. Zero: 60s.
+	ReplyTimeout time.Duration
+}
+
+// Info is what Open found and did.
+type Info struct {
+	ServerVersion int // as server_version_num: 150004 is 15.4
+	SystemID      string
+	Timeline      int32
+	Database      string
+	// SlotCreated says that the slot is new: what committed before was not streamed.
+	SlotCreated bool
+	// Changed names the publications that were created or mended: what committed before may not be in the stream.
+	Changed []string
+	// SkippedFrom is where the slot stood before WAL was let go unread, see Options.SkipBacklog. Zero: none was.
+	SkippedFrom outbox.LSN
+	// ConfirmedFlush is where the stream starts unless Options.Start is later, Restart the oldest WAL that the slot holds.
+	ConfirmedFlush outbox.LSN
+	Restart        outbox.LSN
+	// Failover says that standbys keep a copy of the slot (Postgres 17 or later).
+	Failover bool
+}
+
+// withDefaults checks the options and fills in the rest.
+func (o Options) withDefaults() (Options, error) {
+	if !regexp.MustCompile(`^[a-z0-9_]+$`).MatchString(o.Slot) || len(o.Slot+endpointSuffix) > maxIdentifier {
+		return o, fmt.Errorf("slot %q: a name has lower-case letters, digits and underscores only, at most %d",
+			o.Slot, maxIdentifier-len(endpointSuffix))
+	}
+	if o.EndpointTable == "" {
+		o.EndpointTable = DefaultEndpointTable
+	}
+	if o.ApplicationName == "" {
+		o.ApplicationName = "tailpost"
+	}
+	if o.StatusInterval == 0 {
+		o.StatusInterval = defaultStatusInterval
+	}
+	if o.ReplyTimeout == 0 {
+		o.ReplyTimeout = defaultReplyTimeout
+	}
+	if o.StatusInterval < 0 || o.ReplyTimeout < 0 {
+		return o, errors.New("StatusInterval and ReplyTimeout must not be negative")
+	}
+	for _, table := range []string{o.Table, o.EndpointTable} {
+		if schema, name, ok := strings.Cut(table, "."); table != "" && (!ok || schema == "" || name == "") {
+			return o, fmt.Errorf("table %q: want schema.name", table)
+		}
+	}
+	return o, nil
+}

@@ -1,0 +1,226 @@
+package walstream
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+)
+
+// publicationTries bounds how often a publication is read again because another relay sets it up at the same moment.
+const publicationTries = 3
+
+// publication is one that the stream needs, as it must be.
+type publication struct {
+	name    string
+	table   string   // schema.name; empty: none
+	publish []string // insert, update, delete, truncate
+}
+
+// published is a publication as the catalogue has it.
+type published struct {
+	exists      bool
+	allTables   bool
+	schemas     bool // FOR TABLES IN SCHEMA
+	viaRoot     bool
+	publish     []string
+	tables      []string // schema.name
+	partial     bool     // a column list or a row filter
+	partitioned bool     // the wanted table is
+}
+
+func (s *session) publications() []publication {
+	return []publication{
+		{name: s.opts.Slot, table: s.opts.Table, publish: []string{"insert"}},
+		{name: s.opts.Slot + endpointSuffix, table: s.opts.EndpointTable, publish: []string{"insert", "update", "delete"}},
+	}
+}
+
+// ensurePublications creates what is missing and mends what differs. It reports whether one was created.
+func (s *session) ensurePublications(ctx context.Context) (created bool, err error) {
+	for _, want := range s.publications() {
+		made, err := s.ensurePublication(ctx, want)
+		if err != nil {
+			return created, fmt.Errorf("set up publication %q: %w", want.name, err)
+		}
+		created = created || made
+	}
+	return created, nil
+}
+
+func (s *session) ensurePublication(ctx context.Context, want publication) (created bool, err error) {
+	for try := 1; ; try++ {
+		have, err := s.readPublication(ctx, want)
+		if err != nil {
+			return false, err
+		}
+		differences := want.differences(have)
+		if len(differences) == 0 {
+			return false, nil
+		}
+		sql := want.sql(have)
+		if _, err = s.query(ctx, sql); err != nil && s.conn.TxStatus() != 'I' {
+			if _, err := s.query(ctx, "ROLLBACK"); err != nil {
+				return false, fmt.Errorf("roll back: %w", err)
+			}
+		}
+		switch {
+		case err == nil:
+			s.info.Changed = append(s.info.Changed, want.name)
+			return !have.exists, nil
+		case sqlState(err) == stateInsufficientPrivilege:
+			kind := ErrPublicationMismatch
+			if !have.exists {
+				kind = ErrPublicationMissing
+			}
+			return false, fmt.Errorf("%w (%s) and role %s may not set it up: run, as the owner of the table: %s: %w",
+				kind, strings.Join(differences, ", "), s.role, sql, err)
+		case try == publicationTries || !isRace(err):
+			return false, fmt.Errorf("run %s: %w", sql, err)
+		}
+	}
+}
+
+// isRace reports whether another session did the same at the same time.
+func isRace(err error) bool {
+	switch sqlState(err) {
+	case stateDuplicateObject, stateUndefinedObject, "23505", "XX000": // a catalogue's unique key, "tuple concurrently updated"
+		return true
+	}
+	return false
+}
+
+func (s *session) readPublication(ctx context.Context, want publication) (published, error) {
+	var have published
+	if want.table != "" {
+		rows, err := s.query(ctx, `
+			SELECT c.relkind AS kind
+			FROM pg_class AS c
+			WHERE c.oid = to_regclass(`+quoteLiteral(quoteTable(want.table))+`)`)
+		if err != nil {
+			return have, fmt.Errorf("look for table %s: %w", want.table, err)
+		}
+		if len(rows) == 0 {
+			return have, fmt.Errorf("%w: table %s does not exist in this database: run tailpost migrate, or correct its name", ErrSetup, want.table)
+		}
+		have.partitioned = rows[0]["kind"] == "p"
+	}
+
+	rows, err := s.query(ctx, `
+		SELECT puballtables AS all_tables, pubviaroot AS via_root,
+		       pubinsert AS insert, pubupdate AS update, pubdelete AS delete, pubtruncate AS truncate
+		FROM pg_publication
+		WHERE pubname = `+quoteLiteral(want.name))
+	if err != nil {
+		return have, fmt.Errorf("read it: %w", err)
+	}
+	if len(rows) == 0 {
+		return have, nil
+	}
+	have.exists = true
+	have.allTables = rows[0]["all_tables"] == "t"
+	have.viaRoot = rows[0]["via_root"] == "t"
+	for _, op := range []string{"insert", "update", "delete", "truncate"} {
+		if rows[0][op] == "t" {
+			have.publish = append(have.publish, op)
+		}
+	}
+	return have, s.readPublishedTables(ctx, want.name, &have)
+}
+
+func (s *session) readPublishedTables(ctx context.Context, name string, have *published) error {
+	// Column lists and row filters exist from Postgres 15 on; as JSON the query fits every version.
+	rows, err := s.query(ctx, `
+		SELECT n.nspname AS schema, c.relname AS name,
+		       to_jsonb(r) ->> 'prattrs' IS NOT NULL OR to_jsonb(r) ->> 'prqual' IS NOT NULL AS partial
+		FROM pg_publication AS p
+		JOIN pg_publication_rel AS r ON r.prpubid = p.oid
+		JOIN pg_class AS c ON c.oid = r.prrelid
+		JOIN pg_namespace AS n ON n.oid = c.relnamespace
+		WHERE p.pubname = `+quoteLiteral(name)+`
+		ORDER BY n.nspname, c.relname`)
+	if err != nil {
+		return fmt.Errorf("read its tables: %w", err)
+	}
+	for _, row := range rows {
+		have.tables = append(have.tables, row["schema"]+"."+row["name"])
+		have.partial = have.partial || row["partial"] == "t"
+	}
+	if s.info.ServerVersion < 150000 {
+		return nil
+	}
+	rows, err = s.query(ctx, `
+		SELECT 1
+		FROM pg_publication AS p
+		JOIN pg_publication_namespace AS n ON n.pnpubid = p.oid
+		WHERE p.pubname = `+quoteLiteral(name))
+	if err != nil {
+		return fmt.Errorf("read its schemas: %w", err)
+	}
+	have.schemas = len(rows) > 0
+	return nil
+}
+
+// differences says in words how a publication is not what it must be.
+func (p publication) differences(have published) []string {
+	if !have.exists {
+		return []string{"it does not exist"}
+	}
+	var all []string
+	if have.allTables {
+		all = append(all, "it is FOR ALL TABLES")
+	}
+	if have.schemas {
+		all = append(all, "it publishes whole schemas")
+	}
+	if !slices.Equal(have.publish, p.publish) {
+		all = append(all, fmt.Sprintf("it publishes %q, not %q", strings.Join(have.publish, ", "), strings.Join(p.publish, ", ")))
+	}
+	if !have.allTables && !slices.Equal(have.tables, p.tables()) {
+		all = append(all, fmt.Sprintf("its tables are %q, not %q", strings.Join(have.tables, ", "), p.table))
+	}
+	if have.partial {
+		all = append(all, "it has a column list or a row filter")
+	}
+	if have.partitioned && !have.viaRoot {
+		all = append(all, "the table is partitioned and publish_via_partition_root is off")
+	}
+	return all
+}
+
+func (p publication) tables() []string {
+	if p.table == "" {
+		return nil
+	}
+	return []string{p.table}
+}
+
+// sql makes the publication what it must be, in one transaction: WAL must not pass while there is none.
+func (p publication) sql(have published) string {
+	name := quoteIdentifier(p.name)
+	with := "(publish = " + quoteLiteral(strings.Join(p.publish, ", ")) + ", publish_via_partition_root = true)"
+	forTable, setTable := "", ""
+	if p.table != "" {
+		forTable = " FOR TABLE " + quoteTable(p.table)
+		setTable = "ALTER PUBLICATION " + name + " SET TABLE " + quoteTable(p.table) + ";"
+	}
+	create := "CREATE PUBLICATION " + name + forTable + " WITH " + with + ";"
+	switch {
+	case !have.exists:
+		return create
+	case have.allTables, p.table == "":
+		// Neither can be altered into a list of tables, nor into an empty one.
+		return "BEGIN; DROP PUBLICATION " + name + "; " + create + " COMMIT;"
+	default:
+		return "BEGIN; ALTER PUBLICATION " + name + " SET " + with + "; " + setTable + " COMMIT;"
+	}
+}
+
+// publicationMissing turns a failure to stream into ErrPublicationMissing where that is what it was.
+func publicationMissing(err error) error {
+	if sqlState(err) == stateUndefinedObject && !errors.Is(err, ErrPublicationMissing) {
+		return fmt.Errorf("%w: the slot holds WAL from a time without it: %w", ErrPublicationMissing, err)
+	}
+	return err
+}

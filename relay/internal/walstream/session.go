@@ -1,0 +1,205 @@
+package walstream
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/jackc/pglogrepl"
+	"github.com/jackc/pgx/v5/pgconn"
+	"github.com/jackc/pgx/v5/pgproto3"
+
+	"github.com/tailpost/tailpost/outbox"
+)
+
+const (
+	minServerVersion = 140000
+	// readBuffer holds many rows for each system call.
+	readBuffer = 64 << 10
+)
+
+// session is the connection before it streams. A replication connection takes SQL by the simple protocol only, so values
+// are quoted here.
+type session struct {
+	conn *pgconn.PgConn
+	opts Options
+	role string
+	info Info
+	// senderTimeout is wal_sender_timeout, 0: off.
+	senderTimeout time.Duration
+}
+
+// record is a row by column name. NULL is left out.
+type record map[string]string
+
+// connect opens the replication connection. What is read from it goes through wrap.
+func connect(ctx context.Context, o Options, wrap func(io.Reader) io.Reader) (*session, error) {
+	cfg, err := pgconn.ParseConfig(o.URL)
+	if err != nil {
+		// The parser's own words may quote the address.
+		return nil, fmt.Errorf("%w: the database address is neither a URL nor a keyword string that libpq would take", ErrSetup)
+	}
+	if cfg.ConnectTimeout == 0 {
+		cfg.ConnectTimeout = defaultConnectTimeout
+	}
+	for name, value := range map[string]string{
+		"replication":        "database",
+		"application_name":   o.ApplicationName,
+		"client_encoding":    "UTF8",
+		"DateStyle":          "ISO",
+		"TimeZone":           "UTC",
+		"IntervalStyle":      "postgres",
+		"extra_float_digits": "3",
+		"bytea_output":       "hex",
+		// For the set-up's SQL; streaming itself runs under neither.
+		"statement_timeout":                   "30s",
+		"lock_timeout":                        "5s",
+		"idle_in_transaction_session_timeout": "30s",
+		// A relay that stands by is idle for as long as the other one lives.
+		"idle_session_timeout":        "0",
+		"standard_conforming_strings": "on",
+	} {
+		cfg.RuntimeParams[name] = value
+	}
+	cfg.BuildFrontend = func(r io.Reader, w io.Writer) *pgproto3.Frontend {
+		return pgproto3.NewFrontend(bufio.NewReaderSize(wrap(r), readBuffer), w)
+	}
+	conn, err := pgconn.ConnectConfig(ctx, cfg)
+	if err != nil {
+		return nil, connectError(cfg.User, err)
+	}
+	return &session{conn: conn, opts: o, role: cfg.User}, nil
+}
+
+func connectError(role string, err error) error {
+	var pgErr *pgconn.PgError
+	if !errors.As(err, &pgErr) {
+		return fmt.Errorf("%w: connect for replication: %w", ErrConnection, err)
+	}
+	switch pgErr.Code {
+	case stateInsufficientPrivilege:
+		return fmt.Errorf("%w: role %s may not replicate: run ALTER ROLE %s REPLICATION; as a superuser "+
+			"(Amazon RDS: GRANT rds_replication TO %s;): %w", ErrSetup, role, quoteIdentifier(role), quoteIdentifier(role), pgErr)
+	case stateInvalidAuthorization:
+		return fmt.Errorf("%w: the server refuses role %s: it needs LOGIN and REPLICATION and a line in pg_hba.conf for its database: %w",
+			ErrSetup, role, pgErr)
+	case stateTooManyConnections:
+		return fmt.Errorf("%w: no walsender is free: end another one or raise max_wal_senders and restart Postgres: %w", ErrSetup, pgErr)
+	case stateAdminShutdown, stateCrashShutdown, stateCannotConnectNow:
+		return fmt.Errorf("%w: connect for replication: %w", ErrServerStopped, pgErr)
+	}
+	return fmt.Errorf("%w: connect for replication: %w", ErrConnection, pgErr)
+}
+
+// check reads who the server is and whether it can decode at all.
+func (s *session) check(ctx context.Context) error {
+	system, err := pglogrepl.IdentifySystem(ctx, s.conn)
+	if err != nil {
+		return fmt.Errorf("identify system: %w", classify(err))
+	}
+	rows, err := s.query(ctx, `
+		SELECT current_setting('server_version_num') AS version,
+		       current_setting('wal_level') AS wal_level,
+		       pg_is_in_recovery() AS standby,
+		       current_user AS role,
+		       (SELECT setting FROM pg_settings WHERE name = 'wal_sender_timeout') AS sender_timeout`)
+	if err != nil {
+		return fmt.Errorf("read server settings: %w", err)
+	}
+	if len(rows) != 1 {
+		return fmt.Errorf("read server settings: %d rows", len(rows))
+	}
+	row := rows[0]
+	version, err1 := strconv.Atoi(row["version"])
+	senderTimeout, err2 := strconv.Atoi(row["sender_timeout"])
+	if err := errors.Join(err1, err2); err != nil {
+		return fmt.Errorf("read server settings: %w", err)
+	}
+	switch {
+	case version < minServerVersion:
+		return fmt.Errorf("%w: Postgres %d is too old, 14 or later is needed", ErrSetup, version/10000)
+	case row["standby"] != "f":
+		return fmt.Errorf("%w: the server is a standby: give the primary's address (replication_url)", ErrSetup)
+	case row["wal_level"] != "logical":
+		return fmt.Errorf("%w: wal_level is %q: run ALTER SYSTEM SET wal_level = 'logical'; as a superuser, then restart Postgres",
+			ErrSetup, row["wal_level"])
+	case s.opts.OriginNone && version < 160000:
+		return fmt.Errorf("%w: leaving out transactions by origin needs Postgres 16, this is %d", ErrSetup, version/10000)
+	}
+	s.role = row["role"]
+	s.senderTimeout = time.Duration(senderTimeout) * time.Millisecond
+	s.info.ServerVersion, s.info.SystemID = version, system.SystemID
+	s.info.Timeline, s.info.Database = system.Timeline, system.DBName
+	return nil
+}
+
+// query runs one or more statements and returns the last one's rows.
+func (s *session) query(ctx context.Context, sql string) ([]record, error) {
+	results, err := s.conn.Exec(ctx, sql).ReadAll()
+	if err != nil {
+		return nil, classify(err)
+	}
+	if len(results) == 0 {
+		return nil, nil
+	}
+	last := results[len(results)-1]
+	rows := make([]record, 0, len(last.Rows))
+	for _, values := range last.Rows {
+		row := make(record, len(values))
+		for i, value := range values {
+			if value != nil {
+				row[last.FieldDescriptions[i].Name] = string(value)
+			}
+		}
+		rows = append(rows, row)
+	}
+	return rows, nil
+}
+
+// patiently runs f without time limits of its own, so that only ctx bounds it.
+func (s *session) patiently(ctx context.Context, f func() error) error {
+	if _, err := s.query(ctx, `SET statement_timeout = 0; SET lock_timeout = 0`); err != nil {
+		return fmt.Errorf("lift time limits: %w", err)
+	}
+	err := f()
+	if s.conn.IsClosed() {
+		return err
+	}
+	if _, resetErr := s.query(ctx, `RESET statement_timeout; RESET lock_timeout`); err == nil && resetErr != nil {
+		return fmt.Errorf("restore time limits: %w", resetErr)
+	}
+	return err
+}
+
+func (r record) lsn(column string) (outbox.LSN, error) {
+	text, ok := r[column]
+	if !ok {
+		return 0, nil
+	}
+	lsn, err := outbox.ParseLSN(text)
+	if err != nil {
+		return 0, fmt.Errorf("%s: %w", column, err)
+	}
+	return lsn, nil
+}
+
+// quoteIdentifier makes a name safe in SQL and in publication_names.
+func quoteIdentifier(name string) string {
+	return `"` + strings.ReplaceAll(name, `"`, `""`) + `"`
+}
+
+// quoteLiteral makes a string constant. The session has standard_conforming_strings and UTF-8.
+func quoteLiteral(s string) string {
+	return `'` + strings.ReplaceAll(s, `'`, `''`) + `'`
+}
+
+// quoteTable makes schema.name safe in SQL.
+func quoteTable(table string) string {
+	schema, name, _ := strings.Cut(table, ".")
+	return quoteIdentifier(schema) + "." + quoteIdentifier(name)
+}

@@ -1,0 +1,230 @@
+package walstream
+
+import (
+	"context"
+	"fmt"
+	"strconv"
+	"strings"
+
+	"github.com/jackc/pglogrepl"
+	"github.com/jackc/pgx/v5/pgproto3"
+
+	"github.com/tailpost/tailpost/outbox"
+)
+
+// slot is a row of pg_replication_slots.
+type slot struct {
+	activePID      string // of who holds it; empty: nobody
+	lost           string // why it is of no more use; empty: it is
+	confirmedFlush outbox.LSN
+	restart        outbox.LSN
+	failover       bool
+}
+
+// ensureSlot creates the slot where it is missing and checks it. unread says that the slot's WAL cannot be decoded because
+// a publication was missing until now.
+func (s *session) ensureSlot(ctx context.Context, unread bool) error {
+	have, err := s.readSlot(ctx)
+	if err != nil {
+		return err
+	}
+	if have != nil && have.lost != "" {
+		if !s.opts.ReplaceLost {
+			return s.lost(have)
+		}
+		if _, err := s.query(ctx, "SELECT pg_drop_replication_slot("+quoteLiteral(s.opts.Slot)+")"); err != nil {
+			return fmt.Errorf("drop lost slot %q: %w", s.opts.Slot, err)
+		}
+		have = nil
+	}
+	switch {
+	case have == nil && !s.opts.Create && !s.opts.ReplaceLost:
+		return fmt.Errorf("%w: there is no slot %q in this cluster", ErrSlotMissing, s.opts.Slot)
+	case have == nil:
+		err = s.createSlot(ctx)
+	case (unread && s.info.ServerVersion < 180000 || s.opts.SkipBacklog) && have.activePID == "":
+		// Before Postgres 18, WAL that was written while there was no publication ends the stream, again and again.
+		s.info.SkippedFrom = have.confirmedFlush
+		err = s.skipBacklog(ctx)
+	}
+	if err != nil {
+		return err
+	}
+	have, err = s.readSlot(ctx)
+	if err != nil {
+		return err
+	}
+	if have == nil {
+		return fmt.Errorf("%w: slot %q was dropped as soon as it was there", ErrSlotMissing, s.opts.Slot)
+	}
+	s.noteSlot(have)
+	return nil
+}
+
+func (s *session) noteSlot(have *slot) {
+	s.info.ConfirmedFlush, s.info.Restart, s.info.Failover = have.confirmedFlush, have.restart, have.failover
+}
+
+// readSlot returns nil where there is no slot, and an error where there is one that can never be ours.
+func (s *session) readSlot(ctx context.Context) (*slot, error) {
+	rows, err := s.query(ctx, `
+		SELECT slot_type, plugin, database, temporary, active_pid, restart_lsn, confirmed_flush_lsn, wal_status,
+		       to_jsonb(s) ->> 'two_phase' AS two_phase,
+		       to_jsonb(s) ->> 'failover' AS failover,
+		       to_jsonb(s) ->> 'invalidation_reason' AS invalidation_reason
+		FROM pg_replication_slots AS s
+		WHERE slot_name = `+quoteLiteral(s.opts.Slot))
+	if err != nil {
+		return nil, fmt.Errorf("read slot %q: %w", s.opts.Slot, err)
+	}
+	if len(rows) == 0 {
+		return nil, nil //nolint:nilnil // no slot is not an error here
+	}
+	row := rows[0]
+	var wrong string
+	switch {
+	case row["slot_type"] != "logical":
+		wrong = "a physical slot"
+	case row["plugin"] != "pgoutput":
+		wrong = "made for output plugin " + strconv.Quote(row["plugin"])
+	case row["database"] != s.info.Database:
+		wrong = "made in database " + strconv.Quote(row["database"])
+	case row["temporary"] == "t":
+		wrong = "temporary"
+	case row["two_phase"] == "true":
+		wrong = "made with two_phase"
+	}
+	if wrong != "" {
+		return nil, fmt.Errorf("%w: slot %q is %s: give Tailpost another slot name, or drop it: SELECT pg_drop_replication_slot(%s);",
+			ErrSetup, s.opts.Slot, wrong, quoteLiteral(s.opts.Slot))
+	}
+	have := &slot{activePID: row["active_pid"], failover: row["failover"] == "true"}
+	if have.confirmedFlush, err = row.lsn("confirmed_flush_lsn"); err != nil {
+		return nil, fmt.Errorf("read slot %q: %w", s.opts.Slot, err)
+	}
+	if have.restart, err = row.lsn("restart_lsn"); err != nil {
+		return nil, fmt.Errorf("read slot %q: %w", s.opts.Slot, err)
+	}
+	have.lost = row["invalidation_reason"]
+	if have.lost == "" && row["wal_status"] == "lost" {
+		have.lost = "wal_removed"
+	}
+	return have, nil
+}
+
+func (s *session) lost(have *slot) error {
+	return fmt.Errorf("%w: Postgres invalidated slot %q (%s); the WAL after %s was not read",
+		ErrSlotLost, s.opts.Slot, have.lost, have.confirmedFlush)
+}
+
+func (s *session) createSlot(ctx context.Context) error {
+	option := "(SNAPSHOT 'nothing', FAILOVER true)"
+	switch {
+	case s.info.ServerVersion < 150000:
+		option = "NOEXPORT_SNAPSHOT"
+	case s.info.ServerVersion < 170000:
+		option = "(SNAPSHOT 'nothing')"
+	}
+	// It waits for every transaction that runs now to end, however long that takes.
+	err := s.patiently(ctx, func() error {
+		_, err := s.query(ctx, "CREATE_REPLICATION_SLOT "+quoteIdentifier(s.opts.Slot)+" LOGICAL pgoutput "+option)
+		return err
+	})
+	switch sqlState(err) {
+	case "":
+		s.info.SlotCreated = err == nil
+	case stateDuplicateObject:
+		// Another relay was quicker: the slot is there, which is all that was asked.
+		return nil
+	case stateConfigurationLimit:
+		err = fmt.Errorf("%w: no slot is free: drop one that nobody uses (pg_replication_slots), "+
+			"or raise max_replication_slots and restart Postgres: %w", ErrSetup, err)
+	case stateInsufficientPrivilege:
+		err = fmt.Errorf("%w: role %s may not replicate: run ALTER ROLE %s REPLICATION; as a superuser: %w",
+			ErrSetup, s.role, quoteIdentifier(s.role), err)
+	}
+	if err != nil {
+		return fmt.Errorf("create slot %q: %w", s.opts.Slot, err)
+	}
+	return nil
+}
+
+// skipBacklog moves the slot to the end of the WAL. This reads the WAL but decodes nothing, so it cannot fail as the
+// stream does.
+func (s *session) skipBacklog(ctx context.Context) error {
+	err := s.patiently(ctx, func() error {
+		_, err := s.query(ctx, "SELECT pg_replication_slot_advance("+quoteLiteral(s.opts.Slot)+", pg_current_wal_lsn())")
+		return err
+	})
+	if err != nil {
+		return fmt.Errorf("advance slot %q: %w", s.opts.Slot, err)
+	}
+	return nil
+}
+
+// acquire begins to stream, which gives us the slot. After ErrSlotActive it can be called again.
+func (s *session) acquire(ctx context.Context) error {
+	// Asking first spares the server's log an error for every second that a relay stands by.
+	have, err := s.readSlot(ctx)
+	switch {
+	case err != nil:
+		return err
+	case have == nil:
+		return fmt.Errorf("%w: there is no slot %q in this cluster", ErrSlotMissing, s.opts.Slot)
+	case have.lost != "":
+		return s.lost(have)
+	case have.activePID != "":
+		return fmt.Errorf("%w: slot %q is held by the connection with process ID %s", ErrSlotActive, s.opts.Slot, have.activePID)
+	}
+	// The one who held it before may have moved it on.
+	s.noteSlot(have)
+	if err := s.startReplication(ctx); err != nil {
+		return fmt.Errorf("start replication from slot %q: %w", s.opts.Slot, err)
+	}
+	return nil
+}
+
+func (s *session) startReplication(ctx context.Context) error {
+	// Decoding takes locks on the catalogue, which a long one there may hold back: that must not end the stream.
+	if _, err := s.query(ctx, `SET statement_timeout = 0; SET lock_timeout = 0`); err != nil {
+		return fmt.Errorf("lift time limits: %w", err)
+	}
+	var names []string
+	for _, p := range s.publications() {
+		names = append(names, quoteIdentifier(p.name))
+	}
+	args := []string{"proto_version '1'", "messages 'true'", "publication_names " + quoteLiteral(strings.Join(names, ","))}
+	if s.opts.OriginNone {
+		args = append(args, "origin 'none'")
+	}
+	err := pglogrepl.StartReplication(ctx, s.conn, quoteIdentifier(s.opts.Slot), pglogrepl.LSN(s.opts.Start),
+		pglogrepl.StartReplicationOptions{PluginArgs: args})
+	if err == nil {
+		return nil
+	}
+	if sqlState(err) != "" {
+		if err := s.drain(ctx); err != nil {
+			return err
+		}
+	}
+	switch sqlState(err) {
+	case stateUndefinedObject:
+		return fmt.Errorf("%w: %w", ErrSlotMissing, err)
+	case statePrerequisiteState:
+		return fmt.Errorf("%w: %w", ErrSlotLost, err)
+	}
+	return classify(err)
+}
+
+// drain reads what follows a refused START_REPLICATION, so that the connection can be used again.
+func (s *session) drain(ctx context.Context) error {
+	for {
+		msg, err := s.conn.ReceiveMessage(ctx)
+		if err != nil {
+			return classify(err)
+		}
+		if _, ok := msg.(*pgproto3.ReadyForQuery); ok {
+			return nil
+		}
+	}
+}

@@ -1,0 +1,611 @@
+package walstream_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/stretchr/testify/require"
+	"go.uber.org/goleak"
+
+	"github.com/tailpost/tailpost/integration/pgtest"
+	"github.com/tailpost/tailpost/outbox"
+	"github.com/tailpost/tailpost/relay/internal/walstream"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+// patience bounds every wait for something that comes by itself.
+const patience = 20 * time.Second
+
+// recorder is a Handler that keeps what it is given, as lines.
+type recorder struct {
+	mu      sync.Mutex
+	lines   []string
+	tx      walstream.Tx // of the last commit
+	idle    outbox.LSN   // of the last keepalive
+	changed chan struct{}
+	room    chan struct{} // not nil: not ready until it is closed
+	fail    error
+	onEnd   func(outbox.LSN)
+}
+
+func newRecorder() *recorder { return &recorder{changed: make(chan struct{})} }
+
+func (r *recorder) note(line string) error {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.lines = append(r.lines, line)
+	close(r.changed)
+	r.changed = make(chan struct{})
+	return r.fail
+}
+
+func (r *recorder) Begin(walstream.Tx) error { return r.note("begin") }
+
+func (r *recorder) Change(op walstream.Op, rel *walstream.Relation, row []outbox.Value) error {
+	fields := []string{string(rune(op)), rel.Schema + "." + rel.Name}
+	for i, v := range row {
+		switch v.Kind {
+		case outbox.NullValue:
+			fields = append(fields, rel.Columns[i].Name+" null")
+		case outbox.UnchangedTOAST:
+			fields = append(fields, rel.Columns[i].Name+" unchanged")
+		case outbox.TextValue:
+			fields = append(fields, rel.Columns[i].Name+"="+string(v.Data))
+		}
+	}
+	return r.note(strings.Join(fields, " "))
+}
+
+func (r *recorder) Message(prefix string, content []byte) error {
+	return r.note("message " + prefix + " " + string(content))
+}
+
+func (r *recorder) Commit(tx walstream.Tx) error {
+	r.mu.Lock()
+	r.tx = tx
+	onEnd := r.onEnd
+	r.mu.Unlock()
+	if onEnd != nil {
+		onEnd(tx.EndLSN)
+	}
+	return r.note("commit")
+}
+
+func (r *recorder) Keepalive(lsn outbox.LSN) error {
+	r.mu.Lock()
+	r.idle = max(r.idle, lsn)
+	onEnd := r.onEnd
+	close(r.changed)
+	r.changed = make(chan struct{})
+	r.mu.Unlock()
+	if onEnd != nil {
+		onEnd(lsn)
+	}
+	return nil
+}
+
+func (r *recorder) Ready() <-chan struct{} {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.room == nil {
+		return nil
+	}
+	select {
+	case <-r.room:
+		return nil
+	default:
+		return r.room
+	}
+}
+
+func (r *recorder) hold() (release func()) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	room := make(chan struct{})
+	r.room = room
+	return sync.OnceFunc(func() { close(room) })
+}
+
+// await returns the lines once there are n.
+func (r *recorder) await(t *testing.T, n int) []string {
+	t.Helper()
+	r.until(t, func() bool { return len(r.lines) >= n })
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return append([]string(nil), r.lines...)
+}
+
+// until waits for something that the recorder knows.
+func (r *recorder) until(t *testing.T, done func() bool) {
+	t.Helper()
+	deadline := time.NewTimer(patience)
+	defer deadline.Stop()
+	for {
+		r.mu.Lock()
+		ok, changed, lines := done(), r.changed, len(r.lines)
+		r.mu.Unlock()
+		if ok {
+			return
+		}
+		select {
+		case <-changed:
+		case <-deadline.C:
+			t.Fatalf("nothing more came after %d lines", lines)
+		}
+	}
+}
+
+// testBundle is a database with the tables that are streamed.
+type testBundle struct {
+	url  string
+	slot string
+	conn *pgx.Conn
+}
+
+const schema = `
+	CREATE TABLE outbox (id int PRIMARY KEY, type text, payload text);
+	CREATE TABLE neighbour (id int);
+	CREATE SCHEMA tailpost;
+	CREATE TABLE tailpost.endpoint (id text PRIMARY KEY, url text);`
+
+func setup(t *testing.T) *testBundle {
+	t.Helper()
+	db := pgtest.NewDB(t)
+	slot := db.Slot()
+	// The endpoint publication's name is longer; what makes it unique stands at its end.
+	b := &testBundle{url: db.URL, slot: slot[max(0, len(slot)-54):], conn: db.Conn(t)}
+	b.exec(t, schema)
+	return b
+}
+
+// setupServer is setup on a server of the test's own.
+func setupServer(t *testing.T, settings map[string]string) (*pgtest.Server, *testBundle) {
+	t.Helper()
+	all := pgtest.FastSettings()
+	for name, value := range settings {
+		all[name] = value
+	}
+	server, err := pgtest.Start(t.Context(), pgtest.Options{Settings: all})
+	require.NoError(t, err)
+	t.Cleanup(func() { require.NoError(t, server.Close()) })
+	conn, err := pgx.Connect(t.Context(), server.URL("postgres"))
+	require.NoError(t, err)
+	t.Cleanup(func() { _ = conn.Close(context.WithoutCancel(t.Context())) })
+	b := &testBundle{url: server.URL("postgres"), slot: "tp", conn: conn}
+	b.exec(t, schema)
+	return server, b
+}
+
+func (b *testBundle) exec(t *testing.T, sql string, args ...any) {
+	t.Helper()
+	_, err := b.conn.Exec(t.Context(), sql, args...)
+	require.NoError(t, err)
+}
+
+func (b *testBundle) insert(t *testing.T, id int) {
+	t.Helper()
+	b.exec(t, `INSERT INTO outbox (id, type, payload) VALUES ($1, 'order.created', '{}')`, id)
+}
+
+func inserted(id int) string {
+	return fmt.Sprintf("I public.outbox id=%d type=order.created payload={}", id)
+}
+
+func (b *testBundle) options() walstream.Options {
+	return walstream.Options{URL: b.url, Slot: b.slot, Table: "public.outbox", Create: true}
+}
+
+func (b *testBundle) open(t *testing.T, o walstream.Options) *walstream.Stream {
+	t.Helper()
+	s, err := walstream.Open(t.Context(), o)
+	require.NoError(t, err)
+	t.Cleanup(s.Close)
+	return s
+}
+
+// confirmed is where the slot stands.
+func (b *testBundle) confirmed(t *testing.T) outbox.LSN {
+	t.Helper()
+	return b.lsn(t, `SELECT confirmed_flush_lsn::text FROM pg_replication_slots WHERE slot_name = $1`, b.slot)
+}
+
+func (b *testBundle) lsn(t *testing.T, sql string, args ...any) outbox.LSN {
+	t.Helper()
+	var text string
+	require.NoError(t, b.conn.QueryRow(t.Context(), sql, args...).Scan(&text))
+	lsn, err := outbox.ParseLSN(text)
+	require.NoError(t, err)
+	return lsn
+}
+
+// awaitSQL waits until a query that gives one boolean gives true.
+func (b *testBundle) awaitSQL(t *testing.T, sql string, args ...any) {
+	t.Helper()
+	require.Eventually(t, func() bool {
+		var ok bool
+		return b.conn.QueryRow(t.Context(), sql, args...).Scan(&ok) == nil && ok
+	}, patience, 10*time.Millisecond, sql)
+}
+
+// running is a Stream whose Run is on.
+type running struct {
+	stream *walstream.Stream
+	stop   context.CancelFunc
+	done   chan struct{}
+	err    error
+}
+
+func run(t *testing.T, s *walstream.Stream, h walstream.Handler) *running {
+	t.Helper()
+	ctx, cancel := context.WithCancel(t.Context())
+	r := &running{stream: s, stop: cancel, done: make(chan struct{})}
+	go func() {
+		defer close(r.done)
+		r.err = s.Run(ctx, h)
+	}()
+	t.Cleanup(func() {
+		cancel()
+		<-r.done
+	})
+	return r
+}
+
+// end waits for Run to end by itself.
+func (r *running) end(t *testing.T) error {
+	t.Helper()
+	select {
+	case <-r.done:
+		return r.err
+	case <-time.After(patience):
+		t.Fatal("Run goes on")
+		return nil
+	}
+}
+
+func (r *running) stopped(t *testing.T) {
+	t.Helper()
+	r.stop()
+	require.NoError(t, r.end(t))
+}
+
+func TestStreamsCommittedRowsInOrder(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	s := b.open(t, b.options())
+	require.True(t, s.Info().SlotCreated)
+	require.Equal(t, []string{b.slot, b.slot + "_endpoint"}, s.Info().Changed)
+	h := newRecorder()
+	run(t, s, h)
+
+	other, err := pgx.Connect(t.Context(), b.url)
+	require.NoError(t, err)
+	defer func() { require.NoError(t, other.Close(t.Context())) }()
+	late, err := other.Begin(t.Context())
+	require.NoError(t, err)
+	_, err = late.Exec(t.Context(), `INSERT INTO outbox VALUES (1, 'order.created', '{}')`)
+	require.NoError(t, err)
+	aborted, err := b.conn.Begin(t.Context())
+	require.NoError(t, err)
+	_, err = aborted.Exec(t.Context(), `INSERT INTO outbox VALUES (2, 'order.created', '{}')`)
+	require.NoError(t, err)
+	require.NoError(t, aborted.Rollback(t.Context()))
+	b.insert(t, 3)
+	require.NoError(t, late.Commit(t.Context()))
+	b.exec(t, `INSERT INTO outbox VALUES (4, NULL, '')`)
+
+	require.Equal(t, []string{
+		"begin", inserted(3), "commit",
+		"begin", inserted(1), "commit",
+		"begin", "I public.outbox id=4 type null payload=", "commit",
+	}, h.await(t, 9))
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	require.Greater(t, h.tx.EndLSN, h.tx.CommitLSN)
+	require.NotZero(t, h.tx.XID)
+	require.WithinDuration(t, time.Now(), h.tx.Time, time.Minute)
+}
+
+func TestStreamsLogicalMessagesOfTheTransaction(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	o := b.options()
+	o.Table = ""
+	h := newRecorder()
+	run(t, b.open(t, o), h)
+	b.exec(t, `SELECT pg_logical_emit_message(false, 'tailpost', 'at once')`)
+	b.exec(t, `DO $$ BEGIN
+		PERFORM pg_logical_emit_message(true, 'tailpost', 'one');
+		PERFORM pg_logical_emit_message(true, 'other', 'two');
+	END $$`)
+	b.insert(t, 1) // in no publication
+	b.exec(t, `SELECT pg_logical_emit_message(true, 'tailpost', 'end')`)
+	h.until(t, func() bool { return len(h.lines) > 0 && h.lines[len(h.lines)-1] == "commit" && strings.Contains(strings.Join(h.lines, "\n"), "end") })
+	require.Equal(t, []string{"message tailpost one", "message other two", "message tailpost end"}, only(h.await(t, 0), "message"))
+}
+
+func only(lines []string, prefix string) []string {
+	var kept []string
+	for _, line := range lines {
+		if strings.HasPrefix(line, prefix) {
+			kept = append(kept, line)
+		}
+	}
+	return kept
+}
+
+func TestStreamsChangesOfEndpoints(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	s := b.open(t, b.options())
+	b.exec(t, `ALTER PUBLICATION `+b.slot+`_endpoint SET (publish = 'insert, update, delete, truncate')`)
+	h := newRecorder()
+	run(t, s, h)
+	big := strings.Repeat("abcdefgh", 1)
+	b.exec(t, `ALTER TABLE tailpost.endpoint ADD blob text`)
+	b.exec(t, `ALTER TABLE tailpost.endpoint ALTER blob SET STORAGE EXTERNAL`)
+	b.exec(t, `INSERT INTO tailpost.endpoint VALUES ('a', $1, repeat('x', 9000))`, big)
+	b.exec(t, `UPDATE tailpost.endpoint SET url = 'u'`)
+	b.exec(t, `UPDATE tailpost.endpoint SET id = 'b'`)
+	b.exec(t, `DELETE FROM tailpost.endpoint`)
+	b.exec(t, `TRUNCATE tailpost.endpoint`)
+	b.exec(t, `ALTER TABLE tailpost.endpoint DROP blob`)
+	b.exec(t, `INSERT INTO tailpost.endpoint VALUES ('c', 'v')`)
+	b.exec(t, `ALTER TABLE tailpost.endpoint REPLICA IDENTITY FULL`)
+	b.exec(t, `DELETE FROM tailpost.endpoint`)
+	b.exec(t, `DELETE FROM outbox`) // not published
+	b.insert(t, 1)
+	h.until(t, func() bool { return len(only(h.lines, "I public")) == 1 })
+	lines := append(append(append(only(h.await(t, 0), "I tail"), only(h.await(t, 0), "U")...), only(h.await(t, 0), "D")...), only(h.await(t, 0), "T")...)
+	require.Equal(t, []string{
+		"I tailpost.endpoint id=a url=abcdefgh blob=" + strings.Repeat("x", 9000),
+		"I tailpost.endpoint id=c url=v",
+		"U tailpost.endpoint id=a url=u blob unchanged",
+		"U tailpost.endpoint id=b url=u blob unchanged",
+		"D tailpost.endpoint id=b url null blob null",
+		"D tailpost.endpoint id=c url=v",
+		"T tailpost.endpoint",
+	}, lines)
+}
+
+func TestPartitionedTableArrivesAsItsRoot(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	b.exec(t, `CREATE TABLE "Big Events" (id int, type text) PARTITION BY RANGE (id);
+		CREATE TABLE part_1 PARTITION OF "Big Events" FOR VALUES FROM (0) TO (10)`)
+	o := b.options()
+	o.Table = "public.Big Events"
+	h := newRecorder()
+	run(t, b.open(t, o), h)
+	b.exec(t, `INSERT INTO "Big Events" VALUES (1, 'a')`)
+	b.exec(t, `CREATE TABLE part_2 PARTITION OF "Big Events" FOR VALUES FROM (10) TO (20)`)
+	b.exec(t, `INSERT INTO "Big Events" VALUES (11, 'b')`)
+	h.until(t, func() bool { return len(only(h.lines, "I")) == 2 })
+	require.Equal(t, []string{"I public.Big Events id=1 type=a", "I public.Big Events id=11 type=b"}, only(h.await(t, 0), "I"))
+}
+
+func TestAck(t *testing.T) {
+	t.Parallel()
+	t.Run("moves the slot and never beyond what was streamed", func(t *testing.T) {
+		t.Parallel()
+		b := setup(t)
+		s := b.open(t, b.options())
+		h := newRecorder()
+		start := s.Info().ConfirmedFlush
+		r := run(t, s, h)
+		b.insert(t, 1)
+		h.await(t, 3)
+		require.Equal(t, start, b.confirmed(t), "the slot moved before the first ack")
+		h.mu.Lock()
+		end := h.tx.EndLSN
+		h.mu.Unlock()
+		s.Ack(end)
+		b.awaitSQL(t, `SELECT confirmed_flush_lsn = $2::text::pg_lsn FROM pg_replication_slots WHERE slot_name = $1`, b.slot, end.String())
+		s.Ack(end - 1)
+		s.Ack(1 << 62)
+		r.stopped(t)
+		require.Less(t, b.confirmed(t), outbox.LSN(1<<62))
+		require.GreaterOrEqual(t, b.confirmed(t), end)
+		require.LessOrEqual(t, b.confirmed(t), b.lsn(t, `SELECT pg_current_wal_lsn()::text`))
+	})
+
+	t.Run("what was not acknowledged comes again", func(t *testing.T) {
+		t.Parallel()
+		b := setup(t)
+		s := b.open(t, b.options())
+		h := newRecorder()
+		r := run(t, s, h)
+		b.insert(t, 1)
+		h.await(t, 3)
+		h.mu.Lock()
+		s.Ack(h.tx.EndLSN)
+		h.mu.Unlock()
+		b.insert(t, 2)
+		h.await(t, 6)
+		r.stopped(t) // tells the last ack
+
+		again := newRecorder()
+		s = b.open(t, b.options())
+		require.False(t, s.Info().SlotCreated)
+		require.Empty(t, s.Info().Changed)
+		run(t, s, again)
+		require.Equal(t, []string{"begin", inserted(2), "commit"}, again.await(t, 3))
+	})
+
+	t.Run("lets WAL go while only other tables are written", func(t *testing.T) {
+		t.Parallel()
+		b := setup(t)
+		s := b.open(t, b.options())
+		h := newRecorder()
+		h.onEnd = s.Ack
+		run(t, s, h)
+		b.exec(t, `INSERT INTO neighbour SELECT generate_series(1, 1000)`)
+		written := b.lsn(t, `SELECT pg_current_wal_lsn()::text`)
+		b.awaitSQL(t, `SELECT confirmed_flush_lsn >= $2::text::pg_lsn FROM pg_replication_slots WHERE slot_name = $1`, b.slot, written.String())
+	})
+}
+
+func TestGate(t *testing.T) {
+	t.Parallel()
+	_, b := setupServer(t, map[string]string{"wal_sender_timeout": "1s"})
+	s := b.open(t, b.options())
+	h := newRecorder()
+	release := h.hold()
+	r := run(t, s, h)
+	// More than every buffer on the way holds, so that the server hangs in its write.
+	b.exec(t, `INSERT INTO outbox SELECT i, 'order.created', repeat('x', 10000) FROM generate_series(1, 3000) AS i`)
+	held := time.NewTimer(3 * time.Second)
+	select {
+	case <-r.done:
+		t.Fatalf("stream ended while it was held: %v", r.err)
+	case <-held.C:
+	}
+	require.Empty(t, h.await(t, 0))
+	release()
+	h.await(t, 3002)
+	h.mu.Lock()
+	end := h.tx.EndLSN
+	h.mu.Unlock()
+	s.Ack(end)
+	b.awaitSQL(t, `SELECT confirmed_flush_lsn >= $2::text::pg_lsn FROM pg_replication_slots WHERE slot_name = $1`, b.slot, end.String())
+
+	// An ack travels while the gate is shut, too.
+	b.insert(t, 5000)
+	h.await(t, 3005)
+	release = h.hold()
+	defer release()
+	b.insert(t, 5001)
+	h.mu.Lock()
+	end = h.tx.EndLSN
+	h.mu.Unlock()
+	s.Ack(end)
+	b.awaitSQL(t, `SELECT confirmed_flush_lsn >= $2::text::pg_lsn FROM pg_replication_slots WHERE slot_name = $1`, b.slot, end.String())
+
+	// And the end is as quick.
+	began := time.Now()
+	r.stopped(t)
+	require.Less(t, time.Since(began), time.Second)
+}
+
+func TestRunEndsSoonAfterItsContext(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	t.Run("idle", func(t *testing.T) { //nolint:paralleltest // one database
+		h := newRecorder()
+		r := run(t, b.open(t, b.options()), h)
+		b.insert(t, 1)
+		h.await(t, 3)
+		began := time.Now()
+		r.stopped(t)
+		require.Less(t, time.Since(began), time.Second)
+		// The slot is free at once: the server has said goodbye.
+		b.awaitSQL(t, `SELECT NOT active FROM pg_replication_slots WHERE slot_name = $1`, b.slot)
+	})
+	t.Run("in the middle of a giant transaction", func(t *testing.T) { //nolint:paralleltest // one database
+		b.exec(t, `INSERT INTO outbox SELECT i, 'order.created', repeat('x', 1000) FROM generate_series(10, 50000) AS i`)
+		h := newRecorder()
+		r := run(t, b.open(t, b.options()), h)
+		h.await(t, 10)
+		began := time.Now()
+		r.stopped(t)
+		require.Less(t, time.Since(began), time.Second)
+	})
+	t.Run("before it began", func(t *testing.T) { //nolint:paralleltest // one database
+		ctx, cancel := context.WithCancel(t.Context())
+		s := b.open(t, b.options())
+		cancel()
+		require.NoError(t, s.Run(ctx, newRecorder()))
+	})
+}
+
+func TestHandlerErrorEndsRun(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	h := newRecorder()
+	h.fail = errors.New("handler says no")
+	r := run(t, b.open(t, b.options()), h)
+	b.insert(t, 1)
+	require.ErrorIs(t, r.end(t), h.fail)
+}
+
+func TestCloseEndsRun(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	s := b.open(t, b.options())
+	h := newRecorder()
+	r := run(t, s, h)
+	b.insert(t, 1)
+	h.await(t, 3)
+	s.Close()
+	require.ErrorIs(t, r.end(t), walstream.ErrClosed)
+	require.ErrorIs(t, s.Run(t.Context(), h), walstream.ErrClosed)
+}
+
+func TestServerStops(t *testing.T) {
+	t.Parallel()
+	t.Run("at once, where acks follow", func(t *testing.T) {
+		t.Parallel()
+		server, b := setupServer(t, nil)
+		s := b.open(t, b.options())
+		h := newRecorder()
+		h.onEnd = s.Ack
+		r := run(t, s, h)
+		b.insert(t, 1)
+		h.await(t, 3)
+		began := time.Now()
+		require.NoError(t, server.Stop(t.Context(), pgtest.Fast))
+		require.Less(t, time.Since(began), 5*time.Second)
+		require.ErrorIs(t, r.end(t), walstream.ErrServerStopped)
+	})
+	t.Run("while a slow reader has much to read", func(t *testing.T) {
+		t.Parallel()
+		server, b := setupServer(t, nil)
+		s := b.open(t, b.options())
+		h := newRecorder()
+		h.onEnd = s.Ack
+		release := h.hold()
+		r := run(t, s, h)
+		b.exec(t, `INSERT INTO outbox SELECT i, 'order.created', repeat('x', 10000) FROM generate_series(1, 3000) AS i`)
+		stopped := make(chan error, 1)
+		go func() { stopped <- server.Stop(t.Context(), pgtest.Fast) }()
+		time.AfterFunc(500*time.Millisecond, release)
+		select {
+		case err := <-stopped:
+			require.NoError(t, err)
+		case <-time.After(patience):
+			t.Fatal("the server does not stop")
+		}
+		require.ErrorIs(t, r.end(t), walstream.ErrServerStopped)
+		h.await(t, 3002)
+	})
+	t.Run("when it crashes", func(t *testing.T) {
+		t.Parallel()
+		server, b := setupServer(t, nil)
+		h := newRecorder()
+		r := run(t, b.open(t, b.options()), h)
+		b.insert(t, 1)
+		h.await(t, 3)
+		require.NoError(t, server.Stop(t.Context(), pgtest.Immediate))
+		err := r.end(t)
+		require.True(t, errors.Is(err, walstream.ErrServerStopped) || errors.Is(err, walstream.ErrConnection), "%v", err)
+	})
+}
+
+func TestLastContact(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	o := b.options()
+	o.StatusInterval = 50 * time.Millisecond
+	s := b.open(t, o)
+	before := time.Now()
+	run(t, s, newRecorder())
+	// Nothing happens, and still the server is heard.
+	require.Eventually(t, func() bool { return s.LastContact().After(before.Add(200 * time.Millisecond)) }, patience, 10*time.Millisecond)
+	require.False(t, s.LastContact().After(time.Now()))
+}
