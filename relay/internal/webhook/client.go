@@ -1,0 +1,170 @@
+package webhook
+
+import (
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"net"
+	"net/netip"
+	"net/url"
+	"sync"
+	"time"
+
+	"github.com/tailpost/tailpost/config"
+	"github.com/tailpost/tailpost/relay/signature"
+)
+
+const (
+	defaultUserAgent   = "Tailpost"
+	defaultSource      = "tailpost"
+	defaultTimeout     = 15 * time.Second
+	defaultConcurrency = 32
+	idleTimeout        = 90 * time.Second
+	maxRedirects       = 2
+	tlsSessions        = 256
+)
+
+// Options say how a Client reaches receivers.
+type Options struct {
+	Network   config.Network
+	UserAgent string // for example "Tailpost/1.2.3"; empty: "Tailpost"
+	// Source is the source attribute of CloudEvents: a URI reference that names this relay's events, for example
+	// "/shop/outbox". Empty: "tailpost".
+	Source string
+	// Deny lists the relay's own listeners. No configuration allows a request to them.
+	Deny []netip.AddrPort
+	// Resolver looks names up; nil: net.DefaultResolver.
+	Resolver Resolver
+	// Roots are the authorities that sign receivers' certificates; nil: the system's.
+	Roots *x509.CertPool
+}
+
+// Client sends requests to endpoints. It is safe for concurrent use.
+type Client struct {
+	network     config.Network
+	userAgent   string
+	source      string
+	dialer      dialer
+	tls         *tls.Config
+	h2          *h2Transport
+	idleTimeout time.Duration
+	exchanges   sync.Pool // of *exchange
+
+	mu        sync.Mutex
+	closed    bool
+	endpoints map[*Endpoint]struct{}
+}
+
+// NewClient makes a Client. It opens no connection.
+func NewClient(o Options) (*Client, error) {
+	g, err := newGuard(o.Network.Allow, o.Deny)
+	if err != nil {
+		return nil, fmt.Errorf("make webhook client: %w", err)
+	}
+	c := &Client{
+		network:     o.Network,
+		userAgent:   or(o.UserAgent, defaultUserAgent),
+		source:      or(o.Source, defaultSource),
+		dialer:      dialer{guard: g, resolver: o.Resolver},
+		h2:          newH2Transport(),
+		idleTimeout: idleTimeout,
+		endpoints:   make(map[*Endpoint]struct{}),
+		tls: &tls.Config{
+			MinVersion: tls.VersionTLS12, RootCAs: o.Roots, NextProtos: []string{"h2", "http/1.1"},
+			ClientSessionCache: tls.NewLRUClientSessionCache(tlsSessions),
+		},
+	}
+	c.exchanges.New = func() any { return newExchange() }
+	if !validValue(c.userAgent) || !validValue(c.source) {
+		return nil, errors.New("make webhook client: the user agent or the source holds control characters")
+	}
+	if c.dialer.resolver == nil {
+		c.dialer.resolver = net.DefaultResolver
+	}
+	if text := o.Network.Proxy.Reveal(); text != "" {
+		if c.dialer.proxy, err = parseProxy(text, o.Roots); err != nil {
+			return nil, fmt.Errorf("make webhook client: %w", err)
+		}
+	}
+	return c, nil
+}
+
+func or(s, fallback string) string {
+	if s == "" {
+		return fallback
+	}
+	return s
+}
+
+// Close closes the idle connections of every endpoint. Requests in flight end as they would; their connections close
+// after them.
+func (c *Client) Close() {
+	c.mu.Lock()
+	c.closed = true
+	endpoints := c.endpoints
+	c.endpoints = nil
+	c.mu.Unlock()
+	for e := range endpoints {
+		e.closeOrigins()
+	}
+}
+
+// Endpoint makes everything ready that the requests to one endpoint share. It opens no connection. Where the URL leads
+// is checked when a request is sent, not here: names change their addresses.
+func (c *Client) Endpoint(ep config.Endpoint) (*Endpoint, error) {
+	e, err := c.endpoint(ep)
+	if err != nil {
+		return nil, fmt.Errorf("prepare endpoint %q: %w", ep.ID, err)
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.closed {
+		return nil, fmt.Errorf("prepare endpoint %q: the client is closed", ep.ID)
+	}
+	c.endpoints[e] = struct{}{}
+	return e, nil
+}
+
+func (c *Client) endpoint(ep config.Endpoint) (*Endpoint, error) {
+	u, err := url.Parse(ep.URL)
+	if err != nil {
+		return nil, errors.New("the URL is not valid") // url.Parse would repeat it
+	}
+	p, err := parsePlace(u)
+	if err != nil {
+		return nil, err
+	}
+	if !p.secure && !c.network.AllowHTTP {
+		return nil, errors.New("the URL is plain http: use https, or set network.allow_http")
+	}
+	if ep.Redirects < 0 || ep.Redirects > maxRedirects {
+		return nil, fmt.Errorf("redirects is %d: want 0 to %d", ep.Redirects, maxRedirects)
+	}
+	e := &Endpoint{
+		client: c, id: ep.ID, url: u, redirects: ep.Redirects,
+		timeout: ep.Timeout, format: ep.Format, concurrency: ep.Concurrency,
+		origins: make(map[place]*origin),
+	}
+	if err := e.setDefaults(); err != nil {
+		return nil, err
+	}
+	secrets := make([]string, len(ep.Secrets))
+	for i, s := range ep.Secrets {
+		secrets[i] = s.Reveal()
+	}
+	scheme := schemeOf(ep.Signature)
+	if e.signer, err = signature.NewSignerFor(scheme, secrets...); err != nil {
+		return nil, err
+	}
+	e.signatureHeader = scheme.Header()
+	if err := e.setHeaders(u, ep.Headers); err != nil {
+		return nil, err
+	}
+	e.first = e.origin(p)
+	e.head = e.hopHead(e.first, u, true)
+	shown := *u
+	shown.User, shown.Fragment, shown.RawFragment = nil, "", ""
+	e.shownURL = shown.String()
+	return e, nil
+}

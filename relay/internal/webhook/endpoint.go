@@ -1,0 +1,196 @@
+package webhook
+
+import (
+	"context"
+	"fmt"
+	"net/http"
+	"net/url"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/tailpost/tailpost/config"
+	"github.com/tailpost/tailpost/outbox"
+	"github.com/tailpost/tailpost/relay/signature"
+)
+
+// maxOrigins bounds how many receivers an endpoint's redirects may keep connections to.
+const maxOrigins = 4
+
+// Endpoint sends requests to one endpoint. It is safe for concurrent use.
+type Endpoint struct {
+	client          *Client
+	id              string
+	url             *url.URL
+	shownURL        string // for Attempt.URL: without user information
+	timeout         time.Duration
+	format          config.Format
+	redirects       int
+	concurrency     int
+	signer          *signature.Signer
+	signatureHeader string
+	own             []byte // the headers of the endpoint's configuration, as lines
+	ownUserAgent    bool
+	ownContentType  bool
+	head            []byte // hopHead of first
+	first           *origin
+
+	mu      sync.Mutex
+	closed  bool
+	origins map[place]*origin
+}
+
+func (e *Endpoint) setDefaults() error {
+	if e.timeout <= 0 {
+		e.timeout = defaultTimeout
+	}
+	if e.concurrency <= 0 {
+		e.concurrency = defaultConcurrency
+	}
+	switch e.format {
+	case config.FormatStandard, config.FormatRaw, config.FormatCloudEvents, config.FormatCloudEventsBinary:
+	case "":
+		e.format = config.FormatStandard
+	default:
+		return fmt.Errorf("unknown format %q", e.format)
+	}
+	return nil
+}
+
+func (e *Endpoint) setHeaders(u *url.URL, headers map[string]string) error {
+	own, err := ownHeaders(headers, e.signatureHeader)
+	if err != nil {
+		return err
+	}
+	authorized := false
+	for name := range headers {
+		e.ownUserAgent = e.ownUserAgent || strings.EqualFold(name, "User-Agent")
+		e.ownContentType = e.ownContentType || strings.EqualFold(name, "Content-Type")
+		authorized = authorized || strings.EqualFold(name, "Authorization")
+	}
+	if u.User != nil && !authorized {
+		own = append(append(append(own, "Authorization: "...), basic(u.User)...), "\r\n"...)
+	}
+	e.own = own
+	return nil
+}
+
+// Send makes one attempt: the request, and up to the endpoint's number of redirects. Whatever happens is in the Result;
+// its attempt lacks only the Outcome. A done ctx ends the attempt at once.
+func (e *Endpoint) Send(ctx context.Context, r *Request) Result {
+	start := time.Now()
+	x, _ := e.client.exchanges.Get().(*exchange)
+	res := Result{Attempt: outbox.Attempt{
+		EventID: r.Event.ID, EventType: r.Event.Type, Tenant: r.Event.Tenant, EndpointID: e.id,
+		Number: r.Number, Trigger: r.Trigger, URL: e.shownURL, AttemptedAt: r.Now, CommitLSN: r.Event.CommitLSN,
+	}}
+	if err := x.build(e, r); err != nil {
+		res.Attempt.Error, res.Permanent = err.Error(), true
+	} else {
+		e.perform(ctx, x, start.Add(e.timeout), &res)
+	}
+	x.release(&e.client.exchanges)
+	res.Attempt.Duration = time.Since(start)
+	return res
+}
+
+// perform makes the hops of an attempt and files what came of them.
+func (e *Endpoint) perform(ctx context.Context, x *exchange, deadline time.Time, res *Result) {
+	err := e.follow(ctx, x, deadline)
+	a := &res.Attempt
+	a.StatusCode = x.answer.status
+	a.ResponseBody, a.ResponseTruncated = cleanBody(x.capture, x.answer.truncated)
+	if err != nil {
+		a.Error = explain(ctx, err, x.phase, e.timeout)
+	}
+	if x.answer.retryAfter != "" {
+		res.RetryAfter, _ = ParseRetryAfter(x.answer.retryAfter, time.Now())
+	}
+}
+
+// follow sends the request and follows redirects as far as the endpoint allows. A 307 or 308 that is not followed is an
+// error; any other answer that is not success speaks for itself.
+func (e *Endpoint) follow(ctx context.Context, x *exchange, deadline time.Time) error {
+	o, at := e.first, e.url
+	for hop := 0; ; hop++ {
+		if err := o.roundTrip(ctx, x, deadline); err != nil {
+			return err
+		}
+		if x.answer.status != http.StatusTemporaryRedirect && x.answer.status != http.StatusPermanentRedirect {
+			return nil
+		}
+		if hop == e.redirects {
+			return failuref("redirect not followed: the endpoint allows %d", e.redirects)
+		}
+		next, p, err := resolveLocation(at, o.place, x.answer.location)
+		if err != nil {
+			return err
+		}
+		if !p.secure && !e.client.network.AllowHTTP {
+			return failuref("redirect not followed: to plain http")
+		}
+		o, at = e.origin(p), next
+		x.rebase(e.hopHead(o, at, e.first.place.sameReceiver(p)))
+	}
+}
+
+// resolveLocation reads a Location header. User information in it is ignored.
+func resolveLocation(from *url.URL, origin place, location string) (*url.URL, place, error) {
+	if location == "" {
+		return nil, place{}, failuref("redirect not followed: without a Location")
+	}
+	u, err := from.Parse(location)
+	if err != nil {
+		return nil, place{}, failuref("redirect not followed: the Location is not a valid URL")
+	}
+	p, err := parsePlace(u)
+	if err != nil {
+		return nil, place{}, failuref("redirect not followed: %s", strings.Replace(err.Error(), "the URL", "the Location", 1))
+	}
+	if origin.secure && !p.secure {
+		return nil, place{}, failuref("redirect not followed: from https to plain http")
+	}
+	return u, p, nil
+}
+
+// origin gives the connections to p.
+func (e *Endpoint) origin(p place) *origin {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if o := e.origins[p]; o != nil {
+		return o
+	}
+	if len(e.origins) >= maxOrigins {
+		for q, o := range e.origins {
+			if o != e.first {
+				delete(e.origins, q)
+				o.close()
+				break
+			}
+		}
+	}
+	o := newOrigin(e.client, p, e.concurrency)
+	if e.closed {
+		o.close()
+	}
+	e.origins[p] = o
+	return o
+}
+
+// Close closes the endpoint's idle connections. Requests in flight end as they would; later ones still work, each on a
+// connection of its own.
+func (e *Endpoint) Close() {
+	e.client.mu.Lock()
+	delete(e.client.endpoints, e)
+	e.client.mu.Unlock()
+	e.closeOrigins()
+}
+
+func (e *Endpoint) closeOrigins() {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.closed = true
+	for _, o := range e.origins {
+		o.close()
+	}
+}

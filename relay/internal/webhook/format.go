@@ -1,0 +1,164 @@
+package webhook
+
+import (
+	"strings"
+	"time"
+	"unicode/utf8"
+
+	"github.com/tailpost/tailpost/config"
+)
+
+const (
+	typeJSON        = "application/json"
+	typeCloudEvents = "application/cloudevents+json; charset=utf-8"
+	typeBinary      = "application/octet-stream"
+
+	jsonNull = "null"
+)
+
+// content is a request's body with what must be said about it.
+type content struct {
+	body        []byte // aliases the payload, or the exchange's buffer
+	contentType string
+}
+
+// format builds the body. An error means that this event can never be sent in this format.
+func (x *exchange) format(e *Endpoint, r *Request) (content, error) {
+	if e.format == config.FormatRaw || e.format == config.FormatCloudEventsBinary {
+		return x.formatBare(r)
+	}
+	x.body = x.body[:0]
+	contentType := typeJSON
+	if e.format == config.FormatCloudEvents {
+		contentType = typeCloudEvents
+		x.body = appendCloudEvent(x.body, e.client.source, r)
+	} else {
+		x.body = appendEnvelope(x.body, r)
+	}
+	if r.Body != nil {
+		var err error
+		if x.body, err = r.Body.Append(x.body, r.Event); err != nil {
+			return content{}, failuref("the body cannot be built: %v", err)
+		}
+	} else {
+		data, err := dataOf(r)
+		if err != nil {
+			return content{}, err
+		}
+		x.body = append(x.body, data...)
+	}
+	x.body = append(x.body, '}')
+	return content{x.body, contentType}, nil
+}
+
+// formatBare is for the formats whose body is the data alone. Raw and binary CloudEvents carry any payload.
+func (x *exchange) formatBare(r *Request) (content, error) {
+	switch {
+	case r.Body != nil:
+		var err error
+		if x.body, err = r.Body.Append(x.body[:0], r.Event); err != nil {
+			return content{}, failuref("the body cannot be built: %v", err)
+		}
+		return content{x.body, typeJSON}, nil
+	case r.Event.Payload == nil:
+		x.body = append(x.body[:0], jsonNull...)
+		return content{x.body, typeJSON}, nil
+	case validJSON(r.Event.Payload):
+		return content{r.Event.Payload, typeJSON}, nil
+	}
+	return content{r.Event.Payload, typeBinary}, nil
+}
+
+// dataOf gives the payload's exact bytes, or null for a payload that is SQL NULL.
+func dataOf(r *Request) ([]byte, error) {
+	if r.Event.Payload == nil {
+		return []byte(jsonNull), nil
+	}
+	if !validJSON(r.Event.Payload) {
+		return nil, failuref("the payload is not valid JSON, which this endpoint's format needs; format \"raw\" sends any bytes")
+	}
+	return r.Event.Payload, nil
+}
+
+// occurred is when the event happened: its own time, or that of the attempt for a table without one.
+func occurred(r *Request) time.Time {
+	if r.Event.CreatedAt.IsZero() {
+		return r.Now.UTC()
+	}
+	return r.Event.CreatedAt.UTC()
+}
+
+// appendEnvelope appends a standard envelope up to its data.
+func appendEnvelope(dst []byte, r *Request) []byte {
+	dst = appendString(append(dst, `{"id":`...), r.Event.ID)
+	dst = appendString(append(dst, `,"type":`...), r.Event.Type)
+	dst = append(dst, `,"timestamp":"`...)
+	dst = occurred(r).AppendFormat(dst, time.RFC3339Nano)
+	return append(dst, `","data":`...)
+}
+
+// appendCloudEvent appends a structured CloudEvent up to its data. A key becomes the partitionkey extension.
+func appendCloudEvent(dst []byte, source string, r *Request) []byte {
+	dst = appendString(append(dst, `{"specversion":"1.0","id":`...), r.Event.ID)
+	dst = appendString(append(dst, `,"source":`...), source)
+	dst = appendString(append(dst, `,"type":`...), r.Event.Type)
+	dst = append(dst, `,"time":"`...)
+	dst = append(occurred(r).AppendFormat(dst, time.RFC3339Nano), '"')
+	if r.Event.Key != "" {
+		dst = appendString(append(dst, `,"partitionkey":`...), r.Event.Key)
+	}
+	return append(dst, `,"datacontenttype":"application/json","data":`...)
+}
+
+// appendString appends s as a JSON string. Invalid UTF-8 becomes U+FFFD, as encoding/json has it.
+func appendString(dst []byte, s string) []byte {
+	const digits = "0123456789abcdef"
+	dst = append(dst, '"')
+	for i := 0; i < len(s); {
+		c := s[i]
+		switch {
+		case c == '"' || c == '\\':
+			dst = append(dst, '\\', c)
+		case c < ' ' || c == 0x7f:
+			dst = append(dst, '\\', 'u', '0', '0', digits[c>>4], digits[c&0xf])
+		case c < utf8.RuneSelf:
+			dst = append(dst, c)
+		default:
+			r, size := utf8.DecodeRuneInString(s[i:])
+			dst = utf8.AppendRune(dst, r)
+			i += size
+			continue
+		}
+		i++
+	}
+	return append(dst, '"')
+}
+
+// appendCloudEventsHeaders appends the attributes of a binary CloudEvent as header lines.
+func appendCloudEventsHeaders(dst []byte, source string, r *Request) []byte {
+	dst = append(dst, "ce-specversion: 1.0\r\nce-id: "...)
+	dst = append(appendPercent(dst, r.Event.ID), "\r\nce-source: "...)
+	dst = append(appendPercent(dst, source), "\r\nce-type: "...)
+	dst = append(appendPercent(dst, r.Event.Type), "\r\nce-time: "...)
+	dst = append(occurred(r).AppendFormat(dst, time.RFC3339Nano), "\r\n"...)
+	if r.Event.Key != "" {
+		dst = append(appendPercent(append(dst, "ce-partitionkey: "...), r.Event.Key), "\r\n"...)
+	}
+	return dst
+}
+
+// appendPercent encodes an attribute as the HTTP binding of CloudEvents 1.0 wants it (section 3.1.3.2): printable ASCII
+// but the space, the double quote and the percent sign stays, every other byte of its UTF-8 is percent-encoded.
+func appendPercent(dst []byte, s string) []byte {
+	const digits = "0123456789ABCDEF"
+	s = strings.ToValidUTF8(s, "\uFFFD")
+	for i := range len(s) {
+		c := s[i]
+		if c > ' ' && c < 0x7f && c != '"' && c != '%' {
+			dst = append(dst, c)
+		} else {
+			dst = append(dst, '%', digits[c>>4], digits[c&0xf])
+		}
+	}
+	return dst
+}

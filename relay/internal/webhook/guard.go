@@ -1,0 +1,228 @@
+package webhook
+
+import (
+	"fmt"
+	"net"
+	"net/netip"
+)
+
+// guard decides which addresses requests may go to. It judges addresses only, and only ones that are about to be
+// dialled: names are resolved first, and what was judged is what is dialled, so a name that changes its address
+// between two lookups gains nothing.
+type guard struct {
+	special []special
+	allow   []netip.Prefix
+	deny    []netip.AddrPort // this relay's own listeners, with every address that reaches them
+	nat64   netip.Prefix
+	global6 netip.Prefix
+}
+
+// special is a range of addresses that no request goes to unless the operator allows it.
+type special struct {
+	prefix netip.Prefix
+	kind   string
+}
+
+// denial is the error of an address that requests may not go to.
+type denial struct {
+	addr netip.Addr
+	kind string
+	own  bool // no configuration allows it
+}
+
+func (d *denial) Error() string {
+	if d.own {
+		return fmt.Sprintf("address %s is not allowed (%s)", d.addr, d.kind)
+	}
+	return fmt.Sprintf("address %s is not allowed (%s); add it to network.allow", d.addr, d.kind)
+}
+
+func newGuard(allow []netip.Prefix, listeners []netip.AddrPort) (*guard, error) {
+	g := &guard{
+		special: specialRanges(),
+		nat64:   netip.MustParsePrefix("64:ff9b::/96"),
+		global6: netip.MustParsePrefix("2000::/3"),
+	}
+	for _, p := range allow {
+		if !p.IsValid() {
+			return nil, fmt.Errorf("network.allow holds an invalid prefix")
+		}
+		g.allow = append(g.allow, unmapPrefix(p))
+	}
+	var local []netip.Addr
+	for _, l := range listeners {
+		addr := plain(l.Addr())
+		g.deny = append(g.deny, netip.AddrPortFrom(addr, l.Port()))
+		if !addr.IsUnspecified() {
+			continue
+		}
+		if local == nil {
+			var err error
+			if local, err = localAddrs(); err != nil {
+				return nil, err
+			}
+		}
+		for _, a := range local {
+			g.deny = append(g.deny, netip.AddrPortFrom(a, l.Port()))
+		}
+	}
+	return g, nil
+}
+
+// localAddrs lists the machine's own addresses: what a listener on all addresses listens on.
+func localAddrs() ([]netip.Addr, error) {
+	addrs, err := net.InterfaceAddrs()
+	if err != nil {
+		return nil, fmt.Errorf("list the machine's addresses: %w", err)
+	}
+	var out []netip.Addr
+	for _, a := range addrs {
+		if p, err := netip.ParsePrefix(a.String()); err == nil {
+			out = append(out, plain(p.Addr()))
+		}
+	}
+	return out, nil
+}
+
+// specialRanges follows the IANA special-purpose registries; the first match names the range. IPv6 needs only those
+// inside 2000::/3 and the ones whose name helps a person: everything else outside it is refused as reserved.
+func specialRanges() []special {
+	var out []special
+	for _, s := range []struct{ kind, prefix string }{
+		{"metadata", "169.254.169.254/32"},
+		{"metadata", "168.63.129.16/32"}, // Azure's host, a public address in name only
+		{"metadata", "100.100.100.200/32"},
+		{"metadata", "192.0.0.192/32"},
+		{"unspecified", "0.0.0.0/32"},
+		{"reserved", "0.0.0.0/8"},
+		{"private", "10.0.0.0/8"},
+		{"shared, carrier-grade NAT", "100.64.0.0/10"},
+		{"loopback", "127.0.0.0/8"},
+		{"link-local", "169.254.0.0/16"},
+		{"private", "172.16.0.0/12"},
+		{"reserved", "192.0.0.0/24"},
+		{"documentation", "192.0.2.0/24"},
+		{"reserved", "192.31.196.0/24"},
+		{"reserved", "192.52.193.0/24"},
+		{"reserved", "192.88.99.0/24"},
+		{"private", "192.168.0.0/16"},
+		{"reserved", "192.175.48.0/24"},
+		{"benchmarking", "198.18.0.0/15"},
+		{"documentation", "198.51.100.0/24"},
+		{"documentation", "203.0.113.0/24"},
+		{"multicast", "224.0.0.0/4"},
+		{"broadcast", "255.255.255.255/32"},
+		{"reserved", "240.0.0.0/4"},
+
+		{"unspecified", "::/128"},
+		{"loopback", "::1/128"},
+		{"metadata", "fd00:ec2::254/128"},
+		{"metadata", "fd20:ce::254/128"},
+		{"NAT64 for local use", "64:ff9b:1::/48"},
+		{"Teredo", "2001::/32"},
+		{"benchmarking", "2001:2::/48"},
+		{"reserved", "2001::/23"},
+		{"documentation", "2001:db8::/32"},
+		{"reserved", "2620:4f:8000::/48"},
+		{"documentation", "3fff::/20"},
+		{"private", "fc00::/7"},
+		{"link-local", "fe80::/10"},
+		{"private", "fec0::/10"},
+		{"multicast", "ff00::/8"},
+	} {
+		out = append(out, special{netip.MustParsePrefix(s.prefix), s.kind})
+	}
+	return out
+}
+
+// check returns a *denial if no request may go to dst.
+func (g *guard) check(dst netip.AddrPort) error {
+	addr := plain(dst.Addr())
+	if g.isListener(addr, dst.Port()) {
+		return &denial{addr: dst.Addr(), kind: "this relay listens there", own: true}
+	}
+	kind, denied := g.judge(addr)
+	if denied {
+		return &denial{addr: dst.Addr(), kind: kind}
+	}
+	for _, inner := range embedded(addr) {
+		if g.isListener(inner, dst.Port()) {
+			return &denial{addr: dst.Addr(), kind: "this relay listens there", own: true}
+		}
+		if kind, denied = g.judge(inner); denied {
+			return &denial{addr: dst.Addr(), kind: fmt.Sprintf("stands for %s, %s", inner, kind)}
+		}
+	}
+	return nil
+}
+
+// isListener knows that the unspecified address reaches the machine itself.
+func (g *guard) isListener(addr netip.Addr, port uint16) bool {
+	for _, l := range g.deny {
+		if l.Port() != port {
+			continue
+		}
+		if l.Addr() == addr || addr.IsUnspecified() || l.Addr().IsUnspecified() && addr.IsLoopback() {
+			return true
+		}
+	}
+	return false
+}
+
+// judge looks at addr alone, not at what it may embed.
+func (g *guard) judge(addr netip.Addr) (kind string, denied bool) {
+	for _, p := range g.allow {
+		if p.Contains(addr) {
+			return "", false
+		}
+	}
+	for _, s := range g.special {
+		if s.prefix.Contains(addr) {
+			return s.kind, true
+		}
+	}
+	if addr.Is6() && !g.global6.Contains(addr) && !g.nat64.Contains(addr) {
+		return "reserved", true
+	}
+	return "", false
+}
+
+// plain is addr as the guard compares it: without a zone, and an IPv4-mapped address as the IPv4 address it is.
+func plain(addr netip.Addr) netip.Addr {
+	return addr.WithZone("").Unmap()
+}
+
+// unmapPrefix turns a prefix of IPv4-mapped addresses into the IPv4 prefix that it means.
+func unmapPrefix(p netip.Prefix) netip.Prefix {
+	const mapped = 96
+	if p.Addr().Is4In6() && p.Bits() >= mapped {
+		return netip.PrefixFrom(p.Addr().Unmap(), p.Bits()-mapped).Masked()
+	}
+	return p.Masked()
+}
+
+// embedded lists the IPv4 addresses that an IPv6 address stands for in one of the transition mechanisms: a router on
+// the way may send to them what was sent to it.
+func embedded(addr netip.Addr) []netip.Addr {
+	if !addr.Is6() {
+		return nil
+	}
+	b := addr.As16()
+	four := func(at int) netip.Addr { return netip.AddrFrom4([4]byte(b[at : at+4])) }
+	var out []netip.Addr
+	switch {
+	case b[0] == 0x20 && b[1] == 0x02: // 6to4, 2002::/16
+		out = append(out, four(2))
+	case b[0] == 0x20 && b[1] == 0x01 && b[2] == 0 && b[3] == 0: // Teredo, 2001::/32: its server and, inverted, its client
+		client := [4]byte{^b[12], ^b[13], ^b[14], ^b[15]}
+		out = append(out, four(4), netip.AddrFrom4(client))
+	case b[0] == 0 && b[1] == 0x64 && b[2] == 0xff && b[3] == 0x9b: // NAT64, 64:ff9b::/96 and 64:ff9b:1::/48
+		out = append(out, four(12))
+	case [8]byte(b[:8]) == [8]byte{} && !addr.IsUnspecified() && !addr.IsLoopback(): // IPv4-compatible and -translated
+		out = append(out, four(12))
+	}
+	if (b[8] == 0 || b[8] == 2) && b[9] == 0 && b[10] == 0x5e && b[11] == 0xfe { // ISATAP, any prefix
+		out = append(out, four(12))
+	}
+	return out
+}

@@ -1,0 +1,135 @@
+package webhook
+
+import (
+	"errors"
+	"fmt"
+	"net/netip"
+	"net/url"
+	"strconv"
+	"strings"
+
+	"golang.org/x/net/idna"
+)
+
+// place is where a request goes, from its URL: everything but the path.
+type place struct {
+	secure bool
+	host   string     // a DNS name in its ASCII form, or an address without brackets
+	addr   netip.Addr // valid if host is an address
+	port   uint16
+}
+
+const (
+	portHTTP  = 80
+	portHTTPS = 443
+)
+
+// parsePlace reads the scheme and the authority of u. Its errors do not repeat the URL.
+func parsePlace(u *url.URL) (place, error) {
+	var p place
+	switch u.Scheme {
+	case "https":
+		p.secure, p.port = true, portHTTPS
+	case "http":
+		p.port = portHTTP
+	case "":
+		return place{}, errors.New("the URL has no scheme: want https://")
+	default:
+		return place{}, fmt.Errorf("the URL's scheme %q is not supported: want https", u.Scheme)
+	}
+	if u.Opaque != "" {
+		return place{}, errors.New("the URL has no host: want https://host/path")
+	}
+	if text := u.Port(); text != "" {
+		n, err := strconv.ParseUint(text, 10, 16)
+		if err != nil || n == 0 {
+			return place{}, errors.New("the URL's port is not a number from 1 to 65535")
+		}
+		p.port = uint16(n)
+	}
+	var err error
+	p.host, p.addr, err = parseHost(u.Hostname(), strings.HasPrefix(u.Host, "["))
+	return p, err
+}
+
+// parseHost gives a host in the one form that is looked up, dialled and compared. An address in a notation that only
+// some resolvers read as an address (0x7f.1, 2130706433, 127.1, 010.0.0.1) is refused.
+func parseHost(host string, bracketed bool) (string, netip.Addr, error) {
+	if host == "" {
+		return "", netip.Addr{}, errors.New("the URL has no host")
+	}
+	if bracketed || strings.Contains(host, ":") {
+		addr, err := netip.ParseAddr(host)
+		if err != nil || !addr.Is6() {
+			return "", netip.Addr{}, errors.New("the URL's host is not a valid IPv6 address")
+		}
+		return addr.String(), addr, nil
+	}
+	ascii, err := idna.Lookup.ToASCII(host)
+	if err != nil {
+		// Underscores are common in the names of internal services; IDNA has no place for them.
+		if ascii, err = relaxedName(host); err != nil {
+			return "", netip.Addr{}, err
+		}
+	}
+	ascii = strings.ToLower(ascii)
+	name := strings.TrimSuffix(ascii, ".")
+	if addr, err := netip.ParseAddr(name); err == nil {
+		return name, addr, nil
+	}
+	if name == "" || len(name) > 253 || strings.Contains(name, "..") || strings.HasPrefix(name, ".") {
+		return "", netip.Addr{}, errors.New("the URL's host is not a valid name")
+	}
+	if looksNumeric(name[strings.LastIndexByte(name, '.')+1:]) {
+		return "", netip.Addr{}, errors.New("the URL's host is an IPv4 address in an unusual notation: write four decimal numbers, like 192.0.2.1")
+	}
+	return ascii, netip.Addr{}, nil
+}
+
+func relaxedName(host string) (string, error) {
+	for _, c := range []byte(host) {
+		letter := 'a' <= c && c <= 'z' || 'A' <= c && c <= 'Z' || '0' <= c && c <= '9'
+		if !letter && c != '-' && c != '_' && c != '.' {
+			return "", errors.New("the URL's host is not a valid name")
+		}
+	}
+	return host, nil
+}
+
+// looksNumeric reports whether some resolver could take a name with this last label for an IPv4 address: no top-level
+// domain is a number.
+func looksNumeric(label string) bool {
+	if hex, ok := strings.CutPrefix(label, "0x"); ok {
+		return strings.Trim(hex, "0123456789abcdef") == ""
+	}
+	return strings.Trim(label, "0123456789") == ""
+}
+
+// authority is the Host header's value: the port only where it is not the scheme's own.
+func (p place) authority() string {
+	host := p.host
+	if p.addr.Is6() {
+		host = "[" + p.addr.WithZone("").String() + "]"
+	}
+	if p.secure && p.port == portHTTPS || !p.secure && p.port == portHTTP {
+		return host
+	}
+	return host + ":" + strconv.Itoa(int(p.port))
+}
+
+// serverName is the name that the certificate must carry.
+func (p place) serverName() string {
+	if p.addr.IsValid() {
+		return p.addr.WithZone("").String()
+	}
+	return strings.TrimSuffix(p.host, ".")
+}
+
+// sameReceiver reports whether what is meant for p, custom headers for example, may also go to q: the same host and
+// port, or the same host's https port instead of its http port.
+func (p place) sameReceiver(q place) bool {
+	if p.serverName() != q.serverName() {
+		return false
+	}
+	return p.port == q.port && p.secure == q.secure || !p.secure && p.port == portHTTP && q.secure && q.port == portHTTPS
+}

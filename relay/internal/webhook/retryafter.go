@@ -1,0 +1,39 @@
+package webhook
+
+import (
+	"net/http"
+	"strings"
+	"time"
+)
+
+// maxHint bounds what a hint is worth reading: longer ones mean the same, "not soon". The retry policy caps them further.
+const maxHint = 366 * 24 * time.Hour
+
+// ParseRetryAfter reads the value of a Retry-After header, a number of seconds or an HTTP-date in any of its three forms,
+// as a delay from now. A date that has passed gives 0 and true. Anything else gives false; no value overflows.
+func ParseRetryAfter(header string, now time.Time) (time.Duration, bool) {
+	header = strings.TrimSpace(header)
+	if header == "" {
+		return 0, false
+	}
+	if strings.Trim(header, "0123456789") == "" {
+		return parseSeconds(header), true
+	}
+	at, err := http.ParseTime(header)
+	if err != nil {
+		return 0, false
+	}
+	return min(max(at.Sub(now), 0), maxHint), true
+}
+
+func parseSeconds(digits string) time.Duration {
+	const limit = int64(maxHint / time.Second)
+	var n int64
+	for i := range len(digits) {
+		n = n*10 + int64(digits[i]-'0')
+		if n >= limit {
+			return maxHint
+		}
+	}
+	return time.Duration(n) * time.Second
+}
