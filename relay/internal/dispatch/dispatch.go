@@ -1,0 +1,292 @@
+package dispatch
+
+import (
+	"context"
+	"errors"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/rs/zerolog"
+
+	"github.com/tailpost/tailpost/config"
+	"github.com/tailpost/tailpost/outbox"
+	"github.com/tailpost/tailpost/relay/internal/frontier"
+	"github.com/tailpost/tailpost/relay/internal/ledger"
+	"github.com/tailpost/tailpost/relay/internal/route"
+	"github.com/tailpost/tailpost/relay/internal/webhook"
+)
+
+// Sender makes one request; *webhook.Endpoint does. It must return soon after ctx is done.
+type Sender interface {
+	Send(ctx context.Context, r *webhook.Request) webhook.Result
+}
+
+// Ledger is the database's side; *ledger.Ledger is one. Record is called by one goroutine and the others by another.
+type Ledger interface {
+	Record(ctx context.Context, hold ledger.Hold, b *ledger.Batch) error
+	// Due reads pending deliveries that are due, in order of next_attempt_at, without the excluded events; next is
+	// the earliest next_attempt_at of those neither read nor excluded.
+	Due(ctx context.Context, endpointID string, now time.Time, exclude []string, limit int) (rows []outbox.Delivery, next time.Time, err error)
+	// DueUnkeyed is Due for events without a key only.
+	DueUnkeyed(ctx context.Context, endpointID string, now time.Time, exclude []string, limit int) (rows []outbox.Delivery, next time.Time, err error)
+	// InKeyOrder reads the first pending deliveries of each key, in commit order.
+	InKeyOrder(ctx context.Context, endpointID string, keys []string, perKey int) ([]outbox.Delivery, error)
+	// InOrder reads the first pending deliveries of an endpoint, in commit order.
+	InOrder(ctx context.Context, endpointID string, limit int) ([]outbox.Delivery, error)
+}
+
+// Endpoint is one endpoint to deliver to.
+type Endpoint struct {
+	Config config.Endpoint
+	Sender Sender
+	State  ledger.EndpointState
+	Due    time.Time     // the earliest pending delivery in the table; zero: none
+	Heads  []ledger.Head // ordered endpoints: what is pending in the table, by key
+}
+
+// Options configure a Dispatcher.
+type Options struct {
+	Hold      ledger.Hold
+	Ledger    Ledger
+	Frontier  *frontier.Tracker
+	Endpoints []Endpoint
+	// Recorded names deliveries that the stream brings again although they are recorded or parked; each is skipped.
+	Recorded map[outbox.Pair]struct{}
+	// Ack takes the frontier after the transaction that settled it is committed.
+	Ack func(outbox.LSN)
+	// Live says whether this relay may still believe that it holds the slot; asked before every request.
+	Live func() bool
+	// Grace is how long requests in flight may take once Run stops.
+	Grace time.Duration
+	// MaxEvents and MaxBytes bound the deliveries of the stream that are in memory. 0: 8,192 and 16 MiB.
+	MaxEvents int
+	MaxBytes  int64
+	Logger    zerolog.Logger
+}
+
+// Dispatcher delivers events. Take and Ready belong to one goroutine, the stream's.
+type Dispatcher struct {
+	hold     ledger.Hold
+	ledger   Ledger
+	frontier *frontier.Tracker
+	ack      func(outbox.LSN)
+	live     func() bool
+	grace    time.Duration
+	patience time.Duration // the shortest park_after
+	log      zerolog.Logger
+
+	budget   *budget
+	recorder *recorder
+	loader   *loader
+	routing  atomic.Pointer[routing]
+	active   atomic.Int32 // lanes with traffic
+	stopping atomic.Bool
+	hard     context.Context //nolint:containedctx // Bounds everything; Run's own only says when to stop.
+	sendCtx  context.Context //nolint:containedctx // Bounds the workers, which Run ends.
+	abort    context.CancelCauseFunc
+	workers  sync.WaitGroup
+
+	matches  []route.Match // owned by Take
+	recorded map[outbox.Pair]struct{}
+	nobody   *lane // of rejected events
+}
+
+// routing is an immutable set of endpoints: the table's index is the lane's.
+type routing struct {
+	table *route.Table
+	lanes []*lane
+	byID  map[string]int
+}
+
+// body finds the body of a delivery that comes from the table.
+func (r *routing) body(id string, e *outbox.Event) *config.Body {
+	if i, ok := r.byID[id]; ok {
+		return r.table.Body(i, e)
+	}
+	return nil
+}
+
+// errAborted ends requests whose grace is over.
+var errAborted = errors.New("the relay is stopping") //nolint:gochecknoglobals // A sentinel.
+
+// New makes a Dispatcher. It takes events at once; what became of them is recorded while Run runs. When hard is done
+// everything is broken off.
+func New(hard context.Context, o Options) *Dispatcher {
+	d := &Dispatcher{
+		hold: o.Hold, ledger: o.Ledger, frontier: o.Frontier, ack: o.Ack, live: o.Live, grace: o.Grace,
+		log: o.Logger, recorded: o.Recorded, patience: time.Second,
+	}
+	if d.live == nil {
+		d.live = func() bool { return true }
+	}
+	if o.MaxEvents == 0 {
+		o.MaxEvents = 8192
+	}
+	if o.MaxBytes == 0 {
+		o.MaxBytes = 16 << 20
+	}
+	d.hard = hard
+	d.sendCtx, d.abort = context.WithCancelCause(hard)
+	d.budget = newBudget(o.MaxEvents, o.MaxBytes)
+	d.recorder = newRecorder(d)
+	d.loader = newLoader(d)
+	d.nobody = &lane{d: d, id: Everyone}
+	d.setRouting(o.Endpoints)
+	return d
+}
+
+// setRouting builds the lanes of a set of endpoints; one that existed keeps its lane.
+func (d *Dispatcher) setRouting(endpoints []Endpoint) {
+	old := d.routing.Load()
+	r := &routing{lanes: make([]*lane, len(endpoints)), byID: make(map[string]int, len(endpoints))}
+	configs := make([]config.Endpoint, len(endpoints))
+	for i, e := range endpoints {
+		configs[i] = e.Config
+		r.byID[e.Config.ID] = i
+		if old != nil {
+			if j, ok := old.byID[e.Config.ID]; ok {
+				r.lanes[i] = old.lanes[j]
+				r.lanes[i].reconfigure(e)
+				continue
+			}
+		}
+		r.lanes[i] = newLane(d, e)
+	}
+	r.table = route.New(configs)
+	d.routing.Store(r)
+	if old == nil {
+		return
+	}
+	for id, j := range old.byID {
+		if _, ok := r.byID[id]; !ok {
+			old.lanes[j].close()
+		}
+	}
+}
+
+// Reload swaps the endpoints. Events taken afterwards are routed by the new ones; a delivery that waits for a removed
+// endpoint is parked. An endpoint's ordering must not change. Safe beside everything else, but not twice at once.
+func (d *Dispatcher) Reload(endpoints []Endpoint) {
+	d.setRouting(endpoints)
+	for _, l := range d.routing.Load().lanes {
+		l.resume()
+	}
+}
+
+// Run delivers until ctx is done, then parks what waits, lets requests in flight end within the grace, records their
+// outcomes and returns nil. A ledger that refuses ends Run with its error. Run may be called once.
+func (d *Dispatcher) Run(ctx context.Context) error {
+	defer d.abort(nil)
+	for _, l := range d.routing.Load().lanes {
+		l.resume()
+	}
+	loading, endLoading := context.WithCancel(ctx)
+	defer endLoading()
+	var loader sync.WaitGroup
+	loader.Go(func() { d.loader.run(loading) })
+
+	drained := make(chan struct{})
+	recording := make(chan error, 1)
+	go func() { recording <- d.recorder.run(d.hard, drained) }()
+
+	var err error
+	failed := false
+	select {
+	case <-ctx.Done():
+	case err = <-recording:
+		failed = true
+		d.abort(errAborted)
+	}
+	d.drain()
+	endLoading()
+	loader.Wait()
+	close(drained)
+	if !failed {
+		err = <-recording
+	}
+	return err
+}
+
+// drain stops every lane and returns when no request is in flight.
+func (d *Dispatcher) drain() {
+	d.stopping.Store(true)
+	for _, l := range d.routing.Load().lanes {
+		l.close()
+	}
+	idle := make(chan struct{})
+	go func() {
+		d.workers.Wait()
+		close(idle)
+	}()
+	timer := time.NewTimer(d.grace)
+	defer timer.Stop()
+	select {
+	case <-idle:
+		return
+	case <-timer.C:
+		d.abort(errAborted)
+	case <-d.sendCtx.Done():
+	}
+	<-idle
+}
+
+// Take routes an event of the stream and hands it to the lanes of the endpoints that want it. It never blocks: the
+// caller asks Ready before it reads on. tx is the event's transaction.
+func (d *Dispatcher) Take(ev outbox.Event, tx *frontier.Tx) {
+	r := d.routing.Load()
+	d.matches = r.table.Match(d.matches[:0], &ev)
+	n := len(d.matches)
+	if n == 0 {
+		return
+	}
+	e := &event{Event: ev, tx: tx}
+	e.cost = overhead + int64(len(ev.Payload)/n)
+	now := time.Now()
+	for _, m := range d.matches {
+		l := r.lanes[m.Index]
+		if d.skip(ev.ID, l.id) {
+			continue
+		}
+		tx.Add(1)
+		d.budget.charge(1, e.cost)
+		l.take(&delivery{ev: e, lane: l, body: m.Body, since: now})
+	}
+}
+
+// Everyone is the endpoint of a delivery that stands for all that might have wanted its event.
+const Everyone = "*"
+
+// Reject records an event that cannot be decoded as one dead delivery, to Everyone. tx is the event's transaction.
+func (d *Dispatcher) Reject(ev outbox.Event, problem string, tx *frontier.Tx) {
+	if d.skip(ev.ID, Everyone) {
+		return
+	}
+	e := &event{Event: ev, tx: tx, cost: overhead}
+	tx.Add(1)
+	d.budget.charge(1, e.cost)
+	dl := &delivery{ev: e, lane: d.nobody, phase: gone, since: time.Now()}
+	d.recorder.add(item{kind: itemReject, dl: dl, reason: outbox.ReasonInvalid, attempt: outbox.Attempt{Error: problem}})
+}
+
+// overhead is about what a delivery takes in memory beside its payload.
+const overhead = 512
+
+// skip says whether the delivery is one that the stream brings again.
+func (d *Dispatcher) skip(eventID, endpointID string) bool {
+	if len(d.recorded) == 0 {
+		return false
+	}
+	p := outbox.Pair{EventID: eventID, EndpointID: endpointID}
+	if _, ok := d.recorded[p]; !ok {
+		return false
+	}
+	delete(d.recorded, p)
+	return true
+}
+
+// Ready returns nil while there is room for more, else a channel that is closed when there is.
+func (d *Dispatcher) Ready() <-chan struct{} { return d.budget.ready() }
+
+// Advanced tells that the frontier may have moved without a record, after a transaction without deliveries.
+func (d *Dispatcher) Advanced() { d.recorder.notify() }

@@ -1,0 +1,154 @@
+package dispatch
+
+import (
+	"time"
+
+	"github.com/tailpost/tailpost/config"
+	"github.com/tailpost/tailpost/outbox"
+	"github.com/tailpost/tailpost/relay/internal/ledger"
+	"github.com/tailpost/tailpost/relay/internal/retry"
+)
+
+// health is what a lane knows of its endpoint: whether a person paused or disabled it, its circuit, and for how long a
+// receiver asked to be left alone. The circuit:
+//
+//	            failures in a row              reopen is over
+//	closed ────────────────────────▶ open ────────────────────▶ probing
+//	   ▲                              ▲                            │ one request
+//	   └──────────── success ─────────┴───────── failure ──────────┘
+type health struct {
+	status         string
+	disabledReason string
+	failingSince   time.Time // zero: the last attempt succeeded
+
+	failures       int
+	open           bool
+	probing        bool // a probe is in flight
+	reopenAt       time.Time
+	throttledUntil time.Time
+	patience       time.Duration // park_after: what waits for less stays in memory
+}
+
+// The statuses of an endpoint (tailpost.endpoint.status).
+const (
+	statusActive   = "active"
+	statusPaused   = "paused"
+	statusDisabled = "disabled"
+)
+
+func newHealth(s ledger.EndpointState, patience time.Duration) health {
+	status := s.Status
+	if status == "" {
+		status = statusActive
+	}
+	return health{status: status, disabledReason: s.DisabledReason, failingSince: s.FailingSince, patience: patience}
+}
+
+func (h *health) state() ledger.EndpointState {
+	return ledger.EndpointState{Status: h.status, DisabledReason: h.disabledReason, FailingSince: h.failingSince}
+}
+
+// refusal says why fresh deliveries are parked at once, and when they are due.
+func (h *health) refusal(now time.Time) (outbox.Reason, time.Time) {
+	switch {
+	case h.status == statusPaused:
+		return outbox.ReasonPaused, now
+	case h.status == statusDisabled:
+		return outbox.ReasonDisabled, now
+	case h.open && (h.probing || now.Before(h.reopenAt)):
+		return outbox.ReasonCircuitOpen, later(now, h.reopenAt)
+	case h.throttledUntil.Sub(now) > h.patience:
+		return outbox.ReasonRateLimited, h.throttledUntil
+	}
+	return "", time.Time{}
+}
+
+// mayGo says whether a request may start. If not, wait is the time until it may; 0: until something happens.
+func (h *health) mayGo(now time.Time) (wait time.Duration, ok bool) {
+	switch {
+	case h.status != statusActive:
+		return 0, false
+	case now.Before(h.throttledUntil):
+		return h.throttledUntil.Sub(now), false
+	case !h.open:
+		return 0, true
+	case now.Before(h.reopenAt):
+		return h.reopenAt.Sub(now), false
+	case h.probing:
+		return 0, false
+	}
+	return 0, true
+}
+
+// started takes in that a request starts, after mayGo allowed it.
+func (h *health) started() {
+	if h.open {
+		h.probing = true
+	}
+}
+
+// loadable says whether parked deliveries may be brought back, and how many; 0 with a time: then.
+func (h *health) loadable(now time.Time, page int) (int, time.Time) {
+	switch {
+	case h.status != statusActive:
+		return 0, time.Time{}
+	case now.Before(h.throttledUntil):
+		return 0, h.throttledUntil
+	case !h.open:
+		return page, time.Time{}
+	case now.Before(h.reopenAt):
+		return 0, h.reopenAt
+	case h.probing:
+		return 0, time.Time{}
+	}
+	return 1, time.Time{}
+}
+
+// succeeded takes in a delivered attempt.
+func (h *health) succeeded(id string) *ledger.EndpointChange {
+	h.failures, h.open, h.probing = 0, false, false
+	if h.failingSince.IsZero() {
+		return nil
+	}
+	h.failingSince = time.Time{}
+	return &ledger.EndpointChange{EndpointID: id}
+}
+
+// failed takes in a failed attempt. shed says that the endpoint takes nothing for a while.
+func (h *health) failed(id string, cfg config.Endpoint, decision retry.Decision, now time.Time) (change *ledger.EndpointChange, shed bool) {
+	if h.failingSince.IsZero() {
+		h.failingSince = now
+		change = &ledger.EndpointChange{EndpointID: id, FailingSince: now}
+	}
+	h.failures++
+	if decision.Throttle > 0 {
+		h.throttledUntil = later(h.throttledUntil, now.Add(decision.Throttle))
+		shed = decision.Throttle > h.patience
+	}
+	if h.probing || (cfg.Circuit.Failures > 0 && h.failures >= cfg.Circuit.Failures && !h.open) {
+		h.open, h.probing = true, false
+		h.reopenAt = now.Add(cfg.Circuit.Reopen)
+		shed = true
+	}
+	reason := ""
+	switch {
+	case h.status == statusDisabled:
+	case decision.Disable:
+		reason = "the endpoint answered 410 Gone"
+	case cfg.DisableAfter > 0 && now.Sub(h.failingSince) >= cfg.DisableAfter:
+		reason = "failing without one success for " + cfg.DisableAfter.String()
+	}
+	if reason != "" {
+		h.status, h.disabledReason = statusDisabled, reason
+		change = &ledger.EndpointChange{EndpointID: id, Status: statusDisabled, DisabledReason: reason, FailingSince: h.failingSince}
+		shed = true
+	}
+	return change, shed
+}
+
+func later(a, b time.Time) time.Time {
+	if a.After(b) {
+		return a
+	}
+	return b
+}

@@ -1,0 +1,139 @@
+package dispatch
+
+import (
+	"container/heap"
+	"context"
+	"sync"
+	"time"
+)
+
+// loader brings parked deliveries back when they are due. It sleeps until the earliest of them and asks the table only
+// about endpoints that have one, so that a relay without parked deliveries runs no query.
+type loader struct {
+	d      *Dispatcher
+	signal chan struct{} // capacity 1
+
+	mu    sync.Mutex
+	heap  agenda
+	index map[*lane]*appointment
+}
+
+// appointment is when a lane is to be looked at.
+type appointment struct {
+	lane *lane
+	at   time.Time
+	pos  int
+}
+
+func newLoader(d *Dispatcher) *loader {
+	return &loader{d: d, signal: make(chan struct{}, 1), index: map[*lane]*appointment{}}
+}
+
+// schedule asks for the lane to be looked at, at the latest at t.
+func (ld *loader) schedule(l *lane, t time.Time) {
+	ld.mu.Lock()
+	a := ld.index[l]
+	switch {
+	case a == nil:
+		a = &appointment{lane: l, at: t}
+		ld.index[l] = a
+		heap.Push(&ld.heap, a)
+	case t.Before(a.at):
+		a.at = t
+		heap.Fix(&ld.heap, a.pos)
+	}
+	first := a.pos == 0
+	ld.mu.Unlock()
+	if first {
+		select {
+		case ld.signal <- struct{}{}:
+		default:
+		}
+	}
+}
+
+// next takes the first due lane off the agenda, or says how long until there is one; negative: nothing is planned.
+func (ld *loader) next(now time.Time) (*lane, time.Duration) {
+	ld.mu.Lock()
+	defer ld.mu.Unlock()
+	if len(ld.heap) == 0 {
+		return nil, -1
+	}
+	a := ld.heap[0]
+	if wait := a.at.Sub(now); wait > 0 {
+		return nil, wait
+	}
+	heap.Pop(&ld.heap)
+	delete(ld.index, a.lane)
+	return a.lane, 0
+}
+
+func (ld *loader) run(ctx context.Context) {
+	timer := time.NewTimer(time.Hour)
+	defer timer.Stop()
+	for {
+		l, wait := ld.next(time.Now())
+		if l != nil {
+			ld.load(ctx, l)
+			if ctx.Err() != nil {
+				return
+			}
+			continue
+		}
+		var due <-chan time.Time
+		if wait >= 0 {
+			timer.Reset(wait)
+			due = timer.C
+		}
+		select {
+		case <-ctx.Done():
+			return
+		case <-ld.signal:
+		case <-due:
+		}
+	}
+}
+
+// load brings back what is due for one lane.
+func (ld *loader) load(ctx context.Context, l *lane) {
+	p, ok := l.planLoad(time.Now())
+	if !ok {
+		return
+	}
+	rows, next, err := p.query(ctx, ld.d.ledger, l.id)
+	if err != nil {
+		if ctx.Err() == nil {
+			// Harmless: the rows stay where they are and the lane is looked at again.
+			ld.d.log.Warn().Err(err).Str("endpoint", l.id).Msg("parked deliveries not loaded, trying again")
+		}
+		l.cancelLoad(&p)
+		return
+	}
+	l.finishLoad(&p, rows, next)
+}
+
+// agenda is a heap of appointments, earliest first.
+type agenda []*appointment
+
+func (a agenda) Len() int           { return len(a) }
+func (a agenda) Less(i, j int) bool { return a[i].at.Before(a[j].at) }
+func (a agenda) Swap(i, j int) {
+	a[i], a[j] = a[j], a[i]
+	a[i].pos, a[j].pos = i, j
+}
+
+// Push implements heap.Interface.
+func (a *agenda) Push(x any) {
+	ap, _ := x.(*appointment) //nolint:errcheck // Only schedule pushes.
+	ap.pos = len(*a)
+	*a = append(*a, ap)
+}
+
+// Pop implements heap.Interface.
+func (a *agenda) Pop() any {
+	last := len(*a) - 1
+	ap := (*a)[last]
+	(*a)[last] = nil
+	*a = (*a)[:last]
+	return ap
+}

@@ -1,0 +1,191 @@
+package dispatch
+
+import (
+	"time"
+
+	"github.com/tailpost/tailpost/config"
+	"github.com/tailpost/tailpost/outbox"
+)
+
+// chain is one ordered key of a lane. At most one of its deliveries is queued or in flight; later ones wait behind it, in
+// memory or, once any of them had to be parked, in the table, where commit order is (commit_lsn, seq).
+//
+// While rows > 0 every fresh delivery of the key is parked too, so that memory never overtakes the table.
+type chain struct {
+	key  string
+	head *delivery   // queued or in flight; nil: none
+	wait []*delivery // behind head
+	rows int         // pending rows of the key that are not in memory, committed or not
+	next time.Time   // with rows > 0 and no head: when the first of them is due
+	// uncommitted counts the items of this key that the recorder has not committed; the table is read only when
+	// there is none.
+	uncommitted int
+}
+
+// chainFor returns the chain of an ordered delivery, or nil.
+func (l *lane) chainFor(dl *delivery) *chain {
+	key, ok := chainKey(l.cfg.Ordering, dl.ev.Key)
+	if !ok {
+		return nil
+	}
+	c := l.chains[key]
+	if c == nil {
+		c = &chain{key: key}
+		l.chains[key] = c
+	}
+	dl.chain = c
+	return c
+}
+
+// chainKey names the chain that an event with this key belongs to, if any.
+func chainKey(ordering config.Ordering, key string) (string, bool) {
+	switch ordering {
+	case config.OrderingKey:
+		return key, key != ""
+	case config.OrderingStrict:
+		return "", true
+	case config.OrderingNone:
+	}
+	return "", false
+}
+
+// takeOrdered takes a fresh delivery of a chain.
+func (l *lane) takeOrdered(c *chain, dl *delivery) {
+	switch {
+	case c.rows > 0:
+		l.parkBehind(c, dl, outbox.ReasonOrder, dl.since)
+	case c.head != nil:
+		dl.phase = waiting
+		l.fresh.push(dl)
+		c.wait = append(c.wait, dl)
+	default:
+		l.fresh.push(dl)
+		c.head = dl
+		l.enqueue(dl)
+	}
+}
+
+// parkBehind writes a delivery to the table, behind all of its chain.
+func (l *lane) parkBehind(c *chain, dl *delivery, reason outbox.Reason, next time.Time) {
+	if c.head != nil || c.rows > 0 {
+		next = time.Time{}
+	} else {
+		c.next = next
+	}
+	c.rows++
+	dl.phase = gone
+	l.hand(item{kind: itemPark, dl: dl, reason: reason, next: next})
+}
+
+// advance lets the chain go on after its head was answered.
+func (l *lane) advance(c *chain, outcome outbox.Outcome, next, now time.Time) {
+	c.head = nil
+	if outcome == outbox.Retry {
+		// The head keeps its place: it is a row now, and what waited is written behind it.
+		c.rows++
+		c.next = next
+		l.shedWaiting(c, outbox.ReasonOrder)
+		return
+	}
+	if len(c.wait) > 0 {
+		c.head = c.wait[0]
+		c.wait[0] = nil
+		c.wait = c.wait[1:]
+		l.enqueue(c.head)
+		return
+	}
+	c.wait = nil
+	c.next = now
+}
+
+// shedChain takes everything of a chain that is not in flight out of memory.
+func (l *lane) shedChain(c *chain, reason outbox.Reason, until time.Time) {
+	if h := c.head; h != nil && h.phase == queued {
+		c.head = nil
+		c.rows++
+		c.next = until
+		l.dropOrdered(h, reason, until)
+	}
+	l.shedWaiting(c, reason)
+}
+
+func (l *lane) shedWaiting(c *chain, reason outbox.Reason) {
+	for _, dl := range c.wait {
+		c.rows++
+		l.dropOrdered(dl, reason, time.Time{})
+	}
+	c.wait = nil
+}
+
+// dropOrdered takes one delivery out of memory; its chain counts it among its rows already.
+func (l *lane) dropOrdered(dl *delivery, reason outbox.Reason, next time.Time) {
+	if dl.phase == queued {
+		l.queue.live--
+	}
+	dl.phase = gone
+	if dl.fresh {
+		l.fresh.remove(dl)
+		l.hand(item{kind: itemPark, dl: dl, reason: reason, next: next})
+		return
+	}
+	l.forget(dl)
+	l.settleChain(dl.chain)
+}
+
+// recordedOrdered takes in that an item of the chain is committed.
+func (l *lane) recordedOrdered(c *chain) {
+	c.uncommitted--
+	l.settleChain(c)
+}
+
+// settleChain asks for a chain's rows once all of them are in the table, and forgets an empty chain.
+func (l *lane) settleChain(c *chain) {
+	switch {
+	case c.head != nil || c.uncommitted > 0:
+	case c.rows > 0:
+		l.noteDue(c.next)
+	default:
+		delete(l.chains, c.key)
+	}
+}
+
+// dueChains names up to limit chains whose rows can be brought back, and when the next one is due.
+func (l *lane) dueChains(now time.Time, limit int) (keys []string, next time.Time) {
+	for key, c := range l.chains {
+		switch {
+		case c.head != nil || c.uncommitted > 0 || c.rows == 0:
+		case c.next.After(now):
+			if next.IsZero() || c.next.Before(next) {
+				next = c.next
+			}
+		case len(keys) < limit:
+			keys = append(keys, key)
+		default:
+			next = now
+		}
+	}
+	return keys, next
+}
+
+// restore puts the rows of a chain, oldest first, back into memory. No rows: somebody removed them.
+func (l *lane) restore(c *chain, rows []*delivery) {
+	if c.head != nil || c.uncommitted > 0 {
+		return
+	}
+	if len(rows) == 0 {
+		c.rows = 0
+		l.settleChain(c)
+		return
+	}
+	c.rows = max(0, c.rows-len(rows))
+	for _, dl := range rows {
+		dl.chain = c
+		l.represented[dl.ev.ID] = dl
+	}
+	c.head = rows[0]
+	for _, dl := range rows[1:] {
+		dl.phase = waiting
+		c.wait = append(c.wait, dl)
+	}
+	l.enqueue(c.head)
+}

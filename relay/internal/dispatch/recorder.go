@@ -1,0 +1,237 @@
+package dispatch
+
+import (
+	"context"
+	"sync"
+	"time"
+
+	"github.com/tailpost/tailpost/outbox"
+	"github.com/tailpost/tailpost/relay/internal/ledger"
+)
+
+// itemKind is what an item asks the recorder to write.
+type itemKind uint8
+
+const (
+	itemOutcome itemKind = iota // an attempt and what it means for the delivery
+	itemPark                    // a row of tailpost.delivery
+	itemReject                  // a dead row for an event that cannot be decoded
+)
+
+// item is one thing to record.
+type item struct {
+	kind    itemKind
+	dl      *delivery
+	attempt outbox.Attempt // itemOutcome
+	reason  outbox.Reason
+	next    time.Time
+	stays   bool // itemPark: the delivery is in flight and stays in memory
+	change  *ledger.EndpointChange
+}
+
+// remains says whether the delivery is now a pending row that is not in memory.
+func (it *item) remains() bool {
+	switch it.kind {
+	case itemPark:
+		return !it.stays
+	case itemOutcome:
+		return it.attempt.Outcome == outbox.Retry
+	case itemReject:
+	}
+	return false
+}
+
+// recorder is the one writer: it takes what the lanes hand it, writes it in one transaction with the position, and only
+// then lets the frontier be acknowledged. While a transaction is under way the next batch collects itself.
+type recorder struct {
+	d      *Dispatcher
+	signal chan struct{} // capacity 1
+
+	mu    sync.Mutex
+	inbox []item
+
+	// Owned by run.
+	spare    []item
+	batch    ledger.Batch
+	acked    outbox.LSN
+	now      time.Time // when the last batch was committed
+	settled  int
+	window   time.Time
+	released struct {
+		count int
+		bytes int64
+	}
+}
+
+// maxBatch bounds a recording transaction, so that it stays short.
+const maxBatch = 2048
+
+func newRecorder(d *Dispatcher) *recorder {
+	return &recorder{d: d, signal: make(chan struct{}, 1)}
+}
+
+// add takes an item. It never blocks: what can be in memory is bounded by the budget and the lanes.
+func (r *recorder) add(it item) {
+	r.mu.Lock()
+	r.inbox = append(r.inbox, it)
+	first := len(r.inbox) == 1
+	r.mu.Unlock()
+	if first {
+		r.notify()
+	}
+}
+
+// notify makes run look at the inbox and at the frontier.
+func (r *recorder) notify() {
+	select {
+	case r.signal <- struct{}{}:
+	default:
+	}
+}
+
+// run records until drained is closed and nothing is left, or hard is done, or the ledger refuses.
+func (r *recorder) run(hard context.Context, drained <-chan struct{}) error {
+	for {
+		select {
+		case <-r.signal:
+		case <-drained:
+			return r.recordAll(hard)
+		case <-hard.Done():
+			return context.Cause(hard)
+		}
+		if err := r.recordAll(hard); err != nil {
+			return err
+		}
+	}
+}
+
+// recordAll records until the inbox is empty, then acknowledges what settled without a record.
+func (r *recorder) recordAll(ctx context.Context) error {
+	for {
+		r.mu.Lock()
+		items := r.inbox
+		r.inbox = r.spare[:0]
+		r.mu.Unlock()
+		if len(items) == 0 {
+			r.spare = items
+			// Only this goroutine settles, so nothing in the frontier is uncommitted here.
+			frontier, _ := r.d.frontier.Frontier()
+			r.ack(frontier)
+			return nil
+		}
+		for rest := items; len(rest) > 0; {
+			n := min(len(rest), maxBatch)
+			if err := r.record(ctx, rest[:n]); err != nil {
+				return err
+			}
+			rest = rest[n:]
+		}
+		clear(items)
+		r.spare = items
+		if cap(items) > 4*maxBatch {
+			r.spare = nil
+		}
+	}
+}
+
+// record writes one batch and tells everybody concerned.
+func (r *recorder) record(ctx context.Context, items []item) error {
+	b := &r.batch
+	*b = ledger.Batch{
+		Attempts: b.Attempts[:0], Park: b.Park[:0], Update: b.Update[:0], Remove: b.Remove[:0], Endpoints: b.Endpoints[:0],
+	}
+	for i := range items {
+		r.write(&items[i])
+	}
+	b.Settled, b.SettledAt = r.d.frontier.Frontier()
+	if err := r.d.ledger.Record(ctx, r.d.hold, b); err != nil {
+		return err
+	}
+	r.ack(b.Settled)
+	r.now = time.Now()
+	for i := range items {
+		items[i].dl.lane.recorded(&items[i])
+	}
+	r.d.budget.release(r.released.count, r.released.bytes)
+	r.measure(r.released.count)
+	r.released.count, r.released.bytes = 0, 0
+	return nil
+}
+
+// write adds an item to the batch.
+func (r *recorder) write(it *item) {
+	dl, b := it.dl, &r.batch
+	if it.change != nil {
+		b.Endpoints = append(b.Endpoints, *it.change)
+	}
+	switch it.kind {
+	case itemPark:
+		if !dl.row {
+			r.keep(it, outbox.Pending)
+		}
+	case itemReject:
+		r.keep(it, outbox.StateDead)
+	case itemOutcome:
+		b.Attempts = append(b.Attempts, it.attempt)
+		switch it.attempt.Outcome {
+		case outbox.Delivered:
+			if dl.row {
+				b.Remove = append(b.Remove, outbox.Pair{EventID: dl.ev.ID, EndpointID: dl.lane.id})
+			}
+		case outbox.Retry:
+			r.keep(it, outbox.Pending)
+		case outbox.Dead:
+			r.keep(it, outbox.StateDead)
+		}
+	}
+	r.settle(dl)
+}
+
+// keep writes an undelivered delivery's row, new or changed.
+func (r *recorder) keep(it *item, state outbox.State) {
+	if it.dl.row {
+		r.batch.Update = append(r.batch.Update, it.delivery(state))
+		return
+	}
+	it.dl.row = true
+	r.batch.Park = append(r.batch.Park, it.delivery(state))
+}
+
+// delivery is the item's row of tailpost.delivery.
+func (it *item) delivery(state outbox.State) outbox.Delivery {
+	row := outbox.Delivery{
+		Event: it.dl.ev.Event, EndpointID: it.dl.lane.id, State: state, Reason: it.reason,
+		Attempts: it.attempt.Number, NextAttemptAt: it.next,
+		LastStatus: it.attempt.StatusCode, LastError: it.attempt.Error,
+	}
+	return row
+}
+
+// settle tells the frontier that a delivery no longer holds its transaction; it takes effect when the batch commits.
+func (r *recorder) settle(dl *delivery) {
+	if dl.settled {
+		return
+	}
+	dl.settled = true
+	r.d.frontier.Settle(dl.ev.tx, 1)
+	r.released.count++
+	r.released.bytes += dl.ev.cost
+}
+
+func (r *recorder) ack(lsn outbox.LSN) {
+	if lsn > r.acked {
+		r.acked = lsn
+		r.d.ack(lsn)
+	}
+}
+
+// measure sizes the budget by the rate at which deliveries are settled.
+func (r *recorder) measure(n int) {
+	r.settled += n
+	elapsed := r.now.Sub(r.window)
+	if elapsed < 50*time.Millisecond {
+		return
+	}
+	r.d.budget.resize(float64(r.settled) * float64(r.d.patience) / float64(elapsed))
+	r.settled, r.window = 0, r.now
+}

@@ -1,0 +1,429 @@
+package dispatch_test
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"slices"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/rs/zerolog"
+	"github.com/stretchr/testify/require"
+
+	"github.com/tailpost/tailpost/config"
+	"github.com/tailpost/tailpost/outbox"
+	"github.com/tailpost/tailpost/relay/internal/dispatch"
+	"github.com/tailpost/tailpost/relay/internal/frontier"
+	"github.com/tailpost/tailpost/relay/internal/ledger"
+	"github.com/tailpost/tailpost/relay/internal/webhook"
+)
+
+// pause lets virtual time pass.
+func pause(ctx context.Context, d time.Duration) {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+	case <-ctx.Done():
+	}
+}
+
+// tables is the database as the dispatcher sees it: it applies batches as package ledger's SQL does.
+type tables struct {
+	mu       sync.Mutex
+	rnd      *rand.Rand
+	rows     map[outbox.Pair]outbox.Delivery
+	attempts []outbox.Attempt
+	changes  []ledger.EndpointChange
+	settled  outbox.LSN
+	problems []string
+	deposed  bool
+}
+
+func newTables(rnd *rand.Rand) *tables {
+	return &tables{rnd: rnd, rows: map[outbox.Pair]outbox.Delivery{}}
+}
+
+func (f *tables) latency(ctx context.Context) {
+	f.mu.Lock()
+	d := time.Duration(f.rnd.IntN(int(5 * time.Millisecond)))
+	f.mu.Unlock()
+	pause(ctx, d)
+}
+
+func (f *tables) Record(ctx context.Context, _ ledger.Hold, b *ledger.Batch) error {
+	f.latency(ctx)
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.deposed {
+		return ledger.ErrDeposed
+	}
+	if b.Settled < f.settled {
+		f.problems = append(f.problems, "the frontier went back")
+	}
+	f.settled = b.Settled
+	f.attempts = append(f.attempts, b.Attempts...)
+	for _, d := range b.Park {
+		p := outbox.Pair{EventID: d.Event.ID, EndpointID: d.EndpointID}
+		if _, ok := f.rows[p]; ok {
+			f.problems = append(f.problems, "parked twice: "+p.EventID)
+		}
+		f.rows[p] = d
+	}
+	for _, d := range b.Update {
+		p := outbox.Pair{EventID: d.Event.ID, EndpointID: d.EndpointID}
+		if _, ok := f.rows[p]; !ok {
+			f.problems = append(f.problems, "updated without a row: "+p.EventID)
+		}
+		f.rows[p] = d
+	}
+	for _, p := range b.Remove {
+		if _, ok := f.rows[p]; !ok {
+			f.problems = append(f.problems, "removed without a row: "+p.EventID)
+		}
+		delete(f.rows, p)
+	}
+	f.changes = append(f.changes, b.Endpoints...)
+	return nil
+}
+
+func (f *tables) pending(endpoint string, keep func(outbox.Delivery) bool) []outbox.Delivery {
+	var rows []outbox.Delivery
+	for _, d := range f.rows {
+		if d.EndpointID == endpoint && d.State == outbox.Pending && keep(d) {
+			rows = append(rows, d)
+		}
+	}
+	slices.SortFunc(rows, func(a, b outbox.Delivery) int {
+		return cmp.Or(cmp.Compare(a.Event.CommitLSN, b.Event.CommitLSN), cmp.Compare(a.Event.Seq, b.Event.Seq))
+	})
+	return rows
+}
+
+func (f *tables) Due(ctx context.Context, endpoint string, now time.Time, exclude []string, limit int) ([]outbox.Delivery, time.Time, error) {
+	return f.due(ctx, endpoint, now, exclude, limit, func(outbox.Delivery) bool { return true })
+}
+
+func (f *tables) DueUnkeyed(ctx context.Context, endpoint string, now time.Time, exclude []string, limit int) ([]outbox.Delivery, time.Time, error) {
+	return f.due(ctx, endpoint, now, exclude, limit, func(d outbox.Delivery) bool { return d.Event.Key == "" })
+}
+
+func (f *tables) due(ctx context.Context, endpoint string, now time.Time, exclude []string, limit int, keep func(outbox.Delivery) bool) ([]outbox.Delivery, time.Time, error) {
+	f.mu.Lock()
+	if f.rnd.IntN(50) == 0 {
+		f.mu.Unlock()
+		return nil, time.Time{}, errors.New("the connection is lost")
+	}
+	rows := f.pending(endpoint, func(d outbox.Delivery) bool {
+		return keep(d) && !d.NextAttemptAt.IsZero() && !slices.Contains(exclude, d.Event.ID)
+	})
+	slices.SortStableFunc(rows, func(a, b outbox.Delivery) int { return a.NextAttemptAt.Compare(b.NextAttemptAt) })
+	n := 0
+	for n < len(rows) && n < limit && !rows[n].NextAttemptAt.After(now) {
+		n++
+	}
+	var next time.Time
+	if n < len(rows) {
+		next = rows[n].NextAttemptAt
+	}
+	f.mu.Unlock()
+	// The answer arrives later than the snapshot it was read from.
+	f.latency(ctx)
+	return rows[:n], next, nil
+}
+
+func (f *tables) InKeyOrder(ctx context.Context, endpoint string, keys []string, perKey int) ([]outbox.Delivery, error) {
+	f.latency(ctx)
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	var rows []outbox.Delivery
+	for _, k := range keys {
+		of := f.pending(endpoint, func(d outbox.Delivery) bool { return d.Event.Key == k })
+		rows = append(rows, of[:min(len(of), perKey)]...)
+	}
+	return rows, nil
+}
+
+func (f *tables) InOrder(ctx context.Context, endpoint string, limit int) ([]outbox.Delivery, error) {
+	f.latency(ctx)
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	rows := f.pending(endpoint, func(outbox.Delivery) bool { return true })
+	return rows[:min(len(rows), limit)], nil
+}
+
+// receiver answers as a schedule of its own says.
+type receiver struct {
+	mu       sync.Mutex
+	rnd      *rand.Rand
+	fail     float64       // share of failures
+	latency  time.Duration // at most
+	hangs    float64       // share of requests that are answered after a second and a half
+	down     func() bool   // nil: never
+	received []string      // ids in the order of their successes
+	calls    int
+	inFlight int
+	peak     int
+}
+
+func (r *receiver) Send(ctx context.Context, q *webhook.Request) webhook.Result {
+	r.mu.Lock()
+	r.calls++
+	r.inFlight++
+	r.peak = max(r.peak, r.inFlight)
+	d := time.Duration(r.rnd.Int64N(int64(r.latency)))
+	if r.rnd.Float64() < r.hangs {
+		d = 1500 * time.Millisecond
+	}
+	fails := r.rnd.Float64() < r.fail || r.down != nil && r.down()
+	r.mu.Unlock()
+	pause(ctx, d)
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.inFlight--
+	a := outbox.Attempt{
+		EventID: q.Event.ID, EventType: q.Event.Type, Number: q.Number, Trigger: q.Trigger, AttemptedAt: q.Now,
+		Duration: d, CommitLSN: q.Event.CommitLSN, StatusCode: 200,
+	}
+	switch {
+	case ctx.Err() != nil:
+		a.StatusCode, a.Error = 0, "aborted"
+	case fails:
+		a.StatusCode = 500
+	default:
+		r.received = append(r.received, q.Event.ID)
+	}
+	return webhook.Result{Attempt: a}
+}
+
+// scenario is one random schedule.
+type scenario struct {
+	seed      uint64
+	events    int
+	keys      int
+	endpoints []config.Endpoint
+	receivers map[string]*receiver
+}
+
+func newScenario(seed uint64) *scenario {
+	rnd := rand.New(rand.NewPCG(seed, 1))
+	s := &scenario{seed: seed, events: 50 + rnd.IntN(400), keys: 1 + rnd.IntN(8), receivers: map[string]*receiver{}}
+	for i := range 1 + rnd.IntN(4) {
+		id := fmt.Sprintf("ep%d", i)
+		orderings := []config.Ordering{config.OrderingNone, config.OrderingKey, config.OrderingStrict}
+		ep := config.Endpoint{
+			ID: id, Name: id, Concurrency: 1 + rnd.IntN(16), ParkAfter: time.Second,
+			Ordering:      orderings[rnd.IntN(len(orderings))],
+			Retry:         config.Retry{Schedule: []time.Duration{time.Second, 3 * time.Second, 10 * time.Second, time.Minute}},
+			Subscriptions: []config.Subscription{{}},
+		}
+		if rnd.IntN(3) == 0 {
+			ep.Circuit = config.Circuit{Failures: 3, Reopen: 5 * time.Second}
+		}
+		if rnd.IntN(4) == 0 {
+			ep.Rate = 50 + float64(rnd.IntN(200))
+		}
+		s.endpoints = append(s.endpoints, ep)
+		s.receivers[id] = &receiver{
+			rnd: rand.New(rand.NewPCG(seed, uint64(i)+2)), latency: time.Duration(1 + rnd.IntN(int(40*time.Millisecond))),
+			fail:  []float64{0, 0, 0.05, 0.3}[rnd.IntN(4)],
+			hangs: []float64{0, 0, 0.02}[rnd.IntN(3)],
+		}
+	}
+	return s
+}
+
+// dispatcher makes one hold's dispatcher over what the tables have.
+func (s *scenario) dispatcher(hard context.Context, f *tables, tracker *frontier.Tracker) *dispatch.Dispatcher {
+	o := dispatch.Options{Ledger: f, Frontier: tracker, Ack: func(outbox.LSN) {}, Grace: 5 * time.Second, Logger: zerolog.Nop()}
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	o.Recorded = map[outbox.Pair]struct{}{}
+	for p := range f.rows {
+		o.Recorded[p] = struct{}{}
+	}
+	for _, a := range f.attempts {
+		if a.Outcome != outbox.Retry {
+			o.Recorded[outbox.Pair{EventID: a.EventID, EndpointID: a.EndpointID}] = struct{}{}
+		}
+	}
+	for _, ep := range s.endpoints {
+		e := dispatch.Endpoint{Config: ep, Sender: s.receivers[ep.ID]}
+		heads := map[string]int{}
+		for _, d := range f.pending(ep.ID, func(outbox.Delivery) bool { return true }) {
+			if due := d.NextAttemptAt; !due.IsZero() && (e.Due.IsZero() || due.Before(e.Due)) {
+				e.Due = due
+			}
+			key := d.Event.Key
+			if ep.Ordering == config.OrderingStrict {
+				key = ""
+			}
+			if i, ok := heads[key]; ok {
+				e.Heads[i].Count++
+				continue
+			}
+			heads[key] = len(e.Heads)
+			e.Heads = append(e.Heads, ledger.Head{Key: key, NextAttemptAt: d.NextAttemptAt, Count: 1})
+		}
+		if ep.Ordering == config.OrderingKey {
+			e.Heads = slices.DeleteFunc(e.Heads, func(h ledger.Head) bool { return h.Key == "" })
+		}
+		o.Endpoints = append(o.Endpoints, e)
+	}
+	return dispatch.New(hard, o)
+}
+
+// run streams every event, with one restart in the middle, and waits until nothing is pending.
+func (s *scenario) run(t *testing.T) *tables {
+	t.Helper()
+	rnd := rand.New(rand.NewPCG(s.seed, 99))
+	f := newTables(rnd)
+	restart := rnd.IntN(s.events)
+	at := 0 // transactions streamed and settled before this hold
+	for hold := range 2 {
+		until := s.events
+		if hold == 0 {
+			until = restart
+		}
+		f.mu.Lock()
+		tracker := frontier.New(f.settled)
+		at = int(f.settled)
+		f.mu.Unlock()
+		d := s.dispatcher(t.Context(), f, tracker)
+		ctx, stop := context.WithCancel(t.Context())
+		done := make(chan error, 1)
+		go func() { done <- d.Run(ctx) }()
+		for i := at; i < until; i++ {
+			s.stream(ctx, d, tracker, i)
+		}
+		if hold == 1 {
+			s.settle(t, f)
+		}
+		stop()
+		require.NoError(t, <-done, "seed %d", s.seed)
+		f.mu.Lock()
+		require.Equal(t, outbox.LSN(until), f.settled, "seed %d: everything streamed is settled at the end", s.seed)
+		f.mu.Unlock()
+	}
+	return f
+}
+
+// stream puts transaction i, of one event, through the dispatcher.
+func (s *scenario) stream(ctx context.Context, d *dispatch.Dispatcher, tracker *frontier.Tracker, i int) {
+	for ready := d.Ready(); ready != nil; ready = d.Ready() {
+		select {
+		case <-ready:
+		case <-ctx.Done():
+			return
+		}
+	}
+	tx := tracker.Begin()
+	ev := outbox.Event{ID: fmt.Sprintf("e%04d", i), Type: "a.b", Payload: []byte("{}"), CommitLSN: outbox.LSN(i)}
+	if k := i * 7 % (s.keys + 1); k > 0 {
+		ev.Key = fmt.Sprintf("k%d", k)
+	}
+	d.Take(ev, tx)
+	tracker.Commit(tx, outbox.LSN(i+1), time.Now())
+	d.Advanced()
+	if i%16 == 0 {
+		pause(ctx, time.Millisecond)
+	}
+}
+
+// settle waits until nothing is pending.
+func (s *scenario) settle(t *testing.T, f *tables) {
+	t.Helper()
+	deadline := time.Now().Add(24 * time.Hour)
+	for {
+		pause(t.Context(), time.Second)
+		f.mu.Lock()
+		finished := len(f.rows) - f.dead()
+		settled := int(f.settled)
+		f.mu.Unlock()
+		if finished == 0 && settled == s.events {
+			return
+		}
+		require.True(t, time.Now().Before(deadline), "seed %d: %d deliveries never end", s.seed, finished)
+	}
+}
+
+func (f *tables) dead() int {
+	n := 0
+	for _, d := range f.rows {
+		if d.State == outbox.StateDead {
+			n++
+		}
+	}
+	return n
+}
+
+// check holds the promises against what was recorded and received.
+func (s *scenario) check(t *testing.T, f *tables) {
+	t.Helper()
+	require.Empty(t, f.problems, "seed %d", s.seed)
+	numbers := map[outbox.Pair][]int{}
+	ends := map[outbox.Pair]outbox.Outcome{}
+	for _, a := range f.attempts {
+		p := outbox.Pair{EventID: a.EventID, EndpointID: a.EndpointID}
+		require.NotContains(t, ends, p, "seed %d: an attempt after the end", s.seed)
+		numbers[p] = append(numbers[p], a.Number)
+		if a.Outcome != outbox.Retry {
+			ends[p] = a.Outcome
+		}
+	}
+	require.Len(t, ends, s.events*len(s.endpoints), "seed %d: every delivery ended", s.seed)
+	for p, ns := range numbers {
+		for i, n := range ns {
+			require.Equal(t, i+1, n, "seed %d: attempts of %v are numbered %v", s.seed, p, ns)
+		}
+	}
+	for _, ep := range s.endpoints {
+		r := s.receivers[ep.ID]
+		require.LessOrEqual(t, r.peak, ep.Concurrency, "seed %d: requests at once", s.seed)
+		s.checkOrder(t, ep, r.received)
+	}
+}
+
+// checkOrder: what was received of one key is in commit order. Dead deliveries let their successors go.
+func (s *scenario) checkOrder(t *testing.T, ep config.Endpoint, received []string) {
+	t.Helper()
+	last := map[string]string{}
+	for _, id := range received {
+		var i int
+		_, err := fmt.Sscanf(id, "e%d", &i)
+		require.NoError(t, err)
+		key := ""
+		if k := i * 7 % (s.keys + 1); k > 0 {
+			key = fmt.Sprintf("k%d", k)
+		}
+		switch {
+		case ep.Ordering == config.OrderingNone, ep.Ordering == config.OrderingKey && key == "":
+			continue
+		case ep.Ordering == config.OrderingStrict:
+			key = ""
+		}
+		require.Less(t, last[key], id, "seed %d: endpoint %s, key %q", s.seed, ep.ID, key)
+		last[key] = id
+	}
+}
+
+// TestPromisesUnderRandomSchedules runs whole lives of a dispatcher in virtual time: every event ends exactly once at
+// every endpoint, in order where asked, across a restart.
+func TestPromisesUnderRandomSchedules(t *testing.T) {
+	t.Parallel()
+	n := uint64(100)
+	if testing.Short() {
+		n = 20
+	}
+	for seed := range n {
+		synctest.Test(t, func(t *testing.T) {
+			s := newScenario(seed)
+			s.check(t, s.run(t))
+		})
+	}
+}
