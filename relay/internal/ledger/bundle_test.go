@@ -53,17 +53,25 @@ func migrate(tb testing.TB, conn *pgx.Conn) {
 
 func (b *bundle) open(tb testing.TB, url string) *ledger.Ledger {
 	tb.Helper()
-	l, err := ledger.Open(tb.Context(), ledger.Options{
-		URL: config.NewSecret(url), AppName: "test",
-		Disconnected: func(err error) {
-			b.mu.Lock()
-			defer b.mu.Unlock()
-			b.lost = append(b.lost, err)
-		},
-	})
+	return b.openWith(tb, url, b.lose)
+}
+
+func (b *bundle) openWith(tb testing.TB, url string, lose func(error)) *ledger.Ledger {
+	tb.Helper()
+	l, err := ledger.Open(tb.Context(), ledger.Options{URL: config.NewSecret(url), AppName: "test", Disconnected: lose})
 	require.NoError(tb, err)
 	tb.Cleanup(func() { _ = l.Close(context.WithoutCancel(tb.Context())) })
 	return l
+}
+
+func (b *bundle) tryOpen(ctx context.Context, url string) (*ledger.Ledger, error) {
+	return ledger.Open(ctx, ledger.Options{URL: config.NewSecret(url)})
+}
+
+func (b *bundle) lose(err error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.lost = append(b.lost, err)
 }
 
 // losses is how often a connection was lost.

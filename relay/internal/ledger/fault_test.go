@@ -1,0 +1,304 @@
+package ledger_test
+
+import (
+	"context"
+	"errors"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/jackc/pgx/v5/pgconn"
+	"github.com/stretchr/testify/require"
+
+	"github.com/tailpost/tailpost/integration/pgtest"
+	"github.com/tailpost/tailpost/outbox"
+	"github.com/tailpost/tailpost/relay/internal/ledger"
+)
+
+// setupProxy is setup with a proxy between the ledger and the server.
+func setupProxy(t *testing.T) (*bundle, *proxy) {
+	t.Helper()
+	b := migrated(t)
+	p := newProxy(t, b.db.URL)
+	b.ledger = b.open(t, p.url)
+	require.NoError(t, b.ledger.EnsurePartitions(t.Context(), noon))
+	return b, p
+}
+
+func oneOf(id string, lsn outbox.LSN) *ledger.Batch {
+	return &ledger.Batch{
+		Attempts: []outbox.Attempt{attempt(id, "erp", outbox.Delivered, lsn)},
+		Park:     []outbox.Delivery{pending(id, "crm", "", lsn, noon)}, Settled: lsn, Now: noon,
+	}
+}
+
+// requireRecorded checks that there are n batches of oneOf, each of them once.
+func (b *bundle) requireRecorded(t *testing.T, n int) {
+	t.Helper()
+	require.Equal(t, n, b.count(t, `SELECT count(*) FROM tailpost.attempt`))
+	require.Equal(t, n, b.count(t, `SELECT count(*) FROM tailpost.delivery`))
+	require.Equal(t, n, b.count(t, `SELECT sum(attempts) FROM tailpost.endpoint_stats`))
+	require.Equal(t, n, b.count(t, `SELECT batch FROM tailpost.relay`))
+}
+
+func TestRecord_writesOnceWhereverTheConnectionIsCut(t *testing.T) {
+	t.Parallel()
+	for name, where := range map[string]cut{"before the commit": unsent, "after the commit": unheard} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			b, p := setupProxy(t)
+			hold := take(t, b.ledger)
+			require.NoError(t, b.ledger.Record(t.Context(), hold, oneOf("e1", 1)))
+			for i := range 3 {
+				p.next(where)
+				require.NoError(t, b.ledger.Record(t.Context(), hold, oneOf("cut"+string(rune('a'+i)), outbox.LSN(i+2))))
+				require.Equal(t, i+1, b.losses())
+			}
+			b.requireRecorded(t, 4)
+			require.NoError(t, b.ledger.Record(t.Context(), hold, oneOf("e9", 9)))
+			b.requireRecorded(t, 5)
+		})
+	}
+}
+
+// The server goes on with a pipeline whose connection is lost: it commits after the relay has looked at the row and while
+// the same batch waits to be run again.
+func TestRecord_writesOnceWhenALostPipelineCommitsLate(t *testing.T) {
+	t.Parallel()
+	b, p := setupProxy(t)
+	hold := take(t, b.ledger)
+	require.NoError(t, b.ledger.Record(t.Context(), hold, oneOf("e1", 1)))
+
+	tx, err := b.conn.Begin(t.Context())
+	require.NoError(t, err)
+	_, err = tx.Exec(t.Context(), `SELECT FROM tailpost.endpoint_stats FOR UPDATE`)
+	require.NoError(t, err)
+	p.next(abandoned)
+	done := make(chan error, 1)
+	go func() { done <- b.ledger.Record(t.Context(), hold, oneOf("e2", 2)) }()
+	eventually(t, b.lockWaits(t, 2))
+	require.NoError(t, tx.Commit(t.Context()))
+	require.NoError(t, <-done)
+	b.requireRecorded(t, 2)
+	require.NoError(t, b.ledger.Record(t.Context(), hold, oneOf("e3", 3)))
+	b.requireRecorded(t, 3)
+}
+
+func TestRecord_findsOutThatItWasDeposedWhileCutOff(t *testing.T) {
+	t.Parallel()
+	b, p := setupProxy(t)
+	hold := take(t, b.ledger)
+	other := b.open(t, b.db.URL)
+	tx, err := b.conn.Begin(t.Context())
+	require.NoError(t, err)
+	_, err = tx.Exec(t.Context(), `SELECT FROM tailpost.relay FOR UPDATE`)
+	require.NoError(t, err)
+	p.next(unsent)
+	done := make(chan error, 1)
+	taken := make(chan ledger.Hold, 1)
+	go func() { taken <- take(t, other) }()
+	eventually(t, b.lockWaits(t, 1))
+	go func() { done <- b.ledger.Record(t.Context(), hold, oneOf("e1", 1)) }()
+	eventually(t, b.lockWaits(t, 2))
+	require.NoError(t, tx.Commit(t.Context()))
+	require.ErrorIs(t, <-done, ledger.ErrDeposed)
+	require.NoError(t, other.Record(t.Context(), <-taken, oneOf("e2", 2)))
+	b.requireRecorded(t, 1)
+}
+
+func TestRecord_isUncertainAfterAnInterruption(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	hold := take(t, b.ledger)
+	require.NoError(t, b.ledger.Record(t.Context(), hold, oneOf("e1", 1)))
+
+	stopped, stop := context.WithCancelCause(t.Context())
+	reason := errors.New("grace over")
+	stop(reason)
+	require.ErrorIs(t, b.ledger.Record(stopped, hold, oneOf("e2", 2)), reason)
+	require.NoError(t, b.ledger.Record(t.Context(), hold, oneOf("e2", 2)), "nothing had been sent")
+
+	tx, err := b.conn.Begin(t.Context())
+	require.NoError(t, err)
+	_, err = tx.Exec(t.Context(), `SELECT FROM tailpost.endpoint_stats FOR UPDATE`)
+	require.NoError(t, err)
+	ctx, cancel := context.WithCancelCause(t.Context())
+	done := make(chan error, 1)
+	go func() { done <- b.ledger.Record(ctx, hold, oneOf("e3", 3)) }()
+	eventually(t, b.lockWaits(t, 1))
+	cancel(reason)
+	require.ErrorIs(t, <-done, reason)
+	require.ErrorIs(t, b.ledger.Record(t.Context(), hold, oneOf("e4", 4)), ledger.ErrUncertain)
+	require.NoError(t, tx.Commit(t.Context()))
+
+	hold = take(t, b.ledger)
+	got, err := b.ledger.Recorded(t.Context(), 3)
+	require.NoError(t, err)
+	require.Contains(t, []int{0, 2}, len(got), "all of it or nothing")
+	require.NoError(t, b.ledger.Record(t.Context(), hold, oneOf("e5", 5)))
+}
+
+func TestLedger_comesBackByItself(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	hold := take(t, b.ledger)
+	require.NoError(t, b.ledger.Record(t.Context(), hold, oneOf("e1", 1)))
+	kill := `SELECT count(pg_terminate_backend(pid, 5000)) FROM pg_stat_activity
+		WHERE application_name = 'tailpost test' AND datname = current_database()`
+	require.Equal(t, ledger.Connections, b.count(t, kill))
+	require.NoError(t, b.ledger.Record(t.Context(), hold, oneOf("e2", 2)))
+	require.Equal(t, 1, b.losses())
+	due, err := b.ledger.Due(t.Context(), "crm", noon, nil, 10)
+	require.NoError(t, err)
+	require.Len(t, due, 2)
+	require.Equal(t, 2, b.losses())
+	b.requireRecorded(t, 2)
+	require.Equal(t, ledger.Connections, b.count(t, kill))
+	require.Equal(t, int64(2), take(t, b.ledger).Epoch)
+}
+
+func TestRecord_waitsOutALock(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	hold := take(t, b.ledger)
+	require.NoError(t, b.ledger.Record(t.Context(), hold, oneOf("e1", 1)))
+	tx, err := b.conn.Begin(t.Context())
+	require.NoError(t, err)
+	_, err = tx.Exec(t.Context(), `LOCK TABLE tailpost.delivery`)
+	require.NoError(t, err)
+	done := make(chan error, 1)
+	go func() { done <- b.ledger.Record(t.Context(), hold, oneOf("e2", 2)) }()
+	other := b.db.Conn(t)
+	eventually(t, func() bool { // one pipeline was rolled back by its lock_timeout, another one waits
+		var aborted int
+		require.NoError(t, other.QueryRow(t.Context(), `
+			SELECT xact_rollback FROM pg_stat_database WHERE datname = current_database()`).Scan(&aborted))
+		return aborted > 0
+	})
+	require.NoError(t, tx.Commit(t.Context()))
+	require.NoError(t, <-done)
+	b.requireRecorded(t, 2)
+	require.Zero(t, b.losses())
+}
+
+func TestWatch_reportsTheServersGoodbyeAtOnce(t *testing.T) {
+	t.Parallel()
+	server, err := pgtest.Start(t.Context(), pgtest.Options{Settings: pgtest.FastSettings()})
+	require.NoError(t, err)
+	t.Cleanup(func() { require.NoError(t, server.Close()) })
+	url := server.URL("postgres")
+	conn := connectTo(t, url)
+	migrate(t, conn)
+	require.NoError(t, conn.Close(t.Context()))
+
+	lost := make(chan error, 16)
+	b := &bundle{}
+	b.ledger = b.openWith(t, url, func(err error) { lost <- err })
+	require.NoError(t, b.ledger.EnsurePartitions(t.Context(), noon))
+	hold := take(t, b.ledger)
+	ctx, stop := context.WithCancel(t.Context())
+	watched := make(chan error, 1)
+	go func() { watched <- b.ledger.Watch(ctx) }()
+	for range 200 { // loads and Watch take turns
+		_, err := b.ledger.NextDue(t.Context())
+		require.NoError(t, err)
+	}
+	require.Empty(t, lost)
+
+	require.NoError(t, server.Stop(t.Context(), pgtest.Fast))
+	var goodbye *pgconn.PgError
+	require.ErrorAs(t, <-lost, &goodbye)
+	require.Equal(t, "57P01", goodbye.Code)
+
+	done := make(chan error, 1)
+	go func() { done <- b.ledger.Record(t.Context(), hold, oneOf("e1", 1)) }()
+	<-lost // the recording connection, found out by Record
+	require.NoError(t, server.Restart(t.Context(), pgtest.Fast))
+	require.NoError(t, <-done)
+	due, err := b.ledger.Due(t.Context(), "crm", noon, nil, 10)
+	require.NoError(t, err)
+	require.Len(t, due, 1)
+
+	require.NoError(t, server.Stop(t.Context(), pgtest.Fast))
+	require.ErrorAs(t, <-lost, &goodbye, "Watch goes on with the new connection")
+	stop()
+	require.NoError(t, <-watched)
+}
+
+func TestOpen_sayWhatIsWrongAndNoSecret(t *testing.T) {
+	t.Parallel()
+	b := &bundle{db: pgtest.NewDB(t)}
+	for name, test := range map[string]struct{ url, want string }{
+		"unreadable":    {"postgres://app:hunter2/@[:1/x", "parse the database URL: want postgres://"},
+		"out of reach":  {"postgres://app:hunter2@127.0.0.1:1/shop?sslmode=disable", "connect to Postgres: 127.0.0.1:1"},
+		"not migrated":  {b.db.URL, "run `tailpost migrate`"},
+		"no such place": {strings.Replace(b.db.URL, b.db.Name, b.db.Name+"_gone", 1), "does not exist"},
+	} {
+		_, err := b.tryOpen(t.Context(), test.url)
+		require.ErrorContains(t, err, test.want, name)
+		require.NotContains(t, err.Error(), "hunter2", name)
+		require.NotContains(t, err.Error(), "user=", name)
+		require.NotContains(t, err.Error(), "\n", name)
+	}
+}
+
+func TestRecord_costsOneRoundTrip(t *testing.T) {
+	t.Parallel()
+	b, p := setupProxy(t)
+	hold := take(t, b.ledger)
+	_, err := b.ledger.Due(t.Context(), "crm", noon, nil, 1)
+	require.NoError(t, err)
+	record := func(batch *ledger.Batch) map[byte]int {
+		p.take()
+		require.NoError(t, b.ledger.Record(t.Context(), hold, batch))
+		return p.take()
+	}
+	var many []outbox.Attempt
+	for i := range 500 {
+		many = append(many, attempt(string(rune('a'+i)), []string{"erp", "crm"}[i%2], outbox.Delivered, 1))
+	}
+	require.Equal(t, map[byte]int{'B': 3, 'E': 3, 'd': 2, 'c': 1, 'S': 1}, record(&ledger.Batch{Attempts: many, Settled: 1}),
+		"guard, attempts, stats: however many rows")
+	require.Equal(t, map[byte]int{'B': 1, 'E': 1, 'S': 1}, record(&ledger.Batch{Settled: 2}), "a moved frontier alone")
+	require.Empty(t, record(&ledger.Batch{Settled: 2}), "nothing new")
+	everything := oneOf("e1", 3)
+	everything.Update, everything.Remove = everything.Park, []outbox.Pair{{EventID: "e1", EndpointID: "crm"}}
+	everything.Endpoints = []ledger.EndpointChange{{EndpointID: "erp"}}
+	require.Equal(t, map[byte]int{'B': 7, 'E': 7, 'd': 1, 'c': 1, 'S': 1}, record(everything))
+
+	p.take()
+	_, err = b.ledger.Due(t.Context(), "crm", noon, []string{"e1"}, 1)
+	require.NoError(t, err)
+	got := p.take()
+	require.Equal(t, 1, got['S'], "prepared once")
+	require.Zero(t, got['P'])
+}
+
+// eventually asks until ok, for at most 20 seconds.
+func eventually(t *testing.T, ok func() bool) {
+	t.Helper()
+	tick := time.NewTicker(5 * time.Millisecond)
+	defer tick.Stop()
+	deadline := time.After(20 * time.Second)
+	for !ok() {
+		select {
+		case <-tick.C:
+		case <-deadline:
+			t.Fatal("did not happen within 20 seconds")
+		}
+	}
+}
+
+// lockWaits gives a condition: that many of the ledgers' connections wait for a lock.
+func (b *bundle) lockWaits(t *testing.T, n int) func() bool {
+	t.Helper()
+	conn := b.db.Conn(t)
+	return func() bool {
+		var waiting int
+		require.NoError(t, conn.QueryRow(t.Context(), `
+			SELECT count(*)
+			FROM pg_stat_activity
+			WHERE application_name = 'tailpost test' AND wait_event_type = 'Lock' AND datname = current_database()`).Scan(&waiting))
+		return waiting == n
+	}
+}

@@ -1,0 +1,179 @@
+package ledger_test
+
+import (
+	"bytes"
+	"encoding/binary"
+	"io"
+	"net"
+	"net/url"
+	"sync"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+)
+
+// cut is where the proxy ends a connection that records.
+type cut int
+
+const (
+	never     cut = iota
+	unsent        // before the pipeline's Sync reaches the server
+	unheard       // once the server has answered, before the answer reaches the relay
+	abandoned     // as soon as the Sync has reached the server, which goes on with the pipeline
+)
+
+// proxy passes connections to Postgres on, counts what the frontend says and cuts where it is told to.
+type proxy struct {
+	url    string
+	server string
+
+	mu     sync.Mutex
+	counts map[byte]int // frontend messages by type
+	cut    cut          // of the next recording pipeline
+	conns  []net.Conn
+}
+
+func newProxy(t *testing.T, upstream string) *proxy {
+	t.Helper()
+	u, err := url.Parse(upstream)
+	require.NoError(t, err)
+	listener, err := (&net.ListenConfig{}).Listen(t.Context(), "tcp", "127.0.0.1:0")
+	require.NoError(t, err)
+	p := &proxy{server: u.Host, counts: make(map[byte]int)}
+	u.Host = listener.Addr().String()
+	p.url = u.String()
+	var running sync.WaitGroup
+	running.Go(func() {
+		for {
+			client, err := listener.Accept()
+			if err != nil {
+				return
+			}
+			running.Go(func() { p.serve(client) })
+		}
+	})
+	t.Cleanup(func() {
+		_ = listener.Close()
+		p.mu.Lock()
+		for _, c := range p.conns {
+			_ = c.Close()
+		}
+		p.mu.Unlock()
+		running.Wait()
+	})
+	return p
+}
+
+// next makes the next recording pipeline end like that.
+func (p *proxy) next(c cut) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.cut = c
+}
+
+// take gives the counts since the last call.
+func (p *proxy) take() map[byte]int {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	counts := p.counts
+	p.counts = make(map[byte]int)
+	return counts
+}
+
+func (p *proxy) serve(client net.Conn) {
+	server, err := net.Dial("tcp", p.server) //nolint:noctx // ends with the test, which closes all connections
+	if err != nil {
+		_ = client.Close()
+		return
+	}
+	p.mu.Lock()
+	p.conns = append(p.conns, client, server)
+	p.mu.Unlock()
+	back := &answers{client: client}
+	var running sync.WaitGroup
+	running.Go(func() {
+		_, _ = io.Copy(back, server)
+		_ = client.Close()
+		_ = server.Close()
+	})
+	if !p.forward(client, server, back) {
+		_ = server.Close()
+	}
+	_ = client.Close()
+	running.Wait()
+}
+
+// forward passes what the frontend says on; true means that the server is left to itself.
+func (p *proxy) forward(client io.Reader, server io.Writer, back *answers) bool {
+	records, startup := false, true
+	for {
+		head := make([]byte, 5)
+		if startup {
+			head = head[:4]
+		}
+		if _, err := io.ReadFull(client, head); err != nil {
+			return false
+		}
+		size := binary.BigEndian.Uint32(head[len(head)-4:])
+		message := append(head, make([]byte, size-4)...)
+		if _, err := io.ReadFull(client, message[len(head):]); err != nil {
+			return false
+		}
+		if startup {
+			startup = false
+			if _, err := server.Write(message); err != nil {
+				return false
+			}
+			continue
+		}
+		kind := message[0]
+		p.mu.Lock()
+		p.counts[kind]++
+		todo := never
+		records = records || kind == 'B' && bytes.HasPrefix(message[6:], []byte("tailpost_guard\x00"))
+		if kind == 'S' && records {
+			todo, p.cut, records = p.cut, never, false
+		}
+		p.mu.Unlock()
+		if todo == unsent {
+			return false
+		}
+		if todo == unheard {
+			back.drop()
+		}
+		if _, err := server.Write(message); err != nil {
+			return false
+		}
+		if todo == abandoned {
+			back.drop()
+			return true
+		}
+	}
+}
+
+// answers passes what the server says on, until drop: from then on the first answer ends the connection.
+type answers struct {
+	client net.Conn
+
+	mu      sync.Mutex
+	dropped bool
+}
+
+func (a *answers) drop() {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.dropped = true
+}
+
+func (a *answers) Write(b []byte) (int, error) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if !a.dropped {
+		return a.client.Write(b)
+	}
+	// ReadyForQuery is the last message of an answer and the only one with this beginning.
+	if bytes.Contains(b, []byte{'Z', 0, 0, 0, 5}) {
+		return 0, io.ErrClosedPipe
+	}
+	return len(b), nil
+}
