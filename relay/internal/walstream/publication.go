@@ -94,10 +94,13 @@ func isRace(err error) bool {
 func (s *session) readPublication(ctx context.Context, want publication) (published, error) {
 	var have published
 	if want.table != "" {
+		schema, name, _ := strings.Cut(want.table, ".")
+		// By name, not by to_regclass: that wants the right to use the schema, which streaming does not.
 		rows, err := s.query(ctx, `
 			SELECT c.relkind AS kind
 			FROM pg_class AS c
-			WHERE c.oid = to_regclass(`+quoteLiteral(quoteTable(want.table))+`)`)
+			JOIN pg_namespace AS n ON n.oid = c.relnamespace
+			WHERE n.nspname = `+quoteLiteral(schema)+` AND c.relname = `+quoteLiteral(name))
 		if err != nil {
 			return have, fmt.Errorf("look for table %s: %w", want.table, err)
 		}

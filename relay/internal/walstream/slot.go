@@ -136,7 +136,7 @@ func (s *session) createSlot(ctx context.Context) error {
 	case stateDuplicateObject:
 		// Another relay was quicker: the slot is there, which is all that was asked.
 		return nil
-	case stateConfigurationLimit:
+	case stateConfigurationLimit, statePrerequisiteState:
 		err = fmt.Errorf("%w: no slot is free: drop one that nobody uses (pg_replication_slots), "+
 			"or raise max_replication_slots and restart Postgres: %w", ErrSetup, err)
 	case stateInsufficientPrivilege:

@@ -326,7 +326,9 @@ func TestStreamsLogicalMessagesOfTheTransaction(t *testing.T) {
 	END $$`)
 	b.insert(t, 1) // in no publication
 	b.exec(t, `SELECT pg_logical_emit_message(true, 'tailpost', 'end')`)
-	h.until(t, func() bool { return len(h.lines) > 0 && h.lines[len(h.lines)-1] == "commit" && strings.Contains(strings.Join(h.lines, "\n"), "end") })
+	h.until(t, func() bool {
+		return len(h.lines) > 0 && h.lines[len(h.lines)-1] == "commit" && strings.Contains(strings.Join(h.lines, "\n"), "end")
+	})
 	require.Equal(t, []string{"message tailpost one", "message other two", "message tailpost end"}, only(h.await(t, 0), "message"))
 }
 
