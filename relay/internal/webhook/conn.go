@@ -3,6 +3,7 @@ package webhook
 import (
 	"context"
 	"crypto/tls"
+	"errors"
 	"net"
 	"sync"
 	"syscall"
@@ -17,7 +18,9 @@ import (
 type conn struct {
 	net.Conn
 
-	raw       syscall.RawConn // the socket, under any TLS
+	raw       syscall.RawConn       // the socket, under any TLS
+	peek      func(fd uintptr) bool // made once, so that a look costs no allocation
+	silent    bool                  // what peek saw
 	secure    bool
 	reused    bool
 	idleSince time.Time
@@ -36,7 +39,7 @@ func newConn(c net.Conn) *conn {
 	}
 	if s, ok := socket.(syscall.Conn); ok {
 		if raw, err := s.SyscallConn(); err == nil { // an error means that it is closed: the first use says so
-			out.raw = raw
+			out.raw, out.peek = raw, out.look
 		}
 	}
 	return out
@@ -97,17 +100,15 @@ func (c *conn) quiet() bool {
 	if c.secure && !c.tlsQuiet() {
 		return false
 	}
-	if c.raw == nil {
-		return false
-	}
-	var n int
-	var peekErr error
-	err := c.raw.Read(func(fd uintptr) bool {
-		var b [1]byte
-		n, _, peekErr = syscall.Recvfrom(int(fd), b[:], syscall.MSG_PEEK|syscall.MSG_DONTWAIT)
-		return true
-	})
-	return err == nil && n <= 0 && (peekErr == syscall.EAGAIN || peekErr == syscall.EWOULDBLOCK) //nolint:errorlint // a bare errno
+	return c.raw != nil && c.raw.Read(c.peek) == nil && c.silent
+}
+
+// look sees whether a byte, or the end, waits in the socket.
+func (c *conn) look(fd uintptr) bool {
+	var b [1]byte
+	_, _, err := syscall.Recvfrom(int(fd), b[:], syscall.MSG_PEEK|syscall.MSG_DONTWAIT)
+	c.silent = errors.Is(err, syscall.EAGAIN)
+	return true
 }
 
 // tlsQuiet looks for data that the TLS layer has read from the socket already. With its deadline passed, a read returns

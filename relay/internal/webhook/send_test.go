@@ -82,7 +82,7 @@ func loopback() config.Network {
 	}
 }
 
-func newClient(t *testing.T, o webhook.Options) *webhook.Client {
+func newClient(t testing.TB, o webhook.Options) *webhook.Client {
 	t.Helper()
 	c, err := webhook.NewClient(o)
 	require.NoError(t, err)
@@ -91,12 +91,12 @@ func newClient(t *testing.T, o webhook.Options) *webhook.Client {
 }
 
 // newEndpoint prepares an endpoint at url on a client that may reach the loopback.
-func newEndpoint(t *testing.T, url string, change ...func(*config.Endpoint)) *webhook.Endpoint {
+func newEndpoint(t testing.TB, url string, change ...func(*config.Endpoint)) *webhook.Endpoint {
 	t.Helper()
 	return endpointOf(t, newClient(t, webhook.Options{Network: loopback(), UserAgent: "Tailpost/1.2.3"}), url, change...)
 }
 
-func endpointOf(t *testing.T, c *webhook.Client, url string, change ...func(*config.Endpoint)) *webhook.Endpoint {
+func endpointOf(t testing.TB, c *webhook.Client, url string, change ...func(*config.Endpoint)) *webhook.Endpoint {
 	t.Helper()
 	ep := config.Endpoint{
 		ID: "erp", URL: url, Secrets: []config.Secret{config.NewSecret(testSecret)}, Timeout: 5 * time.Second,
