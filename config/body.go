@@ -1,23 +1,244 @@
 package config
 
-import "github.com/tailpost/tailpost/outbox"
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"strconv"
+	"strings"
+	"unicode/utf8"
+
+	"github.com/hashicorp/hcl/v2"
+	"github.com/hashicorp/hcl/v2/hclsyntax"
+	"github.com/tailpost/tailpost/outbox"
+	"github.com/zclconf/go-cty/cty"
+)
 
 // Body is a compiled `body` expression. It is immutable and safe for concurrent use.
+//
+// It writes objects and lists as they are laid out, with the event's values in their places. A path of the payload is
+// copied byte for byte, so that no number changes; a missing one is null. HTML is not escaped.
 type Body struct {
-	source string
+	text string
+	run  render
 }
 
-// CompileBody compiles an expression that stands at line of filename.
-func CompileBody(src, _ string, _ int) (*Body, Diagnostics) {
-	return &Body{source: src}, nil
+// render appends a JSON value to dst.
+type render func(dst []byte, e *outbox.Event) ([]byte, error)
+
+// errNoJSON is what a body meets in a payload that is not JSON.
+var errNoJSON = errors.New("payload is not valid JSON")
+
+// CompileBody compiles an expression that stands at line of filename. It gives nil with Diagnostics that has errors.
+func CompileBody(src, filename string, line int) (*Body, Diagnostics) {
+	s, expr, diags := parseExpression(src, filename, line)
+	if diags.HasErrors() {
+		return nil, diags
+	}
+	return compileBody(s, expr, strings.TrimSpace(src))
 }
 
-// Append appends the body for e to dst as JSON.
+func compileBody(s *source, expr hclsyntax.Expression, text string) (*Body, Diagnostics) {
+	c := compiler{source: s, body: true}
+	run := c.render(expr)
+	if len(c.diags) > 0 {
+		return nil, c.diags.sorted()
+	}
+	return &Body{text: text, run: run}, nil
+}
+
+// Append appends the body for e to dst as JSON. It fails only if the payload is not JSON where the body needs it; dst is
+// then as it was.
 func (b *Body) Append(dst []byte, e *outbox.Event) ([]byte, error) {
-	return append(dst, e.Payload...), nil
+	full, err := b.run(dst, e)
+	if err != nil {
+		return dst, fmt.Errorf("build body: %w", err)
+	}
+	return full, nil
 }
 
 // Source gives the expression as it was written.
 func (b *Body) Source() string {
-	return b.source
+	return b.text
+}
+
+// render compiles an expression that may be an object or a list.
+func (c *compiler) render(expr hclsyntax.Expression) render {
+	switch e := expr.(type) {
+	case *hclsyntax.ParenthesesExpr:
+		return c.render(e.Expression)
+	case *hclsyntax.ObjectConsExpr:
+		return c.renderObject(e)
+	case *hclsyntax.TupleConsExpr:
+		return c.renderList(e)
+	case *hclsyntax.ConditionalExpr:
+		return c.renderChoice(e)
+	}
+	n := c.compile(expr)
+	switch {
+	case n.whole == "headers":
+		return renderHeaders
+	case n.payload:
+		return renderPath(n.path)
+	default:
+		return renderValue(n.run)
+	}
+}
+
+func (c *compiler) renderObject(e *hclsyntax.ObjectConsExpr) render {
+	type member struct {
+		name  []byte // quoted, with its colon
+		value render
+	}
+	members := make([]member, 0, len(e.Items))
+	seen := make(map[string]hcl.Range, len(e.Items))
+	for _, item := range e.Items {
+		key, diags := item.KeyExpr.Value(nil)
+		if diags.HasErrors() || !key.IsWhollyKnown() || key.IsNull() || key.Type() != cty.String {
+			c.fail(item.KeyExpr.Range(), "Computed attribute name", "Write the name as it is, or in quotes.")
+			continue
+		}
+		name := key.AsString()
+		if first, twice := seen[name]; twice {
+			c.fail(item.KeyExpr.Range(), "Repeated attribute", "%q is set at line %d already. Remove one of the two.", name, first.Start.Line)
+		}
+		seen[name] = item.KeyExpr.Range()
+		members = append(members, member{append(appendString(nil, name), ':'), c.render(item.ValueExpr)})
+	}
+	return func(dst []byte, ev *outbox.Event) ([]byte, error) {
+		var err error
+		dst = append(dst, '{')
+		for i := range members {
+			if i > 0 {
+				dst = append(dst, ',')
+			}
+			dst = append(dst, members[i].name...)
+			if dst, err = members[i].value(dst, ev); err != nil {
+				return dst, err
+			}
+		}
+		return append(dst, '}'), nil
+	}
+}
+
+func (c *compiler) renderList(e *hclsyntax.TupleConsExpr) render {
+	elements := make([]render, 0, len(e.Exprs))
+	for _, expr := range e.Exprs {
+		elements = append(elements, c.render(expr))
+	}
+	return func(dst []byte, ev *outbox.Event) ([]byte, error) {
+		var err error
+		dst = append(dst, '[')
+		for i, element := range elements {
+			if i > 0 {
+				dst = append(dst, ',')
+			}
+			if dst, err = element(dst, ev); err != nil {
+				return dst, err
+			}
+		}
+		return append(dst, ']'), nil
+	}
+}
+
+// renderChoice writes one of two values; null where the condition is missing.
+func (c *compiler) renderChoice(e *hclsyntax.ConditionalExpr) render {
+	condition := c.compile(e.Condition)
+	c.want(condition, formBool, e.Condition.Range(), "A condition")
+	yes, no := c.render(e.TrueResult), c.render(e.FalseResult)
+	test := condition.run
+	return func(dst []byte, ev *outbox.Event) ([]byte, error) {
+		switch t := test(ev); {
+		case t.holds():
+			return yes(dst, ev)
+		case t.fails():
+			return no(dst, ev)
+		default:
+			return append(dst, "null"...), nil
+		}
+	}
+}
+
+// renderPath copies a value of the payload.
+func renderPath(path []step) render {
+	return func(dst []byte, e *outbox.Event) ([]byte, error) {
+		at := locate(e.Payload, path)
+		if at == absent {
+			return append(dst, "null"...), nil
+		}
+		return appendRaw(dst, e.Payload, at)
+	}
+}
+
+// appendRaw copies the value at doc[at].
+func appendRaw(dst, doc []byte, at int) ([]byte, error) {
+	end := valueEnd(doc, at)
+	if end == absent || !json.Valid(doc[at:end]) {
+		return dst, errNoJSON
+	}
+	return append(dst, doc[at:end]...), nil
+}
+
+func renderHeaders(dst []byte, e *outbox.Event) ([]byte, error) {
+	dst = append(dst, '{')
+	for i, name := range sortedKeys(e.Headers) {
+		if i > 0 {
+			dst = append(dst, ',')
+		}
+		dst = append(appendString(dst, name), ':')
+		dst = appendString(dst, e.Headers[name])
+	}
+	return append(dst, '}'), nil
+}
+
+func renderValue(run evaluate) render {
+	return func(dst []byte, e *outbox.Event) ([]byte, error) {
+		switch v := run(e); v.kind {
+		case kindBool:
+			return strconv.AppendBool(dst, v.flag), nil
+		case kindNumber:
+			return append(dst, v.numberText()...), nil
+		case kindString:
+			return appendString(dst, v.text), nil
+		case kindTime:
+			return appendString(dst, timeText(v.at)), nil
+		case kindComposite:
+			return appendRaw(dst, unalias(v.text), 0)
+		case kindMissing:
+			return append(dst, "null"...), nil
+		default:
+			return append(dst, "null"...), nil
+		}
+	}
+}
+
+// appendString appends s as a JSON string, with as few escapes as JSON allows.
+func appendString(dst []byte, s string) []byte {
+	const hex = "0123456789abcdef"
+	dst = append(dst, '"')
+	for i := 0; i < len(s); {
+		c := s[i]
+		if c >= utf8.RuneSelf {
+			r, size := utf8.DecodeRuneInString(s[i:])
+			dst = utf8.AppendRune(dst, r) // what is no UTF-8 becomes U+FFFD
+			i += size
+			continue
+		}
+		i++
+		switch {
+		case c == '"' || c == '\\':
+			dst = append(dst, '\\', c)
+		case c == '\n':
+			dst = append(dst, '\\', 'n')
+		case c == '\r':
+			dst = append(dst, '\\', 'r')
+		case c == '\t':
+			dst = append(dst, '\\', 't')
+		case c < ' ':
+			dst = append(dst, '\\', 'u', '0', '0', hex[c>>4], hex[c&15])
+		default:
+			dst = append(dst, c)
+		}
+	}
+	return append(dst, '"')
 }

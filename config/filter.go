@@ -1,23 +1,63 @@
 package config
 
-import "github.com/tailpost/tailpost/outbox"
+import (
+	"strings"
+
+	"github.com/hashicorp/hcl/v2"
+	"github.com/hashicorp/hcl/v2/hclsyntax"
+	"github.com/tailpost/tailpost/outbox"
+)
 
 // Filter is a compiled `where` expression. It is immutable and safe for concurrent use.
+//
+// An expression sees event.id, .type, .key, .tenant, .headers, .created_at and .data. Of the payload it reads only the
+// paths that it names. Its logic is that of SQL, with three truths: a comparison that touches a null or missing value,
+// or orders values of different kinds, is neither true nor false but missing; so is its negation, so that
+// event.data.a != 1 and !(event.data.a == 1) say the same; missing || true is true, missing && false is false. Only true
+// passes. A comparison with the literal null asks whether a value is there, and coalesce(value, default) replaces one
+// that is not. Values of different kinds are not equal. Numbers compare exactly, however many digits they have.
 type Filter struct {
-	source string
+	text string
+	run  evaluate
 }
 
-// CompileFilter compiles an expression that stands at line of filename.
-func CompileFilter(src, _ string, _ int) (*Filter, Diagnostics) {
-	return &Filter{source: src}, nil
+// CompileFilter compiles an expression that stands at line of filename. It gives nil with Diagnostics that has errors.
+func CompileFilter(src, filename string, line int) (*Filter, Diagnostics) {
+	s, expr, diags := parseExpression(src, filename, line)
+	if diags.HasErrors() {
+		return nil, diags
+	}
+	return compileFilter(s, expr, strings.TrimSpace(src))
 }
 
-// Match reports whether the event passes, and whether the expression met a null or missing path. It never fails.
-func (f *Filter) Match(_ *outbox.Event) (ok, missing bool) {
-	return true, false
+func compileFilter(s *source, expr hclsyntax.Expression, text string) (*Filter, Diagnostics) {
+	c := compiler{source: s}
+	n := c.compile(expr)
+	if c.want(n, formBool, expr.Range(), "A filter") && n.constant && len(c.diags) == 0 {
+		c.fail(expr.Range(), "Constant filter", "It says the same of every event. Leave it out, or name something of the event.")
+	}
+	if len(c.diags) > 0 {
+		return nil, c.diags.sorted()
+	}
+	return &Filter{text: text, run: n.run}, nil
+}
+
+// parseExpression parses src as if it stood at the start of a line of a file.
+func parseExpression(src, filename string, line int) (*source, hclsyntax.Expression, Diagnostics) {
+	text := []byte(src)
+	expr, diags := hclsyntax.ParseExpression(text, filename, hcl.Pos{Line: max(line, 1), Column: 1})
+	s := &source{name: filename, text: text}
+	return s, expr, s.adopt(diags)
+}
+
+// Match reports whether the event passes, and whether the expression met a null or missing value on the way. It never
+// fails.
+func (f *Filter) Match(e *outbox.Event) (ok, missing bool) {
+	v := f.run(e)
+	return v.holds(), v.missed || v.kind != kindBool
 }
 
 // Source gives the expression as it was written.
 func (f *Filter) Source() string {
-	return f.source
+	return f.text
 }

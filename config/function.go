@@ -1,0 +1,312 @@
+package config
+
+import (
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+	"unicode/utf8"
+
+	"github.com/hashicorp/hcl/v2/hclsyntax"
+	"github.com/tailpost/tailpost/outbox"
+)
+
+// function is a function of filters and bodies.
+type function struct {
+	minArgs, maxArgs int // maxArgs -1: any number
+	usage            string
+	compile          func(c *compiler, e *hclsyntax.FunctionCallExpr) node
+}
+
+// functions is every function of filters and bodies.
+func functions() map[string]function {
+	return map[string]function{
+		"lower":      {1, 1, "lower(text)", text1(strings.ToLower)},
+		"upper":      {1, 1, "upper(text)", text1(strings.ToUpper)},
+		"startswith": {2, 2, "startswith(text, start)", text2(strings.HasPrefix)},
+		"endswith":   {2, 2, "endswith(text, end)", text2(strings.HasSuffix)},
+		"matches":    {2, 2, `matches(text, "pattern")`, (*compiler).matches},
+		"contains":   {2, 2, "contains(list, value)", (*compiler).contains},
+		"length":     {1, 1, "length(value)", (*compiler).length},
+		"coalesce":   {1, -1, "coalesce(value, …)", (*compiler).coalesce},
+		"can":        {1, 1, "can(event.data.path)", (*compiler).can},
+		"tonumber":   {1, 1, "tonumber(text)", (*compiler).toNumber},
+		"tostring":   {1, 1, "tostring(value)", (*compiler).toString},
+	}
+}
+
+func functionNames() string {
+	return strings.Join(sortedKeys(functions()), ", ")
+}
+
+func (c *compiler) call(e *hclsyntax.FunctionCallExpr) node {
+	f, ok := functions()[e.Name]
+	if !ok {
+		hint := didYouMean(e.Name, sortedKeys(functions()))
+		switch e.Name {
+		case "env", "file":
+			hint = " An expression over events reads no environment and no files."
+		case "regex":
+			hint = ` Did you mean "matches"?`
+		case "try":
+			hint = ` Did you mean "coalesce"?`
+		}
+		return c.fail(e.NameRange, "Unknown function", "Filters and bodies have %s.%s", functionNames(), hint)
+	}
+	if len(e.Args) < f.minArgs || (f.maxArgs >= 0 && len(e.Args) > f.maxArgs) || e.ExpandFinal {
+		return c.fail(e.Range(), "Wrong number of arguments", "Write %s.", f.usage)
+	}
+	return f.compile(c, e)
+}
+
+// scalar compiles an argument that is a single value.
+func (c *compiler) scalar(expr hclsyntax.Expression) node {
+	n := c.compile(expr)
+	if n.form == formComposite {
+		return c.fail(expr.Range(), "Object as an argument", "Name one value of it.")
+	}
+	return n
+}
+
+// text1 compiles a function from a text to a text.
+func text1(f func(string) string) func(*compiler, *hclsyntax.FunctionCallExpr) node {
+	return func(c *compiler, e *hclsyntax.FunctionCallExpr) node {
+		n := c.compile(e.Args[0])
+		ok := c.want(n, formString, e.Args[0].Range(), "The argument")
+		run := n.run
+		return folded(node{form: formString, failed: !ok, run: func(ev *outbox.Event) value {
+			v := run(ev)
+			if v.kind != kindString {
+				return missing()
+			}
+			return textual(f(v.text)).note(v.missed)
+		}}, n)
+	}
+}
+
+// text2 compiles a question about two texts.
+func text2(f func(a, b string) bool) func(*compiler, *hclsyntax.FunctionCallExpr) node {
+	return func(c *compiler, e *hclsyntax.FunctionCallExpr) node {
+		a, b := c.compile(e.Args[0]), c.compile(e.Args[1])
+		okA := c.want(a, formString, e.Args[0].Range(), "The first argument")
+		okB := c.want(b, formString, e.Args[1].Range(), "The second argument")
+		runA, runB := a.run, b.run
+		return folded(node{form: formBool, failed: !okA || !okB, run: func(ev *outbox.Event) value {
+			x, y := runA(ev), runB(ev)
+			if x.kind != kindString || y.kind != kindString {
+				return missing()
+			}
+			return boolean(f(x.text, y.text)).note(x.missed || y.missed)
+		}}, a, b)
+	}
+}
+
+// matches compiles a regular expression once; RE2 keeps its time linear whatever the text.
+func (c *compiler) matches(e *hclsyntax.FunctionCallExpr) node {
+	n, pattern := c.compile(e.Args[0]), c.compile(e.Args[1])
+	ok := c.want(n, formString, e.Args[0].Range(), "The first argument")
+	if pattern.failed {
+		return pattern
+	}
+	if !pattern.constant || pattern.form != formString {
+		return c.fail(e.Args[1].Range(), "Computed pattern", "Write the regular expression as a literal string.")
+	}
+	re, err := regexp.Compile(pattern.run(&outbox.Event{}).text)
+	if err != nil {
+		return c.fail(e.Args[1].Range(), "Invalid regular expression", "Write it in the syntax of RE2, with backslashes doubled: %v.", err)
+	}
+	run := n.run
+	return folded(node{form: formBool, failed: !ok, run: func(ev *outbox.Event) value {
+		v := run(ev)
+		if v.kind != kindString {
+			return missing()
+		}
+		return boolean(re.MatchString(v.text)).note(v.missed)
+	}}, n)
+}
+
+// contains compiles membership of a list, be it written out or in the payload, and a part of a text.
+func (c *compiler) contains(e *hclsyntax.FunctionCallExpr) node {
+	wanted := c.scalar(e.Args[1])
+	if tuple, ok := unwrap(e.Args[0]).(*hclsyntax.TupleConsExpr); ok {
+		return c.listContains(tuple, wanted)
+	}
+	whole := c.compile(e.Args[0])
+	if !whole.failed && whole.form != formAny && whole.form != formString {
+		return c.fail(e.Args[0].Range(), "Wrong kind of value", "The first argument must be a list such as [\"a\", \"b\"], a list of the payload, or a string.")
+	}
+	runWhole, runWanted := whole.run, wanted.run
+	return folded(node{form: formBool, failed: whole.failed || wanted.failed, run: func(ev *outbox.Event) value {
+		return contains(runWhole(ev), runWanted(ev))
+	}}, whole, wanted)
+}
+
+func unwrap(expr hclsyntax.Expression) hclsyntax.Expression {
+	for {
+		p, ok := expr.(*hclsyntax.ParenthesesExpr)
+		if !ok {
+			return expr
+		}
+		expr = p.Expression
+	}
+}
+
+func (c *compiler) listContains(tuple *hclsyntax.TupleConsExpr, wanted node) node {
+	elements := make([]evaluate, 0, len(tuple.Exprs))
+	n := node{form: formBool, failed: wanted.failed}
+	for _, expr := range tuple.Exprs {
+		element := c.scalar(expr)
+		n.failed = n.failed || element.failed
+		if !element.failed && !wanted.failed && element.form != wanted.form && element.form != formAny && wanted.form != formAny {
+			return c.fail(expr.Range(), "Comparison of different kinds", "The element is %s, the value looked for %s.", element.form, wanted.form)
+		}
+		elements = append(elements, element.run)
+	}
+	run := wanted.run
+	n.run = func(ev *outbox.Event) value {
+		w := run(ev)
+		if w.kind == kindMissing || w.kind == kindComposite {
+			return missing()
+		}
+		missed := w.missed
+		for _, element := range elements {
+			same := equals(element(ev), w)
+			missed = missed || same.missed
+			if same.holds() {
+				return boolean(true).note(missed)
+			}
+		}
+		return boolean(false).note(missed)
+	}
+	return n
+}
+
+// contains answers for a list of the payload, and for a text.
+func contains(whole, wanted value) value {
+	missed := whole.missed || wanted.missed
+	switch {
+	case whole.kind == kindString && wanted.kind == kindString:
+		return boolean(strings.Contains(whole.text, wanted.text)).note(missed)
+	case whole.kind != kindComposite || whole.text[0] != '[' || wanted.kind == kindMissing || wanted.kind == kindComposite:
+		return missing()
+	}
+	doc := unalias(whole.text)
+	pos := skipSpace(doc, 1)
+	if pos >= len(doc) || doc[pos] == ']' {
+		return boolean(false).note(missed)
+	}
+	for ; pos != absent; pos = nextElement(doc, pos) {
+		if equals(readValue(doc, pos), wanted).holds() {
+			return boolean(true).note(missed)
+		}
+	}
+	return boolean(false).note(missed)
+}
+
+// length compiles the number of characters of a text, elements of a list or members of an object.
+func (c *compiler) length(e *hclsyntax.FunctionCallExpr) node {
+	n := c.compile(e.Args[0])
+	if !n.failed && n.form != formAny && n.form != formString {
+		return c.fail(e.Args[0].Range(), "Wrong kind of value", "The argument must be a string, or a list or object of the payload.")
+	}
+	run := n.run
+	return folded(node{form: formNumber, failed: n.failed, run: func(ev *outbox.Event) value {
+		v := run(ev)
+		size := absent
+		if v.kind == kindString {
+			size = utf8.RuneCountInString(v.text)
+		} else if v.kind == kindComposite {
+			size = count(unalias(v.text), 0)
+		}
+		if size == absent {
+			return missing()
+		}
+		return numeric(decimal{coefficient: int64(size)}.normal()).note(v.missed)
+	}}, n)
+}
+
+// coalesce compiles the first value that is there. That an earlier one is missing is what it is for, and not counted.
+func (c *compiler) coalesce(e *hclsyntax.FunctionCallExpr) node {
+	nodes := make([]node, 0, len(e.Args))
+	n := node{}
+	for _, expr := range e.Args {
+		arg := c.scalar(expr)
+		n.failed = n.failed || arg.failed
+		nodes = append(nodes, arg)
+	}
+	n.form = common(nodes...)
+	n.run = func(ev *outbox.Event) value {
+		for i := range nodes {
+			if v := nodes[i].run(ev); v.kind != kindMissing {
+				v.missed = false
+				return v
+			}
+		}
+		return missing()
+	}
+	return folded(n, nodes...)
+}
+
+// can compiles the question whether a value is there.
+func (c *compiler) can(e *hclsyntax.FunctionCallExpr) node {
+	n := c.scalar(e.Args[0])
+	run := n.run
+	return folded(node{form: formBool, failed: n.failed, run: func(ev *outbox.Event) value {
+		return boolean(run(ev).kind != kindMissing)
+	}}, n)
+}
+
+// toNumber compiles the number that a text spells, such as an amount of money in a JSON string.
+func (c *compiler) toNumber(e *hclsyntax.FunctionCallExpr) node {
+	n := c.compile(e.Args[0])
+	if !n.failed && n.form != formAny && n.form != formString && n.form != formNumber {
+		return c.fail(e.Args[0].Range(), "Wrong kind of value", "The argument must be a string or a number, not %s.", n.form)
+	}
+	run := n.run
+	return folded(node{form: formNumber, failed: n.failed, run: func(ev *outbox.Event) value {
+		v := run(ev)
+		if v.kind == kindString {
+			if _, _, _, ok := splitNumber(v.text); ok {
+				v.kind = kindNumber
+			}
+		}
+		if v.kind != kindNumber {
+			return missing()
+		}
+		return v
+	}}, n)
+}
+
+func (c *compiler) toString(e *hclsyntax.FunctionCallExpr) node {
+	n := c.scalar(e.Args[0])
+	run := n.run
+	return folded(node{form: formString, failed: n.failed, run: func(ev *outbox.Event) value { return toText(run(ev)) }}, n)
+}
+
+// toText gives a single value as a text: numbers as they were written, times as RFC 3339.
+func toText(v value) value {
+	switch v.kind {
+	case kindString:
+		return v
+	case kindBool:
+		return textual(strconv.FormatBool(v.flag)).note(v.missed)
+	case kindNumber:
+		return textual(v.numberText()).note(v.missed)
+	case kindTime:
+		return textual(timeText(v.at)).note(v.missed)
+	case kindMissing, kindComposite:
+		return missing()
+	default:
+		return missing()
+	}
+}
+
+// sortedKeys gives the names of a map in order.
+func sortedKeys[V any](m map[string]V) []string {
+	names := make([]string, 0, len(m))
+	for name := range m {
+		names = append(names, name)
+	}
+	slices.Sort(names)
+	return names
+}

@@ -1,0 +1,175 @@
+package config
+
+import (
+	"bytes"
+	"cmp"
+	"regexp"
+	"slices"
+	"strings"
+	"unicode/utf8"
+
+	"github.com/hashicorp/hcl/v2"
+	"github.com/hashicorp/hcl/v2/hclsyntax"
+)
+
+// source is the text of a file, or of one expression, that diagnostics quote.
+type source struct {
+	name  string
+	text  []byte
+	masks []span // what no snippet may show, in order
+}
+
+// span is a range of bytes.
+type span struct{ from, to int }
+
+// newSource finds what no snippet may show by the tokens of text, so that it works on text that does not parse.
+func newSource(name string, text []byte) *source {
+	s := &source{name: name, text: text}
+	// Diagnostics of the lexer come again from the parser.
+	tokens, _ := hclsyntax.LexConfig(text, name, hcl.InitialPos)
+	s.masks = append(secretLiterals(tokens), secretShapes(text)...)
+	slices.SortFunc(s.masks, func(a, b span) int { return cmp.Compare(a.from, b.from) })
+	return s
+}
+
+// secretLiterals finds the string literals in the values of attributes that hold secrets.
+func secretLiterals(tokens hclsyntax.Tokens) []span {
+	var found []span
+	for i := 0; i+1 < len(tokens); i++ {
+		if tokens[i].Type != hclsyntax.TokenIdent || tokens[i+1].Type != hclsyntax.TokenEqual {
+			continue
+		}
+		switch string(tokens[i].Bytes) {
+		case "secret", "secrets", "password", "token", "replication_url", "proxy", "headers":
+			found = append(found, literals(tokens[i+2:])...)
+		case "url":
+			found = append(found, connectionStrings(tokens[i+2:])...)
+		}
+	}
+	return found
+}
+
+// literals gives the string literals of the value that tokens begin with. Arguments of functions are names of variables
+// and files, and names of an object's attributes are just that: they stay.
+func literals(tokens hclsyntax.Tokens) []span {
+	var found []span
+	brackets, calls := 0, 0
+	for i, t := range tokens {
+		switch t.Type { //nolint:exhaustive // the other tokens do not matter here
+		case hclsyntax.TokenOParen:
+			calls++
+		case hclsyntax.TokenCParen:
+			calls--
+		case hclsyntax.TokenOBrack, hclsyntax.TokenOBrace:
+			brackets++
+		case hclsyntax.TokenCBrack, hclsyntax.TokenCBrace:
+			brackets--
+		case hclsyntax.TokenNewline:
+			if brackets <= 0 {
+				return found
+			}
+		case hclsyntax.TokenQuotedLit, hclsyntax.TokenStringLit:
+			if calls <= 0 && !isName(tokens[i+1:]) {
+				found = append(found, span{t.Range.Start.Byte, t.Range.End.Byte})
+			}
+		}
+	}
+	return found
+}
+
+// isName reports whether the literal before rest names an attribute of an object.
+func isName(rest hclsyntax.Tokens) bool {
+	return len(rest) > 1 && rest[0].Type == hclsyntax.TokenCQuote &&
+		(rest[1].Type == hclsyntax.TokenEqual || rest[1].Type == hclsyntax.TokenColon)
+}
+
+// connectionStrings gives those literals of a url attribute that are keyword strings such as "host=db password=…".
+// What is secret in a URL is found by its shape.
+func connectionStrings(tokens hclsyntax.Tokens) []span {
+	var found []span
+	for _, s := range literals(tokens) {
+		for _, t := range tokens {
+			if t.Range.Start.Byte == s.from && bytes.Contains(t.Bytes, []byte("=")) && !bytes.Contains(t.Bytes, []byte("://")) {
+				found = append(found, s)
+			}
+		}
+	}
+	return found
+}
+
+// secretShapes finds what looks like a secret wherever it stands.
+func secretShapes(text []byte) []span {
+	shapes := []*regexp.Regexp{
+		regexp.MustCompile(`wh(?:sec|sk)_[^\s"]+`),
+		regexp.MustCompile(`://([^\s"/?#]*)@`),
+		regexp.MustCompile(`(?i)\bpassword=([^\s"&]+)`),
+	}
+	var found []span
+	for _, shape := range shapes {
+		for _, m := range shape.FindAllSubmatchIndex(text, -1) {
+			// The group if there is one, else all of it.
+			found = append(found, span{m[len(m)-2], m[len(m)-1]})
+		}
+	}
+	return found
+}
+
+// snippet gives the line that holds the byte at offset, with [redacted] for what is secret, and how many characters of
+// it stand before the byte; -1 where something before it is redacted.
+func (s *source) snippet(offset int) (line string, column int) {
+	offset = min(max(offset, 0), len(s.text))
+	from := bytes.LastIndexByte(s.text[:offset], '\n') + 1
+	to := len(s.text)
+	if i := bytes.IndexByte(s.text[offset:], '\n'); i >= 0 {
+		to = offset + i
+	}
+	column = utf8.RuneCount(s.text[from:offset])
+	var b strings.Builder
+	done := from
+	for _, m := range s.masks {
+		if m.to <= done || m.from >= to {
+			continue
+		}
+		if m.from < offset {
+			column = -1
+		}
+		b.Write(s.text[done:max(m.from, done)])
+		b.WriteString(redacted)
+		done = min(m.to, to)
+	}
+	b.Write(s.text[done:to])
+	return strings.ToValidUTF8(strings.TrimRight(b.String(), "\r"), "\uFFFD"), column
+}
+
+// diagnose makes the diagnostic of a place in the source.
+func (s *source) diagnose(severity Severity, at hcl.Range, summary, detail string) Diagnostic {
+	d := Diagnostic{
+		Severity: severity, File: s.name, Line: at.Start.Line, Column: at.Start.Column,
+		Summary: summary, Detail: detail,
+	}
+	line, column := s.snippet(at.Start.Byte)
+	d.Snippet = line
+	if column >= 0 && at.End.Line == at.Start.Line {
+		d.mark = span{column, column + max(at.End.Column-at.Start.Column, 1)}
+	} else if column >= 0 {
+		d.mark = span{column, max(utf8.RuneCountInString(line), column+1)}
+	}
+	return d
+}
+
+// adopt turns the diagnostics of the HCL library into ours. It never adopts values, only their words.
+func (s *source) adopt(diags hcl.Diagnostics) Diagnostics {
+	var adopted Diagnostics
+	for _, d := range diags {
+		severity := SeverityError
+		if d.Severity == hcl.DiagWarning {
+			severity = SeverityWarning
+		}
+		at := hcl.Range{Start: hcl.InitialPos, End: hcl.InitialPos}
+		if d.Subject != nil {
+			at = *d.Subject
+		}
+		adopted = append(adopted, s.diagnose(severity, at, d.Summary, d.Detail))
+	}
+	return adopted
+}

@@ -1,0 +1,271 @@
+package route_test
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+	"github.com/tailpost/tailpost/config"
+	"github.com/tailpost/tailpost/outbox"
+	"github.com/tailpost/tailpost/relay/internal/route"
+	"pgregory.net/rapid"
+)
+
+func filter(t testing.TB, src string) *config.Filter {
+	t.Helper()
+	f, diags := config.CompileFilter(src, "test.hcl", 1)
+	require.False(t, diags.HasErrors(), diags.Error())
+	return f
+}
+
+func body(t testing.TB, src string) *config.Body {
+	t.Helper()
+	b, diags := config.CompileBody(src, "test.hcl", 1)
+	require.False(t, diags.HasErrors(), diags.Error())
+	return b
+}
+
+func subscribe(events ...string) []config.Subscription {
+	return []config.Subscription{{Events: events}}
+}
+
+func indexes(matches []route.Match) []int {
+	found := make([]int, 0, len(matches))
+	for _, m := range matches {
+		found = append(found, m.Index)
+	}
+	return found
+}
+
+func TestMatchByType(t *testing.T) {
+	t.Parallel()
+	table := route.New([]config.Endpoint{
+		{Subscriptions: subscribe()},
+		{Subscriptions: subscribe("order.created")},
+		{Subscriptions: subscribe("order.*")},
+		{Subscriptions: subscribe("order.**")},
+		{Subscriptions: subscribe("**")},
+		{Subscriptions: subscribe("*")},
+		{Subscriptions: subscribe("*.created", "order.created", "order.*")},
+		{Subscriptions: subscribe("order.*.added")},
+		{Subscriptions: subscribe("*.*.**")},
+	})
+	for eventType, want := range map[string][]int{
+		"order.created":    {0, 1, 2, 3, 4, 6},
+		"order":            {0, 4, 5},
+		"order.item.added": {0, 3, 4, 7, 8},
+		"order.item":       {0, 2, 3, 4, 6},
+		"user.created":     {0, 4, 6},
+		"orders.created":   {0, 4, 6},
+		"":                 {0, 4, 5},
+		"order.":           {0, 2, 3, 4, 6},
+	} {
+		got := table.Match(nil, &outbox.Event{Type: eventType})
+		require.Equal(t, want, indexes(got), "type %q", eventType)
+	}
+}
+
+func TestMatchByTenant(t *testing.T) {
+	t.Parallel()
+	table := route.New([]config.Endpoint{
+		{Tenant: "acme", Subscriptions: subscribe("a")},
+		{Subscriptions: subscribe("a")},
+		{Tenant: "other", Subscriptions: subscribe("a")},
+		{Tenant: "acme", Subscriptions: subscribe()},
+	})
+	require.Equal(t, []int{0, 1, 3}, indexes(table.Match(nil, &outbox.Event{Type: "a", Tenant: "acme"})))
+	require.Equal(t, []int{1, 2}, indexes(table.Match(nil, &outbox.Event{Type: "a", Tenant: "other"})))
+	require.Equal(t, []int{1}, indexes(table.Match(nil, &outbox.Event{Type: "a", Tenant: "unknown"})))
+	require.Equal(t, []int{1}, indexes(table.Match(nil, &outbox.Event{Type: "a"})))
+}
+
+func TestFirstMatchingSubscriptionGivesTheBody(t *testing.T) {
+	t.Parallel()
+	large, other := body(t, `{ large = true }`), body(t, `{ large = false }`)
+	table := route.New([]config.Endpoint{{Subscriptions: []config.Subscription{
+		{Events: []string{"order.*"}, Where: filter(t, `event.data.total > 100`), Body: large},
+		{Events: []string{"order.created"}, Body: other},
+	}}})
+	for payload, want := range map[string]*config.Body{`{"total":101}`: large, `{"total":100}`: other, `{}`: other} {
+		e := &outbox.Event{Type: "order.created", Payload: []byte(payload)}
+		got := table.Match(nil, e)
+		require.Len(t, got, 1)
+		require.Same(t, want, got[0].Body, payload)
+		require.Same(t, want, table.Body(0, e), payload)
+	}
+	e := &outbox.Event{Type: "order.paid", Payload: []byte(`{"total":1}`)}
+	require.Empty(t, table.Match(nil, e))
+	require.Nil(t, table.Body(0, e))
+}
+
+func TestMissingIsCountedPerEndpoint(t *testing.T) {
+	t.Parallel()
+	table := route.New([]config.Endpoint{
+		{Subscriptions: []config.Subscription{{Where: filter(t, `event.data.total > 100`)}}},
+		{Subscriptions: []config.Subscription{{Where: filter(t, `event.tenant == "a"`)}}},
+	})
+	for range 3 {
+		table.Match(nil, &outbox.Event{Payload: []byte(`{}`)})
+	}
+	require.EqualValues(t, 3, table.Missing())
+	require.EqualValues(t, 3, table.MissingOf(0))
+	require.Zero(t, table.MissingOf(1))
+}
+
+func TestMatchAppends(t *testing.T) {
+	t.Parallel()
+	table := route.New([]config.Endpoint{{Subscriptions: subscribe()}})
+	got := table.Match([]route.Match{{Index: 7}}, &outbox.Event{})
+	require.Equal(t, []int{7, 0}, indexes(got))
+}
+
+// naive says by the words of the documentation whether an event type matches a pattern.
+func naive(pattern, eventType string) bool {
+	want, have := strings.Split(pattern, "."), strings.Split(eventType, ".")
+	for i, w := range want {
+		switch {
+		case w == "**":
+			return len(have) > i
+		case i >= len(have) || (w != "*" && w != have[i]):
+			return false
+		}
+	}
+	return len(want) == len(have)
+}
+
+func TestMatchAgreesWithNaiveMatcher(t *testing.T) {
+	t.Parallel()
+	filters := []*config.Filter{nil, filter(t, `event.key == "k"`), filter(t, `event.data.n > 1`)}
+	bodies := []*config.Body{nil, body(t, `{ a = 1 }`)}
+	rapid.Check(t, func(t *rapid.T) {
+		segment := rapid.SampledFrom([]string{"a", "b", "c"})
+		pattern := rapid.Custom(func(t *rapid.T) string {
+			segments := rapid.SliceOfN(rapid.SampledFrom([]string{"a", "b", "*"}), 0, 3).Draw(t, "segments")
+			if len(segments) == 0 || rapid.Bool().Draw(t, "rest") {
+				segments = append(segments, "**")
+			}
+			return strings.Join(segments, ".")
+		})
+		tenant := rapid.SampledFrom([]string{"", "t1", "t2"})
+		endpoints := rapid.SliceOfN(rapid.Custom(func(t *rapid.T) config.Endpoint {
+			return config.Endpoint{
+				Tenant: tenant.Draw(t, "tenant"),
+				Subscriptions: rapid.SliceOfN(rapid.Custom(func(t *rapid.T) config.Subscription {
+					return config.Subscription{
+						Events: rapid.SliceOfN(pattern, 0, 3).Draw(t, "events"),
+						Where:  rapid.SampledFrom(filters).Draw(t, "where"),
+						Body:   rapid.SampledFrom(bodies).Draw(t, "body"),
+					}
+				}), 1, 3).Draw(t, "subscriptions"),
+			}
+		}), 0, 6).Draw(t, "endpoints")
+		e := &outbox.Event{
+			Type:    strings.Join(rapid.SliceOfN(segment, 1, 4).Draw(t, "type"), "."),
+			Tenant:  tenant.Draw(t, "event tenant"),
+			Key:     rapid.SampledFrom([]string{"", "k"}).Draw(t, "key"),
+			Payload: []byte(rapid.SampledFrom([]string{`{}`, `{"n":1}`, `{"n":2}`}).Draw(t, "payload")),
+		}
+
+		type match struct {
+			index int
+			body  *config.Body
+		}
+		var want []match
+		for i := range endpoints {
+			if endpoints[i].Tenant != "" && endpoints[i].Tenant != e.Tenant {
+				continue
+			}
+			for _, s := range endpoints[i].Subscriptions {
+				takes := len(s.Events) == 0 || slices.ContainsFunc(s.Events, func(p string) bool { return naive(p, e.Type) })
+				if takes && s.Where != nil {
+					takes, _ = s.Where.Match(e)
+				}
+				if takes {
+					want = append(want, match{i, s.Body})
+					break
+				}
+			}
+		}
+		table := route.New(endpoints)
+		var got []match
+		for _, m := range table.Match(nil, e) {
+			got = append(got, match{m.Index, m.Body})
+			require.Same(t, m.Body, table.Body(m.Index, e))
+		}
+		require.Equal(t, want, got)
+	})
+}
+
+// crowd is 10,000 endpoints over 1,000 tenants, as many types wanted, some by pattern, some by filter.
+func crowd(t testing.TB) []config.Endpoint {
+	t.Helper()
+	where := filter(t, `event.key != "nobody"`)
+	endpoints := make([]config.Endpoint, 10_000)
+	for i := range endpoints {
+		ep := &endpoints[i]
+		ep.Tenant = fmt.Sprintf("tenant-%d", i%1000)
+		switch i / 1000 {
+		case 0:
+			ep.Subscriptions = subscribe("order.*")
+		case 1:
+			ep.Subscriptions = subscribe("order.created", "order.paid")
+		case 2:
+			ep.Subscriptions = []config.Subscription{{Events: []string{"order.created"}, Where: where}}
+		default:
+			ep.Subscriptions = subscribe(fmt.Sprintf("thing-%d.changed", i%77))
+		}
+	}
+	return endpoints
+}
+
+func TestMatchAllocatesNothing(t *testing.T) {
+	table := route.New(crowd(t))
+	e := &outbox.Event{Type: "order.created", Tenant: "tenant-77", Key: "k"}
+	dst := make([]route.Match, 0, 16)
+	require.Len(t, table.Match(dst, e), 3)
+	require.Zero(t, testing.AllocsPerRun(100, func() { dst = table.Match(dst[:0], e) }))
+}
+
+func BenchmarkMatch10000Endpoints1000Tenants(b *testing.B) {
+	table := route.New(crowd(b))
+	events := make([]outbox.Event, 1000)
+	for i := range events {
+		events[i] = outbox.Event{Type: "order.created", Tenant: fmt.Sprintf("tenant-%d", i), Key: "k"}
+	}
+	dst := make([]route.Match, 0, 16)
+	b.ReportAllocs()
+	for i := 0; b.Loop(); i++ {
+		dst = table.Match(dst[:0], &events[i%1000])
+	}
+}
+
+func BenchmarkMatch10000EndpointsOneTenant(b *testing.B) {
+	endpoints := crowd(b)
+	for i := range endpoints {
+		endpoints[i].Tenant = ""
+		endpoints[i].Subscriptions = subscribe(fmt.Sprintf("type-%d.created", i), fmt.Sprintf("other-%d.*", i))
+	}
+	table := route.New(endpoints)
+	e := &outbox.Event{Type: "type-4711.created"}
+	dst := make([]route.Match, 0, 16)
+	b.ReportAllocs()
+	for b.Loop() {
+		dst = table.Match(dst[:0], e)
+	}
+}
+
+func BenchmarkMatchFanOut10(b *testing.B) {
+	endpoints := make([]config.Endpoint, 10)
+	for i := range endpoints {
+		endpoints[i].Subscriptions = subscribe()
+	}
+	table := route.New(endpoints)
+	e := &outbox.Event{Type: "order.created"}
+	dst := make([]route.Match, 0, 16)
+	b.ReportAllocs()
+	for b.Loop() {
+		dst = table.Match(dst[:0], e)
+	}
+}
