@@ -105,7 +105,7 @@ func TestDecodeHeaders(t *testing.T) {
 		`{"a":"1","b" : "2" , "A":""}`: {"a": "", "b": "2"},
 		`{"n": 1.50, "t": true, "f": false, "z": null, "o": {"x": 1}, "l": [1]}`: {"n": "1.50", "t": "true", "f": "false"},
 		`{"quote\"d": "tab\tbed", "é": "ü\u00fc", "DEL": "` + "\x7f" + `"}`:      {`quote"d`: "tab\tbed", "é": "üü", "del": "\x7f"},
-		`{"z": null}`: nil,
+		`{"z": null}`:               nil,
 		"\t{\n\"a\"\r:\n\"b\"\n}\n": {"a": "b"},
 	} {
 		t.Run(text, func(t *testing.T) {

@@ -1,0 +1,251 @@
+package outbox_test
+
+import (
+	"context"
+	"fmt"
+	"testing"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
+	"github.com/stretchr/testify/require"
+
+	"github.com/tailpost/tailpost/outbox"
+)
+
+func TestMigrate(t *testing.T) {
+	t.Parallel()
+
+	t.Run("makes everything once", func(t *testing.T) {
+		t.Parallel()
+		b := setup(t)
+		o := outbox.MigrateOptions{Mapping: outbox.DefaultMapping(), Now: time.Date(2026, 2, 27, 23, 30, 0, 0, time.FixedZone("", -3600))}
+		result, err := outbox.Migrate(t.Context(), b.conn, o)
+		require.NoError(t, err)
+		require.Len(t, result.Applied, result.Version)
+		require.Equal(t, "init", result.Applied[0].Name)
+		require.True(t, result.OutboxCreated)
+		require.Equal(t, 4, result.Partitions)
+
+		again, err := outbox.Migrate(t.Context(), b.conn, o)
+		require.NoError(t, err)
+		require.Equal(t, outbox.MigrateResult{Version: result.Version}, again)
+
+		rows, err := b.conn.Query(t.Context(), "SELECT relid::text FROM pg_partition_tree('tailpost.attempt') WHERE isleaf ORDER BY 1")
+		require.NoError(t, err)
+		partitions, err := pgx.CollectRows(rows, pgx.RowTo[string])
+		require.NoError(t, err)
+		require.Equal(t, []string{
+			"tailpost.attempt_20260228", "tailpost.attempt_20260301", "tailpost.attempt_20260302", "tailpost.attempt_20260303",
+		}, partitions)
+	})
+	t.Run("lets replicas that start at once take turns", func(t *testing.T) {
+		t.Parallel()
+		b := setup(t)
+		const replicas = 6
+		results := make(chan outbox.MigrateResult, replicas)
+		failures := make(chan error, replicas)
+		for range replicas {
+			conn := b.Conn(t)
+			go func() {
+				result, err := outbox.Migrate(t.Context(), conn, outbox.MigrateOptions{Mapping: outbox.DefaultMapping()})
+				results <- result
+				failures <- err
+			}()
+		}
+		applied, created, partitions, version := 0, 0, 0, 0
+		for range replicas {
+			require.NoError(t, <-failures)
+			result := <-results
+			applied += len(result.Applied)
+			partitions += result.Partitions
+			version = result.Version
+			if result.OutboxCreated {
+				created++
+			}
+		}
+		require.Equal(t, version, applied)
+		require.Equal(t, 1, created)
+		require.Equal(t, 4, partitions)
+		require.Equal(t, version, b.count(t, "SELECT count(*) FROM tailpost.migration"))
+	})
+	t.Run("refuses a newer database and changes nothing", func(t *testing.T) {
+		t.Parallel()
+		b := setupMigrated(t)
+		b.exec(t, "INSERT INTO tailpost.migration (version, name) VALUES (999, 'later'); DROP TABLE public.outbox")
+		_, err := outbox.Migrate(t.Context(), b.conn, outbox.MigrateOptions{Mapping: outbox.DefaultMapping()})
+		require.ErrorIs(t, err, outbox.ErrNewerSchema)
+		require.ErrorContains(t, err, "is at version 999")
+		require.ErrorContains(t, err, "run the tailpost release that migrated the database, or a later one")
+		require.Zero(t, b.count(t, "SELECT count(*) FROM pg_class WHERE relname = 'outbox'"))
+	})
+	t.Run("leaves an outbox table alone", func(t *testing.T) {
+		t.Parallel()
+		b := setup(t)
+		b.exec(t, "CREATE TABLE public.outbox (mine int)")
+		result, err := outbox.Migrate(t.Context(), b.conn, outbox.MigrateOptions{Mapping: outbox.DefaultMapping()})
+		require.NoError(t, err)
+		require.False(t, result.OutboxCreated)
+		require.Equal(t, 1, b.count(t, "SELECT count(*) FROM pg_attribute WHERE attrelid = 'public.outbox'::regclass AND attnum > 0"))
+	})
+	t.Run("creates a table of another name and the default columns", func(t *testing.T) {
+		t.Parallel()
+		b := setup(t)
+		b.exec(t, `CREATE SCHEMA "My App"`)
+		m := outbox.DefaultMapping()
+		m.Table = `My App.Order's "Events"`
+		result, err := outbox.Migrate(t.Context(), b.conn, outbox.MigrateOptions{Mapping: m})
+		require.NoError(t, err)
+		require.True(t, result.OutboxCreated)
+		warnings, err := outbox.CheckTable(t.Context(), b.conn, m)
+		require.NoError(t, err)
+		require.Empty(t, warnings)
+	})
+	t.Run("does not guess the table of a mapping", func(t *testing.T) {
+		t.Parallel()
+		b := setup(t)
+		m := outbox.DefaultMapping()
+		m.Table, m.Key = "app.events", "aggregate_id"
+		_, err := outbox.Migrate(t.Context(), b.conn, outbox.MigrateOptions{Mapping: m})
+		require.EqualError(t, err, "prepare outbox table: your outbox table app.events does not exist: create it, or correct outbox.table; "+
+			"tailpost creates a table of the default columns only")
+	})
+	t.Run("needs no table for logical messages", func(t *testing.T) {
+		t.Parallel()
+		b := setup(t)
+		result, err := outbox.Migrate(t.Context(), b.conn, outbox.MigrateOptions{})
+		require.NoError(t, err)
+		require.False(t, result.OutboxCreated)
+		require.NoError(t, outbox.CheckSchema(t.Context(), b.conn))
+	})
+	t.Run("refuses a mapping that is incomplete before it changes anything", func(t *testing.T) {
+		t.Parallel()
+		b := setup(t)
+		_, err := outbox.Migrate(t.Context(), b.conn, outbox.MigrateOptions{Mapping: outbox.Mapping{Table: "outbox"}})
+		require.ErrorContains(t, err, "write it with its schema")
+		require.Zero(t, b.count(t, "SELECT count(*) FROM pg_namespace WHERE nspname = 'tailpost'"))
+	})
+}
+
+func TestEveryTableAndColumnHasAComment(t *testing.T) {
+	t.Parallel()
+	b := setupMigrated(t)
+	rows, err := b.conn.Query(t.Context(), `
+SELECT c.oid::regclass || coalesce('.' || a.attname, '')
+FROM pg_class AS c
+JOIN LATERAL (
+    SELECT 0 AS attnum, NULL::name AS attname
+    UNION ALL
+    SELECT attnum, attname FROM pg_attribute WHERE attrelid = c.oid AND attnum > 0 AND NOT attisdropped
+) AS a ON true
+WHERE (c.relnamespace = 'tailpost'::regnamespace OR c.oid = 'public.outbox'::regclass)
+  AND c.relkind IN ('r', 'p', 'v', 'm', 'f')
+  AND coalesce(col_description(c.oid, a.attnum), '') = ''
+  AND (a.attnum > 0 OR coalesce(obj_description(c.oid, 'pg_class'), '') = '')
+UNION ALL
+SELECT p.oid::regprocedure::text
+FROM pg_proc AS p
+WHERE p.pronamespace = 'tailpost'::regnamespace
+  AND obj_description(p.oid, 'pg_proc') IS NULL
+UNION ALL
+SELECT 'schema tailpost'
+WHERE obj_description('tailpost'::regnamespace, 'pg_namespace') IS NULL`)
+	require.NoError(t, err)
+	bare, err := pgx.CollectRows(rows, pgx.RowTo[string])
+	require.NoError(t, err)
+	require.Empty(t, bare)
+	require.Greater(t, b.count(t, "SELECT count(*) FROM pg_class WHERE relnamespace = 'tailpost'::regnamespace AND relkind IN ('r', 'p', 'v')"), 8)
+}
+
+func TestCheckSchema(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+
+	err := outbox.CheckSchema(t.Context(), b.conn)
+	require.ErrorIs(t, err, outbox.ErrOlderSchema)
+	require.EqualError(t, err, "the database has no schema tailpost, or this role may not see it: run tailpost migrate")
+
+	_, err = outbox.Migrate(t.Context(), b.conn, outbox.MigrateOptions{})
+	require.NoError(t, err)
+	require.NoError(t, outbox.CheckSchema(t.Context(), b.conn))
+
+	b.exec(t, "INSERT INTO tailpost.migration (version, name) VALUES (999, 'later')")
+	err = outbox.CheckSchema(t.Context(), b.conn)
+	require.ErrorIs(t, err, outbox.ErrNewerSchema)
+	require.NotErrorIs(t, err, outbox.ErrOlderSchema)
+	var problem *outbox.SchemaError
+	require.ErrorAs(t, err, &problem)
+	require.Equal(t, 999, problem.Database)
+
+	b.exec(t, "DELETE FROM tailpost.migration")
+	require.ErrorIs(t, outbox.CheckSchema(t.Context(), b.conn), outbox.ErrOlderSchema)
+	require.Equal(t, "schema tailpost is at version 1 and this tailpost needs version 2: run tailpost migrate",
+		(&outbox.SchemaError{Database: 1, Binary: 2}).Error())
+}
+
+func TestEnsurePartitions(t *testing.T) {
+	t.Parallel()
+	b := setupMigrated(t)
+	day := time.Date(2031, 12, 30, 12, 0, 0, 0, time.UTC)
+
+	t.Run("makes what is missing, whatever the session's settings", func(t *testing.T) {
+		// Not parallel: the parts follow each other on one connection.
+		b.exec(t, "SET timezone = 'Pacific/Auckland'; SET datestyle = 'German'; SET search_path = pg_temp")
+		made, err := outbox.EnsurePartitions(t.Context(), b.conn, day, 3)
+		require.NoError(t, err)
+		require.Equal(t, 3, made)
+		made, err = outbox.EnsurePartitions(t.Context(), b.conn, day.AddDate(0, 0, 1), 3)
+		require.NoError(t, err)
+		require.Equal(t, 1, made)
+		b.exec(t, "RESET ALL")
+	})
+	t.Run("by days of UTC", func(t *testing.T) {
+		for _, at := range []string{"2031-12-30 00:00:00+00", "2031-12-30 23:59:59.999999+00"} {
+			var partition string
+			require.NoError(t, b.conn.QueryRow(t.Context(), insertAttempt+" RETURNING tableoid::regclass::text", at).Scan(&partition))
+			require.Equal(t, "tailpost.attempt_20311230", partition)
+		}
+	})
+	t.Run("without locking out those who record", func(t *testing.T) {
+		recorder := b.Conn(t)
+		tx, err := recorder.Begin(t.Context())
+		require.NoError(t, err)
+		_, err = tx.Exec(t.Context(), insertAttempt, "2031-12-31 12:00:00+00")
+		require.NoError(t, err)
+		made, err := outbox.EnsurePartitions(t.Context(), b.conn, day.AddDate(0, 1, 0), 2)
+		require.NoError(t, err, "an open transaction that wrote to the parent must not be in the way")
+		require.Equal(t, 2, made)
+		require.NoError(t, tx.Commit(t.Context()))
+	})
+	t.Run("refuses nonsense", func(t *testing.T) {
+		_, err := outbox.EnsurePartitions(t.Context(), b.conn, day, 0)
+		require.ErrorContains(t, err, "want a first day and 1 to 366 days")
+	})
+	t.Run("gives up on a lock before it makes others wait", func(t *testing.T) {
+		tx, err := b.Conn(t).Begin(t.Context())
+		require.NoError(t, err)
+		_, err = tx.Exec(t.Context(), "LOCK TABLE tailpost.attempt IN ACCESS EXCLUSIVE MODE")
+		require.NoError(t, err)
+		ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+		defer cancel()
+		_, err = outbox.EnsurePartitions(ctx, b.conn, day.AddDate(1, 0, 0), 1)
+		var pgErr *pgconn.PgError
+		require.ErrorAs(t, err, &pgErr)
+		require.Equal(t, "55P03", pgErr.Code)
+		require.NoError(t, tx.Rollback(t.Context()))
+	})
+}
+
+const insertAttempt = `
+INSERT INTO tailpost.attempt (event_id, event_type, endpoint_id, number, trigger, url, outcome, duration_ms, attempted_at, commit_lsn)
+VALUES ('e', 't', 'p', 1, 'stream', 'https://a.example', 'delivered', 1, $1::text::timestamptz, '0/1')`
+
+func TestLSNIsPrintedAsPostgresDoes(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	for _, l := range []outbox.LSN{0, 1, 0xABCDEF, 0x16B374D848, 0xFFFFFFFFFFFFFFFF} {
+		var printed string
+		require.NoError(t, b.conn.QueryRow(t.Context(), fmt.Sprintf("SELECT pg_lsn('0/0') + %d::numeric", uint64(l))).Scan(&printed))
+		require.Equal(t, printed, l.String())
+	}
+}
