@@ -25,13 +25,10 @@ type Sender interface {
 // Ledger is the database's side; *ledger.Ledger is one. Record is called by one goroutine and the others by another.
 type Ledger interface {
 	Record(ctx context.Context, hold ledger.Hold, b *ledger.Batch) error
-	// Due reads pending deliveries that are due, in order of next_attempt_at, without the excluded events; next is
-	// the earliest next_attempt_at of those neither read nor excluded.
-	Due(ctx context.Context, endpointID string, now time.Time, exclude []string, limit int) (rows []outbox.Delivery, next time.Time, err error)
-	// DueUnkeyed is Due for events without a key only.
-	DueUnkeyed(ctx context.Context, endpointID string, now time.Time, exclude []string, limit int) (rows []outbox.Delivery, next time.Time, err error)
-	// InKeyOrder reads the first pending deliveries of each key, in commit order.
-	InKeyOrder(ctx context.Context, endpointID string, keys []string, perKey int) ([]outbox.Delivery, error)
+	// Due reads pending deliveries that are due.
+	Due(ctx context.Context, q ledger.PageQuery) (ledger.Page, error)
+	// InKeyOrder reads the first pending deliveries of each key, in commit order; whole says that none is missing.
+	InKeyOrder(ctx context.Context, endpointID string, keys []string, perKey int) (rows []outbox.Delivery, whole bool, err error)
 	// InOrder reads the first pending deliveries of an endpoint, in commit order.
 	InOrder(ctx context.Context, endpointID string, limit int) ([]outbox.Delivery, error)
 }

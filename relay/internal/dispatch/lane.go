@@ -254,7 +254,11 @@ func (l *lane) pick(req *webhook.Request) (*delivery, Sender) {
 
 // mayGo says whether a request may start now; if only time is missing, it arms the lane's wake.
 func (l *lane) mayGo(now time.Time) bool {
-	if l.d.stopping.Load() || !l.d.live() {
+	if l.d.stopping.Load() {
+		return false
+	}
+	if !l.d.live() {
+		l.wakeIn(time.Second)
 		return false
 	}
 	if wait, ok := l.health.mayGo(now); !ok {

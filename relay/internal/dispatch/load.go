@@ -6,6 +6,7 @@ import (
 
 	"github.com/tailpost/tailpost/config"
 	"github.com/tailpost/tailpost/outbox"
+	"github.com/tailpost/tailpost/relay/internal/ledger"
 )
 
 const (
@@ -24,25 +25,33 @@ type loadPlan struct {
 	keys     []string // OrderingKey: the chains to bring back
 }
 
-// query reads the plan's rows. next is when the earliest row that it left in the table is due; chains know that without
-// the table.
-func (p *loadPlan) query(ctx context.Context, ledger Ledger, id string) (rows []outbox.Delivery, next time.Time, err error) {
+// loaded is what a plan's queries found.
+type loaded struct {
+	rows  []outbox.Delivery
+	next  time.Time // when the earliest unordered row that is left is due; chains know that without the table
+	whole bool      // a planned chain without a row has none
+}
+
+func (p *loadPlan) query(ctx context.Context, from Ledger, id string) (found loaded, err error) {
+	q := ledger.PageQuery{EndpointID: id, Now: p.now, Exclude: p.exclude, Limit: p.limit}
 	switch p.ordering {
 	case config.OrderingStrict:
-		rows, err = ledger.InOrder(ctx, id, p.limit)
-		return rows, next, err
+		found.whole = true
+		found.rows, err = from.InOrder(ctx, id, p.limit)
+		return found, err
 	case config.OrderingKey:
 		if len(p.keys) > 0 {
-			if rows, err = ledger.InKeyOrder(ctx, id, p.keys, loadChain); err != nil {
-				return nil, next, err
+			if found.rows, found.whole, err = from.InKeyOrder(ctx, id, p.keys, loadChain); err != nil {
+				return found, err
 			}
 		}
 		// Events without a key have no order even there.
-		unkeyed, next, err := ledger.DueUnkeyed(ctx, id, p.now, p.exclude, p.limit)
-		return append(rows, unkeyed...), next, err
+		q.Unkeyed = true
 	case config.OrderingNone:
 	}
-	return ledger.Due(ctx, id, p.now, p.exclude, p.limit)
+	page, err := from.Due(ctx, q)
+	found.rows, found.next = append(found.rows, page.Deliveries...), page.Next
+	return found, err
 }
 
 // planLoad decides what to bring back now. Where that is nothing, the lane is looked at again when it may change.
@@ -94,7 +103,7 @@ func (l *lane) cancelLoad(p *loadPlan) {
 }
 
 // finishLoad puts the rows that a plan's query found into memory.
-func (l *lane) finishLoad(p *loadPlan, rows []outbox.Delivery, next time.Time) {
+func (l *lane) finishLoad(p *loadPlan, found loaded) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	stale := l.loading
@@ -103,8 +112,8 @@ func (l *lane) finishLoad(p *loadPlan, rows []outbox.Delivery, next time.Time) {
 		return
 	}
 	chained := make(map[string][]*delivery, len(p.keys))
-	for i := range rows {
-		dl := l.revive(&rows[i])
+	for i := range found.rows {
+		dl := l.revive(&found.rows[i])
 		if key, ok := chainKey(p.ordering, dl.ev.Key); ok {
 			chained[key] = append(chained[key], dl)
 			continue
@@ -117,11 +126,11 @@ func (l *lane) finishLoad(p *loadPlan, rows []outbox.Delivery, next time.Time) {
 	}
 	for _, key := range p.keys {
 		// A chain is read only while nothing of it is in memory or uncommitted, so its rows are never stale.
-		if c := l.chains[key]; c != nil {
+		if c := l.chains[key]; c != nil && (found.whole || len(chained[key]) > 0) {
 			l.restore(c, chained[key])
 		}
 	}
-	l.noteDue(next)
+	l.noteDue(found.next)
 	if l.chains != nil {
 		_, next := l.dueChains(p.now, 0)
 		l.noteDue(next)

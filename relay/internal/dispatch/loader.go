@@ -100,7 +100,7 @@ func (ld *loader) load(ctx context.Context, l *lane) {
 	if !ok {
 		return
 	}
-	rows, next, err := p.query(ctx, ld.d.ledger, l.id)
+	found, err := p.query(ctx, ld.d.ledger, l.id)
 	if err != nil {
 		if ctx.Err() == nil {
 			// Harmless: the rows stay where they are and the lane is looked at again.
@@ -109,7 +109,7 @@ func (ld *loader) load(ctx context.Context, l *lane) {
 		l.cancelLoad(&p)
 		return
 	}
-	l.finishLoad(&p, rows, next)
+	l.finishLoad(&p, found)
 }
 
 // agenda is a heap of appointments, earliest first.

@@ -105,26 +105,18 @@ func (f *tables) pending(endpoint string, keep func(outbox.Delivery) bool) []out
 	return rows
 }
 
-func (f *tables) Due(ctx context.Context, endpoint string, now time.Time, exclude []string, limit int) ([]outbox.Delivery, time.Time, error) {
-	return f.due(ctx, endpoint, now, exclude, limit, func(outbox.Delivery) bool { return true })
-}
-
-func (f *tables) DueUnkeyed(ctx context.Context, endpoint string, now time.Time, exclude []string, limit int) ([]outbox.Delivery, time.Time, error) {
-	return f.due(ctx, endpoint, now, exclude, limit, func(d outbox.Delivery) bool { return d.Event.Key == "" })
-}
-
-func (f *tables) due(ctx context.Context, endpoint string, now time.Time, exclude []string, limit int, keep func(outbox.Delivery) bool) ([]outbox.Delivery, time.Time, error) {
+func (f *tables) Due(ctx context.Context, q ledger.PageQuery) (ledger.Page, error) {
 	f.mu.Lock()
 	if f.rnd.IntN(50) == 0 {
 		f.mu.Unlock()
-		return nil, time.Time{}, errors.New("the connection is lost")
+		return ledger.Page{}, errors.New("the connection is lost")
 	}
-	rows := f.pending(endpoint, func(d outbox.Delivery) bool {
-		return keep(d) && !d.NextAttemptAt.IsZero() && !slices.Contains(exclude, d.Event.ID)
+	rows := f.pending(q.EndpointID, func(d outbox.Delivery) bool {
+		return !(q.Unkeyed && d.Event.Key != "") && !d.NextAttemptAt.IsZero() && !slices.Contains(q.Exclude, d.Event.ID)
 	})
 	slices.SortStableFunc(rows, func(a, b outbox.Delivery) int { return a.NextAttemptAt.Compare(b.NextAttemptAt) })
 	n := 0
-	for n < len(rows) && n < limit && !rows[n].NextAttemptAt.After(now) {
+	for n < len(rows) && n < q.Limit && !rows[n].NextAttemptAt.After(q.Now) {
 		n++
 	}
 	var next time.Time
@@ -134,10 +126,10 @@ func (f *tables) due(ctx context.Context, endpoint string, now time.Time, exclud
 	f.mu.Unlock()
 	// The answer arrives later than the snapshot it was read from.
 	f.latency(ctx)
-	return rows[:n], next, nil
+	return ledger.Page{Deliveries: rows[:n], Next: next}, nil
 }
 
-func (f *tables) InKeyOrder(ctx context.Context, endpoint string, keys []string, perKey int) ([]outbox.Delivery, error) {
+func (f *tables) InKeyOrder(ctx context.Context, endpoint string, keys []string, perKey int) ([]outbox.Delivery, bool, error) {
 	f.latency(ctx)
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -146,7 +138,7 @@ func (f *tables) InKeyOrder(ctx context.Context, endpoint string, keys []string,
 		of := f.pending(endpoint, func(d outbox.Delivery) bool { return d.Event.Key == k })
 		rows = append(rows, of[:min(len(of), perKey)]...)
 	}
-	return rows, nil
+	return rows, true, nil
 }
 
 func (f *tables) InOrder(ctx context.Context, endpoint string, limit int) ([]outbox.Delivery, error) {
