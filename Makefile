@@ -16,7 +16,7 @@ export FUZZTIME VERSION
 # Packages share one Postgres and, in CI, two cores.
 GO_TEST    := go test -race -shuffle=on -count=1 -p 2 -timeout 20m
 # Runs a command beside a throw-away Postgres that all its tests share.
-WITH_PG     = PGBIN="$${PGBIN:-$$(.ci/postgres.sh)}" go run ./integration/pgtest/cmd --
+WITH_PG     = PGBIN="$$(.ci/postgres.sh)"; export PGBIN; go run ./integration/pgtest/cmd --
 
 .PHONY: help
 help: ## say what there is
@@ -24,7 +24,7 @@ help: ## say what there is
 
 .PHONY: demo
 demo: build ## watch rows travel from a throw-away Postgres to two receivers (KEEP=1: keep running, to try by hand)
-	PGBIN="$${PGBIN:-$$(.ci/postgres.sh)}" bin/tailpost demo $(if $(KEEP),--keep)
+	PGBIN="$$(.ci/postgres.sh)"; export PGBIN; bin/tailpost demo $(if $(KEEP),--keep)
 
 .PHONY: build
 build: ## build bin/tailpost
@@ -44,7 +44,7 @@ test-matrix: ## run all tests on each Postgres of POSTGRES="14 15 16 17 18"
 	.ci/node.sh
 	for version in $(POSTGRES); do \
 	  echo "==> Postgres $$version"; \
-	  PGBIN="$$(.ci/postgres.sh $$version)"; export PGBIN; \
+	  export PGBIN; PGBIN="$$(.ci/postgres.sh $$version)"; \
 	  $(WITH_PG) $(GO_TEST) ./...; \
 	done
 

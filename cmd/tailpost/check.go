@@ -1,0 +1,78 @@
+package main
+
+import (
+	"fmt"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"github.com/tailpost/tailpost/config"
+)
+
+func newCheckCommand(a *app) *cobra.Command {
+	var asJSON bool
+	cmd := &cobra.Command{
+		Use:   "check",
+		Short: "Check the configuration",
+		Long: `Read the configuration with everything it refers to, and report all that is wrong with it. Connects to nothing. The exit code is 0 if the
+configuration is valid and 3 if not; warnings alone leave it valid.`,
+		Args: args(0, 0),
+		RunE: func(*cobra.Command, []string) error {
+			cfg, diagnostics := a.readConfig()
+			if asJSON {
+				if diagnostics == nil {
+					diagnostics = config.Diagnostics{}
+				}
+				err := a.printJSON(struct {
+					Valid       bool               `json:"valid"`
+					Diagnostics config.Diagnostics `json:"diagnostics"`
+				}{!diagnostics.HasErrors(), diagnostics})
+				if err == nil && diagnostics.HasErrors() {
+					err = &quietError{code: exitConfig}
+				}
+				return err
+			}
+			if diagnostics.HasErrors() {
+				return &configError{diagnostics: diagnostics}
+			}
+			a.printDiagnostics(diagnostics)
+			return a.printf("OK: %s, %s\n", a.configPath, count(len(cfg.Endpoints), "endpoint"))
+		},
+	}
+	cmd.Flags().BoolVar(&asJSON, "json", false, "print the diagnostics as JSON")
+	return cmd
+}
+
+// loadConfig reads the configuration for a command that cannot do without. Warnings go to stderr.
+func (a *app) loadConfig() (*config.Config, error) {
+	cfg, diagnostics := a.readConfig()
+	if diagnostics.HasErrors() {
+		return nil, &configError{diagnostics: diagnostics}
+	}
+	a.printDiagnostics(diagnostics)
+	return cfg, nil
+}
+
+// readConfig reads the configuration with all that is wrong with it.
+func (a *app) readConfig() (*config.Config, config.Diagnostics) {
+	return config.Load(a.configPath, config.Options{Getenv: a.getenv})
+}
+
+// printDiagnostics writes to stderr what is wrong with a configuration, where, and what to do.
+func (a *app) printDiagnostics(diagnostics config.Diagnostics) {
+	for i := range diagnostics {
+		d := &diagnostics[i]
+		place := ""
+		switch {
+		case d.File != "" && d.Line > 0:
+			place = fmt.Sprintf("%s:%d:%d: ", d.File, d.Line, d.Column)
+		case d.File != "":
+			place = d.File + ": "
+		}
+		a.note("tailpost: %s%s: %s", place, d.Severity, d.Summary)
+		for line := range strings.Lines(d.Snippet) {
+			a.note("  | %s", strings.TrimRight(line, "\n"))
+		}
+		a.note("  %s", strings.ReplaceAll(d.Detail, "\n", "\n  "))
+	}
+}

@@ -1,0 +1,133 @@
+package main
+
+import (
+	"bytes"
+	"fmt"
+	"os"
+	"path/filepath"
+
+	"github.com/spf13/cobra"
+
+	"github.com/tailpost/tailpost/config"
+)
+
+func newFmtCommand(a *app) *cobra.Command {
+	var check bool
+	cmd := &cobra.Command{
+		Use:   "fmt [FILE|DIRECTORY|-]...",
+		Short: "Format configuration files",
+		Long: `Rewrite configuration files in the canonical format, and print the names of those that changed. Without an argument that is the file
+of --config; of a directory, its *.hcl files; - formats stdin to stdout.`,
+		RunE: func(cmd *cobra.Command, args []string) error {
+			if len(args) == 0 {
+				args = []string{a.configPath}
+			}
+			if len(args) == 1 && args[0] == "-" {
+				return a.formatStdin(check)
+			}
+			files, err := configFiles(args)
+			if err != nil {
+				return err
+			}
+			return a.formatFiles(files, check)
+		},
+	}
+	cmd.Flags().BoolVar(&check, "check", false, "change nothing; exit with 1 if a file would change")
+	return cmd
+}
+
+// configFiles replaces each directory by its *.hcl files.
+func configFiles(paths []string) ([]string, error) {
+	var files []string
+	for _, path := range paths {
+		info, err := os.Stat(path)
+		if err != nil {
+			return nil, fmt.Errorf("format: %w", err)
+		}
+		if !info.IsDir() {
+			files = append(files, path)
+			continue
+		}
+		entries, err := os.ReadDir(path)
+		if err != nil {
+			return nil, fmt.Errorf("format: %w", err)
+		}
+		for _, entry := range entries {
+			if !entry.IsDir() && filepath.Ext(entry.Name()) == ".hcl" {
+				files = append(files, filepath.Join(path, entry.Name()))
+			}
+		}
+	}
+	return files, nil
+}
+
+func (a *app) formatStdin(check bool) error {
+	source, err := a.readInput("-")
+	if err != nil {
+		return err
+	}
+	formatted, err := config.FormatSource(source)
+	switch {
+	case err != nil:
+		return fmt.Errorf("format stdin: %w", err)
+	case !check:
+		return a.printf("%s", formatted)
+	case !bytes.Equal(source, formatted):
+		return &quietError{code: exitFailed}
+	}
+	return nil
+}
+
+// formatFiles formats as many files as it can, and prints the names of those that differ from their canonical format.
+func (a *app) formatFiles(files []string, check bool) error {
+	var result error
+	for _, file := range files {
+		changed, err := formatFile(file, check)
+		if err != nil {
+			// Named here, because the files after this one are formatted all the same.
+			a.complain(err)
+			result = &quietError{code: exitFailed}
+			continue
+		}
+		if !changed {
+			continue
+		}
+		if err := a.printf("%s\n", file); err != nil {
+			return err
+		}
+		if check {
+			result = &quietError{code: exitFailed}
+		}
+	}
+	return result
+}
+
+func formatFile(name string, check bool) (changed bool, err error) {
+	source, err := os.ReadFile(name) //nolint:gosec // the file that the user named
+	if err != nil {
+		return false, fmt.Errorf("format: %w", err)
+	}
+	formatted, err := config.FormatSource(source)
+	if err != nil {
+		return false, fmt.Errorf("format %s: %w", name, err)
+	}
+	if bytes.Equal(source, formatted) {
+		return false, nil
+	}
+	if check {
+		return true, nil
+	}
+	// Written in place: a symbolic link, the file's mode and its owner stay as they are.
+	f, err := os.OpenFile(name, os.O_WRONLY|os.O_TRUNC, 0) //nolint:gosec // the file that the user named
+	if err != nil {
+		return false, fmt.Errorf("format: %w", err)
+	}
+	_, err = f.Write(formatted)
+	if closeErr := f.Close(); err == nil {
+		err = closeErr
+	}
+	if err != nil {
+		return false, fmt.Errorf("format: %w", err)
+	}
+	return true, nil
+}

@@ -1,0 +1,127 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"strings"
+
+	"github.com/spf13/cobra"
+)
+
+// defaultConfig is the configuration file where --config names none.
+const defaultConfig = "tailpost.hcl"
+
+// app is what every command has: the process's surroundings and the flags of all commands.
+type app struct {
+	getenv func(string) string
+	stdin  io.Reader
+	stdout io.Writer
+	stderr io.Writer
+
+	configPath string
+	// started says that a command's own code runs: an error from then on is no longer one of usage.
+	started bool
+}
+
+// run executes the command that args name, args[0] being the program, and returns the exit code.
+func run(ctx context.Context, args []string, getenv func(string) string, stdin io.Reader, stdout, stderr io.Writer) int {
+	a := &app{getenv: getenv, stdin: stdin, stdout: stdout, stderr: stderr}
+	root := newRootCommand(a)
+	root.SetArgs(args[1:])
+	a.markStart(root)
+	cmd, err := root.ExecuteContextC(ctx)
+	if err != nil && !a.started {
+		err = asUsage(err, cmd.CommandPath())
+	}
+	return a.report(err)
+}
+
+func newRootCommand(a *app) *cobra.Command {
+	root := &cobra.Command{
+		Use:   "tailpost",
+		Short: "Deliver committed rows of a Postgres outbox table as signed webhooks",
+		Long: `Tailpost tails a Postgres outbox table through logical replication, matches each row to the subscriptions that you
+declared, POSTs a signed webhook, retries what fails, and records every attempt in your own database.
+
+Exit codes: 0 done, 1 failed, 2 used wrongly, 3 the configuration is invalid.`,
+		SilenceErrors: true,
+		SilenceUsage:  true,
+		// Set, because cobra's own check appends its suggestions to the error's text.
+		Args: func(cmd *cobra.Command, args []string) error {
+			if len(args) > 0 {
+				return unknownCommand(cmd, args[0])
+			}
+			return nil
+		},
+		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
+	}
+	root.SetIn(a.stdin)
+	root.SetOut(a.stdout)
+	root.SetErr(a.stderr)
+	root.SuggestionsMinimumDistance = 2
+	root.CompletionOptions.DisableDefaultCmd = true
+	root.PersistentFlags().StringVarP(&a.configPath, "config", "c", defaultConfig, "configuration `file`, or directory of *.hcl files")
+	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
+		// `tailpost nonsense --flag` fails at the flag first; the command is the mistake.
+		if rest := cmd.Flags().Args(); cmd == root && len(rest) > 0 {
+			return unknownCommand(root, rest[0])
+		}
+		return &usageError{err: err, command: cmd.CommandPath()}
+	})
+	root.AddCommand(commands(a)...)
+	return root
+}
+
+// commands lists every command there is.
+func commands(a *app) []*cobra.Command {
+	return []*cobra.Command{
+		newCheckCommand(a),
+		newCompletionCommand(a),
+		newFmtCommand(a),
+		newListenCommand(a),
+		newMigrateCommand(a),
+		newSecretCommand(a),
+		newTriggerCommand(a),
+		newVerifyCommand(a),
+		newVersionCommand(a),
+	}
+}
+
+// markStart makes cmd and its subcommands say when their own code starts, which is after cobra's last check of the flags.
+func (a *app) markStart(cmd *cobra.Command) {
+	if own := cmd.RunE; own != nil {
+		cmd.RunE = func(cmd *cobra.Command, args []string) error {
+			a.started = true
+			return own(cmd, args)
+		}
+	}
+	for _, sub := range cmd.Commands() {
+		a.markStart(sub)
+	}
+}
+
+func unknownCommand(root *cobra.Command, name string) error {
+	err := &usageError{err: fmt.Errorf("unknown command %q", name), command: root.CommandPath()}
+	if similar := root.SuggestionsFor(name); len(similar) > 0 {
+		err.try = root.CommandPath() + " " + strings.Join(similar, ", or "+root.CommandPath()+" ")
+	}
+	return err
+}
+
+// args checks the number of positional arguments.
+func args(least, most int) cobra.PositionalArgs {
+	return func(cmd *cobra.Command, args []string) error {
+		if len(args) >= least && len(args) <= most {
+			return nil
+		}
+		want := "no argument"
+		switch {
+		case least == most && most > 0:
+			want = count(most, "argument")
+		case most > 0:
+			want = "at most " + count(most, "argument")
+		}
+		return usagef(cmd.CommandPath(), "want %s, got %d", want, len(args))
+	}
+}

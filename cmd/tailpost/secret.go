@@ -1,0 +1,43 @@
+package main
+
+import (
+	"github.com/spf13/cobra"
+
+	"github.com/tailpost/tailpost/relay/signature"
+)
+
+func newSecretCommand(a *app) *cobra.Command {
+	var asymmetric, asJSON bool
+	cmd := &cobra.Command{
+		Use:   "secret",
+		Short: "Make a new signing secret",
+		Long: `Make a new signing secret for an endpoint, and print it. It is stored nowhere.
+
+By default that is a shared secret (whsec_…), which both Tailpost and the receiver keep. With --ed25519 it is a pair of keys:
+Tailpost keeps the private one (whsk_…), receivers get the public one (whpk_…), which is no secret.`,
+		Example: `  export ERP_SECRET="$(tailpost secret)"
+  tailpost secret --ed25519`,
+		Args: args(0, 0),
+		RunE: func(*cobra.Command, []string) error {
+			made := struct {
+				Secret string `json:"secret"`
+				Public string `json:"public,omitempty"`
+			}{}
+			if asymmetric {
+				made.Secret, made.Public = signature.GenerateKeyPair()
+			} else {
+				made.Secret = signature.GenerateSecret()
+			}
+			switch {
+			case asJSON:
+				return a.printJSON(made)
+			case asymmetric:
+				return a.printf("private %s\npublic  %s\n", made.Secret, made.Public)
+			}
+			return a.printf("%s\n", made.Secret)
+		},
+	}
+	cmd.Flags().BoolVar(&asymmetric, "ed25519", false, "make a pair of keys instead")
+	cmd.Flags().BoolVar(&asJSON, "json", false, "print JSON")
+	return cmd
+}
