@@ -3,4 +3,5 @@
 # Plain sh, because the image's build stage has no more.
 set -eu
 cd "$(dirname "$0")/.."
-CGO_ENABLED=0 exec go build -trimpath -ldflags "-s -w -X main.version=${VERSION:-devel}" -o "$1" ./cmd/tailpost
+export CGO_ENABLED=0
+exec go build -trimpath -ldflags "-s -w -X main.version=${VERSION:-devel}" -o "$1" ./cmd/tailpost

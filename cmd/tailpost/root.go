@@ -70,6 +70,7 @@ Exit codes: 0 done, 1 failed, 2 used wrongly, 3 the configuration is invalid.`,
 		return &usageError{err: err, command: cmd.CommandPath()}
 	})
 	root.AddCommand(commands(a)...)
+	root.SetHelpCommand(newHelpCommand(root))
 	return root
 }
 
@@ -85,6 +86,21 @@ func commands(a *app) []*cobra.Command {
 		newTriggerCommand(a),
 		newVerifyCommand(a),
 		newVersionCommand(a),
+	}
+}
+
+// newHelpCommand replaces cobra's, which takes an unknown command for a success.
+func newHelpCommand(root *cobra.Command) *cobra.Command {
+	return &cobra.Command{
+		Use:   "help [COMMAND]",
+		Short: "Print the help of a command",
+		RunE: func(_ *cobra.Command, args []string) error {
+			cmd, rest, err := root.Find(args)
+			if err != nil || len(rest) > 0 {
+				return unknownCommand(root, strings.Join(args, " "))
+			}
+			return cmd.Help()
+		},
 	}
 }
 
