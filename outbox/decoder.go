@@ -111,7 +111,8 @@ func typeProblem(f int, oid uint32) string {
 
 // baseTypeProblem is typeProblem for a type that is no domain.
 func baseTypeProblem(f int, oid uint32) string {
-	want, oids := "", []uint32(nil)
+	var want string
+	var oids []uint32
 	switch f {
 	case fieldID:
 		return "" // any type has a text form

@@ -1,7 +1,6 @@
 package outbox_test
 
 import (
-	"errors"
 	"strings"
 	"testing"
 	"time"
@@ -36,10 +35,10 @@ func defaultRow() []outbox.Value {
 	}
 }
 
-func newDecoder(t testing.TB, m outbox.Mapping, columns ...outbox.Column) *outbox.Decoder {
-	t.Helper()
+func newDecoder(tb testing.TB, m outbox.Mapping, columns ...outbox.Column) *outbox.Decoder {
+	tb.Helper()
 	d, err := outbox.NewDecoder(m, columns)
-	require.NoError(t, err)
+	require.NoError(tb, err)
 	return d
 }
 
@@ -306,7 +305,7 @@ func FuzzDecodeEmitted(f *testing.F) {
 		e, err := outbox.DecodeEmitted(content)
 		if err != nil {
 			var problem *outbox.DecodeError
-			require.True(t, errors.As(err, &problem))
+			require.ErrorAs(t, err, &problem)
 			return
 		}
 		require.NotEmpty(t, e.Type)

@@ -14,8 +14,8 @@ func newID(now time.Time) string {
 	_, _ = rand.Read(b[8:])
 
 	// 48 bits of milliseconds, then the version and the fraction of the millisecond in 12 bits (RFC 9562, 6.2, method 3).
-	binary.BigEndian.PutUint64(b[:8], uint64(now.UnixMilli())<<16)                                //nolint:gosec // a clock before 1970 gives an odd id, not a wrong one
-	fraction := uint16(now.UnixNano() % int64(time.Millisecond) * 4096 / int64(time.Millisecond)) //nolint:gosec // below 4096
+	binary.BigEndian.PutUint64(b[:8], uint64(now.UnixMilli())<<16)
+	fraction := uint16(now.UnixNano() % int64(time.Millisecond) * 4096 / int64(time.Millisecond))
 	binary.BigEndian.PutUint16(b[6:8], 0x7000|fraction&0x0fff)
 	b[8] = b[8]&0x3f | 0x80
 

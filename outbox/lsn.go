@@ -11,7 +11,7 @@ type LSN uint64
 
 // String gives the form in which Postgres prints a pg_lsn, for example "16/B374D848".
 func (l LSN) String() string {
-	return fmt.Sprintf("%X/%X", uint64(l)>>32, uint32(l))
+	return fmt.Sprintf("%X/%X", uint64(l)>>32, uint64(l)&0xFFFFFFFF)
 }
 
 // ParseLSN reads the form of pg_lsn, in either case.

@@ -63,7 +63,7 @@ func (b *testBundle) stream(t *testing.T, m outbox.Mapping) []outbox.Event {
 	t.Helper()
 	b.exec(t, "SET datestyle = 'ISO'; SET timezone = 'UTC'")
 	rows, err := b.conn.Query(t.Context(), `
-SELECT data FROM pg_logical_slot_get_binary_changes($1, NULL, NULL, 'proto_version', '1', 'publication_names', 'p', 'messages', 'true')`, b.Slot())
+SELECT data FROM pg_logical_slot_get_binary_changes($1, NULL, NULL::int, 'proto_version', '1', 'publication_names', 'p', 'messages', 'true')`, b.Slot())
 	require.NoError(t, err)
 	changes, err := pgx.CollectRows(rows, pgx.RowTo[[]byte])
 	require.NoError(t, err)

@@ -156,7 +156,7 @@ func TestPrintSQL(t *testing.T) {
 			 VALUES ('streamed', 'p', 'https://a.example', '[]', '{}', 'active', 'config', now(), now())`)
 		rows, err := p.relay(t, "").Query(t.Context(), `
 SELECT get_byte(data, 0)
-FROM pg_logical_slot_get_binary_changes($1, NULL, NULL, 'proto_version', '1', 'publication_names', $2)`,
+FROM pg_logical_slot_get_binary_changes($1, NULL, NULL::int, 'proto_version', '1', 'publication_names', $2)`,
 			slot, slot+","+outbox.EndpointPublication(slot))
 		require.NoError(t, err)
 		kinds, err := pgx.CollectRows(rows, pgx.RowTo[rune])

@@ -140,14 +140,14 @@ func headerPairs(dec *json.Decoder, headers map[string]string) bool {
 		if err := dec.Decode(&raw); err != nil || len(raw) == 0 {
 			return false
 		}
-		switch c := raw[0]; {
-		case c == '"':
+		switch raw[0] {
+		case '"':
 			var value string
 			if err := json.Unmarshal(raw, &value); err != nil {
 				return false
 			}
 			headers[strings.ToLower(name)] = value
-		case c == '{' || c == '[' || c == 'n':
+		case '{', '[', 'n':
 			// No header form.
 		default:
 			headers[strings.ToLower(name)] = string(raw)
@@ -213,13 +213,9 @@ func (p *clockParser) timestamp() time.Time {
 }
 
 func (p *clockParser) offset() time.Duration {
-	sign := time.Duration(1)
-	switch {
-	case p.take('Z'):
-		return 0
-	case p.take('-'):
-		sign = -1
-	case !p.take('+'):
+	west := p.take('-')
+	if !west && !p.take('+') {
+		p.take('Z')
 		return 0
 	}
 	offset := time.Duration(p.number(2, 2)) * time.Hour
@@ -229,7 +225,10 @@ func (p *clockParser) offset() time.Duration {
 			offset += time.Duration(p.number(2, 2)) * time.Second
 		}
 	}
-	return sign * offset
+	if west {
+		return -offset
+	}
+	return offset
 }
 
 func (p *clockParser) take(c byte) bool {

@@ -1,0 +1,224 @@
+package outbox_test
+
+import (
+	"context"
+	"database/sql"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/tailpost/tailpost/integration/pgtest"
+	"github.com/tailpost/tailpost/outbox"
+)
+
+// exampleTB lets an example have a database of its own, as a test has: run undoes everything.
+type exampleTB struct {
+	name     string
+	ctx      context.Context
+	cleanups []func()
+}
+
+func (e *exampleTB) Helper()                  {}
+func (e *exampleTB) Name() string             { return e.name }
+func (e *exampleTB) Context() context.Context { return e.ctx }
+func (e *exampleTB) Cleanup(f func())         { e.cleanups = append(e.cleanups, f) }
+func (e *exampleTB) Errorf(format string, args ...any) {
+	panic(fmt.Sprintf(format, args...))
+}
+
+func (e *exampleTB) Fatalf(format string, args ...any) {
+	panic(fmt.Sprintf(format, args...))
+}
+
+// withDatabase runs f with a fresh database that has what ddl makes and, unless ddl is empty, schema tailpost.
+func withDatabase(name, ddl string, f func(ctx context.Context, conn *pgx.Conn, databaseURL string) error) {
+	//nolint:forbidigo // examples get no context
+	e := &exampleTB{name: "Example" + name, ctx: context.Background()}
+	defer func() {
+		for _, cleanup := range slices.Backward(e.cleanups) {
+			cleanup()
+		}
+	}()
+	db := pgtest.NewDB(e)
+	conn := db.Conn(e)
+	if ddl != "" {
+		if _, err := outbox.Migrate(e.ctx, conn, outbox.MigrateOptions{Mapping: outbox.DefaultMapping()}); err != nil {
+			panic(err)
+		}
+		if _, err := conn.PgConn().Exec(e.ctx, ddl).ReadAll(); err != nil {
+			panic(err)
+		}
+	}
+	if err := f(e.ctx, conn, db.URL); err != nil {
+		panic(err)
+	}
+}
+
+const ordersTable = "CREATE TABLE orders (id bigint PRIMARY KEY, total numeric NOT NULL)"
+
+func ExampleInsert() {
+	withDatabase("Insert", ordersTable, func(ctx context.Context, conn *pgx.Conn, _ string) error {
+		err := pgx.BeginFunc(ctx, conn, func(tx pgx.Tx) error {
+			if _, err := tx.Exec(ctx, "INSERT INTO orders (id, total) VALUES ($1, $2)", 7, "12.50"); err != nil {
+				return err
+			}
+			event, err := outbox.NewEvent("order.created", map[string]any{"id": 7})
+			if err != nil {
+				return err
+			}
+			ids, err := outbox.Insert(ctx, tx, event)
+			fmt.Println("events in this transaction:", len(ids))
+			return err
+		})
+		if err != nil {
+			return err
+		}
+		var eventType, payload string
+		err = conn.QueryRow(ctx, "SELECT type, payload FROM public.outbox").Scan(&eventType, &payload)
+		fmt.Println(eventType, payload)
+		return err
+	})
+	// Output:
+	// events in this transaction: 1
+	// order.created {"id": 7}
+}
+
+func ExampleInsertSQL() {
+	createOrder := func(ctx context.Context, db *sql.DB) (eventID string, err error) {
+		tx, err := db.BeginTx(ctx, nil)
+		if err != nil {
+			return "", err
+		}
+		defer func() { _ = tx.Rollback() }() // after Commit it does nothing
+		if _, err := tx.ExecContext(ctx, "INSERT INTO orders (id, total) VALUES ($1, $2)", 7, "12.50"); err != nil {
+			return "", err
+		}
+		ids, err := outbox.InsertSQL(ctx, tx, outbox.Event{
+			Type: "order.created", Key: "order-7", Payload: json.RawMessage(`{"id":7}`),
+		})
+		if err != nil {
+			return "", err
+		}
+		return ids[0], tx.Commit()
+	}
+	withDatabase("InsertSQL", ordersTable, func(ctx context.Context, _ *pgx.Conn, databaseURL string) error {
+		db, err := sql.Open("pgx", databaseURL)
+		if err != nil {
+			return err
+		}
+		defer func() { _ = db.Close() }()
+		id, err := createOrder(ctx, db)
+		fmt.Println("characters of the id:", len(id))
+		return err
+	})
+	// Output: characters of the id: 36
+}
+
+func ExampleNewWriter() {
+	const existingTable = `
+CREATE SCHEMA app;
+CREATE TABLE app.events (
+    nr           bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    kind         text NOT NULL,
+    aggregate_id text,
+    body         bytea
+)`
+	withDatabase("NewWriter", existingTable, func(ctx context.Context, conn *pgx.Conn, _ string) error {
+		writer, err := outbox.NewWriter(
+			outbox.Mapping{Table: "app.events", ID: "nr", Type: "kind", Key: "aggregate_id", Payload: "body"},
+			outbox.WithDatabaseIDs(), outbox.WithByteaPayload(),
+		)
+		if err != nil {
+			return err
+		}
+		return pgx.BeginFunc(ctx, conn, func(tx pgx.Tx) error {
+			ids, err := writer.Insert(ctx, tx,
+				outbox.Event{Type: "order.created", Key: "7", Payload: json.RawMessage(`{"id":7}`)},
+				outbox.Event{Type: "order.paid", Key: "7", Payload: json.RawMessage(`{"id":7}`)},
+			)
+			fmt.Println(ids)
+			return err
+		})
+	})
+	// Output: [1 2]
+}
+
+func ExampleEmit() {
+	withDatabase("Emit", "", func(ctx context.Context, conn *pgx.Conn, _ string) error {
+		return pgx.BeginFunc(ctx, conn, func(tx pgx.Tx) error {
+			ids, err := outbox.Emit(ctx, tx, "myapp", outbox.Event{ID: "cart-9", Type: "cart.abandoned", Payload: json.RawMessage(`{"cart":9}`)})
+			fmt.Println(ids)
+			return err
+		})
+	})
+	// Output: [cart-9]
+}
+
+func ExampleEmitSQL() {
+	withDatabase("EmitSQL", "", func(ctx context.Context, _ *pgx.Conn, databaseURL string) error {
+		db, err := sql.Open("pgx", databaseURL)
+		if err != nil {
+			return err
+		}
+		defer func() { _ = db.Close() }()
+		tx, err := db.BeginTx(ctx, nil)
+		if err != nil {
+			return err
+		}
+		defer func() { _ = tx.Rollback() }() // after Commit it does nothing
+		ids, err := outbox.EmitSQL(ctx, tx, "myapp", outbox.Event{ID: "cart-9", Type: "cart.abandoned"})
+		if err != nil {
+			return err
+		}
+		fmt.Println(ids)
+		return tx.Commit()
+	})
+	// Output: [cart-9]
+}
+
+func ExampleMigrate() {
+	withDatabase("Migrate", "", func(ctx context.Context, conn *pgx.Conn, _ string) error {
+		for range 2 {
+			result, err := outbox.Migrate(ctx, conn, outbox.MigrateOptions{Mapping: outbox.DefaultMapping()})
+			if err != nil {
+				return err
+			}
+			fmt.Println("up to date:", len(result.Applied) == 0, "outbox table created:", result.OutboxCreated, "partitions made:", result.Partitions)
+		}
+		return nil
+	})
+	// Output:
+	// up to date: false outbox table created: true partitions made: 4
+	// up to date: true outbox table created: false partitions made: 0
+}
+
+func ExampleCheckSchema() {
+	withDatabase("CheckSchema", "", func(ctx context.Context, conn *pgx.Conn, _ string) error {
+		err := outbox.CheckSchema(ctx, conn)
+		fmt.Println(errors.Is(err, outbox.ErrOlderSchema), err)
+		return nil
+	})
+	// Output: true the database has no schema tailpost, or this role may not see it: run tailpost migrate
+}
+
+func ExampleCheckTable() {
+	withDatabase("CheckTable", "ALTER TABLE public.outbox SET UNLOGGED", func(ctx context.Context, conn *pgx.Conn, _ string) error {
+		warnings, err := outbox.CheckTable(ctx, conn, outbox.DefaultMapping())
+		fmt.Println(len(warnings), err)
+		return nil
+	})
+	// Output: 0 outbox table public.outbox is UNLOGGED, so its rows never reach the WAL and none would be delivered: ALTER TABLE "public"."outbox" SET LOGGED
+}
+
+func ExampleEnsurePartitions() {
+	withDatabase("EnsurePartitions", ordersTable, func(ctx context.Context, conn *pgx.Conn, _ string) error {
+		made, err := outbox.EnsurePartitions(ctx, conn, time.Date(2031, 12, 31, 0, 0, 0, 0, time.UTC), 2)
+		fmt.Println(made)
+		return err
+	})
+	// Output: 2
+}
