@@ -86,7 +86,15 @@ func classify(err error) error {
 
 func isNetwork(err error) bool {
 	var netErr net.Error
-	return errors.As(err, &netErr) || errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, net.ErrClosed)
+	if errors.As(err, &netErr) {
+		return true
+	}
+	for _, closed := range []error{io.EOF, io.ErrUnexpectedEOF, net.ErrClosed, pgconn.ErrConnClosed} {
+		if errors.Is(err, closed) {
+			return true
+		}
+	}
+	return false
 }
 
 func isTimeout(err error) bool {
