@@ -166,7 +166,9 @@ func Migrate(ctx context.Context, conn *pgx.Conn, o MigrateOptions) (MigrateResu
 // migrateTurn runs f in a transaction that no other migrating session runs at the same time. The lock belongs to the
 // transaction, so that it works behind a pooler and cannot outlive a crash.
 func migrateTurn(ctx context.Context, conn *pgx.Conn, f func(pgx.Tx) error) error {
-	err := pgx.BeginFunc(ctx, conn, func(tx pgx.Tx) error {
+	// Whatever the role's defaults: what another replica committed while this one waited must be seen.
+	options := pgx.TxOptions{IsoLevel: pgx.ReadCommitted, AccessMode: pgx.ReadWrite}
+	err := pgx.BeginTxFunc(ctx, conn, options, func(tx pgx.Tx) error {
 		if err := setLocal(ctx, tx, "statement_timeout", migrateStatementTimeout); err != nil {
 			return err
 		}

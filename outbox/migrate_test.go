@@ -42,6 +42,7 @@ func TestMigrate(t *testing.T) {
 	t.Run("lets replicas that start at once take turns", func(t *testing.T) {
 		t.Parallel()
 		b := setup(t)
+		b.exec(t, "ALTER DATABASE "+b.Name+" SET default_transaction_isolation = 'repeatable read'")
 		const replicas = 6
 		results := make(chan outbox.MigrateResult, replicas)
 		failures := make(chan error, replicas)
@@ -229,6 +230,27 @@ func TestEnsurePartitions(t *testing.T) {
 		b := setupMigrated(t)
 		_, err := outbox.EnsurePartitions(t.Context(), b.conn, day, 0)
 		require.ErrorContains(t, err, "want a first day and 1 to 366 days")
+	})
+	t.Run("from several relays at once", func(t *testing.T) {
+		t.Parallel()
+		b := setupMigrated(t)
+		const relays, days = 6, 20
+		made := make(chan int, relays)
+		failures := make(chan error, relays)
+		for range relays {
+			conn := b.Conn(t)
+			go func() {
+				n, err := outbox.EnsurePartitions(t.Context(), conn, day, days)
+				made <- n
+				failures <- err
+			}()
+		}
+		total := 0
+		for range relays {
+			require.NoError(t, <-failures)
+			total += <-made
+		}
+		require.Equal(t, days, total)
 	})
 	t.Run("gives up on a lock before it makes others wait", func(t *testing.T) {
 		t.Parallel()

@@ -163,6 +163,18 @@ FROM pg_logical_slot_get_binary_changes($1, NULL, NULL::int, 'proto_version', '1
 		require.NoError(t, err)
 		require.Equal(t, "BRICBRIC", string(kinds), "begin, relation, insert, commit of both tables")
 	})
+	t.Run("has the check warn a role that may not read the table, or not all of it", func(t *testing.T) {
+		t.Parallel()
+		p := setupPrinted(t)
+		warnings, err := outbox.CheckTable(t.Context(), p.as(t, p.options.Application), outbox.DefaultMapping())
+		require.NoError(t, err)
+		require.Equal(t, []string{`outbox table public.outbox: this role may not read it, so rows that the stream lost cannot be found again: GRANT SELECT ON "public"."outbox"`}, warnings)
+
+		p.exec(t, "ALTER TABLE public.outbox ENABLE ROW LEVEL SECURITY")
+		warnings, err = outbox.CheckTable(t.Context(), p.relay(t, ""), outbox.DefaultMapping())
+		require.NoError(t, err)
+		require.Equal(t, []string{"outbox table public.outbox: row level security hides rows from this role, so rows that the stream lost may not be found again"}, warnings)
+	})
 	t.Run("lets the application write events and see nothing", func(t *testing.T) {
 		t.Parallel()
 		application := p.as(t, p.options.Application)

@@ -97,7 +97,8 @@ func NewWriter(m Mapping, options ...WriterOption) (*Writer, error) {
 // silence. Calling it without events does nothing.
 //
 // Postgres checks the values too: a jsonb payload, for example, may not hold \u0000. Its error leaves the transaction
-// aborted, as always.
+// aborted, as always. A jsonb column keeps the meaning of a payload but not its bytes (spaces, order and duplicates of
+// names); use a json, text or bytea column where receivers must get the very bytes.
 func (w *Writer) Insert(ctx context.Context, tx PgxTx, events ...Event) ([]string, error) {
 	return w.write(events, func(s statement) ([]string, error) {
 		if !w.databaseIDs {
@@ -166,6 +167,9 @@ func (w *Writer) write(events []Event, run func(statement) ([]string, error)) ([
 		got, err := run(s)
 		if err != nil {
 			return nil, fmt.Errorf("insert into outbox table %s: %w", w.mapping.Table, err)
+		}
+		if len(got) != len(s.ids) {
+			return nil, fmt.Errorf("insert into outbox table %s: it gave back %d ids for %d events; does a trigger keep rows out?", w.mapping.Table, len(got), len(s.ids))
 		}
 		written = append(written, got...)
 	}

@@ -194,6 +194,16 @@ func TestInsertIntoTheDefaultTable(t *testing.T) {
 		require.NoError(t, err)
 		require.Empty(t, ids)
 	})
+	t.Run("notices a trigger that keeps rows out", func(t *testing.T) {
+		t.Parallel()
+		b := setupMigrated(t)
+		b.exec(t, `CREATE FUNCTION drop_row() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN NULL; END';
+		           CREATE TRIGGER drop_row BEFORE INSERT ON public.outbox FOR EACH ROW EXECUTE FUNCTION drop_row()`)
+		w, err := outbox.NewWriter(outbox.DefaultMapping(), outbox.WithDatabaseIDs())
+		require.NoError(t, err)
+		_, err = w.Insert(t.Context(), b.conn, outbox.Event{Type: "a"})
+		require.EqualError(t, err, "insert into outbox table public.outbox: it gave back 0 ids for 1 events; does a trigger keep rows out?")
+	})
 	t.Run("wraps what Postgres says", func(t *testing.T) {
 		t.Parallel()
 		b := setupMigrated(t)

@@ -72,19 +72,16 @@ BEGIN
         RAISE EXCEPTION 'ensure_attempt_partitions: want a first day and 1 to 366 days'
             USING ERRCODE = 'invalid_parameter_value';
     END IF;
-    -- Of several relays at once, one makes the partitions and the others find them made: in pg_class itself, because the
-    -- catalogue cache behind to_regclass may not know yet what happened while this one waited.
-    PERFORM pg_advisory_xact_lock(hashtext('tailpost.ensure_attempt_partitions'), 0);
     FOR i IN 0 .. days - 1 LOOP
         day := from_day + i;
         name := 'attempt_' || to_char(day, 'YYYYMMDD');
-        CONTINUE WHEN EXISTS (
-            SELECT
-            FROM pg_class AS c
-            JOIN pg_namespace AS n ON n.oid = c.relnamespace
-            WHERE n.nspname = 'tailpost'
-              AND c.relname = name
-        );
+        CONTINUE WHEN to_regclass('tailpost.' || name) IS NOT NULL;
+
+        -- Of several relays at once, one makes the partition and the others find it made. It is the lock that attaching
+        -- takes anyway; taking it also brings the catalogue cache behind to_regclass up to date.
+        LOCK TABLE tailpost.attempt IN SHARE UPDATE EXCLUSIVE MODE;
+        CONTINUE WHEN to_regclass('tailpost.' || name) IS NOT NULL;
+
         EXECUTE format('CREATE TABLE tailpost.%I (LIKE tailpost.attempt INCLUDING DEFAULTS INCLUDING CONSTRAINTS INCLUDING COMMENTS)', name);
         EXECUTE format('COMMENT ON TABLE tailpost.%I IS %L', name, 'Partition of tailpost.attempt for ' || day || ' (UTC).');
         EXECUTE format('ALTER TABLE tailpost.attempt ATTACH PARTITION tailpost.%I FOR VALUES FROM (%L) TO (%L)',
