@@ -25,8 +25,8 @@ type Sender interface {
 // Ledger is the database's side; *ledger.Ledger is one. Record is called by one goroutine and the others by another.
 type Ledger interface {
 	Record(ctx context.Context, hold ledger.Hold, b *ledger.Batch) error
-	// Due reads pending deliveries that are due.
-	Due(ctx context.Context, q ledger.PageQuery) (ledger.Page, error)
+	// Page reads pending deliveries that are due.
+	Page(ctx context.Context, q ledger.PageQuery) (ledger.Page, error)
 	// InKeyOrder reads the first pending deliveries of each key, in commit order; whole says that none is missing.
 	InKeyOrder(ctx context.Context, endpointID string, keys []string, perKey int) (rows []outbox.Delivery, whole bool, err error)
 	// InOrder reads the first pending deliveries of an endpoint, in commit order.

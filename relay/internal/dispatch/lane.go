@@ -5,6 +5,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/rs/zerolog"
 	"golang.org/x/time/rate"
 
 	"github.com/tailpost/tailpost/config"
@@ -320,12 +321,39 @@ func (l *lane) finish(dl *delivery, res webhook.Result) {
 	it.attempt.EndpointID, it.attempt.Outcome = l.id, decision.Outcome
 	change := l.judge(&it, decision, now)
 	l.hand(it)
+	l.logAttempt(&it)
 	if dl.chain != nil {
 		l.advance(dl.chain, decision.Outcome, it.next, now)
 	}
 	if change {
 		l.shed(now)
 	}
+}
+
+// logAttempt logs an attempt: quietly where all is well, so that a busy relay's log shows what is not.
+func (l *lane) logAttempt(it *item) {
+	a := &it.attempt
+	level := zerolog.WarnLevel
+	switch {
+	case a.Outcome == outbox.Delivered && a.Number == 1:
+		level = zerolog.DebugLevel
+	case a.Outcome == outbox.Delivered:
+		level = zerolog.InfoLevel
+	}
+	if l.d.log.GetLevel() > level {
+		return
+	}
+	e := l.d.log.WithLevel(level).Str("event_id", a.EventID).Str("endpoint", l.id).Int("attempt", a.Number).Str("outcome", string(a.Outcome))
+	if a.StatusCode != 0 {
+		e = e.Int("status", a.StatusCode)
+	}
+	if a.Error != "" {
+		e = e.Str("error", a.Error)
+	}
+	if a.Outcome == outbox.Retry {
+		e = e.Time("next", it.next)
+	}
+	e.Msg("attempt")
 }
 
 // judge updates the endpoint's health and says whether the lane must be shed.

@@ -49,7 +49,7 @@ func (p *loadPlan) query(ctx context.Context, from Ledger, id string) (found loa
 		q.Unkeyed = true
 	case config.OrderingNone:
 	}
-	page, err := from.Due(ctx, q)
+	page, err := from.Page(ctx, q)
 	found.rows, found.next = append(found.rows, page.Deliveries...), page.Next
 	return found, err
 }

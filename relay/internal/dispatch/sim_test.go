@@ -105,7 +105,7 @@ func (f *tables) pending(endpoint string, keep func(outbox.Delivery) bool) []out
 	return rows
 }
 
-func (f *tables) Due(ctx context.Context, q ledger.PageQuery) (ledger.Page, error) {
+func (f *tables) Page(ctx context.Context, q ledger.PageQuery) (ledger.Page, error) {
 	f.mu.Lock()
 	if f.rnd.IntN(50) == 0 {
 		f.mu.Unlock()

@@ -74,6 +74,8 @@ type Info struct {
 	Restart        outbox.LSN
 	// Failover says that standbys keep a copy of the slot (Postgres 17 or later).
 	Failover bool
+	// SenderTimeout is wal_sender_timeout: how long the server keeps a silent client. Zero: for ever.
+	SenderTimeout time.Duration
 }
 
 // withDefaults checks the options and fills in the rest.

@@ -1,0 +1,225 @@
+package relay
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"github.com/tailpost/tailpost/config"
+	"github.com/tailpost/tailpost/outbox"
+	"github.com/tailpost/tailpost/relay/internal/dispatch"
+	"github.com/tailpost/tailpost/relay/internal/frontier"
+	"github.com/tailpost/tailpost/relay/internal/ledger"
+	"github.com/tailpost/tailpost/relay/internal/walstream"
+	"github.com/tailpost/tailpost/relay/internal/webhook"
+)
+
+// hold takes the slot and delivers until ctx is done or the slot, a connection or the database is lost. By the time it
+// returns everything that was in flight is recorded, or another relay is in charge. delivered says that it got as far as
+// delivering.
+func (r *Relay) hold(ctx, hard context.Context, led *ledger.Ledger) (delivered bool, err error) {
+	stream, err := r.takeSlot(ctx)
+	if err != nil {
+		return false, err
+	}
+	defer stream.Close()
+	h, err := r.prepare(ctx, hard, led, stream)
+	if err != nil {
+		return false, err
+	}
+	defer r.release()
+	return true, h.run(ctx)
+}
+
+// takeSlot opens the stream and takes the slot.
+func (r *Relay) takeSlot(ctx context.Context) (*walstream.Stream, error) {
+	cfg := r.config()
+	url := cfg.Database.ReplicationURL
+	if url.IsZero() {
+		url = cfg.Database.URL
+	}
+	stream, err := walstream.Open(ctx, walstream.Options{
+		URL: url.Reveal(), Slot: cfg.Database.Slot, Table: cfg.Outbox.Mapping.Table,
+		ApplicationName: "tailpost " + cfg.Database.Slot, Create: true,
+	})
+	if err != nil {
+		return nil, err
+	}
+	if err := stream.Start(ctx); err != nil {
+		stream.Close()
+		return nil, fmt.Errorf("take slot %q: %w", cfg.Database.Slot, err)
+	}
+	return stream, nil
+}
+
+// holding is one hold of the slot.
+type holding struct {
+	r          *Relay
+	hard       context.Context //nolint:containedctx // Bounds the draining, which outlives the context of run.
+	stream     *walstream.Stream
+	dispatcher *dispatch.Dispatcher
+	pipeline   *pipeline
+	broken     chan error // gets why the hold must end
+}
+
+// prepare takes the epoch, which deposes every earlier holder, and loads what the table has.
+func (r *Relay) prepare(ctx, hard context.Context, led *ledger.Ledger, stream *walstream.Stream) (*holding, error) {
+	cfg, info := r.config(), stream.Info()
+	now := time.Now()
+	hold, err := led.Take(ctx, ledger.TakeOptions{
+		Slot: cfg.Database.Slot, Owner: r.opts.Owner, SystemID: info.SystemID, Timeline: info.Timeline, Now: now,
+	})
+	if err != nil {
+		return nil, err
+	}
+	if err := led.EnsurePartitions(ctx, now); err != nil {
+		return nil, err
+	}
+	recorded, err := led.Recorded(ctx, hold.Settled)
+	if err != nil {
+		return nil, err
+	}
+	endpoints, err := r.endpoints(ctx, led, cfg)
+	if err != nil {
+		return nil, err
+	}
+	h := &holding{r: r, hard: hard, stream: stream, broken: make(chan error, 1)}
+	tracker := frontier.New(max(hold.Settled, info.ConfirmedFlush))
+	h.dispatcher = dispatch.New(hard, dispatch.Options{
+		Hold: hold, Ledger: led, Frontier: tracker, Endpoints: endpoints, Recorded: recorded,
+		Ack: h.ack, Live: h.live, Grace: r.opts.Grace, Logger: r.log,
+	})
+	h.pipeline = &pipeline{
+		mapping: cfg.Outbox.Mapping, messages: cfg.Outbox.Messages, settled: hold.Settled,
+		dispatcher: h.dispatcher, frontier: tracker, log: r.log,
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.current, r.holding = h.dispatcher, h
+	r.status.State, r.status.Epoch, r.status.Settled = Delivering, hold.Epoch, hold.Settled
+	r.log.Info().Str("slot", hold.Slot).Int64("epoch", hold.Epoch).Stringer("lsn", hold.Settled).
+		Bool("slot_created", info.SlotCreated).Msg("slot taken, delivering")
+	return h, nil
+}
+
+// endpoints mirrors the config's endpoints into their table and says what there is to deliver to.
+func (r *Relay) endpoints(ctx context.Context, led *ledger.Ledger, cfg *config.Config) ([]dispatch.Endpoint, error) {
+	states, err := led.Mirror(ctx, cfg.Endpoints, time.Now())
+	if err != nil {
+		return nil, err
+	}
+	queues, err := led.NextDue(ctx)
+	if err != nil {
+		return nil, err
+	}
+	senders := r.sendersOf()
+	endpoints := make([]dispatch.Endpoint, len(cfg.Endpoints))
+	for i := range cfg.Endpoints {
+		ep := cfg.Endpoints[i]
+		endpoints[i] = dispatch.Endpoint{Config: ep, Sender: senders[ep.ID], State: states[ep.ID], Due: queues[ep.ID].Next}
+		if queues[ep.ID].Count == 0 {
+			continue
+		}
+		switch ep.Ordering {
+		case config.OrderingNone:
+		case config.OrderingKey:
+			endpoints[i].Heads, err = led.Heads(ctx, ep.ID)
+		case config.OrderingStrict:
+			endpoints[i].Heads, err = led.First(ctx, ep.ID)
+		}
+		if err != nil {
+			return nil, err
+		}
+	}
+	return endpoints, nil
+}
+
+// run delivers until ctx is done or the hold is broken, then drains.
+func (h *holding) run(ctx context.Context) error {
+	streaming, endStream := context.WithCancel(h.hard)
+	defer endStream()
+	taking, stopTaking := context.WithCancelCause(ctx)
+	defer stopTaking(nil)
+	h.pipeline.stopping = taking.Done()
+
+	var group errgroup.Group
+	group.Go(func() error {
+		err := h.stream.Run(streaming, h.pipeline)
+		if err == nil {
+			err = context.Canceled
+		}
+		stopTaking(err)
+		return nil
+	})
+	group.Go(func() error {
+		select {
+		case err := <-h.broken:
+			// The server may be shutting down, and waits for this connection to go.
+			stopTaking(err)
+			endStream()
+		case <-taking.Done():
+		}
+		return nil
+	})
+	group.Go(func() error {
+		// The stream stays up while the dispatcher drains, for the last acknowledgement.
+		defer endStream()
+		if err := h.dispatcher.Run(taking); err != nil {
+			stopTaking(err)
+			return err
+		}
+		return nil
+	})
+	if err := group.Wait(); err != nil {
+		return err
+	}
+	if cause := context.Cause(taking); !errors.Is(cause, context.Canceled) {
+		return cause
+	}
+	return nil
+}
+
+// end breaks the hold; what is in flight is still recorded.
+func (h *holding) end(err error) {
+	select {
+	case h.broken <- err:
+	default:
+	}
+}
+
+func (h *holding) ack(lsn outbox.LSN) {
+	h.stream.Ack(lsn)
+	h.r.mu.Lock()
+	defer h.r.mu.Unlock()
+	h.r.status.Settled = lsn
+}
+
+// live says whether the server may still be believed to keep the slot for this relay. It gives a silent client up after
+// wal_sender_timeout, and then another relay may hold the slot: after a stop of this process (SIGSTOP, a suspended
+// machine) nothing must be sent on the strength of what was true before.
+func (h *holding) live() bool {
+	timeout := h.stream.Info().SenderTimeout
+	return timeout == 0 || time.Since(h.stream.LastContact()) < timeout
+}
+
+// release notes that the slot is no longer held.
+func (r *Relay) release() {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.current, r.holding = nil, nil
+}
+
+func (r *Relay) config() *config.Config {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.cfg
+}
+
+func (r *Relay) sendersOf() map[string]*webhook.Endpoint {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.senders
+}

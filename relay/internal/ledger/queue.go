@@ -1,0 +1,208 @@
+package ledger
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/tailpost/tailpost/outbox"
+)
+
+// PageQuery asks for parked deliveries of one endpoint that are due.
+type PageQuery struct {
+	EndpointID string
+	Now        time.Time
+	Exclude    []string // ids of events to leave out
+	Limit      int
+	Unkeyed    bool // only events without a key
+}
+
+// Page is an answer to a PageQuery.
+type Page struct {
+	Deliveries []outbox.Delivery // in the order of next_attempt_at, then of commit
+	// Next is when to ask again: the query's Now if more is due than came back, else the earliest next_attempt_at after
+	// it; zero: nothing is scheduled.
+	Next time.Time
+}
+
+const pageSQL = dueColumns + `
+    SELECT d.*,
+           COALESCE(sum(octet_length(payload)) OVER (
+               ORDER BY next_attempt_at, commit_lsn, seq, event_id ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING
+           ), 0) AS bytes_before
+    FROM tailpost.delivery AS d
+    WHERE endpoint_id = @endpoint
+      AND state = 'pending'
+      AND next_attempt_at <= @now
+      AND event_id <> ALL (@exclude::text[])
+      AND (key IS NULL OR NOT @unkeyed)
+    ORDER BY next_attempt_at, commit_lsn, seq, event_id
+    LIMIT @limit
+) AS due
+WHERE bytes_before < @bytes
+ORDER BY next_attempt_at, commit_lsn, seq, event_id`
+
+const nextSQL = `
+SELECT min(next_attempt_at)
+FROM tailpost.delivery
+WHERE endpoint_id = @endpoint
+  AND state = 'pending'
+  AND next_attempt_at > @now
+  AND (key IS NULL OR NOT @unkeyed)`
+
+// Page reads a page of parked deliveries: at most Limit, and fewer where their payloads are large, but at least one.
+func (l *Ledger) Page(ctx context.Context, q PageQuery) (Page, error) {
+	args := pgx.NamedArgs{
+		"endpoint": q.EndpointID, "now": q.Now, "exclude": orEmpty(q.Exclude), "limit": q.Limit, "bytes": dueBytes,
+		"unkeyed": q.Unkeyed,
+	}
+	var p Page
+	err := l.load(ctx, "load due deliveries", func(ctx context.Context, conn *pgx.Conn) (err error) {
+		if p.Deliveries, err = collect(ctx, conn, pageSQL, args); err != nil {
+			return err
+		}
+		if len(p.Deliveries) == q.Limit || payloads(p.Deliveries) >= dueBytes {
+			p.Next = q.Now
+			return nil
+		}
+		var next *time.Time
+		if err := conn.QueryRow(ctx, nextSQL, args).Scan(&next); err != nil {
+			return fmt.Errorf("find the next due delivery: %w", err)
+		}
+		p.Next = time.Time{}
+		if next != nil {
+			p.Next = next.UTC()
+		}
+		return nil
+	})
+	return p, err
+}
+
+const keysSQL = dueColumns + `
+    SELECT d.*,
+           COALESCE(sum(octet_length(d.payload)) OVER (
+               ORDER BY k.place, d.commit_lsn, d.seq, d.event_id ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING
+           ), 0) AS bytes_before, k.place
+    FROM unnest(@keys::text[]) WITH ORDINALITY AS k (key, place)
+    CROSS JOIN LATERAL (
+        SELECT *
+        FROM tailpost.delivery AS o
+        WHERE o.endpoint_id = @endpoint
+          AND o.state = 'pending'
+          AND o.key = k.key
+        ORDER BY o.commit_lsn, o.seq, o.event_id
+        LIMIT @limit
+    ) AS d
+) AS due
+WHERE bytes_before < @bytes
+ORDER BY place, commit_lsn, seq, event_id`
+
+// InKeyOrder reads the first pending deliveries of each key of an endpoint, due or not, in commit order: at most perKey
+// of each, and fewer where their payloads are large. Whole says that payloads left nothing out, so that a key without a
+// delivery has none.
+func (l *Ledger) InKeyOrder(ctx context.Context, endpointID string, keys []string, perKey int) (rows []outbox.Delivery, whole bool, err error) {
+	err = l.load(ctx, "load deliveries by key", func(ctx context.Context, conn *pgx.Conn) (err error) {
+		rows, err = collect(ctx, conn, keysSQL, pgx.NamedArgs{
+			"endpoint": endpointID, "keys": orEmpty(keys), "limit": perKey, "bytes": dueBytes,
+		})
+		return err
+	})
+	return rows, payloads(rows) < dueBytes, err
+}
+
+const orderSQL = dueColumns + `
+    SELECT d.*,
+           COALESCE(sum(octet_length(payload)) OVER (
+               ORDER BY commit_lsn, seq, event_id ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING
+           ), 0) AS bytes_before
+    FROM tailpost.delivery AS d
+    WHERE endpoint_id = @endpoint
+      AND state = 'pending'
+    ORDER BY commit_lsn, seq, event_id
+    LIMIT @limit
+) AS due
+WHERE bytes_before < @bytes
+ORDER BY commit_lsn, seq, event_id`
+
+// InOrder reads the first pending deliveries of an endpoint, due or not, in commit order, bounded like a Page.
+func (l *Ledger) InOrder(ctx context.Context, endpointID string, limit int) (rows []outbox.Delivery, err error) {
+	err = l.load(ctx, "load deliveries in order", func(ctx context.Context, conn *pgx.Conn) (err error) {
+		rows, err = collect(ctx, conn, orderSQL, pgx.NamedArgs{"endpoint": endpointID, "limit": limit, "bytes": dueBytes})
+		return err
+	})
+	return rows, err
+}
+
+func collect(ctx context.Context, conn *pgx.Conn, sql string, args pgx.NamedArgs) ([]outbox.Delivery, error) {
+	rows, err := conn.Query(ctx, sql, args)
+	if err != nil {
+		return nil, fmt.Errorf("read deliveries: %w", err)
+	}
+	ds, err := pgx.CollectRows(rows, delivery)
+	if err != nil {
+		return nil, fmt.Errorf("read deliveries: %w", err)
+	}
+	return ds, nil
+}
+
+func payloads(ds []outbox.Delivery) (n int) {
+	for i := range ds {
+		n += len(ds[i].Event.Payload)
+	}
+	return n
+}
+
+// orEmpty turns nil, which would be NULL, into an empty array.
+func orEmpty(ids []string) []string {
+	if ids == nil {
+		return []string{}
+	}
+	return ids
+}
+
+const firstSQL = `
+SELECT event_id, next_attempt_at, count(*) OVER ()
+FROM tailpost.delivery
+WHERE endpoint_id = @endpoint
+  AND state = 'pending'
+ORDER BY commit_lsn, seq, event_id
+LIMIT 1`
+
+// First gives the head of an endpoint whose deliveries are all in one order, under an empty key; none: nothing is pending.
+func (l *Ledger) First(ctx context.Context, endpointID string) (heads []Head, err error) {
+	err = l.load(ctx, "load the head of the queue", func(ctx context.Context, conn *pgx.Conn) error {
+		var (
+			h    Head
+			next *time.Time
+		)
+		heads = nil
+		err := conn.QueryRow(ctx, firstSQL, pgx.NamedArgs{"endpoint": endpointID}).Scan(&h.EventID, &next, &h.Count)
+		if errors.Is(err, pgx.ErrNoRows) {
+			return nil
+		}
+		if next != nil {
+			h.NextAttemptAt = next.UTC()
+		}
+		heads = []Head{h}
+		return err
+	})
+	return heads, err
+}
+
+// Check says whether this binary can work with the schema and with the outbox table, and what it had better have.
+func (l *Ledger) Check(ctx context.Context, m outbox.Mapping) (warnings []string, err error) {
+	err = l.load(ctx, "check the database", func(ctx context.Context, conn *pgx.Conn) (err error) {
+		if err := outbox.CheckSchema(ctx, conn); err != nil {
+			return err
+		}
+		if m == (outbox.Mapping{}) {
+			return nil
+		}
+		warnings, err = outbox.CheckTable(ctx, conn, m)
+		return err
+	})
+	return warnings, err
+}

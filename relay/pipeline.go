@@ -1,0 +1,149 @@
+package relay
+
+import (
+	"errors"
+	"fmt"
+	"strconv"
+
+	"github.com/rs/zerolog"
+
+	"github.com/tailpost/tailpost/outbox"
+	"github.com/tailpost/tailpost/relay/internal/dispatch"
+	"github.com/tailpost/tailpost/relay/internal/frontier"
+	"github.com/tailpost/tailpost/relay/internal/walstream"
+)
+
+// pipeline turns the stream's changes into events and hands them to the dispatcher. It belongs to the stream's goroutine.
+type pipeline struct {
+	mapping    outbox.Mapping
+	messages   string // prefix of logical messages that carry events; empty: none
+	settled    outbox.LSN
+	dispatcher *dispatch.Dispatcher
+	frontier   *frontier.Tracker
+	log        zerolog.Logger
+	stopping   <-chan struct{} // closed: read no more
+
+	tx      *frontier.Tx
+	current walstream.Tx
+	seq     int64
+	skip    bool // the transaction is settled already: it ended at or before the frontier
+	decoder *outbox.Decoder
+	rel     *walstream.Relation // what decoder was built for
+	broken  error               // why rel cannot be decoded
+}
+
+// Begin implements walstream.Handler.
+func (p *pipeline) Begin(tx walstream.Tx) error {
+	p.current, p.seq = tx, 0
+	// The frontier is the end of a transaction, so one that begins its commit record below it is settled.
+	p.skip = tx.CommitLSN < p.settled
+	p.tx = p.frontier.Begin()
+	return nil
+}
+
+// Change implements walstream.Handler.
+func (p *pipeline) Change(op walstream.Op, rel *walstream.Relation, row []outbox.Value) error {
+	if op != walstream.Insert || p.skip || rel.Schema+"."+rel.Name != p.mapping.Table {
+		return nil
+	}
+	if rel != p.rel {
+		p.prepare(rel)
+	}
+	if p.broken != nil {
+		p.reject(outbox.Event{}, p.broken)
+		return nil
+	}
+	ev, err := p.decoder.Decode(row)
+	if err != nil {
+		p.reject(ev, err)
+		return nil
+	}
+	p.take(ev)
+	return nil
+}
+
+// prepare builds the decoder of a table's current shape.
+func (p *pipeline) prepare(rel *walstream.Relation) {
+	p.rel = rel
+	p.decoder, p.broken = outbox.NewDecoder(p.mapping, rel.Columns)
+	if p.broken != nil {
+		p.log.Error().Err(p.broken).Msg("the outbox table changed and no longer fits its mapping: correct outbox.columns, then resend what is dead")
+	}
+}
+
+// Message implements walstream.Handler.
+func (p *pipeline) Message(prefix string, content []byte) error {
+	if p.messages == "" || prefix != p.messages || p.skip {
+		return nil
+	}
+	ev, err := outbox.DecodeEmitted(content)
+	if err != nil {
+		p.reject(ev, err)
+		return nil
+	}
+	if ev.ID == "" {
+		ev.ID = p.position()
+	}
+	p.take(ev)
+	return nil
+}
+
+// position identifies an event without an id of its own: its transaction's commit LSN and its place there, which stay
+// the same however often the stream is read.
+func (p *pipeline) position() string {
+	return "msg_" + strconv.FormatUint(uint64(p.current.CommitLSN), 16) + "_" + strconv.FormatInt(p.seq, 10)
+}
+
+func (p *pipeline) take(ev outbox.Event) {
+	ev.CommitLSN, ev.Seq = p.current.CommitLSN, p.seq
+	if ev.CreatedAt.IsZero() {
+		ev.CreatedAt = p.current.Time
+	}
+	p.seq++
+	p.dispatcher.Take(ev, p.tx)
+}
+
+// reject records an event that cannot be decoded as a dead delivery, so that it neither stops the stream nor vanishes.
+func (p *pipeline) reject(ev outbox.Event, err error) {
+	ev.CommitLSN, ev.Seq = p.current.CommitLSN, p.seq
+	if ev.ID == "" {
+		ev.ID = p.position()
+	}
+	if ev.CreatedAt.IsZero() {
+		ev.CreatedAt = p.current.Time
+	}
+	p.seq++
+	var decode *outbox.DecodeError
+	if errors.As(err, &decode) {
+		p.log.Error().Err(err).Str("event_id", ev.ID).Stringer("lsn", ev.CommitLSN).Msg("event cannot be decoded, recorded as dead")
+	}
+	p.dispatcher.Reject(ev, fmt.Sprintf("decode: %v", err), p.tx)
+}
+
+// Commit implements walstream.Handler.
+func (p *pipeline) Commit(tx walstream.Tx) error {
+	p.frontier.Commit(p.tx, tx.EndLSN, tx.Time)
+	p.tx = nil
+	p.dispatcher.Advanced()
+	return nil
+}
+
+// Keepalive implements walstream.Handler.
+func (p *pipeline) Keepalive(lsn outbox.LSN) error {
+	p.frontier.Keepalive(lsn)
+	p.dispatcher.Advanced()
+	return nil
+}
+
+// Ready implements walstream.Handler.
+func (p *pipeline) Ready() <-chan struct{} {
+	select {
+	case <-p.stopping:
+		// Draining: nothing more is read, while the connection stays up for the last acknowledgement.
+		return make(chan struct{})
+	default:
+		return p.dispatcher.Ready()
+	}
+}
+
+var _ walstream.Handler = (*pipeline)(nil)

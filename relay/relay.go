@@ -1,0 +1,297 @@
+package relay
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"os"
+	"sync"
+	"time"
+
+	"github.com/jackc/pgx/v5/pgconn"
+	"github.com/rs/zerolog"
+	"golang.org/x/sync/errgroup"
+
+	"github.com/tailpost/tailpost/config"
+	"github.com/tailpost/tailpost/outbox"
+	"github.com/tailpost/tailpost/relay/internal/dispatch"
+	"github.com/tailpost/tailpost/relay/internal/ledger"
+	"github.com/tailpost/tailpost/relay/internal/walstream"
+	"github.com/tailpost/tailpost/relay/internal/webhook"
+)
+
+// Options configure a Relay beside its config.
+type Options struct {
+	// Logger gets the relay's log. The zero Logger logs nothing.
+	Logger zerolog.Logger
+	// Version is sent in the User-Agent header.
+	Version string
+	// Owner names this process in tailpost.relay. Empty: host name and process id.
+	Owner string
+	// Grace is how long requests in flight may take once Run stops. 0: 10 seconds.
+	Grace time.Duration
+}
+
+// State is what a relay does.
+type State string
+
+// The states of a relay.
+const (
+	Starting   State = "starting"
+	Standby    State = "standby" // another relay holds the slot
+	Delivering State = "delivering"
+	Draining   State = "draining"
+	Stopped    State = "stopped"
+)
+
+// Status is a snapshot of a Relay.
+type Status struct {
+	State   State
+	Slot    string
+	Owner   string
+	Epoch   int64      // 0 before the slot was first taken
+	Settled outbox.LSN // the frontier that was last acknowledged
+}
+
+// Relay delivers the events of one outbox. Its methods are safe for concurrent use; Run may be called once.
+type Relay struct {
+	opts Options
+	log  zerolog.Logger
+
+	reloading sync.Mutex // one Reload at a time
+
+	mu       sync.Mutex
+	cfg      *config.Config
+	client   *webhook.Client
+	status   Status
+	senders  map[string]*webhook.Endpoint
+	current  *dispatch.Dispatcher // nil: the slot is not held
+	holding  *holding             // nil: the slot is not held
+	ledger   *ledger.Ledger       // nil before Run
+}
+
+// drainMargin is how long recording may take after the grace of the requests in flight.
+const drainMargin = 10 * time.Second
+
+// New makes a Relay. It opens no connection; an endpoint that cannot be built is an error.
+func New(cfg *config.Config, o Options) (*Relay, error) {
+	if o.Grace == 0 {
+		o.Grace = 10 * time.Second
+	}
+	if o.Owner == "" {
+		host, err := os.Hostname()
+		if err != nil {
+			host = "unknown"
+		}
+		o.Owner = fmt.Sprintf("%s/%d", host, os.Getpid())
+	}
+	r := &Relay{
+		opts: o, log: o.Logger, cfg: cfg,
+		status: Status{State: Starting, Slot: cfg.Database.Slot, Owner: o.Owner},
+	}
+	client, senders, err := r.build(cfg)
+	if err != nil {
+		return nil, err
+	}
+	r.client, r.senders = client, senders
+	return r, nil
+}
+
+// build prepares everything that sends for a config.
+func (r *Relay) build(cfg *config.Config) (*webhook.Client, map[string]*webhook.Endpoint, error) {
+	client, err := webhook.NewClient(webhook.Options{Network: cfg.Network, UserAgent: "Tailpost/" + r.opts.Version})
+	if err != nil {
+		return nil, nil, fmt.Errorf("prepare the HTTP client: %w", err)
+	}
+	senders := make(map[string]*webhook.Endpoint, len(cfg.Endpoints))
+	for i := range cfg.Endpoints {
+		ep, err := client.Endpoint(cfg.Endpoints[i])
+		if err != nil {
+			client.Close()
+			return nil, nil, fmt.Errorf("prepare endpoint %q: %w", cfg.Endpoints[i].ID, err)
+		}
+		senders[cfg.Endpoints[i].ID] = ep
+	}
+	return client, senders, nil
+}
+
+// Status says what the relay does now.
+func (r *Relay) Status() Status {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.status
+}
+
+func (r *Relay) setState(s State) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.status.State = s
+}
+
+// Run delivers until ctx is done; then it lets requests in flight end, records them and returns nil. It stands by while
+// another relay holds the slot, and outlives lost connections. An error means that the relay cannot work as it is
+// configured: it says what to do.
+func (r *Relay) Run(ctx context.Context) error {
+	hard, cancel := context.WithCancelCause(context.WithoutCancel(ctx))
+	defer cancel(nil)
+	defer context.AfterFunc(ctx, func() {
+		time.AfterFunc(r.opts.Grace+drainMargin, func() { cancel(errors.New("the grace for stopping is over")) })
+	})()
+	defer r.setState(Stopped)
+	defer func() {
+		r.mu.Lock()
+		defer r.mu.Unlock()
+		r.client.Close()
+	}()
+
+	led, err := r.open(ctx)
+	if err != nil || led == nil {
+		return err
+	}
+	defer func() {
+		// Nothing is left to report to a database that is gone.
+		_ = led.Close(hard)
+	}()
+	watching, endWatch := context.WithCancel(hard)
+	var watch errgroup.Group
+	watch.Go(func() error { return led.Watch(watching) })
+	defer func() {
+		endWatch()
+		_ = watch.Wait() // nil by its contract
+	}()
+	return r.holdAgain(ctx, hard, led)
+}
+
+// holdAgain holds the slot, or stands by, until ctx is done.
+func (r *Relay) holdAgain(ctx, hard context.Context, led *ledger.Ledger) error {
+	backoff := backoff{least: 100 * time.Millisecond, most: 5 * time.Second}
+	for ctx.Err() == nil {
+		began := time.Now()
+		delivered, err := r.hold(ctx, hard, led)
+		switch {
+		case ctx.Err() != nil:
+			if err != nil && !errors.Is(err, context.Canceled) {
+				return fmt.Errorf("stop: %w", err)
+			}
+			return nil
+		case errors.Is(err, errReordered):
+			continue
+		case errors.Is(err, walstream.ErrSlotActive):
+			r.standby()
+			backoff.reset()
+			wait(ctx, time.Second)
+			continue
+		case !delivered && !isPassing(err):
+			return err
+		}
+		if time.Since(began) > time.Minute {
+			backoff.reset()
+		}
+		r.setState(Starting)
+		pause := backoff.next()
+		r.log.Warn().Err(err).Str("slot", r.status.Slot).Dur("pause", pause).Msg("stream ended, taking the slot again")
+		wait(ctx, pause)
+	}
+	return nil
+}
+
+// standby notes, once, that another relay holds the slot.
+func (r *Relay) standby() {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.status.State != Standby {
+		r.status.State = Standby
+		r.log.Info().Str("slot", r.status.Slot).Msg("another relay holds the slot, standing by")
+	}
+}
+
+// open connects the ledger and checks that the database is as the config says. It waits for a database that is not there
+// yet; nil without an error means that ctx was done first.
+func (r *Relay) open(ctx context.Context) (*ledger.Ledger, error) {
+	backoff := backoff{least: 100 * time.Millisecond, most: 5 * time.Second}
+	for {
+		led, err := r.tryOpen(ctx)
+		switch {
+		case err == nil:
+			r.mu.Lock()
+			r.ledger = led
+			r.mu.Unlock()
+			return led, nil
+		case ctx.Err() != nil:
+			return nil, nil
+		case !isPassing(err):
+			return nil, err
+		}
+		pause := backoff.next()
+		r.log.Warn().Err(err).Dur("pause", pause).Msg("database not reached, trying again")
+		wait(ctx, pause)
+	}
+}
+
+// tryOpen connects the ledger and checks schema and outbox table.
+func (r *Relay) tryOpen(ctx context.Context) (*ledger.Ledger, error) {
+	cfg := r.config()
+	led, err := ledger.Open(ctx, ledger.Options{
+		URL: cfg.Database.URL, AppName: cfg.Database.Slot, Logger: r.log, Disconnected: r.disconnected,
+	})
+	if err != nil {
+		return nil, err
+	}
+	warnings, err := led.Check(ctx, cfg.Outbox.Mapping)
+	if err != nil {
+		return nil, errors.Join(err, led.Close(ctx))
+	}
+	for _, w := range warnings {
+		r.log.Warn().Str("table", cfg.Outbox.Mapping.Table).Msg(w)
+	}
+	return led, nil
+}
+
+// disconnected ends the hold when a connection of the ledger is lost: a server that shuts down waits until the replication
+// connection is closed, and that one is told nothing.
+func (r *Relay) disconnected(err error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.holding != nil {
+		r.holding.end(fmt.Errorf("database connection lost: %w", err))
+	}
+}
+
+// isPassing says that trying again may help although nobody changes the config or the database: it is out of reach,
+// starting, or full.
+func isPassing(err error) bool {
+	var pgErr *pgconn.PgError
+	if errors.As(err, &pgErr) {
+		switch pgErr.Code[:min(2, len(pgErr.Code))] {
+		case "08", "53", "57", "55", "40", "58":
+			return true
+		}
+		return false
+	}
+	var netErr net.Error
+	return errors.As(err, &netErr) || errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) ||
+		errors.Is(err, walstream.ErrConnection) || errors.Is(err, walstream.ErrServerStopped) ||
+		errors.Is(err, ledger.ErrDeposed) || errors.Is(err, ledger.ErrUncertain)
+}
+
+// backoff is a doubling pause.
+type backoff struct{ least, most, pause time.Duration }
+
+func (b *backoff) reset() { b.pause = 0 }
+
+func (b *backoff) next() time.Duration {
+	b.pause = min(max(b.least, 2*b.pause), b.most)
+	return b.pause
+}
+
+// wait returns after d, or when ctx is done.
+func wait(ctx context.Context, d time.Duration) {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-ctx.Done():
+	case <-timer.C:
+	}
+}

@@ -1,0 +1,75 @@
+package relay
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/tailpost/tailpost/config"
+)
+
+// errReordered ends a hold because an endpoint's ordering changed: what is in memory was queued by the old one.
+var errReordered = errors.New("an endpoint's ordering changed") //nolint:gochecknoglobals // A sentinel.
+
+// Reload swaps the config of a running relay: everything is built first, then swapped, so that an error changes nothing.
+// Events read from then on are routed by the new endpoints. What belongs to the connection or the outbox cannot change:
+// that is an error that says so. Concurrent calls take turns.
+func (r *Relay) Reload(ctx context.Context, cfg *config.Config) error {
+	r.reloading.Lock()
+	defer r.reloading.Unlock()
+	old := r.config()
+	if err := fixed(old, cfg); err != nil {
+		return err
+	}
+	client, senders, err := r.build(cfg)
+	if err != nil {
+		return err
+	}
+	r.mu.Lock()
+	led, dispatcher, holding, former := r.ledger, r.current, r.holding, r.client
+	r.cfg, r.client, r.senders = cfg, client, senders
+	r.mu.Unlock()
+	// Requests in flight keep their connections; idle ones go.
+	defer former.Close()
+	switch {
+	case dispatcher == nil:
+		// Standing by or between two holds: the next hold begins with the new config.
+	case reordered(old, cfg):
+		holding.end(errReordered)
+	default:
+		endpoints, err := r.endpoints(ctx, led, cfg)
+		if err != nil {
+			return fmt.Errorf("reload: %w", err)
+		}
+		dispatcher.Reload(endpoints)
+	}
+	r.log.Info().Int("endpoints", len(cfg.Endpoints)).Msg("configuration reloaded")
+	return nil
+}
+
+// fixed says whether a config may follow another without a restart.
+func fixed(old, cfg *config.Config) error {
+	switch {
+	case !old.Database.URL.Equal(cfg.Database.URL), !old.Database.ReplicationURL.Equal(cfg.Database.ReplicationURL),
+		old.Database.Slot != cfg.Database.Slot:
+		return errors.New("reload: the database block changed: restart tailpost to use another database or slot")
+	case old.Outbox != cfg.Outbox:
+		return errors.New("reload: the outbox block changed: restart tailpost to read another table")
+	case old.Log != cfg.Log:
+		return errors.New("reload: the log block changed: restart tailpost to log in another way")
+	}
+	return nil
+}
+
+func reordered(old, cfg *config.Config) bool {
+	ordering := make(map[string]config.Ordering, len(old.Endpoints))
+	for i := range old.Endpoints {
+		ordering[old.Endpoints[i].ID] = old.Endpoints[i].Ordering
+	}
+	for i := range cfg.Endpoints {
+		if o, ok := ordering[cfg.Endpoints[i].ID]; ok && o != cfg.Endpoints[i].Ordering {
+			return true
+		}
+	}
+	return false
+}
