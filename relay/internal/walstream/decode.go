@@ -343,7 +343,7 @@ func (in *input) uint64() uint64 {
 
 func (in *input) lsn() outbox.LSN { return outbox.LSN(in.uint64()) }
 
-func (in *input) time() time.Time { return fromPostgres(int64(in.uint64())) }
+func (in *input) time() time.Time { return fromPostgres(in.uint64()) }
 
 func (in *input) bytes(n uint32) []byte {
 	if uint64(n) > uint64(len(in.rest)) {
@@ -368,8 +368,12 @@ func (in *input) string() []byte {
 // postgresEpoch is 2000-01-01 in microseconds since 1970.
 const postgresEpoch = 946_684_800_000_000
 
-// fromPostgres reads a timestamp in microseconds since 2000.
-func fromPostgres(us int64) time.Time { return time.UnixMicro(us + postgresEpoch).UTC() }
+// fromPostgres reads a timestamp: microseconds since 2000, as a signed number.
+func fromPostgres(us uint64) time.Time {
+	return time.UnixMicro(int64(us) + postgresEpoch).UTC() //nolint:gosec // the bits of a signed number
+}
 
 // toPostgres is fromPostgres the other way.
-func toPostgres(t time.Time) int64 { return t.UnixMicro() - postgresEpoch }
+func toPostgres(t time.Time) uint64 {
+	return uint64(t.UnixMicro() - postgresEpoch) //nolint:gosec // the bits of a signed number
+}

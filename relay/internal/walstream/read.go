@@ -202,7 +202,7 @@ func (s *Stream) stamp(clock []byte) {
 		return
 	}
 	s.stamped = s.reads
-	s.contact.observe(s.readAt, fromPostgres(int64(binary.BigEndian.Uint64(clock))))
+	s.contact.observe(s.readAt, fromPostgres(binary.BigEndian.Uint64(clock)))
 }
 
 // lost says what a failed read means.
@@ -231,7 +231,7 @@ func (s *Stream) sendStatus(askReply bool) error {
 	for range 3 {
 		b = binary.BigEndian.AppendUint64(b, uint64(position))
 	}
-	b = binary.BigEndian.AppendUint64(b, uint64(toPostgres(now)))
+	b = binary.BigEndian.AppendUint64(b, toPostgres(now))
 	if askReply {
 		b = append(b, 1)
 		s.askedAt = now
@@ -262,8 +262,9 @@ func (s *Stream) write(now time.Time, b []byte) error {
 // farewell tells the server the last ack and that we are done, and gives it a moment to let go of the slot. What it still
 // sends is dropped; were it left unread, closing would reset the connection and our last words with it.
 func (s *Stream) farewell() {
-	_ = s.conn.SetDeadline(time.Now().Add(farewellTime))
 	s.stopping.Store(true)
+	end := time.Now().Add(farewellTime)
+	_ = s.conn.SetDeadline(end)
 	if s.sendStatus(false) != nil {
 		return
 	}
@@ -273,7 +274,12 @@ func (s *Stream) farewell() {
 	for {
 		msg, err := s.frontend.Receive()
 		if err != nil {
-			return
+			if !isTimeout(err) || !time.Now().Before(end) {
+				return
+			}
+			// A late interrupt or Ack has moved the deadline.
+			_ = s.conn.SetReadDeadline(end)
+			continue
 		}
 		switch msg.(type) {
 		case *pgproto3.ReadyForQuery, *pgproto3.ErrorResponse:

@@ -30,8 +30,8 @@ type session struct {
 	opts Options
 	role string
 	info Info
-	// senderTimeout is wal_sender_timeout, 0: off.
-	senderTimeout time.Duration
+	// stoodBy says that another connection held the slot when we asked last.
+	stoodBy bool
 }
 
 // record is a row by column name. NULL is left out.
@@ -132,7 +132,7 @@ func (s *session) check(ctx context.Context) error {
 		return fmt.Errorf("%w: leaving out transactions by origin needs Postgres 16, this is %d", ErrSetup, version/10000)
 	}
 	s.role = row["role"]
-	s.senderTimeout = time.Duration(senderTimeout) * time.Millisecond
+	s.info.SenderTimeout = time.Duration(senderTimeout) * time.Millisecond
 	s.info.ServerVersion, s.info.SystemID = version, system.SystemID
 	s.info.Timeline, s.info.Database = system.Timeline, system.DBName
 	return nil

@@ -271,8 +271,13 @@ func TestSlotActiveThenTakenOver(t *testing.T) {
 	require.ErrorIs(t, s.Start(t.Context()), walstream.ErrSlotActive)
 	require.ErrorIs(t, s.Start(t.Context()), walstream.ErrSlotActive)
 	r.stopped(t)
+	moved := b.confirmed(t)
+	require.Greater(t, moved, s.Info().ConfirmedFlush)
+	// While it stood by, somebody did harm.
+	b.exec(t, `ALTER PUBLICATION `+b.slot+` SET TABLE neighbour`)
 	require.NoError(t, s.Start(t.Context()))
-	require.Equal(t, b.confirmed(t), s.Info().ConfirmedFlush, "where the slot stood at Open is not where it stands now")
+	require.Equal(t, moved, s.Info().ConfirmedFlush, "where the slot stood at Open is not where it stands now")
+	require.Equal(t, []string{b.slot}, s.Info().Changed)
 	second := newRecorder()
 	run(t, s, second)
 	b.insert(t, 2)
@@ -310,14 +315,19 @@ func TestPublicationDroppedWhileStreaming(t *testing.T) {
 	b := setup(t)
 	h := newRecorder()
 	s := b.open(t, b.options())
-	if s.Info().ServerVersion >= 180000 {
-		t.Skip("Postgres 18 warns only and leaves the rows out")
-	}
 	r := run(t, s, h)
 	b.insert(t, 1)
 	h.await(t, 3)
 	b.exec(t, `DROP PUBLICATION `+b.slot)
 	b.insert(t, 2)
+	if s.Info().ServerVersion >= 180000 {
+		// Postgres 18 warns, leaves the rows out and goes on.
+		b.open(t, b.options())
+		b.insert(t, 3)
+		h.until(t, func() bool { return len(only(h.lines, "I")) == 2 })
+		require.Equal(t, []string{inserted(1), inserted(3)}, only(h.await(t, 0), "I"))
+		return
+	}
 	require.ErrorIs(t, r.end(t), walstream.ErrPublicationMissing)
 
 	// The one who opens next creates it and lets go of what nobody can decode, and says so.

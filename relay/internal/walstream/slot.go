@@ -78,7 +78,7 @@ func (s *session) readSlot(ctx context.Context) (*slot, error) {
 		return nil, fmt.Errorf("read slot %q: %w", s.opts.Slot, err)
 	}
 	if len(rows) == 0 {
-		return nil, nil //nolint:nilnil // no slot is not an error here
+		return nil, nil
 	}
 	row := rows[0]
 	var wrong string
@@ -174,10 +174,20 @@ func (s *session) acquire(ctx context.Context) error {
 	case have.lost != "":
 		return s.lost(have)
 	case have.activePID != "":
+		s.stoodBy = true
 		return fmt.Errorf("%w: slot %q is held by the connection with process ID %s", ErrSlotActive, s.opts.Slot, have.activePID)
 	}
-	// The one who held it before may have moved it on.
 	s.noteSlot(have)
+	if s.stoodBy {
+		// Open may be long ago.
+		created, err := s.ensurePublications(ctx)
+		if err != nil {
+			return err
+		}
+		if err := s.ensureSlot(ctx, created); err != nil {
+			return err
+		}
+	}
 	if err := s.startReplication(ctx); err != nil {
 		return fmt.Errorf("start replication from slot %q: %w", s.opts.Slot, err)
 	}

@@ -87,7 +87,7 @@ func (s *Stream) setUp(ctx context.Context) error {
 		return err
 	}
 	s.interval = s.opts.StatusInterval
-	if t := s.session.senderTimeout; t > 0 {
+	if t := s.session.info.SenderTimeout; t > 0 {
 		s.interval = min(s.interval, t/3)
 	}
 	created, err := s.session.ensurePublications(ctx)
@@ -101,8 +101,8 @@ func (s *Stream) setUp(ctx context.Context) error {
 	return nil
 }
 
-// Info is what Open found and did; after Start, ConfirmedFlush and Restart are those of that moment. It must not be called
-// during Start.
+// Info is what Open found and did, and Start after it: ConfirmedFlush and Restart are those of that moment, and a relay that
+// stood by may have found a publication gone. It must not be called during Start.
 func (s *Stream) Info() Info { return s.info }
 
 // Start takes the slot and begins to stream. ErrSlotActive means that another connection holds it: the Stream is as it was
@@ -142,12 +142,12 @@ func (s *Stream) Run(ctx context.Context, h Handler) error {
 	}
 	s.decoder = newDecoder(h)
 	s.reading.Store(true)
-	unhook := context.AfterFunc(ctx, s.interrupt)
-	defer unhook()
+	detach := context.AfterFunc(ctx, s.interrupt)
+	defer detach()
 
 	err := s.read(ctx, h)
 	s.reading.Store(false)
-	unhook()
+	detach()
 	if err == nil || errors.As(err, new(handlerError)) {
 		s.farewell()
 	}
@@ -227,5 +227,5 @@ func (c *countedReader) Read(p []byte) (int, error) {
 		c.s.readAt = time.Now()
 		c.s.reads++
 	}
-	return n, err //nolint:wrapcheck // a reader in the middle
+	return n, err
 }
