@@ -62,14 +62,14 @@ type Relay struct {
 
 	reloading sync.Mutex // one Reload at a time
 
-	mu       sync.Mutex
-	cfg      *config.Config
-	client   *webhook.Client
-	status   Status
-	senders  map[string]*webhook.Endpoint
-	current  *dispatch.Dispatcher // nil: the slot is not held
-	holding  *holding             // nil: the slot is not held
-	ledger   *ledger.Ledger       // nil before Run
+	mu      sync.Mutex
+	cfg     *config.Config
+	client  *webhook.Client
+	status  Status
+	senders map[string]*webhook.Endpoint
+	current *dispatch.Dispatcher // nil: the slot is not held
+	holding *holding             // nil: the slot is not held
+	ledger  *ledger.Ledger       // nil before Run
 }
 
 // drainMargin is how long recording may take after the grace of the requests in flight.
