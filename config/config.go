@@ -7,7 +7,8 @@ import (
 	"github.com/tailpost/tailpost/outbox"
 )
 
-// Config is everything the relay needs to know. It is immutable once built: a reload builds a new one.
+// Config is everything the relay needs to know. It is immutable once built: a reload builds a new one. Load and Complete
+// make a complete one, with defaults filled in and every rule checked; a literal is not.
 type Config struct {
 	Database  Database
 	Outbox    Outbox
@@ -20,13 +21,23 @@ type Config struct {
 type Database struct {
 	URL            Secret // a libpq URL or keyword string
 	ReplicationURL Secret // the stream's own address; empty: URL
-	Slot           string // name of the slot and the publication
+	Slot           string // name of the slot and the publication; default tailpost
 }
 
 // Outbox says where events come from.
 type Outbox struct {
-	Mapping  outbox.Mapping
-	Messages string // prefix of pg_logical_emit_message that also carries events; empty: none
+	// Mapping names the table and its columns. A Mapping without Table means that events come as logical messages only;
+	// the default is that of outbox.DefaultMapping where Messages is empty, and no table where it is not.
+	Mapping   outbox.Mapping
+	Messages  string        // prefix of pg_logical_emit_message that also carries events; empty: none
+	Start     Start         // what to do with rows that are older than the slot
+	Retention time.Duration // settled rows this old are deleted; 0: never
+}
+
+// Start says which rows that are older than the slot are delivered too. The zero Start is "now": none.
+type Start struct {
+	Beginning bool      // all
+	At        time.Time // those created at or after it; zero: none
 }
 
 // Network bounds where requests may go.
@@ -97,6 +108,8 @@ type Endpoint struct {
 	Subscriptions []Subscription // never empty: one without Events wants every event
 
 	Origin Origin // where it was declared
+
+	privateURL bool // the URL came from the environment or a file, and is not printed
 }
 
 // Origin is a place in a configuration file. The zero Origin means that Go code made the configuration.

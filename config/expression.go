@@ -181,7 +181,7 @@ func (c *compiler) traversal(e *hclsyntax.ScopeTraversalExpr) node {
 		return c.fail(e.Range(), "Unknown variable", "There is no %q here; only event is known.%s", root, didYouMean(root, []string{"event"}))
 	}
 	if len(e.Traversal) == 1 {
-		return c.fail(e.Range(), "Whole event", "Name an attribute of it: %s.", list(eventAttributes()))
+		return c.fail(e.Range(), "Whole event", "Name an attribute of it: %s.", list(eventAttributes(), "or"))
 	}
 	steps, ok := c.steps(e.Traversal[1:])
 	if !ok {
@@ -198,7 +198,7 @@ func (c *compiler) traversal(e *hclsyntax.ScopeTraversalExpr) node {
 	switch {
 	case !known:
 		return c.fail(e.Traversal[1].SourceRange(), "Unknown event attribute", "An event has %s, no %q.%s",
-			list(eventAttributes()), name, didYouMean(name, eventAttributes()))
+			list(eventAttributes(), "and"), name, didYouMean(name, eventAttributes()))
 	case len(rest) > 0:
 		return c.fail(e.Range(), "Attribute of a single value", "event.%s is %s and has no attributes. The payload is event.data.", name, n.form)
 	default:
@@ -232,7 +232,7 @@ func (c *compiler) steps(traversal hcl.Traversal) ([]step, bool) {
 		return nil, false
 	}
 	if path[0].index != absent {
-		c.fail(traversal[0].SourceRange(), "Index of the event", "Name an attribute of it: %s.", list(eventAttributes()))
+		c.fail(traversal[0].SourceRange(), "Index of the event", "Name an attribute of it: %s.", list(eventAttributes(), "or"))
 		return nil, false
 	}
 	return path, true

@@ -33,7 +33,9 @@ func CompileFilter(src, filename string, line int) (*Filter, Diagnostics) {
 func compileFilter(s *source, expr hclsyntax.Expression, text string) (*Filter, Diagnostics) {
 	c := compiler{source: s}
 	n := c.compile(expr)
-	if c.want(n, formBool, expr.Range(), "A filter") && n.constant && len(c.diags) == 0 {
+	if !n.failed && n.form == formString && n.constant {
+		c.fail(expr.Range(), "Quoted filter", "Write the expression without quotes around it.")
+	} else if c.want(n, formBool, expr.Range(), "A filter") && n.constant && len(c.diags) == 0 {
 		c.fail(expr.Range(), "Constant filter", "It says the same of every event. Leave it out, or name something of the event.")
 	}
 	if len(c.diags) > 0 {

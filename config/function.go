@@ -11,16 +11,16 @@ import (
 	"github.com/tailpost/tailpost/outbox"
 )
 
-// function is a function of filters and bodies.
-type function struct {
+// builtin is a function of filters and bodies.
+type builtin struct {
 	minArgs, maxArgs int // maxArgs -1: any number
 	usage            string
 	compile          func(c *compiler, e *hclsyntax.FunctionCallExpr) node
 }
 
-// functions is every function of filters and bodies.
-func functions() map[string]function {
-	return map[string]function{
+// builtins is every function of filters and bodies.
+func builtins() map[string]builtin {
+	return map[string]builtin{
 		"lower":      {1, 1, "lower(text)", text1(strings.ToLower)},
 		"upper":      {1, 1, "upper(text)", text1(strings.ToUpper)},
 		"startswith": {2, 2, "startswith(text, start)", text2(strings.HasPrefix)},
@@ -36,13 +36,13 @@ func functions() map[string]function {
 }
 
 func functionNames() string {
-	return strings.Join(sortedKeys(functions()), ", ")
+	return strings.Join(sortedKeys(builtins()), ", ")
 }
 
 func (c *compiler) call(e *hclsyntax.FunctionCallExpr) node {
-	f, ok := functions()[e.Name]
+	f, ok := builtins()[e.Name]
 	if !ok {
-		hint := didYouMean(e.Name, sortedKeys(functions()))
+		hint := didYouMean(e.Name, sortedKeys(builtins()))
 		switch e.Name {
 		case "env", "file":
 			hint = " An expression over events reads no environment and no files."

@@ -49,15 +49,18 @@ func secretLiterals(tokens hclsyntax.Tokens) []span {
 	return found
 }
 
-// literals gives the string literals of the value that tokens begin with. Arguments of functions are names of variables
-// and files, and names of an object's attributes are just that: they stay.
+// literals gives the string literals of the value that tokens begin with. The first arguments of functions are names of
+// variables and files, and names of an object's attributes are just that: they stay.
 func literals(tokens hclsyntax.Tokens) []span {
 	var found []span
-	brackets, calls := 0, 0
+	brackets, calls, first := 0, 0, false
 	for i, t := range tokens {
 		switch t.Type { //nolint:exhaustive // the other tokens do not matter here
 		case hclsyntax.TokenOParen:
 			calls++
+			first = true
+		case hclsyntax.TokenComma:
+			first = false
 		case hclsyntax.TokenCParen:
 			calls--
 		case hclsyntax.TokenOBrack, hclsyntax.TokenOBrace:
@@ -69,7 +72,7 @@ func literals(tokens hclsyntax.Tokens) []span {
 				return found
 			}
 		case hclsyntax.TokenQuotedLit, hclsyntax.TokenStringLit:
-			if calls <= 0 && !isName(tokens[i+1:]) {
+			if (calls <= 0 || !first) && !isName(tokens[i+1:]) {
 				found = append(found, span{t.Range.Start.Byte, t.Range.End.Byte})
 			}
 		}
@@ -115,7 +118,7 @@ func secretShapes(text []byte) []span {
 }
 
 // snippet gives the line that holds the byte at offset, with [redacted] for what is secret, and how many characters of
-// it stand before the byte; -1 where something before it is redacted.
+// it stand before the byte; -1 where something of it is redacted.
 func (s *source) snippet(offset int) (line string, column int) {
 	offset = min(max(offset, 0), len(s.text))
 	from := bytes.LastIndexByte(s.text[:offset], '\n') + 1
@@ -130,9 +133,7 @@ func (s *source) snippet(offset int) (line string, column int) {
 		if m.to <= done || m.from >= to {
 			continue
 		}
-		if m.from < offset {
-			column = -1
-		}
+		column = -1
 		b.Write(s.text[done:max(m.from, done)])
 		b.WriteString(redacted)
 		done = min(m.to, to)

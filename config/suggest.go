@@ -2,7 +2,6 @@ package config
 
 import (
 	"fmt"
-	"slices"
 	"strings"
 
 	"github.com/agext/levenshtein"
@@ -22,8 +21,8 @@ func didYouMean(given string, candidates []string) string {
 	return fmt.Sprintf(" Did you mean %q?", best)
 }
 
-// list gives words as "a", "b" or "c".
-func list(words []string) string {
+// list gives words as "a", "b" or "c", with that conjunction.
+func list(words []string, conjunction string) string {
 	quoted := make([]string, 0, len(words))
 	for _, w := range words {
 		quoted = append(quoted, fmt.Sprintf("%q", w))
@@ -32,5 +31,5 @@ func list(words []string) string {
 		return strings.Join(quoted, "")
 	}
 	last := len(quoted) - 1
-	return strings.Join(slices.Clone(quoted[:last]), ", ") + " or " + quoted[last]
+	return strings.Join(quoted[:last], ", ") + " " + conjunction + " " + quoted[last]
 }

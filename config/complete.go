@@ -1,0 +1,87 @@
+package config
+
+import (
+	"cmp"
+	"maps"
+	"slices"
+	"time"
+
+	"github.com/tailpost/tailpost/outbox"
+)
+
+// The defaults.
+const (
+	defaultSlot        = "tailpost"
+	defaultTimeout     = 15 * time.Second
+	defaultConcurrency = 32
+	defaultParkAfter   = time.Second
+	defaultReopen      = 30 * time.Second
+	defaultFailures    = 10 // of a circuit block that does not say
+	defaultLogLevel    = "info"
+	defaultLogFormat   = "json"
+)
+
+// DefaultSchedule is when failed deliveries are attempted again unless their endpoint says otherwise: 10 attempts over
+// about three days.
+func DefaultSchedule() []time.Duration {
+	return []time.Duration{
+		5 * time.Second, 5 * time.Minute, 30 * time.Minute, 2 * time.Hour, 5 * time.Hour, 10 * time.Hour, 14 * time.Hour,
+		20 * time.Hour, 24 * time.Hour,
+	}
+}
+
+// Complete fills in the defaults of what is zero and checks every rule, as Load does for files. The error is of type
+// Diagnostics and lists all problems. The receiver is left as it is.
+func (c Config) Complete() (*Config, error) {
+	var diags Diagnostics
+	done := c.complete(func(p problem) {
+		diags = append(diags, Diagnostic{
+			Severity: SeverityError, Field: p.field.text(&c), Summary: p.summary, Detail: p.detail,
+		})
+	})
+	if len(diags) > 0 {
+		return nil, diags
+	}
+	return done, nil
+}
+
+// complete gives a copy with defaults, and reports what breaks a rule.
+func (c Config) complete(report func(problem)) *Config {
+	c.Database.Slot = cmp.Or(c.Database.Slot, defaultSlot)
+	if c.Outbox.Mapping == (outbox.Mapping{}) && c.Outbox.Messages == "" {
+		c.Outbox.Mapping = outbox.DefaultMapping()
+	}
+	c.Log.Level = cmp.Or(c.Log.Level, defaultLogLevel)
+	c.Log.Format = cmp.Or(c.Log.Format, defaultLogFormat)
+	c.Network.Allow = slices.Clone(c.Network.Allow)
+	c.Endpoints = slices.Clone(c.Endpoints)
+	for i := range c.Endpoints {
+		c.Endpoints[i].complete()
+	}
+	check := checker{config: &c, report: report, endpoint: global}
+	check.all()
+	return &c
+}
+
+func (e *Endpoint) complete() {
+	e.Name = cmp.Or(e.Name, e.ID)
+	e.Signature = cmp.Or(e.Signature, SignatureStandard)
+	e.Format = cmp.Or(e.Format, FormatStandard)
+	e.Timeout = cmp.Or(e.Timeout, defaultTimeout)
+	e.Concurrency = cmp.Or(e.Concurrency, defaultConcurrency)
+	e.Ordering = cmp.Or(e.Ordering, OrderingNone)
+	e.ParkAfter = cmp.Or(e.ParkAfter, defaultParkAfter)
+	if e.Circuit.Failures > 0 {
+		e.Circuit.Reopen = cmp.Or(e.Circuit.Reopen, defaultReopen)
+	}
+	if e.Retry.Schedule == nil {
+		e.Retry.Schedule = DefaultSchedule()
+	}
+	e.Retry.Schedule = slices.Clone(e.Retry.Schedule)
+	e.Secrets = slices.Clone(e.Secrets)
+	e.Headers = maps.Clone(e.Headers)
+	e.Subscriptions = slices.Clone(e.Subscriptions)
+	if len(e.Subscriptions) == 0 {
+		e.Subscriptions = []Subscription{{}}
+	}
+}

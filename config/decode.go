@@ -1,0 +1,261 @@
+package config
+
+import (
+	"fmt"
+	"maps"
+	"net/netip"
+	"net/url"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"github.com/hashicorp/hcl/v2"
+	"github.com/hashicorp/hcl/v2/hclsyntax"
+	"github.com/tailpost/tailpost/outbox"
+)
+
+// defaults stands for the endpoint of settings in the defaults block.
+const defaults = -2
+
+// decoder gathers a Config from files, and where each setting stands.
+type decoder struct {
+	opts    Options
+	config  Config
+	base    Endpoint // what the defaults block says
+	sources map[string]*source
+	blocks  map[string]hcl.Range // first place of each block that occurs once
+	places  map[int]map[string]hcl.Range
+	spoiled map[field]bool // reported already; the rules have nothing to add
+	diags   Diagnostics
+}
+
+func newDecoder(opts Options) *decoder {
+	return &decoder{
+		opts: opts, sources: make(map[string]*source), blocks: make(map[string]hcl.Range),
+		places:  map[int]map[string]hcl.Range{global: {}, defaults: {}},
+		spoiled: make(map[field]bool),
+	}
+}
+
+func (d *decoder) place(endpoint int, name string, at hcl.Range) {
+	d.places[endpoint][name] = at
+}
+
+func (d *decoder) spoil(endpoint int, name string) {
+	d.spoiled[field{endpoint, name}] = true
+}
+
+// problem turns a broken rule into a diagnostic of the place that broke it, or of what is around it.
+func (d *decoder) problem(p problem, firstFile string) {
+	diag := Diagnostic{Severity: SeverityError, File: firstFile, Line: 1, Column: 1}
+	for name := p.field.name; ; name = parent(name) {
+		if d.spoiled[field{p.field.endpoint, name}] {
+			return
+		}
+		if at, ok := d.places[p.field.endpoint][name]; ok {
+			diag = d.sources[at.Filename].diagnose(SeverityError, at, "", "")
+			break
+		}
+		if name == "" {
+			break
+		}
+	}
+	diag.Field, diag.Summary, diag.Detail = p.field.text(&d.config), p.summary, p.detail
+	d.diags = append(d.diags, diag)
+}
+
+// parent gives the name of the setting that holds another: a list that of an element, a block that of an attribute.
+func parent(name string) string {
+	if i := strings.LastIndexAny(name, ".["); i >= 0 {
+		return name[:i]
+	}
+	return ""
+}
+
+// file decodes the defaults block of a file, or all the others.
+func (d *decoder) file(src *source, body *hclsyntax.Body, defaultsOnly bool) {
+	top := &section{
+		d: d, src: src, body: body, endpoint: global, what: "a configuration file",
+		functions: environment(d.opts, filepath.Dir(src.name)),
+	}
+	if !defaultsOnly {
+		top.check(nil, []string{"database", "outbox", "defaults", "endpoint", "network", "api", "metrics", "log"})
+	}
+	for _, b := range body.Blocks {
+		if (b.Type == "defaults") != defaultsOnly {
+			continue
+		}
+		if b.Type == "endpoint" {
+			d.endpoint(top, b)
+			continue
+		}
+		d.block(top, b)
+	}
+}
+
+// block decodes a block that occurs once.
+func (d *decoder) block(top *section, b *hclsyntax.Block) {
+	if first, twice := d.blocks[b.Type]; twice {
+		top.fail(b.DefRange(), "Repeated block", "There is a %s block at %s:%d already. Merge the two.",
+			b.Type, first.Filename, first.Start.Line)
+		return
+	}
+	d.blocks[b.Type] = b.DefRange()
+	d.place(global, b.Type, b.DefRange())
+	s := top.nested(b, b.Type+".", "the "+b.Type+" block")
+	switch b.Type {
+	case "database":
+		d.database(s)
+	case "outbox":
+		d.outbox(s)
+	case "network":
+		d.network(s)
+	case "log":
+		d.log(s)
+	case "defaults":
+		s.endpoint, s.prefix = defaults, ""
+		s.check(policyAttributes(), policyBlocks())
+		d.policy(s, &d.base)
+	case "api", "metrics":
+		if detail, refused := refusal(b.Type); refused {
+			top.fail(b.DefRange(), "Setting not available in this version", "%s", detail)
+		}
+	}
+}
+
+func (d *decoder) database(s *section) {
+	s.check([]string{"url", "replication_url", "slot"}, nil)
+	db := &d.config.Database
+	db.URL = s.secret("url", hasPassword)
+	db.ReplicationURL = s.secret("replication_url", hasPassword)
+	db.Slot, _ = s.text("slot")
+}
+
+// hasPassword reports whether a connection string holds a password.
+func hasPassword(text string) bool {
+	if strings.Contains(strings.ToLower(text), "password") {
+		return true
+	}
+	u, err := url.Parse(text)
+	if err != nil {
+		return strings.Contains(text, "@")
+	}
+	_, has := u.User.Password()
+	return has
+}
+
+func (d *decoder) outbox(s *section) {
+	s.check([]string{"table", "columns", "messages", "start", "retention"}, nil)
+	o := &d.config.Outbox
+	o.Messages, _ = s.text("messages")
+	table, named := s.text("table")
+	if _, mapped := s.body.Attributes["columns"]; named || mapped || o.Messages == "" {
+		o.Mapping = outbox.DefaultMapping()
+	}
+	if named {
+		if !strings.Contains(table, ".") {
+			table = "public." + table
+		}
+		o.Mapping.Table = table
+	}
+	d.columns(s, &o.Mapping)
+	if text, ok := s.text("start"); ok {
+		o.Start = s.start(text)
+	}
+	if text, ok := s.text("retention"); ok && text != "forever" {
+		o.Retention, _ = s.duration("retention")
+	}
+}
+
+// columns lays the named columns over those of the default table. A null or empty one is a column that there is none of.
+func (d *decoder) columns(s *section, m *outbox.Mapping) {
+	named, ok := s.table("columns")
+	if !ok {
+		return
+	}
+	columns := map[string]*string{
+		"id": &m.ID, "type": &m.Type, "key": &m.Key, "tenant": &m.Tenant, "payload": &m.Payload, "headers": &m.Headers,
+		"created_at": &m.CreatedAt,
+	}
+	for _, name := range sortedKeys(named) {
+		column, known := columns[name]
+		switch {
+		case !known:
+			at, placed := d.places[global]["outbox.columns."+name]
+			if !placed {
+				at = s.body.Attributes["columns"].Expr.Range()
+			}
+			s.fail(at, "Unknown column", "An event has %s, no %q.%s", list(sortedKeys(columns), "and"), name, didYouMean(name, sortedKeys(columns)))
+		case named[name] == nil:
+			*column = ""
+		default:
+			*column = *named[name]
+		}
+	}
+}
+
+// start reads outbox.start.
+func (s *section) start(text string) Start {
+	switch text {
+	case "now":
+		return Start{}
+	case "beginning":
+		return Start{Beginning: true}
+	}
+	t, err := time.Parse(time.RFC3339Nano, text)
+	if err != nil {
+		s.wrong("start", s.body.Attributes["start"].Expr.Range(), "Invalid start",
+			`Write "now", "beginning", or a time such as "2026-01-31T00:00:00Z".%s`, didYouMean(text, []string{"now", "beginning"}))
+	}
+	return Start{At: t}
+}
+
+func (d *decoder) network(s *section) {
+	s.check([]string{"allow", "allow_http", "proxy"}, nil)
+	n := &d.config.Network
+	n.AllowHTTP = s.flag("allow_http")
+	n.Proxy = s.secret("proxy", func(text string) bool { return strings.Contains(text, "@") })
+	texts, _ := s.texts("allow")
+	for i, text := range texts {
+		prefix, err := parsePrefix(text)
+		if err == nil {
+			n.Allow = append(n.Allow, prefix)
+			continue
+		}
+		at, ok := d.places[global][fmt.Sprintf("network.allow[%d]", i)]
+		if !ok {
+			at = s.body.Attributes["allow"].Expr.Range()
+		}
+		s.fail(at, "Invalid network", "Write an address or a network, such as 10.1.2.3 or 10.1.0.0/16.")
+	}
+}
+
+// parsePrefix reads a network, or an address as a network of one.
+func parsePrefix(text string) (netip.Prefix, error) {
+	if addr, err := netip.ParseAddr(text); err == nil && addr.Zone() == "" {
+		addr = addr.Unmap()
+		return netip.PrefixFrom(addr, addr.BitLen()), nil
+	}
+	prefix, err := netip.ParsePrefix(text)
+	if err != nil {
+		return netip.Prefix{}, fmt.Errorf("parse network: %w", err)
+	}
+	return prefix.Masked(), nil
+}
+
+func (d *decoder) log(s *section) {
+	s.check([]string{"level", "format"}, nil)
+	d.config.Log.Level, _ = s.text("level")
+	d.config.Log.Format, _ = s.text("format")
+}
+
+// endpointPlaces starts the places of an endpoint with those of the defaults block, which its own then replace.
+func (d *decoder) endpointPlaces(index int, at hcl.Range) {
+	d.places[index] = maps.Clone(d.places[defaults])
+	d.place(index, "", at)
+	for f := range d.spoiled {
+		if f.endpoint == defaults {
+			d.spoil(index, f.name)
+		}
+	}
+}

@@ -1,0 +1,229 @@
+package config
+
+import (
+	"bytes"
+	"fmt"
+	"maps"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/hashicorp/hcl/v2"
+	"github.com/hashicorp/hcl/v2/hclsyntax"
+	"github.com/zclconf/go-cty/cty"
+)
+
+// policyAttributes are those that the defaults block takes too.
+func policyAttributes() []string {
+	return []string{
+		"signature", "format", "headers", "timeout", "concurrency", "rate", "ordering", "redirects", "park_after", "disable_after",
+	}
+}
+
+func policyBlocks() []string {
+	return []string{"retry", "circuit"}
+}
+
+// endpointAttributes are those of an endpoint block only.
+func endpointAttributes() []string {
+	return []string{"url", "description", "secret", "tenant"}
+}
+
+// endpoint decodes an endpoint block over the defaults.
+func (d *decoder) endpoint(top *section, b *hclsyntax.Block) {
+	e := d.base
+	e.Headers = maps.Clone(e.Headers)
+	e.Retry.Schedule = slices.Clone(e.Retry.Schedule)
+	e.Origin = Origin{File: top.src.name, Line: b.TypeRange.Start.Line}
+	if len(b.Labels) > 0 {
+		e.ID = b.Labels[0]
+	}
+	index := len(d.config.Endpoints)
+	d.endpointPlaces(index, b.DefRange())
+	s := top.nested(b, "", "an endpoint")
+	s.endpoint = index
+	s.check(slices.Concat(endpointAttributes(), policyAttributes()), append(policyBlocks(), "subscription"))
+	if len(b.Labels) == 0 {
+		d.spoil(index, "") // the label is missing, which check reported; the rules would call it invalid
+	}
+	if v, marked, ok := s.value("url", cty.String); ok {
+		e.URL, e.privateURL = v.AsString(), marked
+	}
+	e.Description, _ = s.text("description")
+	e.Tenant, _ = s.text("tenant")
+	e.Secrets = s.secrets("secret")
+	d.policy(s, &e)
+	for i, inner := range blocksOf(b.Body, "subscription") {
+		e.Subscriptions = append(e.Subscriptions, d.subscription(s, inner, i))
+	}
+	d.config.Endpoints = append(d.config.Endpoints, e)
+}
+
+func blocksOf(body *hclsyntax.Body, blockType string) []*hclsyntax.Block {
+	var found []*hclsyntax.Block
+	for _, b := range body.Blocks {
+		if b.Type == blockType {
+			found = append(found, b)
+		}
+	}
+	return found
+}
+
+// policy decodes what endpoints and the defaults block share, over what e holds already.
+func (d *decoder) policy(s *section, e *Endpoint) {
+	if text, ok := s.text("signature"); ok {
+		e.Signature = Signature(text)
+	}
+	if text, ok := s.text("format"); ok {
+		e.Format = Format(text)
+	}
+	if text, ok := s.text("ordering"); ok {
+		e.Ordering = Ordering(text)
+	}
+	if headers, ok := s.table("headers"); ok {
+		s.literalHeaders()
+		e.Headers = make(map[string]string, len(headers))
+		for name, value := range headers {
+			if value != nil {
+				e.Headers[name] = *value
+			}
+		}
+	}
+	set(&e.Timeout)(s.duration("timeout"))
+	set(&e.ParkAfter)(s.duration("park_after"))
+	if text, ok := s.text("disable_after"); ok {
+		e.DisableAfter = 0
+		if text != "never" {
+			set(&e.DisableAfter)(s.duration("disable_after"))
+		}
+	}
+	s.count("concurrency", &e.Concurrency, 1)
+	s.count("redirects", &e.Redirects, 0)
+	if text, ok := s.text("rate"); ok {
+		e.Rate = s.rate(text)
+	}
+	if b := s.single("retry"); b != nil {
+		inner := s.nested(b, "retry.", "a retry block")
+		inner.check([]string{"schedule"}, nil)
+		inner.schedule(&e.Retry)
+	}
+	if b := s.single("circuit"); b != nil {
+		inner := s.nested(b, "circuit.", "a circuit block")
+		inner.check([]string{"failures", "reopen"}, nil)
+		if e.Circuit.Failures == 0 {
+			e.Circuit.Failures = defaultFailures
+		}
+		inner.count("failures", &e.Circuit.Failures, 1)
+		set(&e.Circuit.Reopen)(inner.duration("reopen"))
+	}
+}
+
+// literalHeaders warns of credentials that stand in the file.
+func (s *section) literalHeaders() {
+	object, ok := unwrap(s.body.Attributes["headers"].Expr).(*hclsyntax.ObjectConsExpr)
+	if !ok {
+		return
+	}
+	for _, item := range object.Items {
+		context := &hcl.EvalContext{Functions: s.functions}
+		key, _ := item.KeyExpr.Value(context) // errors are reported already
+		value, _ := item.ValueExpr.Value(context)
+		key, _ = key.UnmarkDeep()
+		if key.Type() != cty.String || !key.IsKnown() || key.IsNull() || value.ContainsMarked() {
+			continue
+		}
+		switch strings.ToLower(key.AsString()) {
+		case "authorization", "cookie", "x-api-key", "x-auth-token", "api-key":
+			s.literal(item.ValueExpr.Range())
+		}
+	}
+}
+
+// set gives a function that keeps what a getter found.
+func set[T any](to *T) func(v T, ok bool) {
+	return func(v T, ok bool) {
+		if ok {
+			*to = v
+		}
+	}
+}
+
+// count decodes a number that is at least least. Zero would mean the default to the rules, which is not what was written.
+func (s *section) count(name string, to *int, least int) {
+	n, ok := s.integer(name)
+	if !ok {
+		return
+	}
+	if n < least {
+		s.wrong(name, s.body.Attributes[name].Expr.Range(), "Number out of range", "Write a number from %d.", least)
+		return
+	}
+	*to = n
+}
+
+// rate reads "100/s", "100/m" or "100/h" as requests a second.
+func (s *section) rate(text string) float64 {
+	number, unit, _ := strings.Cut(text, "/")
+	seconds := map[string]float64{"s": 1, "m": 60, "h": 3600}[unit]
+	n, err := strconv.ParseFloat(strings.TrimSpace(number), 64)
+	if err != nil || seconds == 0 || !(n > 0) || n > 1e12 {
+		s.wrong("rate", s.body.Attributes["rate"].Expr.Range(), "Invalid rate",
+			`Write a number above zero and a unit, such as "100/s", "30/m" or "1000/h".`)
+		return 0
+	}
+	return n / seconds
+}
+
+func (s *section) schedule(r *Retry) {
+	texts, ok := s.texts("schedule")
+	if !ok {
+		return
+	}
+	r.Schedule = make([]time.Duration, 0, len(texts))
+	for i, text := range texts {
+		delay, detail := parseDuration(text)
+		if detail != "" {
+			at, placed := s.d.places[s.endpoint][fmt.Sprintf("retry.schedule[%d]", i)]
+			if !placed {
+				at = s.body.Attributes["schedule"].Expr.Range()
+			}
+			s.wrong(fmt.Sprintf("schedule[%d]", i), at, "Invalid duration", "%s", detail)
+		}
+		r.Schedule = append(r.Schedule, delay)
+	}
+}
+
+// subscription decodes a subscription block.
+func (d *decoder) subscription(s *section, b *hclsyntax.Block, index int) Subscription {
+	prefix := fmt.Sprintf("subscription[%d]", index)
+	d.place(s.endpoint, prefix, b.DefRange())
+	inner := s.nested(b, prefix+".", "a subscription")
+	inner.check([]string{"events", "where", "body"}, nil)
+	var sub Subscription
+	sub.Events, _ = inner.texts("events")
+	if expr, text := inner.expression("where"); expr != nil {
+		filter, diags := compileFilter(s.src, expr, text)
+		sub.Where = filter
+		d.diags = append(d.diags, diags...)
+	}
+	if expr, text := inner.expression("body"); expr != nil {
+		body, diags := compileBody(s.src, expr, text)
+		sub.Body = body
+		d.diags = append(d.diags, diags...)
+	}
+	return sub
+}
+
+// expression gives an attribute's expression and its text, or nil.
+func (s *section) expression(name string) (expr hclsyntax.Expression, text string) {
+	attr := s.body.Attributes[name]
+	if attr == nil {
+		return nil, ""
+	}
+	at := hcl.Range{Start: attr.EqualsRange.End, End: attr.SrcRange.End}
+	if !at.CanSliceBytes(s.src.text) {
+		at = attr.Expr.Range()
+	}
+	return attr.Expr, string(bytes.TrimSpace(at.SliceBytes(s.src.text)))
+}

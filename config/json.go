@@ -1,0 +1,156 @@
+package config
+
+import (
+	"encoding/json"
+	"fmt"
+	"net/url"
+	"time"
+)
+
+// MarshalJSON gives the configuration without its secrets: for people and for `tailpost check --json`. Values of headers,
+// queries of URLs, and paths of URLs that came from the environment count as secrets.
+func (c Config) MarshalJSON() ([]byte, error) {
+	endpoints := make([]endpointJSON, 0, len(c.Endpoints))
+	for i := range c.Endpoints {
+		endpoints = append(endpoints, newEndpointJSON(&c.Endpoints[i]))
+	}
+	allow := make([]string, 0, len(c.Network.Allow))
+	for _, prefix := range c.Network.Allow {
+		allow = append(allow, prefix.String())
+	}
+	m := &c.Outbox.Mapping
+	text, err := json.Marshal(map[string]any{
+		"database": map[string]any{
+			"url": c.Database.URL, "replication_url": c.Database.ReplicationURL, "slot": c.Database.Slot,
+		},
+		"outbox": map[string]any{
+			"table": m.Table, "messages": c.Outbox.Messages, "start": c.Outbox.Start.String(),
+			"retention": spell(c.Outbox.Retention, "forever"),
+			"columns": map[string]string{
+				"id": m.ID, "type": m.Type, "key": m.Key, "tenant": m.Tenant, "payload": m.Payload, "headers": m.Headers,
+				"created_at": m.CreatedAt,
+			},
+		},
+		"endpoints": endpoints,
+		"network":   map[string]any{"allow": allow, "allow_http": c.Network.AllowHTTP, "proxy": c.Network.Proxy},
+		"log":       map[string]string{"level": c.Log.Level, "format": c.Log.Format},
+	})
+	if err != nil {
+		return nil, fmt.Errorf("encode configuration: %w", err)
+	}
+	return text, nil
+}
+
+// MarshalJSON gives the endpoint without its secrets, as Config.MarshalJSON does.
+func (e Endpoint) MarshalJSON() ([]byte, error) {
+	text, err := json.Marshal(newEndpointJSON(&e))
+	if err != nil {
+		return nil, fmt.Errorf("encode endpoint: %w", err)
+	}
+	return text, nil
+}
+
+// endpointJSON is an endpoint as JSON shows it, with the words of the configuration file.
+type endpointJSON struct {
+	ID            string             `json:"id"`
+	Name          string             `json:"name"`
+	Description   string             `json:"description,omitempty"`
+	URL           string             `json:"url"`
+	Secrets       []Secret           `json:"secrets"`
+	Signature     Signature          `json:"signature"`
+	Format        Format             `json:"format"`
+	Headers       map[string]string  `json:"headers,omitempty"`
+	Timeout       string             `json:"timeout"`
+	Concurrency   int                `json:"concurrency"`
+	Rate          float64            `json:"rate,omitempty"`
+	Ordering      Ordering           `json:"ordering"`
+	Redirects     int                `json:"redirects"`
+	Tenant        string             `json:"tenant,omitempty"`
+	ParkAfter     string             `json:"park_after"`
+	Schedule      []string           `json:"schedule"`
+	Circuit       *circuitJSON       `json:"circuit,omitempty"`
+	DisableAfter  string             `json:"disable_after"`
+	Subscriptions []subscriptionJSON `json:"subscriptions"`
+	File          string             `json:"file,omitempty"`
+	Line          int                `json:"line,omitempty"`
+}
+
+type circuitJSON struct {
+	Failures int    `json:"failures"`
+	Reopen   string `json:"reopen"`
+}
+
+type subscriptionJSON struct {
+	Events []string `json:"events"`
+	Where  string   `json:"where,omitempty"`
+	Body   string   `json:"body,omitempty"`
+}
+
+func newEndpointJSON(e *Endpoint) endpointJSON {
+	j := endpointJSON{
+		ID: e.ID, Name: e.Name, Description: e.Description, URL: e.printedURL(), Secrets: e.Secrets,
+		Signature: e.Signature, Format: e.Format, Timeout: spell(e.Timeout, ""), Concurrency: e.Concurrency,
+		Rate: e.Rate, Ordering: e.Ordering, Redirects: e.Redirects, Tenant: e.Tenant, ParkAfter: spell(e.ParkAfter, ""),
+		DisableAfter: spell(e.DisableAfter, "never"), File: e.Origin.File, Line: e.Origin.Line,
+		Schedule:      make([]string, 0, len(e.Retry.Schedule)),
+		Headers:       make(map[string]string, len(e.Headers)),
+		Subscriptions: make([]subscriptionJSON, 0, len(e.Subscriptions)),
+	}
+	for _, delay := range e.Retry.Schedule {
+		j.Schedule = append(j.Schedule, spell(delay, ""))
+	}
+	for name := range e.Headers {
+		j.Headers[name] = redacted
+	}
+	if e.Circuit.Failures > 0 {
+		j.Circuit = &circuitJSON{Failures: e.Circuit.Failures, Reopen: spell(e.Circuit.Reopen, "")}
+	}
+	for i := range e.Subscriptions {
+		sub := subscriptionJSON{Events: append([]string{}, e.Subscriptions[i].Events...)}
+		if e.Subscriptions[i].Where != nil {
+			sub.Where = e.Subscriptions[i].Where.Source()
+		}
+		if e.Subscriptions[i].Body != nil {
+			sub.Body = e.Subscriptions[i].Body.Source()
+		}
+		j.Subscriptions = append(j.Subscriptions, sub)
+	}
+	return j
+}
+
+// printedURL gives the URL without what may be a secret in it.
+func (e *Endpoint) printedURL() string {
+	u, err := url.Parse(e.URL)
+	if err != nil {
+		return redacted
+	}
+	printed := u.Scheme + "://" + u.Host
+	switch {
+	case e.privateURL:
+		return printed + "/" + redacted
+	case u.RawQuery != "":
+		return printed + u.EscapedPath() + "?" + redacted
+	default:
+		return printed + u.EscapedPath()
+	}
+}
+
+// spell writes a duration, or what zero means.
+func spell(d time.Duration, zero string) string {
+	if d == 0 && zero != "" {
+		return zero
+	}
+	return d.String()
+}
+
+// String gives the form of the configuration file.
+func (s Start) String() string {
+	switch {
+	case s.Beginning:
+		return "beginning"
+	case !s.At.IsZero():
+		return s.At.Format(time.RFC3339Nano)
+	default:
+		return "now"
+	}
+}

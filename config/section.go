@@ -1,0 +1,421 @@
+package config
+
+import (
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/hashicorp/hcl/v2"
+	"github.com/hashicorp/hcl/v2/hclsyntax"
+	"github.com/zclconf/go-cty/cty"
+	"github.com/zclconf/go-cty/cty/convert"
+	"github.com/zclconf/go-cty/cty/function"
+)
+
+// section is a block that is being decoded. Its getters report what is wrong and give the zero value then; they note
+// where each setting stands, for what the rules have to say later.
+type section struct {
+	d         *decoder
+	src       *source
+	body      *hclsyntax.Body
+	functions map[string]function.Function
+	endpoint  int    // index, global or defaults
+	prefix    string // of the names of its settings, such as "retry."
+	what      string // for people, such as "an endpoint"
+}
+
+// nested is the section of a block within.
+func (s *section) nested(b *hclsyntax.Block, prefix, what string) *section {
+	inner := *s
+	inner.body, inner.prefix, inner.what = b.Body, prefix, what
+	return &inner
+}
+
+func (s *section) fail(at hcl.Range, summary, detail string, args ...any) {
+	s.d.diags = append(s.d.diags, s.src.diagnose(SeverityError, at, summary, fmt.Sprintf(detail, args...)))
+}
+
+// check reports attributes and blocks that the section does not know.
+func (s *section) check(attributes, blocks []string) {
+	known := slices.Concat(attributes, blocks)
+	for name, attr := range s.body.Attributes {
+		switch {
+		case slices.Contains(attributes, name):
+		case slices.Contains(blocks, name):
+			s.fail(attr.NameRange, "Block written as an attribute", "Write %s { … } without the equals sign.", name)
+		default:
+			s.fail(attr.NameRange, "Unknown attribute", "There is no %q in %s.%s", name, s.what, s.hint(name, known))
+		}
+	}
+	for _, b := range s.body.Blocks {
+		switch {
+		case slices.Contains(blocks, b.Type):
+			s.labels(b)
+		case slices.Contains(attributes, b.Type):
+			s.fail(b.TypeRange, "Attribute written as a block", "Write %s = …, with an equals sign.", b.Type)
+		default:
+			s.fail(b.TypeRange, "Unknown block", "There is no %q in %s.%s", b.Type, s.what, s.hint(b.Type, known))
+		}
+	}
+}
+
+// hint says what the writer may have meant.
+func (s *section) hint(name string, known []string) string {
+	if s.endpoint == defaults && slices.Contains(endpointAttributes(), name) {
+		return " It belongs in each endpoint block."
+	}
+	if h := didYouMean(name, known); h != "" {
+		return h
+	}
+	return " It has " + list(known, "and") + "."
+}
+
+// labels reports labels that are missing or too many.
+func (s *section) labels(b *hclsyntax.Block) {
+	switch {
+	case b.Type == "endpoint" && len(b.Labels) != 1:
+		s.fail(b.DefRange(), "Wrong number of labels", "Write endpoint \"name\" { … }.")
+	case b.Type != "endpoint" && b.Type != "key" && len(b.Labels) > 0:
+		s.fail(b.LabelRanges[0], "Label on a block that has none", "Write %s { … }.", b.Type)
+	}
+}
+
+// single gives the one block of a type, or nil.
+func (s *section) single(blockType string) *hclsyntax.Block {
+	var first *hclsyntax.Block
+	for _, b := range s.body.Blocks {
+		if b.Type != blockType {
+			continue
+		}
+		if first != nil {
+			s.fail(b.DefRange(), "Repeated block", "There is a %s block at line %d already. Merge the two.", blockType, first.DefRange().Start.Line)
+			continue
+		}
+		first = b
+		s.d.place(s.endpoint, s.prefix+blockType, b.DefRange())
+	}
+	return first
+}
+
+// value evaluates an attribute as a type. It is false if there is none, or it is null, or wrong, which it reports.
+func (s *section) value(name string, want cty.Type) (v cty.Value, marked, ok bool) {
+	attr := s.body.Attributes[name]
+	if attr == nil {
+		return cty.NilVal, false, false
+	}
+	s.d.place(s.endpoint, s.prefix+name, attr.Expr.Range())
+	v, ok = s.evaluate(attr.Expr)
+	if !ok {
+		s.d.spoil(s.endpoint, s.prefix+name)
+		return cty.NilVal, false, false
+	}
+	v, marks := v.UnmarkDeep()
+	if v.IsNull() {
+		return cty.NilVal, false, false
+	}
+	v, err := convert.Convert(v, want)
+	if err != nil || !v.IsWhollyKnown() {
+		s.wrong(name, attr.Expr.Range(), "Wrong kind of value", "Write %s.", kindName(want))
+		return cty.NilVal, false, false
+	}
+	return v, len(marks) > 0, true
+}
+
+// wrong reports a value, and keeps the rules from reporting it once more.
+func (s *section) wrong(name string, at hcl.Range, summary, detail string, args ...any) {
+	s.d.spoil(s.endpoint, s.prefix+name)
+	s.fail(at, summary, detail, args...)
+}
+
+func kindName(t cty.Type) string {
+	switch {
+	case t == cty.Number:
+		return "a number"
+	case t == cty.Bool:
+		return "true or false"
+	case t.IsListType():
+		return `a list of strings, such as ["a", "b"]`
+	case t.IsMapType():
+		return `an object of strings, such as { "name" = "value" }`
+	default:
+		return `a string, such as "text"`
+	}
+}
+
+// evaluate evaluates an expression.
+func (s *section) evaluate(expr hclsyntax.Expression) (cty.Value, bool) {
+	if !s.references(expr) {
+		return cty.NilVal, false
+	}
+	v, diags := expr.Value(&hcl.EvalContext{Functions: s.functions})
+	for _, diag := range diags {
+		// The library would say the error of the function in a frame of its own.
+		if extra, ok := hcl.DiagnosticExtra[hclsyntax.FunctionCallDiagExtra](diag); ok {
+			if failure, ok := extra.FunctionCallError().(*callError); ok { //nolint:errorlint // the library does not wrap it
+				diag.Summary, diag.Detail = failure.summary, failure.detail
+			}
+		}
+	}
+	s.d.diags = append(s.d.diags, s.src.adopt(diags)...)
+	return v, !diags.HasErrors()
+}
+
+// references reports variables, of which there are none, and unknown functions.
+func (s *section) references(expr hclsyntax.Expression) bool {
+	known := true
+	for _, t := range expr.Variables() {
+		known = false
+		name := t.RootName()
+		hint := ` Put text in quotes; read the environment with env("NAME").`
+		if attr, ok := secondName(t); ok && (name == "env" || name == "var") {
+			hint = fmt.Sprintf(" Did you mean env(%q)?", attr)
+		}
+		if name == "event" {
+			hint = " Only where and body see an event."
+		}
+		s.fail(t.SourceRange(), "Unknown variable", "There is no variable %q here.%s", name, hint)
+	}
+	// The visitor reports by itself and never fails.
+	_ = hclsyntax.VisitAll(expr, func(n hclsyntax.Node) hcl.Diagnostics {
+		call, ok := n.(*hclsyntax.FunctionCallExpr)
+		if !ok {
+			return nil
+		}
+		if _, exists := s.functions[call.Name]; !exists {
+			known = false
+			s.fail(call.NameRange, "Unknown function", "There is no function %q here; there are %s.%s",
+				call.Name, strings.Join(sortedKeys(s.functions), ", "), didYouMean(call.Name, sortedKeys(s.functions)))
+		}
+		return nil
+	})
+	return known
+}
+
+func secondName(t hcl.Traversal) (string, bool) {
+	if len(t) < 2 {
+		return "", false
+	}
+	attr, ok := t[1].(hcl.TraverseAttr)
+	return attr.Name, ok
+}
+
+// text gives a string.
+func (s *section) text(name string) (string, bool) {
+	v, _, ok := s.value(name, cty.String)
+	if !ok {
+		return "", false
+	}
+	return v.AsString(), true
+}
+
+// flag gives true or false.
+func (s *section) flag(name string) bool {
+	v, _, ok := s.value(name, cty.Bool)
+	return ok && v.True()
+}
+
+// integer gives a whole number.
+func (s *section) integer(name string) (int, bool) {
+	v, _, ok := s.value(name, cty.Number)
+	if !ok {
+		return 0, false
+	}
+	i, whole := wholeNumber(v)
+	if !whole {
+		s.wrong(name, s.body.Attributes[name].Expr.Range(), "Wrong kind of number", "Write a whole number.")
+	}
+	return i, whole
+}
+
+// duration gives a string such as "15s" as a duration.
+func (s *section) duration(name string) (time.Duration, bool) {
+	text, ok := s.text(name)
+	if !ok {
+		return 0, false
+	}
+	d, detail := parseDuration(text)
+	if detail != "" {
+		s.wrong(name, s.body.Attributes[name].Expr.Range(), "Invalid duration", "%s", detail)
+		return 0, false
+	}
+	return d, true
+}
+
+// parseDuration reads a positive duration, or says what to write.
+func parseDuration(text string) (d time.Duration, detail string) {
+	const remedy = `Write a number and a unit, such as "500ms", "15s", "30m" or "24h".`
+	d, err := time.ParseDuration(text)
+	switch {
+	case err == nil && d > 0:
+		return d, ""
+	case err == nil:
+		return 0, "Write a duration above zero."
+	}
+	if days, isDays := strings.CutSuffix(text, "d"); isDays {
+		if n, err := strconv.Atoi(days); err == nil && n > 0 && n <= 10_000 {
+			return 0, fmt.Sprintf("Write days as hours: \"%dh\".", 24*n)
+		}
+	}
+	return 0, remedy
+}
+
+// texts gives a list of strings, or of one where a single string stands.
+func (s *section) texts(name string) (elements []string, ok bool) {
+	attr := s.body.Attributes[name]
+	if attr == nil {
+		return nil, false
+	}
+	v, _, ok := s.value(name, cty.List(cty.String))
+	if !ok {
+		return nil, false
+	}
+	s.placeElements(name, attr.Expr)
+	elements = []string{}
+	for _, element := range v.AsValueSlice() {
+		if element.IsNull() {
+			s.wrong(name, attr.Expr.Range(), "Wrong kind of value", "Write strings only; null is none.")
+			return nil, false
+		}
+		elements = append(elements, element.AsString())
+	}
+	return elements, true
+}
+
+// placeElements notes where the elements of a list stand.
+func (s *section) placeElements(name string, expr hclsyntax.Expression) {
+	if tuple, ok := unwrap(expr).(*hclsyntax.TupleConsExpr); ok {
+		for i, element := range tuple.Exprs {
+			s.d.place(s.endpoint, fmt.Sprintf("%s%s[%d]", s.prefix, name, i), element.Range())
+		}
+	}
+}
+
+// table gives an object of strings. A null stays in it as nil.
+func (s *section) table(name string) (members map[string]*string, ok bool) {
+	v, _, ok := s.value(name, cty.Map(cty.String))
+	if !ok {
+		return nil, false
+	}
+	if object, isObject := unwrap(s.body.Attributes[name].Expr).(*hclsyntax.ObjectConsExpr); isObject {
+		s.placeMembers(name, object)
+	}
+	members = make(map[string]*string)
+	for it := v.ElementIterator(); it.Next(); {
+		key, value := it.Element()
+		members[key.AsString()] = nil
+		if !value.IsNull() {
+			text := value.AsString()
+			members[key.AsString()] = &text
+		}
+	}
+	return members, true
+}
+
+// placeMembers notes where the members of an object stand, and reports names that occur twice.
+func (s *section) placeMembers(name string, object *hclsyntax.ObjectConsExpr) {
+	first := make(map[string]hcl.Range, len(object.Items))
+	for _, item := range object.Items {
+		key, diags := item.KeyExpr.Value(&hcl.EvalContext{Functions: s.functions})
+		key, _ = key.UnmarkDeep()
+		if diags.HasErrors() || key.IsNull() || !key.IsKnown() || key.Type() != cty.String {
+			continue // value reported it
+		}
+		at := item.KeyExpr.Range()
+		if before, twice := first[key.AsString()]; twice {
+			s.fail(at, "Repeated attribute", "%q is set at line %d already. Remove one of the two.", key.AsString(), before.Start.Line)
+		}
+		first[key.AsString()] = at
+		s.d.place(s.endpoint, s.prefix+name+"."+key.AsString(), at)
+	}
+}
+
+// secret gives a secret, and warns of one that stands in the file.
+func (s *section) secret(name string, isSecret func(string) bool) Secret {
+	v, marked, ok := s.value(name, cty.String)
+	if !ok {
+		return Secret{}
+	}
+	if !marked && isSecret(v.AsString()) {
+		s.literal(s.body.Attributes[name].Expr.Range())
+	}
+	return NewSecret(v.AsString())
+}
+
+func (s *section) literal(at hcl.Range) {
+	s.d.diags = append(s.d.diags, s.src.diagnose(SeverityWarning, at, "Literal secret",
+		`Keep it out of the file: read it with env("NAME") or file("path").`))
+}
+
+// secrets gives one secret or a list of them.
+func (s *section) secrets(name string) []Secret {
+	attr := s.body.Attributes[name]
+	if attr == nil {
+		return nil
+	}
+	tuple, isTuple := unwrap(attr.Expr).(*hclsyntax.TupleConsExpr)
+	if !isTuple {
+		return s.secretList(name, attr.Expr)
+	}
+	s.d.place(s.endpoint, s.prefix+name, attr.Expr.Range())
+	secrets := make([]Secret, 0, len(tuple.Exprs))
+	for i, expr := range tuple.Exprs {
+		element := fmt.Sprintf("%s[%d]", name, i)
+		s.d.place(s.endpoint, s.prefix+element, expr.Range())
+		v, ok := s.evaluate(expr)
+		if !ok {
+			s.d.spoil(s.endpoint, s.prefix+element)
+			secrets = append(secrets, Secret{})
+			continue
+		}
+		v, marks := v.UnmarkDeep()
+		if v.IsNull() || v.Type() != cty.String {
+			s.wrong(element, expr.Range(), "Wrong kind of value", "Write %s.", kindName(cty.String))
+			secrets = append(secrets, Secret{})
+			continue
+		}
+		if len(marks) == 0 {
+			s.literal(expr.Range())
+		}
+		secrets = append(secrets, NewSecret(v.AsString()))
+	}
+	return secrets
+}
+
+// secretList gives the secrets of an expression that is no list written out: a string, or what split() gives.
+func (s *section) secretList(name string, expr hclsyntax.Expression) []Secret {
+	s.d.place(s.endpoint, s.prefix+name, expr.Range())
+	v, ok := s.evaluate(expr)
+	if !ok {
+		s.d.spoil(s.endpoint, s.prefix+name)
+		return nil
+	}
+	v, marks := v.UnmarkDeep()
+	if v.IsNull() {
+		return nil
+	}
+	if v.Type() == cty.String && v.IsKnown() {
+		if len(marks) == 0 {
+			s.literal(expr.Range())
+		}
+		return []Secret{NewSecret(v.AsString())}
+	}
+	v, err := convert.Convert(v, cty.List(cty.String))
+	if err != nil || !v.IsWhollyKnown() {
+		s.wrong(name, expr.Range(), "Wrong kind of value", "Write a secret, or a list of them while rotating.")
+		return nil
+	}
+	if len(marks) == 0 {
+		s.literal(expr.Range())
+	}
+	var secrets []Secret
+	for _, element := range v.AsValueSlice() {
+		text := ""
+		if !element.IsNull() {
+			text = strings.TrimSpace(element.AsString())
+		}
+		secrets = append(secrets, NewSecret(text))
+	}
+	return secrets
+}

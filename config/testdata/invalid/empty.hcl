@@ -1,0 +1,1 @@
+# ERROR "Missing database URL: .*DATABASE_URL" "Missing endpoint: .*at least one"

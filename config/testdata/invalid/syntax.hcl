@@ -1,0 +1,3 @@
+database {
+  url = env("DATABASE_URL"
+} # ERROR "Missing argument separator: A comma is required"

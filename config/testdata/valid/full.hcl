@@ -1,0 +1,75 @@
+database {
+  url             = env("DATABASE_URL")
+  slot            = "shop_events"
+  replication_url = env("DIRECT_URL")
+}
+
+outbox {
+  table     = "public.outbox"
+  columns   = { id = "id", type = "type", key = "aggregate_id", tenant = "account_id", payload = "payload", headers = null, created_at = "" }
+  messages  = "myapp"
+  start     = "now"
+  retention = "forever"
+}
+
+defaults {
+  timeout     = "20s"
+  concurrency = 8
+  headers     = { "X-Source" = "shop" }
+  retry {
+    schedule = ["1s", "2s"]
+  }
+}
+
+endpoint "erp" {
+  url           = "https://erp.example.com/tailpost"
+  description   = "ERP sync"
+  secret        = [env("ERP_SECRET"), env("OLD_SECRET", "whsec_AAAQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw")] # WARNING "Literal secret"
+  signature     = "standard"
+  format        = "cloudevents"
+  headers       = { "X-Source" = "erp", Authorization = "Bearer ${env("TOKEN")}" }
+  timeout       = "10s"
+  ordering      = "none"
+  redirects     = 2
+  tenant        = "acme"
+  park_after    = "2s"
+  disable_after = "never"
+
+  subscription {
+    events = ["order.*", "inventory.low_stock", "audit.**"]
+    where  = event.data.total > 100 && event.tenant != "test"
+    body   = { order = event.data.id, total = event.data.total }
+  }
+  subscription {
+    where = (
+      event.created_at >= "2026-01-01T00:00:00Z" ||
+      contains(["a", "b"], event.headers["X-Kind"])
+    )
+  }
+}
+
+endpoint "legacy" {
+  url       = "http://10.1.2.3:8080/in?x=1"
+  secret    = file("secrets/legacy")
+  signature = "github"
+  format    = "raw"
+  retry {
+    schedule = []
+  }
+}
+
+endpoint "keys" {
+  url    = "https://keys.example.com"
+  secret = split(",", env("SECRETS"))
+}
+
+network {
+  allow      = ["10.1.0.0/16", "192.0.2.7"]
+  allow_http = true
+  proxy      = env("EGRESS_PROXY")
+}
+
+log {
+  level  = "debug"
+  format = "console"
+}

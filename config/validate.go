@@ -1,0 +1,161 @@
+package config
+
+import (
+	"fmt"
+	"net/url"
+	"slices"
+	"strings"
+	"time"
+)
+
+// global stands for the endpoint of settings that belong to none.
+const global = -1
+
+// field names a setting.
+type field struct {
+	endpoint int    // index of the endpoint, or global
+	name     string // for example timeout, retry.schedule[2], database.url; empty: the block itself
+}
+
+// text gives the name for people: database.url, endpoint.erp.timeout.
+func (f field) text(c *Config) string {
+	if f.endpoint == global {
+		return f.name
+	}
+	return strings.TrimSuffix("endpoint."+c.Endpoints[f.endpoint].ID+"."+f.name, ".")
+}
+
+// problem is a broken rule.
+type problem struct {
+	field   field
+	summary string
+	detail  string // never quotes a value: it may come from the environment
+}
+
+// checker checks the rules of a configuration whose defaults are filled in.
+type checker struct {
+	config   *Config
+	report   func(problem)
+	endpoint int // the one that is being checked, or global
+}
+
+func (c *checker) fail(name, summary, detail string, args ...any) {
+	c.report(problem{field{c.endpoint, name}, summary, fmt.Sprintf(detail, args...)})
+}
+
+// refuse reports a setting that is set although its behavior is not built.
+func (c *checker) refuse(name string, set bool) {
+	if detail, refused := refusal(name); set && refused {
+		c.fail(name, "Setting not available in this version", "%s", detail)
+	}
+}
+
+// oneOf reports a value that is none of the allowed ones.
+func oneOf[S ~string](c *checker, name string, got S, allowed ...S) {
+	if slices.Contains(allowed, got) {
+		return
+	}
+	words := make([]string, 0, len(allowed))
+	for _, a := range allowed {
+		words = append(words, string(a))
+	}
+	c.fail(name, "Unknown "+strings.ReplaceAll(name, ".", " "), "Write %s.%s", list(words, "or"), didYouMean(string(got), words))
+}
+
+// within reports a duration that is out of bounds.
+func (c *checker) within(name string, got, least, most time.Duration) {
+	if got < least || got > most {
+		c.fail(name, "Duration out of range", "Write a duration from %s to %s.", least, most)
+	}
+}
+
+func (c *checker) all() {
+	c.database()
+	c.outbox()
+	c.network()
+	oneOf(c, "log.level", c.config.Log.Level, "trace", "debug", "info", "warn", "error")
+	oneOf(c, "log.format", c.config.Log.Format, "json", "console")
+	if len(c.config.Endpoints) == 0 {
+		c.fail("endpoint", "Missing endpoint", "Declare at least one: endpoint \"name\" { url = \"https://…\" secret = env(\"…\") }.")
+	}
+	first := make(map[string]int, len(c.config.Endpoints))
+	for i := range c.config.Endpoints {
+		c.endpoint = i
+		c.one(&c.config.Endpoints[i], first)
+	}
+	c.endpoint = global
+}
+
+func (c *checker) database() {
+	db := &c.config.Database
+	if db.URL.IsZero() {
+		c.fail("database.url", "Missing database URL", "Set database.url, for example to env(\"DATABASE_URL\").")
+	} else {
+		c.connection("database.url", db.URL)
+	}
+	if !db.ReplicationURL.IsZero() {
+		c.connection("database.replication_url", db.ReplicationURL)
+	}
+	plain := func(r rune) bool { return (r >= 'a' && r <= 'z') || (r >= '0' && r <= '9') || r == '_' }
+	if len(db.Slot) > 63 || strings.ContainsFunc(db.Slot, func(r rune) bool { return !plain(r) }) {
+		c.fail("database.slot", "Invalid slot name", "Write 1 to 63 lower case letters, digits and underscores.")
+	}
+}
+
+func (c *checker) connection(name string, s Secret) {
+	text := s.Reveal()
+	if strings.HasPrefix(text, "postgres://") || strings.HasPrefix(text, "postgresql://") {
+		if _, err := url.Parse(text); err == nil { // the error would quote the URL
+			return
+		}
+	} else if strings.Contains(text, "=") && !strings.Contains(text, "://") {
+		return
+	}
+	c.fail(name, "Invalid database URL", "Write postgres://user:password@host:5432/database, with special characters percent-encoded, or keywords such as host=… dbname=….")
+}
+
+func (c *checker) outbox() {
+	o := &c.config.Outbox
+	m := &o.Mapping
+	schema, table, ok := strings.Cut(m.Table, ".")
+	switch {
+	case m.Table == "":
+		if o.Messages == "" {
+			c.fail("outbox.table", "Missing outbox table", "Name the table, such as public.outbox, or set messages to take events from logical messages.")
+		}
+	case !ok || schema == "" || table == "":
+		c.fail("outbox.table", "Invalid table name", "Write it with its schema, such as public.outbox.")
+	default:
+		for _, column := range []struct{ name, value string }{{"id", m.ID}, {"type", m.Type}, {"payload", m.Payload}} {
+			if column.value == "" {
+				c.fail("outbox.columns."+column.name, "Missing column", "Name the column that holds the event's %s.", column.name)
+			}
+		}
+	}
+	if o.Messages == defaultSlot {
+		c.fail("outbox.messages", "Reserved prefix", "Use another prefix: %q carries Tailpost's own events.", defaultSlot)
+	}
+	if len(o.Messages) > 63 || strings.ContainsAny(o.Messages, " \t\r\n\x00") {
+		c.fail("outbox.messages", "Invalid prefix", "Write at most 63 characters without white space.")
+	}
+	if o.Retention < 0 || (o.Retention > 0 && o.Retention < time.Minute) {
+		c.fail("outbox.retention", "Duration out of range", "Write at least \"1m\", or \"forever\".")
+	}
+	c.refuse("outbox.start", o.Start.Beginning || !o.Start.At.IsZero())
+	c.refuse("outbox.retention", o.Retention != 0)
+}
+
+func (c *checker) network() {
+	for i, prefix := range c.config.Network.Allow {
+		if !prefix.IsValid() {
+			c.fail(fmt.Sprintf("network.allow[%d]", i), "Invalid network", "Write an address or a network, such as 10.1.0.0/16.")
+		}
+	}
+	if c.config.Network.Proxy.IsZero() {
+		return
+	}
+	u, err := url.Parse(c.config.Network.Proxy.Reveal())
+	if err != nil || (u.Scheme != "http" && u.Scheme != "https") || u.Hostname() == "" {
+		c.fail("network.proxy", "Invalid proxy URL", "Write http://host:port or https://host:port, with a user and password before the host where it needs them.")
+	}
+}
