@@ -78,7 +78,6 @@ func (e *Endpoint) setHeaders(u *url.URL, headers map[string]string) error {
 // Send makes one attempt: the request, and up to the endpoint's number of redirects. Whatever happens is in the Result;
 // its attempt lacks only the Outcome. A done ctx ends the attempt at once.
 func (e *Endpoint) Send(ctx context.Context, r *Request) Result {
-	start := time.Now()
 	x, _ := e.client.exchanges.Get().(*exchange)
 	res := Result{Attempt: outbox.Attempt{
 		EventID: r.Event.ID, EventType: r.Event.Type, Tenant: r.Event.Tenant, EndpointID: e.id,
@@ -87,17 +86,18 @@ func (e *Endpoint) Send(ctx context.Context, r *Request) Result {
 	if err := x.build(e, r); err != nil {
 		res.Attempt.Error, res.Permanent = err.Error(), true
 	} else {
-		e.perform(ctx, x, start.Add(e.timeout), &res)
+		e.perform(ctx, x, &res)
 	}
 	x.release(&e.client.exchanges)
-	res.Attempt.Duration = time.Since(start)
 	return res
 }
 
 // perform makes the hops of an attempt and files what came of them.
-func (e *Endpoint) perform(ctx context.Context, x *exchange, deadline time.Time, res *Result) {
-	err := e.follow(ctx, x, deadline)
+func (e *Endpoint) perform(ctx context.Context, x *exchange, res *Result) {
+	start := time.Now()
+	err := e.follow(ctx, x, start.Add(e.timeout))
 	a := &res.Attempt
+	a.Duration = time.Since(start)
 	a.StatusCode = x.answer.status
 	a.ResponseBody, a.ResponseTruncated = cleanBody(x.capture, x.answer.truncated)
 	if err != nil {

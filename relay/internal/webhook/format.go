@@ -38,7 +38,7 @@ func (x *exchange) format(e *Endpoint, r *Request) (content, error) {
 	if r.Body != nil {
 		var err error
 		if x.body, err = r.Body.Append(x.body, r.Event); err != nil {
-			return content{}, failuref("the body cannot be built: %v", err)
+			return content{}, failuref("%v", err)
 		}
 	} else {
 		data, err := dataOf(r)
@@ -57,7 +57,7 @@ func (x *exchange) formatBare(r *Request) (content, error) {
 	case r.Body != nil:
 		var err error
 		if x.body, err = r.Body.Append(x.body[:0], r.Event); err != nil {
-			return content{}, failuref("the body cannot be built: %v", err)
+			return content{}, failuref("%v", err)
 		}
 		return content{x.body, typeJSON}, nil
 	case r.Event.Payload == nil:

@@ -77,7 +77,7 @@ func parseHost(host string, bracketed bool) (string, netip.Addr, error) {
 	if addr, err := netip.ParseAddr(name); err == nil {
 		return name, addr, nil
 	}
-	if name == "" || len(name) > 253 || strings.Contains(name, "..") || strings.HasPrefix(name, ".") {
+	if name == "" || len(name) > 253 || strings.Contains("."+name+".", "..") {
 		return "", netip.Addr{}, errors.New("the URL's host is not a valid name")
 	}
 	if looksNumeric(name[strings.LastIndexByte(name, '.')+1:]) {

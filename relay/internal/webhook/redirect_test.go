@@ -1,0 +1,143 @@
+package webhook_test
+
+import (
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/tailpost/tailpost/config"
+	"github.com/tailpost/tailpost/relay/internal/webhook"
+	"github.com/tailpost/tailpost/relay/signature"
+)
+
+// redirecting answers with status and the Location that next gives.
+func redirecting(status int, next func() string) http.HandlerFunc {
+	return func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Location", next())
+		w.WriteHeader(status)
+	}
+}
+
+func constant(s string) func() string { return func() string { return s } }
+
+func follows(n int) func(*config.Endpoint) {
+	return func(ep *config.Endpoint) {
+		ep.Redirects = n
+		ep.Headers = map[string]string{"X-Key": "k3y"}
+	}
+}
+
+// TestRedirectFollowed: the same request goes to the next place, signature and all, but the endpoint's own headers only
+// to the same one.
+func TestRedirectFollowed(t *testing.T) {
+	t.Parallel()
+	for _, status := range []int{http.StatusTemporaryRedirect, http.StatusPermanentRedirect} {
+		elsewhere := newReceiver(t, plainHTTP, nil)
+		var first *receiver
+		first = newReceiver(t, plainHTTP, func(w http.ResponseWriter, r *http.Request) {
+			switch r.URL.Path {
+			case "/start":
+				redirecting(status, constant("second?x=1#frag"))(w, r)
+			case "/second":
+				redirecting(status, constant(strings.Replace(elsewhere.URL, "http://", "http://evil:pw@", 1)+"/third"))(w, r)
+			}
+		})
+		e := newEndpoint(t, strings.Replace(first.URL, "http://", "http://user:pw@", 1)+"/start", follows(2))
+		for range 2 {
+			res := e.Send(t.Context(), newRequest())
+			require.Empty(t, res.Attempt.Error)
+			require.Equal(t, 200, res.Attempt.StatusCode)
+			require.Equal(t, first.URL+"/start", res.Attempt.URL)
+			a, b, c := <-first.requests, <-first.requests, <-elsewhere.requests
+			require.Equal(t, []string{"/start", "/second?x=1", "/third"}, []string{a.uri, b.uri, c.uri})
+			v, err := signature.NewVerifier(testSecret)
+			require.NoError(t, err)
+			for _, got := range []received{a, b, c} {
+				require.Equal(t, http.MethodPost, got.method)
+				require.Equal(t, a.body, got.body)
+				require.Equal(t, a.header["Webhook-Signature"], got.header["Webhook-Signature"])
+				require.NoError(t, v.Verify(got.header, got.body))
+				require.Equal(t, "Tailpost/1.2.3", got.header.Get("User-Agent"))
+			}
+			require.Equal(t, "k3y", a.header.Get("X-Key"))
+			require.Equal(t, "k3y", b.header.Get("X-Key"))
+			require.Equal(t, "Basic dXNlcjpwdw==", b.header.Get("Authorization"))
+			require.Empty(t, c.header.Get("X-Key"))
+			require.Empty(t, c.header.Get("Authorization"))
+		}
+		require.EqualValues(t, 1, first.conns.Load())
+		require.EqualValues(t, 1, elsewhere.conns.Load())
+	}
+}
+
+// TestRedirectOverHTTP2 has the body sent three times over one connection.
+func TestRedirectOverHTTP2(t *testing.T) {
+	t.Parallel()
+	rec := newReceiver(t, withH2, func(w http.ResponseWriter, r *http.Request) {
+		switch r.URL.Path {
+		case "/start":
+			redirecting(307, constant("/second"))(w, r)
+		case "/second":
+			redirecting(308, constant("/third"))(w, r)
+		}
+	})
+	e := endpointOf(t, clientFor(t, rec), rec.URL+"/start", follows(2))
+	r := newRequest()
+	r.Event.Payload = quoted(100_000)
+	res := e.Send(t.Context(), r)
+	require.Empty(t, res.Attempt.Error)
+	for range 3 {
+		got := <-rec.requests
+		require.Equal(t, "HTTP/2.0", got.proto)
+		v, err := signature.NewVerifier(testSecret)
+		require.NoError(t, err)
+		require.NoError(t, v.Verify(got.header, got.body))
+	}
+	require.EqualValues(t, 1, rec.conns.Load())
+}
+
+func TestRedirectNotFollowed(t *testing.T) {
+	t.Parallel()
+	for name, test := range map[string]struct {
+		allowed  int
+		status   int
+		location string
+		secure   bool
+		err      string
+		sent     int
+	}{
+		"none allowed":         {0, 307, "/next", false, "redirect not followed: the endpoint allows 0", 1},
+		"one more than two":    {2, 308, "/next", false, "redirect not followed: the endpoint allows 2", 3},
+		"another method":       {2, 302, "/next", false, "", 1},
+		"see other":            {2, 303, "/next", false, "", 1},
+		"moved permanently":    {2, 301, "/next", false, "", 1},
+		"no location":          {2, 307, "", false, "redirect not followed: without a Location", 1},
+		"a bad location":       {2, 307, "http://[::1", false, "redirect not followed: the Location is not a valid URL", 1},
+		"another scheme":       {2, 307, "ftp://x.example/", false, `redirect not followed: the Location's scheme "ftp" is not supported: want https`, 1},
+		"an unusual address":   {2, 307, "http://0x7f.1/", false, "redirect not followed: the Location's host is an IPv4 address in an unusual notation: write four decimal numbers, like 192.0.2.1", 1},
+		"a denied address":     {2, 307, "http://10.0.0.1/?s3cret", false, "address 10.0.0.1 is not allowed (private); add it to network.allow", 1},
+		"the metadata service": {2, 307, "http://169.254.169.254/latest", false, "address 169.254.169.254 is not allowed (metadata); add it to network.allow", 1},
+		"https to plain http":  {2, 307, "http://127.0.0.1:1/", true, "redirect not followed: from https to plain http", 1},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			start := map[bool]func(*httptest.Server){false: plainHTTP, true: tlsOnly}[test.secure]
+			rec := newReceiver(t, start, redirecting(test.status, constant(test.location)))
+			o := webhook.Options{Network: loopback()}
+			if test.secure {
+				o.Roots = rec.Client().Transport.(*http.Transport).TLSClientConfig.RootCAs
+			}
+			res := endpointOf(t, newClient(t, o), rec.URL, follows(test.allowed)).Send(t.Context(), newRequest())
+			require.Equal(t, test.err, res.Attempt.Error)
+			if strings.HasPrefix(test.err, "address") {
+				require.Zero(t, res.Attempt.StatusCode, "the last hop had no answer")
+			} else {
+				require.Equal(t, test.status, res.Attempt.StatusCode)
+			}
+			require.Len(t, rec.requests, test.sent)
+		})
+	}
+}
