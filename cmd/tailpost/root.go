@@ -79,9 +79,11 @@ func commands(a *app) []*cobra.Command {
 	return []*cobra.Command{
 		newCheckCommand(a),
 		newCompletionCommand(a),
+		newDemoCommand(a),
 		newFmtCommand(a),
 		newListenCommand(a),
 		newMigrateCommand(a),
+		newRunCommand(a),
 		newSecretCommand(a),
 		newTriggerCommand(a),
 		newVerifyCommand(a),

@@ -1,0 +1,154 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"syscall"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/rs/zerolog"
+	"github.com/spf13/cobra"
+	"golang.org/x/sync/errgroup"
+
+	"github.com/tailpost/tailpost/config"
+	"github.com/tailpost/tailpost/relay"
+)
+
+func newRunCommand(a *app) *cobra.Command {
+	var watch bool
+	var grace time.Duration
+	cmd := &cobra.Command{
+		Use:   "run",
+		Short: "Deliver events until stopped",
+		Long: `Take the replication slot and deliver every event of the outbox, or stand by while another relay holds the slot. SIGTERM lets
+requests in flight end and parks the rest; SIGHUP and a changed configuration file reload it, and a bad one changes nothing.`,
+		Args: args(0, 0),
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			cfg, err := a.loadConfig()
+			if err != nil {
+				return err
+			}
+			log, err := newLogger(a.stderr, cfg.Log)
+			if err != nil {
+				return err
+			}
+			r, err := relay.New(cfg, relay.Options{Logger: log, Version: productVersion(), Grace: grace})
+			if err != nil {
+				return err
+			}
+			announce(log, cfg)
+			return a.serve(cmd.Context(), r, log, watch)
+		},
+	}
+	cmd.Flags().BoolVar(&watch, "watch", true, "reload when the configuration file changes")
+	cmd.Flags().DurationVar(&grace, "grace", 10*time.Second, "how long requests in flight may take after SIGTERM")
+	return cmd
+}
+
+// serve runs the relay and reloads it until ctx is done.
+func (a *app) serve(ctx context.Context, r *relay.Relay, log zerolog.Logger, watch bool) error {
+	group, ctx := errgroup.WithContext(ctx)
+	changed := make(chan struct{}, 1)
+	notify := func() {
+		select {
+		case changed <- struct{}{}:
+		default:
+		}
+	}
+	group.Go(func() error {
+		if err := r.Run(ctx); err != nil {
+			return err
+		}
+		return errStopped
+	})
+	group.Go(func() error { return forwardHangups(ctx, notify) })
+	group.Go(func() error {
+		a.reloadOn(ctx, changed, r, log)
+		return nil
+	})
+	if watch {
+		group.Go(func() error {
+			if err := config.Watch(ctx, a.configPath, notify); err != nil && ctx.Err() == nil {
+				// Reloading by SIGHUP still works, so deliveries go on.
+				log.Warn().Err(err).Msg("configuration not watched, reload it with SIGHUP")
+			}
+			return nil
+		})
+	}
+	if err := group.Wait(); !errors.Is(err, errStopped) {
+		return err
+	}
+	log.Info().Msg("stopped")
+	return nil
+}
+
+// errStopped ends the group of a relay that stopped as asked.
+var errStopped = errors.New("stopped") //nolint:gochecknoglobals // A sentinel.
+
+// forwardHangups calls notify at every SIGHUP.
+func forwardHangups(ctx context.Context, notify func()) error {
+	hangups := make(chan os.Signal, 1)
+	signal.Notify(hangups, syscall.SIGHUP)
+	defer signal.Stop(hangups)
+	for {
+		select {
+		case <-hangups:
+			notify()
+		case <-ctx.Done():
+			return nil
+		}
+	}
+}
+
+// reloadOn reloads the configuration whenever changed says so. A bad one is reported and changes nothing.
+func (a *app) reloadOn(ctx context.Context, changed <-chan struct{}, r *relay.Relay, log zerolog.Logger) {
+	for {
+		select {
+		case <-changed:
+		case <-ctx.Done():
+			return
+		}
+		cfg, diagnostics := a.readConfig()
+		if diagnostics.HasErrors() {
+			a.printDiagnostics(diagnostics)
+			log.Error().Str("config", a.configPath).Msg("configuration not reloaded: it is invalid, the old one stays")
+			continue
+		}
+		a.printDiagnostics(diagnostics)
+		if err := r.Reload(ctx, cfg); err != nil {
+			log.Error().Err(err).Str("config", a.configPath).Msg("configuration not reloaded, the old one stays")
+		}
+	}
+}
+
+// newLogger makes the logger that the configuration asks for.
+func newLogger(w io.Writer, cfg config.Log) (zerolog.Logger, error) {
+	level, err := zerolog.ParseLevel(cfg.Level)
+	if err != nil {
+		return zerolog.Nop(), fmt.Errorf("set the log level: %w", err)
+	}
+	if cfg.Format == "console" {
+		w = zerolog.ConsoleWriter{Out: w, TimeFormat: time.TimeOnly, NoColor: true}
+	}
+	return zerolog.New(w).Level(level).With().Timestamp().Logger(), nil
+}
+
+// announce logs what this process is about to do.
+func announce(log zerolog.Logger, cfg *config.Config) {
+	line := log.Info().Str("version", productVersion()).Str("slot", cfg.Database.Slot).Int("endpoints", len(cfg.Endpoints))
+	if c, err := pgx.ParseConfig(cfg.Database.URL.Reveal()); err == nil {
+		line = line.Str("database", fmt.Sprintf("%s:%d/%s", c.Host, c.Port, c.Database))
+	}
+	if cfg.Outbox.Mapping.Table != "" {
+		line = line.Str("table", cfg.Outbox.Mapping.Table)
+	}
+	if cfg.Outbox.Messages != "" {
+		line = line.Str("messages", cfg.Outbox.Messages)
+	}
+	line.Msg("tailpost starts")
+}
