@@ -1,0 +1,8 @@
+// Package integration holds the black-box tests: a real Postgres, the built binary and receivers that behave as receivers
+// do. They prove the promises that the README makes, through the interfaces that users have: configuration, log, HTTP and
+// SQL.
+//
+//	kit/        what the tests are made of
+//	pgtest/     throw-away Postgres servers
+//	receivers/  a Node project that verifies requests with the public libraries
+package integration

@@ -1,0 +1,32 @@
+package integration_test
+
+import (
+	"encoding/json"
+	"path/filepath"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/tailpost/tailpost/integration/kit"
+)
+
+// writeConfig writes a configuration to a file of the test's own.
+func writeConfig(t *testing.T, c kit.Config) (path string) {
+	t.Helper()
+	path = filepath.Join(t.TempDir(), "tailpost.hcl")
+	kit.WriteFile(t, path, c.HCL())
+	return path
+}
+
+func decode(t *testing.T, document []byte, into any) {
+	t.Helper()
+	require.NoError(t, json.Unmarshal(document, into), string(document))
+}
+
+// dataOf is the data of a standard envelope.
+func dataOf(t *testing.T, body []byte) json.RawMessage {
+	t.Helper()
+	var envelope struct{ Data json.RawMessage }
+	decode(t, body, &envelope)
+	return envelope.Data
+}

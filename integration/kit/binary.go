@@ -1,0 +1,91 @@
+package kit
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"runtime"
+	"sync"
+	"time"
+)
+
+// BinaryVariable names the environment variable with the path of a tailpost binary to test. Unset: one is built.
+const BinaryVariable = "TAILPOST_TEST_BINARY"
+
+const buildTimeout = 5 * time.Minute
+
+// builds holds what was built for this test binary; Cleanup removes it.
+var builds struct {
+	sync.Mutex
+	dir   string
+	paths map[string]string
+}
+
+// Binary is the path of the tailpost binary, built once for a test binary, with the race detector if the tests have it.
+func Binary(t TB) string {
+	t.Helper()
+	if path := os.Getenv(BinaryVariable); path != "" {
+		return path
+	}
+	return Build(t, "./cmd/tailpost")
+}
+
+// Build builds a command of the module, named by its directory from the module's root, once for a test binary.
+func Build(t TB, dir string) string {
+	t.Helper()
+	builds.Lock()
+	defer builds.Unlock()
+	if path, ok := builds.paths[dir]; ok {
+		return path
+	}
+	path, err := build(dir)
+	if err != nil {
+		t.Fatalf("%v", err)
+		return ""
+	}
+	builds.paths[dir] = path
+	return path
+}
+
+func build(dir string) (string, error) {
+	if builds.dir == "" {
+		parent, err := os.MkdirTemp("", "tailpost-build-")
+		if err != nil {
+			return "", fmt.Errorf("make a folder for binaries: %w", err)
+		}
+		builds.dir, builds.paths = parent, make(map[string]string)
+	}
+	path := filepath.Join(builds.dir, filepath.Base(dir))
+	args := []string{"build", "-o", path}
+	if raceEnabled {
+		args = append(args, "-race")
+	}
+	ctx, cancel := context.WithTimeoutCause(context.Background(), buildTimeout, errors.New("go build took longer than "+buildTimeout.String()))
+	defer cancel()
+	cmd := exec.CommandContext(ctx, "go", append(args, dir)...) //nolint:gosec // a directory that a test names
+	cmd.Dir = Root()
+	if out, err := cmd.CombinedOutput(); err != nil {
+		return "", fmt.Errorf("build %s: %w\n%s", dir, errors.Join(err, context.Cause(ctx)), bytes.TrimSpace(out))
+	}
+	return path, nil
+}
+
+// Root is the root directory of the checkout.
+func Root() string {
+	_, file, _, _ := runtime.Caller(0)
+	return filepath.Dir(filepath.Dir(filepath.Dir(file)))
+}
+
+// Cleanup removes what the kit built. TestMain calls it after the last test.
+func Cleanup() {
+	builds.Lock()
+	defer builds.Unlock()
+	if builds.dir != "" {
+		_ = os.RemoveAll(builds.dir) // in the temporary directory: whoever cleans that up gets it
+		builds.dir, builds.paths = "", nil
+	}
+}

@@ -1,0 +1,43 @@
+package integration_test
+
+import (
+	"os"
+	"testing"
+
+	"go.uber.org/goleak"
+
+	"github.com/tailpost/tailpost/integration/kit"
+	"github.com/tailpost/tailpost/relay/signature"
+)
+
+func TestMain(m *testing.M) {
+	goleak.VerifyTestMain(m, goleak.Cleanup(func(code int) {
+		kit.Cleanup()
+		os.Exit(code)
+	}))
+}
+
+// fast is an endpoint whose retries come quickly.
+const fast = `
+  retry { schedule = ["50ms", "50ms", "50ms", "50ms", "50ms", "50ms", "50ms", "50ms", "50ms", "50ms"] }
+`
+
+// inOrder is an endpoint that gets one request at a time.
+const inOrder = `
+  concurrency = 1
+`
+
+type testBundle struct {
+	db       *kit.Database
+	receiver *kit.Receiver
+}
+
+func setup(t *testing.T) *testBundle {
+	t.Helper()
+	return &testBundle{db: kit.NewDatabase(t), receiver: kit.NewReceiver(t)}
+}
+
+// endpoint is an endpoint of the same name at the receiver's path of that name.
+func (b *testBundle) endpoint(id, hcl string) kit.Endpoint {
+	return kit.Endpoint{ID: id, URL: b.receiver.URL("/" + id), Secret: []string{signature.GenerateSecret()}, HCL: hcl}
+}

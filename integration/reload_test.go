@@ -1,0 +1,168 @@
+package integration_test
+
+import (
+	"os"
+	"path/filepath"
+	"syscall"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/tailpost/tailpost/integration/kit"
+	"github.com/tailpost/tailpost/relay/signature"
+)
+
+// configMap lays out a directory as Kubernetes mounts a ConfigMap: the file is a link into ..data, itself a link that is
+// swapped for one to a new version of everything.
+type configMap struct{ dir string }
+
+func (c configMap) path() string { return filepath.Join(c.dir, "tailpost.hcl") }
+
+func (c configMap) publish(t *testing.T, version, text string) {
+	t.Helper()
+	data := filepath.Join(c.dir, "..version_"+version)
+	require.NoError(t, os.Mkdir(data, 0o700))
+	require.NoError(t, os.WriteFile(filepath.Join(data, "tailpost.hcl"), []byte(text), 0o600))
+	link := filepath.Join(c.dir, "..data")
+	require.NoError(t, os.Symlink(filepath.Base(data), link+"_tmp"))
+	require.NoError(t, os.Rename(link+"_tmp", link))
+	if _, err := os.Lstat(c.path()); os.IsNotExist(err) {
+		require.NoError(t, os.Symlink(filepath.Join("..data", "tailpost.hcl"), c.path()))
+	}
+}
+
+func TestAReloadTakesEffect(t *testing.T) {
+	t.Parallel()
+	plain := func(t *testing.T, text string) string {
+		t.Helper()
+		path := filepath.Join(t.TempDir(), "tailpost.hcl")
+		kit.WriteFile(t, path, text)
+		return path
+	}
+	for name, way := range map[string]struct {
+		args   []string
+		write  func(t *testing.T, text string) (path string)
+		change func(t *testing.T, relay *kit.Relay, text string)
+	}{
+		"SIGHUP": {
+			args:  []string{"--watch=false"},
+			write: plain,
+			change: func(t *testing.T, relay *kit.Relay, text string) {
+				t.Helper()
+				relay.Reload(t, text)
+			},
+		},
+		"file replaced": {
+			write: plain,
+			change: func(t *testing.T, relay *kit.Relay, text string) {
+				t.Helper()
+				kit.WriteFile(t, relay.Path, text)
+			},
+		},
+		"file written in place": {
+			write: plain,
+			change: func(t *testing.T, relay *kit.Relay, text string) {
+				t.Helper()
+				require.NoError(t, os.WriteFile(relay.Path, []byte(text), 0o600))
+			},
+		},
+		"link swapped": {
+			write: func(t *testing.T, text string) string {
+				t.Helper()
+				c := configMap{t.TempDir()}
+				c.publish(t, "1", text)
+				return c.path()
+			},
+			change: func(t *testing.T, relay *kit.Relay, text string) {
+				t.Helper()
+				configMap{filepath.Dir(relay.Path)}.publish(t, "2", text)
+			},
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			b := setup(t)
+			kept, moved, added := b.endpoint("kept", ""), b.endpoint("moved", ""), b.endpoint("added", "")
+			removed := b.endpoint("removed", "")
+			before := b.db.Config(kept, moved, removed)
+			moved.URL = b.receiver.URL("/moved-away")
+			after := b.db.Config(kept, moved, added)
+			env := after.Env()
+
+			relay := kit.StartRelay(t, kit.Options{Config: before, Path: way.write(t, before.HCL()), Env: env, Args: way.args})
+			relay.Await(t, kit.LogDelivering, nil)
+			first := b.db.Insert(t, kit.Event("first", `1`))
+			for _, path := range []string{"/kept", "/moved", "/removed"} {
+				b.receiver.AwaitIDs(t, path, first...)
+			}
+
+			way.change(t, relay, after.HCL())
+			relay.Await(t, kit.LogReloaded, nil)
+			second := b.db.Insert(t, kit.Event("second", `2`))
+			for _, path := range []string{"/kept", "/moved-away", "/added"} {
+				b.receiver.AwaitIDs(t, path, second...)
+			}
+			b.db.AwaitConfirmed(t, b.db.LSN(t))
+			require.Equal(t, append(first, second...), b.receiver.IDs("/kept"))
+			require.Equal(t, first, b.receiver.IDs("/moved"))
+			require.Equal(t, first, b.receiver.IDs("/removed"))
+			require.Equal(t, second, b.receiver.IDs("/added"), "an endpoint gets what is committed after it was there")
+			require.Equal(t, b.receiver.URL("/moved-away"), b.db.Text(t, "SELECT url FROM tailpost.endpoint WHERE id = 'moved'"))
+		})
+	}
+}
+
+func TestABadConfigurationChangesNothingAndSaysWhy(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	config := b.db.Config(b.endpoint("erp", ""))
+	relay := kit.StartDelivering(t, kit.Options{Config: config, Args: []string{"--watch=false"}})
+	const refused = "configuration not reloaded: it is invalid, the old one stays"
+
+	for i, bad := range []struct{ text, want string }{
+		{config.HCL() + "endpoint \"crm\" {\n  urll = \"https://example.com\"\n}\n", "urll"},
+		{config.HCL() + "endpoint {", "endpoint {"},
+		{"", "endpoint"},
+	} {
+		relay.Reload(t, bad.text)
+		relay.AwaitNth(t, i+1, refused, nil)
+		require.Contains(t, relay.Stderr(), bad.want)
+	}
+	require.Contains(t, relay.Stderr(), relay.Path+":", "the file and the line are named")
+	require.Contains(t, relay.Stderr(), `did you mean`)
+
+	// What only a restart can change is refused too.
+	other := config
+	other.Slot += "_other"
+	relay.Reload(t, other.HCL())
+	relay.Await(t, "configuration not reloaded, the old one stays", nil)
+	require.NoError(t, os.Remove(relay.Path))
+	relay.Signal(t, syscall.SIGHUP)
+	relay.AwaitNth(t, 4, refused, nil)
+
+	b.receiver.AwaitIDs(t, "/erp", b.db.Insert(t, kit.Event("order.created", `1`))...)
+	for _, record := range relay.Log() {
+		require.NotEqual(t, kit.LogReloaded, record["message"])
+	}
+	require.Zero(t, relay.Stop(t))
+}
+
+// Deliveries that wait follow their endpoint to where it moves.
+func TestAReloadRepairsAnEndpointThatFails(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	b.receiver.On("/wrong", kit.Statuses(404))
+	endpoint := b.endpoint("erp", `retry { schedule = ["300ms", "300ms", "300ms", "300ms", "300ms", "300ms", "300ms", "300ms", "300ms"] }`)
+	endpoint.URL = b.receiver.URL("/wrong")
+	endpoint.Secret = []string{signature.GenerateSecret()}
+	relay := kit.StartDelivering(t, kit.Options{Config: b.db.Config(endpoint), Args: []string{"--watch=false"}})
+	ids := b.db.Insert(t, orders(5)...)
+	b.receiver.AwaitIDs(t, "/wrong", ids...)
+
+	endpoint.URL = b.receiver.URL("/right")
+	relay.Reload(t, b.db.Config(endpoint).HCL())
+	b.receiver.AwaitIDs(t, "/right", ids...)
+	b.db.AwaitEmptyQueue(t)
+	require.Len(t, b.receiver.Requests("/right"), len(ids))
+	b.db.CheckStats(t, "erp")
+}

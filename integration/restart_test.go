@@ -1,0 +1,149 @@
+package integration_test
+
+import (
+	"context"
+	"fmt"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/tailpost/tailpost/integration/kit"
+	"github.com/tailpost/tailpost/integration/pgtest"
+	"github.com/tailpost/tailpost/outbox"
+)
+
+// orders are n events.
+func orders(n int) []outbox.Event {
+	events := make([]outbox.Event, n)
+	for i := range events {
+		events[i] = kit.Event("order.created", fmt.Sprintf(`{"n": %d}`, i))
+	}
+	return events
+}
+
+func TestARestartLosesNothingAndRepeatsNothing(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	const n, concurrency = 40, 4
+	gate, open := kit.Gate()
+	b.receiver.On("/gated", gate)
+	config := b.db.Config(
+		b.endpoint("gated", fmt.Sprintf("concurrency = %d\n timeout = \"60s\"\n", concurrency)+fast),
+		b.endpoint("healthy", ""),
+	)
+	options := kit.Options{Config: config, Args: []string{"--grace", "200ms"}}
+	relay := kit.StartDelivering(t, options)
+	ids := b.db.Insert(t, orders(n)...)
+	b.db.AwaitAttempts(t, "healthy", n)
+	b.receiver.Await(t, "/gated", concurrency)
+
+	// Some are in flight, the others wait in memory.
+	require.Zero(t, relay.Stop(t), "a stop with deliveries waiting is a clean one")
+	require.Equal(t, n, b.db.Count(t, "SELECT count(*) FROM tailpost.delivery WHERE endpoint_id = 'gated' AND state = 'pending'"))
+	b.db.AwaitConfirmed(t, b.db.Text(t, "SELECT max(commit_lsn)::text FROM tailpost.delivery"))
+	down := b.db.Insert(t, orders(5)...)
+	ids = append(ids, down...)
+
+	open()
+	relay = kit.StartDelivering(t, options)
+	b.receiver.AwaitIDs(t, "/gated", ids...)
+	b.receiver.AwaitIDs(t, "/healthy", ids...)
+	b.db.AwaitAttempts(t, "healthy", len(ids))
+	b.db.AwaitEmptyQueue(t)
+	b.db.AwaitConfirmed(t, b.db.LSN(t))
+	require.Zero(t, relay.Stop(t))
+
+	require.Len(t, b.receiver.Requests("/healthy"), len(ids), "what was recorded was not sent again")
+	for _, endpoint := range []string{"gated", "healthy"} {
+		require.Equal(t, len(ids), b.db.Count(t, "SELECT count(*) FROM tailpost.attempt WHERE endpoint_id = $1 AND outcome = 'delivered'", endpoint))
+		require.Equal(t, len(ids), b.db.Count(t, "SELECT count(DISTINCT event_id) FROM tailpost.attempt WHERE endpoint_id = $1 AND outcome = 'delivered'", endpoint))
+		b.db.CheckStats(t, endpoint)
+	}
+}
+
+func TestAStopLetsRequestsInFlightEnd(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	gate, open := kit.Gate()
+	b.receiver.On("/erp", gate)
+	relay := kit.StartDelivering(t, kit.Options{Config: b.db.Config(b.endpoint("erp", `timeout = "60s"`))})
+	b.db.Insert(t, kit.Event("order.created", `{}`))
+	b.receiver.Await(t, "/erp", 1)
+
+	relay.Signal(t, syscall.SIGTERM)
+	// The slot's last owner still holds it while its request is in flight.
+	second := kit.StartRelay(t, kit.Options{Config: b.db.Config(b.endpoint("erp", `timeout = "60s"`))})
+	second.Await(t, kit.LogStandby, nil)
+	open()
+	require.Zero(t, relay.Wait(t, kit.Patience))
+	attempts := b.db.AwaitAttempts(t, "erp", 1)
+	require.Equal(t, "delivered", attempts[0].Outcome)
+	second.Await(t, kit.LogDelivering, nil)
+	b.db.AwaitEmptyQueue(t)
+	require.Len(t, b.receiver.Requests("/erp"), 1)
+}
+
+func TestASecondRelayStandsByAndTakesOver(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	config := b.db.Config(b.endpoint("erp", fast))
+	first := kit.StartDelivering(t, kit.Options{Config: config})
+	second := kit.StartRelay(t, kit.Options{Config: config})
+	second.Await(t, kit.LogStandby, nil)
+
+	ids := b.db.Insert(t, orders(20)...)
+	b.db.AwaitAttempts(t, "erp", 20)
+	first.Kill()
+	killed := time.Now()
+	ids = append(ids, b.db.Insert(t, orders(20)...)...)
+	second.Await(t, kit.LogDelivering, nil)
+	takeover := time.Since(killed)
+	b.receiver.AwaitIDs(t, "/erp", ids...)
+	require.Less(t, takeover, 5*time.Second)
+	t.Logf("takeover after SIGKILL: %s", takeover.Round(time.Millisecond))
+
+	b.db.AwaitAttempts(t, "erp", len(ids))
+	b.db.AwaitEmptyQueue(t)
+	require.Len(t, b.receiver.Requests("/erp"), len(ids), "all that had been recorded was not sent again")
+	require.Equal(t, 2, b.db.Count(t, "SELECT epoch FROM tailpost.relay WHERE slot = $1", b.db.Slot))
+	b.db.CheckStats(t, "erp")
+	require.Zero(t, second.Stop(t))
+}
+
+func TestAPostgresThatStopsFastIsNotHeldUpAndIsFoundAgain(t *testing.T) {
+	t.Parallel()
+	server, err := pgtest.Start(t.Context(), pgtest.Options{Settings: pgtest.FastSettings()})
+	require.NoError(t, err)
+	t.Cleanup(func() { require.NoError(t, server.Close()) })
+	b := &testBundle{db: kit.OpenDatabase(t, server.URL("postgres"), "tailpost"), receiver: kit.NewReceiver(t)}
+	b.db.Migrate(t, outbox.DefaultMapping())
+	b.receiver.On("/hanging", kit.Hang())
+	kit.StartDelivering(t, kit.Options{Config: b.db.Config(
+		b.endpoint("hanging", `
+  concurrency = 2
+  timeout     = "60s"
+  park_after  = "100ms"`),
+		b.endpoint("healthy", ""),
+	)})
+	before := b.db.Insert(t, orders(20)...)
+	b.db.AwaitCount(t, 20, "SELECT count(*) FROM tailpost.delivery WHERE endpoint_id = 'hanging'")
+	b.db.AwaitAttempts(t, "healthy", 20)
+
+	ctx, cancel := context.WithTimeout(t.Context(), kit.Patience)
+	defer cancel()
+	began := time.Now()
+	require.NoError(t, server.Stop(ctx, pgtest.Fast))
+	stopped := time.Since(began)
+	require.Less(t, stopped, 5*time.Second)
+	t.Logf("fast shutdown with an endpoint hanging: %s", stopped.Round(time.Millisecond))
+
+	require.NoError(t, server.Restart(ctx, pgtest.Fast))
+	b.db.Reset()
+	after := b.db.Insert(t, orders(5)...)
+	b.receiver.AwaitIDs(t, "/healthy", append(before, after...)...)
+	b.db.AwaitAttempts(t, "healthy", 25)
+	require.Len(t, b.receiver.Requests("/healthy"), 25)
+	b.db.AwaitCount(t, 25, "SELECT count(*) FROM tailpost.delivery WHERE endpoint_id = 'hanging'")
+}
