@@ -53,9 +53,12 @@ func (a *app) loadConfig() (*config.Config, error) {
 	return cfg, nil
 }
 
-// readConfig reads the configuration with all that is wrong with it.
+// readConfig reads the configuration with all that is wrong with it. A variable that is empty counts as not set.
 func (a *app) readConfig() (*config.Config, config.Diagnostics) {
-	return config.Load(a.configPath, config.Options{Getenv: a.getenv})
+	return config.Load(a.configPath, config.Options{Getenv: func(name string) (string, bool) {
+		value := a.getenv(name)
+		return value, value != ""
+	}})
 }
 
 // printDiagnostics writes to stderr what is wrong with a configuration, where, and what to do.

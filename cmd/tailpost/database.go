@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
+	"strings"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -31,21 +33,24 @@ func withDatabase(ctx context.Context, db config.Database, f func(*pgx.Conn) err
 func connect(ctx context.Context, db config.Database) (*pgx.Conn, error) {
 	c, err := pgx.ParseConfig(db.URL.Reveal())
 	if err != nil {
-		// pgx's error repeats the URL.
-		return nil, hint(errors.New("connect to the database: database.url is neither a postgres:// URL nor a keyword string"),
-			"postgres://user:password@host:5432/database")
+		// pgx's error repeats the URL; package config has checked it already, and said what is wrong with it.
+		return nil, errors.New("connect to the database: database.url is neither a postgres:// URL nor a keyword string")
 	}
 	c.RuntimeParams["application_name"] = "tailpost"
 	ctx, cancel := context.WithTimeoutCause(ctx, connectTimeout, fmt.Errorf("no answer within %s", connectTimeout))
 	defer cancel()
 	conn, err := pgx.ConnectConfig(ctx, c)
 	if err != nil {
-		// Around the reason pgx puts user and database, which are parts of the URL.
-		var failed *pgconn.ConnectError
-		if errors.As(err, &failed) {
-			err = failed.Unwrap()
-		}
-		return nil, hint(fmt.Errorf("connect to the database: %w", err), "database.url, and that the server takes connections")
+		return nil, hint(fmt.Errorf("connect to the database: %s", connectReason(err)), "database.url, and that the server takes connections")
 	}
 	return conn, nil
+}
+
+// connectReason says why a connection failed, without user and database, which pgx puts around it and which are parts of the
+// URL. Several ways of connecting that failed alike, with and without TLS for example, are told once.
+func connectReason(err error) string {
+	if failed, ok := errors.AsType[*pgconn.ConnectError](err); ok {
+		err = failed.Unwrap()
+	}
+	return strings.Join(slices.Compact(strings.Split(err.Error(), "\n")), "; ")
 }

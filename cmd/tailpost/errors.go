@@ -33,8 +33,7 @@ func usagef(command, format string, args ...any) error {
 
 // asUsage makes err a usageError of command if it is none.
 func asUsage(err error, command string) error {
-	var usage *usageError
-	if errors.As(err, &usage) {
+	if _, ok := errors.AsType[*usageError](err); ok {
 		return err
 	}
 	return &usageError{err: err, command: command}
@@ -46,6 +45,14 @@ type configError struct {
 }
 
 func (e *configError) Error() string { return e.diagnostics.Error() }
+
+// asConfigError makes err a configError if it holds diagnostics.
+func asConfigError(err error) error {
+	if diagnostics, ok := errors.AsType[config.Diagnostics](err); ok {
+		return &configError{diagnostics: diagnostics}
+	}
+	return err
+}
 
 // hintError is a failure with a remedy.
 type hintError struct {

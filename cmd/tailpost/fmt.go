@@ -18,7 +18,7 @@ func newFmtCommand(a *app) *cobra.Command {
 		Short: "Format configuration files",
 		Long: `Rewrite configuration files in the canonical format, and print the names of those that changed. Without an argument that is the file
 of --config; of a directory, its *.hcl files; - formats stdin to stdout.`,
-		RunE: func(cmd *cobra.Command, args []string) error {
+		RunE: func(_ *cobra.Command, args []string) error {
 			if len(args) == 0 {
 				args = []string{a.configPath}
 			}
@@ -32,7 +32,7 @@ of --config; of a directory, its *.hcl files; - formats stdin to stdout.`,
 			return a.formatFiles(files, check)
 		},
 	}
-	cmd.Flags().BoolVar(&check, "check", false, "change nothing; exit with 1 if a file would change")
+	cmd.Flags().BoolVar(&check, "check", false, "change nothing; exit with 1 if a file would change, 3 if one does not parse")
 	return cmd
 }
 
@@ -66,10 +66,10 @@ func (a *app) formatStdin(check bool) error {
 	if err != nil {
 		return err
 	}
-	formatted, err := config.FormatSource(source)
+	formatted, err := config.FormatSource(source, "stdin")
 	switch {
 	case err != nil:
-		return fmt.Errorf("format stdin: %w", err)
+		return asConfigError(err)
 	case !check:
 		return a.printf("%s", formatted)
 	case !bytes.Equal(source, formatted):
@@ -84,9 +84,8 @@ func (a *app) formatFiles(files []string, check bool) error {
 	for _, file := range files {
 		changed, err := formatFile(file, check)
 		if err != nil {
-			// Named here, because the files after this one are formatted all the same.
-			a.complain(err)
-			result = &quietError{code: exitFailed}
+			// Told here, because the files after this one are formatted all the same.
+			result = &quietError{code: a.report(err)}
 			continue
 		}
 		if !changed {
@@ -95,7 +94,7 @@ func (a *app) formatFiles(files []string, check bool) error {
 		if err := a.printf("%s\n", file); err != nil {
 			return err
 		}
-		if check {
+		if check && result == nil {
 			result = &quietError{code: exitFailed}
 		}
 	}
@@ -107,9 +106,9 @@ func formatFile(name string, check bool) (changed bool, err error) {
 	if err != nil {
 		return false, fmt.Errorf("format: %w", err)
 	}
-	formatted, err := config.FormatSource(source)
+	formatted, err := config.FormatSource(source, name)
 	if err != nil {
-		return false, fmt.Errorf("format %s: %w", name, err)
+		return false, asConfigError(err)
 	}
 	if bytes.Equal(source, formatted) {
 		return false, nil

@@ -56,9 +56,9 @@ The relay reaches a receiver on loopback if its configuration says
 			if err != nil {
 				return err
 			}
-			r := newReceiver(receiverOptions{verifier: verifier, status: status, fail: fail, print: a.printReceivedLine})
+			r := newReceiver(receiverOptions{verifier: verifier, status: status, fail: fail, show: a.printReceivedLine})
 			if asJSON {
-				r.print = a.printReceivedJSON
+				r.show = a.printReceivedJSON
 			}
 			doing := "verifying nothing, for lack of a secret (set $" + secretVariable + " or --secret)"
 			if verifier != nil {
@@ -98,7 +98,9 @@ func (a *app) listen(ctx context.Context, port int, r http.Handler, doing string
 	if err != nil {
 		err = errors.Join(context.Cause(grace), server.Close())
 	}
-	<-served // ErrServerClosed, from Shutdown
+	if ended := <-served; !errors.Is(ended, http.ErrServerClosed) {
+		err = errors.Join(err, ended)
+	}
 	if err != nil {
 		return fmt.Errorf("stop listening: %w", err)
 	}

@@ -10,8 +10,8 @@ import (
 
 func newMigrateCommand(a *app) *cobra.Command {
 	var (
-		print bool
-		o     outbox.PrintOptions
+		printOnly bool
+		o         outbox.PrintOptions
 	)
 	cmd := &cobra.Command{
 		Use:   "migrate",
@@ -25,7 +25,7 @@ least privileges.`,
   tailpost migrate --print > migrations/0042_tailpost.sql`,
 		Args: args(0, 0),
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			if !print {
+			if !printOnly {
 				for _, name := range []string{"after", "relay-role", "application-role", "reader-role"} {
 					if cmd.Flags().Changed(name) {
 						return usagef(cmd.CommandPath(), "--%s: of use with --print only", name)
@@ -36,14 +36,14 @@ least privileges.`,
 			if err != nil {
 				return err
 			}
-			if print {
+			if printOnly {
 				o.Mapping, o.Slot = cfg.Outbox.Mapping, cfg.Database.Slot
 				return outbox.PrintSQL(a.stdout, o)
 			}
 			return withDatabase(cmd.Context(), cfg.Database, func(conn *pgx.Conn) error { return a.migrate(cmd, conn, cfg) })
 		},
 	}
-	cmd.Flags().BoolVar(&print, "print", false, "print SQL, change nothing")
+	cmd.Flags().BoolVar(&printOnly, "print", false, "print SQL, change nothing")
 	cmd.Flags().IntVar(&o.AfterVersion, "after", 0, "print only the steps after schema `version`")
 	cmd.Flags().StringVar(&o.Relay, "relay-role", "tailpost_relay", "role of the relay")
 	cmd.Flags().StringVar(&o.Application, "application-role", "tailpost_application", "role that writes events")

@@ -26,7 +26,7 @@ type receiverOptions struct {
 	verifier *signature.Verifier // nil: nothing is verified
 	status   int                 // answer to everything, or to what fails if fail is set; 0: 200 or 503
 	fail     int                 // first attempts of each event that fail
-	print    func(received) error
+	show     func(received) error
 }
 
 // receiver is an endpoint for people: it verifies requests, prints them and answers as it was told.
@@ -89,7 +89,7 @@ func (r *receiver) ServeHTTP(w http.ResponseWriter, req *http.Request) {
 
 	// Lines are printed one at a time, and before the answer: whoever has the answer finds the line.
 	r.mu.Lock()
-	err = r.print(got)
+	err = r.show(got)
 	r.mu.Unlock()
 	if err != nil {
 		http.Error(w, "the receiver could not print the event", http.StatusInternalServerError)
