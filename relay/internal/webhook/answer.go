@@ -31,7 +31,7 @@ type framing struct {
 	hasLength  bool
 	length     int64
 	budget     int  // what is left of maxHead
-	folded     bool // the header line before matters, so it must not go on in the next
+	folded     bool // the line before matters, or is no header: it must not go on in the next
 	contentful bool
 }
 
@@ -74,7 +74,7 @@ func (x *exchange) readHead(f *framing) error {
 		if !ok || status == http.StatusSwitchingProtocols {
 			return errMalformed
 		}
-		*f = framing{budget: f.budget, http10: http10, length: lengthUnknown}
+		*f = framing{budget: f.budget, http10: http10, length: lengthUnknown, folded: true}
 		x.answer.retryAfter, x.answer.location = "", ""
 		if err := x.readFields(f); err != nil {
 			return err
@@ -141,13 +141,13 @@ func (x *exchange) readFields(f *framing) error {
 			return err
 		}
 		if line[0] == ' ' || line[0] == '\t' { // a folded line, obsolete: harmless where its header is not read here
-			if f.folded {
+			if f.folded || hasControl(line) {
 				return errMalformed
 			}
 			continue
 		}
 		colon := bytes.IndexByte(line, ':')
-		if colon <= 0 || line[colon-1] == ' ' || line[colon-1] == '\t' {
+		if colon < 0 || !validName(line[:colon]) || hasControl(line[colon:]) {
 			return errMalformed
 		}
 		if f.folded, err = x.readField(f, line[:colon], line[colon+1:]); err != nil {
@@ -229,21 +229,21 @@ func (x *exchange) readBody(f *framing) (whole bool, err error) {
 		if !whole || err != nil {
 			return false, err
 		}
-		for { // trailers
-			line, err := x.readLine(f)
-			if err != nil {
-				return false, err
-			}
-			if len(line) == 0 {
-				// A length beside the chunks is a contradiction that somebody on the way may resolve otherwise.
-				return !f.hasLength && !f.http10, nil
-			}
-		}
+		// A length beside the chunks is a contradiction that somebody on the way may resolve otherwise.
+		return !f.hasLength && !f.http10, x.readTrailers(f.budget)
 	case f.hasLength:
 		return x.readSized(f.length)
 	}
 	_, err = x.readStream(x.reader)
 	return false, err
+}
+
+// readTrailers reads the header lines after the last chunk. They change nothing.
+func (x *exchange) readTrailers(budget int) error {
+	head := x.answer
+	err := x.readFields(&framing{budget: budget, folded: true})
+	x.answer = head
+	return err
 }
 
 // readSized reads a body of known length, and does not begin to drain one that is too long for it.

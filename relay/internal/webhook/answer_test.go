@@ -265,8 +265,9 @@ func TestDeadlines(t *testing.T) {
 		block := make(chan struct{})
 		rec := newReceiver(t, withH2, func(http.ResponseWriter, *http.Request) { <-block })
 		t.Cleanup(func() { close(block) })
-		res := endpointOf(t, clientFor(t, rec), rec.URL, short).Send(t.Context(), newRequest())
-		require.Equal(t, "timeout after 60ms waiting for headers", res.Attempt.Error)
+		patient := func(ep *config.Endpoint) { ep.Timeout = 700 * time.Millisecond }
+		res := endpointOf(t, clientFor(t, rec), rec.URL, patient).Send(t.Context(), newRequest())
+		require.Equal(t, "timeout after 700ms waiting for headers", res.Attempt.Error)
 	})
 }
 

@@ -86,23 +86,29 @@ func appendTrace(dst []byte, headers map[string]string, name string) []byte {
 
 // validValue reports whether s arrives as it is when it is sent as a header's value.
 func validValue(s string) bool {
-	for i := range len(s) {
-		if s[i] < ' ' && s[i] != '\t' || s[i] == 0x7f {
-			return false
-		}
-	}
-	return strings.Trim(s, " \t") == s
+	return !hasControl(s) && strings.Trim(s, " \t") == s
 }
 
-func validName(s string) bool {
+// hasControl reports whether s holds what no header's value may: a control character other than the tab.
+func hasControl[T string | []byte](s T) bool {
+	for i := range len(s) {
+		if s[i] < ' ' && s[i] != '\t' || s[i] == 0x7f {
+			return true
+		}
+	}
+	return false
+}
+
+func validName[T string | []byte](s T) bool {
 	const punctuation = "!#$%&'*+-.^_`|~"
-	for _, c := range []byte(s) {
+	for i := range len(s) {
+		c := s[i]
 		letter := 'a' <= c && c <= 'z' || 'A' <= c && c <= 'Z' || '0' <= c && c <= '9'
-		if !letter && strings.IndexByte(punctuation, c) < 0 {
+		if !letter && c != '-' && strings.IndexByte(punctuation, c) < 0 {
 			return false
 		}
 	}
-	return s != ""
+	return len(s) > 0
 }
 
 // checkEvent says why an event cannot be sent to this endpoint by any attempt.

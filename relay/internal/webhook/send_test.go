@@ -40,6 +40,7 @@ type receiver struct {
 
 	requests chan received
 	conns    atomic.Int64
+	closed   chan struct{} // a value per closed connection, while there is room
 }
 
 func record(t *testing.T, r *http.Request) received {
@@ -54,7 +55,7 @@ func record(t *testing.T, r *http.Request) received {
 // newReceiver starts a receiver; answer may be nil for 200.
 func newReceiver(t *testing.T, start func(*httptest.Server), answer http.HandlerFunc) *receiver {
 	t.Helper()
-	rec := &receiver{requests: make(chan received, 1000)}
+	rec := &receiver{requests: make(chan received, 1000), closed: make(chan struct{}, 100)}
 	rec.Server = httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		rec.requests <- record(t, r)
 		if answer != nil {
@@ -62,8 +63,15 @@ func newReceiver(t *testing.T, start func(*httptest.Server), answer http.Handler
 		}
 	}))
 	rec.Config.ConnState = func(_ net.Conn, s http.ConnState) {
-		if s == http.StateNew {
+		switch s {
+		case http.StateNew:
 			rec.conns.Add(1)
+		case http.StateClosed:
+			select {
+			case rec.closed <- struct{}{}:
+			default:
+			}
+		case http.StateActive, http.StateIdle, http.StateHijacked:
 		}
 	}
 	start(rec.Server)

@@ -1,0 +1,155 @@
+package webhook_test
+
+import (
+	"context"
+	"io"
+	"net/http"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/tailpost/tailpost/config"
+	"github.com/tailpost/tailpost/relay/internal/webhook"
+	"github.com/tailpost/tailpost/relay/signature"
+)
+
+// TestManyAtOnce has the race detector watch requests, bodies and answers of all sizes share connections and buffers:
+// every answer must be that of its own request.
+func TestManyAtOnce(t *testing.T) {
+	t.Parallel()
+	verifier, err := signature.NewVerifier(testSecret)
+	require.NoError(t, err)
+	echo := func(w http.ResponseWriter, r *http.Request) {
+		_, _ = io.WriteString(w, r.Header.Get("Webhook-Id")+strings.Repeat("!", len(r.Header.Get("Webhook-Id"))*100))
+	}
+	for name, rec := range map[string]*receiver{"http/1.1": newReceiver(t, plainHTTP, echo), "tls": newReceiver(t, tlsOnly, echo), "h2": newReceiver(t, withH2, echo)} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			c := newClient(t, webhook.Options{Network: loopback()})
+			if name != "http/1.1" {
+				c = clientFor(t, rec)
+			}
+			e := endpointOf(t, c, rec.URL, func(ep *config.Endpoint) { ep.Concurrency = 16 })
+			var wg sync.WaitGroup
+			for g := range 16 {
+				wg.Go(func() {
+					for i := range 15 {
+						r := newRequest()
+						r.Event.ID = "evt_" + strings.Repeat(string(rune('a'+g)), i+1)
+						r.Event.Payload = quoted(i * i * g * 20)
+						res := e.Send(t.Context(), r)
+						if res.Attempt.StatusCode != 200 || !strings.HasPrefix(string(res.Attempt.ResponseBody), r.Event.ID+"!") {
+							t.Errorf("%s got %d %q %.40q", r.Event.ID, res.Attempt.StatusCode, res.Attempt.Error, res.Attempt.ResponseBody)
+						}
+						if got := <-rec.requests; verifier.Verify(got.header, got.body) != nil {
+							t.Errorf("a signature does not verify")
+						}
+					}
+				})
+			}
+			wg.Wait()
+			require.LessOrEqual(t, rec.conns.Load(), int64(16))
+		})
+	}
+}
+
+// TestContextPerRequest: the end of a context that one request had does nothing to the connection it leaves behind.
+func TestContextPerRequest(t *testing.T) {
+	t.Parallel()
+	rec := newReceiver(t, plainHTTP, nil)
+	e := newEndpoint(t, rec.URL)
+	for range 5 {
+		ctx, cancel := context.WithCancel(t.Context())
+		res := e.Send(ctx, newRequest())
+		cancel()
+		require.Equal(t, 200, res.Attempt.StatusCode, res.Attempt.Error)
+	}
+	require.Equal(t, 200, e.Send(context.WithoutCancel(t.Context()), newRequest()).Attempt.StatusCode)
+	require.EqualValues(t, 1, rec.conns.Load())
+}
+
+// TestContextDeadline: a context's own deadline counts if it is earlier.
+func TestContextDeadline(t *testing.T) {
+	t.Parallel()
+	block := make(chan struct{})
+	rec := newReceiver(t, plainHTTP, func(http.ResponseWriter, *http.Request) { <-block })
+	t.Cleanup(func() { close(block) })
+	ctx, cancel := context.WithTimeout(t.Context(), 40*time.Millisecond)
+	defer cancel()
+	start := time.Now()
+	res := newEndpoint(t, rec.URL).Send(ctx, newRequest())
+	require.Contains(t, res.Attempt.Error, "timeout")
+	require.Less(t, time.Since(start), 4*time.Second)
+}
+
+// TestCancelMidway: contexts that end at any moment end their own request, never another's.
+func TestCancelMidway(t *testing.T) {
+	t.Parallel()
+	var n atomic.Int64
+	rec := newReceiver(t, plainHTTP, func(_ http.ResponseWriter, r *http.Request) {
+		if n.Add(1)%3 == 0 {
+			<-r.Context().Done() // until the client goes away
+		}
+	})
+	e := newEndpoint(t, rec.URL)
+	for i := range 60 {
+		ctx, cancel := context.WithCancel(t.Context())
+		var res webhook.Result
+		done := make(chan struct{})
+		go func() { defer close(done); res = e.Send(ctx, newRequest()) }()
+		<-rec.requests
+		if n.Load()%3 == 0 || i%2 == 0 {
+			cancel()
+		}
+		<-done
+		cancel()
+		if res.Attempt.Error != "" {
+			require.Contains(t, res.Attempt.Error, "canceled while", "attempt %d", i)
+		} else {
+			require.Equal(t, 200, res.Attempt.StatusCode)
+		}
+	}
+}
+
+// TestClose: nothing stays open after Close, whichever of the client and the endpoint is closed, and whenever.
+func TestClose(t *testing.T) {
+	t.Parallel()
+	for name, tls := range map[string]bool{"http/1.1": false, "h2": true} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			for _, closeClient := range []bool{true, false} {
+				release := make(chan struct{})
+				answer := func(http.ResponseWriter, *http.Request) { <-release }
+				start := plainHTTP
+				if tls {
+					start = withH2
+				}
+				rec := newReceiver(t, start, answer)
+				c := newClient(t, webhook.Options{Network: loopback()})
+				if tls {
+					c = clientFor(t, rec)
+				}
+				e := endpointOf(t, c, rec.URL)
+				done := make(chan webhook.Result)
+				go func() { done <- e.Send(t.Context(), newRequest()) }()
+				<-rec.requests
+				if closeClient {
+					c.Close()
+				} else {
+					e.Close()
+				}
+				close(release)
+				require.Equal(t, 200, (<-done).Attempt.StatusCode, "a request in flight ends as it would")
+				<-rec.closed
+				require.Equal(t, 200, e.Send(t.Context(), newRequest()).Attempt.StatusCode, "a late one still works")
+				<-rec.closed
+				c.Close()
+				e.Close()
+			}
+		})
+	}
+}
