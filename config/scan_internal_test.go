@@ -1,57 +1,247 @@
 package config
 
 import (
+	"bytes"
+	"encoding/json"
 	"fmt"
+	"math/big"
 	"strings"
 	"testing"
 
-	"github.com/tidwall/gjson"
+	"github.com/stretchr/testify/require"
+	"pgregory.net/rapid"
 )
 
-func bigDoc(n int, last string) []byte {
-	var b strings.Builder
-	b.WriteString(`{"id":1,"items":[`)
-	for i := 0; b.Len() < n; i++ {
-		if i > 0 {
-			b.WriteByte(',')
+// document draws a JSON value, laid out in one of several ways.
+func document(t *rapid.T) []byte {
+	var draw func(depth int) string
+	text := rapid.StringOfN(rapid.SampledFrom([]rune(`ab"\{}[]:,yY_é`+"\n 0")), 0, 20, -1)
+	space := rapid.SampledFrom([]string{"", "", " ", "\n\t  "})
+	quote := func(s string) string {
+		encoded, err := json.Marshal(s)
+		require.NoError(t, err)
+		return string(encoded)
+	}
+	draw = func(depth int) string {
+		kinds := 4
+		if depth > 0 {
+			kinds = 8
 		}
-		fmt.Fprintf(&b, `{"id":%d,"sku":"SKU-%d","name":"A \"nice\" thing","total":%d.5,"tags":["a","b"]}`, i, i, i)
-	}
-	b.WriteString(`],` + last + `}`)
-	return []byte(b.String())
-}
-
-func flatDoc(n int, last string) []byte {
-	var b strings.Builder
-	b.WriteString(`{`)
-	for i := 0; b.Len() < n; i++ {
-		fmt.Fprintf(&b, `"field%d":%d,`, i, i)
-	}
-	b.WriteString(last + `}`)
-	return []byte(b.String())
-}
-
-func BenchmarkLocate(b *testing.B) {
-	for _, n := range []int{500, 100_000} {
-		for name, doc := range map[string][]byte{"nested": bigDoc(n, `"total":12,"z":{"y":3}`), "text": []byte(`{"text":"` + strings.Repeat("Lorem ipsum, ", n/13) + `","total":12,"z":{"y":3}}`), "flat": flatDoc(n, `"total":12,"z":{"y":3}`)} {
-			for _, p := range [][]string{{"total"}, {"z", "y"}, {"nope"}} {
-				path := make([]step, 0, 2)
-				for _, s := range p {
-					path = append(path, memberStep(s))
+		gap := space.Draw(t, "space")
+		switch rapid.IntRange(0, kinds-1).Draw(t, "kind") {
+		case 0:
+			return quote(text.Draw(t, "text"))
+		case 1:
+			return rapid.SampledFrom([]string{"true", "false", "null"}).Draw(t, "word")
+		case 2, 3:
+			return rapid.SampledFrom([]string{"0", "-1", "12.50", "1e5", "9007199254740993"}).Draw(t, "number")
+		case 4, 5:
+			var elements []string
+			for range rapid.IntRange(0, 4).Draw(t, "elements") {
+				elements = append(elements, gap+draw(depth-1)+gap)
+			}
+			return "[" + strings.Join(elements, ",") + "]"
+		default:
+			var members []string
+			seen := make(map[string]bool)
+			for range rapid.IntRange(0, 5).Draw(t, "members") {
+				name := rapid.SampledFrom([]string{"a", "b", "ab", "longer_name", "é", `"`, `\`, "a]"}).Draw(t, "name")
+				if seen[name] {
+					continue
 				}
-				b.Run(fmt.Sprintf("%s/%d/%s/own", name, n, strings.Join(p, ".")), func(b *testing.B) {
-					b.SetBytes(int64(len(doc)))
-					for b.Loop() {
-						locate(doc, path)
-					}
-				})
-				b.Run(fmt.Sprintf("%s/%d/%s/gjson", name, n, strings.Join(p, ".")), func(b *testing.B) {
-					b.SetBytes(int64(len(doc)))
-					for b.Loop() {
-						gjson.GetBytes(doc, strings.Join(p, "."))
-					}
-				})
+				seen[name] = true
+				quoted := quote(name)
+				if name == "a" && rapid.Bool().Draw(t, "escaped") {
+					quoted = `"\u0061"`
+				}
+				members = append(members, gap+quoted+gap+":"+gap+draw(depth-1)+gap)
+			}
+			return "{" + strings.Join(members, ",") + "}"
+		}
+	}
+	return []byte(draw(4))
+}
+
+// reference follows a path through the decoded document.
+func reference(doc []byte, path []step) (json.RawMessage, bool) {
+	for i := range path {
+		if path[i].index == absent {
+			var object map[string]json.RawMessage
+			if json.Unmarshal(doc, &object) != nil || object == nil {
+				return nil, false
+			}
+			member, ok := object[path[i].name]
+			if !ok {
+				return nil, false
+			}
+			doc = member
+			continue
+		}
+		var list []json.RawMessage
+		if json.Unmarshal(doc, &list) != nil || path[i].index >= len(list) {
+			return nil, false
+		}
+		doc = list[path[i].index]
+	}
+	return bytes.TrimSpace(doc), true
+}
+
+func TestLocateAgreesWithEncodingJSON(t *testing.T) {
+	t.Parallel()
+	rapid.Check(t, func(t *rapid.T) {
+		doc := document(t)
+		require.True(t, json.Valid(doc))
+		path := rapid.SliceOfN(rapid.Custom(func(t *rapid.T) step {
+			if rapid.Bool().Draw(t, "index") {
+				return step{index: rapid.IntRange(0, 3).Draw(t, "n")}
+			}
+			return memberStep(rapid.SampledFrom([]string{"a", "b", "ab", "longer_name", "é", `"`, "a]"}).Draw(t, "name"))
+		}), 0, 3).Draw(t, "path")
+		want, ok := reference(doc, path)
+		at := locate(doc, path)
+		require.Equal(t, ok, at != absent, "%s", doc)
+		if ok {
+			end := valueEnd(doc, at)
+			require.Equal(t, string(want), string(doc[at:end]), "%s", doc)
+		}
+	})
+}
+
+func TestCountAgreesWithEncodingJSON(t *testing.T) {
+	t.Parallel()
+	rapid.Check(t, func(t *rapid.T) {
+		doc := document(t)
+		switch doc[0] {
+		case '[':
+			var list []any
+			require.NoError(t, json.Unmarshal(doc, &list))
+			require.Equal(t, len(list), count(doc, 0), "%s", doc)
+		case '{':
+			var object map[string]any
+			require.NoError(t, json.Unmarshal(doc, &object))
+			require.Equal(t, len(object), count(doc, 0), "%s", doc)
+		}
+	})
+}
+
+func TestSearchesSurviveAnyBytes(t *testing.T) {
+	t.Parallel()
+	paths := [][]step{{memberStep("a")}, {memberStep("é")}, {memberStep("a"), {index: 1}}, {{index: 2}, memberStep("b")}}
+	rapid.Check(t, func(t *rapid.T) {
+		doc := []byte(rapid.StringOf(rapid.SampledFrom([]rune(`"a\{}[]:,y1 nut`))).Draw(t, "doc"))
+		if len(doc) == 0 {
+			return
+		}
+		for _, path := range paths {
+			at := locate(doc, path)
+			require.Less(t, at, len(doc))
+			if at != absent {
+				readValue(doc, at)
 			}
 		}
+		valueEnd(doc, 0)
+		count(doc, 0)
+	})
+}
+
+// number draws a JSON number of few or many digits.
+func number(t *rapid.T) string {
+	digits := rapid.StringOfN(rapid.SampledFrom([]rune("0019")), 1, 25, -1)
+	whole := strings.TrimLeft(digits.Draw(t, "whole"), "0")
+	if whole == "" {
+		whole = "0"
 	}
+	text := rapid.SampledFrom([]string{"", "-"}).Draw(t, "sign") + whole
+	if rapid.Bool().Draw(t, "fraction") {
+		text += "." + digits.Draw(t, "digits")
+	}
+	if rapid.Bool().Draw(t, "exponent") {
+		text += fmt.Sprintf("e%d", rapid.IntRange(-30, 30).Draw(t, "e"))
+	}
+	return text
+}
+
+func rational(t *rapid.T, text string) *big.Rat {
+	r, ok := new(big.Rat).SetString(text)
+	require.True(t, ok, text)
+	return r
+}
+
+func TestNumbersCompareExactly(t *testing.T) {
+	t.Parallel()
+	rapid.Check(t, func(t *rapid.T) {
+		a, b := number(t), number(t)
+		want := rational(t, a).Cmp(rational(t, b))
+		got, ok := compare(value{kind: kindNumber, text: a}, value{kind: kindNumber, text: b})
+		require.True(t, ok)
+		require.Equal(t, want, got, "%s %s", a, b)
+		got, ok = compareNumbers(a, b)
+		require.True(t, ok)
+		require.Equal(t, want, got, "%s %s", a, b)
+		if d, short := parseDecimal(a); short {
+			require.Zero(t, rational(t, a).Cmp(rational(t, d.String())), "%s %s", a, d)
+		}
+	})
+}
+
+func TestArithmeticIsExactWhereItFits(t *testing.T) {
+	t.Parallel()
+	rapid.Check(t, func(t *rapid.T) {
+		a, okA := parseDecimal(number(t))
+		b, okB := parseDecimal(number(t))
+		if !okA || !okB {
+			return
+		}
+		x, y := rational(t, a.String()), rational(t, b.String())
+		for operator, want := range map[byte]*big.Rat{
+			'+': new(big.Rat).Add(x, y), '-': new(big.Rat).Sub(x, y), '*': new(big.Rat).Mul(x, y),
+		} {
+			if exact, ok := combineExactly(operator, a, b); ok {
+				require.Zero(t, want.Cmp(rational(t, exact.String())), "%s %c %s", a, operator, b)
+			}
+			rounded, ok := combine(operator, a, b)
+			require.True(t, ok)
+			// Within 1e-9 of the larger operand.
+			off := new(big.Rat).Sub(want, rational(t, rounded.String()))
+			scale := new(big.Rat).Add(new(big.Rat).Add(new(big.Rat).Abs(x), new(big.Rat).Abs(y)), new(big.Rat).Abs(want))
+			require.LessOrEqual(t, off.Abs(off).Cmp(scale.Mul(scale, big.NewRat(1, 1e9))), 0, "%s %c %s", a, operator, b)
+		}
+	})
+}
+
+func TestNumbersThatAreNone(t *testing.T) {
+	t.Parallel()
+	for _, text := range []string{"", "-", "+1", "01", "1.", ".5", "1e", "1e+", "1e1.5", "0x1", "NaN", "1_0", "--1", "1e--5"} {
+		_, _, _, ok := splitNumber(text)
+		require.False(t, ok, text)
+	}
+	c, ok := compareNumbers("1e999999999999999999999", "1e-999999999999999999999")
+	require.True(t, ok)
+	require.Equal(t, 1, c)
+}
+
+func TestNothingUnavailableIsUnknown(t *testing.T) {
+	t.Parallel()
+	for name := range unavailable() {
+		known := append(policyAttributes(), policyBlocks()...)
+		require.Contains(t, append(known, "outbox.start", "outbox.retention", "api", "metrics"), name)
+	}
+}
+
+func FuzzLocate(f *testing.F) {
+	f.Add([]byte(`{"a":1}`), "a", 0)
+	f.Add([]byte(`{"b":{"a":[1,{"a":"\\\""}]},"a":[null,"x{"]}`), "a", 1)
+	f.Add([]byte(`[[{"\u0061":[]}]]`), "a", 0)
+	f.Fuzz(func(t *testing.T, doc []byte, name string, n int) {
+		path := []step{memberStep(name), {index: n & 7}}
+		at := locate(doc, path)
+		if !json.Valid(doc) || !json.Valid([]byte(`"`+name+`"`)) || bytes.Count(doc, []byte(":")) > 1 {
+			return // other documents may repeat a name; encoding/json would take the last
+		}
+		want, ok := reference(doc, path)
+		require.Equal(t, ok, at != absent)
+		if ok {
+			require.Equal(t, string(want), string(doc[at:valueEnd(doc, at)]))
+		}
+	})
 }

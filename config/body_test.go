@@ -1,0 +1,71 @@
+package config_test
+
+import (
+	"encoding/json"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+	"github.com/tailpost/tailpost/config"
+	"github.com/tailpost/tailpost/outbox"
+)
+
+func compileBody(t testing.TB, src string) *config.Body {
+	t.Helper()
+	b, diags := config.CompileBody(src, "test.hcl", 3)
+	require.Empty(t, diags, src)
+	return b
+}
+
+func TestBody(t *testing.T) {
+	t.Parallel()
+	for src, want := range map[string]string{
+		`{ order = event.data.id, total = event.data.total }`:       `{"order":9007199254740993,"total":100.50}`,
+		`{ huge = event.data.huge, tiny = event.data.tiny }`:        `{"huge":123456789012345678901234567890,"tiny":1e-400}`,
+		`{ name = event.data.name }`:                                `{"name":"Zoë \"Z\" <b>"}`,
+		`{ "a b" = event.data.nope, c = event.data.nothing }`:       `{"a b":null,"c":null}`,
+		`[event.id, event.type, event.key, event.created_at]`:       `["e1","order.created","","2026-01-31T12:00:00Z"]`,
+		`{ address = event.data.customer.address }`:                 `{"address":{"city": "Wien", "zip": 1010}}`,
+		`{ headers = event.headers, kind = event.headers.X-Kind }`:  `{"headers":{"traceparent":"00-1","x-kind":"a"},"kind":"a"}`,
+		`{ a = { b = [1, 2.50, true, null, "<&>\n\u0001"] } }`:      `{"a":{"b":[1,2.5,true,null,"<&>\n\u0001"]}}`,
+		`{ text = "Order ${event.data.id} of ${event.tenant}" }`:    `{"text":"Order 9007199254740993 of acme"}`,
+		`{ text = "Order ${event.data.nope}" }`:                     `{"text":null}`,
+		`{ v = coalesce(event.data.nope, event.data.customer.id) }`: `{"v":"c1"}`,
+		`{ v = coalesce(event.data.nope, event.data.total) }`:       `{"v":100.50}`,
+		`{ v = coalesce(event.data.nope, event.data.tags) }`:        `{"v":["new", "vip", 3, null, {"a": 1}]}`,
+		`{ sum = event.data.items[0].qty * 1000000000000000000 }`:   `{"sum":2000000000000000000}`,
+		`{ big = event.data.total > 100, not = !event.data.paid }`:  `{"big":true,"not":false}`,
+		`event.data.paid ? { a = 1 } : [2]`:                         `{"a":1}`,
+		`event.data.nope == 1 ? { a = 1 } : [2]`:                    `null`,
+		`({ a = (event.data.void) })`:                               `{"a":false}`,
+		`event.data.customer`:                                       `{"id": "c1", "address": {"city": "Wien", "zip": 1010}}`,
+		`{}`:                                                        `{}`,
+		`[]`:                                                        `[]`,
+	} {
+		got, err := compileBody(t, src).Append([]byte("x"), order())
+		require.NoError(t, err, src)
+		require.Equal(t, "x"+want, string(got), src)
+		require.True(t, json.Valid(got[1:]), src)
+	}
+}
+
+func TestBodyOfWholePayload(t *testing.T) {
+	t.Parallel()
+	b := compileBody(t, `{ data = event.data }`)
+	got, err := b.Append(nil, &outbox.Event{Payload: []byte(" {\"a\" : 1.0}\n")})
+	require.NoError(t, err)
+	require.Equal(t, `{"data":{"a" : 1.0}}`, string(got))
+	got, err = b.Append(nil, &outbox.Event{})
+	require.NoError(t, err)
+	require.Equal(t, `{"data":null}`, string(got))
+}
+
+func TestBodyOfBrokenPayloadFails(t *testing.T) {
+	t.Parallel()
+	b := compileBody(t, `{ a = event.data.a }`)
+	for _, payload := range []string{`{"a":nope}`, `{"a":{"b"}}`, `{"a":[1,]}`, `{"a":"x`, `{"a":"` + "\n" + `"}`, `{"a":[1`} {
+		got, err := b.Append([]byte("x"), &outbox.Event{Payload: []byte(payload)})
+		require.Error(t, err, payload)
+		require.NotContains(t, err.Error(), "nope")
+		require.Equal(t, "x", string(got))
+	}
+}
