@@ -151,6 +151,7 @@ func (d *decoder) outbox(s *section) {
 	table, named := s.text("table")
 	if _, mapped := s.body.Attributes["columns"]; named || mapped || o.Messages == "" {
 		o.Mapping = outbox.DefaultMapping()
+		o.Mapping.Optional = outbox.Optional{Key: true, Tenant: true, Headers: true, CreatedAt: true}
 	}
 	if named {
 		if !strings.Contains(table, ".") {
@@ -167,7 +168,8 @@ func (d *decoder) outbox(s *section) {
 	}
 }
 
-// columns lays the named columns over those of the default table. A null or empty one is a column that there is none of.
+// columns lays the named columns over those of the default table, of which the table may lack all but the required ones. A
+// null or empty one is a column that there is none of.
 func (d *decoder) columns(s *section, m *outbox.Mapping) {
 	named, ok := s.table("columns")
 	if !ok {
@@ -177,7 +179,13 @@ func (d *decoder) columns(s *section, m *outbox.Mapping) {
 		"id": &m.ID, "type": &m.Type, "key": &m.Key, "tenant": &m.Tenant, "payload": &m.Payload, "headers": &m.Headers,
 		"created_at": &m.CreatedAt,
 	}
+	optional := map[string]*bool{
+		"key": &m.Optional.Key, "tenant": &m.Optional.Tenant, "headers": &m.Optional.Headers, "created_at": &m.Optional.CreatedAt,
+	}
 	for _, name := range sortedKeys(named) {
+		if o := optional[name]; o != nil {
+			*o = false
+		}
 		column, known := columns[name]
 		switch {
 		case !known:

@@ -50,7 +50,8 @@ type source struct {
 }
 
 // NewDecoder makes a Decoder for rows with these columns, which are those of the stream: text form, encoding UTF8,
-// DateStyle ISO. A mapping that does not fit them is an error that names every problem at once.
+// DateStyle ISO. A mapping that does not fit them is an error that names every problem at once; an optional column may be
+// missing.
 func NewDecoder(m Mapping, columns []Column) (*Decoder, error) {
 	if err := m.Validate(); err != nil {
 		return nil, err
@@ -61,7 +62,7 @@ func NewDecoder(m Mapping, columns []Column) (*Decoder, error) {
 		names[i] = c.Name
 	}
 	var problems []error
-	for i, f := range m.fields() {
+	for i, f := range m.Fit(names).fields() {
 		d.at[i] = source{index: -1, column: f.column}
 		if f.column == "" {
 			continue

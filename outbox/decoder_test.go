@@ -342,3 +342,20 @@ func BenchmarkDecodeEmitted(b *testing.B) {
 		}
 	}
 }
+
+func TestDecoderWithoutOptionalColumns(t *testing.T) {
+	t.Parallel()
+	m := outbox.DefaultMapping()
+	m.Optional = outbox.Optional{Key: true, Headers: true, CreatedAt: true}
+	columns := []outbox.Column{{Name: "id", TypeOID: pgtype.Int8OID}, {Name: "type", TypeOID: pgtype.TextOID}, {Name: "payload", TypeOID: pgtype.JSONBOID}}
+	_, err := outbox.NewDecoder(m, columns)
+	require.ErrorContains(t, err, `no column "tenant"`)
+
+	m.Optional.Tenant = true
+	d, err := outbox.NewDecoder(m, columns)
+	require.NoError(t, err)
+	ev, err := d.Decode([]outbox.Value{{Kind: outbox.TextValue, Data: []byte("7")}, {Kind: outbox.TextValue, Data: []byte("a.b")}, {Kind: outbox.TextValue, Data: []byte("{}")}})
+	require.NoError(t, err)
+	require.Equal(t, "7", ev.ID)
+	require.Empty(t, ev.Key)
+}

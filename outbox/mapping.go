@@ -3,6 +3,7 @@ package outbox
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/jackc/pgx/v5"
@@ -19,6 +20,31 @@ type Mapping struct {
 	Payload   string
 	Headers   string
 	CreatedAt string
+
+	// Optional says which columns were not asked for by name: where the table lacks one, events have none.
+	Optional Optional
+}
+
+// Optional names the columns that a table may lack.
+type Optional struct {
+	Key       bool
+	Tenant    bool
+	Headers   bool
+	CreatedAt bool
+}
+
+// Fit is the mapping without the optional columns that are not among columns.
+func (m Mapping) Fit(columns []string) Mapping {
+	drop := func(column *string, optional bool) {
+		if optional && !slices.Contains(columns, *column) {
+			*column = ""
+		}
+	}
+	drop(&m.Key, m.Optional.Key)
+	drop(&m.Tenant, m.Optional.Tenant)
+	drop(&m.Headers, m.Optional.Headers)
+	drop(&m.CreatedAt, m.Optional.CreatedAt)
+	return m
 }
 
 // DefaultMapping is the table that Migrate creates.
@@ -69,7 +95,7 @@ func (m Mapping) quotedTable() string {
 // isDefaultShape says whether Migrate may create the table: its columns are those of DefaultMapping.
 func (m Mapping) isDefaultShape() bool {
 	shape := DefaultMapping()
-	shape.Table = m.Table
+	shape.Table, shape.Optional = m.Table, m.Optional
 	return m == shape
 }
 

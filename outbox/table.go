@@ -206,7 +206,7 @@ func columnProblems(m Mapping, columns []columnRow) []error {
 		names[i] = c.Name
 	}
 	var problems []error
-	for i, f := range m.fields() {
+	for i, f := range m.Fit(names).fields() {
 		if f.column == "" {
 			continue
 		}
