@@ -17,6 +17,8 @@ export FUZZTIME VERSION
 GO_TEST    := go test -race -shuffle=on -count=1 -p 2 -timeout 20m
 # Runs a command beside a throw-away Postgres that all its tests share.
 WITH_PG     = PGBIN="$$(.ci/postgres.sh)"; export PGBIN; go run ./integration/pgtest/cmd --
+# The integration tests' verifiers run in Node.js.
+WITH_NODE   = node="$$(.ci/node.sh)"; export PATH="$${node:+$$node:}$$PATH";
 
 .PHONY: help
 help: ## say what there is
@@ -32,8 +34,7 @@ build: ## build bin/tailpost
 
 .PHONY: test
 test: ## run all tests with the race detector, against a real Postgres (found, or installed)
-	.ci/node.sh
-	$(WITH_PG) $(GO_TEST) ./...
+	$(WITH_NODE) $(WITH_PG) $(GO_TEST) ./...
 
 .PHONY: test-short
 test-short: ## run the tests without the long ones
@@ -41,8 +42,7 @@ test-short: ## run the tests without the long ones
 
 .PHONY: test-matrix
 test-matrix: ## run all tests on each Postgres of POSTGRES="14 15 16 17 18"
-	.ci/node.sh
-	for version in $(POSTGRES); do \
+	$(WITH_NODE) for version in $(POSTGRES); do \
 	  echo "==> Postgres $$version"; \
 	  export PGBIN; PGBIN="$$(.ci/postgres.sh $$version)"; \
 	  $(WITH_PG) $(GO_TEST) ./...; \
