@@ -89,10 +89,24 @@ func take(tb testing.TB, l *ledger.Ledger) ledger.Hold {
 }
 
 // count is the single number that sql gives.
-func (b *bundle) count(t *testing.T, sql string, args ...any) (n int) {
+func (b *bundle) count(t *testing.T, sql string, args ...any) int {
 	t.Helper()
-	require.NoError(t, b.conn.QueryRow(t.Context(), sql, args...).Scan(&n))
+	return b.countOn(t, b.conn, sql, args...)
+}
+
+// countOn is count while b.conn is in a transaction.
+func (b *bundle) countOn(t *testing.T, conn *pgx.Conn, sql string, args ...any) (n int) {
+	t.Helper()
+	require.NoError(t, conn.QueryRow(t.Context(), sql, args...).Scan(&n))
 	return n
+}
+
+// due gives the first deliveries of an endpoint that are due.
+func (b *bundle) due(t *testing.T, endpoint string, now time.Time) []outbox.Delivery {
+	t.Helper()
+	page, err := b.ledger.Page(t.Context(), ledger.PageQuery{EndpointID: endpoint, Now: now, Limit: 10})
+	require.NoError(t, err)
+	return page.Deliveries
 }
 
 func attempt(event, endpoint string, outcome outbox.Outcome, lsn outbox.LSN) outbox.Attempt {

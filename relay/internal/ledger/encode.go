@@ -1,6 +1,7 @@
 package ledger
 
 import (
+	"slices"
 	"time"
 
 	"github.com/tailpost/tailpost/outbox"
@@ -213,7 +214,7 @@ func (w *encoder) lastChanges(ds []outbox.Delivery) []outbox.Delivery {
 	clear(w.seen)
 	clear(w.updates)
 	w.updates = w.updates[:0]
-	for i := len(ds) - 1; i >= 0; i-- {
+	for i := range slices.Backward(ds) {
 		pair := outbox.Pair{EventID: ds[i].Event.ID, EndpointID: ds[i].EndpointID}
 		if _, again := w.seen[pair]; !again {
 			w.seen[pair] = struct{}{}

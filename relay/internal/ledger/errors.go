@@ -52,8 +52,8 @@ const (
 )
 
 func judge(err error) verdict {
-	var pgErr *pgconn.PgError
-	if !errors.As(err, &pgErr) {
+	pgErr, ok := errors.AsType[*pgconn.PgError](err)
+	if !ok {
 		return lost
 	}
 	if pgErr.SeverityUnlocalized == "FATAL" || pgErr.SeverityUnlocalized == "PANIC" {
@@ -87,12 +87,10 @@ func judge(err error) verdict {
 // describe makes err fit for people: no user, database or password of the connection string, and a remedy where one is
 // known.
 func describe(err error) error {
-	var connectErr *pgconn.ConnectError
-	if errors.As(err, &connectErr) {
+	if connectErr, ok := errors.AsType[*pgconn.ConnectError](err); ok {
 		return fmt.Errorf("connect to Postgres: %w", flat{connectErr.Unwrap()})
 	}
-	var pgErr *pgconn.PgError
-	if errors.As(err, &pgErr) {
+	if pgErr, ok := errors.AsType[*pgconn.PgError](err); ok {
 		switch pgErr.Code {
 		case codeNoTable, codeNoColumn, codeNoFunction, codeNoSchema:
 			return fmt.Errorf("%w: run `tailpost migrate`", err)

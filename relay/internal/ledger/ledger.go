@@ -114,7 +114,7 @@ func connect(ctx context.Context, cfg *pgx.ConnConfig) (*pgx.Conn, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := conn.PgConn().Exec(ctx, sessionSQL).Close(); err != nil {
+	if err := conn.PgConn().Exec(ctx, sessionSQL+";"+loadingSQL).Close(); err != nil {
 		// The first error says more than one of a connection that is being given up.
 		_ = conn.Close(ctx)
 		return nil, fmt.Errorf("set up the connection: %w", err)

@@ -42,12 +42,12 @@ func TestRecorded_givesWhatIsSettledAtOrAboveThePosition(t *testing.T) {
 	}, got)
 }
 
-func TestDue_isOrderedAndBounded(t *testing.T) {
+func TestPage_isOrderedAndBounded(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
 	hold := take(t, b.ledger)
 	second := pending("second of its transaction", "erp", "", 5, noon)
-	second.Event.Seq = 1
+	second.Event.Seq, second.Event.Key = 1, "k"
 	dead := pending("dead", "erp", "", 1, time.Time{})
 	dead.State = outbox.StateDead
 	require.NoError(t, b.ledger.Record(t.Context(), hold, &ledger.Batch{Park: []outbox.Delivery{
@@ -59,18 +59,37 @@ func TestDue_isOrderedAndBounded(t *testing.T) {
 		pending("elsewhere", "crm", "", 1, noon),
 		dead,
 	}}))
-	due := func(exclude []string, limit int) []string {
-		ds, err := b.ledger.Due(t.Context(), "erp", noon, exclude, limit)
+	page := func(q ledger.PageQuery) ([]string, time.Time) {
+		q.EndpointID, q.Now = "erp", noon
+		p, err := b.ledger.Page(t.Context(), q)
 		require.NoError(t, err)
-		return ids(ds)
+		return ids(p.Deliveries), p.Next
 	}
-	require.Equal(t, []string{"overdue", "first", "second of its transaction"}, due(nil, 10))
-	require.Equal(t, []string{"overdue", "first"}, due(nil, 2))
-	require.Equal(t, []string{"first"}, due([]string{"overdue", "unknown"}, 1))
-	require.Empty(t, due([]string{"overdue", "first", "second of its transaction"}, 10))
+	for name, test := range map[string]struct {
+		query ledger.PageQuery
+		want  []string
+		next  time.Time
+	}{
+		"all":           {ledger.PageQuery{Limit: 10}, []string{"overdue", "first", "second of its transaction"}, noon.Add(time.Second)},
+		"limited":       {ledger.PageQuery{Limit: 2}, []string{"overdue", "first"}, noon},
+		"leaving out":   {ledger.PageQuery{Limit: 1, Exclude: []string{"overdue", "unknown"}}, []string{"first"}, noon},
+		"without a key": {ledger.PageQuery{Limit: 10, Unkeyed: true}, []string{"overdue", "first"}, noon.Add(time.Second)},
+		"nothing is due": {
+			ledger.PageQuery{Limit: 10, Exclude: []string{"overdue", "first", "second of its transaction"}},
+			[]string{},
+			noon.Add(time.Second),
+		},
+	} {
+		got, next := page(test.query)
+		require.Equal(t, test.want, got, name)
+		require.Equal(t, test.next, next, name)
+	}
+	none, err := b.ledger.Page(t.Context(), ledger.PageQuery{EndpointID: "unknown", Now: noon, Limit: 1})
+	require.NoError(t, err)
+	require.Equal(t, ledger.Page{Deliveries: []outbox.Delivery{}}, none)
 }
 
-func TestDue_boundsBytesButGivesAtLeastOne(t *testing.T) {
+func TestLoads_boundBytesButGiveAtLeastOne(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
 	hold := take(t, b.ledger)
@@ -82,18 +101,20 @@ func TestDue_boundsBytesButGivesAtLeastOne(t *testing.T) {
 	}
 	park[0].Event.Payload = []byte(strings.Repeat("x", 17<<20))
 	require.NoError(t, b.ledger.Record(t.Context(), hold, &ledger.Batch{Park: park}))
-	for name, load := range map[string]func() ([]outbox.Delivery, error){
-		"due":    func() ([]outbox.Delivery, error) { return b.ledger.Due(t.Context(), "erp", noon, nil, 10) },
-		"key":    func() ([]outbox.Delivery, error) { return b.ledger.DueKey(t.Context(), "erp", "k", 10) },
-		"strict": func() ([]outbox.Delivery, error) { return b.ledger.DueStrict(t.Context(), "erp", 10) },
-	} {
-		ds, err := load()
-		require.NoError(t, err, name)
-		require.Equal(t, []string{"a"}, ids(ds), name)
-	}
-	ds, err := b.ledger.Due(t.Context(), "erp", noon, []string{"a"}, 10)
+	page, err := b.ledger.Page(t.Context(), ledger.PageQuery{EndpointID: "erp", Now: noon, Limit: 10})
 	require.NoError(t, err)
-	require.Equal(t, []string{"b", "c"}, ids(ds))
+	require.Equal(t, []string{"a"}, ids(page.Deliveries))
+	require.Equal(t, noon, page.Next, "more is due")
+	rows, err := b.ledger.InOrder(t.Context(), "erp", 10)
+	require.NoError(t, err)
+	require.Equal(t, []string{"a"}, ids(rows))
+	rows, whole, err := b.ledger.InKeyOrder(t.Context(), "erp", []string{"k"}, 10)
+	require.NoError(t, err)
+	require.Equal(t, []string{"a"}, ids(rows))
+	require.False(t, whole)
+	page, err = b.ledger.Page(t.Context(), ledger.PageQuery{EndpointID: "erp", Now: noon, Limit: 10, Exclude: []string{"a"}})
+	require.NoError(t, err)
+	require.Equal(t, []string{"b", "c"}, ids(page.Deliveries))
 }
 
 func TestOrderedLoads_followCommitOrder(t *testing.T) {
@@ -107,15 +128,20 @@ func TestOrderedLoads_followCommitOrder(t *testing.T) {
 		pending("none", "erp", "", 4, noon),
 		pending("other", "crm", "k", 1, noon.Add(time.Minute)),
 	}}))
-	ds, err := b.ledger.DueKey(t.Context(), "erp", "k", 10)
+	keys := []string{"k", "unknown", "j"}
+	ds, whole, err := b.ledger.InKeyOrder(t.Context(), "erp", keys, 10)
 	require.NoError(t, err)
-	require.Equal(t, []string{"k1", "k3"}, ids(ds))
-	ds, err = b.ledger.DueKey(t.Context(), "erp", "k", 1)
+	require.True(t, whole)
+	require.Equal(t, []string{"k1", "k3", "j2"}, ids(ds))
+	ds, _, err = b.ledger.InKeyOrder(t.Context(), "erp", keys, 1)
 	require.NoError(t, err)
-	require.Equal(t, []string{"k1"}, ids(ds))
-	ds, err = b.ledger.DueStrict(t.Context(), "erp", 10)
+	require.Equal(t, []string{"k1", "j2"}, ids(ds))
+	ds, err = b.ledger.InOrder(t.Context(), "erp", 10)
 	require.NoError(t, err)
 	require.Equal(t, []string{"k1", "j2", "k3", "none"}, ids(ds))
+	ds, err = b.ledger.InOrder(t.Context(), "erp", 2)
+	require.NoError(t, err)
+	require.Equal(t, []string{"k1", "j2"}, ids(ds))
 
 	heads, err := b.ledger.Heads(t.Context(), "erp")
 	require.NoError(t, err)
@@ -123,6 +149,13 @@ func TestOrderedLoads_followCommitOrder(t *testing.T) {
 		{Key: "j", EventID: "j2", NextAttemptAt: noon, Count: 1},
 		{Key: "k", EventID: "k1", NextAttemptAt: noon.Add(time.Hour), Count: 2},
 	}, heads)
+
+	heads, err = b.ledger.First(t.Context(), "erp")
+	require.NoError(t, err)
+	require.Equal(t, []ledger.Head{{EventID: "k1", NextAttemptAt: noon.Add(time.Hour), Count: 4}}, heads)
+	heads, err = b.ledger.First(t.Context(), "unknown")
+	require.NoError(t, err)
+	require.Empty(t, heads)
 
 	queues, err := b.ledger.NextDue(t.Context())
 	require.NoError(t, err)
@@ -143,4 +176,20 @@ func TestEnsurePartitions_asksOnceADay(t *testing.T) {
 	require.Equal(t, n+1, b.count(t, partitions))
 	require.NoError(t, b.ledger.EnsurePartitions(t.Context(), noon.AddDate(0, 0, 30)))
 	require.Equal(t, n+8, b.count(t, partitions))
+}
+
+func TestCheck_saysWhatIsMissing(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	_, err := b.ledger.Check(t.Context(), outbox.Mapping{})
+	require.NoError(t, err)
+	_, err = b.conn.Exec(t.Context(), `
+		CREATE TABLE public.outbox (id uuid PRIMARY KEY, type text, key text, tenant text, payload jsonb, headers jsonb, created_at timestamptz)`)
+	require.NoError(t, err)
+	_, err = b.ledger.Check(t.Context(), outbox.DefaultMapping())
+	require.NoError(t, err)
+	m := outbox.DefaultMapping()
+	m.Table = "public.nowhere"
+	_, err = b.ledger.Check(t.Context(), m)
+	require.ErrorContains(t, err, "nowhere")
 }

@@ -140,7 +140,7 @@ func mirrorAll(ctx context.Context, tx pgx.Tx, want map[string]mirrored, now tim
 		}
 		row, state := want[id], old.next(want[id].url)
 		states[id] = state
-		if exists && old.mirrored.equal(row) && old.state == state {
+		if exists && old.equal(row) && old.state == state {
 			continue
 		}
 		writes.Queue(mirrorWriteSQL, pgx.NamedArgs{

@@ -64,7 +64,7 @@ func TestRecord_keepsCountersAndQueueTrue(t *testing.T) {
 		}
 		require.Equal(rt, recorded, b.count(t, `SELECT count(*) FROM tailpost.attempt`))
 		require.Zero(rt, b.count(t, differing))
-		requireQueue(rt, t, b, queue)
+		requireQueue(t, rt, b, queue)
 	})
 }
 
@@ -86,7 +86,7 @@ func apply(queue map[outbox.Pair]outbox.Delivery, b *ledger.Batch) {
 	}
 }
 
-func requireQueue(rt *rapid.T, t *testing.T, b *bundle, queue map[outbox.Pair]outbox.Delivery) {
+func requireQueue(t *testing.T, rt *rapid.T, b *bundle, queue map[outbox.Pair]outbox.Delivery) {
 	t.Helper()
 	var want, got []outbox.Delivery
 	for _, d := range queue {
@@ -95,7 +95,7 @@ func requireQueue(rt *rapid.T, t *testing.T, b *bundle, queue map[outbox.Pair]ou
 		}
 	}
 	for _, endpoint := range []string{"erp", "crm"} {
-		ds, err := b.ledger.DueStrict(t.Context(), endpoint, 100)
+		ds, err := b.ledger.InOrder(t.Context(), endpoint, 100)
 		require.NoError(rt, err)
 		got = append(got, ds...)
 	}

@@ -6,6 +6,7 @@ import (
 	"io"
 	"net"
 	"net/url"
+	"slices"
 	"sync"
 	"testing"
 
@@ -107,16 +108,8 @@ func (p *proxy) serve(client net.Conn) {
 func (p *proxy) forward(client io.Reader, server io.Writer, back *answers) bool {
 	records, startup := false, true
 	for {
-		head := make([]byte, 5)
-		if startup {
-			head = head[:4]
-		}
-		if _, err := io.ReadFull(client, head); err != nil {
-			return false
-		}
-		size := binary.BigEndian.Uint32(head[len(head)-4:])
-		message := append(head, make([]byte, size-4)...)
-		if _, err := io.ReadFull(client, message[len(head):]); err != nil {
+		message, err := readMessage(client, startup)
+		if err != nil {
 			return false
 		}
 		if startup {
@@ -149,6 +142,21 @@ func (p *proxy) forward(client io.Reader, server io.Writer, back *answers) bool 
 			return true
 		}
 	}
+}
+
+// readMessage reads a message of the frontend; the first one has no type.
+func readMessage(client io.Reader, startup bool) ([]byte, error) {
+	head := 5
+	if startup {
+		head = 4
+	}
+	message := make([]byte, head)
+	if _, err := io.ReadFull(client, message); err != nil {
+		return nil, err
+	}
+	body := make([]byte, binary.BigEndian.Uint32(message[head-4:])-4)
+	_, err := io.ReadFull(client, body)
+	return slices.Concat(message, body), err
 }
 
 // answers passes what the server says on, until drop: from then on the first answer ends the connection.

@@ -2,7 +2,7 @@ package ledger
 
 import (
 	"context"
-	"errors"
+	"encoding/json"
 	"fmt"
 	"time"
 
@@ -10,6 +10,16 @@ import (
 
 	"github.com/tailpost/tailpost/outbox"
 )
+
+// dueBytes bounds the payloads of one load, beyond its first row.
+const dueBytes = 16 << 20
+
+// dueColumns are what delivery scans, in its order.
+const dueColumns = `
+SELECT event_id, endpoint_id, state, reason, attempts, next_attempt_at, event_type, COALESCE(tenant, ''),
+       COALESCE(key, ''), payload, headers, event_created_at, commit_lsn::text, seq, COALESCE(last_status, 0),
+       COALESCE(last_error, '')
+FROM (`
 
 // PageQuery asks for parked deliveries of one endpoint that are due.
 type PageQuery struct {
@@ -28,10 +38,11 @@ type Page struct {
 	Next time.Time
 }
 
+// The inner query sums the payloads before each row, which reads their lengths only; those past the bound are never read.
 const pageSQL = dueColumns + `
     SELECT d.*,
            COALESCE(sum(octet_length(payload)) OVER (
-               ORDER BY next_attempt_at, commit_lsn, seq, event_id ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING
+               ORDER BY next_attempt_at, commit_lsn, seq ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING
            ), 0) AS bytes_before
     FROM tailpost.delivery AS d
     WHERE endpoint_id = @endpoint
@@ -39,11 +50,11 @@ const pageSQL = dueColumns + `
       AND next_attempt_at <= @now
       AND event_id <> ALL (@exclude::text[])
       AND (key IS NULL OR NOT @unkeyed)
-    ORDER BY next_attempt_at, commit_lsn, seq, event_id
+    ORDER BY next_attempt_at, commit_lsn, seq
     LIMIT @limit
 ) AS due
 WHERE bytes_before < @bytes
-ORDER BY next_attempt_at, commit_lsn, seq, event_id`
+ORDER BY next_attempt_at, commit_lsn, seq`
 
 const nextSQL = `
 SELECT min(next_attempt_at)
@@ -84,7 +95,7 @@ func (l *Ledger) Page(ctx context.Context, q PageQuery) (Page, error) {
 const keysSQL = dueColumns + `
     SELECT d.*,
            COALESCE(sum(octet_length(d.payload)) OVER (
-               ORDER BY k.place, d.commit_lsn, d.seq, d.event_id ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING
+               ORDER BY k.place, d.commit_lsn, d.seq ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING
            ), 0) AS bytes_before, k.place
     FROM unnest(@keys::text[]) WITH ORDINALITY AS k (key, place)
     CROSS JOIN LATERAL (
@@ -93,12 +104,12 @@ const keysSQL = dueColumns + `
         WHERE o.endpoint_id = @endpoint
           AND o.state = 'pending'
           AND o.key = k.key
-        ORDER BY o.commit_lsn, o.seq, o.event_id
+        ORDER BY o.commit_lsn, o.seq
         LIMIT @limit
     ) AS d
 ) AS due
 WHERE bytes_before < @bytes
-ORDER BY place, commit_lsn, seq, event_id`
+ORDER BY place, commit_lsn, seq`
 
 // InKeyOrder reads the first pending deliveries of each key of an endpoint, due or not, in commit order: at most perKey
 // of each, and fewer where their payloads are large. Whole says that payloads left nothing out, so that a key without a
@@ -116,16 +127,16 @@ func (l *Ledger) InKeyOrder(ctx context.Context, endpointID string, keys []strin
 const orderSQL = dueColumns + `
     SELECT d.*,
            COALESCE(sum(octet_length(payload)) OVER (
-               ORDER BY commit_lsn, seq, event_id ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING
+               ORDER BY commit_lsn, seq ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING
            ), 0) AS bytes_before
     FROM tailpost.delivery AS d
     WHERE endpoint_id = @endpoint
       AND state = 'pending'
-    ORDER BY commit_lsn, seq, event_id
+    ORDER BY commit_lsn, seq
     LIMIT @limit
 ) AS due
 WHERE bytes_before < @bytes
-ORDER BY commit_lsn, seq, event_id`
+ORDER BY commit_lsn, seq`
 
 // InOrder reads the first pending deliveries of an endpoint, due or not, in commit order, bounded like a Page.
 func (l *Ledger) InOrder(ctx context.Context, endpointID string, limit int) (rows []outbox.Delivery, err error) {
@@ -163,46 +174,29 @@ func orEmpty(ids []string) []string {
 	return ids
 }
 
-const firstSQL = `
-SELECT event_id, next_attempt_at, count(*) OVER ()
-FROM tailpost.delivery
-WHERE endpoint_id = @endpoint
-  AND state = 'pending'
-ORDER BY commit_lsn, seq, event_id
-LIMIT 1`
-
-// First gives the head of an endpoint whose deliveries are all in one order, under an empty key; none: nothing is pending.
-func (l *Ledger) First(ctx context.Context, endpointID string) (heads []Head, err error) {
-	err = l.load(ctx, "load the head of the queue", func(ctx context.Context, conn *pgx.Conn) error {
-		var (
-			h    Head
-			next *time.Time
-		)
-		heads = nil
-		err := conn.QueryRow(ctx, firstSQL, pgx.NamedArgs{"endpoint": endpointID}).Scan(&h.EventID, &next, &h.Count)
-		if errors.Is(err, pgx.ErrNoRows) {
-			return nil
+func delivery(row pgx.CollectableRow) (outbox.Delivery, error) {
+	var (
+		d       outbox.Delivery
+		next    *time.Time
+		payload []byte
+		headers *string
+		lsn     string
+	)
+	e := &d.Event
+	err := row.Scan(&e.ID, &d.EndpointID, &d.State, &d.Reason, &d.Attempts, &next, &e.Type, &e.Tenant, &e.Key, &payload,
+		&headers, &e.CreatedAt, &lsn, &e.Seq, &d.LastStatus, &d.LastError)
+	if err != nil {
+		return d, err
+	}
+	e.Payload, e.CreatedAt = payload, e.CreatedAt.UTC()
+	if next != nil {
+		d.NextAttemptAt = next.UTC()
+	}
+	if headers != nil {
+		if err := json.Unmarshal([]byte(*headers), &e.Headers); err != nil {
+			return d, fmt.Errorf("read the headers of event %s: %w", e.ID, err)
 		}
-		if next != nil {
-			h.NextAttemptAt = next.UTC()
-		}
-		heads = []Head{h}
-		return err
-	})
-	return heads, err
-}
-
-// Check says whether this binary can work with the schema and with the outbox table, and what it had better have.
-func (l *Ledger) Check(ctx context.Context, m outbox.Mapping) (warnings []string, err error) {
-	err = l.load(ctx, "check the database", func(ctx context.Context, conn *pgx.Conn) (err error) {
-		if err := outbox.CheckSchema(ctx, conn); err != nil {
-			return err
-		}
-		if m == (outbox.Mapping{}) {
-			return nil
-		}
-		warnings, err = outbox.CheckTable(ctx, conn, m)
-		return err
-	})
-	return warnings, err
+	}
+	e.CommitLSN, err = outbox.ParseLSN(lsn)
+	return d, err
 }

@@ -67,8 +67,7 @@ func TestRecord_parksThenUpdatesThenRemoves(t *testing.T) {
 		Remove: []outbox.Pair{{EventID: "e2", EndpointID: "erp"}, {EventID: "e8", EndpointID: "erp"}},
 		Now:    noon,
 	}))
-	due, err := b.ledger.Due(t.Context(), "erp", noon.Add(time.Hour), nil, 10)
-	require.NoError(t, err)
+	due := b.due(t, "erp", noon.Add(time.Hour))
 	require.Equal(t, []outbox.Delivery{{
 		Event: first.Event, EndpointID: "erp", State: outbox.Pending, Reason: outbox.ReasonFailed, Attempts: 3,
 		NextAttemptAt: noon.Add(time.Hour), LastStatus: 503,
@@ -97,8 +96,7 @@ func TestRecord_keepsEveryFieldOfAParkedEvent(t *testing.T) {
 	empty := pending("e3", "erp", "", 3, noon)
 	empty.Event.Payload, empty.Event.Headers = []byte{}, map[string]string{}
 	require.NoError(t, b.ledger.Record(t.Context(), hold, &ledger.Batch{Park: []outbox.Delivery{d, none, empty}}))
-	due, err := b.ledger.Due(t.Context(), "erp", noon, nil, 10)
-	require.NoError(t, err)
+	due := b.due(t, "erp", noon)
 	require.Equal(t, []outbox.Delivery{none, empty, d}, due)
 	require.Nil(t, due[0].Event.Payload)
 	require.NotNil(t, due[1].Event.Payload)
@@ -214,7 +212,7 @@ func TestRecord_storesTextThatPostgresCannot(t *testing.T) {
 	}))
 	require.Equal(t, 1, b.count(t, `SELECT count(*) FROM tailpost.attempt WHERE event_id = 'e1' AND event_type = 'a�b' AND tenant = ''
 		AND error = 'read �(' AND url = 'https://example.com/�' AND response_body = 'café�'`))
-	due, err := b.ledger.DueKey(t.Context(), "erp", "k�", 1)
+	due, err := b.ledger.InOrder(t.Context(), "erp", 1)
 	require.NoError(t, err)
 	require.Len(t, due, 1)
 	require.Equal(t, "again", due[0].LastError)

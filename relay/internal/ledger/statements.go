@@ -37,14 +37,21 @@ SET idle_in_transaction_session_timeout = '60s';
 SET timezone = 'UTC';
 SET default_transaction_isolation = 'read committed';
 SET enable_seqscan = off;
-SET enable_mergejoin = off;
-SET enable_hashjoin = off;
 SET jit = off;
 SELECT set_config('synchronous_commit', 'on', false)
 WHERE current_setting('synchronous_commit') = 'off'`
 
-// recordingSQL is for the recording connection only: its statements never profit from a plan of their own.
-const recordingSQL = `SET plan_cache_mode = force_generic_plan`
+// recordingSQL is for the recording connection: its statements look up a few rows by key, and never profit from a plan of
+// their own.
+const recordingSQL = `
+SET enable_mergejoin = off;
+SET enable_hashjoin = off;
+SET plan_cache_mode = force_generic_plan`
+
+// loadingSQL is for the other one: with the values at hand Postgres hashes the events to leave out instead of comparing
+// each row with each of them.
+const loadingSQL = `
+SET plan_cache_mode = force_custom_plan`
 
 // guardSQL begins every recording transaction. Without the row it divides by zero, which ends the pipeline: all that
 // follows is skipped and nothing takes effect.

@@ -1,6 +1,7 @@
 package ledger
 
 import (
+	"bytes"
 	"encoding/binary"
 	"encoding/json"
 	"io"
@@ -184,7 +185,7 @@ func (w *wire) freeBytes(b []byte) {
 	switch {
 	case len(b) == 0:
 		w.null()
-	case w.ascii || !utf8.Valid(b) || indexNUL(b):
+	case w.ascii || !utf8.Valid(b) || bytes.IndexByte(b, 0) >= 0:
 		w.free(string(b))
 	default:
 		w.bytes(b)
@@ -230,15 +231,6 @@ func (w *wire) array(oid int32, n int) int {
 
 func (w *wire) arrayEnd(at int) {
 	w.patch(at, len(w.buf)-at-4)
-}
-
-func indexNUL(b []byte) bool {
-	for _, c := range b {
-		if c == 0 {
-			return true
-		}
-	}
-	return false
 }
 
 func toASCII(s string) string {
