@@ -46,9 +46,14 @@ func compileFilter(s *source, expr hclsyntax.Expression, text string) (*Filter, 
 
 // parseExpression parses src as if it stood at the start of a line of a file.
 func parseExpression(src, filename string, line int) (*source, hclsyntax.Expression, Diagnostics) {
-	text := []byte(src)
-	expr, diags := hclsyntax.ParseExpression(text, filename, hcl.Pos{Line: max(line, 1), Column: 1})
-	s := &source{name: filename, text: text}
+	s := &source{name: filename, text: []byte(src)}
+	start := hcl.Pos{Line: max(line, 1), Column: 1}
+	// Diagnostics of the lexer come again from the parser.
+	tokens, _ := hclsyntax.LexExpression(s.text, filename, start)
+	if diags := s.oversized(tokens); len(diags) > 0 {
+		return s, nil, diags
+	}
+	expr, diags := hclsyntax.ParseExpression(s.text, filename, start)
 	return s, expr, s.adopt(diags)
 }
 

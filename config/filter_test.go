@@ -180,7 +180,7 @@ func TestFilterDiagnosticsPointIntoTheExpression(t *testing.T) {
 	require.Equal(t, 8, diags[0].Line)
 	require.Equal(t, 8, diags[0].Column)
 	require.Equal(t, "  event.dta == 1", diags[0].Snippet)
-	for _, src := range []string{"", "event.tenant ==", "event.data[true] == 1", "event[0] == 1", "event == 1", "event.data == 1"} {
+	for _, src := range []string{"", "event.tenant ==", "event.data[true] == 1", "event[0] == 1", "event == 1", "event.data == 1", "event.data.a > 1e5000000", "event.data.a > 0." + strings.Repeat("1", 200)} {
 		_, diags = config.CompileFilter(src, "", 0)
 		require.True(t, diags.HasErrors(), src)
 	}

@@ -109,6 +109,10 @@ func Parse(files map[string][]byte, opts Options) (*Config, Diagnostics) {
 	for _, name := range names {
 		src := newSource(name, files[name])
 		d.sources[name] = src
+		if oversized := src.oversized(src.tokens); len(oversized) > 0 {
+			d.diags = append(d.diags, oversized...)
+			continue
+		}
 		file, diags := hclsyntax.ParseConfig(src.text, name, hcl.InitialPos)
 		d.diags = append(d.diags, src.adopt(diags)...)
 		if body, ok := file.Body.(*hclsyntax.Body); ok {

@@ -3,6 +3,7 @@ package config
 import (
 	"bytes"
 	"cmp"
+	"fmt"
 	"regexp"
 	"slices"
 	"strings"
@@ -14,9 +15,10 @@ import (
 
 // source is the text of a file, or of one expression, that diagnostics quote.
 type source struct {
-	name  string
-	text  []byte
-	masks []span // what no snippet may show, in order
+	name   string
+	text   []byte
+	tokens hclsyntax.Tokens // of a file
+	masks  []span           // what no snippet may show, in order
 }
 
 // span is a range of bytes.
@@ -26,10 +28,36 @@ type span struct{ from, to int }
 func newSource(name string, text []byte) *source {
 	s := &source{name: name, text: text}
 	// Diagnostics of the lexer come again from the parser.
-	tokens, _ := hclsyntax.LexConfig(text, name, hcl.InitialPos)
-	s.masks = append(secretLiterals(tokens), secretShapes(text)...)
+	s.tokens, _ = hclsyntax.LexConfig(text, name, hcl.InitialPos)
+	s.masks = append(secretLiterals(s.tokens), secretShapes(text)...)
 	slices.SortFunc(s.masks, func(a, b span) int { return cmp.Compare(a.from, b.from) })
 	return s
+}
+
+// maxNumber is how long a number literal may be, and maxLiteralExponent how large its exponent. The HCL library would spend
+// seconds on 1e9999999.
+const (
+	maxNumber          = 128
+	maxLiteralExponent = 1000
+)
+
+// oversized reports number literals that would be too much work. What has one must not be parsed.
+func (s *source) oversized(tokens hclsyntax.Tokens) Diagnostics {
+	var diags Diagnostics
+	for _, t := range tokens {
+		if t.Type != hclsyntax.TokenNumberLit {
+			continue
+		}
+		exponent := 0
+		if e := bytes.IndexAny(t.Bytes, "eE"); e >= 0 {
+			exponent, _ = parseExponent(string(t.Bytes[e+1:])) // what is no number the parser reports
+		}
+		if len(t.Bytes) > maxNumber || exponent > maxLiteralExponent || exponent < -maxLiteralExponent {
+			diags = append(diags, s.diagnose(SeverityError, t.Range, "Unsupported number",
+				fmt.Sprintf("Write at most %d characters, with an exponent of at most %d.", maxNumber, maxLiteralExponent)))
+		}
+	}
+	return diags
 }
 
 // secretLiterals finds the string literals in the values of attributes that hold secrets.

@@ -1,0 +1,118 @@
+package config_test
+
+import (
+	"context"
+	"os"
+	"path/filepath"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+	"github.com/tailpost/tailpost/config"
+	"go.uber.org/goleak"
+)
+
+func TestMain(m *testing.M) {
+	goleak.VerifyTestMain(m)
+}
+
+// watch starts to watch path, and gives a channel of its changes. It returns once the watch is known to work.
+func watch(t *testing.T, path string) <-chan struct{} {
+	t.Helper()
+	ctx, cancel := context.WithCancel(t.Context())
+	changes := make(chan struct{}, 16)
+	done := make(chan error, 1)
+	go func() { done <- config.Watch(ctx, path, func() { changes <- struct{}{} }) }()
+	t.Cleanup(func() {
+		cancel()
+		require.NoError(t, <-done)
+	})
+	return changes
+}
+
+// eventually makes a change until the watch, which may still be starting, has seen one.
+func eventually(t *testing.T, changes <-chan struct{}, change func(n int)) {
+	t.Helper()
+	tick := time.NewTicker(700 * time.Millisecond)
+	defer tick.Stop()
+	deadline := time.After(20 * time.Second)
+	for n := 0; ; n++ {
+		change(n)
+		select {
+		case <-changes:
+			return
+		case <-tick.C:
+		case <-deadline:
+			require.Fail(t, "no change was seen")
+		}
+	}
+}
+
+func write(t *testing.T, path, text string) {
+	t.Helper()
+	require.NoError(t, os.WriteFile(path, []byte(text), 0o600))
+}
+
+func numbered(n int) string {
+	return "# " + time.Duration(n).String() + "\n"
+}
+
+func TestWatchSeesWritesAndRenames(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	path := filepath.Join(dir, "tailpost.hcl")
+	write(t, path, "")
+	changes := watch(t, path)
+	eventually(t, changes, func(n int) { write(t, path, numbered(n)) })
+	eventually(t, changes, func(n int) {
+		write(t, path+"~", numbered(100+n))
+		require.NoError(t, os.Rename(path+"~", path))
+	})
+	eventually(t, changes, func(int) { require.NoError(t, os.RemoveAll(path)) })
+	eventually(t, changes, func(n int) { write(t, path, numbered(200+n)) })
+}
+
+func TestWatchSeesTheSwapOfAConfigMap(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	mount := func(n int) {
+		version := filepath.Join(dir, "..v"+numbered(n)[2:len(numbered(n))-1])
+		require.NoError(t, os.MkdirAll(version, 0o700))
+		write(t, filepath.Join(version, "tailpost.hcl"), numbered(n))
+		require.NoError(t, os.Symlink(filepath.Base(version), filepath.Join(dir, "..data_tmp")))
+		require.NoError(t, os.Rename(filepath.Join(dir, "..data_tmp"), filepath.Join(dir, "..data")))
+	}
+	mount(0)
+	require.NoError(t, os.Symlink(filepath.Join("..data", "tailpost.hcl"), filepath.Join(dir, "tailpost.hcl")))
+	for _, path := range []string{filepath.Join(dir, "tailpost.hcl"), dir} {
+		changes := watch(t, path)
+		start := len(path)
+		eventually(t, changes, func(n int) { mount(1000*start + n) })
+		eventually(t, changes, func(n int) { mount(2000*start + n) })
+	}
+}
+
+func TestWatchSeesWritesBehindALink(t *testing.T) {
+	t.Parallel()
+	elsewhere := filepath.Join(t.TempDir(), "real.hcl")
+	write(t, elsewhere, "")
+	path := filepath.Join(t.TempDir(), "tailpost.hcl")
+	require.NoError(t, os.Symlink(elsewhere, path))
+	changes := watch(t, path)
+	eventually(t, changes, func(n int) { write(t, elsewhere, numbered(n)) })
+}
+
+func TestWatchSeesFilesOfADirectoryComeAndGo(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	changes := watch(t, dir)
+	eventually(t, changes, func(n int) { write(t, filepath.Join(dir, "a.hcl"), numbered(n)) })
+	eventually(t, changes, func(n int) { write(t, filepath.Join(dir, "b.hcl"), numbered(n)) })
+	eventually(t, changes, func(int) { require.NoError(t, os.RemoveAll(filepath.Join(dir, "a.hcl"))) })
+}
+
+func TestWatchWithoutFolderFails(t *testing.T) {
+	t.Parallel()
+	err := config.Watch(t.Context(), filepath.Join(t.TempDir(), "none", "tailpost.hcl"), func() {})
+	require.ErrorContains(t, err, "watch configuration folder")
+}
