@@ -116,7 +116,7 @@ func (s *section) value(name string, want cty.Type) (v cty.Value, marked, ok boo
 		return cty.NilVal, false, false
 	}
 	v, err := convert.Convert(v, want)
-	if err != nil || !v.IsWhollyKnown() {
+	if err != nil {
 		s.wrong(name, attr.Expr.Range(), "Wrong kind of value", "Write %s.", kindName(want))
 		return cty.NilVal, false, false
 	}
@@ -159,7 +159,15 @@ func (s *section) evaluate(expr hclsyntax.Expression) (cty.Value, bool) {
 		}
 	}
 	s.d.diags = append(s.d.diags, s.src.adopt(diags)...)
-	return v, !diags.HasErrors()
+	if diags.HasErrors() {
+		return cty.NilVal, false
+	}
+	// What did not parse evaluates to something unknown.
+	if !v.IsWhollyKnown() {
+		s.fail(expr.Range(), "Unknown value", "Write a literal, or a function with its arguments.")
+		return cty.NilVal, false
+	}
+	return v, true
 }
 
 // references reports variables, of which there are none, and unknown functions.
@@ -395,14 +403,14 @@ func (s *section) secretList(name string, expr hclsyntax.Expression) []Secret {
 	if v.IsNull() {
 		return nil
 	}
-	if v.Type() == cty.String && v.IsKnown() {
+	if v.Type() == cty.String {
 		if len(marks) == 0 {
 			s.literal(expr.Range())
 		}
 		return []Secret{NewSecret(v.AsString())}
 	}
 	v, err := convert.Convert(v, cty.List(cty.String))
-	if err != nil || !v.IsWhollyKnown() {
+	if err != nil {
 		s.wrong(name, expr.Range(), "Wrong kind of value", "Write a secret, or a list of them while rotating.")
 		return nil
 	}
