@@ -1,6 +1,7 @@
 package signature_test
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -38,7 +39,7 @@ func ExampleVerifier_Verify() {
 		return
 	}
 	for _, body := range []string{`{"total": 10}`, `{"total": 99}`} {
-		r := httptest.NewRequest(http.MethodPost, "/webhooks", strings.NewReader(body))
+		r := httptest.NewRequestWithContext(context.Background(), http.MethodPost, "/webhooks", strings.NewReader(body))
 		r.Header = signer.Sign("evt_1", time.Now(), []byte(`{"total": 10}`))
 		w := httptest.NewRecorder()
 		receive(w, r)

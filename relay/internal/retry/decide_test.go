@@ -73,19 +73,27 @@ func TestDecide(t *testing.T) {
 		"a capped hint throttles as much": {1, retry.Result{StatusCode: 429, RetryAfter: 900 * time.Hour}, 0, throttled(24*time.Hour, 24*time.Hour)},
 		"a number below the first":        {0, retry.Result{StatusCode: 500}, 0, failed(5 * time.Second)},
 		"the schedule is used up": {
-			4, retry.Result{StatusCode: 500, RetryAfter: time.Minute}, 0,
+			4,
+			retry.Result{StatusCode: 500, RetryAfter: time.Minute},
+			0,
 			retry.Decision{Outcome: outbox.Dead, Reason: outbox.ReasonExhausted},
 		},
 		"used up and overloaded": {
-			4, retry.Result{StatusCode: 503}, 0,
+			4,
+			retry.Result{StatusCode: 503},
+			0,
 			retry.Decision{Outcome: outbox.Dead, Reason: outbox.ReasonExhausted, Throttle: time.Second},
 		},
 		"gone after the schedule is used up waits all the same": {
-			4, retry.Result{StatusCode: 410}, 0,
+			4,
+			retry.Result{StatusCode: 410},
+			0,
 			retry.Decision{Outcome: outbox.Retry, Reason: outbox.ReasonDisabled, Disable: true},
 		},
 		"cannot be built": {
-			1, retry.Result{Error: true, Permanent: true}, 0,
+			1,
+			retry.Result{Error: true, Permanent: true},
+			0,
 			retry.Decision{Outcome: outbox.Dead, Reason: outbox.ReasonInvalid},
 		},
 	} {

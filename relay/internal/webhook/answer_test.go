@@ -2,6 +2,7 @@ package webhook_test
 
 import (
 	"bufio"
+	"crypto/x509"
 	"io"
 	"net"
 	"net/http"
@@ -274,7 +275,15 @@ func TestDeadlines(t *testing.T) {
 // clientFor trusts a TLS receiver's certificate.
 func clientFor(t *testing.T, rec *receiver) *webhook.Client {
 	t.Helper()
-	return newClient(t, webhook.Options{Network: loopback(), Roots: rec.Client().Transport.(*http.Transport).TLSClientConfig.RootCAs})
+	t.Helper()
+	return newClient(t, webhook.Options{Network: loopback(), Roots: rootsOf(t, rec)})
+}
+
+func rootsOf(t *testing.T, rec *receiver) *x509.CertPool {
+	t.Helper()
+	transport, ok := rec.Client().Transport.(*http.Transport)
+	require.True(t, ok)
+	return transport.TLSClientConfig.RootCAs
 }
 
 // TestStaleConnections: a receiver may close an idle connection whenever it likes, and no attempt pays for it.
@@ -295,8 +304,8 @@ func TestStaleConnections(t *testing.T) {
 		},
 		"reads the next request and resets": func(c net.Conn, _, request int) bool {
 			if request > 1 {
-				_ = c.(*net.TCPConn).SetLinger(0)
-				return false
+				tcp, ok := c.(*net.TCPConn)
+				return !ok || tcp.SetLinger(0) != nil
 			}
 			_, err := io.WriteString(c, ok)
 			return err == nil
@@ -342,7 +351,9 @@ func TestEarlyAnswer(t *testing.T) {
 		defer c.Close()
 		if _, err := bufio.NewReaderSize(c, 16).ReadString('\n'); err == nil {
 			_, _ = io.WriteString(c, "HTTP/1.1 413 Too Large\r\nContent-Length: 3\r\n\r\nbig")
-			_ = c.(*net.TCPConn).CloseWrite()
+			if tcp, ok := c.(*net.TCPConn); ok {
+				_ = tcp.CloseWrite()
+			}
 			_, _ = io.Copy(io.Discard, c)
 		}
 	}()
@@ -361,7 +372,7 @@ func TestTLSErrors(t *testing.T) {
 	res := endpointOf(t, strangers, trusted.URL).Send(t.Context(), newRequest())
 	require.Equal(t, "TLS: certificate is signed by an unknown authority", res.Attempt.Error)
 
-	o := webhook.Options{Network: loopback(), Resolver: resolvesTo("127.0.0.1"), Roots: trusted.Client().Transport.(*http.Transport).TLSClientConfig.RootCAs}
+	o := webhook.Options{Network: loopback(), Resolver: resolvesTo("127.0.0.1"), Roots: rootsOf(t, trusted)}
 	res = endpointOf(t, newClient(t, o), named(t, trusted, "other.test")).Send(t.Context(), newRequest())
 	require.Equal(t, "TLS: certificate is for another host name", res.Attempt.Error)
 

@@ -25,7 +25,7 @@ import (
 // sink is the leanest receiver that understands the two clients' requests, so that the benchmarks measure the clients.
 func sink(b *testing.B) string {
 	b.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
+	l, err := (&net.ListenConfig{}).Listen(b.Context(), "tcp", "127.0.0.1:0")
 	require.NoError(b, err)
 	b.Cleanup(func() { _ = l.Close() })
 	go func() {

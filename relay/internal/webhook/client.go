@@ -47,7 +47,6 @@ type Client struct {
 	source      string
 	dialer      dialer
 	tls         *tls.Config
-	h2          *h2Transport
 	idleTimeout time.Duration
 	exchanges   sync.Pool // of *exchange
 
@@ -67,7 +66,6 @@ func NewClient(o Options) (*Client, error) {
 		userAgent:   or(o.UserAgent, defaultUserAgent),
 		source:      or(o.Source, defaultSource),
 		dialer:      dialer{guard: g, resolver: o.Resolver},
-		h2:          newH2Transport(),
 		idleTimeout: idleTimeout,
 		endpoints:   make(map[*Endpoint]struct{}),
 		tls: &tls.Config{

@@ -42,7 +42,7 @@ func TestManyAtOnce(t *testing.T) {
 						r.Event.ID = "evt_" + strings.Repeat(string(rune('a'+g)), i+1)
 						r.Event.Payload = quoted(i * i * g * 20)
 						res := e.Send(t.Context(), r)
-						if res.Attempt.StatusCode != 200 || !strings.HasPrefix(string(res.Attempt.ResponseBody), r.Event.ID+"!") {
+						if res.Attempt.StatusCode != http.StatusOK || !strings.HasPrefix(string(res.Attempt.ResponseBody), r.Event.ID+"!") {
 							t.Errorf("%s got %d %q %.40q", r.Event.ID, res.Attempt.StatusCode, res.Attempt.Error, res.Attempt.ResponseBody)
 						}
 						if got := <-rec.requests; verifier.Verify(got.header, got.body) != nil {

@@ -154,8 +154,7 @@ func secure(ctx context.Context, conn net.Conn, config *tls.Config) (*tls.Conn, 
 	t := tls.Client(conn, config)
 	if err := t.HandshakeContext(ctx); err != nil {
 		_ = conn.Close() // the handshake's error says more
-		var verify *tls.CertificateVerificationError
-		if errors.As(err, &verify) {
+		if verify, ok := errors.AsType[*tls.CertificateVerificationError](err); ok {
 			return nil, verify
 		}
 		return nil, &tlsError{err}

@@ -209,7 +209,7 @@ func tunnel(t *testing.T, w http.ResponseWriter, addr string) {
 		w.WriteHeader(http.StatusBadGateway)
 		return
 	}
-	in, _, err := w.(http.Hijacker).Hijack()
+	in, _, err := http.NewResponseController(w).Hijack()
 	if err != nil {
 		t.Errorf("hijack: %v", err)
 		return
@@ -253,7 +253,7 @@ func TestProxy(t *testing.T) {
 			host := "localhost"
 			if start.secure {
 				rec = newReceiver(t, tlsOnly, nil)
-				o.Roots = rec.Client().Transport.(*http.Transport).TLSClientConfig.RootCAs
+				o.Roots = rootsOf(t, rec)
 				host = "example.com" // in the test server's certificate
 			}
 			e := endpointOf(t, newClient(t, o), named(t, rec, host)+"/in")

@@ -12,7 +12,7 @@
 // The guard judges addresses, at the moment they are dialled, on every hop. See proxy for what a proxy changes.
 //
 // The client speaks HTTP/1.1 itself, on plain connections and where TLS settles on it: one goroutine writes and reads,
-// one write per request, no goroutine and no buffer per idle connection. HTTP/2 is golang.org/x/net/http2's. An answer
+// one write per request, no goroutine and no buffer per idle connection. HTTP/2 is net/http's. An answer
 // that is not understood to its last byte costs the connection, so no answer is ever taken for another request's.
 // Success is for package retry to decide: an answer longer than what is drained counts as read; one that stops early or
 // goes on past the deadline has an Error beside its status.

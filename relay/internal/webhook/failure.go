@@ -49,7 +49,6 @@ func explain(ctx context.Context, err error, at phase, timeout time.Duration) st
 	var refused *denial
 	var dns *net.DNSError
 	var untrusted *tls.CertificateVerificationError
-	var handshake *tlsError
 	switch {
 	case errors.As(err, &own):
 		return own.text
@@ -67,7 +66,7 @@ func explain(ctx context.Context, err error, at phase, timeout time.Duration) st
 	if text := explainSocket(err, at); text != "" {
 		return text
 	}
-	if errors.As(err, &handshake) {
+	if handshake, ok := errors.AsType[*tlsError](err); ok {
 		return explainTLS(handshake.err)
 	}
 	return "failed " + string(at)
@@ -137,8 +136,7 @@ func explainCertificate(err *tls.CertificateVerificationError) string {
 }
 
 func explainTLS(err error) string {
-	var record tls.RecordHeaderError
-	if errors.As(err, &record) {
+	if _, ok := errors.AsType[tls.RecordHeaderError](err); ok {
 		return "TLS: the receiver does not speak TLS on this port"
 	}
 	var op *net.OpError

@@ -85,7 +85,10 @@ func TestEnvelopeStrings(t *testing.T) {
 	r.Event.ID, r.Event.Type = `a"b\c/<é日>`, "x\x00\n\x7f\u2028\"\\\xff😀"
 	for _, f := range []config.Format{config.FormatStandard, config.FormatCloudEvents} {
 		got := deliver(t, r, formatted(f))
-		var envelope struct{ ID, Type string }
+		var envelope struct {
+			ID   string `json:"id"`
+			Type string `json:"type"`
+		}
 		require.NoError(t, json.Unmarshal(got.body, &envelope))
 		require.Equal(t, r.Event.ID, envelope.ID)
 		require.Equal(t, strings.ToValidUTF8(r.Event.Type, "\uFFFD"), envelope.Type)
@@ -102,13 +105,14 @@ func TestBodyExpression(t *testing.T) {
 	r.Event.Payload, r.Body = json.RawMessage(`{"id":12345678901234567890}`), body
 	const data = `{"order":12345678901234567890,"kind":"order.created"}`
 	for f, want := range map[config.Format]string{
-		config.FormatStandard:          `{"id":"evt_1","type":"order.created","timestamp":"2026-02-03T03:05:06.7Z","data":` + data + `}`,
-		config.FormatRaw:               data,
+		config.FormatStandard: `{"id":"evt_1","type":"order.created","timestamp":"2026-02-03T03:05:06.7Z","data":` + data + `}`,
+		config.FormatRaw:      data,
+		config.FormatCloudEvents: `{"specversion":"1.0","id":"evt_1","source":"tailpost","type":"order.created","time":"2026-02-03T03:05:06.7Z",` +
+			`"partitionkey":"o-7","datacontenttype":"application/json","data":` + data + `}`,
 		config.FormatCloudEventsBinary: data,
 	} {
 		got := deliver(t, r, formatted(f))
 		require.JSONEq(t, want, string(got.body), f)
-		require.Equal(t, "application/json", got.header.Get("Content-Type"))
 	}
 	r.Event.Payload = json.RawMessage(`{"id":x}`)
 	for _, f := range []config.Format{config.FormatStandard, config.FormatRaw} {

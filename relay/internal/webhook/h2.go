@@ -5,44 +5,62 @@ import (
 	"context"
 	"crypto/tls"
 	"errors"
+	"net"
 	"net/http"
 	"strings"
-	"sync"
 	"time"
-
-	"golang.org/x/net/http2"
 )
 
-// h2Transport makes HTTP/2 connections of TLS connections that agreed on it.
-type h2Transport struct{ t *http2.Transport }
-
-func newH2Transport() *h2Transport {
-	return &h2Transport{&http2.Transport{
-		DisableCompression: true,
-		MaxHeaderListSize:  maxHead,
-		IdleConnTimeout:    idleTimeout,
-		ReadIdleTimeout:    30 * time.Second, // a ping finds a dead connection that many requests share
-		PingTimeout:        15 * time.Second,
-	}}
-}
-
-// h2Conn is one HTTP/2 connection. Several attempts at a time use it.
+// h2Conn is one HTTP/2 connection, net/http's. Several attempts at a time use it.
 type h2Conn struct {
 	origin *origin
-	cc     *http2.ClientConn
-	once   sync.Once
+	cc     *http.ClientConn
 }
 
-// addH2 begins HTTP/2 on a connection and shares it with the requests to come. The caller may send one request on it.
-func (o *origin) addH2(conn *tls.Conn) (*h2Conn, error) {
-	cc, err := o.client.h2.t.NewClientConn(conn)
+const (
+	// A ping after this much silence finds a dead connection that many requests share.
+	h2PingAfter   = 30 * time.Second
+	h2PingTimeout = 15 * time.Second
+	// h2RefusedStream is the code of a request that the receiver did not look at (RFC 9113, section 7).
+	h2RefusedStream = 7
+)
+
+// streamError takes net/http's error about one request of a connection, whose type it does not export: errors.As fills
+// any struct of the same fields.
+type streamError struct {
+	StreamID uint32
+	Code     uint32
+	Cause    error
+}
+
+func (streamError) Error() string { return "stream error" }
+
+// addH2 begins HTTP/2 on a connection and shares it with the requests to come. What it gives has room for the caller's
+// request. If another request was quicker to connect, its connection is used and this one closed.
+func (o *origin) addH2(ctx context.Context, conn *tls.Conn) (*h2Conn, error) {
+	if h := o.takeH2(); h != nil {
+		_ = conn.Close() // nothing was sent on it
+		return h, nil
+	}
+	var protocols http.Protocols
+	protocols.SetHTTP2(true)
+	transport := &http.Transport{
+		DialTLSContext:         func(context.Context, string, string) (net.Conn, error) { return conn, nil },
+		Protocols:              &protocols,
+		DisableCompression:     true,
+		IdleConnTimeout:        o.pool.timeout,
+		MaxResponseHeaderBytes: maxHead,
+		HTTP2:                  &http.HTTP2Config{SendPingTimeout: h2PingAfter, PingTimeout: h2PingTimeout},
+	}
+	cc, err := transport.NewClientConn(ctx, "https", conn.RemoteAddr().String())
 	if err != nil {
 		return nil, &tlsError{err}
 	}
-	h := &h2Conn{origin: o, cc: cc}
-	if !cc.ReserveNewRequest() {
+	if cc.Reserve() != nil {
+		_ = cc.Close() // nothing was sent on it
 		return nil, failuref("the receiver's HTTP/2 connection takes no requests")
 	}
+	h := &h2Conn{origin: o, cc: cc}
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	if !o.closed {
@@ -61,11 +79,11 @@ func (o *origin) takeH2() *h2Conn {
 	kept := o.h2[:0]
 	var found *h2Conn
 	for _, h := range o.h2 {
-		if state := h.cc.State(); state.Closed || state.Closing {
-			continue
+		if h.cc.Err() != nil {
+			continue // closed
 		}
 		kept = append(kept, h)
-		if found == nil && h.cc.ReserveNewRequest() {
+		if found == nil && h.cc.Reserve() == nil {
 			found = h
 		}
 	}
@@ -76,15 +94,16 @@ func (o *origin) takeH2() *h2Conn {
 
 // retire closes the connection as soon as nothing is in flight on it.
 func (h *h2Conn) retire() {
-	h.once.Do(func() {
-		h.cc.SetDoNotReuse()
-		if s := h.cc.State(); s.StreamsActive == 0 && s.StreamsReserved == 0 {
-			_ = h.cc.Close() // nobody uses it
+	closeIdle := func(cc *http.ClientConn) {
+		if cc.InFlight() == 0 {
+			_ = cc.Close() // nobody uses it
 		}
-	})
+	}
+	h.cc.SetStateHook(closeIdle)
+	closeIdle(h.cc)
 }
 
-// retireIfClosed is for connections in use, or being made, while their origin closed.
+// retireIfClosed is for connections that were made while their origin closed.
 func (h *h2Conn) retireIfClosed() {
 	h.origin.mu.Lock()
 	closed := h.origin.closed
@@ -94,15 +113,8 @@ func (h *h2Conn) retireIfClosed() {
 	}
 }
 
-// stale reports whether err says that the connection refused the request before the receiver saw it.
-func (h *h2Conn) stale(err error) bool {
-	var goAway http2.GoAwayError
-	var stream http2.StreamError
-	return errors.As(err, &goAway) || errors.As(err, &stream) && stream.Code == http2.ErrCodeRefusedStream ||
-		isClosed(err)
-}
-
-// roundTrip is the HTTP/2 form of an exchange: the same header lines and the same body.
+// roundTrip is the HTTP/2 form of an exchange: the same header lines and the same body. The error is marked as a closed
+// connection's if the request may go out again on a new one.
 func (h *h2Conn) roundTrip(ctx context.Context, x *exchange, deadline time.Time) error {
 	ctx, cancel := context.WithDeadline(ctx, deadline)
 	defer cancel()
@@ -110,24 +122,35 @@ func (h *h2Conn) roundTrip(ctx context.Context, x *exchange, deadline time.Time)
 	x.phase = phaseHeaders
 	req, err := h.request(ctx, x)
 	if err != nil {
+		h.cc.Release()
 		return err
 	}
 	resp, err := h.cc.RoundTrip(req)
 	if err != nil {
-		if cause := ctx.Err(); cause != nil {
-			return cause
-		}
-		return err
+		return h2Error(ctx, err)
 	}
 	defer resp.Body.Close()
 	x.phase = phaseBody
 	x.answer.status = resp.StatusCode
 	x.answer.retryAfter = resp.Header.Get("Retry-After")
 	x.answer.location = resp.Header.Get("Location")
-	if _, err = x.readStream(resp.Body); err != nil && ctx.Err() != nil {
+	if _, err = x.readStream(resp.Body); err != nil {
+		return h2Error(ctx, err)
+	}
+	return nil
+}
+
+func h2Error(ctx context.Context, err error) error {
+	if ctx.Err() != nil {
 		return ctx.Err()
 	}
-	return err
+	if reset, ok := errors.AsType[streamError](err); ok && reset.Code != h2RefusedStream {
+		return failuref("the receiver reset the HTTP/2 request")
+	}
+	if explainSocket(err, phaseHeaders) == "" {
+		err = failuref("the receiver closed the HTTP/2 connection")
+	}
+	return &closedError{err}
 }
 
 // request makes the request from the exchange's header lines.

@@ -43,7 +43,7 @@ func (o *origin) roundTrip(ctx context.Context, x *exchange, deadline time.Time)
 	x.reset()
 	if h := o.takeH2(); h != nil {
 		err := h.roundTrip(ctx, x, deadline)
-		if !h.stale(err) || x.answer.status != 0 {
+		if x.answer.status != 0 || !isStale(err) || ctx.Err() != nil {
 			return err
 		}
 	} else if c := o.pool.take(); c != nil {
@@ -115,7 +115,7 @@ func (o *origin) dial(ctx context.Context, x *exchange, deadline time.Time) (*co
 	if t.ConnectionState().NegotiatedProtocol != "h2" {
 		return newConn(t), nil, nil
 	}
-	h, err := o.addH2(t)
+	h, err := o.addH2(ctx, t)
 	if err != nil {
 		_ = t.Close() // err says more
 		return nil, nil, err

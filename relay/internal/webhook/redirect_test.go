@@ -36,8 +36,7 @@ func TestRedirectFollowed(t *testing.T) {
 	t.Parallel()
 	for _, status := range []int{http.StatusTemporaryRedirect, http.StatusPermanentRedirect} {
 		elsewhere := newReceiver(t, plainHTTP, nil)
-		var first *receiver
-		first = newReceiver(t, plainHTTP, func(w http.ResponseWriter, r *http.Request) {
+		first := newReceiver(t, plainHTTP, func(w http.ResponseWriter, r *http.Request) {
 			switch r.URL.Path {
 			case "/start":
 				redirecting(status, constant("second?x=1#frag"))(w, r)
@@ -128,7 +127,7 @@ func TestRedirectNotFollowed(t *testing.T) {
 			rec := newReceiver(t, start, redirecting(test.status, constant(test.location)))
 			o := webhook.Options{Network: loopback()}
 			if test.secure {
-				o.Roots = rec.Client().Transport.(*http.Transport).TLSClientConfig.RootCAs
+				o.Roots = rootsOf(t, rec)
 			}
 			res := endpointOf(t, newClient(t, o), rec.URL, follows(test.allowed)).Send(t.Context(), newRequest())
 			require.Equal(t, test.err, res.Attempt.Error)

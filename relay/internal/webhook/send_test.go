@@ -90,22 +90,22 @@ func loopback() config.Network {
 	}
 }
 
-func newClient(t testing.TB, o webhook.Options) *webhook.Client {
-	t.Helper()
+func newClient(tb testing.TB, o webhook.Options) *webhook.Client {
+	tb.Helper()
 	c, err := webhook.NewClient(o)
-	require.NoError(t, err)
-	t.Cleanup(c.Close)
+	require.NoError(tb, err)
+	tb.Cleanup(c.Close)
 	return c
 }
 
 // newEndpoint prepares an endpoint at url on a client that may reach the loopback.
-func newEndpoint(t testing.TB, url string, change ...func(*config.Endpoint)) *webhook.Endpoint {
-	t.Helper()
-	return endpointOf(t, newClient(t, webhook.Options{Network: loopback(), UserAgent: "Tailpost/1.2.3"}), url, change...)
+func newEndpoint(tb testing.TB, url string, change ...func(*config.Endpoint)) *webhook.Endpoint {
+	tb.Helper()
+	return endpointOf(tb, newClient(tb, webhook.Options{Network: loopback(), UserAgent: "Tailpost/1.2.3"}), url, change...)
 }
 
-func endpointOf(t testing.TB, c *webhook.Client, url string, change ...func(*config.Endpoint)) *webhook.Endpoint {
-	t.Helper()
+func endpointOf(tb testing.TB, c *webhook.Client, url string, change ...func(*config.Endpoint)) *webhook.Endpoint {
+	tb.Helper()
 	ep := config.Endpoint{
 		ID: "erp", URL: url, Secrets: []config.Secret{config.NewSecret(testSecret)}, Timeout: 5 * time.Second,
 		Signature: config.SignatureStandard, Format: config.FormatStandard,
@@ -114,7 +114,7 @@ func endpointOf(t testing.TB, c *webhook.Client, url string, change ...func(*con
 		f(&ep)
 	}
 	e, err := c.Endpoint(ep)
-	require.NoError(t, err)
+	require.NoError(tb, err)
 	return e
 }
 
@@ -138,7 +138,7 @@ func TestSendStandard(t *testing.T) {
 			rec := newReceiver(t, start, func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, "thanks") })
 			o := webhook.Options{Network: loopback(), UserAgent: "Tailpost/1.2.3"}
 			if name != "http/1.1" {
-				o.Roots = rec.Client().Transport.(*http.Transport).TLSClientConfig.RootCAs
+				o.Roots = rootsOf(t, rec)
 			}
 			e := endpointOf(t, newClient(t, o), rec.URL+"/in?x=1", func(ep *config.Endpoint) {
 				ep.Headers = map[string]string{"X-Source": "shop"}
