@@ -1,6 +1,8 @@
 package integration_test
 
 import (
+	"fmt"
+	"strconv"
 	"testing"
 
 	"github.com/jackc/pgx/v5"
@@ -9,6 +11,16 @@ import (
 	"github.com/tailpost/tailpost/integration/kit"
 	"github.com/tailpost/tailpost/outbox"
 )
+
+// mapped is an outbox block for a table without key, tenant and headers, and perhaps without a time.
+func mapped(table, id, eventType, payload, createdAt string) string {
+	at := "null"
+	if createdAt != "" {
+		at = strconv.Quote(createdAt)
+	}
+	return fmt.Sprintf("table = %q\ncolumns = { id = %q, type = %q, payload = %q, created_at = %s, key = null, tenant = null, headers = null }",
+		table, id, eventType, payload, at)
+}
 
 func TestExistingTablesAreMapped(t *testing.T) {
 	t.Parallel()
@@ -19,21 +31,21 @@ func TestExistingTablesAreMapped(t *testing.T) {
 		"bigint ids, text payload, nothing else": {
 			ddl: `CREATE TABLE app.events (
 				seq bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY, kind varchar(50) NOT NULL, unrelated int, body text)`,
-			outbox:   `table = "app.events"` + "\n" + `columns = { id = "seq", type = "kind", payload = "body" }`,
+			outbox:   mapped("app.events", "seq", "kind", "body", ""),
 			insert:   `INSERT INTO app.events (kind, unrelated, body) VALUES ('order.created', 7, '{ "b":1,"a" : [ ]}')`,
 			wantID:   "1",
 			wantBody: `{ "b":1,"a" : [ ]}`,
 		},
 		"bytea payload": {
 			ddl:      `CREATE TABLE app.events (id text PRIMARY KEY, type text NOT NULL, payload bytea)`,
-			outbox:   `table = "app.events"` + "\n" + `columns = { id = "id", type = "type", payload = "payload" }`,
+			outbox:   mapped("app.events", "id", "type", "payload", ""),
 			insert:   `INSERT INTO app.events VALUES ('evt-1.2', 'file.stored', '\x00ff41')`,
 			wantID:   "evt-1.2",
 			wantBody: "\x00\xffA",
 		},
 		"json payload keeps its bytes": {
 			ddl:      `CREATE TABLE app.events (id uuid PRIMARY KEY, type text NOT NULL, payload json)`,
-			outbox:   `table = "app.events"` + "\n" + `columns = { id = "id", type = "type", payload = "payload" }`,
+			outbox:   mapped("app.events", "id", "type", "payload", ""),
 			insert:   `INSERT INTO app.events VALUES ('0198c7a2-7f3e-7c1e-9f6e-8f0d5a4b3c21', 'a', E'{ "x" :1.0,\n"x": 2}')`,
 			wantID:   "0198c7a2-7f3e-7c1e-9f6e-8f0d5a4b3c21",
 			wantBody: "{ \"x\" :1.0,\n\"x\": 2}",
@@ -43,14 +55,14 @@ func TestExistingTablesAreMapped(t *testing.T) {
 					PARTITION BY RANGE (created_at);
 				CREATE TABLE app.events_2025 PARTITION OF app.events FOR VALUES FROM ('2025-01-01') TO ('2026-01-01');
 				CREATE TABLE app.events_2026 PARTITION OF app.events FOR VALUES FROM ('2026-01-01') TO ('2027-01-01')`,
-			outbox:   `table = "app.events"` + "\n" + `columns = { id = "id", type = "type", payload = "payload", created_at = "created_at" }`,
+			outbox:   mapped("app.events", "id", "type", "payload", "created_at"),
 			insert:   `INSERT INTO app.events VALUES (9007199254740993, 'a', '{"n": 1}', '2026-06-01')`,
 			wantID:   "9007199254740993",
 			wantBody: `{"n": 1}`,
 		},
 		"names that need quotes": {
 			ddl:      `CREATE TABLE app."Outbox Events" ("ID" int PRIMARY KEY, "Type" text NOT NULL, "select" text)`,
-			outbox:   `table = "app.Outbox Events"` + "\n" + `columns = { id = "ID", type = "Type", payload = "select" }`,
+			outbox:   mapped("app.Outbox Events", "ID", "Type", "select", ""),
 			insert:   `INSERT INTO app."Outbox Events" VALUES (-5, 'a', '{"n": 1}')`,
 			wantID:   "-5",
 			wantBody: `{"n": 1}`,
@@ -82,8 +94,8 @@ func TestAPayloadThatIsNotJSONIsDeadWithAReasonAndStopsNothing(t *testing.T) {
 	t.Parallel()
 	b := &testBundle{db: kit.NewEmptyDatabase(t), receiver: kit.NewReceiver(t)}
 	b.db.Run(t, "CREATE TABLE events (id int PRIMARY KEY, type text NOT NULL, payload text)")
-	config := b.db.Config(b.endpoint("standard", ""), b.endpoint("raw", `format = "raw"`))
-	config.Outbox = `table = "public.events"` + "\n" + `columns = { id = "id", type = "type", payload = "payload" }`
+	config := b.db.Config(b.endpoint("standard", inOrder), b.endpoint("raw", inOrder+`format = "raw"`))
+	config.Outbox = mapped("public.events", "id", "type", "payload", "")
 	b.db.Migrate(t, outbox.Mapping{Table: "public.events", ID: "id", Type: "type", Payload: "payload"})
 	kit.StartDelivering(t, kit.Options{Config: config})
 	b.db.Run(t, `INSERT INTO events VALUES (1, 'a', 'not json'), (2, 'a', NULL), (3, 'a', '{}')`)
@@ -107,32 +119,32 @@ func TestAMappingThatDoesNotFitIsAClearErrorAtStart(t *testing.T) {
 		},
 		"no such column": {
 			ddl:    `CREATE TABLE app.events (id int PRIMARY KEY, event_type text NOT NULL, payload jsonb)`,
-			outbox: `table = "app.events"` + "\n" + `columns = { id = "id", type = "event_typ", payload = "payload" }`,
+			outbox: mapped("app.events", "id", "event_typ", "payload", ""),
 			want:   []string{"app.events", "event_typ", "event_type"},
 		},
 		"wrong types, all at once": {
 			ddl:    `CREATE TABLE app.events (id point, type integer[], payload point, k int)`,
-			outbox: `table = "app.events"` + "\n" + `columns = { id = "id", type = "type", payload = "payload" }`,
+			outbox: mapped("app.events", "id", "type", "payload", ""),
 			want:   []string{`"id"`, `"type"`, `"payload"`, "point"},
 		},
 		"no key": {
 			ddl:    `CREATE TABLE app.events (id int NOT NULL, type text NOT NULL, payload jsonb)`,
-			outbox: `table = "app.events"` + "\n" + `columns = { id = "id", type = "type", payload = "payload" }`,
+			outbox: mapped("app.events", "id", "type", "payload", ""),
 			want:   []string{"unique", "ADD PRIMARY KEY"},
 		},
 		"view": {
 			ddl:    `CREATE VIEW app.events AS SELECT 1 AS id, 'a' AS type, '{}'::jsonb AS payload`,
-			outbox: `table = "app.events"` + "\n" + `columns = { id = "id", type = "type", payload = "payload" }`,
+			outbox: mapped("app.events", "id", "type", "payload", ""),
 			want:   []string{"app.events", "view"},
 		},
 		"unlogged": {
 			ddl:    `CREATE UNLOGGED TABLE app.events (id int PRIMARY KEY, type text NOT NULL, payload jsonb)`,
-			outbox: `table = "app.events"` + "\n" + `columns = { id = "id", type = "type", payload = "payload" }`,
+			outbox: mapped("app.events", "id", "type", "payload", ""),
 			want:   []string{"UNLOGGED", "SET LOGGED"},
 		},
 		"not migrated": {
 			ddl:    `DROP SCHEMA tailpost CASCADE; CREATE TABLE app.events (id int PRIMARY KEY, type text NOT NULL, payload jsonb)`,
-			outbox: `table = "app.events"` + "\n" + `columns = { id = "id", type = "type", payload = "payload" }`,
+			outbox: mapped("app.events", "id", "type", "payload", ""),
 			want:   []string{"tailpost migrate"},
 		},
 	} {

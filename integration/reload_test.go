@@ -129,7 +129,7 @@ func TestABadConfigurationChangesNothingAndSaysWhy(t *testing.T) {
 		require.Contains(t, relay.Stderr(), bad.want)
 	}
 	require.Contains(t, relay.Stderr(), relay.Path+":", "the file and the line are named")
-	require.Contains(t, relay.Stderr(), `did you mean`)
+	require.Contains(t, relay.Stderr(), `Did you mean "url"?`)
 
 	// What only a restart can change is refused too.
 	other := config

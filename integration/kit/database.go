@@ -1,6 +1,7 @@
 package kit
 
 import (
+	"context"
 	"fmt"
 	"time"
 
@@ -248,3 +249,18 @@ func (d *Database) CheckStats(t TB, endpoint string) {
 		t.Errorf("counters of %s: %+v, its attempts: %+v", endpoint, got, want)
 	}
 }
+
+// Connect opens a connection for a test's cleanup, when its context is done already. It is closed after that.
+func Connect(t TB, url string) *pgx.Conn {
+	t.Helper()
+	ctx := Detached(t)
+	conn, err := pgx.Connect(ctx, url)
+	if err != nil {
+		t.Fatalf("connect: %v", err)
+	}
+	t.Cleanup(func() { _ = conn.Close(ctx) }) // the server may be gone
+	return conn
+}
+
+// Detached is the test's context, but goes on during cleanup.
+func Detached(t TB) context.Context { return context.WithoutCancel(t.Context()) }

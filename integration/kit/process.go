@@ -29,6 +29,9 @@ type Process struct {
 	wrote   chan struct{} // closed, and replaced, at each line of stderr
 }
 
+// dumpTime is how long a process may take to print its goroutines.
+const dumpTime = 5 * time.Second
+
 // Record is a line of a JSON log.
 type Record map[string]any
 
@@ -71,10 +74,26 @@ func Start(t TB, c Command) *Process {
 	}()
 	t.Cleanup(func() {
 		t.Helper()
+		if t.Failed() {
+			p.dump()
+		}
 		p.Kill()
 		p.inspect(t, c.Secrets)
 	})
 	return p
+}
+
+// dump makes a Go process that still runs print where its goroutines are, and end.
+func (p *Process) dump() {
+	if p.cmd.Process.Signal(syscall.SIGQUIT) != nil {
+		return // it has ended
+	}
+	timer := time.NewTimer(dumpTime)
+	defer timer.Stop()
+	select {
+	case <-p.done:
+	case <-timer.C:
+	}
 }
 
 // environment is the little that a process may see of ours, so that no test depends on the machine's settings.
@@ -99,7 +118,7 @@ func (p *Process) inspect(t TB, secrets []string) {
 		t.Errorf("the process printed a data race or a panic")
 	}
 	if t.Failed() {
-		const limit = 20_000
+		const limit = 40_000
 		t.Logf("the process printed (its end):\n%s", out[max(0, len(out)-limit):])
 	}
 }

@@ -36,6 +36,7 @@ type Receiver struct {
 	mu         sync.Mutex
 	behaviours map[string]Behaviour
 	requests   []*Request
+	open       map[net.Conn]bool
 	numbers    map[[2]string]int // requests by path and event
 }
 
@@ -43,8 +44,12 @@ type Receiver struct {
 func NewReceiver(t TB) *Receiver {
 	t.Helper()
 	ctx, cancel := context.WithCancel(context.WithoutCancel(t.Context()))
-	r := &Receiver{ctx: ctx, behaviours: make(map[string]Behaviour), numbers: make(map[[2]string]int)}
-	r.server = httptest.NewServer(http.HandlerFunc(r.serve))
+	r := &Receiver{
+		ctx: ctx, behaviours: make(map[string]Behaviour), numbers: make(map[[2]string]int), open: make(map[net.Conn]bool),
+	}
+	r.server = httptest.NewUnstartedServer(http.HandlerFunc(r.serve))
+	r.server.Config.ConnState = r.noteConn
+	r.server.Start()
 	t.Cleanup(func() {
 		cancel()
 		r.server.CloseClientConnections()
@@ -122,6 +127,24 @@ func (r *Receiver) Requests(path string) []Request {
 		}
 	}
 	return requests
+}
+
+// Connections is how many connections are open. None: every request that was ever sent is dealt with.
+func (r *Receiver) Connections() int {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return len(r.open)
+}
+
+func (r *Receiver) noteConn(conn net.Conn, state http.ConnState) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	switch state {
+	case http.StateNew, http.StateActive, http.StateIdle:
+		r.open[conn] = true
+	case http.StateHijacked, http.StateClosed:
+		delete(r.open, conn)
+	}
 }
 
 // IDs are the event ids of the requests to a path so far, in the order of their arrival.
