@@ -4,4 +4,4 @@
 set -eu
 cd "$(dirname "$0")/.."
 export CGO_ENABLED=0
-exec go build -trimpath -ldflags "-s -w -X main.version=${VERSION:-devel}" -o "$1" ./cmd/tailpost
+exec go build -trimpath -buildvcs=false -ldflags "-s -w -X main.version=${VERSION:-devel}" -o "$1" ./cmd/tailpost

@@ -7,7 +7,7 @@ cd "$(dirname "$0")/.."
 bin="$PWD/.cache/bin/golangci-lint"
 mkdir -p "$(dirname "$bin")"
 # Go's build cache makes this nothing where nothing changed.
-(cd .ci/tools && GOFLAGS=-mod=readonly go build -o "$bin" github.com/golangci/golangci-lint/v2/cmd/golangci-lint)
+(cd .ci/tools && go build -mod=readonly -buildvcs=false -o "$bin" github.com/golangci/golangci-lint/v2/cmd/golangci-lint)
 if [ $# -eq 0 ]; then
   set -- run
 fi

@@ -128,7 +128,7 @@ func (s *Server) initdb(ctx context.Context, settings map[string]string) error {
 	}
 	state, err := await(ctx, p)
 	if err != nil {
-		return fmt.Errorf("run initdb: %w", errors.Join(err, p.Kill()))
+		return fmt.Errorf("run initdb: %w", errors.Join(err, p.Kill(), reap(p)))
 	}
 	if state.ExitStatus() != 0 {
 		return fmt.Errorf("run initdb: exit status %d\n%s", state.ExitStatus(), s.logTail())
@@ -253,7 +253,19 @@ func (s *Server) Close() error {
 	ctx, cancel := context.WithTimeoutCause(context.Background(), startTimeout, errors.New("server did not stop"))
 	defer cancel()
 	err := s.Stop(ctx, Immediate)
+	if err != nil {
+		err = errors.Join(err, s.kill())
+	}
 	return errors.Join(err, os.RemoveAll(s.dir), s.watchdog.dismiss(ctx))
+}
+
+// kill ends a server that does not stop.
+func (s *Server) kill() error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	err := errors.Join(s.process.Kill(), reap(s.process))
+	s.process = nil
+	return err
 }
 
 func (s *Server) dataDir() string { return filepath.Join(s.dir, "data") }
