@@ -39,7 +39,7 @@ func CompileBody(src, filename string, line int) (*Body, Diagnostics) {
 }
 
 func compileBody(s *source, expr hclsyntax.Expression, text string) (*Body, Diagnostics) {
-	c := compiler{source: s, body: true}
+	c := compiler{source: s}
 	run := c.render(expr)
 	if len(c.diags) > 0 {
 		return nil, c.diags.sorted()
@@ -76,7 +76,7 @@ func (c *compiler) render(expr hclsyntax.Expression) render {
 	}
 	n := c.compile(expr)
 	switch {
-	case n.whole == "headers":
+	case n.headers:
 		return renderHeaders
 	case n.payload:
 		return renderPath(n.path)

@@ -207,14 +207,14 @@ func TestCompleteFollowsTheRulesOfFiles(t *testing.T) {
 	require.Equal(t, 15*time.Second, done.Endpoints[0].Timeout)
 	require.Zero(t, given.Endpoints[0].Timeout, "the receiver is left alone")
 
-	given.Endpoints = append(given.Endpoints, config.Endpoint{ID: "b", URL: "ftp://b", Rate: 5})
+	given.Endpoints = append(given.Endpoints, config.Endpoint{ID: "b", URL: "ftp://b", Redirects: 5})
 	_, err = given.Complete()
 	var diags config.Diagnostics
 	require.ErrorAs(t, err, &diags)
 	require.Len(t, diags, 3)
 	require.ErrorContains(t, err, "endpoint.b.url: Unsupported URL scheme: Use https.")
 	require.ErrorContains(t, err, "endpoint.b.secret: Missing secret: ")
-	require.ErrorContains(t, err, "endpoint.b.rate: Setting not available in this version: ")
+	require.ErrorContains(t, err, "endpoint.b.redirects: Number out of range: ")
 }
 
 func TestDirectoryMergesInNameOrder(t *testing.T) {

@@ -168,8 +168,8 @@ func (d *decoder) outbox(s *section) {
 	}
 }
 
-// columns lays the named columns over those of the default table, of which the table may lack all but the required ones. A
-// null or empty one is a column that there is none of.
+// columns lays the named columns over those of the default table, of which the table may lack all but the required ones.
+// A null or empty one is a column that there is none of.
 func (d *decoder) columns(s *section, m *outbox.Mapping) {
 	named, ok := s.table("columns")
 	if !ok {
@@ -247,6 +247,9 @@ func parsePrefix(text string) (netip.Prefix, error) {
 	prefix, err := netip.ParsePrefix(text)
 	if err != nil {
 		return netip.Prefix{}, fmt.Errorf("parse network: %w", err)
+	}
+	if addr := prefix.Addr(); addr.Is4In6() && prefix.Bits() >= 96 {
+		prefix = netip.PrefixFrom(addr.Unmap(), prefix.Bits()-96)
 	}
 	return prefix.Masked(), nil
 }

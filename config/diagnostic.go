@@ -141,7 +141,8 @@ func indent(line string, n int) string {
 // block does once for each endpoint.
 func (d Diagnostics) sorted() Diagnostics {
 	slices.SortStableFunc(d, func(a, b Diagnostic) int {
-		return cmp.Or(cmp.Compare(a.File, b.File), cmp.Compare(a.Line, b.Line), cmp.Compare(a.Column, b.Column))
+		return cmp.Or(cmp.Compare(a.File, b.File), cmp.Compare(a.Line, b.Line), cmp.Compare(a.Column, b.Column),
+			cmp.Compare(a.Summary, b.Summary), cmp.Compare(a.Detail, b.Detail))
 	})
 	return slices.CompactFunc(d, func(a, b Diagnostic) bool {
 		return a.File != "" && a.File == b.File && a.Line == b.Line && a.Column == b.Column &&

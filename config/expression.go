@@ -53,7 +53,7 @@ type node struct {
 	constant bool   // the same for every event
 	path     []step // of a payload path; nil: something else
 	payload  bool   // a payload path, perhaps an empty one
-	whole    string // "headers": all headers of the event, which only bodies can write
+	headers  bool   // all headers of the event, which only bodies can write
 	failed   bool   // reported already
 }
 
@@ -61,7 +61,6 @@ type node struct {
 type compiler struct {
 	source *source
 	diags  Diagnostics
-	body   bool // whether a body is compiled, else a filter
 }
 
 // fail reports a problem, and gives a node that draws no further ones.
@@ -251,7 +250,7 @@ func wholeNumber(v cty.Value) (int, bool) {
 func (c *compiler) headers(at hcl.Range, rest []step) node {
 	switch {
 	case len(rest) == 0:
-		return node{form: formComposite, whole: "headers", run: func(*outbox.Event) value { return missing() }}
+		return node{form: formComposite, headers: true, run: func(*outbox.Event) value { return missing() }}
 	case len(rest) > 1 || rest[0].index != absent:
 		return c.fail(at, "Path into a header", "A header is a single string: write event.headers[\"name\"].")
 	}

@@ -3,6 +3,7 @@ package config
 import (
 	"cmp"
 	"errors"
+	"fmt"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -73,14 +74,14 @@ var errNoFiles = errors.New("the directory has no *.hcl file")
 func configFiles(path string) ([]string, error) {
 	info, err := os.Stat(path)
 	if err != nil {
-		return nil, err //nolint:wrapcheck // unreadable adds the path
+		return nil, fmt.Errorf("find configuration: %w", err)
 	}
 	if !info.IsDir() {
 		return []string{path}, nil
 	}
 	entries, err := os.ReadDir(path)
 	if err != nil {
-		return nil, err //nolint:wrapcheck // unreadable adds the path
+		return nil, fmt.Errorf("find configuration: %w", err)
 	}
 	var files []string
 	for _, entry := range entries {

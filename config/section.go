@@ -1,6 +1,7 @@
 package config
 
 import (
+	"errors"
 	"fmt"
 	"slices"
 	"strconv"
@@ -153,7 +154,7 @@ func (s *section) evaluate(expr hclsyntax.Expression) (cty.Value, bool) {
 	for _, diag := range diags {
 		// The library would say the error of the function in a frame of its own.
 		if extra, ok := hcl.DiagnosticExtra[hclsyntax.FunctionCallDiagExtra](diag); ok {
-			if failure, ok := extra.FunctionCallError().(*callError); ok { //nolint:errorlint // the library does not wrap it
+			if failure := (*callError)(nil); errors.As(extra.FunctionCallError(), &failure) {
 				diag.Summary, diag.Detail = failure.summary, failure.detail
 			}
 		}

@@ -24,7 +24,7 @@ func Watch(ctx context.Context, path string, onChange func()) error {
 	if err != nil {
 		return fmt.Errorf("watch configuration: %w", err)
 	}
-	defer watcher.Close() //nolint:errcheck // nothing was written
+	defer watcher.Close()
 	folder := path
 	if info, err := os.Stat(path); err != nil || !info.IsDir() {
 		folder = filepath.Dir(path)
