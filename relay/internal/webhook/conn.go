@@ -45,12 +45,12 @@ func newConn(c net.Conn) *conn {
 	return out
 }
 
-// begin starts a use of the connection that ends at the deadline, or when ctx does. The watch over ctx is kept between
-// uses: the relay sends everything under one context, so that a request usually costs no registration.
-func (c *conn) begin(ctx context.Context, deadline time.Time) error {
+// begin starts a use of the connection that ends with ctx. The watch over ctx is kept between uses: the relay sends
+// everything under one context, so that a request usually costs no registration. The deadline is set before: an abort
+// moves it, and must be the last to do so.
+func (c *conn) begin(ctx context.Context) error {
 	c.mu.Lock()
 	c.busy = true
-	err := c.SetDeadline(deadline)
 	if done := ctx.Done(); done != c.done {
 		if c.stop != nil {
 			c.stop()
@@ -61,10 +61,7 @@ func (c *conn) begin(ctx context.Context, deadline time.Time) error {
 		}
 	}
 	c.mu.Unlock()
-	if ctx.Err() != nil {
-		return context.Cause(ctx) // the watch may have ended before begin
-	}
-	return err
+	return ctx.Err() // the watch may have ended before begin
 }
 
 // abort makes every read and write fail if the connection is busy under the context that ended.
@@ -94,10 +91,10 @@ func (c *conn) close() {
 	_ = c.Close() // nothing is in flight: there is nobody to tell
 }
 
-// quiet reports whether the idle connection is still open and silent. Bytes that nobody asked for (a 408 before a close,
+// wake sets the deadline of the next use, and reports whether the idle connection is still open and silent. Bytes that nobody asked for (a 408 before a close,
 // say) would be read as the answer to the next request.
-func (c *conn) quiet() bool {
-	if c.secure && !c.tlsQuiet() {
+func (c *conn) wake(deadline time.Time) bool {
+	if c.secure && !c.tlsQuiet() || c.SetDeadline(deadline) != nil {
 		return false
 	}
 	return c.raw != nil && c.raw.Read(c.peek) == nil && c.silent
@@ -119,8 +116,5 @@ func (c *conn) tlsQuiet() bool {
 	}
 	var b [1]byte
 	n, err := c.Read(b[:])
-	if n > 0 || !isTimeout(err) {
-		return false
-	}
-	return c.SetReadDeadline(time.Time{}) == nil
+	return n == 0 && isTimeout(err)
 }

@@ -31,7 +31,7 @@ type Endpoint struct {
 	signatureHeader string
 	own             []byte // the headers of the endpoint's configuration, as lines
 	ownUserAgent    bool
-	ownContentType  bool
+	contentType     string // in place of the format's; empty: the format's
 	head            []byte // hopHead of first
 	first           *origin
 
@@ -63,10 +63,15 @@ func (e *Endpoint) setHeaders(u *url.URL, headers map[string]string) error {
 		return err
 	}
 	authorized := false
-	for name := range headers {
-		e.ownUserAgent = e.ownUserAgent || strings.EqualFold(name, "User-Agent")
-		e.ownContentType = e.ownContentType || strings.EqualFold(name, "Content-Type")
-		authorized = authorized || strings.EqualFold(name, "Authorization")
+	for name, value := range headers {
+		switch strings.ToLower(name) {
+		case "user-agent":
+			e.ownUserAgent = true
+		case lowerContentType:
+			e.contentType = value
+		case "authorization":
+			authorized = true
+		}
 	}
 	if u.User != nil && !authorized {
 		own = append(append(append(own, "Authorization: "...), basic(u.User)...), "\r\n"...)

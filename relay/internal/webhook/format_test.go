@@ -218,13 +218,13 @@ func TestHeaders(t *testing.T) {
 	r.Event.Headers = map[string]string{"traceparent": "00-x\r\nX-Evil: 1", "tracestate": "a=1,b=2", "x-custom": "not passed"}
 	rec := newReceiver(t, plainHTTP, nil)
 	address := strings.Replace(rec.URL, "http://", "http://us%65r:p%40ss@", 1)
-	e := newEndpoint(t, address+"/a%2Fb/?q=%20x&y#frag", func(ep *config.Endpoint) {
+	e := newEndpoint(t, address+"/a%2Fb/?q=%20x&y z=é#frag", func(ep *config.Endpoint) {
 		ep.Headers = map[string]string{"X-Source": "shop", "user-agent": "Shop/1", "Content-Type": "application/vnd.shop+json"}
 	})
 	res := e.Send(t.Context(), r)
-	require.Equal(t, rec.URL+"/a%2Fb/?q=%20x&y", res.Attempt.URL)
+	require.Equal(t, rec.URL+"/a%2Fb/?q=%20x&y z=é", res.Attempt.URL)
 	got := <-rec.requests
-	require.Equal(t, "/a%2Fb/?q=%20x&y", got.uri)
+	require.Equal(t, "/a%2Fb/?q=%20x&y%20z=%C3%A9", got.uri)
 	require.Contains(t, string(got.body), `"timestamp":"`+r.Now.UTC().Format("2006-01-02T15:04:05"), "the attempt's time in place of the event's")
 	delete(got.header, "Webhook-Signature")
 	delete(got.header, "Webhook-Timestamp")

@@ -39,7 +39,10 @@ func (e *Endpoint) hopHead(o *origin, u *url.URL, withOwn bool) []byte {
 	return b
 }
 
-// requestURI is the path and query of u, never its fragment.
+const lowerContentType = "content-type"
+
+// requestURI is the path and query of u, never its fragment. Bytes that would end the request line, or that HTTP has no
+// place for, are percent-encoded: url.Parse lets them stand in a query.
 func requestURI(u *url.URL) string {
 	path := u.EscapedPath()
 	if !strings.HasPrefix(path, "/") {
@@ -48,15 +51,21 @@ func requestURI(u *url.URL) string {
 	if u.RawQuery != "" || u.ForceQuery {
 		path += "?" + u.RawQuery
 	}
-	return path
+	out := make([]byte, 0, len(path))
+	for i := range len(path) {
+		if c := path[i]; c > ' ' && c < 0x7f {
+			out = append(out, c)
+		} else {
+			out = fmt.Appendf(out, "%%%02X", c)
+		}
+	}
+	return string(out)
 }
 
 // appendFields appends the second part, signature included.
 func (x *exchange) appendFields(dst []byte, e *Endpoint, r *Request, c content) []byte {
-	if !e.ownContentType {
-		dst = append(append(append(dst, "Content-Type: "...), c.contentType...), "\r\n"...)
-	}
-	dst = append(dst, "Content-Length: "...)
+	dst = append(append(dst, "Content-Type: "...), or(e.contentType, c.contentType)...)
+	dst = append(dst, "\r\nContent-Length: "...)
 	dst = strconv.AppendInt(dst, int64(len(c.body)), 10)
 	dst = append(append(dst, "\r\nwebhook-id: "...), r.Event.ID...)
 	dst = append(dst, "\r\nwebhook-timestamp: "...)
@@ -146,6 +155,9 @@ func ownHeaders(headers map[string]string, signatureHeader string) ([]byte, erro
 			return nil, fmt.Errorf("header %q: the value holds control characters, or blanks at an end", name)
 		}
 		seen[lower] = true
+		if lower == lowerContentType {
+			continue // it describes the body, and goes wherever the body goes
+		}
 		b = append(append(append(append(b, name...), ": "...), headers[name]...), "\r\n"...)
 	}
 	return b, nil

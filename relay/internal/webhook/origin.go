@@ -46,8 +46,8 @@ func (o *origin) roundTrip(ctx context.Context, x *exchange, deadline time.Time)
 		if x.answer.status != 0 || !isStale(err) || ctx.Err() != nil {
 			return err
 		}
-	} else if c := o.pool.take(); c != nil {
-		err := o.use(ctx, c, x, deadline)
+	} else if c := o.pool.take(deadline); c != nil {
+		err := o.use(ctx, c, x)
 		if x.answer.status != 0 || !isStale(err) || ctx.Err() != nil {
 			return err
 		}
@@ -60,13 +60,17 @@ func (o *origin) roundTrip(ctx context.Context, x *exchange, deadline time.Time)
 	case h != nil:
 		return h.roundTrip(ctx, x, deadline)
 	}
-	return o.use(ctx, c, x, deadline)
+	if err = c.SetDeadline(deadline); err != nil {
+		c.close()
+		return err
+	}
+	return o.use(ctx, c, x)
 }
 
-// use makes one exchange on c and keeps it for the next one, if it is fit for that.
-func (o *origin) use(ctx context.Context, c *conn, x *exchange, deadline time.Time) error {
+// use makes one exchange on c, whose deadline is set, and keeps it for the next one, if it is fit for that.
+func (o *origin) use(ctx context.Context, c *conn, x *exchange) error {
 	x.phase = phaseSend
-	err := c.begin(ctx, deadline)
+	err := c.begin(ctx)
 	keep := false
 	if err == nil {
 		keep, err = x.do(c)

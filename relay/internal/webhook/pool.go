@@ -17,8 +17,8 @@ type pool struct {
 	timer  *time.Timer
 }
 
-// take gives an idle connection that is still good, or nil.
-func (p *pool) take() *conn {
+// take gives an idle connection that is still good, for a use until the deadline, or nil.
+func (p *pool) take(deadline time.Time) *conn {
 	for {
 		p.mu.Lock()
 		n := len(p.idle)
@@ -30,7 +30,7 @@ func (p *pool) take() *conn {
 		p.idle[n-1] = nil
 		p.idle = p.idle[:n-1]
 		p.mu.Unlock()
-		if c.quiet() {
+		if c.wake(deadline) {
 			return c
 		}
 		c.close()

@@ -22,6 +22,8 @@ func pair(t *testing.T) (*conn, net.Conn) {
 	return newConn(near), far
 }
 
+func later() time.Time { return time.Now().Add(time.Minute) }
+
 // awaitClosed returns once the other side has closed far.
 func awaitClosed(t *testing.T, far net.Conn) {
 	t.Helper()
@@ -43,9 +45,24 @@ func TestPoolIsLIFO(t *testing.T) {
 	p.put(b, now)
 	p.put(c, now)
 	awaitClosed(t, farC) // one more than it keeps
-	require.Same(t, b, p.take())
-	require.Same(t, a, p.take())
-	require.Nil(t, p.take())
+	require.Same(t, b, p.take(later()))
+	require.Same(t, a, p.take(later()))
+	require.Nil(t, p.take(later()))
+}
+
+// TestPoolOutlivesDeadlines: an idle connection may be older than the deadline of its last use.
+func TestPoolOutlivesDeadlines(t *testing.T) {
+	t.Parallel()
+	p := &pool{max: 2, timeout: time.Hour}
+	t.Cleanup(p.close)
+	c, far := pair(t)
+	require.NoError(t, c.SetDeadline(time.Now().Add(-time.Second)))
+	p.put(c, time.Now())
+	require.Same(t, c, p.take(later()))
+	_, err := far.Write([]byte("x"))
+	require.NoError(t, err)
+	_, err = c.Read(make([]byte, 1))
+	require.NoError(t, err)
 }
 
 // TestPoolExpires: idle connections close by their age, one timer serves them, and none is left running.
@@ -59,7 +76,7 @@ func TestPoolExpires(t *testing.T) {
 	p.put(b, now)
 	awaitClosed(t, farA)
 	awaitClosed(t, farB)
-	require.Nil(t, p.take())
+	require.Nil(t, p.take(later()))
 	p.mu.Lock()
 	require.Nil(t, p.timer)
 	p.mu.Unlock()
@@ -82,9 +99,9 @@ func TestPoolDropsWhatIsNotQuiet(t *testing.T) {
 	require.NoError(t, farClosed.Close())
 	_, err := farLoud.Write([]byte("HTTP/1.1 408 Request Timeout\r\n\r\n"))
 	require.NoError(t, err)
-	require.Eventually(t, func() bool { return !closed.quiet() && !loud.quiet() }, 10*time.Second, time.Millisecond)
-	require.Same(t, good, p.take())
-	require.Nil(t, p.take())
+	require.Eventually(t, func() bool { return !closed.wake(later()) && !loud.wake(later()) }, 10*time.Second, time.Millisecond)
+	require.Same(t, good, p.take(later()))
+	require.Nil(t, p.take(later()))
 	awaitClosed(t, farLoud)
 }
 
@@ -98,5 +115,5 @@ func TestPoolClosed(t *testing.T) {
 	b, farB := pair(t)
 	p.put(b, time.Now())
 	awaitClosed(t, farB)
-	require.Nil(t, p.take())
+	require.Nil(t, p.take(later()))
 }

@@ -26,7 +26,7 @@ func constant(s string) func() string { return func() string { return s } }
 func follows(n int) func(*config.Endpoint) {
 	return func(ep *config.Endpoint) {
 		ep.Redirects = n
-		ep.Headers = map[string]string{"X-Key": "k3y"}
+		ep.Headers = map[string]string{"X-Key": "k3y", "Content-Type": "application/vnd.shop+json"}
 	}
 }
 
@@ -60,6 +60,7 @@ func TestRedirectFollowed(t *testing.T) {
 				require.Equal(t, a.header["Webhook-Signature"], got.header["Webhook-Signature"])
 				require.NoError(t, v.Verify(got.header, got.body))
 				require.Equal(t, "Tailpost/1.2.3", got.header.Get("User-Agent"))
+				require.Equal(t, "application/vnd.shop+json", got.header.Get("Content-Type"), "it describes the body")
 			}
 			require.Equal(t, "k3y", a.header.Get("X-Key"))
 			require.Equal(t, "k3y", b.header.Get("X-Key"))
