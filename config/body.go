@@ -10,8 +10,9 @@ import (
 
 	"github.com/hashicorp/hcl/v2"
 	"github.com/hashicorp/hcl/v2/hclsyntax"
-	"github.com/tailpost/tailpost/outbox"
 	"github.com/zclconf/go-cty/cty"
+
+	"github.com/tailpost/tailpost/outbox"
 )
 
 // Body is a compiled `body` expression. It is immutable and safe for concurrent use.

@@ -5,14 +5,15 @@ import (
 	"testing"
 
 	"github.com/stretchr/testify/require"
+
 	"github.com/tailpost/tailpost/config"
 	"github.com/tailpost/tailpost/outbox"
 )
 
-func compileBody(t testing.TB, src string) *config.Body {
-	t.Helper()
+func compileBody(tb testing.TB, src string) *config.Body {
+	tb.Helper()
 	b, diags := config.CompileBody(src, "test.hcl", 3)
-	require.Empty(t, diags, src)
+	require.Empty(tb, diags, src)
 	return b
 }
 
@@ -53,7 +54,8 @@ func TestBodyOfWholePayload(t *testing.T) {
 	b := compileBody(t, `{ data = event.data }`)
 	got, err := b.Append(nil, &outbox.Event{Payload: []byte(" {\"a\" : 1.0}\n")})
 	require.NoError(t, err)
-	require.Equal(t, `{"data":{"a" : 1.0}}`, string(got))
+	const copied = `{"data":{"a" : 1.0}}`
+	require.Equal(t, copied, string(got))
 	got, err = b.Append(nil, &outbox.Event{})
 	require.NoError(t, err)
 	require.Equal(t, `{"data":null}`, string(got))

@@ -56,14 +56,14 @@ func (c Config) complete(report func(problem)) *Config {
 	c.Network.Allow = slices.Clone(c.Network.Allow)
 	c.Endpoints = slices.Clone(c.Endpoints)
 	for i := range c.Endpoints {
-		c.Endpoints[i].complete()
+		completeEndpoint(&c.Endpoints[i])
 	}
 	check := checker{config: &c, report: report, endpoint: global}
 	check.all()
 	return &c
 }
 
-func (e *Endpoint) complete() {
+func completeEndpoint(e *Endpoint) {
 	e.Name = cmp.Or(e.Name, e.ID)
 	e.Signature = cmp.Or(e.Signature, SignatureStandard)
 	e.Format = cmp.Or(e.Format, FormatStandard)

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/require"
+
 	"github.com/tailpost/tailpost/config"
 	"github.com/tailpost/tailpost/outbox"
 )
@@ -47,8 +48,8 @@ func options() config.Options {
 	}}
 }
 
-func parse(t testing.TB, text string) (*config.Config, config.Diagnostics) {
-	t.Helper()
+func parse(tb testing.TB, text string) (*config.Config, config.Diagnostics) {
+	tb.Helper()
 	return config.Parse(map[string][]byte{"test.hcl": []byte(text)}, options())
 }
 
@@ -115,19 +116,19 @@ func TestFilesGiveTheDiagnosticsTheyState(t *testing.T) {
 }
 
 // requireNoSecret looks for every secret of the tests in all that is printed of a configuration.
-func requireNoSecret(t testing.TB, cfg *config.Config, diags config.Diagnostics) {
-	t.Helper()
+func requireNoSecret(tb testing.TB, cfg *config.Config, diags config.Diagnostics) {
+	tb.Helper()
 	var printed bytes.Buffer
-	require.NoError(t, diags.Write(&printed, true))
+	require.NoError(tb, diags.Write(&printed, true))
 	fmt.Fprintln(&printed, diags.Error(), diags)
 	for _, v := range []any{cfg, diags} {
 		text, err := json.Marshal(v)
-		require.NoError(t, err)
+		require.NoError(tb, err)
 		printed.Write(text)
 	}
 	if cfg != nil {
 		text, err := json.Marshal(*cfg)
-		require.NoError(t, err)
+		require.NoError(tb, err)
 		printed.Write(text)
 		fmt.Fprintf(&printed, "%v %+v %s %q %x", cfg.Database, cfg.Database, cfg.Database.URL, cfg.Database.URL, cfg.Database.URL)
 		for i := range cfg.Endpoints {
@@ -135,7 +136,7 @@ func requireNoSecret(t testing.TB, cfg *config.Config, diags config.Diagnostics)
 		}
 	}
 	for _, secret := range []string{hmacSecret[6:], ed25519Secret[5:], password, fmt.Sprintf("%x", "postgres://")} {
-		require.NotContains(t, printed.String(), secret)
+		require.NotContains(tb, printed.String(), secret)
 	}
 }
 

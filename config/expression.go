@@ -2,14 +2,16 @@ package config
 
 import (
 	"fmt"
+	"math"
 	"math/big"
 	"strings"
 	"time"
 
 	"github.com/hashicorp/hcl/v2"
 	"github.com/hashicorp/hcl/v2/hclsyntax"
-	"github.com/tailpost/tailpost/outbox"
 	"github.com/zclconf/go-cty/cty"
+
+	"github.com/tailpost/tailpost/outbox"
 )
 
 // form is what is known of an expression's value before it runs.
@@ -243,7 +245,7 @@ func wholeNumber(v cty.Value) (int, bool) {
 		return 0, false
 	}
 	i, accuracy := v.AsBigFloat().Int64()
-	return int(i), accuracy == big.Exact && i == int64(int32(i))
+	return int(i), accuracy == big.Exact && i >= math.MinInt32 && i <= math.MaxInt32
 }
 
 // headers compiles event.headers, whole or one by its name in any case.

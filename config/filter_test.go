@@ -7,14 +7,15 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/require"
+
 	"github.com/tailpost/tailpost/config"
 	"github.com/tailpost/tailpost/outbox"
 )
 
-func compileFilter(t testing.TB, src string) *config.Filter {
-	t.Helper()
+func compileFilter(tb testing.TB, src string) *config.Filter {
+	tb.Helper()
 	f, diags := config.CompileFilter(src, "test.hcl", 3)
-	require.Empty(t, diags, src)
+	require.Empty(tb, diags, src)
 	return f
 }
 
@@ -186,7 +187,7 @@ func TestFilterDiagnosticsPointIntoTheExpression(t *testing.T) {
 	}
 }
 
-func TestFilterAllocatesNothing(t *testing.T) {
+func TestFilterAllocatesNothing(t *testing.T) { //nolint:paralleltest // testing.AllocsPerRun counts for the whole process
 	e := order()
 	for _, src := range []string{
 		`event.type == "order.created" && event.tenant != "test" && startswith(event.key, "k")`,

@@ -9,6 +9,7 @@ import (
 	"unicode/utf8"
 
 	"github.com/hashicorp/hcl/v2/hclsyntax"
+
 	"github.com/tailpost/tailpost/outbox"
 )
 
@@ -214,10 +215,12 @@ func (c *compiler) length(e *hclsyntax.FunctionCallExpr) node {
 	return folded(node{form: formNumber, failed: n.failed, run: func(ev *outbox.Event) value {
 		v := run(ev)
 		size := absent
-		if v.kind == kindString {
+		switch v.kind {
+		case kindString:
 			size = utf8.RuneCountInString(v.text)
-		} else if v.kind == kindComposite {
-			size = count(unalias(v.text), 0)
+		case kindComposite:
+			size = count(unalias(v.text))
+		case kindMissing, kindBool, kindNumber, kindTime:
 		}
 		if size == absent {
 			return missing()

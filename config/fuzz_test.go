@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	"github.com/stretchr/testify/require"
+
 	"github.com/tailpost/tailpost/config"
 	"github.com/tailpost/tailpost/outbox"
 )
@@ -45,10 +46,10 @@ func FuzzParse(f *testing.F) {
 	})
 }
 
-func mustJSON(t testing.TB, v any) string {
-	t.Helper()
+func mustJSON(tb testing.TB, v any) string {
+	tb.Helper()
 	text, err := json.Marshal(v)
-	require.NoError(t, err)
+	require.NoError(tb, err)
 	return string(text)
 }
 

@@ -88,7 +88,7 @@ type subscriptionJSON struct {
 
 func newEndpointJSON(e *Endpoint) endpointJSON {
 	j := endpointJSON{
-		ID: e.ID, Name: e.Name, Description: e.Description, URL: e.printedURL(), Secrets: e.Secrets,
+		ID: e.ID, Name: e.Name, Description: e.Description, URL: printedURL(e), Secrets: e.Secrets,
 		Signature: e.Signature, Format: e.Format, Timeout: spell(e.Timeout, ""), Concurrency: e.Concurrency,
 		Rate: e.Rate, Ordering: e.Ordering, Redirects: e.Redirects, Tenant: e.Tenant, ParkAfter: spell(e.ParkAfter, ""),
 		DisableAfter: spell(e.DisableAfter, "never"), File: e.Origin.File, Line: e.Origin.Line,
@@ -119,7 +119,7 @@ func newEndpointJSON(e *Endpoint) endpointJSON {
 }
 
 // printedURL gives the URL without what may be a secret in it.
-func (e *Endpoint) printedURL() string {
+func printedURL(e *Endpoint) string {
 	u, err := url.Parse(e.URL)
 	if err != nil {
 		return redacted

@@ -16,8 +16,9 @@ type decimal struct {
 }
 
 const (
-	maxDigits   = 18      // a coefficient of so many digits fits an int64, whatever they are
-	maxExponent = 1 << 30 // exponents are cut here, which no real number meets
+	maxDigits      = 18      // a coefficient of so many digits fits an int64, whatever they are
+	maxCoefficient = 1e18    // the first that has more digits
+	maxExponent    = 1 << 30 // exponents are cut here, which no real number meets
 )
 
 // splitNumber takes a JSON number apart: its sign, its digits with the point among them, and its exponent. It is false
@@ -232,7 +233,7 @@ func combine(operator byte, a, b decimal) (decimal, bool) {
 func combineExactly(operator byte, a, b decimal) (decimal, bool) {
 	if operator == '*' {
 		high, low := bits.Mul64(magnitude64(a.coefficient), magnitude64(b.coefficient))
-		if high != 0 || low >= uint64(pow10(maxDigits)) {
+		if high != 0 || low >= maxCoefficient {
 			return decimal{}, false
 		}
 		return decimal{a.coefficient * b.coefficient, a.exponent + b.exponent}.normal(), true
@@ -258,7 +259,7 @@ func combineExactly(operator byte, a, b decimal) (decimal, bool) {
 	default:
 		return decimal{}, false
 	}
-	if magnitude64(x) >= uint64(pow10(maxDigits)) {
+	if magnitude64(x) >= maxCoefficient {
 		return decimal{}, false
 	}
 	return decimal{x, shared}.normal(), true

@@ -3,6 +3,7 @@ package config
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"unicode"
 )
@@ -51,12 +52,7 @@ func ParsePattern(s string) (Pattern, error) {
 
 // Exact reports whether the pattern takes one event type only.
 func (p Pattern) Exact() bool {
-	for _, s := range p.Segments {
-		if s == "*" {
-			return false
-		}
-	}
-	return !p.Rest
+	return !p.Rest && !slices.Contains(p.Segments, "*")
 }
 
 // Match reports whether the pattern takes an event type.

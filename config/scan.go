@@ -72,38 +72,41 @@ func (s *step) from(doc []byte, at int) int {
 func memberQuoted(doc []byte, at int, quoted []byte) int {
 	head := load(quoted)
 	mask := ^uint64(0) >> (64 - 8*min(len(quoted), 8))
-	pos, inString := at+1, uint64(0)
-	for pos < len(doc) {
-		pos, inString = seek(doc, pos, inString, head, mask)
-		if inString != 0 {
+	for pos := at + 1; pos < len(doc); {
+		var inString uint64
+		if pos, inString = seek(doc, pos, head, mask); inString != 0 {
 			if pos = stringRest(doc, pos); pos == absent {
 				return absent
 			}
-			inString = 0
 		}
-		for stop := min(pos+8, len(doc)); pos < stop; pos++ {
-			c := doc[pos]
-			switch {
-			case c == '"':
-				if v := memberValue(doc, pos, quoted); v != absent {
-					return v
-				}
-				if pos = stringEnd(doc, pos); pos == absent {
-					return absent
-				}
-				pos--
-			case c == '}' || c == ']': // the object ends
-				return absent
-			case c == '{' || c == '[':
-				if pos = bracketEnd(doc, pos); pos == absent {
-					return absent
-				}
-				stop = pos // on with whole words from here
-				pos--
-			}
+		var value int
+		if pos, value = memberNear(doc, pos, quoted); pos == absent {
+			return value
 		}
 	}
 	return absent
+}
+
+// memberNear is memberQuoted for the eight bytes from doc[pos] on, byte by byte. Next is where to go on; absent if the value
+// was found, or the object has ended without it.
+func memberNear(doc []byte, pos int, quoted []byte) (next, value int) {
+	for stop := min(pos+8, len(doc)); pos < stop; pos++ {
+		switch doc[pos] {
+		case '"':
+			if v := memberValue(doc, pos, quoted); v != absent {
+				return absent, v
+			}
+			if pos = stringEnd(doc, pos); pos == absent {
+				return absent, absent
+			}
+			pos--
+		case '}', ']':
+			return absent, absent
+		case '{', '[':
+			return bracketEnd(doc, pos), absent // on with whole words from there
+		}
+	}
+	return pos, absent
 }
 
 // memberValue gives the offset of the value of the member whose quoted name is at doc[pos], or absent if it is not.
@@ -175,13 +178,13 @@ func nextElement(doc []byte, pos int) int {
 	return absent
 }
 
-// count gives the number of elements or members of the array or object at doc[at].
-func count(doc []byte, at int) int {
-	end := valueEnd(doc, at)
+// count gives the number of elements or members of the array or object that doc begins with.
+func count(doc []byte) int {
+	end := valueEnd(doc, 0)
 	if end == absent {
 		return absent
 	}
-	pos := skipSpace(doc, at+1)
+	pos := skipSpace(doc, 1)
 	if pos == end-1 {
 		return 0
 	}
@@ -307,7 +310,7 @@ func parity(quotes uint64) uint64 {
 // seek goes on from doc[pos], eight bytes at a time, until less than eight are left or the word wants a closer look: it
 // holds a bracket, a string that begins with head, or escapes that are not each alone. It calls nothing, so that all it
 // knows stays in registers.
-func seek(doc []byte, pos int, inString, head, mask uint64) (next int, nextInString uint64) {
+func seek(doc []byte, pos int, head, mask uint64) (next int, inString uint64) {
 	run := 0
 	for ; len(doc)-pos >= 16; pos += 8 {
 		two := doc[pos : pos+16]
@@ -345,38 +348,44 @@ func seek(doc []byte, pos int, inString, head, mask uint64) (next int, nextInStr
 
 // bracketEnd gives the offset after the bracket that closes the one at doc[at], or absent.
 func bracketEnd(doc []byte, at int) int {
-	pos, depth, inString := at+1, 1, uint64(0)
-	for pos < len(doc) {
-		pos, depth, inString = leap(doc, pos, depth, inString)
-		if inString != 0 {
+	pos, depth := at+1, 1
+	for depth > 0 && pos != absent && pos < len(doc) {
+		var inString uint64
+		if pos, depth, inString = leap(doc, pos, depth); inString != 0 {
 			if pos = stringRest(doc, pos); pos == absent {
 				return absent
 			}
-			inString = 0
 		}
-		for stop := min(pos+8, len(doc)); pos < stop; pos++ {
-			c := doc[pos]
-			switch {
-			case c == '"':
-				if pos = stringEnd(doc, pos); pos == absent {
-					return absent
-				}
-				pos--
-			case c == '{' || c == '[':
-				depth++
-			case c == '}' || c == ']':
-				if depth--; depth == 0 {
-					return pos + 1
-				}
+		pos, depth = crawl(doc, pos, depth)
+	}
+	if depth > 0 {
+		return absent
+	}
+	return pos
+}
+
+// crawl is leap for the eight bytes from doc[pos] on, byte by byte. It stops behind the last closing bracket. Next is absent
+// if the document ends inside a string.
+func crawl(doc []byte, pos, depth int) (next, nextDepth int) {
+	for stop := min(pos+8, len(doc)); pos < stop && depth > 0; pos++ {
+		switch doc[pos] {
+		case '"':
+			if pos = stringEnd(doc, pos); pos == absent {
+				return absent, depth
 			}
+			pos--
+		case '{', '[':
+			depth++
+		case '}', ']':
+			depth--
 		}
 	}
-	return absent
+	return pos, depth
 }
 
 // leap goes on from doc[pos], eight bytes at a time, until less than eight are left or the word wants a closer look: it
 // may close the last of depth open brackets, or holds escapes that are not each alone. It calls nothing, like seek.
-func leap(doc []byte, pos, depth int, inString uint64) (nextPos, nextDepth int, nextInString uint64) {
+func leap(doc []byte, pos, depth int) (nextPos, nextDepth int, inString uint64) {
 	run := 0
 	for ; len(doc)-pos >= 8; pos += 8 {
 		word := binary.LittleEndian.Uint64(doc[pos : pos+8])

@@ -115,11 +115,11 @@ func TestCountAgreesWithEncodingJSON(t *testing.T) {
 		case '[':
 			var list []any
 			require.NoError(t, json.Unmarshal(doc, &list))
-			require.Equal(t, len(list), count(doc, 0), "%s", doc)
+			require.Equal(t, len(list), count(doc), "%s", doc)
 		case '{':
 			var object map[string]any
 			require.NoError(t, json.Unmarshal(doc, &object))
-			require.Equal(t, len(object), count(doc, 0), "%s", doc)
+			require.Equal(t, len(object), count(doc), "%s", doc)
 		}
 	})
 }
@@ -140,7 +140,7 @@ func TestSearchesSurviveAnyBytes(t *testing.T) {
 			}
 		}
 		valueEnd(doc, 0)
-		count(doc, 0)
+		count(doc)
 	})
 }
 

@@ -8,8 +8,9 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/require"
-	"github.com/tailpost/tailpost/config"
 	"go.uber.org/goleak"
+
+	"github.com/tailpost/tailpost/config"
 )
 
 func TestMain(m *testing.M) {

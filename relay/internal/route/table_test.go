@@ -7,23 +7,24 @@ import (
 	"testing"
 
 	"github.com/stretchr/testify/require"
+	"pgregory.net/rapid"
+
 	"github.com/tailpost/tailpost/config"
 	"github.com/tailpost/tailpost/outbox"
 	"github.com/tailpost/tailpost/relay/internal/route"
-	"pgregory.net/rapid"
 )
 
-func filter(t testing.TB, src string) *config.Filter {
-	t.Helper()
+func filter(tb testing.TB, src string) *config.Filter {
+	tb.Helper()
 	f, diags := config.CompileFilter(src, "test.hcl", 1)
-	require.False(t, diags.HasErrors(), diags.Error())
+	require.False(tb, diags.HasErrors(), diags.Error())
 	return f
 }
 
-func body(t testing.TB, src string) *config.Body {
-	t.Helper()
+func body(tb testing.TB, src string) *config.Body {
+	tb.Helper()
 	b, diags := config.CompileBody(src, "test.hcl", 1)
-	require.False(t, diags.HasErrors(), diags.Error())
+	require.False(tb, diags.HasErrors(), diags.Error())
 	return b
 }
 
@@ -199,9 +200,9 @@ func TestMatchAgreesWithNaiveMatcher(t *testing.T) {
 }
 
 // crowd is 10,000 endpoints over 1,000 tenants, as many types wanted, some by pattern, some by filter.
-func crowd(t testing.TB) []config.Endpoint {
-	t.Helper()
-	where := filter(t, `event.key != "nobody"`)
+func crowd(tb testing.TB) []config.Endpoint {
+	tb.Helper()
+	where := filter(tb, `event.key != "nobody"`)
 	endpoints := make([]config.Endpoint, 10_000)
 	for i := range endpoints {
 		ep := &endpoints[i]
@@ -220,7 +221,7 @@ func crowd(t testing.TB) []config.Endpoint {
 	return endpoints
 }
 
-func TestMatchAllocatesNothing(t *testing.T) {
+func TestMatchAllocatesNothing(t *testing.T) { //nolint:paralleltest // testing.AllocsPerRun counts for the whole process
 	table := route.New(crowd(t))
 	e := &outbox.Event{Type: "order.created", Tenant: "tenant-77", Key: "k"}
 	dst := make([]route.Match, 0, 16)
