@@ -54,6 +54,7 @@ func (c Config) complete(report func(problem)) *Config {
 	c.Log.Level = cmp.Or(c.Log.Level, defaultLogLevel)
 	c.Log.Format = cmp.Or(c.Log.Format, defaultLogFormat)
 	c.Network.Allow = slices.Clone(c.Network.Allow)
+	c.Secrets.Keys = slices.Clone(c.Secrets.Keys)
 	c.Endpoints = slices.Clone(c.Endpoints)
 	for i := range c.Endpoints {
 		completeEndpoint(&c.Endpoints[i])

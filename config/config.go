@@ -14,6 +14,7 @@ type Config struct {
 	Outbox    Outbox
 	Endpoints []Endpoint
 	Network   Network
+	Secrets   Secrets
 	Log       Log
 }
 

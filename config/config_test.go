@@ -22,6 +22,7 @@ const (
 	hmacSecret    = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
 	ed25519Secret = "whsk_AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8="
 	password      = "hunter2"
+	sealKey       = "c2VhbGVkIHdpdGggdGhpcnR5LXR3byBieXRlcyEhISE="
 )
 
 // getenv is the environment of all test configurations.
@@ -34,6 +35,8 @@ func getenv(name string) (string, bool) {
 		"ED25519_SECRET": ed25519Secret,
 		"SECRETS":        hmacSecret + ", " + ed25519Secret,
 		"TOKEN":          "hunter2",
+		"SEAL_KEY":       sealKey,
+		"SEAL_KEY_OLD":   "000102030405060708090a0b0c0d0e0f101112131415161718191a1b1c1d1e1f",
 		"EGRESS_PROXY":   "http://user:hunter2@proxy.example.com:3128",
 	}[name]
 	return value, ok
@@ -174,6 +177,11 @@ func TestLoadFull(t *testing.T) {
 	require.Equal(t, "legacy-hunter2", legacy.Secrets[0].Reveal())
 	require.Len(t, legacy.Subscriptions, 1)
 	require.Equal(t, ed25519Secret, cfg.Endpoints[2].Secrets[1].Reveal())
+
+	require.Len(t, cfg.Secrets.Keys, 2)
+	key, ok := config.SealKey(cfg.Secrets.Keys[0])
+	require.True(t, ok)
+	require.Equal(t, "sealed with thirty-two bytes!!!!", string(key))
 }
 
 func TestDefaults(t *testing.T) {

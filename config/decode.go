@@ -80,7 +80,7 @@ func (d *decoder) file(src *source, body *hclsyntax.Body, defaultsOnly bool) {
 		functions: environment(d.opts, filepath.Dir(src.name)),
 	}
 	if !defaultsOnly {
-		top.check(nil, []string{"database", "outbox", "defaults", "endpoint", "network", "api", "metrics", "log"})
+		top.check(nil, []string{"database", "outbox", "defaults", "endpoint", "network", "secrets", "api", "metrics", "log"})
 	}
 	for _, b := range body.Blocks {
 		if (b.Type == "defaults") != defaultsOnly {
@@ -111,6 +111,8 @@ func (d *decoder) block(top *section, b *hclsyntax.Block) {
 		d.outbox(s)
 	case "network":
 		d.network(s)
+	case "secrets":
+		d.sealing(s)
 	case "log":
 		d.log(s)
 	case "defaults":

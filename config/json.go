@@ -33,6 +33,7 @@ func (c Config) MarshalJSON() ([]byte, error) {
 		},
 		"endpoints": endpoints,
 		"network":   map[string]any{"allow": allow, "allow_http": c.Network.AllowHTTP, "proxy": c.Network.Proxy},
+		"secrets":   map[string]any{"keys": append([]Secret{}, c.Secrets.Keys...)},
 		"log":       map[string]string{"level": c.Log.Level, "format": c.Log.Format},
 	})
 	if err != nil {

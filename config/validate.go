@@ -73,6 +73,7 @@ func (c *checker) all() {
 	c.database()
 	c.outbox()
 	c.network()
+	c.sealing()
 	oneOf(c, "log.level", c.config.Log.Level, "trace", "debug", "info", "warn", "error")
 	oneOf(c, "log.format", c.config.Log.Format, "json", "console")
 	if len(c.config.Endpoints) == 0 {

@@ -69,6 +69,10 @@ network {
   proxy      = env("EGRESS_PROXY")
 }
 
+secrets {
+  keys = [env("SEAL_KEY"), env("SEAL_KEY_OLD")]
+}
+
 log {
   level  = "debug"
   format = "console"

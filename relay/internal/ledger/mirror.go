@@ -34,40 +34,12 @@ type EndpointState struct {
 
 // mirrored is an endpoint's row as far as the configuration decides it.
 type mirrored struct {
-	tenant, name, url, description string
-	subscriptions, policy          []byte
-}
-
-// subscriptionJSON is an element of tailpost.endpoint.subscriptions.
-type subscriptionJSON struct {
-	Events []string `json:"events"`
-	Where  string   `json:"where,omitempty"`
-	Body   string   `json:"body,omitempty"`
-}
-
-// policyJSON is tailpost.endpoint.policy. Header values may be credentials, so only the names are kept.
-type policyJSON struct {
-	Signature    string      `json:"signature"`
-	Format       string      `json:"format"`
-	Headers      []string    `json:"headers"`
-	Timeout      string      `json:"timeout"`
-	Concurrency  int         `json:"concurrency"`
-	Rate         float64     `json:"rate"`
-	Ordering     string      `json:"ordering"`
-	Redirects    int         `json:"redirects"`
-	Retry        []string    `json:"retry"`
-	Circuit      circuitJSON `json:"circuit"`
-	ParkAfter    string      `json:"park_after"`
-	DisableAfter string      `json:"disable_after"`
-}
-
-type circuitJSON struct {
-	Failures int    `json:"failures"`
-	Reopen   string `json:"reopen"`
+	tenant, name, url, description, origin string
+	subscriptions, policy                  []byte
 }
 
 const mirrorReadSQL = `
-SELECT id, COALESCE(tenant, ''), name, url, description, subscriptions::text, policy::text, status,
+SELECT id, COALESCE(tenant, ''), name, url, description, COALESCE(origin, ''), subscriptions::text, policy::text, status,
        COALESCE(disabled_reason, ''), failing_since, source
 FROM tailpost.endpoint
 WHERE source = 'config' OR id = ANY (@ids::text[])
@@ -76,23 +48,25 @@ FOR UPDATE`
 
 const mirrorWriteSQL = `
 INSERT INTO tailpost.endpoint AS e (
-    id, tenant, name, url, description, subscriptions, policy, status, disabled_reason, failing_since, source,
+    id, tenant, name, url, description, origin, subscriptions, policy, status, disabled_reason, failing_since, source,
     created_at, updated_at
 )
 VALUES (
-    @id, NULLIF(@tenant, ''), @name, @url, @description, @subscriptions::text::jsonb, @policy::text::jsonb, @status,
-    NULLIF(@disabled_reason, ''), @failing_since, 'config', @now, @now
+    @id, NULLIF(@tenant, ''), @name, @url, @description, NULLIF(@origin, ''), @subscriptions::text::jsonb,
+    @policy::text::jsonb, @status, NULLIF(@disabled_reason, ''), @failing_since, 'config', @now, @now
 )
 ON CONFLICT (id) DO UPDATE
 SET tenant = EXCLUDED.tenant,
     name = EXCLUDED.name,
     url = EXCLUDED.url,
     description = EXCLUDED.description,
+    origin = EXCLUDED.origin,
     subscriptions = EXCLUDED.subscriptions,
     policy = EXCLUDED.policy,
     status = EXCLUDED.status,
     disabled_reason = EXCLUDED.disabled_reason,
     failing_since = EXCLUDED.failing_since,
+    version = e.version + 1,
     updated_at = EXCLUDED.updated_at
 WHERE e.source = 'config'`
 
@@ -100,6 +74,7 @@ const mirrorRemoveSQL = `
 UPDATE tailpost.endpoint
 SET status = 'disabled',
     disabled_reason = @reason,
+    version = version + 1,
     updated_at = @now
 WHERE id = ANY (@ids::text[])`
 
@@ -135,7 +110,7 @@ func mirrorAll(ctx context.Context, tx pgx.Tx, want map[string]mirrored, now tim
 	var writes pgx.Batch
 	for _, id := range ids {
 		old, exists := have[id]
-		if exists && old.source != "config" {
+		if exists && old.source != SourceConfig {
 			return nil, fmt.Errorf("endpoint %q exists already, made through the API: give the one in the configuration another name", id)
 		}
 		row, state := want[id], old.next(want[id].url)
@@ -145,6 +120,7 @@ func mirrorAll(ctx context.Context, tx pgx.Tx, want map[string]mirrored, now tim
 		}
 		writes.Queue(mirrorWriteSQL, pgx.NamedArgs{
 			"id": id, "tenant": row.tenant, "name": row.name, "url": row.url, "description": row.description,
+			"origin":        row.origin,
 			"subscriptions": string(row.subscriptions), "policy": string(row.policy), "status": state.Status,
 			"disabled_reason": state.DisabledReason, "failing_since": nullTime(state.FailingSince), "now": now,
 		})
@@ -194,7 +170,7 @@ func readEndpoints(ctx context.Context, tx pgx.Tx, ids []string) (map[string]end
 		failing               *time.Time
 	)
 	scans := []any{
-		&id, &r.tenant, &r.name, &r.url, &r.description, &subscriptions, &policy, &r.state.Status,
+		&id, &r.tenant, &r.name, &r.url, &r.description, &r.origin, &subscriptions, &policy, &r.state.Status,
 		&r.state.DisabledReason, &failing, &r.source,
 	}
 	_, err = pgx.ForEachRow(rows, scans, func() error {
@@ -216,47 +192,20 @@ func mirror(e *config.Endpoint) (mirrored, error) {
 		return mirrored{}, fmt.Errorf("parse its URL")
 	}
 	u.User = nil
-	row := mirrored{tenant: e.Tenant, name: e.Name, url: u.String(), description: e.Description}
-	if row.subscriptions, err = json.Marshal(subscriptions(e)); err != nil {
-		return mirrored{}, fmt.Errorf("encode its subscriptions: %w", err)
-	}
-	if row.policy, err = json.Marshal(policy(e)); err != nil {
-		return mirrored{}, fmt.Errorf("encode its policy: %w", err)
-	}
-	return row, nil
+	row := mirrored{tenant: e.Tenant, name: e.Name, url: u.String(), description: e.Description, origin: origin(e.Origin)}
+	row.subscriptions, row.policy, err = encodeConfigured(e)
+	return row, err
 }
 
-func subscriptions(e *config.Endpoint) []subscriptionJSON {
-	out := make([]subscriptionJSON, 0, len(e.Subscriptions))
-	for _, s := range e.Subscriptions {
-		sub := subscriptionJSON{Events: append([]string{}, s.Events...)}
-		if s.Where != nil {
-			sub.Where = s.Where.Source()
-		}
-		if s.Body != nil {
-			sub.Body = s.Body.Source()
-		}
-		out = append(out, sub)
+func origin(o config.Origin) string {
+	if o.File == "" {
+		return ""
 	}
-	return out
-}
-
-func policy(e *config.Endpoint) policyJSON {
-	p := policyJSON{
-		Signature: string(e.Signature), Format: string(e.Format), Headers: append([]string{}, slices.Sorted(maps.Keys(e.Headers))...),
-		Timeout: e.Timeout.String(), Concurrency: e.Concurrency, Rate: e.Rate, Ordering: string(e.Ordering),
-		Redirects: e.Redirects, Circuit: circuitJSON{Failures: e.Circuit.Failures, Reopen: e.Circuit.Reopen.String()},
-		ParkAfter: e.ParkAfter.String(), DisableAfter: e.DisableAfter.String(),
-		Retry: make([]string, 0, len(e.Retry.Schedule)),
-	}
-	for _, d := range e.Retry.Schedule {
-		p.Retry = append(p.Retry, d.String())
-	}
-	return p
+	return fmt.Sprintf("%s:%d", o.File, o.Line)
 }
 
 func (m mirrored) equal(o mirrored) bool {
-	return m.tenant == o.tenant && m.name == o.name && m.url == o.url && m.description == o.description &&
+	return m.tenant == o.tenant && m.name == o.name && m.url == o.url && m.description == o.description && m.origin == o.origin &&
 		sameJSON(m.subscriptions, o.subscriptions) && sameJSON(m.policy, o.policy)
 }
 

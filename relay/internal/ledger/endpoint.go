@@ -1,0 +1,281 @@
+package ledger
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"time"
+
+	"github.com/tailpost/tailpost/config"
+)
+
+// The sources of an endpoint.
+const (
+	SourceConfig = "config"
+	SourceAPI    = "api"
+)
+
+// EndpointRow is a row of tailpost.endpoint. Empty texts and zero times stand for NULL.
+type EndpointRow struct {
+	ID             string
+	Tenant         string
+	Name           string
+	URL            string
+	Description    string
+	Subscriptions  []byte // JSON, see EncodeEndpoint
+	Policy         []byte // JSON, see EncodeEndpoint
+	Status         string
+	DisabledReason string
+	FailingSince   time.Time
+	Source         string
+	Secrets        []byte // sealed, see EncodeSecrets
+	SecretPrefix   string
+	Origin         string
+	Version        int64
+	CreatedAt      time.Time
+	UpdatedAt      time.Time
+}
+
+// State is the part of the row that is no setting.
+func (r *EndpointRow) State() EndpointState {
+	return EndpointState{Status: r.Status, DisabledReason: r.DisabledReason, FailingSince: r.FailingSince}
+}
+
+// subscriptionJSON is an element of tailpost.endpoint.subscriptions.
+type subscriptionJSON struct {
+	Events []string `json:"events"`
+	Where  string   `json:"where,omitempty"`
+	Body   string   `json:"body,omitempty"`
+}
+
+// policyJSON is tailpost.endpoint.policy.
+type policyJSON struct {
+	Signature    string      `json:"signature"`
+	Format       string      `json:"format"`
+	Headers      headersJSON `json:"headers"`
+	Timeout      string      `json:"timeout"`
+	Concurrency  int         `json:"concurrency"`
+	Rate         float64     `json:"rate"`
+	Ordering     string      `json:"ordering"`
+	Redirects    int         `json:"redirects"`
+	Retry        []string    `json:"retry"`
+	Circuit      circuitJSON `json:"circuit"`
+	ParkAfter    string      `json:"park_after"`
+	DisableAfter string      `json:"disable_after"`
+}
+
+type circuitJSON struct {
+	Failures int    `json:"failures"`
+	Reopen   string `json:"reopen"`
+}
+
+// headersJSON is an object of names and values; for endpoints of the configuration, whose values stay there, it is a list
+// of names.
+type headersJSON struct {
+	names  []string
+	values map[string]string
+}
+
+// MarshalJSON implements json.Marshaler.
+func (h headersJSON) MarshalJSON() ([]byte, error) {
+	if h.names != nil {
+		return json.Marshal(h.names)
+	}
+	return json.Marshal(h.values)
+}
+
+// UnmarshalJSON implements json.Unmarshaler.
+func (h *headersJSON) UnmarshalJSON(text []byte) error {
+	*h = headersJSON{}
+	if len(text) > 0 && text[0] == '[' {
+		return json.Unmarshal(text, &h.names)
+	}
+	return json.Unmarshal(text, &h.values)
+}
+
+// EncodeEndpoint gives the columns subscriptions and policy of a complete endpoint that is made through the API: every
+// setting that has no column of its own, filters and bodies as they were written. Secrets are not among them.
+func EncodeEndpoint(e config.Endpoint) (subscriptions, policy []byte, err error) {
+	return encodeEndpoint(&e, headersJSON{values: orNone(e.Headers)})
+}
+
+// encodeConfigured is EncodeEndpoint for an endpoint of the configuration. Values of headers may be credentials, which
+// never enter the database.
+func encodeConfigured(e *config.Endpoint) (subscriptions, policy []byte, err error) {
+	return encodeEndpoint(e, headersJSON{names: append([]string{}, slices.Sorted(maps.Keys(e.Headers))...)})
+}
+
+func orNone(headers map[string]string) map[string]string {
+	if headers == nil {
+		return map[string]string{}
+	}
+	return headers
+}
+
+func encodeEndpoint(e *config.Endpoint, headers headersJSON) (subscriptions, policy []byte, err error) {
+	subs := make([]subscriptionJSON, 0, len(e.Subscriptions))
+	for _, s := range e.Subscriptions {
+		sub := subscriptionJSON{Events: append([]string{}, s.Events...)}
+		if s.Where != nil {
+			sub.Where = s.Where.Source()
+		}
+		if s.Body != nil {
+			sub.Body = s.Body.Source()
+		}
+		subs = append(subs, sub)
+	}
+	if subscriptions, err = json.Marshal(subs); err != nil {
+		return nil, nil, fmt.Errorf("encode subscriptions: %w", err)
+	}
+	p := policyJSON{
+		Signature: string(e.Signature), Format: string(e.Format), Headers: headers,
+		Timeout: e.Timeout.String(), Concurrency: e.Concurrency, Rate: e.Rate, Ordering: string(e.Ordering),
+		Redirects: e.Redirects, Circuit: circuitJSON{Failures: e.Circuit.Failures, Reopen: e.Circuit.Reopen.String()},
+		ParkAfter: e.ParkAfter.String(), DisableAfter: e.DisableAfter.String(),
+		Retry: make([]string, 0, len(e.Retry.Schedule)),
+	}
+	for _, d := range e.Retry.Schedule {
+		p.Retry = append(p.Retry, d.String())
+	}
+	if policy, err = json.Marshal(p); err != nil {
+		return nil, nil, fmt.Errorf("encode policy: %w", err)
+	}
+	return subscriptions, policy, nil
+}
+
+// DecodeEndpoint gives the endpoint of a row, without its secrets: filters and bodies are compiled, settings that the row
+// does not have get their defaults when the endpoint is completed. An endpoint that cannot be decoded was written by
+// another version or by hand; what could be read of it is given with the error.
+func DecodeEndpoint(row EndpointRow) (config.Endpoint, error) {
+	e := config.Endpoint{
+		ID: row.ID, Name: row.Name, Description: row.Description, URL: row.URL, Tenant: row.Tenant,
+	}
+	subErr := decodeSubscriptions(&e, row.Subscriptions)
+	return e, errors.Join(subErr, decodePolicy(&e, row.Policy))
+}
+
+func decodeSubscriptions(e *config.Endpoint, text []byte) error {
+	var subs []subscriptionJSON
+	if err := json.Unmarshal(text, &subs); err != nil {
+		return fmt.Errorf("read subscriptions: %w", err)
+	}
+	for i, s := range subs {
+		sub := config.Subscription{Events: s.Events}
+		for _, pattern := range s.Events {
+			if _, err := config.ParsePattern(pattern); err != nil {
+				return fmt.Errorf("subscription %d: event pattern %q: %w", i, pattern, err)
+			}
+		}
+		if s.Where != "" {
+			filter, diags := config.CompileFilter(s.Where, "where", 1)
+			if diags.HasErrors() {
+				return fmt.Errorf("subscription %d: compile its filter: %w", i, diags)
+			}
+			sub.Where = filter
+		}
+		if s.Body != "" {
+			body, diags := config.CompileBody(s.Body, "body", 1)
+			if diags.HasErrors() {
+				return fmt.Errorf("subscription %d: compile its body: %w", i, diags)
+			}
+			sub.Body = body
+		}
+		e.Subscriptions = append(e.Subscriptions, sub)
+	}
+	return nil
+}
+
+func decodePolicy(e *config.Endpoint, text []byte) error {
+	var p policyJSON
+	if err := json.Unmarshal(text, &p); err != nil {
+		return fmt.Errorf("read policy: %w", err)
+	}
+	e.Signature, e.Format, e.Ordering = config.Signature(p.Signature), config.Format(p.Format), config.Ordering(p.Ordering)
+	e.Concurrency, e.Rate, e.Redirects, e.Circuit.Failures = p.Concurrency, p.Rate, p.Redirects, p.Circuit.Failures
+	if len(p.Headers.values) > 0 {
+		e.Headers = p.Headers.values
+	}
+	for _, d := range []struct {
+		name string
+		text string
+		to   *time.Duration
+	}{
+		{"timeout", p.Timeout, &e.Timeout},
+		{"park_after", p.ParkAfter, &e.ParkAfter},
+		{"disable_after", p.DisableAfter, &e.DisableAfter},
+		{"circuit.reopen", p.Circuit.Reopen, &e.Circuit.Reopen},
+	} {
+		if d.text == "" {
+			continue
+		}
+		var err error
+		if *d.to, err = time.ParseDuration(d.text); err != nil {
+			return fmt.Errorf("read policy: %s: %w", d.name, err)
+		}
+	}
+	if p.Retry != nil {
+		e.Retry.Schedule = make([]time.Duration, 0, len(p.Retry))
+	}
+	for _, text := range p.Retry {
+		delay, err := time.ParseDuration(text)
+		if err != nil {
+			return fmt.Errorf("read policy: retry: %w", err)
+		}
+		e.Retry.Schedule = append(e.Retry.Schedule, delay)
+	}
+	return nil
+}
+
+// EndpointSecret is one of an endpoint's signing secrets.
+type EndpointSecret struct {
+	Secret    config.Secret
+	ExpiresAt time.Time // it signs until then; zero: for as long as it is there
+}
+
+type secretJSON struct {
+	Secret    string     `json:"secret"`
+	ExpiresAt *time.Time `json:"expires_at"`
+}
+
+// EncodeSecrets gives what is sealed into tailpost.endpoint.secrets, the newest secret first. It holds the secrets.
+func EncodeSecrets(secrets []EndpointSecret) ([]byte, error) {
+	list := make([]secretJSON, len(secrets))
+	for i, s := range secrets {
+		list[i] = secretJSON{Secret: s.Secret.Reveal(), ExpiresAt: nullTime(s.ExpiresAt)}
+	}
+	text, err := json.Marshal(list)
+	if err != nil {
+		return nil, fmt.Errorf("encode secrets: %w", err)
+	}
+	return text, nil
+}
+
+// DecodeSecrets is EncodeSecrets the other way. Its errors quote nothing.
+func DecodeSecrets(text []byte) ([]EndpointSecret, error) {
+	var list []secretJSON
+	if json.Unmarshal(text, &list) != nil || len(list) == 0 {
+		return nil, errors.New("read secrets: not a list of secrets")
+	}
+	secrets := make([]EndpointSecret, len(list))
+	for i, s := range list {
+		secrets[i].Secret = config.NewSecret(s.Secret)
+		if s.ExpiresAt != nil {
+			secrets[i].ExpiresAt = s.ExpiresAt.UTC()
+		}
+	}
+	return secrets, nil
+}
+
+// secretPrefixSize is how much of a secret tells people which one it is.
+const secretPrefixSize = 12
+
+// SecretPrefix gives tailpost.endpoint.secret_prefix. Nothing is told of a secret that is too short to lose it.
+func SecretPrefix(s config.Secret) string {
+	text := s.Reveal()
+	if len(text) < 2*secretPrefixSize {
+		return ""
+	}
+	return text[:secretPrefixSize]
+}

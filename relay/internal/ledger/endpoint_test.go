@@ -1,0 +1,127 @@
+package ledger_test
+
+import (
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+	"pgregory.net/rapid"
+
+	"github.com/tailpost/tailpost/config"
+	"github.com/tailpost/tailpost/relay/internal/ledger"
+)
+
+// spelled is an endpoint that can be compared: compiled filters and bodies are replaced by what they were compiled from.
+func spelled(e config.Endpoint) (config.Endpoint, []string) {
+	var sources []string
+	subs := make([]config.Subscription, len(e.Subscriptions))
+	for i, s := range e.Subscriptions {
+		where, body := "", ""
+		if s.Where != nil {
+			where = s.Where.Source()
+		}
+		if s.Body != nil {
+			body = s.Body.Source()
+		}
+		sources = append(sources, where, body)
+		subs[i] = config.Subscription{Events: append([]string{}, s.Events...)}
+	}
+	e.Subscriptions = subs
+	return e, sources
+}
+
+func TestEncodedEndpointsDecodeToThemselves(t *testing.T) {
+	t.Parallel()
+	filter, diags := config.CompileFilter("event.data.total > 100 &&\n  event.tenant != \"test\"", "t", 1)
+	require.Empty(t, diags)
+	body, diags := config.CompileBody(`{ order = event.data.id, "a b" = [1, "ü"] }`, "t", 1)
+	require.Empty(t, diags)
+	text := rapid.StringOfN(rapid.RuneFrom([]rune(`ab"\<>&'ü漢 {}`)), 0, 12, -1)
+	delay := rapid.Custom(func(t *rapid.T) time.Duration {
+		return time.Duration(rapid.Int64Range(int64(time.Millisecond), int64(30*24*time.Hour)).Draw(t, "delay"))
+	})
+	rapid.Check(t, func(t *rapid.T) {
+		e := config.Endpoint{
+			ID: "ep_1", Name: text.Draw(t, "name"), Description: text.Draw(t, "description"), URL: "https://a.example/in?x=<1>",
+			Tenant: text.Draw(t, "tenant"), Signature: config.SignatureStripe, Format: config.FormatRaw,
+			Headers: rapid.MapOfN(rapid.StringMatching(`X-[a-z]{1,3}`), text, 1, 3).Draw(t, "headers"),
+			Timeout: delay.Draw(t, "timeout"), Concurrency: rapid.IntRange(1, 10_000).Draw(t, "concurrency"),
+			Rate: rapid.Float64Range(0, 1e6).Draw(t, "rate"), Ordering: config.OrderingKey,
+			Redirects: rapid.IntRange(0, 2).Draw(t, "redirects"),
+			Retry:     config.Retry{Schedule: rapid.SliceOfN(delay, 0, 5).Draw(t, "schedule")},
+			Circuit:   config.Circuit{Failures: 3, Reopen: delay.Draw(t, "reopen")},
+			ParkAfter: delay.Draw(t, "park"), DisableAfter: delay.Draw(t, "disable"),
+			Subscriptions: rapid.SliceOfN(rapid.Custom(func(t *rapid.T) config.Subscription {
+				return config.Subscription{
+					Events: rapid.SliceOfN(rapid.SampledFrom([]string{"a", "a.*", "b.**"}), 0, 3).Draw(t, "events"),
+					Where:  rapid.SampledFrom([]*config.Filter{nil, filter}).Draw(t, "where"),
+					Body:   rapid.SampledFrom([]*config.Body{nil, body}).Draw(t, "body"),
+				}
+			}), 1, 3).Draw(t, "subscriptions"),
+		}
+		if e.Retry.Schedule == nil {
+			e.Retry.Schedule = []time.Duration{}
+		}
+		subs, policy, err := ledger.EncodeEndpoint(e)
+		require.NoError(t, err)
+		got, err := ledger.DecodeEndpoint(ledger.EndpointRow{
+			ID: e.ID, Name: e.Name, Description: e.Description, URL: e.URL, Tenant: e.Tenant, Subscriptions: subs, Policy: policy,
+		})
+		require.NoError(t, err)
+		wantPlain, wantSources := spelled(e)
+		gotPlain, gotSources := spelled(got)
+		require.Equal(t, wantPlain, gotPlain)
+		require.Equal(t, wantSources, gotSources)
+	})
+}
+
+func TestDecodeEndpoint_saysWhatItCannotRead(t *testing.T) {
+	t.Parallel()
+	for name, row := range map[string]struct{ subs, policy, want string }{
+		"subscriptions that are no list":    {`{}`, `{}`, "read subscriptions"},
+		"an event pattern":                  {`[{"events":["a..b"]}]`, `{}`, "event pattern"},
+		"a filter":                          {`[{"events":[],"where":"event.data.x >"}]`, `{}`, "compile its filter"},
+		"a body":                            {`[{"events":[],"body":"{"}]`, `{}`, "compile its body"},
+		"a policy that is no object":        {`[]`, `[]`, "read policy"},
+		"a duration":                        {`[]`, `{"timeout":"soon"}`, "timeout"},
+		"a delay":                           {`[]`, `{"retry":["soon"]}`, "retry"},
+		"both, of which it says everything": {`x`, `x`, "read policy"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			e, err := ledger.DecodeEndpoint(ledger.EndpointRow{ID: "ep_1", URL: "u", Subscriptions: []byte(row.subs), Policy: []byte(row.policy)})
+			require.ErrorContains(t, err, row.want)
+			require.Equal(t, "ep_1", e.ID)
+		})
+	}
+	// What a configured endpoint's row has reads too, without the values of its headers.
+	e, err := ledger.DecodeEndpoint(ledger.EndpointRow{ID: "erp", Subscriptions: []byte(`[]`), Policy: []byte(`{"headers":["X-A"],"unknown":1}`)})
+	require.NoError(t, err)
+	require.Empty(t, e.Headers)
+}
+
+func TestSecretsEncodeAndDecode(t *testing.T) {
+	t.Parallel()
+	want := []ledger.EndpointSecret{
+		{Secret: config.NewSecret("whsec_new")},
+		{Secret: config.NewSecret("whsec_old"), ExpiresAt: noon.Add(1234567 * time.Microsecond)},
+	}
+	text, err := ledger.EncodeSecrets(want)
+	require.NoError(t, err)
+	require.JSONEq(t, `[{"secret":"whsec_new","expires_at":null},{"secret":"whsec_old","expires_at":"2026-03-14T12:00:01.234567Z"}]`, string(text))
+	got, err := ledger.DecodeSecrets(text)
+	require.NoError(t, err)
+	require.Len(t, got, 2)
+	for i := range want {
+		require.True(t, want[i].Secret.Equal(got[i].Secret))
+		require.True(t, want[i].ExpiresAt.Equal(got[i].ExpiresAt))
+	}
+	for _, bad := range []string{``, `[]`, `{"secret":"hunter2"}`, `"hunter2"`} {
+		_, err := ledger.DecodeSecrets([]byte(bad))
+		require.Error(t, err)
+		require.NotContains(t, err.Error(), "hunter2")
+	}
+	require.Equal(t, "whsec_MfKQ9r", ledger.SecretPrefix(config.NewSecret("whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw")))
+	require.Empty(t, ledger.SecretPrefix(config.NewSecret(strings.Repeat("x", 23))))
+}

@@ -1,0 +1,111 @@
+package seal_test
+
+import (
+	"bytes"
+	"errors"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+	"pgregory.net/rapid"
+
+	"github.com/tailpost/tailpost/config"
+	"github.com/tailpost/tailpost/relay/internal/seal"
+)
+
+func keyring(t require.TestingT, digits ...string) *seal.Keyring {
+	var secrets config.Secrets
+	for _, d := range digits {
+		secrets.Keys = append(secrets.Keys, config.NewSecret(strings.Repeat(d, 32)))
+	}
+	k, err := seal.New(secrets)
+	require.NoError(t, err)
+	return k
+}
+
+func TestOpensWhatItSealed(t *testing.T) {
+	t.Parallel()
+	k := keyring(t, "0a")
+	rapid.Check(t, func(t *rapid.T) {
+		plaintext := rapid.SliceOf(rapid.Byte()).Draw(t, "plaintext")
+		context := rapid.SliceOf(rapid.Byte()).Draw(t, "context")
+		sealed, err := k.Seal(plaintext, context)
+		require.NoError(t, err)
+		if len(plaintext) > 8 {
+			require.False(t, bytes.Contains(sealed, plaintext))
+		}
+		opened, err := k.Open(sealed, context)
+		require.NoError(t, err)
+		require.True(t, bytes.Equal(plaintext, opened))
+
+		at := rapid.IntRange(0, len(sealed)-1).Draw(t, "at")
+		sealed[at] ^= byte(rapid.IntRange(1, 255).Draw(t, "flip"))
+		_, err = k.Open(sealed, context)
+		require.Error(t, err)
+	})
+}
+
+func TestSealsDifferentlyEachTime(t *testing.T) {
+	t.Parallel()
+	k := keyring(t, "0a")
+	a, err := k.Seal([]byte("s"), nil)
+	require.NoError(t, err)
+	b, err := k.Seal([]byte("s"), nil)
+	require.NoError(t, err)
+	require.NotEqual(t, a, b)
+}
+
+func TestAnotherContextOpensNothing(t *testing.T) {
+	t.Parallel()
+	k := keyring(t, "0a")
+	sealed, err := k.Seal([]byte("s"), []byte("ep_1"))
+	require.NoError(t, err)
+	_, err = k.Open(sealed, []byte("ep_2"))
+	require.ErrorIs(t, err, seal.ErrDamaged)
+	_, err = k.Open(sealed[:20], []byte("ep_1"))
+	require.ErrorIs(t, err, seal.ErrDamaged)
+	_, err = k.Open(nil, nil)
+	require.ErrorIs(t, err, seal.ErrDamaged)
+}
+
+func TestKeysRotate(t *testing.T) {
+	t.Parallel()
+	old, both, only := keyring(t, "0a"), keyring(t, "0b", "0a"), keyring(t, "0b")
+	sealed, err := old.Seal([]byte("s"), []byte("ep_1"))
+	require.NoError(t, err)
+	require.True(t, old.Current(sealed))
+	require.False(t, both.Current(sealed))
+
+	opened, err := both.Open(sealed, []byte("ep_1"))
+	require.NoError(t, err)
+	require.Equal(t, "s", string(opened))
+	_, err = only.Open(sealed, []byte("ep_1"))
+	var unknown *seal.UnknownKeyError
+	require.ErrorAs(t, err, &unknown)
+	require.Len(t, unknown.ID, 8)
+	require.ErrorContains(t, err, "not configured")
+
+	again, err := both.Seal(opened, []byte("ep_1"))
+	require.NoError(t, err)
+	require.True(t, both.Current(again))
+	_, err = only.Open(again, []byte("ep_1"))
+	require.NoError(t, err)
+}
+
+func TestNoKeys(t *testing.T) {
+	t.Parallel()
+	var none seal.Keyring
+	require.True(t, none.Empty())
+	_, err := none.Seal([]byte("s"), nil)
+	require.ErrorIs(t, err, seal.ErrNoKey)
+	sealed, err := keyring(t, "0a").Seal(nil, nil)
+	require.NoError(t, err)
+	_, err = none.Open(sealed, nil)
+	require.Error(t, err)
+	require.False(t, none.Current(sealed))
+
+	_, err = seal.New(config.Secrets{Keys: []config.Secret{config.NewSecret("hunter2")}})
+	require.Error(t, err)
+	require.NotContains(t, err.Error(), "hunter2")
+	require.False(t, errors.Is(err, seal.ErrNoKey))
+}
