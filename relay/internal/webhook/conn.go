@@ -3,7 +3,6 @@ package webhook
 import (
 	"context"
 	"crypto/tls"
-	"errors"
 	"net"
 	"sync"
 	"syscall"
@@ -34,7 +33,11 @@ type conn struct {
 func newConn(c net.Conn) *conn {
 	out := &conn{Conn: c}
 	socket := c
-	if t, ok := c.(*tls.Conn); ok {
+	for { // an https proxy gives TLS within TLS
+		t, ok := socket.(*tls.Conn)
+		if !ok {
+			break
+		}
 		socket, out.secure = t.NetConn(), true
 	}
 	if s, ok := socket.(syscall.Conn); ok {
@@ -91,8 +94,8 @@ func (c *conn) close() {
 	_ = c.Close() // nothing is in flight: there is nobody to tell
 }
 
-// wake sets the deadline of the next use, and reports whether the idle connection is still open and silent. Bytes that nobody asked for (a 408 before a close,
-// say) would be read as the answer to the next request.
+// wake sets the deadline of the next use, and reports whether the idle connection is still open and silent. Bytes that
+// nobody asked for (a 408 before a close, say) would be read as the answer to the next request.
 func (c *conn) wake(deadline time.Time) bool {
 	if c.secure && !c.tlsQuiet() || c.SetDeadline(deadline) != nil {
 		return false
@@ -102,9 +105,7 @@ func (c *conn) wake(deadline time.Time) bool {
 
 // look sees whether a byte, or the end, waits in the socket.
 func (c *conn) look(fd uintptr) bool {
-	var b [1]byte
-	_, _, err := syscall.Recvfrom(int(fd), b[:], syscall.MSG_PEEK|syscall.MSG_DONTWAIT)
-	c.silent = errors.Is(err, syscall.EAGAIN)
+	c.silent = silent(fd)
 	return true
 }
 

@@ -6,6 +6,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"net/http/httptest"
 	"net/netip"
 	"net/url"
 	"strings"
@@ -180,12 +181,12 @@ type testProxy struct {
 	lines []string
 }
 
-func newTestProxy(t *testing.T, status int) *testProxy {
+func newTestProxy(t *testing.T, serve func(*httptest.Server), status int) *testProxy {
 	t.Helper()
 	p := &testProxy{}
 	transport := &http.Transport{}
 	t.Cleanup(transport.CloseIdleConnections)
-	p.receiver = newReceiver(t, plainHTTP, nil)
+	p.receiver = newReceiver(t, serve, nil)
 	p.Config.Handler = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		p.mu.Lock()
 		p.lines = append(p.lines, r.Method+" "+r.RequestURI+" "+r.Header.Get("Proxy-Authorization"))
@@ -241,14 +242,19 @@ func TestProxy(t *testing.T) {
 		want   string
 	}{
 		"https":   {secure: true},
+		"tls":     {secure: true},
 		"http":    {},
 		"refused": {secure: true, status: 407, want: "the egress proxy refused the connection with status 407"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			proxy := newTestProxy(t, start.status)
+			serve := plainHTTP
+			if name == "tls" {
+				serve = tlsOnly
+			}
+			proxy := newTestProxy(t, serve, start.status)
 			o := webhook.Options{Network: only("127.0.0.1/32"), Resolver: resolvesTo("127.0.0.1")}
-			o.Network.Proxy = config.NewSecret(strings.Replace(proxy.URL, "http://", "http://me:pw@", 1))
+			o.Network.Proxy = config.NewSecret(strings.Replace(proxy.URL, "://", "://me:pw@", 1))
 			rec := newReceiver(t, plainHTTP, nil)
 			host := "localhost"
 			if start.secure {
@@ -271,7 +277,7 @@ func TestProxy(t *testing.T) {
 			defer proxy.mu.Unlock()
 			auth := " Basic bWU6cHc="
 			switch name {
-			case "https":
+			case "https", "tls":
 				require.Equal(t, []string{"CONNECT " + rec.Listener.Addr().String() + auth}, proxy.lines, "the checked address, once")
 			case "http":
 				line := "POST " + named(t, rec, host) + "/in" + auth
@@ -284,7 +290,7 @@ func TestProxy(t *testing.T) {
 // TestProxyIsNoWayAround: a place that may not be reached directly may not be reached through the proxy.
 func TestProxyIsNoWayAround(t *testing.T) {
 	t.Parallel()
-	proxy := newTestProxy(t, 0)
+	proxy := newTestProxy(t, plainHTTP, 0)
 	o := webhook.Options{Network: config.Network{AllowHTTP: true, Proxy: config.NewSecret(proxy.URL)}, Resolver: resolvesTo("10.0.0.1")}
 	c := newClient(t, o)
 	for _, u := range []string{"https://inside.example", "http://inside.example", "https://10.0.0.1", "http://10.0.0.1"} {
