@@ -54,7 +54,7 @@ func (c *checker) sealing() {
 // retry.schedule[2], subscription[0].events[1].
 func ValidateEndpoint(e *Endpoint, n Network) Diagnostics {
 	var diags Diagnostics
-	e.complete()
+	completeEndpoint(e)
 	check := checker{config: &Config{Network: n, Endpoints: []Endpoint{*e}}, report: func(p problem) {
 		diags = append(diags, Diagnostic{
 			Severity: SeverityError, Field: p.field.name, Summary: p.summary, Detail: p.detail,
