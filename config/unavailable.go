@@ -7,10 +7,6 @@ func unavailable() map[string]string {
 	return map[string]string{
 		"outbox.start":     `"now"`,
 		"outbox.retention": `"forever"`,
-		"ordering":         `"none"`,
-		"rate":             "",
-		"circuit":          "",
-		"disable_after":    "",
 		"api":              "",
 		"metrics":          "",
 	}

@@ -59,7 +59,10 @@ type Options struct {
 	// MaxEvents and MaxBytes bound the deliveries of the stream that are in memory. 0: 8,192 and 16 MiB.
 	MaxEvents int
 	MaxBytes  int64
-	Logger    zerolog.Logger
+	// LaneEvents bounds the deliveries that wait in one lane while others have work too, beyond four times its
+	// concurrency. 0: 1,024.
+	LaneEvents int
+	Logger     zerolog.Logger
 }
 
 // Dispatcher delivers events. Take and Ready belong to one goroutine, the stream's.
@@ -71,7 +74,9 @@ type Dispatcher struct {
 	live     func() bool
 	grace    time.Duration
 	patience time.Duration // the shortest park_after
-	log      zerolog.Logger
+
+	laneEvents int
+	log        zerolog.Logger
 
 	budget   *budget
 	recorder *recorder
@@ -125,6 +130,10 @@ func New(hard context.Context, o Options) *Dispatcher {
 	}
 	d.hard = hard
 	d.sendCtx, d.abort = context.WithCancelCause(hard)
+	if o.LaneEvents == 0 {
+		o.LaneEvents = 1024
+	}
+	d.laneEvents = o.LaneEvents
 	d.budget = newBudget(o.MaxEvents, o.MaxBytes)
 	d.recorder = newRecorder(d)
 	d.loader = newLoader(d)

@@ -37,11 +37,21 @@ const (
 )
 
 func newHealth(s ledger.EndpointState, patience time.Duration) health {
-	status := s.Status
-	if status == "" {
-		status = statusActive
+	h := health{failingSince: s.FailingSince, patience: patience}
+	h.assign(s)
+	return h
+}
+
+// assign takes the status that somebody else decided.
+func (h *health) assign(s ledger.EndpointState) {
+	if h.status == statusDisabled && s.Status == statusActive {
+		// Enabled by a person: what it was disabled for is over.
+		*h = health{patience: h.patience}
 	}
-	return health{status: status, disabledReason: s.DisabledReason, failingSince: s.FailingSince, patience: patience}
+	h.status, h.disabledReason = s.Status, s.DisabledReason
+	if h.status == "" {
+		h.status = statusActive
+	}
 }
 
 func (h *health) state() ledger.EndpointState {

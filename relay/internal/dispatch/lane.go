@@ -79,7 +79,7 @@ func (l *lane) reconfigure(e Endpoint) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.configure(e)
-	l.health.status, l.health.disabledReason = e.State.Status, e.State.DisabledReason
+	l.health.assign(e.State)
 	l.shed(time.Now())
 }
 
@@ -94,7 +94,7 @@ func (l *lane) resume() {
 }
 
 // capacity is how many deliveries may wait in memory while other lanes have work too.
-func (l *lane) capacity() int { return max(minBudget, 4*l.cfg.Concurrency) }
+func (l *lane) capacity() int { return max(l.d.laneEvents, 4*l.cfg.Concurrency) }
 
 // take puts a fresh delivery into the lane, or hands it to the recorder to be parked. It never blocks.
 func (l *lane) take(dl *delivery) {

@@ -198,13 +198,17 @@ type scenario struct {
 	seed      uint64
 	events    int
 	keys      int
+	lane      int // LaneEvents
+	burst     int // events streamed without a pause
 	endpoints []config.Endpoint
 	receivers map[string]*receiver
+	paused    map[string]bool
 }
 
 func newScenario(seed uint64) *scenario {
 	rnd := rand.New(rand.NewPCG(seed, 1))
-	s := &scenario{seed: seed, events: 50 + rnd.IntN(400), keys: 1 + rnd.IntN(8), receivers: map[string]*receiver{}}
+	s := &scenario{seed: seed, events: 50 + rnd.IntN(400), keys: 1 + rnd.IntN(8), receivers: map[string]*receiver{}, paused: map[string]bool{},
+		lane: []int{1, 8, 64, 0}[rnd.IntN(4)], burst: []int{1, 16, 1000}[rnd.IntN(3)]}
 	for i := range 1 + rnd.IntN(4) {
 		id := fmt.Sprintf("ep%d", i)
 		orderings := []config.Ordering{config.OrderingNone, config.OrderingKey, config.OrderingStrict}
@@ -232,7 +236,7 @@ func newScenario(seed uint64) *scenario {
 
 // dispatcher makes one hold's dispatcher over what the tables have.
 func (s *scenario) dispatcher(hard context.Context, f *tables, tracker *frontier.Tracker) *dispatch.Dispatcher {
-	o := dispatch.Options{Ledger: f, Frontier: tracker, Ack: func(outbox.LSN) {}, Grace: 5 * time.Second, Logger: zerolog.Nop()}
+	o := dispatch.Options{Ledger: f, Frontier: tracker, Ack: func(outbox.LSN) {}, Grace: 5 * time.Second, Logger: zerolog.Nop(), LaneEvents: s.lane}
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	o.Recorded = map[outbox.Pair]struct{}{}
@@ -244,8 +248,17 @@ func (s *scenario) dispatcher(hard context.Context, f *tables, tracker *frontier
 			o.Recorded[outbox.Pair{EventID: a.EventID, EndpointID: a.EndpointID}] = struct{}{}
 		}
 	}
+	o.Endpoints = s.loaded(f)
+	return dispatch.New(hard, o)
+}
+
+// loaded gives the endpoints with what the tables have of them.
+func (s *scenario) loaded(f *tables) (endpoints []dispatch.Endpoint) {
 	for _, ep := range s.endpoints {
 		e := dispatch.Endpoint{Config: ep, Sender: s.receivers[ep.ID]}
+		if s.paused[ep.ID] {
+			e.State.Status = "paused"
+		}
 		heads := map[string]int{}
 		for _, d := range f.pending(ep.ID, func(outbox.Delivery) bool { return true }) {
 			if due := d.NextAttemptAt; !due.IsZero() && (e.Due.IsZero() || due.Before(e.Due)) {
@@ -265,9 +278,27 @@ func (s *scenario) dispatcher(hard context.Context, f *tables, tracker *frontier
 		if ep.Ordering == config.OrderingKey {
 			e.Heads = slices.DeleteFunc(e.Heads, func(h ledger.Head) bool { return h.Key == "" })
 		}
-		o.Endpoints = append(o.Endpoints, e)
+		endpoints = append(endpoints, e)
 	}
-	return dispatch.New(hard, o)
+	return endpoints
+}
+
+// toggle pauses or resumes an endpoint, as a person would.
+func (s *scenario) toggle(d *dispatch.Dispatcher, rnd *rand.Rand) {
+	id := s.endpoints[rnd.IntN(len(s.endpoints))].ID
+	s.paused[id] = !s.paused[id]
+	s.reload(d)
+}
+
+func (s *scenario) reload(d *dispatch.Dispatcher) {
+	endpoints := make([]dispatch.Endpoint, len(s.endpoints))
+	for i, ep := range s.endpoints {
+		endpoints[i] = dispatch.Endpoint{Config: ep, Sender: s.receivers[ep.ID]}
+		if s.paused[ep.ID] {
+			endpoints[i].State.Status = "paused"
+		}
+	}
+	d.Reload(endpoints)
 }
 
 // run streams every event, with one restart in the middle, and waits until nothing is pending.
@@ -292,8 +323,13 @@ func (s *scenario) run(t *testing.T) *tables {
 		go func() { done <- d.Run(ctx) }()
 		for i := at; i < until; i++ {
 			s.stream(ctx, d, tracker, i)
+			if rnd.IntN(100) == 0 {
+				s.toggle(d, rnd)
+			}
 		}
 		if hold == 1 {
+			clear(s.paused)
+			s.reload(d)
 			s.settle(t, f)
 		}
 		stop()
@@ -322,7 +358,7 @@ func (s *scenario) stream(ctx context.Context, d *dispatch.Dispatcher, tracker *
 	d.Take(ev, tx)
 	tracker.Commit(tx, outbox.LSN(i+1), time.Now())
 	d.Advanced()
-	if i%16 == 0 {
+	if i%s.burst == 0 {
 		pause(ctx, time.Millisecond)
 	}
 }

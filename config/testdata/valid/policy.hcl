@@ -1,0 +1,15 @@
+database { url = env("DATABASE_URL") }
+defaults {
+  ordering = "key"
+}
+endpoint "a" {
+  url           = "https://a.example.com"
+  secret        = env("ERP_SECRET")
+  rate          = "100/s"
+  ordering      = "strict"
+  disable_after = "120h"
+  circuit {
+    failures = 5
+    reopen   = "10s"
+  }
+}

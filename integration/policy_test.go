@@ -1,0 +1,155 @@
+package integration_test
+
+import (
+	"context"
+	"fmt"
+	"net/http"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/stretchr/testify/require"
+
+	"github.com/tailpost/tailpost/integration/kit"
+	"github.com/tailpost/tailpost/outbox"
+)
+
+// ordered inserts n events over the keys, one transaction each, and returns the ids by key in commit order.
+func ordered(t *testing.T, b *testBundle, n, keys int) map[string][]string {
+	t.Helper()
+	ids := map[string][]string{}
+	for i := range n {
+		e := kit.Event("order.changed", fmt.Sprintf(`{"n": %d}`, i))
+		e.Key = fmt.Sprintf("k%d", i%keys)
+		ids[e.Key] = append(ids[e.Key], b.db.Insert(t, e)...)
+	}
+	return ids
+}
+
+// requireOrder: the successes of each key arrived in commit order.
+func requireOrder(t *testing.T, b *testBundle, endpoint string, ids map[string][]string) {
+	t.Helper()
+	for key, want := range ids {
+		var got []string
+		for _, a := range b.db.Attempts(t, endpoint) {
+			for _, id := range want {
+				if a.EventID == id && a.Outcome == "delivered" {
+					got = append(got, id)
+				}
+			}
+		}
+		require.Equal(t, want, got, "key %s", key)
+	}
+}
+
+func TestOrderByKeyHoldsThroughFailuresAndKills(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	b.receiver.On("/erp", kit.Random(7, kit.Statuses(200), kit.Statuses(200), kit.Statuses(404), kit.Statuses(500)))
+	options := kit.Options{Config: b.db.Config(b.endpoint("erp", `
+  ordering = "key"
+  retry { schedule = ["20ms", "50ms", "100ms", "100ms", "100ms", "100ms", "100ms", "100ms", "100ms", "100ms", "100ms", "100ms", "1s", "1s", "1s"] }`))}
+	first := kit.StartDelivering(t, options)
+	ids := ordered(t, b, 60, 5)
+	first.Kill()
+	for key, more := range ordered(t, b, 60, 5) {
+		ids[key] = append(ids[key], more...)
+	}
+	kit.StartDelivering(t, options)
+	b.db.AwaitCount(t, 120, "SELECT count(*) FROM tailpost.attempt WHERE outcome = 'delivered'")
+	b.db.AwaitEmptyQueue(t)
+	requireOrder(t, b, "erp", ids)
+}
+
+func TestStrictOrderIsThatOfTheWholeEndpoint(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	b.receiver.On("/erp", kit.Random(11, kit.Statuses(200), kit.Statuses(200), kit.Statuses(200), kit.Statuses(500)))
+	kit.StartDelivering(t, kit.Options{Config: b.db.Config(b.endpoint("erp", `
+  ordering = "strict"
+  retry { schedule = ["20ms", "20ms", "50ms", "50ms", "50ms", "50ms", "50ms", "50ms", "50ms", "50ms", "50ms", "50ms"] }`))})
+	var all []string
+	for range 40 {
+		all = append(all, b.db.Insert(t, kit.Event("order.changed", `{}`))...)
+	}
+	b.db.AwaitCount(t, len(all), "SELECT count(*) FROM tailpost.attempt WHERE outcome = 'delivered'")
+	requireOrder(t, b, "erp", map[string][]string{"": all})
+}
+
+func TestAnOpenCircuitBurnsNoAttempts(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	var healthy atomic.Bool
+	b.receiver.On("/erp", func(context.Context, http.ResponseWriter, kit.Request) int {
+		if healthy.Load() {
+			return http.StatusOK
+		}
+		return http.StatusInternalServerError
+	})
+	kit.StartDelivering(t, kit.Options{Config: b.db.Config(b.endpoint("erp", `
+  concurrency = 1
+  circuit {
+    failures = 3
+    reopen   = "300ms"
+  }
+  retry { schedule = ["50ms", "50ms", "50ms", "50ms", "50ms", "50ms", "50ms", "50ms", "50ms", "50ms", "50ms", "50ms", "50ms", "50ms", "50ms", "50ms"] }`))})
+	b.db.Tx(t, func(tx pgx.Tx) error {
+		events := make([]outbox.Event, 50)
+		for i := range events {
+			events[i] = kit.Event("order.changed", `{}`)
+		}
+		_, err := outbox.Insert(t.Context(), tx, events...)
+		return err
+	})
+	b.db.AwaitCount(t, 1, "SELECT LEAST(count(*), 1) FROM tailpost.delivery WHERE reason = 'circuit_open'")
+	// Three more probes: one request each.
+	kit.Eventually(t, 10*time.Second, func() error {
+		if n := len(b.receiver.Requests("/erp")); n < 6 {
+			return fmt.Errorf("%d requests", n)
+		}
+		return nil
+	})
+	began := b.db.Attempts(t, "erp")
+	require.Less(t, len(began), 30, "50 deliveries are due all the time, yet only probes go out")
+	healthy.Store(true)
+	b.db.AwaitCount(t, 50, "SELECT count(*) FROM tailpost.attempt WHERE outcome = 'delivered'")
+	b.db.AwaitEmptyQueue(t)
+}
+
+func TestARateIsKept(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	b.receiver.On("/erp", kit.Statuses(200))
+	kit.StartDelivering(t, kit.Options{Config: b.db.Config(b.endpoint("erp", `rate = "40/s"`))})
+	for range 80 {
+		b.db.Insert(t, kit.Event("order.changed", `{}`))
+	}
+	attempts := b.db.AwaitAttempts(t, "erp", 80)
+	// 4 at once, then 40 a second.
+	took := attempts[len(attempts)-1].AttemptedAt.Sub(attempts[0].AttemptedAt)
+	require.GreaterOrEqual(t, took, 1800*time.Millisecond)
+	b.db.AwaitEmptyQueue(t)
+}
+
+func TestAnEndpointThatOnlyFailsIsDisabled(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	b.receiver.On("/erp", kit.Statuses(500))
+	options := kit.Options{Config: b.db.Config(b.endpoint("erp", `
+  disable_after = "1s"
+  retry { schedule = ["200ms", "200ms", "200ms", "200ms", "200ms", "200ms", "200ms", "200ms", "200ms", "200ms", "200ms", "200ms"] }`))}
+	relay := kit.StartDelivering(t, options)
+	b.db.Insert(t, kit.Event("order.changed", `{}`))
+	b.db.AwaitCount(t, 1, "SELECT count(*) FROM tailpost.endpoint WHERE status = 'disabled' AND disabled_reason LIKE 'failing%'")
+	b.db.Insert(t, kit.Event("order.changed", `{}`))
+	b.db.AwaitCount(t, 1, "SELECT count(*) FROM tailpost.delivery WHERE reason = 'disabled' AND attempts = 0")
+	require.Zero(t, relay.Stop(t))
+	n := len(b.receiver.Requests("/erp"))
+
+	// It survives a restart.
+	kit.StartDelivering(t, options)
+	id := b.db.Insert(t, kit.Event("order.changed", `{}`))[0]
+	b.db.AwaitCount(t, 1, "SELECT count(*) FROM tailpost.delivery WHERE reason = 'disabled' AND event_id = $1", id)
+	require.Len(t, b.receiver.Requests("/erp"), n)
+}
