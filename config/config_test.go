@@ -274,6 +274,8 @@ func TestSyntaxErrorShowsNoSecret(t *testing.T) {
 		"x = \"whsec_hunter2",
 		"endpoint \"a\" {\n headers = { A = \"hunter2\", \"B\" = \"hunter2 \n}",
 		"endpoint \"a\" {\n secret = env(\"X\", \"hunter2\") + }",
+		"secrets {\n keys = [\"hunter2\", \"hunter2\"]\n}",
+		"secrets { keys = [\"hunter2\" }",
 		"network {\n proxy = <<X\nhunter2\nX\n oops }",
 	} {
 		cfg, diags := parse(t, text)
