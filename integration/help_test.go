@@ -2,7 +2,9 @@ package integration_test
 
 import (
 	"encoding/json"
+	"net/http"
 	"path/filepath"
+	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -29,4 +31,22 @@ func dataOf(t *testing.T, body []byte) json.RawMessage {
 	var envelope struct{ Data json.RawMessage }
 	decode(t, body, &envelope)
 	return envelope.Data
+}
+
+// post sends a body and gives the status of the answer.
+func post(t *testing.T, url, body string) int {
+	t.Helper()
+	request, err := http.NewRequestWithContext(t.Context(), http.MethodPost, url, strings.NewReader(body))
+	require.NoError(t, err)
+	return do(t, request)
+}
+
+func do(t *testing.T, request *http.Request) int {
+	t.Helper()
+	// No connection stays: it would outlive the test.
+	request.Close = true
+	response, err := http.DefaultClient.Do(request)
+	require.NoError(t, err)
+	require.NoError(t, response.Body.Close())
+	return response.StatusCode
 }

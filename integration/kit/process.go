@@ -10,6 +10,7 @@ import (
 	"maps"
 	"os"
 	"os/exec"
+	"regexp"
 	"slices"
 	"strings"
 	"sync"
@@ -118,9 +119,29 @@ func (p *Process) inspect(t TB, secrets []string) {
 		t.Errorf("the process printed a data race or a panic")
 	}
 	if t.Failed() {
-		const limit = 40_000
+		const limit = 20_000
+		out = withoutRuntime(out)
 		t.Logf("the process printed (its end):\n%s", out[max(0, len(out)-limit):])
 	}
+}
+
+// withoutRuntime leaves out, of a dump of goroutines, where exactly each is and what the Go runtime does by itself.
+func withoutRuntime(out string) string {
+	at := strings.Index(out, "SIGQUIT: quit")
+	if at < 0 {
+		return out
+	}
+	var b strings.Builder
+	b.WriteString(out[:at])
+	for line := range strings.Lines(out[at:]) {
+		switch {
+		case strings.HasPrefix(line, "rax "):
+			return b.String() // the registers are all that follows
+		case !strings.HasPrefix(line, "\t") && !strings.HasPrefix(line, "runtime."):
+			b.WriteString(line)
+		}
+	}
+	return b.String()
 }
 
 func (p *Process) read(r io.Reader, take func(line []byte)) {
@@ -259,12 +280,18 @@ func (p *Process) AwaitNth(t TB, n int, text string, fields Record) Record {
 	return found
 }
 
-// AwaitText waits for text in what the process prints, anywhere.
-func (p *Process) AwaitText(t TB, text string) {
+// AwaitMatch waits for what the process prints to match an expression, and gives the match and its groups.
+func (p *Process) AwaitMatch(t TB, expression string) []string {
 	t.Helper()
-	p.await(t, fmt.Sprintf("output %q", text), func() bool {
-		return bytes.Contains(p.stderr.Bytes(), []byte(text)) || bytes.Contains(p.stdout.Bytes(), []byte(text))
+	re := regexp.MustCompile(expression)
+	var found []string
+	p.await(t, fmt.Sprintf("output %q", expression), func() bool {
+		if found = re.FindStringSubmatch(p.stdout.String()); found == nil {
+			found = re.FindStringSubmatch(p.stderr.String())
+		}
+		return found != nil
 	})
+	return found
 }
 
 // await waits until found says so; found runs with p.mu held after each line.
