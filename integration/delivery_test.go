@@ -107,10 +107,8 @@ func TestARequestIsWhatTheContractSays(t *testing.T) {
 	})
 
 	r := b.receiver.Await(t, "/erp", 1)[0]
-	require.JSONEq(t, `{"id": 7, "note": "<&> é 😀", "total": 120.50}`, string(dataOf(t, r.Body)))
-	require.Equal(t,
-		`{"id":"`+id+`","type":"order.created","timestamp":"2026-01-31T10:00:00.123456Z","data":{"id": 7, "note": "<&> é 😀", "total": 120.50}}`,
-		string(r.Body))
+	want := `{"id":"` + id + `","type":"order.created","timestamp":"2026-01-31T10:00:00.123456Z","data":{"id": 7, "note": "<&> é 😀", "total": 120.50}}`
+	require.Equal(t, want, string(r.Body), "byte for byte")
 
 	signed, err := strconv.ParseInt(r.Header.Get("Webhook-Timestamp"), 10, 64)
 	require.NoError(t, err)

@@ -47,7 +47,7 @@ func TestExamples(t *testing.T) {
 		return e
 	}
 
-	t.Run("quickstart", func(t *testing.T) { //nolint:paralleltest // one server, one of each slot
+	t.Run("quickstart", func(t *testing.T) {
 		e := setup(t, "quickstart")
 		e.tailpost(t, "migrate", "-c", filepath.Join(e.dir, "tailpost.hcl"))
 		listen := e.listen(t)
@@ -66,7 +66,7 @@ func TestExamples(t *testing.T) {
 		require.Zero(t, listen.Stop(t))
 	})
 
-	t.Run("existing-table", func(t *testing.T) { //nolint:paralleltest // see above
+	t.Run("existing-table", func(t *testing.T) {
 		e := setup(t, "existing-table")
 		e.script(t, "schema.sql")
 		e.tailpost(t, "migrate", "-c", filepath.Join(e.dir, "tailpost.hcl"))
@@ -86,7 +86,7 @@ func TestExamples(t *testing.T) {
 		require.Zero(t, listen.Stop(t))
 	})
 
-	t.Run("go-app", func(t *testing.T) { //nolint:paralleltest // see above
+	t.Run("go-app", func(t *testing.T) {
 		e := setup(t, "go-app")
 		e.env["ADDRESS"], e.env["PORT"] = "127.0.0.1:0", "0"
 		receivers := map[string]*kit.Process{"4001": e.program(t, "go-receiver"), "4002": e.nodeReceiver(t)}
@@ -125,7 +125,7 @@ func (e *exampleBundle) check(t *testing.T) {
 	committed := filepath.Join(e.dir, "tailpost.hcl")
 	e.tailpost(t, "check", "-c", committed)
 	e.tailpost(t, "fmt", "--check", committed)
-	text, err := os.ReadFile(committed) //nolint:gosec // of this checkout
+	text, err := os.ReadFile(committed)
 	require.NoError(t, err)
 	e.config = filepath.Join(t.TempDir(), "tailpost.hcl")
 	kit.WriteFile(t, e.config, string(text))
@@ -164,7 +164,7 @@ func (e *exampleBundle) run(t *testing.T) *kit.Relay {
 // script runs a file of SQL as psql does.
 func (e *exampleBundle) script(t *testing.T, name string) {
 	t.Helper()
-	text, err := os.ReadFile(filepath.Join(e.dir, name)) //nolint:gosec // of this checkout
+	text, err := os.ReadFile(filepath.Join(e.dir, name))
 	require.NoError(t, err)
 	conn, err := pgx.Connect(t.Context(), e.db.URL)
 	require.NoError(t, err)

@@ -192,7 +192,10 @@ func TestLogicalMessagesAreEventsWithoutATable(t *testing.T) {
 	b.db.Run(t, `SELECT pg_logical_emit_message(true, 'myapp', '{"id": "last", "type": "the.end"}')`)
 
 	requests := b.receiver.Await(t, "/erp", 4)
-	require.Equal(t, append(ids, "last"), []string{requests[0].ID, requests[1].ID, requests[3].ID})
+	for i, id := range ids {
+		require.Equal(t, id, requests[i].ID)
+	}
+	require.Equal(t, "last", requests[3].ID)
 	require.NotEmpty(t, requests[2].ID)
 	require.Equal(t, `{ "id":7 }`, string(dataOf(t, requests[0].Body)))
 	require.JSONEq(t, `{"by": "rail"}`, string(dataOf(t, requests[2].Body)))

@@ -120,7 +120,8 @@ func TestAPostgresThatStopsFastIsNotHeldUpAndIsFoundAgain(t *testing.T) {
 	b := &testBundle{db: kit.OpenDatabase(t, server.URL("postgres"), "tailpost"), receiver: kit.NewReceiver(t)}
 	b.db.Migrate(t, outbox.DefaultMapping())
 	b.receiver.On("/hanging", kit.Hang())
-	kit.StartDelivering(t, kit.Options{Config: b.db.Config(
+	// Requests in flight are let end, within the grace, before the slot is taken again.
+	kit.StartDelivering(t, kit.Options{Args: []string{"--grace", "500ms"}, Config: b.db.Config(
 		b.endpoint("hanging", `
   concurrency = 2
   timeout     = "60s"
@@ -141,8 +142,12 @@ func TestAPostgresThatStopsFastIsNotHeldUpAndIsFoundAgain(t *testing.T) {
 
 	require.NoError(t, server.Restart(ctx, pgtest.Fast))
 	b.db.Reset()
+	began = time.Now()
 	after := b.db.Insert(t, orders(5)...)
 	b.receiver.AwaitIDs(t, "/healthy", append(before, after...)...)
+	back := time.Since(began)
+	require.Less(t, back, 10*time.Second)
+	t.Logf("delivering after the restart: %s", back.Round(time.Millisecond))
 	b.db.AwaitAttempts(t, "healthy", 25)
 	require.Len(t, b.receiver.Requests("/healthy"), 25)
 	b.db.AwaitCount(t, 25, "SELECT count(*) FROM tailpost.delivery WHERE endpoint_id = 'hanging'")

@@ -166,7 +166,7 @@ func TestARotatedSecretVerifiesBeforeWithinAndAfterTheRotation(t *testing.T) {
 func TestThePublicVectorOfStandardWebhooks(t *testing.T) {
 	t.Parallel()
 	const (
-		secret    = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw" //nolint:gosec // public
+		secret    = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
 		id        = "msg_p5jXN8AQM9LWM0D4loKWxJek"
 		unix      = 1614265330
 		timestamp = "1614265330"

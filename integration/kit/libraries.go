@@ -85,13 +85,9 @@ func (l *Libraries) VerifyAt(t TB, library, secret string, r Request, at time.Ti
 	if !at.IsZero() {
 		clock = at.UnixMilli()
 	}
-	question, err := json.Marshal(struct {
-		Library string            `json:"library"`
-		Secret  string            `json:"secret"`
-		Headers map[string]string `json:"headers"`
-		Body    []byte            `json:"body"`
-		Clock   int64             `json:"clock,omitempty"`
-	}{library, secret, headers, r.Body, clock})
+	question, err := json.Marshal(map[string]any{
+		"library": library, "secret": secret, "headers": headers, "body": r.Body, "clock": clock,
+	})
 	if err != nil {
 		t.Fatalf("encode a request for node: %v", err)
 	}

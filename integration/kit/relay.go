@@ -1,6 +1,7 @@
 package kit
 
 import (
+	"maps"
 	"os"
 	"path/filepath"
 	"strings"
@@ -45,9 +46,7 @@ func StartRelay(t TB, o Options) *Relay {
 		WriteFile(t, path, text)
 	}
 	env := o.Config.Env()
-	for name, value := range o.Env {
-		env[name] = value
-	}
+	maps.Copy(env, o.Env)
 	p := Start(t, Command{
 		Path: Binary(t), Args: append([]string{"run", "-c", path}, o.Args...), Dir: filepath.Dir(path), Env: env,
 		Secrets: append(o.Config.Secrets(), o.Secrets...),
