@@ -36,7 +36,6 @@ func (e *exampleTB) Fatalf(format string, args ...any) {
 
 // withDatabase runs f with a fresh database that has what ddl makes and, unless ddl is empty, schema tailpost.
 func withDatabase(name, ddl string, f func(ctx context.Context, conn *pgx.Conn, databaseURL string) error) {
-	//nolint:forbidigo // examples get no context
 	e := &exampleTB{name: "Example" + name, ctx: context.Background()}
 	defer func() {
 		for _, cleanup := range slices.Backward(e.cleanups) {

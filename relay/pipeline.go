@@ -56,7 +56,7 @@ func (p *pipeline) Change(op walstream.Op, rel *walstream.Relation, row []outbox
 	ev, err := p.decoder.Decode(row)
 	if err != nil {
 		p.reject(ev, err)
-		return nil
+		return nil //nolint:nilerr // Recorded as dead, which is all that can be done.
 	}
 	p.take(ev)
 	return nil
@@ -113,8 +113,7 @@ func (p *pipeline) reject(ev outbox.Event, err error) {
 		ev.CreatedAt = p.current.Time
 	}
 	p.seq++
-	var decode *outbox.DecodeError
-	if errors.As(err, &decode) {
+	if _, ok := errors.AsType[*outbox.DecodeError](err); ok {
 		p.log.Error().Err(err).Str("event_id", ev.ID).Stringer("lsn", ev.CommitLSN).Msg("event cannot be decoded, recorded as dead")
 	}
 	p.dispatcher.Reject(ev, fmt.Sprintf("decode: %v", err), p.tx)

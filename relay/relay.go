@@ -220,7 +220,7 @@ func (r *Relay) open(ctx context.Context) (*ledger.Ledger, error) {
 			r.mu.Unlock()
 			return led, nil
 		case ctx.Err() != nil:
-			return nil, nil
+			return nil, nil //nolint:nilerr // Stopped before there was a database: nothing failed.
 		case !isPassing(err):
 			return nil, err
 		}
@@ -262,8 +262,7 @@ func (r *Relay) disconnected(err error) {
 // isPassing says that trying again may help although nobody changes the config or the database: it is out of reach,
 // starting, or full.
 func isPassing(err error) bool {
-	var pgErr *pgconn.PgError
-	if errors.As(err, &pgErr) {
+	if pgErr, ok := errors.AsType[*pgconn.PgError](err); ok {
 		switch pgErr.Code[:min(2, len(pgErr.Code))] {
 		case "08", "53", "57", "55", "40", "58":
 			return true

@@ -9,7 +9,7 @@ import (
 )
 
 // errReordered ends a hold because an endpoint's ordering changed: what is in memory was queued by the old one.
-var errReordered = errors.New("an endpoint's ordering changed") //nolint:gochecknoglobals // A sentinel.
+var errReordered = errors.New("an endpoint's ordering changed")
 
 // Reload swaps the config of a running relay: everything is built first, then swapped, so that an error changes nothing.
 // Events read from then on are routed by the new endpoints. What belongs to the connection or the outbox cannot change:

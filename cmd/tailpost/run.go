@@ -88,7 +88,7 @@ func (a *app) serve(ctx context.Context, r *relay.Relay, log zerolog.Logger, wat
 }
 
 // errStopped ends the group of a relay that stopped as asked.
-var errStopped = errors.New("stopped") //nolint:gochecknoglobals // A sentinel.
+var errStopped = errors.New("stopped")
 
 // forwardHangups calls notify at every SIGHUP.
 func forwardHangups(ctx context.Context, notify func()) error {

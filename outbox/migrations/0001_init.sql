@@ -31,7 +31,7 @@ CREATE TABLE tailpost.attempt (
     attempted_at       timestamptz      NOT NULL,
     commit_lsn         pg_lsn           NOT NULL
 ) PARTITION BY RANGE (attempted_at);
-CREATE INDEX attempt_event_idx ON tailpost.attempt (event_id);
+CREATE INDEX attempt_event_idx ON tailpost.attempt USING hash (event_id);
 CREATE INDEX attempt_endpoint_idx ON tailpost.attempt (endpoint_id, attempted_at);
 CREATE INDEX attempt_commit_lsn_idx ON tailpost.attempt USING brin (commit_lsn) WITH (pages_per_range = 16, autosummarize = on);
 COMMENT ON TABLE tailpost.attempt IS 'One HTTP request made by the relay. Append-only, partitioned by UTC day.';
@@ -116,8 +116,9 @@ CREATE TABLE tailpost.delivery (
     updated_at       timestamptz NOT NULL,
     PRIMARY KEY (event_id, endpoint_id)
 );
-CREATE INDEX delivery_due_idx ON tailpost.delivery (endpoint_id, next_attempt_at) WHERE state = 'pending';
-CREATE INDEX delivery_order_idx ON tailpost.delivery (endpoint_id, key, commit_lsn, seq) WHERE state = 'pending';
+CREATE INDEX delivery_due_idx ON tailpost.delivery (endpoint_id, next_attempt_at, commit_lsn, seq) WHERE state = 'pending';
+CREATE INDEX delivery_key_idx ON tailpost.delivery (endpoint_id, key, commit_lsn, seq) WHERE state = 'pending' AND key IS NOT NULL;
+CREATE INDEX delivery_order_idx ON tailpost.delivery (endpoint_id, commit_lsn, seq) WHERE state = 'pending';
 CREATE INDEX delivery_commit_lsn_idx ON tailpost.delivery (commit_lsn);
 COMMENT ON TABLE tailpost.delivery IS 'One unfinished delivery: an event that an endpoint should have and has not. Gone once delivered.';
 COMMENT ON COLUMN tailpost.delivery.event_id IS 'The event (see tailpost.attempt.event_id).';

@@ -110,7 +110,7 @@ func (r *routing) body(id string, e *outbox.Event) *config.Body {
 }
 
 // errAborted ends requests whose grace is over.
-var errAborted = errors.New("the relay is stopping") //nolint:gochecknoglobals // A sentinel.
+var errAborted = errors.New("the relay is stopping")
 
 // New makes a Dispatcher. It takes events at once; what became of them is recorded while Run runs. When hard is done
 // everything is broken off.

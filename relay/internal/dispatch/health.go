@@ -54,10 +54,6 @@ func (h *health) assign(s ledger.EndpointState) {
 	}
 }
 
-func (h *health) state() ledger.EndpointState {
-	return ledger.EndpointState{Status: h.status, DisabledReason: h.disabledReason, FailingSince: h.failingSince}
-}
-
 // refusal says why fresh deliveries are parked at once, and when they are due.
 func (h *health) refusal(now time.Time) (outbox.Reason, time.Time) {
 	switch {

@@ -10,7 +10,6 @@ import (
 
 	"github.com/tailpost/tailpost/config"
 	"github.com/tailpost/tailpost/outbox"
-	"github.com/tailpost/tailpost/relay/internal/ledger"
 	"github.com/tailpost/tailpost/relay/internal/retry"
 	"github.com/tailpost/tailpost/relay/internal/webhook"
 )
@@ -311,7 +310,7 @@ func (l *lane) finish(dl *delivery, res webhook.Result) {
 		Error:      res.Attempt.Error != "",
 		RetryAfter: res.RetryAfter,
 		Permanent:  res.Permanent,
-	}, now, rand.Float64())
+	}, now, rand.Float64()) //nolint:gosec // Jitter needs no secrecy.
 	dl.phase = gone
 	dl.attempts++
 	it := item{kind: itemOutcome, dl: dl, attempt: res.Attempt, reason: decision.Reason, next: decision.Next}
@@ -486,11 +485,4 @@ func (l *lane) close() {
 		l.active = false
 		l.d.active.Add(-1)
 	}
-}
-
-// state is the endpoint's own state as the lane knows it.
-func (l *lane) state() ledger.EndpointState {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.health.state()
 }

@@ -115,16 +115,20 @@ func (ld *loader) load(ctx context.Context, l *lane) {
 // agenda is a heap of appointments, earliest first.
 type agenda []*appointment
 
-func (a agenda) Len() int           { return len(a) }
-func (a agenda) Less(i, j int) bool { return a[i].at.Before(a[j].at) }
-func (a agenda) Swap(i, j int) {
-	a[i], a[j] = a[j], a[i]
-	a[i].pos, a[j].pos = i, j
+func (a *agenda) Len() int           { return len(*a) }
+func (a *agenda) Less(i, j int) bool { return (*a)[i].at.Before((*a)[j].at) }
+func (a *agenda) Swap(i, j int) {
+	s := *a
+	s[i], s[j] = s[j], s[i]
+	s[i].pos, s[j].pos = i, j
 }
 
 // Push implements heap.Interface.
 func (a *agenda) Push(x any) {
-	ap, _ := x.(*appointment) //nolint:errcheck // Only schedule pushes.
+	ap, ok := x.(*appointment)
+	if !ok {
+		panic("dispatch: only appointments are on the agenda")
+	}
 	ap.pos = len(*a)
 	*a = append(*a, ap)
 }

@@ -112,7 +112,7 @@ func (f *tables) Page(ctx context.Context, q ledger.PageQuery) (ledger.Page, err
 		return ledger.Page{}, errors.New("the connection is lost")
 	}
 	rows := f.pending(q.EndpointID, func(d outbox.Delivery) bool {
-		return !(q.Unkeyed && d.Event.Key != "") && !d.NextAttemptAt.IsZero() && !slices.Contains(q.Exclude, d.Event.ID)
+		return (!q.Unkeyed || d.Event.Key == "") && !d.NextAttemptAt.IsZero() && !slices.Contains(q.Exclude, d.Event.ID)
 	})
 	slices.SortStableFunc(rows, func(a, b outbox.Delivery) int { return a.NextAttemptAt.Compare(b.NextAttemptAt) })
 	n := 0
@@ -207,8 +207,10 @@ type scenario struct {
 
 func newScenario(seed uint64) *scenario {
 	rnd := rand.New(rand.NewPCG(seed, 1))
-	s := &scenario{seed: seed, events: 50 + rnd.IntN(400), keys: 1 + rnd.IntN(8), receivers: map[string]*receiver{}, paused: map[string]bool{},
-		lane: []int{1, 8, 64, 0}[rnd.IntN(4)], burst: []int{1, 16, 1000}[rnd.IntN(3)]}
+	s := &scenario{
+		seed: seed, events: 50 + rnd.IntN(400), keys: 1 + rnd.IntN(8), receivers: map[string]*receiver{}, paused: map[string]bool{},
+		lane: []int{1, 8, 64, 0}[rnd.IntN(4)], burst: []int{1, 16, 1000}[rnd.IntN(3)],
+	}
 	for i := range 1 + rnd.IntN(4) {
 		id := fmt.Sprintf("ep%d", i)
 		orderings := []config.Ordering{config.OrderingNone, config.OrderingKey, config.OrderingStrict}
@@ -307,7 +309,7 @@ func (s *scenario) run(t *testing.T) *tables {
 	rnd := rand.New(rand.NewPCG(s.seed, 99))
 	f := newTables(rnd)
 	restart := rnd.IntN(s.events)
-	at := 0 // transactions streamed and settled before this hold
+	var at int // transactions streamed and settled before this hold
 	for hold := range 2 {
 		until := s.events
 		if hold == 0 {

@@ -2,7 +2,6 @@ package seal_test
 
 import (
 	"bytes"
-	"errors"
 	"strings"
 	"testing"
 
@@ -107,5 +106,5 @@ func TestNoKeys(t *testing.T) {
 	_, err = seal.New(config.Secrets{Keys: []config.Secret{config.NewSecret("hunter2")}})
 	require.Error(t, err)
 	require.NotContains(t, err.Error(), "hunter2")
-	require.False(t, errors.Is(err, seal.ErrNoKey))
+	require.NotErrorIs(t, err, seal.ErrNoKey)
 }

@@ -252,7 +252,7 @@ func (s *Stream) write(now time.Time, b []byte) error {
 	}
 	if _, err := s.conn.Write(b); err != nil {
 		if s.stopping.Load() {
-			return nil //nolint:nilerr // cut off on purpose
+			return nil
 		}
 		return s.lost(err)
 	}

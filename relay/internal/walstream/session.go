@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"strconv"
 	"strings"
 	"time"
@@ -47,7 +48,9 @@ func connect(ctx context.Context, o Options, wrap func(io.Reader) io.Reader) (*s
 	if cfg.ConnectTimeout == 0 {
 		cfg.ConnectTimeout = defaultConnectTimeout
 	}
-	for name, value := range map[string]string{
+	// For the set-up's SQL; streaming itself runs under neither.
+	// A relay that stands by is idle for as long as the other one lives.
+	maps.Copy(cfg.RuntimeParams, map[string]string{
 		"replication":        "database",
 		"application_name":   o.ApplicationName,
 		"client_encoding":    "UTF8",
@@ -56,16 +59,14 @@ func connect(ctx context.Context, o Options, wrap func(io.Reader) io.Reader) (*s
 		"IntervalStyle":      "postgres",
 		"extra_float_digits": "3",
 		"bytea_output":       "hex",
-		// For the set-up's SQL; streaming itself runs under neither.
+
 		"statement_timeout":                   "30s",
 		"lock_timeout":                        "5s",
 		"idle_in_transaction_session_timeout": "30s",
-		// A relay that stands by is idle for as long as the other one lives.
+
 		"idle_session_timeout":        "0",
 		"standard_conforming_strings": "on",
-	} {
-		cfg.RuntimeParams[name] = value
-	}
+	})
 	cfg.BuildFrontend = func(r io.Reader, w io.Writer) *pgproto3.Frontend {
 		return pgproto3.NewFrontend(bufio.NewReaderSize(wrap(r), readBuffer), w)
 	}

@@ -136,7 +136,7 @@ func (s *Stream) Run(ctx context.Context, h Handler) error {
 	defer s.Close()
 	if err := s.Start(ctx); err != nil {
 		if ctx.Err() != nil {
-			return nil //nolint:nilerr // stopped as asked, before it began
+			return nil
 		}
 		return fmt.Errorf("run stream: %w", err)
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"strings"
 	"sync"
 	"testing"
@@ -169,9 +170,7 @@ func setup(t *testing.T) *testBundle {
 func setupServer(t *testing.T, settings map[string]string) (*pgtest.Server, *testBundle) {
 	t.Helper()
 	all := pgtest.FastSettings()
-	for name, value := range settings {
-		all[name] = value
-	}
+	maps.Copy(all, settings)
 	server, err := pgtest.Start(t.Context(), pgtest.Options{Settings: all})
 	require.NoError(t, err)
 	t.Cleanup(func() { require.NoError(t, server.Close()) })
