@@ -1,9 +1,10 @@
 package relay
 
 import (
-	"errors"
 	"fmt"
 	"strconv"
+	"strings"
+	"unicode/utf8"
 
 	"github.com/rs/zerolog"
 
@@ -49,16 +50,11 @@ func (p *pipeline) Change(op walstream.Op, rel *walstream.Relation, row []outbox
 	if rel != p.rel {
 		p.prepare(rel)
 	}
-	if p.broken != nil {
-		p.reject(outbox.Event{}, p.broken)
-		return nil
+	ev, err := outbox.Event{}, p.broken
+	if err == nil {
+		ev, err = p.decoder.Decode(row)
 	}
-	ev, err := p.decoder.Decode(row)
-	if err != nil {
-		p.reject(ev, err)
-		return nil //nolint:nilerr // Recorded as dead, which is all that can be done.
-	}
-	p.take(ev)
+	p.takeOrReject(ev, err)
 	return nil
 }
 
@@ -77,14 +73,39 @@ func (p *pipeline) Message(prefix string, content []byte) error {
 		return nil
 	}
 	ev, err := outbox.DecodeEmitted(content)
-	if err != nil {
-		p.reject(ev, err)
-		return nil
-	}
 	if ev.ID == "" {
 		ev.ID = p.position()
 	}
+	p.takeOrReject(ev, err)
+	return nil
+}
+
+// takeOrReject hands over an event that was decoded, or records that it cannot be delivered, which is all that can be
+// done about one that cannot.
+func (p *pipeline) takeOrReject(ev outbox.Event, err error) {
+	if err == nil {
+		err = unrecordable(&ev)
+	}
+	if err != nil {
+		p.reject(ev, err)
+		return
+	}
 	p.take(ev)
+}
+
+// maxName bounds what is indexed of an event: Postgres refuses index entries of more than a third of a page.
+const maxName = 1024
+
+// unrecordable says why an event cannot be told from others in Tailpost's own tables.
+func unrecordable(ev *outbox.Event) error {
+	for _, f := range []struct{ name, value string }{{"id", ev.ID}, {"key", ev.Key}, {"type", ev.Type}, {"tenant", ev.Tenant}} {
+		switch {
+		case len(f.value) > maxName:
+			return fmt.Errorf("%s of the event is longer than %d bytes", f.name, maxName)
+		case strings.ContainsRune(f.value, 0) || !utf8.ValidString(f.value):
+			return fmt.Errorf("%s of the event is not text: it has a NUL or bytes that are not UTF-8", f.name)
+		}
+	}
 	return nil
 }
 
@@ -106,17 +127,15 @@ func (p *pipeline) take(ev outbox.Event) {
 // reject records an event that cannot be decoded as a dead delivery, so that it neither stops the stream nor vanishes.
 func (p *pipeline) reject(ev outbox.Event, err error) {
 	ev.CommitLSN, ev.Seq = p.current.CommitLSN, p.seq
-	if ev.ID == "" {
-		ev.ID = p.position()
+	if ev.ID == "" || unrecordable(&ev) != nil {
+		ev = outbox.Event{ID: p.position(), Payload: ev.Payload, CreatedAt: ev.CreatedAt, CommitLSN: ev.CommitLSN, Seq: ev.Seq}
 	}
 	if ev.CreatedAt.IsZero() {
 		ev.CreatedAt = p.current.Time
 	}
 	p.seq++
-	if _, ok := errors.AsType[*outbox.DecodeError](err); ok {
-		p.log.Error().Err(err).Str("event_id", ev.ID).Stringer("lsn", ev.CommitLSN).Msg("event cannot be decoded, recorded as dead")
-	}
-	p.dispatcher.Reject(ev, fmt.Sprintf("decode: %v", err), p.tx)
+	p.log.Error().Err(err).Str("event_id", ev.ID).Stringer("lsn", ev.CommitLSN).Msg("event cannot be delivered, recorded as dead")
+	p.dispatcher.Reject(ev, err.Error(), p.tx)
 }
 
 // Commit implements walstream.Handler.

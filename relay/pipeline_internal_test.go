@@ -1,0 +1,26 @@
+package relay
+
+import (
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/tailpost/tailpost/outbox"
+)
+
+func TestUnrecordable(t *testing.T) {
+	t.Parallel()
+	good := outbox.Event{ID: "e-1", Type: "order.created", Key: strings.Repeat("é", 512), Tenant: "acme"}
+	require.NoError(t, unrecordable(&good))
+	for name, spoil := range map[string]func(*outbox.Event){
+		"id":     func(e *outbox.Event) { e.ID = strings.Repeat("x", 1025) },
+		"key":    func(e *outbox.Event) { e.Key = "a\x00b" },
+		"type":   func(e *outbox.Event) { e.Type = "order\xff" },
+		"tenant": func(e *outbox.Event) { e.Tenant = strings.Repeat("t", 2000) },
+	} {
+		bad := good
+		spoil(&bad)
+		require.ErrorContains(t, unrecordable(&bad), name)
+	}
+}
