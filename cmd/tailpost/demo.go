@@ -250,10 +250,8 @@ ON CONFLICT (number) DO UPDATE SET total = EXCLUDED.total`, o.Number, o.Customer
 // wait keeps the demo running for whoever wants to try by hand.
 func (d *demo) wait(ctx context.Context, log *demoLog) error {
 	d.view.say("running until you press Ctrl-C. Insert rows by hand, and see them arrive here:")
-	d.view.say("")
-	d.view.say(fmt.Sprintf("  psql '%s' -c \"INSERT INTO outbox (type, payload) VALUES ('order.created', '{\\\"number\\\": 7}')\"",
+	d.view.paragraph(fmt.Sprintf(`psql '%s' -c "INSERT INTO outbox (type, payload) VALUES ('order.created', '{\"number\": 7}')"`,
 		d.server.URL(demoDatabase)))
-	d.view.say("")
 	return until(ctx, func() (bool, error) {
 		_, err := log.follow(ctx)
 		return false, err

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -52,6 +53,15 @@ func (v *demoView) say(line string) {
 	v.draw()
 }
 
+// paragraph prints a line to be copied.
+func (v *demoView) paragraph(line string) {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	v.erase()
+	v.print("\n%s\n\n", line)
+	v.draw()
+}
+
 // add shows an event at its commit, or at the rollback that it does not survive.
 func (v *demoView) add(row demoRow) {
 	v.mu.Lock()
@@ -70,7 +80,7 @@ func (v *demoView) posted(id, endpoint, what string) {
 	v.mu.Lock()
 	defer v.mu.Unlock()
 	row := v.row(id)
-	row.steps[endpoint] = append(row.steps[endpoint], what)
+	row.note(endpoint, what)
 	v.step("POST", row, endpoint, what)
 }
 
@@ -80,9 +90,20 @@ func (v *demoView) recorded(a demoAttempt) {
 	defer v.mu.Unlock()
 	row := v.row(a.ID)
 	what := fmt.Sprintf("attempt %d recorded as %s", a.Number, a.Outcome)
-	row.steps[a.Endpoint] = append(row.steps[a.Endpoint], what)
+	if row.order == 0 {
+		row.event = a.Event // inserted by hand
+	}
+	row.note(a.Endpoint, what)
 	row.delivered[a.Endpoint] = a.Outcome == "delivered"
 	v.step("record", row, a.Endpoint, what)
+}
+
+// note adds a step of a delivery.
+func (r *demoRow) note(endpoint, what string) {
+	if !slices.Contains(r.endpoints, endpoint) {
+		r.endpoints = append(r.endpoints, endpoint)
+	}
+	r.steps[endpoint] = append(r.steps[endpoint], what)
 }
 
 // row finds an event, or makes one for a row that somebody inserted by hand.
