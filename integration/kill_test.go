@@ -50,7 +50,11 @@ func TestKillAgainAndAgain(t *testing.T) {
 	run.check(t)
 }
 
-const killConcurrency = 8
+const (
+	killConcurrency = 8
+	// stalledBatch is what may gather while the disk is busy with something else, on the machines that run tests.
+	stalledBatch = 256
+)
 
 // killRun is what the test knows of the world outside the relay.
 type killRun struct {
@@ -245,7 +249,7 @@ func (r *killRun) check(t *testing.T) {
 	// A delivery is repeated only if its answer was unrecorded at a kill. A kill finds unrecorded at most what is in
 	// flight, what the recording transaction under way holds, and what has gathered for the next one meanwhile.
 	batch := r.b.db.Count(t, "SELECT max(n) FROM (SELECT count(*) AS n FROM tailpost.attempt GROUP BY xmin) AS batches")
-	bound := len(endpoints)*killConcurrency + 2*max(batch, len(endpoints)*killConcurrency)
+	bound := len(endpoints)*killConcurrency + 2*max(batch, stalledBatch)
 	var lost []int
 	excuses := make(map[pair]int)
 	for _, left := range r.unrecorded {

@@ -232,5 +232,5 @@ func TestLogicalMessagesBesideATable(t *testing.T) {
 		return nil
 	})
 	b.receiver.Await(t, "/erp", 3)
-	require.Equal(t, ids, b.receiver.IDs("/erp"), "rows and messages of a transaction in the order in which they were written")
+	require.Equal(t, ids, b.receiver.IDs("/erp"), "rows and logical messages of a transaction in the order in which they were written")
 }

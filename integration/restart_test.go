@@ -112,43 +112,48 @@ func TestASecondRelayStandsByAndTakesOver(t *testing.T) {
 	require.Zero(t, second.Stop(t))
 }
 
-func TestAPostgresThatStopsFastIsNotHeldUpAndIsFoundAgain(t *testing.T) {
+func TestAPostgresThatStopsIsNotHeldUpAndIsFoundAgain(t *testing.T) {
 	t.Parallel()
-	server, err := pgtest.Start(t.Context(), pgtest.Options{Settings: pgtest.FastSettings()})
-	require.NoError(t, err)
-	t.Cleanup(func() { require.NoError(t, server.Close()) })
-	b := &testBundle{db: kit.OpenDatabase(t, server.URL("postgres"), "tailpost"), receiver: kit.NewReceiver(t)}
-	b.db.Migrate(t, outbox.DefaultMapping())
-	b.receiver.On("/hanging", kit.Hang())
-	// Requests in flight are let end, within the grace, before the slot is taken again.
-	kit.StartDelivering(t, kit.Options{Args: []string{"--grace", "500ms"}, Config: b.db.Config(
-		b.endpoint("hanging", `
+	for name, mode := range map[string]pgtest.StopMode{"fast": pgtest.Fast, "crash": pgtest.Immediate} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			server, err := pgtest.Start(t.Context(), pgtest.Options{Settings: pgtest.FastSettings()})
+			require.NoError(t, err)
+			t.Cleanup(func() { require.NoError(t, server.Close()) })
+			b := &testBundle{db: kit.OpenDatabase(t, server.URL("postgres"), "tailpost"), receiver: kit.NewReceiver(t)}
+			b.db.Migrate(t, outbox.DefaultMapping())
+			b.receiver.On("/hanging", kit.Hang())
+			// Requests in flight are let end, within the grace, before the slot is taken again.
+			kit.StartDelivering(t, kit.Options{Args: []string{"--grace", "500ms"}, Config: b.db.Config(
+				b.endpoint("hanging", `
   concurrency = 2
   timeout     = "60s"
   park_after  = "100ms"`),
-		b.endpoint("healthy", ""),
-	)})
-	before := b.db.Insert(t, orders(20)...)
-	b.db.AwaitCount(t, 20, "SELECT count(*) FROM tailpost.delivery WHERE endpoint_id = 'hanging'")
-	b.db.AwaitAttempts(t, "healthy", 20)
+				b.endpoint("healthy", ""),
+			)})
+			before := b.db.Insert(t, orders(20)...)
+			b.db.AwaitCount(t, 20, "SELECT count(*) FROM tailpost.delivery WHERE endpoint_id = 'hanging'")
+			b.db.AwaitAttempts(t, "healthy", 20)
 
-	ctx, cancel := context.WithTimeout(t.Context(), kit.Patience)
-	defer cancel()
-	began := time.Now()
-	require.NoError(t, server.Stop(ctx, pgtest.Fast))
-	stopped := time.Since(began)
-	require.Less(t, stopped, 5*time.Second)
-	t.Logf("fast shutdown with an endpoint hanging: %s", stopped.Round(time.Millisecond))
+			ctx, cancel := context.WithTimeout(t.Context(), kit.Patience)
+			defer cancel()
+			began := time.Now()
+			require.NoError(t, server.Stop(ctx, mode))
+			stopped := time.Since(began)
+			require.Less(t, stopped, 5*time.Second)
 
-	require.NoError(t, server.Restart(ctx, pgtest.Fast))
-	b.db.Reset()
-	began = time.Now()
-	after := b.db.Insert(t, orders(5)...)
-	b.receiver.AwaitIDs(t, "/healthy", append(before, after...)...)
-	back := time.Since(began)
-	require.Less(t, back, 10*time.Second)
-	t.Logf("delivering after the restart: %s", back.Round(time.Millisecond))
-	b.db.AwaitAttempts(t, "healthy", 25)
-	require.Len(t, b.receiver.Requests("/healthy"), 25)
-	b.db.AwaitCount(t, 25, "SELECT count(*) FROM tailpost.delivery WHERE endpoint_id = 'hanging'")
+			require.NoError(t, server.Restart(ctx, mode))
+			b.db.Reset()
+			began = time.Now()
+			after := b.db.Insert(t, orders(5)...)
+			b.receiver.AwaitIDs(t, "/healthy", append(before, after...)...)
+			back := time.Since(began)
+			require.Less(t, back, 10*time.Second)
+			t.Logf("stopped, with an endpoint hanging, in %s; delivering again in %s", stopped.Round(time.Millisecond), back.Round(time.Millisecond))
+
+			b.db.AwaitAttempts(t, "healthy", 25)
+			require.Len(t, b.receiver.Requests("/healthy"), 25)
+			b.db.AwaitCount(t, 25, "SELECT count(*) FROM tailpost.delivery WHERE endpoint_id = 'hanging'")
+		})
+	}
 }

@@ -8,14 +8,13 @@ import (
 	"syscall"
 	"testing"
 
-	"github.com/jackc/pgx/v5"
 	"github.com/stretchr/testify/require"
 
 	"github.com/tailpost/tailpost/integration/kit"
 	"github.com/tailpost/tailpost/relay/signature"
 )
 
-// Everything here that must not be printed holds this word, in the case of base64 in its encoding too.
+// private is in everything here that must not be printed, beside the secrets themselves.
 const private = "PRIVATE"
 
 // The kit looks for the secrets of every test in everything that every process prints; here is all that a relay and its
@@ -25,24 +24,15 @@ func TestNothingPrintsASecretAPayloadOrAURL(t *testing.T) {
 	b := setup(t)
 	role := "r" + b.db.Slot
 	password := private + "-password"
-	b.db.Tx(t, func(tx pgx.Tx) error {
-		for _, statement := range []string{
-			"CREATE ROLE " + role + " SUPERUSER LOGIN PASSWORD '" + password + "'",
-		} {
-			if _, err := tx.Exec(t.Context(), statement); err != nil {
-				return err
-			}
-		}
-		return nil
-	})
+	b.db.Run(t, "CREATE ROLE "+role+" SUPERUSER LOGIN PASSWORD '"+password+"'")
 	t.Cleanup(func() { b.dropRole(t, role) })
 	address, err := url.Parse(b.db.URL)
 	require.NoError(t, err)
 	address.User = url.UserPassword(role, password)
 
-	endpoint := func(id, target string) kit.Endpoint {
+	endpoint := func(id, to string) kit.Endpoint {
 		return kit.Endpoint{
-			ID: id, URL: target, Secret: []string{signature.GenerateSecret()},
+			ID: id, URL: to, Secret: []string{signature.GenerateSecret()},
 			HCL: fast + `timeout = "200ms"` + "\n" + `headers = { Authorization = env("TOKEN") }`,
 		}
 	}
