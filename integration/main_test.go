@@ -22,9 +22,9 @@ const fast = `
   retry { schedule = ["50ms", "50ms", "50ms", "50ms", "50ms", "50ms", "50ms", "50ms", "50ms", "50ms"] }
 `
 
-// inOrder is an endpoint that gets one request at a time.
+// inOrder is an endpoint that gets events in the order of their commits.
 const inOrder = `
-  concurrency = 1
+  ordering = "strict"
 `
 
 type testBundle struct {

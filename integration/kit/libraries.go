@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -118,17 +117,6 @@ func (r Request) Tampered() Request {
 		}
 	}
 	r.Body = body
-	return r
-}
-
-// WithHeader is the request with one header replaced.
-func (r Request) WithHeader(name, value string) Request {
-	header := r.Header.Clone()
-	if header == nil {
-		header = make(http.Header)
-	}
-	header.Set(name, value)
-	r.Header = header
 	return r
 }
 

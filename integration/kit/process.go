@@ -245,16 +245,6 @@ func (p *Process) Wait(t TB, within time.Duration) int {
 	return p.cmd.ProcessState.ExitCode()
 }
 
-// Running reports whether the process has not ended.
-func (p *Process) Running() bool {
-	select {
-	case <-p.done:
-		return false
-	default:
-		return true
-	}
-}
-
 // Await waits for the first record of the log with the given text and fields, and gives it.
 func (p *Process) Await(t TB, text string, fields Record) Record {
 	t.Helper()
