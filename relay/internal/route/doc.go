@@ -6,5 +6,5 @@
 //	      └─▶ patterns: a trie of segments, with branches for * and **
 //	      └─▶ all events: a list
 //
-// A Table is made once per configuration and never changes, but for its counters. The package does no I/O.
+// A Table never changes, but for its counters; a set that differs by a few endpoints is a new Table that shares the rest. The package does no I/O.
 package route

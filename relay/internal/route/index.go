@@ -8,6 +8,7 @@ import (
 
 // index finds the subscriptions of one tenant's endpoints that want an event type.
 type index struct {
+	members  []int              // the tenant's endpoints, in order
 	exact    map[string][]entry // by event type
 	all      []entry
 	patterns branch

@@ -3,6 +3,7 @@ package route
 import (
 	"cmp"
 	"fmt"
+	"maps"
 	"slices"
 	"sync/atomic"
 
@@ -10,11 +11,11 @@ import (
 	"github.com/tailpost/tailpost/outbox"
 )
 
-// Table routes events to the endpoints of one configuration. It is safe for concurrent use.
+// Table routes events to a set of endpoints. It never changes, but for its counters, and is safe for concurrent use.
 type Table struct {
-	endpoints []endpoint
+	endpoints []*endpoint       // nil: the index is free
 	tenants   map[string]*index // by tenant; "" holds the endpoints of every tenant
-	missing   []atomic.Uint64   // by endpoint
+	gone      uint64            // the counters of endpoints that are no more
 }
 
 // Match is an endpoint that an event goes to.
@@ -27,7 +28,9 @@ type Match struct {
 
 // endpoint is what a Table keeps of an endpoint.
 type endpoint struct {
+	tenant        string
 	subscriptions []subscription
+	missing       atomic.Uint64
 }
 
 // subscription is a config.Subscription with its patterns parsed.
@@ -37,25 +40,91 @@ type subscription struct {
 	body     *config.Body
 }
 
+// Change puts an endpoint at an index, or takes it away from there.
+type Change struct {
+	Index    int
+	Endpoint *config.Endpoint // nil: none
+}
+
 // New makes a table of endpoints that a complete configuration holds. It panics on an event pattern that is none, which
 // config.Config.Complete refuses.
 func New(endpoints []config.Endpoint) *Table {
-	t := &Table{
-		endpoints: make([]endpoint, len(endpoints)),
-		tenants:   make(map[string]*index),
-		missing:   make([]atomic.Uint64, len(endpoints)),
-	}
+	changes := make([]Change, len(endpoints))
 	for i := range endpoints {
-		ep := &endpoints[i]
-		subscriptions := make([]subscription, 0, len(ep.Subscriptions))
-		for j := range ep.Subscriptions {
-			s := newSubscription(&ep.Subscriptions[j])
-			subscriptions = append(subscriptions, s)
-			t.tenant(ep.Tenant).add(s.patterns, entry{endpoint: i, subscription: j})
-		}
-		t.endpoints[i].subscriptions = subscriptions
+		changes[i] = Change{Index: i, Endpoint: &endpoints[i]}
 	}
-	return t
+	return (&Table{}).Change(changes)
+}
+
+// Change makes a table that differs by the changes; of several of one index the last one counts. It costs what the
+// endpoints of the tenants concerned cost, and a copy of a few bytes for each other one. It panics as New does.
+func (t *Table) Change(changes []Change) *Table {
+	n := &Table{endpoints: slices.Clone(t.endpoints), tenants: maps.Clone(t.tenants), gone: t.gone}
+	if n.tenants == nil {
+		n.tenants = make(map[string]*index)
+	}
+	touched := make(map[string]struct{}, 1)
+	for _, c := range changes {
+		for c.Index >= len(n.endpoints) {
+			n.endpoints = append(n.endpoints, nil)
+		}
+		var counted uint64
+		if old := n.endpoints[c.Index]; old != nil {
+			touched[old.tenant] = struct{}{}
+			counted = old.missing.Load()
+		}
+		if c.Endpoint == nil {
+			n.endpoints[c.Index] = nil
+			n.gone += counted
+			continue
+		}
+		ep := &endpoint{tenant: c.Endpoint.Tenant, subscriptions: make([]subscription, 0, len(c.Endpoint.Subscriptions))}
+		for i := range c.Endpoint.Subscriptions {
+			ep.subscriptions = append(ep.subscriptions, newSubscription(&c.Endpoint.Subscriptions[i]))
+		}
+		ep.missing.Store(counted)
+		n.endpoints[c.Index] = ep
+		touched[ep.tenant] = struct{}{}
+	}
+	n.rebuild(changes, touched)
+	return n
+}
+
+// rebuild makes the indexes of the tenants that were touched.
+func (t *Table) rebuild(changes []Change, touched map[string]struct{}) {
+	members := make(map[string][]int, len(touched))
+	changed := make(map[int]struct{}, len(changes))
+	for _, c := range changes {
+		if _, again := changed[c.Index]; again {
+			continue
+		}
+		changed[c.Index] = struct{}{}
+		if ep := t.endpoints[c.Index]; ep != nil {
+			members[ep.tenant] = append(members[ep.tenant], c.Index)
+		}
+	}
+	for tenant := range touched {
+		those := members[tenant]
+		if old := t.tenants[tenant]; old != nil {
+			for _, i := range old.members {
+				if _, is := changed[i]; !is {
+					those = append(those, i)
+				}
+			}
+		}
+		if len(those) == 0 {
+			delete(t.tenants, tenant)
+			continue
+		}
+		slices.Sort(those)
+		x := &index{exact: make(map[string][]entry), members: those}
+		for _, i := range those {
+			for j := range t.endpoints[i].subscriptions {
+				x.add(t.endpoints[i].subscriptions[j].patterns, entry{endpoint: i, subscription: j})
+			}
+		}
+		t.tenants[tenant] = x
+	}
 }
 
 func newSubscription(s *config.Subscription) subscription {
@@ -68,16 +137,6 @@ func newSubscription(s *config.Subscription) subscription {
 		patterns = append(patterns, p)
 	}
 	return subscription{patterns: patterns, where: s.Where, body: s.Body}
-}
-
-// tenant gives the index of a tenant's endpoints.
-func (t *Table) tenant(name string) *index {
-	x := t.tenants[name]
-	if x == nil {
-		x = &index{exact: make(map[string][]entry)}
-		t.tenants[name] = x
-	}
-	return x
 }
 
 // Match appends to dst the endpoints that the event goes to, each once, in the order of their indexes. The first
@@ -119,7 +178,7 @@ func compare(a, b Match) int {
 func (t *Table) passes(where *config.Filter, index int, e *outbox.Event) bool {
 	ok, missing := where.Match(e)
 	if missing {
-		t.missing[index].Add(1)
+		t.endpoints[index].missing.Add(1)
 	}
 	return ok
 }
@@ -151,14 +210,16 @@ func (s *subscription) takes(eventType string) bool {
 
 // Missing gives how many evaluations of filters met a null or missing value.
 func (t *Table) Missing() uint64 {
-	var sum uint64
-	for i := range t.missing {
-		sum += t.missing[i].Load()
+	sum := t.gone
+	for _, ep := range t.endpoints {
+		if ep != nil {
+			sum += ep.missing.Load()
+		}
 	}
 	return sum
 }
 
 // MissingOf is Missing for one endpoint.
 func (t *Table) MissingOf(index int) uint64 {
-	return t.missing[index].Load()
+	return t.endpoints[index].missing.Load()
 }

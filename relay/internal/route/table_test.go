@@ -270,3 +270,73 @@ func BenchmarkMatchFanOut10(b *testing.B) {
 		dst = table.Match(dst[:0], e)
 	}
 }
+
+func TestChangedTableEqualsOneMadeAnew(t *testing.T) {
+	t.Parallel()
+	types := []string{"a", "b", "a.b", "c"}
+	tenants := []string{"", "t1", "t2"}
+	rapid.Check(t, func(t *rapid.T) {
+		endpoint := rapid.Custom(func(t *rapid.T) config.Endpoint {
+			return config.Endpoint{
+				Tenant:        rapid.SampledFrom(tenants).Draw(t, "tenant"),
+				Subscriptions: subscribe(rapid.SliceOfN(rapid.SampledFrom([]string{"a", "b", "*", "a.*", "**"}), 0, 2).Draw(t, "events")...),
+			}
+		})
+		var now []*config.Endpoint
+		table := route.New(nil)
+		for range rapid.IntRange(1, 8).Draw(t, "rounds") {
+			var changes []route.Change
+			for range rapid.IntRange(0, 4).Draw(t, "changes") {
+				c := route.Change{Index: rapid.IntRange(0, min(len(now), 5)).Draw(t, "index")}
+				if rapid.IntRange(0, 3).Draw(t, "kind") > 0 {
+					e := endpoint.Draw(t, "endpoint")
+					c.Endpoint = &e
+				}
+				for c.Index >= len(now) {
+					now = append(now, nil)
+				}
+				now[c.Index] = c.Endpoint
+				changes = append(changes, c)
+			}
+			before, was := table, table.Match(nil, &outbox.Event{Type: "a", Tenant: "t1"})
+			table = table.Change(changes)
+			require.Equal(t, was, before.Match(nil, &outbox.Event{Type: "a", Tenant: "t1"}), "the old table changed")
+
+			var all []config.Endpoint
+			var places []int
+			for i, e := range now {
+				if e != nil {
+					all, places = append(all, *e), append(places, i)
+				}
+			}
+			fresh := route.New(all)
+			for _, eventType := range types {
+				for _, tenant := range append(tenants, "t3") {
+					e := &outbox.Event{Type: eventType, Tenant: tenant}
+					var want []int
+					for _, i := range indexes(fresh.Match(nil, e)) {
+						want = append(want, places[i])
+					}
+					require.Equal(t, want, append([]int(nil), indexes(table.Match(nil, e))...))
+				}
+			}
+		}
+	})
+}
+
+func BenchmarkChangeOneOf10000(b *testing.B) {
+	endpoints := crowd(b)
+	table := route.New(endpoints)
+	b.ReportAllocs()
+	for i := 0; b.Loop(); i++ {
+		table = table.Change([]route.Change{{Index: i % 10_000, Endpoint: &endpoints[i%10_000]}})
+	}
+}
+
+func BenchmarkNew10000Endpoints(b *testing.B) {
+	endpoints := crowd(b)
+	b.ReportAllocs()
+	for b.Loop() {
+		route.New(endpoints)
+	}
+}

@@ -41,6 +41,7 @@ type decoder struct {
 	h         Handler
 	relations map[uint32]*Relation
 	row       []outbox.Value // used again for every row
+	old       []outbox.Value // used again for every old row
 	prefix    string         // of the last logical message: they come in runs
 	tx        Tx
 	inside    bool // between Begin and Commit
@@ -139,9 +140,15 @@ func (d *decoder) update(in *input) error {
 		return err
 	}
 	kind := in.byte()
+	var old []outbox.Value
 	if kind == tupleKey || kind == tupleOld {
-		if _, err := d.tuple(in, rel); err != nil {
+		row, err := d.tuple(in, rel)
+		if err != nil {
 			return err
+		}
+		if kind == tupleOld {
+			old = append(d.old[:0], row...)
+			d.old = old
 		}
 		kind = in.byte()
 	}
@@ -151,6 +158,12 @@ func (d *decoder) update(in *input) error {
 	row, err := d.tuple(in, rel)
 	if err != nil {
 		return err
+	}
+	// What is stored out of line and did not change is sent with the old row only.
+	for i := range old {
+		if row[i].Kind == outbox.UnchangedTOAST {
+			row[i] = old[i]
+		}
 	}
 	return fromHandler(d.h.Change(Update, rel, row))
 }

@@ -178,6 +178,24 @@ func TestRelationIsNewOnlyWhenItChanged(t *testing.T) {
 	require.Equal(t, "id", s.rels[0].Columns[0].Name, "a Relation handed out changed")
 }
 
+func TestUpdateTakesUnchangedValuesFromTheOldRow(t *testing.T) {
+	t.Parallel()
+	s := &script{t: t}
+	d := newDecoder(s)
+	unchanged := piece{}.u16(2).u8('t').sized("new").u8('u')
+	require.NoError(t, decodeAll(d,
+		begin(9, 1), relation(1, "tailpost", "endpoint", "id", "policy"),
+		append(piece{'U'}.u32(1).u8('O').values("old", "long").u8('N'), unchanged...),
+		append(piece{'U'}.u32(1).u8('N'), unchanged...),
+		append(piece{'U'}.u32(1).u8('K').values("old", "").u8('N'), unchanged...),
+	))
+	require.Equal(t, []string{
+		"U tailpost.endpoint id:t:new policy:t:long",
+		"U tailpost.endpoint id:t:new policy:u:",
+		"U tailpost.endpoint id:t:new policy:u:",
+	}, s.lines[1:])
+}
+
 func TestDecodeRefuses(t *testing.T) {
 	t.Parallel()
 	known := []piece{begin(9, 1), relation(1, "public", "outbox", "id")}

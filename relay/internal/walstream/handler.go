@@ -38,7 +38,8 @@ type Tx struct {
 type Handler interface {
 	// Begin starts a transaction. Its changes and messages follow, then Commit.
 	Begin(tx Tx) error
-	// Change is one row: the new one for Insert and Update, the old key for Delete, nil for Truncate.
+	// Change is one row: the new one for Insert and Update, the old key for Delete, nil for Truncate. Of a table with
+	// REPLICA IDENTITY FULL the old row is whole, and so is an updated one: no value in it is UnchangedTOAST.
 	Change(op Op, rel *Relation, row []outbox.Value) error
 	// Message is a transactional logical message.
 	Message(prefix string, content []byte) error
