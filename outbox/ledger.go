@@ -82,6 +82,7 @@ type Delivery struct {
 	NextAttemptAt time.Time // zero: dead, or waiting behind an earlier delivery of its key
 	LastStatus    int       // 0: none
 	LastError     string
+	Trigger       Trigger // of the next attempts, where a person asked for them: TriggerResend or TriggerReplay
 }
 
 // Pair names a delivery.

@@ -21,6 +21,10 @@ type Batch struct {
 	// Endpoints holds changes of an endpoint's own state. Of several changes of one endpoint the last one counts, with the
 	// last Status that is not empty.
 	Endpoints []EndpointChange
+	// Versions holds new versions of endpoints made through the API, in the order of the stream.
+	Versions []EndpointVersion
+	// Dropped names endpoints that are gone: after all that is above, their rows of tailpost.delivery are removed.
+	Dropped []Dropped
 	// Settled is the frontier once this batch is committed, SettledAt the commit time of the last settled transaction
 	// (zero: unknown, leave it). The recorded frontier never moves back.
 	Settled   outbox.LSN
@@ -56,5 +60,5 @@ type Place struct {
 
 // rows reports whether there is more to record than the frontier.
 func (b *Batch) rows() bool {
-	return len(b.Attempts)+len(b.Park)+len(b.Update)+len(b.Remove)+len(b.Endpoints) > 0
+	return len(b.Attempts)+len(b.Park)+len(b.Update)+len(b.Remove)+len(b.Endpoints)+len(b.Versions)+len(b.Dropped) > 0
 }

@@ -55,6 +55,12 @@ func (w *encoder) encode(e *entry) {
 	if len(e.Endpoints) > 0 {
 		w.change(mergeChanges(e.Endpoints), e.now)
 	}
+	if len(e.Versions) > 0 {
+		w.versions(lastVersions(e.Versions), e.Settled)
+	}
+	if len(e.Dropped) > 0 {
+		w.drop(e.Dropped)
+	}
 	w.sync()
 }
 

@@ -18,7 +18,7 @@ const dueBytes = 16 << 20
 const dueColumns = `
 SELECT event_id, endpoint_id, state, reason, attempts, next_attempt_at, event_type, COALESCE(tenant, ''),
        COALESCE(key, ''), payload, headers, event_created_at, commit_lsn::text, seq, COALESCE(last_status, 0),
-       COALESCE(last_error, '')
+       COALESCE(last_error, ''), COALESCE(trigger, '')
 FROM (`
 
 // PageQuery asks for parked deliveries of one endpoint that are due.
@@ -184,7 +184,7 @@ func delivery(row pgx.CollectableRow) (outbox.Delivery, error) {
 	)
 	e := &d.Event
 	err := row.Scan(&e.ID, &d.EndpointID, &d.State, &d.Reason, &d.Attempts, &next, &e.Type, &e.Tenant, &e.Key, &payload,
-		&headers, &e.CreatedAt, &lsn, &e.Seq, &d.LastStatus, &d.LastError)
+		&headers, &e.CreatedAt, &lsn, &e.Seq, &d.LastStatus, &d.LastError, &d.Trigger)
 	if err != nil {
 		return d, err
 	}

@@ -12,6 +12,10 @@ const (
 	removeStatement = "tailpost_remove"
 	statsStatement  = "tailpost_stats"
 	changeStatement = "tailpost_endpoint"
+
+	versionStatement = "tailpost_version"
+	pruneStatement   = "tailpost_prune"
+	dropStatement    = "tailpost_drop"
 )
 
 func recordingStatements() []statement {
@@ -23,6 +27,9 @@ func recordingStatements() []statement {
 		{removeStatement, removeSQL},
 		{statsStatement, statsSQL},
 		{changeStatement, changeSQL},
+		{versionStatement, versionSQL},
+		{pruneStatement, pruneSQL},
+		{dropStatement, dropSQL},
 	}
 }
 
