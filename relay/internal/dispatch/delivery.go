@@ -36,6 +36,8 @@ type delivery struct {
 	trigger  outbox.Trigger // of the next attempt, if a person asked for it; empty: stream or retry
 	since    time.Time
 
+	generation int // of the lane, see there
+
 	// Guarded by lane.mu.
 	phase      phase
 	fresh      bool // in the lane's list of deliveries without a row

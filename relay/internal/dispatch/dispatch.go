@@ -31,6 +31,11 @@ type Ledger interface {
 	InKeyOrder(ctx context.Context, endpointID string, keys []string, perKey int) (rows []outbox.Delivery, whole bool, err error)
 	// InOrder reads the first pending deliveries of an endpoint, in commit order.
 	InOrder(ctx context.Context, endpointID string, limit int) ([]outbox.Delivery, error)
+	// Heads reads the first pending delivery of each key of an endpoint, First that of all its deliveries.
+	Heads(ctx context.Context, endpointID string) ([]ledger.Head, error)
+	First(ctx context.Context, endpointID string) ([]ledger.Head, error)
+	// Loosen makes due what waited behind an earlier delivery: all of an endpoint's, or only those without a key.
+	Loosen(ctx context.Context, endpointID string, keyed bool, now time.Time) error
 }
 
 // Endpoint is one endpoint to deliver to.
@@ -40,6 +45,10 @@ type Endpoint struct {
 	State  ledger.EndpointState
 	Due    time.Time     // the earliest pending delivery in the table; zero: none
 	Heads  []ledger.Head // ordered endpoints: what is pending in the table, by key
+	// Streamed says that the endpoint comes and goes by Change, so that Reload leaves it alone.
+	Streamed bool
+	// Blocked says that nothing can be sent to it for now: what it should get is parked. It needs no Sender.
+	Blocked bool
 }
 
 // Options configure a Dispatcher.
@@ -82,6 +91,7 @@ type Dispatcher struct {
 	recorder *recorder
 	loader   *loader
 	routing  atomic.Pointer[routing]
+	places   places
 	active   atomic.Int32 // lanes with traffic
 	stopping atomic.Bool
 	hard     context.Context //nolint:containedctx // Bounds everything; Run's own only says when to stop.
@@ -92,21 +102,6 @@ type Dispatcher struct {
 	matches  []route.Match // owned by Take
 	recorded map[outbox.Pair]struct{}
 	nobody   *lane // of rejected events
-}
-
-// routing is an immutable set of endpoints: the table's index is the lane's.
-type routing struct {
-	table *route.Table
-	lanes []*lane
-	byID  map[string]int
-}
-
-// body finds the body of a delivery that comes from the table.
-func (r *routing) body(id string, e *outbox.Event) *config.Body {
-	if i, ok := r.byID[id]; ok {
-		return r.table.Body(i, e)
-	}
-	return nil
 }
 
 // errAborted ends requests whose grace is over.
@@ -138,53 +133,21 @@ func New(hard context.Context, o Options) *Dispatcher {
 	d.recorder = newRecorder(d)
 	d.loader = newLoader(d)
 	d.nobody = &lane{d: d, id: Everyone}
-	d.setRouting(o.Endpoints)
+	d.routing.Store(&routing{table: route.New(nil)})
+	d.places.byID = make(map[string]int, len(o.Endpoints))
+	changes := make([]change, len(o.Endpoints))
+	for i := range o.Endpoints {
+		changes[i] = change{id: o.Endpoints[i].Config.ID, endpoint: &o.Endpoints[i], state: true}
+	}
+	d.apply(changes)
 	return d
-}
-
-// setRouting builds the lanes of a set of endpoints; one that existed keeps its lane.
-func (d *Dispatcher) setRouting(endpoints []Endpoint) {
-	old := d.routing.Load()
-	r := &routing{lanes: make([]*lane, len(endpoints)), byID: make(map[string]int, len(endpoints))}
-	configs := make([]config.Endpoint, len(endpoints))
-	for i, e := range endpoints {
-		configs[i] = e.Config
-		r.byID[e.Config.ID] = i
-		if old != nil {
-			if j, ok := old.byID[e.Config.ID]; ok {
-				r.lanes[i] = old.lanes[j]
-				r.lanes[i].reconfigure(e)
-				continue
-			}
-		}
-		r.lanes[i] = newLane(d, e)
-	}
-	r.table = route.New(configs)
-	d.routing.Store(r)
-	if old == nil {
-		return
-	}
-	for id, j := range old.byID {
-		if _, ok := r.byID[id]; !ok {
-			old.lanes[j].close()
-		}
-	}
-}
-
-// Reload swaps the endpoints. Events taken afterwards are routed by the new ones; a delivery that waits for a removed
-// endpoint is parked. An endpoint's ordering must not change. Safe beside everything else, but not twice at once.
-func (d *Dispatcher) Reload(endpoints []Endpoint) {
-	d.setRouting(endpoints)
-	for _, l := range d.routing.Load().lanes {
-		l.resume()
-	}
 }
 
 // Run delivers until ctx is done, then parks what waits, lets requests in flight end within the grace, records their
 // outcomes and returns nil. A ledger that refuses ends Run with its error. Run may be called once.
 func (d *Dispatcher) Run(ctx context.Context) error {
 	defer d.abort(nil)
-	for _, l := range d.routing.Load().lanes {
+	for l := range d.routing.Load().all() {
 		l.resume()
 	}
 	loading, endLoading := context.WithCancel(ctx)
@@ -217,7 +180,7 @@ func (d *Dispatcher) Run(ctx context.Context) error {
 // drain stops every lane and returns when no request is in flight.
 func (d *Dispatcher) drain() {
 	d.stopping.Store(true)
-	for _, l := range d.routing.Load().lanes {
+	for l := range d.routing.Load().all() {
 		l.close()
 	}
 	idle := make(chan struct{})

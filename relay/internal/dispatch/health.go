@@ -27,6 +27,9 @@ type health struct {
 	reopenAt       time.Time
 	throttledUntil time.Time
 	patience       time.Duration // park_after: what waits for less stays in memory
+
+	blocked bool // nothing can be sent to it, see Endpoint
+	stale   bool // its row still has a failingSince that is over
 }
 
 // The statuses of an endpoint (tailpost.endpoint.status).
@@ -46,7 +49,7 @@ func newHealth(s ledger.EndpointState, patience time.Duration) health {
 func (h *health) assign(s ledger.EndpointState) {
 	if h.status == statusDisabled && s.Status == statusActive {
 		// Enabled by a person: what it was disabled for is over.
-		*h = health{patience: h.patience}
+		*h = health{patience: h.patience, blocked: h.blocked, stale: !s.FailingSince.IsZero()}
 	}
 	h.status, h.disabledReason = s.Status, s.DisabledReason
 	if h.status == "" {
@@ -57,6 +60,8 @@ func (h *health) assign(s ledger.EndpointState) {
 // refusal says why fresh deliveries are parked at once, and when they are due.
 func (h *health) refusal(now time.Time) (outbox.Reason, time.Time) {
 	switch {
+	case h.blocked:
+		return outbox.ReasonUnusable, now
 	case h.status == statusPaused:
 		return outbox.ReasonPaused, now
 	case h.status == statusDisabled:
@@ -72,7 +77,7 @@ func (h *health) refusal(now time.Time) (outbox.Reason, time.Time) {
 // mayGo says whether a request may start. If not, wait is the time until it may; 0: until something happens.
 func (h *health) mayGo(now time.Time) (wait time.Duration, ok bool) {
 	switch {
-	case h.status != statusActive:
+	case h.status != statusActive || h.blocked:
 		return 0, false
 	case now.Before(h.throttledUntil):
 		return h.throttledUntil.Sub(now), false
@@ -96,7 +101,7 @@ func (h *health) started() {
 // loadable says whether parked deliveries may be brought back, and how many; 0 with a time: then.
 func (h *health) loadable(now time.Time, page int) (int, time.Time) {
 	switch {
-	case h.status != statusActive:
+	case h.status != statusActive || h.blocked:
 		return 0, time.Time{}
 	case now.Before(h.throttledUntil):
 		return 0, h.throttledUntil
@@ -113,10 +118,10 @@ func (h *health) loadable(now time.Time, page int) (int, time.Time) {
 // succeeded takes in a delivered attempt.
 func (h *health) succeeded(id string) *ledger.EndpointChange {
 	h.failures, h.open, h.probing = 0, false, false
-	if h.failingSince.IsZero() {
+	if h.failingSince.IsZero() && !h.stale {
 		return nil
 	}
-	h.failingSince = time.Time{}
+	h.failingSince, h.stale = time.Time{}, false
 	return &ledger.EndpointChange{EndpointID: id}
 }
 

@@ -17,8 +17,10 @@ import (
 // lane is the in-memory side of one endpoint. Its workers are started when there is something to send and end when there
 // is not, so an idle endpoint costs no goroutine.
 type lane struct {
-	d  *Dispatcher
-	id string
+	d        *Dispatcher
+	id       string
+	index    int  // in the routing
+	streamed bool // see Endpoint
 
 	mu       sync.Mutex
 	cfg      config.Endpoint
@@ -38,16 +40,25 @@ type lane struct {
 	chains   map[string]*chain // nil: unordered
 	nextDue  time.Time         // earliest row of the table that is not in memory; zero: none
 	closed   bool              // its endpoint is gone
-	active   bool              // counted in Dispatcher.active
-	touched  bool              // took an event since the last patrol
-	patrol   *time.Timer
-	wake     *time.Timer
+	dropped  bool              // and gets nothing more, so that nothing of it is kept
+	reread   bool              // somebody else changed the table: the chains must be read again
+	// reordering: the ordering changed, and everything is parked until all that was queued by the old one (that of an
+	// earlier generation) is in the table. stale counts what is not, in flight or uncommitted.
+	reordering  bool
+	generation  int
+	stale       int
+	uncommitted int  // items that the recorder has not committed
+	active      bool // counted in Dispatcher.active
+	touched     bool // took an event since the last patrol
+	patrol      *time.Timer
+	wake        *time.Timer
 }
 
 func newLane(d *Dispatcher, e Endpoint) *lane {
-	l := &lane{d: d, id: e.Config.ID, represented: map[string]*delivery{}}
-	l.configure(e)
+	l := &lane{d: d, id: e.Config.ID, streamed: e.Streamed}
 	l.health = newHealth(e.State, e.Config.ParkAfter)
+	l.cfg.Ordering = e.Config.Ordering
+	l.configure(e)
 	l.nextDue = e.Due
 	for _, c := range l.chains {
 		if l.nextDue.IsZero() || c.next.Before(l.nextDue) {
@@ -57,9 +68,13 @@ func newLane(d *Dispatcher, e Endpoint) *lane {
 	return l
 }
 
-// configure sets what a reload may change.
+// configure sets what may change while the lane lives.
 func (l *lane) configure(e Endpoint) {
+	if l.cfg.Ordering != e.Config.Ordering {
+		l.reorder(e.Config.Ordering)
+	}
 	l.cfg, l.sender = e.Config, e.Sender
+	l.health.blocked, l.health.patience = e.Blocked, e.Config.ParkAfter
 	l.limiter = nil
 	if e.Config.Rate > 0 {
 		l.limiter = rate.NewLimiter(rate.Limit(e.Config.Rate), max(1, int(e.Config.Rate/10)))
@@ -73,12 +88,14 @@ func (l *lane) configure(e Endpoint) {
 	}
 }
 
-// reconfigure takes a reloaded endpoint.
-func (l *lane) reconfigure(e Endpoint) {
+// reconfigure takes a changed endpoint, with its state or without.
+func (l *lane) reconfigure(e Endpoint, state bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.configure(e)
-	l.health.assign(e.State)
+	if state {
+		l.health.assign(e.State)
+	}
 	l.shed(time.Now())
 }
 
@@ -99,6 +116,7 @@ func (l *lane) capacity() int { return max(l.d.laneEvents, 4*l.cfg.Concurrency) 
 func (l *lane) take(dl *delivery) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	dl.generation = l.generation
 	l.touch()
 	if reason, next := l.refusal(dl.since); reason != "" {
 		l.parkFresh(dl, reason, next)
@@ -119,6 +137,9 @@ func (l *lane) refusal(now time.Time) (outbox.Reason, time.Time) {
 	}
 	if l.closed {
 		return outbox.ReasonDisabled, now
+	}
+	if l.reordering {
+		return outbox.ReasonOrder, now
 	}
 	if reason, until := l.health.refusal(now); reason != "" {
 		return reason, until
@@ -153,6 +174,9 @@ func (l *lane) touch() {
 func (l *lane) onPatrol() {
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	if l.closed {
+		return
+	}
 	now := time.Now()
 	l.parkOld(now)
 	next := l.cfg.ParkAfter
@@ -177,7 +201,7 @@ func (l *lane) parkOld(now time.Time) {
 		switch {
 		case dl.phase == inFlight:
 			l.fresh.remove(dl)
-			l.represented[dl.ev.ID] = dl
+			l.represent(dl)
 			l.hand(item{kind: itemPark, dl: dl, reason: outbox.ReasonSlow, next: now, stays: true})
 		case dl.chain != nil:
 			l.shedChain(dl.chain, outbox.ReasonSlow, now)
@@ -192,6 +216,10 @@ func (l *lane) parkOld(now time.Time) {
 func (l *lane) hand(it item) {
 	if c := it.dl.chain; c != nil {
 		c.uncommitted++
+	}
+	l.uncommitted++
+	if it.dl.generation != l.generation {
+		l.stale++
 	}
 	l.d.recorder.add(it)
 }
@@ -298,6 +326,9 @@ func (l *lane) finish(dl *delivery, res webhook.Result) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.inFlight--
+	if dl.generation != l.generation {
+		l.stale--
+	}
 	l.fresh.remove(dl)
 	now := time.Now()
 	if l.d.sendCtx.Err() != nil && res.Attempt.StatusCode == 0 {
@@ -318,6 +349,10 @@ func (l *lane) finish(dl *delivery, res webhook.Result) {
 		it.next = now
 	}
 	it.attempt.EndpointID, it.attempt.Outcome = l.id, decision.Outcome
+	if l.dropped {
+		l.finishDropped(&it)
+		return
+	}
 	change := l.judge(&it, decision, now)
 	l.hand(it)
 	l.logAttempt(&it)
@@ -371,6 +406,10 @@ func (l *lane) judge(it *item, decision retry.Decision, now time.Time) (shed boo
 // abandon gives up a request that the relay itself broke off: nothing is known of its outcome, so no attempt is recorded.
 func (l *lane) abandon(dl *delivery, now time.Time) {
 	dl.phase = gone
+	if l.dropped {
+		l.hand(item{kind: itemDrop, dl: dl})
+		return
+	}
 	l.hand(item{kind: itemPark, dl: dl, reason: outbox.ReasonShutdown, next: now})
 }
 
@@ -425,6 +464,11 @@ func (l *lane) shed(now time.Time) {
 	for _, c := range l.chains {
 		l.shedChain(c, reason, until)
 	}
+	l.shedWaits(reason, until)
+}
+
+// shedWaits takes what waits in no chain out of memory.
+func (l *lane) shedWaits(reason outbox.Reason, until time.Time) {
 	for dl := l.fresh.head; dl != nil; {
 		following := dl.next
 		if dl.phase != inFlight {
@@ -455,6 +499,16 @@ func (l *lane) recorded(it *item) {
 	dl := it.dl
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	if it.kind == itemReject || it.kind == itemVersion {
+		return
+	}
+	l.uncommitted--
+	if dl.generation != l.generation {
+		l.stale--
+		if l.stale == 0 && l.reread {
+			l.noteDue(time.Now())
+		}
+	}
 	if it.kind == itemOutcome {
 		l.forget(dl)
 	}
@@ -475,14 +529,5 @@ func (l *lane) close() {
 	defer l.mu.Unlock()
 	l.closed = true
 	l.shed(time.Now())
-	if l.patrol != nil {
-		l.patrol.Stop()
-	}
-	if l.wake != nil {
-		l.wake.Stop()
-	}
-	if l.active {
-		l.active = false
-		l.d.active.Add(-1)
-	}
+	l.retire()
 }

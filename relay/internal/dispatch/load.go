@@ -23,6 +23,8 @@ type loadPlan struct {
 	limit    int
 	exclude  []string // ids of events in memory
 	keys     []string // OrderingKey: the chains to bring back
+
+	generation int // of the lane
 }
 
 // loaded is what a plan's queries found.
@@ -58,7 +60,7 @@ func (p *loadPlan) query(ctx context.Context, from Ledger, id string) (found loa
 func (l *lane) planLoad(now time.Time) (p loadPlan, ok bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if l.nextDue.IsZero() || l.closed || l.d.stopping.Load() {
+	if l.nextDue.IsZero() || l.closed || l.reread || l.d.stopping.Load() {
 		return p, false
 	}
 	if l.nextDue.After(now) {
@@ -72,7 +74,7 @@ func (l *lane) planLoad(now time.Time) (p loadPlan, ok bool) {
 		}
 		return p, false
 	}
-	p = loadPlan{now: now, limit: limit, ordering: l.cfg.Ordering}
+	p = loadPlan{now: now, limit: limit, ordering: l.cfg.Ordering, generation: l.generation}
 	if l.chains != nil {
 		keys, next := l.dueChains(now, min(limit, loadKeys))
 		if len(keys) == 0 && p.ordering == config.OrderingStrict {
@@ -108,7 +110,7 @@ func (l *lane) finishLoad(p *loadPlan, found loaded) {
 	defer l.mu.Unlock()
 	stale := l.loading
 	l.loading = nil
-	if l.closed || l.d.stopping.Load() {
+	if l.closed || l.generation != p.generation || l.d.stopping.Load() {
 		return
 	}
 	chained := make(map[string][]*delivery, len(p.keys))
@@ -121,7 +123,7 @@ func (l *lane) finishLoad(p *loadPlan, found loaded) {
 		if _, gone := stale[dl.ev.ID]; gone || l.represented[dl.ev.ID] != nil {
 			continue
 		}
-		l.represented[dl.ev.ID] = dl
+		l.represent(dl)
 		l.enqueue(dl)
 	}
 	for _, key := range p.keys {
@@ -144,8 +146,8 @@ func (l *lane) finishLoad(p *loadPlan, found loaded) {
 func (l *lane) revive(row *outbox.Delivery) *delivery {
 	dl := &delivery{
 		ev: &event{Event: row.Event}, lane: l, attempts: row.Attempts,
-		row: true, settled: true,
+		row: true, settled: true, trigger: row.Trigger, generation: l.generation,
 	}
-	dl.body = l.d.routing.Load().body(l.id, &dl.ev.Event)
+	dl.body = l.d.routing.Load().body(l, &dl.ev.Event)
 	return dl
 }

@@ -5,6 +5,9 @@ import (
 	"context"
 	"sync"
 	"time"
+
+	"github.com/tailpost/tailpost/config"
+	"github.com/tailpost/tailpost/relay/internal/ledger"
 )
 
 // loader brings parked deliveries back when they are due. It sleeps until the earliest of them and asks the table only
@@ -96,6 +99,9 @@ func (ld *loader) run(ctx context.Context) {
 
 // load brings back what is due for one lane.
 func (ld *loader) load(ctx context.Context, l *lane) {
+	if !ld.reread(ctx, l) {
+		return
+	}
 	p, ok := l.planLoad(time.Now())
 	if !ok {
 		return
@@ -110,6 +116,37 @@ func (ld *loader) load(ctx context.Context, l *lane) {
 		return
 	}
 	l.finishLoad(&p, found)
+}
+
+// reread reads the heads of an ordered lane's keys anew, where somebody else changed the table. It says whether the lane may
+// go on loading.
+func (ld *loader) reread(ctx context.Context, l *lane) bool {
+	ordering, generation, wanted := l.rereads()
+	if !wanted {
+		return true
+	}
+	var heads []ledger.Head
+	var err error
+	switch ordering {
+	case config.OrderingNone:
+		err = ld.d.ledger.Loosen(ctx, l.id, true, time.Now())
+	case config.OrderingKey:
+		if err = ld.d.ledger.Loosen(ctx, l.id, false, time.Now()); err == nil {
+			heads, err = ld.d.ledger.Heads(ctx, l.id)
+		}
+	case config.OrderingStrict:
+		heads, err = ld.d.ledger.First(ctx, l.id)
+	}
+	if err != nil {
+		if ctx.Err() == nil {
+			// Harmless: the rows stay where they are and the lane is looked at again.
+			ld.d.log.Warn().Err(err).Str("endpoint", l.id).Msg("the order of parked deliveries not loaded, trying again")
+		}
+		ld.schedule(l, time.Now().Add(loadRetry))
+		return false
+	}
+	l.finishReread(heads, generation, time.Now())
+	return true
 }
 
 // agenda is a heap of appointments, earliest first.

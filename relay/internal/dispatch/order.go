@@ -144,7 +144,7 @@ func (l *lane) settleChain(c *chain) {
 	case c.head != nil || c.uncommitted > 0:
 	case c.rows > 0:
 		l.noteDue(c.next)
-	default:
+	case l.chains[c.key] == c: // not so after a change of the ordering
 		delete(l.chains, c.key)
 	}
 }
@@ -180,7 +180,7 @@ func (l *lane) restore(c *chain, rows []*delivery) {
 	c.rows = max(0, c.rows-len(rows))
 	for _, dl := range rows {
 		dl.chain = c
-		l.represented[dl.ev.ID] = dl
+		l.represent(dl)
 	}
 	c.head = rows[0]
 	for _, dl := range rows[1:] {

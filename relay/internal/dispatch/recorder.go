@@ -16,6 +16,8 @@ const (
 	itemOutcome itemKind = iota // an attempt and what it means for the delivery
 	itemPark                    // a row of tailpost.delivery
 	itemReject                  // a dead row for an event that cannot be decoded
+	itemVersion                 // a version of an endpoint
+	itemDrop                    // nothing: the delivery's endpoint is gone
 )
 
 // item is one thing to record.
@@ -27,6 +29,9 @@ type item struct {
 	next    time.Time
 	stays   bool // itemPark: the delivery is in flight and stays in memory
 	change  *ledger.EndpointChange
+	version *ledger.EndpointVersion // itemVersion
+	dropped *ledger.Dropped         // itemVersion: it is gone
+	forgets bool                    // itemOutcome: no row is kept
 }
 
 // remains says whether the delivery is now a pending row that is not in memory.
@@ -36,7 +41,7 @@ func (it *item) remains() bool {
 		return !it.stays
 	case itemOutcome:
 		return it.attempt.Outcome == outbox.Retry
-	case itemReject:
+	case itemReject, itemVersion, itemDrop:
 	}
 	return false
 }
@@ -139,6 +144,7 @@ func (r *recorder) record(ctx context.Context, items []item) error {
 	b := &r.batch
 	*b = ledger.Batch{
 		Attempts: b.Attempts[:0], Park: b.Park[:0], Update: b.Update[:0], Remove: b.Remove[:0], Endpoints: b.Endpoints[:0],
+		Versions: b.Versions[:0], Dropped: b.Dropped[:0],
 	}
 	for i := range items {
 		r.write(&items[i])
@@ -171,8 +177,17 @@ func (r *recorder) write(it *item) {
 		}
 	case itemReject:
 		r.keep(it, outbox.StateDead)
+	case itemVersion:
+		b.Versions = append(b.Versions, *it.version)
+		if it.dropped != nil {
+			b.Dropped = append(b.Dropped, *it.dropped)
+		}
+	case itemDrop:
 	case itemOutcome:
 		b.Attempts = append(b.Attempts, it.attempt)
+		if it.forgets {
+			break
+		}
 		switch it.attempt.Outcome {
 		case outbox.Delivered:
 			if dl.row {

@@ -84,6 +84,23 @@ func (l *Ledger) NextDue(ctx context.Context) (map[string]Queue, error) {
 	return queues, err
 }
 
+const loosenSQL = `
+UPDATE tailpost.delivery
+SET next_attempt_at = @now
+WHERE endpoint_id = @endpoint
+  AND state = 'pending'
+  AND next_attempt_at IS NULL
+  AND (@keyed OR key IS NULL)`
+
+// Loosen makes due the pending deliveries of an endpoint that wait behind an earlier one, because its ordering has
+// changed: all of them, or only those without a key.
+func (l *Ledger) Loosen(ctx context.Context, endpointID string, keyed bool, now time.Time) error {
+	return l.load(ctx, "let deliveries go out of order", func(ctx context.Context, conn *pgx.Conn) error {
+		_, err := conn.Exec(ctx, loosenSQL, pgx.NamedArgs{"endpoint": endpointID, "keyed": keyed, "now": now})
+		return err
+	})
+}
+
 const firstSQL = `
 SELECT event_id, next_attempt_at, count(*) OVER ()
 FROM tailpost.delivery

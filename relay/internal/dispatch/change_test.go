@@ -1,0 +1,297 @@
+package dispatch_test
+
+import (
+	"context"
+	"fmt"
+	"math/rand/v2"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/tailpost/tailpost/config"
+	"github.com/tailpost/tailpost/outbox"
+	"github.com/tailpost/tailpost/relay/internal/dispatch"
+	"github.com/tailpost/tailpost/relay/internal/frontier"
+	"github.com/tailpost/tailpost/relay/internal/ledger"
+	"github.com/tailpost/tailpost/relay/internal/webhook"
+)
+
+// gate is a Sender that answers when it is told to.
+type gate struct {
+	mu     sync.Mutex
+	calls  []webhook.Request
+	answer chan int // a status code for each request
+}
+
+func (g *gate) Send(ctx context.Context, r *webhook.Request) webhook.Result {
+	g.mu.Lock()
+	g.calls = append(g.calls, *r)
+	g.mu.Unlock()
+	a := outbox.Attempt{EventID: r.Event.ID, Number: r.Number, Trigger: r.Trigger, AttemptedAt: r.Now, CommitLSN: r.Event.CommitLSN}
+	select {
+	case a.StatusCode = <-g.answer:
+	case <-ctx.Done():
+		a.Error = "aborted"
+	}
+	return webhook.Result{Attempt: a}
+}
+
+func (g *gate) sent() int {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return len(g.calls)
+}
+
+// life is a dispatcher without endpoints in virtual time.
+type life struct {
+	*dispatch.Dispatcher
+
+	t       *testing.T
+	tables  *tables
+	tracker *frontier.Tracker
+	lsn     outbox.LSN
+	gate    *gate
+	stop    func()
+}
+
+func newLife(t *testing.T) *life {
+	t.Helper()
+	l := &life{t: t, tables: newTables(rand.New(rand.NewPCG(1, 1))), tracker: frontier.New(0), gate: &gate{answer: make(chan int, 100)}}
+	l.Dispatcher = dispatch.New(t.Context(), dispatch.Options{
+		Ledger: l.tables, Frontier: l.tracker, Ack: func(outbox.LSN) {}, Grace: time.Second,
+	})
+	ctx, cancel := context.WithCancel(t.Context())
+	done := make(chan error, 1)
+	go func() { done <- l.Run(ctx) }()
+	l.stop = func() {
+		cancel()
+		require.NoError(t, <-done)
+	}
+	return l
+}
+
+// commit runs f as a transaction of the stream.
+func (l *life) commit(f func(tx *frontier.Tx)) {
+	l.lsn += 10
+	tx := l.tracker.Begin()
+	f(tx)
+	l.tracker.Commit(tx, l.lsn+5, time.Now())
+	l.Advanced()
+}
+
+func (l *life) endpoint() *dispatch.Endpoint {
+	return &dispatch.Endpoint{Streamed: true, Sender: l.gate, Config: config.Endpoint{
+		ID: "ep_1", Concurrency: 1, ParkAfter: time.Second, Timeout: time.Minute,
+		Retry: config.Retry{Schedule: []time.Duration{time.Minute}}, Subscriptions: []config.Subscription{{}},
+	}}
+}
+
+func (l *life) change(e *dispatch.Endpoint) {
+	l.commit(func(tx *frontier.Tx) {
+		c := dispatch.Change{ID: "ep_1", Endpoint: e, Version: ledger.EndpointVersion{EndpointID: "ep_1", CommitLSN: l.lsn}}
+		if e != nil {
+			c.Version.Row = []byte("{}")
+		}
+		l.Change([]dispatch.Change{c}, tx)
+	})
+}
+
+func (l *life) event(id string) {
+	l.commit(func(tx *frontier.Tx) {
+		l.Take(outbox.Event{ID: id, Type: "a", Payload: []byte("{}"), CommitLSN: l.lsn}, tx)
+	})
+}
+
+func (l *life) later(d time.Duration) {
+	pause(l.t.Context(), d)
+	synctest.Wait()
+}
+
+func TestChange_startsAndEndsAtItsPlace(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		l := newLife(t)
+		l.event("before")
+		l.change(l.endpoint())
+		l.event("after")
+		l.later(100 * time.Millisecond)
+		require.Equal(t, 1, l.gate.sent())
+		require.Less(t, l.tables.settled, l.lsn, "the event is not settled yet")
+		l.gate.answer <- 200
+		l.later(100 * time.Millisecond)
+		require.Equal(t, l.lsn+5, l.tables.settled)
+		require.Len(t, l.tables.versions, 1)
+
+		// Of what waits at the end nothing is sent or kept, and what is in flight is recorded without a row.
+		for i := range 5 {
+			l.event(fmt.Sprint("waits", i))
+		}
+		l.later(100 * time.Millisecond)
+		l.change(nil)
+		l.event("gone")
+		l.later(100 * time.Millisecond)
+		require.Equal(t, l.lsn+5, l.tables.settled, "the frontier waits for no request to an endpoint that is gone")
+		l.gate.answer <- 500
+		l.later(time.Hour)
+		require.Equal(t, 2, l.gate.sent())
+		require.Empty(t, l.tables.rows)
+		require.Len(t, l.tables.attempts, 2)
+		require.Equal(t, outbox.Dead, l.tables.attempts[1].Outcome, "nobody will try again")
+		l.stop()
+		require.Empty(t, l.tables.problems)
+		require.Empty(t, l.tables.rows)
+	})
+}
+
+func TestChange_dropsRowsToo(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		l := newLife(t)
+		l.change(l.endpoint())
+		l.event("fails")
+		l.gate.answer <- 500
+		l.later(time.Second)
+		require.Len(t, l.tables.rows, 1)
+		l.event("slow")
+		l.later(5 * time.Second)
+		require.Len(t, l.tables.rows, 2)
+		l.change(nil)
+		l.later(time.Second)
+		require.Empty(t, l.tables.rows)
+		l.gate.answer <- 200
+		l.later(time.Hour)
+		require.Equal(t, 2, l.gate.sent())
+		l.change(l.endpoint())
+		l.event("again")
+		l.gate.answer <- 200
+		l.later(time.Second)
+		require.Equal(t, 3, l.gate.sent())
+		l.stop()
+	})
+}
+
+func TestDue_looksAtRowsOfOthers(t *testing.T) {
+	t.Parallel()
+	for _, ordering := range []config.Ordering{config.OrderingNone, config.OrderingKey, config.OrderingStrict} {
+		t.Run(string(ordering), func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				l := newLife(t)
+				e := l.endpoint()
+				e.Config.Ordering = ordering
+				l.change(e)
+				l.later(time.Second)
+				for i, key := range []string{"k", "k", ""} {
+					row := outbox.Delivery{
+						Event:      outbox.Event{ID: fmt.Sprint("e", i), Key: key, CommitLSN: 1, Seq: int64(i)},
+						EndpointID: "ep_1", State: outbox.Pending, NextAttemptAt: time.Now(), Attempts: 3, Trigger: outbox.TriggerReplay,
+					}
+					l.tables.mu.Lock()
+					l.tables.rows[outbox.Pair{EventID: row.Event.ID, EndpointID: "ep_1"}] = row
+					l.tables.mu.Unlock()
+				}
+				l.later(time.Hour)
+				require.Zero(t, l.gate.sent(), "nobody polls")
+				l.Due("ep_1")
+				l.Due("ep_unknown")
+				for range 3 {
+					l.gate.answer <- 200
+				}
+				l.later(10 * time.Second)
+				require.Equal(t, 3, l.gate.sent())
+				require.Equal(t, outbox.TriggerReplay, l.gate.calls[0].Trigger)
+				require.Equal(t, 4, l.gate.calls[0].Number)
+				require.Empty(t, l.tables.rows)
+				l.stop()
+			})
+		})
+	}
+}
+
+func TestSetState_pausesAndResumes(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		l := newLife(t)
+		l.change(l.endpoint())
+		l.SetState("ep_1", ledger.EndpointState{Status: "paused"})
+		l.event("e1")
+		l.later(time.Hour)
+		require.Zero(t, l.gate.sent())
+		require.Len(t, l.tables.rows, 1)
+		// A change of its settings resumes nothing.
+		l.change(l.endpoint())
+		l.later(time.Hour)
+		require.Zero(t, l.gate.sent())
+		l.gate.answer <- 200
+		l.SetState("ep_1", ledger.EndpointState{Status: "active"})
+		l.later(time.Second)
+		require.Equal(t, 1, l.gate.sent())
+		require.Empty(t, l.tables.rows)
+		l.stop()
+	})
+}
+
+func TestSetState_enablingClearsWhatItWasDisabledFor(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		l := newLife(t)
+		l.change(l.endpoint())
+		l.event("e1")
+		l.gate.answer <- 410
+		l.later(time.Second)
+		failing := time.Now()
+		l.gate.answer <- 200
+		l.SetState("ep_1", ledger.EndpointState{Status: "active", FailingSince: failing})
+		l.later(time.Second)
+		require.Equal(t, 2, l.gate.sent())
+		last := l.tables.changes[len(l.tables.changes)-1]
+		require.Equal(t, ledger.EndpointChange{EndpointID: "ep_1"}, last, "healthy again, in its row too")
+		l.stop()
+	})
+}
+
+func TestBlocked_parksUntilItIsNot(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		l := newLife(t)
+		blocked := l.endpoint()
+		blocked.Sender, blocked.Blocked = nil, true
+		l.change(blocked)
+		l.event("e1")
+		l.SetState("ep_1", ledger.EndpointState{Status: "active"})
+		l.later(time.Hour)
+		require.Len(t, l.tables.rows, 1)
+		require.Equal(t, outbox.ReasonUnusable, l.tables.rows[outbox.Pair{EventID: "e1", EndpointID: "ep_1"}].Reason)
+		l.gate.answer <- 200
+		l.change(l.endpoint())
+		l.later(time.Second)
+		require.Equal(t, 1, l.gate.sent())
+		require.Empty(t, l.tables.rows)
+		l.stop()
+	})
+}
+
+func TestReload_leavesStreamedEndpointsAlone(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		l := newLife(t)
+		l.change(l.endpoint())
+		other := *l.endpoint()
+		other.Streamed, other.Config.ID = false, "erp"
+		l.Reload([]dispatch.Endpoint{other})
+		l.event("e1")
+		l.gate.answer <- 200
+		l.gate.answer <- 200
+		l.later(time.Second)
+		require.Equal(t, 2, l.gate.sent())
+		l.Reload(nil)
+		l.event("e2")
+		l.gate.answer <- 200
+		l.later(time.Second)
+		require.Equal(t, 3, l.gate.sent())
+		l.stop()
+	})
+}
