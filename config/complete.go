@@ -17,6 +17,10 @@ const (
 	defaultParkAfter   = time.Second
 	defaultReopen      = 30 * time.Second
 	defaultFailures    = 10 // of a circuit block that does not say
+	defaultAudit       = time.Hour
+	defaultAttempts    = 30 * 24 * time.Hour
+	defaultDead        = 30 * 24 * time.Hour
+	defaultStats       = 90 * 24 * time.Hour
 	defaultLogLevel    = "info"
 	defaultLogFormat   = "json"
 )
@@ -51,6 +55,10 @@ func (c Config) complete(report func(problem)) *Config {
 	if c.Outbox.Mapping == (outbox.Mapping{}) && c.Outbox.Messages == "" {
 		c.Outbox.Mapping = outbox.DefaultMapping()
 	}
+	c.Outbox.AuditInterval = cmp.Or(c.Outbox.AuditInterval, defaultAudit)
+	c.Retention.Attempts = cmp.Or(c.Retention.Attempts, defaultAttempts)
+	c.Retention.Dead = cmp.Or(c.Retention.Dead, defaultDead)
+	c.Retention.Stats = cmp.Or(c.Retention.Stats, defaultStats)
 	c.Log.Level = cmp.Or(c.Log.Level, defaultLogLevel)
 	c.Log.Format = cmp.Or(c.Log.Format, defaultLogFormat)
 	c.Network.Allow = slices.Clone(c.Network.Allow)

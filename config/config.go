@@ -13,6 +13,7 @@ type Config struct {
 	Database  Database
 	Outbox    Outbox
 	Endpoints []Endpoint
+	Retention Retention
 	Network   Network
 	Secrets   Secrets
 	Log       Log
@@ -33,6 +34,16 @@ type Outbox struct {
 	Messages  string        // prefix of pg_logical_emit_message that also carries events; empty: none
 	Start     Start         // what to do with rows that are older than the slot
 	Retention time.Duration // settled rows this old are deleted; 0: never
+	// AuditInterval is how often the table is searched for events that the stream did not bring. Negative: only when
+	// something says that there may be some. Default: 1h.
+	AuditInterval time.Duration
+}
+
+// Retention says how long what is recorded is kept. 0 is the default, negative is for ever.
+type Retention struct {
+	Attempts time.Duration // tailpost.attempt; default 30 days
+	Dead     time.Duration // dead deliveries; default 30 days
+	Stats    time.Duration // counters by the hour; older ones are summed up; default 90 days
 }
 
 // Start says which rows that are older than the slot are delivered too. The zero Start is "now": none.

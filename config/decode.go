@@ -80,7 +80,7 @@ func (d *decoder) file(src *source, body *hclsyntax.Body, defaultsOnly bool) {
 		functions: environment(d.opts, filepath.Dir(src.name)),
 	}
 	if !defaultsOnly {
-		top.check(nil, []string{"database", "outbox", "defaults", "endpoint", "network", "secrets", "api", "metrics", "log"})
+		top.check(nil, []string{"database", "outbox", "retention", "defaults", "endpoint", "network", "secrets", "api", "metrics", "log"})
 	}
 	for _, b := range body.Blocks {
 		if (b.Type == "defaults") != defaultsOnly {
@@ -109,6 +109,8 @@ func (d *decoder) block(top *section, b *hclsyntax.Block) {
 		d.database(s)
 	case "outbox":
 		d.outbox(s)
+	case "retention":
+		d.retention(s)
 	case "network":
 		d.network(s)
 	case "secrets":
@@ -148,7 +150,7 @@ func hasPassword(text string) bool {
 }
 
 func (d *decoder) outbox(s *section) {
-	s.check([]string{"table", "columns", "messages", "start", "retention"}, nil)
+	s.check([]string{"table", "columns", "messages", "start", "retention", "audit_interval"}, nil)
 	o := &d.config.Outbox
 	o.Messages, _ = s.text("messages")
 	table, named := s.text("table")
@@ -169,6 +171,29 @@ func (d *decoder) outbox(s *section) {
 	if text, ok := s.text("retention"); ok && text != "forever" {
 		o.Retention, _ = s.duration("retention")
 	}
+	o.AuditInterval = s.durationOr("audit_interval", "off")
+}
+
+// retention decodes the retention block.
+func (d *decoder) retention(s *section) {
+	s.check([]string{"attempts", "dead", "stats"}, nil)
+	r := &d.config.Retention
+	r.Attempts = s.durationOr("attempts", "forever")
+	r.Dead = s.durationOr("dead", "forever")
+	r.Stats = s.durationOr("stats", "forever")
+}
+
+// durationOr gives a duration, or a negative one for a word that stands for none.
+func (s *section) durationOr(name, never string) time.Duration {
+	text, ok := s.text(name)
+	switch {
+	case !ok:
+		return 0
+	case text == never:
+		return -1
+	}
+	v, _ := s.duration(name)
+	return v
 }
 
 // columns lays the named columns over those of the default table, of which the table may lack all but the required ones.

@@ -5,7 +5,6 @@ package config
 // delete its line.
 func unavailable() map[string]string {
 	return map[string]string{
-		"outbox.start":     `"now"`,
 		"outbox.retention": `"forever"`,
 		"api":              "",
 		"metrics":          "",

@@ -71,6 +71,7 @@ const (
 	ReasonShutdown    Reason = "shutdown"     // the relay stopped before it was sent
 	ReasonInvalid     Reason = "invalid"      // the event cannot be sent, see last_error
 	ReasonUnusable    Reason = "unusable"     // the endpoint's settings or secrets cannot be read, see the relay's log
+	ReasonAudit       Reason = "audit"        // an audit found that the stream had not brought the event
 )
 
 // Delivery is one event that one endpoint should have and has not: a row of tailpost.delivery.

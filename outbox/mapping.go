@@ -47,6 +47,17 @@ func (m Mapping) Fit(columns []string) Mapping {
 	return m
 }
 
+// Columns are the columns that are named, each once.
+func (m Mapping) Columns() []string {
+	var columns []string
+	for _, f := range m.fields() {
+		if f.column != "" && !slices.Contains(columns, f.column) {
+			columns = append(columns, f.column)
+		}
+	}
+	return columns
+}
+
 // DefaultMapping is the table that Migrate creates.
 func DefaultMapping() Mapping {
 	return Mapping{

@@ -13,4 +13,36 @@
 //
 // What was in flight when a connection is lost is still answered and recorded before the slot is taken again, unless
 // another relay took it meanwhile: then nothing more is recorded.
+//
+// # The audit
+//
+// Events may pass the stream by: the slot is dropped or invalidated, the publication or the table is changed, a standby
+// without the slot is promoted, somebody moves the slot. Each of these is told from what the slot's row remembers (system
+// identifier, timeline, settled position, identity of publication and table), or from what opening the stream finds; while
+// the relay runs the publication is looked at some seconds after the server wrote WAL. A heal is noted in the slot's row
+// before what tells of it is mended, so that no crash forgets it, and it is done once an audit has ended:
+//
+//  1. Send a mark (a logical message of ours) and wait until the frontier has passed it. What was committed before has by
+//     then an attempt or a queue row, or the stream did not bring it.
+//  2. Read some blocks of the outbox table, with the endpoints that have something of each row. Rows of which somebody who
+//     is entitled to it has nothing are suspicious; some of them were committed after step 1 and are on their way.
+//  3. Send a mark and wait until the frontier has passed it: whatever was visible in step 2 was committed before, so it is
+//     not on its way any more.
+//  4. Read the suspicious rows again, with what is recorded by now. What is still missing never comes, and is queued in
+//     tailpost.delivery (reason audit) under the epoch. Go on with step 2.
+//
+// So the stream and the audit never both deliver an event. Marks are needed because a row does not tell its LSN, and
+// snapshots would not do: those of other connections do not know the subtransactions of what was running.
+//
+// Entitled is an endpoint since it wants what it wants now (tailpost.endpoint.routed_since), and one of the configuration
+// also to what nobody had read when the gap began, as the stream routes by the configuration of the moment it is read. Rows
+// created before the slot was first taken are nobody's, but for the backfill of outbox.start, which is the same sweep. A
+// sweep reads every block of the table once, at a tenth of the speed that it could have; only rows created since the last
+// audit, or since an hour before the last settled transaction, cost more than that.
+//
+// An endpoint with an order sends nothing while a gap is being healed. What is found comes before all that the stream brings
+// after the gap, in the order of created_at, and of the table where that is the same.
+//
+// Not found again are logical messages, rows that were deleted, and rows of a table without created_at, unless the server
+// has track_commit_timestamp on: old rows could not be told from lost ones.
 package relay

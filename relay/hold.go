@@ -3,7 +3,6 @@ package relay
 import (
 	"context"
 	"errors"
-	"fmt"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -21,7 +20,7 @@ import (
 // returns everything that was in flight is recorded, or another relay is in charge. delivered says that it got as far as
 // delivering.
 func (r *Relay) hold(ctx, hard context.Context, led *ledger.Ledger) (delivered bool, err error) {
-	stream, err := r.takeSlot(ctx)
+	stream, err := r.takeSlot(ctx, led)
 	if err != nil {
 		return false, err
 	}
@@ -34,27 +33,6 @@ func (r *Relay) hold(ctx, hard context.Context, led *ledger.Ledger) (delivered b
 	return true, h.run(ctx)
 }
 
-// takeSlot opens the stream and takes the slot.
-func (r *Relay) takeSlot(ctx context.Context) (*walstream.Stream, error) {
-	cfg := r.config()
-	url := cfg.Database.ReplicationURL
-	if url.IsZero() {
-		url = cfg.Database.URL
-	}
-	stream, err := walstream.Open(ctx, walstream.Options{
-		URL: url.Reveal(), Slot: cfg.Database.Slot, Table: cfg.Outbox.Mapping.Table,
-		ApplicationName: "tailpost " + cfg.Database.Slot, Create: true,
-	})
-	if err != nil {
-		return nil, err
-	}
-	if err := stream.Start(ctx); err != nil {
-		stream.Close()
-		return nil, fmt.Errorf("take slot %q: %w", cfg.Database.Slot, err)
-	}
-	return stream, nil
-}
-
 // holding is one hold of the slot.
 type holding struct {
 	r          *Relay
@@ -62,6 +40,10 @@ type holding struct {
 	stream     *walstream.Stream
 	dispatcher *dispatch.Dispatcher
 	pipeline   *pipeline
+	marks      *marks
+	auditor    *auditor
+	inquiry    *inquiry // what the auditor is to look at first; nil: nothing
+	watch      *publicationWatch
 	broken     chan error // gets why the hold must end
 }
 
@@ -69,32 +51,37 @@ type holding struct {
 func (r *Relay) prepare(ctx, hard context.Context, led *ledger.Ledger, stream *walstream.Stream) (*holding, error) {
 	cfg, info := r.config(), stream.Info()
 	now := time.Now()
-	hold, err := led.Take(ctx, ledger.TakeOptions{
-		Slot: cfg.Database.Slot, Owner: r.opts.Owner, SystemID: info.SystemID, Timeline: info.Timeline, Now: now,
-	})
+	hold, found, err := r.take(ctx, led, &info, now)
 	if err != nil {
 		return nil, err
 	}
 	if err := led.EnsurePartitions(ctx, now); err != nil {
 		return nil, err
 	}
-	recorded, err := led.Recorded(ctx, hold.Settled)
+	// The stream begins at the later of the two.
+	recorded, err := led.Recorded(ctx, max(hold.Settled, info.ConfirmedFlush))
 	if err != nil {
 		return nil, err
 	}
-	endpoints, err := r.endpoints(ctx, led, cfg)
+	endpoints, err := r.endpoints(ctx, led, cfg, now)
 	if err != nil {
 		return nil, err
 	}
-	h := &holding{r: r, hard: hard, stream: stream, broken: make(chan error, 1)}
+	h := &holding{r: r, hard: hard, stream: stream, broken: make(chan error, 1), marks: newMarks(led, hold.Epoch), inquiry: found.first}
 	tracker := frontier.New(max(hold.Settled, info.ConfirmedFlush))
 	h.dispatcher = dispatch.New(hard, dispatch.Options{
 		Hold: hold, Ledger: led, Frontier: tracker, Endpoints: endpoints, Recorded: recorded,
-		Ack: h.ack, Live: h.live, Grace: r.opts.Grace, Logger: r.log,
+		Healing: h.inquiry != nil, Ack: h.ack, Live: h.live, Grace: r.opts.Grace, Logger: r.log,
 	})
+	h.auditor = &auditor{
+		ledger: led, dispatcher: h.dispatcher, marks: h.marks, hold: hold, position: found.position, outbox: cfg.Outbox,
+		attempts: cfg.Retention.Attempts, audited: later(found.position.AuditedAt, found.position.StartedAt),
+		found: func(why string) error { return r.count(why, time.Now()) }, log: r.log,
+	}
+	h.watch = newPublicationWatch(led, cfg, found.publication, h.end, r.log)
 	h.pipeline = &pipeline{
 		mapping: cfg.Outbox.Mapping, messages: cfg.Outbox.Messages, settled: hold.Settled,
-		dispatcher: h.dispatcher, frontier: tracker, log: r.log,
+		dispatcher: h.dispatcher, frontier: tracker, marks: h.marks, watch: h.watch, log: r.log,
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -106,8 +93,8 @@ func (r *Relay) prepare(ctx, hard context.Context, led *ledger.Ledger, stream *w
 }
 
 // endpoints mirrors the config's endpoints into their table and says what there is to deliver to.
-func (r *Relay) endpoints(ctx context.Context, led *ledger.Ledger, cfg *config.Config) ([]dispatch.Endpoint, error) {
-	states, err := led.Mirror(ctx, cfg.Endpoints, time.Now())
+func (r *Relay) endpoints(ctx context.Context, led *ledger.Ledger, cfg *config.Config, now time.Time) ([]dispatch.Endpoint, error) {
+	states, err := led.Mirror(ctx, cfg.Endpoints, now)
 	if err != nil {
 		return nil, err
 	}
@@ -173,6 +160,16 @@ func (h *holding) run(ctx context.Context) error {
 		}
 		return nil
 	})
+	group.Go(func() error {
+		if err := h.auditor.run(taking, h.inquiry); err != nil {
+			h.end(err)
+		}
+		return nil
+	})
+	group.Go(func() error {
+		h.watch.run(taking)
+		return nil
+	})
 	if err := group.Wait(); err != nil {
 		return err
 	}
@@ -192,9 +189,10 @@ func (h *holding) end(err error) {
 
 func (h *holding) ack(lsn outbox.LSN) {
 	h.stream.Ack(lsn)
+	h.marks.settled(lsn)
 	h.r.mu.Lock()
 	defer h.r.mu.Unlock()
-	h.r.status.Settled = lsn
+	h.r.status.Settled, h.r.acked = lsn, lsn
 }
 
 // live says whether the server may still be believed to keep the slot for this relay. It gives a silent client up after

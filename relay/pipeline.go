@@ -1,6 +1,7 @@
 package relay
 
 import (
+	"encoding/json"
 	"fmt"
 	"strconv"
 	"strings"
@@ -21,6 +22,8 @@ type pipeline struct {
 	settled    outbox.LSN
 	dispatcher *dispatch.Dispatcher
 	frontier   *frontier.Tracker
+	marks      *marks
+	watch      *publicationWatch
 	log        zerolog.Logger
 	stopping   <-chan struct{} // closed: read no more
 
@@ -31,11 +34,12 @@ type pipeline struct {
 	decoder *outbox.Decoder
 	rel     *walstream.Relation // what decoder was built for
 	broken  error               // why rel cannot be decoded
+	passed  []string            // marks of the transaction
 }
 
 // Begin implements walstream.Handler.
 func (p *pipeline) Begin(tx walstream.Tx) error {
-	p.current, p.seq = tx, 0
+	p.current, p.seq, p.passed = tx, 0, p.passed[:0]
 	// The frontier is the end of a transaction, so one that begins its commit record below it is settled.
 	p.skip = tx.CommitLSN < p.settled
 	p.tx = p.frontier.Begin()
@@ -69,6 +73,9 @@ func (p *pipeline) prepare(rel *walstream.Relation) {
 
 // Message implements walstream.Handler.
 func (p *pipeline) Message(prefix string, content []byte) error {
+	if prefix == ownPrefix {
+		return p.own(content)
+	}
 	if p.messages == "" || prefix != p.messages || p.skip {
 		return nil
 	}
@@ -109,6 +116,19 @@ func unrecordable(ev *outbox.Event) error {
 	return nil
 }
 
+// own takes a logical message of our own. One that it does not understand is of a later release, or somebody's joke.
+func (p *pipeline) own(content []byte) error {
+	var e envelope
+	if err := json.Unmarshal(content, &e); err != nil {
+		p.log.Warn().Stringer("lsn", p.current.CommitLSN).Msg("a logical message with prefix tailpost is not one of ours, ignored")
+		return nil //nolint:nilerr // it stops nothing
+	}
+	if e.Mark != "" {
+		p.passed = append(p.passed, e.Mark)
+	}
+	return nil
+}
+
 // position identifies an event without an id of its own: its transaction's commit LSN and its place there, which stay
 // the same however often the stream is read.
 func (p *pipeline) position() string {
@@ -140,6 +160,10 @@ func (p *pipeline) reject(ev outbox.Event, err error) {
 
 // Commit implements walstream.Handler.
 func (p *pipeline) Commit(tx walstream.Tx) error {
+	for _, name := range p.passed {
+		p.marks.pass(name, tx.EndLSN)
+	}
+	p.watch.moved(tx.EndLSN)
 	p.frontier.Commit(p.tx, tx.EndLSN, tx.Time)
 	p.tx = nil
 	p.dispatcher.Advanced()
@@ -148,6 +172,7 @@ func (p *pipeline) Commit(tx walstream.Tx) error {
 
 // Keepalive implements walstream.Handler.
 func (p *pipeline) Keepalive(lsn outbox.LSN) error {
+	p.watch.moved(lsn)
 	p.frontier.Keepalive(lsn)
 	p.dispatcher.Advanced()
 	return nil

@@ -70,6 +70,12 @@ type Relay struct {
 	current *dispatch.Dispatcher // nil: the slot is not held
 	holding *holding             // nil: the slot is not held
 	ledger  *ledger.Ledger       // nil before Run
+	acked   outbox.LSN           // the last frontier that was acknowledged, in any hold
+
+	// Owned by the goroutine of Run.
+	gaps       []time.Time // when gaps were found of late
+	noticed    string      // the gap that taking the slot has brought to light; empty: none
+	unreadable bool        // the slot holds WAL that cannot be decoded
 }
 
 // drainMargin is how long recording may take after the grace of the requests in flight.
@@ -178,6 +184,8 @@ func (r *Relay) holdAgain(ctx, hard context.Context, led *ledger.Ledger) error {
 			return nil
 		case errors.Is(err, errReordered):
 			continue
+		case errors.Is(err, errTooManyGaps):
+			return err
 		case errors.Is(err, walstream.ErrSlotActive):
 			r.standby()
 			backoff.reset()
@@ -185,6 +193,9 @@ func (r *Relay) holdAgain(ctx, hard context.Context, led *ledger.Ledger) error {
 			continue
 		case !delivered && !isPassing(err):
 			return err
+		}
+		if delivered && errors.Is(err, walstream.ErrPublicationMissing) {
+			r.unreadable = true
 		}
 		if time.Since(began) > time.Minute {
 			backoff.reset()
@@ -272,6 +283,7 @@ func isPassing(err error) bool {
 	var netErr net.Error
 	return errors.As(err, &netErr) || errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) ||
 		errors.Is(err, walstream.ErrConnection) || errors.Is(err, walstream.ErrServerStopped) ||
+		errors.Is(err, walstream.ErrSlotMissing) || errors.Is(err, walstream.ErrSlotLost) || errors.Is(err, walstream.ErrStandby) ||
 		errors.Is(err, ledger.ErrDeposed) || errors.Is(err, ledger.ErrUncertain)
 }
 

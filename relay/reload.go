@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"time"
 
 	"github.com/tailpost/tailpost/config"
 )
@@ -37,7 +38,7 @@ func (r *Relay) Reload(ctx context.Context, cfg *config.Config) error {
 	case reordered(old, cfg):
 		holding.end(errReordered)
 	default:
-		endpoints, err := r.endpoints(ctx, led, cfg)
+		endpoints, err := r.endpoints(ctx, led, cfg, time.Now())
 		if err != nil {
 			return fmt.Errorf("reload: %w", err)
 		}

@@ -1,7 +1,6 @@
 database { url = env("DATABASE_URL") }
 outbox {
-  start     = "beginning" # ERROR "Setting not available in this version: outbox.start can only be \"now\""
-  retention = "168h"      # ERROR "Setting not available in this version: outbox.retention can only be \"forever\""
+  retention = "168h" # ERROR "Setting not available in this version: outbox.retention can only be \"forever\""
 }
 endpoint "a" {
   url    = "https://a.example.com"

@@ -63,6 +63,8 @@ type Options struct {
 	Ack func(outbox.LSN)
 	// Live says whether this relay may still believe that it holds the slot; asked before every request.
 	Live func() bool
+	// Healing says that earlier events may yet come from the table: endpoints with an order send nothing until Healed.
+	Healing bool
 	// Grace is how long requests in flight may take once Run stops.
 	Grace time.Duration
 	// MaxEvents and MaxBytes bound the deliveries of the stream that are in memory. 0: 8,192 and 16 MiB.
@@ -94,6 +96,7 @@ type Dispatcher struct {
 	places   places
 	active   atomic.Int32 // lanes with traffic
 	stopping atomic.Bool
+	healing  atomic.Bool     // lanes with an order wait for events of the table
 	hard     context.Context //nolint:containedctx // Bounds everything; Run's own only says when to stop.
 	sendCtx  context.Context //nolint:containedctx // Bounds the workers, which Run ends.
 	abort    context.CancelCauseFunc
@@ -124,6 +127,7 @@ func New(hard context.Context, o Options) *Dispatcher {
 		o.MaxBytes = 16 << 20
 	}
 	d.hard = hard
+	d.healing.Store(o.Healing)
 	d.sendCtx, d.abort = context.WithCancelCause(hard)
 	if o.LaneEvents == 0 {
 		o.LaneEvents = 1024

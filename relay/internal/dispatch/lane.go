@@ -145,6 +145,8 @@ func (l *lane) refusal(now time.Time) (outbox.Reason, time.Time) {
 		return reason, until
 	}
 	switch {
+	case l.waitsForTable():
+		return outbox.ReasonOrder, now
 	case l.spilling:
 		return outbox.ReasonSlow, now
 	case l.queue.live >= l.capacity() && l.d.active.Load() > 1:

@@ -60,7 +60,7 @@ func (p *loadPlan) query(ctx context.Context, from Ledger, id string) (found loa
 func (l *lane) planLoad(now time.Time) (p loadPlan, ok bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if l.nextDue.IsZero() || l.closed || l.reread || l.d.stopping.Load() {
+	if l.nextDue.IsZero() || l.closed || l.reread || l.d.stopping.Load() || l.waitsForTable() {
 		return p, false
 	}
 	if l.nextDue.After(now) {

@@ -100,7 +100,10 @@ func (r *recorder) run(hard context.Context, drained <-chan struct{}) error {
 		select {
 		case <-r.signal:
 		case <-drained:
-			return r.recordAll(hard)
+			if err := r.recordAll(hard); err != nil {
+				return err
+			}
+			return r.conclude(hard)
 		case <-hard.Done():
 			return context.Cause(hard)
 		}
@@ -137,6 +140,23 @@ func (r *recorder) recordAll(ctx context.Context) error {
 			r.spare = nil
 		}
 	}
+}
+
+// concludeTime bounds the writing of the last position, which only spares the next relay an audit.
+const concludeTime = 2 * time.Second
+
+// conclude writes how far everything is settled: of WAL without events that is not known from any batch, and a slot that is
+// ahead of what is recorded looks as if somebody else had moved it.
+func (r *recorder) conclude(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, concludeTime)
+	defer cancel()
+	b := &ledger.Batch{}
+	b.Settled, b.SettledAt = r.d.frontier.Frontier()
+	if err := r.d.ledger.Record(ctx, r.d.hold, b); err != nil && ctx.Err() == nil {
+		return err
+	}
+	r.ack(b.Settled)
+	return nil
 }
 
 // record writes one batch and tells everybody concerned.

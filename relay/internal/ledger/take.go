@@ -16,14 +16,24 @@ type TakeOptions struct {
 	Owner    string // host name and process id
 	SystemID string // of the cluster the slot is on
 	Timeline int32
-	Now      time.Time
+	// Publication is the identity of publication and table, as Ledger.Publication gives it.
+	Publication string
+	// Heal, if set, makes a heal due in the same statement.
+	Heal *Heal
+	Now  time.Time
 }
 
 // takeSQL raises the epoch. Positions of another cluster mean nothing here. What RETURNING selects is the row before: a
 // statement does not see its own changes.
 const takeSQL = `
-INSERT INTO tailpost.relay AS r (slot, epoch, owner, system_id, timeline, batch, settled_lsn, settled_at, updated_at)
-VALUES (@slot, 1, @owner, @system_id, @timeline, 0, '0/0', NULL, @now)
+INSERT INTO tailpost.relay AS r (
+    slot, epoch, owner, system_id, timeline, batch, settled_lsn, settled_at, updated_at, started_at, publication,
+    heal, heal_since, heal_from, heal_at
+)
+VALUES (
+    @slot, 1, @owner, @system_id, @timeline, 0, '0/0', NULL, @now, @now, @publication,
+    @why::text, @since::timestamptz, @from::text::pg_lsn, @due::timestamptz
+)
 ON CONFLICT (slot) DO UPDATE
 SET epoch = r.epoch + 1,
     owner = EXCLUDED.owner,
@@ -32,7 +42,19 @@ SET epoch = r.epoch + 1,
     batch = 0,
     settled_lsn = CASE WHEN r.system_id = EXCLUDED.system_id THEN r.settled_lsn ELSE '0/0' END,
     settled_at = CASE WHEN r.system_id = EXCLUDED.system_id THEN r.settled_at END,
-    updated_at = EXCLUDED.updated_at
+    updated_at = EXCLUDED.updated_at,
+    publication = EXCLUDED.publication,
+    heal = CASE
+        WHEN EXCLUDED.heal IS NULL OR position(EXCLUDED.heal IN r.heal) > 0 THEN r.heal
+        ELSE concat_ws('; ', r.heal, EXCLUDED.heal)
+    END,
+    heal_since = CASE
+        WHEN EXCLUDED.heal IS NULL THEN r.heal_since
+        WHEN r.heal IS NULL THEN EXCLUDED.heal_since
+        WHEN r.heal_since IS NOT NULL AND EXCLUDED.heal_since IS NOT NULL THEN LEAST(r.heal_since, EXCLUDED.heal_since)
+    END,
+    heal_from = LEAST(r.heal_from, EXCLUDED.heal_from),
+    heal_at = COALESCE(r.heal_at, EXCLUDED.heal_at)
 RETURNING epoch, settled_lsn::text,
     COALESCE((SELECT b.system_id FROM tailpost.relay AS b WHERE b.slot = @slot), ''),
     COALESCE((SELECT b.timeline FROM tailpost.relay AS b WHERE b.slot = @slot), 0)`
@@ -45,11 +67,16 @@ func (l *Ledger) Take(ctx context.Context, o TakeOptions) (Hold, error) {
 	defer r.mu.Unlock()
 	hold := Hold{Slot: o.Slot, Owner: o.Owner}
 	var settled string
+	args := pgx.NamedArgs{
+		"slot": o.Slot, "owner": o.Owner, "system_id": o.SystemID, "timeline": o.Timeline, "now": o.Now,
+		"publication": o.Publication, "why": nil, "since": nil, "from": nil, "due": nil,
+	}
+	if o.Heal != nil {
+		args["why"], args["since"], args["from"], args["due"] = o.Heal.Why, nullTime(o.Heal.Since), o.Heal.From.String(), o.Heal.At
+	}
 	// A lost answer is asked for again and costs an epoch, which is nobody's.
 	err := l.load(ctx, "take the slot's row", func(ctx context.Context, conn *pgx.Conn) error {
-		return conn.QueryRow(ctx, takeSQL, pgx.NamedArgs{
-			"slot": o.Slot, "owner": o.Owner, "system_id": o.SystemID, "timeline": o.Timeline, "now": o.Now,
-		}).Scan(&hold.Epoch, &settled, &hold.Before.SystemID, &hold.Before.Timeline)
+		return conn.QueryRow(ctx, takeSQL, args).Scan(&hold.Epoch, &settled, &hold.Before.SystemID, &hold.Before.Timeline)
 	})
 	if err != nil {
 		return Hold{}, err

@@ -144,18 +144,8 @@ func newSubscription(s *config.Subscription) subscription {
 // subscriptions that want the event's type.
 func (t *Table) Match(dst []Match, e *outbox.Event) []Match {
 	start := len(dst)
-	if x := t.tenants[""]; x != nil {
-		dst = x.collect(dst, e.Type)
-	}
-	if e.Tenant != "" {
-		if x := t.tenants[e.Tenant]; x != nil {
-			dst = x.collect(dst, e.Type)
-		}
-	}
+	dst = t.collect(dst, e.Type, e.Tenant)
 	found := dst[start:]
-	if !slices.IsSortedFunc(found, compare) {
-		slices.SortFunc(found, compare)
-	}
 	kept := 0
 	for i := range found {
 		if kept > 0 && found[kept-1].Index == found[i].Index {
@@ -169,6 +159,32 @@ func (t *Table) Match(dst []Match, e *outbox.Event) []Match {
 		kept++
 	}
 	return dst[:start+kept]
+}
+
+// Wanting appends to dst the endpoints that an event of this type and tenant may go to, each once: those of Match, and those
+// whose filters would turn it away.
+func (t *Table) Wanting(dst []Match, eventType, tenant string) []Match {
+	start := len(dst)
+	dst = t.collect(dst, eventType, tenant)
+	found := slices.CompactFunc(dst[start:], func(a, b Match) bool { return a.Index == b.Index })
+	return dst[:start+len(found)]
+}
+
+// collect appends the subscriptions that want the type, by endpoint.
+func (t *Table) collect(dst []Match, eventType, tenant string) []Match {
+	start := len(dst)
+	if x := t.tenants[""]; x != nil {
+		dst = x.collect(dst, eventType)
+	}
+	if tenant != "" {
+		if x := t.tenants[tenant]; x != nil {
+			dst = x.collect(dst, eventType)
+		}
+	}
+	if found := dst[start:]; !slices.IsSortedFunc(found, compare) {
+		slices.SortFunc(found, compare)
+	}
+	return dst
 }
 
 func compare(a, b Match) int {

@@ -23,6 +23,8 @@ var (
 	ErrPublicationMismatch = errors.New("publication does not fit")
 	// ErrSetup says that the server or the role is not set up for logical replication. Its text has the remedy.
 	ErrSetup = errors.New("logical replication is not set up")
+	// ErrStandby says that the server is a standby: another one is the primary, or this one will be.
+	ErrStandby = errors.New("the server is a standby")
 	// ErrConnection says that the connection was lost or could not be made.
 	ErrConnection = errors.New("replication connection lost")
 	// ErrServerStopped says that the server ended the stream: it shuts down, or someone terminated the connection.

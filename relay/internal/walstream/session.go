@@ -125,7 +125,7 @@ func (s *session) check(ctx context.Context) error {
 	case version < minServerVersion:
 		return fmt.Errorf("%w: Postgres %d is too old, 14 or later is needed", ErrSetup, version/10000)
 	case row["standby"] != "f":
-		return fmt.Errorf("%w: the server is a standby: give the primary's address (replication_url)", ErrSetup)
+		return fmt.Errorf("%w: give the primary's address (replication_url), or wait for its promotion: %w", ErrStandby, ErrSetup)
 	case row["wal_level"] != "logical":
 		return fmt.Errorf("%w: wal_level is %q: run ALTER SYSTEM SET wal_level = 'logical'; as a superuser, then restart Postgres",
 			ErrSetup, row["wal_level"])

@@ -1,0 +1,243 @@
+package integration_test
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/tailpost/tailpost/integration/kit"
+	"github.com/tailpost/tailpost/integration/pgtest"
+	"github.com/tailpost/tailpost/outbox"
+)
+
+// audited waits until an audit that began after now has ended.
+func (b *testBundle) audited(t *testing.T) {
+	t.Helper()
+	now := b.db.Text(t, "SELECT clock_timestamp()::text")
+	b.db.AwaitCount(t, 1, "SELECT count(*) FROM tailpost.relay WHERE slot = $1 AND audited_at > $2::text::timestamptz", b.db.Slot, now)
+}
+
+func TestAnAuditFindsWhatNobodyGotAndNothingElse(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	config := b.db.Config(b.endpoint("erp", ""), b.endpoint("paid", `subscription {
+    events = ["order.paid"]
+    where  = event.data.n > 0
+  }`))
+	config.Outbox = `audit_interval = "1s"`
+	later := b.endpoint("new", "")
+	env := kit.Config{Endpoints: []kit.Endpoint{later}}.Env()
+	delete(env, "DATABASE_URL")
+	relay := kit.StartDelivering(t, kit.Options{Config: config, Env: env})
+	ids := b.db.Insert(t, orders(50)...)
+	paid := b.db.Insert(t, kit.Event("order.paid", `{"n": 1}`), kit.Event("order.paid", `{"n": 0}`))
+	ids = append(ids, paid...)
+	b.exactlyOnce(t, "erp", ids)
+	b.exactlyOnce(t, "paid", paid[:1])
+	b.audited(t)
+	require.Zero(t, b.db.Count(t, "SELECT count(*) FROM tailpost.gap"), "a sound table has nothing to heal")
+
+	// Nothing but a fault of the stream brings this about; to the audit it looks the same.
+	b.db.Run(t, "DELETE FROM tailpost.attempt WHERE endpoint_id = 'paid'")
+	b.db.Run(t, "DELETE FROM tailpost.attempt WHERE endpoint_id = 'erp' AND event_id = ANY ($1)", ids[:3])
+	relay.Await(t, logHealed, kit.Record{"events": 4, "deliveries": 4})
+	b.db.AwaitAttempts(t, "erp", len(ids))
+	b.db.AwaitAttempts(t, "paid", 1)
+	require.Len(t, b.receiver.Requests("/erp"), len(ids)+3)
+	require.Len(t, b.receiver.Requests("/paid"), 2)
+
+	// A new endpoint, and one that wants more now, get what comes from now on.
+	config.Endpoints[1].HCL = `subscription { events = ["order.**"] }`
+	config.Endpoints = append(config.Endpoints, later)
+	relay.Reload(t, config.HCL())
+	relay.Await(t, kit.LogReloaded, nil)
+	b.audited(t)
+	b.audited(t)
+	require.Empty(t, b.receiver.Requests("/new"))
+	require.Len(t, b.receiver.Requests("/paid"), 2)
+	require.Zero(t, relay.Stop(t))
+}
+
+func TestAnAuditUnderLoadSendsNothingTwice(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	b.receiver.On("/slow", kit.Slow(20*time.Millisecond, kit.Statuses(503, 200)))
+	config := b.db.Config(b.endpoint("erp", ""), b.endpoint("slow", "concurrency = 8\n"+fast), b.endpoint("down", "concurrency = 2\n timeout = \"1s\""))
+	b.receiver.On("/down", kit.Hang())
+	config.Outbox = `audit_interval = "1s"`
+	relay := kit.StartDelivering(t, kit.Options{Config: config})
+	var ids []string
+	for range 150 {
+		ids = append(ids, b.db.Insert(t, orders(20)...)...)
+	}
+	b.audited(t)
+	b.receiver.AwaitIDs(t, "/erp", ids...)
+	b.db.AwaitAttempts(t, "erp", len(ids))
+	require.Len(t, b.receiver.Requests("/erp"), len(ids))
+	require.Zero(t, b.db.Count(t, "SELECT count(*) FROM tailpost.gap"))
+	require.Zero(t, b.db.Count(t, "SELECT count(*) FROM tailpost.delivery WHERE reason = 'audit'"))
+	t.Logf("%d events", len(ids))
+	relay.Kill()
+}
+
+func TestTheSlotMovedByAnotherIsHealed(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	config := b.db.Config(b.endpoint("erp", ""))
+	relay := kit.StartDelivering(t, kit.Options{Config: config})
+	ids := b.db.Insert(t, orders(5)...)
+	b.db.AwaitAttempts(t, "erp", 5)
+	require.Zero(t, relay.Stop(t))
+	ids = append(ids, b.db.Insert(t, orders(5)...)...)
+	b.db.Run(t, "SELECT pg_replication_slot_advance($1, pg_current_wal_lsn())", b.db.Slot)
+	relay = kit.StartDelivering(t, kit.Options{Config: config})
+	relay.Await(t, logHealed, kit.Record{"events": 5})
+	b.exactlyOnce(t, "erp", ids)
+	require.Equal(t, 1, b.gaps(t, "ahead of what was recorded"))
+	require.Zero(t, relay.Stop(t))
+
+	// A clean stop leaves no doubt: nothing is audited at the next start.
+	relay = kit.StartDelivering(t, kit.Options{Config: config})
+	b.exactlyOnce(t, "erp", append(ids, b.db.Insert(t, orders(1)...)...))
+	require.NotContains(t, relay.Stderr(), "audit: nothing is missing")
+}
+
+func TestAPublicationThatIsDroppedOrChangedIsHealed(t *testing.T) {
+	t.Parallel()
+	for name, breakIt := range map[string]func(b *testBundle) string{
+		"dropped": func(b *testBundle) string { return fmt.Sprintf(`DROP PUBLICATION %q`, b.db.Slot) },
+		"created anew": func(b *testBundle) string {
+			return fmt.Sprintf(`DROP PUBLICATION %[1]q; CREATE PUBLICATION %[1]q FOR TABLE outbox WITH (publish = 'insert', publish_via_partition_root = true)`, b.db.Slot)
+		},
+		"without the table": func(b *testBundle) string { return fmt.Sprintf(`ALTER PUBLICATION %q DROP TABLE outbox`, b.db.Slot) },
+		"without inserts": func(b *testBundle) string {
+			return fmt.Sprintf(`ALTER PUBLICATION %q SET (publish = 'delete')`, b.db.Slot)
+		},
+	} {
+		for _, running := range []bool{true, false} {
+			t.Run(fmt.Sprintf("%s, running %t", name, running), func(t *testing.T) {
+				t.Parallel()
+				b := setup(t)
+				config := b.db.Config(b.endpoint("erp", ""))
+				relay := kit.StartDelivering(t, kit.Options{Config: config})
+				ids := b.db.Insert(t, orders(5)...)
+				b.db.AwaitAttempts(t, "erp", 5)
+				if !running {
+					require.Zero(t, relay.Stop(t))
+				}
+				ids = append(ids, b.db.Insert(t, orders(1)...)...)
+				for statement := range strings.SplitSeq(breakIt(b), ";") {
+					b.db.Run(t, statement)
+					ids = append(ids, b.db.Insert(t, orders(2)...)...)
+				}
+				began := time.Now()
+				if !running {
+					relay = kit.StartDelivering(t, kit.Options{Config: config})
+				}
+				relay.Await(t, logHealed, nil)
+				ids = append(ids, b.db.Insert(t, orders(3)...)...)
+				b.exactlyOnce(t, "erp", ids)
+				t.Logf("healed after %s", time.Since(began).Round(time.Millisecond))
+				require.Equal(t, 1, b.gaps(t, "publication"), b.db.Text(t, "SELECT string_agg(why, ' | ') FROM tailpost.gap"))
+				require.Zero(t, relay.Stop(t))
+			})
+		}
+	}
+}
+
+func TestATableCreatedAnewIsStreamedAgain(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	relay := kit.StartDelivering(t, kit.Options{Config: b.db.Config(b.endpoint("erp", ""))})
+	ids := b.db.Insert(t, orders(5)...)
+	b.db.AwaitAttempts(t, "erp", 5)
+	b.db.Run(t, "ALTER TABLE outbox RENAME TO outbox_old")
+	b.db.Run(t, "CREATE TABLE outbox (LIKE outbox_old INCLUDING ALL)")
+	ids = append(ids, b.db.Insert(t, orders(5)...)...)
+	relay.Await(t, logHealed, kit.Record{"events": 5})
+	b.exactlyOnce(t, "erp", append(ids, b.db.Insert(t, orders(5)...)...))
+	require.Equal(t, 1, b.gaps(t, "the outbox table was created anew"))
+}
+
+func TestTheStartDecidesWhatIsOlderThanTheSlot(t *testing.T) {
+	t.Parallel()
+	for name, want := range map[string]int{`"now"`: 0, `"beginning"`: 12, `"2026-02-01T00:00:00Z"`: 7} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			b := setup(t)
+			var ids []string
+			for i := range 12 {
+				ev := kit.Event("order.created", fmt.Sprintf(`{"n": %d}`, i))
+				ev.CreatedAt = time.Date(2026, time.January, 27+i, 0, 0, 0, 0, time.UTC)
+				ids = append(ids, b.db.Insert(t, ev)...)
+			}
+			config := b.db.Config(b.endpoint("erp", ""), b.endpoint("strict", `ordering = "strict"`))
+			config.Outbox = "start = " + name
+			relay := kit.StartDelivering(t, kit.Options{Config: config})
+			live := b.db.Insert(t, orders(3)...)
+			wanted := append(append([]string{}, ids[12-want:]...), live...)
+			b.exactlyOnce(t, "erp", wanted)
+			b.exactlyOnce(t, "strict", wanted)
+			require.Equal(t, wanted, b.receiver.IDs("/strict"))
+			require.Zero(t, relay.Stop(t))
+
+			// Only the first start asks.
+			config.Outbox = `start = "beginning"`
+			config.Endpoints = append(config.Endpoints, b.endpoint("late", ""))
+			relay = kit.StartDelivering(t, kit.Options{Config: config})
+			more := b.db.Insert(t, orders(1)...)
+			b.exactlyOnce(t, "late", more)
+			b.exactlyOnce(t, "erp", append(wanted, more...))
+			require.Zero(t, relay.Stop(t))
+		})
+	}
+}
+
+func TestASlotThatPostgresInvalidatesIsHealed(t *testing.T) {
+	t.Parallel()
+	settings := pgtest.FastSettings()
+	settings["max_slot_wal_keep_size"], settings["max_wal_size"], settings["min_wal_size"] = "1MB", "32MB", "32MB"
+	server, err := pgtest.Start(t.Context(), pgtest.Options{Settings: settings})
+	require.NoError(t, err)
+	t.Cleanup(func() { require.NoError(t, server.Close()) })
+	b := &testBundle{db: kit.OpenDatabase(t, server.URL("postgres"), "tailpost"), receiver: kit.NewReceiver(t)}
+	b.db.Migrate(t, outbox.DefaultMapping())
+	config := b.db.Config(b.endpoint("erp", ""))
+	relay := kit.StartDelivering(t, kit.Options{Config: config})
+	ids := b.db.Insert(t, orders(5)...)
+	b.db.AwaitAttempts(t, "erp", 5)
+	require.Zero(t, relay.Stop(t))
+	ids = append(ids, b.db.Insert(t, orders(5)...)...)
+	kit.Eventually(t, kit.Patience, func() error {
+		b.db.Run(t, "SELECT pg_switch_wal()")
+		b.db.Run(t, "CREATE TABLE IF NOT EXISTS filler AS SELECT 1")
+		b.db.Run(t, "CHECKPOINT")
+		if status := b.db.Text(t, "SELECT wal_status FROM pg_replication_slots"); status != "lost" {
+			b.db.Run(t, "SELECT pg_logical_emit_message(false, 'filler', repeat('x', 1000000))")
+			return fmt.Errorf("the slot is %s", status)
+		}
+		return nil
+	})
+	relay = kit.StartDelivering(t, kit.Options{Config: config})
+	relay.Await(t, logHealed, kit.Record{"events": 5, "why": "Postgres invalidated the slot"})
+	b.exactlyOnce(t, "erp", append(ids, b.db.Insert(t, orders(5)...)...))
+	require.Zero(t, relay.Stop(t))
+}
+
+func TestLogicalMessagesOfAGapAreReportedAsLost(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	config := b.db.Config(b.endpoint("erp", ""))
+	config.Outbox = "table = \"public.outbox\"\nmessages = \"shop\""
+	relay := kit.StartDelivering(t, kit.Options{Config: config})
+	b.db.Run(t, `SELECT pg_logical_emit_message(true, 'shop', '{"type":"a","id":"one"}')`)
+	b.db.AwaitAttempts(t, "erp", 1)
+	require.Zero(t, relay.Stop(t))
+	b.dropSlot(t)
+	kit.StartDelivering(t, kit.Options{Config: config}).
+		Await(t, "a gap in the stream is healed as far as the outbox table goes", kit.Record{"level": "error"})
+	require.Equal(t, 1, b.db.Count(t, "SELECT count(*) FROM tailpost.gap WHERE note LIKE 'logical messages%'"))
+}

@@ -1,0 +1,14 @@
+package relay
+
+import "encoding/json"
+
+// ownPrefix is the prefix of Tailpost's own logical messages.
+const ownPrefix = "tailpost"
+
+// envelope is the content of a logical message of our own: an object whose one key says what it is.
+type envelope struct {
+	// Mark is a mark of the audit, see marks.
+	Mark string `json:"mark,omitempty"`
+	// Event is an operational event, in the form of outbox.DecodeEmitted.
+	Event json.RawMessage `json:"event,omitempty"`
+}

@@ -1,0 +1,235 @@
+package relay
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/tailpost/tailpost/config"
+	"github.com/tailpost/tailpost/outbox"
+	"github.com/tailpost/tailpost/relay/internal/ledger"
+	"github.com/tailpost/tailpost/relay/internal/walstream"
+)
+
+const (
+	// gapMargin is how much older than the last settled transaction an event may say it is and still have been committed
+	// after it: transactions take time, and clocks differ.
+	gapMargin = time.Hour
+	// gapLimit is how many gaps within gapPeriod are healed. More have a cause that somebody must remove.
+	gapLimit  = 3
+	gapPeriod = time.Hour
+)
+
+// whyBackfill is the heal that outbox.start asks for when the slot is taken for the first time: it is no gap.
+const whyBackfill = "backfill"
+
+var (
+	// errTooManyGaps ends the relay.
+	errTooManyGaps = errors.New("too many gaps in the stream") //nolint:gochecknoglobals // A sentinel.
+	// errPublicationChanged ends a hold: the stream is set up again, and the audit looks for what it has missed.
+	errPublicationChanged = errors.New("the publication or the outbox table changed") //nolint:gochecknoglobals // A sentinel.
+)
+
+// takeSlot opens the stream and takes the slot. Whatever tells of a gap is noted before it is mended, so that no crash
+// forgets it.
+func (r *Relay) takeSlot(ctx context.Context, led *ledger.Ledger) (*walstream.Stream, error) {
+	cfg := r.config()
+	url := cfg.Database.ReplicationURL
+	if url.IsZero() {
+		url = cfg.Database.URL
+	}
+	before, known, err := led.Position(ctx, cfg.Database.Slot)
+	if err != nil {
+		return nil, err
+	}
+	o := walstream.Options{
+		URL: url.Reveal(), Slot: cfg.Database.Slot, Table: cfg.Outbox.Mapping.Table,
+		ApplicationName: "tailpost " + cfg.Database.Slot, Create: !known,
+	}
+	if r.unreadable {
+		o.SkipBacklog = true
+		if err := r.notice(ctx, led, before, "the publication was missing while events were committed"); err != nil {
+			return nil, err
+		}
+	}
+	stream, err := walstream.Open(ctx, o)
+	if why := slotGone(err); why != "" {
+		if known {
+			if err := r.notice(ctx, led, before, why); err != nil {
+				return nil, err
+			}
+		}
+		o.Create, o.ReplaceLost = true, true
+		stream, err = walstream.Open(ctx, o)
+	}
+	if err != nil {
+		return nil, err
+	}
+	if err := stream.Start(ctx); err != nil {
+		stream.Close()
+		return nil, fmt.Errorf("take slot %q: %w", cfg.Database.Slot, err)
+	}
+	r.unreadable = false
+	return stream, nil
+}
+
+// notice makes the heal of a gap due before what tells of the gap is mended.
+func (r *Relay) notice(ctx context.Context, led *ledger.Ledger, before ledger.Position, why string) error {
+	r.noticed = why
+	r.log.Warn().Str("why", why).Msg("events may have passed the stream by, the audit will look for them")
+	return led.DueHeal(ctx, r.config().Database.Slot, gapAfter(before, why, time.Now()))
+}
+
+// finding is what taking the slot has brought to light.
+type finding struct {
+	position    ledger.Position
+	publication string
+	first       *inquiry // nil: there is nothing to audit at once
+}
+
+// take takes the slot's row, and finds out whether the stream may have missed something.
+func (r *Relay) take(ctx context.Context, led *ledger.Ledger, info *walstream.Info, now time.Time) (ledger.Hold, finding, error) {
+	cfg := r.config()
+	slot := cfg.Database.Slot
+	before, known, err := led.Position(ctx, slot)
+	if err != nil {
+		return ledger.Hold{}, finding{}, err
+	}
+	f := finding{}
+	if f.publication, err = led.Publication(ctx, slot, cfg.Outbox.Mapping); err != nil {
+		return ledger.Hold{}, finding{}, err
+	}
+	heal := r.gap(before, known, info, f.publication, now)
+	hold, err := led.Take(ctx, ledger.TakeOptions{
+		Slot: slot, Owner: r.opts.Owner, SystemID: info.SystemID, Timeline: info.Timeline, Publication: f.publication, Heal: heal, Now: now,
+	})
+	if err != nil {
+		return hold, f, err
+	}
+	if f.position, _, err = led.Position(ctx, slot); err != nil {
+		return hold, f, err
+	}
+	f.first = r.first(before, f.position, known, info, now)
+	if known && heal != nil && r.noticed == "" {
+		r.noticed = heal.Why
+		r.log.Warn().Str("why", heal.Why).Msg("events may have passed the stream by, the audit will look for them")
+	}
+	if why := r.noticed; why != "" {
+		r.noticed = ""
+		err = r.count(why, now)
+	}
+	return hold, f, err
+}
+
+// first is what is to be audited at once, now that the slot is taken.
+func (r *Relay) first(before, position ledger.Position, known bool, info *walstream.Info, now time.Time) *inquiry {
+	if position.Heal != nil {
+		q := &inquiry{Heal: *position.Heal, due: true, pace: healPace}
+		if !q.backfill() {
+			q.gapFrom = q.Since.Add(gapMargin)
+		}
+		return q
+	}
+	r.mu.Lock()
+	acked := r.acked
+	r.mu.Unlock()
+	if !known || info.ConfirmedFlush <= max(before.Settled, acked) {
+		return nil
+	}
+	// Most likely a relay was killed after it had let go of WAL without events, which is not recorded. But somebody else may
+	// have moved the slot.
+	return &inquiry{Heal: gapAfter(before, "the slot is ahead of what was recorded", now), pace: healPace}
+}
+
+// slotGone says why a slot must be made anew; empty: it need not.
+func slotGone(err error) string {
+	switch {
+	case errors.Is(err, walstream.ErrSlotMissing):
+		return "the slot was missing"
+	case errors.Is(err, walstream.ErrSlotLost):
+		return "Postgres invalidated the slot"
+	}
+	return ""
+}
+
+// gapAfter is a heal of what was committed after a position.
+func gapAfter(before ledger.Position, why string, now time.Time) ledger.Heal {
+	heal := ledger.Heal{Why: why, From: before.Settled, At: now}
+	switch {
+	case !before.SettledAt.IsZero():
+		heal.Since = before.SettledAt.Add(-gapMargin)
+	case !before.AuditedAt.IsZero():
+		heal.Since = before.AuditedAt.Add(-gapMargin)
+	default:
+		heal.Since = before.StartedAt.Add(-gapMargin)
+	}
+	return heal
+}
+
+// gap finds out whether the stream may have missed events, by what it finds now and what the slot's row says of before. Nil:
+// it has not.
+func (r *Relay) gap(before ledger.Position, known bool, info *walstream.Info, publication string, now time.Time) *ledger.Heal {
+	if !known {
+		return backfill(r.config().Outbox.Start, info.ConfirmedFlush, now)
+	}
+	var whys []string
+	if before.SystemID != info.SystemID {
+		whys = append(whys, fmt.Sprintf("the server is another one: system identifier %s instead of %s", info.SystemID, before.SystemID))
+	} else if before.Timeline != info.Timeline {
+		whys = append(whys, fmt.Sprintf("the server went from timeline %d to %d: a failover or a restore", before.Timeline, info.Timeline))
+	}
+	if before.Publication != "" && before.Publication != publication {
+		whys = append(whys, publicationChange(before.Publication, publication))
+	}
+	if info.SkippedFrom != 0 && len(whys) == 0 && before.Heal == nil {
+		whys = append(whys, "WAL from a time without publication cannot be decoded")
+	}
+	if len(whys) == 0 {
+		return nil
+	}
+	heal := gapAfter(before, strings.Join(whys, "; "), now)
+	return &heal
+}
+
+// backfill is the heal that delivers rows older than the slot.
+func backfill(start config.Start, place outbox.LSN, now time.Time) *ledger.Heal {
+	if !start.Beginning && start.At.IsZero() {
+		return nil
+	}
+	return &ledger.Heal{Why: whyBackfill, Since: start.At, From: place, At: now}
+}
+
+// publicationChange says what differs between two identities of Ledger.Publication.
+func publicationChange(before, now string) string {
+	was, is := strings.Split(before, "."), strings.Split(now, ".")
+	const parts, table = 5, 2
+	switch {
+	case len(was) != parts || len(is) != parts:
+		return "the publication was changed"
+	case was[table] != is[table]:
+		return "the outbox table was created anew"
+	case was[0] != is[0]:
+		return "the publication was created anew"
+	default:
+		return "the publication was changed"
+	}
+}
+
+// count takes in that there was a gap. An error says that there were too many.
+func (r *Relay) count(why string, now time.Time) error {
+	recent := r.gaps[:0]
+	for _, at := range r.gaps {
+		if now.Sub(at) < gapPeriod {
+			recent = append(recent, at)
+		}
+	}
+	r.gaps = append(recent, now)
+	if len(r.gaps) <= gapLimit {
+		return nil
+	}
+	return fmt.Errorf("%w: %d within an hour, the last because %s. Something keeps breaking the stream: look at table tailpost.gap, "+
+		"at whoever drops the slot or the publication, and at max_slot_wal_keep_size and idle_replication_slot_timeout of the server; "+
+		"then start tailpost again. Nothing is lost: the next start heals this gap too", errTooManyGaps, len(r.gaps), why)
+}

@@ -1,0 +1,290 @@
+package ledger
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgtype"
+
+	"github.com/tailpost/tailpost/outbox"
+)
+
+// Sweep reads the outbox table piece by piece, in the order of its blocks, which needs no index and reads every block
+// once. It is for one goroutine.
+type Sweep struct {
+	ledger  *Ledger
+	mapping outbox.Mapping
+	since   time.Time
+	// commitTimes says that the server remembers when transactions committed.
+	commitTimes bool
+	decoder     *outbox.Decoder
+}
+
+// Row is a row of the outbox table as far as routing by type and tenant needs it.
+type Row struct {
+	TID       string // where it is
+	ID        string
+	Type      string
+	Tenant    string
+	CreatedAt time.Time // zero: unknown
+	Size      int       // of the payload, as it is stored
+	Recorded  []string  // endpoints with an attempt or an unfinished delivery
+}
+
+// Found is an event of the table with what is recorded of it.
+type Found struct {
+	Event    outbox.Event
+	Recorded []string
+	Err      error // why the row is no event; Event is what could be read
+}
+
+// sweepSQL reads what a sweep must know of the table. Without commit timestamps a table without a time of its own has none.
+const sweepSQL = `
+SELECT array(SELECT a.attname::text
+             FROM pg_catalog.pg_attribute AS a
+             JOIN pg_catalog.pg_class AS c ON c.oid = a.attrelid
+             JOIN pg_catalog.pg_namespace AS n ON n.oid = c.relnamespace
+             WHERE n.nspname = @schema
+               AND c.relname = @name
+               AND a.attnum > 0
+               AND NOT a.attisdropped),
+       current_setting('track_commit_timestamp')::boolean`
+
+// NewSweep makes a sweep over the rows created at or after since; zero: over all.
+func (l *Ledger) NewSweep(ctx context.Context, m outbox.Mapping, since time.Time) (*Sweep, error) {
+	s := &Sweep{ledger: l, since: since}
+	schema, name := m.SchemaAndName()
+	err := l.load(ctx, "look at the outbox table", func(ctx context.Context, conn *pgx.Conn) error {
+		var columns []string
+		err := conn.QueryRow(ctx, sweepSQL, pgx.NamedArgs{"schema": schema, "name": name}).Scan(&columns, &s.commitTimes)
+		s.mapping = m.Fit(columns)
+		return err
+	})
+	return s, err
+}
+
+// Timed says whether rows have a time: of their own, or that of their commit. Without one, an audit cannot tell old rows
+// from lost ones.
+func (s *Sweep) Timed() bool { return s.mapping.CreatedAt != "" || s.commitTimes }
+
+// blocksSQL counts the blocks of the largest of a table's parts. Ctids of all parts are swept side by side.
+const blocksSQL = `
+WITH RECURSIVE parts AS (
+    SELECT c.oid
+    FROM pg_catalog.pg_class AS c
+    JOIN pg_catalog.pg_namespace AS n ON n.oid = c.relnamespace
+    WHERE n.nspname = @schema
+      AND c.relname = @name
+    UNION ALL
+    SELECT i.inhrelid
+    FROM parts AS p
+    JOIN pg_catalog.pg_inherits AS i ON i.inhparent = p.oid
+)
+SELECT COALESCE(max(pg_relation_size(oid)), 0) / current_setting('block_size')::bigint
+FROM parts`
+
+// Blocks is how many blocks there are to sweep.
+func (s *Sweep) Blocks(ctx context.Context) (n int64, err error) {
+	schema, name := s.mapping.SchemaAndName()
+	err = s.ledger.load(ctx, "measure the outbox table", func(ctx context.Context, conn *pgx.Conn) error {
+		return conn.QueryRow(ctx, blocksSQL, pgx.NamedArgs{"schema": schema, "name": name}).Scan(&n)
+	})
+	return n, err
+}
+
+// recordedOfSQL says who has the event of a row. Only partitions of the time after the event's own are looked into.
+const recordedOfSQL = `ARRAY(
+           SELECT a.endpoint_id
+           FROM tailpost.attempt AS a
+           WHERE a.event_id = %[1]s::text
+             AND a.attempted_at >= COALESCE(%[2]s - @margin::interval, '-infinity')
+             AND a.trigger <> 'test'
+           UNION ALL
+           SELECT d.endpoint_id
+           FROM tailpost.delivery AS d
+           WHERE d.event_id = %[1]s::text
+       )`
+
+// columns are the mapping's as SQL.
+type columns struct{ table, id, eventType, tenant, createdAt, payload, recorded string }
+
+func (s *Sweep) columns() columns {
+	m := s.mapping
+	schema, name := m.SchemaAndName()
+	quote := func(column string) string { return "o." + pgx.Identifier{column}.Sanitize() }
+	c := columns{
+		table: pgx.Identifier{schema, name}.Sanitize(), id: quote(m.ID), eventType: quote(m.Type), payload: quote(m.Payload),
+		tenant: "''", createdAt: "NULL::timestamptz",
+	}
+	if m.Tenant != "" {
+		c.tenant = "COALESCE(" + quote(m.Tenant) + "::text, '')"
+	}
+	switch {
+	case m.CreatedAt != "":
+		c.createdAt = quote(m.CreatedAt) + "::timestamptz"
+	case s.commitTimes:
+		c.createdAt = "pg_catalog.pg_xact_commit_timestamp(o.xmin)"
+	}
+	c.recorded = fmt.Sprintf(recordedOfSQL, c.id, c.createdAt)
+	return c
+}
+
+// attemptMargin is how much earlier than the event's own time, by another clock, its attempt may be.
+const attemptMargin = 24 * time.Hour
+
+// Rows reads the rows in n blocks from a block on.
+func (s *Sweep) Rows(ctx context.Context, from, n int64) (rows []Row, err error) {
+	c := s.columns()
+	bounded := ""
+	if !s.since.IsZero() {
+		bounded = "\n  AND " + c.createdAt + " >= @since"
+	}
+	// Names of the application's table and columns are the only parts that are put in, quoted.
+	sql := `
+SELECT o.ctid::text, ` + c.id + `::text, ` + c.eventType + `::text, ` + c.tenant + `, ` + c.createdAt + `,
+       COALESCE(pg_column_size(` + c.payload + `), 0), ` + c.recorded + `
+FROM ` + c.table + ` AS o
+WHERE o.ctid >= @from::text::tid
+  AND o.ctid < @to::text::tid` + bounded
+	args := pgx.NamedArgs{
+		"from": fmt.Sprintf("(%d,0)", from), "to": fmt.Sprintf("(%d,0)", from+n), "since": s.since, "margin": attemptMargin,
+	}
+	err = s.ledger.load(ctx, "read the outbox table", func(ctx context.Context, conn *pgx.Conn) error {
+		result, err := conn.Query(ctx, sql, args)
+		if err != nil {
+			return err
+		}
+		rows, err = pgx.CollectRows(result, func(row pgx.CollectableRow) (r Row, err error) {
+			var at pgtype.Timestamptz
+			err = row.Scan(&r.TID, &r.ID, &r.Type, &r.Tenant, &at, &r.Size, &r.Recorded)
+			if at.Valid && at.InfinityModifier == pgtype.Finite {
+				r.CreatedAt = at.Time.UTC()
+			}
+			return r, err
+		})
+		return err
+	})
+	return rows, err
+}
+
+// Events reads the events at these places once more, with what is recorded of them by now. A row that has moved or is gone
+// is left out.
+func (s *Sweep) Events(ctx context.Context, tids []string) (found []Found, err error) {
+	c := s.columns()
+	var names []string
+	for _, column := range s.mapping.Columns() {
+		names = append(names, "o."+pgx.Identifier{column}.Sanitize())
+	}
+	sql := `
+SELECT ` + strings.Join(names, ", ") + `, to_json(` + c.recorded + `)
+FROM ` + c.table + ` AS o
+WHERE o.ctid = ANY (@tids::text[]::tid[])`
+	err = s.ledger.load(ctx, "read events of the outbox table", func(ctx context.Context, conn *pgx.Conn) error {
+		found = found[:0]
+		// In text form, as the stream has them.
+		rows, err := conn.Query(ctx, sql, pgx.QueryResultFormats{pgtype.TextFormatCode}, pgx.NamedArgs{"tids": tids, "margin": attemptMargin})
+		if err != nil {
+			return err
+		}
+		defer rows.Close()
+		for rows.Next() {
+			f, err := s.decode(rows)
+			if err != nil {
+				return err
+			}
+			found = append(found, f)
+		}
+		return rows.Err()
+	})
+	return found, err
+}
+
+// decode reads a row of Events.
+func (s *Sweep) decode(rows pgx.Rows) (Found, error) {
+	raw, fields := rows.RawValues(), rows.FieldDescriptions()
+	last := len(raw) - 1
+	var f Found
+	if err := rows.Conn().TypeMap().Scan(pgtype.JSONOID, pgtype.TextFormatCode, raw[last], &f.Recorded); err != nil {
+		return f, fmt.Errorf("read who has an event: %w", err)
+	}
+	if s.decoder == nil {
+		columns := make([]outbox.Column, last)
+		for i := range columns {
+			columns[i] = outbox.Column{Name: fields[i].Name, TypeOID: fields[i].DataTypeOID}
+		}
+		decoder, err := outbox.NewDecoder(s.mapping, columns)
+		if err != nil {
+			return f, err
+		}
+		s.decoder = decoder
+	}
+	values := make([]outbox.Value, last)
+	for i := range values {
+		values[i] = outbox.Value{Kind: outbox.TextValue, Data: raw[i]}
+		if raw[i] == nil {
+			values[i].Kind = outbox.NullValue
+		}
+	}
+	f.Event, f.Err = s.decoder.Decode(values)
+	return f, nil
+}
+
+const parkFoundSQL = `
+INSERT INTO tailpost.delivery (
+    event_id, endpoint_id, state, reason, attempts, next_attempt_at, event_type, tenant, key, payload, headers,
+    event_created_at, commit_lsn, seq, last_error, created_at, updated_at
+)
+VALUES (
+    @event, @endpoint, @state, @reason, 0, @next, @type, NULLIF(@tenant, ''), NULLIF(@key, ''), @payload, @headers,
+    @event_created, @lsn::text::pg_lsn, @seq, NULLIF(@error, ''), @now, @now
+)
+ON CONFLICT (event_id, endpoint_id) DO NOTHING`
+
+// Queue writes deliveries that an audit found. One that is there already is left alone. It returns how many were new.
+func (l *Ledger) Queue(ctx context.Context, hold Hold, ds []outbox.Delivery, now time.Time) (queued int64, err error) {
+	err = l.whileHeld(ctx, hold, "queue what an audit found", func(ctx context.Context, tx pgx.Tx) error {
+		queued = 0
+		var batch pgx.Batch
+		for i := range ds {
+			args, err := foundArgs(&ds[i], now)
+			if err != nil {
+				return err
+			}
+			batch.Queue(parkFoundSQL, args)
+		}
+		results := tx.SendBatch(ctx, &batch)
+		for range ds {
+			tag, err := results.Exec()
+			if err != nil {
+				_ = results.Close() // the first error says it
+				return err
+			}
+			queued += tag.RowsAffected()
+		}
+		return results.Close()
+	})
+	return queued, err
+}
+
+// foundArgs are the arguments of parkFoundSQL.
+func foundArgs(d *outbox.Delivery, now time.Time) (pgx.NamedArgs, error) {
+	e := &d.Event
+	var headers *string
+	if len(e.Headers) > 0 {
+		text, err := json.Marshal(e.Headers)
+		if err != nil {
+			return nil, fmt.Errorf("encode the headers of event %s: %w", e.ID, err)
+		}
+		s := string(text)
+		headers = &s
+	}
+	return pgx.NamedArgs{
+		"event": e.ID, "endpoint": d.EndpointID, "state": string(d.State), "reason": string(d.Reason), "next": nullTime(d.NextAttemptAt),
+		"type": e.Type, "tenant": e.Tenant, "key": e.Key, "payload": []byte(e.Payload), "headers": headers,
+		"event_created": e.CreatedAt, "lsn": e.CommitLSN.String(), "seq": e.Seq, "error": d.LastError, "now": now,
+	}, nil
+}

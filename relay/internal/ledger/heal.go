@@ -1,0 +1,239 @@
+package ledger
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/tailpost/tailpost/outbox"
+)
+
+// Position is what the slot's row says.
+type Position struct {
+	Place
+
+	Settled     outbox.LSN
+	SettledAt   time.Time // commit time of the last settled transaction; zero: unknown
+	StartedAt   time.Time // when the slot was taken for the first time
+	Publication string    // identity of publication and table, see Ledger.Publication
+	AuditedAt   time.Time // events created before it are known to be settled; zero: unknown
+	Heal        *Heal     // nil: none is due
+}
+
+// Heal is an audit that is due until Healed.
+type Heal struct {
+	Why   string
+	Since time.Time  // look at events created at or after it; zero: all
+	From  outbox.LSN // the frontier before the gap
+	At    time.Time  // when it became due
+}
+
+const positionOfSQL = `
+SELECT system_id, timeline, settled_lsn::text, settled_at, started_at, publication, audited_at, heal, heal_since,
+       heal_from::text, heal_at
+FROM tailpost.relay
+WHERE slot = @slot`
+
+// Position reads the slot's row. It is false if the slot was never taken.
+func (l *Ledger) Position(ctx context.Context, slot string) (p Position, known bool, err error) {
+	err = l.load(ctx, "read the slot's row", func(ctx context.Context, conn *pgx.Conn) error {
+		p, known = Position{}, false
+		var (
+			settled                                             string
+			why, from                                           *string
+			settledAt, startedAt, auditedAt, healSince, healDue *time.Time
+		)
+		err := conn.QueryRow(ctx, positionOfSQL, pgx.NamedArgs{"slot": slot}).Scan(&p.SystemID, &p.Timeline, &settled, &settledAt,
+			&startedAt, &p.Publication, &auditedAt, &why, &healSince, &from, &healDue)
+		if errors.Is(err, pgx.ErrNoRows) {
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+		known = true
+		p.SettledAt, p.StartedAt, p.AuditedAt = orZero(settledAt), orZero(startedAt), orZero(auditedAt)
+		if why != nil {
+			p.Heal = &Heal{Why: *why, Since: orZero(healSince), At: orZero(healDue)}
+			if from != nil {
+				if p.Heal.From, err = outbox.ParseLSN(*from); err != nil {
+					return err
+				}
+			}
+		}
+		p.Settled, err = outbox.ParseLSN(settled)
+		return err
+	})
+	return p, known, err
+}
+
+func orZero(t *time.Time) time.Time {
+	if t == nil {
+		return time.Time{}
+	}
+	return t.UTC()
+}
+
+// dueHealSQL joins what is due already: the earlier time and position, both reasons. A NULL heal_since means all.
+const dueHealSQL = `
+UPDATE tailpost.relay
+SET heal = CASE WHEN heal IS NULL THEN @why WHEN position(@why IN heal) > 0 THEN heal ELSE heal || '; ' || @why END,
+    heal_since = CASE WHEN heal IS NULL THEN @since WHEN heal_since IS NOT NULL THEN LEAST(heal_since, @since) END,
+    heal_from = CASE WHEN heal IS NULL THEN @from::text::pg_lsn ELSE LEAST(heal_from, @from::text::pg_lsn) END,
+    heal_at = COALESCE(heal_at, @at)
+WHERE slot = @slot`
+
+// DueHeal makes a heal due, so that no crash forgets it: it is called before what the gap is known by is mended. One that
+// is due already is widened.
+func (l *Ledger) DueHeal(ctx context.Context, slot string, h Heal) error {
+	return l.load(ctx, "note a gap", func(ctx context.Context, conn *pgx.Conn) error {
+		_, err := conn.Exec(ctx, dueHealSQL, pgx.NamedArgs{
+			"slot": slot, "why": h.Why, "since": nullTime(h.Since), "from": h.From.String(), "at": h.At,
+		})
+		return err
+	})
+}
+
+// publicationSQL names what changes with the identity of the publication, of the table, or of the tie between them.
+// Catalogue rows get another xmin whenever they are changed.
+const publicationSQL = `
+SELECT format('%s.%s.%s.%s.%s', p.oid, p.xmin, c.oid, r.oid, r.xmin)
+FROM pg_catalog.pg_publication AS p
+LEFT JOIN pg_catalog.pg_class AS c
+    ON c.relname = @name
+   AND c.relnamespace = (SELECT n.oid FROM pg_catalog.pg_namespace AS n WHERE n.nspname = @schema)
+LEFT JOIN pg_catalog.pg_publication_rel AS r ON r.prpubid = p.oid AND r.prrelid = c.oid
+WHERE p.pubname = @publication`
+
+// Publication gives the identity of a publication, the outbox table and the tie between them: it is another one as soon as
+// any of them was dropped, created or changed. Empty: there is no such publication.
+func (l *Ledger) Publication(ctx context.Context, name string, m outbox.Mapping) (identity string, err error) {
+	schema, table := m.SchemaAndName()
+	err = l.load(ctx, "look at the publication", func(ctx context.Context, conn *pgx.Conn) error {
+		identity = ""
+		err := conn.QueryRow(ctx, publicationSQL, pgx.NamedArgs{"publication": name, "schema": schema, "name": table}).Scan(&identity)
+		if errors.Is(err, pgx.ErrNoRows) {
+			return nil
+		}
+		return err
+	})
+	return identity, err
+}
+
+// Gap is what a heal found: a row of tailpost.gap.
+type Gap struct {
+	Heal
+
+	To         outbox.LSN // the stream has everything from here on
+	Events     int64
+	Deliveries int64
+	Note       string // what could not be healed
+	Now        time.Time
+}
+
+const heldSQL = `
+SELECT 1
+FROM tailpost.relay
+WHERE slot = @slot
+  AND epoch = @epoch
+FOR NO KEY UPDATE`
+
+// held makes the transaction one that only the holder of the slot can commit: whoever takes the slot waits for its end.
+func held(ctx context.Context, tx pgx.Tx, hold Hold) error {
+	var one int
+	err := tx.QueryRow(ctx, heldSQL, pgx.NamedArgs{"slot": hold.Slot, "epoch": hold.Epoch}).Scan(&one)
+	if errors.Is(err, pgx.ErrNoRows) {
+		return ErrDeposed
+	}
+	return err
+}
+
+// whileHeld runs f in a transaction that only the holder of the slot can commit. It may run f again.
+func (l *Ledger) whileHeld(ctx context.Context, hold Hold, what string, f func(ctx context.Context, tx pgx.Tx) error) error {
+	return l.load(ctx, what, func(ctx context.Context, conn *pgx.Conn) error {
+		return pgx.BeginFunc(ctx, conn, func(tx pgx.Tx) error {
+			if err := held(ctx, tx, hold); err != nil {
+				return err
+			}
+			return f(ctx, tx)
+		})
+	})
+}
+
+const gapSQL = `
+INSERT INTO tailpost.gap (slot, why, from_lsn, to_lsn, since, events, deliveries, note, detected_at, at)
+VALUES (@slot, @why, @from::text::pg_lsn, @to::text::pg_lsn, @since, @events, @deliveries, @note, @detected, @now)`
+
+const auditedSQL = `
+UPDATE tailpost.relay
+SET audited_at = GREATEST(audited_at, @audited),
+    heal = NULL,
+    heal_since = NULL,
+    heal_from = NULL,
+    heal_at = NULL
+WHERE slot = @slot`
+
+// Audited notes that an audit ended: events created before audited are settled (zero: unchanged), no heal is due any more,
+// and what it found, if that is to be reported.
+func (l *Ledger) Audited(ctx context.Context, hold Hold, audited time.Time, found *Gap) error {
+	return l.whileHeld(ctx, hold, "note an audit", func(ctx context.Context, tx pgx.Tx) error {
+		_, err := tx.Exec(ctx, auditedSQL, pgx.NamedArgs{"slot": hold.Slot, "audited": nullTime(audited)})
+		if err != nil || found == nil {
+			return err
+		}
+		_, err = tx.Exec(ctx, gapSQL, pgx.NamedArgs{
+			"slot": hold.Slot, "why": found.Why, "from": found.From.String(), "to": found.To.String(), "since": nullTime(found.Since),
+			"events": found.Events, "deliveries": found.Deliveries, "note": found.Note, "detected": found.At, "now": found.Now,
+		})
+		if err != nil {
+			return fmt.Errorf("write the gap: %w", err)
+		}
+		return nil
+	})
+}
+
+const markSQL = `SELECT pg_logical_emit_message(true, 'tailpost', @content::text)`
+
+// Mark sends content through the stream as a logical message of ours, in a transaction of its own: what committed before
+// Mark was called comes before it.
+func (l *Ledger) Mark(ctx context.Context, content string) error {
+	return l.load(ctx, "send a mark through the stream", func(ctx context.Context, conn *pgx.Conn) error {
+		_, err := conn.Exec(ctx, markSQL, pgx.NamedArgs{"content": content})
+		return err
+	})
+}
+
+// Routed says since when an endpoint gets the events that it gets now.
+type Routed struct {
+	Config    bool // declared in the configuration
+	CreatedAt time.Time
+	Since     time.Time
+}
+
+const routedSQL = `
+SELECT id, source = 'config', created_at, routed_since
+FROM tailpost.endpoint`
+
+// Routed reads that of every endpoint, by id.
+func (l *Ledger) Routed(ctx context.Context) (routed map[string]Routed, err error) {
+	err = l.load(ctx, "read the endpoints", func(ctx context.Context, conn *pgx.Conn) error {
+		routed = make(map[string]Routed)
+		rows, err := conn.Query(ctx, routedSQL)
+		if err != nil {
+			return err
+		}
+		var (
+			id string
+			r  Routed
+		)
+		_, err = pgx.ForEachRow(rows, []any{&id, &r.Config, &r.CreatedAt, &r.Since}, func() error {
+			routed[id] = r
+			return nil
+		})
+		return err
+	})
+	return routed, err
+}
