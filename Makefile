@@ -7,6 +7,7 @@ SHELL := /usr/bin/env bash
 VERSION  ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo devel)
 FUZZTIME ?= 10s
 BENCH    ?= .
+BENCHFLAGS ?=
 KEEP     ?=
 IMAGE    ?= tailpost:$(VERSION)
 POSTGRES ?= 14 15 16 17 18
@@ -53,7 +54,11 @@ fuzz: ## run every fuzz target for FUZZTIME=10s
 	.ci/fuzz.sh
 
 .PHONY: bench
-bench: ## run the benchmarks that match BENCH=.
+bench: build ## measure Tailpost beside net/http and a poller, in one table (BENCHFLAGS="-quick -rows drain -runs 5")
+	PGBIN="$$(.ci/postgres.sh)"; export PGBIN; go run ./integration/bench -bin bin/tailpost $(BENCHFLAGS)
+
+.PHONY: microbench
+microbench: ## run the benchmarks of single functions that match BENCH=.
 	$(WITH_PG) go test -run '^$$' -bench '$(BENCH)' -benchmem ./...
 
 .PHONY: lint

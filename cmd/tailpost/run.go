@@ -22,6 +22,7 @@ import (
 func newRunCommand(a *app) *cobra.Command {
 	var watch bool
 	var grace time.Duration
+	var pprofAddress string
 	cmd := &cobra.Command{
 		Use:   "run",
 		Short: "Deliver events until stopped",
@@ -42,16 +43,23 @@ requests in flight end and parks the rest; SIGHUP and a changed configuration fi
 				return err
 			}
 			announce(log, cfg)
-			return a.serve(cmd.Context(), r, log, watch)
+			return a.serve(cmd.Context(), r, log, serveOptions{watch: watch, pprof: pprofAddress})
 		},
 	}
 	cmd.Flags().BoolVar(&watch, "watch", true, "reload when the configuration file changes")
 	cmd.Flags().DurationVar(&grace, "grace", 10*time.Second, "how long requests in flight may take after SIGTERM")
+	cmd.Flags().StringVar(&pprofAddress, "pprof", "", "serve runtime profiles of Go on this `address`, for example 127.0.0.1:6060")
 	return cmd
 }
 
+// serveOptions are what runs beside the relay.
+type serveOptions struct {
+	watch bool   // reload when the configuration file changes
+	pprof string // address of runtime profiles; empty: none
+}
+
 // serve runs the relay and reloads it until ctx is done.
-func (a *app) serve(ctx context.Context, r *relay.Relay, log zerolog.Logger, watch bool) error {
+func (a *app) serve(ctx context.Context, r *relay.Relay, log zerolog.Logger, o serveOptions) error {
 	group, ctx := errgroup.WithContext(ctx)
 	changed := make(chan struct{}, 1)
 	notify := func() {
@@ -71,7 +79,10 @@ func (a *app) serve(ctx context.Context, r *relay.Relay, log zerolog.Logger, wat
 		a.reloadOn(ctx, changed, r, log)
 		return nil
 	})
-	if watch {
+	if o.pprof != "" {
+		group.Go(func() error { return servePprof(ctx, o.pprof, log) })
+	}
+	if o.watch {
 		group.Go(func() error {
 			if err := config.Watch(ctx, a.configPath, notify); err != nil && ctx.Err() == nil {
 				// Reloading by SIGHUP still works, so deliveries go on.

@@ -1,0 +1,159 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+)
+
+// runMany is 10,000 endpoints of 1,000 tenants in one configuration file.
+func runMany(ctx context.Context, b *bench) error {
+	const count, tenants = 10_000, 1_000
+	n := b.size(20_000)
+	list := make([]endpoint, count)
+	for i := range list {
+		list[i] = endpoint{path: path(i), hcl: fmt.Sprintf("tenant = \"tenant_%d\"\n  subscription {\n    events = [%q]\n  }", i%tenants, eventType(i))}
+	}
+	d, err := b.newDatabase(ctx, list)
+	if err != nil {
+		return err
+	}
+	relay, err := d.startRelay(ctx)
+	if err != nil {
+		return err
+	}
+	if err := d.fill(ctx, "outbox", n, 200, count); err != nil {
+		return err
+	}
+	t, err := b.await(ctx, "/endpoint", n)
+	if err != nil {
+		return errors.Join(err, relay.stop())
+	}
+	mem, err := memoryOf(relay.pid())
+	if err := errors.Join(err, relay.stop()); err != nil {
+		return err
+	}
+	b.table.add(row{work: "10,000 endpoints, 1,000 tenants: start", unit: "s", target: "2", met: atMost(2)}, reading{tailpost: relay.startup.Seconds()})
+	b.table.add(row{work: "10,000 endpoints: peak RSS", unit: "MiB", target: "120", met: atMost(120)}, reading{tailpost: mem.peak})
+	b.table.add(row{work: "10,000 endpoints: delivered while inserted", unit: "events/s"}, reading{tailpost: t.rate()})
+	return d.close(ctx)
+}
+
+// runGiant is one transaction of a million rows.
+func runGiant(ctx context.Context, b *bench) error {
+	n := b.size(1_000_000)
+	r, err := b.drainOnce(ctx, n, n)
+	if err != nil {
+		return err
+	}
+	b.table.add(row{work: "one transaction of 1,000,000 rows", unit: "events/s"}, reading{tailpost: r.rate()})
+	b.table.add(row{work: "one transaction of 1,000,000 rows: peak RSS", unit: "MiB", target: "64", met: atMost(64)}, reading{tailpost: r.memory.peak})
+	return nil
+}
+
+// runBacklog is a backlog of a million rows beside one of 50,000.
+func runBacklog(ctx context.Context, b *bench) error {
+	n := b.size(1_000_000)
+	small, err := b.drainOnce(ctx, n/20, 200)
+	if err != nil {
+		return err
+	}
+	large, err := b.drainOnce(ctx, n, 200)
+	if err != nil {
+		return err
+	}
+	perEvent := func(r drained) float64 { return (r.relayCPU + r.postgresCPU) / float64(r.received) * 1000 }
+	within := func(s summary) bool { return s.tailpost <= 1.1 }
+	b.table.add(row{work: "drain 1,000,000", unit: "events/s"}, reading{tailpost: large.rate()})
+	b.table.add(row{work: "drain 1,000,000: peak RSS", unit: "MiB", target: "48", met: atMost(48)}, reading{tailpost: large.memory.peak})
+	b.table.add(row{work: "cost of an event (CPU), 1,000,000 against 50,000", unit: "ratio", target: "1.1", met: within},
+		reading{tailpost: perEvent(large) / perEvent(small)})
+	b.table.add(row{work: "time of an event, 1,000,000 against 50,000", unit: "ratio", target: "1.1", met: within},
+		reading{tailpost: small.rate() / large.rate()})
+	return nil
+}
+
+// drainOnce drains n events in a database of its own.
+func (b *bench) drainOnce(ctx context.Context, n, perTransaction int) (drained, error) {
+	d, err := b.newDatabase(ctx, endpoints(1, true, "concurrency = 64"))
+	if err != nil {
+		return drained{}, err
+	}
+	if err := d.fill(ctx, "outbox", n, perTransaction, 1); err != nil {
+		return drained{}, err
+	}
+	r, err := d.drain(ctx, n)
+	return r, errors.Join(err, d.close(ctx))
+}
+
+// attemptsSQL makes attempts over the hours of today that have passed.
+const attemptsSQL = `
+INSERT INTO tailpost.attempt (
+    event_id, event_type, endpoint_id, number, trigger, url, outcome, status_code, duration_ms, response_body,
+    attempted_at, commit_lsn
+)
+SELECT gen_random_uuid(), 'bench.type_0', 'endpoint_' || i % 100, 1, 'stream', 'http://127.0.0.1/', 'delivered', 200, 1.5, 'ok',
+       date_trunc('day', now()) + (now() - date_trunc('day', now())) * (i::double precision / $2), '0/1'::pg_lsn + i
+FROM generate_series($1::bigint, $1::bigint + 499999) AS i`
+
+// pageSQL is a page of the attempts of an endpoint, as people ask for it.
+const pageSQL = `
+SELECT event_id, number, outcome, status_code, duration_ms, attempted_at
+FROM tailpost.attempt
+WHERE endpoint_id = $1
+ORDER BY attempted_at DESC
+LIMIT 50`
+
+// runAttempts is recording beside 10 million attempts of the same day.
+func runAttempts(ctx context.Context, b *bench) error {
+	n, rows := b.size(50_000), b.size(10_000_000)
+	d, err := b.newDatabase(ctx, endpoints(1, true, "concurrency = 64"))
+	if err != nil {
+		return err
+	}
+	drain := func() (drained, error) {
+		b.sink.reset()
+		if err := d.fill(ctx, "outbox", n, 200, 1); err != nil {
+			return drained{}, err
+		}
+		return d.drain(ctx, n)
+	}
+	before, err := drain()
+	if err != nil {
+		return err
+	}
+	for first := 0; first < rows; first += 500_000 {
+		if _, err := d.conn.Exec(ctx, attemptsSQL, first, rows); err != nil {
+			return fmt.Errorf("make attempts: %w", err)
+		}
+	}
+	if err := b.exec(ctx, "CHECKPOINT"); err != nil {
+		return err
+	}
+	after, err := drain()
+	if err != nil {
+		return err
+	}
+	page, err := d.timePage(ctx)
+	if err != nil {
+		return err
+	}
+	b.table.add(row{work: "recording beside 10,000,000 attempts", unit: "of its rate", target: "0.9", met: atLeast(0.9)},
+		reading{tailpost: after.rate() / before.rate()})
+	b.table.add(row{work: "a page of an endpoint's attempts among them", unit: "ms", target: "20", met: atMost(20)}, reading{tailpost: page})
+	return d.close(ctx)
+}
+
+// timePage gives the median time of a page in milliseconds.
+func (d *database) timePage(ctx context.Context) (float64, error) {
+	var times []float64
+	for i := range 20 {
+		began := time.Now()
+		if _, err := d.conn.Exec(ctx, pageSQL, fmt.Sprintf("endpoint_%d", i)); err != nil {
+			return 0, err
+		}
+		times = append(times, float64(time.Since(began))/1e6)
+	}
+	return median(times), nil
+}
