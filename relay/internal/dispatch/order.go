@@ -10,7 +10,10 @@ import (
 // chain is one ordered key of a lane. At most one of its deliveries is queued or in flight; later ones wait behind it, in
 // memory or, once any of them had to be parked, in the table, where commit order is (commit_lsn, seq).
 //
-// While rows > 0 every fresh delivery of the key is parked too, so that memory never overtakes the table.
+// Two rules keep the order. While rows > 0 every fresh delivery of the key is parked too, so that memory never overtakes
+// the table. And no delivery gets a row before all earlier ones of its key have one, not even before one in flight: after
+// a crash the rows are sent as soon as they are found, and an earlier delivery without a row only when the stream brings
+// it again.
 type chain struct {
 	key  string
 	head *delivery   // queued or in flight; nil: none
@@ -67,6 +70,10 @@ func (l *lane) takeOrdered(c *chain, dl *delivery) {
 
 // parkBehind writes a delivery to the table, behind all of its chain.
 func (l *lane) parkBehind(c *chain, dl *delivery, reason outbox.Reason, next time.Time) {
+	if c.head != nil {
+		l.root(c)
+		l.shedWaiting(c, reason)
+	}
 	if c.head != nil || c.rows > 0 {
 		next = time.Time{}
 	} else {
@@ -105,8 +112,21 @@ func (l *lane) shedChain(c *chain, reason outbox.Reason, until time.Time) {
 		c.rows++
 		c.next = until
 		l.dropOrdered(h, reason, until)
+	} else if len(c.wait) > 0 {
+		l.root(c)
 	}
 	l.shedWaiting(c, reason)
+}
+
+// root gives the head of a chain a row, without taking it out of memory: others behind it are about to get theirs.
+func (l *lane) root(c *chain) {
+	dl := c.head
+	if dl == nil || !dl.fresh {
+		return
+	}
+	l.fresh.remove(dl)
+	l.represent(dl)
+	l.hand(item{kind: itemPark, dl: dl, reason: outbox.ReasonOrder, next: time.Now(), stays: true})
 }
 
 func (l *lane) shedWaiting(c *chain, reason outbox.Reason) {

@@ -43,7 +43,8 @@ type tables struct {
 	versions []ledger.EndpointVersion
 	settled  outbox.LSN
 	problems []string
-	deposed  bool
+	epoch    int64
+	acked    outbox.LSN
 }
 
 func newTables(rnd *rand.Rand) *tables {
@@ -57,11 +58,11 @@ func (f *tables) latency(ctx context.Context) {
 	pause(ctx, d)
 }
 
-func (f *tables) Record(ctx context.Context, _ ledger.Hold, b *ledger.Batch) error {
+func (f *tables) Record(ctx context.Context, hold ledger.Hold, b *ledger.Batch) error {
 	f.latency(ctx)
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	if f.deposed {
+	if hold.Epoch != f.epoch {
 		return ledger.ErrDeposed
 	}
 	if b.Settled < f.settled {
@@ -99,6 +100,13 @@ func (f *tables) Record(ctx context.Context, _ ledger.Hold, b *ledger.Batch) err
 		}
 	}
 	return nil
+}
+
+// ack is what the slot is told. It never runs ahead of what is recorded.
+func (f *tables) ack(lsn outbox.LSN) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.acked = max(f.acked, lsn)
 }
 
 func (f *tables) pending(endpoint string, keep func(outbox.Delivery) bool) []outbox.Delivery {
@@ -298,7 +306,7 @@ func newScenario(seed uint64) *scenario {
 
 // dispatcher makes one hold's dispatcher over what the tables have.
 func (s *scenario) dispatcher(hard context.Context, f *tables, tracker *frontier.Tracker) *dispatch.Dispatcher {
-	o := dispatch.Options{Ledger: f, Frontier: tracker, Ack: func(outbox.LSN) {}, Grace: 5 * time.Second, Logger: zerolog.Nop(), LaneEvents: s.lane}
+	o := dispatch.Options{Hold: ledger.Hold{Epoch: f.epoch}, Ledger: f, Frontier: tracker, Ack: f.ack, Grace: 5 * time.Second, Logger: zerolog.Nop(), LaneEvents: s.lane}
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	o.Recorded = map[outbox.Pair]struct{}{}
@@ -366,44 +374,58 @@ func (s *scenario) reload(d *dispatch.Dispatcher) {
 	d.Reload(endpoints)
 }
 
-// run streams every event, with one restart in the middle, and waits until nothing is pending.
+// run streams every event, over several holds that end well or in a crash, and waits until nothing is pending.
 func (s *scenario) run(t *testing.T) *tables {
 	t.Helper()
 	rnd := rand.New(rand.NewPCG(s.seed, 99))
 	f, people := newTables(rnd), rand.New(rand.NewPCG(s.seed, 98))
-	restart := people.IntN(s.events)
-	var at int // transactions streamed and settled before this hold
-	for hold := range 2 {
-		until := s.events
-		if hold == 0 {
-			until = restart
-		}
-		f.mu.Lock()
-		tracker := frontier.New(f.settled)
-		at = int(f.settled)
-		f.mu.Unlock()
-		d := s.dispatcher(t.Context(), f, tracker)
-		ctx, stop := context.WithCancel(t.Context())
-		done := make(chan error, 1)
-		go func() { done <- d.Run(ctx) }()
-		for i := at; i < until; i++ {
-			s.stream(ctx, d, tracker, i)
-			if people.IntN(100) == 0 {
-				s.toggle(d, people)
-			}
-		}
-		if hold == 1 {
-			clear(s.paused)
-			s.reload(d)
-			s.settle(t, f)
-		}
-		stop()
-		require.NoError(t, <-done, "seed %d", s.seed)
-		f.mu.Lock()
-		require.Equal(t, outbox.LSN(until), f.settled, "seed %d: everything streamed is settled at the end", s.seed)
-		f.mu.Unlock()
+	for range people.IntN(4) {
+		s.hold(t, f, people, people.IntN(s.events), people.IntN(2) == 0)
 	}
+	s.hold(t, f, people, s.events, false)
 	return f
+}
+
+// hold streams up to an event, from where everything is settled. The last one also waits until nothing is pending.
+func (s *scenario) hold(t *testing.T, f *tables, rnd *rand.Rand, until int, crash bool) {
+	t.Helper()
+	hard, kill := context.WithCancel(t.Context())
+	defer kill()
+	f.mu.Lock()
+	f.epoch++
+	tracker := frontier.New(f.settled)
+	at := int(f.settled)
+	f.mu.Unlock()
+	d := s.dispatcher(hard, f, tracker)
+	ctx, stop := context.WithCancel(hard)
+	defer stop()
+	done := make(chan error, 1)
+	go func() { done <- d.Run(ctx) }()
+	for i := at; i < until; i++ {
+		s.stream(ctx, d, tracker, i)
+		if rnd.IntN(100) == 0 {
+			s.toggle(d, rnd)
+		}
+	}
+	switch {
+	case crash:
+		pause(t.Context(), time.Duration(rnd.IntN(int(3*time.Second))))
+		f.mu.Lock()
+		f.epoch++ // whatever is under way is not committed
+		f.mu.Unlock()
+		kill()
+		<-done
+		return
+	case until == s.events:
+		clear(s.paused)
+		s.reload(d)
+		s.settle(t, f)
+	}
+	stop()
+	require.NoError(t, <-done, "seed %d", s.seed)
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	require.Equal(t, outbox.LSN(max(at, until)), max(f.settled, f.acked), "seed %d: everything streamed is settled at the end", s.seed)
 }
 
 // stream puts transaction i, of one event, through the dispatcher.
@@ -460,7 +482,7 @@ func (s *scenario) settle(t *testing.T, f *tables) {
 		pause(t.Context(), time.Second)
 		f.mu.Lock()
 		finished := len(f.rows) - f.dead()
-		settled := int(f.settled)
+		settled := int(max(f.settled, f.acked))
 		f.mu.Unlock()
 		if finished == 0 && settled == s.events {
 			return
@@ -508,10 +530,11 @@ func (s *scenario) check(t *testing.T, f *tables) {
 	}
 }
 
-// checkOrder: what was received of one key is in commit order. Dead deliveries let their successors go.
+// checkOrder: what was received of one key is in commit order, but for what a crash had sent again. Dead deliveries let
+// their successors go.
 func (s *scenario) checkOrder(t *testing.T, ep config.Endpoint, received []string) {
 	t.Helper()
-	last := map[string]string{}
+	last, seen := map[string]string{}, map[string]bool{}
 	for _, id := range received {
 		var i int
 		_, err := fmt.Sscanf(id, "e%d", &i)
@@ -526,6 +549,10 @@ func (s *scenario) checkOrder(t *testing.T, ep config.Endpoint, received []strin
 		case ep.Ordering == config.OrderingStrict:
 			key = ""
 		}
+		if seen[id] {
+			continue // sent again after a crash
+		}
+		seen[id] = true
 		require.Less(t, last[key], id, "seed %d: endpoint %s, key %q", s.seed, ep.ID, key)
 		last[key] = id
 	}
