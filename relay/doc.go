@@ -45,4 +45,21 @@
 //
 // Not found again are logical messages, rows that were deleted, and rows of a table without created_at, unless the server
 // has track_commit_timestamp on: old rows could not be told from lost ones.
+//
+// # Why nothing is lost
+//
+// An event can leave the stream in three ways only, and none of them comes before what stands for it is committed:
+//
+//   - The slot lets it go. It is told a frontier that was read before the recording transaction which committed it, or
+//     while nothing was left to record; only the recorder settles deliveries, so such a frontier covers nothing that is
+//     not committed. Hence, at any moment, confirmed_flush_lsn <= tailpost.relay.settled_lsn.
+//   - The pipeline skips its transaction, because the commit record begins below the recorded frontier. A frontier is the
+//     end of a commit record or the position of a keepalive, both borders between records, so that the transaction ended
+//     at or below it: it was settled when that frontier was recorded.
+//   - The dispatcher skips the delivery, once, because it is recorded or parked. That is read from the tables; a row too
+//     few there would send it twice.
+//
+// A relay that dies leaves at most one recording transaction under way. Whoever comes next takes the epoch by updating the
+// row that this transaction updated first, so it waits for its end: the frontier that it then reads, and the tables that it
+// reads after that, have all of it or nothing, and a transaction that has not begun by then finds the epoch gone.
 package relay

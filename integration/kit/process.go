@@ -36,6 +36,15 @@ const dumpTime = 5 * time.Second
 // Record is a line of a JSON log.
 type Record map[string]any
 
+// readAt is the field of a Record with the time at which the kit read it, finer than the log's own.
+const readAt = "kit_read_at"
+
+// ReadAt is when the kit read the record.
+func (r Record) ReadAt() time.Time {
+	at, _ := r[readAt].(time.Time)
+	return at
+}
+
 // Command says what to run.
 type Command struct {
 	Path string
@@ -169,7 +178,8 @@ func (p *Process) takeError(line []byte) {
 	defer p.mu.Unlock()
 	p.stderr.Write(line)
 	var record Record
-	if json.Unmarshal(line, &record) == nil {
+	if json.Unmarshal(line, &record) == nil && record != nil {
+		record[readAt] = time.Now()
 		p.records = append(p.records, record)
 	}
 	p.signal()

@@ -22,6 +22,8 @@ type Request struct {
 	At     time.Time
 	Number int // among the requests to this path for this event, from 1
 	Status int // what it was answered with; 0: not at all, or not yet
+
+	Answered time.Time // when Status was decided
 }
 
 // Behaviour answers a request: it gives the status to answer with, or 0 after it has dealt with the connection itself.
@@ -93,7 +95,7 @@ func (r *Receiver) serve(w http.ResponseWriter, req *http.Request) {
 	}
 	// Noted first: whoever has the answer finds the note.
 	r.mu.Lock()
-	got.Status = status
+	got.Status, got.Answered = status, time.Now()
 	r.mu.Unlock()
 	if status != 0 && !answer.begun {
 		w.WriteHeader(status)

@@ -15,41 +15,70 @@ func TestContact(t *testing.T) {
 	server := func(d time.Duration) time.Time { return start.Add(d + 61*time.Minute) }
 	const wire = time.Millisecond
 
-	t.Run("what arrives at once counts now", func(t *testing.T) {
+	t.Run("what arrives at once was sent now", func(t *testing.T) {
+		t.Parallel()
+		c := newContact(start)
+		require.WithinDuration(t, at(10*time.Second), c.observe(at(10*time.Second), server(10*time.Second-wire)), 2*wire)
+		require.WithinDuration(t, at(20*time.Second), c.observe(at(20*time.Second), server(20*time.Second-wire)), 2*wire)
+	})
+
+	t.Run("what lay in the socket was sent when it was", func(t *testing.T) {
 		t.Parallel()
 		c := newContact(start)
 		c.observe(at(10*time.Second), server(10*time.Second-wire))
-		require.WithinDuration(t, at(10*time.Second), c.at(), 2*wire)
-		c.observe(at(20*time.Second), server(20*time.Second-wire))
-		require.WithinDuration(t, at(20*time.Second), c.at(), 2*wire)
-	})
-
-	t.Run("what lay in the socket counts when it was sent", func(t *testing.T) {
-		t.Parallel()
-		c := newContact(start)
-		c.observe(at(10*time.Second), server(10*time.Second-wire))
-		c.observe(at(time.Hour), server(12*time.Second))
-		require.WithinDuration(t, at(12*time.Second), c.at(), 2*wire)
-		c.observe(at(time.Hour+time.Second), server(13*time.Second))
-		require.WithinDuration(t, at(13*time.Second), c.at(), 2*wire)
-	})
-
-	t.Run("never goes back", func(t *testing.T) {
-		t.Parallel()
-		c := newContact(start)
-		c.heard(at(30 * time.Second))
-		c.observe(at(31*time.Second), server(31*time.Second))
-		c.observe(at(40*time.Second), server(5*time.Second))
-		require.WithinDuration(t, at(31*time.Second), c.at(), 2*wire)
+		require.WithinDuration(t, at(12*time.Second), c.observe(at(time.Hour), server(12*time.Second)), 2*wire)
+		require.WithinDuration(t, at(13*time.Second), c.observe(at(time.Hour+time.Second), server(13*time.Second)), 2*wire)
 	})
 
 	t.Run("clocks that drift apart are forgiven", func(t *testing.T) {
 		t.Parallel()
 		c := newContact(start)
 		var now time.Duration
+		var sent time.Time
 		for ; now < 30*24*time.Hour; now += 10 * time.Second {
-			c.observe(at(now), server(now-now/10_000)) // 100 ppm slow
+			sent = c.observe(at(now), server(now-now/10_000)) // 100 ppm slow
 		}
-		require.WithinDuration(t, at(now), c.at(), 11*time.Second)
+		require.WithinDuration(t, at(now), sent, 11*time.Second)
+	})
+
+	t.Run("a reply proves the latest question that it can have seen", func(t *testing.T) {
+		t.Parallel()
+		c := newContact(start)
+		c.asked(at(10 * time.Second))
+		c.asked(at(20 * time.Second))
+		c.asked(at(30 * time.Second))
+		c.replied(at(9 * time.Second))
+		require.WithinDuration(t, start, c.at(), 0, "it answers nobody")
+		c.replied(at(25 * time.Second))
+		require.WithinDuration(t, at(20*time.Second), c.at(), 0)
+		c.replied(at(26 * time.Second))
+		require.WithinDuration(t, at(20*time.Second), c.at(), 0)
+		c.replied(at(31 * time.Second))
+		require.WithinDuration(t, at(30*time.Second), c.at(), 0)
+	})
+
+	t.Run("what the server sent while this process was stopped proves nothing", func(t *testing.T) {
+		t.Parallel()
+		c := newContact(start)
+		c.observe(start, server(0))
+		c.asked(at(time.Second))
+		c.replied(c.observe(at(time.Second), server(time.Second)))
+		// Stopped from here on. The server went on for a while; on waking a question is asked first.
+		c.asked(at(time.Hour))
+		for s := time.Second; s < time.Minute; s += time.Second {
+			c.replied(c.observe(at(time.Hour), server(s)))
+		}
+		require.WithinDuration(t, at(time.Second), c.at(), 0)
+	})
+
+	t.Run("questions that nobody reads the answers to are bounded", func(t *testing.T) {
+		t.Parallel()
+		c := newContact(start)
+		for s := range 10 * maxAsks {
+			c.asked(at(time.Duration(s) * time.Second))
+		}
+		require.LessOrEqual(t, len(c.asks), maxAsks)
+		c.replied(at(time.Hour))
+		require.WithinDuration(t, at(time.Duration(10*maxAsks-1)*time.Second), c.at(), 0)
 	})
 }

@@ -26,7 +26,7 @@ const (
 // read is the loop of Run. It returns nil once it is to stop.
 func (s *Stream) read(ctx context.Context, h Handler) error {
 	// The first status asks for a reply, which tells the clocks apart before anything can be late.
-	if err := s.sendStatus(true); err != nil {
+	if err := s.sendStatus(); err != nil {
 		return err
 	}
 	s.arm()
@@ -70,7 +70,7 @@ func (s *Stream) wait(ctx context.Context, room <-chan struct{}) error {
 			return nil
 		case <-s.nudge:
 		case <-timer.C:
-			if err := s.sendDue(false); err != nil {
+			if err := s.sendDue(); err != nil {
 				return err
 			}
 		}
@@ -80,27 +80,26 @@ func (s *Stream) wait(ctx context.Context, room <-chan struct{}) error {
 
 // tick does what the read deadline was set for.
 func (s *Stream) tick() error {
-	quiet := time.Since(s.readAt) >= s.interval
-	if err := s.sendDue(quiet && s.askedAt.IsZero()); err != nil {
+	if err := s.sendDue(); err != nil {
 		return err
 	}
-	if silent := time.Since(s.askedAt); s.askedAt.After(s.readAt) && silent > s.opts.ReplyTimeout {
+	silent := min(time.Since(s.askedAt), time.Since(s.readAt))
+	if !s.askedAt.IsZero() && silent > s.opts.ReplyTimeout {
 		return fmt.Errorf("%w: the server answered nothing for %s", ErrConnection, silent.Round(time.Second))
 	}
 	s.arm()
 	return nil
 }
 
-// sendDue sends a status if one is due, and may ask for a reply if that is because of the interval.
-func (s *Stream) sendDue(mayAsk bool) error {
+// sendDue sends a status if one is due.
+func (s *Stream) sendDue() error {
 	// Cleared before the ack is read: an Ack after this wakes us again.
 	s.ackMoved.Store(false)
 	s.ackDue = time.Time{}
-	due := !time.Now().Before(s.nextStatus)
-	if !due && s.position() == s.reported {
+	if time.Now().Before(s.nextStatus) && s.position() == s.reported {
 		return nil
 	}
-	return s.sendStatus(due && mayAsk)
+	return s.sendStatus()
 }
 
 // due is when the next status is. The first look at a moved ack fixes its time, so that nothing puts it off.
@@ -161,8 +160,11 @@ func (s *Stream) copied(data []byte) error {
 		if len(data) < keepaliveSize {
 			return fmt.Errorf("keepalive of %d bytes: %w", len(data), errCutShort)
 		}
-		s.stamp(data[9:17])
+		sent := s.contact.observe(s.readAt, fromPostgres(binary.BigEndian.Uint64(data[9:17])))
 		s.askedAt = time.Time{}
+		if data[17] == 0 {
+			s.contact.replied(sent)
+		}
 		return s.keepalive(outbox.LSN(binary.BigEndian.Uint64(data[1:9])), data[17] != 0)
 	default:
 		return fmt.Errorf("unknown piece %q in the stream", rune(data[0]))
@@ -189,14 +191,14 @@ func (s *Stream) keepalive(end outbox.LSN, replyRequested bool) error {
 	if !replyRequested {
 		return nil
 	}
-	if err := s.sendStatus(false); err != nil {
+	if err := s.sendStatus(); err != nil {
 		return err
 	}
 	s.arm()
 	return nil
 }
 
-// stamp looks at the server's clock in the first piece of every read.
+// stamp looks at the server's clock in the first change of every read.
 func (s *Stream) stamp(clock []byte) {
 	if s.stamped == s.reads {
 		return
@@ -223,8 +225,8 @@ func (s *Stream) position() outbox.LSN {
 }
 
 // sendStatus tells the server how far everything is settled. All three positions are that: to Postgres "written" alone
-// would mean nothing to a logical slot.
-func (s *Stream) sendStatus(askReply bool) error {
+// would mean nothing to a logical slot. Once in an interval, however often acks are sent, it asks for a reply.
+func (s *Stream) sendStatus() error {
 	now := time.Now()
 	position := s.position()
 	b := append(s.status[:0], 'd', 0, 0, 0, 38, copyStatus)
@@ -232,9 +234,13 @@ func (s *Stream) sendStatus(askReply bool) error {
 		b = binary.BigEndian.AppendUint64(b, uint64(position))
 	}
 	b = binary.BigEndian.AppendUint64(b, toPostgres(now))
-	if askReply {
+	if !now.Before(s.nextAsk) {
 		b = append(b, 1)
-		s.askedAt = now
+		s.contact.asked(now)
+		s.nextAsk = now.Add(s.interval)
+		if s.askedAt.IsZero() {
+			s.askedAt = now
+		}
 	} else {
 		b = append(b, 0)
 	}
@@ -265,7 +271,7 @@ func (s *Stream) farewell() {
 	s.stopping.Store(true)
 	end := time.Now().Add(farewellTime)
 	_ = s.conn.SetDeadline(end)
-	if s.sendStatus(false) != nil {
+	if s.sendStatus() != nil {
 		return
 	}
 	if _, err := s.conn.Write(append([]byte{'c', 0, 0, 0, 4}, terminate()...)); err != nil {

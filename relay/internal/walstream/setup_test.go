@@ -270,6 +270,8 @@ func TestSlotActiveThenTakenOver(t *testing.T) {
 	s := b.open(t, b.options())
 	require.ErrorIs(t, s.Start(t.Context()), walstream.ErrSlotActive)
 	require.ErrorIs(t, s.Start(t.Context()), walstream.ErrSlotActive)
+	b.insert(t, 3)
+	first.await(t, 6)
 	r.stopped(t)
 	moved := b.confirmed(t)
 	require.Greater(t, moved, s.Info().ConfirmedFlush)

@@ -55,10 +55,11 @@ type reader struct {
 	floor      outbox.LSN // where the slot stands; no ack goes below
 	reported   outbox.LSN // last ack sent
 	nextStatus time.Time
+	nextAsk    time.Time // when a status is to ask for a reply again
 	ackDue     time.Time // when a moved ack is to be sent; zero: not looked at yet
 	readAt     time.Time // of the last read from the socket
 	reads      int
-	stamped    int       // reads when the server's stamp was last looked at
+	stamped    int       // reads when the stamp of a change was last looked at
 	askedAt    time.Time // when a reply was asked for that has not come; zero: none outstanding
 	status     []byte
 }
@@ -115,6 +116,7 @@ func (s *Stream) Start(ctx context.Context) error {
 	case s.frontend != nil:
 		return nil
 	}
+	began := time.Now()
 	if err := s.session.acquire(ctx); err != nil {
 		return err
 	}
@@ -125,7 +127,7 @@ func (s *Stream) Start(ctx context.Context) error {
 	s.info, s.frontend = s.session.info, hijacked.Frontend
 	s.floor = s.info.ConfirmedFlush
 	s.seen, s.reported = s.floor, s.floor
-	s.contact.heard(time.Now())
+	s.contact.heard(began)
 	return nil
 }
 
@@ -179,8 +181,9 @@ func (s *Stream) Ack(lsn outbox.LSN) {
 	}
 }
 
-// LastContact is when the server last showed that it has us as its client: the time that it sent what we read last, on
-// our clock. On an idle stream it is refreshed at every status interval.
+// LastContact is when we sent the last status that the server is known to have read: it keeps the slot for us until
+// wal_sender_timeout after that, at least. It is refreshed at every status interval while the stream is read; while a
+// Handler is not Ready it stands still.
 func (s *Stream) LastContact() time.Time { return s.contact.at() }
 
 // Close ends the connection; Run, if it is on, then fails with ErrClosed. It is safe to call twice.

@@ -1,0 +1,63 @@
+package kit
+
+import (
+	"bytes"
+	"context"
+	"net/http"
+	"strconv"
+	"time"
+)
+
+// Trickle answers byte by byte, with a pause before each, and never comes to an end.
+func Trickle(pause time.Duration) Behaviour {
+	return func(ctx context.Context, w http.ResponseWriter, _ Request) int {
+		control := http.NewResponseController(w)
+		w.Header().Set("Content-Length", "1000000")
+		w.WriteHeader(http.StatusOK)
+		ticker := time.NewTicker(pause)
+		defer ticker.Stop()
+		for {
+			select {
+			case <-ticker.C:
+			case <-ctx.Done():
+				return 0
+			}
+			if _, err := w.Write([]byte{'.'}); err != nil {
+				return 0
+			}
+			if control.Flush() != nil {
+				return 0
+			}
+		}
+	}
+}
+
+// Lie promises a longer body than it sends, and closes the connection.
+func Lie() Behaviour {
+	return func(_ context.Context, w http.ResponseWriter, _ Request) int {
+		conn, _, err := http.NewResponseController(w).Hijack()
+		if err != nil {
+			return http.StatusInternalServerError // a failure all the same
+		}
+		_, _ = conn.Write([]byte("HTTP/1.1 200 OK\r\nContent-Length: 1000\r\n\r\nnot quite that much"))
+		_ = conn.Close() // it may be gone already
+		return 0
+	}
+}
+
+// Flood answers with a status and a body of so many bytes.
+func Flood(status, size int) Behaviour {
+	return func(_ context.Context, w http.ResponseWriter, _ Request) int {
+		w.Header().Set("Content-Length", strconv.Itoa(size))
+		w.WriteHeader(status)
+		piece := bytes.Repeat([]byte("flood "), 4096)
+		for sent := 0; sent < size; {
+			n, err := w.Write(piece[:min(len(piece), size-sent)])
+			sent += n
+			if err != nil {
+				break // cut off: the relay has heard enough
+			}
+		}
+		return status
+	}
+}
