@@ -7,6 +7,7 @@ SHELL := /usr/bin/env bash
 VERSION  ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo devel)
 FUZZTIME ?= 10s
 BENCH    ?= .
+SOAK     ?= 10m
 BENCHFLAGS ?=
 KEEP     ?=
 IMAGE    ?= tailpost:$(VERSION)
@@ -40,6 +41,11 @@ test: ## run all tests with the race detector, against a real Postgres (found, o
 .PHONY: test-short
 test-short: ## run the tests without the long ones
 	$(WITH_PG) $(GO_TEST) -short ./...
+
+.PHONY: soak
+soak: ## hold the promises under random faults for SOAK=10m (FAULTS_SEED=n: begin with the schedule of a run before)
+	$(WITH_PG) env TAILPOST_SOAK=$(SOAK) TAILPOST_FAULTS_SEED=$(FAULTS_SEED) \
+	  go test -race -count=1 -timeout 0 -v -run 'TestThePromisesHoldUnderFaults|TestAGiantTransaction' ./integration
 
 .PHONY: test-matrix
 test-matrix: ## run all tests on each Postgres of POSTGRES="14 15 16 17 18"
