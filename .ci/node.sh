@@ -75,8 +75,10 @@ if ! good node; then
   export PATH="$dir:$PATH"
 fi
 # npm leaves a copy of the lock beside what it installed; ours is newer where something changed since.
-installed="$receivers/node_modules/.package-lock.json"
-if [ ! -f "$installed" ] || [ "$receivers/package-lock.json" -nt "$installed" ]; then
-  say "installing what $receivers/package-lock.json names"
-  npm ci --prefix "$receivers" --no-audit --no-fund --ignore-scripts >&2
-fi
+for project in "$receivers" examples/node-receiver; do
+  installed="$project/node_modules/.package-lock.json"
+  if [ ! -f "$installed" ] || [ "$project/package-lock.json" -nt "$installed" ]; then
+    say "installing what $project/package-lock.json names"
+    npm ci --prefix "$project" --no-audit --no-fund --ignore-scripts >&2
+  fi
+done

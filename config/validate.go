@@ -98,8 +98,8 @@ func (c *checker) database() {
 		c.connection("database.replication_url", db.ReplicationURL)
 	}
 	plain := func(r rune) bool { return (r >= 'a' && r <= 'z') || (r >= '0' && r <= '9') || r == '_' }
-	if len(db.Slot) > 63 || strings.ContainsFunc(db.Slot, func(r rune) bool { return !plain(r) }) {
-		c.fail("database.slot", "Invalid slot name", "Write 1 to 63 lower case letters, digits and underscores.")
+	if len(db.Slot) > maxSlot || strings.ContainsFunc(db.Slot, func(r rune) bool { return !plain(r) }) {
+		c.fail("database.slot", "Invalid slot name", "Write 1 to 54 lower case letters, digits and underscores: the endpoint table's publication is called SLOT_endpoint.")
 	}
 }
 

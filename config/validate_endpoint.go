@@ -13,6 +13,7 @@ import (
 // The bounds of an endpoint's policy.
 const (
 	maxLabel       = 64
+	maxSlot        = 54 // SLOT_endpoint is a name of at most 63
 	maxConcurrency = 10_000
 	maxRedirects   = 2
 	maxSchedule    = 100

@@ -123,8 +123,7 @@ func TestAPostgresThatStopsIsNotHeldUpAndIsFoundAgain(t *testing.T) {
 			b := &testBundle{db: kit.OpenDatabase(t, server.URL("postgres"), "tailpost"), receiver: kit.NewReceiver(t)}
 			b.db.Migrate(t, outbox.DefaultMapping())
 			b.receiver.On("/hanging", kit.Hang())
-			// Requests in flight are let end, within the grace, before the slot is taken again.
-			kit.StartDelivering(t, kit.Options{Args: []string{"--grace", "500ms"}, Config: b.db.Config(
+			kit.StartDelivering(t, kit.Options{Config: b.db.Config(
 				b.endpoint("hanging", `
   concurrency = 2
   timeout     = "60s"

@@ -91,6 +91,9 @@ func missingColumn(table string, f field, names []string) error {
 	if guess := closest(f.column, names); guess != "" {
 		hint = fmt.Sprintf("; did you mean %q?", guess)
 	}
+	if !f.required {
+		hint += fmt.Sprintf("; write %s = null in outbox.columns if events have none", f.name)
+	}
 	return fmt.Errorf("outbox table %s has no column %q (mapped to %s): its columns are %s%s", table, f.column, f.name, strings.Join(names, ", "), hint)
 }
 

@@ -51,7 +51,7 @@ func TestNewDecoder(t *testing.T) {
 		m.Payload, m.Tenant = "paylod", "x"
 		_, err := outbox.NewDecoder(m, defaultColumns())
 		require.EqualError(t, err, `outbox table public.outbox has no column "x" (mapped to tenant): its columns are `+
-			`id, type, key, tenant, payload, headers, created_at`+"\n"+
+			`id, type, key, tenant, payload, headers, created_at; write tenant = null in outbox.columns if events have none`+"\n"+
 			`outbox table public.outbox has no column "paylod" (mapped to payload): its columns are `+
 			`id, type, key, tenant, payload, headers, created_at; did you mean "payload"?`)
 	})

@@ -148,7 +148,8 @@ func New(hard context.Context, o Options) *Dispatcher {
 }
 
 // Run delivers until ctx is done, then parks what waits, lets requests in flight end within the grace, records their
-// outcomes and returns nil. A ledger that refuses ends Run with its error. Run may be called once.
+// outcomes and returns nil. A ctx that ends with a cause of its own means that the hold broke: then the grace is short,
+// for nothing is delivered to anybody until the slot is taken again. A ledger that refuses ends Run with its error. Run may be called once.
 func (d *Dispatcher) Run(ctx context.Context) error {
 	defer d.abort(nil)
 	for l := range d.routing.Load().all() {
@@ -171,7 +172,11 @@ func (d *Dispatcher) Run(ctx context.Context) error {
 		failed = true
 		d.abort(errAborted)
 	}
-	d.drain()
+	grace := d.grace
+	if !errors.Is(context.Cause(ctx), context.Canceled) {
+		grace = min(grace, brokenGrace)
+	}
+	d.drain(grace)
 	endLoading()
 	loader.Wait()
 	close(drained)
@@ -181,8 +186,11 @@ func (d *Dispatcher) Run(ctx context.Context) error {
 	return err
 }
 
+// brokenGrace is the grace of a hold that broke.
+const brokenGrace = 500 * time.Millisecond
+
 // drain stops every lane and returns when no request is in flight.
-func (d *Dispatcher) drain() {
+func (d *Dispatcher) drain(grace time.Duration) {
 	d.stopping.Store(true)
 	for l := range d.routing.Load().all() {
 		l.close()
@@ -192,7 +200,7 @@ func (d *Dispatcher) drain() {
 		d.workers.Wait()
 		close(idle)
 	}()
-	timer := time.NewTimer(d.grace)
+	timer := time.NewTimer(grace)
 	defer timer.Stop()
 	select {
 	case <-idle:

@@ -47,6 +47,7 @@ type lane struct {
 	reordering  bool
 	generation  int
 	stale       int
+	answered    int  // requests with an outcome that is not committed
 	uncommitted int  // items that the recorder has not committed
 	active      bool // counted in Dispatcher.active
 	touched     bool // took an event since the last patrol
@@ -111,6 +112,10 @@ func (l *lane) resume() {
 
 // capacity is how many deliveries may wait in memory while other lanes have work too.
 func (l *lane) capacity() int { return max(l.d.laneEvents, 4*l.cfg.Concurrency) }
+
+// unrecorded is how many answered requests may wait for the recorder: with those in flight, what a crash has sent again.
+// At this size the recorder is what a busy lane waits for only where a commit takes longer than three requests.
+func (l *lane) unrecorded() int { return max(32, 3*l.cfg.Concurrency) }
 
 // take puts a fresh delivery into the lane, or hands it to the recorder to be parked. It never blocks.
 func (l *lane) take(dl *delivery) {
@@ -284,7 +289,7 @@ func (l *lane) pick(req *webhook.Request) (*delivery, Sender) {
 
 // mayGo says whether a request may start now; if only time is missing, it arms the lane's wake.
 func (l *lane) mayGo(now time.Time) bool {
-	if l.d.stopping.Load() {
+	if l.d.stopping.Load() || l.answered >= l.unrecorded() {
 		return false
 	}
 	if !l.d.live() {
@@ -346,6 +351,7 @@ func (l *lane) finish(dl *delivery, res webhook.Result) {
 	}, now, rand.Float64()) //nolint:gosec // Jitter needs no secrecy.
 	dl.phase = gone
 	dl.attempts++
+	l.answered++
 	it := item{kind: itemOutcome, dl: dl, attempt: res.Attempt, reason: decision.Reason, next: decision.Next}
 	if it.next.IsZero() && decision.Outcome == outbox.Retry {
 		it.next = now
@@ -505,6 +511,12 @@ func (l *lane) recorded(it *item) {
 		return
 	}
 	l.uncommitted--
+	if it.kind == itemOutcome {
+		l.answered--
+		if l.answered == l.unrecorded()-1 {
+			l.staff()
+		}
+	}
 	if dl.generation != l.generation {
 		l.stale--
 		if l.stale == 0 && l.reread {
