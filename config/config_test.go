@@ -178,6 +178,9 @@ func TestLoadFull(t *testing.T) {
 	require.Len(t, legacy.Subscriptions, 1)
 	require.Equal(t, ed25519Secret, cfg.Endpoints[2].Secrets[1].Reveal())
 
+	require.Equal(t, config.Retention{Attempts: 720 * time.Hour, Dead: -1, Stats: 2160 * time.Hour}, cfg.Retention)
+	require.Equal(t, time.Hour, cfg.Outbox.AuditInterval)
+
 	require.Len(t, cfg.Secrets.Keys, 2)
 	key, ok := config.SealKey(cfg.Secrets.Keys[0])
 	require.True(t, ok)

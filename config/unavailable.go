@@ -5,9 +5,8 @@ package config
 // delete its line.
 func unavailable() map[string]string {
 	return map[string]string{
-		"outbox.retention": `"forever"`,
-		"api":              "",
-		"metrics":          "",
+		"api":     "",
+		"metrics": "",
 	}
 }
 

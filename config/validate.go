@@ -142,21 +142,21 @@ func (c *checker) outbox() {
 	if o.Retention < 0 || (o.Retention > 0 && o.Retention < time.Minute) {
 		c.fail("outbox.retention", "Duration out of range", "Write at least \"1m\", or \"forever\".")
 	}
-	c.refuse("outbox.retention", o.Retention != 0)
 	if o.AuditInterval > 0 && o.AuditInterval < time.Second {
 		c.fail("outbox.audit_interval", "Duration out of range", "Write at least \"1s\", or \"off\".")
 	}
+	// A day is the size of a partition, and what has just been recorded must be there for the audit.
+	const least = 48 * time.Hour
 	r := &c.config.Retention
 	for _, kept := range []struct {
 		name  string
 		value time.Duration
 	}{{"attempts", r.Attempts}, {"dead", r.Dead}, {"stats", r.Stats}} {
-		// A day is the size of a partition; what has just been recorded must be there for the audit.
-		if least := 48 * time.Hour; kept.value > 0 && kept.value < least {
+		if kept.value > 0 && kept.value < least {
 			c.fail("retention."+kept.name, "Duration out of range", "Write at least %q, or \"forever\".", "48h")
 		}
 	}
-	if r.Attempts > 0 && o.AuditInterval > r.Attempts/2 {
+	if r.Attempts >= least && o.AuditInterval > r.Attempts/2 {
 		c.fail("outbox.audit_interval", "Duration out of range", "Write at most half of retention.attempts: the audit goes by the attempts.")
 	}
 }

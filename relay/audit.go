@@ -5,7 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
-	"sync/atomic"
+	"sync"
 	"time"
 
 	"github.com/rs/zerolog"
@@ -41,7 +41,7 @@ type auditor struct {
 	outbox     config.Outbox
 	attempts   time.Duration // how long attempts are kept; 0: for ever
 	audited    time.Time     // events created before it are settled
-	sound      atomic.Bool   // no gap waits to be healed
+	sound      chan struct{} // closed once no gap waits to be healed
 	found      func(why string) error
 	log        zerolog.Logger
 }
@@ -62,9 +62,10 @@ func (i *inquiry) backfill() bool { return i.Why == whyBackfill }
 // run audits until ctx is done: first what is wanted at once, if anything, then at every interval.
 func (a *auditor) run(ctx context.Context, first *inquiry) error {
 	defer a.dispatcher.Healed()
+	sound := sync.OnceFunc(func() { close(a.sound) })
 	for q := first; ; {
 		if q == nil {
-			a.sound.Store(true)
+			sound()
 			if q = a.await(ctx); q == nil {
 				return nil
 			}

@@ -44,6 +44,7 @@ type holding struct {
 	auditor    *auditor
 	inquiry    *inquiry // what the auditor is to look at first; nil: nothing
 	watch      *publicationWatch
+	keeper     *keeper
 	broken     chan error // gets why the hold must end
 }
 
@@ -75,8 +76,11 @@ func (r *Relay) prepare(ctx, hard context.Context, led *ledger.Ledger, stream *w
 	})
 	h.auditor = &auditor{
 		ledger: led, dispatcher: h.dispatcher, marks: h.marks, hold: hold, position: found.position, outbox: cfg.Outbox,
-		attempts: cfg.Retention.Attempts, audited: later(found.position.AuditedAt, found.position.StartedAt),
+		attempts: cfg.Retention.Attempts, audited: later(found.position.AuditedAt, found.position.StartedAt), sound: make(chan struct{}),
 		found: func(why string) error { return r.count(why, time.Now()) }, log: r.log,
+	}
+	h.keeper = &keeper{
+		ledger: led, marks: h.marks, outbox: cfg.Outbox, keep: func() config.Retention { return r.config().Retention }, sound: h.auditor.sound, log: r.log,
 	}
 	h.watch = newPublicationWatch(led, cfg, found.publication, h.end, r.log)
 	h.pipeline = &pipeline{
@@ -168,6 +172,10 @@ func (h *holding) run(ctx context.Context) error {
 	})
 	group.Go(func() error {
 		h.watch.run(taking)
+		return nil
+	})
+	group.Go(func() error {
+		h.keeper.run(taking)
 		return nil
 	})
 	if err := group.Wait(); err != nil {

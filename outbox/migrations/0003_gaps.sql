@@ -75,6 +75,9 @@ CREATE TRIGGER note_routing
 BEFORE INSERT OR UPDATE ON tailpost.endpoint
 FOR EACH ROW EXECUTE FUNCTION tailpost.note_routing();
 
+CREATE INDEX delivery_dead_idx ON tailpost.delivery (updated_at) WHERE state = 'dead';
+COMMENT ON TABLE tailpost.endpoint_stats IS 'Counters of an endpoint within a UTC hour, kept in the transaction that records its attempts. Old hours are summed up in the one of 1970-01-01.';
+
 -- Drops one partition whose day is long over. A lock that does not come at once is not waited for: readers and writers
 -- would queue behind it.
 CREATE FUNCTION tailpost.drop_attempt_partition(before_day date)

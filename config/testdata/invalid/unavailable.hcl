@@ -1,7 +1,4 @@
 database { url = env("DATABASE_URL") }
-outbox {
-  retention = "168h" # ERROR "Setting not available in this version: outbox.retention can only be \"forever\""
-}
 endpoint "a" {
   url    = "https://a.example.com"
   secret = env("ERP_SECRET")

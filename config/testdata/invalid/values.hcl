@@ -45,3 +45,7 @@ endpoint "fragment" {
   url     = "https://erp.example.com/#x" # ERROR "Fragment in the URL"
   secret  = "hunter2" # ERROR "Invalid secret: Write a secret that begins with whsec_" # WARNING "Literal secret"
 }
+retention {
+  attempts = "1h" # ERROR "Duration out of range: .*48h"
+  dead     = "always" # ERROR "Invalid duration"
+}

@@ -77,3 +77,9 @@ log {
   level  = "debug"
   format = "console"
 }
+
+retention {
+  attempts = "720h"
+  dead     = "forever"
+  stats    = "2160h"
+}

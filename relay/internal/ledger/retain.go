@@ -1,0 +1,188 @@
+package ledger
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
+)
+
+// Delete removes the rows created before a time in n blocks from a block on. Whoever calls it knows that they are settled.
+func (s *Sweep) Delete(ctx context.Context, from, n int64, before time.Time) (deleted int64, err error) {
+	c := s.columns()
+	sql := `
+DELETE FROM ` + c.table + ` AS o
+WHERE o.ctid >= @from::text::tid
+  AND o.ctid < @to::text::tid
+  AND ` + c.createdAt + ` < @before`
+	args := pgx.NamedArgs{"from": fmt.Sprintf("(%d,0)", from), "to": fmt.Sprintf("(%d,0)", from+n), "before": before}
+	err = s.ledger.once(ctx, "delete settled events", func(ctx context.Context, conn *pgx.Conn) error {
+		tag, err := conn.Exec(ctx, sql, args)
+		deleted = tag.RowsAffected()
+		return err
+	})
+	return deleted, err
+}
+
+// once is load for what can wait: when a lock or a timeout keeps it from running, that is an error at once.
+func (l *Ledger) once(ctx context.Context, what string, f func(context.Context, *pgx.Conn) error) error {
+	var busy error
+	err := l.load(ctx, what, func(ctx context.Context, conn *pgx.Conn) error {
+		busy = nil
+		err := f(ctx, conn)
+		if err != nil && judge(err) == transient {
+			busy = fmt.Errorf("%s: %w", what, describe(err))
+			return nil
+		}
+		return err
+	})
+	return errors.Join(err, busy)
+}
+
+// partitionSQL finds the oldest partition of a day before another one, or what is left of one that was being dropped.
+const partitionSQL = `
+SELECT c.relname, i.inhparent IS NOT NULL, COALESCE(i.inhdetachpending, false), pg_has_role(p.relowner, 'USAGE')
+FROM pg_catalog.pg_class AS c
+JOIN pg_catalog.pg_class AS p ON p.oid = 'tailpost.attempt'::regclass AND p.relnamespace = c.relnamespace
+LEFT JOIN pg_catalog.pg_inherits AS i ON i.inhrelid = c.oid AND i.inhparent = p.oid
+WHERE c.relkind = 'r'
+  AND c.relname ~ '^attempt_[0-9]{8}$'
+  AND c.relname < 'attempt_' || @day
+ORDER BY c.relname
+LIMIT 1`
+
+const dropPartitionSQL = `SELECT COALESCE(tailpost.drop_attempt_partition(@day::text::date), '')`
+
+// DropPartition drops the oldest partition of tailpost.attempt of a UTC day before that of a time, and returns its name; empty:
+// there is none. A role that owns the table detaches it first, which waits for those who read it and locks nobody out; any
+// other has the schema's function drop it, if a lock that locks everybody out comes at once.
+func (l *Ledger) DropPartition(ctx context.Context, before time.Time) (name string, err error) {
+	day := dayOf(before)
+	err = l.once(ctx, "drop an old partition of tailpost.attempt", func(ctx context.Context, conn *pgx.Conn) error {
+		var attached, pending, owner bool
+		name = ""
+		err := conn.QueryRow(ctx, partitionSQL, pgx.NamedArgs{"day": day.Format("20060102")}).Scan(&name, &attached, &pending, &owner)
+		switch {
+		case errors.Is(err, pgx.ErrNoRows):
+			return nil
+		case err != nil:
+			return err
+		case !owner:
+			return conn.QueryRow(ctx, dropPartitionSQL, pgx.NamedArgs{"day": day.Format(time.DateOnly)}).Scan(&name)
+		}
+		return dropDetached(ctx, conn.PgConn(), pgx.Identifier{"tailpost", name}.Sanitize(), attached, pending)
+	})
+	return name, err
+}
+
+// dropDetached detaches a partition and drops it. What is interrupted goes on the next time.
+func dropDetached(ctx context.Context, conn *pgconn.PgConn, partition string, attached, pending bool) error {
+	// Others wait for this connection too.
+	if err := conn.Exec(ctx, "SET statement_timeout = '5s'").Close(); err != nil {
+		return err
+	}
+	var err error
+	switch {
+	case pending:
+		err = conn.Exec(ctx, "ALTER TABLE tailpost.attempt DETACH PARTITION "+partition+" FINALIZE").Close()
+	case attached:
+		err = conn.Exec(ctx, "ALTER TABLE tailpost.attempt DETACH PARTITION "+partition+" CONCURRENTLY").Close()
+	}
+	if err == nil {
+		err = conn.Exec(ctx, "DROP TABLE "+partition).Close()
+	}
+	if conn.IsClosed() {
+		return err
+	}
+	return errors.Join(err, conn.Exec(ctx, "SET statement_timeout = '30s'").Close())
+}
+
+// agedRows bounds a statement that removes what is old.
+const agedRows = 1000
+
+const deadSQL = `
+DELETE FROM tailpost.delivery AS d
+USING (
+    SELECT event_id, endpoint_id
+    FROM tailpost.delivery
+    WHERE state = 'dead'
+      AND updated_at < @before
+    ORDER BY updated_at
+    LIMIT @limit
+) AS old
+WHERE d.event_id = old.event_id
+  AND d.endpoint_id = old.endpoint_id
+  AND d.state = 'dead'`
+
+// DropDead removes dead deliveries that nobody has touched since a time; more says that there are more.
+func (l *Ledger) DropDead(ctx context.Context, before time.Time) (dropped int64, more bool, err error) {
+	err = l.once(ctx, "drop old dead deliveries", func(ctx context.Context, conn *pgx.Conn) error {
+		tag, err := conn.Exec(ctx, deadSQL, pgx.NamedArgs{"before": before, "limit": agedRows})
+		dropped = tag.RowsAffected()
+		return err
+	})
+	return dropped, dropped == agedRows, err
+}
+
+// foldSQL sums old hours up in the one at the epoch, so that sums over all time stay exact.
+const foldSQL = `
+WITH old AS (
+    DELETE FROM tailpost.endpoint_stats AS s
+    USING (
+        SELECT endpoint_id, hour
+        FROM tailpost.endpoint_stats
+        WHERE hour < @before
+          AND hour > 'epoch'
+        LIMIT @limit
+    ) AS o
+    WHERE s.endpoint_id = o.endpoint_id
+      AND s.hour = o.hour
+    RETURNING s.*
+),
+sums AS (
+    SELECT endpoint_id, sum(attempts)::bigint AS attempts, sum(delivered)::bigint AS delivered, sum(failed)::bigint AS failed,
+           sum(dead)::bigint AS dead, sum(duration_ms_sum) AS duration_ms_sum, count(*) AS hours
+    FROM old
+    GROUP BY endpoint_id
+),
+bucket AS (
+    SELECT endpoint_id, array_agg(n ORDER BY place) AS buckets
+    FROM (
+        SELECT o.endpoint_id, u.place, sum(u.n)::bigint AS n
+        FROM old AS o
+        CROSS JOIN LATERAL unnest(o.buckets) WITH ORDINALITY AS u (n, place)
+        GROUP BY o.endpoint_id, u.place
+    ) AS b
+    GROUP BY endpoint_id
+),
+folded AS (
+    INSERT INTO tailpost.endpoint_stats AS s (endpoint_id, hour, attempts, delivered, failed, dead, duration_ms_sum, buckets)
+    SELECT n.endpoint_id, 'epoch', n.attempts, n.delivered, n.failed, n.dead, n.duration_ms_sum, b.buckets
+    FROM sums AS n
+    JOIN bucket AS b ON b.endpoint_id = n.endpoint_id
+    ORDER BY n.endpoint_id
+    ON CONFLICT (endpoint_id, hour) DO UPDATE
+    SET attempts = s.attempts + EXCLUDED.attempts,
+        delivered = s.delivered + EXCLUDED.delivered,
+        failed = s.failed + EXCLUDED.failed,
+        dead = s.dead + EXCLUDED.dead,
+        duration_ms_sum = s.duration_ms_sum + EXCLUDED.duration_ms_sum,
+        buckets = (
+            SELECT array_agg(COALESCE(u.a, 0) + COALESCE(u.b, 0) ORDER BY u.place)
+            FROM unnest(s.buckets, EXCLUDED.buckets) WITH ORDINALITY AS u (a, b, place)
+        )
+    RETURNING 1
+)
+SELECT COALESCE(sum(hours), 0)
+FROM sums`
+
+// FoldStats sums the counters of the hours before a time up; more says that there are more.
+func (l *Ledger) FoldStats(ctx context.Context, before time.Time) (hours int64, more bool, err error) {
+	err = l.once(ctx, "sum up old counters", func(ctx context.Context, conn *pgx.Conn) error {
+		return conn.QueryRow(ctx, foldSQL, pgx.NamedArgs{"before": before.UTC().Truncate(time.Hour), "limit": agedRows}).Scan(&hours)
+	})
+	return hours, hours == agedRows, err
+}

@@ -1,0 +1,157 @@
+package relay
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"github.com/jackc/pgx/v5/pgconn"
+	"github.com/rs/zerolog"
+
+	"github.com/tailpost/tailpost/config"
+	"github.com/tailpost/tailpost/relay/internal/ledger"
+)
+
+const (
+	// Retention runs this often, and more often where rows of the outbox table are kept for a short time only.
+	mostRetentionPause  = time.Hour
+	leastRetentionPause = 10 * time.Second
+	// retentionPace is how long deleting rests after each statement, as a multiple of what the statement took.
+	retentionPace = 4
+)
+
+// keeper removes what is old: settled rows of the outbox table, attempts, dead deliveries, counters. Only the holder of the
+// slot has one, and each of its statements is short and may fail: the next time will do.
+type keeper struct {
+	ledger  *ledger.Ledger
+	marks   *marks
+	outbox  config.Outbox
+	keep    func() config.Retention // of the present configuration
+	sound   <-chan struct{}         // closed once no gap waits to be healed
+	log     zerolog.Logger
+	refused bool // it was logged that rows may not be deleted
+}
+
+// run removes what is old now and then until ctx is done.
+func (k *keeper) run(ctx context.Context) {
+	pause := mostRetentionPause
+	if k.outbox.Retention > 0 {
+		pause = min(max(k.outbox.Retention/10, leastRetentionPause), mostRetentionPause)
+	}
+	// What is deleted cannot be healed any more, and the audit goes by the attempts.
+	select {
+	case <-k.sound:
+	case <-ctx.Done():
+		return
+	}
+	for ctx.Err() == nil {
+		k.once(ctx)
+		wait(ctx, pause)
+	}
+}
+
+// once removes what is old.
+func (k *keeper) once(ctx context.Context) {
+	now := time.Now()
+	k.report(ctx, "partitions of the coming days", k.ledger.EnsurePartitions(ctx, now))
+	if k.outbox.Retention > 0 && k.outbox.Mapping.Table != "" {
+		k.report(ctx, "outbox", k.events(ctx, now.Add(-k.outbox.Retention)))
+	}
+	keep := k.keep()
+	if keep.Attempts > 0 {
+		k.report(ctx, "attempts", k.attempts(ctx, now.Add(-keep.Attempts)))
+	}
+	if keep.Dead > 0 {
+		before := now.Add(-keep.Dead)
+		k.report(ctx, "dead deliveries", k.again(ctx, "dead deliveries", func() (int64, bool, error) { return k.ledger.DropDead(ctx, before) }))
+	}
+	if keep.Stats > 0 {
+		before := now.Add(-keep.Stats)
+		k.report(ctx, "counters", k.again(ctx, "hours of counters", func() (int64, bool, error) { return k.ledger.FoldStats(ctx, before) }))
+	}
+}
+
+// report logs what did not work.
+func (k *keeper) report(ctx context.Context, what string, err error) {
+	var pgErr *pgconn.PgError
+	switch {
+	case err == nil, ctx.Err() != nil:
+	case errors.As(err, &pgErr) && pgErr.Code == "42501":
+		if !k.refused {
+			k.refused = true
+			k.log.Error().Err(err).Str("what", what).Msg("the relay's role may not remove what is old: see the grants of `tailpost migrate --print`, for the outbox table GRANT DELETE")
+		}
+	default:
+		k.log.Warn().Err(err).Str("what", what).Msg("not everything that is old could be removed, trying again later")
+	}
+}
+
+// events deletes the rows of the outbox table that were created before a time.
+func (k *keeper) events(ctx context.Context, before time.Time) error {
+	// Rows that are still in the stream would lose what could heal them.
+	if _, err := k.marks.settle(ctx); err != nil {
+		return err
+	}
+	table, err := k.ledger.NewSweep(ctx, k.outbox.Mapping, time.Time{})
+	if err != nil {
+		return err
+	}
+	if !table.Timed() {
+		return errors.New("the outbox table has no created_at column, so nothing tells how old its rows are")
+	}
+	blocks, err := table.Blocks(ctx)
+	if err != nil {
+		return err
+	}
+	total := int64(0)
+	size := int64(firstPage)
+	for at := int64(0); at < blocks && ctx.Err() == nil; {
+		began := time.Now()
+		deleted, err := table.Delete(ctx, at, size, before)
+		if err != nil {
+			return err
+		}
+		took := time.Since(began)
+		total += deleted
+		at += size
+		size = nextPage(size, took)
+		wait(ctx, retentionPace*took)
+	}
+	if total > 0 {
+		k.log.Info().Int64("events", total).Time("before", before).Msg("settled events deleted from the outbox table")
+	}
+	return nil
+}
+
+// attempts drops the partitions of tailpost.attempt that end before a time.
+func (k *keeper) attempts(ctx context.Context, before time.Time) error {
+	for ctx.Err() == nil {
+		name, err := k.ledger.DropPartition(ctx, before)
+		if err != nil || name == "" {
+			return err
+		}
+		k.log.Info().Str("partition", name).Msg("old attempts dropped")
+	}
+	return nil
+}
+
+// again runs f until there is no more to do.
+func (k *keeper) again(ctx context.Context, what string, f func() (n int64, more bool, err error)) error {
+	total := int64(0)
+	for ctx.Err() == nil {
+		began := time.Now()
+		n, more, err := f()
+		if err != nil {
+			return err
+		}
+		total += n
+		if !more {
+			break
+		}
+		wait(ctx, retentionPace*time.Since(began))
+	}
+	if total > 0 {
+		k.log.Info().Int64("rows", total).Str("what", what).Msg("old records removed")
+	}
+	return nil
+}
