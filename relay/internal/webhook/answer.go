@@ -49,7 +49,7 @@ func (x *exchange) do(c *conn) (keep bool, err error) {
 			x.phase, err = phaseSend, writeErr
 		}
 		if isClosed(err) {
-			err = &closedError{err}
+			err = &closedError{err: err}
 		}
 		return false, err
 	}

@@ -319,13 +319,46 @@ func TestStaleConnections(t *testing.T) {
 			t.Parallel()
 			s := newScript(t, serve)
 			e := newEndpoint(t, s.url)
-			for range 4 {
+			for range 3 {
 				res := e.Send(t.Context(), newRequest())
 				require.Equal(t, 200, res.Attempt.StatusCode, res.Attempt.Error)
+				idle(t)
 			}
-			require.EqualValues(t, 4, s.conns.Load())
+			require.EqualValues(t, 3, s.conns.Load())
 		})
 	}
+}
+
+// idle lets connections be idle for so long that their end may be due to that.
+func idle(t *testing.T) {
+	t.Helper()
+	timer := time.NewTimer(550 * time.Millisecond)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+	case <-t.Context().Done():
+	}
+}
+
+// TestBusyConnectionIsNotRetried: a receiver under load that takes a request and then breaks the connection off has failed
+// the attempt. Were it sent again at once, it would get the event twice of which once is recorded.
+func TestBusyConnectionIsNotRetried(t *testing.T) {
+	t.Parallel()
+	var requests atomic.Int64
+	s := newScript(t, func(c net.Conn, _, request int) bool {
+		requests.Add(1)
+		if request > 1 {
+			return false
+		}
+		_, err := io.WriteString(c, "HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")
+		return err == nil
+	})
+	e := newEndpoint(t, s.url)
+	for range 3 {
+		require.Equal(t, 200, e.Send(t.Context(), newRequest()).Attempt.StatusCode)
+		require.Equal(t, "connection closed while waiting for headers", e.Send(t.Context(), newRequest()).Attempt.Error)
+	}
+	require.EqualValues(t, 6, requests.Load())
 }
 
 // TestFreshConnectionIsNotRetried: a receiver that closes without an answer fails the attempt, it is not asked twice.

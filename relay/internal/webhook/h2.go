@@ -8,6 +8,7 @@ import (
 	"net"
 	"net/http"
 	"strings"
+	"sync/atomic"
 	"time"
 )
 
@@ -15,6 +16,7 @@ import (
 type h2Conn struct {
 	origin *origin
 	cc     *http.ClientConn
+	usedAt atomic.Int64 // Unix nanoseconds at which a request last ended
 }
 
 const (
@@ -113,12 +115,21 @@ func (h *h2Conn) retireIfClosed() {
 	}
 }
 
+// idle is for how long the connection has had nothing to do.
+func (h *h2Conn) idle() time.Duration {
+	if h.cc.InFlight() > 1 { // one is reserved for whoever asks
+		return 0
+	}
+	return time.Since(time.Unix(0, h.usedAt.Load()))
+}
+
 // roundTrip is the HTTP/2 form of an exchange: the same header lines and the same body. The error is marked as a closed
 // connection's if the request may go out again on a new one.
 func (h *h2Conn) roundTrip(ctx context.Context, x *exchange, deadline time.Time) error {
 	ctx, cancel := context.WithDeadline(ctx, deadline)
 	defer cancel()
 	defer h.retireIfClosed()
+	defer func() { h.usedAt.Store(time.Now().UnixNano()) }()
 	x.phase = phaseHeaders
 	req, err := h.request(ctx, x)
 	if err != nil {
@@ -144,13 +155,16 @@ func h2Error(ctx context.Context, err error) error {
 	if ctx.Err() != nil {
 		return ctx.Err()
 	}
-	if reset, ok := errors.AsType[streamError](err); ok && reset.Code != h2RefusedStream {
+	reset, isReset := errors.AsType[streamError](err)
+	if isReset && reset.Code != h2RefusedStream {
 		return failuref("the receiver reset the HTTP/2 request")
 	}
+	// net/http says of a request that came after a GOAWAY what it says of no other.
+	unread := isReset || strings.Contains(err.Error(), "graceful shutdown GOAWAY")
 	if explainSocket(err, phaseHeaders) == "" {
 		err = failuref("the receiver closed the HTTP/2 connection")
 	}
-	return &closedError{err}
+	return &closedError{err: err, unread: unread}
 }
 
 // request makes the request from the exchange's header lines.

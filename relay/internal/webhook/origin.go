@@ -36,19 +36,26 @@ func newOrigin(c *Client, p place, concurrency int) *origin {
 	return o
 }
 
+// staleAfter is how long a connection must have been idle for its end, without a byte of an answer, to be the receiver's
+// keep-alive limit rather than what it does to this request.
+const staleAfter = 500 * time.Millisecond
+
 // roundTrip sends the exchange's request and reads the answer to its end. An idle connection that the receiver closed
 // at the moment it was used again says nothing about the receiver: the request goes out once more on a new one. That
-// is safe, for the receiver knows a repeated webhook-id.
+// is safe, for the receiver knows a repeated webhook-id. A connection that was busy until now is another matter: whoever
+// takes a request and then hangs up has failed it, and what it got counts as an attempt.
 func (o *origin) roundTrip(ctx context.Context, x *exchange, deadline time.Time) error {
 	x.reset()
 	if h := o.takeH2(); h != nil {
+		idle := h.idle()
 		err := h.roundTrip(ctx, x, deadline)
-		if x.answer.status != 0 || !isStale(err) || ctx.Err() != nil {
+		if x.answer.status != 0 || !isStale(err, idle) || ctx.Err() != nil {
 			return err
 		}
 	} else if c := o.pool.take(deadline); c != nil {
+		idle := time.Since(c.idleSince)
 		err := o.use(ctx, c, x)
-		if x.answer.status != 0 || !isStale(err) || ctx.Err() != nil {
+		if x.answer.status != 0 || !isStale(err, idle) || ctx.Err() != nil {
 			return err
 		}
 	}
@@ -84,14 +91,17 @@ func (o *origin) use(ctx context.Context, c *conn, x *exchange) error {
 	return err
 }
 
-// isStale reports whether err is what using a connection gives that the peer has closed, before any byte of an answer.
-func isStale(err error) bool {
+// isStale reports whether err is what using a connection gives that the peer closed while it was idle.
+func isStale(err error, idle time.Duration) bool {
 	var closed *closedError
-	return errors.As(err, &closed)
+	return errors.As(err, &closed) && (closed.unread || idle >= staleAfter)
 }
 
 // closedError marks the error of a connection that the peer closed before any byte of an answer.
-type closedError struct{ err error }
+type closedError struct {
+	err    error
+	unread bool // the peer says that it has not looked at the request
+}
 
 func (e *closedError) Error() string { return e.err.Error() }
 func (e *closedError) Unwrap() error { return e.err }
