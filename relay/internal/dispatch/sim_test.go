@@ -414,7 +414,7 @@ func (s *scenario) hold(t *testing.T, f *tables, rnd *rand.Rand, until int, cras
 		f.epoch++ // whatever is under way is not committed
 		f.mu.Unlock()
 		kill()
-		<-done
+		t.Log("crashed:", <-done)
 		return
 	case until == s.events:
 		clear(s.paused)

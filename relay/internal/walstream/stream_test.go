@@ -494,7 +494,7 @@ func TestGate(t *testing.T) {
 	require.Less(t, time.Since(began), time.Second)
 }
 
-func TestRunEndsSoonAfterItsContext(t *testing.T) {
+func TestRunEndsSoonAfterItsContext(t *testing.T) { //nolint:tparallel // its parts share a database
 	t.Parallel()
 	b := setup(t)
 	t.Run("idle", func(t *testing.T) { //nolint:paralleltest // one database
