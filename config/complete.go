@@ -67,6 +67,7 @@ func (c Config) complete(report func(problem)) *Config {
 	for i := range c.Endpoints {
 		completeEndpoint(&c.Endpoints[i])
 	}
+	c.API.complete()
 	check := checker{config: &c, report: report, endpoint: global}
 	check.all()
 	return &c

@@ -16,6 +16,7 @@ type Config struct {
 	Retention Retention
 	Network   Network
 	Secrets   Secrets
+	API       API
 	Log       Log
 }
 

@@ -121,7 +121,9 @@ func (d *decoder) block(top *section, b *hclsyntax.Block) {
 		s.endpoint, s.prefix = defaults, ""
 		s.check(policyAttributes(), policyBlocks())
 		d.policy(s, &d.base)
-	case "api", "metrics":
+	case "api":
+		d.api(s)
+	case "metrics":
 		if detail, refused := refusal(b.Type); refused {
 			top.fail(b.DefRange(), "Setting not available in this version", "%s", detail)
 		}

@@ -164,15 +164,23 @@ func (s *section) count(name string, to *int, least int) {
 
 // rate reads "100/s", "100/m" or "100/h" as requests a second.
 func (s *section) rate(text string) float64 {
+	n, ok := ParseRate(text)
+	if !ok {
+		s.wrong("rate", s.body.Attributes["rate"].Expr.Range(), "Invalid rate",
+			`Write a number above zero and a unit, such as "100/s", "30/m" or "1000/h".`)
+	}
+	return n
+}
+
+// ParseRate reads a rate such as "100/s", "30/m" or "1000/h" as requests a second.
+func ParseRate(text string) (perSecond float64, ok bool) {
 	number, unit, _ := strings.Cut(text, "/")
 	seconds := map[string]float64{"s": 1, "m": 60, "h": 3600}[unit]
 	n, err := strconv.ParseFloat(strings.TrimSpace(number), 64)
 	if err != nil || seconds == 0 || !(n > 0) || n > 1e12 {
-		s.wrong("rate", s.body.Attributes["rate"].Expr.Range(), "Invalid rate",
-			`Write a number above zero and a unit, such as "100/s", "30/m" or "1000/h".`)
-		return 0
+		return 0, false
 	}
-	return n / seconds
+	return n / seconds, true
 }
 
 func (s *section) schedule(r *Retry) {

@@ -34,6 +34,7 @@ func (c Config) MarshalJSON() ([]byte, error) {
 		"endpoints": endpoints,
 		"network":   map[string]any{"allow": allow, "allow_http": c.Network.AllowHTTP, "proxy": c.Network.Proxy},
 		"secrets":   map[string]any{"keys": append([]Secret{}, c.Secrets.Keys...)},
+		"api":       newAPIJSON(&c.API),
 		"log":       map[string]string{"level": c.Log.Level, "format": c.Log.Format},
 	})
 	if err != nil {
@@ -49,6 +50,32 @@ func (e Endpoint) MarshalJSON() ([]byte, error) {
 		return nil, fmt.Errorf("encode endpoint: %w", err)
 	}
 	return text, nil
+}
+
+// apiJSON is the api block as JSON shows it.
+type apiJSON struct {
+	Listen string       `json:"listen"`
+	Keys   []apiKeyJSON `json:"keys"`
+	TLS    bool         `json:"tls"`
+}
+
+type apiKeyJSON struct {
+	Name   string   `json:"name"`
+	Secret Secret   `json:"secret"`
+	Scopes []string `json:"scopes"`
+	Tenant string   `json:"tenant,omitempty"`
+}
+
+// newAPIJSON gives nil where there is no API.
+func newAPIJSON(a *API) *apiJSON {
+	if !a.Enabled() {
+		return nil
+	}
+	shown := &apiJSON{Listen: a.Listen, Keys: make([]apiKeyJSON, 0, len(a.Keys)), TLS: a.TLS != TLS{}}
+	for _, k := range a.Keys {
+		shown.Keys = append(shown.Keys, apiKeyJSON{k.Name, k.Secret, k.Scopes, k.Tenant})
+	}
+	return shown
 }
 
 // endpointJSON is an endpoint as JSON shows it, with the words of the configuration file.

@@ -3,6 +3,7 @@ package config
 import (
 	"errors"
 	"fmt"
+	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
@@ -217,6 +218,15 @@ func (s *section) text(name string) (string, bool) {
 		return "", false
 	}
 	return v.AsString(), true
+}
+
+// path gives the path of a file, which stands relative to the configuration's own.
+func (s *section) path(name string) (string, bool) {
+	text, ok := s.text(name)
+	if ok && text != "" && !filepath.IsAbs(text) {
+		text = filepath.Join(filepath.Dir(s.src.name), text)
+	}
+	return text, ok
 }
 
 // flag gives true or false.

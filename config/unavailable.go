@@ -5,7 +5,6 @@ package config
 // delete its line.
 func unavailable() map[string]string {
 	return map[string]string{
-		"api":     "",
 		"metrics": "",
 	}
 }

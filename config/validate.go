@@ -74,10 +74,11 @@ func (c *checker) all() {
 	c.outbox()
 	c.network()
 	c.sealing()
+	c.api()
 	oneOf(c, "log.level", c.config.Log.Level, "trace", "debug", "info", "warn", "error")
 	oneOf(c, "log.format", c.config.Log.Format, "json", "console")
-	if len(c.config.Endpoints) == 0 {
-		c.fail("endpoint", "Missing endpoint", "Declare at least one: endpoint \"name\" { url = \"https://…\" secret = env(\"…\") }.")
+	if len(c.config.Endpoints) == 0 && !c.config.API.Enabled() {
+		c.fail("endpoint", "Missing endpoint", "Declare at least one, or an api block to make them by: endpoint \"name\" { url = \"https://…\" secret = env(\"…\") }.")
 	}
 	first := make(map[string]int, len(c.config.Endpoints))
 	for i := range c.config.Endpoints {

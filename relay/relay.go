@@ -18,6 +18,7 @@ import (
 	"github.com/tailpost/tailpost/outbox"
 	"github.com/tailpost/tailpost/relay/internal/dispatch"
 	"github.com/tailpost/tailpost/relay/internal/ledger"
+	"github.com/tailpost/tailpost/relay/internal/seal"
 	"github.com/tailpost/tailpost/relay/internal/walstream"
 	"github.com/tailpost/tailpost/relay/internal/webhook"
 )
@@ -76,6 +77,9 @@ type Relay struct {
 	gaps       []time.Time // when gaps were found of late
 	noticed    string      // the gap that taking the slot has brought to light; empty: none
 	unreadable bool        // the slot holds WAL that cannot be decoded
+
+	keyring  *seal.Keyring
+	listener net.Listener // of the API; nil: it does not listen
 }
 
 // drainMargin is how long recording may take after the grace of the requests in flight.
@@ -102,12 +106,19 @@ func New(cfg *config.Config, o Options) (*Relay, error) {
 		return nil, err
 	}
 	r.client, r.senders = client, senders
+	if r.keyring, err = seal.New(cfg.Secrets); err != nil {
+		return nil, err
+	}
 	return r, nil
 }
 
 // build prepares everything that sends for a config.
 func (r *Relay) build(cfg *config.Config) (*webhook.Client, map[string]*webhook.Endpoint, error) {
-	client, err := webhook.NewClient(webhook.Options{Network: cfg.Network, UserAgent: "Tailpost/" + r.opts.Version})
+	listeners, err := r.ownListeners()
+	if err != nil {
+		return nil, nil, err
+	}
+	client, err := webhook.NewClient(webhook.Options{Network: cfg.Network, UserAgent: "Tailpost/" + r.opts.Version, Deny: listeners})
 	if err != nil {
 		return nil, nil, fmt.Errorf("prepare the HTTP client: %w", err)
 	}
@@ -138,8 +149,13 @@ func (r *Relay) setState(s State) {
 
 // Run delivers until ctx is done; then it lets requests in flight end, records them and returns nil. It stands by while
 // another relay holds the slot, and outlives lost connections. An error means that the relay cannot work as it is
-// configured: it says what to do.
+// configured: it says what to do. The API, where there is one, is served all the while.
 func (r *Relay) Run(ctx context.Context) error {
+	return r.withAPI(ctx, r.deliver)
+}
+
+// deliver is Run without the API.
+func (r *Relay) deliver(ctx context.Context) error {
 	hard, cancel := context.WithCancelCause(context.WithoutCancel(ctx))
 	defer cancel(nil)
 	defer context.AfterFunc(ctx, func() {

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/tailpost/tailpost/config"
+	"github.com/tailpost/tailpost/relay/internal/seal"
 )
 
 // errReordered ends a hold because an endpoint's ordering changed: what is in memory was queued by the old one.
@@ -22,13 +23,17 @@ func (r *Relay) Reload(ctx context.Context, cfg *config.Config) error {
 	if err := fixed(old, cfg); err != nil {
 		return err
 	}
+	keyring, err := seal.New(cfg.Secrets)
+	if err != nil {
+		return err
+	}
 	client, senders, err := r.build(cfg)
 	if err != nil {
 		return err
 	}
 	r.mu.Lock()
 	led, dispatcher, holding, former := r.ledger, r.current, r.holding, r.client
-	r.cfg, r.client, r.senders = cfg, client, senders
+	r.cfg, r.client, r.senders, r.keyring = cfg, client, senders, keyring
 	r.mu.Unlock()
 	// Requests in flight keep their connections; idle ones go.
 	defer former.Close()
@@ -56,6 +61,8 @@ func fixed(old, cfg *config.Config) error {
 		return errors.New("reload: the database block changed: restart tailpost to use another database or slot")
 	case old.Outbox != cfg.Outbox:
 		return errors.New("reload: the outbox block changed: restart tailpost to read another table")
+	case old.API.Listen != cfg.API.Listen, old.API.TLS != cfg.API.TLS:
+		return errors.New("reload: the address or the tls block of the API changed: restart tailpost to listen in another way")
 	case old.Log != cfg.Log:
 		return errors.New("reload: the log block changed: restart tailpost to log in another way")
 	}

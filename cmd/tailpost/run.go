@@ -161,5 +161,8 @@ func announce(log zerolog.Logger, cfg *config.Config) {
 	if cfg.Outbox.Messages != "" {
 		line = line.Str("messages", cfg.Outbox.Messages)
 	}
+	if cfg.API.Enabled() {
+		line = line.Str("api", cfg.API.Listen)
+	}
 	line.Msg("tailpost starts")
 }

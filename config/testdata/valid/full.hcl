@@ -83,3 +83,17 @@ retention {
   dead     = "forever"
   stats    = "2160h"
 }
+
+api {
+  listen = "0.0.0.0:8443"
+  key "ci" {
+    secret = env("ERP_SECRET")
+    scopes = ["endpoints:write"]
+    tenant = "acme"
+  }
+  key "ops" { secret = "a literal of enough characters" } # WARNING "Literal secret"
+  tls {
+    cert = "tls/cert.pem"
+    key  = "/etc/tailpost/key.pem"
+  }
+}

@@ -1,0 +1,183 @@
+package config
+
+import (
+	"fmt"
+	"net"
+	"net/netip"
+	"slices"
+	"strconv"
+
+	"github.com/hashicorp/hcl/v2/hclsyntax"
+)
+
+// The scopes of API keys. To write includes to read.
+const (
+	ScopeEndpointsRead   = "endpoints:read"
+	ScopeEndpointsWrite  = "endpoints:write"
+	ScopeDeliveriesRead  = "deliveries:read"
+	ScopeDeliveriesWrite = "deliveries:write"
+	ScopeKeysWrite       = "keys:write" // list, make and delete keys
+)
+
+// Scopes lists every scope there is.
+func Scopes() []string {
+	return []string{ScopeEndpointsRead, ScopeEndpointsWrite, ScopeDeliveriesRead, ScopeDeliveriesWrite, ScopeKeysWrite}
+}
+
+const (
+	defaultAPIListen = "127.0.0.1:8080"
+	minAPISecret     = 20
+)
+
+// API says where the management API listens and who may use it. The zero API: it is not served.
+type API struct {
+	Listen string // host:port; empty: there is no API
+	Keys   []APIKey
+	TLS    TLS
+}
+
+// Enabled reports whether there is an API.
+func (a *API) Enabled() bool { return a.Listen != "" }
+
+// Loopback reports whether the API listens where only this machine reaches it.
+func (a *API) Loopback() bool {
+	host, _, err := net.SplitHostPort(a.Listen)
+	if err != nil {
+		return false
+	}
+	if host == "localhost" {
+		return true
+	}
+	addr, err := netip.ParseAddr(host)
+	return err == nil && addr.Unmap().IsLoopback()
+}
+
+// APIKey is a key to the API.
+type APIKey struct {
+	Name   string
+	Secret Secret
+	Scopes []string // default: all
+	Tenant string   // nothing of other tenants exists for this key; empty: all tenants
+	Origin Origin
+}
+
+// TLS names the PEM files of a listener. The zero TLS: plain HTTP.
+type TLS struct {
+	Cert string // the certificate and its chain
+	Key  string
+}
+
+// api decodes the api block.
+func (d *decoder) api(s *section) {
+	s.check([]string{"listen"}, []string{"key", "tls"})
+	a := &d.config.API
+	a.Listen = defaultAPIListen
+	if text, ok := s.text("listen"); ok {
+		a.Listen = text
+	}
+	for i, b := range blocksOf(s.body, "key") {
+		a.Keys = append(a.Keys, d.apiKey(s, b, i))
+	}
+	if b := s.single("tls"); b != nil {
+		inner := s.nested(b, "api.tls.", "a tls block")
+		inner.check([]string{"cert", "key"}, nil)
+		a.TLS.Cert, _ = inner.path("cert")
+		a.TLS.Key, _ = inner.path("key")
+	}
+}
+
+func (d *decoder) apiKey(s *section, b *hclsyntax.Block, index int) APIKey {
+	prefix := fmt.Sprintf("api.key[%d]", index)
+	d.place(global, prefix, b.DefRange())
+	inner := s.nested(b, prefix+".", "a key block")
+	inner.check([]string{"secret", "scopes", "tenant"}, nil)
+	key := APIKey{Origin: Origin{File: s.src.name, Line: b.TypeRange.Start.Line}}
+	if len(b.Labels) == 1 {
+		key.Name = b.Labels[0]
+	} else {
+		s.fail(b.DefRange(), "Wrong number of labels", "Write key \"name\" { … }.")
+		d.spoil(global, prefix)
+	}
+	key.Secret = inner.secret("secret", func(string) bool { return true })
+	key.Scopes, _ = inner.texts("scopes")
+	key.Tenant, _ = inner.text("tenant")
+	return key
+}
+
+func (a *API) complete() {
+	a.Keys = slices.Clone(a.Keys)
+	for i := range a.Keys {
+		if a.Keys[i].Scopes == nil {
+			a.Keys[i].Scopes = Scopes()
+		}
+	}
+}
+
+func (c *checker) api() {
+	a := &c.config.API
+	if !a.Enabled() {
+		if len(a.Keys) > 0 || a.TLS != (TLS{}) {
+			c.fail("api.listen", "Missing address", "Set listen, for example to %q.", defaultAPIListen)
+		}
+		return
+	}
+	if !validListen(a.Listen) {
+		c.fail("api.listen", "Invalid address", "Write an address and a port, such as %q or \"0.0.0.0:8080\".", defaultAPIListen)
+	} else if !a.Loopback() && len(a.Keys) == 0 {
+		c.fail("api.listen", "Open API", "Anybody who reaches this address could use it. Add key \"name\" { secret = env(\"…\") }, or listen on %q.", defaultAPIListen)
+	}
+	if (a.TLS.Cert == "") != (a.TLS.Key == "") {
+		c.fail("api.tls", "Incomplete tls block", "Set both cert and key, the paths of PEM files.")
+	}
+	first := make(map[string]int, len(a.Keys))
+	for i := range a.Keys {
+		c.apiKey(i, &a.Keys[i], first)
+	}
+}
+
+func (c *checker) apiKey(i int, k *APIKey, first map[string]int) {
+	name := fmt.Sprintf("api.key[%d]", i)
+	if !validLabel(k.Name) {
+		c.fail(name, "Invalid key name", "Write 1 to %d letters, digits, underscores and hyphens.", maxLabel)
+	}
+	if before, twice := first[k.Name]; twice {
+		c.fail(name, "Repeated key", "Key %q is declared%s already. Rename one of the two.", k.Name, c.config.API.Keys[before].Origin.at())
+	} else {
+		first[k.Name] = i
+	}
+	switch {
+	case k.Secret.IsZero():
+		c.fail(name+".secret", "Missing secret", "Set secret, for example to env(\"TAILPOST_API_KEY\").")
+	case len(k.Secret.Reveal()) < minAPISecret:
+		c.fail(name+".secret", "Short secret", "Use at least %d random characters.", minAPISecret)
+	}
+	for j := range c.config.API.Keys[:i] {
+		if !k.Secret.IsZero() && k.Secret.Equal(c.config.API.Keys[j].Secret) {
+			c.fail(name+".secret", "Repeated secret", "Give each key a secret of its own.")
+		}
+	}
+	if len(k.Scopes) == 0 {
+		c.fail(name+".scopes", "Missing scopes", "List at least one scope, or leave scopes out to grant all.")
+	}
+	for j, scope := range k.Scopes {
+		if !slices.Contains(Scopes(), scope) {
+			c.fail(fmt.Sprintf("%s.scopes[%d]", name, j), "Unknown scope", "There are %s.%s", list(Scopes(), "and"), didYouMean(scope, Scopes()))
+		}
+	}
+}
+
+// validListen reports whether a listener can be told to listen there.
+func validListen(text string) bool {
+	host, port, err := net.SplitHostPort(text)
+	if err != nil {
+		return false
+	}
+	if n, err := strconv.Atoi(port); err != nil || n < 0 || n >= 1<<16 {
+		return false
+	}
+	if host == "" || host == "localhost" {
+		return true
+	}
+	_, err = netip.ParseAddr(host)
+	return err == nil
+}

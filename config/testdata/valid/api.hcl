@@ -1,0 +1,2 @@
+database { url = env("DATABASE_URL") }
+api {}

@@ -1,0 +1,118 @@
+package api
+
+import (
+	"context"
+	"strconv"
+	"time"
+
+	"github.com/tailpost/tailpost/outbox"
+	"github.com/tailpost/tailpost/relay/internal/ledger/store"
+)
+
+// Attempt is one HTTP request and what came of it.
+type Attempt struct {
+	EventID           string    `json:"event_id" doc:"The event; sent as webhook-id."`
+	EventType         string    `json:"event_type"`
+	Tenant            string    `json:"tenant,omitempty" doc:"Tenant of the event."`
+	EndpointID        string    `json:"endpoint_id"`
+	Number            int       `json:"number" doc:"Number within its delivery, from 1."`
+	Trigger           string    `json:"trigger" enum:"stream,retry,resend,replay,test" doc:"Why it was made."`
+	URL               string    `json:"url" doc:"Where the request went, without user information."`
+	Outcome           string    `json:"outcome" enum:"delivered,retry,dead" doc:"delivered, retry (it will be tried again) or dead (given up)."`
+	StatusCode        int       `json:"status_code,omitempty" doc:"Missing: no answer arrived."`
+	Error             string    `json:"error,omitempty" doc:"Why no usable answer arrived."`
+	DurationMS        float64   `json:"duration_ms" doc:"How long it took, in milliseconds."`
+	ResponseBody      string    `json:"response_body,omitempty" doc:"First 16 KiB of the answer."`
+	ResponseTruncated bool      `json:"response_truncated" doc:"Whether the answer was longer."`
+	AttemptedAt       time.Time `json:"attempted_at" doc:"When the request began."`
+	CommitLSN         string    `json:"commit_lsn" doc:"Place of the event's transaction in the write-ahead log."`
+}
+
+func showAttempt(a *outbox.Attempt) Attempt {
+	return Attempt{
+		EventID: a.EventID, EventType: a.EventType, Tenant: a.Tenant, EndpointID: a.EndpointID, Number: a.Number,
+		Trigger: string(a.Trigger), URL: a.URL, Outcome: string(a.Outcome), StatusCode: a.StatusCode, Error: a.Error,
+		DurationMS: float64(a.Duration) / float64(time.Millisecond), ResponseBody: string(a.ResponseBody),
+		ResponseTruncated: a.ResponseTruncated, AttemptedAt: a.AttemptedAt.UTC(), CommitLSN: a.CommitLSN.String(),
+	}
+}
+
+// AttemptFilter chooses attempts.
+type AttemptFilter struct {
+	EventID     string    `query:"event_id" maxLength:"1000" doc:"Only of this event."`
+	EventType   string    `query:"event_type" maxLength:"1000" doc:"Only of events of this type."`
+	Tenant      string    `query:"tenant" maxLength:"200" doc:"Only of this tenant's events."`
+	Outcome     string    `query:"outcome" enum:"delivered,retry,dead" doc:"Only with this outcome."`
+	StatusClass string    `query:"status_class" enum:"1xx,2xx,3xx,4xx,5xx" doc:"Only with an answer of this class."`
+	Since       time.Time `query:"since" doc:"Only those made at or after it."`
+	Until       time.Time `query:"until" doc:"Only those made before it."`
+}
+
+func (f *AttemptFilter) query(p *principal, paged *Paged) (store.AttemptQuery, error) {
+	q := store.AttemptQuery{
+		Tenant: p.tenant(), EventID: f.EventID, EventType: f.EventType, EventTenant: f.Tenant, Outcome: f.Outcome,
+		Since: f.Since, Until: f.Until, Limit: paged.limit(),
+	}
+	if f.StatusClass != "" {
+		q.StatusClass, _ = strconv.Atoi(f.StatusClass[:1]) // one of the enum
+	}
+	var err error
+	q.After, err = readCursor[store.AttemptPosition](paged.Cursor)
+	return q, err
+}
+
+type listAttemptsInput struct {
+	Paged
+	AttemptFilter
+
+	EndpointID string `query:"endpoint_id" maxLength:"200" doc:"Only to this endpoint."`
+}
+
+func (s *Server) listAttempts(ctx context.Context, p *principal, in *listAttemptsInput) (*pageOutput[Attempt], error) {
+	q, err := in.query(p, &in.Paged)
+	if err != nil {
+		return nil, err
+	}
+	q.EndpointID = in.EndpointID
+	return s.attempts(ctx, q)
+}
+
+type listEndpointAttemptsInput struct {
+	EndpointID
+	Paged
+	AttemptFilter
+}
+
+func (s *Server) listEndpointAttempts(ctx context.Context, p *principal, in *listEndpointAttemptsInput) (*pageOutput[Attempt], error) {
+	q, err := in.query(p, &in.Paged)
+	if err != nil {
+		return nil, err
+	}
+	if _, err := s.store.Endpoint(ctx, p.tenant(), in.ID); err != nil {
+		return nil, err
+	}
+	q.EndpointID = in.ID
+	return s.attempts(ctx, q)
+}
+
+func (s *Server) attempts(ctx context.Context, q store.AttemptQuery) (*pageOutput[Attempt], error) {
+	page, err := s.store.Attempts(ctx, q)
+	if err != nil {
+		return nil, err
+	}
+	out := &pageOutput[Attempt]{Body: Page[Attempt]{Data: showAttempts(page.Attempts)}}
+	if page.Next != nil {
+		if out.Body.NextCursor, err = cursor(page.Next); err != nil {
+			return nil, err
+		}
+	}
+	return out, nil
+}
+
+func showAttempts(rows []outbox.Attempt) []Attempt {
+	shown := make([]Attempt, 0, len(rows))
+	for i := range rows {
+		shown = append(shown, showAttempt(&rows[i]))
+	}
+	return shown
+}

@@ -1,0 +1,356 @@
+package api_test
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"net/netip"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/pb33f/libopenapi"
+	validator "github.com/pb33f/libopenapi-validator"
+	"github.com/rs/zerolog"
+	"github.com/stretchr/testify/require"
+
+	"github.com/tailpost/tailpost/config"
+	"github.com/tailpost/tailpost/integration/pgtest"
+	"github.com/tailpost/tailpost/outbox"
+	"github.com/tailpost/tailpost/relay/internal/api"
+	"github.com/tailpost/tailpost/relay/internal/ledger/store"
+	"github.com/tailpost/tailpost/relay/internal/seal"
+	"github.com/tailpost/tailpost/relay/internal/webhook"
+)
+
+const (
+	adminKey = "an-administrator-key-of-the-configuration"
+	sealKey  = "5f1d1b1f0f4d4e2b9a6c7d8e9f00112233445566778899aabbccddeeff001122"
+)
+
+// bundle is an API over a migrated database, with a client that holds every request and answer against the OpenAPI
+// document.
+type bundle struct {
+	db     *pgtest.DB
+	conn   *pgx.Conn
+	http   *httptest.Server
+	server *api.Server
+	log    *lockedBuffer
+
+	mu      sync.Mutex
+	cfg     *config.Config
+	now     time.Time // zero: the clock
+	answers bytes.Buffer
+	called  map[string]bool // operations
+	doc     validator.Validator
+	paths   map[string]map[string]struct {
+		OperationID string `json:"operationId"`
+	}
+}
+
+type lockedBuffer struct {
+	mu sync.Mutex
+	b  bytes.Buffer
+}
+
+func (l *lockedBuffer) Write(p []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.b.Write(p)
+}
+
+func (l *lockedBuffer) String() string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.b.String()
+}
+
+func baseConfig(t testing.TB, url string) config.Config {
+	t.Helper()
+	return config.Config{
+		Database: config.Database{URL: config.NewSecret(url)},
+		Network:  config.Network{AllowHTTP: true, Allow: []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}},
+		API:      config.API{Listen: "127.0.0.1:0", Keys: []config.APIKey{{Name: "admin", Secret: config.NewSecret(adminKey)}}},
+		Secrets:  config.Secrets{Keys: []config.Secret{config.NewSecret(sealKey)}},
+	}
+}
+
+// setup makes a bundle; change, if not nil, changes its configuration.
+func setup(t testing.TB, change func(*config.Config)) *bundle {
+	t.Helper()
+	b := &bundle{db: pgtest.NewDB(t), log: new(lockedBuffer), called: make(map[string]bool)}
+	b.conn = b.db.Conn(t)
+	_, err := outbox.Migrate(t.Context(), b.conn, outbox.MigrateOptions{Mapping: outbox.DefaultMapping()})
+	require.NoError(t, err)
+	cfg := baseConfig(t, b.db.URL)
+	if change != nil {
+		change(&cfg)
+	}
+	b.cfg, err = cfg.Complete()
+	require.NoError(t, err)
+
+	st, err := store.Open(t.Context(), store.Options{URL: b.cfg.Database.URL, Owner: "test/1", Mapping: b.cfg.Outbox.Mapping})
+	require.NoError(t, err)
+	t.Cleanup(st.Close)
+	client, err := webhook.NewClient(webhook.Options{Network: b.cfg.Network, UserAgent: "Tailpost/test"})
+	require.NoError(t, err)
+	t.Cleanup(client.Close)
+	keyring, err := seal.New(b.cfg.Secrets)
+	require.NoError(t, err)
+	b.server = api.New(api.Options{
+		Store: st, Config: b.config, Keyring: func() *seal.Keyring { return keyring },
+		Client: func() *webhook.Client { return client },
+		Status: func() api.Status {
+			return api.Status{State: "delivering", Slot: b.cfg.Database.Slot, Owner: "test/1", Epoch: 1}
+		},
+		Logger: zerolog.New(b.log), Now: b.clock,
+	})
+	b.http = httptest.NewServer(b.server)
+	t.Cleanup(b.http.Close)
+	b.readDocument(t)
+	return b
+}
+
+func (b *bundle) config() *config.Config {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.cfg
+}
+
+func (b *bundle) clock() time.Time {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.now.IsZero() {
+		return time.Now()
+	}
+	return b.now
+}
+
+// readDocument gets the OpenAPI document as a client would.
+func (b *bundle) readDocument(t testing.TB) {
+	t.Helper()
+	res, err := http.Get(b.http.URL + "/openapi.json")
+	require.NoError(t, err)
+	defer res.Body.Close()
+	text, err := io.ReadAll(res.Body)
+	require.NoError(t, err)
+	doc, err := libopenapi.NewDocument(text)
+	require.NoError(t, err)
+	v, errs := validator.NewValidator(doc)
+	require.Empty(t, errs)
+	b.doc = v
+	var parsed struct {
+		Paths json.RawMessage `json:"paths"`
+	}
+	require.NoError(t, json.Unmarshal(text, &parsed))
+	require.NoError(t, json.Unmarshal(parsed.Paths, &b.paths))
+}
+
+// answer is what a call got.
+type answer struct {
+	t      testing.TB
+	Status int
+	Header http.Header
+	Body   []byte
+}
+
+// call is one request.
+type call struct {
+	key     string // empty: none
+	method  string
+	path    string
+	body    any // nil: none; a string is sent as it is
+	headers http.Header
+}
+
+// do sends a request and checks the answer against the document; the request too, where it was a success.
+func (b *bundle) do(t testing.TB, c call) *answer {
+	t.Helper()
+	var body []byte
+	switch v := c.body.(type) {
+	case nil:
+	case string:
+		body = []byte(v)
+	default:
+		var err error
+		body, err = json.Marshal(v)
+		require.NoError(t, err)
+	}
+	request := func() *http.Request {
+		req, err := http.NewRequestWithContext(t.Context(), c.method, b.http.URL+c.path, bytes.NewReader(body))
+		require.NoError(t, err)
+		for name, values := range c.headers {
+			req.Header[name] = values
+		}
+		if body != nil && req.Header.Get("Content-Type") == "" {
+			req.Header.Set("Content-Type", "application/json")
+		}
+		if c.key != "" {
+			req.Header.Set("Authorization", "Bearer "+c.key)
+		}
+		return req
+	}
+	res, err := b.http.Client().Do(request())
+	require.NoError(t, err)
+	defer res.Body.Close()
+	text, err := io.ReadAll(res.Body)
+	require.NoError(t, err)
+	a := &answer{t: t, Status: res.StatusCode, Header: res.Header, Body: text}
+
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.answers.Write(text)
+	id := b.operation(c.method, strings.SplitN(c.path, "?", 2)[0])
+	if id == "" {
+		return a
+	}
+	b.called[id] = true
+	if a.Status < 300 {
+		ok, problems := b.doc.ValidateHttpRequestSync(request())
+		require.True(t, ok, "%s: the request is not what the document says: %v", id, problems)
+	}
+	copied := *res
+	copied.Body = io.NopCloser(bytes.NewReader(text))
+	ok, problems := b.doc.ValidateHttpResponse(request(), &copied)
+	require.True(t, ok, "%s: the answer is not what the document says: %v\n%s", id, problems, text)
+	if a.Status >= 400 {
+		require.Equal(t, "application/problem+json", res.Header.Get("Content-Type"))
+	}
+	return a
+}
+
+// operation finds the operation of a path in the document; empty: there is none.
+func (b *bundle) operation(method, path string) string {
+	steps := strings.Split(path, "/")
+	for template, methods := range b.paths {
+		parts := strings.Split(template, "/")
+		if len(parts) != len(steps) {
+			continue
+		}
+		matches := true
+		for i := range parts {
+			matches = matches && (parts[i] == steps[i] || strings.HasPrefix(parts[i], "{") && parts[i] != "")
+		}
+		if op, ok := methods[strings.ToLower(method)]; matches && ok {
+			return op.OperationID
+		}
+	}
+	return ""
+}
+
+func (b *bundle) get(t testing.TB, path string) *answer {
+	t.Helper()
+	return b.do(t, call{key: adminKey, method: http.MethodGet, path: path})
+}
+
+func (b *bundle) post(t testing.TB, path string, body any) *answer {
+	t.Helper()
+	return b.do(t, call{key: adminKey, method: http.MethodPost, path: path, body: body})
+}
+
+// is checks the status.
+func (a *answer) is(status int) *answer {
+	a.t.Helper()
+	require.Equal(a.t, status, a.Status, "%s", a.Body)
+	return a
+}
+
+// at gives the value at a path such as "data.0.id".
+func (a *answer) at(path string) any {
+	a.t.Helper()
+	var v any
+	dec := json.NewDecoder(bytes.NewReader(a.Body))
+	dec.UseNumber()
+	require.NoError(a.t, dec.Decode(&v))
+	for step := range strings.SplitSeq(path, ".") {
+		switch at := v.(type) {
+		case map[string]any:
+			v = at[step]
+		case []any:
+			var n int
+			require.NoError(a.t, json.Unmarshal([]byte(step), &n))
+			if n >= len(at) {
+				return nil
+			}
+			v = at[n]
+		default:
+			return nil
+		}
+	}
+	if n, ok := v.(json.Number); ok {
+		if i, err := n.Int64(); err == nil {
+			return int(i)
+		}
+		f, err := n.Float64()
+		require.NoError(a.t, err)
+		return f
+	}
+	return v
+}
+
+func (a *answer) text(path string) string {
+	a.t.Helper()
+	s, _ := a.at(path).(string)
+	return s
+}
+
+// list gives the length of the list at a path.
+func (a *answer) list(path string) []any {
+	a.t.Helper()
+	l, _ := a.at(path).([]any)
+	return l
+}
+
+func (b *bundle) exec(t testing.TB, sql string, args ...any) {
+	t.Helper()
+	_, err := b.conn.Exec(t.Context(), sql, args...)
+	require.NoError(t, err)
+}
+
+func (b *bundle) count(t testing.TB, sql string, args ...any) (n int) {
+	t.Helper()
+	require.NoError(t, b.conn.QueryRow(t.Context(), sql, args...).Scan(&n))
+	return n
+}
+
+// receiver is an HTTP server that keeps what it got.
+type receiver struct {
+	*httptest.Server
+
+	mu   sync.Mutex
+	code int
+	got  []received
+}
+
+type received struct {
+	header http.Header
+	body   []byte
+}
+
+func newReceiver(t testing.TB) *receiver {
+	t.Helper()
+	r := &receiver{code: http.StatusOK}
+	r.Server = httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
+		body, _ := io.ReadAll(req.Body)
+		r.mu.Lock()
+		defer r.mu.Unlock()
+		r.got = append(r.got, received{req.Header, body})
+		w.WriteHeader(r.code)
+		_, _ = io.WriteString(w, "thanks")
+	}))
+	t.Cleanup(r.Close)
+	return r
+}
+
+func (r *receiver) last() received {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.got[len(r.got)-1]
+}
+
+func withoutCancel(t testing.TB) context.Context { return context.WithoutCancel(t.Context()) }

@@ -1,0 +1,202 @@
+package api
+
+import (
+	"context"
+	"net/http"
+	"time"
+
+	"github.com/tailpost/tailpost/outbox"
+	"github.com/tailpost/tailpost/relay/internal/ledger/store"
+)
+
+// Delivery is an event that an endpoint should have and has not.
+type Delivery struct {
+	EventID        string     `json:"event_id"`
+	EventType      string     `json:"event_type"`
+	Tenant         string     `json:"tenant,omitempty" doc:"Tenant of the event."`
+	Key            string     `json:"key,omitempty" doc:"Ordering key of the event."`
+	EndpointID     string     `json:"endpoint_id"`
+	EndpointName   string     `json:"endpoint_name,omitempty"`
+	State          string     `json:"state" enum:"pending,dead" doc:"pending (will be attempted) or dead (given up, waits for a person)."`
+	Reason         string     `json:"reason" doc:"Why it is not delivered, in a word." example:"exhausted"`
+	Explanation    string     `json:"explanation" doc:"Why it is not delivered, and what happens next."`
+	Attempts       int        `json:"attempts" doc:"Requests made so far."`
+	NextAttemptAt  *time.Time `json:"next_attempt_at,omitempty" doc:"When it is due; missing: dead, or waiting behind an earlier one of its key."`
+	Trigger        string     `json:"trigger,omitempty" enum:"resend,replay" doc:"What a person asked for."`
+	LastStatus     int        `json:"last_status,omitempty"`
+	LastError      string     `json:"last_error,omitempty"`
+	EventCreatedAt time.Time  `json:"event_created_at"`
+	CommitLSN      string     `json:"commit_lsn"`
+	CreatedAt      time.Time  `json:"created_at" doc:"When it was parked."`
+	UpdatedAt      time.Time  `json:"updated_at"`
+}
+
+func showDelivery(d *store.Delivery) Delivery {
+	shown := Delivery{
+		EventID: d.Event.ID, EventType: d.Event.Type, Tenant: d.Event.Tenant, Key: d.Event.Key, EndpointID: d.EndpointID,
+		EndpointName: d.EndpointName, State: string(d.State), Reason: string(d.Reason), Explanation: explain(d),
+		Attempts: d.Attempts, Trigger: d.Trigger, LastStatus: d.LastStatus, LastError: d.LastError,
+		EventCreatedAt: d.Event.CreatedAt.UTC(), CommitLSN: d.Event.CommitLSN.String(), CreatedAt: d.CreatedAt.UTC(),
+		UpdatedAt: d.UpdatedAt.UTC(),
+	}
+	if !d.NextAttemptAt.IsZero() {
+		shown.NextAttemptAt = &d.NextAttemptAt
+	}
+	return shown
+}
+
+// explain says why a delivery is not made, for people.
+func explain(d *store.Delivery) string {
+	words := map[outbox.Reason]string{
+		outbox.ReasonFailed:      "The last attempt failed; it is tried again when it is due.",
+		outbox.ReasonExhausted:   "Every attempt of the schedule failed; resend or discard it.",
+		outbox.ReasonLaneFull:    "More events arrive than the endpoint takes; it waits its turn.",
+		outbox.ReasonSlow:        "It was not delivered in time to stay in memory; it waits its turn.",
+		outbox.ReasonPaused:      "The endpoint is paused; it goes out when the endpoint is resumed.",
+		outbox.ReasonDisabled:    "The endpoint is disabled; it goes out when the endpoint is enabled.",
+		outbox.ReasonRateLimited: "It waits for the endpoint's rate.",
+		outbox.ReasonCircuitOpen: "The endpoint fails and is left alone for a while.",
+		outbox.ReasonOrder:       "It waits behind an earlier delivery of its key.",
+		outbox.ReasonShutdown:    "The relay stopped before it was sent; it goes out when the relay runs.",
+		outbox.ReasonInvalid:     "The event cannot be sent; see last_error.",
+		reasonResend:             "A person asked for it to be sent again.",
+		reasonReplay:             "A person asked for its range to be delivered once more.",
+	}
+	if text, ok := words[d.Reason]; ok {
+		return text
+	}
+	return "See reason and last_error."
+}
+
+// The reasons that the API gives.
+const (
+	reasonResend outbox.Reason = "resend"
+	reasonReplay outbox.Reason = "replay"
+)
+
+type listDeliveriesInput struct {
+	Paged
+
+	State      string    `query:"state" enum:"pending,dead" doc:"Only those of this state."`
+	Reason     string    `query:"reason" maxLength:"100" doc:"Only those with this reason."`
+	EndpointID string    `query:"endpoint_id" maxLength:"200" doc:"Only to this endpoint."`
+	EventID    string    `query:"event_id" maxLength:"1000" doc:"Only of this event."`
+	EventType  string    `query:"event_type" maxLength:"1000" doc:"Only of events of this type."`
+	Tenant     string    `query:"tenant" maxLength:"200" doc:"Only of this tenant's events."`
+	Since      time.Time `query:"since" doc:"Only of events created at or after it."`
+	Until      time.Time `query:"until" doc:"Only of events created before it."`
+}
+
+func (s *Server) listDeliveries(ctx context.Context, p *principal, in *listDeliveriesInput) (*pageOutput[Delivery], error) {
+	after, err := readCursor[store.DeliveryPosition](in.Cursor)
+	if err != nil {
+		return nil, err
+	}
+	filter := store.DeliveryFilter{
+		Tenant: p.tenant(), EndpointID: in.EndpointID, EventID: in.EventID, EventTenant: in.Tenant, State: in.State,
+		Reason: in.Reason, Since: in.Since, Until: in.Until,
+	}
+	if in.EventType != "" {
+		filter.EventTypes = []string{in.EventType}
+	}
+	rows, err := s.store.Deliveries(ctx, store.DeliveryQuery{DeliveryFilter: filter, After: after, Limit: in.limit() + 1})
+	if err != nil {
+		return nil, err
+	}
+	return paged(rows, in.limit(), showDelivery, func(d *store.Delivery) store.DeliveryPosition {
+		return store.DeliveryPosition{CommitLSN: d.Event.CommitLSN, Seq: d.Event.Seq, EventID: d.Event.ID, EndpointID: d.EndpointID}
+	})
+}
+
+// DeliverySelection chooses deliveries. At least one of event_id, endpoint_id, event_types, tenant, since, until and all is
+// needed.
+type DeliverySelection struct {
+	EventID    string     `json:"event_id,omitempty" maxLength:"1000" doc:"Only of this event."`
+	EndpointID string     `json:"endpoint_id,omitempty" maxLength:"200" doc:"Only to this endpoint."`
+	EventTypes []string   `json:"event_types,omitempty" maxItems:"1000" doc:"Only of events of these types."`
+	Tenant     string     `json:"tenant,omitempty" maxLength:"200" doc:"Only of this tenant's events."`
+	Reason     string     `json:"reason,omitempty" maxLength:"100" doc:"Only those with this reason."`
+	State      string     `json:"state,omitempty" enum:"pending,dead" doc:"Default: dead; pending chooses those that wait for their next attempt."`
+	Since      *time.Time `json:"since,omitempty" doc:"Only of events created at or after it."`
+	Until      *time.Time `json:"until,omitempty" doc:"Only of events created before it."`
+	All        bool       `json:"all,omitempty" doc:"Every one of the state, where nothing else chooses."`
+	DryRun     bool       `json:"dry_run,omitempty" doc:"Count only."`
+}
+
+func (d *DeliverySelection) filter(p *principal) (store.DeliveryFilter, error) {
+	f := store.DeliveryFilter{
+		Tenant: p.tenant(), EndpointID: d.EndpointID, EventID: d.EventID, EventTypes: d.EventTypes, EventTenant: d.Tenant,
+		Reason: d.Reason, State: d.State,
+	}
+	chosen := d.EventID != "" || d.EndpointID != "" || len(d.EventTypes) > 0 || d.Tenant != "" || d.Reason != ""
+	if d.Since != nil {
+		f.Since, chosen = *d.Since, true
+	}
+	if d.Until != nil {
+		f.Until, chosen = *d.Until, true
+	}
+	if f.State == "" {
+		f.State = string(outbox.StateDead)
+	}
+	if chosen == d.All {
+		return f, invalid(at("/all", "Choose by event, endpoint, type, tenant, reason or time, or give all = true, not both."))
+	}
+	return f, nil
+}
+
+type selectDeliveriesInput struct {
+	Repeatable
+
+	Body DeliverySelection
+}
+
+// Selected counts what a selection chose.
+type Selected struct {
+	Matched int64 `json:"matched" doc:"How many deliveries the selection chooses."`
+	Changed int64 `json:"changed" doc:"How many were changed; 0 in a dry run."`
+	DryRun  bool  `json:"dry_run" doc:"Nothing was changed."`
+}
+
+type selectedOutput struct {
+	Body Selected
+}
+
+func (s *Server) resendDeliveries(ctx context.Context, p *principal, in *selectDeliveriesInput) (*selectedOutput, error) {
+	return s.forSelected(ctx, p, in, "delivery.resend", "/v1/deliveries/resend", (*store.Change).Resend)
+}
+
+func (s *Server) discardDeliveries(ctx context.Context, p *principal, in *selectDeliveriesInput) (*selectedOutput, error) {
+	return s.forSelected(ctx, p, in, "delivery.discard", "/v1/deliveries/discard", (*store.Change).Discard)
+}
+
+// forSelected counts, and changes unless it is a dry run.
+func (s *Server) forSelected(
+	ctx context.Context, p *principal, in *selectDeliveriesInput, action, path string,
+	do func(*store.Change, context.Context, store.DeliveryFilter) (int64, error),
+) (*selectedOutput, error) {
+	filter, err := in.Body.filter(p)
+	if err != nil {
+		return nil, err
+	}
+	one := in.Body.EventID != "" && in.Body.EndpointID != ""
+	if in.Body.DryRun {
+		n, err := s.store.CountDeliveries(ctx, filter)
+		return &selectedOutput{Body: Selected{Matched: n, DryRun: true}}, err
+	}
+	op := (&route{method: http.MethodPost, path: path}).operation()
+	return inChange(ctx, s, &op, p, in, func(ctx context.Context, c *store.Change, _ *principal, _ *selectDeliveriesInput) (*selectedOutput, error) {
+		n, err := do(c, ctx, filter)
+		switch {
+		case err != nil:
+			return nil, err
+		case n == 0 && one:
+			return nil, store.ErrNotFound
+		}
+		object := in.Body.EndpointID
+		if object == "" {
+			object = "*"
+		}
+		after := map[string]any{"selection": in.Body, "changed": n}
+		return &selectedOutput{Body: Selected{Matched: n, Changed: n}}, c.Audit(ctx, action, object, p.tenant(), nil, after)
+	})
+}

@@ -1,0 +1,346 @@
+package api
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"net/http"
+
+	"github.com/tailpost/tailpost/config"
+	"github.com/tailpost/tailpost/relay/internal/ledger"
+	"github.com/tailpost/tailpost/relay/internal/ledger/store"
+)
+
+// EndpointID is the part of a request that names an endpoint.
+type EndpointID struct {
+	ID string `path:"id" maxLength:"200" doc:"Id of the endpoint."`
+}
+
+// endpointOutput is the answer with an endpoint.
+type endpointOutput struct {
+	ETag string `header:"ETag" doc:"The version, for If-Match."`
+	Body Endpoint
+}
+
+// newID makes an id that nobody guesses: 128 random bits or more.
+func newID(prefix string) string { return prefix + rand.Text() }
+
+// decode gives the settings of a row. What cannot be read of a row that another version wrote is left out.
+func (s *Server) decode(row *ledger.EndpointRow) config.Endpoint {
+	cfg, err := ledger.DecodeEndpoint(*row)
+	if err != nil {
+		s.log.Warn().Err(err).Str("endpoint", row.ID).Msg("an endpoint's row cannot be read whole")
+	}
+	return cfg
+}
+
+func (s *Server) showEndpoint(row *ledger.EndpointRow, stats store.Stats) *endpointOutput {
+	cfg := s.decode(row)
+	return &endpointOutput{ETag: etag(row.Version), Body: show(row, &cfg, stats)}
+}
+
+// audited is what an audit row keeps of an endpoint.
+func (s *Server) audited(row *ledger.EndpointRow) Endpoint {
+	cfg := s.decode(row)
+	return show(row, &cfg, store.Stats{})
+}
+
+type listEndpointsInput struct {
+	Paged
+
+	Status string `query:"status" enum:"active,paused,disabled" doc:"Only those of this status."`
+	Source string `query:"source" enum:"config,api" doc:"Only those that it declares."`
+	Tenant string `query:"tenant" maxLength:"200" doc:"Only those of this tenant."`
+}
+
+// ownTenant is the tenant that a request is about: that of the key, or the one that a key bound to none asks for. Found
+// is false where a key asks for another tenant than its own.
+func ownTenant(p *principal, asked string) (tenant string, found bool) {
+	switch {
+	case p.tenant() == "":
+		return asked, true
+	case asked == "" || asked == p.tenant():
+		return p.tenant(), true
+	}
+	return "", false
+}
+
+func endpointPosition(row *ledger.EndpointRow) store.Position {
+	return store.Position{At: row.CreatedAt, ID: row.ID}
+}
+
+func (s *Server) listEndpoints(ctx context.Context, p *principal, in *listEndpointsInput) (*pageOutput[Endpoint], error) {
+	after, err := readCursor[store.Position](in.Cursor)
+	if err != nil {
+		return nil, err
+	}
+	tenant, found := ownTenant(p, in.Tenant)
+	if !found {
+		return &pageOutput[Endpoint]{Body: Page[Endpoint]{Data: []Endpoint{}}}, nil
+	}
+	rows, err := s.store.Endpoints(ctx, store.EndpointQuery{
+		Tenant: tenant, Status: in.Status, Source: in.Source, After: after, Limit: in.limit() + 1,
+	})
+	if err != nil {
+		return nil, err
+	}
+	ids := make([]string, len(rows))
+	for i := range rows {
+		ids[i] = rows[i].ID
+	}
+	stats, err := s.store.Totals(ctx, ids)
+	if err != nil {
+		return nil, err
+	}
+	return paged(rows, in.limit(), func(row *ledger.EndpointRow) Endpoint {
+		cfg := s.decode(row)
+		return show(row, &cfg, stats[row.ID])
+	}, endpointPosition)
+}
+
+func (s *Server) getEndpoint(ctx context.Context, p *principal, in *EndpointID) (*endpointOutput, error) {
+	row, err := s.store.Endpoint(ctx, p.tenant(), in.ID)
+	if err != nil {
+		return nil, err
+	}
+	stats, err := s.store.Totals(ctx, []string{row.ID})
+	if err != nil {
+		return nil, err
+	}
+	return s.showEndpoint(&row, stats[row.ID]), nil
+}
+
+type createEndpointInput struct {
+	Repeatable
+
+	Body NewEndpoint
+}
+
+func (s *Server) createEndpoint(ctx context.Context, c *store.Change, p *principal, in *createEndpointInput) (*endpointOutput, error) {
+	tenant, own := ownTenant(p, in.Body.Tenant)
+	if !own {
+		return nil, invalid(at("/tenant", "This key is bound to another tenant: leave tenant out."))
+	}
+	e := config.Endpoint{ID: newID("ep_"), URL: in.Body.URL, Tenant: tenant}
+	set := settler{e: &e}
+	set.apply(&in.Body.EndpointSettings)
+	secret, err := chosenSecret(&set, in.Body.Secret, in.Body.SecretType)
+	if err != nil {
+		return nil, err
+	}
+	e.Secrets = []config.Secret{secret}
+	if err := set.finish(s.config().Network); err != nil {
+		return nil, err
+	}
+	row := ledger.EndpointRow{
+		ID: e.ID, Tenant: e.Tenant, Name: e.Name, URL: e.URL, Description: e.Description, Status: ledger.StatusActive,
+		Source: ledger.SourceAPI, SecretPrefix: ledger.SecretPrefix(secret),
+	}
+	if row.Secrets, err = s.sealSecrets(row.ID, []ledger.EndpointSecret{{Secret: secret}}); err != nil {
+		return nil, err
+	}
+	if row.Subscriptions, row.Policy, err = ledger.EncodeEndpoint(e); err != nil {
+		return nil, err
+	}
+	if err := c.CreateEndpoint(ctx, &row); err != nil {
+		return nil, err
+	}
+	if err := c.Audit(ctx, "endpoint.create", row.ID, row.Tenant, nil, s.audited(&row)); err != nil {
+		return nil, err
+	}
+	out := s.showEndpoint(&row, store.Stats{})
+	out.Body.Secret, out.Body.PublicKey = secret.Reveal(), publicKey(secret)
+	return out, nil
+}
+
+// own reads an endpoint that the API may change.
+func own(ctx context.Context, c *store.Change, p *principal, id string, conditional *Conditional) (ledger.EndpointRow, error) {
+	row, err := c.Endpoint(ctx, p.tenant(), id)
+	if err != nil {
+		return row, err
+	}
+	if row.Source != ledger.SourceAPI {
+		place := "in the configuration file"
+		if row.Origin != "" {
+			place = "at " + row.Origin
+		}
+		return row, problem(http.StatusConflict, fmt.Sprintf("Endpoint %q is declared %s: change it there. Only pause, resume, enable and test work here.", row.ID, place))
+	}
+	return row, conditional.check(row.Version)
+}
+
+type updateEndpointInput struct {
+	EndpointID
+	Conditional
+
+	Body    EndpointPatch
+	RawBody []byte
+}
+
+func (s *Server) updateEndpoint(ctx context.Context, c *store.Change, p *principal, in *updateEndpointInput) (*endpointOutput, error) {
+	row, err := own(ctx, c, p, in.ID, &in.Conditional)
+	if err != nil {
+		return nil, err
+	}
+	e, err := ledger.DecodeEndpoint(row)
+	if err != nil {
+		return nil, fmt.Errorf("decode endpoint %q: %w", row.ID, err)
+	}
+	set := settler{e: &e}
+	set.reset(nulls(in.RawBody))
+	set.apply(&in.Body.EndpointSettings)
+	if in.Body.URL != nil {
+		e.URL = *in.Body.URL
+	}
+	return s.save(ctx, c, &row, &set, in.Body.Status, "endpoint.update")
+}
+
+type replaceEndpointInput struct {
+	EndpointID
+	Conditional
+
+	Body EndpointReplacement
+}
+
+func (s *Server) replaceEndpoint(ctx context.Context, c *store.Change, p *principal, in *replaceEndpointInput) (*endpointOutput, error) {
+	row, err := own(ctx, c, p, in.ID, &in.Conditional)
+	if err != nil {
+		return nil, err
+	}
+	e := config.Endpoint{ID: row.ID, URL: in.Body.URL, Tenant: row.Tenant}
+	set := settler{e: &e}
+	set.apply(&in.Body.EndpointSettings)
+	return s.save(ctx, c, &row, &set, in.Body.Status, "endpoint.replace")
+}
+
+// save writes the settings of an endpoint over its row.
+func (s *Server) save(ctx context.Context, c *store.Change, row *ledger.EndpointRow, set *settler, status *string, action string) (*endpointOutput, error) {
+	before := s.audited(row)
+	secrets, err := s.openSecrets(row)
+	if err != nil {
+		return nil, err
+	}
+	e := set.e
+	e.Secrets = live(secrets, c.Now())
+	if err := set.finish(s.config().Network); err != nil {
+		return nil, err
+	}
+	row.Name, row.URL, row.Description = e.Name, e.URL, e.Description
+	if row.Subscriptions, row.Policy, err = ledger.EncodeEndpoint(*e); err != nil {
+		return nil, err
+	}
+	if status != nil {
+		setStatus(row, *status)
+	}
+	if err := c.SaveEndpoint(ctx, row); err != nil {
+		return nil, err
+	}
+	if err := c.Audit(ctx, action, row.ID, row.Tenant, before, s.audited(row)); err != nil {
+		return nil, err
+	}
+	stats, err := c.Totals(ctx, row.ID)
+	if err != nil {
+		return nil, err
+	}
+	return s.showEndpoint(row, stats), nil
+}
+
+// disabledByPerson is the reason of an endpoint that nobody but a person disabled.
+const disabledByPerson = "disabled through the API"
+
+func setStatus(row *ledger.EndpointRow, status string) {
+	if row.Status == status {
+		return
+	}
+	row.Status, row.DisabledReason = status, ""
+	switch status {
+	case ledger.StatusDisabled:
+		row.DisabledReason = disabledByPerson
+	case ledger.StatusActive:
+		var healthy ledger.EndpointRow
+		row.FailingSince = healthy.FailingSince
+	}
+}
+
+type deleteEndpointInput struct {
+	EndpointID
+	Conditional
+}
+
+// Deleted says that something is gone.
+type Deleted struct {
+	ID      string `json:"id" doc:"What is gone."`
+	Deleted bool   `json:"deleted" doc:"True."`
+}
+
+type deletedOutput struct {
+	Body Deleted
+}
+
+func (s *Server) deleteEndpoint(ctx context.Context, c *store.Change, p *principal, in *deleteEndpointInput) (*deletedOutput, error) {
+	row, err := own(ctx, c, p, in.ID, &in.Conditional)
+	if err != nil {
+		return nil, err
+	}
+	discarded, err := c.DeleteEndpoint(ctx, row.ID)
+	if err != nil {
+		return nil, err
+	}
+	after := map[string]any{"discarded_deliveries": discarded}
+	if err := c.Audit(ctx, "endpoint.delete", row.ID, row.Tenant, s.audited(&row), after); err != nil {
+		return nil, err
+	}
+	return &deletedOutput{Body: Deleted{ID: row.ID, Deleted: true}}, nil
+}
+
+type endpointStateInput struct {
+	EndpointID
+	Repeatable
+}
+
+func (s *Server) pauseEndpoint(ctx context.Context, c *store.Change, p *principal, in *endpointStateInput) (*endpointOutput, error) {
+	return s.switchTo(ctx, c, p, in.ID, ledger.StatusPaused, "endpoint.pause")
+}
+
+func (s *Server) resumeEndpoint(ctx context.Context, c *store.Change, p *principal, in *endpointStateInput) (*endpointOutput, error) {
+	return s.switchTo(ctx, c, p, in.ID, ledger.StatusActive, "endpoint.resume")
+}
+
+func (s *Server) enableEndpoint(ctx context.Context, c *store.Change, p *principal, in *endpointStateInput) (*endpointOutput, error) {
+	return s.switchTo(ctx, c, p, in.ID, ledger.StatusActive, "endpoint.enable")
+}
+
+// switchTo changes the status, of endpoints of the configuration too: it is no setting.
+func (s *Server) switchTo(ctx context.Context, c *store.Change, p *principal, id, status, action string) (*endpointOutput, error) {
+	row, err := c.Endpoint(ctx, p.tenant(), id)
+	if err != nil {
+		return nil, err
+	}
+	before := s.audited(&row)
+	switch {
+	case row.Status == status: // nothing to do, and nothing wrong
+	case row.Status == ledger.StatusDisabled && row.DisabledReason == ledger.ReasonRemoved:
+		return nil, problem(http.StatusConflict, "The configuration no longer has this endpoint: it comes back when the configuration does.")
+	case row.Status == ledger.StatusDisabled && action != "endpoint.enable":
+		return nil, problem(http.StatusConflict, "The endpoint is disabled: enable it instead.")
+	case row.Status == ledger.StatusPaused && action == "endpoint.enable":
+		return nil, problem(http.StatusConflict, "The endpoint is paused, not disabled: resume it instead.")
+	default:
+		setStatus(&row, status)
+		if err := c.SaveEndpoint(ctx, &row); err != nil {
+			return nil, err
+		}
+		if err := c.Audit(ctx, action, row.ID, row.Tenant, before, s.audited(&row)); err != nil {
+			return nil, err
+		}
+	}
+	stats, err := c.Totals(ctx, row.ID)
+	if err != nil {
+		return nil, err
+	}
+	return s.showEndpoint(&row, stats), nil
+}
+
+// errNoSecrets is a row without secrets that should have some.
+var errNoSecrets = errors.New("the endpoint has no secrets") //nolint:gochecknoglobals // A sentinel.

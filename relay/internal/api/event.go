@@ -1,0 +1,74 @@
+package api
+
+import (
+	"context"
+	"encoding/base64"
+	"encoding/json"
+	"time"
+	"unicode/utf8"
+
+	"github.com/tailpost/tailpost/relay/internal/ledger/store"
+)
+
+// Event is an event with what became of it.
+type Event struct {
+	ID            string            `json:"id"`
+	Type          string            `json:"type"`
+	Key           string            `json:"key,omitempty"`
+	Tenant        string            `json:"tenant,omitempty"`
+	Headers       map[string]string `json:"headers,omitempty"`
+	CreatedAt     *time.Time        `json:"created_at,omitempty"`
+	CommitLSN     string            `json:"commit_lsn,omitempty"`
+	PayloadExists bool              `json:"payload_exists" doc:"Whether the outbox row, or an unfinished delivery, still has the payload. Without it the event cannot be replayed."`
+	Payload       any               `json:"payload,omitempty" doc:"The payload, where it is JSON."`
+	PayloadText   string            `json:"payload_text,omitempty" doc:"The payload, where it is text but no JSON."`
+	PayloadBase64 string            `json:"payload_base64,omitempty" doc:"The payload, where it is neither."`
+	Deliveries    []Delivery        `json:"deliveries" nullable:"false" doc:"Those that are not made yet."`
+	Attempts      []Attempt         `json:"attempts" nullable:"false" doc:"The newest 250, newest first."`
+	MoreAttempts  bool              `json:"more_attempts" doc:"There are older ones: list the attempts of the event."`
+}
+
+type getEventInput struct {
+	ID string `path:"id" maxLength:"1000" doc:"Id of the event."`
+}
+
+type eventOutput struct {
+	Body Event
+}
+
+func (s *Server) getEvent(ctx context.Context, p *principal, in *getEventInput) (*eventOutput, error) {
+	found, err := s.store.Event(ctx, p.tenant(), in.ID)
+	if err != nil {
+		return nil, err
+	}
+	return &eventOutput{Body: showEvent(in.ID, &found)}, nil
+}
+
+func showEvent(id string, found *store.Event) Event {
+	ev := &found.Event
+	shown := Event{
+		ID: id, Type: ev.Type, Key: ev.Key, Tenant: ev.Tenant, Headers: ev.Headers, PayloadExists: found.HasRow,
+		Deliveries: make([]Delivery, 0, len(found.Deliveries)), Attempts: showAttempts(found.Attempts),
+		MoreAttempts: found.More != nil,
+	}
+	if !ev.CreatedAt.IsZero() {
+		at := ev.CreatedAt.UTC()
+		shown.CreatedAt = &at
+	}
+	if ev.CommitLSN != 0 {
+		shown.CommitLSN = ev.CommitLSN.String()
+	}
+	for i := range found.Deliveries {
+		shown.Deliveries = append(shown.Deliveries, showDelivery(&found.Deliveries[i]))
+	}
+	switch payload := ev.Payload; {
+	case !found.HasRow || payload == nil:
+	case json.Valid(payload):
+		shown.Payload = payload
+	case utf8.Valid(payload):
+		shown.PayloadText = string(payload)
+	default:
+		shown.PayloadBase64 = base64.StdEncoding.EncodeToString(payload)
+	}
+	return shown
+}

@@ -1,0 +1,222 @@
+package api
+
+import (
+	"net/http"
+	"strings"
+
+	"github.com/danielgtaylor/huma/v2"
+
+	"github.com/tailpost/tailpost/config"
+)
+
+// scopeOf is where an operation says which scope it needs.
+const scopeOf = "scope"
+
+// route is an operation of the API.
+type route struct {
+	id      string // of the operation
+	method  string
+	path    string
+	tag     string
+	scope   string // that the caller's key needs; empty: no key either
+	summary string
+	detail  string
+	status  int // of success; 0: 200
+	errors  []int
+}
+
+// routes lists the whole HTTP surface.
+func (s *Server) routes() {
+	s.endpointRoutes()
+	s.deliveryRoutes()
+	s.otherRoutes()
+	s.plainRoutes()
+}
+
+func (s *Server) endpointRoutes() {
+	const read, write, tag = config.ScopeEndpointsRead, config.ScopeEndpointsWrite, "Endpoints"
+	ask(s, route{
+		id: "list-endpoints", method: http.MethodGet, path: "/v1/endpoints", tag: tag, scope: read,
+		summary: "List endpoints", detail: "Newest first.",
+	}, s.listEndpoints)
+	change(s, route{
+		id: "create-endpoint", method: http.MethodPost, path: "/v1/endpoints", tag: tag, scope: write, status: http.StatusCreated,
+		summary: "Create an endpoint", errors: []int{http.StatusConflict},
+		detail: "The secret is in this answer and never again. The endpoint gets the events that commit after it.",
+	}, s.createEndpoint)
+	ask(s, route{
+		id: "get-endpoint", method: http.MethodGet, path: "/v1/endpoints/{id}", tag: tag, scope: read,
+		summary: "Get an endpoint", errors: []int{http.StatusNotFound},
+	}, s.getEndpoint)
+	conditional := []int{http.StatusNotFound, http.StatusConflict, http.StatusPreconditionFailed}
+	change(s, route{
+		id: "update-endpoint", method: http.MethodPatch, path: "/v1/endpoints/{id}", tag: tag, scope: write,
+		summary: "Change some settings of an endpoint", errors: conditional,
+		detail: "Settings that are left out stay; null brings one back to its default. The secret stays in any case.",
+	}, s.updateEndpoint)
+	change(s, route{
+		id: "replace-endpoint", method: http.MethodPut, path: "/v1/endpoints/{id}", tag: tag, scope: write,
+		summary: "Replace the settings of an endpoint", errors: conditional,
+		detail: "Settings that are left out get their defaults. Secret, tenant and status stay.",
+	}, s.replaceEndpoint)
+	change(s, route{
+		id: "delete-endpoint", method: http.MethodDelete, path: "/v1/endpoints/{id}", tag: tag, scope: write,
+		summary: "Delete an endpoint", errors: conditional,
+		detail: "What is still undelivered to it is discarded; its attempts stay on record.",
+	}, s.deleteEndpoint)
+	state := []int{http.StatusNotFound, http.StatusConflict}
+	change(s, route{
+		id: "rotate-secret", method: http.MethodPost, path: "/v1/endpoints/{id}/rotate-secret", tag: tag, scope: write,
+		summary: "Give an endpoint a new secret", errors: conditional,
+		detail: "The new secret is in this answer and never again. The old one signs too until the grace period is over.",
+	}, s.rotateSecret)
+	ask(s, route{
+		id: "test-endpoint", method: http.MethodPost, path: "/v1/endpoints/{id}/test", tag: tag, scope: write,
+		summary: "Send a test event to an endpoint", errors: state,
+		detail: "One signed request, whatever the endpoint's status and subscriptions; its attempt is recorded and is the answer.",
+	}, s.testEndpoint)
+	change(s, route{
+		id: "pause-endpoint", method: http.MethodPost, path: "/v1/endpoints/{id}/pause", tag: tag, scope: write,
+		summary: "Queue an endpoint's events instead of sending them", errors: state,
+	}, s.pauseEndpoint)
+	change(s, route{
+		id: "resume-endpoint", method: http.MethodPost, path: "/v1/endpoints/{id}/resume", tag: tag, scope: write,
+		summary: "Send to a paused endpoint again", errors: state, detail: "What is queued comes first.",
+	}, s.resumeEndpoint)
+	change(s, route{
+		id: "enable-endpoint", method: http.MethodPost, path: "/v1/endpoints/{id}/enable", tag: tag, scope: write,
+		summary: "Send to a disabled endpoint again", errors: state,
+	}, s.enableEndpoint)
+	ask(s, route{
+		id: "get-endpoint-stats", method: http.MethodGet, path: "/v1/endpoints/{id}/stats", tag: tag, scope: read,
+		summary: "Count an endpoint's deliveries", errors: []int{http.StatusNotFound},
+		detail: "Exact, from counters that are kept by the hour: the last 24h begin with the first whole hour within them, and so do 7d and 30d.",
+	}, s.endpointStats)
+	ask(s, route{
+		id: "list-endpoint-attempts", method: http.MethodGet, path: "/v1/endpoints/{id}/attempts", tag: "Attempts",
+		scope: config.ScopeDeliveriesRead, summary: "List an endpoint's attempts", errors: []int{http.StatusNotFound},
+		detail: "Newest first. A page may be short although there are more: go on while there is a next_cursor.",
+	}, s.listEndpointAttempts)
+}
+
+func (s *Server) deliveryRoutes() {
+	const read, write = config.ScopeDeliveriesRead, config.ScopeDeliveriesWrite
+	ask(s, route{
+		id: "list-attempts", method: http.MethodGet, path: "/v1/attempts", tag: "Attempts", scope: read, summary: "List attempts",
+		detail: "Newest first. A page may be short although there are more: go on while there is a next_cursor.",
+	}, s.listAttempts)
+	ask(s, route{
+		id: "list-deliveries", method: http.MethodGet, path: "/v1/deliveries", tag: "Deliveries", scope: read,
+		summary: "List what is not delivered, and why", detail: "Newest commits first.",
+	}, s.listDeliveries)
+	ask(s, route{
+		id: "resend-deliveries", method: http.MethodPost, path: "/v1/deliveries/resend", tag: "Deliveries", scope: write,
+		summary: "Attempt deliveries now", errors: []int{http.StatusNotFound},
+		detail: "One, many by filter, or all dead ones of an endpoint. They are queued by this call and sent by the relay, at the endpoint's rate and in its order.",
+	}, s.resendDeliveries)
+	ask(s, route{
+		id: "discard-deliveries", method: http.MethodPost, path: "/v1/deliveries/discard", tag: "Deliveries", scope: write,
+		summary: "Give deliveries up for good", errors: []int{http.StatusNotFound},
+	}, s.discardDeliveries)
+	ask(s, route{
+		id: "get-event", method: http.MethodGet, path: "/v1/events/{id}", tag: "Events", scope: read,
+		summary: "Get an event, its deliveries and its attempts", errors: []int{http.StatusNotFound},
+	}, s.getEvent)
+	ask(s, route{
+		id: "list-replays", method: http.MethodGet, path: "/v1/replays", tag: "Replays", scope: read, summary: "List replays", detail: "Newest first.",
+	}, s.listReplays)
+	ask(s, route{
+		id: "create-replay", method: http.MethodPost, path: "/v1/replays", tag: "Replays", scope: write, status: http.StatusCreated,
+		summary: "Deliver a range of events once more", errors: []int{http.StatusNotFound, http.StatusConflict},
+		detail: "From the outbox rows that are still there. It runs in the background, at the endpoint's rate and in its order, and survives restarts.",
+	}, s.createReplay)
+	ask(s, route{
+		id: "get-replay", method: http.MethodGet, path: "/v1/replays/{id}", tag: "Replays", scope: read,
+		summary: "Get a replay and how far it is", errors: []int{http.StatusNotFound},
+	}, s.getReplay)
+	change(s, route{
+		id: "cancel-replay", method: http.MethodPost, path: "/v1/replays/{id}/cancel", tag: "Replays", scope: write,
+		summary: "Stop a replay", errors: []int{http.StatusNotFound, http.StatusConflict}, detail: "What it queued already is still delivered.",
+	}, s.cancelReplay)
+}
+
+func (s *Server) otherRoutes() {
+	const read, write = config.ScopeEndpointsRead, config.ScopeEndpointsWrite
+	ask(s, route{
+		id: "list-event-types", method: http.MethodGet, path: "/v1/event-types", tag: "Event types", scope: read,
+		summary: "List the catalogue of events", detail: "In the order of their names.",
+	}, s.listEventTypes)
+	ask(s, route{
+		id: "get-event-type", method: http.MethodGet, path: "/v1/event-types/{name}", tag: "Event types", scope: read,
+		summary: "Get an entry of the catalogue", errors: []int{http.StatusNotFound},
+	}, s.getEventType)
+	change(s, route{
+		id: "put-event-type", method: http.MethodPut, path: "/v1/event-types/{name}", tag: "Event types", scope: write,
+		summary: "Describe a type of events", errors: []int{http.StatusPreconditionFailed},
+	}, s.putEventType)
+	change(s, route{
+		id: "delete-event-type", method: http.MethodDelete, path: "/v1/event-types/{name}", tag: "Event types", scope: write,
+		summary: "Remove an entry of the catalogue", errors: []int{http.StatusNotFound, http.StatusPreconditionFailed},
+	}, s.deleteEventType)
+	ask(s, route{
+		id: "list-keys", method: http.MethodGet, path: "/v1/keys", tag: "Keys", scope: config.ScopeKeysWrite,
+		summary: "List keys", detail: "Newest first. Keys of the configuration appear once they were used.",
+	}, s.listKeys)
+	change(s, route{
+		id: "create-key", method: http.MethodPost, path: "/v1/keys", tag: "Keys", scope: config.ScopeKeysWrite, status: http.StatusCreated,
+		summary: "Make a key", detail: "Its secret is in this answer and never again. It can do no more than the key that makes it.",
+	}, s.createKey)
+	change(s, route{
+		id: "delete-key", method: http.MethodDelete, path: "/v1/keys/{id}", tag: "Keys", scope: config.ScopeKeysWrite,
+		summary: "Delete a key", errors: []int{http.StatusNotFound, http.StatusConflict},
+	}, s.deleteKey)
+	ask(s, route{
+		id: "get-relay", method: http.MethodGet, path: "/v1/relay", tag: "Relay", scope: config.ScopeDeliveriesRead,
+		summary: "Say how the relay does", detail: "Only for keys that are bound to no tenant.", errors: []int{http.StatusNotFound},
+	}, s.getRelay)
+	ask(s, route{
+		id: "healthz", method: http.MethodGet, path: "/healthz", tag: "Relay", summary: "Say whether the process lives",
+	}, s.healthz)
+	ask(s, route{
+		id: "readyz", method: http.MethodGet, path: "/readyz", tag: "Relay", summary: "Say whether the database can be used",
+	}, s.readyz)
+	ask(s, route{
+		id: "jwks", method: http.MethodGet, path: "/.well-known/jwks.json", tag: "Relay",
+		summary: "Get the public keys of endpoints that sign with a key pair",
+	}, s.publicKeys)
+}
+
+// plainRoutes are those that the OpenAPI document does not describe: it and the page that shows it.
+func (s *Server) plainRoutes() {
+	text, err := s.Document()
+	if err != nil {
+		panic(err) // broken code: the document is a constant
+	}
+	s.mux.HandleFunc("GET /openapi.json", s.serveDocument(text))
+	s.mux.HandleFunc("GET /docs", serveDocs("index.html", "text/html; charset=utf-8"))
+	s.mux.HandleFunc("GET /docs/docs.js", serveDocs("docs.js", "text/javascript; charset=utf-8"))
+	s.mux.HandleFunc("GET /docs/docs.css", serveDocs("docs.css", "text/css; charset=utf-8"))
+}
+
+// operation is the route as huma has it.
+func (r *route) operation() huma.Operation {
+	op := huma.Operation{
+		OperationID: r.id, Method: r.method, Path: r.path, Tags: []string{r.tag}, Summary: r.summary, Description: r.detail,
+		DefaultStatus: r.status, MaxBodyBytes: maxBody, Metadata: map[string]any{scopeOf: r.scope},
+		Errors: append([]int{http.StatusServiceUnavailable}, r.errors...),
+	}
+	if op.DefaultStatus == 0 {
+		op.DefaultStatus = http.StatusOK
+	}
+	if r.scope != "" {
+		op.Security = []map[string][]string{{"key": {}}}
+		op.Errors = append(op.Errors, http.StatusUnauthorized, http.StatusForbidden, http.StatusTooManyRequests)
+		op.Description = strings.TrimSpace(op.Description + " Needs the scope " + r.scope + ".")
+	}
+	switch r.method {
+	case http.MethodPost, http.MethodPut, http.MethodPatch:
+		op.Errors = append(op.Errors, http.StatusBadRequest, http.StatusRequestEntityTooLarge, http.StatusUnsupportedMediaType)
+	}
+	op.Errors = append(op.Errors, http.StatusUnprocessableEntity, http.StatusInternalServerError)
+	return op
+}

@@ -1,0 +1,202 @@
+package api
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"runtime/debug"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/danielgtaylor/huma/v2"
+	"github.com/danielgtaylor/huma/v2/adapters/humago"
+	"github.com/rs/zerolog"
+
+	"github.com/tailpost/tailpost/config"
+	"github.com/tailpost/tailpost/relay/internal/ledger/store"
+	"github.com/tailpost/tailpost/relay/internal/seal"
+	"github.com/tailpost/tailpost/relay/internal/webhook"
+)
+
+// The limits of a connection and of a request.
+const (
+	headerTimeout = 5 * time.Second
+	readTimeout   = 15 * time.Second
+	writeTimeout  = 150 * time.Second // a bulk change may take 120
+	idleTimeout   = 60 * time.Second
+	maxHeader     = 16 << 10
+	maxBody       = 512 << 10
+)
+
+// Status is what the relay of this process does.
+type Status struct {
+	State string
+	Slot  string
+	Owner string
+	Epoch int64
+}
+
+// Options say what a Server needs. All functions are called at every request, so that a reload takes effect at once.
+type Options struct {
+	Store   *store.Store
+	Config  func() *config.Config
+	Keyring func() *seal.Keyring
+	Client  func() *webhook.Client // sends test events
+	Status  func() Status
+	Logger  zerolog.Logger
+	Now     func() time.Time // nil: time.Now
+}
+
+// Server serves the API.
+type Server struct {
+	store   *store.Store
+	config  func() *config.Config
+	keyring func() *seal.Keyring
+	client  func() *webhook.Client
+	status  func() Status
+	log     zerolog.Logger
+	now     func() time.Time
+
+	api     huma.API
+	mux     *http.ServeMux
+	origins *http.CrossOriginProtection
+	logins  logins
+
+	mu   sync.Mutex
+	used map[string]time.Time // when the use of a key was written down
+	jwks cachedKeys
+}
+
+// New makes a Server. It listens nowhere yet.
+func New(o Options) *Server {
+	s := &Server{
+		store: o.Store, config: o.Config, keyring: o.Keyring, client: o.Client, status: o.Status, log: o.Logger, now: o.Now,
+		mux: http.NewServeMux(), origins: http.NewCrossOriginProtection(),
+		logins: logins{addresses: make(map[string]*visitor)}, used: make(map[string]time.Time),
+	}
+	if s.now == nil {
+		s.now = time.Now
+	}
+	s.api = humago.New(s.mux, document())
+	s.api.UseMiddleware(s.authenticate)
+	s.api.OpenAPI().Components.Schemas.RegisterTypeAlias(errorModelType(), problemType())
+	s.routes()
+	return s
+}
+
+// Document gives the OpenAPI document.
+func (s *Server) Document() ([]byte, error) { return documentText(s.api.OpenAPI()) }
+
+// ServeHTTP implements http.Handler.
+func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	defer s.recover(w, r)
+	h := w.Header()
+	h.Set("Cache-Control", "no-store")
+	h.Set("X-Content-Type-Options", "nosniff")
+	h.Set("Referrer-Policy", "no-referrer")
+	r.Body = http.MaxBytesReader(w, r.Body, maxBody)
+	handler, pattern := s.mux.Handler(r)
+	if pattern != "" {
+		s.mux.ServeHTTP(w, r)
+		return
+	}
+	// The mux answers in plain text: its status and Allow header are kept.
+	probe := httptest.NewRecorder()
+	handler.ServeHTTP(probe, r)
+	if allow := probe.Header().Get("Allow"); allow != "" {
+		h.Set("Allow", allow)
+	}
+	if location := probe.Header().Get("Location"); location != "" {
+		h.Set("Location", location)
+	}
+	detail := "There is nothing at this path; /openapi.json lists what there is."
+	if probe.Code == http.StatusMethodNotAllowed {
+		detail = "This path knows " + probe.Header().Get("Allow") + "."
+	}
+	writeProblem(w, problem(probe.Code, detail))
+}
+
+// recover keeps a bug in one request from ending the relay.
+func (s *Server) recover(w http.ResponseWriter, r *http.Request) {
+	cause := recover()
+	if cause == nil {
+		return
+	}
+	if err, ok := cause.(error); ok && errors.Is(err, http.ErrAbortHandler) {
+		panic(cause)
+	}
+	s.log.Error().Interface("panic", cause).Str("method", r.Method).Bytes("stack", debug.Stack()).Msg("the API panicked")
+	writeProblem(w, problem(http.StatusInternalServerError, "Something went wrong; the relay's log says what."))
+}
+
+// write ends a request with a problem before its operation runs.
+func (s *Server) write(ctx huma.Context, p *Problem) {
+	ctx.SetHeader("Content-Type", p.ContentType(""))
+	ctx.SetStatus(p.Status)
+	if err := s.api.Marshal(ctx.BodyWriter(), "application/json", p); err != nil {
+		s.log.Debug().Err(err).Msg("the caller left before the answer")
+	}
+}
+
+func writeProblem(w http.ResponseWriter, p *Problem) {
+	w.Header().Set("Content-Type", p.ContentType(""))
+	w.WriteHeader(p.Status)
+	// Who left before the answer gets none.
+	_ = huma.DefaultJSONFormat.Marshal(w, p)
+}
+
+// Listen opens the listener that the configuration asks for, with TLS where it names a certificate.
+func Listen(ctx context.Context, cfg *config.API) (net.Listener, error) {
+	if !cfg.Loopback() && len(cfg.Keys) == 0 {
+		return nil, errors.New("listen for the API: without a key only a loopback address will do: add a key block to api, or listen on 127.0.0.1")
+	}
+	var secure *tls.Config
+	if cfg.TLS != (config.TLS{}) {
+		pair := &keyPair{cert: cfg.TLS.Cert, key: cfg.TLS.Key}
+		if _, err := pair.get(nil); err != nil {
+			return nil, fmt.Errorf("listen for the API: %w", err)
+		}
+		secure = &tls.Config{MinVersion: tls.VersionTLS12, GetCertificate: pair.get, NextProtos: []string{"h2", "http/1.1"}}
+	}
+	var lc net.ListenConfig
+	listener, err := lc.Listen(ctx, "tcp", cfg.Listen)
+	if err != nil {
+		return nil, fmt.Errorf("listen for the API: %w", err)
+	}
+	if secure != nil {
+		listener = tls.NewListener(listener, secure)
+	}
+	return listener, nil
+}
+
+// Serve answers requests until ctx is done; those in flight then have the grace. It closes the listener.
+func (s *Server) Serve(ctx context.Context, listener net.Listener, grace time.Duration) error {
+	server := &http.Server{
+		Handler: s, ReadHeaderTimeout: headerTimeout, ReadTimeout: readTimeout, WriteTimeout: writeTimeout,
+		IdleTimeout: idleTimeout, MaxHeaderBytes: maxHeader, ErrorLog: nil,
+	}
+	server.ErrorLog = discardLog()
+	done := make(chan error, 1)
+	go func() { done <- server.Serve(listener) }()
+	select {
+	case err := <-done:
+		return fmt.Errorf("serve the API: %w", err)
+	case <-ctx.Done():
+	}
+	ending, cancel := context.WithTimeoutCause(context.WithoutCancel(ctx), grace, errors.New("the grace for stopping is over"))
+	defer cancel()
+	if server.Shutdown(ending) != nil {
+		// Who has not got an answer by now gets none.
+		_ = server.Close()
+	}
+	<-done
+	return nil
+}
+
+// loopbackName says whether a host name means this machine.
+func loopbackName(host string) bool { return strings.EqualFold(host, "localhost") }

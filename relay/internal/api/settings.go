@@ -1,0 +1,245 @@
+package api
+
+import (
+	"encoding/json"
+	"fmt"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/tailpost/tailpost/config"
+)
+
+// settler puts the settings of a request into an endpoint and gathers what is wrong with them.
+type settler struct {
+	e        *config.Endpoint
+	problems []FieldProblem
+	flat     bool // the request has events, where or body, not subscriptions
+}
+
+func (s *settler) fail(pointer, detail string) {
+	s.problems = append(s.problems, at(pointer, "%s", detail))
+}
+
+// nulls lists the settings that a body sets to null.
+func nulls(raw []byte) []string {
+	var members map[string]json.RawMessage
+	if json.Unmarshal(raw, &members) != nil {
+		return nil
+	}
+	var names []string
+	for name, value := range members {
+		if string(value) == "null" {
+			names = append(names, name)
+		}
+	}
+	return names
+}
+
+// reset brings settings back to their defaults, which complete fills in.
+func (s *settler) reset(names []string) {
+	var zero config.Endpoint
+	e := s.e
+	for _, name := range names {
+		switch name {
+		case "name":
+			e.Name = ""
+		case "description":
+			e.Description = ""
+		case "events", "subscriptions":
+			e.Subscriptions = nil
+		case "where":
+			s.one(func(sub *config.Subscription) { sub.Where = nil })
+		case "body":
+			s.one(func(sub *config.Subscription) { sub.Body = nil })
+		case "signature":
+			e.Signature = ""
+		case "format":
+			e.Format = ""
+		case "headers":
+			e.Headers = nil
+		case "timeout":
+			e.Timeout = 0
+		case "concurrency":
+			e.Concurrency = 0
+		case "rate":
+			e.Rate = 0
+		case "ordering":
+			e.Ordering = ""
+		case "redirects":
+			e.Redirects = 0
+		case "retry":
+			e.Retry = zero.Retry
+		case "circuit":
+			e.Circuit = zero.Circuit
+		case "park_after":
+			e.ParkAfter = 0
+		case "disable_after":
+			e.DisableAfter = 0
+		default:
+			s.fail("/"+escapePointer(name), "It has no default to go back to: leave it out, or give a value.")
+		}
+	}
+}
+
+// one changes the only subscription.
+func (s *settler) one(change func(*config.Subscription)) {
+	switch len(s.e.Subscriptions) {
+	case 0:
+		s.e.Subscriptions = []config.Subscription{{}}
+	case 1:
+		s.e.Subscriptions = append([]config.Subscription{}, s.e.Subscriptions...)
+	default:
+		s.fail("/subscriptions", "This endpoint has several subscriptions: change them through subscriptions.")
+		return
+	}
+	change(&s.e.Subscriptions[0])
+}
+
+// apply puts in what a request has.
+func (s *settler) apply(in *EndpointSettings) {
+	e := s.e
+	set(&e.Name, in.Name)
+	set(&e.Description, in.Description)
+	setText(&e.Signature, in.Signature)
+	setText(&e.Format, in.Format)
+	setText(&e.Ordering, in.Ordering)
+	set(&e.Headers, in.Headers)
+	set(&e.Concurrency, in.Concurrency)
+	set(&e.Redirects, in.Redirects)
+	s.duration("/timeout", &e.Timeout, in.Timeout)
+	s.duration("/park_after", &e.ParkAfter, in.ParkAfter)
+	if in.DisableAfter != nil && *in.DisableAfter == "never" {
+		e.DisableAfter = 0
+	} else {
+		s.duration("/disable_after", &e.DisableAfter, in.DisableAfter)
+	}
+	if in.Rate != nil {
+		rate, ok := config.ParseRate(*in.Rate)
+		if !ok {
+			s.fail("/rate", `Write a number above zero and a unit, such as "100/s", "30/m" or "1000/h".`)
+		}
+		e.Rate = rate
+	}
+	if in.Retry != nil {
+		e.Retry.Schedule = make([]time.Duration, len(in.Retry.Schedule))
+		for i := range in.Retry.Schedule {
+			s.duration("/retry/schedule/"+strconv.Itoa(i), &e.Retry.Schedule[i], &in.Retry.Schedule[i])
+		}
+	}
+	if in.Circuit != nil {
+		e.Circuit = config.Circuit{Failures: in.Circuit.Failures}
+		if in.Circuit.Reopen != "" {
+			s.duration("/circuit/reopen", &e.Circuit.Reopen, &in.Circuit.Reopen)
+		}
+	}
+	s.subscriptions(in)
+}
+
+func (s *settler) subscriptions(in *EndpointSettings) {
+	s.flat = in.Events != nil || in.Where != nil || in.Body != nil
+	switch {
+	case s.flat && in.Subscriptions != nil:
+		s.fail("/subscriptions", "Give either subscriptions, or events, where and body.")
+	case in.Subscriptions != nil:
+		s.e.Subscriptions = make([]config.Subscription, 0, len(*in.Subscriptions))
+		for i, sub := range *in.Subscriptions {
+			pointer := "/subscriptions/" + strconv.Itoa(i)
+			s.e.Subscriptions = append(s.e.Subscriptions, config.Subscription{
+				Events: sub.Events, Where: s.filter(pointer+"/where", sub.Where), Body: s.body(pointer+"/body", sub.Body),
+			})
+		}
+	case s.flat:
+		s.one(func(sub *config.Subscription) {
+			set(&sub.Events, in.Events)
+			if in.Where != nil {
+				sub.Where = s.filter("/where", *in.Where)
+			}
+			if in.Body != nil {
+				sub.Body = s.body("/body", *in.Body)
+			}
+		})
+	}
+}
+
+func (s *settler) filter(pointer, text string) *config.Filter {
+	if strings.TrimSpace(text) == "" {
+		return nil
+	}
+	filter, diags := config.CompileFilter(text, "where", 1)
+	s.diagnose(pointer, diags)
+	return filter
+}
+
+func (s *settler) body(pointer, text string) *config.Body {
+	if strings.TrimSpace(text) == "" {
+		return nil
+	}
+	body, diags := config.CompileBody(text, "body", 1)
+	s.diagnose(pointer, diags)
+	return body
+}
+
+// diagnose reports what is wrong with an expression.
+func (s *settler) diagnose(pointer string, diags config.Diagnostics) {
+	for i := range diags {
+		if d := &diags[i]; d.Severity == config.SeverityError {
+			s.fail(pointer, fmt.Sprintf("At line %d, character %d: %s: %s", d.Line, d.Column, d.Summary, d.Detail))
+		}
+	}
+}
+
+func (s *settler) duration(pointer string, to *time.Duration, text *string) {
+	if text == nil {
+		return
+	}
+	d, err := time.ParseDuration(*text)
+	if err != nil || d <= 0 {
+		s.fail(pointer, `Write a number above zero and a unit, such as "500ms", "15s", "30m" or "24h".`)
+		return
+	}
+	*to = d
+}
+
+func set[T any](to, from *T) {
+	if from != nil {
+		*to = *from
+	}
+}
+
+func setText[T ~string](to *T, from *string) {
+	if from != nil {
+		*to = T(*from)
+	}
+}
+
+// finish fills in the defaults and applies the rules of the configuration.
+func (s *settler) finish(n config.Network) error {
+	if len(s.problems) > 0 {
+		return invalid(s.problems...)
+	}
+	for _, d := range config.ValidateEndpoint(s.e, n) {
+		if d.Severity == config.SeverityError {
+			s.fail(s.pointer(d.Field), d.Summary+". "+d.Detail)
+		}
+	}
+	if len(s.problems) > 0 {
+		return invalid(s.problems...)
+	}
+	return nil
+}
+
+// pointer turns the configuration's name of a setting, such as subscription[0].events[1], into a pointer.
+func (s *settler) pointer(field string) string {
+	if name, ok := strings.CutPrefix(field, "headers."); ok {
+		return "/headers/" + escapePointer(name)
+	}
+	pointer := strings.NewReplacer("[", "/", "]", "", ".", "/").Replace("/" + field)
+	if strings.HasPrefix(pointer, "/secret/") {
+		return "/secret"
+	}
+	if rest, ok := strings.CutPrefix(pointer, "/subscription/0/"); ok && s.flat {
+		return "/" + rest
+	}
+	return strings.Replace(pointer, "/subscription/", "/subscriptions/", 1)
+}

@@ -1,0 +1,97 @@
+package api
+
+import (
+	"context"
+	"net/http"
+	"time"
+
+	"github.com/tailpost/tailpost/relay/internal/ledger/store"
+)
+
+// Relay says how the relay does.
+type Relay struct {
+	Slot       string     `json:"slot" doc:"The replication slot."`
+	Epoch      int64      `json:"epoch" doc:"How often the slot was taken; 0: never."`
+	Holder     string     `json:"holder,omitempty" doc:"The process that took it last."`
+	SettledLSN string     `json:"settled_lsn" doc:"Every event that committed before it is delivered or queued."`
+	SettledAt  *time.Time `json:"settled_at,omitempty" doc:"Commit time of the last settled transaction."`
+	SlotState  SlotState  `json:"slot_state"`
+	Queue      Queue      `json:"queue"`
+	This       Replica    `json:"this" doc:"The process that answers."`
+	Replicas   []string   `json:"replicas" nullable:"false" doc:"Processes that have a connection for the API open now."`
+}
+
+// SlotState is what the server says of the slot.
+type SlotState struct {
+	Exists         bool   `json:"exists"`
+	Active         bool   `json:"active" doc:"A relay streams from it."`
+	WALStatus      string `json:"wal_status,omitempty" doc:"reserved, extended, unreserved or lost."`
+	ConfirmedFlush string `json:"confirmed_flush_lsn"`
+	LagBytes       int64  `json:"lag_bytes" doc:"Write-ahead log that the relay has not confirmed."`
+	RetainedBytes  int64  `json:"retained_bytes" doc:"Write-ahead log that the server keeps for the slot."`
+}
+
+// Queue counts what is not delivered.
+type Queue struct {
+	Pending         int64      `json:"pending"`
+	Dead            int64      `json:"dead"`
+	OldestPendingAt *time.Time `json:"oldest_pending_at,omitempty" doc:"When the oldest pending event was created."`
+}
+
+// Replica is one process.
+type Replica struct {
+	Owner string `json:"owner" doc:"Host name and process id."`
+	State string `json:"state" enum:"starting,standby,delivering,draining,stopped"`
+	Epoch int64  `json:"epoch"`
+}
+
+type relayInput struct{}
+
+type relayOutput struct {
+	Body Relay
+}
+
+func (s *Server) getRelay(ctx context.Context, p *principal, _ *relayInput) (*relayOutput, error) {
+	if p.tenant() != "" {
+		return nil, store.ErrNotFound
+	}
+	status := s.status()
+	st, err := s.store.RelayState(ctx, status.Slot)
+	if err != nil {
+		return nil, err
+	}
+	return &relayOutput{Body: Relay{
+		Slot: status.Slot, Epoch: st.Epoch, Holder: st.Owner, SettledLSN: st.Settled, SettledAt: st.SettledAt,
+		SlotState: SlotState{
+			Exists: st.SlotExists, Active: st.SlotActive, WALStatus: st.WALStatus, ConfirmedFlush: st.ConfirmedFlush,
+			LagBytes: st.LagBytes, RetainedBytes: st.RetainedBytes,
+		},
+		Queue:    Queue{Pending: st.Pending, Dead: st.Dead, OldestPendingAt: st.Oldest},
+		This:     Replica{Owner: status.Owner, State: status.State, Epoch: status.Epoch},
+		Replicas: append([]string{}, st.Replicas...),
+	}}, nil
+}
+
+// Health says that all is well.
+type Health struct {
+	Status string `json:"status" enum:"ok"`
+	State  string `json:"state" enum:"starting,standby,delivering,draining,stopped" doc:"What the relay of this process does."`
+}
+
+type healthOutput struct {
+	Body Health
+}
+
+type healthInput struct{}
+
+func (s *Server) healthz(_ context.Context, _ *principal, _ *healthInput) (*healthOutput, error) {
+	return &healthOutput{Body: Health{Status: "ok", State: s.status().State}}, nil
+}
+
+func (s *Server) readyz(ctx context.Context, _ *principal, _ *healthInput) (*healthOutput, error) {
+	if err := s.store.Ready(ctx); err != nil {
+		s.log.Warn().Err(err).Msg("not ready")
+		return nil, problem(http.StatusServiceUnavailable, "The database cannot be used; the relay's log says why.")
+	}
+	return &healthOutput{Body: Health{Status: "ok", State: s.status().State}}, nil
+}

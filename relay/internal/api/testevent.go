@@ -1,0 +1,143 @@
+package api
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/http"
+	"time"
+
+	"github.com/tailpost/tailpost/config"
+	"github.com/tailpost/tailpost/outbox"
+	"github.com/tailpost/tailpost/relay/internal/ledger"
+	"github.com/tailpost/tailpost/relay/internal/ledger/store"
+	"github.com/tailpost/tailpost/relay/internal/webhook"
+)
+
+// testType is the type of test events that ask for none.
+const testType = "webhook.test"
+
+// testTimeout bounds a test: a person waits for it.
+const testTimeout = 30 * time.Second
+
+// TestEvent is what a test sends.
+type TestEvent struct {
+	Type string `json:"type,omitempty" maxLength:"200" doc:"Type of the event; the payload is the example of the catalogue. Default: webhook.test."`
+}
+
+type testEndpointInput struct {
+	EndpointID
+	Repeatable
+
+	Body *TestEvent
+}
+
+type attemptOutput struct {
+	Body Attempt
+}
+
+func (s *Server) testEndpoint(ctx context.Context, p *principal, in *testEndpointInput) (*attemptOutput, error) {
+	op := (&route{method: http.MethodPost, path: "/v1/endpoints/{id}/test"}).operation()
+	// The request is made outside of the transaction, which would otherwise be open for as long as the receiver likes.
+	r, err := remembered(&op, p, in)
+	if err != nil {
+		return nil, err
+	}
+	if again, err := s.store.Recall(ctx, r); err != nil || again != nil {
+		if err != nil {
+			return nil, err
+		}
+		out := new(attemptOutput)
+		return out, openAnswer(p, in, again, out)
+	}
+	row, err := s.store.Endpoint(ctx, p.tenant(), in.ID)
+	if err != nil {
+		return nil, err
+	}
+	attempt, err := s.sendTest(ctx, &row, in.Body)
+	if err != nil {
+		return nil, err
+	}
+	return inChange(ctx, s, &op, p, in, func(ctx context.Context, c *store.Change, _ *principal, _ *testEndpointInput) (*attemptOutput, error) {
+		if err := c.RecordTest(ctx, attempt); err != nil {
+			return nil, err
+		}
+		shown := showAttempt(attempt)
+		return &attemptOutput{Body: shown}, c.Audit(ctx, "endpoint.test", row.ID, row.Tenant, nil, map[string]any{
+			"event_id": attempt.EventID, "outcome": attempt.Outcome, "status_code": attempt.StatusCode,
+		})
+	})
+}
+
+// sendTest makes one attempt with a made-up event.
+func (s *Server) sendTest(ctx context.Context, row *ledger.EndpointRow, body *TestEvent) (*outbox.Attempt, error) {
+	cfg, err := s.sendable(row)
+	if err != nil {
+		return nil, err
+	}
+	ev, err := s.testEvent(ctx, row, body)
+	if err != nil {
+		return nil, err
+	}
+	cfg.Timeout = min(cfg.Timeout, testTimeout)
+	endpoint, err := s.client().Endpoint(cfg)
+	if err != nil {
+		return nil, fmt.Errorf("prepare the test: %w", err)
+	}
+	defer endpoint.Close()
+	// A caller who leaves does not change what is recorded.
+	result := endpoint.Send(context.WithoutCancel(ctx), &webhook.Request{
+		Event: ev, Number: 1, Trigger: outbox.TriggerTest, Now: s.now().UTC(),
+	})
+	attempt := result.Attempt
+	attempt.Outcome = outbox.Dead
+	if attempt.Error == "" && attempt.StatusCode >= 200 && attempt.StatusCode < 300 {
+		attempt.Outcome = outbox.Delivered
+	}
+	return &attempt, nil
+}
+
+// sendable gives an endpoint with what it takes to sign.
+func (s *Server) sendable(row *ledger.EndpointRow) (config.Endpoint, error) {
+	current := s.config()
+	if row.Source == ledger.SourceConfig {
+		for i := range current.Endpoints {
+			if current.Endpoints[i].ID == row.ID {
+				return current.Endpoints[i], nil
+			}
+		}
+		return config.Endpoint{}, problem(http.StatusConflict, "The configuration no longer has this endpoint.")
+	}
+	e, err := ledger.DecodeEndpoint(*row)
+	if err != nil {
+		return e, fmt.Errorf("decode endpoint %q: %w", row.ID, err)
+	}
+	secrets, err := s.openSecrets(row)
+	if err != nil {
+		return e, err
+	}
+	e.Secrets = live(secrets, s.now())
+	return e, (&settler{e: &e}).finish(current.Network)
+}
+
+// testEvent makes the event up.
+func (s *Server) testEvent(ctx context.Context, row *ledger.EndpointRow, body *TestEvent) (*outbox.Event, error) {
+	name := testType
+	payload, err := json.Marshal(map[string]any{"test": true, "endpoint_id": row.ID})
+	if err != nil {
+		return nil, fmt.Errorf("encode the test event: %w", err)
+	}
+	if body != nil && body.Type != "" {
+		name = body.Type
+		entry, err := s.store.EventType(ctx, name)
+		switch {
+		case errors.Is(err, store.ErrNotFound):
+		case err != nil:
+			return nil, err
+		case entry.Example != nil:
+			payload = entry.Example
+		}
+	}
+	return &outbox.Event{ID: newID("test_"), Type: name, Tenant: row.Tenant, Payload: payload, CreatedAt: s.now().UTC()}, nil
+}

@@ -1,0 +1,183 @@
+package store
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
+)
+
+// Actor is who makes a change.
+type Actor struct {
+	ID      string // of the key
+	Address string
+	Tenant  string // what the key is bound to; empty: nothing
+}
+
+// Remembered is a request that may be repeated. The zero Remembered is one that may not.
+type Remembered struct {
+	Key     []byte // identifies the Idempotency-Key together with the call and who makes it
+	Request []byte // identifies what was asked for
+}
+
+// rememberFor is how long an answer is kept.
+const rememberFor = 24 * time.Hour
+
+// Change is a transaction that changes something.
+type Change struct {
+	tx    pgx.Tx
+	actor Actor
+	now   time.Time
+}
+
+// Now is the time of the change.
+func (c *Change) Now() time.Time { return c.now }
+
+// errRemembered ends a transaction because an earlier one answered its request.
+var errRemembered = errors.New("answered before")
+
+// Change runs f in one transaction. Where the request may be repeated, what f gives is kept in the same transaction, and
+// given again without running f for the same request; another request under the same key is ErrReused.
+func (s *Store) Change(ctx context.Context, actor Actor, r Remembered, now time.Time, f func(context.Context, *Change) (answer []byte, err error)) (again []byte, err error) {
+	err = s.transact(ctx, "change", pgx.TxOptions{}, func(ctx context.Context, tx pgx.Tx) error {
+		if err := claim(ctx, tx, r, now, &again); err != nil {
+			return err
+		}
+		answer, err := f(ctx, &Change{tx: tx, actor: actor, now: now})
+		if err != nil || r.Key == nil {
+			return err
+		}
+		_, err = tx.Exec(ctx, keepSQL, pgx.NamedArgs{"key": r.Key, "answer": answer})
+		return err
+	})
+	if errors.Is(err, errRemembered) {
+		return again, nil
+	}
+	return nil, err
+}
+
+const recallSQL = `
+SELECT request = @request, answer
+FROM tailpost.idempotency
+WHERE key = @key`
+
+// Recall gives the answer that a request got before; nil: it was not made, or may not be repeated.
+func (s *Store) Recall(ctx context.Context, r Remembered) (again []byte, err error) {
+	if r.Key == nil {
+		return nil, nil
+	}
+	err = s.read(ctx, "look for the answer given before", func(ctx context.Context, tx pgx.Tx) error {
+		return recall(ctx, tx, r, &again)
+	})
+	if errors.Is(err, pgx.ErrNoRows) {
+		return nil, nil
+	}
+	return again, err
+}
+
+func recall(ctx context.Context, tx pgx.Tx, r Remembered, again *[]byte) error {
+	var same bool
+	if err := tx.QueryRow(ctx, recallSQL, pgx.NamedArgs{"key": r.Key, "request": r.Request}).Scan(&same, again); err != nil {
+		return fmt.Errorf("read the answer given before: %w", err)
+	}
+	if !same {
+		return ErrReused
+	}
+	return nil
+}
+
+const claimSQL = `
+INSERT INTO tailpost.idempotency (key, request, answer, created_at)
+VALUES (@key, @request, '', @now)
+ON CONFLICT (key) DO NOTHING`
+
+const keepSQL = `
+UPDATE tailpost.idempotency
+SET answer = @answer
+WHERE key = @key`
+
+const forgetSQL = `
+DELETE FROM tailpost.idempotency
+WHERE key IN (
+    SELECT key
+    FROM tailpost.idempotency
+    WHERE created_at < @before
+    ORDER BY created_at
+    LIMIT 100
+    FOR UPDATE SKIP LOCKED
+)`
+
+// claim takes the key, waiting for another request that has it and is not committed yet.
+func claim(ctx context.Context, tx pgx.Tx, r Remembered, now time.Time, again *[]byte) error {
+	if r.Key == nil {
+		return nil
+	}
+	if _, err := tx.Exec(ctx, forgetSQL, pgx.NamedArgs{"before": now.Add(-rememberFor)}); err != nil {
+		return fmt.Errorf("forget old answers: %w", err)
+	}
+	tag, err := tx.Exec(ctx, claimSQL, pgx.NamedArgs{"key": r.Key, "request": r.Request, "now": now})
+	var pgErr *pgconn.PgError
+	switch {
+	case errors.As(err, &pgErr) && pgErr.Code == "55P03":
+		return fmt.Errorf("%w: a request with this Idempotency-Key is still running", ErrConflict)
+	case err != nil:
+		return fmt.Errorf("claim the Idempotency-Key: %w", err)
+	case tag.RowsAffected() == 1:
+		return nil
+	}
+	if err := recall(ctx, tx, r, again); err != nil {
+		return err
+	}
+	return errRemembered
+}
+
+// Audit notes what was done to what. Before and after are shown as JSON and hold no secret; nil: there was, or is, none.
+func (c *Change) Audit(ctx context.Context, action, object, tenant string, before, after any) error {
+	shown := func(v any) (*string, error) {
+		if v == nil {
+			return nil, nil //nolint:nilnil // NULL
+		}
+		text, err := json.Marshal(v)
+		if err != nil {
+			return nil, fmt.Errorf("encode the audit row: %w", err)
+		}
+		s := string(text)
+		return &s, nil
+	}
+	was, err := shown(before)
+	if err != nil {
+		return err
+	}
+	is, err := shown(after)
+	if err != nil {
+		return err
+	}
+	_, err = c.tx.Exec(ctx, `
+INSERT INTO tailpost.audit (at, actor, address, tenant, action, object, before, after)
+VALUES (@at, @actor, @address, NULLIF(@tenant, ''), @action, @object, @before::text::jsonb, @after::text::jsonb)`, pgx.NamedArgs{
+		"at": c.now, "actor": c.actor.ID, "address": c.actor.Address, "tenant": tenant, "action": action,
+		"object": object, "before": was, "after": is,
+	})
+	if err != nil {
+		return fmt.Errorf("note the change: %w", err)
+	}
+	return nil
+}
+
+// due tells the relay that holds the slot to look at the queues of endpoints.
+func (c *Change) due(ctx context.Context, endpoints []string) error {
+	for _, id := range endpoints {
+		content, err := json.Marshal(map[string]any{"due": map[string]string{"endpoint": id}})
+		if err != nil {
+			return fmt.Errorf("encode what is due: %w", err)
+		}
+		if _, err := c.tx.Exec(ctx, `SELECT pg_logical_emit_message(true, 'tailpost', @content)`, pgx.NamedArgs{"content": string(content)}); err != nil {
+			return fmt.Errorf("say what is due: %w", err)
+		}
+	}
+	return nil
+}

@@ -1,0 +1,179 @@
+package store
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/tailpost/tailpost/outbox"
+)
+
+// DeliveryFilter chooses deliveries that are not made yet. Zero fields choose all.
+type DeliveryFilter struct {
+	Tenant      string // only those to this tenant's endpoints
+	EndpointID  string
+	EventID     string
+	EventTypes  []string
+	EventTenant string
+	State       string
+	Reason      string
+	Since       time.Time // of the event, inclusive
+	Until       time.Time // exclusive
+}
+
+// DeliveryQuery asks for a page of deliveries, those of the newest commits first.
+type DeliveryQuery struct {
+	DeliveryFilter
+
+	After DeliveryPosition
+	Limit int
+}
+
+// DeliveryPosition is a place among deliveries in the order of their pages. The zero one is the start.
+type DeliveryPosition struct {
+	CommitLSN  outbox.LSN
+	Seq        int64
+	EventID    string
+	EndpointID string
+}
+
+// Delivery is an unfinished delivery without its payload.
+type Delivery struct {
+	outbox.Delivery
+
+	EndpointName string
+	Trigger      string // resend or replay; empty: nobody asked for it
+	CreatedAt    time.Time
+	UpdatedAt    time.Time
+}
+
+const deliveryColumns = `
+SELECT d.event_id, d.endpoint_id, COALESCE(e.name, ''), d.state, d.reason, d.attempts, d.next_attempt_at, d.event_type,
+       COALESCE(d.tenant, ''), COALESCE(d.key, ''), d.event_created_at, d.commit_lsn::text, d.seq,
+       COALESCE(d.last_status, 0), COALESCE(d.last_error, ''), COALESCE(d.trigger, ''), d.created_at, d.updated_at
+FROM tailpost.delivery AS d
+LEFT JOIN tailpost.endpoint AS e ON e.id = d.endpoint_id`
+
+// filterSQL puts a filter's conditions together. Every piece is a constant.
+func (f *DeliveryFilter) filterSQL() (sql string, args pgx.NamedArgs) {
+	sql = "\nWHERE true"
+	args = pgx.NamedArgs{
+		"tenant": f.Tenant, "endpoint": f.EndpointID, "event": f.EventID, "types": f.EventTypes, "event_tenant": f.EventTenant,
+		"state": f.State, "reason": f.Reason, "since": f.Since, "until": f.Until,
+	}
+	where := func(set bool, condition string) {
+		if set {
+			sql += "\n  AND " + condition
+		}
+	}
+	where(f.Tenant != "", "EXISTS (SELECT FROM tailpost.endpoint AS o WHERE o.id = d.endpoint_id AND o.tenant = @tenant)")
+	where(f.EndpointID != "", "d.endpoint_id = @endpoint")
+	where(f.EventID != "", "d.event_id = @event")
+	where(len(f.EventTypes) > 0, "d.event_type = ANY (@types::text[])")
+	where(f.EventTenant != "", "d.tenant = @event_tenant")
+	// The partial indexes are found only where the condition stands there as it is.
+	where(f.State == string(outbox.Pending), "d.state = 'pending'")
+	where(f.State == string(outbox.StateDead), "d.state = 'dead'")
+	where(f.Reason != "", "d.reason = @reason")
+	where(!f.Since.IsZero(), "d.event_created_at >= @since")
+	where(!f.Until.IsZero(), "d.event_created_at < @until")
+	return sql, args
+}
+
+// Deliveries gives a page.
+func (s *Store) Deliveries(ctx context.Context, q DeliveryQuery) (page []Delivery, err error) {
+	where, args := q.filterSQL()
+	args["limit"] = q.Limit
+	if p := q.After; p != (DeliveryPosition{}) {
+		where += "\n  AND (d.commit_lsn, d.seq, d.event_id, d.endpoint_id) < (@lsn::text::pg_lsn, @seq, @at_event, @at_endpoint)"
+		args["lsn"], args["seq"], args["at_event"], args["at_endpoint"] = p.CommitLSN.String(), p.Seq, p.EventID, p.EndpointID
+	}
+	sql := deliveryColumns + where + `
+ORDER BY d.commit_lsn DESC, d.seq DESC, d.event_id DESC, d.endpoint_id DESC
+LIMIT @limit`
+	err = s.read(ctx, "list deliveries", func(ctx context.Context, tx pgx.Tx) (err error) {
+		page, err = many(ctx, tx, sql, args, scanDelivery)
+		return err
+	})
+	return page, err
+}
+
+func scanDelivery(row pgx.CollectableRow) (d Delivery, err error) {
+	var next *time.Time
+	var lsn string
+	e := &d.Event
+	err = row.Scan(&e.ID, &d.EndpointID, &d.EndpointName, &d.State, &d.Reason, &d.Attempts, &next, &e.Type, &e.Tenant, &e.Key,
+		&e.CreatedAt, &lsn, &e.Seq, &d.LastStatus, &d.LastError, &d.Trigger, &d.CreatedAt, &d.UpdatedAt)
+	if err != nil {
+		return d, err
+	}
+	if next != nil {
+		d.NextAttemptAt = next.UTC()
+	}
+	e.CommitLSN, err = outbox.ParseLSN(lsn)
+	return d, err
+}
+
+// CountDeliveries says how many deliveries a filter chooses.
+func (s *Store) CountDeliveries(ctx context.Context, f DeliveryFilter) (n int64, err error) {
+	where, args := f.filterSQL()
+	err = s.read(ctx, "count deliveries", func(ctx context.Context, tx pgx.Tx) error {
+		return tx.QueryRow(ctx, "SELECT count(*) FROM tailpost.delivery AS d"+where, args).Scan(&n)
+	})
+	return n, err
+}
+
+// bulkTimeout is for statements that may touch many rows.
+const bulkTimeout = `SET LOCAL statement_timeout = '120s'`
+
+// touched sums a statement over endpoints.
+type touched struct {
+	EndpointID string
+	N          int64
+}
+
+// Resend makes deliveries due now, whether dead or waiting, and says how many.
+func (c *Change) Resend(ctx context.Context, f DeliveryFilter) (int64, error) {
+	where, args := f.filterSQL()
+	args["now"] = c.now
+	return c.bulk(ctx, "resend deliveries", `
+WITH t AS (
+    UPDATE tailpost.delivery AS d
+    SET state = 'pending',
+        reason = CASE WHEN d.state = 'dead' THEN 'resend' ELSE d.reason END,
+        next_attempt_at = @now,
+        trigger = 'resend',
+        updated_at = @now`+where+`
+    RETURNING d.endpoint_id
+)
+SELECT endpoint_id, count(*) FROM t GROUP BY endpoint_id`, args)
+}
+
+// Discard gives deliveries up for good and says how many.
+func (c *Change) Discard(ctx context.Context, f DeliveryFilter) (int64, error) {
+	where, args := f.filterSQL()
+	return c.bulk(ctx, "discard deliveries", `
+WITH t AS (
+    DELETE FROM tailpost.delivery AS d`+where+`
+    RETURNING d.endpoint_id
+)
+SELECT endpoint_id, count(*) FROM t GROUP BY endpoint_id`, args)
+}
+
+func (c *Change) bulk(ctx context.Context, what, sql string, args pgx.NamedArgs) (n int64, err error) {
+	if _, err := c.tx.Exec(ctx, bulkTimeout); err != nil {
+		return 0, fmt.Errorf("%s: %w", what, err)
+	}
+	sums, err := many(ctx, c.tx, sql, args, pgx.RowToStructByPos[touched])
+	if err != nil {
+		return 0, fmt.Errorf("%s: %w", what, err)
+	}
+	ids := make([]string, 0, len(sums))
+	for _, t := range sums {
+		n += t.N
+		ids = append(ids, t.EndpointID)
+	}
+	return n, c.due(ctx, ids)
+}

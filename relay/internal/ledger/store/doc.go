@@ -1,0 +1,17 @@
+// Package store holds the SQL of the management API: what it reads of endpoints, attempts, deliveries and events, and the
+// changes that it makes.
+//
+// It never records what the relay did and never decides who may do what. Everything takes the tenant that the caller is
+// bound to: what belongs to another one is not found.
+//
+// # Connections
+//
+// A Store has a pool of at most [Connections] connections of its own, opened when they are needed and closed when they
+// are not. Every statement has a timeout.
+//
+// # Changes
+//
+// A change, its row in tailpost.audit and the answer kept for its Idempotency-Key are one transaction. Whoever changes
+// tailpost.delivery says so in the same transaction with a logical message, so that the relay that holds the slot looks
+// at the queue.
+package store

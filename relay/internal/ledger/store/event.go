@@ -1,0 +1,129 @@
+package store
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
+
+	"github.com/tailpost/tailpost/outbox"
+)
+
+// Event is an event with what became of it.
+type Event struct {
+	// Event is the event; its Payload is set only where HasRow says that it was found.
+	Event      outbox.Event
+	HasRow     bool // the outbox row, or the payload of an unfinished delivery, is still there
+	Deliveries []Delivery
+	Attempts   []outbox.Attempt // newest first
+	More       *AttemptPosition // there are older attempts
+}
+
+// maxEventRows bounds the deliveries and attempts of one event that Event gives.
+const maxEventRows = 250
+
+// Event gives an event, with the deliveries and attempts to endpoints that the tenant may see. ErrNotFound: there is no
+// trace of it, or it belongs to another tenant.
+func (s *Store) Event(ctx context.Context, tenant, id string) (Event, error) {
+	var found Event
+	err := s.read(ctx, "read the event", func(ctx context.Context, tx pgx.Tx) (err error) {
+		found = Event{}
+		filter := DeliveryFilter{Tenant: tenant, EventID: id}
+		where, args := filter.filterSQL()
+		args["limit"] = maxEventRows
+		if found.Deliveries, err = many(ctx, tx, deliveryColumns+where+"\nORDER BY d.endpoint_id\nLIMIT @limit", args, scanDelivery); err != nil {
+			return err
+		}
+		page, err := readAttempts(ctx, tx, AttemptQuery{Tenant: tenant, EventID: id, Limit: maxEventRows})
+		if err != nil {
+			return err
+		}
+		found.Attempts, found.More = page.Attempts, page.Next
+		return s.readEvent(ctx, tx, tenant, id, &found)
+	})
+	return found, err
+}
+
+// readEvent finds the event itself: in the outbox table, or with a delivery, or as far as an attempt tells of it.
+func (s *Store) readEvent(ctx context.Context, tx pgx.Tx, tenant, id string, found *Event) (err error) {
+	found.Event, found.HasRow, err = s.outboxRow(ctx, tx, id)
+	switch {
+	case err != nil:
+		return err
+	case found.HasRow && tenant != "" && found.Event.Tenant != tenant && len(found.Deliveries) == 0 && len(found.Attempts) == 0:
+		return ErrNotFound
+	case found.HasRow:
+		return nil
+	case len(found.Deliveries) > 0:
+		d := &found.Deliveries[0]
+		found.Event = d.Event
+		found.HasRow = true
+		err := tx.QueryRow(ctx, "SELECT payload FROM tailpost.delivery WHERE event_id = @event AND endpoint_id = @endpoint",
+			pgx.NamedArgs{"event": id, "endpoint": d.EndpointID}).Scan((*[]byte)(&found.Event.Payload))
+		if err != nil {
+			return fmt.Errorf("read the payload: %w", err)
+		}
+		return nil
+	case len(found.Attempts) > 0:
+		a := &found.Attempts[len(found.Attempts)-1]
+		found.Event = outbox.Event{ID: id, Type: a.EventType, Tenant: a.Tenant, CommitLSN: a.CommitLSN}
+		return nil
+	}
+	return ErrNotFound
+}
+
+// outboxRow reads the row of an event as the stream would.
+func (s *Store) outboxRow(ctx context.Context, tx pgx.Tx, id string) (ev outbox.Event, ok bool, err error) {
+	if s.mapping.Table == "" {
+		return ev, false, nil
+	}
+	schema, name := s.mapping.SchemaAndName()
+	sql := "SELECT * FROM " + pgx.Identifier{schema, name}.Sanitize() + " WHERE " + pgx.Identifier{s.mapping.ID}.Sanitize() + " = $1"
+	// A savepoint, because an id that is not of the column's type is an error to Postgres, and not found to people.
+	err = pgx.BeginFunc(ctx, tx, func(tx pgx.Tx) error {
+		rows, err := tx.Query(ctx, sql, pgx.QueryResultFormats{pgx.TextFormatCode}, id)
+		if err != nil {
+			return err
+		}
+		defer rows.Close()
+		if !rows.Next() {
+			return rows.Err()
+		}
+		columns := make([]outbox.Column, 0, len(rows.FieldDescriptions()))
+		for _, f := range rows.FieldDescriptions() {
+			columns = append(columns, outbox.Column{Name: f.Name, TypeOID: f.DataTypeOID})
+		}
+		decoder, err := outbox.NewDecoder(s.mapping, columns)
+		if err != nil {
+			return err
+		}
+		values := make([]outbox.Value, len(columns))
+		for i, raw := range rows.RawValues() {
+			values[i] = outbox.Value{Kind: outbox.TextValue, Data: raw}
+			if raw == nil {
+				values[i].Kind = outbox.NullValue
+			}
+		}
+		ev, err = decoder.Decode(values)
+		var decode *outbox.DecodeError
+		if errors.As(err, &decode) {
+			err = nil // as much of it as can be read
+		}
+		ok = true
+		return err
+	})
+	var pgErr *pgconn.PgError
+	if errors.As(err, &pgErr) {
+		switch pgErr.Code {
+		case "22P02", "22003", "22007", "22008", "22021", // the id is not of the column's type
+			"42501", "42P01": // no right to read it, or no such table: the rest of the answer stands
+			return outbox.Event{}, false, nil
+		}
+	}
+	if err != nil {
+		return outbox.Event{}, false, fmt.Errorf("read the outbox row: %w", err)
+	}
+	return ev, ok, nil
+}

@@ -1,0 +1,109 @@
+package store
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+)
+
+// The sources of a key.
+const (
+	SourceConfig = "config"
+	SourceAPI    = "api"
+)
+
+// Key is a row of tailpost.api_key, without its hash.
+type Key struct {
+	ID         string
+	Name       string
+	Source     string
+	Prefix     string
+	Scopes     []string
+	Tenant     string
+	CreatedBy  string
+	CreatedAt  time.Time
+	LastUsedAt *time.Time
+}
+
+const keyColumns = `
+SELECT id, name, source, COALESCE(prefix, '') AS prefix, scopes, COALESCE(tenant, '') AS tenant, created_by, created_at,
+       last_used_at
+FROM tailpost.api_key`
+
+// KeyByHash gives the key whose secret has this hash.
+func (s *Store) KeyByHash(ctx context.Context, hash []byte) (key Key, err error) {
+	err = s.read(ctx, "look for the key", func(ctx context.Context, tx pgx.Tx) (err error) {
+		key, err = one(ctx, tx, keyColumns+"\nWHERE hash = @hash", pgx.NamedArgs{"hash": hash}, pgx.RowToStructByName[Key])
+		return err
+	})
+	return key, err
+}
+
+// Keys gives a page of the keys, newest first.
+func (s *Store) Keys(ctx context.Context, tenant string, after Position, limit int) (page []Key, err error) {
+	err = s.read(ctx, "list keys", func(ctx context.Context, tx pgx.Tx) (err error) {
+		page, err = many(ctx, tx, keyColumns+`
+WHERE (@tenant::text = '' OR tenant = @tenant)
+  AND (@at::timestamptz IS NULL OR (created_at, id) < (@at, @id))
+ORDER BY created_at DESC, id DESC
+LIMIT @limit`, pgx.NamedArgs{"tenant": tenant, "at": timeOrNull(after.At), "id": after.ID, "limit": limit}, pgx.RowToStructByName[Key])
+		return err
+	})
+	return page, err
+}
+
+// Key gives one key and keeps others from changing it.
+func (c *Change) Key(ctx context.Context, tenant, id string) (Key, error) {
+	return one(ctx, c.tx, keyColumns+`
+WHERE id = @id
+  AND (@tenant::text = '' OR tenant = @tenant)
+FOR UPDATE`, pgx.NamedArgs{"id": id, "tenant": tenant}, pgx.RowToStructByName[Key])
+}
+
+// CreateKey writes a new key with the hash of its secret.
+func (c *Change) CreateKey(ctx context.Context, k *Key, hash []byte) error {
+	k.Source, k.CreatedBy, k.CreatedAt = SourceAPI, c.actor.ID, c.now
+	_, err := c.tx.Exec(ctx, `
+INSERT INTO tailpost.api_key (id, name, source, hash, prefix, scopes, tenant, created_by, created_at)
+VALUES (@id, @name, 'api', @hash, @prefix, @scopes, NULLIF(@tenant, ''), @created_by, @now)`, pgx.NamedArgs{
+		"id": k.ID, "name": k.Name, "hash": hash, "prefix": k.Prefix, "scopes": k.Scopes, "tenant": k.Tenant,
+		"created_by": k.CreatedBy, "now": c.now,
+	})
+	if err != nil {
+		return fmt.Errorf("write the key: %w", err)
+	}
+	return nil
+}
+
+// DeleteKey removes a key: whoever has it is refused from then on.
+func (c *Change) DeleteKey(ctx context.Context, id string) error {
+	if _, err := c.tx.Exec(ctx, "DELETE FROM tailpost.api_key WHERE id = @id", pgx.NamedArgs{"id": id}); err != nil {
+		return fmt.Errorf("delete the key: %w", err)
+	}
+	return nil
+}
+
+// UseKey notes that a key was used. A key of the configuration gets its row by it.
+func (s *Store) UseKey(ctx context.Context, k Key, now time.Time) error {
+	return s.transact(ctx, "note the use of the key", pgx.TxOptions{}, func(ctx context.Context, tx pgx.Tx) error {
+		if k.Source == SourceAPI {
+			_, err := tx.Exec(ctx, `
+UPDATE tailpost.api_key
+SET last_used_at = @now
+WHERE id = @id`, pgx.NamedArgs{"id": k.ID, "now": now})
+			return err
+		}
+		_, err := tx.Exec(ctx, `
+INSERT INTO tailpost.api_key AS k (id, name, source, scopes, tenant, created_by, created_at, last_used_at)
+VALUES (@id, @name, 'config', @scopes, NULLIF(@tenant, ''), 'config', @now, @now)
+ON CONFLICT (id) DO UPDATE
+SET scopes = EXCLUDED.scopes,
+    tenant = EXCLUDED.tenant,
+    last_used_at = EXCLUDED.last_used_at`, pgx.NamedArgs{
+			"id": k.ID, "name": k.Name, "scopes": k.Scopes, "tenant": k.Tenant, "now": now,
+		})
+		return err
+	})
+}

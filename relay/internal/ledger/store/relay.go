@@ -1,0 +1,67 @@
+package store
+
+import (
+	"context"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+)
+
+// RelayState is what the database tells of a slot and of those who serve it.
+type RelayState struct {
+	Epoch     int64 // 0: the slot was never held
+	Owner     string
+	Settled   string // LSN
+	SettledAt *time.Time
+	UpdatedAt *time.Time
+
+	SlotExists     bool
+	SlotActive     bool
+	WALStatus      string
+	ConfirmedFlush string
+	LagBytes       int64 // WAL that the slot has not confirmed
+	RetainedBytes  int64 // WAL that the server keeps for the slot
+
+	Pending  int64
+	Dead     int64
+	Oldest   *time.Time // event of the oldest pending delivery
+	Replicas []string   // processes that serve the API now
+}
+
+const relayStateSQL = `
+SELECT COALESCE(r.epoch, 0), COALESCE(r.owner, ''), COALESCE(r.settled_lsn, '0/0')::text, r.settled_at, r.updated_at,
+       s.slot_name IS NOT NULL, COALESCE(s.active, false), COALESCE(s.wal_status, ''), COALESCE(s.confirmed_flush_lsn, '0/0')::text,
+       CASE WHEN pg_is_in_recovery() THEN 0 ELSE COALESCE(pg_wal_lsn_diff(pg_current_wal_lsn(), s.confirmed_flush_lsn), 0) END::bigint,
+       CASE WHEN pg_is_in_recovery() THEN 0 ELSE COALESCE(pg_wal_lsn_diff(pg_current_wal_lsn(), s.restart_lsn), 0) END::bigint
+FROM (SELECT @slot::text AS slot) AS q
+LEFT JOIN tailpost.relay AS r ON r.slot = q.slot
+LEFT JOIN pg_catalog.pg_replication_slots AS s ON s.slot_name = q.slot AND s.database = current_database()`
+
+const queueSQL = `
+SELECT count(*) FILTER (WHERE state = 'pending'), count(*) FILTER (WHERE state = 'dead'),
+       min(event_created_at) FILTER (WHERE state = 'pending')
+FROM tailpost.delivery`
+
+const replicasSQL = `
+SELECT DISTINCT substr(application_name, length('tailpost api ') + 1) AS owner
+FROM pg_catalog.pg_stat_activity
+WHERE datname = current_database()
+  AND starts_with(application_name, 'tailpost api ')
+ORDER BY owner`
+
+// RelayState reads the state of a slot.
+func (s *Store) RelayState(ctx context.Context, slot string) (st RelayState, err error) {
+	err = s.read(ctx, "read the state of the relay", func(ctx context.Context, tx pgx.Tx) error {
+		err := tx.QueryRow(ctx, relayStateSQL, pgx.NamedArgs{"slot": slot}).Scan(&st.Epoch, &st.Owner, &st.Settled, &st.SettledAt,
+			&st.UpdatedAt, &st.SlotExists, &st.SlotActive, &st.WALStatus, &st.ConfirmedFlush, &st.LagBytes, &st.RetainedBytes)
+		if err != nil {
+			return err
+		}
+		if err := tx.QueryRow(ctx, queueSQL).Scan(&st.Pending, &st.Dead, &st.Oldest); err != nil {
+			return err
+		}
+		st.Replicas, err = many(ctx, tx, replicasSQL, pgx.NamedArgs{}, pgx.RowTo[string])
+		return err
+	})
+	return st, err
+}
