@@ -49,6 +49,7 @@ func (d *database) drain(ctx context.Context, n int) (r drained, err error) {
 	if err != nil {
 		return r, err
 	}
+	connections := d.b.sink.accepted.Load()
 	postgres := startMeter(d.b.server.PID())
 	relay, err := d.startRelay(ctx)
 	if err != nil {
@@ -69,8 +70,8 @@ func (d *database) drain(ctx context.Context, n int) (r drained, err error) {
 	if err == nil {
 		err = d.conn.QueryRow(ctx, "SELECT batch FROM tailpost.relay").Scan(&r.batches)
 	}
-	fmt.Fprintf(d.b.log, "  %.0f events/s, %d recording transactions, relay %.2f s and Postgres %.2f s of CPU, %d bytes of WAL, peak RSS %.1f MiB\n",
-		r.rate(), r.batches, r.relayCPU, r.postgresCPU, r.walBytes, r.memory.peak)
+	fmt.Fprintf(d.b.log, "  %.0f events/s, %d connections, %d recording transactions, relay %.2f s and Postgres %.2f s of CPU, %d bytes of WAL, peak RSS %.1f MiB\n",
+		r.rate(), d.b.sink.accepted.Load()-connections, r.batches, r.relayCPU, r.postgresCPU, r.walBytes, r.memory.peak)
 	return r, errors.Join(err, relay.stop())
 }
 

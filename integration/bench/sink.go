@@ -23,6 +23,8 @@ type sink struct {
 	mu    sync.RWMutex
 	paths map[string]*inbox
 	conns map[net.Conn]struct{}
+
+	accepted atomic.Int64 // connections, ever
 }
 
 // inbox is what one path gets.
@@ -57,6 +59,7 @@ func (s *sink) accept() {
 		if err != nil {
 			return
 		}
+		s.accepted.Add(1)
 		s.mu.Lock()
 		s.conns[conn] = struct{}{}
 		s.mu.Unlock()

@@ -73,6 +73,8 @@ type Options struct {
 	// LaneEvents bounds the deliveries that wait in one lane while others have work too, beyond four times its
 	// concurrency. 0: 1,024.
 	LaneEvents int
+	// MaxYoung bounds the requests over all lanes that are both young and unanswered. 0: 64 for each CPU.
+	MaxYoung int
 	Logger     zerolog.Logger
 }
 
@@ -90,6 +92,7 @@ type Dispatcher struct {
 	log        zerolog.Logger
 
 	budget   *budget
+	gate     *gate
 	recorder *recorder
 	loader   *loader
 	routing  atomic.Pointer[routing]
@@ -134,6 +137,7 @@ func New(hard context.Context, o Options) *Dispatcher {
 	}
 	d.laneEvents = o.LaneEvents
 	d.budget = newBudget(o.MaxEvents, o.MaxBytes)
+	d.gate = newGate(o.MaxYoung)
 	d.recorder = newRecorder(d)
 	d.loader = newLoader(d)
 	d.nobody = &lane{d: d, id: Everyone}

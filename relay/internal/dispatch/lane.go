@@ -30,6 +30,8 @@ type lane struct {
 	queue    queue
 	workers  int
 	inFlight int
+	gated    bool // waits at the gate
+	called   bool // was let through the gate and has not passed yet
 	fresh    freshList
 	// represented holds what is in memory of the endpoint's rows in tailpost.delivery; the loader leaves those alone.
 	represented map[string]*delivery
@@ -240,7 +242,7 @@ func (l *lane) enqueue(dl *delivery) {
 
 // staff starts a worker if there is work and none is free.
 func (l *lane) staff() {
-	for l.workers < l.cfg.Concurrency && l.workers-l.inFlight < l.queue.live && !l.d.stopping.Load() {
+	for l.workers < l.cfg.Concurrency && l.workers-l.inFlight < l.queue.live && !l.gated && !l.d.stopping.Load() {
 		l.workers++
 		l.d.workers.Go(l.work)
 		if l.workers-l.inFlight >= 1 {
@@ -254,22 +256,26 @@ func (l *lane) staff() {
 func (l *lane) work() {
 	var req webhook.Request
 	for {
-		dl, sender := l.pick(&req)
+		dl, sender, ticket := l.pick(&req)
 		if dl == nil {
+			l.d.gate.call()
 			return
 		}
 		l.finish(dl, sender.Send(l.d.sendCtx, &req))
+		l.d.gate.leave(ticket)
+		l.d.gate.call()
 	}
 }
 
 // pick takes the next delivery for a worker, or returns nil and the worker is gone.
-func (l *lane) pick(req *webhook.Request) (*delivery, Sender) {
+func (l *lane) pick(req *webhook.Request) (*delivery, Sender, int64) {
 	now := time.Now()
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if l.queue.live == 0 || !l.mayGo(now) {
+	ticket, ok := l.admit(now)
+	if !ok {
 		l.workers--
-		return nil, nil
+		return nil, nil, 0
 	}
 	dl := l.queue.pop()
 	dl.phase = inFlight
@@ -284,7 +290,23 @@ func (l *lane) pick(req *webhook.Request) (*delivery, Sender) {
 	}
 	*req = webhook.Request{Event: &dl.ev.Event, Body: dl.body, Number: dl.attempts + 1, Trigger: trigger, Now: now}
 	l.staff()
-	return dl, l.sender
+	return dl, l.sender, ticket
+}
+
+// admit says whether there is a request that may start now. The ticket goes back to the gate after it.
+func (l *lane) admit(now time.Time) (ticket int64, ok bool) {
+	if l.queue.live == 0 {
+		l.d.gate.decline(l)
+		return 0, false
+	}
+	if ticket, ok = l.d.gate.enter(l, now); !ok {
+		return 0, false
+	}
+	if !l.mayGo(now) {
+		l.d.gate.leave(ticket)
+		return 0, false
+	}
+	return ticket, true
 }
 
 // mayGo says whether a request may start now; if only time is missing, it arms the lane's wake.

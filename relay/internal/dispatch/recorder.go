@@ -51,6 +51,7 @@ func (it *item) remains() bool {
 type recorder struct {
 	d      *Dispatcher
 	signal chan struct{} // capacity 1
+	full   chan struct{} // capacity 1: fullBatch items wait
 
 	mu    sync.Mutex
 	inbox []item
@@ -68,21 +69,36 @@ type recorder struct {
 	}
 }
 
-// maxBatch bounds a recording transaction, so that it stays short.
-const maxBatch = 2048
+const (
+	// maxBatch bounds a recording transaction, so that it stays short.
+	maxBatch = 2048
+	// recordPause is how long items wait for company after a recording transaction. Without it a quick disk makes many
+	// small ones, each with its commit, its wakes and its rows of relay and counters: measured, a drain then took 2.2
+	// times the relay's CPU and 1.6 times that of Postgres. Nothing but the acknowledgement waits for it.
+	recordPause = 10 * time.Millisecond
+	// fullBatch is how many items are recorded at once, so that the budget, which is at least twice as large, is not used
+	// up while they wait.
+	fullBatch = minBudget / 2
+)
 
 func newRecorder(d *Dispatcher) *recorder {
-	return &recorder{d: d, signal: make(chan struct{}, 1)}
+	return &recorder{d: d, signal: make(chan struct{}, 1), full: make(chan struct{}, 1)}
 }
 
 // add takes an item. It never blocks: what can be in memory is bounded by the budget and the lanes.
 func (r *recorder) add(it item) {
 	r.mu.Lock()
 	r.inbox = append(r.inbox, it)
-	first := len(r.inbox) == 1
+	n := len(r.inbox)
 	r.mu.Unlock()
-	if first {
+	switch n {
+	case 1:
 		r.notify()
+	case fullBatch:
+		select {
+		case r.full <- struct{}{}:
+		default:
+		}
 	}
 }
 
@@ -100,22 +116,48 @@ func (r *recorder) run(hard context.Context, drained <-chan struct{}) error {
 		select {
 		case <-r.signal:
 		case <-drained:
-			if err := r.recordAll(hard); err != nil {
+			if err := r.recordAll(hard, drained); err != nil {
 				return err
 			}
 			return r.conclude(hard)
 		case <-hard.Done():
 			return context.Cause(hard)
 		}
-		if err := r.recordAll(hard); err != nil {
+		if err := r.recordAll(hard, drained); err != nil {
 			return err
 		}
 	}
 }
 
-// recordAll records until the inbox is empty, then acknowledges what settled without a record.
-func (r *recorder) recordAll(ctx context.Context) error {
+// collect waits for company for what is in the inbox: until recordPause after the last transaction, until there is
+// enough, or until hurry is closed.
+func (r *recorder) collect(ctx context.Context, hurry <-chan struct{}) {
+	select {
+	case <-r.full: // may be of the batch before
+	default:
+	}
+	r.mu.Lock()
+	n := len(r.inbox)
+	r.mu.Unlock()
+	wait := recordPause - time.Since(r.now)
+	if n == 0 || n >= fullBatch || wait <= 0 {
+		return
+	}
+	timer := time.NewTimer(wait)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+	case <-r.full:
+	case <-hurry:
+	case <-ctx.Done():
+	}
+}
+
+// recordAll records until the inbox is empty, then acknowledges what settled without a record. It takes its time for
+// that unless hurry is closed.
+func (r *recorder) recordAll(ctx context.Context, hurry <-chan struct{}) error {
 	for {
+		r.collect(ctx, hurry)
 		r.mu.Lock()
 		items := r.inbox
 		r.inbox = r.spare[:0]

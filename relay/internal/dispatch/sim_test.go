@@ -266,6 +266,7 @@ type scenario struct {
 	keys      int
 	lane      int // LaneEvents
 	burst     int // events streamed without a pause
+	young     int // MaxYoung
 	endpoints []config.Endpoint
 	receivers map[string]*receiver
 	paused    map[string]bool
@@ -278,6 +279,7 @@ func newScenario(seed uint64) *scenario {
 	s := &scenario{
 		seed: seed, events: 50 + rnd.IntN(400), keys: 1 + rnd.IntN(8), receivers: map[string]*receiver{}, paused: map[string]bool{}, reordered: map[string]bool{},
 		streamed: seed%2 == 1, lane: []int{1, 8, 64, 0}[rnd.IntN(4)], burst: []int{1, 16, 1000}[rnd.IntN(3)],
+		young: []int{0, 1, 5}[seed%3],
 	}
 	for i := range 1 + rnd.IntN(4) {
 		id := fmt.Sprintf("ep%d", i)
@@ -306,7 +308,7 @@ func newScenario(seed uint64) *scenario {
 
 // dispatcher makes one hold's dispatcher over what the tables have.
 func (s *scenario) dispatcher(hard context.Context, f *tables, tracker *frontier.Tracker) *dispatch.Dispatcher {
-	o := dispatch.Options{Hold: ledger.Hold{Epoch: f.epoch}, Ledger: f, Frontier: tracker, Ack: f.ack, Grace: 5 * time.Second, Logger: zerolog.Nop(), LaneEvents: s.lane}
+	o := dispatch.Options{Hold: ledger.Hold{Epoch: f.epoch}, Ledger: f, Frontier: tracker, Ack: f.ack, Grace: 5 * time.Second, Logger: zerolog.Nop(), LaneEvents: s.lane, MaxYoung: s.young}
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	o.Recorded = map[outbox.Pair]struct{}{}

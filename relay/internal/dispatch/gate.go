@@ -1,0 +1,163 @@
+package dispatch
+
+import (
+	"runtime"
+	"sync"
+	"time"
+)
+
+// gate paces the start of requests over all lanes: only so many may be both young and unanswered. A backlog for a
+// hundred fast receivers would otherwise open every connection that their concurrencies allow, thousands, while a few
+// each keep the machine busy: measured with 100 endpoints on two cores, that cost 2.6 times the CPU and twice the memory.
+//
+// A request stops counting when it is answered or one to two windows old, whichever comes first. So receivers that hang
+// or are slow keep nobody else from starting, and as many requests can wait for them as their concurrencies allow; only
+// how fast that many are started is bounded. Lanes that found the gate full pass in turns.
+type gate struct {
+	limit int
+
+	mu       sync.Mutex
+	window   int64 // number of the current window
+	current  int   // unanswered requests that started in it
+	previous int   // and in the one before
+	reserved int   // lanes that were called and have not passed yet
+	waiting  []*lane
+	timer    *time.Timer // set off while lanes wait
+}
+
+const (
+	gateWindow = 5 * time.Millisecond
+	// gatePerCPU keeps a CPU busy: one starts and finishes some 30 requests in a millisecond.
+	gatePerCPU = 64
+)
+
+func newGate(limit int) *gate {
+	if limit == 0 {
+		limit = gatePerCPU * runtime.GOMAXPROCS(0)
+	}
+	return &gate{limit: limit}
+}
+
+// roll forgets requests that are old by now.
+func (g *gate) roll(now time.Time) {
+	window := now.UnixNano() / int64(gateWindow)
+	switch {
+	case window <= g.window:
+		return
+	case window == g.window+1:
+		g.previous = g.current
+	default:
+		g.previous = 0
+	}
+	g.window, g.current = window, 0
+}
+
+// full says whether nobody may pass who was not called.
+func (g *gate) full() bool { return g.current+g.previous+g.reserved >= g.limit }
+
+// enter lets a request of the lane start; leave gets the ticket. Otherwise the lane waits: it will be called. It is
+// called with lane.mu held.
+func (g *gate) enter(l *lane, now time.Time) (ticket int64, ok bool) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.roll(now)
+	switch {
+	case l.called:
+		l.called = false
+		g.reserved--
+	case l.gated:
+		return 0, false
+	case len(g.waiting) > 0 || g.full():
+		l.gated = true
+		g.waiting = append(g.waiting, l)
+		if len(g.waiting) == 1 {
+			g.arm(now)
+		}
+		return 0, false
+	}
+	g.current++
+	return g.window, true
+}
+
+// leave takes in that a request is answered, or never started.
+func (g *gate) leave(ticket int64) {
+	g.mu.Lock()
+	switch ticket {
+	case g.window:
+		g.current--
+	case g.window - 1:
+		g.previous--
+	}
+	g.mu.Unlock()
+}
+
+// decline takes a call back from a lane that has no use for it. It is called with lane.mu held.
+func (g *gate) decline(l *lane) {
+	if !l.called {
+		return
+	}
+	l.called = false
+	g.mu.Lock()
+	g.reserved--
+	g.mu.Unlock()
+}
+
+// next takes the first waiting lane off the list if there is room for it, or gives nil.
+func (g *gate) next() *lane {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if len(g.waiting) == 0 || g.full() {
+		return nil
+	}
+	l := g.waiting[0]
+	g.waiting[0] = nil
+	g.waiting = g.waiting[1:]
+	if len(g.waiting) == 0 {
+		g.waiting = nil
+	}
+	g.reserved++
+	return l
+}
+
+// call calls lanes while there is room. No lane's lock may be held.
+func (g *gate) call() {
+	for l := g.next(); l != nil; l = g.next() {
+		l.pass()
+	}
+}
+
+// arm calls what still waits when the next window begins.
+func (g *gate) arm(now time.Time) {
+	wait := gateWindow - time.Duration(now.UnixNano()%int64(gateWindow))
+	if g.timer == nil {
+		g.timer = time.AfterFunc(wait, g.tick)
+		return
+	}
+	g.timer.Reset(wait)
+}
+
+func (g *gate) tick() {
+	now := time.Now()
+	g.mu.Lock()
+	g.roll(now)
+	g.mu.Unlock()
+	g.call()
+	g.mu.Lock()
+	if len(g.waiting) > 0 {
+		g.arm(now)
+	}
+	g.mu.Unlock()
+}
+
+// pass takes in that the lane, which waited at the gate, may start one request.
+func (l *lane) pass() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.gated, l.called = false, true
+	before := l.workers
+	l.staff()
+	if l.workers == before && l.workers == l.inFlight {
+		// Neither a new worker nor a free one comes by to use the call.
+		l.d.gate.decline(l)
+	}
+}
