@@ -194,6 +194,11 @@ func (r *Relay) holdAgain(ctx, hard context.Context, led *ledger.Ledger) error {
 		delivered, err := r.hold(ctx, hard, led)
 		switch {
 		case ctx.Err() != nil:
+			if errors.Is(err, ledger.ErrDeposed) {
+				// Nothing is lost by that: the other one sends again what this one could not record.
+				r.log.Warn().Err(err).Str("slot", r.status.Slot).Msg("stopped without recording what was in flight")
+				return nil
+			}
 			if err != nil && !errors.Is(err, context.Canceled) {
 				return fmt.Errorf("stop: %w", err)
 			}
