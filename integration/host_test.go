@@ -1,12 +1,21 @@
 package integration_test
 
 import (
+	"bytes"
+	"fmt"
 	"net/url"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 
 	"github.com/tailpost/tailpost/integration/kit"
+	"github.com/tailpost/tailpost/integration/pgtest"
+	"github.com/tailpost/tailpost/outbox"
 )
 
 // The slot must let go of WAL that holds no event, whoever wrote it.
@@ -76,4 +85,93 @@ func TestARelayWithTheLeastPrivilegesDelivers(t *testing.T) {
 	require.Error(t, conn.QueryRow(t.Context(), "SELECT count(secrets) FROM tailpost.endpoint").Scan(&n), "people see no secrets")
 	_, err = conn.Exec(t.Context(), "RESET ROLE")
 	require.NoError(t, err)
+}
+
+// relaySessions are the connections of relays, with when each last began and ended a statement.
+const relaySessions = `
+	SELECT coalesce(string_agg(concat_ws(' ', pid, backend_type, query_start, state_change), '; ' ORDER BY pid), '')
+	FROM pg_stat_activity
+	WHERE application_name LIKE 'tailpost%'`
+
+const relayConnections = `SELECT count(*) FROM pg_stat_activity WHERE application_name LIKE 'tailpost%'`
+
+// A relay has three connections, whatever it does: one streams, one records, one does all else. Without anything to do it
+// runs no statement, writes no WAL and takes no CPU, even with deliveries parked for later.
+func TestAnIdleRelayDoesNothing(t *testing.T) {
+	t.Parallel()
+	settings := pgtest.FastSettings()
+	settings["autovacuum"] = "off"
+	server, err := pgtest.Start(t.Context(), pgtest.Options{Settings: settings})
+	require.NoError(t, err)
+	t.Cleanup(func() { require.NoError(t, server.Close()) })
+	b := &testBundle{db: kit.OpenDatabase(t, server.URL("postgres"), "tailpost"), receiver: kit.NewReceiver(t)}
+	b.db.Migrate(t, outbox.DefaultMapping())
+	b.receiver.On("/later", kit.Statuses(500))
+	relay := kit.StartDelivering(t, kit.Options{Config: b.db.Config(b.endpoint("erp", ""), b.endpoint("later", ""))})
+	b.db.Insert(t, orders(50)...)
+	b.db.AwaitAttempts(t, "erp", 50)
+	b.db.AwaitAttempts(t, "later", 50)
+	require.Equal(t, 3, b.db.Count(t, relayConnections))
+
+	// What the work left to do comes to an end first: Postgres' own records of it, a look at the publication.
+	const idle = 3 * time.Second
+	look := func() string {
+		return b.db.Text(t, "SELECT pg_current_wal_insert_lsn()::text") + " " + b.db.Text(t, relaySessions)
+	}
+	var before, after time.Duration
+	kit.Eventually(t, 90*time.Second, func() error {
+		was := look()
+		before = processorTime(t, relay)
+		timer := time.NewTimer(idle)
+		defer timer.Stop()
+		<-timer.C
+		after = processorTime(t, relay)
+		if is := look(); is != was {
+			return fmt.Errorf("idle for %s, something went on: %s, then %s", idle, was, is)
+		}
+		return nil
+	})
+	t.Logf("CPU in %s of idling: %s", idle, after-before)
+	require.Less(t, after-before, idle/20)
+	require.Equal(t, 3, b.db.Count(t, relayConnections))
+}
+
+// processorTime is what the process has used of the processors.
+func processorTime(t *testing.T, relay *kit.Relay) time.Duration {
+	t.Helper()
+	stat, err := os.ReadFile(filepath.Join("/proc", strconv.Itoa(relay.PID()), "stat"))
+	if os.IsNotExist(err) {
+		t.Skip("processor time is read from /proc")
+	}
+	require.NoError(t, err)
+	// The name, in parentheses, may hold blanks; user and system time are the 12th and 13th field after it.
+	fields := strings.Fields(string(stat[bytes.LastIndexByte(stat, ')')+1:]))
+	var ticks int64
+	for _, field := range fields[11:13] {
+		n, err := strconv.ParseInt(field, 10, 64)
+		require.NoError(t, err)
+		ticks += n
+	}
+	return time.Duration(ticks) * 10 * time.Millisecond
+}
+
+// Somebody's long lock on our tables holds up no more than what needs them: every statement gives up its turn after some
+// seconds, so that nobody queues behind it, and asks again.
+func TestALockOnOurTablesIsNotQueuedForWithoutEnd(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	relay := kit.StartDelivering(t, kit.Options{Config: b.db.Config(b.endpoint("erp", ""))})
+	tx, err := b.db.Begin(t.Context())
+	require.NoError(t, err)
+	defer func() { _ = tx.Rollback(t.Context()) }() // has an effect only after a failure
+	_, err = tx.Exec(t.Context(), "LOCK TABLE tailpost.attempt IN ACCESS EXCLUSIVE MODE")
+	require.NoError(t, err)
+	ids := b.db.Insert(t, orders(10)...)
+	b.receiver.AwaitIDs(t, "/erp", ids...)
+	relay.Await(t, "recording waits for the database", nil)
+	require.NoError(t, tx.Rollback(t.Context()))
+	b.db.AwaitAttempts(t, "erp", len(ids))
+	b.db.AwaitConfirmed(t, b.db.LSN(t))
+	require.Len(t, b.receiver.Requests("/erp"), len(ids))
+	require.LessOrEqual(t, b.db.Count(t, relayConnections+" AND datname = current_database()"), 3)
 }
