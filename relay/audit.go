@@ -256,7 +256,7 @@ func (s *sweep) suspicious(r *ledger.Row) bool {
 	if slices.Contains(r.Recorded, dispatch.Everyone) {
 		return false
 	}
-	s.ids = s.dispatcher.Wanting(s.ids[:0], r.Type, r.Tenant)
+	s.ids = s.dispatcher.Wanting(s.ids[:0], &outbox.Event{ID: r.ID, Type: r.Type, Tenant: r.Tenant})
 	return slices.ContainsFunc(s.ids, func(id string) bool {
 		return !slices.Contains(r.Recorded, id) && s.entitled(id, r.CreatedAt, len(r.Recorded) == 0)
 	})
@@ -338,6 +338,9 @@ func (s *sweep) deliveries(ds []outbox.Delivery, f *ledger.Found, now time.Time)
 			Event: ev, EndpointID: dispatch.Everyone, State: outbox.StateDead, Reason: outbox.ReasonInvalid,
 			LastError: fmt.Sprintf("decode: %v", f.Err),
 		})
+	}
+	if unrecordable(&ev) != nil {
+		return ds // nothing can be recorded under its id
 	}
 	s.ids = s.dispatcher.Route(s.ids[:0], &ev)
 	for _, id := range s.ids {

@@ -126,6 +126,15 @@ func (p *pipeline) own(content []byte) error {
 	if e.Mark != "" {
 		p.passed = append(p.passed, e.Mark)
 	}
+	if e.Event == nil || p.skip {
+		return nil
+	}
+	ev, err := outbox.DecodeEmitted(e.Event)
+	if err != nil || !ev.Operational() {
+		p.log.Warn().Stringer("lsn", p.current.CommitLSN).Msg("a logical message with prefix tailpost is no operational event, ignored")
+		return nil //nolint:nilerr // it stops nothing
+	}
+	p.takeOrReject(ev, nil)
 	return nil
 }
 

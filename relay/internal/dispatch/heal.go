@@ -5,11 +5,11 @@ import (
 	"github.com/tailpost/tailpost/outbox"
 )
 
-// Wanting appends to dst the ids of the endpoints that an event of this type and tenant may go to, before filters. It may be
-// called from any goroutine, like everything here.
-func (d *Dispatcher) Wanting(dst []string, eventType, tenant string) []string {
+// Wanting appends to dst the ids of the endpoints that an event of this id, type and tenant may go to, before filters. It may
+// be called from any goroutine, like everything here.
+func (d *Dispatcher) Wanting(dst []string, ev *outbox.Event) []string {
 	r := d.routing.Load()
-	for _, m := range r.table.Wanting(nil, eventType, tenant) {
+	for _, m := range r.table.Wanting(nil, ev) {
 		dst = append(dst, r.lanes[m.Index].id)
 	}
 	return dst

@@ -30,6 +30,7 @@ type health struct {
 
 	blocked bool // nothing can be sent to it, see Endpoint
 	stale   bool // its row still has a failingSince that is over
+	told    bool // somebody may have heard that it is failing, and has not heard of its recovery
 }
 
 // The statuses of an endpoint (tailpost.endpoint.status).
@@ -40,7 +41,8 @@ const (
 )
 
 func newHealth(s ledger.EndpointState, patience time.Duration) health {
-	h := health{failingSince: s.FailingSince, patience: patience}
+	// Whether somebody has heard of it is not recorded: most likely they have.
+	h := health{failingSince: s.FailingSince, patience: patience, told: !s.FailingSince.IsZero()}
 	h.assign(s)
 	return h
 }

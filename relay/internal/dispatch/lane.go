@@ -383,7 +383,9 @@ func (l *lane) finish(dl *delivery, res webhook.Result) {
 		l.finishDropped(&it)
 		return
 	}
+	since := l.health.failingSince
 	change := l.judge(&it, decision, now)
+	l.notify(&it, later(since, l.health.failingSince), now)
 	l.hand(it)
 	l.logAttempt(&it)
 	if dl.chain != nil {

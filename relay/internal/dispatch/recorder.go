@@ -32,6 +32,7 @@ type item struct {
 	version *ledger.EndpointVersion // itemVersion
 	dropped *ledger.Dropped         // itemVersion: it is gone
 	forgets bool                    // itemOutcome: no row is kept
+	notices [][]byte                // itemOutcome: operational events to emit
 }
 
 // remains says whether the delivery is now a pending row that is not in memory.
@@ -206,7 +207,7 @@ func (r *recorder) record(ctx context.Context, items []item) error {
 	b := &r.batch
 	*b = ledger.Batch{
 		Attempts: b.Attempts[:0], Park: b.Park[:0], Update: b.Update[:0], Remove: b.Remove[:0], Endpoints: b.Endpoints[:0],
-		Versions: b.Versions[:0], Dropped: b.Dropped[:0],
+		Versions: b.Versions[:0], Dropped: b.Dropped[:0], Emit: b.Emit[:0],
 	}
 	for i := range items {
 		r.write(&items[i])
@@ -247,6 +248,7 @@ func (r *recorder) write(it *item) {
 	case itemDrop:
 	case itemOutcome:
 		b.Attempts = append(b.Attempts, it.attempt)
+		b.Emit = append(b.Emit, it.notices...)
 		if it.forgets {
 			break
 		}

@@ -25,6 +25,8 @@ type Batch struct {
 	Versions []EndpointVersion
 	// Dropped names endpoints that are gone: after all that is above, their rows of tailpost.delivery are removed.
 	Dropped []Dropped
+	// Emit holds logical messages of Tailpost's own, which come back through the stream.
+	Emit [][]byte
 	// Settled is the frontier once this batch is committed, SettledAt the commit time of the last settled transaction
 	// (zero: unknown, leave it). The recorded frontier never moves back.
 	Settled   outbox.LSN
@@ -60,5 +62,5 @@ type Place struct {
 
 // rows reports whether there is more to record than the frontier.
 func (b *Batch) rows() bool {
-	return len(b.Attempts)+len(b.Park)+len(b.Update)+len(b.Remove)+len(b.Endpoints)+len(b.Versions)+len(b.Dropped) > 0
+	return len(b.Attempts)+len(b.Park)+len(b.Update)+len(b.Remove)+len(b.Endpoints)+len(b.Emit)+len(b.Versions)+len(b.Dropped) > 0
 }

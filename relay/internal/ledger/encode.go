@@ -61,7 +61,16 @@ func (w *encoder) encode(e *entry) {
 	if len(e.Dropped) > 0 {
 		w.drop(e.Dropped)
 	}
+	if len(e.Emit) > 0 {
+		w.emit(e.Emit)
+	}
 	w.sync()
+}
+
+func (w *encoder) emit(contents [][]byte) {
+	w.bind(emitStatement, 1)
+	column(w, oidBytea, contents, func(content *[]byte) { w.bytes(*content) })
+	w.run()
 }
 
 func (w *encoder) guard(e *entry) {

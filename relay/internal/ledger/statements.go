@@ -16,6 +16,7 @@ const (
 	versionStatement = "tailpost_version"
 	pruneStatement   = "tailpost_prune"
 	dropStatement    = "tailpost_drop"
+	emitStatement    = "tailpost_emit"
 )
 
 func recordingStatements() []statement {
@@ -30,6 +31,7 @@ func recordingStatements() []statement {
 		{versionStatement, versionSQL},
 		{pruneStatement, pruneSQL},
 		{dropStatement, dropSQL},
+		{emitStatement, emitSQL},
 	}
 }
 
@@ -166,6 +168,11 @@ SET status = COALESCE(c.status, e.status),
     updated_at = $5::timestamptz
 FROM unnest($1::text[], $2::text[], $3::text[], $4::timestamptz[]) AS c (id, status, disabled_reason, failing_since)
 WHERE e.id = c.id`
+
+// emitSQL takes bytes because text would be sent in the database's encoding.
+const emitSQL = `
+SELECT count(pg_logical_emit_message(true, 'tailpost', e.content))
+FROM unnest($1::bytea[]) AS e (content)`
 
 // positionSQL tells after a lost connection what became of the last batch.
 const positionSQL = `

@@ -73,11 +73,26 @@ func (b *branch) child(segment string) *branch {
 }
 
 // collect appends the subscriptions that want the event type, in no particular order; one with several patterns that
-// match is appended several times.
-func (x *index) collect(dst []Match, eventType string) []Match {
+// match is appended several times. An operational event is wanted only by those that name it.
+func (x *index) collect(dst []Match, eventType string, operational bool) []Match {
+	if operational {
+		return x.collectOperational(dst, eventType)
+	}
 	dst = appendEntries(dst, x.all)
 	dst = appendEntries(dst, x.exact[eventType])
 	return x.patterns.collect(dst, eventType)
+}
+
+// operationalSegment begins the types of operational events.
+const operationalSegment = "webhook"
+
+func (x *index) collectOperational(dst []Match, eventType string) []Match {
+	dst = appendEntries(dst, x.exact[eventType])
+	if named := x.patterns.next[operationalSegment]; named != nil {
+		_, rest, _ := strings.Cut(eventType, ".")
+		dst = named.collect(dst, rest)
+	}
+	return dst
 }
 
 func (b *branch) collect(dst []Match, rest string) []Match {

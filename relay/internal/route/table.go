@@ -144,7 +144,7 @@ func newSubscription(s *config.Subscription) subscription {
 // subscriptions that want the event's type.
 func (t *Table) Match(dst []Match, e *outbox.Event) []Match {
 	start := len(dst)
-	dst = t.collect(dst, e.Type, e.Tenant)
+	dst = t.collect(dst, e)
 	found := dst[start:]
 	kept := 0
 	for i := range found {
@@ -161,24 +161,25 @@ func (t *Table) Match(dst []Match, e *outbox.Event) []Match {
 	return dst[:start+kept]
 }
 
-// Wanting appends to dst the endpoints that an event of this type and tenant may go to, each once: those of Match, and those
-// whose filters would turn it away.
-func (t *Table) Wanting(dst []Match, eventType, tenant string) []Match {
+// Wanting appends to dst the endpoints that an event of this id, type and tenant may go to, each once: those of Match, and
+// those whose filters would turn it away.
+func (t *Table) Wanting(dst []Match, e *outbox.Event) []Match {
 	start := len(dst)
-	dst = t.collect(dst, eventType, tenant)
+	dst = t.collect(dst, e)
 	found := slices.CompactFunc(dst[start:], func(a, b Match) bool { return a.Index == b.Index })
 	return dst[:start+len(found)]
 }
 
 // collect appends the subscriptions that want the type, by endpoint.
-func (t *Table) collect(dst []Match, eventType, tenant string) []Match {
+func (t *Table) collect(dst []Match, e *outbox.Event) []Match {
 	start := len(dst)
+	operational := e.Operational()
 	if x := t.tenants[""]; x != nil {
-		dst = x.collect(dst, eventType)
+		dst = x.collect(dst, e.Type, operational)
 	}
-	if tenant != "" {
-		if x := t.tenants[tenant]; x != nil {
-			dst = x.collect(dst, eventType)
+	if e.Tenant != "" {
+		if x := t.tenants[e.Tenant]; x != nil {
+			dst = x.collect(dst, e.Type, operational)
 		}
 	}
 	if found := dst[start:]; !slices.IsSortedFunc(found, compare) {
@@ -204,7 +205,7 @@ func (t *Table) passes(where *config.Filter, index int, e *outbox.Event) bool {
 func (t *Table) Body(index int, e *outbox.Event) *config.Body {
 	for i := range t.endpoints[index].subscriptions {
 		s := &t.endpoints[index].subscriptions[i]
-		if !s.takes(e.Type) {
+		if !s.takes(e) {
 			continue
 		}
 		if s.where != nil {
@@ -217,11 +218,14 @@ func (t *Table) Body(index int, e *outbox.Event) *config.Body {
 	return nil
 }
 
-func (s *subscription) takes(eventType string) bool {
+func (s *subscription) takes(e *outbox.Event) bool {
+	operational := e.Operational()
 	if len(s.patterns) == 0 {
-		return true
+		return !operational
 	}
-	return slices.ContainsFunc(s.patterns, func(p config.Pattern) bool { return p.Match(eventType) })
+	return slices.ContainsFunc(s.patterns, func(p config.Pattern) bool {
+		return p.Match(e.Type) && (!operational || len(p.Segments) > 0 && p.Segments[0] == operationalSegment)
+	})
 }
 
 // Missing gives how many evaluations of filters met a null or missing value.

@@ -115,6 +115,28 @@ func TestMissingIsCountedPerEndpoint(t *testing.T) {
 	require.Zero(t, table.MissingOf(1))
 }
 
+func TestOperationalEventsGoToThoseThatNameThem(t *testing.T) {
+	t.Parallel()
+	table := route.New([]config.Endpoint{
+		{Subscriptions: subscribe()},
+		{Subscriptions: subscribe("**")},
+		{Subscriptions: subscribe("*.failed")},
+		{Subscriptions: subscribe("webhook.*")},
+		{Subscriptions: subscribe("webhook.**")},
+		{Subscriptions: subscribe("webhook.failed")},
+		{Subscriptions: subscribe("webhook.failing", "*.*")},
+		{Tenant: "acme", Subscriptions: subscribe("webhook.failed")},
+	})
+	op := &outbox.Event{ID: "op_1", Type: outbox.TypeFailed}
+	require.Equal(t, []int{3, 4, 5}, indexes(table.Match(nil, op)))
+	require.Equal(t, []int{3, 4, 5}, indexes(table.Wanting(nil, op)))
+	op.Tenant = "acme"
+	require.Equal(t, []int{3, 4, 5, 7}, indexes(table.Match(nil, op)))
+	// An application may have events of that name.
+	require.Equal(t, []int{0, 1, 2, 3, 4, 5, 6}, indexes(table.Match(nil, &outbox.Event{ID: "7", Type: outbox.TypeFailed})))
+	require.Equal(t, []int{0, 1, 3, 4, 6}, indexes(table.Match(nil, &outbox.Event{ID: "op_1", Type: "webhook.other"})))
+}
+
 func TestMatchAppends(t *testing.T) {
 	t.Parallel()
 	table := route.New([]config.Endpoint{{Subscriptions: subscribe()}})

@@ -1,0 +1,116 @@
+package dispatch
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"strconv"
+	"time"
+
+	"github.com/tailpost/tailpost/outbox"
+	"github.com/tailpost/tailpost/relay/internal/ledger"
+)
+
+// failingAfter is how many failures in a row make an endpoint a failing one where it has no circuit to open.
+const failingAfter = 10
+
+// notice is the data of an operational event.
+type notice struct {
+	Endpoint noticeEndpoint `json:"endpoint"`
+	Event    *noticeEvent   `json:"event,omitempty"`
+	Attempts int            `json:"attempts,omitempty"`
+	Status   int            `json:"status_code,omitempty"`
+	Error    string         `json:"error,omitempty"`
+	Reason   string         `json:"reason,omitempty"`
+	Since    *time.Time     `json:"failing_since,omitempty"`
+	Tenant   string         `json:"tenant,omitempty"`
+}
+
+type noticeEndpoint struct {
+	ID   string `json:"id"`
+	Name string `json:"name"`
+}
+
+type noticeEvent struct {
+	ID   string `json:"id"`
+	Type string `json:"type"`
+}
+
+// emitted is an operational event in the form that outbox.DecodeEmitted reads.
+type emitted struct {
+	ID        string    `json:"id"`
+	Type      string    `json:"type"`
+	Tenant    string    `json:"tenant,omitempty"`
+	CreatedAt time.Time `json:"created_at"`
+	Data      notice    `json:"data"`
+}
+
+// notify adds what the outcome of an attempt has to tell to the item, so that it is emitted in the transaction that records
+// the attempt. An attempt to deliver an operational event has nothing to tell, or there would be no end to it; nor is
+// anything emitted that nobody subscribes to.
+func (l *lane) notify(it *item, since, now time.Time) {
+	ev := &it.dl.ev.Event
+	if ev.Operational() {
+		return
+	}
+	n := notice{
+		Endpoint: noticeEndpoint{ID: l.id, Name: l.cfg.Name}, Event: &noticeEvent{ID: ev.ID, Type: ev.Type},
+		Attempts: it.attempt.Number, Status: it.attempt.StatusCode, Error: it.attempt.Error, Tenant: l.cfg.Tenant,
+	}
+	if it.attempt.Outcome == outbox.Dead {
+		failed := n
+		failed.Reason = string(it.reason)
+		l.tell(it, outbox.TypeFailed, failed, now)
+	}
+	if !since.IsZero() {
+		since = since.UTC()
+		n.Since = &since
+	}
+	switch {
+	case it.attempt.Outcome == outbox.Delivered:
+		if l.health.told {
+			l.health.told = false
+			l.tell(it, outbox.TypeRecovered, n, now)
+		}
+	case l.health.failing(l.cfg.Circuit.Failures) && !l.health.told:
+		l.health.told = true
+		l.tell(it, outbox.TypeFailing, n, now)
+	}
+	if it.change != nil && it.change.Status == ledger.StatusDisabled {
+		n.Reason = it.change.DisabledReason
+		l.tell(it, outbox.TypeDisabled, n, now)
+	}
+}
+
+// failing says whether the endpoint has failed often enough in a row for somebody to hear of it.
+func (h *health) failing(circuit int) bool {
+	least := failingAfter
+	if circuit > 0 {
+		least = min(circuit, failingAfter)
+	}
+	return h.open || h.failures >= least
+}
+
+// tell adds an operational event. Its tenant is that of the endpoint that it is about: an endpoint of every tenant is its
+// operator's business, whoever the event was for.
+func (l *lane) tell(it *item, eventType string, n notice, now time.Time) {
+	op := outbox.Event{ID: outbox.OperationalID, Type: eventType, Tenant: l.cfg.Tenant}
+	if len(l.d.routing.Load().table.Wanting(nil, &op)) == 0 {
+		return
+	}
+	// The same attempt has the same id, whoever tells of it.
+	sum := sha256.Sum256([]byte(eventType + "\x00" + l.id + "\x00" + n.Event.ID + "\x00" + strconv.Itoa(n.Attempts) +
+		"\x00" + it.attempt.AttemptedAt.UTC().Format(time.RFC3339Nano)))
+	const idBytes = 16
+	content, err := json.Marshal(struct {
+		Event emitted `json:"event"`
+	}{emitted{
+		ID: outbox.OperationalID + hex.EncodeToString(sum[:idBytes]), Type: eventType, Tenant: l.cfg.Tenant, CreatedAt: now.UTC(), Data: n,
+	}})
+	if err != nil {
+		// Nothing that is encoded can fail to be; the attempt is recorded all the same.
+		l.d.log.Error().Err(err).Str("endpoint", l.id).Str("type", eventType).Msg("operational event not encoded")
+		return
+	}
+	it.notices = append(it.notices, content)
+}
