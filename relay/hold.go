@@ -3,6 +3,7 @@ package relay
 import (
 	"context"
 	"errors"
+	"fmt"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -86,6 +87,15 @@ func (r *Relay) prepare(ctx, hard context.Context, led *ledger.Ledger, stream *w
 	h.pipeline = &pipeline{
 		mapping: cfg.Outbox.Mapping, messages: cfg.Outbox.Messages, settled: hold.Settled,
 		dispatcher: h.dispatcher, frontier: tracker, marks: h.marks, watch: h.watch, log: r.log,
+	}
+	// All of the above waits for a database that is out of reach. Nothing must be sent before it is known that the stream
+	// has outlived that.
+	holds, err := led.Holds(ctx, hold, info.PID)
+	switch {
+	case err != nil:
+		return nil, err
+	case !holds:
+		return nil, fmt.Errorf("%w: its stream ended before it could deliver", ledger.ErrDeposed)
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()

@@ -75,7 +75,7 @@ type Options struct {
 	LaneEvents int
 	// MaxYoung bounds the requests over all lanes that are both young and unanswered. 0: 64 for each CPU.
 	MaxYoung int
-	Logger     zerolog.Logger
+	Logger   zerolog.Logger
 }
 
 // Dispatcher delivers events. Take and Ready belong to one goroutine, the stream's.

@@ -87,3 +87,23 @@ func (l *Ledger) Take(ctx context.Context, o TakeOptions) (Hold, error) {
 	r.slot, r.epoch, r.batch, r.settled, r.uncertain = o.Slot, hold.Epoch, 0, hold.Settled, false
 	return hold, nil
 }
+
+const holdsSQL = `
+SELECT EXISTS (
+    SELECT
+    FROM tailpost.relay AS r
+    JOIN pg_catalog.pg_replication_slots AS s ON s.slot_name = r.slot
+    WHERE r.slot = @slot
+      AND r.epoch = @epoch
+      AND s.active_pid = @pid
+)`
+
+// Holds says whether a hold is still the last one, and the slot served by the process that serves the relay's stream: one
+// that had to wait for the database may have lost its stream meanwhile, and with it the slot to another relay.
+func (l *Ledger) Holds(ctx context.Context, hold Hold, pid int) (holds bool, err error) {
+	err = l.load(ctx, "look at who holds the slot", func(ctx context.Context, conn *pgx.Conn) error {
+		args := pgx.NamedArgs{"slot": hold.Slot, "epoch": hold.Epoch, "pid": pid}
+		return conn.QueryRow(ctx, holdsSQL, args).Scan(&holds)
+	})
+	return holds, err
+}

@@ -74,6 +74,8 @@ type Info struct {
 	Restart        outbox.LSN
 	// Failover says that standbys keep a copy of the slot (Postgres 17 or later).
 	Failover bool
+	// PID is the process that serves the stream, as pg_replication_slots.active_pid names it.
+	PID int
 	// SenderTimeout is wal_sender_timeout: how long the server keeps a silent client. Zero: for ever.
 	SenderTimeout time.Duration
 }

@@ -105,6 +105,7 @@ func (s *session) check(ctx context.Context) error {
 	}
 	rows, err := s.query(ctx, `
 		SELECT current_setting('server_version_num') AS version,
+		       pg_backend_pid() AS pid,
 		       current_setting('wal_level') AS wal_level,
 		       pg_is_in_recovery() AS standby,
 		       current_user AS role,
@@ -118,7 +119,8 @@ func (s *session) check(ctx context.Context) error {
 	row := rows[0]
 	version, err1 := strconv.Atoi(row["version"])
 	senderTimeout, err2 := strconv.Atoi(row["sender_timeout"])
-	if err := errors.Join(err1, err2); err != nil {
+	pid, err3 := strconv.Atoi(row["pid"])
+	if err := errors.Join(err1, err2, err3); err != nil {
 		return fmt.Errorf("read server settings: %w", err)
 	}
 	switch {
@@ -133,6 +135,7 @@ func (s *session) check(ctx context.Context) error {
 		return fmt.Errorf("%w: leaving out transactions by origin needs Postgres 16, this is %d", ErrSetup, version/10000)
 	}
 	s.role = row["role"]
+	s.info.PID = pid
 	s.info.SenderTimeout = time.Duration(senderTimeout) * time.Millisecond
 	s.info.ServerVersion, s.info.SystemID = version, system.SystemID
 	s.info.Timeline, s.info.Database = system.Timeline, system.DBName
