@@ -68,7 +68,8 @@ type killRun struct {
 	rolledBack map[string]bool
 
 	// Of each kill: the deliveries that a receiver had answered well and the ledger did not know of.
-	unrecorded []map[pair]bool
+	unrecorded     []map[pair]bool
+	answeredBefore map[pair]int // well answered requests at the kill before
 }
 
 // pair names a delivery.
@@ -165,14 +166,15 @@ func (r *killRun) killOnce(t *testing.T, relay *kit.Relay) {
 		}
 		return nil
 	})
-	recorded := r.recorded(t)
+	recorded, answered := r.recorded(t), r.answered()
 	left := make(map[pair]bool)
-	for key := range r.answered() {
-		if recorded[key] == 0 {
+	for key, n := range answered {
+		// What was answered before an earlier kill, and not sent again since, was counted then.
+		if recorded[key] == 0 && n > r.answeredBefore[key] {
 			left[key] = true
 		}
 	}
-	r.unrecorded = append(r.unrecorded, left)
+	r.unrecorded, r.answeredBefore = append(r.unrecorded, left), answered
 }
 
 // answered counts the requests of each delivery that were answered well.

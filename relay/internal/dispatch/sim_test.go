@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"errors"
+	"flag"
 	"fmt"
 	"math/rand/v2"
 	"slices"
@@ -258,6 +259,8 @@ func (r *receiver) Send(ctx context.Context, q *webhook.Request) webhook.Result 
 	}
 	return webhook.Result{Attempt: a}
 }
+
+var seeds = flag.Uint64("seeds", 40, "random schedules to run")
 
 // scenario is one random schedule.
 type scenario struct {
@@ -561,14 +564,11 @@ func (s *scenario) checkOrder(t *testing.T, ep config.Endpoint, received []strin
 }
 
 // TestPromisesUnderRandomSchedules runs whole lives of a dispatcher in virtual time: every event ends exactly once at
-// every endpoint, in order where asked, across a restart.
+// every endpoint, in order where asked, across restarts and crashes. After a change of this package run more of them:
+// go test ./relay/internal/dispatch -seeds 5000.
 func TestPromisesUnderRandomSchedules(t *testing.T) {
 	t.Parallel()
-	n := uint64(100)
-	if testing.Short() {
-		n = 20
-	}
-	for seed := range n {
+	for seed := range *seeds {
 		synctest.Test(t, func(t *testing.T) {
 			s := newScenario(seed)
 			s.check(t, s.run(t))
