@@ -210,7 +210,7 @@ func (b *bundle) do(t testing.TB, c call) *answer {
 		return a
 	}
 	b.called[id] = true
-	if a.Status < 300 {
+	if a.Status < 300 && (c.key != "" || len(b.cfg.API.Keys) > 0) {
 		ok, problems := b.doc.ValidateHttpRequestSync(request())
 		require.True(t, ok, "%s: the request is not what the document says: %v", id, problems)
 	}

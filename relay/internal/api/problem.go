@@ -107,24 +107,30 @@ func sentence(text string) string {
 	return strings.ToUpper(text[:1]) + strings.TrimSuffix(text[1:], ".") + "."
 }
 
-// toProblem turns what huma says of a request into a Problem. Huma quotes what was sent, which may be a secret: none of
+// transform turns what huma says of a request into a Problem. Huma quotes what was sent, which may be a secret: none of
 // that is kept.
-func toProblem(api huma.API) huma.Transformer {
-	return func(ctx huma.Context, _ string, v any) (any, error) {
-		model, ok := v.(*huma.ErrorModel)
-		if !ok {
-			return v, nil
-		}
-		p := problem(model.Status, sentence(model.Detail))
-		if model.Status == http.StatusUnprocessableEntity {
-			p = invalid()
-		}
-		op := ctx.Operation()
-		for _, detail := range model.Errors {
-			p.Errors = append(p.Errors, fieldProblem(api, op, detail))
-		}
-		return p, nil
+func (s *Server) transform(ctx huma.Context, _ string, v any) (any, error) {
+	model, ok := v.(*huma.ErrorModel)
+	if !ok {
+		return v, nil
 	}
+	p := problem(model.Status, sentence(model.Detail))
+	switch model.Status {
+	case http.StatusUnprocessableEntity:
+		p = invalid()
+	case http.StatusBadRequest:
+		p.Detail = "The body is missing or cannot be read."
+	case http.StatusUnsupportedMediaType:
+		return problem(model.Status, "Send the body as application/json."), nil
+	}
+	for _, detail := range model.Errors {
+		field := fieldProblem(s.api, ctx.Operation(), detail)
+		if model.Status == http.StatusBadRequest && detail.Location == "body" {
+			field.Detail = "The body is not valid JSON."
+		}
+		p.Errors = append(p.Errors, field)
+	}
+	return p, nil
 }
 
 func fieldProblem(api huma.API, op *huma.Operation, d *huma.ErrorDetail) FieldProblem {
@@ -143,9 +149,6 @@ func fieldProblem(api huma.API, op *huma.Operation, d *huma.ErrorDetail) FieldPr
 	if strings.HasPrefix(d.Message, "unexpected property") && len(steps) > 0 {
 		last := len(steps) - 1
 		text = "There is no such field." + didYouMean(steps[last], properties(api, op, steps[:last]))
-	}
-	if len(steps) == 0 && strings.Contains(d.Message, "invalid character") || strings.Contains(d.Message, "unexpected end of JSON") {
-		text = "The body is not valid JSON."
 	}
 	pointer := ""
 	for _, step := range steps {

@@ -3,6 +3,7 @@ package api
 import (
 	"context"
 	"net/http"
+	"slices"
 	"time"
 
 	"github.com/tailpost/tailpost/config"
@@ -67,16 +68,21 @@ func (s *Server) createReplay(ctx context.Context, p *principal, in *createRepla
 	if r.Since != nil && !r.Since.Before(r.Until) {
 		return nil, invalid(at("/since", "It is not before until."))
 	}
+	patterns := make([]config.Pattern, 0, len(r.Types))
 	for i, text := range r.Types {
-		if _, err := config.ParsePattern(text); err != nil {
+		pattern, err := config.ParsePattern(text)
+		if err != nil {
 			return nil, invalid(at("/event_types/"+itoa(i), "%s", sentence(err.Error())))
 		}
+		patterns = append(patterns, pattern)
 	}
 	if s.config().Outbox.Mapping.Table == "" {
 		return nil, problem(http.StatusConflict, "Events come as logical messages only: there is no outbox table to replay from.")
 	}
 	if in.Body.DryRun {
-		if err := s.store.CountReplay(ctx, &r, endpoint.Tenant); err != nil {
+		if err := s.store.CountReplay(ctx, &r, endpoint.Tenant, func(name string) bool {
+			return len(patterns) == 0 || slices.ContainsFunc(patterns, func(p config.Pattern) bool { return p.Match(name) })
+		}); err != nil {
 			return nil, err
 		}
 		r.State, r.CreatedAt, r.UpdatedAt = store.ReplayPending, s.now().UTC(), s.now().UTC()

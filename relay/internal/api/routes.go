@@ -23,6 +23,7 @@ type route struct {
 	detail  string
 	status  int // of success; 0: 200
 	errors  []int
+	dryRun  string // object that a dry run answers with 200; empty: it answers as any other
 }
 
 // routes lists the whole HTTP surface.
@@ -127,7 +128,7 @@ func (s *Server) deliveryRoutes() {
 	}, s.listReplays)
 	ask(s, route{
 		id: "create-replay", method: http.MethodPost, path: "/v1/replays", tag: "Replays", scope: write, status: http.StatusCreated,
-		summary: "Deliver a range of events once more", errors: []int{http.StatusNotFound, http.StatusConflict},
+		summary: "Deliver a range of events once more", dryRun: "Replay", errors: []int{http.StatusNotFound, http.StatusConflict},
 		detail: "From the outbox rows that are still there. It runs in the background, at the endpoint's rate and in its order, and survives restarts.",
 	}, s.createReplay)
 	ask(s, route{
@@ -204,6 +205,12 @@ func (r *route) operation() huma.Operation {
 		OperationID: r.id, Method: r.method, Path: r.path, Tags: []string{r.tag}, Summary: r.summary, Description: r.detail,
 		DefaultStatus: r.status, MaxBodyBytes: maxBody, Metadata: map[string]any{scopeOf: r.scope},
 		Errors: append([]int{http.StatusServiceUnavailable}, r.errors...),
+	}
+	if r.dryRun != "" {
+		op.Responses = map[string]*huma.Response{"200": {
+			Description: "What a dry run counted.",
+			Content:     map[string]*huma.MediaType{"application/json": {Schema: &huma.Schema{Ref: "#/components/schemas/" + r.dryRun}}},
+		}}
 	}
 	if op.DefaultStatus == 0 {
 		op.DefaultStatus = http.StatusOK

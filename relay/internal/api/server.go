@@ -82,7 +82,9 @@ func New(o Options) *Server {
 	if s.now == nil {
 		s.now = time.Now
 	}
-	s.api = humago.New(s.mux, document())
+	cfg := document()
+	cfg.Transformers = []huma.Transformer{s.transform}
+	s.api = humago.New(s.mux, cfg)
 	s.api.UseMiddleware(s.authenticate)
 	s.api.OpenAPI().Components.Schemas.RegisterTypeAlias(errorModelType(), problemType())
 	s.routes()

@@ -114,14 +114,52 @@ WHERE id = @id
 	return c.due(ctx, []string{r.EndpointID})
 }
 
-// Range is what a replay would cover.
-type Range struct {
-	Events  int64 // outbox rows that are still there
-	Missing int64 // events that were attempted within it and whose row is gone
+// CountReplay completes r with how many events its range has and how many of them match its types. What was attempted
+// within the range and has no outbox row any more is missing.
+func (s *Store) CountReplay(ctx context.Context, r *Replay, tenant string, wants func(eventType string) bool) error {
+	m := s.mapping
+	column := func(name string) string { return pgx.Identifier{name}.Sanitize() }
+	schema, name := m.SchemaAndName()
+	table := pgx.Identifier{schema, name}.Sanitize()
+	if m.CreatedAt == "" {
+		return fmt.Errorf("%w: the outbox table has no column for created_at, so no range of time can be found in it", ErrConflict)
+	}
+	within := " WHERE o." + column(m.CreatedAt) + " < @until AND (@since::timestamptz IS NULL OR o." + column(m.CreatedAt) + " >= @since)"
+	if m.Tenant != "" {
+		within += " AND (@tenant::text = '' OR o." + column(m.Tenant) + "::text = @tenant)"
+	}
+	args := pgx.NamedArgs{"since": r.Since, "until": r.Until, "tenant": tenant, "endpoint": r.EndpointID}
+	count := "SELECT o." + column(m.Type) + "::text, count(*) FROM " + table + " AS o" + within + " GROUP BY 1"
+	gone := `
+SELECT a.event_type, count(DISTINCT a.event_id)
+FROM tailpost.attempt AS a
+WHERE a.endpoint_id = @endpoint
+  AND a.trigger <> 'test'
+  AND a.attempted_at < @until
+  AND (@since::timestamptz IS NULL OR a.attempted_at >= @since)
+  AND NOT EXISTS (SELECT FROM ` + table + ` AS o WHERE o.` + column(m.ID) + `::text = a.event_id)
+GROUP BY 1`
+	return s.read(ctx, "count the events of the range", func(ctx context.Context, tx pgx.Tx) (err error) {
+		if r.Total, err = countTypes(ctx, tx, count, args, wants); err != nil {
+			return err
+		}
+		r.Missing, err = countTypes(ctx, tx, gone, args, wants)
+		return err
+	})
 }
 
-// CountReplay completes r with how many events its range has. The types may be patterns, which the relay matches: the
-// count is of the range, of the tenant, whatever its types.
-func (s *Store) CountReplay(ctx context.Context, r *Replay, tenant string) error {
-	return nil
+func countTypes(ctx context.Context, tx pgx.Tx, sql string, args pgx.NamedArgs, wants func(string) bool) (*int64, error) {
+	rows, err := tx.Query(ctx, sql, args)
+	if err != nil {
+		return nil, err
+	}
+	var total, n int64
+	var eventType string
+	_, err = pgx.ForEachRow(rows, []any{&eventType, &n}, func() error {
+		if wants(eventType) {
+			total += n
+		}
+		return nil
+	})
+	return &total, err
 }

@@ -1,0 +1,138 @@
+package api_test
+
+import (
+	"fmt"
+	"net/http"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+	"pgregory.net/rapid"
+)
+
+// tenantWorld is two tenants and what belongs to none, each marked by a word that appears in everything of theirs.
+type tenantWorld struct {
+	*bundle
+
+	keys      map[string]string   // by tenant
+	endpoints map[string][]string // ids by tenant; "" is for none
+	events    map[string][]string
+	replays   map[string][]string
+	keyIDs    map[string][]string
+}
+
+func newTenantWorld(t *testing.T) *tenantWorld {
+	t.Helper()
+	w := &tenantWorld{
+		bundle: setup(t, nil), keys: map[string]string{}, endpoints: map[string][]string{}, events: map[string][]string{},
+		replays: map[string][]string{}, keyIDs: map[string][]string{},
+	}
+	for _, tenant := range []string{"", "alpha", "bravo"} {
+		mark := "mark-" + tenant
+		if tenant == "" {
+			mark = "mark-none"
+		}
+		key := w.post(t, "/v1/keys", map[string]any{"name": mark, "tenant": tenant}).is(http.StatusCreated)
+		w.keys[tenant] = key.text("secret")
+		w.keyIDs[tenant] = []string{key.text("id")}
+		for i := range 3 {
+			made := w.post(t, "/v1/endpoints", map[string]any{
+				"url": fmt.Sprintf("https://example.com/%s/%d", mark, i), "tenant": tenant, "name": mark,
+			}).is(http.StatusCreated)
+			id := made.text("id")
+			w.endpoints[tenant] = append(w.endpoints[tenant], id)
+			event := fmt.Sprintf("%s-event-%d", mark, i)
+			w.events[tenant] = append(w.events[tenant], event)
+			w.insertDelivery(t, event, id, []string{"dead", "pending"}[i%2], 100+i)
+			w.insertAttempts(t, id, "retry", 2)
+			w.exec(t, `UPDATE tailpost.attempt SET event_id = $1, url = $2 WHERE endpoint_id = $3`, event, "https://example.com/"+mark, id)
+		}
+		replay := w.post(t, "/v1/replays", map[string]any{"endpoint_id": w.endpoints[tenant][0]}).is(http.StatusCreated)
+		w.replays[tenant] = []string{replay.text("id")}
+	}
+	return w
+}
+
+// foreign says whether an answer tells anything of another tenant, or of what belongs to none.
+func (w *tenantWorld) foreign(tenant string, body []byte) string {
+	for other := range w.keys {
+		if other == tenant {
+			continue
+		}
+		mark := "mark-" + other
+		if other == "" {
+			mark = "mark-none"
+		}
+		words := slices.Concat([]string{mark}, w.endpoints[other], w.replays[other], w.keyIDs[other])
+		for _, word := range words {
+			if strings.Contains(string(body), word) {
+				return word
+			}
+		}
+	}
+	return ""
+}
+
+func TestNoTenantSeesOrTouchesAnother(t *testing.T) {
+	t.Parallel()
+	w := newTenantWorld(t)
+	tenants := []string{"", "alpha", "bravo"}
+	rapid.Check(t, func(rt *rapid.T) {
+		me := rapid.SampledFrom([]string{"alpha", "bravo"}).Draw(rt, "me")
+		whose := rapid.SampledFrom(tenants).Draw(rt, "whose")
+		endpoint := rapid.SampledFrom(w.endpoints[whose]).Draw(rt, "endpoint")
+		event := rapid.SampledFrom(w.events[whose]).Draw(rt, "event")
+		replay, key := w.replays[whose][0], w.keyIDs[whose][0]
+		mine := me == whose
+		reads := map[string]bool{ // path: whether it names what is somebody's
+			"/v1/endpoints": false, "/v1/endpoints?tenant=" + whose: false, "/v1/endpoints/" + endpoint: true,
+			"/v1/endpoints/" + endpoint + "/stats": true, "/v1/endpoints/" + endpoint + "/attempts": true,
+			"/v1/attempts": false, "/v1/attempts?endpoint_id=" + endpoint: false, "/v1/attempts?event_id=" + event: false,
+			"/v1/attempts?outcome=retry&tenant=" + whose: false, "/v1/deliveries": false,
+			"/v1/deliveries?endpoint_id=" + endpoint: false, "/v1/deliveries?state=dead": false, "/v1/events/" + event: true,
+			"/v1/replays": false, "/v1/replays/" + replay: true, "/v1/keys": false,
+		}
+		path := rapid.SampledFrom(slices.Sorted(keysOf(reads))).Draw(rt, "path")
+		got := w.do(t, call{key: w.keys[me], method: http.MethodGet, path: path})
+		require.Empty(rt, w.foreign(me, got.Body), "%s of %s tells %s", path, whose, me)
+		if reads[path] && !mine {
+			require.Equal(rt, http.StatusNotFound, got.Status, "%s: %s", path, got.Body)
+		}
+		if mine {
+			return
+		}
+		writes := []call{
+			{method: http.MethodPatch, path: "/v1/endpoints/" + endpoint, body: map[string]any{"name": "stolen"}},
+			{method: http.MethodPut, path: "/v1/endpoints/" + endpoint, body: map[string]any{"url": "https://evil.example"}},
+			{method: http.MethodDelete, path: "/v1/endpoints/" + endpoint},
+			{method: http.MethodPost, path: "/v1/endpoints/" + endpoint + "/pause"},
+			{method: http.MethodPost, path: "/v1/endpoints/" + endpoint + "/rotate-secret"},
+			{method: http.MethodPost, path: "/v1/endpoints/" + endpoint + "/test"},
+			{method: http.MethodPost, path: "/v1/deliveries/resend", body: map[string]any{"event_id": event, "endpoint_id": endpoint}},
+			{method: http.MethodPost, path: "/v1/deliveries/discard", body: map[string]any{"event_id": event, "endpoint_id": endpoint, "state": "pending"}},
+			{method: http.MethodPost, path: "/v1/replays", body: map[string]any{"endpoint_id": endpoint}},
+			{method: http.MethodPost, path: "/v1/replays/" + replay + "/cancel"},
+			{method: http.MethodDelete, path: "/v1/keys/" + key},
+			{method: http.MethodGet, path: "/v1/relay"},
+		}
+		c := rapid.SampledFrom(writes).Draw(rt, "write")
+		c.key = w.keys[me]
+		refused := w.do(t, c)
+		require.Equal(rt, http.StatusNotFound, refused.Status, "%s %s: %s", c.method, c.path, refused.Body)
+	})
+	require.Equal(t, 9, w.count(t, "SELECT count(*) FROM tailpost.endpoint WHERE version = 1"))
+	require.Equal(t, 9, w.count(t, "SELECT count(*) FROM tailpost.delivery WHERE trigger IS NULL"))
+	w.do(t, call{key: w.keys["alpha"], method: http.MethodPost, path: "/v1/deliveries/discard", body: map[string]any{"all": true}}).is(http.StatusOK)
+	require.Equal(t, 4, w.count(t, "SELECT count(*) FROM tailpost.delivery WHERE state = 'dead'"), "only its own two are gone")
+}
+
+func keysOf(m map[string]bool) func(func(string) bool) {
+	return func(yield func(string) bool) {
+		for k := range m {
+			if !yield(k) {
+				return
+			}
+		}
+	}
+}
