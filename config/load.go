@@ -110,9 +110,11 @@ func Parse(files map[string][]byte, opts Options) (*Config, Diagnostics) {
 	for _, name := range names {
 		src := newSource(name, files[name])
 		d.sources[name] = src
-		if oversized := src.oversized(src.tokens); len(oversized) > 0 {
-			d.diags = append(d.diags, oversized...)
-			continue
+		if mayOversize(src.text) {
+			if oversized := src.oversized(src.lex()); len(oversized) > 0 {
+				d.diags = append(d.diags, oversized...)
+				continue
+			}
 		}
 		file, diags := hclsyntax.ParseConfig(src.text, name, hcl.InitialPos)
 		d.diags = append(d.diags, src.adopt(diags)...)

@@ -17,21 +17,30 @@ import (
 type source struct {
 	name   string
 	text   []byte
-	tokens hclsyntax.Tokens // of a file
-	masks  []span           // what no snippet may show, in order
+	masks  []span // what no snippet may show, in order
+	masked bool   // masks is known
 }
 
 // span is a range of bytes.
 type span struct{ from, to int }
 
-// newSource finds what no snippet may show by the tokens of text, so that it works on text that does not parse.
-func newSource(name string, text []byte) *source {
-	s := &source{name: name, text: text}
+func newSource(name string, text []byte) *source { return &source{name: name, text: text} }
+
+// lex gives the tokens of a file. They take some 60 times its size in memory, so nothing keeps them.
+func (s *source) lex() hclsyntax.Tokens {
 	// Diagnostics of the lexer come again from the parser.
-	s.tokens, _ = hclsyntax.LexConfig(text, name, hcl.InitialPos)
-	s.masks = append(secretLiterals(s.tokens), secretShapes(text)...)
-	slices.SortFunc(s.masks, func(a, b span) int { return cmp.Compare(a.from, b.from) })
-	return s
+	tokens, _ := hclsyntax.LexConfig(s.text, s.name, hcl.InitialPos)
+	return tokens
+}
+
+// mask finds what no snippet may show by the tokens of text, so that it works on text that does not parse.
+func (s *source) mask() []span {
+	if !s.masked {
+		s.masked = true
+		s.masks = append(secretLiterals(s.lex()), secretShapes(s.text)...)
+		slices.SortFunc(s.masks, func(a, b span) int { return cmp.Compare(a.from, b.from) })
+	}
+	return s.masks
 }
 
 // maxNumber is how long a number literal may be, and maxLiteralExponent how large its exponent. The HCL library would spend
@@ -58,6 +67,24 @@ func (s *source) oversized(tokens hclsyntax.Tokens) Diagnostics {
 		}
 	}
 	return diags
+}
+
+// mayOversize reports whether text may hold a number that oversized reports, at a fraction of the cost of its tokens.
+func mayOversize(text []byte) bool {
+	run := 0
+	for _, c := range text {
+		switch {
+		case '0' <= c && c <= '9' || c == '.':
+			if run++; run > maxNumber {
+				return true
+			}
+		case run > 0 && (c == 'e' || c == 'E'):
+			return true
+		default:
+			run = 0
+		}
+	}
+	return false
 }
 
 // secretLiterals finds the string literals in the values of attributes that hold secrets.
@@ -119,10 +146,10 @@ func isName(rest hclsyntax.Tokens) bool {
 func connectionStrings(tokens hclsyntax.Tokens) []span {
 	var found []span
 	for _, s := range literals(tokens) {
-		for _, t := range tokens {
-			if t.Range.Start.Byte == s.from && bytes.Contains(t.Bytes, []byte("=")) && !bytes.Contains(t.Bytes, []byte("://")) {
-				found = append(found, s)
-			}
+		// The tokens are those of the whole rest of the file.
+		i := slices.IndexFunc(tokens, func(t hclsyntax.Token) bool { return t.Range.Start.Byte >= s.from })
+		if literal := tokens[i].Bytes; bytes.Contains(literal, []byte("=")) && !bytes.Contains(literal, []byte("://")) {
+			found = append(found, s)
 		}
 	}
 	return found
@@ -157,7 +184,7 @@ func (s *source) snippet(offset int) (line string, column int) {
 	column = utf8.RuneCount(s.text[from:offset])
 	var b strings.Builder
 	done := from
-	for _, m := range s.masks {
+	for _, m := range s.mask() {
 		if m.to <= done || m.from >= to {
 			continue
 		}
