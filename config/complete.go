@@ -80,6 +80,7 @@ func completeEndpoint(e *Endpoint) {
 	e.Timeout = cmp.Or(e.Timeout, defaultTimeout)
 	e.Concurrency = cmp.Or(e.Concurrency, defaultConcurrency)
 	e.Ordering = cmp.Or(e.Ordering, OrderingNone)
+	e.OnDead = cmp.Or(e.OnDead, OnDeadSkip)
 	e.ParkAfter = cmp.Or(e.ParkAfter, defaultParkAfter)
 	if e.Circuit.Failures > 0 {
 		e.Circuit.Reopen = cmp.Or(e.Circuit.Reopen, defaultReopen)

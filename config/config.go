@@ -97,6 +97,15 @@ const (
 	OrderingStrict Ordering = "strict"
 )
 
+// OnDead is what becomes of the successors of a dead delivery in its order.
+type OnDead string
+
+// What an ordered endpoint does.
+const (
+	OnDeadSkip OnDead = "skip" // they are delivered
+	OnDeadHold OnDead = "hold" // they wait until a person resends or discards it
+)
+
 // Endpoint is a URL with its policy.
 type Endpoint struct {
 	ID          string // identity in every table; the block label
@@ -111,6 +120,7 @@ type Endpoint struct {
 	Concurrency int     // requests at once
 	Rate        float64 // requests a second; 0: unlimited
 	Ordering    Ordering
+	OnDead      OnDead
 	Redirects   int
 	Tenant      string // only this tenant's events; empty: every tenant's
 	Retry       Retry

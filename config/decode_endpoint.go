@@ -17,7 +17,7 @@ import (
 // policyAttributes are those that the defaults block takes too.
 func policyAttributes() []string {
 	return []string{
-		"signature", "format", "headers", "timeout", "concurrency", "rate", "ordering", "redirects", "park_after", "disable_after",
+		"signature", "format", "headers", "timeout", "concurrency", "rate", "ordering", "on_dead", "redirects", "park_after", "disable_after",
 	}
 }
 
@@ -80,6 +80,9 @@ func (d *decoder) policy(s *section, e *Endpoint) {
 	}
 	if text, ok := s.text("ordering"); ok {
 		e.Ordering = Ordering(text)
+	}
+	if text, ok := s.text("on_dead"); ok {
+		e.OnDead = OnDead(text)
 	}
 	if headers, ok := s.table("headers"); ok {
 		s.literalHeaders()

@@ -92,6 +92,7 @@ type endpointJSON struct {
 	Concurrency   int                `json:"concurrency"`
 	Rate          float64            `json:"rate,omitempty"`
 	Ordering      Ordering           `json:"ordering"`
+	OnDead        OnDead             `json:"on_dead,omitempty"`
 	Redirects     int                `json:"redirects"`
 	Tenant        string             `json:"tenant,omitempty"`
 	ParkAfter     string             `json:"park_after"`
@@ -119,7 +120,7 @@ func newEndpointJSON(e *Endpoint) endpointJSON {
 		ID: e.ID, Name: e.Name, Description: e.Description, URL: printedURL(e), Secrets: e.Secrets,
 		Signature: e.Signature, Format: e.Format, Timeout: spell(e.Timeout, ""), Concurrency: e.Concurrency,
 		Rate: e.Rate, Ordering: e.Ordering, Redirects: e.Redirects, Tenant: e.Tenant, ParkAfter: spell(e.ParkAfter, ""),
-		DisableAfter: spell(e.DisableAfter, "never"), File: e.Origin.File, Line: e.Origin.Line,
+		OnDead: e.OnDead, DisableAfter: spell(e.DisableAfter, "never"), File: e.Origin.File, Line: e.Origin.Line,
 		Schedule:      make([]string, 0, len(e.Retry.Schedule)),
 		Headers:       make(map[string]string, len(e.Headers)),
 		Subscriptions: make([]subscriptionJSON, 0, len(e.Subscriptions)),

@@ -37,6 +37,10 @@ func (c *checker) one(e *Endpoint, first map[string]int) {
 	oneOf(c, "signature", e.Signature, SignatureStandard, SignatureStripe, SignatureGitHub)
 	oneOf(c, "format", e.Format, FormatStandard, FormatRaw, FormatCloudEvents, FormatCloudEventsBinary)
 	oneOf(c, "ordering", e.Ordering, OrderingNone, OrderingKey, OrderingStrict)
+	oneOf(c, "on_dead", e.OnDead, OnDeadSkip, OnDeadHold)
+	if e.OnDead == OnDeadHold && e.Ordering == OrderingNone {
+		c.fail("on_dead", "Nothing to hold", "Without an order no delivery waits for another. Set ordering = \"key\" or \"strict\", or leave on_dead out.")
+	}
 	c.secrets(e)
 	c.headers(e)
 	c.within("timeout", e.Timeout, time.Millisecond, maxTimeout)

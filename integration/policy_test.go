@@ -1,6 +1,7 @@
 package integration_test
 
 import (
+	"bytes"
 	"context"
 	"fmt"
 	"net/http"
@@ -152,4 +153,53 @@ func TestAnEndpointThatOnlyFailsIsDisabled(t *testing.T) {
 	id := b.db.Insert(t, kit.Event("order.changed", `{}`))[0]
 	b.db.AwaitCount(t, 1, "SELECT count(*) FROM tailpost.delivery WHERE reason = 'disabled' AND event_id = $1", id)
 	require.Len(t, b.receiver.Requests("/erp"), n)
+}
+
+// A dead delivery holds its key, and nothing else, until a person deals with it; a restart changes nothing about that.
+func TestADeadDeliveryHoldsItsKeyWhereAsked(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	var healthy atomic.Bool
+	b.receiver.On("/erp", func(_ context.Context, _ http.ResponseWriter, r kit.Request) int {
+		if bytes.Contains(r.Body, []byte("poison")) && !healthy.Load() {
+			return http.StatusInternalServerError
+		}
+		return http.StatusOK
+	})
+	options := kit.Options{Config: b.db.Config(b.endpoint("erp", `
+  ordering = "key"
+  on_dead  = "hold"
+  retry { schedule = ["20ms"] }`))}
+	relay := kit.StartDelivering(t, options)
+	event := func(key, payload string) outbox.Event {
+		ev := kit.Event("order.changed", payload)
+		ev.Key = key
+		return ev
+	}
+	first := b.db.Insert(t, event("a", `"poison"`), event("b", `"poison"`), event("a", `1`), event("b", `2`), event("c", `3`))
+	b.db.AwaitCount(t, 2, "SELECT count(*) FROM tailpost.delivery WHERE state = 'dead'")
+	b.receiver.AwaitIDs(t, "/erp", first[4])
+	more := b.db.Insert(t, event("a", `4`), event("c", `5`))
+	b.receiver.AwaitIDs(t, "/erp", more[1])
+	const held = "SELECT count(*) FROM tailpost.delivery WHERE state = 'pending' AND reason = 'order'"
+	b.db.AwaitCount(t, 3, held)
+	require.Zero(t, relay.Stop(t))
+
+	relay = kit.StartDelivering(t, options)
+	more = append(more, b.db.Insert(t, event("b", `6`), event("c", `7`))...)
+	b.receiver.AwaitIDs(t, "/erp", more[3])
+	b.db.AwaitCount(t, 4, held)
+	b.db.AwaitConfirmed(t, b.db.LSN(t))
+	for _, id := range []string{first[2], first[3], more[0], more[2]} {
+		require.NotContains(t, b.receiver.IDs("/erp"), id, "what follows a dead delivery waits")
+	}
+	require.Zero(t, relay.Stop(t))
+
+	// One is resent, the other one discarded.
+	healthy.Store(true)
+	b.db.Run(t, "UPDATE tailpost.delivery SET state = 'pending', next_attempt_at = now() WHERE event_id = $1", first[0])
+	b.db.Run(t, "DELETE FROM tailpost.delivery WHERE event_id = $1", first[1])
+	kit.StartDelivering(t, options)
+	b.db.AwaitEmptyQueue(t)
+	requireOrder(t, b, "erp", map[string][]string{"a": {first[0], first[2], more[0]}, "b": {first[3], more[2]}})
 }

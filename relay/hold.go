@@ -121,15 +121,15 @@ func (r *Relay) endpoints(ctx context.Context, led *ledger.Ledger, cfg *config.C
 	for i := range cfg.Endpoints {
 		ep := cfg.Endpoints[i]
 		endpoints[i] = dispatch.Endpoint{Config: ep, Sender: senders[ep.ID], State: states[ep.ID], Due: queues[ep.ID].Next}
-		if queues[ep.ID].Count == 0 {
+		if queues[ep.ID].Count == 0 && ep.OnDead != config.OnDeadHold {
 			continue
 		}
 		switch ep.Ordering {
 		case config.OrderingNone:
 		case config.OrderingKey:
-			endpoints[i].Heads, err = led.Heads(ctx, ep.ID)
+			endpoints[i].Heads, err = led.Heads(ctx, ep.ID, ep.OnDead == config.OnDeadHold)
 		case config.OrderingStrict:
-			endpoints[i].Heads, err = led.First(ctx, ep.ID)
+			endpoints[i].Heads, err = led.First(ctx, ep.ID, ep.OnDead == config.OnDeadHold)
 		}
 		if err != nil {
 			return nil, err

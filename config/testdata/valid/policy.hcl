@@ -7,6 +7,7 @@ endpoint "a" {
   secret        = env("ERP_SECRET")
   rate          = "100/s"
   ordering      = "strict"
+  on_dead       = "hold"
   disable_after = "120h"
   circuit {
     failures = 5

@@ -90,10 +90,10 @@ func (l *lane) reorder(ordering config.Ordering) {
 }
 
 // rereads says whether the lane's queue must be read anew, and can be.
-func (l *lane) rereads() (ordering config.Ordering, generation int, ok bool) {
+func (l *lane) rereads() (ordering config.Ordering, dead bool, generation int, ok bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	return l.cfg.Ordering, l.generation, l.reread && l.stale == 0 && !l.closed && !l.d.stopping.Load()
+	return l.cfg.Ordering, l.cfg.OnDead == config.OnDeadHold, l.generation, l.reread && l.stale == 0 && !l.closed && !l.d.stopping.Load()
 }
 
 // finishReread takes the heads of an ordered lane's keys as the table has them. What they count may be in memory, or counted
@@ -107,6 +107,12 @@ func (l *lane) finishReread(heads []ledger.Head, generation int, now time.Time) 
 		return
 	}
 	l.reordering, l.reread = false, false
+	for _, c := range l.chains {
+		if c.held {
+			// Perhaps not any more: loading its rows tells.
+			c.held, c.rows, c.next = false, max(c.rows, 1), now
+		}
+	}
 	for _, h := range heads {
 		if l.chains == nil {
 			break

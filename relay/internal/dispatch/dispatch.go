@@ -27,13 +27,14 @@ type Ledger interface {
 	Record(ctx context.Context, hold ledger.Hold, b *ledger.Batch) error
 	// Page reads pending deliveries that are due.
 	Page(ctx context.Context, q ledger.PageQuery) (ledger.Page, error)
-	// InKeyOrder reads the first pending deliveries of each key, in commit order; whole says that none is missing.
-	InKeyOrder(ctx context.Context, endpointID string, keys []string, perKey int) (rows []outbox.Delivery, whole bool, err error)
+	// InKeyOrder reads the first pending deliveries of each key, in commit order; whole says that none is missing. With dead,
+	// the first dead one of each key is among them.
+	InKeyOrder(ctx context.Context, endpointID string, keys []string, perKey int, dead bool) (rows []outbox.Delivery, whole bool, err error)
 	// InOrder reads the first pending deliveries of an endpoint, in commit order.
-	InOrder(ctx context.Context, endpointID string, limit int) ([]outbox.Delivery, error)
+	InOrder(ctx context.Context, endpointID string, limit int, dead bool) ([]outbox.Delivery, error)
 	// Heads reads the first pending delivery of each key of an endpoint, First that of all its deliveries.
-	Heads(ctx context.Context, endpointID string) ([]ledger.Head, error)
-	First(ctx context.Context, endpointID string) ([]ledger.Head, error)
+	Heads(ctx context.Context, endpointID string, dead bool) ([]ledger.Head, error)
+	First(ctx context.Context, endpointID string, dead bool) ([]ledger.Head, error)
 	// Loosen makes due what waited behind an earlier delivery: all of an endpoint's, or only those without a key.
 	Loosen(ctx context.Context, endpointID string, keyed bool, now time.Time) error
 }

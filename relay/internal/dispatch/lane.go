@@ -76,6 +76,10 @@ func (l *lane) configure(e Endpoint) {
 	if l.cfg.Ordering != e.Config.Ordering {
 		l.reorder(e.Config.Ordering)
 	}
+	if l.cfg.OnDead != e.Config.OnDead && l.chains != nil {
+		l.reread = true
+		l.noteDue(time.Now())
+	}
 	l.cfg, l.sender = e.Config, e.Sender
 	l.health.blocked, l.health.patience = e.Blocked, e.Config.ParkAfter
 	l.limiter = nil

@@ -24,6 +24,8 @@ type loadPlan struct {
 	exclude  []string // ids of events in memory
 	keys     []string // OrderingKey: the chains to bring back
 
+	holding bool // dead deliveries hold their successors
+
 	generation int // of the lane
 }
 
@@ -39,11 +41,11 @@ func (p *loadPlan) query(ctx context.Context, from Ledger, id string) (found loa
 	switch p.ordering {
 	case config.OrderingStrict:
 		found.whole = true
-		found.rows, err = from.InOrder(ctx, id, p.limit)
+		found.rows, err = from.InOrder(ctx, id, p.limit, p.holding)
 		return found, err
 	case config.OrderingKey:
 		if len(p.keys) > 0 {
-			if found.rows, found.whole, err = from.InKeyOrder(ctx, id, p.keys, loadChain); err != nil {
+			if found.rows, found.whole, err = from.InKeyOrder(ctx, id, p.keys, loadChain, p.holding); err != nil {
 				return found, err
 			}
 		}
@@ -74,7 +76,7 @@ func (l *lane) planLoad(now time.Time) (p loadPlan, ok bool) {
 		}
 		return p, false
 	}
-	p = loadPlan{now: now, limit: limit, ordering: l.cfg.Ordering, generation: l.generation}
+	p = loadPlan{now: now, limit: limit, ordering: l.cfg.Ordering, holding: l.cfg.OnDead == config.OnDeadHold, generation: l.generation}
 	if l.chains != nil {
 		keys, next := l.dueChains(now, min(limit, loadKeys))
 		if len(keys) == 0 && p.ordering == config.OrderingStrict {
@@ -114,10 +116,14 @@ func (l *lane) finishLoad(p *loadPlan, found loaded) {
 		return
 	}
 	chained := make(map[string][]*delivery, len(p.keys))
+	held := make(map[string]bool)
 	for i := range found.rows {
 		dl := l.revive(&found.rows[i])
 		if key, ok := chainKey(p.ordering, dl.ev.Key); ok {
-			chained[key] = append(chained[key], dl)
+			held[key] = held[key] || found.rows[i].State == outbox.StateDead
+			if !held[key] {
+				chained[key] = append(chained[key], dl)
+			}
 			continue
 		}
 		if _, gone := stale[dl.ev.ID]; gone || l.represented[dl.ev.ID] != nil {
@@ -128,8 +134,8 @@ func (l *lane) finishLoad(p *loadPlan, found loaded) {
 	}
 	for _, key := range p.keys {
 		// A chain is read only while nothing of it is in memory or uncommitted, so its rows are never stale.
-		if c := l.chains[key]; c != nil && (found.whole || len(chained[key]) > 0) {
-			l.restore(c, chained[key])
+		if c := l.chains[key]; c != nil && (found.whole || held[key] || len(chained[key]) > 0) {
+			l.restore(c, chained[key], held[key])
 		}
 	}
 	l.noteDue(found.next)

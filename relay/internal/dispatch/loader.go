@@ -121,7 +121,7 @@ func (ld *loader) load(ctx context.Context, l *lane) {
 // reread reads the heads of an ordered lane's keys anew, where somebody else changed the table. It says whether the lane may
 // go on loading.
 func (ld *loader) reread(ctx context.Context, l *lane) bool {
-	ordering, generation, wanted := l.rereads()
+	ordering, dead, generation, wanted := l.rereads()
 	if !wanted {
 		return true
 	}
@@ -132,10 +132,10 @@ func (ld *loader) reread(ctx context.Context, l *lane) bool {
 		err = ld.d.ledger.Loosen(ctx, l.id, true, time.Now())
 	case config.OrderingKey:
 		if err = ld.d.ledger.Loosen(ctx, l.id, false, time.Now()); err == nil {
-			heads, err = ld.d.ledger.Heads(ctx, l.id)
+			heads, err = ld.d.ledger.Heads(ctx, l.id, dead)
 		}
 	case config.OrderingStrict:
-		heads, err = ld.d.ledger.First(ctx, l.id)
+		heads, err = ld.d.ledger.First(ctx, l.id, dead)
 	}
 	if err != nil {
 		if ctx.Err() == nil {

@@ -20,6 +20,7 @@ type chain struct {
 	wait []*delivery // behind head
 	rows int         // pending rows of the key that are not in memory, committed or not
 	next time.Time   // with rows > 0 and no head: when the first of them is due
+	held bool        // a dead delivery holds all of it until a person resends or discards that
 	// uncommitted counts the items of this key that the recorder has not committed; the table is read only when
 	// there is none.
 	uncommitted int
@@ -55,7 +56,7 @@ func chainKey(ordering config.Ordering, key string) (string, bool) {
 // takeOrdered takes a fresh delivery of a chain.
 func (l *lane) takeOrdered(c *chain, dl *delivery) {
 	switch {
-	case c.rows > 0:
+	case c.rows > 0 || c.held:
 		l.parkBehind(c, dl, outbox.ReasonOrder, dl.since)
 	case c.head != nil:
 		dl.phase = waiting
@@ -74,7 +75,7 @@ func (l *lane) parkBehind(c *chain, dl *delivery, reason outbox.Reason, next tim
 		l.root(c)
 		l.shedWaiting(c, reason)
 	}
-	if c.head != nil || c.rows > 0 {
+	if c.head != nil || c.rows > 0 || c.held {
 		next = time.Time{}
 	} else {
 		c.next = next
@@ -91,6 +92,11 @@ func (l *lane) advance(c *chain, outcome outbox.Outcome, next, now time.Time) {
 		// The head keeps its place: it is a row now, and what waited is written behind it.
 		c.rows++
 		c.next = next
+		l.shedWaiting(c, outbox.ReasonOrder)
+		return
+	}
+	if outcome == outbox.Dead && l.cfg.OnDead == config.OnDeadHold {
+		c.held = true
 		l.shedWaiting(c, outbox.ReasonOrder)
 		return
 	}
@@ -161,7 +167,7 @@ func (l *lane) recordedOrdered(c *chain) {
 // settleChain asks for a chain's rows once all of them are in the table, and forgets an empty chain.
 func (l *lane) settleChain(c *chain) {
 	switch {
-	case c.head != nil || c.uncommitted > 0:
+	case c.head != nil || c.uncommitted > 0 || c.held:
 	case c.rows > 0:
 		l.noteDue(c.next)
 	case l.chains[c.key] == c: // not so after a change of the ordering
@@ -173,7 +179,7 @@ func (l *lane) settleChain(c *chain) {
 func (l *lane) dueChains(now time.Time, limit int) (keys []string, next time.Time) {
 	for key, c := range l.chains {
 		switch {
-		case c.head != nil || c.uncommitted > 0 || c.rows == 0:
+		case c.head != nil || c.uncommitted > 0 || c.held || c.rows == 0:
 		case c.next.After(now):
 			if next.IsZero() || c.next.Before(next) {
 				next = c.next
@@ -187,9 +193,14 @@ func (l *lane) dueChains(now time.Time, limit int) (keys []string, next time.Tim
 	return keys, next
 }
 
-// restore puts the rows of a chain, oldest first, back into memory. No rows: somebody removed them.
-func (l *lane) restore(c *chain, rows []*delivery) {
+// restore puts the rows of a chain, oldest first, back into memory. No rows: somebody removed them, or a dead one holds
+// what follows.
+func (l *lane) restore(c *chain, rows []*delivery, held bool) {
 	if c.head != nil || c.uncommitted > 0 {
+		return
+	}
+	if len(rows) == 0 && held {
+		c.held = true
 		return
 	}
 	if len(rows) == 0 {

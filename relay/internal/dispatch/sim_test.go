@@ -111,9 +111,14 @@ func (f *tables) ack(lsn outbox.LSN) {
 }
 
 func (f *tables) pending(endpoint string, keep func(outbox.Delivery) bool) []outbox.Delivery {
+	return f.unfinished(endpoint, false, keep)
+}
+
+// unfinished gives what is pending, and what is dead too if asked.
+func (f *tables) unfinished(endpoint string, dead bool, keep func(outbox.Delivery) bool) []outbox.Delivery {
 	var rows []outbox.Delivery
 	for _, d := range f.rows {
-		if d.EndpointID == endpoint && d.State == outbox.Pending && keep(d) {
+		if d.EndpointID == endpoint && (dead || d.State == outbox.Pending) && keep(d) {
 			rows = append(rows, d)
 		}
 	}
@@ -147,32 +152,32 @@ func (f *tables) Page(ctx context.Context, q ledger.PageQuery) (ledger.Page, err
 	return ledger.Page{Deliveries: rows[:n], Next: next}, nil
 }
 
-func (f *tables) InKeyOrder(ctx context.Context, endpoint string, keys []string, perKey int) ([]outbox.Delivery, bool, error) {
+func (f *tables) InKeyOrder(ctx context.Context, endpoint string, keys []string, perKey int, dead bool) ([]outbox.Delivery, bool, error) {
 	f.latency(ctx)
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	var rows []outbox.Delivery
 	for _, k := range keys {
-		of := f.pending(endpoint, func(d outbox.Delivery) bool { return d.Event.Key == k })
+		of := f.unfinished(endpoint, dead, func(d outbox.Delivery) bool { return d.Event.Key == k })
 		rows = append(rows, of[:min(len(of), perKey)]...)
 	}
 	return rows, true, nil
 }
 
-func (f *tables) InOrder(ctx context.Context, endpoint string, limit int) ([]outbox.Delivery, error) {
+func (f *tables) InOrder(ctx context.Context, endpoint string, limit int, dead bool) ([]outbox.Delivery, error) {
 	f.latency(ctx)
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	rows := f.pending(endpoint, func(outbox.Delivery) bool { return true })
+	rows := f.unfinished(endpoint, dead, func(outbox.Delivery) bool { return true })
 	return rows[:min(len(rows), limit)], nil
 }
 
-func (f *tables) Heads(ctx context.Context, endpoint string) ([]ledger.Head, error) {
-	return f.heads(ctx, endpoint, func(d outbox.Delivery) (string, bool) { return d.Event.Key, d.Event.Key != "" })
+func (f *tables) Heads(ctx context.Context, endpoint string, dead bool) ([]ledger.Head, error) {
+	return f.heads(ctx, endpoint, dead, func(d outbox.Delivery) (string, bool) { return d.Event.Key, d.Event.Key != "" })
 }
 
-func (f *tables) First(ctx context.Context, endpoint string) ([]ledger.Head, error) {
-	return f.heads(ctx, endpoint, func(outbox.Delivery) (string, bool) { return "", true })
+func (f *tables) First(ctx context.Context, endpoint string, dead bool) ([]ledger.Head, error) {
+	return f.heads(ctx, endpoint, dead, func(outbox.Delivery) (string, bool) { return "", true })
 }
 
 func (f *tables) Loosen(ctx context.Context, endpoint string, keyed bool, now time.Time) error {
@@ -190,7 +195,7 @@ func (f *tables) loosen(endpoint string, keyed bool, now time.Time) {
 	}
 }
 
-func (f *tables) heads(ctx context.Context, endpoint string, key func(outbox.Delivery) (string, bool)) ([]ledger.Head, error) {
+func (f *tables) heads(ctx context.Context, endpoint string, dead bool, key func(outbox.Delivery) (string, bool)) ([]ledger.Head, error) {
 	f.latency(ctx)
 	f.mu.Lock()
 	if f.rnd.IntN(20) == 0 {
@@ -199,7 +204,7 @@ func (f *tables) heads(ctx context.Context, endpoint string, key func(outbox.Del
 	}
 	var heads []ledger.Head
 	at := map[string]int{}
-	for _, d := range f.pending(endpoint, func(outbox.Delivery) bool { return true }) {
+	for _, d := range f.unfinished(endpoint, dead, func(outbox.Delivery) bool { return true }) {
 		k, ok := key(d)
 		if !ok {
 			continue
@@ -293,6 +298,10 @@ func newScenario(seed uint64) *scenario {
 			Retry:         config.Retry{Schedule: []time.Duration{time.Second, 3 * time.Second, 10 * time.Second, time.Minute}},
 			Subscriptions: []config.Subscription{{}},
 		}
+		if ep.Ordering != config.OrderingNone && rnd.IntN(2) == 0 {
+			ep.OnDead = config.OnDeadHold
+			ep.Retry.Schedule = ep.Retry.Schedule[:1]
+		}
 		if rnd.IntN(3) == 0 {
 			ep.Circuit = config.Circuit{Failures: 3, Reopen: 5 * time.Second}
 		}
@@ -338,7 +347,7 @@ func (s *scenario) loaded(f *tables) (endpoints []dispatch.Endpoint) {
 			f.loosen(ep.ID, ep.Ordering == config.OrderingNone, time.Now())
 		}
 		heads := map[string]int{}
-		for _, d := range f.pending(ep.ID, func(outbox.Delivery) bool { return true }) {
+		for _, d := range f.unfinished(ep.ID, ep.OnDead == config.OnDeadHold, func(outbox.Delivery) bool { return true }) {
 			if due := d.NextAttemptAt; !due.IsZero() && (e.Due.IsZero() || due.Before(e.Due)) {
 				e.Due = due
 			}
@@ -424,7 +433,7 @@ func (s *scenario) hold(t *testing.T, f *tables, rnd *rand.Rand, until int, cras
 	case until == s.events:
 		clear(s.paused)
 		s.reload(d)
-		s.settle(t, f)
+		s.settle(t, f, d)
 	}
 	stop()
 	require.NoError(t, <-done, "seed %d", s.seed)
@@ -480,11 +489,12 @@ func (s *scenario) change(d *dispatch.Dispatcher, tx *frontier.Tx, i int) {
 }
 
 // settle waits until nothing is pending.
-func (s *scenario) settle(t *testing.T, f *tables) {
+func (s *scenario) settle(t *testing.T, f *tables, d *dispatch.Dispatcher) {
 	t.Helper()
 	deadline := time.Now().Add(24 * time.Hour)
 	for {
 		pause(t.Context(), time.Second)
+		s.attend(f, d)
 		f.mu.Lock()
 		finished := len(f.rows) - f.dead()
 		settled := int(max(f.settled, f.acked))
@@ -493,6 +503,27 @@ func (s *scenario) settle(t *testing.T, f *tables) {
 			return
 		}
 		require.True(t, time.Now().Before(deadline), "seed %d: %d deliveries never end", s.seed, finished)
+	}
+}
+
+// attend does what a person does about dead deliveries that hold others: some are sent again, some are given up.
+func (s *scenario) attend(f *tables, d *dispatch.Dispatcher) {
+	for _, ep := range s.endpoints {
+		if ep.OnDead != config.OnDeadHold {
+			continue
+		}
+		f.mu.Lock()
+		for _, row := range f.unfinished(ep.ID, true, func(d outbox.Delivery) bool { return d.State == outbox.StateDead }) {
+			p := outbox.Pair{EventID: row.Event.ID, EndpointID: ep.ID}
+			if f.rnd.IntN(3) == 0 {
+				delete(f.rows, p)
+				continue
+			}
+			row.State, row.NextAttemptAt = outbox.Pending, time.Now()
+			f.rows[p] = row
+		}
+		f.mu.Unlock()
+		d.Due(ep.ID)
 	}
 }
 
@@ -514,7 +545,9 @@ func (s *scenario) check(t *testing.T, f *tables) {
 	ends := map[outbox.Pair]outbox.Outcome{}
 	for _, a := range f.attempts {
 		p := outbox.Pair{EventID: a.EventID, EndpointID: a.EndpointID}
-		require.NotContains(t, ends, p, "seed %d: an attempt after the end", s.seed)
+		if ends[p] != outbox.Dead || !s.holds(a.EndpointID) {
+			require.NotContains(t, ends, p, "seed %d: an attempt after the end", s.seed)
+		}
 		numbers[p] = append(numbers[p], a.Number)
 		if a.Outcome != outbox.Retry {
 			ends[p] = a.Outcome
@@ -533,6 +566,11 @@ func (s *scenario) check(t *testing.T, f *tables) {
 			s.checkOrder(t, ep, r.received)
 		}
 	}
+}
+
+// holds says whether dead deliveries of an endpoint hold their successors, and are sent again by a person.
+func (s *scenario) holds(id string) bool {
+	return slices.ContainsFunc(s.endpoints, func(ep config.Endpoint) bool { return ep.ID == id && ep.OnDead == config.OnDeadHold })
 }
 
 // checkOrder: what was received of one key is in commit order, but for what a crash had sent again. Dead deliveries let

@@ -275,9 +275,9 @@ func BenchmarkDue(b *testing.B) {
 	query.Exclude = ids(first.Deliveries)
 	run("page", func(ctx context.Context) error { _, err := l.Page(ctx, query); return err })
 	keys := []string{"k1", "k2", "k3", "k4"}
-	run("keys", func(ctx context.Context) error { _, _, err := l.InKeyOrder(ctx, "erp", keys, 16); return err })
-	run("order", func(ctx context.Context) error { _, err := l.InOrder(ctx, "erp", 500); return err })
-	run("heads", func(ctx context.Context) error { _, err := l.Heads(ctx, "erp"); return err })
-	run("first", func(ctx context.Context) error { _, err := l.First(ctx, "erp"); return err })
+	run("keys", func(ctx context.Context) error { _, _, err := l.InKeyOrder(ctx, "erp", keys, 16, false); return err })
+	run("order", func(ctx context.Context) error { _, err := l.InOrder(ctx, "erp", 500, false); return err })
+	run("heads", func(ctx context.Context) error { _, err := l.Heads(ctx, "erp", false); return err })
+	run("first", func(ctx context.Context) error { _, err := l.First(ctx, "erp", false); return err })
 	run("next", func(ctx context.Context) error { _, err := l.NextDue(ctx); return err })
 }

@@ -59,6 +59,7 @@ type policyJSON struct {
 	Concurrency  int         `json:"concurrency"`
 	Rate         float64     `json:"rate"`
 	Ordering     string      `json:"ordering"`
+	OnDead       string      `json:"on_dead,omitempty"`
 	Redirects    int         `json:"redirects"`
 	Retry        []string    `json:"retry"`
 	Circuit      circuitJSON `json:"circuit"`
@@ -131,7 +132,7 @@ func encodeEndpoint(e *config.Endpoint, headers headersJSON) (subscriptions, pol
 	}
 	p := policyJSON{
 		Signature: string(e.Signature), Format: string(e.Format), Headers: headers,
-		Timeout: e.Timeout.String(), Concurrency: e.Concurrency, Rate: e.Rate, Ordering: string(e.Ordering),
+		Timeout: e.Timeout.String(), Concurrency: e.Concurrency, Rate: e.Rate, Ordering: string(e.Ordering), OnDead: string(e.OnDead),
 		Redirects: e.Redirects, Circuit: circuitJSON{Failures: e.Circuit.Failures, Reopen: e.Circuit.Reopen.String()},
 		ParkAfter: e.ParkAfter.String(), DisableAfter: e.DisableAfter.String(),
 		Retry: make([]string, 0, len(e.Retry.Schedule)),
@@ -193,6 +194,7 @@ func decodePolicy(e *config.Endpoint, text []byte) error {
 		return fmt.Errorf("read policy: %w", err)
 	}
 	e.Signature, e.Format, e.Ordering = config.Signature(p.Signature), config.Format(p.Format), config.Ordering(p.Ordering)
+	e.OnDead = config.OnDead(p.OnDead)
 	e.Concurrency, e.Rate, e.Redirects, e.Circuit.Failures = p.Concurrency, p.Rate, p.Redirects, p.Circuit.Failures
 	if len(p.Headers.values) > 0 {
 		e.Headers = p.Headers.values

@@ -20,15 +20,16 @@ const headsSQL = `
 SELECT DISTINCT ON (key) key, event_id, next_attempt_at, count(*) OVER (PARTITION BY key)
 FROM tailpost.delivery
 WHERE endpoint_id = @endpoint
-  AND state = 'pending'
+  AND (state = 'pending' OR @dead)
   AND key IS NOT NULL
 ORDER BY key, commit_lsn, seq`
 
-// Heads gives the head of every key of an endpoint that has pending deliveries, ordered by key.
-func (l *Ledger) Heads(ctx context.Context, endpointID string) ([]Head, error) {
+// Heads gives the head of every key of an endpoint that has pending deliveries, ordered by key. Dead ones count too if
+// others wait for them.
+func (l *Ledger) Heads(ctx context.Context, endpointID string, dead bool) ([]Head, error) {
 	var heads []Head
 	err := l.load(ctx, "load the heads of keys", func(ctx context.Context, conn *pgx.Conn) error {
-		rows, err := conn.Query(ctx, headsSQL, pgx.NamedArgs{"endpoint": endpointID})
+		rows, err := conn.Query(ctx, headsSQL, pgx.NamedArgs{"endpoint": endpointID, "dead": dead})
 		if err != nil {
 			return err
 		}
@@ -105,19 +106,19 @@ const firstSQL = `
 SELECT event_id, next_attempt_at, count(*) OVER ()
 FROM tailpost.delivery
 WHERE endpoint_id = @endpoint
-  AND state = 'pending'
+  AND (state = 'pending' OR @dead)
 ORDER BY commit_lsn, seq
 LIMIT 1`
 
 // First gives the head of an endpoint whose deliveries are all in one order, under an empty key; none: nothing is pending.
-func (l *Ledger) First(ctx context.Context, endpointID string) (heads []Head, err error) {
+func (l *Ledger) First(ctx context.Context, endpointID string, dead bool) (heads []Head, err error) {
 	err = l.load(ctx, "load the head of the queue", func(ctx context.Context, conn *pgx.Conn) error {
 		var (
 			h    Head
 			next *time.Time
 		)
 		heads = nil
-		err := conn.QueryRow(ctx, firstSQL, pgx.NamedArgs{"endpoint": endpointID}).Scan(&h.EventID, &next, &h.Count)
+		err := conn.QueryRow(ctx, firstSQL, pgx.NamedArgs{"endpoint": endpointID, "dead": dead}).Scan(&h.EventID, &next, &h.Count)
 		if errors.Is(err, pgx.ErrNoRows) {
 			return nil
 		}

@@ -105,10 +105,10 @@ func TestLoads_boundBytesButGiveAtLeastOne(t *testing.T) {
 	require.NoError(t, err)
 	require.Equal(t, []string{"a"}, ids(page.Deliveries))
 	require.Equal(t, noon, page.Next, "more is due")
-	rows, err := b.ledger.InOrder(t.Context(), "erp", 10)
+	rows, err := b.ledger.InOrder(t.Context(), "erp", 10, false)
 	require.NoError(t, err)
 	require.Equal(t, []string{"a"}, ids(rows))
-	rows, whole, err := b.ledger.InKeyOrder(t.Context(), "erp", []string{"k"}, 10)
+	rows, whole, err := b.ledger.InKeyOrder(t.Context(), "erp", []string{"k"}, 10, false)
 	require.NoError(t, err)
 	require.Equal(t, []string{"a"}, ids(rows))
 	require.False(t, whole)
@@ -129,31 +129,48 @@ func TestOrderedLoads_followCommitOrder(t *testing.T) {
 		pending("other", "crm", "k", 1, noon.Add(time.Minute)),
 	}}))
 	keys := []string{"k", "unknown", "j"}
-	ds, whole, err := b.ledger.InKeyOrder(t.Context(), "erp", keys, 10)
+	ds, whole, err := b.ledger.InKeyOrder(t.Context(), "erp", keys, 10, false)
 	require.NoError(t, err)
 	require.True(t, whole)
 	require.Equal(t, []string{"k1", "k3", "j2"}, ids(ds))
-	ds, _, err = b.ledger.InKeyOrder(t.Context(), "erp", keys, 1)
+	ds, _, err = b.ledger.InKeyOrder(t.Context(), "erp", keys, 1, false)
 	require.NoError(t, err)
 	require.Equal(t, []string{"k1", "j2"}, ids(ds))
-	ds, err = b.ledger.InOrder(t.Context(), "erp", 10)
+	ds, err = b.ledger.InOrder(t.Context(), "erp", 10, false)
 	require.NoError(t, err)
 	require.Equal(t, []string{"k1", "j2", "k3", "none"}, ids(ds))
-	ds, err = b.ledger.InOrder(t.Context(), "erp", 2)
+	ds, err = b.ledger.InOrder(t.Context(), "erp", 2, false)
 	require.NoError(t, err)
 	require.Equal(t, []string{"k1", "j2"}, ids(ds))
 
-	heads, err := b.ledger.Heads(t.Context(), "erp")
+	// What is dead is named only where others wait for it.
+	dead := pending("k2", "erp", "k", 2, time.Time{})
+	dead.State = outbox.StateDead
+	require.NoError(t, b.ledger.Record(t.Context(), hold, &ledger.Batch{Park: []outbox.Delivery{dead}}))
+	ds, _, err = b.ledger.InKeyOrder(t.Context(), "erp", keys, 10, true)
+	require.NoError(t, err)
+	require.Equal(t, []string{"k1", "k2", "k3", "j2"}, ids(ds))
+	ds, err = b.ledger.InOrder(t.Context(), "erp", 1, true)
+	require.NoError(t, err)
+	require.ElementsMatch(t, []string{"k1", "k2"}, ids(ds))
+	all, err := b.ledger.Heads(t.Context(), "erp", true)
+	require.NoError(t, err)
+	require.EqualValues(t, 3, all[1].Count)
+	all, err = b.ledger.First(t.Context(), "erp", true)
+	require.NoError(t, err)
+	require.EqualValues(t, 5, all[0].Count)
+
+	heads, err := b.ledger.Heads(t.Context(), "erp", false)
 	require.NoError(t, err)
 	require.Equal(t, []ledger.Head{
 		{Key: "j", EventID: "j2", NextAttemptAt: noon, Count: 1},
 		{Key: "k", EventID: "k1", NextAttemptAt: noon.Add(time.Hour), Count: 2},
 	}, heads)
 
-	heads, err = b.ledger.First(t.Context(), "erp")
+	heads, err = b.ledger.First(t.Context(), "erp", false)
 	require.NoError(t, err)
 	require.Equal(t, []ledger.Head{{EventID: "k1", NextAttemptAt: noon.Add(time.Hour), Count: 4}}, heads)
-	heads, err = b.ledger.First(t.Context(), "unknown")
+	heads, err = b.ledger.First(t.Context(), "unknown", false)
 	require.NoError(t, err)
 	require.Empty(t, heads)
 

@@ -99,13 +99,22 @@ const keysSQL = dueColumns + `
            ), 0) AS bytes_before, k.place
     FROM unnest(@keys::text[]) WITH ORDINALITY AS k (key, place)
     CROSS JOIN LATERAL (
-        SELECT *
-        FROM tailpost.delivery AS o
-        WHERE o.endpoint_id = @endpoint
-          AND o.state = 'pending'
-          AND o.key = k.key
-        ORDER BY o.commit_lsn, o.seq
-        LIMIT @limit
+        (SELECT *
+         FROM tailpost.delivery AS o
+         WHERE o.endpoint_id = @endpoint
+           AND o.state = 'pending'
+           AND o.key = k.key
+         ORDER BY o.commit_lsn, o.seq
+         LIMIT @limit)
+        UNION ALL
+        (SELECT *
+         FROM tailpost.delivery AS o
+         WHERE o.endpoint_id = @endpoint
+           AND o.state = 'dead'
+           AND o.key = k.key
+           AND @dead
+         ORDER BY o.commit_lsn, o.seq
+         LIMIT 1)
     ) AS d
 ) AS due
 WHERE bytes_before < @bytes
@@ -113,11 +122,11 @@ ORDER BY place, commit_lsn, seq`
 
 // InKeyOrder reads the first pending deliveries of each key of an endpoint, due or not, in commit order: at most perKey
 // of each, and fewer where their payloads are large. Whole says that payloads left nothing out, so that a key without a
-// delivery has none.
-func (l *Ledger) InKeyOrder(ctx context.Context, endpointID string, keys []string, perKey int) (rows []outbox.Delivery, whole bool, err error) {
+// delivery has none. With dead, the first dead delivery of each key is among them, in its place.
+func (l *Ledger) InKeyOrder(ctx context.Context, endpointID string, keys []string, perKey int, dead bool) (rows []outbox.Delivery, whole bool, err error) {
 	err = l.load(ctx, "load deliveries by key", func(ctx context.Context, conn *pgx.Conn) (err error) {
 		rows, err = collect(ctx, conn, keysSQL, pgx.NamedArgs{
-			"endpoint": endpointID, "keys": orEmpty(keys), "limit": perKey, "bytes": dueBytes,
+			"endpoint": endpointID, "keys": orEmpty(keys), "limit": perKey, "bytes": dueBytes, "dead": dead,
 		})
 		return err
 	})
@@ -129,19 +138,31 @@ const orderSQL = dueColumns + `
            COALESCE(sum(octet_length(payload)) OVER (
                ORDER BY commit_lsn, seq ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING
            ), 0) AS bytes_before
-    FROM tailpost.delivery AS d
-    WHERE endpoint_id = @endpoint
-      AND state = 'pending'
-    ORDER BY commit_lsn, seq
-    LIMIT @limit
+    FROM (
+        (SELECT *
+         FROM tailpost.delivery
+         WHERE endpoint_id = @endpoint
+           AND state = 'pending'
+         ORDER BY commit_lsn, seq
+         LIMIT @limit)
+        UNION ALL
+        (SELECT *
+         FROM tailpost.delivery
+         WHERE endpoint_id = @endpoint
+           AND state = 'dead'
+           AND @dead
+         ORDER BY commit_lsn, seq
+         LIMIT 1)
+    ) AS d
 ) AS due
 WHERE bytes_before < @bytes
 ORDER BY commit_lsn, seq`
 
-// InOrder reads the first pending deliveries of an endpoint, due or not, in commit order, bounded like a Page.
-func (l *Ledger) InOrder(ctx context.Context, endpointID string, limit int) (rows []outbox.Delivery, err error) {
+// InOrder reads the first pending deliveries of an endpoint, due or not, in commit order, bounded like a Page. With dead, the
+// first dead one is among them, in its place.
+func (l *Ledger) InOrder(ctx context.Context, endpointID string, limit int, dead bool) (rows []outbox.Delivery, err error) {
 	err = l.load(ctx, "load deliveries in order", func(ctx context.Context, conn *pgx.Conn) (err error) {
-		rows, err = collect(ctx, conn, orderSQL, pgx.NamedArgs{"endpoint": endpointID, "limit": limit, "bytes": dueBytes})
+		rows, err = collect(ctx, conn, orderSQL, pgx.NamedArgs{"endpoint": endpointID, "limit": limit, "bytes": dueBytes, "dead": dead})
 		return err
 	})
 	return rows, err

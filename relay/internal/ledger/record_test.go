@@ -212,7 +212,7 @@ func TestRecord_storesTextThatPostgresCannot(t *testing.T) {
 	}))
 	require.Equal(t, 1, b.count(t, `SELECT count(*) FROM tailpost.attempt WHERE event_id = 'e1' AND event_type = 'a�b' AND tenant = ''
 		AND error = 'read �(' AND url = 'https://example.com/�' AND response_body = 'café�'`))
-	due, err := b.ledger.InOrder(t.Context(), "erp", 1)
+	due, err := b.ledger.InOrder(t.Context(), "erp", 1, false)
 	require.NoError(t, err)
 	require.Len(t, due, 1)
 	require.Equal(t, "again", due[0].LastError)
