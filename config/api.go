@@ -81,8 +81,8 @@ func (d *decoder) api(s *section) {
 	if b := s.single("tls"); b != nil {
 		inner := s.nested(b, "api.tls.", "a tls block")
 		inner.check([]string{"cert", "key"}, nil)
-		a.TLS.Cert, _ = inner.path("cert")
-		a.TLS.Key, _ = inner.path("key")
+		a.TLS.Cert = inner.path("cert")
+		a.TLS.Key = inner.path("key")
 	}
 }
 

@@ -221,12 +221,12 @@ func (s *section) text(name string) (string, bool) {
 }
 
 // path gives the path of a file, which stands relative to the configuration's own.
-func (s *section) path(name string) (string, bool) {
-	text, ok := s.text(name)
-	if ok && text != "" && !filepath.IsAbs(text) {
+func (s *section) path(name string) string {
+	text, _ := s.text(name)
+	if text != "" && !filepath.IsAbs(text) {
 		text = filepath.Join(filepath.Dir(s.src.name), text)
 	}
-	return text, ok
+	return text
 }
 
 // flag gives true or false.

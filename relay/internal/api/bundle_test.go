@@ -2,9 +2,9 @@ package api_test
 
 import (
 	"bytes"
-	"context"
 	"encoding/json"
 	"io"
+	"maps"
 	"net/http"
 	"net/http/httptest"
 	"net/netip"
@@ -70,8 +70,8 @@ func (l *lockedBuffer) String() string {
 	return l.b.String()
 }
 
-func baseConfig(t testing.TB, url string) config.Config {
-	t.Helper()
+func baseConfig(tb testing.TB, url string) config.Config {
+	tb.Helper()
 	return config.Config{
 		Database: config.Database{URL: config.NewSecret(url)},
 		Network:  config.Network{AllowHTTP: true, Allow: []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}},
@@ -81,27 +81,27 @@ func baseConfig(t testing.TB, url string) config.Config {
 }
 
 // setup makes a bundle; change, if not nil, changes its configuration.
-func setup(t testing.TB, change func(*config.Config)) *bundle {
-	t.Helper()
-	b := &bundle{db: pgtest.NewDB(t), log: new(lockedBuffer), called: make(map[string]bool)}
-	b.conn = b.db.Conn(t)
-	_, err := outbox.Migrate(t.Context(), b.conn, outbox.MigrateOptions{Mapping: outbox.DefaultMapping()})
-	require.NoError(t, err)
-	cfg := baseConfig(t, b.db.URL)
+func setup(tb testing.TB, change func(*config.Config)) *bundle {
+	tb.Helper()
+	b := &bundle{db: pgtest.NewDB(tb), log: new(lockedBuffer), called: make(map[string]bool)}
+	b.conn = b.db.Conn(tb)
+	_, err := outbox.Migrate(tb.Context(), b.conn, outbox.MigrateOptions{Mapping: outbox.DefaultMapping()})
+	require.NoError(tb, err)
+	cfg := baseConfig(tb, b.db.URL)
 	if change != nil {
 		change(&cfg)
 	}
 	b.cfg, err = cfg.Complete()
-	require.NoError(t, err)
+	require.NoError(tb, err)
 
-	st, err := store.Open(t.Context(), store.Options{URL: b.cfg.Database.URL, Owner: "test/1", Mapping: b.cfg.Outbox.Mapping})
-	require.NoError(t, err)
-	t.Cleanup(st.Close)
+	st, err := store.Open(tb.Context(), store.Options{URL: b.cfg.Database.URL, Owner: "test/1", Mapping: b.cfg.Outbox.Mapping})
+	require.NoError(tb, err)
+	tb.Cleanup(st.Close)
 	client, err := webhook.NewClient(webhook.Options{Network: b.cfg.Network, UserAgent: "Tailpost/test"})
-	require.NoError(t, err)
-	t.Cleanup(client.Close)
+	require.NoError(tb, err)
+	tb.Cleanup(client.Close)
 	keyring, err := seal.New(b.cfg.Secrets)
-	require.NoError(t, err)
+	require.NoError(tb, err)
 	b.server = api.New(api.Options{
 		Store: st, Config: b.config, Keyring: func() *seal.Keyring { return keyring },
 		Client: func() *webhook.Client { return client },
@@ -111,8 +111,8 @@ func setup(t testing.TB, change func(*config.Config)) *bundle {
 		Logger: zerolog.New(b.log), Now: b.clock,
 	})
 	b.http = httptest.NewServer(b.server)
-	t.Cleanup(b.http.Close)
-	b.readDocument(t)
+	tb.Cleanup(b.http.Close)
+	b.readDocument(tb)
 	return b
 }
 
@@ -132,23 +132,25 @@ func (b *bundle) clock() time.Time {
 }
 
 // readDocument gets the OpenAPI document as a client would.
-func (b *bundle) readDocument(t testing.TB) {
-	t.Helper()
-	res, err := http.Get(b.http.URL + "/openapi.json")
-	require.NoError(t, err)
+func (b *bundle) readDocument(tb testing.TB) {
+	tb.Helper()
+	req, err := http.NewRequestWithContext(tb.Context(), http.MethodGet, b.http.URL+"/openapi.json", nil)
+	require.NoError(tb, err)
+	res, err := b.http.Client().Do(req)
+	require.NoError(tb, err)
 	defer res.Body.Close()
 	text, err := io.ReadAll(res.Body)
-	require.NoError(t, err)
+	require.NoError(tb, err)
 	doc, err := libopenapi.NewDocument(text)
-	require.NoError(t, err)
+	require.NoError(tb, err)
 	v, errs := validator.NewValidator(doc)
-	require.Empty(t, errs)
+	require.Empty(tb, errs)
 	b.doc = v
 	var parsed struct {
 		Paths json.RawMessage `json:"paths"`
 	}
-	require.NoError(t, json.Unmarshal(text, &parsed))
-	require.NoError(t, json.Unmarshal(parsed.Paths, &b.paths))
+	require.NoError(tb, json.Unmarshal(text, &parsed))
+	require.NoError(tb, json.Unmarshal(parsed.Paths, &b.paths))
 }
 
 // answer is what a call got.
@@ -169,8 +171,8 @@ type call struct {
 }
 
 // do sends a request and checks the answer against the document; the request too, where it was a success.
-func (b *bundle) do(t testing.TB, c call) *answer {
-	t.Helper()
+func (b *bundle) do(tb testing.TB, c call) *answer {
+	tb.Helper()
 	var body []byte
 	switch v := c.body.(type) {
 	case nil:
@@ -179,14 +181,12 @@ func (b *bundle) do(t testing.TB, c call) *answer {
 	default:
 		var err error
 		body, err = json.Marshal(v)
-		require.NoError(t, err)
+		require.NoError(tb, err)
 	}
 	request := func() *http.Request {
-		req, err := http.NewRequestWithContext(t.Context(), c.method, b.http.URL+c.path, bytes.NewReader(body))
-		require.NoError(t, err)
-		for name, values := range c.headers {
-			req.Header[name] = values
-		}
+		req, err := http.NewRequestWithContext(tb.Context(), c.method, b.http.URL+c.path, bytes.NewReader(body))
+		require.NoError(tb, err)
+		maps.Copy(req.Header, c.headers)
 		if body != nil && req.Header.Get("Content-Type") == "" {
 			req.Header.Set("Content-Type", "application/json")
 		}
@@ -196,11 +196,11 @@ func (b *bundle) do(t testing.TB, c call) *answer {
 		return req
 	}
 	res, err := b.http.Client().Do(request())
-	require.NoError(t, err)
+	require.NoError(tb, err)
 	defer res.Body.Close()
 	text, err := io.ReadAll(res.Body)
-	require.NoError(t, err)
-	a := &answer{t: t, Status: res.StatusCode, Header: res.Header, Body: text}
+	require.NoError(tb, err)
+	a := &answer{t: tb, Status: res.StatusCode, Header: res.Header, Body: text}
 
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -212,14 +212,14 @@ func (b *bundle) do(t testing.TB, c call) *answer {
 	b.called[id] = true
 	if a.Status < 300 && (c.key != "" || len(b.cfg.API.Keys) > 0) {
 		ok, problems := b.doc.ValidateHttpRequestSync(request())
-		require.True(t, ok, "%s: the request is not what the document says: %v", id, problems)
+		require.True(tb, ok, "%s: the request is not what the document says: %v", id, problems)
 	}
 	copied := *res
 	copied.Body = io.NopCloser(bytes.NewReader(text))
 	ok, problems := b.doc.ValidateHttpResponse(request(), &copied)
-	require.True(t, ok, "%s: the answer is not what the document says: %v\n%s", id, problems, text)
+	require.True(tb, ok, "%s: the answer is not what the document says: %v\n%s", id, problems, text)
 	if a.Status >= 400 {
-		require.Equal(t, "application/problem+json", res.Header.Get("Content-Type"))
+		require.Equal(tb, "application/problem+json", res.Header.Get("Content-Type"))
 	}
 	return a
 }
@@ -243,14 +243,14 @@ func (b *bundle) operation(method, path string) string {
 	return ""
 }
 
-func (b *bundle) get(t testing.TB, path string) *answer {
-	t.Helper()
-	return b.do(t, call{key: adminKey, method: http.MethodGet, path: path})
+func (b *bundle) get(tb testing.TB, path string) *answer {
+	tb.Helper()
+	return b.do(tb, call{key: adminKey, method: http.MethodGet, path: path})
 }
 
-func (b *bundle) post(t testing.TB, path string, body any) *answer {
-	t.Helper()
-	return b.do(t, call{key: adminKey, method: http.MethodPost, path: path, body: body})
+func (b *bundle) post(tb testing.TB, path string, body any) *answer {
+	tb.Helper()
+	return b.do(tb, call{key: adminKey, method: http.MethodPost, path: path, body: body})
 }
 
 // is checks the status.
@@ -306,15 +306,15 @@ func (a *answer) list(path string) []any {
 	return l
 }
 
-func (b *bundle) exec(t testing.TB, sql string, args ...any) {
-	t.Helper()
-	_, err := b.conn.Exec(t.Context(), sql, args...)
-	require.NoError(t, err)
+func (b *bundle) exec(tb testing.TB, sql string, args ...any) {
+	tb.Helper()
+	_, err := b.conn.Exec(tb.Context(), sql, args...)
+	require.NoError(tb, err)
 }
 
-func (b *bundle) count(t testing.TB, sql string, args ...any) (n int) {
-	t.Helper()
-	require.NoError(t, b.conn.QueryRow(t.Context(), sql, args...).Scan(&n))
+func (b *bundle) count(tb testing.TB, sql string, args ...any) (n int) {
+	tb.Helper()
+	require.NoError(tb, b.conn.QueryRow(tb.Context(), sql, args...).Scan(&n))
 	return n
 }
 
@@ -332,8 +332,8 @@ type received struct {
 	body   []byte
 }
 
-func newReceiver(t testing.TB) *receiver {
-	t.Helper()
+func newReceiver(tb testing.TB) *receiver {
+	tb.Helper()
 	r := &receiver{code: http.StatusOK}
 	r.Server = httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
 		body, _ := io.ReadAll(req.Body)
@@ -343,7 +343,7 @@ func newReceiver(t testing.TB) *receiver {
 		w.WriteHeader(r.code)
 		_, _ = io.WriteString(w, "thanks")
 	}))
-	t.Cleanup(r.Close)
+	tb.Cleanup(r.Close)
 	return r
 }
 
@@ -352,5 +352,3 @@ func (r *receiver) last() received {
 	defer r.mu.Unlock()
 	return r.got[len(r.got)-1]
 }
-
-func withoutCancel(t testing.TB) context.Context { return context.WithoutCancel(t.Context()) }

@@ -69,7 +69,7 @@ func sealAnswer(p *principal, in, answer any) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	return aead.Seal(nil, nil, text, nil), nil
+	return aead.Seal(nil, nil, text, nil), nil //nolint:gosec // the cipher puts a random nonce in front
 }
 
 func openAnswer(p *principal, in any, sealed []byte, answer any) error {

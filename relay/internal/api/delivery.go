@@ -58,6 +58,8 @@ func explain(d *store.Delivery) string {
 		outbox.ReasonCircuitOpen: "The endpoint fails and is left alone for a while.",
 		outbox.ReasonOrder:       "It waits behind an earlier delivery of its key.",
 		outbox.ReasonShutdown:    "The relay stopped before it was sent; it goes out when the relay runs.",
+		outbox.ReasonUnusable:    "The endpoint's row cannot be used; correct the endpoint.",
+		outbox.ReasonAudit:       "The audit found it after a gap in the stream; it waits its turn.",
 		outbox.ReasonInvalid:     "The event cannot be sent; see last_error.",
 		reasonResend:             "A person asked for it to be sent again.",
 		reasonReplay:             "A person asked for its range to be delivered once more.",

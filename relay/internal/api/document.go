@@ -19,7 +19,7 @@ const Version = "1.0.0"
 // docs is the page that shows the OpenAPI document, without a word from anywhere else.
 //
 //go:embed docs
-var docs embed.FS //nolint:gochecknoglobals // go:embed needs a variable
+var docs embed.FS
 
 // document is the frame of the OpenAPI document and the settings of huma.
 func document() huma.Config {
@@ -57,7 +57,7 @@ func jsonFormat() huma.Format {
 			if err := dec.Decode(v); err != nil {
 				return err
 			}
-			if _, err := dec.Token(); err != io.EOF { //nolint:errorlint // Token gives io.EOF itself
+			if _, err := dec.Token(); err != io.EOF {
 				return fmt.Errorf("invalid character after the end of the document")
 			}
 			return nil

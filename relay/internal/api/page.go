@@ -60,7 +60,7 @@ func readCursor[P any](text string) (position P, err error) {
 }
 
 // paged cuts rows, of which one more than limit was asked for, into a page.
-func paged[R, T any, P any](rows []R, limit int, show func(*R) T, position func(*R) P) (*pageOutput[T], error) {
+func paged[R, T, P any](rows []R, limit int, show func(*R) T, position func(*R) P) (*pageOutput[T], error) {
 	out := &pageOutput[T]{Body: Page[T]{Data: make([]T, 0, min(len(rows), limit))}}
 	for i := range rows {
 		if i == limit {

@@ -17,7 +17,7 @@ import (
 )
 
 // Problem is an error as RFC 9457 wants it.
-type Problem struct {
+type Problem struct { //nolint:errname // what the RFC calls it
 	Title  string         `json:"title" doc:"What the status means."`
 	Status int            `json:"status" doc:"The HTTP status."`
 	Detail string         `json:"detail" doc:"What happened, and what to do."`
@@ -150,11 +150,11 @@ func fieldProblem(api huma.API, op *huma.Operation, d *huma.ErrorDetail) FieldPr
 		last := len(steps) - 1
 		text = "There is no such field." + didYouMean(steps[last], properties(api, op, steps[:last]))
 	}
-	pointer := ""
+	var pointer strings.Builder
 	for _, step := range steps {
-		pointer += "/" + escapePointer(step)
+		pointer.WriteString("/" + escapePointer(step))
 	}
-	return at(pointer, "%s", text)
+	return at(pointer.String(), "%s", text)
 }
 
 func escapePointer(step string) string {

@@ -214,13 +214,13 @@ func TestKeysGiveNoMoreThanTheyHave(t *testing.T) {
 	t.Parallel()
 	b := setup(t, nil)
 	limited := b.post(t, "/v1/keys", map[string]any{"name": "limited", "scopes": []string{"keys:write", "endpoints:write"}, "tenant": "acme"}).is(http.StatusCreated).text("secret")
-	make := func(body map[string]any) *answer {
+	child := func(body map[string]any) *answer {
 		return b.do(t, call{key: limited, method: http.MethodPost, path: "/v1/keys", body: body})
 	}
-	make(map[string]any{"name": "x", "scopes": []string{"deliveries:read"}}).is(http.StatusForbidden)
-	make(map[string]any{"name": "x", "tenant": "other"}).is(http.StatusUnprocessableEntity)
-	child := make(map[string]any{"name": "x", "scopes": []string{"endpoints:read"}}).is(http.StatusCreated)
-	require.Equal(t, "acme", child.at("tenant"))
-	make(map[string]any{"name": "x", "scopes": []string{"everything"}}).is(http.StatusUnprocessableEntity)
+	child(map[string]any{"name": "x", "scopes": []string{"deliveries:read"}}).is(http.StatusForbidden)
+	child(map[string]any{"name": "x", "tenant": "other"}).is(http.StatusUnprocessableEntity)
+	made := child(map[string]any{"name": "x", "scopes": []string{"endpoints:read"}}).is(http.StatusCreated)
+	require.Equal(t, "acme", made.at("tenant"))
+	child(map[string]any{"name": "x", "scopes": []string{"everything"}}).is(http.StatusUnprocessableEntity)
 	require.Equal(t, 2, b.count(t, "SELECT count(*) FROM tailpost.api_key WHERE source = 'api'"))
 }

@@ -24,18 +24,18 @@ const (
 const keyPairPrefix = "whsk_"
 
 // chosenSecret gives the secret that was brought, or makes one.
-func chosenSecret(s *settler, brought, secretType string) (config.Secret, error) {
+func chosenSecret(s *settler, brought, secretType string) config.Secret {
 	switch {
 	case brought != "" && secretType != "":
 		s.fail("/secret_type", "Give either a secret, or the type of a new one.")
-		return config.NewSecret(brought), nil
+		return config.NewSecret(brought)
 	case brought != "":
-		return config.NewSecret(brought), nil
+		return config.NewSecret(brought)
 	case secretType == "whsk":
 		private, _ := signature.GenerateKeyPair()
-		return config.NewSecret(private), nil
+		return config.NewSecret(private)
 	}
-	return config.NewSecret(signature.GenerateSecret()), nil
+	return config.NewSecret(signature.GenerateSecret())
 }
 
 // publicKey gives the public key of a key pair, nothing for a shared secret.
@@ -170,10 +170,7 @@ func (s *Server) nextSecret(row *ledger.EndpointRow, body *NewSecret, old []ledg
 		kind = "whsk"
 	}
 	set := settler{e: &e}
-	next, err := chosenSecret(&set, body.Secret, kind)
-	if err != nil {
-		return next, err
-	}
+	next := chosenSecret(&set, body.Secret, kind)
 	for _, secret := range live(old, now) {
 		if secret.Equal(next) {
 			return next, problem(http.StatusConflict, "The endpoint has this secret already: rotate to another one.")

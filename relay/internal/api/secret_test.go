@@ -41,11 +41,16 @@ func TestSecretsAreNowhere(t *testing.T) {
 	b.answers.Reset()
 	b.mu.Unlock()
 	for _, c := range []call{
-		{method: http.MethodGet, path: "/v1/endpoints"}, {method: http.MethodGet, path: path},
-		{method: http.MethodPost, path: path + "/test"}, {method: http.MethodPost, path: path + "/pause"},
-		{method: http.MethodPatch, path: path, body: map[string]any{"name": "x"}}, {method: http.MethodGet, path: "/v1/keys"},
-		{method: http.MethodGet, path: "/v1/attempts"}, {method: http.MethodGet, path: "/v1/relay"},
-		{method: http.MethodGet, path: "/.well-known/jwks.json"}, {method: http.MethodDelete, path: path},
+		{method: http.MethodGet, path: "/v1/endpoints"},
+		{method: http.MethodGet, path: path},
+		{method: http.MethodPost, path: path + "/test"},
+		{method: http.MethodPost, path: path + "/pause"},
+		{method: http.MethodPatch, path: path, body: map[string]any{"name": "x"}},
+		{method: http.MethodGet, path: "/v1/keys"},
+		{method: http.MethodGet, path: "/v1/attempts"},
+		{method: http.MethodGet, path: "/v1/relay"},
+		{method: http.MethodGet, path: "/.well-known/jwks.json"},
+		{method: http.MethodDelete, path: path},
 	} {
 		c.key = key.text("secret")
 		require.Less(t, b.do(t, c).Status, 300, "%s %s", c.method, c.path)

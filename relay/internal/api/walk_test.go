@@ -13,9 +13,9 @@ import (
 )
 
 // insertDelivery parks a delivery as the relay would.
-func (b *bundle) insertDelivery(t testing.TB, event, endpoint, state string, lsn int) {
-	t.Helper()
-	b.exec(t, `
+func (b *bundle) insertDelivery(tb testing.TB, event, endpoint, state string, lsn int) {
+	tb.Helper()
+	b.exec(tb, `
 INSERT INTO tailpost.delivery (event_id, endpoint_id, state, reason, attempts, next_attempt_at, event_type, payload,
     event_created_at, commit_lsn, seq, last_status, last_error, created_at, updated_at)
 VALUES ($1, $2, $3, CASE $3 WHEN 'dead' THEN 'exhausted' ELSE 'failed' END, 3, CASE $3 WHEN 'dead' THEN NULL ELSE now() + interval '1 hour' END,
@@ -24,15 +24,15 @@ VALUES ($1, $2, $3, CASE $3 WHEN 'dead' THEN 'exhausted' ELSE 'failed' END, 3, C
 }
 
 // insertAttempts records attempts and their counters as the relay would.
-func (b *bundle) insertAttempts(t testing.TB, endpoint, outcome string, n int) {
-	t.Helper()
-	b.exec(t, `
+func (b *bundle) insertAttempts(tb testing.TB, endpoint, outcome string, n int) {
+	tb.Helper()
+	b.exec(tb, `
 INSERT INTO tailpost.attempt (event_id, event_type, endpoint_id, number, trigger, url, outcome, status_code, duration_ms, response_body,
     attempted_at, commit_lsn)
 SELECT $2 || '-' || i, 'order.created', $1, 1, 'stream', 'https://example.com/in', $2, CASE $2 WHEN 'delivered' THEN 200 ELSE 500 END, 12.5, 'ok',
     now() - i * interval '1 millisecond', '0/10'
 FROM generate_series(1, $3) AS i`, endpoint, outcome, n)
-	b.exec(t, `
+	b.exec(tb, `
 INSERT INTO tailpost.endpoint_stats AS s (endpoint_id, hour, attempts, delivered, failed, dead, duration_ms_sum, buckets)
 VALUES ($1, date_trunc('hour', now()), $3::int, CASE $2 WHEN 'delivered' THEN $3::int ELSE 0 END, CASE $2 WHEN 'delivered' THEN 0 ELSE $3::int END,
     CASE $2 WHEN 'dead' THEN $3::int ELSE 0 END, 12.5 * $3::int, ARRAY[0,0,0,0,$3::int,0,0,0,0,0,0,0,0,0,0]::bigint[])

@@ -217,8 +217,11 @@ func attemptWindows(ctx context.Context, tx pgx.Tx, q AttemptQuery, sql string, 
 			page.Next = &AttemptPosition{At: high}
 			return page, nil
 		}
-		if time.Since(asked) < quickWindow {
+		switch {
+		case time.Since(asked) < quickWindow:
 			size = min(windowGrowth*size, lastWindow)
+		case len(part.Attempts) == 0:
+			size = min(2*size, lastWindow)
 		}
 	}
 	return page, nil

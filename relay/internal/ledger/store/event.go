@@ -107,15 +107,13 @@ func (s *Store) outboxRow(ctx context.Context, tx pgx.Tx, id string) (ev outbox.
 			}
 		}
 		ev, err = decoder.Decode(values)
-		var decode *outbox.DecodeError
-		if errors.As(err, &decode) {
+		if _, odd := errors.AsType[*outbox.DecodeError](err); odd {
 			err = nil // as much of it as can be read
 		}
 		ok = true
 		return err
 	})
-	var pgErr *pgconn.PgError
-	if errors.As(err, &pgErr) {
+	if pgErr, ok := errors.AsType[*pgconn.PgError](err); ok {
 		switch pgErr.Code {
 		case "22P02", "22003", "22007", "22008", "22021", // the id is not of the column's type
 			"42501", "42P01": // no right to read it, or no such table: the rest of the answer stands

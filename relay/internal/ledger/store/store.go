@@ -144,8 +144,7 @@ func judge(err error) error {
 
 // unavailable hides what a connection error says of the connection string.
 func unavailable(err error) error {
-	var connectErr *pgconn.ConnectError
-	if errors.As(err, &connectErr) {
+	if connectErr, ok := errors.AsType[*pgconn.ConnectError](err); ok {
 		err = connectErr.Unwrap()
 	}
 	return fmt.Errorf("%w: %w", ErrUnavailable, err)
