@@ -65,8 +65,13 @@ func (r *Relay) listens(listener net.Listener, cfg *config.Config) error {
 	r.mu.Unlock()
 	r.log.Info().Str("address", listener.Addr().String()).Bool("tls", cfg.API.TLS != config.TLS{}).
 		Int("keys", len(cfg.API.Keys)).Msg("the API listens")
-	client, senders, err := r.build(cfg)
+	client, err := r.newClient(cfg)
 	if err != nil {
+		return err
+	}
+	senders, err := build(client, cfg)
+	if err != nil {
+		client.Close()
 		return err
 	}
 	r.mu.Lock()

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -102,6 +103,9 @@ func (r *Relay) take(ctx context.Context, led *ledger.Ledger, info *walstream.In
 		return ledger.Hold{}, finding{}, err
 	}
 	heal := r.gap(before, known, info, f.publication, now)
+	if err := led.ResetVersions(ctx, slot, info.SystemID, missed(before, heal, info, slot)); err != nil {
+		return ledger.Hold{}, f, err
+	}
 	hold, err := led.Take(ctx, ledger.TakeOptions{
 		Slot: slot, Owner: r.opts.Owner, SystemID: info.SystemID, Timeline: info.Timeline, Publication: f.publication, Heal: heal, Now: now,
 	})
@@ -121,6 +125,16 @@ func (r *Relay) take(ctx context.Context, led *ledger.Ledger, info *walstream.In
 		err = r.count(why, now)
 	}
 	return hold, f, err
+}
+
+// missed says whether the stream may have missed changes of endpoints.
+func missed(before ledger.Position, heal *ledger.Heal, info *walstream.Info, slot string) bool {
+	for _, h := range []*ledger.Heal{before.Heal, heal} {
+		if h != nil && h.Why != whyBackfill {
+			return true
+		}
+	}
+	return info.SlotCreated || info.SkippedFrom != 0 || slices.Contains(info.Changed, outbox.EndpointPublication(slot))
 }
 
 // first is what is to be audited at once, now that the slot is taken.

@@ -69,6 +69,15 @@ func (r *Relay) prepare(ctx, hard context.Context, led *ledger.Ledger, stream *w
 	if err != nil {
 		return nil, err
 	}
+	rows, streamed, err := r.rows(ctx, led, cfg, max(hold.Settled, info.ConfirmedFlush))
+	if err != nil {
+		return nil, err
+	}
+	rows.note(endpoints)
+	endpoints = append(endpoints, streamed...)
+	if err := queued(ctx, led, endpoints, now); err != nil {
+		return nil, err
+	}
 	h := &holding{r: r, hard: hard, stream: stream, broken: make(chan error, 1), marks: newMarks(led, hold.Epoch), inquiry: found.first}
 	tracker := frontier.New(max(hold.Settled, info.ConfirmedFlush))
 	h.dispatcher = dispatch.New(hard, dispatch.Options{
@@ -86,8 +95,9 @@ func (r *Relay) prepare(ctx, hard context.Context, led *ledger.Ledger, stream *w
 	h.watch = newPublicationWatch(led, cfg, found.publication, h.end, r.log)
 	h.pipeline = &pipeline{
 		mapping: cfg.Outbox.Mapping, messages: cfg.Outbox.Messages, settled: hold.Settled,
-		dispatcher: h.dispatcher, frontier: tracker, marks: h.marks, watch: h.watch, log: r.log,
+		dispatcher: h.dispatcher, frontier: tracker, rows: rows, marks: h.marks, watch: h.watch, log: r.log,
 	}
+	rows.dispatcher = h.dispatcher
 	// All of the above waits for a database that is out of reach. Nothing must be sent before it is known that the stream
 	// has outlived that.
 	holds, err := led.Holds(ctx, hold, info.PID)
@@ -112,30 +122,48 @@ func (r *Relay) endpoints(ctx context.Context, led *ledger.Ledger, cfg *config.C
 	if err != nil {
 		return nil, err
 	}
-	queues, err := led.NextDue(ctx)
-	if err != nil {
-		return nil, err
-	}
 	senders := r.sendersOf()
 	endpoints := make([]dispatch.Endpoint, len(cfg.Endpoints))
 	for i := range cfg.Endpoints {
 		ep := cfg.Endpoints[i]
-		endpoints[i] = dispatch.Endpoint{Config: ep, Sender: senders[ep.ID], State: states[ep.ID], Due: queues[ep.ID].Next}
-		if queues[ep.ID].Count == 0 && ep.OnDead != config.OnDeadHold {
-			continue
-		}
-		switch ep.Ordering {
-		case config.OrderingNone:
-		case config.OrderingKey:
-			endpoints[i].Heads, err = led.Heads(ctx, ep.ID, ep.OnDead == config.OnDeadHold)
-		case config.OrderingStrict:
-			endpoints[i].Heads, err = led.First(ctx, ep.ID, ep.OnDead == config.OnDeadHold)
-		}
-		if err != nil {
-			return nil, err
-		}
+		endpoints[i] = dispatch.Endpoint{Config: ep, Sender: senders[ep.ID], State: states[ep.ID]}
 	}
 	return endpoints, nil
+}
+
+// queued adds to endpoints what the table has for them.
+func queued(ctx context.Context, led *ledger.Ledger, endpoints []dispatch.Endpoint, now time.Time) error {
+	queues, err := led.NextDue(ctx)
+	if err != nil {
+		return err
+	}
+	for i := range endpoints {
+		e := &endpoints[i]
+		q, waits := queues[e.Config.ID]
+		holds := e.Config.OnDead == config.OnDeadHold
+		if !waits && !holds {
+			continue
+		}
+		e.Due = q.Next
+		// The ordering may have been another one when they were written.
+		if q.Unscheduled > 0 && e.Config.Ordering != config.OrderingStrict {
+			e.Due = now
+			if err := led.Loosen(ctx, e.Config.ID, e.Config.Ordering == config.OrderingNone, now); err != nil {
+				return err
+			}
+		}
+		switch e.Config.Ordering {
+		case config.OrderingNone:
+		case config.OrderingKey:
+			e.Heads, err = led.Heads(ctx, e.Config.ID, holds)
+		case config.OrderingStrict:
+			e.Heads, err = led.First(ctx, e.Config.ID, holds)
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // run delivers until ctx is done or the hold is broken, then drains.

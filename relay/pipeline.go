@@ -24,13 +24,17 @@ type pipeline struct {
 	frontier   *frontier.Tracker
 	marks      *marks
 	watch      *publicationWatch
+	rows       *rows
+	replays    func() // looks for replays
 	log        zerolog.Logger
 	stopping   <-chan struct{} // closed: read no more
 
 	tx      *frontier.Tx
 	current walstream.Tx
-	seq     int64
-	skip    bool // the transaction is settled already: it ended at or before the frontier
+	seq     int64    // of the next event
+	changes int64    // of endpoints so far
+	due     []string // endpoints to look at once the transaction is over
+	skip    bool     // the transaction is settled already: it ended at or before the frontier
 	decoder *outbox.Decoder
 	rel     *walstream.Relation // what decoder was built for
 	broken  error               // why rel cannot be decoded
@@ -40,6 +44,7 @@ type pipeline struct {
 // Begin implements walstream.Handler.
 func (p *pipeline) Begin(tx walstream.Tx) error {
 	p.current, p.seq, p.passed = tx, 0, p.passed[:0]
+	p.changes, p.due = 0, p.due[:0]
 	// The frontier is the end of a transaction, so one that begins its commit record below it is settled.
 	p.skip = tx.CommitLSN < p.settled
 	p.tx = p.frontier.Begin()
@@ -48,7 +53,15 @@ func (p *pipeline) Begin(tx walstream.Tx) error {
 
 // Change implements walstream.Handler.
 func (p *pipeline) Change(op walstream.Op, rel *walstream.Relation, row []outbox.Value) error {
-	if op != walstream.Insert || p.skip || rel.Schema+"."+rel.Name != p.mapping.Table {
+	if p.skip {
+		return nil
+	}
+	switch name := rel.Schema + "." + rel.Name; {
+	case name == endpointTable:
+		p.rows.change(op, rel, row, p.current, p.changes, p.seq, p.tx)
+		p.changes++
+		return nil
+	case op != walstream.Insert || name != p.mapping.Table:
 		return nil
 	}
 	if rel != p.rel {
@@ -126,6 +139,9 @@ func (p *pipeline) own(content []byte) error {
 	if e.Mark != "" {
 		p.passed = append(p.passed, e.Mark)
 	}
+	if e.Due != nil {
+		p.due = append(p.due, e.Due.Endpoint)
+	}
 	if e.Event == nil || p.skip {
 		return nil
 	}
@@ -150,6 +166,7 @@ func (p *pipeline) take(ev outbox.Event) {
 		ev.CreatedAt = p.current.Time
 	}
 	p.seq++
+	p.rows.flush(p.tx)
 	p.dispatcher.Take(ev, p.tx)
 }
 
@@ -173,6 +190,13 @@ func (p *pipeline) Commit(tx walstream.Tx) error {
 		p.marks.pass(name, tx.EndLSN)
 	}
 	p.watch.moved(tx.EndLSN)
+	p.rows.flush(p.tx)
+	for _, id := range p.due {
+		p.dispatcher.Due(id)
+	}
+	if len(p.due) > 0 && p.replays != nil {
+		p.replays()
+	}
 	p.frontier.Commit(p.tx, tx.EndLSN, tx.Time)
 	p.tx = nil
 	p.dispatcher.Advanced()

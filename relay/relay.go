@@ -101,37 +101,52 @@ func New(cfg *config.Config, o Options) (*Relay, error) {
 		opts: o, log: o.Logger, cfg: cfg,
 		status: Status{State: Starting, Slot: cfg.Database.Slot, Owner: o.Owner},
 	}
-	client, senders, err := r.build(cfg)
-	if err != nil {
+	var err error
+	if r.client, err = r.newClient(cfg); err != nil {
 		return nil, err
 	}
-	r.client, r.senders = client, senders
+	if r.senders, err = build(r.client, cfg); err != nil {
+		r.client.Close()
+		return nil, err
+	}
 	if r.keyring, err = seal.New(cfg.Secrets); err != nil {
 		return nil, err
 	}
 	return r, nil
 }
 
-// build prepares everything that sends for a config.
-func (r *Relay) build(cfg *config.Config) (*webhook.Client, map[string]*webhook.Endpoint, error) {
+// newClient prepares what requests go out by.
+func (r *Relay) newClient(cfg *config.Config) (*webhook.Client, error) {
 	listeners, err := r.ownListeners()
 	if err != nil {
-		return nil, nil, err
+		return nil, err
 	}
 	client, err := webhook.NewClient(webhook.Options{Network: cfg.Network, UserAgent: "Tailpost/" + r.opts.Version, Deny: listeners})
 	if err != nil {
-		return nil, nil, fmt.Errorf("prepare the HTTP client: %w", err)
+		return nil, fmt.Errorf("prepare the HTTP client: %w", err)
 	}
+	return client, nil
+}
+
+// build prepares what sends to the endpoints of a config.
+func build(client *webhook.Client, cfg *config.Config) (map[string]*webhook.Endpoint, error) {
 	senders := make(map[string]*webhook.Endpoint, len(cfg.Endpoints))
 	for i := range cfg.Endpoints {
 		ep, err := client.Endpoint(cfg.Endpoints[i])
 		if err != nil {
-			client.Close()
-			return nil, nil, fmt.Errorf("prepare endpoint %q: %w", cfg.Endpoints[i].ID, err)
+			closeAll(senders)
+			return nil, fmt.Errorf("prepare endpoint %q: %w", cfg.Endpoints[i].ID, err)
 		}
 		senders[cfg.Endpoints[i].ID] = ep
 	}
-	return client, senders, nil
+	return senders, nil
+}
+
+// closeAll closes idle connections; requests in flight end as they would.
+func closeAll(senders map[string]*webhook.Endpoint) {
+	for _, s := range senders {
+		s.Close()
+	}
 }
 
 // Status says what the relay does now.
@@ -203,7 +218,7 @@ func (r *Relay) holdAgain(ctx, hard context.Context, led *ledger.Ledger) error {
 				return fmt.Errorf("stop: %w", err)
 			}
 			return nil
-		case errors.Is(err, errReordered):
+		case errors.Is(err, errAnew):
 			continue
 		case errors.Is(err, errTooManyGaps):
 			return err

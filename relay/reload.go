@@ -4,14 +4,16 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/tailpost/tailpost/config"
 	"github.com/tailpost/tailpost/relay/internal/seal"
 )
 
-// errReordered ends a hold because an endpoint's ordering changed: what is in memory was queued by the old one.
-var errReordered = errors.New("an endpoint's ordering changed")
+// errAnew ends a hold because what changed concerns everything that it has in memory: an endpoint's ordering, by which its
+// deliveries are queued, the network, or the keys that open secrets.
+var errAnew = errors.New("the configuration changed")
 
 // Reload swaps the config of a running relay: everything is built first, then swapped, so that an error changes nothing.
 // Events read from then on are routed by the new endpoints. What belongs to the connection or the outbox cannot change:
@@ -27,23 +29,41 @@ func (r *Relay) Reload(ctx context.Context, cfg *config.Config) error {
 	if err != nil {
 		return err
 	}
-	client, senders, err := r.build(cfg)
+	r.mu.Lock()
+	client, former := r.client, r.senders
+	r.mu.Unlock()
+	anew := !sameNetwork(old.Network, cfg.Network)
+	if anew {
+		if client, err = r.newClient(cfg); err != nil {
+			return err
+		}
+	}
+	senders, err := build(client, cfg)
 	if err != nil {
+		if anew {
+			client.Close()
+		}
 		return err
 	}
 	r.mu.Lock()
-	led, dispatcher, holding, former := r.ledger, r.current, r.holding, r.client
+	led, dispatcher, holding, formerClient := r.ledger, r.current, r.holding, r.client
 	r.cfg, r.client, r.senders, r.keyring = cfg, client, senders, keyring
 	r.mu.Unlock()
 	// Requests in flight keep their connections; idle ones go.
-	defer former.Close()
+	if anew {
+		defer formerClient.Close()
+	}
+	defer closeAll(former)
 	switch {
 	case dispatcher == nil:
 		// Standing by or between two holds: the next hold begins with the new config.
-	case reordered(old, cfg):
-		holding.end(errReordered)
+	case reordered(old, cfg), anew, !sameKeys(old.Secrets, cfg.Secrets):
+		holding.end(errAnew)
 	default:
 		endpoints, err := r.endpoints(ctx, led, cfg, time.Now())
+		if err == nil {
+			err = queued(ctx, led, endpoints, time.Now())
+		}
 		if err != nil {
 			return fmt.Errorf("reload: %w", err)
 		}
@@ -67,6 +87,14 @@ func fixed(old, cfg *config.Config) error {
 		return errors.New("reload: the log block changed: restart tailpost to log in another way")
 	}
 	return nil
+}
+
+func sameNetwork(a, b config.Network) bool {
+	return slices.Equal(a.Allow, b.Allow) && a.AllowHTTP == b.AllowHTTP && a.Proxy.Equal(b.Proxy)
+}
+
+func sameKeys(a, b config.Secrets) bool {
+	return slices.EqualFunc(a.Keys, b.Keys, config.Secret.Equal)
 }
 
 func reordered(old, cfg *config.Config) bool {

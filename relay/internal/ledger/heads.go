@@ -50,10 +50,12 @@ func (l *Ledger) Heads(ctx context.Context, endpointID string, dead bool) ([]Hea
 type Queue struct {
 	Next  time.Time // the earliest next_attempt_at; zero: none has one
 	Count int64
+	// Unscheduled counts those without a time: they wait behind an earlier one.
+	Unscheduled int64
 }
 
 const nextDueSQL = `
-SELECT endpoint_id, min(next_attempt_at), count(*)
+SELECT endpoint_id, min(next_attempt_at), count(*), count(*) FILTER (WHERE next_attempt_at IS NULL)
 FROM tailpost.delivery
 WHERE state = 'pending'
 GROUP BY endpoint_id`
@@ -71,9 +73,10 @@ func (l *Ledger) NextDue(ctx context.Context) (map[string]Queue, error) {
 			endpoint string
 			next     *time.Time
 			count    int64
+			none     int64
 		)
-		_, err = pgx.ForEachRow(rows, []any{&endpoint, &next, &count}, func() error {
-			q := Queue{Count: count}
+		_, err = pgx.ForEachRow(rows, []any{&endpoint, &next, &count, &none}, func() error {
+			q := Queue{Count: count, Unscheduled: none}
 			if next != nil {
 				q.Next = next.UTC()
 			}

@@ -158,7 +158,7 @@ func scanEndpoint(row pgx.CollectableRow) (e EndpointRow, err error) {
 	return e, err
 }
 
-const versionsResetSQL = `DELETE FROM tailpost.endpoint_version`
+const versionsClearSQL = `DELETE FROM tailpost.endpoint_version`
 
 const versionsFillSQL = `
 INSERT INTO tailpost.endpoint_version (endpoint_id, commit_lsn, seq, "row")
@@ -191,30 +191,49 @@ WHERE v.commit_lsn < @before::text::pg_lsn
   AND e.source = 'api'
 ORDER BY v.endpoint_id`
 
+const versionsBegunSQL = `
+SELECT count(*) > 0
+FROM tailpost.relay
+WHERE slot = @slot
+  AND system_id = @system_id`
+
+// ResetVersions notes the endpoints made through the API as they are now, where the stream does not lead up to now without a
+// gap: when asked to, and when the slot's row was never taken on this cluster. It belongs before Take, so that a relay that
+// dies in between does it again.
+func (l *Ledger) ResetVersions(ctx context.Context, slot, systemID string, gap bool) error {
+	return l.load(ctx, "note the endpoints made through the API", func(ctx context.Context, conn *pgx.Conn) error {
+		return pgx.BeginFunc(ctx, conn, func(tx pgx.Tx) error {
+			var begun bool
+			err := tx.QueryRow(ctx, versionsBegunSQL, pgx.NamedArgs{"slot": slot, "system_id": systemID}).Scan(&begun)
+			if err != nil || (begun && !gap) {
+				return err
+			}
+			for _, sql := range []string{versionsClearSQL, versionsFillSQL} {
+				if _, err := tx.Exec(ctx, sql); err != nil {
+					return err
+				}
+			}
+			return nil
+		})
+	})
+}
+
 // Versions gives the endpoints made through the API as they were at a place in the stream, with their state of now: what a
-// relay that streams from there begins with. One that is deleted by now is left out: it gets nothing more. Anew says that
-// the stream does not lead up to now without a gap: then they are given, and noted, as they are now.
-func (l *Ledger) Versions(ctx context.Context, before outbox.LSN, anew bool) ([]EndpointRow, error) {
+// relay that streams from there begins with. One that is deleted by now is left out: it gets nothing more.
+func (l *Ledger) Versions(ctx context.Context, before outbox.LSN) ([]EndpointRow, error) {
 	var found []EndpointRow
 	err := l.load(ctx, "load the endpoints made through the API", func(ctx context.Context, conn *pgx.Conn) error {
 		return pgx.BeginFunc(ctx, conn, func(tx pgx.Tx) (err error) {
-			found, err = versions(ctx, tx, before, anew)
+			found, err = versions(ctx, tx, before)
 			return err
 		})
 	})
 	return found, err
 }
 
-func versions(ctx context.Context, tx pgx.Tx, before outbox.LSN, anew bool) ([]EndpointRow, error) {
+func versions(ctx context.Context, tx pgx.Tx, before outbox.LSN) ([]EndpointRow, error) {
 	args := pgx.NamedArgs{"before": before.String()}
-	if anew {
-		for _, sql := range []string{versionsResetSQL, versionsFillSQL} {
-			if _, err := tx.Exec(ctx, sql); err != nil {
-				return nil, err
-			}
-		}
-		args["before"] = "0/1"
-	} else if _, err := tx.Exec(ctx, versionsPruneSQL, args); err != nil {
+	if _, err := tx.Exec(ctx, versionsPruneSQL, args); err != nil {
 		return nil, err
 	}
 	rows, err := tx.Query(ctx, versionsReadSQL, args)
@@ -293,6 +312,9 @@ func (p *RowParser) text(row []outbox.Value, name string) string {
 
 // ID gives the id of a row, which also a deleted one has.
 func (p *RowParser) ID(row []outbox.Value) string { return p.text(row, "id") }
+
+// Source gives the source of a row, which also a deleted one has.
+func (p *RowParser) Source(row []outbox.Value) string { return p.text(row, "source") }
 
 // Parse reads a whole row. Nothing of it aliases the values.
 func (p *RowParser) Parse(row []outbox.Value) (EndpointRow, error) {

@@ -41,7 +41,7 @@ func version(t *testing.T, lsn outbox.LSN, seq int64, row ledger.EndpointRow) le
 
 func (b *bundle) urls(t *testing.T, before outbox.LSN) map[string]string {
 	t.Helper()
-	rows, err := b.ledger.Versions(t.Context(), before, false)
+	rows, err := b.ledger.Versions(t.Context(), before)
 	require.NoError(t, err)
 	urls := map[string]string{}
 	for _, row := range rows {
@@ -87,9 +87,16 @@ func TestVersions_anewAreTheTable(t *testing.T) {
 	require.NoError(t, err)
 	_, err = b.conn.Exec(t.Context(), `INSERT INTO tailpost.endpoint_version VALUES ('ep_old', '0/5', 0, '{}')`)
 	require.NoError(t, err)
-	require.Empty(t, b.urls(t, 100), "nothing of the table is taken without being asked for")
+	require.NoError(t, b.ledger.ResetVersions(t.Context(), "s", "7", false))
+	require.Contains(t, b.urls(t, 100), "ep_1", "a slot that was never taken begins with the table")
+	_, err = b.conn.Exec(t.Context(), `DELETE FROM tailpost.endpoint_version`)
+	require.NoError(t, err)
+	take(t, b.ledger)
+	require.NoError(t, b.ledger.ResetVersions(t.Context(), "s", "7", false))
+	require.Empty(t, b.urls(t, 100), "later nothing of the table is taken without a reason")
 
-	rows, err := b.ledger.Versions(t.Context(), 100, true)
+	require.NoError(t, b.ledger.ResetVersions(t.Context(), "s", "7", true))
+	rows, err := b.ledger.Versions(t.Context(), 100)
 	require.NoError(t, err)
 	require.Len(t, rows, 1)
 	want := apiRow("ep_1", "https://now.example")
