@@ -41,6 +41,7 @@ type holding struct {
 	stream     *walstream.Stream
 	dispatcher *dispatch.Dispatcher
 	pipeline   *pipeline
+	replayer   *replayer
 	marks      *marks
 	auditor    *auditor
 	inquiry    *inquiry // what the auditor is to look at first; nil: nothing
@@ -98,6 +99,8 @@ func (r *Relay) prepare(ctx, hard context.Context, led *ledger.Ledger, stream *w
 		dispatcher: h.dispatcher, frontier: tracker, rows: rows, marks: h.marks, watch: h.watch, log: r.log,
 	}
 	rows.dispatcher = h.dispatcher
+	h.replayer = newReplayer(led, h.dispatcher, hold, cfg.Outbox.Mapping, r.log)
+	h.pipeline.replays = h.replayer.wake
 	// All of the above waits for a database that is out of reach. Nothing must be sent before it is known that the stream
 	// has outlived that.
 	holds, err := led.Holds(ctx, hold, info.PID)
@@ -214,6 +217,10 @@ func (h *holding) run(ctx context.Context) error {
 	})
 	group.Go(func() error {
 		h.keeper.run(taking)
+		return nil
+	})
+	group.Go(func() error {
+		h.replayer.run(taking)
 		return nil
 	})
 	if err := group.Wait(); err != nil {

@@ -172,7 +172,8 @@ func (d *Dispatcher) Change(cs []Change, tx *frontier.Tx) {
 
 // note hands a version to the recorder.
 func (d *Dispatcher) note(c *Change, tx *frontier.Tx) {
-	it := item{kind: itemVersion, version: &c.Version, next: time.Time{}}
+	version := c.Version // the caller uses its memory again
+	it := item{kind: itemVersion, version: &version}
 	if c.Endpoint == nil {
 		it.dropped = &ledger.Dropped{EndpointID: c.ID, CommitLSN: c.Version.CommitLSN, Seq: c.Seq}
 	}
@@ -181,6 +182,17 @@ func (d *Dispatcher) note(c *Change, tx *frontier.Tx) {
 	tx.Add(1)
 	d.budget.charge(1, e.cost)
 	d.recorder.add(it)
+}
+
+// Tenant gives the tenant of an endpoint, empty for one that gets every tenant's events; false: there is no such endpoint.
+func (d *Dispatcher) Tenant(id string) (string, bool) {
+	l := d.lane(id)
+	if l == nil {
+		return "", false
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.cfg.Tenant, true
 }
 
 // SetState takes in the status that a person gave an endpoint.

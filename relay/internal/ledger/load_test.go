@@ -177,7 +177,7 @@ func TestOrderedLoads_followCommitOrder(t *testing.T) {
 	queues, err := b.ledger.NextDue(t.Context())
 	require.NoError(t, err)
 	require.Equal(t, map[string]ledger.Queue{
-		"erp": {Next: noon, Count: 4}, "crm": {Next: noon.Add(time.Minute), Count: 1},
+		"erp": {Next: noon, Count: 4, Unscheduled: 1}, "crm": {Next: noon.Add(time.Minute), Count: 1},
 	}, queues)
 }
 

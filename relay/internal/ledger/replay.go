@@ -1,0 +1,302 @@
+package ledger
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
+
+	"github.com/tailpost/tailpost/outbox"
+)
+
+// Replay is a row of tailpost.replay that is not over.
+type Replay struct {
+	ID         string
+	EndpointID string
+	Types      []string
+	Since      time.Time // zero: from the first event on
+	Until      time.Time
+	Running    bool
+	Done       int64
+	Cursor     string     // empty: at the beginning
+	Place      outbox.LSN // 0: not running yet
+}
+
+// ErrReplayOver says that a replay was cancelled, or is over.
+var ErrReplayOver = errors.New("the replay is over")
+
+const replaysSQL = `
+SELECT DISTINCT ON (endpoint_id) id, endpoint_id, types, since, until, state = 'running', done, COALESCE(cursor, ''),
+       COALESCE(place, '0/0')::text
+FROM tailpost.replay
+WHERE state IN ('pending', 'running')
+ORDER BY endpoint_id, created_at, id`
+
+// Replays gives the first replay of each endpoint that has one which is not over.
+func (l *Ledger) Replays(ctx context.Context) (open []Replay, err error) {
+	err = l.load(ctx, "look for replays", func(ctx context.Context, conn *pgx.Conn) error {
+		rows, err := conn.Query(ctx, replaysSQL)
+		if err != nil {
+			return err
+		}
+		open, err = pgx.CollectRows(rows, func(row pgx.CollectableRow) (r Replay, err error) {
+			var since *time.Time
+			var place string
+			if err := row.Scan(&r.ID, &r.EndpointID, &r.Types, &since, &r.Until, &r.Running, &r.Done, &r.Cursor, &place); err != nil {
+				return r, err
+			}
+			r.Since = orZero(since)
+			r.Place, err = outbox.ParseLSN(place)
+			return r, err
+		})
+		return err
+	})
+	return open, err
+}
+
+const replayPendingSQL = `
+SELECT count(*)
+FROM (
+    SELECT 1
+    FROM tailpost.delivery
+    WHERE endpoint_id = @endpoint
+      AND state = 'pending'
+    LIMIT @most
+) AS p`
+
+// PendingUpTo counts an endpoint's pending deliveries, but no further than most.
+func (l *Ledger) PendingUpTo(ctx context.Context, endpointID string, most int) (n int, err error) {
+	err = l.load(ctx, "count what an endpoint waits for", func(ctx context.Context, conn *pgx.Conn) error {
+		return conn.QueryRow(ctx, replayPendingSQL, pgx.NamedArgs{"endpoint": endpointID, "most": most}).Scan(&n)
+	})
+	return n, err
+}
+
+const replayTypeSQL = `
+SELECT pg_catalog.format_type(a.atttypid, a.atttypmod)
+FROM pg_catalog.pg_attribute AS a
+JOIN pg_catalog.pg_class AS c ON c.oid = a.attrelid
+JOIN pg_catalog.pg_namespace AS n ON n.oid = c.relnamespace
+WHERE n.nspname = @schema
+  AND c.relname = @name
+  AND a.attname = @column
+  AND NOT a.attisdropped`
+
+// idType is the type of the outbox table's primary key, as SQL has it.
+func (s *Sweep) idType(ctx context.Context, conn *pgx.Conn) (name string, err error) {
+	schema, table := s.mapping.SchemaAndName()
+	err = conn.QueryRow(ctx, replayTypeSQL, pgx.NamedArgs{"schema": schema, "name": table, "column": s.mapping.ID}).Scan(&name)
+	if err != nil {
+		return "", fmt.Errorf("find the type of the outbox table's id: %w", err)
+	}
+	return name, nil
+}
+
+// RowsAfter reads up to limit rows in the order of their primary keys, those after a key; empty: from the first one on.
+// Recorded is not filled in.
+func (s *Sweep) RowsAfter(ctx context.Context, key string, limit int) (rows []Row, err error) {
+	c := s.columns()
+	err = s.ledger.load(ctx, "read the outbox table", func(ctx context.Context, conn *pgx.Conn) error {
+		after := ""
+		if key != "" {
+			idType, err := s.idType(ctx, conn)
+			if err != nil {
+				return err
+			}
+			after = "WHERE " + c.id + " > @key::text::" + idType + "\n"
+		}
+		sql := `
+SELECT o.ctid::text, ` + c.id + `::text, ` + c.eventType + `::text, ` + c.tenant + `, ` + c.createdAt + `, COALESCE(pg_column_size(` + c.payload + `), 0)
+FROM ` + c.table + ` AS o
+` + after + `ORDER BY ` + c.id + `
+LIMIT @limit`
+		found, err := conn.Query(ctx, sql, pgx.NamedArgs{"key": key, "limit": limit})
+		if err != nil {
+			return err
+		}
+		rows, err = pgx.CollectRows(found, func(row pgx.CollectableRow) (r Row, err error) {
+			var created *time.Time
+			var eventType *string
+			err = row.Scan(&r.TID, &r.ID, &eventType, &r.Tenant, &created, &r.Size)
+			if eventType != nil {
+				r.Type = *eventType
+			}
+			r.CreatedAt = orZero(created)
+			return r, err
+		})
+		return err
+	})
+	return rows, err
+}
+
+const replayMissingSQL = `
+SELECT count(DISTINCT a.event_id)
+FROM tailpost.attempt AS a
+WHERE a.endpoint_id = @endpoint
+  AND (@since::timestamptz IS NULL OR a.attempted_at >= @since)
+  AND a.attempted_at < @until
+  AND a.trigger = 'stream'
+  AND pg_input_is_valid(a.event_id, @type)
+  AND NOT EXISTS (SELECT 1 FROM %[1]s AS o WHERE %[2]s = CASE WHEN pg_input_is_valid(a.event_id, @type) THEN a.event_id::text::%[3]s END)`
+
+const replayBeginSQL = `
+UPDATE tailpost.replay
+SET state = 'running',
+    total = @total,
+    missing = @missing,
+    place = pg_current_wal_insert_lsn(),
+    updated_at = @now
+WHERE id = @id
+  AND state = 'pending'
+RETURNING place::text`
+
+// BeginReplay counts what a replay covers and has it run. What cannot be counted in time stays unknown.
+func (s *Sweep) BeginReplay(ctx context.Context, hold Hold, r *Replay, tenant string, now time.Time) error {
+	total, err := s.countReplay(ctx, r, tenant)
+	if err != nil {
+		return err
+	}
+	missing, err := s.countMissing(ctx, r)
+	if err != nil {
+		return err
+	}
+	return s.ledger.whileHeld(ctx, hold, "begin a replay", func(ctx context.Context, tx pgx.Tx) error {
+		var place string
+		err := tx.QueryRow(ctx, replayBeginSQL, pgx.NamedArgs{"id": r.ID, "total": total, "missing": missing, "now": now}).Scan(&place)
+		if errors.Is(err, pgx.ErrNoRows) {
+			return ErrReplayOver
+		}
+		if err != nil {
+			return err
+		}
+		r.Running = true
+		r.Place, err = outbox.ParseLSN(place)
+		return err
+	})
+}
+
+func (s *Sweep) countReplay(ctx context.Context, r *Replay, tenant string) (*int64, error) {
+	c := s.columns()
+	sql := `
+SELECT count(*)
+FROM ` + c.table + ` AS o
+WHERE (@tenant::text = '' OR ` + c.tenant + ` = @tenant)`
+	if s.Timed() {
+		sql += `
+  AND (@since::timestamptz IS NULL OR ` + c.createdAt + ` >= @since)
+  AND ` + c.createdAt + ` < @until`
+	}
+	return s.countOr(ctx, sql, pgx.NamedArgs{"tenant": tenant, "since": nullTime(r.Since), "until": r.Until})
+}
+
+func (s *Sweep) countMissing(ctx context.Context, r *Replay) (*int64, error) {
+	c := s.columns()
+	var idType string
+	var version int
+	err := s.ledger.load(ctx, "look at the outbox table", func(ctx context.Context, conn *pgx.Conn) (err error) {
+		if err := conn.QueryRow(ctx, "SELECT current_setting('server_version_num')::integer").Scan(&version); err != nil {
+			return err
+		}
+		idType, err = s.idType(ctx, conn)
+		return err
+	})
+	if err != nil || version < 160000 { // pg_input_is_valid
+		return nil, err
+	}
+	return s.countOr(ctx, fmt.Sprintf(replayMissingSQL, c.table, c.id, idType), pgx.NamedArgs{
+		"endpoint": r.EndpointID, "since": nullTime(r.Since), "until": r.Until, "type": idType,
+	})
+}
+
+// countOr runs a count; nil where it takes longer than a statement may.
+func (s *Sweep) countOr(ctx context.Context, sql string, args pgx.NamedArgs) (*int64, error) {
+	var n *int64
+	err := s.ledger.load(ctx, "count what a replay covers", func(ctx context.Context, conn *pgx.Conn) error {
+		var count int64
+		err := conn.QueryRow(ctx, sql, args).Scan(&count)
+		var coded interface{ SQLState() string }
+		if errors.As(err, &coded) && coded.SQLState() == "57014" {
+			return nil
+		}
+		n = &count
+		return err
+	})
+	return n, err
+}
+
+const replayMoveSQL = `
+UPDATE tailpost.replay
+SET cursor = @cursor,
+    done = done + @done,
+    queued = queued + @queued,
+    updated_at = @now
+WHERE id = @id
+  AND state = 'running'
+  AND cursor IS NOT DISTINCT FROM NULLIF(@was, '')`
+
+const replayQueueSQL = `
+INSERT INTO tailpost.delivery (
+    event_id, endpoint_id, state, reason, attempts, next_attempt_at, event_type, tenant, key, payload, headers,
+    event_created_at, commit_lsn, seq, trigger, created_at, updated_at
+)
+VALUES (
+    @event, @endpoint, 'pending', @reason, 0, @next, @type, NULLIF(@tenant, ''), NULLIF(@key, ''), @payload, @headers,
+    @event_created, @lsn::text::pg_lsn, @seq, 'replay', @now, @now
+)
+ON CONFLICT (event_id, endpoint_id) DO NOTHING`
+
+// QueueReplay queues deliveries of a replay and moves it on: to the row with the key cursor, after done more rows. One
+// that is there already is left alone.
+func (l *Ledger) QueueReplay(ctx context.Context, hold Hold, r *Replay, ds []outbox.Delivery, cursor string, done int64, now time.Time) (queued int64, err error) {
+	err = l.whileHeld(ctx, hold, "queue a replay", func(ctx context.Context, tx pgx.Tx) error {
+		queued = 0
+		var batch pgx.Batch
+		for i := range ds {
+			args, err := foundArgs(&ds[i], now)
+			if err != nil {
+				return err
+			}
+			batch.Queue(replayQueueSQL, args).Exec(func(tag pgconn.CommandTag) error {
+				queued += tag.RowsAffected()
+				return nil
+			})
+		}
+		if err := tx.SendBatch(ctx, &batch).Close(); err != nil {
+			return err
+		}
+		tag, err := tx.Exec(ctx, replayMoveSQL, pgx.NamedArgs{
+			"id": r.ID, "cursor": cursor, "was": r.Cursor, "done": done, "queued": queued, "now": now,
+		})
+		if err == nil && tag.RowsAffected() == 0 {
+			return ErrReplayOver
+		}
+		return err
+	})
+	if err == nil {
+		r.Cursor, r.Done = cursor, r.Done+done
+	}
+	return queued, err
+}
+
+const replayEndSQL = `
+UPDATE tailpost.replay
+SET state = @state,
+    error = NULLIF(@problem, ''),
+    updated_at = @now
+WHERE id = @id
+  AND state IN ('pending', 'running')`
+
+// EndReplay notes that a replay is done, or, with a problem, that it has failed.
+func (l *Ledger) EndReplay(ctx context.Context, hold Hold, id, problem string, now time.Time) error {
+	state := "done"
+	if problem != "" {
+		state = "failed"
+	}
+	return l.whileHeld(ctx, hold, "end a replay", func(ctx context.Context, tx pgx.Tx) error {
+		_, err := tx.Exec(ctx, replayEndSQL, pgx.NamedArgs{"id": id, "state": state, "problem": problem, "now": now})
+		return err
+	})
+}

@@ -1,0 +1,220 @@
+package relay
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/rs/zerolog"
+
+	"github.com/tailpost/tailpost/config"
+	"github.com/tailpost/tailpost/outbox"
+	"github.com/tailpost/tailpost/relay/internal/dispatch"
+	"github.com/tailpost/tailpost/relay/internal/ledger"
+)
+
+const (
+	// replayPending is how many pending deliveries an endpoint may have for a replay to add more.
+	replayPending = 1000
+	replayRows    = 1000 // rows of the outbox table that are looked at in one go
+	// A replay that waits for its endpoint, or has failed to reach the database, looks again after replayPause, then less
+	// and less often.
+	replayPause     = 200 * time.Millisecond
+	replayPauseMost = 30 * time.Second
+)
+
+// replayer carries out the replays that people asked for, the first one of every endpoint at a time, in pages: what is
+// queued and how far that is are one transaction, so that any relay goes on where another one stopped. It belongs to one
+// goroutine; wake may be called from any.
+type replayer struct {
+	ledger     *ledger.Ledger
+	dispatcher *dispatch.Dispatcher
+	hold       ledger.Hold
+	mapping    outbox.Mapping
+	signal     chan struct{} // capacity 1
+	log        zerolog.Logger
+}
+
+func newReplayer(led *ledger.Ledger, d *dispatch.Dispatcher, hold ledger.Hold, m outbox.Mapping, log zerolog.Logger) *replayer {
+	return &replayer{ledger: led, dispatcher: d, hold: hold, mapping: m, signal: make(chan struct{}, 1), log: log}
+}
+
+// wake has it look for replays.
+func (p *replayer) wake() {
+	select {
+	case p.signal <- struct{}{}:
+	default:
+	}
+}
+
+// run works until ctx is done or another relay is in charge.
+func (p *replayer) run(ctx context.Context) {
+	pause := backoff{least: replayPause, most: replayPauseMost}
+	for ctx.Err() == nil {
+		open, moved, err := p.round(ctx)
+		switch {
+		case ctx.Err() != nil, errors.Is(err, ledger.ErrDeposed):
+			return
+		case err != nil:
+			p.log.Warn().Err(err).Msg("replays wait, trying again")
+		case moved:
+			pause.reset()
+			continue
+		}
+		var again <-chan time.Time
+		if open > 0 || err != nil {
+			timer := time.NewTimer(pause.next())
+			defer timer.Stop()
+			again = timer.C
+		}
+		select {
+		case <-ctx.Done():
+		case <-p.signal:
+			pause.reset()
+		case <-again:
+		}
+	}
+}
+
+// round moves every replay that may go on by a page.
+func (p *replayer) round(ctx context.Context) (open int, moved bool, err error) {
+	replays, err := p.ledger.Replays(ctx)
+	if err != nil {
+		return 0, false, err
+	}
+	for i := range replays {
+		went, err := p.step(ctx, &replays[i])
+		if err != nil && !errors.Is(err, ledger.ErrReplayOver) {
+			return len(replays), moved, fmt.Errorf("replay %s: %w", replays[i].ID, err)
+		}
+		moved = moved || went || err != nil
+	}
+	return len(replays), moved, nil
+}
+
+// step moves a replay by a page; false: its endpoint has enough to do.
+func (p *replayer) step(ctx context.Context, r *ledger.Replay) (bool, error) {
+	tenant, known := p.dispatcher.Tenant(r.EndpointID)
+	switch {
+	case !known:
+		return true, p.fail(ctx, r, "the endpoint is gone")
+	case p.mapping.Table == "":
+		return true, p.fail(ctx, r, "there is no outbox table to replay from: events are logical messages")
+	}
+	patterns, problem := parsePatterns(r.Types)
+	if problem != "" {
+		return true, p.fail(ctx, r, problem)
+	}
+	if n, err := p.ledger.PendingUpTo(ctx, r.EndpointID, replayPending); err != nil || n >= replayPending {
+		return false, err
+	}
+	sweep, err := p.ledger.NewSweep(ctx, p.mapping, time.Time{})
+	if err != nil {
+		return false, err
+	}
+	if !r.Since.IsZero() && !sweep.Timed() {
+		return true, p.fail(ctx, r, "the outbox table has no column for the time of events, and the server does not track commit times")
+	}
+	if !r.Running {
+		if err := sweep.BeginReplay(ctx, p.hold, r, tenant, time.Now()); err != nil {
+			return false, err
+		}
+		p.log.Info().Str("replay", r.ID).Str("endpoint", r.EndpointID).Msg("replay begins")
+	}
+	return true, p.page(ctx, sweep, r, tenant, patterns)
+}
+
+func (p *replayer) fail(ctx context.Context, r *ledger.Replay, problem string) error {
+	p.log.Warn().Str("replay", r.ID).Str("endpoint", r.EndpointID).Str("why", problem).Msg("replay failed")
+	return p.ledger.EndReplay(ctx, p.hold, r.ID, problem, time.Now())
+}
+
+func parsePatterns(types []string) (patterns []config.Pattern, problem string) {
+	for _, text := range types {
+		pattern, err := config.ParsePattern(text)
+		if err != nil {
+			return nil, fmt.Sprintf("event type %q: %v", text, err)
+		}
+		patterns = append(patterns, pattern)
+	}
+	return patterns, ""
+}
+
+// page looks at some rows and queues what the endpoint wants of them.
+func (p *replayer) page(ctx context.Context, sweep *ledger.Sweep, r *ledger.Replay, tenant string, patterns []config.Pattern) error {
+	rows, err := sweep.RowsAfter(ctx, r.Cursor, replayRows)
+	if err != nil {
+		return err
+	}
+	if len(rows) == 0 {
+		p.log.Info().Str("replay", r.ID).Str("endpoint", r.EndpointID).Int64("events", r.Done).Msg("replay done")
+		return p.ledger.EndReplay(ctx, p.hold, r.ID, "", time.Now())
+	}
+	for len(rows) > 0 {
+		n, size, done := 0, 0, int64(0)
+		var tids []string
+		wanted := make(map[string]struct{})
+		for n < len(rows) && len(tids) < chunkRows && size < chunkBytes {
+			row := &rows[n]
+			n++
+			if !inRange(row, r, tenant) {
+				continue
+			}
+			done++
+			if len(patterns) > 0 && !slices.ContainsFunc(patterns, func(x config.Pattern) bool { return x.Match(row.Type) }) {
+				continue
+			}
+			tids = append(tids, row.TID)
+			wanted[row.ID] = struct{}{}
+			size += row.Size
+		}
+		if err := p.queue(ctx, sweep, r, tids, wanted, rows[n-1].ID, done); err != nil {
+			return err
+		}
+		rows = rows[n:]
+	}
+	return nil
+}
+
+func inRange(row *ledger.Row, r *ledger.Replay, tenant string) bool {
+	switch {
+	case tenant != "" && row.Tenant != tenant:
+		return false
+	case row.CreatedAt.IsZero():
+		return r.Since.IsZero()
+	}
+	return !row.CreatedAt.Before(r.Since) && row.CreatedAt.Before(r.Until)
+}
+
+// queue queues the events at some places of the table, and moves the replay on to a row.
+func (p *replayer) queue(ctx context.Context, sweep *ledger.Sweep, r *ledger.Replay, tids []string, wanted map[string]struct{}, cursor string, done int64) error {
+	var ds []outbox.Delivery
+	now := time.Now()
+	if len(tids) > 0 {
+		found, err := sweep.Events(ctx, tids)
+		if err != nil {
+			return err
+		}
+		// Places come in no order; keys do, and the order of a replay is theirs.
+		slices.SortFunc(found, func(a, b ledger.Found) int { return a.Event.CreatedAt.Compare(b.Event.CreatedAt) })
+		for i := range found {
+			ev := &found[i].Event
+			if _, ok := wanted[ev.ID]; !ok || found[i].Err != nil || !slices.Contains(p.dispatcher.Route(nil, ev), r.EndpointID) {
+				continue
+			}
+			ev.CommitLSN, ev.Seq = r.Place, r.Done+int64(len(ds))
+			ds = append(ds, outbox.Delivery{
+				Event: *ev, EndpointID: r.EndpointID, State: outbox.Pending, Reason: outbox.ReasonReplay, NextAttemptAt: now,
+			})
+		}
+	}
+	if _, err := p.ledger.QueueReplay(ctx, p.hold, r, ds, cursor, done, now); err != nil {
+		return err
+	}
+	if len(ds) > 0 {
+		p.dispatcher.Due(r.EndpointID)
+	}
+	return nil
+}
