@@ -35,7 +35,7 @@ func TestThePromisesHoldUnderFaults(t *testing.T) {
 		length, err = time.ParseDuration(soak)
 		require.NoError(t, err, "TAILPOST_SOAK is a duration")
 	}
-	seed := uint64(time.Now().UnixNano()) //nolint:gosec // any seed will do
+	seed := uint64(time.Now().UnixNano())
 	if text := os.Getenv("TAILPOST_FAULTS_SEED"); text != "" {
 		var err error
 		seed, err = strconv.ParseUint(text, 10, 64)
@@ -219,7 +219,7 @@ func (f *faultRun) pause(d time.Duration) bool {
 // afflict lets something happen to a replica, and waits until it is over.
 func (f *faultRun) afflict(t *testing.T, r *replica) {
 	t.Helper()
-	for_ := time.Duration(50+r.random.IntN(4000)) * time.Millisecond
+	lasting := time.Duration(50+r.random.IntN(4000)) * time.Millisecond
 	choice := r.random.IntN(100)
 	relay := r.now.relay
 	switch {
@@ -228,32 +228,32 @@ func (f *faultRun) afflict(t *testing.T, r *replica) {
 		relay.Kill()
 		r.now.killed = true
 		if r.random.IntN(2) == 0 {
-			f.pause(for_ / 4)
+			f.pause(lasting / 4)
 		}
 		f.start(t, r)
 	case choice < 50:
-		f.note("stop %s for %s", r.now.name, for_)
+		f.note("stop %s for %s", r.now.name, lasting)
 		relay.Signal(t, syscall.SIGSTOP)
-		f.pause(for_)
+		f.pause(lasting)
 		relay.Signal(t, syscall.SIGCONT)
 	case choice < 65:
 		f.note("cut %s", r.now.name)
 		r.proxy.Cut()
 	case choice < 75:
-		f.note("refuse %s for %s", r.now.name, for_)
+		f.note("refuse %s for %s", r.now.name, lasting)
 		r.proxy.Refuse(true)
 		r.proxy.Cut()
-		f.pause(for_)
+		f.pause(lasting)
 		r.proxy.Refuse(false)
 	case choice < 83:
-		f.note("block %s for %s", r.now.name, for_)
+		f.note("block %s for %s", r.now.name, lasting)
 		r.proxy.Block()
-		f.pause(for_)
+		f.pause(lasting)
 		r.proxy.Unblock()
 	case choice < 90:
-		f.note("slow %s for %s", r.now.name, for_)
+		f.note("slow %s for %s", r.now.name, lasting)
 		r.proxy.Slow(20*time.Millisecond, 2000)
-		f.pause(for_)
+		f.pause(lasting)
 		r.proxy.Slow(0, 0)
 	default:
 		f.note("restart %s", r.now.name)

@@ -1,6 +1,7 @@
 package integration_test
 
 import (
+	"fmt"
 	"os"
 	"path/filepath"
 	"syscall"
@@ -165,4 +166,36 @@ func TestAReloadRepairsAnEndpointThatFails(t *testing.T) {
 	b.db.AwaitEmptyQueue(t)
 	require.Len(t, b.receiver.Requests("/right"), len(ids))
 	b.db.CheckStats(t, "erp")
+}
+
+// A reload replaces what sends. Requests in flight end as they would, on the connections they have, and are recorded.
+func TestAReloadLeavesRequestsInFlightAlone(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	gate, open := kit.Gate()
+	b.receiver.On("/erp", gate)
+	config := b.db.Config(b.endpoint("erp", "concurrency = 4"))
+	relay := kit.StartDelivering(t, kit.Options{Config: config})
+	ids := b.db.Insert(t, orders(4)...)
+	b.receiver.Await(t, "/erp", 4)
+	for n := range 3 {
+		config.Endpoints[0].HCL = fmt.Sprintf("concurrency = %d", 5+n)
+		relay.Reload(t, config.HCL())
+		relay.AwaitNth(t, n+1, kit.LogReloaded, nil)
+	}
+	require.Zero(t, b.db.Count(t, "SELECT count(*) FROM tailpost.attempt"), "nothing was broken off")
+	open()
+	for _, attempt := range b.db.AwaitAttempts(t, "erp", len(ids)) {
+		require.Equal(t, "delivered", attempt.Outcome)
+	}
+	b.db.AwaitEmptyQueue(t)
+	require.Len(t, b.receiver.Requests("/erp"), len(ids))
+	// The connections of senders that were replaced close once nothing is in flight on them.
+	kit.Eventually(t, kit.Patience, func() error {
+		if n := b.receiver.Connections(); n > 0 {
+			return fmt.Errorf("%d connections of former senders are open", n)
+		}
+		return nil
+	})
+	b.receiver.AwaitIDs(t, "/erp", b.db.Insert(t, orders(1)...)...)
 }
