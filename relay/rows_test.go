@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"math/rand/v2"
 	"slices"
 	"strings"
@@ -427,5 +428,38 @@ func TestReplaysQueueWhatTheOutboxStillHas(t *testing.T) {
 	b.db.AwaitCount(t, 1, "SELECT count(*) FROM tailpost.replay WHERE id = 'r3' AND state = 'failed' AND error = 'the endpoint is gone'")
 	b.db.AwaitEmptyQueue(t)
 	require.Equal(t, "cancelled", b.db.Text(t, "SELECT state FROM tailpost.replay WHERE id = 'r2'"))
+	require.Zero(t, relay.Stop(t))
+}
+
+func TestResealMovesSecretsToTheFirstKey(t *testing.T) {
+	t.Parallel()
+	b := setupRows(t)
+	b.put(t, b.row(t, "ep_1", events("a")))
+	relay := kit.StartDelivering(t, b.options)
+	b.db.AwaitConfirmed(t, b.db.LSN(t))
+	require.Zero(t, relay.Stop(t))
+
+	reseal := func(env map[string]string, keys string) *kit.Process {
+		c := b.options.Config
+		c.More = "secrets {\n keys = " + keys + "\n}\n"
+		path := t.TempDir() + "/tailpost.hcl"
+		kit.WriteFile(t, path, c.HCL())
+		all := c.Env()
+		maps.Copy(all, env)
+		return kit.Run(t, kit.Command{Args: []string{"secret", "reseal", "-c", path}, Env: all, Secrets: []string{sealKey, otherKey, b.secret}})
+	}
+	wrong := reseal(map[string]string{"NEW": otherKey}, `[env("NEW")]`)
+	require.Equal(t, 1, wrong.ExitCode())
+	require.Contains(t, wrong.Stderr(), "not configured")
+	for _, want := range []string{"1 endpoint", "0 endpoints"} {
+		done := reseal(map[string]string{"NEW": otherKey, "OLD": sealKey}, `[env("NEW"), env("OLD")]`)
+		require.Zero(t, done.ExitCode(), done.Stderr())
+		require.Contains(t, done.Stdout(), "sealed the secrets of "+want)
+	}
+
+	b.options.Env = map[string]string{"SEAL_KEY": otherKey}
+	relay = kit.StartDelivering(t, b.options)
+	ids := b.db.Insert(t, kit.Event("a", `{}`))
+	b.receiver.AwaitIDs(t, "/ep_1", ids...)
 	require.Zero(t, relay.Stop(t))
 }

@@ -1,8 +1,12 @@
 package main
 
 import (
+	"fmt"
+
+	"github.com/rs/zerolog"
 	"github.com/spf13/cobra"
 
+	"github.com/tailpost/tailpost/relay"
 	"github.com/tailpost/tailpost/relay/signature"
 )
 
@@ -39,5 +43,29 @@ Tailpost keeps the private one (whsk_â€¦), receivers get the public one (whpk_â€
 	}
 	cmd.Flags().BoolVar(&asymmetric, "ed25519", false, "make a pair of keys instead")
 	cmd.Flags().BoolVar(&asJSON, "json", false, "print JSON")
+	cmd.AddCommand(newResealCommand(a))
 	return cmd
+}
+
+func newResealCommand(a *app) *cobra.Command {
+	return &cobra.Command{
+		Use:   "reseal",
+		Short: "Seal all secrets in the database under the first key",
+		Long: `Seal the signing secrets of all endpoints made through the API under the first of the keys in the configuration's secrets block.
+
+To replace the key: put a new one in front of keys, have every relay use it, run this, and remove the old one once the relays
+have caught up with the change. Relays go on running meanwhile.`,
+		Args: args(0, 0),
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			cfg, err := a.loadConfig()
+			if err != nil {
+				return err
+			}
+			changed, err := relay.Reseal(cmd.Context(), cfg, zerolog.Nop())
+			if err != nil {
+				return fmt.Errorf("reseal: %w", err)
+			}
+			return a.printf("sealed the secrets of %s under the first key\n", count(changed, "endpoint"))
+		},
+	}
 }

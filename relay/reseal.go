@@ -1,0 +1,43 @@
+package relay
+
+import (
+	"context"
+	"errors"
+
+	"github.com/rs/zerolog"
+
+	"github.com/tailpost/tailpost/config"
+	"github.com/tailpost/tailpost/relay/internal/ledger"
+	"github.com/tailpost/tailpost/relay/internal/seal"
+)
+
+// Reseal seals the signing secrets of all endpoints made through the API under the first key of the configuration, so that
+// the other keys can go once running relays have read the change. It returns how many endpoints were sealed under another
+// key. All or nothing is changed; a secret that no configured key opens is an error that names its endpoint. Relays may run.
+func Reseal(ctx context.Context, cfg *config.Config, log zerolog.Logger) (changed int, err error) {
+	keys, err := seal.New(cfg.Secrets)
+	if err != nil {
+		return 0, err
+	}
+	if keys.Empty() {
+		return 0, seal.ErrNoKey
+	}
+	led, err := ledger.Open(ctx, ledger.Options{URL: cfg.Database.URL, AppName: "reseal", Logger: log})
+	if err != nil {
+		return 0, err
+	}
+	defer func() { err = errors.Join(err, led.Close(context.WithoutCancel(ctx))) }()
+	if _, err := led.Check(ctx, cfg.Outbox.Mapping); err != nil {
+		return 0, err
+	}
+	return led.Reseal(ctx, func(id string, sealed []byte) ([]byte, error) {
+		if keys.Current(sealed) {
+			return nil, nil
+		}
+		plain, err := keys.Open(sealed, []byte(id))
+		if err != nil {
+			return nil, err
+		}
+		return keys.Seal(plain, []byte(id))
+	})
+}
