@@ -3,6 +3,7 @@ package api
 import (
 	"context"
 	"crypto/rand"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"net/http"
@@ -31,6 +32,18 @@ func (s *Server) decode(row *ledger.EndpointRow) config.Endpoint {
 	cfg, err := ledger.DecodeEndpoint(*row)
 	if err != nil {
 		s.log.Warn().Err(err).Str("endpoint", row.ID).Msg("an endpoint's row cannot be read whole")
+	}
+	if row.Source == ledger.SourceConfig {
+		// Only the names of its headers are in the database.
+		var policy struct {
+			Headers []string `json:"headers"`
+		}
+		if json.Unmarshal(row.Policy, &policy) == nil {
+			cfg.Headers = make(map[string]string, len(policy.Headers))
+			for _, name := range policy.Headers {
+				cfg.Headers[name] = ""
+			}
+		}
 	}
 	return cfg
 }

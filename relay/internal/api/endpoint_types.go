@@ -45,6 +45,7 @@ type EndpointSettings struct {
 	Concurrency   *int               `json:"concurrency,omitempty" minimum:"1" maximum:"10000" doc:"Requests at once. Default: 32."`
 	Rate          *string            `json:"rate,omitempty" doc:"Requests in a second, minute or hour. Default: unlimited." example:"100/s"`
 	Ordering      *string            `json:"ordering,omitempty" enum:"none,key,strict" doc:"What is kept in the order of commits. Default: none."`
+	OnDead        *string            `json:"on_dead,omitempty" enum:"skip,hold" doc:"Whether what follows a dead delivery in its order goes out (skip) or waits (hold). Default: skip."`
 	Redirects     *int               `json:"redirects,omitempty" minimum:"0" maximum:"2" doc:"How many redirects are followed. Default: 0."`
 	Retry         *Retry             `json:"retry,omitempty" doc:"When a failed delivery is attempted again."`
 	Circuit       *Circuit           `json:"circuit,omitempty" doc:"When a failing endpoint is left alone."`
@@ -110,6 +111,7 @@ type Endpoint struct {
 	Concurrency    int            `json:"concurrency"`
 	Rate           string         `json:"rate,omitempty" doc:"Missing: unlimited."`
 	Ordering       string         `json:"ordering" enum:"none,key,strict"`
+	OnDead         string         `json:"on_dead" enum:"skip,hold"`
 	Redirects      int            `json:"redirects"`
 	Retry          Retry          `json:"retry"`
 	Circuit        Circuit        `json:"circuit"`
@@ -128,7 +130,7 @@ func show(row *ledger.EndpointRow, cfg *config.Endpoint, stats store.Stats) Endp
 		DisabledReason: row.DisabledReason, SecretPrefix: row.SecretPrefix, Source: row.Source, Origin: row.Origin,
 		Tenant: row.Tenant, Version: row.Version, CreatedAt: row.CreatedAt.UTC(), UpdatedAt: row.UpdatedAt.UTC(),
 		Signature: string(cfg.Signature), Format: string(cfg.Format), Timeout: cfg.Timeout.String(),
-		Concurrency: cfg.Concurrency, Rate: rateText(cfg.Rate), Ordering: string(cfg.Ordering), Redirects: cfg.Redirects,
+		Concurrency: cfg.Concurrency, Rate: rateText(cfg.Rate), Ordering: string(cfg.Ordering), OnDead: string(cfg.OnDead), Redirects: cfg.Redirects,
 		ParkAfter: cfg.ParkAfter.String(), DisableAfter: "never", HeaderNames: []string{}, Events: []string{},
 		Retry:   Retry{Schedule: make([]string, 0, len(cfg.Retry.Schedule))},
 		Circuit: Circuit{Failures: cfg.Circuit.Failures}, Stats: totals(stats),
@@ -149,6 +151,9 @@ func show(row *ledger.EndpointRow, cfg *config.Endpoint, stats store.Stats) Endp
 	slices.Sort(e.HeaderNames)
 	for _, d := range cfg.Retry.Schedule {
 		e.Retry.Schedule = append(e.Retry.Schedule, d.String())
+	}
+	if e.OnDead == "" {
+		e.OnDead = string(config.OnDeadSkip) // the row is older than the setting
 	}
 	e.showSubscriptions(cfg.Subscriptions)
 	return e

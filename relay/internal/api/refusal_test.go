@@ -153,6 +153,7 @@ func TestEndpointsOfTheConfigurationAreReadOnly(t *testing.T) {
 	got := b.get(t, "/v1/endpoints/erp").is(http.StatusOK)
 	require.Equal(t, "tailpost.hcl:12", got.at("origin"))
 	require.Nil(t, got.at("secret_prefix"))
+	require.Equal(t, []any{"X-A"}, got.at("header_names"))
 	for _, c := range []call{
 		{method: http.MethodPatch, path: "/v1/endpoints/erp", body: map[string]any{"name": "x"}},
 		{method: http.MethodPut, path: "/v1/endpoints/erp", body: map[string]any{"url": "https://x.example"}},

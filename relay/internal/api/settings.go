@@ -66,6 +66,8 @@ func (s *settler) reset(names []string) {
 			e.Rate = 0
 		case "ordering":
 			e.Ordering = ""
+		case "on_dead":
+			e.OnDead = ""
 		case "redirects":
 			e.Redirects = 0
 		case "retry":
@@ -104,6 +106,7 @@ func (s *settler) apply(in *EndpointSettings) {
 	setText(&e.Signature, in.Signature)
 	setText(&e.Format, in.Format)
 	setText(&e.Ordering, in.Ordering)
+	setText(&e.OnDead, in.OnDead)
 	set(&e.Headers, in.Headers)
 	set(&e.Concurrency, in.Concurrency)
 	set(&e.Redirects, in.Redirects)

@@ -1,0 +1,143 @@
+package relay_test
+
+import (
+	"context"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/tls"
+	"crypto/x509"
+	"encoding/json"
+	"encoding/pem"
+	"io"
+	"math/big"
+	"net"
+	"net/http"
+	"net/netip"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/tailpost/tailpost/config"
+	"github.com/tailpost/tailpost/integration/pgtest"
+	"github.com/tailpost/tailpost/outbox"
+	"github.com/tailpost/tailpost/relay"
+)
+
+const apiKey = "a-key-to-the-api-of-the-tests"
+
+// serving is a relay that runs with its API.
+func serving(t *testing.T, change func(*config.Config)) *relay.Relay {
+	t.Helper()
+	db := pgtest.NewDB(t)
+	_, err := outbox.Migrate(t.Context(), db.Conn(t), outbox.MigrateOptions{Mapping: outbox.DefaultMapping()})
+	require.NoError(t, err)
+	cfg := config.Config{
+		Database: config.Database{URL: config.NewSecret(db.URL), Slot: db.Slot()},
+		Network:  config.Network{AllowHTTP: true, Allow: []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}},
+		API:      config.API{Listen: "127.0.0.1:0", Keys: []config.APIKey{{Name: "test", Secret: config.NewSecret(apiKey)}}},
+		Secrets:  config.Secrets{Keys: []config.Secret{config.NewSecret(strings.Repeat("0a", 32))}},
+	}
+	if change != nil {
+		change(&cfg)
+	}
+	complete, err := cfg.Complete()
+	require.NoError(t, err)
+	r, err := relay.New(complete, relay.Options{Grace: time.Second})
+	require.NoError(t, err)
+	ctx, stop := context.WithCancel(t.Context())
+	done := make(chan error, 1)
+	go func() { done <- r.Run(ctx) }()
+	t.Cleanup(func() {
+		stop()
+		require.NoError(t, <-done)
+	})
+	require.Eventually(t, func() bool { return r.APIAddress() != "" && r.Status().State == relay.Delivering }, 30*time.Second, 20*time.Millisecond)
+	return r
+}
+
+func ask(t *testing.T, client *http.Client, method, url, body string) (status int, answer map[string]any) {
+	t.Helper()
+	req, err := http.NewRequestWithContext(t.Context(), method, url, strings.NewReader(body))
+	require.NoError(t, err)
+	req.Header.Set("Authorization", "Bearer "+apiKey)
+	req.Header.Set("Content-Type", "application/json")
+	res, err := client.Do(req)
+	require.NoError(t, err)
+	defer res.Body.Close()
+	text, err := io.ReadAll(res.Body)
+	require.NoError(t, err)
+	require.NoError(t, json.Unmarshal(text, &answer), "%s", text)
+	return res.StatusCode, answer
+}
+
+func TestAPIIsServedAndNoWebhookGoesThere(t *testing.T) {
+	t.Parallel()
+	r := serving(t, nil)
+	url := "http://" + r.APIAddress()
+	status, state := ask(t, http.DefaultClient, http.MethodGet, url+"/v1/relay", "")
+	require.Equal(t, http.StatusOK, status)
+	require.Equal(t, map[string]any{"owner": r.Status().Owner, "state": "delivering", "epoch": 1.0}, state["this"])
+
+	_, made := ask(t, http.DefaultClient, http.MethodPost, url+"/v1/endpoints", `{"url": "`+url+`/v1/endpoints"}`)
+	id, _ := made["id"].(string)
+	status, attempt := ask(t, http.DefaultClient, http.MethodPost, url+"/v1/endpoints/"+id+"/test", "")
+	require.Equal(t, http.StatusOK, status)
+	require.Equal(t, "dead", attempt["outcome"])
+	require.Contains(t, attempt["error"], "this relay listens there")
+}
+
+func TestAPISpeaksTLS(t *testing.T) {
+	t.Parallel()
+	cert, key, pool := certificate(t)
+	r := serving(t, func(c *config.Config) { c.API.TLS = config.TLS{Cert: cert, Key: key} })
+	client := &http.Client{Transport: &http.Transport{TLSClientConfig: &tls.Config{RootCAs: pool, MinVersion: tls.VersionTLS12}}}
+	t.Cleanup(client.CloseIdleConnections)
+	status, _ := ask(t, client, http.MethodGet, "https://"+r.APIAddress()+"/readyz", "")
+	require.Equal(t, http.StatusOK, status)
+}
+
+func TestAPIRefusesAPublicAddressWithoutAKey(t *testing.T) {
+	t.Parallel()
+	cfg := config.Config{
+		Database: config.Database{URL: config.NewSecret("postgres://nobody@localhost/none")},
+		API:      config.API{Listen: "0.0.0.0:0"},
+	}
+	_, err := cfg.Complete()
+	require.ErrorContains(t, err, "Anybody who reaches this address could use it")
+
+	cfg.API.Listen = "127.0.0.1:0"
+	complete, err := cfg.Complete()
+	require.NoError(t, err)
+	complete.API.Listen = "0.0.0.0:0" // as an application could
+	r, err := relay.New(complete, relay.Options{})
+	require.NoError(t, err)
+	require.ErrorContains(t, r.Run(t.Context()), "only a loopback address will do")
+}
+
+// certificate makes a self-signed one for 127.0.0.1.
+func certificate(t *testing.T) (cert, key string, pool *x509.CertPool) {
+	t.Helper()
+	private, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	require.NoError(t, err)
+	template := &x509.Certificate{
+		SerialNumber: big.NewInt(1), NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(time.Hour),
+		IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)}, IsCA: true, BasicConstraintsValid: true,
+	}
+	der, err := x509.CreateCertificate(rand.Reader, template, template, &private.PublicKey, private)
+	require.NoError(t, err)
+	encoded, err := x509.MarshalPKCS8PrivateKey(private)
+	require.NoError(t, err)
+	dir := t.TempDir()
+	cert, key = filepath.Join(dir, "cert.pem"), filepath.Join(dir, "key.pem")
+	certPEM := pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der})
+	require.NoError(t, os.WriteFile(cert, certPEM, 0o600))
+	require.NoError(t, os.WriteFile(key, pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: encoded}), 0o600))
+	pool = x509.NewCertPool()
+	require.True(t, pool.AppendCertsFromPEM(certPEM))
+	return cert, key, pool
+}
