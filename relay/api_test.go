@@ -13,6 +13,7 @@ import (
 	"math/big"
 	"net"
 	"net/http"
+	"net/http/httptest"
 	"net/netip"
 	"os"
 	"path/filepath"
@@ -20,6 +21,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/jackc/pgx/v5"
 	"github.com/stretchr/testify/require"
 
 	"github.com/tailpost/tailpost/config"
@@ -89,6 +91,33 @@ func TestAPIIsServedAndNoWebhookGoesThere(t *testing.T) {
 	require.Equal(t, http.StatusOK, status)
 	require.Equal(t, "dead", attempt["outcome"])
 	require.Contains(t, attempt["error"], "this relay listens there")
+}
+
+func TestEndpointMadeThroughTheAPIGetsEvents(t *testing.T) {
+	t.Parallel()
+	got := make(chan string, 10)
+	receiver := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, req *http.Request) { got <- req.Header.Get("webhook-id") }))
+	t.Cleanup(receiver.Close)
+	var database string
+	r := serving(t, func(c *config.Config) { database = c.Database.URL.Reveal() })
+	conn, err := pgx.Connect(t.Context(), database)
+	require.NoError(t, err)
+	t.Cleanup(func() { require.NoError(t, conn.Close(context.WithoutCancel(t.Context()))) })
+	insert := func(id string) {
+		_, err := conn.Exec(t.Context(), "INSERT INTO public.outbox (id, type, payload) VALUES ($1, 'order.created', '{}')", id)
+		require.NoError(t, err)
+	}
+	const before, after = "018f0000-0000-7000-8000-000000000001", "018f0000-0000-7000-8000-000000000002"
+	insert(before)
+	status, made := ask(t, http.DefaultClient, http.MethodPost, "http://"+r.APIAddress()+"/v1/endpoints", `{"url": "`+receiver.URL+`"}`)
+	require.Equal(t, http.StatusCreated, status, "%v", made)
+	insert(after)
+	select {
+	case id := <-got:
+		require.Equal(t, after, id, "what committed before the endpoint does not go to it")
+	case <-time.After(30 * time.Second):
+		t.Fatal("nothing arrived")
+	}
 }
 
 func TestAPISpeaksTLS(t *testing.T) {
