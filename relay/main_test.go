@@ -12,6 +12,6 @@ import (
 func TestMain(m *testing.M) {
 	goleak.VerifyTestMain(m, goleak.Cleanup(func(code int) {
 		kit.Cleanup()
-		os.Exit(code)
+		os.Exit(code) //nolint:forbidigo // goleak leaves the exit to its cleanup
 	}))
 }

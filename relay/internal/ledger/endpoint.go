@@ -247,7 +247,7 @@ func EncodeSecrets(secrets []EndpointSecret) ([]byte, error) {
 	for i, s := range secrets {
 		list[i] = secretJSON{Secret: s.Secret.Reveal(), ExpiresAt: nullTime(s.ExpiresAt)}
 	}
-	text, err := json.Marshal(list)
+	text, err := json.Marshal(list) //nolint:gosec // what is sealed, not what is stored
 	if err != nil {
 		return nil, fmt.Errorf("encode secrets: %w", err)
 	}

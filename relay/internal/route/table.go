@@ -117,14 +117,19 @@ func (t *Table) rebuild(changes []Change, touched map[string]struct{}) {
 			continue
 		}
 		slices.Sort(those)
-		x := &index{exact: make(map[string][]entry), members: those}
-		for _, i := range those {
-			for j := range t.endpoints[i].subscriptions {
-				x.add(t.endpoints[i].subscriptions[j].patterns, entry{endpoint: i, subscription: j})
-			}
-		}
-		t.tenants[tenant] = x
+		t.tenants[tenant] = t.index(those)
 	}
+}
+
+// index makes the index of a tenant's endpoints.
+func (t *Table) index(members []int) *index {
+	x := &index{exact: make(map[string][]entry), members: members}
+	for _, i := range members {
+		for j := range t.endpoints[i].subscriptions {
+			x.add(t.endpoints[i].subscriptions[j].patterns, entry{endpoint: i, subscription: j})
+		}
+	}
+	return x
 }
 
 func newSubscription(s *config.Subscription) subscription {
