@@ -221,12 +221,12 @@ func (d *Dispatcher) drain(grace time.Duration) {
 // caller asks Ready before it reads on. tx is the event's transaction.
 func (d *Dispatcher) Take(ev outbox.Event, tx *frontier.Tx) {
 	r := d.routing.Load()
-	d.matches = r.table.Match(d.matches[:0], &ev)
+	e := &event{Event: ev, tx: tx}
+	d.matches = r.table.Match(d.matches[:0], &e.Event)
 	n := len(d.matches)
 	if n == 0 {
 		return
 	}
-	e := &event{Event: ev, tx: tx}
 	e.cost = overhead + int64(len(ev.Payload)/n)
 	now := time.Now()
 	for _, m := range d.matches {

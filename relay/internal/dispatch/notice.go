@@ -50,7 +50,7 @@ type emitted struct {
 // anything emitted that nobody subscribes to.
 func (l *lane) notify(it *item, since, now time.Time) {
 	ev := &it.dl.ev.Event
-	if ev.Operational() {
+	if ev.Operational() || it.attempt.Outcome == outbox.Delivered && !l.health.told {
 		return
 	}
 	n := notice{
@@ -63,15 +63,13 @@ func (l *lane) notify(it *item, since, now time.Time) {
 		l.tell(it, outbox.TypeFailed, failed, now)
 	}
 	if !since.IsZero() {
-		since = since.UTC()
-		n.Since = &since
+		began := since.UTC()
+		n.Since = &began
 	}
 	switch {
 	case it.attempt.Outcome == outbox.Delivered:
-		if l.health.told {
-			l.health.told = false
-			l.tell(it, outbox.TypeRecovered, n, now)
-		}
+		l.health.told = false
+		l.tell(it, outbox.TypeRecovered, n, now)
 	case l.health.failing(l.cfg.Circuit.Failures) && !l.health.told:
 		l.health.told = true
 		l.tell(it, outbox.TypeFailing, n, now)
