@@ -312,9 +312,9 @@ func (b *bundle) exec(tb testing.TB, sql string, args ...any) {
 	require.NoError(tb, err)
 }
 
-func (b *bundle) count(tb testing.TB, sql string, args ...any) (n int) {
+func (b *bundle) count(tb testing.TB, sql string) (n int) {
 	tb.Helper()
-	require.NoError(tb, b.conn.QueryRow(tb.Context(), sql, args...).Scan(&n))
+	require.NoError(tb, b.conn.QueryRow(tb.Context(), sql).Scan(&n))
 	return n
 }
 

@@ -195,6 +195,6 @@ func (s *Server) Serve(ctx context.Context, listener net.Listener, grace time.Du
 		// Who has not got an answer by now gets none.
 		_ = server.Close()
 	}
-	_ = <-done // it says that it was shut down
+	<-done // it says that it was shut down
 	return nil
 }
