@@ -143,6 +143,12 @@ func (c *checker) outbox() {
 	if o.Retention < 0 || (o.Retention > 0 && o.Retention < time.Minute) {
 		c.fail("outbox.retention", "Duration out of range", "Write at least \"1m\", or \"forever\".")
 	}
+	c.retention()
+}
+
+// retention checks what is kept for how long, and the audit that goes by it.
+func (c *checker) retention() {
+	o := &c.config.Outbox
 	if o.AuditInterval > 0 && o.AuditInterval < time.Second {
 		c.fail("outbox.audit_interval", "Duration out of range", "Write at least \"1s\", or \"off\".")
 	}

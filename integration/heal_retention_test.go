@@ -58,18 +58,18 @@ func TestWhatIsOldIsRemoved(t *testing.T) {
 	config.Outbox = `retention = "1h"`
 	relay := kit.StartDelivering(t, kit.Options{Config: config})
 	ids := b.db.Insert(t, orders(5)...)
-	b.exactlyOnceOf(t, "erp", ids)
+	b.onceAtERP(t, ids)
 	b.requireAged(t)
 	relay.Await(t, "settled events deleted from the outbox table", kit.Record{"events": 5000})
 	require.Zero(t, relay.Stop(t))
 }
 
-// exactlyOnceOf is exactlyOnce where other endpoints have a queue.
-func (b *testBundle) exactlyOnceOf(t *testing.T, endpoint string, ids []string) {
+// onceAtERP is exactlyOnce where other endpoints have a queue.
+func (b *testBundle) onceAtERP(t *testing.T, ids []string) {
 	t.Helper()
-	b.receiver.AwaitIDs(t, "/"+endpoint, ids...)
-	b.db.AwaitAttempts(t, endpoint, len(ids))
-	require.ElementsMatch(t, ids, b.receiver.IDs("/"+endpoint))
+	b.receiver.AwaitIDs(t, "/erp", ids...)
+	b.db.AwaitAttempts(t, "erp", len(ids))
+	require.ElementsMatch(t, ids, b.receiver.IDs("/erp"))
 }
 
 func TestThePrintedRolesSufficeToHealAndToRemove(t *testing.T) {
@@ -98,14 +98,14 @@ func TestThePrintedRolesSufficeToHealAndToRemove(t *testing.T) {
 	config.Outbox = `retention = "1h"`
 	relay := kit.StartDelivering(t, kit.Options{Config: config})
 	ids := b.db.Insert(t, orders(5)...)
-	b.exactlyOnceOf(t, "erp", ids)
+	b.onceAtERP(t, ids)
 	b.requireAged(t)
 	require.Zero(t, relay.Stop(t))
 	ids = append(ids, b.db.Insert(t, orders(5)...)...)
 	b.dropSlot(t)
 	relay = kit.StartDelivering(t, kit.Options{Config: config})
 	relay.Await(t, logHealed, kit.Record{"events": 5})
-	b.exactlyOnceOf(t, "erp", ids)
+	b.onceAtERP(t, ids)
 	require.NotContains(t, relay.Stderr(), `"level":"error"`)
 }
 
@@ -119,9 +119,9 @@ func TestAReaderOfAttemptsHoldsNothingUp(t *testing.T) {
 	require.NoError(t, err)
 	relay := kit.StartDelivering(t, kit.Options{Config: b.db.Config(b.endpoint("erp", ""))})
 	ids := b.db.Insert(t, orders(200)...)
-	b.exactlyOnceOf(t, "erp", ids)
+	b.onceAtERP(t, ids)
 	relay.Await(t, "not everything that is old could be removed, trying again later", kit.Record{"what": "attempts"})
-	b.exactlyOnceOf(t, "erp", append(ids, b.db.Insert(t, orders(200)...)...))
+	b.onceAtERP(t, append(ids, b.db.Insert(t, orders(200)...)...))
 	require.NoError(t, reading.Rollback(t.Context()))
 	require.Zero(t, relay.Stop(t))
 	// The next relay goes on where this one was held up.

@@ -161,7 +161,7 @@ func (a *auditor) sweep(ctx context.Context, q *inquiry, gap *ledger.Gap) error 
 	if err != nil {
 		return err
 	}
-	if !table.Timed() && !(q.backfill() && q.Since.IsZero()) {
+	if !table.Timed() && (!q.backfill() || !q.Since.IsZero()) {
 		gap.Note = "the outbox table has no created_at column, so lost rows cannot be told from old ones: add one, or set track_commit_timestamp on the server"
 		return nil
 	}

@@ -28,9 +28,9 @@ const whyBackfill = "backfill"
 
 var (
 	// errTooManyGaps ends the relay.
-	errTooManyGaps = errors.New("too many gaps in the stream") //nolint:gochecknoglobals // A sentinel.
+	errTooManyGaps = errors.New("too many gaps in the stream")
 	// errPublicationChanged ends a hold: the stream is set up again, and the audit looks for what it has missed.
-	errPublicationChanged = errors.New("the publication or the outbox table changed") //nolint:gochecknoglobals // A sentinel.
+	errPublicationChanged = errors.New("the publication or the outbox table changed")
 )
 
 // takeSlot opens the stream and takes the slot. Whatever tells of a gap is noted before it is mended, so that no crash

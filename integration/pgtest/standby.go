@@ -133,7 +133,7 @@ func (s *Server) copyFrom(data string) error {
 }
 
 func (s *Server) copyFile(from, to string) error {
-	source, err := os.Open(from)
+	source, err := os.Open(from) //nolint:gosec // a file of the server that is copied
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil
 	}
@@ -142,7 +142,7 @@ func (s *Server) copyFile(from, to string) error {
 	}
 	defer source.Close()
 	const private = 0o600
-	target, err := os.OpenFile(to, os.O_CREATE|os.O_WRONLY|os.O_TRUNC, private)
+	target, err := os.OpenFile(to, os.O_CREATE|os.O_WRONLY|os.O_TRUNC, private) //nolint:gosec // its copy, in a folder of ours
 	if err != nil {
 		return err
 	}

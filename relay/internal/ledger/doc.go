@@ -10,6 +10,12 @@
 // unused, Watch waits on it for the server's goodbye, so that the relay lets go of the stream at once: a server that
 // shuts down waits for its walsenders, and they wait for the relay.
 //
+// # The outbox table
+//
+// A Sweep reads the outbox table by blocks (ctid ranges), for the audit and for retention: that needs no index, reads each
+// block once, and works on partitioned tables, whose parts are read side by side. Rows that an UPDATE moves behind the sweep
+// are left to the next one. Deleting and dropping what is old never waits for a lock that others would queue behind.
+//
 // # Recording
 //
 // Record sends a whole batch in one round trip, as one pipeline that ends with the only Sync. Postgres runs such a
