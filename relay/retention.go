@@ -59,7 +59,10 @@ func (k *keeper) once(ctx context.Context) {
 	}
 	keep := k.keep()
 	if keep.Attempts > 0 {
-		k.report(ctx, "attempts", k.attempts(ctx, now.Add(-keep.Attempts)))
+		before := now.Add(-keep.Attempts)
+		k.report(ctx, "attempts", k.attempts(ctx, before))
+		k.report(ctx, "discarded deliveries",
+			k.again(ctx, "discarded deliveries", func() (int64, bool, error) { return k.ledger.DropDiscarded(ctx, before) }))
 	}
 	if keep.Dead > 0 {
 		before := now.Add(-keep.Dead)

@@ -75,6 +75,18 @@ CREATE TRIGGER note_routing
 BEFORE INSERT OR UPDATE ON tailpost.endpoint
 FOR EACH ROW EXECUTE FUNCTION tailpost.note_routing();
 
+CREATE TABLE tailpost.discarded (
+    event_id    text        NOT NULL,
+    endpoint_id text        NOT NULL,
+    at          timestamptz NOT NULL,
+    PRIMARY KEY (event_id, endpoint_id)
+);
+CREATE INDEX discarded_at_idx ON tailpost.discarded (at);
+COMMENT ON TABLE tailpost.discarded IS 'One delivery that a person discarded before it was ever attempted, so that no audit finds it missing.';
+COMMENT ON COLUMN tailpost.discarded.event_id IS 'The event (see tailpost.attempt.event_id).';
+COMMENT ON COLUMN tailpost.discarded.endpoint_id IS 'The endpoint that was to get it.';
+COMMENT ON COLUMN tailpost.discarded.at IS 'When it was discarded.';
+
 CREATE INDEX delivery_dead_idx ON tailpost.delivery (updated_at) WHERE state = 'dead';
 COMMENT ON TABLE tailpost.endpoint_stats IS 'Counters of an endpoint within a UTC hour, kept in the transaction that records its attempts. Old hours are summed up in the one of 1970-01-01.';
 

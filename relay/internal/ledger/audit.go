@@ -32,7 +32,7 @@ type Row struct {
 	Tenant    string
 	CreatedAt time.Time // zero: unknown
 	Size      int       // of the payload, as it is stored
-	Recorded  []string  // endpoints with an attempt or an unfinished delivery
+	Recorded  []string  // endpoints with an attempt, or a delivery that is unfinished or discarded
 }
 
 // Found is an event of the table with what is recorded of it.
@@ -107,6 +107,10 @@ const recordedOfSQL = `ARRAY(
            SELECT d.endpoint_id
            FROM tailpost.delivery AS d
            WHERE d.event_id = %[1]s::text
+           UNION ALL
+           SELECT x.endpoint_id
+           FROM tailpost.discarded AS x
+           WHERE x.event_id = %[1]s::text
        )`
 
 // columns are the mapping's as SQL.

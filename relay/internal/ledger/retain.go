@@ -127,6 +127,28 @@ func (l *Ledger) DropDead(ctx context.Context, before time.Time) (dropped int64,
 	return dropped, dropped == agedRows, err
 }
 
+const discardedSQL = `
+DELETE FROM tailpost.discarded AS d
+USING (
+    SELECT event_id, endpoint_id
+    FROM tailpost.discarded
+    WHERE at < @before
+    ORDER BY at
+    LIMIT @limit
+) AS old
+WHERE d.event_id = old.event_id
+  AND d.endpoint_id = old.endpoint_id`
+
+// DropDiscarded forgets deliveries that were discarded before a time; more says that there are more.
+func (l *Ledger) DropDiscarded(ctx context.Context, before time.Time) (dropped int64, more bool, err error) {
+	err = l.once(ctx, "forget old discarded deliveries", func(ctx context.Context, conn *pgx.Conn) error {
+		tag, err := conn.Exec(ctx, discardedSQL, pgx.NamedArgs{"before": before, "limit": agedRows})
+		dropped = tag.RowsAffected()
+		return err
+	})
+	return dropped, dropped == agedRows, err
+}
+
 // foldSQL sums old hours up in the one at the epoch, so that sums over all time stay exact.
 const foldSQL = `
 WITH old AS (

@@ -154,10 +154,19 @@ SELECT endpoint_id, count(*) FROM t GROUP BY endpoint_id`, args)
 // Discard gives deliveries up for good and says how many.
 func (c *Change) Discard(ctx context.Context, f DeliveryFilter) (int64, error) {
 	where, args := f.filterSQL()
+	args["now"] = c.now
+	// One that was never attempted leaves no other trace, and the audit would take it for lost.
 	return c.bulk(ctx, "discard deliveries", `
 WITH t AS (
     DELETE FROM tailpost.delivery AS d`+where+`
-    RETURNING d.endpoint_id
+    RETURNING d.event_id, d.endpoint_id, d.attempts
+),
+noted AS (
+    INSERT INTO tailpost.discarded (event_id, endpoint_id, at)
+    SELECT event_id, endpoint_id, @now::timestamptz
+    FROM t
+    WHERE attempts = 0
+    ON CONFLICT (event_id, endpoint_id) DO NOTHING
 )
 SELECT endpoint_id, count(*) FROM t GROUP BY endpoint_id`, args)
 }
