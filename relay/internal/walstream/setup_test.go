@@ -31,6 +31,9 @@ func TestPublicationIsMended(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			b := setup(t)
+			if since15 := strings.Contains(made, "(id") || strings.Contains(made, "SCHEMA"); since15 && b.version(t) < 150000 {
+				return // not a publication that Postgres 14 could have
+			}
 			if made != "" {
 				b.exec(t, strings.ReplaceAll(made, "%s", b.slot))
 			}
