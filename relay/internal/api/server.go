@@ -195,6 +195,8 @@ func (s *Server) Serve(ctx context.Context, listener net.Listener, grace time.Du
 		// Who has not got an answer by now gets none.
 		_ = server.Close()
 	}
-	<-done // it says that it was shut down
+	if err := <-done; !errors.Is(err, http.ErrServerClosed) {
+		return fmt.Errorf("serve the API: %w", err)
+	}
 	return nil
 }
