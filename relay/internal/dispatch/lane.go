@@ -459,8 +459,15 @@ func (l *lane) parkFresh(dl *delivery, reason outbox.Reason, next time.Time) {
 	l.hand(item{kind: itemPark, dl: dl, reason: reason, next: next})
 }
 
-// shedOne takes a delivery that waits out of memory. One without a row gets it; one with a row is forgotten.
+// shedOne takes an unordered delivery that waits out of memory.
 func (l *lane) shedOne(dl *delivery, reason outbox.Reason, next time.Time) {
+	if l.evict(dl, reason, next) {
+		l.noteDue(next)
+	}
+}
+
+// evict takes a delivery that waits out of memory. One without a row gets it; one with a row is forgotten, and evict says so.
+func (l *lane) evict(dl *delivery, reason outbox.Reason, next time.Time) (forgotten bool) {
 	if dl.phase == queued {
 		l.queue.live--
 	}
@@ -468,10 +475,10 @@ func (l *lane) shedOne(dl *delivery, reason outbox.Reason, next time.Time) {
 	if dl.fresh {
 		l.fresh.remove(dl)
 		l.hand(item{kind: itemPark, dl: dl, reason: reason, next: next})
-		return
+		return false
 	}
 	l.forget(dl)
-	l.noteDue(next)
+	return true
 }
 
 // forget says that a row of the table is no longer in memory.

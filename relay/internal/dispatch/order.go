@@ -145,17 +145,9 @@ func (l *lane) shedWaiting(c *chain, reason outbox.Reason) {
 
 // dropOrdered takes one delivery out of memory; its chain counts it among its rows already.
 func (l *lane) dropOrdered(dl *delivery, reason outbox.Reason, next time.Time) {
-	if dl.phase == queued {
-		l.queue.live--
+	if l.evict(dl, reason, next) {
+		l.settleChain(dl.chain)
 	}
-	dl.phase = gone
-	if dl.fresh {
-		l.fresh.remove(dl)
-		l.hand(item{kind: itemPark, dl: dl, reason: reason, next: next})
-		return
-	}
-	l.forget(dl)
-	l.settleChain(dl.chain)
 }
 
 // recordedOrdered takes in that an item of the chain is committed.
