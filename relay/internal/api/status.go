@@ -15,6 +15,7 @@ type Relay struct {
 	Holder     string     `json:"holder,omitempty" doc:"The process that took it last."`
 	SettledLSN string     `json:"settled_lsn" doc:"Every event that committed before it is delivered or queued."`
 	SettledAt  *time.Time `json:"settled_at,omitempty" doc:"Commit time of the last settled transaction."`
+	AuditedAt  *time.Time `json:"audited_at,omitempty" doc:"When the last audit began that found every earlier event settled."`
 	SlotState  SlotState  `json:"slot_state"`
 	Queue      Queue      `json:"queue"`
 	This       Replica    `json:"this" doc:"The process that answers."`
@@ -61,7 +62,7 @@ func (s *Server) getRelay(ctx context.Context, p *principal, _ *relayInput) (*re
 		return nil, err
 	}
 	return &relayOutput{Body: Relay{
-		Slot: status.Slot, Epoch: st.Epoch, Holder: st.Owner, SettledLSN: st.Settled, SettledAt: st.SettledAt,
+		Slot: status.Slot, Epoch: st.Epoch, Holder: st.Owner, SettledLSN: st.Settled, SettledAt: st.SettledAt, AuditedAt: st.AuditedAt,
 		SlotState: SlotState{
 			Exists: st.SlotExists, Active: st.SlotActive, WALStatus: st.WALStatus, ConfirmedFlush: st.ConfirmedFlush,
 			LagBytes: st.LagBytes, RetainedBytes: st.RetainedBytes,

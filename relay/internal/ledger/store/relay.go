@@ -13,6 +13,7 @@ type RelayState struct {
 	Owner     string
 	Settled   string // LSN
 	SettledAt *time.Time
+	AuditedAt *time.Time
 	UpdatedAt *time.Time
 
 	SlotExists     bool
@@ -29,7 +30,7 @@ type RelayState struct {
 }
 
 const relayStateSQL = `
-SELECT COALESCE(r.epoch, 0), COALESCE(r.owner, ''), COALESCE(r.settled_lsn, '0/0')::text, r.settled_at, r.updated_at,
+SELECT COALESCE(r.epoch, 0), COALESCE(r.owner, ''), COALESCE(r.settled_lsn, '0/0')::text, r.settled_at, r.audited_at, r.updated_at,
        s.slot_name IS NOT NULL, COALESCE(s.active, false), COALESCE(s.wal_status, ''), COALESCE(s.confirmed_flush_lsn, '0/0')::text,
        CASE WHEN pg_is_in_recovery() THEN 0 ELSE COALESCE(pg_wal_lsn_diff(pg_current_wal_lsn(), s.confirmed_flush_lsn), 0) END::bigint,
        CASE WHEN pg_is_in_recovery() THEN 0 ELSE COALESCE(pg_wal_lsn_diff(pg_current_wal_lsn(), s.restart_lsn), 0) END::bigint
@@ -53,7 +54,7 @@ ORDER BY owner`
 func (s *Store) RelayState(ctx context.Context, slot string) (st RelayState, err error) {
 	err = s.read(ctx, "read the state of the relay", func(ctx context.Context, tx pgx.Tx) error {
 		err := tx.QueryRow(ctx, relayStateSQL, pgx.NamedArgs{"slot": slot}).Scan(&st.Epoch, &st.Owner, &st.Settled, &st.SettledAt,
-			&st.UpdatedAt, &st.SlotExists, &st.SlotActive, &st.WALStatus, &st.ConfirmedFlush, &st.LagBytes, &st.RetainedBytes)
+			&st.AuditedAt, &st.UpdatedAt, &st.SlotExists, &st.SlotActive, &st.WALStatus, &st.ConfirmedFlush, &st.LagBytes, &st.RetainedBytes)
 		if err != nil {
 			return err
 		}
