@@ -391,6 +391,10 @@ func (l *lane) finish(dl *delivery, res webhook.Result) {
 	change := l.judge(&it, decision, now)
 	l.notify(&it, later(since, l.health.failingSince), now)
 	l.hand(it)
+	if l.answered >= l.unrecorded()/2 {
+		// The other half is for the time that recording takes.
+		l.d.recorder.hasten()
+	}
 	l.logAttempt(&it)
 	if dl.chain != nil {
 		l.advance(dl.chain, decision.Outcome, it.next, now)

@@ -52,10 +52,11 @@ func (it *item) remains() bool {
 type recorder struct {
 	d      *Dispatcher
 	signal chan struct{} // capacity 1
-	full   chan struct{} // capacity 1: fullBatch items wait
+	rush   chan struct{} // capacity 1: urgent was set
 
-	mu    sync.Mutex
-	inbox []item
+	mu     sync.Mutex
+	inbox  []item
+	urgent bool // what is in the inbox is not to wait for company
 
 	// Owned by run.
 	spare    []item
@@ -83,7 +84,7 @@ const (
 )
 
 func newRecorder(d *Dispatcher) *recorder {
-	return &recorder{d: d, signal: make(chan struct{}, 1), full: make(chan struct{}, 1)}
+	return &recorder{d: d, signal: make(chan struct{}, 1), rush: make(chan struct{}, 1)}
 }
 
 // add takes an item. It never blocks: what can be in memory is bounded by the budget and the lanes.
@@ -96,10 +97,22 @@ func (r *recorder) add(it item) {
 	case 1:
 		r.notify()
 	case fullBatch:
-		select {
-		case r.full <- struct{}{}:
-		default:
-		}
+		r.hasten()
+	}
+}
+
+// hasten has what is in the inbox recorded at once, because somebody will soon wait for that.
+func (r *recorder) hasten() {
+	r.mu.Lock()
+	already := r.urgent
+	r.urgent = true
+	r.mu.Unlock()
+	if already {
+		return
+	}
+	select {
+	case r.rush <- struct{}{}:
+	default:
 	}
 }
 
@@ -134,21 +147,21 @@ func (r *recorder) run(hard context.Context, drained <-chan struct{}) error {
 // enough, or until hurry is closed.
 func (r *recorder) collect(ctx context.Context, hurry <-chan struct{}) {
 	select {
-	case <-r.full: // may be of the batch before
+	case <-r.rush: // urgent says more
 	default:
 	}
 	r.mu.Lock()
-	n := len(r.inbox)
+	ready := len(r.inbox) == 0 || r.urgent
 	r.mu.Unlock()
 	wait := recordPause - time.Since(r.now)
-	if n == 0 || n >= fullBatch || wait <= 0 {
+	if ready || wait <= 0 {
 		return
 	}
 	timer := time.NewTimer(wait)
 	defer timer.Stop()
 	select {
 	case <-timer.C:
-	case <-r.full:
+	case <-r.rush:
 	case <-hurry:
 	case <-ctx.Done():
 	}
@@ -161,7 +174,7 @@ func (r *recorder) recordAll(ctx context.Context, hurry <-chan struct{}) error {
 		r.collect(ctx, hurry)
 		r.mu.Lock()
 		items := r.inbox
-		r.inbox = r.spare[:0]
+		r.inbox, r.urgent = r.spare[:0], false
 		r.mu.Unlock()
 		if len(items) == 0 {
 			r.spare = items
