@@ -513,7 +513,7 @@ func TestGate(t *testing.T) {
 	// And the end is as quick.
 	began := time.Now()
 	r.stopped(t)
-	require.Less(t, time.Since(began), time.Second)
+	require.Less(t, time.Since(began), 5*time.Second)
 }
 
 func TestRunEndsSoonAfterItsContext(t *testing.T) { //nolint:tparallel // its parts share a database
@@ -526,7 +526,7 @@ func TestRunEndsSoonAfterItsContext(t *testing.T) { //nolint:tparallel // its pa
 		h.await(t, 3)
 		began := time.Now()
 		r.stopped(t)
-		require.Less(t, time.Since(began), time.Second)
+		require.Less(t, time.Since(began), 5*time.Second)
 		// The slot is free at once: the server has said goodbye.
 		b.awaitSQL(t, `SELECT NOT active FROM pg_replication_slots WHERE slot_name = $1`, b.slot)
 	})
@@ -537,7 +537,7 @@ func TestRunEndsSoonAfterItsContext(t *testing.T) { //nolint:tparallel // its pa
 		h.await(t, 10)
 		began := time.Now()
 		r.stopped(t)
-		require.Less(t, time.Since(began), time.Second)
+		require.Less(t, time.Since(began), 5*time.Second)
 	})
 	t.Run("before it began", func(t *testing.T) { //nolint:paralleltest // one database
 		ctx, cancel := context.WithCancel(t.Context())
