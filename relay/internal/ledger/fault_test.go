@@ -106,14 +106,17 @@ func TestRecord_findsOutThatItWasDeposedWhileCutOff(t *testing.T) {
 	go func() { done <- b.ledger.Record(t.Context(), hold, oneOf("e1", 1)) }()
 	eventually(t, b.lockWaits(t, 2))
 	require.NoError(t, tx.Commit(t.Context()))
-	err = <-done
-	require.NoError(t, other.Record(t.Context(), <-taken, oneOf("e2", 2)))
+	err, next := <-done, <-taken
+	require.NoError(t, other.Record(t.Context(), next, oneOf("e2", 2)))
 	if err == nil {
-		// Postgres promises no order among those who wait: the batch came before the taking, and counts.
-		b.requireRecorded(t, 2)
+		// It was not deposed yet: then the taking, which came later, must have seen what it recorded.
+		require.Equal(t, outbox.LSN(1), next.Settled, "recorded after another relay took the slot")
+		require.Equal(t, 2, b.count(t, `SELECT count(*) FROM tailpost.attempt`))
+		require.Equal(t, 1, b.count(t, `SELECT batch FROM tailpost.relay`), "batches count from the taking")
 		return
 	}
 	require.ErrorIs(t, err, ledger.ErrDeposed)
+	require.Zero(t, next.Settled)
 	b.requireRecorded(t, 1)
 }
 
