@@ -108,7 +108,8 @@ func (r *Relay) prepare(ctx, hard context.Context, led *ledger.Ledger, stream *w
 	case err != nil:
 		return nil, err
 	case !holds:
-		return nil, fmt.Errorf("%w: its stream ended before it could deliver", ledger.ErrDeposed)
+		// Not only another relay ends a stream: WAL that cannot be decoded does too, at every try.
+		return nil, fmt.Errorf("%w: its stream ended before it could deliver: %w", ledger.ErrDeposed, stream.Ended(ctx))
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()

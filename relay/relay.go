@@ -230,7 +230,7 @@ func (r *Relay) holdAgain(ctx, hard context.Context, led *ledger.Ledger) error {
 		case !delivered && !isPassing(err):
 			return err
 		}
-		if delivered && errors.Is(err, walstream.ErrPublicationMissing) {
+		if errors.Is(err, walstream.ErrUnreadable) {
 			r.unreadable = true
 		}
 		if time.Since(began) > time.Minute {
@@ -309,6 +309,9 @@ func (r *Relay) disconnected(err error) {
 // isPassing says that trying again may help although nobody changes the config or the database: it is out of reach,
 // starting, or full.
 func isPassing(err error) bool {
+	if errors.Is(err, walstream.ErrUnreadable) || errors.Is(err, ledger.ErrDeposed) {
+		return true
+	}
 	if pgErr, ok := errors.AsType[*pgconn.PgError](err); ok {
 		switch pgErr.Code[:min(2, len(pgErr.Code))] {
 		case "08", "53", "57", "55", "40", "58":
@@ -320,7 +323,7 @@ func isPassing(err error) bool {
 	return errors.As(err, &netErr) || errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) ||
 		errors.Is(err, walstream.ErrConnection) || errors.Is(err, walstream.ErrServerStopped) ||
 		errors.Is(err, walstream.ErrSlotMissing) || errors.Is(err, walstream.ErrSlotLost) || errors.Is(err, walstream.ErrStandby) ||
-		errors.Is(err, ledger.ErrDeposed) || errors.Is(err, ledger.ErrUncertain)
+		errors.Is(err, ledger.ErrUncertain)
 }
 
 // backoff is a doubling pause.

@@ -17,8 +17,11 @@ var (
 	ErrSlotMissing = errors.New("slot is missing")
 	// ErrSlotLost says that Postgres removed WAL that the slot needed, or invalidated it otherwise: it is of no more use.
 	ErrSlotLost = errors.New("slot is lost")
-	// ErrPublicationMissing says that a publication was dropped while or before the stream needed it.
+	// ErrPublicationMissing says that there is no publication, and that this role may not create it.
 	ErrPublicationMissing = errors.New("publication is missing")
+	// ErrUnreadable says that the slot holds WAL from a time without publication, which Postgres before 18 cannot decode,
+	// however often it is asked. Open with SkipBacklog lets go of it.
+	ErrUnreadable = errors.New("the slot holds WAL from a time without publication")
 	// ErrPublicationMismatch says that a publication or its table is not as it must be, and that this role may not mend it.
 	ErrPublicationMismatch = errors.New("publication does not fit")
 	// ErrSetup says that the server or the role is not set up for logical replication. Its text has the remedy.

@@ -41,8 +41,7 @@ type Options struct {
 	Create bool
 	// ReplaceLost drops a lost slot and makes a new one; otherwise that is ErrSlotLost.
 	ReplaceLost bool
-	// SkipBacklog lets go of all WAL written so far, unread. It is what helps after ErrPublicationMissing from Run, where the
-	// slot holds WAL from a time without publication, which Postgres cannot decode.
+	// SkipBacklog lets go of all WAL written so far, unread. It is what helps after ErrUnreadable.
 	SkipBacklog bool
 
 	// Start is where to stream from. Zero: where the slot stands.

@@ -2,7 +2,6 @@ package walstream
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -220,10 +219,10 @@ func (p publication) sql(have published) string {
 	}
 }
 
-// publicationMissing turns a failure to stream into ErrPublicationMissing where that is what it was.
-func publicationMissing(err error) error {
-	if sqlState(err) == stateUndefinedObject && !errors.Is(err, ErrPublicationMissing) {
-		return fmt.Errorf("%w: the slot holds WAL from a time without it: %w", ErrPublicationMissing, err)
+// unreadable turns a failure to stream into ErrUnreadable where that is what it was.
+func unreadable(err error) error {
+	if sqlState(err) == stateUndefinedObject {
+		return fmt.Errorf("%w: %w", ErrUnreadable, err)
 	}
 	return err
 }

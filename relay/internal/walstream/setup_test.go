@@ -333,7 +333,7 @@ func TestPublicationDroppedWhileStreaming(t *testing.T) {
 		require.Equal(t, []string{inserted(1), inserted(3)}, only(h.await(t, 0), "I"))
 		return
 	}
-	require.ErrorIs(t, r.end(t), walstream.ErrPublicationMissing)
+	require.ErrorIs(t, r.end(t), walstream.ErrUnreadable)
 
 	// The one who opens next creates it and lets go of what nobody can decode, and says so.
 	before := b.confirmed(t)
@@ -351,7 +351,12 @@ func TestPublicationDroppedWhileStreaming(t *testing.T) {
 	b.exec(t, `DROP PUBLICATION `+b.slot)
 	b.insert(t, 4)
 	b.exec(t, `CREATE PUBLICATION `+b.slot+` FOR TABLE outbox WITH (publish = 'insert')`)
-	require.ErrorIs(t, run(t, b.open(t, b.options()), newRecorder()).end(t), walstream.ErrPublicationMissing)
+	require.ErrorIs(t, run(t, b.open(t, b.options()), newRecorder()).end(t), walstream.ErrUnreadable)
+	// Or it has ended before anybody reads it.
+	s = b.open(t, b.options())
+	require.NoError(t, s.Start(t.Context()))
+	b.awaitSQL(t, `SELECT active_pid IS NULL FROM pg_replication_slots WHERE slot_name = $1`, b.slot)
+	require.ErrorIs(t, s.Ended(t.Context()), walstream.ErrUnreadable)
 	o := b.options()
 	o.SkipBacklog = true
 	s = b.open(t, o)

@@ -22,6 +22,8 @@ const (
 	farewellTime = 75 * time.Millisecond
 	// statusWriteTime bounds the write of a few bytes: a server that takes none for so long is gone.
 	statusWriteTime = 10 * time.Second
+	// endedTime bounds the wait for the last words of a server that has ended the stream: they are on their way.
+	endedTime = 2 * time.Second
 )
 
 // Stream is a replication connection. Start and Run are for one goroutine; Ack, LastContact, Info and Close may be called
@@ -129,6 +131,32 @@ func (s *Stream) Start(ctx context.Context) error {
 	s.seen, s.reported = s.floor, s.floor
 	s.contact.heard(began)
 	return nil
+}
+
+// Ended says why the server ended a stream that was started and never run. It drops what came before that, so the Stream is
+// of no more use: Close it. An error without a kind of its own, after endedTime at the latest, means that the server has not
+// said why.
+func (s *Stream) Ended(ctx context.Context) error {
+	if s.frontend == nil {
+		return errors.New("the stream was not started")
+	}
+	end := time.Now().Add(endedTime)
+	_ = s.conn.SetReadDeadline(end)
+	detach := context.AfterFunc(ctx, func() { _ = s.conn.SetReadDeadline(time.Now()) })
+	defer detach()
+	for time.Now().Before(end) {
+		msg, err := s.frontend.Receive()
+		if err != nil {
+			return s.lost(err)
+		}
+		if _, piece := msg.(*pgproto3.CopyData); piece {
+			continue
+		}
+		if err := s.handle(msg); err != nil {
+			return err
+		}
+	}
+	return errors.New("the server has not said why it ended the stream")
 }
 
 // Run streams to h until ctx is done, which is no error, or until something goes wrong; it calls Start unless that was

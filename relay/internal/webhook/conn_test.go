@@ -6,7 +6,6 @@ import (
 	"net/http"
 	"strings"
 	"sync"
-	"sync/atomic"
 	"testing"
 	"time"
 
@@ -89,9 +88,9 @@ func TestContextDeadline(t *testing.T) {
 // TestCancelMidway: contexts that end at any moment end their own request, never another's.
 func TestCancelMidway(t *testing.T) {
 	t.Parallel()
-	var n atomic.Int64
+	hang := make(chan bool) // what the receiver is to do with the next request
 	rec := newReceiver(t, plainHTTP, func(_ http.ResponseWriter, r *http.Request) {
-		if n.Add(1)%3 == 0 {
+		if <-hang {
 			<-r.Context().Done() // until the client goes away
 		}
 	})
@@ -102,7 +101,8 @@ func TestCancelMidway(t *testing.T) {
 		done := make(chan struct{})
 		go func() { defer close(done); res = e.Send(ctx, newRequest()) }()
 		<-rec.requests
-		if n.Load()%3 == 0 || i%2 == 0 {
+		hang <- i%3 == 0
+		if i%3 == 0 || i%2 == 0 {
 			cancel()
 		}
 		<-done
