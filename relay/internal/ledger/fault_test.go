@@ -167,12 +167,13 @@ func TestRecord_isUncertainWhileALostPipelineIsUnderWay(t *testing.T) {
 	done := make(chan error, 1)
 	go func() { done <- b.ledger.Record(ctx, hold, oneOf("e2", 2)) }()
 	eventually(t, b.lockWaits(t, 2))
-	// The second one waits for the first: cut it off as an administrator would.
+	// The second one waits for the first: cut it off as an administrator would. In other databases slots that are being
+	// created wait for it too.
 	other := b.db.Conn(t)
 	const second = `
 		FROM pg_stat_activity AS first
 		JOIN pg_stat_activity AS second ON first.pid = ANY (pg_blocking_pids(second.pid))
-		WHERE first.application_name = 'tailpost test' AND first.datname = current_database()`
+		WHERE first.application_name = 'tailpost test' AND first.datname = current_database() AND second.datname = first.datname`
 	require.Equal(t, 1, b.countOn(t, other, `SELECT count(pg_cancel_backend(second.pid))`+second))
 	eventually(t, func() bool { return b.countOn(t, other, `SELECT count(*)`+second) == 0 })
 	cancel()

@@ -51,10 +51,12 @@ INSERT INTO tailpost.endpoint AS e (
     id, tenant, name, url, description, origin, subscriptions, policy, status, disabled_reason, failing_since, source,
     created_at, updated_at
 )
-VALUES (
-    @id, NULLIF(@tenant, ''), @name, @url, @description, NULLIF(@origin, ''), @subscriptions::text::jsonb,
-    @policy::text::jsonb, @status, NULLIF(@disabled_reason, ''), @failing_since, 'config', @now, @now
-)
+SELECT m.id, NULLIF(m.tenant, ''), m.name, m.url, m.description, NULLIF(m.origin, ''), m.subscriptions::jsonb,
+       m.policy::jsonb, m.status, NULLIF(m.disabled_reason, ''), m.failing_since, 'config', @now::timestamptz, @now::timestamptz
+FROM unnest(
+    @id::text[], @tenant::text[], @name::text[], @url::text[], @description::text[], @origin::text[],
+    @subscriptions::text[], @policy::text[], @status::text[], @disabled_reason::text[], @failing_since::timestamptz[]
+) AS m (id, tenant, name, url, description, origin, subscriptions, policy, status, disabled_reason, failing_since)
 ON CONFLICT (id) DO UPDATE
 SET tenant = EXCLUDED.tenant,
     name = EXCLUDED.name,
@@ -107,7 +109,7 @@ func mirrorAll(ctx context.Context, tx pgx.Tx, want map[string]mirrored, now tim
 		return nil, err
 	}
 	states := make(map[string]EndpointState, len(want))
-	var writes pgx.Batch
+	var changed mirrorPage
 	for _, id := range ids {
 		old, exists := have[id]
 		if exists && old.source != SourceConfig {
@@ -118,12 +120,15 @@ func mirrorAll(ctx context.Context, tx pgx.Tx, want map[string]mirrored, now tim
 		if exists && old.equal(row) && old.state == state {
 			continue
 		}
-		writes.Queue(mirrorWriteSQL, pgx.NamedArgs{
-			"id": id, "tenant": row.tenant, "name": row.name, "url": row.url, "description": row.description,
-			"origin":        row.origin,
-			"subscriptions": string(row.subscriptions), "policy": string(row.policy), "status": state.Status,
-			"disabled_reason": state.DisabledReason, "failing_since": nullTime(state.FailingSince), "now": now,
-		})
+		changed.add(id, row, state)
+		if len(changed.ids) == mirrorPageRows {
+			if err := changed.write(ctx, tx, now); err != nil {
+				return nil, err
+			}
+		}
+	}
+	if err := changed.write(ctx, tx, now); err != nil {
+		return nil, err
 	}
 	var gone []string
 	for id, old := range have {
@@ -133,9 +138,42 @@ func mirrorAll(ctx context.Context, tx pgx.Tx, want map[string]mirrored, now tim
 		}
 	}
 	if len(gone) > 0 {
-		writes.Queue(mirrorRemoveSQL, pgx.NamedArgs{"ids": gone, "reason": ReasonRemoved, "now": now})
+		_, err = tx.Exec(ctx, mirrorRemoveSQL, pgx.NamedArgs{"ids": gone, "reason": ReasonRemoved, "now": now})
 	}
-	return states, tx.SendBatch(ctx, &writes).Close()
+	return states, err
+}
+
+// mirrorPageRows bounds what is in memory of the rows on their way.
+const mirrorPageRows = 500
+
+// mirrorPage is rows to write in one statement, by column.
+type mirrorPage struct {
+	ids, tenants, names, urls, descriptions, origins, subscriptions, policies, statuses, reasons []string
+	failingSince                                                                                 []*time.Time
+}
+
+func (p *mirrorPage) add(id string, row mirrored, state EndpointState) {
+	p.ids = append(p.ids, id)
+	p.tenants, p.names, p.urls = append(p.tenants, row.tenant), append(p.names, row.name), append(p.urls, row.url)
+	p.descriptions, p.origins = append(p.descriptions, row.description), append(p.origins, row.origin)
+	p.subscriptions = append(p.subscriptions, string(row.subscriptions))
+	p.policies = append(p.policies, string(row.policy))
+	p.statuses, p.reasons = append(p.statuses, state.Status), append(p.reasons, state.DisabledReason)
+	p.failingSince = append(p.failingSince, nullTime(state.FailingSince))
+}
+
+// write writes the page and empties it.
+func (p *mirrorPage) write(ctx context.Context, tx pgx.Tx, now time.Time) error {
+	if len(p.ids) == 0 {
+		return nil
+	}
+	_, err := tx.Exec(ctx, mirrorWriteSQL, pgx.NamedArgs{
+		"id": p.ids, "tenant": p.tenants, "name": p.names, "url": p.urls, "description": p.descriptions, "origin": p.origins,
+		"subscriptions": p.subscriptions, "policy": p.policies, "status": p.statuses, "disabled_reason": p.reasons,
+		"failing_since": p.failingSince, "now": now,
+	})
+	*p = mirrorPage{}
+	return err
 }
 
 // endpointRow is a row of tailpost.endpoint.

@@ -142,7 +142,6 @@ func (c *Client) endpoint(ep config.Endpoint) (*Endpoint, error) {
 	e := &Endpoint{
 		client: c, id: ep.ID, url: u, redirects: ep.Redirects,
 		timeout: ep.Timeout, format: ep.Format, concurrency: ep.Concurrency,
-		origins: make(map[place]*origin),
 	}
 	if err := e.setDefaults(); err != nil {
 		return nil, err
@@ -159,7 +158,7 @@ func (c *Client) endpoint(ep config.Endpoint) (*Endpoint, error) {
 	if err := e.setHeaders(u, ep.Headers); err != nil {
 		return nil, err
 	}
-	e.first = e.origin(p)
+	e.first = newOrigin(c, p, e.concurrency)
 	e.head = e.hopHead(e.first, u, true)
 	shown := *u
 	shown.User, shown.Fragment, shown.RawFragment = nil, "", ""

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net/http"
 	"net/url"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -35,9 +36,9 @@ type Endpoint struct {
 	head            []byte // hopHead of first
 	first           *origin
 
-	mu      sync.Mutex
-	closed  bool
-	origins map[place]*origin
+	mu     sync.Mutex
+	closed bool
+	others []*origin // of redirects, the one that was needed last at the end; most endpoints have none
 }
 
 func (e *Endpoint) setDefaults() error {
@@ -158,27 +159,28 @@ func resolveLocation(from *url.URL, origin place, location string) (*url.URL, pl
 	return u, p, nil
 }
 
-// origin gives the connections to p.
+// origin gives the connections to p. Of too many the one that was not needed for the longest goes.
 func (e *Endpoint) origin(p place) *origin {
+	if e.first.place == p {
+		return e.first
+	}
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	if o := e.origins[p]; o != nil {
-		return o
-	}
-	if len(e.origins) >= maxOrigins {
-		for q, o := range e.origins {
-			if o != e.first {
-				delete(e.origins, q)
-				o.close()
-				break
-			}
+	for i, o := range e.others {
+		if o.place == p {
+			e.others = append(slices.Delete(e.others, i, i+1), o)
+			return o
 		}
+	}
+	if len(e.others) == maxOrigins-1 {
+		e.others[0].close()
+		e.others = slices.Delete(e.others, 0, 1)
 	}
 	o := newOrigin(e.client, p, e.concurrency)
 	if e.closed {
 		o.close()
 	}
-	e.origins[p] = o
+	e.others = append(e.others, o)
 	return o
 }
 
@@ -195,7 +197,8 @@ func (e *Endpoint) closeOrigins() {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	e.closed = true
-	for _, o := range e.origins {
+	e.first.close()
+	for _, o := range e.others {
 		o.close()
 	}
 }
