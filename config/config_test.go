@@ -56,6 +56,30 @@ func parse(tb testing.TB, text string) (*config.Config, config.Diagnostics) {
 	return config.Parse(map[string][]byte{"test.hcl": []byte(text)}, options())
 }
 
+func TestOnlyTheDatabaseIsReadWhereNoMoreIsNeeded(t *testing.T) {
+	t.Parallel()
+	o := options()
+	o.DatabaseOnly = true
+	text := map[string][]byte{"test.hcl": []byte(`
+		database { url = env("DATABASE_URL") }
+		outbox { table = "events" }
+		endpoint "erp" {
+			url    = "https://erp.example.com"
+			secret = env("NOBODY_KNOWS")
+		}
+		secrets { keys = [env("NOBODY_KNOWS")] }`)}
+	cfg, diags := config.Parse(text, o)
+	require.Empty(t, diags)
+	require.Equal(t, "public.events", cfg.Outbox.Mapping.Table)
+	require.Empty(t, cfg.Endpoints)
+
+	text["test.hcl"] = []byte(`
+		database { url = env("NOBODY_KNOWS") }
+		endpiont "erp" {}`)
+	_, diags = config.Parse(text, o)
+	require.Len(t, diags, 2, "what is read is checked as ever, and so are the names of blocks")
+}
+
 // expectation is a `# ERROR "regex"` comment.
 type expectation struct {
 	line     int

@@ -83,7 +83,7 @@ func (d *decoder) file(src *source, body *hclsyntax.Body, defaultsOnly bool) {
 		top.check(nil, []string{"database", "outbox", "retention", "defaults", "endpoint", "network", "secrets", "api", "metrics", "log"})
 	}
 	for _, b := range body.Blocks {
-		if (b.Type == "defaults") != defaultsOnly {
+		if (b.Type == "defaults") != defaultsOnly || d.opts.DatabaseOnly && b.Type != "database" && b.Type != "outbox" {
 			continue
 		}
 		if b.Type == "endpoint" {

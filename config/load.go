@@ -20,6 +20,9 @@ type Options struct {
 	Getenv func(name string) (value string, ok bool)
 	// ReadFile reads configuration files, and what file() names. Nil: os.ReadFile.
 	ReadFile func(path string) ([]byte, error)
+	// DatabaseOnly reads the blocks database and outbox only, for work that needs no more: what the others ask of the
+	// environment need not be there. The Config has no endpoints then.
+	DatabaseOnly bool
 }
 
 // Load reads a configuration file, or all files *.hcl of a directory, merged in the order of their names. All problems
@@ -132,7 +135,12 @@ func Parse(files map[string][]byte, opts Options) (*Config, Diagnostics) {
 			}
 		}
 	}
-	done := d.config.complete(func(p problem) { d.problem(p, cmp.Or(names...)) })
+	done := d.config.complete(func(p problem) {
+		if opts.DatabaseOnly && p.field.name == "endpoint" {
+			return // they were not read
+		}
+		d.problem(p, cmp.Or(names...))
+	})
 	if !whole {
 		d.diags = slices.DeleteFunc(d.diags, func(diag Diagnostic) bool { return diag.Field != "" })
 	}

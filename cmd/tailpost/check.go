@@ -18,7 +18,7 @@ func newCheckCommand(a *app) *cobra.Command {
 configuration is valid and 3 if not; warnings alone leave it valid.`,
 		Args: args(0, 0),
 		RunE: func(*cobra.Command, []string) error {
-			cfg, diagnostics := a.readConfig()
+			cfg, diagnostics := a.readConfig(config.Options{})
 			if asJSON {
 				if diagnostics == nil {
 					diagnostics = config.Diagnostics{}
@@ -44,8 +44,15 @@ configuration is valid and 3 if not; warnings alone leave it valid.`,
 }
 
 // loadConfig reads the configuration for a command that cannot do without. Warnings go to stderr.
-func (a *app) loadConfig() (*config.Config, error) {
-	cfg, diagnostics := a.readConfig()
+func (a *app) loadConfig() (*config.Config, error) { return a.accept(a.readConfig(config.Options{})) }
+
+// loadDatabase is loadConfig for commands that need no more than the database and its outbox table: they run where the
+// secrets of endpoints are not known.
+func (a *app) loadDatabase() (*config.Config, error) {
+	return a.accept(a.readConfig(config.Options{DatabaseOnly: true}))
+}
+
+func (a *app) accept(cfg *config.Config, diagnostics config.Diagnostics) (*config.Config, error) {
 	if diagnostics.HasErrors() {
 		return nil, &configError{diagnostics: diagnostics}
 	}
@@ -54,11 +61,12 @@ func (a *app) loadConfig() (*config.Config, error) {
 }
 
 // readConfig reads the configuration with all that is wrong with it. A variable that is empty counts as not set.
-func (a *app) readConfig() (*config.Config, config.Diagnostics) {
-	return config.Load(a.configPath, config.Options{Getenv: func(name string) (string, bool) {
+func (a *app) readConfig(o config.Options) (*config.Config, config.Diagnostics) {
+	o.Getenv = func(name string) (string, bool) {
 		value := a.getenv(name)
 		return value, value != ""
-	}})
+	}
+	return config.Load(a.configPath, o)
 }
 
 // printDiagnostics writes to stderr what is wrong with a configuration, where, and what to do.

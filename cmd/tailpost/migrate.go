@@ -32,7 +32,7 @@ least privileges.`,
 					}
 				}
 			}
-			cfg, err := a.loadConfig()
+			cfg, err := a.loadDatabase()
 			if err != nil {
 				return err
 			}

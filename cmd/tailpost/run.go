@@ -128,7 +128,7 @@ func (a *app) reloadOn(ctx context.Context, changed <-chan struct{}, r *relay.Re
 		case <-ctx.Done():
 			return
 		}
-		cfg, diagnostics := a.readConfig()
+		cfg, diagnostics := a.readConfig(config.Options{})
 		if diagnostics.HasErrors() {
 			a.printDiagnostics(diagnostics)
 			log.Error().Str("config", a.configPath).Msg("configuration not reloaded: it is invalid, the old one stays")

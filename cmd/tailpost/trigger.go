@@ -41,7 +41,7 @@ as a logical message. Prints the event's id.`,
 			if err != nil {
 				return err
 			}
-			cfg, err := a.loadConfig()
+			cfg, err := a.loadDatabase()
 			if err != nil {
 				return err
 			}
