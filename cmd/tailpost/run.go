@@ -31,6 +31,9 @@ func newRunCommand(a *app) *cobra.Command {
 requests in flight end and parks the rest; SIGHUP and a changed configuration file reload it, and a bad one changes nothing.`,
 		Args: args(0, 0),
 		RunE: func(cmd *cobra.Command, _ []string) error {
+			if a.getenv("GOGC") == "" {
+				debug.SetGCPercent(gcPercent)
+			}
 			cfg, err := a.loadConfig()
 			if err != nil {
 				return err
@@ -55,6 +58,10 @@ requests in flight end and parks the rest; SIGHUP and a changed configuration fi
 	cmd.Flags().StringVar(&pprofAddress, "pprof", "", "serve runtime profiles of Go on this `address`, for example 127.0.0.1:6060")
 	return cmd
 }
+
+// gcPercent is half of Go's default: an event leaves little garbage beside what many endpoints hold for good. Measured with
+// 10,000 endpoints that all have a connection, the relay takes 119 MiB instead of 148; a drain shows no difference in CPU.
+const gcPercent = 50
 
 // serveOptions are what runs beside the relay.
 type serveOptions struct {
