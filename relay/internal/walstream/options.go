@@ -46,11 +46,6 @@ type Options struct {
 
 	// Start is where to stream from. Zero: where the slot stands.
 	Start outbox.LSN
-	// OriginNone leaves out transactions with a replication origin, for which Postgres 16 or later is required; before
-	// that it is an error. It leaves out their logical messages too: a relay that gave its recording session an origin, to
-	// have its own writes skipped, would never see the operational events that it emits there. What it would save is half
-	// of the decoding of those writes, about 1 µs a row.
-	OriginNone bool
 	// StatusInterval is how often Postgres hears from an idle stream, at most. Zero: 10s. A third of wal_sender_timeout
 	// is taken where that is less.
 	StatusInterval time.Duration

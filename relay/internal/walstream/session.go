@@ -131,8 +131,6 @@ func (s *session) check(ctx context.Context) error {
 	case row["wal_level"] != "logical":
 		return fmt.Errorf("%w: wal_level is %q: run ALTER SYSTEM SET wal_level = 'logical'; as a superuser, then restart Postgres",
 			ErrSetup, row["wal_level"])
-	case s.opts.OriginNone && version < 160000:
-		return fmt.Errorf("%w: leaving out transactions by origin needs Postgres 16, this is %d", ErrSetup, version/10000)
 	}
 	s.role = row["role"]
 	s.info.PID = pid

@@ -386,25 +386,3 @@ func TestSessionSettings(t *testing.T) {
 	b.exec(t, `INSERT INTO stamped VALUES ('2024-02-29 12:00:00.5+01', '\x00ff', 0.1::float8 + 0.2::float8)`)
 	require.Equal(t, "I public.stamped at=2024-02-29 11:00:00.5+00 data=\\x00ff f=0.30000000000000004", h.await(t, 3)[1])
 }
-
-func TestOriginNone(t *testing.T) {
-	t.Parallel()
-	b := setup(t)
-	o := b.options()
-	o.OriginNone = true
-	if b.open(t, b.options()).Info().ServerVersion < 160000 {
-		_, err := walstream.Open(t.Context(), o)
-		require.ErrorIs(t, err, walstream.ErrSetup)
-		return
-	}
-	h := newRecorder()
-	run(t, b.open(t, o), h)
-	b.exec(t, `SELECT pg_replication_origin_create($1)`, b.slot)
-	b.exec(t, `SELECT pg_replication_origin_session_setup($1)`, b.slot)
-	b.insert(t, 1)
-	b.exec(t, `SELECT pg_replication_origin_session_reset()`)
-	b.exec(t, `SELECT pg_replication_origin_drop($1)`, b.slot)
-	b.insert(t, 2)
-	h.until(t, func() bool { return len(only(h.lines, "I")) == 1 })
-	require.Equal(t, []string{inserted(2)}, only(h.await(t, 0), "I"))
-}

@@ -204,9 +204,6 @@ func (s *session) startReplication(ctx context.Context) error {
 		names = append(names, quoteIdentifier(p.name))
 	}
 	args := []string{"proto_version '1'", "messages 'true'", "publication_names " + quoteLiteral(strings.Join(names, ","))}
-	if s.opts.OriginNone {
-		args = append(args, "origin 'none'")
-	}
 	err := pglogrepl.StartReplication(ctx, s.conn, quoteIdentifier(s.opts.Slot), pglogrepl.LSN(s.opts.Start),
 		pglogrepl.StartReplicationOptions{PluginArgs: args})
 	if err == nil {
