@@ -11,7 +11,7 @@ const pollInterval = 10 * time.Millisecond
 
 // Patience is the deadline for what should happen soon. It is long, because machines that test are busy; a test that
 // passes does not wait for it.
-const Patience = 30 * time.Second
+const Patience = 60 * time.Second
 
 // TB is what the kit needs of testing.TB.
 type TB interface {
