@@ -61,6 +61,26 @@ func TestAnAuditFindsWhatNobodyGotAndNothingElse(t *testing.T) {
 	require.Zero(t, relay.Stop(t))
 }
 
+func TestWhatAuditsFindCountsAsGapsOverRestarts(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	config := b.db.Config(b.endpoint("erp", ""))
+	config.Outbox = `audit_interval = "1s"`
+	relay := kit.StartDelivering(t, kit.Options{Config: config})
+	b.exactlyOnce(t, "erp", b.db.Insert(t, orders(5)...))
+	for n := range 3 {
+		b.db.Run(t, "DELETE FROM tailpost.attempt")
+		relay.AwaitNth(t, n+1, logHealed, kit.Record{"events": 5})
+		b.db.AwaitAttempts(t, "erp", 5)
+	}
+	b.db.Run(t, "DELETE FROM tailpost.attempt")
+	for range 2 {
+		require.Equal(t, 1, relay.Wait(t, kit.Patience))
+		require.Contains(t, relay.Stderr(), "too many gaps in the stream: 4 within an hour, the last because an audit found events")
+		relay = kit.StartRelay(t, kit.Options{Config: config})
+	}
+}
+
 func TestAnAuditUnderLoadSendsNothingTwice(t *testing.T) {
 	t.Parallel()
 	b := setup(t)

@@ -83,10 +83,69 @@ func TestASlotDroppedUnderARunningRelayIsHealed(t *testing.T) {
 	// The fourth within an hour has a cause that somebody must remove.
 	b.dropSlot(t)
 	ids = append(ids, b.db.Insert(t, orders(20)...)...)
-	require.Equal(t, 1, relay.Wait(t, kit.Patience))
-	require.Contains(t, relay.Stderr(), "too many gaps in the stream: 4 within an hour")
-	kit.StartDelivering(t, kit.Options{Config: b.db.Config(b.endpoint("erp", ""))})
+	config := b.db.Config(b.endpoint("erp", ""))
+	refuses := func(relay *kit.Relay) {
+		t.Helper()
+		require.Equal(t, 1, relay.Wait(t, kit.Patience))
+		require.Contains(t, relay.Stderr(), "too many gaps in the stream: 4 within an hour, the last because the slot was missing")
+	}
+	refuses(relay)
+	// Neither does a supervisor that starts it again, nor another replica, get further.
+	for range 2 {
+		refuses(kit.StartRelay(t, kit.Options{Config: config}))
+	}
+	require.Equal(t, 3, b.gaps(t, ""))
+	require.Len(t, b.receiver.IDs("/erp"), 80, "nothing of the fourth gap was delivered")
+
+	// Once a person has removed the cause, the fourth gap is healed too, and three more may come.
+	path := writeConfig(t, config)
+	healed := kit.Run(t, kit.Command{Args: []string{"heal", "-c", path}, Env: config.Env(), Secrets: config.Secrets()})
+	require.Zero(t, healed.ExitCode(), healed.Output())
+	require.Contains(t, healed.Stdout(), "heals this one: the slot was missing")
+	kit.StartDelivering(t, kit.Options{Config: config})
 	b.exactlyOnce(t, "erp", ids)
+	kit.Eventually(t, kit.Patience, func() error {
+		if n := b.gaps(t, ""); n != 4 {
+			return fmt.Errorf("%d gaps", n)
+		}
+		return nil
+	})
+	b.dropSlot(t)
+	b.exactlyOnce(t, "erp", append(ids, b.db.Insert(t, orders(20)...)...))
+}
+
+func TestGapsAreCountedOverRestarts(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	config := b.db.Config(b.endpoint("erp", ""))
+	relay := kit.StartDelivering(t, kit.Options{Config: config})
+	ids := b.db.Insert(t, orders(3)...)
+	b.db.AwaitAttempts(t, "erp", len(ids))
+	loses := func() {
+		t.Helper()
+		relay.Kill()
+		b.dropSlot(t)
+		ids = append(ids, b.db.Insert(t, orders(3)...)...)
+		relay = kit.StartRelay(t, kit.Options{Config: config})
+	}
+	for range 3 {
+		loses()
+		relay.Await(t, logHealed, nil)
+		b.db.AwaitAttempts(t, "erp", len(ids))
+	}
+	for range 2 {
+		loses()
+		require.Equal(t, 1, relay.Wait(t, kit.Patience))
+		require.Contains(t, relay.Stderr(), "too many gaps in the stream")
+	}
+	require.Equal(t, 3, b.gaps(t, ""))
+
+	// An hour later a start heals by itself: five gaps were found, of which the last two are one heal.
+	b.db.Run(t, "UPDATE tailpost.gap SET at = at - interval '1 hour', detected_at = detected_at - interval '1 hour'")
+	relay = kit.StartRelay(t, kit.Options{Config: config})
+	relay.Await(t, logHealed, kit.Record{"events": 6})
+	b.exactlyOnce(t, "erp", ids)
+	require.Zero(t, relay.Stop(t))
 }
 
 func TestAnOrderedEndpointGetsAGapBeforeWhatFollows(t *testing.T) {

@@ -42,7 +42,6 @@ type auditor struct {
 	attempts   time.Duration // how long attempts are kept; 0: for ever
 	audited    time.Time     // events created before it are settled
 	sound      chan struct{} // closed once no gap waits to be healed
-	found      func(why string) error
 	log        zerolog.Logger
 }
 
@@ -132,16 +131,20 @@ func (a *auditor) audit(ctx context.Context, q *inquiry) error {
 		return err
 	}
 	a.audited = began
-	return a.report(q, report)
+	a.report(q, report)
+	if report == nil || q.due {
+		return nil // what is due was counted when it was detected
+	}
+	return tooManyGaps(ctx, a.ledger, a.hold.Slot, gap.Now)
 }
 
 // report says what came of an audit.
-func (a *auditor) report(q *inquiry, gap *ledger.Gap) error {
+func (a *auditor) report(q *inquiry, gap *ledger.Gap) {
 	level, text := zerolog.WarnLevel, "a gap in the stream is healed from the outbox table"
 	switch {
 	case gap == nil:
 		a.log.Debug().Msg("audit: nothing is missing")
-		return nil
+		return
 	case q.backfill():
 		level, text = zerolog.InfoLevel, "events older than the slot are queued"
 	case gap.Note != "":
@@ -149,10 +152,6 @@ func (a *auditor) report(q *inquiry, gap *ledger.Gap) error {
 	}
 	a.log.WithLevel(level).Str("why", gap.Why).Stringer("from", gap.From).Stringer("to", gap.To).Time("since", gap.Since).
 		Int64("events", gap.Events).Int64("deliveries", gap.Deliveries).Str("note", gap.Note).Msg(text)
-	if q.due {
-		return nil // counted when it was detected
-	}
-	return a.found(gap.Why)
 }
 
 // sweep reads the table and queues what is missing.

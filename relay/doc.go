@@ -43,6 +43,9 @@
 // An endpoint with an order sends nothing while a gap is being healed. What is found comes before all that the stream brings
 // after the gap, in the order of created_at, and of the table where that is the same.
 //
+// The fourth gap within an hour ends the relay instead, so that whatever breaks the stream is noticed: every start ends like
+// that until the first of them is an hour old, or a person has run `tailpost heal` (ClearGaps).
+//
 // Not found again are logical messages, rows that were deleted, and rows of a table without created_at, unless the server
 // has track_commit_timestamp on: old rows could not be told from lost ones.
 //

@@ -18,20 +18,13 @@ const (
 	// gapMargin is how much older than the last settled transaction an event may say it is and still have been committed
 	// after it: transactions take time, and clocks differ.
 	gapMargin = time.Hour
-	// gapLimit is how many gaps within gapPeriod are healed. More have a cause that somebody must remove.
-	gapLimit  = 3
-	gapPeriod = time.Hour
 )
 
 // whyBackfill is the heal that outbox.start asks for when the slot is taken for the first time: it is no gap.
 const whyBackfill = "backfill"
 
-var (
-	// errTooManyGaps ends the relay.
-	errTooManyGaps = errors.New("too many gaps in the stream")
-	// errPublicationChanged ends a hold: the stream is set up again, and the audit looks for what it has missed.
-	errPublicationChanged = errors.New("the publication or the outbox table changed")
-)
+// errPublicationChanged ends a hold: the stream is set up again, and the audit looks for what it has missed.
+var errPublicationChanged = errors.New("the publication or the outbox table changed")
 
 // takeSlot opens the stream and takes the slot. Whatever tells of a gap is noted before it is mended, so that no crash
 // forgets it.
@@ -107,7 +100,8 @@ func (r *Relay) take(ctx context.Context, led *ledger.Ledger, info *walstream.In
 		return ledger.Hold{}, f, err
 	}
 	hold, err := led.Take(ctx, ledger.TakeOptions{
-		Slot: slot, Owner: r.opts.Owner, SystemID: info.SystemID, Timeline: info.Timeline, Publication: f.publication, Heal: heal, Now: now,
+		Slot: slot, Owner: r.opts.Owner, SystemID: info.SystemID, Timeline: info.Timeline, Publication: f.publication,
+		Heal: heal, Gap: r.noticed != "" || (known && heal != nil), Now: now,
 	})
 	if err != nil {
 		return hold, f, err
@@ -117,14 +111,10 @@ func (r *Relay) take(ctx context.Context, led *ledger.Ledger, info *walstream.In
 	}
 	f.first = r.first(before, f.position, known, info, now)
 	if known && heal != nil && r.noticed == "" {
-		r.noticed = heal.Why
 		r.log.Warn().Str("why", heal.Why).Msg("events may have passed the stream by, the audit will look for them")
 	}
-	if why := r.noticed; why != "" {
-		r.noticed = ""
-		err = r.count(why, now)
-	}
-	return hold, f, err
+	r.noticed = ""
+	return hold, f, tooManyGaps(ctx, led, slot, now)
 }
 
 // missed says whether the stream may have missed changes of endpoints.
@@ -229,21 +219,4 @@ func publicationChange(before, now string) string {
 	default:
 		return "the publication was changed"
 	}
-}
-
-// count takes in that there was a gap. An error says that there were too many.
-func (r *Relay) count(why string, now time.Time) error {
-	recent := r.gaps[:0]
-	for _, at := range r.gaps {
-		if now.Sub(at) < gapPeriod {
-			recent = append(recent, at)
-		}
-	}
-	r.gaps = append(recent, now)
-	if len(r.gaps) <= gapLimit {
-		return nil
-	}
-	return fmt.Errorf("%w: %d within an hour, the last because %s. Something keeps breaking the stream: look at table tailpost.gap, "+
-		"at whoever drops the slot or the publication, and at max_slot_wal_keep_size and idle_replication_slot_timeout of the server; "+
-		"then start tailpost again. Nothing is lost: the next start heals this gap too", errTooManyGaps, len(r.gaps), why)
 }

@@ -88,7 +88,7 @@ func (r *Relay) prepare(ctx, hard context.Context, led *ledger.Ledger, stream *w
 	h.auditor = &auditor{
 		ledger: led, dispatcher: h.dispatcher, marks: h.marks, hold: hold, position: found.position, outbox: cfg.Outbox,
 		attempts: cfg.Retention.Attempts, audited: later(found.position.AuditedAt, found.position.StartedAt), sound: make(chan struct{}),
-		found: func(why string) error { return r.count(why, time.Now()) }, log: r.log,
+		log: r.log,
 	}
 	h.keeper = &keeper{
 		ledger: led, marks: h.marks, outbox: cfg.Outbox, keep: func() config.Retention { return r.config().Retention }, sound: h.auditor.sound, log: r.log,

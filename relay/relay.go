@@ -74,9 +74,8 @@ type Relay struct {
 	acked   outbox.LSN           // the last frontier that was acknowledged, in any hold
 
 	// Owned by the goroutine of Run.
-	gaps       []time.Time // when gaps were found of late
-	noticed    string      // the gap that taking the slot has brought to light; empty: none
-	unreadable bool        // the slot holds WAL that cannot be decoded
+	noticed    string // the gap that taking the slot has brought to light; empty: none
+	unreadable bool   // the slot holds WAL that cannot be decoded
 
 	keyring  *seal.Keyring
 	listener net.Listener // of the API; nil: it does not listen

@@ -81,6 +81,7 @@ func commands(a *app) []*cobra.Command {
 		newCompletionCommand(a),
 		newDemoCommand(a),
 		newFmtCommand(a),
+		newHealCommand(a),
 		newListenCommand(a),
 		newMigrateCommand(a),
 		newRunCommand(a),

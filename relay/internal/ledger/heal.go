@@ -173,7 +173,8 @@ SET audited_at = GREATEST(audited_at, @audited),
     heal = NULL,
     heal_since = NULL,
     heal_from = NULL,
-    heal_at = NULL
+    heal_at = NULL,
+    heal_gaps = '{}'
 WHERE slot = @slot`
 
 // Audited notes that an audit ended: events created before audited are settled (zero: unchanged), no heal is due any more,

@@ -20,19 +20,25 @@ type TakeOptions struct {
 	Publication string
 	// Heal, if set, makes a heal due in the same statement.
 	Heal *Heal
-	Now  time.Time
+	// Gap says that a gap was found, which counts; its heal is Heal, or one that DueHeal noted.
+	Gap bool
+	Now time.Time
 }
+
+// mostHealGaps bounds the row: nobody asks for more, and a loop that finds a gap each second must not make it grow.
+const mostHealGaps = 16
 
 // takeSQL raises the epoch. Positions of another cluster mean nothing here. What RETURNING selects is the row before: a
 // statement does not see its own changes.
 const takeSQL = `
 INSERT INTO tailpost.relay AS r (
     slot, epoch, owner, system_id, timeline, batch, settled_lsn, settled_at, updated_at, started_at, publication,
-    heal, heal_since, heal_from, heal_at
+    heal, heal_since, heal_from, heal_at, heal_gaps
 )
 VALUES (
     @slot, 1, @owner, @system_id, @timeline, 0, '0/0', NULL, @now, @now, @publication,
-    @why::text, @since::timestamptz, @from::text::pg_lsn, @due::timestamptz
+    @why::text, @since::timestamptz, @from::text::pg_lsn, @due::timestamptz,
+    CASE WHEN @gap::boolean THEN ARRAY[@now::timestamptz] ELSE '{}' END
 )
 ON CONFLICT (slot) DO UPDATE
 SET epoch = r.epoch + 1,
@@ -54,7 +60,13 @@ SET epoch = r.epoch + 1,
         WHEN r.heal_since IS NOT NULL AND EXCLUDED.heal_since IS NOT NULL THEN LEAST(r.heal_since, EXCLUDED.heal_since)
     END,
     heal_from = LEAST(r.heal_from, EXCLUDED.heal_from),
-    heal_at = COALESCE(r.heal_at, EXCLUDED.heal_at)
+    heal_at = COALESCE(r.heal_at, EXCLUDED.heal_at),
+    heal_gaps = ARRAY(
+        SELECT g
+        FROM unnest(r.heal_gaps || EXCLUDED.heal_gaps) AS g
+        ORDER BY g DESC
+        LIMIT @most
+    )
 RETURNING epoch, settled_lsn::text,
     COALESCE((SELECT b.system_id FROM tailpost.relay AS b WHERE b.slot = @slot), ''),
     COALESCE((SELECT b.timeline FROM tailpost.relay AS b WHERE b.slot = @slot), 0)`
@@ -69,7 +81,7 @@ func (l *Ledger) Take(ctx context.Context, o TakeOptions) (Hold, error) {
 	var settled string
 	args := pgx.NamedArgs{
 		"slot": o.Slot, "owner": o.Owner, "system_id": o.SystemID, "timeline": o.Timeline, "now": o.Now,
-		"publication": o.Publication, "why": nil, "since": nil, "from": nil, "due": nil,
+		"publication": o.Publication, "gap": o.Gap, "most": mostHealGaps, "why": nil, "since": nil, "from": nil, "due": nil,
 	}
 	if o.Heal != nil {
 		args["why"], args["since"], args["from"], args["due"] = o.Heal.Why, nullTime(o.Heal.Since), o.Heal.From.String(), o.Heal.At

@@ -1,0 +1,51 @@
+package relay
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/rs/zerolog"
+
+	"github.com/tailpost/tailpost/config"
+	"github.com/tailpost/tailpost/relay/internal/ledger"
+)
+
+const (
+	// gapLimit is how many gaps within gapPeriod are healed. More have a cause that somebody must remove.
+	gapLimit  = 3
+	gapPeriod = time.Hour
+)
+
+// errTooManyGaps ends the relay.
+var errTooManyGaps = errors.New("too many gaps in the stream")
+
+// tooManyGaps is an error once there were more gaps than are healed. They are counted in the database, so that neither a
+// supervisor that starts the relay again nor another replica heals for ever.
+func tooManyGaps(ctx context.Context, led *ledger.Ledger, slot string, now time.Time) error {
+	gaps, err := led.Gaps(ctx, ledger.GapsOptions{Slot: slot, Backfill: whyBackfill, Since: now.Add(-gapPeriod), Now: now})
+	if err != nil || len(gaps) <= gapLimit {
+		return err
+	}
+	again, last := gaps[len(gaps)-gapLimit-1].At.Add(gapPeriod).UTC(), gaps[len(gaps)-1]
+	return fmt.Errorf("%w: %d within an hour, the last because %s. Something keeps breaking the stream: table tailpost.gap tells more; look for "+
+		"whoever drops the slot or the publication, and at max_slot_wal_keep_size and idle_replication_slot_timeout of the server. Then "+
+		"run `tailpost heal` and start tailpost again. Without that every start ends like this until %s. Nothing is lost: the next "+
+		"relay that heals delivers what has passed the stream by", errTooManyGaps, len(gaps), last.Why, again.Format(time.RFC3339))
+}
+
+// ClearGaps lets relays heal gaps again, now that a person has seen why there were more than they heal within an hour: those
+// until now do not count any more. It gives why a heal is due, which the next relay to take the slot does; empty: none is.
+// Relays may run.
+func ClearGaps(ctx context.Context, cfg *config.Config, log zerolog.Logger) (due string, err error) {
+	led, err := ledger.Open(ctx, ledger.Options{URL: cfg.Database.URL, AppName: "heal", Logger: log})
+	if err != nil {
+		return "", err
+	}
+	defer func() { err = errors.Join(err, led.Close(context.WithoutCancel(ctx))) }()
+	if _, err := led.Check(ctx, cfg.Outbox.Mapping); err != nil {
+		return "", err
+	}
+	return led.ClearGaps(ctx, cfg.Database.Slot, time.Now())
+}

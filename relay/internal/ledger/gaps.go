@@ -1,0 +1,92 @@
+package ledger
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+)
+
+// gapsSQL has what was healed, what is found and waits to be healed, and a heal that is due without a time within reach: its
+// finder may have died before Take. None of them counts once a person has cleared it.
+const gapsSQL = `
+WITH slot AS (
+    SELECT r.slot, r.heal, r.heal_gaps, GREATEST(@since::timestamptz, r.gaps_cleared_at) AS since
+    FROM tailpost.relay AS r
+    WHERE r.slot = @slot
+)
+SELECT g.at, g.why
+FROM slot AS s
+JOIN tailpost.gap AS g ON g.slot = s.slot AND g.at > s.since AND g.why <> @backfill
+UNION ALL
+SELECT f.at, s.heal
+FROM slot AS s
+CROSS JOIN unnest(s.heal_gaps) AS f (at)
+WHERE f.at > s.since
+  AND s.heal IS NOT NULL
+UNION ALL
+SELECT @now::timestamptz, s.heal
+FROM slot AS s
+WHERE s.heal <> @backfill
+  AND NOT EXISTS (SELECT FROM unnest(s.heal_gaps) AS f (at) WHERE f.at > s.since)
+ORDER BY at`
+
+// GapsOptions say which gaps count.
+type GapsOptions struct {
+	Slot     string
+	Backfill string    // the reason of a heal that is none of a gap
+	Since    time.Time // gaps until then are forgotten
+	Now      time.Time
+}
+
+// Counted is a gap that counts.
+type Counted struct {
+	At  time.Time // when it was healed, or found where that is still to be done
+	Why string
+}
+
+// Gaps gives the gaps that count, in order.
+func (l *Ledger) Gaps(ctx context.Context, o GapsOptions) (gaps []Counted, err error) {
+	err = l.load(ctx, "count the gaps", func(ctx context.Context, conn *pgx.Conn) error {
+		rows, err := conn.Query(ctx, gapsSQL, pgx.NamedArgs{"slot": o.Slot, "backfill": o.Backfill, "since": o.Since, "now": o.Now})
+		if err != nil {
+			return err
+		}
+		gaps, err = pgx.CollectRows(rows, pgx.RowToStructByPos[Counted])
+		return err
+	})
+	return gaps, err
+}
+
+// clearGapsSQL clears what there is even where the clock of whoever asks is behind that of the relay.
+const clearGapsSQL = `
+UPDATE tailpost.relay AS r
+SET gaps_cleared_at = GREATEST(
+    @now::timestamptz,
+    (SELECT max(h.at) FROM tailpost.gap AS h WHERE h.slot = r.slot),
+    (SELECT max(f.at) FROM unnest(r.heal_gaps) AS f (at))
+)
+WHERE r.slot = @slot
+RETURNING COALESCE(r.heal, '')`
+
+// ClearGaps makes Gaps forget the gaps until now, and gives why a heal is due; empty: none is. A slot that was never taken is
+// an error.
+func (l *Ledger) ClearGaps(ctx context.Context, slot string, now time.Time) (due string, err error) {
+	err = l.load(ctx, "clear the gaps", func(ctx context.Context, conn *pgx.Conn) error {
+		rows, err := conn.Query(ctx, clearGapsSQL, pgx.NamedArgs{"slot": slot, "now": now})
+		if err != nil {
+			return err
+		}
+		cleared, err := pgx.CollectRows(rows, pgx.RowTo[string])
+		switch {
+		case err != nil:
+			return err
+		case len(cleared) == 0:
+			return fmt.Errorf("no relay has ever held slot %q", slot)
+		}
+		due = cleared[0]
+		return nil
+	})
+	return due, err
+}
