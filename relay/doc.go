@@ -46,6 +46,9 @@
 // The fourth gap within an hour ends the relay instead, so that whatever breaks the stream is noticed: every start ends like
 // that until the first of them is an hour old, or a person has run `tailpost heal` (ClearGaps).
 //
+// On another cluster (another system identifier: a dump was restored, or files were put together) positions of before mean
+// nothing and may be higher than what is committed now. What waits from there is put before everything that the stream brings.
+//
 // Not found again are logical messages, rows that were deleted, and rows of a table without created_at, unless the server
 // has track_commit_timestamp on: old rows could not be told from lost ones.
 //

@@ -48,6 +48,12 @@ func (r *Relay) takeSlot(ctx context.Context, led *ledger.Ledger) (*walstream.St
 			return nil, err
 		}
 	}
+	if r.walMissing {
+		o.Replace = true
+		if err := r.notice(ctx, led, before, "WAL that the slot needed was missing"); err != nil {
+			return nil, err
+		}
+	}
 	stream, err := walstream.Open(ctx, o)
 	if why := slotGone(err); why != "" {
 		if known {
@@ -65,7 +71,7 @@ func (r *Relay) takeSlot(ctx context.Context, led *ledger.Ledger) (*walstream.St
 		stream.Close()
 		return nil, fmt.Errorf("take slot %q: %w", cfg.Database.Slot, err)
 	}
-	r.unreadable = false
+	r.unreadable, r.walMissing = false, false
 	return stream, nil
 }
 
@@ -97,6 +103,9 @@ func (r *Relay) take(ctx context.Context, led *ledger.Ledger, info *walstream.In
 	}
 	heal := r.gap(before, known, info, f.publication, now)
 	if err := led.ResetVersions(ctx, slot, info.SystemID, missed(before, heal, info, slot)); err != nil {
+		return ledger.Hold{}, f, err
+	}
+	if err := led.Rebase(ctx, slot, info.SystemID); err != nil {
 		return ledger.Hold{}, f, err
 	}
 	hold, err := led.Take(ctx, ledger.TakeOptions{

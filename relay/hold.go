@@ -62,7 +62,7 @@ func (r *Relay) prepare(ctx, hard context.Context, led *ledger.Ledger, stream *w
 		return nil, err
 	}
 	// The stream begins at the later of the two.
-	recorded, err := led.Recorded(ctx, max(hold.Settled, info.ConfirmedFlush))
+	recorded, err := led.Recorded(ctx, hold.Slot, max(hold.Settled, info.ConfirmedFlush))
 	if err != nil {
 		return nil, err
 	}

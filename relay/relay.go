@@ -76,6 +76,7 @@ type Relay struct {
 	// Owned by the goroutine of Run.
 	noticed    string // the gap that taking the slot has brought to light; empty: none
 	unreadable bool   // the slot holds WAL that cannot be decoded
+	walMissing bool   // the slot needs WAL that is gone
 
 	keyring  *seal.Keyring
 	listener net.Listener // of the API; nil: it does not listen
@@ -223,15 +224,16 @@ func (r *Relay) holdAgain(ctx, hard context.Context, led *ledger.Ledger) error {
 			return err
 		case errors.Is(err, walstream.ErrSlotActive):
 			r.standby()
+			// Whoever holds the slot finds out what is wrong with it, and mends it.
+			r.unreadable, r.walMissing = false, false
 			backoff.reset()
 			wait(ctx, time.Second)
 			continue
 		case !delivered && !isPassing(err):
 			return err
 		}
-		if errors.Is(err, walstream.ErrUnreadable) {
-			r.unreadable = true
-		}
+		r.unreadable = r.unreadable || errors.Is(err, walstream.ErrUnreadable)
+		r.walMissing = r.walMissing || errors.Is(err, walstream.ErrWALMissing)
 		if time.Since(began) > time.Minute {
 			backoff.reset()
 		}
@@ -308,7 +310,7 @@ func (r *Relay) disconnected(err error) {
 // isPassing says that trying again may help although nobody changes the config or the database: it is out of reach,
 // starting, or full.
 func isPassing(err error) bool {
-	if errors.Is(err, walstream.ErrUnreadable) || errors.Is(err, ledger.ErrDeposed) {
+	if errors.Is(err, walstream.ErrUnreadable) || errors.Is(err, walstream.ErrWALMissing) || errors.Is(err, ledger.ErrDeposed) {
 		return true
 	}
 	if pgErr, ok := errors.AsType[*pgconn.PgError](err); ok {

@@ -238,7 +238,7 @@ func BenchmarkRecorded(b *testing.B) {
 		b.Helper()
 		n := 0
 		for b.Loop() {
-			pairs, err := l.Recorded(b.Context(), from)
+			pairs, err := l.Recorded(b.Context(), "s", from)
 			require.NoError(b, err)
 			n = len(pairs)
 		}

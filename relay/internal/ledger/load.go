@@ -70,19 +70,21 @@ SELECT event_id, endpoint_id
 FROM tailpost.attempt
 WHERE commit_lsn >= @from::text::pg_lsn
   AND outcome IN ('delivered', 'dead')
+  AND attempted_at >= COALESCE((SELECT r.moved_at - interval '1 hour' FROM tailpost.relay AS r WHERE r.slot = @slot), '-infinity')
 UNION ALL
 SELECT event_id, endpoint_id
 FROM tailpost.delivery
 WHERE commit_lsn >= @from::text::pg_lsn`
 
 // Recorded gives the deliveries of events that committed at or after from and are settled: they have a final attempt, or a
-// row in the queue. A relay that starts streaming at from skips them once.
-func (l *Ledger) Recorded(ctx context.Context, from outbox.LSN) (map[outbox.Pair]struct{}, error) {
+// row in the queue. A relay that starts streaming at from skips them once. Attempts of long before the database moved to this
+// cluster are left out: their positions may all be higher than from, and they are many.
+func (l *Ledger) Recorded(ctx context.Context, slot string, from outbox.LSN) (map[outbox.Pair]struct{}, error) {
 	var pairs map[outbox.Pair]struct{}
 	err := l.load(ctx, "load what is recorded", func(ctx context.Context, conn *pgx.Conn) error {
 		pairs = make(map[outbox.Pair]struct{})
 		endpoints := make(map[string]string) // one copy of each id instead of one a row
-		rows, err := conn.Query(ctx, recordedSQL, pgx.NamedArgs{"from": from.String()})
+		rows, err := conn.Query(ctx, recordedSQL, pgx.NamedArgs{"slot": slot, "from": from.String()})
 		if err != nil {
 			return err
 		}

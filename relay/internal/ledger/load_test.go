@@ -31,7 +31,7 @@ func TestRecorded_givesWhatIsSettledAtOrAboveThePosition(t *testing.T) {
 			dead, pending("parked", "erp", "", 13, noon), pending("parked below", "erp", "", 9, noon),
 		},
 	}))
-	got, err := b.ledger.Recorded(t.Context(), 10)
+	got, err := b.ledger.Recorded(t.Context(), "s", 10)
 	require.NoError(t, err)
 	require.Equal(t, map[outbox.Pair]struct{}{
 		{EventID: "at", EndpointID: "erp"}:        {},

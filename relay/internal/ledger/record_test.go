@@ -182,6 +182,38 @@ func TestTake_startsOverOnAnotherCluster(t *testing.T) {
 	require.Equal(t, 1, b.count(t, `SELECT count(*) FROM tailpost.relay WHERE system_id = '8' AND timeline = 3 AND settled_at IS NULL`))
 }
 
+func TestRebase_putsWhatWaitsFromAnotherClusterFirst(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	hold := take(t, b.ledger)
+	require.NoError(t, b.ledger.Record(t.Context(), hold, &ledger.Batch{
+		Park:     []outbox.Delivery{pending("third", "erp", "", 9, noon), pending("first", "erp", "", 7, noon), pending("second", "crm", "", 8, noon)},
+		Attempts: []outbox.Attempt{attempt("old", "erp", outbox.Delivered, 9)}, Settled: 9,
+	}))
+	const order = `SELECT string_agg(event_id, ' ' ORDER BY commit_lsn, seq) || ' ' || max(commit_lsn)::text FROM tailpost.delivery`
+	text := func() (s string) {
+		require.NoError(t, b.conn.QueryRow(t.Context(), order).Scan(&s))
+		return s
+	}
+	require.NoError(t, b.ledger.Rebase(t.Context(), "s", "7"))
+	require.Equal(t, "first second third 0/9", text(), "the same cluster")
+	later := noon.AddDate(0, 0, 1)
+	for range 2 { // a relay that dies before Take does it again
+		require.NoError(t, b.ledger.Rebase(t.Context(), "s", "8"))
+		require.Equal(t, "first second third 0/0", text())
+	}
+	_, err := b.ledger.Take(t.Context(), ledger.TakeOptions{
+		Slot: "s", Owner: "host:2", SystemID: "8", Timeline: 1, Now: later, Heal: &ledger.Heal{Why: "moved", From: 9, At: later},
+	})
+	require.NoError(t, err)
+	p, _, err := b.ledger.Position(t.Context(), "s")
+	require.NoError(t, err)
+	require.Zero(t, p.Heal.From, "what the audit finds comes before the stream too")
+	got, err := b.ledger.Recorded(t.Context(), "s", 0)
+	require.NoError(t, err)
+	require.Len(t, got, 3, "what waits, and none of the attempts of before")
+}
+
 func TestRecord_makesMissingPartitions(t *testing.T) {
 	t.Parallel()
 	b := setup(t)

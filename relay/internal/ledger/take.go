@@ -48,6 +48,7 @@ SET epoch = r.epoch + 1,
     batch = 0,
     settled_lsn = CASE WHEN r.system_id = EXCLUDED.system_id THEN r.settled_lsn ELSE '0/0' END,
     settled_at = CASE WHEN r.system_id = EXCLUDED.system_id THEN r.settled_at END,
+    moved_at = CASE WHEN r.system_id = EXCLUDED.system_id THEN r.moved_at ELSE EXCLUDED.updated_at END,
     updated_at = EXCLUDED.updated_at,
     publication = EXCLUDED.publication,
     heal = CASE
@@ -59,7 +60,10 @@ SET epoch = r.epoch + 1,
         WHEN r.heal IS NULL THEN EXCLUDED.heal_since
         WHEN r.heal_since IS NOT NULL AND EXCLUDED.heal_since IS NOT NULL THEN LEAST(r.heal_since, EXCLUDED.heal_since)
     END,
-    heal_from = LEAST(r.heal_from, EXCLUDED.heal_from),
+    heal_from = CASE
+        WHEN r.system_id = EXCLUDED.system_id THEN LEAST(r.heal_from, EXCLUDED.heal_from)
+        WHEN COALESCE(r.heal, EXCLUDED.heal) IS NOT NULL THEN '0/0'
+    END,
     heal_at = COALESCE(r.heal_at, EXCLUDED.heal_at),
     heal_gaps = ARRAY(
         SELECT g

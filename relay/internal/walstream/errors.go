@@ -17,6 +17,9 @@ var (
 	ErrSlotMissing = errors.New("slot is missing")
 	// ErrSlotLost says that Postgres removed WAL that the slot needed, or invalidated it otherwise: it is of no more use.
 	ErrSlotLost = errors.New("slot is lost")
+	// ErrWALMissing says that files which the slot needs are gone although Postgres takes it for sound, as in a cluster that was
+	// put together from parts. Open with Replace makes a new slot.
+	ErrWALMissing = errors.New("WAL that the slot needs is missing")
 	// ErrPublicationMissing says that there is no publication, and that this role may not create it.
 	ErrPublicationMissing = errors.New("publication is missing")
 	// ErrUnreadable says that the slot holds WAL from a time without publication, which Postgres before 18 cannot decode,
@@ -49,6 +52,7 @@ const (
 	stateObjectInUse           = "55006"
 	statePrerequisiteState     = "55000"
 	stateConfigurationLimit    = "53400"
+	stateUndefinedFile         = "58P01"
 	stateTooManyConnections    = "53300"
 )
 
@@ -86,6 +90,17 @@ func classify(err error) error {
 		}
 	}
 	return err
+}
+
+// endOfStream gives an error that the server sent within the stream its kind.
+func endOfStream(err error) error {
+	switch sqlState(err) {
+	case stateUndefinedObject:
+		return fmt.Errorf("%w: %w", ErrUnreadable, err)
+	case stateUndefinedFile:
+		return fmt.Errorf("%w: %w", ErrWALMissing, err)
+	}
+	return classify(err)
 }
 
 func isNetwork(err error) bool {

@@ -41,6 +41,9 @@ type Options struct {
 	Create bool
 	// ReplaceLost drops a lost slot and makes a new one; otherwise that is ErrSlotLost.
 	ReplaceLost bool
+	// Replace drops the slot, whatever Postgres says of it, unless somebody holds it, and makes a new one. It is what helps after
+	// ErrWALMissing.
+	Replace bool
 	// SkipBacklog lets go of all WAL written so far, unread. It is what helps after ErrUnreadable.
 	SkipBacklog bool
 

@@ -218,11 +218,3 @@ func (p publication) sql(have published) string {
 		return "BEGIN; ALTER PUBLICATION " + name + " SET " + with + "; " + setTable + " COMMIT;"
 	}
 }
-
-// unreadable turns a failure to stream into ErrUnreadable where that is what it was.
-func unreadable(err error) error {
-	if sqlState(err) == stateUndefinedObject {
-		return fmt.Errorf("%w: %w", ErrUnreadable, err)
-	}
-	return err
-}

@@ -134,7 +134,7 @@ func (s *Stream) handle(msg pgproto3.BackendMessage) error {
 	case *pgproto3.CopyData:
 		return s.copied(msg.Data)
 	case *pgproto3.ErrorResponse:
-		return unreadable(classify(pgconn.ErrorResponseToPgError(msg)))
+		return endOfStream(pgconn.ErrorResponseToPgError(msg))
 	case *pgproto3.CopyDone, *pgproto3.CommandComplete:
 		return fmt.Errorf("%w: it shuts down", ErrServerStopped)
 	case *pgproto3.NoticeResponse, *pgproto3.ParameterStatus:

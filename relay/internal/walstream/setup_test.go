@@ -315,6 +315,29 @@ func TestSlotLost(t *testing.T) {
 	require.Equal(t, []string{"begin", inserted(1), "commit"}, h.await(t, 3))
 }
 
+func TestReplaceMakesANewSlotUnlessSomebodyHoldsIt(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	h := newRecorder()
+	r := run(t, b.open(t, b.options()), h)
+	b.insert(t, 1)
+	h.await(t, 3)
+	o := b.options()
+	o.Replace = true
+	other := b.open(t, o)
+	require.False(t, other.Info().SlotCreated)
+	require.ErrorIs(t, other.Start(t.Context()), walstream.ErrSlotActive)
+
+	r.stop()
+	b.awaitSQL(t, `SELECT NOT active FROM pg_replication_slots WHERE slot_name = $1`, b.slot)
+	s := b.open(t, o)
+	require.True(t, s.Info().SlotCreated)
+	h = newRecorder()
+	run(t, s, h)
+	b.insert(t, 2)
+	require.Equal(t, []string{"begin", inserted(2), "commit"}, h.await(t, 3))
+}
+
 func TestPublicationDroppedWhileStreaming(t *testing.T) {
 	t.Parallel()
 	b := setup(t)

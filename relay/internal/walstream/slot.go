@@ -28,17 +28,18 @@ func (s *session) ensureSlot(ctx context.Context, unread bool) error {
 	if err != nil {
 		return err
 	}
-	if have != nil && have.lost != "" {
-		if !s.opts.ReplaceLost {
-			return s.lost(have)
-		}
+	replace := have != nil && s.opts.Replace && have.activePID == ""
+	if have != nil && have.lost != "" && !s.opts.ReplaceLost && !replace {
+		return s.lost(have)
+	}
+	if replace || have != nil && have.lost != "" {
 		if _, err := s.query(ctx, "SELECT pg_drop_replication_slot("+quoteLiteral(s.opts.Slot)+")"); err != nil {
-			return fmt.Errorf("drop lost slot %q: %w", s.opts.Slot, err)
+			return fmt.Errorf("drop lost slot %q: %w", s.opts.Slot, classify(err))
 		}
 		have = nil
 	}
 	switch {
-	case have == nil && !s.opts.Create && !s.opts.ReplaceLost:
+	case have == nil && !s.opts.Create && !s.opts.ReplaceLost && !s.opts.Replace:
 		return fmt.Errorf("%w: there is no slot %q in this cluster", ErrSlotMissing, s.opts.Slot)
 	case have == nil:
 		err = s.createSlot(ctx)
@@ -219,6 +220,8 @@ func (s *session) startReplication(ctx context.Context) error {
 		return fmt.Errorf("%w: %w", ErrSlotMissing, err)
 	case statePrerequisiteState:
 		return fmt.Errorf("%w: %w", ErrSlotLost, err)
+	case stateUndefinedFile:
+		return fmt.Errorf("%w: %w", ErrWALMissing, err)
 	}
 	return classify(err)
 }
