@@ -2,6 +2,7 @@ package api
 
 import (
 	"context"
+	"errors"
 	"net/http"
 	"time"
 
@@ -163,8 +164,46 @@ type selectedOutput struct {
 	Body Selected
 }
 
+// one says that the selection names one delivery and nothing else of it.
+func (d *DeliverySelection) one() bool {
+	return d.EventID != "" && d.EndpointID != "" && len(d.EventTypes) == 0 && d.Tenant == "" && d.Reason == "" && d.State == "" &&
+		d.Since == nil && d.Until == nil
+}
+
 func (s *Server) resendDeliveries(ctx context.Context, p *principal, in *selectDeliveriesInput) (*selectedOutput, error) {
-	return s.forSelected(ctx, p, in, "delivery.resend", "/v1/deliveries/resend", (*store.Change).Resend)
+	w := &in.Body
+	if w.DryRun && w.one() {
+		return s.countResend(ctx, p, w)
+	}
+	return s.forSelected(ctx, p, in, "delivery.resend", "/v1/deliveries/resend", func(c *store.Change, ctx context.Context, f store.DeliveryFilter) (int64, error) {
+		n, err := c.Resend(ctx, f)
+		if err != nil || n > 0 || !w.one() {
+			return n, err
+		}
+		// Nothing waits: the event was delivered, or discarded, and is taken from its outbox row.
+		return 1, c.ResendRecorded(ctx, p.tenant(), w.EventID, w.EndpointID)
+	})
+}
+
+// countResend says whether one event would be sent again. What does not exist counts as nothing; what cannot be sent is the
+// problem that resending it would be.
+func (s *Server) countResend(ctx context.Context, p *principal, w *DeliverySelection) (*selectedOutput, error) {
+	filter, err := w.filter(p)
+	if err != nil {
+		return nil, err
+	}
+	out := &selectedOutput{Body: Selected{DryRun: true}}
+	if out.Body.Matched, err = s.store.CountDeliveries(ctx, filter); err != nil || out.Body.Matched > 0 {
+		return out, err
+	}
+	switch err := s.store.CanResend(ctx, p.tenant(), w.EventID, w.EndpointID); {
+	case errors.Is(err, store.ErrNotFound):
+		return out, nil
+	case err != nil:
+		return nil, err
+	}
+	out.Body.Matched = 1
+	return out, nil
 }
 
 func (s *Server) discardDeliveries(ctx context.Context, p *principal, in *selectDeliveriesInput) (*selectedOutput, error) {

@@ -112,8 +112,9 @@ func (s *Server) deliveryRoutes() {
 	}, s.listDeliveries)
 	ask(s, route{
 		id: "resend-deliveries", method: http.MethodPost, path: "/v1/deliveries/resend", tag: "Deliveries", scope: write,
-		summary: "Attempt deliveries now", errors: []int{http.StatusNotFound},
-		detail: "One, many by filter, or all dead ones of an endpoint. They are queued by this call and sent by the relay, at the endpoint's rate and in its order.",
+		summary: "Attempt deliveries now", errors: []int{http.StatusNotFound, http.StatusConflict},
+		detail: "One, many by filter, or all dead ones of an endpoint. They are queued by this call and sent by the relay, at the endpoint's rate and in its order. " +
+			"With event_id and endpoint_id alone, an event that the endpoint has already, or that was discarded, is queued once more from its outbox row, at the end of the endpoint's order; the answer is 409 where that row is gone.",
 	}, s.resendDeliveries)
 	ask(s, route{
 		id: "discard-deliveries", method: http.MethodPost, path: "/v1/deliveries/discard", tag: "Deliveries", scope: write,

@@ -9,6 +9,8 @@ import (
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
+
+	"github.com/tailpost/tailpost/outbox"
 )
 
 // Actor is who makes a change.
@@ -29,9 +31,10 @@ const rememberFor = 24 * time.Hour
 
 // Change is a transaction that changes something.
 type Change struct {
-	tx    pgx.Tx
-	actor Actor
-	now   time.Time
+	tx      pgx.Tx
+	actor   Actor
+	now     time.Time
+	mapping outbox.Mapping
 }
 
 // Now is the time of the change.
@@ -47,7 +50,7 @@ func (s *Store) Change(ctx context.Context, actor Actor, r Remembered, now time.
 		if err := claim(ctx, tx, r, now, &again); err != nil {
 			return err
 		}
-		answer, err := f(ctx, &Change{tx: tx, actor: actor, now: now})
+		answer, err := f(ctx, &Change{tx: tx, actor: actor, now: now, mapping: s.mapping})
 		if err != nil || r.Key == nil {
 			return err
 		}

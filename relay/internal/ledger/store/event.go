@@ -48,7 +48,13 @@ func (s *Store) Event(ctx context.Context, tenant, id string) (Event, error) {
 
 // readEvent finds the event itself: in the outbox table, or with a delivery, or as far as an attempt tells of it.
 func (s *Store) readEvent(ctx context.Context, tx pgx.Tx, tenant, id string, found *Event) (err error) {
-	found.Event, found.HasRow, err = s.outboxRow(ctx, tx, id)
+	found.Event, found.HasRow, err = outboxRow(ctx, tx, s.mapping, id)
+	if _, odd := errors.AsType[*outbox.DecodeError](err); odd {
+		err = nil // as much of it as can be read
+	}
+	if pgErr, ok := errors.AsType[*pgconn.PgError](err); ok && (pgErr.Code == "42501" || pgErr.Code == "42P01") {
+		err = nil // no right to read it, or no such table: the rest of the answer stands
+	}
 	switch {
 	case err != nil:
 		return err
@@ -74,13 +80,15 @@ func (s *Store) readEvent(ctx context.Context, tx pgx.Tx, tenant, id string, fou
 	return ErrNotFound
 }
 
-// outboxRow reads the row of an event as the stream would.
-func (s *Store) outboxRow(ctx context.Context, tx pgx.Tx, id string) (ev outbox.Event, ok bool, err error) {
-	if s.mapping.Table == "" {
+// outboxRow reads the row of an event as the stream would. With a *outbox.DecodeError, ok says that there is a row all the
+// same, and the event is what can be read of it.
+func outboxRow(ctx context.Context, tx pgx.Tx, m outbox.Mapping, id string) (ev outbox.Event, ok bool, err error) {
+	if m.Table == "" {
 		return ev, false, nil
 	}
-	schema, name := s.mapping.SchemaAndName()
-	sql := "SELECT * FROM " + pgx.Identifier{schema, name}.Sanitize() + " WHERE " + pgx.Identifier{s.mapping.ID}.Sanitize() + " = $1"
+	schema, name := m.SchemaAndName()
+	sql := "SELECT * FROM " + pgx.Identifier{schema, name}.Sanitize() + " WHERE " + pgx.Identifier{m.ID}.Sanitize() + " = $1"
+	var odd error
 	// A savepoint, because an id that is not of the column's type is an error to Postgres, and not found to people.
 	err = pgx.BeginFunc(ctx, tx, func(tx pgx.Tx) error {
 		rows, err := tx.Query(ctx, sql, pgx.QueryResultFormats{pgx.TextFormatCode}, id)
@@ -95,7 +103,7 @@ func (s *Store) outboxRow(ctx context.Context, tx pgx.Tx, id string) (ev outbox.
 		for _, f := range rows.FieldDescriptions() {
 			columns = append(columns, outbox.Column{Name: f.Name, TypeOID: f.DataTypeOID})
 		}
-		decoder, err := outbox.NewDecoder(s.mapping, columns)
+		decoder, err := outbox.NewDecoder(m, columns)
 		if err != nil {
 			return err
 		}
@@ -106,22 +114,21 @@ func (s *Store) outboxRow(ctx context.Context, tx pgx.Tx, id string) (ev outbox.
 				values[i].Kind = outbox.NullValue
 			}
 		}
-		ev, err = decoder.Decode(values)
-		if _, odd := errors.AsType[*outbox.DecodeError](err); odd {
-			err = nil // as much of it as can be read
-		}
 		ok = true
-		return err
+		ev, odd = decoder.Decode(values)
+		return nil
 	})
-	if pgErr, ok := errors.AsType[*pgconn.PgError](err); ok {
+	if pgErr, isPg := errors.AsType[*pgconn.PgError](err); isPg {
 		switch pgErr.Code {
-		case "22P02", "22003", "22007", "22008", "22021", // the id is not of the column's type
-			"42501", "42P01": // no right to read it, or no such table: the rest of the answer stands
+		case "22P02", "22003", "22007", "22008", "22021": // the id is not of the column's type
 			return outbox.Event{}, false, nil
 		}
 	}
-	if err != nil {
-		return outbox.Event{}, false, fmt.Errorf("read the outbox row: %w", err)
+	if err == nil {
+		err = odd
 	}
-	return ev, ok, nil
+	if err != nil {
+		err = fmt.Errorf("read the outbox row: %w", err)
+	}
+	return ev, ok, err
 }

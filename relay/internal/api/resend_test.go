@@ -1,0 +1,163 @@
+package api_test
+
+import (
+	"net/http"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/tailpost/tailpost/config"
+)
+
+const resendPath = "/v1/deliveries/resend"
+
+// endpoint makes one through the API and gives its id.
+func (b *bundle) endpoint(tb testing.TB, tenant string) string {
+	tb.Helper()
+	body := map[string]any{"url": "https://example.com/in"}
+	if tenant != "" {
+		body["tenant"] = tenant
+	}
+	return b.post(tb, "/v1/endpoints", body).is(http.StatusCreated).text("id")
+}
+
+// attempted records an attempt as the relay would.
+func (b *bundle) attempted(tb testing.TB, event, endpoint, trigger string) {
+	tb.Helper()
+	b.exec(tb, `
+INSERT INTO tailpost.attempt (event_id, event_type, endpoint_id, number, trigger, url, outcome, status_code, duration_ms, attempted_at, commit_lsn)
+VALUES ($1, 'order.created', $2, 1, $3, 'https://example.com/in', 'delivered', 200, 1, now() - interval '1 second', '0/10')`, event, endpoint, trigger)
+}
+
+func pair(event, endpoint string) map[string]any {
+	return map[string]any{"event_id": event, "endpoint_id": endpoint}
+}
+
+func with(m map[string]any, name string, value any) map[string]any {
+	m[name] = value
+	return m
+}
+
+const (
+	rowOfAcme = "018f0000-0000-7000-8000-00000000000a"
+	rowOfNone = "018f0000-0000-7000-8000-00000000000b"
+	noRow     = "018f0000-0000-7000-8000-00000000000c"
+)
+
+func (b *bundle) insertRows(tb testing.TB) {
+	tb.Helper()
+	b.exec(tb, `INSERT INTO public.outbox (id, type, key, tenant, payload, headers, created_at) VALUES
+		($1, 'order.created', 'k', 'acme', '{"n": 1}', '{"traceparent": "00-1"}', '2026-03-14 12:00:00+00'),
+		($2, 'order.paid', '', NULL, '{}', '{}', '2026-03-14 12:00:00+00')`, rowOfAcme, rowOfNone)
+}
+
+func TestResendOfADeliveredEventQueuesItsRow(t *testing.T) {
+	t.Parallel()
+	b := setup(t, nil)
+	b.insertRows(t)
+	id := b.endpoint(t, "")
+	b.attempted(t, rowOfAcme, id, "stream")
+
+	dry := b.post(t, resendPath, with(pair(rowOfAcme, id), "dry_run", true)).is(http.StatusOK)
+	require.Equal(t, 1, dry.at("matched"))
+	require.Equal(t, 0, dry.at("changed"))
+	require.Zero(t, b.count(t, "SELECT count(*) FROM tailpost.delivery"))
+
+	b.exec(t, "SELECT pg_logical_emit_message(true, 'test', 'moves the log on')")
+	require.Equal(t, 1, b.post(t, resendPath, pair(rowOfAcme, id)).is(http.StatusOK).at("changed"))
+	require.Equal(t, 1, b.count(t, `
+SELECT count(*)
+FROM tailpost.delivery
+WHERE event_id = '`+rowOfAcme+`' AND state = 'pending' AND trigger = 'resend' AND reason = 'resend' AND attempts = 0
+  AND next_attempt_at <= now() AND event_type = 'order.created' AND tenant = 'acme' AND key = 'k' AND headers::json ->> 'traceparent' = '00-1'
+  AND payload = '{"n": 1}' AND event_created_at = '2026-03-14 12:00:00+00' AND commit_lsn > '0/10' AND commit_lsn <= pg_current_wal_insert_lsn()`))
+	shown := b.get(t, "/v1/deliveries?event_id="+rowOfAcme).is(http.StatusOK)
+	require.Equal(t, "A person asked for it to be sent again.", shown.at("data.0.explanation"))
+	require.Equal(t, 1, b.count(t, "SELECT count(*) FROM tailpost.audit WHERE action = 'delivery.resend' AND object = '"+id+"'"))
+
+	// A second time it waits already, and is attempted now where that is what is asked for.
+	for _, dryRun := range []bool{false, true} {
+		waits := b.post(t, resendPath, with(pair(rowOfAcme, id), "dry_run", dryRun)).is(http.StatusConflict)
+		require.Contains(t, waits.text("detail"), "with state pending it is attempted now")
+	}
+	require.Equal(t, 1, b.post(t, resendPath, with(pair(rowOfAcme, id), "state", "pending")).is(http.StatusOK).at("changed"))
+
+	// One that was discarded before it was attempted left another trace.
+	b.exec(t, "INSERT INTO tailpost.discarded (event_id, endpoint_id, at) VALUES ($1, $2, now())", rowOfNone, id)
+	require.Equal(t, 1, b.post(t, resendPath, pair(rowOfNone, id)).is(http.StatusOK).at("changed"))
+}
+
+func TestResendRefusesWhatItCannotSend(t *testing.T) {
+	t.Parallel()
+	b := setup(t, nil)
+	b.insertRows(t)
+	id := b.endpoint(t, "")
+	b.attempted(t, noRow, id, "stream")
+	b.attempted(t, "order-7", id, "stream") // a logical message
+	b.attempted(t, rowOfNone, id, "test")
+	for _, dryRun := range []bool{false, true} {
+		gone := func(event string) {
+			a := b.post(t, resendPath, with(pair(event, id), "dry_run", dryRun)).is(http.StatusConflict)
+			require.Contains(t, a.text("detail"), "The payload of the event is gone")
+		}
+		gone(noRow)
+		gone("order-7")
+	}
+	// There is a row, but the endpoint never had the event; and the other way round.
+	b.post(t, resendPath, pair(rowOfAcme, id)).is(http.StatusNotFound)
+	b.post(t, resendPath, pair(rowOfNone, id)).is(http.StatusNotFound)
+	b.post(t, resendPath, pair(rowOfAcme, "ep_none")).is(http.StatusNotFound)
+	require.Equal(t, 0, b.post(t, resendPath, with(pair(rowOfAcme, id), "dry_run", true)).is(http.StatusOK).at("matched"))
+	// Whoever chooses by more than the two chooses among what waits.
+	b.attempted(t, rowOfAcme, id, "stream")
+	b.post(t, resendPath, with(pair(rowOfAcme, id), "state", "dead")).is(http.StatusNotFound)
+	b.post(t, resendPath, with(pair(rowOfAcme, id), "reason", "exhausted")).is(http.StatusNotFound)
+	require.Zero(t, b.count(t, "SELECT count(*) FROM tailpost.delivery"))
+	require.Zero(t, b.count(t, "SELECT count(*) FROM tailpost.audit WHERE action = 'delivery.resend'"), "what is refused is no change")
+	b.post(t, resendPath, pair(rowOfAcme, id)).is(http.StatusOK)
+}
+
+func TestResendOfARowThatCannotBeRead(t *testing.T) {
+	t.Parallel()
+	b := setup(t, nil)
+	b.insertRows(t)
+	b.exec(t, "UPDATE public.outbox SET type = ''")
+	id := b.endpoint(t, "")
+	b.attempted(t, rowOfAcme, id, "stream")
+	odd := b.post(t, resendPath, pair(rowOfAcme, id)).is(http.StatusConflict)
+	require.Contains(t, odd.text("detail"), "The outbox row of the event cannot be sent")
+	b.get(t, "/v1/events/"+rowOfAcme).is(http.StatusOK)
+}
+
+func TestResendWhereEventsAreMessagesOnly(t *testing.T) {
+	t.Parallel()
+	b := setup(t, func(c *config.Config) { c.Outbox.Mapping.Table, c.Outbox.Messages = "", "app" })
+	id := b.endpoint(t, "")
+	b.attempted(t, "order-7", id, "stream")
+	gone := b.post(t, resendPath, pair("order-7", id)).is(http.StatusConflict)
+	require.Contains(t, gone.text("detail"), "logical message")
+	b.post(t, resendPath, pair("order-8", id)).is(http.StatusNotFound)
+}
+
+func TestResendOfADeliveredEventKeepsToTheTenant(t *testing.T) {
+	t.Parallel()
+	b := setup(t, nil)
+	b.insertRows(t)
+	key := b.post(t, "/v1/keys", map[string]any{"name": "acme", "tenant": "acme"}).is(http.StatusCreated).text("secret")
+	mine, other, all := b.endpoint(t, "acme"), b.endpoint(t, "bravo"), b.endpoint(t, "")
+	for _, id := range []string{mine, other, all} {
+		b.attempted(t, rowOfAcme, id, "stream")
+		b.attempted(t, rowOfNone, id, "stream")
+	}
+	ask := func(event, endpoint string, dryRun bool) *answer {
+		return b.do(t, call{key: key, method: http.MethodPost, path: resendPath, body: with(pair(event, endpoint), "dry_run", dryRun)})
+	}
+	ask(rowOfAcme, other, false).is(http.StatusNotFound)
+	ask(rowOfAcme, all, false).is(http.StatusNotFound)
+	require.Equal(t, 0, ask(rowOfAcme, other, true).is(http.StatusOK).at("matched"))
+	ask(rowOfNone, mine, false).is(http.StatusNotFound)
+	b.post(t, resendPath, pair(rowOfAcme, other)).is(http.StatusNotFound)
+	require.Equal(t, 1, ask(rowOfAcme, mine, true).is(http.StatusOK).at("matched"))
+	require.Equal(t, 1, ask(rowOfAcme, mine, false).is(http.StatusOK).at("changed"))
+	require.Equal(t, 1, b.count(t, "SELECT count(*) FROM tailpost.delivery"))
+}

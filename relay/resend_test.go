@@ -1,0 +1,121 @@
+package relay_test
+
+import (
+	"context"
+	"fmt"
+	"net/http"
+	"net/http/httptest"
+	"testing"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/stretchr/testify/require"
+
+	"github.com/tailpost/tailpost/config"
+)
+
+// queueBundle is a relay that serves its API, a receiver, and the database.
+type queueBundle struct {
+	url  string // of the API
+	conn *pgx.Conn
+	got  chan string // ids of events in the order in which they arrive
+	hook string
+}
+
+func setupQueue(t *testing.T) *queueBundle {
+	t.Helper()
+	b := &queueBundle{got: make(chan string, 10_000)}
+	receiver := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, req *http.Request) { b.got <- req.Header.Get("webhook-id") }))
+	t.Cleanup(receiver.Close)
+	b.hook = receiver.URL
+	var database string
+	r := serving(t, func(c *config.Config) { database = c.Database.URL.Reveal() })
+	b.url = "http://" + r.APIAddress()
+	var err error
+	b.conn, err = pgx.Connect(t.Context(), database)
+	require.NoError(t, err)
+	t.Cleanup(func() { require.NoError(t, b.conn.Close(context.WithoutCancel(t.Context()))) })
+	return b
+}
+
+// endpoint makes one and gives its id.
+func (b *queueBundle) endpoint(t *testing.T, policy string) string {
+	t.Helper()
+	status, made := ask(t, http.DefaultClient, http.MethodPost, b.url+"/v1/endpoints", `{"url": "`+b.hook+`"`+policy+`}`)
+	require.Equal(t, http.StatusCreated, status, "%v", made)
+	id, _ := made["id"].(string)
+	return id
+}
+
+// post makes a call that must succeed.
+func (b *queueBundle) post(t *testing.T, path, body string) map[string]any {
+	t.Helper()
+	status, answer := ask(t, http.DefaultClient, http.MethodPost, b.url+path, body)
+	require.Less(t, status, 300, "%v", answer)
+	return answer
+}
+
+func (b *queueBundle) exec(t *testing.T, sql string, args ...any) {
+	t.Helper()
+	_, err := b.conn.Exec(t.Context(), sql, args...)
+	require.NoError(t, err)
+}
+
+func (b *queueBundle) count(t *testing.T, sql string, args ...any) (n int) {
+	t.Helper()
+	require.NoError(t, b.conn.QueryRow(t.Context(), sql, args...).Scan(&n))
+	return n
+}
+
+// awaitCount waits until a query counts n.
+func (b *queueBundle) awaitCount(t *testing.T, n int, sql string, args ...any) {
+	t.Helper()
+	require.Eventually(t, func() bool { return b.count(t, sql, args...) == n }, time.Minute, 20*time.Millisecond, sql)
+}
+
+// next is the id of the next event that arrives.
+func (b *queueBundle) next(t *testing.T) string {
+	t.Helper()
+	select {
+	case id := <-b.got:
+		return id
+	case <-time.After(time.Minute):
+		t.Fatal("nothing arrived")
+		return ""
+	}
+}
+
+func eventID(n int) string { return fmt.Sprintf("018f0000-0000-7000-8000-%012d", n) }
+
+// insert commits one event of a key.
+func (b *queueBundle) insert(t *testing.T, n int, key string) string {
+	t.Helper()
+	b.exec(t, "INSERT INTO public.outbox (id, type, key, payload) VALUES ($1, 'order.created', $2, '{}')", eventID(n), key)
+	return eventID(n)
+}
+
+func TestResendComesLastInItsOrder(t *testing.T) {
+	t.Parallel()
+	b := setupQueue(t)
+	id := b.endpoint(t, `, "ordering": "key"`)
+	first := b.insert(t, 1, "k")
+	require.Equal(t, first, b.next(t))
+	b.awaitCount(t, 1, "SELECT count(*) FROM tailpost.attempt WHERE event_id = $1 AND outcome = 'delivered'", first)
+
+	b.post(t, "/v1/endpoints/"+id+"/pause", "")
+	second := b.insert(t, 2, "k")
+	b.awaitCount(t, 1, "SELECT count(*) FROM tailpost.delivery WHERE event_id = $1", second)
+	require.InDelta(t, 1, b.post(t, "/v1/deliveries/resend", `{"event_id": "`+first+`", "endpoint_id": "`+id+`"}`)["changed"], 0)
+	third := b.insert(t, 3, "k")
+	b.awaitCount(t, 1, "SELECT count(*) FROM tailpost.delivery WHERE event_id = $1", third)
+	b.post(t, "/v1/endpoints/"+id+"/resume", "")
+	for _, want := range []string{second, first, third} {
+		require.Equal(t, want, b.next(t))
+	}
+	b.awaitCount(t, 0, "SELECT count(*) FROM tailpost.delivery")
+	require.Equal(t, 1, b.count(t, "SELECT count(*) FROM tailpost.attempt WHERE event_id = $1 AND trigger = 'resend' AND number = 1 AND outcome = 'delivered'", first))
+
+	// Nothing is left behind that would keep it from being sent once more.
+	b.post(t, "/v1/deliveries/resend", `{"event_id": "`+first+`", "endpoint_id": "`+id+`"}`)
+	require.Equal(t, first, b.next(t))
+}
