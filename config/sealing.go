@@ -8,8 +8,8 @@ import (
 	"strings"
 )
 
-// Secrets says how the signing secrets of endpoints that are made through the API are kept in the database: sealed under
-// the first key, and opened with any.
+// Secrets says how the signing secrets and header values of endpoints that are made through the API are kept in the
+// database: sealed under the first key, and opened with any.
 type Secrets struct {
 	Keys []Secret // each 32 bytes, see SealKey; none: no endpoint can be made through the API
 }

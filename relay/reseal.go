@@ -11,9 +11,9 @@ import (
 	"github.com/tailpost/tailpost/relay/internal/seal"
 )
 
-// Reseal seals the signing secrets of all endpoints made through the API under the first key of the configuration, so that
-// the other keys can go once running relays have read the change. It returns how many endpoints were sealed under another
-// key. All or nothing is changed; a secret that no configured key opens is an error that names its endpoint. Relays may run.
+// Reseal seals the signing secrets and header values of all endpoints made through the API under the first key of the
+// configuration, so that the other keys can go once running relays have read the change. It returns how many endpoints were
+// sealed under another key, or had header values that were not sealed. All or nothing is changed; a secret that no configured key opens is an error that names its endpoint. Relays may run.
 func Reseal(ctx context.Context, cfg *config.Config, log zerolog.Logger) (changed int, err error) {
 	keys, err := seal.New(cfg.Secrets)
 	if err != nil {
@@ -30,14 +30,30 @@ func Reseal(ctx context.Context, cfg *config.Config, log zerolog.Logger) (change
 	if _, err := led.Check(ctx, cfg.Outbox.Mapping); err != nil {
 		return 0, err
 	}
-	return led.Reseal(ctx, func(id string, sealed []byte) ([]byte, error) {
-		if keys.Current(sealed) {
-			return nil, nil
-		}
-		plain, err := keys.Open(sealed, []byte(id))
+	return led.Reseal(ctx, func(row *ledger.EndpointRow) (bool, error) { return reseal(keys, row) })
+}
+
+func reseal(keys *seal.Keyring, row *ledger.EndpointRow) (changed bool, err error) {
+	inClear := row.Clear()
+	if keys.Current(row.Secrets) && !inClear {
+		return false, nil
+	}
+	plain, err := keys.Open(row.Secrets, []byte(row.ID))
+	if err != nil {
+		return false, err
+	}
+	if inClear {
+		sealed, err := ledger.DecodeSealed(row, plain)
 		if err != nil {
-			return nil, err
+			return false, err
 		}
-		return keys.Seal(plain, []byte(id))
-	})
+		if plain, err = ledger.EncodeSealed(sealed); err != nil {
+			return false, err
+		}
+		if err := row.HideHeaders(); err != nil {
+			return false, err
+		}
+	}
+	row.Secrets, err = keys.Seal(plain, []byte(row.ID))
+	return err == nil, err
 }

@@ -213,15 +213,16 @@ func (m *maker) endpoint(row *ledger.EndpointRow) (dispatch.Endpoint, closer, er
 	e := dispatch.Endpoint{State: row.State(), Streamed: true}
 	var err error
 	e.Config, err = ledger.DecodeEndpoint(*row)
-	secrets, secretsErr := m.open(row)
-	for _, s := range secrets {
+	sealed, sealedErr := m.open(row)
+	for _, s := range sealed.Secrets {
 		e.Config.Secrets = append(e.Config.Secrets, s.Secret)
 	}
-	if len(secrets) == 0 {
+	e.Config.Headers = sealed.Headers
+	if len(sealed.Secrets) == 0 {
 		// The lack is known already, and the rules are to find what else is wrong.
 		e.Config.Secrets = []config.Secret{config.NewSecret("whsec_AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=")}
 	}
-	if err = errors.Join(err, secretsErr); err == nil {
+	if err = errors.Join(err, sealedErr); err == nil {
 		if diags := config.ValidateEndpoint(&e.Config, m.network); diags.HasErrors() {
 			err = diags
 		}
@@ -230,7 +231,7 @@ func (m *maker) endpoint(row *ledger.EndpointRow) (dispatch.Endpoint, closer, er
 	}
 	var sender closer
 	if err == nil {
-		sender, err = m.sender(&e, secrets)
+		sender, err = m.sender(&e, sealed.Secrets)
 	}
 	if err != nil {
 		e.Blocked, e.Sender = true, nil
@@ -239,16 +240,16 @@ func (m *maker) endpoint(row *ledger.EndpointRow) (dispatch.Endpoint, closer, er
 	return e, sender, err
 }
 
-// open gives a row's secrets.
-func (m *maker) open(row *ledger.EndpointRow) ([]ledger.EndpointSecret, error) {
+// open gives what is sealed of a row.
+func (m *maker) open(row *ledger.EndpointRow) (ledger.Sealed, error) {
 	if len(row.Secrets) == 0 {
-		return nil, errors.New("it has no secrets: rotate them through the API")
+		return ledger.Sealed{}, errors.New("it has no secrets: rotate them through the API")
 	}
 	text, err := m.keys.Open(row.Secrets, []byte(row.ID))
 	if err != nil {
-		return nil, fmt.Errorf("open its secrets: %w", err)
+		return ledger.Sealed{}, fmt.Errorf("open its secrets: %w", err)
 	}
-	return ledger.DecodeSecrets(text)
+	return ledger.DecodeSealed(row, text)
 }
 
 func (m *maker) sender(e *dispatch.Endpoint, secrets []ledger.EndpointSecret) (closer, error) {

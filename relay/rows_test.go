@@ -2,6 +2,7 @@ package relay_test
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"maps"
@@ -66,7 +67,7 @@ func (b *rowsBundle) row(t *testing.T, id string, change func(e *config.Endpoint
 	if len(secrets) == 0 {
 		secrets = []ledger.EndpointSecret{{Secret: e.Secrets[0]}}
 	}
-	text, err := ledger.EncodeSecrets(secrets)
+	text, err := ledger.EncodeSealed(ledger.Sealed{Secrets: secrets, Headers: e.Headers})
 	require.NoError(t, err)
 	sealed, err := b.keys.Seal(text, []byte(id))
 	require.NoError(t, err)
@@ -95,6 +96,20 @@ func remove(ctx context.Context, tx pgx.Tx, id string) error {
 	_, err := tx.Exec(ctx, "DELETE FROM tailpost.endpoint WHERE id = $1", id)
 	_, err2 := tx.Exec(ctx, "DELETE FROM tailpost.delivery WHERE endpoint_id = $1", id)
 	return errors.Join(err, err2)
+}
+
+// before is a row as it was before the values of headers were sealed.
+func (b *rowsBundle) before(t *testing.T, row ledger.EndpointRow, headers string) ledger.EndpointRow {
+	t.Helper()
+	var policy map[string]any
+	require.NoError(t, json.Unmarshal(row.Policy, &policy))
+	policy["headers"] = json.RawMessage(headers)
+	var err error
+	row.Policy, err = json.Marshal(policy)
+	require.NoError(t, err)
+	row.Secrets, err = b.keys.Seal([]byte(`[{"secret":"`+b.secret+`","expires_at":null}]`), []byte(row.ID))
+	require.NoError(t, err)
+	return row
 }
 
 func (b *rowsBundle) put(t *testing.T, row ledger.EndpointRow) {
@@ -434,10 +449,18 @@ func TestReplaysQueueWhatTheOutboxStillHas(t *testing.T) {
 func TestResealMovesSecretsToTheFirstKey(t *testing.T) {
 	t.Parallel()
 	b := setupRows(t)
-	b.put(t, b.row(t, "ep_1", events("a")))
+	const token, older = "Bearer the-token-of-a-row", "Bearer the-token-of-an-older-row"
+	b.options.Secrets = append(b.options.Secrets, token, older)
+	b.put(t, b.row(t, "ep_1", func(e *config.Endpoint) { e.Headers = map[string]string{"Authorization": token} }))
+	b.put(t, b.before(t, b.row(t, "ep_2", nil), `{"Authorization": "`+older+`", "X-Source": "shop"}`))
 	relay := kit.StartDelivering(t, b.options)
-	b.db.AwaitConfirmed(t, b.db.LSN(t))
+	b.awaitHeaders(t, token, older)
 	require.Zero(t, relay.Stop(t))
+	inClear := func() int {
+		return b.db.Count(t, `SELECT (SELECT count(*) FROM tailpost.endpoint AS r WHERE r::text LIKE '%the-token%')
+			+ (SELECT count(*) FROM tailpost.endpoint_version AS r WHERE r::text LIKE '%the-token%')`)
+	}
+	require.Equal(t, 2, inClear(), "that of the older row, and its version")
 
 	reseal := func(env map[string]string, keys string) *kit.Process {
 		c := b.options.Config
@@ -446,20 +469,37 @@ func TestResealMovesSecretsToTheFirstKey(t *testing.T) {
 		kit.WriteFile(t, path, c.HCL())
 		all := c.Env()
 		maps.Copy(all, env)
-		return kit.Run(t, kit.Command{Args: []string{"secret", "reseal", "-c", path}, Env: all, Secrets: []string{sealKey, otherKey, b.secret}})
+		return kit.Run(t, kit.Command{Args: []string{"secret", "reseal", "-c", path}, Env: all, Secrets: append(b.options.Secrets, otherKey)})
 	}
 	wrong := reseal(map[string]string{"NEW": otherKey}, `[env("NEW")]`)
 	require.Equal(t, 1, wrong.ExitCode())
 	require.Contains(t, wrong.Stderr(), "not configured")
-	for _, want := range []string{"1 endpoint", "0 endpoints"} {
-		done := reseal(map[string]string{"NEW": otherKey, "OLD": sealKey}, `[env("NEW"), env("OLD")]`)
+	// Under the same key only what was not sealed changes.
+	for _, c := range []struct{ keys, want string }{
+		{`[env("OLD")]`, "1 endpoint"},
+		{`[env("NEW"), env("OLD")]`, "2 endpoints"},
+		{`[env("NEW"), env("OLD")]`, "0 endpoints"},
+	} {
+		done := reseal(map[string]string{"NEW": otherKey, "OLD": sealKey}, c.keys)
 		require.Zero(t, done.ExitCode(), done.Stderr())
-		require.Contains(t, done.Stdout(), "sealed the secrets of "+want)
+		require.Contains(t, done.Stdout(), "sealed the secrets of "+c.want)
+		require.Zero(t, inClear())
 	}
+	require.Equal(t, `["Authorization", "X-Source"]`, b.db.Text(t, "SELECT (policy -> 'headers')::text FROM tailpost.endpoint WHERE id = 'ep_2'"))
 
 	b.options.Env = map[string]string{"SEAL_KEY": otherKey}
 	relay = kit.StartDelivering(t, b.options)
-	ids := b.db.Insert(t, kit.Event("a", `{}`))
-	b.receiver.AwaitIDs(t, "/ep_1", ids...)
+	b.awaitHeaders(t, token, older)
 	require.Zero(t, relay.Stop(t))
+}
+
+// awaitHeaders inserts an event and waits until ep_1 and ep_2 have it, with these values of Authorization.
+func (b *rowsBundle) awaitHeaders(t *testing.T, one, two string) {
+	t.Helper()
+	ids := b.db.Insert(t, kit.Event("a", `{}`))
+	for path, want := range map[string]string{"/ep_1": one, "/ep_2": two} {
+		b.receiver.AwaitIDs(t, path, ids...)
+		requests := b.receiver.Requests(path)
+		require.Equal(t, want, requests[len(requests)-1].Header.Get("Authorization"))
+	}
 }

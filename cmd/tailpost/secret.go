@@ -51,7 +51,8 @@ func newResealCommand(a *app) *cobra.Command {
 	return &cobra.Command{
 		Use:   "reseal",
 		Short: "Seal all secrets in the database under the first key",
-		Long: `Seal the signing secrets of all endpoints made through the API under the first of the keys in the configuration's secrets block.
+		Long: `Seal the signing secrets and header values of all endpoints made through the API under the first of the keys in the
+configuration's secrets block.
 
 To replace the key: put a new one in front of keys, have every relay use it, run this, and remove the old one once the relays
 have caught up with the change. Relays go on running meanwhile.`,

@@ -3,7 +3,6 @@ package api
 import (
 	"context"
 	"crypto/rand"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"net/http"
@@ -32,18 +31,6 @@ func (s *Server) decode(row *ledger.EndpointRow) config.Endpoint {
 	cfg, err := ledger.DecodeEndpoint(*row)
 	if err != nil {
 		s.log.Warn().Err(err).Str("endpoint", row.ID).Msg("an endpoint's row cannot be read whole")
-	}
-	if row.Source == ledger.SourceConfig {
-		// Only the names of its headers are in the database.
-		var policy struct {
-			Headers []string `json:"headers"`
-		}
-		if json.Unmarshal(row.Policy, &policy) == nil {
-			cfg.Headers = make(map[string]string, len(policy.Headers))
-			for _, name := range policy.Headers {
-				cfg.Headers[name] = ""
-			}
-		}
 	}
 	return cfg
 }
@@ -147,10 +134,10 @@ func (s *Server) createEndpoint(ctx context.Context, c *store.Change, p *princip
 		ID: e.ID, Tenant: e.Tenant, Name: e.Name, URL: e.URL, Description: e.Description, Status: ledger.StatusActive,
 		Source: ledger.SourceAPI, SecretPrefix: ledger.SecretPrefix(secret),
 	}
-	var err error
-	if row.Secrets, err = s.sealSecrets(row.ID, []ledger.EndpointSecret{{Secret: secret}}); err != nil {
+	if err := s.seal(&row, ledger.Sealed{Secrets: []ledger.EndpointSecret{{Secret: secret}}, Headers: e.Headers}); err != nil {
 		return nil, err
 	}
+	var err error
 	if row.Subscriptions, row.Policy, err = ledger.EncodeEndpoint(e); err != nil {
 		return nil, err
 	}
@@ -199,6 +186,10 @@ func (s *Server) updateEndpoint(ctx context.Context, c *store.Change, p *princip
 		return nil, fmt.Errorf("decode endpoint %q: %w", row.ID, err)
 	}
 	set := settler{e: &e}
+	if set.sealed, err = s.unseal(&row); err != nil {
+		return nil, err
+	}
+	e.Headers = set.sealed.Headers
 	set.reset(nulls(in.RawBody))
 	set.apply(&in.Body.EndpointSettings)
 	if in.Body.URL != nil {
@@ -221,6 +212,9 @@ func (s *Server) replaceEndpoint(ctx context.Context, c *store.Change, p *princi
 	}
 	e := config.Endpoint{ID: row.ID, URL: in.Body.URL, Tenant: row.Tenant}
 	set := settler{e: &e}
+	if set.sealed, err = s.unseal(&row); err != nil {
+		return nil, err
+	}
 	set.apply(&in.Body.EndpointSettings)
 	return s.save(ctx, c, &row, &set, in.Body.Status, "endpoint.replace")
 }
@@ -228,13 +222,13 @@ func (s *Server) replaceEndpoint(ctx context.Context, c *store.Change, p *princi
 // save writes the settings of an endpoint over its row.
 func (s *Server) save(ctx context.Context, c *store.Change, row *ledger.EndpointRow, set *settler, status *string, action string) (*endpointOutput, error) {
 	before := s.audited(row)
-	secrets, err := s.openSecrets(row)
+	e := set.e
+	e.Secrets = live(set.sealed.Secrets, c.Now())
+	err := set.finish(s.config().Network)
 	if err != nil {
 		return nil, err
 	}
-	e := set.e
-	e.Secrets = live(secrets, c.Now())
-	if err := set.finish(s.config().Network); err != nil {
+	if err := s.seal(row, ledger.Sealed{Secrets: set.sealed.Secrets, Headers: e.Headers}); err != nil {
 		return nil, err
 	}
 	row.Name, row.URL, row.Description = e.Name, e.URL, e.Description

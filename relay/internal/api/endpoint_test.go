@@ -1,11 +1,15 @@
 package api_test
 
 import (
+	"maps"
 	"net/http"
+	"slices"
 	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/require"
+
+	"github.com/tailpost/tailpost/relay/internal/seal"
 )
 
 func TestEndpointsAreCreatedAndRead(t *testing.T) {
@@ -34,4 +38,83 @@ func TestEndpointsAreCreatedAndRead(t *testing.T) {
 	require.Len(t, page.list("data"), 1)
 	require.Nil(t, page.at("next_cursor"))
 	require.Equal(t, id, page.at("data.0.id"))
+}
+
+func TestValuesOfHeadersAreKeptWithoutBeingTold(t *testing.T) {
+	t.Parallel()
+	b := setup(t, nil)
+	r := newReceiver(t)
+	const token, next = "Bearer value-of-a-header", "Bearer next-value-of-a-header"
+	made := b.post(t, "/v1/endpoints", map[string]any{
+		"url": r.URL, "headers": map[string]string{"Authorization": token, "X-Source": "value-of-shop"},
+	}).is(http.StatusCreated)
+	path := "/v1/endpoints/" + made.text("id")
+	change := func(method string, body map[string]any) *answer {
+		return b.do(t, call{key: adminKey, method: method, path: path, body: body})
+	}
+	sent := func(want map[string]string) {
+		t.Helper()
+		b.post(t, path+"/test", nil).is(http.StatusOK)
+		for _, name := range []string{"Authorization", "X-Source"} {
+			require.Equal(t, want[name], r.last().header.Get(name))
+		}
+		names := []any{}
+		for _, name := range slices.Sorted(maps.Keys(want)) {
+			names = append(names, name)
+		}
+		require.Equal(t, names, b.get(t, path).is(http.StatusOK).at("header_names"))
+		require.Zero(t, b.count(t, "SELECT count(*) FROM tailpost.endpoint AS e WHERE e::text LIKE '%value-of%'"))
+		require.Zero(t, b.count(t, "SELECT count(*) FROM tailpost.audit AS a WHERE a::text LIKE '%value-of%'"))
+		require.NotContains(t, b.answers.String(), "value-of")
+	}
+	both := map[string]string{"Authorization": token, "X-Source": "value-of-shop"}
+	sent(both)
+	change(http.MethodPatch, map[string]any{"name": "renamed"}).is(http.StatusOK)
+	sent(both)
+	b.post(t, path+"/rotate-secret", nil).is(http.StatusOK)
+	sent(both)
+	change(http.MethodPatch, map[string]any{"headers": map[string]string{"authorization": "[redacted]", "X-Source": "value-of-site"}}).is(http.StatusOK)
+	b.post(t, path+"/test", nil).is(http.StatusOK)
+	require.Equal(t, token, r.last().header.Get("Authorization"), "names are the same in any case of letters")
+	change(http.MethodPut, map[string]any{"url": r.URL, "headers": map[string]string{"Authorization": "[redacted]"}}).is(http.StatusOK)
+	sent(map[string]string{"Authorization": token})
+	refused := change(http.MethodPatch, map[string]any{"headers": map[string]string{"Authorization": next, "X-New": "[redacted]"}}).is(http.StatusUnprocessableEntity)
+	require.Equal(t, "#/headers/X-New", refused.at("errors.0.pointer"))
+	sent(map[string]string{"Authorization": token})
+	change(http.MethodPatch, map[string]any{"headers": map[string]string{"Authorization": next}}).is(http.StatusOK)
+	sent(map[string]string{"Authorization": next})
+	change(http.MethodPatch, map[string]any{"headers": nil}).is(http.StatusOK)
+	sent(nil)
+	b.post(t, "/v1/endpoints", map[string]any{"url": r.URL, "headers": map[string]string{"X-A": "[redacted]"}}).is(http.StatusUnprocessableEntity)
+}
+
+// A row of before the values of headers were sealed works, and its next change seals them.
+func TestValuesOfHeadersInThePolicyAreSealedAtTheNextChange(t *testing.T) {
+	t.Parallel()
+	for name, change := range map[string]call{
+		"PATCH":  {method: http.MethodPatch, body: map[string]any{"name": "renamed"}},
+		"rotate": {method: http.MethodPost, path: "/rotate-secret"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			b := setup(t, nil)
+			r := newReceiver(t)
+			made := b.post(t, "/v1/endpoints", map[string]any{"url": r.URL}).is(http.StatusCreated)
+			id := made.text("id")
+			keys, err := seal.New(b.cfg.Secrets)
+			require.NoError(t, err)
+			sealed, err := keys.Seal([]byte(`[{"secret":"`+made.text("secret")+`","expires_at":null}]`), []byte(id))
+			require.NoError(t, err)
+			b.exec(t, `UPDATE tailpost.endpoint SET secrets = $1, policy = jsonb_set(policy, '{headers}', '{"Authorization": "value-of-before"}')`, sealed)
+			change.key, change.path = adminKey, "/v1/endpoints/"+id+change.path
+			for range 2 {
+				b.post(t, "/v1/endpoints/"+id+"/test", nil).is(http.StatusOK)
+				require.Equal(t, "value-of-before", r.last().header.Get("Authorization"))
+				require.Equal(t, []any{"Authorization"}, b.get(t, "/v1/endpoints/"+id).is(http.StatusOK).at("header_names"))
+				b.do(t, change).is(http.StatusOK)
+				require.Zero(t, b.count(t, "SELECT count(*) FROM tailpost.endpoint AS e WHERE e::text LIKE '%value-of%'"))
+			}
+			require.NotContains(t, b.answers.String(), "value-of")
+		})
+	}
 }

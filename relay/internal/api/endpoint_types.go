@@ -40,7 +40,7 @@ type EndpointSettings struct {
 	Subscriptions *[]Subscription    `json:"subscriptions,omitempty" maxItems:"100" doc:"Several selections of events, in place of events, where and body. An event goes out once if any matches."`
 	Signature     *string            `json:"signature,omitempty" enum:"standard,stripe,github" doc:"How requests are signed. Default: standard."`
 	Format        *string            `json:"format,omitempty" enum:"standard,raw,cloudevents,cloudevents-binary" doc:"The shape of the body. Default: standard."`
-	Headers       *map[string]string `json:"headers,omitempty" doc:"Further headers of every request. Answers show their names only."`
+	Headers       *map[string]string `json:"headers,omitempty" doc:"Further headers of every request. Their values are kept as secret as the signing secret: answers show the names only, and [redacted] as a value keeps the one that the endpoint has."`
 	Timeout       *string            `json:"timeout,omitempty" doc:"How long an attempt may take." example:"15s"`
 	Concurrency   *int               `json:"concurrency,omitempty" minimum:"1" maximum:"10000" doc:"Requests at once. Default: 32."`
 	Rate          *string            `json:"rate,omitempty" doc:"Requests in a second, minute or hour. Default: unlimited." example:"100/s"`

@@ -76,13 +76,13 @@ func (s *Server) readPublicKeys(ctx context.Context, now time.Time) ([]PublicKey
 		return nil, err
 	}
 	for i := range rows {
-		secrets, err := s.openSecrets(&rows[i])
+		sealed, err := s.unseal(&rows[i])
 		if err != nil {
 			// The others are still of use.
 			s.log.Warn().Err(err).Str("endpoint", rows[i].ID).Msg("public key not shown")
 			continue
 		}
-		add(live(secrets, now))
+		add(live(sealed.Secrets, now))
 	}
 	return keys, nil
 }

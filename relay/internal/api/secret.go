@@ -50,29 +50,30 @@ func publicKey(secret config.Secret) string {
 	return public
 }
 
-// sealSecrets encrypts secrets for the row of an endpoint.
-func (s *Server) sealSecrets(id string, secrets []ledger.EndpointSecret) ([]byte, error) {
-	text, err := ledger.EncodeSecrets(secrets)
+// seal encrypts what is secret into the row of an endpoint.
+func (s *Server) seal(row *ledger.EndpointRow, sealed ledger.Sealed) error {
+	text, err := ledger.EncodeSealed(sealed)
 	if err != nil {
-		return nil, err
+		return err
 	}
-	return s.keyring().Seal(text, []byte(id))
+	row.Secrets, err = s.keyring().Seal(text, []byte(row.ID))
+	return err
 }
 
-// openSecrets decrypts the secrets of a row.
-func (s *Server) openSecrets(row *ledger.EndpointRow) ([]ledger.EndpointSecret, error) {
+// unseal decrypts what is secret of a row.
+func (s *Server) unseal(row *ledger.EndpointRow) (ledger.Sealed, error) {
 	if row.Secrets == nil {
-		return nil, fmt.Errorf("endpoint %q: %w", row.ID, errNoSecrets)
+		return ledger.Sealed{}, fmt.Errorf("endpoint %q: %w", row.ID, errNoSecrets)
 	}
 	text, err := s.keyring().Open(row.Secrets, []byte(row.ID))
 	if err != nil {
-		return nil, fmt.Errorf("open the secrets of endpoint %q: %w", row.ID, err)
+		return ledger.Sealed{}, fmt.Errorf("open the secrets of endpoint %q: %w", row.ID, err)
 	}
-	secrets, err := ledger.DecodeSecrets(text)
+	sealed, err := ledger.DecodeSealed(row, text)
 	if err != nil {
-		return nil, fmt.Errorf("endpoint %q: %w", row.ID, err)
+		return ledger.Sealed{}, fmt.Errorf("endpoint %q: %w", row.ID, err)
 	}
-	return secrets, nil
+	return sealed, nil
 }
 
 // live gives the secrets that sign at a time.
@@ -130,16 +131,19 @@ func (s *Server) rotateSecret(ctx context.Context, c *store.Change, p *principal
 	if err != nil {
 		return nil, err
 	}
-	old, err := s.openSecrets(&row)
+	sealed, err := s.unseal(&row)
 	if err != nil {
 		return nil, err
 	}
-	next, err := s.nextSecret(&row, body, old, c.Now())
+	next, err := s.nextSecret(&row, body, sealed, c.Now())
 	if err != nil {
 		return nil, err
 	}
-	secrets := rotated(next, old, c.Now(), grace)
-	if row.Secrets, err = s.sealSecrets(row.ID, secrets); err != nil {
+	sealed.Secrets = rotated(next, sealed.Secrets, c.Now(), grace)
+	if err := s.seal(&row, sealed); err != nil {
+		return nil, err
+	}
+	if err := row.HideHeaders(); err != nil {
 		return nil, err
 	}
 	row.SecretPrefix = ledger.SecretPrefix(next)
@@ -153,18 +157,20 @@ func (s *Server) rotateSecret(ctx context.Context, c *store.Change, p *principal
 	out := &rotatedOutput{ETag: etag(row.Version), Body: RotatedSecret{
 		ID: row.ID, Secret: next.Reveal(), SecretPrefix: row.SecretPrefix, PublicKey: publicKey(next), RotatedAt: c.Now(),
 	}}
-	if len(secrets) > 1 {
-		out.Body.PreviousExpiresAt = &secrets[1].ExpiresAt
+	if len(sealed.Secrets) > 1 {
+		out.Body.PreviousExpiresAt = &sealed.Secrets[1].ExpiresAt
 	}
 	return out, nil
 }
 
 // nextSecret gives the secret that follows, checked by the rules of the configuration.
-func (s *Server) nextSecret(row *ledger.EndpointRow, body *NewSecret, old []ledger.EndpointSecret, now time.Time) (config.Secret, error) {
+func (s *Server) nextSecret(row *ledger.EndpointRow, body *NewSecret, sealed ledger.Sealed, now time.Time) (config.Secret, error) {
 	e, err := ledger.DecodeEndpoint(*row)
 	if err != nil {
 		return config.Secret{}, fmt.Errorf("decode endpoint %q: %w", row.ID, err)
 	}
+	e.Headers = sealed.Headers
+	old := sealed.Secrets
 	kind := body.SecretType
 	if kind == "" && body.Secret == "" && len(old) > 0 && strings.HasPrefix(old[0].Secret.Reveal(), keyPairPrefix) {
 		kind = "whsk"

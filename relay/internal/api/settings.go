@@ -3,16 +3,20 @@ package api
 import (
 	"encoding/json"
 	"fmt"
+	"maps"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
 
 	"github.com/tailpost/tailpost/config"
+	"github.com/tailpost/tailpost/relay/internal/ledger"
 )
 
 // settler puts the settings of a request into an endpoint and gathers what is wrong with them.
 type settler struct {
 	e        *config.Endpoint
+	sealed   ledger.Sealed // of the row that is changed; zero: there is none yet
 	problems []FieldProblem
 	flat     bool // the request has events, where or body, not subscriptions
 }
@@ -107,7 +111,7 @@ func (s *settler) apply(in *EndpointSettings) {
 	setText(&e.Format, in.Format)
 	setText(&e.Ordering, in.Ordering)
 	setText(&e.OnDead, in.OnDead)
-	set(&e.Headers, in.Headers)
+	s.headers(in.Headers)
 	set(&e.Concurrency, in.Concurrency)
 	set(&e.Redirects, in.Redirects)
 	s.duration("/timeout", &e.Timeout, in.Timeout)
@@ -137,6 +141,36 @@ func (s *settler) apply(in *EndpointSettings) {
 		}
 	}
 	s.subscriptions(in)
+}
+
+// kept stands, as the value of a header, for the one that the endpoint has: nobody is told it.
+const kept = "[redacted]"
+
+func (s *settler) headers(in *map[string]string) {
+	if in == nil {
+		return
+	}
+	s.e.Headers = make(map[string]string, len(*in))
+	for _, name := range slices.Sorted(maps.Keys(*in)) {
+		value := (*in)[name]
+		if value == kept {
+			var found bool
+			if value, found = s.header(name); !found {
+				s.fail("/headers/"+escapePointer(name), kept+" keeps the value that the endpoint has, and it has none: write one.")
+			}
+		}
+		s.e.Headers[name] = value
+	}
+}
+
+// header gives the value that the endpoint has of a header.
+func (s *settler) header(name string) (value string, found bool) {
+	for n, value := range s.sealed.Headers {
+		if strings.EqualFold(n, name) {
+			return value, true
+		}
+	}
+	return "", false
 }
 
 func (s *settler) subscriptions(in *EndpointSettings) {

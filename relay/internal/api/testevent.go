@@ -113,11 +113,11 @@ func (s *Server) sendable(row *ledger.EndpointRow) (config.Endpoint, error) {
 	if err != nil {
 		return e, fmt.Errorf("decode endpoint %q: %w", row.ID, err)
 	}
-	secrets, err := s.openSecrets(row)
+	sealed, err := s.unseal(row)
 	if err != nil {
 		return e, err
 	}
-	e.Secrets = live(secrets, s.now())
+	e.Secrets, e.Headers = live(sealed.Secrets, s.now()), sealed.Headers
 	return e, (&settler{e: &e}).finish(current.Network)
 }
 

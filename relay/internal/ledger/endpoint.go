@@ -30,7 +30,7 @@ type EndpointRow struct {
 	DisabledReason string
 	FailingSince   time.Time
 	Source         string
-	Secrets        []byte // sealed, see EncodeSecrets
+	Secrets        []byte // sealed, see EncodeSealed
 	SecretPrefix   string
 	Origin         string
 	Version        int64
@@ -72,8 +72,8 @@ type circuitJSON struct {
 	Reopen   string `json:"reopen"`
 }
 
-// headersJSON is an object of names and values; for endpoints of the configuration, whose values stay there, it is a list
-// of names.
+// headersJSON is a list of names: values of headers may be credentials. A row that was written before they were sealed has
+// an object of names and values.
 type headersJSON struct {
 	names  []string
 	values map[string]string
@@ -81,10 +81,7 @@ type headersJSON struct {
 
 // MarshalJSON implements json.Marshaler.
 func (h headersJSON) MarshalJSON() ([]byte, error) {
-	if h.names != nil {
-		return json.Marshal(h.names)
-	}
-	return json.Marshal(h.values)
+	return json.Marshal(append([]string{}, h.names...))
 }
 
 // UnmarshalJSON implements json.Unmarshaler.
@@ -93,29 +90,16 @@ func (h *headersJSON) UnmarshalJSON(text []byte) error {
 	if len(text) > 0 && text[0] == '[' {
 		return json.Unmarshal(text, &h.names)
 	}
-	return json.Unmarshal(text, &h.values)
-}
-
-// EncodeEndpoint gives the columns subscriptions and policy of a complete endpoint that is made through the API: every
-// setting that has no column of its own, filters and bodies as they were written. Secrets are not among them.
-func EncodeEndpoint(e config.Endpoint) (subscriptions, policy []byte, err error) {
-	return encodeEndpoint(&e, headersJSON{values: orNone(e.Headers)})
-}
-
-// encodeConfigured is EncodeEndpoint for an endpoint of the configuration. Values of headers may be credentials, which
-// never enter the database.
-func encodeConfigured(e *config.Endpoint) (subscriptions, policy []byte, err error) {
-	return encodeEndpoint(e, headersJSON{names: append([]string{}, slices.Sorted(maps.Keys(e.Headers))...)})
-}
-
-func orNone(headers map[string]string) map[string]string {
-	if headers == nil {
-		return map[string]string{}
+	if err := json.Unmarshal(text, &h.values); err != nil {
+		return err
 	}
-	return headers
+	h.names = slices.Sorted(maps.Keys(h.values))
+	return nil
 }
 
-func encodeEndpoint(e *config.Endpoint, headers headersJSON) (subscriptions, policy []byte, err error) {
+// EncodeEndpoint gives the columns subscriptions and policy of a complete endpoint: every setting that has no column of its
+// own, filters and bodies as they were written. Secrets and the values of headers are not among them.
+func EncodeEndpoint(e config.Endpoint) (subscriptions, policy []byte, err error) {
 	subs := make([]subscriptionJSON, 0, len(e.Subscriptions))
 	for _, s := range e.Subscriptions {
 		sub := subscriptionJSON{Events: append([]string{}, s.Events...)}
@@ -131,7 +115,7 @@ func encodeEndpoint(e *config.Endpoint, headers headersJSON) (subscriptions, pol
 		return nil, nil, fmt.Errorf("encode subscriptions: %w", err)
 	}
 	p := policyJSON{
-		Signature: string(e.Signature), Format: string(e.Format), Headers: headers,
+		Signature: string(e.Signature), Format: string(e.Format), Headers: headersJSON{names: slices.Sorted(maps.Keys(e.Headers))},
 		Timeout: e.Timeout.String(), Concurrency: e.Concurrency, Rate: e.Rate, Ordering: string(e.Ordering), OnDead: string(e.OnDead),
 		Redirects: e.Redirects, Circuit: circuitJSON{Failures: e.Circuit.Failures, Reopen: e.Circuit.Reopen.String()},
 		ParkAfter: e.ParkAfter.String(), DisableAfter: e.DisableAfter.String(),
@@ -146,8 +130,9 @@ func encodeEndpoint(e *config.Endpoint, headers headersJSON) (subscriptions, pol
 	return subscriptions, policy, nil
 }
 
-// DecodeEndpoint gives the endpoint of a row, without its secrets: filters and bodies are compiled, settings that the row
-// does not have get their defaults when the endpoint is completed. An endpoint that cannot be decoded was written by
+// DecodeEndpoint gives the endpoint of a row, without its secrets and with the names of its headers alone: both are Sealed.
+// Filters and bodies are compiled, settings that the row does not have get their defaults when the endpoint is completed. An
+// endpoint that cannot be decoded was written by
 // another version or by hand; what could be read of it is given with the error.
 func DecodeEndpoint(row EndpointRow) (config.Endpoint, error) {
 	e := config.Endpoint{
@@ -196,8 +181,11 @@ func decodePolicy(e *config.Endpoint, text []byte) error {
 	e.Signature, e.Format, e.Ordering = config.Signature(p.Signature), config.Format(p.Format), config.Ordering(p.Ordering)
 	e.OnDead = config.OnDead(p.OnDead)
 	e.Concurrency, e.Rate, e.Redirects, e.Circuit.Failures = p.Concurrency, p.Rate, p.Redirects, p.Circuit.Failures
-	if len(p.Headers.values) > 0 {
-		e.Headers = p.Headers.values
+	if len(p.Headers.names) > 0 {
+		e.Headers = make(map[string]string, len(p.Headers.names))
+	}
+	for _, name := range p.Headers.names {
+		e.Headers[name] = ""
 	}
 	for _, d := range []struct {
 		name string
@@ -228,46 +216,6 @@ func decodePolicy(e *config.Endpoint, text []byte) error {
 		e.Retry.Schedule = append(e.Retry.Schedule, delay)
 	}
 	return nil
-}
-
-// EndpointSecret is one of an endpoint's signing secrets.
-type EndpointSecret struct {
-	Secret    config.Secret
-	ExpiresAt time.Time // it signs until then; zero: for as long as it is there
-}
-
-type secretJSON struct {
-	Secret    string     `json:"secret"`
-	ExpiresAt *time.Time `json:"expires_at"`
-}
-
-// EncodeSecrets gives what is sealed into tailpost.endpoint.secrets, the newest secret first. It holds the secrets.
-func EncodeSecrets(secrets []EndpointSecret) ([]byte, error) {
-	list := make([]secretJSON, len(secrets))
-	for i, s := range secrets {
-		list[i] = secretJSON{Secret: s.Secret.Reveal(), ExpiresAt: nullTime(s.ExpiresAt)}
-	}
-	text, err := json.Marshal(list) //nolint:gosec // what is sealed, not what is stored
-	if err != nil {
-		return nil, fmt.Errorf("encode secrets: %w", err)
-	}
-	return text, nil
-}
-
-// DecodeSecrets is EncodeSecrets the other way. Its errors quote nothing.
-func DecodeSecrets(text []byte) ([]EndpointSecret, error) {
-	var list []secretJSON
-	if json.Unmarshal(text, &list) != nil || len(list) == 0 {
-		return nil, errors.New("read secrets: not a list of secrets")
-	}
-	secrets := make([]EndpointSecret, len(list))
-	for i, s := range list {
-		secrets[i].Secret = config.NewSecret(s.Secret)
-		if s.ExpiresAt != nil {
-			secrets[i].ExpiresAt = s.ExpiresAt.UTC()
-		}
-	}
-	return secrets, nil
 }
 
 // secretPrefixSize is how much of a secret tells people which one it is.

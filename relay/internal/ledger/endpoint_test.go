@@ -65,6 +65,9 @@ func TestEncodedEndpointsDecodeToThemselves(t *testing.T) {
 		}
 		subs, policy, err := ledger.EncodeEndpoint(e)
 		require.NoError(t, err)
+		for name := range e.Headers {
+			e.Headers[name] = "" // the values are sealed, elsewhere
+		}
 		got, err := ledger.DecodeEndpoint(ledger.EndpointRow{
 			ID: e.ID, Name: e.Name, Description: e.Description, URL: e.URL, Tenant: e.Tenant, Subscriptions: subs, Policy: policy,
 		})
@@ -95,33 +98,63 @@ func TestDecodeEndpoint_saysWhatItCannotRead(t *testing.T) {
 			require.Equal(t, "ep_1", e.ID)
 		})
 	}
-	// What a configured endpoint's row has reads too, without the values of its headers.
+	// What a later version added is left alone.
 	e, err := ledger.DecodeEndpoint(ledger.EndpointRow{ID: "erp", Subscriptions: []byte(`[]`), Policy: []byte(`{"headers":["X-A"],"unknown":1}`)})
 	require.NoError(t, err)
-	require.Empty(t, e.Headers)
+	require.Equal(t, map[string]string{"X-A": ""}, e.Headers)
 }
 
-func TestSecretsEncodeAndDecode(t *testing.T) {
+func TestSealedEncodesAndDecodes(t *testing.T) {
 	t.Parallel()
-	want := []ledger.EndpointSecret{
+	secrets := []ledger.EndpointSecret{
 		{Secret: config.NewSecret("whsec_new")},
 		{Secret: config.NewSecret("whsec_old"), ExpiresAt: noon.Add(1234567 * time.Microsecond)},
 	}
-	text, err := ledger.EncodeSecrets(want)
+	const list = `[{"secret":"whsec_new","expires_at":null},{"secret":"whsec_old","expires_at":"2026-03-14T12:00:01.234567Z"}]`
+	before := ledger.EndpointRow{ID: "ep_1", Policy: []byte(`{"timeout":"3s","headers":{"X-B":"hunter2","X-A":"hunter3"},"later":[1]}`)}
+	now := before
+	require.True(t, now.Clear())
+	require.NoError(t, now.HideHeaders())
+	require.False(t, now.Clear())
+	require.JSONEq(t, `{"timeout":"3s","headers":["X-A","X-B"],"later":[1]}`, string(now.Policy))
+
+	headers := map[string]string{"X-A": "hunter3", "X-B": "hunter2"}
+	text, err := ledger.EncodeSealed(ledger.Sealed{Secrets: secrets, Headers: headers})
 	require.NoError(t, err)
-	require.JSONEq(t, `[{"secret":"whsec_new","expires_at":null},{"secret":"whsec_old","expires_at":"2026-03-14T12:00:01.234567Z"}]`, string(text))
-	got, err := ledger.DecodeSecrets(text)
+	require.JSONEq(t, `{"secrets":`+list+`,"headers":{"X-A":"hunter3","X-B":"hunter2"}}`, string(text))
+	none, err := ledger.EncodeSealed(ledger.Sealed{Secrets: secrets})
 	require.NoError(t, err)
-	require.Len(t, got, 2)
-	for i := range want {
-		require.True(t, want[i].Secret.Equal(got[i].Secret))
-		require.True(t, want[i].ExpiresAt.Equal(got[i].ExpiresAt))
+	for name, c := range map[string]struct {
+		row  *ledger.EndpointRow
+		text string
+		want map[string]string
+	}{
+		"sealed":                          {&now, string(text), headers},
+		"sealed, without headers":         {&before, string(none), map[string]string{}},
+		"before the sealing":              {&before, list, headers},
+		"before the sealing, of no names": {&ledger.EndpointRow{Policy: []byte(`{"headers":{}}`)}, list, map[string]string{}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			got, err := ledger.DecodeSealed(c.row, []byte(c.text))
+			require.NoError(t, err)
+			require.Equal(t, c.want, got.Headers)
+			require.Len(t, got.Secrets, 2)
+			for i := range secrets {
+				require.True(t, secrets[i].Secret.Equal(got.Secrets[i].Secret))
+				require.True(t, secrets[i].ExpiresAt.Equal(got.Secrets[i].ExpiresAt))
+			}
+		})
 	}
-	for _, bad := range []string{``, `[]`, `{"secret":"hunter2"}`, `"hunter2"`} {
-		_, err := ledger.DecodeSecrets([]byte(bad))
+	for _, bad := range []string{``, `[]`, `{"secret":"hunter2"}`, `{"secrets":[],"headers":{"a":"hunter2"}}`, `"hunter2"`} {
+		_, err := ledger.DecodeSealed(&now, []byte(bad))
 		require.Error(t, err)
 		require.NotContains(t, err.Error(), "hunter2")
 	}
+}
+
+func TestSecretPrefixTellsNothingOfAShortSecret(t *testing.T) {
+	t.Parallel()
 	require.Equal(t, "whsec_MfKQ9r", ledger.SecretPrefix(config.NewSecret("whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw")))
 	require.Empty(t, ledger.SecretPrefix(config.NewSecret(strings.Repeat("x", 23))))
 }

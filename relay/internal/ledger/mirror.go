@@ -231,7 +231,7 @@ func mirror(e *config.Endpoint) (mirrored, error) {
 	}
 	u.User = nil
 	row := mirrored{tenant: e.Tenant, name: e.Name, url: u.String(), description: e.Description, origin: origin(e.Origin)}
-	row.subscriptions, row.policy, err = encodeConfigured(e)
+	row.subscriptions, row.policy, err = EncodeEndpoint(*e)
 	return row, err
 }
 

@@ -9,7 +9,7 @@ import (
 )
 
 const resealReadSQL = `
-SELECT id, secrets
+SELECT id, policy::text, secrets
 FROM tailpost.endpoint
 WHERE secrets IS NOT NULL
 ORDER BY id
@@ -17,11 +17,12 @@ FOR NO KEY UPDATE`
 
 const resealWriteSQL = `
 UPDATE tailpost.endpoint
-SET secrets = @sealed
+SET policy = @policy::text::jsonb,
+    secrets = @secrets
 WHERE id = @id`
 
 const resealVersionsSQL = `
-SELECT endpoint_id, commit_lsn::text, seq, decode("row" ->> 'secrets', 'base64')
+SELECT endpoint_id, commit_lsn::text, seq, "row"::text
 FROM tailpost.endpoint_version
 WHERE "row" ? 'secrets'
 ORDER BY endpoint_id, commit_lsn, seq
@@ -29,14 +30,16 @@ FOR NO KEY UPDATE`
 
 const resealVersionSQL = `
 UPDATE tailpost.endpoint_version
-SET "row" = jsonb_set("row", '{secrets}', to_jsonb(@sealed::text))
+SET "row" = "row" || jsonb_build_object('policy', @policy::text::jsonb, 'secrets', @secrets::text)
 WHERE endpoint_id = @id
   AND commit_lsn = @lsn::text::pg_lsn
   AND seq = @seq`
 
-// Reseal has every endpoint's secrets sealed anew, in one transaction. Again gives what is to be stored instead of what is;
-// nil: it stays. It returns how many endpoints have changed.
-func (l *Ledger) Reseal(ctx context.Context, again func(endpointID string, sealed []byte) ([]byte, error)) (changed int, err error) {
+// Resealer puts into a row, of which it has id, policy and secrets, what is to be stored instead, and reports whether it did.
+type Resealer func(row *EndpointRow) (changed bool, err error)
+
+// Reseal has what is secret of every endpoint sealed anew, in one transaction. It returns how many endpoints have changed.
+func (l *Ledger) Reseal(ctx context.Context, again Resealer) (changed int, err error) {
 	err = l.load(ctx, "seal the secrets anew", func(ctx context.Context, conn *pgx.Conn) error {
 		return pgx.BeginFunc(ctx, conn, func(tx pgx.Tx) (err error) {
 			if changed, err = resealEndpoints(ctx, tx, again); err != nil {
@@ -48,23 +51,24 @@ func (l *Ledger) Reseal(ctx context.Context, again func(endpointID string, seale
 	return changed, err
 }
 
-func resealEndpoints(ctx context.Context, tx pgx.Tx, again func(string, []byte) ([]byte, error)) (changed int, err error) {
+func resealEndpoints(ctx context.Context, tx pgx.Tx, again Resealer) (changed int, err error) {
 	rows, err := tx.Query(ctx, resealReadSQL)
 	if err != nil {
 		return 0, err
 	}
 	var (
-		writes pgx.Batch
-		id     string
-		sealed []byte
+		writes     pgx.Batch
+		id, policy string
+		sealed     []byte
 	)
-	_, err = pgx.ForEachRow(rows, []any{&id, &sealed}, func() error {
-		fresh, err := again(id, sealed)
+	_, err = pgx.ForEachRow(rows, []any{&id, &policy, &sealed}, func() error {
+		row := EndpointRow{ID: id, Policy: []byte(policy), Secrets: sealed}
+		changed, err := again(&row)
 		if err != nil {
 			return fmt.Errorf("endpoint %q: %w", id, err)
 		}
-		if fresh != nil {
-			writes.Queue(resealWriteSQL, pgx.NamedArgs{"id": id, "sealed": fresh})
+		if changed {
+			writes.Queue(resealWriteSQL, pgx.NamedArgs{"id": id, "policy": string(row.Policy), "secrets": row.Secrets})
 		}
 		return nil
 	})
@@ -74,25 +78,29 @@ func resealEndpoints(ctx context.Context, tx pgx.Tx, again func(string, []byte) 
 	return writes.Len(), tx.SendBatch(ctx, &writes).Close()
 }
 
-func resealVersions(ctx context.Context, tx pgx.Tx, again func(string, []byte) ([]byte, error)) error {
+func resealVersions(ctx context.Context, tx pgx.Tx, again Resealer) error {
 	rows, err := tx.Query(ctx, resealVersionsSQL)
 	if err != nil {
 		return err
 	}
 	var (
-		writes  pgx.Batch
-		id, lsn string
-		seq     int64
-		sealed  []byte
+		writes        pgx.Batch
+		id, lsn, text string
+		seq           int64
 	)
-	_, err = pgx.ForEachRow(rows, []any{&id, &lsn, &seq, &sealed}, func() error {
-		fresh, err := again(id, sealed)
+	_, err = pgx.ForEachRow(rows, []any{&id, &lsn, &seq, &text}, func() error {
+		row := EndpointRow{ID: id}
+		if err := decodeVersion([]byte(text), &row); err != nil {
+			return err
+		}
+		changed, err := again(&row)
 		if err != nil {
 			return fmt.Errorf("a version of endpoint %q: %w", id, err)
 		}
-		if fresh != nil {
+		if changed {
 			writes.Queue(resealVersionSQL, pgx.NamedArgs{
-				"id": id, "lsn": lsn, "seq": seq, "sealed": base64.StdEncoding.EncodeToString(fresh),
+				"id": id, "lsn": lsn, "seq": seq, "policy": string(row.Policy),
+				"secrets": base64.StdEncoding.EncodeToString(row.Secrets),
 			})
 		}
 		return nil
