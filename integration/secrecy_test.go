@@ -1,9 +1,18 @@
 package integration_test
 
 import (
+	"bytes"
+	"crypto/rand"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"fmt"
+	"io"
+	"maps"
 	"net/http"
 	"net/url"
 	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
@@ -109,12 +118,7 @@ func TestNothingPrintsASecretAPayloadOrAURL(t *testing.T) {
 	// The ledger keeps payloads where it must, to send them again; errors never quote them.
 	require.Zero(t, b.db.Count(t, "SELECT count(*) FROM tailpost.attempt WHERE error LIKE '%"+private+"%'"))
 	require.Zero(t, b.db.Count(t, "SELECT count(*) FROM tailpost.delivery WHERE last_error LIKE '%"+private+"%'"))
-	for _, e := range config.Endpoints {
-		for _, table := range []string{"endpoint", "attempt", "delivery", "endpoint_stats", "relay"} {
-			require.Zero(t, b.db.Count(t, "SELECT count(*) FROM tailpost."+table+" AS r WHERE r::text LIKE '%' || $1 || '%'", e.Secret[0]), table)
-		}
-	}
-	require.Zero(t, b.db.Count(t, "SELECT count(*) FROM tailpost.endpoint AS r WHERE r::text LIKE '%-token%'"))
+	kit.AssertNowhere(t, append(config.Secrets(), env["TOKEN"]), b.db.Everything(t))
 }
 
 // dropRole drops a role once nobody is logged in with it.
@@ -125,4 +129,167 @@ func (b *testBundle) dropRole(t *testing.T, role string) {
 		_, err := conn.Exec(kit.Detached(t), statement)
 		require.NoError(t, err)
 	}
+}
+
+// caller asks the API of a relay.
+type caller struct {
+	address string
+	key     string
+	told    map[string]string // what may be told to nobody: the answers, by request
+}
+
+// ask sends a request and gives its answer; shows says that it may show a secret, this once.
+func (c *caller) ask(t *testing.T, method, path string, body any, shows bool) (status int, answer map[string]any) {
+	t.Helper()
+	var text []byte
+	if body != nil {
+		var err error
+		text, err = json.Marshal(body)
+		require.NoError(t, err)
+	}
+	req, err := http.NewRequestWithContext(t.Context(), method, "http://"+c.address+path, bytes.NewReader(text))
+	require.NoError(t, err)
+	req.Header.Set("Authorization", "Bearer "+c.key)
+	req.Header.Set("Content-Type", "application/json")
+	res, err := http.DefaultClient.Do(req)
+	require.NoError(t, err)
+	defer res.Body.Close()
+	text, err = io.ReadAll(res.Body)
+	require.NoError(t, err)
+	if !shows {
+		c.told[fmt.Sprintf("the answer to %s %s", method, path)] += fmt.Sprint(res.Header) + string(text)
+	}
+	_ = json.Unmarshal(text, &answer) // a list or a page is of no use here
+	return res.StatusCode, answer
+}
+
+// everyGet asks for all that the API's document has, with these parameters in the paths.
+func (c *caller) everyGet(t *testing.T, parameters map[string]string) {
+	t.Helper()
+	_, document := c.ask(t, http.MethodGet, "/openapi.json", nil, false)
+	paths, ok := document["paths"].(map[string]any)
+	require.True(t, ok)
+	asked := 0
+	for path, methods := range paths {
+		if operations, _ := methods.(map[string]any); operations["get"] == nil {
+			continue
+		}
+		for prefix, id := range parameters {
+			path = strings.Replace(path, prefix, id, 1)
+		}
+		require.NotContains(t, path, "{", "a parameter that the test does not know")
+		status, _ := c.ask(t, http.MethodGet, path, nil, false)
+		require.Equal(t, http.StatusOK, status, path)
+		asked++
+	}
+	require.Greater(t, asked, 10)
+}
+
+// TestSecretsAreNowhereElse uses every kind of secret there is, by configuration and API, and looks for each in the whole
+// database, in what the relay prints, in its arguments, and in every answer but those that show it once.
+func TestSecretsAreNowhereElse(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	role := "r" + b.db.Slot
+	secrets := []string{"password-" + rand.Text(), "key-of-the-api-" + rand.Text(), "Bearer " + rand.Text(), "Bearer " + rand.Text()}
+	password, apiKey, configured, made := secrets[0], secrets[1], secrets[2], secrets[3]
+	sum := sha256.Sum256([]byte(rand.Text()))
+	sealing := hex.EncodeToString(sum[:])
+	pair, _ := signature.GenerateKeyPair()
+	own := []string{signature.GenerateSecret(), pair}
+	b.db.Run(t, "CREATE ROLE "+role+" SUPERUSER LOGIN")
+	b.db.Run(t, "ALTER ROLE "+role+" PASSWORD '"+password+"'")
+	t.Cleanup(func() { b.dropRole(t, role) })
+	address, err := url.Parse(b.db.URL)
+	require.NoError(t, err)
+	address.User = url.UserPassword(role, password)
+
+	b.receiver.On("/fails", kit.Respond(http.StatusInternalServerError, "no"))
+	config := b.db.Config(
+		b.endpoint("erp", `headers = { Authorization = env("TOKEN") }`), b.endpoint("fails", fast+`headers = { Authorization = env("TOKEN") }`),
+	)
+	config.DatabaseURL = address.String()
+	config.More = `
+secrets { keys = [env("SEALING")] }
+api {
+  listen = "127.0.0.1:0"
+  key "admin" { secret = env("API_KEY") }
+}`
+	relay := kit.StartDelivering(t, kit.Options{
+		Config: config, Env: map[string]string{"TOKEN": configured, "SEALING": sealing, "API_KEY": apiKey},
+	})
+	listens, ok := relay.Await(t, "the API listens", nil)["address"].(string)
+	require.True(t, ok)
+	api := &caller{address: listens, key: apiKey, told: map[string]string{}}
+	secrets = append(append(secrets, sealing), append(own, config.Secrets()[1:]...)...)
+	api.endpoints(t, b, own, made, func(shown string) { secrets = append(secrets, shown) })
+
+	ids := b.db.Insert(t, kit.Event("order.paid", `{}`))
+	b.db.AwaitAttempts(t, "fails", 3)
+	b.db.AwaitCount(t, 5, "SELECT count(DISTINCT endpoint_id) FROM tailpost.attempt WHERE trigger = 'stream'")
+	_, list := api.ask(t, http.MethodGet, "/v1/endpoints?source=api", nil, false)
+	data, _ := list["data"].([]any)
+	require.Len(t, data, 3)
+	first, _ := data[0].(map[string]any)
+	endpoint := fmt.Sprint(first["id"])
+	_, replay := api.ask(t, http.MethodPost, "/v1/replays", map[string]any{"endpoint_id": endpoint}, false)
+	api.ask(t, http.MethodPut, "/v1/event-types/order.paid", map[string]any{"description": "paid"}, false)
+	api.everyGet(t, map[string]string{
+		"/endpoints/{id}": "/endpoints/" + endpoint, "/events/{id}": "/events/" + ids[0], "{name}": "order.paid",
+		"/replays/{id}": fmt.Sprintf("/replays/%v", replay["id"]),
+	})
+	api.ask(t, http.MethodDelete, "/v1/endpoints/"+endpoint, nil, false)
+
+	places := api.told
+	places["the arguments"] = relay.Arguments(t)
+	maps.Copy(places, b.db.Everything(t))
+	require.Zero(t, relay.Stop(t))
+	places["the log"] = relay.Output()
+	kit.AssertNowhere(t, secrets, places)
+	require.NotEmpty(t, places["table tailpost.audit"])
+	require.NotEmpty(t, places["table tailpost.endpoint_version"])
+	for _, header := range []string{configured, made} {
+		require.True(t, slices.ContainsFunc(b.receiver.Requests(""), func(r kit.Request) bool { return r.Header.Get("Authorization") == header }))
+	}
+}
+
+// endpoints makes and changes endpoints and keys with secrets, and is refused some; note gets those that an answer shows.
+func (c *caller) endpoints(t *testing.T, b *testBundle, own []string, header string, note func(string)) {
+	t.Helper()
+	headers := map[string]any{"Authorization": header}
+	for n, secret := range append([]string{""}, own...) {
+		body := map[string]any{"url": b.receiver.URL(fmt.Sprintf("/made/%d", n)), "headers": headers}
+		if secret != "" {
+			body["secret"] = secret
+		}
+		status, answer := c.ask(t, http.MethodPost, "/v1/endpoints", body, true)
+		require.Equal(t, http.StatusCreated, status, answer)
+		path := fmt.Sprintf("/v1/endpoints/%v", answer["id"])
+		note(fmt.Sprint(answer["secret"]))
+		_, answer = c.ask(t, http.MethodPost, path+"/rotate-secret", nil, true)
+		note(fmt.Sprint(answer["secret"]))
+		for _, request := range []struct {
+			method, path string
+			body         any
+			status       int
+		}{
+			{http.MethodPatch, path, map[string]any{"name": "renamed"}, http.StatusOK},
+			{http.MethodPatch, path, map[string]any{"headers": headers}, http.StatusOK},
+			{http.MethodPut, path, map[string]any{"url": b.receiver.URL("/made"), "headers": map[string]string{"Authorization": "[redacted]"}}, http.StatusOK},
+			{http.MethodPost, path + "/test", nil, http.StatusOK},
+			{http.MethodPost, path + "/pause", nil, http.StatusOK},
+			{http.MethodPost, path + "/resume", nil, http.StatusOK},
+			{http.MethodPatch, path, map[string]any{"headers": map[string]any{"Authorization": header + "\n"}}, http.StatusUnprocessableEntity},
+			{http.MethodPatch, path, map[string]any{"headers": map[string]any{"Authorization": []string{header}}}, http.StatusUnprocessableEntity},
+			{http.MethodPatch, path, map[string]any{"headers": header}, http.StatusUnprocessableEntity},
+			{http.MethodPost, "/v1/endpoints", map[string]any{"url": "https://a.example", "secret": own[0] + "?"}, http.StatusUnprocessableEntity},
+			{http.MethodPost, path + "/rotate-secret", map[string]any{"secret": []string{own[0]}}, http.StatusUnprocessableEntity},
+		} {
+			status, answer = c.ask(t, request.method, request.path, request.body, false)
+			require.Equal(t, request.status, status, "%s %s: %v", request.method, request.path, answer)
+		}
+	}
+	_, answer := c.ask(t, http.MethodPost, "/v1/keys", map[string]any{"name": "another"}, true)
+	note(fmt.Sprint(answer["secret"]))
+	c.key = fmt.Sprint(answer["secret"])
 }

@@ -19,7 +19,8 @@ func TestSecretsAreNowhere(t *testing.T) {
 	t.Parallel()
 	b := setup(t, nil)
 	r := newReceiver(t)
-	secrets := []string{adminKey, sealKey}
+	const header = "Bearer value-of-a-header-of-the-test"
+	secrets := []string{adminKey, sealKey, strings.TrimPrefix(header, "Bearer ")}
 	note := func(a *answer) *answer {
 		secrets = append(secrets, a.text("secret"))
 		return a
@@ -32,7 +33,7 @@ func TestSecretsAreNowhere(t *testing.T) {
 	b.post(t, "/v1/endpoints", map[string]any{"url": r.URL, "secret": []string{own}}).is(http.StatusUnprocessableEntity)
 	b.post(t, "/v1/endpoints", `{"secret": "`+own+`"`).is(http.StatusBadRequest)
 	note(b.post(t, "/v1/endpoints", map[string]any{"url": r.URL, "secret": own}).is(http.StatusCreated))
-	note(b.post(t, "/v1/endpoints", map[string]any{"url": r.URL, "secret_type": "whsk"}).is(http.StatusCreated))
+	note(b.post(t, "/v1/endpoints", map[string]any{"url": r.URL, "secret_type": "whsk", "headers": map[string]string{"Authorization": header}}).is(http.StatusCreated))
 	note(b.do(t, call{key: adminKey, method: http.MethodPost, path: path + "/rotate-secret", headers: idempotent}).is(http.StatusOK))
 	key := note(b.do(t, call{key: adminKey, method: http.MethodPost, path: "/v1/keys", body: map[string]any{"name": "k"}, headers: idempotent}).is(http.StatusCreated))
 	secrets = append(secrets, "an-idempotency-key-of-the-test")
