@@ -2,29 +2,29 @@ package config
 
 import (
 	"bytes"
-	"encoding/binary"
 	"encoding/json"
 	"math/bits"
 	"strings"
 )
 
-// The scanner finds one value in a JSON document without decoding the rest: it looks for a member's quoted name, and
-// counts brackets and quotes, eight bytes at a time, to know whether that name stands where the path wants it. Of a
-// name that occurs twice in one object the first counts. Documents that are not JSON give some answer, never a panic.
+// What follows finds one value in a JSON document without decoding the rest: it looks for a member's quoted name, and
+// counts brackets outside strings, 64 bytes at a time (see blocks), to know whether that name stands where the path wants
+// it. Of a name that occurs twice in one object the first counts. Documents that are not JSON give some answer, never a
+// panic.
 
 const absent = -1 // offset of what is not there
 
 // step is one step of a path: a member's name, or an element's index.
 type step struct {
 	name   string
-	quoted []byte // the name as JSON usually writes it; nil where writers differ, and each name must be decoded
+	quoted []byte // the name as JSON usually writes it; nil where writers differ or it is empty: each name must be decoded
 	index  int    // absent: a member
 }
 
 // memberStep makes the step to a member.
 func memberStep(name string) step {
 	s := step{name: name, index: absent}
-	if strings.IndexFunc(name, func(r rune) bool { return !plainRune(r) }) < 0 {
+	if name != "" && strings.IndexFunc(name, func(r rune) bool { return !plainRune(r) }) < 0 {
 		s.quoted = []byte(`"` + name + `"`)
 	}
 	return s
@@ -68,45 +68,32 @@ func (s *step) from(doc []byte, at int) int {
 }
 
 // memberQuoted gives the offset of the value of the member whose name is written as quoted, in the object at doc[at].
-// It looks at the names of this object only, and leaps over brackets within it.
 func memberQuoted(doc []byte, at int, quoted []byte) int {
-	head := load(quoted)
-	mask := ^uint64(0) >> (64 - 8*min(len(quoted), 8))
-	for pos := at + 1; pos < len(doc); {
-		var inString uint64
-		if pos, inString = seek(doc, pos, head, mask); inString != 0 {
-			if pos = stringRest(doc, pos); pos == absent {
-				return absent
-			}
+	b := blocks{doc: doc, pos: at + 1}
+	depth := 0 // of brackets within this object
+	for b.next() {
+		closing := bits.OnesCount64(b.closes)
+		if depth > closing { // nothing of the object itself is here
+			depth += bits.OnesCount64(b.opens) - closing
+			continue
 		}
-		var value int
-		if pos, value = memberNear(doc, pos, quoted); pos == absent {
-			return value
+		for events := b.beginning(quoted[1], quoted[2]) | b.opens | b.closes; events != 0; events &= events - 1 {
+			i := bits.TrailingZeros64(events)
+			switch bit := uint64(1) << i; {
+			case b.opens&bit != 0:
+				depth++
+			case b.closes&bit != 0:
+				if depth--; depth < 0 {
+					return absent
+				}
+			case depth == 0:
+				if v := memberValue(doc, b.at+i, quoted); v != absent {
+					return v
+				}
+			}
 		}
 	}
 	return absent
-}
-
-// memberNear is memberQuoted for the eight bytes from doc[pos] on, byte by byte. Next is where to go on; absent if the value
-// was found, or the object has ended without it.
-func memberNear(doc []byte, pos int, quoted []byte) (next, value int) {
-	for stop := min(pos+8, len(doc)); pos < stop; pos++ {
-		switch doc[pos] {
-		case '"':
-			if v := memberValue(doc, pos, quoted); v != absent {
-				return absent, v
-			}
-			if pos = stringEnd(doc, pos); pos == absent {
-				return absent, absent
-			}
-			pos--
-		case '}', ']':
-			return absent, absent
-		case '{', '[':
-			return bracketEnd(doc, pos), absent // on with whole words from there
-		}
-	}
-	return pos, absent
 }
 
 // memberValue gives the offset of the value of the member whose quoted name is at doc[pos], or absent if it is not.
@@ -271,147 +258,24 @@ func skipSpace(doc []byte, pos int) int {
 	return pos
 }
 
-const (
-	ones  = 0x0101010101010101
-	lows  = 0x7f7f7f7f7f7f7f7f
-	highs = 0x8080808080808080
-
-	longRun = 6 // words inside a string, one after the other, that make it worth a search for its end
-
-	within = 0x80 // the state of a scan inside a string: a quote before the first byte; outside it is 0
-)
-
-// has reports whether any byte of word is b.
-func has(word uint64, b byte) bool {
-	word ^= ones * uint64(b)
-	return (word-ones)&^word&highs != 0
-}
-
-// load gives the first eight bytes of b, the first one lowest, and zeros after its end.
-func load(b []byte) uint64 {
-	var first [8]byte
-	copy(first[:], b)
-	return binary.LittleEndian.Uint64(first[:])
-}
-
-// equal gives the high bit of every byte of word that is b.
-func equal(word uint64, b byte) uint64 {
-	word ^= ones * uint64(b)
-	return ^(((word & lows) + lows) | word) & highs
-}
-
-// parity gives the high bit of every byte that has an odd number of quotes up to and with itself.
-func parity(quotes uint64) uint64 {
-	quotes ^= quotes << 8
-	quotes ^= quotes << 16
-	return quotes ^ quotes<<32
-}
-
-// seek goes on from doc[pos], eight bytes at a time, until less than eight are left or the word wants a closer look: it
-// holds a bracket, a string that begins with head, or escapes that are not each alone. It calls nothing, so that all it
-// knows stays in registers.
-func seek(doc []byte, pos int, head, mask uint64) (next int, inString uint64) {
-	run := 0
-	for ; len(doc)-pos >= 16; pos += 8 {
-		two := doc[pos : pos+16]
-		word := binary.LittleEndian.Uint64(two)
-		quotes := equal(word, '"')
-		if has(word, '\\') {
-			escapes := equal(word, '\\')
-			if escapes&(escapes<<8)|escapes>>63 != 0 {
-				break
-			}
-			quotes &^= escapes << 8
-		}
-		inside := parity(quotes ^ inString)
-		found := equal(word|ones*0x26, 0x7f) &^ inside
-		after := binary.LittleEndian.Uint64(two[8:])
-		for opening := quotes & inside; opening != 0; opening &= opening - 1 {
-			shift := uint(bits.TrailingZeros64(opening)) &^ 7
-			// The eight bytes from this quote on; a shift by 64 gives 0.
-			if ((word>>shift|after<<(64-shift))^head)&mask == 0 {
-				found = opening
-			}
-		}
-		if found != 0 {
-			break
-		}
-		if inside != highs {
-			run = 0
-		} else if run++; run == longRun {
-			return pos + 8, within
-		}
-		inString = inside >> 56
-	}
-	return pos, inString
-}
-
 // bracketEnd gives the offset after the bracket that closes the one at doc[at], or absent.
 func bracketEnd(doc []byte, at int) int {
-	pos, depth := at+1, 1
-	for depth > 0 && pos != absent && pos < len(doc) {
-		var inString uint64
-		if pos, depth, inString = leap(doc, pos, depth); inString != 0 {
-			if pos = stringRest(doc, pos); pos == absent {
-				return absent
+	b := blocks{doc: doc, pos: at + 1}
+	depth := 1
+	for b.next() {
+		closing := bits.OnesCount64(b.closes)
+		if depth > closing {
+			depth += bits.OnesCount64(b.opens) - closing
+			continue
+		}
+		for events := b.opens | b.closes; events != 0; events &= events - 1 {
+			i := bits.TrailingZeros64(events)
+			if b.opens&(1<<i) != 0 {
+				depth++
+			} else if depth--; depth == 0 {
+				return b.at + i + 1
 			}
 		}
-		pos, depth = crawl(doc, pos, depth)
 	}
-	if depth > 0 {
-		return absent
-	}
-	return pos
-}
-
-// crawl is leap for the eight bytes from doc[pos] on, byte by byte. It stops behind the last closing bracket. Next is absent
-// if the document ends inside a string.
-func crawl(doc []byte, pos, depth int) (next, nextDepth int) {
-	for stop := min(pos+8, len(doc)); pos < stop && depth > 0; pos++ {
-		switch doc[pos] {
-		case '"':
-			if pos = stringEnd(doc, pos); pos == absent {
-				return absent, depth
-			}
-			pos--
-		case '{', '[':
-			depth++
-		case '}', ']':
-			depth--
-		}
-	}
-	return pos, depth
-}
-
-// leap goes on from doc[pos], eight bytes at a time, until less than eight are left or the word wants a closer look: it
-// may close the last of depth open brackets, or holds escapes that are not each alone. It calls nothing, like seek.
-func leap(doc []byte, pos, depth int) (nextPos, nextDepth int, inString uint64) {
-	run := 0
-	for ; len(doc)-pos >= 8; pos += 8 {
-		word := binary.LittleEndian.Uint64(doc[pos : pos+8])
-		quotes := equal(word, '"')
-		if has(word, '\\') {
-			escapes := equal(word, '\\')
-			if escapes&(escapes<<8)|escapes>>63 != 0 {
-				break
-			}
-			quotes &^= escapes << 8
-		}
-		inside := parity(quotes ^ inString)
-		// The four brackets are, with the bits 0x26 set, 0x7f; so are Y, _, y and DEL, which stand in strings only.
-		if brackets := equal(word|ones*0x26, 0x7f) &^ inside; brackets != 0 {
-			closing := bits.OnesCount64(brackets & (word << 5))
-			if depth <= closing {
-				break
-			}
-			depth += bits.OnesCount64(brackets&(word<<6)) - closing
-		}
-		if inside != highs {
-			run = 0
-		} else if run++; run == longRun {
-			return pos + 8, depth, within
-		}
-		inString = inside >> 56
-	}
-	return pos, depth, inString
+	return absent
 }
