@@ -6,6 +6,7 @@ import (
 	"net/netip"
 	"slices"
 	"strconv"
+	"strings"
 
 	"github.com/hashicorp/hcl/v2/hclsyntax"
 )
@@ -40,8 +41,11 @@ type API struct {
 func (a *API) Enabled() bool { return a.Listen != "" }
 
 // Loopback reports whether the API listens where only this machine reaches it.
-func (a *API) Loopback() bool {
-	host, _, err := net.SplitHostPort(a.Listen)
+func (a *API) Loopback() bool { return loopback(a.Listen) }
+
+// loopback reports whether only this machine reaches an address.
+func loopback(listen string) bool {
+	host, _, err := net.SplitHostPort(listen)
 	if err != nil {
 		return false
 	}
@@ -164,6 +168,12 @@ func (c *checker) apiKey(i int, k *APIKey, first map[string]int) {
 			c.fail(fmt.Sprintf("%s.scopes[%d]", name, j), "Unknown scope", "There are %s.%s", list(Scopes(), "and"), didYouMean(scope, Scopes()))
 		}
 	}
+}
+
+// anyPort reports whether the system is to choose the port.
+func anyPort(listen string) bool {
+	_, port, err := net.SplitHostPort(listen)
+	return err == nil && strings.Trim(port, "0") == ""
 }
 
 // validListen reports whether a listener can be told to listen there.

@@ -17,6 +17,7 @@ type Config struct {
 	Network   Network
 	Secrets   Secrets
 	API       API
+	Metrics   Metrics
 	Log       Log
 }
 

@@ -232,6 +232,21 @@ func TestDefaults(t *testing.T) {
 	require.Empty(t, cfg.Outbox.Mapping.Table)
 }
 
+func TestMetricsAreOffUnlessThereIsABlock(t *testing.T) {
+	t.Parallel()
+	for name, want := range map[string]string{
+		"":                                       "",
+		"metrics {}":                             "127.0.0.1:9090",
+		`metrics { listen = "[::1]:0" }`:         "[::1]:0",
+		`metrics { listen = "localhost:19090" }`: "localhost:19090",
+	} {
+		cfg, diags := config.Parse(map[string][]byte{"tailpost.hcl": []byte("database { url = env(\"DATABASE_URL\") }\napi {}\n" + name)}, options())
+		require.Empty(t, diags, name)
+		require.Equal(t, want, cfg.Metrics.Listen)
+		require.Equal(t, want != "", cfg.Metrics.Enabled())
+	}
+}
+
 func TestCompleteFollowsTheRulesOfFiles(t *testing.T) {
 	t.Parallel()
 	given := config.Config{

@@ -124,9 +124,7 @@ func (d *decoder) block(top *section, b *hclsyntax.Block) {
 	case "api":
 		d.api(s)
 	case "metrics":
-		if detail, refused := refusal(b.Type); refused {
-			top.fail(b.DefRange(), "Setting not available in this version", "%s", detail)
-		}
+		d.metrics(s)
 	}
 }
 

@@ -35,6 +35,7 @@ func (c Config) MarshalJSON() ([]byte, error) {
 		"network":   map[string]any{"allow": allow, "allow_http": c.Network.AllowHTTP, "proxy": c.Network.Proxy},
 		"secrets":   map[string]any{"keys": append([]Secret{}, c.Secrets.Keys...)},
 		"api":       newAPIJSON(&c.API),
+		"metrics":   newMetricsJSON(&c.Metrics),
 		"log":       map[string]string{"level": c.Log.Level, "format": c.Log.Format},
 	})
 	if err != nil {
@@ -76,6 +77,19 @@ func newAPIJSON(a *API) *apiJSON {
 		shown.Keys = append(shown.Keys, apiKeyJSON{k.Name, k.Secret, k.Scopes, k.Tenant})
 	}
 	return shown
+}
+
+// metricsJSON is the metrics block as JSON shows it.
+type metricsJSON struct {
+	Listen string `json:"listen"`
+}
+
+// newMetricsJSON gives nil where there are no metrics.
+func newMetricsJSON(m *Metrics) *metricsJSON {
+	if !m.Enabled() {
+		return nil
+	}
+	return &metricsJSON{m.Listen}
 }
 
 // endpointJSON is an endpoint as JSON shows it, with the words of the configuration file.

@@ -220,14 +220,6 @@ func TestNumbersThatAreNone(t *testing.T) {
 	require.Equal(t, 1, c)
 }
 
-func TestNothingUnavailableIsUnknown(t *testing.T) {
-	t.Parallel()
-	for name := range unavailable() {
-		known := append(policyAttributes(), policyBlocks()...)
-		require.Contains(t, append(known, "outbox.start", "outbox.retention", "api", "metrics"), name)
-	}
-}
-
 func FuzzLocate(f *testing.F) {
 	f.Add([]byte(`{"a":1}`), "a", 0)
 	f.Add([]byte(`{"b":{"a":[1,{"a":"\\\""}]},"a":[null,"x{"]}`), "a", 1)

@@ -43,13 +43,6 @@ func (c *checker) fail(name, summary, detail string, args ...any) {
 	c.report(problem{field{c.endpoint, name}, summary, fmt.Sprintf(detail, args...)})
 }
 
-// refuse reports a setting that is set although its behavior is not built.
-func (c *checker) refuse(name string, set bool) {
-	if detail, refused := refusal(name); set && refused {
-		c.fail(name, "Setting not available in this version", "%s", detail)
-	}
-}
-
 // oneOf reports a value that is none of the allowed ones.
 func oneOf[S ~string](c *checker, name string, got S, allowed ...S) {
 	if slices.Contains(allowed, got) {
@@ -75,6 +68,7 @@ func (c *checker) all() {
 	c.network()
 	c.sealing()
 	c.api()
+	c.metrics()
 	oneOf(c, "log.level", c.config.Log.Level, "trace", "debug", "info", "warn", "error")
 	oneOf(c, "log.format", c.config.Log.Format, "json", "console")
 	if len(c.config.Endpoints) == 0 && !c.config.API.Enabled() {

@@ -72,10 +72,6 @@ func (c *checker) one(e *Endpoint, first map[string]int) {
 	for i := range e.Subscriptions {
 		c.events(i, e.Subscriptions[i].Events)
 	}
-	c.refuse("ordering", e.Ordering != OrderingNone)
-	c.refuse("rate", e.Rate != 0)
-	c.refuse("circuit", e.Circuit != Circuit{})
-	c.refuse("disable_after", e.DisableAfter != 0)
 }
 
 func validLabel(s string) bool {

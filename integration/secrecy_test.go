@@ -210,6 +210,7 @@ func TestSecretsAreNowhereElse(t *testing.T) {
 	)
 	config.DatabaseURL = address.String()
 	config.More = `
+metrics { listen = "127.0.0.1:0" }
 secrets { keys = [env("SEALING")] }
 api {
   listen = "127.0.0.1:0"

@@ -11,60 +11,109 @@ import (
 	"github.com/tailpost/tailpost/config"
 	"github.com/tailpost/tailpost/relay/internal/api"
 	"github.com/tailpost/tailpost/relay/internal/ledger/store"
+	"github.com/tailpost/tailpost/relay/internal/metrics"
 	"github.com/tailpost/tailpost/relay/internal/seal"
 	"github.com/tailpost/tailpost/relay/internal/webhook"
 )
 
-// APIConnections is how many connections to the database the API has open at most, beside those of the relay itself.
+// APIConnections is how many connections to the database the API and the metrics have open at most, beside those of the
+// relay itself.
 const APIConnections = store.Connections
 
 // APIAddress is where the API listens; empty: it does not.
-func (r *Relay) APIAddress() string {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	if r.listener == nil {
-		return ""
-	}
-	return r.listener.Addr().String()
+func (r *Relay) APIAddress() string { return r.address(func() net.Listener { return r.listener }) }
+
+// MetricsAddress is where metrics are served; empty: they are not.
+func (r *Relay) MetricsAddress() string {
+	return r.address(func() net.Listener { return r.metricsListener })
 }
 
-// withAPI runs deliver, and beside it the API where the configuration has one. Whichever ends first ends the other.
-func (r *Relay) withAPI(ctx context.Context, deliver func(context.Context) error) error {
+func (r *Relay) address(of func() net.Listener) string {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if l := of(); l != nil {
+		return l.Addr().String()
+	}
+	return ""
+}
+
+// withServers runs deliver, and beside it the API and the metrics where the configuration has them. Whichever ends first
+// ends the others.
+func (r *Relay) withServers(ctx context.Context, deliver func(context.Context) error) error {
 	cfg := r.config()
-	if !cfg.API.Enabled() {
+	if !cfg.API.Enabled() && !cfg.Metrics.Enabled() {
 		return deliver(ctx)
 	}
-	listener, err := api.Listen(ctx, &cfg.API)
-	if err != nil {
-		return err
-	}
-	if err := r.listens(listener, cfg); err != nil {
-		_ = listener.Close() // nobody was answered yet
+	if err := r.listen(ctx, cfg); err != nil {
 		return err
 	}
 	st, err := store.Open(ctx, store.Options{URL: cfg.Database.URL, Owner: r.opts.Owner, Mapping: cfg.Outbox.Mapping})
 	if err != nil {
-		_ = listener.Close() // nobody was answered yet
+		r.unlisten()
 		return err
 	}
 	defer st.Close()
-	server := api.New(api.Options{
-		Store: st, Config: r.config, Keyring: r.keys, Client: r.sendingClient, Status: r.apiStatus, Logger: r.log,
-	})
 	group, ctx := errgroup.WithContext(ctx)
-	group.Go(func() error { return server.Serve(ctx, listener, r.opts.Grace) })
+	options := api.Options{
+		Store: st, Config: r.config, Keyring: r.keys, Client: r.sendingClient, Status: r.apiStatus, Logger: r.log,
+	}
+	if cfg.Metrics.Enabled() {
+		m := r.newMetrics(st)
+		// Before deliver begins, which looks at it at each hold.
+		r.metrics, options.Metrics = m, m.Text
+		group.Go(func() error { return m.Serve(ctx, r.metricsListener) })
+	}
+	if cfg.API.Enabled() {
+		server := api.New(options)
+		group.Go(func() error { return server.Serve(ctx, r.listener, r.opts.Grace) })
+	}
 	group.Go(func() error { return deliver(ctx) })
 	return group.Wait()
 }
 
-// listens notes where the API listens, so that no webhook goes there. A port that was left to the system is known only
-// now.
-func (r *Relay) listens(listener net.Listener, cfg *config.Config) error {
+// listen opens the listeners of the configuration and notes where they are, so that no webhook goes there. A port that was
+// left to the system is known only now.
+func (r *Relay) listen(ctx context.Context, cfg *config.Config) (err error) {
+	var listener, metricsListener net.Listener
+	if cfg.API.Enabled() {
+		if listener, err = api.Listen(ctx, &cfg.API); err != nil {
+			return err
+		}
+		r.log.Info().Str("address", listener.Addr().String()).Bool("tls", cfg.API.TLS != config.TLS{}).
+			Int("keys", len(cfg.API.Keys)).Msg("the API listens")
+	}
+	if cfg.Metrics.Enabled() {
+		if metricsListener, err = metrics.Listen(ctx, &cfg.Metrics); err != nil {
+			if listener != nil {
+				_ = listener.Close() // nobody was answered yet
+			}
+			return err
+		}
+		r.log.Info().Str("address", metricsListener.Addr().String()).Msg("metrics are served")
+	}
 	r.mu.Lock()
-	r.listener = listener
+	r.listener, r.metricsListener = listener, metricsListener
 	r.mu.Unlock()
-	r.log.Info().Str("address", listener.Addr().String()).Bool("tls", cfg.API.TLS != config.TLS{}).
-		Int("keys", len(cfg.API.Keys)).Msg("the API listens")
+	if err := r.avoidOwn(cfg); err != nil {
+		r.unlisten()
+		return err
+	}
+	return nil
+}
+
+// unlisten closes the listeners, before anybody was answered.
+func (r *Relay) unlisten() {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for _, l := range []net.Listener{r.listener, r.metricsListener} {
+		if l != nil {
+			_ = l.Close() // nobody was answered yet
+		}
+	}
+}
+
+// avoidOwn makes the client anew, now that it is known where not to send.
+func (r *Relay) avoidOwn(cfg *config.Config) error {
 	client, err := r.newClient(cfg)
 	if err != nil {
 		return err
@@ -83,15 +132,18 @@ func (r *Relay) listens(listener net.Listener, cfg *config.Config) error {
 
 // ownListeners are the addresses that no webhook may go to.
 func (r *Relay) ownListeners() ([]netip.AddrPort, error) {
-	address := r.APIAddress()
-	if address == "" {
-		return nil, nil
+	var own []netip.AddrPort
+	for _, address := range []string{r.APIAddress(), r.MetricsAddress()} {
+		if address == "" {
+			continue
+		}
+		at, err := netip.ParseAddrPort(address)
+		if err != nil {
+			return nil, fmt.Errorf("read an address of this relay: %w", err)
+		}
+		own = append(own, at)
 	}
-	at, err := netip.ParseAddrPort(address)
-	if err != nil {
-		return nil, fmt.Errorf("read the address of the API: %w", err)
-	}
-	return []netip.AddrPort{at}, nil
+	return own, nil
 }
 
 func (r *Relay) keys() *seal.Keyring {

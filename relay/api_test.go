@@ -93,6 +93,45 @@ func TestAPIIsServedAndNoWebhookGoesThere(t *testing.T) {
 	require.Contains(t, attempt["error"], "this relay listens there")
 }
 
+func TestMetricsAreServedAndNoWebhookGoesThere(t *testing.T) {
+	t.Parallel()
+	var cfg config.Config
+	r := serving(t, func(c *config.Config) {
+		c.Metrics = config.Metrics{Listen: "127.0.0.1:0"}
+		cfg = *c
+	})
+	require.NotEmpty(t, r.MetricsAddress())
+	require.NotEqual(t, r.APIAddress(), r.MetricsAddress())
+	url := "http://" + r.APIAddress()
+	_, made := ask(t, http.DefaultClient, http.MethodPost, url+"/v1/endpoints", `{"url": "http://`+r.MetricsAddress()+`/metrics"}`)
+	id, _ := made["id"].(string)
+	status, attempt := ask(t, http.DefaultClient, http.MethodPost, url+"/v1/endpoints/"+id+"/test", "")
+	require.Equal(t, http.StatusOK, status)
+	require.Contains(t, attempt["error"], "this relay listens there")
+
+	for name, change := range map[string]config.Metrics{"off": {}, "elsewhere": {Listen: "127.0.0.1:1"}} {
+		other := cfg
+		other.Metrics = change
+		complete, err := other.Complete()
+		require.NoError(t, err)
+		require.ErrorContains(t, r.Reload(t.Context(), complete), "restart tailpost", name)
+	}
+}
+
+func TestMetricsRefuseAPublicAddress(t *testing.T) {
+	t.Parallel()
+	cfg := config.Config{
+		Database: config.Database{URL: config.NewSecret("postgres://nobody@localhost/none")},
+		API:      config.API{Listen: "127.0.0.1:0"}, Metrics: config.Metrics{Listen: "127.0.0.1:0"},
+	}
+	complete, err := cfg.Complete()
+	require.NoError(t, err)
+	complete.Metrics.Listen = "0.0.0.0:0" // as an application could
+	r, err := relay.New(complete, relay.Options{})
+	require.NoError(t, err)
+	require.ErrorContains(t, r.Run(t.Context()), "only a loopback address will do")
+}
+
 func TestEndpointMadeThroughTheAPIGetsEvents(t *testing.T) {
 	t.Parallel()
 	got := make(chan string, 10)

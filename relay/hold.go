@@ -83,7 +83,7 @@ func (r *Relay) prepare(ctx, hard context.Context, led *ledger.Ledger, stream *w
 	tracker := frontier.New(max(hold.Settled, info.ConfirmedFlush))
 	h.dispatcher = dispatch.New(hard, dispatch.Options{
 		Hold: hold, Ledger: led, Frontier: tracker, Endpoints: endpoints, Recorded: recorded,
-		Healing: h.inquiry != nil, Ack: h.ack, Live: h.live, Grace: r.opts.Grace, Logger: r.log,
+		Healing: h.inquiry != nil, Ack: h.ack, Committed: r.committed(), Live: h.live, Grace: r.opts.Grace, Logger: r.log,
 	})
 	h.auditor = &auditor{
 		ledger: led, dispatcher: h.dispatcher, marks: h.marks, hold: hold, position: found.position, outbox: cfg.Outbox,

@@ -18,6 +18,7 @@ import (
 	"github.com/tailpost/tailpost/outbox"
 	"github.com/tailpost/tailpost/relay/internal/dispatch"
 	"github.com/tailpost/tailpost/relay/internal/ledger"
+	"github.com/tailpost/tailpost/relay/internal/metrics"
 	"github.com/tailpost/tailpost/relay/internal/seal"
 	"github.com/tailpost/tailpost/relay/internal/walstream"
 	"github.com/tailpost/tailpost/relay/internal/webhook"
@@ -80,6 +81,9 @@ type Relay struct {
 
 	keyring  *seal.Keyring
 	listener net.Listener // of the API; nil: it does not listen
+
+	metrics         *metrics.Metrics // nil: there are none; set before delivering begins
+	metricsListener net.Listener     // nil: there are none
 }
 
 // drainMargin is how long recording may take after the grace of the requests in flight.
@@ -164,12 +168,12 @@ func (r *Relay) setState(s State) {
 
 // Run delivers until ctx is done; then it lets requests in flight end, records them and returns nil. It stands by while
 // another relay holds the slot, and outlives lost connections. An error means that the relay cannot work as it is
-// configured: it says what to do. The API, where there is one, is served all the while.
+// configured: it says what to do. The API and the metrics, where there are some, are served all the while.
 func (r *Relay) Run(ctx context.Context) error {
-	return r.withAPI(ctx, r.deliver)
+	return r.withServers(ctx, r.deliver)
 }
 
-// deliver is Run without the API.
+// deliver is Run without the API and the metrics.
 func (r *Relay) deliver(ctx context.Context) error {
 	hard, cancel := context.WithCancelCause(context.WithoutCancel(ctx))
 	defer cancel(nil)

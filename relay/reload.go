@@ -83,6 +83,8 @@ func fixed(old, cfg *config.Config) error {
 		return errors.New("reload: the outbox block changed: restart tailpost to read another table")
 	case old.API.Listen != cfg.API.Listen, old.API.TLS != cfg.API.TLS:
 		return errors.New("reload: the address or the tls block of the API changed: restart tailpost to listen in another way")
+	case old.Metrics != cfg.Metrics:
+		return errors.New("reload: the metrics block changed: restart tailpost to serve metrics in another way")
 	case old.Log != cfg.Log:
 		return errors.New("reload: the log block changed: restart tailpost to log in another way")
 	}

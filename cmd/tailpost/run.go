@@ -175,5 +175,8 @@ func announce(log zerolog.Logger, cfg *config.Config) {
 	if cfg.API.Enabled() {
 		line = line.Str("api", cfg.API.Listen)
 	}
+	if cfg.Metrics.Enabled() {
+		line = line.Str("metrics", cfg.Metrics.Listen)
+	}
 	line.Msg("tailpost starts")
 }

@@ -2,6 +2,7 @@ package api_test
 
 import (
 	"bytes"
+	"context"
 	"encoding/json"
 	"io"
 	"maps"
@@ -31,6 +32,8 @@ import (
 const (
 	adminKey = "an-administrator-key-of-the-configuration"
 	sealKey  = "5f1d1b1f0f4d4e2b9a6c7d8e9f00112233445566778899aabbccddeeff001122"
+	// metricsText stands for the metrics of a relay.
+	metricsText = "# TYPE tailpost_epoch gauge\ntailpost_epoch 1\n"
 )
 
 // bundle is an API over a migrated database, with a client that holds every request and answer against the OpenAPI
@@ -80,8 +83,8 @@ func baseConfig(tb testing.TB, url string) config.Config {
 	}
 }
 
-// setup makes a bundle; change, if not nil, changes its configuration.
-func setup(tb testing.TB, change func(*config.Config)) *bundle {
+// setup makes a bundle; change, if not nil, changes its configuration, and options change what the server gets.
+func setup(tb testing.TB, change func(*config.Config), options ...func(*api.Options)) *bundle {
 	tb.Helper()
 	b := &bundle{db: pgtest.NewDB(tb), log: new(lockedBuffer), called: make(map[string]bool)}
 	b.conn = b.db.Conn(tb)
@@ -102,14 +105,19 @@ func setup(tb testing.TB, change func(*config.Config)) *bundle {
 	tb.Cleanup(client.Close)
 	keyring, err := seal.New(b.cfg.Secrets)
 	require.NoError(tb, err)
-	b.server = api.New(api.Options{
+	o := api.Options{
 		Store: st, Config: b.config, Keyring: func() *seal.Keyring { return keyring },
 		Client: func() *webhook.Client { return client },
 		Status: func() api.Status {
 			return api.Status{State: "delivering", Slot: b.cfg.Database.Slot, Owner: "test/1", Epoch: 1}
 		},
-		Logger: zerolog.New(b.log), Now: b.clock,
-	})
+		Metrics: func(context.Context) ([]byte, error) { return []byte(metricsText), nil },
+		Logger:  zerolog.New(b.log), Now: b.clock,
+	}
+	for _, option := range options {
+		option(&o)
+	}
+	b.server = api.New(o)
 	b.http = httptest.NewServer(b.server)
 	tb.Cleanup(b.http.Close)
 	b.readDocument(tb)

@@ -23,6 +23,7 @@ type route struct {
 	detail  string
 	status  int // of success; 0: 200
 	errors  []int
+	text    bool   // the answer is plain text
 	dryRun  string // object that a dry run answers with 200; empty: it answers as any other
 }
 
@@ -177,6 +178,11 @@ func (s *Server) otherRoutes() {
 		summary: "Say how the relay does", detail: "Only for keys that are bound to no tenant.", errors: []int{http.StatusNotFound},
 	}, s.getRelay)
 	ask(s, route{
+		id: "get-metrics", method: http.MethodGet, path: "/metrics", tag: "Relay", scope: config.ScopeDeliveriesRead, text: true,
+		summary: "Get the metrics of this process", errors: []int{http.StatusNotFound},
+		detail: "In the text format of Prometheus, where the configuration has a metrics block. Only for keys that are bound to no tenant.",
+	}, s.getMetrics)
+	ask(s, route{
 		id: "healthz", method: http.MethodGet, path: "/healthz", tag: "Relay", summary: "Say whether the process lives",
 	}, s.healthz)
 	ask(s, route{
@@ -211,6 +217,12 @@ func (r *route) operation() huma.Operation {
 		op.Responses = map[string]*huma.Response{"200": {
 			Description: "What a dry run counted.",
 			Content:     map[string]*huma.MediaType{"application/json": {Schema: &huma.Schema{Ref: "#/components/schemas/" + r.dryRun}}},
+		}}
+	}
+	if r.text {
+		op.Responses = map[string]*huma.Response{"200": {
+			Description: "OK",
+			Content:     map[string]*huma.MediaType{"text/plain": {Schema: &huma.Schema{Type: huma.TypeString}}},
 		}}
 	}
 	if op.DefaultStatus == 0 {

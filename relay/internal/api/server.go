@@ -47,6 +47,7 @@ type Options struct {
 	Keyring func() *seal.Keyring
 	Client  func() *webhook.Client // sends test events
 	Status  func() Status
+	Metrics func(ctx context.Context) ([]byte, error) // in the text format of Prometheus; nil: there are none
 	Logger  zerolog.Logger
 	Now     func() time.Time // nil: time.Now
 }
@@ -58,6 +59,7 @@ type Server struct {
 	keyring func() *seal.Keyring
 	client  func() *webhook.Client
 	status  func() Status
+	metrics func(ctx context.Context) ([]byte, error)
 	log     zerolog.Logger
 	now     func() time.Time
 
@@ -74,7 +76,7 @@ type Server struct {
 // New makes a Server. It listens nowhere yet.
 func New(o Options) *Server {
 	s := &Server{
-		store: o.Store, config: o.Config, keyring: o.Keyring, client: o.Client, status: o.Status, log: o.Logger, now: o.Now,
+		store: o.Store, config: o.Config, keyring: o.Keyring, client: o.Client, status: o.Status, metrics: o.Metrics, log: o.Logger, now: o.Now,
 		mux: http.NewServeMux(), origins: http.NewCrossOriginProtection(),
 		logins: logins{addresses: make(map[string]*visitor)}, used: make(map[string]time.Time),
 	}

@@ -73,6 +73,27 @@ func (s *Server) getRelay(ctx context.Context, p *principal, _ *relayInput) (*re
 	}}, nil
 }
 
+type metricsInput struct{}
+
+type metricsOutput struct {
+	ContentType string `header:"Content-Type" hidden:"true"`
+	Body        []byte
+}
+
+func (s *Server) getMetrics(ctx context.Context, p *principal, _ *metricsInput) (*metricsOutput, error) {
+	if p.tenant() != "" {
+		return nil, store.ErrNotFound // they are of every tenant's endpoints
+	}
+	if s.metrics == nil {
+		return nil, problem(http.StatusNotFound, "There are no metrics: add a metrics block to the configuration.")
+	}
+	text, err := s.metrics(ctx)
+	if err != nil {
+		return nil, err
+	}
+	return &metricsOutput{ContentType: "text/plain; version=0.0.4; charset=utf-8", Body: text}, nil
+}
+
 // Health says that all is well.
 type Health struct {
 	Status string `json:"status" enum:"ok"`

@@ -306,6 +306,9 @@ func (b *bundle) keysAndRelay(t *testing.T) {
 	require.Equal(t, 3, relay.at("queue.pending"))
 	replicas, _ := relay.at("replicas").([]any)
 	require.True(t, slices.Contains(replicas, any("test/1")), "%v", replicas)
+	text := b.get(t, "/metrics").is(http.StatusOK)
+	require.Equal(t, "text/plain; version=0.0.4; charset=utf-8", text.Header.Get("Content-Type"))
+	require.Equal(t, metricsText, string(text.Body))
 	b.do(t, call{method: http.MethodGet, path: "/healthz"}).is(http.StatusOK)
 	b.do(t, call{method: http.MethodGet, path: "/readyz"}).is(http.StatusOK)
 }

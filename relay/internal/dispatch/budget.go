@@ -36,6 +36,13 @@ func (b *budget) release(n int, bytes int64) {
 	b.mu.Unlock()
 }
 
+// charged is what is in memory now.
+func (b *budget) charged() (count int, bytes int64) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.count, b.bytes
+}
+
 // resize sets the bound from the rate at which deliveries are settled, so that what waits in memory is settled before
 // park_after: a bound that is too high for slow receivers would send every event of a backlog through the table.
 func (b *budget) resize(perPark float64) {

@@ -62,6 +62,8 @@ type Options struct {
 	Recorded map[outbox.Pair]struct{}
 	// Ack takes the frontier after the transaction that settled it is committed.
 	Ack func(outbox.LSN)
+	// Committed takes each batch once it is committed, in the recorder's goroutine, and keeps nothing of it. nil: nobody.
+	Committed func(*ledger.Batch)
 	// Live says whether this relay may still believe that it holds the slot; asked before every request.
 	Live func() bool
 	// Healing says that earlier events may yet come from the table: endpoints with an order send nothing until Healed.
@@ -85,6 +87,7 @@ type Dispatcher struct {
 	ledger   Ledger
 	frontier *frontier.Tracker
 	ack      func(outbox.LSN)
+	commits  func(*ledger.Batch) // nil: nobody wants to know
 	live     func() bool
 	grace    time.Duration
 	patience time.Duration // the shortest park_after
@@ -118,7 +121,7 @@ var errAborted = errors.New("the relay is stopping")
 // everything is broken off.
 func New(hard context.Context, o Options) *Dispatcher {
 	d := &Dispatcher{
-		hold: o.Hold, ledger: o.Ledger, frontier: o.Frontier, ack: o.Ack, live: o.Live, grace: o.Grace,
+		hold: o.Hold, ledger: o.Ledger, frontier: o.Frontier, ack: o.Ack, commits: o.Committed, live: o.Live, grace: o.Grace,
 		log: o.Logger, recorded: o.Recorded, patience: time.Second,
 	}
 	if d.live == nil {
@@ -273,6 +276,10 @@ func (d *Dispatcher) skip(eventID, endpointID string) bool {
 
 // Ready returns nil while there is room for more, else a channel that is closed when there is.
 func (d *Dispatcher) Ready() <-chan struct{} { return d.budget.ready() }
+
+// InMemory is how many deliveries of the stream are not settled, and about how many bytes they take. It may be called from
+// any goroutine.
+func (d *Dispatcher) InMemory() (deliveries int, bytes int64) { return d.budget.charged() }
 
 // Advanced tells that the frontier may have moved without a record, after a transaction without deliveries.
 func (d *Dispatcher) Advanced() { d.recorder.notify() }

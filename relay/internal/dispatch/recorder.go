@@ -230,6 +230,9 @@ func (r *recorder) record(ctx context.Context, items []item) error {
 		return err
 	}
 	r.ack(b.Settled)
+	if r.d.commits != nil {
+		r.d.commits(b)
+	}
 	r.now = time.Now()
 	for i := range items {
 		items[i].dl.lane.recorded(&items[i])

@@ -10,8 +10,8 @@ import (
 
 // Tracker holds the transactions that are not passed yet, in commit order.
 //
-// Begin, Tx.Add, Commit and Keepalive belong to one goroutine, the one that reads the stream. Settle and Frontier may be
-// called from any goroutine at any time.
+// Begin, Tx.Add, Commit and Keepalive belong to one goroutine, the one that reads the stream. Settle, Frontier and
+// Oldest may be called from any goroutine at any time.
 type Tracker struct {
 	mu       sync.Mutex
 	first    *Tx // oldest transaction not passed; nil: none
@@ -104,6 +104,16 @@ func (t *Tracker) Frontier() (outbox.LSN, time.Time) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	return t.frontier, t.at
+}
+
+// Oldest returns the commit time of the first transaction that was read whole and is not settled; zero: there is none.
+func (t *Tracker) Oldest() time.Time {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.first == nil {
+		return time.Time{}
+	}
+	return t.first.at
 }
 
 // settle takes n off and reports whether nothing is left.

@@ -53,6 +53,24 @@ func TestFrontier(t *testing.T) {
 		requireFrontier(t, tr, 10, at(10))
 	})
 
+	t.Run("the oldest unsettled transaction tells when it was committed", func(t *testing.T) {
+		t.Parallel()
+		tr := frontier.New(0)
+		require.Zero(t, tr.Oldest())
+		first := tr.Begin()
+		first.Add(1)
+		require.Zero(t, tr.Oldest(), "it was not read whole")
+		tr.Commit(first, 10, at(10))
+		second := tr.Begin()
+		second.Add(1)
+		tr.Commit(second, 20, at(20))
+		require.Equal(t, at(10), tr.Oldest())
+		tr.Settle(first, 1)
+		require.Equal(t, at(20), tr.Oldest())
+		tr.Settle(second, 1)
+		require.Zero(t, tr.Oldest())
+	})
+
 	t.Run("a settled transaction waits for those before it", func(t *testing.T) {
 		t.Parallel()
 		tr := frontier.New(0)

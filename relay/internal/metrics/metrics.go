@@ -1,0 +1,135 @@
+package metrics
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"runtime"
+	"sync"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/collectors"
+	"github.com/prometheus/client_golang/prometheus/promhttp"
+	"github.com/prometheus/common/expfmt"
+
+	"github.com/tailpost/tailpost/relay/internal/ledger/store"
+)
+
+const (
+	// leastAge is how old the database's measures may be at least before it is asked again.
+	leastAge = 5 * time.Second
+	// ageFactor makes them older where measuring takes long, as with millions of parked deliveries: it takes a twentieth of
+	// the time at most.
+	ageFactor = 20
+	// measureTimeout bounds a measurement, so that a database that does not answer does not fail the scrape.
+	measureTimeout = 4 * time.Second
+)
+
+// Store measures; *store.Store does.
+type Store interface {
+	Measure(ctx context.Context, slot string, known []string) (store.Measures, error)
+}
+
+// Status is what the relay of this process does.
+type Status struct {
+	State      string
+	Epoch      int64
+	Deliveries int       // of the stream, in memory
+	Bytes      int64     // that they take, about
+	Oldest     time.Time // commit time of the oldest transaction that was read and is not settled; zero: none
+}
+
+// Options say what Metrics needs.
+type Options struct {
+	Store   Store
+	Slot    string
+	Version string
+	States  []string // that a relay may be in
+	Status  func() Status
+	Now     func() time.Time // nil: time.Now
+}
+
+// Metrics counts, and shows what it counted. Its methods are safe for concurrent use.
+type Metrics struct {
+	o        Options
+	registry *prometheus.Registry
+	handler  http.Handler
+
+	mu        sync.Mutex
+	totals    totals
+	endpoints map[string]*tally // by id; those with an attempt
+
+	measuring sync.Mutex
+	measures  store.Measures
+	stale     time.Time // when the database is to be asked again
+	reached   bool      // the last time it answered
+}
+
+// New makes Metrics of this process.
+func New(o Options) *Metrics {
+	if o.Now == nil {
+		o.Now = time.Now
+	}
+	m := &Metrics{o: o, registry: prometheus.NewRegistry(), endpoints: make(map[string]*tally)}
+	build := prometheus.NewGauge(prometheus.GaugeOpts{
+		Name: "tailpost_build_info", Help: "1, labelled by what runs.",
+		ConstLabels: prometheus.Labels{"version": o.Version, "goversion": runtime.Version()},
+	})
+	build.Set(1)
+	m.registry.MustRegister(
+		build, newCollector(m), collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),
+	)
+	m.handler = promhttp.HandlerFor(m.registry, promhttp.HandlerOpts{})
+	return m
+}
+
+// Text gives the metrics in version 0.0.4 of the text format of Prometheus.
+func (m *Metrics) Text(ctx context.Context) ([]byte, error) {
+	m.refresh(ctx)
+	families, err := m.registry.Gather()
+	if err != nil {
+		return nil, fmt.Errorf("gather the metrics: %w", err)
+	}
+	var text bytes.Buffer
+	encoder := expfmt.NewEncoder(&text, expfmt.NewFormat(expfmt.TypeTextPlain))
+	for _, family := range families {
+		if err := encoder.Encode(family); err != nil {
+			return nil, fmt.Errorf("write metric %s: %w", family.GetName(), err)
+		}
+	}
+	return text.Bytes(), nil
+}
+
+// refresh asks the database, where its last answer is too old. One that does not answer is a metric.
+func (m *Metrics) refresh(ctx context.Context) {
+	m.measuring.Lock()
+	defer m.measuring.Unlock()
+	began := m.o.Now()
+	if began.Before(m.stale) {
+		return
+	}
+	bound, cancel := context.WithTimeoutCause(ctx, measureTimeout, errors.New("the database is slow"))
+	defer cancel()
+	measures, err := m.o.Store.Measure(bound, m.o.Slot, m.known())
+	if ctx.Err() != nil {
+		return // whoever asked has left, which says nothing of the database
+	}
+	m.reached = err == nil
+	now := m.o.Now()
+	m.stale = now.Add(max(leastAge, ageFactor*now.Sub(began)))
+	if err != nil {
+		return
+	}
+	m.measures = measures
+	m.forget(measures.Gone)
+}
+
+// measured gives the database's last answer; false: it did not answer the last time.
+func (m *Metrics) measured() (store.Measures, bool) {
+	m.measuring.Lock()
+	defer m.measuring.Unlock()
+	return m.measures, m.reached
+}
