@@ -111,7 +111,7 @@ func setup(tb testing.TB, change func(*config.Config), options ...func(*api.Opti
 		Status: func() api.Status {
 			return api.Status{State: "delivering", Slot: b.cfg.Database.Slot, Owner: "test/1", Epoch: 1}
 		},
-		Metrics: func(context.Context) ([]byte, error) { return []byte(metricsText), nil },
+		Metrics: func(context.Context) []byte { return []byte(metricsText) },
 		Logger:  zerolog.New(b.log), Now: b.clock,
 	}
 	for _, option := range options {

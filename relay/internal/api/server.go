@@ -47,7 +47,7 @@ type Options struct {
 	Keyring func() *seal.Keyring
 	Client  func() *webhook.Client // sends test events
 	Status  func() Status
-	Metrics func(ctx context.Context) ([]byte, error) // in the text format of Prometheus; nil: there are none
+	Metrics func(ctx context.Context) []byte // in the text format of Prometheus; nil: there are none
 	Logger  zerolog.Logger
 	Now     func() time.Time // nil: time.Now
 }
@@ -59,7 +59,7 @@ type Server struct {
 	keyring func() *seal.Keyring
 	client  func() *webhook.Client
 	status  func() Status
-	metrics func(ctx context.Context) ([]byte, error)
+	metrics func(ctx context.Context) []byte
 	log     zerolog.Logger
 	now     func() time.Time
 

@@ -4,16 +4,10 @@ import (
 	"bytes"
 	"context"
 	"errors"
-	"fmt"
-	"net/http"
-	"runtime"
 	"sync"
 	"time"
 
-	"github.com/prometheus/client_golang/prometheus"
-	"github.com/prometheus/client_golang/prometheus/collectors"
-	"github.com/prometheus/client_golang/prometheus/promhttp"
-	"github.com/prometheus/common/expfmt"
+	"github.com/VictoriaMetrics/metrics"
 
 	"github.com/tailpost/tailpost/relay/internal/ledger/store"
 )
@@ -54,9 +48,7 @@ type Options struct {
 
 // Metrics counts, and shows what it counted. Its methods are safe for concurrent use.
 type Metrics struct {
-	o        Options
-	registry *prometheus.Registry
-	handler  http.Handler
+	o Options
 
 	mu        sync.Mutex
 	totals    totals
@@ -73,34 +65,19 @@ func New(o Options) *Metrics {
 	if o.Now == nil {
 		o.Now = time.Now
 	}
-	m := &Metrics{o: o, registry: prometheus.NewRegistry(), endpoints: make(map[string]*tally)}
-	build := prometheus.NewGauge(prometheus.GaugeOpts{
-		Name: "tailpost_build_info", Help: "1, labelled by what runs.",
-		ConstLabels: prometheus.Labels{"version": o.Version, "goversion": runtime.Version()},
-	})
-	build.Set(1)
-	m.registry.MustRegister(
-		build, newCollector(m), collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),
-	)
-	m.handler = promhttp.HandlerFor(m.registry, promhttp.HandlerOpts{})
-	return m
+	return &Metrics{o: o, endpoints: make(map[string]*tally)}
 }
 
+// ContentType is that of Text.
+const ContentType = "text/plain; version=0.0.4; charset=utf-8"
+
 // Text gives the metrics in version 0.0.4 of the text format of Prometheus.
-func (m *Metrics) Text(ctx context.Context) ([]byte, error) {
+func (m *Metrics) Text(ctx context.Context) []byte {
 	m.refresh(ctx)
-	families, err := m.registry.Gather()
-	if err != nil {
-		return nil, fmt.Errorf("gather the metrics: %w", err)
-	}
 	var text bytes.Buffer
-	encoder := expfmt.NewEncoder(&text, expfmt.NewFormat(expfmt.TypeTextPlain))
-	for _, family := range families {
-		if err := encoder.Encode(family); err != nil {
-			return nil, fmt.Errorf("write metric %s: %w", family.GetName(), err)
-		}
-	}
-	return text.Bytes(), nil
+	m.write(&text)
+	metrics.WriteProcessMetrics(&text)
+	return text.Bytes()
 }
 
 // refresh asks the database, where its last answer is too old. One that does not answer is a metric.

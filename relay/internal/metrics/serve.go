@@ -46,8 +46,8 @@ func (m *Metrics) Handler() http.Handler {
 			http.Error(w, "Metrics are told under the name localhost or a loopback address only.", http.StatusForbidden)
 			return
 		}
-		m.refresh(r.Context())
-		m.handler.ServeHTTP(w, r)
+		w.Header().Set("Content-Type", ContentType)
+		_, _ = w.Write(m.Text(r.Context())) // whoever asked may have left
 	})
 	return mux
 }

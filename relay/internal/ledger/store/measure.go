@@ -26,7 +26,7 @@ type QueueLength struct {
 }
 
 const measureSQL = `
-SELECT COALESCE(r.settled_lsn - '0/0', 0)::bigint, r.settled_at, COALESCE(s.active, false),
+SELECT COALESCE(r.settled_lsn - '0/0'::pg_lsn, 0)::bigint, r.settled_at, COALESCE(s.active, false),
        CASE WHEN pg_is_in_recovery() THEN 0 ELSE COALESCE(pg_wal_lsn_diff(pg_current_wal_lsn(), s.confirmed_flush_lsn), 0) END::bigint,
        CASE WHEN pg_is_in_recovery() THEN 0 ELSE COALESCE(pg_wal_lsn_diff(pg_current_wal_lsn(), s.restart_lsn), 0) END::bigint,
        (SELECT count(*) FROM tailpost.gap AS g WHERE g.slot = q.slot)

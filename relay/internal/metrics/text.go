@@ -1,0 +1,143 @@
+package metrics
+
+import (
+	"bytes"
+	"maps"
+	"runtime"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/VictoriaMetrics/metrics"
+
+	"github.com/tailpost/tailpost/outbox"
+	"github.com/tailpost/tailpost/relay/internal/ledger/store"
+)
+
+// write turns what is counted and measured into text.
+func (m *Metrics) write(text *bytes.Buffer) {
+	p := page{text: text, escape: strings.NewReplacer(`\`, `\\`, `"`, `\"`, "\n", `\n`)}
+	p.gauge("build_info", "1, labelled by what runs.").add(1, "goversion", runtime.Version(), "version", m.o.Version)
+	status := m.o.Status()
+	state := p.gauge("state", "1 for what the relay of this process does, else 0.")
+	for _, s := range m.o.States {
+		state.add(truth(s == status.State), "state", s)
+	}
+	p.gauge("epoch", "How often the slot had been taken when this process took it; 0: it has not.").add(float64(status.Epoch))
+	lag := 0.0
+	if !status.Oldest.IsZero() {
+		lag = max(0, m.o.Now().Sub(status.Oldest).Seconds())
+	}
+	p.gauge("lag_seconds", "Age of the oldest transaction that this process has read whole and not settled; 0: there is none.").add(lag)
+	p.gauge("in_memory_deliveries", "Deliveries of the stream that are in memory and not settled.").add(float64(status.Deliveries))
+	p.gauge("in_memory_bytes", "About what the deliveries in memory take.").add(float64(status.Bytes))
+	m.writeCounted(p)
+	measures, reached := m.measured()
+	p.gauge("database_up", "1 if the database answered when it was last asked, else 0: then what it tells is missing.").add(truth(reached))
+	if reached {
+		writeMeasured(p, &measures)
+	}
+}
+
+func (m *Metrics) writeCounted(p page) {
+	all, endpoints := m.counted()
+	p.counter("recorded_batches_total", "Recording transactions that were committed.").add(float64(all.batches))
+	rows := p.counter("recorded_rows_total", "Rows that recording transactions wrote, changed or removed.")
+	rows.add(float64(all.attempts), "table", "attempt")
+	rows.add(float64(all.deliveries), "table", "delivery")
+	ids := slices.Sorted(maps.Keys(endpoints))
+	if len(ids) == 0 {
+		return
+	}
+	attempts := p.counter("attempts_total", "Recorded attempts, without test events.")
+	for _, id := range ids {
+		t := endpoints[id]
+		attempts.add(float64(t.delivered), "endpoint", id, "outcome", string(outbox.Delivered))
+		attempts.add(float64(t.retry), "endpoint", id, "outcome", string(outbox.Retry))
+		attempts.add(float64(t.dead), "endpoint", id, "outcome", string(outbox.Dead))
+	}
+	duration := p.family("attempt_duration_seconds", "histogram", "How long recorded attempts took.")
+	for _, id := range ids {
+		t := endpoints[id]
+		below := uint64(0)
+		for i, bound := range bounds() {
+			below += t.buckets[i]
+			duration.part("_bucket", float64(below), "endpoint", id, "le", strconv.FormatFloat(bound, 'g', -1, 64))
+		}
+		below += t.buckets[bucketCount-1]
+		duration.part("_bucket", float64(below), "endpoint", id, "le", "+Inf")
+		duration.part("_sum", t.duration.Seconds(), "endpoint", id)
+		duration.part("_count", float64(below), "endpoint", id)
+	}
+}
+
+func writeMeasured(p page, m *store.Measures) {
+	p.gauge("settled_lsn", "LSN, as a number, below which every event is delivered or queued.").add(float64(m.Settled))
+	if m.SettledAt != nil {
+		const microsecond = 1e-6
+		p.gauge("settled_timestamp_seconds", "Commit time of the last settled transaction.").add(float64(m.SettledAt.UnixMicro()) * microsecond)
+	}
+	p.gauge("slot_active", "1 if a relay streams from the slot, else 0.").add(truth(m.SlotActive))
+	p.gauge("slot_lag_bytes", "Write-ahead log that the slot has not confirmed.").add(float64(m.LagBytes))
+	p.gauge("slot_retained_bytes", "Write-ahead log that the server keeps for the slot.").add(float64(m.RetainedBytes))
+	p.counter("gaps_total", "Gaps in the stream that were found.").add(float64(m.Gaps))
+	if len(m.Queues) == 0 {
+		return
+	}
+	queued := p.gauge("deliveries", "Rows of tailpost.delivery, by state: pending or dead.")
+	for _, q := range m.Queues {
+		queued.add(float64(q.Pending), "endpoint", q.EndpointID, "state", string(outbox.Pending))
+		queued.add(float64(q.Dead), "endpoint", q.EndpointID, "state", string(outbox.StateDead))
+	}
+}
+
+// page is what metrics are written to.
+type page struct {
+	text   *bytes.Buffer
+	escape *strings.Replacer // of what is special in the value of a label
+}
+
+// family is metrics of one name.
+type family struct {
+	page
+
+	name string
+}
+
+func (p page) gauge(name, help string) family   { return p.family(name, "gauge", help) }
+func (p page) counter(name, help string) family { return p.family(name, "counter", help) }
+
+// family begins the metrics of a name.
+func (p page) family(name, kind, help string) family {
+	name = "tailpost_" + name
+	p.text.WriteString("# HELP " + name + " " + help + "\n# TYPE " + name + " " + kind + "\n")
+	return family{page: p, name: name}
+}
+
+// add writes a metric. Labels are names, each followed by its value.
+func (f family) add(value float64, labels ...string) { f.part("", value, labels...) }
+
+// part is add for a part of a histogram.
+func (f family) part(suffix string, value float64, labels ...string) {
+	metrics.WriteGaugeFloat64(f.text, f.name+suffix+f.joined(labels), value)
+}
+
+// joined is labels as the format has them.
+func (p page) joined(labels []string) string {
+	if len(labels) == 0 {
+		return ""
+	}
+	var b strings.Builder
+	for i := 0; i < len(labels); i += 2 {
+		b.WriteByte("{,"[min(i, 1)])
+		b.WriteString(labels[i] + `="` + p.escape.Replace(labels[i+1]) + `"`)
+	}
+	return b.String() + "}"
+}
+
+func truth(is bool) float64 {
+	if is {
+		return 1
+	}
+	return 0
+}
