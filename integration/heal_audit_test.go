@@ -1,6 +1,7 @@
 package integration_test
 
 import (
+	"errors"
 	"fmt"
 	"strings"
 	"testing"
@@ -271,6 +272,38 @@ func TestASlotThatPostgresInvalidatesIsHealed(t *testing.T) {
 		if status := b.db.Text(t, "SELECT wal_status FROM pg_replication_slots"); status != "lost" {
 			b.db.Run(t, "SELECT pg_logical_emit_message(false, 'filler', repeat('x', 1000000))")
 			return fmt.Errorf("the slot is %s", status)
+		}
+		return nil
+	})
+	relay = kit.StartDelivering(t, kit.Options{Config: config})
+	relay.Await(t, logHealed, kit.Record{"events": 5, "why": "Postgres invalidated the slot"})
+	b.exactlyOnce(t, "erp", append(ids, b.db.Insert(t, orders(5)...)...))
+	require.Zero(t, relay.Stop(t))
+}
+
+// Postgres 18 gives up slots that nobody uses.
+func TestASlotThatWasIdleForTooLongIsHealed(t *testing.T) {
+	t.Parallel()
+	b, _ := ownServer(t)
+	if b.db.Count(t, "SELECT current_setting('server_version_num')::int") < 180000 {
+		t.Skip("slots are for ever before Postgres 18")
+	}
+	b.db.Run(t, "ALTER SYSTEM SET idle_replication_slot_timeout = '1s'")
+	b.db.Run(t, "SELECT pg_reload_conf()")
+	b.db.Migrate(t, outbox.DefaultMapping())
+	config := b.db.Config(b.endpoint("erp", ""))
+	relay := kit.StartDelivering(t, kit.Options{Config: config})
+	ids := b.db.Insert(t, orders(5)...)
+	b.db.AwaitAttempts(t, "erp", 5)
+	const lost = "SELECT count(*) FROM pg_replication_slots WHERE to_jsonb(pg_replication_slots) ->> 'invalidation_reason' = 'idle_timeout'"
+	b.db.Run(t, "CHECKPOINT")
+	require.Zero(t, b.db.Count(t, lost), "a relay that has nothing to do uses its slot")
+	require.Zero(t, relay.Stop(t))
+	ids = append(ids, b.db.Insert(t, orders(5)...)...)
+	kit.Eventually(t, kit.Patience, func() error {
+		b.db.Run(t, "CHECKPOINT")
+		if b.db.Count(t, lost) == 0 {
+			return errors.New("the slot is still there")
 		}
 		return nil
 	})

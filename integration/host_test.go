@@ -3,6 +3,7 @@ package integration_test
 import (
 	"bytes"
 	"fmt"
+	"net/http"
 	"net/url"
 	"os"
 	"path/filepath"
@@ -174,4 +175,36 @@ func TestALockOnOurTablesIsNotQueuedForWithoutEnd(t *testing.T) {
 	b.db.AwaitConfirmed(t, b.db.LSN(t))
 	require.Len(t, b.receiver.Requests("/erp"), len(ids))
 	require.LessOrEqual(t, b.db.Count(t, relayConnections+" AND datname = current_database()"), 3)
+}
+
+// So does everything else that Tailpost runs: what waits for a lock gives up, says so, and is in nobody's way any more.
+func TestNothingOfOursWaitsLongForALock(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	config := b.db.Config(b.endpoint("erp", ""))
+	config.More = "api {\n  listen = \"127.0.0.1:0\"\n}"
+	relay := kit.StartDelivering(t, kit.Options{Config: config})
+	address := fmt.Sprint("http://", relay.Await(t, "the API listens", nil)["address"])
+	tx, err := b.db.Begin(t.Context())
+	require.NoError(t, err)
+	defer func() { _ = tx.Rollback(t.Context()) }() // has an effect only after a failure
+	_, err = tx.Exec(t.Context(), "LOCK TABLE public.outbox, tailpost.endpoint, tailpost.attempt, tailpost.migration IN ACCESS EXCLUSIVE MODE")
+	require.NoError(t, err)
+
+	path := writeConfig(t, config)
+	for _, args := range [][]string{{"trigger", "order.created"}, {"migrate"}} {
+		command := kit.Run(t, kit.Command{Args: append(args, "-c", path), Env: config.Env(), Secrets: config.Secrets()})
+		require.Equal(t, 1, command.ExitCode(), command.Output())
+		require.Contains(t, command.Stderr(), "lock", args)
+	}
+	for _, path := range []string{"/v1/endpoints", "/v1/attempts"} {
+		request, err := http.NewRequestWithContext(t.Context(), http.MethodGet, address+path, http.NoBody)
+		require.NoError(t, err)
+		require.Equal(t, http.StatusServiceUnavailable, do(t, request), path)
+	}
+	require.NoError(t, tx.Rollback(t.Context()))
+	ids := b.db.Insert(t, orders(3)...)
+	b.exactlyOnce(t, "erp", ids)
+	requireOneHold(t, relay)
+	require.Zero(t, relay.Stop(t))
 }

@@ -227,9 +227,10 @@ func (r *Relay) holdAgain(ctx, hard context.Context, led *ledger.Ledger) error {
 		case errors.Is(err, errTooManyGaps):
 			return err
 		case errors.Is(err, walstream.ErrSlotActive):
-			r.standby()
-			// Whoever holds the slot finds out what is wrong with it, and mends it.
-			r.unreadable, r.walMissing = false, false
+			if r.standby() {
+				// Whoever holds it finds out what is wrong with it. At first it may be our own stream that ends.
+				r.unreadable, r.walMissing = false, false
+			}
 			backoff.reset()
 			wait(ctx, time.Second)
 			continue
@@ -249,14 +250,16 @@ func (r *Relay) holdAgain(ctx, hard context.Context, led *ledger.Ledger) error {
 	return nil
 }
 
-// standby notes, once, that another relay holds the slot.
-func (r *Relay) standby() {
+// standby notes, once, that another relay holds the slot. It says whether that was known.
+func (r *Relay) standby() (known bool) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if r.status.State != Standby {
-		r.status.State = Standby
-		r.log.Info().Str("slot", r.status.Slot).Msg("another relay holds the slot, standing by")
+	if r.status.State == Standby {
+		return true
 	}
+	r.status.State = Standby
+	r.log.Info().Str("slot", r.status.Slot).Msg("another relay holds the slot, standing by")
+	return false
 }
 
 // open connects the ledger and checks that the database is as the config says. It waits for a database that is not there

@@ -5,8 +5,20 @@ import (
 	"context"
 	"net/http"
 	"strconv"
+	"sync/atomic"
 	"time"
 )
+
+// First answers the first request of all in one way, and those that follow in another.
+func First(first, then Behaviour) Behaviour {
+	var once atomic.Bool
+	return func(ctx context.Context, w http.ResponseWriter, r Request) int {
+		if once.CompareAndSwap(false, true) {
+			return first(ctx, w, r)
+		}
+		return then(ctx, w, r)
+	}
+}
 
 // Trickle answers byte by byte, with a pause before each, and never comes to an end.
 func Trickle(pause time.Duration) Behaviour {

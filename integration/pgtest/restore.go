@@ -1,6 +1,7 @@
 package pgtest
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -9,6 +10,8 @@ import (
 	"path/filepath"
 	"strings"
 	"syscall"
+
+	"github.com/jackc/pgx/v5"
 )
 
 // NewIdentity gives a server that was stopped without a crash another system identifier and no WAL of before, as a cluster has
@@ -36,14 +39,62 @@ func (s *Server) NewIdentity(ctx context.Context) error {
 	return err
 }
 
-// Restore dumps a database of another server and loads the dump into the one of the same name here, which must be empty.
-func (s *Server) Restore(ctx context.Context, from *Server, database string) error {
-	dump := filepath.Join(s.dir, "dump.sql")
-	if _, err := s.tool(ctx, "pg_dump", "-f", dump, from.URL(database)); err != nil {
-		return err
+// CanReset says whether NewIdentity has the programs that it needs: some builds of Postgres come without.
+func (s *Server) CanReset() bool {
+	for _, name := range []string{"pg_controldata", "pg_resetwal"} {
+		if _, err := os.Stat(filepath.Join(s.binDir, name)); err != nil {
+			return false
+		}
 	}
-	_, err := s.tool(ctx, "psql", "-X", "-q", "-v", "ON_ERROR_STOP=1", "-f", dump, s.URL(database))
-	return err
+	return true
+}
+
+const tablesSQL = `
+SELECT c.oid::regclass::text
+FROM pg_catalog.pg_class AS c
+WHERE c.relnamespace IN ('public'::regnamespace, 'tailpost'::regnamespace)
+  AND c.relkind IN ('r', 'p')
+  AND NOT c.relispartition
+ORDER BY 1`
+
+// Restore puts the rows that a database of another server has into the tables of the one of the same name here, as a dump
+// does. The tables must be there.
+func (s *Server) Restore(ctx context.Context, from *Server, database string) error {
+	source, err := pgx.Connect(ctx, from.URL(database))
+	if err != nil {
+		return fmt.Errorf("connect to the other server: %w", err)
+	}
+	defer source.Close(context.WithoutCancel(ctx))
+	here, err := pgx.Connect(ctx, s.URL(database))
+	if err != nil {
+		return fmt.Errorf("connect to the server: %w", err)
+	}
+	defer here.Close(context.WithoutCancel(ctx))
+	rows, err := source.Query(ctx, tablesSQL)
+	if err != nil {
+		return fmt.Errorf("list the tables: %w", err)
+	}
+	tables, err := pgx.CollectRows(rows, pgx.RowTo[string])
+	if err != nil {
+		return fmt.Errorf("list the tables: %w", err)
+	}
+	// No trigger runs, as when a dump is loaded.
+	if _, err := here.Exec(ctx, "SET session_replication_role = replica"); err != nil {
+		return fmt.Errorf("turn triggers off: %w", err)
+	}
+	for _, table := range tables {
+		var content bytes.Buffer
+		if _, err := source.PgConn().CopyTo(ctx, &content, "COPY (SELECT * FROM "+table+") TO STDOUT"); err != nil {
+			return fmt.Errorf("dump %s: %w", table, err)
+		}
+		if _, err := here.Exec(ctx, "TRUNCATE "+table); err != nil {
+			return fmt.Errorf("empty %s: %w", table, err)
+		}
+		if _, err := here.PgConn().CopyFrom(ctx, &content, "COPY "+table+" FROM STDIN"); err != nil {
+			return fmt.Errorf("load %s: %w", table, err)
+		}
+	}
+	return nil
 }
 
 // tool runs a program of the server's as its account, and gives what it printed.
