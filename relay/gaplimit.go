@@ -31,8 +31,8 @@ func tooManyGaps(ctx context.Context, led *ledger.Ledger, slot string, now time.
 	again, last := gaps[len(gaps)-gapLimit-1].At.Add(gapPeriod).UTC(), gaps[len(gaps)-1]
 	return fmt.Errorf("%w: %d within an hour, the last because %s. Something keeps breaking the stream: table tailpost.gap tells more; look for "+
 		"whoever drops the slot or the publication, and at max_slot_wal_keep_size and idle_replication_slot_timeout of the server. Then "+
-		"run `tailpost heal` and start tailpost again. Without that every start ends like this until %s. Nothing is lost: the next "+
-		"relay that heals delivers what has passed the stream by", errTooManyGaps, len(gaps), last.Why, again.Format(time.RFC3339))
+		"run `tailpost heal` and start tailpost again. Without that every start ends like this until %s. The next relay that heals "+
+		"delivers from the outbox table what has passed the stream by", errTooManyGaps, len(gaps), last.Why, again.Format(time.RFC3339))
 }
 
 // ClearGaps lets relays heal gaps again, now that a person has seen why there were more than they heal within an hour: those
