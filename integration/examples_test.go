@@ -134,10 +134,16 @@ func (e *exampleBundle) check(t *testing.T) {
 // replace changes the configuration's copy, where ports must be free ones.
 func (e *exampleBundle) replace(t *testing.T, old, replacement string) {
 	t.Helper()
-	text, err := os.ReadFile(e.config)
+	rewrite(t, e.config, old, replacement)
+}
+
+// rewrite replaces in a file what must be there.
+func rewrite(t *testing.T, path, old, replacement string) {
+	t.Helper()
+	text, err := os.ReadFile(path)
 	require.NoError(t, err)
 	require.Contains(t, string(text), old)
-	kit.WriteFile(t, e.config, strings.ReplaceAll(string(text), old, replacement))
+	kit.WriteFile(t, path, strings.ReplaceAll(string(text), old, replacement))
 }
 
 func (e *exampleBundle) tailpost(t *testing.T, args ...string) {
