@@ -123,6 +123,9 @@ func TestPrintSQL(t *testing.T) {
 			"DELETE FROM tailpost.endpoint_stats",
 			"INSERT INTO tailpost.gap (slot, why, from_lsn, to_lsn, events, deliveries, detected_at, at) VALUES ('s', 'w', '0/0', '0/0', 0, 0, now(), now())",
 			"SELECT tailpost.drop_attempt_partition('2000-01-01')",
+			"INSERT INTO tailpost.replay (id, endpoint_id, types, until, state, created_at, updated_at) VALUES ('r', 'p', '{}', now(), 'pending', now(), now())",
+			"INSERT INTO tailpost.replay_missing VALUES ('r', 'e', 't', NULL, now(), 'delivered') ON CONFLICT (replay_id, event_id) DO NOTHING",
+			"DELETE FROM tailpost.replay",
 			"SELECT pg_logical_emit_message(true, 'tailpost', '{}')",
 		)
 		requireDenied(t, relay,
@@ -199,6 +202,7 @@ FROM pg_logical_slot_get_binary_changes($1, NULL, NULL::int, 'proto_version', '1
 			"SELECT * FROM tailpost.undelivered",
 			"SELECT * FROM tailpost.attempt",
 			"SELECT * FROM tailpost.relay",
+			"SELECT * FROM tailpost.replay_missing",
 			"SELECT id, name, url, status FROM tailpost.endpoint",
 		)
 		requireDenied(t, reader,

@@ -117,13 +117,23 @@ func (p *replayer) step(ctx context.Context, r *ledger.Replay) (bool, error) {
 	if !r.Since.IsZero() && !sweep.Timed() {
 		return true, p.fail(ctx, r, "the outbox table has no column for the time of events, and the server does not track commit times")
 	}
+	rg := ledger.Range{
+		EndpointID: r.EndpointID, Tenant: tenant, Since: r.Since, Until: r.Until,
+		Wants: func(eventType string) bool {
+			return len(patterns) == 0 || slices.ContainsFunc(patterns, func(x config.Pattern) bool { return x.Match(eventType) })
+		},
+	}
 	if !r.Running {
-		if err := sweep.BeginReplay(ctx, p.hold, r, tenant, time.Now()); err != nil {
+		if err := sweep.BeginReplay(ctx, p.hold, r, rg, time.Now()); err != nil {
 			return false, err
 		}
 		p.log.Info().Str("replay", r.ID).Str("endpoint", r.EndpointID).Msg("replay begins")
 	}
-	return true, p.page(ctx, sweep, r, tenant, patterns)
+	// What is missing is searched for before anything is queued: retention goes on.
+	if !r.Searched {
+		return true, sweep.SearchReplay(ctx, p.hold, r, rg, time.Now())
+	}
+	return true, p.page(ctx, sweep, r, rg)
 }
 
 func (p *replayer) fail(ctx context.Context, r *ledger.Replay, problem string) error {
@@ -143,7 +153,7 @@ func parsePatterns(types []string) (patterns []config.Pattern, problem string) {
 }
 
 // page looks at some rows and queues what the endpoint wants of them.
-func (p *replayer) page(ctx context.Context, sweep *ledger.Sweep, r *ledger.Replay, tenant string, patterns []config.Pattern) error {
+func (p *replayer) page(ctx context.Context, sweep *ledger.Sweep, r *ledger.Replay, rg ledger.Range) error {
 	rows, err := sweep.RowsAfter(ctx, r.Cursor, replayRows)
 	if err != nil {
 		return err
@@ -159,13 +169,10 @@ func (p *replayer) page(ctx context.Context, sweep *ledger.Sweep, r *ledger.Repl
 		for n < len(rows) && len(tids) < chunkRows && size < chunkBytes {
 			row := &rows[n]
 			n++
-			if !inRange(row, r, tenant) {
+			if !inRange(row, rg) || !rg.Wants(row.Type) {
 				continue
 			}
 			done++
-			if len(patterns) > 0 && !slices.ContainsFunc(patterns, func(x config.Pattern) bool { return x.Match(row.Type) }) {
-				continue
-			}
 			tids = append(tids, row.TID)
 			wanted[row.ID] = struct{}{}
 			size += row.Size
@@ -178,14 +185,14 @@ func (p *replayer) page(ctx context.Context, sweep *ledger.Sweep, r *ledger.Repl
 	return nil
 }
 
-func inRange(row *ledger.Row, r *ledger.Replay, tenant string) bool {
+func inRange(row *ledger.Row, rg ledger.Range) bool {
 	switch {
-	case tenant != "" && row.Tenant != tenant:
+	case rg.Tenant != "" && row.Tenant != rg.Tenant:
 		return false
 	case row.CreatedAt.IsZero():
-		return r.Since.IsZero()
+		return rg.Since.IsZero()
 	}
-	return !row.CreatedAt.Before(r.Since) && row.CreatedAt.Before(r.Until)
+	return !row.CreatedAt.Before(rg.Since) && row.CreatedAt.Before(rg.Until)
 }
 
 // queue queues the events at some places of the table, and moves the replay on to a row.

@@ -87,10 +87,10 @@ func (b *queueBundle) next(t *testing.T) string {
 
 func eventID(n int) string { return fmt.Sprintf("018f0000-0000-7000-8000-%012d", n) }
 
-// insert commits one event of a key.
-func (b *queueBundle) insert(t *testing.T, n int, key string) string {
+// insert commits one event of the key k.
+func (b *queueBundle) insert(t *testing.T, n int) string {
 	t.Helper()
-	b.exec(t, "INSERT INTO public.outbox (id, type, key, payload) VALUES ($1, 'order.created', $2, '{}')", eventID(n), key)
+	b.exec(t, "INSERT INTO public.outbox (id, type, key, payload) VALUES ($1, 'order.created', 'k', '{}')", eventID(n))
 	return eventID(n)
 }
 
@@ -98,15 +98,15 @@ func TestResendComesLastInItsOrder(t *testing.T) {
 	t.Parallel()
 	b := setupQueue(t)
 	id := b.endpoint(t, `, "ordering": "key"`)
-	first := b.insert(t, 1, "k")
+	first := b.insert(t, 1)
 	require.Equal(t, first, b.next(t))
 	b.awaitCount(t, 1, "SELECT count(*) FROM tailpost.attempt WHERE event_id = $1 AND outcome = 'delivered'", first)
 
 	b.post(t, "/v1/endpoints/"+id+"/pause", "")
-	second := b.insert(t, 2, "k")
+	second := b.insert(t, 2)
 	b.awaitCount(t, 1, "SELECT count(*) FROM tailpost.delivery WHERE event_id = $1", second)
 	require.InDelta(t, 1, b.post(t, "/v1/deliveries/resend", `{"event_id": "`+first+`", "endpoint_id": "`+id+`"}`)["changed"], 0)
-	third := b.insert(t, 3, "k")
+	third := b.insert(t, 3)
 	b.awaitCount(t, 1, "SELECT count(*) FROM tailpost.delivery WHERE event_id = $1", third)
 	b.post(t, "/v1/endpoints/"+id+"/resume", "")
 	for _, want := range []string{second, first, third} {
@@ -118,4 +118,41 @@ func TestResendComesLastInItsOrder(t *testing.T) {
 	// Nothing is left behind that would keep it from being sent once more.
 	b.post(t, "/v1/deliveries/resend", `{"event_id": "`+first+`", "endpoint_id": "`+id+`"}`)
 	require.Equal(t, first, b.next(t))
+}
+
+func TestReplayListsWhatRetentionTook(t *testing.T) {
+	t.Parallel()
+	b := setupQueue(t)
+	id := b.endpoint(t, "")
+	var ids []string
+	for n := range 3 {
+		ids = append(ids, b.insert(t, n+1))
+		require.Equal(t, ids[n], b.next(t))
+	}
+	b.awaitCount(t, 3, "SELECT count(*) FROM tailpost.attempt WHERE outcome = 'delivered'")
+	b.exec(t, "DELETE FROM public.outbox WHERE id <> $1::text::uuid", ids[1])
+
+	dry := b.post(t, "/v1/replays", `{"endpoint_id": "`+id+`", "dry_run": true}`)
+	require.InDelta(t, 1, dry["total"], 0)
+	require.InDelta(t, 2, dry["missing"], 0)
+	made := b.post(t, "/v1/replays", `{"endpoint_id": "`+id+`"}`)
+	require.Equal(t, ids[1], b.next(t))
+	path := fmt.Sprintf("/v1/replays/%s", made["id"])
+	var replay map[string]any
+	require.Eventually(t, func() bool {
+		_, replay = ask(t, http.DefaultClient, http.MethodGet, b.url+path, "")
+		return replay["state"] == "done"
+	}, time.Minute, 20*time.Millisecond)
+	for name, want := range map[string]float64{"total": 1, "done": 1, "queued": 1, "missing": 2, "missing_listed": 2} {
+		require.InDelta(t, want, replay[name], 0, name)
+	}
+	require.NotContains(t, replay, "note")
+	status, missing := ask(t, http.DefaultClient, http.MethodGet, b.url+path+"/missing", "")
+	require.Equal(t, http.StatusOK, status)
+	require.Equal(t, true, missing["complete"])
+	rows, _ := missing["data"].([]any)
+	require.Len(t, rows, 2)
+	for i, id := range []string{ids[0], ids[2]} {
+		require.Subset(t, rows[i], map[string]any{"event_id": id, "event_type": "order.created", "outcome": "delivered"})
+	}
 }

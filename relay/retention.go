@@ -20,7 +20,7 @@ const (
 	retentionPace = 4
 )
 
-// keeper removes what is old: settled rows of the outbox table, attempts, dead deliveries, counters. Only the holder of the
+// keeper removes what is old: settled rows of the outbox table, attempts, dead deliveries, replays, counters. Only the holder of the
 // slot has one, and each of its statements is short and may fail: the next time will do.
 type keeper struct {
 	ledger  *ledger.Ledger
@@ -63,6 +63,7 @@ func (k *keeper) once(ctx context.Context) {
 		k.report(ctx, "attempts", k.attempts(ctx, before))
 		k.report(ctx, "discarded deliveries",
 			k.again(ctx, "discarded deliveries", func() (int64, bool, error) { return k.ledger.DropDiscarded(ctx, before) }))
+		k.report(ctx, "replays", k.again(ctx, "replays", func() (int64, bool, error) { return k.ledger.DropReplays(ctx, before) }))
 	}
 	if keep.Dead > 0 {
 		before := now.Add(-keep.Dead)

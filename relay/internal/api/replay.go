@@ -7,33 +7,54 @@ import (
 	"time"
 
 	"github.com/tailpost/tailpost/config"
+	"github.com/tailpost/tailpost/relay/internal/ledger"
 	"github.com/tailpost/tailpost/relay/internal/ledger/store"
 )
 
 // Replay is a request to deliver a range of events once more.
 type Replay struct {
-	ID         string     `json:"id"`
-	EndpointID string     `json:"endpoint_id"`
-	EventTypes []string   `json:"event_types" nullable:"false" doc:"Types or patterns of them; empty: all."`
-	Since      *time.Time `json:"since,omitempty" doc:"Events created at or after it; missing: from the first one."`
-	Until      time.Time  `json:"until" doc:"Events created before it."`
-	State      string     `json:"state" enum:"pending,running,done,cancelled,failed"`
-	Total      *int64     `json:"total,omitempty" doc:"Events of the range; missing: not counted yet."`
-	Done       int64      `json:"done" doc:"Events of the range that were looked at."`
-	Queued     int64      `json:"queued" doc:"Deliveries that were queued."`
-	Missing    *int64     `json:"missing,omitempty" doc:"Events that were attempted within the range and whose payload is gone; missing: not known yet."`
-	Error      string     `json:"error,omitempty" doc:"Why it failed."`
-	CreatedBy  string     `json:"created_by,omitempty" doc:"Id of the key that asked for it."`
-	CreatedAt  time.Time  `json:"created_at"`
-	UpdatedAt  time.Time  `json:"updated_at"`
+	ID            string     `json:"id"`
+	EndpointID    string     `json:"endpoint_id"`
+	EventTypes    []string   `json:"event_types" nullable:"false" doc:"Types or patterns of them; empty: all."`
+	Since         *time.Time `json:"since,omitempty" doc:"Events created at or after it; missing: from the first one."`
+	Until         time.Time  `json:"until" doc:"Events created before it."`
+	State         string     `json:"state" enum:"pending,running,done,cancelled,failed"`
+	Total         *int64     `json:"total,omitempty" doc:"Events of the range and types; missing: not counted, see note."`
+	Done          int64      `json:"done" doc:"Events of the range and types that were looked at."`
+	Queued        int64      `json:"queued" doc:"Deliveries that were queued."`
+	Missing       *int64     `json:"missing,omitempty" doc:"Events of the types that were attempted within the range and whose outbox row is gone, so that they are not replayed; missing: not known, see note."`
+	MissingListed int64      `json:"missing_listed" doc:"How many of them /v1/replays/{id}/missing lists: the first 10000 at most."`
+	Note          string     `json:"note,omitempty" doc:"Why total or missing is not known."`
+	Error         string     `json:"error,omitempty" doc:"Why it failed."`
+	CreatedBy     string     `json:"created_by,omitempty" doc:"Id of the key that asked for it."`
+	CreatedAt     time.Time  `json:"created_at"`
+	UpdatedAt     time.Time  `json:"updated_at"`
 }
 
 func showReplay(r *store.Replay) Replay {
 	return Replay{
 		ID: r.ID, EndpointID: r.EndpointID, EventTypes: append([]string{}, r.Types...), Since: r.Since, Until: r.Until.UTC(),
-		State: r.State, Total: r.Total, Done: r.Done, Queued: r.Queued, Missing: r.Missing, Error: r.Error,
+		State: r.State, Total: r.Total, Done: r.Done, Queued: r.Queued, Missing: r.Missing,
+		MissingListed: min(r.MissingFound, ledger.MissingListed), Note: noteOf(r), Error: r.Error,
 		CreatedBy: r.CreatedBy, CreatedAt: r.CreatedAt.UTC(), UpdatedAt: r.UpdatedAt.UTC(),
 	}
+}
+
+// noteOf says why a replay does not tell all of its numbers.
+func noteOf(r *store.Replay) string {
+	switch {
+	case r.State == store.ReplayPending:
+		return "It has not begun, so nothing is counted yet."
+	case r.MissingError != "":
+		return "What is missing is not known: " + r.MissingError + "."
+	case r.Missing == nil && r.State == store.ReplayRunning:
+		return "What is missing is being searched for."
+	case r.Missing == nil:
+		return "It ended before all that is missing was found."
+	case r.Total == nil:
+		return "The events of the range could not be counted within the time that a statement may take."
+	}
+	return ""
 }
 
 // NewReplay is what a replay is made of.
@@ -42,7 +63,7 @@ type NewReplay struct {
 	EventTypes []string   `json:"event_types,omitempty" maxItems:"1000" doc:"Types or patterns of them, as in subscriptions. Default: all that the endpoint wants."`
 	Since      *time.Time `json:"since,omitempty" doc:"Events created at or after it. Default: from the first one."`
 	Until      *time.Time `json:"until,omitempty" doc:"Events created before it. Default: now."`
-	DryRun     bool       `json:"dry_run,omitempty" doc:"Count only: total and missing are in the answer, and there is no replay."`
+	DryRun     bool       `json:"dry_run,omitempty" doc:"Count only: total and missing are in the answer, as far as they can be counted in some seconds, and there is no replay."`
 }
 
 type createReplayInput struct {
@@ -80,13 +101,7 @@ func (s *Server) createReplay(ctx context.Context, p *principal, in *createRepla
 		return nil, problem(http.StatusConflict, "Events come as logical messages only: there is no outbox table to replay from.")
 	}
 	if in.Body.DryRun {
-		if err := s.store.CountReplay(ctx, &r, endpoint.Tenant, func(name string) bool {
-			return len(patterns) == 0 || slices.ContainsFunc(patterns, func(p config.Pattern) bool { return p.Match(name) })
-		}); err != nil {
-			return nil, err
-		}
-		r.State, r.CreatedAt, r.UpdatedAt = store.ReplayPending, s.now().UTC(), s.now().UTC()
-		return &replayOutput{Status: http.StatusOK, Body: showReplay(&r)}, nil
+		return s.countReplay(ctx, &r, endpoint.Tenant, patterns)
 	}
 	op := (&route{method: http.MethodPost, path: "/v1/replays"}).operation()
 	return inChange(ctx, s, &op, p, in, func(ctx context.Context, c *store.Change, _ *principal, _ *createReplayInput) (*replayOutput, error) {
@@ -97,6 +112,29 @@ func (s *Server) createReplay(ctx context.Context, p *principal, in *createRepla
 		out := &replayOutput{Status: http.StatusCreated, Body: showReplay(&r)}
 		return out, c.Audit(ctx, "replay.create", r.ID, endpoint.Tenant, nil, out.Body)
 	})
+}
+
+func (s *Server) countReplay(ctx context.Context, r *store.Replay, tenant string, patterns []config.Pattern) (*replayOutput, error) {
+	rg := ledger.Range{
+		EndpointID: r.EndpointID, Tenant: tenant, Until: r.Until,
+		Wants: func(name string) bool {
+			return len(patterns) == 0 || slices.ContainsFunc(patterns, func(p config.Pattern) bool { return p.Match(name) })
+		},
+	}
+	if r.Since != nil {
+		rg.Since = *r.Since
+	}
+	var err error
+	if r.Total, r.Missing, err = s.store.CountReplay(ctx, rg); err != nil {
+		return nil, err
+	}
+	r.State, r.CreatedAt, r.UpdatedAt = store.ReplayPending, s.now().UTC(), s.now().UTC()
+	out := &replayOutput{Status: http.StatusOK, Body: showReplay(r)}
+	out.Body.Note = ""
+	if r.Total == nil || r.Missing == nil {
+		out.Body.Note = "There is too much to count it in the time that a request has. A replay counts in the background."
+	}
+	return out, nil
 }
 
 type listReplaysInput struct {
@@ -131,6 +169,53 @@ func (s *Server) getReplay(ctx context.Context, p *principal, in *ReplayID) (*re
 		return nil, err
 	}
 	return &replayOutput{Status: http.StatusOK, Body: showReplay(&r)}, nil
+}
+
+// MissingEvent is an event that a replay cannot deliver once more.
+type MissingEvent struct {
+	EventID     string    `json:"event_id"`
+	EventType   string    `json:"event_type"`
+	Tenant      string    `json:"tenant,omitempty" doc:"Tenant of the event."`
+	AttemptedAt time.Time `json:"attempted_at" doc:"When it was first attempted at the endpoint within the range."`
+	Outcome     string    `json:"outcome" enum:"delivered,retry,dead" doc:"Outcome of the last attempt at the endpoint when the replay began. After retry or dead a delivery may still have the payload: see /v1/deliveries."`
+}
+
+// MissingPage is a part of the list of a replay's missing events.
+type MissingPage struct {
+	Page[MissingEvent]
+
+	Complete bool `json:"complete" doc:"The search is over, and the list has all that it found. Otherwise the replay says why."`
+}
+
+type missingOutput struct {
+	Body MissingPage
+}
+
+type listMissingInput struct {
+	ReplayID
+	Paged
+}
+
+func (s *Server) listMissing(ctx context.Context, p *principal, in *listMissingInput) (*missingOutput, error) {
+	after, err := readCursor[store.MissingPosition](in.Cursor)
+	if err != nil {
+		return nil, err
+	}
+	r, rows, err := s.store.Missing(ctx, store.MissingQuery{Tenant: p.tenant(), ReplayID: in.ID, After: after, Limit: in.limit() + 1})
+	if err != nil {
+		return nil, err
+	}
+	page, err := paged(rows, in.limit(), func(e *store.MissingEvent) MissingEvent {
+		return MissingEvent{
+			EventID: e.EventID, EventType: e.EventType, Tenant: e.Tenant, AttemptedAt: e.AttemptedAt.UTC(), Outcome: string(e.Outcome),
+		}
+	}, func(e *store.MissingEvent) store.MissingPosition {
+		return store.MissingPosition{At: e.AttemptedAt, EventID: e.EventID}
+	})
+	if err != nil {
+		return nil, err
+	}
+	return &missingOutput{Body: MissingPage{Page: page.Body, Complete: r.Missing != nil && *r.Missing <= ledger.MissingListed}}, nil
 }
 
 type cancelReplayInput struct {

@@ -137,6 +137,11 @@ func (s *Server) deliveryRoutes() {
 		id: "get-replay", method: http.MethodGet, path: "/v1/replays/{id}", tag: "Replays", scope: read,
 		summary: "Get a replay and how far it is", errors: []int{http.StatusNotFound},
 	}, s.getReplay)
+	ask(s, route{
+		id: "list-missing-events", method: http.MethodGet, path: "/v1/replays/{id}/missing", tag: "Replays", scope: read,
+		summary: "List what a replay cannot deliver once more", errors: []int{http.StatusNotFound},
+		detail: "Events that were attempted at the endpoint within the replay's range, and whose outbox row was gone when it began. Those attempted first come first.",
+	}, s.listMissing)
 	change(s, route{
 		id: "cancel-replay", method: http.MethodPost, path: "/v1/replays/{id}/cancel", tag: "Replays", scope: write,
 		summary: "Stop a replay", errors: []int{http.StatusNotFound, http.StatusConflict}, detail: "What it queued already is still delivered.",

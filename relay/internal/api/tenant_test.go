@@ -50,6 +50,7 @@ func newTenantWorld(t *testing.T) *tenantWorld {
 		}
 		replay := w.post(t, "/v1/replays", map[string]any{"endpoint_id": w.endpoints[tenant][0]}).is(http.StatusCreated)
 		w.replays[tenant] = []string{replay.text("id")}
+		w.exec(t, `INSERT INTO tailpost.replay_missing VALUES ($1, $2, 'order.created', $3, now(), 'delivered')`, replay.text("id"), mark+"-gone", mark)
 	}
 	return w
 }
@@ -91,7 +92,8 @@ func TestNoTenantSeesOrTouchesAnother(t *testing.T) {
 			"/v1/attempts": false, "/v1/attempts?endpoint_id=" + endpoint: false, "/v1/attempts?event_id=" + event: false,
 			"/v1/attempts?outcome=retry&tenant=" + whose: false, "/v1/deliveries": false,
 			"/v1/deliveries?endpoint_id=" + endpoint: false, "/v1/deliveries?state=dead": false, "/v1/events/" + event: true,
-			"/v1/replays": false, "/v1/replays/" + replay: true, "/v1/keys": false,
+			"/v1/replays": false, "/v1/replays/" + replay: true,
+			"/v1/replays/" + replay + "/missing": true, "/v1/keys": false,
 		}
 		path := rapid.SampledFrom(slices.Sorted(keysOf(reads))).Draw(rt, "path")
 		got := w.do(t, call{key: w.keys[me], method: http.MethodGet, path: path})

@@ -16,12 +16,11 @@ import (
 // Sweep reads the outbox table piece by piece, in the order of its blocks, which needs no index and reads every block
 // once. It is for one goroutine.
 type Sweep struct {
+	Table
+
 	ledger  *Ledger
-	mapping outbox.Mapping
 	since   time.Time
-	// commitTimes says that the server remembers when transactions committed.
-	commitTimes bool
-	decoder     *outbox.Decoder
+	decoder *outbox.Decoder
 }
 
 // Row is a row of the outbox table as far as routing by type and tenant needs it.
@@ -42,34 +41,15 @@ type Found struct {
 	Err      error // why the row is no event; Event is what could be read
 }
 
-// sweepSQL reads what a sweep must know of the table. Without commit timestamps a table without a time of its own has none.
-const sweepSQL = `
-SELECT array(SELECT a.attname::text
-             FROM pg_catalog.pg_attribute AS a
-             JOIN pg_catalog.pg_class AS c ON c.oid = a.attrelid
-             JOIN pg_catalog.pg_namespace AS n ON n.oid = c.relnamespace
-             WHERE n.nspname = @schema
-               AND c.relname = @name
-               AND a.attnum > 0
-               AND NOT a.attisdropped),
-       current_setting('track_commit_timestamp')::boolean`
-
 // NewSweep makes a sweep over the rows created at or after since; zero: over all.
 func (l *Ledger) NewSweep(ctx context.Context, m outbox.Mapping, since time.Time) (*Sweep, error) {
 	s := &Sweep{ledger: l, since: since}
-	schema, name := m.SchemaAndName()
-	err := l.load(ctx, "look at the outbox table", func(ctx context.Context, conn *pgx.Conn) error {
-		var columns []string
-		err := conn.QueryRow(ctx, sweepSQL, pgx.NamedArgs{"schema": schema, "name": name}).Scan(&columns, &s.commitTimes)
-		s.mapping = m.Fit(columns)
+	err := l.load(ctx, "look at the outbox table", func(ctx context.Context, conn *pgx.Conn) (err error) {
+		s.Table, err = LookAt(ctx, conn, m)
 		return err
 	})
 	return s, err
 }
-
-// Timed says whether rows have a time: of their own, or that of their commit. Without one, an audit cannot tell old rows
-// from lost ones.
-func (s *Sweep) Timed() bool { return s.mapping.CreatedAt != "" || s.commitTimes }
 
 // blocksSQL counts the blocks of the largest of a table's parts. Ctids of all parts are swept side by side.
 const blocksSQL = `
@@ -94,47 +74,6 @@ func (s *Sweep) Blocks(ctx context.Context) (n int64, err error) {
 		return conn.QueryRow(ctx, blocksSQL, pgx.NamedArgs{"schema": schema, "name": name}).Scan(&n)
 	})
 	return n, err
-}
-
-// recordedOfSQL says who has the event of a row. Only partitions of the time after the event's own are looked into.
-const recordedOfSQL = `ARRAY(
-           SELECT a.endpoint_id
-           FROM tailpost.attempt AS a
-           WHERE a.event_id = %[1]s::text
-             AND a.attempted_at >= COALESCE(%[2]s - @margin::interval, '-infinity')
-             AND a.trigger <> 'test'
-           UNION ALL
-           SELECT d.endpoint_id
-           FROM tailpost.delivery AS d
-           WHERE d.event_id = %[1]s::text
-           UNION ALL
-           SELECT x.endpoint_id
-           FROM tailpost.discarded AS x
-           WHERE x.event_id = %[1]s::text
-       )`
-
-// columns are the mapping's as SQL.
-type columns struct{ table, id, eventType, tenant, createdAt, payload, recorded string }
-
-func (s *Sweep) columns() columns {
-	m := s.mapping
-	schema, name := m.SchemaAndName()
-	quote := func(column string) string { return "o." + pgx.Identifier{column}.Sanitize() }
-	c := columns{
-		table: pgx.Identifier{schema, name}.Sanitize(), id: quote(m.ID), eventType: quote(m.Type), payload: quote(m.Payload),
-		tenant: "''", createdAt: "NULL::timestamptz",
-	}
-	if m.Tenant != "" {
-		c.tenant = "COALESCE(" + quote(m.Tenant) + "::text, '')"
-	}
-	switch {
-	case m.CreatedAt != "":
-		c.createdAt = quote(m.CreatedAt) + "::timestamptz"
-	case s.commitTimes:
-		c.createdAt = "pg_catalog.pg_xact_commit_timestamp(o.xmin)"
-	}
-	c.recorded = fmt.Sprintf(recordedOfSQL, c.id, c.createdAt)
-	return c
 }
 
 // attemptMargin is how much earlier than the event's own time, by another clock, its attempt may be.

@@ -3,7 +3,6 @@ package ledger
 import (
 	"context"
 	"errors"
-	"fmt"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -23,6 +22,8 @@ type Replay struct {
 	Done       int64
 	Cursor     string     // empty: at the beginning
 	Place      outbox.LSN // 0: not running yet
+	Searched   bool       // the search for what is missing is over
+	Missing    Missing    // how far it is
 }
 
 // ErrReplayOver says that a replay was cancelled, or is over.
@@ -30,7 +31,7 @@ var ErrReplayOver = errors.New("the replay is over")
 
 const replaysSQL = `
 SELECT DISTINCT ON (endpoint_id) id, endpoint_id, types, since, until, state = 'running', done, COALESCE(cursor, ''),
-       COALESCE(place, '0/0')::text
+       COALESCE(place, '0/0')::text, missing IS NOT NULL OR missing_error IS NOT NULL, missing_found, COALESCE(missing_cursor, '')
 FROM tailpost.replay
 WHERE state IN ('pending', 'running')
 ORDER BY endpoint_id, created_at, id`
@@ -45,7 +46,9 @@ func (l *Ledger) Replays(ctx context.Context) (open []Replay, err error) {
 		open, err = pgx.CollectRows(rows, func(row pgx.CollectableRow) (r Replay, err error) {
 			var since *time.Time
 			var place string
-			if err := row.Scan(&r.ID, &r.EndpointID, &r.Types, &since, &r.Until, &r.Running, &r.Done, &r.Cursor, &place); err != nil {
+			err = row.Scan(&r.ID, &r.EndpointID, &r.Types, &since, &r.Until, &r.Running, &r.Done, &r.Cursor, &place, &r.Searched,
+				&r.Missing.Found, &r.Missing.cursor)
+			if err != nil {
 				return r, err
 			}
 			r.Since = orZero(since)
@@ -75,26 +78,6 @@ func (l *Ledger) PendingUpTo(ctx context.Context, endpointID string, most int) (
 	return n, err
 }
 
-const replayTypeSQL = `
-SELECT pg_catalog.format_type(a.atttypid, a.atttypmod)
-FROM pg_catalog.pg_attribute AS a
-JOIN pg_catalog.pg_class AS c ON c.oid = a.attrelid
-JOIN pg_catalog.pg_namespace AS n ON n.oid = c.relnamespace
-WHERE n.nspname = @schema
-  AND c.relname = @name
-  AND a.attname = @column
-  AND NOT a.attisdropped`
-
-// idType is the type of the outbox table's primary key, as SQL has it.
-func (s *Sweep) idType(ctx context.Context, conn *pgx.Conn) (name string, err error) {
-	schema, table := s.mapping.SchemaAndName()
-	err = conn.QueryRow(ctx, replayTypeSQL, pgx.NamedArgs{"schema": schema, "name": table, "column": s.mapping.ID}).Scan(&name)
-	if err != nil {
-		return "", fmt.Errorf("find the type of the outbox table's id: %w", err)
-	}
-	return name, nil
-}
-
 // RowsAfter reads up to limit rows in the order of their primary keys, those after a key; empty: from the first one on.
 // Recorded is not filled in.
 func (s *Sweep) RowsAfter(ctx context.Context, key string, limit int) (rows []Row, err error) {
@@ -102,11 +85,7 @@ func (s *Sweep) RowsAfter(ctx context.Context, key string, limit int) (rows []Ro
 	err = s.ledger.load(ctx, "read the outbox table", func(ctx context.Context, conn *pgx.Conn) error {
 		after := ""
 		if key != "" {
-			idType, err := s.idType(ctx, conn)
-			if err != nil {
-				return err
-			}
-			after = "WHERE " + c.id + " > @key::text::" + idType + "\n"
+			after = "WHERE " + c.id + " > @key::text::" + s.idType + "\n"
 		}
 		sql := `
 SELECT o.ctid::text, ` + c.id + `::text, ` + c.eventType + `::text, ` + c.tenant + `, ` + c.createdAt + `, COALESCE(pg_column_size(` + c.payload + `), 0)
@@ -132,21 +111,10 @@ LIMIT @limit`
 	return rows, err
 }
 
-const replayMissingSQL = `
-SELECT count(DISTINCT a.event_id)
-FROM tailpost.attempt AS a
-WHERE a.endpoint_id = @endpoint
-  AND (@since::timestamptz IS NULL OR a.attempted_at >= @since)
-  AND a.attempted_at < @until
-  AND a.trigger = 'stream'
-  AND pg_input_is_valid(a.event_id, @type)
-  AND NOT EXISTS (SELECT 1 FROM %[1]s AS o WHERE %[2]s = CASE WHEN pg_input_is_valid(a.event_id, @type) THEN a.event_id::text::%[3]s END)`
-
 const replayBeginSQL = `
 UPDATE tailpost.replay
 SET state = 'running',
     total = @total,
-    missing = @missing,
     place = pg_current_wal_insert_lsn(),
     updated_at = @now
 WHERE id = @id
@@ -154,18 +122,22 @@ WHERE id = @id
 RETURNING place::text`
 
 // BeginReplay counts what a replay covers and has it run. What cannot be counted in time stays unknown.
-func (s *Sweep) BeginReplay(ctx context.Context, hold Hold, r *Replay, tenant string, now time.Time) error {
-	total, err := s.countReplay(ctx, r, tenant)
-	if err != nil {
+func (s *Sweep) BeginReplay(ctx context.Context, hold Hold, r *Replay, rg Range, now time.Time) error {
+	var total *int64
+	err := s.ledger.load(ctx, "count what a replay covers", func(ctx context.Context, conn *pgx.Conn) error {
+		n, err := s.Count(ctx, conn, rg)
+		if TookTooLong(err) {
+			return nil
+		}
+		total = &n
 		return err
-	}
-	missing, err := s.countMissing(ctx, r)
+	})
 	if err != nil {
 		return err
 	}
 	return s.ledger.whileHeld(ctx, hold, "begin a replay", func(ctx context.Context, tx pgx.Tx) error {
 		var place string
-		err := tx.QueryRow(ctx, replayBeginSQL, pgx.NamedArgs{"id": r.ID, "total": total, "missing": missing, "now": now}).Scan(&place)
+		err := tx.QueryRow(ctx, replayBeginSQL, pgx.NamedArgs{"id": r.ID, "total": total, "now": now}).Scan(&place)
 		if errors.Is(err, pgx.ErrNoRows) {
 			return ErrReplayOver
 		}
@@ -176,55 +148,6 @@ func (s *Sweep) BeginReplay(ctx context.Context, hold Hold, r *Replay, tenant st
 		r.Place, err = outbox.ParseLSN(place)
 		return err
 	})
-}
-
-func (s *Sweep) countReplay(ctx context.Context, r *Replay, tenant string) (*int64, error) {
-	c := s.columns()
-	sql := `
-SELECT count(*)
-FROM ` + c.table + ` AS o
-WHERE (@tenant::text = '' OR ` + c.tenant + ` = @tenant)`
-	if s.Timed() {
-		sql += `
-  AND (@since::timestamptz IS NULL OR ` + c.createdAt + ` >= @since)
-  AND ` + c.createdAt + ` < @until`
-	}
-	return s.countOr(ctx, sql, pgx.NamedArgs{"tenant": tenant, "since": nullTime(r.Since), "until": r.Until})
-}
-
-func (s *Sweep) countMissing(ctx context.Context, r *Replay) (*int64, error) {
-	c := s.columns()
-	var idType string
-	var version int
-	err := s.ledger.load(ctx, "look at the outbox table", func(ctx context.Context, conn *pgx.Conn) (err error) {
-		if err := conn.QueryRow(ctx, "SELECT current_setting('server_version_num')::integer").Scan(&version); err != nil {
-			return err
-		}
-		idType, err = s.idType(ctx, conn)
-		return err
-	})
-	if err != nil || version < 160000 { // pg_input_is_valid
-		return nil, err
-	}
-	return s.countOr(ctx, fmt.Sprintf(replayMissingSQL, c.table, c.id, idType), pgx.NamedArgs{
-		"endpoint": r.EndpointID, "since": nullTime(r.Since), "until": r.Until, "type": idType,
-	})
-}
-
-// countOr runs a count; nil where it takes longer than a statement may.
-func (s *Sweep) countOr(ctx context.Context, sql string, args pgx.NamedArgs) (*int64, error) {
-	var n *int64
-	err := s.ledger.load(ctx, "count what a replay covers", func(ctx context.Context, conn *pgx.Conn) error {
-		var count int64
-		err := conn.QueryRow(ctx, sql, args).Scan(&count)
-		var coded interface{ SQLState() string }
-		if errors.As(err, &coded) && coded.SQLState() == "57014" {
-			return nil
-		}
-		n = &count
-		return err
-	})
-	return n, err
 }
 
 const replayMoveSQL = `

@@ -149,6 +149,32 @@ func (l *Ledger) DropDiscarded(ctx context.Context, before time.Time) (dropped i
 	return dropped, dropped == agedRows, err
 }
 
+// agedReplays bounds how many replays go at once: each may have MissingListed rows that go with it.
+const agedReplays = 5
+
+const replaysOverSQL = `
+DELETE FROM tailpost.replay AS r
+USING (
+    SELECT id
+    FROM tailpost.replay
+    WHERE state IN ('done', 'cancelled', 'failed')
+      AND updated_at < @before
+    ORDER BY updated_at
+    LIMIT @limit
+) AS old
+WHERE r.id = old.id
+  AND r.state IN ('done', 'cancelled', 'failed')`
+
+// DropReplays removes replays that were over before a time, with what they list as missing; more says that there are more.
+func (l *Ledger) DropReplays(ctx context.Context, before time.Time) (dropped int64, more bool, err error) {
+	err = l.once(ctx, "drop old replays", func(ctx context.Context, conn *pgx.Conn) error {
+		tag, err := conn.Exec(ctx, replaysOverSQL, pgx.NamedArgs{"before": before, "limit": agedReplays})
+		dropped = tag.RowsAffected()
+		return err
+	})
+	return dropped, dropped == agedReplays, err
+}
+
 // foldSQL sums old hours up in the one at the epoch, so that sums over all time stay exact.
 const foldSQL = `
 WITH old AS (

@@ -6,6 +6,9 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5"
+
+	"github.com/tailpost/tailpost/outbox"
+	"github.com/tailpost/tailpost/relay/internal/ledger"
 )
 
 // The states of a replay.
@@ -29,15 +32,18 @@ type Replay struct {
 	Done       int64
 	Queued     int64
 	Missing    *int64
-	Error      string
-	CreatedBy  string
-	CreatedAt  time.Time
-	UpdatedAt  time.Time
+	// MissingFound is how many the search for missing events has found so far, MissingError why it was given up.
+	MissingFound int64
+	MissingError string
+	Error        string
+	CreatedBy    string
+	CreatedAt    time.Time
+	UpdatedAt    time.Time
 }
 
 const replayColumns = `
 SELECT r.id, r.endpoint_id, r.types, r.since, r.until, r.state, r.total, r.done, r.queued, r.missing,
-       COALESCE(r.error, '') AS error, COALESCE(r.created_by, '') AS created_by, r.created_at, r.updated_at
+       r.missing_found, COALESCE(r.missing_error, '') AS missing_error, COALESCE(r.error, '') AS error, COALESCE(r.created_by, '') AS created_by, r.created_at, r.updated_at
 FROM tailpost.replay AS r
 WHERE (@tenant::text = '' OR EXISTS (SELECT FROM tailpost.endpoint AS e WHERE e.id = r.endpoint_id AND e.tenant = @tenant))`
 
@@ -114,52 +120,118 @@ WHERE id = @id
 	return c.due(ctx, []string{r.EndpointID})
 }
 
-// CountReplay completes r with how many events its range has and how many of them match its types. What was attempted
-// within the range and has no outbox row any more is missing.
-func (s *Store) CountReplay(ctx context.Context, r *Replay, tenant string, wants func(eventType string) bool) error {
-	m := s.mapping
-	column := func(name string) string { return pgx.Identifier{name}.Sanitize() }
-	schema, name := m.SchemaAndName()
-	table := pgx.Identifier{schema, name}.Sanitize()
-	if m.CreatedAt == "" {
-		return fmt.Errorf("%w: the outbox table has no column for created_at, so no range of time can be found in it", ErrConflict)
+// How long a dry run may take: a person waits for it.
+const (
+	countTimeout = `SET LOCAL statement_timeout = '5s'`
+	searchBudget = 5 * time.Second
+)
+
+// CountReplay counts what a replay of a range would cover, as the relay does when it begins one. What cannot be counted in the
+// time that a request has is nil.
+func (s *Store) CountReplay(ctx context.Context, rg ledger.Range) (total, missing *int64, err error) {
+	if total, err = s.countRange(ctx, rg); err != nil {
+		return nil, nil, err
 	}
-	within := " WHERE o." + column(m.CreatedAt) + " < @until AND (@since::timestamptz IS NULL OR o." + column(m.CreatedAt) + " >= @since)"
-	if m.Tenant != "" {
-		within += " AND (@tenant::text = '' OR o." + column(m.Tenant) + "::text = @tenant)"
-	}
-	args := pgx.NamedArgs{"since": r.Since, "until": r.Until, "tenant": tenant, "endpoint": r.EndpointID}
-	count := "SELECT o." + column(m.Type) + "::text, count(*) FROM " + table + " AS o" + within + " GROUP BY 1"
-	gone := `
-SELECT a.event_type, count(DISTINCT a.event_id)
-FROM tailpost.attempt AS a
-WHERE a.endpoint_id = @endpoint
-  AND a.trigger <> 'test'
-  AND a.attempted_at < @until
-  AND (@since::timestamptz IS NULL OR a.attempted_at >= @since)
-  AND NOT EXISTS (SELECT FROM ` + table + ` AS o WHERE o.` + column(m.ID) + `::text = a.event_id)
-GROUP BY 1`
-	return s.read(ctx, "count the events of the range", func(ctx context.Context, tx pgx.Tx) (err error) {
-		if r.Total, err = countTypes(ctx, tx, count, args, wants); err != nil {
-			return err
-		}
-		r.Missing, err = countTypes(ctx, tx, gone, args, wants)
-		return err
-	})
+	missing, err = s.countMissing(ctx, rg)
+	return total, missing, err
 }
 
-func countTypes(ctx context.Context, tx pgx.Tx, sql string, args pgx.NamedArgs, wants func(string) bool) (*int64, error) {
-	rows, err := tx.Query(ctx, sql, args)
-	if err != nil {
-		return nil, err
-	}
-	var total, n int64
-	var eventType string
-	_, err = pgx.ForEachRow(rows, []any{&eventType, &n}, func() error {
-		if wants(eventType) {
-			total += n
+// counting runs f in a transaction whose statements end soon. One that took too long is no error.
+func (s *Store) counting(ctx context.Context, what string, f func(context.Context, pgx.Tx, *ledger.Table) error) error {
+	var slow bool
+	err := s.read(ctx, what, func(ctx context.Context, tx pgx.Tx) error {
+		if _, err := tx.Exec(ctx, countTimeout); err != nil {
+			return err
 		}
+		table, err := ledger.LookAt(ctx, tx, s.mapping)
+		if err != nil {
+			return err
+		}
+		err = f(ctx, tx, &table)
+		slow = ledger.TookTooLong(err)
+		return err
+	})
+	if slow {
+		return nil
+	}
+	return err
+}
+
+func (s *Store) countRange(ctx context.Context, rg ledger.Range) (total *int64, err error) {
+	err = s.counting(ctx, "count the events of the range", func(ctx context.Context, tx pgx.Tx, t *ledger.Table) error {
+		if !rg.Since.IsZero() && !t.Timed() {
+			return fmt.Errorf("%w: the outbox table has no column for created_at, so no range of time can be found in it", ErrConflict)
+		}
+		n, err := t.Count(ctx, tx, rg)
+		if err == nil {
+			total = &n
+		}
+		return err
+	})
+	return total, err
+}
+
+func (s *Store) countMissing(ctx context.Context, rg ledger.Range) (missing *int64, err error) {
+	began := time.Now()
+	err = s.counting(ctx, "count the missing events of the range", func(ctx context.Context, tx pgx.Tx, t *ledger.Table) error {
+		var m ledger.Missing
+		for over := false; !over; {
+			if time.Since(began) > searchBudget {
+				return nil
+			}
+			var err error
+			if _, m, over, err = t.SearchMissing(ctx, tx, rg, m); err != nil {
+				return err
+			}
+		}
+		missing = &m.Found
 		return nil
 	})
-	return &total, err
+	return missing, err
+}
+
+// MissingEvent is a row of tailpost.replay_missing.
+type MissingEvent struct {
+	EventID     string
+	EventType   string
+	Tenant      string
+	AttemptedAt time.Time
+	Outcome     outbox.Outcome
+}
+
+// MissingPosition is a place among the missing events of a replay. The zero one is the start.
+type MissingPosition struct {
+	At      time.Time
+	EventID string
+}
+
+// MissingQuery asks for a page of a replay's missing events, those attempted first first.
+type MissingQuery struct {
+	Tenant   string
+	ReplayID string
+	After    MissingPosition
+	Limit    int
+}
+
+const missingSQL = `
+SELECT event_id, event_type, COALESCE(tenant, '') AS tenant, attempted_at, outcome
+FROM tailpost.replay_missing
+WHERE replay_id = @id
+  AND (@at::timestamptz IS NULL OR (attempted_at, event_id) > (@at, @event))
+ORDER BY attempted_at, event_id
+LIMIT @limit`
+
+// Missing gives a page, and the replay as it was then.
+func (s *Store) Missing(ctx context.Context, q MissingQuery) (r Replay, page []MissingEvent, err error) {
+	err = s.read(ctx, "list missing events", func(ctx context.Context, tx pgx.Tx) (err error) {
+		r, err = one(ctx, tx, replayColumns+"\n  AND r.id = @id", pgx.NamedArgs{"tenant": q.Tenant, "id": q.ReplayID}, pgx.RowToStructByName[Replay])
+		if err != nil {
+			return err
+		}
+		page, err = many(ctx, tx, missingSQL, pgx.NamedArgs{
+			"id": q.ReplayID, "at": timeOrNull(q.After.At), "event": q.After.EventID, "limit": q.Limit,
+		}, pgx.RowToStructByName[MissingEvent])
+		return err
+	})
+	return r, page, err
 }

@@ -1,0 +1,230 @@
+package ledger_test
+
+import (
+	"slices"
+	"strconv"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/tailpost/tailpost/outbox"
+	"github.com/tailpost/tailpost/relay/internal/ledger"
+)
+
+// outboxOf makes an outbox table whose key has a type, with these keys.
+func (b *bundle) outboxOf(t *testing.T, idType string, ids ...string) outbox.Mapping {
+	t.Helper()
+	b.exec(t, "CREATE TABLE public.events (id "+idType+" PRIMARY KEY, type text NOT NULL, payload json, created_at timestamptz)")
+	for _, id := range ids {
+		b.exec(t, "INSERT INTO public.events VALUES ($1::text::"+idType+", 'a', '{}', $2)", id, noon)
+	}
+	return outbox.Mapping{Table: "public.events", ID: "id", Type: "type", Payload: "payload", CreatedAt: "created_at"}
+}
+
+func (b *bundle) exec(t *testing.T, sql string, args ...any) {
+	t.Helper()
+	_, err := b.conn.Exec(t.Context(), sql, args...)
+	require.NoError(t, err)
+}
+
+// attempted records an attempt, some seconds after noon.
+func (b *bundle) attempted(t *testing.T, event string, number int, trigger string, outcome outbox.Outcome, after int) {
+	t.Helper()
+	b.exec(t, `
+INSERT INTO tailpost.attempt (event_id, event_type, tenant, endpoint_id, number, trigger, url, outcome, duration_ms, attempted_at, commit_lsn)
+VALUES ($1, 'a', 'acme', 'erp', $2, $3, 'https://example.com/in', $4, 1, $5, '0/10')`,
+		event, number, trigger, outcome, noon.Add(time.Duration(after)*time.Second))
+}
+
+func all(string) bool { return true }
+
+// search runs a search to its end.
+func (b *bundle) search(t *testing.T, m outbox.Mapping, rg ledger.Range) (gone []ledger.MissingEvent) {
+	t.Helper()
+	table, err := ledger.LookAt(t.Context(), b.conn, m)
+	require.NoError(t, err)
+	var at ledger.Missing
+	for over := false; !over; {
+		var page []ledger.MissingEvent
+		page, at, over, err = table.SearchMissing(t.Context(), b.conn, rg, at)
+		require.NoError(t, err)
+		gone = append(gone, page...)
+	}
+	require.EqualValues(t, len(gone), at.Found)
+	return gone
+}
+
+func events(gone []ledger.MissingEvent) []string {
+	ids := make([]string, len(gone))
+	for i := range gone {
+		ids[i] = gone[i].EventID
+	}
+	return ids
+}
+
+func TestMissingEventsAreFoundWhateverTheKeyIs(t *testing.T) {
+	t.Parallel()
+	for idType, ids := range map[string][2]string{ // one that is there, one that is gone
+		"uuid":          {"018f0000-0000-7000-8000-00000000000a", "018f0000-0000-7000-8000-00000000000b"},
+		"smallint":      {"7", "8"},
+		"integer":       {"70000", "80000"},
+		"bigint":        {"-7000000000", "8000000000"},
+		"text":          {"order-1", "order-2"},
+		"varchar(9)":    {"order-1", "order-2"},
+		"char(9)":       {"order-1", "order-2"},
+		"numeric(10,2)": {"7.50", "8.00"},
+		"timestamptz":   {"2026-03-14 12:00:00+00", "2026-03-14 13:00:00+00"},
+		"key_of_events": {"5", "6"},
+	} {
+		t.Run(idType, func(t *testing.T) {
+			t.Parallel()
+			b := setup(t)
+			b.exec(t, "SET timezone = 'UTC'")
+			b.exec(t, "CREATE DOMAIN key_of_events AS bigint CHECK (VALUE < 1000)")
+			m := b.outboxOf(t, idType, ids[0])
+			// The ids of logical messages are any text.
+			messages := []string{"message", "018F0000-0000-7000-8000-00000000000A", "99999999999999999999", "2000", "", "order-1 is longer", "{}"}
+			for i, id := range slices.Concat(ids[:], messages) {
+				b.attempted(t, id, 1, "stream", outbox.Delivered, i)
+			}
+			gone := b.search(t, m, ledger.Range{EndpointID: "erp", Until: noon.Add(time.Hour), Wants: all})
+			require.Equal(t, append([]string{ids[1]}, messages...), events(gone))
+		})
+	}
+}
+
+func TestMissingEventsAreThoseOfTheRange(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	m := b.outboxOf(t, "text", "there")
+	b.attempted(t, "there", 1, "stream", outbox.Delivered, 0)
+	b.attempted(t, "early", 1, "stream", outbox.Delivered, -1)
+	b.attempted(t, "retried", 1, "stream", outbox.Retry, 1)
+	b.attempted(t, "retried", 2, "retry", outbox.Delivered, 2)
+	b.attempted(t, "replayed", 1, "stream", outbox.Delivered, 3)
+	b.attempted(t, "replayed", 1, "replay", outbox.Delivered, 4)
+	b.attempted(t, "retried within", 1, "stream", outbox.Retry, -2)
+	b.attempted(t, "retried within", 2, "retry", outbox.Retry, 5)
+	b.attempted(t, "retried within", 3, "retry", outbox.Dead, 6)
+	b.attempted(t, "test", 1, "test", outbox.Delivered, 7)
+	b.attempted(t, "late", 1, "stream", outbox.Delivered, 10)
+	b.exec(t, "UPDATE tailpost.attempt SET tenant = 'other' WHERE event_id = 'replayed'")
+	rg := ledger.Range{EndpointID: "erp", Since: noon, Until: noon.Add(10 * time.Second), Wants: all}
+
+	gone := b.search(t, m, rg)
+	require.Equal(t, []string{"retried", "replayed", "retried within"}, events(gone))
+	require.Equal(t, noon.Add(5*time.Second), gone[2].AttemptedAt.UTC(), "the first time within the range")
+	rg.Tenant = "acme"
+	gone = b.search(t, m, rg)
+	require.Equal(t, []string{"retried", "retried within"}, events(gone))
+	rg.Tenant, rg.Since = "", time.Time{}
+	gone = b.search(t, m, rg)
+	require.Equal(t, []string{"retried within", "early", "retried", "replayed"}, events(gone))
+	rg.Wants = func(name string) bool { return name != "a" }
+	gone = b.search(t, m, rg)
+	require.Empty(t, gone)
+	rg.EndpointID, rg.Wants = "crm", all
+	gone = b.search(t, m, rg)
+	require.Empty(t, gone)
+}
+
+// replay writes a replay of everything and takes the slot.
+func (b *bundle) replay(t *testing.T) (ledger.Hold, *ledger.Replay) {
+	t.Helper()
+	b.exec(t, `INSERT INTO tailpost.replay (id, endpoint_id, types, until, state, created_at, updated_at)
+		VALUES ('r1', 'erp', '{}', $1, 'pending', now(), now())`, noon.Add(time.Hour))
+	return take(t, b.ledger), b.open1(t)
+}
+
+// open1 reads the replay that is open.
+func (b *bundle) open1(t *testing.T) *ledger.Replay {
+	t.Helper()
+	open, err := b.ledger.Replays(t.Context())
+	require.NoError(t, err)
+	require.Len(t, open, 1)
+	return &open[0]
+}
+
+func TestMissingEventsAreListedInPagesUpToABound(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	m := b.outboxOf(t, "bigint", "1")
+	const many = ledger.MissingListed + 2500
+	b.exec(t, `
+INSERT INTO tailpost.attempt (event_id, event_type, endpoint_id, number, trigger, url, outcome, duration_ms, attempted_at, commit_lsn)
+SELECT i::text, 'a', 'erp', 1, 'stream', 'https://example.com/in', 'delivered', 1, $2::timestamptz + i / 10 * interval '1 millisecond', '0/10'
+FROM generate_series(1, $1::integer + 1) AS i`, many, noon)
+	hold, r := b.replay(t)
+	rg := ledger.Range{EndpointID: "erp", Until: r.Until, Wants: all}
+	sweep, err := b.ledger.NewSweep(t.Context(), m, time.Time{})
+	require.NoError(t, err)
+	require.NoError(t, sweep.BeginReplay(t.Context(), hold, r, rg, noon))
+	require.Equal(t, 1, b.count(t, "SELECT total FROM tailpost.replay"))
+	pages := 0
+	for !r.Searched {
+		require.Zero(t, b.count(t, "SELECT count(missing) FROM tailpost.replay"), "it is not known before the end")
+		// Each page goes on from what the database says, as another relay would.
+		r = b.open1(t)
+		require.NoError(t, sweep.SearchReplay(t.Context(), hold, r, rg, noon))
+		pages++
+	}
+	require.Greater(t, pages, 5)
+	require.True(t, b.open1(t).Searched)
+	require.Equal(t, many, b.count(t, "SELECT missing FROM tailpost.replay"))
+	require.Equal(t, ledger.MissingListed, b.count(t, "SELECT count(*) FROM tailpost.replay_missing"))
+	require.Equal(t, 1, b.count(t, "SELECT count(*) FROM tailpost.replay_missing WHERE event_id = $1", strconv.Itoa(ledger.MissingListed+1)),
+		"the first ones: event 1 is there")
+
+	// A page that was written by then, and a replay that was cancelled, get nothing more.
+	b.exec(t, "UPDATE tailpost.replay SET missing = NULL, missing_cursor = NULL, missing_found = 0")
+	stale := b.open1(t)
+	require.NoError(t, sweep.SearchReplay(t.Context(), hold, b.open1(t), rg, noon))
+	require.ErrorIs(t, sweep.SearchReplay(t.Context(), hold, stale, rg, noon), ledger.ErrReplayOver)
+	open := b.open1(t)
+	b.exec(t, "UPDATE tailpost.replay SET state = 'cancelled', updated_at = $1", noon)
+	require.ErrorIs(t, sweep.SearchReplay(t.Context(), hold, open, rg, noon), ledger.ErrReplayOver)
+
+	// What it lists goes with it.
+	dropped, more, err := b.ledger.DropReplays(t.Context(), noon)
+	require.NoError(t, err)
+	require.Zero(t, dropped)
+	require.False(t, more)
+	dropped, _, err = b.ledger.DropReplays(t.Context(), noon.Add(time.Second))
+	require.NoError(t, err)
+	require.EqualValues(t, 1, dropped)
+	require.Zero(t, b.count(t, "SELECT count(*) FROM tailpost.replay_missing"))
+}
+
+func TestReplayGoesOnWithoutWhatCannotBeCountedInTime(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	m := b.outboxOf(t, "text", "there")
+	// Reading the table waits for a lock until the statement is cancelled, which is what its timeout does.
+	b.exec(t, "ALTER TABLE public.events RENAME TO really")
+	b.exec(t, "CREATE VIEW public.events AS SELECT r.* FROM public.really AS r WHERE pg_advisory_xact_lock_shared(4711)::text = ''")
+	b.attempted(t, "there", 1, "stream", outbox.Delivered, 0)
+	hold, r := b.replay(t)
+	sweep, err := b.ledger.NewSweep(t.Context(), m, time.Time{})
+	require.NoError(t, err)
+	rg := ledger.Range{EndpointID: "erp", Until: r.Until, Wants: all}
+	b.exec(t, "SELECT pg_advisory_lock(4711)")
+	cancelled := func(f func() error) {
+		done := make(chan error, 1)
+		go func() { done <- f() }()
+		require.Eventually(t, func() bool {
+			return b.count(t, `
+SELECT count(*) FILTER (WHERE pg_cancel_backend(pid))
+FROM pg_stat_activity
+WHERE datname = current_database() AND wait_event = 'advisory'`) == 1
+		}, 20*time.Second, 10*time.Millisecond)
+		require.NoError(t, <-done)
+	}
+	cancelled(func() error { return sweep.BeginReplay(t.Context(), hold, r, rg, noon) })
+	require.True(t, r.Running)
+	require.Zero(t, b.count(t, "SELECT count(total) FROM tailpost.replay"))
+	cancelled(func() error { return sweep.SearchReplay(t.Context(), hold, r, rg, noon) })
+	require.True(t, r.Searched)
+	require.True(t, b.open1(t).Searched)
+	require.Equal(t, 1, b.count(t, "SELECT count(*) FROM tailpost.replay WHERE missing IS NULL AND missing_error LIKE 'the attempts of the range cannot be read%'"))
+}

@@ -1,0 +1,146 @@
+package ledger
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/tailpost/tailpost/outbox"
+)
+
+// DB is a connection, or a transaction.
+type DB interface {
+	Begin(ctx context.Context) (pgx.Tx, error)
+	Query(ctx context.Context, sql string, args ...any) (pgx.Rows, error)
+	QueryRow(ctx context.Context, sql string, args ...any) pgx.Row
+}
+
+// Table is the outbox table as it is in the database.
+type Table struct {
+	mapping outbox.Mapping // its columns that exist
+	idType  string         // type of the primary key, as SQL has it
+	// commitTimes says that the server remembers when transactions committed.
+	commitTimes bool
+}
+
+// tableSQL reads what must be known of the table. Without commit timestamps a table without a time of its own has none.
+const tableSQL = `
+SELECT array(SELECT a.attname::text
+             FROM pg_catalog.pg_attribute AS a
+             JOIN pg_catalog.pg_class AS c ON c.oid = a.attrelid
+             JOIN pg_catalog.pg_namespace AS n ON n.oid = c.relnamespace
+             WHERE n.nspname = @schema
+               AND c.relname = @name
+               AND a.attnum > 0
+               AND NOT a.attisdropped),
+       COALESCE((SELECT pg_catalog.format_type(a.atttypid, a.atttypmod)
+                 FROM pg_catalog.pg_attribute AS a
+                 JOIN pg_catalog.pg_class AS c ON c.oid = a.attrelid
+                 JOIN pg_catalog.pg_namespace AS n ON n.oid = c.relnamespace
+                 WHERE n.nspname = @schema
+                   AND c.relname = @name
+                   AND a.attname = @id
+                   AND NOT a.attisdropped), 'text'),
+       current_setting('track_commit_timestamp')::boolean`
+
+// LookAt finds out what the outbox table of a mapping is like.
+func LookAt(ctx context.Context, db DB, m outbox.Mapping) (Table, error) {
+	var t Table
+	schema, name := m.SchemaAndName()
+	var columns []string
+	err := db.QueryRow(ctx, tableSQL, pgx.NamedArgs{"schema": schema, "name": name, "id": m.ID}).Scan(&columns, &t.idType, &t.commitTimes)
+	t.mapping = m.Fit(columns)
+	return t, err
+}
+
+// Timed says whether rows have a time: of their own, or that of their commit. Without one, an audit cannot tell old rows
+// from lost ones.
+func (t *Table) Timed() bool { return t.mapping.CreatedAt != "" || t.commitTimes }
+
+// recordedOfSQL says who has the event of a row. Only partitions of the time after the event's own are looked into.
+const recordedOfSQL = `ARRAY(
+           SELECT a.endpoint_id
+           FROM tailpost.attempt AS a
+           WHERE a.event_id = %[1]s::text
+             AND a.attempted_at >= COALESCE(%[2]s - @margin::interval, '-infinity')
+             AND a.trigger <> 'test'
+           UNION ALL
+           SELECT d.endpoint_id
+           FROM tailpost.delivery AS d
+           WHERE d.event_id = %[1]s::text
+           UNION ALL
+           SELECT x.endpoint_id
+           FROM tailpost.discarded AS x
+           WHERE x.event_id = %[1]s::text
+       )`
+
+// columns are the mapping's as SQL.
+type columns struct{ table, id, eventType, tenant, createdAt, payload, recorded string }
+
+func (t *Table) columns() columns {
+	m := t.mapping
+	schema, name := m.SchemaAndName()
+	quote := func(column string) string { return "o." + pgx.Identifier{column}.Sanitize() }
+	c := columns{
+		table: pgx.Identifier{schema, name}.Sanitize(), id: quote(m.ID), eventType: quote(m.Type), payload: quote(m.Payload),
+		tenant: "''", createdAt: "NULL::timestamptz",
+	}
+	if m.Tenant != "" {
+		c.tenant = "COALESCE(" + quote(m.Tenant) + "::text, '')"
+	}
+	switch {
+	case m.CreatedAt != "":
+		c.createdAt = quote(m.CreatedAt) + "::timestamptz"
+	case t.commitTimes:
+		c.createdAt = "pg_catalog.pg_xact_commit_timestamp(o.xmin)"
+	}
+	c.recorded = fmt.Sprintf(recordedOfSQL, c.id, c.createdAt)
+	return c
+}
+
+// Range is what a replay covers.
+type Range struct {
+	EndpointID string
+	Tenant     string                      // only this tenant's events; empty: every tenant's
+	Since      time.Time                   // events created at or after it; zero: from the first one on
+	Until      time.Time                   // events created before it
+	Wants      func(eventType string) bool // by type
+}
+
+// Count says how many rows of the outbox table a range has. TookTooLong tells an error that comes of the statement timeout.
+func (t *Table) Count(ctx context.Context, db DB, rg Range) (total int64, err error) {
+	c := t.columns()
+	sql := `
+SELECT COALESCE(` + c.eventType + `::text, ''), count(*)
+FROM ` + c.table + ` AS o
+WHERE (@tenant::text = '' OR ` + c.tenant + ` = @tenant)`
+	if t.Timed() {
+		sql += `
+  AND (@since::timestamptz IS NULL OR ` + c.createdAt + ` >= @since)
+  AND COALESCE(` + c.createdAt + `, '-infinity') < @until`
+	}
+	sql += `
+GROUP BY 1`
+	rows, err := db.Query(ctx, sql, pgx.NamedArgs{"tenant": rg.Tenant, "since": nullTime(rg.Since), "until": rg.Until})
+	if err != nil {
+		return 0, err
+	}
+	var eventType string
+	var n int64
+	_, err = pgx.ForEachRow(rows, []any{&eventType, &n}, func() error {
+		if rg.Wants(eventType) {
+			total += n
+		}
+		return nil
+	})
+	return total, err
+}
+
+// TookTooLong says that a statement was ended by its timeout.
+func TookTooLong(err error) bool {
+	var coded interface{ SQLState() string }
+	return errors.As(err, &coded) && coded.SQLState() == "57014"
+}
