@@ -4,6 +4,7 @@ import (
 	"net/http"
 	"testing"
 
+	"github.com/jackc/pgx/v5"
 	"github.com/stretchr/testify/require"
 
 	"github.com/tailpost/tailpost/config"
@@ -160,4 +161,26 @@ func TestResendOfADeliveredEventKeepsToTheTenant(t *testing.T) {
 	require.Equal(t, 1, ask(rowOfAcme, mine, true).is(http.StatusOK).at("matched"))
 	require.Equal(t, 1, ask(rowOfAcme, mine, false).is(http.StatusOK).at("changed"))
 	require.Equal(t, 1, b.count(t, "SELECT count(*) FROM tailpost.delivery"))
+}
+
+// TestWhatIsDueIsSaidAgainOnceItIsVisible: a relay that hears of a commit before queries see it finds nothing in the queue.
+func TestWhatIsDueIsSaidAgainOnceItIsVisible(t *testing.T) {
+	t.Parallel()
+	b := setup(t, nil)
+	id := b.endpoint(t, "")
+	b.insertDelivery(t, "e1", id, "dead", 16)
+	b.exec(t, "CREATE PUBLICATION nothing")
+	b.exec(t, "SELECT pg_create_logical_replication_slot($1, 'pgoutput')", b.db.Slot())
+	b.post(t, resendPath, pair("e1", id)).is(http.StatusOK)
+	rows, err := b.conn.Query(t.Context(), `
+SELECT xid::text
+FROM pg_logical_slot_get_binary_changes($1, NULL::pg_lsn, NULL::integer, 'proto_version', '1', 'publication_names', 'nothing', 'messages', 'true')
+WHERE get_byte(data, 0) = ascii('M')
+  AND position($2::bytea IN data) > 0`, b.db.Slot(), []byte(`{"due":{"endpoint":"`+id+`"}}`))
+	require.NoError(t, err)
+	xids, err := pgx.CollectRows(rows, pgx.RowTo[string])
+	require.NoError(t, err)
+	require.Len(t, xids, 2)
+	require.NotEqual(t, xids[0], xids[1], "the second one is of a transaction after the change")
+	b.exec(t, "SELECT pg_drop_replication_slot($1)", b.db.Slot())
 }

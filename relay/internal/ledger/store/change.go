@@ -35,6 +35,7 @@ type Change struct {
 	actor   Actor
 	now     time.Time
 	mapping outbox.Mapping
+	queues  []string // endpoints whose queues it changed
 }
 
 // Now is the time of the change.
@@ -46,11 +47,13 @@ var errRemembered = errors.New("answered before")
 // Change runs f in one transaction. Where the request may be repeated, what f gives is kept in the same transaction, and
 // given again without running f for the same request; another request under the same key is ErrReused.
 func (s *Store) Change(ctx context.Context, actor Actor, r Remembered, now time.Time, f func(context.Context, *Change) (answer []byte, err error)) (again []byte, err error) {
+	var c *Change
 	err = s.transact(ctx, "change", pgx.TxOptions{}, func(ctx context.Context, tx pgx.Tx) error {
 		if err := claim(ctx, tx, r, now, &again); err != nil {
 			return err
 		}
-		answer, err := f(ctx, &Change{tx: tx, actor: actor, now: now, mapping: s.mapping})
+		c = &Change{tx: tx, actor: actor, now: now, mapping: s.mapping}
+		answer, err := f(ctx, c)
 		if err != nil || r.Key == nil {
 			return err
 		}
@@ -60,7 +63,25 @@ func (s *Store) Change(ctx context.Context, actor Actor, r Remembered, now time.
 	if errors.Is(err, errRemembered) {
 		return again, nil
 	}
+	if err == nil && len(c.queues) > 0 {
+		s.repeatDue(ctx, c.queues)
+	}
 	return nil, err
+}
+
+// dueTimeout bounds saying once more what is due.
+const dueTimeout = 5 * time.Second
+
+// repeatDue says what is due once more, now that others see it. A commit is in the stream before it is visible, for as long as
+// it waits for a synchronous standby, so the relay may have looked at the queue and found nothing. The message within the
+// transaction is for the case that this process dies before it gets here.
+func (s *Store) repeatDue(ctx context.Context, endpoints []string) {
+	ctx, cancel := context.WithTimeoutCause(context.WithoutCancel(ctx), dueTimeout, errors.New("saying what is due took too long"))
+	defer cancel()
+	// Harmless: the change is made, and the first message has most probably done.
+	_ = s.transact(ctx, "say what is due", pgx.TxOptions{}, func(ctx context.Context, tx pgx.Tx) error {
+		return emitDue(ctx, tx, endpoints)
+	})
 }
 
 const recallSQL = `
@@ -173,12 +194,17 @@ VALUES (@at, @actor, @address, NULLIF(@tenant, ''), @action, @object, @before::t
 
 // due tells the relay that holds the slot to look at the queues of endpoints.
 func (c *Change) due(ctx context.Context, endpoints []string) error {
+	c.queues = append(c.queues, endpoints...)
+	return emitDue(ctx, c.tx, endpoints)
+}
+
+func emitDue(ctx context.Context, tx pgx.Tx, endpoints []string) error {
 	for _, id := range endpoints {
 		content, err := json.Marshal(map[string]any{"due": map[string]string{"endpoint": id}})
 		if err != nil {
 			return fmt.Errorf("encode what is due: %w", err)
 		}
-		if _, err := c.tx.Exec(ctx, `SELECT pg_logical_emit_message(true, 'tailpost', @content)`, pgx.NamedArgs{"content": string(content)}); err != nil {
+		if _, err := tx.Exec(ctx, `SELECT pg_logical_emit_message(true, 'tailpost', @content)`, pgx.NamedArgs{"content": string(content)}); err != nil {
 			return fmt.Errorf("say what is due: %w", err)
 		}
 	}
