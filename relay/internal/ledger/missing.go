@@ -47,7 +47,8 @@ type missingPosition struct {
 }
 
 // attemptedSQL finds the first attempts of events within a range, in pages. One that the stream brought is the first by itself; any
-// other is looked up by its event.
+// other is looked up by its event. Adding nothing to the endpoint keeps that from the index of endpoints, through which it
+// would read all attempts before it: a planner without statistics takes them for few.
 const attemptedSQL = `
 SELECT a.event_id, a.event_type, COALESCE(a.tenant, ''), a.attempted_at, a.outcome, a.number
 FROM tailpost.attempt AS a
@@ -63,7 +64,7 @@ WHERE a.endpoint_id = @endpoint
           SELECT
           FROM tailpost.attempt AS b
           WHERE b.event_id = a.event_id
-            AND b.endpoint_id = a.endpoint_id
+            AND b.endpoint_id || '' = a.endpoint_id
             AND b.trigger <> 'test'
             AND b.attempted_at >= @since
             AND b.attempted_at <= a.attempted_at
@@ -221,7 +222,7 @@ SELECT @id, u.event_id, u.event_type, NULLIF(u.tenant, ''), u.attempted_at,
        COALESCE((SELECT (array_agg(a.outcome ORDER BY a.attempted_at DESC, a.number DESC))[1]
                  FROM tailpost.attempt AS a
                  WHERE a.event_id = u.event_id
-                   AND a.endpoint_id = @endpoint
+                   AND a.endpoint_id || '' = @endpoint
                    AND a.trigger <> 'test'), u.outcome)
 FROM unnest(@events::text[], @types::text[], @tenants::text[], @times::timestamptz[], @outcomes::text[])
     AS u (event_id, event_type, tenant, attempted_at, outcome)

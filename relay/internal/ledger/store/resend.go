@@ -76,13 +76,15 @@ WHERE id = @endpoint
   AND (@tenant::text = '' OR tenant = @tenant)`
 
 // recordedSQL says what there is of an event and an endpoint: a delivery that waits, and the first sign of one that is over.
+// Adding nothing to the endpoint has the attempts looked up by their event: through the index of endpoints, which has them by
+// time, Postgres would look for the earliest among all of the endpoint's.
 const recordedSQL = `
 SELECT COALESCE((SELECT d.state FROM tailpost.delivery AS d WHERE d.event_id = @event AND d.endpoint_id = @endpoint), ''),
        LEAST(
            (SELECT min(a.attempted_at)
             FROM tailpost.attempt AS a
             WHERE a.event_id = @event
-              AND a.endpoint_id = @endpoint
+              AND a.endpoint_id || '' = @endpoint
               AND a.trigger <> 'test'),
            (SELECT x.at FROM tailpost.discarded AS x WHERE x.event_id = @event AND x.endpoint_id = @endpoint)
        )`
