@@ -1,0 +1,221 @@
+package dispatch
+
+import (
+	"math/rand/v2"
+	"time"
+
+	"github.com/rs/zerolog"
+
+	"github.com/tailpost/tailpost/outbox"
+	"github.com/tailpost/tailpost/relay/internal/retry"
+	"github.com/tailpost/tailpost/relay/internal/webhook"
+)
+
+// staff starts a worker if there is work and none is free.
+func (l *lane) staff() {
+	for l.workers < l.cfg.Concurrency && l.workers-l.inFlight < l.queue.live && !l.gated && !l.d.stopping.Load() {
+		l.workers++
+		l.d.workers.Go(l.work)
+		if l.workers-l.inFlight >= 1 {
+			// One free worker takes the next delivery and starts another if more wait.
+			return
+		}
+	}
+}
+
+// work sends deliveries until there is none that may go.
+func (l *lane) work() {
+	var req webhook.Request
+	for {
+		dl, sender, ticket := l.pick(&req)
+		if dl == nil {
+			l.d.gate.call()
+			return
+		}
+		l.finish(dl, sender.Send(l.d.sendCtx, &req))
+		l.d.gate.leave(ticket)
+		l.d.gate.call()
+	}
+}
+
+// pick takes the next delivery for a worker, or returns nil and the worker is gone.
+func (l *lane) pick(req *webhook.Request) (*delivery, Sender, int64) {
+	now := time.Now()
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	ticket, ok := l.admit(now)
+	if !ok {
+		l.workers--
+		return nil, nil, 0
+	}
+	dl := l.queue.pop()
+	dl.phase = inFlight
+	l.inFlight++
+	trigger := dl.trigger
+	switch {
+	case trigger != "":
+	case dl.attempts > 0:
+		trigger = outbox.TriggerRetry
+	default:
+		trigger = outbox.TriggerStream
+	}
+	*req = webhook.Request{Event: &dl.ev.Event, Body: dl.body, Number: dl.attempts + 1, Trigger: trigger, Now: now}
+	l.staff()
+	return dl, l.sender, ticket
+}
+
+// admit says whether there is a request that may start now. The ticket goes back to the gate after it.
+func (l *lane) admit(now time.Time) (ticket int64, ok bool) {
+	if l.queue.live == 0 {
+		l.d.gate.decline(l)
+		return 0, false
+	}
+	if ticket, ok = l.d.gate.enter(l, now); !ok {
+		return 0, false
+	}
+	if !l.mayGo(now) {
+		l.d.gate.leave(ticket)
+		return 0, false
+	}
+	return ticket, true
+}
+
+// mayGo says whether a request may start now; if only time is missing, it arms the lane's wake.
+func (l *lane) mayGo(now time.Time) bool {
+	if l.d.stopping.Load() || l.answered >= l.unrecorded() {
+		return false
+	}
+	if !l.d.live() {
+		l.wakeIn(time.Second)
+		return false
+	}
+	if wait, ok := l.health.mayGo(now); !ok {
+		l.wakeIn(wait)
+		return false
+	}
+	if l.limiter != nil {
+		r := l.limiter.ReserveN(now, 1)
+		if wait := r.DelayFrom(now); wait > 0 {
+			r.CancelAt(now)
+			l.wakeIn(wait)
+			return false
+		}
+	}
+	l.health.started()
+	return true
+}
+
+// wakeIn staffs the lane again after wait; 0: somebody else will.
+func (l *lane) wakeIn(wait time.Duration) {
+	if wait <= 0 {
+		return
+	}
+	if l.wake == nil {
+		l.wake = time.AfterFunc(wait, func() {
+			l.mu.Lock()
+			defer l.mu.Unlock()
+			l.staff()
+		})
+		return
+	}
+	l.wake.Reset(wait)
+}
+
+// finish takes in what came of a request.
+func (l *lane) finish(dl *delivery, res webhook.Result) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.inFlight--
+	if dl.generation != l.generation {
+		l.stale--
+	}
+	l.fresh.remove(dl)
+	now := time.Now()
+	if l.d.sendCtx.Err() != nil && res.Attempt.StatusCode == 0 {
+		l.abandon(dl, now)
+		return
+	}
+	// A 410 leaves the delivery pending without a time: it is due when a person enables the endpoint again.
+	decision := retry.Decide(l.cfg.Retry, dl.attempts+1, retry.Result{
+		StatusCode: res.Attempt.StatusCode,
+		Error:      res.Attempt.Error != "",
+		RetryAfter: res.RetryAfter,
+		Permanent:  res.Permanent,
+	}, now, rand.Float64()) //nolint:gosec // Jitter needs no secrecy.
+	dl.phase = gone
+	dl.attempts++
+	l.answered++
+	it := item{kind: itemOutcome, dl: dl, attempt: res.Attempt, reason: decision.Reason, next: decision.Next}
+	if it.next.IsZero() && decision.Outcome == outbox.Retry {
+		it.next = now
+	}
+	it.attempt.EndpointID, it.attempt.Outcome = l.id, decision.Outcome
+	if l.dropped {
+		l.finishDropped(&it)
+		return
+	}
+	since := l.health.failingSince
+	change := l.judge(&it, decision, now)
+	l.notify(&it, later(since, l.health.failingSince), now)
+	l.hand(it)
+	if l.answered >= l.unrecorded()/2 {
+		// The other half is for the time that recording takes.
+		l.d.recorder.hasten()
+	}
+	l.logAttempt(&it)
+	if dl.chain != nil {
+		l.advance(dl.chain, decision.Outcome, it.next, now)
+	}
+	if change {
+		l.shed(now)
+	}
+}
+
+// logAttempt logs an attempt: quietly where all is well, so that a busy relay's log shows what is not.
+func (l *lane) logAttempt(it *item) {
+	a := &it.attempt
+	level := zerolog.WarnLevel
+	switch {
+	case a.Outcome == outbox.Delivered && a.Number == 1:
+		level = zerolog.DebugLevel
+	case a.Outcome == outbox.Delivered:
+		level = zerolog.InfoLevel
+	}
+	if l.d.log.GetLevel() > level {
+		return
+	}
+	e := l.d.log.WithLevel(level).Str("event_id", a.EventID).Str("endpoint", l.id).Int("attempt", a.Number).Str("outcome", string(a.Outcome))
+	if a.StatusCode != 0 {
+		e = e.Int("status", a.StatusCode)
+	}
+	if a.Error != "" {
+		e = e.Str("error", a.Error)
+	}
+	if a.Outcome == outbox.Retry {
+		e = e.Time("next", it.next)
+	}
+	e.Msg("attempt")
+}
+
+// judge updates the endpoint's health and says whether the lane must be shed.
+func (l *lane) judge(it *item, decision retry.Decision, now time.Time) (shed bool) {
+	switch {
+	case decision.Outcome == outbox.Delivered:
+		it.change = l.health.succeeded(l.id)
+	case it.reason == outbox.ReasonInvalid:
+		// The event cannot be sent anywhere; that says nothing about the endpoint.
+	default:
+		it.change, shed = l.health.failed(l.id, l.cfg, decision, now)
+	}
+	return shed
+}
+
+// abandon gives up a request that the relay itself broke off: nothing is known of its outcome, so no attempt is recorded.
+func (l *lane) abandon(dl *delivery, now time.Time) {
+	dl.phase = gone
+	if l.dropped {
+		l.hand(item{kind: itemDrop, dl: dl})
+		return
+	}
+	l.hand(item{kind: itemPark, dl: dl, reason: outbox.ReasonShutdown, next: now})
+}
