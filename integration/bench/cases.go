@@ -318,11 +318,12 @@ func runIdle(ctx context.Context, b *bench) error {
 	if err != nil {
 		return err
 	}
-	// What making the database left to do is done first.
+	// What making the database left to do is done first. Postgres' background writer notes the running transactions in the WAL
+	// once more, up to 15 seconds after the last change.
 	if err := b.exec(ctx, "CHECKPOINT"); err != nil {
 		return err
 	}
-	time.Sleep(3 * time.Second)
+	time.Sleep(16 * time.Second)
 	wal, err := d.wal(ctx)
 	if err != nil {
 		return err
