@@ -165,7 +165,7 @@ func (p *replayer) page(ctx context.Context, sweep *ledger.Sweep, r *ledger.Repl
 	for len(rows) > 0 {
 		n, size, done := 0, 0, int64(0)
 		var tids []string
-		wanted := make(map[string]struct{})
+		wanted := make(map[string]time.Time)
 		for n < len(rows) && len(tids) < chunkRows && size < chunkBytes {
 			row := &rows[n]
 			n++
@@ -174,7 +174,7 @@ func (p *replayer) page(ctx context.Context, sweep *ledger.Sweep, r *ledger.Repl
 			}
 			done++
 			tids = append(tids, row.TID)
-			wanted[row.ID] = struct{}{}
+			wanted[row.ID] = row.CreatedAt
 			size += row.Size
 		}
 		if err := p.queue(ctx, sweep, r, tids, wanted, rows[n-1].ID, done); err != nil {
@@ -195,8 +195,15 @@ func inRange(row *ledger.Row, rg ledger.Range) bool {
 	return !row.CreatedAt.Before(rg.Since) && row.CreatedAt.Before(rg.Until)
 }
 
-// queue queues the events at some places of the table, and moves the replay on to a row.
-func (p *replayer) queue(ctx context.Context, sweep *ledger.Sweep, r *ledger.Replay, tids []string, wanted map[string]struct{}, cursor string, done int64) error {
+func orNow(t, now time.Time) time.Time {
+	if t.IsZero() {
+		return now
+	}
+	return t
+}
+
+// queue queues the events at some places of the table, those wanted of a time, and moves the replay on to a row.
+func (p *replayer) queue(ctx context.Context, sweep *ledger.Sweep, r *ledger.Replay, tids []string, wanted map[string]time.Time, cursor string, done int64) error {
 	var ds []outbox.Delivery
 	now := time.Now()
 	if len(tids) > 0 {
@@ -208,8 +215,12 @@ func (p *replayer) queue(ctx context.Context, sweep *ledger.Sweep, r *ledger.Rep
 		slices.SortFunc(found, func(a, b ledger.Found) int { return a.Event.CreatedAt.Compare(b.Event.CreatedAt) })
 		for i := range found {
 			ev := &found[i].Event
-			if _, ok := wanted[ev.ID]; !ok || found[i].Err != nil || !slices.Contains(p.dispatcher.Route(nil, ev), r.EndpointID) {
+			created, ok := wanted[ev.ID]
+			if !ok || found[i].Err != nil || !slices.Contains(p.dispatcher.Route(nil, ev), r.EndpointID) {
 				continue
+			}
+			if ev.CreatedAt.IsZero() {
+				ev.CreatedAt = orNow(created, now) // the table has no time: that of the commit, if the server remembers it
 			}
 			ev.CommitLSN, ev.Seq = r.Place, r.Done+int64(len(ds))
 			ds = append(ds, outbox.Delivery{

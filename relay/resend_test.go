@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net/http"
 	"net/http/httptest"
+	"strconv"
 	"testing"
 	"time"
 
@@ -12,6 +13,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/tailpost/tailpost/config"
+	"github.com/tailpost/tailpost/outbox"
 )
 
 // queueBundle is a relay that serves its API, a receiver, and the database.
@@ -22,14 +24,19 @@ type queueBundle struct {
 	hook string
 }
 
-func setupQueue(t *testing.T) *queueBundle {
+func setupQueue(t *testing.T, changes ...func(*config.Config)) *queueBundle {
 	t.Helper()
 	b := &queueBundle{got: make(chan string, 10_000)}
 	receiver := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, req *http.Request) { b.got <- req.Header.Get("webhook-id") }))
 	t.Cleanup(receiver.Close)
 	b.hook = receiver.URL
 	var database string
-	r := serving(t, func(c *config.Config) { database = c.Database.URL.Reveal() })
+	r := serving(t, func(c *config.Config) {
+		database = c.Database.URL.Reveal()
+		for _, change := range changes {
+			change(c)
+		}
+	})
 	b.url = "http://" + r.APIAddress()
 	var err error
 	b.conn, err = pgx.Connect(t.Context(), database)
@@ -155,4 +162,48 @@ func TestReplayListsWhatRetentionTook(t *testing.T) {
 	for i, id := range []string{ids[0], ids[2]} {
 		require.Subset(t, rows[i], map[string]any{"event_id": id, "event_type": "order.created", "outcome": "delivered"})
 	}
+}
+
+func TestReplayOfATableWithoutTimes(t *testing.T) {
+	t.Parallel()
+	b := setupQueue(t, func(c *config.Config) {
+		c.Outbox.Mapping = outbox.DefaultMapping()
+		c.Outbox.Mapping.CreatedAt = ""
+	})
+	id := b.endpoint(t, "")
+	event := b.insert(t, 1)
+	require.Equal(t, event, b.next(t))
+	b.awaitCount(t, 1, "SELECT count(*) FROM tailpost.attempt WHERE outcome = 'delivered'")
+	b.post(t, "/v1/endpoints/"+id+"/pause", "")
+	b.post(t, "/v1/replays", `{"endpoint_id": "`+id+`"}`)
+	b.awaitCount(t, 1, "SELECT count(*) FROM tailpost.delivery WHERE trigger = 'replay'")
+	require.Equal(t, 1, b.count(t, "SELECT count(*) FROM tailpost.delivery WHERE event_created_at > now() - interval '1 hour'"))
+}
+
+func TestResendKeepsToRateAndOrder(t *testing.T) {
+	t.Parallel()
+	b := setupQueue(t)
+	id := b.endpoint(t, `, "ordering": "key", "rate": "50/s"`)
+	const dead, keys = 150, 10
+	b.exec(t, `
+INSERT INTO tailpost.delivery (event_id, endpoint_id, state, reason, attempts, event_type, key, payload, event_created_at, commit_lsn, seq,
+    created_at, updated_at)
+SELECT i::text, $1, 'dead', 'exhausted', 10, 'order.created', 'k' || i % $3::integer, '{}', now(), '0/10', i, now(), now()
+FROM generate_series(1, $2::integer) AS i`, id, dead, keys)
+	require.InDelta(t, dead, b.post(t, "/v1/deliveries/resend", `{"endpoint_id": "`+id+`"}`)["changed"], 0)
+	last := make(map[int]int) // by key
+	var began time.Time
+	for n := range dead {
+		event, err := strconv.Atoi(b.next(t))
+		require.NoError(t, err)
+		require.Less(t, last[event%keys], event, "the order of its key")
+		last[event%keys] = event
+		if n == 0 {
+			began = time.Now()
+		}
+	}
+	// At most a tenth of a second's worth may go at once.
+	require.Greater(t, time.Since(began), 2500*time.Millisecond, "50 a second")
+	b.awaitCount(t, 0, "SELECT count(*) FROM tailpost.delivery")
+	require.Equal(t, dead, b.count(t, "SELECT count(*) FROM tailpost.attempt WHERE trigger = 'resend' AND number = 11"))
 }
