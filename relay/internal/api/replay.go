@@ -2,6 +2,7 @@ package api
 
 import (
 	"context"
+	"fmt"
 	"net/http"
 	"slices"
 	"time"
@@ -22,9 +23,9 @@ type Replay struct {
 	Total         *int64     `json:"total,omitempty" doc:"Events of the range and types; missing: not counted, see note."`
 	Done          int64      `json:"done" doc:"Events of the range and types that were looked at."`
 	Queued        int64      `json:"queued" doc:"Deliveries that were queued."`
-	Missing       *int64     `json:"missing,omitempty" doc:"Events of the types that were attempted within the range and whose outbox row is gone, so that they are not replayed; missing: not known, see note."`
+	Missing       *int64     `json:"missing,omitempty" doc:"Events of the types that were attempted within the range and whose outbox row was gone when it began, so that they are not replayed; missing: not known, see note."`
 	MissingListed int64      `json:"missing_listed" doc:"How many of them /v1/replays/{id}/missing lists: the first 10000 at most."`
-	Note          string     `json:"note,omitempty" doc:"Why total or missing is not known."`
+	Note          string     `json:"note,omitempty" doc:"Why total or missing is not known, or not all."`
 	Error         string     `json:"error,omitempty" doc:"Why it failed."`
 	CreatedBy     string     `json:"created_by,omitempty" doc:"Id of the key that asked for it."`
 	CreatedAt     time.Time  `json:"created_at"`
@@ -40,7 +41,7 @@ func showReplay(r *store.Replay) Replay {
 	}
 }
 
-// noteOf says why a replay does not tell all of its numbers.
+// noteOf says what the numbers of a replay do not.
 func noteOf(r *store.Replay) string {
 	switch {
 	case r.State == store.ReplayPending:
@@ -53,6 +54,8 @@ func noteOf(r *store.Replay) string {
 		return "It ended before all that is missing was found."
 	case r.Total == nil:
 		return "The events of the range could not be counted within the time that a statement may take."
+	case r.State == store.ReplayDone && r.Done < *r.Total:
+		return fmt.Sprintf("Of the events that were counted when it began, %d were gone before it came to them: retention goes on.", *r.Total-r.Done)
 	}
 	return ""
 }

@@ -80,7 +80,9 @@ func TestReplayTellsWhyItsNumbersAreNotKnown(t *testing.T) {
 	require.Contains(t, note(), "ended before")
 	b.exec(t, "UPDATE tailpost.replay SET state = 'done', missing = 0")
 	require.Contains(t, note(), "could not be counted")
-	b.exec(t, "UPDATE tailpost.replay SET total = 0")
+	b.exec(t, "UPDATE tailpost.replay SET total = 3, done = 1")
+	require.Contains(t, note(), "2 were gone before it came to them")
+	b.exec(t, "UPDATE tailpost.replay SET done = 3")
 	require.Empty(t, note())
 }
 
