@@ -159,6 +159,9 @@ func (p *replayer) page(ctx context.Context, sweep *ledger.Sweep, r *ledger.Repl
 		return err
 	}
 	if len(rows) == 0 {
+		if again, err := p.ledger.SearchAgain(ctx, p.hold, r, time.Now()); again || err != nil {
+			return err
+		}
 		p.log.Info().Str("replay", r.ID).Str("endpoint", r.EndpointID).Int64("events", r.Done).Msg("replay done")
 		return p.ledger.EndReplay(ctx, p.hold, r.ID, "", time.Now())
 	}

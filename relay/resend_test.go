@@ -207,3 +207,30 @@ FROM generate_series(1, $2::integer) AS i`, id, dead, keys)
 	b.awaitCount(t, 0, "SELECT count(*) FROM tailpost.delivery")
 	require.Equal(t, dead, b.count(t, "SELECT count(*) FROM tailpost.attempt WHERE trigger = 'resend' AND number = 11"))
 }
+
+func TestReplayListsWhatWentMeanwhile(t *testing.T) {
+	t.Parallel()
+	b := setupQueue(t)
+	id := b.endpoint(t, "")
+	const all, page = 1205, 1000
+	b.exec(t, `
+INSERT INTO public.outbox (id, type, payload)
+SELECT ('018f0000-0000-7000-8000-' || lpad(i::text, 12, '0'))::uuid, 'order.created', '{}'
+FROM generate_series(1, $1::integer) AS i`, all)
+	b.awaitCount(t, all, "SELECT count(*) FROM tailpost.attempt WHERE outcome = 'delivered'")
+	b.exec(t, "DELETE FROM public.outbox WHERE id = $1::text::uuid", eventID(1))
+	b.post(t, "/v1/endpoints/"+id+"/pause", "")
+	path := fmt.Sprintf("/v1/replays/%s", b.post(t, "/v1/replays", `{"endpoint_id": "`+id+`"}`)["id"])
+	// It waits with a page queued, and retention takes a part of what is queued and all that is not, but for the last row.
+	b.awaitCount(t, page, "SELECT count(*) FROM tailpost.delivery")
+	b.exec(t, "DELETE FROM public.outbox WHERE id > $1::text::uuid AND id < $2::text::uuid", eventID(500), eventID(all))
+	b.post(t, "/v1/endpoints/"+id+"/resume", "")
+	b.awaitCount(t, 1, "SELECT count(*) FROM tailpost.replay WHERE state = 'done'")
+	_, replay := ask(t, http.DefaultClient, http.MethodGet, b.url+path, "")
+	for name, want := range map[string]float64{"total": all - 1, "done": page + 1, "queued": page + 1, "missing": all - page - 1, "missing_listed": all - page - 1} {
+		require.InDelta(t, want, replay[name], 0, name)
+	}
+	require.NotContains(t, replay, "note")
+	require.Equal(t, all-page-1, b.count(t, "SELECT count(*) FROM tailpost.replay_missing WHERE event_id = $1 OR event_id > $2 AND event_id < $3",
+		eventID(1), eventID(page+1), eventID(all)))
+}

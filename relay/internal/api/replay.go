@@ -23,7 +23,7 @@ type Replay struct {
 	Total         *int64     `json:"total,omitempty" doc:"Events of the range and types; missing: not counted, see note."`
 	Done          int64      `json:"done" doc:"Events of the range and types that were looked at."`
 	Queued        int64      `json:"queued" doc:"Deliveries that were queued."`
-	Missing       *int64     `json:"missing,omitempty" doc:"Events of the types that were attempted within the range and whose outbox row was gone when it began, so that they are not replayed; missing: not known, see note."`
+	Missing       *int64     `json:"missing,omitempty" doc:"Events of the types that were attempted within the range and whose outbox row was gone when it began, or before it came to them, so that they are not replayed; missing: not known, see note."`
 	MissingListed int64      `json:"missing_listed" doc:"How many of them /v1/replays/{id}/missing lists: the first 10000 at most."`
 	Note          string     `json:"note,omitempty" doc:"Why total or missing is not known, or not all."`
 	Error         string     `json:"error,omitempty" doc:"Why it failed."`
@@ -54,8 +54,8 @@ func noteOf(r *store.Replay) string {
 		return "It ended before all that is missing was found."
 	case r.Total == nil:
 		return "The events of the range could not be counted within the time that a statement may take."
-	case r.State == store.ReplayDone && r.Done < *r.Total:
-		return fmt.Sprintf("Of the events that were counted when it began, %d were gone before it came to them: retention goes on.", *r.Total-r.Done)
+	case r.State == store.ReplayDone && r.Done < *r.Total && r.MissingFound > ledger.MissingListed:
+		return fmt.Sprintf("Of the events that were counted when it began, %d were gone before it came to them, and are not among the missing: too many of those were known.", *r.Total-r.Done)
 	}
 	return ""
 }
@@ -180,7 +180,7 @@ type MissingEvent struct {
 	EventType   string    `json:"event_type"`
 	Tenant      string    `json:"tenant,omitempty" doc:"Tenant of the event."`
 	AttemptedAt time.Time `json:"attempted_at" doc:"When it was first attempted at the endpoint within the range."`
-	Outcome     string    `json:"outcome" enum:"delivered,retry,dead" doc:"Outcome of the last attempt at the endpoint when the replay began. After retry or dead a delivery may still have the payload: see /v1/deliveries."`
+	Outcome     string    `json:"outcome" enum:"delivered,retry,dead" doc:"Outcome of the last attempt at the endpoint when it was found missing. After retry or dead a delivery may still have the payload: see /v1/deliveries."`
 }
 
 // MissingPage is a part of the list of a replay's missing events.

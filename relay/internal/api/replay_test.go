@@ -81,6 +81,8 @@ func TestReplayTellsWhyItsNumbersAreNotKnown(t *testing.T) {
 	b.exec(t, "UPDATE tailpost.replay SET state = 'done', missing = 0")
 	require.Contains(t, note(), "could not be counted")
 	b.exec(t, "UPDATE tailpost.replay SET total = 3, done = 1")
+	require.Empty(t, note(), "the two are among the missing")
+	b.exec(t, "UPDATE tailpost.replay SET missing = 10001, missing_found = 10001")
 	require.Contains(t, note(), "2 were gone before it came to them")
 	b.exec(t, "UPDATE tailpost.replay SET done = 3")
 	require.Empty(t, note())

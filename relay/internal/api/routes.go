@@ -140,7 +140,7 @@ func (s *Server) deliveryRoutes() {
 	ask(s, route{
 		id: "list-missing-events", method: http.MethodGet, path: "/v1/replays/{id}/missing", tag: "Replays", scope: read,
 		summary: "List what a replay cannot deliver once more", errors: []int{http.StatusNotFound},
-		detail: "Events that were attempted at the endpoint within the replay's range, and whose outbox row was gone when it began. Those attempted first come first.",
+		detail: "Events that were attempted at the endpoint within the replay's range, and whose outbox row was gone when it began, or before it came to them. Those attempted first come first.",
 	}, s.listMissing)
 	change(s, route{
 		id: "cancel-replay", method: http.MethodPost, path: "/v1/replays/{id}/cancel", tag: "Replays", scope: write,

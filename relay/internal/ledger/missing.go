@@ -216,6 +216,8 @@ func noValue(err error) bool {
 	return ok && (pgErr.Code[:2] == "22" || pgErr.Code == codeCheckViolation)
 }
 
+// replayMissingSQL writes missing events down. A second search leaves out those that the replay itself has queued before their
+// rows went: they wait, or were attempted under its place; and those that the first one found.
 const replayMissingSQL = `
 INSERT INTO tailpost.replay_missing (replay_id, event_id, event_type, tenant, attempted_at, outcome)
 SELECT @id, u.event_id, u.event_type, NULLIF(u.tenant, ''), u.attempted_at,
@@ -226,6 +228,28 @@ SELECT @id, u.event_id, u.event_type, NULLIF(u.tenant, ''), u.attempted_at,
                    AND a.trigger <> 'test'), u.outcome)
 FROM unnest(@events::text[], @types::text[], @tenants::text[], @times::timestamptz[], @outcomes::text[])
     AS u (event_id, event_type, tenant, attempted_at, outcome)
+WHERE NOT @again
+   OR NOT EXISTS (
+       SELECT
+       FROM tailpost.delivery AS d
+       WHERE d.event_id = u.event_id
+         AND d.endpoint_id = @endpoint
+   )
+  AND NOT EXISTS (
+       SELECT
+       FROM tailpost.attempt AS a
+       WHERE a.event_id = u.event_id
+         AND a.endpoint_id || '' = @endpoint
+         AND a.commit_lsn = @place::text::pg_lsn
+   )
+  AND NOT EXISTS (
+       SELECT
+       FROM tailpost.replay_missing AS m
+       WHERE m.replay_id = @id
+         AND m.event_id = u.event_id
+   )
+ORDER BY u.attempted_at, u.event_id
+LIMIT @room
 ON CONFLICT (replay_id, event_id) DO NOTHING`
 
 const replaySearchedSQL = `
@@ -239,8 +263,11 @@ WHERE id = @id
   AND state = 'running'
   AND missing_cursor IS NOT DISTINCT FROM NULLIF(@was, '')`
 
-// errSearchTime is what a person reads of a search that was given up.
-const errSearchTime = "the attempts of the range cannot be read within the time that a statement may take"
+// What a person reads of a search that was given up.
+const (
+	errSearchTime = "the attempts of the range cannot be read within the time that a statement may take"
+	errSearchMany = "with those whose rows went before the replay came to them, they are more than are listed"
+)
 
 // SearchReplay moves a replay's search for missing events on by a page and writes down what it found.
 func (s *Sweep) SearchReplay(ctx context.Context, hold Hold, r *Replay, rg Range, now time.Time) error {
@@ -263,19 +290,29 @@ func (s *Sweep) SearchReplay(ctx context.Context, hold Hold, r *Replay, rg Range
 		return err
 	}
 	args := pgx.NamedArgs{
-		"id": r.ID, "found": next.Found, "cursor": next.cursor, "was": r.Missing.cursor, "over": over, "problem": problem, "now": now,
+		"id": r.ID, "cursor": next.cursor, "was": r.Missing.cursor, "over": over, "problem": problem, "now": now,
 	}
-	gone = gone[:min(int64(len(gone)), max(0, MissingListed-r.Missing.Found))]
+	room := max(0, MissingListed-r.Missing.Found)
+	if r.Again {
+		room++ // one more tells that there are more
+	}
 	err = s.ledger.whileHeld(ctx, hold, "note missing events", func(ctx context.Context, tx pgx.Tx) error {
-		// First, so that a replay that is over gets no more.
-		tag, err := tx.Exec(ctx, replaySearchedSQL, args)
+		tag, err := tx.Exec(ctx, replayMissingSQL, missingArgs(r, gone, room))
+		if err != nil {
+			return err
+		}
+		if r.Again {
+			next.Found = r.Missing.Found + tag.RowsAffected()
+		}
+		if r.Again && next.Found > MissingListed {
+			problem, over = errSearchMany, false
+			args["over"], args["problem"] = over, problem
+		}
+		args["found"] = next.Found
+		tag, err = tx.Exec(ctx, replaySearchedSQL, args)
 		if err == nil && tag.RowsAffected() == 0 {
 			return ErrReplayOver
 		}
-		if err != nil || len(gone) == 0 {
-			return err
-		}
-		_, err = tx.Exec(ctx, replayMissingSQL, missingArgs(r, gone))
 		return err
 	})
 	if err == nil {
@@ -284,7 +321,32 @@ func (s *Sweep) SearchReplay(ctx context.Context, hold Hold, r *Replay, rg Range
 	return err
 }
 
-func missingArgs(r *Replay, gone []MissingEvent) pgx.NamedArgs {
+const replayAgainSQL = `
+UPDATE tailpost.replay
+SET missing = NULL,
+    missing_cursor = NULL,
+    missing_again = true,
+    updated_at = @now
+WHERE id = @id
+  AND state = 'running'
+  AND missing <= @listed
+  AND NOT missing_again`
+
+// SearchAgain has a replay that came to its end search once more, if it looked at fewer events than it had counted: retention
+// went on. It says whether it does. A list that is full already cannot tell what is new.
+func (l *Ledger) SearchAgain(ctx context.Context, hold Hold, r *Replay, now time.Time) (does bool, err error) {
+	if r.Again || r.Total == nil || r.Done >= *r.Total {
+		return false, nil
+	}
+	err = l.whileHeld(ctx, hold, "search for missing events again", func(ctx context.Context, tx pgx.Tx) error {
+		tag, err := tx.Exec(ctx, replayAgainSQL, pgx.NamedArgs{"id": r.ID, "listed": MissingListed, "now": now})
+		does = tag.RowsAffected() > 0
+		return err
+	})
+	return does, err
+}
+
+func missingArgs(r *Replay, gone []MissingEvent, room int64) pgx.NamedArgs {
 	events, types, tenants := make([]string, len(gone)), make([]string, len(gone)), make([]string, len(gone))
 	times, outcomes := make([]time.Time, len(gone)), make([]string, len(gone))
 	for i := range gone {
@@ -292,6 +354,6 @@ func missingArgs(r *Replay, gone []MissingEvent) pgx.NamedArgs {
 		events[i], types[i], tenants[i], times[i], outcomes[i] = e.EventID, e.EventType, e.Tenant, e.AttemptedAt, string(e.Outcome)
 	}
 	return pgx.NamedArgs{
-		"id": r.ID, "endpoint": r.EndpointID, "events": events, "types": types, "tenants": tenants, "times": times, "outcomes": outcomes,
+		"id": r.ID, "endpoint": r.EndpointID, "again": r.Again, "room": room, "place": r.Place.String(), "events": events, "types": types, "tenants": tenants, "times": times, "outcomes": outcomes,
 	}
 }

@@ -228,3 +228,45 @@ WHERE datname = current_database() AND wait_event = 'advisory'`) == 1
 	require.True(t, b.open1(t).Searched)
 	require.Equal(t, 1, b.count(t, "SELECT count(*) FROM tailpost.replay WHERE missing IS NULL AND missing_error LIKE 'the attempts of the range cannot be read%'"))
 }
+
+func TestSecondSearchEndsWhereTheListIsFull(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	m := b.outboxOf(t, "bigint")
+	const went = 3000
+	b.exec(t, `
+INSERT INTO tailpost.attempt (event_id, event_type, endpoint_id, number, trigger, url, outcome, duration_ms, attempted_at, commit_lsn)
+SELECT i::text, 'a', 'erp', 1, 'stream', 'https://example.com/in', 'delivered', 1, $2::timestamptz + i * interval '1 millisecond', '0/10'
+FROM generate_series(1, $1::integer) AS i`, ledger.MissingListed, noon)
+	b.exec(t, "INSERT INTO public.events SELECT i, 'a', '{}', $2 FROM generate_series(1, $1::integer) AS i", went, noon)
+	hold, r := b.replay(t)
+	rg := ledger.Range{EndpointID: "erp", Until: r.Until, Wants: all}
+	sweep, err := b.ledger.NewSweep(t.Context(), m, time.Time{})
+	require.NoError(t, err)
+	require.NoError(t, sweep.BeginReplay(t.Context(), hold, r, rg, noon))
+	search := func() {
+		for r = b.open1(t); !r.Searched; r = b.open1(t) {
+			require.NoError(t, sweep.SearchReplay(t.Context(), hold, r, rg, noon))
+		}
+	}
+	search()
+	require.Equal(t, ledger.MissingListed-went, b.count(t, "SELECT missing FROM tailpost.replay"))
+
+	// All of the rest went: the list is just full, and complete.
+	b.exec(t, "DELETE FROM public.events")
+	does, err := b.ledger.SearchAgain(t.Context(), hold, r, noon)
+	require.NoError(t, err)
+	require.True(t, does)
+	search()
+	require.Equal(t, ledger.MissingListed, b.count(t, "SELECT missing FROM tailpost.replay"))
+	require.Equal(t, ledger.MissingListed, b.count(t, "SELECT count(*) FROM tailpost.replay_missing"))
+	does, err = b.ledger.SearchAgain(t.Context(), hold, r, noon)
+	require.NoError(t, err)
+	require.False(t, does, "once is enough")
+
+	// One more than fits: it does not say that it knows all.
+	b.attempted(t, "4711000", 1, "stream", outbox.Delivered, 100)
+	b.exec(t, "UPDATE tailpost.replay SET missing = NULL, missing_cursor = NULL")
+	search()
+	require.Equal(t, 1, b.count(t, "SELECT count(*) FROM tailpost.replay WHERE missing IS NULL AND missing_error LIKE 'with those whose rows went%'"))
+}

@@ -22,7 +22,9 @@ type Replay struct {
 	Done       int64
 	Cursor     string     // empty: at the beginning
 	Place      outbox.LSN // 0: not running yet
+	Total      *int64     // nil: not counted
 	Searched   bool       // the search for what is missing is over
+	Again      bool       // it is, or was, the second one
 	Missing    Missing    // how far it is
 }
 
@@ -31,7 +33,8 @@ var ErrReplayOver = errors.New("the replay is over")
 
 const replaysSQL = `
 SELECT DISTINCT ON (endpoint_id) id, endpoint_id, types, since, until, state = 'running', done, COALESCE(cursor, ''),
-       COALESCE(place, '0/0')::text, missing IS NOT NULL OR missing_error IS NOT NULL, missing_found, COALESCE(missing_cursor, '')
+       COALESCE(place, '0/0')::text, missing IS NOT NULL OR missing_error IS NOT NULL, missing_found, COALESCE(missing_cursor, ''),
+       total, missing_again
 FROM tailpost.replay
 WHERE state IN ('pending', 'running')
 ORDER BY endpoint_id, created_at, id`
@@ -47,7 +50,7 @@ func (l *Ledger) Replays(ctx context.Context) (open []Replay, err error) {
 			var since *time.Time
 			var place string
 			err = row.Scan(&r.ID, &r.EndpointID, &r.Types, &since, &r.Until, &r.Running, &r.Done, &r.Cursor, &place, &r.Searched,
-				&r.Missing.Found, &r.Missing.cursor)
+				&r.Missing.Found, &r.Missing.cursor, &r.Total, &r.Again)
 			if err != nil {
 				return r, err
 			}
@@ -144,7 +147,7 @@ func (s *Sweep) BeginReplay(ctx context.Context, hold Hold, r *Replay, rg Range,
 		if err != nil {
 			return err
 		}
-		r.Running = true
+		r.Running, r.Total = true, total
 		r.Place, err = outbox.ParseLSN(place)
 		return err
 	})
