@@ -1,6 +1,7 @@
 package relay
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -19,6 +20,8 @@ const (
 	// replayPending is how many pending deliveries an endpoint may have for a replay to add more.
 	replayPending = 1000
 	replayRows    = 1000 // rows of the outbox table that are looked at in one go
+	// Without an index of created_at every look in its order reads the whole table, so it takes in more.
+	orderedRows = 10_000
 	// A replay that waits for its endpoint, or has failed to reach the database, looks again after replayPause, then less
 	// and less often.
 	replayPause     = 200 * time.Millisecond
@@ -124,6 +127,8 @@ func (p *replayer) step(ctx context.Context, r *ledger.Replay) (bool, error) {
 		},
 	}
 	if !r.Running {
+		// An endpoint with an order gets the events in that of their times; keys may be random.
+		r.InOrder = p.dispatcher.Ordered(r.EndpointID) && sweep.Timed()
 		if err := sweep.BeginReplay(ctx, p.hold, r, rg, time.Now()); err != nil {
 			return false, err
 		}
@@ -154,7 +159,11 @@ func parsePatterns(types []string) (patterns []config.Pattern, problem string) {
 
 // page looks at some rows and queues what the endpoint wants of them.
 func (p *replayer) page(ctx context.Context, sweep *ledger.Sweep, r *ledger.Replay, rg ledger.Range) error {
-	rows, err := sweep.RowsAfter(ctx, r.Cursor, replayRows)
+	limit := replayRows
+	if r.InOrder {
+		limit = orderedRows
+	}
+	rows, err := sweep.RowsAfter(ctx, r, limit)
 	if err != nil {
 		return err
 	}
@@ -168,7 +177,7 @@ func (p *replayer) page(ctx context.Context, sweep *ledger.Sweep, r *ledger.Repl
 	for len(rows) > 0 {
 		n, size, done := 0, 0, int64(0)
 		var tids []string
-		wanted := make(map[string]time.Time)
+		wanted := make(map[string]int) // by id, where in rows
 		for n < len(rows) && len(tids) < chunkRows && size < chunkBytes {
 			row := &rows[n]
 			n++
@@ -177,10 +186,18 @@ func (p *replayer) page(ctx context.Context, sweep *ledger.Sweep, r *ledger.Repl
 			}
 			done++
 			tids = append(tids, row.TID)
-			wanted[row.ID] = row.CreatedAt
+			wanted[row.ID] = n - 1
 			size += row.Size
 		}
-		if err := p.queue(ctx, sweep, r, tids, wanted, rows[n-1].ID, done); err != nil {
+		var found []ledger.Found
+		if len(tids) > 0 {
+			if found, err = sweep.Events(ctx, tids); err != nil {
+				return err
+			}
+		}
+		st := p.deliveries(r, found, rows, wanted)
+		st.Cursor, st.Done = ledger.Cursor{Key: rows[n-1].ID, At: rows[n-1].At}, done
+		if err := p.queue(ctx, r, st); err != nil {
 			return err
 		}
 		rows = rows[n:]
@@ -205,36 +222,38 @@ func orNow(t, now time.Time) time.Time {
 	return t
 }
 
-// queue queues the events at some places of the table, those wanted of a time, and moves the replay on to a row.
-func (p *replayer) queue(ctx context.Context, sweep *ledger.Sweep, r *ledger.Replay, tids []string, wanted map[string]time.Time, cursor string, done int64) error {
-	var ds []outbox.Delivery
+// deliveries makes the deliveries of events that were found for wanted rows, in the order of those.
+func (p *replayer) deliveries(r *ledger.Replay, found []ledger.Found, rows []ledger.Row, wanted map[string]int) (st ledger.Step) {
 	now := time.Now()
-	if len(tids) > 0 {
-		found, err := sweep.Events(ctx, tids)
-		if err != nil {
-			return err
+	// Places come in no order.
+	slices.SortFunc(found, func(a, b ledger.Found) int { return cmp.Compare(wanted[a.Event.ID], wanted[b.Event.ID]) })
+	for i := range found {
+		ev := &found[i].Event
+		at, ok := wanted[ev.ID]
+		switch {
+		case found[i].Err != nil:
+			st.Unreadable++
+			continue
+		case !ok || !slices.Contains(p.dispatcher.Route(nil, ev), r.EndpointID):
+			continue
 		}
-		// Places come in no order; keys do, and the order of a replay is theirs.
-		slices.SortFunc(found, func(a, b ledger.Found) int { return a.Event.CreatedAt.Compare(b.Event.CreatedAt) })
-		for i := range found {
-			ev := &found[i].Event
-			created, ok := wanted[ev.ID]
-			if !ok || found[i].Err != nil || !slices.Contains(p.dispatcher.Route(nil, ev), r.EndpointID) {
-				continue
-			}
-			if ev.CreatedAt.IsZero() {
-				ev.CreatedAt = orNow(created, now) // the table has no time: that of the commit, if the server remembers it
-			}
-			ev.CommitLSN, ev.Seq = r.Place, r.Done+int64(len(ds))
-			ds = append(ds, outbox.Delivery{
-				Event: *ev, EndpointID: r.EndpointID, State: outbox.Pending, Reason: outbox.ReasonReplay, NextAttemptAt: now,
-			})
+		if ev.CreatedAt.IsZero() {
+			ev.CreatedAt = orNow(rows[at].CreatedAt, now) // the table has no time: that of the commit, if the server remembers it
 		}
+		ev.CommitLSN, ev.Seq = r.Place, r.Done+int64(len(st.Deliveries))
+		st.Deliveries = append(st.Deliveries, outbox.Delivery{
+			Event: *ev, EndpointID: r.EndpointID, State: outbox.Pending, Reason: outbox.ReasonReplay, NextAttemptAt: now,
+		})
 	}
-	if _, err := p.ledger.QueueReplay(ctx, p.hold, r, ds, cursor, done, now); err != nil {
+	return st
+}
+
+// queue queues deliveries and moves the replay on.
+func (p *replayer) queue(ctx context.Context, r *ledger.Replay, st ledger.Step) error {
+	if _, err := p.ledger.QueueReplay(ctx, p.hold, r, st, time.Now()); err != nil {
 		return err
 	}
-	if len(ds) > 0 {
+	if len(st.Deliveries) > 0 {
 		p.dispatcher.Due(r.EndpointID)
 	}
 	return nil

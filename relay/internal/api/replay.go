@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net/http"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/tailpost/tailpost/config"
@@ -43,6 +44,14 @@ func showReplay(r *store.Replay) Replay {
 
 // noteOf says what the numbers of a replay do not.
 func noteOf(r *store.Replay) string {
+	note := noteOfNumbers(r)
+	if r.Unreadable > 0 {
+		note += fmt.Sprintf(" Rows of the range that are no events, and not replayed: %d.", r.Unreadable)
+	}
+	return strings.TrimSpace(note)
+}
+
+func noteOfNumbers(r *store.Replay) string {
 	switch {
 	case r.State == store.ReplayPending:
 		return "It has not begun, so nothing is counted yet."

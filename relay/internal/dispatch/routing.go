@@ -195,6 +195,17 @@ func (d *Dispatcher) Tenant(id string) (string, bool) {
 	return l.cfg.Tenant, true
 }
 
+// Ordered says whether an endpoint gets its events in an order; false also where there is no such endpoint.
+func (d *Dispatcher) Ordered(id string) bool {
+	l := d.lane(id)
+	if l == nil {
+		return false
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.cfg.Ordering != config.OrderingNone
+}
+
 // SetState takes in the status that a person gave an endpoint.
 func (d *Dispatcher) SetState(id string, s ledger.EndpointState) {
 	l := d.lane(id)

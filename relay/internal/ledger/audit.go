@@ -30,6 +30,7 @@ type Row struct {
 	Type      string
 	Tenant    string
 	CreatedAt time.Time // zero: unknown
+	At        string    // the time as text, where a replay goes by it
 	Size      int       // of the payload, as it is stored
 	Recorded  []string  // endpoints with an attempt, or a delivery that is unfinished or discarded
 }

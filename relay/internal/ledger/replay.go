@@ -20,7 +20,8 @@ type Replay struct {
 	Until      time.Time
 	Running    bool
 	Done       int64
-	Cursor     string     // empty: at the beginning
+	Cursor     Cursor     // zero: at the beginning
+	InOrder    bool       // it goes by the times of events, for the order of its endpoint
 	Place      outbox.LSN // 0: not running yet
 	Total      *int64     // nil: not counted
 	Searched   bool       // the search for what is missing is over
@@ -28,12 +29,18 @@ type Replay struct {
 	Missing    Missing    // how far it is
 }
 
+// Cursor is the last row of the outbox table that a replay has looked at.
+type Cursor struct {
+	Key string // its primary key, as text
+	At  string // its time, as text; empty: the replay does not go by time
+}
+
 // ErrReplayOver says that a replay was cancelled, or is over.
 var ErrReplayOver = errors.New("the replay is over")
 
 const replaysSQL = `
 SELECT DISTINCT ON (endpoint_id) id, endpoint_id, types, since, until, state = 'running', done, COALESCE(cursor, ''),
-       COALESCE(place, '0/0')::text, missing IS NOT NULL OR missing_error IS NOT NULL, missing_found, COALESCE(missing_cursor, ''),
+       COALESCE(cursor_at::text, ''), in_order, COALESCE(place, '0/0')::text, missing IS NOT NULL OR missing_error IS NOT NULL, missing_found, COALESCE(missing_cursor, ''),
        total, missing_again
 FROM tailpost.replay
 WHERE state IN ('pending', 'running')
@@ -49,7 +56,7 @@ func (l *Ledger) Replays(ctx context.Context) (open []Replay, err error) {
 		open, err = pgx.CollectRows(rows, func(row pgx.CollectableRow) (r Replay, err error) {
 			var since *time.Time
 			var place string
-			err = row.Scan(&r.ID, &r.EndpointID, &r.Types, &since, &r.Until, &r.Running, &r.Done, &r.Cursor, &place, &r.Searched,
+			err = row.Scan(&r.ID, &r.EndpointID, &r.Types, &since, &r.Until, &r.Running, &r.Done, &r.Cursor.Key, &r.Cursor.At, &r.InOrder, &place, &r.Searched,
 				&r.Missing.Found, &r.Missing.cursor, &r.Total, &r.Again)
 			if err != nil {
 				return r, err
@@ -81,28 +88,45 @@ func (l *Ledger) PendingUpTo(ctx context.Context, endpointID string, most int) (
 	return n, err
 }
 
-// RowsAfter reads up to limit rows in the order of their primary keys, those after a key; empty: from the first one on.
-// Recorded is not filled in.
-func (s *Sweep) RowsAfter(ctx context.Context, key string, limit int) (rows []Row, err error) {
-	c := s.columns()
-	err = s.ledger.load(ctx, "read the outbox table", func(ctx context.Context, conn *pgx.Conn) error {
-		after := ""
-		if key != "" {
-			after = "WHERE " + c.id + " > @key::text::" + s.idType + "\n"
+// rowsSQL reads rows of a replay after its cursor: in the order of their primary keys, or of their times and then their keys.
+// Where an index has the times, it is of use only if the column may not be null.
+func (t *Table) rowsSQL(r *Replay) string {
+	c := t.columns()
+	at, where, order := "''", "", c.id
+	if r.InOrder {
+		time := c.createdAt
+		if !t.createdNotNull {
+			time = "COALESCE(" + time + ", '-infinity')"
 		}
-		sql := `
-SELECT o.ctid::text, ` + c.id + `::text, ` + c.eventType + `::text, ` + c.tenant + `, ` + c.createdAt + `, COALESCE(pg_column_size(` + c.payload + `), 0)
+		at, order = time+"::text", time+", "+c.id
+		where = "WHERE " + time + " >= COALESCE(@since::timestamptz, '-infinity')\n  AND " + time + " < @until\n"
+		if r.Cursor.Key != "" {
+			where += "  AND (" + order + ") > (@at::text::timestamptz, @key::text::" + t.idType + ")\n"
+		}
+	} else if r.Cursor.Key != "" {
+		where = "WHERE " + c.id + " > @key::text::" + t.idType + "\n"
+	}
+	return `
+SELECT o.ctid::text, ` + c.id + `::text, ` + c.eventType + `::text, ` + c.tenant + `, ` + c.createdAt + `, COALESCE(pg_column_size(` + c.payload + `), 0),
+       ` + at + `
 FROM ` + c.table + ` AS o
-` + after + `ORDER BY ` + c.id + `
+` + where + `ORDER BY ` + order + `
 LIMIT @limit`
-		found, err := conn.Query(ctx, sql, pgx.NamedArgs{"key": key, "limit": limit})
+}
+
+// RowsAfter reads up to limit rows that a replay is to look at next; some may be beyond its range. Recorded is not filled in.
+func (s *Sweep) RowsAfter(ctx context.Context, r *Replay, limit int) (rows []Row, err error) {
+	err = s.ledger.load(ctx, "read the outbox table", func(ctx context.Context, conn *pgx.Conn) error {
+		found, err := conn.Query(ctx, s.rowsSQL(r), pgx.NamedArgs{
+			"key": r.Cursor.Key, "at": r.Cursor.At, "since": nullTime(r.Since), "until": r.Until, "limit": limit,
+		})
 		if err != nil {
 			return err
 		}
 		rows, err = pgx.CollectRows(found, func(row pgx.CollectableRow) (r Row, err error) {
 			var created *time.Time
 			var eventType *string
-			err = row.Scan(&r.TID, &r.ID, &eventType, &r.Tenant, &created, &r.Size)
+			err = row.Scan(&r.TID, &r.ID, &eventType, &r.Tenant, &created, &r.Size, &r.At)
 			if eventType != nil {
 				r.Type = *eventType
 			}
@@ -118,13 +142,14 @@ const replayBeginSQL = `
 UPDATE tailpost.replay
 SET state = 'running',
     total = @total,
+    in_order = @in_order,
     place = pg_current_wal_insert_lsn(),
     updated_at = @now
 WHERE id = @id
   AND state = 'pending'
 RETURNING place::text`
 
-// BeginReplay counts what a replay covers and has it run. What cannot be counted in time stays unknown.
+// BeginReplay counts what a replay covers and has it run, InOrder or not. What cannot be counted in time stays unknown.
 func (s *Sweep) BeginReplay(ctx context.Context, hold Hold, r *Replay, rg Range, now time.Time) error {
 	var total *int64
 	err := s.ledger.load(ctx, "count what a replay covers", func(ctx context.Context, conn *pgx.Conn) error {
@@ -140,7 +165,9 @@ func (s *Sweep) BeginReplay(ctx context.Context, hold Hold, r *Replay, rg Range,
 	}
 	return s.ledger.whileHeld(ctx, hold, "begin a replay", func(ctx context.Context, tx pgx.Tx) error {
 		var place string
-		err := tx.QueryRow(ctx, replayBeginSQL, pgx.NamedArgs{"id": r.ID, "total": total, "now": now}).Scan(&place)
+		err := tx.QueryRow(ctx, replayBeginSQL, pgx.NamedArgs{
+			"id": r.ID, "total": total, "in_order": r.InOrder, "now": now,
+		}).Scan(&place)
 		if errors.Is(err, pgx.ErrNoRows) {
 			return ErrReplayOver
 		}
@@ -156,8 +183,10 @@ func (s *Sweep) BeginReplay(ctx context.Context, hold Hold, r *Replay, rg Range,
 const replayMoveSQL = `
 UPDATE tailpost.replay
 SET cursor = @cursor,
+    cursor_at = NULLIF(@cursor_at, '')::timestamptz,
     done = done + @done,
     queued = queued + @queued,
+    unreadable = unreadable + @unreadable,
     updated_at = @now
 WHERE id = @id
   AND state = 'running'
@@ -174,14 +203,21 @@ VALUES (
 )
 ON CONFLICT (event_id, endpoint_id) DO NOTHING`
 
-// QueueReplay queues deliveries of a replay and moves it on: to the row with the key cursor, after done more rows. One
-// that is there already is left alone.
-func (l *Ledger) QueueReplay(ctx context.Context, hold Hold, r *Replay, ds []outbox.Delivery, cursor string, done int64, now time.Time) (queued int64, err error) {
+// Step is what a replay does in one go.
+type Step struct {
+	Deliveries []outbox.Delivery
+	Cursor     Cursor // where it then is
+	Done       int64  // events that it looked at
+	Unreadable int64  // rows among them that are no events
+}
+
+// QueueReplay queues deliveries of a replay and moves it on. One that is there already is left alone.
+func (l *Ledger) QueueReplay(ctx context.Context, hold Hold, r *Replay, st Step, now time.Time) (queued int64, err error) {
 	err = l.whileHeld(ctx, hold, "queue a replay", func(ctx context.Context, tx pgx.Tx) error {
 		queued = 0
 		var batch pgx.Batch
-		for i := range ds {
-			args, err := foundArgs(&ds[i], now)
+		for i := range st.Deliveries {
+			args, err := foundArgs(&st.Deliveries[i], now)
 			if err != nil {
 				return err
 			}
@@ -194,7 +230,8 @@ func (l *Ledger) QueueReplay(ctx context.Context, hold Hold, r *Replay, ds []out
 			return err
 		}
 		tag, err := tx.Exec(ctx, replayMoveSQL, pgx.NamedArgs{
-			"id": r.ID, "cursor": cursor, "was": r.Cursor, "done": done, "queued": queued, "now": now,
+			"id": r.ID, "cursor": st.Cursor.Key, "cursor_at": st.Cursor.At, "was": r.Cursor.Key, "done": st.Done, "queued": queued,
+			"unreadable": st.Unreadable, "now": now,
 		})
 		if err == nil && tag.RowsAffected() == 0 {
 			return ErrReplayOver
@@ -202,7 +239,7 @@ func (l *Ledger) QueueReplay(ctx context.Context, hold Hold, r *Replay, ds []out
 		return err
 	})
 	if err == nil {
-		r.Cursor, r.Done = cursor, r.Done+done
+		r.Cursor, r.Done = st.Cursor, r.Done+st.Done
 	}
 	return queued, err
 }

@@ -22,6 +22,8 @@ type DB interface {
 type Table struct {
 	mapping outbox.Mapping // its columns that exist
 	idType  string         // type of the primary key, as SQL has it
+	// createdNotNull says that every row has a time of its own.
+	createdNotNull bool
 	// commitTimes says that the server remembers when transactions committed.
 	commitTimes bool
 }
@@ -44,6 +46,15 @@ SELECT array(SELECT a.attname::text
                    AND c.relname = @name
                    AND a.attname = @id
                    AND NOT a.attisdropped), 'text'),
+       EXISTS (SELECT
+               FROM pg_catalog.pg_attribute AS a
+               JOIN pg_catalog.pg_class AS c ON c.oid = a.attrelid
+               JOIN pg_catalog.pg_namespace AS n ON n.oid = c.relnamespace
+               WHERE n.nspname = @schema
+                 AND c.relname = @name
+                 AND a.attname = @created
+                 AND a.attnotnull
+                 AND NOT a.attisdropped),
        current_setting('track_commit_timestamp')::boolean`
 
 // LookAt finds out what the outbox table of a mapping is like.
@@ -51,7 +62,9 @@ func LookAt(ctx context.Context, db DB, m outbox.Mapping) (Table, error) {
 	var t Table
 	schema, name := m.SchemaAndName()
 	var columns []string
-	err := db.QueryRow(ctx, tableSQL, pgx.NamedArgs{"schema": schema, "name": name, "id": m.ID}).Scan(&columns, &t.idType, &t.commitTimes)
+	err := db.QueryRow(ctx, tableSQL, pgx.NamedArgs{
+		"schema": schema, "name": name, "id": m.ID, "created": m.CreatedAt,
+	}).Scan(&columns, &t.idType, &t.createdNotNull, &t.commitTimes)
 	t.mapping = m.Fit(columns)
 	return t, err
 }

@@ -31,6 +31,7 @@ type Replay struct {
 	Total      *int64
 	Done       int64
 	Queued     int64
+	Unreadable int64
 	Missing    *int64
 	// MissingFound is how many the search for missing events has found so far, MissingError why it was given up.
 	MissingFound int64
@@ -42,7 +43,7 @@ type Replay struct {
 }
 
 const replayColumns = `
-SELECT r.id, r.endpoint_id, r.types, r.since, r.until, r.state, r.total, r.done, r.queued, r.missing,
+SELECT r.id, r.endpoint_id, r.types, r.since, r.until, r.state, r.total, r.done, r.queued, r.unreadable, r.missing,
        r.missing_found, COALESCE(r.missing_error, '') AS missing_error, COALESCE(r.error, '') AS error, COALESCE(r.created_by, '') AS created_by, r.created_at, r.updated_at
 FROM tailpost.replay AS r
 WHERE (@tenant::text = '' OR EXISTS (SELECT FROM tailpost.endpoint AS e WHERE e.id = r.endpoint_id AND e.tenant = @tenant))`

@@ -1,10 +1,17 @@
--- What a replay cannot bring any more: events that were attempted within its range and whose outbox rows are gone.
+-- What a replay cannot bring any more: events that were attempted within its range and whose outbox rows are gone. And the
+-- order of one to an endpoint that has an order.
 
 ALTER TABLE tailpost.replay
     ADD COLUMN missing_found  bigint NOT NULL DEFAULT 0,
     ADD COLUMN missing_cursor text,
     ADD COLUMN missing_error  text,
-    ADD COLUMN missing_again  boolean NOT NULL DEFAULT false;
+    ADD COLUMN missing_again  boolean NOT NULL DEFAULT false,
+    ADD COLUMN unreadable     bigint  NOT NULL DEFAULT 0,
+    ADD COLUMN in_order       boolean NOT NULL DEFAULT false,
+    ADD COLUMN cursor_at      timestamptz;
+COMMENT ON COLUMN tailpost.replay.unreadable IS 'Rows of the range that are no events, so that they are not replayed.';
+COMMENT ON COLUMN tailpost.replay.in_order IS 'Whether it goes through the outbox table in the order of created_at, for the order of its endpoint; else in that of the primary key.';
+COMMENT ON COLUMN tailpost.replay.cursor_at IS 'With in_order: created_at of the last outbox row that was looked at, -infinity where it had none.';
 COMMENT ON COLUMN tailpost.replay.total IS 'Events of the range and its types; NULL before they are counted, or where counting took too long.';
 COMMENT ON COLUMN tailpost.replay.done IS 'Events of the range and its types that were looked at.';
 COMMENT ON COLUMN tailpost.replay.missing IS 'Events of its types that were attempted within the range and whose outbox row was gone when it began, or before it came to them; NULL: not known, or not yet.';
