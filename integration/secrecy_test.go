@@ -106,7 +106,7 @@ func TestNothingPrintsASecretAPayloadOrAURL(t *testing.T) {
 	// Where the password is wrong, and where the database is not.
 	for _, wrong := range []string{
 		strings.Replace(address.String(), b.db.Slot, "nowhere", 1), "postgres://" + private + ":" + private + "@127.0.0.1:1/" + private,
-		private + "://", "host=" + private + ".invalid password=" + private,
+		private + "://", "host=database.invalid user=" + private + " password=" + private + " dbname=" + private,
 	} {
 		env["DATABASE_URL"] = wrong
 		failed := kit.Run(t, kit.Command{

@@ -175,34 +175,36 @@ func (p *replayer) page(ctx context.Context, sweep *ledger.Sweep, r *ledger.Repl
 		return p.ledger.EndReplay(ctx, p.hold, r.ID, "", time.Now())
 	}
 	for len(rows) > 0 {
-		n, size, done := 0, 0, int64(0)
-		var tids []string
-		wanted := make(map[string]int) // by id, where in rows
-		for n < len(rows) && len(tids) < chunkRows && size < chunkBytes {
-			row := &rows[n]
-			n++
-			if !inRange(row, rg) || !rg.Wants(row.Type) {
-				continue
-			}
-			done++
-			tids = append(tids, row.TID)
-			wanted[row.ID] = n - 1
-			size += row.Size
-		}
+		chunk, tids, wanted := cut(rows, rg)
 		var found []ledger.Found
 		if len(tids) > 0 {
 			if found, err = sweep.Events(ctx, tids); err != nil {
 				return err
 			}
 		}
-		st := p.deliveries(r, found, rows, wanted)
-		st.Cursor, st.Done = ledger.Cursor{Key: rows[n-1].ID, At: rows[n-1].At}, done
+		st, last := p.deliveries(r, found, chunk, wanted), &chunk[len(chunk)-1]
+		st.Cursor, st.Done = ledger.Cursor{Key: last.ID, At: last.At}, int64(len(tids))
 		if err := p.queue(ctx, r, st); err != nil {
 			return err
 		}
-		rows = rows[n:]
+		rows = rows[len(chunk):]
 	}
 	return nil
+}
+
+// cut gives the first rows, as many as are to be queued at once; where those of them are that a range wants; and which they
+// are, by their ids.
+func cut(rows []ledger.Row, rg ledger.Range) (chunk []ledger.Row, tids []string, wanted map[string]int) {
+	wanted = make(map[string]int)
+	n, size := 0, 0
+	for ; n < len(rows) && len(tids) < chunkRows && size < chunkBytes; n++ {
+		if row := &rows[n]; inRange(row, rg) && rg.Wants(row.Type) {
+			tids = append(tids, row.TID)
+			wanted[row.ID] = n
+			size += row.Size
+		}
+	}
+	return rows[:n], tids, wanted
 }
 
 func inRange(row *ledger.Row, rg ledger.Range) bool {

@@ -82,13 +82,13 @@ func (s *Server) Restore(ctx context.Context, from *Server, database string) err
 	if _, err := here.Exec(ctx, "SET session_replication_role = replica"); err != nil {
 		return fmt.Errorf("turn triggers off: %w", err)
 	}
+	if _, err := here.Exec(ctx, "TRUNCATE "+strings.Join(tables, ", ")); err != nil {
+		return fmt.Errorf("empty the tables: %w", err)
+	}
 	for _, table := range tables {
 		var content bytes.Buffer
 		if _, err := source.PgConn().CopyTo(ctx, &content, "COPY (SELECT * FROM "+table+") TO STDOUT"); err != nil {
 			return fmt.Errorf("dump %s: %w", table, err)
-		}
-		if _, err := here.Exec(ctx, "TRUNCATE "+table); err != nil {
-			return fmt.Errorf("empty %s: %w", table, err)
 		}
 		if _, err := here.PgConn().CopyFrom(ctx, &content, "COPY "+table+" FROM STDIN"); err != nil {
 			return fmt.Errorf("load %s: %w", table, err)
