@@ -1,6 +1,7 @@
 // Command cmd runs a command beside a throw-away Postgres that all tests of the command share:
 //
 //	go run ./integration/pgtest/cmd -- go test ./...
+//	go run ./integration/pgtest/cmd -- bash             to try things by hand
 //
 // The command finds the server's address in TAILPOST_TEST_DATABASE_URL. If that is set already, no server is started. The
 // exit status is the command's.
@@ -29,10 +30,10 @@ const (
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
-	os.Exit(run(ctx, os.Args[1:], os.Getenv, os.Stdout, os.Stderr))
+	os.Exit(run(ctx, os.Args[1:], os.Getenv, os.Stdin, os.Stdout, os.Stderr))
 }
 
-func run(ctx context.Context, args []string, getenv func(string) string, stdout, stderr io.Writer) int {
+func run(ctx context.Context, args []string, getenv func(string) string, stdin io.Reader, stdout, stderr io.Writer) int {
 	if len(args) > 0 && args[0] == "--" {
 		args = args[1:]
 	}
@@ -51,7 +52,7 @@ func run(ctx context.Context, args []string, getenv func(string) string, stdout,
 		env = append(env, pgtest.DatabaseURLVariable+"="+server.URL("postgres"))
 	}
 	command := exec.CommandContext(ctx, args[0], args[1:]...) //nolint:gosec // running its arguments is what it is for
-	command.Env, command.Stdout, command.Stderr = env, stdout, stderr
+	command.Env, command.Stdin, command.Stdout, command.Stderr = env, stdin, stdout, stderr
 	command.Cancel = func() error { return command.Process.Signal(syscall.SIGTERM) }
 	command.WaitDelay = grace
 	err := command.Run()
