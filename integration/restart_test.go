@@ -112,6 +112,29 @@ func TestASecondRelayStandsByAndTakesOver(t *testing.T) {
 	require.Zero(t, second.Stop(t))
 }
 
+func TestARelayWithAnotherSlotIsRefused(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	config := b.db.Config(b.endpoint("erp", ""))
+	relay := kit.StartDelivering(t, kit.Options{Config: config})
+	other := config
+	other.Slot = config.Slot + "_2"
+	other.Endpoints = []kit.Endpoint{b.endpoint("other", "")}
+	refused := kit.StartRelay(t, kit.Options{Config: other})
+	require.Equal(t, 1, refused.Wait(t, kit.Patience))
+	require.Contains(t, refused.Stderr(), "belong to one slot. Give all relays of the database the same database.slot")
+	require.Zero(t, b.db.Count(t, "SELECT count(*) FROM pg_replication_slots WHERE slot_name = $1", other.Slot), "nothing is left that keeps WAL")
+	b.exactlyOnce(t, "erp", b.db.Insert(t, orders(1)...))
+	require.Equal(t, 1, b.db.Count(t, "SELECT count(*) FROM tailpost.endpoint WHERE id = 'erp' AND status = 'active'"))
+
+	// A slot that was renamed is told, because it keeps WAL.
+	require.Zero(t, relay.Stop(t))
+	renamed := kit.StartDelivering(t, kit.Options{Config: other})
+	renamed.Await(t, "a slot of an earlier configuration keeps WAL: drop it with pg_drop_replication_slot if no relay will use it", kit.Record{"slot": config.Slot})
+	require.Zero(t, renamed.Stop(t))
+	b.db.Run(t, "SELECT pg_drop_replication_slot($1)", other.Slot)
+}
+
 func TestAPostgresThatStopsIsNotHeldUpAndIsFoundAgain(t *testing.T) {
 	t.Parallel()
 	for name, mode := range map[string]pgtest.StopMode{"fast": pgtest.Fast, "crash": pgtest.Immediate} {

@@ -38,6 +38,12 @@ func (r *Relay) takeSlot(ctx context.Context, led *ledger.Ledger) (*walstream.St
 	if err != nil {
 		return nil, err
 	}
+	if !known {
+		// Before there is a slot that nobody would read from.
+		if _, err := r.alone(ctx, led); err != nil {
+			return nil, err
+		}
+	}
 	o := walstream.Options{
 		URL: url.Reveal(), Slot: cfg.Database.Slot, Table: cfg.Outbox.Mapping.Table,
 		ApplicationName: "tailpost " + cfg.Database.Slot, Create: !known,
@@ -75,6 +81,24 @@ func (r *Relay) takeSlot(ctx context.Context, led *ledger.Ledger) (*walstream.St
 	return stream, nil
 }
 
+// alone is an error where a relay with another slot serves the same database: to each of them the other's endpoints would be
+// removed from the configuration, and what is queued its own to send. Left are slots that nobody streams from.
+func (r *Relay) alone(ctx context.Context, led *ledger.Ledger) (left []string, err error) {
+	slot := r.config().Database.Slot
+	others, err := led.OtherSlots(ctx, slot)
+	if err != nil {
+		return nil, err
+	}
+	for _, other := range others {
+		if other.Active {
+			return nil, fmt.Errorf("a relay with slot %q serves this database, and this one has slot %q: endpoints, queue and attempts of a "+
+				"database belong to one slot. Give all relays of the database the same database.slot, or stop the other one", other.Name, slot)
+		}
+		left = append(left, other.Name)
+	}
+	return left, nil
+}
+
 // notice makes the heal of a gap due before what tells of the gap is mended.
 func (r *Relay) notice(ctx context.Context, led *ledger.Ledger, before ledger.Position, why string) error {
 	r.noticed = why
@@ -96,6 +120,13 @@ func (r *Relay) take(ctx context.Context, led *ledger.Ledger, info *walstream.In
 	before, known, err := led.Position(ctx, slot)
 	if err != nil {
 		return ledger.Hold{}, finding{}, err
+	}
+	left, err := r.alone(ctx, led)
+	if err != nil {
+		return ledger.Hold{}, finding{}, err
+	}
+	for _, other := range left {
+		r.log.Warn().Str("slot", other).Msg("a slot of an earlier configuration keeps WAL: drop it with pg_drop_replication_slot if no relay will use it")
 	}
 	f := finding{}
 	if f.publication, err = led.Publication(ctx, slot, cfg.Outbox.Mapping); err != nil {

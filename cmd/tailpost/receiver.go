@@ -50,8 +50,8 @@ type received struct {
 	Error    string          `json:"error,omitempty"` // why it was rejected
 	Status   int             `json:"status"`          // what it was answered with
 	Headers  http.Header     `json:"headers"`
-	Body     json.RawMessage `json:"body,omitempty"`      // a body that is JSON
-	BodyText string          `json:"body_text,omitempty"` // a body that is not
+	Body     json.RawMessage `json:"body,omitempty"`      // a body that is JSON, without its blanks
+	BodyText string          `json:"body_text,omitempty"` // the body as it was signed
 
 	preview string
 }
@@ -141,9 +141,8 @@ func (r *received) describe(body []byte) {
 		if err := json.Compact(&compact, shown); err == nil {
 			shown = compact.Bytes()
 		}
-	} else {
-		r.BodyText = strings.ToValidUTF8(string(body), "\ufffd")
 	}
+	r.BodyText = strings.ToValidUTF8(string(body), "\ufffd")
 	r.preview = printable(string(shown), maxPreview)
 }
 

@@ -123,3 +123,29 @@ func (l *Ledger) Holds(ctx context.Context, hold Hold, pid int) (holds bool, err
 	})
 	return holds, err
 }
+
+const otherSlotsSQL = `
+SELECT r.slot, s.active
+FROM tailpost.relay AS r
+JOIN pg_catalog.pg_replication_slots AS s ON s.slot_name = r.slot AND s.database = current_database()
+WHERE r.slot <> @slot
+ORDER BY r.slot`
+
+// OtherSlot is a slot that relays of this database have held, beside their own.
+type OtherSlot struct {
+	Name   string
+	Active bool // somebody streams from it now
+}
+
+// OtherSlots gives those that still exist.
+func (l *Ledger) OtherSlots(ctx context.Context, slot string) (others []OtherSlot, err error) {
+	err = l.load(ctx, "look for other slots", func(ctx context.Context, conn *pgx.Conn) error {
+		rows, err := conn.Query(ctx, otherSlotsSQL, pgx.NamedArgs{"slot": slot})
+		if err != nil {
+			return err
+		}
+		others, err = pgx.CollectRows(rows, pgx.RowToStructByPos[OtherSlot])
+		return err
+	})
+	return others, err
+}
