@@ -52,7 +52,11 @@ func TestAClusterWithAnotherIdentityIsHealed(t *testing.T) {
 
 	relay = kit.StartDelivering(t, kit.Options{Config: config})
 	ids = append(ids, b.db.Insert(t, orders(10)...)...)
-	relay.Await(t, logHealed, kit.Record{"events": 30, "deliveries": 60})
+	relay.Await(t, logHealed, nil)
+	// The stream may have ended, and the slot been made anew, after some of the last ten.
+	events := b.db.Count(t, "SELECT events FROM tailpost.gap")
+	require.GreaterOrEqual(t, events, 30)
+	require.LessOrEqual(t, events, 40)
 	b.exactlyOnce(t, "erp", ids)
 	b.exactlyOnce(t, "strict", ids)
 	require.Equal(t, ids, b.receiver.IDs("/strict"))
