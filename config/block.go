@@ -5,8 +5,12 @@ import (
 	"math/bits"
 )
 
-// blockSize is how many bytes of a document are looked at together: a bit of a word for each.
-const blockSize = 64
+const (
+	// blockSize is how many bytes of a document are looked at together: a bit of a word for each.
+	blockSize = 64
+	// batchSize is how many blocks are marked in one go, which spares the calls.
+	batchSize = 4
+)
 
 // marks says by bits which bytes of a block are of interest, the first byte lowest.
 type marks struct{ quotes, backslashes, opens, closes uint64 }
@@ -23,6 +27,8 @@ type blocks struct {
 	inString uint64 // all ones: pos is in a string
 	escaped  uint64 // 1: an odd number of backslashes is before pos
 
+	marked                 [batchSize]marks // of the blocks from pos on, those from next on
+	ahead                  int              // how many of them are not used yet, at the end
 	at                     int
 	strings, opens, closes uint64
 }
@@ -32,30 +38,43 @@ func (b *blocks) next() bool {
 	if b.pos >= len(b.doc) {
 		return false
 	}
+	if b.ahead == 0 {
+		b.look()
+	}
+	m := &b.marked[batchSize-b.ahead]
+	b.ahead--
 	b.at = b.pos
-	var m marks
-	if rest := b.doc[b.pos:]; len(rest) >= blockSize {
-		m = mark((*[blockSize]byte)(rest))
-	} else {
-		var last [blockSize]byte // zeros are of no interest
-		copy(last[:], rest)
-		m = mark(&last)
-	}
 	b.pos += blockSize
+	quotes := m.quotes
 	if m.backslashes|b.escaped != 0 {
-		m.quotes &^= b.escapes(m.backslashes)
+		quotes &^= b.escapes(m.backslashes)
 	}
-	inside := parity(m.quotes) ^ b.inString
+	inside := parity(quotes) ^ b.inString
 	b.inString = uint64(int64(inside) >> 63) //nolint:gosec // The sign is what is wanted.
-	b.strings, b.opens, b.closes = m.quotes&inside, m.opens&^inside, m.closes&^inside
+	b.strings, b.opens, b.closes = quotes&inside, m.opens&^inside, m.closes&^inside
 	if inside == ^uint64(0) && b.escaped == 0 {
 		// A long string: there is a quicker way to its end.
-		b.inString = 0
+		b.inString, b.ahead = 0, 0
 		if b.pos = stringRest(b.doc, min(b.pos, len(b.doc))); b.pos == absent {
 			b.pos = len(b.doc)
 		}
 	}
 	return true
+}
+
+// look marks the next blocks.
+func (b *blocks) look() {
+	rest := b.doc[b.pos:]
+	n := min(len(rest)/blockSize, batchSize)
+	if n > 0 {
+		b.ahead = n
+		mark(rest, b.marked[batchSize-n:])
+		return
+	}
+	var last [blockSize]byte // zeros are of no interest
+	copy(last[:], rest)
+	b.ahead = 1
+	mark(last[:], b.marked[batchSize-1:])
 }
 
 // escapes gives the bytes of a block that a backslash escapes. Of a run of backslashes every second one escapes the byte after
@@ -81,6 +100,23 @@ func parity(x uint64) uint64 {
 	return x ^ x<<32
 }
 
+// closing gives which bracket of the block closes the outermost of so many open ones; absent: none does.
+func (b *blocks) closing(depth int) int {
+	if bits.OnesCount64(b.closes) < depth {
+		return absent
+	}
+	for closes := b.closes; closes != 0; closes &= closes - 1 {
+		i := bits.TrailingZeros64(closes)
+		if depth--; depth+bits.OnesCount64(b.opens&(1<<i-1)) == 0 {
+			return i
+		}
+	}
+	return absent
+}
+
+// deeper is how many brackets more are open behind the block than before it.
+func (b *blocks) deeper() int { return bits.OnesCount64(b.opens) - bits.OnesCount64(b.closes) }
+
 // beginning gives those of the block's strings that may begin with two bytes: all that do, and hardly any others.
 func (b *blocks) beginning(first, second byte) uint64 {
 	if len(b.doc)-b.at < blockSize {
@@ -101,16 +137,19 @@ func findPortably(block *[blockSize]byte, first, second byte) (firsts, seconds u
 }
 
 // markPortably is mark without help of the processor, eight bytes at a time.
-func markPortably(block *[blockSize]byte) (m marks) {
-	for i := 0; i < blockSize; i += 8 {
-		word := binary.LittleEndian.Uint64(block[i:])
-		m.quotes |= equal(word, '"') << i
-		m.backslashes |= equal(word, '\\') << i
-		// '[' and ']' are '{' and '}' without the bit of 0x20.
-		m.opens |= equal(word|ones*0x20, '{') << i
-		m.closes |= equal(word|ones*0x20, '}') << i
+func markPortably(text []byte, found []marks) {
+	for b := range found {
+		var m marks
+		for i := 0; i < blockSize; i += 8 {
+			word := binary.LittleEndian.Uint64(text[b*blockSize+i:])
+			m.quotes |= equal(word, '"') << i
+			m.backslashes |= equal(word, '\\') << i
+			// '[' and ']' are '{' and '}' without the bit of 0x20.
+			m.opens |= equal(word|ones*0x20, '{') << i
+			m.closes |= equal(word|ones*0x20, '}') << i
+		}
+		found[b] = m
 	}
-	return m
 }
 
 const ones = 0x0101010101010101

@@ -35,26 +35,38 @@ GLOBL close<>(SB), RODATA|NOPTR, $32
 #define GATHER(vector, a, b, reg) \
 	VPCMPEQB vector, a, Y4 \
 	VPCMPEQB vector, b, Y5 \
-	VPMOVMSKB Y4, reg            \
-	VPMOVMSKB Y5, DX             \
-	SHLQ $32, DX                 \
+	VPMOVMSKB Y4, reg      \
+	VPMOVMSKB Y5, DX       \
+	SHLQ $32, DX           \
 	ORQ DX, reg
 
-// func markAVX2(block *[64]byte) (quotes, backslashes, opens, closes uint64)
-TEXT ·markAVX2(SB), NOSPLIT, $0-40
-	MOVQ block+0(FP), SI
+// func markAVX2(text *byte, found *marks, n int)
+TEXT ·markAVX2(SB), NOSPLIT, $0-24
+	MOVQ text+0(FP), SI
+	MOVQ found+8(FP), DI
+	MOVQ n+16(FP), CX
+	VMOVDQU quote<>(SB), Y6
+	VMOVDQU backslash<>(SB), Y7
+	VMOVDQU brace<>(SB), Y8
+	VMOVDQU open<>(SB), Y9
+	VMOVDQU close<>(SB), Y10
+block:
 	VMOVDQU (SI), Y0
 	VMOVDQU 32(SI), Y1
-	VPOR brace<>(SB), Y0, Y2
-	VPOR brace<>(SB), Y1, Y3
-	GATHER(quote<>(SB), Y0, Y1, AX)
-	GATHER(backslash<>(SB), Y0, Y1, BX)
-	GATHER(open<>(SB), Y2, Y3, CX)
-	GATHER(close<>(SB), Y2, Y3, DI)
-	MOVQ AX, quotes+8(FP)
-	MOVQ BX, backslashes+16(FP)
-	MOVQ CX, opens+24(FP)
-	MOVQ DI, closes+32(FP)
+	VPOR Y8, Y0, Y2
+	VPOR Y8, Y1, Y3
+	GATHER(Y6, Y0, Y1, AX)
+	GATHER(Y7, Y0, Y1, BX)
+	GATHER(Y9, Y2, Y3, R8)
+	GATHER(Y10, Y2, Y3, R9)
+	MOVQ AX, 0(DI) // quotes
+	MOVQ BX, 8(DI) // backslashes
+	MOVQ R8, 16(DI) // opens
+	MOVQ R9, 24(DI) // closes
+	ADDQ $64, SI
+	ADDQ $32, DI
+	DECQ CX
+	JNZ block
 	VZEROUPPER
 	RET
 

@@ -13,36 +13,41 @@ import (
 func TestMarksAreThoseOfEachByte(t *testing.T) {
 	t.Parallel()
 	rapid.Check(t, func(t *rapid.T) {
-		text := rapid.SliceOfN(rapid.OneOf(rapid.Byte(), rapid.SampledFrom([]byte(`"\{}[]:,;Y_y`))), blockSize, blockSize).Draw(t, "block")
-		block := (*[blockSize]byte)(text)
+		n := rapid.IntRange(1, batchSize).Draw(t, "blocks")
+		text := rapid.SliceOfN(rapid.OneOf(rapid.Byte(), rapid.SampledFrom([]byte(`"\{}[]:,;Y_y`))), n*blockSize, n*blockSize+20).Draw(t, "text")
 		first, second := rapid.SampledFrom(text).Draw(t, "first"), rapid.Byte().Draw(t, "second")
-		var want marks
-		var firsts, seconds uint64
-		for i, c := range text {
-			bit := uint64(1) << i
+		want := make([]marks, n)
+		firsts, seconds := make([]uint64, n), make([]uint64, n)
+		for i, c := range text[:n*blockSize] {
+			bit, m := uint64(1)<<(i%blockSize), &want[i/blockSize]
 			switch c {
 			case '"':
-				want.quotes |= bit
+				m.quotes |= bit
 			case '\\':
-				want.backslashes |= bit
+				m.backslashes |= bit
 			case '{', '[':
-				want.opens |= bit
+				m.opens |= bit
 			case '}', ']':
-				want.closes |= bit
+				m.closes |= bit
 			}
 			if c == first {
-				firsts |= bit
+				firsts[i/blockSize] |= bit
 			}
 			if c == second {
-				seconds |= bit
+				seconds[i/blockSize] |= bit
 			}
 		}
-		require.Equal(t, want, mark(block))
-		require.Equal(t, want, markPortably(block))
+		for _, f := range []func([]byte, []marks){mark, markPortably} {
+			found := make([]marks, n)
+			f(text, found)
+			require.Equal(t, want, found)
+		}
 		for _, f := range []func(*[blockSize]byte, byte, byte) (uint64, uint64){find, findPortably} {
-			gotFirsts, gotSeconds := f(block, first, second)
-			require.Equal(t, firsts, gotFirsts)
-			require.Equal(t, seconds, gotSeconds)
+			for i := range n {
+				gotFirsts, gotSeconds := f((*[blockSize]byte)(text[i*blockSize:]), first, second)
+				require.Equal(t, firsts[i], gotFirsts)
+				require.Equal(t, seconds[i], gotSeconds)
+			}
 		}
 	})
 }

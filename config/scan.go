@@ -72,9 +72,8 @@ func memberQuoted(doc []byte, at int, quoted []byte) int {
 	b := blocks{doc: doc, pos: at + 1}
 	depth := 0 // of brackets within this object
 	for b.next() {
-		closing := bits.OnesCount64(b.closes)
-		if depth > closing { // nothing of the object itself is here
-			depth += bits.OnesCount64(b.opens) - closing
+		if depth > 0 && b.closing(depth) == absent { // nothing of the object itself is here
+			depth += b.deeper()
 			continue
 		}
 		for events := b.beginning(quoted[1], quoted[2]) | b.opens | b.closes; events != 0; events &= events - 1 {
@@ -263,19 +262,10 @@ func bracketEnd(doc []byte, at int) int {
 	b := blocks{doc: doc, pos: at + 1}
 	depth := 1
 	for b.next() {
-		closing := bits.OnesCount64(b.closes)
-		if depth > closing {
-			depth += bits.OnesCount64(b.opens) - closing
-			continue
+		if i := b.closing(depth); i != absent {
+			return b.at + i + 1
 		}
-		for events := b.opens | b.closes; events != 0; events &= events - 1 {
-			i := bits.TrailingZeros64(events)
-			if b.opens&(1<<i) != 0 {
-				depth++
-			} else if depth--; depth == 0 {
-				return b.at + i + 1
-			}
-		}
+		depth += b.deeper()
 	}
 	return absent
 }
