@@ -28,7 +28,7 @@ func micros() []micro {
 
 // runMicro runs the benchmarks of single functions that have a target.
 func runMicro(ctx context.Context, b *bench) error {
-	cmd := exec.CommandContext(ctx, "go", "test", "-run", "^$", "-bench", "^Benchmark(Match10000Endpoints1000Tenants|Filter.*)$", "-benchmem",
+	cmd := exec.CommandContext(ctx, "go", "test", "-p", "1", "-run", "^$", "-bench", "^Benchmark(Match10000Endpoints1000Tenants|Filter.*)$", "-benchmem",
 		"-benchtime", "200ms", "./relay/internal/route", "./config")
 	out, err := cmd.CombinedOutput()
 	if err != nil {
