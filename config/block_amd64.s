@@ -1,6 +1,9 @@
+// Finding the bytes of a block that matter, 32 at a time: see block_amd64.go for what each function does, and block.go for
+// its portable twin.
+
 #include "textflag.h"
 
-// Each 32 times.
+// The bytes that are looked for, and the bit that tells a brace from a square bracket, each 32 times.
 DATA quote<>+0(SB)/8, $0x2222222222222222
 DATA quote<>+8(SB)/8, $0x2222222222222222
 DATA quote<>+16(SB)/8, $0x2222222222222222

@@ -39,6 +39,19 @@ func TestMigrate(t *testing.T) {
 			"tailpost.attempt_20260228", "tailpost.attempt_20260301", "tailpost.attempt_20260302", "tailpost.attempt_20260303",
 		}, partitions)
 	})
+	t.Run("gives the default table ids that begin with the time", func(t *testing.T) {
+		t.Parallel()
+		b := setup(t)
+		_, err := outbox.Migrate(t.Context(), b.conn, outbox.MigrateOptions{Mapping: outbox.DefaultMapping()})
+		require.NoError(t, err)
+		b.exec(t, "INSERT INTO public.outbox (type, payload) SELECT 'order.created', '{}' FROM generate_series(1, 100)")
+		// RFC 9562: milliseconds since 1970 in the first 48 bits, then version 7; variant 10 in the two bits from 64 on.
+		require.Equal(t, 100, b.count(t, `
+			SELECT count(DISTINCT id)
+			FROM public.outbox
+			WHERE id::text ~ '^[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}$'
+			  AND abs(('x0000' || left(replace(id::text, '-', ''), 12))::bit(64)::bigint - extract(epoch FROM created_at) * 1000) < 60000`))
+	})
 	t.Run("lets replicas that start at once take turns", func(t *testing.T) {
 		t.Parallel()
 		b := setup(t)

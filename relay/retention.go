@@ -20,8 +20,8 @@ const (
 	retentionPace = 4
 )
 
-// keeper removes what is old: settled rows of the outbox table, attempts, dead deliveries, replays, counters. Only the holder of the
-// slot has one, and each of its statements is short and may fail: the next time will do.
+// keeper removes what is old: settled rows of the outbox table, attempts, dead deliveries, replays, counters. Only the
+// holder of the slot has one, and each of its statements is short and may fail: the next time will do.
 type keeper struct {
 	ledger  *ledger.Ledger
 	marks   *marks

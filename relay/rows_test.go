@@ -384,67 +384,6 @@ func TestEndpointsThatCannotBeOpenedPark(t *testing.T) {
 	require.Zero(t, relay.Stop(t))
 }
 
-func TestReplaysQueueWhatTheOutboxStillHas(t *testing.T) {
-	t.Parallel()
-	b := setupRows(t)
-	relay := kit.StartDelivering(t, b.options)
-	b.put(t, b.row(t, "ep_1", func(e *config.Endpoint) {
-		e.Tenant, e.Subscriptions = "acme", []config.Subscription{{Events: []string{"order.*", "user"}}}
-	}))
-	b.db.AwaitConfirmed(t, b.db.LSN(t))
-	event := func(eventType, tenant string) outbox.Event {
-		return outbox.Event{Type: eventType, Tenant: tenant, Payload: []byte(`{"n": 1}`)}
-	}
-	var want []string
-	for range 3 {
-		batch := make([]outbox.Event, 800)
-		for i := range batch {
-			batch[i] = event("order.paid", "acme")
-		}
-		want = append(want, b.db.Insert(t, batch...)...)
-	}
-	gone := b.db.Insert(t, event("order.lost", "acme"))
-	b.db.Insert(t, event("order.paid", "other"), event("user", "acme"), event("other", "acme"))
-	b.db.AwaitCount(t, len(want)+2, "SELECT count(*) FROM tailpost.attempt WHERE endpoint_id = 'ep_1'")
-	b.db.Run(t, "DELETE FROM public.outbox WHERE id = $1::text::uuid", gone[0])
-
-	ask := func(id, endpoint string, types ...string) {
-		b.db.Run(t, `INSERT INTO tailpost.replay (id, endpoint_id, types, since, until, state, created_at, updated_at)
-			VALUES ($1, $2, $3, now() - interval '1 hour', now(), 'pending', now(), now())`, id, endpoint, append([]string{}, types...))
-		b.db.Run(t, `SELECT pg_logical_emit_message(true, 'tailpost', json_build_object('due', json_build_object('endpoint', $1::text))::text)`, endpoint)
-	}
-	// The endpoint fails, so that the replay must wait with more than it may queue, and a kill must not lose it.
-	answer := kit.Statuses(200)
-	b.db.Run(t, "UPDATE tailpost.endpoint SET status = 'paused' WHERE id = 'ep_1'")
-	b.receiver.On("/ep_1", answer)
-	ask("r1", "ep_1", "order.*")
-	b.db.AwaitCount(t, 1000, "SELECT count(*) FROM tailpost.delivery WHERE endpoint_id = 'ep_1' AND trigger = 'replay'")
-	relay.Kill()
-	relay = kit.StartDelivering(t, b.options)
-	require.Less(t, b.db.Count(t, "SELECT count(*) FROM tailpost.delivery"), len(want), "a replay does not flood the queue")
-	b.db.Run(t, "UPDATE tailpost.endpoint SET status = 'active' WHERE id = 'ep_1'")
-	b.db.AwaitCount(t, 1, "SELECT count(*) FROM tailpost.replay WHERE id = 'r1' AND state = 'done'")
-	b.db.AwaitEmptyQueue(t)
-	require.Equal(t, len(want), b.db.Count(t, "SELECT count(DISTINCT event_id) FROM tailpost.attempt WHERE trigger = 'replay'"))
-	require.Equal(t, len(want), b.db.Count(t, "SELECT queued FROM tailpost.replay WHERE id = 'r1'"))
-	require.Equal(t, len(want), b.db.Count(t, "SELECT done FROM tailpost.replay WHERE id = 'r1'"), "of its types only")
-	require.Equal(t, len(want), b.db.Count(t, "SELECT total FROM tailpost.replay WHERE id = 'r1'"))
-	require.Equal(t, 1, b.db.Count(t, "SELECT missing FROM tailpost.replay WHERE id = 'r1'"))
-	require.Equal(t, gone[0], b.db.Text(t, "SELECT event_id FROM tailpost.replay_missing WHERE replay_id = 'r1' AND event_type = 'order.lost' AND tenant = 'acme' AND outcome = 'delivered'"))
-
-	// One that is cancelled stops; one of an endpoint that is not there fails.
-	b.db.Run(t, "UPDATE tailpost.endpoint SET status = 'paused' WHERE id = 'ep_1'")
-	ask("r2", "ep_1")
-	b.db.AwaitCount(t, 1000, "SELECT count(*) FROM tailpost.delivery WHERE endpoint_id = 'ep_1' AND trigger = 'replay'")
-	b.db.Run(t, "UPDATE tailpost.replay SET state = 'cancelled' WHERE id = 'r2'")
-	b.db.Run(t, "UPDATE tailpost.endpoint SET status = 'active' WHERE id = 'ep_1'")
-	ask("r3", "ep_none")
-	b.db.AwaitCount(t, 1, "SELECT count(*) FROM tailpost.replay WHERE id = 'r3' AND state = 'failed' AND error = 'the endpoint is gone'")
-	b.db.AwaitEmptyQueue(t)
-	require.Equal(t, "cancelled", b.db.Text(t, "SELECT state FROM tailpost.replay WHERE id = 'r2'"))
-	require.Zero(t, relay.Stop(t))
-}
-
 func TestResealMovesSecretsToTheFirstKey(t *testing.T) {
 	t.Parallel()
 	b := setupRows(t)
