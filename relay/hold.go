@@ -39,6 +39,7 @@ type holding struct {
 	r          *Relay
 	hard       context.Context //nolint:containedctx // Bounds the draining, which outlives the context of run.
 	stream     *walstream.Stream
+	ledger     *ledger.Ledger
 	dispatcher *dispatch.Dispatcher
 	pipeline   *pipeline
 	replayer   *replayer
@@ -79,11 +80,11 @@ func (r *Relay) prepare(ctx, hard context.Context, led *ledger.Ledger, stream *w
 	if err := queued(ctx, led, endpoints, now); err != nil {
 		return nil, err
 	}
-	h := &holding{r: r, hard: hard, stream: stream, broken: make(chan error, 1), marks: newMarks(led, hold.Epoch), inquiry: found.first}
+	h := &holding{r: r, hard: hard, stream: stream, ledger: led, broken: make(chan error, 1), marks: newMarks(led, hold.Epoch), inquiry: found.first}
 	tracker := frontier.New(max(hold.Settled, info.ConfirmedFlush))
 	h.dispatcher = dispatch.New(hard, dispatch.Options{
 		Hold: hold, Ledger: led, Frontier: tracker, Endpoints: endpoints, Recorded: recorded,
-		Healing: h.inquiry != nil, Ack: h.ack, Committed: r.committed(), Live: h.live, Grace: r.opts.Grace, Logger: r.log,
+		Healing: h.inquiry != nil, Ack: h.ack, Committed: r.committed(), Held: h.held, Grace: r.opts.Grace, Logger: r.log,
 	})
 	h.auditor = &auditor{
 		ledger: led, dispatcher: h.dispatcher, marks: h.marks, hold: hold, position: found.position, outbox: cfg.Outbox,
@@ -249,13 +250,9 @@ func (h *holding) ack(lsn outbox.LSN) {
 	h.r.status.Settled, h.r.acked = lsn, lsn
 }
 
-// live says whether the server may still be believed to keep the slot for this relay. It gives a silent client up after
-// wal_sender_timeout, and then another relay may hold the slot: after a stop of this process (SIGSTOP, a suspended
-// machine) nothing must be sent on the strength of what was true before.
-func (h *holding) live() bool {
-	timeout := h.stream.Info().SenderTimeout
-	return timeout == 0 || time.Since(h.stream.LastContact()) < timeout
-}
+// held says whether the server may still be believed to keep the slot for this relay: after a stop of this process (SIGSTOP, a
+// suspended machine) nothing must be sent on the strength of what was true before.
+func (h *holding) held() bool { return h.stream.Held() && h.ledger.Connected() }
 
 // release notes that the slot is no longer held.
 func (r *Relay) release() {

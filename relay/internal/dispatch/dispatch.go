@@ -64,8 +64,9 @@ type Options struct {
 	Ack func(outbox.LSN)
 	// Committed takes each batch once it is committed, in the recorder's goroutine, and keeps nothing of it. nil: nobody.
 	Committed func(*ledger.Batch)
-	// Live says whether this relay may still believe that it holds the slot; asked before every request.
-	Live func() bool
+	// Held says whether this relay may still believe that it holds the slot. It is asked before a request is taken up, and
+	// again before it is written. nil: it does.
+	Held func() bool
 	// Healing says that earlier events may yet come from the table: endpoints with an order send nothing until Healed.
 	Healing bool
 	// Grace is how long requests in flight may take once Run stops.
@@ -88,7 +89,7 @@ type Dispatcher struct {
 	frontier *frontier.Tracker
 	ack      func(outbox.LSN)
 	commits  func(*ledger.Batch) // nil: nobody wants to know
-	live     func() bool
+	held     func() bool
 	grace    time.Duration
 	patience time.Duration // the shortest park_after
 
@@ -121,11 +122,11 @@ var errAborted = errors.New("the relay is stopping")
 // everything is broken off.
 func New(hard context.Context, o Options) *Dispatcher {
 	d := &Dispatcher{
-		hold: o.Hold, ledger: o.Ledger, frontier: o.Frontier, ack: o.Ack, commits: o.Committed, live: o.Live, grace: o.Grace,
+		hold: o.Hold, ledger: o.Ledger, frontier: o.Frontier, ack: o.Ack, commits: o.Committed, held: o.Held, grace: o.Grace,
 		log: o.Logger, recorded: o.Recorded, patience: time.Second,
 	}
-	if d.live == nil {
-		d.live = func() bool { return true }
+	if d.held == nil {
+		d.held = func() bool { return true }
 	}
 	if o.MaxEvents == 0 {
 		o.MaxEvents = 8192

@@ -100,6 +100,9 @@ func (h *health) started() {
 	}
 }
 
+// abandoned takes in that a request that started says nothing of the endpoint.
+func (h *health) abandoned() { h.probing = false }
+
 // loadable says whether parked deliveries may be brought back, and how many; 0 with a time: then.
 func (h *health) loadable(now time.Time, page int) (int, time.Time) {
 	switch {

@@ -59,7 +59,7 @@ func (l *lane) pick(req *webhook.Request) (*delivery, Sender, int64) {
 	default:
 		trigger = outbox.TriggerStream
 	}
-	*req = webhook.Request{Event: &dl.ev.Event, Body: dl.body, Number: dl.attempts + 1, Trigger: trigger, Now: now}
+	*req = webhook.Request{Event: &dl.ev.Event, Body: dl.body, Number: dl.attempts + 1, Trigger: trigger, Now: now, Held: l.d.held}
 	l.staff()
 	return dl, l.sender, ticket
 }
@@ -85,7 +85,7 @@ func (l *lane) mayGo(now time.Time) bool {
 	if l.d.stopping.Load() || l.answered >= l.unrecorded() {
 		return false
 	}
-	if !l.d.live() {
+	if !l.d.held() {
 		l.wakeIn(time.Second)
 		return false
 	}
@@ -131,7 +131,7 @@ func (l *lane) finish(dl *delivery, res webhook.Result) {
 	}
 	l.fresh.remove(dl)
 	now := time.Now()
-	if l.d.sendCtx.Err() != nil && res.Attempt.StatusCode == 0 {
+	if res.Unsent || l.d.sendCtx.Err() != nil && res.Attempt.StatusCode == 0 {
 		l.abandon(dl, now)
 		return
 	}
@@ -210,12 +210,18 @@ func (l *lane) judge(it *item, decision retry.Decision, now time.Time) (shed boo
 	return shed
 }
 
-// abandon gives up a request that the relay itself broke off: nothing is known of its outcome, so no attempt is recorded.
+// abandon gives up a request that the relay itself broke off, or did not send: nothing is known of its outcome, so no attempt
+// is recorded. Should the relay deliver again after all, the table has it.
 func (l *lane) abandon(dl *delivery, now time.Time) {
 	dl.phase = gone
+	l.health.abandoned()
 	if l.dropped {
 		l.hand(item{kind: itemDrop, dl: dl})
 		return
 	}
+	l.forget(dl)
 	l.hand(item{kind: itemPark, dl: dl, reason: outbox.ReasonShutdown, next: now})
+	if dl.chain != nil {
+		l.advance(dl.chain, outbox.Retry, now, now)
+	}
 }

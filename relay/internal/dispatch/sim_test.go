@@ -228,6 +228,7 @@ type receiver struct {
 	fail     float64       // share of failures
 	latency  time.Duration // at most
 	hangs    float64       // share of requests that are answered after a second and a half
+	unsent   float64       // share of requests that may not be sent in the end
 	down     func() bool   // nil: never
 	received []string      // ids in the order of their successes
 	calls    int
@@ -245,6 +246,7 @@ func (r *receiver) Send(ctx context.Context, q *webhook.Request) webhook.Result 
 		d = 1500 * time.Millisecond
 	}
 	fails := r.rnd.Float64() < r.fail || r.down != nil && r.down()
+	unsent := r.rnd.Float64() < r.unsent
 	r.mu.Unlock()
 	pause(ctx, d)
 	r.mu.Lock()
@@ -255,6 +257,8 @@ func (r *receiver) Send(ctx context.Context, q *webhook.Request) webhook.Result 
 		Duration: d, CommitLSN: q.Event.CommitLSN, StatusCode: 200,
 	}
 	switch {
+	case unsent:
+		return webhook.Result{Unsent: true}
 	case ctx.Err() != nil:
 		a.StatusCode, a.Error = 0, "aborted"
 	case fails:
@@ -312,7 +316,7 @@ func newScenario(seed uint64) *scenario {
 		s.receivers[id] = &receiver{
 			rnd: rand.New(rand.NewPCG(seed, uint64(i)+2)), latency: time.Duration(1 + rnd.IntN(int(40*time.Millisecond))),
 			fail:  []float64{0, 0, 0.05, 0.3}[rnd.IntN(4)],
-			hangs: []float64{0, 0, 0.02}[rnd.IntN(3)],
+			hangs: []float64{0, 0, 0.02}[rnd.IntN(3)], unsent: []float64{0, 0, 0.05}[rnd.IntN(3)],
 		}
 	}
 	return s

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -11,6 +12,7 @@ import (
 
 	"github.com/tailpost/tailpost/config"
 	"github.com/tailpost/tailpost/outbox"
+	"github.com/tailpost/tailpost/relay/internal/line"
 )
 
 // Connections is how many connections a Ledger has open at most.
@@ -46,7 +48,8 @@ type Ledger struct {
 // recorder is what Record needs and has learnt.
 type recorder struct {
 	mu      sync.Mutex
-	session *session // nil: to be made
+	session *session                  // nil: to be made
+	line    atomic.Pointer[line.Line] // of the session, or of the last one
 	slot    string
 	epoch   int64 // 0: no hold
 	batch   int64 // batches of this epoch that are committed
@@ -62,11 +65,13 @@ func Open(ctx context.Context, o Options) (*Ledger, error) {
 		return nil, err
 	}
 	l := &Ledger{options: o, config: cfg, loading: newLoader()}
-	if l.recording.session, err = openSession(ctx, cfg); err != nil {
+	session, err := openSession(ctx, cfg)
+	if err != nil {
 		return nil, describe(err)
 	}
+	l.recording.use(session)
 	if l.loading.conn, err = connect(ctx, cfg); err != nil {
-		l.recording.session.close(ctx)
+		session.close(ctx)
 		return nil, describe(err)
 	}
 	return l, nil
@@ -78,10 +83,15 @@ func (l *Ledger) Close(ctx context.Context) error {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if r.session != nil {
-		r.session.close(ctx)
-		r.session = nil
+		r.drop(ctx)
 	}
 	return l.loading.close(ctx)
+}
+
+// Connected says whether the recording connection stands, as far as the kernel knows. A server that has crashed is seen here
+// even where the stream's own connection is full of what it sent before. It does not wait for anything.
+func (l *Ledger) Connected() bool {
+	return l.recording.line.Load().Up()
 }
 
 // lose tells that a connection is lost.

@@ -86,7 +86,8 @@ func (l *Ledger) runOnce(ctx context.Context, t *try) error {
 		if err != nil {
 			return err
 		}
-		r.session, t.look = session, true
+		r.use(session)
+		t.look = true
 	}
 	if t.look {
 		if err := l.whereabouts(ctx, t); err != nil {
@@ -156,8 +157,7 @@ func (l *Ledger) loseSession(ctx context.Context, err error, delay *backoff) err
 	r := &l.recording
 	had := r.session != nil
 	if had {
-		r.session.close(ctx)
-		r.session = nil
+		r.drop(ctx)
 	}
 	if ctx.Err() != nil {
 		return interrupted(ctx, "record a batch")

@@ -304,3 +304,26 @@ func TestRecord_takesPayloadsLargerThanItsBuffers(t *testing.T) {
 	require.Equal(t, 15<<20+1, b.count(t, `SELECT sum(octet_length(payload)) FROM tailpost.delivery`))
 	require.Equal(t, 1, b.count(t, `SELECT batch FROM tailpost.relay`))
 }
+
+// A relay that stood by finds out that its connections are lost, to a crash of Postgres for example, before it delivers: the
+// first record would find out, and then the hold would be over again.
+func TestTake_makesTheRecordingConnectionAgain(t *testing.T) {
+	t.Parallel()
+	b := migrated(t)
+	b.ledger = b.open(t, b.db.URL)
+	require.NoError(t, b.ledger.EnsurePartitions(t.Context(), noon))
+	require.True(t, b.ledger.Connected())
+	_, err := b.conn.Exec(t.Context(), `
+		SELECT pg_terminate_backend(pid, 10000)
+		FROM pg_stat_activity
+		WHERE application_name = 'tailpost test' AND datname = current_database()`)
+	require.NoError(t, err)
+	eventually(t, func() bool { return !b.ledger.Connected() })
+
+	hold := take(t, b.ledger)
+	require.True(t, b.ledger.Connected())
+	before := b.losses()
+	require.NoError(t, b.ledger.Record(t.Context(), hold, oneOf("e1", 1)))
+	require.Equal(t, before, b.losses(), "connections found lost after Take")
+	b.requireRecorded(t, 1)
+}

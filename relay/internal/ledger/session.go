@@ -12,6 +12,8 @@ import (
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/jackc/pgx/v5/pgproto3"
+
+	"github.com/tailpost/tailpost/relay/internal/line"
 )
 
 const (
@@ -43,6 +45,7 @@ func parseURL(url, name string) (*pgx.ConnConfig, error) {
 // session is the recording connection. One goroutine uses it at a time.
 type session struct {
 	conn    *pgconn.PgConn
+	line    *line.Line
 	encoder encoder
 }
 
@@ -52,7 +55,7 @@ func openSession(ctx context.Context, cfg *pgx.ConnConfig) (*session, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &session{conn: conn}
+	s := &session{conn: conn, line: line.New(conn.Conn())}
 	s.encoder.w = conn.Conn()
 	encoding := conn.ParameterStatus("server_encoding")
 	// SQL_ASCII stores any bytes.
@@ -148,6 +151,37 @@ func (s *session) farewell(cause error) error {
 		return errors.Join(pgErr, cause)
 	}
 	return cause
+}
+
+// check makes the session again if its connection is lost. A relay that stood by has not used it since, and its loss, found
+// out by the first record, would end the hold that has just begun.
+func (r *recorder) check(ctx context.Context, cfg *pgx.ConnConfig, slot string) error {
+	if r.session != nil {
+		within, cancel := context.WithTimeout(ctx, connectTimeout)
+		defer cancel()
+		if _, _, err := r.session.position(within, slot); err == nil {
+			return nil
+		}
+		r.drop(ctx)
+	}
+	s, err := openSession(ctx, cfg)
+	if err != nil {
+		return describe(err)
+	}
+	r.use(s)
+	return nil
+}
+
+// use takes a new session.
+func (r *recorder) use(s *session) {
+	r.session = s
+	r.line.Store(s.line)
+}
+
+// drop gives the session up. Its line stays, to be found down until there is another session.
+func (r *recorder) drop(ctx context.Context) {
+	r.session.close(ctx)
+	r.session = nil
 }
 
 // position reads the slot's row.

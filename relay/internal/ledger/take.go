@@ -90,6 +90,9 @@ func (l *Ledger) Take(ctx context.Context, o TakeOptions) (Hold, error) {
 	if o.Heal != nil {
 		args["why"], args["since"], args["from"], args["due"] = o.Heal.Why, nullTime(o.Heal.Since), o.Heal.From.String(), o.Heal.At
 	}
+	if err := r.check(ctx, l.config, o.Slot); err != nil {
+		return Hold{}, fmt.Errorf("take the slot's row: %w", err)
+	}
 	// A lost answer is asked for again and costs an epoch, which is nobody's.
 	err := l.load(ctx, "take the slot's row", func(ctx context.Context, conn *pgx.Conn) error {
 		return conn.QueryRow(ctx, takeSQL, args).Scan(&hold.Epoch, &settled, &hold.Before.SystemID, &hold.Before.Timeline)

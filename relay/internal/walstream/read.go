@@ -69,6 +69,9 @@ func (s *Stream) wait(ctx context.Context, room <-chan struct{}) error {
 			s.stopping.Store(true)
 			return nil
 		case <-s.nudge:
+			if s.line.Gone() {
+				return fmt.Errorf("%w: the server has hung up", ErrConnection)
+			}
 		case <-timer.C:
 			if err := s.sendDue(); err != nil {
 				return err

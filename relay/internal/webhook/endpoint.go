@@ -2,6 +2,7 @@ package webhook
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net/http"
 	"net/url"
@@ -102,6 +103,10 @@ func (e *Endpoint) Send(ctx context.Context, r *Request) Result {
 func (e *Endpoint) perform(ctx context.Context, x *exchange, res *Result) {
 	start := time.Now()
 	err := e.follow(ctx, x, start.Add(e.timeout))
+	if errors.Is(err, errNotHeld) {
+		res.Unsent = true
+		return
+	}
 	a := &res.Attempt
 	a.Duration = time.Since(start)
 	a.StatusCode = x.answer.status

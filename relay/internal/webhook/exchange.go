@@ -17,11 +17,12 @@ const (
 // exchange is what one attempt needs beside a connection: its request, ready to be written, and the answer of its latest
 // hop. Exchanges are reused.
 type exchange struct {
-	head    []byte // request line, header lines, blank line; then the body if it is small
-	headEnd int    // where the head ends
-	hop     int    // where the hop's part of the head ends
-	sent    []byte // the body: the exact bytes that were signed
-	body    []byte // room for building a body
+	head    []byte      // request line, header lines, blank line; then the body if it is small
+	headEnd int         // where the head ends
+	hop     int         // where the hop's part of the head ends
+	sent    []byte      // the body: the exact bytes that were signed
+	body    []byte      // room for building a body
+	held    func() bool // Request.Held
 
 	reader  *bufio.Reader
 	line    []byte // room for a line that is longer than reader's buffer
@@ -44,7 +45,7 @@ func newExchange() *exchange {
 
 // release gives the exchange back for another attempt.
 func (x *exchange) release(pool *sync.Pool) {
-	x.sent = nil
+	x.sent, x.held = nil, nil
 	x.reader.Reset(nil)
 	x.answer = answer{}
 	for _, b := range []*[]byte{&x.head, &x.body, &x.line, &x.capture} {
@@ -65,7 +66,7 @@ func (x *exchange) build(e *Endpoint, r *Request) error {
 	if err != nil {
 		return err
 	}
-	x.sent = c.body
+	x.sent, x.held = c.body, r.Held
 	x.hop = len(e.head)
 	x.head = append(x.head[:0], e.head...)
 	x.head = x.appendFields(x.head, e, r, c)
@@ -88,6 +89,14 @@ func (x *exchange) rebase(hopHead []byte) {
 	head = append(append(head, hopHead...), fields...)
 	x.head, x.hop = head, len(hopHead)
 	x.finishHead()
+}
+
+// mayGo is the last look before the request is written.
+func (x *exchange) mayGo() error {
+	if x.held == nil || x.held() {
+		return nil
+	}
+	return errNotHeld
 }
 
 // reset forgets the answer of the hop before.

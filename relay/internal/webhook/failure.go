@@ -32,6 +32,9 @@ type failure struct{ text string }
 
 func (f *failure) Error() string { return f.text }
 
+// errNotHeld is the error of a request that Request.Held forbade.
+var errNotHeld = &failure{"not sent: the right to send it was lost"}
+
 func failuref(format string, args ...any) error {
 	return &failure{fmt.Sprintf(format, args...)}
 }

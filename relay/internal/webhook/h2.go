@@ -136,6 +136,10 @@ func (h *h2Conn) roundTrip(ctx context.Context, x *exchange, deadline time.Time)
 		h.cc.Release()
 		return err
 	}
+	if err := x.mayGo(); err != nil {
+		h.cc.Release()
+		return err
+	}
 	resp, err := h.cc.RoundTrip(req)
 	if err != nil {
 		return h2Error(ctx, err)

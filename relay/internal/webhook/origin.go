@@ -80,6 +80,9 @@ func (o *origin) use(ctx context.Context, c *conn, x *exchange) error {
 	err := c.begin(ctx)
 	keep := false
 	if err == nil {
+		err = x.mayGo()
+	}
+	if err == nil {
 		keep, err = x.do(c)
 	}
 	c.end()

@@ -14,6 +14,9 @@ type Request struct {
 	Number  int
 	Trigger outbox.Trigger
 	Now     time.Time // becomes webhook-timestamp and Attempt.AttemptedAt
+	// Held, if set, is asked right before the request is written, when all that takes time before it is done: false, and
+	// nothing is sent.
+	Held func() bool
 }
 
 // Result is what came of a Request: the attempt's row, except for its Outcome, and what the retry policy needs beside it.
@@ -23,4 +26,6 @@ type Result struct {
 	RetryAfter time.Duration
 	// Permanent says that no retry can help, for example because the body cannot be built.
 	Permanent bool
+	// Unsent says that Request.Held forbade it: there was no attempt.
+	Unsent bool
 }
