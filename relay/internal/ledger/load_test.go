@@ -117,6 +117,26 @@ func TestLoads_boundBytesButGiveAtLeastOne(t *testing.T) {
 	require.Equal(t, []string{"b", "c"}, ids(page.Deliveries))
 }
 
+// TestLoads_orderPositionsAsNumbers: as text 0/1000 comes before 0/FF0.
+func TestLoads_orderPositionsAsNumbers(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	hold := take(t, b.ledger)
+	require.NoError(t, b.ledger.Record(t.Context(), hold, &ledger.Batch{Park: []outbox.Delivery{
+		pending("second", "erp", "k", 0x1000, noon),
+		pending("first", "erp", "k", 0xFF0, noon),
+		pending("third", "erp", "k", 0x1_0000_0000, noon),
+	}}))
+	want := []string{"first", "second", "third"}
+	require.Equal(t, want, ids(b.due(t, "erp", noon)))
+	ds, err := b.ledger.InOrder(t.Context(), "erp", 10, false)
+	require.NoError(t, err)
+	require.Equal(t, want, ids(ds))
+	ds, _, err = b.ledger.InKeyOrder(t.Context(), "erp", []string{"k"}, 10, false)
+	require.NoError(t, err)
+	require.Equal(t, want, ids(ds))
+}
+
 func TestOrderedLoads_followCommitOrder(t *testing.T) {
 	t.Parallel()
 	b := setup(t)

@@ -14,7 +14,8 @@ import (
 // dueBytes bounds the payloads of one load, beyond its first row.
 const dueBytes = 16 << 20
 
-// dueColumns are what delivery scans, in its order.
+// dueColumns are what delivery scans, in its order. What follows must say due.commit_lsn: the name alone is that of the column
+// which is selected, and in the order of text 0/FF0 comes after 0/1000.
 const dueColumns = `
 SELECT event_id, endpoint_id, state, reason, attempts, next_attempt_at, event_type, COALESCE(tenant, ''),
        COALESCE(key, ''), payload, headers, event_created_at, commit_lsn::text, seq, COALESCE(last_status, 0),
@@ -54,7 +55,7 @@ const pageSQL = dueColumns + `
     LIMIT @limit
 ) AS due
 WHERE bytes_before < @bytes
-ORDER BY next_attempt_at, commit_lsn, seq`
+ORDER BY due.next_attempt_at, due.commit_lsn, due.seq`
 
 const nextSQL = `
 SELECT min(next_attempt_at)
@@ -118,7 +119,7 @@ const keysSQL = dueColumns + `
     ) AS d
 ) AS due
 WHERE bytes_before < @bytes
-ORDER BY place, commit_lsn, seq`
+ORDER BY due.place, due.commit_lsn, due.seq`
 
 // InKeyOrder reads the first pending deliveries of each key of an endpoint, due or not, in commit order: at most perKey
 // of each, and fewer where their payloads are large. Whole says that payloads left nothing out, so that a key without a
@@ -156,7 +157,7 @@ const orderSQL = dueColumns + `
     ) AS d
 ) AS due
 WHERE bytes_before < @bytes
-ORDER BY commit_lsn, seq`
+ORDER BY due.commit_lsn, due.seq`
 
 // InOrder reads the first pending deliveries of an endpoint, due or not, in commit order, bounded like a Page. With dead, the
 // first dead one is among them, in its place.
