@@ -234,10 +234,11 @@ api {
 	first, _ := data[0].(map[string]any)
 	endpoint := fmt.Sprint(first["id"])
 	_, replay := api.ask(t, http.MethodPost, "/v1/replays", map[string]any{"endpoint_id": endpoint}, false)
+	_, resend := api.ask(t, http.MethodPost, "/v1/deliveries/resend", map[string]any{"endpoint_id": endpoint}, false)
 	api.ask(t, http.MethodPut, "/v1/event-types/order.paid", map[string]any{"description": "paid"}, false)
 	api.everyGet(t, map[string]string{
 		"/endpoints/{id}": "/endpoints/" + endpoint, "/events/{id}": "/events/" + ids[0], "{name}": "order.paid",
-		"/replays/{id}": fmt.Sprintf("/replays/%v", replay["id"]),
+		"/replays/{id}": fmt.Sprintf("/replays/%v", replay["id"]), "/resends/{id}": fmt.Sprintf("/resends/%v", resend["id"]),
 	})
 	api.ask(t, http.MethodDelete, "/v1/endpoints/"+endpoint, nil, false)
 

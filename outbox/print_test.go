@@ -126,6 +126,9 @@ func TestPrintSQL(t *testing.T) {
 			"INSERT INTO tailpost.replay (id, endpoint_id, types, until, state, created_at, updated_at) VALUES ('r', 'p', '{}', now(), 'pending', now(), now())",
 			"INSERT INTO tailpost.replay_missing VALUES ('r', 'e', 't', NULL, now(), 'delivered') ON CONFLICT (replay_id, event_id) DO NOTHING",
 			"DELETE FROM tailpost.replay",
+			"INSERT INTO tailpost.resend (id, selection, state, created_at, updated_at) VALUES ('r', '{}', 'pending', now(), now())",
+			"UPDATE tailpost.resend SET queued = 1",
+			"DELETE FROM tailpost.resend",
 			"SELECT pg_logical_emit_message(true, 'tailpost', '{}')",
 		)
 		requireDenied(t, relay,
@@ -203,6 +206,7 @@ FROM pg_logical_slot_get_binary_changes($1, NULL, NULL::int, 'proto_version', '1
 			"SELECT * FROM tailpost.attempt",
 			"SELECT * FROM tailpost.relay",
 			"SELECT * FROM tailpost.replay_missing",
+			"SELECT * FROM tailpost.resend",
 			"SELECT id, name, url, status FROM tailpost.endpoint",
 		)
 		requireDenied(t, reader,

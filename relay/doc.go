@@ -52,6 +52,17 @@
 // Not found again are logical messages, rows that were deleted, and rows of a table without created_at, unless the server
 // has track_commit_timestamp on: old rows could not be told from lost ones.
 //
+// # Replays and resends
+//
+// What people ask for through the API is a row of tailpost.replay or tailpost.resend, and carried out by whoever holds the slot, a
+// page of each in turn (rounds). A page and how far it is are one short transaction under the epoch, so that it is done once,
+// whoever does it, and that cancelling leaves nothing half done. Both wake with the message by which the API says what is due, and
+// run no query while nothing is asked for.
+//
+// A replay goes through the outbox table and adds rows to the queue, so it waits while its endpoint has enough to do. A resend goes
+// through the queue, endpoint by endpoint in the order of commits, and changes rows that are there: those that have not changed
+// since it began, which ends it although deliveries may fail faster than it goes.
+//
 // # Why nothing is lost
 //
 // An event can leave the stream in three ways only, and none of them comes before what stands for it is committed:

@@ -11,11 +11,11 @@ type envelope struct {
 	Mark string `json:"mark,omitempty"`
 	// Event is an operational event, in the form of outbox.DecodeEmitted.
 	Event json.RawMessage `json:"event,omitempty"`
-	// Due says that somebody changed rows of tailpost.delivery, or asked for a replay.
+	// Due says that somebody changed rows of tailpost.delivery, or asked for a replay or a resend.
 	Due *due `json:"due,omitempty"`
 }
 
 // due names whose deliveries to look at.
 type due struct {
-	Endpoint string `json:"endpoint"`
+	Endpoint string `json:"endpoint"` // empty: none in particular
 }

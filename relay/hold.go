@@ -42,7 +42,8 @@ type holding struct {
 	ledger     *ledger.Ledger
 	dispatcher *dispatch.Dispatcher
 	pipeline   *pipeline
-	replayer   *replayer
+	replays    *rounds
+	resends    *rounds
 	marks      *marks
 	auditor    *auditor
 	inquiry    *inquiry // what the auditor is to look at first; nil: nothing
@@ -100,8 +101,7 @@ func (r *Relay) prepare(ctx, hard context.Context, led *ledger.Ledger, stream *w
 		dispatcher: h.dispatcher, frontier: tracker, rows: rows, marks: h.marks, watch: h.watch, log: r.log,
 	}
 	rows.dispatcher = h.dispatcher
-	h.replayer = newReplayer(led, h.dispatcher, hold, cfg.Outbox.Mapping, r.log)
-	h.pipeline.replays = h.replayer.wake
+	h.makeRounds(led, hold, cfg.Outbox.Mapping)
 	// All of the above waits for a database that is out of reach. Nothing must be sent before it is known that the stream
 	// has outlived that.
 	holds, err := led.Holds(ctx, hold, info.PID)
@@ -119,6 +119,18 @@ func (r *Relay) prepare(ctx, hard context.Context, led *ledger.Ledger, stream *w
 	r.log.Info().Str("slot", hold.Slot).Int64("epoch", hold.Epoch).Stringer("lsn", hold.Settled).
 		Bool("slot_created", info.SlotCreated).Msg("slot taken, delivering")
 	return h, nil
+}
+
+// makeRounds makes what carries out replays and resends, each at its own pace.
+func (h *holding) makeRounds(led *ledger.Ledger, hold ledger.Hold, m outbox.Mapping) {
+	log := h.r.log
+	replayer := &replayer{ledger: led, dispatcher: h.dispatcher, hold: hold, mapping: m, log: log}
+	resender := newResender(led, h.dispatcher, hold, log)
+	h.replays, h.resends = newRounds("replays", replayer.open, log), newRounds("resends", resender.open, log)
+	h.pipeline.asked = func() {
+		h.replays.wake()
+		h.resends.wake()
+	}
 }
 
 // endpoints mirrors the config's endpoints into their table and says what there is to deliver to.
@@ -221,10 +233,12 @@ func (h *holding) run(ctx context.Context) error {
 		h.keeper.run(taking)
 		return nil
 	})
-	group.Go(func() error {
-		h.replayer.run(taking)
-		return nil
-	})
+	for _, rounds := range []*rounds{h.replays, h.resends} {
+		group.Go(func() error {
+			rounds.run(taking)
+			return nil
+		})
+	}
 	if err := group.Wait(); err != nil {
 		return err
 	}

@@ -25,7 +25,7 @@ type pipeline struct {
 	marks      *marks
 	watch      *publicationWatch
 	rows       *rows
-	replays    func() // looks for replays
+	asked      func() // looks for replays and resends
 	log        zerolog.Logger
 	stopping   <-chan struct{} // closed: read no more
 
@@ -194,8 +194,8 @@ func (p *pipeline) Commit(tx walstream.Tx) error {
 	for _, id := range p.due {
 		p.dispatcher.Due(id)
 	}
-	if len(p.due) > 0 && p.replays != nil {
-		p.replays()
+	if len(p.due) > 0 && p.asked != nil {
+		p.asked()
 	}
 	p.frontier.Commit(p.tx, tx.EndLSN, tx.Time)
 	p.tx = nil

@@ -3,7 +3,6 @@ package relay
 import (
 	"cmp"
 	"context"
-	"errors"
 	"fmt"
 	"slices"
 	"time"
@@ -22,79 +21,21 @@ const (
 	replayRows    = 1000 // rows of the outbox table that are looked at in one go
 	// Without an index of created_at every look in its order reads the whole table, so it takes in more.
 	orderedRows = 10_000
-	// A replay that waits for its endpoint, or has failed to reach the database, looks again after replayPause, then less
-	// and less often.
-	replayPause     = 200 * time.Millisecond
-	replayPauseMost = 30 * time.Second
 )
 
 // replayer carries out the replays that people asked for, the first one of every endpoint at a time, in pages: what is
-// queued and how far that is are one transaction, so that any relay goes on where another one stopped. It belongs to one
-// goroutine; wake may be called from any.
+// queued and how far that is are one transaction, so that any relay goes on where another one stopped.
 type replayer struct {
 	ledger     *ledger.Ledger
 	dispatcher *dispatch.Dispatcher
 	hold       ledger.Hold
 	mapping    outbox.Mapping
-	signal     chan struct{} // capacity 1
 	log        zerolog.Logger
 }
 
-func newReplayer(led *ledger.Ledger, d *dispatch.Dispatcher, hold ledger.Hold, m outbox.Mapping, log zerolog.Logger) *replayer {
-	return &replayer{ledger: led, dispatcher: d, hold: hold, mapping: m, signal: make(chan struct{}, 1), log: log}
-}
-
-// wake has it look for replays.
-func (p *replayer) wake() {
-	select {
-	case p.signal <- struct{}{}:
-	default:
-	}
-}
-
-// run works until ctx is done or another relay is in charge.
-func (p *replayer) run(ctx context.Context) {
-	pause := backoff{least: replayPause, most: replayPauseMost}
-	for ctx.Err() == nil {
-		open, moved, err := p.round(ctx)
-		switch {
-		case ctx.Err() != nil, errors.Is(err, ledger.ErrDeposed):
-			return
-		case err != nil:
-			p.log.Warn().Err(err).Msg("replays wait, trying again")
-		case moved:
-			pause.reset()
-			continue
-		}
-		var again <-chan time.Time
-		if open > 0 || err != nil {
-			timer := time.NewTimer(pause.next())
-			defer timer.Stop()
-			again = timer.C
-		}
-		select {
-		case <-ctx.Done():
-		case <-p.signal:
-			pause.reset()
-		case <-again:
-		}
-	}
-}
-
-// round moves every replay that may go on by a page.
-func (p *replayer) round(ctx context.Context) (open int, moved bool, err error) {
+func (p *replayer) open(ctx context.Context) ([]open, error) {
 	replays, err := p.ledger.Replays(ctx)
-	if err != nil {
-		return 0, false, err
-	}
-	for i := range replays {
-		went, err := p.step(ctx, &replays[i])
-		if err != nil && !errors.Is(err, ledger.ErrReplayOver) {
-			return len(replays), moved, fmt.Errorf("replay %s: %w", replays[i].ID, err)
-		}
-		moved = moved || went || err != nil
-	}
-	return len(replays), moved, nil
+	return opened(replays, func(r *ledger.Replay) string { return r.ID }, p.step), err
 }
 
 // step moves a replay by a page; false: its endpoint has enough to do.

@@ -190,7 +190,7 @@ INSERT INTO tailpost.delivery (event_id, endpoint_id, state, reason, attempts, e
     created_at, updated_at)
 SELECT i::text, $1, 'dead', 'exhausted', 10, 'order.created', 'k' || i % $3::integer, '{}', now(), '0/10', i, now(), now()
 FROM generate_series(1, $2::integer) AS i`, id, dead, keys)
-	require.InDelta(t, dead, b.post(t, "/v1/deliveries/resend", `{"endpoint_id": "`+id+`"}`)["changed"], 0)
+	require.InDelta(t, dead, b.post(t, "/v1/deliveries/resend", `{"endpoint_id": "`+id+`"}`)["total"], 0)
 	last := make(map[int]int) // by key
 	var began time.Time
 	for n := range dead {

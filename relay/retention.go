@@ -20,7 +20,7 @@ const (
 	retentionPace = 4
 )
 
-// keeper removes what is old: settled rows of the outbox table, attempts, dead deliveries, replays, counters. Only the
+// keeper removes what is old: settled rows of the outbox table, attempts, dead deliveries, replays, resends, counters. Only the
 // holder of the slot has one, and each of its statements is short and may fail: the next time will do.
 type keeper struct {
 	ledger  *ledger.Ledger
@@ -64,6 +64,7 @@ func (k *keeper) once(ctx context.Context) {
 		k.report(ctx, "discarded deliveries",
 			k.again(ctx, "discarded deliveries", func() (int64, bool, error) { return k.ledger.DropDiscarded(ctx, before) }))
 		k.report(ctx, "replays", k.again(ctx, "replays", func() (int64, bool, error) { return k.ledger.DropReplays(ctx, before) }))
+		k.report(ctx, "resends", k.again(ctx, "resends", func() (int64, bool, error) { return k.ledger.DropResends(ctx, before) }))
 	}
 	if keep.Dead > 0 {
 		before := now.Add(-keep.Dead)

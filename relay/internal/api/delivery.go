@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/tailpost/tailpost/outbox"
+	"github.com/tailpost/tailpost/relay/internal/ledger"
 	"github.com/tailpost/tailpost/relay/internal/ledger/store"
 )
 
@@ -95,7 +96,7 @@ func (s *Server) listDeliveries(ctx context.Context, p *principal, in *listDeliv
 	if err != nil {
 		return nil, err
 	}
-	filter := store.DeliveryFilter{
+	filter := ledger.DeliveryFilter{
 		Tenant: p.tenant(), EndpointID: in.EndpointID, EventID: in.EventID, EventTenant: in.Tenant, State: in.State,
 		Reason: in.Reason, Since: in.Since, Until: in.Until,
 	}
@@ -126,22 +127,21 @@ type DeliverySelection struct {
 	DryRun     bool       `json:"dry_run,omitempty" doc:"Count only."`
 }
 
-func (d *DeliverySelection) filter(p *principal) (store.DeliveryFilter, error) {
-	f := store.DeliveryFilter{
+func (d *DeliverySelection) filter(p *principal) (ledger.DeliveryFilter, error) {
+	f := ledger.DeliveryFilter{
 		Tenant: p.tenant(), EndpointID: d.EndpointID, EventID: d.EventID, EventTypes: d.EventTypes, EventTenant: d.Tenant,
 		Reason: d.Reason, State: d.State,
 	}
-	chosen := d.EventID != "" || d.EndpointID != "" || len(d.EventTypes) > 0 || d.Tenant != "" || d.Reason != ""
 	if d.Since != nil {
-		f.Since, chosen = *d.Since, true
+		f.Since = *d.Since
 	}
 	if d.Until != nil {
-		f.Until, chosen = *d.Until, true
+		f.Until = *d.Until
 	}
 	if f.State == "" {
 		f.State = string(outbox.StateDead)
 	}
-	if chosen == d.All {
+	if d.chooses() == d.All {
 		return f, invalid(at("/all", "Choose by event, endpoint, type, tenant, reason or time, or give all = true, not both."))
 	}
 	return f, nil
@@ -164,25 +164,17 @@ type selectedOutput struct {
 	Body Selected
 }
 
-// one says that the selection names one delivery and nothing else of it.
-func (d *DeliverySelection) one() bool {
-	return d.EventID != "" && d.EndpointID != "" && len(d.EventTypes) == 0 && d.Tenant == "" && d.Reason == "" && d.State == "" &&
-		d.Since == nil && d.Until == nil
+// chooses says that the selection names something other than a state.
+func (d *DeliverySelection) chooses() bool {
+	return d.EventID != "" || d.EndpointID != "" || len(d.EventTypes) > 0 || d.Tenant != "" || d.Reason != "" || d.Since != nil || d.Until != nil
 }
 
-func (s *Server) resendDeliveries(ctx context.Context, p *principal, in *selectDeliveriesInput) (*selectedOutput, error) {
-	w := &in.Body
-	if w.DryRun && w.one() {
-		return s.countResend(ctx, p, w)
-	}
-	return s.forSelected(ctx, p, in, "delivery.resend", "/v1/deliveries/resend", func(c *store.Change, ctx context.Context, f store.DeliveryFilter) (int64, error) {
-		n, err := c.Resend(ctx, f)
-		if err != nil || n > 0 || !w.one() {
-			return n, err
-		}
-		// Nothing waits: the event was delivered, or discarded, and is taken from its outbox row.
-		return 1, c.ResendRecorded(ctx, p.tenant(), w.EventID, w.EndpointID)
-	})
+// names says that the selection names one delivery.
+func (d *DeliverySelection) names() bool { return d.EventID != "" && d.EndpointID != "" }
+
+// one says that the selection names one delivery and nothing else of it.
+func (d *DeliverySelection) one() bool {
+	return d.names() && len(d.EventTypes) == 0 && d.Tenant == "" && d.Reason == "" && d.State == "" && d.Since == nil && d.Until == nil
 }
 
 // countResend says whether one event would be sent again. What does not exist counts as nothing; what cannot be sent is the
@@ -213,13 +205,12 @@ func (s *Server) discardDeliveries(ctx context.Context, p *principal, in *select
 // forSelected counts, and changes unless it is a dry run.
 func (s *Server) forSelected(
 	ctx context.Context, p *principal, in *selectDeliveriesInput, action, path string,
-	do func(*store.Change, context.Context, store.DeliveryFilter) (int64, error),
+	do func(*store.Change, context.Context, ledger.DeliveryFilter) (int64, error),
 ) (*selectedOutput, error) {
 	filter, err := in.Body.filter(p)
 	if err != nil {
 		return nil, err
 	}
-	one := in.Body.EventID != "" && in.Body.EndpointID != ""
 	if in.Body.DryRun {
 		n, err := s.store.CountDeliveries(ctx, filter)
 		return &selectedOutput{Body: Selected{Matched: n, DryRun: true}}, err
@@ -230,7 +221,7 @@ func (s *Server) forSelected(
 		switch {
 		case err != nil:
 			return nil, err
-		case n == 0 && one:
+		case n == 0 && in.Body.names():
 			return nil, store.ErrNotFound
 		}
 		object := in.Body.EndpointID

@@ -53,17 +53,17 @@ func noteOf(r *store.Replay) string {
 
 func noteOfNumbers(r *store.Replay) string {
 	switch {
-	case r.State == store.ReplayPending:
+	case r.State == store.StatePending:
 		return "It has not begun, so nothing is counted yet."
 	case r.MissingError != "":
 		return "What is missing is not known: " + r.MissingError + "."
-	case r.Missing == nil && r.State == store.ReplayRunning:
+	case r.Missing == nil && r.State == store.StateRunning:
 		return "What is missing is being searched for."
 	case r.Missing == nil:
 		return "It ended before all that is missing was found."
 	case r.Total == nil:
 		return "The events of the range could not be counted within the time that a statement may take."
-	case r.State == store.ReplayDone && r.Done < *r.Total && r.MissingFound > ledger.MissingListed:
+	case r.State == store.StateDone && r.Done < *r.Total && r.MissingFound > ledger.MissingListed:
 		return fmt.Sprintf("Of the events that were counted when it began, %d were gone before it came to them, and are not among the missing: too many of those were known.", *r.Total-r.Done)
 	}
 	return ""
@@ -94,7 +94,8 @@ func (s *Server) createReplay(ctx context.Context, p *principal, in *createRepla
 	if err != nil {
 		return nil, err
 	}
-	r := store.Replay{EndpointID: endpoint.ID, Types: in.Body.EventTypes, Since: in.Body.Since, Until: s.now().UTC()}
+	r := store.Replay{Types: in.Body.EventTypes, Since: in.Body.Since, Until: s.now().UTC()}
+	r.EndpointID = endpoint.ID
 	if in.Body.Until != nil {
 		r.Until = *in.Body.Until
 	}
@@ -140,7 +141,7 @@ func (s *Server) countReplay(ctx context.Context, r *store.Replay, tenant string
 	if r.Total, r.Missing, err = s.store.CountReplay(ctx, rg); err != nil {
 		return nil, err
 	}
-	r.State, r.CreatedAt, r.UpdatedAt = store.ReplayPending, s.now().UTC(), s.now().UTC()
+	r.State, r.CreatedAt, r.UpdatedAt = store.StatePending, s.now().UTC(), s.now().UTC()
 	out := &replayOutput{Status: http.StatusOK, Body: showReplay(r)}
 	out.Body.Note = ""
 	if r.Total == nil || r.Missing == nil {
@@ -149,25 +150,8 @@ func (s *Server) countReplay(ctx context.Context, r *store.Replay, tenant string
 	return out, nil
 }
 
-type listReplaysInput struct {
-	Paged
-
-	EndpointID string `query:"endpoint_id" maxLength:"200" doc:"Only to this endpoint."`
-	State      string `query:"state" enum:"pending,running,done,cancelled,failed" doc:"Only those of this state."`
-}
-
-func (s *Server) listReplays(ctx context.Context, p *principal, in *listReplaysInput) (*pageOutput[Replay], error) {
-	after, err := readCursor[store.Position](in.Cursor)
-	if err != nil {
-		return nil, err
-	}
-	rows, err := s.store.Replays(ctx, store.ReplayQuery{
-		Tenant: p.tenant(), EndpointID: in.EndpointID, State: in.State, After: after, Limit: in.limit() + 1,
-	})
-	if err != nil {
-		return nil, err
-	}
-	return paged(rows, in.limit(), showReplay, func(r *store.Replay) store.Position { return store.Position{At: r.CreatedAt, ID: r.ID} })
+func (s *Server) listReplays(ctx context.Context, p *principal, in *listAskedInput) (*pageOutput[Replay], error) {
+	return listAsked(ctx, p, in, s.store.Replays, showReplay, (*store.Replay).Position)
 }
 
 // ReplayID is the part of a request that names a replay.
@@ -236,20 +220,10 @@ type cancelReplayInput struct {
 }
 
 func (s *Server) cancelReplay(ctx context.Context, c *store.Change, p *principal, in *cancelReplayInput) (*replayOutput, error) {
-	r, err := c.Replay(ctx, p.tenant(), in.ID)
+	r, err := c.LockReplay(ctx, p.tenant(), in.ID)
 	if err != nil {
 		return nil, err
 	}
-	before := showReplay(&r)
-	switch r.State {
-	case store.ReplayCancelled:
-		return &replayOutput{Status: http.StatusOK, Body: before}, nil
-	case store.ReplayDone, store.ReplayFailed:
-		return nil, problem(http.StatusConflict, "The replay is over: it is "+r.State+".")
-	}
-	if err := c.CancelReplay(ctx, &r); err != nil {
-		return nil, err
-	}
-	out := &replayOutput{Status: http.StatusOK, Body: showReplay(&r)}
-	return out, c.Audit(ctx, "replay.cancel", r.ID, "", before, out.Body)
+	shown, err := cancelAsked(ctx, c, "replay", &r, &r.Asked, c.CancelReplay, showReplay)
+	return &replayOutput{Status: http.StatusOK, Body: shown}, err
 }

@@ -2,6 +2,7 @@ package api
 
 import (
 	"net/http"
+	"strconv"
 	"strings"
 
 	"github.com/danielgtaylor/huma/v2"
@@ -23,14 +24,27 @@ type route struct {
 	detail  string
 	status  int // of success; 0: 200
 	errors  []int
-	text    bool   // the answer is plain text
-	dryRun  string // object that a dry run answers with 200; empty: it answers as any other
+	text    bool // the answer is plain text
+	answers []answer
 }
+
+// answer is one of several successful answers that an operation gives.
+type answer struct {
+	status int
+	object string
+	what   string
+}
+
+const (
+	resendPath = "/v1/deliveries/resend"
+	counted    = "What a dry run counted."
+)
 
 // routes lists the whole HTTP surface.
 func (s *Server) routes() {
 	s.endpointRoutes()
 	s.deliveryRoutes()
+	s.resendRoutes()
 	s.otherRoutes()
 	s.plainRoutes()
 }
@@ -112,9 +126,14 @@ func (s *Server) deliveryRoutes() {
 		summary: "List what is not delivered, and why", detail: "Newest commits first.",
 	}, s.listDeliveries)
 	ask(s, route{
-		id: "resend-deliveries", method: http.MethodPost, path: "/v1/deliveries/resend", tag: "Deliveries", scope: write,
+		id: "resend-deliveries", method: http.MethodPost, path: resendPath, tag: "Deliveries", scope: write, status: http.StatusAccepted,
 		summary: "Attempt deliveries now", errors: []int{http.StatusNotFound, http.StatusConflict},
-		detail: "One, many by filter, or all dead ones of an endpoint. They are queued by this call and sent by the relay, at the endpoint's rate and in its order. " +
+		answers: []answer{
+			{http.StatusOK, "Selected", "What a dry run counted, or that the one delivery that event_id and endpoint_id name was queued."},
+			{http.StatusAccepted, "Resend", "The resend that the relay carries out."},
+		},
+		detail: "One, many by filter, or all dead ones of an endpoint. One is queued by this call. Many are queued in the background, endpoint by endpoint in the order of commits, and what changed since is left alone: " +
+			"see /v1/resends. They are sent by the relay, at the endpoint's rate and in its order. " +
 			"With event_id and endpoint_id alone, an event that the endpoint has already, or that was discarded, is queued once more from its outbox row, at the end of the endpoint's order; the answer is 409 where that row is gone.",
 	}, s.resendDeliveries)
 	ask(s, route{
@@ -130,7 +149,7 @@ func (s *Server) deliveryRoutes() {
 	}, s.listReplays)
 	ask(s, route{
 		id: "create-replay", method: http.MethodPost, path: "/v1/replays", tag: "Replays", scope: write, status: http.StatusCreated,
-		summary: "Deliver a range of events once more", dryRun: "Replay", errors: []int{http.StatusNotFound, http.StatusConflict},
+		summary: "Deliver a range of events once more", answers: []answer{{http.StatusOK, "Replay", counted}}, errors: []int{http.StatusNotFound, http.StatusConflict},
 		detail: "From the outbox rows that are still there. It runs in the background, at the endpoint's rate and in its order, and survives restarts.",
 	}, s.createReplay)
 	ask(s, route{
@@ -146,6 +165,22 @@ func (s *Server) deliveryRoutes() {
 		id: "cancel-replay", method: http.MethodPost, path: "/v1/replays/{id}/cancel", tag: "Replays", scope: write,
 		summary: "Stop a replay", errors: []int{http.StatusNotFound, http.StatusConflict}, detail: "What it queued already is still delivered.",
 	}, s.cancelReplay)
+}
+
+// resendRoutes are those of resends that run in the background.
+func (s *Server) resendRoutes() {
+	const read, write, tag = config.ScopeDeliveriesRead, config.ScopeDeliveriesWrite, "Resends"
+	ask(s, route{
+		id: "list-resends", method: http.MethodGet, path: "/v1/resends", tag: tag, scope: read, summary: "List resends", detail: "Newest first.",
+	}, s.listResends)
+	ask(s, route{
+		id: "get-resend", method: http.MethodGet, path: "/v1/resends/{id}", tag: tag, scope: read,
+		summary: "Get a resend and how far it is", errors: []int{http.StatusNotFound},
+	}, s.getResend)
+	change(s, route{
+		id: "cancel-resend", method: http.MethodPost, path: "/v1/resends/{id}/cancel", tag: tag, scope: write,
+		summary: "Stop a resend", errors: []int{http.StatusNotFound, http.StatusConflict}, detail: "What it queued already is still delivered.",
+	}, s.cancelResend)
 }
 
 func (s *Server) otherRoutes() {
@@ -218,11 +253,14 @@ func (r *route) operation() huma.Operation {
 		DefaultStatus: r.status, MaxBodyBytes: maxBody, Metadata: map[string]any{scopeOf: r.scope},
 		Errors: append([]int{http.StatusServiceUnavailable}, r.errors...),
 	}
-	if r.dryRun != "" {
-		op.Responses = map[string]*huma.Response{"200": {
-			Description: "What a dry run counted.",
-			Content:     map[string]*huma.MediaType{"application/json": {Schema: &huma.Schema{Ref: "#/components/schemas/" + r.dryRun}}},
-		}}
+	if len(r.answers) > 0 {
+		op.Responses = make(map[string]*huma.Response)
+	}
+	for _, a := range r.answers {
+		op.Responses[strconv.Itoa(a.status)] = &huma.Response{
+			Description: a.what,
+			Content:     map[string]*huma.MediaType{"application/json": {Schema: &huma.Schema{Ref: "#/components/schemas/" + a.object}}},
+		}
 	}
 	if r.text {
 		op.Responses = map[string]*huma.Response{"200": {

@@ -19,6 +19,7 @@ type tenantWorld struct {
 	endpoints map[string][]string // ids by tenant; "" is for none
 	events    map[string][]string
 	replays   map[string][]string
+	resends   map[string][]string
 	keyIDs    map[string][]string
 }
 
@@ -26,7 +27,7 @@ func newTenantWorld(t *testing.T) *tenantWorld {
 	t.Helper()
 	w := &tenantWorld{
 		bundle: setup(t, nil), keys: map[string]string{}, endpoints: map[string][]string{}, events: map[string][]string{},
-		replays: map[string][]string{}, keyIDs: map[string][]string{},
+		replays: map[string][]string{}, resends: map[string][]string{}, keyIDs: map[string][]string{},
 	}
 	for _, tenant := range []string{"", "alpha", "bravo"} {
 		mark := "mark-" + tenant
@@ -51,6 +52,10 @@ func newTenantWorld(t *testing.T) *tenantWorld {
 		replay := w.post(t, "/v1/replays", map[string]any{"endpoint_id": w.endpoints[tenant][0]}).is(http.StatusCreated)
 		w.replays[tenant] = []string{replay.text("id")}
 		w.exec(t, `INSERT INTO tailpost.replay_missing VALUES ($1, $2, 'order.created', $3, now(), 'delivered')`, replay.text("id"), mark+"-gone", mark)
+		resend := w.do(t, call{
+			key: w.keys[tenant], method: http.MethodPost, path: resendPath, body: map[string]any{"event_types": []string{mark}, "reason": mark},
+		}).is(http.StatusAccepted)
+		w.resends[tenant] = []string{resend.text("id")}
 	}
 	return w
 }
@@ -65,7 +70,7 @@ func (w *tenantWorld) foreign(tenant string, body []byte) string {
 		if other == "" {
 			mark = "mark-none"
 		}
-		words := slices.Concat([]string{mark}, w.endpoints[other], w.replays[other], w.keyIDs[other])
+		words := slices.Concat([]string{mark}, w.endpoints[other], w.replays[other], w.resends[other], w.keyIDs[other])
 		for _, word := range words {
 			if strings.Contains(string(body), word) {
 				return word
@@ -84,7 +89,7 @@ func TestNoTenantSeesOrTouchesAnother(t *testing.T) {
 		whose := rapid.SampledFrom(tenants).Draw(rt, "whose")
 		endpoint := rapid.SampledFrom(w.endpoints[whose]).Draw(rt, "endpoint")
 		event := rapid.SampledFrom(w.events[whose]).Draw(rt, "event")
-		replay, key := w.replays[whose][0], w.keyIDs[whose][0]
+		replay, resend, key := w.replays[whose][0], w.resends[whose][0], w.keyIDs[whose][0]
 		mine := me == whose
 		reads := map[string]bool{ // path: whether it names what is somebody's
 			"/v1/endpoints": false, "/v1/endpoints?tenant=" + whose: false, "/v1/endpoints/" + endpoint: true,
@@ -94,6 +99,7 @@ func TestNoTenantSeesOrTouchesAnother(t *testing.T) {
 			"/v1/deliveries?endpoint_id=" + endpoint: false, "/v1/deliveries?state=dead": false, "/v1/events/" + event: true,
 			"/v1/replays": false, "/v1/replays/" + replay: true,
 			"/v1/replays/" + replay + "/missing": true, "/v1/keys": false,
+			"/v1/resends": false, "/v1/resends/" + resend: true,
 		}
 		path := rapid.SampledFrom(slices.Sorted(keysOf(reads))).Draw(rt, "path")
 		got := w.do(t, call{key: w.keys[me], method: http.MethodGet, path: path})
@@ -115,6 +121,7 @@ func TestNoTenantSeesOrTouchesAnother(t *testing.T) {
 			{method: http.MethodPost, path: "/v1/deliveries/discard", body: map[string]any{"event_id": event, "endpoint_id": endpoint, "state": "pending"}},
 			{method: http.MethodPost, path: "/v1/replays", body: map[string]any{"endpoint_id": endpoint}},
 			{method: http.MethodPost, path: "/v1/replays/" + replay + "/cancel"},
+			{method: http.MethodPost, path: "/v1/resends/" + resend + "/cancel"},
 			{method: http.MethodDelete, path: "/v1/keys/" + key},
 			{method: http.MethodGet, path: "/v1/relay"},
 		}
@@ -125,6 +132,7 @@ func TestNoTenantSeesOrTouchesAnother(t *testing.T) {
 	})
 	require.Equal(t, 9, w.count(t, "SELECT count(*) FROM tailpost.endpoint WHERE version = 1"))
 	require.Equal(t, 9, w.count(t, "SELECT count(*) FROM tailpost.delivery WHERE trigger IS NULL"))
+	require.Equal(t, 3, w.count(t, "SELECT count(*) FROM tailpost.resend WHERE state = 'pending'"))
 	w.do(t, call{key: w.keys["alpha"], method: http.MethodPost, path: "/v1/deliveries/discard", body: map[string]any{"all": true}}).is(http.StatusOK)
 	require.Equal(t, 4, w.count(t, "SELECT count(*) FROM tailpost.delivery WHERE state = 'dead'"), "only its own two are gone")
 }

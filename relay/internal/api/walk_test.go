@@ -249,9 +249,26 @@ func (b *bundle) queue(t *testing.T, id string) {
 	require.Equal(t, 1, b.count(t, "SELECT count(*) FROM tailpost.delivery WHERE event_id = 'e1' AND state = 'pending' AND trigger = 'resend' AND next_attempt_at <= now()"))
 	b.post(t, "/v1/deliveries/resend", map[string]any{"event_id": "nope", "endpoint_id": id}).is(http.StatusNotFound)
 	b.post(t, "/v1/deliveries/resend", map[string]any{}).is(http.StatusUnprocessableEntity)
-	require.Equal(t, 2, b.post(t, "/v1/deliveries/resend", map[string]any{"all": true}).is(http.StatusOK).at("changed"))
+	b.resends(t)
 	require.Equal(t, 1, b.post(t, "/v1/deliveries/discard", map[string]any{"event_id": "e4", "state": "pending"}).is(http.StatusOK).at("changed"))
 	require.Equal(t, 3, b.count(t, "SELECT count(*) FROM tailpost.delivery"))
+}
+
+// resends asks for what only a relay carries out.
+func (b *bundle) resends(t *testing.T) {
+	t.Helper()
+	made := b.post(t, "/v1/deliveries/resend", map[string]any{"all": true}).is(http.StatusAccepted)
+	require.Equal(t, "pending", made.at("state"))
+	require.Equal(t, 2, made.at("total"))
+	require.Equal(t, map[string]any{"all": true, "state": "dead"}, made.at("selection"))
+	path := "/v1/resends/" + made.text("id")
+	require.Equal(t, made.at("selection"), b.get(t, path).is(http.StatusOK).at("selection"))
+	require.Len(t, b.get(t, "/v1/resends?state=pending").is(http.StatusOK).list("data"), 1)
+	require.Empty(t, b.get(t, "/v1/resends?state=done").is(http.StatusOK).list("data"))
+	require.Equal(t, "cancelled", b.post(t, path+"/cancel", nil).is(http.StatusOK).at("state"))
+	b.post(t, path+"/cancel", nil).is(http.StatusOK)
+	require.Equal(t, 2, b.count(t, "SELECT count(*) FROM tailpost.delivery WHERE state = 'dead'"))
+	require.Equal(t, 1, b.count(t, "SELECT count(*) FROM tailpost.audit WHERE action = 'delivery.resend' AND object = '"+made.text("id")+"'"))
 }
 
 func (b *bundle) replaysAndEvents(t *testing.T, id string) {
@@ -309,7 +326,7 @@ func (b *bundle) keysAndRelay(t *testing.T) {
 
 	relay := b.get(t, "/v1/relay").is(http.StatusOK)
 	require.Equal(t, false, relay.at("slot_state.exists"))
-	require.Equal(t, 3, relay.at("queue.pending"))
+	require.Equal(t, 1, relay.at("queue.pending"))
 	replicas, _ := relay.at("replicas").([]any)
 	require.True(t, slices.Contains(replicas, any("test/1")), "%v", replicas)
 	text := b.get(t, "/metrics").is(http.StatusOK)

@@ -153,13 +153,15 @@ func held(ctx context.Context, tx pgx.Tx, hold Hold) error {
 
 // whileHeld runs f in a transaction that only the holder of the slot can commit. It may run f again.
 func (l *Ledger) whileHeld(ctx context.Context, hold Hold, what string, f func(ctx context.Context, tx pgx.Tx) error) error {
-	return l.load(ctx, what, func(ctx context.Context, conn *pgx.Conn) error {
-		return pgx.BeginFunc(ctx, conn, func(tx pgx.Tx) error {
-			if err := held(ctx, tx, hold); err != nil {
-				return err
-			}
-			return f(ctx, tx)
-		})
+	return l.load(ctx, what, func(ctx context.Context, conn *pgx.Conn) error { return inHold(ctx, conn, hold, f) })
+}
+
+func inHold(ctx context.Context, conn *pgx.Conn, hold Hold, f func(ctx context.Context, tx pgx.Tx) error) error {
+	return pgx.BeginFunc(ctx, conn, func(tx pgx.Tx) error {
+		if err := held(ctx, tx, hold); err != nil {
+			return err
+		}
+		return f(ctx, tx)
 	})
 }
 

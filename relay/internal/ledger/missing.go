@@ -311,7 +311,7 @@ func (s *Sweep) SearchReplay(ctx context.Context, hold Hold, r *Replay, rg Range
 		args["found"] = next.Found
 		tag, err = tx.Exec(ctx, replaySearchedSQL, args)
 		if err == nil && tag.RowsAffected() == 0 {
-			return ErrReplayOver
+			return ErrOver
 		}
 		return err
 	})

@@ -180,10 +180,10 @@ FROM generate_series(1, $1::integer + 1) AS i`, many, noon)
 	b.exec(t, "UPDATE tailpost.replay SET missing = NULL, missing_cursor = NULL, missing_found = 0")
 	stale := b.open1(t)
 	require.NoError(t, sweep.SearchReplay(t.Context(), hold, b.open1(t), rg, noon))
-	require.ErrorIs(t, sweep.SearchReplay(t.Context(), hold, stale, rg, noon), ledger.ErrReplayOver)
+	require.ErrorIs(t, sweep.SearchReplay(t.Context(), hold, stale, rg, noon), ledger.ErrOver)
 	open := b.open1(t)
 	b.exec(t, "UPDATE tailpost.replay SET state = 'cancelled', updated_at = $1", noon)
-	require.ErrorIs(t, sweep.SearchReplay(t.Context(), hold, open, rg, noon), ledger.ErrReplayOver)
+	require.ErrorIs(t, sweep.SearchReplay(t.Context(), hold, open, rg, noon), ledger.ErrOver)
 
 	// What it lists goes with it.
 	dropped, more, err := b.ledger.DropReplays(t.Context(), noon)

@@ -38,6 +38,12 @@ UPDATE tailpost.replay
 SET place = '0/0'
 WHERE place IS NOT NULL`
 
+// rebaseResendsSQL has resends begin again: their places mean nothing any more. What they have changed they leave alone.
+const rebaseResendsSQL = `
+UPDATE tailpost.resend
+SET cursor = NULL
+WHERE state = 'running'`
+
 // Rebase puts the deliveries that wait before everything that the stream brings, in the order that they had, where they come
 // from another cluster: its positions may be higher than all that is committed here, and what waits longest would come last.
 // It belongs before Take, so that a relay that dies in between does it again.
@@ -48,7 +54,7 @@ func (l *Ledger) Rebase(ctx context.Context, slot, systemID string) error {
 			if err := tx.QueryRow(ctx, movedSQL, pgx.NamedArgs{"slot": slot, "system_id": systemID}).Scan(&moved); err != nil || !moved {
 				return err
 			}
-			for _, sql := range []string{rebaseTimeout, rebaseSQL, rebaseReplaysSQL} {
+			for _, sql := range []string{rebaseTimeout, rebaseSQL, rebaseReplaysSQL, rebaseResendsSQL} {
 				if _, err := tx.Exec(ctx, sql); err != nil {
 					return err
 				}

@@ -35,9 +35,6 @@ type Cursor struct {
 	At  string // its time, as text; empty: the replay does not go by time
 }
 
-// ErrReplayOver says that a replay was cancelled, or is over.
-var ErrReplayOver = errors.New("the replay is over")
-
 const replaysSQL = `
 SELECT DISTINCT ON (endpoint_id) id, endpoint_id, types, since, until, state = 'running', done, COALESCE(cursor, ''),
        COALESCE(cursor_at::text, ''), in_order, COALESCE(place, '0/0')::text, missing IS NOT NULL OR missing_error IS NOT NULL, missing_found, COALESCE(missing_cursor, ''),
@@ -169,7 +166,7 @@ func (s *Sweep) BeginReplay(ctx context.Context, hold Hold, r *Replay, rg Range,
 			"id": r.ID, "total": total, "in_order": r.InOrder, "now": now,
 		}).Scan(&place)
 		if errors.Is(err, pgx.ErrNoRows) {
-			return ErrReplayOver
+			return ErrOver
 		}
 		if err != nil {
 			return err
@@ -234,7 +231,7 @@ func (l *Ledger) QueueReplay(ctx context.Context, hold Hold, r *Replay, st Step,
 			"unreadable": st.Unreadable, "now": now,
 		})
 		if err == nil && tag.RowsAffected() == 0 {
-			return ErrReplayOver
+			return ErrOver
 		}
 		return err
 	})
@@ -244,22 +241,7 @@ func (l *Ledger) QueueReplay(ctx context.Context, hold Hold, r *Replay, st Step,
 	return queued, err
 }
 
-const replayEndSQL = `
-UPDATE tailpost.replay
-SET state = @state,
-    error = NULLIF(@problem, ''),
-    updated_at = @now
-WHERE id = @id
-  AND state IN ('pending', 'running')`
-
 // EndReplay notes that a replay is done, or, with a problem, that it has failed.
 func (l *Ledger) EndReplay(ctx context.Context, hold Hold, id, problem string, now time.Time) error {
-	state := "done"
-	if problem != "" {
-		state = "failed"
-	}
-	return l.whileHeld(ctx, hold, "end a replay", func(ctx context.Context, tx pgx.Tx) error {
-		_, err := tx.Exec(ctx, replayEndSQL, pgx.NamedArgs{"id": id, "state": state, "problem": problem, "now": now})
-		return err
-	})
+	return l.end(ctx, hold, "end a replay", "UPDATE tailpost.replay"+endSQL, id, problem, now)
 }

@@ -103,6 +103,16 @@ func dropDetached(ctx context.Context, conn *pgconn.PgConn, partition string, at
 // agedRows bounds a statement that removes what is old.
 const agedRows = 1000
 
+// drop runs a statement that removes up to limit rows of before a time; more says that there may be more.
+func (l *Ledger) drop(ctx context.Context, what, sql string, before time.Time, limit int64) (dropped int64, more bool, err error) {
+	err = l.once(ctx, what, func(ctx context.Context, conn *pgx.Conn) error {
+		tag, err := conn.Exec(ctx, sql, pgx.NamedArgs{"before": before, "limit": limit})
+		dropped = tag.RowsAffected()
+		return err
+	})
+	return dropped, dropped == limit, err
+}
+
 const deadSQL = `
 DELETE FROM tailpost.delivery AS d
 USING (
@@ -119,12 +129,7 @@ WHERE d.event_id = old.event_id
 
 // DropDead removes dead deliveries that nobody has touched since a time; more says that there are more.
 func (l *Ledger) DropDead(ctx context.Context, before time.Time) (dropped int64, more bool, err error) {
-	err = l.once(ctx, "drop old dead deliveries", func(ctx context.Context, conn *pgx.Conn) error {
-		tag, err := conn.Exec(ctx, deadSQL, pgx.NamedArgs{"before": before, "limit": agedRows})
-		dropped = tag.RowsAffected()
-		return err
-	})
-	return dropped, dropped == agedRows, err
+	return l.drop(ctx, "drop old dead deliveries", deadSQL, before, agedRows)
 }
 
 const discardedSQL = `
@@ -141,12 +146,7 @@ WHERE d.event_id = old.event_id
 
 // DropDiscarded forgets deliveries that were discarded before a time; more says that there are more.
 func (l *Ledger) DropDiscarded(ctx context.Context, before time.Time) (dropped int64, more bool, err error) {
-	err = l.once(ctx, "forget old discarded deliveries", func(ctx context.Context, conn *pgx.Conn) error {
-		tag, err := conn.Exec(ctx, discardedSQL, pgx.NamedArgs{"before": before, "limit": agedRows})
-		dropped = tag.RowsAffected()
-		return err
-	})
-	return dropped, dropped == agedRows, err
+	return l.drop(ctx, "forget old discarded deliveries", discardedSQL, before, agedRows)
 }
 
 // agedReplays bounds how many replays go at once: each may have MissingListed rows that go with it.
@@ -167,12 +167,23 @@ WHERE r.id = old.id
 
 // DropReplays removes replays that were over before a time, with what they list as missing; more says that there are more.
 func (l *Ledger) DropReplays(ctx context.Context, before time.Time) (dropped int64, more bool, err error) {
-	err = l.once(ctx, "drop old replays", func(ctx context.Context, conn *pgx.Conn) error {
-		tag, err := conn.Exec(ctx, replaysOverSQL, pgx.NamedArgs{"before": before, "limit": agedReplays})
-		dropped = tag.RowsAffected()
-		return err
-	})
-	return dropped, dropped == agedReplays, err
+	return l.drop(ctx, "drop old replays", replaysOverSQL, before, agedReplays)
+}
+
+const resendsOverSQL = `
+DELETE FROM tailpost.resend
+WHERE id IN (
+    SELECT id
+    FROM tailpost.resend
+    WHERE state IN ('done', 'cancelled', 'failed')
+      AND updated_at < @before
+    ORDER BY updated_at
+    LIMIT @limit
+)`
+
+// DropResends removes resends that were over before a time; more says that there are more.
+func (l *Ledger) DropResends(ctx context.Context, before time.Time) (dropped int64, more bool, err error) {
+	return l.drop(ctx, "drop old resends", resendsOverSQL, before, agedRows)
 }
 
 // foldSQL sums old hours up in the one at the epoch, so that sums over all time stay exact.

@@ -8,24 +8,12 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"github.com/tailpost/tailpost/outbox"
+	"github.com/tailpost/tailpost/relay/internal/ledger"
 )
-
-// DeliveryFilter chooses deliveries that are not made yet. Zero fields choose all.
-type DeliveryFilter struct {
-	Tenant      string // only those to this tenant's endpoints
-	EndpointID  string
-	EventID     string
-	EventTypes  []string
-	EventTenant string
-	State       string
-	Reason      string
-	Since       time.Time // of the event, inclusive
-	Until       time.Time // exclusive
-}
 
 // DeliveryQuery asks for a page of deliveries, those of the newest commits first.
 type DeliveryQuery struct {
-	DeliveryFilter
+	ledger.DeliveryFilter
 
 	After DeliveryPosition
 	Limit int
@@ -56,35 +44,9 @@ SELECT d.event_id, d.endpoint_id, COALESCE(e.name, ''), d.state, d.reason, d.att
 FROM tailpost.delivery AS d
 LEFT JOIN tailpost.endpoint AS e ON e.id = d.endpoint_id`
 
-// filterSQL puts a filter's conditions together. Every piece is a constant.
-func (f *DeliveryFilter) filterSQL() (sql string, args pgx.NamedArgs) {
-	sql = "\nWHERE true"
-	args = pgx.NamedArgs{
-		"tenant": f.Tenant, "endpoint": f.EndpointID, "event": f.EventID, "types": f.EventTypes, "event_tenant": f.EventTenant,
-		"state": f.State, "reason": f.Reason, "since": f.Since, "until": f.Until,
-	}
-	where := func(set bool, condition string) {
-		if set {
-			sql += "\n  AND " + condition
-		}
-	}
-	where(f.Tenant != "", "EXISTS (SELECT FROM tailpost.endpoint AS o WHERE o.id = d.endpoint_id AND o.tenant = @tenant)")
-	where(f.EndpointID != "", "d.endpoint_id = @endpoint")
-	where(f.EventID != "", "d.event_id = @event")
-	where(len(f.EventTypes) > 0, "d.event_type = ANY (@types::text[])")
-	where(f.EventTenant != "", "d.tenant = @event_tenant")
-	// The partial indexes are found only where the condition stands there as it is.
-	where(f.State == string(outbox.Pending), "d.state = 'pending'")
-	where(f.State == string(outbox.StateDead), "d.state = 'dead'")
-	where(f.Reason != "", "d.reason = @reason")
-	where(!f.Since.IsZero(), "d.event_created_at >= @since")
-	where(!f.Until.IsZero(), "d.event_created_at < @until")
-	return sql, args
-}
-
 // Deliveries gives a page.
 func (s *Store) Deliveries(ctx context.Context, q DeliveryQuery) (page []Delivery, err error) {
-	where, args := q.filterSQL()
+	where, args := q.SQL()
 	args["limit"] = q.Limit
 	if p := q.After; p != (DeliveryPosition{}) {
 		where += "\n  AND (d.commit_lsn, d.seq, d.event_id, d.endpoint_id) < (@lsn::text::pg_lsn, @seq, @at_event, @at_endpoint)"
@@ -117,16 +79,37 @@ func scanDelivery(row pgx.CollectableRow) (d Delivery, err error) {
 }
 
 // CountDeliveries says how many deliveries a filter chooses.
-func (s *Store) CountDeliveries(ctx context.Context, f DeliveryFilter) (n int64, err error) {
-	where, args := f.filterSQL()
-	err = s.read(ctx, "count deliveries", func(ctx context.Context, tx pgx.Tx) error {
-		return tx.QueryRow(ctx, "SELECT count(*) FROM tailpost.delivery AS d"+where, args).Scan(&n)
+func (s *Store) CountDeliveries(ctx context.Context, f ledger.DeliveryFilter) (n int64, err error) {
+	err = s.read(ctx, "count deliveries", func(ctx context.Context, tx pgx.Tx) (err error) {
+		n, err = countDeliveries(ctx, tx, f)
+		return err
 	})
 	return n, err
 }
 
-// bulkTimeout is for statements that may touch many rows.
-const bulkTimeout = `SET LOCAL statement_timeout = '120s'`
+func countDeliveries(ctx context.Context, tx pgx.Tx, f ledger.DeliveryFilter) (n int64, err error) {
+	where, args := f.SQL()
+	err = tx.QueryRow(ctx, "SELECT count(*) FROM tailpost.delivery AS d"+where, args).Scan(&n)
+	return n, err
+}
+
+// Resend makes deliveries due now, whether dead or waiting, and says how many. It is for a filter that names an event and an
+// endpoint: many are for CreateResend.
+func (c *Change) Resend(ctx context.Context, f ledger.DeliveryFilter) (int64, error) {
+	where, args := f.SQL()
+	args["now"] = c.now
+	tag, err := c.tx.Exec(ctx, ledger.ResendSQL+where, args)
+	if err != nil {
+		return 0, fmt.Errorf("resend the delivery: %w", err)
+	}
+	if tag.RowsAffected() == 0 {
+		return 0, nil
+	}
+	return tag.RowsAffected(), c.due(ctx, []string{f.EndpointID})
+}
+
+// discardTimeout is for a statement that may touch many rows.
+const discardTimeout = `SET LOCAL statement_timeout = '120s'`
 
 // touched sums a statement over endpoints.
 type touched struct {
@@ -134,29 +117,15 @@ type touched struct {
 	N          int64
 }
 
-// Resend makes deliveries due now, whether dead or waiting, and says how many.
-func (c *Change) Resend(ctx context.Context, f DeliveryFilter) (int64, error) {
-	where, args := f.filterSQL()
-	args["now"] = c.now
-	return c.bulk(ctx, "resend deliveries", `
-WITH t AS (
-    UPDATE tailpost.delivery AS d
-    SET state = 'pending',
-        reason = CASE WHEN d.state = 'dead' THEN 'resend' ELSE d.reason END,
-        next_attempt_at = @now,
-        trigger = 'resend',
-        updated_at = @now`+where+`
-    RETURNING d.endpoint_id
-)
-SELECT endpoint_id, count(*) FROM t GROUP BY endpoint_id`, args)
-}
-
 // Discard gives deliveries up for good and says how many.
-func (c *Change) Discard(ctx context.Context, f DeliveryFilter) (int64, error) {
-	where, args := f.filterSQL()
+func (c *Change) Discard(ctx context.Context, f ledger.DeliveryFilter) (n int64, err error) {
+	if _, err := c.tx.Exec(ctx, discardTimeout); err != nil {
+		return 0, fmt.Errorf("discard deliveries: %w", err)
+	}
+	where, args := f.SQL()
 	args["now"] = c.now
 	// One that was never attempted leaves no other trace, and the audit would take it for lost.
-	return c.bulk(ctx, "discard deliveries", `
+	sums, err := many(ctx, c.tx, `
 WITH t AS (
     DELETE FROM tailpost.delivery AS d`+where+`
     RETURNING d.event_id, d.endpoint_id, d.attempts
@@ -168,16 +137,9 @@ noted AS (
     WHERE attempts = 0
     ON CONFLICT (event_id, endpoint_id) DO NOTHING
 )
-SELECT endpoint_id, count(*) FROM t GROUP BY endpoint_id`, args)
-}
-
-func (c *Change) bulk(ctx context.Context, what, sql string, args pgx.NamedArgs) (n int64, err error) {
-	if _, err := c.tx.Exec(ctx, bulkTimeout); err != nil {
-		return 0, fmt.Errorf("%s: %w", what, err)
-	}
-	sums, err := many(ctx, c.tx, sql, args, pgx.RowToStructByPos[touched])
+SELECT endpoint_id, count(*) FROM t GROUP BY endpoint_id`, args, pgx.RowToStructByPos[touched])
 	if err != nil {
-		return 0, fmt.Errorf("%s: %w", what, err)
+		return 0, fmt.Errorf("discard deliveries: %w", err)
 	}
 	ids := make([]string, 0, len(sums))
 	for _, t := range sums {

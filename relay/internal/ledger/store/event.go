@@ -9,6 +9,7 @@ import (
 	"github.com/jackc/pgx/v5/pgconn"
 
 	"github.com/tailpost/tailpost/outbox"
+	"github.com/tailpost/tailpost/relay/internal/ledger"
 )
 
 // Event is an event with what became of it.
@@ -30,8 +31,8 @@ func (s *Store) Event(ctx context.Context, tenant, id string) (Event, error) {
 	var found Event
 	err := s.read(ctx, "read the event", func(ctx context.Context, tx pgx.Tx) (err error) {
 		found = Event{}
-		filter := DeliveryFilter{Tenant: tenant, EventID: id}
-		where, args := filter.filterSQL()
+		filter := ledger.DeliveryFilter{Tenant: tenant, EventID: id}
+		where, args := filter.SQL()
 		args["limit"] = maxEventRows
 		if found.Deliveries, err = many(ctx, tx, deliveryColumns+where+"\nORDER BY d.endpoint_id\nLIMIT @limit", args, scanDelivery); err != nil {
 			return err

@@ -3,140 +3,67 @@ package store
 import (
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
-	"time"
 
 	"github.com/jackc/pgx/v5"
-	"github.com/jackc/pgx/v5/pgconn"
 
-	"github.com/tailpost/tailpost/outbox"
+	"github.com/tailpost/tailpost/relay/internal/ledger"
 )
 
-// CanResend says whether Change.ResendRecorded would queue the event: nil, or why not.
-func (s *Store) CanResend(ctx context.Context, tenant, eventID, endpointID string) error {
-	return s.read(ctx, "look for the event", func(ctx context.Context, tx pgx.Tx) error {
-		_, err := recordedEvent(ctx, tx, s.mapping, recordedQuery{tenant: tenant, event: eventID, endpoint: endpointID})
-		return err
+// Resend is a row of tailpost.resend.
+type Resend struct {
+	Asked
+
+	Tenant    string                // that the key of whoever asked is bound to; empty: none
+	Selection ledger.DeliveryFilter // without Tenant
+}
+
+const resendColumns = askedColumns + `COALESCE(r.tenant, '') AS tenant, r.selection
+FROM tailpost.resend AS r
+WHERE (@tenant::text = '' OR r.tenant = @tenant)`
+
+// Resends gives a page.
+func (s *Store) Resends(ctx context.Context, q AskedQuery) ([]Resend, error) {
+	return askedPage[Resend](ctx, s, "list resends", resendColumns, q)
+}
+
+// Resend gives one resend.
+func (s *Store) Resend(ctx context.Context, tenant, id string) (Resend, error) {
+	return askedOne[Resend](ctx, s, "read the resend", resendColumns, tenant, id)
+}
+
+// LockResend gives one resend and keeps others from changing it.
+func (c *Change) LockResend(ctx context.Context, tenant, id string) (Resend, error) {
+	return askedLocked[Resend](ctx, c.tx, resendColumns, tenant, id)
+}
+
+// CreateResend writes a new resend and tells the relay.
+func (c *Change) CreateResend(ctx context.Context, r *Resend) error {
+	selection, err := json.Marshal(r.Selection)
+	if err != nil {
+		return fmt.Errorf("encode the selection: %w", err)
+	}
+	r.EndpointID = r.Selection.EndpointID
+	return c.asks(ctx, &r.Asked, `
+INSERT INTO tailpost.resend (id, tenant, selection, state, total, created_by, created_at, updated_at)
+VALUES (@id, NULLIF(@tenant, ''), @selection::text::jsonb, 'pending', @total, @created_by, @now, @now)`, pgx.NamedArgs{
+		"tenant": r.Tenant, "selection": string(selection), "total": r.Total,
 	})
 }
 
-const resendRecordedSQL = `
-INSERT INTO tailpost.delivery (
-    event_id, endpoint_id, state, reason, attempts, next_attempt_at, event_type, tenant, key, payload, headers,
-    event_created_at, commit_lsn, seq, trigger, created_at, updated_at
-)
-VALUES (
-    @event, @endpoint, 'pending', 'resend', 0, @now, @type, NULLIF(@tenant, ''), NULLIF(@key, ''), @payload, @headers,
-    @event_created, pg_current_wal_insert_lsn(), 0, 'resend', @now, @now
-)
-ON CONFLICT (event_id, endpoint_id) DO NOTHING`
+// CancelResend stops a resend that is not over; what it queued stays queued.
+func (c *Change) CancelResend(ctx context.Context, r *Resend) error {
+	return c.cancel(ctx, &r.Asked, "UPDATE tailpost.resend"+cancelSQL)
+}
 
-// ResendRecorded queues an event once more for an endpoint that has it already, or whose delivery was discarded, from its
-// outbox row. Like an event of a replay it takes its place at the end of the endpoint's order. ErrNotFound: the endpoint has
-// no trace of the event. ErrConflict: it waits for the endpoint as it is, or its payload is gone.
-func (c *Change) ResendRecorded(ctx context.Context, tenant, eventID, endpointID string) error {
-	ev, err := recordedEvent(ctx, c.tx, c.mapping, recordedQuery{tenant: tenant, event: eventID, endpoint: endpointID, lock: true})
-	if err != nil {
-		return err
-	}
-	var headers *string
-	if len(ev.Headers) > 0 {
-		text, err := json.Marshal(ev.Headers)
-		if err != nil {
-			return fmt.Errorf("encode the headers of event %s: %w", ev.ID, err)
+// CountResend counts what a filter chooses; nil: that takes longer than a request has time for.
+func (s *Store) CountResend(ctx context.Context, f ledger.DeliveryFilter) (total *int64, err error) {
+	err = s.counting(ctx, "count deliveries", func(ctx context.Context, tx pgx.Tx) error {
+		n, err := countDeliveries(ctx, tx, f)
+		if err == nil {
+			total = &n
 		}
-		s := string(text)
-		headers = &s
-	}
-	tag, err := c.tx.Exec(ctx, resendRecordedSQL, pgx.NamedArgs{
-		"event": ev.ID, "endpoint": endpointID, "type": ev.Type, "tenant": ev.Tenant, "key": ev.Key,
-		"payload": []byte(ev.Payload), "headers": headers, "event_created": ev.CreatedAt, "now": c.now,
+		return err
 	})
-	switch {
-	case err != nil:
-		return fmt.Errorf("queue the event: %w", err)
-	case tag.RowsAffected() == 0:
-		return errWaits // somebody else was faster
-	}
-	return c.due(ctx, []string{endpointID})
-}
-
-var errWaits = fmt.Errorf("%w: the event waits for this endpoint already: with state pending it is attempted now", ErrConflict)
-
-type recordedQuery struct {
-	tenant, event, endpoint string
-	lock                    bool // keep the endpoint from being deleted
-}
-
-const recordedEndpointSQL = `
-SELECT COALESCE(tenant, '')
-FROM tailpost.endpoint
-WHERE id = @endpoint
-  AND (@tenant::text = '' OR tenant = @tenant)`
-
-// recordedSQL says what there is of an event and an endpoint: a delivery that waits, and the first sign of one that is over.
-// Adding nothing to the endpoint has the attempts looked up by their event: through the index of endpoints, which has them by
-// time, Postgres would look for the earliest among all of the endpoint's.
-const recordedSQL = `
-SELECT COALESCE((SELECT d.state FROM tailpost.delivery AS d WHERE d.event_id = @event AND d.endpoint_id = @endpoint), ''),
-       LEAST(
-           (SELECT min(a.attempted_at)
-            FROM tailpost.attempt AS a
-            WHERE a.event_id = @event
-              AND a.endpoint_id || '' = @endpoint
-              AND a.trigger <> 'test'),
-           (SELECT x.at FROM tailpost.discarded AS x WHERE x.event_id = @event AND x.endpoint_id = @endpoint)
-       )`
-
-// recordedEvent reads an event whose delivery to an endpoint is over from its outbox row.
-func recordedEvent(ctx context.Context, tx pgx.Tx, m outbox.Mapping, q recordedQuery) (outbox.Event, error) {
-	args := pgx.NamedArgs{"tenant": q.tenant, "event": q.event, "endpoint": q.endpoint}
-	sql := recordedEndpointSQL
-	if q.lock {
-		// Not more: the relay writes how the endpoint does, and must not wait for this.
-		sql += "\nFOR KEY SHARE"
-	}
-	tenant, err := one(ctx, tx, sql, args, pgx.RowTo[string])
-	if err != nil {
-		return outbox.Event{}, err
-	}
-	var waits string
-	var first *time.Time
-	if err := tx.QueryRow(ctx, recordedSQL, args).Scan(&waits, &first); err != nil {
-		return outbox.Event{}, fmt.Errorf("look for attempts: %w", err)
-	}
-	switch {
-	case waits == string(outbox.Pending):
-		return outbox.Event{}, errWaits
-	case first == nil:
-		return outbox.Event{}, ErrNotFound
-	case m.Table == "":
-		return outbox.Event{}, fmt.Errorf("%w: the payload of the event is gone: it was a logical message, which has no outbox row", ErrConflict)
-	}
-	ev, there, err := outboxRow(ctx, tx, m, q.event)
-	if err != nil {
-		return ev, unreadable(err)
-	}
-	switch {
-	case !there:
-		return ev, fmt.Errorf("%w: the payload of the event is gone: its outbox row was deleted, or it was a logical message, which has none", ErrConflict)
-	case tenant != "" && ev.Tenant != tenant:
-		return ev, ErrNotFound // the endpoint, or the row, has another tenant by now
-	}
-	if ev.CreatedAt.IsZero() {
-		ev.CreatedAt = *first // where the table has no time, the nearest there is
-	}
-	return ev, nil
-}
-
-// unreadable says what a person can do about an outbox row that cannot be read.
-func unreadable(err error) error {
-	if odd, ok := errors.AsType[*outbox.DecodeError](err); ok {
-		return fmt.Errorf("%w: the outbox row of the event cannot be sent: %w", ErrConflict, odd)
-	}
-	if pgErr, ok := errors.AsType[*pgconn.PgError](err); ok && pgErr.Code == "42501" {
-		return fmt.Errorf("%w: the relay's role may not read the outbox table: see the grants of `tailpost migrate --print`", ErrConflict)
-	}
-	return err
+	return total, err
 }

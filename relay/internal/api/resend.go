@@ -1,0 +1,142 @@
+package api
+
+import (
+	"context"
+	"net/http"
+	"time"
+
+	"github.com/tailpost/tailpost/relay/internal/ledger"
+	"github.com/tailpost/tailpost/relay/internal/ledger/store"
+)
+
+// Resend is a request to attempt many deliveries now.
+type Resend struct {
+	ID        string            `json:"id"`
+	Selection DeliverySelection `json:"selection" doc:"Which deliveries."`
+	Tenant    string            `json:"tenant,omitempty" doc:"Tenant that the key is bound to which asked for it: only deliveries to its endpoints."`
+	State     string            `json:"state" enum:"pending,running,done,cancelled,failed"`
+	Total     *int64            `json:"total,omitempty" doc:"Deliveries that the selection chose when it was asked for; missing: there are too many to count them in some seconds."`
+	Queued    int64             `json:"queued" doc:"Deliveries that were queued; in the end less than total where one was delivered, discarded or attempted meanwhile."`
+	Error     string            `json:"error,omitempty" doc:"Why it failed."`
+	CreatedBy string            `json:"created_by,omitempty" doc:"Id of the key that asked for it."`
+	CreatedAt time.Time         `json:"created_at"`
+	UpdatedAt time.Time         `json:"updated_at"`
+}
+
+func showResend(r *store.Resend) Resend {
+	return Resend{
+		ID: r.ID, Selection: showSelection(&r.Selection), Tenant: r.Tenant, State: r.State, Total: r.Total, Queued: r.Queued,
+		Error: r.Error, CreatedBy: r.CreatedBy, CreatedAt: r.CreatedAt.UTC(), UpdatedAt: r.UpdatedAt.UTC(),
+	}
+}
+
+// showSelection is the selection that a filter was made of.
+func showSelection(f *ledger.DeliveryFilter) DeliverySelection {
+	d := DeliverySelection{
+		EventID: f.EventID, EndpointID: f.EndpointID, EventTypes: f.EventTypes, Tenant: f.EventTenant, Reason: f.Reason, State: f.State,
+	}
+	if !f.Since.IsZero() {
+		d.Since = &f.Since
+	}
+	if !f.Until.IsZero() {
+		d.Until = &f.Until
+	}
+	d.All = !d.chooses()
+	return d
+}
+
+// resentOutput is the answer to a resend: Selected, where it was done or counted, or a Resend.
+type resentOutput struct {
+	Status int
+	Body   any
+}
+
+func (s *Server) resendDeliveries(ctx context.Context, p *principal, in *selectDeliveriesInput) (*resentOutput, error) {
+	var out *selectedOutput
+	var err error
+	w := &in.Body
+	switch {
+	case w.DryRun && w.one():
+		out, err = s.countResend(ctx, p, w)
+	case w.DryRun || w.names():
+		out, err = s.resendNamed(ctx, p, in)
+	default:
+		made, err := s.createResend(ctx, p, in)
+		if err != nil {
+			return nil, err
+		}
+		return &resentOutput{Status: http.StatusAccepted, Body: made.Body}, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	return &resentOutput{Status: http.StatusOK, Body: out.Body}, nil
+}
+
+// resendNamed attempts one delivery.
+func (s *Server) resendNamed(ctx context.Context, p *principal, in *selectDeliveriesInput) (*selectedOutput, error) {
+	return s.forSelected(ctx, p, in, "delivery.resend", resendPath, func(c *store.Change, ctx context.Context, f ledger.DeliveryFilter) (int64, error) {
+		n, err := c.Resend(ctx, f)
+		if err != nil || n > 0 || !in.Body.one() {
+			return n, err
+		}
+		// Nothing waits: the event was delivered, or discarded, and is taken from its outbox row.
+		return 1, c.ResendRecorded(ctx, p.tenant(), f.EventID, f.EndpointID)
+	})
+}
+
+type resendOutput struct {
+	Body Resend
+}
+
+// createResend has the relay attempt many deliveries.
+func (s *Server) createResend(ctx context.Context, p *principal, in *selectDeliveriesInput) (*resendOutput, error) {
+	filter, err := in.Body.filter(p)
+	if err != nil {
+		return nil, err
+	}
+	r := store.Resend{Tenant: p.tenant(), Selection: filter}
+	if r.Total, err = s.store.CountResend(ctx, filter); err != nil {
+		return nil, err
+	}
+	op := (&route{method: http.MethodPost, path: resendPath}).operation()
+	return inChange(ctx, s, &op, p, in, func(ctx context.Context, c *store.Change, p *principal, _ *selectDeliveriesInput) (*resendOutput, error) {
+		r.ID = newID("rs_")
+		if err := c.CreateResend(ctx, &r); err != nil {
+			return nil, err
+		}
+		out := &resendOutput{Body: showResend(&r)}
+		return out, c.Audit(ctx, "delivery.resend", r.ID, p.tenant(), nil, out.Body)
+	})
+}
+
+func (s *Server) listResends(ctx context.Context, p *principal, in *listAskedInput) (*pageOutput[Resend], error) {
+	return listAsked(ctx, p, in, s.store.Resends, showResend, (*store.Resend).Position)
+}
+
+// ResendID is the part of a request that names a resend.
+type ResendID struct {
+	ID string `path:"id" maxLength:"200" doc:"Id of the resend."`
+}
+
+func (s *Server) getResend(ctx context.Context, p *principal, in *ResendID) (*resendOutput, error) {
+	r, err := s.store.Resend(ctx, p.tenant(), in.ID)
+	if err != nil {
+		return nil, err
+	}
+	return &resendOutput{Body: showResend(&r)}, nil
+}
+
+type cancelResendInput struct {
+	ResendID
+	Repeatable
+}
+
+func (s *Server) cancelResend(ctx context.Context, c *store.Change, p *principal, in *cancelResendInput) (*resendOutput, error) {
+	r, err := c.LockResend(ctx, p.tenant(), in.ID)
+	if err != nil {
+		return nil, err
+	}
+	shown, err := cancelAsked(ctx, c, "resend", &r, &r.Asked, c.CancelResend, showResend)
+	return &resendOutput{Body: shown}, err
+}

@@ -1,0 +1,32 @@
+package ledger
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+)
+
+// ErrOver says that a replay or a resend was cancelled, or is over.
+var ErrOver = errors.New("it is over")
+
+// endSQL follows UPDATE and a table of what people asked for.
+const endSQL = `
+SET state = @state,
+    error = NULLIF(@problem, ''),
+    updated_at = @now
+WHERE id = @id
+  AND state IN ('pending', 'running')`
+
+// end runs a statement that ends what a person asked for: as done, or, with a problem, as failed.
+func (l *Ledger) end(ctx context.Context, hold Hold, what, sql, id, problem string, now time.Time) error {
+	state := "done"
+	if problem != "" {
+		state = "failed"
+	}
+	return l.whileHeld(ctx, hold, what, func(ctx context.Context, tx pgx.Tx) error {
+		_, err := tx.Exec(ctx, sql, pgx.NamedArgs{"id": id, "state": state, "problem": problem, "now": now})
+		return err
+	})
+}

@@ -1,0 +1,89 @@
+package relay
+
+import (
+	"context"
+	"time"
+
+	"github.com/rs/zerolog"
+
+	"github.com/tailpost/tailpost/relay/internal/dispatch"
+	"github.com/tailpost/tailpost/relay/internal/ledger"
+)
+
+const (
+	// resendRows are looked at, and at most changed, in one transaction.
+	resendRows = 1000
+	// resendPace is how long a resend rests after each page, as a multiple of what the page took: recording waits for it.
+	resendPace = 1
+	// tellPause is how long the dispatcher is not told of more pages to an endpoint with an order: each time it reads the heads of
+	// all keys that wait.
+	tellPause = 5 * time.Second
+)
+
+// resender carries out the resends of many deliveries that people asked for, in pages: what is due and how far that is are one
+// transaction, so that any relay goes on where another one stopped. Unlike a replay a resend adds no rows, so it does not wait
+// for endpoints that have enough to do: one that is slow would delay the others, and one that holds its order behind a dead
+// delivery waits for nothing but that one's resend.
+type resender struct {
+	ledger     *ledger.Ledger
+	dispatcher *dispatch.Dispatcher
+	hold       ledger.Hold
+	log        zerolog.Logger
+	told       map[string]time.Time // when the dispatcher was last told of an endpoint with an order
+	untold     map[string]struct{}  // those of which it is to be told again
+}
+
+func newResender(led *ledger.Ledger, d *dispatch.Dispatcher, hold ledger.Hold, log zerolog.Logger) *resender {
+	return &resender{ledger: led, dispatcher: d, hold: hold, log: log, told: make(map[string]time.Time), untold: make(map[string]struct{})}
+}
+
+func (p *resender) open(ctx context.Context) ([]open, error) {
+	resends, err := p.ledger.Resends(ctx)
+	over := err == nil && len(resends) == 0
+	for id := range p.untold {
+		p.tell(id, over)
+	}
+	if over {
+		clear(p.told)
+	}
+	return opened(resends, func(r *ledger.Resend) string { return r.ID }, p.step), err
+}
+
+// step moves a resend by a page.
+func (p *resender) step(ctx context.Context, r *ledger.Resend) (bool, error) {
+	log := p.log.With().Str("resend", r.ID).Logger()
+	if r.Problem != "" {
+		log.Warn().Str("why", r.Problem).Msg("resend failed")
+		return true, p.ledger.FailResend(ctx, p.hold, r.ID, r.Problem, time.Now())
+	}
+	if r.AsOf.IsZero() {
+		log.Info().Msg("resend begins")
+	}
+	began := time.Now()
+	page, err := p.ledger.ResendPage(ctx, p.hold, r, resendRows, began)
+	if err != nil {
+		return false, err
+	}
+	for _, id := range page.Endpoints {
+		p.tell(id, page.Over)
+	}
+	if page.Over {
+		log.Info().Msg("resend done")
+		return true, nil
+	}
+	wait(ctx, resendPace*time.Since(began))
+	return true, nil
+}
+
+// tell has the dispatcher look at an endpoint's queue: now, or, if it has an order, not too often.
+func (p *resender) tell(id string, now bool) {
+	if p.dispatcher.Ordered(id) {
+		if !now && time.Since(p.told[id]) < tellPause {
+			p.untold[id] = struct{}{}
+			return
+		}
+		p.told[id] = time.Now()
+	}
+	delete(p.untold, id)
+	p.dispatcher.Due(id)
+}
