@@ -184,3 +184,46 @@ WHERE get_byte(data, 0) = ascii('M')
 	require.NotEqual(t, xids[0], xids[1], "the second one is of a transaction after the change")
 	b.exec(t, "SELECT pg_drop_replication_slot($1)", b.db.Slot())
 }
+
+func TestResendOfManyIsRepeatable(t *testing.T) {
+	t.Parallel()
+	b := setup(t, nil)
+	id := b.endpoint(t, "")
+	b.insertDelivery(t, "e1", id, "dead", 16)
+	ask := func(body map[string]any) *answer {
+		return b.do(t, call{key: adminKey, method: http.MethodPost, path: resendPath, body: body, headers: http.Header{"Idempotency-Key": {"once"}}})
+	}
+	many := map[string]any{"endpoint_id": id, "since": "2026-03-14T12:00:00Z", "until": "2100-01-01T00:00:00Z", "event_types": []string{"order.created"}}
+	first := ask(many).is(http.StatusAccepted)
+	require.JSONEq(t, string(first.Body), string(ask(many).is(http.StatusAccepted).Body))
+	require.Equal(t, 1, b.count(t, "SELECT count(*) FROM tailpost.resend"))
+	require.Equal(t, 1, first.at("total"))
+	require.Equal(t, map[string]any{
+		"endpoint_id": id, "since": "2026-03-14T12:00:00Z", "until": "2100-01-01T00:00:00Z", "event_types": []any{"order.created"}, "state": "dead",
+	}, b.get(t, "/v1/resends/"+first.text("id")).is(http.StatusOK).at("selection"))
+	ask(pair("e1", id)).is(http.StatusUnprocessableEntity)
+}
+
+func TestResendThatIsOverIsNotCancelled(t *testing.T) {
+	t.Parallel()
+	b := setup(t, nil)
+	id := b.post(t, resendPath, map[string]any{"all": true, "state": "pending"}).is(http.StatusAccepted).text("id")
+	for _, state := range []string{"done", "failed"} {
+		b.exec(t, "UPDATE tailpost.resend SET state = $1, error = 'the selection is odd'", state)
+		over := b.post(t, "/v1/resends/"+id+"/cancel", nil).is(http.StatusConflict)
+		require.Contains(t, over.text("detail"), "The resend is over: it is "+state)
+	}
+	require.Equal(t, "the selection is odd", b.get(t, "/v1/resends/"+id).is(http.StatusOK).text("error"))
+	b.get(t, "/v1/resends/rs_none").is(http.StatusNotFound)
+	b.post(t, "/v1/resends/rs_none/cancel", nil).is(http.StatusNotFound)
+}
+
+func TestResendOfMoreThanCanBeCounted(t *testing.T) {
+	t.Parallel()
+	b := setup(t, nil)
+	b.insertDelivery(t, "e1", b.endpoint(t, ""), "dead", 16)
+	b.exec(t, "ALTER TABLE tailpost.delivery RENAME TO really")
+	b.exec(t, "CREATE VIEW tailpost.delivery AS SELECT r.* FROM tailpost.really AS r WHERE pg_sleep(60)::text = ''")
+	made := b.post(t, resendPath, map[string]any{"all": true}).is(http.StatusAccepted)
+	require.Nil(t, made.at("total"))
+}

@@ -1,0 +1,134 @@
+package relay
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/rs/zerolog"
+	"github.com/stretchr/testify/require"
+
+	"github.com/tailpost/tailpost/relay/internal/ledger"
+)
+
+// queueOf is what people asked for: each with the pages that are left of it.
+type queueOf struct {
+	mu    sync.Mutex
+	pages map[string]int
+	fails map[string]error // by id: why it cannot go on
+	done  []string         // ids of the pages that were done
+	looks int
+}
+
+func (q *queueOf) open(context.Context) (all []open, err error) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	q.looks++
+	for _, id := range []string{"a", "b", "c"} {
+		if q.pages[id] > 0 {
+			all = append(all, open{id: id, step: func(context.Context) (bool, error) { return q.step(id) }})
+		}
+	}
+	return all, nil
+}
+
+func (q *queueOf) step(id string) (bool, error) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if err := q.fails[id]; err != nil {
+		if errors.Is(err, ledger.ErrOver) {
+			q.pages[id] = 0
+		}
+		return false, err
+	}
+	q.pages[id]--
+	q.done = append(q.done, id)
+	return true, nil
+}
+
+// after lets time pass and then looks at the queue.
+func (q *queueOf) after(t *testing.T, d time.Duration, look func()) {
+	t.Helper()
+	wait(t.Context(), d)
+	synctest.Wait()
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	look()
+}
+
+// running runs rounds in a bubble until the test is over.
+func (q *queueOf) running(t *testing.T) (r *rounds, ended <-chan struct{}) {
+	t.Helper()
+	r = newRounds("resends", q.open, zerolog.Nop())
+	ctx, stop := context.WithCancel(t.Context())
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		r.run(ctx)
+	}()
+	t.Cleanup(func() {
+		stop()
+		<-done
+	})
+	synctest.Wait()
+	return r, done
+}
+
+func TestRoundsTakeTurnsAndRestUntilTheyAreWoken(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		q := &queueOf{pages: map[string]int{"a": 3, "b": 1, "c": 2}}
+		r, _ := q.running(t)
+		looks := 0
+		q.after(t, 0, func() {
+			require.Equal(t, []string{"a", "b", "c", "a", "c", "a"}, q.done)
+			looks = q.looks
+		})
+		q.after(t, 24*time.Hour, func() {
+			require.Equal(t, looks, q.looks, "nothing is asked of the database while nothing is open")
+			q.pages["b"] = 1
+		})
+		r.wake()
+		q.after(t, 0, func() { require.Zero(t, q.pages["b"]) })
+	})
+}
+
+func TestRoundsGoOnBesideWhatFails(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		q := &queueOf{pages: map[string]int{"a": 1, "b": 100}, fails: map[string]error{"a": errors.New("locked")}}
+		q.running(t)
+		q.after(t, 100*roundPause, func() { require.Zero(t, q.pages["b"]) })
+		// It is tried less and less often, but not given up.
+		looks := 0
+		q.after(t, 10*roundPauseMost, func() { looks = q.looks })
+		q.after(t, 10*roundPauseMost, func() {
+			require.Equal(t, 10, q.looks-looks)
+			delete(q.fails, "a")
+		})
+		q.after(t, roundPauseMost, func() { require.Zero(t, q.pages["a"]) })
+	})
+}
+
+func TestRoundsGoOnAtOnceAfterWhatWasCancelled(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		q := &queueOf{pages: map[string]int{"a": 5, "b": 2}, fails: map[string]error{"a": ledger.ErrOver}}
+		q.running(t)
+		q.after(t, 0, func() { require.Equal(t, []string{"b", "b"}, q.done) })
+	})
+}
+
+func TestRoundsEndWhereAnotherRelayIsInCharge(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		q := &queueOf{pages: map[string]int{"a": 1, "b": 1}, fails: map[string]error{"a": fmt.Errorf("resend: %w", ledger.ErrDeposed)}}
+		_, ended := q.running(t)
+		<-ended
+		require.Empty(t, q.done)
+	})
+}
