@@ -193,11 +193,10 @@ func (p *replayer) deliveries(r *ledger.Replay, found []ledger.Found, rows []led
 
 // queue queues deliveries and moves the replay on.
 func (p *replayer) queue(ctx context.Context, r *ledger.Replay, st ledger.Step) error {
-	if _, err := p.ledger.QueueReplay(ctx, p.hold, r, st, time.Now()); err != nil {
-		return err
-	}
+	_, err := p.ledger.QueueReplay(ctx, p.hold, r, st, time.Now())
 	if len(st.Deliveries) > 0 {
+		// After an error too: the commit may have been made and not heard of.
 		p.dispatcher.Due(r.EndpointID)
 	}
-	return nil
+	return err
 }

@@ -61,11 +61,11 @@ func (p *resender) step(ctx context.Context, r *ledger.Resend) (bool, error) {
 	}
 	began := time.Now()
 	page, err := p.ledger.ResendPage(ctx, p.hold, r, resendRows, began)
-	if err != nil {
-		return false, err
-	}
 	for _, id := range page.Endpoints {
 		p.tell(id, page.Over)
+	}
+	if err != nil {
+		return false, err
 	}
 	if page.Over {
 		log.Info().Msg("resend done")

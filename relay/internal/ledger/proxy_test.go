@@ -21,6 +21,7 @@ const (
 	unsent        // before the pipeline's Sync reaches the server
 	unheard       // once the server has answered, before the answer reaches the relay
 	abandoned     // as soon as the Sync has reached the server, which goes on with the pipeline
+	committed     // like unheard, of the next COMMIT of a transaction that is no pipeline
 )
 
 // proxy passes connections to Postgres on, counts what the frontend says and cuts where it is told to.
@@ -126,6 +127,9 @@ func (p *proxy) forward(client io.Reader, server io.Writer, back *answers) bool 
 		records = records || kind == 'B' && bytes.HasPrefix(message[6:], []byte("tailpost_guard\x00"))
 		if kind == 'S' && records {
 			todo, p.cut, records = p.cut, never, false
+		}
+		if p.cut == committed && kind == 'Q' && bytes.HasPrefix(message[5:], []byte("commit")) {
+			todo, p.cut = unheard, never
 		}
 		p.mu.Unlock()
 		if todo == unsent {

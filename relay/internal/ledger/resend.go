@@ -108,9 +108,10 @@ WHERE id = @id
 
 // Resent is what a page of a resend did.
 type Resent struct {
-	Queued    int64
-	Endpoints []string // whose queues changed
-	Over      bool     // it was the last one
+	Queued int64
+	// Endpoints are those whose queues changed. With an error they may have: the commit may have been made and not heard of.
+	Endpoints []string
+	Over      bool // it was the last one
 }
 
 // ResendPage looks at up to limit deliveries and makes due, in one transaction with how far that is, those that the resend
@@ -123,10 +124,14 @@ func (l *Ledger) ResendPage(ctx context.Context, hold Hold, r *Resend, limit int
 			return err
 		}
 		return inHold(ctx, conn, hold, func(ctx context.Context, tx pgx.Tx) error {
+			before := page.Endpoints
 			page, err = r.queue(ctx, tx, places, len(places) < limit, now)
+			page.Endpoints = append(page.Endpoints, before...)
 			return err
 		})
 	})
+	slices.Sort(page.Endpoints)
+	page.Endpoints = slices.Compact(page.Endpoints)
 	return page, err
 }
 
@@ -177,9 +182,7 @@ RETURNING d.endpoint_id`, args)
 		}
 		cursor = string(text)
 	}
-	page.Queued, page.Over = int64(len(queued)), over
-	slices.Sort(queued)
-	page.Endpoints = slices.Compact(queued)
+	page = Resent{Queued: int64(len(queued)), Endpoints: queued, Over: over}
 	tag, err := tx.Exec(ctx, resendMoveSQL, pgx.NamedArgs{
 		"id": r.ID, "over": over, "as_of": asOf, "cursor": cursor, "was": r.cursor, "queued": page.Queued, "now": now,
 	})

@@ -172,6 +172,21 @@ func TestResendThatIsCancelledQueuesNoMore(t *testing.T) {
 	require.Equal(t, 1, b.count(t, "SELECT count(*) FROM tailpost.resend WHERE state = 'cancelled' AND queued = 10"))
 }
 
+// TestResendWhoseCommitIsNotHeardOfTellsWhatItQueued: nobody else would look at these queues.
+func TestResendWhoseCommitIsNotHeardOfTellsWhatItQueued(t *testing.T) {
+	t.Parallel()
+	b, p := setupProxy(t)
+	hold := take(t, b.ledger)
+	b.deadRows(t, 5, "a", "b")
+	b.resend(t, "", `{"state": "dead"}`)
+	open := b.next(t, b.ledger)
+	p.next(committed)
+	page, err := b.ledger.ResendPage(t.Context(), hold, open, 10, noon)
+	require.ErrorIs(t, err, ledger.ErrOver)
+	require.Equal(t, []string{"a", "b"}, page.Endpoints)
+	require.Equal(t, 10, b.count(t, "SELECT queued FROM tailpost.resend"))
+}
+
 func TestResendOfARowThatIsLockedIsAnErrorSoon(t *testing.T) {
 	t.Parallel()
 	b := setup(t)

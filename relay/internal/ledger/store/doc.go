@@ -12,6 +12,7 @@
 // # Changes
 //
 // A change, its row in tailpost.audit and the answer kept for its Idempotency-Key are one transaction. Whoever changes
-// tailpost.delivery says so in the same transaction with a logical message, so that the relay that holds the slot looks
-// at the queue, and again once the transaction is visible: the stream has a commit before queries see it.
+// tailpost.delivery, or asks for a replay or a resend, says so in the same transaction with a logical message, so that the
+// relay that holds the slot looks at the queue, and again once the transaction is visible: the stream has a commit before
+// queries see it.
 package store
