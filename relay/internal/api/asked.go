@@ -32,20 +32,28 @@ func listAsked[R, T any](
 	return paged(rows, in.limit(), show, position)
 }
 
-// cancelAsked cancels a replay or a resend and shows it. One that is cancelled already is shown as it is.
-func cancelAsked[R, T any](
-	ctx context.Context, c *store.Change, what string, r *R, a *store.Asked, cancel func(context.Context, *R) error, show func(*R) T,
-) (T, error) {
-	before := show(r)
-	switch a.State {
+// cancelling cancels a replay or a resend.
+type cancelling[R, T any] struct {
+	what   string // it is
+	tenant string // of it, for the audit
+	row    *R
+	asked  *store.Asked // of row
+	cancel func(context.Context, *R) error
+	show   func(*R) T
+}
+
+// run gives what is shown of it then. One that is cancelled already is shown as it is.
+func (x cancelling[R, T]) run(ctx context.Context, c *store.Change) (T, error) {
+	before := x.show(x.row)
+	switch x.asked.State {
 	case store.StateCancelled:
 		return before, nil
 	case store.StateDone, store.StateFailed:
-		return before, problem(http.StatusConflict, "The "+what+" is over: it is "+a.State+".")
+		return before, problem(http.StatusConflict, "The "+x.what+" is over: it is "+x.asked.State+".")
 	}
-	if err := cancel(ctx, r); err != nil {
+	if err := x.cancel(ctx, x.row); err != nil {
 		return before, err
 	}
-	after := show(r)
-	return after, c.Audit(ctx, what+".cancel", a.ID, "", before, after)
+	after := x.show(x.row)
+	return after, c.Audit(ctx, x.what+".cancel", x.asked.ID, x.tenant, before, after)
 }

@@ -224,6 +224,8 @@ func (s *Server) cancelReplay(ctx context.Context, c *store.Change, p *principal
 	if err != nil {
 		return nil, err
 	}
-	shown, err := cancelAsked(ctx, c, "replay", &r, &r.Asked, c.CancelReplay, showReplay)
+	shown, err := cancelling[store.Replay, Replay]{
+		what: "replay", row: &r, asked: &r.Asked, cancel: c.CancelReplay, show: showReplay,
+	}.run(ctx, c)
 	return &replayOutput{Status: http.StatusOK, Body: shown}, err
 }

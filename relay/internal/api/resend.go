@@ -137,6 +137,8 @@ func (s *Server) cancelResend(ctx context.Context, c *store.Change, p *principal
 	if err != nil {
 		return nil, err
 	}
-	shown, err := cancelAsked(ctx, c, "resend", &r, &r.Asked, c.CancelResend, showResend)
+	shown, err := cancelling[store.Resend, Resend]{
+		what: "resend", tenant: r.Tenant, row: &r, asked: &r.Asked, cancel: c.CancelResend, show: showResend,
+	}.run(ctx, c)
 	return &resendOutput{Body: shown}, err
 }

@@ -134,6 +134,8 @@ func TestNoTenantSeesOrTouchesAnother(t *testing.T) {
 	require.Equal(t, 9, w.count(t, "SELECT count(*) FROM tailpost.delivery WHERE trigger IS NULL"))
 	require.Equal(t, 3, w.count(t, "SELECT count(*) FROM tailpost.resend WHERE state = 'pending'"))
 	require.Equal(t, 2, w.count(t, "SELECT count(*) FROM tailpost.resend WHERE selection -> 'event_types' ->> 0 = 'mark-' || tenant"))
+	w.do(t, call{key: w.keys["alpha"], method: http.MethodPost, path: "/v1/resends/" + w.resends["alpha"][0] + "/cancel"}).is(http.StatusOK)
+	require.Equal(t, 1, w.count(t, "SELECT count(*) FROM tailpost.audit WHERE action = 'resend.cancel' AND tenant = 'alpha'"))
 	w.do(t, call{key: w.keys["alpha"], method: http.MethodPost, path: "/v1/deliveries/discard", body: map[string]any{"all": true}}).is(http.StatusOK)
 	require.Equal(t, 4, w.count(t, "SELECT count(*) FROM tailpost.delivery WHERE state = 'dead'"), "only its own two are gone")
 }
