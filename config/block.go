@@ -1,80 +1,122 @@
 package config
 
 import (
+	"bytes"
 	"encoding/binary"
 	"math/bits"
 )
 
-const (
-	// blockSize is how many bytes of a document are looked at together: a bit of a word for each.
-	blockSize = 64
-	// batchSize is how many blocks are marked in one go, which spares the calls.
-	batchSize = 4
-)
+// blockSize is how many bytes of a document are looked at together: a bit of a word for each.
+const blockSize = 64
 
-// marks says by bits which bytes of a block are of interest, the first byte lowest.
-type marks struct{ quotes, backslashes, opens, closes uint64 }
-
-// blocks walks through a document from a place outside a string. What it knows of the block at doc[at] is which bytes begin a
-// string, and which are brackets outside strings.
+// blocks walks through a document from a place outside a string, and stops at blocks in which something is outside all brackets
+// that opened on the way: a string that may begin with two given bytes, or a bracket. What it knows of the block at doc[at]
+// where it stopped is where such strings begin, and which bytes are brackets outside strings.
 //
 // The way to find strings without a look at each byte is that of Langdale and Lemire, "Parsing Gigabytes of JSON per Second"
 // (2019): a quote counts unless an odd number of backslashes is before it, and whether a byte is in a string is the parity of
 // the quotes up to it.
 type blocks struct {
-	doc      []byte
-	pos      int    // of the next block
-	inString uint64 // all ones: pos is in a string
-	escaped  uint64 // 1: an odd number of backslashes is before pos
+	doc           []byte
+	first, second byte   // the bytes behind the quote
+	pos           int    // of the next block
+	inString      uint64 // all ones: pos is in a string
+	escaped       uint64 // 1: an odd number of backslashes is before pos
 
-	marked                 [batchSize]marks // of the blocks from pos on, those from next on
-	ahead                  int              // how many of them are not used yet, at the end
 	at                     int
+	depth                  int // of brackets at doc[at]; who goes on keeps it
 	strings, opens, closes uint64
 }
 
-// next looks at the next block. It is false at the end of the document.
+// next goes to the next block with something outside all brackets. It is false at the end of the document.
 func (b *blocks) next() bool {
-	if b.pos >= len(b.doc) {
-		return false
-	}
-	if b.ahead == 0 {
-		b.look()
-	}
-	m := &b.marked[batchSize-b.ahead]
-	b.ahead--
-	b.at = b.pos
-	b.pos += blockSize
-	quotes := m.quotes
-	if m.backslashes|b.escaped != 0 {
-		quotes &^= b.escapes(m.backslashes)
-	}
-	inside := parity(quotes) ^ b.inString
-	b.inString = uint64(int64(inside) >> 63) //nolint:gosec // The sign is what is wanted.
-	b.strings, b.opens, b.closes = quotes&inside, m.opens&^inside, m.closes&^inside
-	if inside == ^uint64(0) && b.escaped == 0 {
-		// A long string: there is a quicker way to its end.
-		b.inString, b.ahead = 0, 0
-		if b.pos = stringRest(b.doc, min(b.pos, len(b.doc))); b.pos == absent {
-			b.pos = len(b.doc)
+	for b.pos < len(b.doc) {
+		rest := b.doc[b.pos:]
+		var walked int
+		if n := len(rest) / blockSize; n > 0 {
+			walked = b.walk(rest[:n*blockSize])
+		} else {
+			var last [blockSize]byte // zeros are of no interest
+			copy(last[:], rest)
+			walked = b.walk(last[:])
+		}
+		b.pos += walked * blockSize
+		b.at = b.pos - blockSize
+		if b.strings|b.opens|b.closes != 0 {
+			return true
+		}
+		if b.inString != 0 && b.escaped == 0 {
+			b.pos = nextQuote(b.doc, min(b.pos, len(b.doc)))
 		}
 	}
-	return true
+	return false
 }
 
-// look marks the next blocks.
-func (b *blocks) look() {
-	rest := b.doc[b.pos:]
-	n := min(len(rest)/blockSize, batchSize)
-	if n > 0 {
-		b.ahead = n
-		mark(rest, b.marked[batchSize-n:])
-		return
+// nextQuote is the quick way through a long string from doc[at], which is not behind a backslash: it gives the offset of the
+// quote at the string's end, or of one (or the backslashes before it) that is escaped and close to another, where blocks are
+// quicker; the document's end if there is none.
+func nextQuote(doc []byte, at int) int {
+	for pos := at; ; {
+		i := bytes.IndexByte(doc[pos:], '"')
+		if i < 0 {
+			return len(doc)
+		}
+		quote := pos + i
+		first := quote
+		for first > pos && doc[first-1] == '\\' {
+			first--
+		}
+		if (quote-first)%2 == 0 || i < blockSize && pos > at {
+			return first
+		}
+		pos = quote + 1
 	}
-	var last [blockSize]byte // zeros are of no interest
-	copy(last[:], rest)
-	b.ahead = 1
-	mark(last[:], b.marked[batchSize-1:])
+}
+
+// closing gives which bracket of the block closes the outermost of those that are open; absent: none does.
+func (b *blocks) closing() int {
+	depth := b.depth
+	if bits.OnesCount64(b.closes) < depth {
+		return absent
+	}
+	for closes := b.closes; closes != 0; closes &= closes - 1 {
+		i := bits.TrailingZeros64(closes)
+		if depth--; depth+bits.OnesCount64(b.opens&(1<<i-1)) == 0 {
+			return i
+		}
+	}
+	return absent
+}
+
+// walkPortably is walk without help of the processor.
+func (b *blocks) walkPortably(text []byte) (walked int) {
+	for len(text) >= blockSize {
+		block := (*[blockSize]byte)(text)
+		text = text[blockSize:]
+		walked++
+		allQuotes, backslashes, opens, closes := markPortably(block)
+		quotes := allQuotes
+		if backslashes|b.escaped != 0 {
+			quotes &^= b.escapes(backslashes)
+		}
+		inside := parity(quotes) ^ b.inString
+		b.inString = uint64(int64(inside) >> 63) //nolint:gosec // The sign is what is wanted.
+		b.strings, b.opens, b.closes = quotes&inside, opens&^inside, closes&^inside
+		if b.depth == 0 || b.closing() != absent {
+			firsts, seconds := findPortably(block, b.first, b.second)
+			// What follows the last two bytes is in the next block.
+			b.strings &= (firsts>>1 | 1<<63) & (seconds>>2 | 3<<62)
+			if b.strings|b.opens|b.closes != 0 {
+				return walked
+			}
+		}
+		b.depth += bits.OnesCount64(b.opens) - bits.OnesCount64(b.closes)
+		if inside == ^uint64(0) && b.escaped == 0 && allQuotes == 0 {
+			break
+		}
+	}
+	b.strings, b.opens, b.closes = 0, 0, 0
+	return walked
 }
 
 // escapes gives the bytes of a block that a backslash escapes. Of a run of backslashes every second one escapes the byte after
@@ -100,33 +142,20 @@ func parity(x uint64) uint64 {
 	return x ^ x<<32
 }
 
-// closing gives which bracket of the block closes the outermost of so many open ones; absent: none does.
-func (b *blocks) closing(depth int) int {
-	if bits.OnesCount64(b.closes) < depth {
-		return absent
+// markPortably finds the bytes of a block that are of interest, eight at a time.
+func markPortably(block *[blockSize]byte) (quotes, backslashes, opens, closes uint64) {
+	for i := 0; i < blockSize; i += 8 {
+		word := binary.LittleEndian.Uint64(block[i:])
+		quotes |= equal(word, '"') << i
+		backslashes |= equal(word, '\\') << i
+		// '[' and ']' are '{' and '}' without the bit of 0x20.
+		opens |= equal(word|ones*0x20, '{') << i
+		closes |= equal(word|ones*0x20, '}') << i
 	}
-	for closes := b.closes; closes != 0; closes &= closes - 1 {
-		i := bits.TrailingZeros64(closes)
-		if depth--; depth+bits.OnesCount64(b.opens&(1<<i-1)) == 0 {
-			return i
-		}
-	}
-	return absent
+	return quotes, backslashes, opens, closes
 }
 
-// deeper is how many brackets more are open behind the block than before it.
-func (b *blocks) deeper() int { return bits.OnesCount64(b.opens) - bits.OnesCount64(b.closes) }
-
-// beginning gives those of the block's strings that may begin with two bytes: all that do, and hardly any others.
-func (b *blocks) beginning(first, second byte) uint64 {
-	if len(b.doc)-b.at < blockSize {
-		return b.strings
-	}
-	firsts, seconds := find((*[blockSize]byte)(b.doc[b.at:]), first, second)
-	return b.strings & (firsts>>1 | 1<<63) & (seconds>>2 | 3<<62)
-}
-
-// findPortably is find without help of the processor.
+// findPortably finds two bytes in a block.
 func findPortably(block *[blockSize]byte, first, second byte) (firsts, seconds uint64) {
 	for i := 0; i < blockSize; i += 8 {
 		word := binary.LittleEndian.Uint64(block[i:])
@@ -134,22 +163,6 @@ func findPortably(block *[blockSize]byte, first, second byte) (firsts, seconds u
 		seconds |= equal(word, second) << i
 	}
 	return firsts, seconds
-}
-
-// markPortably is mark without help of the processor, eight bytes at a time.
-func markPortably(text []byte, found []marks) {
-	for b := range found {
-		var m marks
-		for i := 0; i < blockSize; i += 8 {
-			word := binary.LittleEndian.Uint64(text[b*blockSize+i:])
-			m.quotes |= equal(word, '"') << i
-			m.backslashes |= equal(word, '\\') << i
-			// '[' and ']' are '{' and '}' without the bit of 0x20.
-			m.opens |= equal(word|ones*0x20, '{') << i
-			m.closes |= equal(word|ones*0x20, '}') << i
-		}
-		found[b] = m
-	}
 }
 
 const ones = 0x0101010101010101

@@ -2,6 +2,7 @@ package config
 
 import (
 	"encoding/json"
+	"math/bits"
 	"strings"
 	"testing"
 
@@ -9,45 +10,85 @@ import (
 	"pgregory.net/rapid"
 )
 
-// The processor's way, the portable one and a look at each byte find the same.
-func TestMarksAreThoseOfEachByte(t *testing.T) {
+// walkByByte is walk with a look at each byte.
+func walkByByte(b *blocks, text []byte) (walked int) {
+	for ; len(text) > 0; text = text[blockSize:] {
+		walked++
+		b.strings, b.opens, b.closes = 0, 0, 0
+		depth, outside, whole := b.depth, b.depth == 0, b.inString != 0
+		for i, c := range text[:blockSize] {
+			bit := uint64(1) << i
+			whole = whole && c != '"'
+			escaped := b.escaped != 0
+			b.escaped = 0
+			switch {
+			case c == '"' && !escaped:
+				if b.inString = ^b.inString; b.inString != 0 {
+					b.strings |= bit
+				}
+			case c == '\\' && !escaped:
+				b.escaped = 1
+			case b.inString != 0:
+			case c == '{', c == '[':
+				b.opens |= bit
+				depth++
+			case c == '}', c == ']':
+				b.closes |= bit
+				depth--
+				outside = outside || depth == 0
+			}
+		}
+		if outside {
+			for i := range blockSize {
+				if i+1 < blockSize && text[i+1] != b.first || i+2 < blockSize && text[i+2] != b.second {
+					b.strings &^= 1 << i
+				}
+			}
+			if b.strings|b.opens|b.closes != 0 {
+				return walked
+			}
+		}
+		b.depth = depth
+		if whole && b.escaped == 0 {
+			break
+		}
+	}
+	b.strings, b.opens, b.closes = 0, 0, 0
+	return walked
+}
+
+// The processor's way, the portable one and a look at each byte stop at the same places and find the same there, whatever the
+// text: strings and runs of backslashes that blocks cut, brackets in strings, documents that end early or are none.
+func TestWalksAreThatByEachByte(t *testing.T) {
 	t.Parallel()
+	words := rapid.OneOf(
+		rapid.SampledFrom([]string{`\`, `"`, `\\\`, `\"`, `{`, `}`, `[`, `]`, `":"`, "Y_y", "abcdefgh", `"]"`, `"first":`}),
+		rapid.Map(rapid.IntRange(1, 150), func(n int) string { return strings.Repeat("x", n) }),
+		rapid.Map(rapid.IntRange(1, 150), func(n int) string { return strings.Repeat(`\`, n) }),
+		rapid.Map(rapid.IntRange(1, 70), func(n int) string { return strings.Repeat(`[`, n) }),
+		rapid.Map(rapid.IntRange(1, 70), func(n int) string { return strings.Repeat(`}`, n) }),
+		rapid.Map(rapid.SliceOfN(rapid.Byte(), 0, 20), func(text []byte) string { return string(text) }),
+		rapid.Custom(func(t *rapid.T) string { return string(document(t)) }),
+	)
 	rapid.Check(t, func(t *rapid.T) {
-		n := rapid.IntRange(1, batchSize).Draw(t, "blocks")
-		text := rapid.SliceOfN(rapid.OneOf(rapid.Byte(), rapid.SampledFrom([]byte(`"\{}[]:,;Y_y`))), n*blockSize, n*blockSize+20).Draw(t, "text")
-		first, second := rapid.SampledFrom(text).Draw(t, "first"), rapid.Byte().Draw(t, "second")
-		want := make([]marks, n)
-		firsts, seconds := make([]uint64, n), make([]uint64, n)
-		for i, c := range text[:n*blockSize] {
-			bit, m := uint64(1)<<(i%blockSize), &want[i/blockSize]
-			switch c {
-			case '"':
-				m.quotes |= bit
-			case '\\':
-				m.backslashes |= bit
-			case '{', '[':
-				m.opens |= bit
-			case '}', ']':
-				m.closes |= bit
-			}
-			if c == first {
-				firsts[i/blockSize] |= bit
-			}
-			if c == second {
-				seconds[i/blockSize] |= bit
-			}
+		text := []byte(strings.Join(rapid.SliceOfN(words, 1, 40).Draw(t, "text"), ""))
+		text = append(text, make([]byte, blockSize-len(text)%blockSize)...)
+		start := blocks{
+			first:    rapid.SampledFrom([]byte("f\"xa")).Draw(t, "first"),
+			second:   rapid.SampledFrom([]byte("i:x")).Draw(t, "second"),
+			inString: -rapid.Uint64Range(0, 1).Draw(t, "in string"),
+			escaped:  rapid.Uint64Range(0, 1).Draw(t, "escaped"),
+			depth:    rapid.SampledFrom([]int{0, 0, 1, 1, 2, 3, 63, 64, 65, 1000}).Draw(t, "depth"),
 		}
-		for _, f := range []func([]byte, []marks){mark, markPortably} {
-			found := make([]marks, n)
-			f(text, found)
-			require.Equal(t, want, found)
-		}
-		for _, f := range []func(*[blockSize]byte, byte, byte) (uint64, uint64){find, findPortably} {
-			for i := range n {
-				gotFirsts, gotSeconds := f((*[blockSize]byte)(text[i*blockSize:]), first, second)
-				require.Equal(t, firsts[i], gotFirsts)
-				require.Equal(t, seconds[i], gotSeconds)
-			}
+		for len(text) > 0 {
+			want, portable, quick := start, start, start
+			walked := walkByByte(&want, text)
+			require.Equal(t, walked, portable.walkPortably(text))
+			require.Equal(t, want, portable)
+			require.Equal(t, walked, quick.walk(text))
+			require.Equal(t, want, quick)
+			text, start = text[walked*blockSize:], want
+			start.depth = max(0, start.depth+bits.OnesCount64(start.opens)-bits.OnesCount64(start.closes))
 		}
 	})
 }

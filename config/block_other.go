@@ -2,10 +2,6 @@
 
 package config
 
-// mark finds the bytes that are of interest in the blocks that text begins with, as many as found has room for.
-func mark(text []byte, found []marks) { markPortably(text, found) }
-
-// find finds two bytes in a block.
-func find(block *[blockSize]byte, first, second byte) (firsts, seconds uint64) {
-	return findPortably(block, first, second)
-}
+// walk walks through the blocks of text, those from pos on, to the one where next stops. It gives how many that were; those of
+// a long string end the walk too, and what it found is then nothing.
+func (b *blocks) walk(text []byte) (walked int) { return b.walkPortably(text) }

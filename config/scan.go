@@ -69,23 +69,18 @@ func (s *step) from(doc []byte, at int) int {
 
 // memberQuoted gives the offset of the value of the member whose name is written as quoted, in the object at doc[at].
 func memberQuoted(doc []byte, at int, quoted []byte) int {
-	b := blocks{doc: doc, pos: at + 1}
-	depth := 0 // of brackets within this object
+	b := blocks{doc: doc, pos: at + 1, first: quoted[1], second: quoted[2]}
 	for b.next() {
-		if depth > 0 && b.closing(depth) == absent { // nothing of the object itself is here
-			depth += b.deeper()
-			continue
-		}
-		for events := b.beginning(quoted[1], quoted[2]) | b.opens | b.closes; events != 0; events &= events - 1 {
+		for events := b.strings | b.opens | b.closes; events != 0; events &= events - 1 {
 			i := bits.TrailingZeros64(events)
 			switch bit := uint64(1) << i; {
 			case b.opens&bit != 0:
-				depth++
+				b.depth++
 			case b.closes&bit != 0:
-				if depth--; depth < 0 {
+				if b.depth--; b.depth < 0 {
 					return absent
 				}
-			case depth == 0:
+			case b.depth == 0:
 				if v := memberValue(doc, b.at+i, quoted); v != absent {
 					return v
 				}
@@ -216,19 +211,14 @@ func valueEnd(doc []byte, at int) int {
 
 // stringEnd gives the offset after the string whose opening quote is doc[at], or absent.
 func stringEnd(doc []byte, at int) int {
-	return stringRest(doc, at+1)
-}
-
-// stringRest is stringEnd from a place inside the string that is not behind a backslash.
-func stringRest(doc []byte, at int) int {
-	for pos := at; pos <= len(doc); {
+	for pos := at + 1; pos <= len(doc); {
 		i := bytes.IndexByte(doc[pos:], '"')
 		if i < 0 {
 			return absent
 		}
 		quote := pos + i
 		first := quote
-		for first > at && doc[first-1] == '\\' {
+		for doc[first-1] == '\\' {
 			first--
 		}
 		if (quote-first)%2 == 0 {
@@ -259,13 +249,9 @@ func skipSpace(doc []byte, pos int) int {
 
 // bracketEnd gives the offset after the bracket that closes the one at doc[at], or absent.
 func bracketEnd(doc []byte, at int) int {
-	b := blocks{doc: doc, pos: at + 1}
-	depth := 1
-	for b.next() {
-		if i := b.closing(depth); i != absent {
-			return b.at + i + 1
-		}
-		depth += b.deeper()
+	b := blocks{doc: doc, pos: at + 1, depth: 1}
+	if !b.next() {
+		return absent
 	}
-	return absent
+	return b.at + b.closing() + 1
 }
