@@ -62,7 +62,7 @@ func walkByByte(b *blocks, text []byte) (walked int) {
 func TestWalksAreThatByEachByte(t *testing.T) {
 	t.Parallel()
 	words := rapid.OneOf(
-		rapid.SampledFrom([]string{`\`, `"`, `\\\`, `\"`, `{`, `}`, `[`, `]`, `":"`, "Y_y", "abcdefgh", `"]"`, `"first":`}),
+		rapid.SampledFrom([]string{`\`, `"`, `\\\`, `\"`, `{`, `}`, `[`, `]`, `":"`, "Y_y", "abcdefgh", `"]"`, `"first":[],`, `"f":"i",`, `"xi":{},`}),
 		rapid.Map(rapid.IntRange(1, 150), func(n int) string { return strings.Repeat("x", n) }),
 		rapid.Map(rapid.IntRange(1, 150), func(n int) string { return strings.Repeat(`\`, n) }),
 		rapid.Map(rapid.IntRange(1, 70), func(n int) string { return strings.Repeat(`[`, n) }),
@@ -74,8 +74,8 @@ func TestWalksAreThatByEachByte(t *testing.T) {
 		text := []byte(strings.Join(rapid.SliceOfN(words, 1, 40).Draw(t, "text"), ""))
 		text = append(text, make([]byte, blockSize-len(text)%blockSize)...)
 		start := blocks{
-			first:    rapid.SampledFrom([]byte("f\"xa")).Draw(t, "first"),
-			second:   rapid.SampledFrom([]byte("i:x")).Draw(t, "second"),
+			first:    rapid.SampledFrom([]byte("ffx")).Draw(t, "first"),
+			second:   rapid.SampledFrom([]byte("iix")).Draw(t, "second"),
 			inString: -rapid.Uint64Range(0, 1).Draw(t, "in string"),
 			escaped:  rapid.Uint64Range(0, 1).Draw(t, "escaped"),
 			depth:    rapid.SampledFrom([]int{0, 0, 1, 1, 2, 3, 63, 64, 65, 1000}).Draw(t, "depth"),
@@ -110,4 +110,16 @@ func TestLocateBehindAnyString(t *testing.T) {
 		at = locate([]byte(`[`+object+`a":`+want+`}, 7]`), []step{{index: 1}})
 		require.Equal(t, len(`[`+object+`a":`+want+`}, `), at)
 	})
+}
+
+// A name is found at every place of a block, at the end too, where the bytes that follow its quote are in the next one.
+func TestLocateAtEveryPlaceOfABlock(t *testing.T) {
+	t.Parallel()
+	for n := range 2 * blockSize {
+		before := `{"` + strings.Repeat("x", n) + `":[1],`
+		for _, behind := range []string{`}`, strings.Repeat(`,"y":0`, blockSize) + `}`} {
+			at := locate([]byte(before+`"wanted":2`+behind), []step{memberStep("wanted")})
+			require.Equal(t, len(before+`"wanted":`), at, before)
+		}
+	}
 }

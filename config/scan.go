@@ -69,7 +69,8 @@ func (s *step) from(doc []byte, at int) int {
 
 // memberQuoted gives the offset of the value of the member whose name is written as quoted, in the object at doc[at].
 func memberQuoted(doc []byte, at int, quoted []byte) int {
-	b := blocks{doc: doc, pos: at + 1, first: quoted[1], second: quoted[2]}
+	var b blocks // a literal would be made elsewhere and copied, which small documents feel
+	b.doc, b.pos, b.first, b.second = doc, at+1, quoted[1], quoted[2]
 	for b.next() {
 		for events := b.strings | b.opens | b.closes; events != 0; events &= events - 1 {
 			i := bits.TrailingZeros64(events)
@@ -249,7 +250,8 @@ func skipSpace(doc []byte, pos int) int {
 
 // bracketEnd gives the offset after the bracket that closes the one at doc[at], or absent.
 func bracketEnd(doc []byte, at int) int {
-	b := blocks{doc: doc, pos: at + 1, depth: 1}
+	var b blocks
+	b.doc, b.pos, b.depth = doc, at+1, 1
 	if !b.next() {
 		return absent
 	}
