@@ -93,7 +93,7 @@ func (l *lane) reorder(ordering config.Ordering) {
 func (l *lane) rereads() (ordering config.Ordering, dead bool, generation int, ok bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	return l.cfg.Ordering, l.cfg.OnDead == config.OnDeadHold, l.generation, l.reread && l.stale == 0 && !l.closed && !l.d.stopping.Load()
+	return l.policy.ordering, l.policy.onDead == config.OnDeadHold, l.generation, l.reread && l.stale == 0 && !l.closed && !l.d.stopping.Load()
 }
 
 // finishReread takes the heads of an ordered lane's keys as the table has them. What they count may be in memory, or counted

@@ -88,7 +88,7 @@ type queue struct {
 
 func (q *queue) push(d *delivery) {
 	if q.count == len(q.items) {
-		grown := make([]*delivery, max(16, 2*len(q.items)))
+		grown := make([]*delivery, max(4, 2*len(q.items)))
 		n := copy(grown, q.items[q.first:])
 		copy(grown[n:], q.items[:q.first])
 		q.items, q.first = grown, 0

@@ -32,7 +32,7 @@ func (d *Dispatcher) Ordering(endpointID string) config.Ordering {
 	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	return l.cfg.Ordering
+	return l.policy.ordering
 }
 
 // Healed lets the endpoints with an order go on, see Options.Healing, after Due for each that got something in the table.

@@ -3,7 +3,6 @@ package dispatch
 import (
 	"time"
 
-	"github.com/tailpost/tailpost/config"
 	"github.com/tailpost/tailpost/outbox"
 	"github.com/tailpost/tailpost/relay/internal/ledger"
 	"github.com/tailpost/tailpost/relay/internal/retry"
@@ -131,7 +130,7 @@ func (h *health) succeeded(id string) *ledger.EndpointChange {
 }
 
 // failed takes in a failed attempt. shed says that the endpoint takes nothing for a while.
-func (h *health) failed(id string, cfg config.Endpoint, decision retry.Decision, now time.Time) (change *ledger.EndpointChange, shed bool) {
+func (h *health) failed(id string, p *policy, decision retry.Decision, now time.Time) (change *ledger.EndpointChange, shed bool) {
 	if h.failingSince.IsZero() {
 		h.failingSince = now
 		change = &ledger.EndpointChange{EndpointID: id, FailingSince: now}
@@ -141,9 +140,9 @@ func (h *health) failed(id string, cfg config.Endpoint, decision retry.Decision,
 		h.throttledUntil = later(h.throttledUntil, now.Add(decision.Throttle))
 		shed = decision.Throttle > h.patience
 	}
-	if h.probing || (cfg.Circuit.Failures > 0 && h.failures >= cfg.Circuit.Failures && !h.open) {
+	if h.probing || (p.circuit.Failures > 0 && h.failures >= p.circuit.Failures && !h.open) {
 		h.open, h.probing = true, false
-		h.reopenAt = now.Add(cfg.Circuit.Reopen)
+		h.reopenAt = now.Add(p.circuit.Reopen)
 		shed = true
 	}
 	reason := ""
@@ -151,8 +150,8 @@ func (h *health) failed(id string, cfg config.Endpoint, decision retry.Decision,
 	case h.status == statusDisabled:
 	case decision.Disable:
 		reason = "the endpoint answered 410 Gone"
-	case cfg.DisableAfter > 0 && now.Sub(h.failingSince) >= cfg.DisableAfter:
-		reason = "failing without one success for " + cfg.DisableAfter.String()
+	case p.disableAfter > 0 && now.Sub(h.failingSince) >= p.disableAfter:
+		reason = "failing without one success for " + p.disableAfter.String()
 	}
 	if reason != "" {
 		h.status, h.disabledReason = statusDisabled, reason

@@ -19,7 +19,7 @@ type lane struct {
 	streamed bool // see Endpoint
 
 	mu       sync.Mutex
-	cfg      config.Endpoint
+	policy   policy
 	sender   Sender
 	health   health
 	limiter  *rate.Limiter // nil: unlimited
@@ -53,10 +53,30 @@ type lane struct {
 	wake        *time.Timer
 }
 
+// policy is what a lane goes by of its endpoint's configuration. All of that would be a good part of what an idle endpoint
+// costs.
+type policy struct {
+	name, tenant string
+	concurrency  int
+	ordering     config.Ordering
+	onDead       config.OnDead
+	retry        config.Retry
+	circuit      config.Circuit
+	parkAfter    time.Duration
+	disableAfter time.Duration
+}
+
+func policyOf(e *config.Endpoint) policy {
+	return policy{
+		name: e.Name, tenant: e.Tenant, concurrency: e.Concurrency, ordering: e.Ordering, onDead: e.OnDead,
+		retry: e.Retry, circuit: e.Circuit, parkAfter: e.ParkAfter, disableAfter: e.DisableAfter,
+	}
+}
+
 func newLane(d *Dispatcher, e Endpoint) *lane {
 	l := &lane{d: d, id: e.Config.ID, streamed: e.Streamed}
 	l.health = newHealth(e.State, e.Config.ParkAfter)
-	l.cfg.Ordering = e.Config.Ordering
+	l.policy.ordering = e.Config.Ordering
 	l.configure(e)
 	l.nextDue = e.Due
 	for _, c := range l.chains {
@@ -69,14 +89,14 @@ func newLane(d *Dispatcher, e Endpoint) *lane {
 
 // configure sets what may change while the lane lives.
 func (l *lane) configure(e Endpoint) {
-	if l.cfg.Ordering != e.Config.Ordering {
+	if l.policy.ordering != e.Config.Ordering {
 		l.reorder(e.Config.Ordering)
 	}
-	if l.cfg.OnDead != e.Config.OnDead && l.chains != nil {
+	if l.policy.onDead != e.Config.OnDead && l.chains != nil {
 		l.reread = true
 		l.noteDue(time.Now())
 	}
-	l.cfg, l.sender = e.Config, e.Sender
+	l.policy, l.sender = policyOf(&e.Config), e.Sender
 	l.health.blocked, l.health.patience = e.Blocked, e.Config.ParkAfter
 	l.limiter = nil
 	if e.Config.Rate > 0 {
@@ -113,11 +133,11 @@ func (l *lane) resume() {
 }
 
 // capacity is how many deliveries may wait in memory while other lanes have work too.
-func (l *lane) capacity() int { return max(l.d.laneEvents, 4*l.cfg.Concurrency) }
+func (l *lane) capacity() int { return max(l.d.laneEvents, 4*l.policy.concurrency) }
 
 // unrecorded is how many answered requests may wait for the recorder: with those in flight, what a crash has sent again.
 // At this size the recorder is what a busy lane waits for only where a commit takes longer than three requests.
-func (l *lane) unrecorded() int { return max(32, 3*l.cfg.Concurrency) }
+func (l *lane) unrecorded() int { return max(32, 3*l.policy.concurrency) }
 
 // take puts a fresh delivery into the lane, or hands it to the recorder to be parked. It never blocks.
 func (l *lane) take(dl *delivery) {

@@ -76,7 +76,7 @@ func (l *lane) planLoad(now time.Time) (p loadPlan, ok bool) {
 		}
 		return p, false
 	}
-	p = loadPlan{now: now, limit: limit, ordering: l.cfg.Ordering, holding: l.cfg.OnDead == config.OnDeadHold, generation: l.generation}
+	p = loadPlan{now: now, limit: limit, ordering: l.policy.ordering, holding: l.policy.onDead == config.OnDeadHold, generation: l.generation}
 	if l.chains != nil {
 		keys, next := l.dueChains(now, min(limit, loadKeys))
 		if len(keys) == 0 && p.ordering == config.OrderingStrict {

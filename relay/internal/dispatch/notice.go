@@ -54,8 +54,8 @@ func (l *lane) notify(it *item, since, now time.Time) {
 		return
 	}
 	n := notice{
-		Endpoint: noticeEndpoint{ID: l.id, Name: l.cfg.Name}, Event: &noticeEvent{ID: ev.ID, Type: ev.Type},
-		Attempts: it.attempt.Number, Status: it.attempt.StatusCode, Error: it.attempt.Error, Tenant: l.cfg.Tenant,
+		Endpoint: noticeEndpoint{ID: l.id, Name: l.policy.name}, Event: &noticeEvent{ID: ev.ID, Type: ev.Type},
+		Attempts: it.attempt.Number, Status: it.attempt.StatusCode, Error: it.attempt.Error, Tenant: l.policy.tenant,
 	}
 	if it.attempt.Outcome == outbox.Dead {
 		failed := n
@@ -70,7 +70,7 @@ func (l *lane) notify(it *item, since, now time.Time) {
 	case it.attempt.Outcome == outbox.Delivered:
 		l.health.told = false
 		l.tell(it, outbox.TypeRecovered, n, now)
-	case l.health.failing(l.cfg.Circuit.Failures) && !l.health.told:
+	case l.health.failing(l.policy.circuit.Failures) && !l.health.told:
 		l.health.told = true
 		l.tell(it, outbox.TypeFailing, n, now)
 	}
@@ -92,7 +92,7 @@ func (h *health) failing(circuit int) bool {
 // tell adds an operational event. Its tenant is that of the endpoint that it is about: an endpoint of every tenant is its
 // operator's business, whoever the event was for.
 func (l *lane) tell(it *item, eventType string, n notice, now time.Time) {
-	op := outbox.Event{ID: outbox.OperationalID, Type: eventType, Tenant: l.cfg.Tenant}
+	op := outbox.Event{ID: outbox.OperationalID, Type: eventType, Tenant: l.policy.tenant}
 	if len(l.d.routing.Load().table.Wanting(nil, &op)) == 0 {
 		return
 	}
@@ -103,7 +103,7 @@ func (l *lane) tell(it *item, eventType string, n notice, now time.Time) {
 	content, err := json.Marshal(struct {
 		Event emitted `json:"event"`
 	}{emitted{
-		ID: outbox.OperationalID + hex.EncodeToString(sum[:idBytes]), Type: eventType, Tenant: l.cfg.Tenant, CreatedAt: now.UTC(), Data: n,
+		ID: outbox.OperationalID + hex.EncodeToString(sum[:idBytes]), Type: eventType, Tenant: l.policy.tenant, CreatedAt: now.UTC(), Data: n,
 	}})
 	if err != nil {
 		// Nothing that is encoded can fail to be; the attempt is recorded all the same.

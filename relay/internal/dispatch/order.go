@@ -28,7 +28,7 @@ type chain struct {
 
 // chainFor returns the chain of an ordered delivery, or nil.
 func (l *lane) chainFor(dl *delivery) *chain {
-	key, ok := chainKey(l.cfg.Ordering, dl.ev.Key)
+	key, ok := chainKey(l.policy.ordering, dl.ev.Key)
 	if !ok {
 		return nil
 	}
@@ -95,7 +95,7 @@ func (l *lane) advance(c *chain, outcome outbox.Outcome, next, now time.Time) {
 		l.shedWaiting(c, outbox.ReasonOrder)
 		return
 	}
-	if outcome == outbox.Dead && l.cfg.OnDead == config.OnDeadHold {
+	if outcome == outbox.Dead && l.policy.onDead == config.OnDeadHold {
 		c.held = true
 		l.shedWaiting(c, outbox.ReasonOrder)
 		return

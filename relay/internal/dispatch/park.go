@@ -15,9 +15,9 @@ func (l *lane) touch() {
 	l.active = true
 	l.d.active.Add(1)
 	if l.patrol == nil {
-		l.patrol = time.AfterFunc(l.cfg.ParkAfter, l.onPatrol)
+		l.patrol = time.AfterFunc(l.policy.parkAfter, l.onPatrol)
 	} else {
-		l.patrol.Reset(l.cfg.ParkAfter)
+		l.patrol.Reset(l.policy.parkAfter)
 	}
 }
 
@@ -30,10 +30,10 @@ func (l *lane) onPatrol() {
 	}
 	now := time.Now()
 	l.parkOld(now)
-	next := l.cfg.ParkAfter
+	next := l.policy.parkAfter
 	switch {
 	case l.fresh.head != nil:
-		next = max(l.fresh.head.since.Add(l.cfg.ParkAfter).Sub(now), time.Millisecond)
+		next = max(l.fresh.head.since.Add(l.policy.parkAfter).Sub(now), time.Millisecond)
 	case !l.touched:
 		l.active = false
 		l.d.active.Add(-1)
@@ -46,7 +46,7 @@ func (l *lane) onPatrol() {
 // parkOld writes every delivery that is older than park_after to the table. What a worker has stays with it and settles
 // the row when it is answered; what still waits leaves memory, and fresh events queue behind it in the table.
 func (l *lane) parkOld(now time.Time) {
-	limit := now.Add(-l.cfg.ParkAfter)
+	limit := now.Add(-l.policy.parkAfter)
 	// Every turn takes at least the head out of the list.
 	for dl := l.fresh.head; dl != nil && !dl.since.After(limit); dl = l.fresh.head {
 		switch {

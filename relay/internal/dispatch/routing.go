@@ -192,7 +192,7 @@ func (d *Dispatcher) Tenant(id string) (string, bool) {
 	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	return l.cfg.Tenant, true
+	return l.policy.tenant, true
 }
 
 // Ordered says whether an endpoint gets its events in an order; false also where there is no such endpoint.
@@ -203,7 +203,7 @@ func (d *Dispatcher) Ordered(id string) bool {
 	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	return l.cfg.Ordering != config.OrderingNone
+	return l.policy.ordering != config.OrderingNone
 }
 
 // SetState takes in the status that a person gave an endpoint.

@@ -13,7 +13,7 @@ import (
 
 // staff starts a worker if there is work and none is free.
 func (l *lane) staff() {
-	for l.workers < l.cfg.Concurrency && l.workers-l.inFlight < l.queue.live && !l.gated && !l.d.stopping.Load() {
+	for l.workers < l.policy.concurrency && l.workers-l.inFlight < l.queue.live && !l.gated && !l.d.stopping.Load() {
 		l.workers++
 		l.d.workers.Go(l.work)
 		if l.workers-l.inFlight >= 1 {
@@ -136,7 +136,7 @@ func (l *lane) finish(dl *delivery, res webhook.Result) {
 		return
 	}
 	// A 410 leaves the delivery pending without a time: it is due when a person enables the endpoint again.
-	decision := retry.Decide(l.cfg.Retry, dl.attempts+1, retry.Result{
+	decision := retry.Decide(l.policy.retry, dl.attempts+1, retry.Result{
 		StatusCode: res.Attempt.StatusCode,
 		Error:      res.Attempt.Error != "",
 		RetryAfter: res.RetryAfter,
@@ -205,7 +205,7 @@ func (l *lane) judge(it *item, decision retry.Decision, now time.Time) (shed boo
 	case it.reason == outbox.ReasonInvalid:
 		// The event cannot be sent anywhere; that says nothing about the endpoint.
 	default:
-		it.change, shed = l.health.failed(l.id, l.cfg, decision, now)
+		it.change, shed = l.health.failed(l.id, &l.policy, decision, now)
 	}
 	return shed
 }
