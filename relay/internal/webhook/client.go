@@ -140,8 +140,11 @@ func (c *Client) endpoint(ep config.Endpoint) (*Endpoint, error) {
 		return nil, fmt.Errorf("redirects is %d: want 0 to %d", ep.Redirects, maxRedirects)
 	}
 	e := &Endpoint{
-		client: c, id: ep.ID, url: u, redirects: ep.Redirects,
+		client: c, id: ep.ID, shownURL: ep.URL, redirects: ep.Redirects,
 		timeout: ep.Timeout, format: ep.Format, concurrency: ep.Concurrency,
+	}
+	if ep.Redirects > 0 {
+		e.url = u
 	}
 	if err := e.setDefaults(); err != nil {
 		return nil, err
@@ -162,6 +165,8 @@ func (c *Client) endpoint(ep config.Endpoint) (*Endpoint, error) {
 	e.head = e.hopHead(e.first, u, true)
 	shown := *u
 	shown.User, shown.Fragment, shown.RawFragment = nil, "", ""
-	e.shownURL = shown.String()
+	if text := shown.String(); text != ep.URL { // else there is one string of the two
+		e.shownURL = text
+	}
 	return e, nil
 }

@@ -23,8 +23,8 @@ const maxOrigins = 4
 type Endpoint struct {
 	client          *Client
 	id              string
-	url             *url.URL
-	shownURL        string // for Attempt.URL: without user information
+	url             *url.URL // nil: redirects are not followed, and nothing else needs it
+	shownURL        string   // for Attempt.URL: without user information
 	timeout         time.Duration
 	format          config.Format
 	redirects       int
