@@ -233,9 +233,9 @@ func (h *holding) run(ctx context.Context) error {
 		h.keeper.run(taking)
 		return nil
 	})
-	for _, rounds := range []*rounds{h.replays, h.resends} {
+	for _, asked := range []*rounds{h.replays, h.resends} {
 		group.Go(func() error {
-			rounds.run(taking)
+			asked.run(taking)
 			return nil
 		})
 	}
