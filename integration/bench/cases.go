@@ -221,7 +221,8 @@ func runSlow(ctx context.Context, b *bench) error {
 	return d.close(ctx)
 }
 
-// runHanging drains to 20 endpoints, then again with one of them that never answers, and compares the rate of the others.
+// runHanging drains to 20 endpoints, with one of them that never answers and without, and compares the rates of the others.
+// The drains are short and the tables grow, so each kind is taken twice, in an order that favours neither.
 func runHanging(ctx context.Context, b *bench) error {
 	const count = 20
 	n := b.size(60_000)
@@ -229,29 +230,40 @@ func runHanging(ctx context.Context, b *bench) error {
 	if err != nil {
 		return err
 	}
-	rates := make(map[bool]float64)
-	for _, hangs := range []bool{false, true} {
-		b.sink.reset()
-		if hangs {
-			// Its requests are not counted: the numbers of events are bits that only answered paths set.
-			b.sink.at(path(0)).delay.Store(-1)
-		}
-		if err := d.fill(ctx, "outbox", n, 200, count); err != nil {
-			return err
-		}
-		relay, err := d.startRelay(ctx)
+	seconds := make(map[bool]float64)
+	for _, hangs := range []bool{false, true, true, false} {
+		t, err := d.drainOthers(ctx, n, count, hangs)
 		if err != nil {
 			return err
 		}
-		t, err := d.awaitOthers(ctx, n, count)
-		if err := errors.Join(err, relay.stop()); err != nil {
-			return err
-		}
-		rates[hangs] = t.rate()
+		seconds[hangs] += float64(t.received) / t.rate()
 	}
 	b.table.add(row{work: "1 of 20 endpoints hangs: the others", unit: "of their rate", target: "0.95", met: atLeast(0.95)},
-		reading{tailpost: rates[true] / rates[false]})
+		reading{tailpost: seconds[false] / seconds[true]})
 	return d.close(ctx)
+}
+
+// drainOthers drains n events to count endpoints, of which the first one may hang, and looks at the others. What is left of the
+// first one's is thrown away.
+func (d *database) drainOthers(ctx context.Context, n, count int, hangs bool) (t tally, err error) {
+	d.b.sink.reset()
+	if hangs {
+		// Its requests are not counted: the numbers of events are bits that only answered paths set.
+		d.b.sink.at(path(0)).delay.Store(-1)
+	}
+	if err := d.fill(ctx, "outbox", n, 200, count); err != nil {
+		return t, err
+	}
+	relay, err := d.startRelay(ctx)
+	if err != nil {
+		return t, err
+	}
+	t, err = d.awaitOthers(ctx, n, count)
+	if err := errors.Join(err, relay.stop()); err != nil {
+		return t, err
+	}
+	_, err = d.conn.Exec(ctx, "TRUNCATE tailpost.delivery")
+	return t, err
 }
 
 // awaitOthers waits for what all endpoints but the first are to get.
