@@ -236,14 +236,14 @@ func (s *sweep) page(ctx context.Context, from, n int64) (read, busy time.Durati
 	began = time.Now()
 	for len(rows) > 0 {
 		n, bytes := 0, 0
-		var tids []string
+		var places []ledger.RowPlace
 		for n < len(rows) && n < chunkRows && (n == 0 || bytes+rows[n].Size <= chunkBytes) {
 			bytes += rows[n].Size
-			tids = append(tids, rows[n].TID)
+			places = append(places, ledger.RowPlace{ID: rows[n].ID, TID: rows[n].TID})
 			n++
 		}
 		rows = rows[n:]
-		if err := s.chunk(ctx, tids); err != nil {
+		if err := s.chunk(ctx, places); err != nil {
 			return read, read, err
 		}
 	}
@@ -279,8 +279,8 @@ func (s *sweep) entitled(id string, created time.Time, unread bool) bool {
 }
 
 // chunk queues the deliveries that are missing of the events at these places.
-func (s *sweep) chunk(ctx context.Context, tids []string) error {
-	found, err := s.table.Events(ctx, tids)
+func (s *sweep) chunk(ctx context.Context, places []ledger.RowPlace) error {
+	found, err := s.table.Events(ctx, places)
 	if err != nil {
 		return err
 	}

@@ -116,15 +116,13 @@ func (p *replayer) page(ctx context.Context, sweep *ledger.Sweep, r *ledger.Repl
 		return p.ledger.EndReplay(ctx, p.hold, r.ID, "", time.Now())
 	}
 	for len(rows) > 0 {
-		chunk, tids, wanted := cut(rows, rg)
-		var found []ledger.Found
-		if len(tids) > 0 {
-			if found, err = sweep.Events(ctx, tids); err != nil {
-				return err
-			}
+		chunk, places, wanted := cut(rows, rg)
+		found, err := sweep.Events(ctx, places)
+		if err != nil {
+			return err
 		}
 		st, last := p.deliveries(r, found, chunk, wanted), &chunk[len(chunk)-1]
-		st.Cursor, st.Done = ledger.Cursor{Key: last.ID, At: last.At}, int64(len(tids))
+		st.Cursor, st.Done = ledger.Cursor{Key: last.ID, At: last.At}, int64(len(places))
 		if err := p.queue(ctx, r, st); err != nil {
 			return err
 		}
@@ -135,17 +133,17 @@ func (p *replayer) page(ctx context.Context, sweep *ledger.Sweep, r *ledger.Repl
 
 // cut gives the first rows, as many as are to be queued at once; where those of them are that a range wants; and which they
 // are, by their ids.
-func cut(rows []ledger.Row, rg ledger.Range) (chunk []ledger.Row, tids []string, wanted map[string]int) {
+func cut(rows []ledger.Row, rg ledger.Range) (chunk []ledger.Row, places []ledger.RowPlace, wanted map[string]int) {
 	wanted = make(map[string]int)
 	n, size := 0, 0
-	for ; n < len(rows) && len(tids) < chunkRows && size < chunkBytes; n++ {
+	for ; n < len(rows) && len(places) < chunkRows && size < chunkBytes; n++ {
 		if row := &rows[n]; inRange(row, rg) && rg.Wants(row.Type) {
-			tids = append(tids, row.TID)
+			places = append(places, ledger.RowPlace{ID: row.ID, TID: row.TID})
 			wanted[row.ID] = n
 			size += row.Size
 		}
 	}
-	return rows[:n], tids, wanted
+	return rows[:n], places, wanted
 }
 
 func inRange(row *ledger.Row, rg ledger.Range) bool {

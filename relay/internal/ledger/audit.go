@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -115,9 +116,65 @@ WHERE o.ctid >= @from::text::tid
 	return rows, err
 }
 
-// Events reads the events at these places once more, with what is recorded of them by now. A row that has moved or is gone
-// is left out.
-func (s *Sweep) Events(ctx context.Context, tids []string) (found []Found, err error) {
+// RowPlace is where a row of the outbox table was seen.
+type RowPlace struct{ ID, TID string }
+
+// Events reads events once more, with what is recorded of them by now, in no order. They are where they were seen or, if
+// somebody has updated their rows since, where they are now; a row that is gone is left out.
+func (s *Sweep) Events(ctx context.Context, places []RowPlace) (found []Found, err error) {
+	for len(places) > 0 {
+		part, err := s.eventsAt(ctx, places)
+		if err != nil {
+			return nil, err
+		}
+		found = append(found, part...)
+		there := make(map[string]struct{}, len(part))
+		for i := range part {
+			there[part[i].Event.ID] = struct{}{}
+		}
+		places = slices.DeleteFunc(slices.Clone(places), func(p RowPlace) bool {
+			_, ok := there[p.ID]
+			return ok
+		})
+		if places, err = s.moved(ctx, places); err != nil {
+			return nil, err
+		}
+	}
+	return found, nil
+}
+
+// moved gives the present places of rows that are not where they were.
+func (s *Sweep) moved(ctx context.Context, places []RowPlace) (now []RowPlace, err error) {
+	if len(places) == 0 {
+		return nil, nil
+	}
+	c := s.columns()
+	ids, tids := make([]string, len(places)), make([]string, len(places))
+	for i, p := range places {
+		ids[i], tids[i] = p.ID, p.TID
+	}
+	sql := `
+SELECT ` + c.id + `::text, o.ctid::text
+FROM unnest(@ids::text[], @tids::text[]) AS was (id, tid)
+JOIN ` + c.table + ` AS o ON ` + c.id + ` = was.id::` + s.idType + `
+WHERE o.ctid <> was.tid::tid`
+	err = s.ledger.load(ctx, "look for rows of the outbox table", func(ctx context.Context, conn *pgx.Conn) error {
+		rows, err := conn.Query(ctx, sql, pgx.NamedArgs{"ids": ids, "tids": tids})
+		if err != nil {
+			return err
+		}
+		now, err = pgx.CollectRows(rows, pgx.RowToStructByPos[RowPlace])
+		return err
+	})
+	return now, err
+}
+
+// eventsAt reads the events at these places.
+func (s *Sweep) eventsAt(ctx context.Context, places []RowPlace) (found []Found, err error) {
+	tids := make([]string, len(places))
+	for i, p := range places {
+		tids[i] = p.TID
+	}
 	c := s.columns()
 	var names []string
 	for _, column := range s.mapping.Columns() {

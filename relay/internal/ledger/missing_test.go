@@ -63,6 +63,33 @@ func events(gone []ledger.MissingEvent) []string {
 	return ids
 }
 
+// An update moves a row between the look at where it is and the look at what it says.
+func TestEventsAreFoundWhereTheyHaveGone(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	table, err := b.ledger.NewSweep(t.Context(), b.outboxOf(t, "bigint", "1", "2", "3", "4"), time.Time{})
+	require.NoError(t, err)
+	rows, err := table.Rows(t.Context(), 0, 10)
+	require.NoError(t, err)
+	places := make([]ledger.RowPlace, len(rows))
+	for i := range rows {
+		places[i] = ledger.RowPlace{ID: rows[i].ID, TID: rows[i].TID}
+	}
+	b.exec(t, "UPDATE public.events SET payload = '{\"now\": true}' WHERE id = 2")
+	b.exec(t, "DELETE FROM public.events WHERE id = 3")
+	b.exec(t, "UPDATE public.events SET type = '' WHERE id = 4") // no event any more
+	found, err := table.Events(t.Context(), places)
+	require.NoError(t, err)
+	payloads := make(map[string]string)
+	for i := range found {
+		payloads[found[i].Event.ID] = string(found[i].Event.Payload)
+	}
+	require.Len(t, found, 3, "each once")
+	require.JSONEq(t, `{"now": true}`, payloads["2"])
+	require.Contains(t, payloads, "1")
+	require.NotContains(t, payloads, "3")
+}
+
 func TestMissingEventsAreFoundWhateverTheKeyIs(t *testing.T) {
 	t.Parallel()
 	for idType, ids := range map[string][2]string{ // one that is there, one that is gone
