@@ -3,6 +3,7 @@ package store
 import (
 	"context"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -32,6 +33,10 @@ type AttemptPosition struct {
 	EventID    string
 	EndpointID string
 	Number     int
+	// Window is how much time the search that ends here would read next at once, and Fixed what it found that reading costs
+	// however little is read, so that the next page need not find them out again; zero: not known.
+	Window time.Duration `json:",omitempty"`
+	Fixed  time.Duration `json:",omitempty"`
 }
 
 // AttemptPage is an answer to an AttemptQuery.
@@ -47,20 +52,20 @@ SELECT event_id, event_type, COALESCE(tenant, ''), endpoint_id, number, trigger,
        COALESCE(error, ''), duration_ms, response_body, response_truncated, attempted_at, commit_lsn::text
 FROM tailpost.attempt AS a`
 
-// The window keeps a search without an index of its own from reading more than it must: pages of such searches are
-// put together from windows of time, whose size follows how long the last one took.
-const (
-	firstWindow  = time.Second
-	lastWindow   = 100 * 24 * time.Hour
-	quickWindow  = 15 * time.Millisecond
-	windowBudget = 400 * time.Millisecond
-	windowGrowth = 8
-)
-
-// attemptsSQL has its conditions appended by attemptsQuery, from constants.
 const attemptsOrder = `
 ORDER BY attempted_at DESC, event_id DESC, endpoint_id DESC, number DESC
 LIMIT @limit`
+
+// boundedStart and boundedEnd stand around a query whose rows are to be sorted: no more than @most are, and whoever sees that
+// there were more knows that the answer is not one.
+const (
+	boundedStart = `
+SELECT a.*, count(*) OVER ()
+FROM (`
+	boundedEnd = `
+    LIMIT @most
+) AS a`
+)
 
 // Attempts gives a page.
 func (s *Store) Attempts(ctx context.Context, q AttemptQuery) (page AttemptPage, err error) {
@@ -72,28 +77,87 @@ func (s *Store) Attempts(ctx context.Context, q AttemptQuery) (page AttemptPage,
 }
 
 func readAttempts(ctx context.Context, tx pgx.Tx, q AttemptQuery) (AttemptPage, error) {
-	sql, args := attemptsQuery(q)
+	var ids []string
 	if q.Tenant != "" {
-		ids, err := many(ctx, tx, "SELECT id FROM tailpost.endpoint WHERE tenant = @tenant", args, pgx.RowTo[string])
+		var err error
+		ids, err = many(ctx, tx, "SELECT id FROM tailpost.endpoint WHERE tenant = @tenant", pgx.NamedArgs{"tenant": q.Tenant}, pgx.RowTo[string])
 		if err != nil {
 			return AttemptPage{}, err
 		}
-		args["ids"] = ids
+		if q.EndpointID == "" && len(ids) == 1 {
+			q.EndpointID = ids[0]
+		}
+		if len(ids) == 0 || q.EndpointID != "" && !slices.Contains(ids, q.EndpointID) {
+			return AttemptPage{}, nil
+		}
+		if q.EndpointID != "" {
+			q.Tenant = "" // the endpoint says it all
+		}
 	}
-	// With an event, or an endpoint and nothing rarer, an index has the rows in the order of the page.
-	direct := q.EventID != "" || q.EndpointID != "" && q.EventType == "" && q.EventTenant == "" && q.StatusClass == 0 &&
-		q.Outcome != string(outbox.Delivered)
-	if direct {
-		return attemptWindow(ctx, tx, q, sql, args, q.Until, q.Since)
+	sql, args := attemptsQuery(q)
+	args["ids"] = ids
+	plan := searchSQL
+	if q.ordered() {
+		plan = inOrderSQL
 	}
-	return attemptWindows(ctx, tx, q, sql, args)
+	if q.EventID == "" {
+		if _, err := tx.Exec(ctx, plan); err != nil {
+			return AttemptPage{}, err
+		}
+	}
+	if q.exact() {
+		return attemptWindow(ctx, tx, q, sql, args)
+	}
+	return searchAttempts(ctx, tx, q, sql, args)
+}
+
+// The planner multiplies how rare each condition is, as if an endpoint that fails failed no more often than others do. So it
+// expects next to nothing where there is a lot, and fetches and sorts all of that; or much where there is nothing, and reads on
+// for a first row that does not come. For the rest of the transaction, inOrderSQL keeps it to indexes that have the rows in the
+// order of the page, and searchSQL to those that know the window. A plan for any window would know nothing of this one.
+const (
+	inOrderSQL = `
+SELECT set_config('enable_sort', 'off', true), set_config('enable_bitmapscan', 'off', true), set_config('enable_seqscan', 'off', true),
+       set_config('plan_cache_mode', 'force_custom_plan', true)`
+	searchSQL = `
+SELECT set_config('enable_indexscan', 'off', true), set_config('enable_seqscan', 'off', true),
+       set_config('plan_cache_mode', 'force_custom_plan', true)`
+)
+
+func (q *AttemptQuery) failed() bool {
+	return q.Outcome == string(outbox.Retry) || q.Outcome == string(outbox.Dead)
+}
+
+// failedClass says that a class of answers is asked for that no delivered attempt has. A 2xx that was not read to its end
+// failed, so that one says nothing of the outcome.
+func (q *AttemptQuery) failedClass() bool { return q.StatusClass != 0 && q.StatusClass != 2 }
+
+// ordered says that there is an index with the order of the page, of which the page leaves out little or what only that
+// index finds. Of types and tenants there is none; what is fewer, those or what an index has, the planner knows best.
+func (q *AttemptQuery) ordered() bool {
+	return q.EventID == "" && q.EventType == "" && q.EventTenant == "" && q.Tenant == "" &&
+		(q.EndpointID != "" || q.failed() || q.failedClass())
+}
+
+// exact says that a page reads nothing that it does not show: an event has few attempts, and an index in order that has
+// no others ends with the page.
+func (q *AttemptQuery) exact() bool {
+	switch {
+	case q.EventID != "":
+		return true
+	case !q.ordered():
+		return false
+	case q.EndpointID != "":
+		return q.StatusClass == 0 && (q.Outcome == "" || q.failed())
+	}
+	return q.failed() && q.StatusClass == 0 || q.failedClass() && q.Outcome == ""
 }
 
 // attemptsQuery puts the query together. Every piece is a constant.
 func attemptsQuery(q AttemptQuery) (sql string, args pgx.NamedArgs) {
 	sql = attemptColumns + "\nWHERE attempted_at < @high AND attempted_at >= @low"
 	args = pgx.NamedArgs{
-		"tenant": q.Tenant, "endpoint": q.EndpointID, "event": q.EventID, "type": q.EventType,
+		"endpoint": q.EndpointID, "event": q.EventID, "type": q.EventType,
 		"event_tenant": q.EventTenant, "outcome": q.Outcome, "limit": q.Limit + 1,
 	}
 	where := func(set bool, condition string) {
@@ -107,132 +171,34 @@ func attemptsQuery(q AttemptQuery) (sql string, args pgx.NamedArgs) {
 	where(q.EventType != "", "event_type = @type")
 	where(q.EventTenant != "", "tenant = @event_tenant")
 	where(q.Outcome != "", "outcome = @outcome")
-	// The partial indexes are found only where the condition stands there as it is.
-	where(q.Outcome == string(outbox.Retry) || q.Outcome == string(outbox.Dead), "outcome <> 'delivered'")
+	// The partial indexes, and that of classes, are found only where the conditions stand there as they are.
+	where(q.failed() || q.failedClass(), "outcome <> 'delivered'")
 	if q.StatusClass != 0 {
-		args["from"], args["to"] = q.StatusClass*100, q.StatusClass*100+100
-		where(true, "status_code >= @from AND status_code < @to")
-		// A 2xx whose answer was not read to its end failed, so only the other classes say something of the outcome.
-		where(q.StatusClass != 2, "outcome <> 'delivered'")
+		args["class"] = q.StatusClass
+		where(true, "status_code / 100 = @class")
 	}
 	if p := q.After; !p.At.IsZero() {
 		args["at"], args["at_event"], args["at_endpoint"], args["at_number"] = p.At, p.EventID, p.EndpointID, p.Number
 		where(p.EventID != "", "(attempted_at, event_id, endpoint_id, number) < (@at, @at_event, @at_endpoint, @at_number)")
 	}
+	if !q.ordered() && !q.exact() {
+		sql = boundedStart + sql + boundedEnd
+	}
 	return sql + attemptsOrder, args
 }
 
-// start is the highest time that a page may have, exclusive.
-func (q *AttemptQuery) start(until time.Time) time.Time {
-	high := until
-	if p := q.After; !p.At.IsZero() {
-		at := p.At
-		if p.EventID != "" {
-			at = at.Add(time.Microsecond) // others of the same microsecond may follow it
-		}
-		if high.IsZero() || at.Before(high) {
-			high = at
-		}
-	}
-	return high
-}
+func scanAttempt(row pgx.CollectableRow) (outbox.Attempt, error) { return scanAttemptAnd(row) }
 
-// farPast and farFuture bound a window on the side where nothing else does. Postgres knows both.
-func farPast() time.Time   { return time.Unix(0, 0).UTC() }
-func farFuture() time.Time { return time.Date(9999, 1, 1, 0, 0, 0, 0, time.UTC) }
-
-// attemptWindow reads a page of one window of time.
-func attemptWindow(ctx context.Context, tx pgx.Tx, q AttemptQuery, sql string, args pgx.NamedArgs, until, since time.Time) (AttemptPage, error) {
-	high, low := q.start(until), since
-	if high.IsZero() {
-		high = farFuture()
-	}
-	if low.IsZero() {
-		low = farPast()
-	}
-	args["high"], args["low"] = high, low
-	rows, err := many(ctx, tx, sql, args, scanAttempt)
-	if err != nil {
-		return AttemptPage{}, err
-	}
-	page := AttemptPage{Attempts: rows}
-	if len(rows) > q.Limit {
-		page.Attempts = rows[:q.Limit]
-		page.Next = positionOf(&rows[q.Limit-1])
-	}
-	return page, nil
-}
-
-func positionOf(a *outbox.Attempt) *AttemptPosition {
-	return &AttemptPosition{At: a.AttemptedAt, EventID: a.EventID, EndpointID: a.EndpointID, Number: a.Number}
-}
-
-// oldestSQL reads the first day from the names of the partitions.
-const oldestSQL = `
-SELECT min(to_date(right(c.relname::text, 8), 'YYYYMMDD')::timestamptz)
-FROM pg_catalog.pg_inherits AS i
-JOIN pg_catalog.pg_class AS c ON c.oid = i.inhrelid
-WHERE i.inhparent = 'tailpost.attempt'::regclass`
-
-// attemptWindows reads a page window by window, backwards in time.
-func attemptWindows(ctx context.Context, tx pgx.Tx, q AttemptQuery, sql string, args pgx.NamedArgs) (AttemptPage, error) {
-	var oldest *time.Time
-	if err := tx.QueryRow(ctx, oldestSQL).Scan(&oldest); err != nil {
-		return AttemptPage{}, fmt.Errorf("find the oldest partition: %w", err)
-	}
-	if oldest == nil {
-		return AttemptPage{}, nil
-	}
-	high, low := q.start(q.Until), q.Since
-	if low.IsZero() || low.Before(*oldest) {
-		low = *oldest
-	}
-	// Clocks differ by less; what lies ahead all the same comes with a later page.
-	if now := time.Now().Add(time.Second); high.IsZero() || high.After(now) {
-		high = now
-	}
-	var page AttemptPage
-	began, size, limit := time.Now(), firstWindow, q.Limit
-	for high.After(low) {
-		from := high.Add(-size)
-		if from.Before(low) {
-			from = low
-		}
-		asked := time.Now()
-		q.Limit = limit - len(page.Attempts)
-		args["limit"] = q.Limit + 1
-		part, err := attemptWindow(ctx, tx, q, sql, args, high, from)
-		if err != nil {
-			return AttemptPage{}, err
-		}
-		page.Attempts = append(page.Attempts, part.Attempts...)
-		if page.Next = part.Next; page.Next != nil {
-			return page, nil
-		}
-		high = from
-		if !high.After(low) {
-			break
-		}
-		if len(page.Attempts) == limit || time.Since(began) > windowBudget {
-			page.Next = &AttemptPosition{At: high}
-			return page, nil
-		}
-		switch {
-		case time.Since(asked) < quickWindow:
-			size = min(windowGrowth*size, lastWindow)
-		case len(part.Attempts) == 0:
-			size = min(2*size, lastWindow)
-		}
-	}
-	return page, nil
-}
-
-func scanAttempt(row pgx.CollectableRow) (a outbox.Attempt, err error) {
+// scanAttemptAnd reads an attempt and what a query has beside it.
+func scanAttemptAnd(row pgx.CollectableRow, more ...any) (a outbox.Attempt, err error) {
 	var ms float64
 	var lsn string
 	var body *string
-	err = row.Scan(&a.EventID, &a.EventType, &a.Tenant, &a.EndpointID, &a.Number, &a.Trigger, &a.URL, &a.Outcome, &a.StatusCode,
-		&a.Error, &ms, &body, &a.ResponseTruncated, &a.AttemptedAt, &lsn)
+	to := []any{
+		&a.EventID, &a.EventType, &a.Tenant, &a.EndpointID, &a.Number, &a.Trigger, &a.URL, &a.Outcome, &a.StatusCode,
+		&a.Error, &ms, &body, &a.ResponseTruncated, &a.AttemptedAt, &lsn,
+	}
+	err = row.Scan(append(to, more...)...)
 	if err != nil {
 		return a, err
 	}

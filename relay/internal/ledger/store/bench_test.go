@@ -16,61 +16,117 @@ import (
 
 var attempts = flag.Int("attempts", 1_000_000, "how many attempts BenchmarkAttemptPages reads pages out of")
 
-// BenchmarkAttemptPages reads pages out of a million attempts over three days, 200 endpoints and 50 tenants, of which one in a
-// hundred failed. More, with -attempts, are as many more for each second.
+// BenchmarkAttemptPages reads pages out of a million attempts over three days to 200 endpoints, of which one in a hundred failed.
+// More, with -attempts, are as many more for each second. Of what was last seen in the middle of them, and of what there is
+// none, a page may be empty; "pages" says how many it takes to come to the first attempt, or to the end.
 func BenchmarkAttemptPages(b *testing.B) {
+	st, old := benchStore(b, *attempts)
+	for _, c := range []struct {
+		name string
+		q    store.AttemptQuery
+		rows int // on the page that has some
+	}{
+		{"newest", store.AttemptQuery{}, 50},
+		{"from the middle", store.AttemptQuery{Until: old}, 50},
+		{"since", store.AttemptQuery{Since: old}, 50},
+		{"an hour", store.AttemptQuery{Since: old.Add(-time.Hour), Until: old}, 50},
+		{"endpoint", store.AttemptQuery{EndpointID: "ep_7"}, 50},
+		{"endpoint from the middle", store.AttemptQuery{EndpointID: "ep_7", Until: old}, 50},
+		{"endpoint, failed", store.AttemptQuery{EndpointID: "ep_100", Outcome: "retry"}, 50},
+		{"endpoint, dead, none", store.AttemptQuery{EndpointID: "ep_100", Outcome: "dead"}, 0},
+		{"endpoint, delivered", store.AttemptQuery{EndpointID: "ep_7", Outcome: "delivered"}, 50},
+		{"endpoint, delivered until the middle", store.AttemptQuery{EndpointID: "ep_199", Outcome: "delivered"}, 50},
+		{"endpoint, 5xx", store.AttemptQuery{EndpointID: "ep_100", StatusClass: 5}, 50},
+		{"endpoint, 4xx, none", store.AttemptQuery{EndpointID: "ep_100", StatusClass: 4}, 0},
+		{"endpoint, type", store.AttemptQuery{EndpointID: "ep_7", EventType: "type_7"}, 50},
+		{"endpoint, type, none", store.AttemptQuery{EndpointID: "ep_7", EventType: "type_8"}, 0},
+		{"failed", store.AttemptQuery{Outcome: "retry"}, 50},
+		{"failed, type", store.AttemptQuery{Outcome: "retry", EventType: "type_0"}, 50},
+		{"failed, type, none", store.AttemptQuery{Outcome: "retry", EventType: "type_3"}, 0},
+		{"dead, none", store.AttemptQuery{Outcome: "dead"}, 0},
+		{"2xx", store.AttemptQuery{StatusClass: 2}, 50},
+		{"5xx", store.AttemptQuery{StatusClass: 5}, 50},
+		{"4xx, one in the middle", store.AttemptQuery{StatusClass: 4}, 1},
+		{"3xx, none", store.AttemptQuery{StatusClass: 3}, 0},
+		{"event", store.AttemptQuery{EventID: "event-4711"}, 1},
+		{"type", store.AttemptQuery{EventType: "type_3"}, 50},
+		{"type until the middle", store.AttemptQuery{EventType: "type_19"}, 50},
+		{"type, none", store.AttemptQuery{EventType: "nothing"}, 0},
+		{"key's tenant, one endpoint", store.AttemptQuery{Tenant: "one"}, 50},
+		{"key's tenant, one endpoint, failed", store.AttemptQuery{Tenant: "one", Outcome: "retry"}, 50},
+		{"key's tenant, two endpoints", store.AttemptQuery{Tenant: "tenant_3"}, 50},
+		{"key's tenant, two endpoints, failed, none", store.AttemptQuery{Tenant: "tenant_3", Outcome: "retry"}, 0},
+		{"key's tenant, 100 endpoints", store.AttemptQuery{Tenant: "many"}, 50},
+		{"key's tenant, 100 endpoints, from the middle", store.AttemptQuery{Tenant: "many", Until: old}, 50},
+		{"key's tenant, 100 endpoints, failed", store.AttemptQuery{Tenant: "many", Outcome: "retry"}, 50},
+		{"key's tenant, 100 endpoints, type, none", store.AttemptQuery{Tenant: "many", EventType: "nothing"}, 0},
+		{"event's tenant", store.AttemptQuery{EventTenant: "tenant_3"}, 50},
+		{"event's tenant until the middle", store.AttemptQuery{EventTenant: "tenant_49"}, 50},
+		{"event's tenant, none", store.AttemptQuery{EventTenant: "nobody"}, 0},
+	} {
+		c.q.Limit = 50
+		benchPages(b, c.name, st, c.q, c.rows)
+	}
+}
+
+// benchPages reads a first page, and the next one of that which has attempts.
+func benchPages(b *testing.B, name string, st *store.Store, q store.AttemptQuery, rows int) {
+	b.Helper()
+	pages := 1
+	full, err := st.Attempts(b.Context(), q)
+	for next := q; err == nil && (rows == 0 || len(full.Attempts) < rows) && full.Next != nil; pages++ {
+		next.After = *full.Next
+		found := full.Attempts
+		full, err = st.Attempts(b.Context(), next)
+		full.Attempts = append(found, full.Attempts...)
+	}
+	require.NoError(b, err)
+	require.GreaterOrEqual(b, len(full.Attempts), rows)
+	read := func(name string, q store.AttemptQuery) {
+		b.Run(name, func(b *testing.B) {
+			for b.Loop() {
+				_, err := st.Attempts(b.Context(), q)
+				require.NoError(b, err)
+			}
+			b.ReportMetric(float64(pages), "pages")
+		})
+	}
+	read(name, q)
+	if full.Next != nil {
+		q.After, pages = *full.Next, 1
+		read(name+", next page", q)
+	}
+}
+
+// benchStore is a store over n attempts, the newest of which is new, and a time in their middle.
+func benchStore(b *testing.B, n int) (st *store.Store, middle time.Time) {
+	b.Helper()
 	db := pgtest.NewDB(b)
 	conn := db.Conn(b)
 	now := time.Now().UTC()
 	_, err := outbox.Migrate(b.Context(), conn, outbox.MigrateOptions{Now: now.Add(-3 * 24 * time.Hour)})
 	require.NoError(b, err)
-	interval := 250 * time.Millisecond * 1_000_000 / time.Duration(*attempts)
+	interval := 250 * time.Millisecond * 1_000_000 / time.Duration(n)
 	for _, sql := range []string{`
 INSERT INTO tailpost.endpoint (id, tenant, name, url, subscriptions, policy, status, source, created_at, updated_at)
-SELECT 'ep_' || i, 'tenant_' || i % 50, 'e', 'https://example.com', '[]', '{}', 'active', 'api', now(), now()
+SELECT 'ep_' || i, CASE WHEN i < 100 THEN 'many' WHEN i = 100 THEN 'one' ELSE 'tenant_' || i % 50 END, 'e', 'https://example.com',
+       '[]', '{}', 'active', 'api', now(), now()
 FROM generate_series(0, 199) AS i`, fmt.Sprintf(`
 INSERT INTO tailpost.attempt (event_id, event_type, tenant, endpoint_id, number, trigger, url, outcome, status_code, duration_ms,
     response_body, attempted_at, commit_lsn)
-SELECT 'event-' || i, 'type_' || i %% 20, 'tenant_' || i %% 50, 'ep_' || i %% 200, 1, 'stream', 'https://example.com/in',
-       CASE WHEN i %% 100 = 0 THEN 'retry' ELSE 'delivered' END, CASE WHEN i %% 100 = 0 THEN 503 ELSE 200 END, 3.5, 'ok',
-       now() - (%[1]d - i) * interval '%[2]d microseconds', '0/10'
-FROM generate_series(1, %[1]d) AS i`, *attempts, interval.Microseconds()), `VACUUM ANALYZE`} {
+SELECT 'event-' || i, 'type_' || CASE WHEN i > half AND i %% 20 = 19 THEN 18 ELSE i %% 20 END,
+       'tenant_' || CASE WHEN i > half AND i %% 50 = 49 THEN 48 ELSE i %% 50 END, 'ep_' || i %% 200, 1, 'stream',
+       'https://example.com/in', CASE WHEN fails THEN 'retry' ELSE 'delivered' END,
+       CASE WHEN i = half THEN 404 WHEN fails THEN 503 ELSE 200 END, 3.5, 'ok', now() - (%[1]d - i) * interval '%[2]d microseconds', '0/10'
+FROM (
+    SELECT i, %[1]d / 200 * 100 AS half, i %% 100 = 0 OR i %% 200 = 199 AND i > %[1]d / 2 AS fails
+    FROM generate_series(1, %[1]d) AS i
+) AS a`, n, interval.Microseconds()), `VACUUM ANALYZE`} {
 		_, err := conn.Exec(b.Context(), sql)
 		require.NoError(b, err)
 	}
-	st, err := store.Open(b.Context(), store.Options{URL: config.NewSecret(db.URL), Owner: "bench"})
+	st, err = store.Open(b.Context(), store.Options{URL: config.NewSecret(db.URL), Owner: "bench"})
 	require.NoError(b, err)
 	b.Cleanup(st.Close)
-	old := now.Add(-40 * time.Hour)
-	for _, c := range []struct {
-		name string
-		q    store.AttemptQuery
-		rows int
-	}{
-		{"newest", store.AttemptQuery{}, 50},
-		{"from the middle", store.AttemptQuery{Until: old}, 50},
-		{"endpoint", store.AttemptQuery{EndpointID: "ep_7"}, 50},
-		{"endpoint from the middle", store.AttemptQuery{EndpointID: "ep_7", Until: old}, 50},
-		{"endpoint, failed", store.AttemptQuery{EndpointID: "ep_100", Outcome: "retry"}, 50},
-		{"endpoint, delivered", store.AttemptQuery{EndpointID: "ep_7", Outcome: "delivered"}, 50},
-		{"endpoint, type", store.AttemptQuery{EndpointID: "ep_7", EventType: "type_7"}, 50},
-		{"failed", store.AttemptQuery{Outcome: "retry"}, 50},
-		{"5xx", store.AttemptQuery{StatusClass: 5}, 50},
-		{"4xx, of which there are none", store.AttemptQuery{StatusClass: 4}, 0},
-		{"event", store.AttemptQuery{EventID: "event-4711"}, 1},
-		{"type", store.AttemptQuery{EventType: "type_3"}, 50},
-		{"tenant of the key", store.AttemptQuery{Tenant: "tenant_3"}, 50},
-		{"tenant of the key, failed", store.AttemptQuery{Tenant: "tenant_0", Outcome: "retry"}, 50},
-		{"tenant of the event", store.AttemptQuery{EventTenant: "tenant_3"}, 50},
-		{"type that does not exist", store.AttemptQuery{EventType: "nothing"}, 0},
-	} {
-		c.q.Limit = 50
-		b.Run(c.name, func(b *testing.B) {
-			for b.Loop() {
-				page, err := st.Attempts(b.Context(), c.q)
-				require.NoError(b, err)
-				require.Len(b, page.Attempts, c.rows, "%v", page.Next)
-			}
-		})
-	}
+	return st, now.Add(-time.Duration(n/2) * interval)
 }

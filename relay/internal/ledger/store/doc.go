@@ -9,6 +9,17 @@
 // A Store has a pool of at most [Connections] connections of its own, opened when they are needed and closed when they
 // are not. Every statement has a timeout.
 //
+// # Pages of attempts
+//
+// A page is to come at once whatever it asks for, and recording a delivered attempt may cost no more for that: no B-tree
+// that delivered attempts enter is for pages alone. So there are three ways to a page:
+//
+//	of an event, an endpoint, what failed, a class of failures    the index has the order; it is read as far as the page goes
+//	one of these with something else                              so is it, in windows of time
+//	the newest, of a type, of a tenant                            windows; a summary of page ranges says where to look
+//
+// Windows end with their time: what is rare takes many pages, some of them empty, each with a cursor.
+//
 // # Changes
 //
 // A change, its row in tailpost.audit and the answer kept for its Idempotency-Key are one transaction. Whoever changes

@@ -27,8 +27,11 @@ const (
 	acquireTimeout = 10 * time.Second
 )
 
+// statementTimeout bounds what a statement of the API may take.
+const statementTimeout = "10s"
+
 const sessionSQL = `
-SET statement_timeout = '10s';
+SET statement_timeout = '` + statementTimeout + `';
 SET lock_timeout = '3s';
 SET idle_in_transaction_session_timeout = '60s';
 SET timezone = 'UTC';

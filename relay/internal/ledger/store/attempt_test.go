@@ -1,0 +1,224 @@
+package store_test
+
+import (
+	"cmp"
+	"context"
+	"encoding/json"
+	"fmt"
+	"slices"
+	"testing"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/stretchr/testify/require"
+	"pgregory.net/rapid"
+
+	"github.com/tailpost/tailpost/config"
+	"github.com/tailpost/tailpost/integration/pgtest"
+	"github.com/tailpost/tailpost/outbox"
+	"github.com/tailpost/tailpost/relay/internal/ledger/store"
+)
+
+// days is for how many days before today there are partitions.
+const days = 5
+
+// tenantOf has the endpoints of pages; one of them is nobody's.
+var tenantOf = map[string]string{"ep_a": "two", "ep_b": "two", "ep_c": "one", "ep_d": ""}
+
+type bundle struct {
+	conn  *pgx.Conn
+	store *store.Store
+	now   time.Time
+}
+
+func setup(tb testing.TB) *bundle {
+	tb.Helper()
+	db := pgtest.NewDB(tb)
+	b := &bundle{conn: db.Conn(tb), now: time.Now().UTC().Truncate(time.Microsecond)}
+	_, err := outbox.Migrate(tb.Context(), b.conn, outbox.MigrateOptions{Now: b.now})
+	require.NoError(tb, err)
+	_, err = outbox.EnsurePartitions(tb.Context(), b.conn, b.now.Add(-days*24*time.Hour), days)
+	require.NoError(tb, err)
+	for id, tenant := range tenantOf {
+		_, err := b.conn.Exec(tb.Context(), `
+INSERT INTO tailpost.endpoint (id, tenant, name, url, subscriptions, policy, status, source, created_at, updated_at)
+VALUES ($1, NULLIF($2, ''), 'e', 'https://example.com', '[]', '{}', 'active', 'api', now(), now())`, id, tenant)
+		require.NoError(tb, err)
+	}
+	b.store, err = store.Open(tb.Context(), store.Options{URL: config.NewSecret(db.URL), Owner: "test"})
+	require.NoError(tb, err)
+	tb.Cleanup(b.store.Close)
+	return b
+}
+
+func (b *bundle) insert(ctx context.Context, tb require.TestingT, attempts []outbox.Attempt) {
+	rows := make([][]any, len(attempts))
+	orNull := func(s string) any {
+		if s == "" {
+			return nil
+		}
+		return s
+	}
+	for i := range attempts {
+		a := &attempts[i]
+		var status any
+		if a.StatusCode != 0 {
+			status = a.StatusCode
+		}
+		rows[i] = []any{
+			a.EventID, a.EventType, orNull(a.Tenant), a.EndpointID, a.Number, "stream", "https://example.com", string(a.Outcome), status, 1.0,
+			a.AttemptedAt, a.CommitLSN,
+		}
+	}
+	columns := []string{
+		"event_id", "event_type", "tenant", "endpoint_id", "number", "trigger", "url", "outcome", "status_code", "duration_ms",
+		"attempted_at", "commit_lsn",
+	}
+	_, err := b.conn.CopyFrom(ctx, pgx.Identifier{"tailpost", "attempt"}, columns, pgx.CopyFromRows(rows))
+	require.NoError(tb, err)
+}
+
+// key is an attempt's place among those of pages, as text.
+func key(a *outbox.Attempt) string {
+	return fmt.Sprintf("%s %s %s %d", a.AttemptedAt.UTC().Format("2006-01-02 15:04:05.000000"), a.EventID, a.EndpointID, a.Number)
+}
+
+// chosen are the places of the attempts that a query asks for, in the order of its pages.
+func chosen(attempts []outbox.Attempt, q store.AttemptQuery) []string {
+	keys := []string{}
+	for i := range attempts {
+		a := &attempts[i]
+		class := q.StatusClass == 0 || a.StatusCode/100 == q.StatusClass && (q.StatusClass == 2 || a.Outcome != outbox.Delivered)
+		if class && (q.Tenant == "" || tenantOf[a.EndpointID] == q.Tenant) && (q.EndpointID == "" || a.EndpointID == q.EndpointID) &&
+			(q.EventID == "" || a.EventID == q.EventID) && (q.EventType == "" || a.EventType == q.EventType) &&
+			(q.EventTenant == "" || a.Tenant == q.EventTenant) && (q.Outcome == "" || string(a.Outcome) == q.Outcome) &&
+			(q.Since.IsZero() || !a.AttemptedAt.Before(q.Since)) && (q.Until.IsZero() || a.AttemptedAt.Before(q.Until)) {
+			keys = append(keys, key(a))
+		}
+	}
+	slices.SortFunc(keys, func(a, b string) int { return cmp.Compare(b, a) })
+	return keys
+}
+
+func drawAttempt(t *rapid.T, now time.Time) outbox.Attempt {
+	one := func(label string, of ...string) string { return rapid.SampledFrom(of).Draw(t, label) }
+	ago := rapid.SampledFrom([]time.Duration{
+		time.Millisecond, 3 * time.Second, 3*time.Second + time.Microsecond, 20 * time.Second, 10 * time.Minute, 7 * time.Hour, 26 * time.Hour,
+		4 * 24 * time.Hour,
+	}).Draw(t, "ago")
+	a := outbox.Attempt{
+		EventID: one("event", "e1", "e2", "e3"), EventType: one("type", "t1", "t2", "t3"), Tenant: one("tenant", "", "x", "y"),
+		EndpointID: one("endpoint", "ep_a", "ep_b", "ep_c", "ep_d"), Number: rapid.IntRange(1, 3).Draw(t, "number"),
+		Outcome: outbox.Outcome(one("outcome", "delivered", "retry", "dead")), StatusCode: 200, AttemptedAt: now.Add(-ago),
+	}
+	if a.Outcome != outbox.Delivered {
+		a.StatusCode = rapid.SampledFrom([]int{0, 200, 302, 404, 429, 500, 503}).Draw(t, "status")
+	}
+	return a
+}
+
+func drawQuery(t *rapid.T, now time.Time) store.AttemptQuery {
+	// Most queries have few conditions.
+	one := func(label string, of ...string) string {
+		if rapid.IntRange(0, 2).Draw(t, "with "+label) > 0 {
+			return ""
+		}
+		return rapid.SampledFrom(of).Draw(t, label)
+	}
+	q := store.AttemptQuery{
+		Tenant: one("tenant", "one", "two", "none"), EndpointID: one("endpoint", "ep_a", "ep_c", "ep_d", "none"), EventID: one("event", "e1", "none"),
+		EventType: one("type", "t1", "none"), EventTenant: one("event tenant", "x", "none"), Outcome: one("outcome", "delivered", "retry", "dead"),
+		Limit: rapid.IntRange(1, 20).Draw(t, "limit"),
+	}
+	if class := one("class", "1", "2", "3", "4", "5"); class != "" {
+		q.StatusClass = int(class[0] - '0')
+	}
+	if rapid.IntRange(0, 3).Draw(t, "with since") == 0 {
+		q.Since = now.Add(-rapid.SampledFrom([]time.Duration{10 * time.Second, 26 * time.Hour}).Draw(t, "since"))
+	}
+	if rapid.IntRange(0, 3).Draw(t, "with until") == 0 {
+		q.Until = now.Add(-rapid.SampledFrom([]time.Duration{0, 3 * time.Second, 26 * time.Hour}).Draw(t, "until"))
+	}
+	return q
+}
+
+// cursorOf is a position as it comes back from a caller: as it was; as the versions had it that knew no windows; or made up.
+func cursorOf(t *rapid.T, p *store.AttemptPosition) (back store.AttemptPosition) {
+	text, err := json.Marshal(any(p))
+	require.NoError(t, err)
+	require.NoError(t, json.Unmarshal(text, any(&back)))
+	switch rapid.IntRange(0, 3).Draw(t, "cursor") {
+	case 0:
+		back.Window, back.Fixed = 0, 0
+	case 1:
+		back.Window = time.Duration(rapid.Int64().Draw(t, "window"))
+		back.Fixed = time.Duration(rapid.Int64().Draw(t, "fixed"))
+	}
+	return back
+}
+
+// Whatever there is and whatever is asked for, the pages one after the other have each of it once, newest first.
+func TestAttempts_pagesSkipNothingAndRepeatNothing(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	rapid.Check(t, func(rt *rapid.T) {
+		_, err := b.conn.Exec(t.Context(), "TRUNCATE tailpost.attempt")
+		require.NoError(rt, err)
+		attempts := rapid.SliceOfNDistinct(rapid.Custom(func(t *rapid.T) outbox.Attempt { return drawAttempt(t, b.now) }), 0, 60,
+			func(a outbox.Attempt) string { return key(&a) }).Draw(rt, "attempts")
+		b.insert(t.Context(), rt, attempts)
+		for range 5 {
+			q := drawQuery(rt, b.now)
+			want, got := chosen(attempts, q), []string{}
+			for more := true; more; {
+				page, err := b.store.Attempts(t.Context(), q)
+				require.NoError(rt, err)
+				require.LessOrEqual(rt, len(page.Attempts), q.Limit)
+				for i := range page.Attempts {
+					got = append(got, key(&page.Attempts[i]))
+				}
+				require.LessOrEqual(rt, len(got), len(want), "more than there are: %v", got)
+				if more = page.Next != nil; more {
+					q.After = cursorOf(rt, page.Next)
+				}
+			}
+			require.Equal(rt, want, got)
+		}
+	})
+}
+
+// What was frequent until a day ago and is not since: thousands lie behind a search that has found nothing.
+func TestAttempts_findWhatIsDenseFarBack(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	attempts := make([]outbox.Attempt, 0, 6000)
+	for i := range cap(attempts) {
+		attempts = append(attempts, outbox.Attempt{
+			EventID: fmt.Sprintf("e%05d", i), EventType: "order.created", Tenant: "x", EndpointID: []string{"ep_a", "ep_b"}[i%2], Number: 1,
+			Outcome: outbox.Delivered, StatusCode: 200, AttemptedAt: b.now.Add(-26*time.Hour - time.Duration(i)*20*time.Millisecond),
+		})
+	}
+	b.insert(t.Context(), t, attempts)
+	_, err := b.conn.Exec(t.Context(), "VACUUM ANALYZE tailpost.attempt")
+	require.NoError(t, err)
+	for name, q := range map[string]store.AttemptQuery{
+		"all": {}, "type": {EventType: "order.created"}, "tenant of the event": {EventTenant: "x"}, "tenant of the key": {Tenant: "two"},
+		"endpoint, delivered": {EndpointID: "ep_a", Outcome: "delivered"},
+	} {
+		q.Limit = 250
+		want, got := chosen(attempts, q), []string{}
+		pages := 0
+		for more := true; more; pages++ {
+			page, err := b.store.Attempts(t.Context(), q)
+			require.NoError(t, err)
+			for i := range page.Attempts {
+				got = append(got, key(&page.Attempts[i]))
+			}
+			if more = page.Next != nil; more {
+				q.After = *page.Next
+			}
+		}
+		require.Equal(t, want, got, name)
+		t.Logf("%s: %d pages", name, pages)
+	}
+}

@@ -1,0 +1,246 @@
+package store
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
+
+	"github.com/tailpost/tailpost/outbox"
+)
+
+// A search for what no index has in order reads one window of time after the other, backwards. The windows grow while they
+// cost little, and the page ends, short, when its time is over: its cursor has where the search came to and how large its
+// windows had grown.
+const (
+	firstWindow  = time.Second
+	lastWindow   = 100 * 24 * time.Hour
+	windowGrowth = 16
+	windowShrink = 8
+	windowRows   = 500 // what matches in a window is fetched and sorted; more than a page has
+
+	pageBudget = 12 * time.Millisecond
+	leastLeft  = 2 * time.Millisecond   // to begin another window
+	leastBound = 4 * time.Millisecond   // of a window
+	leastCost  = 250 * time.Microsecond // less says nothing
+	mostFixed  = 200 * time.Millisecond // so that a cursor that somebody made up has no search run for longer
+)
+
+// start is the highest time that a page may have, exclusive.
+func (q *AttemptQuery) start() time.Time {
+	high := q.Until
+	if p := q.After; !p.At.IsZero() {
+		at := p.At
+		if p.EventID != "" {
+			at = at.Add(time.Microsecond) // others of the same microsecond may follow it
+		}
+		if high.IsZero() || at.Before(high) {
+			high = at
+		}
+	}
+	return high
+}
+
+// farPast and farFuture bound a page on the side where nothing else does. Postgres knows both.
+func farPast() time.Time   { return time.Unix(0, 0).UTC() }
+func farFuture() time.Time { return time.Date(9999, 1, 1, 0, 0, 0, 0, time.UTC) }
+
+// attemptWindow reads a page at once.
+func attemptWindow(ctx context.Context, tx pgx.Tx, q AttemptQuery, sql string, args pgx.NamedArgs) (AttemptPage, error) {
+	high, low := q.start(), q.Since
+	if high.IsZero() {
+		high = farFuture()
+	}
+	if low.IsZero() {
+		low = farPast()
+	}
+	args["high"], args["low"] = high, low
+	rows, err := many(ctx, tx, sql, args, scanAttempt)
+	if err != nil {
+		return AttemptPage{}, err
+	}
+	page := AttemptPage{Attempts: rows}
+	page.cut(q.Limit)
+	return page, nil
+}
+
+// cut leaves limit attempts in the page, of which one more was asked for.
+func (p *AttemptPage) cut(limit int) {
+	if len(p.Attempts) > limit {
+		p.Attempts = p.Attempts[:limit]
+		a := &p.Attempts[limit-1]
+		p.Next = &AttemptPosition{At: a.AttemptedAt, EventID: a.EventID, EndpointID: a.EndpointID, Number: a.Number}
+	}
+}
+
+// oldestSQL reads the first day from the names of the partitions.
+const oldestSQL = `
+SELECT min(to_date(right(c.relname::text, 8), 'YYYYMMDD')::timestamptz)
+FROM pg_catalog.pg_inherits AS i
+JOIN pg_catalog.pg_class AS c ON c.oid = i.inhrelid
+WHERE i.inhparent = 'tailpost.attempt'::regclass`
+
+// attemptSearch is a search of one page.
+type attemptSearch struct {
+	tx    pgx.Tx
+	sql   string
+	args  pgx.NamedArgs
+	limit int
+	began time.Time
+
+	ordered bool // an index has the order, so that a window costs no more than what the page leaves out
+
+	high, low time.Time // what is left
+	size      time.Duration
+	page      AttemptPage
+
+	fixed time.Duration // what the quickest window took: the part of what any takes that does not grow with it; zero: not known
+	read  bool          // a window
+	late  int           // how often a window took too long before one was read
+	dense time.Time     // from it on there is more than a window may have
+}
+
+// searchAttempts reads a page window by window, backwards in time.
+func searchAttempts(ctx context.Context, tx pgx.Tx, q AttemptQuery, sql string, args pgx.NamedArgs) (AttemptPage, error) {
+	var oldest *time.Time
+	if err := tx.QueryRow(ctx, oldestSQL).Scan(&oldest); err != nil {
+		return AttemptPage{}, fmt.Errorf("find the oldest partition: %w", err)
+	}
+	if oldest == nil {
+		return AttemptPage{}, nil
+	}
+	s := &attemptSearch{
+		tx: tx, sql: sql, args: args, limit: q.Limit, began: time.Now(), ordered: q.ordered(), high: q.start(), low: q.Since,
+		// A caller may make a cursor up.
+		size: min(max(q.After.Window, firstWindow), lastWindow), fixed: min(max(q.After.Fixed, 0), mostFixed),
+	}
+	if s.low.IsZero() || s.low.Before(*oldest) {
+		s.low = *oldest
+	}
+	// Clocks differ by less; what lies ahead all the same comes with a later page.
+	if now := s.began.Add(time.Second); s.high.IsZero() || s.high.After(now) {
+		s.high = now
+	}
+	for s.high.After(s.low) {
+		if err := s.next(ctx); err != nil {
+			return AttemptPage{}, err
+		}
+		if s.page.Next != nil {
+			// The next page will span about as much as this one.
+			s.page.Next.Window = max(s.page.Attempts[0].AttemptedAt.Sub(s.page.Next.At), firstWindow)
+			s.page.Next.Fixed = s.fixed
+			break
+		}
+		if s.high.After(s.low) && (len(s.page.Attempts) == s.limit || s.over()) {
+			s.page.Next = &AttemptPosition{At: s.high, Window: s.size, Fixed: s.fixed}
+			break
+		}
+	}
+	return s.page, nil
+}
+
+// over says that the time of the page is over: never before something was read, or every page could end where it began.
+func (s *attemptSearch) over() bool {
+	return s.read && s.left() < leastLeft
+}
+
+func (s *attemptSearch) left() time.Duration { return pageBudget - time.Since(s.began) }
+
+// next reads the next window, or finds that it is too large.
+func (s *attemptSearch) next(ctx context.Context) error {
+	from := s.high.Add(-s.size)
+	if from.Before(s.low) {
+		from = s.low
+	}
+	wanted := s.limit - len(s.page.Attempts)
+	s.args["high"], s.args["low"], s.args["limit"] = s.high, from, wanted+1
+	asked := time.Now()
+	rows, matches, err := s.window(ctx)
+	if errors.Is(err, errLate) {
+		s.size = max(s.size/windowShrink, firstWindow)
+		if !s.read {
+			s.late++
+		}
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	took := time.Since(asked)
+	if matches > windowRows && s.size > firstWindow {
+		s.dense, s.size = from, max(s.size/windowShrink, firstWindow)
+		return nil
+	}
+	s.high = from
+	s.grow(took, len(rows), wanted)
+	s.page.Attempts = append(s.page.Attempts, rows...)
+	s.page.cut(s.limit)
+	return nil
+}
+
+// window reads the rows of a window, in the order of the page, and counts what matched. It gives up when that takes too
+// long, for what lies back in time may be much denser than what was seen; but the smallest window is always read.
+func (s *attemptSearch) window(ctx context.Context) (rows []outbox.Attempt, matches int, err error) {
+	scan := scanAttempt
+	if !s.ordered {
+		scan = func(row pgx.CollectableRow) (outbox.Attempt, error) { return scanAttemptAnd(row, &matches) }
+	}
+	s.args["most"] = windowRows + 1
+	if s.size == firstWindow {
+		s.args["most"] = nil
+		rows, err = many(ctx, s.tx, s.sql, s.args, scan)
+		return rows, matches, err
+	}
+	bound := s.fixed + max(s.left(), leastBound)
+	bound <<= s.late // it gets smaller and has more time, until the page has read something
+	// One round trip.
+	batch := &pgx.Batch{}
+	batch.Queue("SAVEPOINT attempt_window")
+	batch.Queue(boundSQL, bound.Milliseconds())
+	batch.Queue(s.sql, s.args).Query(func(r pgx.Rows) (err error) {
+		rows, err = pgx.CollectRows(r, scan)
+		return err
+	})
+	batch.Queue(unboundSQL)
+	batch.Queue("RELEASE SAVEPOINT attempt_window")
+	err = s.tx.SendBatch(ctx, batch).Close()
+	if pgErr, is := errors.AsType[*pgconn.PgError](err); is && pgErr.Code == "57014" {
+		if _, err = s.tx.Exec(ctx, "ROLLBACK TO SAVEPOINT attempt_window"); err == nil {
+			err = errLate
+		}
+	}
+	return rows, matches, err
+}
+
+const (
+	boundSQL   = `SELECT set_config('statement_timeout', $1::bigint::text, true)`
+	unboundSQL = `SELECT set_config('statement_timeout', '` + statementTimeout + `', true)`
+)
+
+var errLate = errors.New("the window was not read in its time")
+
+// grow follows a window that was read: the next one is larger, as far as what it is likely to take and to find allow.
+func (s *attemptSearch) grow(took time.Duration, found, wanted int) {
+	s.read = true
+	if s.fixed == 0 || took < s.fixed {
+		s.fixed = took
+	}
+	// Ranges of pages that are new have no summary yet, so that every window reads them: a larger one costs only what this one
+	// cost more than the quickest.
+	cost := max(took-s.fixed, leastCost)
+	left := s.left()
+	if left < leastLeft {
+		left = pageBudget // it will be read by the next page
+	}
+	factor := min(windowGrowth, float64(left)/float64(2*cost))
+	if found > 0 {
+		factor = min(factor, 2*float64(wanted)/float64(found))
+	}
+	if s.high.After(s.dense) && !s.dense.IsZero() {
+		factor = min(factor, 1)
+	}
+	s.size = min(max(time.Duration(float64(s.size)*factor), firstWindow), lastWindow)
+}

@@ -1,0 +1,147 @@
+package store
+
+import (
+	"context"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/stretchr/testify/require"
+
+	"github.com/tailpost/tailpost/config"
+	"github.com/tailpost/tailpost/integration/pgtest"
+	"github.com/tailpost/tailpost/outbox"
+)
+
+const hours = 60
+
+// setup is a store over 40,000 attempts of 60 hours until 6 seconds ago to 40 endpoints, of which one failed always with a 503;
+// the others never did.
+func setup(t *testing.T) *Store {
+	t.Helper()
+	db := pgtest.NewDB(t)
+	conn := db.Conn(t)
+	now := time.Now().UTC()
+	_, err := outbox.Migrate(t.Context(), conn, outbox.MigrateOptions{Now: now})
+	require.NoError(t, err)
+	_, err = outbox.EnsurePartitions(t.Context(), conn, now.Add(-hours*time.Hour), 1+hours/24)
+	require.NoError(t, err)
+	for _, sql := range []string{`
+INSERT INTO tailpost.endpoint (id, tenant, name, url, subscriptions, policy, status, source, created_at, updated_at)
+SELECT 'ep_' || i, CASE WHEN i = 1 THEN 'one' ELSE 'many' END, 'e', 'https://example.com', '[]', '{}', 'active', 'api', now(), now()
+FROM generate_series(0, 39) AS i`, `
+INSERT INTO tailpost.attempt (event_id, event_type, tenant, endpoint_id, number, trigger, url, outcome, status_code, duration_ms,
+    attempted_at, commit_lsn)
+SELECT 'event-' || i, 'type_' || i % 4, 'tenant_' || i % 10, 'ep_' || i % 40, 1, 'stream', 'https://example.com/in',
+       CASE WHEN i % 40 = 0 THEN 'retry' ELSE 'delivered' END, CASE WHEN i % 40 = 0 THEN 503 ELSE 200 END, 1,
+       now() - interval '1 second' - (40001 - i) * interval '5.4 seconds', '0/0'
+FROM generate_series(1, 40000) AS i`, `VACUUM ANALYZE tailpost.attempt`} {
+		_, err := conn.Exec(t.Context(), sql)
+		require.NoError(t, err)
+	}
+	s, err := Open(t.Context(), Options{URL: config.NewSecret(db.URL), Owner: "test"})
+	require.NoError(t, err)
+	t.Cleanup(s.Close)
+	return s
+}
+
+// attemptsReadSQL counts for the backend, since it last told the server.
+const attemptsReadSQL = `
+SELECT sum(seq_tup_read + idx_tup_fetch)
+FROM pg_stat_xact_all_tables
+WHERE schemaname = 'tailpost'
+  AND relname LIKE 'attempt%'`
+
+// What a page reads to be found does not grow with what there is. The limits are counts of rows; ranges of pages come whole, and
+// those that are not full yet have no summary, so that every window reads them.
+func TestAttempts_readLittleMoreThanTheyShow(t *testing.T) {
+	t.Parallel()
+	s := setup(t)
+	const page, ranges = 2 * 51, 20_000
+	for name, c := range map[string]struct {
+		q          AttemptQuery
+		rows, most int
+	}{
+		"endpoint":                       {AttemptQuery{EndpointID: "ep_1"}, 50, page},
+		"endpoint, all failed":           {AttemptQuery{EndpointID: "ep_0", Outcome: "retry"}, 50, page},
+		"endpoint, none dead":            {AttemptQuery{EndpointID: "ep_0", Outcome: "dead"}, 0, 0},
+		"key's tenant with one endpoint": {AttemptQuery{Tenant: "one"}, 50, page},
+		"that endpoint":                  {AttemptQuery{Tenant: "one", EndpointID: "ep_1"}, 50, page},
+		"another endpoint":               {AttemptQuery{Tenant: "one", EndpointID: "ep_2"}, 0, 0},
+		"tenant without endpoints":       {AttemptQuery{Tenant: "nobody"}, 0, 0},
+		"failed":                         {AttemptQuery{Outcome: "retry"}, 50, page},
+		"dead, none":                     {AttemptQuery{Outcome: "dead"}, 0, 0},
+		"5xx":                            {AttemptQuery{StatusClass: 5}, 50, page},
+		"4xx, none":                      {AttemptQuery{StatusClass: 4}, 0, 0},
+		"event":                          {AttemptQuery{EventID: "event-17"}, 1, 1},
+		"type, none":                     {AttemptQuery{EventType: "nothing"}, 0, ranges},
+		"tenant of events, none":         {AttemptQuery{EventTenant: "nobody"}, 0, ranges},
+		"type, none, of many endpoints":  {AttemptQuery{Tenant: "many", EventType: "nothing"}, 0, ranges},
+	} {
+		c.q.Limit = 50
+		found, before, after := 0, 0, 0
+		err := s.read(t.Context(), "read pages", func(ctx context.Context, tx pgx.Tx) error {
+			if err := tx.QueryRow(ctx, attemptsReadSQL).Scan(&before); err != nil {
+				return err
+			}
+			for more := true; more && (found < c.rows || c.rows == 0); {
+				page, err := readAttempts(ctx, tx, c.q)
+				if err != nil {
+					return err
+				}
+				found += len(page.Attempts)
+				if more = page.Next != nil; more {
+					c.q.After = *page.Next
+				}
+			}
+			return tx.QueryRow(ctx, attemptsReadSQL).Scan(&after)
+		})
+		require.NoError(t, err, name)
+		require.Equal(t, c.rows, found, name)
+		require.LessOrEqual(t, after-before, c.most, "%s: attempts read", name)
+		t.Logf("%s: %d attempts read for %d", name, after-before, found)
+	}
+}
+
+// slowly has a query take a millisecond for each ten minutes of its window, as one does that reads a lot to find little.
+func slowly(sql string) string {
+	return strings.Replace(sql, "WHERE ", `WHERE (SELECT pg_sleep(extract(epoch FROM @high::timestamptz - @low::timestamptz) / 600000)) IS NOT NULL
+  AND `, 1)
+}
+
+// A window that is not read in its time is read in parts, in the same transaction, and the page ends.
+func TestSearch_givesUpWindowsThatTakeTooLong(t *testing.T) {
+	t.Parallel()
+	s := setup(t)
+	middle := time.Now().Add(-hours / 2 * time.Hour)
+	for name, c := range map[string]struct {
+		q    AttemptQuery
+		want int
+	}{
+		"from small windows on": {AttemptQuery{EventType: "type_1"}, 10_000},
+		"too large at once":     {AttemptQuery{EventType: "type_1", After: AttemptPosition{At: middle, Window: lastWindow, Fixed: 1}}, 5_000},
+	} {
+		c.q.Limit = 20_000
+		found, pages := 0, 0
+		var timeout string
+		for more := true; more; pages++ {
+			require.NoError(t, s.read(t.Context(), "read a page", func(ctx context.Context, tx pgx.Tx) error {
+				sql, args := attemptsQuery(c.q)
+				page, err := searchAttempts(ctx, tx, c.q, slowly(sql), args)
+				if err != nil {
+					return err
+				}
+				found += len(page.Attempts)
+				if more = page.Next != nil; more {
+					require.True(t, c.q.After.At.IsZero() || page.Next.At.Before(c.q.After.At), "every page comes further")
+					c.q.After = *page.Next
+				}
+				return tx.QueryRow(ctx, "SHOW statement_timeout").Scan(&timeout)
+			}), name)
+			require.Equal(t, statementTimeout, timeout, name)
+		}
+		require.InDelta(t, c.want, found, 10, "%s: those of half the time are some more or less", name)
+		require.Greater(t, pages, 10, "%s: windows were read in time", name)
+	}
+}
