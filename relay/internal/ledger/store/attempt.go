@@ -33,10 +33,11 @@ type AttemptPosition struct {
 	EventID    string
 	EndpointID string
 	Number     int
-	// Window is how much time the search that ends here would read next at once, and Fixed what it found that reading costs
-	// however little is read, so that the next page need not find them out again; zero: not known.
-	Window time.Duration `json:",omitempty"`
-	Fixed  time.Duration `json:",omitempty"`
+	// What the search that ends here has learned, so that the next page need not; zero: nothing. Window is how much time it would
+	// read next at once, Fixed what it takes to read however little, and from Dense on there is more than one window may have.
+	Window time.Duration `json:",omitzero"`
+	Fixed  time.Duration `json:",omitzero"`
+	Dense  time.Time     `json:",omitzero"`
 }
 
 // AttemptPage is an answer to an AttemptQuery.

@@ -142,18 +142,26 @@ func drawQuery(t *rapid.T, now time.Time) store.AttemptQuery {
 	return q
 }
 
-// cursorOf is a position as it comes back from a caller: as it was; as the versions had it that knew no windows; or made up.
-func cursorOf(t *rapid.T, p *store.AttemptPosition) (back store.AttemptPosition) {
-	text, err := json.Marshal(any(p))
-	require.NoError(t, err)
-	require.NoError(t, json.Unmarshal(text, any(&back)))
-	switch rapid.IntRange(0, 3).Draw(t, "cursor") {
-	case 0:
-		back.Window, back.Fixed = 0, 0
-	case 1:
-		back.Window = time.Duration(rapid.Int64().Draw(t, "window"))
-		back.Fixed = time.Duration(rapid.Int64().Draw(t, "fixed"))
+// drawLearned is what a caller makes of what a cursor says that the search has learned: nothing; what the versions had that
+// did not say it; or anything. How many pages there are depends on the machine, so that it is drawn before.
+func drawLearned(t *rapid.T) func(*store.AttemptPosition) {
+	window, fixed, dense := rapid.Int64().Draw(t, "window"), rapid.Int64().Draw(t, "fixed"), rapid.Int64().Draw(t, "dense")
+	how := rapid.IntRange(0, 3).Draw(t, "learned")
+	return func(p *store.AttemptPosition) {
+		switch how {
+		case 0:
+			p.Window, p.Fixed, p.Dense = 0, 0, time.Time{}
+		case 1:
+			p.Window, p.Fixed, p.Dense = time.Duration(window), time.Duration(fixed), time.Unix(dense, 0)
+		}
 	}
+}
+
+// cursorOf is a position as it comes back from a caller.
+func cursorOf(tb require.TestingT, p *store.AttemptPosition) (back store.AttemptPosition) {
+	text, err := json.Marshal(any(p))
+	require.NoError(tb, err)
+	require.NoError(tb, json.Unmarshal(text, any(&back)))
 	return back
 }
 
@@ -169,8 +177,10 @@ func TestAttempts_pagesSkipNothingAndRepeatNothing(t *testing.T) {
 		b.insert(t.Context(), rt, attempts)
 		for range 5 {
 			q := drawQuery(rt, b.now)
+			learned := rapid.SliceOfN(rapid.Custom(drawLearned), 3, 3).Draw(rt, "learned")
 			want, got := chosen(attempts, q), []string{}
-			for more := true; more; {
+			pages := 0
+			for more := true; more; pages++ {
 				page, err := b.store.Attempts(t.Context(), q)
 				require.NoError(rt, err)
 				require.LessOrEqual(rt, len(page.Attempts), q.Limit)
@@ -180,6 +190,7 @@ func TestAttempts_pagesSkipNothingAndRepeatNothing(t *testing.T) {
 				require.LessOrEqual(rt, len(got), len(want), "more than there are: %v", got)
 				if more = page.Next != nil; more {
 					q.After = cursorOf(rt, page.Next)
+					learned[pages%3](&q.After)
 				}
 			}
 			require.Equal(rt, want, got)

@@ -19,7 +19,7 @@ const (
 	firstWindow  = time.Second
 	lastWindow   = 100 * 24 * time.Hour
 	windowGrowth = 16
-	windowShrink = 8
+	windowShrink = 4
 	windowRows   = 500 // what matches in a window is fetched and sorted; more than a page has
 
 	pageBudget = 12 * time.Millisecond
@@ -124,6 +124,9 @@ func searchAttempts(ctx context.Context, tx pgx.Tx, q AttemptQuery, sql string, 
 	if now := s.began.Add(time.Second); s.high.IsZero() || s.high.After(now) {
 		s.high = now
 	}
+	if d := q.After.Dense; d.Before(s.high) && !d.Before(s.low) {
+		s.dense = d
+	}
 	for s.high.After(s.low) {
 		if err := s.next(ctx); err != nil {
 			return AttemptPage{}, err
@@ -135,7 +138,7 @@ func searchAttempts(ctx context.Context, tx pgx.Tx, q AttemptQuery, sql string, 
 			break
 		}
 		if s.high.After(s.low) && (len(s.page.Attempts) == s.limit || s.over()) {
-			s.page.Next = &AttemptPosition{At: s.high, Window: s.size, Fixed: s.fixed}
+			s.page.Next = &AttemptPosition{At: s.high, Window: s.size, Fixed: s.fixed, Dense: s.dense}
 			break
 		}
 	}
@@ -153,7 +156,7 @@ func (s *attemptSearch) left() time.Duration { return pageBudget - time.Since(s.
 func (s *attemptSearch) next(ctx context.Context) error {
 	from := s.high.Add(-s.size)
 	if from.Before(s.low) {
-		from = s.low
+		from, s.size = s.low, s.high.Sub(s.low)
 	}
 	wanted := s.limit - len(s.page.Attempts)
 	s.args["high"], s.args["low"], s.args["limit"] = s.high, from, wanted+1
@@ -189,7 +192,7 @@ func (s *attemptSearch) window(ctx context.Context) (rows []outbox.Attempt, matc
 		scan = func(row pgx.CollectableRow) (outbox.Attempt, error) { return scanAttemptAnd(row, &matches) }
 	}
 	s.args["most"] = windowRows + 1
-	if s.size == firstWindow {
+	if s.size <= firstWindow {
 		s.args["most"] = nil
 		rows, err = many(ctx, s.tx, s.sql, s.args, scan)
 		return rows, matches, err
@@ -236,11 +239,12 @@ func (s *attemptSearch) grow(took time.Duration, found, wanted int) {
 		left = pageBudget // it will be read by the next page
 	}
 	factor := min(windowGrowth, float64(left)/float64(2*cost))
-	if found > 0 {
-		factor = min(factor, 2*float64(wanted)/float64(found))
-	}
-	if s.high.After(s.dense) && !s.dense.IsZero() {
-		factor = min(factor, 1)
+	switch {
+	case found > 0:
+		factor = min(factor, 1.5*float64(wanted)/float64(found))
+		s.dense = time.Time{} // how dense it is here is known now
+	case !s.dense.IsZero() && s.high.After(s.dense):
+		factor = 1
 	}
 	s.size = min(max(time.Duration(float64(s.size)*factor), firstWindow), lastWindow)
 }
