@@ -26,6 +26,7 @@ const (
 	leastLeft  = 2 * time.Millisecond   // to begin another window
 	leastBound = 4 * time.Millisecond   // of a window
 	leastCost  = 250 * time.Microsecond // less says nothing
+	mostLate   = 5                      // how often a window's time doubles
 	mostFixed  = 200 * time.Millisecond // so that a cursor that somebody made up has no search run for longer
 )
 
@@ -198,7 +199,7 @@ func (s *attemptSearch) window(ctx context.Context) (rows []outbox.Attempt, matc
 		return rows, matches, err
 	}
 	bound := s.fixed + max(s.left(), leastBound)
-	bound <<= s.late // it gets smaller and has more time, until the page has read something
+	bound <<= min(s.late, mostLate) // the window gets smaller and has more time, until the page has read one
 	// One round trip.
 	batch := &pgx.Batch{}
 	batch.Queue("SAVEPOINT attempt_window")
