@@ -111,7 +111,7 @@ func (s *Server) endpointRoutes() {
 	ask(s, route{
 		id: "list-endpoint-attempts", method: http.MethodGet, path: "/v1/endpoints/{id}/attempts", tag: "Attempts",
 		scope: config.ScopeDeliveriesRead, summary: "List an endpoint's attempts", errors: []int{http.StatusNotFound},
-		detail: "Newest first. A page may be short, or empty, although there are more: go on while there is a next_cursor.",
+		detail: "Newest first. A page may be short, or empty, although there are more, where they are rare: go on while there is a next_cursor.",
 	}, s.listEndpointAttempts)
 }
 
@@ -119,7 +119,7 @@ func (s *Server) deliveryRoutes() {
 	const read, write = config.ScopeDeliveriesRead, config.ScopeDeliveriesWrite
 	ask(s, route{
 		id: "list-attempts", method: http.MethodGet, path: "/v1/attempts", tag: "Attempts", scope: read, summary: "List attempts",
-		detail: "Newest first. A page may be short, or empty, although there are more: go on while there is a next_cursor.",
+		detail: "Newest first. A page may be short, or empty, although there are more, where they are rare: go on while there is a next_cursor.",
 	}, s.listAttempts)
 	ask(s, route{
 		id: "list-deliveries", method: http.MethodGet, path: "/v1/deliveries", tag: "Deliveries", scope: read,

@@ -14,7 +14,7 @@ import (
 
 // A search for what no index has in order reads one window of time after the other, backwards. The windows grow while they
 // cost little, and the page ends, short, when its time is over: its cursor has where the search came to and how large its
-// windows had grown.
+// windows had grown, for the next page or for another part of this one.
 const (
 	firstWindow  = time.Second
 	lastWindow   = 100 * 24 * time.Hour
