@@ -49,6 +49,7 @@ type holding struct {
 	inquiry    *inquiry // what the auditor is to look at first; nil: nothing
 	watch      *publicationWatch
 	keeper     *keeper
+	summaries  *summarizer
 	broken     chan error // gets why the hold must end
 }
 
@@ -82,10 +83,11 @@ func (r *Relay) prepare(ctx, hard context.Context, led *ledger.Ledger, stream *w
 		return nil, err
 	}
 	h := &holding{r: r, hard: hard, stream: stream, ledger: led, broken: make(chan error, 1), marks: newMarks(led, hold.Epoch), inquiry: found.first}
+	h.summaries = newSummarizer(led, r.log)
 	tracker := frontier.New(max(hold.Settled, info.ConfirmedFlush))
 	h.dispatcher = dispatch.New(hard, dispatch.Options{
 		Hold: hold, Ledger: led, Frontier: tracker, Endpoints: endpoints, Recorded: recorded,
-		Healing: h.inquiry != nil, Ack: h.ack, Committed: r.committed(), Held: h.held, Grace: r.opts.Grace, Logger: r.log,
+		Healing: h.inquiry != nil, Ack: h.ack, Committed: h.committed, Held: h.held, Grace: r.opts.Grace, Logger: r.log,
 	})
 	h.auditor = &auditor{
 		ledger: led, dispatcher: h.dispatcher, marks: h.marks, hold: hold, position: found.position, outbox: cfg.Outbox,
@@ -233,6 +235,10 @@ func (h *holding) run(ctx context.Context) error {
 		h.keeper.run(taking)
 		return nil
 	})
+	group.Go(func() error {
+		h.summaries.run(taking)
+		return nil
+	})
 	for _, asked := range []*rounds{h.replays, h.resends} {
 		group.Go(func() error {
 			asked.run(taking)
@@ -267,6 +273,14 @@ func (h *holding) ack(lsn outbox.LSN) {
 // held says whether the server may still be believed to keep the slot for this relay: after a stop of this process (SIGSTOP, a
 // suspended machine) nothing must be sent on the strength of what was true before.
 func (h *holding) held() bool { return h.stream.Held() && h.ledger.Connected() }
+
+// committed takes in what was recorded.
+func (h *holding) committed(b *ledger.Batch) {
+	h.summaries.committed(b)
+	if m := h.r.metrics; m != nil {
+		m.Committed(b)
+	}
+}
 
 // release notes that the slot is no longer held.
 func (r *Relay) release() {

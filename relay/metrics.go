@@ -1,7 +1,6 @@
 package relay
 
 import (
-	"github.com/tailpost/tailpost/relay/internal/ledger"
 	"github.com/tailpost/tailpost/relay/internal/ledger/store"
 	"github.com/tailpost/tailpost/relay/internal/metrics"
 )
@@ -24,12 +23,4 @@ func (r *Relay) metricsStatus() metrics.Status {
 		s.Oldest = h.pipeline.frontier.Oldest()
 	}
 	return s
-}
-
-// committed is who counts recorded batches; nil: nobody.
-func (r *Relay) committed() func(*ledger.Batch) {
-	if r.metrics == nil {
-		return nil
-	}
-	return r.metrics.Committed
 }

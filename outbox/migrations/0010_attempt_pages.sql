@@ -13,7 +13,48 @@ CREATE INDEX attempt_search_idx ON tailpost.attempt USING brin (
     attempted_at,
     event_type text_bloom_ops (n_distinct_per_range = 100, false_positive_rate = 0.001),
     tenant text_bloom_ops (n_distinct_per_range = 250, false_positive_rate = 0.001)
-) WITH (pages_per_range = 32, autosummarize = on);
+) WITH (pages_per_range = 32);
+
+-- The relay has summaries made, below: of a busy table autovacuum is asked for more than it takes note of, and says so in the
+-- server's log each time.
+CREATE INDEX attempt_position_idx ON tailpost.attempt USING brin (commit_lsn) WITH (pages_per_range = 16);
+
+-- The last range is left without a summary, which every further attempt would change. The lock is given up before
+-- deadlock_timeout, after which an autovacuum that has it would be cancelled; that one makes summaries too.
+CREATE FUNCTION tailpost.summarize_attempts(days integer)
+RETURNS void
+LANGUAGE plpgsql
+SECURITY DEFINER
+SET search_path = pg_catalog, pg_temp
+SET lock_timeout = '100ms'
+SET timezone = 'UTC'
+SET datestyle = 'ISO, YMD'
+AS $function$
+DECLARE
+    part regclass;
+    idx  regclass;
+    last bigint;
+BEGIN
+    FOR i IN 0 .. days - 1 LOOP
+        part := to_regclass('tailpost.attempt_' || to_char(now() - make_interval(days => i), 'YYYYMMDD'));
+        FOR idx IN
+            SELECT i.indexrelid
+            FROM pg_index AS i
+            JOIN pg_class AS c ON c.oid = i.indexrelid
+            JOIN pg_am AS m ON m.oid = c.relam
+            WHERE i.indrelid = part
+              AND m.amname = 'brin'
+        LOOP
+            PERFORM brin_summarize_new_values(idx);
+            last := pg_relation_size(part) / current_setting('block_size')::bigint - 1;
+            PERFORM brin_desummarize_range(idx, greatest(last, 0));
+        END LOOP;
+    END LOOP;
+END
+$function$;
+REVOKE ALL ON FUNCTION tailpost.summarize_attempts(integer) FROM PUBLIC;
+COMMENT ON FUNCTION tailpost.summarize_attempts(integer) IS
+    'Summarises, for searches, the attempts of so many UTC days up to today that have no summary yet.';
 
 -- An index that is made of nothing has a summary of the first range all the same, which every attempt of the morning would
 -- change. Without one, that range is summarised like the others: once it is full.
@@ -88,4 +129,4 @@ END
 $do$;
 
 -- Last, for it locks readers out until the end of the transaction.
-DROP INDEX tailpost.attempt_failed_idx, tailpost.attempt_endpoint_failed_idx, tailpost.attempt_attempted_at_idx;
+DROP INDEX tailpost.attempt_failed_idx, tailpost.attempt_endpoint_failed_idx, tailpost.attempt_attempted_at_idx, tailpost.attempt_commit_lsn_idx;

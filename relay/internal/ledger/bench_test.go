@@ -135,13 +135,15 @@ func BenchmarkIndexes(b *testing.B) {
 	indexes := map[string]string{
 		"event":    `CREATE INDEX ON tailpost.attempt (event_id)`,
 		"endpoint": `CREATE INDEX ON tailpost.attempt (endpoint_id, attempted_at)`,
-		"brin":     `CREATE INDEX ON tailpost.attempt USING brin (commit_lsn) WITH (pages_per_range = 16, autosummarize = on)`,
-		"hash":     `CREATE INDEX ON tailpost.attempt USING hash (event_id)`,
+		"brin":     `CREATE INDEX ON tailpost.attempt USING brin (commit_lsn) WITH (pages_per_range = 16)`,
+		"search": `CREATE INDEX ON tailpost.attempt USING brin (attempted_at, event_type text_bloom_ops, tenant text_bloom_ops)
+			WITH (pages_per_range = 32)`,
+		"hash": `CREATE INDEX ON tailpost.attempt USING hash (event_id)`,
 	}
-	for _, set := range []string{"none", "event", "hash", "endpoint", "brin", "event endpoint brin"} {
+	for _, set := range []string{"none", "event", "hash", "endpoint", "brin", "search", "event endpoint brin search"} {
 		b.Run(strings.ReplaceAll(set, " ", "+"), func(b *testing.B) {
 			url, conn := benchServer(b)
-			_, err := conn.Exec(b.Context(), `DROP INDEX tailpost.attempt_event_idx, tailpost.attempt_endpoint_idx, tailpost.attempt_commit_lsn_idx`)
+			_, err := conn.Exec(b.Context(), `DROP INDEX tailpost.attempt_event_idx, tailpost.attempt_endpoint_idx, tailpost.attempt_position_idx, tailpost.attempt_search_idx`)
 			require.NoError(b, err)
 			l := (&bundle{}).open(b, url)
 			require.NoError(b, l.EnsurePartitions(b.Context(), noon))

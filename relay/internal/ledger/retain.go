@@ -245,3 +245,15 @@ func (l *Ledger) FoldStats(ctx context.Context, before time.Time) (hours int64, 
 	})
 	return hours, hours == agedRows, err
 }
+
+// summarizedDays are today and, for what was answered before midnight, yesterday.
+const summarizedDays = 2
+
+// SummarizeAttempts has the searchable summaries of the newest attempts made (BRIN, the Postgres manual, "Index Maintenance"). It
+// gives way to a vacuum, which does the same.
+func (l *Ledger) SummarizeAttempts(ctx context.Context) error {
+	return l.once(ctx, "summarise attempts", func(ctx context.Context, conn *pgx.Conn) error {
+		_, err := conn.Exec(ctx, "SELECT tailpost.summarize_attempts(@days)", pgx.NamedArgs{"days": summarizedDays})
+		return err
+	})
+}

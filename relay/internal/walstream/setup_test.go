@@ -376,9 +376,11 @@ func TestPublicationDroppedWhileStreaming(t *testing.T) {
 	b.exec(t, `CREATE PUBLICATION `+b.slot+` FOR TABLE outbox WITH (publish = 'insert')`)
 	require.ErrorIs(t, run(t, b.open(t, b.options()), newRecorder()).end(t), walstream.ErrUnreadable)
 	// Or it has ended before anybody reads it.
+	const free = `SELECT active_pid IS NULL FROM pg_replication_slots WHERE slot_name = $1`
+	b.awaitSQL(t, free, b.slot)
 	s = b.open(t, b.options())
 	require.NoError(t, s.Start(t.Context()))
-	b.awaitSQL(t, `SELECT active_pid IS NULL FROM pg_replication_slots WHERE slot_name = $1`, b.slot)
+	b.awaitSQL(t, free, b.slot)
 	require.ErrorIs(t, s.Ended(t.Context()), walstream.ErrUnreadable)
 	o := b.options()
 	o.SkipBacklog = true
