@@ -155,8 +155,9 @@ type selectDeliveriesInput struct {
 
 // Selected counts what a selection chose.
 type Selected struct {
-	Matched int64 `json:"matched" doc:"How many deliveries the selection chooses."`
+	Matched int64 `json:"matched" doc:"How many deliveries the selection chooses; in a discard, of those that one call discards."`
 	Changed int64 `json:"changed" doc:"How many were changed; 0 in a dry run."`
+	More    bool  `json:"more" doc:"One call discards 10,000 at most, and did: call again for the rest."`
 	DryRun  bool  `json:"dry_run" doc:"Nothing was changed."`
 }
 
@@ -229,6 +230,6 @@ func (s *Server) forSelected(
 			object = "*"
 		}
 		after := map[string]any{"selection": in.Body, "changed": n}
-		return &selectedOutput{Body: Selected{Matched: n, Changed: n}}, c.Audit(ctx, action, object, p.tenant(), nil, after)
+		return &selectedOutput{Body: Selected{Matched: n, Changed: n, More: n == store.MostDiscarded}}, c.Audit(ctx, action, object, p.tenant(), nil, after)
 	})
 }

@@ -139,6 +139,7 @@ func (s *Server) deliveryRoutes() {
 	ask(s, route{
 		id: "discard-deliveries", method: http.MethodPost, path: "/v1/deliveries/discard", tag: "Deliveries", scope: write,
 		summary: "Give deliveries up for good", errors: []int{http.StatusNotFound},
+		detail: "10,000 in one call at most, so that no row is locked for long; while more is true, call again, with another Idempotency-Key if any.",
 	}, s.discardDeliveries)
 	ask(s, route{
 		id: "get-event", method: http.MethodGet, path: "/v1/events/{id}", tag: "Events", scope: read,

@@ -252,6 +252,26 @@ func (b *bundle) queue(t *testing.T, id string) {
 	b.resends(t)
 	require.Equal(t, 1, b.post(t, "/v1/deliveries/discard", map[string]any{"event_id": "e4", "state": "pending"}).is(http.StatusOK).at("changed"))
 	require.Equal(t, 3, b.count(t, "SELECT count(*) FROM tailpost.delivery"))
+	b.discards(t, id)
+}
+
+// discards gives up more than one call does.
+func (b *bundle) discards(t *testing.T, id string) {
+	t.Helper()
+	const most, dead = 10_000, 10_001
+	b.exec(t, `
+INSERT INTO tailpost.delivery (event_id, endpoint_id, state, reason, attempts, event_type, payload, event_created_at, commit_lsn, seq, created_at, updated_at)
+SELECT 'many-' || i, $1, 'dead', 'exhausted', i % 2, 'order.many', '{}', now(), '0/10', i, now(), now()
+FROM generate_series(1, $2::int) AS i`, id, dead)
+	many := map[string]any{"event_types": []string{"order.many"}}
+	some := b.post(t, "/v1/deliveries/discard", many).is(http.StatusOK)
+	require.Equal(t, most, some.at("changed"))
+	require.Equal(t, true, some.at("more"))
+	rest := b.post(t, "/v1/deliveries/discard", many).is(http.StatusOK)
+	require.Equal(t, dead-most, rest.at("changed"))
+	require.Equal(t, false, rest.at("more"))
+	require.Equal(t, 3, b.count(t, "SELECT count(*) FROM tailpost.delivery"))
+	require.Equal(t, dead/2, b.count(t, "SELECT count(*) FROM tailpost.discarded WHERE event_id LIKE 'many-%'"), "those never attempted")
 }
 
 // resends asks for what only a relay carries out.

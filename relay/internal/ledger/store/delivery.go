@@ -108,8 +108,8 @@ func (c *Change) Resend(ctx context.Context, f ledger.DeliveryFilter) (int64, er
 	return tag.RowsAffected(), c.due(ctx, []string{f.EndpointID})
 }
 
-// discardTimeout is for a statement that may touch many rows.
-const discardTimeout = `SET LOCAL statement_timeout = '120s'`
+// MostDiscarded bounds Discard, so that what is recorded never waits for long: the rows are locked until the commit.
+const MostDiscarded = 10_000
 
 // touched sums a statement over endpoints.
 type touched struct {
@@ -117,18 +117,23 @@ type touched struct {
 	N          int64
 }
 
-// Discard gives deliveries up for good and says how many.
+// Discard gives deliveries up for good and says how many. If that is MostDiscarded, there may be more.
 func (c *Change) Discard(ctx context.Context, f ledger.DeliveryFilter) (n int64, err error) {
-	if _, err := c.tx.Exec(ctx, discardTimeout); err != nil {
-		return 0, fmt.Errorf("discard deliveries: %w", err)
-	}
 	where, args := f.SQL()
-	args["now"] = c.now
+	args["now"], args["most"] = c.now, MostDiscarded
 	// One that was never attempted leaves no other trace, and the audit would take it for lost.
 	sums, err := many(ctx, c.tx, `
 WITH t AS (
-    DELETE FROM tailpost.delivery AS d`+where+`
-    RETURNING d.event_id, d.endpoint_id, d.attempts
+    DELETE FROM tailpost.delivery AS x
+    USING (
+        SELECT d.event_id, d.endpoint_id
+        FROM tailpost.delivery AS d`+where+`
+        LIMIT @most
+        FOR UPDATE
+    ) AS chosen
+    WHERE x.event_id = chosen.event_id
+      AND x.endpoint_id = chosen.endpoint_id
+    RETURNING x.event_id, x.endpoint_id, x.attempts
 ),
 noted AS (
     INSERT INTO tailpost.discarded (event_id, endpoint_id, at)
