@@ -14,6 +14,15 @@
 // What was in flight when a connection is lost is still answered and recorded before the slot is taken again, unless
 // another relay took it meanwhile: then nothing more is recorded.
 //
+// # Who may send
+//
+// The slot is a relay's as long as the server believes so, and not every loss of it is said: a process may be stopped (SIGSTOP, a
+// suspended machine) and wake when another one delivers. The epoch keeps it from recording; what keeps it from sending are two
+// looks, before a request is taken up and right before it is written, when name, connection and TLS are done. A look says no if
+// the server can have given this relay up (wal_sender_timeout after it last heard of it), or has hung up on the stream's or the
+// recording connection, as it does when it crashes. What remains are requests that were between the look and the write, and a
+// server whose machine vanished while a standby of it was promoted: until the relay would be given up.
+//
 // # The audit
 //
 // Events may pass the stream by: the slot is dropped or invalidated, the publication or the table is changed, a standby
@@ -50,7 +59,8 @@
 // nothing and may be higher than what is committed now. What waits from there is put before everything that the stream brings.
 //
 // Not found again are logical messages, rows that were deleted, and rows of a table without created_at, unless the server
-// has track_commit_timestamp on: old rows could not be told from lost ones.
+// has track_commit_timestamp on: old rows could not be told from lost ones. Nor are rows that somebody updates while a sweep goes
+// on, so that they move from blocks that it has not read to ones that it has.
 //
 // # Replays and resends
 //

@@ -1,0 +1,201 @@
+package dispatch_test
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"math/rand/v2"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/tailpost/tailpost/outbox"
+	"github.com/tailpost/tailpost/relay/internal/ledger"
+)
+
+// tables is the database as the dispatcher sees it: it applies batches as package ledger's SQL does.
+type tables struct {
+	mu       sync.Mutex
+	rnd      *rand.Rand
+	rows     map[outbox.Pair]outbox.Delivery
+	attempts []outbox.Attempt
+	changes  []ledger.EndpointChange
+	versions []ledger.EndpointVersion
+	settled  outbox.LSN
+	problems []string
+	epoch    int64
+	acked    outbox.LSN
+}
+
+func newTables(rnd *rand.Rand) *tables {
+	return &tables{rnd: rnd, rows: map[outbox.Pair]outbox.Delivery{}}
+}
+
+func (f *tables) latency(ctx context.Context) {
+	f.mu.Lock()
+	d := time.Duration(f.rnd.IntN(int(5 * time.Millisecond)))
+	f.mu.Unlock()
+	pause(ctx, d)
+}
+
+func (f *tables) Record(ctx context.Context, hold ledger.Hold, b *ledger.Batch) error {
+	f.latency(ctx)
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if hold.Epoch != f.epoch {
+		return ledger.ErrDeposed
+	}
+	if b.Settled < f.settled {
+		f.problems = append(f.problems, "the frontier went back")
+	}
+	f.settled = b.Settled
+	f.attempts = append(f.attempts, b.Attempts...)
+	for _, d := range b.Park {
+		p := outbox.Pair{EventID: d.Event.ID, EndpointID: d.EndpointID}
+		if _, ok := f.rows[p]; ok {
+			f.problems = append(f.problems, "parked twice: "+p.EventID)
+		}
+		f.rows[p] = d
+	}
+	for _, d := range b.Update {
+		p := outbox.Pair{EventID: d.Event.ID, EndpointID: d.EndpointID}
+		if _, ok := f.rows[p]; !ok {
+			f.problems = append(f.problems, "updated without a row: "+p.EventID)
+		}
+		f.rows[p] = d
+	}
+	for _, p := range b.Remove {
+		if _, ok := f.rows[p]; !ok {
+			f.problems = append(f.problems, "removed without a row: "+p.EventID)
+		}
+		delete(f.rows, p)
+	}
+	f.changes = append(f.changes, b.Endpoints...)
+	f.versions = append(f.versions, b.Versions...)
+	for _, g := range b.Dropped {
+		for p, d := range f.rows {
+			if p.EndpointID == g.EndpointID && (d.Event.CommitLSN < g.CommitLSN || d.Event.CommitLSN == g.CommitLSN && d.Event.Seq < g.Seq) {
+				delete(f.rows, p)
+			}
+		}
+	}
+	return nil
+}
+
+// ack is what the slot is told. It never runs ahead of what is recorded.
+func (f *tables) ack(lsn outbox.LSN) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.acked = max(f.acked, lsn)
+}
+
+func (f *tables) pending(endpoint string, keep func(outbox.Delivery) bool) []outbox.Delivery {
+	return f.unfinished(endpoint, false, keep)
+}
+
+// unfinished gives what is pending, and what is dead too if asked.
+func (f *tables) unfinished(endpoint string, dead bool, keep func(outbox.Delivery) bool) []outbox.Delivery {
+	var rows []outbox.Delivery
+	for _, d := range f.rows {
+		if d.EndpointID == endpoint && (dead || d.State == outbox.Pending) && keep(d) {
+			rows = append(rows, d)
+		}
+	}
+	slices.SortFunc(rows, func(a, b outbox.Delivery) int {
+		return cmp.Or(cmp.Compare(a.Event.CommitLSN, b.Event.CommitLSN), cmp.Compare(a.Event.Seq, b.Event.Seq))
+	})
+	return rows
+}
+
+func (f *tables) Page(ctx context.Context, q ledger.PageQuery) (ledger.Page, error) {
+	f.mu.Lock()
+	if f.rnd.IntN(50) == 0 {
+		f.mu.Unlock()
+		return ledger.Page{}, errors.New("the connection is lost")
+	}
+	rows := f.pending(q.EndpointID, func(d outbox.Delivery) bool {
+		return (!q.Unkeyed || d.Event.Key == "") && !d.NextAttemptAt.IsZero() && !slices.Contains(q.Exclude, d.Event.ID)
+	})
+	slices.SortStableFunc(rows, func(a, b outbox.Delivery) int { return a.NextAttemptAt.Compare(b.NextAttemptAt) })
+	n := 0
+	for n < len(rows) && n < q.Limit && !rows[n].NextAttemptAt.After(q.Now) {
+		n++
+	}
+	var next time.Time
+	if n < len(rows) {
+		next = rows[n].NextAttemptAt
+	}
+	f.mu.Unlock()
+	// The answer arrives later than the snapshot it was read from.
+	f.latency(ctx)
+	return ledger.Page{Deliveries: rows[:n], Next: next}, nil
+}
+
+func (f *tables) InKeyOrder(ctx context.Context, endpoint string, keys []string, perKey int, dead bool) ([]outbox.Delivery, bool, error) {
+	f.latency(ctx)
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	var rows []outbox.Delivery
+	for _, k := range keys {
+		of := f.unfinished(endpoint, dead, func(d outbox.Delivery) bool { return d.Event.Key == k })
+		rows = append(rows, of[:min(len(of), perKey)]...)
+	}
+	return rows, true, nil
+}
+
+func (f *tables) InOrder(ctx context.Context, endpoint string, limit int, dead bool) ([]outbox.Delivery, error) {
+	f.latency(ctx)
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	rows := f.unfinished(endpoint, dead, func(outbox.Delivery) bool { return true })
+	return rows[:min(len(rows), limit)], nil
+}
+
+func (f *tables) Heads(ctx context.Context, endpoint string, dead bool) ([]ledger.Head, error) {
+	return f.heads(ctx, endpoint, dead, func(d outbox.Delivery) (string, bool) { return d.Event.Key, d.Event.Key != "" })
+}
+
+func (f *tables) First(ctx context.Context, endpoint string, dead bool) ([]ledger.Head, error) {
+	return f.heads(ctx, endpoint, dead, func(outbox.Delivery) (string, bool) { return "", true })
+}
+
+func (f *tables) Loosen(ctx context.Context, endpoint string, keyed bool, now time.Time) error {
+	f.latency(ctx)
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.loosen(endpoint, keyed, now)
+	return nil
+}
+
+func (f *tables) loosen(endpoint string, keyed bool, now time.Time) {
+	for _, d := range f.pending(endpoint, func(d outbox.Delivery) bool { return d.NextAttemptAt.IsZero() && (keyed || d.Event.Key == "") }) {
+		d.NextAttemptAt = now
+		f.rows[outbox.Pair{EventID: d.Event.ID, EndpointID: endpoint}] = d
+	}
+}
+
+func (f *tables) heads(ctx context.Context, endpoint string, dead bool, key func(outbox.Delivery) (string, bool)) ([]ledger.Head, error) {
+	f.latency(ctx)
+	f.mu.Lock()
+	if f.rnd.IntN(20) == 0 {
+		f.mu.Unlock()
+		return nil, errors.New("the connection is lost")
+	}
+	var heads []ledger.Head
+	at := map[string]int{}
+	for _, d := range f.unfinished(endpoint, dead, func(outbox.Delivery) bool { return true }) {
+		k, ok := key(d)
+		if !ok {
+			continue
+		}
+		if i, again := at[k]; again {
+			heads[i].Count++
+			continue
+		}
+		at[k] = len(heads)
+		heads = append(heads, ledger.Head{Key: k, EventID: d.Event.ID, NextAttemptAt: d.NextAttemptAt, Count: 1})
+	}
+	f.mu.Unlock()
+	f.latency(ctx)
+	return heads, nil
+}
