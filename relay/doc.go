@@ -44,7 +44,9 @@
 // snapshots would not do: those of other connections do not know the subtransactions of what was running.
 //
 // Entitled is an endpoint since it wants what it wants now (tailpost.endpoint.routed_since), and one of the configuration
-// also to what nobody had read when the gap began, as the stream routes by the configuration of the moment it is read. Rows
+// also to what nobody had read when the gap began, as the stream routes by the configuration of the moment it is read. This goes
+// by clocks: an event whose transaction overlapped with the one that made the endpoint may go to it although it was committed
+// before. The other way round it might go to nobody. Rows
 // created before the slot was first taken are nobody's, but for the backfill of outbox.start, which is the same sweep. A
 // sweep reads every block of the table once, at a tenth of the speed that it could have; only rows created since the last
 // audit, or since an hour before the last settled transaction, cost more than that.

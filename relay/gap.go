@@ -140,7 +140,7 @@ func (r *Relay) take(ctx context.Context, led *ledger.Ledger, info *walstream.In
 		return ledger.Hold{}, f, err
 	}
 	hold, err := led.Take(ctx, ledger.TakeOptions{
-		Slot: slot, Owner: r.opts.Owner, SystemID: info.SystemID, Timeline: info.Timeline, Publication: f.publication,
+		Slot: slot, Owner: r.opts.Owner, SystemID: info.SystemID, Timeline: info.Timeline, Start: info.ConfirmedFlush, Publication: f.publication,
 		Heal: heal, Gap: r.noticed != "" || (known && heal != nil), Now: now,
 	})
 	if err != nil {

@@ -252,23 +252,29 @@ func (b *rowsBundle) check(t *testing.T, m *orderModel) {
 	}
 	b.db.AwaitConfirmed(t, b.db.LSN(t))
 	b.db.AwaitEmptyQueue(t)
+	foreign := 0
 	for session := range 3 {
 		for n := range 3 {
 			id := fmt.Sprintf("ep_%d_%d", session, n)
 			got := b.receiver.IDs("/" + id)
-			slices.Sort(got)
-			got = slices.Compact(got)
-			want := slices.Sorted(slices.Values(m.want[id]))
-			if m.deleted[id] {
-				// What waited when the endpoint was deleted may not have been sent.
-				for _, ev := range got {
-					require.Contains(t, want, ev, "an event that %s must not have", id)
+			if !m.deleted[id] {
+				// What waited when an endpoint was deleted may not have been sent.
+				for _, ev := range m.want[id] {
+					require.Contains(t, got, ev, "an event that %s must have", id)
 				}
-				continue
 			}
-			require.Equal(t, want, got, id)
+			slices.Sort(got)
+			for _, ev := range slices.Compact(got) {
+				if !slices.Contains(m.want[id], ev) {
+					t.Logf("%s had %s", id, ev)
+					foreign++
+				}
+			}
 		}
 	}
+	// Of a kill after which the slot is ahead of what is recorded, an audit makes sure. It goes by clocks, and transactions that
+	// overlap look the same to those.
+	require.LessOrEqual(t, foreign, b.db.Count(t, "SELECT COALESCE(sum(deliveries), 0) FROM tailpost.gap"), "events that an endpoint must not have")
 }
 
 func TestRowsTakeEffectWhileTheRelayRuns(t *testing.T) {

@@ -174,10 +174,10 @@ func TestTake_startsOverOnAnotherCluster(t *testing.T) {
 	hold := take(t, b.ledger)
 	require.Equal(t, ledger.Hold{Slot: "s", Owner: "host:1", Epoch: 1}, hold)
 	require.NoError(t, b.ledger.Record(t.Context(), hold, &ledger.Batch{Settled: 9, SettledAt: noon}))
-	moved, err := b.ledger.Take(t.Context(), ledger.TakeOptions{Slot: "s", Owner: "host:2", SystemID: "8", Timeline: 3, Now: noon})
+	moved, err := b.ledger.Take(t.Context(), ledger.TakeOptions{Slot: "s", Owner: "host:2", SystemID: "8", Timeline: 3, Start: 4, Now: noon})
 	require.NoError(t, err)
 	require.Equal(t, ledger.Hold{
-		Slot: "s", Owner: "host:2", Epoch: 2, Before: ledger.Place{SystemID: "7", Timeline: 1},
+		Slot: "s", Owner: "host:2", Epoch: 2, Settled: 4, Before: ledger.Place{SystemID: "7", Timeline: 1},
 	}, moved)
 	require.Equal(t, 1, b.count(t, `SELECT count(*) FROM tailpost.relay WHERE system_id = '8' AND timeline = 3 AND settled_at IS NULL`))
 }

@@ -16,6 +16,8 @@ type TakeOptions struct {
 	Owner    string // host name and process id
 	SystemID string // of the cluster the slot is on
 	Timeline int32
+	// Start is where the stream begins: what a relay has settled that has just come to this cluster.
+	Start outbox.LSN
 	// Publication is the identity of publication and table, as Ledger.Publication gives it.
 	Publication string
 	// Heal, if set, makes a heal due in the same statement.
@@ -36,7 +38,7 @@ INSERT INTO tailpost.relay AS r (
     heal, heal_since, heal_from, heal_at, heal_gaps
 )
 VALUES (
-    @slot, 1, @owner, @system_id, @timeline, 0, '0/0', NULL, @now, @now, @publication,
+    @slot, 1, @owner, @system_id, @timeline, 0, @start::text::pg_lsn, NULL, @now, @now, @publication,
     @why::text, @since::timestamptz, @from::text::pg_lsn, @due::timestamptz,
     CASE WHEN @gap::boolean THEN ARRAY[@now::timestamptz] ELSE '{}' END
 )
@@ -46,7 +48,7 @@ SET epoch = r.epoch + 1,
     system_id = EXCLUDED.system_id,
     timeline = EXCLUDED.timeline,
     batch = 0,
-    settled_lsn = CASE WHEN r.system_id = EXCLUDED.system_id THEN r.settled_lsn ELSE '0/0' END,
+    settled_lsn = CASE WHEN r.system_id = EXCLUDED.system_id THEN r.settled_lsn ELSE EXCLUDED.settled_lsn END,
     settled_at = CASE WHEN r.system_id = EXCLUDED.system_id THEN r.settled_at END,
     moved_at = CASE WHEN r.system_id = EXCLUDED.system_id THEN r.moved_at ELSE EXCLUDED.updated_at END,
     updated_at = EXCLUDED.updated_at,
@@ -84,7 +86,7 @@ func (l *Ledger) Take(ctx context.Context, o TakeOptions) (Hold, error) {
 	hold := Hold{Slot: o.Slot, Owner: o.Owner}
 	var settled string
 	args := pgx.NamedArgs{
-		"slot": o.Slot, "owner": o.Owner, "system_id": o.SystemID, "timeline": o.Timeline, "now": o.Now,
+		"slot": o.Slot, "owner": o.Owner, "system_id": o.SystemID, "timeline": o.Timeline, "start": o.Start.String(), "now": o.Now,
 		"publication": o.Publication, "gap": o.Gap, "most": mostHealGaps, "why": nil, "since": nil, "from": nil, "due": nil,
 	}
 	if o.Heal != nil {
