@@ -118,3 +118,20 @@ func TestUp(t *testing.T) {
 		require.True(t, l.Up())
 	})
 }
+
+// BenchmarkUp is what a request pays, twice for each connection that is looked at.
+func BenchmarkUp(b *testing.B) {
+	listener, err := (&net.ListenConfig{}).Listen(b.Context(), "tcp", "127.0.0.1:0")
+	require.NoError(b, err)
+	defer func() { require.NoError(b, listener.Close()) }()
+	conn, err := (&net.Dialer{}).DialContext(b.Context(), "tcp", listener.Addr().String())
+	require.NoError(b, err)
+	defer func() { require.NoError(b, conn.Close()) }()
+	l := line.New(conn)
+	b.ReportAllocs()
+	for b.Loop() {
+		if !l.Up() {
+			b.Fatal("down")
+		}
+	}
+}
