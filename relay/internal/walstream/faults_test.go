@@ -293,3 +293,23 @@ func TestGiantTransactionInConstantMemory(t *testing.T) { //nolint:paralleltest 
 	require.Equal(t, 300_000, h.rows)
 	require.Less(t, h.highest, before.HeapAlloc+(8<<20), "heap grew with the transaction")
 }
+
+// A server that has hung up is seen although nobody reads: by whoever asks, and then by the reader that waits for room.
+func TestHeldSeesTheServerHangUp(t *testing.T) {
+	t.Parallel()
+	if runtime.GOOS != "linux" {
+		t.Skip("only Linux can tell")
+	}
+	b := setup(t)
+	s := b.open(t, b.options())
+	h := newRecorder()
+	defer h.hold()()
+	r := run(t, s, h)
+	b.awaitSQL(t, `SELECT active_pid IS NOT NULL FROM pg_replication_slots WHERE slot_name = $1`, b.slot)
+	require.True(t, s.Held())
+	b.exec(t, `SELECT pg_terminate_backend(active_pid) FROM pg_replication_slots WHERE slot_name = $1`, b.slot)
+	require.Eventually(t, func() bool { return !s.Held() }, patience, time.Millisecond)
+	err := r.end(t)
+	require.ErrorIs(t, err, walstream.ErrConnection)
+	require.ErrorContains(t, err, "hung up")
+}

@@ -18,7 +18,8 @@
 //	one of these with something else                              so is it, in windows of time
 //	the newest, of a type, of a tenant                            windows; a summary of page ranges says where to look
 //
-// Windows end with their time: what is rare takes many pages, some of them empty, each with a cursor.
+// A window ends with its time, and a page that is not full goes on with others for a moment. What is rarer than that takes
+// several pages, some of them short or empty, each with a cursor.
 //
 // # Changes
 //
