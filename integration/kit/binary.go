@@ -8,7 +8,6 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"runtime"
 	"sync"
 	"time"
 )
@@ -74,10 +73,22 @@ func build(dir string) (string, error) {
 	return path, nil
 }
 
-// Root is the root directory of the checkout.
+// Root returns the root directory of the checkout: the nearest directory with a go.mod at or above
+// the working directory, which `go test` sets to the package's own. Paths that the compiler noted
+// would not do: -trimpath shortens them.
 func Root() string {
-	_, file, _, _ := runtime.Caller(0)
-	return filepath.Dir(filepath.Dir(filepath.Dir(file)))
+	dir, err := os.Getwd()
+	for err == nil {
+		if _, statErr := os.Stat(filepath.Join(dir, "go.mod")); statErr == nil {
+			return dir
+		}
+		parent := filepath.Dir(dir)
+		if parent == dir {
+			err = errors.New("no go.mod above " + dir)
+		}
+		dir = parent
+	}
+	panic("kit: find the checkout: " + err.Error())
 }
 
 // Cleanup removes what the kit built. TestMain calls it after the last test.
