@@ -10,15 +10,15 @@ import (
 
 	"github.com/tailpost/tailpost/config"
 	"github.com/tailpost/tailpost/relay/internal/api"
-	"github.com/tailpost/tailpost/relay/internal/ledger/store"
 	"github.com/tailpost/tailpost/relay/internal/metrics"
+	"github.com/tailpost/tailpost/relay/internal/query"
 	"github.com/tailpost/tailpost/relay/internal/seal"
 	"github.com/tailpost/tailpost/relay/internal/webhook"
 )
 
 // APIConnections is how many connections to the database the API and the metrics have open at most, beside those of the
 // relay itself.
-const APIConnections = store.Connections
+const APIConnections = query.Connections
 
 // APIAddress is where the API listens; empty: it does not.
 func (r *Relay) APIAddress() string { return r.address(func() net.Listener { return r.listener }) }
@@ -47,7 +47,7 @@ func (r *Relay) withServers(ctx context.Context, deliver func(context.Context) e
 	if err := r.listen(ctx, cfg); err != nil {
 		return err
 	}
-	st, err := store.Open(ctx, store.Options{URL: cfg.Database.URL, Owner: r.opts.Owner, Mapping: cfg.Outbox.Mapping})
+	st, err := query.Open(ctx, query.Options{URL: cfg.Database.URL, Owner: r.opts.Owner, Mapping: cfg.Outbox.Mapping})
 	if err != nil {
 		r.unlisten()
 		return err

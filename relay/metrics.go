@@ -1,12 +1,12 @@
 package relay
 
 import (
-	"github.com/tailpost/tailpost/relay/internal/ledger/store"
 	"github.com/tailpost/tailpost/relay/internal/metrics"
+	"github.com/tailpost/tailpost/relay/internal/query"
 )
 
 // newMetrics makes the metrics of this process.
-func (r *Relay) newMetrics(st *store.Store) *metrics.Metrics {
+func (r *Relay) newMetrics(st *query.Store) *metrics.Metrics {
 	return metrics.New(metrics.Options{
 		Store: st, Slot: r.Status().Slot, Version: r.opts.Version, Status: r.metricsStatus,
 		States: []string{string(Starting), string(Standby), string(Delivering), string(Draining), string(Stopped)},

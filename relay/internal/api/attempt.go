@@ -6,7 +6,7 @@ import (
 	"time"
 
 	"github.com/tailpost/tailpost/outbox"
-	"github.com/tailpost/tailpost/relay/internal/ledger/store"
+	"github.com/tailpost/tailpost/relay/internal/query"
 )
 
 // Attempt is one HTTP request and what came of it.
@@ -48,8 +48,8 @@ type AttemptFilter struct {
 	Until       time.Time `query:"until" doc:"Only those made before it."`
 }
 
-func (f *AttemptFilter) query(p *principal, paged *Paged) (store.AttemptQuery, error) {
-	q := store.AttemptQuery{
+func (f *AttemptFilter) query(p *principal, paged *Paged) (query.AttemptQuery, error) {
+	q := query.AttemptQuery{
 		Tenant: p.tenant(), EventID: f.EventID, EventType: f.EventType, EventTenant: f.Tenant, Outcome: f.Outcome,
 		Since: f.Since, Until: f.Until, Limit: paged.limit(),
 	}
@@ -57,7 +57,7 @@ func (f *AttemptFilter) query(p *principal, paged *Paged) (store.AttemptQuery, e
 		q.StatusClass, _ = strconv.Atoi(f.StatusClass[:1]) // one of the enum
 	}
 	var err error
-	q.After, err = readCursor[store.AttemptPosition](paged.Cursor)
+	q.After, err = readCursor[query.AttemptPosition](paged.Cursor)
 	return q, err
 }
 
@@ -95,7 +95,7 @@ func (s *Server) listEndpointAttempts(ctx context.Context, p *principal, in *lis
 	return s.attempts(ctx, q)
 }
 
-func (s *Server) attempts(ctx context.Context, q store.AttemptQuery) (*pageOutput[Attempt], error) {
+func (s *Server) attempts(ctx context.Context, q query.AttemptQuery) (*pageOutput[Attempt], error) {
 	page, err := s.store.Attempts(ctx, q)
 	if err != nil {
 		return nil, err

@@ -20,7 +20,7 @@ import (
 	"golang.org/x/time/rate"
 
 	"github.com/tailpost/tailpost/config"
-	"github.com/tailpost/tailpost/relay/internal/ledger/store"
+	"github.com/tailpost/tailpost/relay/internal/query"
 )
 
 // keyPrefix begins the secret of every key that the API makes.
@@ -37,13 +37,13 @@ const localActor = "local"
 
 // principal is who calls, and what they may do.
 type principal struct {
-	key     store.Key
+	key     query.Key
 	address string
 	secret  string // what they showed; it encrypts the answers kept for them
 }
 
-func (p *principal) actor() store.Actor {
-	return store.Actor{ID: p.key.ID, Address: p.address, Tenant: p.key.Tenant}
+func (p *principal) actor() query.Actor {
+	return query.Actor{ID: p.key.ID, Address: p.address, Tenant: p.key.Tenant}
 }
 
 // tenant is what the caller is bound to; empty: nothing.
@@ -116,7 +116,7 @@ func (s *Server) identify(ctx huma.Context) (*principal, *Problem) {
 	}
 	key, err := s.keyOf(ctx.Context(), cfg, hash)
 	switch {
-	case errors.Is(err, store.ErrNotFound):
+	case errors.Is(err, query.ErrNotFound):
 		s.logins.failed(address, s.now())
 		s.log.Warn().Str("address", address).Msg("unknown API key")
 		return nil, problem(http.StatusUnauthorized, "This key is not known.").with("WWW-Authenticate", "Bearer")
@@ -139,12 +139,12 @@ func (s *Server) local(ctx huma.Context, address string) (*principal, *Problem) 
 	if host != "localhost" && (err != nil || !addr.IsLoopback()) || s.origins.Check(r) != nil {
 		return nil, problem(http.StatusForbidden, "Without a key the API answers programs of this machine only, under the name localhost.")
 	}
-	return &principal{key: store.Key{ID: localActor, Name: localActor, Scopes: config.Scopes()}, address: address}, nil
+	return &principal{key: query.Key{ID: localActor, Name: localActor, Scopes: config.Scopes()}, address: address}, nil
 }
 
 // keyOf finds the key with this hash. All keys of the configuration are compared, each in constant time; those of the
 // database are found by the hash, which tells nobody anything of the secret.
-func (s *Server) keyOf(ctx context.Context, cfg *config.Config, hash []byte) (store.Key, error) {
+func (s *Server) keyOf(ctx context.Context, cfg *config.Config, hash []byte) (query.Key, error) {
 	found := -1
 	for i := range cfg.API.Keys {
 		if subtle.ConstantTimeCompare(hashOf(cfg.API.Keys[i].Secret.Reveal()), hash) == 1 {
@@ -153,7 +153,7 @@ func (s *Server) keyOf(ctx context.Context, cfg *config.Config, hash []byte) (st
 	}
 	if found >= 0 {
 		k := &cfg.API.Keys[found]
-		return store.Key{ID: "config:" + k.Name, Name: k.Name, Source: store.SourceConfig, Scopes: k.Scopes, Tenant: k.Tenant}, nil
+		return query.Key{ID: "config:" + k.Name, Name: k.Name, Source: query.SourceConfig, Scopes: k.Scopes, Tenant: k.Tenant}, nil
 	}
 	return s.store.KeyByHash(ctx, hash)
 }
@@ -162,7 +162,7 @@ func (s *Server) keyOf(ctx context.Context, cfg *config.Config, hash []byte) (st
 const useNoted = time.Minute
 
 // noteUse writes down that a key was used, at most once a minute.
-func (s *Server) noteUse(ctx context.Context, key store.Key) {
+func (s *Server) noteUse(ctx context.Context, key query.Key) {
 	now := s.now()
 	s.mu.Lock()
 	last, known := s.used[key.ID]

@@ -24,7 +24,7 @@ import (
 	"github.com/tailpost/tailpost/integration/pgtest"
 	"github.com/tailpost/tailpost/outbox"
 	"github.com/tailpost/tailpost/relay/internal/api"
-	"github.com/tailpost/tailpost/relay/internal/ledger/store"
+	"github.com/tailpost/tailpost/relay/internal/query"
 	"github.com/tailpost/tailpost/relay/internal/seal"
 	"github.com/tailpost/tailpost/relay/internal/webhook"
 )
@@ -97,7 +97,7 @@ func setup(tb testing.TB, change func(*config.Config), options ...func(*api.Opti
 	b.cfg, err = cfg.Complete()
 	require.NoError(tb, err)
 
-	st, err := store.Open(tb.Context(), store.Options{URL: b.cfg.Database.URL, Owner: "test/1", Mapping: b.cfg.Outbox.Mapping})
+	st, err := query.Open(tb.Context(), query.Options{URL: b.cfg.Database.URL, Owner: "test/1", Mapping: b.cfg.Outbox.Mapping})
 	require.NoError(tb, err)
 	tb.Cleanup(st.Close)
 	client, err := webhook.NewClient(webhook.Options{Network: b.cfg.Network, UserAgent: "Tailpost/test"})

@@ -14,7 +14,7 @@ import (
 
 	"github.com/danielgtaylor/huma/v2"
 
-	"github.com/tailpost/tailpost/relay/internal/ledger/store"
+	"github.com/tailpost/tailpost/relay/internal/query"
 )
 
 // Repeatable is the part of a request that makes it safe to send again.
@@ -27,18 +27,18 @@ func (r *Repeatable) idempotencyKey() string { return r.IdempotencyKey }
 type repeatable interface{ idempotencyKey() string }
 
 // remembered identifies a request; the zero one where it may not be repeated.
-func remembered(op *huma.Operation, p *principal, in any) (store.Remembered, error) {
+func remembered(op *huma.Operation, p *principal, in any) (query.Remembered, error) {
 	r, ok := in.(repeatable)
 	if !ok || r.idempotencyKey() == "" {
-		return store.Remembered{}, nil
+		return query.Remembered{}, nil
 	}
 	text, err := json.Marshal(in)
 	if err != nil {
-		return store.Remembered{}, fmt.Errorf("encode the request: %w", err)
+		return query.Remembered{}, fmt.Errorf("encode the request: %w", err)
 	}
 	key := sha256.Sum256([]byte(strings.Join([]string{p.key.ID, op.Method, op.Path, r.idempotencyKey()}, "\x00")))
 	request := sha256.Sum256(append([]byte("request\x00"), text...))
-	return store.Remembered{Key: key[:], Request: request[:]}, nil
+	return query.Remembered{Key: key[:], Request: request[:]}, nil
 }
 
 // answerCipher encrypts an answer, which may hold a secret that is shown only once: whoever reads the database has
@@ -95,7 +95,7 @@ func openAnswer(p *principal, in any, sealed []byte, answer any) error {
 type asker[I, O any] func(context.Context, *principal, *I) (*O, error)
 
 // changer is a handler that runs in a transaction.
-type changer[I, O any] func(context.Context, *store.Change, *principal, *I) (*O, error)
+type changer[I, O any] func(context.Context, *query.Change, *principal, *I) (*O, error)
 
 // ask registers an operation that changes nothing, or has its own transactions.
 func ask[I, O any](s *Server, r route, h asker[I, O]) {
@@ -124,7 +124,7 @@ func inChange[I, O any](ctx context.Context, s *Server, op *huma.Operation, p *p
 		return nil, err
 	}
 	var out *O
-	again, err := s.store.Change(ctx, p.actor(), r, s.now().UTC(), func(ctx context.Context, c *store.Change) (answer []byte, err error) {
+	again, err := s.store.Change(ctx, p.actor(), r, s.now().UTC(), func(ctx context.Context, c *query.Change) (answer []byte, err error) {
 		if out, err = h(ctx, c, p, in); err != nil {
 			return nil, err
 		}
@@ -155,7 +155,7 @@ func (c *Conditional) check(version int64) error {
 			return nil
 		}
 	}
-	return store.ErrStale
+	return query.ErrStale
 }
 
 func etag(version int64) string { return strconv.Quote(strconv.FormatInt(version, 10)) }

@@ -8,7 +8,7 @@ import (
 
 	"github.com/tailpost/tailpost/outbox"
 	"github.com/tailpost/tailpost/relay/internal/ledger"
-	"github.com/tailpost/tailpost/relay/internal/ledger/store"
+	"github.com/tailpost/tailpost/relay/internal/query"
 )
 
 // Delivery is an event that an endpoint should have and has not.
@@ -33,7 +33,7 @@ type Delivery struct {
 	UpdatedAt      time.Time  `json:"updated_at"`
 }
 
-func showDelivery(d *store.Delivery) Delivery {
+func showDelivery(d *query.Delivery) Delivery {
 	shown := Delivery{
 		EventID: d.Event.ID, EventType: d.Event.Type, Tenant: d.Event.Tenant, Key: d.Event.Key, EndpointID: d.EndpointID,
 		EndpointName: d.EndpointName, State: string(d.State), Reason: string(d.Reason), Explanation: explain(d),
@@ -48,7 +48,7 @@ func showDelivery(d *store.Delivery) Delivery {
 }
 
 // explain says why a delivery is not made, for people.
-func explain(d *store.Delivery) string {
+func explain(d *query.Delivery) string {
 	words := map[outbox.Reason]string{
 		outbox.ReasonFailed:      "The last attempt failed; it is tried again when it is due.",
 		outbox.ReasonExhausted:   "Every attempt of the schedule failed; resend or discard it.",
@@ -92,7 +92,7 @@ type listDeliveriesInput struct {
 }
 
 func (s *Server) listDeliveries(ctx context.Context, p *principal, in *listDeliveriesInput) (*pageOutput[Delivery], error) {
-	after, err := readCursor[store.DeliveryPosition](in.Cursor)
+	after, err := readCursor[query.DeliveryPosition](in.Cursor)
 	if err != nil {
 		return nil, err
 	}
@@ -103,12 +103,12 @@ func (s *Server) listDeliveries(ctx context.Context, p *principal, in *listDeliv
 	if in.EventType != "" {
 		filter.EventTypes = []string{in.EventType}
 	}
-	rows, err := s.store.Deliveries(ctx, store.DeliveryQuery{DeliveryFilter: filter, After: after, Limit: in.limit() + 1})
+	rows, err := s.store.Deliveries(ctx, query.DeliveryQuery{DeliveryFilter: filter, After: after, Limit: in.limit() + 1})
 	if err != nil {
 		return nil, err
 	}
-	return paged(rows, in.limit(), showDelivery, func(d *store.Delivery) store.DeliveryPosition {
-		return store.DeliveryPosition{CommitLSN: d.Event.CommitLSN, Seq: d.Event.Seq, EventID: d.Event.ID, EndpointID: d.EndpointID}
+	return paged(rows, in.limit(), showDelivery, func(d *query.Delivery) query.DeliveryPosition {
+		return query.DeliveryPosition{CommitLSN: d.Event.CommitLSN, Seq: d.Event.Seq, EventID: d.Event.ID, EndpointID: d.EndpointID}
 	})
 }
 
@@ -190,7 +190,7 @@ func (s *Server) countResend(ctx context.Context, p *principal, w *DeliverySelec
 		return out, err
 	}
 	switch err := s.store.CanResend(ctx, p.tenant(), w.EventID, w.EndpointID); {
-	case errors.Is(err, store.ErrNotFound):
+	case errors.Is(err, query.ErrNotFound):
 		return out, nil
 	case err != nil:
 		return nil, err
@@ -200,13 +200,13 @@ func (s *Server) countResend(ctx context.Context, p *principal, w *DeliverySelec
 }
 
 func (s *Server) discardDeliveries(ctx context.Context, p *principal, in *selectDeliveriesInput) (*selectedOutput, error) {
-	return s.forSelected(ctx, p, in, "delivery.discard", "/v1/deliveries/discard", (*store.Change).Discard)
+	return s.forSelected(ctx, p, in, "delivery.discard", "/v1/deliveries/discard", (*query.Change).Discard)
 }
 
 // forSelected counts, and changes unless it is a dry run.
 func (s *Server) forSelected(
 	ctx context.Context, p *principal, in *selectDeliveriesInput, action, path string,
-	do func(*store.Change, context.Context, ledger.DeliveryFilter) (int64, error),
+	do func(*query.Change, context.Context, ledger.DeliveryFilter) (int64, error),
 ) (*selectedOutput, error) {
 	filter, err := in.Body.filter(p)
 	if err != nil {
@@ -217,19 +217,19 @@ func (s *Server) forSelected(
 		return &selectedOutput{Body: Selected{Matched: n, DryRun: true}}, err
 	}
 	op := (&route{method: http.MethodPost, path: path}).operation()
-	return inChange(ctx, s, &op, p, in, func(ctx context.Context, c *store.Change, _ *principal, _ *selectDeliveriesInput) (*selectedOutput, error) {
+	return inChange(ctx, s, &op, p, in, func(ctx context.Context, c *query.Change, _ *principal, _ *selectDeliveriesInput) (*selectedOutput, error) {
 		n, err := do(c, ctx, filter)
 		switch {
 		case err != nil:
 			return nil, err
 		case n == 0 && in.Body.names():
-			return nil, store.ErrNotFound
+			return nil, query.ErrNotFound
 		}
 		object := in.Body.EndpointID
 		if object == "" {
 			object = "*"
 		}
 		after := map[string]any{"selection": in.Body, "changed": n}
-		return &selectedOutput{Body: Selected{Matched: n, Changed: n, More: n == store.MostDiscarded}}, c.Audit(ctx, action, object, p.tenant(), nil, after)
+		return &selectedOutput{Body: Selected{Matched: n, Changed: n, More: n == query.MostDiscarded}}, c.Audit(ctx, action, object, p.tenant(), nil, after)
 	})
 }

@@ -1,4 +1,4 @@
-// Package api is the management API: HTTP in front of what package store reads and changes.
+// Package api is the management API: HTTP in front of what package query reads and changes.
 //
 // It owns the HTTP surface, all of which stands in routes.go, who may use which part of it, the shape of what goes in and
 // out, and the OpenAPI document that is generated from the code. It never delivers an event and knows no SQL.

@@ -9,7 +9,7 @@ import (
 
 	"github.com/tailpost/tailpost/config"
 	"github.com/tailpost/tailpost/relay/internal/ledger"
-	"github.com/tailpost/tailpost/relay/internal/ledger/store"
+	"github.com/tailpost/tailpost/relay/internal/query"
 )
 
 // EndpointID is the part of a request that names an endpoint.
@@ -35,7 +35,7 @@ func (s *Server) decode(row *ledger.EndpointRow) config.Endpoint {
 	return cfg
 }
 
-func (s *Server) showEndpoint(row *ledger.EndpointRow, stats store.Stats) *endpointOutput {
+func (s *Server) showEndpoint(row *ledger.EndpointRow, stats query.Stats) *endpointOutput {
 	cfg := s.decode(row)
 	return &endpointOutput{ETag: etag(row.Version), Body: show(row, &cfg, stats)}
 }
@@ -43,7 +43,7 @@ func (s *Server) showEndpoint(row *ledger.EndpointRow, stats store.Stats) *endpo
 // audited is what an audit row keeps of an endpoint.
 func (s *Server) audited(row *ledger.EndpointRow) Endpoint {
 	cfg := s.decode(row)
-	return show(row, &cfg, store.Stats{})
+	return show(row, &cfg, query.Stats{})
 }
 
 type listEndpointsInput struct {
@@ -66,12 +66,12 @@ func ownTenant(p *principal, asked string) (tenant string, found bool) {
 	return "", false
 }
 
-func endpointPosition(row *ledger.EndpointRow) store.Position {
-	return store.Position{At: row.CreatedAt, ID: row.ID}
+func endpointPosition(row *ledger.EndpointRow) query.Position {
+	return query.Position{At: row.CreatedAt, ID: row.ID}
 }
 
 func (s *Server) listEndpoints(ctx context.Context, p *principal, in *listEndpointsInput) (*pageOutput[Endpoint], error) {
-	after, err := readCursor[store.Position](in.Cursor)
+	after, err := readCursor[query.Position](in.Cursor)
 	if err != nil {
 		return nil, err
 	}
@@ -79,7 +79,7 @@ func (s *Server) listEndpoints(ctx context.Context, p *principal, in *listEndpoi
 	if !found {
 		return &pageOutput[Endpoint]{Body: Page[Endpoint]{Data: []Endpoint{}}}, nil
 	}
-	rows, err := s.store.Endpoints(ctx, store.EndpointQuery{
+	rows, err := s.store.Endpoints(ctx, query.EndpointQuery{
 		Tenant: tenant, Status: in.Status, Source: in.Source, After: after, Limit: in.limit() + 1,
 	})
 	if err != nil {
@@ -117,7 +117,7 @@ type createEndpointInput struct {
 	Body NewEndpoint
 }
 
-func (s *Server) createEndpoint(ctx context.Context, c *store.Change, p *principal, in *createEndpointInput) (*endpointOutput, error) {
+func (s *Server) createEndpoint(ctx context.Context, c *query.Change, p *principal, in *createEndpointInput) (*endpointOutput, error) {
 	tenant, own := ownTenant(p, in.Body.Tenant)
 	if !own {
 		return nil, invalid(at("/tenant", "This key is bound to another tenant: leave tenant out."))
@@ -147,13 +147,13 @@ func (s *Server) createEndpoint(ctx context.Context, c *store.Change, p *princip
 	if err := c.Audit(ctx, "endpoint.create", row.ID, row.Tenant, nil, s.audited(&row)); err != nil {
 		return nil, err
 	}
-	out := s.showEndpoint(&row, store.Stats{})
+	out := s.showEndpoint(&row, query.Stats{})
 	out.Body.Secret, out.Body.PublicKey = secret.Reveal(), publicKey(secret)
 	return out, nil
 }
 
 // own reads an endpoint that the API may change.
-func own(ctx context.Context, c *store.Change, p *principal, id string, conditional *Conditional) (ledger.EndpointRow, error) {
+func own(ctx context.Context, c *query.Change, p *principal, id string, conditional *Conditional) (ledger.EndpointRow, error) {
 	row, err := c.Endpoint(ctx, p.tenant(), id)
 	if err != nil {
 		return row, err
@@ -176,7 +176,7 @@ type updateEndpointInput struct {
 	RawBody []byte
 }
 
-func (s *Server) updateEndpoint(ctx context.Context, c *store.Change, p *principal, in *updateEndpointInput) (*endpointOutput, error) {
+func (s *Server) updateEndpoint(ctx context.Context, c *query.Change, p *principal, in *updateEndpointInput) (*endpointOutput, error) {
 	row, err := own(ctx, c, p, in.ID, &in.Conditional)
 	if err != nil {
 		return nil, err
@@ -205,7 +205,7 @@ type replaceEndpointInput struct {
 	Body EndpointReplacement
 }
 
-func (s *Server) replaceEndpoint(ctx context.Context, c *store.Change, p *principal, in *replaceEndpointInput) (*endpointOutput, error) {
+func (s *Server) replaceEndpoint(ctx context.Context, c *query.Change, p *principal, in *replaceEndpointInput) (*endpointOutput, error) {
 	row, err := own(ctx, c, p, in.ID, &in.Conditional)
 	if err != nil {
 		return nil, err
@@ -220,7 +220,7 @@ func (s *Server) replaceEndpoint(ctx context.Context, c *store.Change, p *princi
 }
 
 // save writes the settings of an endpoint over its row.
-func (s *Server) save(ctx context.Context, c *store.Change, row *ledger.EndpointRow, set *settler, status *string, action string) (*endpointOutput, error) {
+func (s *Server) save(ctx context.Context, c *query.Change, row *ledger.EndpointRow, set *settler, status *string, action string) (*endpointOutput, error) {
 	before := s.audited(row)
 	e := set.e
 	e.Secrets = live(set.sealed.Secrets, c.Now())
@@ -283,7 +283,7 @@ type deletedOutput struct {
 	Body Deleted
 }
 
-func (s *Server) deleteEndpoint(ctx context.Context, c *store.Change, p *principal, in *deleteEndpointInput) (*deletedOutput, error) {
+func (s *Server) deleteEndpoint(ctx context.Context, c *query.Change, p *principal, in *deleteEndpointInput) (*deletedOutput, error) {
 	row, err := own(ctx, c, p, in.ID, &in.Conditional)
 	if err != nil {
 		return nil, err
@@ -304,20 +304,20 @@ type endpointStateInput struct {
 	Repeatable
 }
 
-func (s *Server) pauseEndpoint(ctx context.Context, c *store.Change, p *principal, in *endpointStateInput) (*endpointOutput, error) {
+func (s *Server) pauseEndpoint(ctx context.Context, c *query.Change, p *principal, in *endpointStateInput) (*endpointOutput, error) {
 	return s.switchTo(ctx, c, p, in.ID, ledger.StatusPaused, "endpoint.pause")
 }
 
-func (s *Server) resumeEndpoint(ctx context.Context, c *store.Change, p *principal, in *endpointStateInput) (*endpointOutput, error) {
+func (s *Server) resumeEndpoint(ctx context.Context, c *query.Change, p *principal, in *endpointStateInput) (*endpointOutput, error) {
 	return s.switchTo(ctx, c, p, in.ID, ledger.StatusActive, "endpoint.resume")
 }
 
-func (s *Server) enableEndpoint(ctx context.Context, c *store.Change, p *principal, in *endpointStateInput) (*endpointOutput, error) {
+func (s *Server) enableEndpoint(ctx context.Context, c *query.Change, p *principal, in *endpointStateInput) (*endpointOutput, error) {
 	return s.switchTo(ctx, c, p, in.ID, ledger.StatusActive, "endpoint.enable")
 }
 
 // switchTo changes the status, of endpoints of the configuration too: it is no setting.
-func (s *Server) switchTo(ctx context.Context, c *store.Change, p *principal, id, status, action string) (*endpointOutput, error) {
+func (s *Server) switchTo(ctx context.Context, c *query.Change, p *principal, id, status, action string) (*endpointOutput, error) {
 	row, err := c.Endpoint(ctx, p.tenant(), id)
 	if err != nil {
 		return nil, err

@@ -9,7 +9,7 @@ import (
 
 	"github.com/tailpost/tailpost/config"
 	"github.com/tailpost/tailpost/relay/internal/ledger"
-	"github.com/tailpost/tailpost/relay/internal/ledger/store"
+	"github.com/tailpost/tailpost/relay/internal/query"
 )
 
 // Subscription is which events an endpoint wants, and as what body.
@@ -124,7 +124,7 @@ type Endpoint struct {
 }
 
 // show gives an endpoint as the API shows it.
-func show(row *ledger.EndpointRow, cfg *config.Endpoint, stats store.Stats) Endpoint {
+func show(row *ledger.EndpointRow, cfg *config.Endpoint, stats query.Stats) Endpoint {
 	e := Endpoint{
 		ID: row.ID, Name: row.Name, URL: row.URL, Description: row.Description, Status: row.Status,
 		DisabledReason: row.DisabledReason, SecretPrefix: row.SecretPrefix, Source: row.Source, Origin: row.Origin,
@@ -183,7 +183,7 @@ func (e *Endpoint) showSubscriptions(subs []config.Subscription) {
 }
 
 // totals sums the counters up for people.
-func totals(s store.Stats) EndpointStats {
+func totals(s query.Stats) EndpointStats {
 	t := EndpointStats{TotalDeliveries: s.Delivered + s.Dead, Successful: s.Delivered, Failed: s.Dead}
 	if t.TotalDeliveries > 0 {
 		t.SuccessRate = 100 * t.Successful / t.TotalDeliveries

@@ -7,7 +7,7 @@ import (
 	"time"
 	"unicode/utf8"
 
-	"github.com/tailpost/tailpost/relay/internal/ledger/store"
+	"github.com/tailpost/tailpost/relay/internal/query"
 )
 
 // Event is an event with what became of it.
@@ -44,7 +44,7 @@ func (s *Server) getEvent(ctx context.Context, p *principal, in *getEventInput) 
 	return &eventOutput{Body: showEvent(in.ID, &found)}, nil
 }
 
-func showEvent(id string, found *store.Event) Event {
+func showEvent(id string, found *query.Event) Event {
 	ev := &found.Event
 	shown := Event{
 		ID: id, Type: ev.Type, Key: ev.Key, Tenant: ev.Tenant, Headers: ev.Headers, PayloadExists: found.HasRow,

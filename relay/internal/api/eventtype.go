@@ -10,7 +10,7 @@ import (
 	"time"
 
 	"github.com/tailpost/tailpost/config"
-	"github.com/tailpost/tailpost/relay/internal/ledger/store"
+	"github.com/tailpost/tailpost/relay/internal/query"
 )
 
 // EventType is an entry of the catalogue of events.
@@ -43,7 +43,7 @@ type EventTypeName struct {
 	Name string `path:"name" minLength:"1" maxLength:"200" doc:"Type of the events."`
 }
 
-func showEventType(t *store.EventType) EventType {
+func showEventType(t *query.EventType) EventType {
 	shown := EventType{
 		Name: t.Name, Description: t.Description, Deprecated: t.Deprecated, Version: t.Version,
 		CreatedAt: t.CreatedAt.UTC(), UpdatedAt: t.UpdatedAt.UTC(),
@@ -73,7 +73,7 @@ func (s *Server) listEventTypes(ctx context.Context, _ *principal, in *listEvent
 	if err != nil {
 		return nil, err
 	}
-	return paged(rows, in.limit(), showEventType, func(t *store.EventType) string { return t.Name })
+	return paged(rows, in.limit(), showEventType, func(t *query.EventType) string { return t.Name })
 }
 
 func (s *Server) getEventType(ctx context.Context, _ *principal, in *EventTypeName) (*eventTypeOutput, error) {
@@ -100,7 +100,7 @@ type putEventTypeInput struct {
 	RawBody []byte
 }
 
-func (s *Server) putEventType(ctx context.Context, c *store.Change, p *principal, in *putEventTypeInput) (*eventTypeOutput, error) {
+func (s *Server) putEventType(ctx context.Context, c *query.Change, p *principal, in *putEventTypeInput) (*eventTypeOutput, error) {
 	if err := unbound(p); err != nil {
 		return nil, err
 	}
@@ -115,7 +115,7 @@ func (s *Server) putEventType(ctx context.Context, c *store.Change, p *principal
 	if err := json.Unmarshal(in.RawBody, &raw); err != nil {
 		return nil, problem(http.StatusBadRequest, "The body is not valid JSON.")
 	}
-	t := store.EventType{Name: in.Name, Description: in.Body.Description, Deprecated: in.Body.Deprecated}
+	t := query.EventType{Name: in.Name, Description: in.Body.Description, Deprecated: in.Body.Deprecated}
 	t.Schema, t.Example = given(raw.Schema), given(raw.Example)
 	var before any
 	switch old, err := c.EventType(ctx, in.Name); {
@@ -124,10 +124,10 @@ func (s *Server) putEventType(ctx context.Context, c *store.Change, p *principal
 			return nil, err
 		}
 		before = showEventType(&old)
-	case !errors.Is(err, store.ErrNotFound):
+	case !errors.Is(err, query.ErrNotFound):
 		return nil, err
 	case in.IfMatch != "":
-		return nil, store.ErrStale
+		return nil, query.ErrStale
 	}
 	if err := c.PutEventType(ctx, &t); err != nil {
 		return nil, err
@@ -159,7 +159,7 @@ type deleteEventTypeInput struct {
 	Conditional
 }
 
-func (s *Server) deleteEventType(ctx context.Context, c *store.Change, p *principal, in *deleteEventTypeInput) (*deletedOutput, error) {
+func (s *Server) deleteEventType(ctx context.Context, c *query.Change, p *principal, in *deleteEventTypeInput) (*deletedOutput, error) {
 	if err := unbound(p); err != nil {
 		return nil, err
 	}

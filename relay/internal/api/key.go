@@ -6,7 +6,7 @@ import (
 	"slices"
 	"time"
 
-	"github.com/tailpost/tailpost/relay/internal/ledger/store"
+	"github.com/tailpost/tailpost/relay/internal/query"
 )
 
 // Key is a key to the API.
@@ -30,7 +30,7 @@ type NewKey struct {
 	Tenant string   `json:"tenant,omitempty" maxLength:"200" doc:"Bind it to this tenant. Default: what the key that makes it is bound to."`
 }
 
-func showKey(k *store.Key) Key {
+func showKey(k *query.Key) Key {
 	return Key{
 		ID: k.ID, Name: k.Name, Prefix: k.Prefix, Source: k.Source, Scopes: append([]string{}, k.Scopes...), Tenant: k.Tenant,
 		CreatedBy: k.CreatedBy, CreatedAt: k.CreatedAt.UTC(), LastUsedAt: k.LastUsedAt,
@@ -42,7 +42,7 @@ type listKeysInput struct {
 }
 
 func (s *Server) listKeys(ctx context.Context, p *principal, in *listKeysInput) (*pageOutput[Key], error) {
-	after, err := readCursor[store.Position](in.Cursor)
+	after, err := readCursor[query.Position](in.Cursor)
 	if err != nil {
 		return nil, err
 	}
@@ -50,7 +50,7 @@ func (s *Server) listKeys(ctx context.Context, p *principal, in *listKeysInput) 
 	if err != nil {
 		return nil, err
 	}
-	return paged(rows, in.limit(), showKey, func(k *store.Key) store.Position { return store.Position{At: k.CreatedAt, ID: k.ID} })
+	return paged(rows, in.limit(), showKey, func(k *query.Key) query.Position { return query.Position{At: k.CreatedAt, ID: k.ID} })
 }
 
 type createKeyInput struct {
@@ -63,7 +63,7 @@ type keyOutput struct {
 	Body Key
 }
 
-func (s *Server) createKey(ctx context.Context, c *store.Change, p *principal, in *createKeyInput) (*keyOutput, error) {
+func (s *Server) createKey(ctx context.Context, c *query.Change, p *principal, in *createKeyInput) (*keyOutput, error) {
 	tenant, own := ownTenant(p, in.Body.Tenant)
 	if !own {
 		return nil, invalid(at("/tenant", "This key is bound to another tenant: leave tenant out."))
@@ -81,7 +81,7 @@ func (s *Server) createKey(ctx context.Context, c *store.Change, p *principal, i
 		}
 	}
 	secret := newKeySecret()
-	key := store.Key{ID: newID("key_"), Name: in.Body.Name, Prefix: secret[:shownPrefix], Scopes: scopes, Tenant: tenant}
+	key := query.Key{ID: newID("key_"), Name: in.Body.Name, Prefix: secret[:shownPrefix], Scopes: scopes, Tenant: tenant}
 	if err := c.CreateKey(ctx, &key, hashOf(secret)); err != nil {
 		return nil, err
 	}
@@ -97,12 +97,12 @@ type deleteKeyInput struct {
 	ID string `path:"id" maxLength:"200" doc:"Id of the key."`
 }
 
-func (s *Server) deleteKey(ctx context.Context, c *store.Change, p *principal, in *deleteKeyInput) (*deletedOutput, error) {
+func (s *Server) deleteKey(ctx context.Context, c *query.Change, p *principal, in *deleteKeyInput) (*deletedOutput, error) {
 	key, err := c.Key(ctx, p.tenant(), in.ID)
 	if err != nil {
 		return nil, err
 	}
-	if key.Source == store.SourceConfig {
+	if key.Source == query.SourceConfig {
 		return nil, problem(http.StatusConflict, "This key is declared in the api block of the configuration: remove it there.")
 	}
 	if err := c.DeleteKey(ctx, key.ID); err != nil {

@@ -12,7 +12,7 @@ import (
 	"github.com/agext/levenshtein"
 	"github.com/danielgtaylor/huma/v2"
 
-	"github.com/tailpost/tailpost/relay/internal/ledger/store"
+	"github.com/tailpost/tailpost/relay/internal/query"
 	"github.com/tailpost/tailpost/relay/internal/seal"
 )
 
@@ -78,20 +78,20 @@ func (s *Server) problemOf(ctx context.Context, err error) *Problem {
 	switch {
 	case errors.As(err, &p):
 		return p
-	case errors.Is(err, store.ErrNotFound):
+	case errors.Is(err, query.ErrNotFound):
 		return problem(http.StatusNotFound, "There is no such thing, or it is not yours to see.")
-	case errors.Is(err, store.ErrStale):
+	case errors.Is(err, query.ErrStale):
 		return problem(http.StatusPreconditionFailed, "It was changed meanwhile: read it again and repeat the change on what it is now.")
-	case errors.Is(err, store.ErrReused):
+	case errors.Is(err, query.ErrReused):
 		return invalid(of("Idempotency-Key", "It was used for another request within the last 24 hours: make a new one."))
-	case errors.Is(err, store.ErrConflict):
-		_, text, _ := strings.Cut(err.Error(), store.ErrConflict.Error()+": ")
+	case errors.Is(err, query.ErrConflict):
+		_, text, _ := strings.Cut(err.Error(), query.ErrConflict.Error()+": ")
 		return problem(http.StatusConflict, sentence(text))
 	case errors.Is(err, seal.ErrNoKey):
 		return problem(http.StatusConflict, "Secrets of endpoints are kept sealed, and no sealing key is configured: set keys in the secrets block of the configuration.")
 	case ctx.Err() != nil:
 		return problem(http.StatusServiceUnavailable, "The request was ended before it was done.")
-	case errors.Is(err, store.ErrUnavailable):
+	case errors.Is(err, query.ErrUnavailable):
 		s.log.Warn().Err(err).Msg("the API waits for the database")
 		return problem(http.StatusServiceUnavailable, "The database is out of reach or busy: try again.").with("Retry-After", "1")
 	}

@@ -10,7 +10,7 @@ import (
 
 	"github.com/tailpost/tailpost/config"
 	"github.com/tailpost/tailpost/relay/internal/ledger"
-	"github.com/tailpost/tailpost/relay/internal/ledger/store"
+	"github.com/tailpost/tailpost/relay/internal/query"
 )
 
 // Replay is a request to deliver a range of events once more.
@@ -33,7 +33,7 @@ type Replay struct {
 	UpdatedAt     time.Time  `json:"updated_at"`
 }
 
-func showReplay(r *store.Replay) Replay {
+func showReplay(r *query.Replay) Replay {
 	return Replay{
 		ID: r.ID, EndpointID: r.EndpointID, EventTypes: append([]string{}, r.Types...), Since: r.Since, Until: r.Until.UTC(),
 		State: r.State, Total: r.Total, Done: r.Done, Queued: r.Queued, Missing: r.Missing,
@@ -43,7 +43,7 @@ func showReplay(r *store.Replay) Replay {
 }
 
 // noteOf says what the numbers of a replay do not.
-func noteOf(r *store.Replay) string {
+func noteOf(r *query.Replay) string {
 	note := noteOfNumbers(r)
 	if r.Unreadable > 0 {
 		note += fmt.Sprintf(" Rows of the range that are no events, and not replayed: %d.", r.Unreadable)
@@ -51,19 +51,19 @@ func noteOf(r *store.Replay) string {
 	return strings.TrimSpace(note)
 }
 
-func noteOfNumbers(r *store.Replay) string {
+func noteOfNumbers(r *query.Replay) string {
 	switch {
-	case r.State == store.StatePending:
+	case r.State == query.StatePending:
 		return "It has not begun, so nothing is counted yet."
 	case r.MissingError != "":
 		return "What is missing is not known: " + r.MissingError + "."
-	case r.Missing == nil && r.State == store.StateRunning:
+	case r.Missing == nil && r.State == query.StateRunning:
 		return "What is missing is being searched for."
 	case r.Missing == nil:
 		return "It ended before all that is missing was found."
 	case r.Total == nil:
 		return "The events of the range could not be counted within the time that a statement may take."
-	case r.State == store.StateDone && r.Done < *r.Total && r.MissingFound > ledger.MissingListed:
+	case r.State == query.StateDone && r.Done < *r.Total && r.MissingFound > ledger.MissingListed:
 		return fmt.Sprintf("Of the events that were counted when it began, %d were gone before it came to them, and are not among the missing: too many of those were known.", *r.Total-r.Done)
 	}
 	return ""
@@ -94,7 +94,7 @@ func (s *Server) createReplay(ctx context.Context, p *principal, in *createRepla
 	if err != nil {
 		return nil, err
 	}
-	r := store.Replay{Types: in.Body.EventTypes, Since: in.Body.Since, Until: s.now().UTC()}
+	r := query.Replay{Types: in.Body.EventTypes, Since: in.Body.Since, Until: s.now().UTC()}
 	r.EndpointID = endpoint.ID
 	if in.Body.Until != nil {
 		r.Until = *in.Body.Until
@@ -117,7 +117,7 @@ func (s *Server) createReplay(ctx context.Context, p *principal, in *createRepla
 		return s.countReplay(ctx, &r, endpoint.Tenant, patterns)
 	}
 	op := (&route{method: http.MethodPost, path: "/v1/replays"}).operation()
-	return inChange(ctx, s, &op, p, in, func(ctx context.Context, c *store.Change, _ *principal, _ *createReplayInput) (*replayOutput, error) {
+	return inChange(ctx, s, &op, p, in, func(ctx context.Context, c *query.Change, _ *principal, _ *createReplayInput) (*replayOutput, error) {
 		r.ID = newID("rp_")
 		if err := c.CreateReplay(ctx, &r); err != nil {
 			return nil, err
@@ -127,7 +127,7 @@ func (s *Server) createReplay(ctx context.Context, p *principal, in *createRepla
 	})
 }
 
-func (s *Server) countReplay(ctx context.Context, r *store.Replay, tenant string, patterns []config.Pattern) (*replayOutput, error) {
+func (s *Server) countReplay(ctx context.Context, r *query.Replay, tenant string, patterns []config.Pattern) (*replayOutput, error) {
 	rg := ledger.Range{
 		EndpointID: r.EndpointID, Tenant: tenant, Until: r.Until,
 		Wants: func(name string) bool {
@@ -141,7 +141,7 @@ func (s *Server) countReplay(ctx context.Context, r *store.Replay, tenant string
 	if r.Total, r.Missing, err = s.store.CountReplay(ctx, rg); err != nil {
 		return nil, err
 	}
-	r.State, r.CreatedAt, r.UpdatedAt = store.StatePending, s.now().UTC(), s.now().UTC()
+	r.State, r.CreatedAt, r.UpdatedAt = query.StatePending, s.now().UTC(), s.now().UTC()
 	out := &replayOutput{Status: http.StatusOK, Body: showReplay(r)}
 	out.Body.Note = ""
 	if r.Total == nil || r.Missing == nil {
@@ -150,8 +150,8 @@ func (s *Server) countReplay(ctx context.Context, r *store.Replay, tenant string
 	return out, nil
 }
 
-func (s *Server) listReplays(ctx context.Context, p *principal, in *listAskedInput) (*pageOutput[Replay], error) {
-	return listAsked(ctx, p, in, s.store.Replays, showReplay, (*store.Replay).Position)
+func (s *Server) listReplays(ctx context.Context, p *principal, in *listOperationsInput) (*pageOutput[Replay], error) {
+	return listOperations(ctx, p, in, s.store.Replays, showReplay, (*query.Replay).Position)
 }
 
 // ReplayID is the part of a request that names a replay.
@@ -193,20 +193,20 @@ type listMissingInput struct {
 }
 
 func (s *Server) listMissing(ctx context.Context, p *principal, in *listMissingInput) (*missingOutput, error) {
-	after, err := readCursor[store.MissingPosition](in.Cursor)
+	after, err := readCursor[query.MissingPosition](in.Cursor)
 	if err != nil {
 		return nil, err
 	}
-	r, rows, err := s.store.Missing(ctx, store.MissingQuery{Tenant: p.tenant(), ReplayID: in.ID, After: after, Limit: in.limit() + 1})
+	r, rows, err := s.store.Missing(ctx, query.MissingQuery{Tenant: p.tenant(), ReplayID: in.ID, After: after, Limit: in.limit() + 1})
 	if err != nil {
 		return nil, err
 	}
-	page, err := paged(rows, in.limit(), func(e *store.MissingEvent) MissingEvent {
+	page, err := paged(rows, in.limit(), func(e *query.MissingEvent) MissingEvent {
 		return MissingEvent{
 			EventID: e.EventID, EventType: e.EventType, Tenant: e.Tenant, AttemptedAt: e.AttemptedAt.UTC(), Outcome: string(e.Outcome),
 		}
-	}, func(e *store.MissingEvent) store.MissingPosition {
-		return store.MissingPosition{At: e.AttemptedAt, EventID: e.EventID}
+	}, func(e *query.MissingEvent) query.MissingPosition {
+		return query.MissingPosition{At: e.AttemptedAt, EventID: e.EventID}
 	})
 	if err != nil {
 		return nil, err
@@ -219,13 +219,13 @@ type cancelReplayInput struct {
 	Repeatable
 }
 
-func (s *Server) cancelReplay(ctx context.Context, c *store.Change, p *principal, in *cancelReplayInput) (*replayOutput, error) {
+func (s *Server) cancelReplay(ctx context.Context, c *query.Change, p *principal, in *cancelReplayInput) (*replayOutput, error) {
 	r, err := c.LockReplay(ctx, p.tenant(), in.ID)
 	if err != nil {
 		return nil, err
 	}
-	shown, err := cancelling[store.Replay, Replay]{
-		what: "replay", row: &r, asked: &r.Asked, cancel: c.CancelReplay, show: showReplay,
+	shown, err := cancelling[query.Replay, Replay]{
+		what: "replay", row: &r, operation: &r.Operation, cancel: c.CancelReplay, show: showReplay,
 	}.run(ctx, c)
 	return &replayOutput{Status: http.StatusOK, Body: shown}, err
 }

@@ -6,7 +6,7 @@ import (
 	"time"
 
 	"github.com/tailpost/tailpost/relay/internal/ledger"
-	"github.com/tailpost/tailpost/relay/internal/ledger/store"
+	"github.com/tailpost/tailpost/relay/internal/query"
 )
 
 // Resend is a request to attempt many deliveries now.
@@ -23,7 +23,7 @@ type Resend struct {
 	UpdatedAt time.Time         `json:"updated_at"`
 }
 
-func showResend(r *store.Resend) Resend {
+func showResend(r *query.Resend) Resend {
 	return Resend{
 		ID: r.ID, Selection: showSelection(&r.Selection), Tenant: r.Tenant, State: r.State, Total: r.Total, Queued: r.Queued,
 		Error: r.Error, CreatedBy: r.CreatedBy, CreatedAt: r.CreatedAt.UTC(), UpdatedAt: r.UpdatedAt.UTC(),
@@ -75,7 +75,7 @@ func (s *Server) resendDeliveries(ctx context.Context, p *principal, in *selectD
 
 // resendNamed attempts one delivery.
 func (s *Server) resendNamed(ctx context.Context, p *principal, in *selectDeliveriesInput) (*selectedOutput, error) {
-	return s.forSelected(ctx, p, in, "delivery.resend", resendPath, func(c *store.Change, ctx context.Context, f ledger.DeliveryFilter) (int64, error) {
+	return s.forSelected(ctx, p, in, "delivery.resend", resendPath, func(c *query.Change, ctx context.Context, f ledger.DeliveryFilter) (int64, error) {
 		n, err := c.Resend(ctx, f)
 		if err != nil || n > 0 || !in.Body.one() {
 			return n, err
@@ -95,12 +95,12 @@ func (s *Server) createResend(ctx context.Context, p *principal, in *selectDeliv
 	if err != nil {
 		return nil, err
 	}
-	r := store.Resend{Tenant: p.tenant(), Selection: filter}
+	r := query.Resend{Tenant: p.tenant(), Selection: filter}
 	if r.Total, err = s.store.CountResend(ctx, filter); err != nil {
 		return nil, err
 	}
 	op := (&route{method: http.MethodPost, path: resendPath}).operation()
-	return inChange(ctx, s, &op, p, in, func(ctx context.Context, c *store.Change, p *principal, _ *selectDeliveriesInput) (*resendOutput, error) {
+	return inChange(ctx, s, &op, p, in, func(ctx context.Context, c *query.Change, p *principal, _ *selectDeliveriesInput) (*resendOutput, error) {
 		r.ID = newID("rs_")
 		if err := c.CreateResend(ctx, &r); err != nil {
 			return nil, err
@@ -110,8 +110,8 @@ func (s *Server) createResend(ctx context.Context, p *principal, in *selectDeliv
 	})
 }
 
-func (s *Server) listResends(ctx context.Context, p *principal, in *listAskedInput) (*pageOutput[Resend], error) {
-	return listAsked(ctx, p, in, s.store.Resends, showResend, (*store.Resend).Position)
+func (s *Server) listResends(ctx context.Context, p *principal, in *listOperationsInput) (*pageOutput[Resend], error) {
+	return listOperations(ctx, p, in, s.store.Resends, showResend, (*query.Resend).Position)
 }
 
 // ResendID is the part of a request that names a resend.
@@ -132,13 +132,13 @@ type cancelResendInput struct {
 	Repeatable
 }
 
-func (s *Server) cancelResend(ctx context.Context, c *store.Change, p *principal, in *cancelResendInput) (*resendOutput, error) {
+func (s *Server) cancelResend(ctx context.Context, c *query.Change, p *principal, in *cancelResendInput) (*resendOutput, error) {
 	r, err := c.LockResend(ctx, p.tenant(), in.ID)
 	if err != nil {
 		return nil, err
 	}
-	shown, err := cancelling[store.Resend, Resend]{
-		what: "resend", tenant: r.Tenant, row: &r, asked: &r.Asked, cancel: c.CancelResend, show: showResend,
+	shown, err := cancelling[query.Resend, Resend]{
+		what: "resend", tenant: r.Tenant, row: &r, operation: &r.Operation, cancel: c.CancelResend, show: showResend,
 	}.run(ctx, c)
 	return &resendOutput{Body: shown}, err
 }

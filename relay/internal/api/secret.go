@@ -9,7 +9,7 @@ import (
 
 	"github.com/tailpost/tailpost/config"
 	"github.com/tailpost/tailpost/relay/internal/ledger"
-	"github.com/tailpost/tailpost/relay/internal/ledger/store"
+	"github.com/tailpost/tailpost/relay/internal/query"
 	"github.com/tailpost/tailpost/relay/signature"
 )
 
@@ -117,7 +117,7 @@ type rotatedOutput struct {
 	Body RotatedSecret
 }
 
-func (s *Server) rotateSecret(ctx context.Context, c *store.Change, p *principal, in *rotateSecretInput) (*rotatedOutput, error) {
+func (s *Server) rotateSecret(ctx context.Context, c *query.Change, p *principal, in *rotateSecretInput) (*rotatedOutput, error) {
 	row, err := own(ctx, c, p, in.ID, &in.Conditional)
 	if err != nil {
 		return nil, err

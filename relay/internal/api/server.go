@@ -17,7 +17,7 @@ import (
 	"github.com/rs/zerolog"
 
 	"github.com/tailpost/tailpost/config"
-	"github.com/tailpost/tailpost/relay/internal/ledger/store"
+	"github.com/tailpost/tailpost/relay/internal/query"
 	"github.com/tailpost/tailpost/relay/internal/seal"
 	"github.com/tailpost/tailpost/relay/internal/webhook"
 )
@@ -42,7 +42,7 @@ type Status struct {
 
 // Options say what a Server needs. All functions are called at every request, so that a reload takes effect at once.
 type Options struct {
-	Store   *store.Store
+	Store   *query.Store
 	Config  func() *config.Config
 	Keyring func() *seal.Keyring
 	Client  func() *webhook.Client // sends test events
@@ -54,7 +54,7 @@ type Options struct {
 
 // Server serves the API.
 type Server struct {
-	store   *store.Store
+	store   *query.Store
 	config  func() *config.Config
 	keyring func() *seal.Keyring
 	client  func() *webhook.Client

@@ -5,7 +5,7 @@ import (
 	"strconv"
 	"time"
 
-	"github.com/tailpost/tailpost/relay/internal/ledger/store"
+	"github.com/tailpost/tailpost/relay/internal/query"
 )
 
 func itoa(i int) string { return strconv.Itoa(i) }
@@ -57,7 +57,7 @@ func (s *Server) endpointStats(ctx context.Context, p *principal, in *EndpointID
 	}}, nil
 }
 
-func showStats(sum store.Stats) Stats {
+func showStats(sum query.Stats) Stats {
 	shown := Stats{EndpointStats: totals(sum), Attempts: sum.Attempts, FailedAttempts: sum.Failed}
 	if sum.Attempts > 0 {
 		shown.Latency = Latency{
@@ -70,7 +70,7 @@ func showStats(sum store.Stats) Stats {
 
 // percentile interpolates within the bucket that holds it. Beyond the last bound nothing is known: that is given.
 func percentile(buckets []int64, q float64) float64 {
-	bounds := store.BucketBounds()
+	bounds := query.BucketBounds()
 	var total int64
 	for _, n := range buckets {
 		total += n

@@ -5,7 +5,7 @@ import (
 	"net/http"
 	"time"
 
-	"github.com/tailpost/tailpost/relay/internal/ledger/store"
+	"github.com/tailpost/tailpost/relay/internal/query"
 )
 
 // Relay says how the relay does.
@@ -54,7 +54,7 @@ type relayOutput struct {
 
 func (s *Server) getRelay(ctx context.Context, p *principal, _ *relayInput) (*relayOutput, error) {
 	if p.tenant() != "" {
-		return nil, store.ErrNotFound
+		return nil, query.ErrNotFound
 	}
 	status := s.status()
 	st, err := s.store.RelayState(ctx, status.Slot)
@@ -82,7 +82,7 @@ type metricsOutput struct {
 
 func (s *Server) getMetrics(ctx context.Context, p *principal, _ *metricsInput) (*metricsOutput, error) {
 	if p.tenant() != "" {
-		return nil, store.ErrNotFound // they are of every tenant's endpoints
+		return nil, query.ErrNotFound // they are of every tenant's endpoints
 	}
 	if s.metrics == nil {
 		return nil, problem(http.StatusNotFound, "There are no metrics: add a metrics block to the configuration.")

@@ -11,7 +11,7 @@ import (
 	"github.com/tailpost/tailpost/config"
 	"github.com/tailpost/tailpost/outbox"
 	"github.com/tailpost/tailpost/relay/internal/ledger"
-	"github.com/tailpost/tailpost/relay/internal/ledger/store"
+	"github.com/tailpost/tailpost/relay/internal/query"
 	"github.com/tailpost/tailpost/relay/internal/webhook"
 )
 
@@ -59,7 +59,7 @@ func (s *Server) testEndpoint(ctx context.Context, p *principal, in *testEndpoin
 	if err != nil {
 		return nil, err
 	}
-	return inChange(ctx, s, &op, p, in, func(ctx context.Context, c *store.Change, _ *principal, _ *testEndpointInput) (*attemptOutput, error) {
+	return inChange(ctx, s, &op, p, in, func(ctx context.Context, c *query.Change, _ *principal, _ *testEndpointInput) (*attemptOutput, error) {
 		if err := c.RecordTest(ctx, attempt); err != nil {
 			return nil, err
 		}
@@ -132,7 +132,7 @@ func (s *Server) testEvent(ctx context.Context, row *ledger.EndpointRow, body *T
 		name = body.Type
 		entry, err := s.store.EventType(ctx, name)
 		switch {
-		case errors.Is(err, store.ErrNotFound):
+		case errors.Is(err, query.ErrNotFound):
 		case err != nil:
 			return nil, err
 		case entry.Example != nil:

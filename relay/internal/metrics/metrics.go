@@ -9,7 +9,7 @@ import (
 
 	"github.com/VictoriaMetrics/metrics"
 
-	"github.com/tailpost/tailpost/relay/internal/ledger/store"
+	"github.com/tailpost/tailpost/relay/internal/query"
 )
 
 const (
@@ -22,9 +22,9 @@ const (
 	measureTimeout = 4 * time.Second
 )
 
-// Store measures; *store.Store does.
+// Store measures; *query.Store does.
 type Store interface {
-	Measure(ctx context.Context, slot string, known []string) (store.Measures, error)
+	Measure(ctx context.Context, slot string, known []string) (query.Measures, error)
 }
 
 // Status is what the relay of this process does.
@@ -55,7 +55,7 @@ type Metrics struct {
 	endpoints map[string]*tally // by id; those with an attempt
 
 	measuring sync.Mutex
-	measures  store.Measures
+	measures  query.Measures
 	stale     time.Time // when the database is to be asked again
 	reached   bool      // the last time it answered
 }
@@ -105,7 +105,7 @@ func (m *Metrics) refresh(ctx context.Context) {
 }
 
 // measured gives the database's last answer; false: it did not answer the last time.
-func (m *Metrics) measured() (store.Measures, bool) {
+func (m *Metrics) measured() (query.Measures, bool) {
 	m.measuring.Lock()
 	defer m.measuring.Unlock()
 	return m.measures, m.reached

@@ -18,13 +18,13 @@ import (
 
 	"github.com/tailpost/tailpost/outbox"
 	"github.com/tailpost/tailpost/relay/internal/ledger"
-	"github.com/tailpost/tailpost/relay/internal/ledger/store"
 	"github.com/tailpost/tailpost/relay/internal/metrics"
+	"github.com/tailpost/tailpost/relay/internal/query"
 )
 
 // database answers what it is told to and notes that it was asked.
 type database struct {
-	answer store.Measures
+	answer query.Measures
 	err    error
 	asked  int
 	known  []string
@@ -32,7 +32,7 @@ type database struct {
 	bundle *bundle
 }
 
-func (d *database) Measure(_ context.Context, _ string, known []string) (store.Measures, error) {
+func (d *database) Measure(_ context.Context, _ string, known []string) (query.Measures, error) {
 	d.asked++
 	d.known = known
 	d.bundle.now = d.bundle.now.Add(d.takes)
@@ -143,9 +143,9 @@ func TestTheDatabaseIsAskedWhileSomebodyScrapesAndSeldom(t *testing.T) {
 	b.Committed(&ledger.Batch{Attempts: attempts("erp", outbox.Delivered, 0)})
 	require.Zero(t, b.database.asked, "nobody has scraped")
 	settled := time.Date(2026, 3, 14, 11, 59, 58, 500_000_000, time.UTC)
-	b.database.answer = store.Measures{
+	b.database.answer = query.Measures{
 		Settled: 1 << 40, SettledAt: &settled, SlotActive: true, LagBytes: 7, RetainedBytes: 8, Gaps: 2,
-		Queues: []store.QueueLength{{EndpointID: "crm", Pending: 5, Dead: 1}},
+		Queues: []query.QueueLength{{EndpointID: "crm", Pending: 5, Dead: 1}},
 	}
 	b.status.Oldest = b.now.Add(-90 * time.Second)
 	for range 3 {

@@ -11,7 +11,7 @@ import (
 	"github.com/VictoriaMetrics/metrics"
 
 	"github.com/tailpost/tailpost/outbox"
-	"github.com/tailpost/tailpost/relay/internal/ledger/store"
+	"github.com/tailpost/tailpost/relay/internal/query"
 )
 
 // write turns what is counted and measured into text.
@@ -71,7 +71,7 @@ func (m *Metrics) writeCounted(p page) {
 	}
 }
 
-func writeMeasured(p page, m *store.Measures) {
+func writeMeasured(p page, m *query.Measures) {
 	p.gauge("settled_lsn", "LSN, as a number, below which every event is delivered or queued.").add(float64(m.Settled))
 	if m.SettledAt != nil {
 		const microsecond = 1e-6

@@ -1,4 +1,4 @@
-// Package store holds the SQL of the management API: what it reads of endpoints, attempts, deliveries and events, and the
+// Package query holds the SQL of the management API: what it reads of endpoints, attempts, deliveries and events, and the
 // changes that it makes.
 //
 // It never records what the relay did and never decides who may do what. Everything takes the tenant that the caller is
@@ -27,4 +27,4 @@
 // tailpost.delivery, or asks for a replay or a resend, says so in the same transaction with a logical message, so that the
 // relay that holds the slot looks at the queue, and again once the transaction is visible: the stream has a commit before
 // queries see it.
-package store
+package query

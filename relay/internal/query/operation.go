@@ -1,4 +1,4 @@
-package store
+package query
 
 import (
 	"context"
@@ -10,7 +10,7 @@ import (
 	"github.com/tailpost/tailpost/relay/internal/ledger"
 )
 
-// The states of what a person asked for.
+// The states of an Operation.
 const (
 	StatePending   = "pending"
 	StateRunning   = "running"
@@ -19,8 +19,9 @@ const (
 	StateFailed    = "failed"
 )
 
-// Asked is what replays and resends have in common: a person asked for them, and the relay carries them out in the background.
-type Asked struct {
+// Operation is what replays and resends have in common: a person asks for them, and the relay carries them out
+// in the background.
+type Operation struct {
 	ID         string
 	EndpointID string // empty: none in particular
 	State      string
@@ -33,14 +34,14 @@ type Asked struct {
 }
 
 // Position is where it stands among those of its kind.
-func (a *Asked) Position() Position { return Position{At: a.CreatedAt, ID: a.ID} }
+func (o *Operation) Position() Position { return Position{At: o.CreatedAt, ID: o.ID} }
 
-const askedColumns = `
+const operationColumns = `
 SELECT r.id, COALESCE(r.endpoint_id, '') AS endpoint_id, r.state, r.total, r.queued, COALESCE(r.error, '') AS error,
        COALESCE(r.created_by, '') AS created_by, r.created_at, r.updated_at, `
 
-// AskedQuery asks for a page of replays or of resends, newest first.
-type AskedQuery struct {
+// OperationQuery asks for a page of replays or of resends, newest first.
+type OperationQuery struct {
 	Tenant     string
 	EndpointID string
 	State      string
@@ -48,8 +49,8 @@ type AskedQuery struct {
 	Limit      int
 }
 
-// askedPage gives a page of what sql, which ends in a condition, selects AS r.
-func askedPage[T any](ctx context.Context, s *Store, what, sql string, q AskedQuery) (page []T, err error) {
+// operationPage returns a page of what sql, which ends in a condition, selects AS r.
+func operationPage[T any](ctx context.Context, s *Store, what, sql string, q OperationQuery) (page []T, err error) {
 	err = s.read(ctx, what, func(ctx context.Context, tx pgx.Tx) (err error) {
 		page, err = many(ctx, tx, sql+`
   AND (@endpoint::text = '' OR r.endpoint_id = @endpoint)
@@ -65,8 +66,8 @@ LIMIT @limit`, pgx.NamedArgs{
 	return page, err
 }
 
-// askedOne gives one of what sql selects.
-func askedOne[T any](ctx context.Context, s *Store, what, sql, tenant, id string) (r T, err error) {
+// operationByID returns one of what sql selects.
+func operationByID[T any](ctx context.Context, s *Store, what, sql, tenant, id string) (r T, err error) {
 	err = s.read(ctx, what, func(ctx context.Context, tx pgx.Tx) (err error) {
 		r, err = one(ctx, tx, sql+"\n  AND r.id = @id", pgx.NamedArgs{"tenant": tenant, "id": id}, pgx.RowToStructByName[T])
 		return err
@@ -74,19 +75,19 @@ func askedOne[T any](ctx context.Context, s *Store, what, sql, tenant, id string
 	return r, err
 }
 
-// askedLocked gives one of what sql selects and keeps others from changing it.
-func askedLocked[T any](ctx context.Context, tx pgx.Tx, sql, tenant, id string) (T, error) {
+// lockOperation returns one of what sql selects and keeps others from changing it.
+func lockOperation[T any](ctx context.Context, tx pgx.Tx, sql, tenant, id string) (T, error) {
 	return one(ctx, tx, sql+"\n  AND r.id = @id\nFOR UPDATE OF r", pgx.NamedArgs{"tenant": tenant, "id": id}, pgx.RowToStructByName[T])
 }
 
-// asks has the relay look for what is new: for sql, which writes it.
-func (c *Change) asks(ctx context.Context, a *Asked, sql string, args pgx.NamedArgs) error {
-	a.State, a.CreatedBy, a.CreatedAt, a.UpdatedAt = StatePending, c.actor.ID, c.now, c.now
-	args["id"], args["created_by"], args["now"] = a.ID, a.CreatedBy, c.now
+// begin writes a new operation with sql and tells the relay that it is due.
+func (c *Change) begin(ctx context.Context, o *Operation, sql string, args pgx.NamedArgs) error {
+	o.State, o.CreatedBy, o.CreatedAt, o.UpdatedAt = StatePending, c.actor.ID, c.now, c.now
+	args["id"], args["created_by"], args["now"] = o.ID, o.CreatedBy, c.now
 	if _, err := c.tx.Exec(ctx, sql, args); err != nil {
 		return fmt.Errorf("write what was asked for: %w", err)
 	}
-	return c.due(ctx, []string{a.EndpointID})
+	return c.due(ctx, []string{o.EndpointID})
 }
 
 // cancelSQL follows UPDATE and the table.
@@ -97,12 +98,12 @@ WHERE id = @id
   AND state IN ('pending', 'running')`
 
 // cancel stops, with sql, what is not over; what it queued stays queued.
-func (c *Change) cancel(ctx context.Context, a *Asked, sql string) error {
-	a.State, a.UpdatedAt = StateCancelled, c.now
-	if _, err := c.tx.Exec(ctx, sql, pgx.NamedArgs{"id": a.ID, "now": c.now}); err != nil {
+func (c *Change) cancel(ctx context.Context, o *Operation, sql string) error {
+	o.State, o.UpdatedAt = StateCancelled, c.now
+	if _, err := c.tx.Exec(ctx, sql, pgx.NamedArgs{"id": o.ID, "now": c.now}); err != nil {
 		return fmt.Errorf("cancel what was asked for: %w", err)
 	}
-	return c.due(ctx, []string{a.EndpointID})
+	return c.due(ctx, []string{o.EndpointID})
 }
 
 // countTimeout is how long a count may take: a person waits for it.

@@ -1,4 +1,4 @@
-package store_test
+package query_test
 
 import (
 	"cmp"
@@ -16,7 +16,7 @@ import (
 	"github.com/tailpost/tailpost/config"
 	"github.com/tailpost/tailpost/integration/pgtest"
 	"github.com/tailpost/tailpost/outbox"
-	"github.com/tailpost/tailpost/relay/internal/ledger/store"
+	"github.com/tailpost/tailpost/relay/internal/query"
 )
 
 // days is for how many days before today there are partitions.
@@ -27,7 +27,7 @@ var tenantOf = map[string]string{"ep_a": "two", "ep_b": "two", "ep_c": "one", "e
 
 type bundle struct {
 	conn  *pgx.Conn
-	store *store.Store
+	store *query.Store
 	now   time.Time
 }
 
@@ -45,7 +45,7 @@ INSERT INTO tailpost.endpoint (id, tenant, name, url, subscriptions, policy, sta
 VALUES ($1, NULLIF($2, ''), 'e', 'https://example.com', '[]', '{}', 'active', 'api', now(), now())`, id, tenant)
 		require.NoError(tb, err)
 	}
-	b.store, err = store.Open(tb.Context(), store.Options{URL: config.NewSecret(db.URL), Owner: "test"})
+	b.store, err = query.Open(tb.Context(), query.Options{URL: config.NewSecret(db.URL), Owner: "test"})
 	require.NoError(tb, err)
 	tb.Cleanup(b.store.Close)
 	return b
@@ -84,7 +84,7 @@ func key(a *outbox.Attempt) string {
 }
 
 // chosen are the places of the attempts that a query asks for, in the order of its pages.
-func chosen(attempts []outbox.Attempt, q store.AttemptQuery) []string {
+func chosen(attempts []outbox.Attempt, q query.AttemptQuery) []string {
 	keys := []string{}
 	for i := range attempts {
 		a := &attempts[i]
@@ -117,7 +117,7 @@ func drawAttempt(t *rapid.T, now time.Time) outbox.Attempt {
 	return a
 }
 
-func drawQuery(t *rapid.T, now time.Time) store.AttemptQuery {
+func drawQuery(t *rapid.T, now time.Time) query.AttemptQuery {
 	// Most queries have few conditions.
 	one := func(label string, of ...string) string {
 		if rapid.IntRange(0, 2).Draw(t, "with "+label) > 0 {
@@ -125,7 +125,7 @@ func drawQuery(t *rapid.T, now time.Time) store.AttemptQuery {
 		}
 		return rapid.SampledFrom(of).Draw(t, label)
 	}
-	q := store.AttemptQuery{
+	q := query.AttemptQuery{
 		Tenant: one("tenant", "one", "two", "none"), EndpointID: one("endpoint", "ep_a", "ep_c", "ep_d", "none"), EventID: one("event", "e1", "none"),
 		EventType: one("type", "t1", "none"), EventTenant: one("event tenant", "x", "none"), Outcome: one("outcome", "delivered", "retry", "dead"),
 		Limit: rapid.IntRange(1, 20).Draw(t, "limit"),
@@ -144,10 +144,10 @@ func drawQuery(t *rapid.T, now time.Time) store.AttemptQuery {
 
 // drawLearned is what a caller makes of what a cursor says that the search has learned: nothing; what the versions had that
 // did not say it; or anything. How many pages there are depends on the machine, so that it is drawn before.
-func drawLearned(t *rapid.T) func(*store.AttemptPosition) {
+func drawLearned(t *rapid.T) func(*query.AttemptPosition) {
 	window, fixed, dense := rapid.Int64().Draw(t, "window"), rapid.Int64().Draw(t, "fixed"), rapid.Int64().Draw(t, "dense")
 	how := rapid.IntRange(0, 3).Draw(t, "learned")
-	return func(p *store.AttemptPosition) {
+	return func(p *query.AttemptPosition) {
 		switch how {
 		case 0:
 			p.Window, p.Fixed, p.Dense = 0, 0, time.Time{}
@@ -158,7 +158,7 @@ func drawLearned(t *rapid.T) func(*store.AttemptPosition) {
 }
 
 // cursorOf is a position as it comes back from a caller.
-func cursorOf(tb require.TestingT, p *store.AttemptPosition) (back store.AttemptPosition) {
+func cursorOf(tb require.TestingT, p *query.AttemptPosition) (back query.AttemptPosition) {
 	text, err := json.Marshal(any(p))
 	require.NoError(tb, err)
 	require.NoError(tb, json.Unmarshal(text, any(&back)))
@@ -212,7 +212,7 @@ func TestAttempts_findWhatIsDenseFarBack(t *testing.T) {
 	b.insert(t.Context(), t, attempts)
 	_, err := b.conn.Exec(t.Context(), "VACUUM ANALYZE tailpost.attempt")
 	require.NoError(t, err)
-	for name, q := range map[string]store.AttemptQuery{
+	for name, q := range map[string]query.AttemptQuery{
 		"all": {}, "type": {EventType: "order.created"}, "tenant of the event": {EventTenant: "x"}, "tenant of the key": {Tenant: "two"},
 		"endpoint, delivered": {EndpointID: "ep_a", Outcome: "delivered"},
 	} {

@@ -1,4 +1,4 @@
-package store
+package query
 
 import (
 	"context"
@@ -13,7 +13,7 @@ import (
 
 // Replay is a row of tailpost.replay.
 type Replay struct {
-	Asked
+	Operation
 
 	Types      []string
 	Since      *time.Time
@@ -26,24 +26,24 @@ type Replay struct {
 	MissingError string
 }
 
-const replayColumns = askedColumns + `r.types, r.since, r.until, r.done, r.unreadable, r.missing,
+const replayColumns = operationColumns + `r.types, r.since, r.until, r.done, r.unreadable, r.missing,
        r.missing_found, COALESCE(r.missing_error, '') AS missing_error
 FROM tailpost.replay AS r
 WHERE (@tenant::text = '' OR EXISTS (SELECT FROM tailpost.endpoint AS e WHERE e.id = r.endpoint_id AND e.tenant = @tenant))`
 
 // Replays gives a page.
-func (s *Store) Replays(ctx context.Context, q AskedQuery) ([]Replay, error) {
-	return askedPage[Replay](ctx, s, "list replays", replayColumns, q)
+func (s *Store) Replays(ctx context.Context, q OperationQuery) ([]Replay, error) {
+	return operationPage[Replay](ctx, s, "list replays", replayColumns, q)
 }
 
 // Replay gives one replay.
 func (s *Store) Replay(ctx context.Context, tenant, id string) (Replay, error) {
-	return askedOne[Replay](ctx, s, "read the replay", replayColumns, tenant, id)
+	return operationByID[Replay](ctx, s, "read the replay", replayColumns, tenant, id)
 }
 
 // LockReplay gives one replay and keeps others from changing it.
 func (c *Change) LockReplay(ctx context.Context, tenant, id string) (Replay, error) {
-	return askedLocked[Replay](ctx, c.tx, replayColumns, tenant, id)
+	return lockOperation[Replay](ctx, c.tx, replayColumns, tenant, id)
 }
 
 // CreateReplay writes a new replay and tells the relay.
@@ -51,7 +51,7 @@ func (c *Change) CreateReplay(ctx context.Context, r *Replay) error {
 	if r.Types == nil {
 		r.Types = []string{}
 	}
-	return c.asks(ctx, &r.Asked, `
+	return c.begin(ctx, &r.Operation, `
 INSERT INTO tailpost.replay (id, endpoint_id, types, since, until, state, created_by, created_at, updated_at)
 VALUES (@id, @endpoint, @types, @since, @until, 'pending', @created_by, @now, @now)`, pgx.NamedArgs{
 		"endpoint": r.EndpointID, "types": r.Types, "since": r.Since, "until": r.Until,
@@ -60,7 +60,7 @@ VALUES (@id, @endpoint, @types, @since, @until, 'pending', @created_by, @now, @n
 
 // CancelReplay stops a replay that is not over; what it queued stays queued.
 func (c *Change) CancelReplay(ctx context.Context, r *Replay) error {
-	return c.cancel(ctx, &r.Asked, "UPDATE tailpost.replay"+cancelSQL)
+	return c.cancel(ctx, &r.Operation, "UPDATE tailpost.replay"+cancelSQL)
 }
 
 // searchBudget is how long a dry run may search for what is missing.

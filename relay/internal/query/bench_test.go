@@ -1,4 +1,4 @@
-package store_test
+package query_test
 
 import (
 	"flag"
@@ -11,7 +11,7 @@ import (
 	"github.com/tailpost/tailpost/config"
 	"github.com/tailpost/tailpost/integration/pgtest"
 	"github.com/tailpost/tailpost/outbox"
-	"github.com/tailpost/tailpost/relay/internal/ledger/store"
+	"github.com/tailpost/tailpost/relay/internal/query"
 )
 
 var attempts = flag.Int("attempts", 1_000_000, "how many attempts BenchmarkAttemptPages reads pages out of")
@@ -23,46 +23,46 @@ func BenchmarkAttemptPages(b *testing.B) {
 	st, old := benchStore(b, *attempts)
 	for _, c := range []struct {
 		name string
-		q    store.AttemptQuery
+		q    query.AttemptQuery
 		rows int // on the page that has some
 	}{
-		{"newest", store.AttemptQuery{}, 50},
-		{"from the middle", store.AttemptQuery{Until: old}, 50},
-		{"since", store.AttemptQuery{Since: old}, 50},
-		{"an hour", store.AttemptQuery{Since: old.Add(-time.Hour), Until: old}, 50},
-		{"endpoint", store.AttemptQuery{EndpointID: "ep_7"}, 50},
-		{"endpoint from the middle", store.AttemptQuery{EndpointID: "ep_7", Until: old}, 50},
-		{"endpoint, failed", store.AttemptQuery{EndpointID: "ep_100", Outcome: "retry"}, 50},
-		{"endpoint, dead, none", store.AttemptQuery{EndpointID: "ep_100", Outcome: "dead"}, 0},
-		{"endpoint, delivered", store.AttemptQuery{EndpointID: "ep_7", Outcome: "delivered"}, 50},
-		{"endpoint, delivered until the middle", store.AttemptQuery{EndpointID: "ep_199", Outcome: "delivered"}, 50},
-		{"endpoint, 5xx", store.AttemptQuery{EndpointID: "ep_100", StatusClass: 5}, 50},
-		{"endpoint, 4xx, none", store.AttemptQuery{EndpointID: "ep_100", StatusClass: 4}, 0},
-		{"endpoint, type", store.AttemptQuery{EndpointID: "ep_7", EventType: "type_7"}, 50},
-		{"endpoint, type, none", store.AttemptQuery{EndpointID: "ep_7", EventType: "type_8"}, 0},
-		{"failed", store.AttemptQuery{Outcome: "retry"}, 50},
-		{"failed, type", store.AttemptQuery{Outcome: "retry", EventType: "type_0"}, 50},
-		{"failed, type, none", store.AttemptQuery{Outcome: "retry", EventType: "type_3"}, 0},
-		{"dead, none", store.AttemptQuery{Outcome: "dead"}, 0},
-		{"2xx", store.AttemptQuery{StatusClass: 2}, 50},
-		{"5xx", store.AttemptQuery{StatusClass: 5}, 50},
-		{"4xx, one in the middle", store.AttemptQuery{StatusClass: 4}, 1},
-		{"3xx, none", store.AttemptQuery{StatusClass: 3}, 0},
-		{"event", store.AttemptQuery{EventID: "event-4711"}, 1},
-		{"type", store.AttemptQuery{EventType: "type_3"}, 50},
-		{"type until the middle", store.AttemptQuery{EventType: "type_19"}, 50},
-		{"type, none", store.AttemptQuery{EventType: "nothing"}, 0},
-		{"key's tenant, one endpoint", store.AttemptQuery{Tenant: "one"}, 50},
-		{"key's tenant, one endpoint, failed", store.AttemptQuery{Tenant: "one", Outcome: "retry"}, 50},
-		{"key's tenant, two endpoints", store.AttemptQuery{Tenant: "tenant_3"}, 50},
-		{"key's tenant, two endpoints, failed, none", store.AttemptQuery{Tenant: "tenant_3", Outcome: "retry"}, 0},
-		{"key's tenant, 100 endpoints", store.AttemptQuery{Tenant: "many"}, 50},
-		{"key's tenant, 100 endpoints, from the middle", store.AttemptQuery{Tenant: "many", Until: old}, 50},
-		{"key's tenant, 100 endpoints, failed", store.AttemptQuery{Tenant: "many", Outcome: "retry"}, 50},
-		{"key's tenant, 100 endpoints, type, none", store.AttemptQuery{Tenant: "many", EventType: "nothing"}, 0},
-		{"event's tenant", store.AttemptQuery{EventTenant: "tenant_3"}, 50},
-		{"event's tenant until the middle", store.AttemptQuery{EventTenant: "tenant_49"}, 50},
-		{"event's tenant, none", store.AttemptQuery{EventTenant: "nobody"}, 0},
+		{"newest", query.AttemptQuery{}, 50},
+		{"from the middle", query.AttemptQuery{Until: old}, 50},
+		{"since", query.AttemptQuery{Since: old}, 50},
+		{"an hour", query.AttemptQuery{Since: old.Add(-time.Hour), Until: old}, 50},
+		{"endpoint", query.AttemptQuery{EndpointID: "ep_7"}, 50},
+		{"endpoint from the middle", query.AttemptQuery{EndpointID: "ep_7", Until: old}, 50},
+		{"endpoint, failed", query.AttemptQuery{EndpointID: "ep_100", Outcome: "retry"}, 50},
+		{"endpoint, dead, none", query.AttemptQuery{EndpointID: "ep_100", Outcome: "dead"}, 0},
+		{"endpoint, delivered", query.AttemptQuery{EndpointID: "ep_7", Outcome: "delivered"}, 50},
+		{"endpoint, delivered until the middle", query.AttemptQuery{EndpointID: "ep_199", Outcome: "delivered"}, 50},
+		{"endpoint, 5xx", query.AttemptQuery{EndpointID: "ep_100", StatusClass: 5}, 50},
+		{"endpoint, 4xx, none", query.AttemptQuery{EndpointID: "ep_100", StatusClass: 4}, 0},
+		{"endpoint, type", query.AttemptQuery{EndpointID: "ep_7", EventType: "type_7"}, 50},
+		{"endpoint, type, none", query.AttemptQuery{EndpointID: "ep_7", EventType: "type_8"}, 0},
+		{"failed", query.AttemptQuery{Outcome: "retry"}, 50},
+		{"failed, type", query.AttemptQuery{Outcome: "retry", EventType: "type_0"}, 50},
+		{"failed, type, none", query.AttemptQuery{Outcome: "retry", EventType: "type_3"}, 0},
+		{"dead, none", query.AttemptQuery{Outcome: "dead"}, 0},
+		{"2xx", query.AttemptQuery{StatusClass: 2}, 50},
+		{"5xx", query.AttemptQuery{StatusClass: 5}, 50},
+		{"4xx, one in the middle", query.AttemptQuery{StatusClass: 4}, 1},
+		{"3xx, none", query.AttemptQuery{StatusClass: 3}, 0},
+		{"event", query.AttemptQuery{EventID: "event-4711"}, 1},
+		{"type", query.AttemptQuery{EventType: "type_3"}, 50},
+		{"type until the middle", query.AttemptQuery{EventType: "type_19"}, 50},
+		{"type, none", query.AttemptQuery{EventType: "nothing"}, 0},
+		{"key's tenant, one endpoint", query.AttemptQuery{Tenant: "one"}, 50},
+		{"key's tenant, one endpoint, failed", query.AttemptQuery{Tenant: "one", Outcome: "retry"}, 50},
+		{"key's tenant, two endpoints", query.AttemptQuery{Tenant: "tenant_3"}, 50},
+		{"key's tenant, two endpoints, failed, none", query.AttemptQuery{Tenant: "tenant_3", Outcome: "retry"}, 0},
+		{"key's tenant, 100 endpoints", query.AttemptQuery{Tenant: "many"}, 50},
+		{"key's tenant, 100 endpoints, from the middle", query.AttemptQuery{Tenant: "many", Until: old}, 50},
+		{"key's tenant, 100 endpoints, failed", query.AttemptQuery{Tenant: "many", Outcome: "retry"}, 50},
+		{"key's tenant, 100 endpoints, type, none", query.AttemptQuery{Tenant: "many", EventType: "nothing"}, 0},
+		{"event's tenant", query.AttemptQuery{EventTenant: "tenant_3"}, 50},
+		{"event's tenant until the middle", query.AttemptQuery{EventTenant: "tenant_49"}, 50},
+		{"event's tenant, none", query.AttemptQuery{EventTenant: "nobody"}, 0},
 	} {
 		c.q.Limit = 50
 		benchPages(b, c.name, st, c.q, c.rows)
@@ -70,7 +70,7 @@ func BenchmarkAttemptPages(b *testing.B) {
 }
 
 // benchPages reads a first page, and the next one of that which has attempts.
-func benchPages(b *testing.B, name string, st *store.Store, q store.AttemptQuery, rows int) {
+func benchPages(b *testing.B, name string, st *query.Store, q query.AttemptQuery, rows int) {
 	b.Helper()
 	pages := 1
 	full, err := st.Attempts(b.Context(), q)
@@ -82,7 +82,7 @@ func benchPages(b *testing.B, name string, st *store.Store, q store.AttemptQuery
 	}
 	require.NoError(b, err)
 	require.GreaterOrEqual(b, len(full.Attempts), rows)
-	read := func(name string, q store.AttemptQuery) {
+	read := func(name string, q query.AttemptQuery) {
 		b.Run(name, func(b *testing.B) {
 			for b.Loop() {
 				_, err := st.Attempts(b.Context(), q)
@@ -99,7 +99,7 @@ func benchPages(b *testing.B, name string, st *store.Store, q store.AttemptQuery
 }
 
 // benchStore is a store over n attempts, the newest of which is new, and a time in their middle.
-func benchStore(b *testing.B, n int) (st *store.Store, middle time.Time) {
+func benchStore(b *testing.B, n int) (st *query.Store, middle time.Time) {
 	b.Helper()
 	db := pgtest.NewDB(b)
 	conn := db.Conn(b)
@@ -125,7 +125,7 @@ FROM (
 		_, err := conn.Exec(b.Context(), sql)
 		require.NoError(b, err)
 	}
-	st, err = store.Open(b.Context(), store.Options{URL: config.NewSecret(db.URL), Owner: "bench"})
+	st, err = query.Open(b.Context(), query.Options{URL: config.NewSecret(db.URL), Owner: "bench"})
 	require.NoError(b, err)
 	b.Cleanup(st.Close)
 	return st, now.Add(-time.Duration(n/2) * interval)

@@ -1,4 +1,4 @@
-package store
+package query
 
 import (
 	"context"
@@ -12,29 +12,29 @@ import (
 
 // Resend is a row of tailpost.resend.
 type Resend struct {
-	Asked
+	Operation
 
 	Tenant    string                // that the key of whoever asked is bound to; empty: none
 	Selection ledger.DeliveryFilter // without Tenant
 }
 
-const resendColumns = askedColumns + `COALESCE(r.tenant, '') AS tenant, r.selection
+const resendColumns = operationColumns + `COALESCE(r.tenant, '') AS tenant, r.selection
 FROM tailpost.resend AS r
 WHERE (@tenant::text = '' OR r.tenant = @tenant)`
 
 // Resends gives a page.
-func (s *Store) Resends(ctx context.Context, q AskedQuery) ([]Resend, error) {
-	return askedPage[Resend](ctx, s, "list resends", resendColumns, q)
+func (s *Store) Resends(ctx context.Context, q OperationQuery) ([]Resend, error) {
+	return operationPage[Resend](ctx, s, "list resends", resendColumns, q)
 }
 
 // Resend gives one resend.
 func (s *Store) Resend(ctx context.Context, tenant, id string) (Resend, error) {
-	return askedOne[Resend](ctx, s, "read the resend", resendColumns, tenant, id)
+	return operationByID[Resend](ctx, s, "read the resend", resendColumns, tenant, id)
 }
 
 // LockResend gives one resend and keeps others from changing it.
 func (c *Change) LockResend(ctx context.Context, tenant, id string) (Resend, error) {
-	return askedLocked[Resend](ctx, c.tx, resendColumns, tenant, id)
+	return lockOperation[Resend](ctx, c.tx, resendColumns, tenant, id)
 }
 
 // CreateResend writes a new resend and tells the relay.
@@ -44,7 +44,7 @@ func (c *Change) CreateResend(ctx context.Context, r *Resend) error {
 		return fmt.Errorf("encode the selection: %w", err)
 	}
 	r.EndpointID = r.Selection.EndpointID
-	return c.asks(ctx, &r.Asked, `
+	return c.begin(ctx, &r.Operation, `
 INSERT INTO tailpost.resend (id, tenant, selection, state, total, created_by, created_at, updated_at)
 VALUES (@id, NULLIF(@tenant, ''), @selection::text::jsonb, 'pending', @total, @created_by, @now, @now)`, pgx.NamedArgs{
 		"tenant": r.Tenant, "selection": string(selection), "total": r.Total,
@@ -53,7 +53,7 @@ VALUES (@id, NULLIF(@tenant, ''), @selection::text::jsonb, 'pending', @total, @c
 
 // CancelResend stops a resend that is not over; what it queued stays queued.
 func (c *Change) CancelResend(ctx context.Context, r *Resend) error {
-	return c.cancel(ctx, &r.Asked, "UPDATE tailpost.resend"+cancelSQL)
+	return c.cancel(ctx, &r.Operation, "UPDATE tailpost.resend"+cancelSQL)
 }
 
 // CountResend counts what a filter chooses; nil: that takes longer than a request has time for.
