@@ -6,6 +6,8 @@ SHELL := /usr/bin/env bash
 
 VERSION  ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo devel)
 FUZZTIME ?= 10s
+MUTANTS  ?= 0
+SEED     ?=
 BENCH    ?= .
 SOAK     ?= 10m
 BENCHFLAGS ?=
@@ -54,6 +56,10 @@ test-matrix: ## run all tests on each Postgres of POSTGRES="14 15 16 17 18"
 	  export PGBIN; PGBIN="$$(.ci/postgres.sh $$version)"; \
 	  $(WITH_PG) $(GO_TEST) ./...; \
 	done
+
+.PHONY: mutants
+mutants: ## break the code in each way of integration/mutants and see that a test notices (MUTANTS=12: a random dozen, SEED=n: that one again)
+	$(WITH_NODE) $(WITH_PG) go run ./integration/mutants -n $(MUTANTS) -seed "$(SEED)"
 
 .PHONY: fuzz
 fuzz: ## run every fuzz target for FUZZTIME=10s

@@ -1,0 +1,4 @@
+package main
+
+// apiMutants break what the area api promises.
+var apiMutants []mutant

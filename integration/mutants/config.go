@@ -1,0 +1,4 @@
+package main
+
+// configMutants break what the area config promises.
+var configMutants []mutant

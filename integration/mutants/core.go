@@ -1,0 +1,4 @@
+package main
+
+// coreMutants break what the area core promises.
+var coreMutants []mutant

@@ -1,0 +1,4 @@
+package main
+
+// dispatchMutants break what the area dispatch promises.
+var dispatchMutants []mutant

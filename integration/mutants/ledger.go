@@ -1,0 +1,4 @@
+package main
+
+// ledgerMutants break what the area ledger promises.
+var ledgerMutants []mutant

@@ -1,0 +1,4 @@
+package main
+
+// panelMutants break what the area panel promises.
+var panelMutants []mutant

@@ -1,0 +1,4 @@
+package main
+
+// processMutants break what the area process promises.
+var processMutants []mutant

@@ -1,0 +1,4 @@
+package main
+
+// webhookMutants break what the area webhook promises.
+var webhookMutants []mutant
