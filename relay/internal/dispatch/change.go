@@ -6,6 +6,7 @@ import (
 	"github.com/tailpost/tailpost/config"
 	"github.com/tailpost/tailpost/outbox"
 	"github.com/tailpost/tailpost/relay/internal/ledger"
+	"github.com/tailpost/tailpost/relay/internal/pace"
 )
 
 // represent says that a row of the table is in memory.
@@ -122,7 +123,7 @@ func (l *lane) finishReread(heads []ledger.Head, generation int, now time.Time) 
 			c = &chain{key: h.Key}
 			l.chains[h.Key] = c
 		}
-		next := later(h.NextAttemptAt, now)
+		next := pace.Later(h.NextAttemptAt, now)
 		if c.rows == 0 || next.Before(c.next) {
 			c.next = next
 		}

@@ -5,6 +5,7 @@ import (
 
 	"github.com/tailpost/tailpost/outbox"
 	"github.com/tailpost/tailpost/relay/internal/ledger"
+	"github.com/tailpost/tailpost/relay/internal/pace"
 	"github.com/tailpost/tailpost/relay/internal/retry"
 )
 
@@ -68,7 +69,7 @@ func (h *health) refusal(now time.Time) (outbox.Reason, time.Time) {
 	case h.status == statusDisabled:
 		return outbox.ReasonDisabled, now
 	case h.open && (h.probing || now.Before(h.reopenAt)):
-		return outbox.ReasonCircuitOpen, later(now, h.reopenAt)
+		return outbox.ReasonCircuitOpen, pace.Later(now, h.reopenAt)
 	case h.throttledUntil.Sub(now) > h.patience:
 		return outbox.ReasonRateLimited, h.throttledUntil
 	}
@@ -137,7 +138,7 @@ func (h *health) failed(id string, p *policy, decision retry.Decision, now time.
 	}
 	h.failures++
 	if decision.Throttle > 0 {
-		h.throttledUntil = later(h.throttledUntil, now.Add(decision.Throttle))
+		h.throttledUntil = pace.Later(h.throttledUntil, now.Add(decision.Throttle))
 		shed = decision.Throttle > h.patience
 	}
 	if h.probing || (p.circuit.Failures > 0 && h.failures >= p.circuit.Failures && !h.open) {
@@ -159,11 +160,4 @@ func (h *health) failed(id string, p *policy, decision retry.Decision, now time.
 		shed = true
 	}
 	return change, shed
-}
-
-func later(a, b time.Time) time.Time {
-	if a.After(b) {
-		return a
-	}
-	return b
 }

@@ -8,6 +8,7 @@ import (
 
 	"github.com/tailpost/tailpost/config"
 	"github.com/tailpost/tailpost/outbox"
+	"github.com/tailpost/tailpost/relay/internal/pace"
 )
 
 // lane is the in-memory side of one endpoint. Its workers are started when there is something to send and end when there
@@ -106,7 +107,7 @@ func (l *lane) configure(e Endpoint) {
 		l.chains = map[string]*chain{}
 		for _, h := range e.Heads {
 			// A head that waits for one before it has none any more: it is due.
-			l.chains[h.Key] = &chain{key: h.Key, rows: int(h.Count), next: later(h.NextAttemptAt, time.Now())}
+			l.chains[h.Key] = &chain{key: h.Key, rows: int(h.Count), next: pace.Later(h.NextAttemptAt, time.Now())}
 		}
 	}
 }

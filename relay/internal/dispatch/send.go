@@ -7,6 +7,7 @@ import (
 	"github.com/rs/zerolog"
 
 	"github.com/tailpost/tailpost/outbox"
+	"github.com/tailpost/tailpost/relay/internal/pace"
 	"github.com/tailpost/tailpost/relay/internal/retry"
 	"github.com/tailpost/tailpost/relay/internal/webhook"
 )
@@ -156,7 +157,7 @@ func (l *lane) finish(dl *delivery, res webhook.Result) {
 	}
 	since := l.health.failingSince
 	change := l.judge(&it, decision, now)
-	l.notify(&it, later(since, l.health.failingSince), now)
+	l.notify(&it, pace.Later(since, l.health.failingSince), now)
 	l.hand(it)
 	if l.answered >= l.unrecorded()/2 {
 		// The other half is for the time that recording takes.
