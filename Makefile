@@ -61,6 +61,10 @@ test-matrix: ## run all tests on each Postgres of POSTGRES="14 15 16 17 18"
 mutants: ## break the code in each way of integration/mutants and see that a test notices (MUTANTS=12: a random dozen, SEED=n: that one again)
 	$(WITH_NODE) $(WITH_PG) go run ./integration/mutants -n $(MUTANTS) -seed "$(SEED)"
 
+.PHONY: gremlins
+gremlins: ## turn every operator of the pure packages, and print what their tests miss (PACKAGES="./relay/internal/retry")
+	.ci/gremlins.sh $(PACKAGES)
+
 .PHONY: fuzz
 fuzz: ## run every fuzz target for FUZZTIME=10s
 	.ci/fuzz.sh
