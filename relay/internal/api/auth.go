@@ -40,6 +40,7 @@ type principal struct {
 	key     query.Key
 	address string
 	secret  string // what they showed; it encrypts the answers kept for them
+	session bool   // they showed it when the session began
 }
 
 func (p *principal) actor() query.Actor {
@@ -101,36 +102,56 @@ func (s *Server) authenticate(ctx huma.Context, next func(huma.Context)) {
 
 // identify says who calls.
 func (s *Server) identify(ctx huma.Context) (*principal, *Problem) {
-	address := addressOf(ctx.RemoteAddr())
-	cfg := s.config()
+	if p, ok := ctx.Context().Value(sessionKey{}).(*principal); ok {
+		return p, nil
+	}
 	presented, ok := strings.CutPrefix(ctx.Header("Authorization"), "Bearer ")
 	if !ok {
-		if len(cfg.API.Keys) == 0 && cfg.API.Loopback() {
-			return s.local(ctx, address)
+		if s.keyless() {
+			r, _ := humago.Unwrap(ctx)
+			return s.local(r)
 		}
-		return nil, problem(http.StatusUnauthorized, "Send a key: Authorization: Bearer tp_….").with("WWW-Authenticate", "Bearer")
+		return nil, noKey()
 	}
+	return s.login(ctx.Context(), addressOf(ctx.RemoteAddr()), presented)
+}
+
+func noKey() *Problem {
+	return problem(http.StatusUnauthorized, "Send a key: Authorization: Bearer tp_….").with("WWW-Authenticate", "Bearer")
+}
+
+// login returns who has the key that was presented.
+func (s *Server) login(ctx context.Context, address, presented string) (*principal, *Problem) {
 	hash := hashOf(presented)
 	if !s.logins.allow(address, hash, s.now()) {
 		return nil, problem(http.StatusTooManyRequests, "Too many unknown keys came from this address.").with("Retry-After", "10")
 	}
-	key, err := s.keyOf(ctx.Context(), cfg, hash)
+	key, err := s.keyOf(ctx, s.config(), hash)
 	switch {
 	case errors.Is(err, query.ErrNotFound):
 		s.logins.failed(address, s.now())
 		s.log.Warn().Str("address", address).Msg("unknown API key")
 		return nil, problem(http.StatusUnauthorized, "This key is not known.").with("WWW-Authenticate", "Bearer")
 	case err != nil:
-		return nil, s.problemOf(ctx.Context(), err)
+		return nil, s.problemOf(ctx, err)
 	}
 	s.logins.succeeded(address, hash, s.now())
-	s.noteUse(ctx.Context(), key)
+	s.noteUse(ctx, key)
 	return &principal{key: key, address: address, secret: presented}, nil
 }
 
+// keyless reports whether programs of this machine need no key.
+func (s *Server) keyless() bool {
+	cfg := s.config()
+	return len(cfg.API.Keys) == 0 && cfg.API.Loopback()
+}
+
+func localKey() query.Key {
+	return query.Key{ID: localActor, Name: localActor, Scopes: config.Scopes()}
+}
+
 // local lets programs of this machine in where no key is configured, but no web page that a browser of this machine shows.
-func (s *Server) local(ctx huma.Context, address string) (*principal, *Problem) {
-	r, _ := humago.Unwrap(ctx)
+func (s *Server) local(r *http.Request) (*principal, *Problem) {
 	host := r.Host
 	if h, _, err := net.SplitHostPort(host); err == nil {
 		host = h
@@ -139,7 +160,13 @@ func (s *Server) local(ctx huma.Context, address string) (*principal, *Problem) 
 	if host != "localhost" && (err != nil || !addr.IsLoopback()) || s.origins.Check(r) != nil {
 		return nil, problem(http.StatusForbidden, "Without a key the API answers programs of this machine only, under the name localhost.")
 	}
-	return &principal{key: query.Key{ID: localActor, Name: localActor, Scopes: config.Scopes()}, address: address}, nil
+	return &principal{key: localKey(), address: addressOf(r.RemoteAddr)}, nil
+}
+
+func configKeyID(k *config.APIKey) string { return "config:" + k.Name }
+
+func configKey(k *config.APIKey) query.Key {
+	return query.Key{ID: configKeyID(k), Name: k.Name, Source: query.SourceConfig, Scopes: k.Scopes, Tenant: k.Tenant}
 }
 
 // keyOf finds the key with this hash. All keys of the configuration are compared, each in constant time; those of the
@@ -152,8 +179,7 @@ func (s *Server) keyOf(ctx context.Context, cfg *config.Config, hash []byte) (qu
 		}
 	}
 	if found >= 0 {
-		k := &cfg.API.Keys[found]
-		return query.Key{ID: "config:" + k.Name, Name: k.Name, Source: query.SourceConfig, Scopes: k.Scopes, Tenant: k.Tenant}, nil
+		return configKey(&cfg.API.Keys[found]), nil
 	}
 	return s.store.KeyByHash(ctx, hash)
 }
@@ -163,6 +189,9 @@ const useNoted = time.Minute
 
 // noteUse writes down that a key was used, at most once a minute.
 func (s *Server) noteUse(ctx context.Context, key query.Key) {
+	if key.ID == localActor {
+		return // nobody's
+	}
 	now := s.now()
 	s.mu.Lock()
 	last, known := s.used[key.ID]

@@ -36,7 +36,11 @@ func remembered(op *huma.Operation, p *principal, in any) (query.Remembered, err
 	if err != nil {
 		return query.Remembered{}, fmt.Errorf("encode the request: %w", err)
 	}
-	key := sha256.Sum256([]byte(strings.Join([]string{p.key.ID, op.Method, op.Path, r.idempotencyKey()}, "\x00")))
+	parts := []string{p.key.ID, op.Method, op.Path, r.idempotencyKey()}
+	if p.session {
+		parts = append(parts, "session") // its answers are encrypted without the secret
+	}
+	key := sha256.Sum256([]byte(strings.Join(parts, "\x00")))
 	request := sha256.Sum256(append([]byte("request\x00"), text...))
 	return query.Remembered{Key: key[:], Request: request[:]}, nil
 }

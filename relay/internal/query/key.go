@@ -41,6 +41,18 @@ func (s *Store) KeyByHash(ctx context.Context, hash []byte) (key Key, err error)
 	return key, err
 }
 
+// KeyByID returns the key with this id that the API made, and the hash of its secret.
+func (s *Store) KeyByID(ctx context.Context, id string) (key Key, hash []byte, err error) {
+	err = s.read(ctx, "read the key", func(ctx context.Context, tx pgx.Tx) (err error) {
+		args := pgx.NamedArgs{"id": id}
+		if key, err = one(ctx, tx, keyColumns+"\nWHERE id = @id\n  AND source = 'api'", args, pgx.RowToStructByName[Key]); err != nil {
+			return err
+		}
+		return tx.QueryRow(ctx, "SELECT hash FROM tailpost.api_key WHERE id = @id", args).Scan(&hash)
+	})
+	return key, hash, err
+}
+
 // Keys gives a page of the keys, newest first.
 func (s *Store) Keys(ctx context.Context, tenant string, after Position, limit int) (page []Key, err error) {
 	err = s.read(ctx, "list keys", func(ctx context.Context, tx pgx.Tx) (err error) {

@@ -1,0 +1,150 @@
+package api_test
+
+import (
+	"context"
+	"net/http"
+	"net/http/httptest"
+	"net/url"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/tailpost/tailpost/config"
+	"github.com/tailpost/tailpost/relay/internal/api"
+)
+
+// status returns the status of a *api.Problem.
+func status(t *testing.T, err error) int {
+	t.Helper()
+	var p *api.Problem
+	require.ErrorAs(t, err, &p)
+	return p.Status
+}
+
+func (b *bundle) session(t *testing.T, session *api.Session, method, path string, body any) *api.Response {
+	t.Helper()
+	res, err := b.server.Do(t.Context(), session, api.Request{Method: method, Path: path, Body: body})
+	require.NoError(t, err)
+	return res
+}
+
+// key makes a key and returns its id and its secret.
+func (b *bundle) key(t *testing.T, tenant string, scopes ...string) (id, secret string) {
+	t.Helper()
+	made := b.post(t, "/v1/keys", map[string]any{"name": "k", "scopes": scopes, "tenant": tenant}).is(http.StatusCreated)
+	return made.text("id"), made.text("secret")
+}
+
+// advance sets the server's clock ahead.
+func (b *bundle) advance(d time.Duration) {
+	now := b.clock()
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.now = now.Add(d)
+}
+
+func TestASessionCanDoWhatItsKeyCan(t *testing.T) {
+	t.Parallel()
+	b := setup(t, nil)
+	mine := b.post(t, "/v1/endpoints", map[string]any{"url": "https://a.example", "tenant": "acme", "name": "a/b"}).is(http.StatusCreated).text("id")
+	theirs := b.post(t, "/v1/endpoints", map[string]any{"url": "https://b.example", "tenant": "other"}).is(http.StatusCreated).text("id")
+	_, secret := b.key(t, "acme", "endpoints:read")
+
+	session, err := b.server.Login(t.Context(), "192.0.2.1", secret)
+	require.NoError(t, err)
+	require.Equal(t, "acme", session.Tenant())
+	require.True(t, session.May("endpoints:read"))
+	require.False(t, session.May("endpoints:write"))
+
+	var page api.Page[api.Endpoint]
+	require.NoError(t, b.session(t, session, http.MethodGet, "/v1/endpoints", nil).Decode(&page))
+	require.Len(t, page.Data, 1)
+	require.Equal(t, mine, page.Data[0].ID)
+	require.Equal(t, http.StatusNotFound, b.session(t, session, http.MethodGet, "/v1/endpoints/"+theirs, nil).Status)
+	refused := b.session(t, session, http.MethodPost, "/v1/endpoints/"+mine+"/pause", nil)
+	require.Equal(t, http.StatusForbidden, status(t, refused.Err()))
+
+	// A header says nothing of who calls.
+	res, err := b.server.Do(t.Context(), session, api.Request{
+		Method: http.MethodGet, Path: "/v1/deliveries", Header: http.Header{"authorization": {"Bearer " + adminKey}},
+		Query: url.Values{"limit": {"1"}},
+	})
+	require.NoError(t, err)
+	require.Equal(t, http.StatusForbidden, res.Status)
+	_, err = b.server.Do(t.Context(), session, api.Request{Method: http.MethodGet, Path: "v1"})
+	require.Error(t, err)
+}
+
+func TestASessionEndsWithItsKey(t *testing.T) {
+	t.Parallel()
+	b := setup(t, func(c *config.Config) {
+		c.API.Keys = append(c.API.Keys, config.APIKey{Name: "panel", Secret: config.NewSecret("the-key-of-a-person-of-the-configuration")})
+	})
+	id, secret := b.key(t, "", "endpoints:read")
+	session, err := b.server.Login(t.Context(), "192.0.2.1", secret)
+	require.NoError(t, err)
+	b.do(t, call{key: adminKey, method: http.MethodDelete, path: "/v1/keys/" + id}).is(http.StatusOK)
+	_, err = b.server.Renew(t.Context(), session.KeyID(), session.Fingerprint(), "192.0.2.1")
+	require.Equal(t, http.StatusUnauthorized, status(t, err))
+	b.advance(3 * time.Second)
+	require.Equal(t, http.StatusUnauthorized, b.session(t, session, http.MethodGet, "/v1/endpoints", nil).Status)
+
+	// A key of the configuration that got another secret is another key, and one with other scopes is not.
+	person, err := b.server.Login(t.Context(), "192.0.2.1", "the-key-of-a-person-of-the-configuration")
+	require.NoError(t, err)
+	change := func(f func(*config.APIKey)) {
+		b.mu.Lock()
+		defer b.mu.Unlock()
+		cfg := *b.cfg
+		cfg.API.Keys = append([]config.APIKey{}, cfg.API.Keys...)
+		f(&cfg.API.Keys[1])
+		b.cfg = &cfg
+	}
+	change(func(k *config.APIKey) { k.Scopes = []string{"deliveries:read"} })
+	renewed, err := b.server.Renew(t.Context(), person.KeyID(), person.Fingerprint(), "192.0.2.1")
+	require.NoError(t, err)
+	require.Equal(t, []string{"deliveries:read"}, renewed.Scopes())
+	change(func(k *config.APIKey) { k.Secret = config.NewSecret("another-key-of-that-name-of-the-configuration") })
+	_, err = b.server.Renew(t.Context(), person.KeyID(), person.Fingerprint(), "192.0.2.1")
+	require.Equal(t, http.StatusUnauthorized, status(t, err))
+}
+
+func TestLoggingInIsLimitedWithTheCalls(t *testing.T) {
+	t.Parallel()
+	b := setup(t, nil)
+	b.advance(0) // the clock stands
+	for range 10 {
+		_, err := b.server.Login(t.Context(), "127.0.0.1", "tp_wrong")
+		require.Equal(t, http.StatusUnauthorized, status(t, err))
+	}
+	_, err := b.server.Login(t.Context(), "127.0.0.1", "tp_wrong")
+	require.Equal(t, http.StatusTooManyRequests, status(t, err))
+	b.do(t, call{key: "tp_other", method: http.MethodGet, path: "/v1/endpoints"}).is(http.StatusTooManyRequests)
+}
+
+func TestWithoutKeysAProgramOfThisMachineHasASession(t *testing.T) {
+	t.Parallel()
+	request := func(ctx context.Context, host string) *http.Request {
+		r := httptest.NewRequestWithContext(ctx, http.MethodGet, "/panel/", nil)
+		r.Host, r.RemoteAddr = host, "127.0.0.1:1"
+		return r
+	}
+	b := setup(t, func(c *config.Config) { c.API.Keys = nil })
+	session, err := b.server.LoginLocal(request(t.Context(), "localhost:8080"))
+	require.NoError(t, err)
+	require.Equal(t, http.StatusOK, b.session(t, session, http.MethodGet, "/v1/endpoints", nil).Status)
+	_, err = b.server.LoginLocal(request(t.Context(), "rebound.example"))
+	require.Equal(t, http.StatusForbidden, status(t, err))
+
+	// The first key ends it.
+	b.mu.Lock()
+	cfg := *b.cfg
+	cfg.API.Keys = []config.APIKey{{Name: "admin", Secret: config.NewSecret(adminKey)}}
+	b.cfg = &cfg
+	b.mu.Unlock()
+	_, err = b.server.Renew(t.Context(), session.KeyID(), session.Fingerprint(), "127.0.0.1")
+	require.Equal(t, http.StatusUnauthorized, status(t, err))
+	_, err = b.server.LoginLocal(request(t.Context(), "localhost:8080"))
+	require.Equal(t, http.StatusUnauthorized, status(t, err))
+}
