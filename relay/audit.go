@@ -14,6 +14,7 @@ import (
 	"github.com/tailpost/tailpost/outbox"
 	"github.com/tailpost/tailpost/relay/internal/dispatch"
 	"github.com/tailpost/tailpost/relay/internal/ledger"
+	"github.com/tailpost/tailpost/relay/internal/source"
 )
 
 const (
@@ -35,7 +36,7 @@ const (
 type auditor struct {
 	ledger     *ledger.Ledger
 	dispatcher *dispatch.Dispatcher
-	marks      *marks
+	barriers   *source.Barriers
 	hold       ledger.Hold
 	position   ledger.Position
 	outbox     config.Outbox
@@ -109,11 +110,12 @@ func (a *auditor) await(ctx context.Context) *inquiry {
 func (a *auditor) audit(ctx context.Context, q *inquiry) error {
 	began := time.Now()
 	gap := ledger.Gap{Heal: q.Heal}
-	var err error
 	// What is visible from here on has been through the stream, or never will.
-	if gap.To, err = a.marks.settle(ctx); err != nil {
+	to, err := a.barriers.Wait(ctx)
+	if err != nil {
 		return err
 	}
+	gap.To = outbox.LSN(to)
 	if a.outbox.Messages != "" && q.due && !q.backfill() {
 		gap.Note = "logical messages that were committed in the gap cannot be found again"
 	}
@@ -230,7 +232,7 @@ func (s *sweep) page(ctx context.Context, from, n int64) (read, busy time.Durati
 		return read, read, nil
 	}
 	// Some may be on their way through the stream. Once it has passed this moment, what nobody has got nobody will get.
-	if _, err := s.marks.settle(ctx); err != nil {
+	if _, err := s.barriers.Wait(ctx); err != nil {
 		return read, read, err
 	}
 	began = time.Now()

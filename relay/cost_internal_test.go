@@ -16,9 +16,9 @@ import (
 	"github.com/tailpost/tailpost/config"
 	"github.com/tailpost/tailpost/outbox"
 	"github.com/tailpost/tailpost/relay/internal/dispatch"
-	"github.com/tailpost/tailpost/relay/internal/frontier"
 	"github.com/tailpost/tailpost/relay/internal/ledger"
-	"github.com/tailpost/tailpost/relay/internal/walstream"
+	"github.com/tailpost/tailpost/relay/internal/source"
+	"github.com/tailpost/tailpost/relay/internal/source/postgres"
 	"github.com/tailpost/tailpost/relay/internal/webhook"
 )
 
@@ -58,8 +58,8 @@ func (a *acceptor) Record(_ context.Context, _ ledger.Hold, b *ledger.Batch) err
 }
 
 // relation is the default outbox table.
-func relation() *walstream.Relation {
-	return &walstream.Relation{OID: 1, Schema: "public", Name: "outbox", Columns: []outbox.Column{
+func relation() *postgres.Relation {
+	return &postgres.Relation{OID: 1, Schema: "public", Name: "outbox", Columns: []outbox.Column{
 		{Name: "id", TypeOID: pgtype.UUIDOID},
 		{Name: "type", TypeOID: pgtype.TextOID},
 		{Name: "key", TypeOID: pgtype.TextOID},
@@ -73,14 +73,14 @@ func relation() *walstream.Relation {
 func TestCostOfAnEvent(t *testing.T) { //nolint:paralleltest // It counts what the whole process allocates.
 	const transactions, rows = 100, 200
 	a := &acceptor{}
-	tracker := frontier.New(0)
+	tracker := source.NewFrontier(0)
 	settled := make(chan struct{})
 	d := dispatch.New(t.Context(), dispatch.Options{
 		Ledger: a, Frontier: tracker, Grace: time.Second, Logger: zerolog.Nop(),
 		Endpoints: []dispatch.Endpoint{{Sender: a, Config: config.Endpoint{
 			ID: "erp", Concurrency: 32, ParkAfter: time.Hour, Subscriptions: []config.Subscription{{Events: []string{"order.*"}}},
 		}}},
-		Ack: func(lsn outbox.LSN) {
+		Ack: func(lsn source.Position) {
 			if lsn == 2*transactions {
 				close(settled)
 			}
@@ -112,14 +112,14 @@ func TestCostOfAnEvent(t *testing.T) { //nolint:paralleltest // It counts what t
 	var before, after runtime.MemStats
 	runtime.ReadMemStats(&before)
 	for n := range outbox.LSN(transactions) {
-		tx := walstream.Tx{CommitLSN: 2*n + 1, EndLSN: 2*n + 2}
+		tx := postgres.Tx{CommitLSN: 2*n + 1, EndLSN: 2*n + 2}
 		require.NoError(t, p.Begin(tx))
 		for i := range rows {
 			if room := p.Ready(); room != nil {
 				<-room
 			}
 			row[0] = ids[i]
-			if err := p.Change(walstream.Insert, rel, row); err != nil {
+			if err := p.Change(postgres.Insert, rel, row); err != nil {
 				require.NoError(t, err)
 			}
 		}

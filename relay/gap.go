@@ -11,7 +11,7 @@ import (
 	"github.com/tailpost/tailpost/config"
 	"github.com/tailpost/tailpost/outbox"
 	"github.com/tailpost/tailpost/relay/internal/ledger"
-	"github.com/tailpost/tailpost/relay/internal/walstream"
+	"github.com/tailpost/tailpost/relay/internal/source/postgres"
 )
 
 const (
@@ -28,7 +28,7 @@ var errPublicationChanged = errors.New("the publication or the outbox table chan
 
 // takeSlot opens the stream and takes the slot. Whatever tells of a gap is noted before it is mended, so that no crash
 // forgets it.
-func (r *Relay) takeSlot(ctx context.Context, led *ledger.Ledger) (*walstream.Stream, error) {
+func (r *Relay) takeSlot(ctx context.Context, led *ledger.Ledger) (*postgres.Stream, error) {
 	cfg := r.config()
 	url := cfg.Database.ReplicationURL
 	if url.IsZero() {
@@ -44,7 +44,7 @@ func (r *Relay) takeSlot(ctx context.Context, led *ledger.Ledger) (*walstream.St
 			return nil, err
 		}
 	}
-	o := walstream.Options{
+	o := postgres.Options{
 		URL: url.Reveal(), Slot: cfg.Database.Slot, Table: cfg.Outbox.Mapping.Table,
 		ApplicationName: "tailpost " + cfg.Database.Slot, Create: !known,
 	}
@@ -60,7 +60,7 @@ func (r *Relay) takeSlot(ctx context.Context, led *ledger.Ledger) (*walstream.St
 			return nil, err
 		}
 	}
-	stream, err := walstream.Open(ctx, o)
+	stream, err := postgres.Open(ctx, o)
 	if why := slotGone(err); why != "" {
 		if known {
 			if err := r.notice(ctx, led, before, why); err != nil {
@@ -68,7 +68,7 @@ func (r *Relay) takeSlot(ctx context.Context, led *ledger.Ledger) (*walstream.St
 			}
 		}
 		o.Create, o.ReplaceLost = true, true
-		stream, err = walstream.Open(ctx, o)
+		stream, err = postgres.Open(ctx, o)
 	}
 	if err != nil {
 		return nil, err
@@ -114,7 +114,7 @@ type finding struct {
 }
 
 // take takes the slot's row, and finds out whether the stream may have missed something.
-func (r *Relay) take(ctx context.Context, led *ledger.Ledger, info *walstream.Info, now time.Time) (ledger.Hold, finding, error) {
+func (r *Relay) take(ctx context.Context, led *ledger.Ledger, info *postgres.Info, now time.Time) (ledger.Hold, finding, error) {
 	cfg := r.config()
 	slot := cfg.Database.Slot
 	before, known, err := led.Position(ctx, slot)
@@ -158,7 +158,7 @@ func (r *Relay) take(ctx context.Context, led *ledger.Ledger, info *walstream.In
 }
 
 // missed says whether the stream may have missed changes of endpoints.
-func missed(before ledger.Position, heal *ledger.Heal, info *walstream.Info, slot string) bool {
+func missed(before ledger.Position, heal *ledger.Heal, info *postgres.Info, slot string) bool {
 	for _, h := range []*ledger.Heal{before.Heal, heal} {
 		if h != nil && h.Why != whyBackfill {
 			return true
@@ -168,7 +168,7 @@ func missed(before ledger.Position, heal *ledger.Heal, info *walstream.Info, slo
 }
 
 // first is what is to be audited at once, now that the slot is taken.
-func (r *Relay) first(before, position ledger.Position, known bool, info *walstream.Info, now time.Time) *inquiry {
+func (r *Relay) first(before, position ledger.Position, known bool, info *postgres.Info, now time.Time) *inquiry {
 	if position.Heal != nil {
 		q := &inquiry{Heal: *position.Heal, due: true, pace: healPace}
 		if !q.backfill() {
@@ -190,9 +190,9 @@ func (r *Relay) first(before, position ledger.Position, known bool, info *walstr
 // slotGone says why a slot must be made anew; empty: it need not.
 func slotGone(err error) string {
 	switch {
-	case errors.Is(err, walstream.ErrSlotMissing):
+	case errors.Is(err, postgres.ErrSlotMissing):
 		return "the slot was missing"
-	case errors.Is(err, walstream.ErrSlotLost):
+	case errors.Is(err, postgres.ErrSlotLost):
 		return "Postgres invalidated the slot"
 	}
 	return ""
@@ -214,7 +214,7 @@ func gapAfter(before ledger.Position, why string, now time.Time) ledger.Heal {
 
 // gap finds out whether the stream may have missed events, by what it finds now and what the slot's row says of before. Nil:
 // it has not.
-func (r *Relay) gap(before ledger.Position, known bool, info *walstream.Info, publication string, now time.Time) *ledger.Heal {
+func (r *Relay) gap(before ledger.Position, known bool, info *postgres.Info, publication string, now time.Time) *ledger.Heal {
 	if !known {
 		return backfill(r.config().Outbox.Start, info.ConfirmedFlush, now)
 	}

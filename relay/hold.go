@@ -11,9 +11,9 @@ import (
 	"github.com/tailpost/tailpost/config"
 	"github.com/tailpost/tailpost/outbox"
 	"github.com/tailpost/tailpost/relay/internal/dispatch"
-	"github.com/tailpost/tailpost/relay/internal/frontier"
 	"github.com/tailpost/tailpost/relay/internal/ledger"
-	"github.com/tailpost/tailpost/relay/internal/walstream"
+	"github.com/tailpost/tailpost/relay/internal/source"
+	"github.com/tailpost/tailpost/relay/internal/source/postgres"
 	"github.com/tailpost/tailpost/relay/internal/webhook"
 )
 
@@ -38,13 +38,13 @@ func (r *Relay) hold(ctx, hard context.Context, led *ledger.Ledger) (delivered b
 type holding struct {
 	r          *Relay
 	hard       context.Context //nolint:containedctx // Bounds the draining, which outlives the context of run.
-	stream     *walstream.Stream
+	stream     *postgres.Stream
 	ledger     *ledger.Ledger
 	dispatcher *dispatch.Dispatcher
 	pipeline   *pipeline
 	replays    *rounds
 	resends    *rounds
-	marks      *marks
+	barriers   *source.Barriers
 	auditor    *auditor
 	inquiry    *inquiry // what the auditor is to look at first; nil: nothing
 	watch      *publicationWatch
@@ -54,7 +54,7 @@ type holding struct {
 }
 
 // prepare takes the epoch, which deposes every earlier holder, and loads what the table has.
-func (r *Relay) prepare(ctx, hard context.Context, led *ledger.Ledger, stream *walstream.Stream) (*holding, error) {
+func (r *Relay) prepare(ctx, hard context.Context, led *ledger.Ledger, stream *postgres.Stream) (*holding, error) {
 	cfg, info := r.config(), stream.Info()
 	now := time.Now()
 	hold, found, err := r.take(ctx, led, &info, now)
@@ -82,25 +82,25 @@ func (r *Relay) prepare(ctx, hard context.Context, led *ledger.Ledger, stream *w
 	if err := queued(ctx, led, endpoints, now); err != nil {
 		return nil, err
 	}
-	h := &holding{r: r, hard: hard, stream: stream, ledger: led, broken: make(chan error, 1), marks: newMarks(led, hold.Epoch), inquiry: found.first}
+	h := &holding{r: r, hard: hard, stream: stream, ledger: led, broken: make(chan error, 1), barriers: barriers(led, hold.Epoch), inquiry: found.first}
 	h.summaries = newSummarizer(led, r.log)
-	tracker := frontier.New(max(hold.Settled, info.ConfirmedFlush))
+	tracker := source.NewFrontier(source.Position(max(hold.Settled, info.ConfirmedFlush)))
 	h.dispatcher = dispatch.New(hard, dispatch.Options{
 		Hold: hold, Ledger: led, Frontier: tracker, Endpoints: endpoints, Recorded: recorded,
 		Healing: h.inquiry != nil, Ack: h.ack, Committed: h.committed, Held: h.held, Grace: r.opts.Grace, Logger: r.log,
 	})
 	h.auditor = &auditor{
-		ledger: led, dispatcher: h.dispatcher, marks: h.marks, hold: hold, position: found.position, outbox: cfg.Outbox,
+		ledger: led, dispatcher: h.dispatcher, barriers: h.barriers, hold: hold, position: found.position, outbox: cfg.Outbox,
 		attempts: cfg.Retention.Attempts, audited: later(found.position.AuditedAt, found.position.StartedAt), sound: make(chan struct{}),
 		log: r.log,
 	}
 	h.keeper = &keeper{
-		ledger: led, marks: h.marks, outbox: cfg.Outbox, keep: func() config.Retention { return r.config().Retention }, sound: h.auditor.sound, log: r.log,
+		ledger: led, barriers: h.barriers, outbox: cfg.Outbox, keep: func() config.Retention { return r.config().Retention }, sound: h.auditor.sound, log: r.log,
 	}
 	h.watch = newPublicationWatch(led, cfg, found.publication, h.end, r.log)
 	h.pipeline = &pipeline{
 		mapping: cfg.Outbox.Mapping, messages: cfg.Outbox.Messages, settled: hold.Settled,
-		dispatcher: h.dispatcher, frontier: tracker, rows: rows, marks: h.marks, watch: h.watch, log: r.log,
+		dispatcher: h.dispatcher, frontier: tracker, rows: rows, barriers: h.barriers, watch: h.watch, log: r.log,
 	}
 	rows.dispatcher = h.dispatcher
 	h.makeRounds(led, hold, cfg.Outbox.Mapping)
@@ -262,9 +262,10 @@ func (h *holding) end(err error) {
 	}
 }
 
-func (h *holding) ack(lsn outbox.LSN) {
+func (h *holding) ack(p source.Position) {
+	lsn := outbox.LSN(p)
 	h.stream.Ack(lsn)
-	h.marks.settled(lsn)
+	h.barriers.Settled(p)
 	h.r.mu.Lock()
 	defer h.r.mu.Unlock()
 	h.r.status.Settled, h.r.acked = lsn, lsn

@@ -11,8 +11,8 @@ import (
 
 	"github.com/tailpost/tailpost/outbox"
 	"github.com/tailpost/tailpost/relay/internal/dispatch"
-	"github.com/tailpost/tailpost/relay/internal/frontier"
-	"github.com/tailpost/tailpost/relay/internal/walstream"
+	"github.com/tailpost/tailpost/relay/internal/source"
+	"github.com/tailpost/tailpost/relay/internal/source/postgres"
 )
 
 // pipeline turns the stream's changes into events and hands them to the dispatcher. It belongs to the stream's goroutine.
@@ -21,28 +21,28 @@ type pipeline struct {
 	messages   string // prefix of logical messages that carry events; empty: none
 	settled    outbox.LSN
 	dispatcher *dispatch.Dispatcher
-	frontier   *frontier.Tracker
-	marks      *marks
+	frontier   *source.Frontier
+	barriers   *source.Barriers
 	watch      *publicationWatch
 	rows       *rows
 	asked      func() // looks for replays and resends
 	log        zerolog.Logger
 	stopping   <-chan struct{} // closed: read no more
 
-	tx      *frontier.Tx
-	current walstream.Tx
+	tx      *source.Unsettled
+	current postgres.Tx
 	seq     int64    // of the next event
 	changes int64    // of endpoints so far
 	due     []string // endpoints to look at once the transaction is over
 	skip    bool     // the transaction is settled already: it ended at or before the frontier
 	decoder *outbox.Decoder
-	rel     *walstream.Relation // what decoder was built for
-	broken  error               // why rel cannot be decoded
-	passed  []string            // marks of the transaction
+	rel     *postgres.Relation // what decoder was built for
+	broken  error              // why rel cannot be decoded
+	passed  []string           // barriers of the transaction
 }
 
-// Begin implements walstream.Handler.
-func (p *pipeline) Begin(tx walstream.Tx) error {
+// Begin implements postgres.Handler.
+func (p *pipeline) Begin(tx postgres.Tx) error {
 	p.current, p.seq, p.passed = tx, 0, p.passed[:0]
 	p.changes, p.due = 0, p.due[:0]
 	// The frontier is the end of a transaction, so one that begins its commit record below it is settled.
@@ -51,8 +51,8 @@ func (p *pipeline) Begin(tx walstream.Tx) error {
 	return nil
 }
 
-// Change implements walstream.Handler.
-func (p *pipeline) Change(op walstream.Op, rel *walstream.Relation, row []outbox.Value) error {
+// Change implements postgres.Handler.
+func (p *pipeline) Change(op postgres.Op, rel *postgres.Relation, row []outbox.Value) error {
 	if p.skip {
 		return nil
 	}
@@ -61,7 +61,7 @@ func (p *pipeline) Change(op walstream.Op, rel *walstream.Relation, row []outbox
 		p.rows.change(op, rel, row, p.current, p.changes, p.seq, p.tx)
 		p.changes++
 		return nil
-	case op != walstream.Insert || name != p.mapping.Table:
+	case op != postgres.Insert || name != p.mapping.Table:
 		return nil
 	}
 	if rel != p.rel {
@@ -76,7 +76,7 @@ func (p *pipeline) Change(op walstream.Op, rel *walstream.Relation, row []outbox
 }
 
 // prepare builds the decoder of a table's current shape.
-func (p *pipeline) prepare(rel *walstream.Relation) {
+func (p *pipeline) prepare(rel *postgres.Relation) {
 	p.rel = rel
 	p.decoder, p.broken = outbox.NewDecoder(p.mapping, rel.Columns)
 	if p.broken != nil {
@@ -84,7 +84,7 @@ func (p *pipeline) prepare(rel *walstream.Relation) {
 	}
 }
 
-// Message implements walstream.Handler.
+// Message implements postgres.Handler.
 func (p *pipeline) Message(prefix string, content []byte) error {
 	if prefix == ownPrefix {
 		return p.own(content)
@@ -184,10 +184,10 @@ func (p *pipeline) reject(ev outbox.Event, err error) {
 	p.dispatcher.Reject(ev, err.Error(), p.tx)
 }
 
-// Commit implements walstream.Handler.
-func (p *pipeline) Commit(tx walstream.Tx) error {
+// Commit implements postgres.Handler.
+func (p *pipeline) Commit(tx postgres.Tx) error {
 	for _, name := range p.passed {
-		p.marks.pass(name, tx.EndLSN)
+		p.barriers.Seen(name, source.Position(tx.EndLSN))
 	}
 	p.watch.moved(tx.EndLSN)
 	p.rows.flush(p.tx)
@@ -197,21 +197,21 @@ func (p *pipeline) Commit(tx walstream.Tx) error {
 	if len(p.due) > 0 && p.asked != nil {
 		p.asked()
 	}
-	p.frontier.Commit(p.tx, tx.EndLSN, tx.Time)
+	p.frontier.Commit(p.tx, source.Position(tx.EndLSN), tx.Time)
 	p.tx = nil
 	p.dispatcher.Advanced()
 	return nil
 }
 
-// Keepalive implements walstream.Handler.
+// Keepalive implements postgres.Handler.
 func (p *pipeline) Keepalive(lsn outbox.LSN) error {
 	p.watch.moved(lsn)
-	p.frontier.Keepalive(lsn)
+	p.frontier.Keepalive(source.Position(lsn))
 	p.dispatcher.Advanced()
 	return nil
 }
 
-// Ready implements walstream.Handler.
+// Ready implements postgres.Handler.
 func (p *pipeline) Ready() <-chan struct{} {
 	select {
 	case <-p.stopping:
@@ -222,4 +222,4 @@ func (p *pipeline) Ready() <-chan struct{} {
 	}
 }
 
-var _ walstream.Handler = (*pipeline)(nil)
+var _ postgres.Handler = (*pipeline)(nil)

@@ -20,7 +20,7 @@ import (
 	"github.com/tailpost/tailpost/relay/internal/ledger"
 	"github.com/tailpost/tailpost/relay/internal/metrics"
 	"github.com/tailpost/tailpost/relay/internal/seal"
-	"github.com/tailpost/tailpost/relay/internal/walstream"
+	"github.com/tailpost/tailpost/relay/internal/source/postgres"
 	"github.com/tailpost/tailpost/relay/internal/webhook"
 )
 
@@ -226,7 +226,7 @@ func (r *Relay) holdAgain(ctx, hard context.Context, led *ledger.Ledger) error {
 			continue
 		case errors.Is(err, errTooManyGaps):
 			return err
-		case errors.Is(err, walstream.ErrSlotActive):
+		case errors.Is(err, postgres.ErrSlotActive):
 			if r.standby() {
 				// Whoever holds it finds out what is wrong with it. At first it may be our own stream that ends.
 				r.unreadable, r.walMissing = false, false
@@ -237,8 +237,8 @@ func (r *Relay) holdAgain(ctx, hard context.Context, led *ledger.Ledger) error {
 		case !delivered && !isPassing(err):
 			return err
 		}
-		r.unreadable = r.unreadable || errors.Is(err, walstream.ErrUnreadable)
-		r.walMissing = r.walMissing || errors.Is(err, walstream.ErrWALMissing)
+		r.unreadable = r.unreadable || errors.Is(err, postgres.ErrUnreadable)
+		r.walMissing = r.walMissing || errors.Is(err, postgres.ErrWALMissing)
 		if time.Since(began) > time.Minute {
 			backoff.reset()
 		}
@@ -317,7 +317,7 @@ func (r *Relay) disconnected(err error) {
 // isPassing says that trying again may help although nobody changes the config or the database: it is out of reach,
 // starting, or full.
 func isPassing(err error) bool {
-	if errors.Is(err, walstream.ErrUnreadable) || errors.Is(err, walstream.ErrWALMissing) || errors.Is(err, ledger.ErrDeposed) {
+	if errors.Is(err, postgres.ErrUnreadable) || errors.Is(err, postgres.ErrWALMissing) || errors.Is(err, ledger.ErrDeposed) {
 		return true
 	}
 	if pgErr, ok := errors.AsType[*pgconn.PgError](err); ok {
@@ -329,8 +329,8 @@ func isPassing(err error) bool {
 	}
 	var netErr net.Error
 	return errors.As(err, &netErr) || errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) ||
-		errors.Is(err, walstream.ErrConnection) || errors.Is(err, walstream.ErrServerStopped) ||
-		errors.Is(err, walstream.ErrSlotMissing) || errors.Is(err, walstream.ErrSlotLost) || errors.Is(err, walstream.ErrStandby) ||
+		errors.Is(err, postgres.ErrConnection) || errors.Is(err, postgres.ErrServerStopped) ||
+		errors.Is(err, postgres.ErrSlotMissing) || errors.Is(err, postgres.ErrSlotLost) || errors.Is(err, postgres.ErrStandby) ||
 		errors.Is(err, ledger.ErrUncertain)
 }
 

@@ -10,6 +10,7 @@ import (
 
 	"github.com/tailpost/tailpost/config"
 	"github.com/tailpost/tailpost/relay/internal/ledger"
+	"github.com/tailpost/tailpost/relay/internal/source"
 )
 
 const (
@@ -23,13 +24,13 @@ const (
 // keeper removes what is old: settled rows of the outbox table, attempts, dead deliveries, replays, resends, counters. Only the
 // holder of the slot has one, and each of its statements is short and may fail: the next time will do.
 type keeper struct {
-	ledger  *ledger.Ledger
-	marks   *marks
-	outbox  config.Outbox
-	keep    func() config.Retention // of the present configuration
-	sound   <-chan struct{}         // closed once no gap waits to be healed
-	log     zerolog.Logger
-	refused bool // it was logged that rows may not be deleted
+	ledger   *ledger.Ledger
+	barriers *source.Barriers
+	outbox   config.Outbox
+	keep     func() config.Retention // of the present configuration
+	sound    <-chan struct{}         // closed once no gap waits to be healed
+	log      zerolog.Logger
+	refused  bool // it was logged that rows may not be deleted
 }
 
 // run removes what is old now and then until ctx is done.
@@ -94,7 +95,7 @@ func (k *keeper) report(ctx context.Context, what string, err error) {
 // events deletes the rows of the outbox table that were created before a time.
 func (k *keeper) events(ctx context.Context, before time.Time) error {
 	// Rows that are still in the stream would lose what could heal them.
-	if _, err := k.marks.settle(ctx); err != nil {
+	if _, err := k.barriers.Wait(ctx); err != nil {
 		return err
 	}
 	table, err := k.ledger.NewSweep(ctx, k.outbox.Mapping, time.Time{})

@@ -13,15 +13,15 @@ import (
 	"github.com/tailpost/tailpost/config"
 	"github.com/tailpost/tailpost/outbox"
 	"github.com/tailpost/tailpost/relay/internal/dispatch"
-	"github.com/tailpost/tailpost/relay/internal/frontier"
 	"github.com/tailpost/tailpost/relay/internal/ledger"
 	"github.com/tailpost/tailpost/relay/internal/seal"
-	"github.com/tailpost/tailpost/relay/internal/walstream"
+	"github.com/tailpost/tailpost/relay/internal/source"
+	"github.com/tailpost/tailpost/relay/internal/source/postgres"
 	"github.com/tailpost/tailpost/relay/internal/webhook"
 )
 
 // endpointTable is where endpoints live.
-const endpointTable = walstream.DefaultEndpointTable
+const endpointTable = postgres.DefaultEndpointTable
 
 // rowBatch is how many changes of endpoints wait at most before the routing is made anew.
 const rowBatch = 512
@@ -37,7 +37,7 @@ type rows struct {
 
 	known   map[string]*known // by endpoint id
 	pending []dispatch.Change
-	rel     *walstream.Relation // what parser was built for
+	rel     *postgres.Relation // what parser was built for
 	parser  *ledger.RowParser
 }
 
@@ -109,7 +109,7 @@ func (s *rows) note(endpoints []dispatch.Endpoint) {
 }
 
 // change takes a change of the table within tx, before the transaction's event seq.
-func (s *rows) change(op walstream.Op, rel *walstream.Relation, values []outbox.Value, at walstream.Tx, place, seq int64, tx *frontier.Tx) {
+func (s *rows) change(op postgres.Op, rel *postgres.Relation, values []outbox.Value, at postgres.Tx, place, seq int64, tx *source.Unsettled) {
 	if rel != s.rel {
 		s.rel = rel
 		var err error
@@ -122,19 +122,19 @@ func (s *rows) change(op walstream.Op, rel *walstream.Relation, values []outbox.
 	}
 	version := ledger.EndpointVersion{EndpointID: s.parser.ID(values), CommitLSN: at.CommitLSN, Seq: place}
 	switch op {
-	case walstream.Delete:
+	case postgres.Delete:
 		// One of the configuration goes with the configuration.
 		if s.parser.Source(values) == ledger.SourceAPI {
 			s.remove(version, seq)
 		}
-	case walstream.Insert, walstream.Update:
+	case postgres.Insert, postgres.Update:
 		row, err := s.parser.Parse(values)
 		if err != nil {
 			s.log.Error().Err(err).Str("endpoint", version.EndpointID).Msg("change of an endpoint not applied, it stays as it was")
 			return
 		}
 		s.put(&row, version, seq, tx)
-	case walstream.Truncate:
+	case postgres.Truncate:
 	}
 	if len(s.pending) >= rowBatch {
 		s.flush(tx)
@@ -151,7 +151,7 @@ func (s *rows) remove(version ledger.EndpointVersion, seq int64) {
 	s.pending = append(s.pending, dispatch.Change{ID: version.EndpointID, Version: version, Seq: seq})
 }
 
-func (s *rows) put(row *ledger.EndpointRow, version ledger.EndpointVersion, seq int64, tx *frontier.Tx) {
+func (s *rows) put(row *ledger.EndpointRow, version ledger.EndpointVersion, seq int64, tx *source.Unsettled) {
 	old := s.known[row.ID]
 	if row.Source == ledger.SourceAPI {
 		text, err := ledger.EncodeVersion(row)
@@ -199,7 +199,7 @@ func (k *known) close() {
 }
 
 // flush applies what is pending, for the events of the stream that follow.
-func (s *rows) flush(tx *frontier.Tx) {
+func (s *rows) flush(tx *source.Unsettled) {
 	if s == nil || len(s.pending) == 0 {
 		return
 	}

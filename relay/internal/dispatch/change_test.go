@@ -14,8 +14,8 @@ import (
 	"github.com/tailpost/tailpost/config"
 	"github.com/tailpost/tailpost/outbox"
 	"github.com/tailpost/tailpost/relay/internal/dispatch"
-	"github.com/tailpost/tailpost/relay/internal/frontier"
 	"github.com/tailpost/tailpost/relay/internal/ledger"
+	"github.com/tailpost/tailpost/relay/internal/source"
 	"github.com/tailpost/tailpost/relay/internal/webhook"
 )
 
@@ -51,17 +51,17 @@ type life struct {
 
 	t       *testing.T
 	tables  *tables
-	tracker *frontier.Tracker
-	lsn     outbox.LSN
+	tracker *source.Frontier
+	at      source.Position
 	gate    *gate
 	stop    func()
 }
 
 func newLife(t *testing.T) *life {
 	t.Helper()
-	l := &life{t: t, tables: newTables(rand.New(rand.NewPCG(1, 1))), tracker: frontier.New(0), gate: &gate{answer: make(chan int, 100)}}
+	l := &life{t: t, tables: newTables(rand.New(rand.NewPCG(1, 1))), tracker: source.NewFrontier(0), gate: &gate{answer: make(chan int, 100)}}
 	l.Dispatcher = dispatch.New(t.Context(), dispatch.Options{
-		Ledger: l.tables, Frontier: l.tracker, Ack: func(outbox.LSN) {}, Grace: time.Second,
+		Ledger: l.tables, Frontier: l.tracker, Ack: func(source.Position) {}, Grace: time.Second,
 	})
 	ctx, cancel := context.WithCancel(t.Context())
 	done := make(chan error, 1)
@@ -74,11 +74,11 @@ func newLife(t *testing.T) *life {
 }
 
 // commit runs f as a transaction of the stream.
-func (l *life) commit(f func(tx *frontier.Tx)) {
-	l.lsn += 10
+func (l *life) commit(f func(tx *source.Unsettled)) {
+	l.at += 10
 	tx := l.tracker.Begin()
 	f(tx)
-	l.tracker.Commit(tx, l.lsn+5, time.Now())
+	l.tracker.Commit(tx, l.at+5, time.Now())
 	l.Advanced()
 }
 
@@ -90,8 +90,8 @@ func (l *life) endpoint() *dispatch.Endpoint {
 }
 
 func (l *life) change(e *dispatch.Endpoint) {
-	l.commit(func(tx *frontier.Tx) {
-		c := dispatch.Change{ID: "ep_1", Endpoint: e, Version: ledger.EndpointVersion{EndpointID: "ep_1", CommitLSN: l.lsn}}
+	l.commit(func(tx *source.Unsettled) {
+		c := dispatch.Change{ID: "ep_1", Endpoint: e, Version: ledger.EndpointVersion{EndpointID: "ep_1", CommitLSN: outbox.LSN(l.at)}}
 		if e != nil {
 			c.Version.Row = []byte("{}")
 		}
@@ -100,8 +100,8 @@ func (l *life) change(e *dispatch.Endpoint) {
 }
 
 func (l *life) event(id string) {
-	l.commit(func(tx *frontier.Tx) {
-		l.Take(outbox.Event{ID: id, Type: "a", Payload: []byte("{}"), CommitLSN: l.lsn}, tx)
+	l.commit(func(tx *source.Unsettled) {
+		l.Take(outbox.Event{ID: id, Type: "a", Payload: []byte("{}"), CommitLSN: outbox.LSN(l.at)}, tx)
 	})
 }
 
@@ -119,10 +119,10 @@ func TestChange_startsAndEndsAtItsPlace(t *testing.T) {
 		l.event("after")
 		l.later(100 * time.Millisecond)
 		require.Equal(t, 1, l.gate.sent())
-		require.Less(t, l.tables.settled, l.lsn, "the event is not settled yet")
+		require.Less(t, l.tables.settled, outbox.LSN(l.at), "the event is not settled yet")
 		l.gate.answer <- 200
 		l.later(100 * time.Millisecond)
-		require.Equal(t, l.lsn+5, l.tables.settled)
+		require.Equal(t, outbox.LSN(l.at)+5, l.tables.settled)
 		require.Len(t, l.tables.versions, 1)
 
 		// Of what waits at the end nothing is sent or kept, and what is in flight is recorded without a row.
@@ -133,7 +133,7 @@ func TestChange_startsAndEndsAtItsPlace(t *testing.T) {
 		l.change(nil)
 		l.event("gone")
 		l.later(100 * time.Millisecond)
-		require.Equal(t, l.lsn+5, l.tables.settled, "the frontier waits for no request to an endpoint that is gone")
+		require.Equal(t, outbox.LSN(l.at+5), l.tables.settled, "the frontier waits for no request to an endpoint that is gone")
 		l.gate.answer <- 500
 		l.later(time.Hour)
 		require.Equal(t, 2, l.gate.sent())

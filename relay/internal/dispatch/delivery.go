@@ -5,7 +5,7 @@ import (
 
 	"github.com/tailpost/tailpost/config"
 	"github.com/tailpost/tailpost/outbox"
-	"github.com/tailpost/tailpost/relay/internal/frontier"
+	"github.com/tailpost/tailpost/relay/internal/source"
 )
 
 // phase is where a delivery in memory is; see the package comment.
@@ -22,8 +22,8 @@ const (
 type event struct {
 	outbox.Event
 
-	tx   *frontier.Tx // nil: loaded from the table, settled long ago
-	cost int64        // bytes charged to the budget for each delivery
+	tx   *source.Unsettled // nil: loaded from the table, settled long ago
+	cost int64             // bytes charged to the budget for each delivery
 }
 
 // delivery is one event to one endpoint, in memory.

@@ -11,9 +11,9 @@ import (
 
 	"github.com/tailpost/tailpost/config"
 	"github.com/tailpost/tailpost/outbox"
-	"github.com/tailpost/tailpost/relay/internal/frontier"
 	"github.com/tailpost/tailpost/relay/internal/ledger"
 	"github.com/tailpost/tailpost/relay/internal/route"
+	"github.com/tailpost/tailpost/relay/internal/source"
 	"github.com/tailpost/tailpost/relay/internal/webhook"
 )
 
@@ -56,12 +56,12 @@ type Endpoint struct {
 type Options struct {
 	Hold      ledger.Hold
 	Ledger    Ledger
-	Frontier  *frontier.Tracker
+	Frontier  *source.Frontier
 	Endpoints []Endpoint
 	// Recorded names deliveries that the stream brings again although they are recorded or parked; each is skipped.
 	Recorded map[outbox.Pair]struct{}
 	// Ack takes the frontier after the transaction that settled it is committed.
-	Ack func(outbox.LSN)
+	Ack func(source.Position)
 	// Committed takes each batch once it is committed, in the recorder's goroutine, and keeps nothing of it. nil: nobody.
 	Committed func(*ledger.Batch)
 	// Held says whether this relay may still believe that it holds the slot. It is asked before a request is taken up, and
@@ -86,8 +86,8 @@ type Options struct {
 type Dispatcher struct {
 	hold     ledger.Hold
 	ledger   Ledger
-	frontier *frontier.Tracker
-	ack      func(outbox.LSN)
+	frontier *source.Frontier
+	ack      func(source.Position)
 	commits  func(*ledger.Batch) // nil: nobody wants to know
 	held     func() bool
 	grace    time.Duration
@@ -223,7 +223,7 @@ func (d *Dispatcher) drain(grace time.Duration) {
 
 // Take routes an event of the stream and hands it to the lanes of the endpoints that want it. It never blocks: the
 // caller asks Ready before it reads on. tx is the event's transaction.
-func (d *Dispatcher) Take(ev outbox.Event, tx *frontier.Tx) {
+func (d *Dispatcher) Take(ev outbox.Event, tx *source.Unsettled) {
 	r := d.routing.Load()
 	e := &event{Event: ev, tx: tx}
 	d.matches = r.table.Match(d.matches[:0], &e.Event)
@@ -248,7 +248,7 @@ func (d *Dispatcher) Take(ev outbox.Event, tx *frontier.Tx) {
 const Everyone = "*"
 
 // Reject records an event that cannot be decoded as one dead delivery, to Everyone. tx is the event's transaction.
-func (d *Dispatcher) Reject(ev outbox.Event, problem string, tx *frontier.Tx) {
+func (d *Dispatcher) Reject(ev outbox.Event, problem string, tx *source.Unsettled) {
 	if d.skip(ev.ID, Everyone) {
 		return
 	}

@@ -14,8 +14,8 @@ import (
 	"github.com/tailpost/tailpost/config"
 	"github.com/tailpost/tailpost/outbox"
 	"github.com/tailpost/tailpost/relay/internal/dispatch"
-	"github.com/tailpost/tailpost/relay/internal/frontier"
 	"github.com/tailpost/tailpost/relay/internal/ledger"
+	"github.com/tailpost/tailpost/relay/internal/source"
 	"github.com/tailpost/tailpost/relay/internal/webhook"
 )
 
@@ -56,9 +56,9 @@ func flood(t *testing.T, sender dispatch.Sender, endpoints, events, young int) (
 			Subscriptions: []config.Subscription{{Events: []string{id}}},
 		}}
 	}
-	tracker := frontier.New(0)
+	tracker := source.NewFrontier(0)
 	d := dispatch.New(t.Context(), dispatch.Options{
-		Ledger: accepts{}, Frontier: tracker, Endpoints: list, Ack: func(outbox.LSN) {}, MaxYoung: young,
+		Ledger: accepts{}, Frontier: tracker, Endpoints: list, Ack: func(source.Position) {}, MaxYoung: young,
 		MaxEvents: endpoints * events, Grace: time.Second,
 	})
 	ctx, cancel := context.WithCancel(t.Context())

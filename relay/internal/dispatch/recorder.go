@@ -7,6 +7,7 @@ import (
 
 	"github.com/tailpost/tailpost/outbox"
 	"github.com/tailpost/tailpost/relay/internal/ledger"
+	"github.com/tailpost/tailpost/relay/internal/source"
 )
 
 // itemKind is what an item asks the recorder to write.
@@ -61,7 +62,7 @@ type recorder struct {
 	// Owned by run.
 	spare    []item
 	batch    ledger.Batch
-	acked    outbox.LSN
+	acked    source.Position
 	now      time.Time // when the last batch was committed
 	settled  int
 	window   time.Time
@@ -179,7 +180,7 @@ func (r *recorder) recordAll(ctx context.Context, hurry <-chan struct{}) error {
 		if len(items) == 0 {
 			r.spare = items
 			// Only this goroutine settles, so nothing in the frontier is uncommitted here.
-			frontier, _ := r.d.frontier.Frontier()
+			frontier, _ := r.d.frontier.Position()
 			r.ack(frontier)
 			return nil
 		}
@@ -207,11 +208,11 @@ func (r *recorder) conclude(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, concludeTime)
 	defer cancel()
 	b := &ledger.Batch{}
-	b.Settled, b.SettledAt = r.d.frontier.Frontier()
+	settled := r.frontier(b)
 	if err := r.d.ledger.Record(ctx, r.d.hold, b); err != nil && ctx.Err() == nil {
 		return err
 	}
-	r.ack(b.Settled)
+	r.ack(settled)
 	return nil
 }
 
@@ -225,11 +226,11 @@ func (r *recorder) record(ctx context.Context, items []item) error {
 	for i := range items {
 		r.write(&items[i])
 	}
-	b.Settled, b.SettledAt = r.d.frontier.Frontier()
+	settled := r.frontier(b)
 	if err := r.d.ledger.Record(ctx, r.d.hold, b); err != nil {
 		return err
 	}
-	r.ack(b.Settled)
+	r.ack(settled)
 	if r.d.commits != nil {
 		r.d.commits(b)
 	}
@@ -313,11 +314,18 @@ func (r *recorder) settle(dl *delivery) {
 	r.released.bytes += dl.ev.cost
 }
 
-func (r *recorder) ack(lsn outbox.LSN) {
-	if lsn > r.acked {
-		r.acked = lsn
-		r.d.ack(lsn)
+func (r *recorder) ack(p source.Position) {
+	if p > r.acked {
+		r.acked = p
+		r.d.ack(p)
 	}
+}
+
+// frontier notes in a batch how far everything is settled once it is recorded.
+func (r *recorder) frontier(b *ledger.Batch) source.Position {
+	settled, at := r.d.frontier.Position()
+	b.Settled, b.SettledAt = outbox.LSN(settled), at
+	return settled
 }
 
 // measure sizes the budget by the rate at which deliveries are settled.

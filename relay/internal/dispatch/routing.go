@@ -8,9 +8,9 @@ import (
 
 	"github.com/tailpost/tailpost/config"
 	"github.com/tailpost/tailpost/outbox"
-	"github.com/tailpost/tailpost/relay/internal/frontier"
 	"github.com/tailpost/tailpost/relay/internal/ledger"
 	"github.com/tailpost/tailpost/relay/internal/route"
+	"github.com/tailpost/tailpost/relay/internal/source"
 )
 
 // routing is an immutable set of endpoints: the table's index is the lane's, as long as the lane lives.
@@ -151,7 +151,7 @@ type Change struct {
 
 // Change changes the endpoints that events are routed to that are taken from now on. Like Take it belongs to the stream's
 // goroutine and never blocks.
-func (d *Dispatcher) Change(cs []Change, tx *frontier.Tx) {
+func (d *Dispatcher) Change(cs []Change, tx *source.Unsettled) {
 	changes := make([]change, len(cs))
 	for i := range cs {
 		changes[i] = change{id: cs[i].ID, endpoint: cs[i].Endpoint}
@@ -171,7 +171,7 @@ func (d *Dispatcher) Change(cs []Change, tx *frontier.Tx) {
 }
 
 // note hands a version to the recorder.
-func (d *Dispatcher) note(c *Change, tx *frontier.Tx) {
+func (d *Dispatcher) note(c *Change, tx *source.Unsettled) {
 	version := c.Version // the caller uses its memory again
 	it := item{kind: itemVersion, version: &version}
 	if c.Endpoint == nil {

@@ -17,8 +17,8 @@ import (
 	"github.com/tailpost/tailpost/config"
 	"github.com/tailpost/tailpost/outbox"
 	"github.com/tailpost/tailpost/relay/internal/dispatch"
-	"github.com/tailpost/tailpost/relay/internal/frontier"
 	"github.com/tailpost/tailpost/relay/internal/ledger"
+	"github.com/tailpost/tailpost/relay/internal/source"
 	"github.com/tailpost/tailpost/relay/internal/webhook"
 )
 
@@ -134,7 +134,7 @@ func newScenario(seed uint64) *scenario {
 }
 
 // dispatcher makes one hold's dispatcher over what the tables have.
-func (s *scenario) dispatcher(hard context.Context, f *tables, tracker *frontier.Tracker) *dispatch.Dispatcher {
+func (s *scenario) dispatcher(hard context.Context, f *tables, tracker *source.Frontier) *dispatch.Dispatcher {
 	o := dispatch.Options{Hold: ledger.Hold{Epoch: f.epoch}, Ledger: f, Frontier: tracker, Ack: f.ack, Grace: 5 * time.Second, Logger: zerolog.Nop(), LaneEvents: s.lane, MaxYoung: s.young}
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -222,7 +222,7 @@ func (s *scenario) hold(t *testing.T, f *tables, rnd *rand.Rand, until int, cras
 	defer kill()
 	f.mu.Lock()
 	f.epoch++
-	tracker := frontier.New(f.settled)
+	tracker := source.NewFrontier(source.Position(f.settled))
 	at := int(f.settled)
 	f.mu.Unlock()
 	d := s.dispatcher(hard, f, tracker)
@@ -258,7 +258,7 @@ func (s *scenario) hold(t *testing.T, f *tables, rnd *rand.Rand, until int, cras
 }
 
 // stream puts transaction i, of one event, through the dispatcher.
-func (s *scenario) stream(ctx context.Context, d *dispatch.Dispatcher, tracker *frontier.Tracker, i int) {
+func (s *scenario) stream(ctx context.Context, d *dispatch.Dispatcher, tracker *source.Frontier, i int) {
 	for ready := d.Ready(); ready != nil; ready = d.Ready() {
 		select {
 		case <-ready:
@@ -275,7 +275,7 @@ func (s *scenario) stream(ctx context.Context, d *dispatch.Dispatcher, tracker *
 		s.change(d, tx, i)
 	}
 	d.Take(ev, tx)
-	tracker.Commit(tx, outbox.LSN(i+1), time.Now())
+	tracker.Commit(tx, source.Position(i+1), time.Now())
 	d.Advanced()
 	if i%s.burst == 0 {
 		pause(ctx, time.Millisecond)
@@ -283,7 +283,7 @@ func (s *scenario) stream(ctx context.Context, d *dispatch.Dispatcher, tracker *
 }
 
 // change has an endpoint change, or look for what somebody else put into its queue, at some places of the stream.
-func (s *scenario) change(d *dispatch.Dispatcher, tx *frontier.Tx, i int) {
+func (s *scenario) change(d *dispatch.Dispatcher, tx *source.Unsettled, i int) {
 	rnd := rand.New(rand.NewPCG(s.seed, uint64(i)))
 	at := rnd.IntN(len(s.endpoints))
 	ep := s.endpoints[at]

@@ -11,6 +11,7 @@ import (
 
 	"github.com/tailpost/tailpost/outbox"
 	"github.com/tailpost/tailpost/relay/internal/ledger"
+	"github.com/tailpost/tailpost/relay/internal/source"
 )
 
 // tables is the database as the dispatcher sees it: it applies batches as package ledger's SQL does.
@@ -83,10 +84,10 @@ func (f *tables) Record(ctx context.Context, hold ledger.Hold, b *ledger.Batch) 
 }
 
 // ack is what the slot is told. It never runs ahead of what is recorded.
-func (f *tables) ack(lsn outbox.LSN) {
+func (f *tables) ack(p source.Position) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	f.acked = max(f.acked, lsn)
+	f.acked = max(f.acked, outbox.LSN(p))
 }
 
 func (f *tables) pending(endpoint string, keep func(outbox.Delivery) bool) []outbox.Delivery {

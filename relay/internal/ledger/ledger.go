@@ -12,7 +12,7 @@ import (
 
 	"github.com/tailpost/tailpost/config"
 	"github.com/tailpost/tailpost/outbox"
-	"github.com/tailpost/tailpost/relay/internal/line"
+	"github.com/tailpost/tailpost/relay/internal/hangup"
 )
 
 // Connections is how many connections a Ledger has open at most.
@@ -48,8 +48,8 @@ type Ledger struct {
 // recorder is what Record needs and has learnt.
 type recorder struct {
 	mu      sync.Mutex
-	session *session                  // nil: to be made
-	line    atomic.Pointer[line.Line] // of the session, or of the last one
+	session *session                    // nil: to be made
+	line    atomic.Pointer[hangup.Line] // of the session, or of the last one
 	slot    string
 	epoch   int64 // 0: no hold
 	batch   int64 // batches of this epoch that are committed

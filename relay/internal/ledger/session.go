@@ -13,7 +13,7 @@ import (
 	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/jackc/pgx/v5/pgproto3"
 
-	"github.com/tailpost/tailpost/relay/internal/line"
+	"github.com/tailpost/tailpost/relay/internal/hangup"
 )
 
 const (
@@ -45,7 +45,7 @@ func parseURL(url, name string) (*pgx.ConnConfig, error) {
 // session is the recording connection. One goroutine uses it at a time.
 type session struct {
 	conn    *pgconn.PgConn
-	line    *line.Line
+	line    *hangup.Line
 	encoder encoder
 }
 
@@ -55,7 +55,7 @@ func openSession(ctx context.Context, cfg *pgx.ConnConfig) (*session, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &session{conn: conn, line: line.New(conn.Conn())}
+	s := &session{conn: conn, line: hangup.New(conn.Conn())}
 	s.encoder.w = conn.Conn()
 	encoding := conn.ParameterStatus("server_encoding")
 	// SQL_ASCII stores any bytes.

@@ -1,4 +1,4 @@
-package walstream
+package postgres
 
 import "time"
 

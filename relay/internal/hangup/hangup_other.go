@@ -1,6 +1,6 @@
 //go:build !linux
 
-package line
+package hangup
 
 // hungUp cannot be told here before what was sent before it is read: the reader finds out.
 func hungUp(uintptr) bool { return false }

@@ -1,4 +1,4 @@
-package walstream
+package postgres
 
 import (
 	"context"
@@ -13,7 +13,7 @@ import (
 	"github.com/jackc/pgx/v5/pgproto3"
 
 	"github.com/tailpost/tailpost/outbox"
-	"github.com/tailpost/tailpost/relay/internal/line"
+	"github.com/tailpost/tailpost/relay/internal/hangup"
 )
 
 const (
@@ -32,7 +32,7 @@ type Stream struct {
 	session  *session // until streaming
 	info     Info
 	conn     net.Conn
-	line     *line.Line
+	line     *hangup.Line
 	frontend *pgproto3.Frontend // from Start on
 	contact  *contact
 	interval time.Duration
@@ -79,7 +79,7 @@ func Open(ctx context.Context, o Options) (*Stream, error) {
 		return nil, fmt.Errorf("open stream: %w", err)
 	}
 	s.conn = s.session.conn.Conn()
-	s.line = line.New(s.conn)
+	s.line = hangup.New(s.conn)
 	if err := s.setUp(ctx); err != nil {
 		s.Close()
 		return nil, fmt.Errorf("open stream: %w", err)

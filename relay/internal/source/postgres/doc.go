@@ -1,4 +1,4 @@
-// Package walstream reads the write-ahead log: it is the sole owner of the replication connection. It makes and checks the
+// Package postgres reads the write-ahead log: it is the sole owner of the replication connection. It makes and checks the
 // publications and the slot, streams committed transactions to a Handler in commit order, and tells Postgres how far the
 // slot may let go. It never decides how far that is (the caller does, with Ack), never interprets a row and never retries:
 // whatever goes wrong ends Run with an error that says what it was, and the caller opens a new Stream.
@@ -23,4 +23,4 @@
 // saved on 16 and later by giving the recording session a replication origin and streaming with origin 'none'. That option
 // also leaves out outbox rows that came into this database by logical replication, which nobody would then be told of, and
 // the operational events that the relay emits. So it is not used.
-package walstream
+package postgres

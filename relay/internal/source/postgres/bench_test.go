@@ -1,4 +1,4 @@
-package walstream_test
+package postgres_test
 
 import (
 	"context"
@@ -10,21 +10,21 @@ import (
 
 	"github.com/tailpost/tailpost/integration/pgtest"
 	"github.com/tailpost/tailpost/outbox"
-	"github.com/tailpost/tailpost/relay/internal/walstream"
+	"github.com/tailpost/tailpost/relay/internal/source/postgres"
 )
 
 // counter is a Handler that counts, and acknowledges every commit.
 type counter struct {
-	stream *walstream.Stream
+	stream *postgres.Stream
 	want   int
 	rows   int
 	first  time.Time
 	done   context.CancelFunc
 }
 
-func (*counter) Begin(walstream.Tx) error { return nil }
+func (*counter) Begin(postgres.Tx) error { return nil }
 
-func (c *counter) Change(walstream.Op, *walstream.Relation, []outbox.Value) error {
+func (c *counter) Change(postgres.Op, *postgres.Relation, []outbox.Value) error {
 	if c.rows++; c.rows == 1 {
 		c.first = time.Now()
 	}
@@ -33,7 +33,7 @@ func (c *counter) Change(walstream.Op, *walstream.Relation, []outbox.Value) erro
 
 func (*counter) Message(string, []byte) error { return nil }
 
-func (c *counter) Commit(tx walstream.Tx) error {
+func (c *counter) Commit(tx postgres.Tx) error {
 	c.stream.Ack(tx.EndLSN)
 	if c.rows >= c.want {
 		c.done()
@@ -62,8 +62,8 @@ func BenchmarkStream(b *testing.B) {
 			_, err := conn.Exec(b.Context(), schema)
 			require.NoError(b, err)
 			slot := db.Slot()
-			options := walstream.Options{URL: db.URL, Slot: slot[max(0, len(slot)-54):], Table: "public.outbox", Create: true}
-			s, err := walstream.Open(b.Context(), options)
+			options := postgres.Options{URL: db.URL, Slot: slot[max(0, len(slot)-54):], Table: "public.outbox", Create: true}
+			s, err := postgres.Open(b.Context(), options)
 			require.NoError(b, err)
 			s.Close()
 			var spent time.Duration
@@ -75,7 +75,7 @@ func BenchmarkStream(b *testing.B) {
 				_, err = conn.Exec(b.Context(), fill, pgx.QueryExecModeSimpleProtocol)
 				require.NoError(b, err)
 				b.StartTimer()
-				s, err := walstream.Open(b.Context(), options)
+				s, err := postgres.Open(b.Context(), options)
 				require.NoError(b, err)
 				ctx, done := context.WithCancel(b.Context())
 				c := &counter{stream: s, want: rows, done: done}

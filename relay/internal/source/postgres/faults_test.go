@@ -1,4 +1,4 @@
-package walstream_test
+package postgres_test
 
 import (
 	"context"
@@ -19,7 +19,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/tailpost/tailpost/outbox"
-	"github.com/tailpost/tailpost/relay/internal/walstream"
+	"github.com/tailpost/tailpost/relay/internal/source/postgres"
 )
 
 // proxy stands between a stream and its server: it can speak TLS to the stream, fall silent, and cut the line.
@@ -184,7 +184,7 @@ func TestLineIsCut(t *testing.T) {
 	b.insert(t, 1)
 	h.await(t, 3)
 	p.cut()
-	require.ErrorIs(t, r.end(t), walstream.ErrConnection)
+	require.ErrorIs(t, r.end(t), postgres.ErrConnection)
 }
 
 func TestServerFallsSilent(t *testing.T) {
@@ -200,7 +200,7 @@ func TestServerFallsSilent(t *testing.T) {
 	h.await(t, 3)
 	p.fallSilent()
 	silent := time.Now()
-	require.ErrorIs(t, r.end(t), walstream.ErrConnection)
+	require.ErrorIs(t, r.end(t), postgres.ErrConnection)
 	require.Greater(t, time.Since(silent), o.ReplyTimeout)
 	require.Less(t, s.LastContact().Sub(silent), o.StatusInterval)
 }
@@ -248,9 +248,9 @@ type heapWatcher struct {
 	done    chan struct{}
 }
 
-func (h *heapWatcher) Begin(walstream.Tx) error { return nil }
+func (h *heapWatcher) Begin(postgres.Tx) error { return nil }
 
-func (h *heapWatcher) Change(walstream.Op, *walstream.Relation, []outbox.Value) error {
+func (h *heapWatcher) Change(postgres.Op, *postgres.Relation, []outbox.Value) error {
 	h.rows++
 	if h.rows%10_000 == 0 {
 		var stats runtime.MemStats
@@ -262,7 +262,7 @@ func (h *heapWatcher) Change(walstream.Op, *walstream.Relation, []outbox.Value) 
 
 func (h *heapWatcher) Message(string, []byte) error { return nil }
 
-func (h *heapWatcher) Commit(walstream.Tx) error {
+func (h *heapWatcher) Commit(postgres.Tx) error {
 	if h.rows >= 300_000 {
 		close(h.done)
 	}
@@ -310,6 +310,6 @@ func TestHeldSeesTheServerHangUp(t *testing.T) {
 	b.exec(t, `SELECT pg_terminate_backend(active_pid) FROM pg_replication_slots WHERE slot_name = $1`, b.slot)
 	require.Eventually(t, func() bool { return !s.Held() }, patience, time.Millisecond)
 	err := r.end(t)
-	require.ErrorIs(t, err, walstream.ErrConnection)
+	require.ErrorIs(t, err, postgres.ErrConnection)
 	require.ErrorContains(t, err, "hung up")
 }

@@ -1,4 +1,4 @@
-package line
+package hangup
 
 import (
 	"crypto/tls"

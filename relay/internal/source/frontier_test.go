@@ -1,4 +1,4 @@
-package frontier_test
+package source_test
 
 import (
 	"math/rand/v2"
@@ -9,16 +9,15 @@ import (
 	"github.com/stretchr/testify/require"
 	"pgregory.net/rapid"
 
-	"github.com/tailpost/tailpost/outbox"
-	"github.com/tailpost/tailpost/relay/internal/frontier"
+	"github.com/tailpost/tailpost/relay/internal/source"
 )
 
-func at(lsn outbox.LSN) time.Time { return time.Unix(int64(lsn), 0) }
+func at(lsn source.Position) time.Time { return time.Unix(int64(lsn), 0) }
 
-func requireFrontier(t *testing.T, tr *frontier.Tracker, lsn outbox.LSN, when time.Time) {
+func requireFrontier(t *testing.T, tr *source.Frontier, lsn source.Position, when time.Time) {
 	t.Helper()
-	gotLSN, gotAt := tr.Frontier()
-	require.Equal(t, lsn, gotLSN)
+	got, gotAt := tr.Position()
+	require.Equal(t, lsn, got)
 	require.True(t, when.Equal(gotAt), "commit time %s, want %s", gotAt, when)
 }
 
@@ -27,12 +26,12 @@ func TestFrontier(t *testing.T) {
 
 	t.Run("starts where it is told", func(t *testing.T) {
 		t.Parallel()
-		requireFrontier(t, frontier.New(7), 7, time.Time{})
+		requireFrontier(t, source.NewFrontier(7), 7, time.Time{})
 	})
 
 	t.Run("a transaction without deliveries passes at its commit", func(t *testing.T) {
 		t.Parallel()
-		tr := frontier.New(0)
+		tr := source.NewFrontier(0)
 		tx := tr.Begin()
 		requireFrontier(t, tr, 0, time.Time{})
 		tr.Commit(tx, 10, at(10))
@@ -41,7 +40,7 @@ func TestFrontier(t *testing.T) {
 
 	t.Run("an open transaction never passes, however settled it is", func(t *testing.T) {
 		t.Parallel()
-		tr := frontier.New(0)
+		tr := source.NewFrontier(0)
 		tx := tr.Begin()
 		tx.Add(2)
 		tr.Settle(tx, 2)
@@ -55,7 +54,7 @@ func TestFrontier(t *testing.T) {
 
 	t.Run("the oldest unsettled transaction tells when it was committed", func(t *testing.T) {
 		t.Parallel()
-		tr := frontier.New(0)
+		tr := source.NewFrontier(0)
 		require.Zero(t, tr.Oldest())
 		first := tr.Begin()
 		first.Add(1)
@@ -73,7 +72,7 @@ func TestFrontier(t *testing.T) {
 
 	t.Run("a settled transaction waits for those before it", func(t *testing.T) {
 		t.Parallel()
-		tr := frontier.New(0)
+		tr := source.NewFrontier(0)
 		first := tr.Begin()
 		first.Add(1)
 		tr.Commit(first, 10, at(10))
@@ -88,7 +87,7 @@ func TestFrontier(t *testing.T) {
 
 	t.Run("a keepalive counts once everything before it is settled", func(t *testing.T) {
 		t.Parallel()
-		tr := frontier.New(0)
+		tr := source.NewFrontier(0)
 		tr.Keepalive(5)
 		requireFrontier(t, tr, 5, time.Time{})
 		tx := tr.Begin()
@@ -105,7 +104,7 @@ func TestFrontier(t *testing.T) {
 
 	t.Run("settling more than was added is a defect", func(t *testing.T) {
 		t.Parallel()
-		tr := frontier.New(0)
+		tr := source.NewFrontier(0)
 		tx := tr.Begin()
 		require.Panics(t, func() { tr.Settle(tx, 2) })
 	})
@@ -113,20 +112,20 @@ func TestFrontier(t *testing.T) {
 
 // modelTx is a transaction of the naive model: a list that is walked from its start at every question.
 type modelTx struct {
-	tx        *frontier.Tx
+	tx        *source.Unsettled
 	added     int
 	settled   int
 	committed bool
 	keepalive bool
-	end       outbox.LSN
+	end       source.Position
 }
 
 type model struct {
-	start   outbox.LSN
+	start   source.Position
 	entries []*modelTx
 }
 
-func (m *model) frontier() (outbox.LSN, time.Time) {
+func (m *model) frontier() (source.Position, time.Time) {
 	lsn, when := m.start, time.Time{}
 	for _, e := range m.entries {
 		if !e.committed || e.settled < e.added {
@@ -143,8 +142,8 @@ func (m *model) frontier() (outbox.LSN, time.Time) {
 func TestFrontierAgainstModel(t *testing.T) {
 	t.Parallel()
 	rapid.Check(t, func(t *rapid.T) {
-		m := &model{start: outbox.LSN(rapid.Uint64Range(0, 100).Draw(t, "start"))}
-		tr := frontier.New(m.start)
+		m := &model{start: source.Position(rapid.Uint64Range(0, 100).Draw(t, "start"))}
+		tr := source.NewFrontier(m.start)
 		lsn := m.start
 		var open *modelTx
 		actions := map[string]func(*rapid.T){
@@ -167,7 +166,7 @@ func TestFrontierAgainstModel(t *testing.T) {
 				if open == nil {
 					t.Skip("none is open")
 				}
-				lsn += outbox.LSN(rapid.Uint64Range(1, 9).Draw(t, "step"))
+				lsn += source.Position(rapid.Uint64Range(1, 9).Draw(t, "step"))
 				open.committed, open.end = true, lsn
 				tr.Commit(open.tx, lsn, at(lsn))
 				open = nil
@@ -177,7 +176,7 @@ func TestFrontierAgainstModel(t *testing.T) {
 					t.Skip("one is open")
 				}
 				// Postgres repeats positions and may send one from before the last commit.
-				keep := lsn + outbox.LSN(rapid.Uint64Range(0, 9).Draw(t, "step"))
+				keep := lsn + source.Position(rapid.Uint64Range(0, 9).Draw(t, "step"))
 				if rapid.Bool().Draw(t, "back") {
 					keep = lsn - min(lsn, 3)
 				}
@@ -201,14 +200,14 @@ func TestFrontierAgainstModel(t *testing.T) {
 				tr.Settle(e.tx, n)
 			},
 		}
-		var before outbox.LSN
+		var before source.Position
 		actions[""] = func(t *rapid.T) {
 			wantLSN, wantAt := m.frontier()
-			gotLSN, gotAt := tr.Frontier()
-			require.Equal(t, wantLSN, gotLSN)
+			got, gotAt := tr.Position()
+			require.Equal(t, wantLSN, got)
 			require.True(t, wantAt.Equal(gotAt), "commit time %s, want %s", gotAt, wantAt)
-			require.GreaterOrEqual(t, gotLSN, before)
-			before = gotLSN
+			require.GreaterOrEqual(t, got, before)
+			before = got
 		}
 		t.Repeat(actions)
 	})
@@ -219,15 +218,15 @@ func TestConcurrentSettle(t *testing.T) {
 	t.Parallel()
 	const transactions, recorders = 5000, 4
 	type part struct {
-		tx *frontier.Tx
+		tx *source.Unsettled
 		n  int
 	}
-	tr := frontier.New(0)
+	tr := source.NewFrontier(0)
 	parts := make(chan part, 256)
 	var wg sync.WaitGroup
 	for range recorders {
 		wg.Go(func() {
-			var before outbox.LSN
+			var before source.Position
 			held := make([]part, 0, 8)
 			for p := range parts {
 				// Holding some back settles out of order.
@@ -240,7 +239,7 @@ func TestConcurrentSettle(t *testing.T) {
 					tr.Settle(h.tx, h.n)
 				}
 				held = held[:0]
-				now, _ := tr.Frontier()
+				now, _ := tr.Position()
 				if now < before {
 					t.Errorf("frontier went back from %s to %s", before, now)
 				}
@@ -251,7 +250,7 @@ func TestConcurrentSettle(t *testing.T) {
 			}
 		})
 	}
-	var lsn outbox.LSN
+	var lsn source.Position
 	for i := range transactions {
 		tx := tr.Begin()
 		for n := range i % 4 {
@@ -268,8 +267,8 @@ func TestConcurrentSettle(t *testing.T) {
 }
 
 func TestSteadyStateDoesNotAllocate(t *testing.T) { //nolint:paralleltest // AllocsPerRun counts the whole process
-	tr := frontier.New(0)
-	var lsn outbox.LSN
+	tr := source.NewFrontier(0)
+	var lsn source.Position
 	when := at(1)
 	allocs := testing.AllocsPerRun(1000, func() {
 		a := tr.Begin()
@@ -288,8 +287,8 @@ func TestSteadyStateDoesNotAllocate(t *testing.T) { //nolint:paralleltest // All
 }
 
 func BenchmarkTransaction(b *testing.B) {
-	tr := frontier.New(0)
-	var lsn outbox.LSN
+	tr := source.NewFrontier(0)
+	var lsn source.Position
 	when := at(1)
 	b.ReportAllocs()
 	for b.Loop() {

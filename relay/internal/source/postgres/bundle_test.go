@@ -1,4 +1,4 @@
-package walstream_test
+package postgres_test
 
 import (
 	"context"
@@ -14,7 +14,7 @@ import (
 
 	"github.com/tailpost/tailpost/integration/pgtest"
 	"github.com/tailpost/tailpost/outbox"
-	"github.com/tailpost/tailpost/relay/internal/walstream"
+	"github.com/tailpost/tailpost/relay/internal/source/postgres"
 )
 
 // patience bounds every wait for something that comes by itself.
@@ -25,8 +25,8 @@ const patience = 20 * time.Second
 type recorder struct {
 	mu      sync.Mutex
 	lines   []string
-	tx      walstream.Tx // of the last commit
-	idle    outbox.LSN   // of the last keepalive
+	tx      postgres.Tx // of the last commit
+	idle    outbox.LSN  // of the last keepalive
 	changed chan struct{}
 	room    chan struct{} // not nil: not ready until it is closed
 	fail    error
@@ -49,14 +49,14 @@ func (r *recorder) note(line string) error {
 	return r.fail
 }
 
-func (r *recorder) Begin(walstream.Tx) error {
+func (r *recorder) Begin(postgres.Tx) error {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.begun = false
 	return r.fail
 }
 
-func (r *recorder) Change(op walstream.Op, rel *walstream.Relation, row []outbox.Value) error {
+func (r *recorder) Change(op postgres.Op, rel *postgres.Relation, row []outbox.Value) error {
 	fields := []string{string(rune(op)), rel.Schema + "." + rel.Name}
 	for i, v := range row {
 		switch v.Kind {
@@ -75,7 +75,7 @@ func (r *recorder) Message(prefix string, content []byte) error {
 	return r.note("message " + prefix + " " + string(content))
 }
 
-func (r *recorder) Commit(tx walstream.Tx) error {
+func (r *recorder) Commit(tx postgres.Tx) error {
 	r.mu.Lock()
 	r.tx = tx
 	onEnd, begun := r.onEnd, r.begun
@@ -215,13 +215,13 @@ func inserted(id int) string {
 	return fmt.Sprintf("I public.outbox id=%d type=order.created payload={}", id)
 }
 
-func (b *testBundle) options() walstream.Options {
-	return walstream.Options{URL: b.url, Slot: b.slot, Table: "public.outbox", Create: true}
+func (b *testBundle) options() postgres.Options {
+	return postgres.Options{URL: b.url, Slot: b.slot, Table: "public.outbox", Create: true}
 }
 
-func (b *testBundle) open(t *testing.T, o walstream.Options) *walstream.Stream {
+func (b *testBundle) open(t *testing.T, o postgres.Options) *postgres.Stream {
 	t.Helper()
-	s, err := walstream.Open(t.Context(), o)
+	s, err := postgres.Open(t.Context(), o)
 	require.NoError(t, err)
 	t.Cleanup(s.Close)
 	return s
@@ -253,13 +253,13 @@ func (b *testBundle) awaitSQL(t *testing.T, sql string, args ...any) {
 
 // running is a Stream whose Run is on.
 type running struct {
-	stream *walstream.Stream
+	stream *postgres.Stream
 	stop   context.CancelFunc
 	done   chan struct{}
 	err    error
 }
 
-func run(t *testing.T, s *walstream.Stream, h walstream.Handler) *running {
+func run(t *testing.T, s *postgres.Stream, h postgres.Handler) *running {
 	t.Helper()
 	ctx, cancel := context.WithCancel(t.Context())
 	r := &running{stream: s, stop: cancel, done: make(chan struct{})}

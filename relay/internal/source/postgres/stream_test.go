@@ -1,4 +1,4 @@
-package walstream_test
+package postgres_test
 
 import (
 	"context"
@@ -13,7 +13,7 @@ import (
 
 	"github.com/tailpost/tailpost/integration/pgtest"
 	"github.com/tailpost/tailpost/outbox"
-	"github.com/tailpost/tailpost/relay/internal/walstream"
+	"github.com/tailpost/tailpost/relay/internal/source/postgres"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -288,8 +288,8 @@ func TestCloseEndsRun(t *testing.T) {
 	b.insert(t, 1)
 	h.await(t, 3)
 	s.Close()
-	require.ErrorIs(t, r.end(t), walstream.ErrClosed)
-	require.ErrorIs(t, s.Run(t.Context(), h), walstream.ErrClosed)
+	require.ErrorIs(t, r.end(t), postgres.ErrClosed)
+	require.ErrorIs(t, s.Run(t.Context(), h), postgres.ErrClosed)
 }
 
 func TestServerStops(t *testing.T) {
@@ -306,7 +306,7 @@ func TestServerStops(t *testing.T) {
 		began := time.Now()
 		require.NoError(t, server.Stop(t.Context(), pgtest.Fast))
 		require.Less(t, time.Since(began), 5*time.Second)
-		require.ErrorIs(t, r.end(t), walstream.ErrServerStopped)
+		require.ErrorIs(t, r.end(t), postgres.ErrServerStopped)
 	})
 	t.Run("while a slow reader has much to read", func(t *testing.T) {
 		t.Parallel()
@@ -326,7 +326,7 @@ func TestServerStops(t *testing.T) {
 		case <-time.After(patience):
 			t.Fatal("the server does not stop")
 		}
-		require.ErrorIs(t, r.end(t), walstream.ErrServerStopped)
+		require.ErrorIs(t, r.end(t), postgres.ErrServerStopped)
 		h.await(t, 3002)
 	})
 	t.Run("when it crashes", func(t *testing.T) {
@@ -338,7 +338,7 @@ func TestServerStops(t *testing.T) {
 		h.await(t, 3)
 		require.NoError(t, server.Stop(t.Context(), pgtest.Immediate))
 		err := r.end(t)
-		require.True(t, errors.Is(err, walstream.ErrServerStopped) || errors.Is(err, walstream.ErrConnection), "%v", err)
+		require.True(t, errors.Is(err, postgres.ErrServerStopped) || errors.Is(err, postgres.ErrConnection), "%v", err)
 	})
 }
 

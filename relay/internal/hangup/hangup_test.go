@@ -1,4 +1,4 @@
-package line_test
+package hangup_test
 
 import (
 	"crypto/tls"
@@ -12,7 +12,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
-	"github.com/tailpost/tailpost/relay/internal/line"
+	"github.com/tailpost/tailpost/relay/internal/hangup"
 )
 
 // pair gives both ends of a connection.
@@ -38,7 +38,7 @@ func pair(t *testing.T) (ours, theirs net.Conn) {
 	return ours, theirs
 }
 
-func eventuallyDown(t *testing.T, l *line.Line) {
+func eventuallyDown(t *testing.T, l *hangup.Line) {
 	t.Helper()
 	require.Eventually(t, func() bool { return !l.Up() }, 30*time.Second, time.Millisecond)
 	require.True(t, l.Gone())
@@ -52,7 +52,7 @@ func TestUp(t *testing.T) {
 	t.Run("what the peer closes is down, although bytes wait to be read", func(t *testing.T) {
 		t.Parallel()
 		ours, theirs := pair(t)
-		l := line.New(ours)
+		l := hangup.New(ours)
 		_, err := theirs.Write([]byte("last words"))
 		require.NoError(t, err)
 		var all sync.WaitGroup
@@ -78,7 +78,7 @@ func TestUp(t *testing.T) {
 	t.Run("what the peer resets is down", func(t *testing.T) {
 		t.Parallel()
 		ours, theirs := pair(t)
-		l := line.New(ours)
+		l := hangup.New(ours)
 		require.True(t, l.Up())
 		tcp, _ := theirs.(*net.TCPConn)
 		require.NoError(t, tcp.SetLinger(0))
@@ -89,7 +89,7 @@ func TestUp(t *testing.T) {
 	t.Run("what we close is down", func(t *testing.T) {
 		t.Parallel()
 		ours, _ := pair(t)
-		l := line.New(ours)
+		l := hangup.New(ours)
 		require.NoError(t, ours.Close())
 		eventuallyDown(t, l)
 	})
@@ -104,7 +104,7 @@ func TestUp(t *testing.T) {
 		conn, err := dialer.DialContext(t.Context(), "tcp", server.Listener.Addr().String())
 		require.NoError(t, err)
 		defer func() { _ = conn.Close() }()
-		l := line.New(conn)
+		l := hangup.New(conn)
 		require.True(t, l.Up())
 		server.CloseClientConnections()
 		eventuallyDown(t, l)
@@ -113,7 +113,7 @@ func TestUp(t *testing.T) {
 	t.Run("without a socket nobody can tell", func(t *testing.T) {
 		t.Parallel()
 		ours, theirs := net.Pipe()
-		l := line.New(ours)
+		l := hangup.New(ours)
 		require.NoError(t, theirs.Close())
 		require.True(t, l.Up())
 	})
@@ -127,7 +127,7 @@ func BenchmarkUp(b *testing.B) {
 	conn, err := (&net.Dialer{}).DialContext(b.Context(), "tcp", listener.Addr().String())
 	require.NoError(b, err)
 	defer func() { require.NoError(b, conn.Close()) }()
-	l := line.New(conn)
+	l := hangup.New(conn)
 	b.ReportAllocs()
 	for b.Loop() {
 		if !l.Up() {

@@ -1,4 +1,4 @@
-package walstream_test
+package postgres_test
 
 import (
 	"context"
@@ -9,7 +9,7 @@ import (
 	"github.com/jackc/pgx/v5"
 	"github.com/stretchr/testify/require"
 
-	"github.com/tailpost/tailpost/relay/internal/walstream"
+	"github.com/tailpost/tailpost/relay/internal/source/postgres"
 )
 
 func TestPublicationIsMended(t *testing.T) {
@@ -101,8 +101,8 @@ func TestRightsAreExplained(t *testing.T) {
 		b := setup(t)
 		o := b.options()
 		o.URL = b.restricted(t, "")
-		_, err := walstream.Open(t.Context(), o)
-		require.ErrorIs(t, err, walstream.ErrSetup)
+		_, err := postgres.Open(t.Context(), o)
+		require.ErrorIs(t, err, postgres.ErrSetup)
 		require.ErrorContains(t, err, "REPLICATION")
 		require.NotContains(t, err.Error(), "pa55word")
 	})
@@ -112,8 +112,8 @@ func TestRightsAreExplained(t *testing.T) {
 		b := setup(t)
 		o := b.options()
 		o.URL = b.restricted(t, "REPLICATION")
-		_, err := walstream.Open(t.Context(), o)
-		require.ErrorIs(t, err, walstream.ErrPublicationMissing)
+		_, err := postgres.Open(t.Context(), o)
+		require.ErrorIs(t, err, postgres.ErrPublicationMissing)
 		require.ErrorContains(t, err, `CREATE PUBLICATION "`+b.slot+`" FOR TABLE "public"."outbox" WITH (publish = 'insert', publish_via_partition_root = true);`)
 	})
 
@@ -124,8 +124,8 @@ func TestRightsAreExplained(t *testing.T) {
 		b.exec(t, `CREATE PUBLICATION `+b.slot+`_endpoint FOR TABLE tailpost.endpoint WITH (publish = 'insert, update, delete')`)
 		o := b.options()
 		o.URL = b.restricted(t, "REPLICATION")
-		_, err := walstream.Open(t.Context(), o)
-		require.ErrorIs(t, err, walstream.ErrPublicationMismatch)
+		_, err := postgres.Open(t.Context(), o)
+		require.ErrorIs(t, err, postgres.ErrPublicationMismatch)
 		require.ErrorContains(t, err, `it publishes "insert, update, delete, truncate", not "insert"`)
 		_, remedy, ok := strings.Cut(err.Error(), "run, as the owner of the table: ")
 		require.True(t, ok)
@@ -150,14 +150,14 @@ func TestSetupIsExplained(t *testing.T) {
 		b := setup(t)
 		o := b.options()
 		o.Table = "public.outbux"
-		_, err := walstream.Open(t.Context(), o)
-		require.ErrorIs(t, err, walstream.ErrSetup)
+		_, err := postgres.Open(t.Context(), o)
+		require.ErrorIs(t, err, postgres.ErrSetup)
 		require.ErrorContains(t, err, "public.outbux does not exist")
 	})
 
 	t.Run("options", func(t *testing.T) {
 		t.Parallel()
-		for _, o := range []walstream.Options{
+		for _, o := range []postgres.Options{
 			{URL: "postgres://h/d", Slot: "", Table: "public.outbox"},
 			{URL: "postgres://h/d", Slot: "Slot", Table: "public.outbox"},
 			{URL: "postgres://h/d", Slot: strings.Repeat("s", 60), Table: "public.outbox"},
@@ -165,30 +165,30 @@ func TestSetupIsExplained(t *testing.T) {
 			{URL: "postgres://h/d", Slot: "s", Table: "public."},
 			{URL: "postgres://h/d", Slot: "s", Table: "public.outbox", StatusInterval: -1},
 		} {
-			_, err := walstream.Open(t.Context(), o)
+			_, err := postgres.Open(t.Context(), o)
 			require.Error(t, err)
 		}
 	})
 
 	t.Run("address that is none, without showing it", func(t *testing.T) {
 		t.Parallel()
-		_, err := walstream.Open(t.Context(), walstream.Options{URL: "postgres://u:s3cret@h:port/d", Slot: "s", Table: "public.outbox"})
-		require.ErrorIs(t, err, walstream.ErrSetup)
+		_, err := postgres.Open(t.Context(), postgres.Options{URL: "postgres://u:s3cret@h:port/d", Slot: "s", Table: "public.outbox"})
+		require.ErrorIs(t, err, postgres.ErrSetup)
 		require.NotContains(t, err.Error(), "s3cret")
 	})
 
 	t.Run("nobody there", func(t *testing.T) {
 		t.Parallel()
-		_, err := walstream.Open(t.Context(), walstream.Options{URL: "postgres://u:s3cret@127.0.0.1:1/d", Slot: "s", Table: "public.outbox"})
-		require.ErrorIs(t, err, walstream.ErrConnection)
+		_, err := postgres.Open(t.Context(), postgres.Options{URL: "postgres://u:s3cret@127.0.0.1:1/d", Slot: "s", Table: "public.outbox"})
+		require.ErrorIs(t, err, postgres.ErrConnection)
 		require.NotContains(t, err.Error(), "s3cret")
 	})
 
 	t.Run("wal_level", func(t *testing.T) {
 		t.Parallel()
 		_, b := setupServer(t, map[string]string{"wal_level": "replica"})
-		_, err := walstream.Open(t.Context(), b.options())
-		require.ErrorIs(t, err, walstream.ErrSetup)
+		_, err := postgres.Open(t.Context(), b.options())
+		require.ErrorIs(t, err, postgres.ErrSetup)
 		require.ErrorContains(t, err, "ALTER SYSTEM SET wal_level = 'logical'")
 	})
 
@@ -199,8 +199,8 @@ func TestSetupIsExplained(t *testing.T) {
 			if slots == "1" {
 				b.exec(t, `SELECT pg_create_physical_replication_slot('other')`)
 			}
-			_, err := walstream.Open(t.Context(), b.options())
-			require.ErrorIs(t, err, walstream.ErrSetup)
+			_, err := postgres.Open(t.Context(), b.options())
+			require.ErrorIs(t, err, postgres.ErrSetup)
 			require.ErrorContains(t, err, "raise max_replication_slots")
 		}
 	})
@@ -209,8 +209,8 @@ func TestSetupIsExplained(t *testing.T) {
 		t.Parallel()
 		_, b := setupServer(t, map[string]string{"max_wal_senders": "1"})
 		b.open(t, b.options())
-		_, err := walstream.Open(t.Context(), b.options())
-		require.ErrorIs(t, err, walstream.ErrSetup)
+		_, err := postgres.Open(t.Context(), b.options())
+		require.ErrorIs(t, err, postgres.ErrSetup)
 		require.ErrorContains(t, err, "max_wal_senders")
 	})
 }
@@ -240,8 +240,8 @@ func TestSlotOfAnotherKind(t *testing.T) {
 				require.NoError(t, err)
 				require.NoError(t, conn.Close(ctx))
 			})
-			_, err := walstream.Open(t.Context(), b.options())
-			require.ErrorIs(t, err, walstream.ErrSetup)
+			_, err := postgres.Open(t.Context(), b.options())
+			require.ErrorIs(t, err, postgres.ErrSetup)
 			require.ErrorContains(t, err, "pg_drop_replication_slot")
 		})
 	}
@@ -252,12 +252,12 @@ func TestSlotMissing(t *testing.T) {
 	b := setup(t)
 	o := b.options()
 	o.Create = false
-	_, err := walstream.Open(t.Context(), o)
-	require.ErrorIs(t, err, walstream.ErrSlotMissing)
+	_, err := postgres.Open(t.Context(), o)
+	require.ErrorIs(t, err, postgres.ErrSlotMissing)
 
 	s := b.open(t, b.options())
 	b.exec(t, `SELECT pg_drop_replication_slot($1)`, b.slot)
-	require.ErrorIs(t, s.Start(t.Context()), walstream.ErrSlotMissing)
+	require.ErrorIs(t, s.Start(t.Context()), postgres.ErrSlotMissing)
 }
 
 func TestSlotActiveThenTakenOver(t *testing.T) {
@@ -271,8 +271,8 @@ func TestSlotActiveThenTakenOver(t *testing.T) {
 	first.await(t, 3)
 
 	s := b.open(t, b.options())
-	require.ErrorIs(t, s.Start(t.Context()), walstream.ErrSlotActive)
-	require.ErrorIs(t, s.Start(t.Context()), walstream.ErrSlotActive)
+	require.ErrorIs(t, s.Start(t.Context()), postgres.ErrSlotActive)
+	require.ErrorIs(t, s.Start(t.Context()), postgres.ErrSlotActive)
 	b.insert(t, 3)
 	first.await(t, 6)
 	r.stopped(t)
@@ -301,9 +301,9 @@ func TestSlotLost(t *testing.T) {
 	}
 	b.exec(t, `CHECKPOINT`)
 	b.awaitSQL(t, `SELECT wal_status = 'lost' FROM pg_replication_slots WHERE slot_name = $1`, b.slot)
-	require.ErrorIs(t, s.Start(t.Context()), walstream.ErrSlotLost)
-	_, err := walstream.Open(t.Context(), b.options())
-	require.ErrorIs(t, err, walstream.ErrSlotLost)
+	require.ErrorIs(t, s.Start(t.Context()), postgres.ErrSlotLost)
+	_, err := postgres.Open(t.Context(), b.options())
+	require.ErrorIs(t, err, postgres.ErrSlotLost)
 
 	o := b.options()
 	o.ReplaceLost = true
@@ -326,7 +326,7 @@ func TestReplaceMakesANewSlotUnlessSomebodyHoldsIt(t *testing.T) {
 	o.Replace = true
 	other := b.open(t, o)
 	require.False(t, other.Info().SlotCreated)
-	require.ErrorIs(t, other.Start(t.Context()), walstream.ErrSlotActive)
+	require.ErrorIs(t, other.Start(t.Context()), postgres.ErrSlotActive)
 
 	r.stop()
 	b.awaitSQL(t, `SELECT NOT active FROM pg_replication_slots WHERE slot_name = $1`, b.slot)
@@ -356,7 +356,7 @@ func TestPublicationDroppedWhileStreaming(t *testing.T) {
 		require.Equal(t, []string{inserted(1), inserted(3)}, only(h.await(t, 0), "I"))
 		return
 	}
-	require.ErrorIs(t, r.end(t), walstream.ErrUnreadable)
+	require.ErrorIs(t, r.end(t), postgres.ErrUnreadable)
 
 	// The one who opens next creates it and lets go of what nobody can decode, and says so.
 	before := b.confirmed(t)
@@ -374,14 +374,14 @@ func TestPublicationDroppedWhileStreaming(t *testing.T) {
 	b.exec(t, `DROP PUBLICATION `+b.slot)
 	b.insert(t, 4)
 	b.exec(t, `CREATE PUBLICATION `+b.slot+` FOR TABLE outbox WITH (publish = 'insert')`)
-	require.ErrorIs(t, run(t, b.open(t, b.options()), newRecorder()).end(t), walstream.ErrUnreadable)
+	require.ErrorIs(t, run(t, b.open(t, b.options()), newRecorder()).end(t), postgres.ErrUnreadable)
 	// Or it has ended before anybody reads it.
 	const free = `SELECT active_pid IS NULL FROM pg_replication_slots WHERE slot_name = $1`
 	b.awaitSQL(t, free, b.slot)
 	s = b.open(t, b.options())
 	require.NoError(t, s.Start(t.Context()))
 	b.awaitSQL(t, free, b.slot)
-	require.ErrorIs(t, s.Ended(t.Context()), walstream.ErrUnreadable)
+	require.ErrorIs(t, s.Ended(t.Context()), postgres.ErrUnreadable)
 	o := b.options()
 	o.SkipBacklog = true
 	s = b.open(t, o)
