@@ -117,3 +117,29 @@ func TestWatchWithoutFolderFails(t *testing.T) {
 	err := config.Watch(t.Context(), filepath.Join(t.TempDir(), "none", "tailpost.hcl"), func() {})
 	require.ErrorContains(t, err, "watch configuration folder")
 }
+
+// A write of the same contents, as many tools make, reloads nothing.
+func TestWatchIgnoresWhatChangesNothing(t *testing.T) {
+	t.Parallel()
+	path := filepath.Join(t.TempDir(), "tailpost.hcl")
+	write(t, path, "")
+	changes := watch(t, path)
+	eventually(t, changes, func(n int) { write(t, path, numbered(n)) })
+	for range 2 { // changes of eventually that were seen late
+		select {
+		case <-changes:
+		case <-time.After(500 * time.Millisecond):
+		}
+	}
+	same, err := os.ReadFile(path)
+	require.NoError(t, err)
+	for range 3 {
+		write(t, path, string(same))
+		select {
+		case <-changes:
+			require.Fail(t, "nothing had changed")
+		case <-time.After(500 * time.Millisecond):
+		}
+	}
+	eventually(t, changes, func(n int) { write(t, path, numbered(1000+n)) })
+}

@@ -76,6 +76,20 @@ func TestNewDecoder(t *testing.T) {
 			require.ErrorContains(t, err, want)
 		}
 	})
+	t.Run("wants the columns that the mapping names, and does without the others", func(t *testing.T) {
+		t.Parallel()
+		m := outbox.DefaultMapping()
+		m.Optional = outbox.Optional{Key: true, Tenant: true, CreatedAt: true}
+		columns := defaultColumns()
+		few := []outbox.Column{columns[0], columns[1], columns[4]}
+		_, err := outbox.NewDecoder(m, few)
+		require.EqualError(t, err, `outbox table public.outbox has no column "headers" (mapped to headers): its columns are id, type, payload; `+
+			`write headers = null in outbox.columns if events have none`)
+		m.Optional.Headers = true
+		e, err := newDecoder(t, m, few...).Decode([]outbox.Value{text("1"), text("a"), text("{}")})
+		require.NoError(t, err)
+		require.Equal(t, outbox.Event{ID: "1", Type: "a", Payload: []byte("{}")}, e)
+	})
 	t.Run("refuses a mapping that is incomplete", func(t *testing.T) {
 		t.Parallel()
 		_, err := outbox.NewDecoder(outbox.Mapping{Table: "a.b"}, defaultColumns())

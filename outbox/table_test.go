@@ -34,6 +34,10 @@ func TestCheckTable(t *testing.T) {
 				"CREATE TABLE app.events_1 PARTITION OF app.events DEFAULT",
 			warnings: []string{`outbox table app.events: its id "id" is unique only together with the other columns of (at, id); two rows of the same id would be taken for one event`},
 		},
+		"a key that begins with the id": {
+			ddl:      "CREATE TABLE app.events (id bigint, " + columns + ", PRIMARY KEY (id, type))",
+			warnings: []string{`outbox table app.events: its id "id" is unique only together with the other columns of (id, type); two rows of the same id would be taken for one event`},
+		},
 		"an unlogged partition": {
 			ddl: "CREATE TABLE app.events (id bigint PRIMARY KEY, " + columns + ") PARTITION BY RANGE (id);" +
 				"CREATE UNLOGGED TABLE app.events_1 PARTITION OF app.events DEFAULT",
