@@ -21,7 +21,7 @@ endpoint "a" {
 func TestEnvironment(t *testing.T) {
 	t.Parallel()
 	for text, want := range map[string]string{
-		`env("DATABASE_URL")`: "postgres://app:hunter2@db.example.com:5432/app",
+		`env("DATABASE_URL")`:                                 "postgres://app:hunter2@db.example.com:5432/app",
 		`env("NOT_SET", "postgres://localhost/default")`:      "postgres://localhost/default",
 		`env("DATABASE_URL", "postgres://localhost/default")`: "postgres://app:hunter2@db.example.com:5432/app",
 		`env("EMPTY", "postgres://localhost/default")`:        "", // set, though to nothing

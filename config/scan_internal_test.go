@@ -107,6 +107,24 @@ func TestLocateAgreesWithEncodingJSON(t *testing.T) {
 	})
 }
 
+// A quote behind an even number of backslashes ends its text.
+func TestLocateBehindBackslashes(t *testing.T) {
+	t.Parallel()
+	for _, doc := range []string{`["\\", 7]`, `["\\\\", 7]`, `["\"", 7]`, `["\\\"", 7]`, `["\\\"]", 7]`, `[{"a":"\\"}, 7]`} {
+		require.True(t, json.Valid([]byte(doc)), doc)
+		at := locate([]byte(doc), []step{{index: 1}})
+		require.Equal(t, strings.LastIndex(doc, "7"), at, doc)
+	}
+}
+
+func TestLocateEscapedNames(t *testing.T) {
+	t.Parallel()
+	for _, doc := range []string{`{"\u0061":7}`, `{"b":1,"\u0061":7}`, `{"b":"\u0061","\u0061":7}`, `{"b":{"a":1},"\u0061" : 7}`} {
+		at := locate([]byte(doc), []step{memberStep("a")})
+		require.Equal(t, strings.LastIndex(doc, "7"), at, doc)
+	}
+}
+
 func TestCountAgreesWithEncodingJSON(t *testing.T) {
 	t.Parallel()
 	rapid.Check(t, func(t *rapid.T) {

@@ -11,6 +11,7 @@ import (
 
 	"github.com/tailpost/tailpost/integration/kit"
 	"github.com/tailpost/tailpost/outbox"
+	"github.com/tailpost/tailpost/outbox/schema"
 )
 
 // age fills the tables with what is old and what is not.
@@ -77,7 +78,7 @@ func TestThePrintedRolesSufficeToHealAndToRemove(t *testing.T) {
 	b := &testBundle{db: kit.NewEmptyDatabase(t), receiver: kit.NewReceiver(t)}
 	role := "relay_" + b.db.Slot
 	var script strings.Builder
-	require.NoError(t, outbox.PrintSQL(&script, outbox.PrintOptions{
+	require.NoError(t, schema.Print(&script, schema.PrintOptions{
 		Mapping: outbox.DefaultMapping(), Slot: b.db.Slot, Relay: role, Application: "app_" + b.db.Slot, Reader: "reader_" + b.db.Slot,
 	}))
 	conn, err := pgx.Connect(t.Context(), b.db.URL)

@@ -2,9 +2,7 @@ package outbox
 
 import (
 	"bytes"
-	"errors"
 	"fmt"
-	"slices"
 	"strings"
 
 	"github.com/jackc/pgx/v5/pgtype"
@@ -50,97 +48,24 @@ type source struct {
 }
 
 // NewDecoder makes a Decoder for rows with these columns, which are those of the stream: text form, encoding UTF8,
-// DateStyle ISO. A mapping that does not fit them is an error that names every problem at once; an optional column may be
-// missing.
+// DateStyle ISO. A mapping that does not fit them is an error that names every problem at once, as CheckColumns does.
 func NewDecoder(m Mapping, columns []Column) (*Decoder, error) {
 	if err := m.Validate(); err != nil {
 		return nil, err
 	}
-	d := &Decoder{table: m.Table, types: make(map[string]string)}
-	names := make([]string, len(columns))
-	for i, c := range columns {
-		names[i] = c.Name
-	}
-	var problems []error
-	for i, f := range m.Fit(names).fields() {
-		d.at[i] = source{index: -1, column: f.column}
-		if f.column == "" {
-			continue
-		}
-		for at, c := range columns {
-			if c.Name == f.column {
-				d.at[i].index, d.at[i].oid = at, c.TypeOID
-			}
-		}
-		if d.at[i].index < 0 {
-			problems = append(problems, missingColumn(m.Table, f, names))
-			continue
-		}
-		if want := typeProblem(i, d.at[i].oid); want != "" {
-			problems = append(problems, wrongType(m.Table, f, want))
-		}
-	}
-	if err := errors.Join(problems...); err != nil {
+	if err := m.CheckColumns(columns); err != nil {
 		return nil, err
 	}
+	d := &Decoder{table: m.Table, types: make(map[string]string)}
+	for i, f := range m.Fit(names(columns)).fields() {
+		d.at[i] = source{index: -1, column: f.column}
+		for at, c := range columns {
+			if c.Name == f.column {
+				d.at[i].index, d.at[i].oid = at, c.base()
+			}
+		}
+	}
 	return d, nil
-}
-
-func missingColumn(table string, f field, names []string) error {
-	hint := ""
-	if guess := closest(f.column, names); guess != "" {
-		hint = fmt.Sprintf("; did you mean %q?", guess)
-	}
-	if !f.required {
-		hint += fmt.Sprintf("; write %s = null in outbox.columns if events have none", f.name)
-	}
-	return fmt.Errorf("outbox table %s has no column %q (mapped to %s): its columns are %s%s", table, f.column, f.name, strings.Join(names, ", "), hint)
-}
-
-func wrongType(table string, f field, problem string) error {
-	return fmt.Errorf("outbox table %s: column %q cannot be the %s of events: %s", table, f.column, f.name, problem)
-}
-
-// firstUserOID is the first OID of types that are not Postgres' own: domains, enums, extensions. Their base type is not
-// in the stream, so they pass here; CheckTable knows it.
-const firstUserOID = 16384
-
-// typeProblem says what a column for the field must be, if the stream says that its type is not that. Empty: it fits.
-func typeProblem(f int, oid uint32) string {
-	if oid >= firstUserOID {
-		return ""
-	}
-	return baseTypeProblem(f, oid)
-}
-
-// baseTypeProblem is typeProblem for a type that is no domain.
-func baseTypeProblem(f int, oid uint32) string {
-	var want string
-	var oids []uint32
-	switch f {
-	case fieldID:
-		return "" // any type has a text form
-	case fieldType:
-		if oid >= firstUserOID {
-			return "" // an enum or citext
-		}
-		want, oids = "text, varchar, char, name or an enum", []uint32{pgtype.TextOID, pgtype.VarcharOID, pgtype.BPCharOID, pgtype.NameOID}
-	case fieldKey, fieldTenant:
-		if oid == pgtype.JSONOID || oid == pgtype.JSONBOID || oid == pgtype.ByteaOID {
-			return "want text, a number or a uuid"
-		}
-		return ""
-	case fieldPayload:
-		want, oids = "json, jsonb, text or bytea", []uint32{pgtype.JSONOID, pgtype.JSONBOID, pgtype.TextOID, pgtype.VarcharOID, pgtype.ByteaOID}
-	case fieldHeaders:
-		want, oids = "json, jsonb or text with a JSON object", []uint32{pgtype.JSONOID, pgtype.JSONBOID, pgtype.TextOID, pgtype.VarcharOID}
-	default:
-		want, oids = "timestamptz, timestamp or date", []uint32{pgtype.TimestamptzOID, pgtype.TimestampOID, pgtype.DateOID}
-	}
-	if slices.Contains(oids, oid) {
-		return ""
-	}
-	return "want " + want
 }
 
 // Decode turns a row into an event. It copies everything it keeps.

@@ -4,15 +4,14 @@ import (
 	"context"
 	"database/sql"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"slices"
-	"time"
 
 	"github.com/jackc/pgx/v5"
 
 	"github.com/tailpost/tailpost/integration/pgtest"
 	"github.com/tailpost/tailpost/outbox"
+	"github.com/tailpost/tailpost/outbox/schema"
 )
 
 // exampleTB lets an example have a database of its own, as a test has: run undoes everything.
@@ -45,7 +44,7 @@ func withDatabase(name, ddl string, f func(ctx context.Context, conn *pgx.Conn, 
 	db := pgtest.NewDB(e)
 	conn := db.Conn(e)
 	if ddl != "" {
-		if _, err := outbox.Migrate(e.ctx, conn, outbox.MigrateOptions{Mapping: outbox.DefaultMapping()}); err != nil {
+		if _, err := schema.Migrate(e.ctx, conn, schema.MigrateOptions{Mapping: outbox.DefaultMapping()}); err != nil {
 			panic(err)
 		}
 		if _, err := conn.PgConn().Exec(e.ctx, ddl).ReadAll(); err != nil {
@@ -177,47 +176,4 @@ func ExampleEmitSQL() {
 		return tx.Commit()
 	})
 	// Output: [cart-9]
-}
-
-func ExampleMigrate() {
-	withDatabase("Migrate", "", func(ctx context.Context, conn *pgx.Conn, _ string) error {
-		for range 2 {
-			result, err := outbox.Migrate(ctx, conn, outbox.MigrateOptions{Mapping: outbox.DefaultMapping()})
-			if err != nil {
-				return err
-			}
-			fmt.Println("up to date:", len(result.Applied) == 0, "outbox table created:", result.OutboxCreated, "partitions made:", result.Partitions)
-		}
-		return nil
-	})
-	// Output:
-	// up to date: false outbox table created: true partitions made: 4
-	// up to date: true outbox table created: false partitions made: 0
-}
-
-func ExampleCheckSchema() {
-	withDatabase("CheckSchema", "", func(ctx context.Context, conn *pgx.Conn, _ string) error {
-		err := outbox.CheckSchema(ctx, conn)
-		fmt.Println(errors.Is(err, outbox.ErrOlderSchema), err)
-		return nil
-	})
-	// Output: true the database has no schema tailpost, or this role may not see it: run tailpost migrate
-}
-
-func ExampleCheckTable() {
-	withDatabase("CheckTable", "ALTER TABLE public.outbox SET UNLOGGED", func(ctx context.Context, conn *pgx.Conn, _ string) error {
-		warnings, err := outbox.CheckTable(ctx, conn, outbox.DefaultMapping())
-		fmt.Println(len(warnings), err)
-		return nil
-	})
-	// Output: 0 outbox table public.outbox is UNLOGGED, so its rows never reach the WAL and none would be delivered: ALTER TABLE "public"."outbox" SET LOGGED
-}
-
-func ExampleEnsurePartitions() {
-	withDatabase("EnsurePartitions", ordersTable, func(ctx context.Context, conn *pgx.Conn, _ string) error {
-		made, err := outbox.EnsurePartitions(ctx, conn, time.Date(2031, 12, 31, 0, 0, 0, 0, time.UTC), 2)
-		fmt.Println(made)
-		return err
-	})
-	// Output: 2
 }

@@ -3,7 +3,6 @@ package outbox_test
 import (
 	"errors"
 	"fmt"
-	"strings"
 	"time"
 
 	"github.com/jackc/pgx/v5/pgtype"
@@ -105,18 +104,4 @@ func ExampleParseLSN() {
 func ExampleEndpointPublication() {
 	fmt.Println(outbox.EndpointPublication("tailpost"))
 	// Output: tailpost_endpoint
-}
-
-func ExamplePrintSQL() {
-	var script strings.Builder
-	err := outbox.PrintSQL(&script, outbox.PrintOptions{Mapping: outbox.DefaultMapping(), Slot: "tailpost"})
-	if err != nil {
-		panic(err)
-	}
-	for line := range strings.Lines(script.String()) {
-		if strings.HasPrefix(line, "GRANT INSERT ON ") {
-			fmt.Print(line)
-		}
-	}
-	// Output: GRANT INSERT ON "public"."outbox" TO "tailpost_application";
 }

@@ -58,7 +58,7 @@ func (m Mapping) Columns() []string {
 	return columns
 }
 
-// DefaultMapping is the table that Migrate creates.
+// DefaultMapping is the table that schema.Migrate creates.
 func DefaultMapping() Mapping {
 	return Mapping{
 		Table: "public.outbox", ID: "id", Type: "type", Key: "key", Tenant: "tenant",
@@ -97,17 +97,10 @@ func (m Mapping) SchemaAndName() (schema, name string) {
 	return schema, name
 }
 
-// quotedTable is Table for use in SQL.
-func (m Mapping) quotedTable() string {
+// QuotedTable returns Table for use in SQL.
+func (m Mapping) QuotedTable() string {
 	schema, name := m.SchemaAndName()
 	return pgx.Identifier{schema, name}.Sanitize()
-}
-
-// isDefaultShape says whether Migrate may create the table: its columns are those of DefaultMapping.
-func (m Mapping) isDefaultShape() bool {
-	shape := DefaultMapping()
-	shape.Table, shape.Optional = m.Table, m.Optional
-	return m == shape
 }
 
 // The fields of an event that a column can hold, in the order of Mapping.fields.
@@ -141,10 +134,20 @@ func (m Mapping) fields() [fieldCount]field {
 	}
 }
 
-// Column describes a column of a streamed row.
+// Column describes a column of a table, or of a row of it.
 type Column struct {
-	Name    string
-	TypeOID uint32
+	Name     string
+	TypeOID  uint32
+	BaseOID  uint32 // the type that a domain is made of, TypeOID where it is none; 0: not known
+	TypeName string // for people; empty: not known
+}
+
+// base returns the type that says how a column's values look.
+func (c Column) base() uint32 {
+	if c.BaseOID != 0 {
+		return c.BaseOID
+	}
+	return c.TypeOID
 }
 
 // ValueKind is how pgoutput sent a column (the Postgres manual, "Logical Replication Message Formats", TupleData).

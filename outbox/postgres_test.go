@@ -11,6 +11,7 @@ import (
 
 	"github.com/tailpost/tailpost/integration/pgtest"
 	"github.com/tailpost/tailpost/outbox"
+	"github.com/tailpost/tailpost/outbox/schema"
 )
 
 // testBundle is an empty database, and what tests do with it.
@@ -29,7 +30,7 @@ func setup(t *testing.T) *testBundle {
 func setupMigrated(t *testing.T) *testBundle {
 	t.Helper()
 	b := setup(t)
-	_, err := outbox.Migrate(t.Context(), b.conn, outbox.MigrateOptions{Mapping: outbox.DefaultMapping()})
+	_, err := schema.Migrate(t.Context(), b.conn, schema.MigrateOptions{Mapping: outbox.DefaultMapping()})
 	require.NoError(t, err)
 	return b
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -77,6 +78,7 @@ func TestStatementsOfAWriter(t *testing.T) {
 			require.Equal(t, len(args), strings.Count(tx.statements[i], "$"))
 			written = append(written, args...)
 		}
+		require.Len(t, slices.Compact(slices.Sorted(slices.Values(ids))), len(events), "each has an id of its own")
 		for i := range events {
 			require.Equal(t, []any{ids[i], "a", fmt.Sprint(i)}, written[3*i:3*i+3])
 		}

@@ -84,7 +84,7 @@ func NewWriter(m Mapping, options ...WriterOption) (*Writer, error) {
 			columns = append(columns, pgx.Identifier{f.column}.Sanitize())
 		}
 	}
-	w.insert = "INSERT INTO " + m.quotedTable() + " (" + strings.Join(columns, ", ") + ")\nVALUES "
+	w.insert = "INSERT INTO " + m.QuotedTable() + " (" + strings.Join(columns, ", ") + ")\nVALUES "
 	if w.databaseIDs {
 		w.returning = "\nRETURNING " + pgx.Identifier{m.ID}.Sanitize() + "::text"
 	}

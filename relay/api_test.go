@@ -27,6 +27,7 @@ import (
 	"github.com/tailpost/tailpost/config"
 	"github.com/tailpost/tailpost/integration/pgtest"
 	"github.com/tailpost/tailpost/outbox"
+	"github.com/tailpost/tailpost/outbox/schema"
 	"github.com/tailpost/tailpost/relay"
 )
 
@@ -36,7 +37,7 @@ const apiKey = "a-key-to-the-api-of-the-tests"
 func serving(t *testing.T, change func(*config.Config)) *relay.Relay {
 	t.Helper()
 	db := pgtest.NewDB(t)
-	_, err := outbox.Migrate(t.Context(), db.Conn(t), outbox.MigrateOptions{Mapping: outbox.DefaultMapping()})
+	_, err := schema.Migrate(t.Context(), db.Conn(t), schema.MigrateOptions{Mapping: outbox.DefaultMapping()})
 	require.NoError(t, err)
 	cfg := config.Config{
 		Database: config.Database{URL: config.NewSecret(db.URL), Slot: db.Slot()},

@@ -15,6 +15,7 @@ import (
 	"github.com/tailpost/tailpost/config"
 	"github.com/tailpost/tailpost/integration/pgtest"
 	"github.com/tailpost/tailpost/outbox"
+	"github.com/tailpost/tailpost/outbox/schema"
 	"github.com/tailpost/tailpost/relay"
 	"github.com/tailpost/tailpost/relay/signature"
 )
@@ -123,7 +124,7 @@ func awaitDelivering(r *relay.Relay, done <-chan error) {
 func exampleDatabase(ctx context.Context) (*pgtest.DB, func()) {
 	tb := &exampleTB{ctx: context.WithoutCancel(ctx)}
 	db := pgtest.NewDB(tb)
-	_, err := outbox.Migrate(ctx, db.Conn(tb), outbox.MigrateOptions{Mapping: outbox.DefaultMapping()})
+	_, err := schema.Migrate(ctx, db.Conn(tb), schema.MigrateOptions{Mapping: outbox.DefaultMapping()})
 	check(err)
 	return db, func() {
 		for _, f := range slices.Backward(tb.cleanups) {

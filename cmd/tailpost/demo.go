@@ -14,6 +14,7 @@ import (
 	"github.com/tailpost/tailpost/config"
 	"github.com/tailpost/tailpost/integration/pgtest"
 	"github.com/tailpost/tailpost/outbox"
+	"github.com/tailpost/tailpost/outbox/schema"
 	"github.com/tailpost/tailpost/relay"
 	"github.com/tailpost/tailpost/relay/signature"
 )
@@ -84,7 +85,7 @@ func (d *demo) migrate(ctx context.Context) (err error) {
 	if d.conn, err = pgx.Connect(ctx, d.server.URL(demoDatabase)); err != nil {
 		return fmt.Errorf("connect to the throw-away Postgres: %w", err)
 	}
-	if _, err = outbox.Migrate(ctx, d.conn, outbox.MigrateOptions{Mapping: outbox.DefaultMapping()}); err != nil {
+	if _, err = schema.Migrate(ctx, d.conn, schema.MigrateOptions{Mapping: outbox.DefaultMapping()}); err != nil {
 		return err
 	}
 	_, err = d.conn.Exec(ctx, "CREATE TABLE shop_order (number int PRIMARY KEY, customer text NOT NULL, total numeric NOT NULL)")

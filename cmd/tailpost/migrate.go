@@ -5,13 +5,13 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/tailpost/tailpost/config"
-	"github.com/tailpost/tailpost/outbox"
+	"github.com/tailpost/tailpost/outbox/schema"
 )
 
 func newMigrateCommand(a *app) *cobra.Command {
 	var (
 		printOnly bool
-		o         outbox.PrintOptions
+		o         schema.PrintOptions
 	)
 	cmd := &cobra.Command{
 		Use:   "migrate",
@@ -38,7 +38,7 @@ least privileges.`,
 			}
 			if printOnly {
 				o.Mapping, o.Slot = cfg.Outbox.Mapping, cfg.Database.Slot
-				return outbox.PrintSQL(a.stdout, o)
+				return schema.Print(a.stdout, o)
 			}
 			return withDatabase(cmd.Context(), cfg.Database, func(conn *pgx.Conn) error { return a.migrate(cmd, conn, cfg) })
 		},
@@ -52,7 +52,7 @@ least privileges.`,
 }
 
 func (a *app) migrate(cmd *cobra.Command, conn *pgx.Conn, cfg *config.Config) error {
-	done, err := outbox.Migrate(cmd.Context(), conn, outbox.MigrateOptions{Mapping: cfg.Outbox.Mapping})
+	done, err := schema.Migrate(cmd.Context(), conn, schema.MigrateOptions{Mapping: cfg.Outbox.Mapping})
 	for _, step := range done.Applied {
 		if err := a.printf("applied %04d_%s\n", step.Version, step.Name); err != nil {
 			return err

@@ -10,6 +10,7 @@ import (
 
 	"github.com/tailpost/tailpost/integration/pgtest"
 	"github.com/tailpost/tailpost/outbox"
+	"github.com/tailpost/tailpost/outbox/schema"
 )
 
 // Database is the application's database as the application and its operators see it.
@@ -52,7 +53,7 @@ func OpenDatabase(t TB, url, slot string) *Database {
 func (d *Database) Migrate(t TB, m outbox.Mapping) {
 	t.Helper()
 	err := d.AcquireFunc(t.Context(), func(conn *pgxpool.Conn) error {
-		_, err := outbox.Migrate(t.Context(), conn.Conn(), outbox.MigrateOptions{Mapping: m})
+		_, err := schema.Migrate(t.Context(), conn.Conn(), schema.MigrateOptions{Mapping: m})
 		return err
 	})
 	if err != nil {

@@ -175,14 +175,14 @@ var configMutants = []mutant{ //nolint:gochecknoglobals // a table
 		old:     "if (quote-first)%2 == 0 {\n\t\t\treturn quote + 1",
 		new:     "if quote == first {\n\t\t\treturn quote + 1",
 		promise: "A text that ends in a backslash ends where JSON says.",
-		pkg:     "./config", run: "TestLocate",
+		pkg:     "./config", run: "TestLocateBehindBackslashes",
 	},
 	{
 		name: "config-escaped-names", file: "config/scan.go",
 		old:     "if v == absent && bytes.Contains(doc[at:], []byte(`\\u`)) {",
 		new:     "if v == absent && bytes.Contains(doc[:at], []byte(`\\u`)) {",
 		promise: "A member is found however its name is escaped.",
-		pkg:     "./config", run: "TestLocateAgreesWithEncodingJSON",
+		pkg:     "./config", run: "TestLocateEscapedNames",
 	},
 	{
 		name: "config-body-null", file: "config/body.go",
@@ -194,7 +194,7 @@ var configMutants = []mutant{ //nolint:gochecknoglobals // a table
 	{
 		name: "config-body-broken", file: "config/body.go",
 		old:     "if end == absent || !json.Valid(doc[at:end]) {",
-		new:     "if end == absent {",
+		new:     "if end == absent || json.Valid(nil) {",
 		promise: "A body made of a broken payload is refused, not sent.",
 		pkg:     "./config", run: "TestBodyOfBrokenPayloadFails",
 	},
@@ -257,7 +257,7 @@ var configMutants = []mutant{ //nolint:gochecknoglobals // a table
 	{
 		name: "config-watch-touched", file: "config/watch.go",
 		old:     "if now := fingerprint(path); now != seen {\n\t\t\t\tseen = now",
-		new:     "if now := fingerprint(path); true {\n\t\t\t\tseen = now",
+		new:     "if now := fingerprint(path); now != seen || true {\n\t\t\t\tseen = now",
 		promise: "A file that was written with the same contents reloads nothing.",
 		pkg:     "./config", run: "TestWatchIgnoresWhatChangesNothing",
 	},

@@ -23,6 +23,7 @@ import (
 	"github.com/tailpost/tailpost/config"
 	"github.com/tailpost/tailpost/integration/pgtest"
 	"github.com/tailpost/tailpost/outbox"
+	"github.com/tailpost/tailpost/outbox/schema"
 	"github.com/tailpost/tailpost/relay/internal/api"
 	"github.com/tailpost/tailpost/relay/internal/query"
 	"github.com/tailpost/tailpost/relay/internal/seal"
@@ -88,7 +89,7 @@ func setup(tb testing.TB, change func(*config.Config), options ...func(*api.Opti
 	tb.Helper()
 	b := &bundle{db: pgtest.NewDB(tb), log: new(lockedBuffer), called: make(map[string]bool)}
 	b.conn = b.db.Conn(tb)
-	_, err := outbox.Migrate(tb.Context(), b.conn, outbox.MigrateOptions{Mapping: outbox.DefaultMapping()})
+	_, err := schema.Migrate(tb.Context(), b.conn, schema.MigrateOptions{Mapping: outbox.DefaultMapping()})
 	require.NoError(tb, err)
 	cfg := baseConfig(tb, b.db.URL)
 	if change != nil {

@@ -13,6 +13,7 @@ import (
 	"github.com/tailpost/tailpost/config"
 	"github.com/tailpost/tailpost/integration/pgtest"
 	"github.com/tailpost/tailpost/outbox"
+	"github.com/tailpost/tailpost/outbox/schema"
 	"github.com/tailpost/tailpost/relay/internal/ledger"
 )
 
@@ -47,7 +48,7 @@ func migrated(tb testing.TB) *bundle {
 
 func migrate(tb testing.TB, conn *pgx.Conn) {
 	tb.Helper()
-	_, err := outbox.Migrate(tb.Context(), conn, outbox.MigrateOptions{})
+	_, err := schema.Migrate(tb.Context(), conn, schema.MigrateOptions{})
 	require.NoError(tb, err)
 }
 

@@ -7,7 +7,7 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
-	"github.com/tailpost/tailpost/outbox"
+	"github.com/tailpost/tailpost/outbox/schema"
 )
 
 // daysAhead is for how many days tailpost.attempt has partitions, today included: a relay that cannot make one for a
@@ -40,7 +40,7 @@ func (l *Ledger) EnsurePartitions(ctx context.Context, now time.Time) error {
 
 func (l *Ledger) ensureDays(ctx context.Context, from time.Time, n int) error {
 	return l.load(ctx, "make partitions of tailpost.attempt", func(ctx context.Context, conn *pgx.Conn) error {
-		_, err := outbox.EnsurePartitions(ctx, conn, from, n)
+		_, err := schema.EnsurePartitions(ctx, conn, from, n)
 		return err
 	})
 }

@@ -9,6 +9,7 @@ import (
 	"github.com/jackc/pgx/v5/pgconn"
 
 	"github.com/tailpost/tailpost/outbox"
+	"github.com/tailpost/tailpost/outbox/schema"
 )
 
 // load lends the connection to f, again and again while the database is out of reach or busy.
@@ -106,13 +107,13 @@ func (l *Ledger) Recorded(ctx context.Context, slot string, from outbox.LSN) (ma
 // Check says whether this binary can work with the schema and with the outbox table, and what it had better have.
 func (l *Ledger) Check(ctx context.Context, m outbox.Mapping) (warnings []string, err error) {
 	err = l.load(ctx, "check the database", func(ctx context.Context, conn *pgx.Conn) (err error) {
-		if err := outbox.CheckSchema(ctx, conn); err != nil {
+		if err := schema.Check(ctx, conn); err != nil {
 			return err
 		}
 		if m == (outbox.Mapping{}) {
 			return nil
 		}
-		warnings, err = outbox.CheckTable(ctx, conn, m)
+		warnings, err = schema.CheckTable(ctx, conn, m)
 		return err
 	})
 	return warnings, err

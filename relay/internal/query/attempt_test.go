@@ -16,6 +16,7 @@ import (
 	"github.com/tailpost/tailpost/config"
 	"github.com/tailpost/tailpost/integration/pgtest"
 	"github.com/tailpost/tailpost/outbox"
+	"github.com/tailpost/tailpost/outbox/schema"
 	"github.com/tailpost/tailpost/relay/internal/query"
 )
 
@@ -35,9 +36,9 @@ func setup(tb testing.TB) *bundle {
 	tb.Helper()
 	db := pgtest.NewDB(tb)
 	b := &bundle{conn: db.Conn(tb), now: time.Now().UTC().Truncate(time.Microsecond)}
-	_, err := outbox.Migrate(tb.Context(), b.conn, outbox.MigrateOptions{Now: b.now})
+	_, err := schema.Migrate(tb.Context(), b.conn, schema.MigrateOptions{Now: b.now})
 	require.NoError(tb, err)
-	_, err = outbox.EnsurePartitions(tb.Context(), b.conn, b.now.Add(-days*24*time.Hour), days)
+	_, err = schema.EnsurePartitions(tb.Context(), b.conn, b.now.Add(-days*24*time.Hour), days)
 	require.NoError(tb, err)
 	for id, tenant := range tenantOf {
 		_, err := b.conn.Exec(tb.Context(), `

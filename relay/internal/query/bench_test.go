@@ -10,7 +10,7 @@ import (
 
 	"github.com/tailpost/tailpost/config"
 	"github.com/tailpost/tailpost/integration/pgtest"
-	"github.com/tailpost/tailpost/outbox"
+	"github.com/tailpost/tailpost/outbox/schema"
 	"github.com/tailpost/tailpost/relay/internal/query"
 )
 
@@ -104,7 +104,7 @@ func benchStore(b *testing.B, n int) (st *query.Store, middle time.Time) {
 	db := pgtest.NewDB(b)
 	conn := db.Conn(b)
 	now := time.Now().UTC()
-	_, err := outbox.Migrate(b.Context(), conn, outbox.MigrateOptions{Now: now.Add(-3 * 24 * time.Hour)})
+	_, err := schema.Migrate(b.Context(), conn, schema.MigrateOptions{Now: now.Add(-3 * 24 * time.Hour)})
 	require.NoError(b, err)
 	interval := 250 * time.Millisecond * 1_000_000 / time.Duration(n)
 	for _, sql := range []string{`

@@ -11,7 +11,7 @@ import (
 
 	"github.com/tailpost/tailpost/config"
 	"github.com/tailpost/tailpost/integration/pgtest"
-	"github.com/tailpost/tailpost/outbox"
+	"github.com/tailpost/tailpost/outbox/schema"
 )
 
 const hours = 60
@@ -23,9 +23,9 @@ func setup(t *testing.T) *Store {
 	db := pgtest.NewDB(t)
 	conn := db.Conn(t)
 	now := time.Now().UTC()
-	_, err := outbox.Migrate(t.Context(), conn, outbox.MigrateOptions{Now: now})
+	_, err := schema.Migrate(t.Context(), conn, schema.MigrateOptions{Now: now})
 	require.NoError(t, err)
-	_, err = outbox.EnsurePartitions(t.Context(), conn, now.Add(-hours*time.Hour), 1+hours/24)
+	_, err = schema.EnsurePartitions(t.Context(), conn, now.Add(-hours*time.Hour), 1+hours/24)
 	require.NoError(t, err)
 	for _, sql := range []string{`
 INSERT INTO tailpost.endpoint (id, tenant, name, url, subscriptions, policy, status, source, created_at, updated_at)

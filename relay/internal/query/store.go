@@ -14,6 +14,7 @@ import (
 
 	"github.com/tailpost/tailpost/config"
 	"github.com/tailpost/tailpost/outbox"
+	"github.com/tailpost/tailpost/outbox/schema"
 )
 
 // Connections is how many connections a Store has open at most.
@@ -98,7 +99,7 @@ func (s *Store) Close() { s.pool.Close() }
 // Ready says whether the database can be used: it is reached, and its schema is the one of this binary.
 func (s *Store) Ready(ctx context.Context) error {
 	return s.read(ctx, "check the schema", func(ctx context.Context, tx pgx.Tx) error {
-		return outbox.CheckSchema(ctx, tx)
+		return schema.Check(ctx, tx)
 	})
 }
 

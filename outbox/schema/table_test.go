@@ -1,4 +1,4 @@
-package outbox_test
+package schema_test
 
 import (
 	"testing"
@@ -6,6 +6,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/tailpost/tailpost/outbox"
+	"github.com/tailpost/tailpost/outbox/schema"
 )
 
 func TestCheckTable(t *testing.T) {
@@ -99,7 +100,7 @@ func TestCheckTable(t *testing.T) {
 			t.Parallel()
 			b := setup(t)
 			b.exec(t, "CREATE SCHEMA app; "+tc.ddl)
-			warnings, err := outbox.CheckTable(t.Context(), b.conn, mapping)
+			warnings, err := schema.CheckTable(t.Context(), b.conn, mapping)
 			require.Equal(t, tc.warnings, warnings)
 			if tc.problems == nil {
 				require.NoError(t, err)
@@ -114,20 +115,20 @@ func TestCheckTable(t *testing.T) {
 		t.Parallel()
 		b := setup(t)
 		b.exec(t, "CREATE TEMPORARY TABLE events (id bigint PRIMARY KEY, type text, payload jsonb)")
-		var schema string
-		require.NoError(t, b.conn.QueryRow(t.Context(), "SELECT pg_my_temp_schema()::regnamespace::text").Scan(&schema))
-		_, err := outbox.CheckTable(t.Context(), b.conn, outbox.Mapping{Table: schema + ".events", ID: "id", Type: "type", Payload: "payload"})
+		var temporary string
+		require.NoError(t, b.conn.QueryRow(t.Context(), "SELECT pg_my_temp_schema()::regnamespace::text").Scan(&temporary))
+		_, err := schema.CheckTable(t.Context(), b.conn, outbox.Mapping{Table: temporary + ".events", ID: "id", Type: "type", Payload: "payload"})
 		require.ErrorContains(t, err, "is temporary, so its rows never reach the WAL and none would be delivered")
 	})
 	t.Run("an incomplete mapping", func(t *testing.T) {
 		t.Parallel()
-		_, err := outbox.CheckTable(t.Context(), nil, outbox.Mapping{Table: "app.events"})
+		_, err := schema.CheckTable(t.Context(), nil, outbox.Mapping{Table: "app.events"})
 		require.ErrorContains(t, err, `no column is named for "id"`)
 	})
 	t.Run("the default table", func(t *testing.T) {
 		t.Parallel()
 		b := setupMigrated(t)
-		warnings, err := outbox.CheckTable(t.Context(), b.conn, outbox.DefaultMapping())
+		warnings, err := schema.CheckTable(t.Context(), b.conn, outbox.DefaultMapping())
 		require.NoError(t, err)
 		require.Empty(t, warnings)
 	})

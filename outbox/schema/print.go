@@ -1,4 +1,4 @@
-package outbox
+package schema
 
 import (
 	"bytes"
@@ -10,16 +10,18 @@ import (
 	"text/template"
 
 	"github.com/jackc/pgx/v5"
+
+	"github.com/tailpost/tailpost/outbox"
 )
 
-// PrintOptions says what PrintSQL prints. An empty role name takes its default.
+// PrintOptions says what Print prints. An empty role name takes its default.
 type PrintOptions struct {
-	Mapping      Mapping // the outbox table; the zero Mapping: none is used
-	Slot         string  // name of the relay's slot and publication
-	AfterVersion int     // only migrations later than this; 0: all
-	Relay        string  // role of the relay, "tailpost_relay"
-	Application  string  // role that writes events, "tailpost_application"
-	Reader       string  // role for people, "tailpost_reader"
+	Mapping      outbox.Mapping // the outbox table; the zero Mapping: none is used
+	Slot         string         // name of the relay's slot and publication
+	AfterVersion int            // only migrations later than this; 0: all
+	Relay        string         // role of the relay, "tailpost_relay"
+	Application  string         // role that writes events, "tailpost_application"
+	Reader       string         // role for people, "tailpost_reader"
 }
 
 // printData is what the SQL templates see.
@@ -29,12 +31,9 @@ type printData struct {
 	Slot, EndpointPublication  string
 }
 
-// EndpointPublication is the name of the publication of tailpost.endpoint that belongs to a slot.
-func EndpointPublication(slot string) string { return slot + "_endpoint" }
-
-// PrintSQL writes what Migrate does as one script for the user's own migration tool, followed by roles with the least
+// Print writes what Migrate does as one script for the user's own migration tool, followed by roles with the least
 // privileges and the publications, which the relay's role cannot make itself.
-func PrintSQL(w io.Writer, o PrintOptions) error {
+func Print(w io.Writer, o PrintOptions) error {
 	if o.Slot == "" || strings.Trim(o.Slot, "abcdefghijklmnopqrstuvwxyz0123456789_") != "" {
 		return fmt.Errorf("slot %q: a slot's name consists of lower-case letters, digits and underscores", o.Slot)
 	}
@@ -43,13 +42,13 @@ func PrintSQL(w io.Writer, o PrintOptions) error {
 		Application:         cmp.Or(o.Application, "tailpost_application"),
 		Reader:              cmp.Or(o.Reader, "tailpost_reader"),
 		Slot:                o.Slot,
-		EndpointPublication: EndpointPublication(o.Slot),
+		EndpointPublication: outbox.EndpointPublication(o.Slot),
 	}
-	if o.Mapping != (Mapping{}) {
+	if o.Mapping != (outbox.Mapping{}) {
 		if err := o.Mapping.Validate(); err != nil {
 			return err
 		}
-		data.QuotedTable = o.Mapping.quotedTable()
+		data.QuotedTable = o.Mapping.QuotedTable()
 		data.Schema, _ = o.Mapping.SchemaAndName()
 	}
 	script, err := printScript(o, data)
@@ -81,7 +80,7 @@ func printScript(o PrintOptions, data printData) ([]byte, error) {
 		"SELECT tailpost.ensure_attempt_partitions((now() AT TIME ZONE 'UTC')::date, %d);\n", partitionDays)
 
 	var parts []string
-	if o.Mapping.isDefaultShape() {
+	if isDefault(o.Mapping) {
 		parts = append(parts, "outbox.sql.tmpl")
 	}
 	for _, name := range append(parts, "roles.sql.tmpl", "publications.sql.tmpl") {

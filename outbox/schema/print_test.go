@@ -1,4 +1,4 @@
-package outbox_test
+package schema_test
 
 import (
 	"bytes"
@@ -13,18 +13,19 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/tailpost/tailpost/outbox"
+	"github.com/tailpost/tailpost/outbox/schema"
 )
 
 // printed is a database that was made by the printed script, with roles of its own: roles belong to the whole cluster.
 type printed struct {
 	*testBundle
-	options outbox.PrintOptions
+	options schema.PrintOptions
 }
 
 func setupPrinted(t *testing.T) *printed {
 	t.Helper()
 	b := setup(t)
-	p := &printed{testBundle: b, options: outbox.PrintOptions{
+	p := &printed{testBundle: b, options: schema.PrintOptions{
 		Mapping: outbox.DefaultMapping(), Slot: b.Slot(), Relay: b.Name + "_relay", Application: b.Name + "_application", Reader: b.Name + " Reader",
 	}}
 	t.Cleanup(func() {
@@ -45,10 +46,10 @@ func setupPrinted(t *testing.T) *printed {
 }
 
 // run runs the script as a migration tool does: in one transaction.
-func (p *printed) run(t *testing.T, o outbox.PrintOptions) {
+func (p *printed) run(t *testing.T, o schema.PrintOptions) {
 	t.Helper()
 	var script bytes.Buffer
-	require.NoError(t, outbox.PrintSQL(&script, o))
+	require.NoError(t, schema.Print(&script, o))
 	p.exec(t, "BEGIN; "+script.String()+"\nCOMMIT")
 }
 
@@ -79,16 +80,16 @@ func requireAllowed(t *testing.T, conn *pgx.Conn, statements ...string) {
 	}
 }
 
-func TestPrintSQL(t *testing.T) {
+func TestPrint(t *testing.T) {
 	t.Parallel()
 	p := setupPrinted(t)
 
 	t.Run("is what Migrate does", func(t *testing.T) {
 		t.Parallel()
 		conn := p.Conn(t)
-		require.NoError(t, outbox.CheckSchema(t.Context(), conn))
+		require.NoError(t, schema.Check(t.Context(), conn))
 		now := time.Now()
-		result, err := outbox.Migrate(t.Context(), conn, outbox.MigrateOptions{Mapping: outbox.DefaultMapping(), Now: now})
+		result, err := schema.Migrate(t.Context(), conn, schema.MigrateOptions{Mapping: outbox.DefaultMapping(), Now: now})
 		require.NoError(t, err)
 		require.Empty(t, result.Applied)
 		require.False(t, result.OutboxCreated)
@@ -96,11 +97,11 @@ func TestPrintSQL(t *testing.T) {
 	t.Run("lets the relay do what it must and nothing else", func(t *testing.T) {
 		t.Parallel()
 		relay := p.relay(t, "")
-		require.NoError(t, outbox.CheckSchema(t.Context(), relay))
-		warnings, err := outbox.CheckTable(t.Context(), relay, outbox.DefaultMapping())
+		require.NoError(t, schema.Check(t.Context(), relay))
+		warnings, err := schema.CheckTable(t.Context(), relay, outbox.DefaultMapping())
 		require.NoError(t, err)
 		require.Empty(t, warnings)
-		made, err := outbox.EnsurePartitions(t.Context(), relay, time.Date(2040, 1, 1, 0, 0, 0, 0, time.UTC), 2)
+		made, err := schema.EnsurePartitions(t.Context(), relay, time.Date(2040, 1, 1, 0, 0, 0, 0, time.UTC), 2)
 		require.NoError(t, err)
 		require.Equal(t, 2, made)
 		_, err = relay.Exec(t.Context(), insertAttempt, "2040-01-01 12:00:00+00")
@@ -176,12 +177,12 @@ FROM pg_logical_slot_get_binary_changes($1, NULL, NULL::int, 'proto_version', '1
 	t.Run("has the check warn a role that may not read the table, or not all of it", func(t *testing.T) {
 		t.Parallel()
 		p := setupPrinted(t)
-		warnings, err := outbox.CheckTable(t.Context(), p.as(t, p.options.Application), outbox.DefaultMapping())
+		warnings, err := schema.CheckTable(t.Context(), p.as(t, p.options.Application), outbox.DefaultMapping())
 		require.NoError(t, err)
 		require.Equal(t, []string{`outbox table public.outbox: this role may not read it, so rows that the stream lost cannot be found again: GRANT SELECT ON "public"."outbox"`}, warnings)
 
 		p.exec(t, "ALTER TABLE public.outbox ENABLE ROW LEVEL SECURITY")
-		warnings, err = outbox.CheckTable(t.Context(), p.relay(t, ""), outbox.DefaultMapping())
+		warnings, err = schema.CheckTable(t.Context(), p.relay(t, ""), outbox.DefaultMapping())
 		require.NoError(t, err)
 		require.Equal(t, []string{"outbox table public.outbox: row level security hides rows from this role, so rows that the stream lost may not be found again"}, warnings)
 	})
@@ -237,49 +238,49 @@ func (p *printed) relay(t *testing.T, replication string) *pgx.Conn {
 	return conn
 }
 
-func TestPrintSQLAfterAVersion(t *testing.T) {
+func TestPrintAfterAVersion(t *testing.T) {
 	t.Parallel()
 	p := setupPrinted(t)
 	o := p.options
 	o.AfterVersion = p.count(t, "SELECT max(version) FROM tailpost.migration")
 	p.run(t, o) // roles, grants and publications may be run again
-	require.NoError(t, outbox.CheckSchema(t.Context(), p.conn))
+	require.NoError(t, schema.Check(t.Context(), p.conn))
 }
 
-func TestPrintSQLOfAnExistingTable(t *testing.T) {
+func TestPrintOfAnExistingTable(t *testing.T) {
 	t.Parallel()
 	var script bytes.Buffer
 	m := outbox.Mapping{Table: `App.o"ut'`, ID: "id", Type: "type", Payload: "payload"}
-	require.NoError(t, outbox.PrintSQL(&script, outbox.PrintOptions{Mapping: m, Slot: "tailpost"}))
+	require.NoError(t, schema.Print(&script, schema.PrintOptions{Mapping: m, Slot: "tailpost"}))
 	require.NotContains(t, script.String(), "CREATE TABLE \"App\"")
 	require.Contains(t, script.String(), `GRANT SELECT ON "App"."o""ut'" TO "tailpost_relay";`)
 	require.Contains(t, script.String(), `CREATE PUBLICATION "tailpost" FOR TABLE "App"."o""ut'" WITH (publish = 'insert', publish_via_partition_root = true);`)
 	require.Contains(t, script.String(), `CREATE PUBLICATION "tailpost_endpoint" FOR TABLE tailpost.endpoint WITH (publish = 'insert, update, delete');`)
 }
 
-func TestPrintSQLRefuses(t *testing.T) {
+func TestPrintRefuses(t *testing.T) {
 	t.Parallel()
 	for name, tc := range map[string]struct {
-		options outbox.PrintOptions
+		options schema.PrintOptions
 		want    string
 	}{
-		"no slot":             {outbox.PrintOptions{}, `slot "": a slot's name consists of lower-case letters, digits and underscores`},
-		"a slot's bad name":   {outbox.PrintOptions{Slot: "My-Slot"}, `slot "My-Slot": a slot's name consists of`},
-		"a bad mapping":       {outbox.PrintOptions{Slot: "s", Mapping: outbox.Mapping{Table: "x"}}, "write it with its schema"},
-		"an unknown version":  {outbox.PrintOptions{Slot: "s", AfterVersion: 999}, "print migrations after version 999: this tailpost knows versions up to"},
-		"a negative version":  {outbox.PrintOptions{Slot: "s", AfterVersion: -1}, "print migrations after version -1"},
-		"a role's NUL letter": {outbox.PrintOptions{Slot: "s", Relay: "a\x00"}, "NUL"},
+		"no slot":             {schema.PrintOptions{}, `slot "": a slot's name consists of lower-case letters, digits and underscores`},
+		"a slot's bad name":   {schema.PrintOptions{Slot: "My-Slot"}, `slot "My-Slot": a slot's name consists of`},
+		"a bad mapping":       {schema.PrintOptions{Slot: "s", Mapping: outbox.Mapping{Table: "x"}}, "write it with its schema"},
+		"an unknown version":  {schema.PrintOptions{Slot: "s", AfterVersion: 999}, "print migrations after version 999: this tailpost knows versions up to"},
+		"a negative version":  {schema.PrintOptions{Slot: "s", AfterVersion: -1}, "print migrations after version -1"},
+		"a role's NUL letter": {schema.PrintOptions{Slot: "s", Relay: "a\x00"}, "NUL"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			var b bytes.Buffer
-			require.ErrorContains(t, outbox.PrintSQL(&b, tc.options), tc.want)
+			require.ErrorContains(t, schema.Print(&b, tc.options), tc.want)
 			require.Empty(t, b.String())
 		})
 	}
 	t.Run("a writer that fails", func(t *testing.T) {
 		t.Parallel()
-		require.ErrorIs(t, outbox.PrintSQL(brokenWriter{}, outbox.PrintOptions{Slot: "s"}), errBroken)
+		require.ErrorIs(t, schema.Print(brokenWriter{}, schema.PrintOptions{Slot: "s"}), errBroken)
 	})
 }
 

@@ -1,4 +1,4 @@
-package outbox
+package schema
 
 import (
 	"context"
@@ -12,25 +12,27 @@ import (
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
+
+	"github.com/tailpost/tailpost/outbox"
 )
 
 //go:embed migrations
 var migrationFiles embed.FS
 
-// ErrNewerSchema says that the database's schema is newer than this binary.
-var ErrNewerSchema = errors.New("schema tailpost is newer than this binary")
+// ErrNewer says that the database's schema is newer than this binary.
+var ErrNewer = errors.New("schema tailpost is newer than this binary")
 
-// ErrOlderSchema says that the database's schema is missing or older than this binary.
-var ErrOlderSchema = errors.New("schema tailpost is missing or older than this binary")
+// ErrOlder says that the database's schema is missing or older than this binary.
+var ErrOlder = errors.New("schema tailpost is missing or older than this binary")
 
-// SchemaError says that database and binary do not fit. It is an ErrNewerSchema or an ErrOlderSchema to errors.Is.
-type SchemaError struct {
+// VersionError says that database and binary do not fit. It is an ErrNewer or an ErrOlder to errors.Is.
+type VersionError struct {
 	Database int // version of the database's schema; 0: none
 	Binary   int // version that this binary knows
 }
 
 // Error says what to do.
-func (e *SchemaError) Error() string {
+func (e *VersionError) Error() string {
 	switch {
 	case e.Database > e.Binary:
 		return fmt.Sprintf("schema tailpost is at version %d and this tailpost knows version %d only: run the tailpost release that migrated the database, or a later one",
@@ -43,11 +45,11 @@ func (e *SchemaError) Error() string {
 }
 
 // Unwrap gives the sentinel.
-func (e *SchemaError) Unwrap() error {
+func (e *VersionError) Unwrap() error {
 	if e.Database > e.Binary {
-		return ErrNewerSchema
+		return ErrNewer
 	}
-	return ErrOlderSchema
+	return ErrOlder
 }
 
 // Migration is one numbered step of the schema.
@@ -83,7 +85,7 @@ func migrations() ([]Migration, error) {
 type MigrateOptions struct {
 	// Mapping is the outbox table. It is created if it does not exist and its columns are those of DefaultMapping;
 	// the zero Mapping means that no table is used.
-	Mapping Mapping
+	Mapping outbox.Mapping
 	// Now decides which partitions are needed first. Zero: the time of the call.
 	Now time.Time
 }
@@ -113,12 +115,12 @@ const migrateLock int64 = 0x7461696c706f7374
 // Migrate brings schema tailpost to the version of this binary, creates the outbox table where that is wanted, and
 // makes the first partitions of tailpost.attempt. It may be run again and by several replicas at once: they take turns
 // and all but the first find nothing to do. Each step is a transaction of its own: after an error the steps before it
-// stay. A database that is newer than the binary is refused with ErrNewerSchema and left alone.
+// stay. A database that is newer than the binary is refused with ErrNewer and left alone.
 //
 // The connection must not be in a transaction. Its role needs CREATE on the database, and on the outbox table's schema.
 func Migrate(ctx context.Context, conn *pgx.Conn, o MigrateOptions) (MigrateResult, error) {
 	var result MigrateResult
-	if o.Mapping != (Mapping{}) {
+	if o.Mapping != (outbox.Mapping{}) {
 		if err := o.Mapping.Validate(); err != nil {
 			return result, err
 		}
@@ -146,7 +148,7 @@ func Migrate(ctx context.Context, conn *pgx.Conn, o MigrateOptions) (MigrateResu
 	}
 	result.Version = len(steps)
 
-	if o.Mapping != (Mapping{}) {
+	if o.Mapping != (outbox.Mapping{}) {
 		err := migrateTurn(ctx, conn, func(tx pgx.Tx) (err error) {
 			result.OutboxCreated, err = ensureOutboxTable(ctx, tx, o.Mapping)
 			return err
@@ -207,7 +209,7 @@ func nextMigration(ctx context.Context, tx pgx.Tx, steps []Migration) (*Migratio
 	}
 	switch {
 	case version > len(steps):
-		return nil, &SchemaError{Database: version, Binary: len(steps)}
+		return nil, &VersionError{Database: version, Binary: len(steps)}
 	case version == len(steps):
 		return nil, nil //nolint:nilnil // documented: there is no next one
 	}
@@ -227,8 +229,8 @@ func applyMigration(ctx context.Context, tx pgx.Tx, step *Migration) error {
 }
 
 // schemaVersion is the version of the database's schema, 0 where there is none.
-func schemaVersion(ctx context.Context, db PgxTx) (int, error) {
-	exists, err := tableExists(ctx, db, Mapping{Table: "tailpost.migration"})
+func schemaVersion(ctx context.Context, db outbox.PgxTx) (int, error) {
+	exists, err := tableExists(ctx, db, outbox.Mapping{Table: "tailpost.migration"})
 	if err != nil || !exists {
 		return 0, err
 	}
@@ -243,9 +245,9 @@ func schemaVersion(ctx context.Context, db PgxTx) (int, error) {
 	return version, nil
 }
 
-// CheckSchema says whether this binary can work with the database's schema: nil, or a *SchemaError that says what to
+// Check says whether this binary can work with the database's schema: nil, or a *VersionError that says what to
 // do. It changes nothing.
-func CheckSchema(ctx context.Context, db PgxTx) error {
+func Check(ctx context.Context, db outbox.PgxTx) error {
 	steps, err := migrations()
 	if err != nil {
 		return err
@@ -255,13 +257,13 @@ func CheckSchema(ctx context.Context, db PgxTx) error {
 		return err
 	}
 	if version != len(steps) {
-		return &SchemaError{Database: version, Binary: len(steps)}
+		return &VersionError{Database: version, Binary: len(steps)}
 	}
 	return nil
 }
 
 // tableExists looks into the catalogue, which everybody may read, so that a missing privilege is not an error here.
-func tableExists(ctx context.Context, db PgxTx, m Mapping) (bool, error) {
+func tableExists(ctx context.Context, db outbox.PgxTx, m outbox.Mapping) (bool, error) {
 	schema, name := m.SchemaAndName()
 	rows, err := db.Query(ctx, `
 SELECT count(*) > 0
@@ -279,15 +281,15 @@ WHERE n.nspname = $1
 	return exists, nil
 }
 
-func ensureOutboxTable(ctx context.Context, tx pgx.Tx, m Mapping) (created bool, err error) {
+func ensureOutboxTable(ctx context.Context, tx pgx.Tx, m outbox.Mapping) (created bool, err error) {
 	exists, err := tableExists(ctx, tx, m)
 	if err != nil || exists {
 		return false, err
 	}
-	if !m.isDefaultShape() {
+	if !isDefault(m) {
 		return false, fmt.Errorf("your outbox table %s does not exist: create it, or correct outbox.table; tailpost creates a table of the default columns only", m.Table)
 	}
-	ddl, err := render("outbox.sql.tmpl", printData{QuotedTable: m.quotedTable()})
+	ddl, err := render("outbox.sql.tmpl", printData{QuotedTable: m.QuotedTable()})
 	if err != nil {
 		return false, err
 	}
@@ -300,7 +302,7 @@ func ensureOutboxTable(ctx context.Context, tx pgx.Tx, m Mapping) (created bool,
 // EnsurePartitions makes the partitions of tailpost.attempt for that many UTC days from the day of from, where they are
 // missing, and returns how many it made. The caller needs EXECUTE on tailpost.ensure_attempt_partitions only. Safe to
 // call at any time and from several relays at once; it locks out neither readers nor writers.
-func EnsurePartitions(ctx context.Context, db PgxTx, from time.Time, days int) (int, error) {
+func EnsurePartitions(ctx context.Context, db outbox.PgxTx, from time.Time, days int) (int, error) {
 	rows, err := db.Query(ctx, "SELECT tailpost.ensure_attempt_partitions($1::text::date, $2::int)", from.UTC().Format(time.DateOnly), days)
 	if err != nil {
 		return 0, fmt.Errorf("make partitions of tailpost.attempt: %w", err)
@@ -310,4 +312,11 @@ func EnsurePartitions(ctx context.Context, db PgxTx, from time.Time, days int) (
 		return 0, fmt.Errorf("make partitions of tailpost.attempt: %w", err)
 	}
 	return made, nil
+}
+
+// isDefault reports whether Migrate may create the table: its columns are those of outbox.DefaultMapping.
+func isDefault(m outbox.Mapping) bool {
+	shape := outbox.DefaultMapping()
+	shape.Table, shape.Optional = m.Table, m.Optional
+	return m == shape
 }

@@ -1,4 +1,4 @@
-package outbox
+package schema
 
 import (
 	"context"
@@ -9,12 +9,15 @@ import (
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgtype"
+
+	"github.com/tailpost/tailpost/internal/suggest"
+	"github.com/tailpost/tailpost/outbox"
 )
 
 // CheckTable reads the catalogue and says whether events can come from the mapped table: it exists, its rows reach the
 // WAL, its columns have usable types, and its id identifies a row. All problems are reported at once, each with what to
 // do. Warnings are for a person to read; the relay can work. It changes nothing.
-func CheckTable(ctx context.Context, db PgxTx, m Mapping) (warnings []string, err error) {
+func CheckTable(ctx context.Context, db outbox.PgxTx, m outbox.Mapping) (warnings []string, err error) {
 	if err := m.Validate(); err != nil {
 		return nil, err
 	}
@@ -45,7 +48,7 @@ func CheckTable(ctx context.Context, db PgxTx, m Mapping) (warnings []string, er
 	}
 	if !table.Readable {
 		warnings = append(warnings, fmt.Sprintf("outbox table %s: this role may not read it, so rows that the stream lost cannot be found again: GRANT SELECT ON %s",
-			m.Table, m.quotedTable()))
+			m.Table, m.QuotedTable()))
 	}
 	if table.RowSecurity {
 		warnings = append(warnings, fmt.Sprintf("outbox table %s: row level security hides rows from this role, so rows that the stream lost may not be found again", m.Table))
@@ -71,7 +74,7 @@ type tableRow struct {
 	Unstreamed  []string // partitions whose rows never reach the WAL
 }
 
-func readTable(ctx context.Context, db PgxTx, m Mapping) (tableRow, error) {
+func readTable(ctx context.Context, db outbox.PgxTx, m outbox.Mapping) (tableRow, error) {
 	schema, name := m.SchemaAndName()
 	rows, err := db.Query(ctx, `
 SELECT c.oid,
@@ -102,7 +105,7 @@ WHERE n.nspname = $1
 	return table, nil
 }
 
-func missingTable(ctx context.Context, db PgxTx, m Mapping) error {
+func missingTable(ctx context.Context, db outbox.PgxTx, m outbox.Mapping) error {
 	rows, err := db.Query(ctx, `
 SELECT n.nspname || '.' || c.relname
 FROM pg_catalog.pg_class AS c
@@ -120,7 +123,7 @@ ORDER BY 1`)
 		return fmt.Errorf("list tables: %w", err)
 	}
 	_, name := m.SchemaAndName()
-	guess := closest(m.Table, tables)
+	guess := suggest.Closest(m.Table, tables)
 	for _, t := range tables {
 		if strings.HasSuffix(t, "."+name) {
 			guess = t
@@ -134,7 +137,7 @@ ORDER BY 1`)
 }
 
 // storageProblems are the reasons why rows of the table never reach the stream.
-func (t *tableRow) storageProblems(m Mapping) []error {
+func (t *tableRow) storageProblems(m outbox.Mapping) []error {
 	var problems []error
 	problem := func(text string) {
 		problems = append(problems, fmt.Errorf("outbox table %s %s", m.Table, text))
@@ -147,7 +150,7 @@ func (t *tableRow) storageProblems(m Mapping) []error {
 	}
 	switch t.Storage {
 	case storageUnlogged:
-		problem("is UNLOGGED, so its rows never reach the WAL and none would be delivered: ALTER TABLE " + m.quotedTable() + " SET LOGGED")
+		problem("is UNLOGGED, so its rows never reach the WAL and none would be delivered: ALTER TABLE " + m.QuotedTable() + " SET LOGGED")
 	case storageTemporary:
 		problem("is temporary, so its rows never reach the WAL and none would be delivered: use an ordinary table")
 	}
@@ -158,15 +161,12 @@ func (t *tableRow) storageProblems(m Mapping) []error {
 }
 
 type columnRow struct {
-	Name      string
-	TypeOID   uint32
-	BaseOID   uint32 // of a domain; else TypeOID
-	TypeName  string
+	outbox.Column
 	NotNull   bool
 	Generated bool
 }
 
-func readColumns(ctx context.Context, db PgxTx, table uint32) ([]columnRow, error) {
+func readColumns(ctx context.Context, db outbox.PgxTx, table uint32) ([]columnRow, error) {
 	rows, err := db.Query(ctx, `
 WITH RECURSIVE typed AS (
     SELECT a.attname, a.attnum, a.atttypid, a.attnotnull, a.attgenerated, t.oid AS base, t.typtype, t.typbasetype, t.typnotnull
@@ -200,41 +200,40 @@ ORDER BY attnum`, table)
 	return columns, nil
 }
 
-func columnProblems(m Mapping, columns []columnRow) []error {
-	names := make([]string, len(columns))
-	for i, c := range columns {
-		names[i] = c.Name
+// columnProblems are the reasons why events cannot come from the table's columns.
+func columnProblems(m outbox.Mapping, columns []columnRow) []error {
+	plain := make([]outbox.Column, len(columns))
+	for i := range columns {
+		plain[i] = columns[i].Column
 	}
 	var problems []error
-	for i, f := range m.Fit(names).fields() {
-		if f.column == "" {
-			continue
-		}
-		at := slices.Index(names, f.column)
+	if err := m.CheckColumns(plain); err != nil {
+		problems = append(problems, err)
+	}
+	problem := func(field, column, text string, args ...any) {
+		problems = append(problems, fmt.Errorf("outbox table %s: column %q cannot be the %s of events: it %s", m.Table, column, field, fmt.Sprintf(text, args...)))
+	}
+	for _, f := range []struct{ name, column string }{
+		{"id", m.ID}, {"type", m.Type}, {"key", m.Key}, {"tenant", m.Tenant}, {"payload", m.Payload}, {"headers", m.Headers}, {"created_at", m.CreatedAt},
+	} {
+		at := slices.IndexFunc(columns, func(c columnRow) bool { return f.column != "" && c.Name == f.column })
 		if at < 0 {
-			problems = append(problems, missingColumn(m.Table, f, names))
-			continue
+			continue // CheckColumns said so
 		}
-		c := columns[at]
-		if problem := baseTypeProblem(i, c.BaseOID); problem != "" {
-			problems = append(problems, wrongType(m.Table, f, "it is "+c.TypeName+", "+problem))
-		}
-		if c.BaseOID == pgtype.ByteaOID && c.TypeOID != c.BaseOID && i == fieldPayload {
-			problems = append(problems, wrongType(m.Table, f, "it is a domain over bytea, which the stream does not tell from text: use bytea itself"))
-		}
-		if c.Generated {
-			problems = append(problems, wrongType(m.Table, f, "it is a generated column, which the stream leaves out"))
-		}
-		if i == fieldID && !c.NotNull {
-			problems = append(problems, wrongType(m.Table, f, fmt.Sprintf("it may be NULL: ALTER TABLE %s ALTER COLUMN %s SET NOT NULL",
-				m.quotedTable(), pgx.Identifier{m.ID}.Sanitize())))
+		switch c := &columns[at]; {
+		case c.Generated:
+			problem(f.name, f.column, "is a generated column, which the stream leaves out")
+		case f.name == "payload" && c.BaseOID == pgtype.ByteaOID && c.TypeOID != c.BaseOID:
+			problem(f.name, f.column, "is a domain over bytea, which the stream does not tell from text: use bytea itself")
+		case f.name == "id" && !c.NotNull:
+			problem(f.name, f.column, "may be NULL: ALTER TABLE %s ALTER COLUMN %s SET NOT NULL", m.QuotedTable(), pgx.Identifier{m.ID}.Sanitize())
 		}
 	}
 	return problems
 }
 
 // readUniques gives the columns of each unique index that holds for every row.
-func readUniques(ctx context.Context, db PgxTx, table uint32) ([][]string, error) {
+func readUniques(ctx context.Context, db outbox.PgxTx, table uint32) ([][]string, error) {
 	rows, err := db.Query(ctx, `
 SELECT array(SELECT a.attname::text
              FROM unnest((i.indkey::int2[])[0:i.indnkeyatts - 1]) WITH ORDINALITY AS k (attnum, position)
@@ -259,7 +258,7 @@ ORDER BY i.indexrelid`, table)
 
 // idProblem checks that the id tells events apart. A unique index over more columns does not prove it, but is all that
 // a partitioned table can have.
-func idProblem(m Mapping, columns []columnRow, uniques [][]string) (warning string, problem error) {
+func idProblem(m outbox.Mapping, columns []columnRow, uniques [][]string) (warning string, problem error) {
 	if !slices.ContainsFunc(columns, func(c columnRow) bool { return c.Name == m.ID }) {
 		return "", nil // reported as a missing column
 	}
@@ -274,7 +273,7 @@ func idProblem(m Mapping, columns []columnRow, uniques [][]string) (warning stri
 	}
 	if warning == "" {
 		problem = fmt.Errorf("outbox table %s: nothing keeps its id %q unique, and it identifies events: ALTER TABLE %s ADD PRIMARY KEY (%s)",
-			m.Table, m.ID, m.quotedTable(), pgx.Identifier{m.ID}.Sanitize())
+			m.Table, m.ID, m.QuotedTable(), pgx.Identifier{m.ID}.Sanitize())
 	}
 	return warning, problem
 }

@@ -1,8 +1,7 @@
-package outbox_test
+package schema_test
 
 import (
 	"context"
-	"fmt"
 	"testing"
 	"time"
 
@@ -11,6 +10,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/tailpost/tailpost/outbox"
+	"github.com/tailpost/tailpost/outbox/schema"
 )
 
 func TestMigrate(t *testing.T) {
@@ -19,17 +19,17 @@ func TestMigrate(t *testing.T) {
 	t.Run("makes everything once", func(t *testing.T) {
 		t.Parallel()
 		b := setup(t)
-		o := outbox.MigrateOptions{Mapping: outbox.DefaultMapping(), Now: time.Date(2026, 2, 27, 23, 30, 0, 0, time.FixedZone("", -3600))}
-		result, err := outbox.Migrate(t.Context(), b.conn, o)
+		o := schema.MigrateOptions{Mapping: outbox.DefaultMapping(), Now: time.Date(2026, 2, 27, 23, 30, 0, 0, time.FixedZone("", -3600))}
+		result, err := schema.Migrate(t.Context(), b.conn, o)
 		require.NoError(t, err)
 		require.Len(t, result.Applied, result.Version)
 		require.Equal(t, "init", result.Applied[0].Name)
 		require.True(t, result.OutboxCreated)
 		require.Equal(t, 4, result.Partitions)
 
-		again, err := outbox.Migrate(t.Context(), b.conn, o)
+		again, err := schema.Migrate(t.Context(), b.conn, o)
 		require.NoError(t, err)
-		require.Equal(t, outbox.MigrateResult{Version: result.Version}, again)
+		require.Equal(t, schema.MigrateResult{Version: result.Version}, again)
 
 		rows, err := b.conn.Query(t.Context(), "SELECT relid::text FROM pg_partition_tree('tailpost.attempt') WHERE isleaf ORDER BY 1")
 		require.NoError(t, err)
@@ -42,7 +42,7 @@ func TestMigrate(t *testing.T) {
 	t.Run("gives the default table ids that begin with the time", func(t *testing.T) {
 		t.Parallel()
 		b := setup(t)
-		_, err := outbox.Migrate(t.Context(), b.conn, outbox.MigrateOptions{Mapping: outbox.DefaultMapping()})
+		_, err := schema.Migrate(t.Context(), b.conn, schema.MigrateOptions{Mapping: outbox.DefaultMapping()})
 		require.NoError(t, err)
 		b.exec(t, "INSERT INTO public.outbox (type, payload) SELECT 'order.created', '{}' FROM generate_series(1, 100)")
 		// RFC 9562: milliseconds since 1970 in the first 48 bits, then version 7; variant 10 in the two bits from 64 on.
@@ -57,12 +57,12 @@ func TestMigrate(t *testing.T) {
 		b := setup(t)
 		b.exec(t, "ALTER DATABASE "+b.Name+" SET default_transaction_isolation = 'repeatable read'")
 		const replicas = 6
-		results := make(chan outbox.MigrateResult, replicas)
+		results := make(chan schema.MigrateResult, replicas)
 		failures := make(chan error, replicas)
 		for range replicas {
 			conn := b.Conn(t)
 			go func() {
-				result, err := outbox.Migrate(t.Context(), conn, outbox.MigrateOptions{Mapping: outbox.DefaultMapping()})
+				result, err := schema.Migrate(t.Context(), conn, schema.MigrateOptions{Mapping: outbox.DefaultMapping()})
 				results <- result
 				failures <- err
 			}()
@@ -87,8 +87,8 @@ func TestMigrate(t *testing.T) {
 		t.Parallel()
 		b := setupMigrated(t)
 		b.exec(t, "INSERT INTO tailpost.migration (version, name) VALUES (999, 'later'); DROP TABLE public.outbox")
-		_, err := outbox.Migrate(t.Context(), b.conn, outbox.MigrateOptions{Mapping: outbox.DefaultMapping()})
-		require.ErrorIs(t, err, outbox.ErrNewerSchema)
+		_, err := schema.Migrate(t.Context(), b.conn, schema.MigrateOptions{Mapping: outbox.DefaultMapping()})
+		require.ErrorIs(t, err, schema.ErrNewer)
 		require.ErrorContains(t, err, "is at version 999")
 		require.ErrorContains(t, err, "run the tailpost release that migrated the database, or a later one")
 		require.Zero(t, b.count(t, "SELECT count(*) FROM pg_class WHERE relname = 'outbox'"))
@@ -97,7 +97,7 @@ func TestMigrate(t *testing.T) {
 		t.Parallel()
 		b := setup(t)
 		b.exec(t, "CREATE TABLE public.outbox (mine int)")
-		result, err := outbox.Migrate(t.Context(), b.conn, outbox.MigrateOptions{Mapping: outbox.DefaultMapping()})
+		result, err := schema.Migrate(t.Context(), b.conn, schema.MigrateOptions{Mapping: outbox.DefaultMapping()})
 		require.NoError(t, err)
 		require.False(t, result.OutboxCreated)
 		require.Equal(t, 1, b.count(t, "SELECT count(*) FROM pg_attribute WHERE attrelid = 'public.outbox'::regclass AND attnum > 0"))
@@ -108,10 +108,10 @@ func TestMigrate(t *testing.T) {
 		b.exec(t, `CREATE SCHEMA "My App"`)
 		m := outbox.DefaultMapping()
 		m.Table = `My App.Order's "Events"`
-		result, err := outbox.Migrate(t.Context(), b.conn, outbox.MigrateOptions{Mapping: m})
+		result, err := schema.Migrate(t.Context(), b.conn, schema.MigrateOptions{Mapping: m})
 		require.NoError(t, err)
 		require.True(t, result.OutboxCreated)
-		warnings, err := outbox.CheckTable(t.Context(), b.conn, m)
+		warnings, err := schema.CheckTable(t.Context(), b.conn, m)
 		require.NoError(t, err)
 		require.Empty(t, warnings)
 	})
@@ -120,22 +120,22 @@ func TestMigrate(t *testing.T) {
 		b := setup(t)
 		m := outbox.DefaultMapping()
 		m.Table, m.Key = "app.events", "aggregate_id"
-		_, err := outbox.Migrate(t.Context(), b.conn, outbox.MigrateOptions{Mapping: m})
+		_, err := schema.Migrate(t.Context(), b.conn, schema.MigrateOptions{Mapping: m})
 		require.EqualError(t, err, "prepare outbox table: your outbox table app.events does not exist: create it, or correct outbox.table; "+
 			"tailpost creates a table of the default columns only")
 	})
 	t.Run("needs no table for logical messages", func(t *testing.T) {
 		t.Parallel()
 		b := setup(t)
-		result, err := outbox.Migrate(t.Context(), b.conn, outbox.MigrateOptions{})
+		result, err := schema.Migrate(t.Context(), b.conn, schema.MigrateOptions{})
 		require.NoError(t, err)
 		require.False(t, result.OutboxCreated)
-		require.NoError(t, outbox.CheckSchema(t.Context(), b.conn))
+		require.NoError(t, schema.Check(t.Context(), b.conn))
 	})
 	t.Run("refuses a mapping that is incomplete before it changes anything", func(t *testing.T) {
 		t.Parallel()
 		b := setup(t)
-		_, err := outbox.Migrate(t.Context(), b.conn, outbox.MigrateOptions{Mapping: outbox.Mapping{Table: "outbox"}})
+		_, err := schema.Migrate(t.Context(), b.conn, schema.MigrateOptions{Mapping: outbox.Mapping{Table: "outbox"}})
 		require.ErrorContains(t, err, "write it with its schema")
 		require.Zero(t, b.count(t, "SELECT count(*) FROM pg_namespace WHERE nspname = 'tailpost'"))
 	})
@@ -171,30 +171,30 @@ WHERE obj_description('tailpost'::regnamespace, 'pg_namespace') IS NULL`)
 	require.Greater(t, b.count(t, "SELECT count(*) FROM pg_class WHERE relnamespace = 'tailpost'::regnamespace AND relkind IN ('r', 'p', 'v')"), 8)
 }
 
-func TestCheckSchema(t *testing.T) {
+func TestCheck(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
 
-	err := outbox.CheckSchema(t.Context(), b.conn)
-	require.ErrorIs(t, err, outbox.ErrOlderSchema)
+	err := schema.Check(t.Context(), b.conn)
+	require.ErrorIs(t, err, schema.ErrOlder)
 	require.EqualError(t, err, "the database has no schema tailpost, or this role may not see it: run tailpost migrate")
 
-	_, err = outbox.Migrate(t.Context(), b.conn, outbox.MigrateOptions{})
+	_, err = schema.Migrate(t.Context(), b.conn, schema.MigrateOptions{})
 	require.NoError(t, err)
-	require.NoError(t, outbox.CheckSchema(t.Context(), b.conn))
+	require.NoError(t, schema.Check(t.Context(), b.conn))
 
 	b.exec(t, "INSERT INTO tailpost.migration (version, name) VALUES (999, 'later')")
-	err = outbox.CheckSchema(t.Context(), b.conn)
-	require.ErrorIs(t, err, outbox.ErrNewerSchema)
-	require.NotErrorIs(t, err, outbox.ErrOlderSchema)
-	var problem *outbox.SchemaError
+	err = schema.Check(t.Context(), b.conn)
+	require.ErrorIs(t, err, schema.ErrNewer)
+	require.NotErrorIs(t, err, schema.ErrOlder)
+	var problem *schema.VersionError
 	require.ErrorAs(t, err, &problem)
 	require.Equal(t, 999, problem.Database)
 
 	b.exec(t, "DELETE FROM tailpost.migration")
-	require.ErrorIs(t, outbox.CheckSchema(t.Context(), b.conn), outbox.ErrOlderSchema)
+	require.ErrorIs(t, schema.Check(t.Context(), b.conn), schema.ErrOlder)
 	require.Equal(t, "schema tailpost is at version 1 and this tailpost needs version 2: run tailpost migrate",
-		(&outbox.SchemaError{Database: 1, Binary: 2}).Error())
+		(&schema.VersionError{Database: 1, Binary: 2}).Error())
 }
 
 func TestEnsurePartitions(t *testing.T) {
@@ -205,17 +205,17 @@ func TestEnsurePartitions(t *testing.T) {
 		t.Parallel()
 		b := setupMigrated(t)
 		b.exec(t, "SET timezone = 'Pacific/Auckland'; SET datestyle = 'German'; SET search_path = pg_temp")
-		made, err := outbox.EnsurePartitions(t.Context(), b.conn, day, 3)
+		made, err := schema.EnsurePartitions(t.Context(), b.conn, day, 3)
 		require.NoError(t, err)
 		require.Equal(t, 3, made)
-		made, err = outbox.EnsurePartitions(t.Context(), b.conn, day.AddDate(0, 0, 1), 3)
+		made, err = schema.EnsurePartitions(t.Context(), b.conn, day.AddDate(0, 0, 1), 3)
 		require.NoError(t, err)
 		require.Equal(t, 1, made)
 	})
 	t.Run("by days of UTC", func(t *testing.T) {
 		t.Parallel()
 		b := setupMigrated(t)
-		_, err := outbox.EnsurePartitions(t.Context(), b.conn, day, 2)
+		_, err := schema.EnsurePartitions(t.Context(), b.conn, day, 2)
 		require.NoError(t, err)
 		for _, at := range []string{"2031-12-30 00:00:00+00", "2031-12-30 23:59:59.999999+00"} {
 			var partition string
@@ -226,14 +226,14 @@ func TestEnsurePartitions(t *testing.T) {
 	t.Run("without locking out those who record", func(t *testing.T) {
 		t.Parallel()
 		b := setupMigrated(t)
-		_, err := outbox.EnsurePartitions(t.Context(), b.conn, day, 2)
+		_, err := schema.EnsurePartitions(t.Context(), b.conn, day, 2)
 		require.NoError(t, err)
 		recorder := b.Conn(t)
 		tx, err := recorder.Begin(t.Context())
 		require.NoError(t, err)
 		_, err = tx.Exec(t.Context(), insertAttempt, "2031-12-31 12:00:00+00")
 		require.NoError(t, err)
-		made, err := outbox.EnsurePartitions(t.Context(), b.conn, day.AddDate(0, 1, 0), 2)
+		made, err := schema.EnsurePartitions(t.Context(), b.conn, day.AddDate(0, 1, 0), 2)
 		require.NoError(t, err, "an open transaction that wrote to the parent must not be in the way")
 		require.Equal(t, 2, made)
 		require.NoError(t, tx.Commit(t.Context()))
@@ -241,7 +241,7 @@ func TestEnsurePartitions(t *testing.T) {
 	t.Run("refuses nonsense", func(t *testing.T) {
 		t.Parallel()
 		b := setupMigrated(t)
-		_, err := outbox.EnsurePartitions(t.Context(), b.conn, day, 0)
+		_, err := schema.EnsurePartitions(t.Context(), b.conn, day, 0)
 		require.ErrorContains(t, err, "want a first day and 1 to 366 days")
 	})
 	t.Run("from several relays at once", func(t *testing.T) {
@@ -253,7 +253,7 @@ func TestEnsurePartitions(t *testing.T) {
 		for range relays {
 			conn := b.Conn(t)
 			go func() {
-				n, err := outbox.EnsurePartitions(t.Context(), conn, day, days)
+				n, err := schema.EnsurePartitions(t.Context(), conn, day, days)
 				made <- n
 				failures <- err
 			}()
@@ -274,7 +274,7 @@ func TestEnsurePartitions(t *testing.T) {
 		require.NoError(t, err)
 		ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
 		defer cancel()
-		_, err = outbox.EnsurePartitions(ctx, b.conn, day.AddDate(1, 0, 0), 1)
+		_, err = schema.EnsurePartitions(ctx, b.conn, day.AddDate(1, 0, 0), 1)
 		var pgErr *pgconn.PgError
 		require.ErrorAs(t, err, &pgErr)
 		require.Equal(t, "55P03", pgErr.Code)
@@ -285,13 +285,3 @@ func TestEnsurePartitions(t *testing.T) {
 const insertAttempt = `
 INSERT INTO tailpost.attempt (event_id, event_type, endpoint_id, number, trigger, url, outcome, duration_ms, attempted_at, commit_lsn)
 VALUES ('e', 't', 'p', 1, 'stream', 'https://a.example', 'delivered', 1, $1::text::timestamptz, '0/1')`
-
-func TestLSNIsPrintedAsPostgresDoes(t *testing.T) {
-	t.Parallel()
-	b := setup(t)
-	for _, l := range []outbox.LSN{0, 1, 0xABCDEF, 0x16B374D848, 0xFFFFFFFFFFFFFFFF} {
-		var printed string
-		require.NoError(t, b.conn.QueryRow(t.Context(), fmt.Sprintf("SELECT pg_lsn('0/0') + %d::numeric", uint64(l))).Scan(&printed))
-		require.Equal(t, printed, l.String())
-	}
-}
