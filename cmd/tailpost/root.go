@@ -77,6 +77,7 @@ Exit codes: 0 done, 1 failed, 2 used wrongly, 3 the configuration is invalid.`,
 // commands lists every command there is.
 func commands(a *app) []*cobra.Command {
 	return []*cobra.Command{
+		newCaptureCommand(a),
 		newCheckCommand(a),
 		newCompletionCommand(a),
 		newDemoCommand(a),

@@ -22,8 +22,8 @@ type mutant struct {
 // all returns the mutants of every list.
 func all() []mutant {
 	return slices.Concat(
-		apiMutants, configMutants, outboxMutants, coreMutants, dispatchMutants,
-		ledgerMutants, panelMutants, processMutants, webhookMutants,
+		apiMutants, configMutants, coreMutants, dispatchMutants, ledgerMutants, outboxMutants,
+		panelMutants, processMutants, schemaMutants, webhookMutants,
 	)
 }
 

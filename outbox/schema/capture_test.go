@@ -1,0 +1,156 @@
+package schema_test
+
+import (
+	"context"
+	"strings"
+	"testing"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/stretchr/testify/require"
+
+	"github.com/tailpost/tailpost/integration/pgtest"
+	"github.com/tailpost/tailpost/outbox"
+	"github.com/tailpost/tailpost/outbox/schema"
+)
+
+const captured = `
+CREATE TABLE orders (id bigint PRIMARY KEY, account text, total numeric(30, 10), status text);
+CREATE TABLE public.outbox (id uuid PRIMARY KEY DEFAULT gen_random_uuid(), type text NOT NULL, key text, tenant text,
+	payload jsonb, headers jsonb, created_at timestamptz NOT NULL DEFAULT clock_timestamp());
+`
+
+func execute(t *testing.T, conn *pgx.Conn, statements string) {
+	t.Helper()
+	_, err := conn.PgConn().Exec(t.Context(), statements).ReadAll()
+	require.NoError(t, err, statements)
+}
+
+// capture runs the SQL of the options.
+func capture(t *testing.T, conn *pgx.Conn, o schema.CaptureOptions) {
+	t.Helper()
+	if o.Mapping == (outbox.Mapping{}) {
+		o.Mapping = outbox.DefaultMapping()
+	}
+	var script strings.Builder
+	require.NoError(t, schema.PrintCapture(&script, o))
+	execute(t, conn, script.String())
+}
+
+// written returns what is in the outbox, a line for each row, and empties it.
+func written(t *testing.T, conn *pgx.Conn) []string {
+	t.Helper()
+	rows, err := conn.Query(t.Context(), `
+		WITH taken AS (DELETE FROM public.outbox RETURNING *)
+		SELECT concat_ws(' ', type, key, tenant, payload) FROM taken ORDER BY created_at`)
+	require.NoError(t, err)
+	lines, err := pgx.CollectRows(rows, pgx.RowTo[string])
+	require.NoError(t, err)
+	return lines
+}
+
+func TestCapture_everyChangeIsAnEventInItsTransaction(t *testing.T) {
+	t.Parallel()
+	conn := pgtest.NewDB(t).Conn(t)
+	execute(t, conn, captured)
+	capture(t, conn, schema.CaptureOptions{Table: "orders", Key: "id", Tenant: "account", Columns: []string{"id", "total"}})
+
+	execute(t, conn, "INSERT INTO orders VALUES (1, 'acme', 12345678901234567890.0123456789, 'new')")
+	execute(t, conn, "UPDATE orders SET status = 'paid'")
+	execute(t, conn, "DELETE FROM orders")
+	execute(t, conn, "BEGIN; INSERT INTO orders VALUES (2, 'acme', 0, 'new'); ROLLBACK")
+	row := `1 acme {"id": 1, "total": 12345678901234567890.0123456789}`
+	require.Equal(t, []string{"orders.insert " + row, "orders.update " + row, "orders.delete " + row}, written(t, conn))
+}
+
+func TestCapture_againReplacesWhatItMade(t *testing.T) {
+	t.Parallel()
+	conn := pgtest.NewDB(t).Conn(t)
+	execute(t, conn, captured)
+	capture(t, conn, schema.CaptureOptions{Table: "orders"})
+	capture(t, conn, schema.CaptureOptions{
+		Table: "public.orders", On: []schema.Operation{schema.Update}, Type: "order.status_changed", Columns: []string{"status"},
+		When: "OLD.status IS DISTINCT FROM NEW.status",
+	})
+
+	execute(t, conn, "INSERT INTO orders VALUES (1, 'acme', 1, 'new')")
+	execute(t, conn, "UPDATE orders SET total = 2")
+	execute(t, conn, "UPDATE orders SET status = 'paid'")
+	execute(t, conn, "DELETE FROM orders")
+	require.Equal(t, []string{`order.status_changed {"status": "paid"}`}, written(t, conn))
+}
+
+func TestCapture_takesNamesAsTheyAre(t *testing.T) {
+	t.Parallel()
+	conn := pgtest.NewDB(t).Conn(t)
+	name := "Or'der\"s " + strings.Repeat("ü", 25)
+	quoted := pgx.Identifier{"My Schema", name}.Sanitize()
+	execute(t, conn, `CREATE SCHEMA "My Schema"; CREATE TABLE `+quoted+` ("it's" int);
+		CREATE TABLE "My Schema"."happened, here" (n bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY, "what ""it"" is" text, body text)`)
+	capture(t, conn, schema.CaptureOptions{
+		Table: "My Schema." + name, Columns: []string{"it's"},
+		Mapping: outbox.Mapping{Table: "My Schema.happened, here", ID: "n", Type: `what "it" is`, Payload: "body"},
+	})
+	execute(t, conn, "INSERT INTO "+quoted+" VALUES (7)")
+
+	var what, body string
+	require.NoError(t, conn.QueryRow(t.Context(), `SELECT "what ""it"" is", body FROM "My Schema"."happened, here"`).Scan(&what, &body))
+	require.Equal(t, name+".insert", what)
+	require.JSONEq(t, `{"it's": 7}`, body)
+}
+
+// TestCapture_writersNeedNoRightsOnTheOutbox: and what they have in their search_path is not run
+// with the rights of the function's owner.
+func TestCapture_writersNeedNoRightsOnTheOutbox(t *testing.T) {
+	t.Parallel()
+	conn := pgtest.NewDB(t).Conn(t)
+	execute(t, conn, captured)
+	capture(t, conn, schema.CaptureOptions{Table: "orders", Key: "id"})
+	role := pgx.Identifier{"writer_" + conn.Config().Database}.Sanitize()
+	execute(t, conn, `CREATE ROLE `+role+`; GRANT INSERT ON orders TO `+role+`; CREATE SCHEMA evil AUTHORIZATION `+role)
+	t.Cleanup(func() {
+		ctx := context.WithoutCancel(t.Context())
+		_, err := conn.PgConn().Exec(ctx, "RESET ROLE; DROP OWNED BY "+role+"; DROP ROLE "+role).ReadAll()
+		require.NoError(t, err)
+	})
+	execute(t, conn, `SET ROLE `+role+`;
+		CREATE FUNCTION evil.hijack(jsonb, text) RETURNS text LANGUAGE sql AS $$ SELECT current_user::text $$;
+		CREATE OPERATOR evil.->> (LEFTARG = jsonb, RIGHTARG = text, FUNCTION = evil.hijack);
+		SET search_path = evil, pg_catalog, public;
+		INSERT INTO public.orders VALUES (1, 'acme', 1, 'new');
+		RESET ROLE; RESET search_path`)
+	require.Equal(t, []string{`orders.insert 1 {"id": 1, "total": 1.0000000000, "status": "new", "account": "acme"}`}, written(t, conn))
+}
+
+func TestCapture_aColumnThatIsNotThereFailsTheScript(t *testing.T) {
+	t.Parallel()
+	conn := pgtest.NewDB(t).Conn(t)
+	execute(t, conn, captured)
+	var script strings.Builder
+	require.NoError(t, schema.PrintCapture(&script, schema.CaptureOptions{
+		Mapping: outbox.DefaultMapping(), Table: "orders", Columns: []string{"stauts"},
+	}))
+	_, err := conn.PgConn().Exec(t.Context(), script.String()).ReadAll()
+	require.ErrorContains(t, err, `"stauts" does not exist`)
+}
+
+func TestCapture_saysWhichOptionIsWrong(t *testing.T) {
+	t.Parallel()
+	for problem, o := range map[string]schema.CaptureOptions{
+		"its rows are events already": {Table: "outbox"},
+		"write it as schema.name":     {Table: "orders."},
+		`operation "truncate"`:        {Table: "orders", On: []schema.Operation{"truncate"}},
+		"named twice":                 {Table: "orders", On: []schema.Operation{schema.Insert, schema.Insert}},
+		"no column for a tenant":      {Table: "orders", Tenant: "account", Mapping: outbox.Mapping{Table: "a.b", ID: "id", Type: "type", Payload: "p"}},
+		"ends the function's text":    {Table: "orders", Columns: []string{"$tailpost_capture$; DROP TABLE x"}},
+	} {
+		t.Run(problem, func(t *testing.T) {
+			t.Parallel()
+			if o.Mapping == (outbox.Mapping{}) {
+				o.Mapping = outbox.DefaultMapping()
+			}
+			var script strings.Builder
+			require.ErrorContains(t, schema.PrintCapture(&script, o), problem)
+			require.Empty(t, script.String())
+		})
+	}
+}
