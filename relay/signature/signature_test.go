@@ -209,6 +209,46 @@ func TestVerifyErrors(t *testing.T) {
 	}
 }
 
+// TestEverySignatureIsComparedWhole: whatever the scheme and wherever it is cut, the beginning of the right signature is not
+// the right signature; nor is it with more behind it, nor with one bit of it turned.
+func TestEverySignatureIsComparedWhole(t *testing.T) {
+	t.Parallel()
+	body := []byte(vectorBody)
+	private, public := signature.GenerateKeyPair()
+	for name, test := range map[string]struct {
+		scheme       signature.Scheme
+		sign, verify string
+		prefix       string
+	}{
+		"standard": {signature.Standard, vectorSecret, vectorSecret, "v1,"},
+		"ed25519":  {signature.Standard, private, public, "v1a,"},
+		"stripe":   {signature.Stripe, vectorSecret, vectorSecret, "t=1614265330,v1="},
+		"github":   {signature.GitHub, vectorSecret, vectorSecret, "sha256="},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			header := newSigner(t, test.scheme, test.sign).Sign(vectorID, time.Unix(vectorUnix, 0), body)
+			v := newVerifier(t, test.scheme, test.verify).WithClock(at(vectorUnix))
+			whole := header.Get(test.scheme.Header())
+			require.True(t, strings.HasPrefix(whole, test.prefix), whole)
+			require.NoError(t, v.Verify(header, body))
+			refuse := func(value string) {
+				t.Helper()
+				header.Set(test.scheme.Header(), value)
+				require.Error(t, v.Verify(header, body), value)
+			}
+			for n := len(test.prefix); n < len(whole); n++ {
+				refuse(whole[:n])
+				turned := []byte(whole)
+				turned[n] ^= 1
+				refuse(string(turned))
+			}
+			refuse(whole + "0")
+			refuse(whole + whole[len(test.prefix):])
+		})
+	}
+}
+
 // TestPrivateAndPublicVerify: a receiver may hold either half; a pair from elsewhere may hold the seed alone.
 func TestPrivateAndPublicVerify(t *testing.T) {
 	t.Parallel()

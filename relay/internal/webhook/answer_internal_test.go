@@ -6,6 +6,8 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"strings"
+	"syscall"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -20,6 +22,29 @@ type replay struct {
 
 func (c replay) Read(b []byte) (int, error)  { return c.r.Read(b) }
 func (c replay) Write(b []byte) (int, error) { return len(b), nil }
+
+// brokenPipe is a connection whose peer has answered, and closed, before it had read the whole request.
+type brokenPipe struct{ replay }
+
+func (brokenPipe) Write([]byte) (int, error) { return 10, syscall.EPIPE }
+
+// TestNoReuseAfterAWriteError: a request that was not written whole leaves a connection on which the receiver would take
+// the next request for the rest of this one. Its answer counts all the same.
+func TestNoReuseAfterAWriteError(t *testing.T) {
+	t.Parallel()
+	const answer = "HTTP/1.1 413 Too Large\r\nContent-Length: 3\r\n\r\nbig"
+	x := newExchange()
+	keep, err := x.do(newConn(replay{r: strings.NewReader(answer)}))
+	require.NoError(t, err)
+	require.True(t, keep, "an answer like this keeps the connection otherwise")
+
+	x = newExchange()
+	keep, err = x.do(newConn(brokenPipe{replay{r: strings.NewReader(answer)}}))
+	require.NoError(t, err)
+	require.False(t, keep)
+	require.Equal(t, http.StatusRequestEntityTooLarge, x.answer.status)
+	require.Equal(t, "big", string(x.capture))
+}
 
 // FuzzAnswer: no answer makes the client panic; and whenever it would use the connection again, net/http's reading of
 // the same bytes has the same status, the same body, and ends at the same byte, so that the next answer is the next

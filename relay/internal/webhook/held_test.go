@@ -5,6 +5,7 @@ import (
 	"net/http/httptest"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 
@@ -32,7 +33,9 @@ func TestHeld(t *testing.T) {
 				require.True(t, res.Unsent)
 				require.Zero(t, res.Attempt.StatusCode)
 				require.Empty(t, rec.requests)
-				require.Positive(t, rec.conns.Load(), "it is asked when there is a connection")
+				// A plain connection is made before the receiver has accepted it.
+				require.Eventually(t, func() bool { return rec.conns.Load() > 0 }, 30*time.Second, time.Millisecond,
+					"it is asked when there is a connection")
 
 				held.Store(true)
 				res = e.Send(t.Context(), request)

@@ -5,6 +5,7 @@ import (
 	"net/http/httptest"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 
@@ -97,6 +98,24 @@ func TestRedirectOverHTTP2(t *testing.T) {
 		require.NoError(t, v.Verify(got.header, got.body))
 	}
 	require.EqualValues(t, 1, rec.conns.Load())
+}
+
+// TestRedirectsShareOneTimeout: the timeout is the attempt's. A receiver that spends half of it on every hop runs out of it.
+func TestRedirectsShareOneTimeout(t *testing.T) {
+	t.Parallel()
+	const timeout = 600 * time.Millisecond
+	rec := newReceiver(t, plainHTTP, func(w http.ResponseWriter, r *http.Request) {
+		timer := time.NewTimer(timeout / 2)
+		defer timer.Stop()
+		<-timer.C
+		if r.URL.Path != "/third" {
+			redirecting(307, constant(map[string]string{"/start": "/second", "/second": "/third"}[r.URL.Path]))(w, r)
+		}
+	})
+	e := newEndpoint(t, rec.URL+"/start", follows(2), func(ep *config.Endpoint) { ep.Timeout = timeout })
+	res := e.Send(t.Context(), newRequest())
+	require.Equal(t, "timeout after 600ms waiting for headers", res.Attempt.Error)
+	require.Zero(t, res.Attempt.StatusCode, "the last hop had no answer")
 }
 
 func TestRedirectNotFollowed(t *testing.T) {
