@@ -296,6 +296,7 @@ func TestInvalidSecrets(t *testing.T) {
 		"empty after a good one":     {signature.Standard, []string{vectorSecret, ""}, "secret 2 of 2"},
 		"not base64":                 {signature.Standard, []string{"whsec_hunter2-hunter2"}, "padded base64"},
 		"no padding":                 {signature.Standard, []string{"whsec_" + strings.TrimRight(b64(32), "=")}, "padded base64"},
+		"stray bits":                 {signature.Standard, []string{"whsec_" + strings.Replace(b64(32), "A=", "B=", 1)}, "padded base64"},
 		"too short":                  {signature.Standard, []string{"whsec_" + b64(23)}, "23 bytes once decoded, want 24 to 64"},
 		"too long":                   {signature.Standard, []string{"whsec_" + b64(65)}, "want 24 to 64"},
 		"a short private key":        {signature.Standard, []string{"whsk_" + b64(31)}, "want whsk_"},

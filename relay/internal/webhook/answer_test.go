@@ -170,6 +170,7 @@ func TestLongAnswers(t *testing.T) {
 	const kept = 16 << 10
 	for name, test := range map[string]struct {
 		size    int
+		lead    string
 		unit    string
 		chunked bool
 		want    int
@@ -185,12 +186,13 @@ func TestLongAnswers(t *testing.T) {
 		"flood":                        {size: 5_000_000, unit: "x", want: kept, cut: true},
 		"flood in chunks":              {size: 5_000_000, unit: "x", chunked: true, want: kept, cut: true},
 		"a character cut in two":       {size: 60_000, unit: "日", want: kept - kept%3, cut: true, reused: true},
+		"cut after three of its four":  {size: 60_000, lead: "x", unit: "😀", want: kept - 3, cut: true, reused: true},
 		"replacement makes it longer":  {size: kept, unit: "\xff", want: kept - kept%3, cut: true, reused: true},
 		"replaced NUL makes it longer": {size: kept, unit: "\x00", want: kept - kept%3, cut: true, reused: true},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			body := strings.Repeat(test.unit, test.size/len(test.unit))
+			body := test.lead + strings.Repeat(test.unit, test.size/len(test.unit))
 			rec := newReceiver(t, plainHTTP, func(w http.ResponseWriter, _ *http.Request) {
 				if test.chunked {
 					_ = http.NewResponseController(w).Flush()
@@ -207,6 +209,9 @@ func TestLongAnswers(t *testing.T) {
 				require.Len(t, res.Attempt.ResponseBody, test.want)
 				require.True(t, utf8.Valid(res.Attempt.ResponseBody))
 				require.NotContains(t, string(res.Attempt.ResponseBody), "\x00")
+				if utf8.ValidString(body) && !strings.Contains(body, "\x00") {
+					require.True(t, strings.HasPrefix(body, string(res.Attempt.ResponseBody)), "only characters that were sent")
+				}
 				require.Equal(t, test.cut, res.Attempt.ResponseTruncated)
 			}
 			require.Equal(t, test.reused, rec.conns.Load() == 1)

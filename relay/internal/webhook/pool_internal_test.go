@@ -27,7 +27,7 @@ func later() time.Time { return time.Now().Add(time.Minute) }
 // awaitClosed returns once the other side has closed far.
 func awaitClosed(t *testing.T, far net.Conn) {
 	t.Helper()
-	require.NoError(t, far.SetReadDeadline(time.Now().Add(10*time.Second)))
+	require.NoError(t, far.SetReadDeadline(time.Now().Add(30*time.Second)))
 	_, err := far.Read(make([]byte, 1))
 	require.Error(t, err) // the end, or a reset where bytes had not been read
 	require.False(t, isTimeout(err), "still open")
@@ -68,18 +68,21 @@ func TestPoolOutlivesDeadlines(t *testing.T) {
 // TestPoolExpires: idle connections close by their age, one timer serves them, and none is left running.
 func TestPoolExpires(t *testing.T) {
 	t.Parallel()
-	p := &pool{max: 8, timeout: 30 * time.Millisecond}
+	p := &pool{max: 8, timeout: 300 * time.Millisecond}
 	a, farA := pair(t)
 	b, farB := pair(t)
-	now := time.Now()
-	p.put(a, now.Add(-20*time.Millisecond))
-	p.put(b, now)
+	p.put(a, time.Now().Add(-time.Hour))
+	p.put(b, time.Now())
+	p.timer.Stop()
+	p.expire() // as the timer would when a is old and b is not
 	awaitClosed(t, farA)
 	awaitClosed(t, farB)
 	require.Nil(t, p.take(later()))
-	p.mu.Lock()
-	require.Nil(t, p.timer)
-	p.mu.Unlock()
+	require.Eventually(t, func() bool {
+		p.mu.Lock()
+		defer p.mu.Unlock()
+		return p.timer == nil
+	}, 30*time.Second, time.Millisecond)
 	c, farC := pair(t)
 	p.put(c, time.Now()) // and again
 	awaitClosed(t, farC)

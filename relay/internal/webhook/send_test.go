@@ -216,11 +216,12 @@ func TestContextEnds(t *testing.T) {
 	block := make(chan struct{})
 	rec := newReceiver(t, plainHTTP, func(_ http.ResponseWriter, _ *http.Request) { <-block })
 	t.Cleanup(func() { close(block) })
-	e := newEndpoint(t, rec.URL)
+	e := newEndpoint(t, rec.URL, func(ep *config.Endpoint) { ep.Timeout = 10 * time.Second })
 	ctx, cancel := context.WithCancel(t.Context())
 	go func() { <-rec.requests; cancel() }()
 	res := e.Send(ctx, newRequest())
 	require.Equal(t, "canceled while waiting for headers", res.Attempt.Error)
+	require.Less(t, res.Attempt.Duration, 8*time.Second, "at once, not at the end of the timeout")
 	res = e.Send(ctx, newRequest())
 	require.Contains(t, res.Attempt.Error, "canceled while")
 }
