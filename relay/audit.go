@@ -14,16 +14,13 @@ import (
 	"github.com/tailpost/tailpost/outbox"
 	"github.com/tailpost/tailpost/relay/internal/dispatch"
 	"github.com/tailpost/tailpost/relay/internal/ledger"
+	"github.com/tailpost/tailpost/relay/internal/pace"
 	"github.com/tailpost/tailpost/relay/internal/source"
 )
 
 const (
 	// auditRetry is when an audit that failed is tried again.
 	auditRetry = 10 * time.Minute
-	// A page of the sweep is sized so that its statement takes about pageTime.
-	firstPage = 8 // blocks
-	mostPage  = 4096
-	pageTime  = 40 * time.Millisecond
 	// healPace and auditPace are how long the sweep rests after each page, as multiples of what the page took.
 	healPace  = 1
 	auditPace = 9
@@ -81,7 +78,7 @@ func (a *auditor) run(ctx context.Context, first *inquiry) error {
 			return err
 		default:
 			a.log.Error().Err(err).Str("why", q.Why).Msg("the audit of the outbox table failed: what the stream lost stays undelivered until it succeeds")
-			wait(ctx, auditRetry)
+			_ = pace.Wait(ctx, auditRetry) // what is done next looks at ctx
 		}
 	}
 }
@@ -93,15 +90,14 @@ func (a *auditor) await(ctx context.Context) *inquiry {
 		<-ctx.Done()
 		return nil
 	}
-	wait(ctx, time.Until(a.audited.Add(interval)))
-	if ctx.Err() != nil {
+	if pace.Wait(ctx, time.Until(a.audited.Add(interval))) != nil {
 		return nil
 	}
 	now := time.Now()
 	since := a.audited.Add(-gapMargin)
 	if a.attempts > 0 {
 		// Of what is older, attempts may be gone.
-		since = later(since, now.Add(gapMargin-a.attempts))
+		since = pace.Later(since, now.Add(gapMargin-a.attempts))
 	}
 	return &inquiry{Heal: ledger.Heal{Why: "an audit found events that nobody had got", Since: since, From: a.hold.Settled, At: now}, pace: auditPace}
 }
@@ -175,32 +171,20 @@ func (a *auditor) sweep(ctx context.Context, q *inquiry, gap *ledger.Gap) error 
 		return err
 	}
 	s := &sweep{auditor: a, inquiry: q, table: table, routed: routed, gap: gap, ordered: make(map[string]bool)}
-	size := int64(firstPage)
+	var page pace.Page
 	for at := int64(0); at < blocks; {
-		read, busy, err := s.page(ctx, at, size)
+		read, busy, err := s.page(ctx, at, page.Size())
 		if err != nil {
 			return err
 		}
-		wait(ctx, time.Duration(q.pace)*busy)
-		if ctx.Err() != nil {
-			return context.Cause(ctx)
+		if err := pace.Wait(ctx, pace.Rest{Times: q.pace}.After(busy)); err != nil {
+			return err
 		}
-		at += size
-		size = nextPage(size, read)
+		at += page.Size()
+		page.Took(read)
 	}
 	s.tell()
 	return nil
-}
-
-// nextPage sizes a page by what the last one took to read.
-func nextPage(size int64, took time.Duration) int64 {
-	switch {
-	case took < pageTime/2:
-		return min(2*size, mostPage)
-	case took > 2*pageTime:
-		return max(size/2, 1)
-	}
-	return size
 }
 
 // sweep is one way through the table.
@@ -373,11 +357,4 @@ func (s *sweep) tell() {
 	for id := range s.ordered {
 		s.dispatcher.Due(id)
 	}
-}
-
-func later(a, b time.Time) time.Time {
-	if a.After(b) {
-		return a
-	}
-	return b
 }

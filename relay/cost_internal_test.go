@@ -57,6 +57,12 @@ func (a *acceptor) Record(_ context.Context, _ ledger.Hold, b *ledger.Batch) err
 	return nil
 }
 
+// idle has nothing to do beside delivery.
+type idle struct{}
+
+func (idle) Moved(source.Position) {}
+func (idle) Asked()                {}
+
 // relation is the default outbox table.
 func relation() *postgres.Relation {
 	return &postgres.Relation{OID: 1, Schema: "public", Name: "outbox", Columns: []outbox.Column{
@@ -92,7 +98,7 @@ func TestCostOfAnEvent(t *testing.T) { //nolint:paralleltest // It counts what t
 
 	p := &pipeline{
 		mapping: outbox.DefaultMapping(), dispatcher: d, frontier: tracker, log: zerolog.Nop(), stopping: t.Context().Done(),
-		watch: newPublicationWatch(nil, nil, "", nil, zerolog.Nop()),
+		upkeep: idle{},
 	}
 	rel := relation()
 	text := func(s string) outbox.Value { return outbox.Value{Kind: outbox.TextValue, Data: []byte(s)} }

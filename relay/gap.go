@@ -23,9 +23,6 @@ const (
 // whyBackfill is the heal that outbox.start asks for when the slot is taken for the first time: it is no gap.
 const whyBackfill = "backfill"
 
-// errPublicationChanged ends a hold: the stream is set up again, and the audit looks for what it has missed.
-var errPublicationChanged = errors.New("the publication or the outbox table changed")
-
 // takeSlot opens the stream and takes the slot. Whatever tells of a gap is noted before it is mended, so that no crash
 // forgets it.
 func (r *Relay) takeSlot(ctx context.Context, led *ledger.Ledger) (*postgres.Stream, error) {

@@ -12,8 +12,10 @@ import (
 	"github.com/tailpost/tailpost/outbox"
 	"github.com/tailpost/tailpost/relay/internal/dispatch"
 	"github.com/tailpost/tailpost/relay/internal/ledger"
+	"github.com/tailpost/tailpost/relay/internal/pace"
 	"github.com/tailpost/tailpost/relay/internal/source"
 	"github.com/tailpost/tailpost/relay/internal/source/postgres"
+	"github.com/tailpost/tailpost/relay/internal/upkeep"
 	"github.com/tailpost/tailpost/relay/internal/webhook"
 )
 
@@ -42,14 +44,10 @@ type holding struct {
 	ledger     *ledger.Ledger
 	dispatcher *dispatch.Dispatcher
 	pipeline   *pipeline
-	replays    *rounds
-	resends    *rounds
 	barriers   *source.Barriers
 	auditor    *auditor
 	inquiry    *inquiry // what the auditor is to look at first; nil: nothing
-	watch      *publicationWatch
-	keeper     *keeper
-	summaries  *summarizer
+	upkeep     *upkeep.Upkeep
 	broken     chan error // gets why the hold must end
 }
 
@@ -83,7 +81,6 @@ func (r *Relay) prepare(ctx, hard context.Context, led *ledger.Ledger, stream *p
 		return nil, err
 	}
 	h := &holding{r: r, hard: hard, stream: stream, ledger: led, broken: make(chan error, 1), barriers: barriers(led, hold.Epoch), inquiry: found.first}
-	h.summaries = newSummarizer(led, r.log)
 	tracker := source.NewFrontier(source.Position(max(hold.Settled, info.ConfirmedFlush)))
 	h.dispatcher = dispatch.New(hard, dispatch.Options{
 		Hold: hold, Ledger: led, Frontier: tracker, Endpoints: endpoints, Recorded: recorded,
@@ -91,19 +88,19 @@ func (r *Relay) prepare(ctx, hard context.Context, led *ledger.Ledger, stream *p
 	})
 	h.auditor = &auditor{
 		ledger: led, dispatcher: h.dispatcher, barriers: h.barriers, hold: hold, position: found.position, outbox: cfg.Outbox,
-		attempts: cfg.Retention.Attempts, audited: later(found.position.AuditedAt, found.position.StartedAt), sound: make(chan struct{}),
+		attempts: cfg.Retention.Attempts, audited: pace.Later(found.position.AuditedAt, found.position.StartedAt), sound: make(chan struct{}),
 		log: r.log,
 	}
-	h.keeper = &keeper{
-		ledger: led, barriers: h.barriers, outbox: cfg.Outbox, keep: func() config.Retention { return r.config().Retention }, sound: h.auditor.sound, log: r.log,
-	}
-	h.watch = newPublicationWatch(led, cfg, found.publication, h.end, r.log)
+	h.upkeep = upkeep.New(upkeep.Options{
+		Ledger: led, Dispatcher: h.dispatcher, Hold: hold, Barriers: h.barriers, Outbox: cfg.Outbox,
+		Retention: func() config.Retention { return r.config().Retention }, Sound: h.auditor.sound,
+		Publication: found.publication, End: h.end, Logger: r.log,
+	})
 	h.pipeline = &pipeline{
 		mapping: cfg.Outbox.Mapping, messages: cfg.Outbox.Messages, settled: hold.Settled,
-		dispatcher: h.dispatcher, frontier: tracker, rows: rows, barriers: h.barriers, watch: h.watch, log: r.log,
+		dispatcher: h.dispatcher, frontier: tracker, rows: rows, barriers: h.barriers, upkeep: h.upkeep, log: r.log,
 	}
 	rows.dispatcher = h.dispatcher
-	h.makeRounds(led, hold, cfg.Outbox.Mapping)
 	// All of the above waits for a database that is out of reach. Nothing must be sent before it is known that the stream
 	// has outlived that.
 	holds, err := led.Holds(ctx, hold, info.PID)
@@ -121,18 +118,6 @@ func (r *Relay) prepare(ctx, hard context.Context, led *ledger.Ledger, stream *p
 	r.log.Info().Str("slot", hold.Slot).Int64("epoch", hold.Epoch).Stringer("lsn", hold.Settled).
 		Bool("slot_created", info.SlotCreated).Msg("slot taken, delivering")
 	return h, nil
-}
-
-// makeRounds makes what carries out replays and resends, each at its own pace.
-func (h *holding) makeRounds(led *ledger.Ledger, hold ledger.Hold, m outbox.Mapping) {
-	log := h.r.log
-	replayer := &replayer{ledger: led, dispatcher: h.dispatcher, hold: hold, mapping: m, log: log}
-	resender := newResender(led, h.dispatcher, hold, log)
-	h.replays, h.resends = newRounds("replays", replayer.open, log), newRounds("resends", resender.open, log)
-	h.pipeline.asked = func() {
-		h.replays.wake()
-		h.resends.wake()
-	}
 }
 
 // endpoints mirrors the config's endpoints into their table and says what there is to deliver to.
@@ -227,21 +212,9 @@ func (h *holding) run(ctx context.Context) error {
 		}
 		return nil
 	})
-	group.Go(func() error {
-		h.watch.run(taking)
-		return nil
-	})
-	group.Go(func() error {
-		h.keeper.run(taking)
-		return nil
-	})
-	group.Go(func() error {
-		h.summaries.run(taking)
-		return nil
-	})
-	for _, asked := range []*rounds{h.replays, h.resends} {
+	for _, task := range h.upkeep.Tasks() {
 		group.Go(func() error {
-			asked.run(taking)
+			task.Run(taking)
 			return nil
 		})
 	}
@@ -277,7 +250,7 @@ func (h *holding) held() bool { return h.stream.Held() && h.ledger.Connected() }
 
 // committed takes in what was recorded.
 func (h *holding) committed(b *ledger.Batch) {
-	h.summaries.committed(b)
+	h.upkeep.Committed(b)
 	if m := h.r.metrics; m != nil {
 		m.Committed(b)
 	}

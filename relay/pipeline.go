@@ -15,6 +15,12 @@ import (
 	"github.com/tailpost/tailpost/relay/internal/source/postgres"
 )
 
+// upkeeper is told what the stream brings for what runs beside delivery; *upkeep.Upkeep is one.
+type upkeeper interface {
+	Moved(p source.Position)
+	Asked()
+}
+
 // pipeline turns the stream's changes into events and hands them to the dispatcher. It belongs to the stream's goroutine.
 type pipeline struct {
 	mapping    outbox.Mapping
@@ -23,9 +29,8 @@ type pipeline struct {
 	dispatcher *dispatch.Dispatcher
 	frontier   *source.Frontier
 	barriers   *source.Barriers
-	watch      *publicationWatch
+	upkeep     upkeeper
 	rows       *rows
-	asked      func() // looks for replays and resends
 	log        zerolog.Logger
 	stopping   <-chan struct{} // closed: read no more
 
@@ -189,13 +194,13 @@ func (p *pipeline) Commit(tx postgres.Tx) error {
 	for _, name := range p.passed {
 		p.barriers.Seen(name, source.Position(tx.EndLSN))
 	}
-	p.watch.moved(tx.EndLSN)
+	p.upkeep.Moved(source.Position(tx.EndLSN))
 	p.rows.flush(p.tx)
 	for _, id := range p.due {
 		p.dispatcher.Due(id)
 	}
-	if len(p.due) > 0 && p.asked != nil {
-		p.asked()
+	if len(p.due) > 0 {
+		p.upkeep.Asked()
 	}
 	p.frontier.Commit(p.tx, source.Position(tx.EndLSN), tx.Time)
 	p.tx = nil
@@ -205,7 +210,7 @@ func (p *pipeline) Commit(tx postgres.Tx) error {
 
 // Keepalive implements postgres.Handler.
 func (p *pipeline) Keepalive(lsn outbox.LSN) error {
-	p.watch.moved(lsn)
+	p.upkeep.Moved(source.Position(lsn))
 	p.frontier.Keepalive(source.Position(lsn))
 	p.dispatcher.Advanced()
 	return nil

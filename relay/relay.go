@@ -19,6 +19,7 @@ import (
 	"github.com/tailpost/tailpost/relay/internal/dispatch"
 	"github.com/tailpost/tailpost/relay/internal/ledger"
 	"github.com/tailpost/tailpost/relay/internal/metrics"
+	"github.com/tailpost/tailpost/relay/internal/pace"
 	"github.com/tailpost/tailpost/relay/internal/seal"
 	"github.com/tailpost/tailpost/relay/internal/source/postgres"
 	"github.com/tailpost/tailpost/relay/internal/webhook"
@@ -88,6 +89,9 @@ type Relay struct {
 
 // drainMargin is how long recording may take after the grace of the requests in flight.
 const drainMargin = 10 * time.Second
+
+// standbyPause is how often a relay that stands by asks for the slot.
+const standbyPause = time.Second
 
 // New makes a Relay. It opens no connection; an endpoint that cannot be built is an error.
 func New(cfg *config.Config, o Options) (*Relay, error) {
@@ -207,7 +211,7 @@ func (r *Relay) deliver(ctx context.Context) error {
 
 // holdAgain holds the slot, or stands by, until ctx is done.
 func (r *Relay) holdAgain(ctx, hard context.Context, led *ledger.Ledger) error {
-	backoff := backoff{least: 100 * time.Millisecond, most: 5 * time.Second}
+	var backoff pace.Backoff
 	for ctx.Err() == nil {
 		began := time.Now()
 		delivered, err := r.hold(ctx, hard, led)
@@ -231,8 +235,8 @@ func (r *Relay) holdAgain(ctx, hard context.Context, led *ledger.Ledger) error {
 				// Whoever holds it finds out what is wrong with it. At first it may be our own stream that ends.
 				r.unreadable, r.walMissing = false, false
 			}
-			backoff.reset()
-			wait(ctx, time.Second)
+			backoff.Reset()
+			_ = pace.Wait(ctx, standbyPause) // the loop looks at ctx
 			continue
 		case !delivered && !isPassing(err):
 			return err
@@ -240,12 +244,12 @@ func (r *Relay) holdAgain(ctx, hard context.Context, led *ledger.Ledger) error {
 		r.unreadable = r.unreadable || errors.Is(err, postgres.ErrUnreadable)
 		r.walMissing = r.walMissing || errors.Is(err, postgres.ErrWALMissing)
 		if time.Since(began) > time.Minute {
-			backoff.reset()
+			backoff.Reset()
 		}
 		r.setState(Starting)
-		pause := backoff.next()
+		pause := backoff.Next()
 		r.log.Warn().Err(err).Str("slot", r.status.Slot).Dur("pause", pause).Msg("stream ended, taking the slot again")
-		wait(ctx, pause)
+		_ = pace.Wait(ctx, pause) // the loop looks at ctx
 	}
 	return nil
 }
@@ -265,7 +269,7 @@ func (r *Relay) standby() (known bool) {
 // open connects the ledger and checks that the database is as the config says. It waits for a database that is not there
 // yet; nil without an error means that ctx was done first.
 func (r *Relay) open(ctx context.Context) (*ledger.Ledger, error) {
-	backoff := backoff{least: 100 * time.Millisecond, most: 5 * time.Second}
+	var backoff pace.Backoff
 	for {
 		led, err := r.tryOpen(ctx)
 		switch {
@@ -279,9 +283,9 @@ func (r *Relay) open(ctx context.Context) (*ledger.Ledger, error) {
 		case !isPassing(err):
 			return nil, err
 		}
-		pause := backoff.next()
+		pause := backoff.Next()
 		r.log.Warn().Err(err).Dur("pause", pause).Msg("database not reached, trying again")
-		wait(ctx, pause)
+		_ = pace.Wait(ctx, pause) // the loop looks at ctx
 	}
 }
 
@@ -332,24 +336,4 @@ func isPassing(err error) bool {
 		errors.Is(err, postgres.ErrConnection) || errors.Is(err, postgres.ErrServerStopped) ||
 		errors.Is(err, postgres.ErrSlotMissing) || errors.Is(err, postgres.ErrSlotLost) || errors.Is(err, postgres.ErrStandby) ||
 		errors.Is(err, ledger.ErrUncertain)
-}
-
-// backoff is a doubling pause.
-type backoff struct{ least, most, pause time.Duration }
-
-func (b *backoff) reset() { b.pause = 0 }
-
-func (b *backoff) next() time.Duration {
-	b.pause = min(max(b.least, 2*b.pause), b.most)
-	return b.pause
-}
-
-// wait returns after d, or when ctx is done.
-func wait(ctx context.Context, d time.Duration) {
-	timer := time.NewTimer(d)
-	defer timer.Stop()
-	select {
-	case <-ctx.Done():
-	case <-timer.C:
-	}
 }

@@ -1,4 +1,4 @@
-package relay
+package upkeep
 
 import (
 	"context"
@@ -13,6 +13,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/tailpost/tailpost/relay/internal/ledger"
+	"github.com/tailpost/tailpost/relay/internal/pace"
 )
 
 // queueOf is what people asked for: each with the pages that are left of it.
@@ -24,13 +25,13 @@ type queueOf struct {
 	looks int
 }
 
-func (q *queueOf) open(context.Context) (all []open, err error) {
+func (q *queueOf) find(context.Context) (all []operation, err error) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	q.looks++
 	for _, id := range []string{"a", "b", "c"} {
 		if q.pages[id] > 0 {
-			all = append(all, open{id: id, step: func(context.Context) (bool, error) { return q.step(id) }})
+			all = append(all, operation{id: id, step: func(context.Context) (bool, error) { return q.step(id) }})
 		}
 	}
 	return all, nil
@@ -53,17 +54,17 @@ func (q *queueOf) step(id string) (bool, error) {
 // after lets time pass and then looks at the queue.
 func (q *queueOf) after(t *testing.T, d time.Duration, look func()) {
 	t.Helper()
-	wait(t.Context(), d)
+	require.NoError(t, pace.Wait(t.Context(), d))
 	synctest.Wait()
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	look()
 }
 
-// running runs rounds in a bubble until the test is over.
-func (q *queueOf) running(t *testing.T) (r *rounds, ended <-chan struct{}) {
+// running carries out operations in a bubble until the test is over.
+func (q *queueOf) running(t *testing.T) (r *operations, ended <-chan struct{}) {
 	t.Helper()
-	r = newRounds("resends", q.open, zerolog.Nop())
+	r = &operations{what: "resends", wake: NewSignal(), find: q.find, log: zerolog.Nop()}
 	ctx, stop := context.WithCancel(t.Context())
 	done := make(chan struct{})
 	go func() {
@@ -78,7 +79,7 @@ func (q *queueOf) running(t *testing.T) (r *rounds, ended <-chan struct{}) {
 	return r, done
 }
 
-func TestRoundsTakeTurnsAndRestUntilTheyAreWoken(t *testing.T) {
+func TestOperationsTakeTurnsAndRestUntilTheyAreWoken(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		q := &queueOf{pages: map[string]int{"a": 3, "b": 1, "c": 2}}
@@ -92,29 +93,29 @@ func TestRoundsTakeTurnsAndRestUntilTheyAreWoken(t *testing.T) {
 			require.Equal(t, looks, q.looks, "nothing is asked of the database while nothing is open")
 			q.pages["b"] = 1
 		})
-		r.wake()
+		r.wake.Set()
 		q.after(t, 0, func() { require.Zero(t, q.pages["b"]) })
 	})
 }
 
-func TestRoundsGoOnBesideWhatFails(t *testing.T) {
+func TestOperationsGoOnBesideWhatFails(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		q := &queueOf{pages: map[string]int{"a": 1, "b": 100}, fails: map[string]error{"a": errors.New("locked")}}
 		q.running(t)
-		q.after(t, 100*roundPause, func() { require.Zero(t, q.pages["b"]) })
+		q.after(t, 100*operationPause, func() { require.Zero(t, q.pages["b"]) })
 		// It is tried less and less often, but not given up.
 		looks := 0
-		q.after(t, 10*roundPauseMost, func() { looks = q.looks })
-		q.after(t, 10*roundPauseMost, func() {
+		q.after(t, 10*operationPauseMost, func() { looks = q.looks })
+		q.after(t, 10*operationPauseMost, func() {
 			require.Equal(t, 10, q.looks-looks)
 			delete(q.fails, "a")
 		})
-		q.after(t, roundPauseMost, func() { require.Zero(t, q.pages["a"]) })
+		q.after(t, operationPauseMost, func() { require.Zero(t, q.pages["a"]) })
 	})
 }
 
-func TestRoundsGoOnAtOnceAfterWhatWasCancelled(t *testing.T) {
+func TestOperationsGoOnAtOnceAfterWhatWasCancelled(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		q := &queueOf{pages: map[string]int{"a": 5, "b": 2}, fails: map[string]error{"a": ledger.ErrOver}}
@@ -123,7 +124,7 @@ func TestRoundsGoOnAtOnceAfterWhatWasCancelled(t *testing.T) {
 	})
 }
 
-func TestRoundsEndWhereAnotherRelayIsInCharge(t *testing.T) {
+func TestOperationsEndWhereAnotherRelayIsInCharge(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		q := &queueOf{pages: map[string]int{"a": 1, "b": 1}, fails: map[string]error{"a": fmt.Errorf("resend: %w", ledger.ErrDeposed)}}

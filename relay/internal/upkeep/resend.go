@@ -1,4 +1,4 @@
-package relay
+package upkeep
 
 import (
 	"context"
@@ -8,6 +8,7 @@ import (
 
 	"github.com/tailpost/tailpost/relay/internal/dispatch"
 	"github.com/tailpost/tailpost/relay/internal/ledger"
+	"github.com/tailpost/tailpost/relay/internal/pace"
 )
 
 const (
@@ -33,11 +34,17 @@ type resender struct {
 	untold     map[string]struct{}  // those of which it is to be told again
 }
 
-func newResender(led *ledger.Ledger, d *dispatch.Dispatcher, hold ledger.Hold, log zerolog.Logger) *resender {
-	return &resender{ledger: led, dispatcher: d, hold: hold, log: log, told: make(map[string]time.Time), untold: make(map[string]struct{})}
+// resends is the task that carries them out.
+func resends(o *Options, wake Signal) Task {
+	p := &resender{
+		ledger: o.Ledger, dispatcher: o.Dispatcher, hold: o.Hold, log: o.Logger,
+		told: make(map[string]time.Time), untold: make(map[string]struct{}),
+	}
+	all := &operations{what: "resends", wake: wake, find: p.find, log: o.Logger}
+	return Task{Name: all.what, Wake: wake, Run: all.run}
 }
 
-func (p *resender) open(ctx context.Context) ([]open, error) {
+func (p *resender) find(ctx context.Context) ([]operation, error) {
 	resends, err := p.ledger.Resends(ctx)
 	over := err == nil && len(resends) == 0
 	for id := range p.untold {
@@ -46,7 +53,7 @@ func (p *resender) open(ctx context.Context) ([]open, error) {
 	if over {
 		clear(p.told)
 	}
-	return opened(resends, func(r *ledger.Resend) string { return r.ID }, p.step), err
+	return operationsOf(resends, func(r *ledger.Resend) string { return r.ID }, p.step), err
 }
 
 // step moves a resend by a page.
@@ -71,7 +78,7 @@ func (p *resender) step(ctx context.Context, r *ledger.Resend) (bool, error) {
 		log.Info().Msg("resend done")
 		return true, nil
 	}
-	wait(ctx, resendPace*time.Since(began))
+	_ = pace.Rest{Times: resendPace}.Wait(ctx, began) // whoever goes on looks at ctx
 	return true, nil
 }
 

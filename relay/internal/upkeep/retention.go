@@ -1,4 +1,4 @@
-package relay
+package upkeep
 
 import (
 	"context"
@@ -10,6 +10,7 @@ import (
 
 	"github.com/tailpost/tailpost/config"
 	"github.com/tailpost/tailpost/relay/internal/ledger"
+	"github.com/tailpost/tailpost/relay/internal/pace"
 	"github.com/tailpost/tailpost/relay/internal/source"
 )
 
@@ -21,8 +22,8 @@ const (
 	retentionPace = 4
 )
 
-// keeper removes what is old: settled rows of the outbox table, attempts, dead deliveries, replays, resends, counters. Only the
-// holder of the slot has one, and each of its statements is short and may fail: the next time will do.
+// keeper removes what is old: settled rows of the outbox table, attempts, dead deliveries, replays, resends, counters. Each of
+// its statements is short and may fail: the next time will do.
 type keeper struct {
 	ledger   *ledger.Ledger
 	barriers *source.Barriers
@@ -31,6 +32,12 @@ type keeper struct {
 	sound    <-chan struct{}         // closed once no gap waits to be healed
 	log      zerolog.Logger
 	refused  bool // it was logged that rows may not be deleted
+}
+
+// retention is the task that does it.
+func retention(o *Options) Task {
+	k := &keeper{ledger: o.Ledger, barriers: o.Barriers, outbox: o.Outbox, keep: o.Retention, sound: o.Sound, log: o.Logger}
+	return Task{Name: "retention", Run: k.run}
 }
 
 // run removes what is old now and then until ctx is done.
@@ -47,7 +54,7 @@ func (k *keeper) run(ctx context.Context) {
 	}
 	for ctx.Err() == nil {
 		k.once(ctx)
-		wait(ctx, pause)
+		_ = pace.Wait(ctx, pause)
 	}
 }
 
@@ -110,18 +117,19 @@ func (k *keeper) events(ctx context.Context, before time.Time) error {
 		return err
 	}
 	total := int64(0)
-	size := int64(firstPage)
+	var page pace.Page
 	for at := int64(0); at < blocks && ctx.Err() == nil; {
 		began := time.Now()
-		deleted, err := table.Delete(ctx, at, size, before)
+		deleted, err := table.Delete(ctx, at, page.Size(), before)
 		if err != nil {
 			return err
 		}
-		took := time.Since(began)
 		total += deleted
-		at += size
-		size = nextPage(size, took)
-		wait(ctx, retentionPace*took)
+		at += page.Size()
+		page.Took(time.Since(began))
+		if err := (pace.Rest{Times: retentionPace}).Wait(ctx, began); err != nil {
+			return err
+		}
 	}
 	if total > 0 {
 		k.log.Info().Int64("events", total).Time("before", before).Msg("settled events deleted from the outbox table")
@@ -154,7 +162,9 @@ func (k *keeper) again(ctx context.Context, what string, f func() (n int64, more
 		if !more {
 			break
 		}
-		wait(ctx, retentionPace*time.Since(began))
+		if err := (pace.Rest{Times: retentionPace}).Wait(ctx, began); err != nil {
+			return err
+		}
 	}
 	if total > 0 {
 		k.log.Info().Int64("rows", total).Str("what", what).Msg("old records removed")

@@ -1,4 +1,4 @@
-package relay
+package upkeep
 
 import (
 	"cmp"
@@ -19,6 +19,9 @@ const (
 	// replayPending is how many pending deliveries an endpoint may have for a replay to add more.
 	replayPending = 1000
 	replayRows    = 1000 // rows of the outbox table that are looked at in one go
+	// pageRows and pageBytes bound the events that are read and queued at once.
+	pageRows  = 256
+	pageBytes = 1 << 20
 	// Without an index of created_at every look in its order reads the whole table, so it takes in more.
 	orderedRows = 10_000
 )
@@ -33,9 +36,16 @@ type replayer struct {
 	log        zerolog.Logger
 }
 
-func (p *replayer) open(ctx context.Context) ([]open, error) {
+// replays is the task that carries them out.
+func replays(o *Options, wake Signal) Task {
+	p := &replayer{ledger: o.Ledger, dispatcher: o.Dispatcher, hold: o.Hold, mapping: o.Outbox.Mapping, log: o.Logger}
+	all := &operations{what: "replays", wake: wake, find: p.find, log: o.Logger}
+	return Task{Name: all.what, Wake: wake, Run: all.run}
+}
+
+func (p *replayer) find(ctx context.Context) ([]operation, error) {
 	replays, err := p.ledger.Replays(ctx)
-	return opened(replays, func(r *ledger.Replay) string { return r.ID }, p.step), err
+	return operationsOf(replays, func(r *ledger.Replay) string { return r.ID }, p.step), err
 }
 
 // step moves a replay by a page; false: its endpoint has enough to do.
@@ -136,7 +146,7 @@ func (p *replayer) page(ctx context.Context, sweep *ledger.Sweep, r *ledger.Repl
 func cut(rows []ledger.Row, rg ledger.Range) (chunk []ledger.Row, places []ledger.RowPlace, wanted map[string]int) {
 	wanted = make(map[string]int)
 	n, size := 0, 0
-	for ; n < len(rows) && len(places) < chunkRows && size < chunkBytes; n++ {
+	for ; n < len(rows) && len(places) < pageRows && size < pageBytes; n++ {
 		if row := &rows[n]; inRange(row, rg) && rg.Wants(row.Type) {
 			places = append(places, ledger.RowPlace{ID: row.ID, TID: row.TID})
 			wanted[row.ID] = n

@@ -1,4 +1,4 @@
-package relay
+package upkeep
 
 import (
 	"context"
@@ -9,6 +9,7 @@ import (
 	"github.com/rs/zerolog"
 
 	"github.com/tailpost/tailpost/relay/internal/ledger"
+	"github.com/tailpost/tailpost/relay/internal/pace"
 )
 
 const (
@@ -19,43 +20,40 @@ const (
 	summaryPace  = 20
 )
 
-// summarizer has summaries of the attempts made as they become many. Only the holder of the slot has one; where nothing is
-// recorded it does nothing.
-type summarizer struct {
-	ledger *ledger.Ledger
-	signal chan struct{} // capacity 1
-	log    zerolog.Logger
+// summaries has summaries of the attempts made as they become many. Where nothing is recorded it does nothing.
+type summaries struct {
+	summarize func(context.Context) error
+	wake      Signal
+	log       zerolog.Logger
 
-	recorded int // since the last signal; the recorder's
+	recorded int // since it was woken; the recorder's
 }
 
-func newSummarizer(led *ledger.Ledger, log zerolog.Logger) *summarizer {
-	return &summarizer{ledger: led, signal: make(chan struct{}, 1), log: log}
+func newSummaries(led *ledger.Ledger, log zerolog.Logger) *summaries {
+	return &summaries{summarize: led.SummarizeAttempts, wake: NewSignal(), log: log}
 }
 
-// committed counts a batch. It belongs to the recorder's goroutine.
-func (s *summarizer) committed(b *ledger.Batch) {
-	if s.recorded += len(b.Attempts); s.recorded < summaryRows {
-		return
-	}
-	select {
-	case s.signal <- struct{}{}:
+func (s *summaries) task() Task { return Task{Name: "summaries", Wake: s.wake, Run: s.run} }
+
+// committed counts the attempts of a batch. It belongs to the recorder's goroutine.
+func (s *summaries) committed(attempts int) {
+	if s.recorded += attempts; s.recorded >= summaryRows && s.wake.Set() {
 		s.recorded = 0
-	default:
 	}
 }
 
 // run works until ctx is done.
-func (s *summarizer) run(ctx context.Context) {
+func (s *summaries) run(ctx context.Context) {
 	refused := false
+	rest := pace.Rest{Times: summaryPace, Least: summaryPause}
 	for {
 		select {
-		case <-s.signal:
+		case <-s.wake:
 		case <-ctx.Done():
 			return
 		}
 		began := time.Now()
-		err := s.ledger.SummarizeAttempts(ctx)
+		err := s.summarize(ctx)
 		pgErr, ok := errors.AsType[*pgconn.PgError](err)
 		switch {
 		case err == nil, ctx.Err() != nil:
@@ -65,6 +63,8 @@ func (s *summarizer) run(ctx context.Context) {
 		default:
 			s.log.Debug().Err(err).Msg("attempts are not summarised, trying again after more of them")
 		}
-		wait(ctx, max(summaryPause, summaryPace*time.Since(began)))
+		if rest.Wait(ctx, began) != nil {
+			return
+		}
 	}
 }

@@ -1,0 +1,18 @@
+package relay
+
+import (
+	"context"
+
+	"github.com/rs/zerolog"
+
+	"github.com/tailpost/tailpost/config"
+	"github.com/tailpost/tailpost/relay/internal/upkeep"
+)
+
+// Reseal seals the signing secrets and header values of all endpoints made through the API under the first key of the
+// configuration, so that the other keys can go once running relays have read the change. It returns how many endpoints were
+// sealed under another key, or had header values that were not sealed. All or nothing is changed; a secret that no
+// configured key opens is an error that names its endpoint. Relays may run.
+func Reseal(ctx context.Context, cfg *config.Config, log zerolog.Logger) (changed int, err error) {
+	return upkeep.Reseal(ctx, cfg, log)
+}

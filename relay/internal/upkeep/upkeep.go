@@ -1,0 +1,94 @@
+package upkeep
+
+import (
+	"context"
+
+	"github.com/rs/zerolog"
+
+	"github.com/tailpost/tailpost/config"
+	"github.com/tailpost/tailpost/relay/internal/dispatch"
+	"github.com/tailpost/tailpost/relay/internal/ledger"
+	"github.com/tailpost/tailpost/relay/internal/source"
+)
+
+// Task runs beside delivery for as long as a relay holds the slot.
+type Task struct {
+	// Name says what it does, for logs and tests.
+	Name string
+	// Wake has it look for work. nil: it looks now and then by itself.
+	Wake Signal
+	// Run works until ctx is done, or until another relay is in charge. What fails is logged and tried again.
+	Run func(ctx context.Context)
+}
+
+// Signal wakes a task. Signals that come while it works are one.
+type Signal chan struct{}
+
+// NewSignal returns a signal that is not set.
+func NewSignal() Signal { return make(Signal, 1) }
+
+// Set wakes whoever waits for the signal, or who will next. It never blocks, and may be called from any goroutine.
+func (s Signal) Set() (set bool) {
+	select {
+	case s <- struct{}{}:
+		return true
+	default:
+		return false
+	}
+}
+
+// Options are what the tasks of one hold work with.
+type Options struct {
+	Ledger     *ledger.Ledger
+	Dispatcher *dispatch.Dispatcher
+	Hold       ledger.Hold
+	Barriers   *source.Barriers
+	Outbox     config.Outbox
+	// Retention returns that of the present configuration.
+	Retention func() config.Retention
+	// Sound is closed once no gap waits to be healed: what is deleted cannot be healed any more.
+	Sound <-chan struct{}
+	// Publication is the identity of publication and outbox table that the stream was set up with.
+	Publication string
+	// End breaks the hold.
+	End    func(error)
+	Logger zerolog.Logger
+}
+
+// Upkeep is the upkeep of one hold.
+type Upkeep struct {
+	tasks            []Task
+	summaries        *summaries
+	publication      *publication
+	replays, resends Signal
+}
+
+// New returns the upkeep of a hold. Nothing runs yet.
+func New(o Options) *Upkeep {
+	u := &Upkeep{
+		summaries: newSummaries(o.Ledger, o.Logger), publication: newPublication(&o), replays: NewSignal(), resends: NewSignal(),
+	}
+	u.tasks = []Task{
+		retention(&o),
+		u.summaries.task(),
+		u.publication.task(),
+		replays(&o, u.replays),
+		resends(&o, u.resends),
+	}
+	return u
+}
+
+// Tasks returns what is to be run.
+func (u *Upkeep) Tasks() []Task { return u.tasks }
+
+// Asked has the tasks look for what people asked for.
+func (u *Upkeep) Asked() {
+	u.replays.Set()
+	u.resends.Set()
+}
+
+// Committed takes in a batch that was recorded. It belongs to the recorder's goroutine.
+func (u *Upkeep) Committed(b *ledger.Batch) { u.summaries.committed(len(b.Attempts)) }
+
+// Moved takes in how far the source has come. It belongs to the source's goroutine.
+func (u *Upkeep) Moved(p source.Position) { u.publication.moved(p) }
