@@ -120,10 +120,15 @@ func TestTheSlotMovedByAnotherIsHealed(t *testing.T) {
 	require.Equal(t, 1, b.gaps(t, "ahead of what was recorded"))
 	require.Zero(t, relay.Stop(t))
 
-	// A clean stop leaves no doubt: nothing is audited at the next start.
-	relay = kit.StartDelivering(t, kit.Options{Config: config})
+	// A clean stop leaves no doubt: the next audit is that of the interval, none comes with the start.
+	const last = "SELECT audited_at::text FROM tailpost.relay"
+	before := b.db.Text(t, last)
+	config.Outbox = `audit_interval = "4s"`
+	kit.StartDelivering(t, kit.Options{Config: config})
 	b.exactlyOnce(t, "erp", append(ids, b.db.Insert(t, orders(1)...)...))
-	require.NotContains(t, relay.Stderr(), "audit: nothing is missing")
+	b.db.AwaitCount(t, 1, "SELECT count(*) FROM tailpost.relay WHERE audited_at > $1::text::timestamptz", before)
+	require.Equal(t, 1, b.db.Count(t, "SELECT count(*) FROM tailpost.relay WHERE audited_at >= $1::text::timestamptz + interval '4 seconds'", before),
+		"the start was audited: %s after %s", b.db.Text(t, last), before)
 }
 
 func TestAPublicationThatIsDroppedOrChangedIsHealed(t *testing.T) {

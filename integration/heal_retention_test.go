@@ -107,6 +107,7 @@ func TestThePrintedRolesSufficeToHealAndToRemove(t *testing.T) {
 	relay = kit.StartDelivering(t, kit.Options{Config: config})
 	relay.Await(t, logHealed, kit.Record{"events": 5})
 	b.onceAtERP(t, ids)
+	require.Zero(t, relay.Stop(t))
 	require.NotContains(t, relay.Stderr(), `"level":"error"`)
 }
 

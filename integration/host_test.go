@@ -108,7 +108,7 @@ func TestAnIdleRelayDoesNothing(t *testing.T) {
 	b := &testBundle{db: kit.OpenDatabase(t, server.URL("postgres"), "tailpost"), receiver: kit.NewReceiver(t)}
 	b.db.Migrate(t, outbox.DefaultMapping())
 	b.receiver.On("/later", kit.Statuses(500))
-	relay := kit.StartDelivering(t, kit.Options{Config: b.db.Config(b.endpoint("erp", ""), b.endpoint("later", ""))})
+	relay := kit.StartDelivering(t, kit.Options{Config: b.db.Config(b.endpoint("erp", ""), b.endpoint("later", "")), Plain: true})
 	b.db.Insert(t, orders(50)...)
 	b.db.AwaitAttempts(t, "erp", 50)
 	b.db.AwaitAttempts(t, "later", 50)
@@ -133,7 +133,8 @@ func TestAnIdleRelayDoesNothing(t *testing.T) {
 		return nil
 	})
 	t.Logf("CPU in %s of idling: %s", idle, after-before)
-	require.Less(t, after-before, idle/20)
+	// Measured: 0, and a tick of the kernel's clock, 10 ms, now and then.
+	require.LessOrEqual(t, after-before, idle/100)
 	require.Equal(t, 3, b.db.Count(t, relayConnections))
 }
 

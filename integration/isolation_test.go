@@ -18,6 +18,8 @@ import (
 const (
 	isolationEndpoints = 20
 	isolationBad       = 4 // the first ones
+
+	illTime = 10 * time.Second // after which one of them answers
 )
 
 // isolationRun is one relay with twenty endpoints.
@@ -34,7 +36,7 @@ func TestBadEndpointsHarmNoOthers(t *testing.T) {
 	r := &isolationRun{testBundle: setup(t)}
 	good := kit.Statuses(200)
 	ill := []kit.Behaviour{
-		kit.Hang(), kit.Slow(10*time.Second, good), good, // the third one refuses connections, see below
+		kit.Hang(), kit.Slow(illTime, good), good, // the third one refuses connections, see below
 		kit.Random(1, good, good, good, good, good, good, good, kit.Statuses(500), kit.Statuses(500), kit.Statuses(500)),
 	}
 	var endpoints []kit.Endpoint
@@ -53,7 +55,7 @@ func TestBadEndpointsHarmNoOthers(t *testing.T) {
 	refusing := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {}))
 	defer refusing.Close()
 	endpoints[2].URL = refusing.URL
-	relay := kit.StartDelivering(t, kit.Options{Config: r.db.Config(endpoints...), Args: []string{"--grace", "500ms"}})
+	relay := kit.StartDelivering(t, kit.Options{Config: r.db.Config(endpoints...), Args: []string{"--grace", "500ms"}, Plain: true})
 	r.round(t) // connections are made, code and caches are warm
 	alone, aloneLatency := r.round(t)
 	memory := peakMemory(t, relay)
@@ -66,14 +68,16 @@ func TestBadEndpointsHarmNoOthers(t *testing.T) {
 	t.Logf("healthy endpoints, all well: %s, p50 %s, p99 %s", alone.Round(time.Millisecond), median(aloneLatency), percentile(aloneLatency, 99))
 	t.Logf("healthy endpoints, %d of %d ill: %s, p50 %s, p99 %s; ratio of rates %.2f; memory grew by %d MiB", isolationBad, isolationEndpoints,
 		amid.Round(time.Millisecond), median(amidLatency), percentile(amidLatency, 99), float64(alone)/float64(amid), grown>>20)
-	// That the round came to its end is the proof: one endpoint has answered nothing since it began. How fast it was is
-	// for benchmarks to judge, on a machine that does nothing else.
+	// One endpoint has answered nothing since the round began, another one takes ten seconds. Had a healthy one
+	// waited for either, it would have been for that long. Anything finer is for benchmarks to judge.
+	require.Less(t, slices.Max(amidLatency), illTime/2, "a healthy endpoint waited")
 	for _, q := range r.receiver.Requests("/e0") {
 		if q.At.After(began) {
 			require.Zero(t, q.Status, "the endpoint that hangs has answered")
 		}
 	}
-	require.Less(t, grown, int64(200<<20))
+	// What the ill ones have not taken waits in the table. Measured: 0 to 1 MiB.
+	require.Less(t, grown, int64(8<<20))
 	r.db.AwaitConfirmed(t, r.db.LSN(t))
 	requireOneHold(t, relay)
 }

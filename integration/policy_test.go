@@ -5,11 +5,11 @@ import (
 	"context"
 	"fmt"
 	"net/http"
+	"strings"
 	"sync/atomic"
 	"testing"
 	"time"
 
-	"github.com/jackc/pgx/v5"
 	"github.com/stretchr/testify/require"
 
 	"github.com/tailpost/tailpost/integration/kit"
@@ -78,44 +78,42 @@ func TestStrictOrderIsThatOfTheWholeEndpoint(t *testing.T) {
 	requireOrder(t, b, "erp", map[string][]string{"": all})
 }
 
-func TestAnOpenCircuitBurnsNoAttempts(t *testing.T) {
+// Once failures in a row have opened the circuit, one request goes out each time that reopen is over,
+// whatever is due and however much the endpoint may be sent at once.
+func TestAnOpenCircuitLetsOnlyProbesOut(t *testing.T) {
 	t.Parallel()
-	b := setup(t)
-	var healthy atomic.Bool
-	b.receiver.On("/erp", func(context.Context, http.ResponseWriter, kit.Request) int {
-		if healthy.Load() {
-			return http.StatusOK
-		}
-		return http.StatusInternalServerError
-	})
-	kit.StartDelivering(t, kit.Options{Config: b.db.Config(b.endpoint("erp", `
-  concurrency = 1
+	const failures, reopen, probes = 3, 300 * time.Millisecond, 4
+	for _, concurrency := range []int{1, 8} {
+		t.Run(fmt.Sprintf("concurrency %d", concurrency), func(t *testing.T) {
+			t.Parallel()
+			b := setup(t)
+			var healthy atomic.Bool
+			b.receiver.On("/erp", func(context.Context, http.ResponseWriter, kit.Request) int {
+				if healthy.Load() {
+					return http.StatusOK
+				}
+				return http.StatusInternalServerError
+			})
+			kit.StartDelivering(t, kit.Options{Config: b.db.Config(b.endpoint("erp", fmt.Sprintf(`
+  concurrency = %d
   circuit {
-    failures = 3
-    reopen   = "300ms"
+    failures = %d
+    reopen   = %q
   }
-  retry { schedule = ["50ms", "50ms", "50ms", "50ms", "50ms", "50ms", "50ms", "50ms", "50ms", "50ms", "50ms", "50ms", "50ms", "50ms", "50ms", "50ms"] }`))})
-	b.db.Tx(t, func(tx pgx.Tx) error {
-		events := make([]outbox.Event, 50)
-		for i := range events {
-			events[i] = kit.Event("order.changed", `{}`)
-		}
-		_, err := outbox.Insert(t.Context(), tx, events...)
-		return err
-	})
-	b.db.AwaitCount(t, 1, "SELECT LEAST(count(*), 1) FROM tailpost.delivery WHERE reason = 'circuit_open'")
-	// Three more probes: one request each.
-	kit.Eventually(t, 10*time.Second, func() error {
-		if n := len(b.receiver.Requests("/erp")); n < 6 {
-			return fmt.Errorf("%d requests", n)
-		}
-		return nil
-	})
-	began := b.db.Attempts(t, "erp")
-	require.Less(t, len(began), 30, "50 deliveries are due all the time, yet only probes go out")
-	healthy.Store(true)
-	b.db.AwaitCount(t, 50, "SELECT count(*) FROM tailpost.attempt WHERE outcome = 'delivered'")
-	b.db.AwaitEmptyQueue(t)
+  retry { schedule = [%s] }`, concurrency, failures, reopen, strings.Repeat(`"50ms", `, 20))))})
+			b.db.Insert(t, orders(50)...)
+			// The failure that opens the circuit may find all others of its kind in flight.
+			most := failures + concurrency - 1
+			requests := b.receiver.Await(t, "/erp", most+probes)
+			healthy.Store(true)
+			for i := most; i < len(requests); i++ {
+				require.GreaterOrEqual(t, requests[i].At.Sub(requests[i-1].Answered), reopen, "request %d is more than a probe", i+1)
+			}
+			b.db.AwaitCount(t, 50, "SELECT count(*) FROM tailpost.attempt WHERE outcome = 'delivered'")
+			b.db.AwaitEmptyQueue(t)
+			require.Equal(t, len(b.receiver.Requests("/erp")), b.db.Count(t, "SELECT count(*) FROM tailpost.attempt"))
+		})
+	}
 }
 
 func TestARateIsKept(t *testing.T) {

@@ -2,16 +2,9 @@ package integration_test
 
 import (
 	"bytes"
-	"context"
 	"fmt"
-	"net/http"
-	"os"
-	"path/filepath"
-	"strconv"
 	"strings"
-	"sync/atomic"
 	"testing"
-	"time"
 
 	"github.com/jackc/pgx/v5"
 	"github.com/stretchr/testify/require"
@@ -261,60 +254,4 @@ func TestPartitionsComeAndGo(t *testing.T) {
 	b.db.AwaitAttempts(t, "erp", 5)
 	b.db.AwaitEmptyQueue(t)
 	b.db.AwaitConfirmed(t, b.db.LSN(t))
-}
-
-// A giant transaction streams through in constant memory, whether its events are wanted or not.
-func TestAGiantTransactionTakesConstantMemory(t *testing.T) {
-	t.Parallel()
-	rows, every := 100_000, 100
-	if testing.Short() {
-		rows = 20_000
-	}
-	if os.Getenv("TAILPOST_SOAK") != "" {
-		rows, every = 2_000_000, 10
-	}
-	b := setup(t)
-	var got atomic.Int64
-	// The receiver of the kit remembers every request; this one counts.
-	b.receiver.On("/erp", func(context.Context, http.ResponseWriter, kit.Request) int {
-		got.Add(1)
-		return http.StatusOK
-	})
-	relay := kit.StartDelivering(t, kit.Options{Config: b.db.Config(b.endpoint("erp", `subscription { events = ["wanted"] }`))})
-	idle := peakMemory(t, relay)
-	b.db.Run(t, `
-		INSERT INTO outbox (type, payload)
-		SELECT CASE WHEN n % $2 = 0 THEN 'wanted' ELSE 'noise' END, jsonb_build_object('n', n, 'text', repeat('x', 400))
-		FROM generate_series(1, $1) AS n`, rows, every)
-	kit.Eventually(t, 10*time.Minute, func() error {
-		if n := b.db.Count(t, "SELECT count(*) FROM tailpost.attempt"); n < rows/every {
-			return fmt.Errorf("%d of %d events are delivered", n, rows/every)
-		}
-		return nil
-	})
-	b.db.AwaitEmptyQueue(t)
-	b.db.AwaitConfirmed(t, b.db.LSN(t))
-	peak := peakMemory(t, relay)
-	t.Logf("%d rows of 500 B in one transaction: peak memory %d MiB, %d MiB when idle", rows, peak>>20, idle>>20)
-	// The race detector multiplies memory; without it some 40 MiB are enough. The rows are 50 MB here, 1 GB in a soak.
-	require.Less(t, peak-idle, int64(400<<20))
-}
-
-// peakMemory is the most memory that the process had resident.
-func peakMemory(t *testing.T, relay *kit.Relay) int64 {
-	t.Helper()
-	status, err := os.ReadFile(filepath.Join("/proc", strconv.Itoa(relay.PID()), "status"))
-	if os.IsNotExist(err) {
-		t.Skip("memory is read from /proc")
-	}
-	require.NoError(t, err)
-	for line := range strings.Lines(string(status)) {
-		if rest, ok := strings.CutPrefix(line, "VmHWM:"); ok {
-			kib, err := strconv.ParseInt(strings.TrimSuffix(strings.TrimSpace(rest), " kB"), 10, 64)
-			require.NoError(t, err)
-			return kib << 10
-		}
-	}
-	t.Fatal("no VmHWM")
-	return 0
 }

@@ -21,36 +21,59 @@ const buildTimeout = 5 * time.Minute
 var builds struct {
 	sync.Mutex
 	dir   string
-	paths map[string]string
+	paths map[string]string // by the name of the file
 }
 
-// Binary is the path of the tailpost binary, built once for a test binary, with the race detector if the tests have it.
+// Binary returns the path of the tailpost binary, built once for a test binary, with the race detector
+// if the tests have it.
 func Binary(t TB) string {
+	t.Helper()
+	return product(t, raceEnabled)
+}
+
+// PlainBinary is Binary without the race detector, whose own memory and pace would drown what a test
+// measures.
+func PlainBinary(t TB) string {
+	t.Helper()
+	return product(t, false)
+}
+
+func product(t TB, race bool) string {
 	t.Helper()
 	if path := os.Getenv(BinaryVariable); path != "" {
 		return path
 	}
-	return Build(t, "./cmd/tailpost")
+	return builtOnce(t, "./cmd/tailpost", race)
 }
 
-// Build builds a command of the module, named by its directory from the module's root, once for a test binary.
+// Build builds a command of the module, named by its directory from the module's root, once for a test
+// binary, with the race detector if the tests have it.
 func Build(t TB, dir string) string {
+	t.Helper()
+	return builtOnce(t, dir, raceEnabled)
+}
+
+func builtOnce(t TB, dir string, race bool) string {
 	t.Helper()
 	builds.Lock()
 	defer builds.Unlock()
-	if path, ok := builds.paths[dir]; ok {
+	name := filepath.Base(dir)
+	if race {
+		name += "-race"
+	}
+	if path, ok := builds.paths[name]; ok {
 		return path
 	}
-	path, err := build(dir)
+	path, err := build(dir, name, race)
 	if err != nil {
 		t.Fatalf("%v", err)
 		return ""
 	}
-	builds.paths[dir] = path
+	builds.paths[name] = path
 	return path
 }
 
-func build(dir string) (string, error) {
+func build(dir, name string, race bool) (string, error) {
 	if builds.dir == "" {
 		parent, err := os.MkdirTemp("", "tailpost-build-")
 		if err != nil {
@@ -58,9 +81,9 @@ func build(dir string) (string, error) {
 		}
 		builds.dir, builds.paths = parent, make(map[string]string)
 	}
-	path := filepath.Join(builds.dir, filepath.Base(dir))
+	path := filepath.Join(builds.dir, name)
 	args := []string{"build", "-o", path}
-	if raceEnabled {
+	if race {
 		args = append(args, "-race")
 	}
 	ctx, cancel := context.WithTimeoutCause(context.Background(), buildTimeout, errors.New("go build took longer than "+buildTimeout.String()))

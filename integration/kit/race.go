@@ -2,5 +2,5 @@
 
 package kit
 
-// raceEnabled says that the tests run with the race detector; then the binary does too.
+// raceEnabled reports whether the tests run with the race detector; then the binary has it too.
 const raceEnabled = true

@@ -22,6 +22,7 @@ type Options struct {
 	Path   string            // of the configuration; empty: tailpost.hcl in a directory of the test's own, written here
 	Env    map[string]string // beside Config's
 	Args   []string          // further flags of `tailpost run`
+	Plain  bool              // run PlainBinary: the test measures memory or time
 	// Secrets must never be printed, beside Config's.
 	Secrets []string
 }
@@ -47,8 +48,12 @@ func StartRelay(t TB, o Options) *Relay {
 	}
 	env := o.Config.Env()
 	maps.Copy(env, o.Env)
+	binary := Binary
+	if o.Plain {
+		binary = PlainBinary
+	}
 	p := Start(t, Command{
-		Path: Binary(t), Args: append([]string{"run", "-c", path}, o.Args...), Dir: filepath.Dir(path), Env: env,
+		Path: binary(t), Args: append([]string{"run", "-c", path}, o.Args...), Dir: filepath.Dir(path), Env: env,
 		Secrets: append(o.Config.Secrets(), o.Secrets...),
 	})
 	return &Relay{Process: p, Path: path}

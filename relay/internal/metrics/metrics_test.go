@@ -16,6 +16,7 @@ import (
 	"github.com/prometheus/common/model"
 	"github.com/stretchr/testify/require"
 
+	"github.com/tailpost/tailpost/config"
 	"github.com/tailpost/tailpost/outbox"
 	"github.com/tailpost/tailpost/relay/internal/ledger"
 	"github.com/tailpost/tailpost/relay/internal/metrics"
@@ -218,4 +219,24 @@ func TestOnlyThisMachineIsAnswered(t *testing.T) {
 		require.Equal(t, want, answer.Code, host)
 		require.Equal(t, want == http.StatusOK, bytes.Contains(answer.Body.Bytes(), []byte("tailpost_state")), host)
 	}
+}
+
+func TestMeasuresOfALostDatabaseAreNotShown(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	b.database.answer = query.Measures{Settled: 1 << 40}
+	require.Contains(t, b.scrape(t), "tailpost_settled_lsn")
+	b.now, b.database.err = b.now.Add(time.Minute), errors.New("out of reach")
+	got := b.scrape(t)
+	require.Zero(t, got["tailpost_database_up"].GetGauge().GetValue())
+	require.NotContains(t, got, "tailpost_settled_lsn")
+}
+
+func TestOnlyLoopbackIsListenedOn(t *testing.T) {
+	t.Parallel()
+	listener, err := metrics.Listen(t.Context(), &config.Metrics{Listen: "127.0.0.1:0"})
+	require.NoError(t, err)
+	require.NoError(t, listener.Close())
+	_, err = metrics.Listen(t.Context(), &config.Metrics{Listen: "0.0.0.0:0"})
+	require.ErrorContains(t, err, "127.0.0.1")
 }
