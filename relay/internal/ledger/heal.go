@@ -81,7 +81,10 @@ func orZero(t *time.Time) time.Time {
 const dueHealSQL = `
 UPDATE tailpost.relay
 SET heal = CASE WHEN heal IS NULL THEN @why WHEN position(@why IN heal) > 0 THEN heal ELSE heal || '; ' || @why END,
-    heal_since = CASE WHEN heal IS NULL THEN @since WHEN heal_since IS NOT NULL THEN LEAST(heal_since, @since) END,
+    heal_since = CASE
+        WHEN heal IS NULL THEN @since
+        WHEN heal_since IS NOT NULL AND @since::timestamptz IS NOT NULL THEN LEAST(heal_since, @since)
+    END,
     heal_from = CASE WHEN heal IS NULL THEN @from::text::pg_lsn ELSE LEAST(heal_from, @from::text::pg_lsn) END,
     heal_at = COALESCE(heal_at, @at)
 WHERE slot = @slot`

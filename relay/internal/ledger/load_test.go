@@ -201,6 +201,38 @@ func TestOrderedLoads_followCommitOrder(t *testing.T) {
 	}, queues)
 }
 
+// What waits behind an earlier delivery waits for nothing any more once the order is gone.
+func TestLoosen_makesDueWhatWaitedBehindAnother(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	hold := take(t, b.ledger)
+	dead := pending("dead", "erp", "k", 5, time.Time{})
+	dead.State = outbox.StateDead
+	require.NoError(t, b.ledger.Record(t.Context(), hold, &ledger.Batch{Park: []outbox.Delivery{
+		pending("k1", "erp", "k", 1, noon.Add(time.Hour)),
+		pending("k2", "erp", "k", 2, time.Time{}),
+		pending("none", "erp", "", 3, time.Time{}),
+		pending("elsewhere", "crm", "k", 4, time.Time{}),
+		dead,
+	}}))
+	require.NoError(t, b.ledger.Loosen(t.Context(), "erp", false, noon))
+	require.Equal(t, []string{"none"}, ids(b.due(t, "erp", noon)), "keys keep their order")
+	require.NoError(t, b.ledger.Loosen(t.Context(), "erp", true, noon))
+	require.Equal(t, []string{"k2", "none"}, ids(b.due(t, "erp", noon)))
+	require.Equal(t, []string{"k2", "none", "k1"}, ids(b.due(t, "erp", noon.Add(time.Hour))), "a retry keeps its time")
+	require.Empty(t, b.due(t, "crm", noon.Add(time.Hour)))
+	require.Equal(t, 1, b.count(t, "SELECT count(*) FROM tailpost.delivery WHERE state = 'dead' AND next_attempt_at IS NULL"))
+}
+
+func TestHolds_isTrueForTheLastHoldOnly(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	hold := take(t, b.ledger)
+	holds, err := b.ledger.Holds(t.Context(), hold, 1)
+	require.NoError(t, err)
+	require.False(t, holds, "nobody streams from the slot")
+}
+
 func TestEnsurePartitions_asksOnceADay(t *testing.T) {
 	t.Parallel()
 	b := setup(t)

@@ -77,6 +77,62 @@ func TestVersions_areThoseBeforeAPlace(t *testing.T) {
 	require.Zero(t, b.count(t, "SELECT count(*) FROM tailpost.endpoint_version WHERE endpoint_id = 'ep_2'"))
 }
 
+// A relay that starts in the middle of what was settled routes by the version of its place: those of later are to come once
+// more, and those of before are needed as long as the frontier has not passed their successors.
+func TestVersions_areKeptUntilTheFrontierHasPassedTheirSuccessors(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	hold := take(t, b.ledger)
+	b.insertEndpoint(t, apiRow("ep_1", "https://now.example"))
+	record := func(settled outbox.LSN, vs ...ledger.EndpointVersion) {
+		require.NoError(t, b.ledger.Record(t.Context(), hold, &ledger.Batch{Versions: vs, Settled: settled, Now: noon}))
+	}
+	kept := func() int { return b.count(t, "SELECT count(*) FROM tailpost.endpoint_version") }
+	record(5, version(t, 10, 0, apiRow("ep_1", "https://v1.example")))
+	record(10, version(t, 20, 0, apiRow("ep_1", "https://v2.example")))
+	require.Equal(t, 2, kept())
+	require.Empty(t, b.urls(t, 10), "a change takes effect behind its commit")
+	require.Equal(t, map[string]string{"ep_1": "https://v1.example"}, b.urls(t, 11))
+	// The frontier stands at the commit of the second version, not behind it: whoever starts there reads it once more.
+	record(20, version(t, 30, 0, apiRow("ep_1", "https://v3.example")))
+	require.Equal(t, map[string]string{"ep_1": "https://v1.example"}, b.urls(t, 20))
+	require.Equal(t, 3, kept())
+	record(31, version(t, 40, 0, apiRow("ep_1", "https://v4.example")))
+	require.Equal(t, 2, kept(), "the newest before the frontier, and what comes after it")
+	require.Equal(t, map[string]string{"ep_1": "https://v3.example"}, b.urls(t, 31))
+}
+
+func TestVersions_haveTheStateOfNow(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	hold := take(t, b.ledger)
+	b.insertEndpoint(t, apiRow("ep_1", "https://now.example"))
+	require.NoError(t, b.ledger.Record(t.Context(), hold, &ledger.Batch{
+		Versions:  []ledger.EndpointVersion{version(t, 10, 0, apiRow("ep_1", "https://v1.example"))},
+		Endpoints: []ledger.EndpointChange{{EndpointID: "ep_1", Status: ledger.StatusDisabled, DisabledReason: "answered 410", FailingSince: noon}},
+		Settled:   11, Now: noon,
+	}))
+	rows, err := b.ledger.Versions(t.Context(), 11)
+	require.NoError(t, err)
+	require.Len(t, rows, 1)
+	require.Equal(t, ledger.EndpointState{Status: ledger.StatusDisabled, DisabledReason: "answered 410", FailingSince: noon}, rows[0].State())
+}
+
+// On another cluster the stream does not lead up to now without a gap, whatever was noted there.
+func TestResetVersions_onAnotherClusterAreTheTable(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	hold := take(t, b.ledger)
+	b.insertEndpoint(t, apiRow("ep_1", "https://now.example"))
+	require.NoError(t, b.ledger.Record(t.Context(), hold, &ledger.Batch{
+		Versions: []ledger.EndpointVersion{version(t, 10, 0, apiRow("ep_1", "https://v1.example"))}, Settled: 11, Now: noon,
+	}))
+	require.NoError(t, b.ledger.ResetVersions(t.Context(), "s", "7", false))
+	require.Equal(t, map[string]string{"ep_1": "https://v1.example"}, b.urls(t, 11))
+	require.NoError(t, b.ledger.ResetVersions(t.Context(), "s", "8", false))
+	require.Equal(t, map[string]string{"ep_1": "https://now.example"}, b.urls(t, 1))
+}
+
 func TestVersions_anewAreTheTable(t *testing.T) {
 	t.Parallel()
 	b := setup(t)

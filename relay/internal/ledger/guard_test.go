@@ -1,0 +1,186 @@
+package ledger_test
+
+import (
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/tailpost/tailpost/outbox"
+	"github.com/tailpost/tailpost/relay/internal/ledger"
+)
+
+// Batches count from the taking of the slot, so a deposed relay may well hold the number that its successor is at. Nothing but
+// the epoch tells them apart then.
+func TestRecord_ofADeposedRelayAtTheSameBatchWritesNothing(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	old := take(t, b.ledger)
+	require.NoError(t, b.ledger.Record(t.Context(), old, oneOf("e1", 1)))
+	other := b.open(t, b.db.URL)
+	hold := take(t, other)
+	require.NoError(t, other.Record(t.Context(), hold, oneOf("e2", 2)))
+	require.Equal(t, 1, b.count(t, `SELECT batch FROM tailpost.relay WHERE epoch = 2`), "where the deposed one believes to be")
+
+	_, err := b.ledger.Mirror(t.Context(), endpoints("erp"), noon)
+	require.NoError(t, err)
+	everything := oneOf("e3", 9)
+	everything.Update = []outbox.Delivery{pending("e1", "crm", "", 1, noon.Add(time.Hour))}
+	everything.Remove = []outbox.Pair{{EventID: "e2", EndpointID: "crm"}}
+	everything.Endpoints = []ledger.EndpointChange{{EndpointID: "erp", Status: ledger.StatusDisabled}}
+	everything.Versions = []ledger.EndpointVersion{{EndpointID: "ep_1", CommitLSN: 9, Row: []byte(`{}`)}}
+	everything.Dropped = []ledger.Dropped{{EndpointID: "crm", CommitLSN: 9}}
+	require.ErrorIs(t, b.ledger.Record(t.Context(), old, everything), ledger.ErrDeposed)
+	require.Equal(t, 2, b.count(t, `SELECT count(*) FROM tailpost.attempt`))
+	require.Equal(t, 2, b.count(t, `SELECT count(*) FROM tailpost.delivery WHERE next_attempt_at = $1`, noon))
+	require.Equal(t, 2, b.count(t, `SELECT sum(attempts) FROM tailpost.endpoint_stats`))
+	require.Equal(t, 1, b.count(t, `SELECT count(*) FROM tailpost.endpoint WHERE status = 'active'`))
+	require.Zero(t, b.count(t, `SELECT count(*) FROM tailpost.endpoint_version`))
+	require.Equal(t, 1, b.count(t, `SELECT count(*) FROM tailpost.relay WHERE epoch = 2 AND batch = 1 AND settled_lsn = '0/2'`))
+	require.NoError(t, other.Record(t.Context(), hold, oneOf("e4", 4)))
+}
+
+// Everything else that only the holder may write goes by the epoch too.
+func TestDeposedRelayQueuesAndNotesNothing(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	old := take(t, b.ledger)
+	take(t, b.open(t, b.db.URL))
+	queued, err := b.ledger.Queue(t.Context(), old, []outbox.Delivery{pending("e1", "erp", "", 1, noon)}, noon)
+	require.ErrorIs(t, err, ledger.ErrDeposed)
+	require.Zero(t, queued)
+	require.ErrorIs(t, b.ledger.Audited(t.Context(), old, noon, &ledger.Gap{Heal: ledger.Heal{Why: "lost", At: noon}, Now: noon}), ledger.ErrDeposed)
+	require.Zero(t, b.count(t, `SELECT count(*) FROM tailpost.delivery`))
+	require.Zero(t, b.count(t, `SELECT count(*) FROM tailpost.gap`))
+	require.Zero(t, b.count(t, `SELECT count(audited_at) FROM tailpost.relay`))
+}
+
+// emitted counts the logical messages of ours that a slot of the test would stream.
+func (b *bundle) emitted(t *testing.T, content string) int {
+	t.Helper()
+	return b.count(t, `
+		SELECT count(*)
+		FROM pg_logical_slot_peek_binary_changes($1, NULL, NULL, 'proto_version', '1', 'publication_names', 'none', 'messages', 'true')
+		WHERE get_byte(data, 0) = ascii('M') AND position($2::bytea IN data) > 0`, b.db.Slot(), []byte(content))
+}
+
+// Operational events exist if and only if what they tell of is recorded.
+func TestRecord_emitsInItsTransaction(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	b.exec(t, `CREATE PUBLICATION "none"`)
+	b.exec(t, `SELECT pg_create_logical_replication_slot($1, 'pgoutput')`, b.db.Slot())
+	hold := take(t, b.ledger)
+	refused := oneOf("e1", 1)
+	refused.Park[0].State = "lost"
+	refused.Emit = [][]byte{[]byte("of nothing")}
+	require.Error(t, b.ledger.Record(t.Context(), hold, refused))
+	require.Zero(t, b.emitted(t, "of nothing"))
+	written := oneOf("e1", 1)
+	written.Emit = [][]byte{[]byte("first of two"), []byte("second of two")}
+	require.NoError(t, b.ledger.Record(t.Context(), hold, written))
+	require.Equal(t, 2, b.emitted(t, "of two"))
+}
+
+func TestTake_makesAHealDueThatIsKeptUntilAudited(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	again := func(o ledger.TakeOptions) *ledger.Heal {
+		o.Slot, o.Owner, o.SystemID, o.Timeline, o.Now = "s", "host:1", "7", 1, noon
+		_, err := b.ledger.Take(t.Context(), o)
+		require.NoError(t, err)
+		p, known, err := b.ledger.Position(t.Context(), "s")
+		require.NoError(t, err)
+		require.True(t, known)
+		return p.Heal
+	}
+	require.Nil(t, again(ledger.TakeOptions{}))
+	first := ledger.Heal{Why: "the slot was missing", Since: noon.Add(-time.Hour), From: 9, At: noon}
+	require.Equal(t, &first, again(ledger.TakeOptions{Heal: &first, Gap: true}))
+	require.Equal(t, &first, again(ledger.TakeOptions{}), "a relay that dies before it healed leaves it to the next one")
+	require.Equal(t, &first, again(ledger.TakeOptions{Heal: &first}), "the same reason once")
+
+	// A second gap before the first one is healed: the heal covers both.
+	wider := ledger.Heal{Why: "the table was changed", Since: noon.Add(-2 * time.Hour), From: 5, At: noon.Add(time.Minute)}
+	both := ledger.Heal{Why: "the slot was missing; the table was changed", Since: wider.Since, From: 5, At: noon}
+	require.Equal(t, &both, again(ledger.TakeOptions{Heal: &wider}))
+	narrower := ledger.Heal{Why: "failover", Since: noon, From: 20, At: noon}
+	both.Why += "; failover"
+	require.Equal(t, &both, again(ledger.TakeOptions{Heal: &narrower}))
+	everything := ledger.Heal{Why: "backfill", From: 30, At: noon}
+	both.Why, both.Since = both.Why+"; backfill", time.Time{}
+	require.Equal(t, &both, again(ledger.TakeOptions{Heal: &everything}), "no time: it looks at all")
+	require.Equal(t, &both, again(ledger.TakeOptions{Heal: &first}), "and stays so")
+
+	hold := take(t, b.ledger)
+	require.NoError(t, b.ledger.Audited(t.Context(), hold, noon, nil))
+	require.Nil(t, again(ledger.TakeOptions{}))
+}
+
+func TestDueHeal_widensWhatIsDue(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	take(t, b.ledger)
+	due := func(h ledger.Heal) *ledger.Heal {
+		require.NoError(t, b.ledger.DueHeal(t.Context(), "s", h))
+		p, _, err := b.ledger.Position(t.Context(), "s")
+		require.NoError(t, err)
+		return p.Heal
+	}
+	first := ledger.Heal{Why: "a", Since: noon, From: 7, At: noon}
+	require.Equal(t, &first, due(first))
+	require.Equal(t, &ledger.Heal{Why: "a; b", Since: noon.Add(-time.Hour), From: 5, At: noon},
+		due(ledger.Heal{Why: "b", Since: noon.Add(-time.Hour), From: 5, At: noon.Add(time.Hour)}))
+	require.Equal(t, &ledger.Heal{Why: "a; b", Since: noon.Add(-time.Hour), From: 5, At: noon},
+		due(ledger.Heal{Why: "b", Since: noon, From: 6, At: noon}), "never narrower, each reason once")
+	require.Equal(t, &ledger.Heal{Why: "a; b; c", From: 5, At: noon}, due(ledger.Heal{Why: "c", From: 8, At: noon}))
+	require.Equal(t, &ledger.Heal{Why: "a; b; c", From: 5, At: noon}, due(ledger.Heal{Why: "a", Since: noon, From: 8, At: noon}))
+}
+
+func TestGaps_countUntilTheyAreHealedAndAnHourAfter(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	gapAt := func(at time.Time, why string) {
+		_, err := b.ledger.Take(t.Context(), ledger.TakeOptions{
+			Slot: "s", Owner: "host:1", SystemID: "7", Timeline: 1, Gap: true, Now: at, Heal: &ledger.Heal{Why: why, From: 1, At: at},
+		})
+		require.NoError(t, err)
+	}
+	counts := func(now time.Time) (whys []string) {
+		gaps, err := b.ledger.Gaps(t.Context(), ledger.GapsOptions{Slot: "s", Backfill: "backfill", Since: now.Add(-time.Hour), Now: now})
+		require.NoError(t, err)
+		for _, g := range gaps {
+			whys = append(whys, g.Why)
+		}
+		return whys
+	}
+	gapAt(noon, "lost")
+	gapAt(noon.Add(time.Minute), "lost")
+	require.Equal(t, []string{"lost", "lost"}, counts(noon.Add(2*time.Minute)))
+	hold := take(t, b.ledger)
+	found := ledger.Gap{Heal: ledger.Heal{Why: "lost", At: noon}, Now: noon.Add(5 * time.Minute)}
+	require.NoError(t, b.ledger.Audited(t.Context(), hold, noon, &found))
+	require.Equal(t, []string{"lost"}, counts(noon.Add(6*time.Minute)), "one heal")
+	require.Equal(t, []string{"lost"}, counts(noon.Add(64*time.Minute)))
+	require.Empty(t, counts(noon.Add(65*time.Minute)))
+	backfill := ledger.Gap{Heal: ledger.Heal{Why: "backfill", At: noon}, Now: noon.Add(6 * time.Minute)}
+	require.NoError(t, b.ledger.Audited(t.Context(), hold, noon, &backfill))
+	require.Equal(t, []string{"lost"}, counts(noon.Add(7*time.Minute)), "a backfill is no gap")
+
+	// A person clears what there is, also what a relay whose clock is ahead has written.
+	gapAt(noon.Add(7*time.Minute), "lost again")
+	due, err := b.ledger.ClearGaps(t.Context(), "s", noon)
+	require.NoError(t, err)
+	require.Equal(t, "lost again", due)
+	for range 3 {
+		gapAt(noon.Add(8*time.Minute), "lost again")
+	}
+	require.Len(t, counts(noon.Add(9*time.Minute)), 3, "those that came after")
+	_, err = b.ledger.ClearGaps(t.Context(), "never held", noon)
+	require.ErrorContains(t, err, "never held")
+
+	for range 40 {
+		gapAt(noon.Add(9*time.Minute), "lost again")
+	}
+	require.LessOrEqual(t, b.count(t, "SELECT cardinality(heal_gaps) FROM tailpost.relay"), 16, "a loop of gaps does not make the row grow")
+}

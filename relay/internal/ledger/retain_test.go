@@ -1,0 +1,143 @@
+package ledger_test
+
+import (
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/tailpost/tailpost/outbox"
+	"github.com/tailpost/tailpost/relay/internal/ledger"
+)
+
+func TestDelete_removesOldRowsOfItsBlocksAndNoOthers(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	m := b.outboxOf(t, "bigint")
+	b.exec(t, "INSERT INTO public.events SELECT i, 'a', to_json((SELECT string_agg(md5(i::text || j), '') FROM generate_series(1, 50) AS j)), $1 FROM generate_series(1, 40) AS i", noon)
+	b.exec(t, "UPDATE public.events SET created_at = $1 WHERE id % 2 = 0", noon.Add(time.Second))
+	b.exec(t, "INSERT INTO public.events VALUES (99, 'a', '{}', NULL)")
+	sweep, err := b.ledger.NewSweep(t.Context(), m, time.Time{})
+	require.NoError(t, err)
+	blocks, err := sweep.Blocks(t.Context())
+	require.NoError(t, err)
+	require.Greater(t, blocks, int64(3))
+	old := "SELECT count(*) FROM public.events WHERE created_at = '" + noon.Format(time.RFC3339) + "'"
+	first := b.count(t, old+" AND ctid < '(1,0)'")
+	require.Positive(t, first)
+	deleted, err := sweep.Delete(t.Context(), 0, 1, noon.Add(time.Second))
+	require.NoError(t, err)
+	require.EqualValues(t, first, deleted)
+	deleted, err = sweep.Delete(t.Context(), 1, blocks, noon.Add(time.Second))
+	require.NoError(t, err)
+	require.EqualValues(t, 20-first, deleted)
+	require.Equal(t, 21, b.count(t, "SELECT count(*) FROM public.events"), "as old as the bound, and without a time, is not old")
+}
+
+// What can wait gives the connection back when somebody holds a lock.
+func TestDelete_doesNotWaitForALock(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	sweep, err := b.ledger.NewSweep(t.Context(), b.outboxOf(t, "bigint", "1"), time.Time{})
+	require.NoError(t, err)
+	tx, err := b.db.Conn(t).Begin(t.Context())
+	require.NoError(t, err)
+	_, err = tx.Exec(t.Context(), "LOCK TABLE public.events")
+	require.NoError(t, err)
+	done := make(chan error, 1)
+	go func() {
+		_, err := sweep.Delete(t.Context(), 0, 10, noon.Add(time.Second))
+		done <- err
+	}()
+	require.ErrorContains(t, <-done, "lock timeout")
+	require.NoError(t, tx.Rollback(t.Context()))
+}
+
+func TestDropDead_dropsWhatIsDeadAndOldInPages(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	b.deadRows(t, 1500, "a")
+	b.exec(t, "UPDATE tailpost.delivery SET state = 'pending' WHERE event_id::int <= 50")
+	b.exec(t, "UPDATE tailpost.delivery SET updated_at = $1 WHERE event_id::int > 1450", noon)
+	dropped, more, err := b.ledger.DropDead(t.Context(), noon)
+	require.NoError(t, err)
+	require.EqualValues(t, 1000, dropped)
+	require.True(t, more)
+	dropped, more, err = b.ledger.DropDead(t.Context(), noon)
+	require.NoError(t, err)
+	require.EqualValues(t, 400, dropped)
+	require.False(t, more)
+	require.Equal(t, 50, b.count(t, "SELECT count(*) FROM tailpost.delivery WHERE state = 'pending'"))
+	require.Equal(t, 50, b.count(t, "SELECT count(*) FROM tailpost.delivery WHERE state = 'dead'"))
+}
+
+func TestDropDiscarded_forgetsTheOldest(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	b.exec(t, "INSERT INTO tailpost.discarded SELECT i::text, 'erp', $1::timestamptz + i * interval '1s' FROM generate_series(0, 9) AS i", noon)
+	dropped, more, err := b.ledger.DropDiscarded(t.Context(), noon.Add(4*time.Second))
+	require.NoError(t, err)
+	require.EqualValues(t, 4, dropped)
+	require.False(t, more)
+	require.Zero(t, b.count(t, "SELECT count(*) FROM tailpost.discarded WHERE at < $1", noon.Add(4*time.Second)))
+}
+
+// Whoever sums over all hours gets the same before and after.
+func TestFoldStats_keepsEverySum(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	hold := take(t, b.ledger)
+	outcomes := []outbox.Outcome{outbox.Delivered, outbox.Retry, outbox.Dead}
+	var many []outbox.Attempt
+	for i := range 300 {
+		a := attempt("e", []string{"erp", "crm"}[i%2], outcomes[i%3], 1)
+		a.AttemptedAt = noon.Add(time.Duration(-i) * 20 * time.Minute)
+		a.Duration = time.Duration(i*i) * time.Millisecond
+		many = append(many, a)
+	}
+	require.NoError(t, b.ledger.Record(t.Context(), hold, &ledger.Batch{Attempts: many}))
+	const sums = `
+		SELECT string_agg(s::text, ' ' ORDER BY endpoint_id)
+		FROM (
+		    SELECT endpoint_id, sum(attempts), sum(delivered), sum(failed), sum(dead), round(sum(duration_ms_sum)),
+		           (SELECT array_agg(n ORDER BY place)
+		            FROM (SELECT place, sum(n) AS n
+		                  FROM tailpost.endpoint_stats AS x, unnest(x.buckets) WITH ORDINALITY AS u (n, place)
+		                  WHERE x.endpoint_id = s.endpoint_id
+		                  GROUP BY place) AS p)
+		    FROM tailpost.endpoint_stats AS s
+		    GROUP BY endpoint_id
+		) AS s`
+	before := b.texts(t, sums)
+	for _, bound := range []time.Time{noon.AddDate(0, 0, -2), noon.AddDate(0, 0, -1)} {
+		hours := b.count(t, "SELECT count(*) FROM tailpost.endpoint_stats WHERE hour < $1 AND hour > 'epoch'", bound)
+		folded, more, err := b.ledger.FoldStats(t.Context(), bound.Add(30*time.Minute))
+		require.NoError(t, err)
+		require.False(t, more)
+		require.EqualValues(t, hours, folded)
+		require.Equal(t, before, b.texts(t, sums))
+		require.Equal(t, 2, b.count(t, "SELECT count(*) FROM tailpost.endpoint_stats WHERE hour < $1", bound))
+	}
+	require.Positive(t, b.count(t, "SELECT count(*) FROM tailpost.endpoint_stats WHERE hour = $1", noon.AddDate(0, 0, -1)),
+		"the hour of the bound itself is not over")
+}
+
+func TestDropPartition_dropsTheOldestDayBeforeTheBound(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	b.exec(t, "SELECT tailpost.ensure_attempt_partitions('2026-02-22', 5)")
+	drop := func(before time.Time) string {
+		name, err := b.ledger.DropPartition(t.Context(), before)
+		require.NoError(t, err)
+		return name
+	}
+	require.Equal(t, "attempt_20260222", drop(noon.AddDate(0, 0, -18)))
+	require.Equal(t, "attempt_20260223", drop(noon.AddDate(0, 0, -18)))
+	require.Empty(t, drop(noon.AddDate(0, 0, -18)), "the day of the bound is kept whole")
+	require.Zero(t, b.count(t, "SELECT count(*) FROM pg_class WHERE relname IN ('attempt_20260222', 'attempt_20260223')"))
+
+	// What a relay that died while it dropped one left behind is dropped too.
+	b.exec(t, "ALTER TABLE tailpost.attempt DETACH PARTITION tailpost.attempt_20260224")
+	require.Equal(t, "attempt_20260224", drop(noon.AddDate(0, 0, -17)))
+	require.Equal(t, 2, b.count(t, "SELECT count(*) FROM pg_class WHERE relname IN ('attempt_20260225', 'attempt_20260226')"))
+}
