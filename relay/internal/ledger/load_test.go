@@ -89,6 +89,15 @@ func TestPage_isOrderedAndBounded(t *testing.T) {
 	require.Equal(t, ledger.Page{Deliveries: []outbox.Delivery{}}, none)
 }
 
+// A row of a hand or of an older release may be dead and have a time.
+func TestPage_leavesTheDeadAlone(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	b.deadRows(t, 3, "erp")
+	b.exec(t, "UPDATE tailpost.delivery SET next_attempt_at = $1", noon)
+	require.Empty(t, b.due(t, "erp", noon))
+}
+
 func TestLoads_boundBytesButGiveAtLeastOne(t *testing.T) {
 	t.Parallel()
 	b := setup(t)

@@ -123,6 +123,22 @@ func TestRecord_changesEndpoints(t *testing.T) {
 	require.Equal(t, 1, b.count(t, `SELECT count(*) FROM tailpost.endpoint WHERE id = 'old' AND updated_at = $1`, noon))
 }
 
+func TestRecord_keepsTheReasonOfADisabledEndpoint(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	hold := take(t, b.ledger)
+	_, err := b.ledger.Mirror(t.Context(), endpoints("erp"), noon)
+	require.NoError(t, err)
+	change := func(c ledger.EndpointChange) {
+		c.EndpointID = "erp"
+		require.NoError(t, b.ledger.Record(t.Context(), hold, &ledger.Batch{Endpoints: []ledger.EndpointChange{c}, Now: noon}))
+	}
+	change(ledger.EndpointChange{Status: ledger.StatusDisabled, DisabledReason: "answered 410", FailingSince: noon})
+	change(ledger.EndpointChange{})
+	require.Equal(t, 1, b.count(t, `SELECT count(*) FROM tailpost.endpoint WHERE status = 'disabled' AND disabled_reason = 'answered 410'
+		AND failing_since IS NULL`), "a request that was under way may still succeed")
+}
+
 func TestRecord_isFencedByTheEpoch(t *testing.T) {
 	t.Parallel()
 	b := setup(t)

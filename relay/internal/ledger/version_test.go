@@ -102,6 +102,18 @@ func TestVersions_areKeptUntilTheFrontierHasPassedTheirSuccessors(t *testing.T) 
 	require.Equal(t, map[string]string{"ep_1": "https://v3.example"}, b.urls(t, 31))
 }
 
+// A transaction that is read again within a batch, after a reconnect, has the same places.
+func TestVersions_readTwiceInABatchAreTheLast(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	hold := take(t, b.ledger)
+	b.insertEndpoint(t, apiRow("ep_1", "https://now.example"))
+	require.NoError(t, b.ledger.Record(t.Context(), hold, &ledger.Batch{Settled: 11, Now: noon, Versions: []ledger.EndpointVersion{
+		version(t, 10, 0, apiRow("ep_1", "https://v1.example")), version(t, 10, 0, apiRow("ep_1", "https://v2.example")),
+	}}))
+	require.Equal(t, map[string]string{"ep_1": "https://v2.example"}, b.urls(t, 11))
+}
+
 func TestVersions_haveTheStateOfNow(t *testing.T) {
 	t.Parallel()
 	b := setup(t)

@@ -1,0 +1,110 @@
+package pglink
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
+)
+
+// connectTimeout bounds a connection whose URL does not say how long it may take.
+const connectTimeout = 10 * time.Second
+
+// Session is what a connection is to be.
+type Session struct {
+	Name string // application_name
+	// Settings are parameters of Postgres beside those that every session has, or instead of them, each as Postgres prints it
+	// ("1min", not "60s").
+	Settings map[string]string
+}
+
+// settings are what every session has.
+//
+//   - search_path: nothing that somebody else defined is found by an unqualified name, be it a function, an operator or a cast.
+//   - row_security: a policy makes a statement fail instead of hiding rows from it.
+//   - default_transaction_read_only: a role or database that is read-only by default is written to where that is allowed.
+func settings() map[string]string {
+	return map[string]string{
+		"search_path":                         "pg_catalog, pg_temp",
+		"row_security":                        "off",
+		"default_transaction_read_only":       "off",
+		"default_transaction_isolation":       "read committed",
+		"statement_timeout":                   "30s",
+		"lock_timeout":                        "5s",
+		"idle_in_transaction_session_timeout": "1min",
+		"idle_session_timeout":                "0",
+		"client_encoding":                     "UTF8",
+		"timezone":                            "UTC",
+		"datestyle":                           "ISO, MDY",
+		"intervalstyle":                       "postgres",
+		"bytea_output":                        "hex",
+		"extra_float_digits":                  "3",
+		"standard_conforming_strings":         "on",
+		"jit":                                 "off",
+	}
+}
+
+// Configure reads a connection string and returns the configuration of a connection to be: its session has the settings of
+// every session and those of s from its first statement on, or it is not made. The error of one through a pooler is ErrPooler.
+func Configure(connString string, s Session) (*pgx.ConnConfig, error) {
+	cfg, err := ParseConfig(connString)
+	if err != nil {
+		return nil, err
+	}
+	if cfg.ConnectTimeout == 0 {
+		cfg.ConnectTimeout = connectTimeout
+	}
+	want := settings()
+	maps.Copy(want, s.Settings)
+	maps.Copy(cfg.RuntimeParams, want)
+	cfg.RuntimeParams["application_name"] = strings.TrimSpace(s.Name)
+	cfg.AfterConnect = func(ctx context.Context, conn *pgconn.PgConn) error { return verify(ctx, conn, want) }
+	return cfg, nil
+}
+
+// Connect makes a connection.
+func Connect(ctx context.Context, connString string, s Session) (*pgx.Conn, error) {
+	cfg, err := Configure(connString, s)
+	if err != nil {
+		return nil, err
+	}
+	return pgx.ConnectConfig(ctx, cfg)
+}
+
+// verify reads the session's settings. Names are qualified, for they are not known to be found where they should be; the simple
+// protocol is what a replication connection takes too.
+func verify(ctx context.Context, conn *pgconn.PgConn, want map[string]string) error {
+	names := append(slices.Sorted(maps.Keys(want)), "synchronous_commit")
+	columns := make([]string, len(names))
+	for i, name := range names {
+		columns[i] = "pg_catalog.current_setting('" + name + "')"
+	}
+	results, err := conn.Exec(ctx, "SELECT "+strings.Join(columns, ", ")).ReadAll()
+	if err != nil {
+		return fmt.Errorf("read the session's settings: %w", err)
+	}
+	if len(results) != 1 || len(results[0].Rows) != 1 || len(results[0].Rows[0]) != len(names) {
+		return errors.New("read the session's settings: not one row of them")
+	}
+	row := results[0].Rows[0]
+	for i, name := range names[:len(names)-1] {
+		if string(row[i]) != want[name] {
+			return fmt.Errorf("%w (%s is %q instead of %q)", ErrPooler, name, row[i], want[name])
+		}
+	}
+	if string(row[len(row)-1]) != "off" {
+		return nil
+	}
+	// An asynchronous commit would let the slot move past attempts that a crash of the server then forgets. Anything stronger
+	// than "on" is the operator's choice.
+	if err := conn.Exec(ctx, "SET synchronous_commit = 'on'").Close(); err != nil {
+		return fmt.Errorf("set synchronous_commit: %w", err)
+	}
+	return nil
+}
