@@ -7,7 +7,7 @@ type Outcome string
 
 // The outcomes of an attempt.
 const (
-	Delivered Outcome = "delivered" // 2xx, read to its end in time
+	Delivered Outcome = "delivered" // the whole head of a 2xx answer came in time
 	Retry     Outcome = "retry"     // failed, will be tried again
 	Dead      Outcome = "dead"      // failed, given up
 )

@@ -92,7 +92,7 @@ func (s *Server) sendTest(ctx context.Context, row *ledger.EndpointRow, body *Te
 	})
 	attempt := result.Attempt
 	attempt.Outcome = outbox.Dead
-	if attempt.Error == "" && attempt.StatusCode >= 200 && attempt.StatusCode < 300 {
+	if result.Delivered {
 		attempt.Outcome = outbox.Delivered
 	}
 	return &attempt, nil

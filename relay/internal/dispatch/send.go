@@ -139,7 +139,7 @@ func (l *lane) finish(dl *delivery, res webhook.Result) {
 	// A 410 leaves the delivery pending without a time: it is due when a person enables the endpoint again.
 	decision := retry.Decide(l.policy.retry, dl.attempts+1, retry.Result{
 		StatusCode: res.Attempt.StatusCode,
-		Error:      res.Attempt.Error != "",
+		Error:      res.Attempt.Error != "" && !res.Delivered,
 		RetryAfter: res.RetryAfter,
 		Permanent:  res.Permanent,
 	}, now, rand.Float64()) //nolint:gosec // Jitter needs no secrecy.

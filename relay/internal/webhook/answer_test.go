@@ -152,6 +152,7 @@ func TestAnswers(t *testing.T) {
 				res := e.Send(t.Context(), newRequest())
 				require.Equal(t, test.err, res.Attempt.Error)
 				require.Equal(t, test.status, res.Attempt.StatusCode)
+				require.Equal(t, test.status/100 == 2, res.Delivered, "a whole head is the answer, whatever becomes of its body")
 				require.Equal(t, test.body, string(res.Attempt.ResponseBody))
 				require.False(t, res.Attempt.ResponseTruncated)
 			}

@@ -5,7 +5,6 @@ import (
 	"crypto/x509"
 	"errors"
 	"fmt"
-	"net"
 	"net/netip"
 	"net/url"
 	"sync"
@@ -34,7 +33,7 @@ type Options struct {
 	Source string
 	// Deny lists the relay's own listeners. No configuration allows a request to them.
 	Deny []netip.AddrPort
-	// Resolver looks names up; nil: net.DefaultResolver.
+	// Resolver looks names up; nil: the system's.
 	Resolver Resolver
 	// Roots are the authorities that sign receivers' certificates; nil: the system's.
 	Roots *x509.CertPool
@@ -65,7 +64,7 @@ func NewClient(o Options) (*Client, error) {
 		network:     o.Network,
 		userAgent:   or(o.UserAgent, defaultUserAgent),
 		source:      or(o.Source, defaultSource),
-		dialer:      dialer{guard: g, resolver: o.Resolver},
+		dialer:      newDialer(g, o.Resolver),
 		idleTimeout: idleTimeout,
 		endpoints:   make(map[*Endpoint]struct{}),
 		tls: &tls.Config{
@@ -76,9 +75,6 @@ func NewClient(o Options) (*Client, error) {
 	c.exchanges.New = func() any { return newExchange() }
 	if !validValue(c.userAgent) || !validValue(c.source) {
 		return nil, errors.New("make webhook client: the user agent or the source holds control characters")
-	}
-	if c.dialer.resolver == nil {
-		c.dialer.resolver = net.DefaultResolver
 	}
 	if text := o.Network.Proxy.Reveal(); text != "" {
 		if c.dialer.proxy, err = parseProxy(text, o.Roots); err != nil {

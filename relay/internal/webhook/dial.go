@@ -6,6 +6,8 @@ import (
 	"errors"
 	"net"
 	"net/netip"
+	"sync/atomic"
+	"syscall"
 	"time"
 )
 
@@ -21,8 +23,25 @@ type Resolver interface {
 type dialer struct {
 	guard    *guard
 	resolver Resolver
-	net      net.Dialer
+	net      *net.Dialer
 	proxy    *proxy // nil: none
+	// starved counts the lookups that had no descriptor or port for their question: a resolver's error does not wrap why.
+	starved *atomic.Int64
+}
+
+// newDialer makes a dialer; resolver may be nil.
+func newDialer(g *guard, resolver Resolver) dialer {
+	d := dialer{guard: g, resolver: resolver, net: &net.Dialer{}, starved: new(atomic.Int64)}
+	if resolver == nil {
+		d.resolver = &net.Resolver{Dial: func(ctx context.Context, network, address string) (net.Conn, error) {
+			c, err := d.net.DialContext(ctx, network, address)
+			if err != nil && isLocal(err) {
+				d.starved.Add(1)
+			}
+			return c, err
+		}}
+	}
+	return d
 }
 
 // resolve gives the addresses of p, every one of them checked. One bad answer rejects all: a name that also points
@@ -31,7 +50,11 @@ func (d *dialer) resolve(ctx context.Context, p place) ([]netip.AddrPort, error)
 	addrs := []netip.Addr{p.addr}
 	if !p.addr.IsValid() {
 		var err error
+		before := d.starved.Load()
 		if addrs, err = d.resolver.LookupNetIP(ctx, "ip", p.host); err != nil {
+			if d.starved.Load() != before {
+				err = &localError{errors.Join(syscall.EMFILE, err)}
+			}
 			return nil, err
 		}
 	}

@@ -14,8 +14,8 @@
 // The client speaks HTTP/1.1 itself, on plain connections and where TLS settles on it: one goroutine writes and reads,
 // one write per request, no goroutine and no buffer per idle connection. HTTP/2 is net/http's. An answer
 // that is not understood to its last byte costs the connection, so no answer is ever taken for another request's.
-// Success is for package retry to decide: an answer longer than what is drained counts as read; one that stops early or
-// goes on past the deadline has an Error beside its status.
+// The whole head of an answer is the answer, whatever becomes of its body: one that stops early or goes on past the deadline
+// is noted in Error beside the status. An answer longer than what is drained counts as read.
 //
 // The package never retries an attempt (except once, at once, on a new connection, when an idle connection turns out to
 // be closed before any byte of an answer), keeps no state of deliveries, and logs nothing.

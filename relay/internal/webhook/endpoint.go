@@ -111,8 +111,11 @@ func (e *Endpoint) perform(ctx context.Context, x *exchange, res *Result) {
 	a.Duration = time.Since(start)
 	a.StatusCode = x.answer.status
 	a.ResponseBody, a.ResponseTruncated = cleanBody(x.capture, x.answer.truncated)
+	res.Delivered = a.StatusCode >= http.StatusOK && a.StatusCode < http.StatusMultipleChoices
+	res.Reached = x.reached
 	if err != nil {
 		a.Error = explain(ctx, err, x.phase, e.timeout)
+		res.Local = a.StatusCode == 0 && (ctx.Err() != nil || isLocal(err))
 	}
 	if x.answer.retryAfter != "" {
 		res.RetryAfter, _ = ParseRetryAfter(x.answer.retryAfter, time.Now())

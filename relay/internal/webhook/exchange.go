@@ -29,6 +29,7 @@ type exchange struct {
 	capture []byte // the beginning of the response's body
 	answer  answer
 	phase   phase
+	reached bool // something may have been written
 }
 
 // answer is what a receiver answered.
@@ -45,7 +46,7 @@ func newExchange() *exchange {
 
 // release gives the exchange back for another attempt.
 func (x *exchange) release(pool *sync.Pool) {
-	x.sent, x.held = nil, nil
+	x.sent, x.held, x.reached = nil, nil, false
 	x.reader.Reset(nil)
 	x.answer = answer{}
 	for _, b := range []*[]byte{&x.head, &x.body, &x.line, &x.capture} {
@@ -94,6 +95,7 @@ func (x *exchange) rebase(hopHead []byte) {
 // mayGo is the last look before the request is written.
 func (x *exchange) mayGo() error {
 	if x.held == nil || x.held() {
+		x.reached = true
 		return nil
 	}
 	return errNotHeld

@@ -59,6 +59,8 @@ func explain(ctx context.Context, err error, at phase, timeout time.Duration) st
 		return refused.Error()
 	case ctx.Err() != nil && !errors.Is(ctx.Err(), context.DeadlineExceeded):
 		return "canceled while " + progressive(at)
+	case isLocal(err):
+		return explainLocal(err)
 	case errors.As(err, &dns) && !errors.Is(ctx.Err(), context.DeadlineExceeded):
 		return explainDNS(dns)
 	case isTimeout(err):
@@ -86,6 +88,36 @@ func isTimeout(err error) bool {
 		errors.As(err, &n) && n.Timeout()
 }
 
+// localError marks an error of a lookup that failed for want of something on this machine; the resolver's error hides it.
+type localError struct{ err error }
+
+func (e *localError) Error() string { return e.err.Error() }
+func (e *localError) Unwrap() error { return e.err }
+
+// isLocal reports whether the machine the relay runs on is short of something: that says nothing about the receiver.
+func isLocal(err error) bool {
+	var local *localError
+	if errors.As(err, &local) {
+		return true
+	}
+	for _, e := range [...]syscall.Errno{syscall.EMFILE, syscall.ENFILE, syscall.ENOBUFS, syscall.ENOMEM, syscall.EADDRNOTAVAIL} {
+		if errors.Is(err, e) {
+			return true
+		}
+	}
+	return false
+}
+
+func explainLocal(err error) string {
+	switch {
+	case errors.Is(err, syscall.EMFILE), errors.Is(err, syscall.ENFILE):
+		return "too many open files on the relay's machine"
+	case errors.Is(err, syscall.EADDRNOTAVAIL):
+		return "no local port or address available"
+	}
+	return "the relay's machine is out of memory for connections"
+}
+
 func explainDNS(err *net.DNSError) string {
 	switch {
 	case err.IsNotFound:
@@ -110,10 +142,6 @@ func explainSocket(err error, at phase) string {
 		return "no route to host"
 	case errors.Is(err, syscall.ENETUNREACH):
 		return "network unreachable"
-	case errors.Is(err, syscall.EADDRNOTAVAIL):
-		return "no local port or address available"
-	case errors.Is(err, syscall.EMFILE), errors.Is(err, syscall.ENFILE):
-		return "too many open files"
 	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF):
 		return "connection closed while " + progressive(at)
 	}

@@ -21,6 +21,10 @@ func testGuard(t *testing.T, allow ...string) *guard {
 	return g
 }
 
+func loopbackPrefixes() []netip.Prefix {
+	return []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8"), netip.MustParsePrefix("::1/128")}
+}
+
 // specials holds the first, a middle and the last address of every special range, with the name it is refused by.
 func specials() map[string][]string {
 	return map[string][]string{

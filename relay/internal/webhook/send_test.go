@@ -152,7 +152,7 @@ func TestSendStandard(t *testing.T) {
 				EventID: "evt_1", EventType: "order.created", Tenant: "acme", EndpointID: "erp", Number: 3,
 				Trigger: outbox.TriggerRetry, URL: rec.URL + "/in?x=1", StatusCode: 200, ResponseBody: []byte("thanks"),
 				AttemptedAt: r.Now, CommitLSN: 77,
-			}}, res)
+			}, Delivered: true, Reached: true}, res)
 
 			got := <-rec.requests
 			require.Equal(t, http.MethodPost, got.method)
@@ -221,6 +221,8 @@ func TestContextEnds(t *testing.T) {
 	go func() { <-rec.requests; cancel() }()
 	res := e.Send(ctx, newRequest())
 	require.Equal(t, "canceled while waiting for headers", res.Attempt.Error)
+	require.True(t, res.Local)
+	require.True(t, res.Reached, "the receiver may have it")
 	require.Less(t, res.Attempt.Duration, 8*time.Second, "at once, not at the end of the timeout")
 	res = e.Send(ctx, newRequest())
 	require.Contains(t, res.Attempt.Error, "canceled while")
