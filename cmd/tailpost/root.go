@@ -83,6 +83,7 @@ func commands(a *app) []*cobra.Command {
 		newDemoCommand(a),
 		newFmtCommand(a),
 		newHealCommand(a),
+		newInitCommand(a),
 		newListenCommand(a),
 		newMigrateCommand(a),
 		newRunCommand(a),

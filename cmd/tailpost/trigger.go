@@ -13,6 +13,7 @@ import (
 
 	"github.com/tailpost/tailpost/config"
 	"github.com/tailpost/tailpost/outbox"
+	"github.com/tailpost/tailpost/outbox/schema"
 )
 
 // triggerFlags are the parts of the event, and how its row is written.
@@ -124,7 +125,11 @@ func (f *triggerFlags) write(ctx context.Context, tx pgx.Tx, cfg *config.Config,
 	if f.bytea {
 		options = append(options, outbox.WithByteaPayload())
 	}
-	w, err := outbox.NewWriter(cfg.Outbox.Mapping, options...)
+	mapping, err := schema.Fit(ctx, tx, cfg.Outbox.Mapping)
+	if err != nil {
+		return nil, err
+	}
+	w, err := outbox.NewWriter(mapping, options...)
 	if err != nil {
 		return nil, err
 	}

@@ -32,4 +32,28 @@ var schemaMutants = []mutant{
 		promise: "A misspelt column fails when the trigger is made, and is not NULL in every event.",
 		pkg:     "./outbox/schema", run: "TestCapture_aColumnThatIsNotThereFailsTheScript",
 	},
+	{
+		name: "schema-find-any-type", file: "outbox/schema/find.go",
+		old: "strings.EqualFold(column, name) && fits(types[i])", new: "strings.EqualFold(column, name) && i < len(types)",
+		promise: "A column whose type no event can come from is not mapped.",
+		pkg:     "./outbox/schema", run: "TestFindTables_mapsWhatLooksLikeAnOutbox",
+	},
+	{
+		name: "schema-find-partition", file: "outbox/schema/find.go",
+		old: "  AND NOT c.relispartition\n", new: "",
+		promise: "A partition is not offered as an outbox of its own.",
+		pkg:     "./outbox/schema", run: "TestFindTables_mapsWhatLooksLikeAnOutbox",
+	},
+	{
+		name: "schema-init-overwrites", file: "cmd/tailpost/init.go",
+		old: "!errors.Is(err, fs.ErrNotExist) {\n\t\t\treturn hint(", new: "false && err != nil {\n\t\t\treturn hint(",
+		promise: "`tailpost init` says that a file is there, and writes nothing.",
+		pkg:     "./cmd/tailpost", run: "TestScripts/init",
+	},
+	{
+		name: "schema-trigger-optional-columns", file: "outbox/schema/find.go",
+		old: "return m.Fit(columns), nil", new: "return m, nil",
+		promise: "`tailpost trigger` writes to a table that lacks the optional columns.",
+		pkg:     "./cmd/tailpost", run: "TestScripts/init",
+	},
 }
