@@ -324,7 +324,7 @@ func (s *sweep) deliveries(ds []outbox.Delivery, f *ledger.Found, now time.Time)
 			LastError: fmt.Sprintf("decode: %v", f.Err),
 		})
 	}
-	if unrecordable(&ev) != nil {
+	if source.Unrecordable(&ev) != nil {
 		return ds // nothing can be recorded under its id
 	}
 	s.ids = s.dispatcher.Route(s.ids[:0], &ev)

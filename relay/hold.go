@@ -11,6 +11,7 @@ import (
 	"github.com/tailpost/tailpost/config"
 	"github.com/tailpost/tailpost/outbox"
 	"github.com/tailpost/tailpost/relay/internal/dispatch"
+	"github.com/tailpost/tailpost/relay/internal/intake"
 	"github.com/tailpost/tailpost/relay/internal/ledger"
 	"github.com/tailpost/tailpost/relay/internal/pace"
 	"github.com/tailpost/tailpost/relay/internal/source"
@@ -40,10 +41,10 @@ func (r *Relay) hold(ctx, hard context.Context, led *ledger.Ledger) (delivered b
 type holding struct {
 	r          *Relay
 	hard       context.Context //nolint:containedctx // Bounds the draining, which outlives the context of run.
-	stream     *postgres.Stream
+	stream     source.Source
 	ledger     *ledger.Ledger
 	dispatcher *dispatch.Dispatcher
-	pipeline   *pipeline
+	intake     intake.Options
 	barriers   *source.Barriers
 	auditor    *auditor
 	inquiry    *inquiry // what the auditor is to look at first; nil: nothing
@@ -71,17 +72,21 @@ func (r *Relay) prepare(ctx, hard context.Context, led *ledger.Ledger, stream *p
 	if err != nil {
 		return nil, err
 	}
-	rows, streamed, err := r.rows(ctx, led, cfg, max(hold.Settled, info.ConfirmedFlush))
+	begin := source.Position(max(hold.Settled, info.ConfirmedFlush))
+	feed, streamed, err := r.feed(ctx, led, cfg, begin)
 	if err != nil {
 		return nil, err
 	}
-	rows.note(endpoints)
+	feed.Note(endpoints)
 	endpoints = append(endpoints, streamed...)
 	if err := queued(ctx, led, endpoints, now); err != nil {
 		return nil, err
 	}
-	h := &holding{r: r, hard: hard, stream: stream, ledger: led, broken: make(chan error, 1), barriers: barriers(led, hold.Epoch), inquiry: found.first}
-	tracker := source.NewFrontier(source.Position(max(hold.Settled, info.ConfirmedFlush)))
+	h := &holding{r: r, hard: hard, ledger: led, broken: make(chan error, 1), barriers: barriers(led, hold.Epoch), inquiry: found.first}
+	h.stream = postgres.NewSource(stream, postgres.EventsOptions{
+		Mapping: cfg.Outbox.Mapping, Messages: cfg.Outbox.Messages, Settled: source.Position(hold.Settled), Barriers: h.barriers, Logger: r.log,
+	})
+	tracker := source.NewFrontier(begin)
 	h.dispatcher = dispatch.New(hard, dispatch.Options{
 		Hold: hold, Ledger: led, Frontier: tracker, Endpoints: endpoints, Recorded: recorded,
 		Healing: h.inquiry != nil, Ack: h.ack, Committed: h.committed, Held: h.held, Grace: r.opts.Grace, Logger: r.log,
@@ -96,11 +101,7 @@ func (r *Relay) prepare(ctx, hard context.Context, led *ledger.Ledger, stream *p
 		Retention: func() config.Retention { return r.config().Retention }, Sound: h.auditor.sound,
 		Publication: found.publication, End: h.end, Logger: r.log,
 	})
-	h.pipeline = &pipeline{
-		mapping: cfg.Outbox.Mapping, messages: cfg.Outbox.Messages, settled: hold.Settled,
-		dispatcher: h.dispatcher, frontier: tracker, rows: rows, barriers: h.barriers, upkeep: h.upkeep, log: r.log,
-	}
-	rows.dispatcher = h.dispatcher
+	h.intake = intake.Options{Dispatcher: h.dispatcher, Frontier: tracker, Endpoints: feed, Upkeep: h.upkeep, Logger: r.log}
 	// All of the above waits for a database that is out of reach. Nothing must be sent before it is known that the stream
 	// has outlived that.
 	holds, err := led.Holds(ctx, hold, info.PID)
@@ -118,6 +119,25 @@ func (r *Relay) prepare(ctx, hard context.Context, led *ledger.Ledger, stream *p
 	r.log.Info().Str("slot", hold.Slot).Int64("epoch", hold.Epoch).Stringer("lsn", hold.Settled).
 		Bool("slot_created", info.SlotCreated).Msg("slot taken, delivering")
 	return h, nil
+}
+
+// feed loads the endpoints made through the API as they were where the stream begins.
+func (r *Relay) feed(ctx context.Context, led *ledger.Ledger, cfg *config.Config, begin source.Position) (*intake.Feed, []dispatch.Endpoint, error) {
+	r.mu.Lock()
+	client, keys := r.client, r.keyring
+	r.mu.Unlock()
+	return intake.Load(ctx, led, begin, intake.FeedOptions{Client: client, Network: cfg.Network, Keys: keys, Logger: r.log})
+}
+
+// barriers returns the barriers of a hold, which go through the slot as logical messages of our own.
+func barriers(led *ledger.Ledger, epoch int64) *source.Barriers {
+	return source.NewBarriers(epoch, func(ctx context.Context, name string) error {
+		content, err := postgres.BarrierMessage(name)
+		if err != nil {
+			return err
+		}
+		return led.Mark(ctx, content)
+	})
 }
 
 // endpoints mirrors the config's endpoints into their table and says what there is to deliver to.
@@ -176,11 +196,12 @@ func (h *holding) run(ctx context.Context) error {
 	defer endStream()
 	taking, stopTaking := context.WithCancelCause(ctx)
 	defer stopTaking(nil)
-	h.pipeline.stopping = taking.Done()
+	in := h.intake
+	in.Stopping = taking.Done()
 
 	var group errgroup.Group
 	group.Go(func() error {
-		err := h.stream.Run(streaming, h.pipeline)
+		err := h.stream.Run(streaming, intake.New(in))
 		if err == nil {
 			err = context.Canceled
 		}
@@ -236,12 +257,11 @@ func (h *holding) end(err error) {
 }
 
 func (h *holding) ack(p source.Position) {
-	lsn := outbox.LSN(p)
-	h.stream.Ack(lsn)
+	h.stream.Ack(p)
 	h.barriers.Settled(p)
 	h.r.mu.Lock()
 	defer h.r.mu.Unlock()
-	h.r.status.Settled, h.r.acked = lsn, lsn
+	h.r.status.Settled, h.r.acked = outbox.LSN(p), outbox.LSN(p)
 }
 
 // held says whether the server may still be believed to keep the slot for this relay: after a stop of this process (SIGSTOP, a

@@ -20,7 +20,7 @@ func (r *Relay) metricsStatus() metrics.Status {
 	s := metrics.Status{State: string(status.State), Epoch: status.Epoch}
 	if h != nil {
 		s.Deliveries, s.Bytes = h.dispatcher.InMemory()
-		s.Oldest = h.pipeline.frontier.Oldest()
+		s.Oldest = h.intake.Frontier.Oldest()
 	}
 	return s
 }

@@ -1,4 +1,529 @@
 package main
 
-// coreMutants break what the area core promises.
-var coreMutants []mutant
+// coreMutants break what source, intake, upkeep, heal and the relay promise.
+var coreMutants = []mutant{ //nolint:gochecknoglobals // a table
+	{
+		name:    "core-frontier-passes-open",
+		file:    "relay/internal/source/frontier.go",
+		old:     "tx.unsettled.Store(1)",
+		new:     "tx.unsettled.Store(0)",
+		promise: "The frontier never passes a transaction that is still being read.",
+		pkg:     "./relay/internal/source",
+		run:     "TestFrontier$",
+	},
+	{
+		name:    "core-frontier-passes-unsettled",
+		file:    "relay/internal/source/frontier.go",
+		old:     "f.first != nil && f.first.unsettled.Load() == 0",
+		new:     "f.first != nil && f.first.unsettled.Load() <= 1",
+		promise: "The frontier never passes a transaction with an unsettled delivery.",
+		pkg:     "./relay/internal/source",
+		run:     "TestFrontier$",
+	},
+	{
+		name: "core-frontier-keepalive-overtakes",
+		file: "relay/internal/source/frontier.go",
+		old: `	if f.last != nil {
+`,
+		new: `	if f.last != nil && f.last.unsettled.Load() == 0 {
+`,
+		promise: "A keepalive never overtakes what was committed before it and is not settled.",
+		pkg:     "./relay/internal/source",
+		run:     "TestFrontier",
+	},
+	{
+		name:    "core-frontier-goes-back",
+		file:    "relay/internal/source/frontier.go",
+		old:     "f.frontier = max(f.frontier, tx.end)",
+		new:     "f.frontier = tx.end",
+		promise: "The frontier never goes back.",
+		pkg:     "./relay/internal/source",
+		run:     "TestFrontier",
+	},
+	{
+		name:    "core-frontier-oldest-forgotten",
+		file:    "relay/internal/source/frontier.go",
+		old:     "return f.first.at",
+		new:     "return f.at",
+		promise: "The age of the oldest unsettled transaction is known.",
+		pkg:     "./relay/internal/source",
+		run:     "TestFrontier",
+	},
+	{
+		name:    "core-barrier-passes-unsettled",
+		file:    "relay/internal/source/barrier.go",
+		old:     "b.seen[0].end <= frontier",
+		new:     "b.seen[0].end <= frontier+1",
+		promise: "A barrier is passed once everything up to its end is settled, not before.",
+		pkg:     "./relay/internal/source",
+		run:     "TestABarrierIsPassed",
+	},
+	{
+		name:    "core-barrier-passes-when-read",
+		file:    "relay/internal/source/barrier.go",
+		old:     "b.seen = append(b.seen, barrier{end: end, settled: settled})",
+		new:     "settled <- end",
+		promise: "A barrier that was only read is not passed.",
+		pkg:     "./relay/internal/source",
+		run:     "TestABarrierIsPassed",
+	},
+	{
+		name:    "core-barrier-of-another-hold",
+		file:    "relay/internal/source/barrier.go",
+		old:     `fmt.Sprintf("%d/%d", b.epoch, b.sent)`,
+		new:     `fmt.Sprintf("%d/%d", 0*b.epoch, b.sent)`,
+		promise: "A barrier of an earlier hold, which the stream brings again, passes nothing.",
+		pkg:     "./relay/internal/source",
+		run:     "TestABarrierIsPassed",
+	},
+	{
+		name:    "core-barrier-passes-all",
+		file:    "relay/internal/source/barrier.go",
+		old:     "for len(b.seen) > 0 && b.seen[0].end <= frontier {",
+		new:     "for len(b.seen) > 0 && b.seen[0].end-b.seen[0].end <= frontier {",
+		promise: "Each barrier waits for its own end.",
+		pkg:     "./relay/internal/source",
+		run:     "TestABarrierIsPassed",
+	},
+	{
+		name:    "core-events-skip-too-much",
+		file:    "relay/internal/source/postgres/events.go",
+		old:     "e.settled = e.tx.Commit < e.opts.Settled",
+		new:     "e.settled = e.tx.Commit <= e.opts.Settled",
+		promise: "A transaction that begins where the frontier is was not settled, and is delivered.",
+		pkg:     "./relay/internal/intake",
+		run:     "TestATransactionThatIsSettledBringsNothingAgain",
+	},
+	{
+		name:    "core-events-skip-nothing",
+		file:    "relay/internal/source/postgres/events.go",
+		old:     "e.settled = e.tx.Commit < e.opts.Settled",
+		new:     "e.settled = false",
+		promise: "A transaction that is settled brings nothing again.",
+		pkg:     "./relay/internal/intake",
+		run:     "TestATransactionThatIsSettledBringsNothingAgain",
+	},
+	{
+		name:    "core-events-messages-again",
+		file:    "relay/internal/source/postgres/events.go",
+		old:     "prefix != e.opts.Messages || e.settled",
+		new:     "prefix != e.opts.Messages",
+		promise: "A logical message of a settled transaction is not sent again.",
+		pkg:     "./relay/internal/intake",
+		run:     "TestATransactionThatIsSettledBringsNothingAgain",
+	},
+	{
+		name:    "core-events-place-kept",
+		file:    "relay/internal/source/postgres/events.go",
+		old:     "e.seq, e.passed = 0, e.passed[:0]",
+		new:     "e.passed = e.passed[:0]",
+		promise: "An event has the same identity however often the stream is read.",
+		pkg:     "./relay/internal/intake",
+		run:     "TestEventsHaveTheirPlace",
+	},
+	{
+		name:    "core-events-barrier-skipped",
+		file:    "relay/internal/source/postgres/events.go",
+		old:     `if m.Mark != "" {`,
+		new:     `if m.Mark != "" && !e.settled {`,
+		promise: "A barrier in a settled transaction is seen too.",
+		pkg:     "./relay/internal/intake",
+		run:     "TestEveryBarrier",
+	},
+	{
+		name:    "core-events-take-any-own-message",
+		file:    "relay/internal/source/postgres/events.go",
+		old:     "if err != nil || !ev.Operational() {",
+		new:     "if err != nil {",
+		promise: "Only operational events travel under our own prefix.",
+		pkg:     "./relay/internal/intake",
+		run:     "TestMessagesThatAreNotOurs",
+	},
+	{
+		name: "core-events-take-unrecordable",
+		file: "relay/internal/source/postgres/events.go",
+		old: `err = source.Unrecordable(&ev)
+	}
+	if err != nil &&`,
+		new: `_ = source.Unrecordable(&ev)
+	}
+	if err != nil &&`,
+		promise: "An event whose id, key, type or tenant cannot be stored is recorded as dead, and stops nothing.",
+		pkg:     "./relay/internal/intake",
+		run:     "TestWhatCannotBeDelivered",
+	},
+	{
+		name: "core-events-place-of-invalid",
+		file: "relay/internal/source/postgres/events.go",
+		old: `	e.seq++
+	if err != nil {
+		e.to.Invalid(ev, err)
+		return
+	}
+`,
+		new: `	if err != nil {
+		e.to.Invalid(ev, err)
+		return
+	}
+	e.seq++
+`,
+		promise: "What cannot be delivered has a place of its own in its transaction.",
+		pkg:     "./relay/internal/intake",
+		run:     "TestWhatCannotBeDelivered",
+	},
+	{
+		name: "core-intake-reads-while-draining",
+		file: "relay/internal/intake/intake.go",
+		old: `	case <-i.stopping:
+		return make(chan struct{}) // never: draining
+`,
+		new:     "",
+		promise: "Nothing is read while the relay drains.",
+		pkg:     "./relay/internal/intake",
+		run:     "TestNothingIsRead",
+	},
+	{
+		name: "core-intake-rows-after-event",
+		file: "relay/internal/intake/intake.go",
+		old: `	i.endpoints.flush(i.counts)
+	i.dispatcher.Take(ev, i.counts)
+`,
+		new: `	i.dispatcher.Take(ev, i.counts)
+	i.endpoints.flush(i.counts)
+`,
+		promise: "An endpoint made in a transaction gets the events that follow in it.",
+		pkg:     "./relay",
+		run:     "TestEndpointsChangeInTheOrderOfCommits",
+	},
+	{
+		name:    "core-intake-due-kept",
+		file:    "relay/internal/intake/intake.go",
+		old:     "i.tx, i.due = tx, i.due[:0]",
+		new:     "i.tx = tx",
+		promise: "An operation that was asked for once is looked at once.",
+		pkg:     "./relay/internal/intake",
+		run:     "TestRowsOfEndpoints|TestEventsHave",
+	},
+	{
+		name: "core-intake-asked-dropped",
+		file: "relay/internal/intake/intake.go",
+		old: `		i.upkeep.Asked()
+`,
+		new:     "",
+		promise: "What a person asks for is looked at when the stream brings it.",
+		pkg:     "./relay/internal/intake",
+		run:     "TestRowsOfEndpoints",
+	},
+	{
+		name: "core-intake-unnoticed-progress",
+		file: "relay/internal/intake/intake.go",
+		old: `	i.upkeep.Moved(p)
+	i.frontier.Keepalive(p)`,
+		new:     "\ti.frontier.Keepalive(p)",
+		promise: "The publication is looked at while WAL is written that the stream does not bring.",
+		pkg:     "./relay/internal/intake",
+		run:     "TestTheFrontierWaits",
+	},
+	{
+		name:    "core-feed-config-deleted-by-row",
+		file:    "relay/internal/intake/feed.go",
+		old:     "} else if s.parser.Source(row.Values) == ledger.SourceAPI {",
+		new:     `} else if s.parser.Source(row.Values) != "" {`,
+		promise: "An endpoint of the configuration goes with the configuration, not with its row.",
+		pkg:     "./relay/internal/intake",
+		run:     "TestARowThatCannotBeRead",
+	},
+	{
+		name: "core-feed-status-late",
+		file: "relay/internal/intake/feed.go",
+		old: `		s.flush(tx)
+		s.dispatcher.SetState`,
+		new:     "\t\ts.dispatcher.SetState",
+		promise: "A status that follows a change of its endpoint takes effect behind it.",
+		pkg:     "./relay",
+		run:     "TestEndpointsChangeInTheOrderOfCommits",
+	},
+	{
+		name:    "core-feed-status-again",
+		file:    "relay/internal/intake/feed.go",
+		old:     "case old.status != row.Status:",
+		new:     "case true:",
+		promise: "An update that changes no status resets no state.",
+		pkg:     "./relay/internal/intake",
+		run:     "TestRowsOfEndpoints",
+	},
+	{
+		name:    "core-stream-acks-unsent",
+		file:    "relay/internal/source/postgres/read.go",
+		old:     "return max(s.floor, min(outbox.LSN(s.acked.Load()), s.seen))",
+		new:     "return max(s.floor, outbox.LSN(s.acked.Load()))",
+		promise: "The slot is never told a position beyond what was streamed.",
+		pkg:     "./relay/internal/source/postgres",
+		run:     "TestAck",
+	},
+	{
+		name:    "core-stream-keepalive-inside",
+		file:    "relay/internal/source/postgres/read.go",
+		old:     "if !s.decoder.inside {",
+		new:     "if true {",
+		promise: "A keepalive in the middle of a transaction says nothing about that transaction.",
+		pkg:     "./relay/internal/source/postgres",
+		run:     "TestGiant|TestDecode|TestAck|TestKeepaliveInside",
+	},
+	{
+		name:    "core-stream-reads-without-room",
+		file:    "relay/internal/source/postgres/read.go",
+		old:     "if room := h.Ready(); room != nil {",
+		new:     "if room := h.Ready(); room != nil && s.reads == 0 {",
+		promise: "Nothing is read while there is no room.",
+		pkg:     "./relay/internal/source/postgres",
+		run:     "TestGate",
+	},
+	{
+		name:    "core-stream-silence-unnoticed",
+		file:    "relay/internal/source/postgres/read.go",
+		old:     "silent > s.opts.ReplyTimeout",
+		new:     "silent > 100*s.opts.ReplyTimeout",
+		promise: "A server that falls silent is given up.",
+		pkg:     "./relay/internal/source/postgres",
+		run:     "TestServerFallsSilent",
+	},
+	{
+		name:    "core-stream-stale-contact",
+		file:    "relay/internal/source/postgres/contact.go",
+		old:     "!c.asks[n].After(sent)",
+		new:     "true",
+		promise: "What a server sent before we were stopped does not say that it still knows us.",
+		pkg:     "./relay/internal/source/postgres",
+		run:     "TestContact|TestStale",
+	},
+	{
+		name:    "core-stream-late-contact",
+		file:    "relay/internal/source/postgres/contact.go",
+		old:     "return received.Add(-late)",
+		new:     "return received",
+		promise: "What was read late was sent earlier.",
+		pkg:     "./relay/internal/source/postgres",
+		run:     "TestContact|TestStale",
+	},
+	{
+		name:    "core-stream-held-for-ever",
+		file:    "relay/internal/source/postgres/stream.go",
+		old:     "time.Since(s.contact.at()) >= t",
+		new:     "time.Since(s.contact.at()) >= 100*t",
+		promise: "A relay that the server has given up does not believe that it holds the slot.",
+		pkg:     "./relay/internal/source/postgres",
+		run:     "TestStale|TestLastContact",
+	},
+	{
+		name:    "core-stream-ack-goes-back",
+		file:    "relay/internal/source/postgres/stream.go",
+		old:     "if uint64(lsn) <= old {",
+		new:     "if uint64(lsn) == old {",
+		promise: "An acknowledgement never goes back.",
+		pkg:     "./relay/internal/source/postgres",
+		run:     "TestAck",
+	},
+	{
+		name:    "core-decode-unchanged-lost",
+		file:    "relay/internal/source/postgres/decode.go",
+		old:     "if row[i].Kind == outbox.UnchangedTOAST {",
+		new:     "if row[i].Kind == outbox.NullValue {",
+		promise: "A long value that an update leaves alone is not lost.",
+		pkg:     "./relay/internal/source/postgres",
+		run:     "TestUpdateTakes",
+	},
+	{
+		name:    "core-decode-rolled-back-message",
+		file:    "relay/internal/source/postgres/decode.go",
+		old:     "if flags&flagTransactional == 0 {",
+		new:     "if flags&flagTransactional != flags {",
+		promise: "A logical message outside its transaction is no event.",
+		pkg:     "./relay/internal/source/postgres",
+		run:     "TestDecode|TestStreamsLogical",
+	},
+	{
+		name:    "core-decode-another-commit",
+		file:    "relay/internal/source/postgres/decode.go",
+		old:     "case commit != d.tx.CommitLSN:",
+		new:     "case commit < d.tx.CommitLSN:",
+		promise: "A stream that mixes transactions up is not believed.",
+		pkg:     "./relay/internal/source/postgres",
+		run:     "TestDecodeRefuses",
+	},
+	{
+		name: "core-slot-lost-not-replaced",
+		file: "relay/internal/source/postgres/slot.go",
+		old: `	if have.lost == "" && row["wal_status"] == "lost" {
+		have.lost = "wal_removed"
+	}
+`,
+		new:     "",
+		promise: "A slot whose WAL Postgres has removed is known to be lost.",
+		pkg:     "./relay/internal/source/postgres",
+		run:     "TestSlotLost",
+	},
+	{
+		name:    "core-slot-replace-held",
+		file:    "relay/internal/source/postgres/slot.go",
+		old:     `s.opts.Replace && have.activePID == ""`,
+		new:     "s.opts.Replace",
+		promise: "A slot that somebody holds is not taken away.",
+		pkg:     "./relay/internal/source/postgres",
+		run:     "TestReplaceMakes",
+	},
+	{
+		name: "core-publication-partial-kept",
+		file: "relay/internal/source/postgres/publication.go",
+		old: `	if have.partial {
+		all = append(all, "it has a column list or a row filter")
+	}
+`,
+		new:     "",
+		promise: "A publication with a row filter is mended, or refused.",
+		pkg:     "./relay/internal/source/postgres",
+		run:     "TestPublicationIsMended",
+	},
+	{
+		name:    "core-hangup-only-when-read",
+		file:    "relay/internal/hangup/hangup_linux.go",
+		old:     "unix.POLLRDHUP | unix.POLLHUP | unix.POLLERR | unix.POLLNVAL",
+		new:     "unix.POLLHUP | unix.POLLERR | unix.POLLNVAL",
+		promise: "A peer that hung up is noticed although bytes wait to be read.",
+		pkg:     "./relay/internal/hangup",
+		run:     "TestUp",
+	},
+	{
+		name: "core-hangup-forgets",
+		file: "relay/internal/hangup/hangup.go",
+		old: `		l.gone.Store(true) // an error: we closed it
+`,
+		new:     "",
+		promise: "Once a connection is down it stays down.",
+		pkg:     "./relay/internal/hangup",
+		run:     "TestUp",
+	},
+	{
+		name: "core-publication-watch-blind-while-looking",
+		file: "relay/internal/upkeep/publication.go",
+		old: `		w.dirty.Store(false)
+		identity, err := w.look(ctx)
+`,
+		new: `		identity, err := w.look(ctx)
+		w.dirty.Store(false)
+`,
+		promise: "A change of the publication during a look is noticed by the next one.",
+		pkg:     "./relay/internal/upkeep",
+		run:     "TestWALThatIsWritten",
+	},
+	{
+		name: "core-publication-watch-any-error",
+		file: "relay/internal/upkeep/publication.go",
+		old: `		case err != nil:
+`,
+		new: `		case err != nil && identity != "":
+`,
+		promise: "A look that fails ends no hold.",
+		pkg:     "./relay/internal/upkeep",
+		run:     "TestALookThatFails",
+	},
+	{
+		name: "core-publication-watch-polls",
+		file: "relay/internal/upkeep/publication.go",
+		old: `	if p <= w.last {
+		return
+	}
+`,
+		new:     "",
+		promise: "Nothing is looked at while no WAL is written.",
+		pkg:     "./relay/internal/upkeep",
+		run:     "TestThePublicationIsLookedAt",
+	},
+	{
+		name: "core-publication-watch-gives-up",
+		file: "relay/internal/upkeep/publication.go",
+		old: `			w.dirty.Store(true)
+			w.wake.Set()
+`,
+		new:     "",
+		promise: "A look that failed is made again.",
+		pkg:     "./relay/internal/upkeep",
+		run:     "TestALookThatFails",
+	},
+	{
+		name: "core-operations-one-stops-all",
+		file: "relay/internal/upkeep/operations.go",
+		old: `			err = errors.Join(err, fmt.Errorf("%s: %w", op.id, failure))
+`,
+		new: `			return true, moved, failure
+`,
+		promise: "What fails does not keep the others from going on.",
+		pkg:     "./relay/internal/upkeep",
+		run:     "TestOperationsGoOnBeside",
+	},
+	{
+		name: "core-operations-deposed-goes-on",
+		file: "relay/internal/upkeep/operations.go",
+		old: `		case ctx.Err() != nil, errors.Is(err, ledger.ErrDeposed):
+`,
+		new: `		case ctx.Err() != nil:
+`,
+		promise: "A relay that was deposed carries out nothing more.",
+		pkg:     "./relay/internal/upkeep",
+		run:     "TestOperationsEnd",
+	},
+	{
+		name: "core-operations-over-is-failure",
+		file: "relay/internal/upkeep/operations.go",
+		old: `			went = true
+`,
+		new: `			went = false
+`,
+		promise: "What was cancelled does not delay the others.",
+		pkg:     "./relay/internal/upkeep",
+		run:     "TestOperationsGoOnAtOnce",
+	},
+	{
+		name: "core-operations-poll",
+		file: "relay/internal/upkeep/operations.go",
+		old: `		if waiting || err != nil {
+`,
+		new: `		if true {
+`,
+		promise: "Nothing is asked of the database while nothing is asked for.",
+		pkg:     "./relay/internal/upkeep",
+		run:     "TestOperationsTakeTurns",
+	},
+	{
+		name: "core-operations-no-turns",
+		file: "relay/internal/upkeep/operations.go",
+		old: `		moved = moved || went
+`,
+		new: `		if moved = moved || went; moved {
+			break
+		}
+`,
+		promise: "A long operation does not keep the others waiting.",
+		pkg:     "./relay/internal/upkeep",
+		run:     "TestOperationsTakeTurns",
+	},
+	{
+		name: "core-summaries-counted-again",
+		file: "relay/internal/upkeep/summaries.go",
+		old: `		s.recorded = 0
+`,
+		new:     "",
+		promise: "Attempts are summarised as they become many, not with every batch.",
+		pkg:     "./relay/internal/upkeep",
+		run:     "TestAttemptsAreSummarised",
+	},
+	{
+		name:    "core-summaries-without-rest",
+		file:    "relay/internal/upkeep/summaries.go",
+		old:     "Times: summaryPace",
+		new:     "Times: 1",
+		promise: "Summaries take a small share of the database.",
+		pkg:     "./relay/internal/upkeep",
+		run:     "TestSummariesTake",
+	},
+}

@@ -10,6 +10,7 @@ import (
 
 	"github.com/tailpost/tailpost/integration/pgtest"
 	"github.com/tailpost/tailpost/outbox"
+	"github.com/tailpost/tailpost/relay/internal/source"
 	"github.com/tailpost/tailpost/relay/internal/source/postgres"
 )
 
@@ -24,7 +25,7 @@ type counter struct {
 
 func (*counter) Begin(postgres.Tx) error { return nil }
 
-func (c *counter) Change(postgres.Op, *postgres.Relation, []outbox.Value) error {
+func (c *counter) Change(postgres.Op, *source.Table, []outbox.Value) error {
 	if c.rows++; c.rows == 1 {
 		c.first = time.Now()
 	}

@@ -14,6 +14,7 @@ import (
 
 	"github.com/tailpost/tailpost/integration/pgtest"
 	"github.com/tailpost/tailpost/outbox"
+	"github.com/tailpost/tailpost/relay/internal/source"
 	"github.com/tailpost/tailpost/relay/internal/source/postgres"
 )
 
@@ -56,7 +57,7 @@ func (r *recorder) Begin(postgres.Tx) error {
 	return r.fail
 }
 
-func (r *recorder) Change(op postgres.Op, rel *postgres.Relation, row []outbox.Value) error {
+func (r *recorder) Change(op postgres.Op, rel *source.Table, row []outbox.Value) error {
 	fields := []string{string(rune(op)), rel.Schema + "." + rel.Name}
 	for i, v := range row {
 		switch v.Kind {

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/tailpost/tailpost/outbox"
+	"github.com/tailpost/tailpost/relay/internal/source"
 )
 
 // The first byte of what pgoutput sends (the Postgres manual, "Logical Replication Message Formats").
@@ -39,7 +40,7 @@ var errCutShort = errors.New("cut short")
 // decoder turns pgoutput's protocol 1 into calls of a Handler. It trusts no length and no order.
 type decoder struct {
 	h         Handler
-	relations map[uint32]*Relation
+	relations map[uint32]*source.Table
 	row       []outbox.Value // used again for every row
 	old       []outbox.Value // used again for every old row
 	prefix    string         // of the last logical message: they come in runs
@@ -48,7 +49,7 @@ type decoder struct {
 }
 
 func newDecoder(h Handler) *decoder {
-	return &decoder{h: h, relations: make(map[uint32]*Relation)}
+	return &decoder{h: h, relations: make(map[uint32]*source.Table)}
 }
 
 // decode handles one piece of pgoutput's output. An error of the handler comes back as handlerError.
@@ -222,10 +223,10 @@ func (d *decoder) message(in *input) error {
 	return fromHandler(d.h.Message(d.prefix, content))
 }
 
-// relation remembers a table's definition. Postgres repeats it after every invalidation; a *Relation stays the same until
+// relation remembers a table's definition. Postgres repeats it after every invalidation; a *source.Table stays the same until
 // something in it changes, so that a Handler may remember what it worked out for it.
 func (d *decoder) relation(in *input) error {
-	rel := &Relation{OID: in.uint32(), Schema: string(in.string()), Name: string(in.string())}
+	rel := &source.Table{OID: in.uint32(), Schema: string(in.string()), Name: string(in.string())}
 	if rel.Schema == "" {
 		rel.Schema = "pg_catalog" // pgoutput leaves this one out
 	}
@@ -245,14 +246,14 @@ func (d *decoder) relation(in *input) error {
 	if in.short {
 		return errCutShort
 	}
-	if old := d.relations[rel.OID]; old == nil || !old.equal(rel) {
+	if old := d.relations[rel.OID]; old == nil || !same(old, rel) {
 		d.relations[rel.OID] = rel
 	}
 	return nil
 }
 
 // related reads the OID of the table that a change belongs to.
-func (d *decoder) related(in *input) (*Relation, error) {
+func (d *decoder) related(in *input) (*source.Table, error) {
 	oid := in.uint32()
 	if in.short {
 		return nil, errCutShort
@@ -268,7 +269,7 @@ func (d *decoder) related(in *input) (*Relation, error) {
 }
 
 // tuple reads a row of rel into the shared slice.
-func (d *decoder) tuple(in *input, rel *Relation) ([]outbox.Value, error) {
+func (d *decoder) tuple(in *input, rel *source.Table) ([]outbox.Value, error) {
 	n := int(in.uint16())
 	if in.short {
 		return nil, errCutShort
@@ -297,7 +298,8 @@ func (d *decoder) tuple(in *input, rel *Relation) ([]outbox.Value, error) {
 	return row, nil
 }
 
-func (r *Relation) equal(o *Relation) bool {
+// same reports whether a table is described as before.
+func same(r, o *source.Table) bool {
 	if r.OID != o.OID || r.Schema != o.Schema || r.Name != o.Name || len(r.Columns) != len(o.Columns) {
 		return false
 	}

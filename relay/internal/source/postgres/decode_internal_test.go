@@ -13,13 +13,14 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/tailpost/tailpost/outbox"
+	"github.com/tailpost/tailpost/relay/internal/source"
 )
 
 // script is a Handler that writes down what it gets and checks what every Handler may rely on.
 type script struct {
 	t      testing.TB
 	lines  []string
-	rels   []*Relation
+	rels   []*source.Table
 	inside bool
 	fail   error
 }
@@ -31,7 +32,7 @@ func (s *script) Begin(tx Tx) error {
 	return s.fail
 }
 
-func (s *script) Change(op Op, rel *Relation, row []outbox.Value) error {
+func (s *script) Change(op Op, rel *source.Table, row []outbox.Value) error {
 	require.True(s.t, s.inside)
 	line := fmt.Sprintf("%c %s.%s", op, rel.Schema, rel.Name)
 	if op == Truncate {
@@ -175,7 +176,7 @@ func TestRelationIsNewOnlyWhenItChanged(t *testing.T) {
 	require.NotSame(t, s.rels[1], s.rels[2])
 	require.NotSame(t, s.rels[2], s.rels[3])
 	require.NotSame(t, s.rels[3], s.rels[4])
-	require.Equal(t, "id", s.rels[0].Columns[0].Name, "a Relation handed out changed")
+	require.Equal(t, "id", s.rels[0].Columns[0].Name, "a Table handed out changed")
 }
 
 func TestUpdateTakesUnchangedValuesFromTheOldRow(t *testing.T) {
@@ -293,7 +294,7 @@ func (*sink) Message(string, []byte) error { return nil }
 func (*sink) Commit(Tx) error              { return nil }
 func (*sink) Keepalive(outbox.LSN) error   { return nil }
 func (*sink) Ready() <-chan struct{}       { return nil }
-func (s *sink) Change(_ Op, _ *Relation, row []outbox.Value) error {
+func (s *sink) Change(_ Op, _ *source.Table, row []outbox.Value) error {
 	s.rows++
 	for _, v := range row {
 		s.bytes += len(v.Data)

@@ -19,6 +19,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/tailpost/tailpost/outbox"
+	"github.com/tailpost/tailpost/relay/internal/source"
 	"github.com/tailpost/tailpost/relay/internal/source/postgres"
 )
 
@@ -250,7 +251,7 @@ type heapWatcher struct {
 
 func (h *heapWatcher) Begin(postgres.Tx) error { return nil }
 
-func (h *heapWatcher) Change(postgres.Op, *postgres.Relation, []outbox.Value) error {
+func (h *heapWatcher) Change(postgres.Op, *source.Table, []outbox.Value) error {
 	h.rows++
 	if h.rows%10_000 == 0 {
 		var stats runtime.MemStats

@@ -4,6 +4,7 @@ import (
 	"time"
 
 	"github.com/tailpost/tailpost/outbox"
+	"github.com/tailpost/tailpost/relay/internal/source"
 )
 
 // Op is what happened to a row.
@@ -16,14 +17,6 @@ const (
 	Delete   Op = 'D'
 	Truncate Op = 'T'
 )
-
-// Relation describes a streamed table. It is immutable; a changed table arrives as a new *Relation.
-type Relation struct {
-	OID     uint32
-	Schema  string
-	Name    string
-	Columns []outbox.Column
-}
 
 // Tx describes a committed transaction.
 type Tx struct {
@@ -40,7 +33,7 @@ type Handler interface {
 	Begin(tx Tx) error
 	// Change is one row: the new one for Insert and Update, the old key for Delete, nil for Truncate. Of a table with
 	// REPLICA IDENTITY FULL the old row is whole, and so is an updated one: no value in it is UnchangedTOAST.
-	Change(op Op, rel *Relation, row []outbox.Value) error
+	Change(op Op, rel *source.Table, row []outbox.Value) error
 	// Message is a transactional logical message.
 	Message(prefix string, content []byte) error
 	// Commit ends the transaction that Begin started.

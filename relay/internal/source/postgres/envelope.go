@@ -1,12 +1,8 @@
-package relay
+package postgres
 
 import (
-	"context"
 	"encoding/json"
 	"fmt"
-
-	"github.com/tailpost/tailpost/relay/internal/ledger"
-	"github.com/tailpost/tailpost/relay/internal/source"
 )
 
 // ownPrefix is the prefix of Tailpost's own logical messages.
@@ -27,13 +23,11 @@ type due struct {
 	Endpoint string `json:"endpoint"` // empty: none in particular
 }
 
-// barriers returns the barriers of a hold, which go through the slot as logical messages of our own.
-func barriers(led *ledger.Ledger, epoch int64) *source.Barriers {
-	return source.NewBarriers(epoch, func(ctx context.Context, name string) error {
-		content, err := json.Marshal(envelope{Mark: name})
-		if err != nil {
-			return fmt.Errorf("encode a barrier: %w", err)
-		}
-		return led.Mark(ctx, string(content))
-	})
+// BarrierMessage returns the content of the logical message that is a barrier.
+func BarrierMessage(name string) (string, error) {
+	content, err := json.Marshal(envelope{Mark: name})
+	if err != nil {
+		return "", fmt.Errorf("encode barrier %q: %w", name, err)
+	}
+	return string(content), nil
 }

@@ -1,4 +1,4 @@
-package relay
+package intake
 
 import (
 	"context"
@@ -16,28 +16,24 @@ import (
 	"github.com/tailpost/tailpost/relay/internal/ledger"
 	"github.com/tailpost/tailpost/relay/internal/seal"
 	"github.com/tailpost/tailpost/relay/internal/source"
-	"github.com/tailpost/tailpost/relay/internal/source/postgres"
 	"github.com/tailpost/tailpost/relay/internal/webhook"
 )
-
-// endpointTable is where endpoints live.
-const endpointTable = postgres.DefaultEndpointTable
 
 // rowBatch is how many changes of endpoints wait at most before the routing is made anew.
 const rowBatch = 512
 
-// rows turns changes of tailpost.endpoint into changes of the routing, at their place in the stream. An endpoint made
-// through the API is all its row says; one of the configuration is there already, and only its status is a row's.
+// Feed turns rows of tailpost.endpoint into changes of the routing, at their place in the stream. An endpoint made through
+// the API is all its row says; one of the configuration is there already, and only its status is a row's.
 //
-// It belongs to the stream's goroutine.
-type rows struct {
+// It belongs to the source's goroutine.
+type Feed struct {
 	maker      *maker
-	dispatcher *dispatch.Dispatcher
+	dispatcher Dispatcher
 	log        zerolog.Logger
 
 	known   map[string]*known // by endpoint id
 	pending []dispatch.Change
-	rel     *postgres.Relation // what parser was built for
+	table   *source.Table // what parser was built for
 	parser  *ledger.RowParser
 }
 
@@ -61,16 +57,27 @@ type maker struct {
 // blockedLogged bounds how many endpoints that cannot be used are named in the log when a hold begins.
 const blockedLogged = 10
 
-// rows loads the endpoints made through the API as they were at the beginning of the stream.
-func (r *Relay) rows(ctx context.Context, led *ledger.Ledger, cfg *config.Config, before outbox.LSN) (*rows, []dispatch.Endpoint, error) {
-	r.mu.Lock()
-	client, keys := r.client, r.keyring
-	r.mu.Unlock()
-	s := &rows{
-		maker: &maker{client: client, network: cfg.Network, keys: keys, log: r.log}, log: r.log,
+// FeedOptions are what endpoints are made of.
+type FeedOptions struct {
+	Client  *webhook.Client
+	Network config.Network
+	Keys    *seal.Keyring
+	Logger  zerolog.Logger
+}
+
+// Versions are the endpoints made through the API; *ledger.Ledger has them.
+type Versions interface {
+	// Versions returns them as they were at a place in the stream, with their state of now.
+	Versions(ctx context.Context, before outbox.LSN) ([]ledger.EndpointRow, error)
+}
+
+// Load returns a Feed from a place in the stream on, and the endpoints made through the API as they were there.
+func Load(ctx context.Context, led Versions, from source.Position, o FeedOptions) (*Feed, []dispatch.Endpoint, error) {
+	s := &Feed{
+		maker: &maker{client: o.Client, network: o.Network, keys: o.Keys, log: o.Logger}, log: o.Logger,
 		known: make(map[string]*known),
 	}
-	found, err := led.Versions(ctx, before)
+	found, err := led.Versions(ctx, outbox.LSN(from))
 	if err != nil {
 		return nil, nil, err
 	}
@@ -84,14 +91,14 @@ func (r *Relay) rows(ctx context.Context, led *ledger.Ledger, cfg *config.Config
 		e, sender, err := s.maker.endpoint(&found[i])
 		if err != nil {
 			if blocked++; blocked <= blockedLogged {
-				logBlocked(r.log, found[i].ID, err)
+				logBlocked(o.Logger, found[i].ID, err)
 			}
 		}
 		s.known[found[i].ID] = &known{sum: sha256.Sum256(text), status: found[i].Status, sender: sender}
 		endpoints = append(endpoints, e)
 	}
 	if blocked > blockedLogged {
-		r.log.Error().Int("endpoints", blocked).Msg("endpoints cannot be used, only the first ones are named above")
+		o.Logger.Error().Int("endpoints", blocked).Msg("endpoints cannot be used, only the first ones are named above")
 	}
 	return s, endpoints, nil
 }
@@ -101,47 +108,43 @@ func logBlocked(log zerolog.Logger, id string, err error) {
 		Msg("endpoint cannot be used: what it should get is parked until its row or the configuration is corrected")
 }
 
-// note remembers the status of the configuration's endpoints, so that their rows tell what changes.
-func (s *rows) note(endpoints []dispatch.Endpoint) {
+// Note remembers the status of the configuration's endpoints, so that their rows tell what changes.
+func (s *Feed) Note(endpoints []dispatch.Endpoint) {
 	for i := range endpoints {
 		s.known[endpoints[i].Config.ID] = &known{status: endpoints[i].State.Status}
 	}
 }
 
-// change takes a change of the table within tx, before the transaction's event seq.
-func (s *rows) change(op postgres.Op, rel *postgres.Relation, values []outbox.Value, at postgres.Tx, place, seq int64, tx *source.Unsettled) {
-	if rel != s.rel {
-		s.rel = rel
+// change takes in a changed row of the table within a transaction.
+func (s *Feed) change(row source.Row, tx source.Tx, counts *source.Unsettled) {
+	if row.Table != s.table {
+		s.table = row.Table
 		var err error
-		if s.parser, err = ledger.NewRowParser(rel.Columns); err != nil {
+		if s.parser, err = ledger.NewRowParser(row.Table.Columns); err != nil {
 			s.log.Error().Err(err).Msg("changes of endpoints are not applied")
 		}
 	}
 	if s.parser == nil {
 		return
 	}
-	version := ledger.EndpointVersion{EndpointID: s.parser.ID(values), CommitLSN: at.CommitLSN, Seq: place}
-	switch op {
-	case postgres.Delete:
-		// One of the configuration goes with the configuration.
-		if s.parser.Source(values) == ledger.SourceAPI {
-			s.remove(version, seq)
-		}
-	case postgres.Insert, postgres.Update:
-		row, err := s.parser.Parse(values)
+	version := ledger.EndpointVersion{EndpointID: s.parser.ID(row.Values), CommitLSN: outbox.LSN(tx.Commit), Seq: row.Place}
+	if !row.Deleted {
+		parsed, err := s.parser.Parse(row.Values)
 		if err != nil {
 			s.log.Error().Err(err).Str("endpoint", version.EndpointID).Msg("change of an endpoint not applied, it stays as it was")
 			return
 		}
-		s.put(&row, version, seq, tx)
-	case postgres.Truncate:
+		s.put(&parsed, version, row.Seq, counts)
+	} else if s.parser.Source(row.Values) == ledger.SourceAPI {
+		// One of the configuration goes with the configuration.
+		s.remove(version, row.Seq)
 	}
 	if len(s.pending) >= rowBatch {
-		s.flush(tx)
+		s.flush(counts)
 	}
 }
 
-func (s *rows) remove(version ledger.EndpointVersion, seq int64) {
+func (s *Feed) remove(version ledger.EndpointVersion, seq int64) {
 	old := s.known[version.EndpointID]
 	delete(s.known, version.EndpointID)
 	// One that is not known was left out because it would be deleted; that is noted now.
@@ -151,7 +154,7 @@ func (s *rows) remove(version ledger.EndpointVersion, seq int64) {
 	s.pending = append(s.pending, dispatch.Change{ID: version.EndpointID, Version: version, Seq: seq})
 }
 
-func (s *rows) put(row *ledger.EndpointRow, version ledger.EndpointVersion, seq int64, tx *source.Unsettled) {
+func (s *Feed) put(row *ledger.EndpointRow, version ledger.EndpointVersion, seq int64, tx *source.Unsettled) {
 	old := s.known[row.ID]
 	if row.Source == ledger.SourceAPI {
 		text, err := ledger.EncodeVersion(row)
@@ -176,7 +179,7 @@ func (s *rows) put(row *ledger.EndpointRow, version ledger.EndpointVersion, seq 
 }
 
 // replace has an endpoint made anew of its row.
-func (s *rows) replace(row *ledger.EndpointRow, old *known, sum [sha256.Size]byte, version ledger.EndpointVersion, seq int64) *known {
+func (s *Feed) replace(row *ledger.EndpointRow, old *known, sum [sha256.Size]byte, version ledger.EndpointVersion, seq int64) *known {
 	e, sender, err := s.maker.endpoint(row)
 	if err != nil {
 		logBlocked(s.log, row.ID, err)
@@ -199,7 +202,7 @@ func (k *known) close() {
 }
 
 // flush applies what is pending, for the events of the stream that follow.
-func (s *rows) flush(tx *source.Unsettled) {
+func (s *Feed) flush(tx *source.Unsettled) {
 	if s == nil || len(s.pending) == 0 {
 		return
 	}

@@ -1,4 +1,4 @@
-package relay
+package intake_test
 
 import (
 	"context"
@@ -16,6 +16,7 @@ import (
 	"github.com/tailpost/tailpost/config"
 	"github.com/tailpost/tailpost/outbox"
 	"github.com/tailpost/tailpost/relay/internal/dispatch"
+	"github.com/tailpost/tailpost/relay/internal/intake"
 	"github.com/tailpost/tailpost/relay/internal/ledger"
 	"github.com/tailpost/tailpost/relay/internal/source"
 	"github.com/tailpost/tailpost/relay/internal/source/postgres"
@@ -26,7 +27,7 @@ import (
 // attempt, without the request itself and without SQL (they have gates of their own). The counts do not depend on the
 // machine. If a change raises them, look at it with
 //
-//	go test ./relay -run TestCostOfAnEvent -memprofile /tmp/mem.prof -memprofilerate 1
+//	go test ./relay/internal/intake -run TestCostOfAnEvent -memprofile /tmp/mem.prof -memprofilerate 1
 //
 // and raise a limit only together with the reason; if it lowers them, lower the limits. The race detector's own
 // allocations are within them.
@@ -64,8 +65,8 @@ func (idle) Moved(source.Position) {}
 func (idle) Asked()                {}
 
 // relation is the default outbox table.
-func relation() *postgres.Relation {
-	return &postgres.Relation{OID: 1, Schema: "public", Name: "outbox", Columns: []outbox.Column{
+func relation() *source.Table {
+	return &source.Table{OID: 1, Schema: "public", Name: "outbox", Columns: []outbox.Column{
 		{Name: "id", TypeOID: pgtype.UUIDOID},
 		{Name: "type", TypeOID: pgtype.TextOID},
 		{Name: "key", TypeOID: pgtype.TextOID},
@@ -96,10 +97,9 @@ func TestCostOfAnEvent(t *testing.T) { //nolint:paralleltest // It counts what t
 	ended := make(chan error, 1)
 	go func() { ended <- d.Run(ctx) }()
 
-	p := &pipeline{
-		mapping: outbox.DefaultMapping(), dispatcher: d, frontier: tracker, log: zerolog.Nop(), stopping: t.Context().Done(),
-		upkeep: idle{},
-	}
+	p := postgres.NewEvents(postgres.EventsOptions{Mapping: outbox.DefaultMapping(), Logger: zerolog.Nop()}, intake.New(intake.Options{
+		Dispatcher: d, Frontier: tracker, Upkeep: idle{}, Stopping: t.Context().Done(), Logger: zerolog.Nop(),
+	}))
 	rel := relation()
 	text := func(s string) outbox.Value { return outbox.Value{Kind: outbox.TextValue, Data: []byte(s)} }
 	row := []outbox.Value{

@@ -1,4 +1,4 @@
-package relay
+package source_test
 
 import (
 	"strings"
@@ -7,12 +7,13 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/tailpost/tailpost/outbox"
+	"github.com/tailpost/tailpost/relay/internal/source"
 )
 
 func TestUnrecordable(t *testing.T) {
 	t.Parallel()
 	good := outbox.Event{ID: "e-1", Type: "order.created", Key: strings.Repeat("é", 512), Tenant: "acme"}
-	require.NoError(t, unrecordable(&good))
+	require.NoError(t, source.Unrecordable(&good))
 	for name, spoil := range map[string]func(*outbox.Event){
 		"id":     func(e *outbox.Event) { e.ID = strings.Repeat("x", 1025) },
 		"key":    func(e *outbox.Event) { e.Key = "a\x00b" },
@@ -21,6 +22,6 @@ func TestUnrecordable(t *testing.T) {
 	} {
 		bad := good
 		spoil(&bad)
-		require.ErrorContains(t, unrecordable(&bad), name)
+		require.ErrorContains(t, source.Unrecordable(&bad), name)
 	}
 }

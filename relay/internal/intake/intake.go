@@ -1,0 +1,128 @@
+package intake
+
+import (
+	"github.com/rs/zerolog"
+
+	"github.com/tailpost/tailpost/outbox"
+	"github.com/tailpost/tailpost/relay/internal/dispatch"
+	"github.com/tailpost/tailpost/relay/internal/ledger"
+	"github.com/tailpost/tailpost/relay/internal/source"
+)
+
+// Dispatcher is where events go; *dispatch.Dispatcher is one.
+type Dispatcher interface {
+	Take(ev outbox.Event, tx *source.Unsettled)
+	Reject(ev outbox.Event, problem string, tx *source.Unsettled)
+	Change(cs []dispatch.Change, tx *source.Unsettled)
+	SetState(endpointID string, state ledger.EndpointState)
+	Due(endpointID string)
+	// Advanced tells that the frontier may have moved without a record.
+	Advanced()
+	Ready() <-chan struct{}
+}
+
+// Upkeep runs beside delivery; *upkeep.Upkeep is one.
+type Upkeep interface {
+	// Moved takes in how far the source has come, Asked that somebody asked for something.
+	Moved(p source.Position)
+	Asked()
+}
+
+// Options are what an Intake works with.
+type Options struct {
+	Dispatcher Dispatcher
+	Frontier   *source.Frontier
+	Endpoints  *Feed // nil: there are none but those of the configuration
+	Upkeep     Upkeep
+	// Stopping is closed once nothing more is to be taken in: the source stays up for the last acknowledgement.
+	Stopping <-chan struct{}
+	Logger   zerolog.Logger
+}
+
+// Intake is a source.Handler. It belongs to the source's goroutine.
+type Intake struct {
+	dispatcher Dispatcher
+	frontier   *source.Frontier
+	endpoints  *Feed
+	upkeep     Upkeep
+	stopping   <-chan struct{}
+	log        zerolog.Logger
+
+	tx     source.Tx
+	counts *source.Unsettled
+	due    []string // endpoints to look at once the transaction is over
+}
+
+var _ source.Handler = (*Intake)(nil)
+
+// New returns an Intake.
+func New(o Options) *Intake {
+	i := &Intake{
+		dispatcher: o.Dispatcher, frontier: o.Frontier, endpoints: o.Endpoints, upkeep: o.Upkeep, stopping: o.Stopping, log: o.Logger,
+	}
+	if i.endpoints != nil {
+		i.endpoints.dispatcher = o.Dispatcher
+	}
+	return i
+}
+
+// Begin implements source.Handler.
+func (i *Intake) Begin(tx source.Tx) {
+	i.tx, i.due = tx, i.due[:0]
+	i.counts = i.frontier.Begin()
+}
+
+// Event implements source.Handler.
+func (i *Intake) Event(ev outbox.Event) {
+	i.endpoints.flush(i.counts)
+	i.dispatcher.Take(ev, i.counts)
+}
+
+// Invalid implements source.Handler.
+func (i *Intake) Invalid(ev outbox.Event, problem error) {
+	i.log.Error().Err(problem).Str("event_id", ev.ID).Stringer("lsn", ev.CommitLSN).Msg("event cannot be delivered, recorded as dead")
+	i.dispatcher.Reject(ev, problem.Error(), i.counts)
+}
+
+// Endpoint implements source.Handler.
+func (i *Intake) Endpoint(row source.Row) {
+	if i.endpoints != nil {
+		i.endpoints.change(row, i.tx, i.counts)
+	}
+}
+
+// Due implements source.Handler.
+func (i *Intake) Due(endpoint string) { i.due = append(i.due, endpoint) }
+
+// Commit implements source.Handler.
+func (i *Intake) Commit(tx source.Tx) {
+	i.upkeep.Moved(tx.End)
+	i.endpoints.flush(i.counts)
+	// Only now: what is due may be an endpoint's of this transaction.
+	for _, id := range i.due {
+		i.dispatcher.Due(id)
+	}
+	if len(i.due) > 0 {
+		i.upkeep.Asked()
+	}
+	i.frontier.Commit(i.counts, tx.End, tx.At)
+	i.counts = nil
+	i.dispatcher.Advanced()
+}
+
+// Keepalive implements source.Handler.
+func (i *Intake) Keepalive(p source.Position) {
+	i.upkeep.Moved(p)
+	i.frontier.Keepalive(p)
+	i.dispatcher.Advanced()
+}
+
+// Ready implements source.Handler.
+func (i *Intake) Ready() <-chan struct{} {
+	select {
+	case <-i.stopping:
+		return make(chan struct{}) // never: draining
+	default:
+		return i.dispatcher.Ready()
+	}
+}

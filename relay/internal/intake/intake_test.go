@@ -1,0 +1,246 @@
+package intake_test
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/rs/zerolog"
+	"github.com/stretchr/testify/require"
+
+	"github.com/tailpost/tailpost/outbox"
+	"github.com/tailpost/tailpost/relay/internal/dispatch"
+	"github.com/tailpost/tailpost/relay/internal/intake"
+	"github.com/tailpost/tailpost/relay/internal/ledger"
+	"github.com/tailpost/tailpost/relay/internal/source"
+	"github.com/tailpost/tailpost/relay/internal/source/postgres"
+)
+
+// journal is a dispatcher, and what runs beside delivery: it notes what it is told, in order. An event stays unsettled.
+type journal struct {
+	frontier *source.Frontier
+	notes    []string
+	room     chan struct{} // nil: there is room
+	open     []*source.Unsettled
+}
+
+func (j *journal) note(format string, args ...any) {
+	j.notes = append(j.notes, fmt.Sprintf(format, args...))
+}
+
+// taken returns the notes since the last call.
+func (j *journal) taken() []string {
+	notes := j.notes
+	j.notes = nil
+	return notes
+}
+
+func (j *journal) Take(ev outbox.Event, tx *source.Unsettled) {
+	tx.Add(1)
+	j.open = append(j.open, tx)
+	j.note("take %s at %d/%d", ev.ID, ev.CommitLSN, ev.Seq)
+}
+
+func (j *journal) Reject(ev outbox.Event, problem string, _ *source.Unsettled) {
+	j.note("reject %s: %s", ev.ID, problem)
+}
+
+func (j *journal) Change(cs []dispatch.Change, _ *source.Unsettled) {
+	for _, c := range cs {
+		j.note("change %s before %d, gone %t", c.ID, c.Seq, c.Endpoint == nil)
+	}
+}
+
+func (j *journal) SetState(id string, state ledger.EndpointState) {
+	j.note("%s is %s", id, state.Status)
+}
+func (j *journal) Due(id string)           { j.note("due %s", id) }
+func (j *journal) Advanced()               {}
+func (j *journal) Ready() <-chan struct{}  { return j.room }
+func (j *journal) Moved(p source.Position) { j.note("moved %d", p) }
+func (j *journal) Asked()                  { j.note("asked") }
+
+// intakeBundle is what a slot's changes go through.
+type intakeBundle struct {
+	*journal
+	events *postgres.Events
+
+	frontier *source.Frontier
+	stop     chan struct{}
+}
+
+func setupIntake(t *testing.T, o postgres.EventsOptions) *intakeBundle {
+	t.Helper()
+	b := &intakeBundle{frontier: source.NewFrontier(o.Settled), stop: make(chan struct{})}
+	b.journal = &journal{frontier: b.frontier}
+	feed, _, err := intake.Load(t.Context(), noVersions{}, 0, intake.FeedOptions{Logger: zerolog.Nop()})
+	require.NoError(t, err)
+	feed.Note([]dispatch.Endpoint{endpointOf("erp")})
+	o.Mapping, o.Messages, o.Logger = outbox.DefaultMapping(), "app", zerolog.Nop()
+	if o.Barriers == nil {
+		o.Barriers = source.NewBarriers(1, nil)
+	}
+	b.events = postgres.NewEvents(o, intake.New(intake.Options{
+		Dispatcher: b.journal, Frontier: b.frontier, Endpoints: feed, Upkeep: b.journal, Stopping: b.stop, Logger: zerolog.Nop(),
+	}))
+	return b
+}
+
+// transaction puts one through, which begins its commit record at lsn and ends 10 behind that.
+func (b *intakeBundle) transaction(t *testing.T, lsn outbox.LSN, changes func()) []string {
+	t.Helper()
+	tx := postgres.Tx{CommitLSN: lsn, EndLSN: lsn + 10, Time: time.Unix(int64(lsn), 0)}
+	require.NoError(t, b.events.Begin(tx))
+	changes()
+	require.NoError(t, b.events.Commit(tx))
+	return b.taken()
+}
+
+func (b *intakeBundle) insert(t *testing.T, id string) {
+	t.Helper()
+	row := []outbox.Value{
+		textValue(id), textValue("order.created"), {Kind: outbox.NullValue}, {Kind: outbox.NullValue}, textValue("{}"),
+		{Kind: outbox.NullValue}, textValue("2026-01-31 10:20:30+00"),
+	}
+	require.NoError(t, b.events.Change(postgres.Insert, outboxTable, row))
+}
+
+const (
+	idOne = "0198a000-0000-7000-8000-000000000001"
+	idTwo = "0198a000-0000-7000-8000-000000000002"
+)
+
+func TestEventsHaveTheirPlaceInTheirTransaction(t *testing.T) {
+	t.Parallel()
+	b := setupIntake(t, postgres.EventsOptions{})
+	notes := b.transaction(t, 100, func() {
+		b.insert(t, idOne)
+		b.insert(t, idTwo)
+		require.NoError(t, b.events.Message("app", []byte(`{"type": "order.paid", "payload": {}}`)))
+	})
+	require.Equal(t, []string{
+		"take " + idOne + " at 100/0", "take " + idTwo + " at 100/1", "take msg_64_2 at 100/2", "moved 110",
+	}, notes)
+	require.Equal(t, []string{"take " + idOne + " at 200/0", "moved 210"}, b.transaction(t, 200, func() { b.insert(t, idOne) }),
+		"places are counted from the beginning of each")
+}
+
+func TestATransactionThatIsSettledBringsNothingAgain(t *testing.T) {
+	t.Parallel()
+	barriers := source.NewBarriers(1, nil)
+	b := setupIntake(t, postgres.EventsOptions{Settled: 110, Barriers: barriers})
+	insert := func() {
+		b.insert(t, idOne)
+		require.NoError(t, b.events.Message("app", []byte(`{"type": "order.paid", "payload": {}}`)))
+		require.NoError(t, b.events.Message("tailpost", []byte(`{"event": {"id": "`+outbox.OperationalID+`1", "type": "`+outbox.TypeFailed+`", "payload": {}}}`)))
+	}
+	require.Equal(t, []string{"moved 110"}, b.transaction(t, 100, insert), "its commit record begins below the frontier")
+	require.Len(t, b.transaction(t, 110, insert), 4, "this one begins where the frontier is")
+}
+
+func TestTheFrontierWaitsForWhatATransactionBrought(t *testing.T) {
+	t.Parallel()
+	b := setupIntake(t, postgres.EventsOptions{})
+	b.transaction(t, 100, func() { b.insert(t, idOne) })
+	b.transaction(t, 200, func() {})
+	require.NoError(t, b.events.Keepalive(300))
+	at, _ := b.frontier.Position()
+	require.Zero(t, at)
+	b.frontier.Settle(b.open[0], 1)
+	at, _ = b.frontier.Position()
+	require.EqualValues(t, 300, at, "a keepalive is settled by itself")
+	require.Equal(t, []string{"moved 300"}, b.taken())
+}
+
+func TestWhatCannotBeDeliveredIsRejectedAndTheStreamGoesOn(t *testing.T) {
+	t.Parallel()
+	b := setupIntake(t, postgres.EventsOptions{})
+	notes := b.transaction(t, 100, func() {
+		require.NoError(t, b.events.Message("app", []byte(`no JSON`)))
+		require.NoError(t, b.events.Message("app", []byte(`{"id": "x", "type": "a", "key": "`+strings.Repeat("k", 2000)+`", "payload": {}}`)))
+		b.insert(t, idOne)
+	})
+	require.Len(t, notes, 4)
+	require.Contains(t, notes[0], "reject msg_64_0: ")
+	require.Contains(t, notes[1], "reject msg_64_1: key of the event is longer")
+	require.Equal(t, "take "+idOne+" at 100/2", notes[2])
+}
+
+func TestRowsOfEndpointsTakeEffectAtTheirPlace(t *testing.T) {
+	t.Parallel()
+	b := setupIntake(t, postgres.EventsOptions{})
+	paused, active := endpointRow("erp", "paused"), endpointRow("erp", "active")
+	require.Equal(t, []string{
+		"take " + idOne + " at 100/0", "erp is paused", "take " + idTwo + " at 100/1", "erp is active", "moved 110", "due erp", "asked",
+	}, b.transaction(t, 100, func() {
+		require.NoError(t, b.events.Message("tailpost", []byte(`{"due": {"endpoint": "erp"}}`)))
+		b.insert(t, idOne)
+		require.NoError(t, b.events.Change(postgres.Update, endpointTable, paused))
+		require.NoError(t, b.events.Change(postgres.Update, endpointTable, paused)) // says nothing new
+		b.insert(t, idTwo)
+		require.NoError(t, b.events.Change(postgres.Update, endpointTable, active))
+	}), "what is due is looked at behind everything")
+}
+
+func TestARowThatCannotBeReadChangesNothing(t *testing.T) {
+	t.Parallel()
+	b := setupIntake(t, postgres.EventsOptions{})
+	bad := endpointRow("erp", "paused")
+	bad[0].Kind = outbox.UnchangedTOAST
+	require.Equal(t, []string{"moved 110"}, b.transaction(t, 100, func() {
+		require.NoError(t, b.events.Change(postgres.Update, endpointTable, bad))
+		require.NoError(t, b.events.Change(postgres.Truncate, endpointTable, nil))
+		require.NoError(t, b.events.Change(postgres.Delete, endpointTable, endpointRow("erp", "active")))
+	}), "one of the configuration goes with the configuration")
+}
+
+func TestNothingIsReadWhileThereIsNoRoomOrTheRelayStops(t *testing.T) {
+	t.Parallel()
+	b := setupIntake(t, postgres.EventsOptions{})
+	require.Nil(t, b.events.Ready())
+	b.room = make(chan struct{})
+	close(b.room)
+	require.NotNil(t, b.events.Ready())
+	<-b.events.Ready()
+	b.room = nil
+	close(b.stop)
+	require.NotNil(t, b.events.Ready(), "room or not, draining reads nothing more")
+	select {
+	case <-b.events.Ready():
+		t.Fatal("reads on while it drains")
+	default:
+	}
+}
+
+func TestEveryBarrierOfATransactionIsSeenBeforeTheFrontierPassesIt(t *testing.T) {
+	t.Parallel()
+	sent := make(chan string, 1)
+	barriers := source.NewBarriers(7, func(_ ctx, name string) error {
+		sent <- name
+		return nil
+	})
+	b := setupIntake(t, postgres.EventsOptions{Barriers: barriers, Settled: 1000})
+	passed := make(chan source.Position, 1)
+	go func() {
+		if end, err := barriers.Wait(t.Context()); err == nil {
+			passed <- end
+		}
+	}()
+	content, err := postgres.BarrierMessage(<-sent)
+	require.NoError(t, err)
+	b.transaction(t, 100, func() { require.NoError(t, b.events.Message("tailpost", []byte(content))) })
+	barriers.Settled(110)
+	require.EqualValues(t, 110, <-passed, "also in a transaction that is settled already")
+}
+
+func TestMessagesThatAreNotOursAreIgnored(t *testing.T) {
+	t.Parallel()
+	b := setupIntake(t, postgres.EventsOptions{})
+	require.Equal(t, []string{"moved 110"}, b.transaction(t, 100, func() {
+		for _, content := range []string{"", "[]", `{"event": {"id": "1", "type": "order.created", "payload": {}}}`, `{"later": 1}`} {
+			require.NoError(t, b.events.Message("tailpost", []byte(content)))
+		}
+		require.NoError(t, b.events.Message("other", []byte(`{"type": "order.created", "payload": {}}`)))
+	}))
+}

@@ -1,0 +1,180 @@
+package postgres
+
+import (
+	"encoding/json"
+	"strconv"
+
+	"github.com/rs/zerolog"
+
+	"github.com/tailpost/tailpost/outbox"
+	"github.com/tailpost/tailpost/relay/internal/source"
+)
+
+// EventsOptions say what in the stream is an event.
+type EventsOptions struct {
+	Mapping  outbox.Mapping
+	Messages string // prefix of logical messages that carry events; empty: none
+	// Settled is the recorded frontier: a transaction whose commit record begins below it is settled.
+	Settled  source.Position
+	Barriers *source.Barriers
+	Logger   zerolog.Logger
+}
+
+// Events turns the changes of a slot into what a source brings: rows of the outbox table and logical messages into events,
+// and Tailpost's own messages into barriers and notices. It is a Handler.
+type Events struct {
+	opts EventsOptions
+	to   source.Handler
+	log  zerolog.Logger
+
+	tx      source.Tx
+	seq     int64 // of the next event
+	rows    int64 // of endpoints so far
+	settled bool  // the transaction ended at or before the frontier
+	decoder *outbox.Decoder
+	table   *source.Table // what decoder was built for
+	broken  error         // why table cannot be decoded
+	passed  []string      // barriers of the transaction
+}
+
+// NewEvents returns what hands the events of a slot to a handler.
+func NewEvents(o EventsOptions, to source.Handler) *Events {
+	return &Events{opts: o, to: to, log: o.Logger}
+}
+
+// Begin implements Handler.
+func (e *Events) Begin(tx Tx) error {
+	e.tx = source.Tx{Commit: source.Position(tx.CommitLSN), At: tx.Time}
+	e.seq, e.passed = 0, e.passed[:0]
+	e.rows = 0
+	// The frontier is the end of a transaction, so one that begins its commit record below it is settled.
+	e.settled = e.tx.Commit < e.opts.Settled
+	e.to.Begin(e.tx)
+	return nil
+}
+
+// Change implements Handler.
+func (e *Events) Change(op Op, table *source.Table, row []outbox.Value) error {
+	if e.settled {
+		return nil
+	}
+	switch name := table.Schema + "." + table.Name; {
+	case name == DefaultEndpointTable:
+		if op != Truncate {
+			e.to.Endpoint(source.Row{Table: table, Values: row, Deleted: op == Delete, Place: e.rows, Seq: e.seq})
+		}
+		e.rows++
+		return nil
+	case op != Insert || name != e.opts.Mapping.Table:
+		return nil
+	}
+	if table != e.table {
+		e.prepare(table)
+	}
+	ev, err := outbox.Event{}, e.broken
+	if err == nil {
+		ev, err = e.decoder.Decode(row)
+	}
+	e.bring(ev, err)
+	return nil
+}
+
+// prepare builds the decoder of a table's current shape.
+func (e *Events) prepare(table *source.Table) {
+	e.table = table
+	e.decoder, e.broken = outbox.NewDecoder(e.opts.Mapping, table.Columns)
+	if e.broken != nil {
+		e.log.Error().Err(e.broken).Msg("the outbox table changed and no longer fits its mapping: correct outbox.columns, then resend what is dead")
+	}
+}
+
+// Message implements Handler.
+func (e *Events) Message(prefix string, content []byte) error {
+	if prefix == ownPrefix {
+		e.own(content)
+		return nil
+	}
+	if e.opts.Messages == "" || prefix != e.opts.Messages || e.settled {
+		return nil
+	}
+	ev, err := outbox.DecodeEmitted(content)
+	if ev.ID == "" {
+		ev.ID = e.id()
+	}
+	e.bring(ev, err)
+	return nil
+}
+
+// own takes a logical message of our own. One that it does not understand is of a later release, or somebody's joke: it
+// stops nothing.
+func (e *Events) own(content []byte) {
+	var m envelope
+	if err := json.Unmarshal(content, &m); err != nil {
+		e.log.Warn().Stringer("lsn", e.tx.Commit).Msg("a logical message with prefix tailpost is not one of ours, ignored")
+		return
+	}
+	if m.Mark != "" {
+		e.passed = append(e.passed, m.Mark)
+	}
+	if m.Due != nil {
+		e.to.Due(m.Due.Endpoint)
+	}
+	if m.Event == nil || e.settled {
+		return
+	}
+	ev, err := outbox.DecodeEmitted(m.Event)
+	if err != nil || !ev.Operational() {
+		e.log.Warn().Stringer("lsn", e.tx.Commit).Msg("a logical message with prefix tailpost is no operational event, ignored")
+		return
+	}
+	e.bring(ev, nil)
+}
+
+// id identifies an event without an id of its own: its transaction's commit LSN and its place there, which stay the same
+// however often the stream is read.
+func (e *Events) id() string {
+	return "msg_" + strconv.FormatUint(uint64(e.tx.Commit), 16) + "_" + strconv.FormatInt(e.seq, 10)
+}
+
+// bring hands over an event that was decoded, or what is known of one that cannot be delivered, so that it neither stops
+// the stream nor vanishes.
+func (e *Events) bring(ev outbox.Event, err error) {
+	if err == nil {
+		err = source.Unrecordable(&ev)
+	}
+	if err != nil && (ev.ID == "" || source.Unrecordable(&ev) != nil) {
+		ev = outbox.Event{ID: e.id(), Payload: ev.Payload, CreatedAt: ev.CreatedAt}
+	}
+	ev.CommitLSN, ev.Seq = outbox.LSN(e.tx.Commit), e.seq
+	if ev.CreatedAt.IsZero() {
+		ev.CreatedAt = e.tx.At
+	}
+	e.seq++
+	if err != nil {
+		e.to.Invalid(ev, err)
+		return
+	}
+	e.to.Event(ev)
+}
+
+// Commit implements Handler.
+func (e *Events) Commit(tx Tx) error {
+	e.tx.End = source.Position(tx.EndLSN)
+	// Before the frontier can pass them.
+	for _, name := range e.passed {
+		e.opts.Barriers.Seen(name, e.tx.End)
+	}
+	e.to.Commit(e.tx)
+	return nil
+}
+
+// Keepalive implements Handler.
+func (e *Events) Keepalive(lsn outbox.LSN) error {
+	e.to.Keepalive(source.Position(lsn))
+	return nil
+}
+
+// Ready implements Handler.
+func (e *Events) Ready() <-chan struct{} { return e.to.Ready() }
+
+var _ Handler = (*Events)(nil)
