@@ -12,7 +12,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/tailpost/tailpost/integration/pgtest"
-	"github.com/tailpost/tailpost/internal/pglink"
+	"github.com/tailpost/tailpost/outbox/pglink"
 )
 
 // role makes a role of its own for the test and returns the database's address for it.

@@ -7,7 +7,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
-	"github.com/tailpost/tailpost/internal/pglink"
+	"github.com/tailpost/tailpost/outbox/pglink"
 )
 
 func TestParseConfig_honoursParametersOfLibpq(t *testing.T) {

@@ -10,7 +10,7 @@ import (
 	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/stretchr/testify/require"
 
-	"github.com/tailpost/tailpost/internal/pglink"
+	"github.com/tailpost/tailpost/outbox/pglink"
 )
 
 func TestJudge(t *testing.T) {
