@@ -142,6 +142,10 @@ func (s *Server) deliveryRoutes() {
 		detail: "10,000 in one call at most, so that no row is locked for long; while more is true, call again, with another Idempotency-Key if any.",
 	}, s.discardDeliveries)
 	ask(s, route{
+		id: "list-events", method: http.MethodGet, path: "/v1/events", tag: "Events", scope: read, summary: "List events and what became of them",
+		detail: "Newest first: those of the outbox table, then those that were attempted and whose outbox row is gone. It is read a part at a time, so that a page may be short, or empty, although there are more: go on while there is a next_cursor.",
+	}, s.listEvents)
+	ask(s, route{
 		id: "get-event", method: http.MethodGet, path: "/v1/events/{id}", tag: "Events", scope: read,
 		summary: "Get an event, its deliveries and its attempts", errors: []int{http.StatusNotFound},
 	}, s.getEvent)

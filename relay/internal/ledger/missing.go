@@ -123,12 +123,12 @@ func (t *Table) SearchMissing(ctx context.Context, db DB, rg Range, m Missing) (
 func (t *Table) withoutRow(ctx context.Context, db DB, rg Range, attempted []MissingEvent) (gone []MissingEvent, err error) {
 	ids := make([]string, 0, len(attempted))
 	for i := range attempted {
-		if e := &attempted[i]; rg.Wants(e.EventType) && t.isKey(e.EventID) {
+		if e := &attempted[i]; rg.Wants(e.EventType) {
 			ids = append(ids, e.EventID)
 		}
 	}
-	there := make(map[string]struct{}, len(ids))
-	if err := t.findKeys(ctx, db, ids, there); err != nil {
+	there, err := t.WithRows(ctx, db, ids)
+	if err != nil {
 		return nil, err
 	}
 	for i := range attempted {
@@ -137,6 +137,18 @@ func (t *Table) withoutRow(ctx context.Context, db DB, rg Range, attempted []Mis
 		}
 	}
 	return gone, nil
+}
+
+// WithRows returns those of the events that have a row in the outbox table.
+func (t *Table) WithRows(ctx context.Context, db DB, events []string) (map[string]struct{}, error) {
+	ids := make([]string, 0, len(events))
+	for _, id := range events {
+		if t.isKey(id) {
+			ids = append(ids, id)
+		}
+	}
+	there := make(map[string]struct{}, len(ids))
+	return there, t.findKeys(ctx, db, ids, there)
 }
 
 // isKey says that an event's id may be the text of a primary key, as far as that is known without asking Postgres.
