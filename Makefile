@@ -8,6 +8,9 @@ VERSION  ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev
 FUZZTIME ?= 10s
 MUTANTS  ?= 0
 SEED     ?=
+COUNT    ?= 100
+SLOW     ?= 20
+PIECE    ?= 1/1
 BENCH    ?= .
 SOAK     ?= 10m
 BENCHFLAGS ?=
@@ -15,7 +18,7 @@ KEEP     ?=
 IMAGE    ?= tailpost:$(VERSION)
 POSTGRES ?= 14 15 16 17 18
 
-export FUZZTIME VERSION
+export FUZZTIME VERSION COUNT SLOW PIECE
 
 # Packages share one Postgres and, in CI, two cores.
 GO_TEST    := go test -race -shuffle=on -count=1 -p 2 -timeout 20m
@@ -66,8 +69,12 @@ gremlins: ## turn every operator of the pure packages, and print what their test
 	.ci/gremlins.sh $(PACKAGES)
 
 .PHONY: fuzz
-fuzz: ## run every fuzz target for FUZZTIME=10s
-	.ci/fuzz.sh
+fuzz: ## run every fuzz target and every property for FUZZTIME=10s
+	$(WITH_PG) .ci/fuzz.sh
+
+.PHONY: flakes
+flakes: ## run every test COUNT=100 times, slow ones SLOW=20 times, beside a busy neighbour (PIECE=2/5, PACKAGES=./relay/...)
+	$(WITH_NODE) $(WITH_PG) .ci/flakes.sh $(PACKAGES)
 
 .PHONY: bench
 bench: build ## measure Tailpost beside net/http and a poller, in one table (BENCHFLAGS="-quick -rows drain -runs 5")
