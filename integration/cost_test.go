@@ -6,7 +6,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/tailpost/tailpost/integration/kit"
-	"github.com/tailpost/tailpost/integration/pgtest"
+	"github.com/tailpost/tailpost/integration/pgserver"
 	"github.com/tailpost/tailpost/outbox"
 	"github.com/tailpost/tailpost/relay/signature"
 )
@@ -26,9 +26,9 @@ func TestDeliveringCostsTheDatabaseOneRow(t *testing.T) {
 	t.Parallel()
 	const events = 5_000
 	// A server of its own: its WAL and its counters are the relay's alone.
-	settings := pgtest.FastSettings()
+	settings := pgserver.FastSettings()
 	settings["autovacuum"] = "off"
-	server, err := pgtest.Start(t.Context(), pgtest.Options{Settings: settings})
+	server, err := pgserver.Start(t.Context(), pgserver.Options{Settings: settings})
 	require.NoError(t, err)
 	t.Cleanup(func() { _ = server.Close() })
 	db := kit.OpenDatabase(t, server.URL("postgres"), "cost")

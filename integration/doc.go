@@ -3,6 +3,7 @@
 // SQL.
 //
 //	kit/        what the tests are made of
-//	pgtest/     throw-away Postgres servers
+//	pgserver/   throw-away Postgres servers
+//	pgtest/     a database for each test
 //	receivers/  a Node project that verifies requests with the public libraries
 package integration

@@ -18,7 +18,7 @@ import (
 	"go.yaml.in/yaml/v3"
 
 	"github.com/tailpost/tailpost/integration/kit"
-	"github.com/tailpost/tailpost/integration/pgtest"
+	"github.com/tailpost/tailpost/integration/pgserver"
 )
 
 // drainTime is how long `tailpost run` may take to stop after its --grace.
@@ -222,7 +222,7 @@ func settings(t *testing.T, command []string) map[string]string {
 // ownDatabase makes a database on a server of its own: examples use the slot that their configuration names.
 func ownDatabase(t *testing.T, settings map[string]string, name string) *kit.Database {
 	t.Helper()
-	server, err := pgtest.Start(t.Context(), pgtest.Options{Settings: settings})
+	server, err := pgserver.Start(t.Context(), pgserver.Options{Settings: settings})
 	require.NoError(t, err)
 	t.Cleanup(func() { require.NoError(t, server.Close()) })
 	kit.OpenDatabase(t, server.URL("postgres"), "").Run(t, "CREATE DATABASE "+name)
@@ -261,7 +261,7 @@ func TestComposeExample(t *testing.T) {
 
 	set := settings(t, postgres.Command)
 	require.Equal(t, "logical", set["wal_level"])
-	maps.Copy(set, pgtest.FastSettings())
+	maps.Copy(set, pgserver.FastSettings())
 	db := ownDatabase(t, set, postgres.Environment["POSTGRES_DB"])
 
 	dir := t.TempDir()

@@ -15,7 +15,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/tailpost/tailpost/integration/kit"
-	"github.com/tailpost/tailpost/integration/pgtest"
+	"github.com/tailpost/tailpost/integration/pgserver"
 	"github.com/tailpost/tailpost/relay/signature"
 )
 
@@ -175,7 +175,7 @@ func TestKubernetesExample(t *testing.T) {
 	path := filepath.Join(dir, "tailpost.hcl")
 	require.Equal(t, []string{"tailpost.hcl"}, slices.Collect(maps.Keys(configMap.Data)), "the name that the image looks for")
 	kit.WriteFile(t, path, configMap.Data["tailpost.hcl"])
-	db := ownDatabase(t, pgtest.FastSettings(), "shop")
+	db := ownDatabase(t, pgserver.FastSettings(), "shop")
 	secret := map[string]string{
 		"database-url": db.URL, "erp-secret": signature.GenerateSecret(), "tailpost-api-key": signature.GenerateSecret(),
 	}

@@ -12,7 +12,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/tailpost/tailpost/integration/kit"
-	"github.com/tailpost/tailpost/integration/pgtest"
+	"github.com/tailpost/tailpost/integration/pgserver"
 	"github.com/tailpost/tailpost/relay/signature"
 )
 
@@ -29,7 +29,7 @@ const listening = `listening on (http://127\.0\.0\.1:\d+)`
 
 func TestExamples(t *testing.T) {
 	t.Parallel()
-	server, err := pgtest.Start(t.Context(), pgtest.Options{Settings: pgtest.FastSettings()})
+	server, err := pgserver.Start(t.Context(), pgserver.Options{Settings: pgserver.FastSettings()})
 	require.NoError(t, err)
 	t.Cleanup(func() { require.NoError(t, server.Close()) })
 

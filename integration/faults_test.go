@@ -16,7 +16,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/tailpost/tailpost/integration/kit"
-	"github.com/tailpost/tailpost/integration/pgtest"
+	"github.com/tailpost/tailpost/integration/pgserver"
 	"github.com/tailpost/tailpost/outbox"
 )
 
@@ -69,7 +69,7 @@ const (
 // faultRun is one run of the world.
 type faultRun struct {
 	seed     uint64
-	server   *pgtest.Server
+	server   *pgserver.Server
 	db       *kit.Database
 	receiver *kit.Receiver
 	replicas []*replica
@@ -104,7 +104,7 @@ const relayHeader = "X-Relay"
 
 func newFaultRun(t *testing.T, seed uint64) *faultRun {
 	t.Helper()
-	server, err := pgtest.Start(t.Context(), pgtest.Options{Settings: map[string]string{"wal_sender_timeout": "2s"}})
+	server, err := pgserver.Start(t.Context(), pgserver.Options{Settings: map[string]string{"wal_sender_timeout": "2s"}})
 	require.NoError(t, err)
 	t.Cleanup(func() { require.NoError(t, server.Close()) })
 	f := &faultRun{
@@ -267,9 +267,9 @@ func (f *faultRun) afflict(t *testing.T, r *replica) {
 func (f *faultRun) afflictPostgres(ctx context.Context) error {
 	random := rand.New(rand.NewPCG(f.seed, 5))
 	for f.pause(time.Duration(2000+random.IntN(6000)) * time.Millisecond) {
-		mode, name := pgtest.Fast, "restart Postgres"
+		mode, name := pgserver.Fast, "restart Postgres"
 		if random.IntN(2) == 0 {
-			mode, name = pgtest.Immediate, "crash Postgres"
+			mode, name = pgserver.Immediate, "crash Postgres"
 		}
 		f.note("%s", name)
 		if err := f.server.Restart(ctx, mode); err != nil {

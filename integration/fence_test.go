@@ -11,7 +11,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/tailpost/tailpost/integration/kit"
-	"github.com/tailpost/tailpost/integration/pgtest"
+	"github.com/tailpost/tailpost/integration/pgserver"
 	"github.com/tailpost/tailpost/outbox"
 )
 
@@ -26,16 +26,16 @@ const unknowing = 2
 type fenceBundle struct {
 	*testBundle
 
-	server  *pgtest.Server
+	server  *pgserver.Server
 	relays  [2]*kit.Relay
 	proxies [2]*kit.Proxy
 }
 
 func newFenceBundle(t *testing.T, endpoint string) *fenceBundle {
 	t.Helper()
-	settings := pgtest.FastSettings()
+	settings := pgserver.FastSettings()
 	settings["wal_sender_timeout"] = senderTimeout.String()
-	server, err := pgtest.Start(t.Context(), pgtest.Options{Settings: settings})
+	server, err := pgserver.Start(t.Context(), pgserver.Options{Settings: settings})
 	require.NoError(t, err)
 	t.Cleanup(func() { require.NoError(t, server.Close()) })
 	b := &fenceBundle{server: server, testBundle: &testBundle{db: kit.OpenDatabase(t, server.URL("postgres"), "tailpost"), receiver: kit.NewReceiver(t)}}
@@ -111,7 +111,7 @@ func TestAStoppedRelayThatWakesAfterACrashSendsNothing(t *testing.T) {
 	b.receiver.Await(t, "/erp", 100)
 	b.relays[0].Signal(t, syscall.SIGSTOP)
 	stopped := time.Now()
-	require.NoError(t, b.server.Restart(t.Context(), pgtest.Immediate))
+	require.NoError(t, b.server.Restart(t.Context(), pgserver.Immediate))
 	taken := b.takeover(t)
 	t.Logf("takeover %s after the crash", taken.Sub(stopped).Round(time.Millisecond))
 	b.relays[0].Signal(t, syscall.SIGCONT)

@@ -10,7 +10,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/tailpost/tailpost/integration/kit"
-	"github.com/tailpost/tailpost/integration/pgtest"
+	"github.com/tailpost/tailpost/integration/pgserver"
 	"github.com/tailpost/tailpost/outbox"
 )
 
@@ -257,9 +257,9 @@ func TestTheStartDecidesWhatIsOlderThanTheSlot(t *testing.T) {
 
 func TestASlotThatPostgresInvalidatesIsHealed(t *testing.T) {
 	t.Parallel()
-	settings := pgtest.FastSettings()
+	settings := pgserver.FastSettings()
 	settings["max_slot_wal_keep_size"], settings["max_wal_size"], settings["min_wal_size"] = "1MB", "32MB", "32MB"
-	server, err := pgtest.Start(t.Context(), pgtest.Options{Settings: settings})
+	server, err := pgserver.Start(t.Context(), pgserver.Options{Settings: settings})
 	require.NoError(t, err)
 	t.Cleanup(func() { require.NoError(t, server.Close()) })
 	b := &testBundle{db: kit.OpenDatabase(t, server.URL("postgres"), "tailpost"), receiver: kit.NewReceiver(t)}

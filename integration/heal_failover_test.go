@@ -12,21 +12,21 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/tailpost/tailpost/integration/kit"
-	"github.com/tailpost/tailpost/integration/pgtest"
+	"github.com/tailpost/tailpost/integration/pgserver"
 	"github.com/tailpost/tailpost/outbox"
 )
 
 // replicated is a primary and its streaming standby.
 type replicated struct {
-	primary, standby *pgtest.Server
+	primary, standby *pgserver.Server
 	b                *testBundle
 }
 
 func newPair(t *testing.T) *replicated {
 	t.Helper()
-	settings := pgtest.FastSettings()
+	settings := pgserver.FastSettings()
 	settings["full_page_writes"] = "on" // the base backup needs it
-	primary, err := pgtest.Start(t.Context(), pgtest.Options{Settings: settings})
+	primary, err := pgserver.Start(t.Context(), pgserver.Options{Settings: settings})
 	require.NoError(t, err)
 	t.Cleanup(func() { require.NoError(t, primary.Close()) })
 	b := &testBundle{db: kit.OpenDatabase(t, primary.URL("postgres"), "tailpost"), receiver: kit.NewReceiver(t)}
@@ -86,7 +86,7 @@ func TestAPromotedStandbyLosesNothingThatItHas(t *testing.T) {
 		})
 		b.db.AwaitCount(t, 600, "SELECT count(*) FROM tailpost.attempt WHERE endpoint_id = 'erp'")
 	}
-	require.NoError(t, p.primary.Stop(t.Context(), pgtest.Immediate))
+	require.NoError(t, p.primary.Stop(t.Context(), pgserver.Immediate))
 	crashed := time.Now()
 	stop()
 	writer.Wait()
@@ -132,7 +132,7 @@ func TestARelayWaitsForAStandbyToBePromoted(t *testing.T) {
 	ids := b.db.Insert(t, orders(5)...)
 	b.db.AwaitAttempts(t, "erp", 5)
 	require.Zero(t, relay.Stop(t))
-	require.NoError(t, p.primary.Stop(t.Context(), pgtest.Fast))
+	require.NoError(t, p.primary.Stop(t.Context(), pgserver.Fast))
 
 	config.DatabaseURL = p.standby.URL("postgres")
 	relay = kit.StartRelay(t, kit.Options{Config: config})

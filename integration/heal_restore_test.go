@@ -7,14 +7,14 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/tailpost/tailpost/integration/kit"
-	"github.com/tailpost/tailpost/integration/pgtest"
+	"github.com/tailpost/tailpost/integration/pgserver"
 	"github.com/tailpost/tailpost/outbox"
 )
 
 // ownServer is a bundle on a server of the test's own.
-func ownServer(t *testing.T) (*testBundle, *pgtest.Server) {
+func ownServer(t *testing.T) (*testBundle, *pgserver.Server) {
 	t.Helper()
-	server, err := pgtest.Start(t.Context(), pgtest.Options{Settings: pgtest.FastSettings()})
+	server, err := pgserver.Start(t.Context(), pgserver.Options{Settings: pgserver.FastSettings()})
 	require.NoError(t, err)
 	t.Cleanup(func() { require.NoError(t, server.Close()) })
 	b := &testBundle{db: kit.OpenDatabase(t, server.URL("postgres"), "tailpost"), receiver: kit.NewReceiver(t)}
@@ -44,9 +44,9 @@ func TestAClusterWithAnotherIdentityIsHealed(t *testing.T) {
 	// Committed, and gone from the WAL before anybody read it.
 	ids = append(ids, b.db.Insert(t, orders(30)...)...)
 	before := b.identity(t)
-	require.NoError(t, server.Stop(t.Context(), pgtest.Fast))
+	require.NoError(t, server.Stop(t.Context(), pgserver.Fast))
 	require.NoError(t, server.NewIdentity(t.Context()))
-	require.NoError(t, server.Restart(t.Context(), pgtest.Fast))
+	require.NoError(t, server.Restart(t.Context(), pgserver.Fast))
 	b.db.Reset() // of the connections to the server that was
 	require.NotEqual(t, before, b.identity(t))
 

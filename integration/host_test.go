@@ -15,7 +15,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/tailpost/tailpost/integration/kit"
-	"github.com/tailpost/tailpost/integration/pgtest"
+	"github.com/tailpost/tailpost/integration/pgserver"
 	"github.com/tailpost/tailpost/outbox"
 )
 
@@ -100,9 +100,9 @@ const relayConnections = `SELECT count(*) FROM pg_stat_activity WHERE applicatio
 // runs no statement, writes no WAL and takes no CPU, even with deliveries parked for later.
 func TestAnIdleRelayDoesNothing(t *testing.T) {
 	t.Parallel()
-	settings := pgtest.FastSettings()
+	settings := pgserver.FastSettings()
 	settings["autovacuum"] = "off"
-	server, err := pgtest.Start(t.Context(), pgtest.Options{Settings: settings})
+	server, err := pgserver.Start(t.Context(), pgserver.Options{Settings: settings})
 	require.NoError(t, err)
 	t.Cleanup(func() { require.NoError(t, server.Close()) })
 	b := &testBundle{db: kit.OpenDatabase(t, server.URL("postgres"), "tailpost"), receiver: kit.NewReceiver(t)}

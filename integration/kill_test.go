@@ -14,7 +14,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/tailpost/tailpost/integration/kit"
-	"github.com/tailpost/tailpost/integration/pgtest"
+	"github.com/tailpost/tailpost/integration/pgserver"
 	"github.com/tailpost/tailpost/outbox"
 )
 
@@ -106,7 +106,7 @@ type pair struct{ endpoint, event string }
 func newKillRun(t *testing.T, seed uint64) *killRun {
 	t.Helper()
 	// As an application's server would be: what is committed is on disk.
-	server, err := pgtest.Start(t.Context(), pgtest.Options{})
+	server, err := pgserver.Start(t.Context(), pgserver.Options{})
 	require.NoError(t, err)
 	t.Cleanup(func() { require.NoError(t, server.Close()) })
 	b := &testBundle{db: kit.OpenDatabase(t, server.URL("postgres"), "tailpost"), receiver: kit.NewReceiver(t)}

@@ -10,7 +10,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/tailpost/tailpost/integration/kit"
-	"github.com/tailpost/tailpost/integration/pgtest"
+	"github.com/tailpost/tailpost/integration/pgserver"
 	"github.com/tailpost/tailpost/outbox"
 )
 
@@ -137,10 +137,10 @@ func TestARelayWithAnotherSlotIsRefused(t *testing.T) {
 
 func TestAPostgresThatStopsIsNotHeldUpAndIsFoundAgain(t *testing.T) {
 	t.Parallel()
-	for name, mode := range map[string]pgtest.StopMode{"fast": pgtest.Fast, "crash": pgtest.Immediate} {
+	for name, mode := range map[string]pgserver.StopMode{"fast": pgserver.Fast, "crash": pgserver.Immediate} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			server, err := pgtest.Start(t.Context(), pgtest.Options{Settings: pgtest.FastSettings()})
+			server, err := pgserver.Start(t.Context(), pgserver.Options{Settings: pgserver.FastSettings()})
 			require.NoError(t, err)
 			t.Cleanup(func() { require.NoError(t, server.Close()) })
 			b := &testBundle{db: kit.OpenDatabase(t, server.URL("postgres"), "tailpost"), receiver: kit.NewReceiver(t)}

@@ -12,7 +12,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/tailpost/tailpost/config"
-	"github.com/tailpost/tailpost/integration/pgtest"
+	"github.com/tailpost/tailpost/integration/pgserver"
 	"github.com/tailpost/tailpost/outbox"
 	"github.com/tailpost/tailpost/outbox/schema"
 	"github.com/tailpost/tailpost/relay"
@@ -47,7 +47,7 @@ type demo struct {
 	app    *app
 	view   *demoView
 	keep   bool
-	server *pgtest.Server
+	server *pgserver.Server
 	conn   *pgx.Conn
 }
 
@@ -56,7 +56,7 @@ const demoDatabase = "postgres"
 
 func (d *demo) run(ctx context.Context) (err error) {
 	d.view.say("starting a throw-away Postgres")
-	if d.server, err = pgtest.Start(ctx, pgtest.Options{}); err != nil {
+	if d.server, err = pgserver.Start(ctx, pgserver.Options{}); err != nil {
 		return hint(fmt.Errorf("start a throw-away Postgres: %w", err), "make demo, which installs what is missing")
 	}
 	defer func() {

@@ -13,7 +13,7 @@ import (
 	"runtime"
 	"syscall"
 
-	"github.com/tailpost/tailpost/integration/pgtest"
+	"github.com/tailpost/tailpost/integration/pgserver"
 )
 
 func main() {
@@ -70,7 +70,7 @@ type bench struct {
 	verbose bool
 	log     io.Writer
 	dir     string
-	server  *pgtest.Server
+	server  *pgserver.Server
 	sink    *sink
 	table   *table
 	number  int // of databases made
@@ -94,7 +94,7 @@ func newBench(ctx context.Context, binary string, quick, verbose bool, log io.Wr
 	if b.sink, err = newSink(ctx); err != nil {
 		return nil, errors.Join(err, b.close())
 	}
-	b.server, err = pgtest.Start(ctx, pgtest.Options{Settings: map[string]string{
+	b.server, err = pgserver.Start(ctx, pgserver.Options{Settings: map[string]string{
 		"shared_buffers": "256MB", "max_wal_size": "8GB",
 	}})
 	if err != nil {

@@ -14,6 +14,8 @@ import (
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
+
+	"github.com/tailpost/tailpost/integration/pgserver"
 )
 
 // DatabaseURLVariable names the environment variable with the address of the server that tests share. Its user must be a
@@ -22,10 +24,11 @@ const DatabaseURLVariable = "TAILPOST_TEST_DATABASE_URL"
 
 const (
 	cleanupTimeout = 30 * time.Second
+	pollInterval   = 10 * time.Millisecond
 	objectInUse    = "55006" // SQLSTATE
 )
 
-// TB is what this package needs of testing.TB; with it the demo does not link package testing.
+// TB is what this package needs of testing.TB.
 type TB interface {
 	Helper()
 	Name() string
@@ -41,12 +44,7 @@ type DB struct {
 	Name string
 }
 
-// FastSettings are the settings of a server that need not survive a crash of the machine.
-func FastSettings() map[string]string {
-	return map[string]string{"fsync": "off", "full_page_writes": "off", "autovacuum_naptime": "10min", "max_wal_size": "4GB"}
-}
-
-// NewDB gives t a fresh empty database on the shared server. At cleanup its replication slots and then the database itself
+// NewDB returns a fresh, empty database on the shared server. At cleanup its replication slots and then the database itself
 // are dropped, whoever still uses them.
 func NewDB(t TB) *DB {
 	t.Helper()
@@ -184,7 +182,7 @@ func withDatabase(server, name string) (string, error) {
 // shared is a server that NewDB uses. It keeps the Server, whose watchdog would stop it were it collected as garbage.
 type shared struct {
 	url    string
-	server *Server // nil: somebody else's
+	server *pgserver.Server // nil: somebody else's
 }
 
 // sharedServer finds the shared server; its first call starts one if the environment names none. That one belongs to the
@@ -193,7 +191,7 @@ var sharedServer = sync.OnceValues(func() (shared, error) {
 	if address := os.Getenv(DatabaseURLVariable); address != "" {
 		return shared{url: address}, nil
 	}
-	s, err := Start(context.Background(), Options{Settings: FastSettings()})
+	s, err := pgserver.Start(context.Background(), pgserver.Options{Settings: pgserver.FastSettings()})
 	if err != nil {
 		return shared{}, err
 	}

@@ -11,6 +11,8 @@ import (
 	"path/filepath"
 	"syscall"
 	"time"
+
+	"github.com/tailpost/tailpost/integration/pgserver"
 )
 
 const poolerTimeout = 30 * time.Second
@@ -43,11 +45,11 @@ func startPgBouncer(t TB, program string, db *DB, mode, ignored string) (string,
 	if err != nil {
 		return "", err
 	}
-	who, err := serverAccount()
+	who, err := pgserver.FindAccount()
 	if err != nil {
 		return "", err
 	}
-	parent, err := who.parent("")
+	parent, err := who.Parent("")
 	if err != nil {
 		return "", err
 	}
@@ -56,7 +58,7 @@ func startPgBouncer(t TB, program string, db *DB, mode, ignored string) (string,
 		return "", err
 	}
 	t.Cleanup(func() { _ = os.RemoveAll(dir) })
-	port, err := freePort(t.Context())
+	port, err := pgserver.FreePort(t.Context())
 	if err != nil {
 		return "", err
 	}
@@ -74,13 +76,13 @@ ignore_startup_parameters = %s
 	if err := os.WriteFile(ini, []byte(text), 0o600); err != nil {
 		return "", err
 	}
-	if err := errors.Join(who.own(dir), who.own(ini)); err != nil {
+	if err := errors.Join(who.Own(dir), who.Own(ini)); err != nil {
 		return "", err
 	}
 	// A process of its own, ended below: the context of the test is over by the time that its cleanups run.
 	cmd := exec.CommandContext(context.WithoutCancel(t.Context()), program, "-q", ini) //nolint:gosec // as it was found
 	cmd.Dir = dir
-	cmd.SysProcAttr = &syscall.SysProcAttr{Credential: who.credential}
+	cmd.SysProcAttr = &syscall.SysProcAttr{Credential: who.Credential}
 	if err := cmd.Start(); err != nil {
 		return "", err
 	}

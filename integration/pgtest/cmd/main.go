@@ -18,6 +18,7 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/tailpost/tailpost/integration/pgserver"
 	"github.com/tailpost/tailpost/integration/pgtest"
 )
 
@@ -43,7 +44,7 @@ func run(ctx context.Context, args []string, getenv func(string) string, stdin i
 	}
 	env := os.Environ()
 	if getenv(pgtest.DatabaseURLVariable) == "" {
-		server, err := pgtest.Start(ctx, pgtest.Options{Settings: pgtest.FastSettings()})
+		server, err := pgserver.Start(ctx, pgserver.Options{Settings: pgserver.FastSettings()})
 		if err != nil {
 			fmt.Fprintln(stderr, "pgtest:", err)
 			return exitFailed

@@ -1,4 +1,4 @@
-package pgtest
+package pgserver
 
 import (
 	"bytes"
@@ -102,7 +102,7 @@ func (s *Server) tool(ctx context.Context, name string, args ...string) (string,
 	cmd := exec.CommandContext(ctx, filepath.Join(s.binDir, name), args...) //nolint:gosec // a program of the server that a test runs
 	cmd.Dir = s.dir
 	cmd.Env = []string{"LC_ALL=C", "TZ=UTC", "PATH=" + s.binDir + ":/usr/bin:/bin"} // no PG* variable of the caller's
-	cmd.SysProcAttr = &syscall.SysProcAttr{Credential: s.account.credential}
+	cmd.SysProcAttr = &syscall.SysProcAttr{Credential: s.account.Credential}
 	out, err := cmd.CombinedOutput()
 	if err != nil {
 		return "", fmt.Errorf("run %s: %w\n%s", name, err, out)

@@ -1,4 +1,4 @@
-package pgtest
+package pgserver
 
 import (
 	"context"
@@ -32,7 +32,7 @@ func (s *Server) spawn(name string, args ...string) (*os.Process, error) {
 	}
 	p, err := os.StartProcess(filepath.Join(s.binDir, name), append([]string{name}, args...), &os.ProcAttr{
 		Dir: s.dir, Env: env, Files: []*os.File{null, log, log},
-		Sys: &syscall.SysProcAttr{Credential: s.account.credential, Setpgid: true},
+		Sys: &syscall.SysProcAttr{Credential: s.account.Credential, Setpgid: true},
 	})
 	if err != nil {
 		return nil, fmt.Errorf("start %s: %w", name, err)

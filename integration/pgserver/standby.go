@@ -1,4 +1,4 @@
-package pgtest
+package pgserver
 
 import (
 	"context"
@@ -120,7 +120,7 @@ func (s *Server) copyFrom(data string) error {
 			if err := os.Mkdir(to, private); err != nil {
 				return err
 			}
-			return s.account.own(to)
+			return s.account.Own(to)
 		case len(top) > 1 && (top[0] == "pg_wal" || top[0] == "pg_logical"), name == "postmaster.pid", name == "postmaster.opts":
 			return nil
 		}
@@ -147,7 +147,7 @@ func (s *Server) copyFile(from, to string) error {
 		return err
 	}
 	_, err = io.Copy(target, source)
-	return errors.Join(err, target.Close(), s.account.own(to))
+	return errors.Join(err, target.Close(), s.account.Own(to))
 }
 
 func (s *Server) configureStandby(conf string) error {
@@ -176,7 +176,7 @@ func (s *Server) write(name, content string) error {
 	if err := os.WriteFile(path, []byte(content), private); err != nil {
 		return fmt.Errorf("write %s: %w", name, err)
 	}
-	if err := s.account.own(path); err != nil {
+	if err := s.account.Own(path); err != nil {
 		return fmt.Errorf("give %s to Postgres: %w", name, err)
 	}
 	return nil
