@@ -36,6 +36,7 @@ func TestWhatIsWrongIsPointedAt(t *testing.T) {
 		"bad rate":               {map[string]any{"url": "https://a.example", "rate": "fast"}, 422, "#/rate", "100/s"},
 		"bad header":             {map[string]any{"url": "https://a.example", "headers": map[string]string{"webhook-id": "x"}}, 422, "#/headers/webhook-id", "Reserved"},
 		"short secret":           {map[string]any{"url": "https://a.example", "secret": "whsec_c2hvcnQ="}, 422, "#/secret", "24 to 64"},
+		"secret in a list":       {map[string]any{"url": "https://a.example", "secret": []string{"whsec_c2hvcnQ="}}, 422, "#/secret", "string"},
 		"secret and type":        {map[string]any{"url": "https://a.example", "secret": "whsec_" + strings.Repeat("QUFB", 11), "secret_type": "whsk"}, 422, "#/secret_type", "either"},
 		"redirects out of range": {map[string]any{"url": "https://a.example", "redirects": 3}, 422, "#/redirects", "2"},
 		"no JSON":                {`{"url": `, 400, "#", "not valid JSON"},

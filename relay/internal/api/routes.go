@@ -122,6 +122,10 @@ func (s *Server) deliveryRoutes() {
 		detail: "Newest first. A page may be short, or empty, although there are more, where they are rare: go on while there is a next_cursor.",
 	}, s.listAttempts)
 	ask(s, route{
+		id: "get-stats", method: http.MethodGet, path: "/v1/stats", tag: "Attempts", scope: read, summary: "Count attempts over time",
+		detail: "Exact, from the counters that are kept by endpoint and hour in the transaction that records the attempts. Hours that retention has summed up are not in it.",
+	}, s.timeSeries)
+	ask(s, route{
 		id: "list-deliveries", method: http.MethodGet, path: "/v1/deliveries", tag: "Deliveries", scope: read,
 		summary: "List what is not delivered, and why", detail: "Newest commits first.",
 	}, s.listDeliveries)

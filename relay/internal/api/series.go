@@ -1,0 +1,170 @@
+package api
+
+import (
+	"cmp"
+	"context"
+	"slices"
+	"time"
+
+	"github.com/tailpost/tailpost/relay/internal/query"
+)
+
+// The bounds of time series.
+const (
+	maxPoints     = 1000
+	defaultSeries = 20
+	defaultSpan   = 24 * time.Hour
+)
+
+// TimeSeries counts attempts over time.
+type TimeSeries struct {
+	From   time.Time `json:"from" doc:"The whole hour with which it begins."`
+	To     time.Time `json:"to" doc:"The whole hour before which it ends."`
+	Step   string    `json:"step"`
+	Series []Series  `json:"series" nullable:"false" doc:"Those with the most attempts first."`
+}
+
+// Series is the counters of something over time.
+type Series struct {
+	Name   string        `json:"name" doc:"Id of the endpoint, the outcome, or all; others: every endpoint that has no series of its own."`
+	Label  string        `json:"label,omitempty" doc:"Name of the endpoint; missing where it was deleted."`
+	Total  int64         `json:"total" doc:"Attempts over all points."`
+	Points []SeriesPoint `json:"points" nullable:"false" doc:"One for each step, also where nothing happened."`
+}
+
+// SeriesPoint counts the attempts that were made within a step.
+type SeriesPoint struct {
+	At        time.Time `json:"at" doc:"Start of the step."`
+	Attempts  int64     `json:"attempts"`
+	Delivered int64     `json:"delivered" doc:"Attempts that delivered."`
+	Failed    int64     `json:"failed" doc:"Attempts that did not; dead ones are among them."`
+	Dead      int64     `json:"dead" doc:"Deliveries given up."`
+	Latency   *Latency  `json:"latency_ms,omitempty" doc:"For one endpoint, with endpoint_id."`
+}
+
+type timeSeriesOutput struct {
+	Body TimeSeries
+}
+
+type timeSeriesInput struct {
+	From       time.Time `query:"from" doc:"Start, brought down to a whole hour. Default: 24 hours before to."`
+	To         time.Time `query:"to" doc:"End, brought up to a whole hour. Default: now."`
+	Step       string    `query:"step" doc:"A whole number of hours; at most 1000 steps. Default: 1h." example:"1h"`
+	By         string    `query:"by" enum:"endpoint,outcome" doc:"A series for each endpoint, or for each outcome. Default: one series."`
+	EndpointID string    `query:"endpoint_id" maxLength:"200" doc:"Only of this endpoint."`
+	Tenant     string    `query:"tenant" maxLength:"200" doc:"Only of this tenant's endpoints."`
+	Limit      int       `query:"limit" minimum:"1" maximum:"100" default:"20" doc:"By endpoint: how many series at most; the rest is summed up in one."`
+}
+
+func (s *Server) timeSeries(ctx context.Context, p *principal, in *timeSeriesInput) (*timeSeriesOutput, error) {
+	q, err := in.query(s.now().UTC())
+	if err != nil {
+		return nil, err
+	}
+	out := &timeSeriesOutput{Body: TimeSeries{From: q.From, To: q.To, Step: q.Step.String(), Series: []Series{}}}
+	var found bool
+	if q.Tenant, found = ownTenant(p, in.Tenant); !found {
+		return out, nil
+	}
+	rows, err := s.store.Series(ctx, q)
+	if err != nil {
+		return nil, err
+	}
+	switch in.By {
+	case "endpoint":
+		for i := range rows {
+			out.Body.Series = append(out.Body.Series, fill(&q, cmp.Or(rows[i].EndpointID, "others"), rows[i].EndpointName, rows[i].Points))
+		}
+		slices.SortStableFunc(out.Body.Series, func(a, b Series) int { return cmp.Compare(b.Total, a.Total) })
+	case "outcome":
+		var all []query.SeriesPoint
+		if len(rows) > 0 {
+			all = rows[0].Points
+		}
+		out.Body.Series = byOutcome(&q, all)
+	default:
+		var all []query.SeriesPoint
+		if len(rows) > 0 {
+			all = rows[0].Points
+		}
+		out.Body.Series = append(out.Body.Series, fill(&q, "all", "", all))
+	}
+	return out, nil
+}
+
+// query reads what is asked for.
+func (in *timeSeriesInput) query(now time.Time) (query.SeriesQuery, error) {
+	q := query.SeriesQuery{EndpointID: in.EndpointID, ByEndpoint: in.By == "endpoint", Most: cmp.Or(in.Limit, defaultSeries), Step: time.Hour}
+	if in.Step != "" {
+		step, err := time.ParseDuration(in.Step)
+		if err != nil || step < time.Hour || step%time.Hour != 0 || step > maxPoints*24*time.Hour {
+			return q, invalid(of("step", `Write a whole number of hours, such as "1h" or "24h".`))
+		}
+		q.Step = step
+	}
+	to := in.To.UTC()
+	if in.To.IsZero() {
+		to = now
+	}
+	q.To = to.Truncate(time.Hour)
+	if q.To.Before(to) {
+		q.To = q.To.Add(time.Hour)
+	}
+	q.From = in.From.UTC().Truncate(time.Hour)
+	if in.From.IsZero() {
+		q.From = q.To.Add(-defaultSpan)
+	}
+	switch {
+	case !q.From.Before(q.To):
+		return q, invalid(of("from", "It is not before to."))
+	case q.From.Year() < 1971 || q.To.Year() > 9999:
+		return q, invalid(of("from", "Write years from 1971 to 9999."))
+	case q.To.Sub(q.From) > maxPoints*q.Step:
+		return q, invalid(of("step", "From and to are more than 1000 steps apart: write a longer step."))
+	}
+	return q, nil
+}
+
+// fill makes a series with a point for every step.
+func fill(q *query.SeriesQuery, name, label string, rows []query.SeriesPoint) Series {
+	s := Series{Name: name, Label: label, Points: make([]SeriesPoint, 0, int(q.To.Sub(q.From)/q.Step)+1)}
+	for at := q.From; at.Before(q.To); at = at.Add(q.Step) {
+		point := SeriesPoint{At: at}
+		if len(rows) > 0 && rows[0].At.Equal(at) {
+			r := &rows[0].Stats
+			point.Attempts, point.Delivered, point.Failed, point.Dead = r.Attempts, r.Delivered, r.Failed, r.Dead
+			if r.Buckets != nil {
+				latency := showStats(*r).Latency
+				point.Latency = &latency
+			}
+			s.Total += r.Attempts
+			rows = rows[1:]
+		}
+		s.Points = append(s.Points, point)
+	}
+	return s
+}
+
+// byOutcome makes a series of each outcome.
+func byOutcome(q *query.SeriesQuery, rows []query.SeriesPoint) []Series {
+	series := make([]Series, 0, 3)
+	for _, outcome := range []struct {
+		name string
+		of   func(s *query.Stats) query.Stats
+	}{
+		{"delivered", func(s *query.Stats) query.Stats { return query.Stats{Attempts: s.Delivered, Delivered: s.Delivered} }},
+		{"retry", func(s *query.Stats) query.Stats {
+			return query.Stats{Attempts: s.Failed - s.Dead, Failed: s.Failed - s.Dead}
+		}},
+		{"dead", func(s *query.Stats) query.Stats {
+			return query.Stats{Attempts: s.Dead, Failed: s.Dead, Dead: s.Dead}
+		}},
+	} {
+		part := make([]query.SeriesPoint, len(rows))
+		for i := range rows {
+			part[i] = query.SeriesPoint{At: rows[i].At, Stats: outcome.of(&rows[i].Stats)}
+		}
+		series = append(series, fill(q, outcome.name, "", part))
+	}
+	return series
+}

@@ -1,0 +1,85 @@
+package api_test
+
+import (
+	"net/http"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+)
+
+// counted writes counters of an hour as the relay would.
+func (b *bundle) counted(tb testing.TB, endpoint, hour string, delivered, failed, dead int) {
+	tb.Helper()
+	b.exec(tb, `INSERT INTO tailpost.endpoint_stats (endpoint_id, hour, attempts, delivered, failed, dead, duration_ms_sum, buckets)
+		VALUES ($1, ($2::text || '+00')::timestamptz, $3::int + $4::int, $3, $4, $5, 15 * ($3::int + $4::int), ARRAY[0,0,0,0,$3::int + $4::int,0,0,0,0,0,0,0,0,0,0]::bigint[])`,
+		endpoint, hour, delivered, failed, dead)
+}
+
+func TestTimeSeriesAreExact(t *testing.T) {
+	t.Parallel()
+	b := setup(t, nil)
+	b.mu.Lock()
+	b.now = time.Date(2026, 3, 14, 12, 30, 0, 0, time.UTC)
+	b.mu.Unlock()
+	first, second, third := b.endpoint(t, ""), b.endpoint(t, "acme"), b.endpoint(t, "")
+	b.counted(t, first, "2026-03-13 12:00", 1000, 0, 0) // before all that is asked for
+	b.counted(t, first, "2026-03-13 13:00", 1, 0, 0)
+	b.counted(t, first, "2026-03-14 12:00", 10, 4, 1)
+	b.counted(t, second, "2026-03-14 12:00", 5, 0, 0)
+	b.counted(t, second, "2026-03-14 13:00", 1000, 0, 0) // after it
+	b.counted(t, third, "2026-03-14 05:00", 2, 0, 0)
+	b.counted(t, third, "1970-01-01 00:00", 1000, 0, 0)
+
+	all := b.get(t, "/v1/stats").is(http.StatusOK)
+	require.Equal(t, "2026-03-13T13:00:00Z", all.at("from"))
+	require.Equal(t, "2026-03-14T13:00:00Z", all.at("to"))
+	require.Len(t, all.list("series.0.points"), 24)
+	require.Equal(t, 22, all.at("series.0.total"))
+	require.Equal(t, 1, all.at("series.0.points.0.attempts"))
+	require.Equal(t, 0, all.at("series.0.points.1.attempts"))
+	require.Equal(t, 19, all.at("series.0.points.23.attempts"))
+	require.Equal(t, 4, all.at("series.0.points.23.failed"))
+	require.Nil(t, all.at("series.0.points.23.latency_ms"))
+
+	outcome := b.get(t, "/v1/stats?by=outcome&step=12h").is(http.StatusOK)
+	require.Len(t, outcome.list("series.0.points"), 2)
+	for i, want := range []int{18, 3, 1} {
+		at := "series." + string(rune('0'+i))
+		require.Equal(t, []string{"delivered", "retry", "dead"}[i], outcome.at(at+".name"))
+		require.Equal(t, want, outcome.at(at+".total"))
+	}
+
+	by := b.get(t, "/v1/stats?by=endpoint&limit=1").is(http.StatusOK)
+	require.Len(t, by.list("series"), 2)
+	require.Equal(t, first, by.at("series.0.name"))
+	require.Equal(t, first, by.at("series.0.label"))
+	require.Equal(t, 15, by.at("series.0.total"))
+	require.Equal(t, "others", by.at("series.1.name"))
+	require.Equal(t, 7, by.at("series.1.total"))
+
+	one := b.get(t, "/v1/stats?endpoint_id="+first+"&from=2026-03-14T11:10:00Z&to=2026-03-14T12:01:00Z").is(http.StatusOK)
+	require.Len(t, one.list("series.0.points"), 2)
+	require.InDelta(t, 15.0, one.at("series.0.points.1.latency_ms.p50"), 0.01)
+	require.Nil(t, one.at("series.0.points.0.latency_ms"))
+
+	_, acme := b.key(t, "acme")
+	mine := b.do(t, call{key: acme, method: http.MethodGet, path: "/v1/stats?by=endpoint"}).is(http.StatusOK)
+	require.Len(t, mine.list("series"), 1)
+	require.Equal(t, 5, mine.at("series.0.total"))
+	require.Equal(t, 0, b.do(t, call{key: acme, method: http.MethodGet, path: "/v1/stats?endpoint_id=" + first}).is(http.StatusOK).at("series.0.total"))
+	require.Empty(t, b.do(t, call{key: acme, method: http.MethodGet, path: "/v1/stats?tenant=other"}).is(http.StatusOK).list("series"))
+	require.Equal(t, 5, b.get(t, "/v1/stats?tenant=acme").is(http.StatusOK).at("series.0.total"))
+}
+
+func TestTimeSeriesAreBounded(t *testing.T) {
+	t.Parallel()
+	b := setup(t, nil)
+	for _, parameters := range []string{
+		"step=30m", "step=90m", "step=x", "from=2020-01-01T00:00:00Z&to=2026-01-01T00:00:00Z", "from=2026-01-01T00:00:00Z&to=2026-01-01T00:00:00Z",
+		"from=0001-01-01T01:00:00Z&to=2026-01-01T00:00:00Z&step=24000h",
+	} {
+		b.get(t, "/v1/stats?"+parameters).is(http.StatusUnprocessableEntity)
+	}
+	require.Len(t, b.get(t, "/v1/stats?from=2020-01-01T00:00:00Z&to=2022-01-01T00:00:00Z&step=24h").is(http.StatusOK).list("series.0.points"), 731)
+}
