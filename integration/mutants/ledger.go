@@ -396,7 +396,7 @@ var ledgerMutants = []mutant{ //nolint:gochecknoglobals // a table
 		new:     "           AND o.key = k.key\n         ORDER BY o.next_attempt_at, o.commit_lsn, o.seq\n         LIMIT @limit)",
 		promise: "The deliveries of a key come in the order of commits, due or not.",
 		pkg:     "./relay/internal/ledger",
-		run:     "^TestOrderedLoads_followCommitOrder$",
+		run:     "^TestOrderedLoads_beginWithTheFirstCommitWhateverIsDue$",
 	},
 	{
 		name:    "ledger-dead-blocks-nobody",
@@ -423,7 +423,7 @@ var ledgerMutants = []mutant{ //nolint:gochecknoglobals // a table
 		new:     "ORDER BY key, next_attempt_at, seq`",
 		promise: "The head of a key is its first delivery in the order of commits.",
 		pkg:     "./relay/internal/ledger",
-		run:     "^TestOrderedLoads_followCommitOrder$",
+		run:     "^TestOrderedLoads_beginWithTheFirstCommitWhateverIsDue$",
 	},
 	{
 		name:    "ledger-dead-in-the-queue",

@@ -242,6 +242,28 @@ func TestHolds_isTrueForTheLastHoldOnly(t *testing.T) {
 	require.False(t, holds, "nobody streams from the slot")
 }
 
+// A later delivery of a key may be due earlier: somebody resent it.
+func TestOrderedLoads_beginWithTheFirstCommitWhateverIsDue(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	hold := take(t, b.ledger)
+	require.NoError(t, b.ledger.Record(t.Context(), hold, &ledger.Batch{Park: []outbox.Delivery{
+		pending("k2", "erp", "k", 2, noon), pending("k1", "erp", "k", 1, noon.Add(time.Hour)), pending("k3", "erp", "k", 3, noon),
+	}}))
+	ds, _, err := b.ledger.InKeyOrder(t.Context(), "erp", []string{"k"}, 2, false)
+	require.NoError(t, err)
+	require.Equal(t, []string{"k1", "k2"}, ids(ds))
+	ds, err = b.ledger.InOrder(t.Context(), "erp", 2, false)
+	require.NoError(t, err)
+	require.Equal(t, []string{"k1", "k2"}, ids(ds))
+	heads, err := b.ledger.Heads(t.Context(), "erp", false)
+	require.NoError(t, err)
+	require.Equal(t, []ledger.Head{{Key: "k", EventID: "k1", NextAttemptAt: noon.Add(time.Hour), Count: 3}}, heads)
+	heads, err = b.ledger.First(t.Context(), "erp", false)
+	require.NoError(t, err)
+	require.Equal(t, "k1", heads[0].EventID)
+}
+
 func TestEnsurePartitions_asksOnceADay(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
