@@ -19,7 +19,7 @@ import (
 type Sweep struct {
 	Table
 
-	ledger  *Ledger
+	link    *Link
 	since   time.Time
 	decoder *outbox.Decoder
 }
@@ -45,8 +45,8 @@ type Found struct {
 
 // NewSweep makes a sweep over the rows created at or after since; zero: over all.
 func (l *Ledger) NewSweep(ctx context.Context, m outbox.Mapping, since time.Time) (*Sweep, error) {
-	s := &Sweep{ledger: l, since: since}
-	err := l.load(ctx, "look at the outbox table", func(ctx context.Context, conn *pgx.Conn) (err error) {
+	s := &Sweep{link: l.link, since: since}
+	err := l.link.Run(ctx, "look at the outbox table", func(ctx context.Context, conn *pgx.Conn) (err error) {
 		s.Table, err = LookAt(ctx, conn, m)
 		return err
 	})
@@ -72,7 +72,7 @@ FROM parts`
 // Blocks is how many blocks there are to sweep.
 func (s *Sweep) Blocks(ctx context.Context) (n int64, err error) {
 	schema, name := s.mapping.SchemaAndName()
-	err = s.ledger.load(ctx, "measure the outbox table", func(ctx context.Context, conn *pgx.Conn) error {
+	err = s.link.Run(ctx, "measure the outbox table", func(ctx context.Context, conn *pgx.Conn) error {
 		return conn.QueryRow(ctx, blocksSQL, pgx.NamedArgs{"schema": schema, "name": name}).Scan(&n)
 	})
 	return n, err
@@ -98,7 +98,7 @@ WHERE o.ctid >= @from::text::tid
 	args := pgx.NamedArgs{
 		"from": fmt.Sprintf("(%d,0)", from), "to": fmt.Sprintf("(%d,0)", from+n), "since": s.since, "margin": attemptMargin,
 	}
-	err = s.ledger.load(ctx, "read the outbox table", func(ctx context.Context, conn *pgx.Conn) error {
+	err = s.link.Run(ctx, "read the outbox table", func(ctx context.Context, conn *pgx.Conn) error {
 		result, err := conn.Query(ctx, sql, args)
 		if err != nil {
 			return err
@@ -158,7 +158,7 @@ SELECT ` + c.id + `::text, o.ctid::text
 FROM unnest(@ids::text[], @tids::text[]) AS was (id, tid)
 JOIN ` + c.table + ` AS o ON ` + c.id + ` = was.id::` + s.idType + `
 WHERE o.ctid <> was.tid::tid`
-	err = s.ledger.load(ctx, "look for rows of the outbox table", func(ctx context.Context, conn *pgx.Conn) error {
+	err = s.link.Run(ctx, "look for rows of the outbox table", func(ctx context.Context, conn *pgx.Conn) error {
 		rows, err := conn.Query(ctx, sql, pgx.NamedArgs{"ids": ids, "tids": tids})
 		if err != nil {
 			return err
@@ -184,7 +184,7 @@ func (s *Sweep) eventsAt(ctx context.Context, places []RowPlace) (found []Found,
 SELECT ` + strings.Join(names, ", ") + `, to_json(` + c.recorded + `)
 FROM ` + c.table + ` AS o
 WHERE o.ctid = ANY (@tids::text[]::tid[])`
-	err = s.ledger.load(ctx, "read events of the outbox table", func(ctx context.Context, conn *pgx.Conn) error {
+	err = s.link.Run(ctx, "read events of the outbox table", func(ctx context.Context, conn *pgx.Conn) error {
 		found = found[:0]
 		// In text form, as the stream has them.
 		rows, err := conn.Query(ctx, sql, pgx.QueryResultFormats{pgtype.TextFormatCode}, pgx.NamedArgs{"tids": tids, "margin": attemptMargin})
@@ -247,7 +247,7 @@ ON CONFLICT (event_id, endpoint_id) DO NOTHING`
 
 // Queue writes deliveries that an audit found. One that is there already is left alone. It returns how many were new.
 func (l *Ledger) Queue(ctx context.Context, hold Hold, ds []outbox.Delivery, now time.Time) (queued int64, err error) {
-	err = l.whileHeld(ctx, hold, "queue what an audit found", func(ctx context.Context, tx pgx.Tx) error {
+	err = l.link.WhileHeld(ctx, hold, "queue what an audit found", func(ctx context.Context, tx pgx.Tx) error {
 		queued = 0
 		var batch pgx.Batch
 		for i := range ds {

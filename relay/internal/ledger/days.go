@@ -16,30 +16,32 @@ const daysAhead = 7
 
 const day = 24 * time.Hour
 
-// days remembers the partitions that exist.
-type days struct {
+// Partitions makes the partitions of tailpost.attempt. Its methods are safe for concurrent use.
+type Partitions struct {
+	link *Link
+
 	mu    sync.Mutex
 	until time.Time // the first day that may have none
 }
 
 // EnsurePartitions makes the partitions of tailpost.attempt that now and the next days need. It is cheap when called
 // often: it asks the database about once a day.
-func (l *Ledger) EnsurePartitions(ctx context.Context, now time.Time) error {
+func (p *Partitions) EnsurePartitions(ctx context.Context, now time.Time) error {
 	today := dayOf(now)
-	l.days.mu.Lock()
-	defer l.days.mu.Unlock()
-	if !today.Add(daysAhead * day).After(l.days.until) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if !today.Add(daysAhead * day).After(p.until) {
 		return nil
 	}
-	if err := l.ensureDays(ctx, today, daysAhead); err != nil {
+	if err := p.ensure(ctx, today, daysAhead); err != nil {
 		return err
 	}
-	l.days.until = today.Add(daysAhead * day)
+	p.until = today.Add(daysAhead * day)
 	return nil
 }
 
-func (l *Ledger) ensureDays(ctx context.Context, from time.Time, n int) error {
-	return l.load(ctx, "make partitions of tailpost.attempt", func(ctx context.Context, conn *pgx.Conn) error {
+func (p *Partitions) ensure(ctx context.Context, from time.Time, n int) error {
+	return p.link.Run(ctx, "make partitions of tailpost.attempt", func(ctx context.Context, conn *pgx.Conn) error {
 		_, err := schema.EnsurePartitions(ctx, conn, from, n)
 		return err
 	})

@@ -5,10 +5,16 @@
 //
 // # Connections
 //
-// A Ledger has two connections, never more: one records, one does everything else. Both have a statement timeout and a
-// lock timeout, both come back by themselves, and neither runs a query while there is nothing to do. While the second is
-// unused, Watch waits on it for the server's goodbye, so that the relay lets go of the stream at once: a server that
-// shuts down waits for its walsenders, and they wait for the relay.
+// A Ledger has three connections, never more, none of which runs a query while there is nothing to do:
+//
+//	recorder   Record and nothing else
+//	Parked     loads what is due, so that nothing but other retries keeps a retry waiting
+//	Link       everything else: taking the slot, the audit, replays and resends, what is old
+//
+// All have a statement timeout and a lock timeout, and come back by themselves: after the first loss at once, then after pauses
+// that grow and in which the connection is free for others. While Link is unused, Watch waits on it for the server's goodbye,
+// so that the relay lets go of the stream at once: a server that shuts down waits for its walsenders, and they wait for the
+// relay.
 //
 // # The outbox table
 //

@@ -25,7 +25,7 @@ type entry struct {
 
 // encoder writes batches as pipelines.
 type encoder struct {
-	wire
+	pgwire
 
 	counters counters
 	seen     map[outbox.Pair]struct{}

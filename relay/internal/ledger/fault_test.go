@@ -200,6 +200,9 @@ func TestLedger_comesBackByItself(t *testing.T) {
 	due := b.due(t, "crm", noon)
 	require.Len(t, due, 2)
 	require.Equal(t, 2, b.losses())
+	_, err := b.ledger.Resends(t.Context())
+	require.NoError(t, err)
+	require.Equal(t, 3, b.losses())
 	b.requireRecorded(t, 2)
 	require.Equal(t, ledger.Connections, b.count(t, kill))
 	require.Equal(t, int64(2), take(t, b.ledger).Epoch)
@@ -248,7 +251,7 @@ func TestWatch_reportsTheServersGoodbyeAtOnce(t *testing.T) {
 	watched := make(chan error, 1)
 	go func() { watched <- b.ledger.Watch(ctx) }()
 	for range 200 { // loads and Watch take turns
-		_, err := b.ledger.NextDue(t.Context())
+		_, err := b.ledger.Resends(t.Context())
 		require.NoError(t, err)
 	}
 	require.Empty(t, lost)
@@ -265,6 +268,9 @@ func TestWatch_reportsTheServersGoodbyeAtOnce(t *testing.T) {
 	require.NoError(t, <-done)
 	due := b.due(t, "crm", noon)
 	require.Len(t, due, 1)
+	require.ErrorAs(t, <-lost, &goodbye, "that of what is due, found out by its first use")
+	_, err = b.ledger.Resends(t.Context())
+	require.NoError(t, err)
 
 	require.NoError(t, server.Stop(t.Context(), pgtest.Fast))
 	require.ErrorAs(t, <-lost, &goodbye, "Watch goes on with the new connection")
@@ -276,7 +282,7 @@ func TestOpen_sayWhatIsWrongAndNoSecret(t *testing.T) {
 	t.Parallel()
 	b := &bundle{db: pgtest.NewDB(t)}
 	for name, test := range map[string]struct{ url, want string }{
-		"unreadable":    {"postgres://app:hunter2/@[:1/x", "parse the database URL: want postgres://"},
+		"unreadable":    {"postgres://app:hunter2/@[:1/x", "database URL: want postgres://"},
 		"out of reach":  {"postgres://app:hunter2@127.0.0.1:1/shop?sslmode=disable", "connect to Postgres: 127.0.0.1:1"},
 		"not migrated":  {b.db.URL, "run `tailpost migrate`"},
 		"no such place": {strings.Replace(b.db.URL, b.db.Name, b.db.Name+"_gone", 1), "does not exist"},

@@ -48,7 +48,7 @@ type Counted struct {
 
 // Gaps gives the gaps that count, in order.
 func (l *Ledger) Gaps(ctx context.Context, o GapsOptions) (gaps []Counted, err error) {
-	err = l.load(ctx, "count the gaps", func(ctx context.Context, conn *pgx.Conn) error {
+	err = l.link.Run(ctx, "count the gaps", func(ctx context.Context, conn *pgx.Conn) error {
 		rows, err := conn.Query(ctx, gapsSQL, pgx.NamedArgs{"slot": o.Slot, "backfill": o.Backfill, "since": o.Since, "now": o.Now})
 		if err != nil {
 			return err
@@ -73,7 +73,7 @@ RETURNING COALESCE(r.heal, '')`
 // ClearGaps makes Gaps forget the gaps until now, and gives why a heal is due; empty: none is. A slot that was never taken is
 // an error.
 func (l *Ledger) ClearGaps(ctx context.Context, slot string, now time.Time) (due string, err error) {
-	err = l.load(ctx, "clear the gaps", func(ctx context.Context, conn *pgx.Conn) error {
+	err = l.link.Run(ctx, "clear the gaps", func(ctx context.Context, conn *pgx.Conn) error {
 		rows, err := conn.Query(ctx, clearGapsSQL, pgx.NamedArgs{"slot": slot, "now": now})
 		if err != nil {
 			return err

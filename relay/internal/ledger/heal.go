@@ -39,7 +39,7 @@ WHERE slot = @slot`
 
 // Position reads the slot's row. It is false if the slot was never taken.
 func (l *Ledger) Position(ctx context.Context, slot string) (p Position, known bool, err error) {
-	err = l.load(ctx, "read the slot's row", func(ctx context.Context, conn *pgx.Conn) error {
+	err = l.link.Run(ctx, "read the slot's row", func(ctx context.Context, conn *pgx.Conn) error {
 		p, known = Position{}, false
 		var (
 			settled                                             string
@@ -92,7 +92,7 @@ WHERE slot = @slot`
 // DueHeal makes a heal due, so that no crash forgets it: it is called before what the gap is known by is mended. One that
 // is due already is widened.
 func (l *Ledger) DueHeal(ctx context.Context, slot string, h Heal) error {
-	return l.load(ctx, "note a gap", func(ctx context.Context, conn *pgx.Conn) error {
+	return l.link.Run(ctx, "note a gap", func(ctx context.Context, conn *pgx.Conn) error {
 		_, err := conn.Exec(ctx, dueHealSQL, pgx.NamedArgs{
 			"slot": slot, "why": h.Why, "since": nullTime(h.Since), "from": h.From.String(), "at": h.At,
 		})
@@ -115,7 +115,7 @@ WHERE p.pubname = @publication`
 // any of them was dropped, created or changed. Empty: there is no such publication.
 func (l *Ledger) Publication(ctx context.Context, name string, m outbox.Mapping) (identity string, err error) {
 	schema, table := m.SchemaAndName()
-	err = l.load(ctx, "look at the publication", func(ctx context.Context, conn *pgx.Conn) error {
+	err = l.link.Run(ctx, "look at the publication", func(ctx context.Context, conn *pgx.Conn) error {
 		identity = ""
 		err := conn.QueryRow(ctx, publicationSQL, pgx.NamedArgs{"publication": name, "schema": schema, "name": table}).Scan(&identity)
 		if errors.Is(err, pgx.ErrNoRows) {
@@ -154,11 +154,6 @@ func held(ctx context.Context, tx pgx.Tx, hold Hold) error {
 	return err
 }
 
-// whileHeld runs f in a transaction that only the holder of the slot can commit. It may run f again.
-func (l *Ledger) whileHeld(ctx context.Context, hold Hold, what string, f func(ctx context.Context, tx pgx.Tx) error) error {
-	return l.load(ctx, what, func(ctx context.Context, conn *pgx.Conn) error { return inHold(ctx, conn, hold, f) })
-}
-
 func inHold(ctx context.Context, conn *pgx.Conn, hold Hold, f func(ctx context.Context, tx pgx.Tx) error) error {
 	return pgx.BeginFunc(ctx, conn, func(tx pgx.Tx) error {
 		if err := held(ctx, tx, hold); err != nil {
@@ -185,7 +180,7 @@ WHERE slot = @slot`
 // Audited notes that an audit ended: events created before audited are settled (zero: unchanged), no heal is due any more,
 // and what it found, if that is to be reported.
 func (l *Ledger) Audited(ctx context.Context, hold Hold, audited time.Time, found *Gap) error {
-	return l.whileHeld(ctx, hold, "note an audit", func(ctx context.Context, tx pgx.Tx) error {
+	return l.link.WhileHeld(ctx, hold, "note an audit", func(ctx context.Context, tx pgx.Tx) error {
 		_, err := tx.Exec(ctx, auditedSQL, pgx.NamedArgs{"slot": hold.Slot, "audited": nullTime(audited)})
 		if err != nil || found == nil {
 			return err
@@ -206,7 +201,7 @@ const markSQL = `SELECT pg_logical_emit_message(true, 'tailpost', @content::text
 // Mark sends content through the stream as a logical message of ours, in a transaction of its own: what committed before
 // Mark was called comes before it.
 func (l *Ledger) Mark(ctx context.Context, content string) error {
-	return l.load(ctx, "send a mark through the stream", func(ctx context.Context, conn *pgx.Conn) error {
+	return l.link.Run(ctx, "send a mark through the stream", func(ctx context.Context, conn *pgx.Conn) error {
 		_, err := conn.Exec(ctx, markSQL, pgx.NamedArgs{"content": content})
 		return err
 	})
@@ -225,7 +220,7 @@ FROM tailpost.endpoint`
 
 // Routed reads that of every endpoint, by id.
 func (l *Ledger) Routed(ctx context.Context) (routed map[string]Routed, err error) {
-	err = l.load(ctx, "read the endpoints", func(ctx context.Context, conn *pgx.Conn) error {
+	err = l.link.Run(ctx, "read the endpoints", func(ctx context.Context, conn *pgx.Conn) error {
 		routed = make(map[string]Routed)
 		rows, err := conn.Query(ctx, routedSQL)
 		if err != nil {

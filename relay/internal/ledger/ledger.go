@@ -2,21 +2,19 @@ package ledger
 
 import (
 	"context"
-	"fmt"
-	"sync"
-	"sync/atomic"
+	"errors"
+	"strings"
 	"time"
 
-	"github.com/jackc/pgx/v5"
 	"github.com/rs/zerolog"
 
 	"github.com/tailpost/tailpost/config"
-	"github.com/tailpost/tailpost/outbox"
-	"github.com/tailpost/tailpost/relay/internal/hangup"
+	"github.com/tailpost/tailpost/outbox/pglink"
+	"github.com/tailpost/tailpost/relay/internal/pace"
 )
 
 // Connections is how many connections a Ledger has open at most.
-const Connections = 2
+const Connections = 3
 
 const (
 	firstDelay = 50 * time.Millisecond
@@ -25,7 +23,7 @@ const (
 
 // Options says how to open a Ledger.
 type Options struct {
-	URL     config.Secret  // the database; through a pooler only if it pools sessions
+	URL     config.Secret  // the database's own address, not a pooler's
 	AppName string         // follows "tailpost " in application_name, for example the slot
 	Logger  zerolog.Logger // zero: silent
 	// Disconnected, if set, is called whenever a connection was found lost, before it is made again: the server may be
@@ -34,100 +32,85 @@ type Options struct {
 	Disconnected func(error)
 }
 
-// Ledger is the relay's access to the application's database. Its methods are safe for concurrent use; those that load
-// take turns on one connection. Every method rides out a lost connection and waits for the database until its context is
-// done.
+// Ledger is the relay's access to the application's database. Its methods are safe for concurrent use. Every method rides out a
+// lost connection and waits for the database until its context is done.
 type Ledger struct {
-	options   Options
-	config    *pgx.ConnConfig
-	recording recorder
-	loading   *loader
-	days      days
-}
+	*Parked     // what waits to be attempted, on a connection of its own
+	*Endpoints  // rows of endpoints
+	*Operations // replays and resends
+	*Aging      // what is old
+	*Partitions // of tailpost.attempt
 
-// recorder is what Record needs and has learnt.
-type recorder struct {
-	mu      sync.Mutex
-	session *session                    // nil: to be made
-	line    atomic.Pointer[hangup.Line] // of the session, or of the last one
-	slot    string
-	epoch   int64 // 0: no hold
-	batch   int64 // batches of this epoch that are committed
-	settled outbox.LSN
-	// uncertain says that batch may be one behind.
-	uncertain bool
+	address   *address
+	recording *recorder
+	link      *Link
 }
 
 // Open connects to the database. It does not wait for one that is out of reach.
 func Open(ctx context.Context, o Options) (*Ledger, error) {
-	cfg, err := parseURL(o.URL.Reveal(), o.AppName)
-	if err != nil {
-		return nil, err
+	lost := func(err error) {
+		o.Logger.Warn().Err(pglink.Describe(err)).Msg("lost a connection to the database")
+		if o.Disconnected != nil {
+			o.Disconnected(err)
+		}
 	}
-	l := &Ledger{options: o, config: cfg, loading: newLoader()}
-	session, err := openSession(ctx, cfg)
-	if err != nil {
-		return nil, describe(err)
+	name := strings.TrimSpace("tailpost " + o.AppName)
+	a := newAddress(o.URL)
+	loading := pglink.Session{Name: name, Settings: loadingSettings()}
+	l := &Ledger{address: a, link: newLink(a, loading, o.Logger, lost)}
+	l.Parked = &Parked{link: newLink(a, loading, o.Logger, lost)}
+	l.Endpoints, l.Operations, l.Aging = &Endpoints{link: l.link}, &Operations{link: l.link}, &Aging{link: l.link}
+	l.Partitions = &Partitions{link: l.link}
+	l.recording = &recorder{
+		address: a, setup: pglink.Session{Name: name, Settings: recordingSettings()}, log: o.Logger, lost: lost, days: l.Partitions,
+		pause: pace.Backoff{Least: firstDelay, Most: maxDelay},
 	}
-	l.recording.use(session)
-	if l.loading.conn, err = connect(ctx, cfg); err != nil {
-		session.close(ctx)
-		return nil, describe(err)
+	if err := l.open(ctx); err != nil {
+		return nil, errors.Join(pglink.Describe(err), l.Close(ctx))
 	}
 	return l, nil
 }
 
+// open makes the connections.
+func (l *Ledger) open(ctx context.Context) error {
+	if err := l.recording.open(ctx); err != nil {
+		return err
+	}
+	for _, k := range []*Link{l.link, l.Parked.link} {
+		if err := k.open(ctx); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
 // Close closes the connections. Nothing else may run or follow.
 func (l *Ledger) Close(ctx context.Context) error {
-	r := &l.recording
+	r := l.recording
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if r.session != nil {
 		r.drop(ctx)
 	}
-	return l.loading.close(ctx)
+	return errors.Join(l.link.close(ctx), l.Parked.link.close(ctx))
 }
 
-// Connected says whether the recording connection stands, as far as the kernel knows. A server that has crashed is seen here
+// Readdress has the next connections go to another address, or with another password. Those that stand are left alone. What
+// is no address at all is an error, and changes nothing.
+func (l *Ledger) Readdress(url config.Secret) error { return l.address.change(url) }
+
+// Link returns the connection for everything that neither records nor loads what waits.
+func (l *Ledger) Link() *Link { return l.link }
+
+// Connected reports whether the recording connection stands, as far as the kernel knows. A server that has crashed is seen here
 // even where the stream's own connection is full of what it sent before. It does not wait for anything.
 func (l *Ledger) Connected() bool {
 	return l.recording.line.Load().Up()
 }
 
-// lose tells that a connection is lost.
-func (l *Ledger) lose(err error) {
-	l.options.Logger.Warn().Err(describe(err)).Msg("lost a connection to the database")
-	if l.options.Disconnected != nil {
-		l.options.Disconnected(err)
-	}
-}
-
-// backoff waits longer and longer.
-type backoff struct{ next time.Duration }
-
-// wait returns the cause of ctx's end if that comes first.
-func (b *backoff) wait(ctx context.Context) error {
-	b.next = min(max(2*b.next, firstDelay), maxDelay)
-	timer := time.NewTimer(b.next)
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-		return nil
-	case <-ctx.Done():
-		return context.Cause(ctx)
-	}
-}
-
-// connect makes the connection that does not record.
-func connect(ctx context.Context, cfg *pgx.ConnConfig) (*pgx.Conn, error) {
-	conn, err := pgx.ConnectConfig(ctx, cfg)
-	if err != nil {
-		return nil, err
-	}
-	if err := conn.PgConn().Exec(ctx, sessionSQL+";"+loadingSQL).Close(); err != nil {
-		// The first error says more than one of a connection that is being given up.
-		_ = conn.Close(ctx)
-		return nil, fmt.Errorf("set up the connection: %w", err)
-	}
-	return conn, nil
+// Watch waits on an idle connection for the server's goodbye and reports it through Options.Disconnected, at once and without a
+// query. It returns nil when ctx is done.
+func (l *Ledger) Watch(ctx context.Context) error {
+	l.link.watch(ctx)
+	return nil
 }

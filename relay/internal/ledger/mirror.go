@@ -80,10 +80,13 @@ SET status = 'disabled',
     updated_at = @now
 WHERE id = ANY (@ids::text[])`
 
+// Endpoints is the table of endpoints and their versions. Its methods are safe for concurrent use.
+type Endpoints struct{ link *Link }
+
 // Mirror writes the configuration's endpoints into tailpost.endpoint, as far as they changed, and gives the state of each.
 // Endpoints that the configuration no longer has are disabled; their deliveries stay, and they are active again when they
 // return. One that the relay disabled is active again when its URL changes. No secret enters the database.
-func (l *Ledger) Mirror(ctx context.Context, endpoints []config.Endpoint, now time.Time) (map[string]EndpointState, error) {
+func (e *Endpoints) Mirror(ctx context.Context, endpoints []config.Endpoint, now time.Time) (map[string]EndpointState, error) {
 	want := make(map[string]mirrored, len(endpoints))
 	for i := range endpoints {
 		row, err := mirror(&endpoints[i])
@@ -93,7 +96,7 @@ func (l *Ledger) Mirror(ctx context.Context, endpoints []config.Endpoint, now ti
 		want[endpoints[i].ID] = row
 	}
 	var states map[string]EndpointState
-	err := l.load(ctx, "mirror the endpoints", func(ctx context.Context, conn *pgx.Conn) error {
+	err := e.link.Run(ctx, "mirror the endpoints", func(ctx context.Context, conn *pgx.Conn) error {
 		return pgx.BeginFunc(ctx, conn, func(tx pgx.Tx) (err error) {
 			states, err = mirrorAll(ctx, tx, want, now)
 			return err

@@ -12,6 +12,7 @@ import (
 	"github.com/jackc/pgx/v5/pgconn"
 
 	"github.com/tailpost/tailpost/outbox"
+	"github.com/tailpost/tailpost/outbox/pglink"
 )
 
 const (
@@ -225,7 +226,7 @@ WHERE ` + c.id + ` = ANY (@ids::text[]::` + t.idType + `[])`
 // noValue says that a text is no value of a type or of a domain.
 func noValue(err error) bool {
 	pgErr, ok := errors.AsType[*pgconn.PgError](err)
-	return ok && (pgErr.Code[:2] == "22" || pgErr.Code == codeCheckViolation)
+	return ok && (pgErr.Code[:2] == "22" || pgErr.Code == pglink.CheckViolation)
 }
 
 // replayMissingSQL writes missing events down. A second search leaves out those that the replay itself has queued before their
@@ -289,9 +290,9 @@ func (s *Sweep) SearchReplay(ctx context.Context, hold Hold, r *Replay, rg Range
 		over    bool
 		problem string
 	)
-	err := s.ledger.load(ctx, "search for missing events", func(ctx context.Context, conn *pgx.Conn) (err error) {
+	err := s.link.Run(ctx, "search for missing events", func(ctx context.Context, conn *pgx.Conn) (err error) {
 		gone, next, over, err = s.SearchMissing(ctx, conn, rg, r.Missing)
-		if TookTooLong(err) {
+		if pglink.TookTooLong(err) {
 			// It would take as long every time.
 			problem = errSearchTime
 			return nil
@@ -308,7 +309,7 @@ func (s *Sweep) SearchReplay(ctx context.Context, hold Hold, r *Replay, rg Range
 	if r.Again {
 		room++ // one more tells that there are more
 	}
-	err = s.ledger.whileHeld(ctx, hold, "note missing events", func(ctx context.Context, tx pgx.Tx) error {
+	err = s.link.WhileHeld(ctx, hold, "note missing events", func(ctx context.Context, tx pgx.Tx) error {
 		tag, err := tx.Exec(ctx, replayMissingSQL, missingArgs(r, gone, room))
 		if err != nil {
 			return err
@@ -346,11 +347,11 @@ WHERE id = @id
 
 // SearchAgain has a replay that came to its end search once more, if it looked at fewer events than it had counted: retention
 // went on. It says whether it does. A list that is full already cannot tell what is new.
-func (l *Ledger) SearchAgain(ctx context.Context, hold Hold, r *Replay, now time.Time) (does bool, err error) {
+func (o *Operations) SearchAgain(ctx context.Context, hold Hold, r *Replay, now time.Time) (does bool, err error) {
 	if r.Again || r.Total == nil || r.Done >= *r.Total {
 		return false, nil
 	}
-	err = l.whileHeld(ctx, hold, "search for missing events again", func(ctx context.Context, tx pgx.Tx) error {
+	err = o.link.WhileHeld(ctx, hold, "search for missing events again", func(ctx context.Context, tx pgx.Tx) error {
 		tag, err := tx.Exec(ctx, replayAgainSQL, pgx.NamedArgs{"id": r.ID, "listed": MissingListed, "now": now})
 		does = tag.RowsAffected() > 0
 		return err

@@ -32,6 +32,7 @@ type proxy struct {
 	mu     sync.Mutex
 	counts map[byte]int // frontend messages by type
 	cut    cut          // of the next recording pipeline
+	stays  bool         // and of all that follow
 	conns  []net.Conn
 }
 
@@ -71,6 +72,13 @@ func (p *proxy) next(c cut) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.cut = c
+}
+
+// always makes every recording pipeline end like that from now on.
+func (p *proxy) always(c cut) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.cut, p.stays = c, true
 }
 
 // take gives the counts since the last call.
@@ -126,7 +134,10 @@ func (p *proxy) forward(client io.Reader, server io.Writer, back *answers) bool 
 		todo := never
 		records = records || kind == 'B' && bytes.HasPrefix(message[6:], []byte("tailpost_guard\x00"))
 		if kind == 'S' && records {
-			todo, p.cut, records = p.cut, never, false
+			todo, records = p.cut, false
+			if !p.stays {
+				p.cut = never
+			}
 		}
 		if p.cut == committed && kind == 'Q' && bytes.HasPrefix(message[5:], []byte("commit")) {
 			todo, p.cut = unheard, never

@@ -48,7 +48,7 @@ WHERE state = 'running'`
 // from another cluster: its positions may be higher than all that is committed here, and what waits longest would come last.
 // It belongs before Take, so that a relay that dies in between does it again.
 func (l *Ledger) Rebase(ctx context.Context, slot, systemID string) error {
-	return l.load(ctx, "order what waits from another cluster", func(ctx context.Context, conn *pgx.Conn) error {
+	return l.link.Run(ctx, "order what waits from another cluster", func(ctx context.Context, conn *pgx.Conn) error {
 		return pgx.BeginFunc(ctx, conn, func(tx pgx.Tx) error {
 			var moved bool
 			if err := tx.QueryRow(ctx, movedSQL, pgx.NamedArgs{"slot": slot, "system_id": systemID}).Scan(&moved); err != nil || !moved {

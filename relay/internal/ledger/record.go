@@ -4,9 +4,16 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"sync"
+	"sync/atomic"
 	"time"
 
+	"github.com/rs/zerolog"
+
 	"github.com/tailpost/tailpost/outbox"
+	"github.com/tailpost/tailpost/outbox/pglink"
+	"github.com/tailpost/tailpost/relay/internal/hangup"
+	"github.com/tailpost/tailpost/relay/internal/pace"
 )
 
 // Record writes b in one transaction and returns nil once that is committed. The Hold must be the last one that Take gave.
@@ -17,7 +24,31 @@ import (
 // *RefusedError if Postgres will never take the batch, and the cause of ctx's end if that comes first; then every further
 // Record returns ErrUncertain until Take.
 func (l *Ledger) Record(ctx context.Context, hold Hold, b *Batch) error {
-	r := &l.recording
+	return l.recording.record(ctx, hold, b)
+}
+
+// recorder is what Record needs and has learnt.
+type recorder struct {
+	address *address
+	setup   pglink.Session
+	log     zerolog.Logger
+	lost    func(error) // told of each loss; see Options.Disconnected
+	days    *Partitions
+	line    atomic.Pointer[hangup.Line] // of the session, or of the last one
+
+	mu      sync.Mutex
+	session *session // nil: to be made
+	worked  bool     // something was committed since the last loss
+	pause   pace.Backoff
+	slot    string
+	epoch   int64 // 0: no hold
+	batch   int64 // batches of this epoch that are committed
+	settled outbox.LSN
+	// uncertain says that batch may be one behind.
+	uncertain bool
+}
+
+func (r *recorder) record(ctx context.Context, hold Hold, b *Batch) error {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	switch {
@@ -34,7 +65,7 @@ func (l *Ledger) Record(ctx context.Context, hold Hold, b *Batch) error {
 	if e.now.IsZero() {
 		e.now = time.Now()
 	}
-	err := l.commit(ctx, e)
+	err := r.commit(ctx, e)
 	switch {
 	case err == nil:
 		r.batch++
@@ -46,18 +77,19 @@ func (l *Ledger) Record(ctx context.Context, hold Hold, b *Batch) error {
 }
 
 // commit runs e until it is committed or never will be.
-func (l *Ledger) commit(ctx context.Context, e *entry) error {
+func (r *recorder) commit(ctx context.Context, e *entry) error {
 	t := try{entry: e}
 	for {
-		err := l.runOnce(ctx, &t)
+		err := r.runOnce(ctx, &t)
 		switch {
 		case err == nil || errors.Is(err, errCommitted):
-			l.recording.uncertain = false
+			r.uncertain, r.worked = false, true
+			r.pause.Reset()
 			return nil
 		case errors.Is(err, ErrDeposed):
 			return err
 		}
-		if err := l.mend(ctx, &t, err); err != nil {
+		if err := r.mend(ctx, &t, err); err != nil {
 			return err
 		}
 	}
@@ -67,22 +99,20 @@ func (l *Ledger) commit(ctx context.Context, e *entry) error {
 type try struct {
 	*entry
 
-	delay  backoff
 	mended bool // the missing partitions were made
-	// astray says that a pipeline was lost with its connection. The server may commit it at any later time, as long as no
+	// inDoubt says that a pipeline was lost with its connection. The server may commit it at any later time, as long as no
 	// other has taken its place in the row.
-	astray bool
-	look   bool // the row must be read before the next run
+	inDoubt bool
+	look    bool // the row must be read before the next run
 }
 
 // errCommitted says that a batch whose connection was lost is committed.
 var errCommitted = errors.New("committed")
 
 // runOnce runs the pipeline, after it has looked at the row where it must.
-func (l *Ledger) runOnce(ctx context.Context, t *try) error {
-	r := &l.recording
+func (r *recorder) runOnce(ctx context.Context, t *try) error {
 	if r.session == nil {
-		session, err := openSession(ctx, l.config)
+		session, err := openSession(ctx, r.address, r.setup)
 		if err != nil {
 			return err
 		}
@@ -90,7 +120,7 @@ func (l *Ledger) runOnce(ctx context.Context, t *try) error {
 		t.look = true
 	}
 	if t.look {
-		if err := l.whereabouts(ctx, t); err != nil {
+		if err := r.whereabouts(ctx, t); err != nil {
 			return err
 		}
 		t.look = false
@@ -100,22 +130,22 @@ func (l *Ledger) runOnce(ctx context.Context, t *try) error {
 	switch {
 	case err == nil:
 	case judge(err) == lost:
-		t.astray = true
-	case !t.astray:
+		t.inDoubt = true
+	case !t.inDoubt:
 		r.uncertain = false // the server says that it rolled back, and nothing else is under way
 	}
 	return err
 }
 
 // whereabouts reads how far the slot's row is: nil where t is the next batch, errCommitted or ErrDeposed.
-func (l *Ledger) whereabouts(ctx context.Context, t *try) error {
-	epoch, batch, err := l.recording.session.position(ctx, t.slot)
+func (r *recorder) whereabouts(ctx context.Context, t *try) error {
+	epoch, batch, err := r.session.position(ctx, t.slot)
 	switch {
 	case err != nil:
 		return err
 	case epoch != t.epoch:
 		return ErrDeposed
-	case t.astray && batch == t.batch+1:
+	case t.inDoubt && batch == t.batch+1:
 		return errCommitted
 	case batch != t.batch:
 		return fmt.Errorf("%w: its row is at batch %d instead of %d", ErrDeposed, batch, t.batch)
@@ -124,12 +154,12 @@ func (l *Ledger) whereabouts(ctx context.Context, t *try) error {
 }
 
 // mend does what lets t run again after err; it returns an error where nothing does.
-func (l *Ledger) mend(ctx context.Context, t *try, err error) error {
+func (r *recorder) mend(ctx context.Context, t *try, err error) error {
 	switch judge(err) {
 	case lost:
-		return l.loseSession(ctx, err, &t.delay)
+		return r.loseSession(ctx, err)
 	case notHeld:
-		if !t.astray {
+		if !t.inDoubt {
 			return ErrDeposed
 		}
 		// The lost pipeline may have been committed between the look at the row and the guard, which waited for it.
@@ -140,10 +170,10 @@ func (l *Ledger) mend(ctx context.Context, t *try, err error) error {
 			return refuse(err)
 		}
 		t.mended = true
-		return l.addDays(ctx, t.Attempts)
+		return r.addDays(ctx, t.Attempts)
 	case transient:
-		l.options.Logger.Warn().Err(err).Msg("recording waits for the database")
-		if t.delay.wait(ctx) != nil {
+		r.log.Warn().Err(err).Msg("recording waits for the database")
+		if r.pause.Wait(ctx) != nil {
 			return interrupted(ctx, "record a batch")
 		}
 		return nil
@@ -152,10 +182,10 @@ func (l *Ledger) mend(ctx context.Context, t *try, err error) error {
 	return refuse(err)
 }
 
-// loseSession drops the session and waits a little, but not before the first try to come back.
-func (l *Ledger) loseSession(ctx context.Context, err error, delay *backoff) error {
-	r := &l.recording
-	had := r.session != nil
+// loseSession drops the session and waits before the next try, longer and longer; not after the first loss of one that worked.
+func (r *recorder) loseSession(ctx context.Context, err error) error {
+	had, worked := r.session != nil, r.worked
+	r.worked = false
 	if had {
 		r.drop(ctx)
 	}
@@ -163,18 +193,20 @@ func (l *Ledger) loseSession(ctx context.Context, err error, delay *backoff) err
 		return interrupted(ctx, "record a batch")
 	}
 	if had {
-		l.lose(err)
-		return nil
+		r.lost(err)
+		if worked {
+			return nil
+		}
 	}
-	l.options.Logger.Warn().Err(describe(err)).Msg("waiting for the database")
-	if delay.wait(ctx) != nil {
+	r.log.Warn().Err(pglink.Describe(err)).Msg("recording waits for the database")
+	if r.pause.Wait(ctx) != nil {
 		return interrupted(ctx, "record a batch")
 	}
 	return nil
 }
 
 // addDays makes the partitions that attempts need.
-func (l *Ledger) addDays(ctx context.Context, attempts []outbox.Attempt) error {
+func (r *recorder) addDays(ctx context.Context, attempts []outbox.Attempt) error {
 	seen := make(map[int64]struct{})
 	for i := range attempts {
 		day := dayOf(attempts[i].AttemptedAt)
@@ -182,7 +214,7 @@ func (l *Ledger) addDays(ctx context.Context, attempts []outbox.Attempt) error {
 			continue
 		}
 		seen[day.Unix()] = struct{}{}
-		if err := l.ensureDays(ctx, day, 1); err != nil {
+		if err := r.days.ensure(ctx, day, 1); err != nil {
 			return err
 		}
 	}
@@ -190,10 +222,41 @@ func (l *Ledger) addDays(ctx context.Context, attempts []outbox.Attempt) error {
 }
 
 func refuse(err error) error {
-	refusal := &RefusedError{Err: describe(err)}
-	var coded interface{ SQLState() string }
-	if errors.As(err, &coded) {
-		refusal.Code = coded.SQLState()
+	return &RefusedError{Code: pglink.State(err), Err: pglink.Describe(err)}
+}
+
+// check makes the session again if its connection is lost. A relay that stood by has not used it since, and its loss, found
+// out by the first record, would end the hold that has just begun.
+func (r *recorder) check(ctx context.Context, slot string) error {
+	if r.session != nil {
+		within, cancel := context.WithTimeout(ctx, checkTimeout)
+		defer cancel()
+		if _, _, err := r.session.position(within, slot); err == nil {
+			return nil
+		}
+		r.drop(ctx)
 	}
-	return refusal
+	return r.open(ctx)
+}
+
+// open makes the session.
+func (r *recorder) open(ctx context.Context) error {
+	s, err := openSession(ctx, r.address, r.setup)
+	if err != nil {
+		return pglink.Describe(err)
+	}
+	r.use(s)
+	return nil
+}
+
+// use takes a new session.
+func (r *recorder) use(s *session) {
+	r.session = s
+	r.line.Store(s.line)
+}
+
+// drop gives the session up. Its line stays, to be found down until there is another session.
+func (r *recorder) drop(ctx context.Context) {
+	r.session.close(ctx)
+	r.session = nil
 }

@@ -9,6 +9,7 @@ import (
 	"github.com/jackc/pgx/v5/pgconn"
 
 	"github.com/tailpost/tailpost/outbox"
+	"github.com/tailpost/tailpost/outbox/pglink"
 )
 
 // Replay is a row of tailpost.replay that is not over.
@@ -44,8 +45,8 @@ WHERE state IN ('pending', 'running')
 ORDER BY endpoint_id, created_at, id`
 
 // Replays gives the first replay of each endpoint that has one which is not over.
-func (l *Ledger) Replays(ctx context.Context) (open []Replay, err error) {
-	err = l.load(ctx, "look for replays", func(ctx context.Context, conn *pgx.Conn) error {
+func (o *Operations) Replays(ctx context.Context) (open []Replay, err error) {
+	err = o.link.Run(ctx, "look for replays", func(ctx context.Context, conn *pgx.Conn) error {
 		rows, err := conn.Query(ctx, replaysSQL)
 		if err != nil {
 			return err
@@ -78,8 +79,8 @@ FROM (
 ) AS p`
 
 // PendingUpTo counts an endpoint's pending deliveries, but no further than most.
-func (l *Ledger) PendingUpTo(ctx context.Context, endpointID string, most int) (n int, err error) {
-	err = l.load(ctx, "count what an endpoint waits for", func(ctx context.Context, conn *pgx.Conn) error {
+func (o *Operations) PendingUpTo(ctx context.Context, endpointID string, most int) (n int, err error) {
+	err = o.link.Run(ctx, "count what an endpoint waits for", func(ctx context.Context, conn *pgx.Conn) error {
 		return conn.QueryRow(ctx, replayPendingSQL, pgx.NamedArgs{"endpoint": endpointID, "most": most}).Scan(&n)
 	})
 	return n, err
@@ -113,7 +114,7 @@ LIMIT @limit`
 
 // RowsAfter reads up to limit rows that a replay is to look at next; some may be beyond its range. Recorded is not filled in.
 func (s *Sweep) RowsAfter(ctx context.Context, r *Replay, limit int) (rows []Row, err error) {
-	err = s.ledger.load(ctx, "read the outbox table", func(ctx context.Context, conn *pgx.Conn) error {
+	err = s.link.Run(ctx, "read the outbox table", func(ctx context.Context, conn *pgx.Conn) error {
 		found, err := conn.Query(ctx, s.rowsSQL(r), pgx.NamedArgs{
 			"key": r.Cursor.Key, "at": r.Cursor.At, "since": nullTime(r.Since), "until": r.Until, "limit": limit,
 		})
@@ -149,9 +150,9 @@ RETURNING place::text`
 // BeginReplay counts what a replay covers and has it run, InOrder or not. What cannot be counted in time stays unknown.
 func (s *Sweep) BeginReplay(ctx context.Context, hold Hold, r *Replay, rg Range, now time.Time) error {
 	var total *int64
-	err := s.ledger.load(ctx, "count what a replay covers", func(ctx context.Context, conn *pgx.Conn) error {
+	err := s.link.Run(ctx, "count what a replay covers", func(ctx context.Context, conn *pgx.Conn) error {
 		n, err := s.Count(ctx, conn, rg)
-		if TookTooLong(err) {
+		if pglink.TookTooLong(err) {
 			return nil
 		}
 		total = &n
@@ -160,7 +161,7 @@ func (s *Sweep) BeginReplay(ctx context.Context, hold Hold, r *Replay, rg Range,
 	if err != nil {
 		return err
 	}
-	return s.ledger.whileHeld(ctx, hold, "begin a replay", func(ctx context.Context, tx pgx.Tx) error {
+	return s.link.WhileHeld(ctx, hold, "begin a replay", func(ctx context.Context, tx pgx.Tx) error {
 		var place string
 		err := tx.QueryRow(ctx, replayBeginSQL, pgx.NamedArgs{
 			"id": r.ID, "total": total, "in_order": r.InOrder, "now": now,
@@ -209,8 +210,8 @@ type Step struct {
 }
 
 // QueueReplay queues deliveries of a replay and moves it on. One that is there already is left alone.
-func (l *Ledger) QueueReplay(ctx context.Context, hold Hold, r *Replay, st Step, now time.Time) (queued int64, err error) {
-	err = l.whileHeld(ctx, hold, "queue a replay", func(ctx context.Context, tx pgx.Tx) error {
+func (o *Operations) QueueReplay(ctx context.Context, hold Hold, r *Replay, st Step, now time.Time) (queued int64, err error) {
+	err = o.link.WhileHeld(ctx, hold, "queue a replay", func(ctx context.Context, tx pgx.Tx) error {
 		queued = 0
 		var batch pgx.Batch
 		for i := range st.Deliveries {
@@ -242,6 +243,6 @@ func (l *Ledger) QueueReplay(ctx context.Context, hold Hold, r *Replay, st Step,
 }
 
 // EndReplay notes that a replay is done, or, with a problem, that it has failed.
-func (l *Ledger) EndReplay(ctx context.Context, hold Hold, id, problem string, now time.Time) error {
-	return l.end(ctx, hold, "end a replay", "UPDATE tailpost.replay"+endSQL, id, problem, now)
+func (o *Operations) EndReplay(ctx context.Context, hold Hold, id, problem string, now time.Time) error {
+	return o.end(ctx, hold, "end a replay", "UPDATE tailpost.replay"+endSQL, id, problem, now)
 }

@@ -39,8 +39,8 @@ WHERE endpoint_id = @id
 type Resealer func(row *EndpointRow) (changed bool, err error)
 
 // Reseal has what is secret of every endpoint sealed anew, in one transaction. It returns how many endpoints have changed.
-func (l *Ledger) Reseal(ctx context.Context, again Resealer) (changed int, err error) {
-	err = l.load(ctx, "seal the secrets anew", func(ctx context.Context, conn *pgx.Conn) error {
+func (e *Endpoints) Reseal(ctx context.Context, again Resealer) (changed int, err error) {
+	err = e.link.Run(ctx, "seal the secrets anew", func(ctx context.Context, conn *pgx.Conn) error {
 		return pgx.BeginFunc(ctx, conn, func(tx pgx.Tx) (err error) {
 			if changed, err = resealEndpoints(ctx, tx, again); err != nil {
 				return err

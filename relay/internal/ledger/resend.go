@@ -40,8 +40,8 @@ ORDER BY created_at, id
 LIMIT @limit`
 
 // Resends gives the resends that are not over, those asked for first first.
-func (l *Ledger) Resends(ctx context.Context) (open []Resend, err error) {
-	err = l.load(ctx, "look for resends", func(ctx context.Context, conn *pgx.Conn) error {
+func (o *Operations) Resends(ctx context.Context) (open []Resend, err error) {
+	err = o.link.Run(ctx, "look for resends", func(ctx context.Context, conn *pgx.Conn) error {
 		rows, err := conn.Query(ctx, resendsSQL, pgx.NamedArgs{"limit": openResends})
 		if err != nil {
 			return err
@@ -117,8 +117,8 @@ type Resent struct {
 // ResendPage looks at up to limit deliveries and makes due, in one transaction with how far that is, those that the resend
 // chooses and that have not changed since it began. What is locked by somebody else is an error soon. ErrOver: it was
 // cancelled, or the page was done already.
-func (l *Ledger) ResendPage(ctx context.Context, hold Hold, r *Resend, limit int, now time.Time) (page Resent, err error) {
-	err = l.once(ctx, "resend deliveries", func(ctx context.Context, conn *pgx.Conn) error {
+func (o *Operations) ResendPage(ctx context.Context, hold Hold, r *Resend, limit int, now time.Time) (page Resent, err error) {
+	err = o.link.Once(ctx, "resend deliveries", func(ctx context.Context, conn *pgx.Conn) error {
 		places, err := r.next(ctx, conn, limit)
 		if err != nil {
 			return err
@@ -193,6 +193,6 @@ RETURNING d.endpoint_id`, args)
 }
 
 // FailResend notes that a resend cannot be carried out, and why.
-func (l *Ledger) FailResend(ctx context.Context, hold Hold, id, problem string, now time.Time) error {
-	return l.end(ctx, hold, "end a resend", "UPDATE tailpost.resend"+endSQL, id, problem, now)
+func (o *Operations) FailResend(ctx context.Context, hold Hold, id, problem string, now time.Time) error {
+	return o.end(ctx, hold, "end a resend", "UPDATE tailpost.resend"+endSQL, id, problem, now)
 }

@@ -10,6 +10,9 @@ import (
 	"github.com/jackc/pgx/v5/pgconn"
 )
 
+// Aging removes what is old, in statements that are bounded and wait for nobody. Its methods are safe for concurrent use.
+type Aging struct{ link *Link }
+
 // Delete removes the rows created before a time in n blocks from a block on. Whoever calls it knows that they are settled.
 func (s *Sweep) Delete(ctx context.Context, from, n int64, before time.Time) (deleted int64, err error) {
 	c := s.columns()
@@ -19,27 +22,12 @@ WHERE o.ctid >= @from::text::tid
   AND o.ctid < @to::text::tid
   AND ` + c.createdAt + ` < @before`
 	args := pgx.NamedArgs{"from": fmt.Sprintf("(%d,0)", from), "to": fmt.Sprintf("(%d,0)", from+n), "before": before}
-	err = s.ledger.once(ctx, "delete settled events", func(ctx context.Context, conn *pgx.Conn) error {
+	err = s.link.Once(ctx, "delete settled events", func(ctx context.Context, conn *pgx.Conn) error {
 		tag, err := conn.Exec(ctx, sql, args)
 		deleted = tag.RowsAffected()
 		return err
 	})
 	return deleted, err
-}
-
-// once is load for what can wait: when a lock or a timeout keeps it from running, that is an error at once.
-func (l *Ledger) once(ctx context.Context, what string, f func(context.Context, *pgx.Conn) error) error {
-	var busy error
-	err := l.load(ctx, what, func(ctx context.Context, conn *pgx.Conn) error {
-		busy = nil
-		err := f(ctx, conn)
-		if err != nil && judge(err) == transient {
-			busy = fmt.Errorf("%s: %w", what, describe(err))
-			return nil
-		}
-		return err
-	})
-	return errors.Join(err, busy)
 }
 
 // partitionSQL finds the oldest partition of a day before another one, or what is left of one that was being dropped.
@@ -59,9 +47,9 @@ const dropPartitionSQL = `SELECT COALESCE(tailpost.drop_attempt_partition(@day::
 // DropPartition drops the oldest partition of tailpost.attempt of a UTC day before that of a time, and returns its name; empty:
 // there is none. A role that owns the table detaches it first, which waits for those who read it and locks nobody out; any
 // other has the schema's function drop it, if a lock that locks everybody out comes at once.
-func (l *Ledger) DropPartition(ctx context.Context, before time.Time) (name string, err error) {
+func (a *Aging) DropPartition(ctx context.Context, before time.Time) (name string, err error) {
 	day := dayOf(before)
-	err = l.once(ctx, "drop an old partition of tailpost.attempt", func(ctx context.Context, conn *pgx.Conn) error {
+	err = a.link.Once(ctx, "drop an old partition of tailpost.attempt", func(ctx context.Context, conn *pgx.Conn) error {
 		var attached, pending, owner bool
 		name = ""
 		err := conn.QueryRow(ctx, partitionSQL, pgx.NamedArgs{"day": day.Format("20060102")}).Scan(&name, &attached, &pending, &owner)
@@ -104,8 +92,8 @@ func dropDetached(ctx context.Context, conn *pgconn.PgConn, partition string, at
 const agedRows = 1000
 
 // drop runs a statement that removes up to limit rows of before a time; more says that there may be more.
-func (l *Ledger) drop(ctx context.Context, what, sql string, before time.Time, limit int64) (dropped int64, more bool, err error) {
-	err = l.once(ctx, what, func(ctx context.Context, conn *pgx.Conn) error {
+func (a *Aging) drop(ctx context.Context, what, sql string, before time.Time, limit int64) (dropped int64, more bool, err error) {
+	err = a.link.Once(ctx, what, func(ctx context.Context, conn *pgx.Conn) error {
 		tag, err := conn.Exec(ctx, sql, pgx.NamedArgs{"before": before, "limit": limit})
 		dropped = tag.RowsAffected()
 		return err
@@ -128,8 +116,8 @@ WHERE d.event_id = old.event_id
   AND d.state = 'dead'`
 
 // DropDead removes dead deliveries that nobody has touched since a time; more says that there are more.
-func (l *Ledger) DropDead(ctx context.Context, before time.Time) (dropped int64, more bool, err error) {
-	return l.drop(ctx, "drop old dead deliveries", deadSQL, before, agedRows)
+func (a *Aging) DropDead(ctx context.Context, before time.Time) (dropped int64, more bool, err error) {
+	return a.drop(ctx, "drop old dead deliveries", deadSQL, before, agedRows)
 }
 
 const discardedSQL = `
@@ -145,8 +133,8 @@ WHERE d.event_id = old.event_id
   AND d.endpoint_id = old.endpoint_id`
 
 // DropDiscarded forgets deliveries that were discarded before a time; more says that there are more.
-func (l *Ledger) DropDiscarded(ctx context.Context, before time.Time) (dropped int64, more bool, err error) {
-	return l.drop(ctx, "forget old discarded deliveries", discardedSQL, before, agedRows)
+func (a *Aging) DropDiscarded(ctx context.Context, before time.Time) (dropped int64, more bool, err error) {
+	return a.drop(ctx, "forget old discarded deliveries", discardedSQL, before, agedRows)
 }
 
 // agedReplays bounds how many replays go at once: each may have MissingListed rows that go with it.
@@ -166,8 +154,8 @@ WHERE r.id = old.id
   AND r.state IN ('done', 'cancelled', 'failed')`
 
 // DropReplays removes replays that were over before a time, with what they list as missing; more says that there are more.
-func (l *Ledger) DropReplays(ctx context.Context, before time.Time) (dropped int64, more bool, err error) {
-	return l.drop(ctx, "drop old replays", replaysOverSQL, before, agedReplays)
+func (a *Aging) DropReplays(ctx context.Context, before time.Time) (dropped int64, more bool, err error) {
+	return a.drop(ctx, "drop old replays", replaysOverSQL, before, agedReplays)
 }
 
 const resendsOverSQL = `
@@ -182,8 +170,8 @@ WHERE id IN (
 )`
 
 // DropResends removes resends that were over before a time; more says that there are more.
-func (l *Ledger) DropResends(ctx context.Context, before time.Time) (dropped int64, more bool, err error) {
-	return l.drop(ctx, "drop old resends", resendsOverSQL, before, agedRows)
+func (a *Aging) DropResends(ctx context.Context, before time.Time) (dropped int64, more bool, err error) {
+	return a.drop(ctx, "drop old resends", resendsOverSQL, before, agedRows)
 }
 
 // foldSQL sums old hours up in the one at the epoch, so that sums over all time stay exact.
@@ -239,8 +227,8 @@ SELECT COALESCE(sum(hours), 0)
 FROM sums`
 
 // FoldStats sums the counters of the hours before a time up; more says that there are more.
-func (l *Ledger) FoldStats(ctx context.Context, before time.Time) (hours int64, more bool, err error) {
-	err = l.once(ctx, "sum up old counters", func(ctx context.Context, conn *pgx.Conn) error {
+func (a *Aging) FoldStats(ctx context.Context, before time.Time) (hours int64, more bool, err error) {
+	err = a.link.Once(ctx, "sum up old counters", func(ctx context.Context, conn *pgx.Conn) error {
 		return conn.QueryRow(ctx, foldSQL, pgx.NamedArgs{"before": before.UTC().Truncate(time.Hour), "limit": agedRows}).Scan(&hours)
 	})
 	return hours, hours == agedRows, err
@@ -251,8 +239,8 @@ const summarizedDays = 2
 
 // SummarizeAttempts has the searchable summaries of the newest attempts made (BRIN, the Postgres manual, "Index Maintenance"). It
 // gives way to a vacuum, which does the same.
-func (l *Ledger) SummarizeAttempts(ctx context.Context) error {
-	return l.once(ctx, "summarise attempts", func(ctx context.Context, conn *pgx.Conn) error {
+func (a *Aging) SummarizeAttempts(ctx context.Context) error {
+	return a.link.Once(ctx, "summarise attempts", func(ctx context.Context, conn *pgx.Conn) error {
 		_, err := conn.Exec(ctx, "SELECT tailpost.summarize_attempts(@days)", pgx.NamedArgs{"days": summarizedDays})
 		return err
 	})

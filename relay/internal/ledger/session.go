@@ -4,43 +4,23 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net"
 	"strconv"
-	"strings"
 	"time"
 
-	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/jackc/pgx/v5/pgproto3"
 
+	"github.com/tailpost/tailpost/outbox/pglink"
 	"github.com/tailpost/tailpost/relay/internal/hangup"
 )
 
 const (
-	connectTimeout = 10 * time.Second
-	keepAlive      = 15 * time.Second
+	// checkTimeout bounds the look at whether a connection still stands.
+	checkTimeout = 10 * time.Second
 	// pipelineTimeout gives up a connection whose server is out of reach. The server's own timeouts end a statement that
 	// waits or works for too long well before.
 	pipelineTimeout = 90 * time.Second
 )
-
-// parseURL reads the connection string. Its errors do not quote it: a string that cannot be read cannot be redacted.
-func parseURL(url, name string) (*pgx.ConnConfig, error) {
-	cfg, err := pgx.ParseConfig(url)
-	if err != nil {
-		return nil, errors.New("parse the database URL: want postgres://user:password@host:port/database, special " +
-			"characters percent-encoded, or keyword=value pairs")
-	}
-	if cfg.ConnectTimeout == 0 {
-		cfg.ConnectTimeout = connectTimeout
-	}
-	if !strings.HasPrefix(cfg.Host, "/") {
-		cfg.DialFunc = (&net.Dialer{KeepAlive: keepAlive}).DialContext
-	}
-	cfg.RuntimeParams["application_name"] = strings.TrimSpace("tailpost " + name)
-	cfg.RuntimeParams["client_encoding"] = "UTF8"
-	return cfg, nil
-}
 
 // session is the recording connection. One goroutine uses it at a time.
 type session struct {
@@ -50,7 +30,11 @@ type session struct {
 }
 
 // openSession connects and prepares what recording needs.
-func openSession(ctx context.Context, cfg *pgx.ConnConfig) (*session, error) {
+func openSession(ctx context.Context, a *address, setup pglink.Session) (*session, error) {
+	cfg, err := a.configure(setup)
+	if err != nil {
+		return nil, err
+	}
 	conn, err := pgconn.ConnectConfig(ctx, &cfg.Config)
 	if err != nil {
 		return nil, err
@@ -68,9 +52,6 @@ func openSession(ctx context.Context, cfg *pgx.ConnConfig) (*session, error) {
 }
 
 func (s *session) prepare(ctx context.Context) error {
-	if err := s.conn.Exec(ctx, sessionSQL+";"+recordingSQL).Close(); err != nil {
-		return fmt.Errorf("set up the recording connection: %w", err)
-	}
 	for _, st := range recordingStatements() {
 		if _, err := s.conn.Prepare(ctx, st.name, st.sql, nil); err != nil {
 			return fmt.Errorf("prepare %s: %w", st.name, err)
@@ -118,7 +99,7 @@ func (s *session) run(ctx context.Context, e *entry) (err error) {
 	return s.await()
 }
 
-// await reads until the server is ready again and gives the pipeline's first error.
+// await reads until the server is ready again and returns the pipeline's first error.
 func (s *session) await() error {
 	var failure error
 	for {
@@ -151,37 +132,6 @@ func (s *session) farewell(cause error) error {
 		return errors.Join(pgErr, cause)
 	}
 	return cause
-}
-
-// check makes the session again if its connection is lost. A relay that stood by has not used it since, and its loss, found
-// out by the first record, would end the hold that has just begun.
-func (r *recorder) check(ctx context.Context, cfg *pgx.ConnConfig, slot string) error {
-	if r.session != nil {
-		within, cancel := context.WithTimeout(ctx, connectTimeout)
-		defer cancel()
-		if _, _, err := r.session.position(within, slot); err == nil {
-			return nil
-		}
-		r.drop(ctx)
-	}
-	s, err := openSession(ctx, cfg)
-	if err != nil {
-		return describe(err)
-	}
-	r.use(s)
-	return nil
-}
-
-// use takes a new session.
-func (r *recorder) use(s *session) {
-	r.session = s
-	r.line.Store(s.line)
-}
-
-// drop gives the session up. Its line stays, to be found down until there is another session.
-func (r *recorder) drop(ctx context.Context) {
-	r.session.close(ctx)
-	r.session = nil
 }
 
 // position reads the slot's row.

@@ -35,36 +35,20 @@ func recordingStatements() []statement {
 	}
 }
 
-// sessionSQL prepares a connection. The statements below are written for their indexes; without the planner's guesses
-// about a queue that is empty now and long in a minute, nothing makes it read whole tables. An asynchronous commit would
-// let the slot move past attempts that a crash of the server then forgets.
-const sessionSQL = `
-SET statement_timeout = '30s';
-SET lock_timeout = '5s';
-SET idle_session_timeout = 0;
-SET idle_in_transaction_session_timeout = '60s';
-SET timezone = 'UTC';
-SET datestyle = 'ISO, MDY';
-SET intervalstyle = 'postgres';
-SET bytea_output = 'hex';
-SET extra_float_digits = 3;
-SET default_transaction_isolation = 'read committed';
-SET enable_seqscan = off;
-SET jit = off;
-SELECT set_config('synchronous_commit', 'on', false)
-WHERE current_setting('synchronous_commit') = 'off'`
+// recordingSettings are those of the recording connection. Its statements look up a few rows by key and are written for their
+// indexes: without the planner's guesses about a queue that is empty now and long in a minute, nothing makes it read whole
+// tables, and no plan of their own would be better.
+func recordingSettings() map[string]string {
+	return map[string]string{
+		"enable_seqscan": "off", "enable_mergejoin": "off", "enable_hashjoin": "off", "plan_cache_mode": "force_generic_plan",
+	}
+}
 
-// recordingSQL is for the recording connection: its statements look up a few rows by key, and never profit from a plan of
-// their own.
-const recordingSQL = `
-SET enable_mergejoin = off;
-SET enable_hashjoin = off;
-SET plan_cache_mode = force_generic_plan`
-
-// loadingSQL is for the other one: with the values at hand Postgres hashes the events to leave out instead of comparing
+// loadingSettings are those of the others: with the values at hand Postgres hashes the events to leave out instead of comparing
 // each row with each of them.
-const loadingSQL = `
-SET plan_cache_mode = force_custom_plan`
+func loadingSettings() map[string]string {
+	return map[string]string{"enable_seqscan": "off", "plan_cache_mode": "force_custom_plan"}
+}
 
 // guardSQL begins every recording transaction. Without the row it divides by zero, which ends the pipeline: all that
 // follows is skipped and nothing takes effect.

@@ -2,7 +2,6 @@ package ledger
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"time"
 
@@ -150,10 +149,4 @@ GROUP BY 1`
 		return nil
 	})
 	return total, err
-}
-
-// TookTooLong says that a statement was ended by its timeout.
-func TookTooLong(err error) bool {
-	var coded interface{ SQLState() string }
-	return errors.As(err, &coded) && coded.SQLState() == "57014"
 }

@@ -80,7 +80,7 @@ RETURNING epoch, settled_lsn::text,
 // Take takes the slot's row, so that every Record of an earlier hold, of this or another relay, returns ErrDeposed. Only
 // whoever streams from the slot may call it.
 func (l *Ledger) Take(ctx context.Context, o TakeOptions) (Hold, error) {
-	r := &l.recording
+	r := l.recording
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	hold := Hold{Slot: o.Slot, Owner: o.Owner}
@@ -92,11 +92,11 @@ func (l *Ledger) Take(ctx context.Context, o TakeOptions) (Hold, error) {
 	if o.Heal != nil {
 		args["why"], args["since"], args["from"], args["due"] = o.Heal.Why, nullTime(o.Heal.Since), o.Heal.From.String(), o.Heal.At
 	}
-	if err := r.check(ctx, l.config, o.Slot); err != nil {
+	if err := r.check(ctx, o.Slot); err != nil {
 		return Hold{}, fmt.Errorf("take the slot's row: %w", err)
 	}
 	// A lost answer is asked for again and costs an epoch, which is nobody's.
-	err := l.load(ctx, "take the slot's row", func(ctx context.Context, conn *pgx.Conn) error {
+	err := l.link.Run(ctx, "take the slot's row", func(ctx context.Context, conn *pgx.Conn) error {
 		return conn.QueryRow(ctx, takeSQL, args).Scan(&hold.Epoch, &settled, &hold.Before.SystemID, &hold.Before.Timeline)
 	})
 	if err != nil {
@@ -122,7 +122,7 @@ SELECT EXISTS (
 // Holds says whether a hold is still the last one, and the slot served by the process that serves the relay's stream: one
 // that had to wait for the database may have lost its stream meanwhile, and with it the slot to another relay.
 func (l *Ledger) Holds(ctx context.Context, hold Hold, pid int) (holds bool, err error) {
-	err = l.load(ctx, "look at who holds the slot", func(ctx context.Context, conn *pgx.Conn) error {
+	err = l.link.Run(ctx, "look at who holds the slot", func(ctx context.Context, conn *pgx.Conn) error {
 		args := pgx.NamedArgs{"slot": hold.Slot, "epoch": hold.Epoch, "pid": pid}
 		return conn.QueryRow(ctx, holdsSQL, args).Scan(&holds)
 	})
@@ -144,7 +144,7 @@ type OtherSlot struct {
 
 // OtherSlots gives those that still exist.
 func (l *Ledger) OtherSlots(ctx context.Context, slot string) (others []OtherSlot, err error) {
-	err = l.load(ctx, "look for other slots", func(ctx context.Context, conn *pgx.Conn) error {
+	err = l.link.Run(ctx, "look for other slots", func(ctx context.Context, conn *pgx.Conn) error {
 		rows, err := conn.Query(ctx, otherSlotsSQL, pgx.NamedArgs{"slot": slot})
 		if err != nil {
 			return err

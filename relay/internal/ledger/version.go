@@ -200,8 +200,8 @@ WHERE slot = @slot
 // ResetVersions notes the endpoints made through the API as they are now, where the stream does not lead up to now without a
 // gap: when asked to, and when the slot's row was never taken on this cluster. It belongs before Take, so that a relay that
 // dies in between does it again.
-func (l *Ledger) ResetVersions(ctx context.Context, slot, systemID string, gap bool) error {
-	return l.load(ctx, "note the endpoints made through the API", func(ctx context.Context, conn *pgx.Conn) error {
+func (e *Endpoints) ResetVersions(ctx context.Context, slot, systemID string, gap bool) error {
+	return e.link.Run(ctx, "note the endpoints made through the API", func(ctx context.Context, conn *pgx.Conn) error {
 		return pgx.BeginFunc(ctx, conn, func(tx pgx.Tx) error {
 			var begun bool
 			err := tx.QueryRow(ctx, versionsBegunSQL, pgx.NamedArgs{"slot": slot, "system_id": systemID}).Scan(&begun)
@@ -220,9 +220,9 @@ func (l *Ledger) ResetVersions(ctx context.Context, slot, systemID string, gap b
 
 // Versions gives the endpoints made through the API as they were at a place in the stream, with their state of now: what a
 // relay that streams from there begins with. One that is deleted by now is left out: it gets nothing more.
-func (l *Ledger) Versions(ctx context.Context, before outbox.LSN) ([]EndpointRow, error) {
+func (e *Endpoints) Versions(ctx context.Context, before outbox.LSN) ([]EndpointRow, error) {
 	var found []EndpointRow
-	err := l.load(ctx, "load the endpoints made through the API", func(ctx context.Context, conn *pgx.Conn) error {
+	err := e.link.Run(ctx, "load the endpoints made through the API", func(ctx context.Context, conn *pgx.Conn) error {
 		return pgx.BeginFunc(ctx, conn, func(tx pgx.Tx) (err error) {
 			found, err = versions(ctx, tx, before)
 			return err
@@ -263,8 +263,8 @@ WHERE e.source = 'api'
 ORDER BY e.id`
 
 // Present gives the endpoints made through the API as they are now; of no ids: all of them.
-func (l *Ledger) Present(ctx context.Context, ids []string) (rows []EndpointRow, err error) {
-	err = l.load(ctx, "load endpoints", func(ctx context.Context, conn *pgx.Conn) error {
+func (e *Endpoints) Present(ctx context.Context, ids []string) (rows []EndpointRow, err error) {
+	err = e.link.Run(ctx, "load endpoints", func(ctx context.Context, conn *pgx.Conn) error {
 		found, err := conn.Query(ctx, presentSQL, pgx.NamedArgs{"ids": ids})
 		if err != nil {
 			return err

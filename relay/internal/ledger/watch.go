@@ -7,128 +7,119 @@ import (
 	"github.com/jackc/pgx/v5"
 )
 
-// loader lends out the connection that does not record.
-type loader struct {
+// loan says whose a connection is: of one user at a time, and of a watcher while nobody else wants it.
+type loan struct {
 	token chan struct{} // holds one value while the connection is free
-	conn  *pgx.Conn     // owned by whoever took the token; nil: to be made
 
 	mu       sync.Mutex
-	users    int           // that have or want the token, not counting Watch
-	unwatch  func()        // non-nil while Watch has the token
+	users    int           // that have or want the token, not counting the watcher
+	unwatch  func()        // non-nil while the watcher has the token
 	released chan struct{} // gets a value when users becomes 0
 }
 
-func newLoader() *loader {
-	ld := &loader{token: make(chan struct{}, 1), released: make(chan struct{}, 1)}
-	ld.token <- struct{}{}
-	return ld
+func newLoan() *loan {
+	l := &loan{token: make(chan struct{}, 1), released: make(chan struct{}, 1)}
+	l.token <- struct{}{}
+	return l
 }
 
-// acquire waits for the connection. Watch gives way.
-func (ld *loader) acquire(ctx context.Context) error {
-	ld.mu.Lock()
-	ld.users++
-	if ld.unwatch != nil {
-		ld.unwatch()
+// take waits for the connection. The watcher gives way.
+func (l *loan) take(ctx context.Context) error {
+	l.mu.Lock()
+	l.users++
+	if l.unwatch != nil {
+		l.unwatch()
 	}
-	ld.mu.Unlock()
+	l.mu.Unlock()
 	select {
-	case <-ld.token:
+	case <-l.token:
 		return nil
 	case <-ctx.Done():
-		ld.leave()
+		l.leave()
 		return context.Cause(ctx)
 	}
 }
 
-func (ld *loader) release() {
-	ld.token <- struct{}{}
-	ld.leave()
+func (l *loan) giveBack() {
+	l.token <- struct{}{}
+	l.leave()
 }
 
-func (ld *loader) leave() {
-	ld.mu.Lock()
-	defer ld.mu.Unlock()
-	ld.users--
-	if ld.users == 0 {
+func (l *loan) leave() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.users--
+	if l.users == 0 {
 		select {
-		case ld.released <- struct{}{}:
+		case l.released <- struct{}{}:
 		default:
 		}
 	}
 }
 
-func (ld *loader) close(ctx context.Context) error {
-	if err := ld.acquire(ctx); err != nil {
-		return err
-	}
-	defer ld.release()
-	if ld.conn == nil {
-		return nil
-	}
-	conn := ld.conn
-	ld.conn = nil
-	return conn.Close(ctx)
-}
-
-// Watch waits on the idle connection for the server's goodbye and reports it through Options.Disconnected, at once and
-// without a query. It gives way to whoever loads, and returns nil when ctx is done.
-func (l *Ledger) Watch(ctx context.Context) error {
-	ld := l.loading
-	for ctx.Err() == nil {
-		watch, cancel := context.WithCancel(ctx)
-		if !ld.begin(cancel) {
-			cancel()
-			select {
-			case <-ld.released:
-			case <-ctx.Done():
-			}
-			continue
-		}
-		err := wait(watch, ld.conn)
-		gone := ld.conn == nil || ld.conn.IsClosed()
-		if gone {
-			ld.conn = nil
-		}
-		ld.end()
-		gaveWay := watch.Err() != nil
-		cancel()
-		if gone && !gaveWay {
-			l.lose(err)
-		}
-	}
-	return nil
-}
-
-// begin takes the connection unless somebody uses or wants it, or there is none; whoever comes later calls unwatch.
-func (ld *loader) begin(unwatch func()) bool {
-	ld.mu.Lock()
-	defer ld.mu.Unlock()
-	if ld.users > 0 {
+// begin takes the connection for a watcher unless somebody uses or wants it; whoever comes later calls unwatch.
+func (l *loan) begin(unwatch func()) bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.users > 0 {
 		return false
 	}
 	select {
-	case <-ld.token:
+	case <-l.token:
 	default:
 		return false
 	}
-	if ld.conn == nil {
-		ld.token <- struct{}{}
-		return false
-	}
-	ld.unwatch = unwatch
+	l.unwatch = unwatch
 	return true
 }
 
-func (ld *loader) end() {
-	ld.mu.Lock()
-	defer ld.mu.Unlock()
-	ld.unwatch = nil
-	ld.token <- struct{}{}
+func (l *loan) end() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.unwatch = nil
+	l.token <- struct{}{}
 }
 
-// wait returns when the connection is lost or ctx is done. Nothing is listened to, so that nothing arrives but the end.
-func wait(ctx context.Context, conn *pgx.Conn) error {
+// watch waits on the idle connection for the server's goodbye and reports it, at once and without a query. It gives way to
+// whoever wants the connection, and returns when ctx is done.
+func (k *Link) watch(ctx context.Context) {
+	for ctx.Err() == nil {
+		watching, cancel := context.WithCancel(ctx)
+		if !k.loan.begin(cancel) {
+			cancel()
+			k.released(ctx)
+			continue
+		}
+		if k.conn == nil {
+			k.loan.end()
+			cancel()
+			k.released(ctx) // whoever makes one uses it
+			continue
+		}
+		err := silence(watching, k.conn)
+		gone := k.conn.IsClosed()
+		if gone {
+			k.conn, k.worked = nil, false
+		}
+		k.loan.end()
+		gaveWay := watching.Err() != nil
+		cancel()
+		if gone && !gaveWay {
+			k.lost(err)
+		}
+	}
+}
+
+// released waits until nobody uses the connection any more.
+func (k *Link) released(ctx context.Context) {
+	select {
+	case <-k.loan.released:
+	case <-ctx.Done():
+	}
+}
+
+// silence returns when the connection is lost or ctx is done. Nothing is listened to, so that nothing arrives but the end.
+func silence(ctx context.Context, conn *pgx.Conn) error {
 	for {
 		if _, err := conn.WaitForNotification(ctx); err != nil {
 			return err

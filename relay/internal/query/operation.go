@@ -7,7 +7,7 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
-	"github.com/tailpost/tailpost/relay/internal/ledger"
+	"github.com/tailpost/tailpost/outbox/pglink"
 )
 
 // The states of an Operation.
@@ -117,7 +117,7 @@ func (s *Store) counting(ctx context.Context, what string, f func(context.Contex
 			return err
 		}
 		err := f(ctx, tx)
-		slow = ledger.TookTooLong(err)
+		slow = pglink.TookTooLong(err)
 		return err
 	})
 	if slow {

@@ -26,9 +26,9 @@ ORDER BY key, commit_lsn, seq`
 
 // Heads gives the head of every key of an endpoint that has pending deliveries, ordered by key. Dead ones count too if
 // others wait for them.
-func (l *Ledger) Heads(ctx context.Context, endpointID string, dead bool) ([]Head, error) {
+func (w *Parked) Heads(ctx context.Context, endpointID string, dead bool) ([]Head, error) {
 	var heads []Head
-	err := l.load(ctx, "load the heads of keys", func(ctx context.Context, conn *pgx.Conn) error {
+	err := w.link.Once(ctx, "load the heads of keys", func(ctx context.Context, conn *pgx.Conn) error {
 		rows, err := conn.Query(ctx, headsSQL, pgx.NamedArgs{"endpoint": endpointID, "dead": dead})
 		if err != nil {
 			return err
@@ -61,9 +61,9 @@ WHERE state = 'pending'
 GROUP BY endpoint_id`
 
 // NextDue gives the queue of every endpoint that has pending deliveries.
-func (l *Ledger) NextDue(ctx context.Context) (map[string]Queue, error) {
+func (w *Parked) NextDue(ctx context.Context) (map[string]Queue, error) {
 	var queues map[string]Queue
-	err := l.load(ctx, "load the queues", func(ctx context.Context, conn *pgx.Conn) error {
+	err := w.link.Once(ctx, "load the queues", func(ctx context.Context, conn *pgx.Conn) error {
 		queues = make(map[string]Queue)
 		rows, err := conn.Query(ctx, nextDueSQL)
 		if err != nil {
@@ -98,8 +98,8 @@ WHERE endpoint_id = @endpoint
 
 // Loosen makes due the pending deliveries of an endpoint that wait behind an earlier one, because its ordering has
 // changed: all of them, or only those without a key.
-func (l *Ledger) Loosen(ctx context.Context, endpointID string, keyed bool, now time.Time) error {
-	return l.load(ctx, "let deliveries go out of order", func(ctx context.Context, conn *pgx.Conn) error {
+func (w *Parked) Loosen(ctx context.Context, endpointID string, keyed bool, now time.Time) error {
+	return w.link.Once(ctx, "let deliveries go out of order", func(ctx context.Context, conn *pgx.Conn) error {
 		_, err := conn.Exec(ctx, loosenSQL, pgx.NamedArgs{"endpoint": endpointID, "keyed": keyed, "now": now})
 		return err
 	})
@@ -114,8 +114,8 @@ ORDER BY commit_lsn, seq
 LIMIT 1`
 
 // First gives the head of an endpoint whose deliveries are all in one order, under an empty key; none: nothing is pending.
-func (l *Ledger) First(ctx context.Context, endpointID string, dead bool) (heads []Head, err error) {
-	err = l.load(ctx, "load the head of the queue", func(ctx context.Context, conn *pgx.Conn) error {
+func (w *Parked) First(ctx context.Context, endpointID string, dead bool) (heads []Head, err error) {
+	err = w.link.Once(ctx, "load the head of the queue", func(ctx context.Context, conn *pgx.Conn) error {
 		var (
 			h    Head
 			next *time.Time

@@ -8,6 +8,9 @@ import (
 	"github.com/jackc/pgx/v5"
 )
 
+// Operations are what people asked for: replays and resends. Its methods are safe for concurrent use.
+type Operations struct{ link *Link }
+
 // ErrOver says that a replay or a resend was cancelled, or is over.
 var ErrOver = errors.New("it is over")
 
@@ -20,12 +23,12 @@ WHERE id = @id
   AND state IN ('pending', 'running')`
 
 // end runs a statement that ends what a person asked for: as done, or, with a problem, as failed.
-func (l *Ledger) end(ctx context.Context, hold Hold, what, sql, id, problem string, now time.Time) error {
+func (o *Operations) end(ctx context.Context, hold Hold, what, sql, id, problem string, now time.Time) error {
 	state := "done"
 	if problem != "" {
 		state = "failed"
 	}
-	return l.whileHeld(ctx, hold, what, func(ctx context.Context, tx pgx.Tx) error {
+	return o.link.WhileHeld(ctx, hold, what, func(ctx context.Context, tx pgx.Tx) error {
 		_, err := tx.Exec(ctx, sql, pgx.NamedArgs{"id": id, "state": state, "problem": problem, "now": now})
 		return err
 	})

@@ -18,9 +18,9 @@ const (
 	keepSize  = 1 << 20   // a buffer that one huge payload made larger is not kept
 )
 
-// wire writes messages of the frontend (the Postgres manual, "Message Formats") into one buffer that it reuses. The first
+// pgwire writes messages of the frontend (the Postgres manual, "Message Formats") into one buffer that it reuses. The first
 // error of its writer sticks.
-type wire struct {
+type pgwire struct {
 	w     io.Writer
 	buf   []byte
 	msg   int  // offset of the current message's length
@@ -28,20 +28,20 @@ type wire struct {
 	err   error
 }
 
-func (w *wire) begin(kind byte) {
+func (w *pgwire) begin(kind byte) {
 	w.buf = append(w.buf, kind)
 	w.msg = len(w.buf)
 	w.buf = append(w.buf, 0, 0, 0, 0)
 }
 
-func (w *wire) end() {
+func (w *pgwire) end() {
 	w.patch(w.msg, len(w.buf)-w.msg)
 	if len(w.buf) >= flushSize {
 		w.flush()
 	}
 }
 
-func (w *wire) flush() {
+func (w *pgwire) flush() {
 	if w.err == nil {
 		_, w.err = w.w.Write(w.buf)
 	}
@@ -51,21 +51,21 @@ func (w *wire) flush() {
 	}
 }
 
-func (w *wire) patch(at, value int) {
+func (w *pgwire) patch(at, value int) {
 	binary.BigEndian.PutUint32(w.buf[at:], uint32(value)) //nolint:gosec // lengths of a batch, bounded by parkBytes and Postgres' own 1 GiB
 }
 
-func (w *wire) int16(v int16) { w.buf = binary.BigEndian.AppendUint16(w.buf, uint16(v)) } //nolint:gosec // the protocol's two's complement
-func (w *wire) int32(v int32) { w.buf = binary.BigEndian.AppendUint32(w.buf, uint32(v)) } //nolint:gosec // the protocol's two's complement
-func (w *wire) int64(v int64) { w.buf = binary.BigEndian.AppendUint64(w.buf, uint64(v)) } //nolint:gosec // the protocol's two's complement
+func (w *pgwire) int16(v int16) { w.buf = binary.BigEndian.AppendUint16(w.buf, uint16(v)) } //nolint:gosec // the protocol's two's complement
+func (w *pgwire) int32(v int32) { w.buf = binary.BigEndian.AppendUint32(w.buf, uint32(v)) } //nolint:gosec // the protocol's two's complement
+func (w *pgwire) int64(v int64) { w.buf = binary.BigEndian.AppendUint64(w.buf, uint64(v)) } //nolint:gosec // the protocol's two's complement
 
-func (w *wire) cstring(s string) {
+func (w *pgwire) cstring(s string) {
 	w.buf = append(w.buf, s...)
 	w.buf = append(w.buf, 0)
 }
 
 // bind starts a Bind of a prepared statement with that many parameters, all in binary. The parameters follow, then run.
-func (w *wire) bind(statement string, params int16) {
+func (w *pgwire) bind(statement string, params int16) {
 	w.begin('B')
 	w.cstring("")
 	w.cstring(statement)
@@ -75,7 +75,7 @@ func (w *wire) bind(statement string, params int16) {
 }
 
 // run ends a Bind and executes it.
-func (w *wire) run() {
+func (w *pgwire) run() {
 	w.int16(0)
 	w.end()
 	w.begin('E')
@@ -84,7 +84,7 @@ func (w *wire) run() {
 	w.end()
 }
 
-func (w *wire) sync() {
+func (w *pgwire) sync() {
 	w.begin('S')
 	w.end()
 	w.flush()
@@ -93,9 +93,9 @@ func (w *wire) sync() {
 // The methods below append one value with its length in front, as parameters, elements of arrays and fields of binary COPY
 // have it.
 
-func (w *wire) null() { w.int32(-1) }
+func (w *pgwire) null() { w.int32(-1) }
 
-func (w *wire) bool(v bool) {
+func (w *pgwire) bool(v bool) {
 	w.int32(1)
 	if v {
 		w.buf = append(w.buf, 1)
@@ -104,13 +104,13 @@ func (w *wire) bool(v bool) {
 	}
 }
 
-func (w *wire) int4(v int) {
+func (w *pgwire) int4(v int) {
 	w.int32(4)
 	w.int32(int32(min(max(v, math.MinInt32), math.MaxInt32)))
 }
 
 // int4OrNull writes NULL for 0.
-func (w *wire) int4OrNull(v int) {
+func (w *pgwire) int4OrNull(v int) {
 	if v == 0 {
 		w.null()
 		return
@@ -118,21 +118,21 @@ func (w *wire) int4OrNull(v int) {
 	w.int4(v)
 }
 
-func (w *wire) int8(v int64) {
+func (w *pgwire) int8(v int64) {
 	w.int32(8)
 	w.int64(v)
 }
 
-func (w *wire) lsn(v outbox.LSN) {
+func (w *pgwire) lsn(v outbox.LSN) {
 	w.int8(int64(v)) //nolint:gosec // pg_lsn is unsigned on both sides
 }
 
-func (w *wire) float8(v float64) {
+func (w *pgwire) float8(v float64) {
 	w.int32(8)
 	w.buf = binary.BigEndian.AppendUint64(w.buf, math.Float64bits(v))
 }
 
-func (w *wire) bytes(v []byte) {
+func (w *pgwire) bytes(v []byte) {
 	w.int32(int32(len(v))) //nolint:gosec // Postgres refuses values of 1 GiB and more before they get here
 	w.buf = append(w.buf, v...)
 }
@@ -140,12 +140,12 @@ func (w *wire) bytes(v []byte) {
 // postgresEpoch is 2000-01-01 UTC in microseconds of Unix time.
 const postgresEpoch = 946684800 * 1e6
 
-func (w *wire) time(v time.Time) {
+func (w *pgwire) time(v time.Time) {
 	w.int8(v.UnixMicro() - postgresEpoch)
 }
 
 // timeOrNull writes NULL for the zero time.
-func (w *wire) timeOrNull(v time.Time) {
+func (w *pgwire) timeOrNull(v time.Time) {
 	if v.IsZero() {
 		w.null()
 		return
@@ -154,7 +154,7 @@ func (w *wire) timeOrNull(v time.Time) {
 }
 
 // text writes s as Postgres can store it: bytes that are not UTF-8 become U+FFFD and NULs are left out.
-func (w *wire) text(s string) {
+func (w *pgwire) text(s string) {
 	if !utf8.ValidString(s) || strings.IndexByte(s, 0) >= 0 {
 		s = strings.ReplaceAll(strings.ToValidUTF8(s, "\uFFFD"), "\x00", "")
 	}
@@ -163,7 +163,7 @@ func (w *wire) text(s string) {
 }
 
 // textOrNull writes NULL for the empty string.
-func (w *wire) textOrNull(s string) {
+func (w *pgwire) textOrNull(s string) {
 	if s == "" {
 		w.null()
 		return
@@ -173,7 +173,7 @@ func (w *wire) textOrNull(s string) {
 
 // free writes text from outside the database, NULL for none. A database whose encoding is not UTF-8 may not know its
 // characters and would refuse the whole batch.
-func (w *wire) free(s string) {
+func (w *pgwire) free(s string) {
 	if w.ascii {
 		s = toASCII(s)
 	}
@@ -181,7 +181,7 @@ func (w *wire) free(s string) {
 }
 
 // freeBytes is free for bytes.
-func (w *wire) freeBytes(b []byte) {
+func (w *pgwire) freeBytes(b []byte) {
 	switch {
 	case len(b) == 0:
 		w.null()
@@ -193,7 +193,7 @@ func (w *wire) freeBytes(b []byte) {
 }
 
 // headers writes a JSON object, NULL for none.
-func (w *wire) headers(h map[string]string) {
+func (w *pgwire) headers(h map[string]string) {
 	if h == nil {
 		w.null()
 		return
@@ -217,8 +217,8 @@ const (
 	oidLSN         = 3220
 )
 
-// array starts an array parameter of n elements and gives what arrayEnd wants; the elements follow.
-func (w *wire) array(oid int32, n int) int {
+// array starts an array parameter of n elements and returns what arrayEnd wants; the elements follow.
+func (w *pgwire) array(oid int32, n int) int {
 	at := len(w.buf)
 	w.int32(0)
 	w.int32(1) // dimensions
@@ -229,7 +229,7 @@ func (w *wire) array(oid int32, n int) int {
 	return at
 }
 
-func (w *wire) arrayEnd(at int) {
+func (w *pgwire) arrayEnd(at int) {
 	w.patch(at, len(w.buf)-at-4)
 }
 

@@ -22,6 +22,11 @@ SELECT event_id, endpoint_id, state, reason, attempts, next_attempt_at, event_ty
        COALESCE(last_error, ''), COALESCE(trigger, '')
 FROM (`
 
+// Parked is what waits in tailpost.delivery. It has a connection of its own, so that nothing but other retries keeps a retry
+// waiting: where a lock or a timeout keeps a statement from running, that is an error at once. Its methods are safe for concurrent
+// use.
+type Parked struct{ link *Link }
+
 // PageQuery asks for parked deliveries of one endpoint that are due.
 type PageQuery struct {
 	EndpointID string
@@ -66,13 +71,13 @@ WHERE endpoint_id = @endpoint
   AND (key IS NULL OR NOT @unkeyed)`
 
 // Page reads a page of parked deliveries: at most Limit, and fewer where their payloads are large, but at least one.
-func (l *Ledger) Page(ctx context.Context, q PageQuery) (Page, error) {
+func (w *Parked) Page(ctx context.Context, q PageQuery) (Page, error) {
 	args := pgx.NamedArgs{
 		"endpoint": q.EndpointID, "now": q.Now, "exclude": orEmpty(q.Exclude), "limit": q.Limit, "bytes": dueBytes,
 		"unkeyed": q.Unkeyed,
 	}
 	var p Page
-	err := l.load(ctx, "load due deliveries", func(ctx context.Context, conn *pgx.Conn) (err error) {
+	err := w.link.Once(ctx, "load due deliveries", func(ctx context.Context, conn *pgx.Conn) (err error) {
 		if p.Deliveries, err = collect(ctx, conn, pageSQL, args); err != nil {
 			return err
 		}
@@ -124,8 +129,8 @@ ORDER BY due.place, due.commit_lsn, due.seq`
 // InKeyOrder reads the first pending deliveries of each key of an endpoint, due or not, in commit order: at most perKey
 // of each, and fewer where their payloads are large. Whole says that payloads left nothing out, so that a key without a
 // delivery has none. With dead, the first dead delivery of each key is among them, in its place.
-func (l *Ledger) InKeyOrder(ctx context.Context, endpointID string, keys []string, perKey int, dead bool) (rows []outbox.Delivery, whole bool, err error) {
-	err = l.load(ctx, "load deliveries by key", func(ctx context.Context, conn *pgx.Conn) (err error) {
+func (w *Parked) InKeyOrder(ctx context.Context, endpointID string, keys []string, perKey int, dead bool) (rows []outbox.Delivery, whole bool, err error) {
+	err = w.link.Once(ctx, "load deliveries by key", func(ctx context.Context, conn *pgx.Conn) (err error) {
 		rows, err = collect(ctx, conn, keysSQL, pgx.NamedArgs{
 			"endpoint": endpointID, "keys": orEmpty(keys), "limit": perKey, "bytes": dueBytes, "dead": dead,
 		})
@@ -161,8 +166,8 @@ ORDER BY due.commit_lsn, due.seq`
 
 // InOrder reads the first pending deliveries of an endpoint, due or not, in commit order, bounded like a Page. With dead, the
 // first dead one is among them, in its place.
-func (l *Ledger) InOrder(ctx context.Context, endpointID string, limit int, dead bool) (rows []outbox.Delivery, err error) {
-	err = l.load(ctx, "load deliveries in order", func(ctx context.Context, conn *pgx.Conn) (err error) {
+func (w *Parked) InOrder(ctx context.Context, endpointID string, limit int, dead bool) (rows []outbox.Delivery, err error) {
+	err = w.link.Once(ctx, "load deliveries in order", func(ctx context.Context, conn *pgx.Conn) (err error) {
 		rows, err = collect(ctx, conn, orderSQL, pgx.NamedArgs{"endpoint": endpointID, "limit": limit, "bytes": dueBytes, "dead": dead})
 		return err
 	})
