@@ -90,6 +90,29 @@ func (l *lane) reorder(ordering config.Ordering) {
 	l.nextDue = now
 }
 
+// over reports whether a closed lane has nothing left to do. One that is not closed yet is about to be.
+func (l *lane) over() bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.closed && l.inFlight+l.uncommitted == 0
+}
+
+// reopen makes a closed lane that of an endpoint again. It waits, as after a change of the ordering, until all of before is
+// recorded, and then reads the table. A lane whose endpoint was dropped has nothing to go on with; reopen reports that.
+func (l *lane) reopen(e Endpoint) bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.dropped {
+		return false
+	}
+	l.closed, l.streamed = false, e.Streamed
+	l.policy.ordering = e.Config.Ordering
+	l.reorder(e.Config.Ordering)
+	l.configure(e)
+	l.health.assign(e.State)
+	return true
+}
+
 // rereads says whether the lane's queue must be read anew, and can be.
 func (l *lane) rereads() (ordering config.Ordering, dead bool, generation int, ok bool) {
 	l.mu.Lock()

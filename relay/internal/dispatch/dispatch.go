@@ -147,7 +147,7 @@ func New(hard context.Context, o Options) *Dispatcher {
 	d.loader = newLoader(d)
 	d.nobody = &lane{d: d, id: Everyone}
 	d.routing.Store(&routing{table: route.New(nil)})
-	d.places.byID = make(map[string]int, len(o.Endpoints))
+	d.places.byID, d.places.left = make(map[string]int, len(o.Endpoints)), make(map[string]*lane)
 	changes := make([]change, len(o.Endpoints))
 	for i := range o.Endpoints {
 		changes[i] = change{id: o.Endpoints[i].Config.ID, endpoint: &o.Endpoints[i], state: true}

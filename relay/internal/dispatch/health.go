@@ -23,7 +23,7 @@ type health struct {
 
 	failures       int
 	open           bool
-	probing        bool // a probe is in flight
+	probe          *delivery // the request that is to find out whether an open circuit may close; nil: none is in flight
 	reopenAt       time.Time
 	throttledUntil time.Time
 	patience       time.Duration // park_after: what waits for less stays in memory
@@ -50,8 +50,9 @@ func newHealth(s ledger.EndpointState, patience time.Duration) health {
 // assign takes the status that somebody else decided.
 func (h *health) assign(s ledger.EndpointState) {
 	if h.status == statusDisabled && s.Status == statusActive {
-		// Enabled by a person: what it was disabled for is over.
-		*h = health{patience: h.patience, blocked: h.blocked, stale: !s.FailingSince.IsZero()}
+		// Enabled by a person: what it was disabled for is over. Its row still says since when it was failing, or is about to.
+		stale := h.stale || !h.failingSince.IsZero() || !s.FailingSince.IsZero()
+		*h = health{patience: h.patience, blocked: h.blocked, stale: stale}
 	}
 	h.status, h.disabledReason = s.Status, s.DisabledReason
 	if h.status == "" {
@@ -68,7 +69,7 @@ func (h *health) refusal(now time.Time) (outbox.Reason, time.Time) {
 		return outbox.ReasonPaused, now
 	case h.status == statusDisabled:
 		return outbox.ReasonDisabled, now
-	case h.open && (h.probing || now.Before(h.reopenAt)):
+	case h.open && (h.probe != nil || now.Before(h.reopenAt)):
 		return outbox.ReasonCircuitOpen, pace.Later(now, h.reopenAt)
 	case h.throttledUntil.Sub(now) > h.patience:
 		return outbox.ReasonRateLimited, h.throttledUntil
@@ -87,24 +88,29 @@ func (h *health) mayGo(now time.Time) (wait time.Duration, ok bool) {
 		return 0, true
 	case now.Before(h.reopenAt):
 		return h.reopenAt.Sub(now), false
-	case h.probing:
+	case h.probe != nil:
 		return 0, false
 	}
 	return 0, true
 }
 
-// started takes in that a request starts, after mayGo allowed it.
-func (h *health) started() {
+// started takes in that a request for dl starts, after mayGo allowed it.
+func (h *health) started(dl *delivery) {
 	if h.open {
-		h.probing = true
+		h.probe = dl
 	}
 }
 
-// abandoned takes in that a request that started says nothing of the endpoint.
-func (h *health) abandoned() { h.probing = false }
+// abandoned takes in that a request says nothing of the endpoint. Was it the probe, the next request is one.
+func (h *health) abandoned(dl *delivery) {
+	if h.probe == dl {
+		h.probe = nil
+	}
+}
 
-// loadable says whether parked deliveries may be brought back, and how many; 0 with a time: then.
-func (h *health) loadable(now time.Time, page int) (int, time.Time) {
+// loadable says whether parked deliveries may be brought back, and how many, where so many wait already; 0 with a time: then.
+// A half-open circuit has use for one.
+func (h *health) loadable(now time.Time, page, queued int) (int, time.Time) {
 	switch {
 	case h.status != statusActive || h.blocked:
 		return 0, time.Time{}
@@ -114,15 +120,15 @@ func (h *health) loadable(now time.Time, page int) (int, time.Time) {
 		return page, time.Time{}
 	case now.Before(h.reopenAt):
 		return 0, h.reopenAt
-	case h.probing:
+	case h.probe != nil || queued > 0:
 		return 0, time.Time{}
 	}
-	return 1, time.Time{}
+	return min(page, 1), time.Time{}
 }
 
 // succeeded takes in a delivered attempt.
 func (h *health) succeeded(id string) *ledger.EndpointChange {
-	h.failures, h.open, h.probing = 0, false, false
+	h.failures, h.open, h.probe = 0, false, nil
 	if h.failingSince.IsZero() && !h.stale {
 		return nil
 	}
@@ -130,8 +136,9 @@ func (h *health) succeeded(id string) *ledger.EndpointChange {
 	return &ledger.EndpointChange{EndpointID: id}
 }
 
-// failed takes in a failed attempt. shed says that the endpoint takes nothing for a while.
-func (h *health) failed(id string, p *policy, decision retry.Decision, now time.Time) (change *ledger.EndpointChange, shed bool) {
+// failed takes in a failed attempt for dl. shed says that the endpoint takes nothing for a while. Of requests that were in
+// flight when the circuit opened only the probe's failure counts against it.
+func (h *health) failed(id string, dl *delivery, p *policy, decision retry.Decision, now time.Time) (change *ledger.EndpointChange, shed bool) {
 	if h.failingSince.IsZero() {
 		h.failingSince = now
 		change = &ledger.EndpointChange{EndpointID: id, FailingSince: now}
@@ -141,8 +148,8 @@ func (h *health) failed(id string, p *policy, decision retry.Decision, now time.
 		h.throttledUntil = pace.Later(h.throttledUntil, now.Add(decision.Throttle))
 		shed = decision.Throttle > h.patience
 	}
-	if h.probing || (p.circuit.Failures > 0 && h.failures >= p.circuit.Failures && !h.open) {
-		h.open, h.probing = true, false
+	if h.open && h.probe == dl || p.circuit.Failures > 0 && h.failures >= p.circuit.Failures && !h.open {
+		h.open, h.probe = true, nil
 		h.reopenAt = now.Add(p.circuit.Reopen)
 		shed = true
 	}

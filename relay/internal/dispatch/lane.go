@@ -99,16 +99,23 @@ func (l *lane) configure(e Endpoint) {
 	}
 	l.policy, l.sender = policyOf(&e.Config), e.Sender
 	l.health.blocked, l.health.patience = e.Blocked, e.Config.ParkAfter
-	l.limiter = nil
-	if e.Config.Rate > 0 {
-		l.limiter = rate.NewLimiter(rate.Limit(e.Config.Rate), max(1, int(e.Config.Rate/10)))
-	}
+	l.limit(e.Config.Rate)
 	if e.Config.Ordering != config.OrderingNone && l.chains == nil {
 		l.chains = map[string]*chain{}
 		for _, h := range e.Heads {
 			// A head that waits for one before it has none any more: it is due.
 			l.chains[h.Key] = &chain{key: h.Key, rows: int(h.Count), next: pace.Later(h.NextAttemptAt, time.Now())}
 		}
+	}
+}
+
+// limit sets the rate; 0: unlimited. A rate that stays leaves its limiter alone, so that a reload allows no burst.
+func (l *lane) limit(perSecond float64) {
+	switch {
+	case perSecond <= 0:
+		l.limiter = nil
+	case l.limiter == nil || l.limiter.Limit() != rate.Limit(perSecond):
+		l.limiter = rate.NewLimiter(rate.Limit(perSecond), max(1, int(perSecond/10)))
 	}
 }
 

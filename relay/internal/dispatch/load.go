@@ -45,9 +45,14 @@ func (p *loadPlan) query(ctx context.Context, from Ledger, id string) (found loa
 		return found, err
 	case config.OrderingKey:
 		if len(p.keys) > 0 {
-			if found.rows, found.whole, err = from.InKeyOrder(ctx, id, p.keys, loadChain, p.holding); err != nil {
+			perKey := max(1, min(loadChain, p.limit/len(p.keys)))
+			if found.rows, found.whole, err = from.InKeyOrder(ctx, id, p.keys, perKey, p.holding); err != nil {
 				return found, err
 			}
+		}
+		if q.Limit -= len(found.rows); q.Limit <= 0 {
+			found.next = p.now // the rest is for the next look
+			return found, nil
 		}
 		// Events without a key have no order even there.
 		q.Unkeyed = true
@@ -69,7 +74,7 @@ func (l *lane) planLoad(now time.Time) (p loadPlan, ok bool) {
 		l.d.loader.schedule(l, l.nextDue)
 		return p, false
 	}
-	limit, again := l.health.loadable(now, min(loadPage, l.capacity()-len(l.represented)))
+	limit, again := l.health.loadable(now, min(loadPage, l.capacity()-len(l.represented)), l.queue.live)
 	if limit <= 0 {
 		if !again.IsZero() {
 			l.d.loader.schedule(l, again)
@@ -115,17 +120,17 @@ func (l *lane) finishLoad(p *loadPlan, found loaded) {
 	if l.closed || l.generation != p.generation || l.d.stopping.Load() {
 		return
 	}
-	chained := make(map[string][]*delivery, len(p.keys))
-	held := make(map[string]bool)
+	chained := make(map[string]*links, len(p.keys))
 	for i := range found.rows {
-		dl := l.revive(&found.rows[i])
-		if key, ok := chainKey(p.ordering, dl.ev.Key); ok {
-			held[key] = held[key] || found.rows[i].State == outbox.StateDead
-			if !held[key] {
-				chained[key] = append(chained[key], dl)
+		row := &found.rows[i]
+		if key, ok := chainKey(p.ordering, row.Event.Key); ok {
+			if chained[key] == nil {
+				chained[key] = &links{}
 			}
+			chained[key].add(l, row, p.now)
 			continue
 		}
+		dl := l.revive(row)
 		if _, gone := stale[dl.ev.ID]; gone || l.represented[dl.ev.ID] != nil {
 			continue
 		}
@@ -134,8 +139,8 @@ func (l *lane) finishLoad(p *loadPlan, found loaded) {
 	}
 	for _, key := range p.keys {
 		// A chain is read only while nothing of it is in memory or uncommitted, so its rows are never stale.
-		if c := l.chains[key]; c != nil && (found.whole || held[key] || len(chained[key]) > 0) {
-			l.restore(c, chained[key], held[key])
+		if c := l.chains[key]; c != nil && (found.whole || chained[key] != nil) {
+			l.restore(c, chained[key])
 		}
 	}
 	l.noteDue(found.next)
@@ -145,6 +150,25 @@ func (l *lane) finishLoad(p *loadPlan, found loaded) {
 	}
 	if l.nextDue.IsZero() || l.nextDue.After(p.now) {
 		l.spilling = false
+	}
+}
+
+// links are the rows of one chain that a query found and that may go, oldest first.
+type links struct {
+	due  []*delivery
+	held bool      // a dead one holds what follows
+	next time.Time // when the one that follows is due; zero: none is known
+}
+
+func (k *links) add(l *lane, row *outbox.Delivery, now time.Time) {
+	switch {
+	case k.held || !k.next.IsZero():
+	case row.State == outbox.StateDead:
+		k.held = true
+	case row.NextAttemptAt.After(now):
+		k.next = row.NextAttemptAt
+	default:
+		k.due = append(k.due, l.revive(row))
 	}
 }
 

@@ -19,6 +19,7 @@ type chain struct {
 	head *delivery   // queued or in flight; nil: none
 	wait []*delivery // behind head
 	rows int         // pending rows of the key that are not in memory, committed or not
+	read int         // what rows was when the table was last asked for them; more were parked since
 	next time.Time   // with rows > 0 and no head: when the first of them is due
 	held bool        // a dead delivery holds all of it until a person resends or discards that
 	// uncommitted counts the items of this key that the recorder has not committed; the table is read only when
@@ -178,6 +179,7 @@ func (l *lane) dueChains(now time.Time, limit int) (keys []string, next time.Tim
 			}
 		case len(keys) < limit:
 			keys = append(keys, key)
+			c.read = c.rows
 		default:
 			next = now
 		}
@@ -185,28 +187,33 @@ func (l *lane) dueChains(now time.Time, limit int) (keys []string, next time.Tim
 	return keys, next
 }
 
-// restore puts the rows of a chain, oldest first, back into memory. No rows: somebody removed them, or a dead one holds
-// what follows.
-func (l *lane) restore(c *chain, rows []*delivery, held bool) {
+// restore puts what was found of a chain back into memory; nil: somebody removed all of it.
+func (l *lane) restore(c *chain, found *links) {
 	if c.head != nil || c.uncommitted > 0 {
 		return
 	}
-	if len(rows) == 0 && held {
+	switch {
+	case found == nil:
+		// What was parked while the table was read may be missing in the answer.
+		c.rows -= c.read
+		l.settleChain(c)
+		return
+	case len(found.due) == 0 && found.held:
 		c.held = true
 		return
-	}
-	if len(rows) == 0 {
-		c.rows = 0
+	case len(found.due) == 0:
+		// It was tried again meanwhile: its own time counts, not the one that the chain was asked for.
+		c.rows, c.next = max(c.rows, 1), found.next
 		l.settleChain(c)
 		return
 	}
-	c.rows = max(0, c.rows-len(rows))
-	for _, dl := range rows {
+	c.rows = max(0, c.rows-len(found.due))
+	for _, dl := range found.due {
 		dl.chain = c
 		l.represent(dl)
 	}
-	c.head = rows[0]
-	for _, dl := range rows[1:] {
+	c.head = found.due[0]
+	for _, dl := range found.due[1:] {
 		dl.phase = waiting
 		c.wait = append(c.wait, dl)
 	}

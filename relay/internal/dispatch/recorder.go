@@ -209,10 +209,13 @@ func (r *recorder) conclude(ctx context.Context) error {
 	defer cancel()
 	b := &ledger.Batch{}
 	settled := r.frontier(b)
-	if err := r.d.ledger.Record(ctx, r.d.hold, b); err != nil && ctx.Err() == nil {
+	switch err := r.d.ledger.Record(ctx, r.d.hold, b); {
+	case err == nil:
+		r.ack(settled)
+	case ctx.Err() == nil:
 		return err
 	}
-	r.ack(settled)
+	// A slot that is not told is where it was: the next relay passes that by again.
 	return nil
 }
 

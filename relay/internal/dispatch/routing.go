@@ -43,6 +43,7 @@ type places struct {
 	mu   sync.Mutex
 	byID map[string]int
 	free []int
+	left map[string]*lane // of endpoints that are gone, as long as something of them is in flight or not recorded
 }
 
 // change puts an endpoint into the routing, or takes one away.
@@ -60,6 +61,7 @@ func (d *Dispatcher) apply(changes []change) (here, gone []*lane) {
 	if len(changes) == 0 {
 		return nil, nil
 	}
+	d.places.forget()
 	old := d.routing.Load()
 	r := &routing{lanes: slices.Clone(old.lanes)}
 	routes := make([]route.Change, 0, len(changes))
@@ -70,6 +72,7 @@ func (d *Dispatcher) apply(changes []change) (here, gone []*lane) {
 			continue
 		case c.endpoint == nil:
 			gone = append(gone, r.lanes[at])
+			d.places.left[c.id] = r.lanes[at]
 			r.lanes[at] = nil
 			delete(d.places.byID, c.id)
 			d.places.free = append(d.places.free, at)
@@ -83,7 +86,7 @@ func (d *Dispatcher) apply(changes []change) (here, gone []*lane) {
 				r.lanes = append(r.lanes, nil)
 			}
 			d.places.byID[c.id] = at
-			r.lanes[at] = newLane(d, *c.endpoint)
+			r.lanes[at] = d.open(*c.endpoint)
 			r.lanes[at].index = at
 		}
 		here = append(here, r.lanes[at])
@@ -92,6 +95,26 @@ func (d *Dispatcher) apply(changes []change) (here, gone []*lane) {
 	r.table = old.table.Change(routes)
 	d.routing.Store(r)
 	return here, gone
+}
+
+// open returns a lane for an endpoint that is new, or back. One that comes back while requests of before are in flight gets
+// its lane again: another one would know nothing of them, and send beside them.
+func (d *Dispatcher) open(e Endpoint) *lane {
+	l := d.places.left[e.Config.ID]
+	delete(d.places.left, e.Config.ID)
+	if l == nil || !l.reopen(e) {
+		return newLane(d, e)
+	}
+	return l
+}
+
+// forget drops the lanes of which nothing is left.
+func (p *places) forget() {
+	for id, l := range p.left {
+		if l.over() {
+			delete(p.left, id)
+		}
+	}
 }
 
 // take gives a free index.

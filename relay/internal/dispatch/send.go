@@ -51,6 +51,7 @@ func (l *lane) pick(req *webhook.Request) (*delivery, Sender, int64) {
 	}
 	dl := l.queue.pop()
 	dl.phase = inFlight
+	l.health.started(dl)
 	l.inFlight++
 	trigger := dl.trigger
 	switch {
@@ -102,7 +103,6 @@ func (l *lane) mayGo(now time.Time) bool {
 			return false
 		}
 	}
-	l.health.started()
 	return true
 }
 
@@ -205,8 +205,9 @@ func (l *lane) judge(it *item, decision retry.Decision, now time.Time) (shed boo
 		it.change = l.health.succeeded(l.id)
 	case it.reason == outbox.ReasonInvalid:
 		// The event cannot be sent anywhere; that says nothing about the endpoint.
+		l.health.abandoned(it.dl)
 	default:
-		it.change, shed = l.health.failed(l.id, &l.policy, decision, now)
+		it.change, shed = l.health.failed(l.id, it.dl, &l.policy, decision, now)
 	}
 	return shed
 }
@@ -215,7 +216,7 @@ func (l *lane) judge(it *item, decision retry.Decision, now time.Time) (shed boo
 // is recorded. Should the relay deliver again after all, the table has it.
 func (l *lane) abandon(dl *delivery, now time.Time) {
 	dl.phase = gone
-	l.health.abandoned()
+	l.health.abandoned(dl)
 	if l.dropped {
 		l.hand(item{kind: itemDrop, dl: dl})
 		return

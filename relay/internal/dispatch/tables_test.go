@@ -9,7 +9,9 @@ import (
 	"sync"
 	"time"
 
+	"github.com/tailpost/tailpost/config"
 	"github.com/tailpost/tailpost/outbox"
+	"github.com/tailpost/tailpost/relay/internal/dispatch"
 	"github.com/tailpost/tailpost/relay/internal/ledger"
 	"github.com/tailpost/tailpost/relay/internal/source"
 )
@@ -18,14 +20,17 @@ import (
 type tables struct {
 	mu       sync.Mutex
 	rnd      *rand.Rand
+	model    *model // nil: nobody judges
+	echo     func(endpoint string)
 	rows     map[outbox.Pair]outbox.Delivery
 	attempts []outbox.Attempt
 	changes  []ledger.EndpointChange
 	versions []ledger.EndpointVersion
-	settled  outbox.LSN
+	settled  source.Position
 	problems []string
 	epoch    int64
-	acked    outbox.LSN
+	behind   bool // a relay that is killed has what it was recording committed
+	acked    source.Position
 }
 
 func newTables(rnd *rand.Rand) *tables {
@@ -35,6 +40,9 @@ func newTables(rnd *rand.Rand) *tables {
 func (f *tables) latency(ctx context.Context) {
 	f.mu.Lock()
 	d := time.Duration(f.rnd.IntN(int(5 * time.Millisecond)))
+	if f.model != nil && f.rnd.IntN(60) == 0 {
+		d += time.Duration(f.rnd.IntN(int(3 * time.Second))) // somebody holds a lock
+	}
 	f.mu.Unlock()
 	pause(ctx, d)
 }
@@ -46,10 +54,16 @@ func (f *tables) Record(ctx context.Context, hold ledger.Hold, b *ledger.Batch) 
 	if hold.Epoch != f.epoch {
 		return ledger.ErrDeposed
 	}
-	if b.Settled < f.settled {
+	if ctx.Err() != nil && (!f.behind || f.rnd.IntN(2) == 0) {
+		return context.Cause(ctx)
+	}
+	if f.model != nil {
+		f.model.commits(b)
+	}
+	if source.Position(b.Settled) < f.settled {
 		f.problems = append(f.problems, "the frontier went back")
 	}
-	f.settled = b.Settled
+	f.settled = source.Position(b.Settled)
 	f.attempts = append(f.attempts, b.Attempts...)
 	for _, d := range b.Park {
 		p := outbox.Pair{EventID: d.Event.ID, EndpointID: d.EndpointID}
@@ -72,6 +86,11 @@ func (f *tables) Record(ctx context.Context, hold ledger.Hold, b *ledger.Batch) 
 		delete(f.rows, p)
 	}
 	f.changes = append(f.changes, b.Endpoints...)
+	for _, c := range b.Endpoints {
+		if c.Status != "" && f.echo != nil {
+			f.echo(c.EndpointID)
+		}
+	}
 	f.versions = append(f.versions, b.Versions...)
 	for _, g := range b.Dropped {
 		for p, d := range f.rows {
@@ -80,14 +99,110 @@ func (f *tables) Record(ctx context.Context, hold ledger.Hold, b *ledger.Batch) 
 			}
 		}
 	}
+	if ctx.Err() != nil {
+		return context.Cause(ctx) // it is committed, and the relay does not know
+	}
 	return nil
 }
 
-// ack is what the slot is told. It never runs ahead of what is recorded.
+// ack is what the slot is told.
 func (f *tables) ack(p source.Position) {
+	if f.model != nil {
+		f.model.acks(p)
+	}
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	f.acked = max(f.acked, outbox.LSN(p))
+	f.acked = max(f.acked, p)
+}
+
+// takeEpoch deposes whoever was there before.
+func (f *tables) takeEpoch() int64 {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.epoch++
+	f.behind = false
+	return f.epoch
+}
+
+// depose ends the hold of a relay that is about to be killed. behind: what it is recording may be committed after all.
+func (f *tables) depose(behind bool) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.behind = behind
+	if !behind {
+		f.epoch++
+	}
+}
+
+func (f *tables) position() source.Position {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.settled
+}
+
+func (f *tables) acknowledged() source.Position {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.acked
+}
+
+// recordedFrom names what is recorded of the stream from a position on.
+func (f *tables) recordedFrom(from outbox.LSN) map[outbox.Pair]struct{} {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	pairs := map[outbox.Pair]struct{}{}
+	for p, d := range f.rows {
+		if d.Event.CommitLSN >= from {
+			pairs[p] = struct{}{}
+		}
+	}
+	for _, a := range f.attempts {
+		if a.Outcome != outbox.Retry && a.CommitLSN >= from {
+			pairs[outbox.Pair{EventID: a.EventID, EndpointID: a.EndpointID}] = struct{}{}
+		}
+	}
+	return pairs
+}
+
+// queued adds what the table has for an endpoint.
+func (f *tables) queued(e *dispatch.Endpoint) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	id, ordering := e.Config.ID, e.Config.Ordering
+	if ordering != config.OrderingStrict {
+		f.loosen(id, ordering == config.OrderingNone, time.Now())
+	}
+	keys := map[string]int{}
+	for _, d := range f.unfinished(id, e.Config.OnDead == config.OnDeadHold, func(outbox.Delivery) bool { return true }) {
+		if due := d.NextAttemptAt; !due.IsZero() && d.State == outbox.Pending && (e.Due.IsZero() || due.Before(e.Due)) {
+			e.Due = due
+		}
+		key, ordered := orderKey(ordering, d.Event.Key)
+		if !ordered {
+			continue
+		}
+		if i, ok := keys[key]; ok {
+			e.Heads[i].Count++
+			continue
+		}
+		keys[key] = len(e.Heads)
+		e.Heads = append(e.Heads, ledger.Head{Key: key, NextAttemptAt: d.NextAttemptAt, Count: 1})
+	}
+}
+
+// revisit has a person decide on each dead delivery of an endpoint: it is sent again, or given up.
+func (f *tables) revisit(endpoint string, again func(outbox.Pair) bool) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	for _, row := range f.unfinished(endpoint, true, func(d outbox.Delivery) bool { return d.State == outbox.StateDead }) {
+		p := outbox.Pair{EventID: row.Event.ID, EndpointID: endpoint}
+		if !again(p) {
+			delete(f.rows, p)
+			continue
+		}
+		row.State, row.NextAttemptAt = outbox.Pending, time.Now()
+		f.rows[p] = row
+	}
 }
 
 func (f *tables) pending(endpoint string, keep func(outbox.Delivery) bool) []outbox.Delivery {
@@ -127,6 +242,7 @@ func (f *tables) Page(ctx context.Context, q ledger.PageQuery) (ledger.Page, err
 		next = rows[n].NextAttemptAt
 	}
 	f.mu.Unlock()
+	trace("page %s limit %d exclude %d: %d rows", q.EndpointID, q.Limit, len(q.Exclude), n)
 	// The answer arrives later than the snapshot it was read from.
 	f.latency(ctx)
 	return ledger.Page{Deliveries: rows[:n], Next: next}, nil

@@ -1,0 +1,32 @@
+package dispatch
+
+// LaneView is what a lane has in memory, for tests that hold it to its bounds.
+type LaneView struct {
+	Queued     int // waits for a worker
+	Fresh      int // of these, without a row
+	Loaded     int // of rows in the table
+	InFlight   int
+	Unrecorded int // answered, not committed
+	Chains     int // keys that anything is known of
+	Capacity   int // the bound of Queued while other lanes have work
+}
+
+// View looks into the lane of an endpoint; false: there is none.
+func (d *Dispatcher) View(id string) (LaneView, bool) {
+	l := d.lane(id)
+	if l == nil {
+		return LaneView{}, false
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	fresh := 0
+	for dl := l.fresh.head; dl != nil; dl = dl.next {
+		if dl.phase == queued {
+			fresh++
+		}
+	}
+	return LaneView{
+		Queued: l.queue.live, Fresh: fresh, Loaded: len(l.represented), InFlight: l.inFlight, Unrecorded: l.answered,
+		Chains: len(l.chains), Capacity: l.capacity(),
+	}, true
+}

@@ -1,0 +1,395 @@
+package dispatch_test
+
+import (
+	"fmt"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/tailpost/tailpost/config"
+	"github.com/tailpost/tailpost/outbox"
+	"github.com/tailpost/tailpost/relay/internal/ledger"
+	"github.com/tailpost/tailpost/relay/internal/source"
+)
+
+// The model is what package dispatch promises, in words that can be checked at every step. It shares no rule with the
+// package: it hears of what was streamed, requested, answered, recorded and acknowledged, and of what people did, and says
+// of each whether it was allowed.
+
+// verdict is what an answer means for a delivery.
+type verdict int
+
+const (
+	unanswered verdict = iota
+	delivered
+	again // it is tried again
+	dead
+)
+
+// fate is all that the model knows of one event at one endpoint.
+type fate struct {
+	event string
+	place int // in the stream
+	key   string
+
+	owed     bool // the relay has taken it on
+	inFlight bool
+	probe    bool // while the circuit was open
+	recorded int  // attempts in the table
+	answer   verdict
+	invalid  bool      // the answer says nothing of the endpoint
+	since    time.Time // failing since, at that answer
+	notUntil time.Time // the earliest time of the next attempt
+	noted    time.Time // notUntil, as it is recorded
+
+	row  outbox.State // in the table; empty: none
+	over bool         // delivered, given up by a person, or dropped
+
+	dropped bool // its endpoint is gone
+}
+
+// ended reports whether what follows in the order may go.
+func (f *fate) ended(holds bool) bool {
+	return f.over || !f.owed || f.answer == delivered || !holds && (f.answer == dead || f.row == outbox.StateDead)
+}
+
+// subject is one endpoint.
+type subject struct {
+	policy   config.Endpoint
+	streamed bool // it comes and goes by the stream, and nothing of it stays
+	present  bool
+	blocked  bool
+	status   string
+	since    time.Time // of the last change of present, blocked or status
+
+	inFlight   int
+	unrecorded int
+
+	failures     int
+	open         bool
+	openedAt     time.Time
+	reopenAt     time.Time
+	probes       int
+	failingSince time.Time
+	unsure       bool      // of its circuit
+	asking       int       // answers in a row that asked for a pause
+	pausedAt     time.Time // when the second of them came
+	pausedTo     time.Time
+	tokens       float64
+	refilled     time.Time
+
+	fates   map[string]*fate
+	keys    map[string][]*fate // by ordered key, in the order of the stream, without those at the front that ended
+	reorder bool               // its ordering changed once
+
+	rowStatus string // what its row says
+	rowSince  time.Time
+	before    time.Time // when it got the event before the last one
+	lastTaken time.Time
+}
+
+type model struct {
+	mu       sync.Mutex
+	clock    func() time.Time
+	subjects map[string]*subject
+	fates    []*fate // by place, for every endpoint
+	owners   []*subject
+	versions map[source.Position]bool // of endpoints: whether they are recorded
+	settled  source.Position
+	checked  int // fates below settled
+	held     bool
+	heldAt   time.Time
+	problems []string
+}
+
+func newModel() *model {
+	return &model{clock: time.Now, subjects: map[string]*subject{}, versions: map[source.Position]bool{}, held: true}
+}
+
+func (m *model) problem(format string, args ...any) {
+	if len(m.problems) < 5 {
+		m.problems = append(m.problems, fmt.Sprintf(format, args...))
+	}
+}
+
+// found returns what was not as promised.
+func (m *model) found() []string {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return slices.Clone(m.problems)
+}
+
+// end is where transaction i of the stream ends, begin where its commit record begins.
+func end(i int) source.Position   { return source.Position(10*i + 10) }
+func begin(i int) source.Position { return source.Position(10*i + 1) }
+
+// takes notes that an event is about to be taken, for the endpoints that it is for.
+func (m *model) takes(place int, e *outbox.Event) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	for _, s := range m.subjects {
+		if !s.present || !wants(&s.policy, e) {
+			continue
+		}
+		s.before, s.lastTaken = s.lastTaken, m.clock()
+		f := s.fates[e.ID]
+		if f == nil {
+			f = &fate{event: e.ID, place: place, key: e.Key}
+			s.fates[e.ID] = f
+			m.fates, m.owners = append(m.fates, f), append(m.owners, s)
+			if key, ok := orderKey(s.policy.Ordering, f.key); ok {
+				s.keys[key] = append(s.keys[key], f)
+			}
+		}
+		if f.dropped {
+			// A restart has brought its endpoint back for a while.
+			f.dropped, f.over, f.recorded = false, false, 0
+		}
+		f.owed = true
+	}
+}
+
+func wants(p *config.Endpoint, e *outbox.Event) bool {
+	events := p.Subscriptions[0].Events
+	return len(events) == 0 || e.Type[:2] == events[0][:2]
+}
+
+func orderKey(o config.Ordering, key string) (string, bool) {
+	switch o {
+	case config.OrderingKey:
+		return key, key != ""
+	case config.OrderingStrict:
+		return "", true
+	case config.OrderingNone:
+	}
+	return "", false
+}
+
+// requests judges the start of a request, which was decided on at now.
+func (m *model) requests(id, event string, number int, now time.Time) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	s := m.subjects[id]
+	f := s.fates[event]
+	trace("send %s %s #%d", id, event, number)
+	if f == nil || !f.owed && now.After(s.since) {
+		m.problem("%s got %s, which is not for it", id, event)
+		return
+	}
+	switch {
+	case f.over, f.row == outbox.StateDead, f.answer == delivered, f.answer == dead:
+		m.problem("%s got %s again after its end (over %t, row %q, answer %d)", id, event, f.over, f.row, f.answer)
+	case f.inFlight:
+		m.problem("%s gets %s twice at once", id, event)
+	case f.answer != unanswered:
+		m.problem("%s got %s again before its outcome was recorded", id, event)
+	case number != f.recorded+1:
+		m.problem("%s got %s with number %d after %d attempts", id, event, number, f.recorded)
+	case now.Before(f.notUntil) && !s.reorder:
+		m.problem("%s got %s %s early", id, event, f.notUntil.Sub(now))
+	}
+	m.allowed(id, s, f, now)
+	f.inFlight = true
+	s.inFlight++
+	if s.inFlight > s.policy.Concurrency {
+		m.problem("%s has %d requests at once", id, s.inFlight)
+	}
+	if n := max(32, 3*s.policy.Concurrency) + s.policy.Concurrency; s.inFlight+s.unrecorded > n {
+		m.problem("%s would get %d requests again after a crash", id, s.inFlight+s.unrecorded)
+	}
+}
+
+// allowed judges whether an endpoint may get a request.
+func (m *model) allowed(id string, s *subject, f *fate, now time.Time) {
+	switch {
+	case now.After(s.since) && (!s.present || s.blocked || s.status != ledger.StatusActive):
+		m.problem("%s got %s although it is there %t, blocked %t, %s", id, f.event, s.present, s.blocked, s.status)
+	case !m.held && now.After(m.heldAt):
+		m.problem("%s got %s although the slot is not held", id, f.event)
+	case s.unsure:
+	case s.open && now.After(s.openedAt) && now.Before(s.reopenAt):
+		m.problem("%s got %s although its circuit is open", id, f.event)
+	case s.open && !now.Before(s.reopenAt) && s.probes > 0:
+		m.problem("%s gets a second probe, %s", id, f.event)
+	case now.After(s.pausedAt) && now.Before(s.pausedTo):
+		m.problem("%s got %s although it asked twice to be left alone", id, f.event)
+	}
+	if s.open {
+		f.probe = true
+		s.probes++
+	}
+	if rate := s.policy.Rate; rate > 0 {
+		burst := max(1, float64(int(rate/10)))
+		s.tokens = min(burst, s.tokens+now.Sub(s.refilled).Seconds()*rate) - 1
+		s.refilled = now
+		if s.tokens < -0.01 {
+			m.problem("%s gets more than %g requests a second", id, rate)
+			s.tokens = 0
+		}
+	}
+	key, ok := orderKey(s.policy.Ordering, f.key)
+	if !ok {
+		return
+	}
+	for len(s.keys[key]) > 0 && s.keys[key][0].over {
+		s.keys[key] = s.keys[key][1:]
+	}
+	for _, earlier := range s.keys[key] {
+		if earlier == f {
+			return
+		}
+		if !earlier.ended(s.policy.OnDead == config.OnDeadHold) && now.After(s.since) {
+			m.problem("%s got %s before %s", id, f.event, earlier.event)
+		}
+	}
+}
+
+// broken notes that a request ended without an outcome.
+func (m *model) broken(id, event string) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	s := m.subjects[id]
+	m.returns(s, s.fates[event])
+}
+
+func (m *model) returns(s *subject, f *fate) {
+	f.inFlight = false
+	s.inFlight--
+	if f.probe {
+		f.probe = false
+		s.probes = max(0, s.probes-1)
+	}
+}
+
+// answers notes the outcome of a request.
+func (m *model) answers(id string, a *outbox.Attempt, hint time.Duration, permanent bool) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	s, now := m.subjects[id], m.clock()
+	f := s.fates[a.EventID]
+	probe := f.probe
+	m.returns(s, f)
+	f.invalid = permanent
+	trace("answer %s %s #%d: %d %s hint %s", id, a.EventID, a.Number, a.StatusCode, a.Error, hint)
+	s.unrecorded++
+	switch {
+	case permanent:
+		f.answer = dead
+		return
+	case a.Error == "" && a.StatusCode/100 == 2:
+		f.answer = delivered
+		s.failures, s.open, s.probes, s.asking, s.unsure = 0, false, 0, 0, false
+		s.failingSince, s.pausedTo = time.Time{}, time.Time{}
+		f.since = s.failingSince
+		return
+	}
+	f.answer = again
+	schedule := s.policy.Retry.Schedule
+	switch {
+	case a.StatusCode == 410:
+	case a.Number > len(schedule):
+		f.answer = dead
+	default:
+		f.notUntil = now.Add(max(schedule[a.Number-1], hint))
+	}
+	if !s.present && s.streamed {
+		f.answer = dead // nobody will try again, and nothing is kept of its health
+		return
+	}
+	m.fails(s, f, a.StatusCode, hint, probe)
+}
+
+// fails notes what a failure means for the endpoint.
+func (m *model) fails(s *subject, f *fate, status int, hint time.Duration, probe bool) {
+	now := m.clock()
+	if s.failingSince.IsZero() {
+		s.failingSince = now
+	}
+	f.since = s.failingSince
+	s.failures++
+	if hint > 0 && (status == 429 || status == 503) {
+		s.asking++
+		if s.asking >= 2 && now.Add(hint).After(s.pausedTo) {
+			s.pausedAt, s.pausedTo = now, now.Add(hint)
+		}
+	} else {
+		s.asking = 0
+	}
+	if c := s.policy.Circuit; probe && s.open || c.Failures > 0 && s.failures >= c.Failures && !s.open {
+		s.open, s.openedAt, s.reopenAt = true, now, now.Add(c.Reopen)
+	}
+	after := s.policy.DisableAfter
+	if status == 410 || after > 0 && now.Sub(s.failingSince) >= after {
+		s.status, s.since = ledger.StatusDisabled, now
+	}
+}
+
+// setStatus notes what a person made of an endpoint.
+func (m *model) setStatus(id, status string) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	s := m.subjects[id]
+	trace("status %s %s (was %s)", id, status, s.status)
+	if s.status == ledger.StatusDisabled && status == ledger.StatusActive {
+		s.failures, s.open, s.probes, s.asking = 0, false, 0, 0
+		s.failingSince, s.pausedTo = time.Time{}, time.Time{}
+	}
+	if s.status != status {
+		s.since = m.clock()
+	}
+	s.status, s.rowStatus = status, status
+}
+
+// configure notes a new or changed endpoint, or that it is gone (nil).
+func (m *model) configure(id string, policy *config.Endpoint, blocked bool) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	s := m.subjects[id]
+	if s == nil {
+		s = &subject{status: ledger.StatusActive, rowStatus: ledger.StatusActive, fates: map[string]*fate{}, keys: map[string][]*fate{}}
+		m.subjects[id] = s
+	}
+	trace("configure %s there %t blocked %t", id, policy != nil, blocked)
+	s.since = m.clock()
+	if s.present != (policy != nil) {
+		// One that is back may know of its circuit or not: nothing is promised of that until it has an answer again.
+		s.failures, s.open, s.probes, s.asking, s.pausedTo, s.unsure = 0, false, 0, 0, time.Time{}, true
+		s.before, s.lastTaken, s.tokens = time.Time{}, time.Time{}, s.policy.Rate
+	}
+	s.present, s.blocked = policy != nil, blocked
+	if policy == nil {
+		return
+	}
+	if s.policy.Ordering != policy.Ordering {
+		s.reorder = s.reorder || s.policy.ID != ""
+		clear(s.keys)
+		for i, f := range m.fates {
+			if key, ok := orderKey(policy.Ordering, f.key); ok && m.owners[i] == s && !f.over {
+				s.keys[key] = append(s.keys[key], f)
+			}
+		}
+		for _, fates := range s.keys {
+			slices.SortFunc(fates, func(a, b *fate) int { return a.place - b.place })
+		}
+	}
+	if s.policy.ID == "" {
+		s.tokens = policy.Rate
+	}
+	s.policy = *policy
+}
+
+// forsakes notes that an endpoint of the stream is gone: nothing more of it is owed.
+func (m *model) forsakes(id string) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	for _, f := range m.subjects[id].fates {
+		f.owed = false // what is in flight is recorded, but nothing waits for that
+	}
+}
+
+// setHeld notes whether the slot is held.
+func (m *model) setHeld(held bool) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.held, m.heldAt = held, m.clock()
+}
