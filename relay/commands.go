@@ -6,6 +6,7 @@ import (
 	"github.com/rs/zerolog"
 
 	"github.com/tailpost/tailpost/config"
+	"github.com/tailpost/tailpost/relay/internal/heal"
 	"github.com/tailpost/tailpost/relay/internal/upkeep"
 )
 
@@ -15,4 +16,11 @@ import (
 // configured key opens is an error that names its endpoint. Relays may run.
 func Reseal(ctx context.Context, cfg *config.Config, log zerolog.Logger) (changed int, err error) {
 	return upkeep.Reseal(ctx, cfg, log)
+}
+
+// ClearGaps lets relays heal gaps again, now that a person has seen why there were more than they heal within an hour: those
+// until now do not count any more. It returns why a heal is due, which the next relay to take the slot does; empty: none is.
+// Relays may run.
+func ClearGaps(ctx context.Context, cfg *config.Config, log zerolog.Logger) (due string, err error) {
+	return heal.ClearGaps(ctx, cfg, log)
 }

@@ -11,9 +11,9 @@ import (
 	"github.com/tailpost/tailpost/config"
 	"github.com/tailpost/tailpost/outbox"
 	"github.com/tailpost/tailpost/relay/internal/dispatch"
+	"github.com/tailpost/tailpost/relay/internal/heal"
 	"github.com/tailpost/tailpost/relay/internal/intake"
 	"github.com/tailpost/tailpost/relay/internal/ledger"
-	"github.com/tailpost/tailpost/relay/internal/pace"
 	"github.com/tailpost/tailpost/relay/internal/source"
 	"github.com/tailpost/tailpost/relay/internal/source/postgres"
 	"github.com/tailpost/tailpost/relay/internal/upkeep"
@@ -46,8 +46,8 @@ type holding struct {
 	dispatcher *dispatch.Dispatcher
 	intake     intake.Options
 	barriers   *source.Barriers
-	auditor    *auditor
-	inquiry    *inquiry // what the auditor is to look at first; nil: nothing
+	auditor    *heal.Auditor
+	inquiry    *heal.Inquiry // what the auditor is to look at first; nil: nothing
 	upkeep     *upkeep.Upkeep
 	broken     chan error // gets why the hold must end
 }
@@ -56,10 +56,11 @@ type holding struct {
 func (r *Relay) prepare(ctx, hard context.Context, led *ledger.Ledger, stream *postgres.Stream) (*holding, error) {
 	cfg, info := r.config(), stream.Info()
 	now := time.Now()
-	hold, found, err := r.take(ctx, led, &info, now)
+	found, err := r.take(ctx, led, &info, now)
 	if err != nil {
 		return nil, err
 	}
+	hold := found.hold
 	if err := led.EnsurePartitions(ctx, now); err != nil {
 		return nil, err
 	}
@@ -91,14 +92,16 @@ func (r *Relay) prepare(ctx, hard context.Context, led *ledger.Ledger, stream *p
 		Hold: hold, Ledger: led, Frontier: tracker, Endpoints: endpoints, Recorded: recorded,
 		Healing: h.inquiry != nil, Ack: h.ack, Committed: h.committed, Held: h.held, Grace: r.opts.Grace, Logger: r.log,
 	})
-	h.auditor = &auditor{
-		ledger: led, dispatcher: h.dispatcher, barriers: h.barriers, hold: hold, position: found.position, outbox: cfg.Outbox,
-		attempts: cfg.Retention.Attempts, audited: pace.Later(found.position.AuditedAt, found.position.StartedAt), sound: make(chan struct{}),
-		log: r.log,
-	}
+	h.auditor = heal.NewAuditor(heal.AuditorOptions{
+		Ledger: led, Dispatcher: h.dispatcher, Barriers: h.barriers, Hold: hold, Position: found.position, Outbox: cfg.Outbox,
+		Attempts: cfg.Retention.Attempts, Logger: r.log,
+		Open: func(ctx context.Context, since time.Time) (heal.Table, error) {
+			return led.NewSweep(ctx, cfg.Outbox.Mapping, since)
+		},
+	})
 	h.upkeep = upkeep.New(upkeep.Options{
 		Ledger: led, Dispatcher: h.dispatcher, Hold: hold, Barriers: h.barriers, Outbox: cfg.Outbox,
-		Retention: func() config.Retention { return r.config().Retention }, Sound: h.auditor.sound,
+		Retention: func() config.Retention { return r.config().Retention }, Sound: h.auditor.Sound(),
 		Publication: found.publication, End: h.end, Logger: r.log,
 	})
 	h.intake = intake.Options{Dispatcher: h.dispatcher, Frontier: tracker, Endpoints: feed, Upkeep: h.upkeep, Logger: r.log}
@@ -228,7 +231,7 @@ func (h *holding) run(ctx context.Context) error {
 		return nil
 	})
 	group.Go(func() error {
-		if err := h.auditor.run(taking, h.inquiry); err != nil {
+		if err := h.auditor.Run(taking, h.inquiry); err != nil {
 			h.end(err)
 		}
 		return nil
@@ -261,7 +264,7 @@ func (h *holding) ack(p source.Position) {
 	h.barriers.Settled(p)
 	h.r.mu.Lock()
 	defer h.r.mu.Unlock()
-	h.r.status.Settled, h.r.acked = outbox.LSN(p), outbox.LSN(p)
+	h.r.status.Settled, h.r.acked = outbox.LSN(p), p
 }
 
 // held says whether the server may still be believed to keep the slot for this relay: after a stop of this process (SIGSTOP, a

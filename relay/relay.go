@@ -17,10 +17,12 @@ import (
 	"github.com/tailpost/tailpost/config"
 	"github.com/tailpost/tailpost/outbox"
 	"github.com/tailpost/tailpost/relay/internal/dispatch"
+	"github.com/tailpost/tailpost/relay/internal/heal"
 	"github.com/tailpost/tailpost/relay/internal/ledger"
 	"github.com/tailpost/tailpost/relay/internal/metrics"
 	"github.com/tailpost/tailpost/relay/internal/pace"
 	"github.com/tailpost/tailpost/relay/internal/seal"
+	"github.com/tailpost/tailpost/relay/internal/source"
 	"github.com/tailpost/tailpost/relay/internal/source/postgres"
 	"github.com/tailpost/tailpost/relay/internal/webhook"
 )
@@ -73,12 +75,10 @@ type Relay struct {
 	current *dispatch.Dispatcher // nil: the slot is not held
 	holding *holding             // nil: the slot is not held
 	ledger  *ledger.Ledger       // nil before Run
-	acked   outbox.LSN           // the last frontier that was acknowledged, in any hold
+	acked   source.Position      // the last frontier that was acknowledged, in any hold
 
 	// Owned by the goroutine of Run.
-	noticed    string // the gap that taking the slot has brought to light; empty: none
-	unreadable bool   // the slot holds WAL that cannot be decoded
-	walMissing bool   // the slot needs WAL that is gone
+	signs heal.Signs
 
 	keyring  *seal.Keyring
 	listener net.Listener // of the API; nil: it does not listen
@@ -228,12 +228,12 @@ func (r *Relay) holdAgain(ctx, hard context.Context, led *ledger.Ledger) error {
 			return nil
 		case errors.Is(err, errAnew):
 			continue
-		case errors.Is(err, errTooManyGaps):
+		case errors.Is(err, heal.ErrTooManyGaps):
 			return err
 		case errors.Is(err, postgres.ErrSlotActive):
 			if r.standby() {
 				// Whoever holds it finds out what is wrong with it. At first it may be our own stream that ends.
-				r.unreadable, r.walMissing = false, false
+				r.signs.Forget()
 			}
 			backoff.Reset()
 			_ = pace.Wait(ctx, standbyPause) // the loop looks at ctx
@@ -241,8 +241,7 @@ func (r *Relay) holdAgain(ctx, hard context.Context, led *ledger.Ledger) error {
 		case !delivered && !isPassing(err):
 			return err
 		}
-		r.unreadable = r.unreadable || errors.Is(err, postgres.ErrUnreadable)
-		r.walMissing = r.walMissing || errors.Is(err, postgres.ErrWALMissing)
+		r.signs.Ended(err)
 		if time.Since(began) > time.Minute {
 			backoff.Reset()
 		}

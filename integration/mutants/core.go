@@ -38,7 +38,7 @@ var coreMutants = []mutant{ //nolint:gochecknoglobals // a table
 		new:     "f.frontier = tx.end",
 		promise: "The frontier never goes back.",
 		pkg:     "./relay/internal/source",
-		run:     "TestFrontier",
+		run:     "TestFrontier$",
 	},
 	{
 		name:    "core-frontier-oldest-forgotten",
@@ -192,8 +192,8 @@ var coreMutants = []mutant{ //nolint:gochecknoglobals // a table
 	i.endpoints.flush(i.counts)
 `,
 		promise: "An endpoint made in a transaction gets the events that follow in it.",
-		pkg:     "./relay",
-		run:     "TestEndpointsChangeInTheOrderOfCommits",
+		pkg:     "./relay/internal/intake",
+		run:     "TestAnEndpointHasItsStatus",
 	},
 	{
 		name:    "core-intake-due-kept",
@@ -202,7 +202,7 @@ var coreMutants = []mutant{ //nolint:gochecknoglobals // a table
 		new:     "i.tx = tx",
 		promise: "An operation that was asked for once is looked at once.",
 		pkg:     "./relay/internal/intake",
-		run:     "TestRowsOfEndpoints|TestEventsHave",
+		run:     "TestRowsOfEndpoints",
 	},
 	{
 		name: "core-intake-asked-dropped",
@@ -240,8 +240,8 @@ var coreMutants = []mutant{ //nolint:gochecknoglobals // a table
 		s.dispatcher.SetState`,
 		new:     "\t\ts.dispatcher.SetState",
 		promise: "A status that follows a change of its endpoint takes effect behind it.",
-		pkg:     "./relay",
-		run:     "TestEndpointsChangeInTheOrderOfCommits",
+		pkg:     "./relay/internal/intake",
+		run:     "TestAnEndpointHasItsStatus",
 	},
 	{
 		name:    "core-feed-status-again",
@@ -259,7 +259,7 @@ var coreMutants = []mutant{ //nolint:gochecknoglobals // a table
 		new:     "return max(s.floor, outbox.LSN(s.acked.Load()))",
 		promise: "The slot is never told a position beyond what was streamed.",
 		pkg:     "./relay/internal/source/postgres",
-		run:     "TestAck",
+		run:     "TestAnAckNeverGoesBack",
 	},
 	{
 		name:    "core-stream-keepalive-inside",
@@ -268,7 +268,7 @@ var coreMutants = []mutant{ //nolint:gochecknoglobals // a table
 		new:     "if true {",
 		promise: "A keepalive in the middle of a transaction says nothing about that transaction.",
 		pkg:     "./relay/internal/source/postgres",
-		run:     "TestGiant|TestDecode|TestAck|TestKeepaliveInside",
+		run:     "TestAKeepaliveInside",
 	},
 	{
 		name:    "core-stream-reads-without-room",
@@ -301,7 +301,7 @@ var coreMutants = []mutant{ //nolint:gochecknoglobals // a table
 		name:    "core-stream-late-contact",
 		file:    "relay/internal/source/postgres/contact.go",
 		old:     "return received.Add(-late)",
-		new:     "return received",
+		new:     "_ = late\n\treturn received",
 		promise: "What was read late was sent earlier.",
 		pkg:     "./relay/internal/source/postgres",
 		run:     "TestContact|TestStale",
@@ -313,7 +313,7 @@ var coreMutants = []mutant{ //nolint:gochecknoglobals // a table
 		new:     "time.Since(s.contact.at()) >= 100*t",
 		promise: "A relay that the server has given up does not believe that it holds the slot.",
 		pkg:     "./relay/internal/source/postgres",
-		run:     "TestStale|TestLastContact",
+		run:     "TestTheSlotIsHeld",
 	},
 	{
 		name:    "core-stream-ack-goes-back",
@@ -322,7 +322,7 @@ var coreMutants = []mutant{ //nolint:gochecknoglobals // a table
 		new:     "if uint64(lsn) == old {",
 		promise: "An acknowledgement never goes back.",
 		pkg:     "./relay/internal/source/postgres",
-		run:     "TestAck",
+		run:     "TestAnAckNeverGoesBack",
 	},
 	{
 		name:    "core-decode-unchanged-lost",
@@ -340,7 +340,7 @@ var coreMutants = []mutant{ //nolint:gochecknoglobals // a table
 		new:     "if flags&flagTransactional != flags {",
 		promise: "A logical message outside its transaction is no event.",
 		pkg:     "./relay/internal/source/postgres",
-		run:     "TestDecode|TestStreamsLogical",
+		run:     "TestStreamsLogical",
 	},
 	{
 		name:    "core-decode-another-commit",
@@ -525,5 +525,207 @@ var coreMutants = []mutant{ //nolint:gochecknoglobals // a table
 		promise: "Summaries take a small share of the database.",
 		pkg:     "./relay/internal/upkeep",
 		run:     "TestSummariesTake",
+	},
+	{
+		name: "core-heal-audit-does-not-wait",
+		file: "relay/internal/heal/audit.go",
+		old: `	to, err := a.Barriers.Wait(ctx)
+	if err != nil {
+		return err
+	}
+`,
+		new: `	to := source.Position(1000)
+`,
+		promise: "An audit looks at the table only once the stream has brought what was committed before.",
+		pkg:     "./relay/internal/heal",
+		run:     "TestAnAuditWaits",
+	},
+	{
+		name: "core-heal-suspicion-is-enough",
+		file: "relay/internal/heal/sweep.go",
+		old: `	if _, err := s.Barriers.Wait(ctx); err != nil {
+		return read, read, err
+	}
+`,
+		new:     "",
+		promise: "What is on its way through the stream is not sent by the audit too.",
+		pkg:     "./relay/internal/heal",
+		run:     "TestAnAuditWaits",
+	},
+	{
+		name: "core-heal-sound-too-soon",
+		file: "relay/internal/heal/audit.go",
+		old: `		if q == nil {
+			sound()
+`,
+		new: `		sound()
+		if q == nil {
+`,
+		promise: "Nothing is removed from the table while a gap waits to be healed.",
+		pkg:     "./relay/internal/heal",
+		run:     "TestAnAuditThatFails",
+	},
+	{
+		name: "core-heal-order-before-gap",
+		file: "relay/internal/heal/sweep.go",
+		old: `	s.tell()
+	return nil
+`,
+		new: `	return nil
+`,
+		promise: "An endpoint with an order gets what a gap lost before what came after it.",
+		pkg:     "./relay/internal/heal",
+		run:     "TestEndpointsWithAnOrder",
+	},
+	{
+		name: "core-heal-order-held-for-ever",
+		file: "relay/internal/heal/audit.go",
+		old: `		a.Dispatcher.Healed()
+		switch {`,
+		new:     "\t\tswitch {",
+		promise: "An audit that fails holds no order up.",
+		pkg:     "./relay/internal/heal",
+		run:     "TestAnAuditThatFails",
+	},
+	{
+		name:    "core-heal-gap-untold",
+		file:    "relay/internal/heal/audit.go",
+		old:     "if !q.due && gap.Events == 0 {",
+		new:     "if gap.Events == 0 || q.due {",
+		promise: "Each heal of a gap is a row of tailpost.gap.",
+		pkg:     "./relay/internal/heal",
+		run:     "TestAnAuditDelivers",
+	},
+	{
+		name: "core-heal-limit-ignored",
+		file: "relay/internal/heal/audit.go",
+		old: `	return Limit(ctx, a.Ledger, a.Hold.Slot, gap.Now)
+`,
+		new: `	return nil
+`,
+		promise: "A relay that finds gap after gap ends and says so.",
+		pkg:     "./relay/internal/heal",
+		run:     "TestTheRelayEnds",
+	},
+	{
+		name:    "core-heal-limit-one-more",
+		file:    "relay/internal/heal/limit.go",
+		old:     "len(gaps) <= gapLimit",
+		new:     "len(gaps) <= gapLimit+1",
+		promise: "The fourth gap within an hour ends the relay.",
+		pkg:     "./relay/internal/heal",
+		run:     "TestMoreGaps",
+	},
+	{
+		name:    "core-heal-config-not-entitled",
+		file:    "relay/internal/heal/sweep.go",
+		old:     "case r.Config && unread && !s.gapFrom.IsZero() && created.After(s.gapFrom):",
+		new:     "case r.Config && unread && !s.gapFrom.IsZero() && created.Before(s.gapFrom):",
+		promise: "An endpoint of the configuration gets what nobody had read in a gap.",
+		pkg:     "./relay/internal/heal",
+		run:     "TestWhoIsEntitled",
+	},
+	{
+		name:    "core-heal-entitled-to-all",
+		file:    "relay/internal/heal/sweep.go",
+		old:     "return !created.Before(r.Since)",
+		new:     "return true",
+		promise: "An endpoint gets nothing from before it wanted it.",
+		pkg:     "./relay/internal/heal",
+		run:     "TestWhoIsEntitled",
+	},
+	{
+		name: "core-heal-backlog-of-others",
+		file: "relay/internal/heal/sweep.go",
+		old: `	case created.IsZero(), created.Before(s.Position.StartedAt):
+		return false
+`,
+		new:     "",
+		promise: "What is older than the slot is nobody's, but for a backfill.",
+		pkg:     "./relay/internal/heal",
+		run:     "TestWhoIsEntitled",
+	},
+	{
+		name:    "core-heal-filter-ignored",
+		file:    "relay/internal/heal/sweep.go",
+		old:     "s.ids = s.Dispatcher.Route(s.ids[:0], &ev)",
+		new:     "s.ids = s.Dispatcher.Wanting(s.ids[:0], &ev)",
+		promise: "A gap delivers only what a filter lets through.",
+		pkg:     "./relay/internal/heal",
+		run:     "TestAFilter",
+	},
+	{
+		name: "core-heal-bad-row-silent",
+		file: "relay/internal/heal/sweep.go",
+		old: `		if ev.ID == "" {
+			return ds // it has`,
+		new: `		if ev.ID != "" {
+			return ds // it has`,
+		promise: "A row of a gap that is no event is a dead delivery with its reason.",
+		pkg:     "./relay/internal/heal",
+		run:     "TestARowThatIsNoEvent",
+	},
+	{
+		name:    "core-heal-slot-lost-unnoticed",
+		file:    "relay/internal/heal/detect.go",
+		old:     "looks: on(postgres.ErrSlotLost,",
+		new:     "looks: on(postgres.ErrSlotActive,",
+		promise: "An invalidated slot is a gap, and made anew.",
+		pkg:     "./relay/internal/heal",
+		run:     "TestSigns",
+	},
+	{
+		name:    "core-heal-timeline-unnoticed",
+		file:    "relay/internal/heal/detect.go",
+		old:     "f.Before.Timeline == f.Info.Timeline",
+		new:     "f.Before.Timeline <= f.Info.Timeline",
+		promise: "A failover is a gap.",
+		pkg:     "./relay/internal/heal",
+		run:     "TestDetectors",
+	},
+	{
+		name:    "core-heal-table-unnoticed",
+		file:    "relay/internal/heal/detect.go",
+		old:     `if f.Before.Publication == "" || f.Before.Publication == f.Publication {`,
+		new:     `if f.Publication == "" || f.Before.Publication == "" || f.Before.Publication == f.Publication {`,
+		promise: "A publication that is gone is a gap.",
+		pkg:     "./relay/internal/heal",
+		run:     "TestDetectors",
+	},
+	{
+		name:    "core-heal-own-acks-suspicious",
+		file:    "relay/internal/heal/detect.go",
+		old:     "max(source.Position(f.Before.Settled), f.Acked)",
+		new:     "source.Position(f.Before.Settled)",
+		promise: "A slot that we have moved ourselves is no gap.",
+		pkg:     "./relay/internal/heal",
+		run:     "TestDetectors",
+	},
+	{
+		name:    "core-heal-mended-again",
+		file:    "relay/internal/heal/detect.go",
+		old:     "func (s *Signs) Opened() { s.broken = nil }",
+		new:     "func (s *Signs) Opened() {}",
+		promise: "A slot that was mended is not replaced once more.",
+		pkg:     "./relay/internal/heal",
+		run:     "TestSigns",
+	},
+	{
+		name:    "core-heal-standby-remembers",
+		file:    "relay/internal/heal/detect.go",
+		old:     "func (s *Signs) Forget() { s.broken = nil }",
+		new:     "func (s *Signs) Forget() {}",
+		promise: "A relay that stands by leaves it to the holder what is wrong with the slot.",
+		pkg:     "./relay/internal/heal",
+		run:     "TestSigns",
+	},
+	{
+		name:    "core-heal-backfill-is-gap",
+		file:    "relay/internal/heal/detect.go",
+		old:     "h != nil && h.Why != whyBackfill",
+		new:     "h != nil",
+		promise: "A backfill is no gap.",
+		pkg:     "./relay/internal/heal",
+		run:     "TestABackfill",
 	},
 }

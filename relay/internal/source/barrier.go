@@ -40,6 +40,7 @@ func (b *Barriers) Wait(ctx context.Context) (Position, error) {
 	settled := make(chan Position, 1)
 	b.waiting[name] = settled
 	b.mu.Unlock()
+	defer b.forget(name)
 
 	if err := b.send(ctx, name); err != nil {
 		return 0, err
@@ -50,6 +51,13 @@ func (b *Barriers) Wait(ctx context.Context) (Position, error) {
 	case <-ctx.Done():
 		return 0, context.Cause(ctx)
 	}
+}
+
+// forget drops a barrier that nobody waits for any more.
+func (b *Barriers) forget(name string) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	delete(b.waiting, name)
 }
 
 // Seen takes in that the source brought a barrier, in a transaction that ends at end.

@@ -29,6 +29,16 @@ func TestFrontier(t *testing.T) {
 		requireFrontier(t, source.NewFrontier(7), 7, time.Time{})
 	})
 
+	t.Run("what the stream brings again does not move it back", func(t *testing.T) {
+		t.Parallel()
+		tr := source.NewFrontier(100)
+		tx := tr.Begin()
+		tr.Commit(tx, 90, at(90))
+		requireFrontier(t, tr, 100, at(90))
+		tr.Keepalive(95)
+		requireFrontier(t, tr, 100, at(90))
+	})
+
 	t.Run("a transaction without deliveries passes at its commit", func(t *testing.T) {
 		t.Parallel()
 		tr := source.NewFrontier(0)

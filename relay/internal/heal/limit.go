@@ -1,4 +1,4 @@
-package relay
+package heal
 
 import (
 	"context"
@@ -18,12 +18,17 @@ const (
 	gapPeriod = time.Hour
 )
 
-// errTooManyGaps ends the relay.
-var errTooManyGaps = errors.New("too many gaps in the stream")
+// ErrTooManyGaps ends the relay.
+var ErrTooManyGaps = errors.New("too many gaps in the stream")
 
-// tooManyGaps is an error once there were more gaps than are healed. They are counted in the database, so that neither a
+// Counter knows the gaps that there were; *ledger.Ledger does.
+type Counter interface {
+	Gaps(ctx context.Context, o ledger.GapsOptions) ([]ledger.Counted, error)
+}
+
+// Limit returns an error once there were more gaps than are healed. They are counted in the database, so that neither a
 // supervisor that starts the relay again nor another replica heals for ever.
-func tooManyGaps(ctx context.Context, led *ledger.Ledger, slot string, now time.Time) error {
+func Limit(ctx context.Context, led Counter, slot string, now time.Time) error {
 	gaps, err := led.Gaps(ctx, ledger.GapsOptions{Slot: slot, Backfill: whyBackfill, Since: now.Add(-gapPeriod), Now: now})
 	if err != nil || len(gaps) <= gapLimit {
 		return err
@@ -32,12 +37,10 @@ func tooManyGaps(ctx context.Context, led *ledger.Ledger, slot string, now time.
 	return fmt.Errorf("%w: %d within an hour, the last because %s. Something keeps breaking the stream: table tailpost.gap tells more; look for "+
 		"whoever drops the slot or the publication, and at max_slot_wal_keep_size and idle_replication_slot_timeout of the server. Then "+
 		"run `tailpost heal` and start tailpost again. Without that every start ends like this until %s. The next relay that heals "+
-		"delivers from the outbox table what has passed the stream by", errTooManyGaps, len(gaps), last.Why, again.Format(time.RFC3339))
+		"delivers from the outbox table what has passed the stream by", ErrTooManyGaps, len(gaps), last.Why, again.Format(time.RFC3339))
 }
 
-// ClearGaps lets relays heal gaps again, now that a person has seen why there were more than they heal within an hour: those
-// until now do not count any more. It gives why a heal is due, which the next relay to take the slot does; empty: none is.
-// Relays may run.
+// ClearGaps is relay.ClearGaps.
 func ClearGaps(ctx context.Context, cfg *config.Config, log zerolog.Logger) (due string, err error) {
 	led, err := ledger.Open(ctx, ledger.Options{URL: cfg.Database.URL, AppName: "heal", Logger: log})
 	if err != nil {

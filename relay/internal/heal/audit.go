@@ -1,0 +1,216 @@
+package heal
+
+import (
+	"context"
+	"errors"
+	"sync"
+	"time"
+
+	"github.com/rs/zerolog"
+
+	"github.com/tailpost/tailpost/config"
+	"github.com/tailpost/tailpost/outbox"
+	"github.com/tailpost/tailpost/relay/internal/ledger"
+	"github.com/tailpost/tailpost/relay/internal/pace"
+	"github.com/tailpost/tailpost/relay/internal/source"
+)
+
+const (
+	// auditRetry is when an audit that failed is tried again.
+	auditRetry = 10 * time.Minute
+	// healPace and auditPace are how long the sweep rests after each page, as multiples of what the page took.
+	healPace  = 1
+	auditPace = 9
+	// gapMargin is how much older than the last settled transaction an event may say it is and still have been committed
+	// after it: transactions take time, and clocks differ.
+	gapMargin = time.Hour
+	// chunkRows and chunkBytes bound the events that are read and queued at once.
+	chunkRows  = 256
+	chunkBytes = 1 << 20
+)
+
+// Ledger is the database's side of an audit; *ledger.Ledger is one.
+type Ledger interface {
+	Routed(ctx context.Context) (map[string]ledger.Routed, error)
+	Queue(ctx context.Context, hold ledger.Hold, ds []outbox.Delivery, now time.Time) (queued int64, err error)
+	Audited(ctx context.Context, hold ledger.Hold, audited time.Time, found *ledger.Gap) error
+	Counter
+}
+
+// Table is the outbox table, read piece by piece; *ledger.Sweep is one.
+type Table interface {
+	// Timed reports whether rows have a time.
+	Timed() bool
+	Blocks(ctx context.Context) (int64, error)
+	Rows(ctx context.Context, from, n int64) ([]ledger.Row, error)
+	Events(ctx context.Context, places []ledger.RowPlace) ([]ledger.Found, error)
+}
+
+// Dispatcher is where what is found goes; *dispatch.Dispatcher is one.
+type Dispatcher interface {
+	// Wanting appends the endpoints that an event of this id, type and tenant may go to, Route those that it goes to.
+	Wanting(dst []string, ev *outbox.Event) []string
+	Route(dst []string, ev *outbox.Event) []string
+	Ordering(endpointID string) config.Ordering
+	Due(endpointID string)
+	// Healed lets endpoints with an order go on.
+	Healed()
+}
+
+// Barrier tells when everything that was committed before it is settled; *source.Barriers is one.
+type Barrier interface {
+	Wait(ctx context.Context) (source.Position, error)
+}
+
+// AuditorOptions are what an Auditor works with.
+type AuditorOptions struct {
+	Ledger     Ledger
+	Open       func(ctx context.Context, since time.Time) (Table, error) // the outbox table, as far as it was created since then
+	Dispatcher Dispatcher
+	Barriers   Barrier
+	Hold       ledger.Hold
+	Position   ledger.Position // what the slot's row says
+	Outbox     config.Outbox
+	Attempts   time.Duration // how long attempts are kept; 0: for ever
+	Logger     zerolog.Logger
+}
+
+// whyBackfill is the heal that outbox.start asks for when the slot is taken for the first time: it is no gap.
+const whyBackfill = "backfill"
+
+// Auditor finds events of the outbox table that the stream did not bring. It belongs to one goroutine.
+type Auditor struct {
+	AuditorOptions
+
+	audited time.Time     // events created before it are settled
+	sound   chan struct{} // closed once no gap waits to be healed
+	log     zerolog.Logger
+}
+
+// NewAuditor returns an Auditor.
+func NewAuditor(o AuditorOptions) *Auditor {
+	return &Auditor{
+		AuditorOptions: o, audited: pace.Later(o.Position.AuditedAt, o.Position.StartedAt), sound: make(chan struct{}), log: o.Logger,
+	}
+}
+
+// Sound is closed once no gap waits to be healed.
+func (a *Auditor) Sound() <-chan struct{} { return a.sound }
+
+// Inquiry is what an audit is to look at.
+type Inquiry struct {
+	ledger.Heal
+
+	// due says that the heal is noted in the database: it is a gap, and reported whatever it finds.
+	due bool
+	// gapFrom is when the stream last brought everything. Zero: it always did, as far as anybody knows.
+	gapFrom time.Time
+	pace    int // rests after each page, as multiples of what the page took
+}
+
+func (q *Inquiry) backfill() bool { return q.Why == whyBackfill }
+
+// Run audits until ctx is done: first what is wanted at once, if anything, then at every interval.
+func (a *Auditor) Run(ctx context.Context, first *Inquiry) error {
+	defer a.Dispatcher.Healed()
+	sound := sync.OnceFunc(func() { close(a.sound) })
+	for q := first; ; {
+		if q == nil {
+			sound()
+			if q = a.await(ctx); q == nil {
+				return nil
+			}
+		}
+		err := a.audit(ctx, q)
+		a.Dispatcher.Healed()
+		switch {
+		case err == nil:
+			q = nil
+		case ctx.Err() != nil, errors.Is(err, ledger.ErrDeposed):
+			return nil
+		case errors.Is(err, ErrTooManyGaps):
+			return err
+		default:
+			a.log.Error().Err(err).Str("why", q.Why).Msg("the audit of the outbox table failed: what the stream lost stays undelivered until it succeeds")
+			_ = pace.Wait(ctx, auditRetry) // what is done next looks at ctx
+		}
+	}
+}
+
+// await waits for the next audit of the interval; nil: there is none before ctx is done.
+func (a *Auditor) await(ctx context.Context) *Inquiry {
+	interval := a.Outbox.AuditInterval
+	if interval <= 0 || a.Outbox.Mapping.Table == "" {
+		<-ctx.Done()
+		return nil
+	}
+	if pace.Wait(ctx, time.Until(a.audited.Add(interval))) != nil {
+		return nil
+	}
+	now := time.Now()
+	since := a.audited.Add(-gapMargin)
+	if a.Attempts > 0 {
+		// Of what is older, attempts may be gone.
+		since = pace.Later(since, now.Add(gapMargin-a.Attempts))
+	}
+	return &Inquiry{Heal: ledger.Heal{Why: "an audit found events that nobody had got", Since: since, From: a.Hold.Settled, At: now}, pace: auditPace}
+}
+
+// audit sweeps the table once, and reports what it found.
+func (a *Auditor) audit(ctx context.Context, q *Inquiry) error {
+	began := time.Now()
+	gap := ledger.Gap{Heal: q.Heal}
+	// What is visible from here on has been through the stream, or never will.
+	to, err := a.Barriers.Wait(ctx)
+	if err != nil {
+		return err
+	}
+	gap.To = outbox.LSN(to)
+	if a.Outbox.Messages != "" && q.due && !q.backfill() {
+		gap.Note = "logical messages that were committed in the gap cannot be found again"
+	}
+	if a.Outbox.Mapping.Table != "" {
+		if err := a.sweep(ctx, q, &gap); err != nil {
+			return err
+		}
+	}
+	gap.Now = time.Now()
+	report := &gap
+	if !q.due && gap.Events == 0 {
+		report = nil
+	}
+	if err := a.Ledger.Audited(ctx, a.Hold, began, report); err != nil {
+		return err
+	}
+	a.audited = began
+	a.report(q, report)
+	if report == nil || q.due {
+		return nil // what is due was counted when it was detected
+	}
+	return Limit(ctx, a.Ledger, a.Hold.Slot, gap.Now)
+}
+
+// report says what came of an audit.
+func (a *Auditor) report(q *Inquiry, gap *ledger.Gap) {
+	level, text := zerolog.WarnLevel, "a gap in the stream is healed from the outbox table"
+	switch {
+	case gap == nil:
+		a.log.Debug().Msg("audit: nothing is missing")
+		return
+	case q.backfill():
+		level, text = zerolog.InfoLevel, "events older than the slot are queued"
+	case gap.Note != "":
+		level, text = zerolog.ErrorLevel, "a gap in the stream is healed as far as the outbox table goes"
+	}
+	a.log.WithLevel(level).Str("why", gap.Why).Stringer("from", gap.From).Stringer("to", gap.To).Time("since", gap.Since).
+		Int64("events", gap.Events).Int64("deliveries", gap.Deliveries).Str("note", gap.Note).Msg(text)
+}
+
+// Due returns the inquiry of a heal that is due.
+func Due(h ledger.Heal) *Inquiry {
+	q := &Inquiry{Heal: h, due: true, pace: healPace}
+	if !q.backfill() {
+		q.gapFrom = q.Since.Add(gapMargin)
+	}
+	return q
+}

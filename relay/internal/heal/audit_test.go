@@ -1,0 +1,489 @@
+package heal_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/rs/zerolog"
+	"github.com/stretchr/testify/require"
+
+	"github.com/tailpost/tailpost/config"
+	"github.com/tailpost/tailpost/outbox"
+	"github.com/tailpost/tailpost/relay/internal/heal"
+	"github.com/tailpost/tailpost/relay/internal/ledger"
+	"github.com/tailpost/tailpost/relay/internal/pace"
+	"github.com/tailpost/tailpost/relay/internal/source"
+)
+
+// world is a database with an outbox table, a stream and what is recorded, as an audit sees them: in memory, with the
+// endpoints erp (no order) and ledger (by key).
+type world struct {
+	mu       sync.Mutex
+	t        *testing.T
+	rows     []*row
+	recorded map[string][]string
+	routed   map[string]ledger.Routed
+	queued   []outbox.Delivery
+	audits   []*ledger.Gap // nil: it found nothing
+	notes    []string
+	gaps     int   // within the hour
+	fail     error // of the table
+	deposed  bool
+	// onTheirWay are events that the stream brings at the next barrier; reads, how often the table was.
+	onTheirWay []string
+	reads      int
+	hold       chan struct{} // non-nil: a barrier waits for it
+}
+
+type row struct {
+	outbox.Event
+
+	block int64
+	err   error
+}
+
+func (w *world) note(format string, args ...any) {
+	w.notes = append(w.notes, fmt.Sprintf(format, args...))
+}
+
+// Wait is the barrier: by its end the stream has delivered what was on its way.
+func (w *world) Wait(ctx context.Context) (source.Position, error) {
+	w.mu.Lock()
+	hold := w.hold
+	w.mu.Unlock()
+	if hold != nil {
+		select {
+		case <-hold:
+		case <-ctx.Done():
+			return 0, context.Cause(ctx)
+		}
+	}
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	for _, id := range w.onTheirWay {
+		w.recorded[id] = []string{"erp", "ledger"}
+	}
+	w.onTheirWay = nil
+	w.note("barrier")
+	return 1000, nil
+}
+
+func (w *world) Routed(context.Context) (map[string]ledger.Routed, error) { return w.routed, nil }
+
+func (w *world) Queue(_ context.Context, _ ledger.Hold, ds []outbox.Delivery, _ time.Time) (queued int64, err error) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.deposed {
+		return 0, ledger.ErrDeposed
+	}
+	for i := range ds {
+		if slices.Contains(w.recorded[ds[i].Event.ID], ds[i].EndpointID) {
+			continue
+		}
+		w.recorded[ds[i].Event.ID] = append(w.recorded[ds[i].Event.ID], ds[i].EndpointID)
+		w.queued = append(w.queued, ds[i])
+		queued++
+	}
+	return queued, nil
+}
+
+func (w *world) Audited(_ context.Context, _ ledger.Hold, _ time.Time, found *ledger.Gap) error {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.audits = append(w.audits, found)
+	if found != nil {
+		w.gaps++
+	}
+	return nil
+}
+
+func (w *world) Gaps(context.Context, ledger.GapsOptions) ([]ledger.Counted, error) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return make([]ledger.Counted, w.gaps), nil
+}
+
+func (w *world) Timed() bool { return true }
+
+func (w *world) Blocks(context.Context) (int64, error) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	most := int64(-1)
+	for _, r := range w.rows {
+		most = max(most, r.block)
+	}
+	return most + 1, w.fail
+}
+
+func (w *world) Rows(_ context.Context, from, n int64) (rows []ledger.Row, err error) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.reads++
+	for _, r := range w.rows {
+		if r.block >= from && r.block < from+n {
+			rows = append(rows, ledger.Row{
+				TID: fmt.Sprintf("(%d,1)", r.block), ID: r.ID, Type: r.Type, CreatedAt: r.CreatedAt, Size: len(r.Payload),
+				Recorded: slices.Clone(w.recorded[r.ID]),
+			})
+		}
+	}
+	return rows, w.fail
+}
+
+func (w *world) Events(_ context.Context, places []ledger.RowPlace) (found []ledger.Found, err error) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.note("events %d", len(places))
+	for _, p := range places {
+		for _, r := range w.rows {
+			if r.ID == p.ID {
+				found = append(found, ledger.Found{Event: r.Event, Recorded: slices.Clone(w.recorded[r.ID]), Err: r.err})
+			}
+		}
+	}
+	return found, w.fail
+}
+
+func (w *world) Wanting(dst []string, ev *outbox.Event) []string {
+	if ev.Type == "nobody" {
+		return dst
+	}
+	return append(dst, "erp", "ledger")
+}
+
+func (w *world) Route(dst []string, ev *outbox.Event) []string {
+	if ev.Type == "filtered" {
+		return append(dst, "ledger")
+	}
+	return w.Wanting(dst, ev)
+}
+
+func (w *world) Ordering(id string) config.Ordering {
+	if id == "ledger" {
+		return config.OrderingKey
+	}
+	return config.OrderingNone
+}
+
+func (w *world) Due(id string) { w.see(func() { w.note("due %s", id) }) }
+func (w *world) Healed()       { w.see(func() { w.note("healed") }) }
+
+func (w *world) see(f func()) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	f()
+}
+
+// insert adds rows of one block each.
+func (w *world) insert(created time.Time, ids ...string) {
+	w.see(func() {
+		for _, id := range ids {
+			w.rows = append(w.rows, &row{
+				Event: outbox.Event{ID: id, Type: "order.created", Payload: []byte("{}"), CreatedAt: created}, block: int64(len(w.rows)),
+			})
+		}
+	})
+}
+
+// sent returns what was queued, as id>endpoint.
+func (w *world) sent() (all []string) {
+	w.see(func() {
+		for _, d := range w.queued {
+			all = append(all, d.Event.ID+">"+d.EndpointID)
+		}
+	})
+	return all
+}
+
+// auditBundle is an auditor over a world whose slot was taken an hour before the gap began.
+type auditBundle struct {
+	*world
+	*heal.Auditor
+
+	gap   time.Time // the last settled transaction
+	ended chan error
+}
+
+func setupAudit(t *testing.T, interval time.Duration) *auditBundle {
+	t.Helper()
+	now := time.Now()
+	b := &auditBundle{gap: now.Add(-time.Minute), ended: make(chan error, 1)}
+	b.world = &world{t: t, recorded: make(map[string][]string), routed: map[string]ledger.Routed{
+		"erp":    {Config: true, CreatedAt: now.Add(-3 * time.Hour), Since: now.Add(-3 * time.Hour)},
+		"ledger": {CreatedAt: now.Add(-3 * time.Hour), Since: now.Add(-3 * time.Hour)},
+	}}
+	mapping := outbox.DefaultMapping()
+	b.Auditor = heal.NewAuditor(heal.AuditorOptions{
+		Ledger: b.world, Dispatcher: b.world, Barriers: b.world, Hold: ledger.Hold{Slot: "tailpost", Epoch: 1},
+		Open:     func(context.Context, time.Time) (heal.Table, error) { return b.world, nil },
+		Position: ledger.Position{StartedAt: now.Add(-2 * time.Hour), SettledAt: b.gap, Settled: 500},
+		Outbox:   config.Outbox{Mapping: mapping, AuditInterval: interval}, Logger: zerolog.Nop(),
+	})
+	return b
+}
+
+// due is the heal of a gap.
+func (b *auditBundle) due() *heal.Inquiry {
+	return heal.Due(heal.After(ledger.Position{Settled: 500, SettledAt: b.gap}, "the slot was missing", time.Now()))
+}
+
+// run runs the auditor in a bubble until the test is over.
+func (b *auditBundle) run(t *testing.T, first *heal.Inquiry) {
+	t.Helper()
+	ctx, stop := context.WithCancel(t.Context())
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		b.ended <- b.Run(ctx, first)
+	}()
+	t.Cleanup(func() {
+		stop()
+		<-done
+	})
+	synctest.Wait()
+}
+
+func pass(t *testing.T, d time.Duration) {
+	t.Helper()
+	require.NoError(t, pace.Wait(t.Context(), d))
+	synctest.Wait()
+}
+
+func TestAnAuditDeliversWhatTheStreamDidNotBringAndNothingElse(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		b := setupAudit(t, 0)
+		b.insert(b.gap, "lost", "half", "got")
+		b.recorded["half"] = []string{"erp"}
+		b.recorded["got"] = []string{"ledger", "erp"}
+		b.run(t, b.due())
+		pass(t, time.Minute)
+		require.ElementsMatch(t, []string{"lost>erp", "lost>ledger", "half>ledger"}, b.sent())
+		b.see(func() {
+			require.Len(t, b.audits, 1)
+			require.EqualValues(t, 2, b.audits[0].Events)
+			require.EqualValues(t, 3, b.audits[0].Deliveries)
+			require.EqualValues(t, 1000, b.audits[0].To, "the stream has everything from the first barrier on")
+			for _, d := range b.queued {
+				require.Equal(t, outbox.ReasonAudit, d.Reason)
+				require.Equal(t, outbox.LSN(500), d.Event.CommitLSN, "before all that the stream brings after the gap")
+			}
+		})
+	})
+}
+
+func TestAnAuditWaitsForTheStream(t *testing.T) {
+	t.Parallel()
+	t.Run("what was committed before it began", func(t *testing.T) {
+		t.Parallel()
+		synctest.Test(t, func(t *testing.T) {
+			b := setupAudit(t, 0)
+			b.insert(b.gap, "before")
+			b.see(func() { b.hold = make(chan struct{}) })
+			b.run(t, b.due())
+			pass(t, time.Hour)
+			b.see(func() { require.Zero(t, b.reads, "the stream is still to bring what was committed") })
+			b.see(func() {
+				b.onTheirWay = []string{"before"}
+				close(b.hold)
+				b.hold = nil
+			})
+			pass(t, time.Minute)
+			require.Empty(t, b.sent())
+		})
+	})
+	t.Run("what is committed while it reads", func(t *testing.T) {
+		t.Parallel()
+		synctest.Test(t, func(t *testing.T) {
+			b := setupAudit(t, 0)
+			b.insert(b.gap, "lost")
+			b.insert(time.Now(), "coming")
+			late := &lateStream{world: b.world}
+			b.Auditor.Barriers = late
+			b.run(t, b.due())
+			pass(t, time.Minute)
+			require.ElementsMatch(t, []string{"lost>erp", "lost>ledger"}, b.sent())
+			b.see(func() {
+				at := slices.Index(b.notes, "events 2")
+				require.Positive(t, at, "%q", b.notes)
+				require.Equal(t, "barrier", b.notes[at-1], "what is suspicious is read again behind a barrier")
+			})
+		})
+	})
+}
+
+// lateStream brings an event between the look at the table and the second one.
+type lateStream struct {
+	*world
+
+	waits int
+}
+
+func (l *lateStream) Wait(ctx context.Context) (source.Position, error) {
+	if l.waits++; l.waits == 2 {
+		l.see(func() { l.onTheirWay = []string{"coming"} })
+	}
+	return l.world.Wait(ctx)
+}
+
+func TestEndpointsWithAnOrderGoOnOnceTheGapIsHealed(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		b := setupAudit(t, 0)
+		b.insert(b.gap, "lost")
+		b.run(t, b.due())
+		pass(t, time.Minute)
+		b.see(func() {
+			due, healed := slices.Index(b.notes, "due ledger"), slices.Index(b.notes, "healed")
+			require.Positive(t, due)
+			require.Greater(t, healed, due, "%q", b.notes)
+		})
+		select {
+		case <-b.Sound():
+		default:
+			t.Fatal("the gap is healed, so retention may go on")
+		}
+	})
+}
+
+func TestAnAuditThatFailsIsMadeAgainAndNothingIsRemovedMeanwhile(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		b := setupAudit(t, 0)
+		b.insert(b.gap, "lost")
+		b.see(func() { b.fail = errors.New("statement timeout") })
+		b.run(t, b.due())
+		pass(t, 9*time.Minute)
+		b.see(func() {
+			require.Contains(t, b.notes, "healed", "it must not hold the order up for as long as it fails")
+		})
+		select {
+		case <-b.Sound():
+			t.Fatal("what is deleted cannot be healed any more")
+		default:
+		}
+		b.see(func() { b.fail = nil })
+		pass(t, 2*time.Minute)
+		require.Len(t, b.sent(), 2)
+		<-b.Sound()
+	})
+}
+
+func TestAuditsComeAtTheirInterval(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		b := setupAudit(t, time.Hour)
+		b.run(t, b.due())
+		pass(t, 10*time.Minute)
+		b.see(func() { require.Len(t, b.audits, 1) })
+		pass(t, 49*time.Minute)
+		b.see(func() { require.Len(t, b.audits, 1) })
+		pass(t, 2*time.Minute)
+		b.see(func() {
+			require.Len(t, b.audits, 2)
+			require.Nil(t, b.audits[1], "nothing was missing, so there is no gap to tell of")
+		})
+	})
+}
+
+func TestTheRelayEndsWhereAuditsKeepFindingGaps(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		b := setupAudit(t, 10*time.Minute)
+		b.run(t, nil)
+		for n := range 4 {
+			select {
+			case err := <-b.ended:
+				t.Fatalf("ended after %d gaps: %v", n, err)
+			default:
+			}
+			b.insert(time.Now(), fmt.Sprintf("lost %d", n))
+			pass(t, 10*time.Minute+time.Second)
+		}
+		require.ErrorIs(t, <-b.ended, heal.ErrTooManyGaps)
+	})
+}
+
+func TestADeposedRelayAuditsNothingMore(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		b := setupAudit(t, time.Minute)
+		b.insert(b.gap, "lost")
+		b.see(func() { b.deposed = true })
+		b.run(t, b.due())
+		pass(t, time.Minute)
+		require.NoError(t, <-b.ended)
+		require.Empty(t, b.sent())
+	})
+}
+
+func TestWhoIsEntitledToWhatAGapHas(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		b := setupAudit(t, 0)
+		b.see(func() {
+			b.routed["erp"] = ledger.Routed{Config: true, CreatedAt: b.gap, Since: time.Now()}
+			b.routed["ledger"] = ledger.Routed{CreatedAt: b.gap, Since: b.gap.Add(30 * time.Second)}
+		})
+		b.insert(b.gap.Add(time.Second), "unread")
+		b.insert(b.gap.Add(40*time.Second), "later")
+		b.insert(b.gap.Add(-3*time.Hour), "older than the slot")
+		b.see(func() {
+			b.rows = append(b.rows, &row{Event: outbox.Event{ID: "nobody", Type: "nobody", CreatedAt: b.gap}, block: 9})
+		})
+		b.run(t, b.due())
+		pass(t, time.Minute)
+		require.ElementsMatch(t, []string{"unread>erp", "later>erp", "later>ledger"}, b.sent(),
+			"one of the configuration gets what was not read, as from the stream; another what came since it wants it")
+	})
+}
+
+func TestARowThatIsNoEventIsDeadWithItsReasonAndHoldsNothingUp(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		b := setupAudit(t, 0)
+		b.insert(b.gap, "bad", "good")
+		b.see(func() { b.rows[0].err = errors.New("type is NULL") })
+		b.run(t, b.due())
+		pass(t, time.Minute)
+		require.ElementsMatch(t, []string{"bad>*", "good>erp", "good>ledger"}, b.sent())
+		b.see(func() {
+			for _, d := range b.queued {
+				if d.Event.ID == "bad" {
+					require.Equal(t, outbox.StateDead, d.State)
+					require.Contains(t, d.LastError, "type is NULL")
+				}
+			}
+		})
+	})
+}
+
+func TestAFilterDecidesWhatAGapDelivers(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		b := setupAudit(t, 0)
+		b.see(func() {
+			b.rows = append(b.rows, &row{Event: outbox.Event{ID: "one", Type: "filtered", CreatedAt: b.gap}})
+		})
+		b.run(t, b.due())
+		pass(t, time.Minute)
+		require.Equal(t, []string{"one>ledger"}, b.sent())
+	})
+}
+
+func TestMoreGapsThanAreHealedTellWhatToDo(t *testing.T) {
+	t.Parallel()
+	w := &world{t: t, gaps: 3}
+	now := time.Now()
+	require.NoError(t, heal.Limit(t.Context(), w, "tailpost", now))
+	w.gaps = 4
+	err := heal.Limit(t.Context(), w, "tailpost", now)
+	require.ErrorIs(t, err, heal.ErrTooManyGaps)
+	require.ErrorContains(t, err, "tailpost heal")
+}

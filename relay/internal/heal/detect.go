@@ -1,0 +1,260 @@
+package heal
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/tailpost/tailpost/config"
+	"github.com/tailpost/tailpost/outbox"
+	"github.com/tailpost/tailpost/relay/internal/ledger"
+	"github.com/tailpost/tailpost/relay/internal/source"
+	"github.com/tailpost/tailpost/relay/internal/source/postgres"
+)
+
+// Finding is what is known when a slot is taken: what opening its stream ran into, what the slot's row says of before, and
+// how things are now.
+type Finding struct {
+	Err    error           // why the last stream ended, or this one could not be opened; nil: nothing is known of that
+	Before ledger.Position // what the slot's row says
+	Info   postgres.Info   // what opening the stream found
+	// Publication is the identity of publication and outbox table now; see Ledger.Publication.
+	Publication string
+	// Acked is how far this process has acknowledged the slot, in whatever hold.
+	Acked source.Position
+}
+
+// detector looks for one cause of a gap.
+type detector struct {
+	name string
+	// looks returns why events may have passed the stream by, as logs and tailpost.gap have it; empty: they have not.
+	looks func(f *Finding) string
+	// mend changes with what options the stream is opened, so that it can be. nil: it opened as it is.
+	mend func(o *postgres.Options)
+	// refusal says that only opening a stream tells: an error that ends one is looked at again when it is opened anew.
+	refusal bool
+	// alone says that what an earlier detector found explains what this one looks at.
+	alone bool
+	// doubt says that the cause is likely none: the table is looked at, and a gap is told of only if something was lost.
+	doubt bool
+}
+
+// detectors are all causes of a gap that are known. A new one is a row here, and one in TestDetectors.
+//
+// Those that mend look at an error only, before there is anything else to look at; the others at a slot that was opened.
+func detectors() []detector {
+	return []detector{
+		{
+			name:  "undecodable",
+			looks: on(postgres.ErrUnreadable, "the publication was missing while events were committed"),
+			mend:  func(o *postgres.Options) { o.SkipBacklog = true },
+		},
+		{
+			name:  "WAL missing",
+			looks: on(postgres.ErrWALMissing, "WAL that the slot needed was missing"),
+			mend:  func(o *postgres.Options) { o.Replace = true },
+		},
+		{
+			name:  "slot missing",
+			looks: on(postgres.ErrSlotMissing, "the slot was missing"),
+			mend:  create, refusal: true,
+		},
+		{
+			name:  "slot lost",
+			looks: on(postgres.ErrSlotLost, "Postgres invalidated the slot"),
+			mend:  create, refusal: true,
+		},
+		{name: "another server", looks: anotherServer},
+		{name: "timeline", looks: timeline},
+		{name: "publication", looks: publication},
+		{name: "skipped", looks: skipped, alone: true},
+		{name: "slot ahead", looks: ahead, alone: true, doubt: true},
+	}
+}
+
+// on looks for an error.
+func on(kind error, why string) func(*Finding) string {
+	return func(f *Finding) string {
+		if errors.Is(f.Err, kind) {
+			return why
+		}
+		return ""
+	}
+}
+
+func create(o *postgres.Options) { o.Create, o.ReplaceLost = true, true }
+
+func anotherServer(f *Finding) string {
+	if f.Info.SystemID == "" || f.Before.SystemID == f.Info.SystemID {
+		return ""
+	}
+	return fmt.Sprintf("the server is another one: system identifier %s instead of %s", f.Info.SystemID, f.Before.SystemID)
+}
+
+func timeline(f *Finding) string {
+	if f.Before.SystemID != f.Info.SystemID || f.Before.Timeline == f.Info.Timeline {
+		return ""
+	}
+	return fmt.Sprintf("the server went from timeline %d to %d: a failover or a restore", f.Before.Timeline, f.Info.Timeline)
+}
+
+// publication says what differs between two identities of Ledger.Publication.
+func publication(f *Finding) string {
+	if f.Before.Publication == "" || f.Before.Publication == f.Publication {
+		return ""
+	}
+	was, is := strings.Split(f.Before.Publication, "."), strings.Split(f.Publication, ".")
+	const parts, table = 5, 2
+	switch {
+	case len(was) != parts || len(is) != parts:
+		return "the publication was changed"
+	case was[table] != is[table]:
+		return "the outbox table was created anew"
+	case was[0] != is[0]:
+		return "the publication was created anew"
+	default:
+		return "the publication was changed"
+	}
+}
+
+// skipped is that opening the stream let WAL go unread. Whoever asked for that has noted why.
+func skipped(f *Finding) string {
+	if f.Info.SkippedFrom == 0 || f.Before.Heal != nil {
+		return ""
+	}
+	return "WAL from a time without publication cannot be decoded"
+}
+
+// ahead is that the slot stands behind what was recorded. Most likely a relay was killed after it had let go of WAL without
+// events, which is not recorded. But somebody else may have moved the slot.
+func ahead(f *Finding) string {
+	if f.Before.Heal != nil || source.Position(f.Info.ConfirmedFlush) <= max(source.Position(f.Before.Settled), f.Acked) {
+		return ""
+	}
+	return "the slot is ahead of what was recorded"
+}
+
+// Gap returns the heal that is due for what taking the slot has brought to light; nil: none is.
+func (f *Finding) Gap(now time.Time) *ledger.Heal {
+	whys := f.whys(false)
+	if len(whys) == 0 {
+		return nil
+	}
+	heal := After(f.Before, strings.Join(whys, "; "), now)
+	return &heal
+}
+
+// Doubt returns what the table is to be looked at for although no gap is known; nil: for nothing.
+func (f *Finding) Doubt(now time.Time) *Inquiry {
+	whys := f.whys(true)
+	if len(whys) == 0 {
+		return nil
+	}
+	return &Inquiry{Heal: After(f.Before, strings.Join(whys, "; "), now), pace: healPace}
+}
+
+// whys returns what the detectors that look at a slot that was opened find.
+func (f *Finding) whys(doubt bool) (whys []string) {
+	all := detectors()
+	for i := range all {
+		d := &all[i]
+		if d.mend != nil || d.doubt != doubt || d.alone && len(whys) > 0 {
+			continue
+		}
+		if why := d.looks(f); why != "" {
+			whys = append(whys, why)
+		}
+	}
+	return whys
+}
+
+// After returns the heal of what was committed after what the slot's row says.
+func After(before ledger.Position, why string, now time.Time) ledger.Heal {
+	heal := ledger.Heal{Why: why, From: before.Settled, At: now}
+	switch {
+	case !before.SettledAt.IsZero():
+		heal.Since = before.SettledAt.Add(-gapMargin)
+	case !before.AuditedAt.IsZero():
+		heal.Since = before.AuditedAt.Add(-gapMargin)
+	default:
+		heal.Since = before.StartedAt.Add(-gapMargin)
+	}
+	return heal
+}
+
+// Backfill returns the heal that delivers rows older than the slot, which begins at a place; nil: none is asked for.
+func Backfill(start config.Start, place outbox.LSN, now time.Time) *ledger.Heal {
+	if !start.Beginning && start.At.IsZero() {
+		return nil
+	}
+	return &ledger.Heal{Why: whyBackfill, Since: start.At, From: place, At: now}
+}
+
+// Missed reports whether the stream may have missed changes of endpoints, not only events: one of the heals is of a gap.
+func Missed(heals ...*ledger.Heal) bool {
+	return slices.ContainsFunc(heals, func(h *ledger.Heal) bool { return h != nil && h.Why != whyBackfill })
+}
+
+// Signs are what tells of gaps between the end of one hold and the taking of the slot. They belong to one goroutine.
+type Signs struct {
+	broken []sign // what keeps the stream from being opened
+	noted  string // why a gap was noted in the database since the slot was last taken; empty: none was
+}
+
+// sign is an error that tells of a gap, and what is to be done about it.
+type sign struct {
+	why  string
+	mend func(*postgres.Options)
+}
+
+// Ended takes in why a stream ended.
+func (s *Signs) Ended(err error) { s.found(err, false) }
+
+// Refused takes in why a stream could not be opened, and reports whether it can be once Mend has changed the options.
+func (s *Signs) Refused(err error) bool { return s.found(err, true) }
+
+func (s *Signs) found(err error, refusal bool) (found bool) {
+	all := detectors()
+	for i := range all {
+		d := &all[i]
+		if d.mend == nil || d.refusal != refusal {
+			continue
+		}
+		why := d.looks(&Finding{Err: err})
+		if why == "" {
+			continue
+		}
+		found = true
+		if !slices.ContainsFunc(s.broken, func(b sign) bool { return b.why == why }) {
+			s.broken = append(s.broken, sign{why: why, mend: d.mend})
+		}
+	}
+	return found
+}
+
+// Forget drops what was found: another relay holds the slot, and finds out for itself.
+func (s *Signs) Forget() { s.broken = nil }
+
+// Mend changes the options with which the stream is opened so that it can be, and returns why: that is to be noted in the
+// database first, so that no crash forgets it.
+func (s *Signs) Mend(o *postgres.Options) (whys []string) {
+	for _, b := range s.broken {
+		b.mend(o)
+		whys = append(whys, b.why)
+	}
+	return whys
+}
+
+// Noted takes in that a gap was noted in the database.
+func (s *Signs) Noted(why string) { s.noted = why }
+
+// Opened takes in that the stream was opened: nothing is left to mend.
+func (s *Signs) Opened() { s.broken = nil }
+
+// Taken takes in that the slot was taken, and returns why a gap was noted before that; empty: none was.
+func (s *Signs) Taken() (noted string) {
+	noted, s.noted = s.noted, ""
+	return noted
+}

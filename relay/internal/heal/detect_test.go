@@ -1,0 +1,136 @@
+package heal_test
+
+import (
+	"fmt"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/tailpost/tailpost/config"
+	"github.com/tailpost/tailpost/relay/internal/heal"
+	"github.com/tailpost/tailpost/relay/internal/ledger"
+	"github.com/tailpost/tailpost/relay/internal/source/postgres"
+)
+
+// sound is a slot that nothing has happened to.
+func sound() *heal.Finding {
+	settledAt := time.Unix(1_000_000, 0)
+	return &heal.Finding{
+		Before: ledger.Position{
+			Place: ledger.Place{SystemID: "1", Timeline: 1}, Settled: 100, SettledAt: settledAt, StartedAt: settledAt.Add(-time.Hour),
+			Publication: "1.2.3.4.5",
+		},
+		Info:        postgres.Info{SystemID: "1", Timeline: 1, ConfirmedFlush: 100},
+		Publication: "1.2.3.4.5",
+	}
+}
+
+func TestDetectors(t *testing.T) {
+	t.Parallel()
+	for name, test := range map[string]struct {
+		change func(f *heal.Finding)
+		gap    string // why; empty: none
+		doubt  string
+	}{
+		"nothing has happened":      {func(*heal.Finding) {}, "", ""},
+		"another server":            {func(f *heal.Finding) { f.Info.SystemID = "2" }, "the server is another one: system identifier 2 instead of 1", ""},
+		"another server's timeline": {func(f *heal.Finding) { f.Info.SystemID, f.Info.Timeline = "2", 5 }, "the server is another one: system identifier 2 instead of 1", ""},
+		"a failover":                {func(f *heal.Finding) { f.Info.Timeline = 2 }, "the server went from timeline 1 to 2: a failover or a restore", ""},
+		"a new publication":         {func(f *heal.Finding) { f.Publication = "9.2.3.9.9" }, "the publication was created anew", ""},
+		"a new table":               {func(f *heal.Finding) { f.Publication = "1.2.9.9.9" }, "the outbox table was created anew", ""},
+		"a changed publication":     {func(f *heal.Finding) { f.Publication = "1.9.3.4.5" }, "the publication was changed", ""},
+		"no publication":            {func(f *heal.Finding) { f.Publication = "" }, "the publication was changed", ""},
+		"a row of an older release": {func(f *heal.Finding) { f.Before.Publication = "" }, "", ""},
+		"WAL let go unread":         {func(f *heal.Finding) { f.Info.SkippedFrom = 90 }, "WAL from a time without publication cannot be decoded", ""},
+		"WAL let go for a known cause": {func(f *heal.Finding) {
+			f.Info.SkippedFrom, f.Before.Heal = 90, &ledger.Heal{Why: "known"}
+		}, "", ""},
+		"two causes": {func(f *heal.Finding) { f.Info.Timeline, f.Publication = 2, "9.2.3.4.5" },
+			"the server went from timeline 1 to 2: a failover or a restore; the publication was created anew", ""},
+		"WAL let go beside another cause": {func(f *heal.Finding) { f.Info.Timeline, f.Info.SkippedFrom = 2, 90 },
+			"the server went from timeline 1 to 2: a failover or a restore", ""},
+		"a slot that was moved":                 {func(f *heal.Finding) { f.Info.ConfirmedFlush = 101 }, "", "the slot is ahead of what was recorded"},
+		"a slot that we moved":                  {func(f *heal.Finding) { f.Info.ConfirmedFlush, f.Acked = 101, 101 }, "", ""},
+		"a slot that was moved beyond our acks": {func(f *heal.Finding) { f.Info.ConfirmedFlush, f.Acked = 102, 101 }, "", "the slot is ahead of what was recorded"},
+		"a slot behind what is recorded":        {func(f *heal.Finding) { f.Info.ConfirmedFlush = 99 }, "", ""},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			f := sound()
+			test.change(f)
+			now := time.Now()
+			gap := f.Gap(now)
+			if test.gap == "" {
+				require.Nil(t, gap)
+			} else {
+				require.NotNil(t, gap)
+				require.Equal(t, test.gap, gap.Why)
+				require.Equal(t, f.Before.Settled, gap.From)
+				require.Equal(t, now, gap.At)
+				require.True(t, gap.Since.Before(f.Before.SettledAt), "what a transaction under way had written is looked at too")
+			}
+			doubt := f.Doubt(now)
+			if test.doubt == "" {
+				require.Nil(t, doubt)
+				return
+			}
+			require.NotNil(t, doubt)
+			require.Equal(t, test.doubt, doubt.Why)
+		})
+	}
+}
+
+func TestSignsOfABrokenSlotAreMendedOnceAndNotedFirst(t *testing.T) {
+	t.Parallel()
+	for kind, test := range map[error]struct {
+		why     string
+		refusal bool
+		mended  postgres.Options
+	}{
+		postgres.ErrUnreadable:  {"the publication was missing while events were committed", false, postgres.Options{SkipBacklog: true}},
+		postgres.ErrWALMissing:  {"WAL that the slot needed was missing", false, postgres.Options{Replace: true}},
+		postgres.ErrSlotMissing: {"the slot was missing", true, postgres.Options{Create: true, ReplaceLost: true}},
+		postgres.ErrSlotLost:    {"Postgres invalidated the slot", true, postgres.Options{Create: true, ReplaceLost: true}},
+	} {
+		t.Run(kind.Error(), func(t *testing.T) {
+			t.Parallel()
+			var s heal.Signs
+			err := fmt.Errorf("run stream: %w", kind)
+			require.Equal(t, test.refusal, s.Refused(err))
+			s.Ended(err)
+			s.Ended(err) // and again, before it could be mended
+			var o postgres.Options
+			require.Equal(t, []string{test.why}, s.Mend(&o))
+			require.Equal(t, test.mended, o)
+			require.Len(t, s.Mend(&o), 1, "it is not mended before a stream was opened")
+			s.Opened()
+			var sane postgres.Options
+			require.Empty(t, s.Mend(&sane))
+			require.Equal(t, postgres.Options{}, sane)
+		})
+	}
+	var s heal.Signs
+	require.False(t, s.Refused(postgres.ErrSlotActive))
+	s.Ended(postgres.ErrSlotMissing)
+	require.Empty(t, s.Mend(&postgres.Options{}), "whether a slot is missing is found out when it is opened")
+	s.Ended(postgres.ErrUnreadable)
+	s.Forget()
+	require.Empty(t, s.Mend(&postgres.Options{}), "whoever holds the slot finds out")
+	s.Noted("why")
+	require.Equal(t, "why", s.Taken())
+	require.Empty(t, s.Taken())
+}
+
+func TestABackfillIsNoGap(t *testing.T) {
+	t.Parallel()
+	now := time.Now()
+	require.Nil(t, heal.Backfill(config.Start{}, 7, now))
+	all := heal.Backfill(config.Start{Beginning: true}, 7, now)
+	require.True(t, all.Since.IsZero())
+	require.EqualValues(t, 7, all.From)
+	some := heal.Backfill(config.Start{At: now.Add(-time.Hour)}, 7, now)
+	require.Equal(t, now.Add(-time.Hour), some.Since)
+	require.False(t, heal.Missed(all, nil, some))
+	require.True(t, heal.Missed(nil, &ledger.Heal{Why: "the slot was missing"}))
+}

@@ -1,0 +1,51 @@
+// Package heal finds what the stream did not bring, and has it delivered from the outbox table. It owns what tells of a gap
+// (one table of detectors), how many gaps are healed before a person must look (Limit), and the audit. It never sends, and
+// never records an attempt: what is missing becomes a row of tailpost.delivery, under the epoch.
+//
+//	detectors ──▶ a heal is due, noted in the slot's row ──▶ the cause is mended ──▶ audit ──▶ a row of tailpost.gap
+//	                                                                                  ▲
+//	                                                   every audit_interval ──────────┘ (a row only if something was lost)
+//
+// A new cause is a row in detectors, and one in TestDetectors.
+//
+// # The audit
+//
+// Events may pass the stream by: the slot is dropped or invalidated, the publication or the table is changed, a standby
+// without the slot is promoted, somebody moves the slot. Each of these is told from what the slot's row remembers (system
+// identifier, timeline, settled position, identity of publication and table), or from what opening the stream finds; while
+// the relay runs the publication is looked at some seconds after the server wrote WAL. A heal is noted in the slot's row
+// before what tells of it is mended, so that no crash forgets it, and it is done once an audit has ended:
+//
+//  1. Send a mark (a logical message of ours) and wait until the frontier has passed it. What was committed before has by
+//     then an attempt or a queue row, or the stream did not bring it.
+//  2. Read some blocks of the outbox table, with the endpoints that have something of each row. Rows of which somebody who
+//     is entitled to it has nothing are suspicious; some of them were committed after step 1 and are on their way.
+//  3. Send a mark and wait until the frontier has passed it: whatever was visible in step 2 was committed before, so it is
+//     not on its way any more.
+//  4. Read the suspicious rows again, with what is recorded by now. What is still missing never comes, and is queued in
+//     tailpost.delivery (reason audit) under the epoch. Go on with step 2.
+//
+// So the stream and the audit never both deliver an event. Marks are needed because a row does not tell its LSN, and
+// snapshots would not do: those of other connections do not know the subtransactions of what was running.
+//
+// Entitled is an endpoint since it wants what it wants now (tailpost.endpoint.routed_since), and one of the configuration
+// also to what nobody had read when the gap began, as the stream routes by the configuration of the moment it is read. This goes
+// by clocks: an event whose transaction overlapped with the one that made the endpoint may go to it although it was committed
+// before. The other way round it might go to nobody. Rows
+// created before the slot was first taken are nobody's, but for the backfill of outbox.start, which is the same sweep. A
+// sweep reads every block of the table once, at a tenth of the speed that it could have; only rows created since the last
+// audit, or since an hour before the last settled transaction, cost more than that.
+//
+// An endpoint with an order sends nothing while a gap is being healed. What is found comes before all that the stream brings
+// after the gap, in the order of created_at, and of the table where that is the same.
+//
+// The fourth gap within an hour ends the relay instead, so that whatever breaks the stream is noticed: every start ends like
+// that until the first of them is an hour old, or a person has run `tailpost heal` (ClearGaps).
+//
+// On another cluster (another system identifier: a dump was restored, or files were put together) positions of before mean
+// nothing and may be higher than what is committed now. What waits from there is put before everything that the stream brings.
+//
+// Not found again are logical messages, rows that were deleted, and rows of a table without created_at, unless the server
+// has track_commit_timestamp on: old rows could not be told from lost ones. Nor are rows that somebody updates while a sweep goes
+// on, so that they move from blocks that it has not read to ones that it has.
+package heal

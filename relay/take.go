@@ -1,0 +1,157 @@
+package relay
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/tailpost/tailpost/outbox"
+	"github.com/tailpost/tailpost/relay/internal/heal"
+	"github.com/tailpost/tailpost/relay/internal/ledger"
+	"github.com/tailpost/tailpost/relay/internal/source"
+	"github.com/tailpost/tailpost/relay/internal/source/postgres"
+)
+
+// takeSlot opens the stream and takes the slot. Whatever tells of a gap is noted before it is mended, so that no crash
+// forgets it.
+func (r *Relay) takeSlot(ctx context.Context, led *ledger.Ledger) (*postgres.Stream, error) {
+	cfg := r.config()
+	url := cfg.Database.ReplicationURL
+	if url.IsZero() {
+		url = cfg.Database.URL
+	}
+	before, known, err := led.Position(ctx, cfg.Database.Slot)
+	if err != nil {
+		return nil, err
+	}
+	if !known {
+		// Before there is a slot that nobody would read from.
+		if _, err := r.alone(ctx, led); err != nil {
+			return nil, err
+		}
+	}
+	open := func() (*postgres.Stream, error) {
+		o := postgres.Options{
+			URL: url.Reveal(), Slot: cfg.Database.Slot, Table: cfg.Outbox.Mapping.Table,
+			ApplicationName: "tailpost " + cfg.Database.Slot, Create: !known,
+		}
+		for _, why := range r.signs.Mend(&o) {
+			if !known {
+				continue // nobody has missed anything yet
+			}
+			if err := r.notice(ctx, led, before, why); err != nil {
+				return nil, err
+			}
+		}
+		return postgres.Open(ctx, o)
+	}
+	stream, err := open()
+	if err != nil && r.signs.Refused(err) {
+		stream, err = open()
+	}
+	if err != nil {
+		return nil, err
+	}
+	if err := stream.Start(ctx); err != nil {
+		stream.Close()
+		return nil, fmt.Errorf("take slot %q: %w", cfg.Database.Slot, err)
+	}
+	r.signs.Opened()
+	return stream, nil
+}
+
+// alone is an error where a relay with another slot serves the same database: to each of them the other's endpoints would be
+// removed from the configuration, and what is queued its own to send. Left are slots that nobody streams from.
+func (r *Relay) alone(ctx context.Context, led *ledger.Ledger) (left []string, err error) {
+	slot := r.config().Database.Slot
+	others, err := led.OtherSlots(ctx, slot)
+	if err != nil {
+		return nil, err
+	}
+	for _, other := range others {
+		if other.Active {
+			return nil, fmt.Errorf("a relay with slot %q serves this database, and this one has slot %q: endpoints, queue and attempts of a "+
+				"database belong to one slot. Give all relays of the database the same database.slot, or stop the other one", other.Name, slot)
+		}
+		left = append(left, other.Name)
+	}
+	return left, nil
+}
+
+// notice makes the heal of a gap due before what tells of the gap is mended.
+func (r *Relay) notice(ctx context.Context, led *ledger.Ledger, before ledger.Position, why string) error {
+	r.signs.Noted(why)
+	r.log.Warn().Str("why", why).Msg("events may have passed the stream by, the audit will look for them")
+	return led.DueHeal(ctx, r.config().Database.Slot, heal.After(before, why, time.Now()))
+}
+
+// taken is the slot as it was taken.
+type taken struct {
+	hold        ledger.Hold
+	position    ledger.Position
+	publication string
+	first       *heal.Inquiry // what is to be audited at once; nil: nothing
+}
+
+// take takes the slot's row, and finds out whether the stream may have missed something.
+func (r *Relay) take(ctx context.Context, led *ledger.Ledger, info *postgres.Info, now time.Time) (taken, error) {
+	cfg := r.config()
+	slot := cfg.Database.Slot
+	before, known, err := led.Position(ctx, slot)
+	if err != nil {
+		return taken{}, err
+	}
+	left, err := r.alone(ctx, led)
+	if err != nil {
+		return taken{}, err
+	}
+	for _, other := range left {
+		r.log.Warn().Str("slot", other).Msg("a slot of an earlier configuration keeps WAL: drop it with pg_drop_replication_slot if no relay will use it")
+	}
+	t := taken{}
+	if t.publication, err = led.Publication(ctx, slot, cfg.Outbox.Mapping); err != nil {
+		return t, err
+	}
+	f := &heal.Finding{Before: before, Info: *info, Publication: t.publication, Acked: r.ackedSoFar()}
+	due := heal.Backfill(cfg.Outbox.Start, info.ConfirmedFlush, now)
+	if known {
+		due = f.Gap(now)
+	}
+	missed := heal.Missed(before.Heal, due) ||
+		info.SlotCreated || info.SkippedFrom != 0 || slices.Contains(info.Changed, outbox.EndpointPublication(slot))
+	if err := led.ResetVersions(ctx, slot, info.SystemID, missed); err != nil {
+		return t, err
+	}
+	if err := led.Rebase(ctx, slot, info.SystemID); err != nil {
+		return t, err
+	}
+	noted := r.signs.Taken()
+	if t.hold, err = led.Take(ctx, ledger.TakeOptions{
+		Slot: slot, Owner: r.opts.Owner, SystemID: info.SystemID, Timeline: info.Timeline, Start: info.ConfirmedFlush, Publication: t.publication,
+		Heal: due, Gap: noted != "" || (known && due != nil), Now: now,
+	}); err != nil {
+		r.signs.Noted(noted)
+		return t, err
+	}
+	if t.position, _, err = led.Position(ctx, slot); err != nil {
+		return t, err
+	}
+	switch {
+	case t.position.Heal != nil:
+		t.first = heal.Due(*t.position.Heal)
+	case known:
+		t.first = f.Doubt(now)
+	}
+	if known && due != nil && noted == "" {
+		r.log.Warn().Str("why", due.Why).Msg("events may have passed the stream by, the audit will look for them")
+	}
+	return t, heal.Limit(ctx, led, slot, now)
+}
+
+// ackedSoFar is how far this process has acknowledged the slot, in whatever hold.
+func (r *Relay) ackedSoFar() source.Position {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.acked
+}
