@@ -11,10 +11,11 @@ import (
 	"github.com/tailpost/tailpost/relay/signature"
 )
 
-// What delivering an event may cost the host database: one row, a share of the two rows that every recording transaction
-// changes, and the WAL of that. The limits are counts that do not depend on the machine, except for how many
-// transactions there are, which is taken as measured. If a change raises them, find out why (pg_walinspect, or pg_waldump
-// on the server's folder), and raise a limit only together with the reason.
+// What delivering an event may cost the host database: one row, a share of the two rows that every
+// recording transaction changes, and the WAL of that. The limits are counts that do not depend on
+// the machine, except for how many transactions there are, which is taken as measured. If a change
+// raises them, find out why (pg_walinspect, or pg_waldump on the server's folder), and raise a
+// limit only together with the reason.
 const (
 	walOfEvent       = 350    // bytes; measured: 320, of which three index entries are half
 	walOfTransaction = 1_500  // bytes; measured: some 700 for position, counters and commit

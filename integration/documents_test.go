@@ -50,8 +50,8 @@ func TestTheConfigurationOfTheREADMEIsValid(t *testing.T) {
 	reader.requireNeedsAll(t, dir)
 }
 
-// TestCommandsOfTheDocumentsExist asks for the help of each `tailpost` command with the arguments that a document gives it:
-// an unknown command or flag fails.
+// TestCommandsOfTheDocumentsExist asks for the help of each `tailpost` command with the arguments
+// that a document gives it: an unknown command or flag fails.
 func TestCommandsOfTheDocumentsExist(t *testing.T) {
 	t.Parallel()
 	command := regexp.MustCompile("(?m)(?:^|[\\s`(\"])tailpost ([a-z][^`\n#&|)>]*)")

@@ -24,7 +24,8 @@ import (
 // drainTime is how long `tailpost run` may take to stop after its --grace.
 const drainTime = 10 * time.Second
 
-// container is what a manifest says about a container of the image: its arguments and its whole environment.
+// container is what a manifest says about a container of the image: its arguments and its whole
+// environment.
 type container struct {
 	args []string
 	env  map[string]string
@@ -52,8 +53,8 @@ func (c container) requireValid(t *testing.T, dir string) {
 	require.Zero(t, formatted.ExitCode(), formatted.Output())
 }
 
-// requireNeedsAll requires that each variable of the container is there for a reason: without it, its command refuses the
-// configuration in dir.
+// requireNeedsAll requires that each variable of the container is there for a reason: without it,
+// its command refuses the configuration in dir.
 func (c container) requireNeedsAll(t *testing.T, dir string) {
 	t.Helper()
 	require.NotEmpty(t, c.env)
@@ -97,7 +98,8 @@ func readDockerfile(t *testing.T) map[string]string {
 	return instructions
 }
 
-// decodeYAML decodes the documents of a text, each into the next of into. A field that is not known fails the test.
+// decodeYAML decodes the documents of a text, each into the next of into. A field that is not known
+// fails the test.
 func decodeYAML(t *testing.T, text string, into ...any) {
 	t.Helper()
 	decoder := yaml.NewDecoder(strings.NewReader(text))
@@ -219,7 +221,8 @@ func settings(t *testing.T, command []string) map[string]string {
 	return set
 }
 
-// ownDatabase makes a database on a server of its own: examples use the slot that their configuration names.
+// ownDatabase makes a database on a server of its own: examples use the slot that their
+// configuration names.
 func ownDatabase(t *testing.T, settings map[string]string, name string) *kit.Database {
 	t.Helper()
 	server, err := pgserver.Start(t.Context(), pgserver.Options{Settings: settings})
@@ -237,7 +240,8 @@ func get(t *testing.T, url string) int {
 	return do(t, request)
 }
 
-// TestComposeExample runs what the containers would, in the environment that they would have, without an engine.
+// TestComposeExample runs what the containers would, in the environment that they would have,
+// without an engine.
 func TestComposeExample(t *testing.T) {
 	t.Parallel()
 	example := filepath.Join(kit.Root(), "examples", "compose")

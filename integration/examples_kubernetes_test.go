@@ -126,8 +126,8 @@ func (c *kubeContainer) container(t *testing.T, secret map[string]string) contai
 	return container{args: c.Args, env: env}
 }
 
-// requireRestricted requires what Kubernetes' restricted Pod Security Standard asks of a container, and a root that is not
-// writable.
+// requireRestricted requires what Kubernetes' restricted Pod Security Standard asks of a container,
+// and a root that is not writable.
 func (c *kubeContainer) requireRestricted(t *testing.T) {
 	t.Helper()
 	s := &c.SecurityContext

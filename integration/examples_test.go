@@ -16,8 +16,8 @@ import (
 	"github.com/tailpost/tailpost/relay/signature"
 )
 
-// exampleBundle runs an example as its README says, on a server of its own: examples use the slot that their
-// configuration names.
+// exampleBundle runs an example as its README says, on a server of its own: examples use the slot
+// that their configuration names.
 type exampleBundle struct {
 	db     *kit.Database
 	dir    string

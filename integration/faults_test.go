@@ -20,9 +20,10 @@ import (
 	"github.com/tailpost/tailpost/outbox"
 )
 
-// Several relays on one slot, applications that write, receivers of every kind of malice; meanwhile processes are killed
-// and stopped, connections cut, held up and slowed down, and Postgres restarts and crashes. Each actor follows a schedule
-// of its own that the seed decides: TAILPOST_FAULTS_SEED runs one again, TAILPOST_SOAK says for how long.
+// Several relays on one slot, applications that write, receivers of every kind of malice; meanwhile
+// processes are killed and stopped, connections cut, held up and slowed down, and Postgres restarts
+// and crashes. Each actor follows a schedule of its own that the seed decides: TAILPOST_FAULTS_SEED
+// runs one again, TAILPOST_SOAK says for how long.
 func TestThePromisesHoldUnderFaults(t *testing.T) {
 	t.Parallel()
 	length := 8 * time.Second
@@ -136,7 +137,8 @@ func repeat(b kit.Behaviour, n int) []kit.Behaviour {
 	return all
 }
 
-// config is the configuration of an incarnation; they differ in a header's value and in the way to Postgres.
+// config is the configuration of an incarnation; they differ in a header's value and in the way to
+// Postgres.
 func (f *faultRun) config(r *replica, name string) kit.Config {
 	schedule := "\n  retry { schedule = [" + strings.Repeat(`"30ms", `, 90) + "] }"
 	endpoint := func(id, hcl string) kit.Endpoint {
@@ -279,8 +281,8 @@ func (f *faultRun) afflictPostgres(ctx context.Context) error {
 	return nil
 }
 
-// write commits and rolls back transactions. Each writer has keys of its own, so that the order of a key's events is the
-// order in which it wrote them.
+// write commits and rolls back transactions. Each writer has keys of its own, so that the order of
+// a key's events is the order in which it wrote them.
 func (f *faultRun) write(ctx context.Context, writer int) error {
 	random := rand.New(rand.NewPCG(f.seed, uint64(writer)+100))
 	for n := 0; f.pause(time.Duration(random.IntN(100)) * time.Millisecond); {

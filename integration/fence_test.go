@@ -18,11 +18,12 @@ import (
 // senderTimeout is after how long the test's server gives up a silent relay.
 const senderTimeout = 2 * time.Second
 
-// unknowing is how many requests of a process that was stopped may go out when it wakes: one for each processor whose thread
-// was between its last look and the write. They cannot know.
+// unknowing is how many requests of a process that was stopped may go out when it wakes: one for
+// each processor whose thread was between its last look and the write. They cannot know.
 const unknowing = 2
 
-// fenceBundle is a server with two relays on it, each behind a proxy of its own; the first one holds the slot.
+// fenceBundle is a server with two relays on it, each behind a proxy of its own; the first one
+// holds the slot.
 type fenceBundle struct {
 	*testBundle
 
@@ -55,7 +56,8 @@ func (b *fenceBundle) takeover(t *testing.T) time.Time {
 	return b.relays[1].Await(t, kit.LogDelivering, nil).ReadAt()
 }
 
-// finish waits until all is delivered, and checks that the first relay sent nothing after the second one took over.
+// finish waits until all is delivered, and checks that the first relay sent nothing after the
+// second one took over.
 func (b *fenceBundle) finish(t *testing.T, ids []string, taken time.Time) {
 	t.Helper()
 	b.receiver.AwaitIDs(t, "/erp", ids...)
@@ -76,8 +78,9 @@ func (b *fenceBundle) finish(t *testing.T, ids []string, taken time.Time) {
 	b.db.CheckStats(t, "erp")
 }
 
-// A relay that was stopped for longer than Postgres waits finds itself replaced. What it had in memory it neither sends
-// nor records, though on waking its socket is full of what Postgres sent before it lost patience.
+// A relay that was stopped for longer than Postgres waits finds itself replaced. What it had in
+// memory it neither sends nor records, though on waking its socket is full of what Postgres sent
+// before it lost patience.
 func TestAStoppedRelayThatWakesSendsAndRecordsNothing(t *testing.T) {
 	t.Parallel()
 	b := newFenceBundle(t, "concurrency = 2\npark_after = \"30s\"")
@@ -97,8 +100,9 @@ func TestAStoppedRelayThatWakesSendsAndRecordsNothing(t *testing.T) {
 	require.Zero(t, b.relays[0].Stop(t))
 }
 
-// A crash of Postgres frees the slot at once, long before a silent relay would be given up: one that was stopped for just so
-// long has no reason to doubt by the clock. What it had begun, and has not sent, stays unsent.
+// A crash of Postgres frees the slot at once, long before a silent relay would be given up: one
+// that was stopped for just so long has no reason to doubt by the clock. What it had begun, and has
+// not sent, stays unsent.
 func TestAStoppedRelayThatWakesAfterACrashSendsNothing(t *testing.T) {
 	t.Parallel()
 	b := newFenceBundle(t, "concurrency = 64\npark_after = \"30s\"")
@@ -142,7 +146,8 @@ func TestARelayCutOffFromPostgresStopsSending(t *testing.T) {
 	b.finish(t, ids, taken)
 }
 
-// A rolling restart repeats nothing and loses nothing: who goes records all it sent, who comes skips that.
+// A rolling restart repeats nothing and loses nothing: who goes records all it sent, who comes
+// skips that.
 func TestARollingRestartRepeatsNothing(t *testing.T) {
 	t.Parallel()
 	b := setup(t)

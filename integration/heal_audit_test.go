@@ -120,7 +120,8 @@ func TestTheSlotMovedByAnotherIsHealed(t *testing.T) {
 	require.Equal(t, 1, b.gaps(t, "ahead of what was recorded"))
 	require.Zero(t, relay.Stop(t))
 
-	// A clean stop leaves no doubt: the next audit is that of the interval, none comes with the start.
+	// A clean stop leaves no doubt: the next audit is that of the interval, none comes with the
+	// start.
 	const last = "SELECT audited_at::text FROM tailpost.relay"
 	before := b.db.Text(t, last)
 	config.Outbox = `audit_interval = "4s"`
@@ -174,8 +175,9 @@ func TestAPublicationThatIsDroppedOrChangedIsHealed(t *testing.T) {
 	}
 }
 
-// WAL from a time without publication ends the stream at once, maybe before the relay has loaded what it needs: to the relay
-// that must not look like another one that has taken the slot, or it would try the same again for ever.
+// WAL from a time without publication ends the stream at once, maybe before the relay has loaded
+// what it needs: to the relay that must not look like another one that has taken the slot, or it
+// would try the same again for ever.
 func TestWALThatEndsTheStreamBeforeItDeliversIsHealed(t *testing.T) {
 	t.Parallel()
 	b := setup(t)

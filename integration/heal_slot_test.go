@@ -140,7 +140,8 @@ func TestGapsAreCountedOverRestarts(t *testing.T) {
 	}
 	require.Equal(t, 3, b.gaps(t, ""))
 
-	// An hour later a start heals by itself: five gaps were found, of which the last two are one heal.
+	// An hour later a start heals by itself: five gaps were found, of which the last two are one
+	// heal.
 	b.db.Run(t, "UPDATE tailpost.gap SET at = at - interval '1 hour', detected_at = detected_at - interval '1 hour'")
 	relay = kit.StartRelay(t, kit.Options{Config: config})
 	relay.Await(t, logHealed, kit.Record{"events": 6})

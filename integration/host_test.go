@@ -96,8 +96,9 @@ const relaySessions = `
 
 const relayConnections = `SELECT count(*) FROM pg_stat_activity WHERE application_name LIKE 'tailpost%'`
 
-// A relay has three connections, whatever it does: one streams, one records, one does all else. Without anything to do it
-// runs no statement, writes no WAL and takes no CPU, even with deliveries parked for later.
+// A relay has three connections, whatever it does: one streams, one records, one does all else.
+// Without anything to do it runs no statement, writes no WAL and takes no CPU, even with deliveries
+// parked for later.
 func TestAnIdleRelayDoesNothing(t *testing.T) {
 	t.Parallel()
 	settings := pgserver.FastSettings()
@@ -114,7 +115,8 @@ func TestAnIdleRelayDoesNothing(t *testing.T) {
 	b.db.AwaitAttempts(t, "later", 50)
 	require.Equal(t, 4, b.db.Count(t, relayConnections))
 
-	// What the work left to do comes to an end first: Postgres' own records of it, a look at the publication.
+	// What the work left to do comes to an end first: Postgres' own records of it, a look at the
+	// publication.
 	const idle = 3 * time.Second
 	look := func() string {
 		return b.db.Text(t, "SELECT pg_current_wal_insert_lsn()::text") + " " + b.db.Text(t, relaySessions)
@@ -146,7 +148,8 @@ func processorTime(t *testing.T, relay *kit.Relay) time.Duration {
 		t.Skip("processor time is read from /proc")
 	}
 	require.NoError(t, err)
-	// The name, in parentheses, may hold blanks; user and system time are the 12th and 13th field after it.
+	// The name, in parentheses, may hold blanks; user and system time are the 12th and 13th field
+	// after it.
 	fields := strings.Fields(string(stat[bytes.LastIndexByte(stat, ')')+1:]))
 	var ticks int64
 	for _, field := range fields[11:13] {
@@ -157,8 +160,8 @@ func processorTime(t *testing.T, relay *kit.Relay) time.Duration {
 	return time.Duration(ticks) * 10 * time.Millisecond
 }
 
-// Somebody's long lock on our tables holds up no more than what needs them: every statement gives up its turn after some
-// seconds, so that nobody queues behind it, and asks again.
+// Somebody's long lock on our tables holds up no more than what needs them: every statement gives
+// up its turn after some seconds, so that nobody queues behind it, and asks again.
 func TestALockOnOurTablesIsNotQueuedForWithoutEnd(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
@@ -178,7 +181,8 @@ func TestALockOnOurTablesIsNotQueuedForWithoutEnd(t *testing.T) {
 	require.LessOrEqual(t, b.db.Count(t, relayConnections+" AND datname = current_database()"), 4)
 }
 
-// So does everything else that Tailpost runs: what waits for a lock gives up, says so, and is in nobody's way any more.
+// So does everything else that Tailpost runs: what waits for a lock gives up, says so, and is in
+// nobody's way any more.
 func TestNothingOfOursWaitsLongForALock(t *testing.T) {
 	t.Parallel()
 	b := setup(t)

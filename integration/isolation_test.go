@@ -29,8 +29,8 @@ type isolationRun struct {
 	ill atomic.Bool // the bad endpoints behave badly
 }
 
-// Among twenty endpoints one never answers, one answers after ten seconds, one refuses connections and one fails often. The
-// others get everything all the same, WAL is let go, memory stays bounded.
+// Among twenty endpoints one never answers, one answers after ten seconds, one refuses connections
+// and one fails often. The others get everything all the same, WAL is let go, memory stays bounded.
 func TestBadEndpointsHarmNoOthers(t *testing.T) {
 	t.Parallel()
 	r := &isolationRun{testBundle: setup(t)}
@@ -68,8 +68,9 @@ func TestBadEndpointsHarmNoOthers(t *testing.T) {
 	t.Logf("healthy endpoints, all well: %s, p50 %s, p99 %s", alone.Round(time.Millisecond), median(aloneLatency), percentile(aloneLatency, 99))
 	t.Logf("healthy endpoints, %d of %d ill: %s, p50 %s, p99 %s; ratio of rates %.2f; memory grew by %d MiB", isolationBad, isolationEndpoints,
 		amid.Round(time.Millisecond), median(amidLatency), percentile(amidLatency, 99), float64(alone)/float64(amid), grown>>20)
-	// One endpoint has answered nothing since the round began, another one takes ten seconds. Had a healthy one
-	// waited for either, it would have been for that long. Anything finer is for benchmarks to judge.
+	// One endpoint has answered nothing since the round began, another one takes ten seconds. Had a
+	// healthy one waited for either, it would have been for that long. Anything finer is for
+	// benchmarks to judge.
 	require.Less(t, slices.Max(amidLatency), illTime/2, "a healthy endpoint waited")
 	for _, q := range r.receiver.Requests("/e0") {
 		if q.At.After(began) {
@@ -82,8 +83,8 @@ func TestBadEndpointsHarmNoOthers(t *testing.T) {
 	requireOneHold(t, relay)
 }
 
-// round writes events at a steady pace, and says how long it took until the healthy endpoints had all of them, and how long
-// each was on its way.
+// round writes events at a steady pace, and says how long it took until the healthy endpoints had
+// all of them, and how long each was on its way.
 func (r *isolationRun) round(t *testing.T) (time.Duration, []time.Duration) {
 	t.Helper()
 	const transactions = 60

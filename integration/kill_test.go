@@ -18,8 +18,9 @@ import (
 	"github.com/tailpost/tailpost/outbox"
 )
 
-// The relay is killed again and again while applications write and receivers fail. What was committed is delivered, what
-// was rolled back never is, each delivery is recorded once, and what a receiver gets twice was on its way at a kill.
+// The relay is killed again and again while applications write and receivers fail. What was
+// committed is delivered, what was rolled back never is, each delivery is recorded once, and what a
+// receiver gets twice was on its way at a kill.
 func TestKillAgainAndAgain(t *testing.T) {
 	t.Parallel()
 	kills, transactions := 8, 600
@@ -51,13 +52,13 @@ func TestKillAgainAndAgain(t *testing.T) {
 
 const (
 	killConcurrency = 8
-	// killUnrecorded is how many answered requests of an endpoint may wait to be recorded: three times its concurrency,
-	// but 32 at least.
+	// killUnrecorded is how many answered requests of an endpoint may wait to be recorded: three
+	// times its concurrency, but 32 at least.
 	killUnrecorded = 32
 )
 
-// While nothing can be recorded, an endpoint is sent no more than may be sent again after a crash; and
-// after the crash that is what it is sent again.
+// While nothing can be recorded, an endpoint is sent no more than may be sent again after a crash;
+// and after the crash that is what it is sent again.
 func TestACrashRepeatsNoMoreThanTheREADMESays(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
@@ -69,7 +70,8 @@ func TestACrashRepeatsNoMoreThanTheREADMESays(t *testing.T) {
 	_, err = tx.Exec(t.Context(), "LOCK TABLE tailpost.attempt IN ACCESS EXCLUSIVE MODE")
 	require.NoError(t, err)
 	ids := b.db.Insert(t, orders(10*killUnrecorded)...)
-	// All are answered at once, and that is said after seconds: whatever goes out without a record has gone.
+	// All are answered at once, and that is said after seconds: whatever goes out without a record
+	// has gone.
 	relay.Await(t, "recording waits for the database", nil)
 	sent := len(b.receiver.Requests("/erp"))
 	relay.Kill()
@@ -95,7 +97,8 @@ type killRun struct {
 	committed  map[string]bool
 	rolledBack map[string]bool
 
-	// Of each kill: the deliveries that a receiver had answered well and the ledger did not know of.
+	// Of each kill: the deliveries that a receiver had answered well and the ledger did not know
+	// of.
 	unrecorded     []map[pair]bool
 	answeredBefore map[pair]int // well answered requests at the kill before
 }
@@ -173,7 +176,8 @@ func (r *killRun) pause(ctx context.Context, d time.Duration) error {
 	}
 }
 
-// killOnce waits until the relay has made some progress, kills it in the middle of its work and looks at what it left.
+// killOnce waits until the relay has made some progress, kills it in the middle of its work and
+// looks at what it left.
 func (r *killRun) killOnce(t *testing.T, relay *kit.Relay) {
 	t.Helper()
 	goal := len(r.b.receiver.Requests("")) + 20 + r.random.IntN(80)
@@ -277,8 +281,8 @@ func (r *killRun) check(t *testing.T) {
 		FROM (SELECT FROM tailpost.attempt GROUP BY event_id, endpoint_id, number HAVING count(*) > 1) AS twice`),
 		"attempts are numbered once each")
 
-	// A delivery is repeated only if its answer was unrecorded at a kill. A kill finds unrecorded at most what is in
-	// flight, and what is answered and waits for its commit.
+	// A delivery is repeated only if its answer was unrecorded at a kill. A kill finds unrecorded
+	// at most what is in flight, and what is answered and waits for its commit.
 	var lost []int
 	excuses := make(map[pair]int)
 	for _, left := range r.unrecorded {

@@ -12,7 +12,8 @@ import (
 	"github.com/tailpost/tailpost/outbox"
 )
 
-// mapped is an outbox block for a table without key, tenant and headers, and perhaps without a time.
+// mapped is an outbox block for a table without key, tenant and headers, and perhaps without a
+// time.
 func mapped(table, id, eventType, payload, createdAt string) string {
 	at := "null"
 	if createdAt != "" {

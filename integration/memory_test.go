@@ -17,21 +17,21 @@ import (
 	"github.com/tailpost/tailpost/integration/kit"
 )
 
-// How much the relay's memory may grow. The bounds are far below what goes through it, and hold without
-// the race detector, which multiplies memory.
+// How much the relay's memory may grow. The bounds are far below what goes through it, and hold
+// without the race detector, which multiplies memory.
 const (
 	// Events that nobody wants stay nowhere. Measured: 3 MiB.
 	growthOfNoise = 8 << 20
 	// Of wanted events 16 MiB may be in memory, and the heap may grow by 40 % of that before it is
 	// collected. Measured: 25 to 30 MiB.
 	growthOfWanted = 40 << 20
-	// While 150 MB, and more, are parked, the same 16 MiB are also copied into statements. Measured: 78 to
-	// 89 MiB for 50 as for 200 MB.
+	// While 150 MB, and more, are parked, the same 16 MiB are also copied into statements.
+	// Measured: 78 to 89 MiB for 50 as for 200 MB.
 	growthOfParked = 128 << 20
 )
 
-// A giant transaction streams through in constant memory, whether its events are wanted or not. It is
-// one of 100 MB; in a soak, one of 1 GB.
+// A giant transaction streams through in constant memory, whether its events are wanted or not. It
+// is one of 100 MB; in a soak, one of 1 GB.
 func TestAGiantTransactionTakesConstantMemory(t *testing.T) {
 	t.Parallel()
 	for name, tx := range map[string]struct {
@@ -51,8 +51,8 @@ func TestAGiantTransactionTakesConstantMemory(t *testing.T) {
 				rows /= 2
 			}
 			b := setup(t)
-			// The receiver of the kit remembers every request; this one forgets it. It takes its time, so that
-			// the relay reads faster than it sends.
+			// The receiver of the kit remembers every request; this one forgets it. It takes its
+			// time, so that the relay reads faster than it sends.
 			receiver := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
 				_, _ = io.Copy(io.Discard, r.Body) // the relay is there until the test ends
 				timer := time.NewTimer(50 * time.Millisecond)

@@ -17,7 +17,8 @@ import (
 // scraped is the metrics of a relay, by name and values of labels.
 type scraped map[string]*dto.Metric
 
-// scrape reads the metrics as Prometheus does. Some change at every look: the caller says what it waits for.
+// scrape reads the metrics as Prometheus does. Some change at every look: the caller says what it
+// waits for.
 func scrape(t *testing.T, url, key string) scraped {
 	t.Helper()
 	req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, url, http.NoBody)

@@ -14,7 +14,8 @@ import (
 	"github.com/tailpost/tailpost/outbox"
 )
 
-// Whatever fails, and although the relay is killed on the way: of each key, an event arrives only after all before it.
+// Whatever fails, and although the relay is killed on the way: of each key, an event arrives only
+// after all before it.
 func TestEventsOfAKeyArriveInTheOrderOfTheirCommits(t *testing.T) {
 	t.Parallel()
 	const n, keys = 200, 5
@@ -59,8 +60,9 @@ func TestEventsOfAKeyArriveInTheOrderOfTheirCommits(t *testing.T) {
 	}
 }
 
-// requireArrivals requires that of each key, in the requests that were answered well, an event comes only once all before
-// it have come. What comes again after a kill has come before, so it breaks no order.
+// requireArrivals requires that of each key, in the requests that were answered well, an event
+// comes only once all before it have come. What comes again after a kill has come before, so it
+// breaks no order.
 func requireArrivals(t *testing.T, requests []kit.Request, ids []string, keyOf func(id string) string) {
 	t.Helper()
 	waiting := make(map[string][]string) // of each key, what has not come yet

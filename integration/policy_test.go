@@ -16,7 +16,8 @@ import (
 	"github.com/tailpost/tailpost/outbox"
 )
 
-// ordered inserts n events over the keys, one transaction each, and returns the ids by key in commit order.
+// ordered inserts n events over the keys, one transaction each, and returns the ids by key in
+// commit order.
 func ordered(t *testing.T, b *testBundle, n, keys int) map[string][]string {
 	t.Helper()
 	ids := map[string][]string{}
@@ -78,8 +79,8 @@ func TestStrictOrderIsThatOfTheWholeEndpoint(t *testing.T) {
 	requireOrder(t, b, "erp", map[string][]string{"": all})
 }
 
-// Once failures in a row have opened the circuit, one request goes out each time that reopen is over,
-// whatever is due and however much the endpoint may be sent at once.
+// Once failures in a row have opened the circuit, one request goes out each time that reopen is
+// over, whatever is due and however much the endpoint may be sent at once.
 func TestAnOpenCircuitLetsOnlyProbesOut(t *testing.T) {
 	t.Parallel()
 	const failures, reopen, probes = 3, 300 * time.Millisecond, 4
@@ -153,7 +154,8 @@ func TestAnEndpointThatOnlyFailsIsDisabled(t *testing.T) {
 	require.Len(t, b.receiver.Requests("/erp"), n)
 }
 
-// A dead delivery holds its key, and nothing else, until a person deals with it; a restart changes nothing about that.
+// A dead delivery holds its key, and nothing else, until a person deals with it; a restart changes
+// nothing about that.
 func TestADeadDeliveryHoldsItsKeyWhereAsked(t *testing.T) {
 	t.Parallel()
 	b := setup(t)

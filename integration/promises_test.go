@@ -137,14 +137,14 @@ func (f *faultRun) checkRecords(t *testing.T, want map[pair]written, attempts ma
 	require.Len(t, attempts, len(want))
 }
 
-// excused says whether the outcomes of what an incarnation had in flight may be lost: it was killed, or another took the
-// slot before it could record them.
+// excused says whether the outcomes of what an incarnation had in flight may be lost: it was
+// killed, or another took the slot before it could record them.
 func (i *incarnation) excused() bool {
 	return i.killed || i.relay.ExitCode() != 0 || strings.Contains(i.relay.Stderr(), "deposed")
 }
 
-// checkOutcomes: what a relay saw answered is recorded, unless the relay was killed or deposed meanwhile; and then no more
-// is sent twice than was on its way.
+// checkOutcomes: what a relay saw answered is recorded, unless the relay was killed or deposed
+// meanwhile; and then no more is sent twice than was on its way.
 func (f *faultRun) checkOutcomes(t *testing.T, attempts map[pair]recordedAttempts, requests []kit.Request) {
 	t.Helper()
 	excused := make(map[string]bool)
@@ -193,14 +193,15 @@ func (f *faultRun) checkOutcomes(t *testing.T, attempts map[pair]recordedAttempt
 	batch := f.db.Count(t, "SELECT max(n) FROM (SELECT count(*) AS n FROM tailpost.attempt GROUP BY xmin) AS batches")
 	const inFlight = 4 * faultConcurrency
 	for name, n := range unrecorded {
-		// In flight, in the transaction under way, and gathered for the next meanwhile: while Postgres is away that is all
-		// that was in flight when it went.
+		// In flight, in the transaction under way, and gathered for the next meanwhile: while
+		// Postgres is away that is all that was in flight when it went.
 		require.LessOrEqual(t, n, inFlight+2*max(batch, inFlight), "deliveries of %s that were repeated", name)
 	}
 	t.Logf("duplicates: %d, at most by %v", duplicates, unrecorded)
 }
 
-// checkOrder: an event is not sent before all earlier ones of its key, or of its endpoint, have arrived.
+// checkOrder: an event is not sent before all earlier ones of its key, or of its endpoint, have
+// arrived.
 func (f *faultRun) checkOrder(t *testing.T, want map[pair]written, attempts map[pair]recordedAttempts, requests []kit.Request) {
 	t.Helper()
 	orders := make(map[string][]pair) // deliveries that have one order, by its name
@@ -238,7 +239,8 @@ func (f *faultRun) checkOrder(t *testing.T, want map[pair]written, attempts map[
 	}
 }
 
-// checkOwners: once another relay delivers, the former owner sends nothing but what it was sending at that moment.
+// checkOwners: once another relay delivers, the former owner sends nothing but what it was sending
+// at that moment.
 func (f *faultRun) checkOwners(t *testing.T, requests []kit.Request) {
 	t.Helper()
 	type taking struct {
@@ -263,7 +265,8 @@ func (f *faultRun) checkOwners(t *testing.T, requests []kit.Request) {
 			}
 			owner, since = taken.name, taken.at
 		}
-		// The new owner begins before the line of its log is read, and a request takes a moment to arrive.
+		// The new owner begins before the line of its log is read, and a request takes a moment to
+		// arrive.
 		const moment = 200 * time.Millisecond
 		sender := r.Header.Get(relayHeader)
 		if sender != owner && r.At.Sub(since) > moment {

@@ -13,8 +13,8 @@ import (
 	"github.com/tailpost/tailpost/relay/signature"
 )
 
-// configMap lays out a directory as Kubernetes mounts a ConfigMap: the file is a link into ..data, itself a link that is
-// swapped for one to a new version of everything.
+// configMap lays out a directory as Kubernetes mounts a ConfigMap: the file is a link into ..data,
+// itself a link that is swapped for one to a new version of everything.
 type configMap struct{ dir string }
 
 func (c configMap) path() string { return filepath.Join(c.dir, "tailpost.hcl") }
@@ -168,7 +168,8 @@ func TestAReloadRepairsAnEndpointThatFails(t *testing.T) {
 	b.db.CheckStats(t, "erp")
 }
 
-// A reload replaces what sends. Requests in flight end as they would, on the connections they have, and are recorded.
+// A reload replaces what sends. Requests in flight end as they would, on the connections they have,
+// and are recorded.
 func TestAReloadLeavesRequestsInFlightAlone(t *testing.T) {
 	t.Parallel()
 	b := setup(t)

@@ -26,8 +26,8 @@ import (
 // private is in everything here that must not be printed, beside the secrets themselves.
 const private = "PRIVATE"
 
-// The kit looks for the secrets of every test in everything that every process prints; here is all that a relay and its
-// commands may be told, in their worst moments.
+// The kit looks for the secrets of every test in everything that every process prints; here is all
+// that a relay and its commands may be told, in their worst moments.
 func TestNothingPrintsASecretAPayloadOrAURL(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
@@ -185,8 +185,9 @@ func (c *caller) everyGet(t *testing.T, parameters map[string]string) {
 	require.Greater(t, asked, 10)
 }
 
-// TestSecretsAreNowhereElse uses every kind of secret there is, by configuration and API, and looks for each in the whole
-// database, in what the relay prints, in its arguments, and in every answer but those that show it once.
+// TestSecretsAreNowhereElse uses every kind of secret there is, by configuration and API, and looks
+// for each in the whole database, in what the relay prints, in its arguments, and in every answer
+// but those that show it once.
 func TestSecretsAreNowhereElse(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
@@ -255,7 +256,8 @@ api {
 	}
 }
 
-// endpoints makes and changes endpoints and keys with secrets, and is refused some; note gets those that an answer shows.
+// endpoints makes and changes endpoints and keys with secrets, and is refused some; note gets those
+// that an answer shows.
 func (c *caller) endpoints(t *testing.T, b *testBundle, own []string, header string, note func(string)) {
 	t.Helper()
 	headers := map[string]any{"Authorization": header}

@@ -18,7 +18,8 @@ import (
 	"github.com/tailpost/tailpost/relay/signature"
 )
 
-// requireVerified requires that a library takes the request, and refuses it with another body or another secret.
+// requireVerified requires that a library takes the request, and refuses it with another body or
+// another secret.
 func requireVerified(t *testing.T, libraries *kit.Libraries, library, secret, stranger string, r kit.Request) kit.Verdict {
 	t.Helper()
 	verdict := libraries.Verify(t, library, secret, r)
@@ -110,8 +111,8 @@ func TestPublicLibrariesReadCloudEvents(t *testing.T) {
 		require.True(t, libraries.Verify(t, kit.StandardWebhooksJS, endpoint.Secret[0], r).OK, mode)
 	}
 
-	// Attributes that do not fit a header are percent-encoded (section 3.1.3.2 of the HTTP binding); the libraries hand
-	// them on as they come.
+	// Attributes that do not fit a header are percent-encoded (section 3.1.3.2 of the HTTP
+	// binding); the libraries hand them on as they come.
 	b.db.Insert(t, outbox.Event{Type: "order.created", Key: "order 7 ü%", Payload: []byte(`{}`)})
 	require.Equal(t, "order%207%20%C3%BC%25", b.receiver.Await(t, "/binary", 2)[1].Header.Get("Ce-Partitionkey"))
 }
@@ -199,7 +200,8 @@ func TestThePublicVectorOfStandardWebhooks(t *testing.T) {
 	require.Zero(t, verify.ExitCode(), verify.Output())
 }
 
-// What the relay sends is what the signer of the public package makes, so that the vector speaks for the relay too.
+// What the relay sends is what the signer of the public package makes, so that the vector speaks
+// for the relay too.
 func TestTheRelaySignsTheVectorsWay(t *testing.T) {
 	t.Parallel()
 	b := setup(t)

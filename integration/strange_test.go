@@ -163,8 +163,8 @@ func TestStrangeTransactionsAreReadAsTheyCommit(t *testing.T) {
 	requireOneHold(t, relay)
 }
 
-// statements gives a script's statements, where no semicolon is within one but in DO blocks, which are alone. A
-// transaction is one simple query, so that it keeps its connection.
+// statements gives a script's statements, where no semicolon is within one but in DO blocks, which
+// are alone. A transaction is one simple query, so that it keeps its connection.
 func statements(script string) func(yield func(string) bool) {
 	return func(yield func(string) bool) {
 		if strings.HasPrefix(script, "DO ") {
@@ -203,8 +203,8 @@ func requireOneHold(t *testing.T, relay *kit.Relay) {
 	require.Equal(t, 1, holds, "times that the slot was taken")
 }
 
-// While the table does not fit its mapping, events cannot be decoded: each is dead with the reason, and resent by a person
-// once that is mended. The stream goes on.
+// While the table does not fit its mapping, events cannot be decoded: each is dead with the reason,
+// and resent by a person once that is mended. The stream goes on.
 func TestATableThatStopsFittingItsMappingStopsNothing(t *testing.T) {
 	t.Parallel()
 	b := setup(t)

@@ -10,8 +10,8 @@ import (
 	"github.com/tailpost/tailpost/integration/kit"
 )
 
-// An endpoint that says that it has too much to do is left alone as a whole, for as long as it asks or for a second; a failure of
-// another kind puts off one delivery only.
+// An endpoint that says that it has too much to do is left alone as a whole, for as long as it asks
+// or for a second; a failure of another kind puts off one delivery only.
 func TestAnOverloadedEndpointIsLeftAlone(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
@@ -44,7 +44,8 @@ func TestAnOverloadedEndpointIsLeftAlone(t *testing.T) {
 	require.Zero(t, relay.Stop(t))
 }
 
-// overloadedOnce refuses the first request of all, maybe with a time to wait in seconds, and takes all others.
+// overloadedOnce refuses the first request of all, maybe with a time to wait in seconds, and takes
+// all others.
 func overloadedOnce(status, hint int) kit.Behaviour {
 	refuse := kit.Respond(status, "")
 	if hint > 0 {

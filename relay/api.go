@@ -10,9 +10,9 @@ import (
 
 	"github.com/tailpost/tailpost/config"
 	"github.com/tailpost/tailpost/relay/internal/api"
-	"github.com/tailpost/tailpost/relay/internal/metrics"
 	"github.com/tailpost/tailpost/relay/internal/query"
 	"github.com/tailpost/tailpost/relay/internal/seal"
+	"github.com/tailpost/tailpost/relay/internal/telemetry"
 	"github.com/tailpost/tailpost/relay/internal/webhook"
 )
 
@@ -83,7 +83,7 @@ func (r *Relay) listen(ctx context.Context, cfg *config.Config) (err error) {
 			Int("keys", len(cfg.API.Keys)).Msg("the API listens")
 	}
 	if cfg.Metrics.Enabled() {
-		if metricsListener, err = metrics.Listen(ctx, &cfg.Metrics); err != nil {
+		if metricsListener, err = telemetry.Listen(ctx, &cfg.Metrics); err != nil {
 			if listener != nil {
 				_ = listener.Close() // nobody was answered yet
 			}

@@ -19,11 +19,11 @@ import (
 	"github.com/tailpost/tailpost/relay/internal/dispatch"
 	"github.com/tailpost/tailpost/relay/internal/heal"
 	"github.com/tailpost/tailpost/relay/internal/ledger"
-	"github.com/tailpost/tailpost/relay/internal/metrics"
 	"github.com/tailpost/tailpost/relay/internal/pace"
 	"github.com/tailpost/tailpost/relay/internal/seal"
 	"github.com/tailpost/tailpost/relay/internal/source"
 	"github.com/tailpost/tailpost/relay/internal/source/postgres"
+	"github.com/tailpost/tailpost/relay/internal/telemetry"
 	"github.com/tailpost/tailpost/relay/internal/webhook"
 )
 
@@ -83,8 +83,8 @@ type Relay struct {
 	keyring  *seal.Keyring
 	listener net.Listener // of the API; nil: it does not listen
 
-	metrics         *metrics.Metrics // nil: there are none; set before delivering begins
-	metricsListener net.Listener     // nil: there are none
+	metrics         *telemetry.Metrics // nil: there are none; set before delivering begins
+	metricsListener net.Listener       // nil: there are none
 }
 
 // drainMargin is how long recording may take after the grace of the requests in flight.

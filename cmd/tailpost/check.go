@@ -46,8 +46,8 @@ configuration is valid and 3 if not; warnings alone leave it valid.`,
 // loadConfig reads the configuration for a command that cannot do without. Warnings go to stderr.
 func (a *app) loadConfig() (*config.Config, error) { return a.accept(a.readConfig(config.Options{})) }
 
-// loadDatabase is loadConfig for commands that need no more than the database and its outbox table: they run where the
-// secrets of endpoints are not known.
+// loadDatabase is loadConfig for commands that need no more than the database and its outbox table:
+// they run where the secrets of endpoints are not known.
 func (a *app) loadDatabase() (*config.Config, error) {
 	return a.accept(a.readConfig(config.Options{DatabaseOnly: true}))
 }
@@ -60,7 +60,8 @@ func (a *app) accept(cfg *config.Config, diagnostics config.Diagnostics) (*confi
 	return cfg, nil
 }
 
-// readConfig reads the configuration with all that is wrong with it. A variable that is empty counts as not set.
+// readConfig reads the configuration with all that is wrong with it. A variable that is empty
+// counts as not set.
 func (a *app) readConfig(o config.Options) (*config.Config, config.Diagnostics) {
 	o.Getenv = func(name string) (string, bool) {
 		value := a.getenv(name)

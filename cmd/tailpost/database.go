@@ -33,7 +33,8 @@ func withDatabase(ctx context.Context, db config.Database, f func(*pgx.Conn) err
 func connect(ctx context.Context, db config.Database) (*pgx.Conn, error) {
 	c, err := pgx.ParseConfig(db.URL.Reveal())
 	if err != nil {
-		// pgx's error repeats the URL; package config has checked it already, and said what is wrong with it.
+		// pgx's error repeats the URL; package config has checked it already, and said what is
+		// wrong with it.
 		return nil, errors.New("connect to the database: database.url is neither a postgres:// URL nor a keyword string")
 	}
 	c.RuntimeParams["application_name"] = "tailpost"
@@ -46,8 +47,9 @@ func connect(ctx context.Context, db config.Database) (*pgx.Conn, error) {
 	return conn, nil
 }
 
-// connectReason says why a connection failed, without user and database, which pgx puts around it and which are parts of the
-// URL. Several ways of connecting that failed alike, with and without TLS for example, are told once.
+// connectReason returns why a connection failed, without user and database, which pgx puts around
+// it and which are parts of the URL. Several ways of connecting that failed alike, with and without
+// TLS for example, are told once.
 func connectReason(err error) string {
 	if failed, ok := errors.AsType[*pgconn.ConnectError](err); ok {
 		err = failed.Unwrap()

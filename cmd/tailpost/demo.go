@@ -175,7 +175,8 @@ func (d *demo) show(ctx context.Context, r *relay.Relay) error {
 	return d.wait(ctx, log)
 }
 
-// order makes the shop's transactions: each changes an order and inserts its event, together or not at all.
+// order makes the shop's transactions: each changes an order and inserts its event, together or not
+// at all.
 func (d *demo) order(ctx context.Context) error {
 	d.view.say("inserting orders, one transaction each; order 1003 is rolled back")
 	for _, o := range demoOrders() {

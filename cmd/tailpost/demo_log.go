@@ -71,7 +71,7 @@ func (l *demoLog) attempts(ctx context.Context) ([]demoAttempt, error) {
 	return list, nil
 }
 
-// follow shows what was recorded since the last call, and says whether every delivery is made.
+// follow shows what was recorded since the last call, and reports whether every delivery is made.
 func (l *demoLog) follow(ctx context.Context) (complete bool, err error) {
 	list, err := l.attempts(ctx)
 	if err != nil {

@@ -13,8 +13,8 @@ import (
 	"github.com/tailpost/tailpost/relay/signature"
 )
 
-// demoReceivers are the two webhook endpoints of the demo, on one server: /warehouse always answers 200, /crm fails twice
-// before it takes its first event.
+// demoReceivers are the two webhook endpoints of the demo, on one server: /warehouse always answers
+// 200, /crm fails twice before it takes its first event.
 type demoReceivers struct {
 	secret string
 	addr   string

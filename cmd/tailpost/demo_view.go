@@ -12,14 +12,14 @@ import (
 	"golang.org/x/term"
 )
 
-// isTerminal says whether w is a terminal that can move its cursor.
+// isTerminal reports whether w is a terminal that can move its cursor.
 func isTerminal(w io.Writer) bool {
 	f, ok := w.(*os.File)
 	return ok && term.IsTerminal(int(f.Fd())) && os.Getenv("TERM") != "dumb" //nolint:forbidigo // Asked of the terminal itself.
 }
 
-// demoView shows events as they travel: on a terminal as a board of one line an event that changes in place, elsewhere as
-// one plain line a step. It is safe for concurrent use.
+// demoView shows events as they travel: on a terminal as a board of one line an event that changes
+// in place, elsewhere as one plain line a step. It is safe for concurrent use.
 type demoView struct {
 	mu    sync.Mutex
 	out   io.Writer
@@ -118,7 +118,7 @@ func (v *demoView) row(id string) *demoRow {
 	return r
 }
 
-// complete says whether every committed event is recorded as delivered to all of its endpoints.
+// complete reports whether every committed event is recorded as delivered to all of its endpoints.
 func (v *demoView) complete() bool {
 	v.mu.Lock()
 	defer v.mu.Unlock()

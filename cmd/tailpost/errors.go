@@ -16,10 +16,10 @@ const (
 	exitConfig = 3
 )
 
-// usageError says that the command line is wrong.
+// usageError means that the command line is wrong.
 type usageError struct {
 	err     error
-	command string // whose help tells more
+	command string // whose help explains more
 	try     string // a better idea than the help; empty: none
 }
 
@@ -39,7 +39,7 @@ func asUsage(err error, command string) error {
 	return &usageError{err: err, command: command}
 }
 
-// configError says that the configuration is invalid.
+// configError means that the configuration is invalid.
 type configError struct {
 	diagnostics config.Diagnostics
 }
@@ -78,7 +78,7 @@ type quietError struct {
 
 func (e *quietError) Error() string { return fmt.Sprintf("exit with %d", e.code) }
 
-// report tells the user about err and returns the exit code.
+// report prints err and returns the exit code.
 func (a *app) report(err error) int {
 	var (
 		usage   *usageError

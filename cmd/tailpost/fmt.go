@@ -78,7 +78,8 @@ func (a *app) formatStdin(check bool) error {
 	return nil
 }
 
-// formatFiles formats as many files as it can, and prints the names of those that differ from their canonical format.
+// formatFiles formats as many files as it can, and prints the names of those that differ from their
+// canonical format.
 func (a *app) formatFiles(files []string, check bool) error {
 	var result error
 	for _, file := range files {

@@ -10,7 +10,8 @@ func TestMain(m *testing.M) {
 	testscript.Main(m, map[string]func(){"tailpost": main})
 }
 
-// TestScripts runs the commands as a user does: arguments in, streams and exit code out. A script per command.
+// TestScripts runs the commands as a user does: arguments in, streams and exit code out. A script
+// per command.
 func TestScripts(t *testing.T) {
 	t.Parallel()
 	testscript.Run(t, testscript.Params{

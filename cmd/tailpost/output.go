@@ -41,7 +41,7 @@ func (a *app) readInput(name string) ([]byte, error) {
 	return content, nil
 }
 
-// count says how many things there are.
+// count returns a number of things in words: 1 endpoint, 2 endpoints.
 func count(n int, thing string) string {
 	if n == 1 {
 		return "1 " + thing

@@ -12,8 +12,9 @@ import (
 	"github.com/rs/zerolog"
 )
 
-// servePprof serves runtime profiles on an address until ctx is done. They show no event and no secret, but they do show
-// the process's arguments, and a profile costs CPU: the address should be one of loopback.
+// servePprof serves runtime profiles on an address until ctx is done. They show no event and no
+// secret, but they do show the process's arguments, and a profile costs CPU: the address should be
+// one of loopback.
 func servePprof(ctx context.Context, address string, log zerolog.Logger) error {
 	var lc net.ListenConfig
 	listener, err := lc.Listen(ctx, "tcp", address)

@@ -87,7 +87,8 @@ func (r *receiver) ServeHTTP(w http.ResponseWriter, req *http.Request) {
 	}
 	got.describe(body)
 
-	// Lines are printed one at a time, and before the answer: whoever has the answer finds the line.
+	// Lines are printed one at a time, and before the answer: whoever has the answer finds the
+	// line.
 	r.mu.Lock()
 	err = r.show(got)
 	r.mu.Unlock()

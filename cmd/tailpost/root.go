@@ -20,7 +20,8 @@ type app struct {
 	stderr io.Writer
 
 	configPath string
-	// started says that a command's own code runs: an error from then on is no longer one of usage.
+	// started is true once a command's own code runs: an error from then on is no longer one of
+	// usage.
 	started bool
 }
 
@@ -109,7 +110,7 @@ func newHelpCommand(root *cobra.Command) *cobra.Command {
 	}
 }
 
-// markStart makes cmd and its subcommands say when their own code starts, which is after cobra's last check of the flags.
+// markStart has cmd and its subcommands set started, after cobra's last check of the flags.
 func (a *app) markStart(cmd *cobra.Command) {
 	if own := cmd.RunE; own != nil {
 		cmd.RunE = func(cmd *cobra.Command, args []string) error {

@@ -46,8 +46,8 @@ requests in flight end and parks the rest; SIGHUP and a changed configuration fi
 			if err != nil {
 				return err
 			}
-			// Parsing takes up to 60 times the configuration's size in memory for a moment: with 10,000 endpoints half of
-			// what the relay would hold from then on.
+			// Parsing takes up to 60 times the configuration's size in memory for a moment: with
+			// 10,000 endpoints half of what the relay would hold from then on.
 			debug.FreeOSMemory()
 			announce(log, cfg)
 			return a.serve(cmd.Context(), r, log, serveOptions{watch: watch, pprof: pprofAddress})
@@ -59,8 +59,9 @@ requests in flight end and parks the rest; SIGHUP and a changed configuration fi
 	return cmd
 }
 
-// gcPercent is less than half of Go's default: an event leaves little garbage beside what many endpoints hold for good. With
-// 10,000 endpoints that all have a connection the relay takes 107 to 113 MiB instead of 125 to 132; a drain shows no difference in CPU.
+// gcPercent is less than half of Go's default: an event leaves little garbage beside what many
+// endpoints hold for good. With 10,000 endpoints that all have a connection the relay takes 107 to
+// 113 MiB instead of 125 to 132; a drain shows no difference in CPU.
 const gcPercent = 40
 
 // serveOptions are what runs beside the relay.
@@ -127,7 +128,8 @@ func forwardHangups(ctx context.Context, notify func()) error {
 	}
 }
 
-// reloadOn reloads the configuration whenever changed says so. A bad one is reported and changes nothing.
+// reloadOn reloads the configuration whenever changed says so. A bad one is reported and changes
+// nothing.
 func (a *app) reloadOn(ctx context.Context, changed <-chan struct{}, r *relay.Relay, log zerolog.Logger) {
 	for {
 		select {

@@ -100,7 +100,8 @@ func port(ts *testscript.TestScript, _ bool, args []string) {
 	ts.Setenv(args[0], number)
 }
 
-// send PORT ID FILE: POSTs the file signed with $TAILPOST_SECRET and prints the status; waits for the receiver to listen.
+// send PORT ID FILE: POSTs the file signed with $TAILPOST_SECRET and prints the status; waits for
+// the receiver to listen.
 func send(ts *testscript.TestScript, _ bool, args []string) {
 	signer, err := signature.NewSigner(ts.Getenv(secretVariable))
 	ts.Check(err)

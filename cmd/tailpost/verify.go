@@ -12,8 +12,8 @@ import (
 	"github.com/tailpost/tailpost/relay/signature"
 )
 
-// secretVariable names the environment variable with the secret for commands that verify, because arguments can be read by
-// everybody on the machine.
+// secretVariable names the environment variable with the secret for commands that verify, because
+// arguments can be read by everybody on the machine.
 const secretVariable = "TAILPOST_SECRET"
 
 // verifyFlags are the flags of commands that verify signatures.

@@ -43,7 +43,8 @@ type drained struct {
 	batches               int // recording transactions
 }
 
-// drain starts the relay on a backlog and waits until n events have arrived and all of them are recorded.
+// drain starts the relay on a backlog and waits until n events have arrived and all of them are
+// recorded.
 func (d *database) drain(ctx context.Context, n int) (r drained, err error) {
 	wal, err := d.wal(ctx)
 	if err != nil {
@@ -75,7 +76,8 @@ func (d *database) drain(ctx context.Context, n int) (r drained, err error) {
 	return r, errors.Join(err, relay.stop())
 }
 
-// awaitRecorded waits until the slot has been let go of everything, which is after the last outcome is recorded.
+// awaitRecorded waits until the slot has been let go of everything, which is after the last outcome
+// is recorded.
 func (d *database) awaitRecorded(ctx context.Context) error {
 	var target string
 	if err := d.conn.QueryRow(ctx, "SELECT coalesce(max(commit_lsn), '0/0')::text FROM tailpost.attempt WHERE attempted_at > now() - interval '1 minute'").Scan(&target); err != nil {
@@ -221,8 +223,9 @@ func runSlow(ctx context.Context, b *bench) error {
 	return d.close(ctx)
 }
 
-// runHanging drains to 20 endpoints, with one of them that never answers and without, and compares the rates of the others.
-// The drains are short and the tables grow, so each kind is taken twice, in an order that favours neither.
+// runHanging drains to 20 endpoints, with one of them that never answers and without, and compares
+// the rates of the others. The drains are short and the tables grow, so each kind is taken twice,
+// in an order that favours neither.
 func runHanging(ctx context.Context, b *bench) error {
 	const count = 20
 	n := b.size(60_000)
@@ -243,12 +246,13 @@ func runHanging(ctx context.Context, b *bench) error {
 	return d.close(ctx)
 }
 
-// drainOthers drains n events to count endpoints, of which the first one may hang, and looks at the others. What is left of the
-// first one's is thrown away.
+// drainOthers drains n events to count endpoints, of which the first one may hang, and looks at the
+// others. What is left of the first one's is thrown away.
 func (d *database) drainOthers(ctx context.Context, n, count int, hangs bool) (t tally, err error) {
 	d.b.sink.reset()
 	if hangs {
-		// Its requests are not counted: the numbers of events are bits that only answered paths set.
+		// Its requests are not counted: the numbers of events are bits that only answered paths
+		// set.
 		d.b.sink.at(path(0)).delay.Store(-1)
 	}
 	if err := d.fill(ctx, "outbox", n, 200, count); err != nil {
@@ -292,7 +296,8 @@ SELECT gen_random_uuid(), 'endpoint_0', 'pending', 'failed', 1, now(), 'bench.ty
        convert_to(jsonb_build_object('seq', i, 'filler', $2::text, 'sent_at', 0)::text, 'UTF8'), now(), '0/1', i, now(), now()
 FROM generate_series(0, $1::bigint - 1) AS i`
 
-// runParked drains 100,000 parked deliveries that are all due, beside the same number from the stream.
+// runParked drains 100,000 parked deliveries that are all due, beside the same number from the
+// stream.
 func runParked(ctx context.Context, b *bench) error {
 	n := b.size(100_000)
 	d, err := b.newDatabase(ctx, endpoints(1, true, "concurrency = 64"))
@@ -330,8 +335,9 @@ func runIdle(ctx context.Context, b *bench) error {
 	if err != nil {
 		return err
 	}
-	// What making the database left to do is done first, or not meanwhile. Postgres' background writer notes the running
-	// transactions in the WAL once more, up to 15 seconds after the last change.
+	// What making the database left to do is done first, or not meanwhile. Postgres' background
+	// writer notes the running transactions in the WAL once more, up to 15 seconds after the last
+	// change.
 	for _, sql := range []string{"ALTER SYSTEM SET autovacuum = off", "SELECT pg_reload_conf()", "CHECKPOINT"} {
 		if err := b.exec(ctx, sql); err != nil {
 			return err

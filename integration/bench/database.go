@@ -43,7 +43,8 @@ func endpoints(n int, all bool, hcl string) []endpoint {
 // eventType is the type of the events for the nth endpoint.
 func eventType(n int) string { return fmt.Sprintf("bench.type_%d", n) }
 
-// newDatabase makes a database and lets the relay take its slot once, so that what is inserted from now on is delivered.
+// newDatabase makes a database and lets the relay take its slot once, so that what is inserted from
+// now on is delivered.
 func (b *bench) newDatabase(ctx context.Context, list []endpoint) (*database, error) {
 	b.sink.reset()
 	b.number++
@@ -73,7 +74,8 @@ func (b *bench) newDatabase(ctx context.Context, list []endpoint) (*database, er
 	return d, r.stop()
 }
 
-// schema is the poller's, and a procedure that fills either outbox on the server, many rows to a transaction.
+// schema is the poller's, and a procedure that fills either outbox on the server, many rows to a
+// transaction.
 const schema = pollerSchema + `;
 CREATE PROCEDURE fill(outbox regclass, first_seq bigint, events bigint, per_transaction bigint, types bigint, filler text)
 LANGUAGE plpgsql

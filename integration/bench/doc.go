@@ -4,10 +4,11 @@
 //	poller    the relay that teams write by hand: SELECT … FOR UPDATE SKIP LOCKED, a page at a time
 //	tailpost  the built binary
 //
-// The three take turns within every run, against the same receiver and the same throw-away Postgres (fsync on), so that
-// their ratios mean something on a machine that is slow, shared or both; the absolute figures are those of the machine.
-// Each of the three is a process of its own, whose CPU and memory are read from /proc, so this runs on Linux alone. The
-// receiver and the writer of events live in this process.
+// The three take turns within every run, against the same receiver and the same throw-away Postgres
+// (fsync on), so that their ratios mean something on a machine that is slow, shared or both; the
+// absolute figures are those of the machine. Each of the three is a process of its own, whose CPU
+// and memory are read from /proc, so this runs on Linux alone. The receiver and the writer of
+// events live in this process.
 //
 //	go run ./integration/bench -bin bin/tailpost            # every row, 3 runs
 //	go run ./integration/bench -bin bin/tailpost -quick     # one run with less of everything

@@ -90,8 +90,8 @@ func (b *bench) drainOnce(ctx context.Context, n, perTransaction int) (drained, 
 	return r, errors.Join(err, d.close(ctx))
 }
 
-// attemptsSQL makes attempts over the hours of today that have passed, of events whose ids grow with time as those of the
-// default table do.
+// attemptsSQL makes attempts over the hours of today that have passed, of events whose ids grow
+// with time as those of the default table do.
 const attemptsSQL = `
 INSERT INTO tailpost.attempt (
     event_id, event_type, endpoint_id, number, trigger, url, outcome, status_code, duration_ms, response_body,
@@ -170,7 +170,8 @@ func (d *database) pass(ctx context.Context) error {
 		return err
 	}
 	for deadline := time.Now().Add(patience); ; {
-		// A checkpoint notes which transactions run, and the slot can begin at such a note once it has passed it.
+		// A checkpoint notes which transactions run, and the slot can begin at such a note once it
+		// has passed it.
 		if err := d.b.exec(ctx, "CHECKPOINT"); err != nil {
 			return errors.Join(err, relay.stop())
 		}
@@ -186,7 +187,7 @@ func (d *database) pass(ctx context.Context) error {
 	}
 }
 
-// timePage gives the median time of a page in milliseconds.
+// timePage returns the median time of a page in milliseconds.
 func (d *database) timePage(ctx context.Context) (float64, error) {
 	var times []float64
 	for i := range 20 {

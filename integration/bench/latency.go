@@ -12,8 +12,8 @@ import (
 	"golang.org/x/sync/errgroup"
 )
 
-// runLatency writes events one by one at a rate and measures from just before each INSERT to the receiver. The limit is
-// the dual write: the writer itself posts right after its commit.
+// runLatency writes events one by one at a rate and measures from just before each INSERT to the
+// receiver. The limit is the dual write: the writer itself posts right after its commit.
 func runLatency(ctx context.Context, b *bench, perSecond int) error {
 	d, err := b.newDatabase(ctx, endpoints(1, true, "concurrency = 64"))
 	if err != nil {
@@ -63,8 +63,9 @@ func runLatency(ctx context.Context, b *bench, perSecond int) error {
 	return d.close(ctx)
 }
 
-// write inserts n events one by one at a rate, from four connections, does what follows each commit, and gives the
-// latencies that the receiver saw at the path. A slow database does not slow the schedule down: waiting counts.
+// write inserts n events one by one at a rate, from four connections, does what follows each
+// commit, and returns the latencies that the receiver saw at the path. A slow database does not
+// slow the schedule down: waiting counts.
 func (d *database) write(ctx context.Context, table string, n, perSecond int, path string, then func(seq, sentAt int64) error) ([]float64, error) {
 	const writers = 4
 	if _, err := d.conn.Exec(ctx, "CREATE TABLE IF NOT EXISTS outbox_unused (LIKE outbox INCLUDING ALL)"); err != nil {

@@ -40,8 +40,9 @@ type polled struct {
 	took    time.Duration
 }
 
-// poller is the baseline: it locks a page of due rows, posts them, writes what came of it with one statement each for
-// rows and attempts, and commits. It asks again at once after a full page, else after an interval.
+// poller is the baseline: it locks a page of due rows, posts them, writes what came of it with one
+// statement each for rows and attempts, and commits. It asks again at once after a full page, else
+// after an interval.
 type poller struct {
 	conn    *pgx.Conn
 	poster  *poster
@@ -50,7 +51,7 @@ type poller struct {
 	senders int
 }
 
-// runPoll is the child process of the poller. It runs until it is told to stop.
+// runPoll is the child process of the poller. It runs until it is stopped.
 func runPoll(ctx context.Context, args []string) error {
 	flags := flag.NewFlagSet("poll", flag.ContinueOnError)
 	database := flags.String("database", "", "connection string")

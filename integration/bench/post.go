@@ -23,7 +23,8 @@ import (
 // secret signs everything; it guards nothing.
 const secret = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw" //nolint:gosec // the public test vector's
 
-// poster sends signed webhooks with net/http, tuned as far as that goes: kept connections, no compression, no proxy.
+// poster sends signed webhooks with net/http, tuned as far as that goes: kept connections, no
+// compression, no proxy.
 type poster struct {
 	client *http.Client
 	signer *signature.Signer

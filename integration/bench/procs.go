@@ -13,7 +13,8 @@ import (
 // clockTick is USER_HZ, 100 on every architecture of Linux that Go knows.
 const clockTick = 100
 
-// cpuSeconds is what a process tree has used: its living members and the children that they have reaped.
+// cpuSeconds is what a process tree has used: its living members and the children that they have
+// reaped.
 func cpuSeconds(root int) float64 {
 	// The pattern is constant and well-formed.
 	stats, _ := filepath.Glob("/proc/[0-9]*/stat")

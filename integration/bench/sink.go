@@ -15,7 +15,8 @@ import (
 	"time"
 )
 
-// sink is the receiver: as little HTTP/1.1 as webhooks need, so that it takes as little as possible of the machine.
+// sink is the receiver: as little HTTP/1.1 as webhooks need, so that it takes as little as possible
+// of the machine.
 type sink struct {
 	listener net.Listener
 	url      string
@@ -91,7 +92,7 @@ func (s *sink) reset() {
 	s.paths = make(map[string]*inbox)
 }
 
-// at gives the inbox of a path.
+// at returns the inbox of a path.
 func (s *sink) at(path string) *inbox {
 	s.mu.RLock()
 	in := s.paths[path]

@@ -12,7 +12,8 @@ import (
 	"time"
 )
 
-// BinaryVariable names the environment variable with the path of a tailpost binary to test. Unset: one is built.
+// BinaryVariable names the environment variable with the path of a tailpost binary to test. Unset:
+// one is built.
 const BinaryVariable = "TAILPOST_TEST_BINARY"
 
 const buildTimeout = 5 * time.Minute
@@ -24,15 +25,15 @@ var builds struct {
 	paths map[string]string // by the name of the file
 }
 
-// Binary returns the path of the tailpost binary, built once for a test binary, with the race detector
-// if the tests have it.
+// Binary returns the path of the tailpost binary, built once for a test binary, with the race
+// detector if the tests have it.
 func Binary(t TB) string {
 	t.Helper()
 	return product(t, raceEnabled)
 }
 
-// PlainBinary is Binary without the race detector, whose own memory and pace would drown what a test
-// measures.
+// PlainBinary is Binary without the race detector, whose own memory and pace would drown what a
+// test measures.
 func PlainBinary(t TB) string {
 	t.Helper()
 	return product(t, false)
@@ -46,8 +47,8 @@ func product(t TB, race bool) string {
 	return builtOnce(t, "./cmd/tailpost", race)
 }
 
-// Build builds a command of the module, named by its directory from the module's root, once for a test
-// binary, with the race detector if the tests have it.
+// Build builds a command of the module, named by its directory from the module's root, once for a
+// test binary, with the race detector if the tests have it.
 func Build(t TB, dir string) string {
 	t.Helper()
 	return builtOnce(t, dir, raceEnabled)

@@ -5,7 +5,8 @@ import (
 	"strings"
 )
 
-// Config is a configuration in the making: what a test cares about, in a frame that every test needs.
+// Config is a configuration in the making: what a test cares about, in a frame that every test
+// needs.
 type Config struct {
 	DatabaseURL string
 	Slot        string
@@ -27,7 +28,8 @@ func secretVariable(endpoint string, n int) string {
 	return fmt.Sprintf("SECRET_%s_%d", strings.ToUpper(strings.ReplaceAll(endpoint, "-", "_")), n)
 }
 
-// HCL is the configuration as text. Secrets and the database's address come from the environment (see Env).
+// HCL is the configuration as text. Secrets and the database's address come from the environment
+// (see Env).
 func (c Config) HCL() string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "database {\n  url  = env(\"DATABASE_URL\")\n  slot = %q\n}\n", c.Slot)

@@ -33,7 +33,8 @@ func NewDatabase(t TB) *Database {
 func NewEmptyDatabase(t TB) *Database {
 	t.Helper()
 	db := pgtest.NewDB(t)
-	// The name's end is what makes it unique, and a slot's name may be no longer than 54 characters.
+	// The name's end is what makes it unique, and a slot's name may be no longer than 54
+	// characters.
 	const unique = 24
 	return OpenDatabase(t, db.URL, "s_"+db.Slot()[max(0, len(db.Slot())-unique):])
 }
@@ -82,7 +83,7 @@ func (d *Database) Tx(t TB, f func(tx pgx.Tx) error) {
 	}
 }
 
-// Insert writes events in one transaction and gives their ids.
+// Insert writes events in one transaction and returns their ids.
 func (d *Database) Insert(t TB, events ...outbox.Event) []string {
 	t.Helper()
 	var ids []string
@@ -158,7 +159,7 @@ func (d *Database) Attempts(t TB, endpoint string) []Attempt {
 	return attempts
 }
 
-// AwaitAttempts waits until at least n attempts of an endpoint are recorded, and gives them.
+// AwaitAttempts waits until at least n attempts of an endpoint are recorded, and returns them.
 func (d *Database) AwaitAttempts(t TB, endpoint string, n int) []Attempt {
 	t.Helper()
 	d.AwaitCount(t, n, "SELECT count(*) FROM tailpost.attempt WHERE endpoint_id = $1", endpoint)
@@ -251,7 +252,8 @@ func (d *Database) CheckStats(t TB, endpoint string) {
 	}
 }
 
-// Connect opens a connection for a test's cleanup, when its context is done already. It is closed after that.
+// Connect opens a connection for a test's cleanup, when its context is done already. It is closed
+// after that.
 func Connect(t TB, url string) *pgx.Conn {
 	t.Helper()
 	ctx := Detached(t)

@@ -39,7 +39,7 @@ func (t *trial) Fatalf(format string, a ...any) {
 	panic(stopped{})
 }
 
-// try runs f as a test and gives what the kit found wrong with it.
+// try runs f as a test and returns what the kit found wrong with it.
 func try(t *testing.T, f func(kit.TB)) []string {
 	t.Helper()
 	inner := &trial{T: t}

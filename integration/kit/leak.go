@@ -15,7 +15,8 @@ import (
 	"github.com/jackc/pgx/v5"
 )
 
-// AssertNowhere fails the test for every secret that a place has, in any of its Spellings. Places are texts by their names.
+// AssertNowhere fails the test for every secret that a place has, in any of its Spellings. Places
+// are texts by their names.
 func AssertNowhere(t TB, secrets []string, places map[string]string) {
 	t.Helper()
 	lower := make(map[string]string, len(places))
@@ -36,8 +37,9 @@ func AssertNowhere(t TB, secrets []string, places map[string]string) {
 // minSpelling is how short a spelling may be and not be found by chance.
 const minSpelling = 12
 
-// Spellings are the forms in which a text would tell a secret: it, without the prefix that says what it is, and the key that
-// it encodes; each as it is, as base64 at any place of what is encoded, and as the hexadecimal digits that bytea has.
+// Spellings are the forms in which a text would tell a secret: it, without the prefix that says
+// what it is, and the key that it encodes; each as it is, as base64 at any place of what is
+// encoded, and as the hexadecimal digits that bytea has.
 func Spellings(secret string) []string {
 	bare := secret
 	for _, prefix := range []string{"whsec_", "whsk_", "tp_", "Bearer "} {
@@ -94,7 +96,8 @@ func (d *Database) Everything(t TB) map[string]string {
 	return all
 }
 
-// Arguments are the command lines of the process and of what it started, as everybody on the machine sees them.
+// Arguments are the command lines of the process and of what it started, as everybody on the
+// machine sees them.
 func (p *Process) Arguments(t TB) string {
 	t.Helper()
 	parents := make(map[int]int)

@@ -9,8 +9,8 @@ import (
 // pollInterval is how often a condition is looked at.
 const pollInterval = 10 * time.Millisecond
 
-// Patience is the deadline for what should happen soon. It is long, because machines that test are busy; a test that
-// passes does not wait for it.
+// Patience is the deadline for what should happen soon. It is long, because machines that test are
+// busy; a test that passes does not wait for it.
 const Patience = 60 * time.Second
 
 // TB is what the kit needs of testing.TB.
@@ -26,7 +26,8 @@ type TB interface {
 	Failed() bool
 }
 
-// Eventually polls check until it returns nil. When that takes longer than within, the test fails with the last error.
+// Eventually polls check until it returns nil. When that takes longer than within, the test fails
+// with the last error.
 func Eventually(t TB, within time.Duration, check func() error) {
 	t.Helper()
 	if err := poll(t.Context(), within, check); err != nil {

@@ -18,7 +18,8 @@ import (
 	"time"
 )
 
-// Process is a command that runs beside the test. Its methods may be called from several goroutines.
+// Process is a command that runs beside the test. Its methods may be called from several
+// goroutines.
 type Process struct {
 	cmd  *exec.Cmd
 	done chan struct{} // closed once it ended and all it wrote is here
@@ -55,8 +56,8 @@ type Command struct {
 	Secrets []string
 }
 
-// Start runs a command. At the test's end it is killed if it still runs, and the test fails if it printed a secret, a
-// data race or a panic.
+// Start runs a command. At the test's end it is killed if it still runs, and the test fails if it
+// printed a secret, a data race or a panic.
 func Start(t TB, c Command) *Process {
 	t.Helper()
 	p := &Process{done: make(chan struct{}), wrote: make(chan struct{})}
@@ -106,7 +107,8 @@ func (p *Process) dump() {
 	}
 }
 
-// environment is the little that a process may see of ours, so that no test depends on the machine's settings.
+// environment is the little that a process may see of ours, so that no test depends on the
+// machine's settings.
 func environment(own map[string]string) []string {
 	env := []string{"PATH=" + os.Getenv("PATH"), "HOME=" + os.Getenv("HOME"), "TMPDIR=" + os.TempDir()}
 	for _, name := range slices.Sorted(maps.Keys(own)) {
@@ -134,7 +136,8 @@ func (p *Process) inspect(t TB, secrets []string) {
 	}
 }
 
-// withoutRuntime leaves out, of a dump of goroutines, where exactly each is and what the Go runtime does by itself.
+// withoutRuntime leaves out, of a dump of goroutines, where exactly each is and what the Go runtime
+// does by itself.
 func withoutRuntime(out string) string {
 	at := strings.Index(out, "SIGQUIT: quit")
 	if at < 0 {
@@ -235,14 +238,14 @@ func (p *Process) Kill() {
 	<-p.done
 }
 
-// Stop asks the process to end and waits for it. It gives the exit code.
+// Stop asks the process to end and waits for it. It returns the exit code.
 func (p *Process) Stop(t TB) int {
 	t.Helper()
 	p.Signal(t, syscall.SIGTERM)
 	return p.Wait(t, Patience)
 }
 
-// Wait waits for the end of the process and gives its exit code, -1 for one that a signal ended.
+// Wait waits for the end of the process and returns its exit code, -1 for one that a signal ended.
 func (p *Process) Wait(t TB, within time.Duration) int {
 	t.Helper()
 	timer := time.NewTimer(within)
@@ -255,7 +258,7 @@ func (p *Process) Wait(t TB, within time.Duration) int {
 	return p.cmd.ProcessState.ExitCode()
 }
 
-// Await waits for the first record of the log with the given text and fields, and gives it.
+// Await waits for the first record of the log with the given text and fields, and returns it.
 func (p *Process) Await(t TB, text string, fields Record) Record {
 	t.Helper()
 	return p.AwaitNth(t, 1, text, fields)
@@ -280,7 +283,8 @@ func (p *Process) AwaitNth(t TB, n int, text string, fields Record) Record {
 	return found
 }
 
-// AwaitMatch waits for what the process prints to match an expression, and gives the match and its groups.
+// AwaitMatch waits for what the process prints to match an expression, and returns the match and
+// its groups.
 func (p *Process) AwaitMatch(t TB, expression string) []string {
 	t.Helper()
 	re := regexp.MustCompile(expression)
@@ -322,7 +326,8 @@ func (p *Process) await(t TB, what string, found func() bool) {
 	}
 }
 
-// matches reports whether the record has this text and these fields. Numbers compare as encoding/json reads them.
+// matches reports whether the record has this text and these fields. Numbers compare as
+// encoding/json reads them.
 func (r Record) matches(text string, fields Record) bool {
 	if r["message"] != text {
 		return false

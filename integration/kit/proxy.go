@@ -9,8 +9,8 @@ import (
 	"time"
 )
 
-// Proxy is a stretch of network between a relay and Postgres that can be cut, held up and slowed down. It forwards TCP
-// on loopback and ends with the test.
+// Proxy is a stretch of network between a relay and Postgres that can be cut, held up and slowed
+// down. It forwards TCP on loopback and ends with the test.
 type Proxy struct {
 	listener net.Listener
 	backend  string
@@ -25,7 +25,8 @@ type Proxy struct {
 	refuse  bool
 }
 
-// NewProxy starts a proxy to the server that a database URL names, and gives it with the URL that leads through it.
+// NewProxy starts a proxy to the server that a database URL names, and returns it with the URL that
+// leads through it.
 func NewProxy(t TB, database string, seed uint64) (p *Proxy, through string) {
 	t.Helper()
 	u, err := url.Parse(database)
@@ -127,7 +128,7 @@ func (p *Proxy) forward(to, from net.Conn) {
 	}
 }
 
-// pass waits until something may pass, and says how much.
+// pass waits until something may pass, and returns how much.
 func (p *Proxy) pass() int {
 	p.mu.Lock()
 	blocked, delay, piece := p.blocked, p.delay, p.piece
@@ -167,7 +168,7 @@ func (p *Proxy) Cut() {
 	p.release()
 }
 
-// Refuse says whether new connections are refused.
+// Refuse sets whether new connections are refused.
 func (p *Proxy) Refuse(refuse bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -197,7 +198,8 @@ func (p *Proxy) release() {
 	}
 }
 
-// Slow lets small pieces pass, each after a random delay of at most delay. 0: as fast as the machine.
+// Slow lets small pieces pass, each after a random delay of at most delay. 0: as fast as the
+// machine.
 func (p *Proxy) Slow(delay time.Duration, piece int) {
 	p.mu.Lock()
 	defer p.mu.Unlock()

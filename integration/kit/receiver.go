@@ -26,11 +26,13 @@ type Request struct {
 	Answered time.Time // when Status was decided
 }
 
-// Behaviour answers a request: it gives the status to answer with, or 0 after it has dealt with the connection itself.
-// It is called for one request at a time unless it waits, and only waits within ctx.
+// Behaviour answers a request: it returns the status to answer with, or 0 after it has dealt with
+// the connection itself. It is called for one request at a time unless it waits, and only waits
+// within ctx.
 type Behaviour func(ctx context.Context, w http.ResponseWriter, r Request) int
 
-// Receiver is an HTTP server on loopback that records what it gets and behaves, path by path, as it is told.
+// Receiver is an HTTP server on loopback that records what it gets and behaves, path by path, as On
+// sets.
 type Receiver struct {
 	server *httptest.Server
 	ctx    context.Context //nolint:containedctx // Ends with the test, and with it every behaviour that waits.
@@ -63,7 +65,7 @@ func NewReceiver(t TB) *Receiver {
 // URL is the address of a path.
 func (r *Receiver) URL(path string) string { return r.server.URL + path }
 
-// On sets how a path behaves from now on, and gives its URL.
+// On sets how a path behaves from now on, and returns its URL.
 func (r *Receiver) On(path string, b Behaviour) string {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -131,7 +133,8 @@ func (r *Receiver) Requests(path string) []Request {
 	return requests
 }
 
-// Connections is how many connections are open. None: every request that was ever sent is dealt with.
+// Connections is how many connections are open. None: every request that was ever sent is dealt
+// with.
 func (r *Receiver) Connections() int {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -159,7 +162,7 @@ func (r *Receiver) IDs(path string) []string {
 	return ids
 }
 
-// Await waits until a path has got at least n requests, and gives them.
+// Await waits until a path has got at least n requests, and returns them.
 func (r *Receiver) Await(t TB, path string, n int) []Request {
 	t.Helper()
 	var requests []Request
@@ -190,7 +193,8 @@ func (r *Receiver) AwaitIDs(t TB, path string, ids ...string) {
 	})
 }
 
-// Statuses answers the first requests for an event with these in turn, and all later ones with the last.
+// Statuses answers the first requests for an event with these in turn, and all later ones with the
+// last.
 func Statuses(statuses ...int) Behaviour {
 	return func(_ context.Context, _ http.ResponseWriter, r Request) int {
 		return statuses[min(r.Number, len(statuses))-1]

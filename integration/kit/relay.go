@@ -34,7 +34,8 @@ type Relay struct {
 	Path string // of its configuration
 }
 
-// StartRelay runs a relay and returns at once. The relay is killed at the test's end if it still runs.
+// StartRelay runs a relay and returns at once. The relay is killed at the test's end if it still
+// runs.
 func StartRelay(t TB, o Options) *Relay {
 	t.Helper()
 	path := o.Path
@@ -86,7 +87,7 @@ func WriteFile(t TB, path, text string) {
 	}
 }
 
-// Run runs the tailpost binary to its end and gives it, for commands other than run.
+// Run runs the tailpost binary to its end and returns it, for commands other than run.
 func Run(t TB, c Command) *Process {
 	t.Helper()
 	if c.Path == "" {

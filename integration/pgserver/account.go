@@ -9,8 +9,8 @@ import (
 	"syscall"
 )
 
-// Account is whom a server runs as. Postgres refuses to run as root, so root runs it as somebody else;
-// everybody else runs it as themselves.
+// Account is whom a server runs as. Postgres refuses to run as root, so root runs it as somebody
+// else; everybody else runs it as themselves.
 type Account struct {
 	name       string
 	Credential *syscall.Credential // nil: that of this process
@@ -76,8 +76,8 @@ func (a Account) reaches(dir string) bool {
 	}
 }
 
-// Parent returns where a server's folder goes: dir if given, else a temporary directory that the account
-// can reach. Root's TMPDIR may be closed to everybody else.
+// Parent returns where a server's folder goes: dir if given, else a temporary directory that the
+// account can reach. Root's TMPDIR may be closed to everybody else.
 func (a Account) Parent(dir string) (string, error) {
 	tried := []string{dir}
 	if dir == "" {

@@ -10,13 +10,14 @@ import (
 	"strings"
 )
 
-// ErrNotFound says that no Postgres server binaries are on this machine.
+// ErrNotFound means that this machine has no Postgres server binaries.
 var ErrNotFound = errors.New(
 	"find Postgres: no directory with initdb and postgres; install a Postgres server (.ci/postgres.sh does) or set PGBIN")
 
-// Find returns the directory that holds initdb and postgres: $PGBIN, else that of the first postgres in PATH, else the
-// newest version under /usr/lib/postgresql (Debian), /usr/libexec/postgresql (Alpine), /usr/pgsql (Red Hat) and Homebrew,
-// else what .ci/postgres.sh put into .cache of the checkout that contains the working directory.
+// Find returns the directory that holds initdb and postgres: $PGBIN, else that of the first
+// postgres in PATH, else the newest version under /usr/lib/postgresql (Debian),
+// /usr/libexec/postgresql (Alpine), /usr/pgsql (Red Hat) and Homebrew, else what .ci/postgres.sh
+// put into .cache of the checkout that contains the working directory.
 func Find() (string, error) {
 	if dir := os.Getenv("PGBIN"); dir != "" {
 		if !hasServer(dir) {
@@ -88,7 +89,8 @@ func hasServer(dir string) bool {
 	return true
 }
 
-// checkout is the nearest directory at or above the working directory that has a go.mod, empty if there is none.
+// checkout is the nearest directory at or above the working directory that has a go.mod, empty if
+// there is none.
 func checkout() string {
 	dir, err := os.Getwd()
 	if err != nil {

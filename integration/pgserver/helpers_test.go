@@ -26,7 +26,8 @@ func serve() {
 	select {}
 }
 
-// openDir is a temporary directory that the account of a server can reach, also where the tests run as root.
+// openDir is a temporary directory that the account of a server can reach, also where the tests run
+// as root.
 func openDir(t *testing.T) string {
 	t.Helper()
 	dir := t.TempDir()

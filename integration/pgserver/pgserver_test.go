@@ -16,7 +16,8 @@ import (
 	"github.com/tailpost/tailpost/integration/pgserver"
 )
 
-// serveVariable makes the test binary a program that starts a server, prints its address and waits to be killed.
+// serveVariable makes the test binary a program that starts a server, prints its address and waits
+// to be killed.
 const serveVariable = "PGSERVER_SERVE"
 
 func TestMain(m *testing.M) {

@@ -10,8 +10,9 @@ import (
 	"time"
 )
 
-// spawn starts a program of the server's as its account, in its folder, output into its log. Its process group is its own,
-// so that Ctrl-C in a terminal reaches us alone and we decide when the server goes.
+// spawn starts a program of the server's as its account, in its folder, output into its log. Its
+// process group is its own, so that Ctrl-C in a terminal reaches us alone and we decide when the
+// server goes.
 func (s *Server) spawn(name string, args ...string) (*os.Process, error) {
 	log, err := os.OpenFile(s.logFile(), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
 	if err != nil {
@@ -40,8 +41,9 @@ func (s *Server) spawn(name string, args ...string) (*os.Process, error) {
 	return p, nil
 }
 
-// peek reports whether p ended, and collects it then. It does what os.Process.Wait does without a goroutine that blocks in
-// it for as long as the server lives, which goleak would report in every test binary.
+// peek reports whether p ended, and collects it then. It does what os.Process.Wait does without a
+// goroutine that blocks in it for as long as the server lives, which goleak would report in every
+// test binary.
 func peek(p *os.Process) (syscall.WaitStatus, bool, error) {
 	var status syscall.WaitStatus
 	for {
@@ -83,8 +85,8 @@ func reap(p *os.Process) error {
 	return err
 }
 
-// watchdog is a shell that outlives us: when its standard input ends, with us or by dismiss, it stops whatever postmaster
-// the folder's lock file names and removes the folder.
+// watchdog is a shell that outlives us: when its standard input ends, with us or by dismiss, it
+// stops whatever postmaster the folder's lock file names and removes the folder.
 type watchdog struct {
 	process *os.Process
 	stdin   *os.File // nil after dismiss

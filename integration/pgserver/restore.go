@@ -14,8 +14,9 @@ import (
 	"github.com/jackc/pgx/v5"
 )
 
-// NewIdentity gives a server that was stopped without a crash another system identifier and no WAL of before, as a cluster has
-// whose control file was lost: its tables and what is left of its slots stay.
+// NewIdentity gives a server that was stopped without a crash another system identifier and no WAL
+// of before, as a cluster has whose control file was lost: its tables and what is left of its slots
+// stay.
 func (s *Server) NewIdentity(ctx context.Context) error {
 	if s.PID() != 0 {
 		return errors.New("give the cluster another identity: the server runs")
@@ -39,7 +40,8 @@ func (s *Server) NewIdentity(ctx context.Context) error {
 	return err
 }
 
-// CanReset says whether NewIdentity has the programs that it needs: some builds of Postgres come without.
+// CanReset reports whether NewIdentity has the programs that it needs: some builds of Postgres come
+// without.
 func (s *Server) CanReset() bool {
 	for _, name := range []string{"pg_controldata", "pg_resetwal"} {
 		if _, err := os.Stat(filepath.Join(s.binDir, name)); err != nil {
@@ -57,8 +59,8 @@ WHERE c.relnamespace IN ('public'::regnamespace, 'tailpost'::regnamespace)
   AND NOT c.relispartition
 ORDER BY 1`
 
-// Restore puts the rows that a database of another server has into the tables of the one of the same name here, as a dump
-// does. The tables must be there.
+// Restore puts the rows that a database of another server has into the tables of the one of the
+// same name here, as a dump does. The tables must be there.
 func (s *Server) Restore(ctx context.Context, from *Server, database string) error {
 	source, err := pgx.Connect(ctx, from.URL(database))
 	if err != nil {
@@ -97,7 +99,7 @@ func (s *Server) Restore(ctx context.Context, from *Server, database string) err
 	return nil
 }
 
-// tool runs a program of the server's as its account, and gives what it printed.
+// tool runs a program of the server's as its account, and returns what it printed.
 func (s *Server) tool(ctx context.Context, name string, args ...string) (string, error) {
 	cmd := exec.CommandContext(ctx, filepath.Join(s.binDir, name), args...) //nolint:gosec // a program of the server that a test runs
 	cmd.Dir = s.dir

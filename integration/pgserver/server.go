@@ -27,7 +27,7 @@ const (
 	maxSocketDir = 103 - len("/.s.PGSQL.65535")
 )
 
-// Options says how to start a server. The zero value is right for most.
+// Options are how a server starts. The zero value is right for most.
 type Options struct {
 	Dir      string            // parent of the server's folder; empty: a temporary directory
 	BinDir   string            // where initdb and postgres are; empty: Find
@@ -74,10 +74,10 @@ func (m StopMode) signal() syscall.Signal {
 	panic("pgserver: unknown stop mode " + strconv.Itoa(int(m)))
 }
 
-// Start makes a database cluster and starts a server on it: logical replication on, 127.0.0.1 and a unix socket in its own
-// folder, superuser postgres without a password, UTF-8, UTC. It returns once the server takes connections. When the caller
-// is root, the server runs as user postgres (or nobody). The caller must Close it; if the caller's process ends without
-// that, a watchdog does.
+// Start makes a database cluster and starts a server on it: logical replication on, 127.0.0.1 and a
+// unix socket in its own folder, superuser postgres without a password, UTF-8, UTC. It returns once
+// the server takes connections. When the caller is root, the server runs as user postgres (or
+// nobody). The caller must Close it; if the caller's process ends without that, a watchdog does.
 func Start(ctx context.Context, o Options) (*Server, error) {
 	ctx, cancel := context.WithTimeoutCause(ctx, startTimeout, errors.New("server did not start within "+startTimeout.String()))
 	defer cancel()
@@ -174,8 +174,8 @@ func configuration(socketDir string, extra map[string]string) string {
 	return b.String()
 }
 
-// startOnPort starts the server on the port, or on a free one. Between finding a free port and taking it somebody else may
-// take it; then another one is tried.
+// startOnPort starts the server on the port, or on a free one. Between finding a free port and
+// taking it somebody else may take it; then another one is tried.
 func (s *Server) startOnPort(ctx context.Context, port int) error {
 	if port != 0 {
 		s.port = port
@@ -236,8 +236,8 @@ func (s *Server) Restart(ctx context.Context, mode StopMode) error {
 	return s.start(ctx)
 }
 
-// Stop stops the server and returns once it is gone, or with ctx's error while it is still stopping. Stopping a stopped
-// server does nothing.
+// Stop stops the server and returns once it is gone, or with ctx's error while it is still
+// stopping. Stopping a stopped server does nothing.
 func (s *Server) Stop(ctx context.Context, mode StopMode) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -254,7 +254,8 @@ func (s *Server) Stop(ctx context.Context, mode StopMode) error {
 	return nil
 }
 
-// Close stops the server at once and removes everything it left on disk. Closing a closed server does nothing.
+// Close stops the server at once and removes everything it left on disk. Closing a closed server
+// does nothing.
 func (s *Server) Close() error {
 	ctx, cancel := context.WithTimeoutCause(context.Background(), startTimeout, errors.New("server did not stop"))
 	defer cancel()
@@ -285,7 +286,7 @@ func (s *Server) start(ctx context.Context) error {
 	if s.process != nil {
 		return errors.New("start Postgres: it is running")
 	}
-	// The log goes on across restarts; only what this start adds tells why it failed.
+	// The log goes on across restarts; only what this start adds explains a failure.
 	logged := len(s.log())
 	p, err := s.spawn("postgres", "-D", s.dataDir(), "-p", strconv.Itoa(s.port))
 	if err != nil {
@@ -301,8 +302,8 @@ func (s *Server) start(ctx context.Context) error {
 	return nil
 }
 
-// awaitReady waits until the postmaster p says in its lock file that it takes connections. Unlike a connection, the file
-// cannot be somebody else's.
+// awaitReady waits until the postmaster p says in its lock file that it takes connections. Unlike a
+// connection, the file cannot be somebody else's.
 func (s *Server) awaitReady(ctx context.Context, p *os.Process) error {
 	tick := time.NewTicker(pollInterval)
 	defer tick.Stop()

@@ -17,8 +17,9 @@ import (
 // failoverVersion is the first version of Postgres whose standbys keep copies of replication slots.
 const failoverVersion = 170000
 
-// Standby makes a streaming standby of the server by a base backup, and returns once it takes connections. From Postgres 17
-// on it keeps copies of failover slots. The caller must Close it. Promote makes a primary of it.
+// Standby makes a streaming standby of the server by a base backup, and returns once it takes
+// connections. From Postgres 17 on it keeps copies of failover slots. The caller must Close it.
+// Promote makes a primary of it.
 func (s *Server) Standby(ctx context.Context) (*Server, error) {
 	ctx, cancel := context.WithTimeoutCause(ctx, startTimeout, errors.New("standby did not start within "+startTimeout.String()))
 	defer cancel()
@@ -62,7 +63,8 @@ func (s *Server) ask(ctx context.Context, f func(conn *pgx.Conn) error) error {
 	return errors.Join(err, conn.Close(ctx))
 }
 
-// backup copies the server's files while it runs, and gives what the copy's configuration needs on top.
+// backup copies the server's files while it runs, and returns what the copy's configuration needs
+// on top.
 func (s *Server) backup(ctx context.Context, to *Server) (conf string, err error) {
 	const slot = "standby"
 	err = s.ask(ctx, func(conn *pgx.Conn) error {
@@ -98,7 +100,8 @@ func (s *Server) backup(ctx context.Context, to *Server) (conf string, err error
 	return conf, err
 }
 
-// copyFrom copies a data directory, but for WAL, which the standby streams, and what belongs to the running server.
+// copyFrom copies a data directory, but for WAL, which the standby streams, and what belongs to the
+// running server.
 func (s *Server) copyFrom(data string) error {
 	err := filepath.WalkDir(data, func(path string, entry fs.DirEntry, err error) error {
 		if errors.Is(err, fs.ErrNotExist) {

@@ -18,8 +18,8 @@ import (
 	"github.com/tailpost/tailpost/integration/pgserver"
 )
 
-// DatabaseURLVariable names the environment variable with the address of the server that tests share. Its user must be a
-// superuser.
+// DatabaseURLVariable names the environment variable with the address of the server that tests
+// share. Its user must be a superuser.
 const DatabaseURLVariable = "TAILPOST_TEST_DATABASE_URL"
 
 const (
@@ -44,8 +44,8 @@ type DB struct {
 	Name string
 }
 
-// NewDB returns a fresh, empty database on the shared server. At cleanup its replication slots and then the database itself
-// are dropped, whoever still uses them.
+// NewDB returns a fresh, empty database on the shared server. At cleanup its replication slots and
+// then the database itself are dropped, whoever still uses them.
 func NewDB(t TB) *DB {
 	t.Helper()
 	server, err := sharedServer()
@@ -117,8 +117,8 @@ func (d *DB) drop(ctx context.Context, conn *pgx.Conn) error {
 	return nil
 }
 
-// insist repeats f while what it needs is in use: a terminated walsender lets go of its slot a moment later, and a relay
-// that still runs may take it again.
+// insist repeats f while what it needs is in use: a terminated walsender lets go of its slot a
+// moment later, and a relay that still runs may take it again.
 func insist(ctx context.Context, f func() error) error {
 	tick := time.NewTicker(pollInterval)
 	defer tick.Stop()
@@ -152,8 +152,8 @@ func admin(ctx context.Context, t TB, server string, f func(context.Context, *pg
 	}
 }
 
-// databaseName is unique in the cluster, needs no quotes and is short enough for an identifier; it starts with the test's
-// name, for those who look at the server's log.
+// databaseName is unique in the cluster, needs no quotes and is short enough for an identifier; it
+// starts with the test's name, for those who look at the server's log.
 func databaseName(test string) string {
 	const limit = 40
 	clean := strings.Map(func(r rune) rune {
@@ -179,14 +179,15 @@ func withDatabase(server, name string) (string, error) {
 	return u.String(), nil
 }
 
-// shared is a server that NewDB uses. It keeps the Server, whose watchdog would stop it were it collected as garbage.
+// shared is a server that NewDB uses. It keeps the Server, whose watchdog would stop it were it
+// collected as garbage.
 type shared struct {
 	url    string
 	server *pgserver.Server // nil: somebody else's
 }
 
-// sharedServer finds the shared server; its first call starts one if the environment names none. That one belongs to the
-// process: its watchdog stops it when the process ends.
+// sharedServer finds the shared server; its first call starts one if the environment names none.
+// That one belongs to the process: its watchdog stops it when the process ends.
 var sharedServer = sync.OnceValues(func() (shared, error) {
 	if address := os.Getenv(DatabaseURLVariable); address != "" {
 		return shared{url: address}, nil

@@ -17,8 +17,9 @@ import (
 
 const poolerTimeout = 30 * time.Second
 
-// StartPgBouncer starts a PgBouncer before a database and returns the address through it. It ends at cleanup. Mode is its
-// pool_mode, ignored its ignore_startup_parameters. Where there is no pgbouncer, the test is skipped.
+// StartPgBouncer starts a PgBouncer before a database and returns the address through it. It ends
+// at cleanup. Mode is its pool_mode, ignored its ignore_startup_parameters. Where there is no
+// pgbouncer, the test is skipped.
 func StartPgBouncer(t interface {
 	TB
 	Skip(args ...any)
@@ -79,7 +80,8 @@ ignore_startup_parameters = %s
 	if err := errors.Join(who.Own(dir), who.Own(ini)); err != nil {
 		return "", err
 	}
-	// A process of its own, ended below: the context of the test is over by the time that its cleanups run.
+	// A process of its own, ended below: the context of the test is over by the time that its
+	// cleanups run.
 	cmd := exec.CommandContext(context.WithoutCancel(t.Context()), program, "-q", ini) //nolint:gosec // as it was found
 	cmd.Dir = dir
 	cmd.SysProcAttr = &syscall.SysProcAttr{Credential: who.Credential}

@@ -57,8 +57,8 @@ func count(t *testing.T, conn *pgx.Conn, sql string, args ...any) int {
 	return n
 }
 
-// startWalsender makes the slot active with a replication connection that stays open until the test's
-// cleanup is over.
+// startWalsender makes the slot active with a replication connection that stays open until the
+// test's cleanup is over.
 func startWalsender(t *testing.T, db *pgtest.DB) {
 	t.Helper()
 	conn, err := pgconn.Connect(t.Context(), db.URL+"&replication=database")

@@ -1,4 +1,4 @@
-package metrics
+package telemetry
 
 import (
 	"maps"
@@ -9,7 +9,8 @@ import (
 	"github.com/tailpost/tailpost/relay/internal/ledger"
 )
 
-// bounds are the upper bounds of the duration histogram in seconds, those of tailpost.endpoint_stats.
+// bounds are the upper bounds of the duration histogram in seconds, those of
+// tailpost.endpoint_stats.
 func bounds() [14]float64 {
 	return [...]float64{0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 30}
 }
@@ -48,7 +49,8 @@ type totals struct {
 	batches, attempts, deliveries uint64
 }
 
-// Committed counts a batch whose transaction is committed. It allocates only at the first attempt of an endpoint.
+// Committed counts a batch whose transaction is committed. It allocates only at the first attempt
+// of an endpoint.
 func (m *Metrics) Committed(b *ledger.Batch) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -91,7 +93,8 @@ func (m *Metrics) known() []string {
 	return slices.Collect(maps.Keys(m.endpoints))
 }
 
-// forget drops the counters of endpoints that are gone, so that those who come and go do not fill the memory.
+// forget drops the counters of endpoints that are gone, so that those who come and go do not fill
+// the memory.
 func (m *Metrics) forget(gone []string) {
 	m.mu.Lock()
 	defer m.mu.Unlock()

@@ -1,4 +1,4 @@
-package metrics
+package telemetry
 
 import (
 	"bytes"
@@ -33,7 +33,7 @@ func (m *Metrics) write(text *bytes.Buffer) {
 	p.gauge("in_memory_bytes", "About what the deliveries in memory take.").add(float64(status.Bytes))
 	m.writeCounted(p)
 	measures, reached := m.measured()
-	p.gauge("database_up", "1 if the database answered when it was last asked, else 0: then what it tells is missing.").add(truth(reached))
+	p.gauge("database_up", "1 if the database answered when it was last asked, else 0: then its measures are missing.").add(truth(reached))
 	if reached {
 		writeMeasured(p, &measures)
 	}

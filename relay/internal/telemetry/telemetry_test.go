@@ -1,4 +1,4 @@
-package metrics_test
+package telemetry_test
 
 import (
 	"bytes"
@@ -19,11 +19,11 @@ import (
 	"github.com/tailpost/tailpost/config"
 	"github.com/tailpost/tailpost/outbox"
 	"github.com/tailpost/tailpost/relay/internal/ledger"
-	"github.com/tailpost/tailpost/relay/internal/metrics"
 	"github.com/tailpost/tailpost/relay/internal/query"
+	"github.com/tailpost/tailpost/relay/internal/telemetry"
 )
 
-// database answers what it is told to and notes that it was asked.
+// database answers with what a test has put there, and counts how often it is asked.
 type database struct {
 	answer query.Measures
 	err    error
@@ -41,25 +41,25 @@ func (d *database) Measure(_ context.Context, _ string, known []string) (query.M
 }
 
 type bundle struct {
-	*metrics.Metrics
+	*telemetry.Metrics
 
 	database database
 	now      time.Time
-	status   metrics.Status
+	status   telemetry.Status
 }
 
 func setup(t *testing.T) *bundle {
 	t.Helper()
-	b := &bundle{now: time.Date(2026, 3, 14, 12, 0, 0, 0, time.UTC), status: metrics.Status{State: "delivering", Epoch: 3}}
+	b := &bundle{now: time.Date(2026, 3, 14, 12, 0, 0, 0, time.UTC), status: telemetry.Status{State: "delivering", Epoch: 3}}
 	b.database.bundle = b
-	b.Metrics = metrics.New(metrics.Options{
+	b.Metrics = telemetry.New(telemetry.Options{
 		Store: &b.database, Slot: "tailpost", Version: "v1", States: []string{"standby", "delivering"},
-		Status: func() metrics.Status { return b.status }, Now: func() time.Time { return b.now },
+		Status: func() telemetry.Status { return b.status }, Now: func() time.Time { return b.now },
 	})
 	return b
 }
 
-// scrape gives every metric by its name and the values of its labels.
+// scrape returns every metric by its name and the values of its labels.
 func (b *bundle) scrape(t *testing.T) map[string]*dto.Metric {
 	t.Helper()
 	text := b.Text(t.Context())
@@ -234,9 +234,9 @@ func TestMeasuresOfALostDatabaseAreNotShown(t *testing.T) {
 
 func TestOnlyLoopbackIsListenedOn(t *testing.T) {
 	t.Parallel()
-	listener, err := metrics.Listen(t.Context(), &config.Metrics{Listen: "127.0.0.1:0"})
+	listener, err := telemetry.Listen(t.Context(), &config.Metrics{Listen: "127.0.0.1:0"})
 	require.NoError(t, err)
 	require.NoError(t, listener.Close())
-	_, err = metrics.Listen(t.Context(), &config.Metrics{Listen: "0.0.0.0:0"})
+	_, err = telemetry.Listen(t.Context(), &config.Metrics{Listen: "0.0.0.0:0"})
 	require.ErrorContains(t, err, "127.0.0.1")
 }

@@ -1,4 +1,4 @@
-package metrics
+package telemetry
 
 import (
 	"context"
@@ -36,7 +36,8 @@ func Listen(ctx context.Context, cfg *config.Metrics) (net.Listener, error) {
 	return listener, nil
 }
 
-// Handler answers GET /metrics, to programs of this machine and to no web page that a browser of this machine shows.
+// Handler answers GET /metrics, to programs of this machine and to no web page that a browser of
+// this machine shows.
 func (m *Metrics) Handler() http.Handler {
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /metrics", func(w http.ResponseWriter, r *http.Request) {
@@ -52,7 +53,8 @@ func (m *Metrics) Handler() http.Handler {
 	return mux
 }
 
-// local reports whether a request names this machine: a page whose name was made to lead here does not.
+// local reports whether a request names this machine: a page whose name was made to lead here does
+// not.
 func local(host string) bool {
 	if h, _, err := net.SplitHostPort(host); err == nil {
 		host = h

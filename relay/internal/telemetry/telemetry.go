@@ -1,4 +1,4 @@
-package metrics
+package telemetry
 
 import (
 	"bytes"
@@ -15,10 +15,11 @@ import (
 const (
 	// leastAge is how old the database's measures may be at least before it is asked again.
 	leastAge = 5 * time.Second
-	// ageFactor makes them older where measuring takes long, as with millions of parked deliveries: it takes a twentieth of
-	// the time at most.
+	// ageFactor makes them older where measuring takes long, as with millions of parked deliveries:
+	// it takes a twentieth of the time at most.
 	ageFactor = 20
-	// measureTimeout bounds a measurement, so that a database that does not answer does not fail the scrape.
+	// measureTimeout bounds a measurement, so that a database that does not answer does not fail
+	// the scrape.
 	measureTimeout = 4 * time.Second
 )
 
@@ -71,7 +72,7 @@ func New(o Options) *Metrics {
 // ContentType is that of Text.
 const ContentType = "text/plain; version=0.0.4; charset=utf-8"
 
-// Text gives the metrics in version 0.0.4 of the text format of Prometheus.
+// Text returns the metrics in version 0.0.4 of the text format of Prometheus.
 func (m *Metrics) Text(ctx context.Context) []byte {
 	m.refresh(ctx)
 	var text bytes.Buffer
@@ -80,7 +81,8 @@ func (m *Metrics) Text(ctx context.Context) []byte {
 	return text.Bytes()
 }
 
-// refresh asks the database, where its last answer is too old. One that does not answer is a metric.
+// refresh asks the database, where its last answer is too old. One that does not answer is a
+// metric.
 func (m *Metrics) refresh(ctx context.Context) {
 	m.measuring.Lock()
 	defer m.measuring.Unlock()
@@ -104,7 +106,8 @@ func (m *Metrics) refresh(ctx context.Context) {
 	m.forget(measures.Gone)
 }
 
-// measured gives the database's last answer; false: it did not answer the last time.
+// measured returns the database's last answer, and reports whether it answered the last time it was
+// asked.
 func (m *Metrics) measured() (query.Measures, bool) {
 	m.measuring.Lock()
 	defer m.measuring.Unlock()

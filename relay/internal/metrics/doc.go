@@ -1,7 +1,0 @@
-// Package metrics counts what the relay does and shows it to Prometheus, on an address of its own and through the API.
-//
-// It owns the counters of recorded batches and attempts, and how fresh what it asks the database is. Counting is one call
-// for each recorded batch. The database is asked only while somebody scrapes, and then no more often than every few seconds:
-// a relay whose metrics nobody reads polls nothing. It never shows a payload, a URL or a secret: labels are ids of endpoints,
-// outcomes and states.
-package metrics
