@@ -9,6 +9,9 @@ import (
 	"strings"
 
 	"github.com/hashicorp/hcl/v2/hclsyntax"
+
+	"github.com/tailpost/tailpost/config/diag"
+	"github.com/tailpost/tailpost/outbox/suggest"
 )
 
 // The scopes of API keys. To write includes to read.
@@ -95,7 +98,7 @@ func (d *decoder) apiKey(s *section, b *hclsyntax.Block, index int) APIKey {
 	d.place(global, prefix, b.DefRange())
 	inner := s.nested(b, prefix+".", "a key block")
 	inner.check([]string{"secret", "scopes", "tenant"}, nil)
-	key := APIKey{Origin: Origin{File: s.src.name, Line: b.TypeRange.Start.Line}}
+	key := APIKey{Origin: Origin{File: s.src.Name(), Line: b.TypeRange.Start.Line}}
 	if len(b.Labels) == 1 {
 		key.Name = b.Labels[0]
 	} else {
@@ -165,7 +168,7 @@ func (c *checker) apiKey(i int, k *APIKey, first map[string]int) {
 	}
 	for j, scope := range k.Scopes {
 		if !slices.Contains(Scopes(), scope) {
-			c.fail(fmt.Sprintf("%s.scopes[%d]", name, j), "Unknown scope", "There are %s.%s", list(Scopes(), "and"), didYouMean(scope, Scopes()))
+			c.fail(fmt.Sprintf("%s.scopes[%d]", name, j), "Unknown scope", "There are %s.%s", diag.List(Scopes(), "and"), suggest.DidYouMean(scope, Scopes()))
 		}
 	}
 }

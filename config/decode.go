@@ -12,7 +12,9 @@ import (
 	"github.com/hashicorp/hcl/v2"
 	"github.com/hashicorp/hcl/v2/hclsyntax"
 
+	"github.com/tailpost/tailpost/config/diag"
 	"github.com/tailpost/tailpost/outbox"
+	"github.com/tailpost/tailpost/outbox/suggest"
 )
 
 // defaults stands for the endpoint of settings in the defaults block.
@@ -23,7 +25,7 @@ type decoder struct {
 	opts    Options
 	config  Config
 	base    Endpoint // what the defaults block says
-	sources map[string]*source
+	sources map[string]*diag.Source
 	blocks  map[string]hcl.Range // first place of each block that occurs once
 	places  map[int]map[string]hcl.Range
 	spoiled map[field]bool // reported already; the rules have nothing to add
@@ -32,7 +34,7 @@ type decoder struct {
 
 func newDecoder(opts Options) *decoder {
 	return &decoder{
-		opts: opts, sources: make(map[string]*source), blocks: make(map[string]hcl.Range),
+		opts: opts, sources: make(map[string]*diag.Source), blocks: make(map[string]hcl.Range),
 		places:  map[int]map[string]hcl.Range{global: {}, defaults: {}},
 		spoiled: make(map[field]bool),
 	}
@@ -48,21 +50,21 @@ func (d *decoder) spoil(endpoint int, name string) {
 
 // problem turns a broken rule into a diagnostic of the place that broke it, or of what is around it.
 func (d *decoder) problem(p problem, firstFile string) {
-	diag := Diagnostic{Severity: SeverityError, File: firstFile, Line: 1, Column: 1}
+	broken := Diagnostic{Severity: SeverityError, File: firstFile, Line: 1, Column: 1}
 	for name := p.field.name; ; name = parent(name) {
 		if d.spoiled[field{p.field.endpoint, name}] {
 			return
 		}
 		if at, ok := d.places[p.field.endpoint][name]; ok {
-			diag = d.sources[at.Filename].diagnose(SeverityError, at, "", "")
+			broken = d.sources[at.Filename].Diagnose(SeverityError, at, "", "")
 			break
 		}
 		if name == "" {
 			break
 		}
 	}
-	diag.Field, diag.Summary, diag.Detail = p.field.text(&d.config), p.summary, p.detail
-	d.diags = append(d.diags, diag)
+	broken.Field, broken.Summary, broken.Detail = p.field.text(&d.config), p.summary, p.detail
+	d.diags = append(d.diags, broken)
 }
 
 // parent gives the name of the setting that holds another: a list that of an element, a block that of an attribute.
@@ -74,10 +76,10 @@ func parent(name string) string {
 }
 
 // file decodes the defaults block of a file, or all the others.
-func (d *decoder) file(src *source, body *hclsyntax.Body, defaultsOnly bool) {
+func (d *decoder) file(src *diag.Source, body *hclsyntax.Body, defaultsOnly bool) {
 	top := &section{
 		d: d, src: src, body: body, endpoint: global, what: "a configuration file",
-		functions: environment(d.opts, filepath.Dir(src.name)),
+		functions: environment(d.opts, filepath.Dir(src.Name())),
 	}
 	if !defaultsOnly {
 		top.check(nil, []string{"database", "outbox", "retention", "defaults", "endpoint", "network", "secrets", "api", "metrics", "log"})
@@ -221,7 +223,7 @@ func (d *decoder) columns(s *section, m *outbox.Mapping) {
 			if !placed {
 				at = s.body.Attributes["columns"].Expr.Range()
 			}
-			s.fail(at, "Unknown column", "An event has %s, no %q.%s", list(sortedKeys(columns), "and"), name, didYouMean(name, sortedKeys(columns)))
+			s.fail(at, "Unknown column", "An event has %s, no %q.%s", diag.List(sortedKeys(columns), "and"), name, suggest.DidYouMean(name, sortedKeys(columns)))
 		case named[name] == nil:
 			*column = ""
 		default:
@@ -241,7 +243,7 @@ func (s *section) start(text string) Start {
 	t, err := time.Parse(time.RFC3339Nano, text)
 	if err != nil {
 		s.wrong("start", s.body.Attributes["start"].Expr.Range(), "Invalid start",
-			`Write "now", "beginning", or a time such as "2026-01-31T00:00:00Z".%s`, didYouMean(text, []string{"now", "beginning"}))
+			`Write "now", "beginning", or a time such as "2026-01-31T00:00:00Z".%s`, suggest.DidYouMean(text, []string{"now", "beginning"}))
 	}
 	return Start{At: t}
 }

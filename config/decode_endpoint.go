@@ -12,6 +12,8 @@ import (
 	"github.com/hashicorp/hcl/v2"
 	"github.com/hashicorp/hcl/v2/hclsyntax"
 	"github.com/zclconf/go-cty/cty"
+
+	"github.com/tailpost/tailpost/config/filter"
 )
 
 // policyAttributes are those that the defaults block takes too.
@@ -35,7 +37,7 @@ func (d *decoder) endpoint(top *section, b *hclsyntax.Block) {
 	e := d.base
 	e.Headers = maps.Clone(e.Headers)
 	e.Retry.Schedule = slices.Clone(e.Retry.Schedule)
-	e.Origin = Origin{File: top.src.name, Line: b.TypeRange.Start.Line}
+	e.Origin = Origin{File: top.src.Name(), Line: b.TypeRange.Start.Line}
 	if len(b.Labels) > 0 {
 		e.ID = b.Labels[0]
 	}
@@ -124,7 +126,7 @@ func (d *decoder) policy(s *section, e *Endpoint) {
 
 // literalHeaders warns of credentials that stand in the file.
 func (s *section) literalHeaders() {
-	object, ok := unwrap(s.body.Attributes["headers"].Expr).(*hclsyntax.ObjectConsExpr)
+	object, ok := filter.Unwrap(s.body.Attributes["headers"].Expr).(*hclsyntax.ObjectConsExpr)
 	if !ok {
 		return
 	}
@@ -214,12 +216,12 @@ func (d *decoder) subscription(s *section, b *hclsyntax.Block, index int) Subscr
 	var sub Subscription
 	sub.Events, _ = inner.texts("events")
 	if expr, text := inner.expression("where"); expr != nil {
-		filter, diags := compileFilter(s.src, expr, text)
-		sub.Where = filter
+		where, diags := filter.CompileSyntax(s.src, expr, text)
+		sub.Where = where
 		d.diags = append(d.diags, diags...)
 	}
 	if expr, text := inner.expression("body"); expr != nil {
-		body, diags := compileBody(s.src, expr, text)
+		body, diags := filter.CompileBodySyntax(s.src, expr, text)
 		sub.Body = body
 		d.diags = append(d.diags, diags...)
 	}
@@ -233,8 +235,8 @@ func (s *section) expression(name string) (expr hclsyntax.Expression, text strin
 		return nil, ""
 	}
 	at := hcl.Range{Start: attr.EqualsRange.End, End: attr.SrcRange.End}
-	if !at.CanSliceBytes(s.src.text) {
+	if !at.CanSliceBytes(s.src.Text()) {
 		at = attr.Expr.Range()
 	}
-	return attr.Expr, string(bytes.TrimSpace(at.SliceBytes(s.src.text)))
+	return attr.Expr, string(bytes.TrimSpace(at.SliceBytes(s.src.Text())))
 }

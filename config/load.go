@@ -12,6 +12,8 @@ import (
 
 	"github.com/hashicorp/hcl/v2"
 	"github.com/hashicorp/hcl/v2/hclsyntax"
+
+	"github.com/tailpost/tailpost/config/diag"
 )
 
 // Options is what a configuration may ask of its surroundings.
@@ -111,16 +113,16 @@ func Parse(files map[string][]byte, opts Options) (*Config, Diagnostics) {
 	names := sortedKeys(files)
 	bodies := make(map[string]*hclsyntax.Body, len(names))
 	for _, name := range names {
-		src := newSource(name, files[name])
+		src := diag.NewSource(name, files[name])
 		d.sources[name] = src
-		if mayOversize(src.text) {
-			if oversized := src.oversized(src.lex()); len(oversized) > 0 {
+		if diag.MayOversize(src.Text()) {
+			if oversized := src.Oversized(src.Tokens()); len(oversized) > 0 {
 				d.diags = append(d.diags, oversized...)
 				continue
 			}
 		}
-		file, diags := hclsyntax.ParseConfig(src.text, name, hcl.InitialPos)
-		d.diags = append(d.diags, src.adopt(diags)...)
+		file, diags := hclsyntax.ParseConfig(src.Text(), name, hcl.InitialPos)
+		d.diags = append(d.diags, src.Adopt(diags)...)
 		if body, ok := file.Body.(*hclsyntax.Body); ok {
 			bodies[name] = body
 		}
@@ -142,9 +144,9 @@ func Parse(files map[string][]byte, opts Options) (*Config, Diagnostics) {
 		d.problem(p, cmp.Or(names...))
 	})
 	if !whole {
-		d.diags = slices.DeleteFunc(d.diags, func(diag Diagnostic) bool { return diag.Field != "" })
+		d.diags = slices.DeleteFunc(d.diags, func(p Diagnostic) bool { return p.Field != "" })
 	}
-	d.diags = d.diags.sorted()
+	d.diags = d.diags.Sorted()
 	if d.diags.HasErrors() {
 		return nil, d.diags
 	}

@@ -4,10 +4,12 @@ import (
 	"crypto/subtle"
 	"fmt"
 	"io"
+
+	"github.com/tailpost/tailpost/config/diag"
 )
 
 // redacted is what every printed form of a Secret shows.
-const redacted = "[redacted]"
+const redacted = diag.Redacted
 
 // Secret is a value that no printed form shows: neither fmt with any verb, nor JSON, nor text. Only Reveal gives it.
 // The zero Secret is absent.

@@ -14,13 +14,17 @@ import (
 	"github.com/zclconf/go-cty/cty"
 	"github.com/zclconf/go-cty/cty/convert"
 	"github.com/zclconf/go-cty/cty/function"
+
+	"github.com/tailpost/tailpost/config/diag"
+	"github.com/tailpost/tailpost/config/filter"
+	"github.com/tailpost/tailpost/outbox/suggest"
 )
 
 // section is a block that is being decoded. Its getters report what is wrong and give the zero value then; they note
 // where each setting stands, for what the rules have to say later.
 type section struct {
 	d         *decoder
-	src       *source
+	src       *diag.Source
 	body      *hclsyntax.Body
 	functions map[string]function.Function
 	endpoint  int    // index, global or defaults
@@ -36,7 +40,7 @@ func (s *section) nested(b *hclsyntax.Block, prefix, what string) *section {
 }
 
 func (s *section) fail(at hcl.Range, summary, detail string, args ...any) {
-	s.d.diags = append(s.d.diags, s.src.diagnose(SeverityError, at, summary, fmt.Sprintf(detail, args...)))
+	s.d.diags = append(s.d.diags, s.src.Diagnose(SeverityError, at, summary, fmt.Sprintf(detail, args...)))
 }
 
 // check reports attributes and blocks that the section does not know.
@@ -68,10 +72,10 @@ func (s *section) hint(name string, known []string) string {
 	if s.endpoint == defaults && slices.Contains(endpointAttributes(), name) {
 		return " It belongs in each endpoint block."
 	}
-	if h := didYouMean(name, known); h != "" {
+	if h := suggest.DidYouMean(name, known); h != "" {
 		return h
 	}
-	return " It has " + list(known, "and") + "."
+	return " It has " + diag.List(known, "and") + "."
 }
 
 // labels reports labels that are missing or too many.
@@ -152,15 +156,15 @@ func (s *section) evaluate(expr hclsyntax.Expression) (cty.Value, bool) {
 		return cty.NilVal, false
 	}
 	v, diags := expr.Value(&hcl.EvalContext{Functions: s.functions})
-	for _, diag := range diags {
+	for _, d := range diags {
 		// The library would say the error of the function in a frame of its own.
-		if extra, ok := hcl.DiagnosticExtra[hclsyntax.FunctionCallDiagExtra](diag); ok {
+		if extra, ok := hcl.DiagnosticExtra[hclsyntax.FunctionCallDiagExtra](d); ok {
 			if failure := (*callError)(nil); errors.As(extra.FunctionCallError(), &failure) {
-				diag.Summary, diag.Detail = failure.summary, failure.detail
+				d.Summary, d.Detail = failure.summary, failure.detail
 			}
 		}
 	}
-	s.d.diags = append(s.d.diags, s.src.adopt(diags)...)
+	s.d.diags = append(s.d.diags, s.src.Adopt(diags)...)
 	if diags.HasErrors() {
 		return cty.NilVal, false
 	}
@@ -196,7 +200,7 @@ func (s *section) references(expr hclsyntax.Expression) bool {
 		if _, exists := s.functions[call.Name]; !exists {
 			known = false
 			s.fail(call.NameRange, "Unknown function", "There is no function %q here; there are %s.%s",
-				call.Name, strings.Join(sortedKeys(s.functions), ", "), didYouMean(call.Name, sortedKeys(s.functions)))
+				call.Name, strings.Join(sortedKeys(s.functions), ", "), suggest.DidYouMean(call.Name, sortedKeys(s.functions)))
 		}
 		return nil
 	})
@@ -224,7 +228,7 @@ func (s *section) text(name string) (string, bool) {
 func (s *section) path(name string) string {
 	text, _ := s.text(name)
 	if text != "" && !filepath.IsAbs(text) {
-		text = filepath.Join(filepath.Dir(s.src.name), text)
+		text = filepath.Join(filepath.Dir(s.src.Name()), text)
 	}
 	return text
 }
@@ -241,7 +245,7 @@ func (s *section) integer(name string) (int, bool) {
 	if !ok {
 		return 0, false
 	}
-	i, whole := wholeNumber(v)
+	i, whole := filter.WholeNumber(v)
 	if !whole {
 		s.wrong(name, s.body.Attributes[name].Expr.Range(), "Wrong kind of number", "Write a whole number.")
 	}
@@ -304,7 +308,7 @@ func (s *section) texts(name string) (elements []string, ok bool) {
 
 // placeElements notes where the elements of a list stand.
 func (s *section) placeElements(name string, expr hclsyntax.Expression) {
-	if tuple, ok := unwrap(expr).(*hclsyntax.TupleConsExpr); ok {
+	if tuple, ok := filter.Unwrap(expr).(*hclsyntax.TupleConsExpr); ok {
 		for i, element := range tuple.Exprs {
 			s.d.place(s.endpoint, fmt.Sprintf("%s%s[%d]", s.prefix, name, i), element.Range())
 		}
@@ -317,7 +321,7 @@ func (s *section) table(name string) (members map[string]*string, ok bool) {
 	if !ok {
 		return nil, false
 	}
-	if object, isObject := unwrap(s.body.Attributes[name].Expr).(*hclsyntax.ObjectConsExpr); isObject {
+	if object, isObject := filter.Unwrap(s.body.Attributes[name].Expr).(*hclsyntax.ObjectConsExpr); isObject {
 		s.placeMembers(name, object)
 	}
 	members = make(map[string]*string)
@@ -363,7 +367,7 @@ func (s *section) secret(name string, isSecret func(string) bool) Secret {
 }
 
 func (s *section) literal(at hcl.Range) {
-	s.d.diags = append(s.d.diags, s.src.diagnose(SeverityWarning, at, "Literal secret",
+	s.d.diags = append(s.d.diags, s.src.Diagnose(SeverityWarning, at, "Literal secret",
 		`Keep it out of the file: read it with env("NAME") or file("path").`))
 }
 
@@ -373,7 +377,7 @@ func (s *section) secrets(name string) []Secret {
 	if attr == nil {
 		return nil
 	}
-	tuple, isTuple := unwrap(attr.Expr).(*hclsyntax.TupleConsExpr)
+	tuple, isTuple := filter.Unwrap(attr.Expr).(*hclsyntax.TupleConsExpr)
 	if !isTuple {
 		return s.secretList(name, attr.Expr)
 	}

@@ -6,6 +6,9 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"github.com/tailpost/tailpost/config/diag"
+	"github.com/tailpost/tailpost/outbox/suggest"
 )
 
 // global stands for the endpoint of settings that belong to none.
@@ -52,7 +55,7 @@ func oneOf[S ~string](c *checker, name string, got S, allowed ...S) {
 	for _, a := range allowed {
 		words = append(words, string(a))
 	}
-	c.fail(name, "Unknown "+strings.ReplaceAll(name, ".", " "), "Write %s.%s", list(words, "or"), didYouMean(string(got), words))
+	c.fail(name, "Unknown "+strings.ReplaceAll(name, ".", " "), "Write %s.%s", diag.List(words, "or"), suggest.DidYouMean(string(got), words))
 }
 
 // within reports a duration that is out of bounds.

@@ -8,7 +8,7 @@ import (
 
 	"github.com/jackc/pgx/v5/pgtype"
 
-	"github.com/tailpost/tailpost/internal/suggest"
+	"github.com/tailpost/tailpost/outbox/suggest"
 )
 
 // CheckColumns reports what keeps the columns of a table from being those of the mapping: one that is missing, unless it is

@@ -10,8 +10,8 @@ import (
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgtype"
 
-	"github.com/tailpost/tailpost/internal/suggest"
 	"github.com/tailpost/tailpost/outbox"
+	"github.com/tailpost/tailpost/outbox/suggest"
 )
 
 // CheckTable reads the catalogue and says whether events can come from the mapped table: it exists, its rows reach the

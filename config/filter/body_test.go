@@ -1,4 +1,4 @@
-package config_test
+package filter_test
 
 import (
 	"encoding/json"
@@ -6,13 +6,13 @@ import (
 
 	"github.com/stretchr/testify/require"
 
-	"github.com/tailpost/tailpost/config"
+	"github.com/tailpost/tailpost/config/filter"
 	"github.com/tailpost/tailpost/outbox"
 )
 
-func compileBody(tb testing.TB, src string) *config.Body {
+func compileBody(tb testing.TB, src string) *filter.Body {
 	tb.Helper()
-	b, diags := config.CompileBody(src, "test.hcl", 3)
+	b, diags := filter.CompileBody(src, "test.hcl", 3)
 	require.Empty(tb, diags, src)
 	return b
 }

@@ -1,18 +1,21 @@
-package config
+package filter
 
 import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
+	"slices"
 	"strconv"
 	"strings"
-	"unicode/utf8"
 
 	"github.com/hashicorp/hcl/v2"
 	"github.com/hashicorp/hcl/v2/hclsyntax"
 	"github.com/zclconf/go-cty/cty"
 
+	"github.com/tailpost/tailpost/config/diag"
 	"github.com/tailpost/tailpost/outbox"
+	"github.com/tailpost/tailpost/outbox/payload"
 )
 
 // Body is a compiled `body` expression. It is immutable and safe for concurrent use.
@@ -30,20 +33,22 @@ type render func(dst []byte, e *outbox.Event) ([]byte, error)
 // errNoJSON is what a body meets in a payload that is not JSON.
 var errNoJSON = errors.New("payload is not valid JSON")
 
-// CompileBody compiles an expression that stands at line of filename. It gives nil with Diagnostics that has errors.
-func CompileBody(src, filename string, line int) (*Body, Diagnostics) {
+// CompileBody compiles an expression that stands at line of filename. It returns nil where the
+// Diagnostics have errors.
+func CompileBody(src, filename string, line int) (*Body, diag.Diagnostics) {
 	s, expr, diags := parseExpression(src, filename, line)
 	if diags.HasErrors() {
 		return nil, diags
 	}
-	return compileBody(s, expr, strings.TrimSpace(src))
+	return CompileBodySyntax(s, expr, strings.TrimSpace(src))
 }
 
-func compileBody(s *source, expr hclsyntax.Expression, text string) (*Body, Diagnostics) {
+// CompileBodySyntax is CompileBody for an expression that is parsed already, out of s; text is how it is written there.
+func CompileBodySyntax(s *diag.Source, expr hclsyntax.Expression, text string) (*Body, diag.Diagnostics) {
 	c := compiler{source: s}
 	run := c.render(expr)
 	if len(c.diags) > 0 {
-		return nil, c.diags.sorted()
+		return nil, c.diags.Sorted()
 	}
 	return &Body{text: text, run: run}, nil
 }
@@ -58,7 +63,7 @@ func (b *Body) Append(dst []byte, e *outbox.Event) ([]byte, error) {
 	return full, nil
 }
 
-// Source gives the expression as it was written.
+// Source returns the expression as it was written.
 func (b *Body) Source() string {
 	return b.text
 }
@@ -104,7 +109,7 @@ func (c *compiler) renderObject(e *hclsyntax.ObjectConsExpr) render {
 			c.fail(item.KeyExpr.Range(), "Repeated attribute", "%q is set at line %d already. Remove one of the two.", name, first.Start.Line)
 		}
 		seen[name] = item.KeyExpr.Range()
-		members = append(members, member{append(appendString(nil, name), ':'), c.render(item.ValueExpr)})
+		members = append(members, member{append(payload.AppendString(nil, name), ':'), c.render(item.ValueExpr)})
 	}
 	return func(dst []byte, ev *outbox.Event) ([]byte, error) {
 		var err error
@@ -161,10 +166,10 @@ func (c *compiler) renderChoice(e *hclsyntax.ConditionalExpr) render {
 }
 
 // renderPath copies a value of the payload.
-func renderPath(path []step) render {
+func renderPath(path payload.Path) render {
 	return func(dst []byte, e *outbox.Event) ([]byte, error) {
-		at := locate(e.Payload, path)
-		if at == absent {
+		at := path.Find(e.Payload)
+		if at == payload.Absent {
 			return append(dst, "null"...), nil
 		}
 		return appendRaw(dst, e.Payload, at)
@@ -173,8 +178,8 @@ func renderPath(path []step) render {
 
 // appendRaw copies the value at doc[at].
 func appendRaw(dst, doc []byte, at int) ([]byte, error) {
-	end := valueEnd(doc, at)
-	if end == absent || !json.Valid(doc[at:end]) {
+	end := payload.End(doc, at)
+	if end == payload.Absent || !json.Valid(doc[at:end]) {
 		return dst, errNoJSON
 	}
 	return append(dst, doc[at:end]...), nil
@@ -182,12 +187,12 @@ func appendRaw(dst, doc []byte, at int) ([]byte, error) {
 
 func renderHeaders(dst []byte, e *outbox.Event) ([]byte, error) {
 	dst = append(dst, '{')
-	for i, name := range sortedKeys(e.Headers) {
+	for i, name := range slices.Sorted(maps.Keys(e.Headers)) {
 		if i > 0 {
 			dst = append(dst, ',')
 		}
-		dst = append(appendString(dst, name), ':')
-		dst = appendString(dst, e.Headers[name])
+		dst = append(payload.AppendString(dst, name), ':')
+		dst = payload.AppendString(dst, e.Headers[name])
 	}
 	return append(dst, '}'), nil
 }
@@ -198,11 +203,11 @@ func renderValue(run evaluate) render {
 		case kindBool:
 			return strconv.AppendBool(dst, v.flag), nil
 		case kindNumber:
-			return append(dst, v.numberText()...), nil
+			return append(dst, v.number.String()...), nil
 		case kindString:
-			return appendString(dst, v.text), nil
+			return payload.AppendString(dst, v.text), nil
 		case kindTime:
-			return appendString(dst, timeText(v.at)), nil
+			return payload.AppendString(dst, timeText(v.at)), nil
 		case kindComposite:
 			return appendRaw(dst, unalias(v.text), 0)
 		case kindMissing:
@@ -211,35 +216,4 @@ func renderValue(run evaluate) render {
 			return append(dst, "null"...), nil
 		}
 	}
-}
-
-// appendString appends s as a JSON string, with as few escapes as JSON allows.
-func appendString(dst []byte, s string) []byte {
-	const hex = "0123456789abcdef"
-	dst = append(dst, '"')
-	for i := 0; i < len(s); {
-		c := s[i]
-		if c >= utf8.RuneSelf {
-			r, size := utf8.DecodeRuneInString(s[i:])
-			dst = utf8.AppendRune(dst, r) // what is no UTF-8 becomes U+FFFD
-			i += size
-			continue
-		}
-		i++
-		switch {
-		case c == '"' || c == '\\':
-			dst = append(dst, '\\', c)
-		case c == '\n':
-			dst = append(dst, '\\', 'n')
-		case c == '\r':
-			dst = append(dst, '\\', 'r')
-		case c == '\t':
-			dst = append(dst, '\\', 't')
-		case c < ' ':
-			dst = append(dst, '\\', 'u', '0', '0', hex[c>>4], hex[c&15])
-		default:
-			dst = append(dst, c)
-		}
-	}
-	return append(dst, '"')
 }

@@ -1,13 +1,13 @@
-package config
+package filter
 
 import (
 	"cmp"
-	"strconv"
 	"strings"
 	"time"
 	"unsafe"
 
 	"github.com/tailpost/tailpost/outbox"
+	"github.com/tailpost/tailpost/outbox/payload"
 )
 
 // kind is what a value is while an expression runs.
@@ -16,7 +16,7 @@ type kind uint8
 const (
 	kindMissing   kind = iota // null, not there, or of a kind that the operation has no answer for
 	kindBool                  // flag
-	kindNumber                // text if that is set, else number
+	kindNumber                // number
 	kindString                // text
 	kindTime                  // at
 	kindComposite             // an object or array: text from its bracket to the end of the payload
@@ -28,16 +28,16 @@ type value struct {
 	flag   bool
 	missed bool // a missing value was met on the way, whatever came of it
 	text   string
-	number decimal
+	number payload.Number
 	at     time.Time
 }
 
-func missing() value          { return value{missed: true} }
-func boolean(flag bool) value { return value{kind: kindBool, flag: flag} }
-func textual(s string) value  { return value{kind: kindString, text: s} }
-func numeric(d decimal) value { return value{kind: kindNumber, number: d} }
-func (v value) holds() bool   { return v.kind == kindBool && v.flag }
-func (v value) fails() bool   { return v.kind == kindBool && !v.flag }
+func missing() value                 { return value{missed: true} }
+func boolean(flag bool) value        { return value{kind: kindBool, flag: flag} }
+func textual(s string) value         { return value{kind: kindString, text: s} }
+func numeric(n payload.Number) value { return value{kind: kindNumber, number: n} }
+func (v value) holds() bool          { return v.kind == kindBool && v.flag }
+func (v value) fails() bool          { return v.kind == kindBool && !v.flag }
 func (v value) note(m bool) value {
 	v.missed = v.missed || m
 	return v
@@ -47,10 +47,10 @@ func (v value) note(m bool) value {
 type evaluate func(e *outbox.Event) value
 
 // readPath gives the value at a path of the payload.
-func readPath(path []step) evaluate {
+func readPath(path payload.Path) evaluate {
 	return func(e *outbox.Event) value {
-		at := locate(e.Payload, path)
-		if at == absent {
+		at := path.Find(e.Payload)
+		if at == payload.Absent {
 			return missing()
 		}
 		return readValue(e.Payload, at)
@@ -61,15 +61,15 @@ func readPath(path []step) evaluate {
 func readValue(doc []byte, at int) value {
 	switch doc[at] {
 	case '"':
-		end := stringEnd(doc, at)
-		if end == absent {
+		end := payload.End(doc, at)
+		if end == payload.Absent {
 			return missing()
 		}
 		raw := alias(doc[at+1 : end-1])
 		if strings.IndexByte(raw, '\\') < 0 {
 			return textual(raw)
 		}
-		s, ok := unquote(doc[at:end])
+		s, ok := payload.Unquote(doc[at:end])
 		if !ok {
 			return missing()
 		}
@@ -77,8 +77,8 @@ func readValue(doc []byte, at int) value {
 	case '{', '[':
 		return value{kind: kindComposite, text: alias(doc[at:])}
 	}
-	end := valueEnd(doc, at)
-	if end == absent {
+	end := payload.End(doc, at)
+	if end == payload.Absent {
 		return missing()
 	}
 	switch raw := alias(doc[at:end]); raw {
@@ -87,10 +87,11 @@ func readValue(doc []byte, at int) value {
 	case "null":
 		return missing()
 	default:
-		if _, _, _, ok := splitNumber(raw); !ok {
+		n, ok := payload.ParseNumber(raw)
+		if !ok {
 			return missing()
 		}
-		return value{kind: kindNumber, text: raw}
+		return numeric(n)
 	}
 }
 
@@ -104,41 +105,13 @@ func unalias(s string) []byte {
 	return unsafe.Slice(unsafe.StringData(s), len(s)) //nolint:gosec // only read
 }
 
-// exact gives the number as a decimal, if it has few enough digits.
-func (v value) exact() (decimal, bool) {
-	if v.text == "" {
-		return v.number, true
-	}
-	return parseDecimal(v.text)
-}
-
-// rounded gives the number as a decimal, that of the nearest double if it has too many digits.
-func (v value) rounded() (decimal, bool) {
-	if d, ok := v.exact(); ok {
-		return d, true
-	}
-	f, err := strconv.ParseFloat(v.text, 64)
-	if err != nil {
-		return decimal{}, false
-	}
-	return toDecimal(f)
-}
-
-// numberText gives a number as JSON.
-func (v value) numberText() string {
-	if v.text == "" {
-		return v.number.String()
-	}
-	return v.text
-}
-
 // timeText is how times are written in bodies and texts.
 func timeText(t time.Time) string {
 	return t.UTC().Format(time.RFC3339Nano)
 }
 
 // compare gives the sign of a - b for two values of one ordered kind. It is false for all others.
-func compare(a, b value) (int, bool) {
+func compare(a, b *value) (int, bool) {
 	switch {
 	case a.kind != b.kind:
 		return 0, false
@@ -149,16 +122,11 @@ func compare(a, b value) (int, bool) {
 	case a.kind != kindNumber:
 		return 0, false
 	}
-	x, okX := a.exact()
-	y, okY := b.exact()
-	if okX && okY {
-		return compareDecimals(x, y), true
-	}
-	return compareNumbers(a.numberText(), b.numberText())
+	return a.number.Compare(&b.number), true
 }
 
 // equals says whether a and b are the same: true, false, or missing where one is missing or a composite.
-func equals(a, b value) value {
+func equals(a, b *value) value {
 	missed := a.missed || b.missed
 	switch {
 	case a.kind == kindMissing || b.kind == kindMissing || a.kind == kindComposite || b.kind == kindComposite:
@@ -179,6 +147,15 @@ func not(v value) value {
 		return missing()
 	}
 	v.flag = !v.flag
+	return v
+}
+
+// negated turns the sign of a number around, and keeps every digit.
+func negated(v value) value {
+	if v.kind != kindNumber {
+		return missing()
+	}
+	v.number = v.number.Negated()
 	return v
 }
 
@@ -224,7 +201,7 @@ func or(left, right evaluate) evaluate {
 func ordered(left, right evaluate, sign int, orEqual bool) evaluate {
 	return func(e *outbox.Event) value {
 		l, r := left(e), right(e)
-		c, ok := compare(l, r)
+		c, ok := compare(&l, &r)
 		if !ok {
 			return missing()
 		}
@@ -239,15 +216,10 @@ func arithmetic(operator byte, left, right evaluate) evaluate {
 		if l.kind != kindNumber || r.kind != kindNumber {
 			return missing()
 		}
-		x, okX := l.rounded()
-		y, okY := r.rounded()
-		if !okX || !okY {
-			return missing()
-		}
-		d, ok := combine(operator, x, y)
+		n, ok := l.number.Apply(operator, r.number)
 		if !ok {
 			return missing()
 		}
-		return numeric(d).note(l.missed || r.missed)
+		return numeric(n).note(l.missed || r.missed)
 	}
 }

@@ -1,11 +1,13 @@
-package config
+package diag
 
 import (
 	"bytes"
 	"cmp"
+	"errors"
 	"fmt"
 	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 	"unicode/utf8"
 
@@ -13,31 +15,41 @@ import (
 	"github.com/hashicorp/hcl/v2/hclsyntax"
 )
 
-// source is the text of a file, or of one expression, that diagnostics quote.
-type source struct {
+// Source is the text of a file, or of one expression, that diagnostics quote.
+type Source struct {
 	name   string
 	text   []byte
 	masks  []span // what no snippet may show, in order
 	masked bool   // masks is known
 }
 
+// Text returns all of it.
+func (s *Source) Text() []byte { return s.text }
+
+// Name returns the file's name.
+func (s *Source) Name() string { return s.name }
+
 // span is a range of bytes.
 type span struct{ from, to int }
 
-func newSource(name string, text []byte) *source { return &source{name: name, text: text} }
+// NewSource makes the Source of a file, or of an expression of it.
+func NewSource(name string, text []byte) *Source { return &Source{name: name, text: text} }
 
-// lex gives the tokens of a file. They take some 60 times its size in memory, so nothing keeps them.
-func (s *source) lex() hclsyntax.Tokens {
+// Tokens returns the tokens of a file. They take some 60 times its size in memory, so nothing keeps them.
+func (s *Source) Tokens() hclsyntax.Tokens {
 	// Diagnostics of the lexer come again from the parser.
 	tokens, _ := hclsyntax.LexConfig(s.text, s.name, hcl.InitialPos)
 	return tokens
 }
 
+// Redacted is what stands in a snippet, and in every printed form of a configuration, where something secret was.
+const Redacted = "[redacted]"
+
 // mask finds what no snippet may show by the tokens of text, so that it works on text that does not parse.
-func (s *source) mask() []span {
+func (s *Source) mask() []span {
 	if !s.masked {
 		s.masked = true
-		s.masks = append(secretLiterals(s.lex()), secretShapes(s.text)...)
+		s.masks = append(secretLiterals(s.Tokens()), secretShapes(s.text)...)
 		slices.SortFunc(s.masks, func(a, b span) int { return cmp.Compare(a.from, b.from) })
 	}
 	return s.masks
@@ -50,8 +62,8 @@ const (
 	maxLiteralExponent = 1000
 )
 
-// oversized reports number literals that would be too much work. What has one must not be parsed.
-func (s *source) oversized(tokens hclsyntax.Tokens) Diagnostics {
+// Oversized reports number literals that would be too much work. What has one must not be parsed.
+func (s *Source) Oversized(tokens hclsyntax.Tokens) Diagnostics {
 	var diags Diagnostics
 	for _, t := range tokens {
 		if t.Type != hclsyntax.TokenNumberLit {
@@ -59,18 +71,21 @@ func (s *source) oversized(tokens hclsyntax.Tokens) Diagnostics {
 		}
 		exponent := 0
 		if e := bytes.IndexAny(t.Bytes, "eE"); e >= 0 {
-			exponent, _ = parseExponent(string(t.Bytes[e+1:])) // what is no number the parser reports
+			var err error
+			if exponent, err = strconv.Atoi(string(t.Bytes[e+1:])); errors.Is(err, strconv.ErrRange) {
+				exponent = maxLiteralExponent + 1
+			} // what is no number the parser reports
 		}
 		if len(t.Bytes) > maxNumber || exponent > maxLiteralExponent || exponent < -maxLiteralExponent {
-			diags = append(diags, s.diagnose(SeverityError, t.Range, "Unsupported number",
+			diags = append(diags, s.Diagnose(SeverityError, t.Range, "Unsupported number",
 				fmt.Sprintf("Write at most %d characters, with an exponent of at most %d.", maxNumber, maxLiteralExponent)))
 		}
 	}
 	return diags
 }
 
-// mayOversize reports whether text may hold a number that oversized reports, at a fraction of the cost of its tokens.
-func mayOversize(text []byte) bool {
+// MayOversize reports whether text may hold a number that oversized reports, at a fraction of the cost of its tokens.
+func MayOversize(text []byte) bool {
 	run := 0
 	for _, c := range text {
 		switch {
@@ -104,7 +119,7 @@ func secretLiterals(tokens hclsyntax.Tokens) []span {
 	return found
 }
 
-// literals gives the string literals of the value that tokens begin with. The first arguments of functions are names of
+// literals returns the string literals of the value that tokens begin with. The first arguments of functions are names of
 // variables and files, and names of an object's attributes are just that: they stay.
 func literals(tokens hclsyntax.Tokens) []span {
 	var found []span
@@ -141,7 +156,7 @@ func isName(rest hclsyntax.Tokens) bool {
 		(rest[1].Type == hclsyntax.TokenEqual || rest[1].Type == hclsyntax.TokenColon)
 }
 
-// connectionStrings gives those literals of a url attribute that are keyword strings such as "host=db password=…".
+// connectionStrings returns those literals of a url attribute that are keyword strings such as "host=db password=…".
 // What is secret in a URL is found by its shape.
 func connectionStrings(tokens hclsyntax.Tokens) []span {
 	var found []span
@@ -172,9 +187,9 @@ func secretShapes(text []byte) []span {
 	return found
 }
 
-// snippet gives the line that holds the byte at offset, with [redacted] for what is secret, and how many characters of
+// snippet returns the line that holds the byte at offset, with [redacted] for what is secret, and how many characters of
 // it stand before the byte; -1 where something of it is redacted.
-func (s *source) snippet(offset int) (line string, column int) {
+func (s *Source) snippet(offset int) (line string, column int) {
 	offset = min(max(offset, 0), len(s.text))
 	from := bytes.LastIndexByte(s.text[:offset], '\n') + 1
 	to := len(s.text)
@@ -190,15 +205,15 @@ func (s *source) snippet(offset int) (line string, column int) {
 		}
 		column = -1
 		b.Write(s.text[done:max(m.from, done)])
-		b.WriteString(redacted)
+		b.WriteString(Redacted)
 		done = min(m.to, to)
 	}
 	b.Write(s.text[done:to])
 	return strings.ToValidUTF8(strings.TrimRight(b.String(), "\r"), "\uFFFD"), column
 }
 
-// diagnose makes the diagnostic of a place in the source.
-func (s *source) diagnose(severity Severity, at hcl.Range, summary, detail string) Diagnostic {
+// Diagnose makes the diagnostic of a place in the source.
+func (s *Source) Diagnose(severity Severity, at hcl.Range, summary, detail string) Diagnostic {
 	d := Diagnostic{
 		Severity: severity, File: s.name, Line: at.Start.Line, Column: at.Start.Column,
 		Summary: summary, Detail: detail,
@@ -213,8 +228,8 @@ func (s *source) diagnose(severity Severity, at hcl.Range, summary, detail strin
 	return d
 }
 
-// adopt turns the diagnostics of the HCL library into ours. It never adopts values, only their words.
-func (s *source) adopt(diags hcl.Diagnostics) Diagnostics {
+// Adopt turns the diagnostics of the HCL library into ours. It never adopts values, only their words.
+func (s *Source) Adopt(diags hcl.Diagnostics) Diagnostics {
 	var adopted Diagnostics
 	for _, d := range diags {
 		severity := SeverityError
@@ -225,7 +240,7 @@ func (s *source) adopt(diags hcl.Diagnostics) Diagnostics {
 		if d.Subject != nil {
 			at = *d.Subject
 		}
-		adopted = append(adopted, s.diagnose(severity, at, d.Summary, d.Detail))
+		adopted = append(adopted, s.Diagnose(severity, at, d.Summary, d.Detail))
 	}
 	return adopted
 }

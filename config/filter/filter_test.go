@@ -1,20 +1,19 @@
-package config_test
+package filter_test
 
 import (
-	"fmt"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/stretchr/testify/require"
 
-	"github.com/tailpost/tailpost/config"
+	"github.com/tailpost/tailpost/config/filter"
 	"github.com/tailpost/tailpost/outbox"
 )
 
-func compileFilter(tb testing.TB, src string) *config.Filter {
+func compileFilter(tb testing.TB, src string) *filter.Filter {
 	tb.Helper()
-	f, diags := config.CompileFilter(src, "test.hcl", 3)
+	f, diags := filter.Compile(src, "test.hcl", 3)
 	require.Empty(tb, diags, src)
 	return f
 }
@@ -181,14 +180,14 @@ func TestFilterOfPayloadsThatAreNoObject(t *testing.T) {
 
 func TestFilterDiagnosticsPointIntoTheExpression(t *testing.T) {
 	t.Parallel()
-	_, diags := config.CompileFilter("event.tenant == \"a\" &&\n  event.dta == 1", "shop.hcl", 7)
+	_, diags := filter.Compile("event.tenant == \"a\" &&\n  event.dta == 1", "shop.hcl", 7)
 	require.Len(t, diags, 1)
 	require.Equal(t, "shop.hcl", diags[0].File)
 	require.Equal(t, 8, diags[0].Line)
 	require.Equal(t, 8, diags[0].Column)
 	require.Equal(t, "  event.dta == 1", diags[0].Snippet)
 	for _, src := range []string{"", "event.tenant ==", "event.data[true] == 1", "event[0] == 1", "event == 1", "event.data == 1", "event.data.a > 1e5000000", "event.data.a > 0." + strings.Repeat("1", 200)} {
-		_, diags = config.CompileFilter(src, "", 0)
+		_, diags = filter.Compile(src, "", 0)
 		require.True(t, diags.HasErrors(), src)
 	}
 }
@@ -202,82 +201,5 @@ func TestFilterAllocatesNothing(t *testing.T) { //nolint:paralleltest // testing
 	} {
 		f := compileFilter(t, src)
 		require.Zero(t, testing.AllocsPerRun(100, func() { f.Match(e) }), src)
-	}
-}
-
-// large is a payload of about size bytes: an order of many items, or of one long text, or of many plain members. The
-// member total comes first, in the middle or last.
-func large(size int, shape, position string) []byte {
-	const total = `"total":150.25`
-	var parts []string
-	for n := 0; n < size; {
-		part := fmt.Sprintf(`"field_%d":"value %d"`, len(parts), len(parts)*7)
-		switch shape {
-		case "items":
-			part = fmt.Sprintf(`{"sku":"SKU-%d","name":"A \"nice\" thing","qty":%d,"total":%d.5,"tags":["a","b"]}`, n, n%9, n)
-		case "text":
-			part = strings.Repeat("Lorem ipsum dolor ", 10)
-		}
-		parts = append(parts, part)
-		n += len(part) + 1
-	}
-	half := len(parts) / 2
-	wrap := func(name string, parts []string) string {
-		switch shape {
-		case "items":
-			return fmt.Sprintf(`%q:[%s]`, name, strings.Join(parts, ","))
-		case "text":
-			return fmt.Sprintf(`%q:%q`, name, strings.Join(parts, ""))
-		default:
-			return strings.Join(parts, ",")
-		}
-	}
-	first, second := wrap("first", parts[:half]), wrap("second", parts[half:])
-	members := []string{total, first, second}
-	switch position {
-	case "middle":
-		members = []string{first, total, second}
-	case "last":
-		members = []string{first, second, total}
-	}
-	return []byte("{" + strings.Join(members, ",") + "}")
-}
-
-func BenchmarkFilter(b *testing.B) {
-	f := compileFilter(b, `event.data.total > 100 && event.tenant != "test"`)
-	for _, size := range []int{500, 100_000} {
-		for _, shape := range []string{"items", "text", "members"} {
-			for _, position := range []string{"first", "middle", "last"} {
-				e := &outbox.Event{Payload: large(size, shape, position), Tenant: "acme"}
-				ok, missing := f.Match(e)
-				require.True(b, ok && !missing)
-				b.Run(fmt.Sprintf("%dB/%s/%s", size, shape, position), func(b *testing.B) {
-					b.ReportAllocs()
-					for b.Loop() {
-						f.Match(e)
-					}
-				})
-			}
-		}
-	}
-}
-
-func BenchmarkFilterOnTenant(b *testing.B) {
-	f := compileFilter(b, `event.tenant == "acme" && startswith(event.type, "order.")`)
-	e := order()
-	b.ReportAllocs()
-	for b.Loop() {
-		f.Match(e)
-	}
-}
-
-func BenchmarkBody(b *testing.B) {
-	body, diags := config.CompileBody(`{ order = event.data.id, total = event.data.total, city = event.data.customer.address.city }`, "", 1)
-	require.Empty(b, diags)
-	e := order()
-	dst := make([]byte, 0, 1024)
-	b.ReportAllocs()
-	for b.Loop() {
-		dst, _ = body.Append(dst[:0], e)
 	}
 }

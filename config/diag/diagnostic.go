@@ -1,4 +1,4 @@
-package config
+package diag
 
 import (
 	"cmp"
@@ -137,9 +137,9 @@ func indent(line string, n int) string {
 	return b.String()
 }
 
-// sorted orders the problems by place and drops those that say the same of the same place, as a problem of the defaults
+// Sorted orders the problems by place and drops those that say the same of the same place, as a problem of the defaults
 // block does once for each endpoint.
-func (d Diagnostics) sorted() Diagnostics {
+func (d Diagnostics) Sorted() Diagnostics {
 	slices.SortStableFunc(d, func(a, b Diagnostic) int {
 		return cmp.Or(cmp.Compare(a.File, b.File), cmp.Compare(a.Line, b.Line), cmp.Compare(a.Column, b.Column),
 			cmp.Compare(a.Summary, b.Summary), cmp.Compare(a.Detail, b.Detail))
@@ -148,4 +148,17 @@ func (d Diagnostics) sorted() Diagnostics {
 		return a.File != "" && a.File == b.File && a.Line == b.Line && a.Column == b.Column &&
 			a.Summary == b.Summary && a.Detail == b.Detail
 	})
+}
+
+// List writes words as "a", "b" or "c", with that conjunction.
+func List(words []string, conjunction string) string {
+	quoted := make([]string, 0, len(words))
+	for _, w := range words {
+		quoted = append(quoted, fmt.Sprintf("%q", w))
+	}
+	if len(quoted) < 2 {
+		return strings.Join(quoted, "")
+	}
+	last := len(quoted) - 1
+	return strings.Join(quoted[:last], ", ") + " " + conjunction + " " + quoted[last]
 }

@@ -1,4 +1,4 @@
-package config
+package payload
 
 import (
 	"cmp"
@@ -7,6 +7,80 @@ import (
 	"strconv"
 	"strings"
 )
+
+// Number is a number of a document, as it is written there, or what arithmetic made of such. The zero Number is 0.
+type Number struct {
+	text  string // as it is written; empty: it is short alone
+	long  bool   // it has too many digits for short
+	short decimal
+}
+
+// ParseNumber reads a JSON number, and keeps text. It is false for what is none.
+func ParseNumber(text string) (Number, bool) {
+	d, exact, ok := readNumber(text)
+	if !ok {
+		return Number{}, false
+	}
+	return Number{text: text, long: !exact, short: d}, true
+}
+
+// NumberOf returns n as a Number.
+func NumberOf(n int) Number {
+	number, _ := ParseNumber(strconv.Itoa(n)) // which it is
+	return number
+}
+
+// String returns the number as JSON: as it is written, if it is of a document.
+func (n Number) String() string {
+	if n.text == "" {
+		return n.short.String()
+	}
+	return n.text
+}
+
+// Compare returns the sign of n - m, exactly, however many digits they have.
+func (n *Number) Compare(m *Number) int {
+	if !n.long && !m.long {
+		return compareDecimals(n.short, m.short)
+	}
+	sign, _ := compareTexts(n.String(), m.String()) // both are numbers
+	return sign
+}
+
+// Negated returns -n with every digit that n has.
+func (n Number) Negated() Number {
+	n.short.coefficient = -n.short.coefficient
+	if positive, negative := strings.CutPrefix(n.text, "-"); negative {
+		n.text = positive
+	} else if n.text != "" {
+		n.text = "-" + n.text
+	}
+	return n
+}
+
+// Apply applies one of + - * / %. Sums, differences and products are exact up to 18 digits; what is longer, and quotients and
+// remainders of fractions, are those of IEEE doubles. It is false for what is no number, such as 1/0.
+func (n Number) Apply(operator byte, m Number) (Number, bool) {
+	x, okX := n.rounded()
+	y, okY := m.rounded()
+	if !okX || !okY {
+		return Number{}, false
+	}
+	d, ok := combine(operator, x, y)
+	return Number{short: d}, ok
+}
+
+// rounded returns the number as a decimal, that of the nearest double if it has too many digits.
+func (n Number) rounded() (decimal, bool) {
+	if !n.long {
+		return n.short.normal(), true
+	}
+	f, err := strconv.ParseFloat(n.text, 64)
+	if err != nil {
+		return decimal{}, false
+	}
+	return toDecimal(f)
+}
 
 // decimal is a number in base ten: coefficient × 10^exponent. It is exact for what has at most 18 digits; numbers with
 // more stay the text that they are.
@@ -68,36 +142,57 @@ func allDigits(s string) bool {
 
 // parseDecimal reads a JSON number. It is false for what has too many digits, or is no JSON number.
 func parseDecimal(text string) (decimal, bool) {
-	negative, digits, exponent, ok := splitNumber(text)
-	if !ok {
-		return decimal{}, false
-	}
-	var d decimal
-	significant, fraction := 0, false
-	for i := range len(digits) {
-		if digits[i] == '.' {
-			fraction = true
-			continue
-		}
-		if fraction {
-			exponent--
-		}
-		d.coefficient = d.coefficient*10 + int64(digits[i]-'0')
-		if d.coefficient != 0 {
-			significant++
-		}
-		if significant > maxDigits {
-			return decimal{}, false
-		}
-	}
-	d.exponent = exponent
-	if negative {
-		d.coefficient = -d.coefficient
-	}
-	return d.normal(), true
+	d, exact, ok := readNumber(text)
+	return d.normal(), exact && ok
 }
 
-// normal gives the same number with the smallest coefficient.
+// readNumber reads a JSON number. Exact is false for what has too many digits for a decimal, ok for what is no number.
+func readNumber(text string) (d decimal, exact, ok bool) {
+	pos := 0
+	if pos < len(text) && text[pos] == '-' {
+		pos++
+	}
+	significant, digits, whole := 0, 0, -1 // whole is how many digits stand before the point
+	for ; pos < len(text); pos++ {
+		switch c := text[pos]; {
+		case c >= '0' && c <= '9':
+			if digits == 1 && whole < 0 && text[pos-1] == '0' {
+				return decimal{}, false, false // a zero in front
+			}
+			digits++
+			if significant <= maxDigits {
+				d.coefficient = d.coefficient*10 + int64(c-'0')
+			}
+			if d.coefficient != 0 {
+				significant++
+			}
+			continue
+		case c == '.' && whole < 0 && digits > 0:
+			whole = digits
+			continue
+		}
+		break
+	}
+	if digits == 0 || digits == whole {
+		return decimal{}, false, false // nothing before the point, or behind it
+	}
+	if whole >= 0 {
+		d.exponent = whole - digits
+	}
+	if pos < len(text) {
+		exponent, isExponent := parseExponent(text[pos+1:])
+		if (text[pos] != 'e' && text[pos] != 'E') || !isExponent {
+			return decimal{}, false, false
+		}
+		d.exponent += exponent
+	}
+	if text[0] == '-' {
+		d.coefficient = -d.coefficient
+	}
+	return d, significant <= maxDigits, true
+}
+
+// normal returns the same number with the smallest coefficient.
 func (d decimal) normal() decimal {
 	if d.coefficient == 0 {
 		return decimal{}
@@ -109,7 +204,7 @@ func (d decimal) normal() decimal {
 	return d
 }
 
-// String gives the number as JSON.
+// String returns the number as JSON.
 func (d decimal) String() string {
 	digits := strconv.FormatInt(d.coefficient, 10)
 	sign := ""
@@ -130,7 +225,7 @@ func (d decimal) String() string {
 	}
 }
 
-// toDecimal gives the nearest double in base ten. It is false for what is not finite.
+// toDecimal returns the nearest double in base ten. It is false for what is not finite.
 func toDecimal(f float64) (decimal, bool) {
 	if math.IsInf(f, 0) || math.IsNaN(f) {
 		return decimal{}, false
@@ -138,7 +233,7 @@ func toDecimal(f float64) (decimal, bool) {
 	return parseDecimal(strconv.FormatFloat(f, 'e', -1, 64))
 }
 
-// compareDecimals gives the sign of a - b. Both are normal.
+// compareDecimals returns the sign of a - b. Both are normal.
 func compareDecimals(a, b decimal) int {
 	signA, signB := cmp.Compare(a.coefficient, 0), cmp.Compare(b.coefficient, 0)
 	if signA != signB || signA == 0 || a.exponent == b.exponent {
@@ -152,7 +247,7 @@ func compareDecimals(a, b decimal) int {
 	return cmp.Compare(a.coefficient*pow10(a.exponent-shared), b.coefficient*pow10(b.exponent-shared))
 }
 
-// magnitude gives m where 10^(m-1) <= |d| < 10^m.
+// magnitude returns m where 10^(m-1) <= |d| < 10^m.
 func (d decimal) magnitude() int {
 	n := d.exponent
 	for c := d.coefficient; c != 0; c /= 10 {
@@ -169,8 +264,8 @@ func pow10(n int) int64 {
 	return p
 }
 
-// compareNumbers gives the sign of a - b for two JSON numbers of any length. It is false if one is no JSON number.
-func compareNumbers(a, b string) (int, bool) {
+// compareTexts returns the sign of a - b for two JSON numbers of any length. It is false if one is no JSON number.
+func compareTexts(a, b string) (int, bool) {
 	negativeA, digitsA, pointA, okA := significant(a)
 	negativeB, digitsB, pointB, okB := significant(b)
 	if !okA || !okB {
@@ -189,7 +284,7 @@ func compareNumbers(a, b string) (int, bool) {
 	return size, true
 }
 
-// significant gives the digits of a number from the first to the last that is not 0, and where, counted from their
+// significant returns the digits of a number from the first to the last that is not 0, and where, counted from their
 // start, the point stands. Zero has no digits.
 func significant(text string) (negative bool, digits string, point int, ok bool) {
 	negative, digits, point, ok = splitNumber(text)
@@ -204,10 +299,9 @@ func significant(text string) (negative bool, digits string, point int, ok bool)
 	return negative, trimmed, point, true
 }
 
-// combine applies an arithmetic operator. Sums, differences and products are exact up to 18 digits; what is longer, and
-// quotients and remainders of fractions, are those of IEEE doubles. It is false for what is no number, such as 1/0.
+// combine is Number.Apply for decimals.
 func combine(operator byte, a, b decimal) (decimal, bool) {
-	if exact, ok := combineExactly(operator, a, b); ok {
+	if exact, ok := exactly(operator, a, b); ok {
 		return exact, true
 	}
 	x, errX := strconv.ParseFloat(a.String(), 64)
@@ -230,7 +324,7 @@ func combine(operator byte, a, b decimal) (decimal, bool) {
 	return toDecimal(x)
 }
 
-func combineExactly(operator byte, a, b decimal) (decimal, bool) {
+func exactly(operator byte, a, b decimal) (decimal, bool) {
 	if operator == '*' {
 		high, low := bits.Mul64(magnitude64(a.coefficient), magnitude64(b.coefficient))
 		if high != 0 || low >= maxCoefficient {
@@ -265,7 +359,7 @@ func combineExactly(operator byte, a, b decimal) (decimal, bool) {
 	return decimal{x, shared}.normal(), true
 }
 
-// scaled gives the coefficient that d has with an exponent that is not above its own.
+// scaled returns the coefficient that d has with an exponent that is not above its own.
 func (d decimal) scaled(exponent int) (int64, bool) {
 	if d.coefficient == 0 {
 		return 0, true

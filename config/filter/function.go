@@ -1,4 +1,4 @@
-package config
+package filter
 
 import (
 	"maps"
@@ -11,6 +11,8 @@ import (
 	"github.com/hashicorp/hcl/v2/hclsyntax"
 
 	"github.com/tailpost/tailpost/outbox"
+	"github.com/tailpost/tailpost/outbox/payload"
+	"github.com/tailpost/tailpost/outbox/suggest"
 )
 
 // builtin is a function of filters and bodies.
@@ -38,13 +40,13 @@ func builtins() map[string]builtin {
 }
 
 func functionNames() string {
-	return strings.Join(sortedKeys(builtins()), ", ")
+	return strings.Join(slices.Sorted(maps.Keys(builtins())), ", ")
 }
 
 func (c *compiler) call(e *hclsyntax.FunctionCallExpr) node {
 	f, ok := builtins()[e.Name]
 	if !ok {
-		hint := didYouMean(e.Name, sortedKeys(builtins()))
+		hint := suggest.DidYouMean(e.Name, slices.Sorted(maps.Keys(builtins())))
 		switch e.Name {
 		case "env", "file":
 			hint = " An expression over events reads no environment and no files."
@@ -130,7 +132,7 @@ func (c *compiler) matches(e *hclsyntax.FunctionCallExpr) node {
 // contains compiles membership of a list, be it written out or in the payload, and a part of a text.
 func (c *compiler) contains(e *hclsyntax.FunctionCallExpr) node {
 	wanted := c.scalar(e.Args[1])
-	if tuple, ok := unwrap(e.Args[0]).(*hclsyntax.TupleConsExpr); ok {
+	if tuple, ok := Unwrap(e.Args[0]).(*hclsyntax.TupleConsExpr); ok {
 		return c.listContains(tuple, wanted)
 	}
 	whole := c.compile(e.Args[0])
@@ -143,7 +145,7 @@ func (c *compiler) contains(e *hclsyntax.FunctionCallExpr) node {
 	}}, whole, wanted)
 }
 
-func unwrap(expr hclsyntax.Expression) hclsyntax.Expression {
+func Unwrap(expr hclsyntax.Expression) hclsyntax.Expression {
 	for {
 		p, ok := expr.(*hclsyntax.ParenthesesExpr)
 		if !ok {
@@ -172,7 +174,8 @@ func (c *compiler) listContains(tuple *hclsyntax.TupleConsExpr, wanted node) nod
 		}
 		missed := w.missed
 		for _, element := range elements {
-			same := equals(element(ev), w)
+			v := element(ev)
+			same := equals(&v, &w)
 			missed = missed || same.missed
 			if same.holds() {
 				return boolean(true).note(missed)
@@ -193,12 +196,8 @@ func contains(whole, wanted value) value {
 		return missing()
 	}
 	doc := unalias(whole.text)
-	pos := skipSpace(doc, 1)
-	if pos >= len(doc) || doc[pos] == ']' {
-		return boolean(false).note(missed)
-	}
-	for ; pos != absent; pos = nextElement(doc, pos) {
-		if equals(readValue(doc, pos), wanted).holds() {
+	for pos := payload.First(doc, 0); pos != payload.Absent; pos = payload.Next(doc, pos) {
+		if v := readValue(doc, pos); equals(&v, &wanted).holds() {
 			return boolean(true).note(missed)
 		}
 	}
@@ -214,18 +213,18 @@ func (c *compiler) length(e *hclsyntax.FunctionCallExpr) node {
 	run := n.run
 	return folded(node{form: formNumber, failed: n.failed, run: func(ev *outbox.Event) value {
 		v := run(ev)
-		size := absent
+		size := payload.Absent
 		switch v.kind {
 		case kindString:
 			size = utf8.RuneCountInString(v.text)
 		case kindComposite:
-			size = count(unalias(v.text))
+			size = payload.Count(unalias(v.text))
 		case kindMissing, kindBool, kindNumber, kindTime:
 		}
-		if size == absent {
+		if size == payload.Absent {
 			return missing()
 		}
-		return numeric(decimal{coefficient: int64(size)}.normal()).note(v.missed)
+		return numeric(payload.NumberOf(size)).note(v.missed)
 	}}, n)
 }
 
@@ -270,9 +269,11 @@ func (c *compiler) toNumber(e *hclsyntax.FunctionCallExpr) node {
 	return folded(node{form: formNumber, failed: n.failed, run: func(ev *outbox.Event) value {
 		v := run(ev)
 		if v.kind == kindString {
-			if _, _, _, ok := splitNumber(v.text); ok {
-				v.kind = kindNumber
+			n, ok := payload.ParseNumber(v.text)
+			if !ok {
+				return missing()
 			}
+			return numeric(n).note(v.missed)
 		}
 		if v.kind != kindNumber {
 			return missing()
@@ -295,7 +296,7 @@ func toText(v value) value {
 	case kindBool:
 		return textual(strconv.FormatBool(v.flag)).note(v.missed)
 	case kindNumber:
-		return textual(v.numberText()).note(v.missed)
+		return textual(v.number.String()).note(v.missed)
 	case kindTime:
 		return textual(timeText(v.at)).note(v.missed)
 	case kindMissing, kindComposite:
@@ -303,9 +304,4 @@ func toText(v value) value {
 	default:
 		return missing()
 	}
-}
-
-// sortedKeys gives the names of a map in order.
-func sortedKeys[V any](m map[string]V) []string {
-	return slices.Sorted(maps.Keys(m))
 }

@@ -1,4 +1,4 @@
-package config
+package filter
 
 import (
 	"strings"
@@ -6,6 +6,7 @@ import (
 	"github.com/hashicorp/hcl/v2"
 	"github.com/hashicorp/hcl/v2/hclsyntax"
 
+	"github.com/tailpost/tailpost/config/diag"
 	"github.com/tailpost/tailpost/outbox"
 )
 
@@ -22,16 +23,18 @@ type Filter struct {
 	run  evaluate
 }
 
-// CompileFilter compiles an expression that stands at line of filename. It gives nil with Diagnostics that has errors.
-func CompileFilter(src, filename string, line int) (*Filter, Diagnostics) {
+// Compile compiles an expression that stands at line of filename. It returns nil where the Diagnostics
+// have errors.
+func Compile(src, filename string, line int) (*Filter, diag.Diagnostics) {
 	s, expr, diags := parseExpression(src, filename, line)
 	if diags.HasErrors() {
 		return nil, diags
 	}
-	return compileFilter(s, expr, strings.TrimSpace(src))
+	return CompileSyntax(s, expr, strings.TrimSpace(src))
 }
 
-func compileFilter(s *source, expr hclsyntax.Expression, text string) (*Filter, Diagnostics) {
+// CompileSyntax is Compile for an expression that is parsed already, out of s; text is how it is written there.
+func CompileSyntax(s *diag.Source, expr hclsyntax.Expression, text string) (*Filter, diag.Diagnostics) {
 	c := compiler{source: s}
 	n := c.compile(expr)
 	if !n.failed && n.form == formString && n.constant {
@@ -40,22 +43,22 @@ func compileFilter(s *source, expr hclsyntax.Expression, text string) (*Filter, 
 		c.fail(expr.Range(), "Constant filter", "It says the same of every event. Leave it out, or name something of the event.")
 	}
 	if len(c.diags) > 0 {
-		return nil, c.diags.sorted()
+		return nil, c.diags.Sorted()
 	}
 	return &Filter{text: text, run: n.run}, nil
 }
 
 // parseExpression parses src as if it stood at the start of a line of a file.
-func parseExpression(src, filename string, line int) (*source, hclsyntax.Expression, Diagnostics) {
-	s := &source{name: filename, text: []byte(src)}
+func parseExpression(src, filename string, line int) (*diag.Source, hclsyntax.Expression, diag.Diagnostics) {
+	s := diag.NewSource(filename, []byte(src))
 	start := hcl.Pos{Line: max(line, 1), Column: 1}
 	// Diagnostics of the lexer come again from the parser.
-	tokens, _ := hclsyntax.LexExpression(s.text, filename, start)
-	if diags := s.oversized(tokens); len(diags) > 0 {
+	tokens, _ := hclsyntax.LexExpression(s.Text(), filename, start)
+	if diags := s.Oversized(tokens); len(diags) > 0 {
 		return s, nil, diags
 	}
-	expr, diags := hclsyntax.ParseExpression(s.text, filename, start)
-	return s, expr, s.adopt(diags)
+	expr, diags := hclsyntax.ParseExpression(s.Text(), filename, start)
+	return s, expr, s.Adopt(diags)
 }
 
 // Match reports whether the event passes, and whether the expression met a null or missing value on the way. It never
@@ -65,7 +68,7 @@ func (f *Filter) Match(e *outbox.Event) (ok, missing bool) {
 	return v.holds(), v.missed || v.kind != kindBool
 }
 
-// Source gives the expression as it was written.
+// Source returns the expression as it was written.
 func (f *Filter) Source() string {
 	return f.text
 }

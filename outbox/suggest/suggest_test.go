@@ -5,7 +5,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
-	"github.com/tailpost/tailpost/internal/suggest"
+	"github.com/tailpost/tailpost/outbox/suggest"
 )
 
 func TestClosest(t *testing.T) {

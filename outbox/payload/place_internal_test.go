@@ -1,0 +1,92 @@
+package payload
+
+import (
+	"encoding/json"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+	"pgregory.net/rapid"
+)
+
+// Both ways to look for a member find the same, whatever the document: strings and runs of backslashes that blocks cut,
+// brackets in strings, names in several objects.
+func TestMembersAreFoundEitherWay(t *testing.T) {
+	t.Parallel()
+	words := rapid.SampledFrom([]string{`\`, `"`, `\\\`, `{`, `]`, "first", `"first":`, strings.Repeat("x", 70), strings.Repeat(`\`, 65)})
+	rapid.Check(t, func(t *rapid.T) {
+		var b strings.Builder
+		b.WriteString("{")
+		for i := range rapid.IntRange(0, 12).Draw(t, "members") {
+			text, err := json.Marshal(strings.Join(rapid.SliceOfN(words, 0, 6).Draw(t, "text"), ""))
+			require.NoError(t, err)
+			if i > 0 {
+				b.WriteString(",")
+			}
+			b.WriteString(rapid.SampledFrom([]string{`"first":`, `"f":`, `"other" : `, string(text) + ":"}).Draw(t, "name"))
+			b.WriteString(rapid.SampledFrom([]string{"1", string(text), `{"first":` + string(text) + `}`, `[[],{"f":"first"}]`, string(document(t))}).Draw(t, "value"))
+		}
+		b.WriteString("}")
+		doc := []byte(rapid.SampledFrom([]string{"", "[", strings.Repeat(" ", 30)}).Draw(t, "before") + b.String() + `, {"first":7}`)
+		at := strings.IndexByte(string(doc), '{')
+		for _, name := range []string{"first", "f", "fi", "other"} {
+			require.Equal(t, memberDecoded(doc, at, name), memberQuoted(doc, at, name), "%s in %s", name, doc)
+		}
+		require.Equal(t, at+valueLength(t, doc[at:]), End(doc, at), "%s", doc)
+	})
+}
+
+// valueLength is how long the JSON value is that doc begins with.
+func valueLength(t *rapid.T, doc []byte) int {
+	dec := json.NewDecoder(strings.NewReader(string(doc)))
+	var value json.RawMessage
+	require.NoError(t, dec.Decode(&value))
+	return len(value)
+}
+
+// Wherever blocks begin and end, within strings and runs of backslashes too, what follows is found.
+func TestFindBehindAnyString(t *testing.T) {
+	t.Parallel()
+	words := rapid.SampledFrom([]string{`\`, `"`, `\\`, `{`, `]`, "abcdefgh", strings.Repeat("x", 70), "\n"})
+	rapid.Check(t, func(t *rapid.T) {
+		object := `{"`
+		for i := range rapid.IntRange(1, 4).Draw(t, "members") {
+			text, err := json.Marshal(strings.Join(rapid.SliceOfN(words, 0, 40).Draw(t, "text"), ""))
+			require.NoError(t, err)
+			object += strings.Repeat("k", i+1) + `":` + string(text) + `,"`
+		}
+		want := string(document(t))
+		at := Path{Member("wanted")}.Find([]byte(object + `wanted":` + want + `}`))
+		require.Equal(t, len(object)+len(`wanted":`), at, "%s", object)
+		at = Path{Element(1)}.Find([]byte(`[` + object + `a":` + want + `}, 7]`))
+		require.Equal(t, len(`[`+object+`a":`+want+`}, `), at)
+	})
+}
+
+// A name is found at every place of a block, at the end too, where the bytes that follow its quote are in the next one.
+func TestFindAtEveryPlaceOfABlock(t *testing.T) {
+	t.Parallel()
+	for n := range 2 * blockSize {
+		before := `{"` + strings.Repeat("x", n) + `":[1],`
+		for _, behind := range []string{`}`, strings.Repeat(`,"y":0`, blockSize) + `}`} {
+			at := Path{Member("wanted")}.Find([]byte(before + `"wanted":2` + behind))
+			require.Equal(t, len(before+`"wanted":`), at, before)
+		}
+	}
+}
+
+// As jsonb and nearly every parser have it.
+func TestOfANameThatOccursTwiceTheLastCounts(t *testing.T) {
+	t.Parallel()
+	far := strings.Repeat(`"x":{"a":[1,"a"]},`, 20)
+	for _, doc := range []string{
+		`{"a":1,"a":7}`, `{"a":{"a":1},"a":7}`, `{"a":1,` + far + `"a":7}`, `{"a":1,"a":7,` + far + `"y":{"a":2}}`, `{"a":1,"\u0061":7}`, `{"\u0061":1,"a":7}`,
+		`{"a":1,"a":7} {"a":2}`, `[{"a":2}, {"a":1,"a":7}]`,
+	} {
+		path := Path{Member("a")}
+		if doc[0] == '[' {
+			path = Path{Element(1), Member("a")}
+		}
+		require.Equal(t, strings.Index(doc, "7"), path.Find([]byte(doc)), doc)
+	}
+}
