@@ -25,6 +25,8 @@ GO_TEST    := go test -race -shuffle=on -count=1 -p 2 -timeout 20m
 # Runs a command beside a throw-away Postgres that all its tests share.
 WITH_PG     = PGBIN="$$(.ci/postgres.sh)"; export PGBIN; go run ./integration/pgtest/cmd --
 # The integration tests' verifiers run in Node.js.
+# The panel's tests drive a browser, where there is one or one can be installed.
+WITH_BROWSER = CHROMIUM="$$(.ci/chromium.sh)"; export CHROMIUM;
 WITH_NODE   = node="$$(.ci/node.sh)"; export PATH="$${node:+$$node:}$$PATH";
 
 .PHONY: help
@@ -41,7 +43,7 @@ build: ## build bin/tailpost
 
 .PHONY: test
 test: ## run all tests with the race detector, against a real Postgres (found, or installed)
-	$(WITH_NODE) $(WITH_PG) $(GO_TEST) ./...
+	$(WITH_NODE) $(WITH_BROWSER) $(WITH_PG) $(GO_TEST) ./...
 
 .PHONY: test-short
 test-short: ## run the tests without the long ones
@@ -54,7 +56,7 @@ soak: ## hold the promises under random faults for SOAK=10m (FAULTS_SEED=n: begi
 
 .PHONY: test-matrix
 test-matrix: ## run all tests on each Postgres of POSTGRES="14 15 16 17 18"
-	$(WITH_NODE) for version in $(POSTGRES); do \
+	$(WITH_NODE) $(WITH_BROWSER) for version in $(POSTGRES); do \
 	  echo "==> Postgres $$version"; \
 	  export PGBIN; PGBIN="$$(.ci/postgres.sh $$version)"; \
 	  $(WITH_PG) $(GO_TEST) ./...; \
@@ -62,7 +64,7 @@ test-matrix: ## run all tests on each Postgres of POSTGRES="14 15 16 17 18"
 
 .PHONY: mutants
 mutants: ## break the code in each way of integration/mutants and see that a test notices (MUTANTS=12: a random dozen, SEED=n: that one again)
-	$(WITH_NODE) $(WITH_PG) go run ./integration/mutants -n $(MUTANTS) -seed "$(SEED)"
+	$(WITH_NODE) $(WITH_BROWSER) $(WITH_PG) go run ./integration/mutants -n $(MUTANTS) -seed "$(SEED)"
 
 .PHONY: gremlins
 gremlins: ## turn every operator of the pure packages, and print what their tests miss (PACKAGES="./relay/internal/retry")

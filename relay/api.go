@@ -65,6 +65,7 @@ func (r *Relay) withServers(ctx context.Context, deliver func(context.Context) e
 	}
 	if cfg.API.Enabled() {
 		server := api.New(options)
+		r.mountPanel(server, st)
 		group.Go(func() error { return server.Serve(ctx, r.listener, r.opts.Grace) })
 	}
 	group.Go(func() error { return deliver(ctx) })

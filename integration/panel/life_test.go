@@ -1,0 +1,131 @@
+package panel_test
+
+import (
+	"net/http"
+	"strings"
+	"testing"
+
+	"github.com/chromedp/chromedp"
+	"github.com/stretchr/testify/require"
+
+	"github.com/tailpost/tailpost/integration/kit"
+)
+
+// TestTheLifeOfAnEndpoint makes, tests, pauses, resumes, changes, rotates and deletes an endpoint with clicks alone.
+func TestTheLifeOfAnEndpoint(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, keyedHCL, nil)
+	b := newTab(t, w.url, tabOptions{})
+	b.login(adminKey)
+	b.sees("there is no endpoint") // what to do next
+	b.click("main a.primary")
+	b.at("/panel/endpoints/new")
+
+	// The filter is judged while it is typed, by the compiler that will use it.
+	b.fill("#where", "event.data.total >")
+	b.until("document.querySelector('[data-verdict=where]').className === 'wrong'")
+	b.fill("#where", "event.data.total > 100")
+	b.sees("It compiles.")
+
+	b.fill("#name", "ERP")
+	b.fill("#url", "ftp://example.com/nowhere")
+	b.fill("#events", "order.*")
+	b.click("main form button.primary")
+	b.until("document.querySelector('[role=alert]') && document.querySelector('#url-wrong')")
+	require.Equal(t, "event.data.total > 100", eval[string](b, "document.querySelector('#where').value"), "what was typed stays")
+	b.fill("#url", w.receiver.URL("/erp"))
+	b.click("main form button.primary")
+
+	// The secret is shown, and never again.
+	b.sees("This secret is shown once")
+	secret := eval[string](b, "document.querySelector('#secret-text').textContent")
+	require.True(t, strings.HasPrefix(secret, "whsec_"), secret)
+	at := eval[string](b, "location.pathname")
+	require.Regexp(t, "^/panel/endpoints/ep_", at, "loading the page again leads to the endpoint")
+	b.run(chromedp.Reload())
+	b.at(at)
+	b.sees("Settings")
+	require.NotContains(t, b.html(), secret)
+	require.Contains(t, b.text(), secret[:12], "its beginning tells secrets apart")
+
+	// A test event, with an answer.
+	b.open(at)
+	b.click("nav.tabs a[href$='/test']")
+	b.at(at + "/test")
+	b.click("main form button.primary")
+	b.sees("The answer")
+	require.Len(t, w.receiver.Await(t, "/erp", 1), 1)
+
+	press := func(act string) {
+		b.open(at)
+		b.click("a[href$='/confirm/" + act + "']")
+		b.at(at + "/confirm/" + act)
+		if act == "delete" {
+			b.fill("#name", "ERP")
+		}
+		b.click("main form button")
+	}
+	press("pause")
+	b.sees("The endpoint is paused.")
+	id := w.insert("order.created", "", `{"total": 500}`)
+	kit.Eventually(t, kit.Patience, func() error {
+		var n int
+		return w.conn.QueryRow(t.Context(), "SELECT 1 FROM tailpost.delivery WHERE event_id = $1 AND reason = 'paused'", id).Scan(&n)
+	})
+	press("resume")
+	b.sees("The endpoint is resumed.")
+	w.receiver.AwaitIDs(t, "/erp", id)
+
+	b.click("a[href$='/edit']")
+	b.at(at + "/edit")
+	b.fill("#description", "Orders, for the ERP")
+	b.click("main form button.primary")
+	b.sees("The changes are saved.")
+	require.Contains(t, b.text(), "Orders, for the ERP")
+	require.Contains(t, b.text(), "event.data.total > 100", "what was not changed stays")
+
+	press("rotate-secret")
+	b.sees("This secret is shown once")
+	rotated := eval[string](b, "document.querySelector('#secret-text').textContent")
+	require.NotEqual(t, secret, rotated)
+
+	press("delete")
+	b.at("/panel/endpoints")
+	b.sees("The endpoint is deleted.")
+	require.Empty(t, w.call(http.MethodGet, "/v1/endpoints", nil)["data"])
+}
+
+// TestFiltersAreInTheLinkAndTheBackButtonBringsThemBack also resends what was given up.
+func TestFiltersAreInTheLinkAndTheBackButtonBringsThemBack(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, keyedHCL, nil)
+	w.receiver.On("/a", kit.Statuses(http.StatusInternalServerError, http.StatusOK))
+	a := w.endpoint("A", "/a", nil)
+	w.endpoint("B", "/b", nil)
+	id := w.insert("order.created", "", `{}`)
+	w.receiver.AwaitIDs(t, "/a", id)
+	w.receiver.AwaitIDs(t, "/b", id)
+	w.attempts(a, 1)
+	b := newTab(t, w.url, tabOptions{})
+	b.login(adminKey)
+	b.open("/panel/log")
+	b.run(chromedp.SetValue(chromedp.CSS("select[name=outcome]"), "dead"))
+	b.click("main form.filters button")
+	b.until("location.search === '?outcome=dead'")
+	b.until("document.querySelectorAll('[data-rows] tr').length === 1")
+	b.click("[data-rows] a.main-link")
+	b.at("/panel/attempt")
+	b.sees("500")
+	b.back()
+	b.until("location.search === '?outcome=dead' && document.querySelector('select[name=outcome]').value === 'dead'")
+
+	b.open("/panel/undelivered")
+	b.click("[data-rows] input[type=checkbox]")
+	b.click("button[value=resend]")
+	b.sees("Resend 1 delivery?")
+	b.click("main form button.primary")
+	b.sees("The delivery is queued.")
+	w.attempts(a, 2)
+	b.open("/panel/undelivered")
+	b.sees("Nothing waits for a person")
+}

@@ -1,0 +1,150 @@
+package panel_test
+
+import (
+	"net/http"
+	"net/url"
+	"os"
+	"path/filepath"
+	"testing"
+
+	"github.com/chromedp/chromedp"
+	"github.com/stretchr/testify/require"
+
+	"github.com/tailpost/tailpost/integration/kit"
+)
+
+// shop is a world with something of everything, as a shop would have it.
+type shop struct {
+	*world
+
+	erp, crm, slow, dead string // endpoints
+	event, failed        string
+}
+
+const orderPayload = `{"id": 42, "total": 12345678901234567890.10, "currency": "EUR", "customer": {"id": "c_981", "name": "Ada Lovelace", "vip": true, "notes": null},
+ "items": [{"sku": "TP-1", "quantity": 2, "price": 49.90}, {"sku": "TP-9", "quantity": 1, "price": 0.10}], "tags": [], "note": "<b>bold</b> & more"}`
+
+const configEndpointHCL = `
+endpoint "warehouse" {
+  url         = "${env("RECEIVER")}/warehouse"
+  description = "Stock levels, for the warehouse in Graz"
+  secret      = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
+  subscription { events = ["inventory.*"] }
+}
+`
+
+func newShop(t *testing.T) *shop {
+	t.Helper()
+	s := &shop{world: newWorld(t, keyedHCL+configEndpointHCL, nil)}
+	s.receiver.On("/crm", kit.Respond(http.StatusOK, `{"ok":true,"received":"ev_1","took_ms":3.10}`, "Content-Type", "application/json"))
+	s.receiver.On("/slow", kit.Respond(http.StatusServiceUnavailable, "<html><body><h1>503 Service Unavailable</h1></body></html>"))
+	s.receiver.On("/dead", kit.Respond(http.StatusInternalServerError, `{"error":"no route for order","trace":"a1b2"}`))
+	s.erp = s.endpoint("ERP sync", "/erp", map[string]any{"events": []string{"order.*"}, "description": "Orders into the ERP"})
+	s.crm = s.endpoint("CRM", "/crm", map[string]any{"events": []string{"order.*", "customer.created", "customer.updated"}, "where": "event.data.total > 100"})
+	s.slow = s.endpoint("Analytics", "/slow", map[string]any{"events": []string{}, "retry": map[string]any{"schedule": []string{"10m", "1h"}}})
+	s.dead = s.endpoint("Legacy billing", "/dead", map[string]any{"events": []string{"invoice.*", "order.paid"}})
+	for name, description := range map[string]string{
+		"order.created": "A customer placed an order.", "order.paid": "The money for an order arrived.", "invoice.sent": "An invoice was sent.",
+		"customer.created": "Somebody signed up.", "inventory.low_stock": "Fewer than ten are left.",
+	} {
+		s.call(http.MethodPut, "/v1/event-types/"+name, map[string]any{
+			"description": description, "example": map[string]any{"id": 42, "total": 99.5}, "schema": map[string]any{"type": "object", "required": []string{"id"}},
+		})
+	}
+	for range 6 {
+		s.event = s.insert("order.created", "acme", orderPayload)
+		s.failed = s.insert("order.paid", "acme", orderPayload)
+		s.insert("inventory.low_stock", "", `{"sku": "TP-1", "left": 4}`)
+	}
+	s.insert("invoice.sent", "globex", `{"invoice": "2026-118"}`)
+	s.key("Grafana", "", "deliveries:read", "endpoints:read")
+	s.key("Acme's portal", "acme")
+	s.attempts(s.erp, 12)
+	s.attempts(s.crm, 12)
+	s.attempts(s.dead, 7)
+	s.attempts(s.slow, 1)
+	s.attempts("warehouse", 6)
+	kit.Eventually(t, kit.Patience, func() error {
+		var n int
+		return s.conn.QueryRow(t.Context(), "SELECT 1 FROM tailpost.delivery WHERE endpoint_id = $1 AND state = 'dead' HAVING count(*) >= 7", s.dead).Scan(&n)
+	})
+	s.call(http.MethodPost, "/v1/endpoints/"+s.erp+"/pause", nil)
+	s.call(http.MethodPost, "/v1/endpoints/"+s.erp+"/resume", nil)
+	return s
+}
+
+// attempt is the path of an attempt's page.
+func (s *shop) attempt(event, endpoint string) string {
+	s.t.Helper()
+	list, _ := s.call(http.MethodGet, "/v1/attempts?event_id="+event+"&endpoint_id="+endpoint, nil)["data"].([]any)
+	first, _ := list[0].(map[string]any)
+	at, _ := first["attempted_at"].(string)
+	return "/panel/attempt?" + url.Values{"event": {event}, "endpoint": {endpoint}, "at": {at}, "n": {"1"}}.Encode()
+}
+
+// pages are all pages of a shop by name.
+func (s *shop) pages() map[string]string {
+	s.t.Helper()
+	return map[string]string{
+		"overview": "/panel/", "endpoints": "/panel/endpoints", "endpoint": "/panel/endpoints/" + s.crm, "endpoint-failing": "/panel/endpoints/" + s.dead,
+		"endpoint-log": "/panel/endpoints/" + s.crm + "/log", "endpoint-edit": "/panel/endpoints/" + s.crm + "/edit", "endpoint-new": "/panel/endpoints/new",
+		"endpoint-test": "/panel/endpoints/" + s.crm + "/test", "endpoint-delete": "/panel/endpoints/" + s.dead + "/confirm/delete",
+		"endpoint-rotate": "/panel/endpoints/" + s.crm + "/confirm/rotate-secret", "endpoint-config": "/panel/endpoints/warehouse",
+		"log": "/panel/log", "log-empty": "/panel/log?type=nothing.like.it", "attempt": s.attempt(s.event, s.crm), "attempt-dead": s.attempt(s.failed, s.dead),
+		"event": "/panel/events/" + s.failed, "events": "/panel/events", "events-none": "/panel/events?q=nobody", "undelivered": "/panel/undelivered", "waiting": "/panel/undelivered?state=pending",
+		"replays": "/panel/replays", "replay-new": "/panel/replays/new", "resends": "/panel/resends", "catalogue": "/panel/catalogue",
+		"type": "/panel/catalogue/types/order.created", "type-edit": "/panel/catalogue/edit?name=order.created", "keys": "/panel/keys", "relay": "/panel/relay",
+		"help": "/panel/help", "not-found": "/panel/nowhere",
+	}
+}
+
+// folder is where pictures go; git ignores it.
+const folder = "screenshots"
+
+// shoot keeps a picture of the page.
+func (b *tab) shoot(name string, full bool) {
+	b.t.Helper()
+	action := chromedp.CaptureScreenshot()
+	if full {
+		action = chromedp.FullScreenshot(100)
+	}
+	picture := get(b, action)
+	require.NoError(b.t, os.MkdirAll(folder, 0o750))
+	require.NoError(b.t, os.WriteFile(filepath.Join(folder, name+".png"), picture, 0o600))
+}
+
+func TestScreenshots(t *testing.T) {
+	if testing.Short() {
+		t.Skip("pictures of every page take a while")
+	}
+	t.Parallel()
+	s := newShop(t)
+	pages := s.pages()
+	only := os.Getenv("TAILPOST_SCREENSHOTS")
+	for _, look := range []struct {
+		name string
+		tabOptions
+	}{
+		{"light", tabOptions{}}, {"dark", tabOptions{dark: true}}, {"small", tabOptions{width: 360, height: 740, scale: 2}},
+	} {
+		b := newTab(t, s.url, look.tabOptions)
+		b.open("/panel/login")
+		b.shoot("login-"+look.name, false)
+		b.login(adminKey)
+		for name, path := range pages {
+			if only != "" && only != name {
+				continue
+			}
+			b.open(path)
+			b.settled()
+			b.shoot(name+"-"+look.name, true)
+			require.LessOrEqual(t, eval[float64](b, "document.documentElement.scrollWidth - innerWidth"), 0.0, "%s is wider than the window (%s)", name, look.name)
+		}
+	}
+}
+
+// settled waits until fonts are there.
+func (b *tab) settled() {
+	b.t.Helper()
+	b.until("document.readyState === 'complete' && document.fonts.status === 'loaded'")
+}

@@ -1,0 +1,207 @@
+package panel
+
+import (
+	"net/http"
+	"net/url"
+	"strings"
+
+	"github.com/tailpost/tailpost/relay/internal/api"
+)
+
+// askedPage lists replays or resends.
+type askedPage struct {
+	Replays   []api.Replay
+	Resends   []api.Resend
+	Endpoints names
+	State     string
+	Endpoint  string
+	Copies    []copied
+	Pager     pager
+}
+
+func (v *visit) askedQuery() (call, link url.Values) {
+	q := v.r.URL.Query()
+	return queryOf("state", q.Get("state"), "endpoint_id", q.Get("endpoint"), "cursor", q.Get("cursor")),
+		queryOf("state", q.Get("state"), "endpoint", q.Get("endpoint"))
+}
+
+func (v *visit) replays() error {
+	call, link := v.askedQuery()
+	var list api.Page[api.Replay]
+	if err := v.get("/v1/replays", call, &list); err != nil {
+		return err
+	}
+	known, err := v.names()
+	if err != nil {
+		return err
+	}
+	s := statement{columns: "*", from: "tailpost.replay", order: "created_at DESC, id DESC", limit: pageSize}
+	s.equal("state", link.Get("state"))
+	s.equal("endpoint_id", link.Get("endpoint"))
+	s.tenantOf("endpoint_id", v.session.Tenant())
+	v.show(http.StatusOK, "replays", "Replays", "replays", &askedPage{
+		Replays: list.Data, Endpoints: known, State: link.Get("state"), Endpoint: link.Get("endpoint"),
+		Copies: v.copies(s.String(), "/v1/replays", call, ""), Pager: v.pagerOf("replays", link, list.NextCursor),
+	})
+	return nil
+}
+
+func (v *visit) resends() error {
+	call, link := v.askedQuery()
+	var list api.Page[api.Resend]
+	if err := v.get("/v1/resends", call, &list); err != nil {
+		return err
+	}
+	known, err := v.names()
+	if err != nil {
+		return err
+	}
+	s := statement{columns: "*", from: "tailpost.resend", order: "created_at DESC, id DESC", limit: pageSize}
+	s.equal("state", link.Get("state"))
+	s.equal("tenant", v.session.Tenant())
+	v.show(http.StatusOK, "resends", "Resends", "resends", &askedPage{
+		Resends: list.Data, Endpoints: known, State: link.Get("state"), Endpoint: link.Get("endpoint"),
+		Copies: v.copies(s.String(), "/v1/resends", call, ""), Pager: v.pagerOf("resends", link, list.NextCursor),
+	})
+	return nil
+}
+
+// replayPage is a replay and how far it is.
+type replayPage struct {
+	api.Replay
+
+	Name        string
+	MissingRows []api.MissingEvent
+	Running     bool
+}
+
+func running(state string) bool { return state == "pending" || state == "running" }
+
+func (v *visit) replay() error {
+	body := &replayPage{}
+	id := v.r.PathValue("id")
+	if err := v.get(pathOf("replays", id), nil, &body.Replay); err != nil {
+		return err
+	}
+	known, err := v.names()
+	if err != nil {
+		return err
+	}
+	var gone api.MissingPage
+	if body.MissingListed > 0 {
+		if err := v.get(pathOf("replays", id, "missing"), nil, &gone); err != nil {
+			return err
+		}
+	}
+	body.Name, body.MissingRows, body.Running = known.Of(body.EndpointID), gone.Data, running(body.State)
+	v.show(http.StatusOK, "replay", "Replay", "replays", body)
+	return nil
+}
+
+func (v *visit) cancelReplay() error {
+	id := v.r.PathValue("id")
+	if err := v.post(pathOf("replays", id, "cancel"), nil, nil); err != nil {
+		return err
+	}
+	v.see("replays/"+url.PathEscape(id), "cancelled")
+	return nil
+}
+
+// resendPage is a resend and how far it is.
+type resendPage struct {
+	api.Resend
+
+	Names   names
+	Running bool
+}
+
+func (v *visit) resend() error {
+	body := &resendPage{}
+	if err := v.get(pathOf("resends", v.r.PathValue("id")), nil, &body.Resend); err != nil {
+		return err
+	}
+	known, err := v.names()
+	if err != nil {
+		return err
+	}
+	body.Names, body.Running = known, running(body.State)
+	v.show(http.StatusOK, "resend", "Resend", "resends", body)
+	return nil
+}
+
+func (v *visit) cancelResend() error {
+	id := v.r.PathValue("id")
+	if err := v.post(pathOf("resends", id, "cancel"), nil, nil); err != nil {
+		return err
+	}
+	v.see("resends/"+url.PathEscape(id), "cancelled")
+	return nil
+}
+
+// replayForm asks for a replay: first it is counted, then begun.
+type replayForm struct {
+	Endpoint, Types, Since, Until string
+	Endpoints                     names
+	Counted                       *api.Replay
+	Problem                       *api.Problem
+	Nonce                         string
+}
+
+func (v *visit) newReplay() error {
+	q := v.r.URL.Query()
+	form := &replayForm{Endpoint: q.Get("endpoint"), Types: q.Get("types"), Since: q.Get("since"), Until: q.Get("until"), Nonce: newToken()}
+	return v.showReplayForm(http.StatusOK, form)
+}
+
+func (v *visit) showReplayForm(status int, form *replayForm) (err error) {
+	if form.Endpoints, err = v.names(); err != nil {
+		return err
+	}
+	v.show(status, "replay-form", "Replay what was missed", "replays", form)
+	return nil
+}
+
+func (v *visit) createReplay() error {
+	of := v.r.PostFormValue
+	form := &replayForm{Endpoint: of("endpoint"), Types: of("types"), Since: of("since"), Until: of("until"), Nonce: of("nonce")}
+	asked := map[string]any{"endpoint_id": form.Endpoint}
+	if types := words(form.Types); len(types) > 0 {
+		asked["event_types"] = types
+	}
+	for name, text := range map[string]string{"since": form.Since, "until": form.Until} {
+		at := v.since(text)
+		if text != "" && at == "" {
+			form.Problem = refuse(http.StatusUnprocessableEntity, "Write a time such as 2026-05-01 14:00 (UTC), or a span before now such as 24h or 7d.")
+			return v.showReplayForm(http.StatusUnprocessableEntity, form)
+		}
+		if at != "" {
+			asked[name] = at
+		}
+	}
+	count := of("act") != "begin"
+	asked["dry_run"] = count
+	var made api.Replay
+	in := api.Request{Method: http.MethodPost, Path: "/v1/replays", Body: asked}
+	if !count {
+		in.Header = v.once()
+	}
+	err := v.do(in, &made)
+	if p := problemOf(err); p != nil && p.Status < http.StatusInternalServerError {
+		form.Problem = p
+		return v.showReplayForm(p.Status, form)
+	}
+	if err != nil {
+		return err
+	}
+	if count {
+		form.Counted = &made
+		return v.showReplayForm(http.StatusOK, form)
+	}
+	v.see("replays/"+url.PathEscape(made.ID), "replaying")
+	return nil
+}
+
+// words splits what a person wrote into a box: by spaces, commas or lines.
+func words(text string) []string {
+	return strings.FieldsFunc(text, func(r rune) bool { return r == ' ' || r == ',' || r == '\n' || r == '\r' || r == '\t' })
+}

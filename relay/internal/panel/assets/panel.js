@@ -1,0 +1,218 @@
+// The panel's script. Pages work without it; it adds local times, copying, keys, a live log and checks while one types.
+"use strict";
+(() => {
+  const $ = (selector, root) => (root || document).querySelector(selector);
+  const $$ = (selector, root) => [...(root || document).querySelectorAll(selector)];
+  const csrf = () => ($('meta[name="csrf"]') || {}).content || "";
+
+  // Local time, with exact UTC on hover.
+  const day = new Intl.DateTimeFormat(undefined, { day: "numeric", month: "short" });
+  const clock = new Intl.DateTimeFormat(undefined, { hour: "2-digit", minute: "2-digit", second: "2-digit", hourCycle: "h23" });
+  const localize = (root) => $$("time[datetime]", root).forEach((t) => {
+    const at = new Date(t.dateTime);
+    if (!isNaN(at)) t.textContent = `${day.format(at)} ${clock.format(at)}`;
+  });
+
+  // Copying.
+  const say = (text) => { const box = $("#status"); if (box) box.textContent = text; };
+  document.addEventListener("click", async (event) => {
+    const button = event.target.closest("[data-copy]");
+    if (!button) return;
+    const from = document.getElementById(button.dataset.copy);
+    if (!from) return;
+    const label = button.textContent;
+    try {
+      await navigator.clipboard.writeText(from.textContent);
+      button.textContent = "Copied";
+      say("Copied.");
+    } catch {
+      getSelection().selectAllChildren(from); // the clipboard needs https or localhost
+      button.textContent = "Selected: press Ctrl+C";
+    }
+    setTimeout(() => { button.textContent = label; }, 1600);
+  });
+
+  // Menus close with Escape and with a click elsewhere.
+  const closeMenus = (except) => $$("details.drop[open], details.menu[open]").forEach((d) => { if (d !== except && !d.contains(except)) d.open = false; });
+  document.addEventListener("click", (event) => closeMenus(event.target));
+
+  // A form is sent once.
+  document.addEventListener("submit", (event) => {
+    const form = event.target;
+    if (form.method !== "post") {
+      $$("input, select", form).forEach((i) => { if (i.value === "" && i.name) i.disabled = true; }); // short links
+      setTimeout(() => $$("input, select", form).forEach((i) => { i.disabled = false; }));
+      return;
+    }
+    if (form.dataset.sent) { event.preventDefault(); return; }
+    form.dataset.sent = "1";
+    $$("button", form).forEach((b) => b.setAttribute("aria-busy", "true"));
+  });
+  addEventListener("pageshow", () => $$("form").forEach((f) => { delete f.dataset.sent; }));
+
+  // Light or dark.
+  document.addEventListener("submit", (event) => {
+    const form = event.target.closest("form[data-theme-form]");
+    if (!form) return;
+    event.preventDefault();
+    delete form.dataset.sent;
+    const root = document.documentElement;
+    const dark = root.dataset.theme ? root.dataset.theme === "dark" : matchMedia("(prefers-color-scheme: dark)").matches;
+    root.dataset.theme = dark ? "light" : "dark";
+    const secure = location.protocol === "https:" ? "; Secure" : "";
+    document.cookie = `tailpost_theme=${root.dataset.theme}; Path=/panel/; Max-Age=31536000; SameSite=Strict${secure}`;
+  });
+
+  // What was just done is said once; the link stays clean.
+  const here = new URL(location.href);
+  if (here.searchParams.has("done")) { here.searchParams.delete("done"); history.replaceState(history.state, "", here); }
+  const away = $("[data-replace]");
+  if (away) history.replaceState(history.state, "", away.dataset.replace); // a page with a secret is not to be loaded again
+
+  // Keys.
+  let row = -1;
+  const rows = () => $$("[data-rows] > tr").filter((r) => r.offsetParent !== null);
+  const move = (by) => {
+    const all = rows();
+    if (!all.length) return;
+    row = Math.max(0, Math.min(all.length - 1, row + by));
+    all.forEach((r, i) => r.classList.toggle("cur", i === row));
+    const link = $("a", all[row]);
+    if (link) link.focus({ preventScroll: true });
+    all[row].scrollIntoView({ block: "nearest" });
+  };
+  const typing = (t) => t.closest("input:not([type=checkbox]), textarea, select, dialog");
+  const places = { o: "", e: "endpoints", l: "log", u: "undelivered", v: "events", r: "relay" };
+  let going = 0;
+  document.addEventListener("keydown", (event) => {
+    if (event.ctrlKey || event.metaKey || event.altKey) return;
+    if (event.key === "Escape") {
+      const open = $("details.drop[open], details.menu[open]");
+      if (open) { open.open = false; $("summary", open).focus(); } else if (typing(event.target)) event.target.blur();
+      return;
+    }
+    if (typing(event.target)) return;
+    const near = (rel) => { const a = $(`a[rel="${rel}"]`); if (a) a.click(); };
+    if (Date.now() - going < 1200 && event.key in places) { location.href = "/panel/" + places[event.key]; return; }
+    switch (event.key) {
+      case "/": { const box = $$("[data-search]").find((i) => i.offsetParent !== null); if (box) { event.preventDefault(); box.focus(); box.select(); } break; }
+      case "?": { const help = $("#help"); if (help) help.showModal(); break; }
+      case "j": move(1); break;
+      case "k": move(-1); break;
+      case "x": { const box = rows()[row] && $("input[type=checkbox]", rows()[row]); if (box) box.click(); break; }
+      case "[": near("prev"); break;
+      case "]": near("next"); break;
+      case "g": going = Date.now(); break;
+      case "p": { const pause = $("[data-pause]"); if (pause) pause.click(); break; }
+    }
+  });
+  document.addEventListener("click", (event) => { if (event.target.closest("[data-help]")) { event.preventDefault(); $("#help").showModal(); } });
+
+  // Select all of a page.
+  document.addEventListener("change", (event) => {
+    if (!event.target.matches("[data-all]")) return;
+    $$("[data-rows] input[type=checkbox]").forEach((b) => { b.checked = event.target.checked; });
+  });
+
+  // A part of a page that changes by itself.
+  $$("[data-refresh]").forEach((part) => {
+    const again = async () => {
+      if (!document.hidden) {
+        try {
+          const answer = await fetch(location.href, { headers: { Accept: "text/html" } });
+          const fresh = new DOMParser().parseFromString(await answer.text(), "text/html").getElementById(part.id);
+          if (answer.ok && fresh) {
+            part.replaceChildren(...fresh.childNodes);
+            localize(part);
+            if (!fresh.dataset.refresh) return;
+          }
+        } catch { /* the server is away; the next look finds it */ }
+      }
+      setTimeout(again, Number(part.dataset.refresh));
+    };
+    setTimeout(again, Number(part.dataset.refresh));
+  });
+
+  // The live log.
+  const tail = $("[data-tail]");
+  if (tail && window.EventSource) {
+    const state = $("[data-tail-state]"), pause = $("[data-pause]");
+    const most = 200;
+    let paused = false, source, held = [];
+    const put = (html) => {
+      const made = document.createElement("template");
+      made.innerHTML = html; // rendered, and escaped, by the server
+      const fresh = made.content.querySelector("tr");
+      if (!fresh || (fresh.id && document.getElementById(fresh.id))) return;
+      const empty = $("#log-empty");
+      if (empty) { empty.hidden = true; $("#log-table").hidden = false; }
+      fresh.classList.add("new");
+      localize(fresh);
+      tail.prepend(fresh);
+      if (row >= 0) row++;
+      while (tail.children.length > most) tail.lastElementChild.remove();
+    };
+    const show = (text, off) => { state.textContent = text; state.classList.toggle("paused", off); };
+    const listen = () => {
+      source = new EventSource(tail.dataset.tail);
+      source.onopen = () => { if (!paused) show("Live", false); };
+      source.onerror = () => { if (!paused) show("Connecting…", true); };
+      source.addEventListener("row", (event) => {
+        if (!paused) { put(event.data); return; }
+        held.push(event.data);
+        if (held.length > most) held.shift();
+        show(`Paused, ${held.length} new`, true);
+      });
+    };
+    state.hidden = pause.hidden = false;
+    pause.addEventListener("click", () => {
+      paused = !paused;
+      pause.textContent = paused ? "Resume" : "Pause";
+      pause.setAttribute("aria-pressed", String(paused));
+      if (paused) { show("Paused", true); return; }
+      held.forEach(put);
+      held = [];
+      show("Live", false);
+    });
+    addEventListener("pagehide", () => source.close());
+    listen();
+  }
+
+  // Expressions are checked as one types, by the compiler that will use them.
+  $$("[data-check]").forEach((form) => {
+    let timer, last;
+    const check = async () => {
+      const data = new URLSearchParams(new FormData(form));
+      last = data.toString();
+      const sent = last;
+      const answer = await fetch(form.dataset.check, { method: "POST", headers: { "X-CSRF-Token": csrf(), "Content-Type": "application/x-www-form-urlencoded" }, body: data });
+      if (!answer.ok || sent !== last) return;
+      const found = await answer.json();
+      for (const name of ["where", "body"]) {
+        const box = $(`[data-verdict="${name}"]`, form);
+        if (!box) continue;
+        box.textContent = found[name] ? found[name].text : "";
+        box.className = found[name] && found[name].wrong ? "wrong" : "right";
+      }
+    };
+    form.addEventListener("input", (event) => {
+      if (!event.target.matches("[data-expression]")) return;
+      clearTimeout(timer);
+      timer = setTimeout(check, 250);
+    });
+  });
+
+  // A type of the catalogue is added with a click.
+  document.addEventListener("click", (event) => {
+    const pick = event.target.closest("[data-pick]");
+    if (!pick) return;
+    event.preventDefault();
+    const box = document.getElementById(pick.dataset.into);
+    const types = box.value.split(/[\s,]+/).filter(Boolean);
+    if (!types.includes(pick.dataset.pick)) types.push(pick.dataset.pick);
+    box.value = types.join("\n");
+    box.dispatchEvent(new Event("input", { bubbles: true }));
+  });
+
+  localize(document);
+})();

@@ -1,0 +1,189 @@
+package panel
+
+import (
+	"encoding/json"
+	"net/http"
+	"net/url"
+	"strconv"
+	"time"
+
+	"github.com/tailpost/tailpost/relay/internal/api"
+)
+
+// eventDetail is an event with its payload as it is.
+type eventDetail struct {
+	api.Event
+
+	Payload json.RawMessage `json:"payload"`
+}
+
+// text is the payload as text; empty: there is none that can be shown.
+func (e *eventDetail) text() string {
+	if len(e.Payload) > 0 {
+		return string(e.Payload)
+	}
+	return e.PayloadText
+}
+
+// attemptPage is one request and its answer.
+type attemptPage struct {
+	api.Attempt
+
+	Endpoint       *api.Endpoint // nil: it is gone
+	Payload        shown
+	Binary         bool // the payload is no text
+	Gone           bool // the payload is
+	Response       shown
+	Prev, Next     string // within the delivery
+	Siblings       []*attemptRow
+	Waiting        *api.Delivery // what comes next
+	Curl           []copied
+	Copies         []copied
+	RequestHeaders []header
+}
+
+type header struct{ Name, Value string }
+
+func (v *visit) attempt() error {
+	q := v.r.URL.Query()
+	event, endpoint, number := q.Get("event"), q.Get("endpoint"), q.Get("n")
+	var list api.Page[api.Attempt]
+	call := queryOf("event_id", event, "endpoint_id", endpoint, "limit", "250")
+	if event == "" || endpoint == "" {
+		return refuse(http.StatusNotFound, "This link names no attempt.")
+	}
+	if err := v.get("/v1/attempts", call, &list); err != nil {
+		return err
+	}
+	at := -1
+	for i := range list.Data {
+		if a := &list.Data[i]; iso(a.AttemptedAt) == q.Get("at") && (number == "" || strconv.Itoa(a.Number) == number) {
+			at = i
+		}
+	}
+	if at < 0 {
+		return refuse(http.StatusNotFound, "There is no such attempt: retention may have taken it, or it is not yours to see.")
+	}
+	body := &attemptPage{Attempt: list.Data[at], Response: showText(list.Data[at].ResponseBody)}
+	if at+1 < len(list.Data) {
+		body.Prev = attemptLink(&list.Data[at+1])
+	}
+	if at > 0 {
+		body.Next = attemptLink(&list.Data[at-1])
+	}
+	const siblings = 20
+	for i := max(0, at-siblings/2); i < min(len(list.Data), at+siblings/2); i++ {
+		body.Siblings = append(body.Siblings, &attemptRow{Attempt: list.Data[i]})
+	}
+	if err := v.fillAttempt(body); err != nil {
+		return err
+	}
+	f := logFilter{Event: event, Endpoint: endpoint}
+	body.Copies = v.copies(v.logSQL(&f), "/v1/attempts", queryOf("event_id", event, "endpoint_id", endpoint), "tailpost explain"+flags("--endpoint", endpoint)+" "+quoteShell(event))
+	v.show(http.StatusOK, "attempt", "Attempt "+strconv.Itoa(body.Number)+" of "+body.EventType, "log", body)
+	return nil
+}
+
+// fillAttempt reads what belongs to an attempt.
+func (v *visit) fillAttempt(body *attemptPage) error {
+	var ev eventDetail
+	switch err := v.get(pathOf("events", body.EventID), nil, &ev); {
+	case notFound(err):
+		body.Gone = true
+	case err != nil:
+		return err
+	}
+	body.Payload, body.Gone = showText(ev.text()), body.Gone || !ev.PayloadExists
+	body.Binary = ev.PayloadBase64 != ""
+	for i := range ev.Deliveries {
+		if ev.Deliveries[i].EndpointID == body.EndpointID {
+			body.Waiting = &ev.Deliveries[i]
+		}
+	}
+	if v.may().ReadEndpoints {
+		var e api.Endpoint
+		switch err := v.get(pathOf("endpoints", body.EndpointID), nil, &e); {
+		case err == nil:
+			body.Endpoint = &e
+		case !notFound(err):
+			return err
+		}
+	}
+	body.RequestHeaders = []header{
+		{"webhook-id", body.EventID},
+		{"webhook-timestamp", strconv.FormatInt(body.AttemptedAt.Unix(), 10)},
+		{"webhook-signature", "not kept: it is made anew for every request"},
+	}
+	if text := ev.text(); text != "" && body.Endpoint != nil {
+		body.Curl = repeat(body, &ev, text)
+	}
+	return nil
+}
+
+// repeat is the request as a command that signs anew. The secret stays where the command runs.
+func repeat(body *attemptPage, ev *eventDetail, payload string) []copied {
+	e := body.Endpoint
+	sent, exact := payload, e.Signature == "standard"
+	switch e.Format {
+	case "raw":
+	case "standard":
+		created := body.AttemptedAt
+		if ev.CreatedAt != nil {
+			created = *ev.CreatedAt
+		}
+		id, _ := json.Marshal(body.EventID)     // a string always can be
+		name, _ := json.Marshal(body.EventType) // the same
+		sent = `{"id":` + string(id) + `,"type":` + string(name) + `,"timestamp":"` + created.UTC().Format(time.RFC3339Nano) + `","data":` + payload + `}`
+	default:
+		exact = false
+	}
+	for i := range e.Subscriptions {
+		exact = exact && e.Subscriptions[i].Body == ""
+	}
+	hint := "Set SECRET to the endpoint's signing secret (whsec_…). It needs curl, openssl, base64 and od, and signs with the time at which it runs."
+	if !exact {
+		hint += " This endpoint's format, signature or body is another one: the body here is not exactly what was sent."
+	}
+	script := "id=" + quoteShell(body.EventID) + "\nnow=$(date +%s)\nbody=" + quoteShell(sent) + `
+key=$(printf %s "${SECRET#whsec_}" | base64 -d | od -An -vtx1 | tr -d ' \n')
+signature=$(printf %s "$id.$now.$body" | openssl dgst -sha256 -mac HMAC -macopt "hexkey:$key" -binary | base64)
+curl -sS -i ` + quoteShell(body.URL) + ` \
+  -H 'Content-Type: application/json' -H "webhook-id: $id" -H "webhook-timestamp: $now" \
+  -H "webhook-signature: v1,$signature" --data-binary "$body"`
+	return []copied{{ID: "copy-request", Name: "The request as curl, with a fresh signature", Text: script, Hint: hint}}
+}
+
+// events leads to an event: there is no list of them without one's id.
+type eventsPage struct {
+	Query string
+	Rows  []*attemptRow
+}
+
+func (v *visit) help() error {
+	v.show(http.StatusOK, "help", "Help", "", nil)
+	return nil
+}
+
+// nothing answers where there is no page.
+func (v *visit) nothing() error {
+	return refuse(http.StatusNotFound, "There is no page at this address.")
+}
+
+// find leads to what a person looks for: an endpoint or an event by its id.
+func (v *visit) find() error {
+	text := v.r.URL.Query().Get("q")
+	if text == "" {
+		v.see("events", "")
+		return nil
+	}
+	var e api.Endpoint
+	switch err := v.get(pathOf("endpoints", text), nil, &e); {
+	case err == nil:
+		v.see("endpoints/"+url.PathEscape(text), "")
+		return nil
+	case !notFound(err) && problemOf(err) == nil:
+		return err
+	}
+	http.Redirect(v.w, v.r, href("events", "q", text), http.StatusSeeOther)
+	return nil
+}

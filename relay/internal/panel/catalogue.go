@@ -1,0 +1,137 @@
+package panel
+
+import (
+	"encoding/json"
+	"net/http"
+	"net/url"
+	"strconv"
+	"strings"
+
+	"github.com/tailpost/tailpost/relay/internal/api"
+)
+
+// typeDetail is an entry of the catalogue, with its documents as they are.
+type typeDetail struct {
+	api.EventType
+
+	Schema  json.RawMessage `json:"schema"`
+	Example json.RawMessage `json:"example"`
+}
+
+// cataloguePage lists types of events.
+type cataloguePage struct {
+	Rows   []api.EventType
+	Copies []copied
+	Pager  pager
+}
+
+func (v *visit) catalogue() error {
+	call := v.asked("cursor")
+	var list api.Page[api.EventType]
+	if err := v.get("/v1/event-types", call, &list); err != nil {
+		return err
+	}
+	s := statement{columns: "name, description, deprecated, version, updated_at", from: "tailpost.event_type", order: "name", limit: pageSize}
+	body := &cataloguePage{Rows: list.Data, Pager: v.pagerOf("catalogue", nil, list.NextCursor), Copies: v.copies(s.String(), "/v1/event-types", call, "")}
+	body.Pager.Label = "More"
+	v.show(http.StatusOK, "catalogue", "Catalogue", "catalogue", body)
+	return nil
+}
+
+// typePage is one type of events.
+type typePage struct {
+	typeDetail
+
+	SchemaShown, ExampleShown shown
+}
+
+func (v *visit) eventType() error {
+	body := &typePage{}
+	if err := v.get(pathOf("event-types", v.r.PathValue("name")), nil, &body.typeDetail); err != nil {
+		return err
+	}
+	body.SchemaShown, body.ExampleShown = showText(string(body.Schema)), showText(string(body.Example))
+	v.show(http.StatusOK, "type", body.Name, "catalogue", body)
+	return nil
+}
+
+// typeForm is an entry as a person writes it.
+type typeForm struct {
+	Name, Description, Schema, Example, Version string
+	Deprecated, New                             bool
+	Problem                                     *api.Problem
+}
+
+func (v *visit) editType() error {
+	form := &typeForm{Name: v.r.URL.Query().Get("name"), New: true}
+	if form.Name != "" {
+		var t typeDetail
+		if err := v.get(pathOf("event-types", form.Name), nil, &t); err != nil && !notFound(err) {
+			return err
+		} else if err == nil {
+			form = &typeForm{
+				Name: t.Name, Description: t.Description, Schema: indent(t.Schema), Example: indent(t.Example), Deprecated: t.Deprecated,
+				Version: strconv.FormatInt(t.Version, 10),
+			}
+		}
+	}
+	v.show(http.StatusOK, "type-form", "Describe a type", "catalogue", form)
+	return nil
+}
+
+// indent is a document for people; its numbers keep their digits.
+func indent(raw json.RawMessage) string {
+	var b strings.Builder
+	text, err := json.MarshalIndent(raw, "", "  ")
+	if err != nil || len(raw) == 0 {
+		return ""
+	}
+	b.Write(text)
+	return b.String()
+}
+
+func (v *visit) saveType() error {
+	of := v.r.PostFormValue
+	form := &typeForm{
+		Name: strings.TrimSpace(of("name")), Description: strings.TrimSpace(of("description")), Schema: strings.TrimSpace(of("schema")),
+		Example: strings.TrimSpace(of("example")), Version: of("version"), Deprecated: of("deprecated") != "", New: of("version") == "",
+	}
+	asked := map[string]any{"description": form.Description, "deprecated": form.Deprecated}
+	for name, text := range map[string]string{"schema": form.Schema, "example": form.Example} {
+		if text == "" {
+			continue
+		}
+		if !json.Valid([]byte(text)) {
+			form.Problem = refuse(http.StatusUnprocessableEntity, "The "+name+" is not valid JSON.")
+			v.show(http.StatusUnprocessableEntity, "type-form", "Describe a type", "catalogue", form)
+			return nil
+		}
+		asked[name] = json.RawMessage(text)
+	}
+	in := api.Request{Method: http.MethodPut, Path: pathOf("event-types", form.Name), Body: asked}
+	if form.Version != "" {
+		in.Header = http.Header{"If-Match": {strconv.Quote(form.Version)}}
+	}
+	err := v.do(in, nil)
+	if p := problemOf(err); p != nil && p.Status < http.StatusInternalServerError && p.Status != http.StatusUnauthorized {
+		form.Problem = p
+		v.show(p.Status, "type-form", "Describe a type", "catalogue", form)
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	v.see("catalogue/types/"+url.PathEscape(form.Name), "type-saved")
+	return nil
+}
+
+func (v *visit) deleteType() error {
+	if v.r.PostFormValue("sure") != "yes" {
+		return refuse(http.StatusUnprocessableEntity, "Say that you mean it: tick the box. Nothing was changed.")
+	}
+	if err := v.do(api.Request{Method: http.MethodDelete, Path: pathOf("event-types", v.r.PathValue("name"))}, nil); err != nil {
+		return err
+	}
+	v.see("catalogue", "type-deleted")
+	return nil
+}

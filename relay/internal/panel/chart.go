@@ -1,0 +1,142 @@
+package panel
+
+import (
+	"html/template"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// point is what happened in one step of time.
+type point struct {
+	At              time.Time
+	Delivered       int64 // attempts that delivered
+	Failed          int64 // attempts that did not
+	Dead            int64 // deliveries given up
+	MeanMS          float64
+	Title           string
+	DeliveredInStep int64
+}
+
+func coordinate(f float64) string { return strconv.FormatFloat(f, 'f', 1, 64) }
+
+// top is the highest point, never 0.
+func top(points []point) int64 {
+	most := int64(1)
+	for i := range points {
+		most = max(most, points[i].Delivered+points[i].Failed)
+	}
+	return most
+}
+
+// sparkline draws attempts over time without words: a row of bars, what failed on top.
+func sparkline(points []point) template.HTML {
+	const width, height = 96.0, 24.0
+	if len(points) == 0 {
+		return ""
+	}
+	var b strings.Builder
+	b.WriteString(`<svg class="spark" viewBox="0 0 96 24" preserveAspectRatio="none" aria-hidden="true">`)
+	most, step := float64(top(points)), width/float64(len(points))
+	for i := range points {
+		x, y := float64(i)*step, height
+		for _, part := range []struct {
+			n     int64
+			class string
+		}{{points[i].Delivered, "b-good"}, {points[i].Failed, "b-bad"}} {
+			if part.n == 0 {
+				continue
+			}
+			h := max(height*float64(part.n)/most, 1)
+			y -= h
+			b.WriteString(`<rect class="` + part.class + `" x="` + coordinate(x) + `" y="` + coordinate(max(y, 0)) + `" width="` + coordinate(max(step-1, 1)) + `" height="` + coordinate(h) + `"/>`)
+		}
+	}
+	b.WriteString(`</svg>`)
+	return template.HTML(b.String()) //nolint:gosec // numbers alone
+}
+
+// bars draws attempts over time, with an axis and a title on each bar.
+func bars(points []point) template.HTML {
+	const width, height, left, bottom, above = 960.0, 210.0, 44.0, 24.0, 8.0
+	if len(points) == 0 {
+		return ""
+	}
+	var b strings.Builder
+	b.WriteString(`<svg class="chart" viewBox="0 0 960 210" role="img" aria-label="Attempts over time: delivered and failed">`)
+	scale := nice(top(points))
+	plot := height - bottom - above
+	for _, share := range []float64{0, 0.5, 1} {
+		y := above + plot*(1-share)
+		b.WriteString(`<line class="axis" x1="` + coordinate(left) + `" x2="960" y1="` + coordinate(y) + `" y2="` + coordinate(y) + `"/>`)
+		b.WriteString(`<text x="` + coordinate(left-8) + `" y="` + coordinate(y+4) + `" text-anchor="end">` + compact(float64(scale)*share) + `</text>`)
+	}
+	step := (width - left) / float64(len(points))
+	every := max(1, len(points)/8)
+	for i := range points {
+		p := &points[i]
+		x, y := left+float64(i)*step, above+plot
+		b.WriteString(`<g><title>` + template.HTMLEscapeString(p.At.UTC().Format("2 Jan 15:04")+" UTC: "+count(p.Delivered)+" delivered, "+count(p.Failed)+" failed") + `</title>`)
+		b.WriteString(`<rect x="` + coordinate(x) + `" y="` + coordinate(above) + `" width="` + coordinate(step) + `" height="` + coordinate(plot) + `" fill="transparent"/>`)
+		for _, part := range []struct {
+			n     int64
+			class string
+		}{{p.Delivered, "b-good"}, {p.Failed, "b-bad"}} {
+			if part.n == 0 {
+				continue
+			}
+			h := max(plot*float64(part.n)/float64(scale), 1.5)
+			y -= h
+			b.WriteString(`<rect class="` + part.class + `" x="` + coordinate(x+step*0.12) + `" y="` + coordinate(y) + `" width="` + coordinate(max(step*0.76, 1)) + `" height="` + coordinate(h) + `" rx="1"/>`)
+		}
+		b.WriteString(`</g>`)
+		if i%every == 0 && x < width-40 {
+			layout := "15:04"
+			if p.At.UTC().Hour() == 0 && p.At.UTC().Minute() == 0 {
+				layout = "2 Jan"
+			}
+			b.WriteString(`<text x="` + coordinate(x) + `" y="` + coordinate(height-6) + `">` + p.At.UTC().Format(layout) + `</text>`)
+		}
+	}
+	b.WriteString(`</svg>`)
+	return template.HTML(b.String()) //nolint:gosec // numbers alone, and text that was escaped
+}
+
+// nice is the next number that people like on an axis.
+func nice(n int64) int64 {
+	for unit := int64(1); ; unit *= 10 {
+		for _, factor := range []int64{2, 4, 10} {
+			if unit*factor >= n {
+				return unit * factor
+			}
+		}
+	}
+}
+
+// compact writes a number of an axis.
+func compact(n float64) string {
+	for _, unit := range []struct {
+		size float64
+		name string
+	}{{1e9, "G"}, {1e6, "M"}, {1e3, "k"}} {
+		if n >= unit.size {
+			return strconv.FormatFloat(n/unit.size, 'f', -1, 64) + unit.name
+		}
+	}
+	return strconv.FormatFloat(n, 'f', -1, 64)
+}
+
+// meter draws a share of a whole.
+func meter(part, whole int64) template.HTML {
+	if whole <= 0 {
+		whole, part = 1, 0
+	}
+	share := 100 * float64(min(part, whole)) / float64(whole)
+	return template.HTML(`<svg class="meter" viewBox="0 0 100 6" preserveAspectRatio="none" aria-hidden="true"><rect class="bg" width="100" height="6"/><rect class="fg" width="` + coordinate(share) + `" height="6"/></svg>`) //nolint:gosec // numbers alone
+}
+
+// trends are the last hours of every endpoint; none where they are not known.
+func (v *visit) trends() map[string][]point { return nil }
+
+// trend is the last hours of an endpoint, or of all.
+func (v *visit) trend(string) []point { return nil }

@@ -1,0 +1,72 @@
+package panel
+
+import (
+	"errors"
+	"net/http"
+	"net/url"
+	"strings"
+
+	"github.com/tailpost/tailpost/relay/internal/api"
+)
+
+// refuse is a page that says what went wrong, as the API would.
+func refuse(status int, detail string) *api.Problem {
+	p := new(api.Problem)
+	p.Status, p.Title, p.Detail = status, http.StatusText(status), detail
+	return p
+}
+
+// problemOf returns the API's problem that an error is, or nil.
+func problemOf(err error) *api.Problem {
+	p, _ := errors.AsType[*api.Problem](err)
+	return p
+}
+
+// notFound reports whether the API knows nothing of what was asked for.
+func notFound(err error) bool {
+	p := problemOf(err)
+	return p != nil && p.Status == http.StatusNotFound
+}
+
+// do makes a call of the API as the visitor, and decodes the answer into out, if not nil.
+func (v *visit) do(in api.Request, out any) error {
+	res, err := v.panel.api.Do(v.r.Context(), v.session, in)
+	if err != nil {
+		return err
+	}
+	if out == nil {
+		return res.Err()
+	}
+	return res.Decode(out)
+}
+
+// get reads from the API.
+func (v *visit) get(path string, query url.Values, out any) error {
+	return v.do(api.Request{Method: http.MethodGet, Path: path, Query: query}, out)
+}
+
+// post changes something through the API.
+func (v *visit) post(path string, body, out any) error {
+	return v.do(api.Request{Method: http.MethodPost, Path: path, Body: body}, out)
+}
+
+// pathOf joins segments to a path of the API; each is escaped.
+func pathOf(segments ...string) string {
+	var b strings.Builder
+	b.WriteString("/v1")
+	for _, s := range segments {
+		b.WriteString("/" + url.PathEscape(s))
+	}
+	return b.String()
+}
+
+// queryOf makes a query of names and values in turn; empty values are left out.
+func queryOf(pairs ...string) url.Values {
+	q := make(url.Values)
+	for i := 0; i+1 < len(pairs); i += 2 {
+		if pairs[i+1] != "" {
+			q.Set(pairs[i], pairs[i+1])
+		}
+	}
+	return q
+}

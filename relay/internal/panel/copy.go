@@ -1,0 +1,127 @@
+package panel
+
+import (
+	"net/url"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// copied is one way to get outside of the panel what a page shows.
+type copied struct {
+	ID   string // of the element
+	Name string
+	Text string
+	Hint string
+}
+
+// copies are the ways of a list: the statement over tailpost's tables, the call of the API, and the command where there is one.
+func (v *visit) copies(sql, path string, query url.Values, command string) []copied {
+	list := make([]copied, 0, 3) //nolint:mnd // SQL, curl, command
+	if sql != "" {
+		list = append(list, copied{ID: "copy-sql", Name: "SQL", Text: sql, Hint: "The rows of this page, in the application's database. The role tailpost_reader may read them."})
+	}
+	list = append(list, copied{
+		ID: "copy-curl", Name: "curl", Text: v.curl("GET", path, query, ""), Hint: "Set TAILPOST_API_KEY to a key of the API.",
+	})
+	if command != "" {
+		list = append(list, copied{ID: "copy-command", Name: "Command", Text: command})
+	}
+	return list
+}
+
+// curl is a call of the API as a command.
+func (v *visit) curl(method, path string, query url.Values, body string) string {
+	scheme := "http://"
+	if secure(v.r) {
+		scheme = "https://"
+	}
+	at := scheme + v.r.Host + path
+	if len(query) > 0 {
+		at += "?" + query.Encode()
+	}
+	var b strings.Builder
+	b.WriteString("curl -sS")
+	if method != "GET" {
+		b.WriteString(" -X " + method)
+	}
+	b.WriteString(" " + quoteShell(at))
+	if v.login {
+		b.WriteString(" \\\n  -H \"Authorization: Bearer $TAILPOST_API_KEY\"")
+	}
+	if body != "" {
+		b.WriteString(" \\\n  -H 'Content-Type: application/json' \\\n  -d " + quoteShell(body))
+	}
+	return b.String()
+}
+
+// statement builds a SELECT over tailpost's tables.
+type statement struct {
+	columns, from string
+	where         []string
+	order         string
+	limit         int
+}
+
+// equal adds a condition; none where there is no value.
+func (s *statement) equal(column, value string) {
+	if value != "" {
+		s.where = append(s.where, column+" = "+quoteSQL(value))
+	}
+}
+
+// condition adds a condition; %s stands for the value as a literal. None where there is no value.
+func (s *statement) condition(text, value string) {
+	if value != "" {
+		s.where = append(s.where, strings.ReplaceAll(text, "%s", quoteSQL(value)))
+	}
+}
+
+func (s *statement) String() string {
+	text := "SELECT " + s.columns + "\nFROM " + s.from
+	for i, condition := range s.where {
+		if i == 0 {
+			text += "\nWHERE " + condition
+		} else {
+			text += "\n  AND " + condition
+		}
+	}
+	text += "\nORDER BY " + s.order
+	if s.limit > 0 {
+		text += "\nLIMIT " + strconv.Itoa(s.limit)
+	}
+	return text + ";"
+}
+
+// tenantOf limits an endpoint's column to the visitor's tenant, as the API does.
+func (s *statement) tenantOf(column, tenant string) {
+	if tenant != "" {
+		s.where = append(s.where, column+" IN (SELECT id FROM tailpost.endpoint WHERE tenant = "+quoteSQL(tenant)+")")
+	}
+}
+
+// local is a time that a person wrote: RFC 3339, or a date and time of a form, in UTC.
+func local(text string) (t time.Time, ok bool) {
+	for _, layout := range []string{time.RFC3339Nano, "2006-01-02T15:04", "2006-01-02T15:04:05", "2006-01-02 15:04:05", "2006-01-02 15:04", time.DateOnly} {
+		if t, err := time.Parse(layout, text); err == nil {
+			return t.UTC(), true
+		}
+	}
+	return time.Time{}, false
+}
+
+// since reads a time, or a span before now such as 15m, 24h or 7d. Text that is neither is none.
+func (v *visit) since(text string) string {
+	if t, ok := local(text); ok {
+		return iso(t)
+	}
+	if days, ok := strings.CutSuffix(text, "d"); ok {
+		if n, err := strconv.Atoi(days); err == nil && n > 0 && n < 10_000 {
+			return iso(v.panel.now().Add(-time.Duration(n) * 24 * time.Hour).Truncate(time.Second))
+		}
+	}
+	if d, err := time.ParseDuration(text); err == nil && d > 0 {
+		return iso(v.panel.now().Add(-d).Truncate(time.Second))
+	}
+	return ""
+}

@@ -1,0 +1,165 @@
+package panel
+
+import (
+	"net/http"
+	"net/url"
+
+	"github.com/tailpost/tailpost/relay/internal/api"
+)
+
+// endpointPage is what the pages of one endpoint have in common.
+type endpointPage struct {
+	api.Endpoint
+
+	Tab    string
+	Stats  *api.StatsByTime
+	Recent []*attemptRow
+	Waits  []api.Delivery
+	More   bool // there are more that wait
+	Trend  []point
+	Copies []copied
+}
+
+func (v *visit) readEndpoint() (api.Endpoint, error) {
+	var e api.Endpoint
+	err := v.get(pathOf("endpoints", v.r.PathValue("id")), nil, &e)
+	return e, err
+}
+
+func (v *visit) endpoint() error {
+	e, err := v.readEndpoint()
+	if err != nil {
+		return err
+	}
+	body := &endpointPage{Endpoint: e, Tab: "overview", Stats: new(api.StatsByTime)}
+	if err := v.get(pathOf("endpoints", e.ID, "stats"), nil, body.Stats); err != nil {
+		return err
+	}
+	if v.may().ReadDeliveries {
+		var recent api.Page[api.Attempt]
+		if err := v.get(pathOf("endpoints", e.ID, "attempts"), url.Values{"limit": {"8"}}, &recent); err != nil {
+			return err
+		}
+		body.Recent = attemptRows(recent.Data, nil)
+		var waits api.Page[api.Delivery]
+		if err := v.get("/v1/deliveries", url.Values{"endpoint_id": {e.ID}, "limit": {"5"}}, &waits); err != nil {
+			return err
+		}
+		body.Waits, body.More = waits.Data, waits.NextCursor != ""
+	}
+	body.Trend = v.trend(e.ID)
+	s := statement{columns: "hour, attempts, delivered, failed, dead", from: "tailpost.endpoint_stats", order: "hour DESC", limit: 168}
+	s.equal("endpoint_id", e.ID)
+	body.Copies = v.copies(s.String(), pathOf("endpoints", e.ID), nil, "")
+	v.show(http.StatusOK, "endpoint", e.Name, "endpoints", body)
+	return nil
+}
+
+// act is what a person may do to an endpoint, with the page that asks whether they mean it.
+type act struct {
+	Verb    string // on the button
+	Title   string
+	What    string // happens then
+	Danger  bool
+	Retype  bool // the name is to be typed
+	done    string
+	writes  bool // it changes settings: not for endpoints of the configuration
+	allowed func(status string) bool
+}
+
+func actOf(name string) (act, bool) {
+	isStatus := func(want string) func(string) bool { return func(status string) bool { return status == want } }
+	a, ok := map[string]act{
+		"pause": {
+			Verb: "Pause", Title: "Pause this endpoint?", done: "paused", allowed: isStatus("active"),
+			What: "Nothing is sent to it until it is resumed. Its events are queued in the database and go out then, in order.",
+		},
+		"resume": {
+			Verb: "Resume", Title: "Resume this endpoint?", done: "resumed", allowed: isStatus("paused"),
+			What: "What is queued goes out first, at the endpoint's rate.",
+		},
+		"enable": {
+			Verb: "Enable", Title: "Enable this endpoint?", done: "enabled", allowed: isStatus("disabled"),
+			What: "Deliveries start again, with what is queued first. If it fails as before, it is disabled again.",
+		},
+		"rotate-secret": {
+			Verb: "Rotate the secret", Title: "Give this endpoint a new secret?", writes: true, allowed: func(string) bool { return true },
+			What: "The new secret is shown once, on the next page. The old one signs as well until the grace period is over, so that the receiver can change in peace.",
+		},
+		"delete": {
+			Verb: "Delete", Title: "Delete this endpoint?", done: "deleted", writes: true, Danger: true, Retype: true, allowed: func(string) bool { return true },
+			What: "It gets no further event, and what is still undelivered to it is discarded. Its attempts stay on record. This cannot be undone.",
+		},
+	}[name]
+	return a, ok
+}
+
+// confirmPage asks whether a person means it.
+type confirmPage struct {
+	api.Endpoint
+	act
+
+	Name    string // of the act
+	Nonce   string // of this form
+	Pending int64
+	Problem string
+}
+
+func (v *visit) confirmEndpoint() error { return v.askEndpoint("", http.StatusOK) }
+
+func (v *visit) askEndpoint(problem string, status int) error {
+	name := v.r.PathValue("act")
+	a, ok := actOf(name)
+	if !ok {
+		return v.nothing()
+	}
+	e, err := v.readEndpoint()
+	if err != nil {
+		return err
+	}
+	body := &confirmPage{Endpoint: e, act: a, Name: name, Nonce: newToken(), Problem: problem}
+	if name == "delete" && v.may().ReadDeliveries {
+		for _, state := range []string{"dead", "pending"} {
+			n, err := v.countDeliveries(map[string]any{"endpoint_id": e.ID, "state": state})
+			if err != nil {
+				return err
+			}
+			body.Pending += n
+		}
+	}
+	v.show(status, "confirm", a.Verb+" "+e.Name, "endpoints", body)
+	return nil
+}
+
+func (v *visit) actOnEndpoint() error {
+	name := v.r.PathValue("act")
+	a, ok := actOf(name)
+	if !ok {
+		return v.nothing()
+	}
+	if v.r.PostFormValue("sure") != "yes" {
+		return v.askEndpoint("Say that you mean it.", http.StatusUnprocessableEntity)
+	}
+	e, err := v.readEndpoint()
+	if err != nil {
+		return err
+	}
+	if a.Retype && v.r.PostFormValue("name") != e.Name {
+		return v.askEndpoint("That is not the endpoint's name: nothing was changed.", http.StatusUnprocessableEntity)
+	}
+	switch name {
+	case "rotate-secret":
+		return v.rotate(&e)
+	case "delete":
+		if err := v.do(api.Request{Method: http.MethodDelete, Path: pathOf("endpoints", e.ID)}, nil); err != nil {
+			return err
+		}
+		v.see("endpoints", a.done)
+		return nil
+	}
+	if err := v.post(pathOf("endpoints", e.ID, name), nil, nil); err != nil {
+		return err
+	}
+	v.see("endpoints/"+url.PathEscape(e.ID), a.done)
+	return nil
+}

@@ -1,0 +1,135 @@
+package panel
+
+import (
+	"net/http"
+	"net/url"
+
+	"github.com/tailpost/tailpost/relay/internal/api"
+)
+
+// names are endpoints by id. Beyond the newest 250, links show ids.
+type names map[string]api.Endpoint
+
+// Of is the name of an endpoint, or its id.
+func (n names) Of(id string) string {
+	if e, ok := n[id]; ok && e.Name != "" {
+		return e.Name
+	}
+	return id
+}
+
+const namesKnown = "250"
+
+// names reads the endpoints that lists refer to.
+func (v *visit) names() (names, error) {
+	known := make(names)
+	if !v.may().ReadEndpoints {
+		return known, nil
+	}
+	var list api.Page[api.Endpoint]
+	if err := v.get("/v1/endpoints", url.Values{"limit": {namesKnown}}, &list); err != nil {
+		return nil, err
+	}
+	for i := range list.Data {
+		known[list.Data[i].ID] = list.Data[i]
+	}
+	return known, nil
+}
+
+// endpointsPage lists endpoints.
+type endpointsPage struct {
+	Status, Source, Tenant string
+	Rows                   []endpointRow
+	Trends                 bool // rows have one
+	Copies                 []copied
+	Pager                  pager
+	Filtered               bool
+}
+
+type endpointRow struct {
+	api.Endpoint
+
+	Trend []point // by the hour, oldest first; none: it is not known
+}
+
+// pager leads to other pages of a list.
+type pager struct{ First, Next, Note, Label string }
+
+// pagerOf makes a pager for a list whose filters are in the query.
+func (v *visit) pagerOf(page string, query url.Values, next string) pager {
+	p := pager{}
+	at := func(cursor string) string {
+		q := make(url.Values)
+		for name, values := range query {
+			q[name] = values
+		}
+		if q.Del("limit"); cursor != "" {
+			q.Set("cursor", cursor)
+		}
+		if len(q) == 0 {
+			return Root + page
+		}
+		return Root + page + "?" + q.Encode()
+	}
+	if v.r.URL.Query().Get("cursor") != "" {
+		p.First = at("")
+	}
+	if next != "" {
+		p.Next = at(next)
+	}
+	return p
+}
+
+// asked takes the named parameters that the visitor's link has.
+func (v *visit) asked(names ...string) url.Values {
+	q, has := make(url.Values), v.r.URL.Query()
+	for _, name := range names {
+		if text := has.Get(name); text != "" {
+			q.Set(name, text)
+		}
+	}
+	return q
+}
+
+func (v *visit) endpoints() error {
+	q := v.asked("status", "source", "tenant")
+	call := v.asked("status", "source", "tenant", "cursor")
+	var list api.Page[api.Endpoint]
+	if err := v.get("/v1/endpoints", call, &list); err != nil {
+		return err
+	}
+	body := &endpointsPage{
+		Status: q.Get("status"), Source: q.Get("source"), Tenant: q.Get("tenant"), Filtered: len(q) > 0,
+		Pager: v.pagerOf("endpoints", q, list.NextCursor),
+	}
+	trends := v.trends()
+	body.Trends = trends != nil
+	for i := range list.Data {
+		body.Rows = append(body.Rows, endpointRow{Endpoint: list.Data[i], Trend: trends[list.Data[i].ID]})
+	}
+	s := statement{
+		columns: "id, name, url, status, disabled_reason, failing_since, source, origin, tenant, secret_prefix, created_at",
+		from:    "tailpost.endpoint", order: "created_at DESC, id DESC", limit: pageSize,
+	}
+	s.equal("status", body.Status)
+	s.equal("source", body.Source)
+	s.equal("tenant", body.Tenant)
+	s.equal("tenant", v.session.Tenant())
+	body.Copies = v.copies(s.String(), "/v1/endpoints", call, "tailpost endpoints"+flags("--status", body.Status, "--tenant", body.Tenant))
+	v.show(http.StatusOK, "endpoints", "Endpoints", "endpoints", body)
+	return nil
+}
+
+// pageSize is the API's.
+const pageSize = 50
+
+// flags are those of a command that have a value, from names and values in turn.
+func flags(pairs ...string) string {
+	text := ""
+	for i := 0; i+1 < len(pairs); i += 2 {
+		if pairs[i+1] != "" {
+			text += " " + pairs[i] + " " + quoteShell(pairs[i+1])
+		}
+	}
+	return text
+}

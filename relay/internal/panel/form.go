@@ -1,0 +1,291 @@
+package panel
+
+import (
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"net/url"
+	"strconv"
+	"strings"
+
+	"github.com/tailpost/tailpost/config"
+	"github.com/tailpost/tailpost/relay/internal/api"
+)
+
+// endpointForm is an endpoint as a person writes it: text, as it was typed.
+type endpointForm struct {
+	ID, Version string // of the one that is changed; empty: a new one
+	Name, URL, Description, Tenant,
+	Events, Where, Body,
+	Signature, Format, Timeout, Rate, Concurrency, Ordering, OnDead, Retry, SecretType string
+	Several   bool // it has subscriptions that this form does not show, and leaves alone
+	Catalogue []api.EventType
+	Problem   *api.Problem
+	Wrong     map[string]string // by field: what is wrong with it
+	Nonce     string
+	Title     string
+	AskTenant bool
+	Verdicts  map[string]verdict
+}
+
+// fields are the parts of a form and what the API calls them.
+func (f *endpointForm) fields() map[string]*string {
+	return map[string]*string{
+		"name": &f.Name, "url": &f.URL, "description": &f.Description, "tenant": &f.Tenant, "events": &f.Events, "where": &f.Where,
+		"body": &f.Body, "signature": &f.Signature, "format": &f.Format, "timeout": &f.Timeout, "rate": &f.Rate,
+		"concurrency": &f.Concurrency, "ordering": &f.Ordering, "on_dead": &f.OnDead, "retry": &f.Retry, "secret_type": &f.SecretType,
+	}
+}
+
+func (v *visit) readForm() *endpointForm {
+	f := &endpointForm{Nonce: v.r.PostFormValue("nonce"), Version: v.r.PostFormValue("version"), Several: v.r.PostFormValue("several") != ""}
+	for name, to := range f.fields() {
+		*to = strings.TrimSpace(v.r.PostFormValue(name))
+	}
+	return f
+}
+
+// settings is the form as a call of the API. What is empty is left out, or null where that brings the default back.
+func (f *endpointForm) settings(change bool) map[string]any {
+	s := map[string]any{"url": f.URL}
+	put := func(name string, value any, empty bool) {
+		switch {
+		case !empty:
+			s[name] = value
+		case change:
+			s[name] = nil
+		}
+	}
+	for name, text := range map[string]string{
+		"name": f.Name, "description": f.Description, "signature": f.Signature, "format": f.Format, "timeout": f.Timeout, "rate": f.Rate,
+		"ordering": f.Ordering, "on_dead": f.OnDead,
+	} {
+		put(name, text, text == "")
+	}
+	if n, err := strconv.Atoi(f.Concurrency); err == nil {
+		put("concurrency", n, false)
+	} else {
+		put("concurrency", f.Concurrency, f.Concurrency == "")
+	}
+	put("retry", map[string]any{"schedule": words(f.Retry)}, f.Retry == "")
+	if !f.Several {
+		events := words(f.Events)
+		put("events", events, len(events) == 0)
+		put("where", f.Where, f.Where == "")
+		put("body", f.Body, f.Body == "")
+	}
+	if !change && f.Tenant != "" {
+		s["tenant"] = f.Tenant
+	}
+	if !change && f.SecretType != "" {
+		s["secret_type"] = f.SecretType
+	}
+	return s
+}
+
+// refused notes what the API said of the fields.
+func (f *endpointForm) refused(p *api.Problem) {
+	f.Problem, f.Wrong = p, make(map[string]string)
+	for _, e := range p.Errors {
+		name, _, _ := strings.Cut(strings.TrimPrefix(strings.TrimPrefix(e.Pointer, "#"), "/"), "/")
+		if f.Wrong[name] != "" {
+			f.Wrong[name] += " "
+		}
+		f.Wrong[name] += e.Detail
+	}
+}
+
+func (v *visit) showForm(status int, f *endpointForm) error {
+	var types api.Page[api.EventType]
+	if err := v.get("/v1/event-types", url.Values{"limit": {namesKnown}}, &types); err != nil {
+		return err
+	}
+	f.Catalogue, f.AskTenant = types.Data, v.session.Tenant() == ""
+	if f.Nonce == "" {
+		f.Nonce = newToken()
+	}
+	f.Title = "New endpoint"
+	if f.ID != "" {
+		f.Title = "Change " + f.Name
+	}
+	f.Verdicts = map[string]verdict{"where": judgeWhere(f.Where), "body": judgeBody(f.Body)}
+	v.show(status, "endpoint-form", f.Title, "endpoints", f)
+	return nil
+}
+
+func (v *visit) newEndpoint() error {
+	return v.showForm(http.StatusOK, &endpointForm{Events: strings.Join(v.r.URL.Query()["type"], "\n")})
+}
+
+func (v *visit) createEndpoint() error {
+	f := v.readForm()
+	var made api.Endpoint
+	err := v.do(api.Request{Method: http.MethodPost, Path: "/v1/endpoints", Header: v.once(), Body: f.settings(false)}, &made)
+	if p := problemOf(err); p != nil && p.Status < http.StatusInternalServerError && p.Status != http.StatusUnauthorized {
+		f.refused(p)
+		return v.showForm(p.Status, f)
+	}
+	if err != nil {
+		return err
+	}
+	to := "endpoints/" + url.PathEscape(made.ID)
+	if !v.fresh(made.CreatedAt) {
+		v.see(to, "made-before")
+		return nil
+	}
+	v.show(http.StatusOK, "secret", "The secret", "endpoints", &secretPage{
+		Title: made.Name + " is made", Secret: made.Secret, PublicKey: made.PublicKey, To: to, EndpointID: made.ID,
+		What: "The receiver verifies signatures with it. Events that commit from now on go to the endpoint.",
+	})
+	return nil
+}
+
+// editable refuses endpoints that are declared elsewhere.
+func editable(e *api.Endpoint) error {
+	if e.Source != "config" {
+		return nil
+	}
+	where := "in the configuration file"
+	if e.Origin != "" {
+		where = "at " + e.Origin
+	}
+	return refuse(http.StatusConflict, fmt.Sprintf("Endpoint %q is declared %s: change it there, and reload the configuration.", e.Name, where))
+}
+
+func (v *visit) editEndpoint() error {
+	e, err := v.readEndpoint()
+	if err != nil {
+		return err
+	}
+	if err := editable(&e); err != nil {
+		return err
+	}
+	f := &endpointForm{
+		ID: e.ID, Version: strconv.FormatInt(e.Version, 10), Name: e.Name, URL: e.URL, Description: e.Description, Tenant: e.Tenant,
+		Signature: e.Signature, Format: e.Format, Timeout: e.Timeout, Rate: e.Rate, Concurrency: strconv.Itoa(e.Concurrency),
+		Ordering: e.Ordering, OnDead: e.OnDead, Retry: strings.Join(e.Retry.Schedule, " "),
+	}
+	switch len(e.Subscriptions) {
+	case 0:
+	case 1:
+		s := &e.Subscriptions[0]
+		f.Events, f.Where, f.Body = strings.Join(s.Events, "\n"), s.Where, s.Body
+	default:
+		f.Several = true
+	}
+	return v.showForm(http.StatusOK, f)
+}
+
+func (v *visit) saveEndpoint() error {
+	f := v.readForm()
+	f.ID = v.r.PathValue("id")
+	in := api.Request{Method: http.MethodPatch, Path: pathOf("endpoints", f.ID), Body: f.settings(true)}
+	if f.Version != "" {
+		in.Header = http.Header{"If-Match": {strconv.Quote(f.Version)}}
+	}
+	err := v.do(in, nil)
+	p := problemOf(err)
+	switch {
+	case p != nil && p.Status == http.StatusPreconditionFailed:
+		f.Problem = refuse(p.Status, "Somebody changed the endpoint since this form was opened. Open it again to see what, and make your change there.")
+		return v.showForm(p.Status, f)
+	case p != nil && p.Status < http.StatusInternalServerError && p.Status != http.StatusUnauthorized && p.Status != http.StatusNotFound:
+		f.refused(p)
+		return v.showForm(p.Status, f)
+	case err != nil:
+		return err
+	}
+	v.see("endpoints/"+url.PathEscape(f.ID), "saved")
+	return nil
+}
+
+// verdict is what the compiler says of an expression.
+type verdict struct {
+	Text  string `json:"text"`
+	Wrong bool   `json:"wrong"`
+}
+
+func judge(diags config.Diagnostics) verdict {
+	for i := range diags {
+		if d := &diags[i]; d.Severity == config.SeverityError {
+			return verdict{Text: fmt.Sprintf("At line %d, character %d: %s: %s", d.Line, d.Column, d.Summary, d.Detail), Wrong: true}
+		}
+	}
+	return verdict{Text: "It compiles."}
+}
+
+func judgeWhere(text string) verdict {
+	if strings.TrimSpace(text) == "" {
+		return verdict{}
+	}
+	_, diags := config.CompileFilter(text, "where", 1)
+	return judge(diags)
+}
+
+func judgeBody(text string) verdict {
+	if strings.TrimSpace(text) == "" {
+		return verdict{}
+	}
+	_, diags := config.CompileBody(text, "body", 1)
+	return judge(diags)
+}
+
+// checkExpressions compiles what a person types.
+func (v *visit) checkExpressions() error {
+	text, err := json.Marshal(map[string]verdict{"where": judgeWhere(v.r.PostFormValue("where")), "body": judgeBody(v.r.PostFormValue("body"))})
+	if err != nil {
+		return err
+	}
+	v.w.Header().Set("Content-Type", "application/json")
+	// Who left before the answer gets none.
+	_, _ = v.w.Write(text)
+	return nil
+}
+
+// testPage sends a test event and shows what came of it.
+type testPage struct {
+	*endpointPage
+
+	Type      string
+	Catalogue []api.EventType
+	Made      *attemptRow
+	Answer    shown
+	Problem   *api.Problem
+}
+
+func (v *visit) testForm() error {
+	return v.showTest(http.StatusOK, &testPage{Type: v.r.URL.Query().Get("type")})
+}
+
+func (v *visit) showTest(status int, body *testPage) error {
+	e, err := v.readEndpoint()
+	if err != nil {
+		return err
+	}
+	var types api.Page[api.EventType]
+	if err := v.get("/v1/event-types", url.Values{"limit": {namesKnown}}, &types); err != nil {
+		return err
+	}
+	body.endpointPage, body.Catalogue = &endpointPage{Endpoint: e, Tab: "test"}, types.Data
+	v.show(status, "test", e.Name+": test", "endpoints", body)
+	return nil
+}
+
+func (v *visit) sendTest() error {
+	body := &testPage{Type: strings.TrimSpace(v.r.PostFormValue("type"))}
+	asked := map[string]any{}
+	if body.Type != "" {
+		asked["type"] = body.Type
+	}
+	var made api.Attempt
+	err := v.post(pathOf("endpoints", v.r.PathValue("id"), "test"), asked, &made)
+	if p := problemOf(err); p != nil && p.Status < http.StatusInternalServerError && p.Status != http.StatusNotFound && p.Status != http.StatusUnauthorized {
+		body.Problem = p
+		return v.showTest(p.Status, body)
+	}
+	if err != nil {
+		return err
+	}
+	body.Made, body.Answer = &attemptRow{Attempt: made}, showText(made.ResponseBody)
+	return v.showTest(http.StatusOK, body)
+}

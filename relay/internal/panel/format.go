@@ -1,0 +1,186 @@
+package panel
+
+import (
+	"fmt"
+	"html/template"
+	"net/url"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// textOf is a value as text.
+func textOf(v any) string {
+	switch t := v.(type) {
+	case nil:
+		return ""
+	case string:
+		return t
+	case time.Time:
+		return iso(t)
+	}
+	return fmt.Sprint(v)
+}
+
+// timeOf is a time of the API; zero where there is none.
+func timeOf(v any) time.Time {
+	switch t := v.(type) {
+	case time.Time:
+		return t
+	case *time.Time:
+		if t != nil {
+			return *t
+		}
+	}
+	return time.Time{}
+}
+
+// iso is the exact time.
+func iso(v any) string { return timeOf(v).UTC().Format(time.RFC3339Nano) }
+
+// clock is a time element: UTC here, local time once the script has run, exact UTC on hover in any case.
+func clock(v any) template.HTML {
+	t := timeOf(v).UTC()
+	if t.IsZero() {
+		return `<span class="none">never</span>`
+	}
+	return template.HTML(`<time datetime="` + t.Format(time.RFC3339Nano) + `" title="` + t.Format("2006-01-02 15:04:05.000") + ` UTC">` + //nolint:gosec // digits alone
+		t.Format("2 Jan 15:04:05") + `<span class="utc"> UTC</span></time>`)
+}
+
+// ago says how far a time is from now.
+func ago(now time.Time, v any) string {
+	t := timeOf(v)
+	if t.IsZero() {
+		return "never"
+	}
+	d := now.Sub(t)
+	switch {
+	case d < 0:
+		return "in " + shortDuration(-d)
+	case d < time.Second:
+		return "now"
+	}
+	return shortDuration(d) + " ago"
+}
+
+// shortDuration is a time span with one unit.
+func shortDuration(d time.Duration) string {
+	const day = 24 * time.Hour
+	switch {
+	case d < time.Minute:
+		return strconv.Itoa(int(d.Seconds())) + " s"
+	case d < time.Hour:
+		return strconv.Itoa(int(d.Minutes())) + " min"
+	case d < 2*day:
+		return strconv.Itoa(int(d.Hours())) + " h"
+	}
+	return strconv.Itoa(int(d/day)) + " d"
+}
+
+// count writes a number in groups of three.
+func count(v any) string {
+	text := textOf(v)
+	if p, ok := v.(*int64); ok {
+		if p == nil {
+			return "?"
+		}
+		text = strconv.FormatInt(*p, 10)
+	}
+	sign := ""
+	if strings.HasPrefix(text, "-") {
+		sign, text = "-", text[1:]
+	}
+	whole, fraction, _ := strings.Cut(text, ".")
+	var b strings.Builder
+	for i, digit := range whole {
+		if i > 0 && (len(whole)-i)%3 == 0 {
+			b.WriteByte(',')
+		}
+		b.WriteRune(digit)
+	}
+	if fraction != "" {
+		b.WriteString("." + fraction)
+	}
+	return sign + b.String()
+}
+
+// byteSize writes a number of bytes for people.
+func byteSize(n int64) string {
+	const kilo = 1024
+	if n < kilo {
+		return strconv.FormatInt(n, 10) + " B"
+	}
+	value, unit := float64(n), 0
+	for value >= kilo && unit < 4 {
+		value, unit = value/kilo, unit+1
+	}
+	precision := 1
+	if value >= 100 {
+		precision = 0
+	}
+	return strconv.FormatFloat(value, 'f', precision, 64) + " " + []string{"B", "KiB", "MiB", "GiB", "TiB"}[unit]
+}
+
+// milliseconds writes a duration of the API.
+func milliseconds(ms float64) string {
+	switch {
+	case ms < 10:
+		return strconv.FormatFloat(ms, 'f', 1, 64) + " ms"
+	case ms < 1000:
+		return strconv.FormatFloat(ms, 'f', 0, 64) + " ms"
+	}
+	return strconv.FormatFloat(ms/1000, 'f', 1, 64) + " s"
+}
+
+// percent is a share that says 100 only where nothing is missing, and 0 only where nothing is there.
+func percent(part, whole int64) string {
+	if whole == 0 {
+		return "–"
+	}
+	switch share := 100 * float64(part) / float64(whole); {
+	case part == whole:
+		return "100 %"
+	case share > 99.9:
+		return "99.9 %"
+	case share >= 10:
+		return strconv.FormatFloat(share, 'f', 1, 64) + " %"
+	case part > 0 && share < 0.1:
+		return "0.1 %"
+	default:
+		return strconv.FormatFloat(share, 'f', 1, 64) + " %"
+	}
+}
+
+// short is the beginning of a text.
+func short(n int, text string) string {
+	runes := []rune(text)
+	if len(runes) <= n {
+		return text
+	}
+	return string(runes[:n]) + "…"
+}
+
+// hostOf is the part of a URL that tells endpoints apart.
+func hostOf(text string) string {
+	u, err := url.Parse(text)
+	if err != nil || u.Host == "" {
+		return text
+	}
+	return u.Host
+}
+
+// reasonInWords is a delivery's reason without underscores.
+func reasonInWords(reason string) string { return strings.ReplaceAll(reason, "_", " ") }
+
+// quoteShell makes one word of a POSIX shell.
+func quoteShell(text string) string { return "'" + strings.ReplaceAll(text, "'", `'\''`) + "'" }
+
+// quoteSQL makes a literal, safe whatever standard_conforming_strings says.
+func quoteSQL(text string) string {
+	quoted := "'" + strings.ReplaceAll(text, "'", "''") + "'"
+	if strings.Contains(text, `\`) {
+		return "E" + strings.ReplaceAll(quoted, `\`, `\\`)
+	}
+	return quoted
+}

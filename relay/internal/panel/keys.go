@@ -1,0 +1,105 @@
+package panel
+
+import (
+	"net/http"
+	"strings"
+
+	"github.com/tailpost/tailpost/config"
+	"github.com/tailpost/tailpost/relay/internal/api"
+)
+
+// keysPage lists the keys of the API and makes new ones.
+type keysPage struct {
+	Rows      []api.Key
+	Scopes    []string // that the visitor may pass on
+	Name      string
+	Tenant    string
+	AskTenant bool
+	Problem   *api.Problem
+	Nonce     string
+	Copies    []copied
+	Pager     pager
+}
+
+func (v *visit) keys() error { return v.showKeys(http.StatusOK, &keysPage{}) }
+
+func (v *visit) showKeys(status int, body *keysPage) error {
+	call := v.asked("cursor")
+	var list api.Page[api.Key]
+	if err := v.get("/v1/keys", call, &list); err != nil {
+		return err
+	}
+	body.Rows, body.Pager, body.Nonce = list.Data, v.pagerOf("keys", nil, list.NextCursor), newToken()
+	body.AskTenant = v.session.Tenant() == ""
+	for _, scope := range config.Scopes() {
+		if v.session.May(scope) {
+			body.Scopes = append(body.Scopes, scope)
+		}
+	}
+	s := statement{
+		columns: "id, name, source, prefix, scopes, tenant, created_by, created_at, last_used_at", from: "tailpost.api_key",
+		order: "created_at DESC, id DESC", limit: pageSize,
+	}
+	s.equal("tenant", v.session.Tenant())
+	body.Copies = v.copies(s.String(), "/v1/keys", call, "")
+	v.show(status, "keys", "Keys", "keys", body)
+	return nil
+}
+
+func (v *visit) createKey() error {
+	if err := v.r.ParseForm(); err != nil {
+		return refuse(http.StatusBadRequest, "The form could not be read.")
+	}
+	form := v.r.PostForm
+	asked := map[string]any{"name": strings.TrimSpace(form.Get("name")), "scopes": form["scope"]}
+	if tenant := strings.TrimSpace(form.Get("tenant")); tenant != "" {
+		asked["tenant"] = tenant
+	}
+	refused := func(p *api.Problem) error {
+		return v.showKeys(p.Status, &keysPage{Problem: p, Name: form.Get("name"), Tenant: form.Get("tenant")})
+	}
+	if len(form["scope"]) == 0 {
+		return refused(refuse(http.StatusUnprocessableEntity, "Choose at least one thing that the key may do."))
+	}
+	var made api.Key
+	err := v.do(api.Request{Method: http.MethodPost, Path: "/v1/keys", Header: v.once(), Body: asked}, &made)
+	if p := problemOf(err); p != nil && p.Status < http.StatusInternalServerError && p.Status != http.StatusUnauthorized {
+		return refused(p)
+	}
+	if err != nil {
+		return err
+	}
+	if !v.fresh(made.CreatedAt) {
+		v.see("keys", "nothing-changed")
+		return nil
+	}
+	v.show(http.StatusOK, "secret", "The key", "keys", &secretPage{
+		Title: "The key " + made.Name, Secret: made.Secret, To: "keys",
+		What: "Programs send it as Authorization: Bearer; people log in here with it.",
+	})
+	return nil
+}
+
+// keyPage asks whether a person means to delete a key.
+type keyPage struct{ ID string }
+
+func (v *visit) confirmKey() error {
+	v.show(http.StatusOK, "key-delete", "Delete a key", "keys", &keyPage{ID: v.r.PathValue("id")})
+	return nil
+}
+
+func (v *visit) deleteKey() error {
+	if v.r.PostFormValue("sure") != "yes" {
+		return refuse(http.StatusUnprocessableEntity, "Say that you mean it: tick the box. Nothing was changed.")
+	}
+	id := v.r.PathValue("id")
+	if err := v.do(api.Request{Method: http.MethodDelete, Path: pathOf("keys", id)}, nil); err != nil {
+		return err
+	}
+	if id == v.session.KeyID() {
+		v.see("login", "")
+		return nil
+	}
+	v.see("keys", "key-deleted")
+	return nil
+}

@@ -1,0 +1,180 @@
+package panel
+
+import (
+	"encoding/hex"
+	"net/http"
+	"net/url"
+	"strconv"
+
+	"github.com/tailpost/tailpost/relay/internal/api"
+)
+
+// attemptRow is an attempt in a list.
+type attemptRow struct {
+	api.Attempt
+
+	EndpointName string
+	ShowEndpoint bool
+}
+
+// Link is the attempt's page.
+func (r *attemptRow) Link() string { return attemptLink(&r.Attempt) }
+
+// Anchor tells rows apart within a page.
+func (r *attemptRow) Anchor() string {
+	const size = 8
+	return hex.EncodeToString(hashOf(attemptLink(&r.Attempt))[:size])
+}
+
+func attemptLink(a *api.Attempt) string {
+	return href("attempt", "event", a.EventID, "endpoint", a.EndpointID, "at", iso(a.AttemptedAt), "n", strconv.Itoa(a.Number))
+}
+
+// attemptRows are attempts with the names of their endpoints; nil: of one endpoint, which the page names.
+func attemptRows(list []api.Attempt, known names) []*attemptRow {
+	rows := make([]*attemptRow, len(list))
+	for i := range list {
+		rows[i] = &attemptRow{Attempt: list[i], ShowEndpoint: known != nil}
+		if known != nil {
+			rows[i].EndpointName = known.Of(list[i].EndpointID)
+		}
+	}
+	return rows
+}
+
+// attemptTable is a list of attempts.
+type attemptTable struct {
+	Rows         []*attemptRow
+	ShowEndpoint bool
+	Tail         string // where new rows come from; empty: nowhere
+}
+
+// logPage is a list of attempts with its filters.
+type logPage struct {
+	Of        *api.Endpoint // whose log it is; nil: all
+	Filter    logFilter
+	Table     attemptTable
+	Endpoints names
+	Views     []view
+	Copies    []copied
+	Pager     pager
+	Filtered  bool
+}
+
+// logFilter is what the link of a log says.
+type logFilter struct {
+	Endpoint, Event, Type, Tenant, Outcome, Class, Since, Until string
+}
+
+// view is a filter that many people want.
+type view struct {
+	Name, Link string
+	Current    bool
+}
+
+func (v *visit) logFilter() logFilter {
+	q := v.r.URL.Query()
+	return logFilter{
+		Endpoint: q.Get("endpoint"), Event: q.Get("event"), Type: q.Get("type"), Tenant: q.Get("tenant"), Outcome: q.Get("outcome"),
+		Class: q.Get("class"), Since: q.Get("since"), Until: q.Get("until"),
+	}
+}
+
+// link is the filter in a link of ours.
+func (f *logFilter) link() url.Values {
+	return queryOf("endpoint", f.Endpoint, "event", f.Event, "type", f.Type, "tenant", f.Tenant, "outcome", f.Outcome, "class", f.Class,
+		"since", f.Since, "until", f.Until)
+}
+
+// call is the filter in a call of the API.
+func (v *visit) logCall(f *logFilter) url.Values {
+	return queryOf("endpoint_id", f.Endpoint, "event_id", f.Event, "event_type", f.Type, "tenant", f.Tenant, "outcome", f.Outcome,
+		"status_class", f.Class, "since", v.since(f.Since), "until", v.since(f.Until))
+}
+
+// logSQL is the statement of a page of the log.
+func (v *visit) logSQL(f *logFilter) string {
+	s := statement{
+		columns: "attempted_at, event_id, event_type, tenant, endpoint_id, number, trigger, outcome, status_code, error, duration_ms",
+		from:    "tailpost.attempt", order: "attempted_at DESC, event_id DESC, endpoint_id DESC, number DESC", limit: pageSize,
+	}
+	s.equal("endpoint_id", f.Endpoint)
+	s.equal("event_id", f.Event)
+	s.equal("event_type", f.Type)
+	s.equal("tenant", f.Tenant)
+	s.equal("outcome", f.Outcome)
+	if f.Class != "" {
+		s.condition("status_code / 100 = %s::integer", f.Class[:1])
+	}
+	s.condition("attempted_at >= %s", v.since(f.Since))
+	s.condition("attempted_at < %s", v.since(f.Until))
+	s.tenantOf("endpoint_id", v.session.Tenant())
+	return s.String()
+}
+
+func (v *visit) log() error {
+	body := &logPage{Filter: v.logFilter()}
+	if err := v.fillLog(body, "log", "/v1/attempts"); err != nil {
+		return err
+	}
+	v.show(http.StatusOK, "log", "Log", "log", body)
+	return nil
+}
+
+func (v *visit) endpointLog() error {
+	e, err := v.readEndpoint()
+	if err != nil {
+		return err
+	}
+	body := &logPage{Of: &e, Filter: v.logFilter()}
+	body.Filter.Endpoint = e.ID
+	if err := v.fillLog(body, "endpoints/"+url.PathEscape(e.ID)+"/log", "/v1/attempts"); err != nil {
+		return err
+	}
+	v.show(http.StatusOK, "log", e.Name+": log", "endpoints", body)
+	return nil
+}
+
+// fillLog reads a page of attempts.
+func (v *visit) fillLog(body *logPage, page, path string) error {
+	call, link := v.logCall(&body.Filter), body.Filter.link()
+	if body.Of != nil {
+		link.Del("endpoint")
+	}
+	if cursor := v.r.URL.Query().Get("cursor"); cursor != "" {
+		call.Set("cursor", cursor)
+	}
+	var list api.Page[api.Attempt]
+	if err := v.get(path, call, &list); err != nil {
+		return err
+	}
+	var err error
+	if body.Endpoints, err = v.names(); err != nil {
+		return err
+	}
+	body.Filtered = len(link) > 0
+	known := body.Endpoints
+	if body.Of != nil {
+		known = nil
+	}
+	body.Table = attemptTable{Rows: attemptRows(list.Data, known), ShowEndpoint: known != nil}
+	body.Pager = v.pagerOf(page, link, list.NextCursor)
+	if list.NextCursor != "" && len(list.Data) < pageSize {
+		body.Pager.Note = "What the filter chooses is rare here: the search goes on with the next page."
+		body.Pager.Label = "Go on"
+	}
+	for _, w := range []struct{ name, query string }{
+		{"All", ""}, {"Failed", "outcome=retry"}, {"Given up", "outcome=dead"}, {"5xx", "class=5xx"}, {"4xx", "class=4xx"}, {"Last hour", "since=1h"},
+	} {
+		at := Root + page
+		if w.query != "" {
+			at += "?" + w.query
+		}
+		body.Views = append(body.Views, view{Name: w.name, Link: at, Current: link.Encode() == w.query})
+	}
+	f := &body.Filter
+	call.Del("cursor")
+	body.Copies = v.copies(v.logSQL(f), path, call, "tailpost attempts"+flags("--endpoint", f.Endpoint, "--event", f.Event, "--type", f.Type,
+		"--tenant", f.Tenant, "--outcome", f.Outcome, "--since", f.Since))
+	return nil
+}

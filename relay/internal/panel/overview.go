@@ -1,0 +1,157 @@
+package panel
+
+import (
+	"net/http"
+	"net/url"
+	"sort"
+
+	"github.com/tailpost/tailpost/relay/internal/api"
+)
+
+// overviewPage says how all is.
+type overviewPage struct {
+	Relay     *api.Relay // nil: not for this key
+	Endpoints int
+	More      bool // there are more endpoints than were looked at
+	Active    int
+	Trouble   []endpointRow
+	Delivered int64
+	Failed    int64
+	Groups    []group
+	Recent    []*attemptRow
+	Dead      int64
+	Pending   int64
+	Waits     bool // Dead and Pending are known
+	First     bool // there is no endpoint yet
+	Table     string
+	Trend     []point
+}
+
+// group is failures of one kind at one endpoint.
+type group struct {
+	Endpoint, Name, Kind string
+	Count                int
+	Last                 *attemptRow
+}
+
+func (v *visit) overview() error {
+	body := &overviewPage{Table: v.panel.config().Outbox.Mapping.Table}
+	may := v.may()
+	if may.ReadEndpoints {
+		if err := v.fillEndpoints(body); err != nil {
+			return err
+		}
+	}
+	if may.ReadDeliveries {
+		if err := v.fillDeliveries(body); err != nil {
+			return err
+		}
+	}
+	if may.ReadDeliveries && may.All {
+		body.Relay = new(api.Relay)
+		if err := v.get("/v1/relay", nil, body.Relay); err != nil {
+			return err
+		}
+		body.Dead, body.Pending, body.Waits = body.Relay.Queue.Dead, body.Relay.Queue.Pending, true
+	}
+	body.Trend = v.trend("")
+	v.show(http.StatusOK, "overview", "Overview", "overview", body)
+	return nil
+}
+
+// fillEndpoints puts the endpoints in trouble first.
+func (v *visit) fillEndpoints(body *overviewPage) error {
+	var list api.Page[api.Endpoint]
+	if err := v.get("/v1/endpoints", url.Values{"limit": {namesKnown}}, &list); err != nil {
+		return err
+	}
+	body.Endpoints, body.More, body.First = len(list.Data), list.NextCursor != "", len(list.Data) == 0
+	for i := range list.Data {
+		e := &list.Data[i]
+		if e.Status == "active" {
+			body.Active++
+		}
+		body.Delivered += e.Stats.Successful
+		body.Failed += e.Stats.Failed
+		if e.Status != "active" || e.FailingSince != nil {
+			body.Trouble = append(body.Trouble, endpointRow{Endpoint: *e})
+		}
+	}
+	rank := func(e *endpointRow) int {
+		switch {
+		case e.Status == "disabled":
+			return 0
+		case e.FailingSince != nil:
+			return 1
+		}
+		return 2
+	}
+	sort.SliceStable(body.Trouble, func(i, j int) bool { return rank(&body.Trouble[i]) < rank(&body.Trouble[j]) })
+	const most = 8
+	body.Trouble = body.Trouble[:min(most, len(body.Trouble))]
+	return nil
+}
+
+// fillDeliveries groups what failed last, by endpoint and kind.
+func (v *visit) fillDeliveries(body *overviewPage) error {
+	known, err := v.names()
+	if err != nil {
+		return err
+	}
+	var failed []api.Attempt
+	for _, outcome := range []string{"retry", "dead"} {
+		var list api.Page[api.Attempt]
+		q := queryOf("outcome", outcome, "limit", "250", "since", v.since("24h"))
+		if err := v.get("/v1/attempts", q, &list); err != nil {
+			return err
+		}
+		failed = append(failed, list.Data...)
+	}
+	sort.SliceStable(failed, func(i, j int) bool { return failed[i].AttemptedAt.After(failed[j].AttemptedAt) })
+	index := make(map[[2]string]int)
+	for i := range failed {
+		a := &failed[i]
+		kind := kindOf(a)
+		at, ok := index[[2]string{a.EndpointID, kind}]
+		if !ok {
+			at = len(body.Groups)
+			index[[2]string{a.EndpointID, kind}] = at
+			body.Groups = append(body.Groups, group{
+				Endpoint: a.EndpointID, Name: known.Of(a.EndpointID), Kind: kind, Last: &attemptRow{Attempt: *a},
+			})
+		}
+		body.Groups[at].Count++
+	}
+	sort.SliceStable(body.Groups, func(i, j int) bool { return body.Groups[i].Count > body.Groups[j].Count })
+	const most = 8
+	body.Groups = body.Groups[:min(most, len(body.Groups))]
+	return nil
+}
+
+// kindOf is what failures have in common.
+func kindOf(a *api.Attempt) string {
+	if a.StatusCode != 0 {
+		return "answer " + textOf(a.StatusCode)
+	}
+	const length = 80
+	return short(length, a.Error)
+}
+
+// relayPage says how the relay is.
+type relayPage struct {
+	api.Relay
+
+	Copies []copied
+	Origin string
+}
+
+func (v *visit) relay() error {
+	body := &relayPage{}
+	if err := v.get("/v1/relay", nil, &body.Relay); err != nil {
+		return err
+	}
+	s := statement{columns: "*", from: "tailpost.relay", order: "slot"}
+	body.Copies = v.copies(s.String(), "/v1/relay", nil, "tailpost status")
+	v.show(http.StatusOK, "relay", "Relay", "relay", body)
+	return nil
+}

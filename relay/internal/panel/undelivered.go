@@ -1,0 +1,252 @@
+package panel
+
+import (
+	"encoding/json"
+	"errors"
+	"net/http"
+	"net/url"
+	"strings"
+
+	"github.com/tailpost/tailpost/relay/internal/api"
+)
+
+// undeliveredPage lists what is not delivered.
+type undeliveredPage struct {
+	Filter    deliveryFilter
+	Rows      []api.Delivery
+	Endpoints names
+	Reasons   []string
+	Views     []view
+	Matching  *int64 // how many the filter chooses
+	Copies    []copied
+	Pager     pager
+	Filtered  bool
+}
+
+// deliveryFilter chooses deliveries: in links, in forms and in calls of the API.
+type deliveryFilter struct {
+	State, Reason, Endpoint, Event, Type, Tenant, Since, Until string
+}
+
+func (v *visit) deliveryFilter(of func(string) string) deliveryFilter {
+	return deliveryFilter{
+		State: of("state"), Reason: of("reason"), Endpoint: of("endpoint"), Event: of("event"), Type: of("type"), Tenant: of("tenant"),
+		Since: of("since"), Until: of("until"),
+	}
+}
+
+func (f *deliveryFilter) link() url.Values {
+	return queryOf("state", f.State, "reason", f.Reason, "endpoint", f.Endpoint, "event", f.Event, "type", f.Type, "tenant", f.Tenant,
+		"since", f.Since, "until", f.Until)
+}
+
+// selection is the filter as the API's bulk calls take it.
+func (v *visit) selection(f *deliveryFilter) map[string]any {
+	s := make(map[string]any)
+	for name, value := range map[string]string{
+		"state": f.State, "reason": f.Reason, "endpoint_id": f.Endpoint, "event_id": f.Event, "tenant": f.Tenant,
+		"since": v.since(f.Since), "until": v.since(f.Until),
+	} {
+		if value != "" {
+			s[name] = value
+		}
+	}
+	if f.Type != "" {
+		s["event_types"] = []string{f.Type}
+	}
+	if chooses := len(s); chooses == 0 || chooses == 1 && f.State != "" {
+		s["all"] = true
+	}
+	return s
+}
+
+// countDeliveries says how many deliveries a selection chooses.
+func (v *visit) countDeliveries(selection map[string]any) (int64, error) {
+	asked := map[string]any{"dry_run": true}
+	for name, value := range selection {
+		asked[name] = value
+	}
+	var counted api.Selected
+	// Discarding needs no more than to read where nothing is discarded, but the scope all the same.
+	err := v.post("/v1/deliveries/discard", asked, &counted)
+	if p := problemOf(err); p != nil && p.Status == http.StatusForbidden {
+		return 0, nil
+	}
+	return counted.Matched, err
+}
+
+func (v *visit) undelivered() error {
+	f := v.deliveryFilter(v.r.URL.Query().Get)
+	if f.State == "" {
+		f.State = "dead"
+	}
+	link := f.link()
+	call := queryOf("state", f.State, "reason", f.Reason, "endpoint_id", f.Endpoint, "event_id", f.Event, "event_type", f.Type, "tenant", f.Tenant,
+		"since", v.since(f.Since), "until", v.since(f.Until))
+	body := &undeliveredPage{Filter: f, Filtered: len(link) > 1, Reasons: []string{
+		"failed", "exhausted", "lane_full", "slow", "paused", "disabled", "rate_limited", "circuit_open", "order", "shutdown", "unusable", "audit", "invalid", "resend", "replay",
+	}}
+	page := queryOf("cursor", v.r.URL.Query().Get("cursor"))
+	for name, values := range call {
+		page[name] = values
+	}
+	var list api.Page[api.Delivery]
+	if err := v.get("/v1/deliveries", page, &list); err != nil {
+		return err
+	}
+	var err error
+	if body.Endpoints, err = v.names(); err != nil {
+		return err
+	}
+	body.Rows, body.Pager = list.Data, v.pagerOf("undelivered", link, list.NextCursor)
+	if v.may().WriteDeliveries {
+		n, err := v.countDeliveries(v.selection(&f))
+		if err != nil {
+			return err
+		}
+		body.Matching = &n
+	}
+	for _, w := range []struct{ name, query string }{{"Given up", "state=dead"}, {"Waiting", "state=pending"}} {
+		body.Views = append(body.Views, view{Name: w.name, Link: Root + "undelivered?" + w.query, Current: link.Encode() == w.query})
+	}
+	s := statement{
+		columns: "u.event_id, u.event_type, u.endpoint_id, u.endpoint_name, u.state, u.reason, u.attempts, u.next_attempt_at, u.last_status, u.last_error, u.age",
+		from:    "tailpost.undelivered AS u", order: "u.event_created_at DESC, u.event_id DESC, u.endpoint_id DESC", limit: pageSize,
+	}
+	s.equal("u.state", f.State)
+	s.equal("u.reason", f.Reason)
+	s.equal("u.endpoint_id", f.Endpoint)
+	s.equal("u.event_id", f.Event)
+	s.equal("u.event_type", f.Type)
+	s.equal("u.tenant", f.Tenant)
+	s.condition("u.event_created_at >= %s", v.since(f.Since))
+	s.condition("u.event_created_at < %s", v.since(f.Until))
+	s.tenantOf("u.endpoint_id", v.session.Tenant())
+	body.Copies = v.copies(s.String(), "/v1/deliveries", call, "tailpost deliveries"+flags("--state", f.State, "--endpoint", f.Endpoint, "--reason", f.Reason, "--event", f.Event))
+	v.show(http.StatusOK, "undelivered", "Undelivered", "undelivered", body)
+	return nil
+}
+
+// bulkPage asks whether a person means to act on deliveries, and says how many there are.
+type bulkPage struct {
+	Resend   bool // or discard
+	Filter   deliveryFilter
+	Chosen   []string // state, endpoint and event of each; none: all that the filter chooses
+	Count    int64
+	Curl     []copied
+	Pending  bool
+	Describe []header
+}
+
+// errNothingChosen is a form in which no delivery is chosen.
+var errNothingChosen = errors.New("nothing is chosen")
+
+// chosen reads which deliveries a form is about.
+func (v *visit) chosen() (deliveryFilter, []string, error) {
+	if err := v.r.ParseForm(); err != nil {
+		return deliveryFilter{}, nil, refuse(http.StatusBadRequest, "The form could not be read.")
+	}
+	f := v.deliveryFilter(v.r.PostForm.Get)
+	if v.r.PostForm.Get("which") == "all" {
+		return f, nil, nil
+	}
+	list := v.r.PostForm["delivery"]
+	if len(list) == 0 {
+		return f, nil, errNothingChosen
+	}
+	return f, list, nil
+}
+
+func (v *visit) confirmDeliveries() error {
+	f, chosen, err := v.chosen()
+	if errors.Is(err, errNothingChosen) {
+		http.Redirect(v.w, v.r, Root+"undelivered?"+f.link().Encode()+"&done=nothing-chosen", http.StatusSeeOther)
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	body := &bulkPage{Resend: v.r.PostForm.Get("act") == "resend", Filter: f, Chosen: chosen, Count: int64(len(chosen)), Pending: f.State == "pending"}
+	if chosen == nil {
+		if body.Count, err = v.countDeliveries(v.selection(&f)); err != nil {
+			return err
+		}
+		path := "/v1/deliveries/discard"
+		if body.Resend {
+			path = "/v1/deliveries/resend"
+		}
+		text, err := json.Marshal(v.selection(&f))
+		if err != nil {
+			return err
+		}
+		body.Curl = []copied{{ID: "copy-curl", Name: "curl", Text: v.curl("POST", path, nil, string(text)), Hint: "Set TAILPOST_API_KEY to a key of the API."}}
+	}
+	for name, values := range f.link() {
+		body.Describe = append(body.Describe, header{name, values[0]})
+	}
+	title := "Discard"
+	if body.Resend {
+		title = "Resend"
+	}
+	v.show(http.StatusOK, "bulk", title+" deliveries", "undelivered", body)
+	return nil
+}
+
+func (v *visit) actOnDeliveries() error {
+	f, chosen, err := v.chosen()
+	if err != nil {
+		return refuse(http.StatusUnprocessableEntity, "No delivery was chosen: nothing was changed.")
+	}
+	resend := v.r.PostForm.Get("act") == "resend"
+	path, done := "/v1/deliveries/discard", "discarded"
+	if resend {
+		path, done = "/v1/deliveries/resend", "resent"
+	}
+	if chosen == nil {
+		return v.actOnAll(&f, resend, path)
+	}
+	for _, one := range chosen {
+		state, rest, _ := strings.Cut(one, " ")
+		endpoint, event, _ := strings.Cut(rest, " ") // ids of endpoints have no space
+		asked := map[string]any{"event_id": event, "endpoint_id": endpoint}
+		if state != "-" { // the delivery waits; otherwise it was made, and is taken from the outbox
+			asked["state"] = state
+		}
+		err := v.post(path, asked, nil)
+		if err != nil && !notFound(err) { // gone meanwhile: delivered, or somebody was quicker
+			return err
+		}
+	}
+	if back := v.r.PostForm.Get("back"); back != "" {
+		v.see(next(back), done)
+		return nil
+	}
+	http.Redirect(v.w, v.r, Root+"undelivered?"+f.link().Encode()+"&done="+done, http.StatusSeeOther)
+	return nil
+}
+
+// actOnAll acts on all that a filter chooses. A resend goes on in the background and has a page.
+func (v *visit) actOnAll(f *deliveryFilter, resend bool, path string) error {
+	if resend {
+		var made api.Resend
+		if err := v.post(path, v.selection(f), &made); err != nil {
+			return err
+		}
+		if made.ID == "" { // the filter names one delivery, which was queued
+			v.see("undelivered", "resent")
+			return nil
+		}
+		v.see("resends/"+url.PathEscape(made.ID), "resending")
+		return nil
+	}
+	var gone api.Selected
+	if err := v.post(path, v.selection(f), &gone); err != nil && !notFound(err) {
+		return err
+	}
+	done := "discarded"
+	if gone.More {
+		done = "discarded-more"
+	}
+	http.Redirect(v.w, v.r, Root+"undelivered?"+f.link().Encode()+"&done="+done, http.StatusSeeOther)
+	return nil
+}

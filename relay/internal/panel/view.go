@@ -1,0 +1,192 @@
+package panel
+
+import (
+	"bytes"
+	"html/template"
+	"io/fs"
+	"net/http"
+	"net/url"
+	"path"
+	"strings"
+	"time"
+
+	"github.com/tailpost/tailpost/config"
+)
+
+// frame is what every page is made of.
+type frame struct {
+	Title   string
+	Section string // of the navigation
+	Theme   string // light, dark, or empty: the browser's
+	CSRF    string
+	Key     who
+	Login   bool // there is a session to log out of
+	May     may
+	Done    string // what was just done, in words
+	Here    string // this page under Root, for forms that lead back
+	Version string
+	Now     time.Time
+	Body    any
+}
+
+// may says what the visitor's key allows, so that no page offers what would be refused.
+type may struct {
+	ReadEndpoints, WriteEndpoints   bool
+	ReadDeliveries, WriteDeliveries bool
+	Keys, Audit                     bool
+	All                             bool // the key is bound to no tenant
+}
+
+func (v *visit) may() may {
+	s := v.session
+	return may{
+		ReadEndpoints: s.May(config.ScopeEndpointsRead), WriteEndpoints: s.May(config.ScopeEndpointsWrite),
+		ReadDeliveries: s.May(config.ScopeDeliveriesRead), WriteDeliveries: s.May(config.ScopeDeliveriesWrite),
+		Keys: s.May(config.ScopeKeysWrite), All: s.Tenant() == "",
+	}
+}
+
+// who is the key of the visitor.
+type who struct{ ID, Name, Tenant string }
+
+// done is what pages say after a form was carried out, by the word in the link.
+func done(word string) string {
+	return map[string]string{
+		"paused":          "The endpoint is paused. Its events are queued.",
+		"resumed":         "The endpoint is resumed. What was queued goes out first.",
+		"enabled":         "The endpoint is enabled again.",
+		"deleted":         "The endpoint is deleted.",
+		"saved":           "The changes are saved.",
+		"made-before":     "The endpoint was made already, by the same form. Its secret was shown then and is not shown again.",
+		"rotated-before":  "The secret was rotated already, by the same form. It was shown then and is not shown again.",
+		"resent":          "The delivery is queued. It goes out in a moment.",
+		"resending":       "The resend has begun.",
+		"discarded":       "The deliveries are discarded.",
+		"discarded-more":  "10,000 deliveries are discarded, as many as one call does. There are more: go on.",
+		"replaying":       "The replay has begun.",
+		"cancelled":       "It is cancelled. What it queued already is still delivered.",
+		"key-deleted":     "The key is deleted. Its sessions are over.",
+		"type-saved":      "The type is saved.",
+		"type-deleted":    "The type is deleted from the catalogue.",
+		"nothing-chosen":  "Nothing was chosen. Select deliveries first.",
+		"nothing-changed": "Nothing was changed.",
+	}[word]
+}
+
+// parse reads all templates. Each page is the frame with what its file defines.
+func (p *Panel) parse() map[string]*template.Template {
+	base := template.Must(template.New("").Funcs(p.functions()).ParseFS(files, "templates/parts/*.html"))
+	pages := make(map[string]*template.Template)
+	names, err := fs.Glob(files, "templates/*.html")
+	if err != nil {
+		panic(err) // broken code: the pattern is a constant
+	}
+	for _, name := range names {
+		page := template.Must(template.Must(base.Clone()).ParseFS(files, name))
+		pages[strings.TrimSuffix(path.Base(name), ".html")] = page
+	}
+	return pages
+}
+
+func (p *Panel) functions() template.FuncMap {
+	return template.FuncMap{
+		"asset": p.assets.path, "root": func() string { return Root },
+		"count": count, "bytes": byteSize, "ms": milliseconds, "percent": percent, "ago": func(t any) string { return ago(p.now(), t) },
+		"since": func(t any) string { return shortDuration(p.now().Sub(timeOf(t))) }, "place": place,
+		"time": clock, "iso": iso, "short": short, "seconds": shortDuration,
+		"json": prettyJSON, "dict": dict, "join": strings.Join, "lower": strings.ToLower, "host": hostOf,
+		"path": func(segments ...string) string {
+			for i := range segments {
+				segments[i] = url.PathEscape(segments[i])
+			}
+			return Root + strings.Join(segments, "/")
+		},
+		"href": href, "attempt": attemptLink, "reason": reasonInWords, "bars": bars, "spark": sparkline, "meter": meter,
+		"list": func(values ...any) []any { return values }, "add": func(a, b int64) int64 { return a + b }, "inc": func(n int) int { return n + 1 },
+		"rest": func(list []string, shown int) int { return len(list) - shown }, "deref": func(n *int64) int64 { return *n },
+		"sum": func(points []point) (n int64) {
+			for i := range points {
+				n += points[i].Delivered + points[i].Failed
+			}
+			return n
+		},
+		"statusText": http.StatusText,
+		"icon":       icon, "words": func(s string) string { return strings.ReplaceAll(s, "_", " ") },
+	}
+}
+
+// show answers with a page.
+func (v *visit) show(status int, page, title, section string, body any) {
+	f := &frame{
+		Title: title, Section: section, Theme: v.theme(), CSRF: v.csrf(), Login: v.login, May: v.may(),
+		Key:  who{v.session.KeyID(), v.session.Name(), v.session.Tenant()},
+		Done: done(v.r.URL.Query().Get("done")), Here: strings.TrimPrefix(v.r.URL.RequestURI(), Root),
+		Version: v.panel.version, Now: v.panel.now(), Body: body,
+	}
+	if v.r.Method != http.MethodGet {
+		f.Here = ""
+	}
+	v.render(status, page, "page", f)
+}
+
+// showBare answers with a page for somebody who is not logged in. Its status is written already, or 200.
+func (v *visit) showBare(page, title string, body any) {
+	v.render(0, page, "bare", &frame{Title: title, Theme: v.theme(), CSRF: v.csrf(), Version: v.panel.version, Body: body})
+}
+
+func (v *visit) render(status int, page, layout string, f *frame) {
+	var text bytes.Buffer
+	if err := v.panel.pages[page].ExecuteTemplate(&text, layout, f); err != nil {
+		v.panel.log.Error().Err(err).Str("page", page).Msg("a page of the panel could not be rendered")
+		http.Error(v.w, "Something went wrong; the relay's log says what.", http.StatusInternalServerError)
+		return
+	}
+	v.w.Header().Set("Content-Type", "text/html; charset=utf-8")
+	if status != 0 {
+		v.w.WriteHeader(status)
+	}
+	// Who left before the answer gets none.
+	_, _ = v.w.Write(text.Bytes())
+}
+
+func (v *visit) theme() string {
+	if c, err := v.r.Cookie(themeCookie); err == nil && (c.Value == "light" || c.Value == "dark") {
+		return c.Value
+	}
+	return ""
+}
+
+// place is the file and line of a declaration without its directory.
+func place(origin string) string {
+	if origin == "" {
+		return ""
+	}
+	return path.Base(origin)
+}
+
+// dict makes the data of a part from names and values in turn.
+func dict(pairs ...any) map[string]any {
+	d := make(map[string]any)
+	for i := 0; i+1 < len(pairs); i += 2 {
+		if name, ok := pairs[i].(string); ok {
+			d[name] = pairs[i+1]
+		}
+	}
+	return d
+}
+
+// href is a page under Root with a query; empty values are left out.
+func href(page string, pairs ...any) string {
+	q := make(url.Values)
+	for i := 0; i+1 < len(pairs); i += 2 {
+		if text := textOf(pairs[i+1]); text != "" {
+			q.Set(textOf(pairs[i]), text)
+		}
+	}
+	if len(q) == 0 {
+		return Root + page
+	}
+	return Root + page + "?" + q.Encode()
+}
+
+func escapeQuery(text string) string { return url.QueryEscape(text) }
