@@ -24,9 +24,9 @@ export FUZZTIME VERSION COUNT SLOW PIECE
 GO_TEST    := go test -race -shuffle=on -count=1 -p 2 -timeout 20m
 # Runs a command beside a throw-away Postgres that all its tests share.
 WITH_PG     = PGBIN="$$(.ci/postgres.sh)"; export PGBIN; go run ./integration/pgtest/cmd --
-# The integration tests' verifiers run in Node.js.
 # The panel's tests drive a browser, where there is one or one can be installed.
 WITH_BROWSER = CHROMIUM="$$(.ci/chromium.sh)"; export CHROMIUM;
+# The integration tests' verifiers run in Node.js.
 WITH_NODE   = node="$$(.ci/node.sh)"; export PATH="$${node:+$$node:}$$PATH";
 
 .PHONY: help

@@ -23,6 +23,7 @@ import (
 	"github.com/tailpost/tailpost/integration/kit"
 	"github.com/tailpost/tailpost/integration/pgtest"
 	"github.com/tailpost/tailpost/outbox"
+	"github.com/tailpost/tailpost/outbox/schema"
 	"github.com/tailpost/tailpost/relay"
 )
 
@@ -77,7 +78,7 @@ func newWorld(t *testing.T, hcl string, env map[string]string) *world {
 	t.Helper()
 	db := pgtest.NewDB(t)
 	w := &world{t: t, conn: db.Conn(t), receiver: kit.NewReceiver(t)}
-	_, err := outbox.Migrate(t.Context(), w.conn, outbox.MigrateOptions{Mapping: outbox.DefaultMapping()})
+	_, err := schema.Migrate(t.Context(), w.conn, schema.MigrateOptions{Mapping: outbox.DefaultMapping()})
 	require.NoError(t, err)
 	values := map[string]string{"DATABASE_URL": db.URL, "SLOT": slotOf(db), "SEAL_KEY": sealKey, "ADMIN_KEY": adminKey, "RECEIVER": w.receiver.URL("")}
 	maps.Copy(values, env)
@@ -108,7 +109,9 @@ func newWorld(t *testing.T, hcl string, env map[string]string) *world {
 }
 
 // slotOf is a slot's name of this database's own, short enough for what is named after it.
-func slotOf(db *pgtest.DB) string { return fmt.Sprintf("panel_%x", sha256.Sum256([]byte(db.Name)))[:30] }
+func slotOf(db *pgtest.DB) string {
+	return fmt.Sprintf("panel_%x", sha256.Sum256([]byte(db.Name)))[:30]
+}
 
 // call is a call of the API, as the administrator unless a key is named.
 func (w *world) call(method, path string, body any, key ...string) map[string]any {
