@@ -154,6 +154,11 @@ func (s *Server) deliveryRoutes() {
 		summary: "Get an event, its deliveries and its attempts", errors: []int{http.StatusNotFound},
 	}, s.getEvent)
 	ask(s, route{
+		id: "explain-event", method: http.MethodGet, path: "/v1/events/{id}/explain", tag: "Events", scope: read,
+		summary: "Say why endpoints got an event, or did not", errors: []int{http.StatusNotFound},
+		detail: "By what is on record and, where nothing is, by the endpoint's settings of now. Values that a filter looked at are shown.",
+	}, s.explainEvent)
+	ask(s, route{
 		id: "list-replays", method: http.MethodGet, path: "/v1/replays", tag: "Replays", scope: read, summary: "List replays", detail: "Newest first.",
 	}, s.listReplays)
 	ask(s, route{

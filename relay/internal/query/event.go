@@ -29,22 +29,27 @@ const maxEventRows = 250
 // trace of it, or it belongs to another tenant.
 func (s *Store) Event(ctx context.Context, tenant, id string) (Event, error) {
 	var found Event
-	err := s.read(ctx, "read the event", func(ctx context.Context, tx pgx.Tx) (err error) {
-		found = Event{}
-		filter := ledger.DeliveryFilter{Tenant: tenant, EventID: id}
-		where, args := filter.SQL()
-		args["limit"] = maxEventRows
-		if found.Deliveries, err = many(ctx, tx, deliveryColumns+where+"\nORDER BY d.endpoint_id\nLIMIT @limit", args, scanDelivery); err != nil {
-			return err
-		}
-		page, err := readAttempts(ctx, tx, AttemptQuery{Tenant: tenant, EventID: id, Limit: maxEventRows})
-		if err != nil {
-			return err
-		}
-		found.Attempts, found.More = page.Attempts, page.Next
-		return s.readEvent(ctx, tx, tenant, id, &found)
+	err := s.read(ctx, "read the event", func(ctx context.Context, tx pgx.Tx) error {
+		return s.traceEvent(ctx, tx, tenant, id, &found)
 	})
 	return found, err
+}
+
+// traceEvent reads all that there is of an event.
+func (s *Store) traceEvent(ctx context.Context, tx pgx.Tx, tenant, id string, found *Event) (err error) {
+	*found = Event{}
+	filter := ledger.DeliveryFilter{Tenant: tenant, EventID: id}
+	where, args := filter.SQL()
+	args["limit"] = maxEventRows
+	if found.Deliveries, err = many(ctx, tx, deliveryColumns+where+"\nORDER BY d.endpoint_id\nLIMIT @limit", args, scanDelivery); err != nil {
+		return err
+	}
+	page, err := readAttempts(ctx, tx, AttemptQuery{Tenant: tenant, EventID: id, Limit: maxEventRows})
+	if err != nil {
+		return err
+	}
+	found.Attempts, found.More = page.Attempts, page.Next
+	return s.readEvent(ctx, tx, tenant, id, found)
 }
 
 // readEvent finds the event itself: in the outbox table, or with a delivery, or as far as an attempt tells of it.

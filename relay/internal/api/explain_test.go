@@ -1,0 +1,82 @@
+package api_test
+
+import (
+	"net/http"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+)
+
+func TestWhyAndWhyNot(t *testing.T) {
+	t.Parallel()
+	b := setup(t, nil)
+	b.exec(t, `INSERT INTO public.outbox (id, type, key, tenant, payload, created_at) VALUES
+		($1, 'order.created', '42', 'acme', '{"total": 80, "country": "DE"}', now() + interval '1 minute'),
+		($2, 'order.created', '42', 'acme', '{"total": 80}', now() - interval '1 hour')`, rowOfAcme, rowOfNone)
+	make := func(body map[string]any) string {
+		body["url"] = "https://a.example"
+		return b.post(t, "/v1/endpoints", body).is(http.StatusCreated).text("id")
+	}
+	where := make(map[string]any{"where": `event.data.country == "DE" && event.data.total > 100`})
+	missing := make(map[string]any{"where": `event.data.city == "Berlin"`})
+	typed := make(map[string]any{"events": []string{"user.*", "order"}})
+	other := make(map[string]any{"tenant": "other"})
+	plain := make(map[string]any{})
+	ordered := make(map[string]any{"ordering": "key"})
+	paused := make(map[string]any{})
+	dead := make(map[string]any{})
+	several := make(map[string]any{"subscriptions": []any{map[string]any{"events": []string{"user.*"}}, map[string]any{"events": []string{"order.*"}, "where": "event.data.total < 100"}}})
+	b.attempted(t, rowOfAcme, plain, "stream")
+	b.insertDelivery(t, "before", ordered, "pending", 16)
+	b.insertDelivery(t, rowOfAcme, ordered, "pending", 17)
+	b.exec(t, "UPDATE tailpost.delivery SET key = '42', next_attempt_at = CASE event_id WHEN 'before' THEN '2026-03-14 14:05:00+00'::timestamptz END WHERE endpoint_id = $1", ordered)
+	b.insertDelivery(t, rowOfAcme, paused, "pending", 16)
+	b.exec(t, "UPDATE tailpost.delivery SET reason = 'paused', next_attempt_at = NULL WHERE endpoint_id = $1", paused)
+	b.post(t, "/v1/endpoints/"+paused+"/pause", nil).is(http.StatusOK)
+	b.insertDelivery(t, rowOfAcme, dead, "dead", 16)
+
+	explain := func(event, endpoint string) *answer {
+		a := b.get(t, "/v1/events/"+event+"/explain?endpoint="+endpoint).is(http.StatusOK)
+		require.Len(t, a.list("endpoints"), 1)
+		return a
+	}
+	for endpoint, want := range map[string][2]string{
+		where:   {"not_wanted", "event.data.total > 100 is false: event.data.total is 80"},
+		missing: {"not_wanted", `not true, for want of a value: event.data.city is null`},
+		typed:   {"not_wanted", "The type order.created is not among user.*, order."},
+		other:   {"not_wanted", "The event's tenant is acme, the endpoint's other."},
+		plain:   {"delivered", "by attempt 1, with status 200."},
+		ordered: {"pending", "Queued behind event before of key 42, which waits for attempt 4 at 2026-03-14 14:05:00 UTC."},
+		paused:  {"pending", "The endpoint is paused"},
+		dead:    {"dead", "Given up after 3 attempts: the last answer was status 500."},
+		several: {"expected", "has not come to it yet"},
+	} {
+		got := explain(rowOfAcme, endpoint)
+		require.Equal(t, want[0], got.at("endpoints.0.verdict"), "%s", got.Body)
+		require.Contains(t, got.text("endpoints.0.sentence"), want[1])
+	}
+	require.Equal(t, "before", explain(rowOfAcme, ordered).at("endpoints.0.waits_for.event_id"))
+	require.Equal(t, "too_old", explain(rowOfNone, plain).at("endpoints.0.verdict"))
+	require.Contains(t, explain(rowOfNone, plain).text("endpoints.0.sentence"), "The endpoint was made at")
+
+	// Delivered counts, whatever the settings say by now.
+	b.do(t, call{key: adminKey, method: http.MethodPatch, path: "/v1/endpoints/" + plain, body: map[string]any{"events": []string{"user.*"}}}).is(http.StatusOK)
+	require.Equal(t, "delivered", explain(rowOfAcme, plain).at("endpoints.0.verdict"))
+
+	// Without the payload a filter cannot be tried.
+	b.attempted(t, "gone", plain, "stream")
+	require.Equal(t, "unknown", explain("gone", where).at("endpoints.0.verdict"))
+
+	all := b.get(t, "/v1/events/"+rowOfAcme+"/explain?limit=6").is(http.StatusOK)
+	require.Len(t, all.list("endpoints"), 6)
+	rest := b.get(t, "/v1/events/"+rowOfAcme+"/explain?limit=6&cursor="+all.text("next_cursor")).is(http.StatusOK)
+	require.Len(t, rest.list("endpoints"), 3)
+	b.get(t, "/v1/events/nothing/explain").is(http.StatusNotFound)
+	b.get(t, "/v1/events/"+rowOfAcme+"/explain?endpoint=ep_none").is(http.StatusNotFound)
+
+	_, key := b.key(t, "other")
+	b.do(t, call{key: key, method: http.MethodGet, path: "/v1/events/" + rowOfAcme + "/explain"}).is(http.StatusNotFound)
+	_, acme := b.key(t, "acme")
+	require.Empty(t, b.do(t, call{key: acme, method: http.MethodGet, path: "/v1/events/" + rowOfAcme + "/explain"}).is(http.StatusOK).list("endpoints"))
+	b.do(t, call{key: acme, method: http.MethodGet, path: "/v1/events/" + rowOfAcme + "/explain?endpoint=" + plain}).is(http.StatusNotFound)
+}
