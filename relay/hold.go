@@ -182,9 +182,9 @@ func queued(ctx context.Context, led *ledger.Ledger, endpoints []dispatch.Endpoi
 		switch e.Config.Ordering {
 		case config.OrderingNone:
 		case config.OrderingKey:
-			e.Heads, err = led.Heads(ctx, e.Config.ID, holds)
+			e.KeyHeads, err = led.Heads(ctx, e.Config.ID, holds)
 		case config.OrderingStrict:
-			e.Heads, err = led.First(ctx, e.Config.ID, holds)
+			e.KeyHeads, err = led.First(ctx, e.Config.ID, holds)
 		}
 		if err != nil {
 			return err

@@ -12,10 +12,11 @@ import (
 type phase uint8
 
 const (
-	queued   phase = iota // in its lane's queue
+	arriving phase = iota // nowhere yet
+	queued                // in its lane's queue
 	waiting               // behind an earlier delivery of its key
 	inFlight              // a worker has it
-	gone                  // answered, or shed
+	gone                  // answered, or evicted
 )
 
 // event is an event in memory, shared by its deliveries and immutable.
@@ -46,73 +47,4 @@ type delivery struct {
 	// Owned by the recorder once the delivery has been handed to it for the first time.
 	row     bool // tailpost.delivery has it
 	settled bool // its transaction no longer waits for it
-}
-
-// freshList holds a lane's unsettled deliveries, oldest first.
-type freshList struct{ head, tail *delivery }
-
-func (l *freshList) push(d *delivery) {
-	d.fresh, d.prev, d.next = true, l.tail, nil
-	if l.tail != nil {
-		l.tail.next = d
-	} else {
-		l.head = d
-	}
-	l.tail = d
-}
-
-func (l *freshList) remove(d *delivery) {
-	if !d.fresh {
-		return
-	}
-	if d.prev != nil {
-		d.prev.next = d.next
-	} else {
-		l.head = d.next
-	}
-	if d.next != nil {
-		d.next.prev = d.prev
-	} else {
-		l.tail = d.prev
-	}
-	d.fresh, d.prev, d.next = false, nil, nil
-}
-
-// queue is a first-in first-out ring. Shed deliveries stay in it, marked gone, until pop meets them.
-type queue struct {
-	items []*delivery
-	first int
-	count int
-	live  int // entries that are not gone
-}
-
-func (q *queue) push(d *delivery) {
-	if q.count == len(q.items) {
-		grown := make([]*delivery, max(4, 2*len(q.items)))
-		n := copy(grown, q.items[q.first:])
-		copy(grown[n:], q.items[:q.first])
-		q.items, q.first = grown, 0
-	}
-	q.items[(q.first+q.count)%len(q.items)] = d
-	q.count++
-	q.live++
-}
-
-// pop returns the oldest live delivery, or nil.
-func (q *queue) pop() *delivery {
-	for q.count > 0 {
-		d := q.items[q.first]
-		q.items[q.first] = nil
-		q.first = (q.first + 1) % len(q.items)
-		q.count--
-		if d.phase == queued {
-			q.live--
-			return d
-		}
-	}
-	if len(q.items) > 1024 {
-		q.items = nil
-	}
-	q.first = 0
-	return nil
 }

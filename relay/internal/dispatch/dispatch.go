@@ -44,8 +44,9 @@ type Endpoint struct {
 	Config config.Endpoint
 	Sender Sender
 	State  ledger.EndpointState
-	Due    time.Time     // the earliest pending delivery in the table; zero: none
-	Heads  []ledger.Head // ordered endpoints: what is pending in the table, by key
+	Due    time.Time // the earliest pending delivery in the table; zero: none
+	// KeyHeads says, of an ordered endpoint, what is pending in the table, by key.
+	KeyHeads []ledger.Head
 	// Streamed says that the endpoint comes and goes by Change, so that Reload leaves it alone.
 	Streamed bool
 	// Blocked says that nothing can be sent to it for now: what it should get is parked. It needs no Sender.
@@ -64,7 +65,7 @@ type Options struct {
 	Ack func(source.Position)
 	// Committed takes each batch once it is committed, in the recorder's goroutine, and keeps nothing of it. nil: nobody.
 	Committed func(*ledger.Batch)
-	// Held says whether this relay may still believe that it holds the slot. It is asked before a request is taken up, and
+	// Held reports whether this relay may still believe that it holds the slot. Dispatch asks before a request is taken up, and
 	// again before it is written. nil: it does.
 	Held func() bool
 	// Healing says that earlier events may yet come from the table: endpoints with an order send nothing until Healed.
@@ -240,7 +241,7 @@ func (d *Dispatcher) Take(ev outbox.Event, tx *source.Unsettled) {
 		}
 		tx.Add(1)
 		d.budget.charge(1, e.cost)
-		l.take(&delivery{ev: e, lane: l, body: m.Body, since: now})
+		l.accept(&delivery{ev: e, lane: l, body: m.Body, since: now})
 	}
 }
 
@@ -262,7 +263,7 @@ func (d *Dispatcher) Reject(ev outbox.Event, problem string, tx *source.Unsettle
 // overhead is about what a delivery takes in memory beside its payload.
 const overhead = 512
 
-// skip says whether the delivery is one that the stream brings again.
+// skip reports whether the delivery is one that the stream brings again.
 func (d *Dispatcher) skip(eventID, endpointID string) bool {
 	if len(d.recorded) == 0 {
 		return false

@@ -1,9 +1,17 @@
 // Package dispatch turns routed events into attempts and attempts into records.
 //
-// It owns what is between the stream and the ledger: one lane per endpoint (its queue, its requests in flight, its rate,
-// circuit and order), the budget that bounds what is in memory, the gate that paces the start of requests, the recorder
-// that writes every outcome in batches and moves the frontier, and the loader that brings parked deliveries back when they
-// are due. It never reads the stream, speaks no SQL and no HTTP: those are behind Ledger and Sender.
+// It owns what is between the stream and the ledger, and never reads the stream, speaks SQL or HTTP: those are behind
+// Ledger and Sender.
+//
+//	Dispatcher   routes events to lanes, applies changes of endpoints, starts and drains
+//	lane         one endpoint: what it has in memory, its ordered keys and its health, and what follows from them
+//	memory       deliveries in memory: the queue of those that may go, the fresh ones, the loaded ones
+//	chain        one ordered key: what waits for what
+//	health       may the endpoint be sent to: its status, its circuit, since when it is failing
+//	gate         paces the start of requests over all lanes
+//	budget       bounds what the stream may have in memory
+//	recorder     writes every outcome in batches and moves the frontier
+//	loader       brings parked deliveries back when they are due
 //
 // A delivery in memory is in one of these phases:
 //
@@ -14,6 +22,7 @@
 //	          │           │                              ▼                 ▼
 //	          └─────▶ parked (a row of tailpost.delivery) ◀──── retry ── recorded
 //
-// Everything but in flight can be shed: written to the table, or, if it has a row already, just forgotten. Locks are
-// taken in the order lane, gate, recorder inbox, loader; no lane's while another lane's is held.
+// Everything but in flight can be evicted: written to the table, or, if it has a row already, just forgotten. memory, chain
+// and health decide and never act: their methods are called with their lane's lock held, and the lane does what they say.
+// Locks are taken in the order lane, gate, recorder inbox, loader; no lane's while another lane's is held.
 package dispatch

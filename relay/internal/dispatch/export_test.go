@@ -20,13 +20,13 @@ func (d *Dispatcher) View(id string) (LaneView, bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	fresh := 0
-	for dl := l.fresh.head; dl != nil; dl = dl.next {
-		if dl.phase == queued {
+	for dl := l.memory.fresh.head; dl != nil; dl = dl.next {
+		if dl.phase == queued || dl.phase == waiting {
 			fresh++
 		}
 	}
 	return LaneView{
-		Queued: l.queue.live, Fresh: fresh, Loaded: len(l.represented), InFlight: l.inFlight, Unrecorded: l.answered,
+		Queued: l.memory.queue.live, Fresh: fresh, Loaded: len(l.memory.loaded), InFlight: l.inFlight, Unrecorded: l.answered,
 		Chains: len(l.chains), Capacity: l.capacity(),
 	}, true
 }

@@ -20,7 +20,7 @@ type gate struct {
 	window   int64 // number of the current window
 	current  int   // unanswered requests that started in it
 	previous int   // and in the one before
-	reserved int   // lanes that were called and have not passed yet
+	reserved int   // lanes that were admitted and have not passed yet
 	waiting  []*lane
 	timer    *time.Timer // set off while lanes wait
 }
@@ -52,18 +52,18 @@ func (g *gate) roll(now time.Time) {
 	g.window, g.current = window, 0
 }
 
-// full says whether nobody may pass who was not called.
+// full reports whether nobody may pass who was not admitted.
 func (g *gate) full() bool { return g.current+g.previous+g.reserved >= g.limit }
 
-// enter lets a request of the lane start; leave gets the ticket. Otherwise the lane waits: it will be called. It is
-// called with lane.mu held.
+// enter lets a request of the lane start; leave gets the ticket. Otherwise the lane waits until it is admitted. The caller
+// holds lane.mu.
 func (g *gate) enter(l *lane, now time.Time) (ticket int64, ok bool) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	g.roll(now)
 	switch {
-	case l.called:
-		l.called = false
+	case l.admitted:
+		l.admitted = false
 		g.reserved--
 	case l.gated:
 		return 0, false
@@ -91,18 +91,18 @@ func (g *gate) leave(ticket int64) {
 	g.mu.Unlock()
 }
 
-// decline takes a call back from a lane that has no use for it. It is called with lane.mu held.
+// decline takes the admission back from a lane that has no use for it. The caller holds lane.mu.
 func (g *gate) decline(l *lane) {
-	if !l.called {
+	if !l.admitted {
 		return
 	}
-	l.called = false
+	l.admitted = false
 	g.mu.Lock()
 	g.reserved--
 	g.mu.Unlock()
 }
 
-// next takes the first waiting lane off the list if there is room for it, or gives nil.
+// next takes the first waiting lane off the list if there is room for it, or returns nil.
 func (g *gate) next() *lane {
 	g.mu.Lock()
 	defer g.mu.Unlock()
@@ -119,14 +119,14 @@ func (g *gate) next() *lane {
 	return l
 }
 
-// call calls lanes while there is room. No lane's lock may be held.
-func (g *gate) call() {
+// admit admits lanes while there is room. The caller holds no lane's lock.
+func (g *gate) admit() {
 	for l := g.next(); l != nil; l = g.next() {
 		l.pass()
 	}
 }
 
-// arm calls what still waits when the next window begins.
+// arm admits what still waits when the next window begins.
 func (g *gate) arm(now time.Time) {
 	wait := gateWindow - time.Duration(now.UnixNano()%int64(gateWindow))
 	if g.timer == nil {
@@ -141,23 +141,10 @@ func (g *gate) tick() {
 	g.mu.Lock()
 	g.roll(now)
 	g.mu.Unlock()
-	g.call()
+	g.admit()
 	g.mu.Lock()
 	if len(g.waiting) > 0 {
 		g.arm(now)
 	}
 	g.mu.Unlock()
-}
-
-// pass takes in that the lane, which waited at the gate, may start one request.
-func (l *lane) pass() {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	l.gated, l.called = false, true
-	before := l.workers
-	l.staff()
-	if l.workers == before && l.workers == l.inFlight {
-		// Neither a new worker nor a free one comes by to use the call.
-		l.d.gate.decline(l)
-	}
 }

@@ -24,7 +24,7 @@ func (d *Dispatcher) Route(dst []string, ev *outbox.Event) []string {
 	return dst
 }
 
-// Ordering gives the ordering of an endpoint; none where there is no such endpoint.
+// Ordering returns the ordering of an endpoint; none where there is no such endpoint.
 func (d *Dispatcher) Ordering(endpointID string) config.Ordering {
 	l := d.lane(endpointID)
 	if l == nil {
@@ -44,6 +44,3 @@ func (d *Dispatcher) Healed() {
 		l.resume()
 	}
 }
-
-// waitsForTable says that the lane's order needs events that are not in the table yet.
-func (l *lane) waitsForTable() bool { return l.chains != nil && l.d.healing.Load() }

@@ -9,54 +9,43 @@ import (
 	"github.com/tailpost/tailpost/relay/internal/retry"
 )
 
-// health is what a lane knows of its endpoint: whether a person paused or disabled it, its circuit, and for how long a
-// receiver asked to be left alone. The circuit:
-//
-//	            failures in a row              reopen is over
-//	closed ────────────────────────▶ open ────────────────────▶ probing
-//	   ▲                              ▲                            │ one request
-//	   └──────────── success ─────────┴───────── failure ──────────┘
+// health is what a lane knows of its endpoint: whether a person paused or disabled it, its circuit, for how long its
+// receiver asked to be left alone, and since when it is failing.
 type health struct {
 	status         string
 	disabledReason string
-	failingSince   time.Time // zero: the last attempt succeeded
-
-	failures       int
-	open           bool
-	probe          *delivery // the request that is to find out whether an open circuit may close; nil: none is in flight
-	reopenAt       time.Time
-	throttledUntil time.Time
+	blocked        bool          // nothing can be sent to it, see Endpoint
 	patience       time.Duration // park_after: what waits for less stays in memory
 
-	blocked bool // nothing can be sent to it, see Endpoint
-	stale   bool // its row still has a failingSince that is over
-	told    bool // somebody may have heard that it is failing, and has not heard of its recovery
+	circuit        circuit
+	throttledUntil time.Time
+	failing        failing
 }
 
-// The statuses of an endpoint (tailpost.endpoint.status).
-const (
-	statusActive   = "active"
-	statusPaused   = "paused"
-	statusDisabled = "disabled"
-)
+// failing is since when an endpoint has had no success.
+type failing struct {
+	since time.Time // zero: the last attempt succeeded
+	stale bool      // its row still has a since that is over
+	told  bool      // somebody may have heard of it, and has not heard of its recovery
+}
 
 func newHealth(s ledger.EndpointState, patience time.Duration) health {
 	// Whether somebody has heard of it is not recorded: most likely they have.
-	h := health{failingSince: s.FailingSince, patience: patience, told: !s.FailingSince.IsZero()}
+	h := health{patience: patience, failing: failing{since: s.FailingSince, told: !s.FailingSince.IsZero()}}
 	h.assign(s)
 	return h
 }
 
 // assign takes the status that somebody else decided.
 func (h *health) assign(s ledger.EndpointState) {
-	if h.status == statusDisabled && s.Status == statusActive {
+	if h.status == ledger.StatusDisabled && s.Status == ledger.StatusActive {
 		// Enabled by a person: what it was disabled for is over. Its row still says since when it was failing, or is about to.
-		stale := h.stale || !h.failingSince.IsZero() || !s.FailingSince.IsZero()
-		*h = health{patience: h.patience, blocked: h.blocked, stale: stale}
+		stale := h.failing.stale || !h.failing.since.IsZero() || !s.FailingSince.IsZero()
+		*h = health{patience: h.patience, blocked: h.blocked, failing: failing{stale: stale}}
 	}
 	h.status, h.disabledReason = s.Status, s.DisabledReason
 	if h.status == "" {
-		h.status = statusActive
+		h.status = ledger.StatusActive
 	}
 }
 
@@ -65,106 +54,90 @@ func (h *health) refusal(now time.Time) (outbox.Reason, time.Time) {
 	switch {
 	case h.blocked:
 		return outbox.ReasonUnusable, now
-	case h.status == statusPaused:
+	case h.status == ledger.StatusPaused:
 		return outbox.ReasonPaused, now
-	case h.status == statusDisabled:
+	case h.status == ledger.StatusDisabled:
 		return outbox.ReasonDisabled, now
-	case h.open && (h.probe != nil || now.Before(h.reopenAt)):
-		return outbox.ReasonCircuitOpen, pace.Later(now, h.reopenAt)
-	case h.throttledUntil.Sub(now) > h.patience:
+	}
+	if until, yes := h.circuit.refuses(now); yes {
+		return outbox.ReasonCircuitOpen, pace.Later(now, until)
+	}
+	if h.throttledUntil.Sub(now) > h.patience {
 		return outbox.ReasonRateLimited, h.throttledUntil
 	}
 	return "", time.Time{}
 }
 
-// mayGo says whether a request may start. If not, wait is the time until it may; 0: until something happens.
+// mayGo reports whether a request may start, and if not, after how long to ask again; 0: when something else happens.
 func (h *health) mayGo(now time.Time) (wait time.Duration, ok bool) {
 	switch {
-	case h.status != statusActive || h.blocked:
+	case h.status != ledger.StatusActive || h.blocked:
 		return 0, false
 	case now.Before(h.throttledUntil):
 		return h.throttledUntil.Sub(now), false
-	case !h.open:
-		return 0, true
-	case now.Before(h.reopenAt):
-		return h.reopenAt.Sub(now), false
-	case h.probe != nil:
-		return 0, false
 	}
-	return 0, true
+	return h.circuit.waits(now)
 }
 
-// started takes in that a request for dl starts, after mayGo allowed it.
-func (h *health) started(dl *delivery) {
-	if h.open {
-		h.probe = dl
-	}
-}
-
-// abandoned takes in that a request says nothing of the endpoint. Was it the probe, the next request is one.
-func (h *health) abandoned(dl *delivery) {
-	if h.probe == dl {
-		h.probe = nil
-	}
-}
-
-// loadable says whether parked deliveries may be brought back, and how many, where so many wait already; 0 with a time: then.
-// A half-open circuit has use for one.
+// loadable returns how many parked deliveries may be brought back, of a page, where so many wait already; 0 with a
+// time: then. A half-open circuit has use for one.
 func (h *health) loadable(now time.Time, page, queued int) (int, time.Time) {
-	switch {
-	case h.status != statusActive || h.blocked:
-		return 0, time.Time{}
-	case now.Before(h.throttledUntil):
-		return 0, h.throttledUntil
-	case !h.open:
-		return page, time.Time{}
-	case now.Before(h.reopenAt):
-		return 0, h.reopenAt
-	case h.probe != nil || queued > 0:
+	if wait, ok := h.mayGo(now); !ok {
+		if wait > 0 {
+			return 0, now.Add(wait)
+		}
 		return 0, time.Time{}
 	}
-	return min(page, 1), time.Time{}
+	if h.circuit.open {
+		return min(page, 1-queued), time.Time{}
+	}
+	return page, time.Time{}
 }
 
 // succeeded takes in a delivered attempt.
 func (h *health) succeeded(id string) *ledger.EndpointChange {
-	h.failures, h.open, h.probe = 0, false, nil
-	if h.failingSince.IsZero() && !h.stale {
+	h.circuit.succeeded()
+	if h.failing.since.IsZero() && !h.failing.stale {
 		return nil
 	}
-	h.failingSince, h.stale = time.Time{}, false
+	h.failing.since, h.failing.stale = time.Time{}, false
 	return &ledger.EndpointChange{EndpointID: id}
 }
 
-// failed takes in a failed attempt for dl. shed says that the endpoint takes nothing for a while. Of requests that were in
-// flight when the circuit opened only the probe's failure counts against it.
+// failed takes in a failed attempt for dl. shed says that the endpoint takes nothing for a while.
 func (h *health) failed(id string, dl *delivery, p *policy, decision retry.Decision, now time.Time) (change *ledger.EndpointChange, shed bool) {
-	if h.failingSince.IsZero() {
-		h.failingSince = now
+	if h.failing.since.IsZero() {
+		h.failing.since = now
 		change = &ledger.EndpointChange{EndpointID: id, FailingSince: now}
 	}
-	h.failures++
 	if decision.Throttle > 0 {
 		h.throttledUntil = pace.Later(h.throttledUntil, now.Add(decision.Throttle))
 		shed = decision.Throttle > h.patience
 	}
-	if h.open && h.probe == dl || p.circuit.Failures > 0 && h.failures >= p.circuit.Failures && !h.open {
-		h.open, h.probe = true, nil
-		h.reopenAt = now.Add(p.circuit.Reopen)
+	if h.circuit.failed(dl, p.circuit, now) {
 		shed = true
 	}
 	reason := ""
 	switch {
-	case h.status == statusDisabled:
+	case h.status == ledger.StatusDisabled:
 	case decision.Disable:
 		reason = "the endpoint answered 410 Gone"
-	case p.disableAfter > 0 && now.Sub(h.failingSince) >= p.disableAfter:
+	case p.disableAfter > 0 && now.Sub(h.failing.since) >= p.disableAfter:
 		reason = "failing without one success for " + p.disableAfter.String()
 	}
 	if reason != "" {
-		h.status, h.disabledReason = statusDisabled, reason
-		change = &ledger.EndpointChange{EndpointID: id, Status: statusDisabled, DisabledReason: reason, FailingSince: h.failingSince}
+		h.status, h.disabledReason = ledger.StatusDisabled, reason
+		change = &ledger.EndpointChange{EndpointID: id, Status: h.status, DisabledReason: reason, FailingSince: h.failing.since}
 		shed = true
 	}
 	return change, shed
+}
+
+// persists reports whether the endpoint has failed often enough in a row for somebody to hear of it.
+func (h *health) persists(circuit int) bool {
+	least := failingAfter
+	if circuit > 0 {
+		least = min(circuit, failingAfter)
+	}
+	return h.circuit.open || h.circuit.failures >= least
 }

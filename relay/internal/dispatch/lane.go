@@ -11,51 +11,51 @@ import (
 	"github.com/tailpost/tailpost/relay/internal/pace"
 )
 
-// lane is the in-memory side of one endpoint. Its workers are started when there is something to send and end when there
-// is not, so an idle endpoint costs no goroutine.
+// lane is the in-memory side of one endpoint. It composes what the endpoint has in memory, its ordered keys and its health,
+// and acts on what they decide. Its workers are started when there is something to send and end when there is not, so an
+// idle endpoint costs no goroutine.
 type lane struct {
 	d        *Dispatcher
 	id       string
 	index    int  // in the routing
 	streamed bool // see Endpoint
 
-	mu       sync.Mutex
-	policy   policy
-	sender   Sender
-	health   health
-	limiter  *rate.Limiter // nil: unlimited
-	queue    queue
+	mu      sync.Mutex
+	policy  policy
+	sender  Sender
+	health  health
+	limiter *rate.Limiter // nil: unlimited
+	memory  memory
+	chains  chains // nil: unordered
+
 	workers  int
 	inFlight int
 	gated    bool // waits at the gate
-	called   bool // was let through the gate and has not passed yet
-	fresh    freshList
-	// represented holds what is in memory of the endpoint's rows in tailpost.delivery; the loader leaves those alone.
-	represented map[string]*delivery
-	// loading is non-nil while the loader reads: what was forgotten meanwhile may be in its answer and is stale there.
-	loading map[string]struct{}
+	admitted bool // was let through the gate and has not passed yet
+
 	// spilling sends fresh events straight to the table until the loader has brought back everything that is due.
 	spilling bool
-	chains   map[string]*chain // nil: unordered
-	nextDue  time.Time         // earliest row of the table that is not in memory; zero: none
-	closed   bool              // its endpoint is gone
-	dropped  bool              // and gets nothing more, so that nothing of it is kept
-	reread   bool              // somebody else changed the table: the chains must be read again
+	nextDue  time.Time    // earliest row of the table that is not in memory; zero: none
+	reloads  pace.Backoff // after a query of the loader failed
+	reread   bool         // somebody else changed the table: the chains must be read again
 	// reordering: the ordering changed, and everything is parked until all that was queued by the old one (that of an
 	// earlier generation) is in the table. stale counts what is not, in flight or uncommitted.
-	reordering  bool
-	generation  int
-	stale       int
+	reordering bool
+	generation int
+	stale      int
+
 	answered    int  // requests with an outcome that is not committed
 	uncommitted int  // items that the recorder has not committed
+	closed      bool // its endpoint is gone
+	dropped     bool // and gets nothing more, so that nothing of it is kept
 	active      bool // counted in Dispatcher.active
 	touched     bool // took an event since the last patrol
 	patrol      *time.Timer
 	wake        *time.Timer
 }
 
-// policy is what a lane goes by of its endpoint's configuration. All of that would be a good part of what an idle endpoint
-// costs.
+// policy is what a lane needs to know of its endpoint's configuration. All of that would be a good part of what an idle
+// endpoint costs.
 type policy struct {
 	name, tenant string
 	concurrency  int
@@ -74,16 +74,17 @@ func policyOf(e *config.Endpoint) policy {
 	}
 }
 
+// holds reports whether a dead delivery holds what follows in its order.
+func (p *policy) holds() bool { return p.onDead == config.OnDeadHold }
+
 func newLane(d *Dispatcher, e Endpoint) *lane {
-	l := &lane{d: d, id: e.Config.ID, streamed: e.Streamed}
+	l := &lane{d: d, id: e.Config.ID, streamed: e.Streamed, reloads: pace.Backoff{Least: time.Second, Most: time.Minute}}
 	l.health = newHealth(e.State, e.Config.ParkAfter)
 	l.policy.ordering = e.Config.Ordering
 	l.configure(e)
 	l.nextDue = e.Due
 	for _, c := range l.chains {
-		if l.nextDue.IsZero() || c.next.Before(l.nextDue) {
-			l.nextDue = c.next
-		}
+		l.nextDue = pace.Sooner(l.nextDue, c.next)
 	}
 	return l
 }
@@ -101,11 +102,8 @@ func (l *lane) configure(e Endpoint) {
 	l.health.blocked, l.health.patience = e.Blocked, e.Config.ParkAfter
 	l.limit(e.Config.Rate)
 	if e.Config.Ordering != config.OrderingNone && l.chains == nil {
-		l.chains = map[string]*chain{}
-		for _, h := range e.Heads {
-			// A head that waits for one before it has none any more: it is due.
-			l.chains[h.Key] = &chain{key: h.Key, rows: int(h.Count), next: pace.Later(h.NextAttemptAt, time.Now())}
-		}
+		l.chains = chains{}
+		l.chains.begin(e.KeyHeads, time.Now())
 	}
 }
 
@@ -130,6 +128,40 @@ func (l *lane) reconfigure(e Endpoint, state bool) {
 	l.shed(time.Now())
 }
 
+// reorder begins a change of the ordering: what waits goes to the table, and so does what arrives, until all of it is
+// there; then the queue is read anew.
+func (l *lane) reorder(ordering config.Ordering) {
+	now := time.Now()
+	for _, c := range l.chains {
+		l.shedChain(c, outbox.ReasonOrder, now)
+	}
+	l.shedWaits(outbox.ReasonOrder, now)
+	l.generation++
+	l.stale = l.inFlight + l.uncommitted
+	l.reordering, l.reread = true, true
+	l.chains = nil
+	if ordering != config.OrderingNone {
+		l.chains = chains{}
+	}
+	l.nextDue = now
+}
+
+// reopen makes a closed lane that of an endpoint again. It waits, as after a change of the ordering, until all of before is
+// recorded, and then reads the table. A lane whose endpoint was dropped has nothing to go on with; reopen reports that.
+func (l *lane) reopen(e Endpoint) bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.dropped {
+		return false
+	}
+	l.closed, l.streamed = false, e.Streamed
+	l.policy.ordering = e.Config.Ordering
+	l.reorder(e.Config.Ordering)
+	l.configure(e)
+	l.health.assign(e.State)
+	return true
+}
+
 // resume looks at everything that may be due, after a start or a change from outside.
 func (l *lane) resume() {
 	l.mu.Lock()
@@ -140,57 +172,67 @@ func (l *lane) resume() {
 	}
 }
 
+// close parks what waits, for a lane whose endpoint is gone or whose relay stops.
+func (l *lane) close() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.closed = true
+	l.shed(time.Now())
+	l.retire()
+}
+
+// drop forgets everything, for a lane whose endpoint is gone and gets nothing more. What is in flight is still recorded,
+// as attempts without a delivery; it no longer holds its transaction.
+func (l *lane) drop() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.closed, l.dropped = true, true
+	l.chains.clear()
+	for dl := l.memory.fresh.head; dl != nil; dl = l.memory.fresh.head {
+		if dl.phase == inFlight {
+			l.memory.fresh.remove(dl)
+		} else {
+			l.memory.evict(dl)
+		}
+		l.hand(item{kind: itemDrop, dl: dl})
+	}
+	for _, dl := range l.memory.loaded {
+		if dl.phase == inFlight || dl.phase == gone {
+			l.memory.forget(dl)
+		} else {
+			l.memory.evict(dl)
+		}
+	}
+	l.retire()
+}
+
+// retire ends what runs by time.
+func (l *lane) retire() {
+	if l.patrol != nil {
+		l.patrol.Stop()
+	}
+	if l.wake != nil {
+		l.wake.Stop()
+	}
+	if l.active {
+		l.active = false
+		l.d.active.Add(-1)
+	}
+}
+
+// over reports whether a closed lane has nothing left to do. One that is not closed yet is about to be.
+func (l *lane) over() bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.closed && l.inFlight+l.uncommitted == 0
+}
+
 // capacity is how many deliveries may wait in memory while other lanes have work too.
 func (l *lane) capacity() int { return max(l.d.laneEvents, 4*l.policy.concurrency) }
 
 // unrecorded is how many answered requests may wait for the recorder: with those in flight, what a crash has sent again.
 // At this size the recorder is what a busy lane waits for only where a commit takes longer than three requests.
 func (l *lane) unrecorded() int { return max(32, 3*l.policy.concurrency) }
-
-// take puts a fresh delivery into the lane, or hands it to the recorder to be parked. It never blocks.
-func (l *lane) take(dl *delivery) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	dl.generation = l.generation
-	l.touch()
-	if reason, next := l.refusal(dl.since); reason != "" {
-		l.parkFresh(dl, reason, next)
-		return
-	}
-	if c := l.chainFor(dl); c != nil {
-		l.takeOrdered(c, dl)
-		return
-	}
-	l.fresh.push(dl)
-	l.enqueue(dl)
-}
-
-// refusal says why the lane takes no fresh delivery into memory now, and when the parked one is due.
-func (l *lane) refusal(now time.Time) (outbox.Reason, time.Time) {
-	if l.d.stopping.Load() {
-		return outbox.ReasonShutdown, now
-	}
-	if l.closed {
-		return outbox.ReasonDisabled, now
-	}
-	if l.reordering {
-		return outbox.ReasonOrder, now
-	}
-	if reason, until := l.health.refusal(now); reason != "" {
-		return reason, until
-	}
-	switch {
-	case l.waitsForTable():
-		return outbox.ReasonOrder, now
-	case l.spilling:
-		return outbox.ReasonSlow, now
-	case l.queue.live >= l.capacity() && l.d.active.Load() > 1:
-		// Alone, a full lane stops the reader through the budget: nobody else is kept waiting by that.
-		l.spilling = true
-		return outbox.ReasonLaneFull, now
-	}
-	return "", time.Time{}
-}
 
 // hand gives an item to the recorder.
 func (l *lane) hand(it item) {
@@ -202,24 +244,6 @@ func (l *lane) hand(it item) {
 		l.stale++
 	}
 	l.d.recorder.add(it)
-}
-
-// enqueue puts a delivery at the end of the queue and sees that a worker is there to take it.
-func (l *lane) enqueue(dl *delivery) {
-	dl.phase = queued
-	l.queue.push(dl)
-	l.staff()
-}
-
-// noteDue remembers that the table has a delivery, not in memory, that is due at t.
-func (l *lane) noteDue(t time.Time) {
-	if t.IsZero() {
-		return
-	}
-	if l.nextDue.IsZero() || t.Before(l.nextDue) {
-		l.nextDue = t
-	}
-	l.d.loader.schedule(l, l.nextDue)
 }
 
 // recorded takes in that an item is committed.
@@ -244,24 +268,16 @@ func (l *lane) recorded(it *item) {
 		}
 	}
 	if it.kind == itemOutcome {
-		l.forget(dl)
+		l.memory.forget(dl)
 	}
 	switch {
 	case dl.chain != nil:
-		l.recordedOrdered(dl.chain)
+		dl.chain.uncommitted--
+		l.noteDue(l.chains.settle(dl.chain))
 	case it.remains():
 		l.noteDue(it.next)
 	}
-	if !l.nextDue.IsZero() && len(l.represented) <= l.capacity()/2 && !l.nextDue.After(l.d.recorder.now) {
+	if !l.nextDue.IsZero() && len(l.memory.loaded) <= l.capacity()/2 && !l.nextDue.After(l.d.recorder.now) {
 		l.d.loader.schedule(l, l.nextDue)
 	}
-}
-
-// close parks what waits, for a lane whose endpoint is gone or whose relay stops.
-func (l *lane) close() {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	l.closed = true
-	l.shed(time.Now())
-	l.retire()
 }

@@ -7,13 +7,13 @@ import (
 	"github.com/tailpost/tailpost/config"
 	"github.com/tailpost/tailpost/outbox"
 	"github.com/tailpost/tailpost/relay/internal/ledger"
+	"github.com/tailpost/tailpost/relay/internal/pace"
 )
 
 const (
-	loadPage  = 512         // deliveries that one query brings back at most
-	loadKeys  = 64          // ordered keys that one query brings back at most
-	loadChain = 16          // deliveries of one ordered key that one query brings back at most
-	loadRetry = time.Second // how long the loader leaves a lane alone after a query failed
+	loadPage  = 512 // deliveries that one query brings back at most
+	loadKeys  = 64  // ordered keys that one query brings back at most
+	loadChain = 16  // deliveries of one ordered key that one query brings back at most
 )
 
 // loadPlan is what to bring back for a lane.
@@ -24,43 +24,52 @@ type loadPlan struct {
 	exclude  []string // ids of events in memory
 	keys     []string // OrderingKey: the chains to bring back
 
-	holding bool // dead deliveries hold their successors
+	holds bool // dead deliveries hold their successors
 
 	generation int // of the lane
 }
 
-// loaded is what a plan's queries found.
-type loaded struct {
+// found is what a plan's queries found.
+type found struct {
 	rows  []outbox.Delivery
 	next  time.Time // when the earliest unordered row that is left is due; chains know that without the table
 	whole bool      // a planned chain without a row has none
 }
 
-func (p *loadPlan) query(ctx context.Context, from Ledger, id string) (found loaded, err error) {
+func (p *loadPlan) query(ctx context.Context, from Ledger, id string) (f found, err error) {
 	q := ledger.PageQuery{EndpointID: id, Now: p.now, Exclude: p.exclude, Limit: p.limit}
 	switch p.ordering {
 	case config.OrderingStrict:
-		found.whole = true
-		found.rows, err = from.InOrder(ctx, id, p.limit, p.holding)
-		return found, err
+		f.whole = true
+		f.rows, err = from.InOrder(ctx, id, p.limit, p.holds)
+		return f, err
 	case config.OrderingKey:
 		if len(p.keys) > 0 {
 			perKey := max(1, min(loadChain, p.limit/len(p.keys)))
-			if found.rows, found.whole, err = from.InKeyOrder(ctx, id, p.keys, perKey, p.holding); err != nil {
-				return found, err
+			if f.rows, f.whole, err = from.InKeyOrder(ctx, id, p.keys, perKey, p.holds); err != nil {
+				return f, err
 			}
 		}
-		if q.Limit -= len(found.rows); q.Limit <= 0 {
-			found.next = p.now // the rest is for the next look
-			return found, nil
+		if q.Limit -= len(f.rows); q.Limit <= 0 {
+			f.next = p.now // the rest is for the next look
+			return f, nil
 		}
 		// Events without a key have no order even there.
 		q.Unkeyed = true
 	case config.OrderingNone:
 	}
 	page, err := from.Page(ctx, q)
-	found.rows, found.next = append(found.rows, page.Deliveries...), page.Next
-	return found, err
+	f.rows, f.next = append(f.rows, page.Deliveries...), page.Next
+	return f, err
+}
+
+// noteDue remembers that the table has a delivery, not in memory, that is due at t; zero: it has none.
+func (l *lane) noteDue(t time.Time) {
+	if t.IsZero() {
+		return
+	}
+	l.nextDue = pace.Sooner(l.nextDue, t)
+	l.d.loader.schedule(l, l.nextDue)
 }
 
 // planLoad decides what to bring back now. Where that is nothing, the lane is looked at again when it may change.
@@ -74,16 +83,17 @@ func (l *lane) planLoad(now time.Time) (p loadPlan, ok bool) {
 		l.d.loader.schedule(l, l.nextDue)
 		return p, false
 	}
-	limit, again := l.health.loadable(now, min(loadPage, l.capacity()-len(l.represented)), l.queue.live)
+	room := min(loadPage, l.capacity()-len(l.memory.loaded))
+	limit, again := l.health.loadable(now, room, l.memory.queue.live)
 	if limit <= 0 {
 		if !again.IsZero() {
 			l.d.loader.schedule(l, again)
 		}
 		return p, false
 	}
-	p = loadPlan{now: now, limit: limit, ordering: l.policy.ordering, holding: l.policy.onDead == config.OnDeadHold, generation: l.generation}
+	p = loadPlan{now: now, limit: limit, ordering: l.policy.ordering, holds: l.policy.holds(), generation: l.generation}
 	if l.chains != nil {
-		keys, next := l.dueChains(now, min(limit, loadKeys))
+		keys, next := l.chains.due(now, min(limit, loadKeys))
 		if len(keys) == 0 && p.ordering == config.OrderingStrict {
 			l.nextDue = time.Time{}
 			l.noteDue(next)
@@ -92,11 +102,7 @@ func (l *lane) planLoad(now time.Time) (p loadPlan, ok bool) {
 		p.keys = keys
 	}
 	l.nextDue = time.Time{}
-	p.exclude = make([]string, 0, len(l.represented))
-	for id := range l.represented {
-		p.exclude = append(p.exclude, id)
-	}
-	l.loading = map[string]struct{}{}
+	p.exclude = l.memory.beginLoad()
 	return p, true
 }
 
@@ -104,72 +110,65 @@ func (l *lane) planLoad(now time.Time) (p loadPlan, ok bool) {
 func (l *lane) cancelLoad(p *loadPlan) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.loading = nil
-	if l.nextDue.IsZero() || p.now.Before(l.nextDue) {
-		l.nextDue = p.now
-	}
-	l.d.loader.schedule(l, time.Now().Add(loadRetry))
+	l.memory.endLoad()
+	l.nextDue = pace.Sooner(l.nextDue, p.now)
+	l.d.loader.schedule(l, time.Now().Add(l.reloads.Next()))
 }
 
 // finishLoad puts the rows that a plan's query found into memory.
-func (l *lane) finishLoad(p *loadPlan, found loaded) {
+func (l *lane) finishLoad(p *loadPlan, f found) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	stale := l.loading
-	l.loading = nil
+	defer l.memory.endLoad()
+	l.reloads.Reset()
 	if l.closed || l.generation != p.generation || l.d.stopping.Load() {
 		return
 	}
 	chained := make(map[string]*links, len(p.keys))
-	for i := range found.rows {
-		row := &found.rows[i]
+	for i := range f.rows {
+		row := &f.rows[i]
 		if key, ok := chainKey(p.ordering, row.Event.Key); ok {
 			if chained[key] == nil {
 				chained[key] = &links{}
 			}
-			chained[key].add(l, row, p.now)
+			chained[key].add(row, p.now, l.revive)
+			continue
+		}
+		if l.memory.has(row.Event.ID) {
 			continue
 		}
 		dl := l.revive(row)
-		if _, gone := stale[dl.ev.ID]; gone || l.represented[dl.ev.ID] != nil {
-			continue
-		}
-		l.represent(dl)
+		l.memory.load(dl)
 		l.enqueue(dl)
 	}
 	for _, key := range p.keys {
 		// A chain is read only while nothing of it is in memory or uncommitted, so its rows are never stale.
-		if c := l.chains[key]; c != nil && (found.whole || chained[key] != nil) {
+		if c := l.chains[key]; c != nil && (f.whole || chained[key] != nil) {
 			l.restore(c, chained[key])
 		}
 	}
-	l.noteDue(found.next)
-	if l.chains != nil {
-		_, next := l.dueChains(p.now, 0)
-		l.noteDue(next)
-	}
+	l.noteDue(f.next)
+	_, next := l.chains.due(p.now, 0)
+	l.noteDue(next)
 	if l.nextDue.IsZero() || l.nextDue.After(p.now) {
 		l.spilling = false
 	}
 }
 
-// links are the rows of one chain that a query found and that may go, oldest first.
-type links struct {
-	due  []*delivery
-	held bool      // a dead one holds what follows
-	next time.Time // when the one that follows is due; zero: none is known
-}
-
-func (k *links) add(l *lane, row *outbox.Delivery, now time.Time) {
-	switch {
-	case k.held || !k.next.IsZero():
-	case row.State == outbox.StateDead:
-		k.held = true
-	case row.NextAttemptAt.After(now):
-		k.next = row.NextAttemptAt
-	default:
-		k.due = append(k.due, l.revive(row))
+// restore puts what was found of a chain back into memory; nil: somebody removed all of it.
+func (l *lane) restore(c *chain, rows *links) {
+	back := c.restore(rows)
+	for i, dl := range back {
+		l.memory.load(dl)
+		if i > 0 {
+			l.memory.wait(dl)
+		}
 	}
+	if len(back) > 0 {
+		l.enqueue(back[0])
+		return
+	}
+	l.noteDue(l.chains.settle(c))
 }
 
 // revive makes a delivery of its row.
@@ -180,4 +179,56 @@ func (l *lane) revive(row *outbox.Delivery) *delivery {
 	}
 	dl.body = l.d.routing.Load().body(l, &dl.ev.Event)
 	return dl
+}
+
+// planReread says what of the lane's queue must be read anew, if anything must and can be.
+func (l *lane) planReread() (p rereadPlan, ok bool) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	p = rereadPlan{ordering: l.policy.ordering, holds: l.policy.holds(), generation: l.generation}
+	return p, l.reread && l.stale == 0 && !l.closed && !l.d.stopping.Load()
+}
+
+// cancelReread ends one whose query failed.
+func (l *lane) cancelReread() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.d.loader.schedule(l, time.Now().Add(l.reloads.Next()))
+}
+
+// finishReread takes the heads of an ordered lane's keys as the table has them.
+func (l *lane) finishReread(p rereadPlan, heads []ledger.Head, now time.Time) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.reloads.Reset()
+	if l.generation != p.generation {
+		l.noteDue(now)
+		return
+	}
+	l.reordering, l.reread = false, false
+	if l.chains != nil {
+		l.chains.reread(heads, now)
+	}
+	l.nextDue = now
+}
+
+// rereadPlan is how the heads of a lane's keys are to be read anew.
+type rereadPlan struct {
+	ordering   config.Ordering
+	holds      bool
+	generation int
+}
+
+func (p rereadPlan) query(ctx context.Context, from Ledger, id string) (heads []ledger.Head, err error) {
+	switch p.ordering {
+	case config.OrderingNone:
+		return nil, from.Loosen(ctx, id, true, time.Now())
+	case config.OrderingKey:
+		if err := from.Loosen(ctx, id, false, time.Now()); err != nil {
+			return nil, err
+		}
+		return from.Heads(ctx, id, p.holds)
+	case config.OrderingStrict:
+	}
+	return from.First(ctx, id, p.holds)
 }

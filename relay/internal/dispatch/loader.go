@@ -5,9 +5,6 @@ import (
 	"context"
 	"sync"
 	"time"
-
-	"github.com/tailpost/tailpost/config"
-	"github.com/tailpost/tailpost/relay/internal/ledger"
 )
 
 // loader brings parked deliveries back when they are due. It sleeps until the earliest of them and asks the table only
@@ -55,7 +52,8 @@ func (ld *loader) schedule(l *lane, t time.Time) {
 	}
 }
 
-// next takes the first due lane off the agenda, or says how long until there is one; negative: nothing is planned.
+// next takes the first due lane off the agenda, or says how long until there is one; negative: nothing is
+// planned.
 func (ld *loader) next(now time.Time) (*lane, time.Duration) {
 	ld.mu.Lock()
 	defer ld.mu.Unlock()
@@ -97,56 +95,35 @@ func (ld *loader) run(ctx context.Context) {
 	}
 }
 
-// load brings back what is due for one lane.
+// load brings back what is due for one lane. A query that fails is harmless: the rows stay where they are, and the lane is
+// looked at again after a pause that grows.
 func (ld *loader) load(ctx context.Context, l *lane) {
-	if !ld.reread(ctx, l) {
-		return
+	if p, ok := l.planReread(); ok {
+		heads, err := p.query(ctx, ld.d.ledger, l.id)
+		if err != nil {
+			ld.failed(ctx, l, err, "the order of parked deliveries not loaded, trying again")
+			l.cancelReread()
+			return
+		}
+		l.finishReread(p, heads, time.Now())
 	}
 	p, ok := l.planLoad(time.Now())
 	if !ok {
 		return
 	}
-	found, err := p.query(ctx, ld.d.ledger, l.id)
+	f, err := p.query(ctx, ld.d.ledger, l.id)
 	if err != nil {
-		if ctx.Err() == nil {
-			// Harmless: the rows stay where they are and the lane is looked at again.
-			ld.d.log.Warn().Err(err).Str("endpoint", l.id).Msg("parked deliveries not loaded, trying again")
-		}
+		ld.failed(ctx, l, err, "parked deliveries not loaded, trying again")
 		l.cancelLoad(&p)
 		return
 	}
-	l.finishLoad(&p, found)
+	l.finishLoad(&p, f)
 }
 
-// reread reads the heads of an ordered lane's keys anew, where somebody else changed the table. It says whether the lane may
-// go on loading.
-func (ld *loader) reread(ctx context.Context, l *lane) bool {
-	ordering, dead, generation, wanted := l.rereads()
-	if !wanted {
-		return true
+func (ld *loader) failed(ctx context.Context, l *lane, err error, message string) {
+	if ctx.Err() == nil {
+		ld.d.log.Warn().Err(err).Str("endpoint", l.id).Msg(message)
 	}
-	var heads []ledger.Head
-	var err error
-	switch ordering {
-	case config.OrderingNone:
-		err = ld.d.ledger.Loosen(ctx, l.id, true, time.Now())
-	case config.OrderingKey:
-		if err = ld.d.ledger.Loosen(ctx, l.id, false, time.Now()); err == nil {
-			heads, err = ld.d.ledger.Heads(ctx, l.id, dead)
-		}
-	case config.OrderingStrict:
-		heads, err = ld.d.ledger.First(ctx, l.id, dead)
-	}
-	if err != nil {
-		if ctx.Err() == nil {
-			// Harmless: the rows stay where they are and the lane is looked at again.
-			ld.d.log.Warn().Err(err).Str("endpoint", l.id).Msg("the order of parked deliveries not loaded, trying again")
-		}
-		ld.schedule(l, time.Now().Add(loadRetry))
-		return false
-	}
-	l.finishReread(heads, generation, time.Now())
-	return true
 }
 
 // agenda is a heap of appointments, earliest first.

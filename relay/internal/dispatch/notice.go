@@ -7,6 +7,8 @@ import (
 	"strconv"
 	"time"
 
+	"github.com/rs/zerolog"
+
 	"github.com/tailpost/tailpost/outbox"
 	"github.com/tailpost/tailpost/relay/internal/ledger"
 )
@@ -45,22 +47,30 @@ type emitted struct {
 	Data      notice    `json:"data"`
 }
 
+// teller tells of one endpoint.
+type teller struct {
+	id      string
+	policy  *policy
+	routing *routing
+	log     *zerolog.Logger
+}
+
 // notify adds what the outcome of an attempt has to tell to the item, so that it is emitted in the transaction that records
-// the attempt. An attempt to deliver an operational event has nothing to tell, or there would be no end to it; nor is
-// anything emitted that nobody subscribes to.
-func (l *lane) notify(it *item, since, now time.Time) {
+// the attempt; since is when the endpoint began to fail. An attempt to deliver an operational event has nothing to tell, or
+// there would be no end to it; nor is anything emitted that nobody subscribes to.
+func (t teller) notify(it *item, h *health, since, now time.Time) {
 	ev := &it.dl.ev.Event
-	if ev.Operational() || it.attempt.Outcome == outbox.Delivered && !l.health.told {
+	if ev.Operational() || it.attempt.Outcome == outbox.Delivered && !h.failing.told {
 		return
 	}
 	n := notice{
-		Endpoint: noticeEndpoint{ID: l.id, Name: l.policy.name}, Event: &noticeEvent{ID: ev.ID, Type: ev.Type},
-		Attempts: it.attempt.Number, Status: it.attempt.StatusCode, Error: it.attempt.Error, Tenant: l.policy.tenant,
+		Endpoint: noticeEndpoint{ID: t.id, Name: t.policy.name}, Event: &noticeEvent{ID: ev.ID, Type: ev.Type},
+		Attempts: it.attempt.Number, Status: it.attempt.StatusCode, Error: it.attempt.Error, Tenant: t.policy.tenant,
 	}
 	if it.attempt.Outcome == outbox.Dead {
 		failed := n
 		failed.Reason = string(it.reason)
-		l.tell(it, outbox.TypeFailed, failed, now)
+		t.tell(it, outbox.TypeFailed, failed, now)
 	}
 	if !since.IsZero() {
 		began := since.UTC()
@@ -68,46 +78,37 @@ func (l *lane) notify(it *item, since, now time.Time) {
 	}
 	switch {
 	case it.attempt.Outcome == outbox.Delivered:
-		l.health.told = false
-		l.tell(it, outbox.TypeRecovered, n, now)
-	case l.health.failing(l.policy.circuit.Failures) && !l.health.told:
-		l.health.told = true
-		l.tell(it, outbox.TypeFailing, n, now)
+		h.failing.told = false
+		t.tell(it, outbox.TypeRecovered, n, now)
+	case h.persists(t.policy.circuit.Failures) && !h.failing.told:
+		h.failing.told = true
+		t.tell(it, outbox.TypeFailing, n, now)
 	}
 	if it.change != nil && it.change.Status == ledger.StatusDisabled {
 		n.Reason = it.change.DisabledReason
-		l.tell(it, outbox.TypeDisabled, n, now)
+		t.tell(it, outbox.TypeDisabled, n, now)
 	}
-}
-
-// failing says whether the endpoint has failed often enough in a row for somebody to hear of it.
-func (h *health) failing(circuit int) bool {
-	least := failingAfter
-	if circuit > 0 {
-		least = min(circuit, failingAfter)
-	}
-	return h.open || h.failures >= least
 }
 
 // tell adds an operational event. Its tenant is that of the endpoint that it is about: an endpoint of every tenant is its
 // operator's business, whoever the event was for.
-func (l *lane) tell(it *item, eventType string, n notice, now time.Time) {
-	op := outbox.Event{ID: outbox.OperationalID, Type: eventType, Tenant: l.policy.tenant}
-	if len(l.d.routing.Load().table.Wanting(nil, &op)) == 0 {
+func (t teller) tell(it *item, eventType string, n notice, now time.Time) {
+	op := outbox.Event{ID: outbox.OperationalID, Type: eventType, Tenant: t.policy.tenant}
+	if len(t.routing.table.Wanting(nil, &op)) == 0 {
 		return
 	}
 	// The same attempt has the same id, whoever tells of it.
-	sum := sha256.Sum256([]byte(eventType + "\x00" + l.id + "\x00" + n.Event.ID + "\x00" + strconv.Itoa(n.Attempts) +
+	sum := sha256.Sum256([]byte(eventType + "\x00" + t.id + "\x00" + n.Event.ID + "\x00" + strconv.Itoa(n.Attempts) +
 		"\x00" + it.attempt.AttemptedAt.UTC().Format(time.RFC3339Nano)))
 	const idBytes = 16
 	content, err := json.Marshal(struct {
 		Event emitted `json:"event"`
 	}{emitted{
-		ID: outbox.OperationalID + hex.EncodeToString(sum[:idBytes]), Type: eventType, Tenant: l.policy.tenant, CreatedAt: now.UTC(), Data: n,
+		ID: outbox.OperationalID + hex.EncodeToString(sum[:idBytes]), Type: eventType, Tenant: t.policy.tenant, CreatedAt: now.UTC(), Data: n,
 	}})
 	if err != nil {
 		// Nothing that is encoded can fail to be; the attempt is recorded all the same.
-		l.d.log.Error().Err(err).Str("endpoint", l.id).Str("type", eventType).Msg("operational event not encoded")
+		t.log.Error().Err(err).Str("endpoint", t.id).Str("type", eventType).Msg("operational event not encoded")
 		return
 	}
 	it.notices = append(it.notices, content)

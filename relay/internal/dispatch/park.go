@@ -6,6 +6,65 @@ import (
 	"github.com/tailpost/tailpost/outbox"
 )
 
+// accept puts a fresh delivery into the lane, or hands it to the recorder to be parked. It never blocks.
+func (l *lane) accept(dl *delivery) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	dl.generation = l.generation
+	l.touch()
+	if key, ok := chainKey(l.policy.ordering, dl.ev.Key); ok {
+		dl.chain = l.chains.of(key)
+	}
+	if reason, next := l.refusal(dl.since); reason != "" {
+		l.parkFresh(dl, reason, next)
+		return
+	}
+	if dl.chain == nil {
+		l.memory.fresh.push(dl)
+		l.enqueue(dl)
+		return
+	}
+	switch dl.chain.join(dl) {
+	case inTable:
+		l.parkFresh(dl, outbox.ReasonOrder, dl.since)
+	case inMemory:
+		l.memory.fresh.push(dl)
+		l.memory.wait(dl)
+	case atHead:
+		l.memory.fresh.push(dl)
+		l.enqueue(dl)
+	}
+}
+
+// refusal says why the lane takes no fresh delivery into memory now, and when the parked one is due.
+func (l *lane) refusal(now time.Time) (outbox.Reason, time.Time) {
+	switch {
+	case l.d.stopping.Load():
+		return outbox.ReasonShutdown, now
+	case l.closed:
+		return outbox.ReasonDisabled, now
+	case l.reordering:
+		return outbox.ReasonOrder, now
+	}
+	if reason, until := l.health.refusal(now); reason != "" {
+		return reason, until
+	}
+	switch {
+	case l.waitsForTable():
+		return outbox.ReasonOrder, now
+	case l.spilling:
+		return outbox.ReasonSlow, now
+	case l.memory.size() >= l.capacity() && l.d.active.Load() > 1:
+		// Alone, a full lane stops the reader through the budget: nobody else is kept waiting by that.
+		l.spilling = true
+		return outbox.ReasonLaneFull, now
+	}
+	return "", time.Time{}
+}
+
+// waitsForTable says that the lane's order needs events that are not in the table yet.
+func (l *lane) waitsForTable() bool { return l.chains != nil && l.d.healing.Load() }
+
 // touch marks the lane as one with traffic and sees to its patrol.
 func (l *lane) touch() {
 	l.touched = true
@@ -31,9 +90,10 @@ func (l *lane) onPatrol() {
 	now := time.Now()
 	l.parkOld(now)
 	next := l.policy.parkAfter
+	oldest := l.memory.fresh.head
 	switch {
-	case l.fresh.head != nil:
-		next = max(l.fresh.head.since.Add(l.policy.parkAfter).Sub(now), time.Millisecond)
+	case oldest != nil:
+		next = max(oldest.since.Add(l.policy.parkAfter).Sub(now), time.Millisecond)
 	case !l.touched:
 		l.active = false
 		l.d.active.Add(-1)
@@ -48,65 +108,46 @@ func (l *lane) onPatrol() {
 func (l *lane) parkOld(now time.Time) {
 	limit := now.Add(-l.policy.parkAfter)
 	// Every turn takes at least the head out of the list.
-	for dl := l.fresh.head; dl != nil && !dl.since.After(limit); dl = l.fresh.head {
+	for dl := l.memory.fresh.head; dl != nil && !dl.since.After(limit); dl = l.memory.fresh.head {
 		switch {
 		case dl.phase == inFlight:
-			l.fresh.remove(dl)
-			l.represent(dl)
+			l.memory.load(dl)
 			l.hand(item{kind: itemPark, dl: dl, reason: outbox.ReasonSlow, next: now, stays: true})
 		case dl.chain != nil:
 			l.shedChain(dl.chain, outbox.ReasonSlow, now)
 		default:
 			l.spilling = true
-			l.shedOne(dl, outbox.ReasonSlow, now)
+			l.evict(dl, outbox.ReasonSlow, now)
 		}
 	}
 }
 
-// parkFresh hands a delivery that never entered the lane to the recorder.
+// parkFresh hands a delivery that never entered the lane to the recorder, behind all of its chain.
 func (l *lane) parkFresh(dl *delivery, reason outbox.Reason, next time.Time) {
 	dl.phase = gone
-	if c := l.chainFor(dl); c != nil {
-		l.parkBehind(c, dl, reason, next)
-		return
+	if c := dl.chain; c != nil {
+		l.root(c)
+		for _, waits := range c.spill() {
+			l.evict(waits, reason, time.Time{})
+		}
+		next = c.behind(next)
 	}
 	l.hand(item{kind: itemPark, dl: dl, reason: reason, next: next})
 }
 
-// shedOne takes an unordered delivery that waits out of memory.
-func (l *lane) shedOne(dl *delivery, reason outbox.Reason, next time.Time) {
-	if l.evict(dl, reason, next) {
+// evict takes a delivery that waits out of memory: one without a row gets it, due at next, and one with a row is forgotten.
+func (l *lane) evict(dl *delivery, reason outbox.Reason, next time.Time) {
+	switch {
+	case l.memory.evict(dl):
+		l.hand(item{kind: itemPark, dl: dl, reason: reason, next: next})
+	case dl.chain != nil:
+		l.noteDue(l.chains.settle(dl.chain))
+	default:
 		l.noteDue(next)
 	}
 }
 
-// evict takes a delivery that waits out of memory. One without a row gets it; one with a row is forgotten, and evict says so.
-func (l *lane) evict(dl *delivery, reason outbox.Reason, next time.Time) (forgotten bool) {
-	if dl.phase == queued {
-		l.queue.live--
-	}
-	dl.phase = gone
-	if dl.fresh {
-		l.fresh.remove(dl)
-		l.hand(item{kind: itemPark, dl: dl, reason: reason, next: next})
-		return false
-	}
-	l.forget(dl)
-	return true
-}
-
-// forget says that a row of the table is no longer in memory.
-func (l *lane) forget(dl *delivery) {
-	if l.represented[dl.ev.ID] != dl {
-		return
-	}
-	delete(l.represented, dl.ev.ID)
-	if l.loading != nil {
-		l.loading[dl.ev.ID] = struct{}{}
-	}
-}
-
-// shed takes everything that waits out of memory, because the endpoint takes nothing for a while.
+// shed takes everything that waits out of memory, if the endpoint takes nothing for a while.
 func (l *lane) shed(now time.Time) {
 	reason, until := l.health.refusal(now)
 	if l.closed {
@@ -126,16 +167,29 @@ func (l *lane) shed(now time.Time) {
 
 // shedWaits takes what waits in no chain out of memory.
 func (l *lane) shedWaits(reason outbox.Reason, until time.Time) {
-	for dl := l.fresh.head; dl != nil; {
-		following := dl.next
-		if dl.phase != inFlight {
-			l.shedOne(dl, reason, until)
-		}
-		dl = following
+	for dl := range l.memory.waits() {
+		l.evict(dl, reason, until)
 	}
-	for _, dl := range l.represented {
-		if dl.phase == queued || dl.phase == waiting {
-			l.shedOne(dl, reason, until)
-		}
+}
+
+// shedChain takes everything of a chain that is not in flight out of memory.
+func (l *lane) shedChain(c *chain, reason outbox.Reason, until time.Time) {
+	if len(c.wait) > 0 && c.head != nil && c.head.phase == inFlight {
+		l.root(c)
+	}
+	head, spilled := c.shed(until)
+	if head != nil {
+		l.evict(head, reason, until)
+	}
+	for _, dl := range spilled {
+		l.evict(dl, reason, time.Time{})
+	}
+}
+
+// root gives the head of a chain a row, without taking it out of memory, if others behind it are about to get theirs.
+func (l *lane) root(c *chain) {
+	if dl := c.rootless(); dl != nil {
+		l.memory.load(dl)
+		l.hand(item{kind: itemPark, dl: dl, reason: outbox.ReasonOrder, next: time.Now(), stays: true})
 	}
 }

@@ -36,7 +36,7 @@ type item struct {
 	notices [][]byte                // itemOutcome: operational events to emit
 }
 
-// remains says whether the delivery is now a pending row that is not in memory.
+// remains reports whether the delivery is now a pending row that is not in memory.
 func (it *item) remains() bool {
 	switch it.kind {
 	case itemPark:

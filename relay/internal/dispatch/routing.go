@@ -19,7 +19,7 @@ type routing struct {
 	lanes []*lane // nil: the index is free
 }
 
-// all gives the lanes.
+// all returns the lanes.
 func (r *routing) all() iter.Seq[*lane] {
 	return func(yield func(*lane) bool) {
 		for _, l := range r.lanes {
@@ -81,7 +81,7 @@ func (d *Dispatcher) apply(changes []change) (here, gone []*lane) {
 		case known:
 			r.lanes[at].reconfigure(*c.endpoint, c.state)
 		default:
-			at = d.places.take(len(r.lanes))
+			at = d.places.next(len(r.lanes))
 			if at == len(r.lanes) {
 				r.lanes = append(r.lanes, nil)
 			}
@@ -117,17 +117,17 @@ func (p *places) forget() {
 	}
 }
 
-// take gives a free index.
-func (p *places) take(next int) int {
+// next returns an index that is free, of so many.
+func (p *places) next(size int) int {
 	if n := len(p.free); n > 0 {
 		at := p.free[n-1]
 		p.free = p.free[:n-1]
 		return at
 	}
-	return next
+	return size
 }
 
-// lane gives the lane of an endpoint, or nil.
+// lane returns the lane of an endpoint, or nil.
 func (d *Dispatcher) lane(id string) *lane {
 	d.places.mu.Lock()
 	defer d.places.mu.Unlock()
@@ -207,7 +207,7 @@ func (d *Dispatcher) note(c *Change, tx *source.Unsettled) {
 	d.recorder.add(it)
 }
 
-// Tenant gives the tenant of an endpoint, empty for one that gets every tenant's events; false: there is no such endpoint.
+// Tenant returns the tenant of an endpoint, empty for one that gets every tenant's events; false: there is no such endpoint.
 func (d *Dispatcher) Tenant(id string) (string, bool) {
 	l := d.lane(id)
 	if l == nil {
@@ -218,7 +218,7 @@ func (d *Dispatcher) Tenant(id string) (string, bool) {
 	return l.policy.tenant, true
 }
 
-// Ordered says whether an endpoint gets its events in an order; false also where there is no such endpoint.
+// Ordered reports whether an endpoint gets its events in an order; false also where there is no such endpoint.
 func (d *Dispatcher) Ordered(id string) bool {
 	l := d.lane(id)
 	if l == nil {

@@ -14,7 +14,7 @@ import (
 
 // staff starts a worker if there is work and none is free.
 func (l *lane) staff() {
-	for l.workers < l.policy.concurrency && l.workers-l.inFlight < l.queue.live && !l.gated && !l.d.stopping.Load() {
+	for l.workers < l.policy.concurrency && l.workers-l.inFlight < l.memory.queue.live && !l.gated && !l.d.stopping.Load() {
 		l.workers++
 		l.d.workers.Go(l.work)
 		if l.workers-l.inFlight >= 1 {
@@ -24,18 +24,37 @@ func (l *lane) staff() {
 	}
 }
 
+// enqueue puts a delivery at the end of the queue and sees that a worker is there to take it.
+func (l *lane) enqueue(dl *delivery) {
+	l.memory.enqueue(dl)
+	l.staff()
+}
+
+// pass takes in that the lane, which waited at the gate, may start one request.
+func (l *lane) pass() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.gated, l.admitted = false, true
+	before := l.workers
+	l.staff()
+	if l.workers == before && l.workers == l.inFlight {
+		// Neither a new worker nor a free one comes by to use the admission.
+		l.d.gate.decline(l)
+	}
+}
+
 // work sends deliveries until there is none that may go.
 func (l *lane) work() {
 	var req webhook.Request
 	for {
 		dl, sender, ticket := l.pick(&req)
 		if dl == nil {
-			l.d.gate.call()
+			l.d.gate.admit()
 			return
 		}
 		l.finish(dl, sender.Send(l.d.sendCtx, &req))
 		l.d.gate.leave(ticket)
-		l.d.gate.call()
+		l.d.gate.admit()
 	}
 }
 
@@ -49,9 +68,8 @@ func (l *lane) pick(req *webhook.Request) (*delivery, Sender, int64) {
 		l.workers--
 		return nil, nil, 0
 	}
-	dl := l.queue.pop()
-	dl.phase = inFlight
-	l.health.started(dl)
+	dl := l.memory.start()
+	l.health.circuit.started(dl)
 	l.inFlight++
 	trigger := dl.trigger
 	switch {
@@ -66,9 +84,9 @@ func (l *lane) pick(req *webhook.Request) (*delivery, Sender, int64) {
 	return dl, l.sender, ticket
 }
 
-// admit says whether there is a request that may start now. The ticket goes back to the gate after it.
+// admit reports whether there is a request that may start now. The ticket goes back to the gate after it.
 func (l *lane) admit(now time.Time) (ticket int64, ok bool) {
-	if l.queue.live == 0 {
+	if l.memory.queue.live == 0 {
 		l.d.gate.decline(l)
 		return 0, false
 	}
@@ -82,7 +100,7 @@ func (l *lane) admit(now time.Time) (ticket int64, ok bool) {
 	return ticket, true
 }
 
-// mayGo says whether a request may start now; if only time is missing, it arms the lane's wake.
+// mayGo reports whether a request may start now; if only time is missing, it arms the lane's wake.
 func (l *lane) mayGo(now time.Time) bool {
 	if l.d.stopping.Load() || l.answered >= l.unrecorded() {
 		return false
@@ -130,7 +148,7 @@ func (l *lane) finish(dl *delivery, res webhook.Result) {
 	if dl.generation != l.generation {
 		l.stale--
 	}
-	l.fresh.remove(dl)
+	l.memory.fresh.remove(dl)
 	now := time.Now()
 	if res.Unsent || l.d.sendCtx.Err() != nil && res.Attempt.StatusCode == 0 {
 		l.abandon(dl, now)
@@ -155,21 +173,30 @@ func (l *lane) finish(dl *delivery, res webhook.Result) {
 		l.finishDropped(&it)
 		return
 	}
-	since := l.health.failingSince
+	since := l.health.failing.since
 	change := l.judge(&it, decision, now)
-	l.notify(&it, pace.Later(since, l.health.failingSince), now)
+	t := teller{id: l.id, policy: &l.policy, routing: l.d.routing.Load(), log: &l.d.log}
+	t.notify(&it, &l.health, pace.Later(since, l.health.failing.since), now)
 	l.hand(it)
 	if l.answered >= l.unrecorded()/2 {
 		// The other half is for the time that recording takes.
 		l.d.recorder.hasten()
 	}
 	l.logAttempt(&it)
-	if dl.chain != nil {
-		l.advance(dl.chain, decision.Outcome, it.next, now)
-	}
+	l.advance(dl.chain, decision.Outcome, it.next, now)
 	if change {
 		l.shed(now)
 	}
+}
+
+// finishDropped records the attempt that was in flight when the endpoint went: whatever came of it, it was the last one.
+func (l *lane) finishDropped(it *item) {
+	if it.attempt.Outcome == outbox.Retry {
+		it.attempt.Outcome = outbox.Dead
+	}
+	it.forgets = true
+	l.hand(*it)
+	l.logAttempt(it)
 }
 
 // logAttempt logs an attempt: quietly where all is well, so that a busy relay's log shows what is not.
@@ -198,14 +225,14 @@ func (l *lane) logAttempt(it *item) {
 	e.Msg("attempt")
 }
 
-// judge updates the endpoint's health and says whether the lane must be shed.
+// judge updates the endpoint's health and reports whether the lane must be shed.
 func (l *lane) judge(it *item, decision retry.Decision, now time.Time) (shed bool) {
 	switch {
 	case decision.Outcome == outbox.Delivered:
 		it.change = l.health.succeeded(l.id)
 	case it.reason == outbox.ReasonInvalid:
 		// The event cannot be sent anywhere; that says nothing about the endpoint.
-		l.health.abandoned(it.dl)
+		l.health.circuit.abandoned(it.dl)
 	default:
 		it.change, shed = l.health.failed(l.id, it.dl, &l.policy, decision, now)
 	}
@@ -216,14 +243,26 @@ func (l *lane) judge(it *item, decision retry.Decision, now time.Time) (shed boo
 // is recorded. Should the relay deliver again after all, the table has it.
 func (l *lane) abandon(dl *delivery, now time.Time) {
 	dl.phase = gone
-	l.health.abandoned(dl)
+	l.health.circuit.abandoned(dl)
 	if l.dropped {
 		l.hand(item{kind: itemDrop, dl: dl})
 		return
 	}
-	l.forget(dl)
+	l.memory.forget(dl)
 	l.hand(item{kind: itemPark, dl: dl, reason: outbox.ReasonShutdown, next: now})
-	if dl.chain != nil {
-		l.advance(dl.chain, outbox.Retry, now, now)
+	l.advance(dl.chain, outbox.Retry, now, now)
+}
+
+// advance lets a chain go on after its head was answered; nil: the delivery was in none.
+func (l *lane) advance(c *chain, outcome outbox.Outcome, next, now time.Time) {
+	if c == nil {
+		return
+	}
+	following, spilled := c.answered(outcome, l.policy.holds(), next, now)
+	for _, dl := range spilled {
+		l.evict(dl, outbox.ReasonOrder, time.Time{})
+	}
+	if following != nil {
+		l.enqueue(following)
 	}
 }

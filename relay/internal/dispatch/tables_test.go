@@ -182,11 +182,11 @@ func (f *tables) queued(e *dispatch.Endpoint) {
 			continue
 		}
 		if i, ok := keys[key]; ok {
-			e.Heads[i].Count++
+			e.KeyHeads[i].Count++
 			continue
 		}
-		keys[key] = len(e.Heads)
-		e.Heads = append(e.Heads, ledger.Head{Key: key, NextAttemptAt: d.NextAttemptAt, Count: 1})
+		keys[key] = len(e.KeyHeads)
+		e.KeyHeads = append(e.KeyHeads, ledger.Head{Key: key, NextAttemptAt: d.NextAttemptAt, Count: 1})
 	}
 }
 

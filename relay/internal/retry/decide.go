@@ -49,7 +49,7 @@ type Decision struct {
 	Throttle time.Duration
 }
 
-// Decide gives the decision on attempt number (from 1) that ended at now with r. Rnd, from 0 to 1, places the jitter: a
+// Decide returns the decision on attempt number (from 1) that ended at now with r. Rnd, from 0 to 1, places the jitter: a
 // retry comes at its time or up to a tenth of the delay later, never earlier.
 func Decide(policy config.Retry, number int, r Result, now time.Time, rnd float64) Decision {
 	switch {

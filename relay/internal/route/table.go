@@ -145,7 +145,7 @@ func newSubscription(s *config.Subscription) subscription {
 }
 
 // Match appends to dst the endpoints that the event goes to, each once, in the order of their indexes. The first
-// subscription of an endpoint that takes the event gives the body. It allocates only if dst has no room for the
+// subscription of an endpoint that takes the event decides the body. It allocates only if dst has no room for the
 // subscriptions that want the event's type.
 func (t *Table) Match(dst []Match, e *outbox.Event) []Match {
 	start := len(dst)
@@ -205,7 +205,7 @@ func (t *Table) passes(where *config.Filter, index int, e *outbox.Event) bool {
 	return ok
 }
 
-// Body gives the body of an event for one endpoint, as Match does, for a delivery that was parked. Nil also stands for an
+// Body returns the body of an event for one endpoint, as Match does, for a delivery that was parked. Nil also stands for an
 // event that the endpoint would not get any more.
 func (t *Table) Body(index int, e *outbox.Event) *config.Body {
 	for i := range t.endpoints[index].subscriptions {
@@ -233,7 +233,7 @@ func (s *subscription) takes(e *outbox.Event) bool {
 	})
 }
 
-// Missing gives how many evaluations of filters met a null or missing value.
+// Missing returns how many evaluations of filters met a null or missing value.
 func (t *Table) Missing() uint64 {
 	sum := t.gone
 	for _, ep := range t.endpoints {

@@ -1,0 +1,177 @@
+package dispatch
+
+import (
+	"time"
+
+	"github.com/tailpost/tailpost/config"
+	"github.com/tailpost/tailpost/outbox"
+)
+
+// chain is one ordered key of a lane. At most one of its deliveries is queued or in flight; later ones wait behind it, in
+// memory or, once any of them had to be parked, in the table, where commit order is (commit_lsn, seq).
+//
+// Two rules keep the order. While rows > 0 every fresh delivery of the key is parked too, so that memory never overtakes
+// the table. And no delivery gets a row before all earlier ones of its key have one, not even before one in flight: after
+// a crash the rows are sent as soon as they are found, and an earlier delivery without a row only when the stream brings
+// it again.
+//
+// A chain decides; the lane acts: what a method returns is to be queued, or to be written to the table, by its caller.
+type chain struct {
+	key    string
+	head   *delivery   // queued or in flight; nil: none
+	wait   []*delivery // behind head
+	rows   int         // pending rows of the key that are not in memory, committed or not
+	read   int         // what rows was when the table was last asked for them; more were parked since
+	next   time.Time   // with rows > 0 and no head: when the first of them is due
+	onHold bool        // a dead delivery holds all of it until a person resends or discards that
+	// uncommitted counts the items of this key that the recorder has not committed; the table is read only when
+	// there is none.
+	uncommitted int
+}
+
+// chainKey returns the chain that an event with this key belongs to, if any.
+func chainKey(ordering config.Ordering, key string) (string, bool) {
+	switch ordering {
+	case config.OrderingKey:
+		return key, key != ""
+	case config.OrderingStrict:
+		return "", true
+	case config.OrderingNone:
+	}
+	return "", false
+}
+
+// place is where a delivery joins its chain.
+type place uint8
+
+const (
+	atHead   place = iota // it may be sent
+	inMemory              // it waits behind another in memory
+	inTable               // it is to be parked behind rows
+)
+
+// join puts a fresh delivery at the end of the chain, but for one that is to be parked: that is behind's.
+func (c *chain) join(dl *delivery) place {
+	switch {
+	case c.rows > 0 || c.onHold:
+		return inTable
+	case c.head != nil:
+		c.wait = append(c.wait, dl)
+		return inMemory
+	}
+	c.head = dl
+	return atHead
+}
+
+// behind adds a row behind everything of the chain, and returns when it is due: zero if it waits for what is before it, else
+// next. What is in memory must have been spilled.
+func (c *chain) behind(next time.Time) time.Time {
+	if c.head != nil || c.rows > 0 || c.onHold {
+		next = time.Time{}
+	} else {
+		c.next = next
+	}
+	c.rows++
+	return next
+}
+
+// spill turns what waits in memory behind the head into rows, and returns it to be parked.
+func (c *chain) spill() []*delivery {
+	spilled := c.wait
+	c.wait = nil
+	c.rows += len(spilled)
+	return spilled
+}
+
+// shed turns all that is not in flight into rows of which the first is due at until, and returns it to be parked.
+func (c *chain) shed(until time.Time) (head *delivery, spilled []*delivery) {
+	if c.head != nil && c.head.phase == queued {
+		head, c.head = c.head, nil
+		c.rows++
+		c.next = until
+	}
+	return head, c.spill()
+}
+
+// rootless returns the head if it has no row though others behind it are about to get theirs; nil: all is well.
+func (c *chain) rootless() *delivery {
+	if c.head != nil && c.head.fresh {
+		return c.head
+	}
+	return nil
+}
+
+// answered takes in what became of the head, whose next attempt is at next, and returns the delivery that may go now, and
+// what is to be parked.
+func (c *chain) answered(outcome outbox.Outcome, holds bool, next, now time.Time) (following *delivery, spilled []*delivery) {
+	c.head = nil
+	switch {
+	case outcome == outbox.Retry:
+		// The head keeps its place: it is a row now, and what waited is written behind it.
+		c.rows++
+		c.next = next
+		return nil, c.spill()
+	case outcome == outbox.Dead && holds:
+		c.onHold = true
+		return nil, c.spill()
+	case len(c.wait) > 0:
+		c.head = c.wait[0]
+		c.wait[0] = nil
+		c.wait = c.wait[1:]
+		return c.head, nil
+	}
+	c.wait = nil
+	c.next = now
+	return nil, nil
+}
+
+// idle reports whether nothing of the chain is in memory or uncommitted, and no dead delivery holds it: only then does the
+// table tell all of it.
+func (c *chain) idle() bool { return c.head == nil && c.uncommitted == 0 && !c.onHold }
+
+// restore takes in what the table has of an idle chain; nil: nothing any more. It returns the deliveries that are in memory
+// again, of which the first may go.
+func (c *chain) restore(found *links) []*delivery {
+	switch {
+	case !c.idle():
+		return nil
+	case found == nil:
+		// What was parked while the table was read may be missing in the answer.
+		c.rows -= c.read
+		return nil
+	case len(found.due) == 0 && found.onHold:
+		c.onHold = true
+		return nil
+	case len(found.due) == 0:
+		// It was tried again meanwhile: its own time counts, not the one that the chain was asked for.
+		c.rows, c.next = max(c.rows, 1), found.next
+		return nil
+	}
+	c.rows = max(0, c.rows-len(found.due))
+	for _, dl := range found.due {
+		dl.chain = c
+	}
+	c.head = found.due[0]
+	c.wait = append(c.wait, found.due[1:]...)
+	return found.due
+}
+
+// links are the rows of one chain that a query found and that may go, oldest first.
+type links struct {
+	due    []*delivery
+	onHold bool      // a dead one holds what follows
+	next   time.Time // when the one that follows is due; zero: none is known
+}
+
+// add takes a row that revive makes a delivery of.
+func (k *links) add(row *outbox.Delivery, now time.Time, revive func(*outbox.Delivery) *delivery) {
+	switch {
+	case k.onHold || !k.next.IsZero():
+	case row.State == outbox.StateDead:
+		k.onHold = true
+	case row.NextAttemptAt.After(now):
+		k.next = row.NextAttemptAt
+	default:
+		k.due = append(k.due, revive(row))
+	}
+}

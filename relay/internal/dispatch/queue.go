@@ -1,0 +1,74 @@
+package dispatch
+
+// queue is a first-in first-out ring of deliveries that wait for a worker. One that leaves memory while it waits stays in the
+// ring, marked gone, until pop meets it.
+type queue struct {
+	items []*delivery
+	first int
+	count int
+	live  int // entries that are not gone
+}
+
+// spareRing is the size from which an empty ring is given back.
+const spareRing = 1024
+
+func (q *queue) push(d *delivery) {
+	if q.count == len(q.items) {
+		grown := make([]*delivery, max(4, 2*len(q.items)))
+		n := copy(grown, q.items[q.first:])
+		copy(grown[n:], q.items[:q.first])
+		q.items, q.first = grown, 0
+	}
+	q.items[(q.first+q.count)%len(q.items)] = d
+	q.count++
+	q.live++
+}
+
+// pop returns the oldest delivery that still waits, or nil.
+func (q *queue) pop() *delivery {
+	for q.count > 0 {
+		d := q.items[q.first]
+		q.items[q.first] = nil
+		q.first = (q.first + 1) % len(q.items)
+		q.count--
+		if d.phase == queued {
+			q.live--
+			return d
+		}
+	}
+	if len(q.items) > spareRing {
+		q.items = nil
+	}
+	q.first = 0
+	return nil
+}
+
+// freshList holds a lane's unsettled deliveries, oldest first.
+type freshList struct{ head, tail *delivery }
+
+func (l *freshList) push(d *delivery) {
+	d.fresh, d.prev, d.next = true, l.tail, nil
+	if l.tail != nil {
+		l.tail.next = d
+	} else {
+		l.head = d
+	}
+	l.tail = d
+}
+
+func (l *freshList) remove(d *delivery) {
+	if !d.fresh {
+		return
+	}
+	if d.prev != nil {
+		d.prev.next = d.next
+	} else {
+		l.head = d.next
+	}
+	if d.next != nil {
+		d.next.prev = d.prev
+	} else {
+		l.tail = d.prev
+	}
+	d.fresh, d.prev, d.next = false, nil, nil
+}

@@ -1,0 +1,123 @@
+package dispatch
+
+import (
+	"strconv"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+	"pgregory.net/rapid"
+
+	"github.com/tailpost/tailpost/outbox"
+)
+
+func numbered(i int) *delivery {
+	return &delivery{ev: &event{Event: outbox.Event{ID: strconv.Itoa(i)}}}
+}
+
+// TestMemory_keepsTheOrderAndItsCounts holds a memory against a plain list, whatever comes, goes, waits or is evicted.
+func TestMemory_keepsTheOrderAndItsCounts(t *testing.T) {
+	t.Parallel()
+	rapid.Check(t, func(t *rapid.T) {
+		var m memory
+		var queue, waits []*delivery
+		n := 0
+		remove := func(list []*delivery, i int) []*delivery { return append(list[:i:i], list[i+1:]...) }
+		for range rapid.IntRange(1, 200).Draw(t, "steps") {
+			switch rapid.IntRange(0, 5).Draw(t, "step") {
+			case 0, 1:
+				dl := numbered(n)
+				n++
+				if rapid.Bool().Draw(t, "loaded") {
+					m.load(dl)
+				} else {
+					m.fresh.push(dl)
+				}
+				if rapid.Bool().Draw(t, "behind another") {
+					m.wait(dl)
+					waits = append(waits, dl)
+				} else {
+					m.enqueue(dl)
+					queue = append(queue, dl)
+				}
+			case 2:
+				if len(waits) > 0 {
+					m.enqueue(waits[0])
+					queue, waits = append(queue, waits[0]), waits[1:]
+				}
+			case 3:
+				got := m.start()
+				if len(queue) == 0 {
+					require.Nil(t, got)
+					continue
+				}
+				require.Same(t, queue[0], got)
+				require.Equal(t, inFlight, got.phase)
+				queue = queue[1:]
+				m.fresh.remove(got)
+				m.forget(got)
+			case 4:
+				if len(queue) > 0 {
+					i := rapid.IntRange(0, len(queue)-1).Draw(t, "queued")
+					fresh := queue[i].fresh
+					require.Equal(t, fresh, m.evict(queue[i]))
+					queue = remove(queue, i)
+				}
+			case 5:
+				if len(waits) > 0 {
+					i := rapid.IntRange(0, len(waits)-1).Draw(t, "waiting")
+					fresh := waits[i].fresh
+					require.Equal(t, fresh, m.evict(waits[i]))
+					waits = remove(waits, i)
+				}
+			}
+			require.Equal(t, len(queue), m.queue.live)
+			require.Equal(t, len(queue)+len(waits), m.size())
+			left := 0
+			for range m.waits() {
+				left++
+			}
+			require.Equal(t, m.size(), left)
+		}
+	})
+}
+
+// TestMemory_knowsWhatTheLoaderReadTooLate: a row that left memory while the table was read is stale in the answer.
+func TestMemory_knowsWhatTheLoaderReadTooLate(t *testing.T) {
+	t.Parallel()
+	var m memory
+	before, during := numbered(1), numbered(2)
+	m.load(before)
+	m.load(during)
+	m.forget(before)
+	require.Equal(t, []string{"2"}, m.beginLoad())
+	require.True(t, m.has("2"), "it is in memory")
+	m.forget(during)
+	require.True(t, m.has("2"), "it was answered while the table was read")
+	require.False(t, m.has("1"))
+	m.endLoad()
+	require.False(t, m.has("2"), "the next answer is younger than that")
+}
+
+func TestMemory_forgetsOnlyTheDeliveryThatItHas(t *testing.T) {
+	t.Parallel()
+	var m memory
+	old, again := numbered(1), numbered(1)
+	m.load(old)
+	m.forget(old)
+	m.load(again)
+	m.forget(old)
+	require.True(t, m.has("1"))
+}
+
+func TestQueue_givesALargeRingBack(t *testing.T) {
+	t.Parallel()
+	var q queue
+	for i := range 5000 {
+		dl := numbered(i)
+		dl.phase = queued
+		q.push(dl)
+	}
+	for q.pop() != nil {
+	}
+	require.Empty(t, q.items)
+}
