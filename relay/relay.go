@@ -29,8 +29,12 @@ import (
 
 // Options configure a Relay beside its config.
 type Options struct {
-	// Logger gets the relay's log. The zero Logger logs nothing.
+	// Logger gets the relay's log. The zero Logger logs nothing. What it writes to must not block:
+	// deliveries would wait for it.
 	Logger zerolog.Logger
+	// LogDropped returns how many lines of the log were dropped so far, for the metrics. nil: they have
+	// no such number.
+	LogDropped func() uint64
 	// Version is sent in the User-Agent header.
 	Version string
 	// Owner names this process in tailpost.relay. Empty: host name and process id.

@@ -19,6 +19,8 @@ type app struct {
 	stdout io.Writer
 	stderr io.Writer
 
+	logs *logQueue // before stderr, in a command that must not wait for whoever reads that; nil: none
+
 	configPath string
 	// started is true once a command's own code runs: an error from then on is no longer one of
 	// usage.
@@ -35,7 +37,11 @@ func run(ctx context.Context, args []string, getenv func(string) string, stdin i
 	if err != nil && !a.started {
 		err = asUsage(err, cmd.CommandPath())
 	}
-	return a.report(err)
+	code := a.report(err)
+	if a.logs != nil {
+		a.logs.Close(logFlushTime)
+	}
+	return code
 }
 
 func newRootCommand(a *app) *cobra.Command {

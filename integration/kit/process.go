@@ -54,6 +54,8 @@ type Command struct {
 	Env  map[string]string // beside what every process needs
 	// Secrets must not appear in anything the process prints.
 	Secrets []string
+	// Stderr is where the process writes its log. nil: the kit reads it.
+	Stderr *os.File
 }
 
 // Start runs a command. At the test's end it is killed if it still runs, and the test fails if it
@@ -68,8 +70,10 @@ func Start(t TB, c Command) *Process {
 	if err != nil {
 		t.Fatalf("pipe stdout: %v", err)
 	}
-	stderr, err := p.cmd.StderrPipe()
-	if err != nil {
+	var stderr io.Reader = strings.NewReader("")
+	if c.Stderr != nil {
+		p.cmd.Stderr = c.Stderr
+	} else if stderr, err = p.cmd.StderrPipe(); err != nil {
 		t.Fatalf("pipe stderr: %v", err)
 	}
 	if err := p.cmd.Start(); err != nil {

@@ -22,6 +22,7 @@ type Options struct {
 	Path   string            // of the configuration; empty: tailpost.hcl in a directory of the test's own, written here
 	Env    map[string]string // beside Config's
 	Args   []string          // further flags of `tailpost run`
+	Stderr *os.File          // see Command
 	Plain  bool              // run PlainBinary: the test measures memory or time
 	// Secrets must never be printed, beside Config's.
 	Secrets []string
@@ -55,7 +56,7 @@ func StartRelay(t TB, o Options) *Relay {
 	}
 	p := Start(t, Command{
 		Path: binary(t), Args: append([]string{"run", "-c", path}, o.Args...), Dir: filepath.Dir(path), Env: env,
-		Secrets: append(o.Config.Secrets(), o.Secrets...),
+		Secrets: append(o.Config.Secrets(), o.Secrets...), Stderr: o.Stderr,
 	})
 	return &Relay{Process: p, Path: path}
 }

@@ -44,7 +44,9 @@ type Options struct {
 	Version string
 	States  []string // that a relay may be in
 	Status  func() Status
-	Now     func() time.Time // nil: time.Now
+	// LogDropped returns how many lines of the log were dropped; nil: nobody counts them.
+	LogDropped func() uint64
+	Now        func() time.Time // nil: time.Now
 }
 
 // Metrics counts, and shows what it counted. Its methods are safe for concurrent use.

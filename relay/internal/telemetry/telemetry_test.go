@@ -55,6 +55,7 @@ func setup(t *testing.T) *bundle {
 	b.Metrics = telemetry.New(telemetry.Options{
 		Store: &b.database, Slot: "tailpost", Version: "v1", States: []string{"standby", "delivering"},
 		Status: func() telemetry.Status { return b.status }, Now: func() time.Time { return b.now },
+		LogDropped: func() uint64 { return 7 },
 	})
 	return b
 }
@@ -103,6 +104,7 @@ func TestBatchesAreCounted(t *testing.T) {
 		"tailpost_attempts_total erp dead":                 0,
 		"tailpost_attempts_total crm dead":                 1,
 		"tailpost_recorded_batches_total":                  2,
+		"tailpost_log_lines_dropped_total":                 7,
 		"tailpost_recorded_rows_total attempt":             5,
 		"tailpost_recorded_rows_total delivery":            6,
 		"tailpost_state delivering":                        1,

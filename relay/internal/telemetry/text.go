@@ -31,6 +31,9 @@ func (m *Metrics) write(text *bytes.Buffer) {
 	p.gauge("lag_seconds", "Age of the oldest transaction that this process has read whole and not settled; 0: there is none.").add(lag)
 	p.gauge("in_memory_deliveries", "Deliveries of the stream that are in memory and not settled.").add(float64(status.Deliveries))
 	p.gauge("in_memory_bytes", "About what the deliveries in memory take.").add(float64(status.Bytes))
+	if m.o.LogDropped != nil {
+		p.counter("log_lines_dropped_total", "Lines of the log that nobody read in time, or that could not be written.").add(float64(m.o.LogDropped()))
+	}
 	m.writeCounted(p)
 	measures, reached := m.measured()
 	p.gauge("database_up", "1 if the database answered when it was last asked, else 0: then its measures are missing.").add(truth(reached))
