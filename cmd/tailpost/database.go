@@ -12,6 +12,7 @@ import (
 	"github.com/jackc/pgx/v5/pgconn"
 
 	"github.com/tailpost/tailpost/config"
+	"github.com/tailpost/tailpost/outbox/pglink"
 )
 
 const connectTimeout = 15 * time.Second
@@ -31,13 +32,10 @@ func withDatabase(ctx context.Context, db config.Database, f func(*pgx.Conn) err
 }
 
 func connect(ctx context.Context, db config.Database) (*pgx.Conn, error) {
-	c, err := pgx.ParseConfig(db.URL.Reveal())
+	c, err := pglink.Configure(db.URL.Reveal(), pglink.Session{Name: "tailpost"})
 	if err != nil {
-		// pgx's error repeats the URL; package config has checked it already, and said what is
-		// wrong with it.
-		return nil, errors.New("connect to the database: database.url is neither a postgres:// URL nor a keyword string")
+		return nil, fmt.Errorf("connect to the database: %w", err)
 	}
-	c.RuntimeParams["application_name"] = "tailpost"
 	ctx, cancel := context.WithTimeoutCause(ctx, connectTimeout, fmt.Errorf("no answer within %s", connectTimeout))
 	defer cancel()
 	conn, err := pgx.ConnectConfig(ctx, c)

@@ -29,6 +29,7 @@ type Session struct {
 //   - search_path: nothing that somebody else defined is found by an unqualified name, be it a function, an operator or a cast.
 //   - row_security: a policy makes a statement fail instead of hiding rows from it.
 //   - default_transaction_read_only: a role or database that is read-only by default is written to where that is allowed.
+//   - client_encoding: UTF8, but none where the database itself has none (SQL_ASCII): its texts are whatever bytes they are.
 func settings() map[string]string {
 	return map[string]string{
 		"search_path":                         "pg_catalog, pg_temp",
@@ -98,13 +99,18 @@ func verify(ctx context.Context, conn *pgconn.PgConn, want map[string]string) er
 			return fmt.Errorf("%w (%s is %q instead of %q)", ErrPooler, name, row[i], want[name])
 		}
 	}
-	if string(row[len(row)-1]) != "off" {
-		return nil
+	if string(row[len(row)-1]) == "off" {
+		// An asynchronous commit would let the slot move past attempts that a crash of the server then forgets. Anything stronger
+		// than "on" is the operator's choice.
+		if err := conn.Exec(ctx, "SET synchronous_commit = 'on'").Close(); err != nil {
+			return fmt.Errorf("set synchronous_commit: %w", err)
+		}
 	}
-	// An asynchronous commit would let the slot move past attempts that a crash of the server then forgets. Anything stronger
-	// than "on" is the operator's choice.
-	if err := conn.Exec(ctx, "SET synchronous_commit = 'on'").Close(); err != nil {
-		return fmt.Errorf("set synchronous_commit: %w", err)
+	if conn.ParameterStatus("server_encoding") == "SQL_ASCII" {
+		// The database stores whatever bytes it gets; one that is not UTF-8 would fail every statement that reads it.
+		if err := conn.Exec(ctx, "SET client_encoding = 'SQL_ASCII'").Close(); err != nil {
+			return fmt.Errorf("set client_encoding: %w", err)
+		}
 	}
 	return nil
 }

@@ -121,6 +121,30 @@ func TestConfigure_findsNothingInPublic(t *testing.T) {
 	require.Equal(t, "a", text)
 }
 
+// A database without an encoding stores any bytes: one that is not UTF-8 must not end what reads it.
+func TestConfigure_readsEveryByteOfADatabaseWithoutEncoding(t *testing.T) {
+	t.Parallel()
+	db := pgtest.NewDB(t)
+	admin := db.Conn(t)
+	name := db.Name + "_ascii"
+	_, err := admin.Exec(t.Context(), "CREATE DATABASE "+name+" ENCODING 'SQL_ASCII' LC_COLLATE 'C' LC_CTYPE 'C' TEMPLATE template0")
+	require.NoError(t, err)
+	t.Cleanup(func() {
+		_, err := admin.Exec(context.WithoutCancel(t.Context()), "DROP DATABASE "+name+" WITH (FORCE)")
+		require.NoError(t, err)
+	})
+	conn := connect(t, strings.Replace(db.URL, db.Name, name, 1))
+	_, err = conn.Exec(t.Context(), "CREATE TABLE public.t (a text)")
+	require.NoError(t, err)
+	_, err = conn.Exec(t.Context(), "INSERT INTO public.t VALUES ($1), ('é')", "a\xffb")
+	require.NoError(t, err)
+	rows, err := conn.Query(t.Context(), "SELECT a FROM public.t ORDER BY a")
+	require.NoError(t, err)
+	texts, err := pgx.CollectRows(rows, pgx.RowTo[string])
+	require.NoError(t, err)
+	require.Equal(t, []string{"a\xffb", "é"}, texts)
+}
+
 func TestConfigure_servesReplicationConnections(t *testing.T) {
 	t.Parallel()
 	db := pgtest.NewDB(t)

@@ -66,6 +66,12 @@ func Is(err error, states ...string) bool {
 // TookTooLong reports whether a statement was ended by its timeout.
 func TookTooLong(err error) bool { return Is(err, QueryCanceled) }
 
+// NoValue reports whether a text is no value of a type or of a domain.
+func NoValue(err error) bool {
+	code := State(err)
+	return class(code) == "22" || code == CheckViolation
+}
+
 // NotMigrated reports whether a table, column or function of Tailpost's schema is missing.
 func NotMigrated(err error) bool {
 	return Is(err, UndefinedTable, UndefinedColumn, UndefinedFunction, NoSchema)

@@ -171,6 +171,10 @@ func migrateTurn(ctx context.Context, conn *pgx.Conn, f func(pgx.Tx) error) erro
 	// Whatever the role's defaults: what another replica committed while this one waited must be seen.
 	options := pgx.TxOptions{IsoLevel: pgx.ReadCommitted, AccessMode: pgx.ReadWrite}
 	err := pgx.BeginTxFunc(ctx, conn, options, func(tx pgx.Tx) error {
+		// First, and by its full name: whatever somebody else defined in a schema of the path is not found any more.
+		if _, err := tx.Exec(ctx, "SELECT pg_catalog.set_config('search_path', 'pg_catalog, pg_temp', true)"); err != nil {
+			return fmt.Errorf("set search_path: %w", err)
+		}
 		if err := setLocal(ctx, tx, "statement_timeout", migrateStatementTimeout); err != nil {
 			return err
 		}

@@ -71,7 +71,10 @@ func printScript(o PrintOptions, data printData) ([]byte, error) {
 	}
 	var b bytes.Buffer
 	b.WriteString("-- Tailpost: schema, roles and publications. Run it once in the application's database, as the owner of the outbox\n" +
-		"-- table, in one transaction, for example: psql --single-transaction --set ON_ERROR_STOP=1 --file this.sql\n")
+		"-- table, in one transaction, for example: psql --single-transaction --set ON_ERROR_STOP=1 --file this.sql\n\n" +
+		"-- Nothing that somebody else defined in a schema of the path is found by what follows.\n" +
+		"SELECT pg_catalog.set_config('tailpost.search_path', pg_catalog.current_setting('search_path'), true);\n" +
+		"SELECT pg_catalog.set_config('search_path', 'pg_catalog, pg_temp', true);\n")
 	for _, step := range steps[o.AfterVersion:] {
 		fmt.Fprintf(&b, "\n-- Migration %d: %s\n\n%s\nINSERT INTO tailpost.migration (version, name) VALUES (%d, %s);\n",
 			step.Version, step.Name, step.sql, step.Version, quoteLiteral(step.Name))
@@ -90,6 +93,8 @@ func printScript(o PrintOptions, data printData) ([]byte, error) {
 		}
 		b.WriteString("\n" + text)
 	}
+	b.WriteString("\n-- What runs next in this transaction has its own path again.\n" +
+		"SELECT pg_catalog.set_config('search_path', pg_catalog.current_setting('tailpost.search_path'), true);\n")
 	return b.Bytes(), nil
 }
 

@@ -51,7 +51,8 @@ func CheckTable(ctx context.Context, db outbox.PgxTx, m outbox.Mapping) (warning
 			m.Table, m.QuotedTable()))
 	}
 	if table.RowSecurity {
-		warnings = append(warnings, fmt.Sprintf("outbox table %s: row level security hides rows from this role, so rows that the stream lost may not be found again", m.Table))
+		warnings = append(warnings, fmt.Sprintf("outbox table %s: row-level security would hide rows from this role, so it may not read the table, and rows that the stream lost "+
+			"are not found again: ALTER ROLE … BYPASSRLS, or let a role without it own the table", m.Table))
 	}
 	return warnings, errors.Join(problems...)
 }

@@ -156,7 +156,7 @@ func (s *Sweep) moved(ctx context.Context, places []RowPlace) (now []RowPlace, e
 	sql := `
 SELECT ` + c.id + `::text, o.ctid::text
 FROM unnest(@ids::text[], @tids::text[]) AS was (id, tid)
-JOIN ` + c.table + ` AS o ON ` + c.id + ` = was.id::` + s.idType + `
+JOIN ` + c.table + ` AS o ON ` + c.id + ` ` + s.operator("=") + ` was.id::` + s.idType + `
 WHERE o.ctid <> was.tid::tid`
 	err = s.link.Run(ctx, "look for rows of the outbox table", func(ctx context.Context, conn *pgx.Conn) error {
 		rows, err := conn.Query(ctx, sql, pgx.NamedArgs{"ids": ids, "tids": tids})

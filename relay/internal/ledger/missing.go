@@ -9,7 +9,6 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5"
-	"github.com/jackc/pgx/v5/pgconn"
 
 	"github.com/tailpost/tailpost/outbox"
 	"github.com/tailpost/tailpost/outbox/pglink"
@@ -199,7 +198,7 @@ func (t *Table) findKeys(ctx context.Context, db DB, ids []string, there map[str
 	sql := `
 SELECT ` + c.id + `::text
 FROM ` + c.table + ` AS o
-WHERE ` + c.id + ` = ANY (@ids::text[]::` + t.idType + `[])`
+WHERE ` + c.id + ` ` + t.operator("=") + ` ANY (@ids::text[]::` + t.idType + `[])`
 	// In a transaction of its own, or a savepoint: the error must not end the caller's.
 	err := pgx.BeginFunc(ctx, db, func(tx pgx.Tx) error {
 		rows, err := tx.Query(ctx, sql, pgx.NamedArgs{"ids": ids})
@@ -213,7 +212,7 @@ WHERE ` + c.id + ` = ANY (@ids::text[]::` + t.idType + `[])`
 		})
 		return err
 	})
-	if !noValue(err) {
+	if !pglink.NoValue(err) {
 		return err
 	}
 	if len(ids) == 1 {
@@ -221,12 +220,6 @@ WHERE ` + c.id + ` = ANY (@ids::text[]::` + t.idType + `[])`
 	}
 	half := len(ids) / 2
 	return errors.Join(t.findKeys(ctx, db, ids[:half], there), t.findKeys(ctx, db, ids[half:], there))
-}
-
-// noValue says that a text is no value of a type or of a domain.
-func noValue(err error) bool {
-	pgErr, ok := errors.AsType[*pgconn.PgError](err)
-	return ok && (pgErr.Code[:2] == "22" || pgErr.Code == pglink.CheckViolation)
 }
 
 // replayMissingSQL writes missing events down. A second search leaves out those that the replay itself has queued before their

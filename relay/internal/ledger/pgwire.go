@@ -25,6 +25,7 @@ type pgwire struct {
 	buf   []byte
 	msg   int  // offset of the current message's length
 	ascii bool // the database's encoding is not UTF-8: free text must be ASCII
+	raw   bool // the database has no encoding: text may be any bytes but NULs
 	err   error
 }
 
@@ -153,9 +154,13 @@ func (w *pgwire) timeOrNull(v time.Time) {
 	w.time(v)
 }
 
-// text writes s as Postgres can store it: bytes that are not UTF-8 become U+FFFD and NULs are left out.
+// text writes s as Postgres can store it: bytes that are not UTF-8 become U+FFFD, where the database has an encoding, and NULs are
+// left out.
 func (w *pgwire) text(s string) {
-	if !utf8.ValidString(s) || strings.IndexByte(s, 0) >= 0 {
+	switch {
+	case w.raw:
+		s = strings.ReplaceAll(s, "\x00", "")
+	case !utf8.ValidString(s) || strings.IndexByte(s, 0) >= 0:
 		s = strings.ReplaceAll(strings.ToValidUTF8(s, "\uFFFD"), "\x00", "")
 	}
 	w.int32(int32(len(s))) //nolint:gosec // Postgres refuses values of 1 GiB and more before they get here

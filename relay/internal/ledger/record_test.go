@@ -5,6 +5,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/jackc/pgx/v5"
 	"github.com/stretchr/testify/require"
 
 	"github.com/tailpost/tailpost/outbox"
@@ -267,26 +268,57 @@ func TestRecord_storesTextThatPostgresCannot(t *testing.T) {
 	require.Equal(t, map[string]string{"a\x00": "�"}, due[0].Event.Headers)
 }
 
-func TestRecord_writesASCIIWhereTheDatabaseIsNotUTF8(t *testing.T) {
-	t.Parallel()
-	b := migrated(t)
-	_, err := b.conn.Exec(t.Context(), `CREATE DATABASE `+b.db.Name+`_latin ENCODING 'LATIN1' LC_COLLATE 'C' LC_CTYPE 'C' TEMPLATE template0`)
-	require.NoError(t, err)
+// encoded is a migrated database of another encoding, with a ledger.
+func (b *bundle) encoded(t *testing.T, encoding string) (*pgx.Conn, *ledger.Ledger) {
+	t.Helper()
+	name := b.db.Name + "_" + strings.ToLower(encoding)
+	b.exec(t, `CREATE DATABASE `+name+` ENCODING '`+encoding+`' LC_COLLATE 'C' LC_CTYPE 'C' TEMPLATE template0`)
 	t.Cleanup(func() {
-		_, err := b.conn.Exec(contextOf(t), `DROP DATABASE `+b.db.Name+`_latin WITH (FORCE)`)
+		_, err := b.conn.Exec(contextOf(t), `DROP DATABASE `+name+` WITH (FORCE)`)
 		require.NoError(t, err)
 	})
-	url := strings.Replace(b.db.URL, b.db.Name, b.db.Name+"_latin", 1)
+	url := strings.Replace(b.db.URL, b.db.Name, name, 1)
 	conn := connectTo(t, url)
 	migrate(t, conn)
 	l := b.open(t, url)
 	require.NoError(t, l.EnsurePartitions(t.Context(), noon))
+	return conn, l
+}
+
+func TestRecord_writesASCIIWhereTheDatabaseIsNotUTF8(t *testing.T) {
+	t.Parallel()
+	conn, l := migrated(t).encoded(t, "LATIN1")
 	a := attempt("é", "erp", outbox.Delivered, 1)
 	a.ResponseBody = []byte("café €")
 	require.NoError(t, l.Record(t.Context(), take(t, l), &ledger.Batch{Attempts: []outbox.Attempt{a}}))
 	var body string
 	require.NoError(t, conn.QueryRow(t.Context(), `SELECT response_body FROM tailpost.attempt WHERE event_id = chr(233)`).Scan(&body))
 	require.Equal(t, "caf? ?", body)
+}
+
+// Where the database has no encoding an id may be any bytes. It is recorded as it is, or an audit would find it missing for ever.
+func TestRecord_keepsTheBytesOfADatabaseWithoutEncoding(t *testing.T) {
+	t.Parallel()
+	conn, l := migrated(t).encoded(t, "SQL_ASCII")
+	_, err := conn.Exec(t.Context(), "SET client_encoding = SQL_ASCII; CREATE TABLE public.events (id text PRIMARY KEY, type text, payload text, created_at timestamptz)")
+	require.NoError(t, err)
+	for _, id := range []string{"a\xff", "a\xfe"} {
+		_, err = conn.Exec(t.Context(), "INSERT INTO public.events VALUES ($1, $1, $1, $2)", id, noon)
+		require.NoError(t, err)
+	}
+	hold := take(t, l)
+	parked := pending("a\xff", "erp", "k\xff", 1, noon)
+	require.NoError(t, l.Record(t.Context(), hold, &ledger.Batch{
+		Attempts: []outbox.Attempt{attempt("a\xff", "crm", outbox.Delivered, 1)}, Park: []outbox.Delivery{parked},
+	}))
+	ds, err := l.InOrder(t.Context(), "erp", 10, false)
+	require.NoError(t, err)
+	require.Equal(t, []outbox.Delivery{parked}, ds)
+	sweep, err := l.NewSweep(t.Context(), outbox.Mapping{Table: "public.events", ID: "id", Type: "type", Payload: "payload", CreatedAt: "created_at"}, time.Time{})
+	require.NoError(t, err)
+	has := recorded(t, sweep)
+	require.ElementsMatch(t, []string{"crm", "erp"}, has["a\xff"])
+	require.Empty(t, has["a\xfe"])
 }
 
 func TestRecord_refusesForGoodWhatPostgresNeverTakes(t *testing.T) {

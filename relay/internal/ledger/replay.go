@@ -91,6 +91,7 @@ func (o *Operations) PendingUpTo(ctx context.Context, endpointID string, most in
 func (t *Table) rowsSQL(r *Replay) string {
 	c := t.columns()
 	at, where, order := "''", "", c.id
+	after := c.id + " " + t.operator(">") + " @key::text::" + t.idType
 	if r.InOrder {
 		time := c.createdAt
 		if !t.createdNotNull {
@@ -99,10 +100,11 @@ func (t *Table) rowsSQL(r *Replay) string {
 		at, order = time+"::text", time+", "+c.id
 		where = "WHERE " + time + " >= COALESCE(@since::timestamptz, '-infinity')\n  AND " + time + " < @until\n"
 		if r.Cursor.Key != "" {
-			where += "  AND (" + order + ") > (@at::text::timestamptz, @key::text::" + t.idType + ")\n"
+			// An index of the times, or of both, finds the first of them.
+			where += "  AND " + time + " >= @at::text::timestamptz\n  AND (" + time + " > @at::text::timestamptz OR " + after + ")\n"
 		}
 	} else if r.Cursor.Key != "" {
-		where = "WHERE " + c.id + " > @key::text::" + t.idType + "\n"
+		where = "WHERE " + after + "\n"
 	}
 	return `
 SELECT o.ctid::text, ` + c.id + `::text, ` + c.eventType + `::text, ` + c.tenant + `, ` + c.createdAt + `, COALESCE(pg_column_size(` + c.payload + `), 0),

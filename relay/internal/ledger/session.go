@@ -42,8 +42,8 @@ func openSession(ctx context.Context, a *address, setup pglink.Session) (*sessio
 	s := &session{conn: conn, line: hangup.New(conn.Conn())}
 	s.encoder.w = conn.Conn()
 	encoding := conn.ParameterStatus("server_encoding")
-	// SQL_ASCII stores any bytes.
-	s.encoder.ascii = encoding != "UTF8" && encoding != "SQL_ASCII"
+	s.encoder.raw = encoding == "SQL_ASCII"
+	s.encoder.ascii = encoding != "UTF8" && !s.encoder.raw
 	if err := s.prepare(ctx); err != nil {
 		s.close(ctx)
 		return nil, err

@@ -21,6 +21,9 @@ type DB interface {
 type Table struct {
 	mapping outbox.Mapping // its columns that exist
 	idType  string         // type of the primary key, as SQL has it
+	// operators is the schema of the operators that the key's index goes by: an extension's type (citext) has its own, which our
+	// search_path does not find.
+	operators string
 	// createdNotNull says that every row has a time of its own.
 	createdNotNull bool
 	// commitTimes says that the server remembers when transactions committed.
@@ -54,7 +57,27 @@ SELECT array(SELECT a.attname::text
                  AND a.attname = @created
                  AND a.attnotnull
                  AND NOT a.attisdropped),
-       current_setting('track_commit_timestamp')::boolean`
+       current_setting('track_commit_timestamp')::boolean,
+       COALESCE((SELECT s.nspname::text
+                 FROM pg_catalog.pg_attribute AS a
+                 JOIN pg_catalog.pg_class AS c ON c.oid = a.attrelid
+                 JOIN pg_catalog.pg_namespace AS n ON n.oid = c.relnamespace
+                 JOIN pg_catalog.pg_type AS t ON t.oid = a.atttypid
+                 JOIN pg_catalog.pg_opclass AS k
+                     ON k.opcintype = COALESCE(NULLIF(t.typbasetype, 0), t.oid)
+                    AND k.opcdefault
+                 JOIN pg_catalog.pg_am AS m ON m.oid = k.opcmethod AND m.amname = 'btree'
+                 JOIN pg_catalog.pg_amop AS f
+                     ON f.amopfamily = k.opcfamily
+                    AND f.amoplefttype = k.opcintype
+                    AND f.amoprighttype = k.opcintype
+                    AND f.amopstrategy = 3
+                 JOIN pg_catalog.pg_operator AS o ON o.oid = f.amopopr
+                 JOIN pg_catalog.pg_namespace AS s ON s.oid = o.oprnamespace
+                 WHERE n.nspname = @schema
+                   AND c.relname = @name
+                   AND a.attname = @id
+                   AND NOT a.attisdropped), 'pg_catalog')`
 
 // LookAt finds out what the outbox table of a mapping is like.
 func LookAt(ctx context.Context, db DB, m outbox.Mapping) (Table, error) {
@@ -63,7 +86,7 @@ func LookAt(ctx context.Context, db DB, m outbox.Mapping) (Table, error) {
 	var columns []string
 	err := db.QueryRow(ctx, tableSQL, pgx.NamedArgs{
 		"schema": schema, "name": name, "id": m.ID, "created": m.CreatedAt,
-	}).Scan(&columns, &t.idType, &t.createdNotNull, &t.commitTimes)
+	}).Scan(&columns, &t.idType, &t.createdNotNull, &t.commitTimes, &t.operators)
 	t.mapping = m.Fit(columns)
 	return t, err
 }
@@ -71,6 +94,11 @@ func LookAt(ctx context.Context, db DB, m outbox.Mapping) (Table, error) {
 // Timed says whether rows have a time: of their own, or that of their commit. Without one, an audit cannot tell old rows
 // from lost ones.
 func (t *Table) Timed() bool { return t.mapping.CreatedAt != "" || t.commitTimes }
+
+// operator is one that compares keys.
+func (t *Table) operator(symbol string) string {
+	return "OPERATOR(" + pgx.Identifier{t.operators}.Sanitize() + "." + symbol + ")"
+}
 
 // recordedOfSQL says who has the event of a row. Only partitions of the time after the event's own are looked into.
 const recordedOfSQL = `ARRAY(

@@ -8,9 +8,9 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5"
-	"github.com/jackc/pgx/v5/pgconn"
 
 	"github.com/tailpost/tailpost/outbox"
+	"github.com/tailpost/tailpost/outbox/pglink"
 )
 
 // Actor is who makes a change.
@@ -144,9 +144,8 @@ func claim(ctx context.Context, tx pgx.Tx, r Remembered, now time.Time, again *[
 		return fmt.Errorf("forget old answers: %w", err)
 	}
 	tag, err := tx.Exec(ctx, claimSQL, pgx.NamedArgs{"key": r.Key, "request": r.Request, "now": now})
-	var pgErr *pgconn.PgError
 	switch {
-	case errors.As(err, &pgErr) && pgErr.Code == "55P03":
+	case pglink.Is(err, pglink.LockNotAvailable):
 		return fmt.Errorf("%w: a request with this Idempotency-Key is still running", ErrConflict)
 	case err != nil:
 		return fmt.Errorf("claim the Idempotency-Key: %w", err)

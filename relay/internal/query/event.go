@@ -6,9 +6,9 @@ import (
 	"fmt"
 
 	"github.com/jackc/pgx/v5"
-	"github.com/jackc/pgx/v5/pgconn"
 
 	"github.com/tailpost/tailpost/outbox"
+	"github.com/tailpost/tailpost/outbox/pglink"
 	"github.com/tailpost/tailpost/relay/internal/ledger"
 )
 
@@ -58,7 +58,7 @@ func (s *Store) readEvent(ctx context.Context, tx pgx.Tx, tenant, id string, fou
 	if _, odd := errors.AsType[*outbox.DecodeError](err); odd {
 		err = nil // as much of it as can be read
 	}
-	if pgErr, ok := errors.AsType[*pgconn.PgError](err); ok && (pgErr.Code == "42501" || pgErr.Code == "42P01") {
+	if pglink.Is(err, pglink.InsufficientPrivilege, pglink.UndefinedTable) {
 		err = nil // no right to read it, or no such table: the rest of the answer stands
 	}
 	switch {
@@ -124,11 +124,8 @@ func outboxRow(ctx context.Context, tx pgx.Tx, m outbox.Mapping, id string) (ev 
 		ev, odd = decoder.Decode(values)
 		return nil
 	})
-	if pgErr, isPg := errors.AsType[*pgconn.PgError](err); isPg {
-		switch pgErr.Code {
-		case "22P02", "22003", "22007", "22008", "22021": // the id is not of the column's type
-			return outbox.Event{}, false, nil
-		}
+	if pglink.NoValue(err) { // the id is not of the column's type
+		return outbox.Event{}, false, nil
 	}
 	if err == nil {
 		err = odd

@@ -8,9 +8,9 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5"
-	"github.com/jackc/pgx/v5/pgconn"
 
 	"github.com/tailpost/tailpost/outbox"
+	"github.com/tailpost/tailpost/outbox/pglink"
 )
 
 // CanResend says whether Change.ResendRecorded would queue the event: nil, or why not.
@@ -135,7 +135,7 @@ func unreadable(err error) error {
 	if odd, ok := errors.AsType[*outbox.DecodeError](err); ok {
 		return fmt.Errorf("%w: the outbox row of the event cannot be sent: %w", ErrConflict, odd)
 	}
-	if pgErr, ok := errors.AsType[*pgconn.PgError](err); ok && pgErr.Code == "42501" {
+	if pglink.Is(err, pglink.InsufficientPrivilege) {
 		return fmt.Errorf("%w: the relay's role may not read the outbox table: see the grants of `tailpost migrate --print`", ErrConflict)
 	}
 	return err

@@ -7,9 +7,9 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5"
-	"github.com/jackc/pgx/v5/pgconn"
 
 	"github.com/tailpost/tailpost/outbox"
+	"github.com/tailpost/tailpost/outbox/pglink"
 )
 
 // A search for what no index has in order reads one window of time after the other, backwards. The windows grow while they
@@ -211,7 +211,7 @@ func (s *attemptSearch) window(ctx context.Context) (rows []outbox.Attempt, matc
 	batch.Queue(unboundSQL)
 	batch.Queue("RELEASE SAVEPOINT attempt_window")
 	err = s.tx.SendBatch(ctx, batch).Close()
-	if pgErr, is := errors.AsType[*pgconn.PgError](err); is && pgErr.Code == "57014" {
+	if pglink.TookTooLong(err) {
 		if _, err = s.tx.Exec(ctx, "ROLLBACK TO SAVEPOINT attempt_window"); err == nil {
 			err = errLate
 		}

@@ -4,16 +4,15 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net"
-	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/jackc/pgx/v5"
-	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/jackc/pgx/v5/pgxpool"
 
 	"github.com/tailpost/tailpost/config"
 	"github.com/tailpost/tailpost/outbox"
+	"github.com/tailpost/tailpost/outbox/pglink"
 	"github.com/tailpost/tailpost/outbox/schema"
 )
 
@@ -22,7 +21,6 @@ const Connections = 4
 
 const (
 	connectTimeout = 5 * time.Second
-	keepAlive      = 15 * time.Second
 	idleTime       = 5 * time.Minute
 	// acquireTimeout bounds how long a call waits for a connection.
 	acquireTimeout = 10 * time.Second
@@ -30,17 +28,6 @@ const (
 
 // statementTimeout bounds what a statement of the API may take.
 const statementTimeout = "10s"
-
-const sessionSQL = `
-SET statement_timeout = '` + statementTimeout + `';
-SET lock_timeout = '3s';
-SET idle_in_transaction_session_timeout = '60s';
-SET timezone = 'UTC';
-SET bytea_output = 'hex';
-SET datestyle = 'ISO, YMD';
-SET intervalstyle = 'postgres';
-SET default_transaction_isolation = 'read committed';
-SET jit = off`
 
 // The ways in which a call ends without what it was made for.
 var (
@@ -61,33 +48,47 @@ type Options struct {
 // Store is the API's access to the database. Its methods are safe for concurrent use.
 type Store struct {
 	pool    *pgxpool.Pool
+	session pglink.Session
+	next    atomic.Pointer[pgx.ConnConfig] // of the next connection
 	mapping outbox.Mapping
 }
 
 // Open makes a Store. It opens no connection: the database may be out of reach.
 func Open(ctx context.Context, o Options) (*Store, error) {
-	cfg, err := pgxpool.ParseConfig(o.URL.Reveal())
+	s := &Store{mapping: o.Mapping, session: pglink.Session{
+		Name:     applicationName(o.Owner),
+		Settings: map[string]string{"statement_timeout": statementTimeout, "lock_timeout": "3s"},
+	}}
+	if err := s.Readdress(o.URL); err != nil {
+		return nil, err
+	}
+	cfg, err := pgxpool.ParseConfig("")
 	if err != nil {
-		// The error would quote the URL.
-		return nil, errors.New("parse the database URL: want postgres://user:password@host:port/database, special characters " +
-			"percent-encoded, or keyword=value pairs")
+		return nil, errors.New("read the settings of Postgres in the environment: one of PGHOST, PGSSLMODE, … is not valid")
 	}
 	cfg.MaxConns, cfg.MinConns, cfg.MinIdleConns = Connections, 0, 0
 	cfg.MaxConnIdleTime = idleTime
-	cfg.ConnConfig.ConnectTimeout = connectTimeout
-	if !strings.HasPrefix(cfg.ConnConfig.Host, "/") {
-		cfg.ConnConfig.DialFunc = (&net.Dialer{KeepAlive: keepAlive}).DialContext
+	cfg.ConnConfig = s.next.Load().Copy()
+	cfg.BeforeConnect = func(_ context.Context, c *pgx.ConnConfig) error {
+		*c = *s.next.Load().Copy()
+		return nil
 	}
-	cfg.ConnConfig.RuntimeParams["application_name"] = applicationName(o.Owner)
-	cfg.ConnConfig.RuntimeParams["client_encoding"] = "UTF8"
-	cfg.AfterConnect = func(ctx context.Context, conn *pgx.Conn) error {
-		return conn.PgConn().Exec(ctx, sessionSQL).Close()
-	}
-	pool, err := pgxpool.NewWithConfig(ctx, cfg)
-	if err != nil {
+	if s.pool, err = pgxpool.NewWithConfig(ctx, cfg); err != nil {
 		return nil, fmt.Errorf("open the API's connections: %w", err)
 	}
-	return &Store{pool: pool, mapping: o.Mapping}, nil
+	return s, nil
+}
+
+// Readdress has the next connections go to another address, or with another password. Those that stand are left alone. What
+// is no address at all is an error, and changes nothing.
+func (s *Store) Readdress(url config.Secret) error {
+	cfg, err := pglink.Configure(url.Reveal(), s.session)
+	if err != nil {
+		return err
+	}
+	cfg.ConnectTimeout = min(cfg.ConnectTimeout, connectTimeout)
+	s.next.Store(cfg)
+	return nil
 }
 
 // applicationName is shortened by Postgres to 63 bytes.
@@ -124,34 +125,18 @@ func (s *Store) transact(ctx context.Context, what string, o pgx.TxOptions, f fu
 
 // judge tells what passes from what does not.
 func judge(err error) error {
-	var pgErr *pgconn.PgError
-	if !errors.As(err, &pgErr) {
-		var netErr net.Error
-		var connectErr *pgconn.ConnectError
-		if errors.As(err, &netErr) || errors.As(err, &connectErr) {
-			return unavailable(err)
-		}
-		return err
-	}
-	switch pgErr.Code {
-	case "40001", "40P01", "55P03", "57014", "25006":
-		return unavailable(err)
-	case "42P01", "42703", "42883", "3F000":
-		return fmt.Errorf("%w: run `tailpost migrate`", err)
-	}
-	switch pgErr.Code[:min(2, len(pgErr.Code))] {
-	case "08", "53", "57", "58":
-		return unavailable(err)
+	switch {
+	case pglink.Passes(err):
+		return fmt.Errorf("%w: %w", ErrUnavailable, pglink.Describe(err))
+	case pglink.State(err) != "" || errors.Is(err, pglink.ErrPooler):
+		return pglink.Describe(err)
 	}
 	return err
 }
 
-// unavailable hides what a connection error says of the connection string.
+// unavailable is what keeps a call from getting a connection, without what it says of the connection string.
 func unavailable(err error) error {
-	if connectErr, ok := errors.AsType[*pgconn.ConnectError](err); ok {
-		err = connectErr.Unwrap()
-	}
-	return fmt.Errorf("%w: %w", ErrUnavailable, err)
+	return fmt.Errorf("%w: %w", ErrUnavailable, pglink.Describe(err))
 }
 
 // one runs a query that gives a single row, or ErrNotFound.

@@ -19,7 +19,6 @@ const endpointSuffix = "_endpoint"
 const (
 	defaultStatusInterval = 10 * time.Second
 	defaultReplyTimeout   = 60 * time.Second
-	defaultConnectTimeout = 10 * time.Second
 	// maxIdentifier is NAMEDATALEN - 1.
 	maxIdentifier = 63
 )

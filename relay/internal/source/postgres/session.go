@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"maps"
 	"strconv"
 	"strings"
 	"time"
@@ -16,6 +15,7 @@ import (
 	"github.com/jackc/pgx/v5/pgproto3"
 
 	"github.com/tailpost/tailpost/outbox"
+	"github.com/tailpost/tailpost/outbox/pglink"
 )
 
 const (
@@ -40,37 +40,16 @@ type record map[string]string
 
 // connect opens the replication connection. What is read from it goes through wrap.
 func connect(ctx context.Context, o Options, wrap func(io.Reader) io.Reader) (*session, error) {
-	cfg, err := pgconn.ParseConfig(o.URL)
+	// For the set-up's SQL; streaming itself runs under no time limit.
+	cfg, err := pglink.Configure(o.URL, pglink.Session{Name: o.ApplicationName})
 	if err != nil {
-		// The parser's own words may quote the address.
-		return nil, fmt.Errorf("%w: the database address is neither a URL nor a keyword string that libpq would take", ErrSetup)
+		return nil, fmt.Errorf("%w: %w", ErrSetup, err)
 	}
-	if cfg.ConnectTimeout == 0 {
-		cfg.ConnectTimeout = defaultConnectTimeout
-	}
-	// For the set-up's SQL; streaming itself runs under neither.
-	// A relay that stands by is idle for as long as the other one lives.
-	maps.Copy(cfg.RuntimeParams, map[string]string{
-		"replication":        "database",
-		"application_name":   o.ApplicationName,
-		"client_encoding":    "UTF8",
-		"DateStyle":          "ISO",
-		"TimeZone":           "UTC",
-		"IntervalStyle":      "postgres",
-		"extra_float_digits": "3",
-		"bytea_output":       "hex",
-
-		"statement_timeout":                   "30s",
-		"lock_timeout":                        "5s",
-		"idle_in_transaction_session_timeout": "30s",
-
-		"idle_session_timeout":        "0",
-		"standard_conforming_strings": "on",
-	})
+	cfg.RuntimeParams["replication"] = "database"
 	cfg.BuildFrontend = func(r io.Reader, w io.Writer) *pgproto3.Frontend {
 		return pgproto3.NewFrontend(bufio.NewReaderSize(wrap(r), readBuffer), w)
 	}
-	conn, err := pgconn.ConnectConfig(ctx, cfg)
+	conn, err := pgconn.ConnectConfig(ctx, &cfg.Config)
 	if err != nil {
 		return nil, connectError(cfg.User, err)
 	}
@@ -78,6 +57,9 @@ func connect(ctx context.Context, o Options, wrap func(io.Reader) io.Reader) (*s
 }
 
 func connectError(role string, err error) error {
+	if pglink.Judge(err) == pglink.Refused {
+		return fmt.Errorf("%w: %w", ErrSetup, pglink.Describe(err))
+	}
 	var pgErr *pgconn.PgError
 	if !errors.As(err, &pgErr) {
 		return fmt.Errorf("%w: connect for replication: %w", ErrConnection, err)
