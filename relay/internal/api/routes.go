@@ -232,6 +232,11 @@ func (s *Server) otherRoutes() {
 		summary: "Say how the relay does", detail: "Only for keys that are bound to no tenant.", errors: []int{http.StatusNotFound},
 	}, s.getRelay)
 	ask(s, route{
+		id: "get-completeness", method: http.MethodGet, path: "/v1/relay/completeness", tag: "Relay", scope: config.ScopeDeliveriesRead,
+		summary: "Say whether anything is missing", errors: []int{http.StatusNotFound},
+		detail: "What became of the newest outbox rows, how the audit stands, which gaps were healed, and how long the write-ahead log lasts. Only for keys that are bound to no tenant.",
+	}, s.completeness)
+	ask(s, route{
 		id: "get-metrics", method: http.MethodGet, path: "/metrics", tag: "Relay", scope: config.ScopeDeliveriesRead, text: true,
 		summary: "Get the metrics of this process", errors: []int{http.StatusNotFound},
 		detail: "In the text format of Prometheus, where the configuration has a metrics block. Only for keys that are bound to no tenant.",

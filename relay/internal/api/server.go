@@ -71,6 +71,7 @@ type Server struct {
 	mu   sync.Mutex
 	used map[string]time.Time // when the use of a key was written down
 	jwks cachedKeys
+	wal  walRate
 }
 
 // New makes a Server. It listens nowhere yet.

@@ -105,23 +105,12 @@ func outboxRow(ctx context.Context, tx pgx.Tx, m outbox.Mapping, id string) (ev 
 		if !rows.Next() {
 			return rows.Err()
 		}
-		columns := make([]outbox.Column, 0, len(rows.FieldDescriptions()))
-		for _, f := range rows.FieldDescriptions() {
-			columns = append(columns, outbox.Column{Name: f.Name, TypeOID: f.DataTypeOID})
-		}
-		decoder, err := outbox.NewDecoder(m, columns)
+		decoder, err := rowDecoder(m, rows)
 		if err != nil {
 			return err
 		}
-		values := make([]outbox.Value, len(columns))
-		for i, raw := range rows.RawValues() {
-			values[i] = outbox.Value{Kind: outbox.TextValue, Data: raw}
-			if raw == nil {
-				values[i].Kind = outbox.NullValue
-			}
-		}
 		ok = true
-		ev, odd = decoder.Decode(values)
+		ev, odd = decoder.Decode(rowValues(rows))
 		return nil
 	})
 	if pglink.NoValue(err) { // the id is not of the column's type
@@ -134,4 +123,48 @@ func outboxRow(ctx context.Context, tx pgx.Tx, m outbox.Mapping, id string) (ev 
 		err = fmt.Errorf("read the outbox row: %w", err)
 	}
 	return ev, ok, err
+}
+
+// rowDecoder makes the decoder of rows that were read as text.
+func rowDecoder(m outbox.Mapping, rows pgx.Rows) (*outbox.Decoder, error) {
+	columns := make([]outbox.Column, 0, len(rows.FieldDescriptions()))
+	for _, f := range rows.FieldDescriptions() {
+		columns = append(columns, outbox.Column{Name: f.Name, TypeOID: f.DataTypeOID})
+	}
+	return outbox.NewDecoder(m, columns)
+}
+
+// rowValues are the values of the row that rows is at, as the stream has them.
+func rowValues(rows pgx.Rows) []outbox.Value {
+	values := make([]outbox.Value, len(rows.RawValues()))
+	for i, raw := range rows.RawValues() {
+		values[i] = outbox.Value{Kind: outbox.TextValue, Data: raw}
+		if raw == nil {
+			values[i].Kind = outbox.NullValue
+		}
+	}
+	return values
+}
+
+// outboxRows reads the rows of events that were listed. Those that are no events, or are gone by now, are missing.
+func outboxRows(ctx context.Context, tx pgx.Tx, t *eventTable, ids []string) ([]outbox.Event, error) {
+	sql := "SELECT o.* FROM " + t.mapping.QuotedTable() + " AS o WHERE " + t.column(t.mapping.ID) + " = ANY ($1::text[]::" + t.idType + "[])"
+	rows, err := tx.Query(ctx, sql, pgx.QueryResultFormats{pgx.TextFormatCode}, ids)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	var decoder *outbox.Decoder
+	events := make([]outbox.Event, 0, len(ids))
+	for rows.Next() {
+		if decoder == nil {
+			if decoder, err = rowDecoder(t.mapping, rows); err != nil {
+				return nil, err
+			}
+		}
+		if ev, err := decoder.Decode(rowValues(rows)); err == nil {
+			events = append(events, ev)
+		}
+	}
+	return events, rows.Err()
 }

@@ -21,6 +21,7 @@ type EventQuery struct {
 	EventTenant string
 	Since       time.Time // inclusive
 	Until       time.Time // exclusive
+	RowsOnly    bool      // only those with an outbox row
 	After       EventPosition
 	Limit       int
 }
@@ -92,6 +93,9 @@ type eventList struct {
 	page  EventPage
 }
 
+// rowsOnly reports whether events without a row are left out. What is known of them has no key.
+func (l *eventList) rowsOnly() bool { return l.q.RowsOnly || l.q.Key != "" }
+
 // full reports whether the page is, and something follows it.
 func (l *eventList) full() bool { return l.page.Next != nil }
 
@@ -121,8 +125,8 @@ func (l *eventList) read(ctx context.Context, m outbox.Mapping) error {
 	if l.at.Part != partGone && !walkable {
 		l.at = EventPosition{Part: partGone}
 	}
-	if l.q.Key != "" && l.at.Part == partGone {
-		return nil // attempts know of no key
+	if l.at.Part == partGone && l.rowsOnly() {
+		return nil
 	}
 	if _, err := l.tx.Exec(ctx, windowsSQL); err != nil {
 		return err
@@ -203,8 +207,8 @@ func (l *eventList) afterRows() bool {
 	switch {
 	case l.at.Part == partRows && l.table.timed() && q.Since.IsZero() && q.Until.IsZero():
 		l.at = EventPosition{Part: partUntimed}
-	case q.Key != "":
-		return false // attempts know of no key
+	case l.rowsOnly():
+		return false
 	default:
 		l.at = EventPosition{Part: partGone}
 	}
