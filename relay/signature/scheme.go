@@ -32,6 +32,9 @@ func (s Scheme) Header() string {
 	return ""
 }
 
+// Single reports whether the scheme has room for one signature only, so that two secrets cannot sign at a time.
+func (s Scheme) Single() bool { return s == GitHub }
+
 func (s Scheme) check() error {
 	if s.Header() == "" {
 		return fmt.Errorf("unknown signature scheme %q: want %q, %q or %q", string(s), Standard, Stripe, GitHub)

@@ -48,7 +48,7 @@ func NewSignerFor(scheme Scheme, secrets ...string) (*Signer, error) {
 	if err != nil {
 		return nil, fmt.Errorf("make signer: %w", err)
 	}
-	if scheme == GitHub {
+	if scheme.Single() {
 		keys = keys[:1]
 	}
 	s := &Signer{scheme: scheme, keys: make([]signingKey, len(keys))}

@@ -117,7 +117,7 @@ func (s *Server) sendable(row *ledger.EndpointRow) (config.Endpoint, error) {
 	if err != nil {
 		return e, err
 	}
-	e.Secrets, e.Headers = live(sealed.Secrets, s.now()), sealed.Headers
+	e.Secrets, e.Headers = webhook.Signing(e.Signature, live(sealed.Secrets, s.now())), sealed.Headers
 	return e, (&settler{e: &e}).finish(current.Network)
 }
 

@@ -161,6 +161,9 @@ func (l *lane) finish(dl *delivery, res webhook.Result) {
 		RetryAfter: res.RetryAfter,
 		Permanent:  res.Permanent,
 	}, now, rand.Float64()) //nolint:gosec // Jitter needs no secrecy.
+	if res.Again && decision.Outcome == outbox.Retry {
+		decision.Next = now // the receiver closed a connection that had been idle: nothing says that it is unwell
+	}
 	dl.phase = gone
 	dl.attempts++
 	l.answered++

@@ -12,72 +12,65 @@ import (
 )
 
 // rotation sends for an endpoint whose older secrets sign only for a while yet. Once one has expired, the next request is
-// signed without it.
+// signed without it, over the connections that are there.
 type rotation struct {
-	client  *webhook.Client
-	config  config.Endpoint
-	secrets []ledger.EndpointSecret
-
-	mu      sync.Mutex
-	current *webhook.Endpoint
-	until   time.Time // when one of the secrets that current signs with expires; zero: never
-	closed  bool
+	endpoint *webhook.Endpoint
+	config   config.Endpoint
+	secrets  []ledger.EndpointSecret // the newest first
+	mu       sync.Mutex
+	until    time.Time // when one of the secrets that sign expires; zero: never
 }
 
 func newRotation(c *webhook.Client, e config.Endpoint, secrets []ledger.EndpointSecret, now time.Time) (*rotation, error) {
-	s := &rotation{client: c, config: e, secrets: secrets}
-	return s, s.renew(now)
+	s := &rotation{config: e, secrets: secrets}
+	e.Secrets, s.until = s.live(now)
+	var err error
+	s.endpoint, err = c.Endpoint(e)
+	return s, err
 }
 
-// renew makes the sender of the secrets that are live. The newest signs in any case.
-func (s *rotation) renew(now time.Time) error {
-	e, until := s.config, time.Time{}
-	e.Secrets = []config.Secret{s.secrets[0].Secret}
-	for _, secret := range s.secrets[1:] {
-		if !secret.ExpiresAt.IsZero() && !now.Before(secret.ExpiresAt) {
-			continue
+// live returns the secrets to sign with, and when one of them expires. The newest is live in any case.
+func (s *rotation) live(now time.Time) (secrets []config.Secret, until time.Time) {
+	for i, secret := range s.secrets {
+		if i > 0 && !secret.ExpiresAt.IsZero() {
+			if !now.Before(secret.ExpiresAt) {
+				continue
+			}
+			if until.IsZero() || secret.ExpiresAt.Before(until) {
+				until = secret.ExpiresAt
+			}
 		}
-		e.Secrets = append(e.Secrets, secret.Secret)
-		if !secret.ExpiresAt.IsZero() && (until.IsZero() || secret.ExpiresAt.Before(until)) {
-			until = secret.ExpiresAt
-		}
+		secrets = append(secrets, secret.Secret)
 	}
-	sender, err := s.client.Endpoint(e)
-	if err != nil {
-		return err
-	}
-	if s.current != nil {
-		s.current.Close()
-	}
-	if s.closed {
-		sender.Close()
-	}
-	s.current, s.until = sender, until
-	return nil
+	return webhook.Signing(s.config.Signature, secrets), until
 }
 
 // Send implements dispatch.Sender.
 func (s *rotation) Send(ctx context.Context, r *webhook.Request) webhook.Result {
-	s.mu.Lock()
-	if !s.until.IsZero() && !r.Now.Before(s.until) {
-		if err := s.renew(r.Now); err != nil {
-			s.mu.Unlock()
-			// Nothing is signed with an expired secret.
-			return webhook.Result{Attempt: outbox.Attempt{
-				EventID: r.Event.ID, EventType: r.Event.Type, Tenant: r.Event.Tenant, EndpointID: s.config.ID,
-				Number: r.Number, Trigger: r.Trigger, Error: err.Error(), AttemptedAt: r.Now, CommitLSN: r.Event.CommitLSN,
-			}}
-		}
+	if err := s.expire(r.Now); err != nil {
+		// Nothing is signed with an expired secret.
+		return webhook.Result{Attempt: outbox.Attempt{
+			EventID: r.Event.ID, EventType: r.Event.Type, Tenant: r.Event.Tenant, EndpointID: s.config.ID,
+			Number: r.Number, Trigger: r.Trigger, Error: err.Error(), AttemptedAt: r.Now, CommitLSN: r.Event.CommitLSN,
+		}}
 	}
-	current := s.current
-	s.mu.Unlock()
-	return current.Send(ctx, r)
+	return s.endpoint.Send(ctx, r)
+}
+
+// expire stops signing with secrets that have expired by now.
+func (s *rotation) expire(now time.Time) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.until.IsZero() || now.Before(s.until) {
+		return nil
+	}
+	secrets, until := s.live(now)
+	if err := s.endpoint.SetSecrets(secrets); err != nil {
+		return err
+	}
+	s.until = until
+	return nil
 }
 
 // Close closes idle connections; requests in flight end as they would.
-func (s *rotation) Close() {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.closed = true
-	s.current.Close()
-}
+func (s *rotation) Close() { s.endpoint.Close() }

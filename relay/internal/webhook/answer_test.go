@@ -120,16 +120,16 @@ func TestAnswers(t *testing.T) {
 		"cut head":                       {answer: ok + "Content-Le", closes: true, err: "connection closed while waiting for headers"},
 		"no answer":                      {closes: true, err: "connection closed while waiting for headers"},
 		"bad chunks":                     {answer: ok + "Transfer-Encoding: chunked\r\n\r\nzz\r\nok\r\n", status: 200, err: malformed},
-		"lengths that differ":            {answer: ok + "Content-Length: 2\r\nContent-Length: 3\r\n\r\nok", err: malformed},
-		"a list of lengths":              {answer: ok + "Content-Length: 2, 2\r\n\r\nok", err: malformed},
-		"a negative length":              {answer: ok + "Content-Length: -2\r\n\r\nok", err: malformed},
-		"a length that overflows":        {answer: ok + "Content-Length: 99999999999999999999\r\n\r\nok", err: malformed},
-		"a folded length":                {answer: ok + "Content-Length: 2\r\n 3\r\n\r\nok", err: malformed},
-		"a blank before the colon":       {answer: ok + "Content-Length : 2\r\n\r\nok", err: malformed},
-		"no colon":                       {answer: ok + "Content-Length\r\n\r\nok", err: malformed},
-		"no name":                        {answer: ok + ": 2\r\n\r\nok", err: malformed},
-		"another encoding":               {answer: ok + "Transfer-Encoding: gzip, chunked\r\n\r\n", err: "the answer has a transfer encoding that is not supported"},
-		"chunked twice":                  {answer: ok + "Transfer-Encoding: chunked\r\nTransfer-Encoding: chunked\r\n\r\n", err: "the answer has a transfer encoding that is not supported"},
+		"lengths that differ":            {answer: ok + "Content-Length: 2\r\nContent-Length: 3\r\n\r\nok", status: 200, err: malformed},
+		"a list of lengths":              {answer: ok + "Content-Length: 2, 2\r\n\r\nok", status: 200, err: malformed},
+		"a negative length":              {answer: ok + "Content-Length: -2\r\n\r\nok", status: 200, err: malformed},
+		"a length that overflows":        {answer: ok + "Content-Length: 99999999999999999999\r\n\r\nok", status: 200, err: malformed},
+		"a folded length":                {answer: ok + "Content-Length: 2\r\n 3\r\n\r\nok", status: 200, err: malformed},
+		"a blank before the colon":       {answer: ok + "Content-Length : 2\r\n\r\nok", status: 200, err: malformed},
+		"no colon":                       {answer: ok + "Content-Length\r\n\r\nok", status: 200, err: malformed},
+		"no name":                        {answer: ok + ": 2\r\n\r\nok", status: 200, err: malformed},
+		"another encoding":               {answer: ok + "Transfer-Encoding: gzip, chunked\r\n\r\n", status: 200, err: "the answer has a transfer encoding that is not supported"},
+		"chunked twice":                  {answer: ok + "Transfer-Encoding: chunked\r\nTransfer-Encoding: chunked\r\n\r\n", status: 200, err: "the answer has a transfer encoding that is not supported"},
 		"not HTTP":                       {answer: "220 mail.example ESMTP\r\n", err: malformed},
 		"HTTP/2":                         {answer: "HTTP/2.0 200 OK\r\n\r\n", err: malformed},
 		"switching protocols":            {answer: "HTTP/1.1 101 Switching Protocols\r\n\r\n", err: malformed},
@@ -296,34 +296,13 @@ func rootsOf(t *testing.T, rec *receiver) *x509.CertPool {
 func TestStaleConnections(t *testing.T) {
 	t.Parallel()
 	const ok = "HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n"
-	for name, serve := range map[string]func(c net.Conn, conn, request int) bool{
-		"closes after each answer": func(c net.Conn, _, _ int) bool {
-			_, _ = io.WriteString(c, ok)
-			return false
-		},
-		"reads the next request and closes": func(c net.Conn, _, request int) bool {
-			if request > 1 {
-				return false
-			}
-			_, err := io.WriteString(c, ok)
-			return err == nil
-		},
-		"reads the next request and resets": func(c net.Conn, _, request int) bool {
-			if request > 1 {
-				tcp, ok := c.(*net.TCPConn)
-				return !ok || tcp.SetLinger(0) != nil
-			}
-			_, err := io.WriteString(c, ok)
-			return err == nil
-		},
-		"answers a request that was not sent": func(c net.Conn, _, _ int) bool {
-			_, _ = io.WriteString(c, ok+"HTTP/1.1 408 Request Timeout\r\nConnection: close\r\n\r\n")
-			return false
-		},
+	for name, answer := range map[string]string{
+		"closes after each answer":            ok,
+		"answers a request that was not sent": ok + "HTTP/1.1 408 Request Timeout\r\nConnection: close\r\n\r\n",
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			s := newScript(t, serve)
+			s := newScript(t, says(answer, false))
 			e := newEndpoint(t, s.url)
 			for range 3 {
 				res := e.Send(t.Context(), newRequest())
@@ -331,6 +310,40 @@ func TestStaleConnections(t *testing.T) {
 				idle(t)
 			}
 			require.EqualValues(t, 3, s.conns.Load())
+		})
+	}
+}
+
+// TestClosedAtTheMomentOfUse: who closes an idle connection just when it is used again has got the request or has not: nobody
+// can tell. The attempt has failed, so that there is one for each request, and says that a retry may follow at once.
+func TestClosedAtTheMomentOfUse(t *testing.T) {
+	t.Parallel()
+	for name, reset := range map[string]bool{"closes": false, "resets": true} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			var requests atomic.Int64
+			s := newScript(t, func(c net.Conn, _, request int) bool {
+				requests.Add(1)
+				if request == 1 {
+					_, err := io.WriteString(c, "HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")
+					return err == nil
+				}
+				if tcp, ok := c.(*net.TCPConn); ok && reset {
+					_ = tcp.SetLinger(0)
+				}
+				return false
+			})
+			e := newEndpoint(t, s.url)
+			for range 2 {
+				require.Equal(t, 200, e.Send(t.Context(), newRequest()).Attempt.StatusCode)
+				idle(t)
+				res := e.Send(t.Context(), newRequest())
+				require.True(t, res.Again, res.Attempt.Error)
+				require.True(t, res.Reached)
+				require.False(t, res.Local)
+				require.Contains(t, res.Attempt.Error, "while waiting for headers")
+			}
+			require.EqualValues(t, 4, requests.Load(), "one attempt for each")
 		})
 	}
 }
@@ -362,7 +375,9 @@ func TestBusyConnectionIsNotRetried(t *testing.T) {
 	e := newEndpoint(t, s.url)
 	for range 3 {
 		require.Equal(t, 200, e.Send(t.Context(), newRequest()).Attempt.StatusCode)
-		require.Equal(t, "connection closed while waiting for headers", e.Send(t.Context(), newRequest()).Attempt.Error)
+		res := e.Send(t.Context(), newRequest())
+		require.Equal(t, "connection closed while waiting for headers", res.Attempt.Error)
+		require.False(t, res.Again)
 	}
 	require.EqualValues(t, 6, requests.Load())
 }
@@ -373,6 +388,7 @@ func TestFreshConnectionIsNotRetried(t *testing.T) {
 	s := newScript(t, func(net.Conn, int, int) bool { return false })
 	res := newEndpoint(t, s.url).Send(t.Context(), newRequest())
 	require.Equal(t, "connection closed while waiting for headers", res.Attempt.Error)
+	require.False(t, res.Again)
 	require.EqualValues(t, 1, s.conns.Load())
 }
 

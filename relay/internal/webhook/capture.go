@@ -3,11 +3,8 @@ package webhook
 import (
 	"bytes"
 	"unicode/utf8"
-)
 
-const (
-	maxCapture = 16 << 10  // of a response's body, kept
-	maxDrain   = 256 << 10 // of a response's body, read beyond that so that the connection can be used again
+	"github.com/tailpost/tailpost/relay/internal/http1"
 )
 
 // cleanBody copies what was kept of a response as valid UTF-8 without NUL, of at most 16 KiB. A character that was cut
@@ -22,13 +19,13 @@ func cleanBody(kept []byte, truncated bool) ([]byte, bool) {
 	if utf8.Valid(kept) && bytes.IndexByte(kept, 0) < 0 {
 		return bytes.Clone(kept), truncated
 	}
-	out := make([]byte, 0, min(len(kept)+len(kept)/2, maxCapture))
+	out := make([]byte, 0, min(len(kept)+len(kept)/2, http1.MaxBody))
 	for len(kept) > 0 {
 		r, size := utf8.DecodeRune(kept)
 		if r == 0 {
 			r = utf8.RuneError
 		}
-		if len(out)+utf8.RuneLen(r) > maxCapture {
+		if len(out)+utf8.RuneLen(r) > http1.MaxBody {
 			return out, true
 		}
 		out = utf8.AppendRune(out, r)

@@ -5,13 +5,14 @@ import (
 	"crypto/x509"
 	"errors"
 	"fmt"
+	"net"
 	"net/netip"
-	"net/url"
 	"sync"
 	"time"
 
 	"github.com/tailpost/tailpost/config"
-	"github.com/tailpost/tailpost/relay/signature"
+	"github.com/tailpost/tailpost/config/receiver"
+	"github.com/tailpost/tailpost/relay/internal/egress"
 )
 
 const (
@@ -20,6 +21,7 @@ const (
 	defaultTimeout     = 15 * time.Second
 	defaultConcurrency = 32
 	idleTimeout        = 90 * time.Second
+	defaultMaxAge      = 5 * time.Minute
 	maxRedirects       = 2
 	tlsSessions        = 256
 )
@@ -34,9 +36,14 @@ type Options struct {
 	// Deny lists the relay's own listeners. No configuration allows a request to them.
 	Deny []netip.AddrPort
 	// Resolver looks names up; nil: the system's.
-	Resolver Resolver
+	Resolver egress.Resolver
 	// Roots are the authorities that sign receivers' certificates; nil: the system's.
 	Roots *x509.CertPool
+	// MaxAge is for how long a connection is used, so that a name whose address has moved is followed under steady traffic.
+	// 0: five minutes.
+	MaxAge time.Duration
+	// Dialer opens the sockets; nil: a plain one.
+	Dialer *net.Dialer
 }
 
 // Client sends requests to endpoints. It is safe for concurrent use.
@@ -44,9 +51,10 @@ type Client struct {
 	network     config.Network
 	userAgent   string
 	source      string
-	dialer      dialer
+	dialer      *egress.Dialer
 	tls         *tls.Config
 	idleTimeout time.Duration
+	maxAge      time.Duration
 	exchanges   sync.Pool // of *exchange
 
 	mu        sync.Mutex
@@ -56,7 +64,10 @@ type Client struct {
 
 // NewClient makes a Client. It opens no connection.
 func NewClient(o Options) (*Client, error) {
-	g, err := newGuard(o.Network.Allow, o.Deny)
+	dialer, err := egress.New(egress.Options{
+		Allow: o.Network.Allow, Deny: o.Deny, Proxy: o.Network.Proxy.Reveal(),
+		Resolver: o.Resolver, Roots: o.Roots, Dialer: o.Dialer,
+	})
 	if err != nil {
 		return nil, fmt.Errorf("make webhook client: %w", err)
 	}
@@ -64,8 +75,9 @@ func NewClient(o Options) (*Client, error) {
 		network:     o.Network,
 		userAgent:   or(o.UserAgent, defaultUserAgent),
 		source:      or(o.Source, defaultSource),
-		dialer:      newDialer(g, o.Resolver),
+		dialer:      dialer,
 		idleTimeout: idleTimeout,
+		maxAge:      o.MaxAge,
 		endpoints:   make(map[*Endpoint]struct{}),
 		tls: &tls.Config{
 			MinVersion: tls.VersionTLS12, RootCAs: o.Roots, NextProtos: []string{"h2", "http/1.1"},
@@ -73,13 +85,11 @@ func NewClient(o Options) (*Client, error) {
 		},
 	}
 	c.exchanges.New = func() any { return newExchange() }
-	if !validValue(c.userAgent) || !validValue(c.source) {
-		return nil, errors.New("make webhook client: the user agent or the source holds control characters")
+	if c.maxAge <= 0 {
+		c.maxAge = defaultMaxAge
 	}
-	if text := o.Network.Proxy.Reveal(); text != "" {
-		if c.dialer.proxy, err = parseProxy(text, o.Roots); err != nil {
-			return nil, fmt.Errorf("make webhook client: %w", err)
-		}
+	if !receiver.ValidValue(c.userAgent) || !receiver.ValidValue(c.source) {
+		return nil, errors.New("make webhook client: the user agent or the source holds control characters")
 	}
 	return c, nil
 }
@@ -121,15 +131,11 @@ func (c *Client) Endpoint(ep config.Endpoint) (*Endpoint, error) {
 }
 
 func (c *Client) endpoint(ep config.Endpoint) (*Endpoint, error) {
-	u, err := url.Parse(ep.URL)
-	if err != nil {
-		return nil, errors.New("the URL is not valid") // url.Parse would repeat it
-	}
-	p, err := parsePlace(u)
+	u, p, err := receiver.Parse(ep.URL)
 	if err != nil {
 		return nil, err
 	}
-	if !p.secure && !c.network.AllowHTTP {
+	if !p.Secure && !c.network.AllowHTTP {
 		return nil, errors.New("the URL is plain http: use https, or set network.allow_http")
 	}
 	if ep.Redirects < 0 || ep.Redirects > maxRedirects {
@@ -145,15 +151,10 @@ func (c *Client) endpoint(ep config.Endpoint) (*Endpoint, error) {
 	if err := e.setDefaults(); err != nil {
 		return nil, err
 	}
-	secrets := make([]string, len(ep.Secrets))
-	for i, s := range ep.Secrets {
-		secrets[i] = s.Reveal()
-	}
-	scheme := schemeOf(ep.Signature)
-	if e.signer, err = signature.NewSignerFor(scheme, secrets...); err != nil {
+	e.scheme = schemeOf(ep.Signature)
+	if err := e.SetSecrets(ep.Secrets); err != nil {
 		return nil, err
 	}
-	e.signatureHeader = scheme.Header()
 	if err := e.setHeaders(u, ep.Headers); err != nil {
 		return nil, err
 	}

@@ -1,22 +1,27 @@
 // Package webhook makes attempts: it builds a request's body, signs it, sends it where the guard lets it go, and reads
 // the answer. What came of it is data, a [Result]; an error means that an endpoint or a client cannot be set up.
 //
-//	Request ─▶ format ─▶ sign ─▶ origin: idle connection, or resolve ─▶ guard ─▶ dial ─▶ TLS ─▶ write ─▶ read ─▶ Result
-//	                               ▲                                                                 │
-//	                               └────────────── 307 or 308, as often as the endpoint allows ◀─────┘
+//	Request ─▶ format ─▶ sign ─▶ origin: a kept connection, or egress: resolve ─▶ guard ─▶ dial ─▶ TLS
+//	                               │                                                                │
+//	                               └──────────▶ http1, or HTTP/2: write ∥ read ◀────────────────────┘
+//	                                              │
+//	      307 or 308, as often as allowed ◀───────┴──────▶ Result
 //
 // Formats. Standard and cloudevents are envelopes around the payload's exact bytes; the payload must be JSON. Raw and
 // cloudevents-binary send the payload as it is, whatever it is. A payload that is SQL NULL is sent as null. A body
 // expression replaces the payload. CloudEvents carry Options.Source as their source and the event's key as partitionkey.
 //
-// The guard judges addresses, at the moment they are dialled, on every hop. See proxy for what a proxy changes.
+// Rooms. Package egress opens connections and knows where they may go; package http1 speaks HTTP/1.1 on them; this one
+// knows what is sent, and to whom. HTTP/2 is net/http's (h2.go).
 //
-// The client speaks HTTP/1.1 itself, on plain connections and where TLS settles on it: one goroutine writes and reads,
-// one write per request, no goroutine and no buffer per idle connection. HTTP/2 is net/http's. An answer
-// that is not understood to its last byte costs the connection, so no answer is ever taken for another request's.
-// The whole head of an answer is the answer, whatever becomes of its body: one that stops early or goes on past the deadline
-// is noted in Error beside the status. An answer longer than what is drained counts as read.
+// Answers. The whole head of an answer is the answer, whatever becomes of its body: one that stops early or goes on past the
+// deadline is noted in Error beside the status. An answer longer than what is drained counts as read.
 //
-// The package never retries an attempt (except once, at once, on a new connection, when an idle connection turns out to
-// be closed before any byte of an answer), keeps no state of deliveries, and logs nothing.
+// Requests. There is an attempt for every request that may have reached the receiver. One goes out again within an attempt only
+// where the receiver says that it has not looked at it: an HTTP/2 stream refused or left out by a GOAWAY, and HTTP_1_1_REQUIRED.
+//
+// Connections are kept, up to Options.MaxAge. One on which the time was up without a byte is not used again, and neither are
+// those that were idle beside it: they may all be dead without a word.
+//
+// The package never retries, keeps no state of deliveries, and logs nothing.
 package webhook

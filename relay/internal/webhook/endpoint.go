@@ -9,10 +9,13 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/tailpost/tailpost/config"
+	"github.com/tailpost/tailpost/config/receiver"
 	"github.com/tailpost/tailpost/outbox"
+	"github.com/tailpost/tailpost/relay/internal/egress"
 	"github.com/tailpost/tailpost/relay/signature"
 )
 
@@ -21,21 +24,21 @@ const maxOrigins = 4
 
 // Endpoint sends requests to one endpoint. It is safe for concurrent use.
 type Endpoint struct {
-	client          *Client
-	id              string
-	url             *url.URL // nil: redirects are not followed, and nothing else needs it
-	shownURL        string   // for Attempt.URL: without user information
-	timeout         time.Duration
-	format          config.Format
-	redirects       int
-	concurrency     int
-	signer          *signature.Signer
-	signatureHeader string
-	own             []byte // the headers of the endpoint's configuration, as lines
-	ownUserAgent    bool
-	contentType     string // in place of the format's; empty: the format's
-	head            []byte // hopHead of first
-	first           *origin
+	client       *Client
+	id           string
+	url          *url.URL // nil: redirects are not followed, and nothing else needs it
+	shownURL     string   // for Attempt.URL: without user information
+	timeout      time.Duration
+	format       config.Format
+	redirects    int
+	concurrency  int
+	scheme       signature.Scheme
+	signer       atomic.Pointer[signature.Signer]
+	own          []byte // the headers of the endpoint's configuration, as lines
+	ownUserAgent bool
+	contentType  string // in place of the format's; empty: the format's
+	head         []byte // hopHead of first
+	first        *origin
 
 	mu     sync.Mutex
 	closed bool
@@ -59,8 +62,31 @@ func (e *Endpoint) setDefaults() error {
 	return nil
 }
 
+// SetSecrets has later requests signed with other secrets. Connections stay as they are.
+func (e *Endpoint) SetSecrets(secrets []config.Secret) error {
+	text := make([]string, len(secrets))
+	for i, s := range secrets {
+		text[i] = s.Reveal()
+	}
+	signer, err := signature.NewSignerFor(e.scheme, text...)
+	if err != nil {
+		return err
+	}
+	e.signer.Store(signer)
+	return nil
+}
+
+// Signing returns those of the live secrets, the newest first, that sign: all of them, or the oldest where the scheme has room
+// for one signature. Receivers know that one until the grace of a rotation ends, and the newest only once they have been told.
+func Signing(s config.Signature, live []config.Secret) []config.Secret {
+	if schemeOf(s).Single() && len(live) > 1 {
+		return live[len(live)-1:]
+	}
+	return live
+}
+
 func (e *Endpoint) setHeaders(u *url.URL, headers map[string]string) error {
-	own, err := ownHeaders(headers, e.signatureHeader)
+	own, err := ownHeaders(headers)
 	if err != nil {
 		return err
 	}
@@ -76,7 +102,7 @@ func (e *Endpoint) setHeaders(u *url.URL, headers map[string]string) error {
 		}
 	}
 	if u.User != nil && !authorized {
-		own = append(append(append(own, "Authorization: "...), basic(u.User)...), "\r\n"...)
+		own = append(append(append(own, "Authorization: "...), egress.Basic(u.User)...), "\r\n"...)
 	}
 	e.own = own
 	return nil
@@ -109,16 +135,16 @@ func (e *Endpoint) perform(ctx context.Context, x *exchange, res *Result) {
 	}
 	a := &res.Attempt
 	a.Duration = time.Since(start)
-	a.StatusCode = x.answer.status
-	a.ResponseBody, a.ResponseTruncated = cleanBody(x.capture, x.answer.truncated)
+	a.StatusCode = x.Answer.Status
+	a.ResponseBody, a.ResponseTruncated = cleanBody(x.Answer.Body, x.Answer.Truncated)
 	res.Delivered = a.StatusCode >= http.StatusOK && a.StatusCode < http.StatusMultipleChoices
-	res.Reached = x.reached
+	res.Reached, res.Again = x.reached, x.again
 	if err != nil {
-		a.Error = explain(ctx, err, x.phase, e.timeout)
-		res.Local = a.StatusCode == 0 && (ctx.Err() != nil || isLocal(err))
+		a.Error = explain(ctx, err, e.timeout)
+		res.Local = a.StatusCode == 0 && (ctx.Err() != nil || egress.IsLocal(err))
 	}
-	if x.answer.retryAfter != "" {
-		res.RetryAfter, _ = ParseRetryAfter(x.answer.retryAfter, time.Now())
+	if x.Answer.RetryAfter != "" {
+		res.RetryAfter, _ = ParseRetryAfter(x.Answer.RetryAfter, time.Now())
 	}
 }
 
@@ -130,45 +156,45 @@ func (e *Endpoint) follow(ctx context.Context, x *exchange, deadline time.Time) 
 		if err := o.roundTrip(ctx, x, deadline); err != nil {
 			return err
 		}
-		if x.answer.status != http.StatusTemporaryRedirect && x.answer.status != http.StatusPermanentRedirect {
+		if x.Answer.Status != http.StatusTemporaryRedirect && x.Answer.Status != http.StatusPermanentRedirect {
 			return nil
 		}
 		if hop == e.redirects {
 			return failuref("redirect not followed: the endpoint allows %d", e.redirects)
 		}
-		next, p, err := resolveLocation(at, o.place, x.answer.location)
+		next, p, err := resolveLocation(at, o.place, x.Answer.Location)
 		if err != nil {
 			return err
 		}
-		if !p.secure && !e.client.network.AllowHTTP {
+		if !p.Secure && !e.client.network.AllowHTTP {
 			return failuref("redirect not followed: to plain http")
 		}
 		o, at = e.origin(p), next
-		x.rebase(e.hopHead(o, at, e.first.place.sameReceiver(p)))
+		x.rebase(e.hopHead(o, at, e.first.place.SameReceiver(p)))
 	}
 }
 
 // resolveLocation reads a Location header. User information in it is ignored.
-func resolveLocation(from *url.URL, origin place, location string) (*url.URL, place, error) {
+func resolveLocation(from *url.URL, origin receiver.Place, location string) (*url.URL, receiver.Place, error) {
 	if location == "" {
-		return nil, place{}, failuref("redirect not followed: without a Location")
+		return nil, receiver.Place{}, failuref("redirect not followed: without a Location")
 	}
 	u, err := from.Parse(location)
 	if err != nil {
-		return nil, place{}, failuref("redirect not followed: the Location is not a valid URL")
+		return nil, receiver.Place{}, failuref("redirect not followed: the Location is not a valid URL")
 	}
-	p, err := parsePlace(u)
+	p, err := receiver.ParsePlace(u)
 	if err != nil {
-		return nil, place{}, failuref("redirect not followed: %s", strings.Replace(err.Error(), "the URL", "the Location", 1))
+		return nil, receiver.Place{}, failuref("redirect not followed: %s", strings.Replace(err.Error(), "the URL", "the Location", 1))
 	}
-	if origin.secure && !p.secure {
-		return nil, place{}, failuref("redirect not followed: from https to plain http")
+	if origin.Secure && !p.Secure {
+		return nil, receiver.Place{}, failuref("redirect not followed: from https to plain http")
 	}
 	return u, p, nil
 }
 
-// origin gives the connections to p. Of too many the one that was not needed for the longest goes.
-func (e *Endpoint) origin(p place) *origin {
+// origin returns the connections to p. Of too many the one that was not needed for the longest goes.
+func (e *Endpoint) origin(p receiver.Place) *origin {
 	if e.first.place == p {
 		return e.first
 	}

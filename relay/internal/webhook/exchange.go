@@ -1,55 +1,42 @@
 package webhook
 
 import (
-	"bufio"
-	"net"
+	"context"
 	"sync"
+	"time"
+
+	"github.com/tailpost/tailpost/relay/internal/http1"
 )
 
 const (
-	readBuffer = 4 << 10
 	// joinBelow is up to where copying a body behind its head is cheaper than a second buffer for the kernel.
 	joinBelow = 32 << 10
 	// keptBuffer is the most that a buffer may hold on to between exchanges.
 	keptBuffer = 64 << 10
 )
 
-// exchange is what one attempt needs beside a connection: its request, ready to be written, and the answer of its latest
-// hop. Exchanges are reused.
+// exchange is what one attempt needs: its request, ready to be written, and room for the answer of its latest hop. Exchanges
+// are reused.
 type exchange struct {
+	*http1.Exchange
+
 	head    []byte      // request line, header lines, blank line; then the body if it is small
 	headEnd int         // where the head ends
 	hop     int         // where the hop's part of the head ends
 	sent    []byte      // the body: the exact bytes that were signed
 	body    []byte      // room for building a body
 	held    func() bool // Request.Held
-
-	reader  *bufio.Reader
-	line    []byte // room for a line that is longer than reader's buffer
-	capture []byte // the beginning of the response's body
-	answer  answer
-	phase   phase
-	reached bool // something may have been written
+	reached bool        // something may have been written
+	again   bool        // Result.Again
 }
 
-// answer is what a receiver answered.
-type answer struct {
-	status     int // 0: nothing yet
-	retryAfter string
-	location   string
-	truncated  bool // the body is longer than capture
-}
+func newExchange() *exchange { return &exchange{Exchange: http1.NewExchange()} }
 
-func newExchange() *exchange {
-	return &exchange{reader: bufio.NewReaderSize(nil, readBuffer)}
-}
-
-// release gives the exchange back for another attempt.
+// release makes the exchange ready for another attempt.
 func (x *exchange) release(pool *sync.Pool) {
-	x.sent, x.held, x.reached = nil, nil, false
-	x.reader.Reset(nil)
-	x.answer = answer{}
-	for _, b := range []*[]byte{&x.head, &x.body, &x.line, &x.capture} {
+	x.sent, x.held, x.reached, x.again = nil, nil, false, false
+	x.Reset()
+	for _, b := range []*[]byte{&x.head, &x.body} {
 		if cap(*b) > keptBuffer {
 			*b = nil
 		}
@@ -101,19 +88,20 @@ func (x *exchange) mayGo() error {
 	return errNotHeld
 }
 
-// reset forgets the answer of the hop before.
-func (x *exchange) reset() {
-	x.answer = answer{}
-	x.capture = x.capture[:0]
-}
-
-// write sends the request in one call to the kernel.
-func (x *exchange) write(conn net.Conn) error {
-	if len(x.sent) < joinBelow {
-		_, err := conn.Write(x.head)
-		return err
+// do makes the exchange on an HTTP/1.1 connection. It reports whether the connection can be used again.
+func (x *exchange) do(ctx context.Context, c *http1.Conn, deadline time.Time) (keep bool, err error) {
+	if err := c.SetDeadline(deadline); err != nil {
+		return false, &http1.Error{During: http1.Sending, Err: err}
 	}
-	parts := net.Buffers{x.head, x.sent}
-	_, err := parts.WriteTo(conn)
-	return err
+	defer c.End()
+	if err := c.Begin(ctx); err != nil {
+		return false, &http1.Error{During: http1.Sending, Err: err}
+	}
+	if err := x.mayGo(); err != nil {
+		return false, err
+	}
+	if len(x.sent) < joinBelow {
+		return x.Do(c, x.head, nil)
+	}
+	return x.Do(c, x.head, x.sent)
 }

@@ -12,19 +12,10 @@ import (
 	"strings"
 	"syscall"
 	"time"
-)
 
-// phase is how far a request came. Its text completes "timeout after 10s …".
-type phase string
-
-const (
-	phaseResolve phase = "resolving the name"
-	phaseConnect phase = "connecting"
-	phaseProxy   phase = "connecting through the egress proxy"
-	phaseTLS     phase = "in the TLS handshake"
-	phaseSend    phase = "sending the request"
-	phaseHeaders phase = "waiting for headers"
-	phaseBody    phase = "reading the response body"
+	"github.com/tailpost/tailpost/config/receiver"
+	"github.com/tailpost/tailpost/relay/internal/egress"
+	"github.com/tailpost/tailpost/relay/internal/http1"
 )
 
 // failure is an error whose text is fit for people as it is.
@@ -39,73 +30,78 @@ func failuref(format string, args ...any) error {
 	return &failure{fmt.Sprintf(format, args...)}
 }
 
-// tlsError marks an error of the TLS handshake.
-type tlsError struct{ err error }
-
-func (e *tlsError) Error() string { return e.err.Error() }
-func (e *tlsError) Unwrap() error { return e.err }
-
-// explain gives the text for Attempt.Error: short, the same for the same cause, without addresses that change, URLs or
-// secrets.
-func explain(ctx context.Context, err error, at phase, timeout time.Duration) string {
+// explain returns the text for Attempt.Error: short, the same for the same cause, without URLs or secrets.
+func explain(ctx context.Context, err error, timeout time.Duration) string {
+	at, inTLS := during(err)
 	var own *failure
-	var refused *denial
+	var refused *receiver.DenialError
+	var proxy *egress.RefusalError
+	var malformed *http1.MalformedError
 	var dns *net.DNSError
-	var untrusted *tls.CertificateVerificationError
 	switch {
 	case errors.As(err, &own):
 		return own.text
 	case errors.As(err, &refused):
 		return refused.Error()
+	case errors.As(err, &proxy):
+		return proxy.Error()
+	case errors.As(err, &malformed):
+		return malformed.Error()
 	case ctx.Err() != nil && !errors.Is(ctx.Err(), context.DeadlineExceeded):
 		return "canceled while " + progressive(at)
-	case isLocal(err):
+	case egress.IsLocal(err):
 		return explainLocal(err)
 	case errors.As(err, &dns) && !errors.Is(ctx.Err(), context.DeadlineExceeded):
 		return explainDNS(dns)
 	case isTimeout(err):
-		return "timeout after " + shortDuration(timeout) + " " + string(at)
-	case errors.As(err, &untrusted):
-		return explainCertificate(untrusted)
+		return "timeout after " + shortDuration(timeout) + " " + at
+	}
+	if inTLS {
+		if text := explainTLS(err); text != "" {
+			return text
+		}
 	}
 	if text := explainSocket(err, at); text != "" {
 		return text
 	}
-	if handshake, ok := errors.AsType[*tlsError](err); ok {
-		return explainTLS(handshake.err)
+	var h2 *h2Error
+	switch {
+	case errors.As(err, &h2):
+		return h2.text
+	case inTLS:
+		return "TLS: handshake failed"
 	}
-	return "failed " + string(at)
+	return "failed " + at
+}
+
+// during says what a request was at when it failed, and whether that was a handshake.
+func during(err error) (at string, inTLS bool) {
+	// The innermost counts: an https proxy has a handshake of its own.
+	for e := err; e != nil; e = errors.Unwrap(e) {
+		switch e := e.(type) { //nolint:errorlint // each error of the chain is looked at
+		case *egress.Error:
+			if at == "" {
+				at = e.During
+			}
+			inTLS = inTLS || e.During == egress.Securing
+		case *http1.Error:
+			at = e.During
+		case *h2Error:
+			at = e.during
+		}
+	}
+	return at, inTLS
 }
 
 // progressive completes "… while".
-func progressive(at phase) string {
-	return strings.TrimPrefix(string(at), "in ")
+func progressive(at string) string {
+	return strings.TrimPrefix(at, "in ")
 }
 
 func isTimeout(err error) bool {
 	var n net.Error
 	return errors.Is(err, os.ErrDeadlineExceeded) || errors.Is(err, context.DeadlineExceeded) || errors.Is(err, syscall.ETIMEDOUT) ||
 		errors.As(err, &n) && n.Timeout()
-}
-
-// localError marks an error of a lookup that failed for want of something on this machine; the resolver's error hides it.
-type localError struct{ err error }
-
-func (e *localError) Error() string { return e.err.Error() }
-func (e *localError) Unwrap() error { return e.err }
-
-// isLocal reports whether the machine the relay runs on is short of something: that says nothing about the receiver.
-func isLocal(err error) bool {
-	var local *localError
-	if errors.As(err, &local) {
-		return true
-	}
-	for _, e := range [...]syscall.Errno{syscall.EMFILE, syscall.ENFILE, syscall.ENOBUFS, syscall.ENOMEM, syscall.EADDRNOTAVAIL} {
-		if errors.Is(err, e) {
-			return true
-		}
-	}
-	return false
 }
 
 func explainLocal(err error) string {
@@ -128,9 +124,9 @@ func explainDNS(err *net.DNSError) string {
 	return "DNS: lookup failed"
 }
 
-func explainSocket(err error, at phase) string {
+func explainSocket(err error, at string) string {
 	through := ""
-	if at == phaseProxy {
+	if at == egress.Proxying {
 		through = " by the egress proxy"
 	}
 	switch {
@@ -166,7 +162,11 @@ func explainCertificate(err *tls.CertificateVerificationError) string {
 	return "TLS: certificate is not valid"
 }
 
+// explainTLS returns what a handshake failed of; empty: not TLS itself.
 func explainTLS(err error) string {
+	if untrusted, ok := errors.AsType[*tls.CertificateVerificationError](err); ok {
+		return explainCertificate(untrusted)
+	}
 	if _, ok := errors.AsType[tls.RecordHeaderError](err); ok {
 		return "TLS: the receiver does not speak TLS on this port"
 	}
@@ -174,7 +174,7 @@ func explainTLS(err error) string {
 	if errors.As(err, &op) && op.Op == "remote error" {
 		return "TLS: refused by the receiver: " + strings.TrimPrefix(op.Err.Error(), "tls: ")
 	}
-	return "TLS: handshake failed"
+	return ""
 }
 
 // shortDuration is d as people write it: 10s, not 10.000s; 1m30s.

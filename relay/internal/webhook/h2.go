@@ -7,39 +7,72 @@ import (
 	"errors"
 	"net"
 	"net/http"
+	"net/url"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"time"
+
+	"golang.org/x/net/http2"
+
+	"github.com/tailpost/tailpost/relay/internal/egress"
+	"github.com/tailpost/tailpost/relay/internal/http1"
 )
 
-// h2Conn is one HTTP/2 connection, net/http's. Several attempts at a time use it.
+// HTTP/2 is net/http's, by its public ClientConn: a connection at a time, with room reserved before it is used. Golang.org/x/net
+// lends the exported type of a stream's error, which net/http's own errors turn into (errors.As); its Transport is deprecated in
+// favour of this one.
+
+// h2Conn is one HTTP/2 connection. Several attempts at a time use it.
 type h2Conn struct {
 	origin *origin
 	cc     *http.ClientConn
-	usedAt atomic.Int64 // Unix nanoseconds at which a request last ended
+	made   time.Time
+	pulse  *pulse
 }
 
 const (
 	// A ping after this much silence finds a dead connection that many requests share.
 	h2PingAfter   = 30 * time.Second
 	h2PingTimeout = 15 * time.Second
-	// h2RefusedStream is the code of a request that the receiver did not look at (RFC 9113, section 7).
-	h2RefusedStream = 7
 )
 
-// streamError takes net/http's error about one request of a connection, whose type it does not export: errors.As fills
-// any struct of the same fields.
-type streamError struct {
-	StreamID uint32
-	Code     uint32
-	Cause    error
+// pulse is a connection that knows when its peer last said something.
+type pulse struct {
+	net.Conn
+
+	last atomic.Int64 // Unix nanoseconds; 0: never
 }
 
-func (streamError) Error() string { return "stream error" }
+// Read implements net.Conn.
+func (p *pulse) Read(b []byte) (int, error) {
+	n, err := p.Conn.Read(b)
+	if n > 0 {
+		p.last.Store(time.Now().UnixNano())
+	}
+	return n, err
+}
 
-// addH2 begins HTTP/2 on a connection and shares it with the requests to come. What it gives has room for the caller's
+// silentSince reports whether the peer has said nothing after t.
+func (p *pulse) silentSince(t time.Time) bool { return p.last.Load() < t.UnixNano() }
+
+// NetConn returns the connection beneath, as *tls.Conn does.
+func (p *pulse) NetConn() net.Conn { return p.Conn }
+
+// h2Error is what became of a request on an HTTP/2 connection, in words fit for people.
+type h2Error struct {
+	text   string
+	during string
+	err    error
+	unread bool // the receiver says that it has not looked at the request
+}
+
+func (e *h2Error) Error() string { return e.text }
+func (e *h2Error) Unwrap() error { return e.err }
+
+// addH2 begins HTTP/2 on a connection and shares it with the requests to come. What it returns has room for the caller's
 // request. If another request was quicker to connect, its connection is used and this one closed.
-func (o *origin) addH2(ctx context.Context, conn *tls.Conn) (*h2Conn, error) {
+func (o *origin) addH2(ctx context.Context, conn *tls.Conn, p *pulse) (*h2Conn, error) {
 	if h := o.takeH2(); h != nil {
 		_ = conn.Close() // nothing was sent on it
 		return h, nil
@@ -50,19 +83,19 @@ func (o *origin) addH2(ctx context.Context, conn *tls.Conn) (*h2Conn, error) {
 		DialTLSContext:         func(context.Context, string, string) (net.Conn, error) { return conn, nil },
 		Protocols:              &protocols,
 		DisableCompression:     true,
-		IdleConnTimeout:        o.pool.timeout,
-		MaxResponseHeaderBytes: maxHead,
+		IdleConnTimeout:        o.pool.Timeout,
+		MaxResponseHeaderBytes: http1.MaxHead,
 		HTTP2:                  &http.HTTP2Config{SendPingTimeout: h2PingAfter, PingTimeout: h2PingTimeout},
 	}
 	cc, err := transport.NewClientConn(ctx, "https", conn.RemoteAddr().String())
 	if err != nil {
-		return nil, &tlsError{err}
+		return nil, &egress.Error{During: egress.Securing, Err: err}
 	}
 	if cc.Reserve() != nil {
 		_ = cc.Close() // nothing was sent on it
 		return nil, failuref("the receiver's HTTP/2 connection takes no requests")
 	}
-	h := &h2Conn{origin: o, cc: cc}
+	h := &h2Conn{origin: o, cc: cc, made: time.Now(), pulse: p}
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	if !o.closed {
@@ -71,27 +104,41 @@ func (o *origin) addH2(ctx context.Context, conn *tls.Conn) (*h2Conn, error) {
 	return h, nil
 }
 
-// takeH2 reserves a request on a connection that has room for it, or gives nil.
+// takeH2 reserves a request on a connection that has room for it; nil if there is none. Connections over age go, so that a
+// name whose address has moved is followed.
 func (o *origin) takeH2() *h2Conn {
 	if o.tls == nil {
 		return nil
 	}
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	kept := o.h2[:0]
 	var found *h2Conn
-	for _, h := range o.h2 {
-		if h.cc.Err() != nil {
-			continue // closed
+	var old []*h2Conn
+	o.h2 = slices.DeleteFunc(o.h2, func(h *h2Conn) bool {
+		switch {
+		case h.cc.Err() != nil: // closed, or the receiver takes no more requests on it
+			return true
+		case o.no2, time.Since(h.made) >= o.client.maxAge:
+			old = append(old, h)
+			return true
 		}
-		kept = append(kept, h)
 		if found == nil && h.cc.Reserve() == nil {
 			found = h
 		}
+		return false
+	})
+	for _, h := range old {
+		h.retire()
 	}
-	clear(o.h2[len(kept):])
-	o.h2 = kept
 	return found
+}
+
+// drop takes the connection out of use: no request begins on it any more.
+func (o *origin) drop(h *h2Conn) {
+	o.mu.Lock()
+	o.h2 = slices.DeleteFunc(o.h2, func(other *h2Conn) bool { return other == h })
+	o.mu.Unlock()
+	h.retire()
 }
 
 // retire closes the connection as soon as nothing is in flight on it.
@@ -115,75 +162,95 @@ func (h *h2Conn) retireIfClosed() {
 	}
 }
 
-// idle is for how long the connection has had nothing to do.
-func (h *h2Conn) idle() time.Duration {
-	if h.cc.InFlight() > 1 { // one is reserved for whoever asks
-		return 0
-	}
-	return time.Since(time.Unix(0, h.usedAt.Load()))
-}
-
-// roundTrip is the HTTP/2 form of an exchange: the same header lines and the same body. The error is marked as a closed
-// connection's if the request may go out again on a new one.
+// roundTrip is the HTTP/2 form of an exchange: the same header lines and the same body.
 func (h *h2Conn) roundTrip(ctx context.Context, x *exchange, deadline time.Time) error {
 	ctx, cancel := context.WithDeadline(ctx, deadline)
 	defer cancel()
 	defer h.retireIfClosed()
-	defer func() { h.usedAt.Store(time.Now().UnixNano()) }()
-	x.phase = phaseHeaders
 	req, err := h.request(ctx, x)
+	if err == nil {
+		err = x.mayGo()
+	}
 	if err != nil {
 		h.cc.Release()
 		return err
 	}
-	if err := x.mayGo(); err != nil {
-		h.cc.Release()
-		return err
-	}
+	began := time.Now()
 	resp, err := h.cc.RoundTrip(req)
 	if err != nil {
-		return h2Error(ctx, err)
+		return h.explain(ctx, err, began)
 	}
 	defer resp.Body.Close()
-	x.phase = phaseBody
-	x.answer.status = resp.StatusCode
-	x.answer.retryAfter = resp.Header.Get("Retry-After")
-	x.answer.location = resp.Header.Get("Location")
-	if _, err = x.readStream(resp.Body); err != nil {
-		return h2Error(ctx, err)
+	x.Answer.Status = resp.StatusCode
+	x.Answer.RetryAfter = resp.Header.Get("Retry-After")
+	x.Answer.Location = resp.Header.Get("Location")
+	if _, err = x.ReadBody(resp.Body); err != nil {
+		return &h2Error{text: "the receiver reset the HTTP/2 response", during: http1.Reading, err: timeUp(ctx, err)}
 	}
 	return nil
 }
 
-func h2Error(ctx context.Context, err error) error {
+// timeUp is the context's error once it has ended, which is why everything else failed.
+func timeUp(ctx context.Context, err error) error {
 	if ctx.Err() != nil {
 		return ctx.Err()
 	}
-	reset, isReset := errors.AsType[streamError](err)
-	if isReset && reset.Code != h2RefusedStream {
-		return failuref("the receiver reset the HTTP/2 request")
+	return err
+}
+
+// explain says what became of a request that has no answer.
+func (h *h2Conn) explain(ctx context.Context, err error, began time.Time) error {
+	out := &h2Error{text: "the receiver closed the HTTP/2 connection", during: http1.Waiting, err: timeUp(ctx, err)}
+	reset, isReset := errors.AsType[http2.StreamError](err)
+	switch {
+	case errors.Is(ctx.Err(), context.DeadlineExceeded):
+		if h.pulse.silentSince(began) {
+			// The connection may have died without a word: the next request is not to wait for that.
+			h.origin.drop(h)
+		}
+	case ctx.Err() != nil:
+	case isReset && reset.Code == http2.ErrCodeHTTP11Required:
+		h.origin.wantHTTP1()
+		out.text, out.unread = "the receiver wants HTTP/1.1", true
+	case isReset:
+		out.text, out.unread = "the receiver reset the HTTP/2 request", reset.Code == http2.ErrCodeRefusedStream
+	default:
+		// The connection takes no requests any more and yet serves some: the receiver has said which it has taken (GOAWAY),
+		// and this is not one of them. Once it has closed, nobody can tell.
+		out.unread = h.cc.Err() != nil && h.cc.InFlight() > 0
 	}
-	// net/http says of a request that came after a GOAWAY what it says of no other.
-	unread := isReset || strings.Contains(err.Error(), "graceful shutdown GOAWAY")
-	if explainSocket(err, phaseHeaders) == "" {
-		err = failuref("the receiver closed the HTTP/2 connection")
-	}
-	return &closedError{err: err, unread: unread}
+	return out
 }
 
 // request makes the request from the exchange's header lines.
 func (h *h2Conn) request(ctx context.Context, x *exchange) (*http.Request, error) {
-	line, fields, _ := bytes.Cut(x.head[:x.headEnd], []byte("\r\n"))
-	uri := strings.TrimSuffix(strings.TrimPrefix(string(line), "POST "), " HTTP/1.1")
-	authority := h.origin.place.authority()
-	req, err := http.NewRequestWithContext(ctx, http.MethodPost, "https://"+authority+uri, bytes.NewReader(x.sent))
+	line, fields, _ := strings.Cut(string(x.head[:x.headEnd]), "\r\n")
+	target := strings.TrimSuffix(strings.TrimPrefix(line, "POST "), " HTTP/1.1")
+	path, query, _ := strings.Cut(target, "?")
+	unescaped, err := url.PathUnescape(path)
 	if err != nil {
 		return nil, failuref("the URL cannot be sent over HTTP/2")
 	}
+	req := (&http.Request{
+		Method: http.MethodPost, Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1,
+		URL: &url.URL{
+			Scheme: "https", Host: h.origin.place.Authority(), Path: unescaped, RawPath: path,
+			RawQuery: query, ForceQuery: strings.HasSuffix(target, "?"),
+		},
+		Host: h.origin.place.Authority(), Header: make(http.Header, 10),
+		Body: readCloser{bytes.NewReader(x.sent)}, ContentLength: int64(len(x.sent)),
+	}).WithContext(ctx)
+	if len(x.sent) == 0 {
+		req.Body = http.NoBody
+	}
 	readFields(req.Header, fields)
-	req.Header.Del("Host")
-	req.Header.Del("Content-Length") // NewRequest knows it
 	// The transport may go on reading the body after RoundTrip: its room is not for the next exchange.
 	x.body = nil
 	return req, nil
 }
+
+// readCloser is a body that need not be closed.
+type readCloser struct{ *bytes.Reader }
+
+// Close implements io.Closer.
+func (readCloser) Close() error { return nil }

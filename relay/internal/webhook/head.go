@@ -1,7 +1,6 @@
 package webhook
 
 import (
-	"bytes"
 	"fmt"
 	"net/http"
 	"net/textproto"
@@ -11,6 +10,7 @@ import (
 	"strings"
 
 	"github.com/tailpost/tailpost/config"
+	"github.com/tailpost/tailpost/config/receiver"
 	"github.com/tailpost/tailpost/relay/signature"
 )
 
@@ -23,12 +23,12 @@ func (e *Endpoint) hopHead(o *origin, u *url.URL, withOwn bool) []byte {
 	var b []byte
 	b = append(b, "POST "...)
 	if o.absolute {
-		b = append(append(b, "http://"...), o.place.authority()...)
+		b = append(append(b, "http://"...), o.place.Authority()...)
 	}
 	b = append(append(b, requestURI(u)...), " HTTP/1.1\r\nHost: "...)
-	b = append(append(b, o.place.authority()...), "\r\n"...)
-	if o.absolute && o.proxyAuthorization != "" {
-		b = append(append(append(b, "Proxy-Authorization: "...), o.proxyAuthorization...), "\r\n"...)
+	b = append(append(b, o.place.Authority()...), "\r\n"...)
+	if o.absolute && o.proxyKey != "" {
+		b = append(append(append(b, "Proxy-Authorization: "...), o.proxyKey...), "\r\n"...)
 	}
 	if !e.ownUserAgent || !withOwn {
 		b = append(append(append(b, "User-Agent: "...), e.client.userAgent...), "\r\n"...)
@@ -70,8 +70,8 @@ func (x *exchange) appendFields(dst []byte, e *Endpoint, r *Request, c content) 
 	dst = append(append(dst, "\r\nwebhook-id: "...), r.Event.ID...)
 	dst = append(dst, "\r\nwebhook-timestamp: "...)
 	dst = strconv.AppendInt(dst, r.Now.Unix(), 10)
-	dst = append(append(append(dst, "\r\n"...), e.signatureHeader...), ": "...)
-	dst = e.signer.Append(dst, r.Event.ID, r.Now, c.body)
+	dst = append(append(append(dst, "\r\n"...), e.scheme.Header()...), ": "...)
+	dst = e.signer.Load().Append(dst, r.Event.ID, r.Now, c.body)
 	dst = append(dst, "\r\n"...)
 	if e.format == config.FormatCloudEventsBinary {
 		dst = appendCloudEventsHeaders(dst, e.client.source, r)
@@ -87,37 +87,10 @@ func (x *exchange) appendFields(dst []byte, e *Endpoint, r *Request, c content) 
 // worth an event.
 func appendTrace(dst []byte, headers map[string]string, name string) []byte {
 	value := headers[name]
-	if value == "" || !validValue(value) {
+	if value == "" || !receiver.ValidValue(value) {
 		return dst
 	}
 	return append(append(append(append(dst, name...), ": "...), value...), "\r\n"...)
-}
-
-// validValue reports whether s arrives as it is when it is sent as a header's value.
-func validValue(s string) bool {
-	return !hasControl(s) && strings.Trim(s, " \t") == s
-}
-
-// hasControl reports whether s holds what no header's value may: a control character other than the tab.
-func hasControl[T string | []byte](s T) bool {
-	for i := range len(s) {
-		if s[i] < ' ' && s[i] != '\t' || s[i] == 0x7f {
-			return true
-		}
-	}
-	return false
-}
-
-func validName[T string | []byte](s T) bool {
-	const punctuation = "!#$%&'*+-.^_`|~"
-	for i := range len(s) {
-		c := s[i]
-		letter := 'a' <= c && c <= 'z' || 'A' <= c && c <= 'Z' || '0' <= c && c <= '9'
-		if !letter && c != '-' && strings.IndexByte(punctuation, c) < 0 {
-			return false
-		}
-	}
-	return len(s) > 0
 }
 
 // checkEvent says why an event cannot be sent to this endpoint by any attempt.
@@ -125,7 +98,7 @@ func (e *Endpoint) checkEvent(r *Request) error {
 	switch {
 	case r.Event.ID == "":
 		return failuref("the event's id is empty, and receivers tell events apart by it")
-	case !validValue(r.Event.ID):
+	case !receiver.ValidValue(r.Event.ID):
 		return failuref("the event's id cannot be sent as the webhook-id header: it holds control characters, or blanks at an end")
 	case r.Event.Type == "" && (e.format == config.FormatCloudEvents || e.format == config.FormatCloudEventsBinary):
 		return failuref("the event's type is empty, and a CloudEvent needs one")
@@ -134,7 +107,7 @@ func (e *Endpoint) checkEvent(r *Request) error {
 }
 
 // ownHeaders checks the headers that an endpoint's configuration adds and writes them as lines, sorted.
-func ownHeaders(headers map[string]string, signatureHeader string) ([]byte, error) {
+func ownHeaders(headers map[string]string) ([]byte, error) {
 	names := make([]string, 0, len(headers))
 	for name := range headers {
 		names = append(names, name)
@@ -143,16 +116,12 @@ func ownHeaders(headers map[string]string, signatureHeader string) ([]byte, erro
 	var b []byte
 	seen := make(map[string]bool, len(names))
 	for _, name := range names {
+		if err := receiver.CheckHeader(name, headers[name]); err != nil {
+			return nil, fmt.Errorf("header %q: %w", name, err)
+		}
 		lower := strings.ToLower(name)
-		switch {
-		case !validName(name):
-			return nil, fmt.Errorf("header %q: not a valid header name", name)
-		case seen[lower]:
+		if seen[lower] {
 			return nil, fmt.Errorf("header %q: given twice", name)
-		case reserved(lower, signatureHeader):
-			return nil, fmt.Errorf("header %q: set by Tailpost itself", name)
-		case !validValue(headers[name]):
-			return nil, fmt.Errorf("header %q: the value holds control characters, or blanks at an end", name)
 		}
 		seen[lower] = true
 		if lower == lowerContentType {
@@ -163,26 +132,15 @@ func ownHeaders(headers map[string]string, signatureHeader string) ([]byte, erro
 	return b, nil
 }
 
-// reserved names what frames, routes or proves a request.
-func reserved(lower, signatureHeader string) bool {
-	switch lower {
-	case "host", "content-length", "transfer-encoding", "connection", "keep-alive", "te", "trailer", "upgrade", "expect",
-		"http2-settings", "content-encoding", "traceparent", "tracestate":
-		return true
-	}
-	return strings.HasPrefix(lower, "webhook-") || strings.HasPrefix(lower, "ce-") || strings.HasPrefix(lower, "proxy-") ||
-		strings.EqualFold(lower, signatureHeader)
-}
-
-// readFields turns header lines back into a header, for HTTP/2.
-func readFields(dst http.Header, lines []byte) {
-	for len(lines) > 0 {
-		line, rest, _ := bytes.Cut(lines, []byte("\r\n"))
-		lines = rest
-		if name, value, ok := bytes.Cut(line, []byte(": ")); ok {
-			key := textproto.CanonicalMIMEHeaderKey(string(name))
-			dst[key] = append(dst[key], string(value))
+// readFields turns header lines back into a header, for HTTP/2. What HTTP/2 says by other means is left out.
+func readFields(dst http.Header, lines string) {
+	for line := range strings.SplitSeq(lines, "\r\n") {
+		name, value, ok := strings.Cut(line, ": ")
+		if !ok || name == "Host" || name == "Content-Length" {
+			continue
 		}
+		key := textproto.CanonicalMIMEHeaderKey(name)
+		dst[key] = append(dst[key], value)
 	}
 }
 

@@ -4,135 +4,122 @@ import (
 	"context"
 	"crypto/tls"
 	"errors"
-	"io"
 	"sync"
-	"syscall"
 	"time"
+
+	"github.com/tailpost/tailpost/config/receiver"
+	"github.com/tailpost/tailpost/relay/internal/egress"
+	"github.com/tailpost/tailpost/relay/internal/http1"
 )
+
+// maxUnread is how often a request may go out again because the receiver says that it has not looked at it.
+const maxUnread = 3
 
 // origin is where requests of one endpoint go: a place, and the connections to it. Which protocol it speaks is known
 // once the first connection is made.
 type origin struct {
-	client             *Client
-	place              place
-	tls                *tls.Config // nil: plain http
-	absolute           bool        // the request line carries the whole URL, for a proxy
-	proxyAuthorization string
-	pool               pool
+	client   *Client
+	place    receiver.Place
+	tls      *tls.Config // nil: plain http
+	absolute bool        // the request line carries the whole URL, for a proxy
+	pool     http1.Pool
 
-	mu     sync.Mutex
-	closed bool
-	h2     []*h2Conn
+	mu       sync.Mutex
+	closed   bool
+	h2       []*h2Conn
+	no2      bool   // the receiver wants HTTP/1.1
+	proxyKey string // the value of Proxy-Authorization; empty: none
 }
 
-func newOrigin(c *Client, p place, concurrency int) *origin {
-	o := &origin{client: c, place: p, pool: pool{max: concurrency, timeout: c.idleTimeout}}
-	if p.secure {
+func newOrigin(c *Client, p receiver.Place, concurrency int) *origin {
+	o := &origin{client: c, place: p, pool: http1.Pool{Max: concurrency, Timeout: c.idleTimeout, MaxAge: c.maxAge}}
+	if p.Secure {
 		o.tls = c.tls.Clone()
-		o.tls.ServerName = p.serverName()
-	} else if c.dialer.proxy != nil {
-		o.absolute, o.proxyAuthorization = true, c.dialer.proxy.authorization
+		o.tls.ServerName = p.ServerName()
 	}
+	o.proxyKey, o.absolute = c.dialer.Proxied(p)
 	return o
 }
 
-// staleAfter is how long a connection must have been idle for its end, without a byte of an answer, to be the receiver's
-// keep-alive limit rather than what it does to this request.
-const staleAfter = 500 * time.Millisecond
-
-// roundTrip sends the exchange's request and reads the answer to its end. An idle connection that the receiver closed
-// at the moment it was used again says nothing about the receiver: the request goes out once more on a new one. That
-// is safe, for the receiver knows a repeated webhook-id. A connection that was busy until now is another matter: whoever
-// takes a request and then hangs up has failed it, and what it got counts as an attempt.
+// roundTrip sends the exchange's request and reads the answer to its end. The request goes out again only where the receiver
+// says that it has not looked at it: it refused it, or asks for HTTP/1.1. Whatever else befalls a request that was written is
+// the end of the attempt, so that there is an attempt for each request that may have reached the receiver.
 func (o *origin) roundTrip(ctx context.Context, x *exchange, deadline time.Time) error {
-	x.reset()
-	if h := o.takeH2(); h != nil {
-		idle := h.idle()
-		err := h.roundTrip(ctx, x, deadline)
-		if x.answer.status != 0 || !isStale(err, idle) || ctx.Err() != nil {
+	for unread := 0; ; unread++ {
+		err := o.try(ctx, x, deadline)
+		if unread == maxUnread || ctx.Err() != nil || !isUnread(err) {
 			return err
 		}
-	} else if c := o.pool.take(deadline); c != nil {
-		idle := time.Since(c.idleSince)
-		err := o.use(ctx, c, x)
-		if x.answer.status != 0 || !isStale(err, idle) || ctx.Err() != nil {
-			return err
-		}
+		x.reached = false
 	}
-	x.reset()
-	c, h, err := o.dial(ctx, x, deadline)
+}
+
+func isUnread(err error) bool {
+	var reset *h2Error
+	return errors.As(err, &reset) && reset.unread
+}
+
+func (o *origin) try(ctx context.Context, x *exchange, deadline time.Time) error {
+	x.Reset()
+	if h := o.takeH2(); h != nil {
+		return h.roundTrip(ctx, x, deadline)
+	}
+	if c := o.pool.Take(deadline); c != nil {
+		return o.use(ctx, c, x, deadline)
+	}
+	c, h, err := o.dial(ctx, deadline)
 	switch {
 	case err != nil:
 		return err
 	case h != nil:
 		return h.roundTrip(ctx, x, deadline)
 	}
-	if err = c.SetDeadline(deadline); err != nil {
-		c.close()
-		return err
-	}
-	return o.use(ctx, c, x)
+	return o.use(ctx, c, x, deadline)
 }
 
-// use makes one exchange on c, whose deadline is set, and keeps it for the next one, if it is fit for that.
-func (o *origin) use(ctx context.Context, c *conn, x *exchange) error {
-	x.phase = phaseSend
-	err := c.begin(ctx)
-	keep := false
-	if err == nil {
-		err = x.mayGo()
-	}
-	if err == nil {
-		keep, err = x.do(c)
-	}
-	c.end()
+// staleAfter is how long a connection must have been idle for its end, without a byte of an answer, to be the receiver's
+// keep-alive limit rather than what it does to this request.
+const staleAfter = 500 * time.Millisecond
+
+// use makes one exchange on c and keeps it for the next one, if it is fit for that.
+func (o *origin) use(ctx context.Context, c *http1.Conn, x *exchange, deadline time.Time) error {
+	idle := c.Idle()
+	keep, err := x.do(ctx, c, deadline)
 	if keep && err == nil {
-		o.pool.put(c, time.Now())
-	} else {
-		c.close()
+		o.pool.Put(c)
+		return nil
+	}
+	c.Close()
+	if failed, ok := errors.AsType[*http1.Error](err); ok {
+		x.again = failed.Closed && idle >= staleAfter
+		if failed.Silent && idle > 0 {
+			// The connection may have died without a word, and then the others have too.
+			o.pool.Drop()
+		}
 	}
 	return err
 }
 
-// isStale reports whether err is what using a connection gives that the peer closed while it was idle.
-func isStale(err error, idle time.Duration) bool {
-	var closed *closedError
-	return errors.As(err, &closed) && (closed.unread || idle >= staleAfter)
-}
-
-// closedError marks the error of a connection that the peer closed before any byte of an answer.
-type closedError struct {
-	err    error
-	unread bool // the peer says that it has not looked at the request
-}
-
-func (e *closedError) Error() string { return e.err.Error() }
-func (e *closedError) Unwrap() error { return e.err }
-
-func isClosed(err error) bool {
-	return errors.Is(err, io.EOF) || errors.Is(err, syscall.EPIPE) || errors.Is(err, syscall.ECONNRESET)
-}
-
 // dial makes a new connection: one that speaks HTTP/1.1, or HTTP/2.
-func (o *origin) dial(ctx context.Context, x *exchange, deadline time.Time) (*conn, *h2Conn, error) {
+func (o *origin) dial(ctx context.Context, deadline time.Time) (*http1.Conn, *h2Conn, error) {
 	ctx, cancel := context.WithDeadline(ctx, deadline)
 	defer cancel()
-	raw, err := o.client.dialer.open(ctx, o.place, &x.phase)
+	raw, err := o.client.dialer.Open(ctx, o.place)
 	if err != nil {
 		return nil, nil, err
 	}
 	if o.tls == nil {
-		return newConn(raw), nil, nil
+		return http1.New(raw), nil, nil
 	}
-	x.phase = phaseTLS
-	t, err := secure(ctx, raw, o.tls)
+	p := &pulse{Conn: raw}
+	t, err := egress.Secure(ctx, p, o.tlsConfig())
 	if err != nil {
 		return nil, nil, err
 	}
 	if t.ConnectionState().NegotiatedProtocol != "h2" {
-		return newConn(t), nil, nil
+		return http1.New(t), nil, nil
 	}
-	h, err := o.addH2(ctx, t)
+	h, err := o.addH2(ctx, t, p)
 	if err != nil {
 		_ = t.Close() // err says more
 		return nil, nil, err
@@ -140,9 +127,26 @@ func (o *origin) dial(ctx context.Context, x *exchange, deadline time.Time) (*co
 	return nil, h, nil
 }
 
+func (o *origin) tlsConfig() *tls.Config {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.tls
+}
+
+// wantHTTP1 has connections made from now on speak HTTP/1.1: the receiver asked for it.
+func (o *origin) wantHTTP1() {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if !o.no2 {
+		o.no2 = true
+		o.tls = o.tls.Clone()
+		o.tls.NextProtos = []string{"http/1.1"}
+	}
+}
+
 // close closes what is idle, and what is in use as soon as it is not.
 func (o *origin) close() {
-	o.pool.close()
+	o.pool.Close()
 	o.mu.Lock()
 	o.closed = true
 	old := o.h2

@@ -37,4 +37,7 @@ type Result struct {
 	// Reached reports whether the request, or a part of it, may have reached the receiver: then the attempt is recorded, even
 	// if it is Local.
 	Reached bool
+	// Again says that the request went out on a connection that had been idle and that the receiver closed without a word,
+	// as at the end of its keep-alive: that says nothing about its health. A retry may follow at once.
+	Again bool
 }

@@ -1,4 +1,4 @@
-package webhook
+package egress
 
 import (
 	"bufio"
@@ -13,6 +13,8 @@ import (
 	"net/netip"
 	"net/url"
 	"time"
+
+	"github.com/tailpost/tailpost/config/receiver"
 )
 
 // proxy is the egress proxy. Its own address is the operator's choice and not checked by the guard. Where requests go
@@ -20,7 +22,7 @@ import (
 // checked address, not to the name, so that a second lookup cannot lead elsewhere; the certificate is still checked
 // against the name. Plain http has no tunnel: the proxy gets the URL and resolves the name itself once more.
 type proxy struct {
-	place         place
+	place         receiver.Place
 	authorization string // the value of Proxy-Authorization; empty: none
 	tls           *tls.Config
 }
@@ -34,36 +36,35 @@ func parseProxy(text string, roots *x509.CertPool) (*proxy, error) {
 		return nil, errors.New("network.proxy: want http://host:port or https://host:port")
 	}
 	p := &proxy{}
-	if p.place, err = parsePlace(u); err != nil {
+	if p.place, err = receiver.ParsePlace(u); err != nil {
 		return nil, fmt.Errorf("network.proxy: %w", err)
 	}
 	if u.User != nil {
-		p.authorization = basic(u.User)
+		p.authorization = Basic(u.User)
 	}
-	if p.place.secure {
+	if p.place.Secure {
 		p.tls = &tls.Config{
-			MinVersion: tls.VersionTLS12, ServerName: p.place.serverName(), RootCAs: roots, NextProtos: []string{"http/1.1"},
+			MinVersion: tls.VersionTLS12, ServerName: p.place.ServerName(), RootCAs: roots, NextProtos: []string{"http/1.1"},
 		}
 	}
 	return p, nil
 }
 
-// basic is the value of an Authorization header for what stands before the host in a URL.
-func basic(user *url.Userinfo) string {
+// Basic is the value of an Authorization header for what stands before the host in a URL.
+func Basic(user *url.Userinfo) string {
 	password, _ := user.Password()
 	return "Basic " + base64.StdEncoding.EncodeToString([]byte(user.Username()+":"+password))
 }
 
 // open connects to the proxy and, if p is an https place, through it to the first of addrs that it reaches.
-func (x *proxy) open(ctx context.Context, d *dialer, p place, addrs []netip.AddrPort, at *phase) (net.Conn, error) {
+func (x *proxy) open(ctx context.Context, d *Dialer, p receiver.Place, addrs []netip.AddrPort) (net.Conn, error) {
 	var err error
 	for _, addr := range addrs {
-		*at = phaseProxy
 		var conn net.Conn
 		if conn, err = x.dial(ctx, d); err != nil {
 			return nil, err
 		}
-		if !p.secure {
+		if !p.Secure {
 			return conn, nil
 		}
 		if err = x.tunnel(ctx, conn, addr); err == nil {
@@ -77,12 +78,12 @@ func (x *proxy) open(ctx context.Context, d *dialer, p place, addrs []netip.Addr
 	return nil, err
 }
 
-func (x *proxy) dial(ctx context.Context, d *dialer) (net.Conn, error) {
-	conn, err := d.net.DialContext(ctx, "tcp", net.JoinHostPort(x.place.host, fmt.Sprint(x.place.port)))
+func (x *proxy) dial(ctx context.Context, d *Dialer) (net.Conn, error) {
+	conn, err := d.net.DialContext(ctx, "tcp", net.JoinHostPort(x.place.Host, fmt.Sprint(x.place.Port)))
 	if err != nil || x.tls == nil {
 		return conn, err
 	}
-	t, err := secure(ctx, conn, x.tls)
+	t, err := Secure(ctx, conn, x.tls)
 	if err != nil {
 		return nil, err
 	}
@@ -107,10 +108,10 @@ func (x *proxy) tunnel(ctx context.Context, conn net.Conn, addr netip.AddrPort) 
 	}
 	defer resp.Body.Close()
 	if resp.StatusCode != http.StatusOK {
-		return failuref("the egress proxy refused the connection with status %d", resp.StatusCode)
+		return &RefusalError{fmt.Sprintf("the egress proxy refused the connection with status %d", resp.StatusCode)}
 	}
 	if br.Buffered() > 0 {
-		return failuref("the egress proxy sent data before the connection was made")
+		return &RefusalError{"the egress proxy sent data before the connection was made"}
 	}
 	if !stop() {
 		return context.Cause(ctx)

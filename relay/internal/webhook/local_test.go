@@ -1,8 +1,8 @@
-package webhook
+package webhook_test
 
 import (
 	"context"
-	"fmt"
+	"net"
 	"syscall"
 	"testing"
 	"time"
@@ -10,25 +10,18 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/tailpost/tailpost/config"
-	"github.com/tailpost/tailpost/outbox"
-	"github.com/tailpost/tailpost/relay/signature"
+	"github.com/tailpost/tailpost/relay/internal/webhook"
 )
 
-func localRequest() *Request {
-	return &Request{Event: &outbox.Event{ID: "evt_1", Type: "t"}, Number: 1, Trigger: outbox.TriggerStream, Now: time.Now()}
-}
-
-func localEndpoint(t *testing.T, host string, trouble error) *Endpoint {
+// troubled sends one request to host from a machine whose sockets fail with trouble.
+func troubled(ctx context.Context, t *testing.T, host string, trouble error) webhook.Result {
 	t.Helper()
-	c, err := NewClient(Options{Network: config.Network{Allow: loopbackPrefixes()}})
-	require.NoError(t, err)
-	t.Cleanup(c.Close)
-	c.dialer.net.Control = func(string, string, syscall.RawConn) error { return trouble }
-	e, err := c.Endpoint(config.Endpoint{
-		ID: "erp", URL: "https://" + host, Secrets: []config.Secret{config.NewSecret(signature.GenerateSecret())}, Timeout: 30 * time.Second,
+	c := newClient(t, webhook.Options{
+		Network: loopback(),
+		Dialer:  &net.Dialer{Control: func(string, string, syscall.RawConn) error { return trouble }},
 	})
-	require.NoError(t, err)
-	return e
+	e := endpointOf(t, c, "https://"+host, func(ep *config.Endpoint) { ep.Timeout = 30 * time.Second })
+	return e.Send(ctx, newRequest())
 }
 
 // TestTheRelaysOwnTroublesAreLocal: what the relay's machine is short of is not held against the receiver, whether it is
@@ -36,22 +29,22 @@ func localEndpoint(t *testing.T, host string, trouble error) *Endpoint {
 func TestTheRelaysOwnTroublesAreLocal(t *testing.T) {
 	t.Parallel()
 	const files = "too many open files on the relay's machine"
-	for errno, want := range map[syscall.Errno]string{
+	for errno, want := range map[error]string{
 		syscall.EMFILE: files, syscall.ENFILE: files, syscall.EADDRNOTAVAIL: "no local port or address available",
 		syscall.ENOBUFS: "the relay's machine is out of memory for connections",
 		syscall.ENOMEM:  "the relay's machine is out of memory for connections",
 	} {
-		res := localEndpoint(t, "127.0.0.1:9", errno).Send(t.Context(), localRequest())
+		res := troubled(t.Context(), t, "127.0.0.1:9", errno)
 		require.True(t, res.Local, errno)
 		require.False(t, res.Reached)
 		require.Equal(t, want, res.Attempt.Error)
 	}
-	res := localEndpoint(t, "receiver.invalid", syscall.EMFILE).Send(t.Context(), localRequest())
+	res := troubled(t.Context(), t, "receiver.invalid", syscall.EMFILE)
 	require.True(t, res.Local, res.Attempt.Error)
 	require.Equal(t, files, res.Attempt.Error)
 
 	for _, errno := range []syscall.Errno{syscall.ECONNREFUSED, syscall.EHOSTUNREACH, syscall.ECONNRESET, syscall.ETIMEDOUT} {
-		res := localEndpoint(t, "127.0.0.1:9", errno).Send(t.Context(), localRequest())
+		res := troubled(t.Context(), t, "127.0.0.1:9", errno)
 		require.False(t, res.Local, errno)
 	}
 }
@@ -61,7 +54,7 @@ func TestACanceledContextIsLocal(t *testing.T) {
 	t.Parallel()
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
-	res := localEndpoint(t, "127.0.0.1:9", nil).Send(ctx, localRequest())
+	res := troubled(ctx, t, "127.0.0.1:9", nil)
 	require.True(t, res.Local)
-	require.Equal(t, fmt.Sprintf("canceled while %s", phaseConnect), res.Attempt.Error)
+	require.Equal(t, "canceled while connecting", res.Attempt.Error)
 }

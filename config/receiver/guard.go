@@ -1,18 +1,17 @@
-package webhook
+package receiver
 
 import (
+	"errors"
 	"fmt"
-	"net"
 	"net/netip"
 )
 
-// guard decides which addresses requests may go to. It judges addresses only, and only ones that are about to be
-// dialled: names are resolved first, and what was judged is what is dialled, so a name that changes its address
-// between two lookups gains nothing.
-type guard struct {
+// Guard decides which addresses requests may go to. It judges addresses alone, never names: whoever dials resolves first,
+// and dials what was judged, so that a name that changes its address between two lookups gains nothing. It is immutable and
+// safe for concurrent use.
+type Guard struct {
 	special []special
 	allow   []netip.Prefix
-	deny    []netip.AddrPort // this relay's own listeners, with every address that reaches them
 	nat64   netip.Prefix
 	global6 netip.Prefix
 }
@@ -23,65 +22,38 @@ type special struct {
 	kind   string
 }
 
-// denial is the error of an address that requests may not go to.
-type denial struct {
-	addr netip.Addr
-	kind string
-	own  bool // no configuration allows it
+// DenialError is the error of an address that requests may not go to. Its text names the address, which is the operator's to
+// know: Public is for everybody else.
+type DenialError struct {
+	Addr netip.Addr
+	Kind string // what the address is, for example "private"
+	Own  bool   // one of the relay's own listeners: no configuration allows it
 }
 
-func (d *denial) Error() string {
-	if d.own {
-		return fmt.Sprintf("address %s is not allowed (%s)", d.addr, d.kind)
+func (d *DenialError) Error() string {
+	if d.Own {
+		return fmt.Sprintf("address %s is not allowed (%s)", d.Addr, d.Kind)
 	}
-	return fmt.Sprintf("address %s is not allowed (%s); add it to network.allow", d.addr, d.kind)
+	return fmt.Sprintf("address %s is not allowed (%s); add it to network.allow", d.Addr, d.Kind)
 }
 
-func newGuard(allow []netip.Prefix, listeners []netip.AddrPort) (*guard, error) {
-	g := &guard{
+// Public says the same without the address.
+func (d *DenialError) Public() string { return "the receiver's address is not allowed" }
+
+// NewGuard makes a Guard that allows, beside public addresses, those of allow.
+func NewGuard(allow []netip.Prefix) (*Guard, error) {
+	g := &Guard{
 		special: specialRanges(),
 		nat64:   netip.MustParsePrefix("64:ff9b::/96"),
 		global6: netip.MustParsePrefix("2000::/3"),
 	}
 	for _, p := range allow {
 		if !p.IsValid() {
-			return nil, fmt.Errorf("network.allow holds an invalid prefix")
+			return nil, errors.New("network.allow holds an invalid prefix")
 		}
 		g.allow = append(g.allow, unmapPrefix(p))
 	}
-	var local []netip.Addr
-	for _, l := range listeners {
-		addr := plain(l.Addr())
-		g.deny = append(g.deny, netip.AddrPortFrom(addr, l.Port()))
-		if !addr.IsUnspecified() {
-			continue
-		}
-		if local == nil {
-			var err error
-			if local, err = localAddrs(); err != nil {
-				return nil, err
-			}
-		}
-		for _, a := range local {
-			g.deny = append(g.deny, netip.AddrPortFrom(a, l.Port()))
-		}
-	}
 	return g, nil
-}
-
-// localAddrs lists the machine's own addresses: what a listener on all addresses listens on.
-func localAddrs() ([]netip.Addr, error) {
-	addrs, err := net.InterfaceAddrs()
-	if err != nil {
-		return nil, fmt.Errorf("list the machine's addresses: %w", err)
-	}
-	var out []netip.Addr
-	for _, a := range addrs {
-		if p, err := netip.ParsePrefix(a.String()); err == nil {
-			out = append(out, plain(p.Addr()))
-		}
-	}
-	return out, nil
 }
 
 // specialRanges follows the IANA special-purpose registries; the first match names the range. IPv6 needs only those
@@ -135,42 +107,22 @@ func specialRanges() []special {
 	return out
 }
 
-// check returns a *denial if no request may go to dst.
-func (g *guard) check(dst netip.AddrPort) error {
-	addr := plain(dst.Addr())
-	if g.isListener(addr, dst.Port()) {
-		return &denial{addr: dst.Addr(), kind: "this relay listens there", own: true}
+// Check returns a DenialError if no request may go to addr, or to an address that it stands for; nil if one may.
+func (g *Guard) Check(addr netip.Addr) *DenialError {
+	bare := Plain(addr)
+	if kind, denied := g.judge(bare); denied {
+		return &DenialError{Addr: addr, Kind: kind}
 	}
-	kind, denied := g.judge(addr)
-	if denied {
-		return &denial{addr: dst.Addr(), kind: kind}
-	}
-	for _, inner := range embedded(addr) {
-		if g.isListener(inner, dst.Port()) {
-			return &denial{addr: dst.Addr(), kind: "this relay listens there", own: true}
-		}
-		if kind, denied = g.judge(inner); denied {
-			return &denial{addr: dst.Addr(), kind: fmt.Sprintf("stands for %s, %s", inner, kind)}
+	for _, inner := range Embedded(bare) {
+		if kind, denied := g.judge(inner); denied {
+			return &DenialError{Addr: addr, Kind: fmt.Sprintf("stands for %s, %s", inner, kind)}
 		}
 	}
 	return nil
 }
 
-// isListener knows that the unspecified address reaches the machine itself.
-func (g *guard) isListener(addr netip.Addr, port uint16) bool {
-	for _, l := range g.deny {
-		if l.Port() != port {
-			continue
-		}
-		if l.Addr() == addr || addr.IsUnspecified() || l.Addr().IsUnspecified() && addr.IsLoopback() {
-			return true
-		}
-	}
-	return false
-}
-
 // judge looks at addr alone, not at what it may embed.
-func (g *guard) judge(addr netip.Addr) (kind string, denied bool) {
+func (g *Guard) judge(addr netip.Addr) (kind string, denied bool) {
 	for _, p := range g.allow {
 		if p.Contains(addr) {
 			return "", false
@@ -187,8 +139,8 @@ func (g *guard) judge(addr netip.Addr) (kind string, denied bool) {
 	return "", false
 }
 
-// plain is addr as the guard compares it: without a zone, and an IPv4-mapped address as the IPv4 address it is.
-func plain(addr netip.Addr) netip.Addr {
+// Plain is addr as it is compared: without a zone, and an IPv4-mapped address as the IPv4 address it is.
+func Plain(addr netip.Addr) netip.Addr {
 	return addr.WithZone("").Unmap()
 }
 
@@ -201,9 +153,9 @@ func unmapPrefix(p netip.Prefix) netip.Prefix {
 	return p.Masked()
 }
 
-// embedded lists the IPv4 addresses that an IPv6 address stands for in one of the transition mechanisms: a router on
+// Embedded lists the IPv4 addresses that an IPv6 address stands for in one of the transition mechanisms: a router on
 // the way may send to them what was sent to it.
-func embedded(addr netip.Addr) []netip.Addr {
+func Embedded(addr netip.Addr) []netip.Addr {
 	if !addr.Is6() {
 		return nil
 	}

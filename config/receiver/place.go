@@ -1,4 +1,4 @@
-package webhook
+package receiver
 
 import (
 	"errors"
@@ -11,12 +11,12 @@ import (
 	"golang.org/x/net/idna"
 )
 
-// place is where a request goes, from its URL: everything but the path.
-type place struct {
-	secure bool
-	host   string     // a DNS name in its ASCII form, or an address without brackets
-	addr   netip.Addr // valid if host is an address
-	port   uint16
+// Place is where a request goes, from its URL: everything but the path.
+type Place struct {
+	Secure bool
+	Host   string     // a DNS name in its ASCII form, or an address without brackets
+	Addr   netip.Addr // valid if host is an address
+	Port   uint16
 }
 
 const (
@@ -24,35 +24,46 @@ const (
 	portHTTPS = 443
 )
 
-// parsePlace reads the scheme and the authority of u. Its errors do not repeat the URL.
-func parsePlace(u *url.URL) (place, error) {
-	var p place
+// Parse reads a URL as an operator or a tenant wrote it. Its errors say what to write, and do not repeat the URL, which may
+// hold secrets.
+func Parse(text string) (*url.URL, Place, error) {
+	u, err := url.Parse(text)
+	if err != nil {
+		return nil, Place{}, errors.New("the URL is not valid: want https://host/path") // url.Parse would repeat it
+	}
+	p, err := ParsePlace(u)
+	return u, p, err
+}
+
+// ParsePlace reads the scheme and the authority of u. Its errors do not repeat the URL.
+func ParsePlace(u *url.URL) (Place, error) {
+	var p Place
 	switch u.Scheme {
 	case "https":
-		p.secure, p.port = true, portHTTPS
+		p.Secure, p.Port = true, portHTTPS
 	case "http":
-		p.port = portHTTP
+		p.Port = portHTTP
 	case "":
-		return place{}, errors.New("the URL has no scheme: want https://")
+		return Place{}, errors.New("the URL has no scheme: want https://")
 	default:
-		return place{}, fmt.Errorf("the URL's scheme %q is not supported: want https", u.Scheme)
+		return Place{}, fmt.Errorf("the URL's scheme %q is not supported: want https", u.Scheme)
 	}
 	if u.Opaque != "" {
-		return place{}, errors.New("the URL has no host: want https://host/path")
+		return Place{}, errors.New("the URL has no host: want https://host/path")
 	}
 	if text := u.Port(); text != "" {
 		n, err := strconv.ParseUint(text, 10, 16)
 		if err != nil || n == 0 {
-			return place{}, errors.New("the URL's port is not a number from 1 to 65535")
+			return Place{}, errors.New("the URL's port is not a number from 1 to 65535")
 		}
-		p.port = uint16(n)
+		p.Port = uint16(n)
 	}
 	var err error
-	p.host, p.addr, err = parseHost(u.Hostname(), strings.HasPrefix(u.Host, "["))
+	p.Host, p.Addr, err = parseHost(u.Hostname(), strings.HasPrefix(u.Host, "["))
 	return p, err
 }
 
-// parseHost gives a host in the one form that is looked up, dialled and compared. An address in a notation that only
+// parseHost returns a host in the one form that is looked up, dialled and compared. An address in a notation that only
 // some resolvers read as an address (0x7f.1, 2130706433, 127.1, 010.0.0.1) is refused.
 func parseHost(host string, bracketed bool) (string, netip.Addr, error) {
 	if host == "" {
@@ -105,31 +116,31 @@ func looksNumeric(label string) bool {
 	return strings.Trim(label, "0123456789") == ""
 }
 
-// authority is the Host header's value: the port only where it is not the scheme's own.
-func (p place) authority() string {
-	host := p.host
-	if p.addr.Is6() {
-		host = "[" + p.addr.WithZone("").String() + "]"
+// Authority is the Host header's value: the port only where it is not the scheme's own.
+func (p Place) Authority() string {
+	host := p.Host
+	if p.Addr.Is6() {
+		host = "[" + p.Addr.WithZone("").String() + "]"
 	}
-	if p.secure && p.port == portHTTPS || !p.secure && p.port == portHTTP {
+	if p.Secure && p.Port == portHTTPS || !p.Secure && p.Port == portHTTP {
 		return host
 	}
-	return host + ":" + strconv.Itoa(int(p.port))
+	return host + ":" + strconv.Itoa(int(p.Port))
 }
 
-// serverName is the name that the certificate must carry.
-func (p place) serverName() string {
-	if p.addr.IsValid() {
-		return p.addr.WithZone("").String()
+// ServerName is the name that the certificate must carry.
+func (p Place) ServerName() string {
+	if p.Addr.IsValid() {
+		return p.Addr.WithZone("").String()
 	}
-	return strings.TrimSuffix(p.host, ".")
+	return strings.TrimSuffix(p.Host, ".")
 }
 
-// sameReceiver reports whether what is meant for p, custom headers for example, may also go to q: the same host and
+// SameReceiver reports whether what is meant for p, custom headers for example, may also go to q: the same host and
 // port, or the same host's https port instead of its http port.
-func (p place) sameReceiver(q place) bool {
-	if p.serverName() != q.serverName() {
+func (p Place) SameReceiver(q Place) bool {
+	if p.ServerName() != q.ServerName() {
 		return false
 	}
-	return p.port == q.port && p.secure == q.secure || !p.secure && p.port == portHTTP && q.secure && q.port == portHTTPS
+	return p.Port == q.Port && p.Secure == q.Secure || !p.Secure && p.Port == portHTTP && q.Secure && q.Port == portHTTPS
 }

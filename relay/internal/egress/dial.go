@@ -1,4 +1,4 @@
-package webhook
+package egress
 
 import (
 	"context"
@@ -6,55 +6,43 @@ import (
 	"errors"
 	"net"
 	"net/netip"
-	"sync/atomic"
 	"syscall"
 	"time"
+
+	"github.com/tailpost/tailpost/config/receiver"
 )
 
 // headStart is how long one address may take before the next one is tried beside it (RFC 8305).
 const headStart = 250 * time.Millisecond
 
-// Resolver looks names up. *net.Resolver is one.
-type Resolver interface {
-	LookupNetIP(ctx context.Context, network, host string) ([]netip.Addr, error)
-}
-
-// dialer opens connections that requests may use, and none other.
-type dialer struct {
-	guard    *guard
-	resolver Resolver
-	net      *net.Dialer
-	proxy    *proxy // nil: none
-	// starved counts the lookups that had no descriptor or port for their question: a resolver's error does not wrap why.
-	starved *atomic.Int64
-}
-
-// newDialer makes a dialer; resolver may be nil.
-func newDialer(g *guard, resolver Resolver) dialer {
-	d := dialer{guard: g, resolver: resolver, net: &net.Dialer{}, starved: new(atomic.Int64)}
-	if resolver == nil {
-		d.resolver = &net.Resolver{Dial: func(ctx context.Context, network, address string) (net.Conn, error) {
-			c, err := d.net.DialContext(ctx, network, address)
-			if err != nil && isLocal(err) {
-				d.starved.Add(1)
-			}
-			return c, err
-		}}
+// Open resolves, checks and connects to p, through the egress proxy where there is one, up to but not including TLS with
+// the receiver. The error is an *[Error].
+func (d *Dialer) Open(ctx context.Context, p receiver.Place) (net.Conn, error) {
+	addrs, err := d.resolve(ctx, p)
+	if err != nil {
+		return nil, &Error{Resolving, err}
 	}
-	return d
+	if d.proxy != nil {
+		conn, err := d.proxy.open(ctx, d, p, addrs)
+		if err != nil {
+			return nil, &Error{Proxying, err}
+		}
+		return conn, nil
+	}
+	conn, err := d.connect(ctx, addrs)
+	if err != nil {
+		return nil, &Error{Connecting, err}
+	}
+	return conn, nil
 }
 
-// resolve gives the addresses of p, every one of them checked. One bad answer rejects all: a name that also points
+// resolve returns the addresses of p, every one of them checked. One bad answer rejects all: a name that also points
 // inside is either a mistake or an attack.
-func (d *dialer) resolve(ctx context.Context, p place) ([]netip.AddrPort, error) {
-	addrs := []netip.Addr{p.addr}
-	if !p.addr.IsValid() {
+func (d *Dialer) resolve(ctx context.Context, p receiver.Place) ([]netip.AddrPort, error) {
+	addrs := []netip.Addr{p.Addr}
+	if !p.Addr.IsValid() {
 		var err error
-		before := d.starved.Load()
-		if addrs, err = d.resolver.LookupNetIP(ctx, "ip", p.host); err != nil {
-			if d.starved.Load() != before {
-				err = &localError{errors.Join(syscall.EMFILE, err)}
-			}
+		if addrs, err = d.lookup(ctx, p.Host); err != nil {
 			return nil, err
 		}
 	}
@@ -63,12 +51,22 @@ func (d *dialer) resolve(ctx context.Context, p place) ([]netip.AddrPort, error)
 	}
 	out := make([]netip.AddrPort, len(addrs))
 	for i, a := range addrs {
-		out[i] = netip.AddrPortFrom(a.Unmap(), p.port)
-		if err := d.guard.check(out[i]); err != nil {
-			return nil, err
+		out[i] = netip.AddrPortFrom(a.Unmap(), p.Port)
+		if denial := d.check(out[i]); denial != nil {
+			return nil, denial
 		}
 	}
 	return interleave(out), nil
+}
+
+// lookup asks the resolver. Its errors do not wrap what its own connections failed of, so those are counted.
+func (d *Dialer) lookup(ctx context.Context, host string) ([]netip.Addr, error) {
+	before := d.starved.Load()
+	addrs, err := d.resolver.LookupNetIP(ctx, "ip", host)
+	if err != nil && d.starved.Load() != before {
+		err = errors.Join(syscall.EMFILE, err)
+	}
+	return addrs, err
 }
 
 // interleave alternates the families, beginning with the one that the resolver put first.
@@ -94,7 +92,7 @@ func interleave(addrs []netip.AddrPort) []netip.AddrPort {
 }
 
 // connect opens a TCP connection to the first of addrs that answers. They are tried in order; each gets a head start.
-func (d *dialer) connect(ctx context.Context, addrs []netip.AddrPort) (net.Conn, error) {
+func (d *Dialer) connect(ctx context.Context, addrs []netip.AddrPort) (net.Conn, error) {
 	if len(addrs) == 1 {
 		return d.net.DialContext(ctx, "tcp", addrs[0].String())
 	}
@@ -157,30 +155,12 @@ func firstOf(first, next error) error {
 	return next
 }
 
-// open resolves, checks and connects to p, through the egress proxy where there is one, up to but not including TLS.
-// The phase says how far it came.
-func (d *dialer) open(ctx context.Context, p place, at *phase) (net.Conn, error) {
-	*at = phaseResolve
-	addrs, err := d.resolve(ctx, p)
-	if err != nil {
-		return nil, err
-	}
-	*at = phaseConnect
-	if d.proxy == nil {
-		return d.connect(ctx, addrs)
-	}
-	return d.proxy.open(ctx, d, p, addrs, at)
-}
-
-// secure speaks TLS on conn, as config says, and closes conn if that fails.
-func secure(ctx context.Context, conn net.Conn, config *tls.Config) (*tls.Conn, error) {
+// Secure speaks TLS on conn, as config says, and closes conn if that fails. The error is an *[Error].
+func Secure(ctx context.Context, conn net.Conn, config *tls.Config) (*tls.Conn, error) {
 	t := tls.Client(conn, config)
 	if err := t.HandshakeContext(ctx); err != nil {
 		_ = conn.Close() // the handshake's error says more
-		if verify, ok := errors.AsType[*tls.CertificateVerificationError](err); ok {
-			return nil, verify
-		}
-		return nil, &tlsError{err}
+		return nil, &Error{Securing, err}
 	}
 	return t, nil
 }

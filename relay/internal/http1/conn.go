@@ -1,4 +1,4 @@
-package webhook
+package http1
 
 import (
 	"context"
@@ -9,19 +9,18 @@ import (
 	"time"
 )
 
-// conn is one HTTP/1.1 connection. One attempt at a time uses it, and reads and writes on its own goroutine: an idle
-// connection costs none.
+// Conn is one HTTP/1.1 connection. One request at a time uses it, on its caller's goroutine: an idle connection costs none.
 //
 //	dialled ──▶ busy ──answer complete──▶ idle ──taken again──▶ busy
 //	             └──▶ closed ◀── idle too long, bytes nobody asked for, peer closed
-type conn struct {
+type Conn struct {
 	net.Conn
 
 	raw       syscall.RawConn       // the socket, under any TLS
 	peek      func(fd uintptr) bool // made once, so that a look costs no allocation
 	silent    bool                  // what peek saw
 	secure    bool
-	reused    bool
+	made      time.Time
 	idleSince time.Time
 
 	mu   sync.Mutex
@@ -30,15 +29,19 @@ type conn struct {
 	stop func() bool     // ends that watch
 }
 
-func newConn(c net.Conn) *conn {
-	out := &conn{Conn: c}
+// New makes a Conn of a connection that was just made.
+func New(c net.Conn) *Conn {
+	out := &Conn{Conn: c, made: time.Now()}
 	socket := c
-	for { // an https proxy gives TLS within TLS
-		t, ok := socket.(*tls.Conn)
+	for { // an https proxy makes TLS within TLS
+		layer, ok := socket.(interface{ NetConn() net.Conn })
 		if !ok {
 			break
 		}
-		socket, out.secure = t.NetConn(), true
+		if _, ok := socket.(*tls.Conn); ok {
+			out.secure = true
+		}
+		socket = layer.NetConn()
 	}
 	if s, ok := socket.(syscall.Conn); ok {
 		if raw, err := s.SyscallConn(); err == nil { // an error means that it is closed: the first use says so
@@ -48,10 +51,10 @@ func newConn(c net.Conn) *conn {
 	return out
 }
 
-// begin starts a use of the connection that ends with ctx. The watch over ctx is kept between uses: the relay sends
+// Begin starts a use of the connection that ends with ctx. The watch over ctx is kept between uses: the relay sends
 // everything under one context, so that a request usually costs no registration. The deadline is set before: an abort
 // moves it, and must be the last to do so.
-func (c *conn) begin(ctx context.Context) error {
+func (c *Conn) Begin(ctx context.Context) error {
 	c.mu.Lock()
 	c.busy = true
 	if done := ctx.Done(); done != c.done {
@@ -64,11 +67,11 @@ func (c *conn) begin(ctx context.Context) error {
 		}
 	}
 	c.mu.Unlock()
-	return ctx.Err() // the watch may have ended before begin
+	return ctx.Err() // the watch may have ended before
 }
 
 // abort makes every read and write fail if the connection is busy under the context that ended.
-func (c *conn) abort(done <-chan struct{}) {
+func (c *Conn) abort(done <-chan struct{}) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.busy && c.done == done {
@@ -76,27 +79,35 @@ func (c *conn) abort(done <-chan struct{}) {
 	}
 }
 
-// end is the end of a use.
-func (c *conn) end() {
+// End is the end of a use.
+func (c *Conn) End() {
 	c.mu.Lock()
 	c.busy = false
 	c.mu.Unlock()
 }
 
-// close ends the connection and its watch.
-func (c *conn) close() {
+// Close ends the connection and its watch.
+func (c *Conn) Close() {
 	c.mu.Lock()
 	if c.stop != nil {
 		c.stop()
 	}
 	c.busy, c.done, c.stop = false, nil, nil
 	c.mu.Unlock()
-	_ = c.Close() // nothing is in flight: there is nobody to tell
+	_ = c.Conn.Close() // nothing is in flight: there is nobody to tell
+}
+
+// Idle is for how long the connection has had nothing to do; 0 for one that is new.
+func (c *Conn) Idle() time.Duration {
+	if c.idleSince.IsZero() {
+		return 0
+	}
+	return time.Since(c.idleSince)
 }
 
 // wake sets the deadline of the next use, and reports whether the idle connection is still open and silent. Bytes that
 // nobody asked for (a 408 before a close, say) would be read as the answer to the next request.
-func (c *conn) wake(deadline time.Time) bool {
+func (c *Conn) wake(deadline time.Time) bool {
 	if c.secure && !c.tlsQuiet() || c.SetDeadline(deadline) != nil {
 		return false
 	}
@@ -104,14 +115,14 @@ func (c *conn) wake(deadline time.Time) bool {
 }
 
 // look sees whether a byte, or the end, waits in the socket.
-func (c *conn) look(fd uintptr) bool {
+func (c *Conn) look(fd uintptr) bool {
 	c.silent = silent(fd)
 	return true
 }
 
 // tlsQuiet looks for data that the TLS layer has read from the socket already. With its deadline passed, a read returns
 // what is there and does not wait.
-func (c *conn) tlsQuiet() bool {
+func (c *Conn) tlsQuiet() bool {
 	if c.SetReadDeadline(time.Unix(1, 0)) != nil {
 		return false
 	}

@@ -1,6 +1,6 @@
 //go:build !unix
 
-package webhook
+package http1
 
 // silent cannot look into a socket here. A connection that the receiver has closed shows when it is used, and the request
 // goes out again on a new one.

@@ -1,0 +1,96 @@
+package egress
+
+import (
+	"context"
+	"crypto/x509"
+	"net"
+	"net/netip"
+	"sync/atomic"
+
+	"github.com/tailpost/tailpost/config/receiver"
+)
+
+// Resolver looks names up. *net.Resolver is one.
+type Resolver interface {
+	LookupNetIP(ctx context.Context, network, host string) ([]netip.Addr, error)
+}
+
+// Options say how a Dialer reaches receivers.
+type Options struct {
+	// Allow lists the addresses that requests may go to although they are not public.
+	Allow []netip.Prefix
+	// Deny lists the relay's own listeners. No configuration allows a request to them.
+	Deny []netip.AddrPort
+	// Proxy is the URL of the egress proxy; empty: none.
+	Proxy string
+	// Resolver looks names up; nil: the system's.
+	Resolver Resolver
+	// Roots are the authorities that sign the proxy's certificate; nil: the system's.
+	Roots *x509.CertPool
+	// Dialer opens the sockets; nil: a plain one.
+	Dialer *net.Dialer
+}
+
+// Dialer opens connections that requests may use. It is safe for concurrent use.
+type Dialer struct {
+	guard    *receiver.Guard
+	own      listeners
+	resolver Resolver
+	net      *net.Dialer
+	proxy    *proxy // nil: none
+	starved  atomic.Int64
+}
+
+// New makes a Dialer. It opens no connection.
+func New(o Options) (*Dialer, error) {
+	d := &Dialer{resolver: o.Resolver, net: o.Dialer}
+	if d.net == nil {
+		d.net = &net.Dialer{}
+	}
+	if d.resolver == nil {
+		d.resolver = &net.Resolver{Dial: d.dialResolver}
+	}
+	var err error
+	if d.guard, err = receiver.NewGuard(o.Allow); err != nil {
+		return nil, err
+	}
+	if d.own, err = newListeners(o.Deny); err != nil {
+		return nil, err
+	}
+	if o.Proxy != "" {
+		if d.proxy, err = parseProxy(o.Proxy, o.Roots); err != nil {
+			return nil, err
+		}
+	}
+	return d, nil
+}
+
+// dialResolver is how the system's resolver reaches its servers. It counts the times that this machine is short of what
+// that takes.
+func (d *Dialer) dialResolver(ctx context.Context, network, address string) (net.Conn, error) {
+	c, err := d.net.DialContext(ctx, network, address)
+	if IsLocal(err) {
+		d.starved.Add(1)
+	}
+	return c, err
+}
+
+// Proxied reports whether plain http requests to p go to the egress proxy, with the whole URL in their request line, and
+// what Proxy-Authorization they carry; empty: none.
+func (d *Dialer) Proxied(p receiver.Place) (authorization string, proxied bool) {
+	if d.proxy == nil || p.Secure {
+		return "", false
+	}
+	return d.proxy.authorization, true
+}
+
+// check returns a denial if no request may go to dst; nil if one may.
+func (d *Dialer) check(dst netip.AddrPort) *receiver.DenialError {
+	addr := receiver.Plain(dst.Addr())
+	for _, a := range append(receiver.Embedded(addr), addr) {
+		if d.own.contain(a, dst.Port()) {
+			return &receiver.DenialError{Addr: dst.Addr(), Kind: "this relay listens there", Own: true}
+		}
+	}
+	return d.guard.Check(dst.Addr())
+}

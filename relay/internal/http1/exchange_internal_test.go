@@ -1,0 +1,45 @@
+package http1
+
+import (
+	"io"
+	"net"
+	"net/http"
+	"strings"
+	"syscall"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+)
+
+// replay is a connection whose peer says what it was given and then closes.
+type replay struct {
+	net.Conn
+
+	r io.Reader
+}
+
+func (c replay) Read(b []byte) (int, error)  { return c.r.Read(b) }
+func (c replay) Write(b []byte) (int, error) { return len(b), nil }
+
+// brokenPipe is a connection whose peer has answered, and closed, before it had read the whole request.
+type brokenPipe struct{ replay }
+
+func (brokenPipe) Write([]byte) (int, error) { return 10, syscall.EPIPE }
+
+// TestNoReuseAfterAWriteError: a request that was not written whole leaves a connection on which the receiver would take
+// the next request for the rest of this one. Its answer counts all the same.
+func TestNoReuseAfterAWriteError(t *testing.T) {
+	t.Parallel()
+	const answer = "HTTP/1.1 413 Too Large\r\nContent-Length: 3\r\n\r\nbig"
+	x := NewExchange()
+	keep, err := x.Do(New(replay{r: strings.NewReader(answer)}), []byte("head"), nil)
+	require.NoError(t, err)
+	require.True(t, keep, "an answer like this keeps the connection otherwise")
+
+	x = NewExchange()
+	keep, err = x.Do(New(brokenPipe{replay{r: strings.NewReader(answer)}}), []byte("head"), nil)
+	require.NoError(t, err)
+	require.False(t, keep)
+	require.Equal(t, http.StatusRequestEntityTooLarge, x.Answer.Status)
+	require.Equal(t, "big", string(x.Answer.Body))
+}

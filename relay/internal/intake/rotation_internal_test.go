@@ -1,0 +1,77 @@
+package intake
+
+import (
+	"io"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"net/netip"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/tailpost/tailpost/config"
+	"github.com/tailpost/tailpost/outbox"
+	"github.com/tailpost/tailpost/relay/internal/ledger"
+	"github.com/tailpost/tailpost/relay/internal/webhook"
+	"github.com/tailpost/tailpost/relay/signature"
+)
+
+// TestRotationKeepsConnections: while the grace lasts, receivers that know the old secret can verify; after it, only those that
+// know the new one; and the change costs no connection.
+func TestRotationKeepsConnections(t *testing.T) {
+	t.Parallel()
+	now := time.Now()
+	before, after := signature.GenerateSecret(), signature.GenerateSecret()
+	for scheme, both := range map[config.Signature]bool{
+		config.SignatureStandard: true, config.SignatureStripe: true,
+		config.SignatureGitHub: false, // one signature: the old secret's, until the grace ends
+	} {
+		t.Run(string(scheme), func(t *testing.T) {
+			t.Parallel()
+			var conns atomic.Int64
+			var verified [2]bool // with the old secret, with the new one
+			receiver := httptest.NewUnstartedServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+				body, _ := io.ReadAll(r.Body)
+				for i, secret := range []string{before, after} {
+					v, err := signature.NewVerifierFor(signature.Scheme(scheme), secret)
+					if err != nil {
+						t.Error(err)
+						return
+					}
+					verified[i] = v.WithTolerance(-1).Verify(r.Header, body) == nil
+				}
+			}))
+			receiver.Config.ConnState = func(_ net.Conn, s http.ConnState) {
+				if s == http.StateNew {
+					conns.Add(1)
+				}
+			}
+			receiver.Start()
+			t.Cleanup(receiver.Close)
+			client, err := webhook.NewClient(webhook.Options{Network: config.Network{
+				Allow: []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}, AllowHTTP: true,
+			}})
+			require.NoError(t, err)
+			t.Cleanup(client.Close)
+			s, err := newRotation(client, config.Endpoint{ID: "erp", URL: receiver.URL, Signature: scheme}, []ledger.EndpointSecret{
+				{Secret: config.NewSecret(after)},
+				{Secret: config.NewSecret(before), ExpiresAt: now.Add(time.Hour)},
+			}, now)
+			require.NoError(t, err)
+			send := func(at time.Time) [2]bool {
+				t.Helper()
+				res := s.Send(t.Context(), &webhook.Request{Event: &outbox.Event{ID: "evt_1", Type: "x"}, Number: 1, Now: at})
+				require.True(t, res.Delivered, res.Attempt.Error)
+				return verified
+			}
+			require.Equal(t, [2]bool{true, both}, send(now), "within the grace")
+			require.Equal(t, [2]bool{true, both}, send(now.Add(time.Hour-time.Second)))
+			require.Equal(t, [2]bool{false, true}, send(now.Add(time.Hour)), "after it")
+			require.Equal(t, [2]bool{false, true}, send(now.Add(2*time.Hour)))
+			require.EqualValues(t, 1, conns.Load())
+		})
+	}
+}
