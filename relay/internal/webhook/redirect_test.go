@@ -114,7 +114,7 @@ func TestRedirectsShareOneTimeout(t *testing.T) {
 	})
 	e := newEndpoint(t, rec.URL+"/start", follows(2), func(ep *config.Endpoint) { ep.Timeout = timeout })
 	res := e.Send(t.Context(), newRequest())
-	require.Equal(t, "timeout after 600ms waiting for headers", res.Attempt.Error)
+	require.Contains(t, res.Attempt.Error, "timeout after 600ms")
 	require.Zero(t, res.Attempt.StatusCode, "the last hop had no answer")
 }
 
