@@ -77,6 +77,7 @@ type Relay struct {
 	status  Status
 	senders map[string]*webhook.Endpoint
 	current *dispatch.Dispatcher // nil: the slot is not held
+	unready bool                 // while standing by: the slot is still being created
 	holding *holding             // nil: the slot is not held
 	ledger  *ledger.Ledger       // nil before Run
 	acked   source.Position      // the last frontier that was acknowledged, in any hold
@@ -235,7 +236,7 @@ func (r *Relay) holdAgain(ctx, hard context.Context, led *ledger.Ledger) error {
 		case errors.Is(err, heal.ErrTooManyGaps):
 			return err
 		case errors.Is(err, postgres.ErrSlotActive):
-			if r.standby() {
+			if r.standby(err) {
 				// Whoever holds it finds out what is wrong with it. At first it may be our own stream that ends.
 				r.signs.Forget()
 			}
@@ -257,16 +258,29 @@ func (r *Relay) holdAgain(ctx, hard context.Context, led *ledger.Ledger) error {
 	return nil
 }
 
-// standby notes, once, that another relay holds the slot. It says whether that was known.
-func (r *Relay) standby() (known bool) {
+// standby notes, once, that another connection has the slot, and reports whether that was known.
+func (r *Relay) standby(err error) (known bool) {
+	unready := errors.Is(err, postgres.ErrSlotUnready)
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if r.status.State == Standby {
-		return true
+	known = r.status.State == Standby
+	if known && r.unready == unready {
+		return known
 	}
-	r.status.State = Standby
-	r.log.Info().Str("slot", r.status.Slot).Msg("another relay holds the slot, standing by")
-	return false
+	r.status.State, r.unready = Standby, unready
+	if unready {
+		r.log.Warn().Err(err).Str("slot", r.status.Slot).
+			Msg("the slot is still being created by a connection whose relay may be gone, standing by")
+	} else {
+		r.log.Info().Str("slot", r.status.Slot).Msg("another relay holds the slot, standing by")
+	}
+	return known
+}
+
+// waiting reports who holds up the creation of the slot.
+func (r *Relay) waiting(by string) {
+	r.log.Warn().Str("slot", r.config().Database.Slot).Str("for", by).
+		Msg("the slot is being created: that waits until the transactions that are open now have ended")
 }
 
 // open connects the ledger and checks that the database is as the config says. It waits for a database that is not there

@@ -34,7 +34,7 @@ func (r *Relay) takeSlot(ctx context.Context, led *ledger.Ledger) (*postgres.Str
 	open := func() (*postgres.Stream, error) {
 		o := postgres.Options{
 			URL: url.Reveal(), Slot: cfg.Database.Slot, Table: cfg.Outbox.Mapping.Table,
-			ApplicationName: "tailpost " + cfg.Database.Slot, Create: !known,
+			ApplicationName: "tailpost " + cfg.Database.Slot, Create: !known, Waiting: r.waiting,
 		}
 		for _, why := range r.signs.Mend(&o) {
 			if !known {

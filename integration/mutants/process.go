@@ -288,6 +288,35 @@ var processMutants = []mutant{ //nolint:gochecknoglobals // a table
 		run:     "TestALogWhoseReaderIsGoneStopsNothing",
 	},
 
+	// The slot.
+	{
+		name:    "process-slot-creation-waits-in-silence",
+		file:    "relay/internal/source/postgres/blockers.go",
+		old:     "s.opts.Waiting(by)",
+		new:     "_ = by",
+		promise: "A first start that waits for older transactions says which.",
+		pkg:     "./relay/internal/source/postgres",
+		run:     "TestTheCreationOfASlotSaysWhoHoldsItUp",
+	},
+	{
+		name:    "process-prepared-transaction-not-named",
+		file:    "relay/internal/source/postgres/blockers.go",
+		old:     "COALESCE(p.gid, '') AS prepared",
+		new:     "'' AS prepared",
+		promise: "A prepared transaction that holds up the slot is named with what ends it.",
+		pkg:     "./relay/internal/source/postgres",
+		run:     "TestTheCreationOfASlotSaysWhoHoldsItUp",
+	},
+	{
+		name:    "process-unready-slot-taken-for-a-relay",
+		file:    "relay/internal/source/postgres/slot.go",
+		old:     "if have.confirmedFlush != 0 {",
+		new:     "if have.confirmedFlush >= 0 {",
+		promise: "The connection of a relay that was killed while it created the slot is not taken for a relay that delivers.",
+		pkg:     "./relay/internal/source/postgres",
+		run:     "TestTheCreationOfASlotSaysWhoHoldsItUp",
+	},
+
 	// What only a whole relay shows.
 	{
 		name:    "process-bytes-in-memory-unbounded",
@@ -309,9 +338,9 @@ var processMutants = []mutant{ //nolint:gochecknoglobals // a table
 	},
 	{
 		name:    "process-circuit-reopens-early",
-		file:    "relay/internal/dispatch/health.go",
-		old:     "h.reopenAt = now.Add(p.circuit.Reopen)",
-		new:     "h.reopenAt = now.Add(p.circuit.Reopen / 2)",
+		file:    "relay/internal/dispatch/circuit.go",
+		old:     "c.reopenAt = now.Add(p.Reopen)",
+		new:     "c.reopenAt = now.Add(p.Reopen / 2)",
 		promise: "An open circuit lets one request out each time that reopen is over.",
 		pkg:     "./integration",
 		run:     "TestAnOpenCircuitLetsOnlyProbesOut",

@@ -13,6 +13,9 @@ import (
 var (
 	// ErrSlotActive says that another connection holds the slot: stand by and Start again.
 	ErrSlotActive = errors.New("slot is in use")
+	// ErrSlotUnready says that another connection is still creating the slot, which it does for as long
+	// as older transactions run: its relay may be gone. It comes with ErrSlotActive.
+	ErrSlotUnready = errors.New("slot is being created")
 	// ErrSlotMissing says that there is no such slot.
 	ErrSlotMissing = errors.New("slot is missing")
 	// ErrSlotLost says that Postgres removed WAL that the slot needed, or invalidated it otherwise: it is of no more use.

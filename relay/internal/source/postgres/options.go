@@ -53,6 +53,13 @@ type Options struct {
 	StatusInterval time.Duration
 	// ReplyTimeout is how long the server may leave a request for a reply unanswered. Zero: 60s.
 	ReplyTimeout time.Duration
+
+	// Waiting is called while the creation of the slot waits for transactions that are older than it,
+	// first after WaitNotice, then every minute. by says which they are and how to end them. It must
+	// not block. nil: nobody wants to know.
+	Waiting func(by string)
+	// WaitNotice is how long the creation may take before Waiting is called. Zero: 5s.
+	WaitNotice time.Duration
 }
 
 // Info is what Open found and did.
@@ -95,6 +102,9 @@ func (o Options) withDefaults() (Options, error) {
 	}
 	if o.ReplyTimeout == 0 {
 		o.ReplyTimeout = defaultReplyTimeout
+	}
+	if o.WaitNotice == 0 {
+		o.WaitNotice = defaultWaitNotice
 	}
 	if o.StatusInterval < 0 || o.ReplyTimeout < 0 {
 		return o, errors.New("StatusInterval and ReplyTimeout must not be negative")

@@ -127,10 +127,12 @@ func (s *session) createSlot(ctx context.Context) error {
 		option = "(SNAPSHOT 'nothing')"
 	}
 	// It waits for every transaction that runs now to end, however long that takes.
+	stop := s.watchWait(ctx)
 	err := s.patiently(ctx, func() error {
 		_, err := s.query(ctx, "CREATE_REPLICATION_SLOT "+quoteIdentifier(s.opts.Slot)+" LOGICAL pgoutput "+option)
 		return err
 	})
+	stop()
 	switch sqlState(err) {
 	case "":
 		s.info.SlotCreated = err == nil
@@ -176,7 +178,7 @@ func (s *session) acquire(ctx context.Context) error {
 		return s.lost(have)
 	case have.activePID != "":
 		s.stoodBy = true
-		return fmt.Errorf("%w: slot %q is held by the connection with process ID %s", ErrSlotActive, s.opts.Slot, have.activePID)
+		return s.heldByAnother(ctx, have)
 	}
 	s.noteSlot(have)
 	if s.stoodBy {
@@ -193,6 +195,26 @@ func (s *session) acquire(ctx context.Context) error {
 		return fmt.Errorf("start replication from slot %q: %w", s.opts.Slot, err)
 	}
 	return nil
+}
+
+// heldByAnother explains who has the slot. A connection that creates it outlives a relay that was killed.
+func (s *session) heldByAnother(ctx context.Context, have *slot) error {
+	if have.confirmedFlush != 0 {
+		return fmt.Errorf("%w: slot %q is held by the connection with process ID %s", ErrSlotActive, s.opts.Slot, have.activePID)
+	}
+	pid, err := strconv.Atoi(have.activePID)
+	if err != nil {
+		return fmt.Errorf("read slot %q: %w", s.opts.Slot, err)
+	}
+	by, err := s.blockers(ctx, pid)
+	if err != nil {
+		return err
+	}
+	if by != "" {
+		by = ", which waits for " + by
+	}
+	return fmt.Errorf("%w: %w: slot %q is being created by the connection with process ID %d%s",
+		ErrSlotActive, ErrSlotUnready, s.opts.Slot, pid, by)
 }
 
 func (s *session) startReplication(ctx context.Context) error {
