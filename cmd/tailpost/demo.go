@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"fmt"
+	"net"
 	"net/netip"
 	"time"
 
@@ -47,6 +48,7 @@ type demo struct {
 	app    *app
 	view   *demoView
 	keep   bool
+	api    string // address of the API and the panel; empty: there is none
 	server *pgserver.Server
 	conn   *pgx.Conn
 }
@@ -134,7 +136,14 @@ func (d *demo) config(receivers *demoReceivers) (*config.Config, error) {
 	warehouse := endpoint("warehouse")
 	crm := endpoint("crm", 500*time.Millisecond, time.Second)
 	crm.Subscriptions = []config.Subscription{{Events: []string{"order.created"}}}
+	if d.keep {
+		var err error
+		if d.api, err = freeAddress(); err != nil {
+			return nil, err
+		}
+	}
 	cfg, err := config.Config{
+		API:       config.API{Listen: d.api},
 		Database:  config.Database{URL: config.NewSecret(d.server.URL(demoDatabase)), Slot: "demo"},
 		Outbox:    config.Outbox{Mapping: outbox.DefaultMapping()},
 		Endpoints: []config.Endpoint{warehouse, crm},
@@ -144,6 +153,15 @@ func (d *demo) config(receivers *demoReceivers) (*config.Config, error) {
 		return nil, fmt.Errorf("configure the demo: %w", err)
 	}
 	return cfg, nil
+}
+
+// freeAddress returns a loopback address that nobody listens on now.
+func freeAddress() (string, error) {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		return "", fmt.Errorf("find a free port: %w", err)
+	}
+	return l.Addr().String(), l.Close()
 }
 
 // show makes orders, follows their events and sums up.
@@ -254,6 +272,7 @@ func (d *demo) wait(ctx context.Context, log *demoLog) error {
 	d.view.say("running until you press Ctrl-C. Insert rows by hand, and see them arrive here:")
 	d.view.paragraph(fmt.Sprintf(`psql '%s' -c "INSERT INTO outbox (type, payload) VALUES ('order.created', '{\"number\": 7}')"`,
 		d.server.URL(demoDatabase)))
+	d.view.paragraph("The panel shows them: http://" + d.api + "/panel/")
 	return until(ctx, func() (bool, error) {
 		_, err := log.follow(ctx)
 		return false, err
