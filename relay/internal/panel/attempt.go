@@ -5,6 +5,7 @@ import (
 	"net/http"
 	"net/url"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/tailpost/tailpost/relay/internal/api"
@@ -140,7 +141,7 @@ func repeat(body *attemptPage, ev *eventDetail, payload string) []copied {
 	for i := range e.Subscriptions {
 		exact = exact && e.Subscriptions[i].Body == ""
 	}
-	hint := "Set SECRET to the endpoint's signing secret (whsec_…). It needs curl, openssl, base64 and od, and signs with the time at which it runs."
+	hint := "Set SECRET to the endpoint's signing secret (whsec_…). It needs curl, openssl, base64 and od, and signs with the time at which it runs. White space between the payload's parts may differ from what was sent."
 	if !exact {
 		hint += " This endpoint's format, signature or body is another one: the body here is not exactly what was sent."
 	}
@@ -153,12 +154,6 @@ curl -sS -i ` + quoteShell(body.URL) + ` \
 	return []copied{{ID: "copy-request", Name: "The request as curl, with a fresh signature", Text: script, Hint: hint}}
 }
 
-// events leads to an event: there is no list of them without one's id.
-type eventsPage struct {
-	Query string
-	Rows  []*attemptRow
-}
-
 func (v *visit) help() error {
 	v.show(http.StatusOK, "help", "Help", "", nil)
 	return nil
@@ -169,21 +164,23 @@ func (v *visit) nothing() error {
 	return refuse(http.StatusNotFound, "There is no page at this address.")
 }
 
-// find leads to what a person looks for: an endpoint or an event by its id.
+// find leads to what a person looks for: an endpoint or an event by its id, or the events of a key.
 func (v *visit) find() error {
-	text := v.r.URL.Query().Get("q")
+	text := strings.TrimSpace(v.r.URL.Query().Get("q"))
 	if text == "" {
 		v.see("events", "")
 		return nil
 	}
-	var e api.Endpoint
-	switch err := v.get(pathOf("endpoints", text), nil, &e); {
-	case err == nil:
-		v.see("endpoints/"+url.PathEscape(text), "")
-		return nil
-	case !notFound(err) && problemOf(err) == nil:
-		return err
+	for _, kind := range []string{"endpoints", "events"} {
+		err := v.get(pathOf(kind, text), nil, nil)
+		switch p := problemOf(err); {
+		case err == nil:
+			v.see(kind+"/"+url.PathEscape(text), "")
+			return nil
+		case p == nil || p.Status != http.StatusNotFound && p.Status != http.StatusForbidden:
+			return err
+		}
 	}
-	http.Redirect(v.w, v.r, href("events", "q", text), http.StatusSeeOther)
+	http.Redirect(v.w, v.r, href("events", "key", text), http.StatusSeeOther)
 	return nil
 }

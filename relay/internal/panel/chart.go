@@ -5,17 +5,15 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/tailpost/tailpost/relay/internal/api"
 )
 
 // point is what happened in one step of time.
 type point struct {
-	At              time.Time
-	Delivered       int64 // attempts that delivered
-	Failed          int64 // attempts that did not
-	Dead            int64 // deliveries given up
-	MeanMS          float64
-	Title           string
-	DeliveredInStep int64
+	At        time.Time
+	Delivered int64 // attempts that delivered
+	Failed    int64 // attempts that did not
 }
 
 func coordinate(f float64) string { return strconv.FormatFloat(f, 'f', 1, 64) }
@@ -135,8 +133,40 @@ func meter(part, whole int64) template.HTML {
 	return template.HTML(`<svg class="meter" viewBox="0 0 100 6" preserveAspectRatio="none" aria-hidden="true"><rect class="bg" width="100" height="6"/><rect class="fg" width="` + coordinate(share) + `" height="6"/></svg>`) //nolint:gosec // numbers alone
 }
 
-// trends are the last hours of every endpoint; none where they are not known.
-func (v *visit) trends() map[string][]point { return nil }
+// trends are the last 24 hours of the endpoints that sent most; others have none.
+func (v *visit) trends() (map[string][]point, error) {
+	var found api.TimeSeries
+	if !v.may().ReadDeliveries {
+		return nil, nil
+	}
+	if err := v.get("/v1/stats", queryOf("by", "endpoint", "limit", "100"), &found); err != nil {
+		return nil, err
+	}
+	trends := make(map[string][]point)
+	for i := range found.Series {
+		trends[found.Series[i].Name] = pointsOf(&found.Series[i])
+	}
+	return trends, nil
+}
 
-// trend is the last hours of an endpoint, or of all.
-func (v *visit) trend(string) []point { return nil }
+// trend is the last 48 hours of an endpoint, or of all.
+func (v *visit) trend(endpoint string) ([]point, error) {
+	var found api.TimeSeries
+	const span = 48 * time.Hour
+	if !v.may().ReadDeliveries {
+		return nil, nil
+	}
+	q := queryOf("from", iso(v.panel.now().Add(-span)), "endpoint_id", endpoint)
+	if err := v.get("/v1/stats", q, &found); err != nil || len(found.Series) == 0 || found.Series[0].Total == 0 {
+		return nil, err
+	}
+	return pointsOf(&found.Series[0]), nil
+}
+
+func pointsOf(s *api.Series) []point {
+	points := make([]point, len(s.Points))
+	for i := range s.Points {
+		points[i] = point{At: s.Points[i].At, Delivered: s.Points[i].Delivered, Failed: s.Points[i].Failed}
+	}
+	return points
+}

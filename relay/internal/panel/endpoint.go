@@ -47,7 +47,9 @@ func (v *visit) endpoint() error {
 		}
 		body.Waits, body.More = waits.Data, waits.NextCursor != ""
 	}
-	body.Trend = v.trend(e.ID)
+	if body.Trend, err = v.trend(e.ID); err != nil {
+		return err
+	}
 	s := statement{columns: "hour, attempts, delivered, failed, dead", from: "tailpost.endpoint_stats", order: "hour DESC", limit: 168}
 	s.equal("endpoint_id", e.ID)
 	body.Copies = v.copies(s.String(), pathOf("endpoints", e.ID), nil, "")

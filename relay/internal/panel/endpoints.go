@@ -102,8 +102,11 @@ func (v *visit) endpoints() error {
 		Status: q.Get("status"), Source: q.Get("source"), Tenant: q.Get("tenant"), Filtered: len(q) > 0,
 		Pager: v.pagerOf("endpoints", q, list.NextCursor),
 	}
-	trends := v.trends()
-	body.Trends = trends != nil
+	trends, err := v.trends()
+	if err != nil {
+		return err
+	}
+	body.Trends = len(trends) > 0
 	for i := range list.Data {
 		body.Rows = append(body.Rows, endpointRow{Endpoint: list.Data[i], Trend: trends[list.Data[i].ID]})
 	}

@@ -2,9 +2,12 @@ package panel
 
 import (
 	"net/http"
+	"regexp"
 	"sort"
+	"strings"
 	"time"
 
+	"github.com/tailpost/tailpost/outbox"
 	"github.com/tailpost/tailpost/relay/internal/api"
 )
 
@@ -30,22 +33,82 @@ type moment struct {
 	Name    string // of the endpoint
 }
 
-// events finds events.
+// eventsPage lists events.
+type eventsPage struct {
+	Filter   eventFilter
+	Rows     []api.EventSummary
+	Advice   []string
+	Order    string
+	Copies   []copied
+	Pager    pager
+	Filtered bool
+	Table    string
+}
+
+// eventFilter is what the link of a list of events says.
+type eventFilter struct{ ID, Key, Type, Tenant, Since, Until string }
+
 func (v *visit) events() error {
-	text := v.r.URL.Query().Get("q")
-	body := &eventsPage{Query: text}
-	if text != "" {
-		var ev eventDetail
-		switch err := v.get(pathOf("events", text), nil, &ev); {
-		case err == nil:
-			http.Redirect(v.w, v.r, Root+"events/"+pathOf(text)[len("/v1/"):], http.StatusSeeOther)
-			return nil
-		case !notFound(err):
-			return err
-		}
+	q := v.r.URL.Query()
+	f := eventFilter{q.Get("id"), q.Get("key"), q.Get("type"), q.Get("tenant"), q.Get("since"), q.Get("until")}
+	link := queryOf("id", f.ID, "key", f.Key, "type", f.Type, "tenant", f.Tenant, "since", f.Since, "until", f.Until)
+	call := queryOf("id", f.ID, "key", f.Key, "type", f.Type, "tenant", f.Tenant, "since", v.since(f.Since), "until", v.since(f.Until),
+		"cursor", q.Get("cursor"))
+	if f.ID != "" {
+		call = queryOf("id", f.ID, "tenant", f.Tenant)
 	}
+	var list api.EventPage
+	if err := v.get("/v1/events", call, &list); err != nil {
+		return err
+	}
+	mapping := v.panel.config().Outbox.Mapping
+	body := &eventsPage{
+		Filter: f, Rows: list.Data, Advice: list.Advice, Order: list.Order, Filtered: len(link) > 0, Table: mapping.Table,
+		Pager: v.pagerOf("events", link, list.NextCursor),
+	}
+	if list.NextCursor != "" && len(list.Data) < pageSize {
+		body.Pager.Note, body.Pager.Label = "What the filter chooses is rare here: the search goes on with the next page.", "Go on"
+	}
+	call.Del("cursor")
+	body.Copies = v.copies(v.eventsSQL(&f, &mapping), "/v1/events", call, "")
 	v.show(http.StatusOK, "events", "Events", "events", body)
 	return nil
+}
+
+// eventsSQL lists events of the outbox table with what is on record of them. Without a table, or a time to sort by, there is none.
+func (v *visit) eventsSQL(f *eventFilter, m *outbox.Mapping) string {
+	if m.Table == "" || m.CreatedAt == "" || v.session.Tenant() != "" && m.Tenant == "" {
+		return ""
+	}
+	column := func(name string) string { return "o." + quoteName(name) }
+	schema, table := m.SchemaAndName()
+	id := column(m.ID) + "::text"
+	s := statement{
+		columns: column(m.ID) + ", " + column(m.Type) + ", " + column(m.CreatedAt) + ",\n" +
+			"       (SELECT count(*) FROM tailpost.attempt AS a WHERE a.event_id = " + id + " AND a.outcome = 'delivered') AS delivered,\n" +
+			"       (SELECT count(*) FROM tailpost.delivery AS d WHERE d.event_id = " + id + ") AS undelivered",
+		from: quoteName(schema) + "." + quoteName(table) + " AS o", order: column(m.CreatedAt) + " DESC, " + column(m.ID) + " DESC", limit: pageSize,
+	}
+	s.equal(id, f.ID)
+	if m.Key != "" {
+		s.equal(column(m.Key), f.Key)
+	}
+	if f.Type != "" && !strings.Contains(f.Type, "*") {
+		s.equal(column(m.Type), f.Type)
+	} else {
+		// One segment is anything without a dot; two stars are the rest.
+		pattern := "^" + strings.NewReplacer("\\*\\*", ".*", "\\*", "[^.]*").Replace(regexp.QuoteMeta(f.Type)) + "$"
+		if f.Type != "" {
+			s.condition(column(m.Type)+" ~ %s", pattern)
+		}
+	}
+	if m.Tenant != "" {
+		s.equal(column(m.Tenant), f.Tenant)
+		s.equal(column(m.Tenant), v.session.Tenant())
+	}
+	s.condition(column(m.CreatedAt)+" >= %s", v.since(f.Since))
+	s.condition(column(m.CreatedAt)+" < %s", v.since(f.Until))
+	return s.String()
 }
 
 func (v *visit) event() error {

@@ -184,3 +184,6 @@ func quoteSQL(text string) string {
 	}
 	return quoted
 }
+
+// quoteName makes an identifier.
+func quoteName(name string) string { return `"` + strings.ReplaceAll(name, `"`, `""`) + `"` }

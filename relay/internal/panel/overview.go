@@ -37,8 +37,12 @@ type group struct {
 func (v *visit) overview() error {
 	body := &overviewPage{Table: v.panel.config().Outbox.Mapping.Table}
 	may := v.may()
+	var err error
 	if may.ReadEndpoints {
-		if err := v.fillEndpoints(body); err != nil {
+		if err = v.fillEndpoints(body); err != nil {
+			return err
+		}
+		if body.Trend, err = v.trend(""); err != nil {
 			return err
 		}
 	}
@@ -54,7 +58,6 @@ func (v *visit) overview() error {
 		}
 		body.Dead, body.Pending, body.Waits = body.Relay.Queue.Dead, body.Relay.Queue.Pending, true
 	}
-	body.Trend = v.trend("")
 	v.show(http.StatusOK, "overview", "Overview", "overview", body)
 	return nil
 }

@@ -1,0 +1,137 @@
+package panel_test
+
+import (
+	"fmt"
+	"net/http"
+	"testing"
+
+	"github.com/chromedp/chromedp/kb"
+	"github.com/stretchr/testify/require"
+
+	"github.com/tailpost/tailpost/integration/kit"
+)
+
+func TestWithoutAMouse(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, keyedHCL, nil)
+	a := w.endpoint("A", "/a", nil)
+	w.endpoint("B", "/b", nil)
+	event := w.insert("order.created", "", `{}`)
+	w.attempts(a, 1)
+	b := newTab(t, w.url, tabOptions{})
+	b.open("/panel/")
+	b.at("/panel/login")
+	b.keys(adminKey + kb.Enter) // the field has the focus
+	b.at("/panel/")
+	b.keys("ge")
+	b.at("/panel/endpoints")
+	b.keys("j")
+	b.until("document.querySelectorAll('[data-rows] tr.cur').length === 1 && document.activeElement.textContent === 'B'")
+	b.keys("j")
+	b.until("document.activeElement.textContent === 'A'")
+	b.keys("k")
+	b.until("document.activeElement.textContent === 'B'")
+	b.keys("j" + kb.Enter)
+	b.at("/panel/endpoints/" + a)
+	b.keys("?")
+	b.until("document.querySelector('#help').open")
+	b.keys(kb.Escape)
+	b.until("!document.querySelector('#help').open")
+	b.keys("/")
+	b.until("document.activeElement.id === 'find'")
+	eval[string](b, "document.activeElement.value = ''") // a real keyboard leaves no slash there
+	b.keys(event + kb.Enter)
+	b.at("/panel/events/" + event)
+	// What is focused can be seen.
+	b.keys(kb.Tab)
+	require.NotEqual(t, "none", eval[string](b, "getComputedStyle(document.activeElement).outlineStyle"))
+}
+
+// TestReadingNeedsNoScript also acts without one.
+func TestReadingNeedsNoScript(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, keyedHCL, nil)
+	w.receiver.On("/a", kit.Statuses(http.StatusInternalServerError))
+	a := w.endpoint("A", "/a", nil)
+	event := w.insert("order.created", "", `{"total": 99.50}`)
+	w.attempts(a, 1)
+	s := &shop{world: w}
+	b := newTab(t, w.url, tabOptions{noScript: true})
+	b.login(adminKey)
+	for path, want := range map[string]string{
+		"/panel/": "Endpoints in trouble", "/panel/log": "order.created", s.attempt(event, a): "99.50", "/panel/events/" + event: "Waits for a person",
+		"/panel/undelivered": "exhausted", "/panel/relay": "Settled",
+	} {
+		b.open(path)
+		require.Contains(t, b.text(), want, path)
+	}
+	b.open("/panel/log")
+	require.Contains(t, b.text(), "UTC", "times say what they are")
+	b.open("/panel/endpoints/" + a)
+	b.click("a[href$='/confirm/pause']")
+	b.at("/panel/endpoints/" + a + "/confirm/pause")
+	b.click("main form button")
+	b.sees("The endpoint is paused.")
+}
+
+func TestTimesAreLocalAndExactOnHover(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, keyedHCL, nil)
+	a := w.endpoint("A", "/a", nil)
+	w.insert("order.created", "", `{}`)
+	w.attempts(a, 1)
+	w.exec("UPDATE tailpost.attempt SET attempted_at = date_trunc('day', now()) + interval '10 hours 20 minutes 30.123456 seconds'")
+	b := newTab(t, w.url, tabOptions{})
+	b.login(adminKey)
+	b.open("/panel/log")
+	b.until("document.querySelector('[data-rows] time')")
+	require.Contains(t, eval[string](b, "document.querySelector('[data-rows] time').title"), "10:20:30.123 UTC")
+	hour := eval[int](b, "new Date(document.querySelector('[data-rows] time').dateTime).getHours()")
+	require.NotEqual(t, 10, hour, "the browser is in Vienna")
+	require.Contains(t, eval[string](b, "document.querySelector('[data-rows] time').textContent"), fmt.Sprintf("%02d:20:30", hour))
+}
+
+func TestLightAndDark(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, keyedHCL, nil)
+	background := func(b *tab) string { return eval[string](b, "getComputedStyle(document.body).backgroundColor") }
+	light, dark := newTab(t, w.url, tabOptions{}), newTab(t, w.url, tabOptions{dark: true})
+	light.login(adminKey)
+	dark.login(adminKey)
+	require.NotEqual(t, background(light), background(dark), "as the browser prefers")
+	was := background(light)
+	light.click(".side > .who form[data-theme-form] button")
+	light.until("document.documentElement.dataset.theme === 'dark'")
+	require.Equal(t, background(dark), background(light))
+	light.open("/panel/endpoints")
+	require.Equal(t, background(dark), background(light), "it is kept")
+	light.click(".side > .who form[data-theme-form] button")
+	light.until("document.documentElement.dataset.theme === 'light'")
+	require.Equal(t, was, background(light))
+}
+
+func TestASmallScreenHasAMenu(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, keyedHCL, nil)
+	b := newTab(t, w.url, tabOptions{width: 360, height: 740})
+	b.login(adminKey)
+	b.click(".menu > summary")
+	b.click(".menu a[href='/panel/log']")
+	b.at("/panel/log")
+	b.sees("Nothing was sent yet")
+}
+
+func TestACopyButtonCopies(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, keyedHCL, nil)
+	b := newTab(t, w.url, tabOptions{})
+	b.login(adminKey)
+	b.open("/panel/log")
+	eval[string](b, "Object.defineProperty(navigator, 'clipboard', {value: {writeText: async (text) => { window.copied = text; }}}), ''")
+	b.click(".drop > summary")
+	b.click("[data-copy=copy-sql]")
+	b.until("window.copied && window.copied.startsWith('SELECT attempted_at')")
+	b.until("document.querySelector('#status').textContent === 'Copied.'")
+	b.keys(kb.Escape)
+	b.until("!document.querySelector('.drop').open")
+}
