@@ -68,9 +68,23 @@ func newShop(t *testing.T) *shop {
 		var n int
 		return s.conn.QueryRow(t.Context(), "SELECT 1 FROM tailpost.delivery WHERE endpoint_id = $1 AND state = 'dead' HAVING count(*) >= 7", s.dead).Scan(&n)
 	})
+	s.history()
 	s.call(http.MethodPost, "/v1/endpoints/"+s.erp+"/pause", nil)
 	s.call(http.MethodPost, "/v1/endpoints/"+s.erp+"/resume", nil)
 	return s
+}
+
+// history makes the last two days those of a shop: busy by day, calm by night, with an hour of trouble.
+func (s *shop) history() {
+	s.exec(`
+INSERT INTO tailpost.endpoint_stats (endpoint_id, hour, attempts, delivered, failed, dead, duration_ms_sum, buckets)
+SELECT e.id, h.hour, n.delivered + n.failed, n.delivered, n.failed, 0, (n.delivered + n.failed) * 41.0,
+       (SELECT buckets FROM tailpost.endpoint_stats LIMIT 1)
+FROM (VALUES ($1, 300, 0), ($2, 180, 2), ($3, 60, 1), ('warehouse', 90, 0)) AS e (id, busy, bad)
+CROSS JOIN generate_series(date_trunc('hour', now()) - interval '47 hours', date_trunc('hour', now()) - interval '1 hour', interval '1 hour') AS h (hour)
+CROSS JOIN LATERAL (SELECT (e.busy * (1.15 + sin((extract(hour FROM h.hour) - 8) / 24 * 2 * pi())) * (0.9 + hashtext(e.id || h.hour)::bigint % 10 / 50.0))::bigint AS delivered,
+                           CASE WHEN h.hour = date_trunc('hour', now()) - interval '9 hours' THEN e.busy / 3 ELSE e.bad * abs(hashtext(h.hour::text) % 6) END AS failed) AS n
+ON CONFLICT DO NOTHING`, s.erp, s.crm, s.dead)
 }
 
 // attempt is the path of an attempt's page.

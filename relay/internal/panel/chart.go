@@ -133,6 +133,26 @@ func meter(part, whole int64) template.HTML {
 	return template.HTML(`<svg class="meter" viewBox="0 0 100 6" preserveAspectRatio="none" aria-hidden="true"><rect class="bg" width="100" height="6"/><rect class="fg" width="` + coordinate(share) + `" height="6"/></svg>`) //nolint:gosec // numbers alone
 }
 
+// stacked draws what became of events as one bar.
+func stacked(n api.EventCounts) template.HTML {
+	if n.Seen == 0 {
+		return ""
+	}
+	var b strings.Builder
+	b.WriteString(`<svg class="stacked" viewBox="0 0 1000 12" preserveAspectRatio="none" aria-hidden="true">`)
+	x := 0.0
+	for _, part := range []struct {
+		n     int64
+		class string
+	}{{n.Delivered, "b-good"}, {n.Pending, "b-warn"}, {n.Dead + n.Unaccounted, "b-bad"}, {n.FilteredOut + n.Discarded + n.New, "b-none"}} {
+		width := 1000 * float64(part.n) / float64(n.Seen)
+		b.WriteString(`<rect class="` + part.class + `" x="` + coordinate(x) + `" width="` + coordinate(width) + `" height="12"/>`)
+		x += width
+	}
+	b.WriteString(`</svg>`)
+	return template.HTML(b.String()) //nolint:gosec // numbers alone
+}
+
 // trends are the last 24 hours of the endpoints that sent most; others have none.
 func (v *visit) trends() (map[string][]point, error) {
 	var found api.TimeSeries

@@ -2,6 +2,7 @@ package panel
 
 import (
 	"net/http"
+	"net/url"
 	"regexp"
 	"sort"
 	"strings"
@@ -17,6 +18,8 @@ type eventPage struct {
 
 	Shown    shown
 	Timeline []moment
+	Why      api.Explanation
+	More     string // further endpoints
 	Copies   []copied
 	Names    names
 }
@@ -120,6 +123,14 @@ func (v *visit) event() error {
 	var err error
 	if body.Names, err = v.names(); err != nil {
 		return err
+	}
+	const most = "100"
+	cursor := v.r.URL.Query().Get("cursor")
+	if err := v.get(pathOf("events", id, "explain"), queryOf("limit", most, "cursor", cursor), &body.Why); err != nil {
+		return err
+	}
+	if body.Why.NextCursor != "" {
+		body.More = href("events/"+url.PathEscape(id), "cursor", body.Why.NextCursor)
 	}
 	body.Shown = showText(body.text())
 	body.Timeline = timeline(&body.eventDetail, body.Names)

@@ -11,6 +11,7 @@ import (
 // overviewPage says how all is.
 type overviewPage struct {
 	Relay     *api.Relay // nil: not for this key
+	Complete  api.Completeness
 	Endpoints int
 	More      bool // there are more endpoints than were looked at
 	Active    int
@@ -54,6 +55,9 @@ func (v *visit) overview() error {
 	if may.ReadDeliveries && may.All {
 		body.Relay = new(api.Relay)
 		if err := v.get("/v1/relay", nil, body.Relay); err != nil {
+			return err
+		}
+		if err := v.get("/v1/relay/completeness", nil, &body.Complete); err != nil {
 			return err
 		}
 		body.Dead, body.Pending, body.Waits = body.Relay.Queue.Dead, body.Relay.Queue.Pending, true
@@ -144,13 +148,16 @@ func kindOf(a *api.Attempt) string {
 type relayPage struct {
 	api.Relay
 
-	Copies []copied
-	Origin string
+	Complete api.Completeness
+	Copies   []copied
 }
 
 func (v *visit) relay() error {
 	body := &relayPage{}
 	if err := v.get("/v1/relay", nil, &body.Relay); err != nil {
+		return err
+	}
+	if err := v.get("/v1/relay/completeness", nil, &body.Complete); err != nil {
 		return err
 	}
 	s := statement{columns: "*", from: "tailpost.relay", order: "slot"}

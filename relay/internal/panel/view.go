@@ -110,6 +110,8 @@ func (p *Panel) functions() template.FuncMap {
 			}
 			return n
 		},
+		"stacked": stacked, "rate": func(f float64) string { return byteSize(int64(f)) + "/s" },
+		"minutes":    func(m *float64) string { return shortDuration(time.Duration(*m * float64(time.Minute))) },
 		"statusText": http.StatusText,
 		"icon":       icon, "words": func(s string) string { return strings.ReplaceAll(s, "_", " ") },
 	}
