@@ -25,6 +25,7 @@ type route struct {
 	status  int // of success; 0: 200
 	errors  []int
 	text    bool // the answer is plain text
+	stream  bool // the answer is a stream of server-sent events
 	answers []answer
 }
 
@@ -36,8 +37,9 @@ type answer struct {
 }
 
 const (
-	resendPath = "/v1/deliveries/resend"
-	counted    = "What a dry run counted."
+	streamScope = config.ScopeDeliveriesRead
+	resendPath  = "/v1/deliveries/resend"
+	counted     = "What a dry run counted."
 )
 
 // routes lists the whole HTTP surface.
@@ -121,6 +123,11 @@ func (s *Server) deliveryRoutes() {
 		id: "list-attempts", method: http.MethodGet, path: "/v1/attempts", tag: "Attempts", scope: read, summary: "List attempts",
 		detail: "Newest first. A page may be short, or empty, although there are more, where they are rare: go on while there is a next_cursor.",
 	}, s.listAttempts)
+	ask(s, route{
+		id: "stream-attempts", method: http.MethodGet, path: "/v1/attempts/stream", tag: "Attempts", scope: streamScope, stream: true,
+		summary: "Follow attempts as they are recorded",
+		detail:  "Server-sent events: attempt (as in the list), skipped (how many were left out, beyond 50 a second) and seen, whose id is for Last-Event-ID.",
+	}, s.streamAttempts)
 	ask(s, route{
 		id: "get-stats", method: http.MethodGet, path: "/v1/stats", tag: "Attempts", scope: read, summary: "Count attempts over time",
 		detail: "Exact, from the counters that are kept by endpoint and hour in the transaction that records the attempts. Hours that retention has summed up are not in it.",
@@ -281,10 +288,14 @@ func (r *route) operation() huma.Operation {
 			Content:     map[string]*huma.MediaType{"application/json": {Schema: &huma.Schema{Ref: "#/components/schemas/" + a.object}}},
 		}
 	}
-	if r.text {
+	if r.text || r.stream {
+		media := "text/plain"
+		if r.stream {
+			media = "text/event-stream"
+		}
 		op.Responses = map[string]*huma.Response{"200": {
 			Description: "OK",
-			Content:     map[string]*huma.MediaType{"text/plain": {Schema: &huma.Schema{Type: huma.TypeString}}},
+			Content:     map[string]*huma.MediaType{media: {Schema: &huma.Schema{Type: huma.TypeString}}},
 		}}
 	}
 	if op.DefaultStatus == 0 {

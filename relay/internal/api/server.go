@@ -72,6 +72,9 @@ type Server struct {
 	used map[string]time.Time // when the use of a key was written down
 	jwks cachedKeys
 	wal  walRate
+
+	tails    tails
+	stopping chan struct{} // closed when Serve ends
 }
 
 // New makes a Server. It listens nowhere yet.
@@ -80,6 +83,7 @@ func New(o Options) *Server {
 		store: o.Store, config: o.Config, keyring: o.Keyring, client: o.Client, status: o.Status, metrics: o.Metrics, log: o.Logger, now: o.Now,
 		mux: http.NewServeMux(), origins: http.NewCrossOriginProtection(),
 		logins: logins{addresses: make(map[string]*visitor)}, used: make(map[string]time.Time),
+		stopping: make(chan struct{}),
 	}
 	if s.now == nil {
 		s.now = time.Now
@@ -185,6 +189,7 @@ func (s *Server) Serve(ctx context.Context, listener net.Listener, grace time.Du
 		IdleTimeout: idleTimeout, MaxHeaderBytes: maxHeader, ErrorLog: nil,
 	}
 	server.ErrorLog = discardLog()
+	server.RegisterOnShutdown(func() { close(s.stopping) }) // live tails end by themselves never
 	done := make(chan error, 1)
 	go func() { done <- server.Serve(listener) }()
 	select {

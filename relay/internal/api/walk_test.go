@@ -226,6 +226,8 @@ func (b *bundle) statsAndLog(t *testing.T, id string) {
 	}
 	require.GreaterOrEqual(t, len(seen), 41)
 	require.Len(t, b.get(t, "/v1/attempts?event_id=dead-1").is(http.StatusOK).list("data"), 1)
+	require.Equal(t, 42, b.get(t, "/v1/stats").is(http.StatusOK).at("series.0.total"))
+	b.do(t, call{key: adminKey, method: http.MethodGet, path: streamPath}).is(http.StatusOK)
 }
 
 func (b *bundle) queue(t *testing.T, id string) {
@@ -307,6 +309,8 @@ func (b *bundle) replaysAndEvents(t *testing.T, id string) {
 	require.Len(t, logged.list("attempts"), 1)
 	require.Equal(t, false, logged.at("payload_exists"))
 	b.get(t, "/v1/events/not-a-uuid").is(http.StatusNotFound)
+	require.Len(t, b.get(t, "/v1/events?type=order.paid").is(http.StatusOK).list("data"), 1)
+	require.Len(t, b.get(t, "/v1/events/e1/explain").is(http.StatusOK).list("endpoints"), 1)
 
 	since := time.Now().Add(-2 * time.Hour).UTC().Format(time.RFC3339)
 	dry := b.post(t, "/v1/replays", map[string]any{"endpoint_id": id, "since": since, "event_types": []string{"order.*"}, "dry_run": true}).is(http.StatusOK)
@@ -349,6 +353,7 @@ func (b *bundle) keysAndRelay(t *testing.T) {
 	require.Equal(t, 1, relay.at("queue.pending"))
 	replicas, _ := relay.at("replicas").([]any)
 	require.True(t, slices.Contains(replicas, any("test/1")), "%v", replicas)
+	require.Equal(t, 2, b.get(t, "/v1/relay/completeness").is(http.StatusOK).at("events.seen"))
 	text := b.get(t, "/metrics").is(http.StatusOK)
 	require.Equal(t, "text/plain; version=0.0.4; charset=utf-8", text.Header.Get("Content-Type"))
 	require.Equal(t, metricsText, string(text.Body))

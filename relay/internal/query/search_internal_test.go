@@ -145,3 +145,18 @@ func TestSearch_givesUpWindowsThatTakeTooLong(t *testing.T) {
 		require.Greater(t, pages, 10, "%s: windows were read in time", name)
 	}
 }
+
+// A tail looks at the last pages of a day and at nothing before them.
+func TestTail_readsTheLastPagesOnly(t *testing.T) {
+	t.Parallel()
+	s := setup(t)
+	now := time.Now()
+	day := tailDays(now)[0]
+	err := s.read(t.Context(), "explain", func(ctx context.Context, tx pgx.Tx) error {
+		plan, err := many(ctx, tx, "EXPLAIN "+tailPlacesSQL, pgx.NamedArgs{"day": day, "from": TID{Block: 100}.String()}, pgx.RowTo[string])
+		require.Contains(t, strings.Join(plan, "\n"), "Tid Range Scan")
+		require.Equal(t, 1, strings.Count(strings.Join(plan, "\n"), "Scan on"), "one day")
+		return err
+	})
+	require.NoError(t, err)
+}

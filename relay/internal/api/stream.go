@@ -1,0 +1,193 @@
+package api
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"sync"
+	"time"
+
+	"github.com/danielgtaylor/huma/v2"
+	"github.com/danielgtaylor/huma/v2/adapters/humago"
+
+	"github.com/tailpost/tailpost/outbox"
+	"github.com/tailpost/tailpost/relay/internal/query"
+)
+
+// The bounds of live tails.
+const (
+	tailEvery      = 250 * time.Millisecond
+	tailRate       = 50 // attempts a second that one tail shows
+	tailBurst      = 100
+	tailBeat       = 15 * time.Second // a comment tells that the connection lives
+	tailWrite      = 10 * time.Second // a reader that takes nothing for so long is gone
+	tailRevalidate = 5 * time.Second  // whether the key is still there
+	maxTails       = 16
+)
+
+type streamInput struct {
+	EventID     string `query:"event_id" maxLength:"1000" doc:"Only of this event."`
+	EventType   string `query:"event_type" maxLength:"1000" doc:"Only of events of this type."`
+	EndpointID  string `query:"endpoint_id" maxLength:"200" doc:"Only to this endpoint."`
+	Tenant      string `query:"tenant" maxLength:"200" doc:"Only of this tenant's events."`
+	Outcome     string `query:"outcome" enum:"delivered,retry,dead" doc:"Only with this outcome."`
+	StatusClass string `query:"status_class" enum:"1xx,2xx,3xx,4xx,5xx" doc:"Only with an answer of this class."`
+	LastEventID string `header:"Last-Event-ID" maxLength:"200" doc:"The id of the last event that arrived: what was recorded since comes first."`
+}
+
+// tails counts the live tails that are open.
+type tails struct {
+	mu   sync.Mutex
+	open int
+}
+
+func (t *tails) begin() bool {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.open >= maxTails {
+		return false
+	}
+	t.open++
+	return true
+}
+
+func (t *tails) end() {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.open--
+}
+
+func (s *Server) streamAttempts(ctx context.Context, p *principal, in *streamInput) (*huma.StreamResponse, error) {
+	after, err := readCursor[query.TailPosition](in.LastEventID)
+	if err != nil {
+		return nil, invalid(of("Last-Event-ID", "It is not the id of an event of this stream."))
+	}
+	filter := AttemptFilter{EventID: in.EventID, EventType: in.EventType, Tenant: in.Tenant, Outcome: in.Outcome, StatusClass: in.StatusClass}
+	q, err := filter.query(p, &Paged{})
+	if err != nil {
+		return nil, err
+	}
+	q.EndpointID = in.EndpointID
+	if !s.tails.begin() {
+		return nil, problem(http.StatusTooManyRequests, "Too many live tails are open: close one.").with("Retry-After", "10")
+	}
+	tail, err := s.store.Tail(ctx, q, after, s.now())
+	if err != nil {
+		s.tails.end()
+		return nil, err
+	}
+	return &huma.StreamResponse{Body: func(hc huma.Context) {
+		defer s.tails.end()
+		_, w := humago.Unwrap(hc)
+		live := liveTail{server: s, principal: p, tail: tail, w: w, control: http.NewResponseController(w), allowed: tailBurst}
+		live.run(hc.Context())
+	}}, nil
+}
+
+// liveTail sends attempts as they are recorded.
+type liveTail struct {
+	server    *Server
+	principal *principal
+	tail      *query.Tail
+	w         http.ResponseWriter
+	control   *http.ResponseController
+	allowed   float64 // attempts that may be sent now
+	skipped   int
+	quiet     time.Duration // since something was sent
+	trusted   time.Duration // since the key was looked at
+}
+
+// run sends until the reader leaves, the key is gone or the server stops.
+func (l *liveTail) run(ctx context.Context) {
+	h := l.w.Header()
+	h.Set("Content-Type", "text/event-stream")
+	h.Set("X-Accel-Buffering", "no") // nginx would wait for more
+	if l.send("retry: 2000\n\n") != nil {
+		return
+	}
+	ticker := time.NewTicker(tailEvery)
+	defer ticker.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-l.server.stopping:
+			return
+		case <-ticker.C:
+		}
+		if !l.may(ctx) || l.step(ctx) != nil {
+			return
+		}
+	}
+}
+
+// may reports whether the caller's key is still the one with which the stream began.
+func (l *liveTail) may(ctx context.Context) bool {
+	if l.trusted += tailEvery; l.trusted < tailRevalidate {
+		return true
+	}
+	l.trusted = 0
+	key, _, err := l.server.keyByID(ctx, l.principal.key.ID)
+	now := principal{key: key}
+	return err == nil && key.Tenant == l.principal.key.Tenant && now.may(streamScope)
+}
+
+// step sends what was recorded meanwhile.
+func (l *liveTail) step(ctx context.Context) error {
+	attempts, err := l.tail.Next(ctx, l.server.now())
+	if err != nil {
+		// The reader comes back with its Last-Event-ID.
+		l.server.log.Debug().Err(err).Msg("a live tail ended")
+		return err
+	}
+	l.allowed = min(l.allowed+tailRate*tailEvery.Seconds(), tailBurst)
+	var text []byte
+	for i := range attempts {
+		if l.allowed < 1 {
+			l.skipped += len(attempts) - i
+			break
+		}
+		l.allowed--
+		if text, err = l.appendAttempt(text, &attempts[i]); err != nil {
+			return err
+		}
+	}
+	if l.skipped > 0 && l.allowed >= 1 {
+		text = fmt.Appendf(text, "event: skipped\ndata: {\"skipped\":%d}\n\n", l.skipped)
+		l.skipped = 0
+	}
+	if len(text) > 0 {
+		// The id comes last: whoever got all of it has seen all before it.
+		id, err := cursor(l.tail.Position())
+		if err != nil {
+			return err
+		}
+		text = fmt.Appendf(text, "id: %s\nevent: seen\ndata: {}\n\n", id)
+	} else if l.quiet += tailEvery; l.quiet >= tailBeat {
+		text = append(text, ": alive\n\n"...)
+	}
+	if len(text) == 0 {
+		return nil
+	}
+	l.quiet = 0
+	return l.send(string(text))
+}
+
+func (l *liveTail) appendAttempt(text []byte, a *outbox.Attempt) ([]byte, error) {
+	data, err := json.Marshal(showAttempt(a))
+	if err != nil {
+		return nil, fmt.Errorf("encode the attempt: %w", err)
+	}
+	return fmt.Appendf(text, "event: attempt\ndata: %s\n\n", data), nil
+}
+
+func (l *liveTail) send(text string) error {
+	if err := l.control.SetWriteDeadline(time.Now().Add(tailWrite)); err != nil {
+		l.server.log.Debug().Err(err).Msg("a live tail has no deadline")
+	}
+	if _, err := l.w.Write([]byte(text)); err != nil {
+		return fmt.Errorf("send to a live tail: %w", err)
+	}
+	return l.control.Flush()
+}

@@ -1,0 +1,216 @@
+package api_test
+
+import (
+	"bufio"
+	"context"
+	"encoding/json"
+	"net"
+	"net/http"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/tailpost/tailpost/relay/internal/api"
+)
+
+// tail reads a stream of server-sent events.
+type tail struct {
+	t      *testing.T
+	cancel context.CancelFunc
+	lines  chan string
+	lastID string
+}
+
+// follow opens a live tail and returns once it follows.
+func (b *bundle) follow(t *testing.T, key, parameters, lastID string) *tail {
+	t.Helper()
+	ctx, cancel := context.WithCancel(t.Context())
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, b.http.URL+streamPath+parameters, nil)
+	require.NoError(t, err)
+	req.Header.Set("Authorization", "Bearer "+key)
+	if lastID != "" {
+		req.Header.Set("Last-Event-ID", lastID)
+	}
+	res, err := b.http.Client().Do(req)
+	require.NoError(t, err)
+	require.Equal(t, http.StatusOK, res.StatusCode)
+	require.Equal(t, "text/event-stream", res.Header.Get("Content-Type"))
+	f := &tail{t: t, cancel: cancel, lines: make(chan string)}
+	go func() {
+		defer close(f.lines)
+		defer res.Body.Close()
+		scanner := bufio.NewScanner(res.Body)
+		scanner.Buffer(nil, 1<<20)
+		for scanner.Scan() {
+			select {
+			case f.lines <- scanner.Text():
+			case <-ctx.Done():
+				return
+			}
+		}
+	}()
+	t.Cleanup(f.close)
+	return f
+}
+
+func (f *tail) close() {
+	f.cancel()
+	for range f.lines { //nolint:revive // until it has ended
+	}
+}
+
+// next returns the next event of the stream; comments and ids are left out.
+func (f *tail) next() (name, data string) {
+	f.t.Helper()
+	deadline := time.After(30 * time.Second)
+	for {
+		select {
+		case line, open := <-f.lines:
+			if !open {
+				return "", ""
+			}
+			field, value, _ := strings.Cut(line, ": ")
+			switch field {
+			case "event":
+				name = value
+			case "data":
+				data = value
+			case "id":
+				f.lastID = value
+			case "":
+				if name != "" {
+					return name, data
+				}
+			}
+		case <-deadline:
+			require.Fail(f.t, "nothing comes")
+		}
+	}
+}
+
+// attempts returns the events of the attempts that come until one of them is last, which is followed by where the stream is.
+func (f *tail) attempts(last string) []string {
+	f.t.Helper()
+	var ids []string
+	for {
+		name, data := f.next()
+		switch name {
+		case "attempt":
+			var a api.Attempt
+			require.NoError(f.t, json.Unmarshal([]byte(data), &a))
+			ids = append(ids, a.EventID)
+		case "seen":
+			if len(ids) > 0 && ids[len(ids)-1] == last {
+				return ids
+			}
+		default:
+			require.Fail(f.t, "the stream ended, or skipped: "+name)
+		}
+	}
+}
+
+func TestAttemptsAreFollowed(t *testing.T) {
+	t.Parallel()
+	b := setup(t, nil)
+	mine, other := b.endpoint(t, "acme"), b.endpoint(t, "other")
+	_, acme := b.key(t, "acme")
+	b.attempted(t, "before", mine, "stream")
+	all, tenant, filtered := b.follow(t, adminKey, "", ""), b.follow(t, acme, "", ""), b.follow(t, adminKey, "?outcome=dead&endpoint_id="+mine, "")
+	b.attempted(t, "e1", mine, "stream")
+	b.attempted(t, "e2", other, "stream")
+	// One that began long ago and is over now.
+	b.attempted(t, "slow", mine, "stream")
+	b.exec(t, "UPDATE tailpost.attempt SET attempted_at = now() - interval '3 minutes' WHERE event_id = 'slow' AND now()::time > '00:05'")
+	b.attempted(t, "e3", mine, "stream")
+	got := all.attempts("e3")
+	require.Subset(t, got, []string{"e1", "e2", "slow", "e3"})
+	require.NotContains(t, got, "before")
+	require.NotContains(t, tenant.attempts("e3"), "e2")
+	b.exec(t, `INSERT INTO tailpost.attempt (event_id, event_type, endpoint_id, number, trigger, url, outcome, duration_ms, attempted_at, commit_lsn)
+		VALUES ('given up', 'order.created', $1, 1, 'stream', 'https://example.com/in', 'dead', 1, now(), '0/10')`, mine)
+	require.Equal(t, []string{"given up"}, filtered.attempts("given up"))
+
+	// Whoever comes back gets what was recorded meanwhile, once.
+	all.attempts("given up")
+	all.close()
+	b.attempted(t, "meanwhile", other, "stream")
+	again := b.follow(t, adminKey, "", all.lastID)
+	b.attempted(t, "e4", mine, "stream")
+	require.Equal(t, []string{"meanwhile", "e4"}, again.attempts("e4"))
+	b.do(t, call{key: adminKey, method: http.MethodGet, path: streamPath, headers: http.Header{"Last-Event-ID": {"x"}}}).is(http.StatusUnprocessableEntity)
+}
+
+func TestALiveTailIsBoundedInRate(t *testing.T) {
+	t.Parallel()
+	b := setup(t, nil)
+	id := b.endpoint(t, "")
+	all := b.follow(t, adminKey, "", "")
+	b.insertAttempts(t, id, "delivered", 400)
+	shown, skipped := 0, 0
+	for shown+skipped < 400 {
+		switch name, data := all.next(); name {
+		case "attempt":
+			shown++
+		case "skipped":
+			var s struct {
+				Skipped int `json:"skipped"`
+			}
+			require.NoError(t, json.Unmarshal([]byte(data), &s))
+			skipped += s.Skipped
+		}
+	}
+	require.Equal(t, 400, shown+skipped)
+	require.GreaterOrEqual(t, shown, 100)
+	require.Positive(t, skipped)
+}
+
+func TestALiveTailEndsWithItsKeyAndWithTheServer(t *testing.T) {
+	t.Parallel()
+	b := setup(t, nil)
+	ended := func(f *tail) {
+		t.Helper()
+		name, _ := f.next()
+		require.Empty(t, name)
+	}
+	id, secret := b.key(t, "", "deliveries:read")
+	f := b.follow(t, secret, "", "")
+	b.do(t, call{key: adminKey, method: http.MethodDelete, path: "/v1/keys/" + id}).is(http.StatusOK)
+	ended(f)
+
+	var lc net.ListenConfig
+	listener, err := lc.Listen(t.Context(), "tcp", "127.0.0.1:0")
+	require.NoError(t, err)
+	ctx, stop := context.WithCancel(t.Context())
+	done := make(chan error, 1)
+	go func() { done <- b.server.Serve(ctx, listener, time.Minute) }()
+	req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, "http://"+listener.Addr().String()+streamPath, nil)
+	require.NoError(t, err)
+	req.Header.Set("Authorization", "Bearer "+adminKey)
+	res, err := http.DefaultClient.Do(req)
+	require.NoError(t, err)
+	defer res.Body.Close()
+	require.Equal(t, http.StatusOK, res.StatusCode)
+	stop()
+	select {
+	case err := <-done:
+		require.NoError(t, err)
+	case <-time.After(30 * time.Second):
+		require.Fail(t, "the server waits for a live tail")
+	}
+}
+
+func TestLiveTailsAreBoundedInNumber(t *testing.T) {
+	t.Parallel()
+	b := setup(t, nil)
+	open := make([]*tail, 16)
+	for i := range open {
+		open[i] = b.follow(t, adminKey, "", "")
+	}
+	b.do(t, call{key: adminKey, method: http.MethodGet, path: streamPath}).is(http.StatusTooManyRequests)
+	open[0].close()
+	require.Eventually(t, func() bool {
+		return b.do(t, call{key: adminKey, method: http.MethodGet, path: streamPath}).Status == http.StatusOK
+	}, 30*time.Second, 20*time.Millisecond)
+}
