@@ -57,12 +57,14 @@ type life struct {
 	stop    func()
 }
 
-func newLife(t *testing.T) *life {
+func newLife(t *testing.T, with ...func(*life, *dispatch.Options)) *life {
 	t.Helper()
 	l := &life{t: t, tables: newTables(rand.New(rand.NewPCG(1, 1))), tracker: source.NewFrontier(0), gate: &gate{answer: make(chan int, 100)}}
-	l.Dispatcher = dispatch.New(t.Context(), dispatch.Options{
-		Ledger: l.tables, Frontier: l.tracker, Ack: func(source.Position) {}, Grace: time.Second,
-	})
+	o := dispatch.Options{Ledger: l.tables, Frontier: l.tracker, Ack: l.tables.ack, Grace: time.Second}
+	for _, set := range with {
+		set(l, &o)
+	}
+	l.Dispatcher = dispatch.New(t.Context(), o)
 	ctx, cancel := context.WithCancel(t.Context())
 	done := make(chan error, 1)
 	go func() { done <- l.Run(ctx) }()
@@ -99,9 +101,11 @@ func (l *life) change(e *dispatch.Endpoint) {
 	})
 }
 
-func (l *life) event(id string) {
+func (l *life) event(id string) { l.keyed(id, "") }
+
+func (l *life) keyed(id, key string) {
 	l.commit(func(tx *source.Unsettled) {
-		l.Take(outbox.Event{ID: id, Type: "a", Payload: []byte("{}"), CommitLSN: outbox.LSN(l.at)}, tx)
+		l.Take(outbox.Event{ID: id, Type: "a", Key: key, Payload: []byte("{}"), CommitLSN: outbox.LSN(l.at)}, tx)
 	})
 }
 

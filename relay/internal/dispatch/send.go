@@ -165,7 +165,6 @@ func (l *lane) finish(dl *delivery, res webhook.Result) {
 		decision.Next = now // the receiver closed a connection that had been idle: nothing says that it is unwell
 	}
 	dl.phase = gone
-	dl.attempts++
 	l.answered++
 	it := item{kind: itemOutcome, dl: dl, attempt: res.Attempt, reason: decision.Reason, next: decision.Next}
 	if it.next.IsZero() && decision.Outcome == outbox.Retry {

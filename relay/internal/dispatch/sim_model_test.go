@@ -33,6 +33,7 @@ type fate struct {
 	key   string
 
 	owed     bool // the relay has taken it on
+	coming   bool // it had, and the stream will bring it again
 	inFlight bool
 	probe    bool // while the circuit was open
 	recorded int  // attempts in the table
@@ -50,7 +51,7 @@ type fate struct {
 
 // ended reports whether what follows in the order may go.
 func (f *fate) ended(holds bool) bool {
-	return f.over || !f.owed || f.answer == delivered || !holds && (f.answer == dead || f.row == outbox.StateDead)
+	return f.over || !f.owed && !f.coming || f.answer == delivered || !holds && (f.answer == dead || f.row == outbox.StateDead)
 }
 
 // subject is one endpoint.
@@ -128,6 +129,9 @@ func (m *model) takes(place int, e *outbox.Event) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	for _, s := range m.subjects {
+		if f := s.fates[e.ID]; f != nil {
+			f.coming = false
+		}
 		if !s.present || !wants(&s.policy, e) {
 			continue
 		}
@@ -383,7 +387,7 @@ func (m *model) forsakes(id string) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	for _, f := range m.subjects[id].fates {
-		f.owed = false // what is in flight is recorded, but nothing waits for that
+		f.owed, f.coming = false, false // what is in flight is recorded, but nothing waits for that
 	}
 }
 

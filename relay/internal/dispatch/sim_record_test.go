@@ -152,7 +152,7 @@ func (m *model) stops(finished bool, from int) {
 		}
 		f.answer, f.inFlight, f.probe = unanswered, false, false
 		if f.place >= from && !f.over && f.row == "" {
-			f.owed = false // until the stream brings it again
+			f.owed, f.coming = false, f.owed // until the stream brings it again
 		}
 		f.notUntil = f.noted
 	}

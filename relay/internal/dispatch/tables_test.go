@@ -224,6 +224,7 @@ func (f *tables) unfinished(endpoint string, dead bool, keep func(outbox.Deliver
 }
 
 func (f *tables) Page(ctx context.Context, q ledger.PageQuery) (ledger.Page, error) {
+	f.latency(ctx)
 	f.mu.Lock()
 	if f.rnd.IntN(50) == 0 {
 		f.mu.Unlock()

@@ -1,0 +1,372 @@
+package dispatch_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/tailpost/tailpost/config"
+	"github.com/tailpost/tailpost/outbox"
+	"github.com/tailpost/tailpost/relay/internal/dispatch"
+	"github.com/tailpost/tailpost/relay/internal/ledger"
+	"github.com/tailpost/tailpost/relay/internal/source"
+	"github.com/tailpost/tailpost/relay/internal/webhook"
+)
+
+// sender answers as a function says.
+type sender func(ctx context.Context, r *webhook.Request) webhook.Result
+
+func (s sender) Send(ctx context.Context, r *webhook.Request) webhook.Result { return s(ctx, r) }
+
+// answer is the result of a request that was answered with a status.
+func answer(r *webhook.Request, status int) webhook.Result {
+	return webhook.Result{Attempt: outbox.Attempt{
+		EventID: r.Event.ID, Number: r.Number, Trigger: r.Trigger, AttemptedAt: r.Now, CommitLSN: r.Event.CommitLSN, StatusCode: status,
+	}}
+}
+
+// row returns what the table has of an event for ep_1; false: nothing.
+func (l *life) row(event string) (outbox.Delivery, bool) {
+	l.tables.mu.Lock()
+	defer l.tables.mu.Unlock()
+	d, ok := l.tables.rows[outbox.Pair{EventID: event, EndpointID: "ep_1"}]
+	return d, ok
+}
+
+func TestReject_isADeadDeliveryToEveryone(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		l := newLife(t)
+		l.change(l.endpoint())
+		l.commit(func(tx *source.Unsettled) {
+			l.Reject(outbox.Event{ID: "e1", CommitLSN: outbox.LSN(l.at)}, "its type is null", tx)
+		})
+		l.later(time.Hour)
+		require.Zero(t, l.gate.sent())
+		row := l.tables.rows[outbox.Pair{EventID: "e1", EndpointID: dispatch.Everyone}]
+		require.Equal(t, outbox.StateDead, row.State)
+		require.Equal(t, outbox.ReasonInvalid, row.Reason)
+		require.Equal(t, "its type is null", row.LastError)
+		require.Equal(t, source.Position(l.at+5), l.tables.settled)
+		l.stop()
+	})
+}
+
+func TestSetState_parksWhatWaits(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		l := newLife(t)
+		l.change(l.endpoint())
+		for i := range 3 {
+			l.event(fmt.Sprint("e", i))
+		}
+		l.later(time.Millisecond)
+		l.SetState("ep_1", ledger.EndpointState{Status: "paused"})
+		l.later(50 * time.Millisecond)
+		require.Len(t, l.tables.rows, 2, "all but what is in flight, long before park_after")
+		row, _ := l.row("e2")
+		require.Equal(t, outbox.ReasonPaused, row.Reason)
+		l.gate.answer <- 200
+		l.later(time.Second)
+		require.Equal(t, 1, l.gate.sent())
+		l.stop()
+	})
+}
+
+// TestOrder_noRowBeforeThatOfAnEarlierDelivery: after a crash the rows are sent as soon as they are found, and an earlier
+// delivery without one only when the stream brings it again.
+func TestOrder_noRowBeforeThatOfAnEarlierDelivery(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		l := newLife(t)
+		e := l.endpoint()
+		e.Config.Ordering = config.OrderingKey
+		l.change(e)
+		l.keyed("e1", "k")
+		l.keyed("e2", "k")
+		l.later(time.Millisecond)
+		require.Equal(t, 1, l.gate.sent())
+		l.SetState("ep_1", ledger.EndpointState{Status: "paused"})
+		l.keyed("e3", "k")
+		l.later(100 * time.Millisecond)
+		for _, id := range []string{"e1", "e2", "e3"} {
+			_, ok := l.row(id)
+			require.True(t, ok, id)
+		}
+		l.gate.answer <- 200
+		l.later(time.Second)
+		require.Len(t, l.tables.rows, 2)
+		l.stop()
+	})
+}
+
+// opens has the circuit of ep_1 open, with one delivery waiting for the probe.
+func opens(t *testing.T, first func(r *webhook.Request) webhook.Result) (l *life, sent *[]string) {
+	t.Helper()
+	l, sent = newLife(t), new([]string)
+	e := l.endpoint()
+	e.Config.Circuit = config.Circuit{Failures: 1, Reopen: 10 * time.Second}
+	e.Config.Retry.Schedule = []time.Duration{time.Hour}
+	e.Sender = sender(func(_ context.Context, r *webhook.Request) webhook.Result {
+		*sent = append(*sent, r.Event.ID)
+		switch r.Event.ID {
+		case "fails":
+			return answer(r, 500)
+		case "probe":
+			return first(r)
+		}
+		return answer(r, 200)
+	})
+	l.change(e)
+	l.event("fails")
+	l.later(time.Second)
+	l.event("probe")
+	l.event("next")
+	l.later(5 * time.Second)
+	require.Equal(t, []string{"fails"}, *sent)
+	return l, sent
+}
+
+func TestCircuit_aProbeThatCannotBeBuiltFreesItsPlace(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		l, sent := opens(t, func(r *webhook.Request) webhook.Result {
+			a := answer(r, 0)
+			a.Attempt.Error, a.Permanent = "the payload is not JSON", true
+			return a
+		})
+		l.later(time.Minute)
+		require.Equal(t, []string{"fails", "probe", "next"}, *sent)
+		l.stop()
+	})
+}
+
+func TestCircuit_aProbeThatIsNotSentFreesItsPlace(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		tries := 0
+		l, sent := opens(t, func(r *webhook.Request) webhook.Result {
+			if tries++; tries == 1 {
+				return webhook.Result{Unsent: true}
+			}
+			return answer(r, 200)
+		})
+		l.later(time.Minute)
+		require.ElementsMatch(t, []string{"fails", "probe", "probe", "next"}, *sent)
+		l.stop()
+	})
+}
+
+// TestSpilling_endsOnceTheTableIsEmpty: an endpoint that was slow once is sent to from memory again.
+func TestSpilling_endsOnceTheTableIsEmpty(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		l := newLife(t)
+		l.change(l.endpoint())
+		l.event("slow")
+		l.event("waits")
+		l.later(3 * time.Second)
+		require.Len(t, l.tables.rows, 2)
+		for range 2 {
+			l.gate.answer <- 200
+		}
+		l.later(10 * time.Second)
+		require.Empty(t, l.tables.rows)
+		require.Equal(t, 2, l.gate.sent())
+		l.event("fast")
+		synctest.Wait()
+		require.Equal(t, 3, l.gate.sent(), "at once, without a row")
+		l.gate.answer <- 200
+		l.later(time.Second)
+		l.stop()
+	})
+}
+
+func TestReload_leavesTheRateAlone(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		n := 0
+		l := newLife(t)
+		e := l.endpoint()
+		e.Streamed, e.Config.Rate, e.Config.Concurrency, e.Config.ParkAfter = false, 20, 8, time.Hour
+		e.Sender = sender(func(_ context.Context, r *webhook.Request) webhook.Result {
+			n++
+			return answer(r, 200)
+		})
+		l.Reload([]dispatch.Endpoint{*e})
+		for i := range 500 {
+			l.event(fmt.Sprint("e", i))
+		}
+		for range 100 {
+			l.Reload([]dispatch.Endpoint{*e})
+			l.later(100 * time.Millisecond)
+		}
+		require.LessOrEqual(t, n, 10*20+2, "in ten seconds")
+		require.GreaterOrEqual(t, n, 10*20-2)
+		l.stop()
+	})
+}
+
+// TestLoader_leavesOutWhatIsInMemory: a row that is in memory is neither read again nor takes the place of another.
+func TestLoader_leavesOutWhatIsInMemory(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		watch := &watchedPages{}
+		l := newLife(t, func(l *life, o *dispatch.Options) {
+			watch.Ledger, o.LaneEvents = l.tables, 4
+			o.Ledger = watch
+		})
+		l.change(l.endpoint())
+		for i := range 6 {
+			l.event(fmt.Sprint("e", i))
+		}
+		l.later(5 * time.Second)
+		require.Len(t, l.tables.rows, 6)
+		l.Due("ep_1")
+		l.later(time.Second)
+		l.Due("ep_1")
+		l.later(time.Second)
+		require.NotEmpty(t, watch.queries)
+		for _, q := range watch.queries {
+			require.Contains(t, q.Exclude, "e0", "it is in flight")
+		}
+		for range 6 {
+			l.gate.answer <- 200
+		}
+		l.later(10 * time.Second)
+		require.Equal(t, 6, l.gate.sent())
+		l.stop()
+	})
+}
+
+// TestRetry_comesAtItsTime: nobody has to ask for it.
+func TestRetry_comesAtItsTime(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		l := newLife(t)
+		l.change(l.endpoint())
+		l.event("e1")
+		l.gate.answer <- 500
+		l.later(59 * time.Second)
+		require.Equal(t, 1, l.gate.sent())
+		l.gate.answer <- 200
+		l.later(10 * time.Second)
+		require.Equal(t, 2, l.gate.sent())
+		require.Equal(t, 2, l.gate.calls[1].Number)
+		require.Equal(t, outbox.TriggerRetry, l.gate.calls[1].Trigger)
+		require.Empty(t, l.tables.rows)
+		l.stop()
+	})
+}
+
+// waiting puts n due deliveries for ep_1 into the table, and an endpoint that knows of them.
+func (l *life) waiting(n int) *dispatch.Endpoint {
+	e := l.endpoint()
+	e.Streamed, e.Due, e.Config.Retry.Schedule = false, time.Now(), []time.Duration{time.Hour}
+	for i := range n {
+		row := outbox.Delivery{
+			Event: outbox.Event{ID: fmt.Sprint("e", i), CommitLSN: outbox.LSN(i)}, EndpointID: "ep_1", State: outbox.Pending,
+			NextAttemptAt: time.Now(),
+		}
+		l.tables.rows[outbox.Pair{EventID: row.Event.ID, EndpointID: "ep_1"}] = row
+	}
+	return e
+}
+
+// TestLoader_bringsBackPageAfterPage: what a page leaves needs nobody to ask for it.
+func TestLoader_bringsBackPageAfterPage(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		l := newLife(t, func(l *life, o *dispatch.Options) {
+			o.LaneEvents = 4
+			o.Endpoints = []dispatch.Endpoint{*l.waiting(30)}
+		})
+		for range 30 {
+			l.gate.answer <- 200
+		}
+		l.later(time.Minute)
+		require.Equal(t, 30, l.gate.sent())
+		require.Empty(t, l.tables.rows)
+		l.stop()
+	})
+}
+
+// failingPages is a table that cannot be read for a while.
+type failingPages struct {
+	dispatch.Ledger
+
+	until time.Time
+	asked int
+}
+
+func (f *failingPages) Page(ctx context.Context, q ledger.PageQuery) (ledger.Page, error) {
+	if f.asked++; time.Now().Before(f.until) {
+		return ledger.Page{}, errors.New("the statement timed out")
+	}
+	return f.Ledger.Page(ctx, q)
+}
+
+// TestLoader_asksAgainAfterPausesThatGrow: a table that cannot be read is not asked in a loop, and what is in it is not lost.
+func TestLoader_asksAgainAfterPausesThatGrow(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		f := &failingPages{until: time.Now().Add(10 * time.Minute)}
+		l := newLife(t, func(l *life, o *dispatch.Options) {
+			f.Ledger = l.tables
+			o.Ledger, o.Endpoints = f, []dispatch.Endpoint{*l.waiting(3)}
+		})
+		l.later(10 * time.Minute)
+		require.LessOrEqual(t, f.asked, 20)
+		require.Zero(t, l.gate.sent())
+		for range 3 {
+			l.gate.answer <- 200
+		}
+		l.later(2 * time.Minute)
+		require.Equal(t, 3, l.gate.sent())
+		l.stop()
+	})
+}
+
+// watchedPages remembers what was asked of the table.
+type watchedPages struct {
+	dispatch.Ledger
+
+	queries []ledger.PageQuery
+}
+
+func (w *watchedPages) Page(ctx context.Context, q ledger.PageQuery) (ledger.Page, error) {
+	w.queries = append(w.queries, q)
+	return w.Ledger.Page(ctx, q)
+}
+
+// TestHealed_letsTheOrderGoOn: until what was missed is in the table nothing of an order is sent, and then it comes first.
+func TestHealed_letsTheOrderGoOn(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		l := newLife(t, func(_ *life, o *dispatch.Options) { o.Healing = true })
+		e := l.endpoint()
+		e.Config.Ordering = config.OrderingKey
+		l.change(e)
+		l.keyed("second", "k")
+		l.later(time.Minute)
+		require.Zero(t, l.gate.sent())
+		l.tables.mu.Lock()
+		l.tables.rows[outbox.Pair{EventID: "first", EndpointID: "ep_1"}] = outbox.Delivery{
+			Event: outbox.Event{ID: "first", Key: "k"}, EndpointID: "ep_1", State: outbox.Pending, NextAttemptAt: time.Now(),
+		}
+		l.tables.mu.Unlock()
+		l.Due("ep_1")
+		l.Healed()
+		l.gate.answer <- 200
+		l.gate.answer <- 200
+		l.later(time.Minute)
+		require.Equal(t, 2, l.gate.sent())
+		require.Equal(t, "first", l.gate.calls[0].Event.ID)
+		l.stop()
+	})
+}
