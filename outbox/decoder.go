@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"fmt"
 	"strings"
+	"time"
 
 	"github.com/jackc/pgx/v5/pgtype"
 )
@@ -36,6 +37,7 @@ const (
 // Decoder turns streamed rows of one table into events. It is not safe for concurrent use.
 type Decoder struct {
 	table string
+	zone  *time.Location // of times that name none
 	at    [fieldCount]source
 	types map[string]string
 }
@@ -56,7 +58,7 @@ func NewDecoder(m Mapping, columns []Column) (*Decoder, error) {
 	if err := m.CheckColumns(columns); err != nil {
 		return nil, err
 	}
-	d := &Decoder{table: m.Table, types: make(map[string]string)}
+	d := &Decoder{table: m.Table, zone: time.UTC, types: make(map[string]string)}
 	for i, f := range m.Fit(names(columns)).fields() {
 		d.at[i] = source{index: -1, column: f.column}
 		for at, c := range columns {
@@ -68,6 +70,12 @@ func NewDecoder(m Mapping, columns []Column) (*Decoder, error) {
 	return d, nil
 }
 
+// In has the Decoder take times that name no zone for those of a location, instead of UTC. It returns the Decoder.
+func (d *Decoder) In(zone *time.Location) *Decoder {
+	d.zone = zone
+	return d
+}
+
 // Decode turns a row into an event. It copies everything it keeps.
 //
 //	id          any type, as its text form; NULL or empty is an error
@@ -77,8 +85,8 @@ func NewDecoder(m Mapping, columns []Column) (*Decoder, error) {
 //	            NULL: nil
 //	headers     a JSON object; names in lower case, of equal names the last wins. Strings are taken as they are, numbers
 //	            and booleans as they are written; null, objects and arrays are dropped, since they have no header form
-//	created_at  timestamptz, timestamp (taken as UTC), date; NULL, infinite or no such column: Event.CreatedAt is zero
-//	            and the caller takes the transaction's commit time
+//	created_at  timestamptz, timestamp or date (taken as UTC, see In); NULL, infinite, not of the years 2 to 9998 or no
+//	            such column: Event.CreatedAt is zero and the caller takes the transaction's commit time
 //
 // What does not fit is a *DecodeError; the Event is returned as far as it could be read, so that it can be recorded.
 // CommitLSN and Seq are the caller's.
@@ -125,8 +133,10 @@ func (d *Decoder) decodeRest(row []Value, e *Event) error {
 	}
 	if ok {
 		if e.CreatedAt, ok = parseTimestamp(at); !ok {
+			e.CreatedAt = time.Time{}
 			return d.problem(fieldCreatedAt, "is not a timestamp in ISO form")
 		}
+		e.CreatedAt = d.time(e.CreatedAt)
 	}
 
 	headers, ok, err := d.value(row, fieldHeaders)
@@ -154,6 +164,18 @@ func (d *Decoder) decodeRest(row []Value, e *Event) error {
 		return d.problem(fieldPayload, "is not a bytea in hex or escape form")
 	}
 	return nil
+}
+
+// time places a time in the Decoder's zone where it names none. One that nobody can mean is unknown: it has no form in JSON.
+func (d *Decoder) time(t time.Time) time.Time {
+	const first, last = 2, 9998
+	if t.Year() < first || t.Year() > last {
+		return time.Time{}
+	}
+	if oid := d.at[fieldCreatedAt].oid; oid == pgtype.TimestampOID || oid == pgtype.DateOID {
+		return time.Date(t.Year(), t.Month(), t.Day(), t.Hour(), t.Minute(), t.Second(), t.Nanosecond(), d.zone).UTC()
+	}
+	return t
 }
 
 // value is the text form of a field; ok is false where it is NULL or has no column.

@@ -373,3 +373,36 @@ func TestDecoderWithoutOptionalColumns(t *testing.T) {
 	require.Equal(t, "7", ev.ID)
 	require.Empty(t, ev.Key)
 }
+
+func TestDecoder_takesTimesWithoutAZoneForThoseOfItsOwn(t *testing.T) {
+	t.Parallel()
+	zone, err := time.LoadLocation("America/Los_Angeles")
+	require.NoError(t, err)
+	for name, test := range map[string]struct {
+		oid  uint32
+		text string
+		want time.Time
+	}{
+		"timestamp":                {pgtype.TimestampOID, "2026-01-31 02:00:00", time.Date(2026, 1, 31, 10, 0, 0, 0, time.UTC)},
+		"in summer":                {pgtype.TimestampOID, "2026-07-01 03:00:00.5", time.Date(2026, 7, 1, 10, 0, 0, 5e8, time.UTC)},
+		"date":                     {pgtype.DateOID, "2026-01-31", time.Date(2026, 1, 31, 8, 0, 0, 0, time.UTC)},
+		"timestamptz says its own": {pgtype.TimestamptzOID, "2026-01-31 10:00:00+00", time.Date(2026, 1, 31, 10, 0, 0, 0, time.UTC)},
+		"infinite":                 {pgtype.TimestamptzOID, "-infinity", time.Time{}},
+		"of no era":                {pgtype.DateOID, "5000000-01-31", time.Time{}},
+		"before our era":           {pgtype.TimestamptzOID, "0044-03-15 00:00:00+00 BC", time.Time{}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			m := outbox.Mapping{Table: "public.outbox", ID: "id", Type: "type", Payload: "payload", CreatedAt: "created_at"}
+			d, err := outbox.NewDecoder(m, []outbox.Column{
+				{Name: "id", TypeOID: pgtype.TextOID}, {Name: "type", TypeOID: pgtype.TextOID}, {Name: "payload", TypeOID: pgtype.JSONBOID},
+				{Name: "created_at", TypeOID: test.oid},
+			})
+			require.NoError(t, err)
+			text := func(s string) outbox.Value { return outbox.Value{Kind: outbox.TextValue, Data: []byte(s)} }
+			ev, err := d.In(zone).Decode([]outbox.Value{text("1"), text("a"), text("{}"), text(test.text)})
+			require.NoError(t, err)
+			require.True(t, test.want.Equal(ev.CreatedAt), "%s, want %s", ev.CreatedAt, test.want)
+		})
+	}
+}

@@ -182,7 +182,7 @@ type clockParser struct {
 }
 
 func (p *clockParser) timestamp() time.Time {
-	year := p.number(4, 6)
+	year := p.number(4, 7)
 	p.expect('-')
 	month := p.number(2, 2)
 	p.expect('-')

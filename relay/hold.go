@@ -83,9 +83,14 @@ func (r *Relay) prepare(ctx, hard context.Context, led *ledger.Ledger, stream *p
 	if err := queued(ctx, led, endpoints, now); err != nil {
 		return nil, err
 	}
+	zone, err := led.Zone(ctx, cfg.Outbox.Mapping)
+	if err != nil {
+		return nil, err
+	}
 	h := &holding{r: r, hard: hard, ledger: led, broken: make(chan error, 1), barriers: barriers(led, hold.Epoch), inquiry: found.first}
 	h.stream = postgres.NewSource(stream, postgres.EventsOptions{
-		Mapping: cfg.Outbox.Mapping, Messages: cfg.Outbox.Messages, Settled: source.Position(hold.Settled), Barriers: h.barriers, Logger: r.log,
+		Mapping: cfg.Outbox.Mapping, Zone: zone, Messages: cfg.Outbox.Messages, Settled: source.Position(hold.Settled), Barriers: h.barriers,
+		Logger: r.log,
 	})
 	tracker := source.NewFrontier(begin)
 	h.dispatcher = dispatch.New(hard, dispatch.Options{
@@ -95,8 +100,8 @@ func (r *Relay) prepare(ctx, hard context.Context, led *ledger.Ledger, stream *p
 	h.auditor = heal.NewAuditor(heal.AuditorOptions{
 		Ledger: led, Dispatcher: h.dispatcher, Barriers: h.barriers, Hold: hold, Position: found.position, Outbox: cfg.Outbox,
 		Attempts: cfg.Retention.Attempts, Logger: r.log,
-		Open: func(ctx context.Context, since time.Time) (heal.Table, error) {
-			return led.NewSweep(ctx, cfg.Outbox.Mapping, since)
+		Open: func(ctx context.Context, scope ledger.Scope) (heal.Table, error) {
+			return led.NewSweep(ctx, cfg.Outbox.Mapping, scope)
 		},
 	})
 	h.upkeep = upkeep.New(upkeep.Options{

@@ -5,6 +5,7 @@ import (
 	"os"
 	"os/signal"
 	"syscall"
+	_ "time/tzdata" // for the outbox table's times, where the system has no zones
 )
 
 func main() {

@@ -3,6 +3,8 @@ package heal
 import (
 	"context"
 	"errors"
+	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -33,7 +35,9 @@ const (
 type Ledger interface {
 	Routed(ctx context.Context) (map[string]ledger.Routed, error)
 	Queue(ctx context.Context, hold ledger.Hold, ds []outbox.Delivery, now time.Time) (queued int64, err error)
-	Audited(ctx context.Context, hold ledger.Hold, audited time.Time, found *ledger.Gap) error
+	// Horizon returns the present one.
+	Horizon(ctx context.Context) (ledger.Horizon, error)
+	Audited(ctx context.Context, hold ledger.Hold, audited time.Time, horizon ledger.Horizon, found *ledger.Gap) error
 	Counter
 }
 
@@ -65,7 +69,7 @@ type Barrier interface {
 // AuditorOptions are what an Auditor works with.
 type AuditorOptions struct {
 	Ledger     Ledger
-	Open       func(ctx context.Context, since time.Time) (Table, error) // the outbox table, as far as it was created since then
+	Open       func(ctx context.Context, scope ledger.Scope) (Table, error) // the outbox table
 	Dispatcher Dispatcher
 	Barriers   Barrier
 	Hold       ledger.Hold
@@ -82,16 +86,44 @@ const whyBackfill = "backfill"
 type Auditor struct {
 	AuditorOptions
 
-	audited time.Time     // events created before it are settled
-	sound   chan struct{} // closed once no gap waits to be healed
-	log     zerolog.Logger
+	audited  time.Time // events created before it are settled
+	horizons horizons
+	sound    chan struct{} // closed once no gap waits to be healed
+	log      zerolog.Logger
 }
 
 // NewAuditor returns an Auditor.
 func NewAuditor(o AuditorOptions) *Auditor {
 	return &Auditor{
 		AuditorOptions: o, audited: pace.Later(o.Position.AuditedAt, o.Position.StartedAt), sound: make(chan struct{}), log: o.Logger,
+		horizons: horizons{}.with(o.Position.Horizon),
 	}
+}
+
+// horizons are those of the audits of the last hour, and the last one before that, in order. An audit looks once more at what was
+// written within the hour: whatever took something out of Tailpost's own tables is more likely to be recent.
+type horizons []ledger.Horizon
+
+// with returns the horizons with another one, which is not known if it is zero.
+func (hs horizons) with(h ledger.Horizon) horizons {
+	if h.XID == 0 {
+		return hs
+	}
+	if n := len(hs); n < 2 || h.At.Sub(hs[n-1].At) >= gapMargin/60 { // not one for each second
+		hs = append(slices.Clone(hs), h)
+	}
+	for len(hs) > 1 && h.At.Sub(hs[1].At) >= gapMargin {
+		hs = hs[1:]
+	}
+	return hs
+}
+
+// settled returns the horizon before which everything is settled, or older than the slot; zero: it is not known.
+func (hs horizons) settled() ledger.Horizon {
+	if len(hs) == 0 {
+		return ledger.Horizon{}
+	}
+	return hs[0]
 }
 
 // Sound is closed once no gap waits to be healed.
@@ -108,7 +140,11 @@ type Inquiry struct {
 	pace    int // rests after each page, as multiples of what the page took
 }
 
-func (q *Inquiry) backfill() bool { return q.Why == whyBackfill }
+// backfill reports whether rows older than the slot are asked for. A gap may have come upon a backfill that was not over.
+func (q *Inquiry) backfill() bool { return slices.Contains(strings.Split(q.Why, "; "), whyBackfill) }
+
+// isGap reports whether the stream is known to have missed something.
+func (q *Inquiry) isGap() bool { return q.due && q.Why != whyBackfill }
 
 // Run audits until ctx is done: first what is wanted at once, if anything, then at every interval.
 func (a *Auditor) Run(ctx context.Context, first *Inquiry) error {
@@ -148,25 +184,34 @@ func (a *Auditor) await(ctx context.Context) *Inquiry {
 		return nil
 	}
 	now := time.Now()
-	since := a.audited.Add(-gapMargin)
-	if a.Attempts > 0 {
-		// Of what is older, attempts may be gone.
-		since = pace.Later(since, now.Add(gapMargin-a.Attempts))
-	}
+	since := pace.Later(a.audited.Add(-gapMargin), a.floor(now))
 	return &Inquiry{Heal: ledger.Heal{Why: "an audit found events that nobody had got", Since: since, From: a.Hold.Settled, At: now}, pace: auditPace}
+}
+
+// floor is the time before which nothing can be told of an event that nobody has: it may be older than the slot, or its attempts
+// may be gone.
+func (a *Auditor) floor(now time.Time) time.Time {
+	if a.Attempts == 0 {
+		return a.Position.StartedAt
+	}
+	return pace.Later(a.Position.StartedAt, now.Add(gapMargin-a.Attempts))
 }
 
 // audit sweeps the table once, and reports what it found.
 func (a *Auditor) audit(ctx context.Context, q *Inquiry) error {
 	began := time.Now()
 	gap := ledger.Gap{Heal: q.Heal}
-	// What is visible from here on has been through the stream, or never will.
+	horizon, err := a.Ledger.Horizon(ctx)
+	if err != nil {
+		return err
+	}
+	// What was written before the horizon is visible now. What is visible from here on has been through the stream, or never will.
 	to, err := a.Barriers.Wait(ctx)
 	if err != nil {
 		return err
 	}
 	gap.To = outbox.LSN(to)
-	if a.Outbox.Messages != "" && q.due && !q.backfill() {
+	if a.Outbox.Messages != "" && q.isGap() {
 		gap.Note = "logical messages that were committed in the gap cannot be found again"
 	}
 	if a.Outbox.Mapping.Table != "" {
@@ -179,10 +224,11 @@ func (a *Auditor) audit(ctx context.Context, q *Inquiry) error {
 	if !q.due && gap.Events == 0 {
 		report = nil
 	}
-	if err := a.Ledger.Audited(ctx, a.Hold, began, report); err != nil {
+	known := a.horizons.with(horizon)
+	if err := a.Ledger.Audited(ctx, a.Hold, began, known.settled(), report); err != nil {
 		return err
 	}
-	a.audited = began
+	a.audited, a.horizons = began, known
 	a.report(q, report)
 	if report == nil || q.due {
 		return nil // what is due was counted when it was detected
@@ -197,7 +243,7 @@ func (a *Auditor) report(q *Inquiry, gap *ledger.Gap) {
 	case gap == nil:
 		a.log.Debug().Msg("audit: nothing is missing")
 		return
-	case q.backfill():
+	case !q.isGap() && q.backfill():
 		level, text = zerolog.InfoLevel, "events older than the slot are queued"
 	case gap.Note != "":
 		level, text = zerolog.ErrorLevel, "a gap in the stream is healed as far as the outbox table goes"
@@ -209,7 +255,7 @@ func (a *Auditor) report(q *Inquiry, gap *ledger.Gap) {
 // Due returns the inquiry of a heal that is due.
 func Due(h ledger.Heal) *Inquiry {
 	q := &Inquiry{Heal: h, due: true, pace: healPace}
-	if !q.backfill() {
+	if q.isGap() {
 		q.gapFrom = q.Since.Add(gapMargin)
 	}
 	return q

@@ -30,7 +30,11 @@ type world struct {
 	recorded map[string][]string
 	routed   map[string]ledger.Routed
 	queued   []outbox.Delivery
-	audits   []*ledger.Gap // nil: it found nothing
+	audits   []*ledger.Gap  // nil: it found nothing
+	horizon  ledger.Horizon // that was noted
+	horizons int64          // that were asked for
+	scopes   []ledger.Scope // of the sweeps
+	batches  []int          // deliveries queued in each transaction
 	notes    []string
 	gaps     int   // within the hour
 	fail     error // of the table
@@ -82,6 +86,7 @@ func (w *world) Queue(_ context.Context, _ ledger.Hold, ds []outbox.Delivery, _ 
 	if w.deposed {
 		return 0, ledger.ErrDeposed
 	}
+	w.batches = append(w.batches, len(ds))
 	for i := range ds {
 		if slices.Contains(w.recorded[ds[i].Event.ID], ds[i].EndpointID) {
 			continue
@@ -93,10 +98,18 @@ func (w *world) Queue(_ context.Context, _ ledger.Hold, ds []outbox.Delivery, _ 
 	return queued, nil
 }
 
-func (w *world) Audited(_ context.Context, _ ledger.Hold, _ time.Time, found *ledger.Gap) error {
+func (w *world) Horizon(context.Context) (ledger.Horizon, error) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	w.audits = append(w.audits, found)
+	w.note("horizon")
+	w.horizons++
+	return ledger.Horizon{XID: 900 + w.horizons, At: time.Now()}, nil
+}
+
+func (w *world) Audited(_ context.Context, _ ledger.Hold, _ time.Time, horizon ledger.Horizon, found *ledger.Gap) error {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.audits, w.horizon = append(w.audits, found), horizon
 	if found != nil {
 		w.gaps++
 	}
@@ -128,7 +141,7 @@ func (w *world) Rows(_ context.Context, from, n int64) (rows []ledger.Row, err e
 	for _, r := range w.rows {
 		if r.block >= from && r.block < from+n {
 			rows = append(rows, ledger.Row{
-				TID: fmt.Sprintf("(%d,1)", r.block), ID: r.ID, Type: r.Type, CreatedAt: r.CreatedAt, Size: len(r.Payload),
+				RowPlace: ledger.RowPlace{ID: r.ID, OID: 1, TID: fmt.Sprintf("(%d,1)", r.block)}, Type: r.Type, CreatedAt: r.CreatedAt, Size: len(r.Payload),
 				Recorded: slices.Clone(w.recorded[r.ID]),
 			})
 		}
@@ -143,7 +156,7 @@ func (w *world) Events(_ context.Context, places []ledger.RowPlace) (found []led
 	for _, p := range places {
 		for _, r := range w.rows {
 			if r.ID == p.ID {
-				found = append(found, ledger.Found{Event: r.Event, Recorded: slices.Clone(w.recorded[r.ID]), Err: r.err})
+				found = append(found, ledger.Found{RowPlace: p, Event: r.Event, Recorded: slices.Clone(w.recorded[r.ID]), Err: r.err})
 			}
 		}
 	}
@@ -221,7 +234,10 @@ func setupAudit(t *testing.T, interval time.Duration) *auditBundle {
 	mapping := outbox.DefaultMapping()
 	b.Auditor = heal.NewAuditor(heal.AuditorOptions{
 		Ledger: b.world, Dispatcher: b.world, Barriers: b.world, Hold: ledger.Hold{Slot: "tailpost", Epoch: 1},
-		Open:     func(context.Context, time.Time) (heal.Table, error) { return b.world, nil },
+		Open: func(_ context.Context, scope ledger.Scope) (heal.Table, error) {
+			b.see(func() { b.scopes = append(b.scopes, scope) })
+			return b.world, nil
+		},
 		Position: ledger.Position{StartedAt: now.Add(-2 * time.Hour), SettledAt: b.gap, Settled: 500},
 		Outbox:   config.Outbox{Mapping: mapping, AuditInterval: interval}, Logger: zerolog.Nop(),
 	})
@@ -442,6 +458,125 @@ func TestWhoIsEntitledToWhatAGapHas(t *testing.T) {
 		require.ElementsMatch(t, []string{"unread>erp", "later>erp", "later>ledger"}, b.sent(),
 			"one of the configuration gets what was not read, as from the stream; another what came since it wants it")
 	})
+}
+
+// behindTheHorizon has an audit know that everything was settled two minutes before the gap began.
+func (b *auditBundle) behindTheHorizon() {
+	b.Position.Horizon = ledger.Horizon{XID: 800, At: b.gap.Add(-2 * time.Minute)}
+	b.Auditor = heal.NewAuditor(b.AuditorOptions)
+}
+
+func TestBehindTheHorizonNoClockHidesALostRow(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		b := setupAudit(t, time.Hour)
+		b.behindTheHorizon()
+		b.see(func() { b.routed["ledger"] = ledger.Routed{CreatedAt: b.gap, Since: b.gap.Add(-time.Minute)} })
+		b.insert(b.gap.Add(-90*time.Minute), "long transaction")
+		b.insert(time.Time{}, "no time")
+		b.insert(b.gap.Add(72*time.Hour), "ahead")
+		b.insert(b.gap.Add(-3*time.Hour), "updated") // nobody has it, and it is older than the slot
+		b.insert(b.gap.Add(-90*time.Minute), "half")
+		b.recorded["half"] = []string{"erp"} // was there before the ledger wanted it
+		b.run(t, b.due())
+		pass(t, time.Minute)
+		require.ElementsMatch(t, []string{
+			"long transaction>erp", "no time>erp", "no time>ledger", "ahead>erp", "ahead>ledger",
+		}, b.sent())
+		b.see(func() {
+			require.Equal(t, ledger.Scope{Since: b.scopes[0].Since, Horizon: b.Position.Horizon}, b.scopes[0])
+			require.Contains(t, b.audits[0].Note, "1 rows could not be judged")
+			require.EqualValues(t, 800, b.horizon.XID, "what was written within the hour is looked at again")
+			require.Equal(t, "horizon", b.notes[0], "before the barrier: what it leaves out was visible then")
+		})
+		// The next one is no gap: what nobody has and does not say when it was may be old.
+		b.insert(time.Time{}, "no time either")
+		b.insert(time.Now(), "new")
+		pass(t, time.Hour)
+		require.ElementsMatch(t, []string{"new>erp", "new>ledger"}, b.sent()[5:])
+		b.see(func() {
+			require.EqualValues(t, 800, b.scopes[1].Horizon.XID)
+			require.EqualValues(t, 901, b.horizon.XID, "an audit costs what is new since one an hour ago")
+		})
+	})
+}
+
+func TestAnEndpointAsOldAsTheHorizonGetsAllThatAGapHas(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		b := setupAudit(t, 0)
+		b.behindTheHorizon()
+		b.see(func() { b.routed["ledger"] = ledger.Routed{CreatedAt: b.gap, Since: b.gap.Add(-3 * time.Minute)} })
+		b.insert(b.gap.Add(-90*time.Minute), "long transaction")
+		b.run(t, b.due())
+		pass(t, time.Minute)
+		require.ElementsMatch(t, []string{"long transaction>erp", "long transaction>ledger"}, b.sent())
+	})
+}
+
+func TestWithoutAHorizonWhatDoesNotSayItsTimeIsCounted(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		b := setupAudit(t, 0)
+		b.insert(time.Time{}, "no time")
+		b.insert(b.gap.Add(time.Second), "lost")
+		b.run(t, b.due())
+		pass(t, time.Minute)
+		require.ElementsMatch(t, []string{"lost>erp", "lost>ledger"}, b.sent())
+		b.see(func() { require.Contains(t, b.audits[0].Note, "1 rows could not be judged") })
+	})
+}
+
+func TestAGapUponABackfillHealsBoth(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		b := setupAudit(t, 0)
+		b.behindTheHorizon()
+		b.see(func() {
+			for id := range b.routed {
+				b.routed[id] = ledger.Routed{CreatedAt: b.gap.Add(-3 * time.Hour), Since: b.gap.Add(-3 * time.Hour)}
+			}
+		})
+		b.insert(b.gap.Add(-5*time.Hour), "older than the slot")
+		b.insert(b.gap.Add(time.Second), "lost")
+		b.run(t, heal.Due(ledger.Heal{Why: "backfill; the slot was missing", From: 500}))
+		pass(t, time.Minute)
+		require.ElementsMatch(t, []string{
+			"older than the slot>erp", "older than the slot>ledger", "lost>erp", "lost>ledger",
+		}, b.sent())
+		b.see(func() { require.Zero(t, b.scopes[0].Horizon, "the horizon would leave out what is older") })
+	})
+}
+
+func TestAGapIsQueuedInSmallTransactions(t *testing.T) {
+	t.Parallel()
+	for name, test := range map[string]struct {
+		rows, bytes, most int
+	}{
+		"by rows":  {rows: 2000, bytes: 10, most: 500},
+		"by bytes": {rows: 40, bytes: 100_000, most: 10},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				b := setupAudit(t, 0)
+				b.see(func() {
+					for i := range test.rows {
+						b.rows = append(b.rows, &row{Event: outbox.Event{
+							ID: fmt.Sprint(i), Type: "order.created", Payload: make([]byte, test.bytes), CreatedAt: b.gap,
+						}})
+					}
+				})
+				b.run(t, b.due())
+				pass(t, time.Minute)
+				require.Len(t, b.sent(), 2*test.rows)
+				b.see(func() {
+					require.LessOrEqual(t, slices.Max(b.batches), test.most)
+					require.EqualValues(t, test.rows, b.audits[0].Events)
+				})
+			})
+		})
+	}
 }
 
 func TestARowThatIsNoEventIsDeadWithItsReasonAndHoldsNothingUp(t *testing.T) {

@@ -16,25 +16,37 @@
 // the relay runs the publication is looked at some seconds after the server wrote WAL. A heal is noted in the slot's row
 // before what tells of it is mended, so that no crash forgets it, and it is done once an audit has ended:
 //
-//  1. Send a mark (a logical message of ours) and wait until the frontier has passed it. What was committed before has by
+//  1. Send a barrier (a logical message of ours) and wait until the frontier has passed it. What was committed before has by
 //     then an attempt or a queue row, or the stream did not bring it.
 //  2. Read some blocks of the outbox table, with the endpoints that have something of each row. Rows of which somebody who
 //     is entitled to it has nothing are suspicious; some of them were committed after step 1 and are on their way.
-//  3. Send a mark and wait until the frontier has passed it: whatever was visible in step 2 was committed before, so it is
+//  3. Send a barrier and wait until the frontier has passed it: whatever was visible in step 2 was committed before, so it is
 //     not on its way any more.
 //  4. Read the suspicious rows again, with what is recorded by now. What is still missing never comes, and is queued in
 //     tailpost.delivery (reason audit) under the epoch. Go on with step 2.
 //
-// So the stream and the audit never both deliver an event. Marks are needed because a row does not tell its LSN, and
+// So the stream and the audit never both deliver an event. Barriers are needed because a row does not tell its LSN, and
 // snapshots would not do: those of other connections do not know the subtransactions of what was running.
 //
+// # What a row is
+//
+// A row is known by its table, its id and what wrote it, not by a clock: created_at is the application's and may be anything. Each
+// audit that ends notes a horizon, the oldest transaction that was under way an hour before it (tailpost.relay.horizon). What older
+// transactions wrote was visible to it, so it is settled; what a gap lost was written behind it, whatever it says of its time, and
+// however long its transaction took. Two rows may share a place (partitions), so a row that is read again is compared with its id.
+//
+// What this does not tell is a new row from an old one that somebody has updated, as an update writes it anew. One of which
+// somebody has an attempt or a delivery is known. One of which nobody has anything, and which says that it is older than the slot
+// or than the attempts that are kept, is not delivered but counted in the gap's note; an outbox row is meant to be written once.
+// Where no horizon is known (a database that moved to another cluster, and until the first audit after an upgrade), created_at
+// decides: rows since an hour before the last settled transaction; rows that do not say are counted too.
+//
 // Entitled is an endpoint since it wants what it wants now (tailpost.endpoint.routed_since), and one of the configuration
-// also to what nobody had read when the gap began, as the stream routes by the configuration of the moment it is read. This goes
-// by clocks: an event whose transaction overlapped with the one that made the endpoint may go to it although it was committed
-// before. The other way round it might go to nobody. Rows
-// created before the slot was first taken are nobody's, but for the backfill of outbox.start, which is the same sweep. A
-// sweep reads every block of the table once, at a tenth of the speed that it could have; only rows created since the last
-// audit, or since an hour before the last settled transaction, cost more than that.
+// also to what nobody had read when the gap began, as the stream routes by the configuration of the moment it is read. Where the
+// endpoint is younger than the horizon this goes by created_at, else it wanted everything that the gap has. Rows from before the
+// slot was first taken are nobody's, but for the backfill of outbox.start, which is the same sweep. A sweep reads every block of
+// the table once, at a tenth of the speed that it could have; only rows behind the horizon cost more than that. What it finds is
+// queued in transactions of at most 500 deliveries or 1 MiB, as recording waits for each.
 //
 // An endpoint with an order sends nothing while a gap is being healed. What is found comes before all that the stream brings
 // after the gap, in the order of created_at, and of the table where that is the same.
@@ -45,7 +57,7 @@
 // On another cluster (another system identifier: a dump was restored, or files were put together) positions of before mean
 // nothing and may be higher than what is committed now. What waits from there is put before everything that the stream brings.
 //
-// Not found again are logical messages, rows that were deleted, and rows of a table without created_at, unless the server
-// has track_commit_timestamp on: old rows could not be told from lost ones. Nor are rows that somebody updates while a sweep goes
-// on, so that they move from blocks that it has not read to ones that it has.
+// Not found again are logical messages, rows that were deleted, and rows that somebody updates while a sweep goes on, so that they
+// move from blocks that it has not read to ones that it has. An id that is used again within a gap is taken for the event that had
+// it before.
 package heal

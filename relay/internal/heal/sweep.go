@@ -2,25 +2,38 @@ package heal
 
 import (
 	"context"
-	"fmt"
 	"slices"
 	"time"
 
 	"github.com/tailpost/tailpost/config"
 	"github.com/tailpost/tailpost/outbox"
-	"github.com/tailpost/tailpost/relay/internal/dispatch"
 	"github.com/tailpost/tailpost/relay/internal/ledger"
 	"github.com/tailpost/tailpost/relay/internal/pace"
-	"github.com/tailpost/tailpost/relay/internal/source"
 )
+
+const (
+	// queueRows and queueBytes bound the deliveries that are queued in one transaction: recording waits for its end.
+	queueRows  = 500
+	queueBytes = 1 << 20
+)
+
+// scope is which rows an inquiry is about. What was written before the horizon is settled, whatever its time says; a backfill is
+// about what is older.
+func (a *Auditor) scope(q *Inquiry) ledger.Scope {
+	if q.backfill() {
+		return ledger.Scope{Since: q.Since}
+	}
+	return ledger.Scope{Since: q.Since, Horizon: a.horizons.settled()}
+}
 
 // sweep reads the table and queues what is missing.
 func (a *Auditor) sweep(ctx context.Context, q *Inquiry, gap *ledger.Gap) error {
-	table, err := a.Open(ctx, q.Since)
+	scope := a.scope(q)
+	table, err := a.Open(ctx, scope)
 	if err != nil {
 		return err
 	}
-	if !table.Timed() && (!q.backfill() || !q.Since.IsZero()) {
+	if !table.Timed() && scope.Horizon.XID == 0 && (!q.backfill() || !q.Since.IsZero()) {
 		gap.Note = "the outbox table has no created_at column, so lost rows cannot be told from old ones: add one, or set track_commit_timestamp on the server"
 		return nil
 	}
@@ -32,7 +45,9 @@ func (a *Auditor) sweep(ctx context.Context, q *Inquiry, gap *ledger.Gap) error 
 	if err != nil {
 		return err
 	}
-	s := &sweep{Auditor: a, Inquiry: q, table: table, routed: routed, gap: gap, ordered: make(map[string]bool)}
+	s := &sweep{
+		Auditor: a, Inquiry: q, table: table, scope: scope, floor: a.floor(q.At), routed: routed, gap: gap, ordered: make(map[string]bool),
+	}
 	var page pace.Page
 	for at := int64(0); at < blocks; {
 		read, busy, err := s.page(ctx, at, page.Size())
@@ -46,6 +61,7 @@ func (a *Auditor) sweep(ctx context.Context, q *Inquiry, gap *ledger.Gap) error 
 		page.Took(read)
 	}
 	s.tell()
+	s.noteUntold()
 	return nil
 }
 
@@ -55,9 +71,12 @@ type sweep struct {
 	*Inquiry
 
 	table   Table
+	scope   ledger.Scope
+	floor   time.Time
 	routed  map[string]ledger.Routed
 	gap     *ledger.Gap
 	ordered map[string]bool // endpoints with an order that got deliveries
+	untold  int64           // rows of which the table does not tell whether they were lost
 
 	ids  []string
 	last time.Time // of the event that came last, and how many had that time
@@ -84,134 +103,96 @@ func (s *sweep) page(ctx context.Context, from, n int64) (read, busy time.Durati
 	began = time.Now()
 	for len(rows) > 0 {
 		n, bytes := 0, 0
-		var places []ledger.RowPlace
 		for n < len(rows) && n < chunkRows && (n == 0 || bytes+rows[n].Size <= chunkBytes) {
 			bytes += rows[n].Size
-			places = append(places, ledger.RowPlace{ID: rows[n].ID, TID: rows[n].TID})
 			n++
 		}
-		rows = rows[n:]
-		if err := s.chunk(ctx, places); err != nil {
+		if err := s.chunk(ctx, rows[:n]); err != nil {
 			return read, read, err
 		}
+		rows = rows[n:]
 	}
 	return read, read + time.Since(began), nil
 }
 
-// suspicious says whether somebody who may want the row's event has neither an attempt nor a delivery of it.
-func (s *sweep) suspicious(r *ledger.Row) bool {
-	if slices.Contains(r.Recorded, dispatch.Everyone) {
-		return false
+// chunk queues the deliveries that are missing of the events of some rows.
+func (s *sweep) chunk(ctx context.Context, rows []ledger.Row) error {
+	places := make([]ledger.RowPlace, len(rows))
+	created := make(map[string]time.Time, len(rows)) // the decoder does not know that of a commit
+	for i := range rows {
+		places[i] = rows[i].RowPlace
+		created[rows[i].ID] = rows[i].CreatedAt
 	}
-	s.ids = s.Dispatcher.Wanting(s.ids[:0], &outbox.Event{ID: r.ID, Type: r.Type, Tenant: r.Tenant})
-	return slices.ContainsFunc(s.ids, func(id string) bool {
-		return !slices.Contains(r.Recorded, id) && s.entitled(id, r.CreatedAt, len(r.Recorded) == 0)
-	})
-}
-
-// entitled says whether an endpoint should have got an event of a time. For the endpoints of a configuration an event is routed
-// when it is read, so of what was unread in the gap they get what they want now, as from the stream.
-func (s *sweep) entitled(id string, created time.Time, unread bool) bool {
-	r, ok := s.routed[id]
-	switch {
-	case !ok:
-		return false
-	case s.backfill() && (created.IsZero() || created.Before(s.Position.StartedAt)):
-		return !r.CreatedAt.After(s.Position.StartedAt)
-	case created.IsZero(), created.Before(s.Position.StartedAt):
-		return false
-	case r.Config && unread && !s.gapFrom.IsZero() && created.After(s.gapFrom):
-		return true
-	}
-	return !created.Before(r.Since)
-}
-
-// chunk queues the deliveries that are missing of the events at these places.
-func (s *sweep) chunk(ctx context.Context, places []ledger.RowPlace) error {
 	found, err := s.table.Events(ctx, places)
 	if err != nil {
 		return err
 	}
+	for i := range found {
+		if f := &found[i]; f.Event.CreatedAt.IsZero() {
+			f.Event.CreatedAt = created[f.ID]
+		}
+	}
 	slices.SortStableFunc(found, func(a, b ledger.Found) int { return a.Event.CreatedAt.Compare(b.Event.CreatedAt) })
 	now := time.Now()
-	var ds []outbox.Delivery
-	var unordered []string
+	var part batch
 	for i := range found {
-		before := len(ds)
-		ds = s.deliveries(ds, &found[i], now)
-		if len(ds) > before {
+		ds := s.deliveries(&found[i], now)
+		if len(ds) > 0 {
 			s.gap.Events++
 		}
-		for _, d := range ds[before:] {
-			switch {
-			case s.Dispatcher.Ordering(d.EndpointID) != config.OrderingNone:
-				s.ordered[d.EndpointID] = true
-			case !slices.Contains(unordered, d.EndpointID):
-				unordered = append(unordered, d.EndpointID)
+		for _, d := range ds {
+			if part.full(&d) {
+				if err := s.queue(ctx, &part, now); err != nil {
+					return err
+				}
 			}
+			part.add(d)
 		}
 	}
-	if len(ds) == 0 {
+	return s.queue(ctx, &part, now)
+}
+
+// batch is what is queued in one transaction.
+type batch struct {
+	ds    []outbox.Delivery
+	bytes int
+}
+
+func (b *batch) full(d *outbox.Delivery) bool {
+	return len(b.ds) == queueRows || len(b.ds) > 0 && b.bytes+len(d.Event.Payload) > queueBytes
+}
+
+func (b *batch) add(d outbox.Delivery) {
+	b.ds = append(b.ds, d)
+	b.bytes += len(d.Event.Payload)
+}
+
+// queue writes a batch, tells whom it concerns, and empties it.
+func (s *sweep) queue(ctx context.Context, b *batch, now time.Time) error {
+	if len(b.ds) == 0 {
 		return nil
 	}
-	queued, err := s.Ledger.Queue(ctx, s.Hold, ds, now)
+	began := time.Now()
+	queued, err := s.Ledger.Queue(ctx, s.Hold, b.ds, now)
 	if err != nil {
 		return err
 	}
 	s.gap.Deliveries += queued
+	var unordered []string
+	for i := range b.ds {
+		switch id := b.ds[i].EndpointID; {
+		case s.Dispatcher.Ordering(id) != config.OrderingNone:
+			s.ordered[id] = true
+		case !slices.Contains(unordered, id):
+			unordered = append(unordered, id)
+		}
+	}
 	for _, id := range unordered {
 		s.Dispatcher.Due(id)
 	}
-	return nil
-}
-
-// deliveries appends the deliveries that are missing of an event. Their place in the order is before all that the stream
-// brings after the gap, and among each other by time.
-func (s *sweep) deliveries(ds []outbox.Delivery, f *ledger.Found, now time.Time) []outbox.Delivery {
-	if slices.Contains(f.Recorded, dispatch.Everyone) {
-		return ds
-	}
-	ev := f.Event
-	ev.CommitLSN, ev.Seq = s.From, s.place(ev.CreatedAt)
-	created := ev.CreatedAt
-	if ev.CreatedAt.IsZero() {
-		ev.CreatedAt = now
-	}
-	if f.Err != nil {
-		if ev.ID == "" {
-			return ds // it has no identity, so that each audit would find it anew
-		}
-		return append(ds, outbox.Delivery{
-			Event: ev, EndpointID: dispatch.Everyone, State: outbox.StateDead, Reason: outbox.ReasonInvalid,
-			LastError: fmt.Sprintf("decode: %v", f.Err),
-		})
-	}
-	if source.Unrecordable(&ev) != nil {
-		return ds // nothing can be recorded under its id
-	}
-	s.ids = s.Dispatcher.Route(s.ids[:0], &ev)
-	for _, id := range s.ids {
-		if slices.Contains(f.Recorded, id) || !s.entitled(id, created, len(f.Recorded) == 0) {
-			continue
-		}
-		ds = append(ds, outbox.Delivery{Event: ev, EndpointID: id, State: outbox.Pending, Reason: outbox.ReasonAudit, NextAttemptAt: now})
-	}
-	return ds
-}
-
-// place orders events by time, and those of one time as the table has them.
-func (s *sweep) place(created time.Time) int64 {
-	const most = 1<<12 - 1
-	if created.Equal(s.last) {
-		s.ties = min(s.ties+1, most)
-	} else {
-		s.last, s.ties = created, 0
-	}
-	if created.IsZero() {
-		return s.ties
-	}
-	epoch := time.Date(2000, time.January, 1, 0, 0, 0, 0, time.UTC)
-	return created.Sub(epoch).Microseconds()<<12 | s.ties
+	b.ds, b.bytes = b.ds[:0], 0
+	// Recording waits for the slot's row while a batch has it.
+	return pace.Rest{Times: s.pace}.Wait(ctx, began)
 }
 
 // tell lets the endpoints with an order look at the table.

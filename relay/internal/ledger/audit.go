@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -20,17 +21,25 @@ type Sweep struct {
 	Table
 
 	link    *Link
-	since   time.Time
+	scope   Scope
 	decoder *outbox.Decoder
+}
+
+// Scope is which rows of the outbox table a sweep takes in.
+type Scope struct {
+	// Since leaves out what was created before it; zero: nothing. A row that does not say when it was is taken in.
+	Since time.Time
+	// Horizon, where it is known, leaves out what was written before it instead.
+	Horizon Horizon
 }
 
 // Row is a row of the outbox table as far as routing by type and tenant needs it.
 type Row struct {
-	TID       string // where it is
-	ID        string
+	RowPlace
+
 	Type      string
 	Tenant    string
-	CreatedAt time.Time // zero: unknown
+	CreatedAt time.Time // zero: unknown, or no time of this era
 	At        string    // the time as text, where a replay goes by it
 	Size      int       // of the payload, as it is stored
 	Recorded  []string  // endpoints with an attempt, or a delivery that is unfinished or discarded
@@ -38,19 +47,30 @@ type Row struct {
 
 // Found is an event of the table with what is recorded of it.
 type Found struct {
+	RowPlace
+
 	Event    outbox.Event
 	Recorded []string
 	Err      error // why the row is no event; Event is what could be read
 }
 
-// NewSweep makes a sweep over the rows created at or after since; zero: over all.
-func (l *Ledger) NewSweep(ctx context.Context, m outbox.Mapping, since time.Time) (*Sweep, error) {
-	s := &Sweep{link: l.link, since: since}
+// NewSweep returns a sweep over the rows of a scope.
+func (l *Ledger) NewSweep(ctx context.Context, m outbox.Mapping, scope Scope) (*Sweep, error) {
+	s := &Sweep{link: l.link, scope: scope}
 	err := l.link.Run(ctx, "look at the outbox table", func(ctx context.Context, conn *pgx.Conn) (err error) {
 		s.Table, err = LookAt(ctx, conn, m)
 		return err
 	})
 	return s, err
+}
+
+// Zone returns the time zone of times in the outbox table that name none.
+func (l *Ledger) Zone(ctx context.Context, m outbox.Mapping) (*time.Location, error) {
+	s, err := l.NewSweep(ctx, m, Scope{})
+	if err != nil {
+		return nil, err
+	}
+	return s.location, nil
 }
 
 // blocksSQL counts the blocks of the largest of a table's parts. Ctids of all parts are swept side by side.
@@ -78,37 +98,53 @@ func (s *Sweep) Blocks(ctx context.Context) (n int64, err error) {
 	return n, err
 }
 
-// attemptMargin is how much earlier than the event's own time, by another clock, its attempt may be.
+// attemptMargin is how much earlier than the horizon, or than the event's own time, an attempt may be by another clock.
 const attemptMargin = 24 * time.Hour
+
+// youngerSQL leaves out rows that were written before a horizon. A transaction's number is told from those of 2³² transactions
+// before only if it is not too far away, and a row that is that old is frozen and long settled.
+const youngerSQL = `
+  AND ((SELECT pg_catalog.pg_snapshot_xmax(pg_catalog.pg_current_snapshot())::text::bigint - @horizon::bigint > 2000000000)
+       OR pg_catalog.age(o.xmin) BETWEEN 0 AND (SELECT pg_catalog.age(@horizon::text::xid8::xid)))`
+
+// bounded is what leaves out the rows beyond the scope.
+func (s *Sweep) bounded(c *columns) string {
+	switch {
+	case s.scope.Horizon.XID != 0:
+		return youngerSQL
+	case !s.scope.Since.IsZero():
+		return "\n  AND COALESCE(" + c.time + ", 'infinity') >= @since"
+	}
+	return ""
+}
+
+// args are what every statement about a scope goes by.
+func (s *Sweep) args(more pgx.NamedArgs) pgx.NamedArgs {
+	more["since"], more["margin"] = s.scope.Since, attemptMargin
+	more["horizon"], more["bound"] = s.scope.Horizon.XID, nullTime(s.scope.Horizon.At)
+	return more
+}
 
 // Rows reads the rows in n blocks from a block on.
 func (s *Sweep) Rows(ctx context.Context, from, n int64) (rows []Row, err error) {
 	c := s.columns()
-	bounded := ""
-	if !s.since.IsZero() {
-		bounded = "\n  AND " + c.createdAt + " >= @since"
-	}
 	// Names of the application's table and columns are the only parts that are put in, quoted.
 	sql := `
-SELECT o.ctid::text, ` + c.id + `::text, ` + c.eventType + `::text, ` + c.tenant + `, ` + c.createdAt + `,
-       COALESCE(pg_column_size(` + c.payload + `), 0), ` + c.recorded + `
+SELECT COALESCE(` + c.id + `::text, ''), o.tableoid::oid, o.ctid::text, COALESCE(` + c.eventType + `::text, ''), ` + c.tenant + `,
+       ` + c.time + `, COALESCE(pg_column_size(` + c.payload + `), 0), ` + c.recorded + `
 FROM ` + c.table + ` AS o
 WHERE o.ctid >= @from::text::tid
-  AND o.ctid < @to::text::tid` + bounded
-	args := pgx.NamedArgs{
-		"from": fmt.Sprintf("(%d,0)", from), "to": fmt.Sprintf("(%d,0)", from+n), "since": s.since, "margin": attemptMargin,
-	}
+  AND o.ctid < @to::text::tid` + s.bounded(&c)
+	args := s.args(pgx.NamedArgs{"from": fmt.Sprintf("(%d,0)", from), "to": fmt.Sprintf("(%d,0)", from+n)})
 	err = s.link.Run(ctx, "read the outbox table", func(ctx context.Context, conn *pgx.Conn) error {
 		result, err := conn.Query(ctx, sql, args)
 		if err != nil {
 			return err
 		}
 		rows, err = pgx.CollectRows(result, func(row pgx.CollectableRow) (r Row, err error) {
-			var at pgtype.Timestamptz
-			err = row.Scan(&r.TID, &r.ID, &r.Type, &r.Tenant, &at, &r.Size, &r.Recorded)
-			if at.Valid && at.InfinityModifier == pgtype.Finite {
-				r.CreatedAt = at.Time.UTC()
-			}
+			var at *time.Time
+			err = row.Scan(&r.ID, &r.OID, &r.TID, &r.Type, &r.Tenant, &at, &r.Size, &r.Recorded)
+			r.CreatedAt = orZero(at)
 			return r, err
 		})
 		return err
@@ -116,8 +152,12 @@ WHERE o.ctid >= @from::text::tid
 	return rows, err
 }
 
-// RowPlace is where a row of the outbox table was seen.
-type RowPlace struct{ ID, TID string }
+// RowPlace is a row of the outbox table, and where it was seen. Rows of several partitions may have the same TID.
+type RowPlace struct {
+	ID  string
+	OID uint32
+	TID string
+}
 
 // Events reads events once more, with what is recorded of them by now, in no order. They are where they were seen or, if
 // somebody has updated their rows since, where they are now; a row that is gone is left out.
@@ -128,12 +168,12 @@ func (s *Sweep) Events(ctx context.Context, places []RowPlace) (found []Found, e
 			return nil, err
 		}
 		found = append(found, part...)
-		there := make(map[string]struct{}, len(part))
+		there := make(map[RowPlace]struct{}, len(part))
 		for i := range part {
-			there[part[i].Event.ID] = struct{}{}
+			there[part[i].RowPlace] = struct{}{}
 		}
 		places = slices.DeleteFunc(slices.Clone(places), func(p RowPlace) bool {
-			_, ok := there[p.ID]
+			_, ok := there[p]
 			return ok
 		})
 		if places, err = s.moved(ctx, places); err != nil {
@@ -143,23 +183,28 @@ func (s *Sweep) Events(ctx context.Context, places []RowPlace) (found []Found, e
 	return found, nil
 }
 
-// moved gives the present places of rows that are not where they were.
+// split returns the columns of places.
+func split(places []RowPlace) (args pgx.NamedArgs) {
+	ids, oids, tids := make([]string, len(places)), make([]uint32, len(places)), make([]string, len(places))
+	for i, p := range places {
+		ids[i], oids[i], tids[i] = p.ID, p.OID, p.TID
+	}
+	return pgx.NamedArgs{"ids": ids, "oids": oids, "tids": tids}
+}
+
+// moved returns the present places of rows that are not where they were.
 func (s *Sweep) moved(ctx context.Context, places []RowPlace) (now []RowPlace, err error) {
 	if len(places) == 0 {
 		return nil, nil
 	}
 	c := s.columns()
-	ids, tids := make([]string, len(places)), make([]string, len(places))
-	for i, p := range places {
-		ids[i], tids[i] = p.ID, p.TID
-	}
 	sql := `
-SELECT ` + c.id + `::text, o.ctid::text
-FROM unnest(@ids::text[], @tids::text[]) AS was (id, tid)
+SELECT ` + c.id + `::text, o.tableoid::oid, o.ctid::text
+FROM unnest(@ids::text[], @oids::oid[], @tids::text[]) AS was (id, oid, tid)
 JOIN ` + c.table + ` AS o ON ` + c.id + ` ` + s.operator("=") + ` was.id::` + s.idType + `
-WHERE o.ctid <> was.tid::tid`
+WHERE (o.tableoid, o.ctid) <> (was.oid, was.tid::tid)`
 	err = s.link.Run(ctx, "look for rows of the outbox table", func(ctx context.Context, conn *pgx.Conn) error {
-		rows, err := conn.Query(ctx, sql, pgx.NamedArgs{"ids": ids, "tids": tids})
+		rows, err := conn.Query(ctx, sql, split(places))
 		if err != nil {
 			return err
 		}
@@ -169,25 +214,28 @@ WHERE o.ctid <> was.tid::tid`
 	return now, err
 }
 
-// eventsAt reads the events at these places.
+// eventsAt reads the events at these places. What has taken the place of a row is another row.
 func (s *Sweep) eventsAt(ctx context.Context, places []RowPlace) (found []Found, err error) {
-	tids := make([]string, len(places))
-	for i, p := range places {
-		tids[i] = p.TID
-	}
 	c := s.columns()
 	var names []string
 	for _, column := range s.mapping.Columns() {
 		names = append(names, "o."+pgx.Identifier{column}.Sanitize())
 	}
 	sql := `
-SELECT ` + strings.Join(names, ", ") + `, to_json(` + c.recorded + `)
+SELECT ` + strings.Join(names, ", ") + `,
+       to_json(ARRAY[` + c.id + `::text, o.tableoid::oid::text, o.ctid::text]), to_json(` + c.recorded + `)
 FROM ` + c.table + ` AS o
-WHERE o.ctid = ANY (@tids::text[]::tid[])`
+WHERE o.ctid = ANY (@tids::text[]::tid[])
+  AND o.tableoid = ANY (@oids::oid[])
+  AND ` + c.id + `::text = ANY (@ids)`
+	wanted := make(map[RowPlace]struct{}, len(places))
+	for _, p := range places {
+		wanted[p] = struct{}{}
+	}
 	err = s.link.Run(ctx, "read events of the outbox table", func(ctx context.Context, conn *pgx.Conn) error {
 		found = found[:0]
 		// In text form, as the stream has them.
-		rows, err := conn.Query(ctx, sql, pgx.QueryResultFormats{pgtype.TextFormatCode}, pgx.NamedArgs{"tids": tids, "margin": attemptMargin})
+		rows, err := conn.Query(ctx, sql, pgx.QueryResultFormats{pgtype.TextFormatCode}, s.args(split(places)))
 		if err != nil {
 			return err
 		}
@@ -197,7 +245,9 @@ WHERE o.ctid = ANY (@tids::text[]::tid[])`
 			if err != nil {
 				return err
 			}
-			found = append(found, f)
+			if _, ok := wanted[f.RowPlace]; ok {
+				found = append(found, f)
+			}
 		}
 		return rows.Err()
 	})
@@ -207,9 +257,19 @@ WHERE o.ctid = ANY (@tids::text[]::tid[])`
 // decode reads a row of Events.
 func (s *Sweep) decode(rows pgx.Rows) (Found, error) {
 	raw, fields := rows.RawValues(), rows.FieldDescriptions()
-	last := len(raw) - 1
+	last := len(raw) - 2
 	var f Found
-	if err := rows.Conn().TypeMap().Scan(pgtype.JSONOID, pgtype.TextFormatCode, raw[last], &f.Recorded); err != nil {
+	var place [3]string
+	types := rows.Conn().TypeMap()
+	if err := types.Scan(pgtype.JSONOID, pgtype.TextFormatCode, raw[last], &place); err != nil {
+		return f, fmt.Errorf("read where an event is: %w", err)
+	}
+	oid, err := strconv.ParseUint(place[1], 10, 32)
+	if err != nil {
+		return f, fmt.Errorf("read where an event is: %w", err)
+	}
+	f.RowPlace = RowPlace{ID: place[0], OID: uint32(oid), TID: place[2]}
+	if err := types.Scan(pgtype.JSONOID, pgtype.TextFormatCode, raw[last+1], &f.Recorded); err != nil {
 		return f, fmt.Errorf("read who has an event: %w", err)
 	}
 	if s.decoder == nil {
@@ -221,7 +281,7 @@ func (s *Sweep) decode(rows pgx.Rows) (Found, error) {
 		if err != nil {
 			return f, err
 		}
-		s.decoder = decoder
+		s.decoder = decoder.In(s.location)
 	}
 	values := make([]outbox.Value, last)
 	for i := range values {

@@ -49,7 +49,7 @@ func TestDeposedRelayQueuesAndNotesNothing(t *testing.T) {
 	queued, err := b.ledger.Queue(t.Context(), old, []outbox.Delivery{pending("e1", "erp", "", 1, noon)}, noon)
 	require.ErrorIs(t, err, ledger.ErrDeposed)
 	require.Zero(t, queued)
-	require.ErrorIs(t, b.ledger.Audited(t.Context(), old, noon, &ledger.Gap{Heal: ledger.Heal{Why: "lost", At: noon}, Now: noon}), ledger.ErrDeposed)
+	require.ErrorIs(t, b.ledger.Audited(t.Context(), old, noon, ledger.Horizon{}, &ledger.Gap{Heal: ledger.Heal{Why: "lost", At: noon}, Now: noon}), ledger.ErrDeposed)
 	require.Zero(t, b.count(t, `SELECT count(*) FROM tailpost.delivery`))
 	require.Zero(t, b.count(t, `SELECT count(*) FROM tailpost.gap`))
 	require.Zero(t, b.count(t, `SELECT count(audited_at) FROM tailpost.relay`))
@@ -110,7 +110,7 @@ func TestTake_makesAHealDueThatIsKeptUntilAudited(t *testing.T) {
 	require.Equal(t, &both, again(ledger.TakeOptions{Heal: &first}), "and stays so")
 
 	hold := take(t, b.ledger)
-	require.NoError(t, b.ledger.Audited(t.Context(), hold, noon, nil))
+	require.NoError(t, b.ledger.Audited(t.Context(), hold, noon, ledger.Horizon{}, nil))
 	require.Nil(t, again(ledger.TakeOptions{}))
 }
 
@@ -156,12 +156,12 @@ func TestGaps_countUntilTheyAreHealedAndAnHourAfter(t *testing.T) {
 	require.Equal(t, []string{"lost", "lost"}, counts(noon.Add(2*time.Minute)))
 	hold := take(t, b.ledger)
 	found := ledger.Gap{Heal: ledger.Heal{Why: "lost", At: noon}, Now: noon.Add(5 * time.Minute)}
-	require.NoError(t, b.ledger.Audited(t.Context(), hold, noon, &found))
+	require.NoError(t, b.ledger.Audited(t.Context(), hold, noon, ledger.Horizon{}, &found))
 	require.Equal(t, []string{"lost"}, counts(noon.Add(6*time.Minute)), "one heal")
 	require.Equal(t, []string{"lost"}, counts(noon.Add(64*time.Minute)))
 	require.Empty(t, counts(noon.Add(65*time.Minute)))
 	backfill := ledger.Gap{Heal: ledger.Heal{Why: "backfill", At: noon}, Now: noon.Add(6 * time.Minute)}
-	require.NoError(t, b.ledger.Audited(t.Context(), hold, noon, &backfill))
+	require.NoError(t, b.ledger.Audited(t.Context(), hold, noon, ledger.Horizon{}, &backfill))
 	require.Equal(t, []string{"lost"}, counts(noon.Add(7*time.Minute)), "a backfill is no gap")
 
 	// A person clears what there is, also what a relay whose clock is ahead has written.

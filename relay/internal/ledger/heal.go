@@ -20,7 +20,26 @@ type Position struct {
 	StartedAt   time.Time // when the slot was taken for the first time
 	Publication string    // identity of publication and table, see Ledger.Publication
 	AuditedAt   time.Time // events created before it are known to be settled; zero: unknown
+	Horizon     Horizon   // what is known to be settled whatever its time says; zero: nothing
 	Heal        *Heal     // nil: none is due
+}
+
+// Horizon is a moment by the transactions that had ended by then. It means something on its cluster only.
+type Horizon struct {
+	XID int64     // the oldest transaction that was under way; 0: not known
+	At  time.Time // by the server's clock
+}
+
+const horizonSQL = `
+SELECT pg_catalog.pg_snapshot_xmin(pg_catalog.pg_current_snapshot())::text::bigint, pg_catalog.statement_timestamp()`
+
+// Horizon returns the present one: what older transactions wrote is visible now, or never will be. A row says what wrote it; a
+// subtransaction is younger than its transaction, so that it does not look ended before that is.
+func (l *Ledger) Horizon(ctx context.Context) (h Horizon, err error) {
+	err = l.link.Run(ctx, "look at the transactions under way", func(ctx context.Context, conn *pgx.Conn) error {
+		return conn.QueryRow(ctx, horizonSQL).Scan(&h.XID, &h.At)
+	})
+	return h, err
 }
 
 // Heal is an audit that is due until Healed.
@@ -33,7 +52,7 @@ type Heal struct {
 
 const positionOfSQL = `
 SELECT system_id, timeline, settled_lsn::text, settled_at, started_at, publication, audited_at, heal, heal_since,
-       heal_from::text, heal_at
+       heal_from::text, heal_at, horizon::text::bigint, horizon_at
 FROM tailpost.relay
 WHERE slot = @slot`
 
@@ -45,9 +64,11 @@ func (l *Ledger) Position(ctx context.Context, slot string) (p Position, known b
 			settled                                             string
 			why, from                                           *string
 			settledAt, startedAt, auditedAt, healSince, healDue *time.Time
+			horizon                                             *int64
+			horizonAt                                           *time.Time
 		)
 		err := conn.QueryRow(ctx, positionOfSQL, pgx.NamedArgs{"slot": slot}).Scan(&p.SystemID, &p.Timeline, &settled, &settledAt,
-			&startedAt, &p.Publication, &auditedAt, &why, &healSince, &from, &healDue)
+			&startedAt, &p.Publication, &auditedAt, &why, &healSince, &from, &healDue, &horizon, &horizonAt)
 		if errors.Is(err, pgx.ErrNoRows) {
 			return nil
 		}
@@ -55,6 +76,9 @@ func (l *Ledger) Position(ctx context.Context, slot string) (p Position, known b
 			return err
 		}
 		known = true
+		if horizon != nil {
+			p.Horizon = Horizon{XID: *horizon, At: orZero(horizonAt)}
+		}
 		p.SettledAt, p.StartedAt, p.AuditedAt = orZero(settledAt), orZero(startedAt), orZero(auditedAt)
 		if why != nil {
 			p.Heal = &Heal{Why: *why, Since: orZero(healSince), At: orZero(healDue)}
@@ -170,6 +194,8 @@ VALUES (@slot, @why, @from::text::pg_lsn, @to::text::pg_lsn, @since, @events, @d
 const auditedSQL = `
 UPDATE tailpost.relay
 SET audited_at = GREATEST(audited_at, @audited),
+    horizon = COALESCE(NULLIF(@horizon::bigint, 0)::text::xid8, horizon),
+    horizon_at = CASE WHEN @horizon::bigint = 0 THEN horizon_at ELSE @horizon_at END,
     heal = NULL,
     heal_since = NULL,
     heal_from = NULL,
@@ -177,11 +203,11 @@ SET audited_at = GREATEST(audited_at, @audited),
     heal_gaps = '{}'
 WHERE slot = @slot`
 
-// Audited notes that an audit ended: events created before audited are settled (zero: unchanged), no heal is due any more,
-// and what it found, if that is to be reported.
-func (l *Ledger) Audited(ctx context.Context, hold Hold, audited time.Time, found *Gap) error {
+// Audited notes that an audit ended: what was written before a horizon and events created before a time are settled (zero:
+// unchanged), no heal is due any more, and what it found, if that is to be reported.
+func (l *Ledger) Audited(ctx context.Context, hold Hold, audited time.Time, horizon Horizon, found *Gap) error {
 	return l.link.WhileHeld(ctx, hold, "note an audit", func(ctx context.Context, tx pgx.Tx) error {
-		_, err := tx.Exec(ctx, auditedSQL, pgx.NamedArgs{"slot": hold.Slot, "audited": nullTime(audited)})
+		_, err := tx.Exec(ctx, auditedSQL, pgx.NamedArgs{"slot": hold.Slot, "audited": nullTime(audited), "horizon": horizon.XID, "horizon_at": nullTime(horizon.At)})
 		if err != nil || found == nil {
 			return err
 		}

@@ -67,13 +67,13 @@ func events(gone []ledger.MissingEvent) []string {
 func TestEventsAreFoundWhereTheyHaveGone(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
-	table, err := b.ledger.NewSweep(t.Context(), b.outboxOf(t, "bigint", "1", "2", "3", "4"), time.Time{})
+	table, err := b.ledger.NewSweep(t.Context(), b.outboxOf(t, "bigint", "1", "2", "3", "4"), ledger.Scope{})
 	require.NoError(t, err)
 	rows, err := table.Rows(t.Context(), 0, 10)
 	require.NoError(t, err)
 	places := make([]ledger.RowPlace, len(rows))
 	for i := range rows {
-		places[i] = ledger.RowPlace{ID: rows[i].ID, TID: rows[i].TID}
+		places[i] = rows[i].RowPlace
 	}
 	b.exec(t, "UPDATE public.events SET payload = '{\"now\": true}' WHERE id = 2")
 	b.exec(t, "DELETE FROM public.events WHERE id = 3")
@@ -184,7 +184,7 @@ SELECT i::text, 'a', 'erp', 1, 'stream', 'https://example.com/in', 'delivered', 
 FROM generate_series(1, $1::integer + 1) AS i`, many, noon)
 	hold, r := b.replay(t)
 	rg := ledger.Range{EndpointID: "erp", Until: r.Until, Wants: all}
-	sweep, err := b.ledger.NewSweep(t.Context(), m, time.Time{})
+	sweep, err := b.ledger.NewSweep(t.Context(), m, ledger.Scope{})
 	require.NoError(t, err)
 	require.NoError(t, sweep.BeginReplay(t.Context(), hold, r, rg, noon))
 	require.Equal(t, 1, b.count(t, "SELECT total FROM tailpost.replay"))
@@ -232,7 +232,7 @@ func TestReplayGoesOnWithoutWhatCannotBeCountedInTime(t *testing.T) {
 	b.exec(t, "CREATE VIEW public.events AS SELECT r.* FROM public.really AS r WHERE pg_advisory_xact_lock_shared(4711)::text = ''")
 	b.attempted(t, "there", 1, "stream", outbox.Delivered, 0)
 	hold, r := b.replay(t)
-	sweep, err := b.ledger.NewSweep(t.Context(), m, time.Time{})
+	sweep, err := b.ledger.NewSweep(t.Context(), m, ledger.Scope{})
 	require.NoError(t, err)
 	rg := ledger.Range{EndpointID: "erp", Until: r.Until, Wants: all}
 	b.exec(t, "SELECT pg_advisory_lock(4711)")
@@ -268,7 +268,7 @@ FROM generate_series(1, $1::integer) AS i`, ledger.MissingListed, noon)
 	b.exec(t, "INSERT INTO public.events SELECT i, 'a', '{}', $2 FROM generate_series(1, $1::integer) AS i", went, noon)
 	hold, r := b.replay(t)
 	rg := ledger.Range{EndpointID: "erp", Until: r.Until, Wants: all}
-	sweep, err := b.ledger.NewSweep(t.Context(), m, time.Time{})
+	sweep, err := b.ledger.NewSweep(t.Context(), m, ledger.Scope{})
 	require.NoError(t, err)
 	require.NoError(t, sweep.BeginReplay(t.Context(), hold, r, rg, noon))
 	search := func() {

@@ -107,7 +107,7 @@ func (t *Table) rowsSQL(r *Replay) string {
 		where = "WHERE " + after + "\n"
 	}
 	return `
-SELECT o.ctid::text, ` + c.id + `::text, ` + c.eventType + `::text, ` + c.tenant + `, ` + c.createdAt + `, COALESCE(pg_column_size(` + c.payload + `), 0),
+SELECT o.tableoid::oid, o.ctid::text, ` + c.id + `::text, ` + c.eventType + `::text, ` + c.tenant + `, ` + c.time + `, COALESCE(pg_column_size(` + c.payload + `), 0),
        ` + at + `
 FROM ` + c.table + ` AS o
 ` + where + `ORDER BY ` + order + `
@@ -126,7 +126,7 @@ func (s *Sweep) RowsAfter(ctx context.Context, r *Replay, limit int) (rows []Row
 		rows, err = pgx.CollectRows(found, func(row pgx.CollectableRow) (r Row, err error) {
 			var created *time.Time
 			var eventType *string
-			err = row.Scan(&r.TID, &r.ID, &eventType, &r.Tenant, &created, &r.Size, &r.At)
+			err = row.Scan(&r.OID, &r.TID, &r.ID, &eventType, &r.Tenant, &created, &r.Size, &r.At)
 			if eventType != nil {
 				r.Type = *eventType
 			}

@@ -17,7 +17,7 @@ func TestDelete_removesOldRowsOfItsBlocksAndNoOthers(t *testing.T) {
 	b.exec(t, "INSERT INTO public.events SELECT i, 'a', to_json((SELECT string_agg(md5(i::text || j), '') FROM generate_series(1, 50) AS j)), $1 FROM generate_series(1, 40) AS i", noon)
 	b.exec(t, "UPDATE public.events SET created_at = $1 WHERE id % 2 = 0", noon.Add(time.Second))
 	b.exec(t, "INSERT INTO public.events VALUES (99, 'a', '{}', NULL)")
-	sweep, err := b.ledger.NewSweep(t.Context(), m, time.Time{})
+	sweep, err := b.ledger.NewSweep(t.Context(), m, ledger.Scope{})
 	require.NoError(t, err)
 	blocks, err := sweep.Blocks(t.Context())
 	require.NoError(t, err)
@@ -38,7 +38,7 @@ func TestDelete_removesOldRowsOfItsBlocksAndNoOthers(t *testing.T) {
 func TestDelete_doesNotWaitForALock(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
-	sweep, err := b.ledger.NewSweep(t.Context(), b.outboxOf(t, "bigint", "1"), time.Time{})
+	sweep, err := b.ledger.NewSweep(t.Context(), b.outboxOf(t, "bigint", "1"), ledger.Scope{})
 	require.NoError(t, err)
 	tx, err := b.db.Conn(t).Begin(t.Context())
 	require.NoError(t, err)

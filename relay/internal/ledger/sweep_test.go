@@ -35,7 +35,7 @@ func TestRows_sayWhoHasAnEvent(t *testing.T) {
 	b.attempted(t, "tested", 1, "test", outbox.Delivered, 0)
 	b.exec(t, "INSERT INTO tailpost.discarded VALUES ('discarded', 'erp', $1)", noon)
 
-	sweep, err := b.ledger.NewSweep(t.Context(), m, time.Time{})
+	sweep, err := b.ledger.NewSweep(t.Context(), m, ledger.Scope{})
 	require.NoError(t, err)
 	want := map[string][]string{
 		"attempted": {"erp"}, "tested": {}, "parked": {"erp"}, "dead": {"erp"}, "discarded": {"erp"}, "nothing": {},
@@ -46,7 +46,7 @@ func TestRows_sayWhoHasAnEvent(t *testing.T) {
 	require.NoError(t, err)
 	var places []ledger.RowPlace
 	for i := range rows {
-		places = append(places, ledger.RowPlace{ID: rows[i].ID, TID: rows[i].TID})
+		places = append(places, rows[i].RowPlace)
 	}
 	found, err := sweep.Events(t.Context(), places)
 	require.NoError(t, err)
@@ -63,7 +63,7 @@ func TestRows_findAttemptsThatAnotherClockPutsBeforeTheEvent(t *testing.T) {
 	b.exec(t, "SELECT tailpost.ensure_attempt_partitions('2026-03-13', 1)")
 	m := b.outboxOf(t, "text", "e1")
 	b.attempted(t, "e1", 1, "stream", outbox.Delivered, -12*3600)
-	sweep, err := b.ledger.NewSweep(t.Context(), m, time.Time{})
+	sweep, err := b.ledger.NewSweep(t.Context(), m, ledger.Scope{})
 	require.NoError(t, err)
 	require.Equal(t, map[string][]string{"e1": {"erp"}}, recorded(t, sweep))
 }

@@ -28,9 +28,13 @@ type Table struct {
 	createdNotNull bool
 	// commitTimes says that the server remembers when transactions committed.
 	commitTimes bool
+	// bareTime says that times are without a zone: they are those of the database's.
+	bareTime bool
+	location *time.Location
 }
 
-// tableSQL reads what must be known of the table. Without commit timestamps a table without a time of its own has none.
+// tableSQL reads what must be known of the table. Without commit timestamps a table without a time of its own has none. The time
+// zone is the database's, or else the server's: our own sessions have UTC, so it is read from where initdb puts it too.
 const tableSQL = `
 SELECT array(SELECT a.attname::text
              FROM pg_catalog.pg_attribute AS a
@@ -77,17 +81,42 @@ SELECT array(SELECT a.attname::text
                  WHERE n.nspname = @schema
                    AND c.relname = @name
                    AND a.attname = @id
-                   AND NOT a.attisdropped), 'pg_catalog')`
+                   AND NOT a.attisdropped), 'pg_catalog'),
+       EXISTS (SELECT
+               FROM pg_catalog.pg_attribute AS a
+               JOIN pg_catalog.pg_class AS c ON c.oid = a.attrelid
+               JOIN pg_catalog.pg_namespace AS n ON n.oid = c.relnamespace
+               JOIN pg_catalog.pg_type AS t ON t.oid = a.atttypid
+               WHERE n.nspname = @schema
+                 AND c.relname = @name
+                 AND a.attname = @created
+                 AND NOT a.attisdropped
+                 AND (a.atttypid IN ('timestamp'::regtype, 'date'::regtype) OR t.typbasetype IN ('timestamp'::regtype, 'date'::regtype))),
+       COALESCE((SELECT substr(o.setting, length('timezone=') + 1)
+                 FROM pg_catalog.pg_db_role_setting AS s
+                 JOIN pg_catalog.pg_database AS d ON d.oid = s.setdatabase
+                 CROSS JOIN unnest(s.setconfig) AS o (setting)
+                 WHERE d.datname = current_database()
+                   AND s.setrole = 0
+                   AND o.setting ILIKE 'timezone=%'), current_setting('log_timezone'))`
 
 // LookAt finds out what the outbox table of a mapping is like.
 func LookAt(ctx context.Context, db DB, m outbox.Mapping) (Table, error) {
 	var t Table
 	schema, name := m.SchemaAndName()
-	var columns []string
+	var (
+		columns []string
+		zone    string
+	)
 	err := db.QueryRow(ctx, tableSQL, pgx.NamedArgs{
 		"schema": schema, "name": name, "id": m.ID, "created": m.CreatedAt,
-	}).Scan(&columns, &t.idType, &t.createdNotNull, &t.commitTimes, &t.operators)
-	t.mapping = m.Fit(columns)
+	}).Scan(&columns, &t.idType, &t.createdNotNull, &t.commitTimes, &t.operators, &t.bareTime, &zone)
+	t.mapping, t.location = m.Fit(columns), time.UTC
+	if t.bareTime {
+		if location, err := time.LoadLocation(zone); err == nil { // else one that only Postgres knows
+			t.location = location
+		}
+	}
 	return t, err
 }
 
@@ -100,12 +129,16 @@ func (t *Table) operator(symbol string) string {
 	return "OPERATOR(" + pgx.Identifier{t.operators}.Sanitize() + "." + symbol + ")"
 }
 
-// recordedOfSQL says who has the event of a row. Only partitions of the time after the event's own are looked into.
+// recordedOfSQL says who has the event of a row. Only partitions of the time after the event's own and after a bound are looked
+// into, as far as a row says when it was: no time that is ahead hides an attempt.
 const recordedOfSQL = `ARRAY(
            SELECT a.endpoint_id
            FROM tailpost.attempt AS a
            WHERE a.event_id = %[1]s::text
-             AND a.attempted_at >= COALESCE(%[2]s - @margin::interval, '-infinity')
+             AND a.attempted_at >= CASE
+                 WHEN %[2]s IS NULL THEN '-infinity'
+                 ELSE LEAST(%[2]s, COALESCE(@bound::timestamptz, '-infinity')) - @margin::interval
+             END
              AND a.trigger <> 'test'
            UNION ALL
            SELECT d.endpoint_id
@@ -118,7 +151,11 @@ const recordedOfSQL = `ARRAY(
        )`
 
 // columns are the mapping's as SQL.
-type columns struct{ table, id, eventType, tenant, createdAt, payload, recorded string }
+type columns struct {
+	table, id, eventType, tenant, payload, recorded string
+	createdAt                                       string // timestamptz; may be infinite
+	time                                            string // the same, NULL where it is no time of this era
+}
 
 func (t *Table) columns() columns {
 	m := t.mapping
@@ -126,18 +163,25 @@ func (t *Table) columns() columns {
 	quote := func(column string) string { return "o." + pgx.Identifier{column}.Sanitize() }
 	c := columns{
 		table: pgx.Identifier{schema, name}.Sanitize(), id: quote(m.ID), eventType: quote(m.Type), payload: quote(m.Payload),
-		tenant: "''", createdAt: "NULL::timestamptz",
+		tenant: "''", createdAt: "NULL::timestamptz", time: "NULL::timestamptz",
 	}
 	if m.Tenant != "" {
 		c.tenant = "COALESCE(" + quote(m.Tenant) + "::text, '')"
 	}
 	switch {
 	case m.CreatedAt != "":
-		c.createdAt = quote(m.CreatedAt) + "::timestamptz"
+		column := quote(m.CreatedAt)
+		c.createdAt = column + "::timestamptz"
+		if t.bareTime {
+			c.createdAt = "(" + column + "::timestamp AT TIME ZONE '" + t.location.String() + "')"
+		}
+		// The guard comes before the cast: not every date is a timestamp.
+		c.time = "CASE WHEN " + column + " >= '0002-01-01' AND " + column + " < '9999-12-31' THEN " + c.createdAt + " END"
 	case t.commitTimes:
 		c.createdAt = "pg_catalog.pg_xact_commit_timestamp(o.xmin)"
+		c.time = c.createdAt
 	}
-	c.recorded = fmt.Sprintf(recordedOfSQL, c.id, c.createdAt)
+	c.recorded = fmt.Sprintf(recordedOfSQL, c.id, c.time)
 	return c
 }
 

@@ -35,12 +35,13 @@ const mostHealGaps = 16
 const takeSQL = `
 INSERT INTO tailpost.relay AS r (
     slot, epoch, owner, system_id, timeline, batch, settled_lsn, settled_at, updated_at, started_at, publication,
-    heal, heal_since, heal_from, heal_at, heal_gaps
+    heal, heal_since, heal_from, heal_at, heal_gaps, horizon, horizon_at
 )
 VALUES (
     @slot, 1, @owner, @system_id, @timeline, 0, @start::text::pg_lsn, NULL, @now, @now, @publication,
     @why::text, @since::timestamptz, @from::text::pg_lsn, @due::timestamptz,
-    CASE WHEN @gap::boolean THEN ARRAY[@now::timestamptz] ELSE '{}' END
+    CASE WHEN @gap::boolean THEN ARRAY[@now::timestamptz] ELSE '{}' END,
+    pg_catalog.pg_snapshot_xmin(pg_catalog.pg_current_snapshot()), pg_catalog.statement_timestamp()
 )
 ON CONFLICT (slot) DO UPDATE
 SET epoch = r.epoch + 1,
@@ -51,6 +52,8 @@ SET epoch = r.epoch + 1,
     settled_lsn = CASE WHEN r.system_id = EXCLUDED.system_id THEN r.settled_lsn ELSE EXCLUDED.settled_lsn END,
     settled_at = CASE WHEN r.system_id = EXCLUDED.system_id THEN r.settled_at END,
     moved_at = CASE WHEN r.system_id = EXCLUDED.system_id THEN r.moved_at ELSE EXCLUDED.updated_at END,
+    horizon = CASE WHEN r.system_id = EXCLUDED.system_id THEN r.horizon END,
+    horizon_at = CASE WHEN r.system_id = EXCLUDED.system_id THEN r.horizon_at END,
     updated_at = EXCLUDED.updated_at,
     publication = EXCLUDED.publication,
     heal = CASE

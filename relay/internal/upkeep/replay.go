@@ -64,7 +64,7 @@ func (p *replayer) step(ctx context.Context, r *ledger.Replay) (bool, error) {
 	if n, err := p.ledger.PendingUpTo(ctx, r.EndpointID, replayPending); err != nil || n >= replayPending {
 		return false, err
 	}
-	sweep, err := p.ledger.NewSweep(ctx, p.mapping, time.Time{})
+	sweep, err := p.ledger.NewSweep(ctx, p.mapping, ledger.Scope{})
 	if err != nil {
 		return false, err
 	}
@@ -148,7 +148,7 @@ func cut(rows []ledger.Row, rg ledger.Range) (chunk []ledger.Row, places []ledge
 	n, size := 0, 0
 	for ; n < len(rows) && len(places) < pageRows && size < pageBytes; n++ {
 		if row := &rows[n]; inRange(row, rg) && rg.Wants(row.Type) {
-			places = append(places, ledger.RowPlace{ID: row.ID, TID: row.TID})
+			places = append(places, row.RowPlace)
 			wanted[row.ID] = n
 			size += row.Size
 		}

@@ -105,7 +105,7 @@ func (k *keeper) events(ctx context.Context, before time.Time) error {
 	if _, err := k.barriers.Wait(ctx); err != nil {
 		return err
 	}
-	table, err := k.ledger.NewSweep(ctx, k.outbox.Mapping, time.Time{})
+	table, err := k.ledger.NewSweep(ctx, k.outbox.Mapping, ledger.Scope{})
 	if err != nil {
 		return err
 	}

@@ -41,9 +41,10 @@ var errCutShort = errors.New("cut short")
 type decoder struct {
 	h         Handler
 	relations map[uint32]*source.Table
-	row       []outbox.Value // used again for every row
-	old       []outbox.Value // used again for every old row
-	prefix    string         // of the last logical message: they come in runs
+	domains   map[uint32]uint32 // the types beneath; nil: none are known
+	row       []outbox.Value    // used again for every row
+	old       []outbox.Value    // used again for every old row
+	prefix    string            // of the last logical message: they come in runs
 	tx        Tx
 	inside    bool // between Begin and Commit
 }
@@ -241,7 +242,7 @@ func (d *decoder) relation(in *input) error {
 		name := string(in.string())
 		typeOID := in.uint32()
 		in.uint32() // type modifier
-		rel.Columns = append(rel.Columns, outbox.Column{Name: name, TypeOID: typeOID})
+		rel.Columns = append(rel.Columns, outbox.Column{Name: name, TypeOID: typeOID, BaseOID: d.domains[typeOID]})
 	}
 	if in.short {
 		return errCutShort

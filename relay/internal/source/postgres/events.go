@@ -3,6 +3,7 @@ package postgres
 import (
 	"encoding/json"
 	"strconv"
+	"time"
 
 	"github.com/rs/zerolog"
 
@@ -13,7 +14,8 @@ import (
 // EventsOptions say what in the stream is an event.
 type EventsOptions struct {
 	Mapping  outbox.Mapping
-	Messages string // prefix of logical messages that carry events; empty: none
+	Zone     *time.Location // of times in the table that name none; nil: UTC
+	Messages string         // prefix of logical messages that carry events; empty: none
 	// Settled is the recorded frontier: a transaction whose commit record begins below it is settled.
 	Settled  source.Position
 	Barriers *source.Barriers
@@ -83,6 +85,9 @@ func (e *Events) Change(op Op, table *source.Table, row []outbox.Value) error {
 func (e *Events) prepare(table *source.Table) {
 	e.table = table
 	e.decoder, e.broken = outbox.NewDecoder(e.opts.Mapping, table.Columns)
+	if e.broken == nil && e.opts.Zone != nil {
+		e.decoder.In(e.opts.Zone)
+	}
 	if e.broken != nil {
 		e.log.Error().Err(e.broken).Msg("the outbox table changed and no longer fits its mapping: correct outbox.columns, then resend what is dead")
 	}

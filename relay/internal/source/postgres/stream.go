@@ -37,6 +37,7 @@ type Stream struct {
 	contact  *contact
 	interval time.Duration
 	opts     Options
+	domains  map[uint32]uint32 // see session.readDomains
 
 	// What other goroutines tell the reader. Whoever sets one of the flags then moves the read deadline, and the reader,
 	// after moving it, looks at the flags: so neither is missed.
@@ -100,6 +101,9 @@ func (s *Stream) setUp(ctx context.Context) error {
 		return err
 	}
 	if err := s.session.ensureSlot(ctx, created); err != nil {
+		return err
+	}
+	if s.domains, err = s.session.readDomains(ctx); err != nil {
 		return err
 	}
 	s.info = s.session.info
@@ -173,6 +177,7 @@ func (s *Stream) Run(ctx context.Context, h Handler) error {
 		return fmt.Errorf("run stream: %w", err)
 	}
 	s.decoder = newDecoder(h)
+	s.decoder.domains = s.domains
 	s.reading.Store(true)
 	detach := context.AfterFunc(ctx, s.interrupt)
 	defer detach()

@@ -1,0 +1,184 @@
+package integration_test
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/tailpost/tailpost/integration/kit"
+)
+
+// gapCase is a table, what was in it before a gap, and what was lost in the gap.
+type gapCase struct {
+	ddl    string // of app.events with id, type and payload
+	noTime bool   // it has no created_at
+	before string // statements before the gap; what they insert comes through the stream
+	lost   string // statements in the gap
+	want   []string
+	untold int // rows that the gap's note counts as not judged
+	dead   []string
+}
+
+const plainTable = `CREATE TABLE app.events (id text PRIMARY KEY, type text NOT NULL, payload jsonb, created_at timestamptz DEFAULT now())`
+
+// twoPartitions have rows of the same ctid.
+const twoPartitions = `
+	CREATE TABLE app.events (id text, type text NOT NULL, payload jsonb, created_at timestamptz NOT NULL DEFAULT now(), part int NOT NULL, PRIMARY KEY (id, part))
+		PARTITION BY LIST (part);
+	CREATE TABLE app.events_1 PARTITION OF app.events FOR VALUES IN (1);
+	CREATE TABLE app.events_2 PARTITION OF app.events FOR VALUES IN (2)`
+
+func row(id, columns, values string) string {
+	if columns == "" {
+		values = ""
+	} else {
+		columns, values = ", "+columns, ", "+values
+	}
+	return fmt.Sprintf("INSERT INTO app.events (id, type, payload%s) VALUES ('%s', 'order.created', '{}'%s);\n", columns, id, values)
+}
+
+func at(id, expression string) string { return row(id, "created_at", expression) }
+
+func gapCases() map[string]gapCase {
+	typed := func(kind string) string {
+		return fmt.Sprintf(`CREATE TABLE app.events (id text PRIMARY KEY, type text NOT NULL, payload jsonb, created_at %s DEFAULT now())`, kind)
+	}
+	return map[string]gapCase{
+		"rows at one place in two partitions": {
+			ddl:    twoPartitions,
+			before: row("a1", "part", "1") + row("a2", "part", "1"),
+			lost:   row("b1", "part", "2") + row("b2", "part", "2"),
+			want:   []string{"a1", "a2", "b1", "b2"},
+		},
+		"times ahead": {
+			ddl:    plainTable,
+			before: at("a1", "now() + interval '3 days'"),
+			lost:   at("b1", "now() + interval '3 days'") + at("b2", "'9990-01-01'"),
+			want:   []string{"a1", "b1", "b2"},
+		},
+		"times that are none": {
+			ddl:    plainTable,
+			before: at("a1", "'infinity'") + at("a2", "NULL") + at("a3", "'-infinity'"),
+			lost:   at("b1", "'infinity'") + at("b2", "NULL") + at("b3", "'-infinity'") + at("b4", "'0044-03-15 BC'") + at("b5", "'290000-01-01'"),
+			want:   []string{"a1", "a2", "a3", "b1", "b2", "b3", "b4", "b5"},
+		},
+		"times from hours ago": {
+			ddl:    plainTable,
+			before: at("old", "now() - interval '3 hours'") + "UPDATE tailpost.relay SET started_at = now() - interval '1 day'; UPDATE tailpost.endpoint SET routed_since = now() - interval '1 minute';",
+			lost:   at("b1", "now() - interval '2 hours'") + at("b2", "now() - interval '20 hours'"),
+			want:   []string{"old", "b1", "b2"},
+		},
+		"a day": {
+			ddl:    typed("date"),
+			before: row("a1", "", "") + "UPDATE tailpost.relay SET started_at = now() - interval '2 days';",
+			lost:   row("b1", "", "") + at("b2", "'5000000-01-01'"),
+			want:   []string{"a1", "b1", "b2"},
+		},
+		"times of another zone": {
+			ddl:    typed("timestamp") + `; DO $$ BEGIN EXECUTE format('ALTER DATABASE %I SET timezone = %L', current_database(), 'America/Los_Angeles'); END $$`,
+			before: at("a1", "now() AT TIME ZONE 'America/Los_Angeles'"),
+			lost:   at("b1", "now() AT TIME ZONE 'America/Los_Angeles'") + at("b2", "now() AT TIME ZONE 'America/Los_Angeles'"),
+			want:   []string{"a1", "b1", "b2"},
+		},
+		"no time at all": {
+			ddl:    `CREATE TABLE app.events (id text PRIMARY KEY, type text NOT NULL, payload jsonb)`,
+			noTime: true,
+			before: row("a1", "", ""),
+			lost:   row("b1", "", "") + row("b2", "", ""),
+			want:   []string{"a1", "b1", "b2"},
+		},
+		"a type that is NULL": {
+			ddl:    `CREATE TABLE app.events (id text PRIMARY KEY, type text, payload jsonb, created_at timestamptz DEFAULT now())`,
+			before: row("a1", "", ""),
+			lost:   row("b1", "", "") + "INSERT INTO app.events (id, payload) VALUES ('bad', '{}');" + row("b2", "", ""),
+			want:   []string{"a1", "b1", "b2"},
+			dead:   []string{"bad"},
+		},
+		"rows in a savepoint": {
+			ddl:    plainTable,
+			before: row("a1", "", ""),
+			lost:   "BEGIN; " + row("b1", "", "") + "SAVEPOINT s; " + row("b2", "", "") + "SAVEPOINT u; " + row("b3", "", "") + "ROLLBACK TO u; RELEASE s; COMMIT;",
+			want:   []string{"a1", "b1", "b2"},
+		},
+		"rows that were updated and frozen": {
+			ddl:    plainTable,
+			before: row("a1", "", "") + row("a2", "", ""),
+			lost:   row("b1", "", "") + "UPDATE app.events SET payload = '{\"n\": 1}';",
+			want:   []string{"a1", "a2", "b1"},
+		},
+		"rows older than the slot that were updated": {
+			ddl:    plainTable + `; INSERT INTO app.events (id, type, payload, created_at) VALUES ('older', 'order.created', '{}', now() - interval '1 hour')`,
+			before: row("a1", "", ""),
+			lost:   row("b1", "", "") + "UPDATE app.events SET payload = '{}' WHERE id = 'older';",
+			want:   []string{"a1", "b1"},
+			untold: 1,
+		},
+		"a domain over char(n)": {
+			ddl: `CREATE DOMAIN app.name AS char(20);
+				CREATE TABLE app.events (id app.name PRIMARY KEY, type app.name NOT NULL, payload jsonb, created_at timestamptz DEFAULT now())`,
+			before: row("a1", "", ""),
+			lost:   row("b1", "", ""),
+			want:   []string{"a1", "b1"},
+		},
+	}
+}
+
+// What committed in a gap is delivered once, whatever its row says of its time and place; what the table cannot tell is counted.
+func TestAGapIsHealedByWhatARowIs(t *testing.T) {
+	t.Parallel()
+	for name, c := range gapCases() {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			b := &testBundle{db: kit.NewEmptyDatabase(t), receiver: kit.NewReceiver(t)}
+			b.db.Run(t, "CREATE SCHEMA app")
+			b.db.Run(t, c.ddl)
+			config := b.db.Config(b.endpoint("erp", `subscription { events = ["order.*"] }`))
+			created := "created_at"
+			if c.noTime {
+				created = ""
+			}
+			config.Outbox = mapped("app.events", "id", "type", "payload", created)
+			migrate := kit.Run(t, kit.Command{Args: []string{"migrate", "-c", writeConfig(t, config)}, Env: config.Env()})
+			require.Zero(t, migrate.ExitCode(), migrate.Output())
+			relay := kit.StartDelivering(t, kit.Options{Config: config})
+			b.db.Run(t, c.before)
+			before := strings.Count(c.before, "INSERT INTO app.events")
+			b.db.AwaitAttempts(t, "erp", before)
+			require.Zero(t, relay.Stop(t))
+
+			b.dropSlot(t)
+			b.db.Run(t, c.lost)
+			relay = kit.StartDelivering(t, kit.Options{Config: config})
+			b.db.AwaitCount(t, 1, "SELECT count(*) FROM tailpost.gap")
+			b.db.Run(t, row("after", partOf(c.ddl), "1"))
+			b.receiver.AwaitIDs(t, "/erp", append(c.want, "after")...)
+			b.db.AwaitAttempts(t, "erp", len(c.want)+1)
+			require.ElementsMatch(t, append(c.want, "after"), b.receiver.IDs("/erp"), "each event arrived once; %s", b.db.Text(t, "SELECT note FROM tailpost.gap"))
+			b.db.AwaitCount(t, len(c.dead), "SELECT count(*) FROM tailpost.delivery WHERE state = 'dead' AND last_error <> '' AND event_id = ANY ($1)", c.dead)
+			note := b.db.Text(t, "SELECT note FROM tailpost.gap")
+			if c.untold == 0 {
+				require.Empty(t, note)
+			} else {
+				require.Contains(t, note, fmt.Sprintf("%d rows could not be judged", c.untold))
+			}
+			require.Zero(t, relay.Stop(t))
+
+			// And that is all: the next gap finds nothing that the first one left.
+			b.dropSlot(t)
+			relay = kit.StartDelivering(t, kit.Options{Config: config})
+			b.db.AwaitCount(t, 2, "SELECT count(*) FROM tailpost.gap")
+			require.Equal(t, 1, b.db.Count(t, "SELECT count(*) FROM tailpost.gap WHERE events = 0"))
+			require.Zero(t, relay.Stop(t))
+			require.Len(t, b.receiver.IDs("/erp"), len(c.want)+1)
+		})
+	}
+}
+
+func partOf(ddl string) string {
+	if strings.Contains(ddl, "part int") {
+		return "part"
+	}
+	return ""
+}

@@ -1,0 +1,144 @@
+package heal
+
+import (
+	"fmt"
+	"math"
+	"slices"
+	"time"
+
+	"github.com/tailpost/tailpost/outbox"
+	"github.com/tailpost/tailpost/relay/internal/dispatch"
+	"github.com/tailpost/tailpost/relay/internal/ledger"
+	"github.com/tailpost/tailpost/relay/internal/source"
+)
+
+// suspicious reports whether somebody who may want the row's event has neither an attempt nor a delivery of it. Rows of which
+// that cannot be told are counted.
+func (s *sweep) suspicious(r *ledger.Row) bool {
+	if slices.Contains(r.Recorded, dispatch.Everyone) {
+		return false
+	}
+	unread := len(r.Recorded) == 0
+	noEvent := r.Type == "" // dead as such, whoever wants it
+	s.ids = s.Dispatcher.Wanting(s.ids[:0], &outbox.Event{ID: r.ID, Type: r.Type, Tenant: r.Tenant})
+	if unread && (noEvent || len(s.ids) > 0) && s.tellsNothing(r) {
+		s.untold++
+		return false
+	}
+	if noEvent {
+		return unread && (s.isGap() || !r.CreatedAt.Before(s.floor))
+	}
+	return slices.ContainsFunc(s.ids, func(id string) bool {
+		return !slices.Contains(r.Recorded, id) && s.entitled(id, r.CreatedAt, unread)
+	})
+}
+
+// tellsNothing reports whether the table does not tell if a row that nobody has an attempt of was lost in the gap: it has no
+// identity, or it may be an old row that somebody has updated.
+func (s *sweep) tellsNothing(r *ledger.Row) bool {
+	if !s.isGap() {
+		return false
+	}
+	if source.Unrecordable(&outbox.Event{ID: r.ID}) != nil || r.ID == "" {
+		return true
+	}
+	if s.backfill() {
+		return false
+	}
+	if s.scope.Horizon.XID == 0 {
+		return r.CreatedAt.IsZero()
+	}
+	return !r.CreatedAt.IsZero() && r.CreatedAt.Before(s.floor)
+}
+
+// noteUntold says in the gap's note how many rows could not be judged.
+func (s *sweep) noteUntold() {
+	if s.untold == 0 {
+		return
+	}
+	note := fmt.Sprintf("%d rows could not be judged and were not delivered: they have no id, or do not say when they were created, or say that it "+
+		"was before the slot or before the attempts that are kept, and may be old ones that were updated; replay them if they are new", s.untold)
+	if s.gap.Note != "" {
+		note = s.gap.Note + "; " + note
+	}
+	s.gap.Note = note
+}
+
+// entitled reports whether an endpoint should have got an event of a time, of which nobody has anything if it is unread. For the
+// endpoints of a configuration an event is routed when it is read, so of what was unread in the gap they get what they want now,
+// as from the stream.
+func (s *sweep) entitled(id string, created time.Time, unread bool) bool {
+	r, ok := s.routed[id]
+	known := !created.IsZero()
+	switch {
+	case !ok:
+		return false
+	case s.backfill() && (!known || created.Before(s.Position.StartedAt)):
+		return !r.CreatedAt.After(s.Position.StartedAt)
+	case known && created.Before(s.floor):
+		return false
+	case s.isGap() && s.scope.Horizon.XID != 0:
+		// It was written behind the horizon, whatever it says. One that somebody has may have been there before, and updated.
+		existed := !r.Since.After(s.scope.Horizon.At)
+		if unread {
+			return r.Config || existed || !known || !created.Before(r.Since)
+		}
+		return known && !created.Before(r.Since) || !known && existed
+	case !known:
+		return false
+	case r.Config && unread && !s.gapFrom.IsZero() && created.After(s.gapFrom):
+		return true
+	}
+	return !created.Before(r.Since)
+}
+
+// deliveries returns the deliveries that are missing of an event. Their place in the order is before all that the stream brings
+// after the gap, and among each other by time.
+func (s *sweep) deliveries(f *ledger.Found, now time.Time) (ds []outbox.Delivery) {
+	if slices.Contains(f.Recorded, dispatch.Everyone) {
+		return nil
+	}
+	ev := f.Event
+	ev.CommitLSN, ev.Seq = s.From, s.place(ev.CreatedAt)
+	created := ev.CreatedAt
+	if ev.CreatedAt.IsZero() {
+		ev.CreatedAt = now
+	}
+	if f.Err != nil {
+		if ev.ID == "" {
+			return nil // it has no identity, so that each audit would find it anew
+		}
+		return []outbox.Delivery{{
+			Event: ev, EndpointID: dispatch.Everyone, State: outbox.StateDead, Reason: outbox.ReasonInvalid,
+			LastError: fmt.Sprintf("decode: %v", f.Err),
+		}}
+	}
+	if source.Unrecordable(&ev) != nil {
+		return nil // nothing can be recorded under its id
+	}
+	s.ids = s.Dispatcher.Route(s.ids[:0], &ev)
+	for _, id := range s.ids {
+		if slices.Contains(f.Recorded, id) || !s.entitled(id, created, len(f.Recorded) == 0) {
+			continue
+		}
+		ds = append(ds, outbox.Delivery{Event: ev, EndpointID: id, State: outbox.Pending, Reason: outbox.ReasonAudit, NextAttemptAt: now})
+	}
+	return ds
+}
+
+// place orders events by time, and those of one time as the table has them. Times that are too far away for that come first or last.
+func (s *sweep) place(created time.Time) int64 {
+	const most = 1<<12 - 1
+	if created.Equal(s.last) {
+		s.ties = min(s.ties+1, most)
+	} else {
+		s.last, s.ties = created, 0
+	}
+	if created.IsZero() {
+		return s.ties
+	}
+	epoch := time.Date(2000, time.January, 1, 0, 0, 0, 0, time.UTC)
+	micros := created.Unix()*1_000_000 + int64(created.Nanosecond())/1000 - epoch.UnixMicro()
+	const far = math.MaxInt64 >> 13
+	return min(max(micros, -far), far)<<12 | s.ties
+}
