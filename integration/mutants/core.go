@@ -455,7 +455,7 @@ var coreMutants = []mutant{ //nolint:gochecknoglobals // a table
 		file: "relay/internal/upkeep/operations.go",
 		old: `			err = errors.Join(err, fmt.Errorf("%s: %w", op.id, failure))
 `,
-		new: `			return true, moved, failure
+		new: `			return true, moved, fmt.Errorf("%s: %w", op.id, failure)
 `,
 		promise: "What fails does not keep the others from going on.",
 		pkg:     "./relay/internal/upkeep",
@@ -481,14 +481,14 @@ var coreMutants = []mutant{ //nolint:gochecknoglobals // a table
 `,
 		promise: "What was cancelled does not delay the others.",
 		pkg:     "./relay/internal/upkeep",
-		run:     "TestOperationsGoOnAtOnce",
+		run:     "TestOperationsLookForMore",
 	},
 	{
 		name: "core-operations-poll",
 		file: "relay/internal/upkeep/operations.go",
 		old: `		if waiting || err != nil {
 `,
-		new: `		if true {
+		new: `		if waiting || err != nil || true {
 `,
 		promise: "Nothing is asked of the database while nothing is asked for.",
 		pkg:     "./relay/internal/upkeep",
@@ -569,9 +569,9 @@ var coreMutants = []mutant{ //nolint:gochecknoglobals // a table
 		name: "core-heal-order-before-gap",
 		file: "relay/internal/heal/sweep.go",
 		old: `	s.tell()
-	return nil
+	s.noteUntold()
 `,
-		new: `	return nil
+		new: `	s.noteUntold()
 `,
 		promise: "An endpoint with an order gets what a gap lost before what came after it.",
 		pkg:     "./relay/internal/heal",
@@ -618,7 +618,7 @@ var coreMutants = []mutant{ //nolint:gochecknoglobals // a table
 	},
 	{
 		name:    "core-heal-config-not-entitled",
-		file:    "relay/internal/heal/sweep.go",
+		file:    "relay/internal/heal/judge.go",
 		old:     "case r.Config && unread && !s.gapFrom.IsZero() && created.After(s.gapFrom):",
 		new:     "case r.Config && unread && !s.gapFrom.IsZero() && created.Before(s.gapFrom):",
 		promise: "An endpoint of the configuration gets what nobody had read in a gap.",
@@ -627,7 +627,7 @@ var coreMutants = []mutant{ //nolint:gochecknoglobals // a table
 	},
 	{
 		name:    "core-heal-entitled-to-all",
-		file:    "relay/internal/heal/sweep.go",
+		file:    "relay/internal/heal/judge.go",
 		old:     "return !created.Before(r.Since)",
 		new:     "return true",
 		promise: "An endpoint gets nothing from before it wanted it.",
@@ -636,8 +636,8 @@ var coreMutants = []mutant{ //nolint:gochecknoglobals // a table
 	},
 	{
 		name: "core-heal-backlog-of-others",
-		file: "relay/internal/heal/sweep.go",
-		old: `	case created.IsZero(), created.Before(s.Position.StartedAt):
+		file: "relay/internal/heal/judge.go",
+		old: `	case known && created.Before(s.floor):
 		return false
 `,
 		new:     "",
@@ -647,7 +647,7 @@ var coreMutants = []mutant{ //nolint:gochecknoglobals // a table
 	},
 	{
 		name:    "core-heal-filter-ignored",
-		file:    "relay/internal/heal/sweep.go",
+		file:    "relay/internal/heal/judge.go",
 		old:     "s.ids = s.Dispatcher.Route(s.ids[:0], &ev)",
 		new:     "s.ids = s.Dispatcher.Wanting(s.ids[:0], &ev)",
 		promise: "A gap delivers only what a filter lets through.",
@@ -656,11 +656,11 @@ var coreMutants = []mutant{ //nolint:gochecknoglobals // a table
 	},
 	{
 		name: "core-heal-bad-row-silent",
-		file: "relay/internal/heal/sweep.go",
+		file: "relay/internal/heal/judge.go",
 		old: `		if ev.ID == "" {
-			return ds // it has`,
+			return nil // it has`,
 		new: `		if ev.ID != "" {
-			return ds // it has`,
+			return nil // it has`,
 		promise: "A row of a gap that is no event is a dead delivery with its reason.",
 		pkg:     "./relay/internal/heal",
 		run:     "TestARowThatIsNoEvent",

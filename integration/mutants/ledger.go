@@ -680,8 +680,8 @@ var ledgerMutants = []mutant{ //nolint:gochecknoglobals // a table
 	{
 		name:    "ledger-moved-row-is-lost",
 		file:    "relay/internal/ledger/audit.go",
-		old:     "WHERE o.ctid <> was.tid::tid`",
-		new:     "WHERE o.ctid <> o.ctid AND was.tid <> ''`",
+		old:     "WHERE (o.tableoid, o.ctid) <> (was.oid, was.tid::tid)`",
+		new:     "WHERE o.ctid <> o.ctid AND was.tid <> '' AND was.oid <> 0`",
 		promise: "A row that an update moves is found where it is.",
 		pkg:     "./relay/internal/ledger",
 		run:     "^TestEventsAreFoundWhereTheyHaveGone$",

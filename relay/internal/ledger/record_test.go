@@ -314,7 +314,7 @@ func TestRecord_keepsTheBytesOfADatabaseWithoutEncoding(t *testing.T) {
 	ds, err := l.InOrder(t.Context(), "erp", 10, false)
 	require.NoError(t, err)
 	require.Equal(t, []outbox.Delivery{parked}, ds)
-	sweep, err := l.NewSweep(t.Context(), outbox.Mapping{Table: "public.events", ID: "id", Type: "type", Payload: "payload", CreatedAt: "created_at"}, time.Time{})
+	sweep, err := l.NewSweep(t.Context(), outbox.Mapping{Table: "public.events", ID: "id", Type: "type", Payload: "payload", CreatedAt: "created_at"}, ledger.Scope{})
 	require.NoError(t, err)
 	has := recorded(t, sweep)
 	require.ElementsMatch(t, []string{"crm", "erp"}, has["a\xff"])

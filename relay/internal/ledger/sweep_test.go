@@ -76,7 +76,7 @@ func TestRowsAfter_goInTheOrderOfTheKeysOwnType(t *testing.T) {
 	b.exec(t, "CREATE EXTENSION citext SCHEMA public")
 	m := b.outboxOf(t, "public.citext", "a", "B", "c", "D")
 	_, r := b.replay(t)
-	sweep, err := b.ledger.NewSweep(t.Context(), m, time.Time{})
+	sweep, err := b.ledger.NewSweep(t.Context(), m, ledger.Scope{})
 	require.NoError(t, err)
 	for _, r.InOrder = range []bool{false, true} {
 		var seen []string

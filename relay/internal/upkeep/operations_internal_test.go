@@ -124,6 +124,15 @@ func TestOperationsGoOnAtOnceAfterWhatWasCancelled(t *testing.T) {
 	})
 }
 
+func TestOperationsLookForMoreAtOnceAfterWhatWasCancelled(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		q := &queueOf{pages: map[string]int{"a": 1}, fails: map[string]error{"a": ledger.ErrOver}}
+		q.running(t)
+		q.after(t, 0, func() { require.Equal(t, 2, q.looks, "what came meanwhile waits for no pause") })
+	})
+}
+
 func TestOperationsEndWhereAnotherRelayIsInCharge(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
