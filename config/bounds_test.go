@@ -2,7 +2,6 @@ package config_test
 
 import (
 	"encoding/base64"
-	"errors"
 	"strings"
 	"testing"
 	"time"
@@ -23,7 +22,7 @@ func problems(t *testing.T, change func(c *config.Config, e *config.Endpoint)) [
 	_, err := c.Complete()
 	var diags config.Diagnostics
 	if err != nil {
-		require.True(t, errors.As(err, &diags))
+		require.ErrorAs(t, err, &diags)
 	}
 	fields := make([]string, 0, len(diags))
 	for _, d := range diags {

@@ -25,10 +25,10 @@ func TestPatternsTakeWholeSegments(t *testing.T) {
 	} {
 		p, err := config.ParsePattern(tc.pattern)
 		require.NoError(t, err)
-		for _, eventType := range strings.Fields(tc.taken) {
+		for eventType := range strings.FieldsSeq(tc.taken) {
 			require.True(t, p.Match(eventType), "%s should take %s", tc.pattern, eventType)
 		}
-		for _, eventType := range strings.Fields(tc.left) {
+		for eventType := range strings.FieldsSeq(tc.left) {
 			require.False(t, p.Match(eventType), "%s should leave %s", tc.pattern, eventType)
 		}
 	}

@@ -145,6 +145,7 @@ func (c *compiler) contains(e *hclsyntax.FunctionCallExpr) node {
 	}}, whole, wanted)
 }
 
+// Unwrap returns what stands in parentheses.
 func Unwrap(expr hclsyntax.Expression) hclsyntax.Expression {
 	for {
 		p, ok := expr.(*hclsyntax.ParenthesesExpr)

@@ -216,7 +216,7 @@ func arithmetic(operator byte, left, right evaluate) evaluate {
 		if l.kind != kindNumber || r.kind != kindNumber {
 			return missing()
 		}
-		n, ok := l.number.Apply(operator, r.number)
+		n, ok := l.number.Apply(operator, &r.number)
 		if !ok {
 			return missing()
 		}

@@ -1,7 +1,7 @@
 package main
 
 // configMutants break what the configuration language promises.
-var configMutants = []mutant{ //nolint:gochecknoglobals // a table
+var configMutants = []mutant{
 	{
 		name: "config-audit-interval-least", file: "config/validate.go",
 		old:     `if o.AuditInterval > 0 && o.AuditInterval < time.Second {`,
@@ -304,9 +304,16 @@ var configMutants = []mutant{ //nolint:gochecknoglobals // a table
 		pkg:     "./outbox/payload", run: "TestMembersAreFoundEitherWay",
 	},
 	{
+		name: "config-member-behind-long-text", file: "outbox/payload/block.go",
+		old:     "\t\t\tb.seek(b.pos)\n",
+		new:     "",
+		promise: "A member is found behind a long text that ends like its name.",
+		pkg:     "./outbox/payload", run: "TestFindBehindATextThatEndsLikeTheName",
+	},
+	{
 		name: "config-deeper-member", file: "outbox/payload/find.go",
-		old:     "if b.wanted < b.at { // that one was deeper",
-		new:     "if b.wanted < b.at && b.depth > 0 {",
+		old:     "b.seek(b.at) // past those that were deeper",
+		new:     "if b.depth > 0 {\n\t\t\tb.seek(b.at)\n\t\t}",
 		promise: "A member is found behind deeper ones of the same name.",
 		pkg:     "./outbox/payload", run: "TestMembersAreFoundEitherWay",
 	},

@@ -18,7 +18,8 @@ const blockSize = 64
 // the quotes up to it.
 type blocks struct {
 	doc      []byte
-	wanted   int    // Absent: none
+	quoted   []byte // what is looked for; nil: nothing
+	wanted   int    // the next place where it stands; Absent: none
 	pos      int    // of the next block
 	inString uint64 // all ones: pos is in a string
 	escaped  uint64 // 1: an odd number of backslashes is before pos
@@ -47,9 +48,21 @@ func (b *blocks) next() bool {
 		}
 		if b.inString != 0 && b.escaped == 0 {
 			b.pos = nextQuote(b.doc, min(b.pos, len(b.doc)))
+			b.seek(b.pos)
 		}
 	}
 	return false
+}
+
+// seek moves what is wanted to doc[pos] or behind it.
+func (b *blocks) seek(pos int) {
+	if b.wanted == Absent || b.wanted >= pos {
+		return
+	}
+	b.wanted = Absent
+	if i := bytes.Index(b.doc[pos:], b.quoted); i >= 0 {
+		b.wanted = pos + i
+	}
 }
 
 // place returns the byte of the block at doc[at] that is wanted.
@@ -121,17 +134,11 @@ func (b *blocks) walk(text []byte) (walked int) {
 			b.closes = brackets & w.closing()
 			b.opens = brackets &^ b.closes
 		}
-		if b.depth == 0 { // a bracket that closes is then of interest at once
-			if at := b.pos + (walked-1)*blockSize; brackets != 0 || at <= b.wanted && b.wanted < at+blockSize {
-				return walked
-			}
+		if b.depth == 0 && b.pos+(walked-1)*blockSize <= b.wanted && b.wanted < b.pos+walked*blockSize {
+			return walked
 		}
-		if brackets != 0 {
-			closed := bits.OnesCount64(b.closes)
-			if closed >= b.depth && b.closing() != Absent {
-				return walked
-			}
-			b.depth += bits.OnesCount64(b.opens) - closed
+		if brackets != 0 && !b.deeper() {
+			return walked
 		}
 		if inside == ^uint64(0) && b.escaped == 0 && allQuotes == 0 {
 			break
@@ -139,6 +146,16 @@ func (b *blocks) walk(text []byte) (walked int) {
 	}
 	b.opens, b.closes = 0, 0
 	return walked
+}
+
+// deeper goes on behind the brackets of a block, if it stays within others all the time.
+func (b *blocks) deeper() bool {
+	closed := bits.OnesCount64(b.closes)
+	if b.depth == 0 || closed >= b.depth && b.closing() != Absent {
+		return false
+	}
+	b.depth += bits.OnesCount64(b.opens) - closed
+	return true
 }
 
 // plainBlocks returns how many whole blocks of text come before its first backslash.

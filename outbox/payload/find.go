@@ -43,7 +43,7 @@ func (p Path) Find(doc []byte) int {
 }
 
 // from returns the offset of the value that the step leads to from the value at doc[at].
-func (s *Step) from(doc []byte, at int) int {
+func (s Step) from(doc []byte, at int) int {
 	switch {
 	case doc[at] == '[' && s.index != Absent:
 		return element(doc, at, s.index)
@@ -82,12 +82,11 @@ func memberQuoted(doc []byte, at int, name string) int {
 	quoted := make([]byte, 0, 64) // stays on the stack
 	quoted = append(append(append(quoted, '"'), name...), '"')
 	var b blocks // a literal would be made elsewhere and copied, which small documents feel
-	b.doc, b.pos, b.wanted = doc, at+1, indexFrom(doc, at, quoted)
+	b.doc, b.quoted, b.pos = doc, quoted, at+1
+	b.seek(b.pos)
 	found := Absent
 	for b.wanted != Absent && b.next() {
-		if b.wanted < b.at { // that one was deeper
-			b.wanted = indexFrom(doc, b.at, quoted)
-		}
+		b.seek(b.at) // past those that were deeper
 		for events := b.opens | b.closes | b.place(); events != 0; events &= events - 1 {
 			i := bits.TrailingZeros64(events)
 			switch bit := uint64(1) << i; {
@@ -102,20 +101,12 @@ func memberQuoted(doc []byte, at int, name string) int {
 				if v := memberValue(doc, b.wanted+len(quoted)); b.depth == 0 && b.strings&bit != 0 && v != Absent {
 					found = v
 				}
-				b.wanted = indexFrom(doc, b.wanted+1, quoted)
+				b.seek(b.wanted + 1)
 				events |= b.place()
 			}
 		}
 	}
 	return found
-}
-
-// indexFrom returns the offset of the first place of part in doc from doc[pos] on, or Absent.
-func indexFrom(doc []byte, pos int, part []byte) int {
-	if i := bytes.Index(doc[pos:], part); i >= 0 {
-		return pos + i
-	}
-	return Absent
 }
 
 // memberDecoded is member for any name. It looks at each byte outside strings, and at each name of the object.
@@ -281,7 +272,7 @@ func stringEnd(doc []byte, at int) int {
 // bracketEnd returns the offset after the bracket that closes the one at doc[at], or Absent.
 func bracketEnd(doc []byte, at int) int {
 	var b blocks
-	b.doc, b.pos, b.depth = doc, at+1, 1
+	b.doc, b.wanted, b.pos, b.depth = doc, Absent, at+1, 1
 	if !b.next() {
 		return Absent
 	}

@@ -31,7 +31,7 @@ func NumberOf(n int) Number {
 }
 
 // String returns the number as JSON: as it is written, if it is of a document.
-func (n Number) String() string {
+func (n *Number) String() string {
 	if n.text == "" {
 		return n.short.String()
 	}
@@ -48,19 +48,20 @@ func (n *Number) Compare(m *Number) int {
 }
 
 // Negated returns -n with every digit that n has.
-func (n Number) Negated() Number {
-	n.short.coefficient = -n.short.coefficient
+func (n *Number) Negated() Number {
+	m := *n
+	m.short.coefficient = -n.short.coefficient
 	if positive, negative := strings.CutPrefix(n.text, "-"); negative {
-		n.text = positive
+		m.text = positive
 	} else if n.text != "" {
-		n.text = "-" + n.text
+		m.text = "-" + n.text
 	}
-	return n
+	return m
 }
 
 // Apply applies one of + - * / %. Sums, differences and products are exact up to 18 digits; what is longer, and quotients and
 // remainders of fractions, are those of IEEE doubles. It is false for what is no number, such as 1/0.
-func (n Number) Apply(operator byte, m Number) (Number, bool) {
+func (n *Number) Apply(operator byte, m *Number) (Number, bool) {
 	x, okX := n.rounded()
 	y, okY := m.rounded()
 	if !okX || !okY {
@@ -71,7 +72,7 @@ func (n Number) Apply(operator byte, m Number) (Number, bool) {
 }
 
 // rounded returns the number as a decimal, that of the nearest double if it has too many digits.
-func (n Number) rounded() (decimal, bool) {
+func (n *Number) rounded() (decimal, bool) {
 	if !n.long {
 		return n.short.normal(), true
 	}
@@ -148,36 +149,24 @@ func parseDecimal(text string) (decimal, bool) {
 
 // readNumber reads a JSON number. Exact is false for what has too many digits for a decimal, ok for what is no number.
 func readNumber(text string) (d decimal, exact, ok bool) {
+	negative := len(text) > 0 && text[0] == '-'
 	pos := 0
-	if pos < len(text) && text[pos] == '-' {
-		pos++
+	if negative {
+		pos = 1
 	}
-	significant, digits, whole := 0, 0, -1 // whole is how many digits stand before the point
-	for ; pos < len(text); pos++ {
-		switch c := text[pos]; {
-		case c >= '0' && c <= '9':
-			if digits == 1 && whole < 0 && text[pos-1] == '0' {
-				return decimal{}, false, false // a zero in front
-			}
-			digits++
-			if significant <= maxDigits {
-				d.coefficient = d.coefficient*10 + int64(c-'0')
-			}
-			if d.coefficient != 0 {
-				significant++
-			}
-			continue
-		case c == '.' && whole < 0 && digits > 0:
-			whole = digits
-			continue
+	significant := 0
+	whole := d.digits(text[pos:], &significant)
+	if whole == 0 || (whole > 1 && text[pos] == '0') {
+		return decimal{}, false, false
+	}
+	pos += whole
+	if pos < len(text) && text[pos] == '.' {
+		fraction := d.digits(text[pos+1:], &significant)
+		if fraction == 0 {
+			return decimal{}, false, false
 		}
-		break
-	}
-	if digits == 0 || digits == whole {
-		return decimal{}, false, false // nothing before the point, or behind it
-	}
-	if whole >= 0 {
-		d.exponent = whole - digits
+		pos += 1 + fraction
+		d.exponent = -fraction
 	}
 	if pos < len(text) {
 		exponent, isExponent := parseExponent(text[pos+1:])
@@ -186,10 +175,28 @@ func readNumber(text string) (d decimal, exact, ok bool) {
 		}
 		d.exponent += exponent
 	}
-	if text[0] == '-' {
+	if negative {
 		d.coefficient = -d.coefficient
 	}
 	return d, significant <= maxDigits, true
+}
+
+// digits appends the digits that text begins with to the coefficient, and returns how many those are. Of more than maxDigits
+// significant ones the rest is only counted.
+func (d *decimal) digits(text string, significant *int) int {
+	for i := range len(text) {
+		c := text[i]
+		if c < '0' || c > '9' {
+			return i
+		}
+		if *significant <= maxDigits {
+			d.coefficient = d.coefficient*10 + int64(c-'0')
+		}
+		if d.coefficient != 0 {
+			*significant++
+		}
+	}
+	return len(text)
 }
 
 // normal returns the same number with the smallest coefficient.

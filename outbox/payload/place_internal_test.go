@@ -90,3 +90,13 @@ func TestOfANameThatOccursTwiceTheLastCounts(t *testing.T) {
 		require.Equal(t, strings.Index(doc, "7"), path.Find([]byte(doc)), doc)
 	}
 }
+
+func TestFindBehindATextThatEndsLikeTheName(t *testing.T) {
+	t.Parallel()
+	for n := range 3 * blockSize {
+		doc := `{"b":"` + strings.Repeat("x", n) + strings.Repeat(`\\`, 65) + `\"a","a":7}`
+		require.Equal(t, strings.Index(doc, "7"), Path{Member("a")}.Find([]byte(doc)), doc)
+		doc = `{"a":1,"b":"` + strings.Repeat("x", n) + `\"a","a":7,"c":0}`
+		require.Equal(t, strings.Index(doc, "7"), Path{Member("a")}.Find([]byte(doc)), doc)
+	}
+}
