@@ -27,8 +27,8 @@ type Body struct {
 	run  render
 }
 
-// render appends a JSON value to dst.
-type render func(dst []byte, e *outbox.Event) ([]byte, error)
+// render appends a JSON value to dst, which must not become longer than most.
+type render func(dst []byte, e *outbox.Event, most int) ([]byte, error)
 
 // errNoJSON is what a body meets in a payload that is not JSON.
 var errNoJSON = errors.New("payload is not valid JSON")
@@ -45,6 +45,9 @@ func CompileBody(src, filename string, line int) (*Body, diag.Diagnostics) {
 
 // CompileBodySyntax is CompileBody for an expression that is parsed already, out of s; text is how it is written there.
 func CompileBodySyntax(s *diag.Source, expr hclsyntax.Expression, text string) (*Body, diag.Diagnostics) {
+	if diags := tooMuch(s, expr.Range(), text); len(diags) > 0 {
+		return nil, diags
+	}
 	c := compiler{source: s}
 	run := c.render(expr)
 	if len(c.diags) > 0 {
@@ -53,10 +56,10 @@ func CompileBodySyntax(s *diag.Source, expr hclsyntax.Expression, text string) (
 	return &Body{text: text, run: run}, nil
 }
 
-// Append appends the body for e to dst as JSON. It fails only if the payload is not JSON where the body needs it; dst is
-// then as it was.
+// Append appends the body for e to dst as JSON. It fails only if the payload is not JSON where the body needs it, or with
+// ErrTooLarge if the body would have more than 1 MiB beside twice the payload; dst is then as it was.
 func (b *Body) Append(dst []byte, e *outbox.Event) ([]byte, error) {
-	full, err := b.run(dst, e)
+	full, err := b.run(dst, e, len(dst)+mostOf(e))
 	if err != nil {
 		return dst, fmt.Errorf("build body: %w", err)
 	}
@@ -111,7 +114,7 @@ func (c *compiler) renderObject(e *hclsyntax.ObjectConsExpr) render {
 		seen[name] = item.KeyExpr.Range()
 		members = append(members, member{append(payload.AppendString(nil, name), ':'), c.render(item.ValueExpr)})
 	}
-	return func(dst []byte, ev *outbox.Event) ([]byte, error) {
+	return func(dst []byte, ev *outbox.Event, most int) ([]byte, error) {
 		var err error
 		dst = append(dst, '{')
 		for i := range members {
@@ -119,11 +122,11 @@ func (c *compiler) renderObject(e *hclsyntax.ObjectConsExpr) render {
 				dst = append(dst, ',')
 			}
 			dst = append(dst, members[i].name...)
-			if dst, err = members[i].value(dst, ev); err != nil {
+			if dst, err = members[i].value(dst, ev, most); err != nil {
 				return dst, err
 			}
 		}
-		return append(dst, '}'), nil
+		return append(dst, '}'), within(dst, most)
 	}
 }
 
@@ -132,19 +135,27 @@ func (c *compiler) renderList(e *hclsyntax.TupleConsExpr) render {
 	for _, expr := range e.Exprs {
 		elements = append(elements, c.render(expr))
 	}
-	return func(dst []byte, ev *outbox.Event) ([]byte, error) {
+	return func(dst []byte, ev *outbox.Event, most int) ([]byte, error) {
 		var err error
 		dst = append(dst, '[')
 		for i, element := range elements {
 			if i > 0 {
 				dst = append(dst, ',')
 			}
-			if dst, err = element(dst, ev); err != nil {
+			if dst, err = element(dst, ev, most); err != nil {
 				return dst, err
 			}
 		}
-		return append(dst, ']'), nil
+		return append(dst, ']'), within(dst, most)
 	}
+}
+
+// within reports a body that has become too large. Objects and lists look for it when they end: what they hold looks itself.
+func within(dst []byte, most int) error {
+	if len(dst) > most {
+		return ErrTooLarge
+	}
+	return nil
 }
 
 // renderChoice writes one of two values; null where the condition is missing.
@@ -153,12 +164,12 @@ func (c *compiler) renderChoice(e *hclsyntax.ConditionalExpr) render {
 	c.want(condition, formBool, e.Condition.Range(), "A condition")
 	yes, no := c.render(e.TrueResult), c.render(e.FalseResult)
 	test := condition.run
-	return func(dst []byte, ev *outbox.Event) ([]byte, error) {
+	return func(dst []byte, ev *outbox.Event, most int) ([]byte, error) {
 		switch t := test(ev); {
 		case t.holds():
-			return yes(dst, ev)
+			return yes(dst, ev, most)
 		case t.fails():
-			return no(dst, ev)
+			return no(dst, ev, most)
 		default:
 			return append(dst, "null"...), nil
 		}
@@ -167,25 +178,30 @@ func (c *compiler) renderChoice(e *hclsyntax.ConditionalExpr) render {
 
 // renderPath copies a value of the payload.
 func renderPath(path payload.Path) render {
-	return func(dst []byte, e *outbox.Event) ([]byte, error) {
+	return func(dst []byte, e *outbox.Event, most int) ([]byte, error) {
 		at := path.Find(e.Payload)
 		if at == payload.Absent {
 			return append(dst, "null"...), nil
 		}
-		return appendRaw(dst, e.Payload, at)
+		return appendRaw(dst, e.Payload, at, most)
 	}
 }
 
 // appendRaw copies the value at doc[at].
-func appendRaw(dst, doc []byte, at int) ([]byte, error) {
+func appendRaw(dst, doc []byte, at, most int) ([]byte, error) {
 	end := payload.End(doc, at)
-	if end == payload.Absent || !json.Valid(doc[at:end]) {
+	switch {
+	case end == payload.Absent:
+		return dst, errNoJSON
+	case len(dst)+end-at > most:
+		return dst, ErrTooLarge
+	case !json.Valid(doc[at:end]):
 		return dst, errNoJSON
 	}
 	return append(dst, doc[at:end]...), nil
 }
 
-func renderHeaders(dst []byte, e *outbox.Event) ([]byte, error) {
+func renderHeaders(dst []byte, e *outbox.Event, most int) ([]byte, error) {
 	dst = append(dst, '{')
 	for i, name := range slices.Sorted(maps.Keys(e.Headers)) {
 		if i > 0 {
@@ -194,23 +210,27 @@ func renderHeaders(dst []byte, e *outbox.Event) ([]byte, error) {
 		dst = append(payload.AppendString(dst, name), ':')
 		dst = payload.AppendString(dst, e.Headers[name])
 	}
-	return append(dst, '}'), nil
+	return append(dst, '}'), within(dst, most)
 }
 
 func renderValue(run evaluate) render {
-	return func(dst []byte, e *outbox.Event) ([]byte, error) {
+	return func(dst []byte, e *outbox.Event, most int) ([]byte, error) {
 		switch v := run(e); v.kind {
 		case kindBool:
 			return strconv.AppendBool(dst, v.flag), nil
 		case kindNumber:
 			return append(dst, v.number.String()...), nil
 		case kindString:
-			return payload.AppendString(dst, v.text), nil
+			dst = payload.AppendString(dst, v.text)
+			return dst, within(dst, most)
 		case kindTime:
 			return payload.AppendString(dst, timeText(v.at)), nil
 		case kindComposite:
-			return appendRaw(dst, unalias(v.text), 0)
+			return appendRaw(dst, unalias(v.text), 0, most)
 		case kindMissing:
+			if v.excess {
+				return dst, ErrTooLarge
+			}
 			return append(dst, "null"...), nil
 		default:
 			return append(dst, "null"...), nil

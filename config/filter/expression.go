@@ -64,13 +64,16 @@ type node struct {
 
 // compiler turns one expression into closures, and reports what it cannot.
 type compiler struct {
-	source *diag.Source
-	diags  diag.Diagnostics
+	source   *diag.Source
+	diags    diag.Diagnostics
+	patterns int // instructions of the regular expressions so far
 }
 
 // fail reports a problem, and gives a node that draws no further ones.
 func (c *compiler) fail(at hcl.Range, summary, detail string, args ...any) node {
-	c.diags = append(c.diags, c.source.Diagnose(diag.SeverityError, at, summary, fmt.Sprintf(detail, args...)))
+	if len(c.diags) < maxProblems {
+		c.diags = append(c.diags, c.source.Diagnose(diag.SeverityError, at, summary, fmt.Sprintf(detail, args...)))
+	}
 	return node{failed: true, run: func(*outbox.Event) value { return missing() }}
 }
 
@@ -167,6 +170,9 @@ func (c *compiler) template(e *hclsyntax.TemplateExpr) node {
 			if v.kind == kindMissing {
 				return v
 			}
+			if b.Len()+len(v.text) > maxText {
+				return value{missed: true, excess: true}
+			}
 			missed = missed || v.missed
 			b.WriteString(v.text)
 		}
@@ -213,6 +219,10 @@ func (c *compiler) traversal(e *hclsyntax.ScopeTraversalExpr) node {
 
 // steps turns what stands behind a root into a path.
 func (c *compiler) steps(traversal hcl.Traversal) (payload.Path, bool) {
+	if len(traversal) > maxSteps {
+		c.fail(traversal[maxSteps].SourceRange(), "Path too long", "Write at most %d names and indexes.", maxSteps)
+		return nil, false
+	}
 	path := make(payload.Path, 0, len(traversal))
 	for _, t := range traversal {
 		switch t := t.(type) {

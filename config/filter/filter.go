@@ -35,6 +35,9 @@ func Compile(src, filename string, line int) (*Filter, diag.Diagnostics) {
 
 // CompileSyntax is Compile for an expression that is parsed already, out of s; text is how it is written there.
 func CompileSyntax(s *diag.Source, expr hclsyntax.Expression, text string) (*Filter, diag.Diagnostics) {
+	if diags := tooMuch(s, expr.Range(), text); len(diags) > 0 {
+		return nil, diags
+	}
 	c := compiler{source: s}
 	n := c.compile(expr)
 	if !n.failed && n.form == formString && n.constant {
@@ -52,13 +55,16 @@ func CompileSyntax(s *diag.Source, expr hclsyntax.Expression, text string) (*Fil
 func parseExpression(src, filename string, line int) (*diag.Source, hclsyntax.Expression, diag.Diagnostics) {
 	s := diag.NewSource(filename, []byte(src))
 	start := hcl.Pos{Line: max(line, 1), Column: 1}
+	if diags := tooMuch(s, hcl.Range{Filename: filename, Start: start, End: start}, src); len(diags) > 0 {
+		return s, nil, diags
+	}
 	// Diagnostics of the lexer come again from the parser.
 	tokens, _ := hclsyntax.LexExpression(s.Text(), filename, start)
 	if diags := s.Oversized(tokens); len(diags) > 0 {
 		return s, nil, diags
 	}
 	expr, diags := hclsyntax.ParseExpression(s.Text(), filename, start)
-	return s, expr, s.Adopt(diags)
+	return s, expr, s.Adopt(diags[:min(len(diags), maxProblems)])
 }
 
 // Match reports whether the event passes, and whether the expression met a null or missing value on the way. It never

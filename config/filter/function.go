@@ -3,6 +3,7 @@ package filter
 import (
 	"maps"
 	"regexp"
+	"regexp/syntax"
 	"slices"
 	"strconv"
 	"strings"
@@ -81,7 +82,7 @@ func text1(f func(string) string) func(*compiler, *hclsyntax.FunctionCallExpr) n
 		return folded(node{form: formString, failed: !ok, run: func(ev *outbox.Event) value {
 			v := run(ev)
 			if v.kind != kindString {
-				return missing()
+				return value{missed: true, excess: v.excess}
 			}
 			return textual(f(v.text)).note(v.missed)
 		}}, n)
@@ -105,7 +106,8 @@ func text2(f func(a, b string) bool) func(*compiler, *hclsyntax.FunctionCallExpr
 	}
 }
 
-// matches compiles a regular expression once; RE2 keeps its time linear whatever the text.
+// matches compiles a regular expression once; RE2 keeps its time linear whatever the text; a text of more than
+// 64 KiB is not tried, and its match is missing.
 func (c *compiler) matches(e *hclsyntax.FunctionCallExpr) node {
 	n, pattern := c.compile(e.Args[0]), c.compile(e.Args[1])
 	ok := c.want(n, formString, e.Args[0].Range(), "The first argument")
@@ -119,14 +121,30 @@ func (c *compiler) matches(e *hclsyntax.FunctionCallExpr) node {
 	if err != nil {
 		return c.fail(e.Args[1].Range(), "Invalid regular expression", "Write it in the syntax of RE2, with backslashes doubled: %v.", err)
 	}
+	if c.patterns += instructions(re); c.patterns > maxPattern {
+		return c.fail(e.Args[1].Range(), "Regular expression too large", "Write shorter ones, and fewer repetitions of a part.")
+	}
 	run := n.run
 	return folded(node{form: formBool, failed: !ok, run: func(ev *outbox.Event) value {
 		v := run(ev)
-		if v.kind != kindString {
+		if v.kind != kindString || len(v.text) > maxMatched {
 			return missing()
 		}
 		return boolean(re.MatchString(v.text)).note(v.missed)
 	}}, n)
+}
+
+// instructions returns how many steps of the matching machine a regular expression takes for each character.
+func instructions(re *regexp.Regexp) int {
+	parsed, err := syntax.Parse(re.String(), syntax.Perl)
+	if err != nil {
+		return 0 // it was compiled with the same flags
+	}
+	program, err := syntax.Compile(parsed.Simplify())
+	if err != nil {
+		return 0
+	}
+	return len(program.Inst)
 }
 
 // contains compiles membership of a list, be it written out or in the payload, and a part of a text.
@@ -300,7 +318,9 @@ func toText(v value) value {
 		return textual(v.number.String()).note(v.missed)
 	case kindTime:
 		return textual(timeText(v.at)).note(v.missed)
-	case kindMissing, kindComposite:
+	case kindMissing:
+		return v
+	case kindComposite:
 		return missing()
 	default:
 		return missing()

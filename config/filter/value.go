@@ -27,6 +27,7 @@ type value struct {
 	kind   kind
 	flag   bool
 	missed bool // a missing value was met on the way, whatever came of it
+	excess bool // missing because it would be too large
 	text   string
 	number payload.Number
 	at     time.Time
