@@ -155,6 +155,8 @@ func (c *checker) apiKey(i int, k *APIKey, first map[string]int) {
 	switch {
 	case k.Secret.IsZero():
 		c.fail(name+".secret", "Missing secret", "Set secret, for example to env(\"TAILPOST_API_KEY\").")
+	case strings.TrimSpace(k.Secret.Reveal()) != k.Secret.Reveal():
+		c.fail(name+".secret", "Invalid secret", "Remove the white space around it.")
 	case len(k.Secret.Reveal()) < minAPISecret:
 		c.fail(name+".secret", "Short secret", "Use at least %d random characters.", minAPISecret)
 	}

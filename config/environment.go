@@ -32,10 +32,13 @@ func environment(opts Options, dir string) map[string]function.Function {
 // envFunction is env("NAME") and env("NAME", "default").
 func envFunction(opts Options) function.Function {
 	return function.New(&function.Spec{
-		Params:   []function.Parameter{{Name: "name", Type: cty.String}},
-		VarParam: &function.Parameter{Name: "default", Type: cty.String},
+		Params:   []function.Parameter{{Name: "name", Type: cty.String, AllowMarked: true}},
+		VarParam: &function.Parameter{Name: "default", Type: cty.String, AllowMarked: true},
 		Type:     function.StaticReturnType(cty.String),
 		Impl: func(args []cty.Value, _ cty.Type) (cty.Value, error) {
+			if args[0].IsMarked() { // a diagnostic names the variable
+				return cty.UnknownVal(cty.String), &callError{"Secret as a name", `Write the variable's name as it is: env("NAME").`}
+			}
 			name := args[0].AsString()
 			value, ok := opts.Getenv(name)
 			switch {
@@ -58,18 +61,22 @@ func envFunction(opts Options) function.Function {
 // fileFunction is file("path"): the contents without a last line break.
 func fileFunction(opts Options, dir string) function.Function {
 	return function.New(&function.Spec{
-		Params: []function.Parameter{{Name: "path", Type: cty.String}},
+		Params: []function.Parameter{{Name: "path", Type: cty.String, AllowMarked: true}},
 		Type:   function.StaticReturnType(cty.String),
 		Impl: func(args []cty.Value, _ cty.Type) (cty.Value, error) {
-			path := args[0].AsString()
+			name, marks := args[0].Unmark()
+			path, shown := name.AsString(), "the file"
 			if !filepath.IsAbs(path) {
 				path = filepath.Join(dir, path)
 			}
+			if len(marks) == 0 { // file(env("NAME")) is fine, but what it names is not shown
+				shown += " " + path
+			}
 			text, err := opts.ReadFile(path)
 			if err != nil {
-				return cty.UnknownVal(cty.String), &callError{"Unreadable file", unreadable(path, err).Detail + " The path is " + path + "."}
+				return cty.UnknownVal(cty.String), &callError{"Unreadable file", unreadable(path, err).Detail + " It is " + shown + "."}
 			}
-			return secretValue(strings.TrimSuffix(strings.TrimSuffix(string(text), "\n"), "\r"), "the file "+path)
+			return secretValue(strings.TrimSuffix(strings.TrimSuffix(string(text), "\n"), "\r"), shown)
 		},
 	})
 }

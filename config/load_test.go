@@ -2,6 +2,7 @@ package config_test
 
 import (
 	"encoding/json"
+	"io/fs"
 	"strings"
 	"testing"
 
@@ -116,4 +117,121 @@ func TestNumbersTooLongToParse(t *testing.T) {
 	}
 	_, diags := parse(t, "outbox { retention = "+strings.Repeat("1", 128)+" }")
 	require.NotContains(t, diags.Error(), "Unsupported number")
+}
+
+// What came from the environment or a file is never taken for a name: diagnostics show names.
+func TestSecretsAreNoNames(t *testing.T) {
+	t.Parallel()
+	for text, want := range map[string]string{
+		`database { url = env(env("ERP_SECRET")) }`:                                                                "Secret as a name",
+		`database { url = env(file("x")) }`:                                                                        "Secret as a name",
+		`database { url = env("${env("ERP_SECRET")}_URL") }`:                                                       "Secret as a name",
+		`database { url = env("NOT_SET", env(env("ERP_SECRET"))) }`:                                                "Secret as a name",
+		`database { url = file(env("ERP_SECRET")) }`:                                                               "Unreadable file: .*no such file.* It is the file\\.",
+		`database { url = file("${file("x")}/y") }`:                                                                "Unreadable file",
+		`outbox { columns = { (env("ERP_SECRET")) = "id" } }`:                                                      "Secret as a name",
+		`endpoint "a" { headers = { (env("ERP_SECRET")) = "a", (env("ERP_SECRET")) = "b" } }`:                      "Secret as a name",
+		`endpoint "a" { headers = { "X-${env("ERP_SECRET")}" = "a" } }`:                                            "Secret as a name",
+		`endpoint "a" { headers = ({ (split(",", env("SECRETS"))[0]) = "a" }) }`:                                   "Secret as a name",
+		`endpoint "a" { secret = split(",", env("SECRETS"))[env("ERP_SECRET")] }`:                                  "Invalid index",
+		`endpoint "a" { secret = { a = 1 }[env("ERP_SECRET")] }`:                                                   "Invalid index",
+		`endpoint "a" { secret = env("ERP_SECRET").whsec }`:                                                        "Unsupported attribute",
+		`endpoint "a" { timeout = env("ERP_SECRET") }`:                                                             "Invalid duration",
+		`endpoint "a" { signature = env("ERP_SECRET") }`:                                                           "Unknown signature",
+		`endpoint "a" { rate = env("ERP_SECRET") }`:                                                                "Invalid rate",
+		`endpoint "a" { concurrency = env("ERP_SECRET") }`:                                                         "Wrong kind of value",
+		`endpoint "a" { secret = env("ERP_SECRET") + 1 }`:                                                          "Invalid operand",
+		`endpoint "a" { secret = env("ERP_SECRET") ? "a" : "b" }`:                                                  "Incorrect condition type",
+		`network { allow = [env("ERP_SECRET")] }`:                                                                  "Invalid network",
+		`log { level = env("ERP_SECRET") }`:                                                                        "Unknown log level",
+		`outbox { start = env("ERP_SECRET") }`:                                                                     "Invalid start",
+		"endpoint \"a\" {\n subscription {\n events = [env(\"ERP_SECRET\"), \"${env(\"ERP_SECRET\")}..a\"]\n }\n}": "Invalid event pattern",
+	} {
+		cfg, diags := config.Parse(map[string][]byte{"test.hcl": []byte(text)}, config.Options{
+			Getenv: getenv,
+			ReadFile: func(path string) ([]byte, error) {
+				if path == "x" {
+					return []byte(hmacSecret), nil
+				}
+				return nil, fs.ErrNotExist
+			},
+		})
+		require.Nil(t, cfg, text)
+		require.Regexp(t, want, strings.ReplaceAll(diags.Error(), "file does not exist", "no such file"), text)
+		requireNoSecret(t, cfg, diags)
+	}
+}
+
+// Editors, echo and secret stores add a line break or a blank: it is no part of the secret.
+func TestWhiteSpaceAroundSecretsIsNoPartOfThem(t *testing.T) {
+	t.Parallel()
+	const around = " \t\r\n"
+	cfg, diags := config.Parse(map[string][]byte{"test.hcl": []byte(`
+		database { url = env("URL") }
+		secrets { keys = [env("SEAL")] }
+		api {
+			key "a" { secret = env("KEY") }
+		}
+		endpoint "stripe" {
+			url       = "https://a.example.com"
+			signature = "stripe"
+			secret    = [env("TEXT"), file("old")]
+		}
+		endpoint "github" {
+			url       = "https://a.example.com"
+			signature = "github"
+			secret    = env("TEXT")
+		}
+		endpoint "standard" {
+			url    = "https://a.example.com"
+			secret = split(",", env("LIST"))
+		}`)}, config.Options{
+		Getenv: func(name string) (string, bool) {
+			value, ok := map[string]string{
+				"URL": "postgres://localhost/app", "SEAL": sealKey, "KEY": strings.Repeat("k", 20), "TEXT": "a text", "LIST": hmacSecret + around + "," + ed25519Secret,
+			}[name]
+			return around + value + around, ok
+		},
+		ReadFile: func(string) ([]byte, error) { return []byte(around + "another text" + around), nil },
+	})
+	require.Empty(t, diags)
+	require.Equal(t, "postgres://localhost/app", cfg.Database.URL.Reveal())
+	require.Equal(t, strings.Repeat("k", 20), cfg.API.Keys[0].Secret.Reveal())
+	require.Equal(t, sealKey, cfg.Secrets.Keys[0].Reveal())
+	require.Equal(t, "a text", cfg.Endpoints[0].Secrets[0].Reveal())
+	require.Equal(t, "another text", cfg.Endpoints[0].Secrets[1].Reveal())
+	require.Equal(t, "a text", cfg.Endpoints[1].Secrets[0].Reveal())
+	require.Equal(t, hmacSecret, cfg.Endpoints[2].Secrets[0].Reveal())
+	require.Equal(t, ed25519Secret, cfg.Endpoints[2].Secrets[1].Reveal())
+
+	// Where Go code makes the configuration, or a customer the endpoint, it is refused instead of changed.
+	for _, signature := range []config.Signature{config.SignatureStripe, config.SignatureGitHub, config.SignatureStandard} {
+		require.Equal(t, []string{"endpoint.a.secret[0]"}, problems(t, func(_ *config.Config, e *config.Endpoint) {
+			e.Signature, e.Secrets = signature, []config.Secret{config.NewSecret(hmacSecret + "\n")}
+		}))
+	}
+	require.Equal(t, []string{"api.key[0].secret"}, problems(t, func(c *config.Config, _ *config.Endpoint) {
+		c.API = config.API{Listen: ":1", Keys: []config.APIKey{{Name: "a", Secret: config.NewSecret(strings.Repeat("k", 20) + " ")}}}
+	}))
+}
+
+// A header's value is sent as it is, so white space around it, which no receiver would see, is refused with its line.
+func TestWhiteSpaceInHeadersIsRefused(t *testing.T) {
+	t.Parallel()
+	_, diags := config.Parse(map[string][]byte{"test.hcl": []byte(`database { url = "postgres://localhost/app" }
+		endpoint "a" {
+			url     = "https://a.example.com"
+			secret  = env("ERP_SECRET")
+			headers = {
+				Authorization = "Bearer ${env("TOKEN")}"
+			}
+		}`)}, config.Options{Getenv: func(name string) (string, bool) {
+		if name == "TOKEN" {
+			return "hunter2\n", true
+		}
+		return getenv(name)
+	}})
+	require.Len(t, diags, 1)
+	require.Equal(t, 6, diags[0].Line)
+	require.Equal(t, "Invalid header value", diags[0].Summary)
 }

@@ -317,6 +317,9 @@ func (s *section) placeElements(name string, expr hclsyntax.Expression) {
 
 // table gives an object of strings. A null stays in it as nil.
 func (s *section) table(name string) (members map[string]*string, ok bool) {
+	if attr := s.body.Attributes[name]; attr != nil && s.secretNames(name, attr.Expr) {
+		return nil, false
+	}
 	v, _, ok := s.value(name, cty.Map(cty.String))
 	if !ok {
 		return nil, false
@@ -334,6 +337,23 @@ func (s *section) table(name string) (members map[string]*string, ok bool) {
 		}
 	}
 	return members, true
+}
+
+// secretNames reports names of an object that are secret: what is wrong with a member is said by its name.
+func (s *section) secretNames(name string, expr hclsyntax.Expression) bool {
+	object, isObject := filter.Unwrap(expr).(*hclsyntax.ObjectConsExpr)
+	if !isObject {
+		return false
+	}
+	found := false
+	for _, item := range object.Items {
+		key, _ := item.KeyExpr.Value(&hcl.EvalContext{Functions: s.functions}) // value reports what is wrong with it
+		if key.ContainsMarked() {
+			s.wrong(name, item.KeyExpr.Range(), "Secret as a name", "Write the name as it is; only values may come from the environment or a file.")
+			found = true
+		}
+	}
+	return found
 }
 
 // placeMembers notes where the members of an object stand, and reports names that occur twice.
@@ -363,7 +383,12 @@ func (s *section) secret(name string, isSecret func(string) bool) Secret {
 	if !marked && isSecret(v.AsString()) {
 		s.literal(s.body.Attributes[name].Expr.Range())
 	}
-	return NewSecret(v.AsString())
+	return trimmed(v.AsString())
+}
+
+// trimmed makes a secret without the white space around it, which files and secret stores tend to add.
+func trimmed(text string) Secret {
+	return NewSecret(strings.TrimSpace(text))
 }
 
 func (s *section) literal(at hcl.Range) {
@@ -401,7 +426,7 @@ func (s *section) secrets(name string) []Secret {
 		if len(marks) == 0 {
 			s.literal(expr.Range())
 		}
-		secrets = append(secrets, NewSecret(v.AsString()))
+		secrets = append(secrets, trimmed(v.AsString()))
 	}
 	return secrets
 }
@@ -422,7 +447,7 @@ func (s *section) secretList(name string, expr hclsyntax.Expression) []Secret {
 		if len(marks) == 0 {
 			s.literal(expr.Range())
 		}
-		return []Secret{NewSecret(v.AsString())}
+		return []Secret{trimmed(v.AsString())}
 	}
 	v, err := convert.Convert(v, cty.List(cty.String))
 	if err != nil {
@@ -436,9 +461,9 @@ func (s *section) secretList(name string, expr hclsyntax.Expression) []Secret {
 	for _, element := range v.AsValueSlice() {
 		text := ""
 		if !element.IsNull() {
-			text = strings.TrimSpace(element.AsString())
+			text = element.AsString()
 		}
-		secrets = append(secrets, NewSecret(text))
+		secrets = append(secrets, trimmed(text))
 	}
 	return secrets
 }

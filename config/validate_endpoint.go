@@ -142,6 +142,8 @@ func secretProblem(secret string, signature Signature) string {
 	encoded, hmac := strings.CutPrefix(secret, "whsec_")
 	seed, ed25519 := strings.CutPrefix(secret, "whsk_")
 	switch {
+	case strings.TrimSpace(secret) != secret:
+		return "Remove the white space around it."
 	case signature != SignatureStandard && ed25519:
 		return "A whsk_ key signs with signature = \"standard\" only; use a text or a whsec_ secret."
 	case signature != SignatureStandard:

@@ -193,8 +193,8 @@ var configMutants = []mutant{
 	},
 	{
 		name: "config-body-broken", file: "config/filter/body.go",
-		old:     "if end == payload.Absent || !json.Valid(doc[at:end]) {",
-		new:     "if end == payload.Absent || json.Valid(nil) {",
+		old:     "case !json.Valid(doc[at:end]):",
+		new:     "case json.Valid(nil):",
 		promise: "A body made of a broken payload is refused, not sent.",
 		pkg:     "./config/filter", run: "TestBodyOfBrokenPayloadFails",
 	},
