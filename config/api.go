@@ -38,6 +38,9 @@ type API struct {
 	Listen string // host:port; empty: there is no API
 	Keys   []APIKey
 	TLS    TLS
+	// Network is what endpoints that are made through the API may reach beside the public internet; Config.Network is for those
+	// of the configuration alone. It has no proxy: see Config.TenantNetwork.
+	Network Network
 }
 
 // Enabled reports whether there is an API.
@@ -76,7 +79,7 @@ type TLS struct {
 
 // api decodes the api block.
 func (d *decoder) api(s *section) {
-	s.check([]string{"listen"}, []string{"key", "tls"})
+	s.check([]string{"listen"}, []string{"key", "tls", "network"})
 	a := &d.config.API
 	a.Listen = defaultAPIListen
 	if text, ok := s.text("listen"); ok {
@@ -90,6 +93,12 @@ func (d *decoder) api(s *section) {
 		inner.check([]string{"cert", "key"}, nil)
 		a.TLS.Cert = inner.path("cert")
 		a.TLS.Key = inner.path("key")
+	}
+	if b := s.single("network"); b != nil {
+		inner := s.nested(b, "api.network.", "the network block of the API")
+		inner.check([]string{"allow", "allow_http"}, nil)
+		a.Network.AllowHTTP = inner.flag("allow_http")
+		a.Network.Allow = inner.networks("allow")
 	}
 }
 
@@ -113,6 +122,7 @@ func (d *decoder) apiKey(s *section, b *hclsyntax.Block, index int) APIKey {
 
 func (a *API) complete() {
 	a.Keys = slices.Clone(a.Keys)
+	a.Network.Allow = slices.Clone(a.Network.Allow)
 	for i := range a.Keys {
 		if a.Keys[i].Scopes == nil {
 			a.Keys[i].Scopes = Scopes()
@@ -122,6 +132,10 @@ func (a *API) complete() {
 
 func (c *checker) api() {
 	a := &c.config.API
+	c.allowed("api.network.allow", a.Network.Allow)
+	if !a.Network.Proxy.IsZero() {
+		c.fail("api.network.proxy", "Proxy of the API's endpoints", "Set network.proxy: it is for all requests.")
+	}
 	if !a.Enabled() {
 		if len(a.Keys) > 0 || a.TLS != (TLS{}) {
 			c.fail("api.listen", "Missing address", "Set listen, for example to %q.", defaultAPIListen)

@@ -54,6 +54,14 @@ type Start struct {
 	At        time.Time // those created at or after it; zero: none
 }
 
+// TenantNetwork bounds where requests to endpoints that were made through the API may go: by what the api block allows, and
+// through the same proxy as all others.
+func (c *Config) TenantNetwork() Network {
+	n := c.API.Network
+	n.Proxy = c.Network.Proxy
+	return n
+}
+
 // Network bounds where requests may go.
 type Network struct {
 	Allow     []netip.Prefix // reachable although private or reserved

@@ -253,19 +253,26 @@ func (d *decoder) network(s *section) {
 	n := &d.config.Network
 	n.AllowHTTP = s.flag("allow_http")
 	n.Proxy = s.secret("proxy", func(text string) bool { return strings.Contains(text, "@") })
-	texts, _ := s.texts("allow")
+	n.Allow = s.networks("allow")
+}
+
+// networks gets a list of networks.
+func (s *section) networks(name string) []netip.Prefix {
+	texts, _ := s.texts(name)
+	var found []netip.Prefix
 	for i, text := range texts {
 		prefix, err := parsePrefix(text)
 		if err == nil {
-			n.Allow = append(n.Allow, prefix)
+			found = append(found, prefix)
 			continue
 		}
-		at, ok := d.places[global][fmt.Sprintf("network.allow[%d]", i)]
+		at, ok := s.d.places[s.endpoint][fmt.Sprintf("%s%s[%d]", s.prefix, name, i)]
 		if !ok {
-			at = s.body.Attributes["allow"].Expr.Range()
+			at = s.body.Attributes[name].Expr.Range()
 		}
 		s.fail(at, "Invalid network", "Write an address or a network, such as 10.1.2.3 or 10.1.0.0/16.")
 	}
+	return found
 }
 
 // parsePrefix reads a network, or an address as a network of one.

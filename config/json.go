@@ -14,10 +14,6 @@ func (c Config) MarshalJSON() ([]byte, error) {
 	for i := range c.Endpoints {
 		endpoints = append(endpoints, newEndpointJSON(&c.Endpoints[i]))
 	}
-	allow := make([]string, 0, len(c.Network.Allow))
-	for _, prefix := range c.Network.Allow {
-		allow = append(allow, prefix.String())
-	}
 	m := &c.Outbox.Mapping
 	text, err := json.Marshal(map[string]any{
 		"database": map[string]any{
@@ -32,7 +28,7 @@ func (c Config) MarshalJSON() ([]byte, error) {
 			},
 		},
 		"endpoints": endpoints,
-		"network":   map[string]any{"allow": allow, "allow_http": c.Network.AllowHTTP, "proxy": c.Network.Proxy},
+		"network":   map[string]any{"allow": allowed(&c.Network), "allow_http": c.Network.AllowHTTP, "proxy": c.Network.Proxy},
 		"secrets":   map[string]any{"keys": append([]Secret{}, c.Secrets.Keys...)},
 		"api":       newAPIJSON(&c.API),
 		"metrics":   newMetricsJSON(&c.Metrics),
@@ -53,11 +49,22 @@ func (e Endpoint) MarshalJSON() ([]byte, error) {
 	return text, nil
 }
 
+// allowed returns the networks that are allowed, as text.
+func allowed(n *Network) []string {
+	allow := make([]string, 0, len(n.Allow))
+	for _, prefix := range n.Allow {
+		allow = append(allow, prefix.String())
+	}
+	return allow
+}
+
 // apiJSON is the api block as JSON shows it.
 type apiJSON struct {
 	Listen string       `json:"listen"`
 	Keys   []apiKeyJSON `json:"keys"`
 	TLS    bool         `json:"tls"`
+
+	Network map[string]any `json:"network"`
 }
 
 type apiKeyJSON struct {
@@ -73,6 +80,7 @@ func newAPIJSON(a *API) *apiJSON {
 		return nil
 	}
 	shown := &apiJSON{Listen: a.Listen, Keys: make([]apiKeyJSON, 0, len(a.Keys)), TLS: a.TLS != TLS{}}
+	shown.Network = map[string]any{"allow": allowed(&a.Network), "allow_http": a.Network.AllowHTTP}
 	for _, k := range a.Keys {
 		shown.Keys = append(shown.Keys, apiKeyJSON{k.Name, k.Secret, k.Scopes, k.Tenant})
 	}

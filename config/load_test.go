@@ -235,3 +235,33 @@ func TestWhiteSpaceInHeadersIsRefused(t *testing.T) {
 	require.Equal(t, 6, diags[0].Line)
 	require.Equal(t, "Invalid header value", diags[0].Summary)
 }
+
+// What endpoints of the configuration may reach is not what a customer's may.
+func TestNetworkOfTheAPI(t *testing.T) {
+	t.Parallel()
+	cfg, diags := parse(t, `database { url = env("DATABASE_URL") }
+		network {
+			allow      = ["10.0.0.0/8"]
+			allow_http = true
+			proxy      = env("EGRESS_PROXY")
+		}
+		api {
+			network { allow = ["192.168.1.1"] }
+		}`+anEndpoint)
+	require.Empty(t, diags)
+	require.Equal(t, "192.168.1.1/32", cfg.API.Network.Allow[0].String())
+	n := cfg.TenantNetwork()
+	require.Len(t, n.Allow, 1)
+	require.False(t, n.AllowHTTP)
+	require.True(t, n.Proxy.Equal(cfg.Network.Proxy), "all requests leave by the same way")
+	require.Contains(t, mustJSON(t, cfg), `"network":{"allow":["192.168.1.1/32"],"allow_http":false}`)
+
+	_, diags = parse(t, `api {
+			network {
+				allow = ["10.1"]
+				proxy = "http://p"
+			}
+		}`)
+	require.Contains(t, diags.Error(), "test.hcl:3:14: Invalid network")
+	require.Contains(t, diags.Error(), `There is no "proxy" in the network block of the API`)
+}

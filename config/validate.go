@@ -2,6 +2,7 @@ package config
 
 import (
 	"fmt"
+	"net/netip"
 	"net/url"
 	"slices"
 	"strings"
@@ -165,12 +166,17 @@ func (c *checker) retention() {
 	}
 }
 
-func (c *checker) network() {
-	for i, prefix := range c.config.Network.Allow {
+// allowed reports networks that are none, which only Go code can make.
+func (c *checker) allowed(name string, networks []netip.Prefix) {
+	for i, prefix := range networks {
 		if !prefix.IsValid() {
-			c.fail(fmt.Sprintf("network.allow[%d]", i), "Invalid network", "Write an address or a network, such as 10.1.0.0/16.")
+			c.fail(fmt.Sprintf("%s[%d]", name, i), "Invalid network", "Write an address or a network, such as 10.1.0.0/16.")
 		}
 	}
+}
+
+func (c *checker) network() {
+	c.allowed("network.allow", c.config.Network.Allow)
 	if c.config.Network.Proxy.IsZero() {
 		return
 	}

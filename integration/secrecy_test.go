@@ -216,6 +216,10 @@ secrets { keys = [env("SEALING")] }
 api {
   listen = "127.0.0.1:0"
   key "admin" { secret = env("API_KEY") }
+  network {
+    allow      = ["127.0.0.0/8"]
+    allow_http = true
+  }
 }`
 	relay := kit.StartDelivering(t, kit.Options{
 		Config: config, Env: map[string]string{"TOKEN": configured, "SEALING": sealing, "API_KEY": apiKey},

@@ -113,21 +113,21 @@ func (r *Relay) unlisten() {
 	}
 }
 
-// avoidOwn makes the client anew, now that it is known where not to send.
+// avoidOwn makes the clients anew, now that it is known where not to send.
 func (r *Relay) avoidOwn(cfg *config.Config) error {
-	client, err := r.newClient(cfg)
+	made, err := r.newClients(cfg)
 	if err != nil {
 		return err
 	}
-	senders, err := build(client, cfg)
+	senders, err := build(made, cfg)
 	if err != nil {
-		client.Close()
+		made.Close()
 		return err
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.client.Close()
-	r.client, r.senders = client, senders
+	r.clients.Close()
+	r.clients, r.senders = made, senders
 	return nil
 }
 
@@ -153,10 +153,14 @@ func (r *Relay) keys() *seal.Keyring {
 	return r.keyring
 }
 
-func (r *Relay) sendingClient() *webhook.Client {
+// sendingClient returns what requests to an endpoint of the configuration, or to another, go out by.
+func (r *Relay) sendingClient(configured bool) *webhook.Client {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	return r.client
+	if configured {
+		return r.clients.own
+	}
+	return r.clients.tenants
 }
 
 func (r *Relay) apiStatus() api.Status {

@@ -9,6 +9,7 @@ import (
 	"crypto/x509"
 	"encoding/json"
 	"encoding/pem"
+	"fmt"
 	"io"
 	"math/big"
 	"net"
@@ -25,10 +26,12 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/tailpost/tailpost/config"
+	"github.com/tailpost/tailpost/integration/kit"
 	"github.com/tailpost/tailpost/integration/pgtest"
 	"github.com/tailpost/tailpost/outbox"
 	"github.com/tailpost/tailpost/outbox/schema"
 	"github.com/tailpost/tailpost/relay"
+	"github.com/tailpost/tailpost/relay/signature"
 )
 
 const apiKey = "a-key-to-the-api-of-the-tests"
@@ -39,10 +42,11 @@ func serving(t *testing.T, change func(*config.Config)) *relay.Relay {
 	db := pgtest.NewDB(t)
 	_, err := schema.Migrate(t.Context(), db.Conn(t), schema.MigrateOptions{Mapping: outbox.DefaultMapping()})
 	require.NoError(t, err)
+	local := config.Network{AllowHTTP: true, Allow: []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}}
 	cfg := config.Config{
 		Database: config.Database{URL: config.NewSecret(db.URL), Slot: db.Slot()},
-		Network:  config.Network{AllowHTTP: true, Allow: []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}},
-		API:      config.API{Listen: "127.0.0.1:0", Keys: []config.APIKey{{Name: "test", Secret: config.NewSecret(apiKey)}}},
+		Network:  local,
+		API:      config.API{Listen: "127.0.0.1:0", Keys: []config.APIKey{{Name: "test", Secret: config.NewSecret(apiKey)}}, Network: local},
 		Secrets:  config.Secrets{Keys: []config.Secret{config.NewSecret(strings.Repeat("0a", 32))}},
 	}
 	if change != nil {
@@ -92,6 +96,36 @@ func TestAPIIsServedAndNoWebhookGoesThere(t *testing.T) {
 	require.Equal(t, http.StatusOK, status)
 	require.Equal(t, "dead", attempt["outcome"])
 	require.Contains(t, attempt["error"], "this relay listens there")
+}
+
+// What network allows is for endpoints that the operator wrote down: a customer's reach no more than the api block allows,
+// be it by a test or by events.
+func TestEndpointsOfTheAPIReachWhatTheAPIBlockAllows(t *testing.T) {
+	t.Parallel()
+	receiver := kit.NewReceiver(t)
+	secret := signature.GenerateSecret()
+	address := strings.Replace(receiver.URL("/tenant"), "127.0.0.1", "localhost", 1)
+	db := kit.NewDatabase(t)
+	cfg := db.Config(kit.Endpoint{ID: "own", URL: receiver.URL("/own"), Secret: []string{secret}})
+	cfg.More = "secrets {\n keys = [env(\"SEAL_KEY\")]\n}\napi {\n  listen = \"127.0.0.1:0\"\n  key \"test\" { secret = env(\"API_KEY\") }\n  network { allow_http = true }\n}\n"
+	running := kit.StartDelivering(t, kit.Options{Config: cfg, Env: map[string]string{"SEAL_KEY": strings.Repeat("0a", 32), "API_KEY": apiKey}, Secrets: []string{secret}})
+	url := fmt.Sprint("http://", running.Await(t, "the API listens", nil)["address"])
+
+	status, made := ask(t, http.DefaultClient, http.MethodPost, url+"/v1/endpoints", `{"url": "`+address+`"}`)
+	require.Equal(t, http.StatusCreated, status, made)
+	id, _ := made["id"].(string)
+	status, attempt := ask(t, http.DefaultClient, http.MethodPost, url+"/v1/endpoints/"+id+"/test", "")
+	require.Equal(t, http.StatusOK, status)
+	require.Equal(t, "dead", attempt["outcome"])
+	require.Contains(t, attempt["error"], "loopback")
+
+	db.Insert(t, kit.Event("order.paid", `{}`))
+	db.AwaitCount(t, 1, "SELECT count(*) FROM tailpost.attempt WHERE endpoint_id = 'own' AND outcome = 'delivered'")
+	db.AwaitCount(t, 1, "SELECT least(count(*), 1) FROM tailpost.attempt WHERE endpoint_id = '"+id+"' AND trigger = 'stream' AND status_code IS NULL")
+	require.Empty(t, receiver.Requests("/tenant"))
+	status, _ = ask(t, http.DefaultClient, http.MethodPost, url+"/v1/endpoints/own/test", "")
+	require.Equal(t, http.StatusOK, status)
+	require.Len(t, receiver.Requests("/own"), 2)
 }
 
 func TestMetricsAreServedAndNoWebhookGoesThere(t *testing.T) {

@@ -132,9 +132,9 @@ func (r *Relay) prepare(ctx, hard context.Context, led *ledger.Ledger, stream *p
 // feed loads the endpoints made through the API as they were where the stream begins.
 func (r *Relay) feed(ctx context.Context, led *ledger.Ledger, cfg *config.Config, begin source.Position) (*intake.Feed, []dispatch.Endpoint, error) {
 	r.mu.Lock()
-	client, keys := r.client, r.keyring
+	tenants, keys := r.clients.tenants, r.keyring
 	r.mu.Unlock()
-	return intake.Load(ctx, led, begin, intake.FeedOptions{Client: client, Network: cfg.Network, Keys: keys, Logger: r.log})
+	return intake.Load(ctx, led, begin, intake.FeedOptions{Client: tenants, Network: cfg.TenantNetwork(), Keys: keys, Logger: r.log})
 }
 
 // barriers returns the barriers of a hold, which go through the slot as logical messages of our own.

@@ -73,7 +73,7 @@ type Relay struct {
 
 	mu      sync.Mutex
 	cfg     *config.Config
-	client  *webhook.Client
+	clients clients
 	status  Status
 	senders map[string]*webhook.Endpoint
 	current *dispatch.Dispatcher // nil: the slot is not held
@@ -115,11 +115,11 @@ func New(cfg *config.Config, o Options) (*Relay, error) {
 		status: Status{State: Starting, Slot: cfg.Database.Slot, Owner: o.Owner},
 	}
 	var err error
-	if r.client, err = r.newClient(cfg); err != nil {
+	if r.clients, err = r.newClients(cfg); err != nil {
 		return nil, err
 	}
-	if r.senders, err = build(r.client, cfg); err != nil {
-		r.client.Close()
+	if r.senders, err = build(r.clients, cfg); err != nil {
+		r.clients.Close()
 		return nil, err
 	}
 	if r.keyring, err = seal.New(cfg.Secrets); err != nil {
@@ -128,24 +128,41 @@ func New(cfg *config.Config, o Options) (*Relay, error) {
 	return r, nil
 }
 
-// newClient prepares what requests go out by.
-func (r *Relay) newClient(cfg *config.Config) (*webhook.Client, error) {
+// clients are what requests go out by: to endpoints of the configuration, and to those that were made through the API, which may
+// reach what the api block allows alone.
+type clients struct{ own, tenants *webhook.Client }
+
+// Close closes idle connections; requests in flight end as they would.
+func (c clients) Close() {
+	c.own.Close()
+	c.tenants.Close()
+}
+
+// newClients prepares what requests go out by.
+func (r *Relay) newClients(cfg *config.Config) (clients, error) {
 	listeners, err := r.ownListeners()
 	if err != nil {
-		return nil, err
+		return clients{}, err
 	}
-	client, err := webhook.NewClient(webhook.Options{Network: cfg.Network, UserAgent: "Tailpost/" + r.opts.Version, Deny: listeners})
+	options := webhook.Options{Network: cfg.Network, UserAgent: "Tailpost/" + r.opts.Version, Deny: listeners}
+	own, err := webhook.NewClient(options)
 	if err != nil {
-		return nil, fmt.Errorf("prepare the HTTP client: %w", err)
+		return clients{}, fmt.Errorf("prepare the HTTP client: %w", err)
 	}
-	return client, nil
+	options.Network = cfg.TenantNetwork()
+	tenants, err := webhook.NewClient(options)
+	if err != nil {
+		own.Close()
+		return clients{}, fmt.Errorf("prepare the HTTP client of the API's endpoints: %w", err)
+	}
+	return clients{own, tenants}, nil
 }
 
 // build prepares what sends to the endpoints of a config.
-func build(client *webhook.Client, cfg *config.Config) (map[string]*webhook.Endpoint, error) {
+func build(c clients, cfg *config.Config) (map[string]*webhook.Endpoint, error) {
 	senders := make(map[string]*webhook.Endpoint, len(cfg.Endpoints))
 	for i := range cfg.Endpoints {
-		ep, err := client.Endpoint(cfg.Endpoints[i])
+		ep, err := c.own.Endpoint(cfg.Endpoints[i])
 		if err != nil {
 			closeAll(senders)
 			return nil, fmt.Errorf("prepare endpoint %q: %w", cfg.Endpoints[i].ID, err)
@@ -193,7 +210,7 @@ func (r *Relay) deliver(ctx context.Context) error {
 	defer func() {
 		r.mu.Lock()
 		defer r.mu.Unlock()
-		r.client.Close()
+		r.clients.Close()
 	}()
 
 	led, err := r.open(ctx)

@@ -30,28 +30,28 @@ func (r *Relay) Reload(ctx context.Context, cfg *config.Config) error {
 		return err
 	}
 	r.mu.Lock()
-	client, former := r.client, r.senders
+	made, former := r.clients, r.senders
 	r.mu.Unlock()
-	anew := !sameNetwork(old.Network, cfg.Network)
+	anew := !sameNetwork(old.Network, cfg.Network) || !sameNetwork(old.API.Network, cfg.API.Network)
 	if anew {
-		if client, err = r.newClient(cfg); err != nil {
+		if made, err = r.newClients(cfg); err != nil {
 			return err
 		}
 	}
-	senders, err := build(client, cfg)
+	senders, err := build(made, cfg)
 	if err != nil {
 		if anew {
-			client.Close()
+			made.Close()
 		}
 		return err
 	}
 	r.mu.Lock()
-	led, dispatcher, holding, formerClient := r.ledger, r.current, r.holding, r.client
-	r.cfg, r.client, r.senders, r.keyring = cfg, client, senders, keyring
+	led, dispatcher, holding, formerClients := r.ledger, r.current, r.holding, r.clients
+	r.cfg, r.clients, r.senders, r.keyring = cfg, made, senders, keyring
 	r.mu.Unlock()
 	// Requests in flight keep their connections; idle ones go.
 	if anew {
-		defer formerClient.Close()
+		defer formerClients.Close()
 	}
 	defer closeAll(former)
 	switch {

@@ -46,7 +46,7 @@ func setupRows(t *testing.T) *rowsBundle {
 	c := b.db.Config(kit.Endpoint{
 		ID: "erp", URL: b.receiver.URL("/erp"), Secret: []string{signature.GenerateSecret()}, HCL: "subscription {\n events = [\"erp\"]\n}\n",
 	})
-	c.More = "secrets {\n keys = [env(\"SEAL_KEY\")]\n}\n"
+	c.More = "secrets {\n keys = [env(\"SEAL_KEY\")]\n}\n" + kit.TenantsReachReceivers
 	b.options = kit.Options{Config: c, Env: map[string]string{"SEAL_KEY": sealKey}, Secrets: []string{b.secret, sealKey}}
 	return b
 }
@@ -408,7 +408,7 @@ func TestResealMovesSecretsToTheFirstKey(t *testing.T) {
 
 	reseal := func(env map[string]string, keys string) *kit.Process {
 		c := b.options.Config
-		c.More = "secrets {\n keys = " + keys + "\n}\n"
+		c.More = "secrets {\n keys = " + keys + "\n}\n" + kit.TenantsReachReceivers
 		path := t.TempDir() + "/tailpost.hcl"
 		kit.WriteFile(t, path, c.HCL())
 		all := c.Env()

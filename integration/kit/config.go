@@ -23,6 +23,17 @@ type Endpoint struct {
 	HCL    string   // further attributes and blocks
 }
 
+// TenantsReachReceivers is an api block by which endpoints that are rows may reach a test's receivers.
+const TenantsReachReceivers = `
+api {
+  listen = "127.0.0.1:0"
+  network {
+    allow      = ["127.0.0.0/8"]
+    allow_http = true
+  }
+}
+`
+
 // secretVariable is the environment variable that holds a secret, unless the test names files.
 func secretVariable(endpoint string, n int) string {
 	return fmt.Sprintf("SECRET_%s_%d", strings.ToUpper(strings.ReplaceAll(endpoint, "-", "_")), n)

@@ -65,12 +65,20 @@ const keyedHCL = `
 api {
   listen = "127.0.0.1:0"
   key "admin" { secret = env("ADMIN_KEY") }
+  network {
+    allow      = ["127.0.0.0/8"]
+    allow_http = true
+  }
 }
 `
 
 const keylessHCL = `
 api {
   listen = "127.0.0.1:0"
+  network {
+    allow      = ["127.0.0.0/8"]
+    allow_http = true
+  }
 }
 `
 

@@ -79,10 +79,11 @@ func (l *lockedBuffer) String() string {
 
 func baseConfig(tb testing.TB, url string) config.Config {
 	tb.Helper()
+	local := config.Network{AllowHTTP: true, Allow: []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}}
 	return config.Config{
 		Database: config.Database{URL: config.NewSecret(url)},
-		Network:  config.Network{AllowHTTP: true, Allow: []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}},
-		API:      config.API{Listen: "127.0.0.1:0", Keys: []config.APIKey{{Name: "admin", Secret: config.NewSecret(adminKey)}}},
+		Network:  local,
+		API:      config.API{Listen: "127.0.0.1:0", Keys: []config.APIKey{{Name: "admin", Secret: config.NewSecret(adminKey)}}, Network: local},
 		Secrets:  config.Secrets{Keys: []config.Secret{config.NewSecret(sealKey)}},
 	}
 }
@@ -104,14 +105,22 @@ func setup(tb testing.TB, change func(*config.Config), options ...func(*api.Opti
 	st, err := query.Open(tb.Context(), query.Options{URL: b.cfg.Database.URL, Owner: "test/1", Mapping: b.cfg.Outbox.Mapping})
 	require.NoError(tb, err)
 	tb.Cleanup(st.Close)
-	client, err := webhook.NewClient(webhook.Options{Network: b.cfg.Network, UserAgent: "Tailpost/test"})
+	own, err := webhook.NewClient(webhook.Options{Network: b.cfg.Network, UserAgent: "Tailpost/test"})
 	require.NoError(tb, err)
-	tb.Cleanup(client.Close)
+	tb.Cleanup(own.Close)
+	tenants, err := webhook.NewClient(webhook.Options{Network: b.cfg.TenantNetwork(), UserAgent: "Tailpost/test"})
+	require.NoError(tb, err)
+	tb.Cleanup(tenants.Close)
 	keyring, err := seal.New(b.cfg.Secrets)
 	require.NoError(tb, err)
 	o := api.Options{
 		Store: st, Config: b.config, Keyring: func() *seal.Keyring { return keyring },
-		Client: func() *webhook.Client { return client },
+		Client: func(configured bool) *webhook.Client {
+			if configured {
+				return own
+			}
+			return tenants
+		},
 		Status: func() api.Status {
 			return api.Status{State: "delivering", Slot: b.cfg.Database.Slot, Owner: "test/1", Epoch: 1}
 		},

@@ -127,7 +127,7 @@ func (s *Server) createEndpoint(ctx context.Context, c *query.Change, p *princip
 	set.apply(&in.Body.EndpointSettings)
 	secret := chosenSecret(&set, in.Body.Secret, in.Body.SecretType)
 	e.Secrets = []config.Secret{secret}
-	if err := set.finish(s.config().Network); err != nil {
+	if err := set.finish(s.config().TenantNetwork()); err != nil {
 		return nil, err
 	}
 	row := ledger.EndpointRow{
@@ -224,7 +224,7 @@ func (s *Server) save(ctx context.Context, c *query.Change, row *ledger.Endpoint
 	before := s.audited(row)
 	e := set.e
 	e.Secrets = live(set.sealed.Secrets, c.Now())
-	err := set.finish(s.config().Network)
+	err := set.finish(s.config().TenantNetwork())
 	if err != nil {
 		return nil, err
 	}

@@ -183,7 +183,7 @@ func (s *Server) nextSecret(row *ledger.EndpointRow, body *NewSecret, sealed led
 		}
 	}
 	e.Secrets = []config.Secret{next}
-	return next, set.finish(s.config().Network)
+	return next, set.finish(s.config().TenantNetwork())
 }
 
 func graceOf(text string) (time.Duration, error) {

@@ -45,7 +45,7 @@ type Options struct {
 	Store   *query.Store
 	Config  func() *config.Config
 	Keyring func() *seal.Keyring
-	Client  func() *webhook.Client // sends test events
+	Client  func(configured bool) *webhook.Client // sends test events to an endpoint of the configuration, or to another
 	Status  func() Status
 	Metrics func(ctx context.Context) []byte // in the text format of Prometheus; nil: there are none
 	Logger  zerolog.Logger
@@ -57,7 +57,7 @@ type Server struct {
 	store   *query.Store
 	config  func() *config.Config
 	keyring func() *seal.Keyring
-	client  func() *webhook.Client
+	client  func(configured bool) *webhook.Client
 	status  func() Status
 	metrics func(ctx context.Context) []byte
 	log     zerolog.Logger

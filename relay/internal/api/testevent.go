@@ -81,7 +81,7 @@ func (s *Server) sendTest(ctx context.Context, row *ledger.EndpointRow, body *Te
 		return nil, err
 	}
 	cfg.Timeout = min(cfg.Timeout, testTimeout)
-	endpoint, err := s.client().Endpoint(cfg)
+	endpoint, err := s.client(row.Source == ledger.SourceConfig).Endpoint(cfg)
 	if err != nil {
 		return nil, fmt.Errorf("prepare the test: %w", err)
 	}
@@ -118,7 +118,7 @@ func (s *Server) sendable(row *ledger.EndpointRow) (config.Endpoint, error) {
 		return e, err
 	}
 	e.Secrets, e.Headers = webhook.Signing(e.Signature, live(sealed.Secrets, s.now())), sealed.Headers
-	return e, (&settler{e: &e}).finish(current.Network)
+	return e, (&settler{e: &e}).finish(current.TenantNetwork())
 }
 
 // testEvent makes the event up.
