@@ -178,15 +178,16 @@ func queued(ctx context.Context, led *ledger.Ledger, endpoints []dispatch.Endpoi
 		}
 		e.Due = q.Next
 		// The ordering may have been another one when they were written.
-		if q.Unscheduled > 0 && e.Config.Ordering != config.OrderingStrict {
+		if q.Unscheduled && e.Config.Ordering != config.OrderingStrict {
 			e.Due = now
-			if err := led.Loosen(ctx, e.Config.ID, e.Config.Ordering == config.OrderingNone, now); err != nil {
-				return err
-			}
 		}
 		switch e.Config.Ordering {
 		case config.OrderingNone:
+			e.Reread = q.Unscheduled // beside delivery: there may be millions
 		case config.OrderingKey:
+			if err := loosen(ctx, led, e.Config.ID, now); err != nil {
+				return err
+			}
 			e.KeyHeads, err = led.Heads(ctx, e.Config.ID, holds)
 		case config.OrderingStrict:
 			e.KeyHeads, err = led.First(ctx, e.Config.ID, holds)
@@ -196,6 +197,16 @@ func queued(ctx context.Context, led *ledger.Ledger, endpoints []dispatch.Endpoi
 		}
 	}
 	return nil
+}
+
+// loosen makes due what has no key and waits although only keys have an order.
+func loosen(ctx context.Context, led *ledger.Ledger, endpointID string, now time.Time) error {
+	for {
+		more, err := led.Loosen(ctx, endpointID, false, now)
+		if err != nil || !more {
+			return err
+		}
+	}
 }
 
 // run delivers until ctx is done or the hold is broken, then drains.

@@ -368,9 +368,9 @@ var apiMutants = []mutant{ //nolint:gochecknoglobals // a table
 	},
 	{
 		name:    "api-busy-database-is-a-bug",
-		file:    "relay/internal/query/store.go",
-		old:     `case "08", "53", "57", "58":`,
-		new:     `case "08":`,
+		file:    "outbox/pglink/states.go",
+		old:     `case "40", "53", "55", "57", "58":`,
+		new:     `case "40", "53":`,
 		promise: "While the database is busy the answer is 503 with Retry-After, not 500.",
 		pkg:     "./relay/internal/api",
 		run:     "TestABusyDatabaseIsNoBug",
@@ -569,19 +569,25 @@ FOR UPDATE`,
 	{
 		name: "api-query-connection-string-told",
 		file: "relay/internal/query/store.go",
-		old: `		err = connectErr.Unwrap()
-`,
-		new: `		_ = connectErr
-`,
+		old: `ErrUnavailable, pglink.Describe(err))
+}`,
+		new: `ErrUnavailable, err)
+}`,
 		promise: "An error of a connection tells nothing of the connection string.",
 		pkg:     "./relay/internal/query",
 		run:     "TestAnErrorTellsNothingOfTheConnectionString",
 	},
 	{
-		name:    "api-query-url-quoted",
-		file:    "relay/internal/query/store.go",
-		old:     `return nil, errors.New("parse the database URL:`,
-		new:     `return nil, errors.New(o.URL.Reveal() + "parse the database URL:`,
+		name: "api-query-url-quoted",
+		file: "relay/internal/query/store.go",
+		old: `s.session)
+	if err != nil {
+		return err
+`,
+		new: `s.session)
+	if err != nil {
+		return errors.New(url.Reveal())
+`,
 		promise: "An error of a connection tells nothing of the connection string.",
 		pkg:     "./relay/internal/query",
 		run:     "TestAnErrorTellsNothingOfTheConnectionString",

@@ -35,8 +35,9 @@ type Ledger interface {
 	// Heads reads the first pending delivery of each key of an endpoint, First that of all its deliveries.
 	Heads(ctx context.Context, endpointID string, dead bool) ([]ledger.Head, error)
 	First(ctx context.Context, endpointID string, dead bool) ([]ledger.Head, error)
-	// Loosen makes due what waited behind an earlier delivery: all of an endpoint's, or only those without a key.
-	Loosen(ctx context.Context, endpointID string, keyed bool, now time.Time) error
+	// Loosen makes due what waited behind an earlier delivery: all of an endpoint's, or only those without a key. It does some of
+	// them and reports whether there are more.
+	Loosen(ctx context.Context, endpointID string, keyed bool, now time.Time) (more bool, err error)
 }
 
 // Endpoint is one endpoint to deliver to.
@@ -47,6 +48,8 @@ type Endpoint struct {
 	Due    time.Time // the earliest pending delivery in the table; zero: none
 	// KeyHeads says, of an ordered endpoint, what is pending in the table, by key.
 	KeyHeads []ledger.Head
+	// Reread says that what waits in the table was written for another ordering: it is read anew before any of it is loaded.
+	Reread bool
 	// Streamed says that the endpoint comes and goes by Change, so that Reload leaves it alone.
 	Streamed bool
 	// Blocked says that nothing can be sent to it for now: what it should get is parked. It needs no Sender.

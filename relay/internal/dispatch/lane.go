@@ -82,7 +82,7 @@ func newLane(d *Dispatcher, e Endpoint) *lane {
 	l.health = newHealth(e.State, e.Config.ParkAfter)
 	l.policy.ordering = e.Config.Ordering
 	l.configure(e)
-	l.nextDue = e.Due
+	l.nextDue, l.reread = e.Due, e.Reread
 	for _, c := range l.chains {
 		l.nextDue = pace.Sooner(l.nextDue, c.next)
 	}

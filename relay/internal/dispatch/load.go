@@ -219,16 +219,20 @@ type rereadPlan struct {
 	generation int
 }
 
-func (p rereadPlan) query(ctx context.Context, from Ledger, id string) (heads []ledger.Head, err error) {
+// query reports more where there is more to do before there are heads, for which other lanes need not wait.
+func (p rereadPlan) query(ctx context.Context, from Ledger, id string) (heads []ledger.Head, more bool, err error) {
 	switch p.ordering {
 	case config.OrderingNone:
-		return nil, from.Loosen(ctx, id, true, time.Now())
+		more, err = from.Loosen(ctx, id, true, time.Now())
+		return nil, more, err
 	case config.OrderingKey:
-		if err := from.Loosen(ctx, id, false, time.Now()); err != nil {
-			return nil, err
+		if more, err = from.Loosen(ctx, id, false, time.Now()); more || err != nil {
+			return nil, more, err
 		}
-		return from.Heads(ctx, id, p.holds)
+		heads, err = from.Heads(ctx, id, p.holds)
+		return heads, false, err
 	case config.OrderingStrict:
 	}
-	return from.First(ctx, id, p.holds)
+	heads, err = from.First(ctx, id, p.holds)
+	return heads, false, err
 }

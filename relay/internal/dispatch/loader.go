@@ -99,7 +99,11 @@ func (ld *loader) run(ctx context.Context) {
 // looked at again after a pause that grows.
 func (ld *loader) load(ctx context.Context, l *lane) {
 	if p, ok := l.planReread(); ok {
-		heads, err := p.query(ctx, ld.d.ledger, l.id)
+		heads, more, err := p.query(ctx, ld.d.ledger, l.id)
+		if more {
+			ld.schedule(l, time.Now())
+			return
+		}
 		if err != nil {
 			ld.failed(ctx, l, err, "the order of parked deliveries not loaded, trying again")
 			l.cancelReread()

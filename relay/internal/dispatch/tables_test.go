@@ -277,12 +277,12 @@ func (f *tables) First(ctx context.Context, endpoint string, dead bool) ([]ledge
 	return f.heads(ctx, endpoint, dead, func(outbox.Delivery) (string, bool) { return "", true })
 }
 
-func (f *tables) Loosen(ctx context.Context, endpoint string, keyed bool, now time.Time) error {
+func (f *tables) Loosen(ctx context.Context, endpoint string, keyed bool, now time.Time) (bool, error) {
 	f.latency(ctx)
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.loosen(endpoint, keyed, now)
-	return nil
+	return false, nil
 }
 
 func (f *tables) loosen(endpoint string, keyed bool, now time.Time) {

@@ -6,6 +6,8 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5"
+
+	"github.com/tailpost/tailpost/outbox"
 )
 
 // Head is the first pending delivery of a key, in commit order.
@@ -13,57 +15,156 @@ type Head struct {
 	Key           string
 	EventID       string
 	NextAttemptAt time.Time // zero: it waits
-	Count         int64     // pending deliveries of the key
+	Count         int64     // pending deliveries of the key; where they are very many, more than there are
 }
 
-const headsSQL = `
-SELECT DISTINCT ON (key) key, event_id, next_attempt_at, count(*) OVER (PARTITION BY key)
-FROM tailpost.delivery
-WHERE endpoint_id = @endpoint
-  AND (state = 'pending' OR @dead)
-  AND key IS NOT NULL
-ORDER BY key, commit_lsn, seq`
+// headsSQL reads what is pending, or dead, in the order of an index: key by key, each in the order of commits.
+const (
+	headsSQL = `
+SELECT d.key, d.event_id, d.next_attempt_at, d.commit_lsn::text, d.seq
+FROM tailpost.delivery AS d
+WHERE d.endpoint_id = @endpoint
+  AND d.key IS NOT NULL
+  AND (@first OR (d.key, d.commit_lsn, d.seq) > (@key, @lsn::text::pg_lsn, @seq))
+  AND d.state = `
+	headsOrderSQL = `
+ORDER BY d.key, d.commit_lsn, d.seq
+LIMIT @limit`
+	pendingHeadsSQL = headsSQL + `'pending'` + headsOrderSQL
+	deadHeadsSQL    = headsSQL + `'dead'` + headsOrderSQL
+)
 
-// Heads gives the head of every key of an endpoint that has pending deliveries, ordered by key. Dead ones count too if
-// others wait for them.
+// headsPage is how many rows are read in one statement.
+const headsPage = 20_000
+
+// keyRow is a row as far as heads need it.
+type keyRow struct {
+	head Head
+	lsn  outbox.LSN
+	seq  int64
+}
+
+// Heads returns the head of every key of an endpoint that has pending deliveries. With dead, dead ones count too: others wait for
+// them. It reads in pages, between which the connection is free.
 func (w *Parked) Heads(ctx context.Context, endpointID string, dead bool) ([]Head, error) {
-	var heads []Head
-	err := w.link.Once(ctx, "load the heads of keys", func(ctx context.Context, conn *pgx.Conn) error {
-		rows, err := conn.Query(ctx, headsSQL, pgx.NamedArgs{"endpoint": endpointID, "dead": dead})
-		if err != nil {
-			return err
-		}
-		heads, err = pgx.CollectRows(rows, func(row pgx.CollectableRow) (h Head, err error) {
-			var next *time.Time
-			err = row.Scan(&h.Key, &h.EventID, &next, &h.Count)
-			if next != nil {
-				h.NextAttemptAt = next.UTC()
+	heads, err := w.heads(ctx, endpointID, pendingHeadsSQL, nil)
+	if err == nil && dead {
+		heads, err = w.heads(ctx, endpointID, deadHeadsSQL, heads)
+	}
+	if err != nil {
+		return nil, err
+	}
+	found := make([]Head, len(heads))
+	for i := range heads {
+		found[i] = heads[i].head
+	}
+	return found, nil
+}
+
+// heads adds the heads of what sql reads to others, of which each key has one.
+func (w *Parked) heads(ctx context.Context, endpointID, sql string, found []keyRow) ([]keyRow, error) {
+	at := make(map[string]int, len(found))
+	for i := range found {
+		at[found[i].head.Key] = i
+	}
+	args := pgx.NamedArgs{"endpoint": endpointID, "first": true, "key": "", "lsn": "0/0", "seq": int64(0), "limit": headsPage}
+	for full := true; full; {
+		var page []keyRow
+		err := w.link.Once(ctx, "load the heads of keys", func(ctx context.Context, conn *pgx.Conn) error {
+			rows, err := conn.Query(ctx, sql, args)
+			if err != nil {
+				return err
 			}
-			return h, err
+			page, err = pgx.CollectRows(rows, scanKeyRow)
+			return err
 		})
-		return err
-	})
-	return heads, err
+		if err != nil {
+			return nil, err
+		}
+		for i := range page {
+			row := &page[i]
+			k, known := at[row.head.Key]
+			if !known {
+				at[row.head.Key] = len(found)
+				found = append(found, *row)
+				continue
+			}
+			found[k].add(row)
+		}
+		if full = len(page) == headsPage; full {
+			last := &page[headsPage-1]
+			args["first"], args["key"], args["lsn"], args["seq"] = false, last.head.Key, last.lsn.String(), last.seq
+		}
+	}
+	return found, nil
 }
 
-// Queue sums an endpoint's pending deliveries.
+// add takes in another row of the same key.
+func (r *keyRow) add(o *keyRow) {
+	count := r.head.Count + o.head.Count
+	if o.lsn < r.lsn || o.lsn == r.lsn && o.seq < r.seq {
+		*r = *o
+	}
+	r.head.Count = count
+}
+
+func scanKeyRow(row pgx.CollectableRow) (r keyRow, err error) {
+	var (
+		next *time.Time
+		lsn  string
+	)
+	if err := row.Scan(&r.head.Key, &r.head.EventID, &next, &lsn, &r.seq); err != nil {
+		return r, err
+	}
+	r.head.NextAttemptAt, r.head.Count = orZero(next), 1
+	r.lsn, err = outbox.ParseLSN(lsn)
+	return r, err
+}
+
+// Queue says when an endpoint's pending deliveries are due.
 type Queue struct {
-	Next  time.Time // the earliest next_attempt_at; zero: none has one
-	Count int64
-	// Unscheduled counts those without a time: they wait behind an earlier one.
-	Unscheduled int64
+	Next        time.Time // the earliest next_attempt_at; zero: none has one
+	Unscheduled bool      // some have none: they wait behind an earlier one
 }
 
+// nextDueSQL goes from endpoint to endpoint along the index, instead of through all that waits.
 const nextDueSQL = `
-SELECT endpoint_id, min(next_attempt_at), count(*), count(*) FILTER (WHERE next_attempt_at IS NULL)
-FROM tailpost.delivery
-WHERE state = 'pending'
-GROUP BY endpoint_id`
+WITH RECURSIVE waiting AS (
+    (SELECT endpoint_id
+     FROM tailpost.delivery
+     WHERE state = 'pending'
+     ORDER BY endpoint_id
+     LIMIT 1)
+    UNION ALL
+    SELECT (SELECT d.endpoint_id
+            FROM tailpost.delivery AS d
+            WHERE d.state = 'pending'
+              AND d.endpoint_id > w.endpoint_id
+            ORDER BY d.endpoint_id
+            LIMIT 1)
+    FROM waiting AS w
+    WHERE w.endpoint_id IS NOT NULL
+)
+SELECT w.endpoint_id,
+       (SELECT d.next_attempt_at
+        FROM tailpost.delivery AS d
+        WHERE d.endpoint_id = w.endpoint_id
+          AND d.state = 'pending'
+          AND d.next_attempt_at IS NOT NULL
+        ORDER BY d.next_attempt_at
+        LIMIT 1),
+       EXISTS (SELECT
+               FROM tailpost.delivery AS d
+               WHERE d.endpoint_id = w.endpoint_id
+                 AND d.state = 'pending'
+                 AND d.next_attempt_at IS NULL)
+FROM waiting AS w
+WHERE w.endpoint_id IS NOT NULL`
 
-// NextDue gives the queue of every endpoint that has pending deliveries.
+// NextDue returns the queue of every endpoint that has pending deliveries.
 func (w *Parked) NextDue(ctx context.Context) (map[string]Queue, error) {
 	var queues map[string]Queue
-	err := w.link.Once(ctx, "load the queues", func(ctx context.Context, conn *pgx.Conn) error {
+	err := w.link.Run(ctx, "load the queues", func(ctx context.Context, conn *pgx.Conn) error {
 		queues = make(map[string]Queue)
 		rows, err := conn.Query(ctx, nextDueSQL)
 		if err != nil {
@@ -72,14 +173,10 @@ func (w *Parked) NextDue(ctx context.Context) (map[string]Queue, error) {
 		var (
 			endpoint string
 			next     *time.Time
-			count    int64
-			none     int64
+			q        Queue
 		)
-		_, err = pgx.ForEachRow(rows, []any{&endpoint, &next, &count, &none}, func() error {
-			q := Queue{Count: count, Unscheduled: none}
-			if next != nil {
-				q.Next = next.UTC()
-			}
+		_, err = pgx.ForEachRow(rows, []any{&endpoint, &next, &q.Unscheduled}, func() error {
+			q.Next = orZero(next)
 			queues[endpoint] = q
 			return nil
 		})
@@ -89,31 +186,85 @@ func (w *Parked) NextDue(ctx context.Context) (map[string]Queue, error) {
 }
 
 const loosenSQL = `
-UPDATE tailpost.delivery
+UPDATE tailpost.delivery AS d
 SET next_attempt_at = @now
-WHERE endpoint_id = @endpoint
-  AND state = 'pending'
-  AND next_attempt_at IS NULL
-  AND (@keyed OR key IS NULL)`
+FROM (
+    SELECT event_id, endpoint_id
+    FROM tailpost.delivery
+    WHERE endpoint_id = @endpoint
+      AND state = 'pending'
+      AND next_attempt_at IS NULL
+      AND (@keyed OR key IS NULL)
+    LIMIT @limit
+) AS waiting
+WHERE d.event_id = waiting.event_id
+  AND d.endpoint_id = waiting.endpoint_id`
 
-// Loosen makes due the pending deliveries of an endpoint that wait behind an earlier one, because its ordering has
-// changed: all of them, or only those without a key.
-func (w *Parked) Loosen(ctx context.Context, endpointID string, keyed bool, now time.Time) error {
-	return w.link.Once(ctx, "let deliveries go out of order", func(ctx context.Context, conn *pgx.Conn) error {
-		_, err := conn.Exec(ctx, loosenSQL, pgx.NamedArgs{"endpoint": endpointID, "keyed": keyed, "now": now})
-		return err
-	})
+const (
+	loosenPage = 2000                   // rows of one statement
+	loosenTime = 200 * time.Millisecond // of one call
+)
+
+// Loosen makes due the pending deliveries of an endpoint that wait behind an earlier one, because its ordering has changed: all
+// of them, or only those without a key. It makes due as many as a moment allows and reports whether there are more, so that
+// whoever has other endpoints to load can do that in between; each page stays, whatever becomes of the next one.
+func (w *Parked) Loosen(ctx context.Context, endpointID string, keyed bool, now time.Time) (more bool, err error) {
+	for began := time.Now(); time.Since(began) < loosenTime; {
+		var loosened int64
+		err := w.link.Once(ctx, "let deliveries go out of order", func(ctx context.Context, conn *pgx.Conn) error {
+			tag, err := conn.Exec(ctx, loosenSQL, pgx.NamedArgs{"endpoint": endpointID, "keyed": keyed, "now": now, "limit": loosenPage})
+			loosened = tag.RowsAffected()
+			return err
+		})
+		if err != nil || loosened < loosenPage {
+			return false, err
+		}
+	}
+	return true, nil
 }
 
 const firstSQL = `
-SELECT event_id, next_attempt_at, count(*) OVER ()
-FROM tailpost.delivery
-WHERE endpoint_id = @endpoint
-  AND (state = 'pending' OR @dead)
-ORDER BY commit_lsn, seq
+SELECT event_id, next_attempt_at, (
+    SELECT count(*)
+    FROM (
+        SELECT
+        FROM tailpost.delivery
+        WHERE endpoint_id = @endpoint
+          AND state = 'pending'
+        UNION ALL
+        SELECT
+        FROM tailpost.delivery
+        WHERE endpoint_id = @endpoint
+          AND state = 'dead'
+          AND @dead
+        LIMIT @most
+    ) AS counted
+)
+FROM (
+    (SELECT event_id, next_attempt_at, commit_lsn, seq
+     FROM tailpost.delivery
+     WHERE endpoint_id = @endpoint
+       AND state = 'pending'
+     ORDER BY commit_lsn, seq
+     LIMIT 1)
+    UNION ALL
+    (SELECT event_id, next_attempt_at, commit_lsn, seq
+     FROM tailpost.delivery
+     WHERE endpoint_id = @endpoint
+       AND state = 'dead'
+       AND @dead
+     ORDER BY commit_lsn, seq
+     LIMIT 1)
+) AS head
+ORDER BY head.commit_lsn, head.seq
 LIMIT 1`
 
-// First gives the head of an endpoint whose deliveries are all in one order, under an empty key; none: nothing is pending.
+const (
+	mostCounted = 10_000  // a count that would take long ends there
+	uncounted   = 1 << 31 // what is said instead: more than there can be
+)
+
+// First returns the head of an endpoint whose deliveries are all in one order, under an empty key; none: nothing is pending.
 func (w *Parked) First(ctx context.Context, endpointID string, dead bool) (heads []Head, err error) {
 	err = w.link.Once(ctx, "load the head of the queue", func(ctx context.Context, conn *pgx.Conn) error {
 		var (
@@ -121,12 +272,14 @@ func (w *Parked) First(ctx context.Context, endpointID string, dead bool) (heads
 			next *time.Time
 		)
 		heads = nil
-		err := conn.QueryRow(ctx, firstSQL, pgx.NamedArgs{"endpoint": endpointID, "dead": dead}).Scan(&h.EventID, &next, &h.Count)
+		args := pgx.NamedArgs{"endpoint": endpointID, "dead": dead, "most": mostCounted}
+		err := conn.QueryRow(ctx, firstSQL, args).Scan(&h.EventID, &next, &h.Count)
 		if errors.Is(err, pgx.ErrNoRows) {
 			return nil
 		}
-		if next != nil {
-			h.NextAttemptAt = next.UTC()
+		h.NextAttemptAt = orZero(next)
+		if h.Count == mostCounted {
+			h.Count = uncounted
 		}
 		heads = []Head{h}
 		return err

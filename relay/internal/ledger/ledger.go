@@ -58,7 +58,7 @@ func Open(ctx context.Context, o Options) (*Ledger, error) {
 	a := newAddress(o.URL)
 	loading := pglink.Session{Name: name, Settings: loadingSettings()}
 	l := &Ledger{address: a, link: newLink(a, loading, o.Logger, lost)}
-	l.Parked = &Parked{link: newLink(a, loading, o.Logger, lost)}
+	l.Parked = &Parked{link: newLink(a, pglink.Session{Name: name, Settings: parkedSettings()}, o.Logger, lost)}
 	l.Endpoints, l.Operations, l.Aging = &Endpoints{link: l.link}, &Operations{link: l.link}, &Aging{link: l.link}
 	l.Partitions = &Partitions{link: l.link}
 	l.recording = &recorder{

@@ -206,7 +206,7 @@ func TestOrderedLoads_followCommitOrder(t *testing.T) {
 	queues, err := b.ledger.NextDue(t.Context())
 	require.NoError(t, err)
 	require.Equal(t, map[string]ledger.Queue{
-		"erp": {Next: noon, Count: 4, Unscheduled: 1}, "crm": {Next: noon.Add(time.Minute), Count: 1},
+		"erp": {Next: noon, Unscheduled: true}, "crm": {Next: noon.Add(time.Minute)},
 	}, queues)
 }
 
@@ -224,13 +224,83 @@ func TestLoosen_makesDueWhatWaitedBehindAnother(t *testing.T) {
 		pending("elsewhere", "crm", "k", 4, time.Time{}),
 		dead,
 	}}))
-	require.NoError(t, b.ledger.Loosen(t.Context(), "erp", false, noon))
+	loosen := func(keyed bool) {
+		more, err := b.ledger.Loosen(t.Context(), "erp", keyed, noon)
+		require.NoError(t, err)
+		require.False(t, more)
+	}
+	loosen(false)
 	require.Equal(t, []string{"none"}, ids(b.due(t, "erp", noon)), "keys keep their order")
-	require.NoError(t, b.ledger.Loosen(t.Context(), "erp", true, noon))
+	loosen(true)
 	require.Equal(t, []string{"k2", "none"}, ids(b.due(t, "erp", noon)))
 	require.Equal(t, []string{"k2", "none", "k1"}, ids(b.due(t, "erp", noon.Add(time.Hour))), "a retry keeps its time")
 	require.Empty(t, b.due(t, "crm", noon.Add(time.Hour)))
 	require.Equal(t, 1, b.count(t, "SELECT count(*) FROM tailpost.delivery WHERE state = 'dead' AND next_attempt_at IS NULL"))
+}
+
+// manyWait has an endpoint wait for n deliveries of each key, the first of which is the last one written.
+func (b *bundle) manyWait(t *testing.T, keys, n int) {
+	t.Helper()
+	b.exec(t, `
+INSERT INTO tailpost.delivery (event_id, endpoint_id, state, reason, attempts, event_type, key, event_created_at, commit_lsn, seq, created_at, updated_at)
+SELECT k || '/' || i, 'erp', 'pending', 'order', 0, 'a', 'k' || k, $3::timestamptz, '1/0'::pg_lsn - i, 0, $3, $3
+FROM generate_series(1, $1::int) AS k, generate_series(1, $2::int) AS i`, keys, n, noon)
+}
+
+// However many keys wait: they are read in pages, and a key whose rows lie on both sides of a border is one key.
+func TestHeads_ofManyKeys(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	const keys, each = 6700, 3
+	b.manyWait(t, keys, each)
+	b.exec(t, "UPDATE tailpost.delivery SET state = 'dead' WHERE event_id LIKE '%7/3' OR event_id LIKE '%8/1'")
+	b.exec(t, "UPDATE tailpost.delivery SET state = 'dead' WHERE key = 'k6700'")
+	for _, dead := range []bool{false, true} {
+		heads, err := b.ledger.Heads(t.Context(), "erp", dead)
+		require.NoError(t, err)
+		counts := make(map[int64]int)
+		for _, h := range heads {
+			counts[h.Count]++
+			first := h.Key[1:] + "/3"
+			if !dead && strings.HasSuffix(h.Key, "7") {
+				first = h.Key[1:] + "/2"
+			}
+			require.Equal(t, first, h.EventID)
+		}
+		if dead {
+			require.Equal(t, map[int64]int{3: keys}, counts)
+			continue
+		}
+		require.Equal(t, map[int64]int{2: keys / 5, 3: keys - keys/5 - 1}, counts, "a key that is dead altogether has no head")
+	}
+}
+
+// A queue of millions is made due piece by piece: what was done stays, and others may load in between.
+func TestLoosen_doesSomeAtATime(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	b.manyWait(t, 1, 9000)
+	calls := 0
+	for more := true; more; calls++ {
+		var err error
+		more, err = b.ledger.Loosen(t.Context(), "erp", true, noon)
+		require.NoError(t, err)
+	}
+	require.Zero(t, b.count(t, "SELECT count(*) FROM tailpost.delivery WHERE next_attempt_at IS NULL"))
+	require.LessOrEqual(t, b.count(t, "SELECT max(n) FROM (SELECT count(*) AS n FROM tailpost.delivery GROUP BY xmin::text) AS x"), 2000,
+		"rows that a transaction changed")
+	require.LessOrEqual(t, calls, 5)
+}
+
+// A queue in one order may be very long, too: its length is not counted to the end, and never said to be less than it is.
+func TestFirst_countsSoFar(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	b.manyWait(t, 1, 10_500)
+	heads, err := b.ledger.First(t.Context(), "erp", false)
+	require.NoError(t, err)
+	require.Equal(t, "1/10500", heads[0].EventID)
+	require.GreaterOrEqual(t, heads[0].Count, int64(10_500))
 }
 
 func TestHolds_isTrueForTheLastHoldOnly(t *testing.T) {

@@ -50,6 +50,14 @@ func loadingSettings() map[string]string {
 	return map[string]string{"enable_seqscan": "off", "plan_cache_mode": "force_custom_plan"}
 }
 
+// parkedSettings are those of the connection that loads what is due. Every statement of it has an index in its order; a planner
+// without statistics would read and sort the whole queue instead, for each page.
+func parkedSettings() map[string]string {
+	return map[string]string{
+		"enable_seqscan": "off", "enable_bitmapscan": "off", "enable_sort": "off", "plan_cache_mode": "force_custom_plan",
+	}
+}
+
 // guardSQL begins every recording transaction. Without the row it divides by zero, which ends the pipeline: all that
 // follows is skipped and nothing takes effect.
 const guardSQL = `
