@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
-	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -278,14 +277,11 @@ func (b *tab) keys(text string) {
 	b.run(chromedp.KeyEvent(text))
 }
 
-// login logs in with a key.
-func (b *tab) login(secret string) {
+// login logs in as the administrator.
+func (b *tab) login() {
 	b.t.Helper()
 	b.open("/panel/login")
-	b.fill("#key", secret)
+	b.fill("#key", adminKey)
 	b.click("form button.primary")
 	b.until("!location.pathname.endsWith('/login')")
 }
-
-// visible is the visible text of the page without spaces that differ.
-func visible(text string) string { return strings.Join(strings.Fields(text), " ") }

@@ -13,7 +13,7 @@ import (
 
 func TestWithoutAMouse(t *testing.T) {
 	t.Parallel()
-	w := newWorld(t, keyedHCL, nil)
+	w := newWorld(t, keyedHCL)
 	a := w.endpoint("A", "/a", nil)
 	w.endpoint("B", "/b", nil)
 	event := w.insert("order.created", "", `{}`)
@@ -50,14 +50,14 @@ func TestWithoutAMouse(t *testing.T) {
 // TestReadingNeedsNoScript also acts without one.
 func TestReadingNeedsNoScript(t *testing.T) {
 	t.Parallel()
-	w := newWorld(t, keyedHCL, nil)
+	w := newWorld(t, keyedHCL)
 	w.receiver.On("/a", kit.Statuses(http.StatusInternalServerError))
 	a := w.endpoint("A", "/a", nil)
 	event := w.insert("order.created", "", `{"total": 99.50}`)
 	w.attempts(a, 1)
 	s := &shop{world: w}
 	b := newTab(t, w.url, tabOptions{noScript: true})
-	b.login(adminKey)
+	b.login()
 	for path, want := range map[string]string{
 		"/panel/": "Endpoints in trouble", "/panel/log": "order.created", s.attempt(event, a): "99.50", "/panel/events/" + event: "Waits for a person",
 		"/panel/undelivered": "exhausted", "/panel/relay": "Settled",
@@ -76,13 +76,13 @@ func TestReadingNeedsNoScript(t *testing.T) {
 
 func TestTimesAreLocalAndExactOnHover(t *testing.T) {
 	t.Parallel()
-	w := newWorld(t, keyedHCL, nil)
+	w := newWorld(t, keyedHCL)
 	a := w.endpoint("A", "/a", nil)
 	w.insert("order.created", "", `{}`)
 	w.attempts(a, 1)
 	w.exec("UPDATE tailpost.attempt SET attempted_at = date_trunc('day', now()) + interval '10 hours 20 minutes 30.123456 seconds'")
 	b := newTab(t, w.url, tabOptions{})
-	b.login(adminKey)
+	b.login()
 	b.open("/panel/log")
 	b.until("document.querySelector('[data-rows] time')")
 	require.Contains(t, eval[string](b, "document.querySelector('[data-rows] time').title"), "10:20:30.123 UTC")
@@ -93,11 +93,11 @@ func TestTimesAreLocalAndExactOnHover(t *testing.T) {
 
 func TestLightAndDark(t *testing.T) {
 	t.Parallel()
-	w := newWorld(t, keyedHCL, nil)
+	w := newWorld(t, keyedHCL)
 	background := func(b *tab) string { return eval[string](b, "getComputedStyle(document.body).backgroundColor") }
 	light, dark := newTab(t, w.url, tabOptions{}), newTab(t, w.url, tabOptions{dark: true})
-	light.login(adminKey)
-	dark.login(adminKey)
+	light.login()
+	dark.login()
 	require.NotEqual(t, background(light), background(dark), "as the browser prefers")
 	was := background(light)
 	light.click(".side > .who form[data-theme-form] button")
@@ -112,9 +112,9 @@ func TestLightAndDark(t *testing.T) {
 
 func TestASmallScreenHasAMenu(t *testing.T) {
 	t.Parallel()
-	w := newWorld(t, keyedHCL, nil)
+	w := newWorld(t, keyedHCL)
 	b := newTab(t, w.url, tabOptions{width: 360, height: 740})
-	b.login(adminKey)
+	b.login()
 	b.click(".menu > summary")
 	b.click(".menu a[href='/panel/log']")
 	b.at("/panel/log")
@@ -123,9 +123,9 @@ func TestASmallScreenHasAMenu(t *testing.T) {
 
 func TestACopyButtonCopies(t *testing.T) {
 	t.Parallel()
-	w := newWorld(t, keyedHCL, nil)
+	w := newWorld(t, keyedHCL)
 	b := newTab(t, w.url, tabOptions{})
-	b.login(adminKey)
+	b.login()
 	b.open("/panel/log")
 	eval[string](b, "Object.defineProperty(navigator, 'clipboard', {value: {writeText: async (text) => { window.copied = text; }}}), ''")
 	b.click(".drop > summary")

@@ -14,9 +14,9 @@ import (
 // TestTheLifeOfAnEndpoint makes, tests, pauses, resumes, changes, rotates and deletes an endpoint with clicks alone.
 func TestTheLifeOfAnEndpoint(t *testing.T) {
 	t.Parallel()
-	w := newWorld(t, keyedHCL, nil)
+	w := newWorld(t, keyedHCL)
 	b := newTab(t, w.url, tabOptions{})
-	b.login(adminKey)
+	b.login()
 	b.sees("there is no endpoint") // what to do next
 	b.click("main a.primary")
 	b.at("/panel/endpoints/new")
@@ -98,7 +98,7 @@ func TestTheLifeOfAnEndpoint(t *testing.T) {
 // TestFiltersAreInTheLinkAndTheBackButtonBringsThemBack also resends what was given up.
 func TestFiltersAreInTheLinkAndTheBackButtonBringsThemBack(t *testing.T) {
 	t.Parallel()
-	w := newWorld(t, keyedHCL, nil)
+	w := newWorld(t, keyedHCL)
 	w.receiver.On("/a", kit.Statuses(http.StatusInternalServerError, http.StatusOK))
 	a := w.endpoint("A", "/a", nil)
 	w.endpoint("B", "/b", nil)
@@ -107,7 +107,7 @@ func TestFiltersAreInTheLinkAndTheBackButtonBringsThemBack(t *testing.T) {
 	w.receiver.AwaitIDs(t, "/b", id)
 	w.attempts(a, 1)
 	b := newTab(t, w.url, tabOptions{})
-	b.login(adminKey)
+	b.login()
 	b.open("/panel/log")
 	b.run(chromedp.SetValue(chromedp.CSS("select[name=outcome]"), "dead"))
 	b.click("main form.filters button")

@@ -144,7 +144,7 @@ func TestCopiedRequestSignsAnew(t *testing.T) {
 			t.Skip("the command needs ", program)
 		}
 	}
-	w := newWorld(t, keyedHCL, nil)
+	w := newWorld(t, keyedHCL)
 	made := w.call(http.MethodPost, "/v1/endpoints", map[string]any{"url": w.receiver.URL("/a")})
 	id, _ := made["id"].(string)
 	secret, _ := made["secret"].(string)
@@ -179,7 +179,7 @@ const markup = `<img src=x onerror="window.pwned=1"><script>window.pwned=1</scri
 
 func TestWhatOthersWroteStaysText(t *testing.T) {
 	t.Parallel()
-	w := newWorld(t, keyedHCL, nil)
+	w := newWorld(t, keyedHCL)
 	w.receiver.On("/a", kit.Respond(http.StatusTeapot, markup))
 	w.receiver.On("/j", kit.Respond(http.StatusTeapot, `{"`+strings.ReplaceAll(markup, `"`, `\"`)+`": "`+strings.ReplaceAll(markup, `"`, `\"`)+`"}`))
 	a := w.endpoint("A"+markup, "/a", map[string]any{"description": markup, "events": []string{"order.**"}})
@@ -197,7 +197,7 @@ RETURNING id::text`, markup).Scan(&event)
 	w.call(http.MethodPost, "/v1/keys", map[string]any{"name": markup})
 	v := loggedIn(t, w, adminKey)
 	b := newTab(t, w.url, tabOptions{})
-	b.login(adminKey)
+	b.login()
 	for _, path := range []string{
 		"/panel/", "/panel/endpoints", "/panel/endpoints/" + a, "/panel/endpoints/" + a + "/edit", "/panel/endpoints/" + a + "/log", "/panel/endpoints/" + a + "/confirm/delete",
 		"/panel/log", "/panel/log?type=" + url.QueryEscape(markup), s.attempt(event, a), s.attempt(event, j), "/panel/events/" + event,
@@ -217,7 +217,7 @@ RETURNING id::text`, markup).Scan(&event)
 
 func TestNumbersKeepTheirDigits(t *testing.T) {
 	t.Parallel()
-	w := newWorld(t, keyedHCL, nil)
+	w := newWorld(t, keyedHCL)
 	id := w.endpoint("A", "/a", nil)
 	event := w.insert("order.created", "", `{"total": 12345678901234567890.10, "tiny": 1e-7, "zero": 1.00}`)
 	w.attempts(id, 1)
@@ -237,7 +237,7 @@ type tenants struct {
 
 func newTenants(t *testing.T) *tenants {
 	t.Helper()
-	w := &tenants{world: newWorld(t, keyedHCL, nil), key: map[string]string{}, endpoint: map[string]string{}, event: map[string]string{}}
+	w := &tenants{world: newWorld(t, keyedHCL), key: map[string]string{}, endpoint: map[string]string{}, event: map[string]string{}}
 	for _, tenant := range []string{"", "alpha", "bravo"} {
 		mark := "mark-of-" + tenant
 		if tenant == "" {
@@ -305,10 +305,14 @@ func TestNoTenantSeesOrTouchesAnother(t *testing.T) {
 		}
 		before := w.count("SELECT count(*) FROM tailpost.audit")
 		act := rapid.SampledFrom([][]string{
-			{"/panel/endpoints/" + endpoint + "/confirm/pause", "sure", "yes"}, {"/panel/endpoints/" + endpoint + "/confirm/rotate-secret", "sure", "yes"},
-			{"/panel/endpoints/" + endpoint + "/edit", "url", "https://evil.example"}, {"/panel/endpoints/" + endpoint + "/test"},
-			{"/panel/undelivered/act", "act", "discard", "delivery", "dead " + endpoint + " " + event}, {"/panel/undelivered/act", "act", "resend", "delivery", "- " + endpoint + " " + event},
-			{"/panel/undelivered/act", "act", "discard", "which", "all", "endpoint", endpoint, "state", "dead"}, {"/panel/replays/new", "act", "begin", "endpoint", endpoint},
+			{"/panel/endpoints/" + endpoint + "/confirm/pause", "sure", "yes"},
+			{"/panel/endpoints/" + endpoint + "/confirm/rotate-secret", "sure", "yes"},
+			{"/panel/endpoints/" + endpoint + "/edit", "url", "https://evil.example"},
+			{"/panel/endpoints/" + endpoint + "/test"},
+			{"/panel/undelivered/act", "act", "discard", "delivery", "dead " + endpoint + " " + event},
+			{"/panel/undelivered/act", "act", "resend", "delivery", "- " + endpoint + " " + event},
+			{"/panel/undelivered/act", "act", "discard", "which", "all", "endpoint", endpoint, "state", "dead"},
+			{"/panel/replays/new", "act", "begin", "endpoint", endpoint},
 		}).Draw(rt, "act")
 		v.post(act[0], act[1:]...)
 		after := w.count("SELECT count(*) FROM tailpost.audit WHERE NOT (action LIKE 'delivery.%' AND after->>'changed' = '0')")
@@ -321,7 +325,7 @@ func TestNoTenantSeesOrTouchesAnother(t *testing.T) {
 // TestAKeyIsOfferedWhatItMay looks for links and buttons that would be refused.
 func TestAKeyIsOfferedWhatItMay(t *testing.T) {
 	t.Parallel()
-	w := newWorld(t, keyedHCL, nil)
+	w := newWorld(t, keyedHCL)
 	w.receiver.On("/a", kit.Statuses(http.StatusInternalServerError))
 	id := w.endpoint("A", "/a", nil)
 	event := w.insert("order.created", "", `{}`)
@@ -348,7 +352,7 @@ func TestAKeyIsOfferedWhatItMay(t *testing.T) {
 // TestNothingHappensWithoutAConfirmation acts as a form that was not confirmed.
 func TestNothingHappensWithoutAConfirmation(t *testing.T) {
 	t.Parallel()
-	w := newWorld(t, keyedHCL, nil)
+	w := newWorld(t, keyedHCL)
 	id := w.endpoint("A", "/a", nil)
 	v := loggedIn(t, w, adminKey)
 	for _, act := range []string{"pause", "rotate-secret", "delete"} {
@@ -365,7 +369,7 @@ func TestNothingHappensWithoutAConfirmation(t *testing.T) {
 // TestAnEndpointOfTheConfigurationSaysWhereItIs looks for file and line in place of an edit button.
 func TestAnEndpointOfTheConfigurationSaysWhereItIs(t *testing.T) {
 	t.Parallel()
-	w := newWorld(t, keyedHCL+configEndpointHCL, nil)
+	w := newWorld(t, keyedHCL+configEndpointHCL)
 	v := loggedIn(t, w, adminKey)
 	got := v.get("/panel/endpoints/warehouse")
 	require.Regexp(t, `tailpost\.hcl:\d+`, got.body)
@@ -380,7 +384,7 @@ func TestAnEndpointOfTheConfigurationSaysWhereItIs(t *testing.T) {
 // TestBulk resends all that a filter chooses, and counts first.
 func TestBulk(t *testing.T) {
 	t.Parallel()
-	w := newWorld(t, keyedHCL, nil)
+	w := newWorld(t, keyedHCL)
 	w.receiver.On("/a", kit.Statuses(http.StatusInternalServerError, http.StatusOK))
 	id := w.endpoint("A", "/a", nil)
 	const events = 120

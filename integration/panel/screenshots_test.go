@@ -35,7 +35,7 @@ endpoint "warehouse" {
 
 func newShop(t *testing.T) *shop {
 	t.Helper()
-	s := &shop{world: newWorld(t, keyedHCL+configEndpointHCL, nil)}
+	s := &shop{world: newWorld(t, keyedHCL+configEndpointHCL)}
 	s.receiver.On("/crm", kit.Respond(http.StatusOK, `{"ok":true,"received":"ev_1","took_ms":3.10}`, "Content-Type", "application/json"))
 	s.receiver.On("/slow", kit.Respond(http.StatusServiceUnavailable, "<html><body><h1>503 Service Unavailable</h1></body></html>"))
 	s.receiver.On("/dead", kit.Respond(http.StatusInternalServerError, `{"error":"no route for order","trace":"a1b2"}`))
@@ -144,7 +144,7 @@ func TestScreenshots(t *testing.T) {
 		b := newTab(t, s.url, look.tabOptions)
 		b.open("/panel/login")
 		b.shoot("login-"+look.name, false)
-		b.login(adminKey)
+		b.login()
 		for name, path := range pages {
 			if only != "" && only != name {
 				continue

@@ -37,7 +37,7 @@ func (v *visitor) in() {
 
 func TestTheRootLeadsToThePanel(t *testing.T) {
 	t.Parallel()
-	w := newWorld(t, keyedHCL, nil)
+	w := newWorld(t, keyedHCL)
 	v := newVisitor(t, w.url)
 	require.Equal(t, "/panel/", v.get("/").header.Get("Location"))
 	require.Equal(t, "/panel/login", v.get("/panel/").header.Get("Location"))
@@ -48,7 +48,7 @@ func TestTheRootLeadsToThePanel(t *testing.T) {
 
 func TestLoginOpensASession(t *testing.T) {
 	t.Parallel()
-	w := newWorld(t, keyedHCL, nil)
+	w := newWorld(t, keyedHCL)
 	v := newVisitor(t, w.url)
 	v.out()
 	wrong := v.login("tp_wrong")
@@ -69,7 +69,7 @@ func TestLoginOpensASession(t *testing.T) {
 	under.header.Set("X-Forwarded-Proto", "https")
 	page := under.get("/panel/login")
 	require.Contains(t, page.header.Get("Set-Cookie"), "; HttpOnly; Secure; SameSite=Strict")
-	login := strings.SplitN(page.header.Get("Set-Cookie"), ";", 2)[0]
+	login, _, _ := strings.Cut(page.header.Get("Set-Cookie"), ";")
 	under.header.Set("Cookie", login)
 	got = under.send(http.MethodPost, "/panel/login", url.Values{"csrf": {page.csrf(t)}, "key": {adminKey}})
 	require.Regexp(t, `(?m)^__Host-tailpost=[\w-]{43}; Path=/; HttpOnly; Secure; SameSite=Strict$`, strings.Join(got.header.Values("Set-Cookie"), "\n"))
@@ -77,7 +77,7 @@ func TestLoginOpensASession(t *testing.T) {
 
 func TestLoginLeadsBackAndNowhereElse(t *testing.T) {
 	t.Parallel()
-	w := newWorld(t, keyedHCL, nil)
+	w := newWorld(t, keyedHCL)
 	for next, want := range map[string]string{
 		"log?outcome=dead": "/panel/log?outcome=dead", "": "/panel/", "//evil.example": "/panel/", "https://evil.example": "/panel/", `\\evil.example`: "/panel/",
 	} {
@@ -90,7 +90,7 @@ func TestLoginLeadsBackAndNowhereElse(t *testing.T) {
 
 func TestGuessingKeysIsLimited(t *testing.T) {
 	t.Parallel()
-	w := newWorld(t, keyedHCL, nil)
+	w := newWorld(t, keyedHCL)
 	v := newVisitor(t, w.url)
 	var last int
 	for range 12 {
@@ -101,7 +101,7 @@ func TestGuessingKeysIsLimited(t *testing.T) {
 
 func TestASessionEnds(t *testing.T) {
 	t.Parallel()
-	w := newWorld(t, keyedHCL, nil)
+	w := newWorld(t, keyedHCL)
 	t.Run("when its person logs out, whoever has the cookie", func(t *testing.T) {
 		v := loggedIn(t, w, adminKey)
 		kept := v.cookies()["tailpost"]
@@ -150,7 +150,7 @@ func TestASessionEnds(t *testing.T) {
 
 func TestALoginGetsACookieOfItsOwn(t *testing.T) {
 	t.Parallel()
-	w := newWorld(t, keyedHCL, nil)
+	w := newWorld(t, keyedHCL)
 	planted := strings.Repeat("A", 43)
 	v := newVisitor(t, w.url)
 	at, err := url.Parse(w.url)
@@ -166,7 +166,7 @@ func TestALoginGetsACookieOfItsOwn(t *testing.T) {
 
 func TestALinkFromAnotherSiteNeedsNoSecondLogin(t *testing.T) {
 	t.Parallel()
-	w := newWorld(t, keyedHCL, nil)
+	w := newWorld(t, keyedHCL)
 	v := newVisitor(t, w.url)
 	v.header.Set("Sec-Fetch-Site", "cross-site") // and the browser keeps the cookie back
 	got := v.get("/panel/log?outcome=dead")
@@ -182,7 +182,7 @@ func TestNoFormWorksFromElsewhere(t *testing.T) {
 	for name, hcl := range map[string]string{"with a key": keyedHCL, "without one": keylessHCL} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			w := newWorld(t, hcl, nil)
+			w := newWorld(t, hcl)
 			v := newVisitor(t, w.url)
 			other := newVisitor(t, w.url)
 			if hcl == keyedHCL {
@@ -219,7 +219,7 @@ func TestNoFormWorksFromElsewhere(t *testing.T) {
 
 func TestWithoutAKeyThisMachineNeedsNoLogin(t *testing.T) {
 	t.Parallel()
-	w := newWorld(t, keylessHCL, nil)
+	w := newWorld(t, keylessHCL)
 	v := newVisitor(t, w.url)
 	require.Equal(t, http.StatusOK, v.get("/panel/").status)
 	require.Equal(t, "/panel/", v.get("/panel/login").header.Get("Location"))

@@ -3,6 +3,7 @@ package panel_test
 import (
 	"html"
 	"io"
+	"maps"
 	"net/http"
 	"net/http/cookiejar"
 	"net/url"
@@ -47,9 +48,7 @@ func (v *visitor) send(method, path string, form url.Values) reply {
 	}
 	req, err := http.NewRequestWithContext(v.t.Context(), method, v.base+path, body)
 	require.NoError(v.t, err)
-	for name, values := range v.header {
-		req.Header[name] = values
-	}
+	maps.Copy(req.Header, v.header)
 	if host := v.header.Get("Host"); host != "" {
 		req.Host = host
 	}

@@ -83,7 +83,7 @@ api {
 `
 
 // newWorld starts a relay with this configuration beside the frame.
-func newWorld(t *testing.T, hcl string, env map[string]string) *world {
+func newWorld(t *testing.T, hcl string) *world {
 	t.Helper()
 	db := pgtest.NewDB(t)
 	w := &world{t: t, conn: db.Conn(t), receiver: kit.NewReceiver(t)}
@@ -93,7 +93,6 @@ func newWorld(t *testing.T, hcl string, env map[string]string) *world {
 		w.admin = adminKey
 	}
 	values := map[string]string{"DATABASE_URL": db.URL, "SLOT": slotOf(db), "SEAL_KEY": sealKey, "ADMIN_KEY": adminKey, "RECEIVER": w.receiver.URL("")}
-	maps.Copy(values, env)
 	path := filepath.Join(t.TempDir(), "tailpost.hcl")
 	require.NoError(t, os.WriteFile(path, []byte(frameHCL+hcl), 0o600))
 	cfg, diags := config.Load(path, config.Options{Getenv: func(name string) (string, bool) {

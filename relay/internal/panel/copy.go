@@ -78,19 +78,19 @@ func (s *statement) condition(text, value string) {
 }
 
 func (s *statement) String() string {
-	text := "SELECT " + s.columns + "\nFROM " + s.from
+	parts := []string{"SELECT " + s.columns, "FROM " + s.from}
 	for i, condition := range s.where {
+		word := "  AND "
 		if i == 0 {
-			text += "\nWHERE " + condition
-		} else {
-			text += "\n  AND " + condition
+			word = "WHERE "
 		}
+		parts = append(parts, word+condition)
 	}
-	text += "\nORDER BY " + s.order
+	parts = append(parts, "ORDER BY "+s.order)
 	if s.limit > 0 {
-		text += "\nLIMIT " + strconv.Itoa(s.limit)
+		parts = append(parts, "LIMIT "+strconv.Itoa(s.limit))
 	}
-	return text + ";"
+	return strings.Join(parts, "\n") + ";"
 }
 
 // tenantOf limits an endpoint's column to the visitor's tenant, as the API does.

@@ -1,8 +1,10 @@
 package panel
 
 import (
+	"maps"
 	"net/http"
 	"net/url"
+	"strings"
 
 	"github.com/tailpost/tailpost/relay/internal/api"
 )
@@ -59,11 +61,11 @@ type pager struct{ First, Next, Note, Label string }
 func (v *visit) pagerOf(page string, query url.Values, next string) pager {
 	p := pager{}
 	at := func(cursor string) string {
-		q := make(url.Values)
-		for name, values := range query {
-			q[name] = values
+		q := maps.Clone(query)
+		if q == nil {
+			q = make(url.Values)
 		}
-		if q.Del("limit"); cursor != "" {
+		if cursor != "" {
 			q.Set("cursor", cursor)
 		}
 		if len(q) == 0 {
@@ -128,11 +130,11 @@ const pageSize = 50
 
 // flags are those of a command that have a value, from names and values in turn.
 func flags(pairs ...string) string {
-	text := ""
+	var b strings.Builder
 	for i := 0; i+1 < len(pairs); i += 2 {
 		if pairs[i+1] != "" {
-			text += " " + pairs[i] + " " + quoteShell(pairs[i+1])
+			b.WriteString(" " + pairs[i] + " " + quoteShell(pairs[i+1]))
 		}
 	}
-	return text
+	return b.String()
 }

@@ -50,7 +50,7 @@ func (v *visit) createKey() error {
 	if err := v.r.ParseForm(); err != nil {
 		return refuse(http.StatusBadRequest, "The form could not be read.")
 	}
-	form := v.r.PostForm
+	form := v.r.Form
 	asked := map[string]any{"name": strings.TrimSpace(form.Get("name")), "scopes": form["scope"]}
 	if tenant := strings.TrimSpace(form.Get("tenant")); tenant != "" {
 		asked["tenant"] = tenant

@@ -29,6 +29,13 @@ func (p *Panel) routes() {
 	p.open("events", (*visit).events)
 	p.open("events/{id}", (*visit).event)
 
+	p.deliveryRoutes()
+	p.otherRoutes()
+	p.open("", (*visit).nothing)
+}
+
+// deliveryRoutes are those of what is not delivered, and of what sends it again.
+func (p *Panel) deliveryRoutes() {
 	p.open("undelivered", (*visit).undelivered)
 	p.act("undelivered/confirm", (*visit).confirmDeliveries)
 	p.act("undelivered/act", (*visit).actOnDeliveries)
@@ -40,7 +47,10 @@ func (p *Panel) routes() {
 	p.open("resends", (*visit).resends)
 	p.open("resends/{id}", (*visit).resend)
 	p.act("resends/{id}/cancel", (*visit).cancelResend)
+}
 
+// otherRoutes are those of what is set up once.
+func (p *Panel) otherRoutes() {
 	p.open("catalogue", (*visit).catalogue)
 	p.open("catalogue/edit", (*visit).editType)
 	p.act("catalogue/edit", (*visit).saveType)
@@ -51,6 +61,4 @@ func (p *Panel) routes() {
 	p.open("keys/{id}/delete", (*visit).confirmKey)
 	p.act("keys/{id}/delete", (*visit).deleteKey)
 	p.open("relay", (*visit).relay)
-
-	p.open("", (*visit).nothing)
 }

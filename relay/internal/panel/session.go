@@ -87,7 +87,7 @@ func cookieName(r *http.Request) string {
 // setCookie gives the visitor a cookie that no script reads and no other site sends; maxAge below 0 takes it away.
 func (v *visit) setCookie(name, token string, maxAge int) {
 	v.token = token
-	http.SetCookie(v.w, &http.Cookie{
+	http.SetCookie(v.w, &http.Cookie{ //nolint:gosec // Secure where the connection is
 		Name: name, Value: token, MaxAge: maxAge, Path: "/", HttpOnly: true, Secure: secure(v.r), SameSite: http.SameSiteStrictMode,
 	})
 }
@@ -301,9 +301,9 @@ func (v *visit) setTheme() error {
 	if theme != "light" && theme != "dark" {
 		theme = ""
 	}
-	http.SetCookie(v.w, &http.Cookie{
+	http.SetCookie(v.w, &http.Cookie{ //nolint:gosec // it says light or dark, and the script changes it too
 		Name: themeCookie, Value: theme, Path: Root, MaxAge: int((365 * 24 * time.Hour).Seconds()), //nolint:mnd // a year
-		Secure: secure(v.r), SameSite: http.SameSiteStrictMode, // the script changes it too
+		Secure: secure(v.r), SameSite: http.SameSiteStrictMode,
 	})
 	v.see(next(v.r.PostFormValue("next")), "")
 	return nil

@@ -3,6 +3,7 @@ package panel
 import (
 	"encoding/json"
 	"errors"
+	"maps"
 	"net/http"
 	"net/url"
 	"strings"
@@ -63,9 +64,7 @@ func (v *visit) selection(f *deliveryFilter) map[string]any {
 // countDeliveries says how many deliveries a selection chooses.
 func (v *visit) countDeliveries(selection map[string]any) (int64, error) {
 	asked := map[string]any{"dry_run": true}
-	for name, value := range selection {
-		asked[name] = value
-	}
+	maps.Copy(asked, selection)
 	var counted api.Selected
 	// Discarding needs no more than to read where nothing is discarded, but the scope all the same.
 	err := v.post("/v1/deliveries/discard", asked, &counted)
@@ -87,9 +86,7 @@ func (v *visit) undelivered() error {
 		"failed", "exhausted", "lane_full", "slow", "paused", "disabled", "rate_limited", "circuit_open", "order", "shutdown", "unusable", "audit", "invalid", "resend", "replay",
 	}}
 	page := queryOf("cursor", v.r.URL.Query().Get("cursor"))
-	for name, values := range call {
-		page[name] = values
-	}
+	maps.Copy(page, call)
 	var list api.Page[api.Delivery]
 	if err := v.get("/v1/deliveries", page, &list); err != nil {
 		return err
@@ -146,11 +143,11 @@ func (v *visit) chosen() (deliveryFilter, []string, error) {
 	if err := v.r.ParseForm(); err != nil {
 		return deliveryFilter{}, nil, refuse(http.StatusBadRequest, "The form could not be read.")
 	}
-	f := v.deliveryFilter(v.r.PostForm.Get)
-	if v.r.PostForm.Get("which") == "all" {
+	f := v.deliveryFilter(v.r.PostFormValue)
+	if v.r.PostFormValue("which") == "all" {
 		return f, nil, nil
 	}
-	list := v.r.PostForm["delivery"]
+	list := v.r.Form["delivery"]
 	if len(list) == 0 {
 		return f, nil, errNothingChosen
 	}
@@ -166,7 +163,7 @@ func (v *visit) confirmDeliveries() error {
 	if err != nil {
 		return err
 	}
-	body := &bulkPage{Resend: v.r.PostForm.Get("act") == "resend", Filter: f, Chosen: chosen, Count: int64(len(chosen)), Pending: f.State == "pending"}
+	body := &bulkPage{Resend: v.r.PostFormValue("act") == "resend", Filter: f, Chosen: chosen, Count: int64(len(chosen)), Pending: f.State == "pending"}
 	if chosen == nil {
 		if body.Count, err = v.countDeliveries(v.selection(&f)); err != nil {
 			return err
@@ -197,7 +194,7 @@ func (v *visit) actOnDeliveries() error {
 	if err != nil {
 		return refuse(http.StatusUnprocessableEntity, "No delivery was chosen: nothing was changed.")
 	}
-	resend := v.r.PostForm.Get("act") == "resend"
+	resend := v.r.PostFormValue("act") == "resend"
 	path, done := "/v1/deliveries/discard", "discarded"
 	if resend {
 		path, done = "/v1/deliveries/resend", "resent"
@@ -217,7 +214,7 @@ func (v *visit) actOnDeliveries() error {
 			return err
 		}
 	}
-	if back := v.r.PostForm.Get("back"); back != "" {
+	if back := v.r.PostFormValue("back"); back != "" {
 		v.see(next(back), done)
 		return nil
 	}
