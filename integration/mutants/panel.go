@@ -156,4 +156,25 @@ var panelMutants = []mutant{ //nolint:gochecknoglobals // a table
 		promise: "The request that a page offers as a command is signed as Tailpost signs.",
 		pkg:     "./integration/panel", run: "TestCopiedRequestSignsAnew",
 	},
+	{
+		name: "panel-stream-outlives-session", file: "relay/internal/panel/stream.go",
+		old:     `if errors.Is(err, ErrNoSession) || err == nil && s.over(v.panel.now()) {`,
+		new:     `if err == nil && s.over(v.panel.now()) {`,
+		promise: "A live log ends with its session.",
+		pkg:     "./integration/panel", run: "TestAStreamEndsWithItsSession",
+	},
+	{
+		name: "panel-refresh-keeps-session", file: "relay/internal/panel/session.go",
+		old:     `if now.Sub(s.SeenAt) >= noteEvery && v.r.Header.Get("X-Refresh") == "" {`,
+		new:     `if now.Sub(s.SeenAt) >= noteEvery {`,
+		promise: "A page that nobody looks at does not keep its session open.",
+		pkg:     "./integration/panel", run: "TestAPageThatRefreshesItselfIsNotUsed",
+	},
+	{
+		name: "panel-live-log-ignores-filter", file: "relay/internal/panel/stream.go",
+		old:     `r.URL = &url.URL{Path: "/v1/attempts/stream", RawQuery: q.Encode()}`,
+		new:     `r.URL = &url.URL{Path: "/v1/attempts/stream"}`,
+		promise: "What arrives in a filtered log is what the filter chooses.",
+		pkg:     "./integration/panel", run: "TestTheLogIsLive",
+	},
 }

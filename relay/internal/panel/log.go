@@ -158,6 +158,15 @@ func (v *visit) fillLog(body *logPage, page, path string) error {
 		known = nil
 	}
 	body.Table = attemptTable{Rows: attemptRows(list.Data, known), ShowEndpoint: known != nil}
+	if v.r.URL.Query().Get("cursor") == "" && body.Filter.Until == "" {
+		live := body.Filter
+		live.Since = ""
+		q := live.link()
+		if body.Of != nil {
+			q.Set("one", "1") // endpoint: its name is not repeated in each row
+		}
+		body.Table.Tail = Root + "log/stream?" + q.Encode()
+	}
 	body.Pager = v.pagerOf(page, link, list.NextCursor)
 	if list.NextCursor != "" && len(list.Data) < pageSize {
 		body.Pager.Note = "What the filter chooses is rare here: the search goes on with the next page."

@@ -25,6 +25,7 @@ func (p *Panel) routes() {
 	p.act("endpoints/{id}/confirm/{act}", (*visit).actOnEndpoint)
 
 	p.open("log", (*visit).log)
+	p.open("log/stream", (*visit).stream)
 	p.open("attempt", (*visit).attempt)
 	p.open("events", (*visit).events)
 	p.open("events/{id}", (*visit).event)

@@ -171,7 +171,8 @@ func (v *visit) kept() (Session, error) {
 		}
 		return Session{}, ErrNoSession
 	}
-	if now.Sub(s.SeenAt) >= noteEvery {
+	// A page that brings itself up to date is not used by anybody.
+	if now.Sub(s.SeenAt) >= noteEvery && v.r.Header.Get("X-Refresh") == "" {
 		if err := v.panel.sessions.SeeSession(ctx, hash, now); err != nil {
 			return Session{}, err
 		}

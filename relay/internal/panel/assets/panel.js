@@ -119,7 +119,8 @@
     const again = async () => {
       if (!document.hidden) {
         try {
-          const answer = await fetch(location.href, { headers: { Accept: "text/html" } });
+          const answer = await fetch(location.href, { headers: { Accept: "text/html", "X-Refresh": "1" } });
+          if (answer.redirected) { location.reload(); return; } // the session is over
           const fresh = new DOMParser().parseFromString(await answer.text(), "text/html").getElementById(part.id);
           if (answer.ok && fresh) {
             part.replaceChildren(...fresh.childNodes);
@@ -153,16 +154,27 @@
       while (tail.children.length > most) tail.lastElementChild.remove();
     };
     const show = (text, off) => { state.textContent = text; state.classList.toggle("paused", off); };
+    // What was recorded between the page and the stream.
+    const catchUp = async () => {
+      const answer = await fetch(location.href, { headers: { "X-Refresh": "1" } });
+      if (!answer.ok || answer.redirected) return;
+      const page = new DOMParser().parseFromString(await answer.text(), "text/html");
+      $$("[data-tail] > tr", page).reverse().forEach((r) => put(r.outerHTML));
+    };
     const listen = () => {
       source = new EventSource(tail.dataset.tail);
-      source.onopen = () => { if (!paused) show("Live", false); };
-      source.onerror = () => { if (!paused) show("Connecting…", true); };
+      source.onopen = () => { if (!paused) { show("Live", false); catchUp().catch(() => {}); } };
+      source.onerror = () => {
+        if (!paused) show("Connecting…", true);
+        if (source.readyState === EventSource.CLOSED) setTimeout(listen, 5000); // it was refused
+      };
       source.addEventListener("row", (event) => {
         if (!paused) { put(event.data); return; }
         held.push(event.data);
         if (held.length > most) held.shift();
         show(`Paused, ${held.length} new`, true);
       });
+      source.addEventListener("skipped", (event) => say(`${JSON.parse(event.data).skipped} attempts were left out: more arrive than can be shown.`));
     };
     state.hidden = pause.hidden = false;
     pause.addEventListener("click", () => {
@@ -175,6 +187,7 @@
       show("Live", false);
     });
     addEventListener("pagehide", () => source.close());
+    addEventListener("pageshow", (event) => { if (event.persisted) listen(); });
     listen();
   }
 

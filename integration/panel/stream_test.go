@@ -1,0 +1,125 @@
+package panel_test
+
+import (
+	"bufio"
+	"net/http"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/tailpost/tailpost/integration/kit"
+)
+
+func TestTheLogIsLive(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, keyedHCL)
+	w.receiver.On("/bad", kit.Respond(http.StatusInternalServerError, markup))
+	w.endpoint("Good"+markup, "/good", map[string]any{"events": []string{"order.*"}})
+	w.endpoint("Bad", "/bad", map[string]any{"events": []string{"invoice.*"}})
+	b := newTab(t, w.url, tabOptions{})
+	b.login()
+	b.open("/panel/log")
+	b.until("document.querySelector('[data-tail-state]').textContent === 'Live'")
+	id := w.insert("order.created", "", `{}`)
+	b.sees(id)
+	require.Less(t, eval[float64](b, "Date.now() - new Date(document.querySelector('[data-rows] time').dateTime)"), 10_000.0)
+	require.True(t, eval[bool](b, "window.pwned === undefined && !document.querySelector('main img')"))
+	w.insert("invoice.sent", "", `{}`)
+	b.until("document.querySelectorAll('[data-rows] tr').length === 2 && document.querySelector('[data-rows] tr').innerText.includes('invoice.sent')")
+
+	// While it pauses, what arrives is held, and comes when it goes on.
+	b.keys("p")
+	b.until("document.querySelector('[data-tail-state]').textContent === 'Paused'")
+	held := w.insert("order.paid", "", `{}`)
+	b.until("document.querySelector('[data-tail-state]').textContent === 'Paused, 1 new'")
+	require.NotContains(t, b.text(), held)
+	b.click("[data-pause]")
+	b.sees(held)
+
+	// A filter holds for what arrives too.
+	b.open("/panel/log?outcome=dead")
+	b.until("document.querySelector('[data-tail-state]').textContent === 'Live'")
+	w.insert("order.created", "", `{}`)
+	dead := w.insert("invoice.sent", "", `{}`)
+	b.sees(dead)
+	require.NotContains(t, b.text(), "order.")
+}
+
+func TestAStreamEndsWithItsSession(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, keyedHCL)
+	v := loggedIn(t, w, adminKey)
+	req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, w.url+"/panel/log/stream", nil)
+	require.NoError(t, err)
+	res, err := v.client.Do(req)
+	require.NoError(t, err)
+	defer res.Body.Close()
+	require.Equal(t, http.StatusOK, res.StatusCode)
+	require.Equal(t, "text/event-stream", res.Header.Get("Content-Type"))
+	lines := bufio.NewReader(res.Body)
+	first, err := lines.ReadString('\n')
+	require.NoError(t, err)
+	require.True(t, strings.HasPrefix(first, "retry:"), first)
+	w.exec("DELETE FROM tailpost.session")
+	ended := make(chan struct{})
+	go func() {
+		defer close(ended)
+		for {
+			if _, err := lines.ReadString('\n'); err != nil {
+				return
+			}
+		}
+	}()
+	select {
+	case <-ended:
+	case <-time.After(kit.Patience):
+		t.Fatal("it goes on")
+	}
+}
+
+func TestAPageThatRefreshesItselfIsNotUsed(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, keyedHCL)
+	v := loggedIn(t, w, adminKey)
+	w.exec("UPDATE tailpost.session SET seen_at = now() - interval '10 minutes'")
+	v.header.Set("X-Refresh", "1")
+	v.in()
+	require.Zero(t, w.count("SELECT count(*) FROM tailpost.session WHERE seen_at > now() - interval '1 minute'"))
+	v.header.Del("X-Refresh")
+	v.in()
+	require.Equal(t, 1, w.count("SELECT count(*) FROM tailpost.session WHERE seen_at > now() - interval '1 minute'"))
+}
+
+// TestAStreamIsATenantsOwn listens as one tenant while another one's events are delivered.
+func TestAStreamIsATenantsOwn(t *testing.T) {
+	t.Parallel()
+	w := newTenants(t)
+	v := loggedIn(t, w.world, w.key["alpha"])
+	req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, w.url+"/panel/log/stream", nil)
+	require.NoError(t, err)
+	res, err := v.client.Do(req)
+	require.NoError(t, err)
+	defer res.Body.Close()
+	lines := bufio.NewReader(res.Body)
+	_, err = lines.ReadString('\n') // it has begun
+	require.NoError(t, err)
+	for _, tenant := range []string{"bravo", "", "alpha"} {
+		mark := "mark-of-" + tenant
+		if tenant == "" {
+			mark = "mark-of-nobody"
+		}
+		w.insert(mark+".order", tenant, `{}`)
+		w.attempts(w.endpoint[tenant], 2)
+	}
+	seen := ""
+	for !strings.Contains(seen, "mark-of-alpha") {
+		line, err := lines.ReadString('\n')
+		require.NoError(t, err, "%s", seen)
+		seen += line
+	}
+	for _, other := range []string{"bravo", "nobody"} {
+		require.NotContains(t, seen, "mark-of-"+other)
+	}
+}
