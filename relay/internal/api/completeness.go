@@ -142,14 +142,7 @@ func countEvents(c *query.Completeness) EventCounts {
 	}
 	for i := range c.Events {
 		e := &c.Events[i]
-		if at := writable(e.CreatedAt); at != nil {
-			if n.From == nil || at.Before(*n.From) {
-				n.From = at
-			}
-			if n.To == nil || at.After(*n.To) {
-				n.To = at
-			}
-		}
+		widen(&n.From, &n.To, e.CreatedAt)
 		switch {
 		case lost[e.ID]:
 		case e.State == query.EventDelivered:

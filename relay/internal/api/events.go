@@ -128,3 +128,17 @@ func writable(t time.Time) *time.Time {
 	}
 	return &t
 }
+
+// widen has a span take in a time, if it can be written.
+func widen(from, to **time.Time, t time.Time) {
+	at := writable(t)
+	if at == nil {
+		return
+	}
+	if *from == nil || at.Before(**from) {
+		*from = at
+	}
+	if *to == nil || at.After(**to) {
+		*to = at
+	}
+}

@@ -58,6 +58,8 @@ func scopesOf(method, path string) (needed, tooLittle string) {
 	switch {
 	case strings.HasPrefix(path, "/v1/keys"):
 		return config.ScopeKeysWrite, ""
+	case strings.HasSuffix(path, "/backtest"):
+		return config.ScopeDeliveriesRead, "" // it changes nothing
 	case strings.HasPrefix(path, "/v1/endpoints") && !strings.HasSuffix(path, "/attempts"), strings.HasPrefix(path, "/v1/event-types"):
 		what = "endpoints"
 	}

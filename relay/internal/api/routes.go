@@ -110,6 +110,16 @@ func (s *Server) endpointRoutes() {
 		summary: "Count an endpoint's deliveries", errors: []int{http.StatusNotFound},
 		detail: "Exact, from counters that are kept by the hour: the last 24h begin with the first whole hour within them, and so do 7d and 30d.",
 	}, s.endpointStats)
+	backtest := "On recent events of the outbox table, bounded in time and size. Nothing is stored or sent."
+	ask(s, route{
+		id: "backtest", method: http.MethodPost, path: "/v1/endpoints/backtest", tag: tag, scope: config.ScopeDeliveriesRead,
+		summary: "Try subscriptions on recent events", errors: []int{http.StatusConflict}, detail: backtest,
+	}, s.backtestNew)
+	ask(s, route{
+		id: "backtest-endpoint", method: http.MethodPost, path: "/v1/endpoints/{id}/backtest", tag: tag, scope: config.ScopeDeliveriesRead,
+		summary: "Try other subscriptions of an endpoint on recent events", errors: state,
+		detail: "What is left out stays as it is. " + backtest,
+	}, s.backtestEndpoint)
 	ask(s, route{
 		id: "list-endpoint-attempts", method: http.MethodGet, path: "/v1/endpoints/{id}/attempts", tag: "Attempts",
 		scope: config.ScopeDeliveriesRead, summary: "List an endpoint's attempts", errors: []int{http.StatusNotFound},

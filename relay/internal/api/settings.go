@@ -199,6 +199,17 @@ func (s *settler) subscriptions(in *EndpointSettings) {
 	}
 }
 
+// patterns checks the types that the subscriptions name. Where the whole endpoint is checked, the configuration's rules do.
+func (s *settler) patterns() {
+	for i := range s.e.Subscriptions {
+		for j, text := range s.e.Subscriptions[i].Events {
+			if _, err := config.ParsePattern(text); err != nil {
+				s.fail(s.pointer("subscription["+strconv.Itoa(i)+"].events["+strconv.Itoa(j)+"]"), sentence(err.Error()))
+			}
+		}
+	}
+}
+
 func (s *settler) filter(pointer, text string) *config.Filter {
 	if strings.TrimSpace(text) == "" {
 		return nil

@@ -1,0 +1,227 @@
+package api
+
+import (
+	"context"
+	"encoding/json"
+	"net/http"
+	"time"
+
+	"github.com/tailpost/tailpost/config"
+	"github.com/tailpost/tailpost/outbox"
+	"github.com/tailpost/tailpost/relay/internal/query"
+	routing "github.com/tailpost/tailpost/relay/internal/route"
+)
+
+// The bounds of what a backtest shows.
+const (
+	defaultBacktest = 1000
+	shownEvents     = 20
+	shownBodies     = 10
+	shownBodySize   = 64 << 10
+)
+
+// BacktestSettings are subscriptions to try.
+type BacktestSettings struct {
+	Events        *[]string       `json:"events,omitempty" maxItems:"1000" doc:"Which events it would want; as in an endpoint."`
+	Where         *string         `json:"where,omitempty" maxLength:"16384" doc:"Only events for which this is true."`
+	Body          *string         `json:"body,omitempty" maxLength:"65536" doc:"What the receiver would get in place of the payload."`
+	Subscriptions *[]Subscription `json:"subscriptions,omitempty" maxItems:"100" doc:"Several selections of events, in place of events, where and body."`
+	Most          int             `json:"most,omitempty" minimum:"1" maximum:"10000" doc:"On how many of the newest events. Default: 1000."`
+}
+
+// NewBacktest is what a backtest of a new endpoint is made of.
+type NewBacktest struct {
+	BacktestSettings
+
+	Tenant string `json:"tenant,omitempty" maxLength:"200" doc:"The tenant that the endpoint would have."`
+}
+
+// Backtest says what subscriptions would have done with recent events.
+type Backtest struct {
+	LookedAt        int64            `json:"looked_at" doc:"Recent events that were looked at."`
+	Whole           bool             `json:"whole" doc:"As many as were asked for, or all there are. Otherwise time or size set an end."`
+	From            *time.Time       `json:"from,omitempty" doc:"When the oldest of them was created."`
+	To              *time.Time       `json:"to,omitempty" doc:"When the newest of them was created."`
+	Matched         int64            `json:"matched" doc:"How many the new settings take."`
+	MatchedBefore   int64            `json:"matched_before" doc:"How many the settings of now take."`
+	Missing         int64            `json:"missing" doc:"How often the new filters met a null or missing value."`
+	NewlyMatched    BacktestEvents   `json:"newly_matched"`
+	NoLongerMatched BacktestEvents   `json:"no_longer_matched"`
+	Bodies          []BacktestBodies `json:"bodies" nullable:"false" doc:"What the first events that match would send; only for keys that may read payloads."`
+	Failed          int64            `json:"failed" doc:"Events whose body cannot be built, because their payload is not JSON."`
+	Note            string           `json:"note,omitempty" doc:"Why there was nothing to look at."`
+}
+
+// BacktestEvents are events that settings treat differently.
+type BacktestEvents struct {
+	Count  int64           `json:"count"`
+	Events []BacktestEvent `json:"events" nullable:"false" doc:"The newest 20."`
+}
+
+// BacktestEvent is one of them.
+type BacktestEvent struct {
+	ID        string     `json:"id"`
+	Type      string     `json:"type"`
+	CreatedAt *time.Time `json:"created_at,omitempty"`
+}
+
+// BacktestBodies is what an endpoint sends of an event, and what it would send.
+type BacktestBodies struct {
+	EventID string `json:"event_id"`
+	Before  any    `json:"before,omitempty" doc:"Missing: it does not send it, or the payload is too large to show."`
+	After   any    `json:"after,omitempty" doc:"Missing: it would not send it, or the payload is too large to show."`
+}
+
+type backtestOutput struct {
+	Body Backtest
+}
+
+type newBacktestInput struct {
+	Body NewBacktest
+}
+
+type backtestInput struct {
+	EndpointID
+
+	Body BacktestSettings
+}
+
+func (b *BacktestSettings) settings() *EndpointSettings {
+	return &EndpointSettings{Events: b.Events, Where: b.Where, Body: b.Body, Subscriptions: b.Subscriptions}
+}
+
+func (s *Server) backtestNew(ctx context.Context, p *principal, in *newBacktestInput) (*backtestOutput, error) {
+	tenant, own := ownTenant(p, in.Body.Tenant)
+	if !own {
+		return nil, invalid(at("/tenant", "This key is bound to another tenant: leave tenant out."))
+	}
+	return s.backtest(ctx, p, nil, &config.Endpoint{Tenant: tenant}, &in.Body.BacktestSettings)
+}
+
+func (s *Server) backtestEndpoint(ctx context.Context, p *principal, in *backtestInput) (*backtestOutput, error) {
+	row, err := s.store.Endpoint(ctx, p.tenant(), in.ID)
+	if err != nil {
+		return nil, err
+	}
+	before := s.decode(&row)
+	after := before
+	return s.backtest(ctx, p, &before, &after, &in.Body)
+}
+
+// backtest tries settings, put upon after, on recent events; before is the endpoint as it is, nil: there is none.
+func (s *Server) backtest(ctx context.Context, p *principal, before, after *config.Endpoint, in *BacktestSettings) (*backtestOutput, error) {
+	set := settler{e: after}
+	set.subscriptions(in.settings())
+	set.patterns()
+	if len(set.problems) > 0 {
+		return nil, invalid(set.problems...)
+	}
+	if len(after.Subscriptions) == 0 {
+		after.Subscriptions = []config.Subscription{{}}
+	}
+	if s.config().Outbox.Mapping.Table == "" {
+		return nil, problem(http.StatusConflict, "Events come as logical messages only: there is no outbox table with recent events.")
+	}
+	tenant := after.Tenant
+	if tenant == "" {
+		tenant = p.tenant()
+	}
+	most := in.Most
+	if most == 0 {
+		most = defaultBacktest
+	}
+	try := newTrial(before, after, true)
+	recent, err := s.store.Recent(ctx, query.RecentQuery{Tenant: tenant, Most: most}, try.event)
+	if err != nil {
+		return nil, err
+	}
+	try.out.Whole, try.out.Missing = recent.Listed && !recent.Stopped, int64(try.table.MissingOf(1)) //nolint:gosec // events are fewer
+	if !recent.Listed {
+		try.out.Note = "The outbox table cannot be listed: no index begins with its id."
+	}
+	return &backtestOutput{Body: try.out}, nil
+}
+
+// trial compares what an endpoint does with events before a change and after it.
+type trial struct {
+	table  *routing.Table // before at 0, if there is one, after at 1
+	bodies bool           // may be shown
+	out    Backtest
+}
+
+func newTrial(before, after *config.Endpoint, bodies bool) *trial {
+	changes := []routing.Change{{Index: 1, Endpoint: after}}
+	if before != nil {
+		changes = append(changes, routing.Change{Index: 0, Endpoint: before})
+	}
+	return &trial{table: (&routing.Table{}).Change(changes), bodies: bodies, out: Backtest{
+		NewlyMatched: BacktestEvents{Events: []BacktestEvent{}}, NoLongerMatched: BacktestEvents{Events: []BacktestEvent{}}, Bodies: []BacktestBodies{},
+	}}
+}
+
+// event looks at one event.
+func (t *trial) event(ev *outbox.Event) {
+	t.out.LookedAt++
+	widen(&t.out.From, &t.out.To, ev.CreatedAt)
+	var before, after *routing.Match
+	matches := t.table.Match(nil, ev)
+	for i := range matches {
+		if matches[i].Index == 0 {
+			before = &matches[i]
+		} else {
+			after = &matches[i]
+		}
+	}
+	if before != nil {
+		t.out.MatchedBefore++
+	}
+	if after != nil {
+		t.out.Matched++
+	}
+	switch {
+	case before == nil && after != nil:
+		t.out.NewlyMatched.add(ev)
+	case before != nil && after == nil:
+		t.out.NoLongerMatched.add(ev)
+	}
+	if before != nil || after != nil {
+		t.show(ev, before, after)
+	}
+}
+
+// show renders the bodies of an event.
+func (t *trial) show(ev *outbox.Event, before, after *routing.Match) {
+	was, _ := rendered(before, ev) // that it fails as it is, is no news
+	is, err := rendered(after, ev)
+	if err != nil {
+		t.out.Failed++
+	}
+	if t.bodies && len(t.out.Bodies) < shownBodies {
+		t.out.Bodies = append(t.out.Bodies, BacktestBodies{EventID: ev.ID, Before: was, After: is})
+	}
+}
+
+// rendered returns the data that a match sends, nil where there is none or it is too large to show.
+func rendered(m *routing.Match, ev *outbox.Event) (any, error) {
+	if m == nil {
+		return nil, nil
+	}
+	data := []byte(ev.Payload)
+	if m.Body != nil {
+		var err error
+		if data, err = m.Body.Append(nil, ev); err != nil {
+			return nil, err
+		}
+	}
+	if len(data) == 0 || len(data) > shownBodySize || !json.Valid(data) {
+		return nil, nil
+	}
+	return json.RawMessage(data), nil
+}
+
+func (e *BacktestEvents) add(ev *outbox.Event) {
+	e.Count++
+	if len(e.Events) < shownEvents {
+		e.Events = append(e.Events, BacktestEvent{ID: ev.ID, Type: ev.Type, CreatedAt: writable(ev.CreatedAt)})
+	}
+}
