@@ -16,6 +16,7 @@ import (
 	"github.com/tailpost/tailpost/relay/internal/ledger"
 	"github.com/tailpost/tailpost/relay/internal/source"
 	"github.com/tailpost/tailpost/relay/internal/source/postgres"
+	"github.com/tailpost/tailpost/relay/internal/telemetry"
 	"github.com/tailpost/tailpost/relay/internal/upkeep"
 	"github.com/tailpost/tailpost/relay/internal/webhook"
 )
@@ -55,6 +56,7 @@ type holding struct {
 // prepare takes the epoch, which deposes every earlier holder, and loads what the table has.
 func (r *Relay) prepare(ctx, hard context.Context, led *ledger.Ledger, stream *postgres.Stream) (*holding, error) {
 	cfg, info := r.config(), stream.Info()
+	r.clocks.Database(telemetry.Apart(info.Clock, info.Asked, info.Answered))
 	now := time.Now()
 	found, err := r.take(ctx, led, &info, now)
 	if err != nil {

@@ -9,8 +9,8 @@ import (
 func (r *Relay) newMetrics(st *query.Store) *telemetry.Metrics {
 	return telemetry.New(telemetry.Options{
 		Store: st, Slot: r.Status().Slot, Version: r.opts.Version, Status: r.metricsStatus,
-		LogDropped: r.opts.LogDropped,
-		States:     []string{string(Starting), string(Standby), string(Delivering), string(Draining), string(Stopped)},
+		LogDropped: r.opts.LogDropped, Clocks: r.clocks,
+		States: []string{string(Starting), string(Standby), string(Delivering), string(Draining), string(Stopped)},
 	})
 }
 

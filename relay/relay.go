@@ -69,6 +69,7 @@ type Relay struct {
 	opts Options
 	log  zerolog.Logger
 
+	clocks    *telemetry.Clocks
 	reloading sync.Mutex // one Reload at a time
 
 	mu      sync.Mutex
@@ -111,7 +112,7 @@ func New(cfg *config.Config, o Options) (*Relay, error) {
 		o.Owner = fmt.Sprintf("%s/%d", host, os.Getpid())
 	}
 	r := &Relay{
-		opts: o, log: o.Logger, cfg: cfg,
+		opts: o, log: o.Logger, cfg: cfg, clocks: telemetry.NewClocks(o.Logger),
 		status: Status{State: Starting, Slot: cfg.Database.Slot, Owner: o.Owner},
 	}
 	var err error
@@ -144,7 +145,9 @@ func (r *Relay) newClients(cfg *config.Config) (clients, error) {
 	if err != nil {
 		return clients{}, err
 	}
-	options := webhook.Options{Network: cfg.Network, UserAgent: "Tailpost/" + r.opts.Version, Deny: listeners}
+	options := webhook.Options{
+		Network: cfg.Network, UserAgent: "Tailpost/" + r.opts.Version, Deny: listeners, Refused: r.clocks.Receiver,
+	}
 	own, err := webhook.NewClient(options)
 	if err != nil {
 		return clients{}, fmt.Errorf("prepare the HTTP client: %w", err)

@@ -288,6 +288,44 @@ var processMutants = []mutant{ //nolint:gochecknoglobals // a table
 		run:     "TestALogWhoseReaderIsGoneStopsNothing",
 	},
 
+	// Clocks.
+	{
+		name:    "process-clock-reported-at-every-answer",
+		file:    "relay/internal/telemetry/clocks.go",
+		old:     "case is && !was && len(c.receivers) < mostApart:",
+		new:     "case is && len(c.receivers) < mostApart:",
+		promise: "A receiver whose clock is apart is reported once.",
+		pkg:     "./relay/internal/telemetry",
+		run:     "TestClocks",
+	},
+	{
+		name:    "process-slow-clock-is-none",
+		file:    "relay/internal/telemetry/clocks.go",
+		old:     "switch is := ahead.Abs() >= clocksApart; {\n\tcase is && !was:",
+		new:     "switch is := ahead >= clocksApart; {\n\tcase is && !was:",
+		promise: "A database whose clock is behind is noticed as one whose clock is ahead.",
+		pkg:     "./relay/internal/telemetry",
+		run:     "TestClocks",
+	},
+	{
+		name:    "process-slow-network-is-a-clock",
+		file:    "relay/internal/telemetry/clocks.go",
+		old:     "case there.After(ended):\n\t\treturn there.Sub(ended)",
+		new:     "case there.After(began):\n\t\treturn there.Sub(began)",
+		promise: "The time that asking took is not held against a clock.",
+		pkg:     "./relay/internal/telemetry",
+		run:     "TestAClockIsApart",
+	},
+	{
+		name:    "process-date-of-a-refusal-not-read",
+		file:    "relay/internal/http1/answer.go",
+		old:     "f.refusal = status >= http.StatusBadRequest",
+		new:     "f.refusal = status > http.StatusNetworkAuthenticationRequired",
+		promise: "A receiver that refuses signatures because its clock is apart is noticed.",
+		pkg:     "./integration",
+		run:     "TestAReceiverWithAnotherClockIsNoticed",
+	},
+
 	// The slot.
 	{
 		name:    "process-slot-creation-waits-in-silence",

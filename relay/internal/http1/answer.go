@@ -21,6 +21,7 @@ const (
 type Answer struct {
 	Status     int // 0: nothing yet, or nothing whole
 	RetryAfter string
+	Date       string // of an answer that is no success
 	Location   string
 	Body       []byte // the beginning of the body, valid until the Exchange is used again
 	Truncated  bool   // the body is longer than Body
@@ -37,6 +38,7 @@ type framing struct {
 	budget     int  // what is left of MaxHead
 	folded     bool // the line before matters, or is no header: it must not go on in the next
 	contentful bool
+	refusal    bool  // its status is 400 or more
 	strict     bool  // only CRLF ends a line
 	bad        error // what is wrong with the head so far
 }
@@ -54,7 +56,8 @@ func (x *Exchange) readHead(f *framing) error {
 			return errMalformed
 		}
 		*f = framing{budget: f.budget, http10: http10, length: lengthUnknown, folded: true}
-		x.Answer.RetryAfter, x.Answer.Location = "", ""
+		x.Answer.RetryAfter, x.Answer.Location, x.Answer.Date = "", "", ""
+		f.refusal = status >= http.StatusBadRequest
 		if err := x.readFields(f); err != nil {
 			return err
 		}
@@ -150,6 +153,11 @@ func (x *Exchange) readFieldLine(f *framing, line []byte) (err error) {
 func (x *Exchange) readField(f *framing, name, value []byte) (matters bool, err error) {
 	value = bytes.Trim(value, " \t")
 	switch len(name) {
+	case len("date"):
+		// Of a success nobody needs it, and most answers are.
+		if f.refusal && equalFold(name, "date") {
+			x.Answer.Date = string(value)
+		}
 	case len("location"):
 		if equalFold(name, "location") {
 			x.Answer.Location = string(value)

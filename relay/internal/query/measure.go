@@ -9,6 +9,7 @@ import (
 
 // Measures are what the database tells of a slot and its queues in numbers.
 type Measures struct {
+	Now           time.Time  // by the database's clock
 	Settled       uint64     // LSN; 0: the slot was never held
 	SettledAt     *time.Time // commit time of the last settled transaction; nil: not known
 	SlotActive    bool       // a relay streams from it
@@ -26,7 +27,7 @@ type QueueLength struct {
 }
 
 const measureSQL = `
-SELECT COALESCE(r.settled_lsn - '0/0'::pg_lsn, 0)::bigint, r.settled_at, COALESCE(s.active, false),
+SELECT clock_timestamp(), COALESCE(r.settled_lsn - '0/0'::pg_lsn, 0)::bigint, r.settled_at, COALESCE(s.active, false),
        CASE WHEN pg_is_in_recovery() THEN 0 ELSE COALESCE(pg_wal_lsn_diff(pg_current_wal_lsn(), s.confirmed_flush_lsn), 0) END::bigint,
        CASE WHEN pg_is_in_recovery() THEN 0 ELSE COALESCE(pg_wal_lsn_diff(pg_current_wal_lsn(), s.restart_lsn), 0) END::bigint,
        (SELECT count(*) FROM tailpost.gap AS g WHERE g.slot = q.slot)
@@ -53,7 +54,7 @@ func (s *Store) Measure(ctx context.Context, slot string, known []string) (m Mea
 	err = s.read(ctx, "measure the queues", func(ctx context.Context, tx pgx.Tx) error {
 		var settled int64
 		err := tx.QueryRow(ctx, measureSQL, pgx.NamedArgs{"slot": slot}).Scan(
-			&settled, &m.SettledAt, &m.SlotActive, &m.LagBytes, &m.RetainedBytes, &m.Gaps)
+			&m.Now, &settled, &m.SettledAt, &m.SlotActive, &m.LagBytes, &m.RetainedBytes, &m.Gaps)
 		if err != nil {
 			return err
 		}

@@ -46,6 +46,7 @@ type Options struct {
 	Status  func() Status
 	// LogDropped returns how many lines of the log were dropped; nil: nobody counts them.
 	LogDropped func() uint64
+	Clocks     *Clocks
 	Now        func() time.Time // nil: time.Now
 }
 
@@ -105,6 +106,7 @@ func (m *Metrics) refresh(ctx context.Context) {
 		return
 	}
 	m.measures = measures
+	m.o.Clocks.Database(Apart(measures.Now, began, now))
 	m.forget(measures.Gone)
 }
 

@@ -14,6 +14,7 @@ import (
 	dto "github.com/prometheus/client_model/go"
 	"github.com/prometheus/common/expfmt"
 	"github.com/prometheus/common/model"
+	"github.com/rs/zerolog"
 	"github.com/stretchr/testify/require"
 
 	"github.com/tailpost/tailpost/config"
@@ -46,16 +47,18 @@ type bundle struct {
 	database database
 	now      time.Time
 	status   telemetry.Status
+	clocks   *telemetry.Clocks
 }
 
 func setup(t *testing.T) *bundle {
 	t.Helper()
 	b := &bundle{now: time.Date(2026, 3, 14, 12, 0, 0, 0, time.UTC), status: telemetry.Status{State: "delivering", Epoch: 3}}
 	b.database.bundle = b
+	b.clocks = telemetry.NewClocks(zerolog.Nop())
 	b.Metrics = telemetry.New(telemetry.Options{
 		Store: &b.database, Slot: "tailpost", Version: "v1", States: []string{"standby", "delivering"},
 		Status: func() telemetry.Status { return b.status }, Now: func() time.Time { return b.now },
-		LogDropped: func() uint64 { return 7 },
+		LogDropped: func() uint64 { return 7 }, Clocks: b.clocks,
 	})
 	return b
 }

@@ -34,11 +34,13 @@ func (m *Metrics) write(text *bytes.Buffer) {
 	if m.o.LogDropped != nil {
 		p.counter("log_lines_dropped_total", "Lines of the log that nobody read in time, or that could not be written.").add(float64(m.o.LogDropped()))
 	}
+	_, receivers := m.o.Clocks.now()
+	p.gauge("receiver_clocks_apart", "Endpoints that refused a request and whose clock is 30 seconds or more from the relay's.").add(float64(receivers))
 	m.writeCounted(p)
 	measures, reached := m.measured()
 	p.gauge("database_up", "1 if the database answered when it was last asked, else 0: then its measures are missing.").add(truth(reached))
 	if reached {
-		writeMeasured(p, &measures)
+		m.writeMeasured(p, &measures)
 	}
 }
 
@@ -74,21 +76,23 @@ func (m *Metrics) writeCounted(p page) {
 	}
 }
 
-func writeMeasured(p page, m *query.Measures) {
-	p.gauge("settled_lsn", "LSN, as a number, below which every event is delivered or queued.").add(float64(m.Settled))
-	if m.SettledAt != nil {
+func (m *Metrics) writeMeasured(p page, measures *query.Measures) {
+	p.gauge("settled_lsn", "LSN, as a number, below which every event is delivered or queued.").add(float64(measures.Settled))
+	if measures.SettledAt != nil {
 		const microsecond = 1e-6
-		p.gauge("settled_timestamp_seconds", "Commit time of the last settled transaction.").add(float64(m.SettledAt.UnixMicro()) * microsecond)
+		p.gauge("settled_timestamp_seconds", "Commit time of the last settled transaction.").add(float64(measures.SettledAt.UnixMicro()) * microsecond)
 	}
-	p.gauge("slot_active", "1 if a relay streams from the slot, else 0.").add(truth(m.SlotActive))
-	p.gauge("slot_lag_bytes", "Write-ahead log that the slot has not confirmed.").add(float64(m.LagBytes))
-	p.gauge("slot_retained_bytes", "Write-ahead log that the server keeps for the slot.").add(float64(m.RetainedBytes))
-	p.counter("gaps_total", "Gaps in the stream that were found.").add(float64(m.Gaps))
-	if len(m.Queues) == 0 {
+	database, _ := m.o.Clocks.now()
+	p.gauge("database_clock_ahead_seconds", "How far the database's clock is ahead of the relay's; negative: behind.").add(database.Seconds())
+	p.gauge("slot_active", "1 if a relay streams from the slot, else 0.").add(truth(measures.SlotActive))
+	p.gauge("slot_lag_bytes", "Write-ahead log that the slot has not confirmed.").add(float64(measures.LagBytes))
+	p.gauge("slot_retained_bytes", "Write-ahead log that the server keeps for the slot.").add(float64(measures.RetainedBytes))
+	p.counter("gaps_total", "Gaps in the stream that were found.").add(float64(measures.Gaps))
+	if len(measures.Queues) == 0 {
 		return
 	}
 	queued := p.gauge("deliveries", "Rows of tailpost.delivery, by state: pending or dead.")
-	for _, q := range m.Queues {
+	for _, q := range measures.Queues {
 		queued.add(float64(q.Pending), "endpoint", q.EndpointID, "state", string(outbox.Pending))
 		queued.add(float64(q.Dead), "endpoint", q.EndpointID, "state", string(outbox.StateDead))
 	}

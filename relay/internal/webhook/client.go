@@ -42,6 +42,9 @@ type Options struct {
 	// MaxAge is for how long a connection is used, so that a name whose address has moved is followed under steady traffic.
 	// 0: five minutes.
 	MaxAge time.Duration
+	// Refused is called after an answer that refuses a request and has a Date, with how far the receiver's
+	// clock is ahead of this one: a receiver refuses signatures for their time. nil: nobody wants to know.
+	Refused func(endpoint string, ahead time.Duration)
 	// Dialer opens the sockets; nil: a plain one.
 	Dialer *net.Dialer
 }
@@ -55,6 +58,7 @@ type Client struct {
 	tls         *tls.Config
 	idleTimeout time.Duration
 	maxAge      time.Duration
+	refused     func(endpoint string, ahead time.Duration)
 	exchanges   sync.Pool // of *exchange
 
 	mu        sync.Mutex
@@ -78,6 +82,7 @@ func NewClient(o Options) (*Client, error) {
 		dialer:      dialer,
 		idleTimeout: idleTimeout,
 		maxAge:      o.MaxAge,
+		refused:     o.Refused,
 		endpoints:   make(map[*Endpoint]struct{}),
 		tls: &tls.Config{
 			MinVersion: tls.VersionTLS12, RootCAs: o.Roots, NextProtos: []string{"h2", "http/1.1"},

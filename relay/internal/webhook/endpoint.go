@@ -143,6 +143,9 @@ func (e *Endpoint) perform(ctx context.Context, x *exchange, res *Result) {
 		a.Error = explain(ctx, err, e.timeout)
 		res.Local = a.StatusCode == 0 && (ctx.Err() != nil || egress.IsLocal(err))
 	}
+	if e.client.refused != nil && a.StatusCode >= http.StatusBadRequest && x.Answer.Date != "" {
+		e.client.refuse(e.id, x.Answer.Date, start, start.Add(a.Duration))
+	}
 	if x.Answer.RetryAfter != "" {
 		res.RetryAfter, _ = ParseRetryAfter(x.Answer.RetryAfter, time.Now())
 	}

@@ -183,6 +183,7 @@ func (h *h2Conn) roundTrip(ctx context.Context, x *exchange, deadline time.Time)
 	defer resp.Body.Close()
 	x.Answer.Status = resp.StatusCode
 	x.Answer.RetryAfter = resp.Header.Get("Retry-After")
+	x.Answer.Date = resp.Header.Get("Date")
 	x.Answer.Location = resp.Header.Get("Location")
 	if _, err = x.ReadBody(resp.Body); err != nil {
 		return &h2Error{text: "the receiver reset the HTTP/2 response", during: http1.Reading, err: timeUp(ctx, err)}

@@ -97,3 +97,10 @@ func TestASlotThatAnotherStreamsFromIsNotOneThatIsBeingCreated(t *testing.T) {
 	require.ErrorIs(t, err, postgres.ErrSlotActive)
 	require.NotErrorIs(t, err, postgres.ErrSlotUnready)
 }
+
+func TestTheServersClockIsRead(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	info := b.open(t, b.options()).Info()
+	require.WithinRange(t, info.Clock, info.Asked.Add(-time.Second), info.Answered.Add(time.Second), "it is this machine's")
+}

@@ -81,6 +81,9 @@ type Info struct {
 	Failover bool
 	// PID is the process that serves the stream, as pg_replication_slots.active_pid names it.
 	PID int
+	// Asked, Clock and Answered are a time of the server's clock and what this machine's said before and
+	// after.
+	Asked, Clock, Answered time.Time
 	// SenderTimeout is wal_sender_timeout: how long the server keeps a silent client. Zero: for ever.
 	SenderTimeout time.Duration
 }

@@ -85,8 +85,10 @@ func (s *session) check(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("identify system: %w", classify(err))
 	}
+	s.info.Asked = time.Now()
 	rows, err := s.query(ctx, `
 		SELECT current_setting('server_version_num') AS version,
+		       floor(extract(epoch FROM clock_timestamp()) * 1000)::bigint AS clock,
 		       pg_backend_pid() AS pid,
 		       current_setting('wal_level') AS wal_level,
 		       pg_is_in_recovery() AS standby,
@@ -98,11 +100,13 @@ func (s *session) check(ctx context.Context) error {
 	if len(rows) != 1 {
 		return fmt.Errorf("read server settings: %d rows", len(rows))
 	}
+	s.info.Answered = time.Now()
 	row := rows[0]
 	version, err1 := strconv.Atoi(row["version"])
 	senderTimeout, err2 := strconv.Atoi(row["sender_timeout"])
 	pid, err3 := strconv.Atoi(row["pid"])
-	if err := errors.Join(err1, err2, err3); err != nil {
+	clock, err4 := strconv.ParseInt(row["clock"], 10, 64)
+	if err := errors.Join(err1, err2, err3, err4); err != nil {
 		return fmt.Errorf("read server settings: %w", err)
 	}
 	switch {
@@ -115,7 +119,7 @@ func (s *session) check(ctx context.Context) error {
 			ErrSetup, row["wal_level"])
 	}
 	s.role = row["role"]
-	s.info.PID = pid
+	s.info.PID, s.info.Clock = pid, time.UnixMilli(clock)
 	s.info.SenderTimeout = time.Duration(senderTimeout) * time.Millisecond
 	s.info.ServerVersion, s.info.SystemID = version, system.SystemID
 	s.info.Timeline, s.info.Database = system.Timeline, system.DBName

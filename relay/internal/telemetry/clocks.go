@@ -1,0 +1,82 @@
+package telemetry
+
+import (
+	"sync"
+	"time"
+
+	"github.com/rs/zerolog"
+)
+
+const (
+	// clocksApart is from where on clocks are apart. An answer's Date has whole seconds, and receivers
+	// refuse timestamps that are off by five minutes, some by one.
+	clocksApart = 30 * time.Second
+	// mostApart bounds the receivers that are remembered.
+	mostApart = 10_000
+)
+
+// Clocks notices where other clocks are apart from the relay's, and logs it when it begins and when it
+// ends. Its methods are safe for concurrent use.
+type Clocks struct {
+	log zerolog.Logger
+
+	mu        sync.Mutex
+	database  time.Duration
+	receivers map[string]struct{} // by endpoint: those whose clock is apart
+}
+
+// NewClocks makes Clocks that log.
+func NewClocks(log zerolog.Logger) *Clocks {
+	return &Clocks{log: log, receivers: make(map[string]struct{})}
+}
+
+// Apart returns how far a clock is from the relay's that showed there at some time between began and
+// ended: ahead where that is positive. What the time between leaves open counts as none.
+func Apart(there, began, ended time.Time) time.Duration {
+	switch {
+	case there.After(ended):
+		return there.Sub(ended)
+	case there.Before(began):
+		return there.Sub(began)
+	}
+	return 0
+}
+
+// Database takes in how far the database's clock is ahead of the relay's.
+func (c *Clocks) Database(ahead time.Duration) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	was := c.database.Abs() >= clocksApart
+	c.database = ahead
+	switch is := ahead.Abs() >= clocksApart; {
+	case is && !was:
+		c.log.Warn().Dur("ahead", ahead).
+			Msg("the database's clock and the relay's are apart: times of retries, retention and signatures are the relay's; synchronise both (NTP)")
+	case was && !is:
+		c.log.Info().Msg("the database's clock and the relay's agree again")
+	}
+}
+
+// Receiver takes in how far the clock of an endpoint's receiver is ahead of the relay's, as an answer
+// that refuses a request says.
+func (c *Clocks) Receiver(endpoint string, ahead time.Duration) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	_, was := c.receivers[endpoint]
+	switch is := ahead.Abs() >= clocksApart; {
+	case is && !was && len(c.receivers) < mostApart:
+		c.receivers[endpoint] = struct{}{}
+		c.log.Warn().Str("endpoint", endpoint).Dur("ahead", ahead).
+			Msg("the receiver's clock and the relay's are apart: it may refuse signatures for their time; synchronise both (NTP)")
+	case was && !is:
+		delete(c.receivers, endpoint)
+		c.log.Info().Str("endpoint", endpoint).Msg("the receiver's clock and the relay's agree again")
+	}
+}
+
+// now returns how far the database's clock is ahead, and how many receivers' clocks are apart.
+func (c *Clocks) now() (database time.Duration, receivers int) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.database, len(c.receivers)
+}

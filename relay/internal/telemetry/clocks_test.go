@@ -1,0 +1,67 @@
+package telemetry_test
+
+import (
+	"bytes"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/rs/zerolog"
+	"github.com/stretchr/testify/require"
+
+	"github.com/tailpost/tailpost/relay/internal/telemetry"
+)
+
+func TestClocksThatAreApartAreReportedWhenItBeginsAndWhenItEnds(t *testing.T) {
+	t.Parallel()
+	for name, observe := range map[string]func(*telemetry.Clocks, time.Duration){
+		"database": (*telemetry.Clocks).Database,
+		"receiver": func(c *telemetry.Clocks, ahead time.Duration) { c.Receiver("erp", ahead) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			var log bytes.Buffer
+			c := telemetry.NewClocks(zerolog.New(&log))
+			lines := func() []string { return strings.Split(strings.TrimSpace(log.String()), "\n") }
+			observe(c, 29*time.Second)
+			observe(c, -29*time.Second)
+			require.Empty(t, log.String(), "an answer's Date has whole seconds, and networks take their time")
+			for range 3 {
+				observe(c, -10*time.Minute)
+			}
+			require.Len(t, lines(), 1)
+			require.Contains(t, lines()[0], `"level":"warn"`)
+			require.Contains(t, lines()[0], `"ahead":-600000`)
+			require.Contains(t, lines()[0], name)
+			observe(c, 0)
+			observe(c, 0)
+			require.Len(t, lines(), 2)
+			require.Contains(t, lines()[1], "agree again")
+			observe(c, time.Minute)
+			require.Len(t, lines(), 3)
+		})
+	}
+}
+
+func TestAClockIsApartByWhatTheTimeOfAskingDoesNotExplain(t *testing.T) {
+	t.Parallel()
+	began := time.Date(2026, 3, 14, 12, 0, 0, 0, time.UTC)
+	ended := began.Add(4 * time.Second)
+	for there, want := range map[time.Duration]time.Duration{
+		-2 * time.Second: -2 * time.Second, 0: 0, 3 * time.Second: 0, 4 * time.Second: 0, 9 * time.Second: 5 * time.Second,
+	} {
+		require.Equal(t, want, telemetry.Apart(began.Add(there), began, ended), there)
+	}
+}
+
+func TestClocksAreShown(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	b.clocks.Receiver("erp", time.Hour)
+	b.clocks.Receiver("crm", time.Hour)
+	b.clocks.Receiver("crm", 0)
+	b.database.answer.Now = b.now.Add(-10 * time.Minute)
+	got := b.scrape(t)
+	require.InDelta(t, 1, got["tailpost_receiver_clocks_apart"].GetGauge().GetValue(), 0)
+	require.InDelta(t, -600, got["tailpost_database_clock_ahead_seconds"].GetGauge().GetValue(), 0)
+}
