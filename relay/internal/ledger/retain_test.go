@@ -34,6 +34,30 @@ func TestDelete_removesOldRowsOfItsBlocksAndNoOthers(t *testing.T) {
 	require.Equal(t, 21, b.count(t, "SELECT count(*) FROM public.events"), "as old as the bound, and without a time, is not old")
 }
 
+// Rows that were imported, or back-dated, would vanish minutes after they were delivered.
+func TestDelete_countsFromWhenARowWasSettled(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	b.exec(t, "SELECT tailpost.ensure_attempt_partitions('2026-03-01', 13)")
+	m := b.outboxOf(t, "text", "imported", "delivered long ago", "parked", "parked long ago", "unwanted")
+	before := noon.AddDate(0, 0, -7)
+	b.exec(t, "UPDATE public.events SET created_at = $1", before.AddDate(0, -1, 0))
+	b.attempted(t, "imported", 1, "stream", outbox.Delivered, 0)
+	b.attempted(t, "delivered long ago", 1, "stream", outbox.Delivered, -8*24*3600)
+	hold := take(t, b.ledger)
+	park := func(event string, at time.Time) {
+		require.NoError(t, b.ledger.Record(t.Context(), hold, &ledger.Batch{Park: []outbox.Delivery{pending(event, "erp", "", 1, noon)}, Now: at}))
+	}
+	park("parked", noon)
+	park("parked long ago", before.Add(-time.Second))
+	sweep, err := b.ledger.NewSweep(t.Context(), m, ledger.Scope{})
+	require.NoError(t, err)
+	deleted, err := sweep.Delete(t.Context(), 0, 10, before)
+	require.NoError(t, err)
+	require.EqualValues(t, 3, deleted)
+	require.Equal(t, []string{"imported", "parked"}, b.texts(t, "SELECT id FROM public.events ORDER BY id"))
+}
+
 // What can wait gives the connection back when somebody holds a lock.
 func TestDelete_doesNotWaitForALock(t *testing.T) {
 	t.Parallel()
