@@ -3,6 +3,7 @@ package ledger
 import (
 	"context"
 	"errors"
+	"fmt"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -114,9 +115,10 @@ FROM ` + c.table + ` AS o
 LIMIT @limit`
 }
 
-// RowsAfter reads up to limit rows that a replay is to look at next; some may be beyond its range. Recorded is not filled in.
+// RowsAfter reads up to limit rows that a replay is to look at next; some may be beyond its range. Recorded is not filled in. It tries
+// once and returns ErrSlow where that takes too long: others wait for the connection.
 func (s *Sweep) RowsAfter(ctx context.Context, r *Replay, limit int) (rows []Row, err error) {
-	err = s.link.Run(ctx, "read the outbox table", func(ctx context.Context, conn *pgx.Conn) error {
+	err = s.link.Once(ctx, "read the outbox table", func(ctx context.Context, conn *pgx.Conn) error {
 		found, err := conn.Query(ctx, s.rowsSQL(r), pgx.NamedArgs{
 			"key": r.Cursor.Key, "at": r.Cursor.At, "since": nullTime(r.Since), "until": r.Until, "limit": limit,
 		})
@@ -135,6 +137,9 @@ func (s *Sweep) RowsAfter(ctx context.Context, r *Replay, limit int) (rows []Row
 		})
 		return err
 	})
+	if pglink.TookTooLong(err) {
+		err = fmt.Errorf("%w: %w", ErrSlow, err)
+	}
 	return rows, err
 }
 

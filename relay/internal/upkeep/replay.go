@@ -3,6 +3,7 @@ package upkeep
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"time"
@@ -24,6 +25,7 @@ const (
 	pageBytes = 1 << 20
 	// Without an index of created_at every look in its order reads the whole table, so it takes in more.
 	orderedRows = 10_000
+	slowPages   = 3 // a page that takes too long is tried as often
 )
 
 // replayer carries out the replays that people asked for, the first one of every endpoint at a time, in pages: what is
@@ -33,12 +35,13 @@ type replayer struct {
 	dispatcher *dispatch.Dispatcher
 	hold       ledger.Hold
 	mapping    outbox.Mapping
+	slow       map[string]int // how often in a row a page of a replay took too long, by its id
 	log        zerolog.Logger
 }
 
 // replays is the task that carries them out.
 func replays(o *Options, wake Signal) Task {
-	p := &replayer{ledger: o.Ledger, dispatcher: o.Dispatcher, hold: o.Hold, mapping: o.Outbox.Mapping, log: o.Logger}
+	p := &replayer{ledger: o.Ledger, dispatcher: o.Dispatcher, hold: o.Hold, mapping: o.Outbox.Mapping, slow: make(map[string]int), log: o.Logger}
 	all := &operations{what: "replays", wake: wake, find: p.find, log: o.Logger}
 	return Task{Name: all.what, Wake: wake, Run: all.run}
 }
@@ -115,9 +118,13 @@ func (p *replayer) page(ctx context.Context, sweep *ledger.Sweep, r *ledger.Repl
 		limit = orderedRows
 	}
 	rows, err := sweep.RowsAfter(ctx, r, limit)
-	if err != nil {
+	switch {
+	case errors.Is(err, ledger.ErrSlow):
+		return p.tooSlow(ctx, r, err)
+	case err != nil:
 		return err
 	}
+	delete(p.slow, r.ID)
 	if len(rows) == 0 {
 		if again, err := p.ledger.SearchAgain(ctx, p.hold, r, time.Now()); again || err != nil {
 			return err
@@ -139,6 +146,20 @@ func (p *replayer) page(ctx context.Context, sweep *ledger.Sweep, r *ledger.Repl
 		rows = rows[len(chunk):]
 	}
 	return nil
+}
+
+// tooSlow ends a replay whose next page took too long for the last time that it is tried: so it would for ever.
+func (p *replayer) tooSlow(ctx context.Context, r *ledger.Replay, err error) error {
+	if p.slow[r.ID]++; p.slow[r.ID] < slowPages {
+		return err
+	}
+	delete(p.slow, r.ID)
+	column := "its primary key"
+	if r.InOrder {
+		column = p.mapping.CreatedAt + ", its order"
+	}
+	return p.fail(ctx, r, fmt.Sprintf("a page of %s takes longer than a statement may take: make an index of %s "+
+		"(CREATE INDEX CONCURRENTLY) and ask again; what it has queued so far stays", p.mapping.Table, column))
 }
 
 // cut gives the first rows, as many as are to be queued at once; where those of them are that a range wants; and which they

@@ -1,0 +1,75 @@
+package upkeep
+
+import (
+	"context"
+	"testing"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/rs/zerolog"
+	"github.com/stretchr/testify/require"
+
+	"github.com/tailpost/tailpost/config"
+	"github.com/tailpost/tailpost/integration/pgtest"
+	"github.com/tailpost/tailpost/outbox"
+	"github.com/tailpost/tailpost/outbox/schema"
+	"github.com/tailpost/tailpost/relay/internal/ledger"
+)
+
+// cancelling ends the statement that waits for the table, as its timeout would, and returns what f then returns.
+func cancelling(t *testing.T, conn *pgx.Conn, f func() error) error {
+	t.Helper()
+	done := make(chan error, 1)
+	go func() { done <- f() }()
+	require.Eventually(t, func() bool {
+		var n int
+		require.NoError(t, conn.QueryRow(t.Context(), `
+			SELECT count(*) FILTER (WHERE pg_cancel_backend(pid))
+			FROM pg_stat_activity
+			WHERE datname = current_database() AND wait_event = 'relation'`).Scan(&n))
+		return n == 1
+	}, 30*time.Second, 10*time.Millisecond)
+	return <-done
+}
+
+// A table without a usable index would keep a replay at its next page for ever, and everybody else from the connection.
+func TestReplayWhosePageTakesTooLongEndsWithThatReason(t *testing.T) {
+	t.Parallel()
+	db := pgtest.NewDB(t)
+	conn := db.Conn(t)
+	_, err := schema.Migrate(t.Context(), conn, schema.MigrateOptions{})
+	require.NoError(t, err)
+	_, err = conn.Exec(t.Context(), `
+		CREATE TABLE public.events (id text PRIMARY KEY, type text, payload json, created_at timestamptz);
+		INSERT INTO tailpost.replay (id, endpoint_id, types, until, state, place, in_order, created_at, updated_at)
+		VALUES ('r1', 'erp', '{}', now() + interval '1h', 'running', '0/1', true, now(), now())`)
+	require.NoError(t, err)
+	led, err := ledger.Open(t.Context(), ledger.Options{URL: config.NewSecret(db.URL)})
+	require.NoError(t, err)
+	t.Cleanup(func() { _ = led.Close(context.WithoutCancel(t.Context())) })
+	hold, err := led.Take(t.Context(), ledger.TakeOptions{Slot: "s", SystemID: "7", Now: time.Now()})
+	require.NoError(t, err)
+	mapping := outbox.Mapping{Table: "public.events", ID: "id", Type: "type", Payload: "payload", CreatedAt: "created_at"}
+	p := &replayer{ledger: led, hold: hold, mapping: mapping, slow: make(map[string]int), log: zerolog.Nop()}
+	sweep, err := led.NewSweep(t.Context(), mapping, ledger.Scope{})
+	require.NoError(t, err)
+	page := func() error {
+		open, err := led.Replays(t.Context())
+		require.NoError(t, err)
+		require.Len(t, open, 1)
+		rg := ledger.Range{EndpointID: "erp", Until: open[0].Until, Wants: func(string) bool { return true }}
+		return p.page(t.Context(), sweep, &open[0], rg)
+	}
+	tx, err := db.Conn(t).Begin(t.Context())
+	require.NoError(t, err)
+	_, err = tx.Exec(t.Context(), "LOCK TABLE public.events")
+	require.NoError(t, err)
+	for range slowPages - 1 {
+		require.ErrorIs(t, cancelling(t, conn, page), ledger.ErrSlow)
+	}
+	require.NoError(t, cancelling(t, conn, page))
+	var state, problem string
+	require.NoError(t, conn.QueryRow(t.Context(), "SELECT state, error FROM tailpost.replay").Scan(&state, &problem))
+	require.Equal(t, "failed", state)
+	require.Contains(t, problem, "make an index of created_at")
+}
