@@ -6,6 +6,7 @@ import (
 	"testing"
 
 	"github.com/chromedp/chromedp"
+	"github.com/chromedp/chromedp/kb"
 	"github.com/stretchr/testify/require"
 
 	"github.com/tailpost/tailpost/integration/kit"
@@ -128,4 +129,36 @@ func TestFiltersAreInTheLinkAndTheBackButtonBringsThemBack(t *testing.T) {
 	w.attempts(a, 2)
 	b.open("/panel/undelivered")
 	b.sees("Nothing waits for a person")
+}
+
+// TestASubscriptionIsTriedBeforeItIsSaved tries one on events that are there.
+func TestASubscriptionIsTriedBeforeItIsSaved(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, keyedHCL)
+	id := w.endpoint("A", "/a", map[string]any{"events": []string{"order.*"}, "where": "event.data.total > 100"})
+	large, small := w.insert("order.created", "", `{"total": 500}`), w.insert("order.paid", "", `{"total": 5.50}`)
+	w.attempts(id, 1)
+	b := newTab(t, w.url, tabOptions{})
+	b.login()
+	b.open("/panel/endpoints/new")
+	b.fill("#where", "event.data.total > 100")
+	b.fill("#body", "{ sum = event.data.total }")
+	b.click("button[value=try]")
+	b.sees("1 would match")
+	require.Contains(t, b.text(), large)
+	require.NotContains(t, b.text(), small)
+	require.Contains(t, b.text(), `"sum": 500`)
+
+	b.open("/panel/endpoints/" + id + "/edit")
+	b.fill("#where", "event.data.total < 100")
+	b.click("button[value=try]")
+	b.sees("Newly matched: 1")
+	require.Contains(t, b.text(), "No longer matched: 1")
+	require.Contains(t, b.text(), small)
+	require.Equal(t, 1, w.count("SELECT count(*) FROM tailpost.endpoint WHERE version = 1"), "nothing was stored")
+
+	// The Enter key saves; it does not try.
+	b.fill("#name", "B"+kb.Enter)
+	b.sees("The changes are saved.")
+	require.Equal(t, 1, w.count("SELECT count(*) FROM tailpost.endpoint WHERE name = 'B'"))
 }

@@ -1,14 +1,12 @@
 package panel
 
 import (
-	"encoding/json"
 	"fmt"
 	"net/http"
 	"net/url"
 	"strconv"
 	"strings"
 
-	"github.com/tailpost/tailpost/config"
 	"github.com/tailpost/tailpost/relay/internal/api"
 )
 
@@ -26,6 +24,7 @@ type endpointForm struct {
 	Title     string
 	AskTenant bool
 	Verdicts  map[string]verdict
+	Trial     *trial // on recent events; nil: not asked for
 }
 
 // fields are the parts of a form and what the API calls them.
@@ -119,6 +118,9 @@ func (v *visit) newEndpoint() error {
 
 func (v *visit) createEndpoint() error {
 	f := v.readForm()
+	if v.r.PostFormValue("act") == "try" {
+		return v.try(f, "/v1/endpoints/backtest")
+	}
 	var made api.Endpoint
 	err := v.do(api.Request{Method: http.MethodPost, Path: "/v1/endpoints", Header: v.once(), Body: f.settings(false)}, &made)
 	if p := problemOf(err); p != nil && p.Status < http.StatusInternalServerError && p.Status != http.StatusUnauthorized {
@@ -179,6 +181,9 @@ func (v *visit) editEndpoint() error {
 func (v *visit) saveEndpoint() error {
 	f := v.readForm()
 	f.ID = v.r.PathValue("id")
+	if v.r.PostFormValue("act") == "try" {
+		return v.try(f, pathOf("endpoints", f.ID, "backtest"))
+	}
 	in := api.Request{Method: http.MethodPatch, Path: pathOf("endpoints", f.ID), Body: f.settings(true)}
 	if f.Version != "" {
 		in.Header = http.Header{"If-Match": {strconv.Quote(f.Version)}}
@@ -197,95 +202,4 @@ func (v *visit) saveEndpoint() error {
 	}
 	v.see("endpoints/"+url.PathEscape(f.ID), "saved")
 	return nil
-}
-
-// verdict is what the compiler says of an expression.
-type verdict struct {
-	Text  string `json:"text"`
-	Wrong bool   `json:"wrong"`
-}
-
-func judge(diags config.Diagnostics) verdict {
-	for i := range diags {
-		if d := &diags[i]; d.Severity == config.SeverityError {
-			return verdict{Text: fmt.Sprintf("At line %d, character %d: %s: %s", d.Line, d.Column, d.Summary, d.Detail), Wrong: true}
-		}
-	}
-	return verdict{Text: "It compiles."}
-}
-
-func judgeWhere(text string) verdict {
-	if strings.TrimSpace(text) == "" {
-		return verdict{}
-	}
-	_, diags := config.CompileFilter(text, "where", 1)
-	return judge(diags)
-}
-
-func judgeBody(text string) verdict {
-	if strings.TrimSpace(text) == "" {
-		return verdict{}
-	}
-	_, diags := config.CompileBody(text, "body", 1)
-	return judge(diags)
-}
-
-// checkExpressions compiles what a person types.
-func (v *visit) checkExpressions() error {
-	text, err := json.Marshal(map[string]verdict{"where": judgeWhere(v.r.PostFormValue("where")), "body": judgeBody(v.r.PostFormValue("body"))})
-	if err != nil {
-		return err
-	}
-	v.w.Header().Set("Content-Type", "application/json")
-	// Who left before the answer gets none.
-	_, _ = v.w.Write(text)
-	return nil
-}
-
-// testPage sends a test event and shows what came of it.
-type testPage struct {
-	*endpointPage
-
-	Type      string
-	Catalogue []api.EventType
-	Made      *attemptRow
-	Answer    shown
-	Problem   *api.Problem
-}
-
-func (v *visit) testForm() error {
-	return v.showTest(http.StatusOK, &testPage{Type: v.r.URL.Query().Get("type")})
-}
-
-func (v *visit) showTest(status int, body *testPage) error {
-	e, err := v.readEndpoint()
-	if err != nil {
-		return err
-	}
-	var types api.Page[api.EventType]
-	if err := v.get("/v1/event-types", url.Values{"limit": {namesKnown}}, &types); err != nil {
-		return err
-	}
-	body.endpointPage, body.Catalogue = &endpointPage{Endpoint: e, Tab: "test"}, types.Data
-	v.show(status, "test", e.Name+": test", "endpoints", body)
-	return nil
-}
-
-func (v *visit) sendTest() error {
-	body := &testPage{Type: strings.TrimSpace(v.r.PostFormValue("type"))}
-	asked := map[string]any{}
-	if body.Type != "" {
-		asked["type"] = body.Type
-	}
-	var made api.Attempt
-	err := v.post(pathOf("endpoints", v.r.PathValue("id"), "test"), asked, &made)
-	if p := problemOf(err); p != nil && p.Status < http.StatusInternalServerError && p.Status != http.StatusNotFound && p.Status != http.StatusUnauthorized {
-		body.Problem = p
-		return v.showTest(p.Status, body)
-	}
-	if err != nil {
-		return err
-	}
-	body.Made, body.Answer = &attemptRow{Attempt: made}, showText(made.ResponseBody)
-	return v.showTest(http.StatusOK, body)
 }

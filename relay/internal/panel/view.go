@@ -2,6 +2,7 @@ package panel
 
 import (
 	"bytes"
+	"encoding/json"
 	"html/template"
 	"io/fs"
 	"net/http"
@@ -110,6 +111,7 @@ func (p *Panel) functions() template.FuncMap {
 			}
 			return n
 		},
+		"text":    func(raw json.RawMessage) string { return string(raw) },
 		"stacked": stacked, "rate": func(f float64) string { return byteSize(int64(f)) + "/s" },
 		"minutes":    func(m *float64) string { return shortDuration(time.Duration(*m * float64(time.Minute))) },
 		"statusText": http.StatusText,

@@ -1,0 +1,57 @@
+package panel
+
+import (
+	"net/http"
+	"net/url"
+	"strings"
+
+	"github.com/tailpost/tailpost/relay/internal/api"
+)
+
+// testPage sends a test event and shows what came of it.
+type testPage struct {
+	*endpointPage
+
+	Type      string
+	Catalogue []api.EventType
+	Made      *attemptRow
+	Answer    shown
+	Problem   *api.Problem
+}
+
+func (v *visit) testForm() error {
+	return v.showTest(http.StatusOK, &testPage{Type: v.r.URL.Query().Get("type")})
+}
+
+func (v *visit) showTest(status int, body *testPage) error {
+	e, err := v.readEndpoint()
+	if err != nil {
+		return err
+	}
+	var types api.Page[api.EventType]
+	if err := v.get("/v1/event-types", url.Values{"limit": {namesKnown}}, &types); err != nil {
+		return err
+	}
+	body.endpointPage, body.Catalogue = &endpointPage{Endpoint: e, Tab: "test"}, types.Data
+	v.show(status, "test", e.Name+": test", "endpoints", body)
+	return nil
+}
+
+func (v *visit) sendTest() error {
+	body := &testPage{Type: strings.TrimSpace(v.r.PostFormValue("type"))}
+	asked := map[string]any{}
+	if body.Type != "" {
+		asked["type"] = body.Type
+	}
+	var made api.Attempt
+	err := v.post(pathOf("endpoints", v.r.PathValue("id"), "test"), asked, &made)
+	if p := problemOf(err); p != nil && p.Status < http.StatusInternalServerError && p.Status != http.StatusNotFound && p.Status != http.StatusUnauthorized {
+		body.Problem = p
+		return v.showTest(p.Status, body)
+	}
+	if err != nil {
+		return err
+	}
+	body.Made, body.Answer = &attemptRow{Attempt: made}, showText(made.ResponseBody)
+	return v.showTest(http.StatusOK, body)
+}
