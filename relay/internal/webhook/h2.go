@@ -29,6 +29,7 @@ type h2Conn struct {
 	cc     *http.ClientConn
 	made   time.Time
 	pulse  *pulse
+	usedAt atomic.Int64 // Unix nanoseconds at which a request last ended; 0: none has
 }
 
 const (
@@ -65,6 +66,7 @@ type h2Error struct {
 	during string
 	err    error
 	unread bool // the receiver says that it has not looked at the request
+	closed bool // the connection is no more
 }
 
 func (e *h2Error) Error() string { return e.text }
@@ -116,7 +118,7 @@ func (o *origin) takeH2() *h2Conn {
 	var old []*h2Conn
 	o.h2 = slices.DeleteFunc(o.h2, func(h *h2Conn) bool {
 		switch {
-		case h.cc.Err() != nil: // closed, or the receiver takes no more requests on it
+		case h.cc.Err() != nil: // closed
 			return true
 		case o.no2, time.Since(h.made) >= o.client.maxAge:
 			old = append(old, h)
@@ -175,10 +177,13 @@ func (h *h2Conn) roundTrip(ctx context.Context, x *exchange, deadline time.Time)
 		h.cc.Release()
 		return err
 	}
-	began := time.Now()
+	idle, began := h.idle(), time.Now()
+	defer func() { h.usedAt.Store(time.Now().UnixNano()) }()
 	resp, err := h.cc.RoundTrip(req)
 	if err != nil {
-		return h.explain(ctx, err, began)
+		err := h.explain(ctx, err, began)
+		x.again = err.closed && idle >= staleAfter
+		return err
 	}
 	defer resp.Body.Close()
 	x.Answer.Status = resp.StatusCode
@@ -199,8 +204,17 @@ func timeUp(ctx context.Context, err error) error {
 	return err
 }
 
+// idle is for how long the connection has had nothing to do, before the caller's request.
+func (h *h2Conn) idle() time.Duration {
+	used := h.usedAt.Load()
+	if used == 0 || h.cc.InFlight() > 1 { // one is reserved for the caller
+		return 0
+	}
+	return time.Since(time.Unix(0, used))
+}
+
 // explain says what became of a request that has no answer.
-func (h *h2Conn) explain(ctx context.Context, err error, began time.Time) error {
+func (h *h2Conn) explain(ctx context.Context, err error, began time.Time) *h2Error {
 	out := &h2Error{text: "the receiver closed the HTTP/2 connection", during: http1.Waiting, err: timeUp(ctx, err)}
 	reset, isReset := errors.AsType[http2.StreamError](err)
 	switch {
@@ -215,10 +229,12 @@ func (h *h2Conn) explain(ctx context.Context, err error, began time.Time) error 
 		out.text, out.unread = "the receiver wants HTTP/1.1", true
 	case isReset:
 		out.text, out.unread = "the receiver reset the HTTP/2 request", reset.Code == http2.ErrCodeRefusedStream
+	case h.cc.Err() != nil:
+		out.closed = true
 	default:
-		// The connection takes no requests any more and yet serves some: the receiver has said which it has taken (GOAWAY),
-		// and this is not one of them. Once it has closed, nobody can tell.
-		out.unread = h.cc.Err() != nil && h.cc.InFlight() > 0
+		// The connection is open and takes no more requests: the receiver has said which it has taken (GOAWAY), and this is
+		// not one of them.
+		out.unread = h.cc.Available() == 0
 	}
 	return out
 }

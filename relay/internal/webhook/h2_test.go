@@ -44,8 +44,8 @@ func TestHTTP2Reconnects(t *testing.T) {
 	for range 3 {
 		res := e.Send(t.Context(), newRequest())
 		require.Equal(t, http.StatusOK, res.Attempt.StatusCode, res.Attempt.Error)
-		idle(t)
 		rec.CloseClientConnections()
+		idle(t)
 	}
 	require.EqualValues(t, 3, rec.conns.Load())
 }
