@@ -545,8 +545,8 @@ var webhookMutants = []mutant{
 	{
 		name:    "webhook-never-too-old",
 		file:    "relay/internal/http1/pool.go",
-		old:     "now.Sub(c.made) >= p.MaxAge {",
-		new:     "now.Sub(c.made) >= 1000*p.MaxAge {",
+		old:     "time.Since(c.made) < p.MaxAge &&",
+		new:     "time.Since(c.made) < 1000*p.MaxAge &&",
 		promise: "A name that has moved is followed under steady traffic.",
 		pkg:     "./relay/internal/webhook",
 		run:     "TestMovedNameIsFollowed",

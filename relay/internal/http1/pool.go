@@ -39,12 +39,11 @@ func (p *Pool) Take(deadline time.Time) *Conn {
 	}
 }
 
-// Put takes a connection back, or closes it when it is too old or there are enough.
+// Put takes a connection back, or closes it when there are enough.
 func (p *Pool) Put(c *Conn) {
-	now := time.Now()
-	c.idleSince = now
+	c.idleSince = time.Now()
 	p.mu.Lock()
-	if p.closed || len(p.idle) >= p.Max || now.Sub(c.made) >= p.MaxAge {
+	if p.closed || len(p.idle) >= p.Max {
 		p.mu.Unlock()
 		c.Close()
 		return
