@@ -11,7 +11,6 @@ import (
 	"github.com/tailpost/tailpost/config"
 	"github.com/tailpost/tailpost/relay/internal/api"
 	"github.com/tailpost/tailpost/relay/internal/query"
-	"github.com/tailpost/tailpost/relay/internal/seal"
 	"github.com/tailpost/tailpost/relay/internal/telemetry"
 	"github.com/tailpost/tailpost/relay/internal/webhook"
 )
@@ -115,19 +114,14 @@ func (r *Relay) unlisten() {
 
 // avoidOwn makes the clients anew, now that it is known where not to send.
 func (r *Relay) avoidOwn(cfg *config.Config) error {
-	made, err := r.newClients(cfg)
+	set, err := r.build(cfg, nil)
 	if err != nil {
-		return err
-	}
-	senders, err := build(made, cfg)
-	if err != nil {
-		made.Close()
 		return err
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.clients.Close()
-	r.clients, r.senders = made, senders
+	r.set.close(nil)
+	r.set = set
 	return nil
 }
 
@@ -147,20 +141,13 @@ func (r *Relay) ownListeners() ([]netip.AddrPort, error) {
 	return own, nil
 }
 
-func (r *Relay) keys() *seal.Keyring {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	return r.keyring
-}
-
 // sendingClient returns what requests to an endpoint of the configuration, or to another, go out by.
 func (r *Relay) sendingClient(configured bool) *webhook.Client {
-	r.mu.Lock()
-	defer r.mu.Unlock()
+	made := r.settings().clients
 	if configured {
-		return r.clients.own
+		return made.own
 	}
-	return r.clients.tenants
+	return made.tenants
 }
 
 func (r *Relay) apiStatus() api.Status {

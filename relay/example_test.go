@@ -70,7 +70,7 @@ func Example() {
 	// stopped: <nil> stopped
 }
 
-// A change of endpoints takes effect without a restart; what belongs to the database does not.
+// A change of endpoints takes effect without a restart; another database does not, and the rest of such a change does.
 func ExampleRelay_Reload() {
 	base := config.Config{
 		Database: config.Database{URL: config.NewSecret("postgres://localhost/shop")},
@@ -98,7 +98,7 @@ func ExampleRelay_Reload() {
 	check(err)
 	fmt.Println(r.Reload(context.Background(), cfg), r.Status().State)
 	// Output:
-	// reload: the database block changed: restart tailpost to use another database or slot
+	// reload: the database block changed: restart tailpost to use another database or slot; restart tailpost for the rest
 	// <nil> starting
 }
 

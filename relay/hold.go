@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/rs/zerolog"
 	"golang.org/x/sync/errgroup"
 
 	"github.com/tailpost/tailpost/config"
@@ -18,7 +19,6 @@ import (
 	"github.com/tailpost/tailpost/relay/internal/source/postgres"
 	"github.com/tailpost/tailpost/relay/internal/telemetry"
 	"github.com/tailpost/tailpost/relay/internal/upkeep"
-	"github.com/tailpost/tailpost/relay/internal/webhook"
 )
 
 // hold takes the slot and delivers until ctx is done or the slot, a connection or the database is lost. By the time it
@@ -55,7 +55,8 @@ type holding struct {
 
 // prepare takes the epoch, which deposes every earlier holder, and loads what the table has.
 func (r *Relay) prepare(ctx, hard context.Context, led *ledger.Ledger, stream *postgres.Stream) (*holding, error) {
-	cfg, info := r.config(), stream.Info()
+	set, info := r.settings(), stream.Info()
+	cfg := set.cfg
 	r.clocks.Database(telemetry.Apart(info.Clock, info.Asked, info.Answered))
 	now := time.Now()
 	found, err := r.take(ctx, led, &info, now)
@@ -71,12 +72,12 @@ func (r *Relay) prepare(ctx, hard context.Context, led *ledger.Ledger, stream *p
 	if err != nil {
 		return nil, err
 	}
-	endpoints, err := r.endpoints(ctx, led, cfg, now)
-	if err != nil {
+	endpoints := set.endpoints()
+	if err := mirror(ctx, led, cfg, endpoints, now); err != nil {
 		return nil, err
 	}
 	begin := source.Position(max(hold.Settled, info.ConfirmedFlush))
-	feed, streamed, err := r.feed(ctx, led, cfg, begin)
+	feed, streamed, err := feed(ctx, led, set, begin, r.log)
 	if err != nil {
 		return nil, err
 	}
@@ -124,7 +125,10 @@ func (r *Relay) prepare(ctx, hard context.Context, led *ledger.Ledger, stream *p
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.current, r.holding = h.dispatcher, h
+	if r.set != set {
+		return nil, errAnew // a reload found no hold, and leaves it to the next one
+	}
+	r.holding = h
 	r.status.State, r.status.Epoch, r.status.Settled = Delivering, hold.Epoch, hold.Settled
 	r.log.Info().Str("slot", hold.Slot).Int64("epoch", hold.Epoch).Stringer("lsn", hold.Settled).
 		Bool("slot_created", info.SlotCreated).Msg("slot taken, delivering")
@@ -132,11 +136,10 @@ func (r *Relay) prepare(ctx, hard context.Context, led *ledger.Ledger, stream *p
 }
 
 // feed loads the endpoints made through the API as they were where the stream begins.
-func (r *Relay) feed(ctx context.Context, led *ledger.Ledger, cfg *config.Config, begin source.Position) (*intake.Feed, []dispatch.Endpoint, error) {
-	r.mu.Lock()
-	tenants, keys := r.clients.tenants, r.keyring
-	r.mu.Unlock()
-	return intake.Load(ctx, led, begin, intake.FeedOptions{Client: tenants, Network: cfg.TenantNetwork(), Keys: keys, Logger: r.log})
+func feed(ctx context.Context, led *ledger.Ledger, set *settings, begin source.Position, log zerolog.Logger) (*intake.Feed, []dispatch.Endpoint, error) {
+	return intake.Load(ctx, led, begin, intake.FeedOptions{
+		Client: set.clients.tenants, Network: set.cfg.TenantNetwork(), Keys: set.keyring, Logger: log,
+	})
 }
 
 // barriers returns the barriers of a hold, which go through the slot as logical messages of our own.
@@ -150,19 +153,26 @@ func barriers(led *ledger.Ledger, epoch int64) *source.Barriers {
 	})
 }
 
-// endpoints mirrors the config's endpoints into their table and says what there is to deliver to.
-func (r *Relay) endpoints(ctx context.Context, led *ledger.Ledger, cfg *config.Config, now time.Time) ([]dispatch.Endpoint, error) {
+// endpoints returns what there is to deliver to by the configuration, without its state.
+func (s *settings) endpoints() []dispatch.Endpoint {
+	endpoints := make([]dispatch.Endpoint, len(s.cfg.Endpoints))
+	for i := range s.cfg.Endpoints {
+		ep := s.cfg.Endpoints[i]
+		endpoints[i] = dispatch.Endpoint{Config: ep, Sender: s.senders[ep.ID]}
+	}
+	return endpoints
+}
+
+// mirror writes the config's endpoints into their table, and adds the state that they have there.
+func mirror(ctx context.Context, led *ledger.Ledger, cfg *config.Config, endpoints []dispatch.Endpoint, now time.Time) error {
 	states, err := led.Mirror(ctx, cfg.Endpoints, now)
 	if err != nil {
-		return nil, err
+		return err
 	}
-	senders := r.sendersOf()
-	endpoints := make([]dispatch.Endpoint, len(cfg.Endpoints))
-	for i := range cfg.Endpoints {
-		ep := cfg.Endpoints[i]
-		endpoints[i] = dispatch.Endpoint{Config: ep, Sender: senders[ep.ID], State: states[ep.ID]}
+	for i := range endpoints {
+		endpoints[i].State = states[endpoints[i].Config.ID]
 	}
-	return endpoints, nil
+	return nil
 }
 
 // queued adds to endpoints what the table has for them.
@@ -301,17 +311,5 @@ func (h *holding) committed(b *ledger.Batch) {
 func (r *Relay) release() {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.current, r.holding = nil, nil
-}
-
-func (r *Relay) config() *config.Config {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	return r.cfg
-}
-
-func (r *Relay) sendersOf() map[string]*webhook.Endpoint {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	return r.senders
+	r.holding = nil
 }

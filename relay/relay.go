@@ -16,11 +16,9 @@ import (
 
 	"github.com/tailpost/tailpost/config"
 	"github.com/tailpost/tailpost/outbox"
-	"github.com/tailpost/tailpost/relay/internal/dispatch"
 	"github.com/tailpost/tailpost/relay/internal/heal"
 	"github.com/tailpost/tailpost/relay/internal/ledger"
 	"github.com/tailpost/tailpost/relay/internal/pace"
-	"github.com/tailpost/tailpost/relay/internal/seal"
 	"github.com/tailpost/tailpost/relay/internal/source"
 	"github.com/tailpost/tailpost/relay/internal/source/postgres"
 	"github.com/tailpost/tailpost/relay/internal/telemetry"
@@ -73,20 +71,16 @@ type Relay struct {
 	reloading sync.Mutex // one Reload at a time
 
 	mu      sync.Mutex
-	cfg     *config.Config
-	clients clients
+	set     *settings
 	status  Status
-	senders map[string]*webhook.Endpoint
-	current *dispatch.Dispatcher // nil: the slot is not held
-	unready bool                 // while standing by: the slot is still being created
-	holding *holding             // nil: the slot is not held
-	ledger  *ledger.Ledger       // nil before Run
-	acked   source.Position      // the last frontier that was acknowledged, in any hold
+	unready bool            // while standing by: the slot is still being created
+	holding *holding        // nil: the slot is not held
+	ledger  *ledger.Ledger  // nil before Run
+	acked   source.Position // the last frontier that was acknowledged, in any hold
 
 	// Owned by the goroutine of Run.
 	signs heal.Signs
 
-	keyring  *seal.Keyring
 	listener net.Listener // of the API; nil: it does not listen
 
 	metrics         *telemetry.Metrics // nil: there are none; set before delivering begins
@@ -112,18 +106,11 @@ func New(cfg *config.Config, o Options) (*Relay, error) {
 		o.Owner = fmt.Sprintf("%s/%d", host, os.Getpid())
 	}
 	r := &Relay{
-		opts: o, log: o.Logger, cfg: cfg, clocks: telemetry.NewClocks(o.Logger),
+		opts: o, log: o.Logger, clocks: telemetry.NewClocks(o.Logger),
 		status: Status{State: Starting, Slot: cfg.Database.Slot, Owner: o.Owner},
 	}
 	var err error
-	if r.clients, err = r.newClients(cfg); err != nil {
-		return nil, err
-	}
-	if r.senders, err = build(r.clients, cfg); err != nil {
-		r.clients.Close()
-		return nil, err
-	}
-	if r.keyring, err = seal.New(cfg.Secrets); err != nil {
+	if r.set, err = r.build(cfg, nil); err != nil {
 		return nil, err
 	}
 	return r, nil
@@ -210,11 +197,7 @@ func (r *Relay) deliver(ctx context.Context) error {
 		time.AfterFunc(r.opts.Grace+drainMargin, func() { cancel(errors.New("the grace for stopping is over")) })
 	})()
 	defer r.setState(Stopped)
-	defer func() {
-		r.mu.Lock()
-		defer r.mu.Unlock()
-		r.clients.Close()
-	}()
+	defer func() { r.settings().clients.Close() }()
 
 	led, err := r.open(ctx)
 	if err != nil || led == nil {

@@ -8,87 +8,187 @@ import (
 	"time"
 
 	"github.com/tailpost/tailpost/config"
+	"github.com/tailpost/tailpost/outbox/pglink"
+	"github.com/tailpost/tailpost/relay/internal/dispatch"
 	"github.com/tailpost/tailpost/relay/internal/seal"
+	"github.com/tailpost/tailpost/relay/internal/webhook"
 )
 
 // errAnew ends a hold because what changed concerns everything that it has in memory: an endpoint's ordering, by which its
 // deliveries are queued, the network, or the keys that open secrets.
 var errAnew = errors.New("the configuration changed")
 
-// Reload swaps the config of a running relay: everything is built first, then swapped, so that an error changes nothing.
-// Events read from then on are routed by the new endpoints. What belongs to the connection or the outbox cannot change:
-// that is an error that says so. Concurrent calls take turns.
+// ErrRestart is the error of a Reload that is in effect, but for what only a restart can change.
+var ErrRestart = errors.New("restart tailpost for the rest")
+
+// settings are a configuration and what is made of it. They are immutable: a reload makes others.
+type settings struct {
+	cfg     *config.Config
+	clients clients
+	senders map[string]*webhook.Endpoint
+	keyring *seal.Keyring
+}
+
+// settings returns the present ones.
+func (r *Relay) settings() *settings {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.set
+}
+
+func (r *Relay) config() *config.Config { return r.settings().cfg }
+
+func (r *Relay) keys() *seal.Keyring { return r.settings().keyring }
+
+// build makes settings of a config. The clients of others are kept where the network is the same.
+func (r *Relay) build(cfg *config.Config, others *settings) (*settings, error) {
+	s := &settings{cfg: cfg}
+	var err error
+	if s.keyring, err = seal.New(cfg.Secrets); err != nil {
+		return nil, err
+	}
+	if others != nil && sameNetwork(others.cfg.Network, cfg.Network) && sameNetwork(others.cfg.API.Network, cfg.API.Network) {
+		s.clients = others.clients
+	} else if s.clients, err = r.newClients(cfg); err != nil {
+		return nil, err
+	}
+	if s.senders, err = build(s.clients, cfg); err != nil {
+		s.close(others)
+		return nil, err
+	}
+	return s, nil
+}
+
+// close closes idle connections, but for what others go on with; requests in flight end as they would.
+func (s *settings) close(others *settings) {
+	closeAll(s.senders)
+	if others == nil || s.clients != others.clients {
+		s.clients.Close()
+	}
+}
+
+// Reload swaps the config of a running relay: everything is built and written first, then swapped, so that an error changes
+// nothing, unless it is ErrRestart: then all is in effect but what the error names. Events read from then on are routed by the new
+// endpoints. Concurrent calls take turns.
 func (r *Relay) Reload(ctx context.Context, cfg *config.Config) error {
 	r.reloading.Lock()
 	defer r.reloading.Unlock()
-	old := r.config()
-	if err := fixed(old, cfg); err != nil {
-		return err
-	}
-	keyring, err := seal.New(cfg.Secrets)
+	old := r.settings()
+	cfg, restart := fixed(old.cfg, cfg)
+	next, err := r.build(cfg, old)
 	if err != nil {
 		return err
 	}
-	r.mu.Lock()
-	made, former := r.clients, r.senders
-	r.mu.Unlock()
-	anew := !sameNetwork(old.Network, cfg.Network) || !sameNetwork(old.API.Network, cfg.API.Network)
-	if anew {
-		if made, err = r.newClients(cfg); err != nil {
-			return err
-		}
-	}
-	senders, err := build(made, cfg)
-	if err != nil {
-		if anew {
-			made.Close()
-		}
+	if err := r.swap(ctx, old, next); err != nil {
+		next.close(old)
 		return err
 	}
+	old.close(next)
+	r.log.Info().Int("endpoints", len(cfg.Endpoints)).Msg("configuration reloaded")
+	return restart
+}
+
+// swap has the relay go on with other settings. An error means that it goes on with the old ones.
+func (r *Relay) swap(ctx context.Context, old, next *settings) error {
 	r.mu.Lock()
-	led, dispatcher, holding, formerClients := r.ledger, r.current, r.holding, r.clients
-	r.cfg, r.clients, r.senders, r.keyring = cfg, made, senders, keyring
+	led, h := r.ledger, r.holding
 	r.mu.Unlock()
-	// Requests in flight keep their connections; idle ones go.
-	if anew {
-		defer formerClients.Close()
-	}
-	defer closeAll(former)
-	switch {
-	case dispatcher == nil:
-		// Standing by or between two holds: the next hold begins with the new config.
-	case reordered(old, cfg), anew, !sameKeys(old.Secrets, cfg.Secrets):
-		holding.end(errAnew)
-	default:
-		endpoints, err := r.endpoints(ctx, led, cfg, time.Now())
-		if err == nil {
-			err = queued(ctx, led, endpoints, time.Now())
+	now := time.Now()
+	var endpoints []dispatch.Endpoint
+	if h != nil {
+		endpoints = next.endpoints()
+		if !old.concernsAll(next) {
+			if err := queued(ctx, led, endpoints, now); err != nil {
+				return fmt.Errorf("reload: %w", err)
+			}
 		}
-		if err != nil {
+		if err := mirror(ctx, led, next.cfg, endpoints, now); err != nil {
 			return fmt.Errorf("reload: %w", err)
 		}
-		dispatcher.Reload(endpoints)
 	}
-	r.log.Info().Int("endpoints", len(cfg.Endpoints)).Msg("configuration reloaded")
+	if led != nil && !old.cfg.Database.URL.Equal(next.cfg.Database.URL) {
+		if err := led.Readdress(next.cfg.Database.URL); err != nil {
+			return fmt.Errorf("reload: %w", err)
+		}
+	}
+	r.mu.Lock()
+	r.set = next
+	holding := r.holding
+	r.mu.Unlock()
+	switch {
+	case holding == nil:
+		// Standing by, or the slot is being taken: what holds it next begins with the new settings, or finds out and begins again.
+	case holding != h, old.concernsAll(next):
+		holding.end(errAnew)
+	default:
+		h.dispatcher.Reload(endpoints)
+		h.follow(ctx, next.cfg, endpoints)
+	}
 	return nil
 }
 
-// fixed says whether a config may follow another without a restart.
-func fixed(old, cfg *config.Config) error {
-	switch {
-	case !old.Database.URL.Equal(cfg.Database.URL), !old.Database.ReplicationURL.Equal(cfg.Database.ReplicationURL),
-		old.Database.Slot != cfg.Database.Slot:
-		return errors.New("reload: the database block changed: restart tailpost to use another database or slot")
-	case old.Outbox != cfg.Outbox:
-		return errors.New("reload: the outbox block changed: restart tailpost to read another table")
-	case old.API.Listen != cfg.API.Listen, old.API.TLS != cfg.API.TLS:
-		return errors.New("reload: the address or the tls block of the API changed: restart tailpost to listen in another way")
-	case old.Metrics != cfg.Metrics:
-		return errors.New("reload: the metrics block changed: restart tailpost to serve metrics in another way")
-	case old.Log != cfg.Log:
-		return errors.New("reload: the log block changed: restart tailpost to log in another way")
+// follow has endpoints take the status that their rows have by now: that of one which the dispatcher did not know, and which was
+// paused since it was read, would be lost.
+func (h *holding) follow(ctx context.Context, cfg *config.Config, endpoints []dispatch.Endpoint) {
+	states, err := h.ledger.Mirror(ctx, cfg.Endpoints, time.Now())
+	if err != nil {
+		h.end(errAnew) // the next hold reads them
+		return
 	}
-	return nil
+	for i := range endpoints {
+		if id := endpoints[i].Config.ID; endpoints[i].State != states[id] {
+			h.dispatcher.SetState(id, states[id])
+		}
+	}
+}
+
+// concernsAll reports whether what changed concerns everything that a hold has in memory.
+func (s *settings) concernsAll(next *settings) bool {
+	return reordered(s.cfg, next.cfg) || s.clients != next.clients || !sameKeys(s.cfg.Secrets, next.cfg.Secrets)
+}
+
+// fixed returns a config with what only a restart can change as it was, and an error that names it; nil: there is nothing of that.
+func fixed(old, cfg *config.Config) (*config.Config, error) {
+	c := *cfg
+	var problems []error
+	keep := func(what string) { problems = append(problems, errors.New(what)) }
+	if old.Database.Slot != c.Database.Slot || !sameDatabase(old.Database.URL, c.Database.URL) {
+		keep("the database block changed: restart tailpost to use another database or slot")
+		c.Database = old.Database
+	}
+	if old.Outbox != c.Outbox {
+		keep("the outbox block changed: restart tailpost to read another table")
+		c.Outbox = old.Outbox
+	}
+	if old.API.Listen != c.API.Listen || old.API.TLS != c.API.TLS {
+		keep("the address or the tls block of the API changed: restart tailpost to listen in another way")
+		c.API.Listen, c.API.TLS = old.API.Listen, old.API.TLS
+	}
+	if old.Metrics != c.Metrics {
+		keep("the metrics block changed: restart tailpost to serve metrics in another way")
+		c.Metrics = old.Metrics
+	}
+	if old.Log != c.Log {
+		keep("the log block changed: restart tailpost to log in another way")
+		c.Log = old.Log
+	}
+	if len(problems) == 0 {
+		return &c, nil
+	}
+	return &c, fmt.Errorf("reload: %w; %w", errors.Join(problems...), ErrRestart)
+}
+
+// sameDatabase reports whether two addresses are of the same database: they may differ in role, password and options.
+func sameDatabase(a, b config.Secret) bool {
+	if a.Equal(b) {
+		return true
+	}
+	was, err := pglink.ParseConfig(a.Reveal())
+	if err != nil {
+		return false
+	}
+	is, err := pglink.ParseConfig(b.Reveal())
+	return err == nil && was.Host == is.Host && was.Port == is.Port && was.Database == is.Database
 }
 
 func sameNetwork(a, b config.Network) bool {

@@ -159,7 +159,10 @@ func (a *app) reloadOn(ctx context.Context, changed <-chan struct{}, r *relay.Re
 			continue
 		}
 		a.printDiagnostics(diagnostics)
-		if err := r.Reload(ctx, cfg); err != nil {
+		switch err := r.Reload(ctx, cfg); {
+		case errors.Is(err, relay.ErrRestart):
+			log.Error().Err(err).Str("config", a.configPath).Msg("configuration reloaded, but for what only a restart can change")
+		case err != nil:
 			log.Error().Err(err).Str("config", a.configPath).Msg("configuration not reloaded, the old one stays")
 		}
 	}

@@ -643,7 +643,7 @@ var coreMutants = []mutant{ //nolint:gochecknoglobals // a table
 		new:     "",
 		promise: "What is older than the slot is nobody's, but for a backfill.",
 		pkg:     "./relay/internal/heal",
-		run:     "TestWhoIsEntitled",
+		run:     "TestAuditsCome",
 	},
 	{
 		name:    "core-heal-filter-ignored",
@@ -727,5 +727,206 @@ var coreMutants = []mutant{ //nolint:gochecknoglobals // a table
 		promise: "A backfill is no gap.",
 		pkg:     "./relay/internal/heal",
 		run:     "TestABackfill",
+	},
+	{
+		name:    "core-rows-of-one-place",
+		file:    "relay/internal/ledger/audit.go",
+		old:     "  AND o.tableoid = ANY (@oids::oid[])\n  AND ` + c.id + `::text = ANY (@ids)`\n\twanted := make(map[RowPlace]struct{}, len(places))\n\tfor _, p := range places {\n\t\twanted[p] = struct{}{}\n\t}",
+		new:     "`\n\twanted := make(map[RowPlace]struct{}, len(places))\n\tfor _, p := range places {\n\t\twanted[p] = struct{}{}\n\t}\n\tdefer func() { _ = wanted }()",
+		promise: "Of two rows at one place of two partitions, only the lost one is delivered.",
+		pkg:     "./integration",
+		run:     "TestAGapIsHealedByWhatARowIs/rows_at_one_place",
+	},
+	{
+		name: "core-rows-horizon-of-clocks",
+		file: "relay/internal/ledger/audit.go",
+		old: `	case s.scope.Horizon.XID != 0:
+		return youngerSQL
+`,
+		new:     "",
+		promise: "What a long transaction wrote in a gap is found, however old it says it is.",
+		pkg:     "./integration",
+		run:     "TestAGapIsHealedByWhatARowIs/times_from_hours_ago",
+	},
+	{
+		name: "core-rows-ahead-hide-attempts",
+		file: "relay/internal/ledger/table.go",
+		old: `                 WHEN %[2]s IS NULL THEN '-infinity'
+                 ELSE LEAST(%[2]s, COALESCE(@bound::timestamptz, '-infinity')) - @margin::interval
+`,
+		new: `                 WHEN %[2]s IS NULL OR @bound::timestamptz IS NULL THEN '-infinity'
+                 ELSE %[2]s - @margin::interval
+`,
+		promise: "A time ahead hides no attempt.",
+		pkg:     "./integration",
+		run:     "TestAGapIsHealedByWhatARowIs/times_ahead",
+	},
+	{
+		name:    "core-rows-date-beyond",
+		file:    "relay/internal/ledger/table.go",
+		old:     `c.time = "CASE WHEN " + column + " >= '0002-01-01' AND " + column + " < '9999-12-31' THEN " + c.createdAt + " END"`,
+		new:     "c.time = c.createdAt",
+		promise: "A date that is no timestamp stops no audit.",
+		pkg:     "./integration",
+		run:     "TestAGapIsHealedByWhatARowIs/a_day",
+	},
+	{
+		name: "core-rows-zone-of-sessions",
+		file: "relay/internal/ledger/table.go",
+		old: `	if t.bareTime {
+		if location`,
+		new: `	if !t.bareTime {
+		if location`,
+		promise: "A time without a zone is the database's.",
+		pkg:     "./integration",
+		run:     "TestAGapIsHealedByWhatARowIs/times_of_another_zone",
+	},
+	{
+		name:    "core-rows-null-type",
+		file:    "relay/internal/ledger/audit.go",
+		old:     "COALESCE(` + c.eventType + `::text, '')",
+		new:     "` + c.eventType + `::text",
+		promise: "A row whose type is NULL stops no audit.",
+		pkg:     "./integration",
+		run:     "TestAGapIsHealedByWhatARowIs/a_type_that_is_NULL",
+	},
+	{
+		name:    "core-rows-domain-padded",
+		file:    "relay/internal/source/postgres/decode.go",
+		old:     "BaseOID: d.domains[typeOID]",
+		new:     "BaseOID: 0 * d.domains[typeOID]",
+		promise: "A domain over char(n) reads alike on both ways.",
+		pkg:     "./integration",
+		run:     "TestAGapIsHealedByWhatARowIs/a_domain",
+	},
+	{
+		name: "core-heal-updated-rows-sent",
+		file: "relay/internal/heal/judge.go",
+		old: `	return !r.CreatedAt.IsZero() && r.CreatedAt.Before(s.floor)
+`,
+		new: `	return false
+`,
+		promise: "A row older than the slot that was updated in a gap is counted, not sent.",
+		pkg:     "./relay/internal/heal",
+		run:     "TestBehindTheHorizon",
+	},
+	{
+		name:    "core-heal-no-time-not-sent",
+		file:    "relay/internal/heal/judge.go",
+		old:     "return r.Config || existed || !known || !created.Before(r.Since)",
+		new:     "return known && (r.Config || existed || !created.Before(r.Since))",
+		promise: "A row without a time that a gap lost is delivered.",
+		pkg:     "./relay/internal/heal",
+		run:     "TestBehindTheHorizon",
+	},
+	{
+		name:    "core-heal-half-sent-by-age",
+		file:    "relay/internal/heal/judge.go",
+		old:     "return known && !created.Before(r.Since) || !known && existed",
+		new:     "return true",
+		promise: "What was there before an endpoint wanted it is not sent to it by a heal.",
+		pkg:     "./relay/internal/heal",
+		run:     "TestBehindTheHorizon",
+	},
+	{
+		name:    "core-heal-horizon-too-late",
+		file:    "relay/internal/heal/audit.go",
+		old:     "known.settled(), report)",
+		new:     "horizon, report)",
+		promise: "What was written within the hour is looked at again.",
+		pkg:     "./relay/internal/heal",
+		run:     "TestBehindTheHorizon",
+	},
+	{
+		name:    "core-heal-horizon-never-moves",
+		file:    "relay/internal/heal/audit.go",
+		old:     "h.At.Sub(hs[1].At) >= gapMargin",
+		new:     "h.At.Sub(hs[1].At) >= 1000*gapMargin",
+		promise: "An audit costs what is new, not the table.",
+		pkg:     "./relay/internal/heal",
+		run:     "TestBehindTheHorizon",
+	},
+	{
+		name:    "core-heal-backfill-forgotten",
+		file:    "relay/internal/heal/judge.go",
+		old:     "case s.backfill() && (!known",
+		new:     "case s.backfill() && !s.isGap() && (!known",
+		promise: "A gap upon a backfill heals both.",
+		pkg:     "./relay/internal/heal",
+		run:     "TestAGapUponABackfill",
+	},
+	{
+		name:    "core-heal-one-transaction",
+		file:    "relay/internal/heal/sweep.go",
+		old:     "return len(b.ds) == queueRows || len(b.ds) > 0 && b.bytes+len(d.Event.Payload) > queueBytes",
+		new:     "return len(d.Event.Payload) < 0",
+		promise: "A heal holds the slot's row for a short time.",
+		pkg:     "./relay/internal/heal",
+		run:     "TestAGapIsQueuedInSmall",
+	},
+	{
+		name:    "core-heal-batch-of-any-size",
+		file:    "relay/internal/heal/sweep.go",
+		old:     "len(b.ds) > 0 && b.bytes+len(d.Event.Payload) > queueBytes",
+		new:     "len(b.ds) > 0 && b.bytes > 100*queueBytes",
+		promise: "A heal of large payloads is bounded by their bytes.",
+		pkg:     "./relay/internal/heal",
+		run:     "TestAGapIsQueuedInSmall",
+	},
+	{
+		name: "core-reload-lost-while-taking",
+		file: "relay/hold.go",
+		old: `	if r.set != set {
+		return nil, errAnew // a reload found no hold, and leaves it to the next one
+	}
+`,
+		new:     "",
+		promise: "A reload that comes while the slot is being taken takes effect.",
+		pkg:     "./integration",
+		run:     "TestAReloadWhileTheSlotIsTaken",
+	},
+	{
+		name: "core-reload-swaps-first",
+		file: "relay/reload.go",
+		old: `	if err := r.swap(ctx, old, next); err != nil {
+`,
+		new: `	r.mu.Lock()
+	r.set = next
+	r.mu.Unlock()
+	if err := r.swap(ctx, old, next); err != nil {
+`,
+		promise: "A reload that fails changes nothing.",
+		pkg:     "./integration",
+		run:     "TestAReloadThatFails",
+	},
+	{
+		name: "core-reload-undoes-pause",
+		file: "relay/reload.go",
+		old: `		if err := mirror(ctx, led, next.cfg, endpoints, now); err != nil {
+			return fmt.Errorf("reload: %w", err)
+		}
+	}
+`,
+		new: `		if err := mirror(ctx, led, next.cfg, endpoints, now); err != nil {
+			return fmt.Errorf("reload: %w", err)
+		}
+		for i := range endpoints {
+			h.dispatcher.SetState(endpoints[i].Config.ID, ledger.EndpointState{Status: ledger.StatusActive})
+		}
+	}
+`,
+		promise: "The row of an endpoint says whether it is paused, not a reload.",
+		pkg:     "./integration",
+		run:     "TestAReloadUndoesNoPause",
+	},
+	{
+		name: "core-reload-all-or-nothing",
+		file: "relay/reload.go",
+		old: `		c.Outbox = old.Outbox
+`,
+		new:     "",
+		promise: "A reload keeps what only a restart can change.",
+		pkg:     "./integration",
+		run:     "TestAReloadTakesWhatItCan",
 	},
 }

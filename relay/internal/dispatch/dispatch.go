@@ -154,7 +154,7 @@ func New(hard context.Context, o Options) *Dispatcher {
 	d.places.byID, d.places.left = make(map[string]int, len(o.Endpoints)), make(map[string]*lane)
 	changes := make([]change, len(o.Endpoints))
 	for i := range o.Endpoints {
-		changes[i] = change{id: o.Endpoints[i].Config.ID, endpoint: &o.Endpoints[i], state: true}
+		changes[i] = change{id: o.Endpoints[i].Config.ID, endpoint: &o.Endpoints[i]}
 	}
 	d.apply(changes)
 	return d

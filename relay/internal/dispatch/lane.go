@@ -117,14 +117,11 @@ func (l *lane) limit(perSecond float64) {
 	}
 }
 
-// reconfigure takes a changed endpoint, with its state or without.
-func (l *lane) reconfigure(e Endpoint, state bool) {
+// reconfigure takes a changed endpoint. Its status stays: that has a place of its own in the stream.
+func (l *lane) reconfigure(e Endpoint) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.configure(e)
-	if state {
-		l.health.assign(e.State)
-	}
 	l.shed(time.Now())
 }
 

@@ -50,7 +50,6 @@ type places struct {
 type change struct {
 	id       string
 	endpoint *Endpoint // nil: it goes
-	state    bool      // a lane that exists takes the endpoint's State
 }
 
 // apply changes the routing for the events that are taken afterwards, and returns the lanes that are new or changed and
@@ -79,7 +78,7 @@ func (d *Dispatcher) apply(changes []change) (here, gone []*lane) {
 			routes = append(routes, route.Change{Index: at})
 			continue
 		case known:
-			r.lanes[at].reconfigure(*c.endpoint, c.state)
+			r.lanes[at].reconfigure(*c.endpoint)
 		default:
 			at = d.places.next(len(r.lanes))
 			if at == len(r.lanes) {
@@ -138,13 +137,13 @@ func (d *Dispatcher) lane(id string) *lane {
 }
 
 // Reload swaps the endpoints that are not Streamed. Events taken afterwards are routed by the new ones; a delivery that
-// waits for a removed endpoint is parked. Safe beside everything else, but not twice at once.
+// waits for a removed endpoint is parked. One that is there keeps its status: SetState changes that, at its place in the stream. Safe beside everything else, but not twice at once.
 func (d *Dispatcher) Reload(endpoints []Endpoint) {
 	changes := make([]change, 0, len(endpoints))
 	kept := make(map[string]struct{}, len(endpoints))
 	for i := range endpoints {
 		kept[endpoints[i].Config.ID] = struct{}{}
-		changes = append(changes, change{id: endpoints[i].Config.ID, endpoint: &endpoints[i], state: true})
+		changes = append(changes, change{id: endpoints[i].Config.ID, endpoint: &endpoints[i]})
 	}
 	for l := range d.routing.Load().all() {
 		if _, ok := kept[l.id]; !ok && !l.streamed {

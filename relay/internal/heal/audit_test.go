@@ -395,6 +395,7 @@ func TestAuditsComeAtTheirInterval(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		b := setupAudit(t, time.Hour)
+		b.insert(b.gap.Add(-3*time.Hour), "older than the slot")
 		b.run(t, b.due())
 		pass(t, 10*time.Minute)
 		b.see(func() { require.Len(t, b.audits, 1) })
@@ -405,6 +406,7 @@ func TestAuditsComeAtTheirInterval(t *testing.T) {
 			require.Len(t, b.audits, 2)
 			require.Nil(t, b.audits[1], "nothing was missing, so there is no gap to tell of")
 		})
+		require.Empty(t, b.sent(), "what is older than the slot is nobody's")
 	})
 }
 
