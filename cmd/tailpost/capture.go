@@ -23,7 +23,7 @@ The event's payload is the row as JSON: the new one, and of a DELETE the one tha
   tailpost capture shop.orders --on update --when 'OLD.status IS DISTINCT FROM NEW.status' --type order.status_changed
   tailpost capture orders --columns id,status,total --key id --tenant account_id --type 'order.{op}'`,
 		Args: args(1, 1),
-		RunE: func(cmd *cobra.Command, args []string) error {
+		RunE: func(_ *cobra.Command, args []string) error {
 			cfg, err := a.loadDatabase()
 			if err != nil {
 				return err

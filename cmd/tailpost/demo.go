@@ -99,7 +99,7 @@ func (d *demo) migrate(ctx context.Context) (err error) {
 
 // deliver runs the relay while orders are made.
 func (d *demo) deliver(ctx context.Context, receivers *demoReceivers) error {
-	cfg, err := d.config(receivers)
+	cfg, err := d.config(ctx, receivers)
 	if err != nil {
 		return err
 	}
@@ -126,7 +126,7 @@ func (d *demo) deliver(ctx context.Context, receivers *demoReceivers) error {
 }
 
 // config is what a configuration file would say.
-func (d *demo) config(receivers *demoReceivers) (*config.Config, error) {
+func (d *demo) config(ctx context.Context, receivers *demoReceivers) (*config.Config, error) {
 	endpoint := func(name string, schedule ...time.Duration) config.Endpoint {
 		return config.Endpoint{
 			ID: name, URL: receivers.url(name), Secrets: []config.Secret{config.NewSecret(receivers.secret)},
@@ -138,7 +138,7 @@ func (d *demo) config(receivers *demoReceivers) (*config.Config, error) {
 	crm.Subscriptions = []config.Subscription{{Events: []string{"order.created"}}}
 	if d.keep {
 		var err error
-		if d.api, err = freeAddress(); err != nil {
+		if d.api, err = freeAddress(ctx); err != nil {
 			return nil, err
 		}
 	}
@@ -156,8 +156,8 @@ func (d *demo) config(receivers *demoReceivers) (*config.Config, error) {
 }
 
 // freeAddress returns a loopback address that nobody listens on now.
-func freeAddress() (string, error) {
-	l, err := net.Listen("tcp", "127.0.0.1:0")
+func freeAddress(ctx context.Context) (string, error) {
+	l, err := (&net.ListenConfig{}).Listen(ctx, "tcp", "127.0.0.1:0")
 	if err != nil {
 		return "", fmt.Errorf("find a free port: %w", err)
 	}

@@ -47,7 +47,7 @@ func newInitCommand(a *app) *cobra.Command {
 		Long: `Look at your database, and write tailpost.hcl and .env with fresh secrets. Asks for what no flag says; with --no-input it asks nothing
 and takes the defaults. Changes nothing in the database, and never overwrites a file.`,
 		Example: `  tailpost init
-  tailpost init --database-url postgres://user:password@127.0.0.1:5432/shop --endpoint-url https://erp.example.com/webhooks`,
+  tailpost init --database-url "$DATABASE_URL" --endpoint-url https://erp.example.com/webhooks`,
 		Args: args(0, 0),
 		RunE: func(cmd *cobra.Command, _ []string) error { return a.init(cmd.Context(), &answers) },
 	}

@@ -1,7 +1,7 @@
 package main
 
 // coreMutants break what source, intake, upkeep, heal and the relay promise.
-var coreMutants = []mutant{ //nolint:gochecknoglobals // a table
+var coreMutants = []mutant{
 	{
 		name:    "core-frontier-passes-open",
 		file:    "relay/internal/source/frontier.go",

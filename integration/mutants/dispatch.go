@@ -3,10 +3,10 @@ package main
 import "slices"
 
 // dispatchMutants break what the area dispatch promises.
-var dispatchMutants = slices.Concat(laneMutants, ruleMutants) //nolint:gochecknoglobals // a table
+var dispatchMutants = slices.Concat(laneMutants, ruleMutants)
 
 // laneMutants break what lanes, recorder, loader and routing do.
-var laneMutants = []mutant{ //nolint:gochecknoglobals // a table
+var laneMutants = []mutant{
 	{
 		name:    "dispatch-ack-before-record",
 		file:    "relay/internal/dispatch/recorder.go",

@@ -1,7 +1,7 @@
 package main
 
 // ruleMutants break what decides and never acts: memory, chains, circuit, health, gate, budget, and the packages retry, route and pace.
-var ruleMutants = []mutant{ //nolint:gochecknoglobals // a table
+var ruleMutants = []mutant{
 	{
 		name:    "dispatch-waiting-not-counted",
 		file:    "relay/internal/dispatch/memory.go",

@@ -2,7 +2,7 @@ package main
 
 // processMutants break what the process promises to those who run it: metrics, commands, exit codes,
 // signals, and the bounds that only a whole relay shows.
-var processMutants = []mutant{ //nolint:gochecknoglobals // a table
+var processMutants = []mutant{
 	// Metrics.
 	{
 		name:    "process-histogram-boundary-one-off",
