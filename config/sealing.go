@@ -49,13 +49,13 @@ func (c *checker) sealing() {
 	}
 }
 
-// ValidateEndpoint fills in the defaults of what is zero in e and checks every rule, as Config.Complete does for the
-// endpoints of a configuration. The fields of its diagnostics are the names of an endpoint block's settings: url,
+// ValidateEndpoint fills in the defaults of what is zero in e, an endpoint that was made through the API, and checks every
+// rule, as Config.Complete does for the endpoints of a configuration; n is what it may reach. The fields of its diagnostics are the names of an endpoint block's settings: url,
 // retry.schedule[2], subscription[0].events[1].
 func ValidateEndpoint(e *Endpoint, n Network) Diagnostics {
 	var diags Diagnostics
 	completeEndpoint(e)
-	check := checker{config: &Config{Network: n, Endpoints: []Endpoint{*e}}, report: func(p problem) {
+	check := checker{config: &Config{Network: n, Endpoints: []Endpoint{*e}}, tenant: true, report: func(p problem) {
 		diags = append(diags, Diagnostic{
 			Severity: SeverityError, Field: p.field.name, Summary: p.summary, Detail: p.detail,
 		})

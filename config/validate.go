@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/tailpost/tailpost/config/diag"
+	"github.com/tailpost/tailpost/outbox/pglink"
 	"github.com/tailpost/tailpost/outbox/suggest"
 )
 
@@ -40,7 +41,8 @@ type problem struct {
 type checker struct {
 	config   *Config
 	report   func(problem)
-	endpoint int // the one that is being checked, or global
+	endpoint int  // the one that is being checked, or global
+	tenant   bool // it is a customer's, who is told nothing of the operator's
 }
 
 func (c *checker) fail(name, summary, detail string, args ...any) {
@@ -104,14 +106,13 @@ func (c *checker) database() {
 
 func (c *checker) connection(name string, s Secret) {
 	text := s.Reveal()
-	if strings.HasPrefix(text, "postgres://") || strings.HasPrefix(text, "postgresql://") {
-		if _, err := url.Parse(text); err == nil { // the error would quote the URL
-			return
-		}
-	} else if strings.Contains(text, "=") && !strings.Contains(text, "://") {
+	if !strings.HasPrefix(text, "postgres://") && !strings.HasPrefix(text, "postgresql://") && (!strings.Contains(text, "=") || strings.Contains(text, "://")) {
+		c.fail(name, "Invalid database URL", "Write postgres://user:password@host:5432/database, with special characters percent-encoded, or keywords such as host=… dbname=….")
 		return
 	}
-	c.fail(name, "Invalid database URL", "Write postgres://user:password@host:5432/database, with special characters percent-encoded, or keywords such as host=… dbname=….")
+	if _, err := pglink.ParseConfig(text); err != nil { // it quotes nothing but names of parameters and files
+		c.fail(name, "Invalid database URL", "%s.", sentence(strings.TrimPrefix(err.Error(), "database URL: ")))
+	}
 }
 
 func (c *checker) outbox() {

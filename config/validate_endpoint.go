@@ -1,13 +1,14 @@
 package config
 
 import (
-	"encoding/base64"
 	"fmt"
-	"net/url"
+	"net/netip"
 	"slices"
-	"strconv"
 	"strings"
 	"time"
+
+	"github.com/tailpost/tailpost/config/receiver"
+	"github.com/tailpost/tailpost/relay/signature"
 )
 
 // The bounds of an endpoint's policy.
@@ -20,7 +21,6 @@ const (
 	maxRetryDelay  = 30 * 24 * time.Hour
 	maxTimeout     = 10 * time.Minute
 	maxParkAfter   = time.Hour
-	maxHeaderValue = 4096
 )
 
 // one checks an endpoint. First holds the index of each ID seen.
@@ -96,24 +96,46 @@ func (c *checker) url(e *Endpoint) {
 		c.fail("url", "Missing URL", "Set url to where requests go, such as https://example.com/webhooks.")
 		return
 	}
-	u, err := url.Parse(e.URL)
+	u, place, err := receiver.Parse(e.URL)
 	switch {
-	case err != nil || !u.IsAbs() || u.Opaque != "" || u.Hostname() == "" || !validPort(u.Port()):
+	case u == nil || u.Host == "" || u.Opaque != "":
 		c.fail("url", "Invalid URL", "Write an absolute URL with a host, such as https://example.com/webhooks.")
 	case u.User != nil:
 		c.fail("url", "User information in the URL", "Remove user and password from the URL; send them with headers = { Authorization = env(\"…\") }.")
 	case u.Fragment != "" || strings.HasSuffix(e.URL, "#"):
 		c.fail("url", "Fragment in the URL", "Remove the # and what stands behind it; it is never sent.")
-	case u.Scheme == "http" && !c.config.Network.AllowHTTP:
-		c.fail("url", "Plain http URL", "Use https, or set allow_http = true in the network block.")
-	case u.Scheme != "http" && u.Scheme != "https":
+	case u.Scheme != "https" && u.Scheme != "http":
 		c.fail("url", "Unsupported URL scheme", "Use https.")
+	case err != nil:
+		c.fail("url", "Invalid URL", "%s.", sentence(err.Error()))
+	case !place.Secure && !c.config.Network.AllowHTTP && c.tenant:
+		c.fail("url", "Plain http URL", "Use https.")
+	case !place.Secure && !c.config.Network.AllowHTTP:
+		c.fail("url", "Plain http URL", "Use https, or set allow_http = true in the network block.")
+	case place.Addr.IsValid():
+		c.address(place.Addr)
 	}
 }
 
-func validPort(port string) bool {
-	n, err := strconv.Atoi(port)
-	return port == "" || (err == nil && n > 0 && n < 1<<16)
+// address reports an address that no request may go to. What a name stands for is looked at when a request is sent.
+func (c *checker) address(addr netip.Addr) {
+	guard, err := receiver.NewGuard(c.config.Network.Allow)
+	if err != nil {
+		return // the networks are reported
+	}
+	denied := guard.Check(addr)
+	switch {
+	case denied == nil:
+	case c.tenant:
+		c.fail("url", "Address not allowed", "%s.", sentence(denied.Public()))
+	default:
+		c.fail("url", "Address not allowed", "The receiver's address is special (%s). Add it to allow in the network block, or write another.", denied.Kind)
+	}
+}
+
+// sentence begins a text with a capital letter.
+func sentence(text string) string {
+	return strings.ToUpper(text[:1]) + text[1:]
 }
 
 func (c *checker) secrets(e *Endpoint) {
@@ -137,28 +159,23 @@ func (c *checker) secrets(e *Endpoint) {
 
 // secretProblem says what is wrong with a secret, without a word of it. Stripe and GitHub sign with any text, whole: a
 // whsec_ in front of it is part of the secret there, as it is at Stripe.
-func secretProblem(secret string, signature Signature) string {
+func secretProblem(secret string, scheme Signature) string {
 	const remedy = " `tailpost secret` makes one."
-	encoded, hmac := strings.CutPrefix(secret, "whsec_")
-	seed, ed25519 := strings.CutPrefix(secret, "whsk_")
-	switch {
-	case strings.TrimSpace(secret) != secret:
+	hmac, ed25519 := strings.HasPrefix(secret, "whsec_"), strings.HasPrefix(secret, "whsk_")
+	if strings.TrimSpace(secret) != secret {
 		return "Remove the white space around it."
-	case signature != SignatureStandard && ed25519:
+	}
+	_, err := signature.NewSignerFor(signature.Scheme(scheme), secret)
+	switch {
+	case scheme != SignatureStandard && ed25519:
 		return "A whsk_ key signs with signature = \"standard\" only; use a text or a whsec_ secret."
-	case signature != SignatureStandard:
+	case scheme != SignatureStandard:
 		return ""
-	case hmac:
-		key, err := base64.StdEncoding.DecodeString(encoded)
-		if err != nil || len(key) < 24 || len(key) > 64 {
-			return "Write whsec_ and the base64 of 24 to 64 random bytes." + remedy
-		}
-	case ed25519:
-		key, err := base64.StdEncoding.DecodeString(seed)
-		if err != nil || (len(key) != 32 && len(key) != 64) {
-			return "Write whsk_ and the base64 of an Ed25519 seed (32 bytes) or private key (64 bytes)." + remedy
-		}
-	default:
+	case hmac && err != nil:
+		return "Write whsec_ and the base64 of 24 to 64 random bytes." + remedy
+	case ed25519 && err != nil:
+		return "Write whsk_ and the base64 of an Ed25519 seed (32 bytes) or private key (64 bytes)." + remedy
+	case !hmac && !ed25519:
 		return "Write a secret that begins with whsec_ (HMAC-SHA256) or whsk_ (Ed25519)." + remedy
 	}
 	return ""
@@ -170,42 +187,17 @@ func (c *checker) headers(e *Endpoint) {
 		at := "headers." + name
 		lower := strings.ToLower(name)
 		switch {
-		case !validHeaderName(name):
+		case !receiver.ValidName(name):
 			c.fail(at, "Invalid header name", "Write letters, digits and hyphens.")
-		case reservedHeader(lower):
+		case receiver.Reserved(name):
 			c.fail(at, "Reserved header", "Remove it: Tailpost and HTTP itself set this header.")
 		case seen[lower]:
 			c.fail(at, "Repeated header", "Header names ignore case. Remove one of the two.")
 		}
 		seen[lower] = true
-		value := e.Headers[name]
-		bad := strings.ContainsFunc(value, func(r rune) bool { return (r < ' ' && r != '\t') || r == 0x7f })
-		if bad || len(value) > maxHeaderValue || strings.TrimSpace(value) != value {
-			c.fail(at, "Invalid header value", "Write one line of at most %d bytes without white space around it.", maxHeaderValue)
+		if value := e.Headers[name]; len(value) > receiver.MaxHeaderValue || !receiver.ValidValue(value) {
+			c.fail(at, "Invalid header value", "Write one line of at most %d bytes without white space around it.", receiver.MaxHeaderValue)
 		}
-	}
-}
-
-func validHeaderName(s string) bool {
-	const marks = "!#$%&'*+-.^_`|~"
-	return s != "" && !strings.ContainsFunc(s, func(r rune) bool {
-		return (r < '0' || r > '9') && (r < 'a' || r > 'z') && (r < 'A' || r > 'Z') && !strings.ContainsRune(marks, r)
-	})
-}
-
-// reservedHeader reports whether the relay or HTTP sets a header, given in lower case.
-func reservedHeader(name string) bool {
-	for _, prefix := range []string{"webhook-", "content-", "ce-", "proxy-"} {
-		if strings.HasPrefix(name, prefix) {
-			return true
-		}
-	}
-	switch name {
-	case "host", "connection", "keep-alive", "te", "trailer", "transfer-encoding", "upgrade", "expect",
-		"stripe-signature", "x-hub-signature", "x-hub-signature-256":
-		return true
-	default:
-		return false
 	}
 }
 

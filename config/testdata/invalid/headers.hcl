@@ -5,7 +5,7 @@ endpoint "a" {
   signature = "stripe"
   headers   = {
     Webhook-Id       = "hunter2"        # ERROR "Reserved header: Remove it"
-    Content-Type     = "text/plain"     # ERROR "Reserved header"
+    Traceparent      = "00-1"           # ERROR "Reserved header"
     Host             = "x"              # ERROR "Reserved header"
     Connection       = "close"          # ERROR "Reserved header"
     Stripe-Signature = "x"              # ERROR "Reserved header"
