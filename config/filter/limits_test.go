@@ -2,6 +2,7 @@ package filter_test
 
 import (
 	"fmt"
+	"runtime"
 	"strings"
 	"testing"
 	"time"
@@ -98,10 +99,22 @@ func TestBodiesThatAreTooLarge(t *testing.T) {
 	require.NoError(t, err)
 	require.Greater(t, len(dst), 400_000)
 
-	where := compileFilter(t, doubled+` != ""`)
-	ok, missing := where.Match(e)
-	require.False(t, ok)
-	require.True(t, missing)
+	for _, src := range []string{doubled, `"` + strings.Repeat("${event.data.text}", 11) + `"`} {
+		ok, missing := compileFilter(t, src+` != ""`).Match(e)
+		require.False(t, ok)
+		require.True(t, missing)
+	}
+}
+
+func TestBodiesThatAreTooLargeAreNotBuilt(t *testing.T) { //nolint:paralleltest // what it counts is of the whole process
+	e := &outbox.Event{Payload: []byte(`{"text":"` + strings.Repeat("x", 100_000) + `"}`)}
+	body := compileBody(t, "["+strings.Repeat("event.data, ", 1000)+"1]")
+	var before, after runtime.MemStats
+	runtime.ReadMemStats(&before)
+	_, err := body.Append(nil, e)
+	runtime.ReadMemStats(&after)
+	require.ErrorIs(t, err, filter.ErrTooLarge)
+	require.Less(t, after.TotalAlloc-before.TotalAlloc, uint64(20<<20))
 }
 
 // A regular expression is not tried on a text that would take it long.

@@ -93,10 +93,25 @@ func TestOfANameThatOccursTwiceTheLastCounts(t *testing.T) {
 
 func TestFindBehindATextThatEndsLikeTheName(t *testing.T) {
 	t.Parallel()
+	path := Path{Member("a")}
+	far := strings.Repeat("y", 2*blockSize) // so that what is looked for is alone in its block
 	for n := range 3 * blockSize {
-		doc := `{"b":"` + strings.Repeat("x", n) + strings.Repeat(`\\`, 65) + `\"a","a":7}`
-		require.Equal(t, strings.Index(doc, "7"), Path{Member("a")}.Find([]byte(doc)), doc)
-		doc = `{"a":1,"b":"` + strings.Repeat("x", n) + `\"a","a":7,"c":0}`
-		require.Equal(t, strings.Index(doc, "7"), Path{Member("a")}.Find([]byte(doc)), doc)
+		for _, doc := range []string{
+			`{"b":"` + strings.Repeat("x", n) + strings.Repeat(`\\`, 65) + `\"a","a":7,"c":"` + far + `"}`,
+			`{"a":1,"b":"` + strings.Repeat("x", n) + `\"a","a":7,"c":"` + far + `"}`,
+			`{"a":7,"b":"` + strings.Repeat("x", n) + `","\"a":1}`,
+		} {
+			require.Equal(t, strings.Index(doc, "7"), path.Find([]byte(doc)), doc)
+		}
+	}
+}
+
+func TestFindBehindDeeperOnes(t *testing.T) {
+	t.Parallel()
+	path := Path{Member("a")}
+	for n := range 3 * blockSize {
+		deep := strings.Repeat(`{"a":[`, 20) + strings.Repeat(" ", n) + strings.Repeat(`]}`, 20)
+		doc := `{"b":` + deep + `,"c":"` + strings.Repeat("y", n) + `","a":7,"d":"` + strings.Repeat("y", 2*blockSize) + `"}`
+		require.Equal(t, strings.Index(doc, "7"), path.Find([]byte(doc)), doc)
 	}
 }
