@@ -20,6 +20,7 @@ type entry struct {
 	slot  string
 	epoch int64
 	batch int64 // as the row has it before
+	place place // where the row is
 	now   time.Time
 }
 
@@ -74,13 +75,14 @@ func (w *encoder) emit(contents [][]byte) {
 }
 
 func (w *encoder) guard(e *entry) {
-	w.bind(guardStatement, 6)
+	w.bind(guardStatement, 7)
 	w.text(e.slot)
 	w.int8(e.epoch)
 	w.int8(e.batch)
 	w.lsn(e.Settled)
 	w.timeOrNull(e.SettledAt)
 	w.time(e.now)
+	w.place(e.place)
 	w.run()
 }
 

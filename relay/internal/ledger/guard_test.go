@@ -1,9 +1,12 @@
 package ledger_test
 
 import (
+	"strconv"
+	"strings"
 	"testing"
 	"time"
 
+	"github.com/jackc/pgx/v5"
 	"github.com/stretchr/testify/require"
 
 	"github.com/tailpost/tailpost/outbox"
@@ -38,6 +41,64 @@ func TestRecord_ofADeposedRelayAtTheSameBatchWritesNothing(t *testing.T) {
 	require.Zero(t, b.count(t, `SELECT count(*) FROM tailpost.endpoint_version`))
 	require.Equal(t, 1, b.count(t, `SELECT count(*) FROM tailpost.relay WHERE epoch = 2 AND batch = 1 AND settled_lsn = '0/2'`))
 	require.NoError(t, other.Record(t.Context(), hold, oneOf("e4", 4)))
+}
+
+// blocksHit is how many blocks of the slot's row and its index were looked at, once that many updates are counted.
+func (b *bundle) blocksHit(t *testing.T, updates int) int {
+	t.Helper()
+	const counted = `SELECT n_tup_upd FROM pg_stat_user_tables WHERE schemaname = 'tailpost' AND relname = 'relay'`
+	require.Eventually(t, func() bool { return b.count(t, counted) >= updates }, time.Minute, 50*time.Millisecond)
+	return b.count(t, `SELECT heap_blks_hit + idx_blks_hit FROM pg_statio_user_tables WHERE schemaname = 'tailpost' AND relname = 'relay'`)
+}
+
+// While somebody holds a snapshot, no old version of the slot's row can go. A batch must cost the same all the same.
+func TestRecord_costsTheSameUnderALongSnapshot(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	hold := take(t, b.ledger)
+	tx, err := b.db.Conn(t).BeginTx(t.Context(), pgx.TxOptions{IsoLevel: pgx.RepeatableRead})
+	require.NoError(t, err)
+	_, err = tx.Exec(t.Context(), "SELECT 1")
+	require.NoError(t, err)
+	lsn := outbox.LSN(0)
+	record := func(n int) {
+		for range n {
+			lsn++
+			require.NoError(t, b.ledger.Record(t.Context(), hold, &ledger.Batch{Settled: lsn}))
+		}
+	}
+	const some, many = 200, 3000
+	record(some)
+	before := b.blocksHit(t, some)
+	record(many)
+	bloated := b.blocksHit(t, some+many)
+	record(some)
+	after := b.blocksHit(t, some+many+some)
+	require.Positive(t, before)
+	require.Less(t, after-bloated, 2*before, "blocks for %d batches, at first %d", some, before)
+	require.NoError(t, tx.Rollback(t.Context()))
+}
+
+// Others change the row too: an audit that ends, a person who clears gaps, VACUUM FULL.
+func TestRecord_findsTheRowWhereverItIs(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	hold := take(t, b.ledger)
+	for i, move := range []string{
+		"SELECT 1", "UPDATE tailpost.relay SET owner = 'moved'", "VACUUM FULL tailpost.relay",
+		"INSERT INTO tailpost.relay SELECT 'other', epoch, owner, system_id, timeline, batch, settled_lsn, settled_at, updated_at FROM tailpost.relay",
+		"UPDATE tailpost.relay SET owner = 'again'; VACUUM FULL tailpost.relay",
+	} {
+		for _, sql := range strings.Split(move, "; ") {
+			b.exec(t, sql)
+		}
+		require.NoError(t, b.ledger.Record(t.Context(), hold, oneOf(strconv.Itoa(i), outbox.LSN(i+1))))
+	}
+	require.Equal(t, 5, b.count(t, "SELECT batch FROM tailpost.relay WHERE slot = 's'"))
+	require.Equal(t, 5, b.count(t, "SELECT count(*) FROM tailpost.attempt"))
+	require.Zero(t, b.losses())
+	b.exec(t, "DELETE FROM tailpost.relay WHERE slot = 's'")
+	require.ErrorIs(t, b.ledger.Record(t.Context(), hold, oneOf("e9", 9)), ledger.ErrDeposed)
 }
 
 // Everything else that only the holder may write goes by the epoch too.

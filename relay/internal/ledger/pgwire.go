@@ -128,6 +128,12 @@ func (w *pgwire) lsn(v outbox.LSN) {
 	w.int8(int64(v)) //nolint:gosec // pg_lsn is unsigned on both sides
 }
 
+func (w *pgwire) place(p place) {
+	w.int32(6)
+	w.buf = binary.BigEndian.AppendUint32(w.buf, p.block)
+	w.buf = binary.BigEndian.AppendUint16(w.buf, p.offset)
+}
+
 func (w *pgwire) float8(v float64) {
 	w.int32(8)
 	w.buf = binary.BigEndian.AppendUint64(w.buf, math.Float64bits(v))

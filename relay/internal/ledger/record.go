@@ -44,6 +44,7 @@ type recorder struct {
 	epoch   int64 // 0: no hold
 	batch   int64 // batches of this epoch that are committed
 	settled outbox.LSN
+	place   place // where the slot's row was left; zero: to be looked for
 	// uncertain says that batch may be one behind.
 	uncertain bool
 }
@@ -61,14 +62,14 @@ func (r *recorder) record(ctx context.Context, hold Hold, b *Batch) error {
 	case ctx.Err() != nil:
 		return interrupted(ctx, "record a batch")
 	}
-	e := &entry{Batch: b, slot: r.slot, epoch: r.epoch, batch: r.batch, now: b.Now}
+	e := &entry{Batch: b, slot: r.slot, epoch: r.epoch, batch: r.batch, place: r.place, now: b.Now}
 	if e.now.IsZero() {
 		e.now = time.Now()
 	}
 	err := r.commit(ctx, e)
 	switch {
 	case err == nil:
-		r.batch++
+		r.batch, r.place = r.batch+1, e.place
 		r.settled = max(r.settled, b.Settled)
 	case errors.Is(err, ErrDeposed):
 		r.epoch = 0
@@ -78,7 +79,7 @@ func (r *recorder) record(ctx context.Context, hold Hold, b *Batch) error {
 
 // commit runs e until it is committed or never will be.
 func (r *recorder) commit(ctx context.Context, e *entry) error {
-	t := try{entry: e}
+	t := try{entry: e, look: e.place == place{}}
 	for {
 		err := r.runOnce(ctx, &t)
 		switch {
@@ -95,11 +96,15 @@ func (r *recorder) commit(ctx context.Context, e *entry) error {
 	}
 }
 
+// mostMissed is how often the row is looked for without a pause.
+const mostMissed = 3
+
 // try is the state of a commit.
 type try struct {
 	*entry
 
 	mended bool // the missing partitions were made
+	missed int  // how often the row was not where it should be
 	// inDoubt says that a pipeline was lost with its connection. The server may commit it at any later time, as long as no
 	// other has taken its place in the row.
 	inDoubt bool
@@ -126,9 +131,10 @@ func (r *recorder) runOnce(ctx context.Context, t *try) error {
 		t.look = false
 	}
 	r.uncertain = true
-	err := r.session.run(ctx, t.entry)
+	at, err := r.session.run(ctx, t.entry)
 	switch {
 	case err == nil:
+		t.place = at
 	case judge(err) == lost:
 		t.inDoubt = true
 	case !t.inDoubt:
@@ -137,18 +143,21 @@ func (r *recorder) runOnce(ctx context.Context, t *try) error {
 	return err
 }
 
-// whereabouts reads how far the slot's row is: nil where t is the next batch, errCommitted or ErrDeposed.
+// whereabouts reads where the slot's row is and how far: nil where t is the next batch, errCommitted or ErrDeposed.
 func (r *recorder) whereabouts(ctx context.Context, t *try) error {
-	epoch, batch, err := r.session.position(ctx, t.slot)
+	p, err := r.session.position(ctx, t.slot)
 	switch {
 	case err != nil:
 		return err
-	case epoch != t.epoch:
+	case p.epoch != t.epoch:
 		return ErrDeposed
-	case t.inDoubt && batch == t.batch+1:
+	}
+	t.place = p.at
+	switch {
+	case t.inDoubt && p.batch == t.batch+1:
 		return errCommitted
-	case batch != t.batch:
-		return fmt.Errorf("%w: its row is at batch %d instead of %d", ErrDeposed, batch, t.batch)
+	case p.batch != t.batch:
+		return fmt.Errorf("%w: its row is at batch %d instead of %d", ErrDeposed, p.batch, t.batch)
 	}
 	return nil
 }
@@ -159,11 +168,12 @@ func (r *recorder) mend(ctx context.Context, t *try, err error) error {
 	case lost:
 		return r.loseSession(ctx, err)
 	case notHeld:
-		if !t.inDoubt {
-			return ErrDeposed
-		}
-		// The lost pipeline may have been committed between the look at the row and the guard, which waited for it.
+		// Another relay has taken the slot; or somebody else has changed the row, so that it is elsewhere now; or a lost pipeline was
+		// committed between the look at the row and the guard, which waited for it. The row tells.
 		t.look = true
+		if t.missed++; t.missed > mostMissed && r.pause.Wait(ctx) != nil {
+			return interrupted(ctx, "record a batch")
+		}
 		return nil
 	case noPartition:
 		if t.mended {
@@ -231,7 +241,7 @@ func (r *recorder) check(ctx context.Context, slot string) error {
 	if r.session != nil {
 		within, cancel := context.WithTimeout(ctx, checkTimeout)
 		defer cancel()
-		if _, _, err := r.session.position(within, slot); err == nil {
+		if _, err := r.session.position(within, slot); err == nil {
 			return nil
 		}
 		r.drop(ctx)

@@ -68,12 +68,12 @@ func (s *session) close(ctx context.Context) {
 	_ = s.conn.Close(ctx)
 }
 
-// run sends e and waits for its end. An error of the server is a *pgconn.PgError; any other, and every FATAL one, leaves
-// the connection useless. A nil error means that e is committed.
-func (s *session) run(ctx context.Context, e *entry) (err error) {
+// run sends e, waits for its end, and returns where the slot's row is then. An error of the server is a *pgconn.PgError; any
+// other, and every FATAL one, leaves the connection useless. A nil error means that e is committed.
+func (s *session) run(ctx context.Context, e *entry) (at place, err error) {
 	conn := s.conn.Conn()
 	if err := conn.SetDeadline(time.Now().Add(pipelineTimeout)); err != nil {
-		return fmt.Errorf("set a deadline: %w", err)
+		return at, fmt.Errorf("set a deadline: %w", err)
 	}
 	stop := context.AfterFunc(ctx, func() {
 		// An error means that the connection is closed, which is as good.
@@ -94,29 +94,33 @@ func (s *session) run(ctx context.Context, e *entry) (err error) {
 	s.encoder.buf = s.encoder.buf[:0]
 	s.encoder.encode(e)
 	if s.encoder.err != nil {
-		return s.farewell(s.encoder.err)
+		return at, s.farewell(s.encoder.err)
 	}
 	return s.await()
 }
 
-// await reads until the server is ready again and returns the pipeline's first error.
-func (s *session) await() error {
-	var failure error
-	for {
+// await reads until the server is ready again. It returns what the guard, whose row is the first, says of the place of the slot's
+// row, and the pipeline's first error.
+func (s *session) await() (at place, failure error) {
+	for guarded := false; ; {
 		msg, err := s.conn.Frontend().Receive()
 		if err != nil {
 			if failure != nil {
-				return failure // why the server closed the connection
+				return at, failure // why the server closed the connection
 			}
-			return fmt.Errorf("read from Postgres: %w", err)
+			return at, fmt.Errorf("read from Postgres: %w", err)
 		}
 		switch msg := msg.(type) {
+		case *pgproto3.DataRow:
+			if !guarded && len(msg.Values) == 2 {
+				guarded, at = true, parsePlace(msg.Values[1])
+			}
 		case *pgproto3.ErrorResponse:
 			if failure == nil {
 				failure = pgconn.ErrorResponseToPgError(msg)
 			}
 		case *pgproto3.ReadyForQuery:
-			return failure
+			return at, failure
 		}
 	}
 }
@@ -128,28 +132,48 @@ func (s *session) farewell(cause error) error {
 		return cause
 	}
 	var pgErr *pgconn.PgError
-	if err := s.await(); errors.As(err, &pgErr) {
+	if _, err := s.await(); errors.As(err, &pgErr) {
 		return errors.Join(pgErr, cause)
 	}
 	return cause
 }
 
-// position reads the slot's row.
-func (s *session) position(ctx context.Context, slot string) (epoch, batch int64, err error) {
+// place is where a row is (ctid); the zero place: not known.
+type place struct {
+	block  uint32
+	offset uint16 // from 1
+}
+
+// parsePlace reads a ctid. One that cannot be read is not known.
+func parsePlace(text []byte) (p place) {
+	if _, err := fmt.Sscanf(string(text), "(%d,%d)", &p.block, &p.offset); err != nil {
+		return place{}
+	}
+	return p
+}
+
+// position is what the slot's row says, and where it is.
+type position struct {
+	epoch, batch int64
+	at           place
+}
+
+// position reads the slot's row. A slot that was never taken has the zero position.
+func (s *session) position(ctx context.Context, slot string) (p position, err error) {
 	res := s.conn.ExecParams(ctx, positionSQL, [][]byte{[]byte(slot)}, nil, nil, nil).Read()
 	if res.Err != nil {
-		return 0, 0, fmt.Errorf("read the position of slot %q: %w", slot, res.Err)
+		return p, fmt.Errorf("read the position of slot %q: %w", slot, res.Err)
 	}
 	if len(res.Rows) == 0 {
-		return 0, 0, nil // no relay has epoch 0
+		return p, nil // no relay has epoch 0
 	}
-	epoch, err = strconv.ParseInt(string(res.Rows[0][0]), 10, 64)
-	if err != nil {
-		return 0, 0, fmt.Errorf("read the epoch of slot %q: %w", slot, err)
+	row := res.Rows[0]
+	if p.epoch, err = strconv.ParseInt(string(row[0]), 10, 64); err != nil {
+		return p, fmt.Errorf("read the epoch of slot %q: %w", slot, err)
 	}
-	batch, err = strconv.ParseInt(string(res.Rows[0][1]), 10, 64)
-	if err != nil {
-		return 0, 0, fmt.Errorf("read the batch of slot %q: %w", slot, err)
+	if p.batch, err = strconv.ParseInt(string(row[1]), 10, 64); err != nil {
+		return p, fmt.Errorf("read the batch of slot %q: %w", slot, err)
 	}
-	return epoch, batch, nil
+	p.at = parsePlace(row[2])
+	return p, nil
 }

@@ -60,6 +60,9 @@ func parkedSettings() map[string]string {
 
 // guardSQL begins every recording transaction. Without the row it divides by zero, which ends the pipeline: all that
 // follows is skipped and nothing takes effect.
+//
+// The row is looked for where it was left, not by its key. While somebody in the database holds a snapshot, none of the row's
+// old versions can go, and a search by key would pass all of them: more with every batch.
 const guardSQL = `
 WITH held AS (
     UPDATE tailpost.relay
@@ -67,12 +70,13 @@ WITH held AS (
         settled_lsn = GREATEST(settled_lsn, $4::pg_lsn),
         settled_at = GREATEST(settled_at, $5::timestamptz),
         updated_at = $6::timestamptz
-    WHERE slot = $1::text
+    WHERE ctid = $7::tid
+      AND slot = $1::text
       AND epoch = $2::bigint
       AND batch = $3::bigint
-    RETURNING 1
+    RETURNING ctid AS place
 )
-SELECT 1 / count(*) FROM held`
+SELECT 1 / count(*), (array_agg(place))[1] FROM held`
 
 const copySQL = `
 COPY tailpost.attempt (
@@ -166,8 +170,8 @@ const emitSQL = `
 SELECT count(pg_logical_emit_message(true, 'tailpost', e.content))
 FROM unnest($1::bytea[]) AS e (content)`
 
-// positionSQL tells after a lost connection what became of the last batch.
+// positionSQL tells where the row is, and after a lost connection what became of the last batch.
 const positionSQL = `
-SELECT epoch, batch
+SELECT epoch, batch, ctid
 FROM tailpost.relay
 WHERE slot = $1`

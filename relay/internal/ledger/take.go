@@ -109,6 +109,10 @@ func (l *Ledger) Take(ctx context.Context, o TakeOptions) (Hold, error) {
 		return Hold{}, fmt.Errorf("take the slot's row: %w", err)
 	}
 	r.slot, r.epoch, r.batch, r.settled, r.uncertain = o.Slot, hold.Epoch, 0, hold.Settled, false
+	r.place = place{}
+	if p, err := r.session.position(ctx, o.Slot); err == nil { // else the first Record looks for it
+		r.place = p.at
+	}
 	return hold, nil
 }
 
