@@ -10,6 +10,7 @@ import (
 	"github.com/tailpost/tailpost/config"
 	"github.com/tailpost/tailpost/outbox/pglink"
 	"github.com/tailpost/tailpost/relay/internal/dispatch"
+	"github.com/tailpost/tailpost/relay/internal/ledger"
 	"github.com/tailpost/tailpost/relay/internal/seal"
 	"github.com/tailpost/tailpost/relay/internal/webhook"
 )
@@ -106,6 +107,11 @@ func (r *Relay) swap(ctx context.Context, old, next *settings) error {
 			return fmt.Errorf("reload: %w", err)
 		}
 	}
+	if h == nil && led != nil {
+		if err := usable(ctx, led, next.cfg); err != nil {
+			return fmt.Errorf("reload: %w", err)
+		}
+	}
 	if led != nil && !old.cfg.Database.URL.Equal(next.cfg.Database.URL) {
 		if err := led.Readdress(next.cfg.Database.URL); err != nil {
 			return fmt.Errorf("reload: %w", err)
@@ -123,6 +129,20 @@ func (r *Relay) swap(ctx context.Context, old, next *settings) error {
 	default:
 		h.dispatcher.Reload(endpoints)
 		h.follow(ctx, next.cfg, endpoints)
+	}
+	return nil
+}
+
+// lookTime bounds the look at a database that may be out of reach, for example because what is reloaded has its new password.
+const lookTime = 2 * time.Second
+
+// usable returns why the endpoints of a config cannot be written, without writing them: another relay may hold the slot. A database
+// that does not answer says nothing.
+func usable(ctx context.Context, led *ledger.Ledger, cfg *config.Config) error {
+	ctx, cancel := context.WithTimeout(ctx, lookTime)
+	defer cancel()
+	if err := led.Mirrorable(ctx, cfg.Endpoints); ledger.Taken(err) {
+		return err
 	}
 	return nil
 }

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"maps"
 	"net/url"
@@ -105,6 +106,44 @@ func (e *Endpoints) Mirror(ctx context.Context, endpoints []config.Endpoint, now
 	return states, err
 }
 
+const mirrorTakenSQL = `
+SELECT id
+FROM tailpost.endpoint
+WHERE id = ANY (@ids::text[])
+  AND source <> 'config'
+ORDER BY id
+LIMIT 1`
+
+// Mirrorable returns the error that Mirror would return for endpoints of the configuration whose names others have. It writes
+// nothing.
+func (e *Endpoints) Mirrorable(ctx context.Context, endpoints []config.Endpoint) error {
+	ids := make([]string, len(endpoints))
+	for i := range endpoints {
+		ids[i] = endpoints[i].ID
+	}
+	return e.link.Run(ctx, "look at the endpoints", func(ctx context.Context, conn *pgx.Conn) error {
+		var id string
+		err := conn.QueryRow(ctx, mirrorTakenSQL, pgx.NamedArgs{"ids": ids}).Scan(&id)
+		if errors.Is(err, pgx.ErrNoRows) {
+			return nil
+		}
+		if err == nil {
+			err = takenError(id)
+		}
+		return err
+	})
+}
+
+// takenError says that an endpoint of the configuration has the name of one that it does not own.
+type takenError string
+
+func (e takenError) Error() string {
+	return fmt.Sprintf("endpoint %q exists already, made through the API: give the one in the configuration another name", string(e))
+}
+
+// Taken reports whether an error of Mirror or Mirrorable is about a name that another endpoint has.
+func Taken(err error) bool { return errors.As(err, new(takenError)) }
+
 func mirrorAll(ctx context.Context, tx pgx.Tx, want map[string]mirrored, now time.Time) (map[string]EndpointState, error) {
 	ids := slices.Sorted(maps.Keys(want))
 	have, err := readEndpoints(ctx, tx, ids)
@@ -116,7 +155,7 @@ func mirrorAll(ctx context.Context, tx pgx.Tx, want map[string]mirrored, now tim
 	for _, id := range ids {
 		old, exists := have[id]
 		if exists && old.source != SourceConfig {
-			return nil, fmt.Errorf("endpoint %q exists already, made through the API: give the one in the configuration another name", id)
+			return nil, takenError(id)
 		}
 		row, state := want[id], old.next(want[id].url)
 		states[id] = state
