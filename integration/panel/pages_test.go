@@ -113,7 +113,7 @@ func TestCopiedSQLIsThePage(t *testing.T) {
 	for _, path := range []string{
 		"/panel/endpoints", "/panel/endpoints?source=config", "/panel/log", "/panel/log?outcome=dead&class=5xx", "/panel/log?since=1h&type=order.paid",
 		"/panel/log?tenant=o%27hara%5C", "/panel/undelivered", "/panel/undelivered?state=pending&reason=failed", "/panel/undelivered?endpoint=" + s.dead, "/panel/catalogue",
-		"/panel/keys", "/panel/events", "/panel/events?type=order.*", "/panel/events?key=order-42&since=1h", "/panel/replays", "/panel/resends",
+		"/panel/keys", "/panel/audit?action=endpoint.create", "/panel/events", "/panel/events?type=order.*", "/panel/events?key=order-42&since=1h", "/panel/replays", "/panel/resends",
 	} {
 		for who, v := range map[string]*visitor{"the administrator": admin, "acme": acme} {
 			got := v.get(path)
@@ -287,7 +287,7 @@ func TestNoTenantSeesOrTouchesAnother(t *testing.T) {
 			"/panel/endpoints/" + endpoint + "/confirm/delete", "/panel/log", "/panel/log?endpoint=" + endpoint, "/panel/log?tenant=" + whose,
 			"/panel/log?event=" + event, attempts[whose], "/panel/events", "/panel/events/" + event, "/panel/events?id=" + event, "/panel/find?q=" + event, "/panel/find?q=" + endpoint,
 			"/panel/undelivered", "/panel/undelivered?state=pending", "/panel/undelivered?endpoint=" + endpoint, "/panel/replays", "/panel/replays/new?endpoint=" + endpoint,
-			"/panel/resends", "/panel/catalogue", "/panel/keys", "/panel/relay", "/panel/help",
+			"/panel/resends", "/panel/catalogue", "/panel/keys", "/panel/audit", "/panel/audit?object=" + endpoint, "/panel/relay", "/panel/help",
 		}, owned[whose]...)
 		path := rapid.SampledFrom(paths).Draw(rt, "path")
 		got := v.get(path)

@@ -107,7 +107,7 @@ func (s *shop) pages() map[string]string {
 		"log": "/panel/log", "log-empty": "/panel/log?type=nothing.like.it", "attempt": s.attempt(s.event, s.crm), "attempt-dead": s.attempt(s.failed, s.dead),
 		"event": "/panel/events/" + s.failed, "events": "/panel/events", "events-none": "/panel/events?id=nobody", "undelivered": "/panel/undelivered", "waiting": "/panel/undelivered?state=pending",
 		"replays": "/panel/replays", "replay-new": "/panel/replays/new", "resends": "/panel/resends", "catalogue": "/panel/catalogue",
-		"type": "/panel/catalogue/types/order.created", "type-edit": "/panel/catalogue/edit?name=order.created", "keys": "/panel/keys", "relay": "/panel/relay",
+		"type": "/panel/catalogue/types/order.created", "type-edit": "/panel/catalogue/edit?name=order.created", "keys": "/panel/keys", "audit": "/panel/audit", "relay": "/panel/relay",
 		"help": "/panel/help", "not-found": "/panel/nowhere",
 	}
 }

@@ -56,7 +56,7 @@ func TestAnAnswerIsKeptForADay(t *testing.T) {
 func scopesOf(method, path string) (needed, tooLittle string) {
 	what := "deliveries"
 	switch {
-	case strings.HasPrefix(path, "/v1/keys"):
+	case strings.HasPrefix(path, "/v1/keys"), path == "/v1/audit":
 		return config.ScopeKeysWrite, ""
 	case strings.HasSuffix(path, "/backtest"):
 		return config.ScopeDeliveriesRead, "" // it changes nothing

@@ -245,6 +245,10 @@ func (s *Server) otherRoutes() {
 		summary: "Delete a key", errors: []int{http.StatusNotFound, http.StatusConflict},
 	}, s.deleteKey)
 	ask(s, route{
+		id: "list-audit", method: http.MethodGet, path: "/v1/audit", tag: "Keys", scope: config.ScopeKeysWrite,
+		summary: "List the changes that were made", detail: "Newest first, with what it was and what it is. Secrets are not among it.",
+	}, s.listAudit)
+	ask(s, route{
 		id: "get-relay", method: http.MethodGet, path: "/v1/relay", tag: "Relay", scope: config.ScopeDeliveriesRead,
 		summary: "Say how the relay does", detail: "Only for keys that are bound to no tenant.", errors: []int{http.StatusNotFound},
 	}, s.getRelay)

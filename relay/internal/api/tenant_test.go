@@ -98,7 +98,7 @@ func TestNoTenantSeesOrTouchesAnother(t *testing.T) {
 			"/v1/attempts?outcome=retry&tenant=" + whose: false, "/v1/deliveries": false,
 			"/v1/deliveries?endpoint_id=" + endpoint: false, "/v1/deliveries?state=dead": false, "/v1/events/" + event: true,
 			"/v1/replays": false, "/v1/replays/" + replay: true,
-			"/v1/replays/" + replay + "/missing": true, "/v1/keys": false,
+			"/v1/replays/" + replay + "/missing": true, "/v1/keys": false, "/v1/audit": false, "/v1/audit?object=" + endpoint: false,
 			"/v1/resends": false, "/v1/resends/" + resend: true,
 		}
 		path := rapid.SampledFrom(slices.Sorted(keysOf(reads))).Draw(rt, "path")

@@ -61,5 +61,6 @@ func (p *Panel) otherRoutes() {
 	p.act("keys", (*visit).createKey)
 	p.open("keys/{id}/delete", (*visit).confirmKey)
 	p.act("keys/{id}/delete", (*visit).deleteKey)
+	p.open("audit", (*visit).audit)
 	p.open("relay", (*visit).relay)
 }

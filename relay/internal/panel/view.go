@@ -34,7 +34,7 @@ type frame struct {
 type may struct {
 	ReadEndpoints, WriteEndpoints   bool
 	ReadDeliveries, WriteDeliveries bool
-	Keys, Audit                     bool
+	Keys                            bool
 	All                             bool // the key is bound to no tenant
 }
 
