@@ -41,7 +41,7 @@ func (v *visit) replays() error {
 	s.tenantOf("endpoint_id", v.session.Tenant())
 	v.show(http.StatusOK, "replays", "Replays", "replays", &askedPage{
 		Replays: list.Data, Endpoints: known, State: link.Get("state"), Endpoint: link.Get("endpoint"),
-		Copies: v.copies(s.String(), "/v1/replays", call, ""), Pager: v.pagerOf("replays", link, list.NextCursor),
+		Copies: v.copies(s.String(), "/v1/replays", call), Pager: v.pagerOf("replays", link, list.NextCursor),
 	})
 	return nil
 }
@@ -61,7 +61,7 @@ func (v *visit) resends() error {
 	s.equal("tenant", v.session.Tenant())
 	v.show(http.StatusOK, "resends", "Resends", "resends", &askedPage{
 		Resends: list.Data, Endpoints: known, State: link.Get("state"), Endpoint: link.Get("endpoint"),
-		Copies: v.copies(s.String(), "/v1/resends", call, ""), Pager: v.pagerOf("resends", link, list.NextCursor),
+		Copies: v.copies(s.String(), "/v1/resends", call), Pager: v.pagerOf("resends", link, list.NextCursor),
 	})
 	return nil
 }

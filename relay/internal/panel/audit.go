@@ -60,7 +60,7 @@ func (v *visit) audit() error {
 	s.equal("action", body.Action)
 	s.equal("actor", body.Actor)
 	s.equal("tenant", v.session.Tenant())
-	body.Copies = v.copies(s.String(), "/v1/audit", link, "")
+	body.Copies = v.copies(s.String(), "/v1/audit", link)
 	v.show(http.StatusOK, "audit", "Audit", "audit", body)
 	return nil
 }

@@ -32,7 +32,7 @@ func (v *visit) catalogue() error {
 		return err
 	}
 	s := statement{columns: "name, description, deprecated, version, updated_at", from: "tailpost.event_type", order: "name", limit: pageSize}
-	body := &cataloguePage{Rows: list.Data, Pager: v.pagerOf("catalogue", nil, list.NextCursor), Copies: v.copies(s.String(), "/v1/event-types", call, "")}
+	body := &cataloguePage{Rows: list.Data, Pager: v.pagerOf("catalogue", nil, list.NextCursor), Copies: v.copies(s.String(), "/v1/event-types", call)}
 	body.Pager.Label = "More"
 	v.show(http.StatusOK, "catalogue", "Catalogue", "catalogue", body)
 	return nil

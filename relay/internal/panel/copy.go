@@ -15,19 +15,15 @@ type copied struct {
 	Hint string
 }
 
-// copies are the ways of a list: the statement over tailpost's tables, the call of the API, and the command where there is one.
-func (v *visit) copies(sql, path string, query url.Values, command string) []copied {
-	list := make([]copied, 0, 3) //nolint:mnd // SQL, curl, command
+// copies are the ways of a list: the statement over tailpost's tables, and the call of the API.
+func (v *visit) copies(sql, path string, query url.Values) []copied {
+	var list []copied
 	if sql != "" {
 		list = append(list, copied{ID: "copy-sql", Name: "SQL", Text: sql, Hint: "The rows of this page, in the application's database. The role tailpost_reader may read them."})
 	}
-	list = append(list, copied{
+	return append(list, copied{
 		ID: "copy-curl", Name: "curl", Text: v.curl("GET", path, query, ""), Hint: "Set TAILPOST_API_KEY to a key of the API.",
 	})
-	if command != "" {
-		list = append(list, copied{ID: "copy-command", Name: "Command", Text: command})
-	}
-	return list
 }
 
 // curl is a call of the API as a command.

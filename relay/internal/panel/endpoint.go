@@ -52,7 +52,7 @@ func (v *visit) endpoint() error {
 	}
 	s := statement{columns: "hour, attempts, delivered, failed, dead", from: "tailpost.endpoint_stats", order: "hour DESC", limit: 168}
 	s.equal("endpoint_id", e.ID)
-	body.Copies = v.copies(s.String(), pathOf("endpoints", e.ID), nil, "")
+	body.Copies = v.copies(s.String(), pathOf("endpoints", e.ID), nil)
 	v.show(http.StatusOK, "endpoint", e.Name, "endpoints", body)
 	return nil
 }

@@ -4,7 +4,6 @@ import (
 	"maps"
 	"net/http"
 	"net/url"
-	"strings"
 
 	"github.com/tailpost/tailpost/relay/internal/api"
 )
@@ -120,21 +119,10 @@ func (v *visit) endpoints() error {
 	s.equal("source", body.Source)
 	s.equal("tenant", body.Tenant)
 	s.equal("tenant", v.session.Tenant())
-	body.Copies = v.copies(s.String(), "/v1/endpoints", call, "tailpost endpoints"+flags("--status", body.Status, "--tenant", body.Tenant))
+	body.Copies = v.copies(s.String(), "/v1/endpoints", call)
 	v.show(http.StatusOK, "endpoints", "Endpoints", "endpoints", body)
 	return nil
 }
 
 // pageSize is the API's.
 const pageSize = 50
-
-// flags are those of a command that have a value, from names and values in turn.
-func flags(pairs ...string) string {
-	var b strings.Builder
-	for i := 0; i+1 < len(pairs); i += 2 {
-		if pairs[i+1] != "" {
-			b.WriteString(" " + pairs[i] + " " + quoteShell(pairs[i+1]))
-		}
-	}
-	return b.String()
-}

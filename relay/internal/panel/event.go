@@ -73,7 +73,7 @@ func (v *visit) events() error {
 		body.Pager.Note, body.Pager.Label = "What the filter chooses is rare here: the search goes on with the next page.", "Go on"
 	}
 	call.Del("cursor")
-	body.Copies = v.copies(v.eventsSQL(&f, &mapping), "/v1/events", call, "")
+	body.Copies = v.copies(v.eventsSQL(&f, &mapping), "/v1/events", call)
 	v.show(http.StatusOK, "events", "Events", "events", body)
 	return nil
 }
@@ -135,7 +135,7 @@ func (v *visit) event() error {
 	body.Shown = showText(body.text())
 	body.Timeline = timeline(&body.eventDetail, body.Names)
 	f := logFilter{Event: id}
-	body.Copies = v.copies(v.logSQL(&f), pathOf("events", id), nil, "tailpost events "+quoteShell(id))
+	body.Copies = v.copies(v.logSQL(&f), pathOf("events", id), nil)
 	v.show(http.StatusOK, "event", body.Type, "events", body)
 	return nil
 }

@@ -41,7 +41,7 @@ func (v *visit) showKeys(status int, body *keysPage) error {
 		order: "created_at DESC, id DESC", limit: pageSize,
 	}
 	s.equal("tenant", v.session.Tenant())
-	body.Copies = v.copies(s.String(), "/v1/keys", call, "")
+	body.Copies = v.copies(s.String(), "/v1/keys", call)
 	v.show(status, "keys", "Keys", "keys", body)
 	return nil
 }

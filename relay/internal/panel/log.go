@@ -183,7 +183,6 @@ func (v *visit) fillLog(body *logPage, page, path string) error {
 	}
 	f := &body.Filter
 	call.Del("cursor")
-	body.Copies = v.copies(v.logSQL(f), path, call, "tailpost attempts"+flags("--endpoint", f.Endpoint, "--event", f.Event, "--type", f.Type,
-		"--tenant", f.Tenant, "--outcome", f.Outcome, "--since", f.Since))
+	body.Copies = v.copies(v.logSQL(f), path, call)
 	return nil
 }

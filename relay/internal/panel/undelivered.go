@@ -119,7 +119,7 @@ func (v *visit) undelivered() error {
 	s.condition("u.event_created_at >= %s", v.since(f.Since))
 	s.condition("u.event_created_at < %s", v.since(f.Until))
 	s.tenantOf("u.endpoint_id", v.session.Tenant())
-	body.Copies = v.copies(s.String(), "/v1/deliveries", call, "tailpost deliveries"+flags("--state", f.State, "--endpoint", f.Endpoint, "--reason", f.Reason, "--event", f.Event))
+	body.Copies = v.copies(s.String(), "/v1/deliveries", call)
 	v.show(http.StatusOK, "undelivered", "Undelivered", "undelivered", body)
 	return nil
 }
