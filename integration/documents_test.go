@@ -56,7 +56,7 @@ func TestCommandsOfTheDocumentsExist(t *testing.T) {
 	t.Parallel()
 	command := regexp.MustCompile("(?m)(?:^|[\\s`(\"])tailpost ([a-z][^`\n#&|)>]*)")
 	seen := make(map[string]bool)
-	for _, name := range []string{"README.md", "CONTRIBUTING.md", "examples/README.md"} {
+	for _, name := range []string{"README.md", "CONTRIBUTING.md", "examples/README.md", "docs/cli-json.md"} {
 		for _, match := range command.FindAllStringSubmatch(readDocument(t, name), -1) {
 			line := strings.TrimSpace(match[1])
 			if seen[line] {

@@ -88,6 +88,7 @@ func commands(a *app) []*cobra.Command {
 		newCheckCommand(a),
 		newCompletionCommand(a),
 		newDemoCommand(a),
+		newDoctorCommand(a),
 		newFmtCommand(a),
 		newHealCommand(a),
 		newInitCommand(a),

@@ -1,6 +1,7 @@
 package kit
 
 import (
+	"fmt"
 	"maps"
 	"os"
 	"path/filepath"
@@ -23,7 +24,9 @@ type Options struct {
 	Env    map[string]string // beside Config's
 	Args   []string          // further flags of `tailpost run`
 	Stderr *os.File          // see Command
-	Plain  bool              // run PlainBinary: the test measures memory or time
+	// Descriptors is how many file descriptors the relay may have; 0: as many as the test.
+	Descriptors int
+	Plain       bool // run PlainBinary: the test measures memory or time
 	// Secrets must never be printed, beside Config's.
 	Secrets []string
 }
@@ -54,8 +57,13 @@ func StartRelay(t TB, o Options) *Relay {
 	if o.Plain {
 		binary = PlainBinary
 	}
+	command := append([]string{binary(t), "run", "-c", path}, o.Args...)
+	if o.Descriptors > 0 {
+		// Go raises the soft limit to the hard one, so this lowers both.
+		command = append([]string{"/bin/sh", "-c", fmt.Sprintf(`ulimit -n %d && exec "$0" "$@"`, o.Descriptors)}, command...)
+	}
 	p := Start(t, Command{
-		Path: binary(t), Args: append([]string{"run", "-c", path}, o.Args...), Dir: filepath.Dir(path), Env: env,
+		Path: command[0], Args: command[1:], Dir: filepath.Dir(path), Env: env,
 		Secrets: append(o.Config.Secrets(), o.Secrets...), Stderr: o.Stderr,
 	})
 	return &Relay{Process: p, Path: path}

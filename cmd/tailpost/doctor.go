@@ -1,0 +1,87 @@
+package main
+
+import (
+	"fmt"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"github.com/tailpost/tailpost/relay"
+)
+
+func newDoctorCommand(a *app) *cobra.Command {
+	var receivers, asJSON bool
+	cmd := &cobra.Command{
+		Use:   "doctor",
+		Short: "Examine the database before a relay runs, or when one is ill",
+		Long: `Connect to the configured database as a relay would, look at all that it needs, and print what was found, each with what exactly mends
+it: an SQL statement, a setting, or a provider's switch. Changes nothing, and sends no event.
+
+The exit code is 1 if a relay would not start or not deliver. So it works as an init container, before or after migrate.`,
+		Example: `  tailpost doctor
+  tailpost doctor --endpoints --json | jq '.checks[] | select(.grade != "ok")'`,
+		Args: args(0, 0),
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			load := a.loadDatabase
+			if receivers {
+				load = a.loadConfig
+			}
+			cfg, err := load()
+			if err != nil {
+				return err
+			}
+			return a.printFindings(relay.Diagnose(cmd.Context(), cfg, receivers), asJSON)
+		},
+	}
+	cmd.Flags().BoolVar(&receivers, "endpoints", false, "examine the receivers too: names, connections, certificates, an answer to HEAD")
+	cmd.Flags().BoolVar(&asJSON, "json", false, "print JSON")
+	return cmd
+}
+
+// printedFinding is a relay.Finding in JSON.
+type printedFinding struct {
+	Check  string `json:"check"`
+	Grade  string `json:"grade"`
+	Detail string `json:"detail"`
+	Fix    string `json:"fix,omitempty"`
+}
+
+func (a *app) printFindings(findings []relay.Finding, asJSON bool) error {
+	counts := make(map[string]int)
+	checks := make([]printedFinding, len(findings))
+	for i, f := range findings {
+		counts[f.Grade]++
+		checks[i] = printedFinding(f)
+	}
+	healthy := counts["failure"] == 0
+	var err error
+	if asJSON {
+		err = a.printJSON(struct {
+			Healthy bool             `json:"healthy"`
+			Checks  []printedFinding `json:"checks"`
+		}{healthy, checks})
+	} else {
+		err = a.printChecks(checks, counts)
+	}
+	if err == nil && !healthy {
+		err = &quietError{code: exitFailed}
+	}
+	return err
+}
+
+func (a *app) printChecks(checks []printedFinding, counts map[string]int) error {
+	var b strings.Builder
+	for _, c := range checks {
+		fmt.Fprintf(&b, "%-8s %-13s %s\n", c.Grade, c.Check, indent(c.Detail))
+		if c.Fix != "" {
+			fmt.Fprintf(&b, "%-8s %-13s Try: %s\n", "", "", indent(c.Fix))
+		}
+	}
+	fmt.Fprintf(&b, "%s, %s\n", count(counts["failure"], "failure"), count(counts["warning"], "warning"))
+	return a.printf("%s", b.String())
+}
+
+// indent puts the further lines of a text under the first one.
+func indent(text string) string {
+	return strings.ReplaceAll(text, "\n", "\n"+strings.Repeat(" ", 23))
+}

@@ -1,0 +1,145 @@
+package doctor
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/tailpost/tailpost/config"
+	"github.com/tailpost/tailpost/outbox/pglink"
+	"github.com/tailpost/tailpost/relay/internal/source/postgres"
+)
+
+// Grade is how bad a finding is.
+type Grade string
+
+// The grades. After a failure a relay would not start, or would not deliver.
+const (
+	OK      Grade = "ok"
+	Warning Grade = "warning"
+	Failure Grade = "failure"
+)
+
+// Finding is what a check found.
+type Finding struct {
+	Check  string // its name, stable
+	Grade  Grade
+	Detail string // what was found, in a sentence
+	Fix    string // what mends it; empty: there is nothing to mend, or Detail says it
+}
+
+// name is the application's to the server.
+const name = "tailpost doctor"
+
+// patient is what is examined.
+type patient struct {
+	Options
+
+	cfg    *config.Config
+	conn   *pgx.Conn
+	stream *postgres.Inspection // nil: it could not be opened
+	server server
+	// unusable: the outbox table is not as it must be, which has been said.
+	unusable bool
+}
+
+// check examines one thing. It returns what it found, or an error where it could not look.
+type check struct {
+	name    string
+	examine func(ctx context.Context, p *patient) ([]Finding, error)
+}
+
+// checks are all of the database, in the order in which a person would mend them.
+func checks() []check {
+	return []check{
+		{"version", one(examineVersion)},
+		{"wal_level", one(examineWALLevel)},
+		{"recovery", one(examineRecovery)},
+		{"encoding", one(examineEncoding)},
+		{"clock", one(examineClock)},
+		{"schema", one(examineSchema)},
+		{"table", examineTable},
+		{"replication", one(examineReplication)},
+		{"slot", one(examineSlot)},
+		{"publication", examinePublications},
+		{"headroom", examineHeadroom},
+		{"wal_kept", one(examineWALKept)},
+		{"slot_timeout", one(examineSlotTimeout)},
+		{"failover", one(examineFailover)},
+		{"transactions", one(examineTransactions)},
+		{"prepared", one(examinePrepared)},
+		{"privileges", one(examinePrivileges)},
+		{"search_path", one(examineSearchPath)},
+		{"size", one(examineSize)},
+	}
+}
+
+// one makes the examination of a check that finds one thing.
+func one(f func(ctx context.Context, p *patient) (Finding, error)) func(context.Context, *patient) ([]Finding, error) {
+	return func(ctx context.Context, p *patient) ([]Finding, error) {
+		found, err := f(ctx, p)
+		return []Finding{found}, err
+	}
+}
+
+// Options are what the person who asks may want otherwise.
+type Options struct {
+	Now time.Time
+	// Long is from which age on a transaction is worth a warning. 0: five minutes.
+	Long time.Duration
+}
+
+// Database examines the database of a configuration. A check that could not be made is a failure.
+func Database(ctx context.Context, cfg *config.Config, o Options) []Finding {
+	if o.Long == 0 {
+		o.Long = defaultLong
+	}
+	conn, err := pglink.Connect(ctx, cfg.Database.URL.Reveal(), pglink.Session{Name: name})
+	if err != nil {
+		return []Finding{{Check: "connection", Grade: Failure, Detail: pglink.Describe(err).Error(), Fix: connectionFix(err)}}
+	}
+	defer conn.Close(context.WithoutCancel(ctx))
+	p := &patient{cfg: cfg, Options: o, conn: conn}
+	findings := []Finding{{Check: "connection", Grade: OK, Detail: "the database answers, and no pooler stands before it"}}
+	if p.server, err = readServer(ctx, conn); err != nil {
+		return append(findings, Finding{Check: "version", Grade: Failure, Detail: pglink.Describe(err).Error()})
+	}
+	for _, c := range checks() {
+		found, err := c.examine(ctx, p)
+		if err != nil {
+			found = []Finding{{Grade: Failure, Detail: pglink.Describe(err).Error()}}
+		}
+		for _, f := range found {
+			if f.Grade != "" {
+				f.Check = c.name
+				findings = append(findings, f)
+			}
+		}
+	}
+	return findings
+}
+
+func connectionFix(err error) string {
+	if errors.Is(err, pglink.ErrPooler) {
+		return "put the server's own address into database.url, or use the pooler's session mode"
+	}
+	return "database.url, and that the server takes connections from here (listen_addresses, pg_hba.conf, the firewall)"
+}
+
+func ok(format string, args ...any) (Finding, error) {
+	return Finding{Grade: OK, Detail: fmt.Sprintf(format, args...)}, nil
+}
+
+func warn(fix, format string, args ...any) (Finding, error) {
+	return Finding{Grade: Warning, Fix: fix, Detail: fmt.Sprintf(format, args...)}, nil
+}
+
+func fail(fix, format string, args ...any) (Finding, error) {
+	return Finding{Grade: Failure, Fix: fix, Detail: fmt.Sprintf(format, args...)}, nil
+}
+
+// none is for a check that has nothing to look at here.
+func none() (Finding, error) { return Finding{}, nil }

@@ -1,0 +1,61 @@
+package doctor
+
+import (
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+)
+
+func TestVersionsAreJudgedByTheirSupport(t *testing.T) {
+	t.Parallel()
+	now := time.Date(2026, 11, 12, 0, 0, 0, 0, time.UTC)
+	for version, want := range map[int]Grade{130010: Failure, 140012: Warning, 150004: OK, 180001: OK, 190000: OK} {
+		found, err := examineVersion(t.Context(), &patient{Options: Options{Now: now}, server: server{Version: version}})
+		require.NoError(t, err)
+		require.Equal(t, want, found.Grade, version)
+	}
+	found, err := examineVersion(t.Context(), &patient{Options: Options{Now: now.AddDate(0, 0, -1)}, server: server{Version: 140012}})
+	require.NoError(t, err)
+	require.Equal(t, OK, found.Grade, "the last day of its support")
+}
+
+func TestClocksAreJudgedByWhatReceiversTake(t *testing.T) {
+	t.Parallel()
+	asked := time.Date(2026, 3, 14, 12, 0, 0, 0, time.UTC)
+	answered := asked.Add(2 * time.Second)
+	for there, want := range map[time.Duration]Grade{
+		time.Second: OK, 31 * time.Second: OK, 32 * time.Second: Warning, -29 * time.Second: OK, -30 * time.Second: Warning,
+		302 * time.Second: Failure, -5 * time.Minute: Failure,
+	} {
+		found, err := examineClock(t.Context(), &patient{server: server{Asked: asked, Answered: answered, Clock: asked.Add(there)}})
+		require.NoError(t, err)
+		require.Equal(t, want, found.Grade, there)
+		require.Equal(t, want != OK && there < 0, found.Grade != OK && strings.Contains(found.Detail, "behind"), there)
+	}
+}
+
+func TestAnIdleSlotThatIsGivenUpIsAWarning(t *testing.T) {
+	t.Parallel()
+	for setting, want := range map[string]Grade{"0": OK, "1h": Warning} {
+		found, err := examineSlotTimeout(t.Context(), &patient{server: server{SlotTimeout: setting}})
+		require.NoError(t, err)
+		require.Equal(t, want, found.Grade, setting)
+	}
+}
+
+func TestTheNamesOfChecksAreDocumented(t *testing.T) {
+	t.Parallel()
+	page, err := os.ReadFile(filepath.Join("..", "..", "..", "docs", "cli-json.md"))
+	require.NoError(t, err)
+	names := []string{"connection", "endpoint"}
+	for _, c := range checks() {
+		names = append(names, c.name)
+	}
+	for _, name := range names {
+		require.Contains(t, string(page), "`"+name+"`")
+	}
+}

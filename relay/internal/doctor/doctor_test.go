@@ -1,0 +1,284 @@
+package doctor_test
+
+import (
+	"context"
+	"net/url"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/stretchr/testify/require"
+	"go.uber.org/goleak"
+
+	"github.com/tailpost/tailpost/config"
+	"github.com/tailpost/tailpost/integration/pgserver"
+	"github.com/tailpost/tailpost/integration/pgtest"
+	"github.com/tailpost/tailpost/outbox"
+	"github.com/tailpost/tailpost/outbox/schema"
+	"github.com/tailpost/tailpost/relay/internal/doctor"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+// testBundle is a database that a test may break.
+type testBundle struct {
+	conn *pgx.Conn
+	cfg  *config.Config
+	long time.Duration
+}
+
+// setup makes a database in which a relay could run.
+func setup(t *testing.T) *testBundle {
+	t.Helper()
+	db := pgtest.NewDB(t)
+	b := bundle(t, db.URL, db.Slot())
+	b.migrate(t)
+	return b
+}
+
+// setupServer is setup on a server of the test's own.
+func setupServer(t *testing.T, settings map[string]string) *testBundle {
+	t.Helper()
+	all := pgserver.FastSettings()
+	for name, value := range settings {
+		all[name] = value
+	}
+	server, err := pgserver.Start(t.Context(), pgserver.Options{Settings: all})
+	require.NoError(t, err)
+	t.Cleanup(func() { require.NoError(t, server.Close()) })
+	b := bundle(t, server.URL("postgres"), "tailpost")
+	b.migrate(t)
+	return b
+}
+
+func bundle(t *testing.T, address, slot string) *testBundle {
+	t.Helper()
+	conn, err := pgx.Connect(t.Context(), address)
+	require.NoError(t, err)
+	t.Cleanup(func() { _ = conn.Close(context.WithoutCancel(t.Context())) })
+	cfg := &config.Config{Database: config.Database{URL: config.NewSecret(address), Slot: slot[max(0, len(slot)-54):]}}
+	cfg.Outbox.Mapping = outbox.DefaultMapping()
+	return &testBundle{conn: conn, cfg: cfg}
+}
+
+func (b *testBundle) migrate(t *testing.T) {
+	t.Helper()
+	_, err := schema.Migrate(t.Context(), b.conn, schema.MigrateOptions{Mapping: outbox.DefaultMapping()})
+	require.NoError(t, err)
+}
+
+func (b *testBundle) exec(t *testing.T, sql string) {
+	t.Helper()
+	_, err := b.conn.Exec(t.Context(), strings.ReplaceAll(sql, "SLOT", b.cfg.Database.Slot))
+	require.NoError(t, err)
+}
+
+// as makes the configuration one of a new role with these options.
+func (b *testBundle) as(t *testing.T, options string) {
+	t.Helper()
+	role := "doctor_" + b.cfg.Database.Slot[max(0, len(b.cfg.Database.Slot)-30):]
+	b.exec(t, "CREATE ROLE "+role+" LOGIN "+options)
+	// It may create, but owns nothing.
+	b.exec(t, "DO $$ BEGIN EXECUTE format('GRANT CREATE ON DATABASE %I TO "+role+"', current_database()); END $$")
+	t.Cleanup(func() {
+		conn, err := pgx.Connect(context.WithoutCancel(t.Context()), b.conn.Config().ConnString())
+		require.NoError(t, err)
+		defer conn.Close(context.WithoutCancel(t.Context()))
+		_, err = conn.Exec(context.WithoutCancel(t.Context()), "DROP OWNED BY "+role+"; DROP ROLE "+role)
+		require.NoError(t, err)
+	})
+	address, err := url.Parse(b.cfg.Database.URL.Reveal())
+	require.NoError(t, err)
+	address.User = url.User(role)
+	b.cfg.Database.URL = config.NewSecret(address.String())
+}
+
+func (b *testBundle) examine(t *testing.T) []doctor.Finding {
+	t.Helper()
+	return doctor.Database(t.Context(), b.cfg, doctor.Options{Now: time.Date(2026, 6, 1, 0, 0, 0, 0, time.UTC), Long: b.long})
+}
+
+// find returns the first finding of a check that is of a grade.
+func (b *testBundle) find(t *testing.T, check string, grade doctor.Grade) doctor.Finding {
+	t.Helper()
+	findings := b.examine(t)
+	for _, f := range findings {
+		if f.Check == check && f.Grade == grade {
+			return f
+		}
+	}
+	require.Fail(t, "no such finding", "%s %s in %+v", grade, check, findings)
+	return doctor.Finding{}
+}
+
+func TestAHealthyDatabaseHasNoFailure(t *testing.T) {
+	t.Parallel()
+	b := setupServer(t, map[string]string{"max_slot_wal_keep_size": "100TB"})
+	seen := make(map[string]bool)
+	for _, f := range b.examine(t) {
+		seen[f.Check] = true
+		require.Equal(t, doctor.OK, f.Grade, "%s: %s", f.Check, f.Detail)
+		require.Empty(t, f.Fix, f.Check)
+		require.NotEmpty(t, f.Detail, f.Check)
+	}
+	for _, name := range []string{"connection", "version", "replication", "slot", "publication", "privileges"} {
+		require.True(t, seen[name], name)
+	}
+	var left int
+	require.NoError(t, b.conn.QueryRow(t.Context(), `
+		SELECT (SELECT count(*) FROM pg_replication_slots) + (SELECT count(*) FROM pg_publication)`).Scan(&left))
+	require.Zero(t, left, "nothing was changed")
+}
+
+func TestWhatIsBrokenIsNamedWithWhatMendsIt(t *testing.T) {
+	t.Parallel()
+	for name, broken := range map[string]struct {
+		sql         string
+		role        string // options of the relay's role; empty: a superuser's
+		check       string
+		grade       doctor.Grade
+		detail, fix string
+	}{
+		"no schema":             {sql: "DROP SCHEMA tailpost CASCADE", check: "schema", grade: doctor.Failure, detail: "no schema tailpost", fix: "tailpost migrate"},
+		"a newer schema":        {sql: "INSERT INTO tailpost.migration SELECT max(version) + 1, 'later' FROM tailpost.migration", check: "schema", grade: doctor.Failure, detail: "later one"},
+		"no table":              {sql: "DROP TABLE outbox", check: "table", grade: doctor.Failure, detail: "public.outbox does not exist"},
+		"an unlogged table":     {sql: "ALTER TABLE outbox SET UNLOGGED", check: "table", grade: doctor.Failure, detail: "SET LOGGED"},
+		"an id that is not one": {sql: "ALTER TABLE outbox DROP CONSTRAINT outbox_pkey", check: "table", grade: doctor.Failure, detail: "ADD PRIMARY KEY"},
+		"hidden rows": {
+			sql: "ALTER TABLE outbox ENABLE ROW LEVEL SECURITY; GRANT SELECT ON outbox TO PUBLIC", role: "REPLICATION",
+			check: "table", grade: doctor.Warning, detail: "row-level security",
+		},
+		"a role that may not replicate": {role: "NOREPLICATION", check: "replication", grade: doctor.Failure, detail: "REPLICATION"},
+		"a role without rights":         {role: "REPLICATION", check: "privileges", grade: doctor.Failure, detail: "tailpost.attempt INSERT", fix: "migrate --print"},
+		"a role that may not publish":   {role: "REPLICATION", check: "publication", grade: doctor.Failure, detail: "does not exist", fix: `CREATE PUBLICATION "SLOT"`},
+		"a publication of everything": {
+			sql: `CREATE PUBLICATION "SLOT" FOR ALL TABLES`, check: "publication", grade: doctor.Warning, detail: "FOR ALL TABLES", fix: `CREATE PUBLICATION "SLOT" FOR TABLE`,
+		},
+		"a physical slot": {
+			sql: "SELECT pg_create_physical_replication_slot('SLOT')", check: "slot", grade: doctor.Failure, detail: "pg_drop_replication_slot",
+		},
+		"a slot that nobody uses": {
+			sql: "SELECT pg_create_logical_replication_slot('SLOT', 'pgoutput')", check: "slot", grade: doctor.Warning, detail: "no relay uses it", fix: "start a relay",
+		},
+		"a schema for everybody": {
+			sql: "GRANT CREATE ON SCHEMA public TO PUBLIC", check: "search_path", grade: doctor.Warning, detail: "every role", fix: "REVOKE CREATE",
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			b := setup(t)
+			if broken.sql != "" {
+				b.exec(t, broken.sql)
+			}
+			if broken.role != "" {
+				b.as(t, broken.role)
+			}
+			found := b.find(t, broken.check, broken.grade)
+			require.Contains(t, found.Detail, broken.detail)
+			require.Contains(t, found.Fix, strings.ReplaceAll(broken.fix, "SLOT", b.cfg.Database.Slot))
+		})
+	}
+}
+
+func TestAServerThatIsNotSetUpIsNamedWithWhatMendsIt(t *testing.T) {
+	t.Parallel()
+	for name, broken := range map[string]struct {
+		settings    map[string]string
+		sql         string
+		check       string
+		grade       doctor.Grade
+		detail, fix string
+	}{
+		"a log that is not decoded": {
+			settings: map[string]string{"wal_level": "replica"}, check: "wal_level", grade: doctor.Failure, detail: "wal_level is replica", fix: "ALTER SYSTEM SET wal_level",
+		},
+		"no slot left": {
+			settings: map[string]string{"max_replication_slots": "1"}, sql: "SELECT pg_create_physical_replication_slot('other')",
+			check: "headroom", grade: doctor.Failure, detail: "1 of 1 replication slots", fix: "max_replication_slots",
+		},
+		"a log without a limit": {check: "wal_kept", grade: doctor.Warning, detail: "fill the disk", fix: "max_slot_wal_keep_size"},
+		"a log that is short": {
+			settings: map[string]string{"max_slot_wal_keep_size": "1MB"}, sql: "CREATE TABLE much AS SELECT repeat('x', 500) FROM generate_series(1, 200000)",
+			check: "wal_kept", grade: doctor.Warning, detail: "minutes at the rate so far", fix: "raise max_slot_wal_keep_size",
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			b := setupServer(t, broken.settings)
+			if broken.sql != "" {
+				b.exec(t, broken.sql)
+			}
+			found := b.find(t, broken.check, broken.grade)
+			require.Contains(t, found.Detail, broken.detail)
+			require.Contains(t, found.Fix, broken.fix)
+		})
+	}
+}
+
+func TestOldTransactionsAreNamed(t *testing.T) {
+	t.Parallel()
+	b := setupServer(t, nil) // what is open there is the test's
+	b.long = 50 * time.Millisecond
+	b.exec(t, "BEGIN; SELECT txid_current(); PREPARE TRANSACTION 'it''s old'")
+	other := bundle(t, b.cfg.Database.URL.Reveal()+"&application_name=importer", "tailpost")
+	other.exec(t, "BEGIN")
+	require.Eventually(t, func() bool {
+		grades := make(map[string]doctor.Grade)
+		for _, f := range b.examine(t) {
+			grades[f.Check] = f.Grade
+		}
+		return grades["transactions"] == doctor.Warning && grades["prepared"] == doctor.Warning
+	}, 30*time.Second, 10*time.Millisecond)
+	found := b.find(t, "transactions", doctor.Warning)
+	require.Contains(t, found.Detail, `(application "importer")`)
+	require.Contains(t, found.Detail, "the first start waits")
+	require.Contains(t, found.Fix, "pg_terminate_backend(")
+	require.Contains(t, b.find(t, "prepared", doctor.Warning).Fix, "ROLLBACK PREPARED 'it''s old'")
+	other.exec(t, "COMMIT")
+	b.exec(t, "ROLLBACK PREPARED 'it''s old'")
+}
+
+func TestAStandbyIsNotOneToRunOn(t *testing.T) {
+	t.Parallel()
+	server, err := pgserver.Start(t.Context(), pgserver.Options{Settings: pgserver.FastSettings()})
+	require.NoError(t, err)
+	t.Cleanup(func() { require.NoError(t, server.Close()) })
+	bundle(t, server.URL("postgres"), "tailpost").migrate(t)
+	standby, err := server.Standby(t.Context())
+	require.NoError(t, err)
+	t.Cleanup(func() { require.NoError(t, standby.Close()) })
+	b := bundle(t, standby.URL("postgres"), "tailpost")
+	require.Contains(t, b.find(t, "recovery", doctor.Failure).Fix, "primary's address")
+}
+
+func TestAPoolerInTheWayIsNamed(t *testing.T) {
+	t.Parallel()
+	db := pgtest.NewDB(t)
+	b := bundle(t, db.URL, "tailpost")
+	b.cfg.Database.URL = config.NewSecret(pgtest.StartPgBouncer(t, db, "transaction", "search_path, row_security, default_transaction_read_only, "+
+		"default_transaction_isolation, statement_timeout, lock_timeout, idle_in_transaction_session_timeout, idle_session_timeout, jit, "+
+		"extra_float_digits, bytea_output, intervalstyle"))
+	found := b.find(t, "connection", doctor.Failure)
+	require.Contains(t, found.Detail, "pooler")
+	require.Contains(t, found.Fix, "server's own address")
+}
+
+func TestADatabaseOutOfReachIsOneFinding(t *testing.T) {
+	t.Parallel()
+	cfg := &config.Config{Database: config.Database{URL: config.NewSecret("postgres://user:hunter2@127.0.0.1:1/shop"), Slot: "tailpost"}}
+	found := doctor.Database(t.Context(), cfg, doctor.Options{})
+	require.Len(t, found, 1)
+	require.Equal(t, doctor.Failure, found[0].Grade)
+	require.Contains(t, found[0].Fix, "database.url")
+	require.NotContains(t, found[0].Detail, "hunter2")
+}
+
+func TestACheckThatCannotBeMadeIsAFailure(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	b.exec(t, "ALTER TABLE tailpost.migration RENAME COLUMN version TO number")
+	require.Contains(t, b.find(t, "schema", doctor.Failure).Detail, "version")
+	b.exec(t, "DROP SCHEMA tailpost CASCADE; CREATE SCHEMA tailpost; CREATE VIEW tailpost.migration AS SELECT 1/0 AS version")
+	require.Contains(t, b.find(t, "schema", doctor.Failure).Detail, "division by zero")
+}

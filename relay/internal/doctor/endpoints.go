@@ -1,0 +1,111 @@
+package doctor
+
+import (
+	"bufio"
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"net/url"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"github.com/tailpost/tailpost/config"
+	"github.com/tailpost/tailpost/config/receiver"
+	"github.com/tailpost/tailpost/relay/internal/egress"
+)
+
+const (
+	endpointTime = 10 * time.Second
+	endpointsAt  = 8 // a time
+	// certificateWarning is how long before its end a certificate is worth a word.
+	certificateWarning = 14 * 24 * time.Hour
+)
+
+// Endpoints examines the receivers of a configuration: their names, their connections, their certificates,
+// and that they answer HTTP. No event is sent.
+func Endpoints(ctx context.Context, cfg *config.Config, now time.Time) []Finding {
+	findings := make([]Finding, len(cfg.Endpoints))
+	dialer, err := egress.New(egress.Options{Allow: cfg.Network.Allow, Proxy: cfg.Network.Proxy.Reveal()})
+	if err != nil {
+		return []Finding{{Check: "endpoint", Grade: Failure, Detail: "the network block is not usable: " + err.Error()}}
+	}
+	var group errgroup.Group
+	group.SetLimit(endpointsAt)
+	for i := range cfg.Endpoints {
+		group.Go(func() error {
+			findings[i] = examineEndpoint(ctx, dialer, &cfg.Endpoints[i], now)
+			return nil
+		})
+	}
+	_ = group.Wait() // each finding says what went wrong
+	return findings
+}
+
+func examineEndpoint(ctx context.Context, dialer *egress.Dialer, e *config.Endpoint, now time.Time) Finding {
+	ctx, cancel := context.WithTimeoutCause(ctx, endpointTime, fmt.Errorf("no answer within %s", endpointTime))
+	defer cancel()
+	finding, err := tryEndpoint(ctx, dialer, e, now)
+	if err != nil {
+		if ctx.Err() != nil {
+			err = context.Cause(ctx)
+		}
+		finding, _ = fail("", "endpoint %s: %s", e.ID, err)
+		if denied, is := errors.AsType[*receiver.DenialError](err); is {
+			finding.Fix = "network.allow, if the relay may go there: " + denied.Error()
+		}
+	}
+	finding.Check = "endpoint"
+	return finding
+}
+
+func tryEndpoint(ctx context.Context, dialer *egress.Dialer, e *config.Endpoint, now time.Time) (Finding, error) {
+	u, place, err := receiver.Parse(e.URL)
+	if err != nil {
+		return Finding{}, err
+	}
+	conn, err := dialer.Open(ctx, place)
+	if err != nil {
+		return Finding{}, err
+	}
+	defer conn.Close()
+	if deadline, has := ctx.Deadline(); has {
+		if err := conn.SetDeadline(deadline); err != nil {
+			return Finding{}, err
+		}
+	}
+	certificate := ""
+	if place.Secure {
+		secured, err := egress.Secure(ctx, conn, &tls.Config{ServerName: place.ServerName(), MinVersion: tls.VersionTLS12, NextProtos: []string{"http/1.1"}})
+		if err != nil {
+			return Finding{}, fmt.Errorf("TLS: %w", err)
+		}
+		conn = secured
+		left := secured.ConnectionState().PeerCertificates[0].NotAfter.Sub(now)
+		certificate = fmt.Sprintf(", its certificate is good for %d days", int(left/(24*time.Hour)))
+		if left < certificateWarning {
+			return warn("renew it", "endpoint %s answers%s", e.ID, certificate)
+		}
+	}
+	status, err := askHead(conn, u, place)
+	if err != nil {
+		return Finding{}, fmt.Errorf("no HTTP answer: %w", err)
+	}
+	return ok("endpoint %s answers (%d to HEAD)%s", e.ID, status, certificate)
+}
+
+// askHead sends a HEAD request, which is no event, and returns the status of the answer.
+func askHead(conn net.Conn, u *url.URL, place receiver.Place) (status int, err error) {
+	_, err = fmt.Fprintf(conn, "HEAD %s HTTP/1.1\r\nHost: %s\r\nUser-Agent: Tailpost doctor\r\nConnection: close\r\n\r\n", u.RequestURI(), place.Authority())
+	if err != nil {
+		return 0, err
+	}
+	answer, err := http.ReadResponse(bufio.NewReader(conn), &http.Request{Method: http.MethodHead})
+	if err != nil {
+		return 0, err
+	}
+	return answer.StatusCode, answer.Body.Close()
+}

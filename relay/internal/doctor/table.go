@@ -1,0 +1,174 @@
+package doctor
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/tailpost/tailpost/outbox/pglink"
+	"github.com/tailpost/tailpost/outbox/schema"
+)
+
+func examineSchema(ctx context.Context, p *patient) (Finding, error) {
+	err := schema.Check(ctx, p.conn)
+	switch {
+	case errors.Is(err, schema.ErrOlder):
+		return fail("tailpost migrate", "%s", err)
+	case pglink.Is(err, pglink.InsufficientPrivilege):
+		return fail(p.grants(), "%s", err)
+	case errors.Is(err, schema.ErrNewer):
+		return fail("run a later tailpost", "%s", err)
+	case err != nil:
+		return Finding{}, err
+	}
+	return ok("schema tailpost is at this version")
+}
+
+func examineTable(ctx context.Context, p *patient) ([]Finding, error) {
+	m := p.cfg.Outbox.Mapping
+	if m.Table == "" {
+		return []Finding{{Grade: OK, Detail: "events are logical messages, there is no table"}}, nil
+	}
+	warnings, err := schema.CheckTable(ctx, p.conn, m)
+	var all []Finding
+	for _, problem := range problems(err) {
+		all = append(all, Finding{Grade: Failure, Detail: problem.Error()})
+	}
+	for _, w := range warnings {
+		all = append(all, Finding{Grade: Warning, Detail: w})
+	}
+	p.unusable = err != nil
+	if len(all) == 0 {
+		all = []Finding{{Grade: OK, Detail: "events can come from table " + m.Table}}
+	}
+	return all, nil
+}
+
+// problems takes apart what CheckTable reports at once.
+func problems(err error) []error {
+	var joined interface{ Unwrap() []error }
+	if errors.As(err, &joined) {
+		return joined.Unwrap()
+	}
+	if err == nil {
+		return nil
+	}
+	return []error{err}
+}
+
+// defaultLong is from which age on a transaction is worth a warning: it holds up the creation of a slot,
+// and keeps the server from cleaning up.
+const defaultLong = 5 * time.Minute
+
+func examineTransactions(ctx context.Context, p *patient) (Finding, error) {
+	var pid int
+	var application string
+	var age time.Duration
+	err := p.conn.QueryRow(ctx, `
+		SELECT a.pid, a.application_name, clock_timestamp() - a.xact_start
+		FROM pg_catalog.pg_stat_activity AS a
+		WHERE a.backend_type = 'client backend'
+		  AND clock_timestamp() - a.xact_start > @long::interval
+		ORDER BY a.xact_start
+		LIMIT 1`, pgx.NamedArgs{"long": p.Long}).Scan(&pid, &application, &age)
+	switch {
+	case errors.Is(err, pgx.ErrNoRows):
+		return ok("no transaction is open for longer than %s", p.Long)
+	case err != nil:
+		return Finding{}, err
+	}
+	return warn(fmt.Sprintf("let it end, or SELECT pg_terminate_backend(%d);", pid),
+		"process %d (application %q) has had a transaction open for %s%s", pid, application, age.Round(time.Second), p.holdsUp())
+}
+
+func examinePrepared(ctx context.Context, p *patient) (Finding, error) {
+	var gid string
+	var age time.Duration
+	err := p.conn.QueryRow(ctx, `
+		SELECT x.gid, clock_timestamp() - x.prepared
+		FROM pg_catalog.pg_prepared_xacts AS x
+		WHERE clock_timestamp() - x.prepared > @long::interval
+		ORDER BY x.prepared
+		LIMIT 1`, pgx.NamedArgs{"long": p.Long}).Scan(&gid, &age)
+	switch {
+	case errors.Is(err, pgx.ErrNoRows):
+		return ok("no transaction is prepared for longer than %s", p.Long)
+	case err != nil:
+		return Finding{}, err
+	}
+	quoted := "'" + strings.ReplaceAll(gid, "'", "''") + "'"
+	return warn("COMMIT PREPARED "+quoted+"; or ROLLBACK PREPARED "+quoted+";",
+		"transaction %q has been prepared for %s%s", gid, age.Round(time.Second), p.holdsUp())
+}
+
+// holdsUp is what an old transaction does to a slot that is still to be made.
+func (p *patient) holdsUp() string {
+	if p.stream != nil && p.stream.Slot == nil {
+		return ": the first start waits for it to end"
+	}
+	return ""
+}
+
+const privilegesSQL = `
+SELECT t.name || ' ' || t.privilege
+FROM (VALUES ('tailpost.attempt', 'INSERT'), ('tailpost.attempt', 'SELECT'), ('tailpost.delivery', 'INSERT'),
+             ('tailpost.delivery', 'UPDATE'), ('tailpost.delivery', 'DELETE'), ('tailpost.endpoint', 'INSERT'),
+             ('tailpost.endpoint', 'UPDATE'), ('tailpost.endpoint_stats', 'INSERT'), ('tailpost.endpoint_stats', 'UPDATE'),
+             ('tailpost.relay', 'INSERT'), ('tailpost.relay', 'UPDATE')) AS t (name, privilege)
+WHERE NOT has_schema_privilege('tailpost', 'USAGE')
+   OR NOT has_table_privilege(t.name, t.privilege)
+ORDER BY 1`
+
+func examinePrivileges(ctx context.Context, p *patient) (Finding, error) {
+	if !p.migrated(ctx) {
+		return none()
+	}
+	rows, err := p.conn.Query(ctx, privilegesSQL)
+	if err != nil {
+		return Finding{}, err
+	}
+	missing, err := pgx.CollectRows(rows, pgx.RowTo[string])
+	switch {
+	case err != nil:
+		return Finding{}, err
+	case len(missing) > 0:
+		return fail(p.grants(), "role %s lacks %s", p.server.Role, strings.Join(missing, ", "))
+	}
+	return ok("role %s may do what a relay does", p.server.Role)
+}
+
+// grants is what gives the role what it lacks.
+func (p *patient) grants() string {
+	return "tailpost migrate --print --relay-role " + p.server.Role + " prints the grants"
+}
+
+// migrated reports whether the tables are there at all.
+func (p *patient) migrated(ctx context.Context) bool {
+	var there bool
+	err := p.conn.QueryRow(ctx, `
+		SELECT count(*) = 5
+		FROM pg_catalog.pg_class AS c
+		JOIN pg_catalog.pg_namespace AS n ON n.oid = c.relnamespace
+		WHERE n.nspname = 'tailpost'
+		  AND c.relname IN ('attempt', 'delivery', 'endpoint', 'endpoint_stats', 'relay')`).Scan(&there)
+	return err == nil && there
+}
+
+const sizeSQL = `
+SELECT COALESCE(sum(pg_total_relation_size(c.oid)), 0)::double precision
+FROM pg_catalog.pg_class AS c
+JOIN pg_catalog.pg_namespace AS n ON n.oid = c.relnamespace
+WHERE n.nspname = 'tailpost'
+  AND c.relkind = 'r'`
+
+func examineSize(ctx context.Context, p *patient) (Finding, error) {
+	var size float64
+	if err := p.conn.QueryRow(ctx, sizeSQL).Scan(&size); err != nil {
+		return Finding{}, err
+	}
+	return ok("the tables of schema tailpost take %s", bytes(size))
+}
