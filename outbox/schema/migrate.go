@@ -88,6 +88,9 @@ type MigrateOptions struct {
 	Mapping outbox.Mapping
 	// Now decides which partitions are needed first. Zero: the time of the call.
 	Now time.Time
+	// Large is the size of a table, in bytes, from which on its new indexes are built beside those who write to it, before the step
+	// that adds them. Zero: 64 MiB.
+	Large int64
 }
 
 // MigrateResult says what Migrate did. All zero but Version: there was nothing to do.
@@ -130,6 +133,9 @@ func Migrate(ctx context.Context, conn *pgx.Conn, o MigrateOptions) (MigrateResu
 		return result, err
 	}
 	for more := true; more; {
+		if err := prepareNext(ctx, conn, steps, o.Large); err != nil {
+			return result, fmt.Errorf("migrate schema tailpost: %w", err)
+		}
 		err := migrateTurn(ctx, conn, func(tx pgx.Tx) error {
 			step, err := nextMigration(ctx, tx, steps)
 			if err != nil || step == nil {
@@ -163,6 +169,20 @@ func Migrate(ctx context.Context, conn *pgx.Conn, o MigrateOptions) (MigrateResu
 	}
 	result.Partitions, err = EnsurePartitions(ctx, conn, now, partitionDays)
 	return result, err
+}
+
+// prepareNext builds what the next step adds to large tables.
+func prepareNext(ctx context.Context, conn *pgx.Conn, steps []Migration, large int64) error {
+	if large == 0 {
+		large = defaultLarge
+	}
+	return withoutLimits(ctx, conn, func() error {
+		step, err := nextMigration(ctx, conn, steps)
+		if err != nil || step == nil || len(step.indexes()) == 0 {
+			return err
+		}
+		return inTurn(ctx, conn, func() error { return prepare(ctx, conn, step, large) })
+	})
 }
 
 // migrateTurn runs f in a transaction that no other migrating session runs at the same time. The lock belongs to the
@@ -206,7 +226,7 @@ func setLocal(ctx context.Context, tx pgx.Tx, name, value string) error {
 }
 
 // nextMigration gives the first step that the database lacks, nil where it lacks none.
-func nextMigration(ctx context.Context, tx pgx.Tx, steps []Migration) (*Migration, error) {
+func nextMigration(ctx context.Context, tx outbox.PgxTx, steps []Migration) (*Migration, error) {
 	version, err := schemaVersion(ctx, tx)
 	if err != nil {
 		return nil, err
