@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net"
 	"net/netip"
+	"slices"
 
 	"golang.org/x/sync/errgroup"
 
@@ -127,7 +128,7 @@ func (r *Relay) avoidOwn(cfg *config.Config) error {
 
 // ownListeners are the addresses that no webhook may go to.
 func (r *Relay) ownListeners() ([]netip.AddrPort, error) {
-	var own []netip.AddrPort
+	own := slices.Clone(r.opts.Listeners)
 	for _, address := range []string{r.APIAddress(), r.MetricsAddress()} {
 		if address == "" {
 			continue

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"net/netip"
 	"os"
 	"sync"
 	"time"
@@ -39,6 +40,9 @@ type Options struct {
 	Owner string
 	// Grace is how long requests in flight may take once Run stops. 0: 10 seconds.
 	Grace time.Duration
+	// Listeners are addresses that the process listens on beside the API's and the metrics', which the
+	// relay knows. No configuration allows a request to any of them.
+	Listeners []netip.AddrPort
 }
 
 // State is what a relay does.

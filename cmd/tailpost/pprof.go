@@ -7,20 +7,40 @@ import (
 	"net"
 	"net/http"
 	"net/http/pprof"
+	"net/netip"
 	"time"
 
 	"github.com/rs/zerolog"
 )
 
-// servePprof serves runtime profiles on an address until ctx is done. They show no event and no
-// secret, but they do show the process's arguments, and a profile costs CPU: the address should be
-// one of loopback.
-func servePprof(ctx context.Context, address string, log zerolog.Logger) error {
+// listenPprof listens for requests for profiles; nil if address is empty.
+func listenPprof(ctx context.Context, address string) (net.Listener, error) {
+	if address == "" {
+		return nil, nil //nolint:nilnil // no listener is wanted
+	}
 	var lc net.ListenConfig
 	listener, err := lc.Listen(ctx, "tcp", address)
 	if err != nil {
-		return fmt.Errorf("listen for --pprof: %w", err)
+		return nil, fmt.Errorf("listen for --pprof: %w", err)
 	}
+	return listener, nil
+}
+
+// addressOf returns what a listener listens on: no request may go there.
+func addressOf(listener net.Listener) []netip.AddrPort {
+	if listener == nil {
+		return nil
+	}
+	address, err := netip.ParseAddrPort(listener.Addr().String())
+	if err != nil {
+		return nil // no TCP address: no request could reach it
+	}
+	return []netip.AddrPort{address}
+}
+
+// servePprof serves runtime profiles until ctx is done. They show no event and no secret, but they do
+// show the process's arguments, and a profile costs CPU: the address should be one of loopback.
+func servePprof(ctx context.Context, listener net.Listener, log zerolog.Logger) error {
 	mux := http.NewServeMux()
 	mux.HandleFunc("/debug/pprof/", pprof.Index)
 	mux.HandleFunc("/debug/pprof/cmdline", pprof.Cmdline)

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net"
 	"os"
 	"os/signal"
 	"runtime/debug"
@@ -46,8 +47,13 @@ requests in flight end and parks the rest; SIGHUP and a changed configuration fi
 			a.logs.onResumed(func(n uint64) {
 				log.Warn().Uint64("lines", n).Msg("log lines were dropped: nobody read stderr, or it could not be written")
 			})
+			profiles, err := listenPprof(cmd.Context(), pprofAddress)
+			if err != nil {
+				return err
+			}
 			r, err := relay.New(cfg, relay.Options{
 				Logger: log, LogDropped: a.logs.Dropped, Version: productVersion(), Grace: grace,
+				Listeners: addressOf(profiles),
 			})
 			if err != nil {
 				return err
@@ -56,7 +62,7 @@ requests in flight end and parks the rest; SIGHUP and a changed configuration fi
 			// 10,000 endpoints half of what the relay would hold from then on.
 			debug.FreeOSMemory()
 			announce(log, cfg)
-			return a.serve(cmd.Context(), r, log, serveOptions{watch: watch, pprof: pprofAddress})
+			return a.serve(cmd.Context(), r, log, serveOptions{watch: watch, pprof: profiles})
 		},
 	}
 	cmd.Flags().BoolVar(&watch, "watch", true, "reload when the configuration file changes")
@@ -81,8 +87,8 @@ func (a *app) queueStderr() {
 
 // serveOptions are what runs beside the relay.
 type serveOptions struct {
-	watch bool   // reload when the configuration file changes
-	pprof string // address of runtime profiles; empty: none
+	watch bool         // reload when the configuration file changes
+	pprof net.Listener // for runtime profiles; nil: none
 }
 
 // serve runs the relay and reloads it until ctx is done.
@@ -106,7 +112,7 @@ func (a *app) serve(ctx context.Context, r *relay.Relay, log zerolog.Logger, o s
 		a.reloadOn(ctx, changed, r, log)
 		return nil
 	})
-	if o.pprof != "" {
+	if o.pprof != nil {
 		group.Go(func() error { return servePprof(ctx, o.pprof, log) })
 	}
 	if o.watch {

@@ -425,7 +425,7 @@ func TestTLSErrors(t *testing.T) {
 	plain := newReceiver(t, plainHTTP, nil)
 	strangers := newClient(t, webhook.Options{Network: loopback()})
 	res := endpointOf(t, strangers, trusted.URL).Send(t.Context(), newRequest())
-	require.Equal(t, "TLS: certificate is signed by an unknown authority", res.Attempt.Error)
+	require.Equal(t, "TLS: certificate is signed by an unknown authority; the relay's machine must trust it", res.Attempt.Error)
 
 	o := webhook.Options{Network: loopback(), Resolver: resolvesTo("127.0.0.1"), Roots: rootsOf(t, trusted)}
 	res = endpointOf(t, newClient(t, o), named(t, trusted, "other.test")).Send(t.Context(), newRequest())

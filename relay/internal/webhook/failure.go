@@ -1,6 +1,7 @@
 package webhook
 
 import (
+	"bytes"
 	"context"
 	"crypto/tls"
 	"crypto/x509"
@@ -9,6 +10,7 @@ import (
 	"io"
 	"net"
 	"os"
+	"slices"
 	"strings"
 	"syscall"
 	"time"
@@ -144,22 +146,44 @@ func explainSocket(err error, at string) string {
 	return ""
 }
 
+// explainCertificate says why a certificate is not trusted, and what the receiver is to do about it.
 func explainCertificate(err *tls.CertificateVerificationError) string {
 	var invalid x509.CertificateInvalidError
 	var host x509.HostnameError
 	var authority x509.UnknownAuthorityError
+	chain := err.UnverifiedCertificates
 	switch {
 	case errors.As(err, &invalid) && invalid.Reason == x509.Expired:
 		if invalid.Cert != nil && time.Now().Before(invalid.Cert.NotBefore) {
-			return "TLS: certificate is not valid yet"
+			return "TLS: certificate is not valid yet; compare the clocks of receiver and relay"
 		}
-		return "TLS: certificate has expired"
+		return "TLS: certificate has expired; the receiver must renew it"
 	case errors.As(err, &host):
+		if c := host.Certificate; c != nil && len(c.DNSNames)+len(c.IPAddresses) == 0 {
+			return "TLS: certificate names no host (it has no subjectAltName); the receiver must have it issued with one"
+		}
 		return "TLS: certificate is for another host name"
 	case errors.As(err, &authority):
-		return "TLS: certificate is signed by an unknown authority"
+		switch {
+		case slices.ContainsFunc(chain, weaklySigned):
+			return "TLS: certificate is signed with SHA-1 or MD5, which proves nothing; the receiver must have it issued anew"
+		case len(chain) == 1 && !bytes.Equal(chain[0].RawIssuer, chain[0].RawSubject):
+			return "TLS: certificate is signed by an unknown authority; the receiver must send its intermediate certificates, " +
+				"or the relay's machine must trust its authority"
+		}
+		return "TLS: certificate is signed by an unknown authority; the relay's machine must trust it"
 	}
 	return "TLS: certificate is not valid"
+}
+
+// weaklySigned reports whether a certificate's signature is of a kind that nobody accepts any more. That of a root does not
+// count.
+func weaklySigned(c *x509.Certificate) bool {
+	switch c.SignatureAlgorithm { //nolint:exhaustive // the rest is strong enough
+	case x509.SHA1WithRSA, x509.DSAWithSHA1, x509.ECDSAWithSHA1, x509.MD5WithRSA, x509.MD2WithRSA:
+		return !bytes.Equal(c.RawIssuer, c.RawSubject)
+	}
+	return false
 }
 
 // explainTLS returns what a handshake failed of; empty: not TLS itself.
@@ -174,7 +198,19 @@ func explainTLS(err error) string {
 	if errors.As(err, &op) && op.Op == "remote error" {
 		return "TLS: refused by the receiver: " + strings.TrimPrefix(op.Err.Error(), "tls: ")
 	}
-	return ""
+	// What else crypto/tls finds wrong has no type, but a text that holds neither addresses nor secrets.
+	cause := err
+	for next := errors.Unwrap(cause); next != nil; next = errors.Unwrap(cause) {
+		cause = next
+	}
+	text, ok := strings.CutPrefix(cause.Error(), "tls: ")
+	if !ok {
+		return ""
+	}
+	if reason, ok := strings.CutPrefix(text, "failed to parse certificate from server: "); ok {
+		return "TLS: certificate cannot be read (" + strings.TrimPrefix(reason, "x509: ") + "); the receiver must have it issued anew"
+	}
+	return "TLS: " + text
 }
 
 // shortDuration is d as people write it: 10s, not 10.000s; 1m30s.

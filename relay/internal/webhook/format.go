@@ -6,12 +6,15 @@ import (
 	"unicode/utf8"
 
 	"github.com/tailpost/tailpost/config"
+	"github.com/tailpost/tailpost/relay/signature"
 )
 
 const (
 	typeJSON        = "application/json"
 	typeCloudEvents = "application/cloudevents+json; charset=utf-8"
 	typeBinary      = "application/octet-stream"
+	// typeStripe is what Stripe sends: readers that go by the type alone (servlets) would take the body for Latin-1 otherwise.
+	typeStripe = "application/json; charset=utf-8"
 
 	jsonNull = "null"
 )
@@ -25,10 +28,10 @@ type content struct {
 // format builds the body. An error means that this event can never be sent in this format.
 func (x *exchange) format(e *Endpoint, r *Request) (content, error) {
 	if e.format == config.FormatRaw || e.format == config.FormatCloudEventsBinary {
-		return x.formatBare(r)
+		return x.formatBare(e, r)
 	}
 	x.body = x.body[:0]
-	contentType := typeJSON
+	contentType := e.jsonType()
 	if e.format == config.FormatCloudEvents {
 		contentType = typeCloudEvents
 		x.body = appendCloudEvent(x.body, e.client.source, r)
@@ -39,6 +42,9 @@ func (x *exchange) format(e *Endpoint, r *Request) (content, error) {
 		var err error
 		if x.body, err = r.Body.Append(x.body, r.Event); err != nil {
 			return content{}, failuref("%v", err)
+		}
+		if !utf8.Valid(x.body) {
+			return content{}, errNotUTF8
 		}
 	} else {
 		data, err := dataOf(r)
@@ -52,19 +58,19 @@ func (x *exchange) format(e *Endpoint, r *Request) (content, error) {
 }
 
 // formatBare is for the formats whose body is the data alone. Raw and binary CloudEvents carry any payload.
-func (x *exchange) formatBare(r *Request) (content, error) {
+func (x *exchange) formatBare(e *Endpoint, r *Request) (content, error) {
 	switch {
 	case r.Body != nil:
 		var err error
 		if x.body, err = r.Body.Append(x.body[:0], r.Event); err != nil {
 			return content{}, failuref("%v", err)
 		}
-		return content{x.body, typeJSON}, nil
+		return content{x.body, e.jsonType()}, nil
 	case r.Event.Payload == nil:
 		x.body = append(x.body[:0], jsonNull...)
-		return content{x.body, typeJSON}, nil
-	case validJSON(r.Event.Payload):
-		return content{r.Event.Payload, typeJSON}, nil
+		return content{x.body, e.jsonType()}, nil
+	case validJSON(r.Event.Payload) && utf8.Valid(r.Event.Payload):
+		return content{r.Event.Payload, e.jsonType()}, nil
 	}
 	return content{r.Event.Payload, typeBinary}, nil
 }
@@ -77,24 +83,44 @@ func dataOf(r *Request) ([]byte, error) {
 	if !validJSON(r.Event.Payload) {
 		return nil, failuref("the payload is not valid JSON, which this endpoint's format needs; format \"raw\" sends any bytes")
 	}
+	if !utf8.Valid(r.Event.Payload) {
+		return nil, errNotUTF8
+	}
 	return r.Event.Payload, nil
 }
 
-// occurred is when the event happened: its own time, or that of the attempt for a table without one.
-func occurred(r *Request) time.Time {
-	if r.Event.CreatedAt.IsZero() {
-		return r.Now.UTC()
+// errNotUTF8 is for bytes that JSON has no place for. Receivers replace them as they read the body as text, and never find
+// the signature of what was sent.
+var errNotUTF8 = &failure{"the payload is not valid UTF-8, which JSON must be; format \"raw\" sends any bytes"}
+
+// jsonType is the content type of a JSON body.
+func (e *Endpoint) jsonType() string {
+	if e.scheme == signature.Stripe {
+		return typeStripe
 	}
-	return r.Event.CreatedAt.UTC()
+	return typeJSON
+}
+
+// appendTime appends when the event happened, between before and after: its own time, or that of the attempt for a table
+// without one. A time that RFC 3339 has no form for, which Postgres can hold, is left out.
+func appendTime(dst []byte, before, after string, r *Request) []byte {
+	t := r.Event.CreatedAt
+	if t.IsZero() {
+		t = r.Now
+	}
+	const lastYear = 9999
+	if t = t.UTC(); t.Year() < 0 || t.Year() > lastYear {
+		return dst
+	}
+	return append(t.AppendFormat(append(dst, before...), time.RFC3339Nano), after...)
 }
 
 // appendEnvelope appends a standard envelope up to its data.
 func appendEnvelope(dst []byte, r *Request) []byte {
 	dst = appendString(append(dst, `{"id":`...), r.Event.ID)
 	dst = appendString(append(dst, `,"type":`...), r.Event.Type)
-	dst = append(dst, `,"timestamp":"`...)
-	dst = occurred(r).AppendFormat(dst, time.RFC3339Nano)
-	return append(dst, `","data":`...)
+	dst = appendTime(dst, `,"timestamp":"`, `"`, r)
+	return append(dst, `,"data":`...)
 }
 
 // appendCloudEvent appends a structured CloudEvent up to its data. A key becomes the partitionkey extension.
@@ -102,8 +128,7 @@ func appendCloudEvent(dst []byte, source string, r *Request) []byte {
 	dst = appendString(append(dst, `{"specversion":"1.0","id":`...), r.Event.ID)
 	dst = appendString(append(dst, `,"source":`...), source)
 	dst = appendString(append(dst, `,"type":`...), r.Event.Type)
-	dst = append(dst, `,"time":"`...)
-	dst = append(occurred(r).AppendFormat(dst, time.RFC3339Nano), '"')
+	dst = appendTime(dst, `,"time":"`, `"`, r)
 	if r.Event.Key != "" {
 		dst = appendString(append(dst, `,"partitionkey":`...), r.Event.Key)
 	}
@@ -139,8 +164,8 @@ func appendCloudEventsHeaders(dst []byte, source string, r *Request) []byte {
 	dst = append(dst, "ce-specversion: 1.0\r\nce-id: "...)
 	dst = append(appendPercent(dst, r.Event.ID), "\r\nce-source: "...)
 	dst = append(appendPercent(dst, source), "\r\nce-type: "...)
-	dst = append(appendPercent(dst, r.Event.Type), "\r\nce-time: "...)
-	dst = append(occurred(r).AppendFormat(dst, time.RFC3339Nano), "\r\n"...)
+	dst = append(appendPercent(dst, r.Event.Type), "\r\n"...)
+	dst = appendTime(dst, "ce-time: ", "\r\n", r)
 	if r.Event.Key != "" {
 		dst = append(appendPercent(append(dst, "ce-partitionkey: "...), r.Event.Key), "\r\n"...)
 	}

@@ -92,7 +92,9 @@ func TestEnvelopeStrings(t *testing.T) {
 		require.NoError(t, json.Unmarshal(got.body, &envelope))
 		require.Equal(t, r.Event.ID, envelope.ID)
 		require.Equal(t, strings.ToValidUTF8(r.Event.Type, "\uFFFD"), envelope.Type)
-		require.Equal(t, r.Event.ID, got.header.Get("Webhook-Id"))
+		id, err := url.PathUnescape(got.header.Get("Webhook-Id"))
+		require.NoError(t, err)
+		require.Equal(t, r.Event.ID, id)
 	}
 }
 
@@ -119,6 +121,75 @@ func TestBodyExpression(t *testing.T) {
 		res := newEndpoint(t, "http://127.0.0.1:1", formatted(f)).Send(t.Context(), r)
 		require.True(t, res.Permanent)
 		require.Equal(t, "build body: payload is not valid JSON", res.Attempt.Error)
+	}
+}
+
+// TestIDsBeyondASCIIVerify: receivers read the bytes of a header as Latin-1 or refuse them, so an id that holds more than ASCII
+// is percent-encoded there, and signed as it is sent. One of ASCII alone stays as it is.
+func TestIDsBeyondASCIIVerify(t *testing.T) {
+	t.Parallel()
+	for id, want := range map[string]string{
+		"Größe-7": "Gr%C3%B6%C3%9Fe-7", "日本": "%E6%97%A5%E6%9C%AC", "100%é": "100%25%C3%A9", "100% sure": "100% sure", "a\xffb": "a%EF%BF%BDb",
+	} {
+		r := newRequest()
+		r.Event.ID = id
+		got := deliver(t, r)
+		require.Equal(t, want, got.header.Get("Webhook-Id"))
+		v, err := signature.NewVerifier(testSecret)
+		require.NoError(t, err)
+		require.NoError(t, v.Verify(got.header, got.body))
+		require.Contains(t, string(got.body), `{"id":"`+strings.ToValidUTF8(id, "\uFFFD")+`"`, "the body has it as it is")
+	}
+}
+
+// TestPayloadThatIsNotUTF8: JSON is UTF-8. Bytes that are not never verify at a receiver that reads the body as text, so no
+// envelope carries them, and raw says that they are bytes.
+func TestPayloadThatIsNotUTF8(t *testing.T) {
+	t.Parallel()
+	r := newRequest()
+	r.Event.Payload = json.RawMessage("{\"name\":\"Gr\xf6\xdfe\"}") // Latin-1
+	rec := newReceiver(t, plainHTTP, nil)
+	for _, f := range []config.Format{config.FormatStandard, config.FormatCloudEvents} {
+		res := newEndpoint(t, rec.URL, formatted(f)).Send(t.Context(), r)
+		require.True(t, res.Permanent)
+		require.Contains(t, res.Attempt.Error, "not valid UTF-8")
+	}
+	require.Empty(t, rec.requests)
+	for _, f := range []config.Format{config.FormatRaw, config.FormatCloudEventsBinary} {
+		got := deliver(t, r, formatted(f))
+		require.Equal(t, string(r.Event.Payload), string(got.body))
+		require.Equal(t, "application/octet-stream", got.header.Get("Content-Type"))
+	}
+}
+
+// TestStripeNamesTheCharset: so does Stripe, and readers that go by the type alone take the body for Latin-1 otherwise.
+func TestStripeNamesTheCharset(t *testing.T) {
+	t.Parallel()
+	for _, f := range []config.Format{config.FormatStandard, config.FormatRaw} {
+		got := deliver(t, newRequest(), formatted(f), func(ep *config.Endpoint) { ep.Signature = config.SignatureStripe })
+		require.Equal(t, "application/json; charset=utf-8", got.header.Get("Content-Type"))
+	}
+}
+
+// TestTimesThatRFC3339HasNoFormFor are left out: Postgres holds years that receivers' parsers do not read.
+func TestTimesThatRFC3339HasNoFormFor(t *testing.T) {
+	t.Parallel()
+	for year, written := range map[int]bool{2026: true, 9999: true, 1: true, 10000: false, 20231: false, 294276: false, -1: false} {
+		r := newRequest()
+		r.Event.CreatedAt = time.Date(year, 6, 1, 0, 0, 0, 0, time.UTC)
+		for f, name := range map[config.Format]string{config.FormatStandard: "timestamp", config.FormatCloudEvents: "time"} {
+			var envelope map[string]any
+			require.NoError(t, json.Unmarshal(deliver(t, r, formatted(f)).body, &envelope))
+			text, ok := envelope[name].(string)
+			require.Equal(t, written, ok, "%d", year)
+			if ok {
+				at, err := time.Parse(time.RFC3339Nano, text)
+				require.NoError(t, err)
+				require.True(t, at.Equal(r.Event.CreatedAt))
+			}
+		}
+		got := deliver(t, r, formatted(config.FormatCloudEventsBinary))
+		require.Equal(t, written, got.header.Get("Ce-Time") != "")
 	}
 }
 

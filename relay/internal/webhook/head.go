@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"unicode/utf8"
 
 	"github.com/tailpost/tailpost/config"
 	"github.com/tailpost/tailpost/config/receiver"
@@ -67,11 +68,12 @@ func (x *exchange) appendFields(dst []byte, e *Endpoint, r *Request, c content) 
 	dst = append(append(dst, "Content-Type: "...), or(e.contentType, c.contentType)...)
 	dst = append(dst, "\r\nContent-Length: "...)
 	dst = strconv.AppendInt(dst, int64(len(c.body)), 10)
-	dst = append(append(dst, "\r\nwebhook-id: "...), r.Event.ID...)
+	id := headerID(r.Event.ID)
+	dst = append(append(dst, "\r\nwebhook-id: "...), id...)
 	dst = append(dst, "\r\nwebhook-timestamp: "...)
 	dst = strconv.AppendInt(dst, r.Now.Unix(), 10)
 	dst = append(append(append(dst, "\r\n"...), e.scheme.Header()...), ": "...)
-	dst = e.signer.Load().Append(dst, r.Event.ID, r.Now, c.body)
+	dst = e.signer.Load().Append(dst, id, r.Now, c.body)
 	dst = append(dst, "\r\n"...)
 	if e.format == config.FormatCloudEventsBinary {
 		dst = appendCloudEventsHeaders(dst, e.client.source, r)
@@ -81,6 +83,18 @@ func (x *exchange) appendFields(dst []byte, e *Endpoint, r *Request, c content) 
 		dst = appendTrace(dst, r.Event.Headers, "tracestate")
 	}
 	return dst
+}
+
+// headerID is an event's id as the webhook-id header has it, and as it is signed. One that holds more than ASCII is
+// percent-encoded: receivers read the bytes of a header as they like, and would not find the signature otherwise. The body
+// has the id as it is.
+func headerID(id string) string {
+	for i := range len(id) {
+		if id[i] >= utf8.RuneSelf {
+			return string(appendPercent(nil, id))
+		}
+	}
+	return id
 }
 
 // appendTrace passes one header of the event through. One that is not fit for a header is left out: a trace is not

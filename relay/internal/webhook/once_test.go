@@ -227,7 +227,7 @@ func TestMovedNameIsFollowed(t *testing.T) {
 			e := endpointOf(t, newClient(t, o), named(t, before, "example.com"))
 			require.Equal(t, 200, e.Send(t.Context(), newRequest()).Attempt.StatusCode)
 			moved.Store(true)
-			ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+			ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
 			defer cancel()
 			for !reached.Load() {
 				res := e.Send(ctx, newRequest())

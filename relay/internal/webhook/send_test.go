@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"io"
+	"log"
 	"net"
 	"net/http"
 	"net/http/httptest"
@@ -74,10 +75,14 @@ func newReceiver(t *testing.T, start func(*httptest.Server), answer http.Handler
 		case http.StateActive, http.StateIdle, http.StateHijacked:
 		}
 	}
+	rec.Config.ErrorLog = quiet()
 	start(rec.Server)
 	t.Cleanup(rec.Close)
 	return rec
 }
+
+// quiet is the log of a server whose complaints are the test's own doing.
+func quiet() *log.Logger { return log.New(io.Discard, "", 0) }
 
 func plainHTTP(s *httptest.Server) { s.Start() }
 func tlsOnly(s *httptest.Server)   { s.StartTLS() }
