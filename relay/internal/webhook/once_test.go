@@ -230,6 +230,10 @@ func TestMovedNameIsFollowed(t *testing.T) {
 			ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
 			defer cancel()
 			for !reached.Load() {
+				select {
+				case <-before.requests:
+				default:
+				}
 				res := e.Send(ctx, newRequest())
 				require.Equal(t, 200, res.Attempt.StatusCode, res.Attempt.Error)
 			}
