@@ -36,6 +36,7 @@ type delivery struct {
 	attempts int
 	trigger  outbox.Trigger // of the next attempt, if a person asked for it; empty: stream or retry
 	since    time.Time
+	started  time.Time // its request, while there is one
 
 	generation int // of the lane, see there
 

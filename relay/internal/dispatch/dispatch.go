@@ -288,3 +288,22 @@ func (d *Dispatcher) InMemory() (deliveries int, bytes int64) { return d.budget.
 
 // Advanced tells that the frontier may have moved without a record, after a transaction without deliveries.
 func (d *Dispatcher) Advanced() { d.recorder.notify() }
+
+// Admission is how much of an endpoint's concurrency is in use, and what it is left of it because its receiver has too much to
+// do.
+type Admission struct {
+	Admitting   int       // requests that may wait for an answer at once
+	Concurrency int       // of these
+	InFlight    int       // that do now
+	Rate        float64   // requests a second; 0: no limit
+	PausedUntil time.Time // the receiver asked to be left alone; zero: it did not, or that is over
+}
+
+// Admission returns what an endpoint is admitted now; false: there is no such endpoint. It may be called from any goroutine.
+func (d *Dispatcher) Admission(id string) (Admission, bool) {
+	l := d.lane(id)
+	if l == nil {
+		return Admission{}, false
+	}
+	return l.view(), true
+}

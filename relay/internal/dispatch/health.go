@@ -9,22 +9,23 @@ import (
 	"github.com/tailpost/tailpost/relay/internal/retry"
 )
 
-// health is what a lane knows of its endpoint: whether a person paused or disabled it, its circuit, for how long its
-// receiver asked to be left alone, and since when it is failing.
+// health is what a lane knows of its endpoint: whether a person paused or disabled it, its circuit, how much it can take, and
+// since when it is failing.
 type health struct {
 	status         string
 	disabledReason string
 	blocked        bool          // nothing can be sent to it, see Endpoint
 	patience       time.Duration // park_after: what waits for less stays in memory
 
-	circuit        circuit
-	throttledUntil time.Time
-	failing        failing
+	circuit   circuit
+	admission admission
+	failing   failing
 }
 
 // failing is since when an endpoint has had no success.
 type failing struct {
 	since time.Time // zero: the last attempt succeeded
+	count int       // attempts since then
 	stale bool      // its row still has a since that is over
 	told  bool      // somebody may have heard of it, and has not heard of its recovery
 }
@@ -41,7 +42,7 @@ func (h *health) assign(s ledger.EndpointState) {
 	if h.status == ledger.StatusDisabled && s.Status == ledger.StatusActive {
 		// Enabled by a person: what it was disabled for is over. Its row still says since when it was failing, or is about to.
 		stale := h.failing.stale || !h.failing.since.IsZero() || !s.FailingSince.IsZero()
-		*h = health{patience: h.patience, blocked: h.blocked, failing: failing{stale: stale}}
+		*h = health{patience: h.patience, blocked: h.blocked, failing: failing{stale: stale}, admission: admission{ceiling: h.admission.ceiling}}
 	}
 	h.status, h.disabledReason = s.Status, s.DisabledReason
 	if h.status == "" {
@@ -62,27 +63,41 @@ func (h *health) refusal(now time.Time) (outbox.Reason, time.Time) {
 	if until, yes := h.circuit.refuses(now); yes {
 		return outbox.ReasonCircuitOpen, pace.Later(now, until)
 	}
-	if h.throttledUntil.Sub(now) > h.patience {
-		return outbox.ReasonRateLimited, h.throttledUntil
+	if until := h.admission.pausedUntil; until.Sub(now) > h.patience {
+		return outbox.ReasonRateLimited, until
 	}
 	return "", time.Time{}
 }
 
 // mayGo reports whether a request may start, and if not, after how long to ask again; 0: when something else happens.
 func (h *health) mayGo(now time.Time) (wait time.Duration, ok bool) {
-	switch {
-	case h.status != ledger.StatusActive || h.blocked:
+	if h.status != ledger.StatusActive || h.blocked {
 		return 0, false
-	case now.Before(h.throttledUntil):
-		return h.throttledUntil.Sub(now), false
 	}
-	return h.circuit.waits(now)
+	if wait, ok := h.circuit.waits(now); !ok {
+		return wait, false
+	}
+	wait = h.admission.waits(now)
+	return wait, wait == 0
+}
+
+// started takes in that a request for dl starts, after mayGo allowed it.
+func (h *health) started(dl *delivery, now time.Time) {
+	dl.started = now
+	h.circuit.started(dl)
+	h.admission.started(now)
 }
 
 // loadable returns how many parked deliveries may be brought back, of a page, where so many wait already; 0 with a
 // time: then. A half-open circuit has use for one.
 func (h *health) loadable(now time.Time, page, queued int) (int, time.Time) {
-	if wait, ok := h.mayGo(now); !ok {
+	if h.status != ledger.StatusActive || h.blocked {
+		return 0, time.Time{}
+	}
+	if until := h.admission.pausedUntil; until.After(now) {
+		return 0, until
+	}
+	if wait, ok := h.circuit.waits(now); !ok {
 		if wait > 0 {
 			return 0, now.Add(wait)
 		}
@@ -94,9 +109,11 @@ func (h *health) loadable(now time.Time, page, queued int) (int, time.Time) {
 	return page, time.Time{}
 }
 
-// succeeded takes in a delivered attempt.
-func (h *health) succeeded(id string) *ledger.EndpointChange {
+// succeeded takes in a delivered attempt for dl.
+func (h *health) succeeded(id string, dl *delivery, now time.Time) *ledger.EndpointChange {
 	h.circuit.succeeded()
+	h.admission.answered(reply{started: dl.started}, now)
+	h.failing.count = 0
 	if h.failing.since.IsZero() && !h.failing.stale {
 		return nil
 	}
@@ -110,12 +127,13 @@ func (h *health) failed(id string, dl *delivery, p *policy, decision retry.Decis
 		h.failing.since = now
 		change = &ledger.EndpointChange{EndpointID: id, FailingSince: now}
 	}
-	if decision.Throttle > 0 {
-		h.throttledUntil = pace.Later(h.throttledUntil, now.Add(decision.Throttle))
-		shed = decision.Throttle > h.patience
+	h.failing.count++
+	if h.admission.answered(reply{started: dl.started, refused: decision.Overloaded, asks: decision.Asks}, now) {
+		shed = h.admission.pausedUntil.Sub(now) > h.patience
 	}
-	if h.circuit.failed(dl, p.circuit, now) {
-		shed = true
+	// A busy receiver works: it gets less, and its circuit stays as it is. But a probe has to succeed.
+	if !decision.Busy || h.circuit.probe == dl {
+		shed = h.circuit.failed(dl, p.circuit, now) || shed
 	}
 	reason := ""
 	switch {
@@ -139,5 +157,5 @@ func (h *health) persists(circuit int) bool {
 	if circuit > 0 {
 		least = min(circuit, failingAfter)
 	}
-	return h.circuit.open || h.circuit.failures >= least
+	return h.circuit.open || h.failing.count >= least
 }

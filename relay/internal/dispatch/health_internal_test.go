@@ -156,13 +156,13 @@ func TestHealth_aPersonsWordCounts(t *testing.T) {
 func TestHealth_failingSinceIsTheFirstFailureSinceASuccess(t *testing.T) {
 	t.Parallel()
 	h := healthy()
-	require.Nil(t, h.succeeded("erp"), "nothing to say of an endpoint that is well")
+	require.Nil(t, h.succeeded("erp", numbered(1), noon), "nothing to say of an endpoint that is well")
 	change, _ := fails(h, policy{}, retry.Decision{}, noon)
 	require.Equal(t, &ledger.EndpointChange{EndpointID: "erp", FailingSince: noon}, change)
 	change, _ = fails(h, policy{}, retry.Decision{}, after(time.Hour))
 	require.Nil(t, change, "it is failing since noon")
-	require.Equal(t, &ledger.EndpointChange{EndpointID: "erp"}, h.succeeded("erp"))
-	require.Nil(t, h.succeeded("erp"))
+	require.Equal(t, &ledger.EndpointChange{EndpointID: "erp"}, h.succeeded("erp", numbered(1), noon))
+	require.Nil(t, h.succeeded("erp", numbered(1), noon))
 	change, _ = fails(h, policy{}, retry.Decision{}, after(2*time.Hour))
 	require.Equal(t, after(2*time.Hour), change.FailingSince)
 }
@@ -205,7 +205,7 @@ func TestHealth_enablingBeginsAnew(t *testing.T) {
 	p := policy{circuit: three, disableAfter: time.Hour}
 	h := healthy()
 	for range 3 {
-		fails(h, p, retry.Decision{Throttle: 24 * time.Hour}, noon)
+		fails(h, p, retry.Decision{Overloaded: true, Asks: 24 * time.Hour}, noon)
 	}
 	fails(h, p, retry.Decision{}, after(time.Hour))
 	require.Equal(t, ledger.StatusDisabled, h.status)
@@ -226,8 +226,8 @@ func TestHealth_enablingClearsTheRowAtTheNextSuccess(t *testing.T) {
 		h := healthy()
 		fails(h, policy{}, retry.Decision{Disable: true}, noon)
 		h.assign(ledger.EndpointState{Status: ledger.StatusActive, FailingSince: said})
-		require.Equal(t, &ledger.EndpointChange{EndpointID: "erp"}, h.succeeded("erp"), name)
-		require.Nil(t, h.succeeded("erp"), name)
+		require.Equal(t, &ledger.EndpointChange{EndpointID: "erp"}, h.succeeded("erp", numbered(1), noon), name)
+		require.Nil(t, h.succeeded("erp", numbered(1), noon), name)
 	}
 }
 

@@ -63,6 +63,7 @@ type policy struct {
 	onDead       config.OnDead
 	retry        config.Retry
 	circuit      config.Circuit
+	timeout      time.Duration
 	parkAfter    time.Duration
 	disableAfter time.Duration
 }
@@ -70,7 +71,7 @@ type policy struct {
 func policyOf(e *config.Endpoint) policy {
 	return policy{
 		name: e.Name, tenant: e.Tenant, concurrency: e.Concurrency, ordering: e.Ordering, onDead: e.OnDead,
-		retry: e.Retry, circuit: e.Circuit, parkAfter: e.ParkAfter, disableAfter: e.DisableAfter,
+		retry: e.Retry, circuit: e.Circuit, timeout: e.Timeout, parkAfter: e.ParkAfter, disableAfter: e.DisableAfter,
 	}
 }
 
@@ -99,7 +100,7 @@ func (l *lane) configure(e Endpoint) {
 		l.noteDue(time.Now())
 	}
 	l.policy, l.sender = policyOf(&e.Config), e.Sender
-	l.health.blocked, l.health.patience = e.Blocked, e.Config.ParkAfter
+	l.health.blocked, l.health.patience, l.health.admission.ceiling = e.Blocked, e.Config.ParkAfter, e.Config.Concurrency
 	l.limit(e.Config.Rate)
 	if e.Config.Ordering != config.OrderingNone && l.chains == nil {
 		l.chains = chains{}
@@ -226,6 +227,18 @@ func (l *lane) over() bool {
 
 // capacity is how many deliveries may wait in memory while other lanes have work too.
 func (l *lane) capacity() int { return max(l.d.laneEvents, 4*l.policy.concurrency) }
+
+// view returns what the endpoint is admitted now.
+func (l *lane) view() Admission {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	a := &l.health.admission
+	v := Admission{Admitting: a.width(), Concurrency: l.policy.concurrency, InFlight: l.inFlight, Rate: a.limit}
+	if a.pausedUntil.After(time.Now()) {
+		v.Admitting, v.PausedUntil = 0, a.pausedUntil
+	}
+	return v
+}
 
 // unrecorded is how many answered requests may wait for the recorder: with those in flight, what a crash has sent again.
 // At this size the recorder is what a busy lane waits for only where a commit takes longer than three requests.

@@ -14,7 +14,7 @@ import (
 
 // staff starts a worker if there is work and none is free.
 func (l *lane) staff() {
-	for l.workers < l.policy.concurrency && l.workers-l.inFlight < l.memory.queue.live && !l.gated && !l.d.stopping.Load() {
+	for l.workers < l.health.admission.width() && l.workers-l.inFlight < l.memory.queue.live && !l.gated && !l.d.stopping.Load() {
 		l.workers++
 		l.d.workers.Go(l.work)
 		if l.workers-l.inFlight >= 1 {
@@ -69,7 +69,7 @@ func (l *lane) pick(req *webhook.Request) (*delivery, Sender, int64) {
 		return nil, nil, 0
 	}
 	dl := l.memory.start()
-	l.health.circuit.started(dl)
+	l.health.started(dl, now)
 	l.inFlight++
 	trigger := dl.trigger
 	switch {
@@ -102,7 +102,7 @@ func (l *lane) admit(now time.Time) (ticket int64, ok bool) {
 
 // mayGo reports whether a request may start now; if only time is missing, it arms the lane's wake.
 func (l *lane) mayGo(now time.Time) bool {
-	if l.d.stopping.Load() || l.answered >= l.unrecorded() {
+	if l.d.stopping.Load() || l.answered >= l.unrecorded() || l.inFlight >= l.health.admission.width() {
 		return false
 	}
 	if !l.d.held() {
@@ -231,11 +231,14 @@ func (l *lane) logAttempt(it *item) {
 func (l *lane) judge(it *item, decision retry.Decision, now time.Time) (shed bool) {
 	switch {
 	case decision.Outcome == outbox.Delivered:
-		it.change = l.health.succeeded(l.id)
+		it.change = l.health.succeeded(l.id, it.dl, now)
 	case it.reason == outbox.ReasonInvalid:
 		// The event cannot be sent anywhere; that says nothing about the endpoint.
 		l.health.circuit.abandoned(it.dl)
 	default:
+		if it.attempt.StatusCode == 0 && l.policy.timeout > 0 && it.attempt.Duration >= l.policy.timeout {
+			decision.Overloaded = true // it did not answer in time
+		}
 		it.change, shed = l.health.failed(l.id, it.dl, &l.policy, decision, now)
 	}
 	return shed

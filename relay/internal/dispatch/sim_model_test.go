@@ -35,6 +35,7 @@ type fate struct {
 	owed     bool // the relay has taken it on
 	coming   bool // it had, and the stream will bring it again
 	inFlight bool
+	started  time.Time
 	probe    bool // while the circuit was open
 	recorded int  // attempts in the table
 	answer   verdict
@@ -73,8 +74,8 @@ type subject struct {
 	probes       int
 	failingSince time.Time
 	unsure       bool      // of its circuit
-	asking       int       // answers in a row that asked for a pause
-	pausedAt     time.Time // when the second of them came
+	asking       time.Time // since when it asks to be left alone, and took nothing; zero: it does not
+	pausedAt     time.Time // when it had insisted on that
 	pausedTo     time.Time
 	tokens       float64
 	refilled     time.Time
@@ -193,7 +194,7 @@ func (m *model) requests(id, event string, number int, now time.Time) {
 		m.problem("%s got %s %s early", id, event, f.notUntil.Sub(now))
 	}
 	m.allowed(id, s, f, now)
-	f.inFlight = true
+	f.inFlight, f.started = true, now
 	s.inFlight++
 	if s.inFlight > s.policy.Concurrency {
 		m.problem("%s has %d requests at once", id, s.inFlight)
@@ -282,7 +283,7 @@ func (m *model) answers(id string, a *outbox.Attempt, hint time.Duration, perman
 		return
 	case a.Error == "" && a.StatusCode/100 == 2:
 		f.answer = delivered
-		s.failures, s.open, s.probes, s.asking, s.unsure = 0, false, 0, 0, false
+		s.failures, s.open, s.probes, s.asking, s.unsure = 0, false, 0, time.Time{}, false
 		s.failingSince, s.pausedTo = time.Time{}, time.Time{}
 		f.since = s.failingSince
 		return
@@ -310,16 +311,25 @@ func (m *model) fails(s *subject, f *fate, status int, hint time.Duration, probe
 		s.failingSince = now
 	}
 	f.since = s.failingSince
-	s.failures++
-	if hint > 0 && (status == 429 || status == 503) {
-		s.asking++
-		if s.asking >= 2 && now.Add(hint).After(s.pausedTo) {
+	busy := status == 429 || status == 503
+	switch {
+	case !busy:
+		s.asking = time.Time{}
+	case hint == 0:
+	case s.asking.IsZero():
+		s.asking = now
+	case !f.started.Before(s.asking) && now.Sub(s.asking) >= 10*time.Second:
+		// It has insisted on it for longer than any answer takes.
+		if now.Add(hint).After(s.pausedTo) {
 			s.pausedAt, s.pausedTo = now, now.Add(hint)
 		}
-	} else {
-		s.asking = 0
 	}
-	if c := s.policy.Circuit; probe && s.open || c.Failures > 0 && s.failures >= c.Failures && !s.open {
+	// A receiver that is busy works; only a probe has to succeed.
+	c := s.policy.Circuit
+	if !busy {
+		s.failures++
+	}
+	if probe && s.open || !busy && c.Failures > 0 && s.failures >= c.Failures && !s.open {
 		s.open, s.openedAt, s.reopenAt = true, now, now.Add(c.Reopen)
 	}
 	after := s.policy.DisableAfter
@@ -335,7 +345,7 @@ func (m *model) setStatus(id, status string) {
 	s := m.subjects[id]
 	trace("status %s %s (was %s)", id, status, s.status)
 	if s.status == ledger.StatusDisabled && status == ledger.StatusActive {
-		s.failures, s.open, s.probes, s.asking = 0, false, 0, 0
+		s.failures, s.open, s.probes, s.asking = 0, false, 0, time.Time{}
 		s.failingSince, s.pausedTo = time.Time{}, time.Time{}
 	}
 	if s.status != status {
@@ -357,7 +367,7 @@ func (m *model) configure(id string, policy *config.Endpoint, blocked bool) {
 	s.since = m.clock()
 	if s.present != (policy != nil) {
 		// One that is back may know of its circuit or not: nothing is promised of that until it has an answer again.
-		s.failures, s.open, s.probes, s.asking, s.pausedTo, s.unsure = 0, false, 0, 0, time.Time{}, true
+		s.failures, s.open, s.probes, s.asking, s.pausedTo, s.unsure = 0, false, 0, time.Time{}, time.Time{}, true
 		s.before, s.lastTaken, s.tokens = time.Time{}, time.Time{}, s.policy.Rate
 	}
 	s.present, s.blocked = policy != nil, blocked

@@ -158,7 +158,7 @@ func (m *model) stops(finished bool, from int) {
 	}
 	for _, s := range m.subjects {
 		s.inFlight, s.unrecorded, s.before, s.lastTaken = 0, 0, time.Time{}, time.Time{}
-		s.failures, s.open, s.probes, s.asking, s.pausedTo, s.unsure = 0, false, 0, 0, time.Time{}, false
+		s.failures, s.open, s.probes, s.asking, s.pausedTo, s.unsure = 0, false, 0, time.Time{}, time.Time{}, false
 		s.status, s.failingSince, s.since = s.rowStatus, s.rowSince, m.clock()
 		s.tokens = s.policy.Rate
 	}

@@ -11,8 +11,6 @@ import (
 const (
 	// MaxRetryAfter is the longest delay that a receiver may ask for.
 	MaxRetryAfter = 24 * time.Hour
-	// MinThrottle is how long an overloaded endpoint is left alone when it names no delay.
-	MinThrottle = time.Second
 	// jitterDivisor bounds the jitter to a tenth of the delay.
 	jitterDivisor = 10
 )
@@ -44,9 +42,12 @@ type Decision struct {
 	// Disable says that the receiver is gone for good (410): the endpoint is to be disabled. The delivery then stays
 	// pending with a zero Next, and goes out when a person enables the endpoint again.
 	Disable bool
-	// Throttle is for how long, from now, the whole endpoint should be left alone because it says that it is overloaded
-	// (429, 502, 503, 504). 0: not at all.
-	Throttle time.Duration
+	// Overloaded says that the receiver, or what stands before it, has too much to do (429, 502, 503, 504): it is to get less.
+	Overloaded bool
+	// Busy says that the receiver itself says so (429, 503). It works, and takes what it can.
+	Busy bool
+	// Asks is for how long a busy receiver asks to be left alone. 0: it does not.
+	Asks time.Duration
 }
 
 // Decide returns the decision on attempt number (from 1) that ended at now with r. Rnd, from 0 to 1, places the jitter: a
@@ -62,8 +63,9 @@ func Decide(policy config.Retry, number int, r Result, now time.Time, rnd float6
 	}
 	hint := min(max(r.RetryAfter, 0), MaxRetryAfter)
 	d := Decision{Outcome: outbox.Dead, Reason: outbox.ReasonExhausted}
-	if overloaded(r.StatusCode) {
-		d.Throttle = max(hint, MinThrottle)
+	d.Overloaded, d.Busy = load(r.StatusCode)
+	if d.Busy {
+		d.Asks = hint
 	}
 	index := max(number, 1) - 1
 	if index < len(policy.Schedule) {
@@ -73,12 +75,15 @@ func Decide(policy config.Retry, number int, r Result, now time.Time, rnd float6
 	return d
 }
 
-func overloaded(status int) bool {
+// load returns what a status says of a receiver's load.
+func load(status int) (overloaded, busy bool) {
 	switch status {
-	case statusTooManyRequests, statusBadGateway, statusServiceUnavailable, statusGatewayTimeout:
-		return true
+	case statusTooManyRequests, statusServiceUnavailable:
+		return true, true
+	case statusBadGateway, statusGatewayTimeout:
+		return true, false
 	}
-	return false
+	return false, false
 }
 
 // jittered lengthens a delay by up to a tenth. It survives any rnd, and any delay that a schedule built in Go may hold.

@@ -23,7 +23,6 @@ func policy() config.Retry {
 // TestDecideEveryStatus holds what each status class means, for all of them.
 func TestDecideEveryStatus(t *testing.T) {
 	t.Parallel()
-	throttling := []int{429, 502, 503, 504}
 	for status := range 1000 {
 		got := retry.Decide(policy(), 1, retry.Result{StatusCode: status, Error: status == 0}, now, 0)
 		switch {
@@ -33,9 +32,8 @@ func TestDecideEveryStatus(t *testing.T) {
 			require.Equal(t, retry.Decision{Outcome: outbox.Retry, Reason: outbox.ReasonDisabled, Disable: true}, got)
 		default:
 			want := retry.Decision{Outcome: outbox.Retry, Reason: outbox.ReasonFailed, Next: now.Add(5 * time.Second)}
-			if slices.Contains(throttling, status) {
-				want.Throttle = time.Second
-			}
+			want.Overloaded = slices.Contains([]int{429, 502, 503, 504}, status)
+			want.Busy = slices.Contains([]int{429, 503}, status)
 			require.Equal(t, want, got, "status %d", status)
 		}
 	}
@@ -46,11 +44,13 @@ func TestDecide(t *testing.T) {
 	failed := func(delay time.Duration) retry.Decision {
 		return retry.Decision{Outcome: outbox.Retry, Reason: outbox.ReasonFailed, Next: now.Add(delay)}
 	}
-	throttled := func(delay, throttle time.Duration) retry.Decision {
+	busy := func(delay, asks time.Duration) retry.Decision {
 		d := failed(delay)
-		d.Throttle = throttle
+		d.Overloaded, d.Busy, d.Asks = true, true, asks
 		return d
 	}
+	gateway := failed(time.Minute)
+	gateway.Overloaded = true
 	for name, test := range map[string]struct {
 		number int
 		result retry.Result
@@ -58,20 +58,21 @@ func TestDecide(t *testing.T) {
 		want   retry.Decision
 	}{
 		"a 200 that was not read to its end is a failure": {1, retry.Result{StatusCode: 200, Error: true}, 0, failed(5 * time.Second)},
-		"no answer":                       {1, retry.Result{Error: true}, 0, failed(5 * time.Second)},
-		"the second failure":              {2, retry.Result{StatusCode: 500}, 0, failed(5 * time.Minute)},
-		"the last scheduled attempt":      {3, retry.Result{StatusCode: 500}, 0, failed(30 * time.Minute)},
-		"full jitter is a tenth":          {1, retry.Result{StatusCode: 500}, 1, failed(5500 * time.Millisecond)},
-		"jitter below its range":          {1, retry.Result{StatusCode: 500}, -3, failed(5 * time.Second)},
-		"jitter beyond its range":         {1, retry.Result{StatusCode: 500}, 7, failed(5500 * time.Millisecond)},
-		"jitter that is no number":        {1, retry.Result{StatusCode: 500}, math.NaN(), failed(5 * time.Second)},
-		"a later hint wins":               {1, retry.Result{StatusCode: 500, RetryAfter: time.Minute}, 0, failed(time.Minute)},
-		"an earlier hint loses":           {1, retry.Result{StatusCode: 500, RetryAfter: time.Second}, 0, failed(5 * time.Second)},
-		"a hint is capped":                {1, retry.Result{StatusCode: 400, RetryAfter: 900 * time.Hour}, 0, failed(24 * time.Hour)},
-		"a negative hint is none":         {1, retry.Result{StatusCode: 503, RetryAfter: -time.Hour}, 0, throttled(5*time.Second, time.Second)},
-		"a hint of an overloaded one":     {1, retry.Result{StatusCode: 429, RetryAfter: time.Minute}, 0, throttled(time.Minute, time.Minute)},
-		"a capped hint throttles as much": {1, retry.Result{StatusCode: 429, RetryAfter: 900 * time.Hour}, 0, throttled(24*time.Hour, 24*time.Hour)},
-		"a number below the first":        {0, retry.Result{StatusCode: 500}, 0, failed(5 * time.Second)},
+		"no answer":                      {1, retry.Result{Error: true}, 0, failed(5 * time.Second)},
+		"the second failure":             {2, retry.Result{StatusCode: 500}, 0, failed(5 * time.Minute)},
+		"the last scheduled attempt":     {3, retry.Result{StatusCode: 500}, 0, failed(30 * time.Minute)},
+		"full jitter is a tenth":         {1, retry.Result{StatusCode: 500}, 1, failed(5500 * time.Millisecond)},
+		"jitter below its range":         {1, retry.Result{StatusCode: 500}, -3, failed(5 * time.Second)},
+		"jitter beyond its range":        {1, retry.Result{StatusCode: 500}, 7, failed(5500 * time.Millisecond)},
+		"jitter that is no number":       {1, retry.Result{StatusCode: 500}, math.NaN(), failed(5 * time.Second)},
+		"a later hint wins":              {1, retry.Result{StatusCode: 500, RetryAfter: time.Minute}, 0, failed(time.Minute)},
+		"an earlier hint loses":          {1, retry.Result{StatusCode: 500, RetryAfter: time.Second}, 0, failed(5 * time.Second)},
+		"a hint is capped":               {1, retry.Result{StatusCode: 400, RetryAfter: 900 * time.Hour}, 0, failed(24 * time.Hour)},
+		"a negative hint is none":        {1, retry.Result{StatusCode: 503, RetryAfter: -time.Hour}, 0, busy(5*time.Second, 0)},
+		"a hint of an overloaded one":    {1, retry.Result{StatusCode: 429, RetryAfter: time.Minute}, 0, busy(time.Minute, time.Minute)},
+		"a capped hint asks for as much": {1, retry.Result{StatusCode: 429, RetryAfter: 900 * time.Hour}, 0, busy(24*time.Hour, 24*time.Hour)},
+		"a gateway asks for nothing":     {1, retry.Result{StatusCode: 502, RetryAfter: time.Minute}, 0, gateway},
+		"a number below the first":       {0, retry.Result{StatusCode: 500}, 0, failed(5 * time.Second)},
 		"the schedule is used up": {
 			4,
 			retry.Result{StatusCode: 500, RetryAfter: time.Minute},
@@ -82,7 +83,7 @@ func TestDecide(t *testing.T) {
 			4,
 			retry.Result{StatusCode: 503},
 			0,
-			retry.Decision{Outcome: outbox.Dead, Reason: outbox.ReasonExhausted, Throttle: time.Second},
+			retry.Decision{Outcome: outbox.Dead, Reason: outbox.ReasonExhausted, Overloaded: true, Busy: true},
 		},
 		"gone after the schedule is used up waits all the same": {
 			4,
@@ -135,7 +136,7 @@ func TestNextIsBounded(t *testing.T) {
 		base := max(scheduled, min(r.RetryAfter, retry.MaxRetryAfter))
 		require.GreaterOrEqual(t, delay, base)
 		require.LessOrEqual(t, delay, base+base/10)
-		require.LessOrEqual(t, d.Throttle, retry.MaxRetryAfter)
+		require.LessOrEqual(t, d.Asks, retry.MaxRetryAfter)
 	})
 }
 
