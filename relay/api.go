@@ -55,7 +55,7 @@ func (r *Relay) withServers(ctx context.Context, deliver func(context.Context) e
 	defer st.Close()
 	group, ctx := errgroup.WithContext(ctx)
 	options := api.Options{
-		Store: st, Config: r.config, Keyring: r.keys, Client: r.sendingClient, Status: r.apiStatus, Logger: r.log,
+		Store: st, Config: r.config, Keyring: r.keys, Client: r.sendingClient, Status: r.apiStatus, Admission: r.admission, Logger: r.log,
 	}
 	if cfg.Metrics.Enabled() {
 		m := r.newMetrics(st)
@@ -149,6 +149,23 @@ func (r *Relay) sendingClient(configured bool) *webhook.Client {
 		return made.own
 	}
 	return made.tenants
+}
+
+// admission returns how much an endpoint is sent now, by this process.
+func (r *Relay) admission(id string) (api.Admission, bool) {
+	r.mu.Lock()
+	h := r.holding
+	r.mu.Unlock()
+	if h == nil {
+		return api.Admission{}, false
+	}
+	a, ok := h.dispatcher.Admission(id)
+	shown := api.Admission{Admitting: a.Admitting, Concurrency: a.Concurrency, InFlight: a.InFlight, Rate: a.Rate}
+	if !a.PausedUntil.IsZero() {
+		until := a.PausedUntil.UTC()
+		shown.PausedUntil = &until
+	}
+	return shown, ok
 }
 
 func (r *Relay) apiStatus() api.Status {

@@ -21,6 +21,9 @@ func (r *Relay) metricsStatus() telemetry.Status {
 	s := telemetry.Status{State: string(status.State), Epoch: status.Epoch}
 	if h != nil {
 		s.Deliveries, s.Bytes = h.dispatcher.InMemory()
+		for id, a := range h.dispatcher.Limited() {
+			s.Limited = append(s.Limited, telemetry.Limited{Endpoint: id, Admitting: a.Admitting, Concurrency: a.Concurrency})
+		}
 		s.Oldest = h.intake.Frontier.Oldest()
 	}
 	return s

@@ -3,6 +3,15 @@ package main
 // ruleMutants break what decides and never acts: memory, chains, circuit, health, gate, budget, and the packages retry, route and pace.
 var ruleMutants = []mutant{
 	{
+		name:    "dispatch-one-request-too-many",
+		file:    "relay/internal/dispatch/admission.go",
+		old:     "\t\treturn a.ceiling\n",
+		new:     "\t\treturn a.ceiling + 1\n",
+		promise: "An endpoint gets no more requests at once than its concurrency.",
+		pkg:     "./relay/internal/dispatch",
+		run:     "^TestTheSimulation$",
+	},
+	{
 		name:    "dispatch-waiting-not-counted",
 		file:    "relay/internal/dispatch/memory.go",
 		old:     "func (m *memory) size() int { return m.queue.live + m.waiting }",
@@ -140,7 +149,7 @@ var ruleMutants = []mutant{
 	{
 		name:    "dispatch-enabling-keeps-circuit",
 		file:    "relay/internal/dispatch/health.go",
-		old:     "*h = health{patience: h.patience, blocked: h.blocked, failing: failing{stale: stale}}",
+		old:     "*h = health{patience: h.patience, blocked: h.blocked, failing: failing{stale: stale}, admission: admission{ceiling: h.admission.ceiling}}",
 		new:     "h.failing = failing{stale: stale}",
 		promise: "Enabling an endpoint closes its circuit and lifts its throttle.",
 		pkg:     "./relay/internal/dispatch",
@@ -149,8 +158,8 @@ var ruleMutants = []mutant{
 	{
 		name:    "dispatch-enabling-keeps-failing-since",
 		file:    "relay/internal/dispatch/health.go",
-		old:     "failing: failing{stale: stale}}",
-		new:     "failing: failing{since: h.failing.since, stale: stale}}",
+		old:     "failing: failing{stale: stale}, admission",
+		new:     "failing: failing{since: h.failing.since, stale: stale}, admission",
 		promise: "Enabling an endpoint begins its failing_since anew.",
 		pkg:     "./relay/internal/dispatch",
 		run:     "^TestHealth_enablingBeginsAnew$",
@@ -167,8 +176,8 @@ var ruleMutants = []mutant{
 	{
 		name:    "dispatch-blocked-endpoint-gets-requests",
 		file:    "relay/internal/dispatch/health.go",
-		old:     "\tcase h.status != ledger.StatusActive || h.blocked:\n",
-		new:     "\tcase h.status != ledger.StatusActive:\n",
+		old:     "\tif h.status != ledger.StatusActive || h.blocked {\n\t\treturn 0, false\n",
+		new:     "\tif h.status != ledger.StatusActive {\n\t\treturn 0, false\n",
 		promise: "Nothing is sent to an endpoint that cannot be used.",
 		pkg:     "./relay/internal/dispatch",
 		run:     "^TestHealth_aPersonsWordCounts$",

@@ -108,7 +108,13 @@ func (s *Server) getEndpoint(ctx context.Context, p *principal, in *EndpointID) 
 	if err != nil {
 		return nil, err
 	}
-	return s.showEndpoint(&row, stats[row.ID]), nil
+	out := s.showEndpoint(&row, stats[row.ID])
+	if s.admission != nil {
+		if a, ok := s.admission(row.ID); ok {
+			out.Body.Admission = &a
+		}
+	}
+	return out, nil
 }
 
 type createEndpointInput struct {

@@ -118,6 +118,7 @@ type Endpoint struct {
 	ParkAfter      string         `json:"park_after"`
 	DisableAfter   string         `json:"disable_after" doc:"A duration, or never."`
 	Stats          EndpointStats  `json:"stats"`
+	Admission      *Admission     `json:"admission,omitempty" doc:"How much it is sent now; only of one endpoint, from the process that delivers."`
 	Version        int64          `json:"version" doc:"Raised by every change; the ETag."`
 	CreatedAt      time.Time      `json:"created_at"`
 	UpdatedAt      time.Time      `json:"updated_at"`

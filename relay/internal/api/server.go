@@ -47,21 +47,24 @@ type Options struct {
 	Keyring func() *seal.Keyring
 	Client  func(configured bool) *webhook.Client // sends test events to an endpoint of the configuration, or to another
 	Status  func() Status
-	Metrics func(ctx context.Context) []byte // in the text format of Prometheus; nil: there are none
-	Logger  zerolog.Logger
-	Now     func() time.Time // nil: time.Now
+	// Admission returns how much an endpoint is sent now; false: this process does not deliver, or not to it. nil: it never does.
+	Admission func(endpointID string) (Admission, bool)
+	Metrics   func(ctx context.Context) []byte // in the text format of Prometheus; nil: there are none
+	Logger    zerolog.Logger
+	Now       func() time.Time // nil: time.Now
 }
 
 // Server serves the API.
 type Server struct {
-	store   *query.Store
-	config  func() *config.Config
-	keyring func() *seal.Keyring
-	client  func(configured bool) *webhook.Client
-	status  func() Status
-	metrics func(ctx context.Context) []byte
-	log     zerolog.Logger
-	now     func() time.Time
+	store     *query.Store
+	config    func() *config.Config
+	keyring   func() *seal.Keyring
+	client    func(configured bool) *webhook.Client
+	status    func() Status
+	metrics   func(ctx context.Context) []byte
+	admission func(endpointID string) (Admission, bool)
+	log       zerolog.Logger
+	now       func() time.Time
 
 	api     huma.API
 	mux     *http.ServeMux
@@ -80,7 +83,7 @@ type Server struct {
 // New makes a Server. It listens nowhere yet.
 func New(o Options) *Server {
 	s := &Server{
-		store: o.Store, config: o.Config, keyring: o.Keyring, client: o.Client, status: o.Status, metrics: o.Metrics, log: o.Logger, now: o.Now,
+		store: o.Store, config: o.Config, keyring: o.Keyring, client: o.Client, status: o.Status, metrics: o.Metrics, admission: o.Admission, log: o.Logger, now: o.Now,
 		mux: http.NewServeMux(), origins: http.NewCrossOriginProtection(),
 		logins: logins{addresses: make(map[string]*visitor)}, used: make(map[string]time.Time),
 		stopping: make(chan struct{}),

@@ -80,7 +80,7 @@ func TestAdmission_decidesOnceInARoundTrip(t *testing.T) {
 	limit := a.limit
 	require.Positive(t, limit)
 	for range 350 {
-		a.answered(reply{started: noon, refused: true}, at.Add(time.Millisecond))
+		a.answered(reply{started: noon, refused: true}, at.Add(time.Second))
 	}
 	require.InDelta(t, limit, a.limit, 0)
 }
@@ -186,8 +186,9 @@ func TestHealth_aBusyReceiverKeepsItsCircuit(t *testing.T) {
 	probe := numbered(7)
 	h.started(probe, after(3*time.Hour))
 	h.failed("erp", probe, &p, busy, after(3*time.Hour))
-	_, ok := h.circuit.waits(after(3*time.Hour + time.Second))
+	wait, ok := h.circuit.waits(after(3*time.Hour + time.Second))
 	require.False(t, ok)
+	require.Equal(t, 29*time.Second, wait)
 }
 
 func TestHealth_parksWhatWaitsForAPauseThatIsLong(t *testing.T) {

@@ -307,3 +307,15 @@ func (d *Dispatcher) Admission(id string) (Admission, bool) {
 	}
 	return l.view(), true
 }
+
+// Limited returns the endpoints that are admitted less than they could have because their receivers have too much to do. It may
+// be called from any goroutine.
+func (d *Dispatcher) Limited() map[string]Admission {
+	limited := make(map[string]Admission)
+	for l := range d.routing.Load().all() {
+		if a := l.view(); a.Rate > 0 || !a.PausedUntil.IsZero() {
+			limited[l.id] = a
+		}
+	}
+	return limited
+}

@@ -204,11 +204,13 @@ func TestHealth_enablingBeginsAnew(t *testing.T) {
 	t.Parallel()
 	p := policy{circuit: three, disableAfter: time.Hour}
 	h := healthy()
+	fails(h, p, retry.Decision{}, noon)
 	for range 3 {
-		fails(h, p, retry.Decision{Overloaded: true, Asks: 24 * time.Hour}, noon)
+		fails(h, p, retry.Decision{}, after(time.Hour))
 	}
-	fails(h, p, retry.Decision{}, after(time.Hour))
+	h.admission.pausedUntil = after(24 * time.Hour)
 	require.Equal(t, ledger.StatusDisabled, h.status)
+	require.True(t, h.circuit.open)
 	h.assign(ledger.EndpointState{Status: ledger.StatusActive, FailingSince: noon})
 	reason, _ := h.refusal(after(time.Hour))
 	require.Empty(t, reason)

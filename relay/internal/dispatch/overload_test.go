@@ -244,3 +244,34 @@ func TestOverload_endsWithTheOutage(t *testing.T) {
 		}
 	}
 }
+
+// TestAdmission_isShown: what an endpoint gets, and that one which is well is not among those that get less.
+func TestAdmission_isShown(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		l := newLife(t)
+		e := l.endpoint()
+		e.Config.Concurrency = 4
+		l.change(e)
+		_, known := l.Admission("ep_unknown")
+		require.False(t, known)
+		l.event("e0")
+		l.later(time.Millisecond)
+		a, known := l.Admission("ep_1")
+		require.True(t, known)
+		require.Equal(t, dispatch.Admission{Admitting: 4, Concurrency: 4, InFlight: 1}, a)
+		require.Empty(t, l.Limited())
+		l.gate.answer <- 200
+		for i := range 200 {
+			l.event(fmt.Sprint("busy", i))
+			l.gate.answer <- 503
+			l.later(10 * time.Millisecond)
+		}
+		a, _ = l.Admission("ep_1")
+		require.Less(t, a.Admitting, 4)
+		require.Equal(t, 4, a.Concurrency)
+		require.Positive(t, a.Rate)
+		require.Equal(t, map[string]dispatch.Admission{"ep_1": a}, l.Limited())
+		l.stop()
+	})
+}

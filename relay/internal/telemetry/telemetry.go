@@ -35,6 +35,14 @@ type Status struct {
 	Deliveries int       // of the stream, in memory
 	Bytes      int64     // that they take, about
 	Oldest     time.Time // commit time of the oldest transaction that was read and is not settled; zero: none
+	Limited    []Limited // endpoints whose receivers have too much to do
+}
+
+// Limited is an endpoint that is sent less than it could be.
+type Limited struct {
+	Endpoint    string
+	Admitting   int // requests that may wait for an answer at once
+	Concurrency int // of these
 }
 
 // Options say what Metrics needs.

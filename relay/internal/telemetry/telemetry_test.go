@@ -245,3 +245,14 @@ func TestOnlyLoopbackIsListenedOn(t *testing.T) {
 	_, err = telemetry.Listen(t.Context(), &config.Metrics{Listen: "0.0.0.0:0"})
 	require.ErrorContains(t, err, "127.0.0.1")
 }
+
+func TestText_namesEndpointsThatGetLess(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	require.NotContains(t, b.scrape(t), "tailpost_endpoint_admitting erp", "one line for each of many endpoints that are well")
+	b.status.Limited = []telemetry.Limited{{Endpoint: "erp", Admitting: 12, Concurrency: 32}, {Endpoint: "crm", Admitting: 0, Concurrency: 8}}
+	all := b.scrape(t)
+	require.InDelta(t, 12, all["tailpost_endpoint_admitting erp"].GetGauge().GetValue(), 0)
+	require.InDelta(t, 32, all["tailpost_endpoint_concurrency erp"].GetGauge().GetValue(), 0)
+	require.Zero(t, all["tailpost_endpoint_admitting crm"].GetGauge().GetValue())
+}

@@ -31,6 +31,17 @@ func (m *Metrics) write(text *bytes.Buffer) {
 	p.gauge("lag_seconds", "Age of the oldest transaction that this process has read whole and not settled; 0: there is none.").add(lag)
 	p.gauge("in_memory_deliveries", "Deliveries of the stream that are in memory and not settled.").add(float64(status.Deliveries))
 	p.gauge("in_memory_bytes", "About what the deliveries in memory take.").add(float64(status.Bytes))
+	if len(status.Limited) > 0 {
+		slices.SortFunc(status.Limited, func(a, b Limited) int { return strings.Compare(a.Endpoint, b.Endpoint) })
+		admitting := p.gauge("endpoint_admitting", "Requests that may wait for an answer at once, of an endpoint whose receiver has too much to do.")
+		for _, l := range status.Limited {
+			admitting.add(float64(l.Admitting), "endpoint", l.Endpoint)
+		}
+		concurrency := p.gauge("endpoint_concurrency", "Requests that could wait for an answer at once, of the same endpoints.")
+		for _, l := range status.Limited {
+			concurrency.add(float64(l.Concurrency), "endpoint", l.Endpoint)
+		}
+	}
 	if m.o.LogDropped != nil {
 		p.counter("log_lines_dropped_total", "Lines of the log that nobody read in time, or that could not be written.").add(float64(m.o.LogDropped()))
 	}
