@@ -4,19 +4,18 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"net"
 	"net/netip"
 	"os"
 	"sync"
 	"time"
 
-	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/rs/zerolog"
 	"golang.org/x/sync/errgroup"
 
 	"github.com/tailpost/tailpost/config"
 	"github.com/tailpost/tailpost/outbox"
+	"github.com/tailpost/tailpost/outbox/pglink"
 	"github.com/tailpost/tailpost/relay/internal/heal"
 	"github.com/tailpost/tailpost/relay/internal/ledger"
 	"github.com/tailpost/tailpost/relay/internal/pace"
@@ -304,7 +303,7 @@ func (r *Relay) open(ctx context.Context) (*ledger.Ledger, error) {
 			return led, nil
 		case ctx.Err() != nil:
 			return nil, nil //nolint:nilerr // Stopped before there was a database: nothing failed.
-		case !isPassing(err):
+		case !isPassing(err), pglink.Is(err, pglink.InvalidPassword): // a password that never worked is not being rotated
 			return nil, err
 		}
 		pause := backoff.Next()
@@ -348,15 +347,10 @@ func isPassing(err error) bool {
 	if errors.Is(err, postgres.ErrUnreadable) || errors.Is(err, postgres.ErrWALMissing) || errors.Is(err, ledger.ErrDeposed) {
 		return true
 	}
-	if pgErr, ok := errors.AsType[*pgconn.PgError](err); ok {
-		switch pgErr.Code[:min(2, len(pgErr.Code))] {
-		case "08", "53", "57", "55", "40", "58":
-			return true
-		}
-		return false
+	if pglink.State(err) != "" {
+		return pglink.Passes(err)
 	}
-	var netErr net.Error
-	return errors.As(err, &netErr) || errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) ||
+	return pglink.Passes(err) ||
 		errors.Is(err, postgres.ErrConnection) || errors.Is(err, postgres.ErrServerStopped) ||
 		errors.Is(err, postgres.ErrSlotMissing) || errors.Is(err, postgres.ErrSlotLost) || errors.Is(err, postgres.ErrStandby) ||
 		errors.Is(err, ledger.ErrUncertain)

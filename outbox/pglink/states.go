@@ -42,6 +42,7 @@ const (
 	IdleSessionTimeout     = "57P05"
 	IOError                = "58030"
 	UndefinedFile          = "58P01"
+	InternalError          = "XX000" // "tuple concurrently updated", for one
 )
 
 // State returns the SQLSTATE of a server's error; empty for any other.

@@ -11,9 +11,9 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5"
-	"github.com/jackc/pgx/v5/pgconn"
 
 	"github.com/tailpost/tailpost/outbox"
+	"github.com/tailpost/tailpost/outbox/pglink"
 )
 
 //go:embed migrations
@@ -209,14 +209,11 @@ func migrateTurn(ctx context.Context, conn *pgx.Conn, f func(pgx.Tx) error) erro
 		}
 		return f(tx)
 	})
-	var pgErr *pgconn.PgError
-	if errors.As(err, &pgErr) && pgErr.Code == lockNotAvailable {
+	if pglink.Is(err, pglink.LockNotAvailable) {
 		return fmt.Errorf("another session holds a lock on what is to be changed, nothing was changed by this step, run it again later: %w", err)
 	}
 	return err
 }
-
-const lockNotAvailable = "55P03"
 
 func setLocal(ctx context.Context, tx pgx.Tx, name, value string) error {
 	if _, err := tx.Exec(ctx, "SELECT set_config($1, $2, true)", name, value); err != nil {

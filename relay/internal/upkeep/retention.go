@@ -5,10 +5,10 @@ import (
 	"errors"
 	"time"
 
-	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/rs/zerolog"
 
 	"github.com/tailpost/tailpost/config"
+	"github.com/tailpost/tailpost/outbox/pglink"
 	"github.com/tailpost/tailpost/relay/internal/ledger"
 	"github.com/tailpost/tailpost/relay/internal/pace"
 	"github.com/tailpost/tailpost/relay/internal/source"
@@ -86,10 +86,9 @@ func (k *keeper) once(ctx context.Context) {
 
 // report logs what did not work.
 func (k *keeper) report(ctx context.Context, what string, err error) {
-	var pgErr *pgconn.PgError
 	switch {
 	case err == nil, ctx.Err() != nil:
-	case errors.As(err, &pgErr) && pgErr.Code == "42501":
+	case pglink.Is(err, pglink.InsufficientPrivilege):
 		if !k.refused {
 			k.refused = true
 			k.log.Error().Err(err).Str("what", what).Msg("the relay's role may not remove what is old: see the grants of `tailpost migrate --print`, for the outbox table GRANT DELETE")

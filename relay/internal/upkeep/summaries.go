@@ -2,12 +2,11 @@ package upkeep
 
 import (
 	"context"
-	"errors"
 	"time"
 
-	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/rs/zerolog"
 
+	"github.com/tailpost/tailpost/outbox/pglink"
 	"github.com/tailpost/tailpost/relay/internal/ledger"
 	"github.com/tailpost/tailpost/relay/internal/pace"
 )
@@ -54,10 +53,9 @@ func (s *summaries) run(ctx context.Context) {
 		}
 		began := time.Now()
 		err := s.summarize(ctx)
-		pgErr, ok := errors.AsType[*pgconn.PgError](err)
 		switch {
 		case err == nil, ctx.Err() != nil:
-		case ok && pgErr.Code == "42501" && !refused:
+		case pglink.Is(err, pglink.InsufficientPrivilege) && !refused:
 			refused = true
 			s.log.Warn().Err(err).Msg("the relay's role may not summarise attempts, and searches among new ones are slow until a vacuum does: see the grants of `tailpost migrate --print`")
 		default:

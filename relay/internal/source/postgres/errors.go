@@ -3,10 +3,9 @@ package postgres
 import (
 	"errors"
 	"fmt"
-	"io"
 	"net"
 
-	"github.com/jackc/pgx/v5/pgconn"
+	"github.com/tailpost/tailpost/outbox/pglink"
 )
 
 // What a caller acts upon. Each error of this package that is one of these says more in its text.
@@ -42,23 +41,6 @@ var (
 	ErrClosed = errors.New("stream is closed")
 )
 
-// SQLSTATEs that this package tells apart.
-const (
-	stateAdminShutdown         = "57P01"
-	stateCrashShutdown         = "57P02"
-	stateCannotConnectNow      = "57P03"
-	stateIdleSession           = "57P05"
-	stateUndefinedObject       = "42704"
-	stateDuplicateObject       = "42710"
-	stateInsufficientPrivilege = "42501"
-	stateInvalidAuthorization  = "28000"
-	stateObjectInUse           = "55006"
-	statePrerequisiteState     = "55000"
-	stateConfigurationLimit    = "53400"
-	stateUndefinedFile         = "58P01"
-	stateTooManyConnections    = "53300"
-)
-
 // handlerError carries an error of the Handler through the decoder untouched.
 type handlerError struct{ err error }
 
@@ -72,23 +54,15 @@ func fromHandler(err error) error {
 	return handlerError{err}
 }
 
-// sqlState returns the SQLSTATE of a server's error, empty for any other.
-func sqlState(err error) string {
-	if pgErr, ok := errors.AsType[*pgconn.PgError](err); ok {
-		return pgErr.Code
-	}
-	return ""
-}
-
 // classify gives an error of the connection its kind. What is none of them comes back as it is.
 func classify(err error) error {
-	switch sqlState(err) {
-	case stateAdminShutdown, stateCrashShutdown, stateCannotConnectNow, stateIdleSession:
+	switch pglink.State(err) {
+	case pglink.AdminShutdown, pglink.CrashShutdown, pglink.CannotConnectNow, pglink.IdleSessionTimeout:
 		return fmt.Errorf("%w: %w", ErrServerStopped, err)
-	case stateObjectInUse:
+	case pglink.ObjectInUse:
 		return fmt.Errorf("%w: %w", ErrSlotActive, err)
 	case "":
-		if isNetwork(err) {
+		if pglink.IsNetwork(err) {
 			return fmt.Errorf("%w: %w", ErrConnection, err)
 		}
 	}
@@ -97,25 +71,13 @@ func classify(err error) error {
 
 // endOfStream gives an error that the server sent within the stream its kind.
 func endOfStream(err error) error {
-	switch sqlState(err) {
-	case stateUndefinedObject:
+	switch pglink.State(err) {
+	case pglink.UndefinedObject:
 		return fmt.Errorf("%w: %w", ErrUnreadable, err)
-	case stateUndefinedFile:
+	case pglink.UndefinedFile:
 		return fmt.Errorf("%w: %w", ErrWALMissing, err)
 	}
 	return classify(err)
-}
-
-func isNetwork(err error) bool {
-	if _, ok := errors.AsType[net.Error](err); ok {
-		return true
-	}
-	for _, closed := range []error{io.EOF, io.ErrUnexpectedEOF, net.ErrClosed, pgconn.ErrConnClosed} {
-		if errors.Is(err, closed) {
-			return true
-		}
-	}
-	return false
 }
 
 func isTimeout(err error) bool {

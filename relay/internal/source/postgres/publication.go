@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+
+	"github.com/tailpost/tailpost/outbox/pglink"
 )
 
 // publicationTries bounds how often a publication is read again because another relay sets it up at the same moment.
@@ -68,7 +70,7 @@ func (s *session) ensurePublication(ctx context.Context, want publication) (crea
 		case err == nil:
 			s.info.Changed = append(s.info.Changed, want.name)
 			return !have.exists, nil
-		case sqlState(err) == stateInsufficientPrivilege:
+		case pglink.State(err) == pglink.InsufficientPrivilege:
 			kind := ErrPublicationMismatch
 			if !have.exists {
 				kind = ErrPublicationMissing
@@ -83,8 +85,8 @@ func (s *session) ensurePublication(ctx context.Context, want publication) (crea
 
 // isRace reports whether another session did the same at the same time.
 func isRace(err error) bool {
-	switch sqlState(err) {
-	case stateDuplicateObject, stateUndefinedObject, "23505", "XX000": // a catalogue's unique key, "tuple concurrently updated"
+	switch pglink.State(err) {
+	case pglink.DuplicateObject, pglink.UndefinedObject, pglink.UniqueViolation, pglink.InternalError: // a catalogue's unique key, "tuple concurrently updated"
 		return true
 	}
 	return false

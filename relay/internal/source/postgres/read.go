@@ -11,6 +11,7 @@ import (
 	"github.com/jackc/pgx/v5/pgproto3"
 
 	"github.com/tailpost/tailpost/outbox"
+	"github.com/tailpost/tailpost/outbox/pglink"
 )
 
 // What the server sends within the copy stream, and what we send (the Postgres manual, "Streaming Replication Protocol").
@@ -215,7 +216,7 @@ func (s *Stream) lost(err error) error {
 	if s.closed.Load() {
 		return fmt.Errorf("%w while it ran", ErrClosed)
 	}
-	if isNetwork(err) {
+	if pglink.IsNetwork(err) {
 		return fmt.Errorf("%w: %w", ErrConnection, err)
 	}
 	return fmt.Errorf("read from the stream: %w", err)

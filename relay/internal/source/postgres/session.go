@@ -65,15 +65,15 @@ func connectError(role string, err error) error {
 		return fmt.Errorf("%w: connect for replication: %w", ErrConnection, err)
 	}
 	switch pgErr.Code {
-	case stateInsufficientPrivilege:
+	case pglink.InsufficientPrivilege:
 		return fmt.Errorf("%w: role %s may not replicate: run ALTER ROLE %s REPLICATION; as a superuser "+
 			"(Amazon RDS: GRANT rds_replication TO %s;): %w", ErrSetup, role, quoteIdentifier(role), quoteIdentifier(role), pgErr)
-	case stateInvalidAuthorization:
+	case pglink.InvalidAuthorization:
 		return fmt.Errorf("%w: the server refuses role %s: it needs LOGIN and REPLICATION and a line in pg_hba.conf for its database: %w",
 			ErrSetup, role, pgErr)
-	case stateTooManyConnections:
+	case pglink.TooManyConnections:
 		return fmt.Errorf("%w: no walsender is free: end another one or raise max_wal_senders and restart Postgres: %w", ErrSetup, pgErr)
-	case stateAdminShutdown, stateCrashShutdown, stateCannotConnectNow:
+	case pglink.AdminShutdown, pglink.CrashShutdown, pglink.CannotConnectNow:
 		return fmt.Errorf("%w: connect for replication: %w", ErrServerStopped, pgErr)
 	}
 	return fmt.Errorf("%w: connect for replication: %w", ErrConnection, pgErr)

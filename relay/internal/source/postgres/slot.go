@@ -10,6 +10,7 @@ import (
 	"github.com/jackc/pgx/v5/pgproto3"
 
 	"github.com/tailpost/tailpost/outbox"
+	"github.com/tailpost/tailpost/outbox/pglink"
 )
 
 // slot is a row of pg_replication_slots.
@@ -133,16 +134,16 @@ func (s *session) createSlot(ctx context.Context) error {
 		return err
 	})
 	stop()
-	switch sqlState(err) {
+	switch pglink.State(err) {
 	case "":
 		s.info.SlotCreated = err == nil
-	case stateDuplicateObject:
+	case pglink.DuplicateObject:
 		// Another relay was quicker: the slot is there, which is all that was asked.
 		return nil
-	case stateConfigurationLimit, statePrerequisiteState:
+	case pglink.ConfigurationLimit, pglink.NotInPrerequisiteState:
 		err = fmt.Errorf("%w: no slot is free: drop one that nobody uses (pg_replication_slots), "+
 			"or raise max_replication_slots and restart Postgres: %w", ErrSetup, err)
-	case stateInsufficientPrivilege:
+	case pglink.InsufficientPrivilege:
 		err = fmt.Errorf("%w: role %s may not replicate: run ALTER ROLE %s REPLICATION; as a superuser: %w",
 			ErrSetup, s.role, quoteIdentifier(s.role), err)
 	}
@@ -232,17 +233,17 @@ func (s *session) startReplication(ctx context.Context) error {
 	if err == nil {
 		return nil
 	}
-	if sqlState(err) != "" {
+	if pglink.State(err) != "" {
 		if err := s.drain(ctx); err != nil {
 			return err
 		}
 	}
-	switch sqlState(err) {
-	case stateUndefinedObject:
+	switch pglink.State(err) {
+	case pglink.UndefinedObject:
 		return fmt.Errorf("%w: %w", ErrSlotMissing, err)
-	case statePrerequisiteState:
+	case pglink.NotInPrerequisiteState:
 		return fmt.Errorf("%w: %w", ErrSlotLost, err)
-	case stateUndefinedFile:
+	case pglink.UndefinedFile:
 		return fmt.Errorf("%w: %w", ErrWALMissing, err)
 	}
 	return classify(err)
