@@ -18,12 +18,12 @@ func TestMain(m *testing.M) {
 }
 
 // watch starts to watch path, and gives a channel of its changes. It returns once the watch is known to work.
-func watch(t *testing.T, path string) <-chan struct{} {
+func watch(t *testing.T, path string, named <-chan []string) <-chan struct{} {
 	t.Helper()
 	ctx, cancel := context.WithCancel(t.Context())
 	changes := make(chan struct{}, 16)
 	done := make(chan error, 1)
-	go func() { done <- config.Watch(ctx, path, func() { changes <- struct{}{} }) }()
+	go func() { done <- config.Watch(ctx, path, named, func() { changes <- struct{}{} }) }()
 	t.Cleanup(func() {
 		cancel()
 		require.NoError(t, <-done)
@@ -63,7 +63,7 @@ func TestWatchSeesWritesAndRenames(t *testing.T) {
 	dir := t.TempDir()
 	path := filepath.Join(dir, "tailpost.hcl")
 	write(t, path, "")
-	changes := watch(t, path)
+	changes := watch(t, path, nil)
 	eventually(t, changes, func(n int) { write(t, path, numbered(n)) })
 	eventually(t, changes, func(n int) {
 		write(t, path+"~", numbered(100+n))
@@ -86,7 +86,7 @@ func TestWatchSeesTheSwapOfAConfigMap(t *testing.T) {
 	mount(0)
 	require.NoError(t, os.Symlink(filepath.Join("..data", "tailpost.hcl"), filepath.Join(dir, "tailpost.hcl")))
 	for _, path := range []string{filepath.Join(dir, "tailpost.hcl"), dir} {
-		changes := watch(t, path)
+		changes := watch(t, path, nil)
 		start := len(path)
 		eventually(t, changes, func(n int) { mount(1000*start + n) })
 		eventually(t, changes, func(n int) { mount(2000*start + n) })
@@ -99,14 +99,14 @@ func TestWatchSeesWritesBehindALink(t *testing.T) {
 	write(t, elsewhere, "")
 	path := filepath.Join(t.TempDir(), "tailpost.hcl")
 	require.NoError(t, os.Symlink(elsewhere, path))
-	changes := watch(t, path)
+	changes := watch(t, path, nil)
 	eventually(t, changes, func(n int) { write(t, elsewhere, numbered(n)) })
 }
 
 func TestWatchSeesFilesOfADirectoryComeAndGo(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
-	changes := watch(t, dir)
+	changes := watch(t, dir, nil)
 	eventually(t, changes, func(n int) { write(t, filepath.Join(dir, "a.hcl"), numbered(n)) })
 	eventually(t, changes, func(n int) { write(t, filepath.Join(dir, "b.hcl"), numbered(n)) })
 	eventually(t, changes, func(int) { require.NoError(t, os.RemoveAll(filepath.Join(dir, "a.hcl"))) })
@@ -114,7 +114,7 @@ func TestWatchSeesFilesOfADirectoryComeAndGo(t *testing.T) {
 
 func TestWatchWithoutFolderFails(t *testing.T) {
 	t.Parallel()
-	err := config.Watch(t.Context(), filepath.Join(t.TempDir(), "none", "tailpost.hcl"), func() {})
+	err := config.Watch(t.Context(), filepath.Join(t.TempDir(), "none", "tailpost.hcl"), nil, func() {})
 	require.ErrorContains(t, err, "watch configuration folder")
 }
 
@@ -123,7 +123,7 @@ func TestWatchIgnoresWhatChangesNothing(t *testing.T) {
 	t.Parallel()
 	path := filepath.Join(t.TempDir(), "tailpost.hcl")
 	write(t, path, "")
-	changes := watch(t, path)
+	changes := watch(t, path, nil)
 	eventually(t, changes, func(n int) { write(t, path, numbered(n)) })
 	for range 2 { // changes of eventually that were seen late
 		select {
@@ -142,4 +142,33 @@ func TestWatchIgnoresWhatChangesNothing(t *testing.T) {
 		}
 	}
 	eventually(t, changes, func(n int) { write(t, path, numbered(1000+n)) })
+}
+
+// Secrets that a configuration names are mounted as it is: by Kubernetes as links that are swapped, by others written in place.
+func TestWatchSeesNamedFiles(t *testing.T) {
+	t.Parallel()
+	path := filepath.Join(t.TempDir(), "tailpost.hcl")
+	write(t, path, "")
+	secrets := t.TempDir()
+	mount := func(n int) {
+		version := filepath.Join(secrets, "..v"+numbered(n)[2:len(numbered(n))-1])
+		require.NoError(t, os.MkdirAll(version, 0o700))
+		write(t, filepath.Join(version, "secret"), numbered(n))
+		require.NoError(t, os.Symlink(filepath.Base(version), filepath.Join(secrets, "..data_tmp")))
+		require.NoError(t, os.Rename(filepath.Join(secrets, "..data_tmp"), filepath.Join(secrets, "..data")))
+	}
+	mount(0)
+	linked, plain, absent := filepath.Join(secrets, "secret"), filepath.Join(t.TempDir(), "secret"), filepath.Join(t.TempDir(), "secret")
+	require.NoError(t, os.Symlink(filepath.Join("..data", "secret"), linked))
+	write(t, plain, "")
+	named := make(chan []string, 1)
+	named <- []string{linked, plain}
+	changes := watch(t, path, named)
+	eventually(t, changes, func(n int) { mount(1000 + n) })
+	eventually(t, changes, func(n int) { write(t, plain, numbered(n)) })
+	eventually(t, changes, func(int) { require.NoError(t, os.RemoveAll(plain)) })
+
+	// Another reading of the configuration names another file, which is not there yet.
+	named <- []string{absent}
+	eventually(t, changes, func(n int) { write(t, absent, numbered(n)) })
 }
