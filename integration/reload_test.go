@@ -113,6 +113,50 @@ func TestAReloadTakesEffect(t *testing.T) {
 	}
 }
 
+// A secret that an agent or Kubernetes replaces on disk signs from then on, without anybody's doing.
+func TestASecretInAFileIsTakenWhenItChanges(t *testing.T) {
+	t.Parallel()
+	for name, replace := range map[string]func(t *testing.T, path, secret string){
+		"written in place": func(t *testing.T, path, secret string) {
+			t.Helper()
+			require.NoError(t, os.WriteFile(path, []byte(secret+"\n"), 0o600))
+		},
+		"link swapped": func(t *testing.T, path, secret string) {
+			t.Helper()
+			version := filepath.Join(filepath.Dir(path), "..version_"+secret[6:12])
+			require.NoError(t, os.Mkdir(version, 0o700))
+			require.NoError(t, os.WriteFile(filepath.Join(version, "secret"), []byte(secret), 0o600))
+			link := filepath.Join(filepath.Dir(path), "..data")
+			require.NoError(t, os.Symlink(filepath.Base(version), link+"_tmp"))
+			require.NoError(t, os.Rename(link+"_tmp", link))
+			if _, err := os.Lstat(path); os.IsNotExist(err) {
+				require.NoError(t, os.Symlink(filepath.Join("..data", "secret"), path))
+			}
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			b := setup(t)
+			path := filepath.Join(t.TempDir(), "secret")
+			secrets := []string{signature.GenerateSecret(), signature.GenerateSecret()}
+			replace(t, path, secrets[0])
+			config := b.db.Config(kit.Endpoint{ID: "erp", URL: b.receiver.URL("/erp"), HCL: fmt.Sprintf("secret = file(%q)", path)})
+			relay := kit.StartDelivering(t, kit.Options{Config: config, Secrets: secrets})
+			for i, secret := range secrets {
+				if i > 0 {
+					replace(t, path, secret)
+					relay.Await(t, kit.LogReloaded, nil)
+				}
+				b.receiver.AwaitIDs(t, "/erp", b.db.Insert(t, kit.Event("order.paid", `{}`))...)
+				requests := b.receiver.Requests("/erp")
+				verifier, err := signature.NewVerifier(secret)
+				require.NoError(t, err)
+				require.NoError(t, verifier.Verify(requests[i].Header, requests[i].Body))
+			}
+		})
+	}
+}
+
 func TestABadConfigurationChangesNothingAndSaysWhy(t *testing.T) {
 	t.Parallel()
 	b := setup(t)

@@ -2,6 +2,7 @@ package relay
 
 import (
 	"context"
+	"crypto/x509"
 	"errors"
 	"fmt"
 	"net"
@@ -37,6 +38,9 @@ type Options struct {
 	Version string
 	// Owner names this process in tailpost.relay. Empty: host name and process id.
 	Owner string
+	// Roots returns the authorities that receivers' certificates may be signed by; it is called again at each Reload. nil, or what
+	// returns nil: the system's, as they were when the process began.
+	Roots func() (*x509.CertPool, error)
 	// Grace is how long requests in flight may take once Run stops. 0: 10 seconds.
 	Grace time.Duration
 	// Listeners are addresses that the process listens on beside the API's and the metrics', which the
@@ -130,13 +134,14 @@ func (c clients) Close() {
 }
 
 // newClients prepares what requests go out by.
-func (r *Relay) newClients(cfg *config.Config) (clients, error) {
+func (r *Relay) newClients(cfg *config.Config, roots *x509.CertPool) (clients, error) {
 	listeners, err := r.ownListeners()
 	if err != nil {
 		return clients{}, err
 	}
 	options := webhook.Options{
 		Network: cfg.Network, UserAgent: "Tailpost/" + r.opts.Version, Deny: listeners, Refused: r.clocks.Receiver,
+		Roots: roots,
 	}
 	own, err := webhook.NewClient(options)
 	if err != nil {

@@ -2,6 +2,7 @@ package relay
 
 import (
 	"context"
+	"crypto/x509"
 	"errors"
 	"fmt"
 	"slices"
@@ -28,6 +29,7 @@ type settings struct {
 	clients clients
 	senders map[string]*webhook.Endpoint
 	keyring *seal.Keyring
+	roots   *x509.CertPool // nil: the system's
 }
 
 // settings returns the present ones.
@@ -41,16 +43,21 @@ func (r *Relay) config() *config.Config { return r.settings().cfg }
 
 func (r *Relay) keys() *seal.Keyring { return r.settings().keyring }
 
-// build makes settings of a config. The clients of others are kept where the network is the same.
+// build makes settings of a config. The clients of others are kept where the network and the authorities are the same.
 func (r *Relay) build(cfg *config.Config, others *settings) (*settings, error) {
 	s := &settings{cfg: cfg}
 	var err error
 	if s.keyring, err = seal.New(cfg.Secrets); err != nil {
 		return nil, err
 	}
-	if others != nil && sameNetwork(others.cfg.Network, cfg.Network) && sameNetwork(others.cfg.API.Network, cfg.API.Network) {
+	if r.opts.Roots != nil {
+		if s.roots, err = r.opts.Roots(); err != nil {
+			return nil, err
+		}
+	}
+	if others != nil && others.sameWay(s) {
 		s.clients = others.clients
-	} else if s.clients, err = r.newClients(cfg); err != nil {
+	} else if s.clients, err = r.newClients(cfg, s.roots); err != nil {
 		return nil, err
 	}
 	if s.senders, err = build(s.clients, cfg); err != nil {
@@ -58,6 +65,12 @@ func (r *Relay) build(cfg *config.Config, others *settings) (*settings, error) {
 		return nil, err
 	}
 	return s, nil
+}
+
+// sameWay reports whether requests go out by the same network, to receivers that the same authorities vouch for.
+func (s *settings) sameWay(others *settings) bool {
+	return sameNetwork(s.cfg.Network, others.cfg.Network) && sameNetwork(s.cfg.API.Network, others.cfg.API.Network) &&
+		(s.roots == others.roots || s.roots.Equal(others.roots))
 }
 
 // close closes idle connections, but for what others go on with; requests in flight end as they would.

@@ -2,6 +2,7 @@ package main
 
 import (
 	"fmt"
+	"os"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -67,7 +68,17 @@ func (a *app) readConfig(o config.Options) (*config.Config, config.Diagnostics) 
 		value := a.getenv(name)
 		return value, value != ""
 	}
-	return config.Load(a.configPath, o)
+	var read []string
+	o.ReadFile = func(path string) ([]byte, error) {
+		read = append(read, path)
+		return os.ReadFile(path) //nolint:gosec // the operator's own file
+	}
+	cfg, diagnostics := config.Load(a.configPath, o)
+	if cfg == nil {
+		read = append(read, a.read...) // what was read of a bad one may not be all
+	}
+	a.read = read
+	return cfg, diagnostics
 }
 
 // printDiagnostics writes to stderr what is wrong with a configuration, where, and what to do.

@@ -22,6 +22,7 @@ type app struct {
 	logs *logQueue // before stderr, in a command that must not wait for whoever reads that; nil: none
 
 	configPath string
+	read       []string // the files that the configuration was last read from, those that file() names among them
 	// started is true once a command's own code runs: an error from then on is no longer one of
 	// usage.
 	started bool

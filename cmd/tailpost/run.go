@@ -54,6 +54,7 @@ requests in flight end and parks the rest; SIGHUP and a changed configuration fi
 			r, err := relay.New(cfg, relay.Options{
 				Logger: log, LogDropped: a.logs.Dropped, Version: productVersion(), Grace: grace,
 				Listeners: addressOf(profiles),
+				Roots:     roots(a.getenv),
 			})
 			if err != nil {
 				return err
@@ -108,8 +109,10 @@ func (a *app) serve(ctx context.Context, r *relay.Relay, log zerolog.Logger, o s
 		return errStopped
 	})
 	group.Go(func() error { return forwardHangups(ctx, notify) })
+	named := make(chan []string, 1)
+	named <- a.read
 	group.Go(func() error {
-		a.reloadOn(ctx, changed, r, log)
+		a.reloadOn(ctx, changed, named, r, log)
 		return nil
 	})
 	if o.pprof != nil {
@@ -117,7 +120,7 @@ func (a *app) serve(ctx context.Context, r *relay.Relay, log zerolog.Logger, o s
 	}
 	if o.watch {
 		group.Go(func() error {
-			if err := config.Watch(ctx, a.configPath, notify); err != nil && ctx.Err() == nil {
+			if err := config.Watch(ctx, a.configPath, named, notify); err != nil && ctx.Err() == nil {
 				// Reloading by SIGHUP still works, so deliveries go on.
 				log.Warn().Err(err).Msg("configuration not watched, reload it with SIGHUP")
 			}
@@ -150,8 +153,8 @@ func forwardHangups(ctx context.Context, notify func()) error {
 }
 
 // reloadOn reloads the configuration whenever changed says so. A bad one is reported and changes
-// nothing.
-func (a *app) reloadOn(ctx context.Context, changed <-chan struct{}, r *relay.Relay, log zerolog.Logger) {
+// nothing. What it was read from goes to named.
+func (a *app) reloadOn(ctx context.Context, changed <-chan struct{}, named chan []string, r *relay.Relay, log zerolog.Logger) {
 	for {
 		select {
 		case <-changed:
@@ -159,6 +162,11 @@ func (a *app) reloadOn(ctx context.Context, changed <-chan struct{}, r *relay.Re
 			return
 		}
 		cfg, diagnostics := a.readConfig(config.Options{})
+		select { // only the last counts; nobody may be there to take it
+		case <-named:
+		default:
+		}
+		named <- a.read
 		if diagnostics.HasErrors() {
 			a.printDiagnostics(diagnostics)
 			log.Error().Str("config", a.configPath).Msg("configuration not reloaded: it is invalid, the old one stays")
