@@ -59,33 +59,26 @@ func (x *Exchange) Do(c *Conn, head, body []byte) (keep bool, err error) {
 		// Who closed may have answered before.
 		return x.read(func() (bool, error) { return true, err })
 	}
-	written := make(chan error, 1)
+	written, writeErr := make(chan struct{}), error(nil)
 	go func() {
+		defer close(written)
 		parts := net.Buffers{head, body}
-		_, err := parts.WriteTo(c.Conn)
-		written <- err
+		_, writeErr = parts.WriteTo(c.Conn)
 	}()
-	var writeErr error
-	ended := false
-	wait := func(d time.Duration) {
-		if ended {
-			return
-		}
-		timer := time.NewTimer(d)
+	sent := func() (bool, error) {
+		timer := time.NewTimer(settle)
 		defer timer.Stop()
 		select {
-		case writeErr = <-written:
-			ended = true
+		case <-written:
+			return true, writeErr
 		case <-timer.C:
+			return false, nil
 		}
 	}
-	keep, err = x.read(func() (bool, error) { wait(settle); return ended, writeErr })
-	if !ended {
-		// The rest of the request is not wanted. Head and body are the caller's again once the write has ended.
-		_ = c.SetWriteDeadline(time.Unix(1, 0)) // an error means that it is closed already
-		_ = <-written                           // it failed, or came too late to matter
-		keep = false
-	}
+	keep, err = x.read(sent)
+	// What was not written by now is not wanted. Head and body are the caller's again once the write has ended.
+	_ = c.SetWriteDeadline(time.Unix(1, 0)) // an error means that it is closed already
+	<-written
 	return keep, err
 }
 

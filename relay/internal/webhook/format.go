@@ -6,6 +6,7 @@ import (
 	"unicode/utf8"
 
 	"github.com/tailpost/tailpost/config"
+	"github.com/tailpost/tailpost/outbox/payload"
 	"github.com/tailpost/tailpost/relay/signature"
 )
 
@@ -117,46 +118,22 @@ func appendTime(dst []byte, before, after string, r *Request) []byte {
 
 // appendEnvelope appends a standard envelope up to its data.
 func appendEnvelope(dst []byte, r *Request) []byte {
-	dst = appendString(append(dst, `{"id":`...), r.Event.ID)
-	dst = appendString(append(dst, `,"type":`...), r.Event.Type)
+	dst = payload.AppendString(append(dst, `{"id":`...), r.Event.ID)
+	dst = payload.AppendString(append(dst, `,"type":`...), r.Event.Type)
 	dst = appendTime(dst, `,"timestamp":"`, `"`, r)
 	return append(dst, `,"data":`...)
 }
 
 // appendCloudEvent appends a structured CloudEvent up to its data. A key becomes the partitionkey extension.
 func appendCloudEvent(dst []byte, source string, r *Request) []byte {
-	dst = appendString(append(dst, `{"specversion":"1.0","id":`...), r.Event.ID)
-	dst = appendString(append(dst, `,"source":`...), source)
-	dst = appendString(append(dst, `,"type":`...), r.Event.Type)
+	dst = payload.AppendString(append(dst, `{"specversion":"1.0","id":`...), r.Event.ID)
+	dst = payload.AppendString(append(dst, `,"source":`...), source)
+	dst = payload.AppendString(append(dst, `,"type":`...), r.Event.Type)
 	dst = appendTime(dst, `,"time":"`, `"`, r)
 	if r.Event.Key != "" {
-		dst = appendString(append(dst, `,"partitionkey":`...), r.Event.Key)
+		dst = payload.AppendString(append(dst, `,"partitionkey":`...), r.Event.Key)
 	}
 	return append(dst, `,"datacontenttype":"application/json","data":`...)
-}
-
-// appendString appends s as a JSON string. Invalid UTF-8 becomes U+FFFD, as encoding/json has it.
-func appendString(dst []byte, s string) []byte {
-	const digits = "0123456789abcdef"
-	dst = append(dst, '"')
-	for i := 0; i < len(s); {
-		c := s[i]
-		switch {
-		case c == '"' || c == '\\':
-			dst = append(dst, '\\', c)
-		case c < ' ' || c == 0x7f:
-			dst = append(dst, '\\', 'u', '0', '0', digits[c>>4], digits[c&0xf])
-		case c < utf8.RuneSelf:
-			dst = append(dst, c)
-		default:
-			r, size := utf8.DecodeRuneInString(s[i:])
-			dst = utf8.AppendRune(dst, r)
-			i += size
-			continue
-		}
-		i++
-	}
-	return append(dst, '"')
 }
 
 // appendCloudEventsHeaders appends the attributes of a binary CloudEvent as header lines.
