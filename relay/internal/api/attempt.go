@@ -2,9 +2,11 @@ package api
 
 import (
 	"context"
+	"net/url"
 	"strconv"
 	"time"
 
+	"github.com/tailpost/tailpost/config"
 	"github.com/tailpost/tailpost/outbox"
 	"github.com/tailpost/tailpost/relay/internal/query"
 )
@@ -17,7 +19,7 @@ type Attempt struct {
 	EndpointID        string    `json:"endpoint_id"`
 	Number            int       `json:"number" doc:"Number within its delivery, from 1."`
 	Trigger           string    `json:"trigger" enum:"stream,retry,resend,replay,test" doc:"Why it was made."`
-	URL               string    `json:"url" doc:"Where the request went, without user information."`
+	URL               string    `json:"url" doc:"Where the request went, without user information; without path and query for keys that may not read endpoints."`
 	Outcome           string    `json:"outcome" enum:"delivered,retry,dead" doc:"delivered, retry (it will be tried again) or dead (given up)."`
 	StatusCode        int       `json:"status_code,omitempty" doc:"Missing: no answer arrived."`
 	Error             string    `json:"error,omitempty" doc:"Why no usable answer arrived."`
@@ -28,13 +30,29 @@ type Attempt struct {
 	CommitLSN         string    `json:"commit_lsn" doc:"Place of the event's transaction in the write-ahead log."`
 }
 
-func showAttempt(a *outbox.Attempt) Attempt {
-	return Attempt{
+func showAttempt(p *principal, a *outbox.Attempt) Attempt {
+	shown := Attempt{
 		EventID: a.EventID, EventType: a.EventType, Tenant: a.Tenant, EndpointID: a.EndpointID, Number: a.Number,
 		Trigger: string(a.Trigger), URL: a.URL, Outcome: string(a.Outcome), StatusCode: a.StatusCode, Error: a.Error,
 		DurationMS: float64(a.Duration) / float64(time.Millisecond), ResponseBody: string(a.ResponseBody),
 		ResponseTruncated: a.ResponseTruncated, AttemptedAt: a.AttemptedAt.UTC(), CommitLSN: a.CommitLSN.String(),
 	}
+	if !p.may(config.ScopeEndpointsRead) {
+		shown.URL = originOf(a.URL)
+	}
+	return shown
+}
+
+// originOf is a URL without its path and query, which may hold a token.
+func originOf(text string) string {
+	u, err := url.Parse(text)
+	if err != nil || u.Host == "" {
+		return kept
+	}
+	if u.Path == "" && u.RawQuery == "" {
+		return text
+	}
+	return u.Scheme + "://" + u.Host + "/" + kept
 }
 
 // AttemptFilter chooses attempts.
@@ -74,7 +92,7 @@ func (s *Server) listAttempts(ctx context.Context, p *principal, in *listAttempt
 		return nil, err
 	}
 	q.EndpointID = in.EndpointID
-	return s.attempts(ctx, q)
+	return s.attempts(ctx, p, q)
 }
 
 type listEndpointAttemptsInput struct {
@@ -92,15 +110,15 @@ func (s *Server) listEndpointAttempts(ctx context.Context, p *principal, in *lis
 		return nil, err
 	}
 	q.EndpointID = in.ID
-	return s.attempts(ctx, q)
+	return s.attempts(ctx, p, q)
 }
 
-func (s *Server) attempts(ctx context.Context, q query.AttemptQuery) (*pageOutput[Attempt], error) {
+func (s *Server) attempts(ctx context.Context, p *principal, q query.AttemptQuery) (*pageOutput[Attempt], error) {
 	page, err := s.store.Attempts(ctx, q)
 	if err != nil {
 		return nil, err
 	}
-	out := &pageOutput[Attempt]{Body: Page[Attempt]{Data: showAttempts(page.Attempts)}}
+	out := &pageOutput[Attempt]{Body: Page[Attempt]{Data: showAttempts(p, page.Attempts)}}
 	if page.Next != nil {
 		if out.Body.NextCursor, err = cursor(page.Next); err != nil {
 			return nil, err
@@ -109,10 +127,10 @@ func (s *Server) attempts(ctx context.Context, q query.AttemptQuery) (*pageOutpu
 	return out, nil
 }
 
-func showAttempts(rows []outbox.Attempt) []Attempt {
+func showAttempts(p *principal, rows []outbox.Attempt) []Attempt {
 	shown := make([]Attempt, 0, len(rows))
 	for i := range rows {
-		shown = append(shown, showAttempt(&rows[i]))
+		shown = append(shown, showAttempt(p, &rows[i]))
 	}
 	return shown
 }

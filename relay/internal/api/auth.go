@@ -152,6 +152,11 @@ func localKey() query.Key {
 
 // local lets programs of this machine in where no key is configured, but no web page that a browser of this machine shows.
 func (s *Server) local(r *http.Request) (*principal, *Problem) {
+	for _, name := range forwarding() {
+		if _, there := r.Header[http.CanonicalHeaderKey(name)]; there {
+			return nil, problem(http.StatusForbidden, "Without a key the API answers programs of this machine only, and this request came through a proxy ("+name+"): add a key block to api.")
+		}
+	}
 	host := r.Host
 	if h, _, err := net.SplitHostPort(host); err == nil {
 		host = h
@@ -161,6 +166,11 @@ func (s *Server) local(r *http.Request) (*principal, *Problem) {
 		return nil, problem(http.StatusForbidden, "Without a key the API answers programs of this machine only, under the name localhost.")
 	}
 	return &principal{key: localKey(), address: addressOf(r.RemoteAddr)}, nil
+}
+
+// forwarding are the headers by which a proxy tells for whom it asks.
+func forwarding() []string {
+	return []string{"Forwarded", "X-Forwarded-For", "X-Forwarded-Host", "X-Forwarded-Proto", "X-Real-IP", "Via", "CF-Connecting-IP", "True-Client-IP"}
 }
 
 func configKeyID(k *config.APIKey) string { return "config:" + k.Name }

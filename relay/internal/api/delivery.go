@@ -27,7 +27,7 @@ type Delivery struct {
 	Trigger        string     `json:"trigger,omitempty" enum:"resend,replay" doc:"What a person asked for."`
 	LastStatus     int        `json:"last_status,omitempty"`
 	LastError      string     `json:"last_error,omitempty"`
-	EventCreatedAt time.Time  `json:"event_created_at"`
+	EventCreatedAt *time.Time `json:"event_created_at,omitempty" doc:"Missing: no time that RFC 3339 can write."`
 	CommitLSN      string     `json:"commit_lsn"`
 	CreatedAt      time.Time  `json:"created_at" doc:"When it was parked."`
 	UpdatedAt      time.Time  `json:"updated_at"`
@@ -38,12 +38,10 @@ func showDelivery(d *query.Delivery) Delivery {
 		EventID: d.Event.ID, EventType: d.Event.Type, Tenant: d.Event.Tenant, Key: d.Event.Key, EndpointID: d.EndpointID,
 		EndpointName: d.EndpointName, State: string(d.State), Reason: string(d.Reason), Explanation: explain(d),
 		Attempts: d.Attempts, Trigger: d.Trigger, LastStatus: d.LastStatus, LastError: d.LastError,
-		EventCreatedAt: d.Event.CreatedAt.UTC(), CommitLSN: d.Event.CommitLSN.String(), CreatedAt: d.CreatedAt.UTC(),
+		EventCreatedAt: writable(d.Event.CreatedAt), CommitLSN: d.Event.CommitLSN.String(), CreatedAt: d.CreatedAt.UTC(),
 		UpdatedAt: d.UpdatedAt.UTC(),
 	}
-	if !d.NextAttemptAt.IsZero() {
-		shown.NextAttemptAt = &d.NextAttemptAt
-	}
+	shown.NextAttemptAt = writable(d.NextAttemptAt)
 	return shown
 }
 

@@ -9,6 +9,7 @@ import (
 	"log" //nolint:depguard // net/http wants one to be silent with
 	"net/http"
 	"reflect"
+	"sync"
 
 	"github.com/danielgtaylor/huma/v2"
 )
@@ -21,8 +22,12 @@ const Version = "1.0.0"
 //go:embed docs
 var docs embed.FS
 
+// exactNames has the names of fields taken as they are: {"Tenant": …} is not {"tenant": …}.
+var exactNames = sync.OnceFunc(func() { huma.ValidateStrictCasing = true }) //nolint:gochecknoglobals,reassign // a setting of huma's
+
 // document is the frame of the OpenAPI document and the settings of huma.
 func document() huma.Config {
+	exactNames()
 	cfg := huma.Config{
 		OpenAPI: &huma.OpenAPI{
 			OpenAPI: "3.1.0",
@@ -48,22 +53,7 @@ func document() huma.Config {
 	return cfg
 }
 
-func jsonFormat() huma.Format {
-	return huma.Format{
-		Marshal: huma.DefaultJSONFormat.Marshal,
-		Unmarshal: func(data []byte, v any) error {
-			// Nothing may follow the document.
-			dec := json.NewDecoder(bytes.NewReader(data))
-			if err := dec.Decode(v); err != nil {
-				return err
-			}
-			if _, err := dec.Token(); err != io.EOF {
-				return fmt.Errorf("invalid character after the end of the document")
-			}
-			return nil
-		},
-	}
-}
+func jsonFormat() huma.Format { return huma.Format{Marshal: encodeBody, Unmarshal: decodeBody} }
 
 func errorModelType() reflect.Type { return reflect.TypeFor[huma.ErrorModel]() }
 func problemType() reflect.Type    { return reflect.TypeFor[Problem]() }

@@ -195,12 +195,12 @@ func (s *Server) updateEndpoint(ctx context.Context, c *query.Change, p *princip
 	if set.sealed, err = s.unseal(&row); err != nil {
 		return nil, err
 	}
+	if in.Body.URL != nil {
+		set.moveTo(*in.Body.URL)
+	}
 	e.Headers = set.sealed.Headers
 	set.reset(nulls(in.RawBody))
 	set.apply(&in.Body.EndpointSettings)
-	if in.Body.URL != nil {
-		e.URL = *in.Body.URL
-	}
 	return s.save(ctx, c, &row, &set, in.Body.Status, "endpoint.update")
 }
 
@@ -216,11 +216,12 @@ func (s *Server) replaceEndpoint(ctx context.Context, c *query.Change, p *princi
 	if err != nil {
 		return nil, err
 	}
-	e := config.Endpoint{ID: row.ID, URL: in.Body.URL, Tenant: row.Tenant}
+	e := config.Endpoint{ID: row.ID, URL: row.URL, Tenant: row.Tenant}
 	set := settler{e: &e}
 	if set.sealed, err = s.unseal(&row); err != nil {
 		return nil, err
 	}
+	set.moveTo(in.Body.URL)
 	set.apply(&in.Body.EndpointSettings)
 	return s.save(ctx, c, &row, &set, in.Body.Status, "endpoint.replace")
 }

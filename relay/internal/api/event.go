@@ -41,19 +41,15 @@ func (s *Server) getEvent(ctx context.Context, p *principal, in *getEventInput) 
 	if err != nil {
 		return nil, err
 	}
-	return &eventOutput{Body: showEvent(in.ID, &found)}, nil
+	return &eventOutput{Body: showEvent(p, in.ID, &found)}, nil
 }
 
-func showEvent(id string, found *query.Event) Event {
+func showEvent(p *principal, id string, found *query.Event) Event {
 	ev := &found.Event
 	shown := Event{
 		ID: id, Type: ev.Type, Key: ev.Key, Tenant: ev.Tenant, Headers: ev.Headers, PayloadExists: found.HasRow,
-		Deliveries: make([]Delivery, 0, len(found.Deliveries)), Attempts: showAttempts(found.Attempts),
-		MoreAttempts: found.More != nil,
-	}
-	if !ev.CreatedAt.IsZero() {
-		at := ev.CreatedAt.UTC()
-		shown.CreatedAt = &at
+		Deliveries: make([]Delivery, 0, len(found.Deliveries)), Attempts: showAttempts(p, found.Attempts),
+		MoreAttempts: found.More != nil, CreatedAt: writable(ev.CreatedAt),
 	}
 	if ev.CommitLSN != 0 {
 		shown.CommitLSN = ev.CommitLSN.String()

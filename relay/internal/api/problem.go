@@ -87,6 +87,8 @@ func (s *Server) problemOf(ctx context.Context, err error) *Problem {
 	case errors.Is(err, query.ErrConflict):
 		_, text, _ := strings.Cut(err.Error(), query.ErrConflict.Error()+": ")
 		return problem(http.StatusConflict, sentence(text))
+	case errors.Is(err, query.ErrInvalid):
+		return problem(http.StatusUnprocessableEntity, "The request has a value that the database does not take, such as a NUL character, text that is not UTF-8, or a time out of range.")
 	case errors.Is(err, seal.ErrNoKey):
 		return problem(http.StatusConflict, "Secrets of endpoints are kept sealed, and no sealing key is configured: set keys in the secrets block of the configuration.")
 	case ctx.Err() != nil:

@@ -70,7 +70,7 @@ func (s *Server) endpointRoutes() {
 	change(s, route{
 		id: "update-endpoint", method: http.MethodPatch, path: "/v1/endpoints/{id}", tag: tag, scope: write,
 		summary: "Change some settings of an endpoint", errors: conditional,
-		detail: "Settings that are left out stay; null brings one back to its default. The secret stays in any case.",
+		detail: "Settings that are left out stay; null brings one back to its default. The secret stays in any case. Headers go when the URL gets another scheme, host or port, unless they are given again: their values are for who was there.",
 	}, s.updateEndpoint)
 	change(s, route{
 		id: "replace-endpoint", method: http.MethodPut, path: "/v1/endpoints/{id}", tag: tag, scope: write,
@@ -86,7 +86,7 @@ func (s *Server) endpointRoutes() {
 	change(s, route{
 		id: "rotate-secret", method: http.MethodPost, path: "/v1/endpoints/{id}/rotate-secret", tag: tag, scope: write,
 		summary: "Give an endpoint a new secret", errors: conditional,
-		detail: "The new secret is in this answer and never again. The old one signs too until the grace period is over.",
+		detail: "The new secret is in this answer and never again. The old one signs too until the grace period is over; where the scheme of the endpoint has room for one signature, the old one signs alone until then, and the new one from then on.",
 	}, s.rotateSecret)
 	ask(s, route{
 		id: "test-endpoint", method: http.MethodPost, path: "/v1/endpoints/{id}/test", tag: tag, scope: write,

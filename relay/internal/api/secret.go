@@ -91,7 +91,7 @@ func live(secrets []ledger.EndpointSecret, now time.Time) []config.Secret {
 type NewSecret struct {
 	Secret     string `json:"secret,omitempty" maxLength:"512" doc:"A signing secret of your own. Default: a new one." writeOnly:"true"`
 	SecretType string `json:"secret_type,omitempty" enum:"whsec,whsk" doc:"What a new secret is. Default: what the old one is."`
-	Grace      string `json:"grace,omitempty" doc:"For how long the old secret signs too: 0s to 168h. Default: 24h." example:"24h"`
+	Grace      string `json:"grace,omitempty" doc:"For how long the old secret signs too: 0s to 168h. Default: 24h. Where the scheme has room for one signature (github), the old secret signs alone until then." example:"24h"`
 }
 
 type rotateSecretInput struct {
@@ -109,7 +109,8 @@ type RotatedSecret struct {
 	SecretPrefix      string     `json:"secret_prefix,omitempty" doc:"Its first 12 characters."`
 	PublicKey         string     `json:"public_key,omitempty" doc:"The public key (whpk_) of a key pair."`
 	RotatedAt         time.Time  `json:"rotated_at"`
-	PreviousExpiresAt *time.Time `json:"previous_expires_at,omitempty" doc:"Until when the old secret signs too; missing: it does not."`
+	SignsFrom         time.Time  `json:"signs_from" doc:"When the new secret begins to sign: now, or when the old one ends, where the scheme of the endpoint has room for one signature (github)."`
+	PreviousExpiresAt *time.Time `json:"previous_expires_at,omitempty" doc:"Until when the old secret signs; missing: it does not."`
 }
 
 type rotatedOutput struct {
@@ -155,12 +156,24 @@ func (s *Server) rotateSecret(ctx context.Context, c *query.Change, p *principal
 		return nil, err
 	}
 	out := &rotatedOutput{ETag: etag(row.Version), Body: RotatedSecret{
-		ID: row.ID, Secret: next.Reveal(), SecretPrefix: row.SecretPrefix, PublicKey: publicKey(next), RotatedAt: c.Now(),
+		ID: row.ID, Secret: next.Reveal(), SecretPrefix: row.SecretPrefix, PublicKey: publicKey(next), RotatedAt: c.Now(), SignsFrom: c.Now(),
 	}}
 	if len(sealed.Secrets) > 1 {
 		out.Body.PreviousExpiresAt = &sealed.Secrets[1].ExpiresAt
+		if cfg := s.decode(&row); signature.Scheme(cfg.Signature).Single() {
+			for i := range sealed.Secrets { // they sign one after the other, the oldest first
+				out.Body.SignsFrom = later(out.Body.SignsFrom, sealed.Secrets[i].ExpiresAt)
+			}
+		}
 	}
 	return out, nil
+}
+
+func later(a, b time.Time) time.Time {
+	if b.After(a) {
+		return b
+	}
+	return a
 }
 
 // nextSecret gives the secret that follows, checked by the rules of the configuration.

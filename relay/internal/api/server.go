@@ -104,7 +104,8 @@ func New(o Options) *Server {
 func (s *Server) Document() ([]byte, error) { return documentText(s.api.OpenAPI()) }
 
 // ServeHTTP implements http.Handler.
-func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+func (s *Server) ServeHTTP(rw http.ResponseWriter, r *http.Request) {
+	w := &lateWriter{ResponseWriter: rw}
 	defer s.recover(w, r)
 	h := w.Header()
 	h.Set("Cache-Control", "no-store")
@@ -114,6 +115,7 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	handler, pattern := s.mux.Handler(r)
 	if pattern != "" {
 		s.mux.ServeHTTP(w, r)
+		w.send()
 		return
 	}
 	// The mux answers in plain text: its status and Allow header are kept.
@@ -129,11 +131,11 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if probe.Code == http.StatusMethodNotAllowed {
 		detail = "This path knows " + probe.Header().Get("Allow") + "."
 	}
-	writeProblem(w, problem(probe.Code, detail))
+	w.fail(problem(probe.Code, detail))
 }
 
 // recover keeps a bug in one request from ending the relay.
-func (s *Server) recover(w http.ResponseWriter, r *http.Request) {
+func (s *Server) recover(w *lateWriter, r *http.Request) {
 	cause := recover()
 	if cause == nil {
 		return
@@ -142,7 +144,7 @@ func (s *Server) recover(w http.ResponseWriter, r *http.Request) {
 		panic(cause)
 	}
 	s.log.Error().Interface("panic", cause).Str("method", r.Method).Bytes("stack", debug.Stack()).Msg("the API panicked")
-	writeProblem(w, problem(http.StatusInternalServerError, "Something went wrong; the relay's log says what."))
+	w.fail(problem(http.StatusInternalServerError, "Something went wrong; the relay's log says what."))
 }
 
 // write ends a request with a problem before its operation runs.

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/tailpost/tailpost/config"
+	"github.com/tailpost/tailpost/config/receiver"
 	"github.com/tailpost/tailpost/relay/internal/ledger"
 )
 
@@ -18,6 +19,7 @@ type settler struct {
 	e        *config.Endpoint
 	sealed   ledger.Sealed // of the row that is changed; zero: there is none yet
 	problems []FieldProblem
+	moved    bool // the request goes to another receiver
 	flat     bool // the request has events, where or body, not subscriptions
 }
 
@@ -143,6 +145,24 @@ func (s *settler) apply(in *EndpointSettings) {
 	s.subscriptions(in)
 }
 
+// moveTo changes the URL. Values of headers are for whoever they were given: another receiver does not inherit them.
+func (s *settler) moveTo(to string) {
+	if !sameReceiver(s.e.URL, to) {
+		s.moved, s.sealed.Headers = true, nil
+	}
+	s.e.URL = to
+}
+
+// sameReceiver reports whether two URLs have the same scheme, host and port.
+func sameReceiver(a, b string) bool {
+	_, was, err := receiver.Parse(a)
+	if err != nil {
+		return false
+	}
+	_, is, err := receiver.Parse(b)
+	return err == nil && was == is
+}
+
 // kept stands, as the value of a header, for the one that the endpoint has: nobody is told it.
 const kept = "[redacted]"
 
@@ -156,6 +176,10 @@ func (s *settler) headers(in *map[string]string) {
 		if value == kept {
 			var found bool
 			if value, found = s.header(name); !found {
+				if s.moved {
+					s.fail("/headers/"+escapePointer(name), "The URL has another scheme, host or port: write the value again.")
+					continue
+				}
 				s.fail("/headers/"+escapePointer(name), kept+" keeps the value that the endpoint has, and it has none: write one.")
 			}
 		}

@@ -175,7 +175,7 @@ func (l *liveTail) step(ctx context.Context) error {
 }
 
 func (l *liveTail) appendAttempt(text []byte, a *outbox.Attempt) ([]byte, error) {
-	data, err := json.Marshal(showAttempt(a))
+	data, err := json.Marshal(showAttempt(l.principal, a))
 	if err != nil {
 		return nil, fmt.Errorf("encode the attempt: %w", err)
 	}

@@ -63,7 +63,7 @@ func (s *Server) testEndpoint(ctx context.Context, p *principal, in *testEndpoin
 		if err := c.RecordTest(ctx, attempt); err != nil {
 			return nil, err
 		}
-		shown := showAttempt(attempt)
+		shown := showAttempt(p, attempt)
 		return &attemptOutput{Body: shown}, c.Audit(ctx, "endpoint.test", row.ID, row.Tenant, nil, map[string]any{
 			"event_id": attempt.EventID, "outcome": attempt.Outcome, "status_code": attempt.StatusCode,
 		})

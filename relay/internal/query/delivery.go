@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgtype"
 
 	"github.com/tailpost/tailpost/outbox"
 	"github.com/tailpost/tailpost/relay/internal/ledger"
@@ -63,17 +64,15 @@ LIMIT @limit`
 }
 
 func scanDelivery(row pgx.CollectableRow) (d Delivery, err error) {
-	var next *time.Time
+	var next, created pgtype.Timestamptz
 	var lsn string
 	e := &d.Event
 	err = row.Scan(&e.ID, &d.EndpointID, &d.EndpointName, &d.State, &d.Reason, &d.Attempts, &next, &e.Type, &e.Tenant, &e.Key,
-		&e.CreatedAt, &lsn, &e.Seq, &d.LastStatus, &d.LastError, &d.Trigger, &d.CreatedAt, &d.UpdatedAt)
+		&created, &lsn, &e.Seq, &d.LastStatus, &d.LastError, &d.Trigger, &d.CreatedAt, &d.UpdatedAt)
 	if err != nil {
 		return d, err
 	}
-	if next != nil {
-		d.NextAttemptAt = next.UTC()
-	}
+	d.NextAttemptAt, e.CreatedAt = readableTime(next), readableTime(created)
 	e.CommitLSN, err = outbox.ParseLSN(lsn)
 	return d, err
 }

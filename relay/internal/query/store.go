@@ -35,6 +35,7 @@ var (
 	ErrStale       = errors.New("it was changed meanwhile")   // the version is not the one that the caller saw
 	ErrConflict    = errors.New("in conflict with its state") // wrapped with what the conflict is
 	ErrReused      = errors.New("this Idempotency-Key was used for another request")
+	ErrInvalid     = errors.New("a value that the database does not take")
 	ErrUnavailable = errors.New("the database is out of reach or busy")
 )
 
@@ -128,11 +129,17 @@ func judge(err error) error {
 	switch {
 	case pglink.Passes(err):
 		return fmt.Errorf("%w: %w", ErrUnavailable, pglink.Describe(err))
+	case pglink.Is(err, noValues()...):
+		return fmt.Errorf("%w: %w", ErrInvalid, pglink.Describe(err))
 	case pglink.State(err) != "" || errors.Is(err, pglink.ErrPooler):
 		return pglink.Describe(err)
 	}
 	return err
 }
+
+// noValues are the states by which Postgres refuses a value of a call: one with a NUL character, or that is none of the column's
+// type. The rows are no reason for them: whatever is read of the application's table is cast to text.
+func noValues() []string { return []string{"22021", "22P05", "22P02", "22007", "22008", "22003"} }
 
 // unavailable is what keeps a call from getting a connection, without what it says of the connection string.
 func unavailable(err error) error {
