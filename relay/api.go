@@ -53,6 +53,9 @@ func (r *Relay) withServers(ctx context.Context, deliver func(context.Context) e
 		return err
 	}
 	defer st.Close()
+	r.mu.Lock()
+	r.store = st
+	r.mu.Unlock()
 	group, ctx := errgroup.WithContext(ctx)
 	options := api.Options{
 		Store: st, Config: r.config, Keyring: r.keys, Client: r.sendingClient, Status: r.apiStatus, Admission: r.admission, Logger: r.log,

@@ -20,6 +20,7 @@ import (
 	"github.com/tailpost/tailpost/relay/internal/heal"
 	"github.com/tailpost/tailpost/relay/internal/ledger"
 	"github.com/tailpost/tailpost/relay/internal/pace"
+	"github.com/tailpost/tailpost/relay/internal/query"
 	"github.com/tailpost/tailpost/relay/internal/source"
 	"github.com/tailpost/tailpost/relay/internal/source/postgres"
 	"github.com/tailpost/tailpost/relay/internal/telemetry"
@@ -83,6 +84,7 @@ type Relay struct {
 	unready bool            // while standing by: the slot is still being created
 	holding *holding        // nil: the slot is not held
 	ledger  *ledger.Ledger  // nil before Run
+	store   *query.Store    // of the API and the metrics; nil: there are neither
 	acked   source.Position // the last frontier that was acknowledged, in any hold
 
 	// Owned by the goroutine of Run.

@@ -125,10 +125,8 @@ func (r *Relay) swap(ctx context.Context, old, next *settings) error {
 			return fmt.Errorf("reload: %w", err)
 		}
 	}
-	if led != nil && !old.cfg.Database.URL.Equal(next.cfg.Database.URL) {
-		if err := led.Readdress(next.cfg.Database.URL); err != nil {
-			return fmt.Errorf("reload: %w", err)
-		}
+	if err := r.readdress(led, old.cfg.Database.URL, next.cfg.Database.URL); err != nil {
+		return fmt.Errorf("reload: %w", err)
 	}
 	r.mu.Lock()
 	r.set = next
@@ -142,6 +140,25 @@ func (r *Relay) swap(ctx context.Context, old, next *settings) error {
 	default:
 		h.dispatcher.Reload(endpoints)
 		h.follow(ctx, next.cfg, endpoints)
+	}
+	return nil
+}
+
+// readdress has the next connections go to another address, or with another password. Those that stand are left alone.
+func (r *Relay) readdress(led *ledger.Ledger, old, next config.Secret) error {
+	if old.Equal(next) {
+		return nil
+	}
+	r.mu.Lock()
+	st := r.store
+	r.mu.Unlock()
+	if st != nil {
+		if err := st.Readdress(next); err != nil {
+			return err
+		}
+	}
+	if led != nil {
+		return led.Readdress(next)
 	}
 	return nil
 }
