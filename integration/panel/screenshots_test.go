@@ -1,10 +1,12 @@
 package panel_test
 
 import (
+	"flag"
 	"net/http"
 	"net/url"
 	"os"
 	"path/filepath"
+	"slices"
 	"testing"
 
 	"github.com/chromedp/chromedp"
@@ -62,7 +64,7 @@ func newShop(t *testing.T) *shop {
 	s.attempts(s.erp, 12)
 	s.attempts(s.crm, 12)
 	s.attempts(s.dead, 7)
-	s.attempts(s.slow, 1)
+	s.attempts(s.slow, 19)
 	s.attempts("warehouse", 6)
 	kit.Eventually(t, kit.Patience, func() error {
 		var n int
@@ -85,6 +87,10 @@ CROSS JOIN generate_series(date_trunc('hour', now()) - interval '47 hours', date
 CROSS JOIN LATERAL (SELECT (e.busy * (1.15 + sin((extract(hour FROM h.hour) - 8) / 24 * 2 * pi())) * (0.9 + hashtext(e.id || h.hour)::bigint % 10 / 50.0))::bigint AS delivered,
                            CASE WHEN h.hour = date_trunc('hour', now()) - interval '9 hours' THEN e.busy / 3 ELSE e.bad * abs(hashtext(h.hour::text) % 6) END AS failed) AS n
 ON CONFLICT DO NOTHING`, s.erp, s.crm, s.dead)
+	// What was sent to loopback looks as if it had gone out.
+	s.exec(`UPDATE tailpost.endpoint SET url = 'https://' || lower(split_part(name, ' ', 1)) || '.example.com/webhooks'`)
+	s.exec(`UPDATE tailpost.attempt AS a SET url = e.url FROM tailpost.endpoint AS e WHERE e.id = a.endpoint_id`)
+	s.exec(`UPDATE tailpost.attempt SET duration_ms = 38 + abs(hashtext(event_id || endpoint_id)) % 900 / 7.0`)
 }
 
 // attempt is the path of an attempt's page.
@@ -127,6 +133,12 @@ func (b *tab) shoot(name string, full bool) {
 	require.NoError(b.t, os.WriteFile(filepath.Join(folder, name+".png"), picture, 0o600))
 }
 
+// update rewrites the pictures of the documents: go test ./integration/panel -run Screenshots -update.
+var update = flag.Bool("update", false, "write docs/images")
+
+// illustrated are the pages that documents show, by the name of the picture without its look.
+var illustrated = []string{"overview-light", "overview-dark", "endpoint-light", "attempt-light", "event-light", "undelivered-light", "endpoint-new-light", "overview-small", "log-dark"}
+
 func TestScreenshots(t *testing.T) {
 	if testing.Short() {
 		t.Skip("pictures of every page take a while")
@@ -152,6 +164,13 @@ func TestScreenshots(t *testing.T) {
 			b.open(path)
 			b.settled()
 			b.shoot(name+"-"+look.name, true)
+			if *update && slices.Contains(illustrated, name+"-"+look.name) {
+				picture := get(b, chromedp.CaptureScreenshot())
+				images := filepath.Join(kit.Root(), "docs", "images")
+				require.NoError(t, os.MkdirAll(images, 0o750))
+				require.NoError(t, os.WriteFile(filepath.Join(images, "panel-"+name+"-"+look.name+".png"), picture, 0o600))
+			}
+			require.True(t, eval[bool](b, "[...document.querySelectorAll('.card table')].every((t) => t.offsetParent === null || t.scrollWidth <= t.closest('.card').clientWidth)"), "a table of %s is wider than its card (%s)", name, look.name)
 			require.LessOrEqual(t, eval[float64](b, "document.documentElement.scrollWidth - innerWidth"), 0.0, "%s is wider than the window (%s)", name, look.name)
 		}
 	}

@@ -72,7 +72,7 @@ func (v *visit) attempt() error {
 	if at > 0 {
 		body.Next = attemptLink(&list.Data[at-1])
 	}
-	const siblings = 20
+	const siblings = 20 // of this attempt, around it
 	for i := max(0, at-siblings/2); i < min(len(list.Data), at+siblings/2); i++ {
 		body.Siblings = append(body.Siblings, &attemptRow{Attempt: list.Data[i]})
 	}
@@ -115,7 +115,7 @@ func (v *visit) fillAttempt(body *attemptPage) error {
 		{"webhook-timestamp", strconv.FormatInt(body.AttemptedAt.Unix(), 10)},
 		{"webhook-signature", "not kept: it is made anew for every request"},
 	}
-	if text := ev.text(); text != "" && body.Endpoint != nil {
+	if text := ev.text(); text != "" && len(text) <= prettyBytes && body.Endpoint != nil {
 		body.Curl = repeat(body, &ev, text)
 	}
 	return nil

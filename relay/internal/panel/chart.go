@@ -93,7 +93,7 @@ func bars(points []point) template.HTML {
 			if p.At.UTC().Hour() == 0 && p.At.UTC().Minute() == 0 {
 				layout = "2 Jan"
 			}
-			b.WriteString(`<text x="` + coordinate(x) + `" y="` + coordinate(height-6) + `">` + p.At.UTC().Format(layout) + `</text>`)
+			b.WriteString(`<text class="at" x="` + coordinate(x) + `" y="` + coordinate(height-6) + `">` + p.At.UTC().Format(layout) + `</text>`)
 		}
 	}
 	b.WriteString(`</svg>`)

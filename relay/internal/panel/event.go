@@ -124,7 +124,7 @@ func (v *visit) event() error {
 	if body.Names, err = v.names(); err != nil {
 		return err
 	}
-	const most = "100"
+	const most = "25" // endpoints in a page
 	cursor := v.r.URL.Query().Get("cursor")
 	if err := v.get(pathOf("events", id, "explain"), queryOf("limit", most, "cursor", cursor), &body.Why); err != nil {
 		return err
@@ -140,9 +140,18 @@ func (v *visit) event() error {
 	return nil
 }
 
+// shownMoments bounds a timeline; the log has all attempts.
+const shownMoments = 40
+
 // timeline is what happened to an event in the order of time, and what comes next.
 func timeline(ev *eventDetail, known names) []moment {
 	var list []moment
+	if len(ev.Attempts) > shownMoments {
+		ev.Attempts, ev.MoreAttempts = ev.Attempts[:shownMoments], true // the newest
+	}
+	if len(ev.Deliveries) > shownMoments {
+		ev.Deliveries, ev.MoreAttempts = ev.Deliveries[:shownMoments], true
+	}
 	if ev.CreatedAt != nil {
 		list = append(list, moment{At: *ev.CreatedAt, Title: "Created", Text: "The application wrote the event."})
 	}

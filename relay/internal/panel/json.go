@@ -12,9 +12,9 @@ import (
 
 // The bounds of a document that is shown with colours. Beyond them it is shown as it is, up to a length.
 const (
-	prettyBytes = 24 << 10
-	prettyNodes = 1000
-	plainBytes  = 48 << 10
+	prettyBytes = 16 << 10
+	prettyNodes = 500
+	plainBytes  = 32 << 10
 )
 
 var errTooMuch = errors.New("too much to show")
