@@ -24,6 +24,7 @@ func (r *Relay) metricsStatus() telemetry.Status {
 		for id, a := range h.dispatcher.Limited() {
 			s.Limited = append(s.Limited, telemetry.Limited{Endpoint: id, Admitting: a.Admitting, Concurrency: a.Concurrency})
 		}
+		s.LocalFailures = h.dispatcher.LocalFailures()
 		s.Oldest = h.intake.Frontier.Oldest()
 	}
 	return s

@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/require"
+	"pgregory.net/rapid"
 
 	"github.com/tailpost/tailpost/config"
 	"github.com/tailpost/tailpost/outbox"
@@ -29,6 +30,17 @@ func TestChainKey_whoWaitsForWhom(t *testing.T) {
 		require.Equal(t, test.chain, chain, test)
 		require.Equal(t, test.ordered, ordered, test)
 	}
+}
+
+// planned are chains that were settled.
+func planned(list ...*chain) *chains {
+	cs := newChains()
+	for _, c := range list {
+		c.at = unplanned
+		cs.byKey[c.key] = c
+		cs.settle(c)
+	}
+	return cs
 }
 
 // linked is a chain whose head is in flight or queued, and n more behind it.
@@ -138,7 +150,7 @@ func TestChain_isReadOnlyWhenTheTableTellsAllOfIt(t *testing.T) {
 		c.rows = 5
 		require.False(t, c.idle(), name)
 		require.Empty(t, c.restore(&links{due: []*delivery{numbered(1)}}), name)
-		keys, next := chains{"k": c}.due(noon, 10)
+		keys, next := planned(c).due(noon, 10)
 		require.Empty(t, keys, name)
 		require.Zero(t, next, name)
 	}
@@ -159,8 +171,8 @@ func TestChain_goesOnWithItsRows(t *testing.T) {
 // TestChain_keepsWhatWasParkedWhileItsRowsWereRead: the answer may be older than the last rows.
 func TestChain_keepsWhatWasParkedWhileItsRowsWereRead(t *testing.T) {
 	t.Parallel()
-	c := &chain{rows: 2, next: noon}
-	keys, _ := chains{"k": c}.due(noon, 1)
+	c := &chain{key: "k", rows: 2, next: noon}
+	keys, _ := planned(c).due(noon, 1)
 	require.Equal(t, []string{"k"}, keys)
 	c.behind(noon)
 	require.Empty(t, c.restore(nil))
@@ -207,7 +219,7 @@ func TestLinks_endWhereTheOrderDoes(t *testing.T) {
 
 func TestChains_forgetsWhatIsEmpty(t *testing.T) {
 	t.Parallel()
-	cs := chains{}
+	cs := newChains()
 	c := cs.of("k")
 	require.Same(t, c, cs.of("k"))
 	c.rows, c.next = 1, noon
@@ -217,30 +229,64 @@ func TestChains_forgetsWhatIsEmpty(t *testing.T) {
 	c.uncommitted, c.rows = 0, 0
 	former := *c
 	require.Zero(t, cs.settle(c))
-	require.Empty(t, cs)
+	require.Empty(t, cs.byKey)
 	other := cs.of("k")
 	cs.settle(&former)
-	require.Same(t, other, cs["k"], "another chain of that key is none of its business")
+	require.Same(t, other, cs.byKey["k"], "another chain of that key is none of its business")
 }
 
 func TestChains_areDueInTurn(t *testing.T) {
 	t.Parallel()
-	cs := chains{
-		"due": {rows: 1, next: noon}, "later": {rows: 1, next: after(time.Hour)}, "much later": {rows: 1, next: after(2 * time.Hour)},
-		"empty": {},
-	}
+	cs := planned(
+		&chain{key: "due", rows: 1, next: noon}, &chain{key: "later", rows: 1, next: after(time.Hour)},
+		&chain{key: "much later", rows: 1, next: after(2 * time.Hour)},
+	)
 	keys, next := cs.due(noon, 10)
 	require.Equal(t, []string{"due"}, keys)
 	require.Equal(t, after(time.Hour), next)
-	keys, next = cs.due(after(time.Hour), 1)
-	require.Len(t, keys, 1)
-	require.Equal(t, after(time.Hour), next, "there is more to do now")
+	keys, next = cs.due(after(2*time.Hour), 1)
+	require.Equal(t, []string{"later"}, keys, "the one that waits longest")
+	require.Equal(t, after(2*time.Hour), next, "there is more to do now")
+	keys, _ = cs.due(noon, 10)
+	require.Empty(t, keys, "what is being read is not read twice")
+	require.Equal(t, noon, cs.settle(cs.byKey["due"]), "it was not read after all")
+	keys, _ = cs.due(noon, 10)
+	require.Equal(t, []string{"due"}, keys)
+}
+
+// TestChains_findWhatIsDue: however keys come, go, wait and fail, what is due is what a look at all of them finds.
+func TestChains_findWhatIsDue(t *testing.T) {
+	t.Parallel()
+	rapid.Check(t, func(t *rapid.T) {
+		cs := newChains()
+		key := rapid.SampledFrom([]string{"a", "b", "c", "d", "e"})
+		for range rapid.IntRange(1, 60).Draw(t, "steps") {
+			c := cs.of(key.Draw(t, "key"))
+			c.rows = rapid.IntRange(0, 2).Draw(t, "rows")
+			c.uncommitted = rapid.IntRange(0, 1).Draw(t, "uncommitted")
+			c.next = after(time.Duration(rapid.IntRange(0, 10).Draw(t, "due")) * time.Second)
+			cs.settle(c)
+			now := after(time.Duration(rapid.IntRange(0, 10).Draw(t, "now")) * time.Second)
+			var want []string
+			for k, c := range cs.byKey {
+				if c.idle() && c.rows > 0 && !c.next.After(now) {
+					want = append(want, k)
+				}
+			}
+			keys, _ := cs.due(now, 10)
+			require.ElementsMatch(t, want, keys)
+			for _, k := range keys {
+				cs.settle(cs.byKey[k])
+			}
+		}
+	})
 }
 
 func TestChains_takeInWhatOthersChanged(t *testing.T) {
 	t.Parallel()
-	cs := chains{"held": {onHold: true}, "known": {rows: 2, next: after(time.Hour)}}
-	cs.reread([]ledger.Head{
+	chains := planned(&chain{key: "held", onHold: true}, &chain{key: "known", rows: 2, next: after(time.Hour)})
+	cs := chains.byKey
+	chains.reread([]ledger.Head{
 		{Key: "new", Count: 3, NextAttemptAt: after(time.Minute)}, {Key: "known", Count: 1, NextAttemptAt: noon.Add(-time.Hour)},
 		{Key: "waits", Count: 1},
 	}, noon)

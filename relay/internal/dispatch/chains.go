@@ -1,70 +1,106 @@
 package dispatch
 
 import (
+	"container/heap"
 	"time"
 
 	"github.com/tailpost/tailpost/relay/internal/ledger"
 	"github.com/tailpost/tailpost/relay/internal/pace"
 )
 
-// chains are the ordered keys of a lane of which anything is in memory, uncommitted, or pending in the table.
-type chains map[string]*chain
+// chains are the ordered keys of a lane of which anything is in memory, uncommitted, or pending in the table. Those whose rows
+// can be brought back are found by when they are due, however many there are.
+type chains struct {
+	byKey  map[string]*chain
+	agenda chainAgenda
+}
+
+func newChains() *chains { return &chains{byKey: make(map[string]*chain)} }
 
 // of returns the chain of a key, which may be new.
-func (cs chains) of(key string) *chain {
-	c := cs[key]
+func (cs *chains) of(key string) *chain {
+	c := cs.byKey[key]
 	if c == nil {
-		c = &chain{key: key}
-		cs[key] = c
+		c = &chain{key: key, at: unplanned}
+		cs.byKey[key] = c
 	}
 	return c
 }
 
-// settle says when an idle chain's rows are due; zero: it has none, or it is not idle. An empty chain is forgotten.
-func (cs chains) settle(c *chain) time.Time {
+// settle plans what is to be brought back of an idle chain and says when; zero: it has no rows, or it is not idle. An empty
+// chain is forgotten.
+func (cs *chains) settle(c *chain) time.Time {
 	switch {
+	case cs.byKey[c.key] != c: // it is one of before a change of the ordering
 	case !c.idle():
+		cs.unplan(c)
 	case c.rows > 0:
+		cs.plan(c)
 		return c.next
-	case cs[c.key] == c: // not so after a change of the ordering
-		delete(cs, c.key)
+	default:
+		cs.unplan(c)
+		delete(cs.byKey, c.key)
 	}
 	return time.Time{}
 }
 
-// due names up to limit chains whose rows can be brought back, and says when the next one is due.
-func (cs chains) due(now time.Time, limit int) (keys []string, next time.Time) {
-	for key, c := range cs {
+// plan puts a chain on the agenda, at its time.
+func (cs *chains) plan(c *chain) {
+	if c.at == unplanned {
+		heap.Push(&cs.agenda, c)
+		return
+	}
+	heap.Fix(&cs.agenda, c.at)
+}
+
+func (cs *chains) unplan(c *chain) {
+	if c.at != unplanned {
+		heap.Remove(&cs.agenda, c.at)
+	}
+}
+
+// due takes up to limit chains off the agenda whose rows can be brought back, and says when the next one is due.
+func (cs *chains) due(now time.Time, limit int) (keys []string, next time.Time) {
+	if cs == nil {
+		return nil, time.Time{}
+	}
+	for len(cs.agenda) > 0 {
+		c := cs.agenda[0]
 		switch {
 		case !c.idle() || c.rows == 0:
+			cs.unplan(c) // settle plans it again
 		case c.next.After(now):
-			next = pace.Sooner(next, c.next)
-		case len(keys) < limit:
-			keys = append(keys, key)
-			c.read = c.rows
+			return keys, c.next
+		case len(keys) == limit:
+			return keys, now
 		default:
-			next = now
+			cs.unplan(c)
+			keys = append(keys, c.key)
+			c.read = c.rows
 		}
 	}
-	return keys, next
+	return keys, time.Time{}
 }
 
 // begin takes in what the table has when the lane begins.
-func (cs chains) begin(heads []ledger.Head, now time.Time) {
+func (cs *chains) begin(heads []ledger.Head, now time.Time) {
 	for _, h := range heads {
+		c := cs.of(h.Key)
 		// A head that waits for one before it has none any more: it is due.
-		cs[h.Key] = &chain{key: h.Key, rows: int(h.Count), next: pace.Later(h.NextAttemptAt, now)}
+		c.rows, c.next = int(h.Count), pace.Later(h.NextAttemptAt, now)
+		cs.settle(c)
 	}
 }
 
 // reread takes in what the table has once somebody else has changed it. What the heads count may be in memory, or counted
 // already: a chain that is said to have more rows than there are asks for them when it is done with the others, and then has
 // none.
-func (cs chains) reread(heads []ledger.Head, now time.Time) {
-	for _, c := range cs {
+func (cs *chains) reread(heads []ledger.Head, now time.Time) {
+	for _, c := range cs.byKey {
 		if c.onHold {
 			// Perhaps not any more: loading its rows tells.
 			c.onHold, c.rows, c.next = false, max(c.rows, 1), now
+			cs.settle(c)
 		}
 	}
 	for _, h := range heads {
@@ -73,12 +109,51 @@ func (cs chains) reread(heads []ledger.Head, now time.Time) {
 			c.next = next
 		}
 		c.rows += int(h.Count)
+		cs.settle(c)
 	}
 }
 
 // clear forgets what every chain has, for a lane whose endpoint is gone.
-func (cs chains) clear() {
-	for _, c := range cs {
-		c.head, c.wait, c.rows = nil, nil, 0
+func (cs *chains) clear() {
+	if cs == nil {
+		return
 	}
+	for _, c := range cs.byKey {
+		c.head, c.wait, c.rows, c.at = nil, nil, 0, unplanned
+	}
+	cs.agenda = nil
+}
+
+// chainAgenda is a heap of chains, the one that is due first at its top.
+type chainAgenda []*chain
+
+// unplanned is the place of a chain that is not on the agenda.
+const unplanned = -1
+
+func (a *chainAgenda) Len() int           { return len(*a) }
+func (a *chainAgenda) Less(i, j int) bool { return (*a)[i].next.Before((*a)[j].next) }
+func (a *chainAgenda) Swap(i, j int) {
+	s := *a
+	s[i], s[j] = s[j], s[i]
+	s[i].at, s[j].at = i, j
+}
+
+// Push implements heap.Interface.
+func (a *chainAgenda) Push(x any) {
+	c, ok := x.(*chain)
+	if !ok {
+		panic("dispatch: only chains are on the agenda")
+	}
+	c.at = len(*a)
+	*a = append(*a, c)
+}
+
+// Pop implements heap.Interface.
+func (a *chainAgenda) Pop() any {
+	last := len(*a) - 1
+	c := (*a)[last]
+	(*a)[last] = nil
+	*a = (*a)[:last]
+	c.at = unplanned
+	return c
 }

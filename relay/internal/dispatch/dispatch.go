@@ -106,6 +106,7 @@ type Dispatcher struct {
 	loader   *loader
 	routing  atomic.Pointer[routing]
 	places   places
+	strain   strain
 	active   atomic.Int32 // lanes with traffic
 	stopping atomic.Bool
 	healing  atomic.Bool     // lanes with an order wait for events of the table

@@ -11,6 +11,13 @@ type LaneView struct {
 	Capacity   int // the bound of Queued while other lanes have work
 }
 
+func chainsOf(l *lane) int {
+	if l.chains == nil {
+		return 0
+	}
+	return len(l.chains.byKey)
+}
+
 // View looks into the lane of an endpoint; false: there is none.
 func (d *Dispatcher) View(id string) (LaneView, bool) {
 	l := d.lane(id)
@@ -27,6 +34,6 @@ func (d *Dispatcher) View(id string) (LaneView, bool) {
 	}
 	return LaneView{
 		Queued: l.memory.queue.live, Fresh: fresh, Loaded: len(l.memory.loaded), InFlight: l.inFlight, Unrecorded: l.answered,
-		Chains: len(l.chains), Capacity: l.capacity(),
+		Chains: chainsOf(l), Capacity: l.capacity(),
 	}, true
 }

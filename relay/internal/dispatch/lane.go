@@ -26,7 +26,7 @@ type lane struct {
 	health  health
 	limiter *rate.Limiter // nil: unlimited
 	memory  memory
-	chains  chains // nil: unordered
+	chains  *chains // nil: unordered
 
 	workers  int
 	inFlight int
@@ -43,6 +43,9 @@ type lane struct {
 	reordering bool
 	generation int
 	stale      int
+
+	strained      pace.Backoff // while the machine lacks something that requests need
+	strainedUntil time.Time
 
 	answered    int  // requests with an outcome that is not committed
 	uncommitted int  // items that the recorder has not committed
@@ -84,9 +87,8 @@ func newLane(d *Dispatcher, e Endpoint) *lane {
 	l.policy.ordering = e.Config.Ordering
 	l.configure(e)
 	l.nextDue, l.reread = e.Due, e.Reread
-	for _, c := range l.chains {
-		l.nextDue = pace.Sooner(l.nextDue, c.next)
-	}
+	_, next := l.chains.due(time.Time{}, 0)
+	l.nextDue = pace.Sooner(l.nextDue, next)
 	return l
 }
 
@@ -103,7 +105,7 @@ func (l *lane) configure(e Endpoint) {
 	l.health.blocked, l.health.patience, l.health.admission.ceiling = e.Blocked, e.Config.ParkAfter, e.Config.Concurrency
 	l.limit(e.Config.Rate)
 	if e.Config.Ordering != config.OrderingNone && l.chains == nil {
-		l.chains = chains{}
+		l.chains = newChains()
 		l.chains.begin(e.KeyHeads, time.Now())
 	}
 }
@@ -130,16 +132,14 @@ func (l *lane) reconfigure(e Endpoint) {
 // there; then the queue is read anew.
 func (l *lane) reorder(ordering config.Ordering) {
 	now := time.Now()
-	for _, c := range l.chains {
-		l.shedChain(c, outbox.ReasonOrder, now)
-	}
+	l.shedChains(outbox.ReasonOrder, now)
 	l.shedWaits(outbox.ReasonOrder, now)
 	l.generation++
 	l.stale = l.inFlight + l.uncommitted
 	l.reordering, l.reread = true, true
 	l.chains = nil
 	if ordering != config.OrderingNone {
-		l.chains = chains{}
+		l.chains = newChains()
 	}
 	l.nextDue = now
 }
@@ -283,7 +283,7 @@ func (l *lane) recorded(it *item) {
 	switch {
 	case dl.chain != nil:
 		dl.chain.uncommitted--
-		l.noteDue(l.chains.settle(dl.chain))
+		l.settle(dl.chain)
 	case it.remains():
 		l.noteDue(it.next)
 	}

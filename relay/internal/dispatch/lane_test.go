@@ -162,6 +162,51 @@ func TestCircuit_aProbeThatIsNotSentFreesItsPlace(t *testing.T) {
 	})
 }
 
+// TestLocal_costsNeitherAttemptsNorHealth: what this machine lacks is no receiver's fault.
+func TestLocal_costsNeitherAttemptsNorHealth(t *testing.T) {
+	t.Parallel()
+	for name, reached := range map[string]bool{"before anything was sent": false, "after something was": true} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				l := newLife(t)
+				lacking := time.Now().Add(10 * time.Minute)
+				var sent []string
+				e := l.endpoint()
+				e.Config.Circuit = config.Circuit{Failures: 2, Reopen: time.Hour}
+				e.Config.Retry.Schedule, e.Config.DisableAfter = nil, time.Minute
+				e.Sender = sender(func(_ context.Context, r *webhook.Request) webhook.Result {
+					sent = append(sent, r.Event.ID)
+					if time.Now().Before(lacking) {
+						a := answer(r, 0)
+						a.Attempt.Error, a.Local, a.Reached = "too many open files", true, reached
+						return a
+					}
+					return answer(r, 200)
+				})
+				l.change(e)
+				l.event("e1")
+				l.event("e2")
+				l.later(10 * time.Minute)
+				require.LessOrEqual(t, len(sent), 300, "no loop without a pause")
+				require.GreaterOrEqual(t, len(sent), 50)
+				require.Equal(t, uint64(len(sent)), l.LocalFailures())
+				require.Len(t, l.tables.rows, 2, "without a schedule a failure would be the last")
+				l.later(time.Minute)
+				require.Empty(t, l.tables.rows)
+				require.Empty(t, l.tables.changes, "it is not failing, and not disabled")
+				if reached {
+					require.Len(t, l.tables.attempts, len(sent), "one row for each request that may have arrived")
+				} else {
+					require.Len(t, l.tables.attempts, 2)
+					require.Equal(t, 1, l.tables.attempts[0].Number)
+				}
+				l.stop()
+			})
+		})
+	}
+}
+
 // TestSpilling_endsOnceTheTableIsEmpty: an endpoint that was slow once is sent to from memory again.
 func TestSpilling_endsOnceTheTableIsEmpty(t *testing.T) {
 	t.Parallel()

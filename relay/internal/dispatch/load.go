@@ -12,7 +12,7 @@ import (
 
 const (
 	loadPage  = 512 // deliveries that one query brings back at most
-	loadKeys  = 64  // ordered keys that one query brings back at most
+	loadKeys  = 256 // ordered keys that one query brings back at most
 	loadChain = 16  // deliveries of one ordered key that one query brings back at most
 )
 
@@ -111,6 +111,11 @@ func (l *lane) cancelLoad(p *loadPlan) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.memory.endLoad()
+	for _, key := range p.keys {
+		if l.chains != nil && l.chains.byKey[key] != nil {
+			l.settle(l.chains.byKey[key])
+		}
+	}
 	l.nextDue = pace.Sooner(l.nextDue, p.now)
 	l.d.loader.schedule(l, time.Now().Add(l.reloads.Next()))
 }
@@ -143,8 +148,13 @@ func (l *lane) finishLoad(p *loadPlan, f found) {
 	}
 	for _, key := range p.keys {
 		// A chain is read only while nothing of it is in memory or uncommitted, so its rows are never stale.
-		if c := l.chains[key]; c != nil && (f.whole || chained[key] != nil) {
+		c := l.chains.byKey[key]
+		switch {
+		case c == nil:
+		case f.whole || chained[key] != nil:
 			l.restore(c, chained[key])
+		default:
+			l.settle(c) // the answer had no room for it
 		}
 	}
 	l.noteDue(f.next)
@@ -168,7 +178,7 @@ func (l *lane) restore(c *chain, rows *links) {
 		l.enqueue(back[0])
 		return
 	}
-	l.noteDue(l.chains.settle(c))
+	l.settle(c)
 }
 
 // revive makes a delivery of its row.

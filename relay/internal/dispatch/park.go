@@ -141,7 +141,7 @@ func (l *lane) evict(dl *delivery, reason outbox.Reason, next time.Time) {
 	case l.memory.evict(dl):
 		l.hand(item{kind: itemPark, dl: dl, reason: reason, next: next})
 	case dl.chain != nil:
-		l.noteDue(l.chains.settle(dl.chain))
+		l.settle(dl.chain)
 	default:
 		l.noteDue(next)
 	}
@@ -159,9 +159,7 @@ func (l *lane) shed(now time.Time) {
 	if reason == "" {
 		return
 	}
-	for _, c := range l.chains {
-		l.shedChain(c, reason, until)
-	}
+	l.shedChains(reason, until)
 	l.shedWaits(reason, until)
 }
 
@@ -169,6 +167,23 @@ func (l *lane) shed(now time.Time) {
 func (l *lane) shedWaits(reason outbox.Reason, until time.Time) {
 	for dl := range l.memory.waits() {
 		l.evict(dl, reason, until)
+	}
+}
+
+// shedChains takes everything of the chains that is not in flight out of memory.
+func (l *lane) shedChains(reason outbox.Reason, until time.Time) {
+	if l.chains == nil {
+		return
+	}
+	for _, c := range l.chains.byKey {
+		l.shedChain(c, reason, until)
+	}
+}
+
+// settle asks for the rows of an idle chain when they are due. The lane may have no order any more.
+func (l *lane) settle(c *chain) {
+	if l.chains != nil {
+		l.noteDue(l.chains.settle(c))
 	}
 }
 

@@ -109,6 +109,10 @@ func (l *lane) mayGo(now time.Time) bool {
 		l.wakeIn(time.Second)
 		return false
 	}
+	if wait := l.strainedUntil.Sub(now); wait > 0 {
+		l.wakeIn(wait)
+		return false
+	}
 	if wait, ok := l.health.mayGo(now); !ok {
 		l.wakeIn(wait)
 		return false
@@ -150,10 +154,20 @@ func (l *lane) finish(dl *delivery, res webhook.Result) {
 	}
 	l.memory.fresh.remove(dl)
 	now := time.Now()
-	if res.Unsent || l.d.sendCtx.Err() != nil && res.Attempt.StatusCode == 0 {
-		l.abandon(dl, now)
+	aborted := l.d.sendCtx.Err() != nil && res.Attempt.StatusCode == 0
+	next := now
+	if res.Local && !aborted {
+		next = l.noteStrain(res.Attempt.Error, now)
+	}
+	switch {
+	case res.Unsent, (res.Local || aborted) && !res.Reached:
+		l.abandon(dl, next, now)
+		return
+	case res.Local || aborted:
+		l.interrupt(dl, res.Attempt, next, now)
 		return
 	}
+	l.strained.Reset()
 	// A 410 leaves the delivery pending without a time: it is due when a person enables the endpoint again.
 	decision := retry.Decide(l.policy.retry, dl.attempts+1, retry.Result{
 		StatusCode: res.Attempt.StatusCode,
@@ -244,9 +258,36 @@ func (l *lane) judge(it *item, decision retry.Decision, now time.Time) (shed boo
 	return shed
 }
 
+// noteStrain takes in that this machine could not send, and returns when it is worth trying again. Other endpoints go on: they
+// may have connections.
+func (l *lane) noteStrain(problem string, now time.Time) time.Time {
+	l.d.strain.met(&l.d.log, l.id, problem, now)
+	if !l.strainedUntil.After(now) {
+		l.strainedUntil = now.Add(l.strained.Next())
+	}
+	return l.strainedUntil
+}
+
+// interrupt records a request that reached the receiver, perhaps, and that the relay could not see to its end. It says nothing
+// about the receiver, and does not use up the schedule: it is tried again at next.
+func (l *lane) interrupt(dl *delivery, attempt outbox.Attempt, next, now time.Time) {
+	dl.phase = gone
+	l.health.circuit.abandoned(dl)
+	l.answered++
+	it := item{kind: itemOutcome, dl: dl, attempt: attempt, reason: outbox.ReasonShutdown, next: next}
+	it.attempt.EndpointID, it.attempt.Outcome = l.id, outbox.Retry
+	if l.dropped {
+		l.finishDropped(&it)
+		return
+	}
+	l.hand(it)
+	l.logAttempt(&it)
+	l.advance(dl.chain, outbox.Retry, next, now)
+}
+
 // abandon gives up a request that the relay itself broke off, or did not send: nothing is known of its outcome, so no attempt
-// is recorded. Should the relay deliver again after all, the table has it.
-func (l *lane) abandon(dl *delivery, now time.Time) {
+// is recorded. Should the relay deliver again after all, the table has it, due at next.
+func (l *lane) abandon(dl *delivery, next, now time.Time) {
 	dl.phase = gone
 	l.health.circuit.abandoned(dl)
 	if l.dropped {
@@ -254,8 +295,8 @@ func (l *lane) abandon(dl *delivery, now time.Time) {
 		return
 	}
 	l.memory.forget(dl)
-	l.hand(item{kind: itemPark, dl: dl, reason: outbox.ReasonShutdown, next: now})
-	l.advance(dl.chain, outbox.Retry, now, now)
+	l.hand(item{kind: itemPark, dl: dl, reason: outbox.ReasonShutdown, next: next})
+	l.advance(dl.chain, outbox.Retry, next, now)
 }
 
 // advance lets a chain go on after its head was answered; nil: the delivery was in none.

@@ -250,6 +250,8 @@ func TestText_namesEndpointsThatGetLess(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
 	require.NotContains(t, b.scrape(t), "tailpost_endpoint_admitting erp", "one line for each of many endpoints that are well")
+	b.status.LocalFailures = 9
+	require.InDelta(t, 9, b.scrape(t)["tailpost_local_failures_total"].GetCounter().GetValue(), 0)
 	b.status.Limited = []telemetry.Limited{{Endpoint: "erp", Admitting: 12, Concurrency: 32}, {Endpoint: "crm", Admitting: 0, Concurrency: 8}}
 	all := b.scrape(t)
 	require.InDelta(t, 12, all["tailpost_endpoint_admitting erp"].GetGauge().GetValue(), 0)

@@ -42,6 +42,8 @@ func (m *Metrics) write(text *bytes.Buffer) {
 			concurrency.add(float64(l.Concurrency), "endpoint", l.Endpoint)
 		}
 	}
+	p.counter("local_failures_total", "Requests that failed for want of descriptors, ports, buffers or memory, since this process took the slot.").
+		add(float64(status.LocalFailures))
 	if m.o.LogDropped != nil {
 		p.counter("log_lines_dropped_total", "Lines of the log that nobody read in time, or that could not be written.").add(float64(m.o.LogDropped()))
 	}
