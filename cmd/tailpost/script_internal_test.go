@@ -26,6 +26,7 @@ import (
 func scriptCommands() map[string]func(*testscript.TestScript, bool, []string) {
 	return map[string]func(*testscript.TestScript, bool, []string){
 		"exits":    exits,
+		"await":    await,
 		"database": database,
 		"sql":      sql,
 		"sqlfile":  sqlFile,
@@ -51,13 +52,36 @@ func exits(ts *testscript.TestScript, _ bool, args []string) {
 	}
 }
 
-// database: makes an empty database and sets DATABASE_URL to it.
+// await COMMAND ARGUMENT...: runs a command again and again until it succeeds.
+func await(ts *testscript.TestScript, _ bool, args []string) {
+	const patience = 60 * time.Second
+	deadline := time.NewTimer(patience)
+	defer deadline.Stop()
+	tick := time.NewTicker(20 * time.Millisecond)
+	defer tick.Stop()
+	for {
+		err := ts.Exec(args[0], args[1:]...)
+		if err == nil {
+			return
+		}
+		select {
+		case <-tick.C:
+		case <-deadline.C:
+			ts.Fatalf("not within %s: %v", patience, err)
+		}
+	}
+}
+
+// database: makes an empty database, sets DATABASE_URL to it, and SLOT to the name of a slot.
 func database(ts *testscript.TestScript, _ bool, _ []string) {
 	t, ok := ts.Value(testKey{}).(testing.TB)
 	if !ok {
 		ts.Fatalf("the script has no testing.TB")
 	}
-	ts.Setenv("DATABASE_URL", pgtest.NewDB(t).URL)
+	db := pgtest.NewDB(t)
+	ts.Setenv("DATABASE_URL", db.URL)
+	const longest = 54 // of a slot's name; what makes it unique stands at its end
+	ts.Setenv("SLOT", db.Slot()[max(0, len(db.Slot())-longest):])
 }
 
 type testKey struct{}

@@ -326,6 +326,53 @@ var processMutants = []mutant{
 		run:     "TestAReceiverWithAnotherClockIsNoticed",
 	},
 
+	// Commands that ask the API.
+	{
+		name:    "process-key-in-the-clear",
+		file:    "cmd/tailpost/client.go",
+		old:     "base.Scheme == \"http\" && !isLoopback(base.Hostname())",
+		new:     "base.Scheme == \"http\" && base.Hostname() == \"\"",
+		promise: "A key of the API leaves the machine over TLS only.",
+		pkg:     "./cmd/tailpost",
+		run:     "TestScripts/status",
+	},
+	{
+		name:    "process-failed-test-event-exits-with-0",
+		file:    "cmd/tailpost/testevent.go",
+		old:     "if made.Outcome != \"delivered\" {",
+		new:     "if made.Outcome == \"\" {",
+		promise: "test exits with 1 where the receiver did not take the event.",
+		pkg:     "./cmd/tailpost",
+		run:     "TestScripts/deliveries",
+	},
+	{
+		name:    "process-status-of-an-idle-slot-exits-with-0",
+		file:    "cmd/tailpost/status.go",
+		old:     "if err == nil && !r.SlotState.Active {",
+		new:     "if err == nil && !r.SlotState.Exists {",
+		promise: "status exits with 1 where no relay streams from the slot.",
+		pkg:     "./cmd/tailpost",
+		run:     "TestStatusOfASlotThatNobodyStreamsFromIsAFailure",
+	},
+	{
+		name:    "process-list-stops-at-a-page",
+		file:    "cmd/tailpost/client.go",
+		old:     "query.Set(\"cursor\", page.NextCursor)",
+		new:     "limit = 0",
+		promise: "A list has as many entries as were asked for, whatever the API gives at once.",
+		pkg:     "./cmd/tailpost",
+		run:     "TestListsGoOnUntilTheirLimit",
+	},
+	{
+		name:    "process-key-follows-a-redirect",
+		file:    "cmd/tailpost/client.go",
+		old:     "return http.ErrUseLastResponse }",
+		new:     "return nil }",
+		promise: "A key of the API goes to no other address.",
+		pkg:     "./cmd/tailpost",
+		run:     "TestAKeyGoesToNoOtherAddress",
+	},
+
 	// The doctor.
 	{
 		name:    "process-doctor-failure-exits-with-0",

@@ -1,0 +1,71 @@
+package main
+
+import (
+	"strconv"
+	"time"
+
+	"github.com/spf13/cobra"
+)
+
+// shownAttempt is an attempt as the API has it.
+type shownAttempt struct {
+	EventID     string    `json:"event_id"`
+	EventType   string    `json:"event_type"`
+	EndpointID  string    `json:"endpoint_id"`
+	Number      int       `json:"number"`
+	Trigger     string    `json:"trigger"`
+	Outcome     string    `json:"outcome"`
+	StatusCode  int       `json:"status_code"`
+	Error       string    `json:"error"`
+	DurationMS  float64   `json:"duration_ms"`
+	AttemptedAt time.Time `json:"attempted_at"`
+}
+
+func attemptTable() table {
+	return table{
+		columns: []string{"at", "event", "type", "endpoint", "attempt", "outcome", "status", "ms", "error"},
+		cells: row(func(v shownAttempt) []string {
+			return []string{
+				at(&v.AttemptedAt), v.EventID, v.EventType, v.EndpointID, strconv.Itoa(v.Number), v.Outcome, status(v.StatusCode),
+				strconv.FormatFloat(v.DurationMS, 'f', 0, 64), v.Error,
+			}
+		}),
+	}
+}
+
+// status shows an HTTP status; nothing for none.
+func status(code int) string {
+	if code == 0 {
+		return ""
+	}
+	return strconv.Itoa(code)
+}
+
+func newAttemptsCommand(a *app) *cobra.Command {
+	var api apiFlags
+	var by filters
+	cmd := &cobra.Command{
+		Use:   "attempts",
+		Short: "List attempts, newest first",
+		Long:  "List the requests that were made, newest first. Asks the API of a relay.",
+		Example: `  tailpost attempts --endpoint erp --outcome dead
+  tailpost attempts --event 0198c7a2-7f3e-7c1e-9f6e-8f0d5a4b3c21 --json | jq .response_body`,
+		Args: args(0, 0),
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			c, err := api.client(a, cmd.CommandPath())
+			if err != nil {
+				return err
+			}
+			return a.list(cmd.Context(), c, "/v1/attempts", by.query(), by.limit, attemptTable(), api.asJSON)
+		},
+	}
+	api.register(cmd)
+	by.register(
+		cmd, [3]string{"endpoint", "endpoint_id", "only of this `endpoint`"}, [3]string{"event", "event_id", "only of this `event`"},
+		[3]string{"type", "event_type", "only of events of this `type`"}, [3]string{"tenant", "tenant", "only of this `tenant`'s events"},
+		[3]string{"outcome", "outcome", "only with this `outcome`: delivered, retry, dead"},
+		[3]string{"status", "status_class", "only with a status of this `class`: 2xx, 3xx, 4xx, 5xx"},
+		[3]string{"since", "since", "only from this `time` on (RFC 3339)"}, [3]string{"until", "until", "only before this `time` (RFC 3339)"},
+	)
+	return cmd
+}

@@ -1,0 +1,301 @@
+package main
+
+import (
+	"bytes"
+	"cmp"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/netip"
+	"net/url"
+	"strings"
+	"text/tabwriter"
+	"time"
+
+	"github.com/spf13/cobra"
+)
+
+// The environment variables of commands that ask the API. A key is not a flag, because everybody on the
+// machine can read arguments.
+const (
+	apiVariable = "TAILPOST_API"
+	keyVariable = "TAILPOST_API_KEY"
+)
+
+const (
+	apiTimeout = 60 * time.Second
+	maxAnswer  = 64 << 20
+	apiPage    = 250 // entries that the API gives at once
+)
+
+// client asks the API of a relay.
+type client struct {
+	base *url.URL
+	key  string
+	http *http.Client
+}
+
+// apiFlags are the flags of commands that ask the API.
+type apiFlags struct {
+	address string
+	asJSON  bool
+}
+
+func (f *apiFlags) register(cmd *cobra.Command) {
+	cmd.Flags().StringVar(&f.address, "api", "", "`URL` of the relay's API (default $"+apiVariable+", or the configuration's api.listen)")
+	cmd.Flags().BoolVar(&f.asJSON, "json", false, "print the API's JSON, one object a line")
+}
+
+// client makes a client of the API that the flags, the environment or the configuration name.
+func (f *apiFlags) client(a *app, command string) (*client, error) {
+	address := cmp.Or(f.address, a.getenv(apiVariable))
+	if address == "" {
+		cfg, err := a.loadConfig()
+		if err != nil {
+			return nil, err
+		}
+		if !cfg.API.Enabled() {
+			return nil, hint(errors.New("the configuration has no api block"), "--api with the URL of a relay's API, or an api block")
+		}
+		address = "http://" + cfg.API.Listen
+	}
+	base, err := url.Parse(address)
+	if err != nil || base.Scheme != "http" && base.Scheme != "https" || base.Host == "" || base.User != nil {
+		return nil, usagef(command, "--api: want a URL such as https://tailpost.example.com")
+	}
+	c := &client{base: base, key: a.getenv(keyVariable)}
+	if c.key != "" && base.Scheme == "http" && !isLoopback(base.Hostname()) {
+		return nil, usagef(command, "--api: the key would travel in the clear: use https")
+	}
+	c.http = &http.Client{ //nolint:forbidigo // It asks the relay's own API, not a receiver.
+		Timeout:       apiTimeout,
+		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }, // the key goes nowhere else
+	}
+	return c, nil
+}
+
+func isLoopback(host string) bool {
+	addr, err := netip.ParseAddr(host)
+	return host == "localhost" || err == nil && addr.IsLoopback()
+}
+
+// problem is an error of the API, as RFC 9457 has it.
+type problem struct {
+	Detail string `json:"detail"`
+	Errors []struct {
+		Detail    string `json:"detail"`
+		Pointer   string `json:"pointer"`
+		Parameter string `json:"parameter"`
+	} `json:"errors"`
+}
+
+// ask sends a request and returns the answer. A body of nil sends none.
+func (c *client) ask(ctx context.Context, method, path string, query url.Values, body any) (json.RawMessage, error) {
+	text, err := json.Marshal(body)
+	if err != nil {
+		return nil, fmt.Errorf("ask the API: %w", err)
+	}
+	if body == nil {
+		text = nil
+	}
+	u := c.base.JoinPath(path)
+	u.RawQuery = query.Encode()
+	req, err := http.NewRequestWithContext(ctx, method, u.String(), bytes.NewReader(text)) //nolint:forbidigo // See client.
+	if err != nil {
+		return nil, errors.New("ask the API: the path is not valid")
+	}
+	req.Header.Set("Accept", "application/json")
+	if body != nil {
+		req.Header.Set("Content-Type", "application/json")
+	}
+	if c.key != "" {
+		req.Header.Set("Authorization", "Bearer "+c.key)
+	}
+	res, err := c.http.Do(req)
+	if err != nil {
+		return nil, hint(fmt.Errorf("ask the API at %s: %w", c.base.Host, reason(err)), "--api, and that a relay with an api block runs there")
+	}
+	defer res.Body.Close()
+	answer, err := io.ReadAll(io.LimitReader(res.Body, maxAnswer))
+	if err != nil {
+		return nil, fmt.Errorf("read the API's answer: %w", reason(err))
+	}
+	if res.StatusCode < http.StatusOK || res.StatusCode >= http.StatusMultipleChoices {
+		return nil, refusal(res.StatusCode, answer)
+	}
+	if len(answer) > 0 && !json.Valid(answer) {
+		return nil, hint(fmt.Errorf("the answer of %s is not JSON", c.base.Host), "--api with the URL of a relay's API")
+	}
+	return answer, nil
+}
+
+// reason is why a request failed, without its URL, whose query may name what is nobody's business.
+func reason(err error) error {
+	if failed, ok := errors.AsType[*url.Error](err); ok {
+		err = failed.Err
+	}
+	if failed, ok := errors.AsType[*net.OpError](err); ok {
+		return failed.Err
+	}
+	return err
+}
+
+func refusal(status int, answer []byte) error {
+	var p problem
+	if json.Unmarshal(answer, &p) != nil || p.Detail == "" {
+		p.Detail = http.StatusText(status)
+	}
+	text := printable(p.Detail, maxPreview*4)
+	for _, e := range p.Errors {
+		text += fmt.Sprintf("; %s: %s", printable(cmp.Or(e.Parameter, e.Pointer), maxPreview), printable(e.Detail, maxPreview*4))
+	}
+	err := fmt.Errorf("the API answers %d: %s", status, text)
+	if status == http.StatusUnauthorized || status == http.StatusForbidden {
+		return hint(err, "$"+keyVariable+" with a key that may do this")
+	}
+	return err
+}
+
+// list prints what a path lists, at most limit entries: as the API has them, or as a table.
+func (a *app) list(ctx context.Context, c *client, path string, query url.Values, limit int, t table, asJSON bool) error {
+	rows := t.begin(a)
+	for limit > 0 {
+		query.Set("limit", fmt.Sprint(min(limit, apiPage)))
+		answer, err := c.ask(ctx, http.MethodGet, path, query, nil)
+		if err != nil {
+			return err
+		}
+		var page struct {
+			Data       []json.RawMessage `json:"data"`
+			NextCursor string            `json:"next_cursor"`
+		}
+		if err := json.Unmarshal(answer, &page); err != nil {
+			return fmt.Errorf("read the API's answer: %w", err)
+		}
+		for _, entry := range page.Data[:min(limit, len(page.Data))] {
+			if asJSON {
+				err = a.printRaw(entry)
+			} else {
+				err = rows.add(entry)
+			}
+			if err != nil {
+				return err
+			}
+		}
+		limit -= len(page.Data)
+		if page.NextCursor == "" {
+			break
+		}
+		query.Set("cursor", page.NextCursor)
+	}
+	if asJSON {
+		return nil
+	}
+	return rows.end()
+}
+
+// printRaw prints JSON of the API on a line of its own.
+func (a *app) printRaw(raw json.RawMessage) error {
+	var line bytes.Buffer
+	if err := json.Compact(&line, raw); err != nil {
+		return fmt.Errorf("read the API's answer: %w", err)
+	}
+	return a.printf("%s\n", line.String())
+}
+
+// table is how entries are shown to people.
+type table struct {
+	columns []string
+	cells   func(entry json.RawMessage) ([]string, error)
+}
+
+// row makes the cells of a table out of entries of a type.
+func row[T any](cells func(T) []string) func(json.RawMessage) ([]string, error) {
+	return func(entry json.RawMessage) ([]string, error) {
+		var v T
+		if err := json.Unmarshal(entry, &v); err != nil {
+			return nil, fmt.Errorf("read the API's answer: %w", err)
+		}
+		return cells(v), nil
+	}
+}
+
+// tableRows is a table that is being written.
+type tableRows struct {
+	table
+
+	app  *app
+	text *bytes.Buffer
+	out  *tabwriter.Writer
+}
+
+func (t table) begin(a *app) *tableRows {
+	r := &tableRows{table: t, app: a, text: new(bytes.Buffer)}
+	const padding = 2
+	r.out = tabwriter.NewWriter(r.text, 0, 0, padding, ' ', 0)
+	fmt.Fprintln(r.out, strings.ToUpper(strings.Join(t.columns, "\t")))
+	return r
+}
+
+func (r *tableRows) add(entry json.RawMessage) error {
+	cells, err := r.cells(entry)
+	if err != nil {
+		return err
+	}
+	for i := range cells {
+		cells[i] = cmp.Or(printable(cells[i], maxPreview), "-")
+	}
+	fmt.Fprintln(r.out, strings.Join(cells, "\t"))
+	return nil
+}
+
+// end prints the table, without blanks at the ends of its lines.
+func (r *tableRows) end() error {
+	if err := r.out.Flush(); err != nil {
+		return fmt.Errorf("write the table: %w", err)
+	}
+	for line := range strings.Lines(r.text.String()) {
+		if err := r.app.printf("%s\n", strings.TrimRight(line, " \n")); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// at shows a time, or nothing.
+func at(t *time.Time) string {
+	if t == nil || t.IsZero() {
+		return ""
+	}
+	return t.UTC().Format(time.RFC3339)
+}
+
+// filters are flags that become parameters of a query.
+type filters struct {
+	values map[string]*string // by the name of the parameter
+	limit  int
+}
+
+// register makes flags, each given as its name, the parameter's name, and its help.
+func (f *filters) register(cmd *cobra.Command, flags ...[3]string) {
+	f.values = make(map[string]*string, len(flags))
+	for _, flag := range flags {
+		f.values[flag[1]] = cmd.Flags().String(flag[0], "", flag[2])
+	}
+	const some = 50
+	cmd.Flags().IntVar(&f.limit, "limit", some, "print at most `N`")
+}
+
+func (f *filters) query() url.Values {
+	query := make(url.Values)
+	for name, value := range f.values {
+		if *value != "" {
+			query.Set(name, *value)
+		}
+	}
+	return query
+}

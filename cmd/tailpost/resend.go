@@ -1,0 +1,92 @@
+package main
+
+import (
+	"encoding/json"
+	"fmt"
+	"net/http"
+
+	"github.com/spf13/cobra"
+)
+
+// resendSelection is which deliveries are to be attempted now, as the API takes it.
+type resendSelection struct {
+	EventID    string   `json:"event_id,omitempty"`
+	EndpointID string   `json:"endpoint_id,omitempty"`
+	EventTypes []string `json:"event_types,omitempty"`
+	Tenant     string   `json:"tenant,omitempty"`
+	Reason     string   `json:"reason,omitempty"`
+	State      string   `json:"state,omitempty"`
+	Since      string   `json:"since,omitempty"`
+	Until      string   `json:"until,omitempty"`
+	All        bool     `json:"all,omitempty"`
+	DryRun     bool     `json:"dry_run,omitempty"`
+}
+
+func newResendCommand(a *app) *cobra.Command {
+	var api apiFlags
+	var which resendSelection
+	cmd := &cobra.Command{
+		Use:   "resend",
+		Short: "Attempt deliveries now",
+		Long: `Attempt deliveries now that are dead or wait, or, with --event and --endpoint alone, one that was made already. Many are queued in the
+background, at the endpoint's rate and in its order. Asks the API of a relay.`,
+		Example: `  tailpost resend --endpoint erp --state dead --dry-run
+  tailpost resend --event 0198c7a2-7f3e-7c1e-9f6e-8f0d5a4b3c21 --endpoint erp`,
+		Args: args(0, 0),
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			c, err := api.client(a, cmd.CommandPath())
+			if err != nil {
+				return err
+			}
+			answer, err := c.ask(cmd.Context(), http.MethodPost, "/v1/deliveries/resend", nil, which)
+			if err != nil {
+				return err
+			}
+			if api.asJSON {
+				return a.printRaw(answer)
+			}
+			return a.sayResend(answer, which.DryRun)
+		},
+	}
+	api.register(cmd)
+	cmd.Flags().StringVar(&which.EventID, "event", "", "only of this `event`")
+	cmd.Flags().StringVar(&which.EndpointID, "endpoint", "", "only to this `endpoint`")
+	cmd.Flags().StringArrayVar(&which.EventTypes, "type", nil, "only of events of this `type`; may be repeated")
+	cmd.Flags().StringVar(&which.Tenant, "tenant", "", "only of this `tenant`'s events")
+	cmd.Flags().StringVar(&which.State, "state", "", "in this `state`: dead (default), or pending")
+	cmd.Flags().StringVar(&which.Reason, "reason", "", "only for this `reason`")
+	cmd.Flags().StringVar(&which.Since, "since", "", "only of events from this `time` on (RFC 3339)")
+	cmd.Flags().StringVar(&which.Until, "until", "", "only of events before this `time` (RFC 3339)")
+	cmd.Flags().BoolVar(&which.All, "all", false, "all there are")
+	cmd.Flags().BoolVar(&which.DryRun, "dry-run", false, "count them, and change nothing")
+	return cmd
+}
+
+// sayResend prints what became of a resend: counted, queued, or begun in the background.
+func (a *app) sayResend(answer json.RawMessage, dryRun bool) error {
+	var said struct {
+		ID      string `json:"id"`
+		Total   *int64 `json:"total"`
+		Matched int64  `json:"matched"`
+		Changed int64  `json:"changed"`
+	}
+	if err := json.Unmarshal(answer, &said); err != nil {
+		return fmt.Errorf("read the API's answer: %w", err)
+	}
+	switch {
+	case dryRun:
+		return a.printf("%s would be attempted; nothing was changed\n", deliveries(said.Matched))
+	case said.ID == "":
+		return a.printf("%s queued\n", deliveries(said.Changed))
+	case said.Total == nil:
+		return a.printf("resend %s has begun\n", said.ID)
+	}
+	return a.printf("resend %s of %s has begun\n", said.ID, deliveries(*said.Total))
+}
+
+func deliveries(n int64) string {
+	if n == 1 {
+		return "1 delivery"
+	}
+	return fmt.Sprintf("%d deliveries", n)
+}

@@ -1,0 +1,110 @@
+package main
+
+import (
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"strconv"
+	"time"
+
+	"github.com/spf13/cobra"
+)
+
+// shownRelay is the relay as the API has it.
+type shownRelay struct {
+	Slot      string     `json:"slot"`
+	Epoch     int64      `json:"epoch"`
+	Holder    string     `json:"holder"`
+	SettledAt *time.Time `json:"settled_at"`
+	AuditedAt *time.Time `json:"audited_at"`
+	SlotState struct {
+		Exists        bool  `json:"exists"`
+		Active        bool  `json:"active"`
+		LagBytes      int64 `json:"lag_bytes"`
+		RetainedBytes int64 `json:"retained_bytes"`
+	} `json:"slot_state"`
+	Queue struct {
+		Pending         int64      `json:"pending"`
+		Dead            int64      `json:"dead"`
+		OldestPendingAt *time.Time `json:"oldest_pending_at"`
+	} `json:"queue"`
+	This struct {
+		Owner string `json:"owner"`
+		State string `json:"state"`
+	} `json:"this"`
+}
+
+func newStatusCommand(a *app) *cobra.Command {
+	var api apiFlags
+	cmd := &cobra.Command{
+		Use:   "status",
+		Short: "Say how the relay does",
+		Long:  "Say what the relay does, what its slot keeps, and what waits. Asks the API of a relay. The exit code is 1 if no relay streams from the slot.",
+		Args:  args(0, 0),
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			c, err := api.client(a, cmd.CommandPath())
+			if err != nil {
+				return err
+			}
+			answer, err := c.ask(cmd.Context(), http.MethodGet, "/v1/relay", nil, nil)
+			if err != nil {
+				return err
+			}
+			var r shownRelay
+			if err := json.Unmarshal(answer, &r); err != nil {
+				return fmt.Errorf("read the API's answer: %w", err)
+			}
+			if api.asJSON {
+				err = a.printRaw(answer)
+			} else {
+				err = a.printStatus(&r)
+			}
+			if err == nil && !r.SlotState.Active {
+				err = &quietError{code: exitFailed}
+			}
+			return err
+		},
+	}
+	api.register(cmd)
+	return cmd
+}
+
+func (a *app) printStatus(r *shownRelay) error {
+	streaming := "nobody streams from it"
+	switch {
+	case !r.SlotState.Exists:
+		streaming = "it does not exist"
+	case r.SlotState.Active:
+		streaming = "taken " + count(int(r.Epoch), "time") + ", last by " + printable(r.Holder, maxPreview)
+	}
+	for _, line := range [][2]string{
+		{"answered by", printable(r.This.Owner, maxPreview) + ", " + printable(r.This.State, maxPreview)},
+		{"slot", printable(r.Slot, maxPreview) + ": " + streaming},
+		{"log", fmt.Sprintf("%d bytes not confirmed, %d bytes kept", r.SlotState.LagBytes, r.SlotState.RetainedBytes)},
+		{"settled", orNever(at(r.SettledAt))},
+		{"audited", orNever(at(r.AuditedAt))},
+		{"pending", number(r.Queue.Pending) + oldest(r.Queue.OldestPendingAt)},
+		{"dead", number(r.Queue.Dead)},
+	} {
+		if err := a.printf("%-12s %s\n", line[0], line[1]); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func oldest(t *time.Time) string {
+	if t == nil {
+		return ""
+	}
+	return ", the oldest from " + at(t)
+}
+
+func orNever(text string) string {
+	if text == "" {
+		return "never"
+	}
+	return text
+}
+
+func number(n int64) string { return strconv.FormatInt(n, 10) }

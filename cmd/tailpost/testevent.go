@@ -1,0 +1,50 @@
+package main
+
+import (
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"net/url"
+
+	"github.com/spf13/cobra"
+)
+
+func newTestCommand(a *app) *cobra.Command {
+	var api apiFlags
+	var eventType string
+	cmd := &cobra.Command{
+		Use:   "test ENDPOINT",
+		Short: "Send a test event to an endpoint",
+		Long: `Send one signed request to an endpoint, whatever its status and subscriptions, and print the attempt. Asks the API of a relay. The exit
+code is 1 if the receiver does not answer with 2xx.`,
+		Args: args(1, 1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			c, err := api.client(a, cmd.CommandPath())
+			if err != nil {
+				return err
+			}
+			body := make(map[string]string)
+			if eventType != "" {
+				body["type"] = eventType
+			}
+			answer, err := c.ask(cmd.Context(), http.MethodPost, "/v1/endpoints/"+url.PathEscape(args[0])+"/test", nil, body)
+			if err != nil {
+				return err
+			}
+			if err := a.show(attemptTable(), answer, api.asJSON); err != nil {
+				return err
+			}
+			var made shownAttempt
+			if err := json.Unmarshal(answer, &made); err != nil {
+				return fmt.Errorf("read the API's answer: %w", err)
+			}
+			if made.Outcome != "delivered" {
+				return &quietError{code: exitFailed}
+			}
+			return nil
+		},
+	}
+	api.register(cmd)
+	cmd.Flags().StringVar(&eventType, "type", "", "`type` of the event (default webhook.test)")
+	return cmd
+}
