@@ -140,6 +140,10 @@ type Inquiry struct {
 	pace    int // rests after each page, as multiples of what the page took
 }
 
+// Certain reports whether something is known to be missing, so that endpoints with an order are to wait for it. A doubt holds
+// nobody up: it comes of every crash.
+func (q *Inquiry) Certain() bool { return q != nil && q.due }
+
 // backfill reports whether rows older than the slot are asked for. A gap may have come upon a backfill that was not over.
 func (q *Inquiry) backfill() bool { return slices.Contains(strings.Split(q.Why, "; "), whyBackfill) }
 

@@ -37,7 +37,8 @@ type detector struct {
 	refusal bool
 	// alone says that what an earlier detector found explains what this one looks at.
 	alone bool
-	// doubt says that the cause is likely none: the table is looked at, and a gap is told of only if something was lost.
+	// doubt says that the cause is likely none: the table is looked at, at the pace of an audit and while deliveries go on, and a
+	// gap is told of only if something was lost.
 	doubt bool
 }
 
@@ -152,7 +153,7 @@ func (f *Finding) Doubt(now time.Time) *Inquiry {
 	if len(whys) == 0 {
 		return nil
 	}
-	return &Inquiry{Heal: After(f.Before, strings.Join(whys, "; "), now), pace: healPace}
+	return &Inquiry{Heal: After(f.Before, strings.Join(whys, "; "), now), pace: auditPace}
 }
 
 // whys returns what the detectors that look at a slot that was opened find.

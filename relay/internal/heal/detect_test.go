@@ -65,6 +65,7 @@ func TestDetectors(t *testing.T) {
 				require.Nil(t, gap)
 			} else {
 				require.NotNil(t, gap)
+				require.True(t, heal.Due(*gap).Certain())
 				require.Equal(t, test.gap, gap.Why)
 				require.Equal(t, f.Before.Settled, gap.From)
 				require.Equal(t, now, gap.At)
@@ -77,6 +78,7 @@ func TestDetectors(t *testing.T) {
 			}
 			require.NotNil(t, doubt)
 			require.Equal(t, test.doubt, doubt.Why)
+			require.False(t, doubt.Certain(), "nobody waits for it")
 		})
 	}
 }

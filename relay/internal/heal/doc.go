@@ -48,7 +48,8 @@
 // the table once, at a tenth of the speed that it could have; only rows behind the horizon cost more than that. What it finds is
 // queued in transactions of at most 500 deliveries or 1 MiB, as recording waits for each.
 //
-// An endpoint with an order sends nothing while a gap is being healed. What is found comes before all that the stream brings
+// An endpoint with an order sends nothing while a gap is being healed; after a crash, which leaves a slot ahead of what was
+// recorded and most likely nothing lost, it does. What is found comes before all that the stream brings
 // after the gap, in the order of created_at, and of the table where that is the same.
 //
 // The fourth gap within an hour ends the relay instead, so that whatever breaks the stream is noticed: every start ends like

@@ -204,13 +204,13 @@ func TestAnEndpointHasItsStatusBehindWhatItIs(t *testing.T) {
 		return row
 	}
 	require.Equal(t, []string{
-		"take " + idOne + " at 100/0", "change ep_1 before 1, gone false", "change ep_1 before 1, gone false", "ep_1 is paused",
-		"take " + idTwo + " at 100/1", "moved 110", "change ep_1 before 2, gone true",
+		"take " + idOne + " at 100/0", "change ep_1 before 1, gone false", "take " + idTwo + " at 100/1",
+		"change ep_1 before 2, gone false", "ep_1 is paused", "moved 110", "change ep_1 before 2, gone true",
 	}, b.transaction(t, 100, func() {
 		b.insert(t, idOne)
 		require.NoError(t, b.events.Change(postgres.Insert, endpointTable, row("one", "active")))
-		require.NoError(t, b.events.Change(postgres.Update, endpointTable, row("two", "paused")))
 		b.insert(t, idTwo)
+		require.NoError(t, b.events.Change(postgres.Update, endpointTable, row("two", "paused")))
 		require.NoError(t, b.events.Change(postgres.Delete, endpointTable, row("two", "paused")))
 	}))
 }

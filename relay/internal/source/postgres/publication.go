@@ -98,7 +98,8 @@ func (s *session) readPublication(ctx context.Context, want publication) (publis
 		schema, name, _ := strings.Cut(want.table, ".")
 		// By name, not by to_regclass: that wants the right to use the schema, which streaming does not.
 		rows, err := s.query(ctx, `
-			SELECT c.relkind AS kind
+			SELECT c.relkind AS kind,
+			       EXISTS (SELECT FROM pg_inherits AS i WHERE i.inhparent = c.oid) AS parent
 			FROM pg_class AS c
 			JOIN pg_namespace AS n ON n.oid = c.relnamespace
 			WHERE n.nspname = `+quoteLiteral(schema)+` AND c.relname = `+quoteLiteral(name))
@@ -109,6 +110,10 @@ func (s *session) readPublication(ctx context.Context, want publication) (publis
 			return have, fmt.Errorf("%w: table %s does not exist in this database: run tailpost migrate, or correct its name", ErrSetup, want.table)
 		}
 		have.partitioned = rows[0]["kind"] == "p"
+		if rows[0]["parent"] == "t" && !have.partitioned {
+			return have, fmt.Errorf("%w: other tables inherit from table %s (INHERITS), and Postgres does not stream their rows as rows of it: "+
+				"make it a partitioned table, or put the events into one table (ALTER TABLE ... NO INHERIT)", ErrSetup, want.table)
+		}
 	}
 
 	rows, err := s.query(ctx, `

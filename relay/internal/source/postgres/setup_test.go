@@ -155,6 +155,17 @@ func TestSetupIsExplained(t *testing.T) {
 		require.ErrorContains(t, err, "public.outbux does not exist")
 	})
 
+	t.Run("a table that others inherit from", func(t *testing.T) {
+		t.Parallel()
+		b := setup(t)
+		b.exec(t, "CREATE TABLE public.child () INHERITS (public.outbox)")
+		for range 2 { // and nothing was changed by the first try
+			_, err := postgres.Open(t.Context(), b.options())
+			require.ErrorIs(t, err, postgres.ErrSetup)
+			require.ErrorContains(t, err, "other tables inherit from table public.outbox")
+		}
+	})
+
 	t.Run("options", func(t *testing.T) {
 		t.Parallel()
 		for _, o := range []postgres.Options{
