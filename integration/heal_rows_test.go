@@ -76,6 +76,12 @@ func gapCases() map[string]gapCase {
 			lost:   row("b1", "", "") + at("b2", "'5000000-01-01'"),
 			want:   []string{"a1", "b1", "b2"},
 		},
+		"a day since this morning": {
+			ddl:    typed("date"),
+			before: row("a1", "", "") + "UPDATE tailpost.relay SET started_at = date_trunc('day', now()) + interval '1 millisecond';",
+			lost:   row("b1", "", ""),
+			want:   []string{"a1", "b1"},
+		},
 		"times of another zone": {
 			ddl:    typed("timestamp") + `; DO $$ BEGIN EXECUTE format('ALTER DATABASE %I SET timezone = %L', current_database(), 'America/Los_Angeles'); END $$`,
 			before: at("a1", "now() AT TIME ZONE 'America/Los_Angeles'"),

@@ -729,15 +729,6 @@ var coreMutants = []mutant{
 		run:     "TestABackfill",
 	},
 	{
-		name:    "core-rows-of-one-place",
-		file:    "relay/internal/ledger/audit.go",
-		old:     "  AND o.tableoid = ANY (@oids::oid[])\n  AND ` + c.id + `::text = ANY (@ids)`\n\twanted := make(map[RowPlace]struct{}, len(places))\n\tfor _, p := range places {\n\t\twanted[p] = struct{}{}\n\t}",
-		new:     "`\n\twanted := make(map[RowPlace]struct{}, len(places))\n\tfor _, p := range places {\n\t\twanted[p] = struct{}{}\n\t}\n\tdefer func() { _ = wanted }()",
-		promise: "Of two rows at one place of two partitions, only the lost one is delivered.",
-		pkg:     "./integration",
-		run:     "TestAGapIsHealedByWhatARowIs/rows_at_one_place",
-	},
-	{
 		name: "core-rows-horizon-of-clocks",
 		file: "relay/internal/ledger/audit.go",
 		old: `	case s.scope.Horizon.XID != 0:
@@ -764,8 +755,8 @@ var coreMutants = []mutant{
 	{
 		name:    "core-rows-date-beyond",
 		file:    "relay/internal/ledger/table.go",
-		old:     `c.time = "CASE WHEN " + column + " >= '0002-01-01' AND " + column + " < '9999-12-31' THEN " + c.createdAt + " END"`,
-		new:     "c.time = c.createdAt",
+		old:     `c.time = "CASE WHEN " + column + " >= '0002-01-01' AND " + column + " < '9999-12-31' THEN " + at + " END"`,
+		new:     "c.time = at",
 		promise: "A date that is no timestamp stops no audit.",
 		pkg:     "./integration",
 		run:     "TestAGapIsHealedByWhatARowIs/a_day",
@@ -773,9 +764,9 @@ var coreMutants = []mutant{
 	{
 		name: "core-rows-zone-of-sessions",
 		file: "relay/internal/ledger/table.go",
-		old: `	if t.bareTime {
+		old: `	if t.bareTime() {
 		if location`,
-		new: `	if !t.bareTime {
+		new: `	if !t.bareTime() {
 		if location`,
 		promise: "A time without a zone is the database's.",
 		pkg:     "./integration",
@@ -928,5 +919,80 @@ var coreMutants = []mutant{
 		promise: "A reload keeps what only a restart can change.",
 		pkg:     "./integration",
 		run:     "TestAReloadTakesWhatItCan",
+	},
+	{
+		name:    "core-rejected-without-id",
+		file:    "relay/internal/source/postgres/events.go",
+		old:     "e.bring(outbox.Event{ID: e.idOf(table, row)}, e.broken)",
+		new:     "e.bring(outbox.Event{}, e.broken)",
+		promise: "A row that the mapping did not fit is known by its id, so that it can be read again.",
+		pkg:     "./relay",
+		run:     "TestRejectedRows",
+	},
+	{
+		name: "core-rejected-pending-for-ever",
+		file: "relay/internal/upkeep/resend.go",
+		old: `			p.rejected.Set()
+`,
+		new:     "",
+		promise: "What is resent to everyone is read again and routed.",
+		pkg:     "./relay",
+		run:     "TestRejectedRows/many",
+	},
+	{
+		name:    "core-rejected-dead-without-reason",
+		file:    "relay/internal/upkeep/rejected.go",
+		old:     `return nil, "its row is gone, or it was a logical message, so it cannot be read again", nil`,
+		new:     `return nil, "", nil`,
+		promise: "What cannot be read again is dead with the reason, not dropped.",
+		pkg:     "./relay",
+		run:     "TestRejectedRows",
+	},
+	{
+		name: "core-rejected-out-of-order",
+		file: "relay/internal/upkeep/rejected.go",
+		old: `	ev.CommitLSN, ev.Seq = r.CommitLSN, r.Seq
+`,
+		new: `	ev.Seq = -r.Seq - int64(r.CommitLSN)
+`,
+		promise: "What is read again keeps its place in the order.",
+		pkg:     "./relay",
+		run:     "TestRejectedRows/many",
+	},
+	{
+		name:    "core-heal-doubt-holds-order",
+		file:    "relay/internal/heal/audit.go",
+		old:     "return q != nil && q.due }",
+		new:     "return q != nil }",
+		promise: "Nobody waits for a sweep after a plain crash.",
+		pkg:     "./relay/internal/heal",
+		run:     "TestDetectors",
+	},
+	{
+		name:    "core-publication-of-a-parent",
+		file:    "relay/internal/source/postgres/publication.go",
+		old:     `if rows[0]["parent"] == "t" && !have.partitioned {`,
+		new:     `if rows[0]["parent"] == "x" && !have.partitioned {`,
+		promise: "A table that others inherit from is refused with the reason.",
+		pkg:     "./relay/internal/source/postgres",
+		run:     "TestSetupIsExplained",
+	},
+	{
+		name:    "core-rows-day-begins",
+		file:    "relay/internal/ledger/table.go",
+		old:     `		if t.timeType == "date" {`,
+		new:     `		if t.timeType == "day" {`,
+		promise: "A row of today is not taken for older than what happened this morning.",
+		pkg:     "./integration",
+		run:     "TestAGapIsHealedByWhatARowIs/a_day_since_this_morning",
+	},
+	{
+		name:    "core-rows-judged-by-another-time",
+		file:    "relay/internal/heal/sweep.go",
+		old:     "created[found[i].ID], now)",
+		new:     "found[i].Event.CreatedAt, now)",
+		promise: "A row is delivered by the time that it was judged by.",
+		pkg:     "./integration",
+		run:     "TestAGapIsHealedByWhatARowIs/a_day_since_this_morning",
 	},
 }

@@ -92,15 +92,14 @@ func (s *sweep) entitled(id string, created time.Time, unread bool) bool {
 	return !created.Before(r.Since)
 }
 
-// deliveries returns the deliveries that are missing of an event. Their place in the order is before all that the stream brings
+// deliveries returns the deliveries that are missing of an event, created when its row says at the latest. Their place in the order is before all that the stream brings
 // after the gap, and among each other by time.
-func (s *sweep) deliveries(f *ledger.Found, now time.Time) (ds []outbox.Delivery) {
+func (s *sweep) deliveries(f *ledger.Found, created, now time.Time) (ds []outbox.Delivery) {
 	if slices.Contains(f.Recorded, dispatch.Everyone) {
 		return nil
 	}
 	ev := f.Event
 	ev.CommitLSN, ev.Seq = s.From, s.place(ev.CreatedAt)
-	created := ev.CreatedAt
 	if ev.CreatedAt.IsZero() {
 		ev.CreatedAt = now
 	}

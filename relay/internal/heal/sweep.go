@@ -118,7 +118,7 @@ func (s *sweep) page(ctx context.Context, from, n int64) (read, busy time.Durati
 // chunk queues the deliveries that are missing of the events of some rows.
 func (s *sweep) chunk(ctx context.Context, rows []ledger.Row) error {
 	places := make([]ledger.RowPlace, len(rows))
-	created := make(map[string]time.Time, len(rows)) // the decoder does not know that of a commit
+	created := make(map[string]time.Time, len(rows)) // as the rows were judged by: the time of a commit, the end of a day
 	for i := range rows {
 		places[i] = rows[i].RowPlace
 		created[rows[i].ID] = rows[i].CreatedAt
@@ -136,7 +136,7 @@ func (s *sweep) chunk(ctx context.Context, rows []ledger.Row) error {
 	now := time.Now()
 	var part batch
 	for i := range found {
-		ds := s.deliveries(&found[i], now)
+		ds := s.deliveries(&found[i], created[found[i].ID], now)
 		if len(ds) > 0 {
 			s.gap.Events++
 		}

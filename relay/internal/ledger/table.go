@@ -28,9 +28,9 @@ type Table struct {
 	createdNotNull bool
 	// commitTimes says that the server remembers when transactions committed.
 	commitTimes bool
-	// bareTime says that times are without a zone: they are those of the database's.
-	bareTime bool
-	location *time.Location
+	// timeType is the type of the rows' own time, below a domain.
+	timeType string
+	location *time.Location // of times without a zone: the database's
 }
 
 // tableSQL reads what must be known of the table. Without commit timestamps a table without a time of its own has none. The time
@@ -82,16 +82,15 @@ SELECT array(SELECT a.attname::text
                    AND c.relname = @name
                    AND a.attname = @id
                    AND NOT a.attisdropped), 'pg_catalog'),
-       EXISTS (SELECT
-               FROM pg_catalog.pg_attribute AS a
-               JOIN pg_catalog.pg_class AS c ON c.oid = a.attrelid
-               JOIN pg_catalog.pg_namespace AS n ON n.oid = c.relnamespace
-               JOIN pg_catalog.pg_type AS t ON t.oid = a.atttypid
-               WHERE n.nspname = @schema
-                 AND c.relname = @name
-                 AND a.attname = @created
-                 AND NOT a.attisdropped
-                 AND (a.atttypid IN ('timestamp'::regtype, 'date'::regtype) OR t.typbasetype IN ('timestamp'::regtype, 'date'::regtype))),
+       COALESCE((SELECT COALESCE(NULLIF(t.typbasetype, 0), t.oid)::regtype::text
+                 FROM pg_catalog.pg_attribute AS a
+                 JOIN pg_catalog.pg_class AS c ON c.oid = a.attrelid
+                 JOIN pg_catalog.pg_namespace AS n ON n.oid = c.relnamespace
+                 JOIN pg_catalog.pg_type AS t ON t.oid = a.atttypid
+                 WHERE n.nspname = @schema
+                   AND c.relname = @name
+                   AND a.attname = @created
+                   AND NOT a.attisdropped), ''),
        COALESCE((SELECT substr(o.setting, length('timezone=') + 1)
                  FROM pg_catalog.pg_db_role_setting AS s
                  JOIN pg_catalog.pg_database AS d ON d.oid = s.setdatabase
@@ -99,6 +98,11 @@ SELECT array(SELECT a.attname::text
                  WHERE d.datname = current_database()
                    AND s.setrole = 0
                    AND o.setting ILIKE 'timezone=%'), current_setting('log_timezone'))`
+
+// bareTime reports whether times are without a zone.
+func (t *Table) bareTime() bool {
+	return t.timeType == "date" || t.timeType == "timestamp without time zone"
+}
 
 // LookAt finds out what the outbox table of a mapping is like.
 func LookAt(ctx context.Context, db DB, m outbox.Mapping) (Table, error) {
@@ -110,9 +114,9 @@ func LookAt(ctx context.Context, db DB, m outbox.Mapping) (Table, error) {
 	)
 	err := db.QueryRow(ctx, tableSQL, pgx.NamedArgs{
 		"schema": schema, "name": name, "id": m.ID, "created": m.CreatedAt,
-	}).Scan(&columns, &t.idType, &t.createdNotNull, &t.commitTimes, &t.operators, &t.bareTime, &zone)
+	}).Scan(&columns, &t.idType, &t.createdNotNull, &t.commitTimes, &t.operators, &t.timeType, &zone)
 	t.mapping, t.location = m.Fit(columns), time.UTC
-	if t.bareTime {
+	if t.bareTime() {
 		if location, err := time.LoadLocation(zone); err == nil { // else one that only Postgres knows
 			t.location = location
 		}
@@ -154,7 +158,7 @@ const recordedOfSQL = `ARRAY(
 type columns struct {
 	table, id, eventType, tenant, payload, recorded string
 	createdAt                                       string // timestamptz; may be infinite
-	time                                            string // the same, NULL where it is no time of this era
+	time                                            string // the latest that it can be, NULL where it is no time of this era
 }
 
 func (t *Table) columns() columns {
@@ -172,11 +176,16 @@ func (t *Table) columns() columns {
 	case m.CreatedAt != "":
 		column := quote(m.CreatedAt)
 		c.createdAt = column + "::timestamptz"
-		if t.bareTime {
+		if t.bareTime() {
 			c.createdAt = "(" + column + "::timestamp AT TIME ZONE '" + t.location.String() + "')"
 		}
+		at := c.createdAt
+		if t.timeType == "date" {
+			// Its end: a row of today is not older than what happened this morning.
+			at = "((" + column + " + 1)::timestamp AT TIME ZONE '" + t.location.String() + "')"
+		}
 		// The guard comes before the cast: not every date is a timestamp.
-		c.time = "CASE WHEN " + column + " >= '0002-01-01' AND " + column + " < '9999-12-31' THEN " + c.createdAt + " END"
+		c.time = "CASE WHEN " + column + " >= '0002-01-01' AND " + column + " < '9999-12-31' THEN " + at + " END"
 	case t.commitTimes:
 		c.createdAt = "pg_catalog.pg_xact_commit_timestamp(o.xmin)"
 		c.time = c.createdAt

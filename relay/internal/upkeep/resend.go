@@ -32,13 +32,14 @@ type resender struct {
 	log        zerolog.Logger
 	told       map[string]time.Time // when the dispatcher was last told of an endpoint with an order
 	untold     map[string]struct{}  // those of which it is to be told again
+	rejected   Signal
 }
 
-// resends is the task that carries them out.
-func resends(o *Options, wake Signal) Task {
+// resends is the task that carries them out. What stands for everyone is to be read again then.
+func resends(o *Options, wake, rejected Signal) Task {
 	p := &resender{
 		ledger: o.Ledger, dispatcher: o.Dispatcher, hold: o.Hold, log: o.Logger,
-		told: make(map[string]time.Time), untold: make(map[string]struct{}),
+		told: make(map[string]time.Time), untold: make(map[string]struct{}), rejected: rejected,
 	}
 	all := &operations{what: "resends", wake: wake, find: p.find, log: o.Logger}
 	return Task{Name: all.what, Wake: wake, Run: all.run}
@@ -69,6 +70,10 @@ func (p *resender) step(ctx context.Context, r *ledger.Resend) (bool, error) {
 	began := time.Now()
 	page, err := p.ledger.ResendPage(ctx, p.hold, r, resendRows, began)
 	for _, id := range page.Endpoints {
+		if id == dispatch.Everyone {
+			p.rejected.Set()
+			continue
+		}
 		p.tell(id, page.Over)
 	}
 	if err != nil {

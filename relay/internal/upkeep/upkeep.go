@@ -61,19 +61,22 @@ type Upkeep struct {
 	summaries        *summaries
 	publication      *publication
 	replays, resends Signal
+	rejected         Signal
 }
 
 // New returns the upkeep of a hold. Nothing runs yet.
 func New(o Options) *Upkeep {
 	u := &Upkeep{
 		summaries: newSummaries(o.Ledger, o.Logger), publication: newPublication(&o), replays: NewSignal(), resends: NewSignal(),
+		rejected: NewSignal(),
 	}
 	u.tasks = []Task{
 		retention(&o),
 		u.summaries.task(),
 		u.publication.task(),
 		replays(&o, u.replays),
-		resends(&o, u.resends),
+		resends(&o, u.resends, u.rejected),
+		rejected(&o, u.rejected),
 	}
 	return u
 }
@@ -85,6 +88,7 @@ func (u *Upkeep) Tasks() []Task { return u.tasks }
 func (u *Upkeep) Asked() {
 	u.replays.Set()
 	u.resends.Set()
+	u.rejected.Set()
 }
 
 // Committed takes in a batch that was recorded. It belongs to the recorder's goroutine.

@@ -1,10 +1,12 @@
 package postgres
 
 import (
+	"bytes"
 	"encoding/json"
 	"strconv"
 	"time"
 
+	"github.com/jackc/pgx/v5/pgtype"
 	"github.com/rs/zerolog"
 
 	"github.com/tailpost/tailpost/outbox"
@@ -73,12 +75,26 @@ func (e *Events) Change(op Op, table *source.Table, row []outbox.Value) error {
 	if table != e.table {
 		e.prepare(table)
 	}
-	ev, err := outbox.Event{}, e.broken
-	if err == nil {
-		ev, err = e.decoder.Decode(row)
+	if e.broken != nil {
+		e.bring(outbox.Event{ID: e.idOf(table, row)}, e.broken)
+		return nil
 	}
-	e.bring(ev, err)
+	e.bring(e.decoder.Decode(row))
 	return nil
+}
+
+// idOf returns the id of a row that does not fit the mapping otherwise, so that it can be read again once it does; empty: it has none.
+func (e *Events) idOf(table *source.Table, row []outbox.Value) string {
+	for i, c := range table.Columns {
+		if c.Name != e.opts.Mapping.ID || i >= len(row) || row[i].Kind != outbox.TextValue {
+			continue
+		}
+		if c.TypeOID == pgtype.BPCharOID || c.BaseOID == pgtype.BPCharOID {
+			return string(bytes.TrimRight(row[i].Data, " "))
+		}
+		return string(row[i].Data)
+	}
+	return ""
 }
 
 // prepare builds the decoder of a table's current shape.

@@ -1,0 +1,256 @@
+package integration_test
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"os"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/tailpost/tailpost/integration/kit"
+)
+
+// gapWorld is a random table, what an application committed into it, and what became of it.
+type gapWorld struct {
+	*testBundle
+
+	rnd       *rand.Rand
+	timed     bool
+	parts     int    // 0: not partitioned
+	nullType  bool   // the column may be NULL
+	idType    string // bigint, text, uuid or a domain over char(n)
+	next      int
+	committed []string // ids of events that have to arrive once
+	dead      int      // rows that are no events
+	doubtful  []string // ids of rows of which the table cannot tell: they arrive once, or a gap counts them
+}
+
+// newGapWorld makes a table at random.
+func newGapWorld(t *testing.T, rnd *rand.Rand) (w *gapWorld, ddl string) {
+	t.Helper()
+	w = &gapWorld{testBundle: &testBundle{db: kit.NewEmptyDatabase(t), receiver: kit.NewReceiver(t)}, rnd: rnd}
+	w.idType = pick(rnd, "bigint", "text", "uuid", "app.name")
+	w.nullType = rnd.IntN(2) == 0
+	w.timed = rnd.IntN(4) > 0
+	columns := []string{"id " + w.idType + " NOT NULL", "payload " + pick(rnd, "jsonb", "json", "text", "bytea")}
+	if w.nullType {
+		columns = append(columns, "type "+pick(rnd, "text", "varchar(40)", "app.name"))
+	} else {
+		columns = append(columns, "type "+pick(rnd, "text", "varchar(40)", "app.name")+" NOT NULL")
+	}
+	if w.timed {
+		columns = append(columns, "created_at "+pick(rnd, "timestamptz", "timestamp", "date", "app.moment"))
+	}
+	key, partition := "id", ""
+	if rnd.IntN(2) == 0 {
+		w.parts = 1 + rnd.IntN(3)
+		columns = append(columns, "part int NOT NULL")
+		key, partition = "id, part", " PARTITION BY LIST (part)"
+	}
+	rnd.Shuffle(len(columns), func(i, j int) { columns[i], columns[j] = columns[j], columns[i] })
+	var b strings.Builder
+	b.WriteString("CREATE SCHEMA app; CREATE DOMAIN app.name AS char(40); CREATE DOMAIN app.moment AS timestamptz;\n")
+	fmt.Fprintf(&b, "CREATE TABLE app.events (%s, PRIMARY KEY (%s))%s;\n", strings.Join(columns, ", "), key, partition)
+	for n := range w.parts {
+		fmt.Fprintf(&b, "CREATE TABLE app.events_%d PARTITION OF app.events FOR VALUES IN (%d);\n", n, n)
+	}
+	if rnd.IntN(2) == 0 {
+		zone := pick(rnd, "America/Los_Angeles", "Asia/Kolkata", "UTC")
+		fmt.Fprintf(&b, "DO $$ BEGIN EXECUTE format('ALTER DATABASE %%I SET timezone = %%L', current_database(), '%s'); END $$;\n", zone)
+	}
+	return w, b.String()
+}
+
+func pick(rnd *rand.Rand, of ...string) string { return of[rnd.IntN(len(of))] }
+
+func (w *gapWorld) id() string {
+	w.next++
+	switch w.idType {
+	case "bigint":
+		return strconv.Itoa(w.next)
+	case "uuid":
+		return fmt.Sprintf("00000000-0000-4000-8000-%012d", w.next)
+	}
+	return fmt.Sprintf("e-%d", w.next)
+}
+
+// insert returns a statement that inserts a row, and what takes note of it once it has committed.
+func (w *gapWorld) insert() (sql string, note func()) {
+	id := w.id()
+	names, values := []string{"id", "payload"}, []string{"'" + id + "'", "'{}'"}
+	eventType, doubtful := "'order.created'", false
+	if w.nullType && w.rnd.IntN(10) == 0 {
+		eventType = "NULL"
+	}
+	names, values = append(names, "type"), append(values, eventType)
+	if w.timed && w.rnd.IntN(5) > 0 { // else NULL
+		at := pick(w.rnd, "now()", "now() - interval '1 minute'", "now() - interval '2 hours'", "now() - interval '40 days'", "now() + interval '3 days'",
+			"'infinity'", "'-infinity'", "'0300-01-01 BC'", "'0001-06-01'", "'9999-12-31'", "'250000-01-01'", "'1950-01-01'")
+		if eventType == "NULL" {
+			at = "now()"
+		}
+		doubtful = strings.Contains(at, "40 days") || strings.Contains(at, "1950")
+		names, values = append(names, "created_at"), append(values, at)
+	}
+	if w.parts > 0 {
+		names, values = append(names, "part"), append(values, strconv.Itoa(w.rnd.IntN(w.parts)))
+	}
+	sql = fmt.Sprintf("INSERT INTO app.events (%s) VALUES (%s);\n", strings.Join(names, ", "), strings.Join(values, ", "))
+	return sql, func() {
+		switch {
+		case eventType == "NULL":
+			w.dead++
+		case doubtful:
+			w.doubtful = append(w.doubtful, id)
+		default:
+			w.committed = append(w.committed, id)
+		}
+	}
+}
+
+// work has the application commit, roll back and update at random.
+func (w *gapWorld) work(t *testing.T, transactions int) {
+	t.Helper()
+	for range transactions {
+		sql := "BEGIN;\n"
+		var notes []func()
+		for range 1 + w.rnd.IntN(4) {
+			insert, note := w.insert()
+			switch w.rnd.IntN(6) {
+			case 0: // in a subtransaction that stays
+				sql += "SAVEPOINT s;\n" + insert + "RELEASE s;\n"
+				notes = append(notes, note)
+			case 1: // in one that does not
+				sql += "SAVEPOINT s;\n" + insert + "ROLLBACK TO s;\n"
+			default:
+				sql += insert
+				notes = append(notes, note)
+			}
+		}
+		if w.rnd.IntN(6) == 0 {
+			w.db.Run(t, sql+"ROLLBACK")
+			continue
+		}
+		if w.rnd.IntN(6) == 0 { // an application that notes what it has done
+			sql += "UPDATE app.events SET payload = '{\"seen\": 1}' WHERE random() < 0.3;\n"
+		}
+		w.db.Run(t, sql+"COMMIT")
+		for _, note := range notes {
+			note()
+		}
+		if w.rnd.IntN(8) == 0 {
+			w.db.Run(t, "VACUUM (FREEZE) app.events")
+		}
+	}
+}
+
+// settled waits until everything that has to arrive has arrived.
+func (w *gapWorld) settled(t *testing.T) {
+	t.Helper()
+	defer func() {
+		if t.Failed() {
+			t.Log(w.db.Text(t, "SELECT string_agg(e::text || ' xmin ' || e.xmin, E'\\n') FROM app.events AS e WHERE NOT EXISTS (SELECT FROM tailpost.attempt AS a WHERE a.event_id = e.id::text)"))
+			t.Log(w.db.Text(t, "SELECT string_agg(r::text, E'\\n') FROM tailpost.relay AS r"))
+		}
+	}()
+	w.receiver.AwaitIDs(t, "/erp", w.committed...)
+	w.db.AwaitCount(t, 0, "SELECT count(*) FROM tailpost.delivery WHERE state = 'pending'")
+	w.db.AwaitCount(t, w.dead, "SELECT count(*) FROM tailpost.delivery WHERE state = 'dead'")
+	w.db.AwaitConfirmed(t, w.db.LSN(t)) // what was answered is recorded, so that a kill has nothing sent again
+}
+
+// Stream and audit together deliver exactly what committed, once, whatever the table and the times in it. Rows that say they are
+// older than the slot arrive once, or are counted by the gap that they fell into.
+func TestStreamAndAuditDeliverExactlyWhatCommitted(t *testing.T) {
+	t.Parallel()
+	worlds := 6
+	if text := os.Getenv("TAILPOST_WORLDS"); text != "" {
+		var err error
+		worlds, err = strconv.Atoi(text)
+		require.NoError(t, err)
+	}
+	for range worlds {
+		seed := rand.Uint64N(1_000_000)
+		if text := os.Getenv("TAILPOST_WORLD"); text != "" { // one that failed
+			var err error
+			seed, err = strconv.ParseUint(text, 10, 64)
+			require.NoError(t, err)
+		}
+		t.Run(strconv.FormatUint(seed, 10), func(t *testing.T) {
+			t.Parallel()
+			w, ddl := newGapWorld(t, rand.New(rand.NewPCG(seed, 1)))
+			t.Logf("seed %d:\n%s", seed, ddl)
+			w.db.Run(t, ddl)
+			config := w.db.Config(w.endpoint("erp", ""))
+			created := ""
+			if w.timed {
+				created = "created_at"
+			}
+			config.Outbox = mapped("app.events", "id", "type", "payload", created) + "\naudit_interval = \"2s\""
+			migrate := kit.Run(t, kit.Command{Args: []string{"migrate", "-c", writeConfig(t, config)}, Env: config.Env()})
+			require.Zero(t, migrate.ExitCode(), migrate.Output())
+			for gap := range 3 {
+				relay := kit.StartDelivering(t, kit.Options{Config: config})
+				if gap > 0 {
+					w.db.AwaitCount(t, gap, "SELECT count(*) FROM tailpost.gap")
+				}
+				// As if the relay had run for some days.
+				w.db.Run(t, "UPDATE tailpost.relay SET started_at = started_at - interval '1 day'")
+				w.work(t, 5)
+				w.settled(t)
+				if w.rnd.IntN(2) == 0 {
+					relay.Kill()
+				} else {
+					require.Zero(t, relay.Stop(t))
+				}
+				w.work(t, 1) // comes by the stream of a slot that is dropped before anybody reads it
+				w.dropSlot(t)
+				w.work(t, 5)
+			}
+			relay := kit.StartDelivering(t, kit.Options{Config: config})
+			w.db.AwaitCount(t, 3, "SELECT count(*) FROM tailpost.gap")
+			w.settled(t)
+			require.Zero(t, relay.Stop(t))
+			w.check(t)
+		})
+	}
+}
+
+// check compares what arrived with what committed.
+func (w *gapWorld) check(t *testing.T) {
+	t.Helper()
+	arrived := make(map[string]int)
+	for _, id := range w.receiver.IDs("/erp") {
+		arrived[id]++
+	}
+	var missing, twice, foreign []string
+	for _, id := range w.committed {
+		if arrived[id] == 0 {
+			missing = append(missing, id)
+		}
+	}
+	lost := 0
+	for _, id := range w.doubtful {
+		if arrived[id] == 0 {
+			lost++
+		}
+	}
+	for id, n := range arrived {
+		if n > 1 {
+			twice = append(twice, id)
+		}
+		if !slices.Contains(w.committed, id) && !slices.Contains(w.doubtful, id) {
+			foreign = append(foreign, id)
+		}
+	}
+	require.Empty(t, missing, "committed and not delivered")
+	require.Empty(t, twice, "delivered more than once")
+	require.Empty(t, foreign, "delivered and never committed")
+	counted := w.db.Count(t, "SELECT COALESCE(sum(substring(note FROM '^([0-9]+) rows could not')::int), 0) FROM tailpost.gap")
+	require.GreaterOrEqual(t, counted, lost, "what is not delivered is counted")
+	t.Logf("%d events, %d in doubt of which %d were not delivered, %d dead", len(w.committed), len(w.doubtful), lost, w.dead)
+}

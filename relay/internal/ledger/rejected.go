@@ -1,0 +1,102 @@
+package ledger
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/tailpost/tailpost/outbox"
+)
+
+// Rejected is what could not be made an event of when it was read, and is to be read again: a pending delivery to everyone.
+type Rejected struct {
+	EventID   string
+	CommitLSN outbox.LSN
+	Seq       int64
+}
+
+const rejectedSQL = `
+SELECT event_id, commit_lsn::text, seq
+FROM tailpost.delivery
+WHERE endpoint_id = '*'
+  AND state = 'pending'
+ORDER BY commit_lsn, seq
+LIMIT @limit`
+
+// Rejected returns up to limit of what is to be read again, in commit order.
+func (o *Operations) Rejected(ctx context.Context, limit int) (all []Rejected, err error) {
+	err = o.link.Run(ctx, "look for what is to be read again", func(ctx context.Context, conn *pgx.Conn) error {
+		rows, err := conn.Query(ctx, rejectedSQL, pgx.NamedArgs{"limit": limit})
+		if err != nil {
+			return err
+		}
+		all, err = pgx.CollectRows(rows, func(row pgx.CollectableRow) (r Rejected, err error) {
+			var lsn string
+			if err := row.Scan(&r.EventID, &lsn, &r.Seq); err != nil {
+				return r, err
+			}
+			r.CommitLSN, err = outbox.ParseLSN(lsn)
+			return r, err
+		})
+		return err
+	})
+	return all, err
+}
+
+// Find reads the event of a row by its id; nil: there is no such row.
+func (s *Sweep) Find(ctx context.Context, id string) (*Found, error) {
+	if !s.isKey(id) {
+		return nil, nil
+	}
+	found, err := s.Events(ctx, []RowPlace{{ID: id, TID: "(0,0)"}}) // no row is there, so it is looked up
+	if err != nil || len(found) == 0 {
+		return nil, err
+	}
+	return &found[0], nil
+}
+
+const rejectedDropSQL = `
+DELETE FROM tailpost.delivery
+WHERE event_id = @event
+  AND endpoint_id = '*'
+  AND state = 'pending'`
+
+const rejectedDieSQL = `
+UPDATE tailpost.delivery
+SET state = 'dead',
+    next_attempt_at = NULL,
+    last_error = @problem,
+    updated_at = @now
+WHERE event_id = @event
+  AND endpoint_id = '*'
+  AND state = 'pending'`
+
+// Reroute puts the deliveries of an event in the place of what stood for everyone's, or, with a problem, has that be dead again.
+// ErrOver: it is not pending any more.
+func (o *Operations) Reroute(ctx context.Context, hold Hold, eventID string, ds []outbox.Delivery, problem string, now time.Time) error {
+	return o.link.WhileHeld(ctx, hold, "read an event again", func(ctx context.Context, tx pgx.Tx) error {
+		sql := rejectedDropSQL
+		if problem != "" {
+			sql = rejectedDieSQL
+		}
+		tag, err := tx.Exec(ctx, sql, pgx.NamedArgs{"event": eventID, "problem": problem, "now": now})
+		switch {
+		case err != nil:
+			return err
+		case tag.RowsAffected() == 0:
+			return ErrOver
+		}
+		for i := range ds {
+			args, err := foundArgs(&ds[i], now)
+			if err != nil {
+				return err
+			}
+			if _, err := tx.Exec(ctx, parkFoundSQL, args); err != nil {
+				return fmt.Errorf("queue it for endpoint %q: %w", ds[i].EndpointID, err)
+			}
+		}
+		return nil
+	})
+}

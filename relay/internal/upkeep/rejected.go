@@ -1,0 +1,104 @@
+package upkeep
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/rs/zerolog"
+
+	"github.com/tailpost/tailpost/outbox"
+	"github.com/tailpost/tailpost/outbox/pglink"
+	"github.com/tailpost/tailpost/relay/internal/dispatch"
+	"github.com/tailpost/tailpost/relay/internal/ledger"
+	"github.com/tailpost/tailpost/relay/internal/source"
+)
+
+// rejectedRows are looked at in one go.
+const rejectedRows = 100
+
+// rereader reads once more what could not be made an event of, once a person resends it: the mapping fits again, or the row was
+// corrected. It is then routed as the stream would have. What still is no event is dead again, with the reason.
+type rereader struct {
+	ledger     *ledger.Ledger
+	dispatcher *dispatch.Dispatcher
+	hold       ledger.Hold
+	mapping    outbox.Mapping
+	log        zerolog.Logger
+}
+
+// rejected is the task that does it.
+func rejected(o *Options, wake Signal) Task {
+	p := &rereader{ledger: o.Ledger, dispatcher: o.Dispatcher, hold: o.Hold, mapping: o.Outbox.Mapping, log: o.Logger}
+	all := &operations{what: "rejected events", wake: wake, find: p.find, log: o.Logger}
+	return Task{Name: all.what, Wake: wake, Run: all.run}
+}
+
+func (p *rereader) find(ctx context.Context) ([]operation, error) {
+	events, err := p.ledger.Rejected(ctx, rejectedRows)
+	return operationsOf(events, func(r *ledger.Rejected) string { return r.EventID }, p.step), err
+}
+
+// step reads one event again.
+func (p *rereader) step(ctx context.Context, r *ledger.Rejected) (bool, error) {
+	now := time.Now()
+	ds, problem, err := p.read(ctx, r, now)
+	switch {
+	case err == nil:
+	case ctx.Err() != nil, errors.Is(err, ledger.ErrDeposed), pglink.Passes(err):
+		return false, err
+	default:
+		problem = err.Error()
+	}
+	if err := p.ledger.Reroute(ctx, p.hold, r.EventID, ds, problem, now); err != nil {
+		return false, err
+	}
+	if problem != "" {
+		p.log.Warn().Str("event_id", r.EventID).Str("why", problem).Msg("event is still none, dead again")
+		return true, nil
+	}
+	p.log.Info().Str("event_id", r.EventID).Int("endpoints", len(ds)).Msg("event read again and routed")
+	for i := range ds {
+		p.dispatcher.Due(ds[i].EndpointID)
+	}
+	return true, nil
+}
+
+// read returns the deliveries of an event, at its place in the stream, or why it is none.
+func (p *rereader) read(ctx context.Context, r *ledger.Rejected, now time.Time) (ds []outbox.Delivery, problem string, err error) {
+	if p.mapping.Table == "" {
+		return nil, "it was a logical message, which cannot be read again", nil
+	}
+	sweep, err := p.ledger.NewSweep(ctx, p.mapping, ledger.Scope{})
+	if err != nil {
+		return nil, "", err
+	}
+	found, err := sweep.Find(ctx, r.EventID)
+	switch {
+	case err != nil:
+		return nil, "", err
+	case found == nil:
+		return nil, "its row is gone, or it was a logical message, so it cannot be read again", nil
+	case found.Err != nil:
+		return nil, fmt.Sprintf("decode: %v", found.Err), nil
+	}
+	ev := found.Event
+	if err := source.Unrecordable(&ev); err != nil {
+		return nil, err.Error(), nil
+	}
+	ev.CommitLSN, ev.Seq = r.CommitLSN, r.Seq
+	if ev.CreatedAt.IsZero() {
+		ev.CreatedAt = now
+	}
+	for _, id := range p.dispatcher.Route(nil, &ev) {
+		if slices.Contains(found.Recorded, id) {
+			continue
+		}
+		ds = append(ds, outbox.Delivery{
+			Event: ev, EndpointID: id, State: outbox.Pending, Reason: outbox.ReasonReplay, NextAttemptAt: now,
+		})
+	}
+	return ds, "", nil
+}
