@@ -201,6 +201,15 @@ var ruleMutants = []mutant{
 		run:     "^TestHealth_aPersonsWordCounts$",
 	},
 	{
+		name:    "dispatch-keys-found-late",
+		file:    "relay/internal/dispatch/chains.go",
+		old:     "\t\tcase c.next.After(now):\n\t\t\treturn keys, c.next\n",
+		new:     "\t\tcase c.next.After(now.Add(-time.Second)):\n\t\t\treturn keys, c.next\n",
+		promise: "A key is brought back when it is due.",
+		pkg:     "./relay/internal/dispatch",
+		run:     "^TestChains_",
+	},
+	{
 		name:    "dispatch-gate-lets-everybody-in",
 		file:    "relay/internal/dispatch/gate.go",
 		old:     "return g.current+g.previous+g.reserved >= g.limit",

@@ -193,7 +193,11 @@ func TestHealth_aBusyReceiverKeepsItsCircuit(t *testing.T) {
 
 func TestHealth_parksWhatWaitsForAPauseThatIsLong(t *testing.T) {
 	t.Parallel()
-	for hint, parked := range map[time.Duration]bool{time.Second: false, time.Minute: true} {
+	for _, test := range []struct {
+		hint   time.Duration
+		parked bool
+	}{{time.Second, false}, {time.Minute, true}} {
+		hint, parked := test.hint, test.parked
 		h := newHealth(ledger.EndpointState{}, 2*time.Second)
 		h.admission.ceiling = 1
 		d := retry.Decision{Overloaded: true, Busy: true, Asks: hint}

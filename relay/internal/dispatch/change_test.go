@@ -123,10 +123,10 @@ func TestChange_startsAndEndsAtItsPlace(t *testing.T) {
 		l.event("after")
 		l.later(100 * time.Millisecond)
 		require.Equal(t, 1, l.gate.sent())
-		require.Less(t, l.tables.settled, source.Position(l.at), "the event is not settled yet")
+		require.Less(t, l.tables.settled, l.at, "the event is not settled yet")
 		l.gate.answer <- 200
 		l.later(100 * time.Millisecond)
-		require.Equal(t, source.Position(l.at+5), l.tables.settled)
+		require.Equal(t, l.at+5, l.tables.settled)
 		require.Len(t, l.tables.versions, 1)
 
 		// Of what waits at the end nothing is sent or kept, and what is in flight is recorded without a row.
@@ -137,7 +137,7 @@ func TestChange_startsAndEndsAtItsPlace(t *testing.T) {
 		l.change(nil)
 		l.event("gone")
 		l.later(100 * time.Millisecond)
-		require.Equal(t, source.Position(l.at+5), l.tables.settled, "the frontier waits for no request to an endpoint that is gone")
+		require.Equal(t, l.at+5, l.tables.settled, "the frontier waits for no request to an endpoint that is gone")
 		l.gate.answer <- 500
 		l.later(time.Hour)
 		require.Equal(t, 2, l.gate.sent())

@@ -64,7 +64,11 @@ func TestCircuit_withoutFailuresNeverOpens(t *testing.T) {
 func TestCircuit_refusesUntilItReopens(t *testing.T) {
 	t.Parallel()
 	c := opened(t)
-	for at, open := range map[time.Duration]bool{0: true, 29 * time.Second: true, 30 * time.Second: false, time.Hour: false} {
+	for _, test := range []struct {
+		at   time.Duration
+		open bool
+	}{{0, true}, {29 * time.Second, true}, {30 * time.Second, false}, {time.Hour, false}} {
+		at, open := test.at, test.open
 		until, refuses := c.refuses(after(at))
 		require.Equal(t, open, refuses, "after %s", at)
 		if open {

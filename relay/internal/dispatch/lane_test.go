@@ -52,7 +52,7 @@ func TestReject_isADeadDeliveryToEveryone(t *testing.T) {
 		require.Equal(t, outbox.StateDead, row.State)
 		require.Equal(t, outbox.ReasonInvalid, row.Reason)
 		require.Equal(t, "its type is null", row.LastError)
-		require.Equal(t, source.Position(l.at+5), l.tables.settled)
+		require.Equal(t, l.at+5, l.tables.settled)
 		l.stop()
 	})
 }

@@ -2,6 +2,7 @@ package dispatch_test
 
 import (
 	"fmt"
+	"net/http"
 	"slices"
 	"sync"
 	"time"
@@ -98,7 +99,6 @@ type model struct {
 	owners   []*subject
 	versions map[source.Position]bool // of endpoints: whether they are recorded
 	settled  source.Position
-	checked  int // fates below settled
 	held     bool
 	heldAt   time.Time
 	problems []string
@@ -291,7 +291,7 @@ func (m *model) answers(id string, a *outbox.Attempt, hint time.Duration, perman
 	f.answer = again
 	schedule := s.policy.Retry.Schedule
 	switch {
-	case a.StatusCode == 410:
+	case a.StatusCode == http.StatusGone:
 	case a.Number > len(schedule):
 		f.answer = dead
 	default:
@@ -311,7 +311,7 @@ func (m *model) fails(s *subject, f *fate, status int, hint time.Duration, probe
 		s.failingSince = now
 	}
 	f.since = s.failingSince
-	busy := status == 429 || status == 503
+	busy := status == http.StatusTooManyRequests || status == http.StatusServiceUnavailable
 	switch {
 	case !busy:
 		s.asking = time.Time{}
@@ -333,7 +333,7 @@ func (m *model) fails(s *subject, f *fate, status int, hint time.Duration, probe
 		s.open, s.openedAt, s.reopenAt = true, now, now.Add(c.Reopen)
 	}
 	after := s.policy.DisableAfter
-	if status == 410 || after > 0 && now.Sub(s.failingSince) >= after {
+	if status == http.StatusGone || after > 0 && now.Sub(s.failingSince) >= after {
 		s.status, s.since = ledger.StatusDisabled, now
 	}
 }

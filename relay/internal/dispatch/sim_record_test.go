@@ -93,7 +93,7 @@ func (m *model) recordsAttempt(a *outbox.Attempt, last map[string]*fate) {
 	if a.Number != f.recorded+1 && f.owed {
 		m.problem("attempt %d of %s at %s recorded after %d", a.Number, a.EventID, a.EndpointID, f.recorded)
 	}
-	want := map[verdict]outbox.Outcome{delivered: outbox.Delivered, again: outbox.Retry, dead: outbox.Dead}[f.answer]
+	want := map[verdict]outbox.Outcome{unanswered: "", delivered: outbox.Delivered, again: outbox.Retry, dead: outbox.Dead}[f.answer]
 	if a.Outcome != want {
 		m.problem("%s recorded for %s at %s instead of %q", a.Outcome, a.EventID, a.EndpointID, want)
 	}
@@ -176,18 +176,6 @@ func (m *model) unfinished() int {
 		}
 	}
 	return n
-}
-
-// disabled names the endpoints whose rows say so.
-func (m *model) disabled() (ids []string) {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	for id, s := range m.subjects {
-		if s.rowStatus == ledger.StatusDisabled && s.status == ledger.StatusDisabled {
-			ids = append(ids, id)
-		}
-	}
-	return ids
 }
 
 // state is what the endpoint's row says.

@@ -34,7 +34,7 @@ var (
 func TestTheSimulation(t *testing.T) {
 	t.Parallel()
 	first, n := uint64(0), *simSeeds
-	if text := os.Getenv("TAILPOST_SIM_SEEDS"); text != "" {
+	if text := os.Getenv("TAILPOST_SIM_SEEDS"); text != "" { //nolint:forbidigo // a test's own switch
 		var err error
 		n, err = strconv.ParseUint(text, 10, 64)
 		require.NoError(t, err)
@@ -129,11 +129,11 @@ func (w *world) end(how ending, stop context.CancelCauseFunc, kill func(), done 
 	case crashed:
 		w.tables.depose(false)
 		kill()
-		<-done
+		trace("crashed: %v", <-done)
 	case crashedBehind:
 		w.tables.depose(true)
 		kill()
-		<-done
+		trace("crashed: %v", <-done)
 		w.tables.depose(false)
 	case broken:
 		stop(errors.New("the slot is lost"))

@@ -19,12 +19,9 @@ const leastRest = time.Millisecond
 
 // After returns how long to rest after work that took this long.
 func (r Rest) After(took time.Duration) time.Duration {
-	times := time.Duration(max(r.Times, 1))
-	rest := max(took, 0)
-	if rest > math.MaxInt64/times {
-		rest = math.MaxInt64
-	} else {
-		rest *= times
+	rest := time.Duration(math.MaxInt64)
+	if times := int64(max(r.Times, 1)); int64(took) <= math.MaxInt64/times {
+		rest = time.Duration(int64(max(took, 0)) * times)
 	}
 	least := r.Least
 	if least <= 0 {
