@@ -305,6 +305,15 @@ var laneMutants = []mutant{
 		run:     "^TestTheSimulation$",
 	},
 	{
+		name:    "dispatch-loads-without-bound",
+		file:    "relay/internal/dispatch/load.go",
+		old:     "\tif l.d.loadedBytes.Load() >= mostLoaded {\n",
+		new:     "\tif l.d.loadedBytes.Load() >= mostLoaded && l.closed {\n",
+		promise: "What is loaded for many endpoints is bounded in bytes.",
+		pkg:     "./relay/internal/dispatch",
+		run:     "^TestLoader_isBoundedInBytes$",
+	},
+	{
 		name:    "dispatch-failed-load-forgotten",
 		file:    "relay/internal/dispatch/load.go",
 		old:     "\tl.nextDue = pace.Sooner(l.nextDue, p.now)\n",

@@ -34,6 +34,7 @@ type delivery struct {
 	chain    *chain // nil: unordered
 	body     *config.Body
 	attempts int
+	cost     int64          // bytes in memory, of one that was read from the table
 	trigger  outbox.Trigger // of the next attempt, if a person asked for it; empty: stream or retry
 	since    time.Time
 	started  time.Time // its request, while there is one

@@ -107,6 +107,9 @@ type Dispatcher struct {
 	routing  atomic.Pointer[routing]
 	places   places
 	strain   strain
+
+	loadedBytes atomic.Int64 // that rows which were read from the table take in memory
+
 	active   atomic.Int32 // lanes with traffic
 	stopping atomic.Bool
 	healing  atomic.Bool     // lanes with an order wait for events of the table

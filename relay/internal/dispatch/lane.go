@@ -83,6 +83,7 @@ func (p *policy) holds() bool { return p.onDead == config.OnDeadHold }
 
 func newLane(d *Dispatcher, e Endpoint) *lane {
 	l := &lane{d: d, id: e.Config.ID, streamed: e.Streamed, reloads: pace.Backoff{Least: time.Second, Most: time.Minute}}
+	l.memory.bytes = &d.loadedBytes
 	l.health = newHealth(e.State, e.Config.ParkAfter)
 	l.policy.ordering = e.Config.Ordering
 	l.configure(e)

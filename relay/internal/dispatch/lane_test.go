@@ -377,6 +377,52 @@ func TestLoader_asksAgainAfterPausesThatGrow(t *testing.T) {
 	})
 }
 
+// TestLoader_isBoundedInBytes: five hundred endpoints that come back at once must not fill the memory with what waits for them.
+func TestLoader_isBoundedInBytes(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		const endpoints, rows, size = 60, 200, 16 << 10 // 187 MiB
+		payload := make([]byte, size)
+		sent := 0
+		l := newLife(t, func(l *life, o *dispatch.Options) {
+			for e := range endpoints {
+				ep := l.endpoint()
+				ep.Streamed, ep.Due, ep.Config.ID = false, time.Now(), fmt.Sprint("ep", e)
+				ep.Sender = sender(func(ctx context.Context, r *webhook.Request) webhook.Result {
+					pause(ctx, 10*time.Millisecond)
+					l.tables.mu.Lock()
+					sent++
+					l.tables.mu.Unlock()
+					return answer(r, 200)
+				})
+				o.Endpoints = append(o.Endpoints, *ep)
+				for i := range rows {
+					row := outbox.Delivery{
+						Event: outbox.Event{ID: fmt.Sprint("e", i), CommitLSN: outbox.LSN(i), Payload: payload}, EndpointID: ep.Config.ID,
+						State: outbox.Pending, NextAttemptAt: time.Now(),
+					}
+					l.tables.rows[outbox.Pair{EventID: row.Event.ID, EndpointID: row.EndpointID}] = row
+				}
+			}
+		})
+		most := 0
+		for range 100 {
+			l.later(20 * time.Millisecond)
+			loaded := 0
+			for e := range endpoints {
+				v, _ := l.View(fmt.Sprint("ep", e))
+				loaded += v.Loaded
+			}
+			most = max(most, loaded)
+		}
+		require.LessOrEqual(t, most*size, 32<<20+rows*size+endpoints*8*size)
+		l.later(10 * time.Minute)
+		require.Equal(t, endpoints*rows, sent)
+		require.Empty(t, l.tables.rows)
+		l.stop()
+	})
+}
+
 // watchedPages remembers what was asked of the table.
 type watchedPages struct {
 	dispatch.Ledger

@@ -11,9 +11,13 @@ import (
 )
 
 const (
-	loadPage  = 512 // deliveries that one query brings back at most
-	loadKeys  = 256 // ordered keys that one query brings back at most
-	loadChain = 16  // deliveries of one ordered key that one query brings back at most
+	loadPage = 512 // deliveries that one query brings back at most
+	loadKeys = 256 // ordered keys that one query brings back at most
+	// mostLoaded bounds what rows take in memory over all lanes, in bytes; each lane may have leastLoad rows beyond that.
+	mostLoaded = 32 << 20
+	leastLoad  = 8
+
+	loadChain = 16 // deliveries of one ordered key that one query brings back at most
 )
 
 // loadPlan is what to bring back for a lane.
@@ -84,6 +88,10 @@ func (l *lane) planLoad(now time.Time) (p loadPlan, ok bool) {
 		return p, false
 	}
 	room := min(loadPage, l.capacity()-len(l.memory.loaded))
+	if l.d.loadedBytes.Load() >= mostLoaded {
+		// What it has makes room, or is shed; either has it looked at again.
+		room = min(room, leastLoad-len(l.memory.loaded))
+	}
 	limit, again := l.health.loadable(now, room, l.memory.queue.live)
 	if limit <= 0 {
 		if !again.IsZero() {
@@ -186,6 +194,7 @@ func (l *lane) revive(row *outbox.Delivery) *delivery {
 	dl := &delivery{
 		ev: &event{Event: row.Event}, lane: l, attempts: row.Attempts,
 		row: true, settled: true, trigger: row.Trigger, generation: l.generation,
+		cost: overhead + int64(len(row.Event.Payload)),
 	}
 	dl.body = l.d.routing.Load().body(l, &dl.ev.Event)
 	return dl

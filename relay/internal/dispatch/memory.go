@@ -1,6 +1,9 @@
 package dispatch
 
-import "iter"
+import (
+	"iter"
+	"sync/atomic"
+)
 
 // memory is what a lane has in memory: fresh deliveries, which have no row in tailpost.delivery yet, and loaded ones, which
 // have. Its methods are called with the lane's lock held.
@@ -9,6 +12,7 @@ type memory struct {
 	waiting int // behind an earlier delivery of their key
 	fresh   freshList
 	loaded  map[string]*delivery // by event; the loader leaves those alone
+	bytes   *atomic.Int64        // that the rows which were read take, over all lanes
 	// forgotten is non-nil while the loader reads: what is named here may be in its answer, and is stale there.
 	forgotten map[string]struct{}
 }
@@ -47,6 +51,7 @@ func (m *memory) load(dl *delivery) {
 		m.loaded = make(map[string]*delivery)
 	}
 	m.loaded[dl.ev.ID] = dl
+	m.bytes.Add(dl.cost)
 }
 
 // has reports whether the row of an event is in memory, or was when the loader began to read.
@@ -61,6 +66,7 @@ func (m *memory) forget(dl *delivery) {
 		return
 	}
 	delete(m.loaded, dl.ev.ID)
+	m.bytes.Add(-dl.cost)
 	if m.forgotten != nil {
 		m.forgotten[dl.ev.ID] = struct{}{}
 	}

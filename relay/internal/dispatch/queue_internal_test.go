@@ -2,6 +2,7 @@ package dispatch
 
 import (
 	"strconv"
+	"sync/atomic"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -18,7 +19,7 @@ func numbered(i int) *delivery {
 func TestMemory_keepsTheOrderAndItsCounts(t *testing.T) {
 	t.Parallel()
 	rapid.Check(t, func(t *rapid.T) {
-		var m memory
+		m := memory{bytes: new(atomic.Int64)}
 		var queue, waits []*delivery
 		n := 0
 		remove := func(list []*delivery, i int) []*delivery { return append(list[:i:i], list[i+1:]...) }
@@ -72,6 +73,7 @@ func TestMemory_keepsTheOrderAndItsCounts(t *testing.T) {
 			}
 			require.Equal(t, len(queue), m.queue.live)
 			require.Equal(t, len(queue)+len(waits), m.size())
+			require.GreaterOrEqual(t, m.bytes.Load(), int64(0))
 			left := 0
 			for range m.waits() {
 				left++
@@ -84,7 +86,7 @@ func TestMemory_keepsTheOrderAndItsCounts(t *testing.T) {
 // TestMemory_knowsWhatTheLoaderReadTooLate: a row that left memory while the table was read is stale in the answer.
 func TestMemory_knowsWhatTheLoaderReadTooLate(t *testing.T) {
 	t.Parallel()
-	var m memory
+	m := memory{bytes: new(atomic.Int64)}
 	before, during := numbered(1), numbered(2)
 	m.load(before)
 	m.load(during)
@@ -98,9 +100,25 @@ func TestMemory_knowsWhatTheLoaderReadTooLate(t *testing.T) {
 	require.False(t, m.has("2"), "the next answer is younger than that")
 }
 
+func TestMemory_knowsWhatItsRowsTake(t *testing.T) {
+	t.Parallel()
+	m := memory{bytes: new(atomic.Int64)}
+	one, two := numbered(1), numbered(2)
+	one.cost, two.cost = 100, 1000
+	m.load(one)
+	m.load(two)
+	require.EqualValues(t, 1100, m.bytes.Load())
+	m.forget(one)
+	m.forget(one)
+	require.EqualValues(t, 1000, m.bytes.Load())
+	m.enqueue(two)
+	m.evict(two)
+	require.Zero(t, m.bytes.Load())
+}
+
 func TestMemory_forgetsOnlyTheDeliveryThatItHas(t *testing.T) {
 	t.Parallel()
-	var m memory
+	m := memory{bytes: new(atomic.Int64)}
 	old, again := numbered(1), numbered(1)
 	m.load(old)
 	m.forget(old)
