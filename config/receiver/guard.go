@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
+	"strings"
 )
 
 // Guard decides which addresses requests may go to. It judges addresses alone, never names: whoever dials resolves first,
@@ -30,15 +31,32 @@ type DenialError struct {
 	Own  bool   // one of the relay's own listeners: no configuration allows it
 }
 
+// What a denial says before and after the address.
+const (
+	deniedBefore = "address "
+	deniedAfter  = " is not allowed ("
+	deniedPublic = "the receiver's address is not allowed"
+)
+
 func (d *DenialError) Error() string {
+	text := deniedBefore + d.Addr.String() + deniedAfter + d.Kind + ")"
 	if d.Own {
-		return fmt.Sprintf("address %s is not allowed (%s)", d.Addr, d.Kind)
+		return text
 	}
-	return fmt.Sprintf("address %s is not allowed (%s); add it to network.allow", d.Addr, d.Kind)
+	return text + "; add it to network.allow"
+}
+
+// PublicError returns what a tenant may read of an attempt's error. The addresses that a name has inside the operator's
+// network, and what listens there, are the operator's to know; the rest of an error says nothing of them.
+func PublicError(text string) string {
+	if strings.HasPrefix(text, deniedBefore) && strings.Contains(text, deniedAfter) {
+		return deniedPublic
+	}
+	return text
 }
 
 // Public says the same without the address.
-func (d *DenialError) Public() string { return "the receiver's address is not allowed" }
+func (d *DenialError) Public() string { return deniedPublic }
 
 // NewGuard makes a Guard that allows, beside public addresses, those of allow.
 func NewGuard(allow []netip.Prefix) (*Guard, error) {

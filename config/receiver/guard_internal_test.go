@@ -124,3 +124,22 @@ func TestGuardAllow(t *testing.T) {
 	_, err := NewGuard([]netip.Prefix{{}})
 	require.ErrorContains(t, err, "invalid prefix")
 }
+
+// TestTenantsReadNoAddress: what a tenant reads of a denial names no address and no neighbour.
+func TestTenantsReadNoAddress(t *testing.T) {
+	t.Parallel()
+	for kind, addrs := range specials() {
+		for _, a := range addrs {
+			d := testGuard(t).Check(netip.MustParseAddr(a))
+			require.NotNil(t, d, a)
+			public := PublicError(d.Error())
+			require.NotContains(t, public, d.Addr.String())
+			require.NotContains(t, public, kind)
+			d.Own = true
+			require.Equal(t, public, PublicError(d.Error()))
+		}
+	}
+	for _, text := range []string{"", "connection refused", "timeout after 10s connecting", "redirect not followed: to plain http"} {
+		require.Equal(t, text, PublicError(text))
+	}
+}

@@ -662,6 +662,15 @@ var webhookMutants = []mutant{
 		run:     "TestLineEndings",
 	},
 	{
+		name:    "webhook-tenant-reads-address",
+		file:    "config/receiver/guard.go",
+		old:     "strings.HasPrefix(text, deniedBefore) &&",
+		new:     "strings.HasPrefix(text, deniedAfter) &&",
+		promise: "A tenant reads no address of the operator's network in an attempt.",
+		pkg:     "./config/receiver",
+		run:     "TestTenantsReadNoAddress",
+	},
+	{
 		name:    "signature-cut-hex-taken",
 		file:    "relay/signature/verify.go",
 		old:     "if hmac.Equal([]byte(s), want) {",

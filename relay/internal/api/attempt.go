@@ -33,7 +33,7 @@ type Attempt struct {
 func showAttempt(p *principal, a *outbox.Attempt) Attempt {
 	shown := Attempt{
 		EventID: a.EventID, EventType: a.EventType, Tenant: a.Tenant, EndpointID: a.EndpointID, Number: a.Number,
-		Trigger: string(a.Trigger), URL: a.URL, Outcome: string(a.Outcome), StatusCode: a.StatusCode, Error: a.Error,
+		Trigger: string(a.Trigger), URL: a.URL, Outcome: string(a.Outcome), StatusCode: a.StatusCode, Error: p.readable(a.Error),
 		DurationMS: float64(a.Duration) / float64(time.Millisecond), ResponseBody: string(a.ResponseBody),
 		ResponseTruncated: a.ResponseTruncated, AttemptedAt: a.AttemptedAt.UTC(), CommitLSN: a.CommitLSN.String(),
 	}

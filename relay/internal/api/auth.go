@@ -20,6 +20,7 @@ import (
 	"golang.org/x/time/rate"
 
 	"github.com/tailpost/tailpost/config"
+	"github.com/tailpost/tailpost/config/receiver"
 	"github.com/tailpost/tailpost/relay/internal/query"
 )
 
@@ -49,6 +50,15 @@ func (p *principal) actor() query.Actor {
 
 // tenant is what the caller is bound to; empty: nothing.
 func (p *principal) tenant() string { return p.key.Tenant }
+
+// readable returns what the caller may read of an attempt's error: the network that the relay stands in is the operator's to
+// know.
+func (p *principal) readable(text string) string {
+	if p.tenant() == "" {
+		return text
+	}
+	return receiver.PublicError(text)
+}
 
 // may says whether the caller has a scope. To write includes to read.
 func (p *principal) may(scope string) bool {

@@ -33,11 +33,11 @@ type Delivery struct {
 	UpdatedAt      time.Time  `json:"updated_at"`
 }
 
-func showDelivery(d *query.Delivery) Delivery {
+func showDelivery(p *principal, d *query.Delivery) Delivery {
 	shown := Delivery{
 		EventID: d.Event.ID, EventType: d.Event.Type, Tenant: d.Event.Tenant, Key: d.Event.Key, EndpointID: d.EndpointID,
 		EndpointName: d.EndpointName, State: string(d.State), Reason: string(d.Reason), Explanation: explain(d),
-		Attempts: d.Attempts, Trigger: d.Trigger, LastStatus: d.LastStatus, LastError: d.LastError,
+		Attempts: d.Attempts, Trigger: d.Trigger, LastStatus: d.LastStatus, LastError: p.readable(d.LastError),
 		EventCreatedAt: writable(d.Event.CreatedAt), CommitLSN: d.Event.CommitLSN.String(), CreatedAt: d.CreatedAt.UTC(),
 		UpdatedAt: d.UpdatedAt.UTC(),
 	}
@@ -105,7 +105,8 @@ func (s *Server) listDeliveries(ctx context.Context, p *principal, in *listDeliv
 	if err != nil {
 		return nil, err
 	}
-	return paged(rows, in.limit(), showDelivery, func(d *query.Delivery) query.DeliveryPosition {
+	show := func(d *query.Delivery) Delivery { return showDelivery(p, d) }
+	return paged(rows, in.limit(), show, func(d *query.Delivery) query.DeliveryPosition {
 		return query.DeliveryPosition{CommitLSN: d.Event.CommitLSN, Seq: d.Event.Seq, EventID: d.Event.ID, EndpointID: d.EndpointID}
 	})
 }

@@ -55,7 +55,7 @@ func showEvent(p *principal, id string, found *query.Event) Event {
 		shown.CommitLSN = ev.CommitLSN.String()
 	}
 	for i := range found.Deliveries {
-		shown.Deliveries = append(shown.Deliveries, showDelivery(&found.Deliveries[i]))
+		shown.Deliveries = append(shown.Deliveries, showDelivery(p, &found.Deliveries[i]))
 	}
 	switch payload := ev.Payload; {
 	case !found.HasRow || payload == nil:

@@ -79,6 +79,9 @@ func (s *Server) explainEvent(ctx context.Context, p *principal, in *explainInpu
 	}
 	page, err := paged(found.Endpoints, in.limit(), func(e *query.ExplainedEndpoint) EndpointExplanation {
 		cfg := s.decode(&e.Row)
+		if e.Delivery != nil {
+			e.Delivery.LastError = p.readable(e.Delivery.LastError)
+		}
 		x := explainer{found: &found, at: e, cfg: &cfg}
 		return x.explain()
 	}, func(e *query.ExplainedEndpoint) query.Position { return endpointPosition(&e.Row) })

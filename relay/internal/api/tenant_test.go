@@ -149,3 +149,23 @@ func keysOf(m map[string]bool) func(func(string) bool) {
 		}
 	}
 }
+
+// TestTenantsReadNoAddressOfTheNetwork: which addresses a name has inside the operator's network, and that something is
+// refused there, is not for tenants to find out by making endpoints.
+func TestTenantsReadNoAddressOfTheNetwork(t *testing.T) {
+	t.Parallel()
+	b := setup(t, nil)
+	_, tenant := b.key(t, "acme")
+	id := b.endpoint(t, "acme")
+	const refused = "address 10.1.2.3 is not allowed (private); add it to network.allow"
+	b.exec(t, `INSERT INTO tailpost.attempt (event_id, event_type, tenant, endpoint_id, number, trigger, url, outcome, error, duration_ms, attempted_at, commit_lsn)
+		VALUES ('evt_1', 'order.created', 'acme', $1, 1, 'stream', 'https://inside.example', 'dead', $2, 1, now(), '0/10')`, id, refused)
+	b.exec(t, `INSERT INTO tailpost.delivery (event_id, event_type, tenant, endpoint_id, state, reason, attempts, last_error, commit_lsn, seq, event_created_at, created_at, updated_at)
+		VALUES ('evt_1', 'order.created', 'acme', $1, 'dead', 'exhausted', 1, $2, '0/10', 1, now(), now(), now())`, id, refused)
+	for _, path := range []string{"/v1/attempts", "/v1/endpoints/" + id + "/attempts", "/v1/deliveries", "/v1/events/evt_1", "/v1/events/evt_1/explain"} {
+		got := string(b.do(t, call{key: tenant, method: http.MethodGet, path: path}).is(http.StatusOK).Body)
+		require.NotContains(t, got, "10.1.2.3", path)
+		require.Contains(t, got, "receiver's address is not allowed", path)
+		require.Contains(t, string(b.get(t, path).is(http.StatusOK).Body), "10.1.2.3", "the operator reads it: %s", path)
+	}
+}
