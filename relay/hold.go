@@ -200,7 +200,7 @@ func queued(ctx context.Context, led *ledger.Ledger, endpoints []dispatch.Endpoi
 			if err := loosen(ctx, led, e.Config.ID, now); err != nil {
 				return err
 			}
-			e.KeyHeads, err = led.Heads(ctx, e.Config.ID, holds)
+			e.KeyHeads, err = led.KeyHeads(ctx, e.Config.ID, holds)
 		case config.OrderingStrict:
 			e.KeyHeads, err = led.First(ctx, e.Config.ID, holds)
 		}

@@ -589,7 +589,7 @@ var ledgerMutants = []mutant{ //nolint:gochecknoglobals // a table
 	},
 	{
 		name:    "ledger-rebase-loses-the-order",
-		file:    "relay/internal/ledger/rebase.go",
+		file:    "relay/internal/ledger/take.go",
 		old:     "row_number() OVER (ORDER BY commit_lsn, seq)",
 		new:     "row_number() OVER (ORDER BY event_id)",
 		promise: "What waits from another cluster keeps its order.",
@@ -598,7 +598,7 @@ var ledgerMutants = []mutant{ //nolint:gochecknoglobals // a table
 	},
 	{
 		name:    "ledger-rebase-of-the-same-cluster",
-		file:    "relay/internal/ledger/rebase.go",
+		file:    "relay/internal/ledger/take.go",
 		old:     "      AND system_id <> @system_id\n",
 		new:     "      AND @system_id::text <> ''\n",
 		promise: "Positions are given up only where they mean nothing.",

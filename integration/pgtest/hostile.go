@@ -2,9 +2,9 @@ package pgtest
 
 import "github.com/jackc/pgx/v5"
 
-// hostileSQL gives schema public what a neighbour who may create things there could give it: a function and an operator of every
-// name and every arguments that Postgres has itself, each of which fails when it is run, and found first by whoever does not
-// say where to look.
+// hostileSQL gives schema public what a neighbour who may create things there could give it: a
+// function and an operator of every name and every arguments that Postgres has itself, each of
+// which fails when it is run, and found first by whoever does not say where to look.
 const hostileSQL = `
 DO $do$
 DECLARE
@@ -54,8 +54,9 @@ BEGIN
 END
 $do$`
 
-// Hostile makes schema public of the database one that hijacks every statement which does not say where its functions and
-// operators are, and has new sessions look there first. It needs a connection that was made before.
+// Hostile makes schema public of the database one that hijacks every statement which does not say
+// where its functions and operators are, and has new sessions look there first. It needs a
+// connection that was made before.
 func (d *DB) Hostile(t TB, conn *pgx.Conn) {
 	t.Helper()
 	for _, sql := range []string{"SET search_path = pg_catalog", hostileSQL, "ALTER DATABASE " + d.Name + " SET search_path = public, pg_catalog"} {

@@ -9,12 +9,13 @@ import (
 	"github.com/jackc/pgx/v5/pgconn"
 )
 
-// ErrPooler says that a connection is not one to the server itself, so that its session is not Tailpost's own.
+// ErrPooler says that a connection is not one to the server itself, so that its session is not
+// Tailpost's own.
 var ErrPooler = errors.New("a connection pooler stands between Tailpost and Postgres and does not pass session settings on: " +
 	"give the server's own address in database.url; the relay and its API keep a handful of connections, which need no pooler")
 
-// Describe makes err fit for people: no user, database or password of the connection string, on one line, and with a remedy
-// where one is known.
+// Describe makes err fit for people: no user, database or password of the connection string, on one
+// line, and with a remedy where one is known.
 func Describe(err error) error {
 	if err == nil {
 		return nil
@@ -56,8 +57,8 @@ func remedy(err error) string {
 	return ""
 }
 
-// line puts an error of several lines on one. Several ways of connecting that failed alike, with and without TLS for example,
-// are told once.
+// line puts an error of several lines on one. Several ways of connecting that failed alike, with
+// and without TLS for example, are told once.
 type line struct{ error }
 
 func (l line) Error() string {

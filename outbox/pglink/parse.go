@@ -19,7 +19,8 @@ import (
 // errParse is what every ParseError is.
 var errParse = errors.New("parse the connection string")
 
-// ParseError says why a connection string cannot be used. It quotes nothing of it but names of parameters.
+// ParseError says why a connection string cannot be used. It quotes nothing of it but names of
+// parameters.
 type ParseError struct {
 	Parameters []Parameter // those that cannot be honoured, sorted by name; none: the string cannot be read at all
 	Why        string      // where there are none
@@ -44,9 +45,10 @@ func (e *ParseError) Is(target error) bool { return target == errParse }
 // keepAlive is how often a silent connection is probed unless its URL says otherwise.
 const keepAlive = 15 * time.Second
 
-// ParseConfig reads a connection string: a postgres:// URL or keyword=value pairs, completed by the environment and the
-// password and service files as libpq does. Every parameter is honoured or an error, which is a *ParseError: none is sent to a
-// server that would refuse it at the first connection, and none that asks for more safety is dropped.
+// ParseConfig reads a connection string: a postgres:// URL or keyword=value pairs, completed by the
+// environment and the password and service files as libpq does. Every parameter is honoured or an
+// error, which is a *ParseError: none is sent to a server that would refuse it at the first
+// connection, and none that asks for more safety is dropped.
 //
 // It reads the files that the string names, and opens no connection.
 func ParseConfig(connString string) (*pgx.ConnConfig, error) {
@@ -78,7 +80,8 @@ func ParseConfig(connString string) (*pgx.ConnConfig, error) {
 	return cfg, nil
 }
 
-// unreadable replaces an error that may quote the string. Only what a file has to do with it is told.
+// unreadable replaces an error that may quote the string. Only what a file has to do with it is
+// told.
 func unreadable(err error) *ParseError {
 	if file, ok := errors.AsType[*fs.PathError](err); ok {
 		return &ParseError{Why: fmt.Sprintf("%s %s: %v", file.Op, file.Path, file.Err)}
@@ -174,7 +177,8 @@ func tlsVersion(value string, to *uint16) bool {
 	return ok
 }
 
-// passedOn are settings of the server that a connection string may carry and that Tailpost does not set itself.
+// passedOn are settings of the server that a connection string may carry and that Tailpost does not
+// set itself.
 func passedOn() []string {
 	return []string{
 		"role", "synchronous_commit", "work_mem", "maintenance_work_mem", "temp_buffers", "client_min_messages", "lc_messages",

@@ -19,8 +19,8 @@ const connectTimeout = 10 * time.Second
 // Session is what a connection is to be.
 type Session struct {
 	Name string // application_name
-	// Settings are parameters of Postgres beside those that every session has, or instead of them, each as Postgres prints it
-	// ("1min", not "60s").
+	// Settings are parameters of Postgres beside those that every session has, or instead of them,
+	// each as Postgres prints it ("1min", not "60s").
 	Settings map[string]string
 }
 
@@ -51,8 +51,9 @@ func settings() map[string]string {
 	}
 }
 
-// Configure reads a connection string and returns the configuration of a connection to be: its session has the settings of
-// every session and those of s from its first statement on, or it is not made. The error of one through a pooler is ErrPooler.
+// Configure reads a connection string and returns the configuration of a connection to be: its
+// session has the settings of every session and those of s from its first statement on, or it is
+// not made. The error of one through a pooler is ErrPooler.
 func Configure(connString string, s Session) (*pgx.ConnConfig, error) {
 	cfg, err := ParseConfig(connString)
 	if err != nil {
@@ -78,8 +79,8 @@ func Connect(ctx context.Context, connString string, s Session) (*pgx.Conn, erro
 	return pgx.ConnectConfig(ctx, cfg)
 }
 
-// verify reads the session's settings. Names are qualified, for they are not known to be found where they should be; the simple
-// protocol is what a replication connection takes too.
+// verify reads the session's settings. Names are qualified, for they are not known to be found
+// where they should be; the simple protocol is what a replication connection takes too.
 func verify(ctx context.Context, conn *pgconn.PgConn, want map[string]string) error {
 	names := append(slices.Sorted(maps.Keys(want)), "synchronous_commit")
 	columns := make([]string, len(names))
@@ -100,14 +101,15 @@ func verify(ctx context.Context, conn *pgconn.PgConn, want map[string]string) er
 		}
 	}
 	if string(row[len(row)-1]) == "off" {
-		// An asynchronous commit would let the slot move past attempts that a crash of the server then forgets. Anything stronger
-		// than "on" is the operator's choice.
+		// An asynchronous commit would let the slot move past attempts that a crash of the server
+		// then forgets. Anything stronger than "on" is the operator's choice.
 		if err := conn.Exec(ctx, "SET synchronous_commit = 'on'").Close(); err != nil {
 			return fmt.Errorf("set synchronous_commit: %w", err)
 		}
 	}
 	if conn.ParameterStatus("server_encoding") == "SQL_ASCII" {
-		// The database stores whatever bytes it gets; one that is not UTF-8 would fail every statement that reads it.
+		// The database stores whatever bytes it gets; one that is not UTF-8 would fail every
+		// statement that reads it.
 		if err := conn.Exec(ctx, "SET client_encoding = 'SQL_ASCII'").Close(); err != nil {
 			return fmt.Errorf("set client_encoding: %w", err)
 		}

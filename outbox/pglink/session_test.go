@@ -46,7 +46,8 @@ func show(t *testing.T, conn *pgx.Conn, name string) (value string) {
 	return value
 }
 
-// A role or a database may have any settings; ours hold from the first statement on, and whatever somebody resets.
+// A role or a database may have any settings; ours hold from the first statement on, and whatever
+// somebody resets.
 func TestConfigure_holdsWhateverTheRoleHas(t *testing.T) {
 	t.Parallel()
 	db := pgtest.NewDB(t)
@@ -105,7 +106,8 @@ func TestConfigure_hiddenRowsAreAnError(t *testing.T) {
 	require.Equal(t, 1, n)
 }
 
-// Whoever may create things in public defines what our statements would find there; the look at the settings is one of them.
+// Whoever may create things in public defines what our statements would find there; the look at the
+// settings is one of them.
 func TestConfigure_findsNothingInPublic(t *testing.T) {
 	t.Parallel()
 	db := pgtest.NewDB(t)
@@ -121,7 +123,8 @@ func TestConfigure_findsNothingInPublic(t *testing.T) {
 	require.Equal(t, "a", text)
 }
 
-// A database without an encoding stores any bytes: one that is not UTF-8 must not end what reads it.
+// A database without an encoding stores any bytes: one that is not UTF-8 must not end what reads
+// it.
 func TestConfigure_readsEveryByteOfADatabaseWithoutEncoding(t *testing.T) {
 	t.Parallel()
 	db := pgtest.NewDB(t)

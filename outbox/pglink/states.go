@@ -86,13 +86,16 @@ const (
 	Refused Verdict = iota
 	// Lost says that the connection is gone or useless; what it ran last may have taken effect.
 	Lost
-	// Transient says that nothing took effect and that it may well succeed later, on this connection too.
+	// Transient says that nothing took effect and that it may well succeed later, on this
+	// connection too.
 	Transient
 )
 
-// Judge sorts err. One that is no server's error is of the connection, so Lost; ErrPooler and a ParseError are Refused.
+// Judge sorts err. One that is no server's error is of the connection, so Lost; ErrPooler and a
+// ParseError are Refused.
 //
-// A password that the server does not take is Lost: it is being rotated, and the next connection may have the new one.
+// A password that the server does not take is Lost: it is being rotated, and the next connection
+// may have the new one.
 func Judge(err error) Verdict {
 	if errors.Is(err, ErrPooler) || errors.Is(err, errParse) {
 		return Refused
@@ -123,8 +126,9 @@ func Judge(err error) Verdict {
 	return Refused
 }
 
-// Passes reports whether trying again may help although nobody changes the configuration or the database: it is out of reach,
-// starting, busy or full, or the server has been told to write nothing for now.
+// Passes reports whether trying again may help although nobody changes the configuration or the
+// database: it is out of reach, starting, busy or full, or the server has been told to write
+// nothing for now.
 func Passes(err error) bool {
 	if err == nil || errors.Is(err, ErrPooler) || errors.Is(err, errParse) {
 		return false

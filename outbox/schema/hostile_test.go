@@ -12,7 +12,8 @@ import (
 	"github.com/tailpost/tailpost/outbox/schema"
 )
 
-// Whoever may create things in public must not have a migration, which often runs as a superuser, do what they want.
+// Whoever may create things in public must not have a migration, which often runs as a superuser,
+// do what they want.
 func TestMigrate_findsNothingInPublic(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
@@ -48,7 +49,8 @@ func TestPrint_findsNothingInPublic(t *testing.T) {
 	require.NoError(t, tx.Rollback(t.Context()))
 }
 
-// Functions that run with their owner's rights have a path of their own, whoever calls them and whatever theirs is.
+// Functions that run with their owner's rights have a path of their own, whoever calls them and
+// whatever theirs is.
 func TestDefinerFunctionsHaveTheirOwnPath(t *testing.T) {
 	t.Parallel()
 	b := setupMigrated(t)

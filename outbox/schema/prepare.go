@@ -13,9 +13,11 @@ import (
 )
 
 const (
-	// defaultLarge is from which size on the indexes of a table are built before the step that adds them.
+	// defaultLarge is from which size on the indexes of a table are built before the step that adds
+	// them.
 	defaultLarge = 64 << 20
-	// prepareLock is the key of the advisory lock that makes replicas take turns in building ("tailpos+1").
+	// prepareLock is the key of the advisory lock that makes replicas take turns in building
+	// ("tailpos+1").
 	prepareLock  = migrateLock + 1
 	preparePause = 200 * time.Millisecond
 )
@@ -36,7 +38,8 @@ func (m *Migration) indexes() (added []newIndex) {
 	return added
 }
 
-// partsSQL names what of a table is large, its partitions where it has some, and says whether the index is there and usable.
+// partsSQL names what of a table is large, its partitions where it has some, and says whether the
+// index is there and usable.
 const partsSQL = `
 SELECT p.relname::text, x.indexrelid IS NOT NULL, COALESCE(x.indisvalid, false)
 FROM (
@@ -62,9 +65,10 @@ type part struct {
 	There, Valid bool // the index
 }
 
-// prepare builds what a step adds to large tables, without keeping anybody from writing to them: CREATE INDEX within the step would
-// do that for as long as it takes, and never end where it takes longer than a statement may. The step then finds the indexes: those
-// of partitions become parts of the partitioned one. What was interrupted goes on the next time.
+// prepare builds what a step adds to large tables, without keeping anybody from writing to them:
+// CREATE INDEX within the step would do that for as long as it takes, and never end where it takes
+// longer than a statement may. The step then finds the indexes: those of partitions become parts of
+// the partitioned one. What was interrupted goes on the next time.
 func prepare(ctx context.Context, conn *pgx.Conn, step *Migration, large int64) error {
 	for _, index := range step.indexes() {
 		rows, err := conn.Query(ctx, partsSQL, pgx.NamedArgs{
@@ -115,7 +119,8 @@ func alone(ctx context.Context, conn *pgx.Conn, sql string) error {
 	return err
 }
 
-// withoutLimits runs f under a path of our own and without time limits, and gives the session back what it had.
+// withoutLimits runs f under a path of our own and without time limits, and gives the session back
+// what it had.
 func withoutLimits(ctx context.Context, conn *pgx.Conn, f func() error) (err error) {
 	var path, statement, lock string
 	err = conn.QueryRow(ctx, `
@@ -144,8 +149,8 @@ SELECT pg_catalog.set_config('search_path', $1, false), pg_catalog.set_config('s
 	return f()
 }
 
-// inTurn runs f while no other session prepares. It does not wait for its turn within a statement: whoever builds an index
-// waits for all statements that began before.
+// inTurn runs f while no other session prepares. It does not wait for its turn within a statement:
+// whoever builds an index waits for all statements that began before.
 func inTurn(ctx context.Context, conn *pgx.Conn, f func() error) (err error) {
 	for got := false; !got; {
 		if err := conn.QueryRow(ctx, "SELECT pg_catalog.pg_try_advisory_lock($1)", prepareLock).Scan(&got); err != nil {

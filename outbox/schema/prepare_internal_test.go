@@ -44,8 +44,9 @@ func text(t *testing.T, conn *pgx.Conn, sql string) (text string) {
 	return text
 }
 
-// An index of a large table takes longer than a statement may take, and nobody could write meanwhile: the migration would never
-// succeed. Built before, and without a lock, they are found by the step.
+// An index of a large table takes longer than a statement may take, and nobody could write
+// meanwhile: the migration would never succeed. Built before, and without a lock, they are found by
+// the step.
 func TestMigrate_buildsTheIndexesOfLargeTablesBeside(t *testing.T) {
 	t.Parallel()
 	conn := upTo(t, 7, 1000)

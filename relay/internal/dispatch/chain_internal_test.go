@@ -286,7 +286,7 @@ func TestChains_takeInWhatOthersChanged(t *testing.T) {
 	t.Parallel()
 	chains := planned(&chain{key: "held", onHold: true}, &chain{key: "known", rows: 2, next: after(time.Hour)})
 	cs := chains.byKey
-	chains.reread([]ledger.Head{
+	chains.reread([]ledger.KeyHead{
 		{Key: "new", Count: 3, NextAttemptAt: after(time.Minute)}, {Key: "known", Count: 1, NextAttemptAt: noon.Add(-time.Hour)},
 		{Key: "waits", Count: 1},
 	}, noon)

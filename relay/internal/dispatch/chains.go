@@ -83,7 +83,7 @@ func (cs *chains) due(now time.Time, limit int) (keys []string, next time.Time) 
 }
 
 // begin takes in what the table has when the lane begins.
-func (cs *chains) begin(heads []ledger.Head, now time.Time) {
+func (cs *chains) begin(heads []ledger.KeyHead, now time.Time) {
 	for _, h := range heads {
 		c := cs.of(h.Key)
 		// A head that waits for one before it has none any more: it is due.
@@ -95,7 +95,7 @@ func (cs *chains) begin(heads []ledger.Head, now time.Time) {
 // reread takes in what the table has once somebody else has changed it. What the heads count may be in memory, or counted
 // already: a chain that is said to have more rows than there are asks for them when it is done with the others, and then has
 // none.
-func (cs *chains) reread(heads []ledger.Head, now time.Time) {
+func (cs *chains) reread(heads []ledger.KeyHead, now time.Time) {
 	for _, c := range cs.byKey {
 		if c.onHold {
 			// Perhaps not any more: loading its rows tells.

@@ -32,9 +32,9 @@ type Ledger interface {
 	InKeyOrder(ctx context.Context, endpointID string, keys []string, perKey int, dead bool) (rows []outbox.Delivery, whole bool, err error)
 	// InOrder reads the first pending deliveries of an endpoint, in commit order.
 	InOrder(ctx context.Context, endpointID string, limit int, dead bool) ([]outbox.Delivery, error)
-	// Heads reads the first pending delivery of each key of an endpoint, First that of all its deliveries.
-	Heads(ctx context.Context, endpointID string, dead bool) ([]ledger.Head, error)
-	First(ctx context.Context, endpointID string, dead bool) ([]ledger.Head, error)
+	// KeyHeads reads the first pending delivery of each key of an endpoint, First that of all its deliveries.
+	KeyHeads(ctx context.Context, endpointID string, dead bool) ([]ledger.KeyHead, error)
+	First(ctx context.Context, endpointID string, dead bool) ([]ledger.KeyHead, error)
 	// Loosen makes due what waited behind an earlier delivery: all of an endpoint's, or only those without a key. It does some of
 	// them and reports whether there are more.
 	Loosen(ctx context.Context, endpointID string, keyed bool, now time.Time) (more bool, err error)
@@ -47,7 +47,7 @@ type Endpoint struct {
 	State  ledger.EndpointState
 	Due    time.Time // the earliest pending delivery in the table; zero: none
 	// KeyHeads says, of an ordered endpoint, what is pending in the table, by key.
-	KeyHeads []ledger.Head
+	KeyHeads []ledger.KeyHead
 	// Reread says that what waits in the table was written for another ordering: it is read anew before any of it is loaded.
 	Reread bool
 	// Streamed says that the endpoint comes and goes by Change, so that Reload leaves it alone.

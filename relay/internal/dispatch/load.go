@@ -216,7 +216,7 @@ func (l *lane) cancelReread() {
 }
 
 // finishReread takes the heads of an ordered lane's keys as the table has them.
-func (l *lane) finishReread(p rereadPlan, heads []ledger.Head, now time.Time) {
+func (l *lane) finishReread(p rereadPlan, heads []ledger.KeyHead, now time.Time) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.reloads.Reset()
@@ -239,7 +239,7 @@ type rereadPlan struct {
 }
 
 // query reports more where there is more to do before there are heads, for which other lanes need not wait.
-func (p rereadPlan) query(ctx context.Context, from Ledger, id string) (heads []ledger.Head, more bool, err error) {
+func (p rereadPlan) query(ctx context.Context, from Ledger, id string) (heads []ledger.KeyHead, more bool, err error) {
 	switch p.ordering {
 	case config.OrderingNone:
 		more, err = from.Loosen(ctx, id, true, time.Now())
@@ -248,7 +248,7 @@ func (p rereadPlan) query(ctx context.Context, from Ledger, id string) (heads []
 		if more, err = from.Loosen(ctx, id, false, time.Now()); more || err != nil {
 			return nil, more, err
 		}
-		heads, err = from.Heads(ctx, id, p.holds)
+		heads, err = from.KeyHeads(ctx, id, p.holds)
 		return heads, false, err
 	case config.OrderingStrict:
 	}

@@ -186,7 +186,7 @@ func (f *tables) queued(e *dispatch.Endpoint) {
 			continue
 		}
 		keys[key] = len(e.KeyHeads)
-		e.KeyHeads = append(e.KeyHeads, ledger.Head{Key: key, NextAttemptAt: d.NextAttemptAt, Count: 1})
+		e.KeyHeads = append(e.KeyHeads, ledger.KeyHead{Key: key, NextAttemptAt: d.NextAttemptAt, Count: 1})
 	}
 }
 
@@ -269,11 +269,11 @@ func (f *tables) InOrder(ctx context.Context, endpoint string, limit int, dead b
 	return rows[:min(len(rows), limit)], nil
 }
 
-func (f *tables) Heads(ctx context.Context, endpoint string, dead bool) ([]ledger.Head, error) {
+func (f *tables) KeyHeads(ctx context.Context, endpoint string, dead bool) ([]ledger.KeyHead, error) {
 	return f.heads(ctx, endpoint, dead, func(d outbox.Delivery) (string, bool) { return d.Event.Key, d.Event.Key != "" })
 }
 
-func (f *tables) First(ctx context.Context, endpoint string, dead bool) ([]ledger.Head, error) {
+func (f *tables) First(ctx context.Context, endpoint string, dead bool) ([]ledger.KeyHead, error) {
 	return f.heads(ctx, endpoint, dead, func(outbox.Delivery) (string, bool) { return "", true })
 }
 
@@ -292,14 +292,14 @@ func (f *tables) loosen(endpoint string, keyed bool, now time.Time) {
 	}
 }
 
-func (f *tables) heads(ctx context.Context, endpoint string, dead bool, key func(outbox.Delivery) (string, bool)) ([]ledger.Head, error) {
+func (f *tables) heads(ctx context.Context, endpoint string, dead bool, key func(outbox.Delivery) (string, bool)) ([]ledger.KeyHead, error) {
 	f.latency(ctx)
 	f.mu.Lock()
 	if f.rnd.IntN(20) == 0 {
 		f.mu.Unlock()
 		return nil, errors.New("the connection is lost")
 	}
-	var heads []ledger.Head
+	var heads []ledger.KeyHead
 	at := map[string]int{}
 	for _, d := range f.unfinished(endpoint, dead, func(outbox.Delivery) bool { return true }) {
 		k, ok := key(d)
@@ -311,7 +311,7 @@ func (f *tables) heads(ctx context.Context, endpoint string, dead bool, key func
 			continue
 		}
 		at[k] = len(heads)
-		heads = append(heads, ledger.Head{Key: k, EventID: d.Event.ID, NextAttemptAt: d.NextAttemptAt, Count: 1})
+		heads = append(heads, ledger.KeyHead{Key: k, EventID: d.Event.ID, NextAttemptAt: d.NextAttemptAt, Count: 1})
 	}
 	f.mu.Unlock()
 	f.latency(ctx)

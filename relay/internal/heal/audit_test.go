@@ -116,10 +116,10 @@ func (w *world) Audited(_ context.Context, _ ledger.Hold, _ time.Time, horizon l
 	return nil
 }
 
-func (w *world) Gaps(context.Context, ledger.GapsOptions) ([]ledger.Counted, error) {
+func (w *world) Gaps(context.Context, ledger.GapsOptions) ([]ledger.RecentGap, error) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	return make([]ledger.Counted, w.gaps), nil
+	return make([]ledger.RecentGap, w.gaps), nil
 }
 
 func (w *world) Timed() bool { return true }

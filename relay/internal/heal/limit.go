@@ -23,7 +23,7 @@ var ErrTooManyGaps = errors.New("too many gaps in the stream")
 
 // Counter knows the gaps that there were; *ledger.Ledger does.
 type Counter interface {
-	Gaps(ctx context.Context, o ledger.GapsOptions) ([]ledger.Counted, error)
+	Gaps(ctx context.Context, o ledger.GapsOptions) ([]ledger.RecentGap, error)
 }
 
 // Limit returns an error once there were more gaps than are healed. They are counted in the database, so that neither a

@@ -9,7 +9,8 @@ import (
 	"github.com/tailpost/tailpost/outbox/pglink"
 )
 
-// address is where the database is. It may change while connections stand: the next ones go to the new one.
+// address is where the database is. It may change while connections stand: the next ones go to the
+// new one.
 type address struct{ url atomic.Pointer[config.Secret] }
 
 func newAddress(url config.Secret) *address {
@@ -27,7 +28,8 @@ func (a *address) change(url config.Secret) error {
 	return nil
 }
 
-// configure returns the configuration of a connection to be. Files that the URL names, of passwords for example, are read anew.
+// configure returns the configuration of a connection to be. Files that the URL names, of passwords
+// for example, are read anew.
 func (a *address) configure(s pglink.Session) (*pgx.ConnConfig, error) {
 	return pglink.Configure(a.url.Load().Reveal(), s)
 }

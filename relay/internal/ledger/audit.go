@@ -15,8 +15,8 @@ import (
 	"github.com/tailpost/tailpost/outbox"
 )
 
-// Sweep reads the outbox table piece by piece, in the order of its blocks, which needs no index and reads every block
-// once. It is for one goroutine.
+// Sweep reads the outbox table piece by piece, in the order of its blocks, which needs no index and
+// reads every block once. It is for one goroutine.
 type Sweep struct {
 	Table
 
@@ -27,7 +27,8 @@ type Sweep struct {
 
 // Scope is which rows of the outbox table a sweep takes in.
 type Scope struct {
-	// Since leaves out what was created before it; zero: nothing. A row that does not say when it was is taken in.
+	// Since leaves out what was created before it; zero: nothing. A row that does not say when it
+	// was is taken in.
 	Since time.Time
 	// Horizon, where it is known, leaves out what was written before it instead.
 	Horizon Horizon
@@ -55,9 +56,9 @@ type Found struct {
 }
 
 // NewSweep returns a sweep over the rows of a scope.
-func (l *Ledger) NewSweep(ctx context.Context, m outbox.Mapping, scope Scope) (*Sweep, error) {
-	s := &Sweep{link: l.link, scope: scope}
-	err := l.link.Run(ctx, "look at the outbox table", func(ctx context.Context, conn *pgx.Conn) (err error) {
+func (k *Healing) NewSweep(ctx context.Context, m outbox.Mapping, scope Scope) (*Sweep, error) {
+	s := &Sweep{link: k.link, scope: scope}
+	err := k.link.Run(ctx, "look at the outbox table", func(ctx context.Context, conn *pgx.Conn) (err error) {
 		s.Table, err = LookAt(ctx, conn, m)
 		return err
 	})
@@ -65,15 +66,16 @@ func (l *Ledger) NewSweep(ctx context.Context, m outbox.Mapping, scope Scope) (*
 }
 
 // Zone returns the time zone of times in the outbox table that name none.
-func (l *Ledger) Zone(ctx context.Context, m outbox.Mapping) (*time.Location, error) {
-	s, err := l.NewSweep(ctx, m, Scope{})
+func (k *Healing) Zone(ctx context.Context, m outbox.Mapping) (*time.Location, error) {
+	s, err := k.NewSweep(ctx, m, Scope{})
 	if err != nil {
 		return nil, err
 	}
 	return s.location, nil
 }
 
-// blocksSQL counts the blocks of the largest of a table's parts. Ctids of all parts are swept side by side.
+// blocksSQL counts the blocks of the largest of a table's parts. Ctids of all parts are swept side
+// by side.
 const blocksSQL = `
 WITH RECURSIVE parts AS (
     SELECT c.oid
@@ -98,11 +100,13 @@ func (s *Sweep) Blocks(ctx context.Context) (n int64, err error) {
 	return n, err
 }
 
-// attemptMargin is how much earlier than the horizon, or than the event's own time, an attempt may be by another clock.
+// attemptMargin is how much earlier than the horizon, or than the event's own time, an attempt may
+// be by another clock.
 const attemptMargin = 24 * time.Hour
 
-// youngerSQL leaves out rows that were written before a horizon. A transaction's number is told from those of 2³² transactions
-// before only if it is not too far away, and a row that is that old is frozen and long settled.
+// youngerSQL leaves out rows that were written before a horizon. A transaction's number is told
+// from those of 2³² transactions before only if it is not too far away, and a row that is that old
+// is frozen and long settled.
 const youngerSQL = `
   AND ((SELECT pg_catalog.pg_snapshot_xmax(pg_catalog.pg_current_snapshot())::text::bigint - @horizon::bigint > 2000000000)
        OR pg_catalog.age(o.xmin) BETWEEN 0 AND (SELECT pg_catalog.age(@horizon::text::xid8::xid)))`
@@ -152,15 +156,17 @@ WHERE o.ctid >= @from::text::tid
 	return rows, err
 }
 
-// RowPlace is a row of the outbox table, and where it was seen. Rows of several partitions may have the same TID.
+// RowPlace is a row of the outbox table, and where it was seen. Rows of several partitions may have
+// the same TID.
 type RowPlace struct {
 	ID  string
 	OID uint32
 	TID string
 }
 
-// Events reads events once more, with what is recorded of them by now, in no order. They are where they were seen or, if
-// somebody has updated their rows since, where they are now; a row that is gone is left out.
+// Events reads events once more, with what is recorded of them by now, in no order. They are where
+// they were seen or, if somebody has updated their rows since, where they are now; a row that is
+// gone is left out.
 func (s *Sweep) Events(ctx context.Context, places []RowPlace) (found []Found, err error) {
 	for len(places) > 0 {
 		part, err := s.eventsAt(ctx, places)
@@ -305,9 +311,10 @@ VALUES (
 )
 ON CONFLICT (event_id, endpoint_id) DO NOTHING`
 
-// Queue writes deliveries that an audit found. One that is there already is left alone. It returns how many were new.
-func (l *Ledger) Queue(ctx context.Context, hold Hold, ds []outbox.Delivery, now time.Time) (queued int64, err error) {
-	err = l.link.WhileHeld(ctx, hold, "queue what an audit found", func(ctx context.Context, tx pgx.Tx) error {
+// Queue writes deliveries that an audit found. One that is there already is left alone. It returns
+// how many were new.
+func (k *Healing) Queue(ctx context.Context, hold Hold, ds []outbox.Delivery, now time.Time) (queued int64, err error) {
+	err = k.link.WhileHeld(ctx, hold, "queue what an audit found", func(ctx context.Context, tx pgx.Tx) error {
 		queued = 0
 		var batch pgx.Batch
 		for i := range ds {

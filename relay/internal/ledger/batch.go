@@ -6,29 +6,31 @@ import (
 	"github.com/tailpost/tailpost/outbox"
 )
 
-// Batch is what one recording transaction writes. The order of its parts is that of its fields: a delivery may be
-// parked, changed and removed in one batch.
+// Batch is what one recording transaction writes. The order of its parts is that of its fields: a
+// delivery may be parked, changed and removed in one batch.
 type Batch struct {
 	// Attempts are appended to tailpost.attempt and counted in tailpost.endpoint_stats.
 	Attempts []outbox.Attempt
 	// Park holds new rows of tailpost.delivery; one that is there already is left alone.
 	Park []outbox.Delivery
-	// Update holds changed rows of tailpost.delivery: state, reason, attempts, next_attempt_at, last_status, last_error.
-	// Of several changes of one row the last one counts; one without a row is ignored.
+	// Update holds changed rows of tailpost.delivery: state, reason, attempts, next_attempt_at,
+	// last_status, last_error. Of several changes of one row the last one counts; one without a row
+	// is ignored.
 	Update []outbox.Delivery
 	// Remove names the rows of tailpost.delivery that are delivered.
 	Remove []outbox.Pair
-	// Endpoints holds changes of an endpoint's own state. Of several changes of one endpoint the last one counts, with the
-	// last Status that is not empty.
+	// Endpoints holds changes of an endpoint's own state. Of several changes of one endpoint the
+	// last one counts, with the last Status that is not empty.
 	Endpoints []EndpointChange
 	// Versions holds new versions of endpoints made through the API, in the order of the stream.
 	Versions []EndpointVersion
-	// Dropped names endpoints that are gone: after all that is above, their rows of tailpost.delivery are removed.
+	// Dropped names endpoints that are gone: after all that is above, their rows of
+	// tailpost.delivery are removed.
 	Dropped []Dropped
 	// Emit holds logical messages of Tailpost's own, which come back through the stream.
 	Emit [][]byte
-	// Settled is the frontier once this batch is committed, SettledAt the commit time of the last settled transaction
-	// (zero: unknown, leave it). The recorded frontier never moves back.
+	// Settled is the frontier once this batch is committed, SettledAt the commit time of the last
+	// settled transaction (zero: unknown, leave it). The recorded frontier never moves back.
 	Settled   outbox.LSN
 	SettledAt time.Time
 	// Now becomes created_at and updated_at of what is written. Zero: the system's clock.
@@ -49,8 +51,8 @@ type Hold struct {
 	Owner   string
 	Epoch   int64
 	Settled outbox.LSN // everything whose transaction ended at or before it is settled
-	// Before is where the slot was held the last time, zero at the first time. Another cluster or timeline than the one
-	// given to Take means that events may have been skipped.
+	// Before is where the slot was held the last time, zero at the first time. Another cluster or
+	// timeline than the one given to Take means that events may have been skipped.
 	Before Place
 }
 

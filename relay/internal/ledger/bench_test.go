@@ -53,7 +53,8 @@ func refresh(attempts []outbox.Attempt, seq *outbox.LSN, ids []byte) {
 	}
 }
 
-// meter measures what the server spends: WAL, and CPU of the backends whose application name is given.
+// meter measures what the server spends: WAL, and CPU of the backends whose application name is
+// given.
 type meter struct {
 	conn *pgx.Conn
 	pids []int
@@ -130,7 +131,8 @@ func BenchmarkRecord(b *testing.B) {
 	}
 }
 
-// BenchmarkIndexes measures what each index of tailpost.attempt costs a row, against a table that has 500,000 already.
+// BenchmarkIndexes measures what each index of tailpost.attempt costs a row, against a table that
+// has 500,000 already.
 func BenchmarkIndexes(b *testing.B) {
 	indexes := map[string]string{
 		"event":    `CREATE INDEX ON tailpost.attempt (event_id)`,
@@ -253,7 +255,8 @@ func BenchmarkRecorded(b *testing.B) {
 	b.Run("all", func(b *testing.B) { load(b, 0) })
 }
 
-// BenchmarkDue loads 500 of 100,000 deliveries that became due at once, some of which are in memory already.
+// BenchmarkDue loads 500 of 100,000 deliveries that became due at once, some of which are in memory
+// already.
 func BenchmarkDue(b *testing.B) {
 	url, conn := benchServer(b)
 	l := (&bundle{}).open(b, url)
@@ -279,7 +282,7 @@ func BenchmarkDue(b *testing.B) {
 	keys := []string{"k1", "k2", "k3", "k4"}
 	run("keys", func(ctx context.Context) error { _, _, err := l.InKeyOrder(ctx, "erp", keys, 16, false); return err })
 	run("order", func(ctx context.Context) error { _, err := l.InOrder(ctx, "erp", 500, false); return err })
-	run("heads", func(ctx context.Context) error { _, err := l.Heads(ctx, "erp", false); return err })
+	run("heads", func(ctx context.Context) error { _, err := l.KeyHeads(ctx, "erp", false); return err })
 	run("first", func(ctx context.Context) error { _, err := l.First(ctx, "erp", false); return err })
 	run("next", func(ctx context.Context) error { _, err := l.NextDue(ctx); return err })
 }

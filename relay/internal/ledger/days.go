@@ -10,8 +10,8 @@ import (
 	"github.com/tailpost/tailpost/outbox/schema"
 )
 
-// daysAhead is for how many days tailpost.attempt has partitions, today included: a relay that cannot make one for a
-// week has other problems.
+// daysAhead is for how many days tailpost.attempt has partitions, today included: a relay that
+// cannot make one for a week has other problems.
 const daysAhead = 7
 
 const day = 24 * time.Hour
@@ -24,8 +24,8 @@ type Partitions struct {
 	until time.Time // the first day that may have none
 }
 
-// EnsurePartitions makes the partitions of tailpost.attempt that now and the next days need. It is cheap when called
-// often: it asks the database about once a day.
+// EnsurePartitions makes the partitions of tailpost.attempt that now and the next days need. It is
+// cheap when called often: it asks the database about once a day.
 func (p *Partitions) EnsurePartitions(ctx context.Context, now time.Time) error {
 	today := dayOf(now)
 	p.mu.Lock()

@@ -72,8 +72,8 @@ type circuitJSON struct {
 	Reopen   string `json:"reopen"`
 }
 
-// headersJSON is a list of names: values of headers may be credentials. A row that was written before they were sealed has
-// an object of names and values.
+// headersJSON is a list of names: values of headers may be credentials. A row that was written
+// before they were sealed has an object of names and values.
 type headersJSON struct {
 	names  []string
 	values map[string]string
@@ -97,8 +97,9 @@ func (h *headersJSON) UnmarshalJSON(text []byte) error {
 	return nil
 }
 
-// EncodeEndpoint gives the columns subscriptions and policy of a complete endpoint: every setting that has no column of its
-// own, filters and bodies as they were written. Secrets and the values of headers are not among them.
+// EncodeEndpoint returns the columns subscriptions and policy of a complete endpoint: every setting
+// that has no column of its own, filters and bodies as they were written. Secrets and the values of
+// headers are not among them.
 func EncodeEndpoint(e config.Endpoint) (subscriptions, policy []byte, err error) {
 	subs := make([]subscriptionJSON, 0, len(e.Subscriptions))
 	for _, s := range e.Subscriptions {
@@ -130,10 +131,10 @@ func EncodeEndpoint(e config.Endpoint) (subscriptions, policy []byte, err error)
 	return subscriptions, policy, nil
 }
 
-// DecodeEndpoint gives the endpoint of a row, without its secrets and with the names of its headers alone: both are Sealed.
-// Filters and bodies are compiled, settings that the row does not have get their defaults when the endpoint is completed. An
-// endpoint that cannot be decoded was written by
-// another version or by hand; what could be read of it is given with the error.
+// DecodeEndpoint returns the endpoint of a row, without its secrets and with the names of its
+// headers alone: both are Sealed. Filters and bodies are compiled, settings that the row does not
+// have get their defaults when the endpoint is completed. An endpoint that cannot be decoded was
+// written by another version or by hand; what could be read of it is given with the error.
 func DecodeEndpoint(row EndpointRow) (config.Endpoint, error) {
 	e := config.Endpoint{
 		ID: row.ID, Name: row.Name, Description: row.Description, URL: row.URL, Tenant: row.Tenant,
@@ -221,7 +222,8 @@ func decodePolicy(e *config.Endpoint, text []byte) error {
 // secretPrefixSize is how much of a secret tells people which one it is.
 const secretPrefixSize = 12
 
-// SecretPrefix gives tailpost.endpoint.secret_prefix. Nothing is told of a secret that is too short to lose it.
+// SecretPrefix returns tailpost.endpoint.secret_prefix. Nothing is told of a secret that is too
+// short to lose it.
 func SecretPrefix(s config.Secret) string {
 	text := s.Reveal()
 	if len(text) < 2*secretPrefixSize {

@@ -12,7 +12,8 @@ import (
 	"github.com/tailpost/tailpost/relay/internal/ledger"
 )
 
-// spelled is an endpoint that can be compared: compiled filters and bodies are replaced by what they were compiled from.
+// spelled is an endpoint that can be compared: compiled filters and bodies are replaced by what
+// they were compiled from.
 func spelled(e config.Endpoint) (config.Endpoint, []string) {
 	var sources []string
 	subs := make([]config.Subscription, len(e.Subscriptions))

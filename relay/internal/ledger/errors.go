@@ -11,11 +11,11 @@ import (
 )
 
 var (
-	// ErrDeposed says that this relay no longer holds the slot: another one took it, or the database went back to a state
-	// before this relay's last batch. Nothing is recorded any more.
+	// ErrDeposed says that this relay no longer holds the slot: another one took it, or the
+	// database went back to a state before this relay's last batch. Nothing is recorded any more.
 	ErrDeposed = errors.New("deposed: another relay holds the slot")
-	// ErrUncertain says that an earlier Record was interrupted by its context, so that nobody knows whether it took effect.
-	// Take starts afresh, and Recorded then tells.
+	// ErrUncertain says that an earlier Record was interrupted by its context, so that nobody knows
+	// whether it took effect. Take starts afresh, and Recorded then tells.
 	ErrUncertain = errors.New("the outcome of an interrupted batch is unknown: take the slot again")
 )
 

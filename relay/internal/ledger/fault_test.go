@@ -62,8 +62,8 @@ func TestRecord_writesOnceWhereverTheConnectionIsCut(t *testing.T) {
 	}
 }
 
-// The server goes on with a pipeline whose connection is lost: it commits after the relay has looked at the row and while
-// the same batch waits to be run again.
+// The server goes on with a pipeline whose connection is lost: it commits after the relay has
+// looked at the row and while the same batch waits to be run again.
 func TestRecord_writesOnceWhenALostPipelineCommitsLate(t *testing.T) {
 	t.Parallel()
 	b, p := setupProxy(t)
@@ -109,7 +109,8 @@ func TestRecord_findsOutThatItWasDeposedWhileCutOff(t *testing.T) {
 	err, next := <-done, <-taken
 	require.NoError(t, other.Record(t.Context(), next, oneOf("e2", 2)))
 	if err == nil {
-		// It was not deposed yet: then the taking, which came later, must have seen what it recorded.
+		// It was not deposed yet: then the taking, which came later, must have seen what it
+		// recorded.
 		require.Equal(t, outbox.LSN(1), next.Settled, "recorded after another relay took the slot")
 		require.Equal(t, 2, b.count(t, `SELECT count(*) FROM tailpost.attempt`))
 		require.Equal(t, 1, b.count(t, `SELECT batch FROM tailpost.relay`), "batches count from the taking")
@@ -152,7 +153,8 @@ func TestRecord_isUncertainAfterAnInterruption(t *testing.T) {
 	require.NoError(t, b.ledger.Record(t.Context(), hold, oneOf("e5", 5)))
 }
 
-// A lost pipeline is still under way when a second one of the same batch is rolled back: that says nothing of the first.
+// A lost pipeline is still under way when a second one of the same batch is rolled back: that says
+// nothing of the first.
 func TestRecord_isUncertainWhileALostPipelineIsUnderWay(t *testing.T) {
 	t.Parallel()
 	b, p := setupProxy(t)
@@ -167,8 +169,8 @@ func TestRecord_isUncertainWhileALostPipelineIsUnderWay(t *testing.T) {
 	done := make(chan error, 1)
 	go func() { done <- b.ledger.Record(ctx, hold, oneOf("e2", 2)) }()
 	eventually(t, b.lockWaits(t, 2))
-	// The second one waits for the first: cut it off as an administrator would. In other databases slots that are being
-	// created wait for it too.
+	// The second one waits for the first: cut it off as an administrator would. In other databases
+	// slots that are being created wait for it too.
 	other := b.db.Conn(t)
 	const second = `
 		FROM pg_stat_activity AS first

@@ -8,7 +8,8 @@ import (
 	"github.com/tailpost/tailpost/outbox"
 )
 
-// DeliveryFilter chooses deliveries that are not made yet. Zero fields choose all. As JSON it is tailpost.resend.selection.
+// DeliveryFilter chooses deliveries that are not made yet. Zero fields choose all. As JSON it is
+// tailpost.resend.selection.
 type DeliveryFilter struct {
 	Tenant      string    `json:"-"` // only those to this tenant's endpoints
 	EndpointID  string    `json:"endpoint_id,omitempty"`
@@ -47,7 +48,8 @@ func (f *DeliveryFilter) SQL() (where string, args pgx.NamedArgs) {
 	return where, args
 }
 
-// ResendSQL makes deliveries due at @now, whether dead or waiting. Conditions on tailpost.delivery AS d follow it.
+// ResendSQL makes deliveries due at @now, whether dead or waiting. Conditions on tailpost.delivery
+// AS d follow it.
 const ResendSQL = `
 UPDATE tailpost.delivery AS d
 SET state = 'pending',

@@ -8,8 +8,9 @@ import (
 	"github.com/jackc/pgx/v5"
 )
 
-// gapsSQL has what was healed, what is found and waits to be healed, and a heal that is due without a time within reach: its
-// finder may have died before Take. None of them counts once a person has cleared it.
+// gapsSQL has what was healed, what is found and waits to be healed, and a heal that is due without
+// a time within reach: its finder may have died before Take. None of them counts once a person has
+// cleared it.
 const gapsSQL = `
 WITH slot AS (
     SELECT r.slot, r.heal, r.heal_gaps, GREATEST(@since::timestamptz, r.gaps_cleared_at) AS since
@@ -40,26 +41,27 @@ type GapsOptions struct {
 	Now      time.Time
 }
 
-// Counted is a gap that counts.
-type Counted struct {
+// RecentGap is a gap that counts toward the hourly limit.
+type RecentGap struct {
 	At  time.Time // when it was healed, or found where that is still to be done
 	Why string
 }
 
-// Gaps gives the gaps that count, in order.
-func (l *Ledger) Gaps(ctx context.Context, o GapsOptions) (gaps []Counted, err error) {
-	err = l.link.Run(ctx, "count the gaps", func(ctx context.Context, conn *pgx.Conn) error {
+// Gaps returns the gaps that count, in order.
+func (k *Healing) Gaps(ctx context.Context, o GapsOptions) (gaps []RecentGap, err error) {
+	err = k.link.Run(ctx, "count the gaps", func(ctx context.Context, conn *pgx.Conn) error {
 		rows, err := conn.Query(ctx, gapsSQL, pgx.NamedArgs{"slot": o.Slot, "backfill": o.Backfill, "since": o.Since, "now": o.Now})
 		if err != nil {
 			return err
 		}
-		gaps, err = pgx.CollectRows(rows, pgx.RowToStructByPos[Counted])
+		gaps, err = pgx.CollectRows(rows, pgx.RowToStructByPos[RecentGap])
 		return err
 	})
 	return gaps, err
 }
 
-// clearGapsSQL clears what there is even where the clock of whoever asks is behind that of the relay.
+// clearGapsSQL clears what there is even where the clock of whoever asks is behind that of the
+// relay.
 const clearGapsSQL = `
 UPDATE tailpost.relay AS r
 SET gaps_cleared_at = GREATEST(
@@ -70,10 +72,10 @@ SET gaps_cleared_at = GREATEST(
 WHERE r.slot = @slot
 RETURNING COALESCE(r.heal, '')`
 
-// ClearGaps makes Gaps forget the gaps until now, and gives why a heal is due; empty: none is. A slot that was never taken is
-// an error.
-func (l *Ledger) ClearGaps(ctx context.Context, slot string, now time.Time) (due string, err error) {
-	err = l.link.Run(ctx, "clear the gaps", func(ctx context.Context, conn *pgx.Conn) error {
+// ClearGaps makes Gaps forget the gaps until now, and returns why a heal is due; empty: none is. A
+// slot that was never taken is an error.
+func (k *Healing) ClearGaps(ctx context.Context, slot string, now time.Time) (due string, err error) {
+	err = k.link.Run(ctx, "clear the gaps", func(ctx context.Context, conn *pgx.Conn) error {
 		rows, err := conn.Query(ctx, clearGapsSQL, pgx.NamedArgs{"slot": slot, "now": now})
 		if err != nil {
 			return err

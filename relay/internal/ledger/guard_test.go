@@ -13,8 +13,8 @@ import (
 	"github.com/tailpost/tailpost/relay/internal/ledger"
 )
 
-// Batches count from the taking of the slot, so a deposed relay may well hold the number that its successor is at. Nothing but
-// the epoch tells them apart then.
+// Batches count from the taking of the slot, so a deposed relay may well hold the number that its
+// successor is at. Nothing but the epoch tells them apart then.
 func TestRecord_ofADeposedRelayAtTheSameBatchWritesNothing(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
@@ -43,7 +43,8 @@ func TestRecord_ofADeposedRelayAtTheSameBatchWritesNothing(t *testing.T) {
 	require.NoError(t, other.Record(t.Context(), hold, oneOf("e4", 4)))
 }
 
-// blocksHit is how many blocks of the slot's row and its index were looked at, once that many updates are counted.
+// blocksHit is how many blocks of the slot's row and its index were looked at, once that many
+// updates are counted.
 func (b *bundle) blocksHit(t *testing.T, updates int) int {
 	t.Helper()
 	const counted = `SELECT n_tup_upd FROM pg_stat_user_tables WHERE schemaname = 'tailpost' AND relname = 'relay'`
@@ -51,7 +52,8 @@ func (b *bundle) blocksHit(t *testing.T, updates int) int {
 	return b.count(t, `SELECT heap_blks_hit + idx_blks_hit FROM pg_statio_user_tables WHERE schemaname = 'tailpost' AND relname = 'relay'`)
 }
 
-// While somebody holds a snapshot, no old version of the slot's row can go. A batch must cost the same all the same.
+// While somebody holds a snapshot, no old version of the slot's row can go. A batch must cost the
+// same all the same.
 func TestRecord_costsTheSameUnderALongSnapshot(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
@@ -125,8 +127,8 @@ func (b *bundle) emitted(t *testing.T, content string) int {
 		WHERE get_byte(data, 0) = ascii('M') AND position($2::bytea IN data) > 0`, b.db.Slot(), []byte(content))
 }
 
-// Operational events exist if and only if what they tell of is recorded: not those of a batch that was cut off, once that it
-// is run again.
+// Operational events exist if and only if what they tell of is recorded: not those of a batch that
+// was cut off, once that it is run again.
 func TestRecord_emitsInItsTransaction(t *testing.T) {
 	t.Parallel()
 	b, p := setupProxy(t)

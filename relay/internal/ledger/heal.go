@@ -11,6 +11,10 @@ import (
 	"github.com/tailpost/tailpost/outbox"
 )
 
+// Healing is what the audit notes and looks up: where the slot's row is, gaps, and heals that are
+// due. Its methods are safe for concurrent use.
+type Healing struct{ link *Link }
+
 // Position is what the slot's row says.
 type Position struct {
 	Place
@@ -24,7 +28,8 @@ type Position struct {
 	Heal        *Heal     // nil: none is due
 }
 
-// Horizon is a moment by the transactions that had ended by then. It means something on its cluster only.
+// Horizon is a moment by the transactions that had ended by then. It means something on its cluster
+// only.
 type Horizon struct {
 	XID int64     // the oldest transaction that was under way; 0: not known
 	At  time.Time // by the server's clock
@@ -33,10 +38,11 @@ type Horizon struct {
 const horizonSQL = `
 SELECT pg_catalog.pg_snapshot_xmin(pg_catalog.pg_current_snapshot())::text::bigint, pg_catalog.statement_timestamp()`
 
-// Horizon returns the present one: what older transactions wrote is visible now, or never will be. A row says what wrote it; a
-// subtransaction is younger than its transaction, so that it does not look ended before that is.
-func (l *Ledger) Horizon(ctx context.Context) (h Horizon, err error) {
-	err = l.link.Run(ctx, "look at the transactions under way", func(ctx context.Context, conn *pgx.Conn) error {
+// Horizon returns the present one: what older transactions wrote is visible now, or never will be.
+// A row says what wrote it; a subtransaction is younger than its transaction, so that it does not
+// look ended before that is.
+func (k *Healing) Horizon(ctx context.Context) (h Horizon, err error) {
+	err = k.link.Run(ctx, "look at the transactions under way", func(ctx context.Context, conn *pgx.Conn) error {
 		return conn.QueryRow(ctx, horizonSQL).Scan(&h.XID, &h.At)
 	})
 	return h, err
@@ -57,8 +63,8 @@ FROM tailpost.relay
 WHERE slot = @slot`
 
 // Position reads the slot's row. It is false if the slot was never taken.
-func (l *Ledger) Position(ctx context.Context, slot string) (p Position, known bool, err error) {
-	err = l.link.Run(ctx, "read the slot's row", func(ctx context.Context, conn *pgx.Conn) error {
+func (k *Healing) Position(ctx context.Context, slot string) (p Position, known bool, err error) {
+	err = k.link.Run(ctx, "read the slot's row", func(ctx context.Context, conn *pgx.Conn) error {
 		p, known = Position{}, false
 		var (
 			settled                                             string
@@ -101,7 +107,8 @@ func orZero(t *time.Time) time.Time {
 	return t.UTC()
 }
 
-// dueHealSQL joins what is due already: the earlier time and position, both reasons. A NULL heal_since means all.
+// dueHealSQL joins what is due already: the earlier time and position, both reasons. A NULL
+// heal_since means all.
 const dueHealSQL = `
 UPDATE tailpost.relay
 SET heal = CASE WHEN heal IS NULL THEN @why WHEN position(@why IN heal) > 0 THEN heal ELSE heal || '; ' || @why END,
@@ -113,10 +120,10 @@ SET heal = CASE WHEN heal IS NULL THEN @why WHEN position(@why IN heal) > 0 THEN
     heal_at = COALESCE(heal_at, @at)
 WHERE slot = @slot`
 
-// DueHeal makes a heal due, so that no crash forgets it: it is called before what the gap is known by is mended. One that
-// is due already is widened.
-func (l *Ledger) DueHeal(ctx context.Context, slot string, h Heal) error {
-	return l.link.Run(ctx, "note a gap", func(ctx context.Context, conn *pgx.Conn) error {
+// DueHeal makes a heal due, so that no crash forgets it: it is called before what the gap is known
+// by is mended. One that is due already is widened.
+func (k *Healing) DueHeal(ctx context.Context, slot string, h Heal) error {
+	return k.link.Run(ctx, "note a gap", func(ctx context.Context, conn *pgx.Conn) error {
 		_, err := conn.Exec(ctx, dueHealSQL, pgx.NamedArgs{
 			"slot": slot, "why": h.Why, "since": nullTime(h.Since), "from": h.From.String(), "at": h.At,
 		})
@@ -124,8 +131,8 @@ func (l *Ledger) DueHeal(ctx context.Context, slot string, h Heal) error {
 	})
 }
 
-// publicationSQL names what changes with the identity of the publication, of the table, or of the tie between them.
-// Catalogue rows get another xmin whenever they are changed.
+// publicationSQL names what changes with the identity of the publication, of the table, or of the
+// tie between them. Catalogue rows get another xmin whenever they are changed.
 const publicationSQL = `
 SELECT format('%s.%s.%s.%s.%s', p.oid, p.xmin, c.oid, r.oid, r.xmin)
 FROM pg_catalog.pg_publication AS p
@@ -135,11 +142,12 @@ LEFT JOIN pg_catalog.pg_class AS c
 LEFT JOIN pg_catalog.pg_publication_rel AS r ON r.prpubid = p.oid AND r.prrelid = c.oid
 WHERE p.pubname = @publication`
 
-// Publication gives the identity of a publication, the outbox table and the tie between them: it is another one as soon as
-// any of them was dropped, created or changed. Empty: there is no such publication.
-func (l *Ledger) Publication(ctx context.Context, name string, m outbox.Mapping) (identity string, err error) {
+// Publication returns the identity of a publication, the outbox table and the tie between them: it
+// is another one as soon as any of them was dropped, created or changed. Empty: there is no such
+// publication.
+func (k *Healing) Publication(ctx context.Context, name string, m outbox.Mapping) (identity string, err error) {
 	schema, table := m.SchemaAndName()
-	err = l.link.Run(ctx, "look at the publication", func(ctx context.Context, conn *pgx.Conn) error {
+	err = k.link.Run(ctx, "look at the publication", func(ctx context.Context, conn *pgx.Conn) error {
 		identity = ""
 		err := conn.QueryRow(ctx, publicationSQL, pgx.NamedArgs{"publication": name, "schema": schema, "name": table}).Scan(&identity)
 		if errors.Is(err, pgx.ErrNoRows) {
@@ -168,7 +176,8 @@ WHERE slot = @slot
   AND epoch = @epoch
 FOR NO KEY UPDATE`
 
-// held makes the transaction one that only the holder of the slot can commit: whoever takes the slot waits for its end.
+// held makes the transaction one that only the holder of the slot can commit: whoever takes the
+// slot waits for its end.
 func held(ctx context.Context, tx pgx.Tx, hold Hold) error {
 	var one int
 	err := tx.QueryRow(ctx, heldSQL, pgx.NamedArgs{"slot": hold.Slot, "epoch": hold.Epoch}).Scan(&one)
@@ -203,10 +212,11 @@ SET audited_at = GREATEST(audited_at, @audited),
     heal_gaps = '{}'
 WHERE slot = @slot`
 
-// Audited notes that an audit ended: what was written before a horizon and events created before a time are settled (zero:
-// unchanged), no heal is due any more, and what it found, if that is to be reported.
-func (l *Ledger) Audited(ctx context.Context, hold Hold, audited time.Time, horizon Horizon, found *Gap) error {
-	return l.link.WhileHeld(ctx, hold, "note an audit", func(ctx context.Context, tx pgx.Tx) error {
+// Audited notes that an audit ended: what was written before a horizon and events created before a
+// time are settled (zero: unchanged), no heal is due any more, and what it found, if that is to be
+// reported.
+func (k *Healing) Audited(ctx context.Context, hold Hold, audited time.Time, horizon Horizon, found *Gap) error {
+	return k.link.WhileHeld(ctx, hold, "note an audit", func(ctx context.Context, tx pgx.Tx) error {
 		_, err := tx.Exec(ctx, auditedSQL, pgx.NamedArgs{"slot": hold.Slot, "audited": nullTime(audited), "horizon": horizon.XID, "horizon_at": nullTime(horizon.At)})
 		if err != nil || found == nil {
 			return err
@@ -224,10 +234,10 @@ func (l *Ledger) Audited(ctx context.Context, hold Hold, audited time.Time, hori
 
 const markSQL = `SELECT pg_logical_emit_message(true, 'tailpost', @content::text)`
 
-// Mark sends content through the stream as a logical message of ours, in a transaction of its own: what committed before
-// Mark was called comes before it.
-func (l *Ledger) Mark(ctx context.Context, content string) error {
-	return l.link.Run(ctx, "send a mark through the stream", func(ctx context.Context, conn *pgx.Conn) error {
+// Mark sends content through the stream as a logical message of ours, in a transaction of its own:
+// what committed before Mark was called comes before it.
+func (k *Healing) Mark(ctx context.Context, content string) error {
+	return k.link.Run(ctx, "send a mark through the stream", func(ctx context.Context, conn *pgx.Conn) error {
 		_, err := conn.Exec(ctx, markSQL, pgx.NamedArgs{"content": content})
 		return err
 	})
@@ -245,8 +255,8 @@ SELECT id, source = 'config', created_at, routed_since
 FROM tailpost.endpoint`
 
 // Routed reads that of every endpoint, by id.
-func (l *Ledger) Routed(ctx context.Context) (routed map[string]Routed, err error) {
-	err = l.link.Run(ctx, "read the endpoints", func(ctx context.Context, conn *pgx.Conn) error {
+func (k *Healing) Routed(ctx context.Context) (routed map[string]Routed, err error) {
+	err = k.link.Run(ctx, "read the endpoints", func(ctx context.Context, conn *pgx.Conn) error {
 		routed = make(map[string]Routed)
 		rows, err := conn.Query(ctx, routedSQL)
 		if err != nil {

@@ -11,8 +11,8 @@ import (
 	"github.com/tailpost/tailpost/relay/internal/ledger"
 )
 
-// A neighbour in the database who may create things in public has none of the relay's statements do what it wants: not those that
-// record, nor those that load, nor what runs beside delivery.
+// A neighbour in the database who may create things in public has none of the relay's statements do
+// what it wants: not those that record, nor those that load, nor what runs beside delivery.
 func TestLedger_findsNothingInPublic(t *testing.T) {
 	t.Parallel()
 	b := migrated(t)
@@ -48,7 +48,7 @@ func TestLedger_findsNothingInPublic(t *testing.T) {
 		require.NoError(t, err)
 		_, _, err = l.InKeyOrder(t.Context(), "crm", []string{"k"}, 10, dead)
 		require.NoError(t, err)
-		_, err = l.Heads(t.Context(), "crm", dead)
+		_, err = l.KeyHeads(t.Context(), "crm", dead)
 		require.NoError(t, err)
 		_, err = l.First(t.Context(), "crm", dead)
 		require.NoError(t, err)

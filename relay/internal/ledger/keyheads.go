@@ -10,15 +10,16 @@ import (
 	"github.com/tailpost/tailpost/outbox"
 )
 
-// Head is the first pending delivery of a key, in commit order.
-type Head struct {
+// KeyHead is the first pending delivery of a key, in commit order.
+type KeyHead struct {
 	Key           string
 	EventID       string
 	NextAttemptAt time.Time // zero: it waits
 	Count         int64     // pending deliveries of the key; where they are very many, more than there are
 }
 
-// headsSQL reads what is pending, or dead, in the order of an index: key by key, each in the order of commits.
+// headsSQL reads what is pending, or dead, in the order of an index: key by key, each in the order
+// of commits.
 const (
 	headsSQL = `
 SELECT d.key, d.event_id, d.next_attempt_at, d.commit_lsn::text, d.seq
@@ -39,14 +40,15 @@ const headsPage = 20_000
 
 // keyRow is a row as far as heads need it.
 type keyRow struct {
-	head Head
+	head KeyHead
 	lsn  outbox.LSN
 	seq  int64
 }
 
-// Heads returns the head of every key of an endpoint that has pending deliveries. With dead, dead ones count too: others wait for
-// them. It reads in pages, between which the connection is free.
-func (w *Parked) Heads(ctx context.Context, endpointID string, dead bool) ([]Head, error) {
+// KeyHeads returns the head of every key of an endpoint that has pending deliveries. With dead,
+// dead ones count too: others wait for them. It reads in pages, between which the connection is
+// free.
+func (w *Parked) KeyHeads(ctx context.Context, endpointID string, dead bool) ([]KeyHead, error) {
 	heads, err := w.heads(ctx, endpointID, pendingHeadsSQL, nil)
 	if err == nil && dead {
 		heads, err = w.heads(ctx, endpointID, deadHeadsSQL, heads)
@@ -54,7 +56,7 @@ func (w *Parked) Heads(ctx context.Context, endpointID string, dead bool) ([]Hea
 	if err != nil {
 		return nil, err
 	}
-	found := make([]Head, len(heads))
+	found := make([]KeyHead, len(heads))
 	for i := range heads {
 		found[i] = heads[i].head
 	}
@@ -205,9 +207,10 @@ const (
 	loosenTime = 200 * time.Millisecond // of one call
 )
 
-// Loosen makes due the pending deliveries of an endpoint that wait behind an earlier one, because its ordering has changed: all
-// of them, or only those without a key. It makes due as many as a moment allows and reports whether there are more, so that
-// whoever has other endpoints to load can do that in between; each page stays, whatever becomes of the next one.
+// Loosen makes due the pending deliveries of an endpoint that wait behind an earlier one, because
+// its ordering has changed: all of them, or only those without a key. It makes due as many as a
+// moment allows and reports whether there are more, so that whoever has other endpoints to load can
+// do that in between; each page stays, whatever becomes of the next one.
 func (w *Parked) Loosen(ctx context.Context, endpointID string, keyed bool, now time.Time) (more bool, err error) {
 	for began := time.Now(); time.Since(began) < loosenTime; {
 		var loosened int64
@@ -264,11 +267,12 @@ const (
 	uncounted   = 1 << 31 // what is said instead: more than there can be
 )
 
-// First returns the head of an endpoint whose deliveries are all in one order, under an empty key; none: nothing is pending.
-func (w *Parked) First(ctx context.Context, endpointID string, dead bool) (heads []Head, err error) {
+// First returns the head of an endpoint whose deliveries are all in one order, under an empty key;
+// none: nothing is pending.
+func (w *Parked) First(ctx context.Context, endpointID string, dead bool) (heads []KeyHead, err error) {
 	err = w.link.Once(ctx, "load the head of the queue", func(ctx context.Context, conn *pgx.Conn) error {
 		var (
-			h    Head
+			h    KeyHead
 			next *time.Time
 		)
 		heads = nil
@@ -281,7 +285,7 @@ func (w *Parked) First(ctx context.Context, endpointID string, dead bool) (heads
 		if h.Count == mostCounted {
 			h.Count = uncounted
 		}
-		heads = []Head{h}
+		heads = []KeyHead{h}
 		return err
 	})
 	return heads, err

@@ -26,18 +26,21 @@ type Options struct {
 	URL     config.Secret  // the database's own address, not a pooler's
 	AppName string         // follows "tailpost " in application_name, for example the slot
 	Logger  zerolog.Logger // zero: silent
-	// Disconnected, if set, is called whenever a connection was found lost, before it is made again: the server may be
-	// shutting down, which lasts until the relay closes the replication connection. It is called on the goroutine of
-	// whichever method found out, and must not block or call the Ledger.
+	// Disconnected, if set, is called whenever a connection was found lost, before it is made
+	// again: the server may be shutting down, which lasts until the relay closes the replication
+	// connection. It is called on the goroutine of whichever method found out, and must not block
+	// or call the Ledger.
 	Disconnected func(error)
 }
 
-// Ledger is the relay's access to the application's database. Its methods are safe for concurrent use. Every method rides out a
-// lost connection and waits for the database until its context is done.
+// Ledger is the relay's access to the application's database. Its methods are safe for concurrent
+// use. Every method rides out a lost connection and waits for the database until its context is
+// done.
 type Ledger struct {
 	*Parked     // what waits to be attempted, on a connection of its own
 	*Endpoints  // rows of endpoints
 	*Operations // replays and resends
+	*Healing    // gaps and heals
 	*Aging      // what is old
 	*Partitions // of tailpost.attempt
 
@@ -60,7 +63,7 @@ func Open(ctx context.Context, o Options) (*Ledger, error) {
 	l := &Ledger{address: a, link: newLink(a, loading, o.Logger, lost)}
 	l.Parked = &Parked{link: newLink(a, pglink.Session{Name: name, Settings: parkedSettings()}, o.Logger, lost)}
 	l.Endpoints, l.Operations, l.Aging = &Endpoints{link: l.link}, &Operations{link: l.link}, &Aging{link: l.link}
-	l.Partitions = &Partitions{link: l.link}
+	l.Healing, l.Partitions = &Healing{link: l.link}, &Partitions{link: l.link}
 	l.recording = &recorder{
 		address: a, setup: pglink.Session{Name: name, Settings: recordingSettings()}, log: o.Logger, lost: lost, days: l.Partitions,
 		pause: pace.Backoff{Least: firstDelay, Most: maxDelay},
@@ -95,21 +98,22 @@ func (l *Ledger) Close(ctx context.Context) error {
 	return errors.Join(l.link.close(ctx), l.Parked.link.close(ctx))
 }
 
-// Readdress has the next connections go to another address, or with another password. Those that stand are left alone. What
-// is no address at all is an error, and changes nothing.
+// Readdress has the next connections go to another address, or with another password. Those that
+// stand are left alone. What is no address at all is an error, and changes nothing.
 func (l *Ledger) Readdress(url config.Secret) error { return l.address.change(url) }
 
 // Link returns the connection for everything that neither records nor loads what waits.
 func (l *Ledger) Link() *Link { return l.link }
 
-// Connected reports whether the recording connection stands, as far as the kernel knows. A server that has crashed is seen here
-// even where the stream's own connection is full of what it sent before. It does not wait for anything.
+// Connected reports whether the recording connection stands, as far as the kernel knows. A server
+// that has crashed is seen here even where the stream's own connection is full of what it sent
+// before. It does not wait for anything.
 func (l *Ledger) Connected() bool {
 	return l.recording.line.Load().Up()
 }
 
-// Watch waits on an idle connection for the server's goodbye and reports it through Options.Disconnected, at once and without a
-// query. It returns nil when ctx is done.
+// Watch waits on an idle connection for the server's goodbye and reports it through
+// Options.Disconnected, at once and without a query. It returns nil when ctx is done.
 func (l *Ledger) Watch(ctx context.Context) error {
 	l.link.watch(ctx)
 	return nil

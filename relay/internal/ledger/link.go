@@ -16,8 +16,8 @@ import (
 // mostTimeouts is how often Run tries a statement that takes longer than the server lets it.
 const mostTimeouts = 3
 
-// Link is a connection that is lent out to one user at a time and comes back by itself. Its methods are safe for concurrent
-// use.
+// Link is a connection that is lent out to one user at a time and comes back by itself. Its methods
+// are safe for concurrent use.
 type Link struct {
 	address *address
 	setup   pglink.Session
@@ -36,8 +36,9 @@ func newLink(a *address, setup pglink.Session, log zerolog.Logger, lost func(err
 	}
 }
 
-// Run lends the connection to f. It waits for a database that is out of reach, busy or read-only for now, and may run f again:
-// with pauses that grow, in which the connection is free for others. What takes too long is tried three times.
+// Run lends the connection to f. It waits for a database that is out of reach, busy or read-only
+// for now, and may run f again: with pauses that grow, in which the connection is free for others.
+// What takes too long is tried three times.
 func (k *Link) Run(ctx context.Context, what string, f func(context.Context, *pgx.Conn) error) error {
 	for timeouts := 0; ; {
 		err := k.try(ctx, f)
@@ -62,7 +63,8 @@ func (k *Link) Run(ctx context.Context, what string, f func(context.Context, *pg
 	}
 }
 
-// Once is Run for what can wait: when a lock or a timeout keeps f from running, that is an error at once.
+// Once is Run for what can wait: when a lock or a timeout keeps f from running, that is an error at
+// once.
 func (k *Link) Once(ctx context.Context, what string, f func(context.Context, *pgx.Conn) error) error {
 	var busy error
 	err := k.Run(ctx, what, func(ctx context.Context, conn *pgx.Conn) error {
@@ -77,8 +79,8 @@ func (k *Link) Once(ctx context.Context, what string, f func(context.Context, *p
 	return errors.Join(err, busy)
 }
 
-// WhileHeld runs f in a transaction that only the holder of the slot can commit, else it returns ErrDeposed. It may run f
-// again, as Run does.
+// WhileHeld runs f in a transaction that only the holder of the slot can commit, else it returns
+// ErrDeposed. It may run f again, as Run does.
 func (k *Link) WhileHeld(ctx context.Context, hold Hold, what string, f func(ctx context.Context, tx pgx.Tx) error) error {
 	return k.Run(ctx, what, func(ctx context.Context, conn *pgx.Conn) error { return inHold(ctx, conn, hold, f) })
 }
@@ -86,7 +88,8 @@ func (k *Link) WhileHeld(ctx context.Context, hold Hold, what string, f func(ctx
 var (
 	// errWaits says that trying again later may help.
 	errWaits = errors.New("the database is out of reach or busy")
-	// errFresh says that a connection which had worked is lost, so that a new one may be made at once.
+	// errFresh says that a connection which had worked is lost, so that a new one may be made at
+	// once.
 	errFresh = errors.New("the connection is lost")
 )
 
@@ -131,8 +134,8 @@ func (k *Link) try(ctx context.Context, f func(context.Context, *pgx.Conn) error
 	return err
 }
 
-// lose gives the connection up. One that never worked is not made again without a pause: a server that takes connections and
-// refuses every statement would be asked for them all the time.
+// lose gives the connection up. One that never worked is not made again without a pause: a server
+// that takes connections and refuses every statement would be asked for them all the time.
 func (k *Link) lose(ctx context.Context, err error) error {
 	worked := k.worked
 	k.conn, k.worked = nil, false

@@ -24,8 +24,8 @@ func for1s(t *testing.T) context.Context {
 	return ctx
 }
 
-// A server may take connections and refuse every statement: it was made read-only, or is a standby. Asking it without a pause
-// is thousands of connections a minute.
+// A server may take connections and refuse every statement: it was made read-only, or is a standby.
+// Asking it without a pause is thousands of connections a minute.
 func TestLink_neverLoopsWithoutAPause(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
@@ -88,7 +88,8 @@ func TestLink_triesWhatTakesTooLongThreeTimes(t *testing.T) {
 	require.Equal(t, 3, tries)
 }
 
-// Whatever keeps the other connection busy, and however long, what is due is loaded and what was sent is recorded.
+// Whatever keeps the other connection busy, and however long, what is due is loaded and what was
+// sent is recorded.
 func TestRetriesAreNotKeptWaitingByAnythingElse(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
@@ -105,7 +106,7 @@ func TestRetriesAreNotKeptWaitingByAnythingElse(t *testing.T) {
 	<-busy
 	require.NoError(t, b.ledger.Record(t.Context(), hold, oneOf("e1", 1)))
 	require.Len(t, b.due(t, "crm", noon), 1)
-	heads, err := b.ledger.Heads(t.Context(), "crm", false)
+	heads, err := b.ledger.KeyHeads(t.Context(), "crm", false)
 	require.NoError(t, err)
 	require.Empty(t, heads)
 	over := errors.New("over")
@@ -135,7 +136,8 @@ func TestLink_isFreeBetweenTries(t *testing.T) {
 	require.ErrorIs(t, <-done, context.Canceled)
 }
 
-// A password that is rotated is taken over without a restart: the server refuses the old one until the relay has the new one.
+// A password that is rotated is taken over without a restart: the server refuses the old one until
+// the relay has the new one.
 func TestReaddress_takesARotatedPassword(t *testing.T) {
 	t.Parallel()
 	b := migrated(t)

@@ -182,23 +182,23 @@ func TestOrderedLoads_followCommitOrder(t *testing.T) {
 	ds, err = b.ledger.InOrder(t.Context(), "erp", 1, true)
 	require.NoError(t, err)
 	require.ElementsMatch(t, []string{"k1", "k2"}, ids(ds))
-	all, err := b.ledger.Heads(t.Context(), "erp", true)
+	all, err := b.ledger.KeyHeads(t.Context(), "erp", true)
 	require.NoError(t, err)
 	require.EqualValues(t, 3, all[1].Count)
 	all, err = b.ledger.First(t.Context(), "erp", true)
 	require.NoError(t, err)
 	require.EqualValues(t, 5, all[0].Count)
 
-	heads, err := b.ledger.Heads(t.Context(), "erp", false)
+	heads, err := b.ledger.KeyHeads(t.Context(), "erp", false)
 	require.NoError(t, err)
-	require.Equal(t, []ledger.Head{
+	require.Equal(t, []ledger.KeyHead{
 		{Key: "j", EventID: "j2", NextAttemptAt: noon, Count: 1},
 		{Key: "k", EventID: "k1", NextAttemptAt: noon.Add(time.Hour), Count: 2},
 	}, heads)
 
 	heads, err = b.ledger.First(t.Context(), "erp", false)
 	require.NoError(t, err)
-	require.Equal(t, []ledger.Head{{EventID: "k1", NextAttemptAt: noon.Add(time.Hour), Count: 4}}, heads)
+	require.Equal(t, []ledger.KeyHead{{EventID: "k1", NextAttemptAt: noon.Add(time.Hour), Count: 4}}, heads)
 	heads, err = b.ledger.First(t.Context(), "unknown", false)
 	require.NoError(t, err)
 	require.Empty(t, heads)
@@ -238,7 +238,8 @@ func TestLoosen_makesDueWhatWaitedBehindAnother(t *testing.T) {
 	require.Equal(t, 1, b.count(t, "SELECT count(*) FROM tailpost.delivery WHERE state = 'dead' AND next_attempt_at IS NULL"))
 }
 
-// manyWait has an endpoint wait for n deliveries of each key, the first of which is the last one written.
+// manyWait has an endpoint wait for n deliveries of each key, the first of which is the last one
+// written.
 func (b *bundle) manyWait(t *testing.T, keys, n int) {
 	t.Helper()
 	b.exec(t, `
@@ -247,7 +248,8 @@ SELECT k || '/' || i, 'erp', 'pending', 'order', 0, 'a', 'k' || k, $3::timestamp
 FROM generate_series(1, $1::int) AS k, generate_series(1, $2::int) AS i`, keys, n, noon)
 }
 
-// However many keys wait: they are read in pages, and a key whose rows lie on both sides of a border is one key.
+// However many keys wait: they are read in pages, and a key whose rows lie on both sides of a
+// border is one key.
 func TestHeads_ofManyKeys(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
@@ -256,7 +258,7 @@ func TestHeads_ofManyKeys(t *testing.T) {
 	b.exec(t, "UPDATE tailpost.delivery SET state = 'dead' WHERE event_id LIKE '%7/3' OR event_id LIKE '%8/1'")
 	b.exec(t, "UPDATE tailpost.delivery SET state = 'dead' WHERE key = 'k6700'")
 	for _, dead := range []bool{false, true} {
-		heads, err := b.ledger.Heads(t.Context(), "erp", dead)
+		heads, err := b.ledger.KeyHeads(t.Context(), "erp", dead)
 		require.NoError(t, err)
 		counts := make(map[int64]int)
 		for _, h := range heads {
@@ -275,7 +277,8 @@ func TestHeads_ofManyKeys(t *testing.T) {
 	}
 }
 
-// A queue of millions is made due piece by piece: what was done stays, and others may load in between.
+// A queue of millions is made due piece by piece: what was done stays, and others may load in
+// between.
 func TestLoosen_doesSomeAtATime(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
@@ -292,7 +295,8 @@ func TestLoosen_doesSomeAtATime(t *testing.T) {
 	require.LessOrEqual(t, calls, 5)
 }
 
-// A queue in one order may be very long, too: its length is not counted to the end, and never said to be less than it is.
+// A queue in one order may be very long, too: its length is not counted to the end, and never said
+// to be less than it is.
 func TestFirst_countsSoFar(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
@@ -326,9 +330,9 @@ func TestOrderedLoads_beginWithTheFirstCommitWhateverIsDue(t *testing.T) {
 	ds, err = b.ledger.InOrder(t.Context(), "erp", 2, false)
 	require.NoError(t, err)
 	require.Equal(t, []string{"k1", "k2"}, ids(ds))
-	heads, err := b.ledger.Heads(t.Context(), "erp", false)
+	heads, err := b.ledger.KeyHeads(t.Context(), "erp", false)
 	require.NoError(t, err)
-	require.Equal(t, []ledger.Head{{Key: "k", EventID: "k1", NextAttemptAt: noon.Add(time.Hour), Count: 3}}, heads)
+	require.Equal(t, []ledger.KeyHead{{Key: "k", EventID: "k1", NextAttemptAt: noon.Add(time.Hour), Count: 3}}, heads)
 	heads, err = b.ledger.First(t.Context(), "erp", false)
 	require.NoError(t, err)
 	require.Equal(t, "k1", heads[0].EventID)

@@ -84,9 +84,10 @@ WHERE id = ANY (@ids::text[])`
 // Endpoints is the table of endpoints and their versions. Its methods are safe for concurrent use.
 type Endpoints struct{ link *Link }
 
-// Mirror writes the configuration's endpoints into tailpost.endpoint, as far as they changed, and gives the state of each.
-// Endpoints that the configuration no longer has are disabled; their deliveries stay, and they are active again when they
-// return. One that the relay disabled is active again when its URL changes. No secret enters the database.
+// Mirror writes the configuration's endpoints into tailpost.endpoint, as far as they changed, and
+// returns the state of each. Endpoints that the configuration no longer has are disabled; their
+// deliveries stay, and they are active again when they return. One that the relay disabled is
+// active again when its URL changes. No secret enters the database.
 func (e *Endpoints) Mirror(ctx context.Context, endpoints []config.Endpoint, now time.Time) (map[string]EndpointState, error) {
 	want := make(map[string]mirrored, len(endpoints))
 	for i := range endpoints {
@@ -114,8 +115,8 @@ WHERE id = ANY (@ids::text[])
 ORDER BY id
 LIMIT 1`
 
-// Mirrorable returns the error that Mirror would return for endpoints of the configuration whose names others have. It writes
-// nothing.
+// Mirrorable returns the error that Mirror would return for endpoints of the configuration whose
+// names others have. It writes nothing.
 func (e *Endpoints) Mirrorable(ctx context.Context, endpoints []config.Endpoint) error {
 	ids := make([]string, len(endpoints))
 	for i := range endpoints {
@@ -226,7 +227,7 @@ type endpointRow struct {
 	source string
 }
 
-// next is the state of the row once the configuration gives it that URL.
+// next is the state of the row once the configuration has that URL.
 func (r endpointRow) next(url string) EndpointState {
 	switch {
 	case r.source == "": // there is no row

@@ -15,8 +15,8 @@ import (
 )
 
 const (
-	// MissingListed is how many missing events of a replay are kept; more are only counted. A replay of a year would
-	// otherwise write as many rows as the year had events.
+	// MissingListed is how many missing events of a replay are kept; more are only counted. A
+	// replay of a year would otherwise write as many rows as the year had events.
 	MissingListed = 10_000
 	// missingPage is how many attempts the search looks at in one go: some ten milliseconds.
 	missingPage = 2000
@@ -46,9 +46,10 @@ type missingPosition struct {
 	Number  int       `json:"number"`
 }
 
-// attemptedSQL finds the first attempts of events within a range, in pages. One that the stream brought is the first by itself; any
-// other is looked up by its event. Adding nothing to the endpoint keeps that from the index of endpoints, through which it
-// would read all attempts before it: a planner without statistics takes them for few.
+// attemptedSQL finds the first attempts of events within a range, in pages. One that the stream
+// brought is the first by itself; any other is looked up by its event. Adding nothing to the
+// endpoint keeps that from the index of endpoints, through which it would read all attempts before
+// it: a planner without statistics takes them for few.
 const attemptedSQL = `
 SELECT a.event_id, a.event_type, COALESCE(a.tenant, ''), a.attempted_at, a.outcome, a.number
 FROM tailpost.attempt AS a
@@ -74,11 +75,12 @@ WHERE a.endpoint_id = @endpoint
 ORDER BY a.attempted_at, a.event_id, a.number
 LIMIT @limit`
 
-// SearchMissing looks at the next attempts within a range for events whose outbox rows are gone, and moves the search on. Over
-// says that it has seen all. It goes through the attempts in the order of their index and looks the rows up by their primary
-// key, a page at a time, so that no statement is long however much there is. What an attempt calls the event is text, which
-// may be no value of the key's type: it was a logical message then, and is gone. TookTooLong tells an error that comes of
-// the statement timeout.
+// SearchMissing looks at the next attempts within a range for events whose outbox rows are gone,
+// and moves the search on. Over says that it has seen all. It goes through the attempts in the
+// order of their index and looks the rows up by their primary key, a page at a time, so that no
+// statement is long however much there is. What an attempt calls the event is text, which may be no
+// value of the key's type: it was a logical message then, and is gone. TookTooLong tells an error
+// that comes of the statement timeout.
 func (t *Table) SearchMissing(ctx context.Context, db DB, rg Range, m Missing) (gone []MissingEvent, next Missing, over bool, err error) {
 	since := rg.Since
 	if since.IsZero() {
@@ -151,7 +153,8 @@ func (t *Table) WithRows(ctx context.Context, db DB, events []string) (map[strin
 	return there, t.findKeys(ctx, db, ids, there)
 }
 
-// isKey says that an event's id may be the text of a primary key, as far as that is known without asking Postgres.
+// isKey says that an event's id may be the text of a primary key, as far as that is known without
+// asking Postgres.
 func (t *Table) isKey(id string) bool {
 	var bits int
 	switch t.idType {
@@ -188,8 +191,9 @@ func isUUID(id string) bool {
 	return true
 }
 
-// findKeys notes which ids are primary keys of rows. Where one of them is no value of the key's type, Postgres refuses them
-// all and does not say which it is; pg_input_is_valid came with 16. Halves are tried until it is alone.
+// findKeys notes which ids are primary keys of rows. Where one of them is no value of the key's
+// type, Postgres refuses them all and does not say which it is; pg_input_is_valid came with 16.
+// Halves are tried until it is alone.
 func (t *Table) findKeys(ctx context.Context, db DB, ids []string, there map[string]struct{}) error {
 	if len(ids) == 0 {
 		return nil
@@ -222,8 +226,9 @@ WHERE ` + c.id + ` ` + t.operator("=") + ` ANY (@ids::text[]::` + t.idType + `[]
 	return errors.Join(t.findKeys(ctx, db, ids[:half], there), t.findKeys(ctx, db, ids[half:], there))
 }
 
-// replayMissingSQL writes missing events down. A second search leaves out those that the replay itself has queued before their
-// rows went: they wait, or were attempted under its place; and those that the first one found.
+// replayMissingSQL writes missing events down. A second search leaves out those that the replay
+// itself has queued before their rows went: they wait, or were attempted under its place; and those
+// that the first one found.
 const replayMissingSQL = `
 INSERT INTO tailpost.replay_missing (replay_id, event_id, event_type, tenant, attempted_at, outcome)
 SELECT @id, u.event_id, u.event_type, NULLIF(u.tenant, ''), u.attempted_at,
@@ -275,7 +280,8 @@ const (
 	errSearchMany = "with those whose rows went before the replay came to them, they are more than are listed"
 )
 
-// SearchReplay moves a replay's search for missing events on by a page and writes down what it found.
+// SearchReplay moves a replay's search for missing events on by a page and writes down what it
+// found.
 func (s *Sweep) SearchReplay(ctx context.Context, hold Hold, r *Replay, rg Range, now time.Time) error {
 	var (
 		gone    []MissingEvent
@@ -338,8 +344,9 @@ WHERE id = @id
   AND missing <= @listed
   AND NOT missing_again`
 
-// SearchAgain has a replay that came to its end search once more, if it looked at fewer events than it had counted: retention
-// went on. It says whether it does. A list that is full already cannot tell what is new.
+// SearchAgain has a replay that came to its end search once more, if it looked at fewer events than
+// it had counted: retention went on. It says whether it does. A list that is full already cannot
+// tell what is new.
 func (o *Operations) SearchAgain(ctx context.Context, hold Hold, r *Replay, now time.Time) (does bool, err error) {
 	if r.Again || r.Total == nil || r.Done >= *r.Total {
 		return false, nil

@@ -227,7 +227,8 @@ func TestReplayGoesOnWithoutWhatCannotBeCountedInTime(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
 	m := b.outboxOf(t, "text", "there")
-	// Reading the table waits for a lock until the statement is cancelled, which is what its timeout does.
+	// Reading the table waits for a lock until the statement is cancelled, which is what its
+	// timeout does.
 	b.exec(t, "ALTER TABLE public.events RENAME TO really")
 	b.exec(t, "CREATE VIEW public.events AS SELECT r.* FROM public.really AS r WHERE pg_advisory_xact_lock_shared(4711)::text = ''")
 	b.attempted(t, "there", 1, "stream", outbox.Delivered, 0)

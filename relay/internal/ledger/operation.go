@@ -8,13 +8,15 @@ import (
 	"github.com/jackc/pgx/v5"
 )
 
-// Operations are what people asked for: replays and resends. Its methods are safe for concurrent use.
+// Operations are what people asked for: replays and resends. Its methods are safe for concurrent
+// use.
 type Operations struct{ link *Link }
 
 // ErrOver says that a replay or a resend was cancelled, or is over.
 var ErrOver = errors.New("it is over")
 
-// ErrSlow says that a statement took longer than it may: so it will the next time, unless somebody makes an index.
+// ErrSlow says that a statement took longer than it may: so it will the next time, unless somebody
+// makes an index.
 var ErrSlow = errors.New("it takes longer than a statement may take")
 
 // endSQL follows UPDATE and a table of what people asked for.

@@ -14,17 +14,17 @@ import (
 // dueBytes bounds the payloads of one load, beyond its first row.
 const dueBytes = 16 << 20
 
-// dueColumns are what delivery scans, in its order. What follows must say due.commit_lsn: the name alone is that of the column
-// which is selected, and in the order of text 0/FF0 comes after 0/1000.
+// dueColumns are what delivery scans, in its order. What follows must say due.commit_lsn: the name
+// alone is that of the column which is selected, and in the order of text 0/FF0 comes after 0/1000.
 const dueColumns = `
 SELECT event_id, endpoint_id, state, reason, attempts, next_attempt_at, event_type, COALESCE(tenant, ''),
        COALESCE(key, ''), payload, headers, event_created_at, commit_lsn::text, seq, COALESCE(last_status, 0),
        COALESCE(last_error, ''), COALESCE(trigger, '')
 FROM (`
 
-// Parked is what waits in tailpost.delivery. It has a connection of its own, so that nothing but other retries keeps a retry
-// waiting: where a lock or a timeout keeps a statement from running, that is an error at once. Its methods are safe for concurrent
-// use.
+// Parked is what waits in tailpost.delivery. It has a connection of its own, so that nothing but
+// other retries keeps a retry waiting: where a lock or a timeout keeps a statement from running,
+// that is an error at once. Its methods are safe for concurrent use.
 type Parked struct{ link *Link }
 
 // PageQuery asks for parked deliveries of one endpoint that are due.
@@ -39,12 +39,13 @@ type PageQuery struct {
 // Page is an answer to a PageQuery.
 type Page struct {
 	Deliveries []outbox.Delivery // in the order of next_attempt_at, then of commit
-	// Next is when to ask again: the query's Now if more is due than came back, else the earliest next_attempt_at after
-	// it; zero: nothing is scheduled.
+	// Next is when to ask again: the query's Now if more is due than came back, else the earliest
+	// next_attempt_at after it; zero: nothing is scheduled.
 	Next time.Time
 }
 
-// The inner query sums the payloads before each row, which reads their lengths only; those past the bound are never read.
+// The inner query sums the payloads before each row, which reads their lengths only; those past the
+// bound are never read.
 const pageSQL = dueColumns + `
     SELECT d.*,
            COALESCE(sum(octet_length(payload)) OVER (
@@ -70,7 +71,8 @@ WHERE endpoint_id = @endpoint
   AND next_attempt_at > @now
   AND (key IS NULL OR NOT @unkeyed)`
 
-// Page reads a page of parked deliveries: at most Limit, and fewer where their payloads are large, but at least one.
+// Page reads a page of parked deliveries: at most Limit, and fewer where their payloads are large,
+// but at least one.
 func (w *Parked) Page(ctx context.Context, q PageQuery) (Page, error) {
 	args := pgx.NamedArgs{
 		"endpoint": q.EndpointID, "now": q.Now, "exclude": orEmpty(q.Exclude), "limit": q.Limit, "bytes": dueBytes,
@@ -126,9 +128,10 @@ const keysSQL = dueColumns + `
 WHERE bytes_before < @bytes
 ORDER BY due.place, due.commit_lsn, due.seq`
 
-// InKeyOrder reads the first pending deliveries of each key of an endpoint, due or not, in commit order: at most perKey
-// of each, and fewer where their payloads are large. Whole says that payloads left nothing out, so that a key without a
-// delivery has none. With dead, the first dead delivery of each key is among them, in its place.
+// InKeyOrder reads the first pending deliveries of each key of an endpoint, due or not, in commit
+// order: at most perKey of each, and fewer where their payloads are large. Whole says that payloads
+// left nothing out, so that a key without a delivery has none. With dead, the first dead delivery
+// of each key is among them, in its place.
 func (w *Parked) InKeyOrder(ctx context.Context, endpointID string, keys []string, perKey int, dead bool) (rows []outbox.Delivery, whole bool, err error) {
 	err = w.link.Once(ctx, "load deliveries by key", func(ctx context.Context, conn *pgx.Conn) (err error) {
 		rows, err = collect(ctx, conn, keysSQL, pgx.NamedArgs{
@@ -164,8 +167,8 @@ const orderSQL = dueColumns + `
 WHERE bytes_before < @bytes
 ORDER BY due.commit_lsn, due.seq`
 
-// InOrder reads the first pending deliveries of an endpoint, due or not, in commit order, bounded like a Page. With dead, the
-// first dead one is among them, in its place.
+// InOrder reads the first pending deliveries of an endpoint, due or not, in commit order, bounded
+// like a Page. With dead, the first dead one is among them, in its place.
 func (w *Parked) InOrder(ctx context.Context, endpointID string, limit int, dead bool) (rows []outbox.Delivery, err error) {
 	err = w.link.Once(ctx, "load deliveries in order", func(ctx context.Context, conn *pgx.Conn) (err error) {
 		rows, err = collect(ctx, conn, orderSQL, pgx.NamedArgs{"endpoint": endpointID, "limit": limit, "bytes": dueBytes, "dead": dead})

@@ -18,8 +18,8 @@ const (
 	keepSize  = 1 << 20   // a buffer that one huge payload made larger is not kept
 )
 
-// pgwire writes messages of the frontend (the Postgres manual, "Message Formats") into one buffer that it reuses. The first
-// error of its writer sticks.
+// pgwire writes messages of the frontend (the Postgres manual, "Message Formats") into one buffer
+// that it reuses. The first error of its writer sticks.
 type pgwire struct {
 	w     io.Writer
 	buf   []byte
@@ -65,7 +65,8 @@ func (w *pgwire) cstring(s string) {
 	w.buf = append(w.buf, 0)
 }
 
-// bind starts a Bind of a prepared statement with that many parameters, all in binary. The parameters follow, then run.
+// bind starts a Bind of a prepared statement with that many parameters, all in binary. The
+// parameters follow, then run.
 func (w *pgwire) bind(statement string, params int16) {
 	w.begin('B')
 	w.cstring("")
@@ -91,8 +92,8 @@ func (w *pgwire) sync() {
 	w.flush()
 }
 
-// The methods below append one value with its length in front, as parameters, elements of arrays and fields of binary COPY
-// have it.
+// The methods below append one value with its length in front, as parameters, elements of arrays
+// and fields of binary COPY have it.
 
 func (w *pgwire) null() { w.int32(-1) }
 
@@ -160,8 +161,8 @@ func (w *pgwire) timeOrNull(v time.Time) {
 	w.time(v)
 }
 
-// text writes s as Postgres can store it: bytes that are not UTF-8 become U+FFFD, where the database has an encoding, and NULs are
-// left out.
+// text writes s as Postgres can store it: bytes that are not UTF-8 become U+FFFD, where the
+// database has an encoding, and NULs are left out.
 func (w *pgwire) text(s string) {
 	switch {
 	case w.raw:
@@ -182,8 +183,8 @@ func (w *pgwire) textOrNull(s string) {
 	w.text(s)
 }
 
-// free writes text from outside the database, NULL for none. A database whose encoding is not UTF-8 may not know its
-// characters and would refuse the whole batch.
+// free writes text from outside the database, NULL for none. A database whose encoding is not UTF-8
+// may not know its characters and would refuse the whole batch.
 func (w *pgwire) free(s string) {
 	if w.ascii {
 		s = toASCII(s)
@@ -228,7 +229,8 @@ const (
 	oidLSN         = 3220
 )
 
-// array starts an array parameter of n elements and returns what arrayEnd wants; the elements follow.
+// array starts an array parameter of n elements and returns what arrayEnd wants; the elements
+// follow.
 func (w *pgwire) array(oid int32, n int) int {
 	at := len(w.buf)
 	w.int32(0)

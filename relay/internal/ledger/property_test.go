@@ -41,7 +41,8 @@ WHERE a.attempts IS DISTINCT FROM s.attempts
    OR abs(a.ms - s.duration_ms_sum) > 0.001
    OR a.buckets IS DISTINCT FROM s.buckets`
 
-// Whatever batches are recorded, the counters are the sums of the attempts and the queue is what a map would hold.
+// Whatever batches are recorded, the counters are the sums of the attempts and the queue is what a
+// map would hold.
 func TestRecord_keepsCountersAndQueueTrue(t *testing.T) {
 	t.Parallel()
 	b := setup(t)

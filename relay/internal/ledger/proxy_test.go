@@ -24,7 +24,8 @@ const (
 	committed     // like unheard, of the next COMMIT of a transaction that is no pipeline
 )
 
-// proxy passes connections to Postgres on, counts what the frontend says and cuts where it is told to.
+// proxy passes connections to Postgres on, counts what the frontend says and cuts where it is told
+// to.
 type proxy struct {
 	url    string
 	server string
@@ -174,7 +175,8 @@ func readMessage(client io.Reader, startup bool) ([]byte, error) {
 	return slices.Concat(message, body), err
 }
 
-// answers passes what the server says on, until drop: from then on the first answer ends the connection.
+// answers passes what the server says on, until drop: from then on the first answer ends the
+// connection.
 type answers struct {
 	client net.Conn
 

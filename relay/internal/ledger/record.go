@@ -16,13 +16,14 @@ import (
 	"github.com/tailpost/tailpost/relay/internal/pace"
 )
 
-// Record writes b in one transaction and returns nil once that is committed. The Hold must be the last one that Take gave.
-// A batch without rows whose frontier has not moved is not written at all.
+// Record writes b in one transaction and returns nil once that is committed. The Hold must be the
+// last one that Take gave. A batch without rows whose frontier has not moved is not written at all.
 //
-// Record rides out what passes: lost connections (it then finds out whether the commit took effect), a server that
-// restarts, locks, a full disk, days without a partition. It returns ErrDeposed if the relay no longer holds the slot, a
-// *RefusedError if Postgres will never take the batch, and the cause of ctx's end if that comes first; then every further
-// Record returns ErrUncertain until Take.
+// Record rides out what passes: lost connections (it then finds out whether the commit took
+// effect), a server that restarts, locks, a full disk, days without a partition. It returns
+// ErrDeposed if the relay no longer holds the slot, a *RefusedError if Postgres will never take the
+// batch, and the cause of ctx's end if that comes first; then every further Record returns
+// ErrUncertain until Take.
 func (l *Ledger) Record(ctx context.Context, hold Hold, b *Batch) error {
 	return l.recording.record(ctx, hold, b)
 }
@@ -105,8 +106,8 @@ type try struct {
 
 	mended bool // the missing partitions were made
 	missed int  // how often the row was not where it should be
-	// inDoubt says that a pipeline was lost with its connection. The server may commit it at any later time, as long as no
-	// other has taken its place in the row.
+	// inDoubt says that a pipeline was lost with its connection. The server may commit it at any
+	// later time, as long as no other has taken its place in the row.
 	inDoubt bool
 	look    bool // the row must be read before the next run
 }
@@ -143,7 +144,8 @@ func (r *recorder) runOnce(ctx context.Context, t *try) error {
 	return err
 }
 
-// whereabouts reads where the slot's row is and how far: nil where t is the next batch, errCommitted or ErrDeposed.
+// whereabouts reads where the slot's row is and how far: nil where t is the next batch,
+// errCommitted or ErrDeposed.
 func (r *recorder) whereabouts(ctx context.Context, t *try) error {
 	p, err := r.session.position(ctx, t.slot)
 	switch {
@@ -168,8 +170,9 @@ func (r *recorder) mend(ctx context.Context, t *try, err error) error {
 	case lost:
 		return r.loseSession(ctx, err)
 	case notHeld:
-		// Another relay has taken the slot; or somebody else has changed the row, so that it is elsewhere now; or a lost pipeline was
-		// committed between the look at the row and the guard, which waited for it. The row tells.
+		// Another relay has taken the slot; or somebody else has changed the row, so that it is
+		// elsewhere now; or a lost pipeline was committed between the look at the row and the
+		// guard, which waited for it. The row tells.
 		t.look = true
 		if t.missed++; t.missed > mostMissed && r.pause.Wait(ctx) != nil {
 			return interrupted(ctx, "record a batch")
@@ -192,7 +195,8 @@ func (r *recorder) mend(ctx context.Context, t *try, err error) error {
 	return refuse(err)
 }
 
-// loseSession drops the session and waits before the next try, longer and longer; not after the first loss of one that worked.
+// loseSession drops the session and waits before the next try, longer and longer; not after the
+// first loss of one that worked.
 func (r *recorder) loseSession(ctx context.Context, err error) error {
 	had, worked := r.session != nil, r.worked
 	r.worked = false
@@ -235,8 +239,8 @@ func refuse(err error) error {
 	return &RefusedError{Code: pglink.State(err), Err: pglink.Describe(err)}
 }
 
-// check makes the session again if its connection is lost. A relay that stood by has not used it since, and its loss, found
-// out by the first record, would end the hold that has just begun.
+// check makes the session again if its connection is lost. A relay that stood by has not used it
+// since, and its loss, found out by the first record, would end the hold that has just begun.
 func (r *recorder) check(ctx context.Context, slot string) error {
 	if r.session != nil {
 		within, cancel := context.WithTimeout(ctx, checkTimeout)

@@ -296,7 +296,8 @@ func TestRecord_writesASCIIWhereTheDatabaseIsNotUTF8(t *testing.T) {
 	require.Equal(t, "caf? ?", body)
 }
 
-// Where the database has no encoding an id may be any bytes. It is recorded as it is, or an audit would find it missing for ever.
+// Where the database has no encoding an id may be any bytes. It is recorded as it is, or an audit
+// would find it missing for ever.
 func TestRecord_keepsTheBytesOfADatabaseWithoutEncoding(t *testing.T) {
 	t.Parallel()
 	conn, l := migrated(t).encoded(t, "SQL_ASCII")
@@ -353,8 +354,9 @@ func TestRecord_takesPayloadsLargerThanItsBuffers(t *testing.T) {
 	require.Equal(t, 1, b.count(t, `SELECT batch FROM tailpost.relay`))
 }
 
-// A relay that stood by finds out that its connections are lost, to a crash of Postgres for example, before it delivers: the
-// first record would find out, and then the hold would be over again.
+// A relay that stood by finds out that its connections are lost, to a crash of Postgres for
+// example, before it delivers: the first record would find out, and then the hold would be over
+// again.
 func TestTake_makesTheRecordingConnectionAgain(t *testing.T) {
 	t.Parallel()
 	b := migrated(t)

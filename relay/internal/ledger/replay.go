@@ -45,7 +45,7 @@ FROM tailpost.replay
 WHERE state IN ('pending', 'running')
 ORDER BY endpoint_id, created_at, id`
 
-// Replays gives the first replay of each endpoint that has one which is not over.
+// Replays returns the first replay of each endpoint that has one which is not over.
 func (o *Operations) Replays(ctx context.Context) (open []Replay, err error) {
 	err = o.link.Run(ctx, "look for replays", func(ctx context.Context, conn *pgx.Conn) error {
 		rows, err := conn.Query(ctx, replaysSQL)
@@ -87,8 +87,9 @@ func (o *Operations) PendingUpTo(ctx context.Context, endpointID string, most in
 	return n, err
 }
 
-// rowsSQL reads rows of a replay after its cursor: in the order of their primary keys, or of their times and then their keys.
-// Where an index has the times, it is of use only if the column may not be null.
+// rowsSQL reads rows of a replay after its cursor: in the order of their primary keys, or of their
+// times and then their keys. Where an index has the times, it is of use only if the column may not
+// be null.
 func (t *Table) rowsSQL(r *Replay) string {
 	c := t.columns()
 	at, where, order := "''", "", c.id
@@ -115,8 +116,9 @@ FROM ` + c.table + ` AS o
 LIMIT @limit`
 }
 
-// RowsAfter reads up to limit rows that a replay is to look at next; some may be beyond its range. Recorded is not filled in. It tries
-// once and returns ErrSlow where that takes too long: others wait for the connection.
+// RowsAfter reads up to limit rows that a replay is to look at next; some may be beyond its range.
+// Recorded is not filled in. It tries once and returns ErrSlow where that takes too long: others
+// wait for the connection.
 func (s *Sweep) RowsAfter(ctx context.Context, r *Replay, limit int) (rows []Row, err error) {
 	err = s.link.Once(ctx, "read the outbox table", func(ctx context.Context, conn *pgx.Conn) error {
 		found, err := conn.Query(ctx, s.rowsSQL(r), pgx.NamedArgs{
@@ -154,7 +156,8 @@ WHERE id = @id
   AND state = 'pending'
 RETURNING place::text`
 
-// BeginReplay counts what a replay covers and has it run, InOrder or not. What cannot be counted in time stays unknown.
+// BeginReplay counts what a replay covers and has it run, InOrder or not. What cannot be counted in
+// time stays unknown.
 func (s *Sweep) BeginReplay(ctx context.Context, hold Hold, r *Replay, rg Range, now time.Time) error {
 	var total *int64
 	err := s.link.Run(ctx, "count what a replay covers", func(ctx context.Context, conn *pgx.Conn) error {
@@ -216,7 +219,8 @@ type Step struct {
 	Unreadable int64  // rows among them that are no events
 }
 
-// QueueReplay queues deliveries of a replay and moves it on. One that is there already is left alone.
+// QueueReplay queues deliveries of a replay and moves it on. One that is there already is left
+// alone.
 func (o *Operations) QueueReplay(ctx context.Context, hold Hold, r *Replay, st Step, now time.Time) (queued int64, err error) {
 	err = o.link.WhileHeld(ctx, hold, "queue a replay", func(ctx context.Context, tx pgx.Tx) error {
 		queued = 0

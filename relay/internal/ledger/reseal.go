@@ -35,10 +35,12 @@ WHERE endpoint_id = @id
   AND commit_lsn = @lsn::text::pg_lsn
   AND seq = @seq`
 
-// Resealer puts into a row, of which it has id, policy and secrets, what is to be stored instead, and reports whether it did.
+// Resealer puts into a row, of which it has id, policy and secrets, what is to be stored instead,
+// and reports whether it did.
 type Resealer func(row *EndpointRow) (changed bool, err error)
 
-// Reseal has what is secret of every endpoint sealed anew, in one transaction. It returns how many endpoints have changed.
+// Reseal has what is secret of every endpoint sealed anew, in one transaction. It returns how many
+// endpoints have changed.
 func (e *Endpoints) Reseal(ctx context.Context, again Resealer) (changed int, err error) {
 	err = e.link.Run(ctx, "seal the secrets anew", func(ctx context.Context, conn *pgx.Conn) error {
 		return pgx.BeginFunc(ctx, conn, func(tx pgx.Tx) (err error) {

@@ -20,8 +20,9 @@ type Resend struct {
 	cursor  string    // a resendPlace as JSON; empty: at the beginning
 }
 
-// resendPlace is a place in the order in which a resend goes: endpoint by endpoint, each in the order of commits. Both states
-// have an index in it; an order over all endpoints would need one more, that every delivery is entered into which is parked.
+// resendPlace is a place in the order in which a resend goes: endpoint by endpoint, each in the
+// order of commits. Both states have an index in it; an order over all endpoints would need one
+// more, that every delivery is entered into which is parked.
 type resendPlace struct {
 	EndpointID string `json:"endpoint_id"`
 	CommitLSN  string `json:"commit_lsn"`
@@ -39,7 +40,7 @@ WHERE state IN ('pending', 'running')
 ORDER BY created_at, id
 LIMIT @limit`
 
-// Resends gives the resends that are not over, those asked for first first.
+// Resends returns the resends that are not over, those asked for first first.
 func (o *Operations) Resends(ctx context.Context) (open []Resend, err error) {
 	err = o.link.Run(ctx, "look for resends", func(ctx context.Context, conn *pgx.Conn) error {
 		rows, err := conn.Query(ctx, resendsSQL, pgx.NamedArgs{"limit": openResends})
@@ -66,14 +67,15 @@ func (o *Operations) Resends(ctx context.Context) (open []Resend, err error) {
 	return open, err
 }
 
-// resendSQL reads the places of the next deliveries, from an index alone where they are dead. Only what an index has chooses
-// here, so that a page looks at no more rows than it has; the rest of the filter is for those.
+// resendSQL reads the places of the next deliveries, from an index alone where they are dead. Only
+// what an index has chooses here, so that a page looks at no more rows than it has; the rest of the
+// filter is for those.
 func (r *Resend) resendSQL() (sql string, args pgx.NamedArgs, err error) {
 	f := DeliveryFilter{State: r.Filter.State, EventID: r.Filter.EventID}
 	where, args := f.SQL()
 	if r.Filter.EndpointID != "" {
-		// An equation would take the endpoint out of the order, and have the planner go by the index of commit_lsn alone through
-		// the rows of all the others.
+		// An equation would take the endpoint out of the order, and have the planner go by the
+		// index of commit_lsn alone through the rows of all the others.
 		args["endpoint"] = r.Filter.EndpointID
 		where += "\n  AND d.endpoint_id >= @endpoint\n  AND d.endpoint_id <= @endpoint"
 	}
@@ -92,7 +94,8 @@ ORDER BY d.endpoint_id, d.commit_lsn, d.seq, d.event_id
 LIMIT @limit`, args, nil
 }
 
-// resendPatience is how long a page waits for a row that somebody else has locked: recording waits for it meanwhile.
+// resendPatience is how long a page waits for a row that somebody else has locked: recording waits
+// for it meanwhile.
 const resendPatience = `SET LOCAL lock_timeout = '200ms'`
 
 const resendMoveSQL = `
@@ -109,14 +112,15 @@ WHERE id = @id
 // Resent is what a page of a resend did.
 type Resent struct {
 	Queued int64
-	// Endpoints are those whose queues changed. With an error they may have: the commit may have been made and not heard of.
+	// Endpoints are those whose queues changed. With an error they may have: the commit may have
+	// been made and not heard of.
 	Endpoints []string
 	Over      bool // it was the last one
 }
 
-// ResendPage looks at up to limit deliveries and makes due, in one transaction with how far that is, those that the resend
-// chooses and that have not changed since it began. What is locked by somebody else is an error soon. ErrOver: it was
-// cancelled, or the page was done already.
+// ResendPage looks at up to limit deliveries and makes due, in one transaction with how far that
+// is, those that the resend chooses and that have not changed since it began. What is locked by
+// somebody else is an error soon. ErrOver: it was cancelled, or the page was done already.
 func (o *Operations) ResendPage(ctx context.Context, hold Hold, r *Resend, limit int, now time.Time) (page Resent, err error) {
 	err = o.link.Once(ctx, "resend deliveries", func(ctx context.Context, conn *pgx.Conn) error {
 		places, err := r.next(ctx, conn, limit)

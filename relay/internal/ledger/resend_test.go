@@ -11,7 +11,8 @@ import (
 	"github.com/tailpost/tailpost/relay/internal/ledger"
 )
 
-// deadRows writes dead deliveries: n to each endpoint, their commits in the opposite order of their ids.
+// deadRows writes dead deliveries: n to each endpoint, their commits in the opposite order of their
+// ids.
 func (b *bundle) deadRows(t *testing.T, n int, endpoints ...string) {
 	t.Helper()
 	b.exec(t, `
@@ -107,7 +108,8 @@ func TestResendLeavesAloneWhatChangedSinceItBegan(t *testing.T) {
 	b.deadRows(t, 20, "a")
 	b.resend(t, "", `{"state": "dead", "endpoint_id": "a"}`)
 	require.EqualValues(t, 10, b.page(t, hold, 10, noon).Queued)
-	// One that was queued dies again; another, that it has yet to come to, was resent by hand and died too.
+	// One that was queued dies again; another, that it has yet to come to, was resent by hand and
+	// died too.
 	b.exec(t, "UPDATE tailpost.delivery SET state = 'dead', trigger = NULL, updated_at = $1 WHERE event_id IN ('20', '3')", noon.Add(time.Second))
 	require.EqualValues(t, 9, b.page(t, hold, 10, noon.Add(2*time.Second)).Queued)
 	require.True(t, b.page(t, hold, 10, noon.Add(3*time.Second)).Over)

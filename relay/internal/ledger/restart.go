@@ -20,9 +20,10 @@ SELECT event_id, endpoint_id
 FROM tailpost.delivery
 WHERE commit_lsn >= @from::text::pg_lsn`
 
-// Recorded gives the deliveries of events that committed at or after from and are settled: they have a final attempt, or a
-// row in the queue. A relay that starts streaming at from skips them once. Attempts of long before the database moved to this
-// cluster are left out: their positions may all be higher than from, and they are many.
+// Recorded returns the deliveries of events that committed at or after from and are settled: they
+// have a final attempt, or a row in the queue. A relay that starts streaming at from skips them
+// once. Attempts of long before the database moved to this cluster are left out: their positions
+// may all be higher than from, and they are many.
 func (l *Ledger) Recorded(ctx context.Context, slot string, from outbox.LSN) (map[outbox.Pair]struct{}, error) {
 	var pairs map[outbox.Pair]struct{}
 	err := l.link.Run(ctx, "load what is recorded", func(ctx context.Context, conn *pgx.Conn) error {
@@ -47,7 +48,8 @@ func (l *Ledger) Recorded(ctx context.Context, slot string, from outbox.LSN) (ma
 	return pairs, err
 }
 
-// Check says whether this binary can work with the schema and with the outbox table, and what it had better have.
+// Check reports whether this binary can work with the schema and with the outbox table, and what it
+// had better have.
 func (l *Ledger) Check(ctx context.Context, m outbox.Mapping) (warnings []string, err error) {
 	err = l.link.Run(ctx, "check the database", func(ctx context.Context, conn *pgx.Conn) (err error) {
 		if err := schema.Check(ctx, conn); err != nil {

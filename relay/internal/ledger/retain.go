@@ -10,12 +10,13 @@ import (
 	"github.com/jackc/pgx/v5/pgconn"
 )
 
-// Aging removes what is old, in statements that are bounded and wait for nobody. Its methods are safe for concurrent use.
+// Aging removes what is old, in statements that are bounded and wait for nobody. Its methods are
+// safe for concurrent use.
 type Aging struct{ link *Link }
 
-// Delete removes, in n blocks from a block on, the rows created before a time whose events nobody has attempted or parked since:
-// what was imported with times of long ago is kept as long as what was written when it was delivered. Whoever calls it knows
-// that they are settled.
+// Delete removes, in n blocks from a block on, the rows created before a time whose events nobody
+// has attempted or parked since: what was imported with times of long ago is kept as long as what
+// was written when it was delivered. Whoever calls it knows that they are settled.
 func (s *Sweep) Delete(ctx context.Context, from, n int64, before time.Time) (deleted int64, err error) {
 	c := s.columns()
 	// Each row is looked up by itself. A join would read all the attempts since.
@@ -43,7 +44,8 @@ WHERE o.ctid >= @from::text::tid
 	return deleted, err
 }
 
-// partitionSQL finds the oldest partition of a day before another one, or what is left of one that was being dropped.
+// partitionSQL finds the oldest partition of a day before another one, or what is left of one that
+// was being dropped.
 const partitionSQL = `
 SELECT c.relname, i.inhparent IS NOT NULL, COALESCE(i.inhdetachpending, false), pg_has_role(p.relowner, 'USAGE')
 FROM pg_catalog.pg_class AS c
@@ -57,9 +59,10 @@ LIMIT 1`
 
 const dropPartitionSQL = `SELECT COALESCE(tailpost.drop_attempt_partition(@day::text::date), '')`
 
-// DropPartition drops the oldest partition of tailpost.attempt of a UTC day before that of a time, and returns its name; empty:
-// there is none. A role that owns the table detaches it first, which waits for those who read it and locks nobody out; any
-// other has the schema's function drop it, if a lock that locks everybody out comes at once.
+// DropPartition drops the oldest partition of tailpost.attempt of a UTC day before that of a time,
+// and returns its name; empty: there is none. A role that owns the table detaches it first, which
+// waits for those who read it and locks nobody out; any other has the schema's function drop it, if
+// a lock that locks everybody out comes at once.
 func (a *Aging) DropPartition(ctx context.Context, before time.Time) (name string, err error) {
 	day := dayOf(before)
 	err = a.link.Once(ctx, "drop an old partition of tailpost.attempt", func(ctx context.Context, conn *pgx.Conn) error {
@@ -104,7 +107,8 @@ func dropDetached(ctx context.Context, conn *pgconn.PgConn, partition string, at
 // agedRows bounds a statement that removes what is old.
 const agedRows = 1000
 
-// drop runs a statement that removes up to limit rows of before a time; more says that there may be more.
+// drop runs a statement that removes up to limit rows of before a time; more says that there may be
+// more.
 func (a *Aging) drop(ctx context.Context, what, sql string, before time.Time, limit int64) (dropped int64, more bool, err error) {
 	err = a.link.Once(ctx, what, func(ctx context.Context, conn *pgx.Conn) error {
 		tag, err := conn.Exec(ctx, sql, pgx.NamedArgs{"before": before, "limit": limit})
@@ -128,7 +132,8 @@ WHERE d.event_id = old.event_id
   AND d.endpoint_id = old.endpoint_id
   AND d.state = 'dead'`
 
-// DropDead removes dead deliveries that nobody has touched since a time; more says that there are more.
+// DropDead removes dead deliveries that nobody has touched since a time; more says that there are
+// more.
 func (a *Aging) DropDead(ctx context.Context, before time.Time) (dropped int64, more bool, err error) {
 	return a.drop(ctx, "drop old dead deliveries", deadSQL, before, agedRows)
 }
@@ -145,7 +150,8 @@ USING (
 WHERE d.event_id = old.event_id
   AND d.endpoint_id = old.endpoint_id`
 
-// DropDiscarded forgets deliveries that were discarded before a time; more says that there are more.
+// DropDiscarded forgets deliveries that were discarded before a time; more says that there are
+// more.
 func (a *Aging) DropDiscarded(ctx context.Context, before time.Time) (dropped int64, more bool, err error) {
 	return a.drop(ctx, "forget old discarded deliveries", discardedSQL, before, agedRows)
 }
@@ -166,7 +172,8 @@ USING (
 WHERE r.id = old.id
   AND r.state IN ('done', 'cancelled', 'failed')`
 
-// DropReplays removes replays that were over before a time, with what they list as missing; more says that there are more.
+// DropReplays removes replays that were over before a time, with what they list as missing; more
+// says that there are more.
 func (a *Aging) DropReplays(ctx context.Context, before time.Time) (dropped int64, more bool, err error) {
 	return a.drop(ctx, "drop old replays", replaysOverSQL, before, agedReplays)
 }
@@ -250,8 +257,8 @@ func (a *Aging) FoldStats(ctx context.Context, before time.Time) (hours int64, m
 // summarizedDays are today and, for what was answered before midnight, yesterday.
 const summarizedDays = 2
 
-// SummarizeAttempts has the searchable summaries of the newest attempts made (BRIN, the Postgres manual, "Index Maintenance"). It
-// gives way to a vacuum, which does the same.
+// SummarizeAttempts has the searchable summaries of the newest attempts made (BRIN, the Postgres
+// manual, "Index Maintenance"). It gives way to a vacuum, which does the same.
 func (a *Aging) SummarizeAttempts(ctx context.Context) error {
 	return a.link.Once(ctx, "summarise attempts", func(ctx context.Context, conn *pgx.Conn) error {
 		_, err := conn.Exec(ctx, "SELECT tailpost.summarize_attempts(@days)", pgx.NamedArgs{"days": summarizedDays})

@@ -31,7 +31,7 @@ type secretJSON struct {
 	ExpiresAt *time.Time `json:"expires_at"`
 }
 
-// EncodeSealed gives what is to be sealed into tailpost.endpoint.secrets. It holds the secrets.
+// EncodeSealed returns what is to be sealed into tailpost.endpoint.secrets. It holds the secrets.
 func EncodeSealed(s Sealed) ([]byte, error) {
 	j := sealedJSON{Secrets: make([]secretJSON, len(s.Secrets)), Headers: s.Headers}
 	for i, secret := range s.Secrets {
@@ -47,8 +47,9 @@ func EncodeSealed(s Sealed) ([]byte, error) {
 	return text, nil
 }
 
-// DecodeSealed is EncodeSealed the other way. Of a row that was written before the values of headers were sealed, which has
-// but a list of secrets there, it takes them from the policy. Its errors quote nothing.
+// DecodeSealed is EncodeSealed the other way. Of a row that was written before the values of
+// headers were sealed, which has but a list of secrets there, it takes them from the policy. Its
+// errors quote nothing.
 func DecodeSealed(row *EndpointRow, text []byte) (Sealed, error) {
 	var j sealedJSON
 	if json.Unmarshal(text, &j) != nil && json.Unmarshal(text, &j.Secrets) != nil || len(j.Secrets) == 0 {

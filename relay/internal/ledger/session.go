@@ -17,8 +17,8 @@ import (
 const (
 	// checkTimeout bounds the look at whether a connection still stands.
 	checkTimeout = 10 * time.Second
-	// pipelineTimeout gives up a connection whose server is out of reach. The server's own timeouts end a statement that
-	// waits or works for too long well before.
+	// pipelineTimeout gives up a connection whose server is out of reach. The server's own timeouts
+	// end a statement that waits or works for too long well before.
 	pipelineTimeout = 90 * time.Second
 )
 
@@ -68,8 +68,9 @@ func (s *session) close(ctx context.Context) {
 	_ = s.conn.Close(ctx)
 }
 
-// run sends e, waits for its end, and returns where the slot's row is then. An error of the server is a *pgconn.PgError; any
-// other, and every FATAL one, leaves the connection useless. A nil error means that e is committed.
+// run sends e, waits for its end, and returns where the slot's row is then. An error of the server
+// is a *pgconn.PgError; any other, and every FATAL one, leaves the connection useless. A nil error
+// means that e is committed.
 func (s *session) run(ctx context.Context, e *entry) (at place, err error) {
 	conn := s.conn.Conn()
 	if err := conn.SetDeadline(time.Now().Add(pipelineTimeout)); err != nil {
@@ -81,7 +82,8 @@ func (s *session) run(ctx context.Context, e *entry) (at place, err error) {
 	})
 	defer func() {
 		if !stop() || err != nil && judge(err) == lost {
-			// What the watcher does to the deadlines may come late, so that they are no good for a next time.
+			// What the watcher does to the deadlines may come late, so that they are no good for a
+			// next time.
 			_ = conn.Close()
 			return
 		}
@@ -99,8 +101,8 @@ func (s *session) run(ctx context.Context, e *entry) (at place, err error) {
 	return s.await()
 }
 
-// await reads until the server is ready again. It returns what the guard, whose row is the first, says of the place of the slot's
-// row, and the pipeline's first error.
+// await reads until the server is ready again. It returns what the guard, whose row is the first,
+// says of the place of the slot's row, and the pipeline's first error.
 func (s *session) await() (at place, failure error) {
 	for guarded := false; ; {
 		msg, err := s.conn.Frontend().Receive()

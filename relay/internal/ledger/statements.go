@@ -1,6 +1,7 @@
 package ledger
 
-// A statement of a recording connection; its parameters are numbered because they are bound in binary.
+// A statement of a recording connection; its parameters are numbered because they are bound in
+// binary.
 type statement struct{ name, sql string }
 
 // Names of prepared statements.
@@ -35,34 +36,37 @@ func recordingStatements() []statement {
 	}
 }
 
-// recordingSettings are those of the recording connection. Its statements look up a few rows by key and are written for their
-// indexes: without the planner's guesses about a queue that is empty now and long in a minute, nothing makes it read whole
-// tables, and no plan of their own would be better.
+// recordingSettings are those of the recording connection. Its statements look up a few rows by key
+// and are written for their indexes: without the planner's guesses about a queue that is empty now
+// and long in a minute, nothing makes it read whole tables, and no plan of their own would be
+// better.
 func recordingSettings() map[string]string {
 	return map[string]string{
 		"enable_seqscan": "off", "enable_mergejoin": "off", "enable_hashjoin": "off", "plan_cache_mode": "force_generic_plan",
 	}
 }
 
-// loadingSettings are those of the others: with the values at hand Postgres hashes the events to leave out instead of comparing
-// each row with each of them.
+// loadingSettings are those of the others: with the values at hand Postgres hashes the events to
+// leave out instead of comparing each row with each of them.
 func loadingSettings() map[string]string {
 	return map[string]string{"enable_seqscan": "off", "plan_cache_mode": "force_custom_plan"}
 }
 
-// parkedSettings are those of the connection that loads what is due. Every statement of it has an index in its order; a planner
-// without statistics would read and sort the whole queue instead, for each page.
+// parkedSettings are those of the connection that loads what is due. Every statement of it has an
+// index in its order; a planner without statistics would read and sort the whole queue instead, for
+// each page.
 func parkedSettings() map[string]string {
 	return map[string]string{
 		"enable_seqscan": "off", "enable_bitmapscan": "off", "enable_sort": "off", "plan_cache_mode": "force_custom_plan",
 	}
 }
 
-// guardSQL begins every recording transaction. Without the row it divides by zero, which ends the pipeline: all that
-// follows is skipped and nothing takes effect.
+// guardSQL begins every recording transaction. Without the row it divides by zero, which ends the
+// pipeline: all that follows is skipped and nothing takes effect.
 //
-// The row is looked for where it was left, not by its key. While somebody in the database holds a snapshot, none of the row's
-// old versions can go, and a search by key would pass all of them: more with every batch.
+// The row is looked for where it was left, not by its key. While somebody in the database holds a
+// snapshot, none of the row's old versions can go, and a search by key would pass all of them: more
+// with every batch.
 const guardSQL = `
 WITH held AS (
     UPDATE tailpost.relay

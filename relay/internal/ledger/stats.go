@@ -33,7 +33,7 @@ type counters struct {
 	rows  []hourStats
 }
 
-// count gives the sums of attempts, in the order in which every relay locks their rows.
+// count returns the sums of attempts, in the order in which every relay locks their rows.
 func (c *counters) count(attempts []outbox.Attempt) []hourStats {
 	if c.index == nil {
 		c.index = make(map[hourKey]int)
@@ -82,7 +82,8 @@ func milliseconds(d time.Duration) float64 {
 	return float64(d) / float64(time.Millisecond)
 }
 
-// bucket is the place of a duration in endpoint_stats.buckets; the bounds are those of the column's comment.
+// bucket is the place of a duration in endpoint_stats.buckets; the bounds are those of the column's
+// comment.
 func bucket(ms float64) int {
 	bounds := [bucketCount - 1]float64{1, 2, 5, 10, 20, 50, 100, 200, 500, 1000, 2000, 5000, 10000, 30000}
 	for i, bound := range bounds {

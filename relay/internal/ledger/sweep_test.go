@@ -22,7 +22,8 @@ func recorded(t *testing.T, s *ledger.Sweep) map[string][]string {
 	return has
 }
 
-// An event is not missing for an endpoint that has an attempt of it, waits for it, or for which somebody discarded it.
+// An event is not missing for an endpoint that has an attempt of it, waits for it, or for which
+// somebody discarded it.
 func TestRows_sayWhoHasAnEvent(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
@@ -68,8 +69,9 @@ func TestRows_findAttemptsThatAnotherClockPutsBeforeTheEvent(t *testing.T) {
 	require.Equal(t, map[string][]string{"e1": {"erp"}}, recorded(t, sweep))
 }
 
-// The key may be of a type that an extension brought, whose operators are in a schema that our search_path leaves out. Compared as
-// anything else its order would not be that of its index, and pages of a replay would leave rows out.
+// The key may be of a type that an extension brought, whose operators are in a schema that our
+// search_path leaves out. Compared as anything else its order would not be that of its index, and
+// pages of a replay would leave rows out.
 func TestRowsAfter_goInTheOrderOfTheKeysOwnType(t *testing.T) {
 	t.Parallel()
 	b := setup(t)

@@ -21,8 +21,8 @@ type DB interface {
 type Table struct {
 	mapping outbox.Mapping // its columns that exist
 	idType  string         // type of the primary key, as SQL has it
-	// operators is the schema of the operators that the key's index goes by: an extension's type (citext) has its own, which our
-	// search_path does not find.
+	// operators is the schema of the operators that the key's index goes by: an extension's type
+	// (citext) has its own, which our search_path does not find.
 	operators string
 	// createdNotNull says that every row has a time of its own.
 	createdNotNull bool
@@ -33,8 +33,9 @@ type Table struct {
 	location *time.Location // of times without a zone: the database's
 }
 
-// tableSQL reads what must be known of the table. Without commit timestamps a table without a time of its own has none. The time
-// zone is the database's, or else the server's: our own sessions have UTC, so it is read from where initdb puts it too.
+// tableSQL reads what must be known of the table. Without commit timestamps a table without a time
+// of its own has none. The time zone is the database's, or else the server's: our own sessions have
+// UTC, so it is read from where initdb puts it too.
 const tableSQL = `
 SELECT array(SELECT a.attname::text
              FROM pg_catalog.pg_attribute AS a
@@ -124,8 +125,8 @@ func LookAt(ctx context.Context, db DB, m outbox.Mapping) (Table, error) {
 	return t, err
 }
 
-// Timed says whether rows have a time: of their own, or that of their commit. Without one, an audit cannot tell old rows
-// from lost ones.
+// Timed reports whether rows have a time: of their own, or that of their commit. Without one, an
+// audit cannot tell old rows from lost ones.
 func (t *Table) Timed() bool { return t.mapping.CreatedAt != "" || t.commitTimes }
 
 // operator is one that compares keys.
@@ -133,8 +134,9 @@ func (t *Table) operator(symbol string) string {
 	return "OPERATOR(" + pgx.Identifier{t.operators}.Sanitize() + "." + symbol + ")"
 }
 
-// recordedOfSQL says who has the event of a row. Only partitions of the time after the event's own and after a bound are looked
-// into, as far as a row says when it was: no time that is ahead hides an attempt.
+// recordedOfSQL says who has the event of a row. Only partitions of the time after the event's own
+// and after a bound are looked into, as far as a row says when it was: no time that is ahead hides
+// an attempt.
 const recordedOfSQL = `ARRAY(
            SELECT a.endpoint_id
            FROM tailpost.attempt AS a
@@ -203,7 +205,8 @@ type Range struct {
 	Wants      func(eventType string) bool // by type
 }
 
-// Count says how many rows of the outbox table a range has. TookTooLong tells an error that comes of the statement timeout.
+// Count says how many rows of the outbox table a range has. TookTooLong tells an error that comes
+// of the statement timeout.
 func (t *Table) Count(ctx context.Context, db DB, rg Range) (total int64, err error) {
 	c := t.columns()
 	sql := `

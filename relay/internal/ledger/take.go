@@ -16,9 +16,10 @@ type TakeOptions struct {
 	Owner    string // host name and process id
 	SystemID string // of the cluster the slot is on
 	Timeline int32
-	// Start is where the stream begins: what a relay has settled that has just come to this cluster.
+	// Start is where the stream begins: what a relay has settled that has just come to this
+	// cluster.
 	Start outbox.LSN
-	// Publication is the identity of publication and table, as Ledger.Publication gives it.
+	// Publication is the identity of publication and table, as Ledger.Publication returns it.
 	Publication string
 	// Heal, if set, makes a heal due in the same statement.
 	Heal *Heal
@@ -27,11 +28,12 @@ type TakeOptions struct {
 	Now time.Time
 }
 
-// mostHealGaps bounds the row: nobody asks for more, and a loop that finds a gap each second must not make it grow.
+// mostHealGaps bounds the row: nobody asks for more, and a loop that finds a gap each second must
+// not make it grow.
 const mostHealGaps = 16
 
-// takeSQL raises the epoch. Positions of another cluster mean nothing here. What RETURNING selects is the row before: a
-// statement does not see its own changes.
+// takeSQL raises the epoch. Positions of another cluster mean nothing here. What RETURNING selects
+// is the row before: a statement does not see its own changes.
 const takeSQL = `
 INSERT INTO tailpost.relay AS r (
     slot, epoch, owner, system_id, timeline, batch, settled_lsn, settled_at, updated_at, started_at, publication,
@@ -80,8 +82,8 @@ RETURNING epoch, settled_lsn::text,
     COALESCE((SELECT b.system_id FROM tailpost.relay AS b WHERE b.slot = @slot), ''),
     COALESCE((SELECT b.timeline FROM tailpost.relay AS b WHERE b.slot = @slot), 0)`
 
-// Take takes the slot's row, so that every Record of an earlier hold, of this or another relay, returns ErrDeposed. Only
-// whoever streams from the slot may call it.
+// Take takes the slot's row, so that every Record of an earlier hold, of this or another relay,
+// returns ErrDeposed. Only whoever streams from the slot may call it.
 func (l *Ledger) Take(ctx context.Context, o TakeOptions) (Hold, error) {
 	r := l.recording
 	r.mu.Lock()
@@ -126,8 +128,9 @@ SELECT EXISTS (
       AND s.active_pid = @pid
 )`
 
-// Holds says whether a hold is still the last one, and the slot served by the process that serves the relay's stream: one
-// that had to wait for the database may have lost its stream meanwhile, and with it the slot to another relay.
+// Holds reports whether a hold is still the last one, and the slot served by the process that
+// serves the relay's stream: one that had to wait for the database may have lost its stream
+// meanwhile, and with it the slot to another relay.
 func (l *Ledger) Holds(ctx context.Context, hold Hold, pid int) (holds bool, err error) {
 	err = l.link.Run(ctx, "look at who holds the slot", func(ctx context.Context, conn *pgx.Conn) error {
 		args := pgx.NamedArgs{"slot": hold.Slot, "epoch": hold.Epoch, "pid": pid}
@@ -149,7 +152,7 @@ type OtherSlot struct {
 	Active bool // somebody streams from it now
 }
 
-// OtherSlots gives those that still exist.
+// OtherSlots returns those that still exist.
 func (l *Ledger) OtherSlots(ctx context.Context, slot string) (others []OtherSlot, err error) {
 	err = l.link.Run(ctx, "look for other slots", func(ctx context.Context, conn *pgx.Conn) error {
 		rows, err := conn.Query(ctx, otherSlotsSQL, pgx.NamedArgs{"slot": slot})
@@ -160,4 +163,64 @@ func (l *Ledger) OtherSlots(ctx context.Context, slot string) (others []OtherSlo
 		return err
 	})
 	return others, err
+}
+
+const movedSQL = `
+SELECT EXISTS (
+    SELECT
+    FROM tailpost.relay
+    WHERE slot = @slot
+      AND system_id <> @system_id
+) AND EXISTS (
+    SELECT
+    FROM tailpost.delivery
+    WHERE commit_lsn > '0/0'
+)`
+
+// rebaseTimeout allows for a long queue. Whoever takes the slot may lose its stream meanwhile, and
+// has nothing left to do here the next time.
+const rebaseTimeout = `SET LOCAL statement_timeout = '10min'`
+
+const rebaseSQL = `
+UPDATE tailpost.delivery AS d
+SET commit_lsn = '0/0',
+    seq = n.seq
+FROM (
+    SELECT event_id, endpoint_id, row_number() OVER (ORDER BY commit_lsn, seq) - count(*) OVER () - 1 AS seq
+    FROM tailpost.delivery
+) AS n
+WHERE d.event_id = n.event_id
+  AND d.endpoint_id = n.endpoint_id`
+
+const rebaseReplaysSQL = `
+UPDATE tailpost.replay
+SET place = '0/0'
+WHERE place IS NOT NULL`
+
+// rebaseResendsSQL has resends begin again: their places mean nothing any more. What they have
+// changed they leave alone.
+const rebaseResendsSQL = `
+UPDATE tailpost.resend
+SET cursor = NULL
+WHERE state = 'running'`
+
+// Rebase puts the deliveries that wait before everything that the stream brings, in the order that
+// they had, where they come from another cluster: its positions may be higher than all that is
+// committed here, and what waits longest would come last. It belongs before Take, so that a relay
+// that dies in between does it again.
+func (l *Ledger) Rebase(ctx context.Context, slot, systemID string) error {
+	return l.link.Run(ctx, "order what waits from another cluster", func(ctx context.Context, conn *pgx.Conn) error {
+		return pgx.BeginFunc(ctx, conn, func(tx pgx.Tx) error {
+			var moved bool
+			if err := tx.QueryRow(ctx, movedSQL, pgx.NamedArgs{"slot": slot, "system_id": systemID}).Scan(&moved); err != nil || !moved {
+				return err
+			}
+			for _, sql := range []string{rebaseTimeout, rebaseSQL, rebaseReplaysSQL, rebaseResendsSQL} {
+				if _, err := tx.Exec(ctx, sql); err != nil {
+					return err
+				}
+			}
+			return nil
+		})
+	})
 }

@@ -23,14 +23,16 @@ type EndpointVersion struct {
 	Row        []byte     // see EncodeVersion; nil: it was deleted
 }
 
-// Dropped says that an endpoint is gone: its deliveries of events before a place in the stream go too.
+// Dropped says that an endpoint is gone: its deliveries of events before a place in the stream go
+// too.
 type Dropped struct {
 	EndpointID string
 	CommitLSN  outbox.LSN
 	Seq        int64 // of the first event behind the place
 }
 
-// versionJSON is tailpost.endpoint_version.row: what decides where and how an endpoint's requests are made.
+// versionJSON is tailpost.endpoint_version.row: what decides where and how an endpoint's requests
+// are made.
 type versionJSON struct {
 	Tenant        string          `json:"tenant,omitempty"`
 	Name          string          `json:"name"`
@@ -41,7 +43,7 @@ type versionJSON struct {
 	Secrets       []byte          `json:"secrets,omitempty"`
 }
 
-// EncodeVersion gives the part of a row that is versioned. It holds no secret in the clear.
+// EncodeVersion returns the part of a row that is versioned. It holds no secret in the clear.
 func EncodeVersion(row *EndpointRow) ([]byte, error) {
 	text, err := json.Marshal(versionJSON{
 		Tenant: row.Tenant, Name: row.Name, URL: row.URL, Description: row.Description,
@@ -117,7 +119,8 @@ func (w *encoder) drop(ds []Dropped) {
 	w.run()
 }
 
-// lastVersions leaves the last of several versions of one place, which is that of a transaction that is read again.
+// lastVersions leaves the last of several versions of one place, which is that of a transaction
+// that is read again.
 func lastVersions(vs []EndpointVersion) []EndpointVersion {
 	type place struct {
 		id  string
@@ -197,9 +200,9 @@ FROM tailpost.relay
 WHERE slot = @slot
   AND system_id = @system_id`
 
-// ResetVersions notes the endpoints made through the API as they are now, where the stream does not lead up to now without a
-// gap: when asked to, and when the slot's row was never taken on this cluster. It belongs before Take, so that a relay that
-// dies in between does it again.
+// ResetVersions notes the endpoints made through the API as they are now, where the stream does not
+// lead up to now without a gap: when asked to, and when the slot's row was never taken on this
+// cluster. It belongs before Take, so that a relay that dies in between does it again.
 func (e *Endpoints) ResetVersions(ctx context.Context, slot, systemID string, gap bool) error {
 	return e.link.Run(ctx, "note the endpoints made through the API", func(ctx context.Context, conn *pgx.Conn) error {
 		return pgx.BeginFunc(ctx, conn, func(tx pgx.Tx) error {
@@ -218,8 +221,9 @@ func (e *Endpoints) ResetVersions(ctx context.Context, slot, systemID string, ga
 	})
 }
 
-// Versions gives the endpoints made through the API as they were at a place in the stream, with their state of now: what a
-// relay that streams from there begins with. One that is deleted by now is left out: it gets nothing more.
+// Versions returns the endpoints made through the API as they were at a place in the stream, with
+// their state of now: what a relay that streams from there begins with. One that is deleted by now
+// is left out: it gets nothing more.
 func (e *Endpoints) Versions(ctx context.Context, before outbox.LSN) ([]EndpointRow, error) {
 	var found []EndpointRow
 	err := e.link.Run(ctx, "load the endpoints made through the API", func(ctx context.Context, conn *pgx.Conn) error {
@@ -262,7 +266,7 @@ WHERE e.source = 'api'
   AND (@ids::text[] IS NULL OR e.id = ANY (@ids))
 ORDER BY e.id`
 
-// Present gives the endpoints made through the API as they are now; of no ids: all of them.
+// Present returns the endpoints made through the API as they are now; of no ids: all of them.
 func (e *Endpoints) Present(ctx context.Context, ids []string) (rows []EndpointRow, err error) {
 	err = e.link.Run(ctx, "load endpoints", func(ctx context.Context, conn *pgx.Conn) error {
 		found, err := conn.Query(ctx, presentSQL, pgx.NamedArgs{"ids": ids})
@@ -310,10 +314,10 @@ func (p *RowParser) text(row []outbox.Value, name string) string {
 	return string(row[i].Data)
 }
 
-// ID gives the id of a row, which also a deleted one has.
+// ID returns the id of a row, which also a deleted one has.
 func (p *RowParser) ID(row []outbox.Value) string { return p.text(row, "id") }
 
-// Source gives the source of a row, which also a deleted one has.
+// Source returns the source of a row, which also a deleted one has.
 func (p *RowParser) Source(row []outbox.Value) string { return p.text(row, "source") }
 
 // Parse reads a whole row. Nothing of it aliases the values.

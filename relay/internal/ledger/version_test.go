@@ -77,8 +77,9 @@ func TestVersions_areThoseBeforeAPlace(t *testing.T) {
 	require.Zero(t, b.count(t, "SELECT count(*) FROM tailpost.endpoint_version WHERE endpoint_id = 'ep_2'"))
 }
 
-// A relay that starts in the middle of what was settled routes by the version of its place: those of later are to come once
-// more, and those of before are needed as long as the frontier has not passed their successors.
+// A relay that starts in the middle of what was settled routes by the version of its place: those
+// of later are to come once more, and those of before are needed as long as the frontier has not
+// passed their successors.
 func TestVersions_areKeptUntilTheFrontierHasPassedTheirSuccessors(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
@@ -93,7 +94,8 @@ func TestVersions_areKeptUntilTheFrontierHasPassedTheirSuccessors(t *testing.T) 
 	require.Equal(t, 2, kept())
 	require.Empty(t, b.urls(t, 10), "a change takes effect behind its commit")
 	require.Equal(t, map[string]string{"ep_1": "https://v1.example"}, b.urls(t, 11))
-	// The frontier stands at the commit of the second version, not behind it: whoever starts there reads it once more.
+	// The frontier stands at the commit of the second version, not behind it: whoever starts there
+	// reads it once more.
 	record(20, version(t, 30, 0, apiRow("ep_1", "https://v3.example")))
 	require.Equal(t, map[string]string{"ep_1": "https://v1.example"}, b.urls(t, 20))
 	require.Equal(t, 3, kept())

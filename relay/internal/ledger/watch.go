@@ -7,7 +7,8 @@ import (
 	"github.com/jackc/pgx/v5"
 )
 
-// loan says whose a connection is: of one user at a time, and of a watcher while nobody else wants it.
+// loan says whose a connection is: of one user at a time, and of a watcher while nobody else wants
+// it.
 type loan struct {
 	token chan struct{} // holds one value while the connection is free
 
@@ -57,7 +58,8 @@ func (l *loan) leave() {
 	}
 }
 
-// begin takes the connection for a watcher unless somebody uses or wants it; whoever comes later calls unwatch.
+// begin takes the connection for a watcher unless somebody uses or wants it; whoever comes later
+// calls unwatch.
 func (l *loan) begin(unwatch func()) bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -80,8 +82,8 @@ func (l *loan) end() {
 	l.token <- struct{}{}
 }
 
-// watch waits on the idle connection for the server's goodbye and reports it, at once and without a query. It gives way to
-// whoever wants the connection, and returns when ctx is done.
+// watch waits on the idle connection for the server's goodbye and reports it, at once and without a
+// query. It gives way to whoever wants the connection, and returns when ctx is done.
 func (k *Link) watch(ctx context.Context) {
 	for ctx.Err() == nil {
 		watching, cancel := context.WithCancel(ctx)
@@ -118,7 +120,8 @@ func (k *Link) released(ctx context.Context) {
 	}
 }
 
-// silence returns when the connection is lost or ctx is done. Nothing is listened to, so that nothing arrives but the end.
+// silence returns when the connection is lost or ctx is done. Nothing is listened to, so that
+// nothing arrives but the end.
 func silence(ctx context.Context, conn *pgx.Conn) error {
 	for {
 		if _, err := conn.WaitForNotification(ctx); err != nil {
