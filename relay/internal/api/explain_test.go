@@ -13,19 +13,19 @@ func TestWhyAndWhyNot(t *testing.T) {
 	b.exec(t, `INSERT INTO public.outbox (id, type, key, tenant, payload, created_at) VALUES
 		($1, 'order.created', '42', 'acme', '{"total": 80, "country": "DE"}', now() + interval '1 minute'),
 		($2, 'order.created', '42', 'acme', '{"total": 80}', now() - interval '1 hour')`, rowOfAcme, rowOfNone)
-	make := func(body map[string]any) string {
+	endpoint := func(body map[string]any) string {
 		body["url"] = "https://a.example"
 		return b.post(t, "/v1/endpoints", body).is(http.StatusCreated).text("id")
 	}
-	where := make(map[string]any{"where": `event.data.country == "DE" && event.data.total > 100`})
-	missing := make(map[string]any{"where": `event.data.city == "Berlin"`})
-	typed := make(map[string]any{"events": []string{"user.*", "order"}})
-	other := make(map[string]any{"tenant": "other"})
-	plain := make(map[string]any{})
-	ordered := make(map[string]any{"ordering": "key"})
-	paused := make(map[string]any{})
-	dead := make(map[string]any{})
-	several := make(map[string]any{"subscriptions": []any{map[string]any{"events": []string{"user.*"}}, map[string]any{"events": []string{"order.*"}, "where": "event.data.total < 100"}}})
+	where := endpoint(map[string]any{"where": `event.data.country == "DE" && event.data.total > 100`})
+	missing := endpoint(map[string]any{"where": `event.data.city == "Berlin"`})
+	typed := endpoint(map[string]any{"events": []string{"user.*", "order"}})
+	other := endpoint(map[string]any{"tenant": "other"})
+	plain := endpoint(map[string]any{})
+	ordered := endpoint(map[string]any{"ordering": "key"})
+	paused := endpoint(map[string]any{})
+	dead := endpoint(map[string]any{})
+	several := endpoint(map[string]any{"subscriptions": []any{map[string]any{"events": []string{"user.*"}}, map[string]any{"events": []string{"order.*"}, "where": "event.data.total < 100"}}})
 	b.attempted(t, rowOfAcme, plain, "stream")
 	b.insertDelivery(t, "before", ordered, "pending", 16)
 	b.insertDelivery(t, rowOfAcme, ordered, "pending", 17)
@@ -35,12 +35,12 @@ func TestWhyAndWhyNot(t *testing.T) {
 	b.post(t, "/v1/endpoints/"+paused+"/pause", nil).is(http.StatusOK)
 	b.insertDelivery(t, rowOfAcme, dead, "dead", 16)
 
-	explain := func(event, endpoint string) *answer {
-		a := b.get(t, "/v1/events/"+event+"/explain?endpoint="+endpoint).is(http.StatusOK)
+	explain := func(event, at string) *answer {
+		a := b.get(t, "/v1/events/"+event+"/explain?endpoint="+at).is(http.StatusOK)
 		require.Len(t, a.list("endpoints"), 1)
 		return a
 	}
-	for endpoint, want := range map[string][2]string{
+	for at, want := range map[string][2]string{
 		where:   {"not_wanted", "event.data.total > 100 is false: event.data.total is 80"},
 		missing: {"not_wanted", `not true, for want of a value: event.data.city is null`},
 		typed:   {"not_wanted", "The type order.created is not among user.*, order."},
@@ -51,7 +51,7 @@ func TestWhyAndWhyNot(t *testing.T) {
 		dead:    {"dead", "Given up after 3 attempts: the last answer was status 500."},
 		several: {"expected", "has not come to it yet"},
 	} {
-		got := explain(rowOfAcme, endpoint)
+		got := explain(rowOfAcme, at)
 		require.Equal(t, want[0], got.at("endpoints.0.verdict"), "%s", got.Body)
 		require.Contains(t, got.text("endpoints.0.sentence"), want[1])
 	}

@@ -64,7 +64,7 @@ func conjuncts(source string) []string {
 }
 
 // reference finds what an expression reads of an event.
-var reference = sync.OnceValue(func() *regexp.Regexp {
+var reference = sync.OnceValue(func() *regexp.Regexp { //nolint:gochecknoglobals // compiled once
 	return regexp.MustCompile(`\bevent(?:\.[A-Za-z_][A-Za-z0-9_-]*|\[(?:[0-9]+|"[^"\\]*")\])+`)
 })
 

@@ -22,9 +22,9 @@ func status(t *testing.T, err error) int {
 	return p.Status
 }
 
-func (b *bundle) session(t *testing.T, session *api.Session, method, path string, body any) *api.Response {
+func (b *bundle) session(t *testing.T, session *api.Session, method, path string) *api.Response {
 	t.Helper()
-	res, err := b.server.Do(t.Context(), session, api.Request{Method: method, Path: path, Body: body})
+	res, err := b.server.Do(t.Context(), session, api.Request{Method: method, Path: path})
 	require.NoError(t, err)
 	return res
 }
@@ -58,11 +58,11 @@ func TestASessionCanDoWhatItsKeyCan(t *testing.T) {
 	require.False(t, session.May("endpoints:write"))
 
 	var page api.Page[api.Endpoint]
-	require.NoError(t, b.session(t, session, http.MethodGet, "/v1/endpoints", nil).Decode(&page))
+	require.NoError(t, b.session(t, session, http.MethodGet, "/v1/endpoints").Decode(&page))
 	require.Len(t, page.Data, 1)
 	require.Equal(t, mine, page.Data[0].ID)
-	require.Equal(t, http.StatusNotFound, b.session(t, session, http.MethodGet, "/v1/endpoints/"+theirs, nil).Status)
-	refused := b.session(t, session, http.MethodPost, "/v1/endpoints/"+mine+"/pause", nil)
+	require.Equal(t, http.StatusNotFound, b.session(t, session, http.MethodGet, "/v1/endpoints/"+theirs).Status)
+	refused := b.session(t, session, http.MethodPost, "/v1/endpoints/"+mine+"/pause")
 	require.Equal(t, http.StatusForbidden, status(t, refused.Err()))
 
 	// A header says nothing of who calls.
@@ -88,7 +88,7 @@ func TestASessionEndsWithItsKey(t *testing.T) {
 	_, err = b.server.Renew(t.Context(), session.KeyID(), session.Fingerprint(), "192.0.2.1")
 	require.Equal(t, http.StatusUnauthorized, status(t, err))
 	b.advance(3 * time.Second)
-	require.Equal(t, http.StatusUnauthorized, b.session(t, session, http.MethodGet, "/v1/endpoints", nil).Status)
+	require.Equal(t, http.StatusUnauthorized, b.session(t, session, http.MethodGet, "/v1/endpoints").Status)
 
 	// A key of the configuration that got another secret is another key, and one with other scopes is not.
 	person, err := b.server.Login(t.Context(), "192.0.2.1", "the-key-of-a-person-of-the-configuration")
@@ -133,7 +133,7 @@ func TestWithoutKeysAProgramOfThisMachineHasASession(t *testing.T) {
 	b := setup(t, func(c *config.Config) { c.API.Keys = nil })
 	session, err := b.server.LoginLocal(request(t.Context(), "localhost:8080"))
 	require.NoError(t, err)
-	require.Equal(t, http.StatusOK, b.session(t, session, http.MethodGet, "/v1/endpoints", nil).Status)
+	require.Equal(t, http.StatusOK, b.session(t, session, http.MethodGet, "/v1/endpoints").Status)
 	_, err = b.server.LoginLocal(request(t.Context(), "rebound.example"))
 	require.Equal(t, http.StatusForbidden, status(t, err))
 

@@ -33,7 +33,7 @@ func (b *bundle) follow(t *testing.T, key, parameters, lastID string) *tail {
 	if lastID != "" {
 		req.Header.Set("Last-Event-ID", lastID)
 	}
-	res, err := b.http.Client().Do(req)
+	res, err := b.http.Client().Do(req) //nolint:bodyclose // the reader below closes it
 	require.NoError(t, err)
 	require.Equal(t, http.StatusOK, res.StatusCode)
 	require.Equal(t, "text/event-stream", res.Header.Get("Content-Type"))
@@ -57,7 +57,8 @@ func (b *bundle) follow(t *testing.T, key, parameters, lastID string) *tail {
 
 func (f *tail) close() {
 	f.cancel()
-	for range f.lines { //nolint:revive // until it has ended
+	for range f.lines {
+		continue // until it has ended
 	}
 }
 

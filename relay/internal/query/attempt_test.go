@@ -199,6 +199,33 @@ func TestAttempts_pagesSkipNothingAndRepeatNothing(t *testing.T) {
 	})
 }
 
+// The first window is a second long: what is on its edges is in one of the windows.
+func TestAttempts_windowsMeet(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	until := b.now.Add(-time.Hour)
+	var attempts []outbox.Attempt
+	for i, ago := range []time.Duration{time.Microsecond, time.Second - time.Microsecond, time.Second, time.Second + time.Microsecond, 2 * time.Second} {
+		attempts = append(attempts, outbox.Attempt{
+			EventID: fmt.Sprintf("e%d", i), EventType: "edge", EndpointID: "ep_a", Number: 1, Outcome: outbox.Delivered, StatusCode: 200, AttemptedAt: until.Add(-ago),
+		})
+	}
+	b.insert(t.Context(), t, attempts)
+	q := query.AttemptQuery{EventType: "edge", Until: until, Limit: 50}
+	want, got := chosen(attempts, q), []string{}
+	for more := true; more; {
+		page, err := b.store.Attempts(t.Context(), q)
+		require.NoError(t, err)
+		for i := range page.Attempts {
+			got = append(got, key(&page.Attempts[i]))
+		}
+		if more = page.Next != nil; more {
+			q.After = *page.Next
+		}
+	}
+	require.Equal(t, want, got)
+}
+
 // What was frequent until a day ago and is not since: thousands lie behind a search that has found nothing.
 func TestAttempts_findWhatIsDenseFarBack(t *testing.T) {
 	t.Parallel()
@@ -210,6 +237,7 @@ func TestAttempts_findWhatIsDenseFarBack(t *testing.T) {
 			Outcome: outbox.Delivered, StatusCode: 200, AttemptedAt: b.now.Add(-26*time.Hour - time.Duration(i)*20*time.Millisecond),
 		})
 	}
+	slices.Reverse(attempts) // as they were recorded
 	b.insert(t.Context(), t, attempts)
 	_, err := b.conn.Exec(t.Context(), "VACUUM ANALYZE tailpost.attempt")
 	require.NoError(t, err)

@@ -105,6 +105,7 @@ func TestEvents_pagesSkipNothingAndRepeatNothing(t *testing.T) {
 }
 
 func (b *bundle) checkEvents(t *testing.T, rt *rapid.T, table *eventTable) {
+	t.Helper()
 	batch := &pgx.Batch{}
 	batch.Queue("TRUNCATE tailpost.attempt, " + table.m.QuotedTable())
 	rows := make([]row, rapid.IntRange(0, 20).Draw(rt, "rows"))
@@ -155,6 +156,7 @@ func (e *eventTable) keyCast() string {
 }
 
 func (b *bundle) checkEventPages(t *testing.T, rt *rapid.T, table *eventTable, rows []row) {
+	t.Helper()
 	one := func(label string, of ...string) string {
 		if rapid.IntRange(0, 2).Draw(rt, "with "+label) > 0 {
 			return ""

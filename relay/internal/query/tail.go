@@ -113,7 +113,7 @@ func (s *Store) endOf(ctx context.Context, day time.Time) (*tailDay, error) {
 		if err := tx.QueryRow(ctx, pagesSQL, pgx.NamedArgs{"name": "tailpost.attempt_" + day.Format(dayForm)}).Scan(&pages); err != nil {
 			return err
 		}
-		args := pgx.NamedArgs{"day": day, "from": TID{Block: uint32(max(pages-tailPages, 0))}.String()} //nolint:gosec // a table has fewer pages
+		args := pgx.NamedArgs{"day": day, "from": TID{Block: uint32(max(pages-tailPages, 0))}.String()}
 		var last pgtype.TID
 		if err := tx.QueryRow(ctx, tailEndSQL, args).Scan(&last); err != nil {
 			return err
@@ -157,16 +157,9 @@ func (t *Tail) Next(ctx context.Context, now time.Time) ([]outbox.Attempt, error
 	}
 	err := t.store.read(ctx, "follow the attempts", func(ctx context.Context, tx pgx.Tx) error {
 		found = nil
-		var ids map[string]bool
-		if t.q.Tenant != "" {
-			own, err := many(ctx, tx, "SELECT id FROM tailpost.endpoint WHERE tenant = @tenant", pgx.NamedArgs{"tenant": t.q.Tenant}, pgx.RowTo[string])
-			if err != nil {
-				return err
-			}
-			ids = make(map[string]bool, len(own))
-			for _, id := range own {
-				ids[id] = true
-			}
+		ids, err := t.endpoints(ctx, tx)
+		if err != nil {
+			return err
 		}
 		for _, day := range days {
 			name := day.Format(dayForm)
@@ -186,6 +179,19 @@ func (t *Tail) Next(ctx context.Context, now time.Time) ([]outbox.Attempt, error
 		return nil
 	})
 	return found, err
+}
+
+// endpoints are those of the tenant that the query is bound to.
+func (t *Tail) endpoints(ctx context.Context, tx pgx.Tx) (map[string]bool, error) {
+	ids := make(map[string]bool)
+	if t.q.Tenant == "" {
+		return ids, nil
+	}
+	own, err := many(ctx, tx, "SELECT id FROM tailpost.endpoint WHERE tenant = @tenant", pgx.NamedArgs{"tenant": t.q.Tenant}, pgx.RowTo[string])
+	for _, id := range own {
+		ids[id] = true
+	}
+	return ids, err
 }
 
 // chooses reports whether the query asks for an attempt; ids are the endpoints that a tenant has.
