@@ -112,7 +112,7 @@ func (s *Store) Completeness(ctx context.Context, slot string, most int, wanting
 
 // newestRows reads the newest outbox rows and what became of them.
 func (s *Store) newestRows(ctx context.Context, tx pgx.Tx, most int, c *Completeness, wanting Wanting) error {
-	list := eventList{tx: tx, q: EventQuery{RowsOnly: true, Limit: most}, began: time.Now()}
+	list := eventList{tx: tx, q: EventQuery{RowsOnly: true, Limit: most}, until: time.Now().Add(recentTime)}
 	if err := list.read(ctx, s.mapping); err != nil {
 		return err
 	}

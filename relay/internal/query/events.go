@@ -72,7 +72,7 @@ const windowsSQL = `SELECT set_config('enable_seqscan', 'off', true), set_config
 // Events gives a page.
 func (s *Store) Events(ctx context.Context, q EventQuery) (page EventPage, err error) {
 	err = s.read(ctx, "list events", func(ctx context.Context, tx pgx.Tx) error {
-		list := eventList{tx: tx, q: q, at: q.After, began: time.Now()}
+		list := eventList{tx: tx, q: q, at: q.After, until: time.Now().Add(searchPatience)}
 		if err := list.read(ctx, s.mapping); err != nil {
 			return err
 		}
@@ -89,7 +89,7 @@ type eventList struct {
 	table eventTable
 	at    EventPosition // what is read next
 	last  EventPosition // of the last event of the page
-	began time.Time
+	until time.Time     // when a page that is not full ends
 	page  EventPage
 }
 
@@ -109,7 +109,7 @@ func (l *eventList) add(e ListedEvent) {
 	l.page.Events, l.last = append(l.page.Events, e), l.at
 }
 
-func (l *eventList) over() bool { return time.Since(l.began) > searchPatience }
+func (l *eventList) over() bool { return time.Now().After(l.until) }
 
 func (l *eventList) read(ctx context.Context, m outbox.Mapping) error {
 	table, there, err := lookAtEvents(ctx, l.tx, m)

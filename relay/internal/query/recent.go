@@ -32,7 +32,7 @@ type Recent struct {
 func (s *Store) Recent(ctx context.Context, q RecentQuery, each func(*outbox.Event)) (r Recent, err error) {
 	began := time.Now()
 	err = s.read(ctx, "read recent events", func(ctx context.Context, tx pgx.Tx) error {
-		list := eventList{tx: tx, q: EventQuery{RowsOnly: true, EventTenant: q.Tenant, Limit: q.Most}, began: began}
+		list := eventList{tx: tx, q: EventQuery{RowsOnly: true, EventTenant: q.Tenant, Limit: q.Most}, until: began.Add(recentTime)}
 		if err := list.read(ctx, s.mapping); err != nil {
 			return err
 		}

@@ -108,3 +108,23 @@ func TestNoKeys(t *testing.T) {
 	require.NotContains(t, err.Error(), "hunter2")
 	require.NotErrorIs(t, err, seal.ErrNoKey)
 }
+
+// What was not sealed opens as nothing, whatever it is.
+func FuzzOpen(f *testing.F) {
+	k := keyring(f, "0a", "0b")
+	sealed, err := k.Seal([]byte("s"), []byte("ep_1"))
+	require.NoError(f, err)
+	f.Add(sealed, []byte("ep_1"))
+	f.Add(sealed[:30], []byte("ep_1"))
+	f.Add([]byte{}, []byte{})
+	f.Add(append([]byte{1}, sealed[5:]...), []byte("ep_1"))
+	f.Fuzz(func(t *testing.T, value, context []byte) {
+		opened, err := k.Open(value, context)
+		if err != nil {
+			require.Nil(t, opened)
+			return
+		}
+		require.Equal(t, "ep_1", string(context))
+		require.Equal(t, "s", string(opened))
+	})
+}
