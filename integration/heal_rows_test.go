@@ -131,6 +131,35 @@ func gapCases() map[string]gapCase {
 	}
 }
 
+// A row that an UPDATE moves to another partition is not another event, also in the transaction that inserted it; one that takes the
+// id of a row that was deleted before is.
+func TestARowThatMovesToAnotherPartitionIsNoEvent(t *testing.T) {
+	t.Parallel()
+	b := &testBundle{db: kit.NewEmptyDatabase(t), receiver: kit.NewReceiver(t)}
+	b.db.Run(t, "CREATE SCHEMA app")
+	b.db.Run(t, twoPartitions)
+	config := b.db.Config(b.endpoint("erp", ""))
+	config.Outbox = mapped("app.events", "id", "type", "payload", "created_at")
+	relay := kit.StartDelivering(t, kit.Options{Config: withSchema(t, config)})
+	b.db.Run(t, row("a", "part", "1")+row("b", "part", "1"))
+	b.db.AwaitAttempts(t, "erp", 2)
+	b.db.Run(t, "UPDATE app.events SET part = 2")
+	b.db.Run(t, "BEGIN;"+row("c", "part", "1")+"UPDATE app.events SET part = 2 WHERE id = 'c'; COMMIT")
+	b.db.Run(t, "BEGIN; DELETE FROM app.events WHERE id = 'a';"+row("d", "part", "1")+"COMMIT")
+	b.receiver.AwaitIDs(t, "/erp", "a", "b", "c", "d")
+	b.db.AwaitConfirmed(t, b.db.LSN(t))
+	require.ElementsMatch(t, []string{"a", "b", "c", "d"}, b.receiver.IDs("/erp"))
+	require.Zero(t, relay.Stop(t))
+}
+
+// withSchema migrates the database of a configuration.
+func withSchema(t *testing.T, config kit.Config) kit.Config {
+	t.Helper()
+	migrate := kit.Run(t, kit.Command{Args: []string{"migrate", "-c", writeConfig(t, config)}, Env: config.Env()})
+	require.Zero(t, migrate.ExitCode(), migrate.Output())
+	return config
+}
+
 // What committed in a gap is delivered once, whatever its row says of its time and place; what the table cannot tell is counted.
 func TestAGapIsHealedByWhatARowIs(t *testing.T) {
 	t.Parallel()

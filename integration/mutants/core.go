@@ -911,16 +911,6 @@ var coreMutants = []mutant{
 		run:     "TestAReloadUndoesNoPause",
 	},
 	{
-		name: "core-reload-all-or-nothing",
-		file: "relay/reload.go",
-		old: `		c.Outbox = old.Outbox
-`,
-		new:     "",
-		promise: "A reload keeps what only a restart can change.",
-		pkg:     "./integration",
-		run:     "TestAReloadTakesWhatItCan",
-	},
-	{
 		name:    "core-rejected-without-id",
 		file:    "relay/internal/source/postgres/events.go",
 		old:     "e.bring(outbox.Event{ID: e.idOf(table, row)}, e.broken)",
@@ -994,5 +984,38 @@ var coreMutants = []mutant{
 		promise: "A row is delivered by the time that it was judged by.",
 		pkg:     "./integration",
 		run:     "TestAGapIsHealedByWhatARowIs/a_day_since_this_morning",
+	},
+	{
+		name: "core-events-moved-row-again",
+		file: "relay/internal/source/postgres/events.go",
+		old: `		if e.idOf(table, row) == gone {
+`,
+		new: `		if e.idOf(table, row) == gone+"x" {
+`,
+		promise: "A row that moves to another partition is not another event.",
+		pkg:     "./relay/internal/intake",
+		run:     "TestARowThatMoves",
+	},
+	{
+		name: "core-events-insert-after-delete-lost",
+		file: "relay/internal/source/postgres/events.go",
+		old: `		if e.idOf(table, row) == gone {
+`,
+		new: `		if e.idOf(table, row) != "" {
+`,
+		promise: "An insert behind a delete of another row is an event.",
+		pkg:     "./relay/internal/intake",
+		run:     "TestARowThatMoves",
+	},
+	{
+		name: "core-events-deleted-remembered",
+		file: "relay/internal/source/postgres/events.go",
+		old: `	e.rows, e.gone = 0, ""
+`,
+		new: `	e.rows = 0
+`,
+		promise: "A row that was deleted in another transaction hides no new one of its id.",
+		pkg:     "./relay/internal/intake",
+		run:     "TestARowThatMoves",
 	},
 }

@@ -321,7 +321,7 @@ func TestAnAuditWaitsForTheStream(t *testing.T) {
 			b.insert(b.gap, "lost")
 			b.insert(time.Now(), "coming")
 			late := &lateStream{world: b.world}
-			b.Auditor.Barriers = late
+			b.Barriers = late
 			b.run(t, b.due())
 			pass(t, time.Minute)
 			require.ElementsMatch(t, []string{"lost>erp", "lost>ledger"}, b.sent())
@@ -395,7 +395,7 @@ func TestAuditsComeAtTheirInterval(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		b := setupAudit(t, time.Hour)
-		b.insert(b.gap.Add(-3*time.Hour), "older than the slot")
+		b.insert(b.gap.Add(-150*time.Minute), "older than the slot")
 		b.run(t, b.due())
 		pass(t, 10*time.Minute)
 		b.see(func() { require.Len(t, b.audits, 1) })

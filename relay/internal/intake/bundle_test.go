@@ -26,12 +26,12 @@ func endpointOf(id string) dispatch.Endpoint {
 func textValue(s string) outbox.Value { return outbox.Value{Kind: outbox.TextValue, Data: []byte(s)} }
 
 // endpointColumns are those of tailpost.endpoint that a row is read by.
-var endpointColumns = []string{ //nolint:gochecknoglobals // a table
+var endpointColumns = []string{
 	"id", "tenant", "name", "url", "description", "subscriptions", "policy", "status", "disabled_reason", "failing_since", "source",
 	"secrets", "version",
 }
 
-var endpointTable = func() *source.Table { //nolint:gochecknoglobals // a table
+var endpointTable = func() *source.Table {
 	t := &source.Table{Schema: "tailpost", Name: "endpoint"}
 	for _, name := range endpointColumns {
 		t.Columns = append(t.Columns, outbox.Column{Name: name})
@@ -58,4 +58,4 @@ func endpointRow(id, status string) []outbox.Value {
 	return row
 }
 
-var outboxTable = relation() //nolint:gochecknoglobals // one table, as a stream has it
+var outboxTable = relation()

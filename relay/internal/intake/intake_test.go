@@ -139,6 +139,25 @@ func TestATransactionThatIsSettledBringsNothingAgain(t *testing.T) {
 	require.Len(t, b.transaction(t, 110, insert), 4, "this one begins where the frontier is")
 }
 
+func TestARowThatMovesToAnotherPartitionIsNoEvent(t *testing.T) {
+	t.Parallel()
+	b := setupIntake(t, postgres.EventsOptions{})
+	remove := func(id string) {
+		key := make([]outbox.Value, len(outboxTable.Columns))
+		key[0] = textValue(id)
+		require.NoError(t, b.events.Change(postgres.Delete, outboxTable, key))
+	}
+	require.Equal(t, []string{"take " + idTwo + " at 100/0", "moved 110"}, b.transaction(t, 100, func() {
+		remove(idOne)
+		b.insert(t, idOne) // an UPDATE to Postgres
+		remove(idOne)
+		b.insert(t, idTwo)
+		remove(idOne)
+	}))
+	require.Equal(t, []string{"take " + idOne + " at 200/0", "moved 210"}, b.transaction(t, 200, func() { b.insert(t, idOne) }),
+		"what was deleted in another transaction is gone")
+}
+
 func TestTheFrontierWaitsForWhatATransactionBrought(t *testing.T) {
 	t.Parallel()
 	b := setupIntake(t, postgres.EventsOptions{})

@@ -39,6 +39,7 @@ type Events struct {
 	table   *source.Table // what decoder was built for
 	broken  error         // why table cannot be decoded
 	passed  []string      // barriers of the transaction
+	gone    string        // id of the row that was deleted right before
 }
 
 // NewEvents returns what hands the events of a slot to a handler.
@@ -50,7 +51,7 @@ func NewEvents(o EventsOptions, to source.Handler) *Events {
 func (e *Events) Begin(tx Tx) error {
 	e.tx = source.Tx{Commit: source.Position(tx.CommitLSN), At: tx.Time}
 	e.seq, e.passed = 0, e.passed[:0]
-	e.rows = 0
+	e.rows, e.gone = 0, ""
 	// The frontier is the end of a transaction, so one that begins its commit record below it is settled.
 	e.settled = e.tx.Commit < e.opts.Settled
 	e.to.Begin(e.tx)
@@ -69,8 +70,19 @@ func (e *Events) Change(op Op, table *source.Table, row []outbox.Value) error {
 		}
 		e.rows++
 		return nil
-	case op != Insert || name != e.opts.Mapping.Table:
+	case name != e.opts.Mapping.Table:
 		return nil
+	case op == Delete:
+		e.gone = e.idOf(table, row)
+		return nil
+	case op != Insert:
+		return nil
+	}
+	if gone := e.gone; gone != "" {
+		e.gone = ""
+		if e.idOf(table, row) == gone {
+			return nil // an UPDATE has moved it to another partition: it was an event when it was inserted
+		}
 	}
 	if table != e.table {
 		e.prepare(table)

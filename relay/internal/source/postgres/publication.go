@@ -17,6 +17,7 @@ type publication struct {
 	name    string
 	table   string   // schema.name; empty: none
 	publish []string // insert, update, delete, truncate
+	moves   bool     // it publishes deletes too where the table's rows may move between partitions
 }
 
 // published is a publication as the catalogue has it.
@@ -29,11 +30,16 @@ type published struct {
 	tables      []string // schema.name
 	partial     bool     // a column list or a row filter
 	partitioned bool     // the wanted table is
+	keyed       bool     // each of its partitions says which row it deletes
 }
+
+// withMoves is what is published of a table whose rows may move between partitions: to Postgres that is a delete and an insert,
+// and only the delete tells the insert from an event. Where a table has no key, publishing deletes would forbid them.
+var withMoves = []string{"insert", "delete"} //nolint:gochecknoglobals // a constant
 
 func (s *session) publications() []publication {
 	return []publication{
-		{name: s.opts.Slot, table: s.opts.Table, publish: []string{"insert"}},
+		{name: s.opts.Slot, table: s.opts.Table, publish: []string{"insert"}, moves: true},
 		{name: s.opts.Slot + endpointSuffix, table: s.opts.EndpointTable, publish: []string{"insert", "update", "delete"}},
 	}
 }
@@ -99,7 +105,14 @@ func (s *session) readPublication(ctx context.Context, want publication) (publis
 		// By name, not by to_regclass: that wants the right to use the schema, which streaming does not.
 		rows, err := s.query(ctx, `
 			SELECT c.relkind AS kind,
-			       EXISTS (SELECT FROM pg_inherits AS i WHERE i.inhparent = c.oid) AS parent
+			       EXISTS (SELECT FROM pg_inherits AS i WHERE i.inhparent = c.oid) AS parent,
+			       EXISTS (SELECT FROM pg_index AS x WHERE x.indrelid = c.oid AND x.indisprimary)
+			           AND NOT EXISTS (
+			               SELECT
+			               FROM pg_partition_tree(c.oid) AS p
+			               JOIN pg_class AS l ON l.oid = p.relid
+			               WHERE p.isleaf AND l.relreplident NOT IN ('d', 'f')
+			           ) AS keyed
 			FROM pg_class AS c
 			JOIN pg_namespace AS n ON n.oid = c.relnamespace
 			WHERE n.nspname = `+quoteLiteral(schema)+` AND c.relname = `+quoteLiteral(name))
@@ -110,6 +123,7 @@ func (s *session) readPublication(ctx context.Context, want publication) (publis
 			return have, fmt.Errorf("%w: table %s does not exist in this database: run tailpost migrate, or correct its name", ErrSetup, want.table)
 		}
 		have.partitioned = rows[0]["kind"] == "p"
+		have.keyed = have.partitioned && rows[0]["keyed"] == "t"
 		if rows[0]["parent"] == "t" && !have.partitioned {
 			return have, fmt.Errorf("%w: other tables inherit from table %s (INHERITS), and Postgres does not stream their rows as rows of it: "+
 				"make it a partitioned table, or put the events into one table (ALTER TABLE ... NO INHERIT)", ErrSetup, want.table)
@@ -183,7 +197,8 @@ func (p publication) differences(have published) []string {
 	if have.schemas {
 		all = append(all, "it publishes whole schemas")
 	}
-	if !slices.Equal(have.publish, p.publish) {
+	// One that was made without deletes does too: a row that moves is then sent again.
+	if !slices.Equal(have.publish, p.publish) && !(p.moves && slices.Equal(have.publish, withMoves)) {
 		all = append(all, fmt.Sprintf("it publishes %q, not %q", strings.Join(have.publish, ", "), strings.Join(p.publish, ", ")))
 	}
 	if !have.allTables && !slices.Equal(have.tables, p.tables()) {
@@ -208,7 +223,11 @@ func (p publication) tables() []string {
 // sql makes the publication what it must be, in one transaction: WAL must not pass while there is none.
 func (p publication) sql(have published) string {
 	name := quoteIdentifier(p.name)
-	with := "(publish = " + quoteLiteral(strings.Join(p.publish, ", ")) + ", publish_via_partition_root = true)"
+	publish := p.publish
+	if p.moves && have.keyed {
+		publish = withMoves
+	}
+	with := "(publish = " + quoteLiteral(strings.Join(publish, ", ")) + ", publish_via_partition_root = true)"
 	forTable, setTable := "", ""
 	if p.table != "" {
 		forTable = " FOR TABLE " + quoteTable(p.table)
