@@ -5,6 +5,7 @@ import (
 	"net/http"
 	"testing"
 
+	"github.com/chromedp/chromedp"
 	"github.com/chromedp/chromedp/kb"
 	"github.com/stretchr/testify/require"
 
@@ -134,4 +135,20 @@ func TestACopyButtonCopies(t *testing.T) {
 	b.until("document.querySelector('#status').textContent === 'Copied.'")
 	b.keys(kb.Escape)
 	b.until("!document.querySelector('.drop').open")
+}
+
+func TestAViewCanBeSaved(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, keyedHCL)
+	b := newTab(t, w.url, tabOptions{})
+	b.login()
+	b.open("/panel/log?outcome=dead&since=2h")
+	eval[string](b, "window.prompt = () => 'Dead <b>lately</b>', ''")
+	b.click("[data-views] button")
+	b.until("[...document.querySelectorAll('[data-views] a[aria-current]')].some((a) => a.textContent === 'Dead <b>lately</b>')")
+	b.open("/panel/log")
+	b.run(chromedp.Click(chromedp.CSS("[data-views] a[data-own]")))
+	b.until("location.search === '?outcome=dead&since=2h'")
+	b.click("[data-views] button")
+	b.until("!document.querySelector('[data-views] a[data-own]')")
 }

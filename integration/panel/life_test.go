@@ -53,9 +53,11 @@ func TestTheLifeOfAnEndpoint(t *testing.T) {
 	b.open(at)
 	b.click("nav.tabs a[href$='/test']")
 	b.at(at + "/test")
+	b.fill("#type", "order.created")
+	b.fill("#data", `{"total": 1.50}`)
 	b.click("main form button.primary")
 	b.sees("The answer")
-	require.Len(t, w.receiver.Await(t, "/erp", 1), 1)
+	require.Contains(t, string(w.receiver.Await(t, "/erp", 1)[0].Body), `"data":{"total":1.50}}`)
 
 	press := func(act string) {
 		b.open(at)

@@ -118,3 +118,19 @@ func TestValuesOfHeadersInThePolicyAreSealedAtTheNextChange(t *testing.T) {
 		})
 	}
 }
+
+func TestATestEventCarriesWhatTheCallerWrote(t *testing.T) {
+	t.Parallel()
+	r := newReceiver(t)
+	b := setup(t, nil)
+	id := b.post(t, "/v1/endpoints", map[string]any{"url": r.URL, "format": "raw"}).is(http.StatusCreated).text("id")
+	path := "/v1/endpoints/" + id + "/test"
+	b.do(t, call{key: adminKey, method: http.MethodPut, path: "/v1/event-types/order.created", body: `{"example": {"total": 1.50}}`}).is(http.StatusOK)
+	for body, want := range map[string]string{
+		`{"type": "order.created"}`: `{"total": 1.50}`, `{"type": "order.created", "data": {"total": 12345678901234567890.10}}`: `{"total": 12345678901234567890.10}`,
+		`{"data": [1.00]}`: `[1.00]`, `{"type": "order.created", "data": null}`: `{"total": 1.50}`,
+	} {
+		b.do(t, call{key: adminKey, method: http.MethodPost, path: path, body: body}).is(http.StatusOK)
+		require.Equal(t, want, string(r.last().body), body)
+	}
+}

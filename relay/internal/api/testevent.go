@@ -24,6 +24,8 @@ const testTimeout = 30 * time.Second
 // TestEvent is what a test sends.
 type TestEvent struct {
 	Type string `json:"type,omitempty" maxLength:"200" doc:"Type of the event; the payload is the example of the catalogue. Default: webhook.test."`
+	// Data keeps the digits of its numbers.
+	Data json.RawMessage `json:"data,omitempty" doc:"The payload, in place of the example."`
 }
 
 type testEndpointInput struct {
@@ -138,6 +140,9 @@ func (s *Server) testEvent(ctx context.Context, row *ledger.EndpointRow, body *T
 		case entry.Example != nil:
 			payload = entry.Example
 		}
+	}
+	if body != nil && given(body.Data) != nil {
+		payload = body.Data
 	}
 	return &outbox.Event{ID: newID("test_"), Type: name, Tenant: row.Tenant, Payload: payload, CreatedAt: s.now().UTC()}, nil
 }

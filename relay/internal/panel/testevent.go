@@ -1,6 +1,7 @@
 package panel
 
 import (
+	"encoding/json"
 	"net/http"
 	"net/url"
 	"strings"
@@ -13,6 +14,7 @@ type testPage struct {
 	*endpointPage
 
 	Type      string
+	Data      string // the payload as a person edits it; empty: the catalogue's example
 	Catalogue []api.EventType
 	Made      *attemptRow
 	Answer    shown
@@ -20,7 +22,17 @@ type testPage struct {
 }
 
 func (v *visit) testForm() error {
-	return v.showTest(http.StatusOK, &testPage{Type: v.r.URL.Query().Get("type")})
+	body := &testPage{Type: strings.TrimSpace(v.r.URL.Query().Get("type"))}
+	if body.Type != "" {
+		var t typeDetail
+		switch err := v.get(pathOf("event-types", body.Type), nil, &t); {
+		case err == nil:
+			body.Data = indent(t.Example)
+		case !notFound(err):
+			return err
+		}
+	}
+	return v.showTest(http.StatusOK, body)
 }
 
 func (v *visit) showTest(status int, body *testPage) error {
@@ -38,8 +50,15 @@ func (v *visit) showTest(status int, body *testPage) error {
 }
 
 func (v *visit) sendTest() error {
-	body := &testPage{Type: strings.TrimSpace(v.r.PostFormValue("type"))}
+	body := &testPage{Type: strings.TrimSpace(v.r.PostFormValue("type")), Data: strings.TrimSpace(v.r.PostFormValue("data"))}
 	asked := map[string]any{}
+	if body.Data != "" {
+		if !json.Valid([]byte(body.Data)) {
+			body.Problem = refuse(http.StatusUnprocessableEntity, "The payload is not valid JSON. Nothing was sent.")
+			return v.showTest(http.StatusUnprocessableEntity, body)
+		}
+		asked["data"] = json.RawMessage(body.Data)
+	}
 	if body.Type != "" {
 		asked["type"] = body.Type
 	}

@@ -191,6 +191,46 @@
     listen();
   }
 
+  // Views of one's own: filters with a name, kept by this browser.
+  const tabs = $("[data-views]");
+  if (tabs) {
+    const key = "tailpost-views" + location.pathname;
+    const read = () => { try { return JSON.parse(localStorage.getItem(key)) || []; } catch { return []; } };
+    const query = () => { const q = new URLSearchParams(location.search); q.delete("cursor"); return q.toString(); };
+    const draw = () => {
+      $$("[data-own]", tabs).forEach((e) => e.remove());
+      const mine = read(), now = query();
+      const own = mine.findIndex((w) => w.query === now);
+      mine.forEach((w) => {
+        const link = document.createElement("a");
+        link.dataset.own = "";
+        link.href = location.pathname + (w.query ? "?" + w.query : "");
+        link.textContent = w.name;
+        if (w.query === now) link.setAttribute("aria-current", "page");
+        tabs.append(link);
+      });
+      const button = document.createElement("button");
+      button.type = "button";
+      button.dataset.own = "";
+      button.className = "btn plain small";
+      if (own >= 0) button.textContent = "Forget this view";
+      else if (now && !$("[aria-current]", tabs)) button.textContent = "Save this view";
+      else return;
+      button.addEventListener("click", () => {
+        if (own >= 0) mine.splice(own, 1);
+        else {
+          const name = prompt("Name of the view");
+          if (!name) return;
+          mine.push({ name: name.slice(0, 60), query: now });
+        }
+        localStorage.setItem(key, JSON.stringify(mine));
+        draw();
+      });
+      tabs.append(button);
+    };
+    draw();
+  }
+
   // Expressions are checked as one types, by the compiler that will use them.
   $$("[data-check]").forEach((form) => {
     let timer, last;
