@@ -469,6 +469,15 @@ var processMutants = []mutant{
 
 	// What only a whole relay shows.
 	{
+		name:    "process-idle-connections-keep-descriptors",
+		file:    "relay/internal/webhook/origin.go",
+		old:     "o.client.dropIdle()",
+		new:     "_ = o.client",
+		promise: "A relay that is short of descriptors closes connections that have nothing to do.",
+		pkg:     "./integration",
+		run:     "TestTooFewFileDescriptorsAreNotTheReceiversFault",
+	},
+	{
 		name:    "process-bytes-in-memory-unbounded",
 		file:    "relay/internal/dispatch/budget.go",
 		old:     "if b.count < b.maxCount && b.bytes < b.maxBytes {",

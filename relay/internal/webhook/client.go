@@ -119,6 +119,15 @@ func (c *Client) Close() {
 	}
 }
 
+// dropIdle closes the connections of every endpoint that have nothing to do.
+func (c *Client) dropIdle() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for e := range c.endpoints {
+		e.dropIdle()
+	}
+}
+
 // Endpoint makes everything ready that the requests to one endpoint share. It opens no connection. Where the URL leads
 // is checked when a request is sent, not here: names change their addresses.
 func (c *Client) Endpoint(ep config.Endpoint) (*Endpoint, error) {

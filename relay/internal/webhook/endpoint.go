@@ -230,6 +230,16 @@ func (e *Endpoint) Close() {
 	e.closeOrigins()
 }
 
+// dropIdle closes the endpoint's connections that have nothing to do.
+func (e *Endpoint) dropIdle() {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.first.pool.Drop()
+	for _, o := range e.others {
+		o.pool.Drop()
+	}
+}
+
 func (e *Endpoint) closeOrigins() {
 	e.mu.Lock()
 	defer e.mu.Unlock()

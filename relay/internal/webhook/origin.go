@@ -68,6 +68,11 @@ func (o *origin) try(ctx context.Context, x *exchange, deadline time.Time) error
 		return o.use(ctx, c, x, deadline)
 	}
 	c, h, err := o.dial(ctx, deadline)
+	if err != nil && egress.IsLocal(err) {
+		// Descriptors are what connections hold that have nothing to do.
+		o.client.dropIdle()
+		c, h, err = o.dial(ctx, deadline)
+	}
 	switch {
 	case err != nil:
 		return err
