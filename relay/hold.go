@@ -30,7 +30,11 @@ func (r *Relay) hold(ctx, hard context.Context, led *ledger.Ledger) (delivered b
 		return false, err
 	}
 	defer stream.Close()
-	h, err := r.prepare(ctx, hard, led, stream)
+	var h *holding
+	err = stream.While(func() (err error) {
+		h, err = r.prepare(ctx, hard, led, stream)
+		return err
+	})
 	if err != nil {
 		return false, err
 	}

@@ -1020,6 +1020,15 @@ var ledgerMutants = []mutant{ //nolint:gochecknoglobals // a table
 		run:     "^TestReaddressIsForTheNextConnection$",
 	},
 	{
+		name:    "ledger-silent-start",
+		file:    "relay/internal/source/postgres/stream.go",
+		old:     "\tif t := s.info.SenderTimeout; t > 0 {\n\t\tspeaking",
+		new:     "\tif t := s.info.SenderTimeout; t < 0 {\n\t\tspeaking",
+		promise: "A start that takes longer than wal_sender_timeout does not lose the stream.",
+		pkg:     "./relay/internal/source/postgres",
+		run:     "^TestWhileTheServerHearsOfTheStream$",
+	},
+	{
 		name:    "ledger-reconnects-without-a-pause",
 		file:    "relay/internal/ledger/link.go",
 		old:     "\tif worked {\n\t\treturn errFresh\n",

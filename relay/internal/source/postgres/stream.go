@@ -21,13 +21,16 @@ const (
 	ackDelay = 50 * time.Millisecond
 	// farewellTime bounds the polite end of a stream.
 	farewellTime = 75 * time.Millisecond
-	// statusWriteTime bounds the write of a few bytes: a server that takes none for so long is gone.
+	// statusWriteTime bounds the write of a few bytes: a server that takes none for so long is
+	// gone.
 	statusWriteTime = 10 * time.Second
-	// endedTime bounds the wait for the last words of a server that has ended the stream: they are on their way.
+	// endedTime bounds the wait for the last words of a server that has ended the stream: they are
+	// on their way.
 	endedTime = 2 * time.Second
 )
 
-// Stream is a replication connection. Start and Run are for one goroutine; Ack, Held, Info and Close may be called from any.
+// Stream is a replication connection. Start and Run are for one goroutine; Ack, Held, Info and
+// Close may be called from any.
 type Stream struct {
 	session  *session // until streaming
 	info     Info
@@ -39,8 +42,8 @@ type Stream struct {
 	opts     Options
 	domains  map[uint32]uint32 // see session.readDomains
 
-	// What other goroutines tell the reader. Whoever sets one of the flags then moves the read deadline, and the reader,
-	// after moving it, looks at the flags: so neither is missed.
+	// What other goroutines tell the reader. Whoever sets one of the flags then moves the read
+	// deadline, and the reader, after moving it, looks at the flags: so neither is missed.
 	acked     atomic.Uint64
 	ackMoved  atomic.Bool
 	stopping  atomic.Bool
@@ -48,6 +51,8 @@ type Stream struct {
 	nudge     chan struct{} // wakes a reader that waits for room
 	closed    atomic.Bool
 	closeOnce sync.Once
+
+	waiting sync.Mutex // who talks to the server between Start and Run
 
 	reader
 }
@@ -68,8 +73,9 @@ type reader struct {
 	status     []byte
 }
 
-// Open connects and sets up what is missing: first the publications, then the slot, so that the slot holds no WAL that
-// cannot be decoded. It does not take the slot: another connection may hold it, and the stream begins with Start.
+// Open connects and sets up what is missing: first the publications, then the slot, so that the
+// slot holds no WAL that cannot be decoded. It does not take the slot: another connection may hold
+// it, and the stream begins with Start.
 func Open(ctx context.Context, o Options) (*Stream, error) {
 	o, err := o.withDefaults()
 	if err != nil {
@@ -110,13 +116,14 @@ func (s *Stream) setUp(ctx context.Context) error {
 	return nil
 }
 
-// Info is what Open found and did, and Start after it: ConfirmedFlush and Restart are those of that moment, and a relay that
-// stood by may have found a publication gone. It must not be called during Start.
+// Info is what Open found and did, and Start after it: ConfirmedFlush and Restart are those of that
+// moment, and a relay that stood by may have found a publication gone. It must not be called during
+// Start.
 func (s *Stream) Info() Info { return s.info }
 
-// Start takes the slot and begins to stream. ErrSlotActive means that another connection holds it: the Stream is as it was
-// and Start may be called again. After any other error Close it. Between Start and Run nobody answers the server, so Run
-// must follow well within wal_sender_timeout; a Handler that is not Ready lets Run begin early.
+// Start takes the slot and begins to stream. ErrSlotActive means that another connection holds it:
+// the Stream is as it was and Start may be called again. After any other error Close it. Between
+// Start and Run nobody answers the server: what may take long belongs into While.
 func (s *Stream) Start(ctx context.Context) error {
 	switch {
 	case s.closed.Load():
@@ -139,13 +146,51 @@ func (s *Stream) Start(ctx context.Context) error {
 	return nil
 }
 
-// Ended says why the server ended a stream that was started and never run. It drops what came before that, so the Stream is
-// of no more use: Close it. An error without a kind of its own, after endedTime at the latest, means that the server has not
-// said why.
+// While runs f between Start and Run and lets the server hear of the stream meanwhile, however
+// long that takes: it would end a stream that is silent for wal_sender_timeout.
+func (s *Stream) While(f func() error) error {
+	done := make(chan struct{})
+	var speaking sync.WaitGroup
+	if t := s.info.SenderTimeout; t > 0 {
+		speaking.Go(func() { s.speak(done, min(t/3, s.interval)) }) //nolint:mnd // two may come late
+	}
+	err := f()
+	close(done)
+	speaking.Wait()
+	return err
+}
+
+// speak sends a status now and then until done. That the stream is lost is for Run to find out.
+func (s *Stream) speak(done <-chan struct{}, every time.Duration) {
+	tick := time.NewTicker(max(every, time.Millisecond))
+	defer tick.Stop()
+	for {
+		select {
+		case <-done:
+			return
+		case <-tick.C:
+		}
+		s.waiting.Lock()
+		// Nobody reads what it would answer.
+		s.nextAsk = time.Now().Add(time.Hour)
+		err := s.sendStatus()
+		s.nextAsk = time.Time{}
+		s.waiting.Unlock()
+		if err != nil {
+			return
+		}
+	}
+}
+
+// Ended says why the server ended a stream that was started and never run. It drops what came
+// before that, so the Stream is of no more use: Close it. An error without a kind of its own, after
+// endedTime at the latest, means that the server has not said why.
 func (s *Stream) Ended(ctx context.Context) error {
 	if s.frontend == nil {
 		return errors.New("the stream was not started")
 	}
+	s.waiting.Lock()
+	defer s.waiting.Unlock()
 	end := time.Now().Add(endedTime)
 	_ = s.conn.SetReadDeadline(end)
 	detach := context.AfterFunc(ctx, func() { _ = s.conn.SetReadDeadline(time.Now()) })
@@ -165,9 +210,9 @@ func (s *Stream) Ended(ctx context.Context) error {
 	return errors.New("the server has not said why it ended the stream")
 }
 
-// Run streams to h until ctx is done, which is no error, or until something goes wrong; it calls Start unless that was
-// done. It ends within about 100 ms of ctx, after telling the server the last ack, and closes the Stream. It is called
-// once.
+// Run streams to h until ctx is done, which is no error, or until something goes wrong; it calls
+// Start unless that was done. It ends within about 100 ms of ctx, after telling the server the last
+// ack, and closes the Stream. It is called once.
 func (s *Stream) Run(ctx context.Context, h Handler) error {
 	defer s.Close()
 	if err := s.Start(ctx); err != nil {
@@ -194,8 +239,9 @@ func (s *Stream) Run(ctx context.Context, h Handler) error {
 	return nil
 }
 
-// Ack says that everything below lsn is settled: the slot may let it go. It never goes back, and never beyond what the
-// Handler was given. The server is told within about 50 ms. It may be called from any goroutine, also from the Handler.
+// Ack says that everything below lsn is settled: the slot may let it go. It never goes back, and
+// never beyond what the Handler was given. The server is told within about 50 ms. It may be called
+// from any goroutine, also from the Handler.
 func (s *Stream) Ack(lsn outbox.LSN) {
 	for {
 		old := s.acked.Load()
@@ -216,10 +262,12 @@ func (s *Stream) Ack(lsn outbox.LSN) {
 	}
 }
 
-// Held says whether the server may still be believed to keep the slot for us: it has not hung up, and has heard of us within
-// wal_sender_timeout, after which it would. A crash of the server's machine, or a standby that takes its place, can only be
-// told by the time. It is meant to be asked before everything that only the holder of the slot may do; a process that was
-// stopped, for whatever reason, finds out by it at once. It costs about 100 ns, and a system call once in a millisecond.
+// Held says whether the server may still be believed to keep the slot for us: it has not hung up,
+// and has heard of us within wal_sender_timeout, after which it would. A crash of the server's
+// machine, or a standby that takes its place, can only be told by the time. It is meant to be asked
+// before everything that only the holder of the slot may do; a process that was stopped, for
+// whatever reason, finds out by it at once. It costs about 100 ns, and a system call once in a
+// millisecond.
 func (s *Stream) Held() bool {
 	if t := s.info.SenderTimeout; t > 0 && time.Since(s.contact.at()) >= t {
 		return false

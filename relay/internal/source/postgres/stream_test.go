@@ -196,6 +196,26 @@ func TestAck(t *testing.T) {
 	})
 }
 
+// Whoever takes the slot loads what waits before it reads, which may take longer than the server
+// waits for a sign of life.
+func TestWhileTheServerHearsOfTheStream(t *testing.T) {
+	t.Parallel()
+	_, b := setupServer(t, map[string]string{"wal_sender_timeout": "1s"})
+	s := b.open(t, b.options())
+	require.NoError(t, s.Start(t.Context()))
+	b.insert(t, 1)
+	require.NoError(t, s.While(func() error {
+		b.awaitSQL(t, `SELECT clock_timestamp() - backend_start > interval '4s' FROM pg_stat_replication`)
+		return nil
+	}))
+	h := newRecorder()
+	run(t, s, h)
+	b.insert(t, 2)
+	h.await(t, 2)
+	failure := errors.New("no")
+	require.ErrorIs(t, b.open(t, b.options()).While(func() error { return failure }), failure)
+}
+
 func TestGate(t *testing.T) {
 	t.Parallel()
 	_, b := setupServer(t, map[string]string{"wal_sender_timeout": "1s"})
