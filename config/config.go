@@ -121,27 +121,28 @@ type Endpoint struct {
 	Name        string
 	Description string
 	URL         string
-	Secrets     []Secret // at least one; the first is the current one
-	Signature   Signature
-	Format      Format
-	Headers     map[string]string
-	Timeout     time.Duration
-	Concurrency int     // requests at once
-	Rate        float64 // requests a second; 0: unlimited
-	Ordering    Ordering
-	OnDead      OnDead
-	Redirects   int
-	Tenant      string // only this tenant's events; empty: every tenant's
-	Retry       Retry
-	Circuit     Circuit
-	ParkAfter   time.Duration
+	// SensitiveURL says that the URL is a secret itself, as one that came from the environment or a file: only its scheme and host
+	// are shown and recorded.
+	SensitiveURL bool
+	Secrets      []Secret // at least one; the first is the current one
+	Signature    Signature
+	Format       Format
+	Headers      map[string]string
+	Timeout      time.Duration
+	Concurrency  int     // requests at once
+	Rate         float64 // requests a second; 0: unlimited
+	Ordering     Ordering
+	OnDead       OnDead
+	Redirects    int
+	Tenant       string // only this tenant's events; empty: every tenant's
+	Retry        Retry
+	Circuit      Circuit
+	ParkAfter    time.Duration
 	// DisableAfter disables an endpoint that fails for this long without one success. 0: never.
 	DisableAfter  time.Duration
 	Subscriptions []Subscription // never empty: one without Events wants every event
 
 	Origin Origin // where it was declared
-
-	privateURL bool // the URL came from the environment or a file, and is not printed
 }
 
 // Origin is a place in a configuration file. The zero Origin means that Go code made the configuration.

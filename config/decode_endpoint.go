@@ -50,7 +50,7 @@ func (d *decoder) endpoint(top *section, b *hclsyntax.Block) {
 		d.spoil(index, "") // the label is missing, which check reported; the rules would call it invalid
 	}
 	if v, marked, ok := s.value("url", cty.String); ok {
-		e.URL, e.privateURL = v.AsString(), marked
+		e.URL, e.SensitiveURL = v.AsString(), marked
 	}
 	e.Description, _ = s.text("description")
 	e.Tenant, _ = s.text("tenant")

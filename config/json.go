@@ -139,7 +139,7 @@ type subscriptionJSON struct {
 
 func newEndpointJSON(e *Endpoint) endpointJSON {
 	j := endpointJSON{
-		ID: e.ID, Name: e.Name, Description: e.Description, URL: printedURL(e), Secrets: e.Secrets,
+		ID: e.ID, Name: e.Name, Description: e.Description, URL: e.ShownURL(), Secrets: e.Secrets,
 		Signature: e.Signature, Format: e.Format, Timeout: spell(e.Timeout, ""), Concurrency: e.Concurrency,
 		Rate: e.Rate, Ordering: e.Ordering, Redirects: e.Redirects, Tenant: e.Tenant, ParkAfter: spell(e.ParkAfter, ""),
 		OnDead: e.OnDead, DisableAfter: spell(e.DisableAfter, "never"), File: e.Origin.File, Line: e.Origin.Line,
@@ -169,20 +169,24 @@ func newEndpointJSON(e *Endpoint) endpointJSON {
 	return j
 }
 
-// printedURL gives the URL without what may be a secret in it.
-func printedURL(e *Endpoint) string {
+// ShownURL returns the URL as people and tables may have it: without its user information and query, which may hold tokens, and
+// of one that is a secret itself only scheme and host.
+func (e *Endpoint) ShownURL() string {
 	u, err := url.Parse(e.URL)
 	if err != nil {
 		return redacted
 	}
-	printed := u.Scheme + "://" + u.Host
+	if u.User == nil && u.RawQuery == "" && !u.ForceQuery && u.Fragment == "" && !e.SensitiveURL {
+		return e.URL // most are; one string serves both
+	}
+	shown := u.Scheme + "://" + u.Host
 	switch {
-	case e.privateURL:
-		return printed + "/" + redacted
+	case e.SensitiveURL:
+		return shown + "/" + redacted
 	case u.RawQuery != "":
-		return printed + u.EscapedPath() + "?" + redacted
+		return shown + u.EscapedPath() + "?" + redacted
 	default:
-		return printed + u.EscapedPath()
+		return shown + u.EscapedPath()
 	}
 }
 

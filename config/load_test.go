@@ -265,3 +265,15 @@ func TestNetworkOfTheAPI(t *testing.T) {
 	require.Contains(t, diags.Error(), "test.hcl:3:14: Invalid network")
 	require.Contains(t, diags.Error(), `There is no "proxy" in the network block of the API`)
 }
+
+// A diagnostic shows where a URL leads, but neither its path nor its query, which may hold tokens.
+func TestSnippetsShowNoFullURL(t *testing.T) {
+	t.Parallel()
+	for _, url := range []string{"http://example.com/hunter2/x?y=hunter2", "https://10.0.0.1/hunter2", "https://example.com:0/hunter2#hunter2"} {
+		cfg, diags := parse(t, "endpoint \"a\" {\n  url    = \""+url+"\"\n  secret = env(\"ERP_SECRET\")\n}\n")
+		require.True(t, diags.HasErrors())
+		requireNoSecret(t, cfg, diags)
+		require.Contains(t, diags[len(diags)-1].Snippet, "://", url)
+		require.Contains(t, diags[len(diags)-1].Snippet, "[redacted]", url)
+	}
+}

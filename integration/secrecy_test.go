@@ -60,7 +60,6 @@ func TestNothingPrintsASecretAPayloadOrAURL(t *testing.T) {
 		endpoint("refuses", "http://127.0.0.1:1"+path),
 		endpoint("unknown", "http://"+private+".invalid"+path),
 		endpoint("speaks-tls", strings.Replace(b.receiver.URL(path), "http:", "https:", 1)),
-		endpoint("guarded", "http://169.254.169.254"+path),
 		moving,
 	)
 	config.DatabaseURL = address.String()
@@ -93,6 +92,7 @@ func TestNothingPrintsASecretAPayloadOrAURL(t *testing.T) {
 		strings.Replace(config.HCL(), `secret = env(`, `secret = en(`, 1),
 		strings.Replace(config.HCL(), `env("TOKEN")`, `"`+"a\\nb"+`"`, 1),
 		config.HCL() + "\nendpoint \"more\" {\n  url = \"https://example.com\"\n  secret = env(\"TOKEN\")\n}\n",
+		config.HCL() + "\nendpoint \"more\" {\n  url = \"http://169.254.169.254" + path + "\"\n  secret = \"" + private + "\"\n}\n",
 	} {
 		relay.Reload(t, wrong)
 		relay.AwaitNth(t, n+1, "configuration not reloaded: it is invalid, the old one stays", nil)
@@ -118,7 +118,25 @@ func TestNothingPrintsASecretAPayloadOrAURL(t *testing.T) {
 	// The ledger keeps payloads where it must, to send them again; errors never quote them.
 	require.Zero(t, b.db.Count(t, "SELECT count(*) FROM tailpost.attempt WHERE error LIKE '%"+private+"%'"))
 	require.Zero(t, b.db.Count(t, "SELECT count(*) FROM tailpost.delivery WHERE last_error LIKE '%"+private+"%'"))
-	kit.AssertNowhere(t, append(config.Secrets(), env["TOKEN"]), b.db.Everything(t))
+	kit.AssertNowhere(t, append(config.Secrets(), env["TOKEN"], "token="+private), b.db.Everything(t))
+}
+
+// A URL that came from the environment is a secret as a whole: what is written down has its scheme and host alone.
+func TestAURLFromTheEnvironmentIsNowhere(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	secret := "t0ken-in-the-path"
+	b.receiver.On("/"+secret, kit.Statuses(500, 200))
+	config := b.db.Config(kit.Endpoint{ID: "erp", Secret: []string{signature.GenerateSecret()}, HCL: fast + "\nurl = env(\"ERP_URL\")"})
+	env := config.Env()
+	env["ERP_URL"] = b.receiver.URL("/" + secret + "?key=" + secret)
+	relay := kit.StartRelay(t, kit.Options{Config: config, Env: env, Secrets: []string{secret}})
+	relay.Await(t, kit.LogDelivering, nil)
+	b.receiver.AwaitIDs(t, "/"+secret, b.db.Insert(t, kit.Event("order.created", `{}`))...)
+	b.db.AwaitAttempts(t, "erp", 2)
+	kit.AssertNowhere(t, []string{secret}, b.db.Everything(t))
+	require.Equal(t, b.receiver.URL("/[redacted]"), b.db.Text(t, "SELECT DISTINCT url FROM tailpost.attempt"))
+	require.Equal(t, b.receiver.URL("/[redacted]"), b.db.Text(t, "SELECT url FROM tailpost.endpoint"))
 }
 
 // dropRole drops a role once nobody is logged in with it.
@@ -173,6 +191,9 @@ func (c *caller) everyGet(t *testing.T, parameters map[string]string) {
 	for path, methods := range paths {
 		if operations, _ := methods.(map[string]any); operations["get"] == nil {
 			continue
+		}
+		if strings.HasSuffix(path, "/stream") {
+			continue // it ends with its reader
 		}
 		for prefix, id := range parameters {
 			path = strings.Replace(path, prefix, id, 1)

@@ -175,6 +175,7 @@ func secretShapes(text []byte) []span {
 	shapes := []*regexp.Regexp{
 		regexp.MustCompile(`wh(?:sec|sk)_[^\s"]+`),
 		regexp.MustCompile(`://([^\s"/?#]*)@`),
+		regexp.MustCompile(`\bhttps?://[^\s"/?#]*([/?#][^\s"]+)`), // paths and queries of URLs may hold tokens
 		regexp.MustCompile(`(?i)\bpassword=([^\s"&]+)`),
 	}
 	var found []span

@@ -51,7 +51,10 @@ func (c Config) HCL() string {
 	b.WriteString("log {\n  level  = \"debug\"\n  format = \"json\"\n}\n")
 	b.WriteString(c.More + "\n")
 	for _, e := range c.Endpoints {
-		fmt.Fprintf(&b, "endpoint %q {\n  url = %q\n", e.ID, e.URL)
+		fmt.Fprintf(&b, "endpoint %q {\n", e.ID)
+		if e.URL != "" { // else the endpoint's HCL has it
+			fmt.Fprintf(&b, "  url = %q\n", e.URL)
+		}
 		var secrets []string
 		for n := range e.Secret {
 			secrets = append(secrets, fmt.Sprintf("env(%q)", secretVariable(e.ID, n)))

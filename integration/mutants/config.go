@@ -215,8 +215,8 @@ var configMutants = []mutant{
 	},
 	{
 		name: "config-queries-printed", file: "config/json.go",
-		old:     "case u.RawQuery != \"\":\n\t\treturn printed + u.EscapedPath() + \"?\" + redacted",
-		new:     "case u.RawQuery != \"\":\n\t\treturn printed + u.EscapedPath() + \"?\" + u.RawQuery",
+		old:     "case u.RawQuery != \"\":\n\t\treturn shown + u.EscapedPath() + \"?\" + redacted",
+		new:     "case u.RawQuery != \"\":\n\t\treturn shown + u.EscapedPath() + \"?\" + u.RawQuery",
 		promise: "The configuration as JSON shows no query of a URL.",
 		pkg:     "./config", run: "TestPrintedConfigurationShowsNoSecret",
 	},
@@ -436,5 +436,19 @@ var configMutants = []mutant{
 		new:     "(s.roots == others.roots || s.roots != nil)",
 		promise: "A reload takes a new bundle of certificate authorities.",
 		pkg:     "./relay", run: "TestAReloadTakesNewAuthorities",
+	},
+	{
+		name: "config-sensitive-urls", file: "config/decode_endpoint.go",
+		old:     "e.URL, e.SensitiveURL = v.AsString(), marked",
+		new:     "e.URL, e.SensitiveURL = v.AsString(), false && marked",
+		promise: "Of a URL that came from the environment only scheme and host are shown.",
+		pkg:     "./config", run: "TestPrintedConfigurationShowsNoSecret",
+	},
+	{
+		name: "config-snippets-of-urls", file: "config/diag/source.go",
+		old:     "[^\\s\"/?#]*([/?#][^\\s\"]+)`)",
+		new:     "[^\\s\"/?#]*([?#][^\\s\"]+)`)",
+		promise: "A diagnostic shows no path of a URL, which may hold a token.",
+		pkg:     "./config", run: "TestSnippetsShowNoFullURL",
 	},
 }

@@ -7,7 +7,6 @@ import (
 	"errors"
 	"fmt"
 	"maps"
-	"net/url"
 	"slices"
 	"time"
 
@@ -267,13 +266,9 @@ func readEndpoints(ctx context.Context, tx pgx.Tx, ids []string) (map[string]end
 }
 
 func mirror(e *config.Endpoint) (mirrored, error) {
-	u, err := url.Parse(e.URL)
-	if err != nil {
-		// The error would quote the URL.
-		return mirrored{}, fmt.Errorf("parse its URL")
-	}
-	u.User = nil
-	row := mirrored{tenant: e.Tenant, name: e.Name, url: u.String(), description: e.Description, origin: origin(e.Origin)}
+	// Requests go by the configuration's URL; the row's is for people.
+	row := mirrored{tenant: e.Tenant, name: e.Name, url: e.ShownURL(), description: e.Description, origin: origin(e.Origin)}
+	var err error
 	row.subscriptions, row.policy, err = EncodeEndpoint(*e)
 	return row, err
 }

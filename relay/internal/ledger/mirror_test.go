@@ -52,7 +52,7 @@ func TestMirror_writesWhatChangedAndNoSecret(t *testing.T) {
 	require.NoError(t, b.conn.QueryRow(t.Context(), `
 		SELECT url, subscriptions::text, policy::text, e::text FROM tailpost.endpoint AS e
 		WHERE id = 'erp' AND source = 'config' AND tenant IS NULL AND secrets IS NULL`).Scan(&url, &subs, &policy, &whole))
-	require.Equal(t, "https://erp.example.com/in?x=1", url)
+	require.Equal(t, "https://erp.example.com/in?[redacted]", url)
 	require.JSONEq(t, `[{"events":[]}]`, subs)
 	require.NotContains(t, whole, "hunter2")
 	require.NotContains(t, whole, "t0ken")

@@ -156,7 +156,7 @@ func (c *Client) endpoint(ep config.Endpoint) (*Endpoint, error) {
 		return nil, fmt.Errorf("redirects is %d: want 0 to %d", ep.Redirects, maxRedirects)
 	}
 	e := &Endpoint{
-		client: c, id: ep.ID, shownURL: ep.URL, redirects: ep.Redirects,
+		client: c, id: ep.ID, shownURL: ep.ShownURL(), redirects: ep.Redirects,
 		timeout: ep.Timeout, format: ep.Format, concurrency: ep.Concurrency,
 	}
 	if ep.Redirects > 0 {
@@ -174,10 +174,5 @@ func (c *Client) endpoint(ep config.Endpoint) (*Endpoint, error) {
 	}
 	e.first = newOrigin(c, p, e.concurrency)
 	e.head = e.hopHead(e.first, u, true)
-	shown := *u
-	shown.User, shown.Fragment, shown.RawFragment = nil, "", ""
-	if text := shown.String(); text != ep.URL { // else there is one string of the two
-		e.shownURL = text
-	}
 	return e, nil
 }

@@ -27,7 +27,7 @@ type Endpoint struct {
 	client       *Client
 	id           string
 	url          *url.URL // nil: redirects are not followed, and nothing else needs it
-	shownURL     string   // for Attempt.URL: without user information
+	shownURL     string   // for Attempt.URL: without what may be secret in it
 	timeout      time.Duration
 	format       config.Format
 	redirects    int

@@ -155,7 +155,7 @@ func TestSendStandard(t *testing.T) {
 			res.Attempt.Duration = 0
 			require.Equal(t, webhook.Result{Attempt: outbox.Attempt{
 				EventID: "evt_1", EventType: "order.created", Tenant: "acme", EndpointID: "erp", Number: 3,
-				Trigger: outbox.TriggerRetry, URL: rec.URL + "/in?x=1", StatusCode: 200, ResponseBody: []byte("thanks"),
+				Trigger: outbox.TriggerRetry, URL: rec.URL + "/in?[redacted]", StatusCode: 200, ResponseBody: []byte("thanks"),
 				AttemptedAt: r.Now, CommitLSN: 77,
 			}, Delivered: true, Reached: true}, res)
 
