@@ -16,7 +16,7 @@ import (
 // listenPprof listens for requests for profiles; nil if address is empty.
 func listenPprof(ctx context.Context, address string) (net.Listener, error) {
 	if address == "" {
-		return nil, nil //nolint:nilnil // no listener is wanted
+		return nil, nil
 	}
 	var lc net.ListenConfig
 	listener, err := lc.Listen(ctx, "tcp", address)

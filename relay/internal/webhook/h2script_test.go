@@ -50,7 +50,7 @@ func newH2Script(t *testing.T, serve func(*h2Request)) *h2Script {
 	require.NoError(t, err)
 	s := &h2Script{url: "https://" + l.Addr().String() + "/in", roots: x509.NewCertPool()}
 	s.roots.AddCert(certs.Certificate())
-	config := &tls.Config{Certificates: certs.TLS.Certificates, NextProtos: []string{"h2", "http/1.1"}} //nolint:gosec // a test's
+	config := &tls.Config{Certificates: certs.TLS.Certificates, NextProtos: []string{"h2", "http/1.1"}}
 	var wg sync.WaitGroup
 	var mu sync.Mutex
 	var open []net.Conn
