@@ -489,8 +489,8 @@ var processMutants = []mutant{
 	{
 		name:    "process-answers-unrecorded-without-bound",
 		file:    "relay/internal/dispatch/send.go",
-		old:     "if l.d.stopping.Load() || l.answered >= l.unrecorded() {",
-		new:     "if l.d.stopping.Load() || l.answered >= 2*l.unrecorded() {",
+		old:     "l.answered >= l.unrecorded() || l.inFlight",
+		new:     "l.answered >= 2*l.unrecorded() || l.inFlight",
 		promise: "A crash sends again at most what is in flight and three times the concurrency, or 32, that waits to be recorded.",
 		pkg:     "./integration",
 		run:     "TestACrashRepeatsNoMoreThanTheREADMESays",

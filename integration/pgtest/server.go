@@ -6,12 +6,14 @@ import (
 	"github.com/tailpost/tailpost/integration/pgserver"
 )
 
-// Server, Options and StopMode are those of package pgserver.
-type (
-	Server   = pgserver.Server
-	Options  = pgserver.Options
-	StopMode = pgserver.StopMode
-)
+// Server is a pgserver.Server.
+type Server = pgserver.Server
+
+// Options are those of a pgserver.Server.
+type Options = pgserver.Options
+
+// StopMode is how a pgserver.Server stops.
+type StopMode = pgserver.StopMode
 
 // The modes, as those of pg_ctl.
 const (
