@@ -132,7 +132,7 @@ var apiMutants = []mutant{
 	},
 	{
 		name:    "api-more-after-the-body",
-		file:    "relay/internal/api/document.go",
+		file:    "relay/internal/api/late.go",
 		old:     "if _, err := dec.Token(); err != io.EOF {",
 		new:     "if _, err := dec.Token(); err != nil && err != io.EOF {",
 		promise: "A body is one JSON document, and nothing follows it.",
