@@ -9,7 +9,7 @@ var ledgerMutants = []mutant{ //nolint:gochecknoglobals // a table
 		new:     "      AND $2::bigint IS NOT NULL\n",
 		promise: "A deposed relay records nothing, whatever batch its successor is at.",
 		pkg:     "./relay/internal/ledger",
-		run:     "^TestRecord_ofADeposedRelayAtTheSameBatchWritesNothing$",
+		run:     "^TestRecord_goesByEpochAndBatchWhereverTheRowIs$",
 	},
 	{
 		name:    "ledger-batch-not-guarded",
@@ -18,7 +18,7 @@ var ledgerMutants = []mutant{ //nolint:gochecknoglobals // a table
 		new:     "      AND $3::bigint IS NOT NULL\n",
 		promise: "A batch is recorded once, wherever its connection is cut.",
 		pkg:     "./relay/internal/ledger",
-		run:     "^TestRecord_writesOnceWhenALostPipelineCommitsLate$",
+		run:     "^TestRecord_goesByEpochAndBatchWhereverTheRowIs$",
 	},
 	{
 		name:    "ledger-guard-without-teeth",

@@ -43,6 +43,56 @@ func TestRecord_ofADeposedRelayAtTheSameBatchWritesNothing(t *testing.T) {
 	require.NoError(t, other.Record(t.Context(), hold, oneOf("e4", 4)))
 }
 
+// rowAt is where the slot's row is.
+func (b *bundle) rowAt(t *testing.T) string {
+	t.Helper()
+	return b.texts(t, "SELECT ctid::text FROM tailpost.relay")[0]
+}
+
+// rowTo has the slot's row come to a place, as VACUUM and updates do in the course of time.
+func (b *bundle) rowTo(t *testing.T, place string) {
+	t.Helper()
+	b.exec(t, "VACUUM FULL tailpost.relay")
+	for range 20 {
+		if b.rowAt(t) == place {
+			return
+		}
+		b.exec(t, "UPDATE tailpost.relay SET owner = owner")
+	}
+	t.Fatalf("the row does not come to %s", place)
+}
+
+// Where the row is says nothing of whose it is: the place may be taken by what another relay wrote.
+func TestRecord_goesByEpochAndBatchWhereverTheRowIs(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	old := take(t, b.ledger)
+	require.NoError(t, b.ledger.Record(t.Context(), old, oneOf("e1", 1)))
+	place := b.rowAt(t)
+	other := b.open(t, b.db.URL)
+	hold := take(t, other)
+	require.NoError(t, other.Record(t.Context(), hold, oneOf("e2", 2)))
+	b.rowTo(t, place)
+	require.ErrorIs(t, b.ledger.Record(t.Context(), old, oneOf("e3", 3)), ledger.ErrDeposed)
+	b.requireBatches(t, 2, 1)
+
+	// The database goes back to a state before the last batch, as a restored one does.
+	require.NoError(t, other.Record(t.Context(), hold, oneOf("e4", 4)))
+	place = b.rowAt(t)
+	b.exec(t, "UPDATE tailpost.relay SET batch = 1")
+	b.rowTo(t, place)
+	require.ErrorIs(t, other.Record(t.Context(), hold, oneOf("e5", 5)), ledger.ErrDeposed)
+	b.requireBatches(t, 3, 1)
+}
+
+// requireBatches checks that there are n batches of oneOf, and that the row is at a batch.
+func (b *bundle) requireBatches(t *testing.T, n, batch int) {
+	t.Helper()
+	require.Equal(t, n, b.count(t, `SELECT count(*) FROM tailpost.attempt`))
+	require.Equal(t, n, b.count(t, `SELECT count(*) FROM tailpost.delivery`))
+	require.Equal(t, batch, b.count(t, `SELECT batch FROM tailpost.relay`))
+}
+
 // blocksHit is how many blocks of the slot's row and its index were looked at, once that many
 // updates are counted.
 func (b *bundle) blocksHit(t *testing.T, updates int) int {
