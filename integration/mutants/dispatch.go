@@ -298,11 +298,11 @@ var laneMutants = []mutant{
 	{
 		name:    "dispatch-keys-lost-when-a-page-fails",
 		file:    "relay/internal/dispatch/load.go",
-		old:     "\t\t\tl.settle(l.chains.byKey[key])\n",
+		old:     "\t\t\tl.chains.settle(l.chains.byKey[key]) // the lane is looked at after the pause\n",
 		new:     "\t\t\t_ = key\n",
 		promise: "What could not be loaded of a key is loaded later.",
 		pkg:     "./relay/internal/dispatch",
-		run:     "^TestTheSimulation$",
+		run:     "^TestLoader_asksAgainForKeys$",
 	},
 	{
 		name:    "dispatch-loads-without-bound",

@@ -356,6 +356,39 @@ func (f *failingPages) Page(ctx context.Context, q ledger.PageQuery) (ledger.Pag
 	return f.Ledger.Page(ctx, q)
 }
 
+func (f *failingPages) InKeyOrder(ctx context.Context, id string, keys []string, perKey int, dead bool) ([]outbox.Delivery, bool, error) {
+	if f.asked++; time.Now().Before(f.until) {
+		return nil, false, errors.New("the statement timed out")
+	}
+	return f.Ledger.InKeyOrder(ctx, id, keys, perKey, dead)
+}
+
+// TestLoader_asksAgainForKeys: a key whose rows could not be read is not forgotten.
+func TestLoader_asksAgainForKeys(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		f := &failingPages{until: time.Now().Add(time.Minute)}
+		l := newLife(t, func(l *life, o *dispatch.Options) {
+			e := l.waiting(3)
+			e.Config.Ordering = config.OrderingKey
+			for p, row := range l.tables.rows {
+				row.Event.Key = "of " + p.EventID
+				l.tables.rows[p] = row
+				e.KeyHeads = append(e.KeyHeads, ledger.KeyHead{Key: row.Event.Key, EventID: p.EventID, NextAttemptAt: time.Now(), Count: 1})
+			}
+			f.Ledger = l.tables
+			o.Ledger, o.Endpoints = f, []dispatch.Endpoint{*e}
+		})
+		for range 3 {
+			l.gate.answer <- 200
+		}
+		l.later(3 * time.Minute)
+		require.Equal(t, 3, l.gate.sent())
+		require.Empty(t, l.tables.rows)
+		l.stop()
+	})
+}
+
 // TestLoader_asksAgainAfterPausesThatGrow: a table that cannot be read is not asked in a loop, and what is in it is not lost.
 func TestLoader_asksAgainAfterPausesThatGrow(t *testing.T) {
 	t.Parallel()

@@ -121,7 +121,7 @@ func (l *lane) cancelLoad(p *loadPlan) {
 	l.memory.endLoad()
 	for _, key := range p.keys {
 		if l.chains != nil && l.chains.byKey[key] != nil {
-			l.settle(l.chains.byKey[key])
+			l.chains.settle(l.chains.byKey[key]) // the lane is looked at after the pause
 		}
 	}
 	l.nextDue = pace.Sooner(l.nextDue, p.now)
