@@ -124,16 +124,51 @@ func TestCopiedSQLIsThePage(t *testing.T) {
 			require.NoError(t, err, "%s\n%s", path, sql)
 			found, err := pgx.CollectRows(rows, pgx.RowToMap)
 			require.NoError(t, err, "%s\n%s", path, sql)
-			listed := 0
-			for _, n := range nodes(t, got.body) {
-				if n.Data == "tr" && n.Parent.Data == "tbody" {
-					listed++
-				}
-			}
-			require.Len(t, found, listed, "%s of %s:\n%s", path, who, sql)
+			require.Len(t, found, listed(t, got.body), "%s of %s:\n%s", path, who, sql)
 			require.Contains(t, textOf(t, got.body, "copy-curl"), "curl -sS '"+s.url+"/v1/", path)
 		}
 	}
+}
+
+// listed counts the rows of a page's lists.
+func listed(t *testing.T, page string) (n int) {
+	t.Helper()
+	for _, node := range nodes(t, page) {
+		if node.Data == "tr" && node.Parent.Data == "tbody" {
+			n++
+		}
+	}
+	return n
+}
+
+// TestCopiedCommandIsThePage runs the command that a list offers.
+func TestCopiedCommandIsThePage(t *testing.T) {
+	t.Parallel()
+	s := newShop(t)
+	v := loggedIn(t, s.world, adminKey)
+	run := func(page, more string) []string {
+		command := textOf(t, page, "copy-command")
+		require.True(t, strings.HasPrefix(command, "tailpost "), command)
+		p := kit.Run(t, kit.Command{
+			Path: "sh", Args: []string{"-c", `exec "$0" ` + strings.TrimPrefix(command, "tailpost ") + more, kit.Binary(t)}, Env: map[string]string{"TAILPOST_API_KEY": adminKey},
+		})
+		require.Zero(t, p.ExitCode(), "%s\n%s", command, p.Output())
+		return kit.Lines(p.Stdout())
+	}
+	for _, path := range []string{
+		"/panel/endpoints", "/panel/endpoints?source=config", "/panel/log", "/panel/log?outcome=dead&class=5xx&since=1h", "/panel/log?tenant=o%27hara",
+		"/panel/undelivered", "/panel/undelivered?state=pending&reason=failed", "/panel/undelivered?type=order.paid&endpoint=" + s.dead,
+	} {
+		page := v.get(path).body
+		require.Len(t, run(page, " --json"), listed(t, page), path)
+	}
+	for _, path := range []string{"/panel/events/" + s.event, s.attempt(s.event, s.crm), "/panel/relay"} {
+		require.NotEmpty(t, run(v.get(path).body, ""), path)
+	}
+	bulk := v.post("/panel/undelivered/confirm", "which", "all", "act", "resend", "state", "dead")
+	require.Contains(t, strings.Join(run(bulk.body, " --dry-run"), " "), "7")
+	bulk = v.post("/panel/undelivered/confirm", "which", "all", "act", "resend", "state", "dead", "type", "invoice.sent")
+	require.Contains(t, strings.Join(run(bulk.body, " --dry-run"), " "), "1")
 }
 
 // TestCopiedRequestSignsAnew runs the command of an attempt's page, and verifies what arrives.

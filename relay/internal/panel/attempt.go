@@ -80,7 +80,7 @@ func (v *visit) attempt() error {
 		return err
 	}
 	f := logFilter{Event: event, Endpoint: endpoint}
-	body.Copies = v.copies(v.logSQL(&f), "/v1/attempts", queryOf("event_id", event, "endpoint_id", endpoint))
+	body.Copies = v.copies(v.logSQL(&f), "/v1/attempts", queryOf("event_id", event, "endpoint_id", endpoint), "explain "+quoteShell(event), "--endpoint", endpoint)
 	v.show(http.StatusOK, "attempt", "Attempt "+strconv.Itoa(body.Number)+" of "+body.EventType, "log", body)
 	return nil
 }

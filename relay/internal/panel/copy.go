@@ -15,24 +15,45 @@ type copied struct {
 	Hint string
 }
 
-// copies are the ways of a list: the statement over tailpost's tables, and the call of the API.
-func (v *visit) copies(sql, path string, query url.Values) []copied {
+// copies are the ways of a list: the statement over tailpost's tables, the call of the API, and the command where there is one.
+// The command is its name, then flags and their values in turn; flags without a value are left out.
+func (v *visit) copies(sql, path string, query url.Values, command ...string) []copied {
 	var list []copied
 	if sql != "" {
 		list = append(list, copied{ID: "copy-sql", Name: "SQL", Text: sql, Hint: "The rows of this page, in the application's database. The role tailpost_reader may read them."})
 	}
-	return append(list, copied{
+	list = append(list, copied{
 		ID: "copy-curl", Name: "curl", Text: v.curl("GET", path, query, ""), Hint: "Set TAILPOST_API_KEY to a key of the API.",
 	})
+	if len(command) > 0 {
+		list = append(list, copied{ID: "copy-command", Name: "Command", Text: v.command(command[0], command[1:]...), Hint: "Set TAILPOST_API_KEY to a key of the API."})
+	}
+	return list
+}
+
+// address is where the API is for the visitor.
+func (v *visit) address() string {
+	if secure(v.r) {
+		return "https://" + v.r.Host
+	}
+	return "http://" + v.r.Host
+}
+
+// command is a command of tailpost.
+func (v *visit) command(name string, flags ...string) string {
+	var b strings.Builder
+	b.WriteString("tailpost " + name + " --api " + quoteShell(v.address()))
+	for i := 0; i+1 < len(flags); i += 2 {
+		if flags[i+1] != "" {
+			b.WriteString(" " + flags[i] + " " + quoteShell(flags[i+1]))
+		}
+	}
+	return b.String()
 }
 
 // curl is a call of the API as a command.
 func (v *visit) curl(method, path string, query url.Values, body string) string {
-	scheme := "http://"
-	if secure(v.r) {
-		scheme = "https://"
-	}
-	at := scheme + v.r.Host + path
+	at := v.address() + path
 	if len(query) > 0 {
 		at += "?" + query.Encode()
 	}

@@ -119,7 +119,7 @@ func (v *visit) endpoints() error {
 	s.equal("source", body.Source)
 	s.equal("tenant", body.Tenant)
 	s.equal("tenant", v.session.Tenant())
-	body.Copies = v.copies(s.String(), "/v1/endpoints", call)
+	body.Copies = v.copies(s.String(), "/v1/endpoints", call, "endpoints", "--status", body.Status, "--source", body.Source, "--tenant", body.Tenant)
 	v.show(http.StatusOK, "endpoints", "Endpoints", "endpoints", body)
 	return nil
 }

@@ -135,7 +135,7 @@ func (v *visit) event() error {
 	body.Shown = showText(body.text())
 	body.Timeline = timeline(&body.eventDetail, body.Names)
 	f := logFilter{Event: id}
-	body.Copies = v.copies(v.logSQL(&f), pathOf("events", id), nil)
+	body.Copies = v.copies(v.logSQL(&f), pathOf("events", id), nil, "explain "+quoteShell(id))
 	v.show(http.StatusOK, "event", body.Type, "events", body)
 	return nil
 }

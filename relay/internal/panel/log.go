@@ -183,6 +183,7 @@ func (v *visit) fillLog(body *logPage, page, path string) error {
 	}
 	f := &body.Filter
 	call.Del("cursor")
-	body.Copies = v.copies(v.logSQL(f), path, call)
+	body.Copies = v.copies(v.logSQL(f), path, call, "attempts", "--endpoint", f.Endpoint, "--event", f.Event, "--type", f.Type, "--tenant", f.Tenant,
+		"--outcome", f.Outcome, "--status", f.Class, "--since", v.since(f.Since), "--until", v.since(f.Until))
 	return nil
 }

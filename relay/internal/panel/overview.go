@@ -161,7 +161,7 @@ func (v *visit) relay() error {
 		return err
 	}
 	s := statement{columns: "*", from: "tailpost.relay", order: "slot"}
-	body.Copies = v.copies(s.String(), "/v1/relay", nil)
+	body.Copies = v.copies(s.String(), "/v1/relay", nil, "status")
 	v.show(http.StatusOK, "relay", "Relay", "relay", body)
 	return nil
 }

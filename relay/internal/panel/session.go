@@ -106,7 +106,7 @@ func (v *visit) enter() bool {
 	}
 	kept, err := v.kept()
 	if err == nil {
-		v.session, err = v.panel.api.Renew(v.r.Context(), kept.KeyID, kept.Fingerprint, v.address())
+		v.session, err = v.panel.api.Renew(v.r.Context(), kept.KeyID, kept.Fingerprint, v.from())
 	}
 	p := problemOf(err)
 	switch {
@@ -121,8 +121,8 @@ func (v *visit) enter() bool {
 	return true
 }
 
-// address is where the visitor comes from.
-func (v *visit) address() string {
+// from is where the visitor comes from.
+func (v *visit) from() string {
 	host, _, err := net.SplitHostPort(v.r.RemoteAddr)
 	if err != nil {
 		return v.r.RemoteAddr
@@ -260,7 +260,7 @@ func (p *Panel) doLogin(w http.ResponseWriter, r *http.Request) {
 		v.showLogin(http.StatusForbidden, form)
 		return
 	}
-	session, err := p.api.Login(r.Context(), v.address(), strings.TrimSpace(r.PostFormValue("key")))
+	session, err := p.api.Login(r.Context(), v.from(), strings.TrimSpace(r.PostFormValue("key")))
 	if refusal := problemOf(err); refusal != nil && refusal.Status < http.StatusInternalServerError {
 		form.Problem = refusal.Detail
 		v.showLogin(refusal.Status, form)

@@ -119,7 +119,8 @@ func (v *visit) undelivered() error {
 	s.condition("u.event_created_at >= %s", v.since(f.Since))
 	s.condition("u.event_created_at < %s", v.since(f.Until))
 	s.tenantOf("u.endpoint_id", v.session.Tenant())
-	body.Copies = v.copies(s.String(), "/v1/deliveries", call)
+	body.Copies = v.copies(s.String(), "/v1/deliveries", call, "deliveries", "--state", f.State, "--reason", f.Reason, "--endpoint", f.Endpoint,
+		"--event", f.Event, "--type", f.Type, "--tenant", f.Tenant, "--since", v.since(f.Since), "--until", v.since(f.Until))
 	v.show(http.StatusOK, "undelivered", "Undelivered", "undelivered", body)
 	return nil
 }
@@ -177,6 +178,15 @@ func (v *visit) confirmDeliveries() error {
 			return err
 		}
 		body.Curl = []copied{{ID: "copy-curl", Name: "curl", Text: v.curl("POST", path, nil, string(text)), Hint: "Set TAILPOST_API_KEY to a key of the API."}}
+		if body.Resend {
+			name := "resend"
+			if v.selection(&f)["all"] == true {
+				name += " --all"
+			}
+			body.Curl = append(body.Curl, copied{ID: "copy-command", Name: "a command", Hint: "Set TAILPOST_API_KEY to a key of the API.", Text: v.command(name,
+				"--state", f.State, "--reason", f.Reason, "--endpoint", f.Endpoint, "--event", f.Event, "--type", f.Type, "--tenant", f.Tenant,
+				"--since", v.since(f.Since), "--until", v.since(f.Until))})
+		}
 	}
 	for name, values := range f.link() {
 		body.Describe = append(body.Describe, header{name, values[0]})
