@@ -896,8 +896,8 @@ var ledgerMutants = []mutant{ //nolint:gochecknoglobals // a table
 	{
 		name:    "ledger-user-information-stored",
 		file:    "relay/internal/ledger/mirror.go",
-		old:     "\tu.User = nil\n",
-		new:     "",
+		old:     "url: e.ShownURL(), description",
+		new:     "url: e.URL, description",
 		promise: "No password enters the database.",
 		pkg:     "./relay/internal/ledger",
 		run:     "^TestMirror_writesWhatChangedAndNoSecret$",

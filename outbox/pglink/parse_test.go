@@ -2,7 +2,6 @@ package pglink_test
 
 import (
 	"crypto/tls"
-	"errors"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -83,5 +82,5 @@ func TestParseConfig_quotesNothingItCannotRead(t *testing.T) {
 	require.ErrorContains(t, err, "/nowhere/ca.pem")
 	require.NotContains(t, err.Error(), "hunter2")
 	require.False(t, pglink.Passes(err))
-	require.False(t, errors.Is(err, pglink.ErrPooler))
+	require.NotErrorIs(t, err, pglink.ErrPooler)
 }

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"io"
 	"net"
+	"slices"
 
 	"github.com/jackc/pgx/v5/pgconn"
 )
@@ -55,13 +56,7 @@ func State(err error) string {
 
 // Is reports whether err is a server's error with one of these SQLSTATEs.
 func Is(err error, states ...string) bool {
-	code := State(err)
-	for _, state := range states {
-		if code == state {
-			return true
-		}
-	}
-	return false
+	return slices.Contains(states, State(err))
 }
 
 // TookTooLong reports whether a statement was ended by its timeout.
