@@ -920,16 +920,6 @@ var coreMutants = []mutant{
 		run:     "TestRejectedRows",
 	},
 	{
-		name: "core-rejected-pending-for-ever",
-		file: "relay/internal/upkeep/resend.go",
-		old: `			p.rejected.Set()
-`,
-		new:     "",
-		promise: "What is resent to everyone is read again and routed.",
-		pkg:     "./relay",
-		run:     "TestRejectedRows/many",
-	},
-	{
 		name:    "core-rejected-dead-without-reason",
 		file:    "relay/internal/upkeep/rejected.go",
 		old:     `return nil, "its row is gone, or it was a logical message, so it cannot be read again", nil`,
@@ -937,17 +927,6 @@ var coreMutants = []mutant{
 		promise: "What cannot be read again is dead with the reason, not dropped.",
 		pkg:     "./relay",
 		run:     "TestRejectedRows",
-	},
-	{
-		name: "core-rejected-out-of-order",
-		file: "relay/internal/upkeep/rejected.go",
-		old: `	ev.CommitLSN, ev.Seq = r.CommitLSN, r.Seq
-`,
-		new: `	ev.Seq = -r.Seq - int64(r.CommitLSN)
-`,
-		promise: "What is read again keeps its place in the order.",
-		pkg:     "./relay",
-		run:     "TestRejectedRows/many",
 	},
 	{
 		name:    "core-heal-doubt-holds-order",

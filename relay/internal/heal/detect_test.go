@@ -46,10 +46,14 @@ func TestDetectors(t *testing.T) {
 		"WAL let go for a known cause": {func(f *heal.Finding) {
 			f.Info.SkippedFrom, f.Before.Heal = 90, &ledger.Heal{Why: "known"}
 		}, "", ""},
-		"two causes": {func(f *heal.Finding) { f.Info.Timeline, f.Publication = 2, "9.2.3.4.5" },
-			"the server went from timeline 1 to 2: a failover or a restore; the publication was created anew", ""},
-		"WAL let go beside another cause": {func(f *heal.Finding) { f.Info.Timeline, f.Info.SkippedFrom = 2, 90 },
-			"the server went from timeline 1 to 2: a failover or a restore", ""},
+		"two causes": {
+			func(f *heal.Finding) { f.Info.Timeline, f.Publication = 2, "9.2.3.4.5" },
+			"the server went from timeline 1 to 2: a failover or a restore; the publication was created anew", "",
+		},
+		"WAL let go beside another cause": {
+			func(f *heal.Finding) { f.Info.Timeline, f.Info.SkippedFrom = 2, 90 },
+			"the server went from timeline 1 to 2: a failover or a restore", "",
+		},
 		"a slot that was moved":                 {func(f *heal.Finding) { f.Info.ConfirmedFlush = 101 }, "", "the slot is ahead of what was recorded"},
 		"a slot that we moved":                  {func(f *heal.Finding) { f.Info.ConfirmedFlush, f.Acked = 101, 101 }, "", ""},
 		"a slot that was moved beyond our acks": {func(f *heal.Finding) { f.Info.ConfirmedFlush, f.Acked = 102, 101 }, "", "the slot is ahead of what was recorded"},

@@ -100,8 +100,12 @@ func (b *intakeBundle) transaction(t *testing.T, lsn outbox.LSN, changes func())
 func (b *intakeBundle) insert(t *testing.T, id string) {
 	t.Helper()
 	row := []outbox.Value{
-		textValue(id), textValue("order.created"), {Kind: outbox.NullValue}, {Kind: outbox.NullValue}, textValue("{}"),
-		{Kind: outbox.NullValue}, textValue("2026-01-31 10:20:30+00"),
+		textValue(id), textValue("order.created"),
+		{Kind: outbox.NullValue},
+		{Kind: outbox.NullValue},
+		textValue("{}"),
+		{Kind: outbox.NullValue},
+		textValue("2026-01-31 10:20:30+00"),
 	}
 	require.NoError(t, b.events.Change(postgres.Insert, outboxTable, row))
 }
