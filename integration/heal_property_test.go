@@ -163,8 +163,9 @@ func (w *gapWorld) settled(t *testing.T) {
 	w.db.AwaitConfirmed(t, w.db.LSN(t)) // what was answered is recorded, so that a kill has nothing sent again
 }
 
-// Stream and audit together deliver exactly what committed, once, whatever the table and the times in it. Rows that say they are
-// older than the slot arrive once, or are counted by the gap that they fell into.
+// Stream and audit together deliver exactly what committed, once, whatever the table and the times
+// in it. Rows that say they are older than the slot arrive once, or are counted by the gap that
+// they fell into.
 func TestStreamAndAuditDeliverExactlyWhatCommitted(t *testing.T) {
 	t.Parallel()
 	worlds := 6

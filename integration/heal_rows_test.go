@@ -131,8 +131,8 @@ func gapCases() map[string]gapCase {
 	}
 }
 
-// A row that an UPDATE moves to another partition is not another event, also in the transaction that inserted it; one that takes the
-// id of a row that was deleted before is.
+// A row that an UPDATE moves to another partition is not another event, also in the transaction
+// that inserted it; one that takes the id of a row that was deleted before is.
 func TestARowThatMovesToAnotherPartitionIsNoEvent(t *testing.T) {
 	t.Parallel()
 	b := &testBundle{db: kit.NewEmptyDatabase(t), receiver: kit.NewReceiver(t)}
@@ -160,7 +160,8 @@ func withSchema(t *testing.T, config kit.Config) kit.Config {
 	return config
 }
 
-// What committed in a gap is delivered once, whatever its row says of its time and place; what the table cannot tell is counted.
+// What committed in a gap is delivered once, whatever its row says of its time and place; what the
+// table cannot tell is counted.
 func TestAGapIsHealedByWhatARowIs(t *testing.T) {
 	t.Parallel()
 	for name, c := range gapCases() {

@@ -27,7 +27,8 @@ func (b *testBundle) awaitLocked(t *testing.T) {
 	b.db.AwaitCount(t, 1, "SELECT count(*) FROM (SELECT 1 FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND datname = current_database() LIMIT 1) AS w")
 }
 
-// A reload that comes while the slot is being taken is not lost, whichever endpoints come and go by it.
+// A reload that comes while the slot is being taken is not lost, whichever endpoints come and go by
+// it.
 func TestAReloadWhileTheSlotIsTakenTakesEffect(t *testing.T) {
 	t.Parallel()
 	for name, blocks := range map[string]string{

@@ -16,8 +16,8 @@ import (
 	"github.com/tailpost/tailpost/relay/internal/webhook"
 )
 
-// APIConnections is how many connections to the database the API and the metrics have open at most, beside those of the
-// relay itself.
+// APIConnections is how many connections to the database the API and the metrics have open at most,
+// beside those of the relay itself.
 const APIConnections = query.Connections
 
 // APIAddress is where the API listens; empty: it does not.
@@ -37,8 +37,8 @@ func (r *Relay) address(of func() net.Listener) string {
 	return ""
 }
 
-// withServers runs deliver, and beside it the API and the metrics where the configuration has them. Whichever ends first
-// ends the others.
+// withServers runs deliver, and beside it the API and the metrics where the configuration has them.
+// Whichever ends first ends the others.
 func (r *Relay) withServers(ctx context.Context, deliver func(context.Context) error) error {
 	cfg := r.config()
 	if !cfg.API.Enabled() && !cfg.Metrics.Enabled() {
@@ -75,8 +75,8 @@ func (r *Relay) withServers(ctx context.Context, deliver func(context.Context) e
 	return group.Wait()
 }
 
-// listen opens the listeners of the configuration and notes where they are, so that no webhook goes there. A port that was
-// left to the system is known only now.
+// listen opens the listeners of the configuration and notes where they are, so that no webhook goes
+// there. A port that was left to the system is known only now.
 func (r *Relay) listen(ctx context.Context, cfg *config.Config) (err error) {
 	var listener, metricsListener net.Listener
 	if cfg.API.Enabled() {
@@ -145,7 +145,8 @@ func (r *Relay) ownListeners() ([]netip.AddrPort, error) {
 	return own, nil
 }
 
-// sendingClient returns what requests to an endpoint of the configuration, or to another, go out by.
+// sendingClient returns what requests to an endpoint of the configuration, or to another, go out
+// by.
 func (r *Relay) sendingClient(configured bool) *webhook.Client {
 	made := r.settings().clients
 	if configured {

@@ -98,8 +98,8 @@ func TestAPIIsServedAndNoWebhookGoesThere(t *testing.T) {
 	require.Contains(t, attempt["error"], "this relay listens there")
 }
 
-// What network allows is for endpoints that the operator wrote down: a customer's reach no more than the api block allows,
-// be it by a test or by events.
+// What network allows is for endpoints that the operator wrote down: a customer's reach no more
+// than the api block allows, be it by a test or by events.
 func TestEndpointsOfTheAPIReachWhatTheAPIBlockAllows(t *testing.T) {
 	t.Parallel()
 	receiver := kit.NewReceiver(t)

@@ -12,17 +12,18 @@ import (
 	"github.com/tailpost/tailpost/relay/internal/upkeep"
 )
 
-// Reseal seals the signing secrets and header values of all endpoints made through the API under the first key of the
-// configuration, so that the other keys can go once running relays have read the change. It returns how many endpoints were
-// sealed under another key, or had header values that were not sealed. All or nothing is changed; a secret that no
-// configured key opens is an error that names its endpoint. Relays may run.
+// Reseal seals the signing secrets and header values of all endpoints made through the API under
+// the first key of the configuration, so that the other keys can go once running relays have read
+// the change. It returns how many endpoints were sealed under another key, or had header values
+// that were not sealed. All or nothing is changed; a secret that no configured key opens is an
+// error that names its endpoint. Relays may run.
 func Reseal(ctx context.Context, cfg *config.Config, log zerolog.Logger) (changed int, err error) {
 	return upkeep.Reseal(ctx, cfg, log)
 }
 
-// ClearGaps lets relays heal gaps again, now that a person has seen why there were more than they heal within an hour: those
-// until now do not count any more. It returns why a heal is due, which the next relay to take the slot does; empty: none is.
-// Relays may run.
+// ClearGaps lets relays heal gaps again, now that a person has seen why there were more than they
+// heal within an hour: those until now do not count any more. It returns why a heal is due, which
+// the next relay to take the slot does; empty: none is. Relays may run.
 func ClearGaps(ctx context.Context, cfg *config.Config, log zerolog.Logger) (due string, err error) {
 	return heal.ClearGaps(ctx, cfg, log)
 }
@@ -35,8 +36,9 @@ type Finding struct {
 	Fix    string // what exactly mends it; empty: nothing needs it, or Detail says it
 }
 
-// Diagnose examines the database of a configuration, and its receivers if asked, and returns what it found
-// in the order in which a person would mend it. It changes nothing and sends no event. Relays may run.
+// Diagnose examines the database of a configuration, and its receivers if asked, and returns what
+// it found in the order in which a person would mend it. It changes nothing and sends no event.
+// Relays may run.
 func Diagnose(ctx context.Context, cfg *config.Config, receivers bool) []Finding {
 	found := doctor.Database(ctx, cfg, doctor.Options{Now: time.Now()})
 	if receivers {

@@ -70,7 +70,8 @@ func Example() {
 	// stopped: <nil> stopped
 }
 
-// A change of endpoints takes effect without a restart; another database does not, and the rest of such a change does.
+// A change of endpoints takes effect without a restart; another database does not, and the rest of
+// such a change does.
 func ExampleRelay_Reload() {
 	base := config.Config{
 		Database: config.Database{URL: config.NewSecret("postgres://localhost/shop")},

@@ -21,9 +21,9 @@ import (
 	"github.com/tailpost/tailpost/relay/internal/upkeep"
 )
 
-// hold takes the slot and delivers until ctx is done or the slot, a connection or the database is lost. By the time it
-// returns everything that was in flight is recorded, or another relay is in charge. delivered says that it got as far as
-// delivering.
+// hold takes the slot and delivers until ctx is done or the slot, a connection or the database is
+// lost. By the time it returns everything that was in flight is recorded, or another relay is in
+// charge. delivered says that it got as far as delivering.
 func (r *Relay) hold(ctx, hard context.Context, led *ledger.Ledger) (delivered bool, err error) {
 	stream, err := r.takeSlot(ctx, led)
 	if err != nil {
@@ -117,8 +117,8 @@ func (r *Relay) prepare(ctx, hard context.Context, led *ledger.Ledger, stream *p
 		Publication: found.publication, End: h.end, Logger: r.log,
 	})
 	h.intake = intake.Options{Dispatcher: h.dispatcher, Frontier: tracker, Endpoints: feed, Upkeep: h.upkeep, Logger: r.log}
-	// All of the above waits for a database that is out of reach. Nothing must be sent before it is known that the stream
-	// has outlived that.
+	// All of the above waits for a database that is out of reach. Nothing must be sent before it is
+	// known that the stream has outlived that.
 	holds, err := led.Holds(ctx, hold, info.PID)
 	switch {
 	case err != nil:
@@ -146,7 +146,8 @@ func feed(ctx context.Context, led *ledger.Ledger, set *settings, begin source.P
 	})
 }
 
-// barriers returns the barriers of a hold, which go through the slot as logical messages of our own.
+// barriers returns the barriers of a hold, which go through the slot as logical messages of our
+// own.
 func barriers(led *ledger.Ledger, epoch int64) *source.Barriers {
 	return source.NewBarriers(epoch, func(ctx context.Context, name string) error {
 		content, err := postgres.BarrierMessage(name)
@@ -299,8 +300,9 @@ func (h *holding) ack(p source.Position) {
 	h.r.status.Settled, h.r.acked = outbox.LSN(p), p
 }
 
-// held says whether the server may still be believed to keep the slot for this relay: after a stop of this process (SIGSTOP, a
-// suspended machine) nothing must be sent on the strength of what was true before.
+// held says whether the server may still be believed to keep the slot for this relay: after a stop
+// of this process (SIGSTOP, a suspended machine) nothing must be sent on the strength of what was
+// true before.
 func (h *holding) held() bool { return h.stream.Held() && h.ledger.Connected() }
 
 // committed takes in what was recorded.

@@ -8,8 +8,9 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// What is dead because the mapping did not fit is read again from its row and routed when somebody resends it, in the order of its
-// commit; what still is no event is dead again with its reason, and nothing waits for an endpoint that does not exist.
+// What is dead because the mapping did not fit is read again from its row and routed when somebody
+// resends it, in the order of its commit; what still is no event is dead again with its reason, and
+// nothing waits for an endpoint that does not exist.
 func TestRejectedRowsAreReadAgain(t *testing.T) {
 	t.Parallel()
 	for name, resend := range map[string]string{

@@ -32,20 +32,21 @@ type Options struct {
 	// Logger gets the relay's log. The zero Logger logs nothing. What it writes to must not block:
 	// deliveries would wait for it.
 	Logger zerolog.Logger
-	// LogDropped returns how many lines of the log were dropped so far, for the metrics. nil: they have
-	// no such number.
+	// LogDropped returns how many lines of the log were dropped so far, for the metrics. nil: they
+	// have no such number.
 	LogDropped func() uint64
 	// Version is sent in the User-Agent header.
 	Version string
 	// Owner names this process in tailpost.relay. Empty: host name and process id.
 	Owner string
-	// Roots returns the authorities that receivers' certificates may be signed by; it is called again at each Reload. nil, or what
-	// returns nil: the system's, as they were when the process began.
+	// Roots returns the authorities that receivers' certificates may be signed by; it is called
+	// again at each Reload. nil, or what returns nil: the system's, as they were when the process
+	// began.
 	Roots func() (*x509.CertPool, error)
 	// Grace is how long requests in flight may take once Run stops. 0: 10 seconds.
 	Grace time.Duration
-	// Listeners are addresses that the process listens on beside the API's and the metrics', which the
-	// relay knows. No configuration allows a request to any of them.
+	// Listeners are addresses that the process listens on beside the API's and the metrics', which
+	// the relay knows. No configuration allows a request to any of them.
 	Listeners []netip.AddrPort
 }
 
@@ -70,7 +71,8 @@ type Status struct {
 	Settled outbox.LSN // the frontier that was last acknowledged
 }
 
-// Relay delivers the events of one outbox. Its methods are safe for concurrent use; Run may be called once.
+// Relay delivers the events of one outbox. Its methods are safe for concurrent use; Run may be
+// called once.
 type Relay struct {
 	opts Options
 	log  zerolog.Logger
@@ -125,8 +127,8 @@ func New(cfg *config.Config, o Options) (*Relay, error) {
 	return r, nil
 }
 
-// clients are what requests go out by: to endpoints of the configuration, and to those that were made through the API, which may
-// reach what the api block allows alone.
+// clients are what requests go out by: to endpoints of the configuration, and to those that were
+// made through the API, which may reach what the api block allows alone.
 type clients struct{ own, tenants *webhook.Client }
 
 // Close closes idle connections; requests in flight end as they would.
@@ -192,9 +194,10 @@ func (r *Relay) setState(s State) {
 	r.status.State = s
 }
 
-// Run delivers until ctx is done; then it lets requests in flight end, records them and returns nil. It stands by while
-// another relay holds the slot, and outlives lost connections. An error means that the relay cannot work as it is
-// configured: it says what to do. The API and the metrics, where there are some, are served all the while.
+// Run delivers until ctx is done; then it lets requests in flight end, records them and returns
+// nil. It stands by while another relay holds the slot, and outlives lost connections. An error
+// means that the relay cannot work as it is configured: it says what to do. The API and the
+// metrics, where there are some, are served all the while.
 func (r *Relay) Run(ctx context.Context) error {
 	return r.withServers(ctx, r.deliver)
 }
@@ -236,7 +239,8 @@ func (r *Relay) holdAgain(ctx, hard context.Context, led *ledger.Ledger) error {
 		switch {
 		case ctx.Err() != nil:
 			if errors.Is(err, ledger.ErrDeposed) {
-				// Nothing is lost by that: the other one sends again what this one could not record.
+				// Nothing is lost by that: the other one sends again what this one could not
+				// record.
 				r.log.Warn().Err(err).Str("slot", r.status.Slot).Msg("stopped without recording what was in flight")
 				return nil
 			}
@@ -250,7 +254,8 @@ func (r *Relay) holdAgain(ctx, hard context.Context, led *ledger.Ledger) error {
 			return err
 		case errors.Is(err, postgres.ErrSlotActive):
 			if r.standby(err) {
-				// Whoever holds it finds out what is wrong with it. At first it may be our own stream that ends.
+				// Whoever holds it finds out what is wrong with it. At first it may be our own
+				// stream that ends.
 				r.signs.Forget()
 			}
 			backoff.Reset()
@@ -296,8 +301,8 @@ func (r *Relay) waiting(by string) {
 		Msg("the slot is being created: that waits until the transactions that are open now have ended")
 }
 
-// open connects the ledger and checks that the database is as the config says. It waits for a database that is not there
-// yet; nil without an error means that ctx was done first.
+// open connects the ledger and checks that the database is as the config says. It waits for a
+// database that is not there yet; nil without an error means that ctx was done first.
 func (r *Relay) open(ctx context.Context) (*ledger.Ledger, error) {
 	var backoff pace.Backoff
 	for {
@@ -338,8 +343,8 @@ func (r *Relay) tryOpen(ctx context.Context) (*ledger.Ledger, error) {
 	return led, nil
 }
 
-// disconnected ends the hold when a connection of the ledger is lost: a server that shuts down waits until the replication
-// connection is closed, and that one is told nothing.
+// disconnected ends the hold when a connection of the ledger is lost: a server that shuts down
+// waits until the replication connection is closed, and that one is told nothing.
 func (r *Relay) disconnected(err error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -348,8 +353,8 @@ func (r *Relay) disconnected(err error) {
 	}
 }
 
-// isPassing says that trying again may help although nobody changes the config or the database: it is out of reach,
-// starting, or full.
+// isPassing says that trying again may help although nobody changes the config or the database: it
+// is out of reach, starting, or full.
 func isPassing(err error) bool {
 	if errors.Is(err, postgres.ErrUnreadable) || errors.Is(err, postgres.ErrWALMissing) || errors.Is(err, ledger.ErrDeposed) {
 		return true

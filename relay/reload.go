@@ -16,8 +16,8 @@ import (
 	"github.com/tailpost/tailpost/relay/internal/webhook"
 )
 
-// errAnew ends a hold because what changed concerns everything that it has in memory: an endpoint's ordering, by which its
-// deliveries are queued, the network, or the keys that open secrets.
+// errAnew ends a hold because what changed concerns everything that it has in memory: an endpoint's
+// ordering, by which its deliveries are queued, the network, or the keys that open secrets.
 var errAnew = errors.New("the configuration changed")
 
 // ErrRestart is the error of a Reload that is in effect, but for what only a restart can change.
@@ -43,7 +43,8 @@ func (r *Relay) config() *config.Config { return r.settings().cfg }
 
 func (r *Relay) keys() *seal.Keyring { return r.settings().keyring }
 
-// build makes settings of a config. The clients of others are kept where the network and the authorities are the same.
+// build makes settings of a config. The clients of others are kept where the network and the
+// authorities are the same.
 func (r *Relay) build(cfg *config.Config, others *settings) (*settings, error) {
 	s := &settings{cfg: cfg}
 	var err error
@@ -67,13 +68,15 @@ func (r *Relay) build(cfg *config.Config, others *settings) (*settings, error) {
 	return s, nil
 }
 
-// sameWay reports whether requests go out by the same network, to receivers that the same authorities vouch for.
+// sameWay reports whether requests go out by the same network, to receivers that the same
+// authorities vouch for.
 func (s *settings) sameWay(others *settings) bool {
 	return sameNetwork(s.cfg.Network, others.cfg.Network) && sameNetwork(s.cfg.API.Network, others.cfg.API.Network) &&
 		(s.roots == others.roots || s.roots.Equal(others.roots))
 }
 
-// close closes idle connections, but for what others go on with; requests in flight end as they would.
+// close closes idle connections, but for what others go on with; requests in flight end as they
+// would.
 func (s *settings) close(others *settings) {
 	closeAll(s.senders)
 	if others == nil || s.clients != others.clients {
@@ -81,9 +84,10 @@ func (s *settings) close(others *settings) {
 	}
 }
 
-// Reload swaps the config of a running relay: everything is built and written first, then swapped, so that an error changes
-// nothing, unless it is ErrRestart: then all is in effect but what the error names. Events read from then on are routed by the new
-// endpoints. Concurrent calls take turns.
+// Reload swaps the config of a running relay: everything is built and written first, then swapped,
+// so that an error changes nothing, unless it is ErrRestart: then all is in effect but what the
+// error names. Events read from then on are routed by the new endpoints. Concurrent calls take
+// turns.
 func (r *Relay) Reload(ctx context.Context, cfg *config.Config) error {
 	r.reloading.Lock()
 	defer r.reloading.Unlock()
@@ -134,7 +138,8 @@ func (r *Relay) swap(ctx context.Context, old, next *settings) error {
 	r.mu.Unlock()
 	switch {
 	case holding == nil:
-		// Standing by, or the slot is being taken: what holds it next begins with the new settings, or finds out and begins again.
+		// Standing by, or the slot is being taken: what holds it next begins with the new settings,
+		// or finds out and begins again.
 	case holding != h, old.concernsAll(next):
 		holding.end(errAnew)
 	default:
@@ -144,7 +149,8 @@ func (r *Relay) swap(ctx context.Context, old, next *settings) error {
 	return nil
 }
 
-// readdress has the next connections go to another address, or with another password. Those that stand are left alone.
+// readdress has the next connections go to another address, or with another password. Those that
+// stand are left alone.
 func (r *Relay) readdress(led *ledger.Ledger, old, next config.Secret) error {
 	if old.Equal(next) {
 		return nil
@@ -163,11 +169,12 @@ func (r *Relay) readdress(led *ledger.Ledger, old, next config.Secret) error {
 	return nil
 }
 
-// lookTime bounds the look at a database that may be out of reach, for example because what is reloaded has its new password.
+// lookTime bounds the look at a database that may be out of reach, for example because what is
+// reloaded has its new password.
 const lookTime = 2 * time.Second
 
-// usable returns why the endpoints of a config cannot be written, without writing them: another relay may hold the slot. A database
-// that does not answer says nothing.
+// usable returns why the endpoints of a config cannot be written, without writing them: another
+// relay may hold the slot. A database that does not answer says nothing.
 func usable(ctx context.Context, led *ledger.Ledger, cfg *config.Config) error {
 	ctx, cancel := context.WithTimeout(ctx, lookTime)
 	defer cancel()
@@ -177,8 +184,8 @@ func usable(ctx context.Context, led *ledger.Ledger, cfg *config.Config) error {
 	return nil
 }
 
-// follow has endpoints take the status that their rows have by now: that of one which the dispatcher did not know, and which was
-// paused since it was read, would be lost.
+// follow has endpoints take the status that their rows have by now: that of one which the
+// dispatcher did not know, and which was paused since it was read, would be lost.
 func (h *holding) follow(ctx context.Context, cfg *config.Config, endpoints []dispatch.Endpoint) {
 	states, err := h.ledger.Mirror(ctx, cfg.Endpoints, time.Now())
 	if err != nil {
@@ -197,7 +204,8 @@ func (s *settings) concernsAll(next *settings) bool {
 	return reordered(s.cfg, next.cfg) || s.clients != next.clients || !sameKeys(s.cfg.Secrets, next.cfg.Secrets)
 }
 
-// fixed returns a config with what only a restart can change as it was, and an error that names it; nil: there is nothing of that.
+// fixed returns a config with what only a restart can change as it was, and an error that names it;
+// nil: there is nothing of that.
 func fixed(old, cfg *config.Config) (*config.Config, error) {
 	c := *cfg
 	var problems []error
@@ -228,7 +236,8 @@ func fixed(old, cfg *config.Config) (*config.Config, error) {
 	return &c, fmt.Errorf("reload: %w; %w", errors.Join(problems...), ErrRestart)
 }
 
-// sameDatabase reports whether two addresses are of the same database: they may differ in role, password and options.
+// sameDatabase reports whether two addresses are of the same database: they may differ in role,
+// password and options.
 func sameDatabase(a, b config.Secret) bool {
 	if a.Equal(b) {
 		return true

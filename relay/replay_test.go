@@ -43,7 +43,8 @@ func TestReplaysQueueWhatTheOutboxStillHas(t *testing.T) {
 			VALUES ($1, $2, $3, now() - interval '1 hour', now(), 'pending', now(), now())`, id, endpoint, append([]string{}, types...))
 		b.db.Run(t, `SELECT pg_logical_emit_message(true, 'tailpost', json_build_object('due', json_build_object('endpoint', $1::text))::text)`, endpoint)
 	}
-	// The endpoint fails, so that the replay must wait with more than it may queue, and a kill must not lose it.
+	// The endpoint fails, so that the replay must wait with more than it may queue, and a kill must
+	// not lose it.
 	answer := kit.Statuses(200)
 	b.db.Run(t, "UPDATE tailpost.endpoint SET status = 'paused' WHERE id = 'ep_1'")
 	b.receiver.On("/ep_1", answer)

@@ -221,7 +221,8 @@ FROM generate_series(1, $1::integer) AS i`, all)
 	b.exec(t, "DELETE FROM public.outbox WHERE id = $1::text::uuid", eventID(1))
 	b.post(t, "/v1/endpoints/"+id+"/pause", "")
 	path := fmt.Sprintf("/v1/replays/%s", b.post(t, "/v1/replays", `{"endpoint_id": "`+id+`"}`)["id"])
-	// It waits with a page queued, and retention takes a part of what is queued and all that is not, but for the last row.
+	// It waits with a page queued, and retention takes a part of what is queued and all that is
+	// not, but for the last row.
 	b.awaitCount(t, page, "SELECT count(*) FROM tailpost.delivery")
 	b.exec(t, "DELETE FROM public.outbox WHERE id > $1::text::uuid AND id < $2::text::uuid", eventID(500), eventID(all))
 	b.post(t, "/v1/endpoints/"+id+"/resume", "")

@@ -13,8 +13,8 @@ import (
 	"github.com/tailpost/tailpost/integration/kit"
 )
 
-// deadSQL writes dead deliveries, their commits in the opposite order of their ids, so that the ids say in what order they
-// arrive.
+// deadSQL writes dead deliveries, their commits in the opposite order of their ids, so that the ids
+// say in what order they arrive.
 const deadSQL = `
 INSERT INTO tailpost.delivery (event_id, endpoint_id, state, reason, attempts, event_type, key, payload, event_created_at, commit_lsn, seq,
     created_at, updated_at)

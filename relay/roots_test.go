@@ -20,7 +20,8 @@ import (
 	"github.com/tailpost/tailpost/relay/signature"
 )
 
-// A bundle of certificates that was replaced on disk holds from the next reload on, without a restart.
+// A bundle of certificates that was replaced on disk holds from the next reload on, without a
+// restart.
 func TestAReloadTakesNewAuthorities(t *testing.T) {
 	t.Parallel()
 	var got atomic.Int64

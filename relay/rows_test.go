@@ -179,9 +179,9 @@ func (b *rowsBundle) operation(t *testing.T, rnd *rand.Rand, m *orderModel, sess
 	}
 }
 
-// TestEndpointsChangeInTheOrderOfCommits interleaves creations, changes and deletions of endpoints with events, in
-// transactions of several sessions that overlap, and kills the relay now and then: every event goes to exactly the
-// endpoints that were there at its place.
+// TestEndpointsChangeInTheOrderOfCommits interleaves creations, changes and deletions of endpoints
+// with events, in transactions of several sessions that overlap, and kills the relay now and then:
+// every event goes to exactly the endpoints that were there at its place.
 func TestEndpointsChangeInTheOrderOfCommits(t *testing.T) {
 	t.Parallel()
 	b := setupRows(t)
@@ -273,8 +273,8 @@ func (b *rowsBundle) check(t *testing.T, m *orderModel) {
 			}
 		}
 	}
-	// Of a kill after which the slot is ahead of what is recorded, an audit makes sure. It goes by clocks, and transactions that
-	// overlap look the same to those.
+	// Of a kill after which the slot is ahead of what is recorded, an audit makes sure. It goes by
+	// clocks, and transactions that overlap look the same to those.
 	require.LessOrEqual(t, foreign, b.db.Count(t, "SELECT COALESCE(sum(deliveries), 0) FROM tailpost.gap"), "events that an endpoint must not have")
 }
 
@@ -442,7 +442,8 @@ func TestResealMovesSecretsToTheFirstKey(t *testing.T) {
 	require.Zero(t, relay.Stop(t))
 }
 
-// awaitHeaders inserts an event and waits until ep_1 and ep_2 have it, with these values of Authorization.
+// awaitHeaders inserts an event and waits until ep_1 and ep_2 have it, with these values of
+// Authorization.
 func (b *rowsBundle) awaitHeaders(t *testing.T, one, two string) {
 	t.Helper()
 	ids := b.db.Insert(t, kit.Event("a", `{}`))

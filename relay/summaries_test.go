@@ -11,7 +11,8 @@ import (
 	"github.com/tailpost/tailpost/integration/kit"
 )
 
-// A search for what does not occur reads what has no summary, and that must not grow with what is recorded.
+// A search for what does not occur reads what has no summary, and that must not grow with what is
+// recorded.
 func TestAttemptsAreSummarisedAsTheyBecomeMany(t *testing.T) {
 	t.Parallel()
 	b := setupRows(t)

@@ -13,8 +13,8 @@ import (
 	"github.com/tailpost/tailpost/relay/internal/source/postgres"
 )
 
-// takeSlot opens the stream and takes the slot. Whatever tells of a gap is noted before it is mended, so that no crash
-// forgets it.
+// takeSlot opens the stream and takes the slot. Whatever tells of a gap is noted before it is
+// mended, so that no crash forgets it.
 func (r *Relay) takeSlot(ctx context.Context, led *ledger.Ledger) (*postgres.Stream, error) {
 	cfg := r.config()
 	url := cfg.Database.ReplicationURL
@@ -61,8 +61,9 @@ func (r *Relay) takeSlot(ctx context.Context, led *ledger.Ledger) (*postgres.Str
 	return stream, nil
 }
 
-// alone is an error where a relay with another slot serves the same database: to each of them the other's endpoints would be
-// removed from the configuration, and what is queued its own to send. Left are slots that nobody streams from.
+// alone is an error where a relay with another slot serves the same database: to each of them the
+// other's endpoints would be removed from the configuration, and what is queued its own to send.
+// Left are slots that nobody streams from.
 func (r *Relay) alone(ctx context.Context, led *ledger.Ledger) (left []string, err error) {
 	slot := r.config().Database.Slot
 	others, err := led.OtherSlots(ctx, slot)

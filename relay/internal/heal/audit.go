@@ -20,11 +20,12 @@ import (
 const (
 	// auditRetry is when an audit that failed is tried again.
 	auditRetry = 10 * time.Minute
-	// healPace and auditPace are how long the sweep rests after each page, as multiples of what the page took.
+	// healPace and auditPace are how long the sweep rests after each page, as multiples of what the
+	// page took.
 	healPace  = 1
 	auditPace = 9
-	// gapMargin is how much older than the last settled transaction an event may say it is and still have been committed
-	// after it: transactions take time, and clocks differ.
+	// gapMargin is how much older than the last settled transaction an event may say it is and
+	// still have been committed after it: transactions take time, and clocks differ.
 	gapMargin = time.Hour
 	// chunkRows and chunkBytes bound the events that are read and queued at once.
 	chunkRows  = 256
@@ -52,7 +53,8 @@ type Table interface {
 
 // Dispatcher is where what is found goes; *dispatch.Dispatcher is one.
 type Dispatcher interface {
-	// Wanting appends the endpoints that an event of this id, type and tenant may go to, Route those that it goes to.
+	// Wanting appends the endpoints that an event of this id, type and tenant may go to, Route
+	// those that it goes to.
 	Wanting(dst []string, ev *outbox.Event) []string
 	Route(dst []string, ev *outbox.Event) []string
 	Ordering(endpointID string) config.Ordering
@@ -79,10 +81,12 @@ type AuditorOptions struct {
 	Logger     zerolog.Logger
 }
 
-// whyBackfill is the heal that outbox.start asks for when the slot is taken for the first time: it is no gap.
+// whyBackfill is the heal that outbox.start asks for when the slot is taken for the first time: it
+// is no gap.
 const whyBackfill = "backfill"
 
-// Auditor finds events of the outbox table that the stream did not bring. It belongs to one goroutine.
+// Auditor finds events of the outbox table that the stream did not bring. It belongs to one
+// goroutine.
 type Auditor struct {
 	AuditorOptions
 
@@ -100,8 +104,9 @@ func NewAuditor(o AuditorOptions) *Auditor {
 	}
 }
 
-// horizons are those of the audits of the last hour, and the last one before that, in order. An audit looks once more at what was
-// written within the hour: whatever took something out of Tailpost's own tables is more likely to be recent.
+// horizons are those of the audits of the last hour, and the last one before that, in order. An
+// audit looks once more at what was written within the hour: whatever took something out of
+// Tailpost's own tables is more likely to be recent.
 type horizons []ledger.Horizon
 
 // with returns the horizons with another one, which is not known if it is zero.
@@ -118,7 +123,8 @@ func (hs horizons) with(h ledger.Horizon) horizons {
 	return hs
 }
 
-// settled returns the horizon before which everything is settled, or older than the slot; zero: it is not known.
+// settled returns the horizon before which everything is settled, or older than the slot; zero: it
+// is not known.
 func (hs horizons) settled() ledger.Horizon {
 	if len(hs) == 0 {
 		return ledger.Horizon{}
@@ -135,16 +141,18 @@ type Inquiry struct {
 
 	// due says that the heal is noted in the database: it is a gap, and reported whatever it finds.
 	due bool
-	// gapFrom is when the stream last brought everything. Zero: it always did, as far as anybody knows.
+	// gapFrom is when the stream last brought everything. Zero: it always did, as far as anybody
+	// knows.
 	gapFrom time.Time
 	pace    int // rests after each page, as multiples of what the page took
 }
 
-// Certain reports whether something is known to be missing, so that endpoints with an order are to wait for it. A doubt holds
-// nobody up: it comes of every crash.
+// Certain reports whether something is known to be missing, so that endpoints with an order are to
+// wait for it. A doubt holds nobody up: it comes of every crash.
 func (q *Inquiry) Certain() bool { return q != nil && q.due }
 
-// backfill reports whether rows older than the slot are asked for. A gap may have come upon a backfill that was not over.
+// backfill reports whether rows older than the slot are asked for. A gap may have come upon a
+// backfill that was not over.
 func (q *Inquiry) backfill() bool { return slices.Contains(strings.Split(q.Why, "; "), whyBackfill) }
 
 // isGap reports whether the stream is known to have missed something.
@@ -192,8 +200,8 @@ func (a *Auditor) await(ctx context.Context) *Inquiry {
 	return &Inquiry{Heal: ledger.Heal{Why: "an audit found events that nobody had got", Since: since, From: a.Hold.Settled, At: now}, pace: auditPace}
 }
 
-// floor is the time before which nothing can be told of an event that nobody has: it may be older than the slot, or its attempts
-// may be gone.
+// floor is the time before which nothing can be told of an event that nobody has: it may be older
+// than the slot, or its attempts may be gone.
 func (a *Auditor) floor(now time.Time) time.Time {
 	if a.Attempts == 0 {
 		return a.Position.StartedAt
@@ -209,7 +217,8 @@ func (a *Auditor) audit(ctx context.Context, q *Inquiry) error {
 	if err != nil {
 		return err
 	}
-	// What was written before the horizon is visible now. What is visible from here on has been through the stream, or never will.
+	// What was written before the horizon is visible now. What is visible from here on has been
+	// through the stream, or never will.
 	to, err := a.Barriers.Wait(ctx)
 	if err != nil {
 		return err

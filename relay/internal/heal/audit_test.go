@@ -21,8 +21,8 @@ import (
 	"github.com/tailpost/tailpost/relay/internal/source"
 )
 
-// world is a database with an outbox table, a stream and what is recorded, as an audit sees them: in memory, with the
-// endpoints erp (no order) and ledger (by key).
+// world is a database with an outbox table, a stream and what is recorded, as an audit sees them:
+// in memory, with the endpoints erp (no order) and ledger (by key).
 type world struct {
 	mu       sync.Mutex
 	t        *testing.T
@@ -39,7 +39,8 @@ type world struct {
 	gaps     int   // within the hour
 	fail     error // of the table
 	deposed  bool
-	// onTheirWay are events that the stream brings at the next barrier; reads, how often the table was.
+	// onTheirWay are events that the stream brings at the next barrier; reads, how often the table
+	// was.
 	onTheirWay []string
 	reads      int
 	hold       chan struct{} // non-nil: a barrier waits for it

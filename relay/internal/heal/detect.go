@@ -14,8 +14,8 @@ import (
 	"github.com/tailpost/tailpost/relay/internal/source/postgres"
 )
 
-// Finding is what is known when a slot is taken: what opening its stream ran into, what the slot's row says of before, and
-// how things are now.
+// Finding is what is known when a slot is taken: what opening its stream ran into, what the slot's
+// row says of before, and how things are now.
 type Finding struct {
 	Err    error           // why the last stream ended, or this one could not be opened; nil: nothing is known of that
 	Before ledger.Position // what the slot's row says
@@ -29,22 +29,27 @@ type Finding struct {
 // detector looks for one cause of a gap.
 type detector struct {
 	name string
-	// looks returns why events may have passed the stream by, as logs and tailpost.gap have it; empty: they have not.
+	// looks returns why events may have passed the stream by, as logs and tailpost.gap have it;
+	// empty: they have not.
 	looks func(f *Finding) string
-	// mend changes with what options the stream is opened, so that it can be. nil: it opened as it is.
+	// mend changes with what options the stream is opened, so that it can be. nil: it opened as it
+	// is.
 	mend func(o *postgres.Options)
-	// refusal says that only opening a stream tells: an error that ends one is looked at again when it is opened anew.
+	// refusal says that only opening a stream tells: an error that ends one is looked at again when
+	// it is opened anew.
 	refusal bool
 	// alone says that what an earlier detector found explains what this one looks at.
 	alone bool
-	// doubt says that the cause is likely none: the table is looked at, at the pace of an audit and while deliveries go on, and a
-	// gap is told of only if something was lost.
+	// doubt says that the cause is likely none: the table is looked at, at the pace of an audit and
+	// while deliveries go on, and a gap is told of only if something was lost.
 	doubt bool
 }
 
-// detectors are all causes of a gap that are known. A new one is a row here, and one in TestDetectors.
+// detectors are all causes of a gap that are known. A new one is a row here, and one in
+// TestDetectors.
 //
-// Those that mend look at an error only, before there is anything else to look at; the others at a slot that was opened.
+// Those that mend look at an error only, before there is anything else to look at; the others at a
+// slot that was opened.
 func detectors() []detector {
 	return []detector{
 		{
@@ -128,8 +133,9 @@ func skipped(f *Finding) string {
 	return "WAL from a time without publication cannot be decoded"
 }
 
-// ahead is that the slot stands behind what was recorded. Most likely a relay was killed after it had let go of WAL without
-// events, which is not recorded. But somebody else may have moved the slot.
+// ahead is that the slot stands behind what was recorded. Most likely a relay was killed after it
+// had let go of WAL without events, which is not recorded. But somebody else may have moved the
+// slot.
 func ahead(f *Finding) string {
 	if f.Before.Heal != nil || source.Position(f.Info.ConfirmedFlush) <= max(source.Position(f.Before.Settled), f.Acked) {
 		return ""
@@ -185,7 +191,8 @@ func After(before ledger.Position, why string, now time.Time) ledger.Heal {
 	return heal
 }
 
-// Backfill returns the heal that delivers rows older than the slot, which begins at a place; nil: none is asked for.
+// Backfill returns the heal that delivers rows older than the slot, which begins at a place; nil:
+// none is asked for.
 func Backfill(start config.Start, place outbox.LSN, now time.Time) *ledger.Heal {
 	if !start.Beginning && start.At.IsZero() {
 		return nil
@@ -193,12 +200,14 @@ func Backfill(start config.Start, place outbox.LSN, now time.Time) *ledger.Heal 
 	return &ledger.Heal{Why: whyBackfill, Since: start.At, From: place, At: now}
 }
 
-// Missed reports whether the stream may have missed changes of endpoints, not only events: one of the heals is of a gap.
+// Missed reports whether the stream may have missed changes of endpoints, not only events: one of
+// the heals is of a gap.
 func Missed(heals ...*ledger.Heal) bool {
 	return slices.ContainsFunc(heals, func(h *ledger.Heal) bool { return h != nil && h.Why != whyBackfill })
 }
 
-// Signs are what tells of gaps between the end of one hold and the taking of the slot. They belong to one goroutine.
+// Signs are what tells of gaps between the end of one hold and the taking of the slot. They belong
+// to one goroutine.
 type Signs struct {
 	broken []sign // what keeps the stream from being opened
 	noted  string // why a gap was noted in the database since the slot was last taken; empty: none was
@@ -213,7 +222,8 @@ type sign struct {
 // Ended takes in why a stream ended.
 func (s *Signs) Ended(err error) { s.found(err, false) }
 
-// Refused takes in why a stream could not be opened, and reports whether it can be once Mend has changed the options.
+// Refused takes in why a stream could not be opened, and reports whether it can be once Mend has
+// changed the options.
 func (s *Signs) Refused(err error) bool { return s.found(err, true) }
 
 func (s *Signs) found(err error, refusal bool) (found bool) {
@@ -238,8 +248,8 @@ func (s *Signs) found(err error, refusal bool) (found bool) {
 // Forget drops what was found: another relay holds the slot, and finds out for itself.
 func (s *Signs) Forget() { s.broken = nil }
 
-// Mend changes the options with which the stream is opened so that it can be, and returns why: that is to be noted in the
-// database first, so that no crash forgets it.
+// Mend changes the options with which the stream is opened so that it can be, and returns why: that
+// is to be noted in the database first, so that no crash forgets it.
 func (s *Signs) Mend(o *postgres.Options) (whys []string) {
 	for _, b := range s.broken {
 		b.mend(o)
@@ -254,7 +264,8 @@ func (s *Signs) Noted(why string) { s.noted = why }
 // Opened takes in that the stream was opened: nothing is left to mend.
 func (s *Signs) Opened() { s.broken = nil }
 
-// Taken takes in that the slot was taken, and returns why a gap was noted before that; empty: none was.
+// Taken takes in that the slot was taken, and returns why a gap was noted before that; empty: none
+// was.
 func (s *Signs) Taken() (noted string) {
 	noted, s.noted = s.noted, ""
 	return noted

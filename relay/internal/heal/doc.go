@@ -1,6 +1,7 @@
-// Package heal finds what the stream did not bring, and has it delivered from the outbox table. It owns what tells of a gap
-// (one table of detectors), how many gaps are healed before a person must look (Limit), and the audit. It never sends, and
-// never records an attempt: what is missing becomes a row of tailpost.delivery, under the epoch.
+// Package heal finds what the stream did not bring, and has it delivered from the outbox table. It
+// owns what tells of a gap (one table of detectors), how many gaps are healed before a person must
+// look (Limit), and the audit. It never sends, and never records an attempt: what is missing
+// becomes a row of tailpost.delivery, under the epoch.
 //
 //	detectors ──▶ a heal is due, noted in the slot's row ──▶ the cause is mended ──▶ audit ──▶ a row of tailpost.gap
 //	                                                                                  ▲
@@ -10,55 +11,68 @@
 //
 // # The audit
 //
-// Events may pass the stream by: the slot is dropped or invalidated, the publication or the table is changed, a standby
-// without the slot is promoted, somebody moves the slot. Each of these is told from what the slot's row remembers (system
-// identifier, timeline, settled position, identity of publication and table), or from what opening the stream finds; while
-// the relay runs the publication is looked at some seconds after the server wrote WAL. A heal is noted in the slot's row
-// before what tells of it is mended, so that no crash forgets it, and it is done once an audit has ended:
+// Events may pass the stream by: the slot is dropped or invalidated, the publication or the table
+// is changed, a standby without the slot is promoted, somebody moves the slot. Each of these is
+// told from what the slot's row remembers (system identifier, timeline, settled position, identity
+// of publication and table), or from what opening the stream finds; while the relay runs the
+// publication is looked at some seconds after the server wrote WAL. A heal is noted in the slot's
+// row before what tells of it is mended, so that no crash forgets it, and it is done once an audit
+// has ended:
 //
-//  1. Send a barrier (a logical message of ours) and wait until the frontier has passed it. What was committed before has by
-//     then an attempt or a queue row, or the stream did not bring it.
-//  2. Read some blocks of the outbox table, with the endpoints that have something of each row. Rows of which somebody who
-//     is entitled to it has nothing are suspicious; some of them were committed after step 1 and are on their way.
-//  3. Send a barrier and wait until the frontier has passed it: whatever was visible in step 2 was committed before, so it is
-//     not on its way any more.
-//  4. Read the suspicious rows again, with what is recorded by now. What is still missing never comes, and is queued in
-//     tailpost.delivery (reason audit) under the epoch. Go on with step 2.
+//  1. Send a barrier (a logical message of ours) and wait until the frontier has passed it. What
+//     was committed before has by then an attempt or a queue row, or the stream did not bring it.
+//  2. Read some blocks of the outbox table, with the endpoints that have something of each row.
+//     Rows of which somebody who is entitled to it has nothing are suspicious; some of them were
+//     committed after step 1 and are on their way.
+//  3. Send a barrier and wait until the frontier has passed it: whatever was visible in step 2 was
+//     committed before, so it is not on its way any more.
+//  4. Read the suspicious rows again, with what is recorded by now. What is still missing never
+//     comes, and is queued in tailpost.delivery (reason audit) under the epoch. Go on with step 2.
 //
-// So the stream and the audit never both deliver an event. Barriers are needed because a row does not tell its LSN, and
-// snapshots would not do: those of other connections do not know the subtransactions of what was running.
+// So the stream and the audit never both deliver an event. Barriers are needed because a row does
+// not tell its LSN, and snapshots would not do: those of other connections do not know the
+// subtransactions of what was running.
 //
 // # What a row is
 //
-// A row is known by its table, its id and what wrote it, not by a clock: created_at is the application's and may be anything. Each
-// audit that ends notes a horizon, the oldest transaction that was under way an hour before it (tailpost.relay.horizon). What older
-// transactions wrote was visible to it, so it is settled; what a gap lost was written behind it, whatever it says of its time, and
-// however long its transaction took. Two rows may share a place (partitions), so a row that is read again is compared with its id.
+// A row is known by its table, its id and what wrote it, not by a clock: created_at is the
+// application's and may be anything. Each audit that ends notes a horizon, the oldest transaction
+// that was under way an hour before it (tailpost.relay.horizon). What older transactions wrote was
+// visible to it, so it is settled; what a gap lost was written behind it, whatever it says of its
+// time, and however long its transaction took. Two rows may share a place (partitions), so a row
+// that is read again is compared with its id.
 //
-// What this does not tell is a new row from an old one that somebody has updated, as an update writes it anew. One of which
-// somebody has an attempt or a delivery is known. One of which nobody has anything, and which says that it is older than the slot
-// or than the attempts that are kept, is not delivered but counted in the gap's note; an outbox row is meant to be written once.
-// Where no horizon is known (a database that moved to another cluster, and until the first audit after an upgrade), created_at
-// decides: rows since an hour before the last settled transaction; rows that do not say are counted too.
+// What this does not tell is a new row from an old one that somebody has updated, as an update
+// writes it anew. One of which somebody has an attempt or a delivery is known. One of which nobody
+// has anything, and which says that it is older than the slot or than the attempts that are kept,
+// is not delivered but counted in the gap's note; an outbox row is meant to be written once. Where
+// no horizon is known (a database that moved to another cluster, and until the first audit after an
+// upgrade), created_at decides: rows since an hour before the last settled transaction; rows that
+// do not say are counted too.
 //
-// Entitled is an endpoint since it wants what it wants now (tailpost.endpoint.routed_since), and one of the configuration
-// also to what nobody had read when the gap began, as the stream routes by the configuration of the moment it is read. Where the
-// endpoint is younger than the horizon this goes by created_at, else it wanted everything that the gap has. Rows from before the
-// slot was first taken are nobody's, but for the backfill of outbox.start, which is the same sweep. A sweep reads every block of
-// the table once, at a tenth of the speed that it could have; only rows behind the horizon cost more than that. What it finds is
-// queued in transactions of at most 500 deliveries or 1 MiB, as recording waits for each.
+// Entitled is an endpoint since it wants what it wants now (tailpost.endpoint.routed_since), and
+// one of the configuration also to what nobody had read when the gap began, as the stream routes by
+// the configuration of the moment it is read. Where the endpoint is younger than the horizon this
+// goes by created_at, else it wanted everything that the gap has. Rows from before the slot was
+// first taken are nobody's, but for the backfill of outbox.start, which is the same sweep. A sweep
+// reads every block of the table once, at a tenth of the speed that it could have; only rows behind
+// the horizon cost more than that. What it finds is queued in transactions of at most 500
+// deliveries or 1 MiB, as recording waits for each.
 //
-// An endpoint with an order sends nothing while a gap is being healed; after a crash, which leaves a slot ahead of what was
-// recorded and most likely nothing lost, it does. What is found comes before all that the stream brings
-// after the gap, in the order of created_at, and of the table where that is the same.
+// An endpoint with an order sends nothing while a gap is being healed; after a crash, which leaves
+// a slot ahead of what was recorded and most likely nothing lost, it does. What is found comes
+// before all that the stream brings after the gap, in the order of created_at, and of the table
+// where that is the same.
 //
-// The fourth gap within an hour ends the relay instead, so that whatever breaks the stream is noticed: every start ends like
-// that until the first of them is an hour old, or a person has run `tailpost heal` (ClearGaps).
+// The fourth gap within an hour ends the relay instead, so that whatever breaks the stream is
+// noticed: every start ends like that until the first of them is an hour old, or a person has run
+// `tailpost heal` (ClearGaps).
 //
-// On another cluster (another system identifier: a dump was restored, or files were put together) positions of before mean
-// nothing and may be higher than what is committed now. What waits from there is put before everything that the stream brings.
+// On another cluster (another system identifier: a dump was restored, or files were put together)
+// positions of before mean nothing and may be higher than what is committed now. What waits from
+// there is put before everything that the stream brings.
 //
-// Not found again are logical messages, rows that were deleted, and rows that somebody updates while a sweep goes on, so that they
-// move from blocks that it has not read to ones that it has. An id that is used again within a gap is taken for the event that had
-// it before.
+// Not found again are logical messages, rows that were deleted, and rows that somebody updates
+// while a sweep goes on, so that they move from blocks that it has not read to ones that it has. An
+// id that is used again within a gap is taken for the event that had it before.
 package heal

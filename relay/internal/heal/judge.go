@@ -12,8 +12,8 @@ import (
 	"github.com/tailpost/tailpost/relay/internal/source"
 )
 
-// suspicious reports whether somebody who may want the row's event has neither an attempt nor a delivery of it. Rows of which
-// that cannot be told are counted.
+// suspicious reports whether somebody who may want the row's event has neither an attempt nor a
+// delivery of it. Rows of which that cannot be told are counted.
 func (s *sweep) suspicious(r *ledger.Row) bool {
 	if slices.Contains(r.Recorded, dispatch.Everyone) {
 		return false
@@ -33,8 +33,8 @@ func (s *sweep) suspicious(r *ledger.Row) bool {
 	})
 }
 
-// tellsNothing reports whether the table does not tell if a row that nobody has an attempt of was lost in the gap: it has no
-// identity, or it may be an old row that somebody has updated.
+// tellsNothing reports whether the table does not tell if a row that nobody has an attempt of was
+// lost in the gap: it has no identity, or it may be an old row that somebody has updated.
 func (s *sweep) tellsNothing(r *ledger.Row) bool {
 	if !s.isGap() {
 		return false
@@ -64,9 +64,9 @@ func (s *sweep) noteUntold() {
 	s.gap.Note = note
 }
 
-// entitled reports whether an endpoint should have got an event of a time, of which nobody has anything if it is unread. For the
-// endpoints of a configuration an event is routed when it is read, so of what was unread in the gap they get what they want now,
-// as from the stream.
+// entitled reports whether an endpoint should have got an event of a time, of which nobody has
+// anything if it is unread. For the endpoints of a configuration an event is routed when it is
+// read, so of what was unread in the gap they get what they want now, as from the stream.
 func (s *sweep) entitled(id string, created time.Time, unread bool) bool {
 	r, ok := s.routed[id]
 	known := !created.IsZero()
@@ -78,7 +78,8 @@ func (s *sweep) entitled(id string, created time.Time, unread bool) bool {
 	case known && created.Before(s.floor):
 		return false
 	case s.isGap() && s.scope.Horizon.XID != 0:
-		// It was written behind the horizon, whatever it says. One that somebody has may have been there before, and updated.
+		// It was written behind the horizon, whatever it says. One that somebody has may have been
+		// there before, and updated.
 		existed := !r.Since.After(s.scope.Horizon.At)
 		if unread {
 			return r.Config || existed || !known || !created.Before(r.Since)
@@ -92,8 +93,9 @@ func (s *sweep) entitled(id string, created time.Time, unread bool) bool {
 	return !created.Before(r.Since)
 }
 
-// deliveries returns the deliveries that are missing of an event, created when its row says at the latest. Their place in the order is before all that the stream brings
-// after the gap, and among each other by time.
+// deliveries returns the deliveries that are missing of an event, created when its row says at the
+// latest. Their place in the order is before all that the stream brings after the gap, and among
+// each other by time.
 func (s *sweep) deliveries(f *ledger.Found, created, now time.Time) (ds []outbox.Delivery) {
 	if slices.Contains(f.Recorded, dispatch.Everyone) {
 		return nil
@@ -125,7 +127,8 @@ func (s *sweep) deliveries(f *ledger.Found, created, now time.Time) (ds []outbox
 	return ds
 }
 
-// place orders events by time, and those of one time as the table has them. Times that are too far away for that come first or last.
+// place orders events by time, and those of one time as the table has them. Times that are too far
+// away for that come first or last.
 func (s *sweep) place(created time.Time) int64 {
 	const most = 1<<12 - 1
 	if created.Equal(s.last) {

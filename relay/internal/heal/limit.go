@@ -13,7 +13,8 @@ import (
 )
 
 const (
-	// gapLimit is how many gaps within gapPeriod are healed. More have a cause that somebody must remove.
+	// gapLimit is how many gaps within gapPeriod are healed. More have a cause that somebody must
+	// remove.
 	gapLimit  = 3
 	gapPeriod = time.Hour
 )
@@ -26,8 +27,9 @@ type Counter interface {
 	Gaps(ctx context.Context, o ledger.GapsOptions) ([]ledger.RecentGap, error)
 }
 
-// Limit returns an error once there were more gaps than are healed. They are counted in the database, so that neither a
-// supervisor that starts the relay again nor another replica heals for ever.
+// Limit returns an error once there were more gaps than are healed. They are counted in the
+// database, so that neither a supervisor that starts the relay again nor another replica heals for
+// ever.
 func Limit(ctx context.Context, led Counter, slot string, now time.Time) error {
 	gaps, err := led.Gaps(ctx, ledger.GapsOptions{Slot: slot, Backfill: whyBackfill, Since: now.Add(-gapPeriod), Now: now})
 	if err != nil || len(gaps) <= gapLimit {

@@ -12,13 +12,14 @@ import (
 )
 
 const (
-	// queueRows and queueBytes bound the deliveries that are queued in one transaction: recording waits for its end.
+	// queueRows and queueBytes bound the deliveries that are queued in one transaction: recording
+	// waits for its end.
 	queueRows  = 500
 	queueBytes = 1 << 20
 )
 
-// scope is which rows an inquiry is about. What was written before the horizon is settled, whatever its time says; a backfill is
-// about what is older.
+// scope is which rows an inquiry is about. What was written before the horizon is settled, whatever
+// its time says; a backfill is about what is older.
 func (a *Auditor) scope(q *Inquiry) ledger.Scope {
 	if q.backfill() {
 		return ledger.Scope{Since: q.Since}
@@ -83,8 +84,8 @@ type sweep struct {
 	ties int64
 }
 
-// page looks at some blocks, and queues what is missing. It returns how long reading them took, and how long the database was
-// busy in all.
+// page looks at some blocks, and queues what is missing. It returns how long reading them took, and
+// how long the database was busy in all.
 func (s *sweep) page(ctx context.Context, from, n int64) (read, busy time.Duration, err error) {
 	began := time.Now()
 	rows, err := s.table.Rows(ctx, from, n)
@@ -96,7 +97,8 @@ func (s *sweep) page(ctx context.Context, from, n int64) (read, busy time.Durati
 	if len(rows) == 0 {
 		return read, read, nil
 	}
-	// Some may be on their way through the stream. Once it has passed this moment, what nobody has got nobody will get.
+	// Some may be on their way through the stream. Once it has passed this moment, what nobody has
+	// got nobody will get.
 	if _, err := s.Barriers.Wait(ctx); err != nil {
 		return read, read, err
 	}

@@ -23,17 +23,17 @@ import (
 	"github.com/tailpost/tailpost/relay/internal/webhook"
 )
 
-// What an event of 500 bytes to one endpoint may cost in memory on its way from a row of the stream to a recorded
-// attempt, without the request itself and without SQL (they have gates of their own). The counts do not depend on the
-// machine. If a change raises them, look at it with
+// What an event of 500 bytes to one endpoint may cost in memory on its way from a row of the stream
+// to a recorded attempt, without the request itself and without SQL (they have gates of their own).
+// The counts do not depend on the machine. If a change raises them, look at it with
 //
 //	go test ./relay/internal/intake -run TestCostOfAnEvent -memprofile /tmp/mem.prof -memprofilerate 1
 //
-// and raise a limit only together with the reason; if it lowers them, lower the limits. The race detector's own
-// allocations are within them.
+// and raise a limit only together with the reason; if it lowers them, lower the limits. The race
+// detector's own allocations are within them.
 const (
-	// Event, delivery, payload, and id with key and tenant; the start of a worker is three more, at most one for each event.
-	// Measured: 5.4 to 5.7, with the race detector 6.1 to 6.4.
+	// Event, delivery, payload, and id with key and tenant; the start of a worker is three more, at
+	// most one for each event. Measured: 5.4 to 5.7, with the race detector 6.1 to 6.4.
 	maxAllocations = 7.5
 	// Measured: 921 to 955, of which 512 are the payload.
 	maxBytes = 1100

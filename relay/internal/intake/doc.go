@@ -1,13 +1,14 @@
-// Package intake takes in what a source brings: it counts the deliveries of each transaction in the frontier, hands events
-// to the dispatcher, and turns rows of the table of endpoints into changes of the routing. Everything happens at its place
-// in commit order: an event is routed by the endpoints as they were when it committed. It never sends, never records and
-// never blocks, and it decides nothing about a delivery.
+// Package intake takes in what a source brings: it counts the deliveries of each transaction in the
+// frontier, hands events to the dispatcher, and turns rows of the table of endpoints into changes
+// of the routing. Everything happens at its place in commit order: an event is routed by the
+// endpoints as they were when it committed. It never sends, never records and never blocks, and it
+// decides nothing about a delivery.
 //
 //	            ┌─ Event, Invalid ──▶ rows so far are applied ──▶ dispatcher
 //	Begin ──▶ open                                                              ──▶ Commit ──▶ frontier
 //	            └─ Endpoint ──▶ waits for the next event, or Commit
 //
-// An endpoint made through the API is all its row says; one of the configuration is there already, and only its status is a
-// row's. What cannot be used (a secret that no key opens, a filter of a later release) is there too, Blocked: what it should
-// get is parked until its row is corrected.
+// An endpoint made through the API is all its row says; one of the configuration is there already,
+// and only its status is a row's. What cannot be used (a secret that no key opens, a filter of a
+// later release) is there too, Blocked: what it should get is parked until its row is corrected.
 package intake

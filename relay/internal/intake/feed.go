@@ -22,8 +22,9 @@ import (
 // rowBatch is how many changes of endpoints wait at most before the routing is made anew.
 const rowBatch = 512
 
-// Feed turns rows of tailpost.endpoint into changes of the routing, at their place in the stream. An endpoint made through
-// the API is all its row says; one of the configuration is there already, and only its status is a row's.
+// Feed turns rows of tailpost.endpoint into changes of the routing, at their place in the stream.
+// An endpoint made through the API is all its row says; one of the configuration is there already,
+// and only its status is a row's.
 //
 // It belongs to the source's goroutine.
 type Feed struct {
@@ -54,7 +55,8 @@ type maker struct {
 	log     zerolog.Logger
 }
 
-// blockedLogged bounds how many endpoints that cannot be used are named in the log when a hold begins.
+// blockedLogged bounds how many endpoints that cannot be used are named in the log when a hold
+// begins.
 const blockedLogged = 10
 
 // FeedOptions are what endpoints are made of.
@@ -71,7 +73,8 @@ type Versions interface {
 	Versions(ctx context.Context, before outbox.LSN) ([]ledger.EndpointRow, error)
 }
 
-// Load returns a Feed from a place in the stream on, and the endpoints made through the API as they were there.
+// Load returns a Feed from a place in the stream on, and the endpoints made through the API as they
+// were there.
 func Load(ctx context.Context, led Versions, from source.Position, o FeedOptions) (*Feed, []dispatch.Endpoint, error) {
 	s := &Feed{
 		maker: &maker{client: o.Client, network: o.Network, keys: o.Keys, log: o.Logger}, log: o.Logger,
@@ -211,7 +214,8 @@ func (s *Feed) flush(tx *source.Unsettled) {
 	s.pending = s.pending[:0]
 }
 
-// endpoint makes the endpoint of a row. One that cannot be used is given too, Blocked, with the reason.
+// endpoint makes the endpoint of a row. One that cannot be used is given too, Blocked, with the
+// reason.
 func (m *maker) endpoint(row *ledger.EndpointRow) (dispatch.Endpoint, closer, error) {
 	e := dispatch.Endpoint{State: row.State(), Streamed: true}
 	var err error

@@ -34,7 +34,8 @@ type Options struct {
 	Frontier   *source.Frontier
 	Endpoints  *Feed // nil: there are none but those of the configuration
 	Upkeep     Upkeep
-	// Stopping is closed once nothing more is to be taken in: the source stays up for the last acknowledgement.
+	// Stopping is closed once nothing more is to be taken in: the source stays up for the last
+	// acknowledgement.
 	Stopping <-chan struct{}
 	Logger   zerolog.Logger
 }

@@ -17,7 +17,8 @@ import (
 	"github.com/tailpost/tailpost/relay/internal/source/postgres"
 )
 
-// journal is a dispatcher, and what runs beside delivery: it notes what it is told, in order. An event stays unsettled.
+// journal is a dispatcher, and what runs beside delivery: it notes what it is told, in order. An
+// event stays unsettled.
 type journal struct {
 	frontier *source.Frontier
 	notes    []string

@@ -11,8 +11,8 @@ import (
 	"github.com/tailpost/tailpost/relay/internal/webhook"
 )
 
-// rotation sends for an endpoint whose older secrets sign only for a while yet. Once one has expired, the next request is
-// signed without it, over the connections that are there.
+// rotation sends for an endpoint whose older secrets sign only for a while yet. Once one has
+// expired, the next request is signed without it, over the connections that are there.
 type rotation struct {
 	endpoint *webhook.Endpoint
 	config   config.Endpoint
@@ -29,7 +29,8 @@ func newRotation(c *webhook.Client, e config.Endpoint, secrets []ledger.Endpoint
 	return s, err
 }
 
-// live returns the secrets to sign with, and when one of them expires. The newest is live in any case.
+// live returns the secrets to sign with, and when one of them expires. The newest is live in any
+// case.
 func (s *rotation) live(now time.Time) (secrets []config.Secret, until time.Time) {
 	for i, secret := range s.secrets {
 		if i > 0 && !secret.ExpiresAt.IsZero() {

@@ -19,8 +19,8 @@ import (
 	"github.com/tailpost/tailpost/relay/signature"
 )
 
-// TestRotationKeepsConnections: while the grace lasts, receivers that know the old secret can verify; after it, only those that
-// know the new one; and the change costs no connection.
+// TestRotationKeepsConnections: while the grace lasts, receivers that know the old secret can
+// verify; after it, only those that know the new one; and the change costs no connection.
 func TestRotationKeepsConnections(t *testing.T) {
 	t.Parallel()
 	now := time.Now()

@@ -10,7 +10,8 @@ import (
 	"github.com/tailpost/tailpost/outbox"
 )
 
-// Rejected is what could not be made an event of when it was read, and is to be read again: a pending delivery to everyone.
+// Rejected is what could not be made an event of when it was read, and is to be read again: a
+// pending delivery to everyone.
 type Rejected struct {
 	EventID   string
 	CommitLSN outbox.LSN
@@ -73,8 +74,8 @@ WHERE event_id = @event
   AND endpoint_id = '*'
   AND state = 'pending'`
 
-// Reroute puts the deliveries of an event in the place of what stood for everyone's, or, with a problem, has that be dead again.
-// ErrOver: it is not pending any more.
+// Reroute puts the deliveries of an event in the place of what stood for everyone's, or, with a
+// problem, has that be dead again. ErrOver: it is not pending any more.
 func (o *Operations) Reroute(ctx context.Context, hold Hold, eventID string, ds []outbox.Delivery, problem string, now time.Time) error {
 	return o.link.WhileHeld(ctx, hold, "read an event again", func(ctx context.Context, tx pgx.Tx) error {
 		sql := rejectedDropSQL

@@ -6,8 +6,8 @@ import (
 	"sync"
 )
 
-// Barriers report when everything that was committed before some moment is settled. A barrier is a marker that is sent
-// through the source: what was committed before it was sent comes before it.
+// Barriers report when everything that was committed before some moment is settled. A barrier is a
+// marker that is sent through the source: what was committed before it was sent comes before it.
 //
 // All methods may be called from any goroutine.
 type Barriers struct {
@@ -25,14 +25,15 @@ type barrier struct {
 	settled chan Position
 }
 
-// NewBarriers returns the barriers of one hold. The epoch tells them from those of an earlier hold, which the source may
-// bring too. Send commits a marker of this name behind everything that is committed when it is called.
+// NewBarriers returns the barriers of one hold. The epoch tells them from those of an earlier hold,
+// which the source may bring too. Send commits a marker of this name behind everything that is
+// committed when it is called.
 func NewBarriers(epoch int64, send func(ctx context.Context, name string) error) *Barriers {
 	return &Barriers{epoch: epoch, send: send, waiting: make(map[string]chan Position)}
 }
 
-// Wait sends a barrier and returns its end once everything that was committed before the call is settled, and that is
-// recorded.
+// Wait sends a barrier and returns its end once everything that was committed before the call is
+// settled, and that is recorded.
 func (b *Barriers) Wait(ctx context.Context) (Position, error) {
 	b.mu.Lock()
 	b.sent++

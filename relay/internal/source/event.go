@@ -8,10 +8,12 @@ import (
 	"github.com/tailpost/tailpost/outbox"
 )
 
-// maxName bounds what is indexed of an event: Postgres refuses index entries of more than a third of a page.
+// maxName bounds what is indexed of an event: Postgres refuses index entries of more than a third
+// of a page.
 const maxName = 1024
 
-// Unrecordable returns why an event cannot be told from others in Tailpost's own tables; nil if it can.
+// Unrecordable returns why an event cannot be told from others in Tailpost's own tables; nil if it
+// can.
 func Unrecordable(ev *outbox.Event) error {
 	for _, f := range []struct{ name, value string }{{"id", ev.ID}, {"key", ev.Key}, {"type", ev.Type}, {"tenant", ev.Tenant}} {
 		switch {

@@ -6,10 +6,11 @@ import (
 	"time"
 )
 
-// Frontier holds the transactions that are not settled yet, in commit order, and how far all of them are.
+// Frontier holds the transactions that are not settled yet, in commit order, and how far all of
+// them are.
 //
-// Begin, Unsettled.Add, Commit and Keepalive belong to one goroutine, the one that reads the stream. Settle, Position and
-// Oldest may be called from any goroutine at any time.
+// Begin, Unsettled.Add, Commit and Keepalive belong to one goroutine, the one that reads the
+// stream. Settle, Position and Oldest may be called from any goroutine at any time.
 type Frontier struct {
 	mu       sync.Mutex
 	first    *Unsettled // oldest transaction not passed; nil: none
@@ -19,11 +20,11 @@ type Frontier struct {
 	at       time.Time
 }
 
-// Unsettled is one transaction of the stream. It belongs to its Frontier again once it is committed and
-// all of it is settled, and must not be used after that.
+// Unsettled is one transaction of the stream. It belongs to its Frontier again once it is committed
+// and all of it is settled, and must not be used after that.
 type Unsettled struct {
-	// unsettled counts the deliveries that wait for Settle, and 1 more until Commit, so that a transaction whose first
-	// deliveries settle while its rows still arrive does not look finished.
+	// unsettled counts the deliveries that wait for Settle, and 1 more until Commit, so that a
+	// transaction whose first deliveries settle while its rows still arrive does not look finished.
 	unsettled atomic.Int64
 	end       Position   // guarded by Frontier.mu
 	at        time.Time  // guarded by Frontier.mu
@@ -63,7 +64,8 @@ func (tx *Unsettled) Add(n int) {
 	tx.unsettled.Add(int64(n))
 }
 
-// Commit ends the transaction that Begin opened. Its end is the position after its commit, at the time it committed.
+// Commit ends the transaction that Begin opened. Its end is the position after its commit, at the
+// time it committed.
 func (f *Frontier) Commit(tx *Unsettled, end Position, at time.Time) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -96,15 +98,17 @@ func (f *Frontier) Settle(tx *Unsettled, n int) {
 	f.pass()
 }
 
-// Position returns the position below which everything is settled, and the commit time of the last transaction below it (zero:
-// none yet). Neither ever goes back, but for the commit times as Postgres gives them.
+// Position returns the position below which everything is settled, and the commit time of the last
+// transaction below it (zero: none yet). Neither ever goes back, but for the commit times as
+// Postgres gives them.
 func (f *Frontier) Position() (Position, time.Time) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	return f.frontier, f.at
 }
 
-// Oldest returns the commit time of the first transaction that was read whole and is not settled; zero: there is none.
+// Oldest returns the commit time of the first transaction that was read whole and is not settled;
+// zero: there is none.
 func (f *Frontier) Oldest() time.Time {
 	f.mu.Lock()
 	defer f.mu.Unlock()

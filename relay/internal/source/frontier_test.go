@@ -120,7 +120,8 @@ func TestFrontier(t *testing.T) {
 	})
 }
 
-// modelTx is a transaction of the naive model: a list that is walked from its start at every question.
+// modelTx is a transaction of the naive model: a list that is walked from its start at every
+// question.
 type modelTx struct {
 	tx        *source.Unsettled
 	added     int
@@ -223,7 +224,8 @@ func TestFrontierAgainstModel(t *testing.T) {
 	})
 }
 
-// TestConcurrentSettle has one reader and several recorders, as the relay has; the race detector and the end state judge.
+// TestConcurrentSettle has one reader and several recorders, as the relay has; the race detector
+// and the end state judge.
 func TestConcurrentSettle(t *testing.T) {
 	t.Parallel()
 	const transactions, recorders = 5000, 4

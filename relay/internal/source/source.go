@@ -7,11 +7,11 @@ import (
 	"github.com/tailpost/tailpost/outbox"
 )
 
-// Source is an ordered stream of committed transactions. Run belongs to one goroutine; the other methods may be called from
-// any.
+// Source is an ordered stream of committed transactions. Run belongs to one goroutine; the other
+// methods may be called from any.
 type Source interface {
-	// Run brings h what was committed and not acknowledged, until ctx is done, which is no error, or until something goes
-	// wrong. It is called once.
+	// Run brings h what was committed and not acknowledged, until ctx is done, which is no error,
+	// or until something goes wrong. It is called once.
 	Run(ctx context.Context, h Handler) error
 	// Ack lets go of everything below p, which is settled and recorded. It never goes back.
 	Ack(p Position)
@@ -45,18 +45,22 @@ type Table struct {
 	Columns []outbox.Column
 }
 
-// Handler takes what a source brings, in commit order. Every method is called on the goroutine of Source.Run and must not
-// block. Between Begin and Commit come the transaction's events and rows; a transaction that is settled already has none.
+// Handler takes what a source brings, in commit order. Every method is called on the goroutine of
+// Source.Run and must not block. Between Begin and Commit come the transaction's events and rows; a
+// transaction that is settled already has none.
 type Handler interface {
 	// Begin starts a transaction.
 	Begin(tx Tx)
-	// Event is an event. It has its identity and its place, which stay the same however often the source brings it.
+	// Event is an event. It has its identity and its place, which stay the same however often the
+	// source brings it.
 	Event(ev outbox.Event)
-	// Invalid is what should have been an event and cannot be delivered, with what could be read of it.
+	// Invalid is what should have been an event and cannot be delivered, with what could be read of
+	// it.
 	Invalid(ev outbox.Event, problem error)
 	// Endpoint is a changed row of the table of endpoints.
 	Endpoint(row Row)
-	// Due says that somebody changed what waits for an endpoint, or asked for something that is to be carried out.
+	// Due says that somebody changed what waits for an endpoint, or asked for something that is to
+	// be carried out.
 	Due(endpoint string)
 	// Commit ends the transaction that Begin started.
 	Commit(tx Tx)

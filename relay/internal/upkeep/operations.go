@@ -13,12 +13,14 @@ import (
 )
 
 const (
-	// What waits, or has failed to reach the database, is looked at again after operationPause, then less and less often.
+	// What waits, or has failed to reach the database, is looked at again after operationPause,
+	// then less and less often.
 	operationPause     = 200 * time.Millisecond
 	operationPauseMost = 30 * time.Second
 )
 
-// operation is something that a person asked for and that is not over: a replay, or a resend of many.
+// operation is something that a person asked for and that is not over: a replay, or a resend of
+// many.
 type operation struct {
 	id string
 	// step moves it by a page; false: it cannot go on now.
@@ -34,8 +36,8 @@ func operationsOf[T any](rows []T, id func(*T) string, step func(context.Context
 	return all
 }
 
-// operations carries out what people asked for, a page of each in turn, so that a long one does not keep the others
-// waiting. It belongs to one goroutine.
+// operations carries out what people asked for, a page of each in turn, so that a long one does not
+// keep the others waiting. It belongs to one goroutine.
 type operations struct {
 	what string // they are: replays, resends
 	wake Signal // there may be new ones

@@ -12,15 +12,17 @@ import (
 	"github.com/tailpost/tailpost/relay/internal/source"
 )
 
-// watchInterval is how long after a change of the database the publication is looked at, at the latest.
+// watchInterval is how long after a change of the database the publication is looked at, at the
+// latest.
 const watchInterval = 5 * time.Second
 
-// ErrPublicationChanged ends a hold: the stream is set up again, and the audit looks for what it has missed.
+// ErrPublicationChanged ends a hold: the stream is set up again, and the audit looks for what it
+// has missed.
 var ErrPublicationChanged = errors.New("the publication or the outbox table changed")
 
-// publication notices that the publication or the outbox table is no longer what the stream was set up with. Postgres says
-// so only in some versions, and only once a row comes. Such a change writes WAL, so that nothing is looked at while none is
-// written.
+// publication notices that the publication or the outbox table is no longer what the stream was set
+// up with. Postgres says so only in some versions, and only once a row comes. Such a change writes
+// WAL, so that nothing is looked at while none is written.
 type publication struct {
 	identity string
 	look     func(context.Context) (identity string, err error)

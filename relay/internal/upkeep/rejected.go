@@ -19,8 +19,9 @@ import (
 // rejectedRows are looked at in one go.
 const rejectedRows = 100
 
-// rereader reads once more what could not be made an event of, once a person resends it: the mapping fits again, or the row was
-// corrected. It is then routed as the stream would have. What still is no event is dead again, with the reason.
+// rereader reads once more what could not be made an event of, once a person resends it: the
+// mapping fits again, or the row was corrected. It is then routed as the stream would have. What
+// still is no event is dead again, with the reason.
 type rereader struct {
 	ledger     *ledger.Ledger
 	dispatcher *dispatch.Dispatcher

@@ -23,13 +23,15 @@ const (
 	// pageRows and pageBytes bound the events that are read and queued at once.
 	pageRows  = 256
 	pageBytes = 1 << 20
-	// Without an index of created_at every look in its order reads the whole table, so it takes in more.
+	// Without an index of created_at every look in its order reads the whole table, so it takes in
+	// more.
 	orderedRows = 10_000
 	slowPages   = 3 // a page that takes too long is tried as often
 )
 
-// replayer carries out the replays that people asked for, the first one of every endpoint at a time, in pages: what is
-// queued and how far that is are one transaction, so that any relay goes on where another one stopped.
+// replayer carries out the replays that people asked for, the first one of every endpoint at a
+// time, in pages: what is queued and how far that is are one transaction, so that any relay goes on
+// where another one stopped.
 type replayer struct {
 	ledger     *ledger.Ledger
 	dispatcher *dispatch.Dispatcher
@@ -148,7 +150,8 @@ func (p *replayer) page(ctx context.Context, sweep *ledger.Sweep, r *ledger.Repl
 	return nil
 }
 
-// tooSlow ends a replay whose next page took too long for the last time that it is tried: so it would for ever.
+// tooSlow ends a replay whose next page took too long for the last time that it is tried: so it
+// would for ever.
 func (p *replayer) tooSlow(ctx context.Context, r *ledger.Replay, err error) error {
 	if p.slow[r.ID]++; p.slow[r.ID] < slowPages {
 		return err
@@ -162,8 +165,8 @@ func (p *replayer) tooSlow(ctx context.Context, r *ledger.Replay, err error) err
 		"(CREATE INDEX CONCURRENTLY) and ask again; what it has queued so far stays", p.mapping.Table, column))
 }
 
-// cut gives the first rows, as many as are to be queued at once; where those of them are that a range wants; and which they
-// are, by their ids.
+// cut gives the first rows, as many as are to be queued at once; where those of them are that a
+// range wants; and which they are, by their ids.
 func cut(rows []ledger.Row, rg ledger.Range) (chunk []ledger.Row, places []ledger.RowPlace, wanted map[string]int) {
 	wanted = make(map[string]int)
 	n, size := 0, 0

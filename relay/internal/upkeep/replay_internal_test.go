@@ -16,7 +16,8 @@ import (
 	"github.com/tailpost/tailpost/relay/internal/ledger"
 )
 
-// cancelling ends the statement that waits for the table, as its timeout would, and returns what f then returns.
+// cancelling ends the statement that waits for the table, as its timeout would, and returns what f
+// then returns.
 func cancelling(t *testing.T, conn *pgx.Conn, f func() error) error {
 	t.Helper()
 	done := make(chan error, 1)
@@ -32,7 +33,8 @@ func cancelling(t *testing.T, conn *pgx.Conn, f func() error) error {
 	return <-done
 }
 
-// A table without a usable index would keep a replay at its next page for ever, and everybody else from the connection.
+// A table without a usable index would keep a replay at its next page for ever, and everybody else
+// from the connection.
 func TestReplayWhosePageTakesTooLongEndsWithThatReason(t *testing.T) {
 	t.Parallel()
 	db := pgtest.NewDB(t)

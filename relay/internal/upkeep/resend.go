@@ -14,17 +14,19 @@ import (
 const (
 	// resendRows are looked at, and at most changed, in one transaction.
 	resendRows = 1000
-	// resendPace is how long a resend rests after each page, as a multiple of what the page took: recording waits for it.
+	// resendPace is how long a resend rests after each page, as a multiple of what the page took:
+	// recording waits for it.
 	resendPace = 1
-	// tellPause is how long the dispatcher is not told of more pages to an endpoint with an order: each time it reads the heads of
-	// all keys that wait.
+	// tellPause is how long the dispatcher is not told of more pages to an endpoint with an order:
+	// each time it reads the heads of all keys that wait.
 	tellPause = 5 * time.Second
 )
 
-// resender carries out the resends of many deliveries that people asked for, in pages: what is due and how far that is are one
-// transaction, so that any relay goes on where another one stopped. Unlike a replay a resend adds no rows, so it does not wait
-// for endpoints that have enough to do: one that is slow would delay the others, and one that holds its order behind a dead
-// delivery waits for nothing but that one's resend.
+// resender carries out the resends of many deliveries that people asked for, in pages: what is due
+// and how far that is are one transaction, so that any relay goes on where another one stopped.
+// Unlike a replay a resend adds no rows, so it does not wait for endpoints that have enough to do:
+// one that is slow would delay the others, and one that holds its order behind a dead delivery
+// waits for nothing but that one's resend.
 type resender struct {
 	ledger     *ledger.Ledger
 	dispatcher *dispatch.Dispatcher

@@ -15,15 +15,17 @@ import (
 )
 
 const (
-	// Retention runs this often, and more often where rows of the outbox table are kept for a short time only.
+	// Retention runs this often, and more often where rows of the outbox table are kept for a short
+	// time only.
 	mostRetentionPause  = time.Hour
 	leastRetentionPause = 10 * time.Second
-	// retentionPace is how long deleting rests after each statement, as a multiple of what the statement took.
+	// retentionPace is how long deleting rests after each statement, as a multiple of what the
+	// statement took.
 	retentionPace = 4
 )
 
-// keeper removes what is old: settled rows of the outbox table, attempts, dead deliveries, replays, resends, counters. Each of
-// its statements is short and may fail: the next time will do.
+// keeper removes what is old: settled rows of the outbox table, attempts, dead deliveries, replays,
+// resends, counters. Each of its statements is short and may fail: the next time will do.
 type keeper struct {
 	ledger   *ledger.Ledger
 	barriers *source.Barriers

@@ -14,12 +14,14 @@ import (
 const (
 	// summaryRows is how many attempts may be without a summary: every search reads them.
 	summaryRows = 10_000
-	// summaryPause is how long the next summary waits at least, and summaryPace, as a multiple of what the last one took.
+	// summaryPause is how long the next summary waits at least, and summaryPace, as a multiple of
+	// what the last one took.
 	summaryPause = 5 * time.Second
 	summaryPace  = 20
 )
 
-// summaries has summaries of the attempts made as they become many. Where nothing is recorded it does nothing.
+// summaries has summaries of the attempts made as they become many. Where nothing is recorded it
+// does nothing.
 type summaries struct {
 	summarize func(context.Context) error
 	wake      Signal

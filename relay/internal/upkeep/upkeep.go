@@ -17,7 +17,8 @@ type Task struct {
 	Name string
 	// Wake has it look for work. nil: it looks now and then by itself.
 	Wake Signal
-	// Run works until ctx is done, or until another relay is in charge. What fails is logged and tried again.
+	// Run works until ctx is done, or until another relay is in charge. What fails is logged and
+	// tried again.
 	Run func(ctx context.Context)
 }
 
@@ -27,7 +28,8 @@ type Signal chan struct{}
 // NewSignal returns a signal that is not set.
 func NewSignal() Signal { return make(Signal, 1) }
 
-// Set wakes whoever waits for the signal, or who will next. It never blocks, and may be called from any goroutine.
+// Set wakes whoever waits for the signal, or who will next. It never blocks, and may be called from
+// any goroutine.
 func (s Signal) Set() (set bool) {
 	select {
 	case s <- struct{}{}:

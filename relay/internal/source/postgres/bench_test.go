@@ -45,7 +45,8 @@ func (c *counter) Commit(tx postgres.Tx) error {
 func (*counter) Keepalive(outbox.LSN) error { return nil }
 func (*counter) Ready() <-chan struct{}     { return nil }
 
-// BenchmarkStream reads a backlog of 500-byte rows from a local server, from its first row to its last.
+// BenchmarkStream reads a backlog of 500-byte rows from a local server, from its first row to its
+// last.
 func BenchmarkStream(b *testing.B) {
 	const rows = 100_000
 	for name, fill := range map[string]string{

@@ -20,8 +20,8 @@ const (
 	blockersTimeout = 10 * time.Second
 )
 
-// blockersSQL returns the transactions that a process waits for. Who may not see other people's sessions
-// gets no age.
+// blockersSQL returns the transactions that a process waits for. Who may not see other people's
+// sessions gets no age.
 const blockersSQL = `
 SELECT COALESCE(a.pid::text, '') AS pid,
        COALESCE(a.application_name, '') AS application,
@@ -83,8 +83,8 @@ func joinBlockers(rows []record) string {
 	return strings.Join(all, "; ")
 }
 
-// watchWait calls Options.Waiting while the session waits for older transactions, until stop is called.
-// It looks over a connection of its own: the session's is the one that waits.
+// watchWait calls Options.Waiting while the session waits for older transactions, until stop is
+// called. It looks over a connection of its own: the session's is the one that waits.
 func (s *session) watchWait(ctx context.Context) (stop func()) {
 	if s.opts.Waiting == nil {
 		return func() {}

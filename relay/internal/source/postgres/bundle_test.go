@@ -21,8 +21,8 @@ import (
 // patience bounds every wait for something that comes by itself.
 const patience = 20 * time.Second
 
-// recorder is a Handler that keeps what it is given, as lines. Transactions with nothing in them, which Postgres 14 streams
-// too, leave none.
+// recorder is a Handler that keeps what it is given, as lines. Transactions with nothing in them,
+// which Postgres 14 streams too, leave none.
 type recorder struct {
 	mu      sync.Mutex
 	lines   []string

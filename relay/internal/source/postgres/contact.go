@@ -5,21 +5,22 @@ import (
 	"time"
 )
 
-// contactWindow is how long the smallest offset between the server's clock and ours is remembered, so that clocks that
-// drift apart do not look like a server that falls behind.
+// contactWindow is how long the smallest offset between the server's clock and ours is remembered,
+// so that clocks that drift apart do not look like a server that falls behind.
 const contactWindow = 5 * time.Minute
 
 // maxAsks bounds the questions that are remembered while nobody reads the answers.
 const maxAsks = 64
 
-// contact knows until when the server must believe that it has us as its client. It gives a client up that it has not
-// heard of for wal_sender_timeout, so that counts from a status that it is known to have read: one that asked for a reply
-// which has come. When a reply was read says nothing, and neither does anything else that the server sent: a relay that
-// was stopped for a while finds in its socket what the server went on sending until it lost patience.
+// contact knows until when the server must believe that it has us as its client. It gives a client
+// up that it has not heard of for wal_sender_timeout, so that counts from a status that it is known
+// to have read: one that asked for a reply which has come. When a reply was read says nothing, and
+// neither does anything else that the server sent: a relay that was stopped for a while finds in
+// its socket what the server went on sending until it lost patience.
 //
-// Replies do not say what they answer. The server stamps them with its own clock: a reply that it sent after we had asked
-// has seen the question. The smallest difference seen between its clock and ours is the one of the clocks; what a later
-// one is above it is time spent on the way or unread.
+// Replies do not say what they answer. The server stamps them with its own clock: a reply that it
+// sent after we had asked has seen the question. The smallest difference seen between its clock and
+// ours is the one of the clocks; what a later one is above it is time spent on the way or unread.
 type contact struct {
 	base    time.Time    // monotonic; all times are counted from it
 	last    atomic.Int64 // nanoseconds after base
@@ -34,8 +35,8 @@ func newContact(now time.Time) *contact {
 	return &contact{base: now, fresh: true}
 }
 
-// observe takes in that something the server stamped at sent was read from the socket at received, and gives the time on
-// our clock at which it was sent.
+// observe takes in that something the server stamped at sent was read from the socket at received,
+// and gives the time on our clock at which it was sent.
 func (c *contact) observe(received, sent time.Time) time.Time {
 	at := received.Sub(c.base)
 	offset := at - time.Duration(sent.UnixNano())
@@ -78,7 +79,8 @@ func (c *contact) heard(t time.Time) {
 	}
 }
 
-// at is when we said what the server is last known to have heard. It may be called from any goroutine.
+// at is when we said what the server is last known to have heard. It may be called from any
+// goroutine.
 func (c *contact) at() time.Time {
 	return c.base.Add(time.Duration(c.last.Load()))
 }

@@ -63,7 +63,8 @@ func TestContact(t *testing.T) {
 		c.observe(start, server(0))
 		c.asked(at(time.Second))
 		c.replied(c.observe(at(time.Second), server(time.Second)))
-		// Stopped from here on. The server went on for a while; on waking a question is asked first.
+		// Stopped from here on. The server went on for a while; on waking a question is asked
+		// first.
 		c.asked(at(time.Hour))
 		for s := time.Second; s < time.Minute; s += time.Second {
 			c.replied(c.observe(at(time.Hour), server(s)))

@@ -11,7 +11,8 @@ import (
 	"github.com/tailpost/tailpost/relay/internal/source"
 )
 
-// The first byte of what pgoutput sends (the Postgres manual, "Logical Replication Message Formats").
+// The first byte of what pgoutput sends (the Postgres manual, "Logical Replication Message
+// Formats").
 const (
 	codeBegin    = 'B'
 	codeCommit   = 'C'
@@ -53,7 +54,8 @@ func newDecoder(h Handler) *decoder {
 	return &decoder{h: h, relations: make(map[uint32]*source.Table)}
 }
 
-// decode handles one piece of pgoutput's output. An error of the handler comes back as handlerError.
+// decode handles one piece of pgoutput's output. An error of the handler comes back as
+// handlerError.
 func (d *decoder) decode(data []byte) error {
 	in := input{rest: data}
 	code := in.byte()
@@ -224,8 +226,9 @@ func (d *decoder) message(in *input) error {
 	return fromHandler(d.h.Message(d.prefix, content))
 }
 
-// relation remembers a table's definition. Postgres repeats it after every invalidation; a *source.Table stays the same until
-// something in it changes, so that a Handler may remember what it worked out for it.
+// relation remembers a table's definition. Postgres repeats it after every invalidation; a
+// *source.Table stays the same until something in it changes, so that a Handler may remember what
+// it worked out for it.
 func (d *decoder) relation(in *input) error {
 	rel := &source.Table{OID: in.uint32(), Schema: string(in.string()), Name: string(in.string())}
 	if rel.Schema == "" {
@@ -312,8 +315,8 @@ func same(r, o *source.Table) bool {
 	return true
 }
 
-// input reads big-endian values off the front of rest. Past the end it gives zeros and sets short, so that a sequence of
-// reads needs one check.
+// input reads big-endian values off the front of rest. Past the end it gives zeros and sets short,
+// so that a sequence of reads needs one check.
 type input struct {
 	rest  []byte
 	short bool

@@ -6,8 +6,8 @@ import (
 	"strconv"
 )
 
-// readDomains returns the types that domains are made of, by the domains' OIDs. The stream names a column's domain, and how its
-// values look is a matter of the type beneath.
+// readDomains returns the types that domains are made of, by the domains' OIDs. The stream names a
+// column's domain, and how its values look is a matter of the type beneath.
 func (s *session) readDomains(ctx context.Context) (map[uint32]uint32, error) {
 	rows, err := s.query(ctx, `
 		WITH RECURSIVE d AS (

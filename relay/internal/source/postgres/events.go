@@ -18,14 +18,16 @@ type EventsOptions struct {
 	Mapping  outbox.Mapping
 	Zone     *time.Location // of times in the table that name none; nil: UTC
 	Messages string         // prefix of logical messages that carry events; empty: none
-	// Settled is the recorded frontier: a transaction whose commit record begins below it is settled.
+	// Settled is the recorded frontier: a transaction whose commit record begins below it is
+	// settled.
 	Settled  source.Position
 	Barriers *source.Barriers
 	Logger   zerolog.Logger
 }
 
-// Events turns the changes of a slot into what a source brings: rows of the outbox table and logical messages into events,
-// and Tailpost's own messages into barriers and notices. It is a Handler.
+// Events turns the changes of a slot into what a source brings: rows of the outbox table and
+// logical messages into events, and Tailpost's own messages into barriers and notices. It is a
+// Handler.
 type Events struct {
 	opts EventsOptions
 	to   source.Handler
@@ -52,7 +54,8 @@ func (e *Events) Begin(tx Tx) error {
 	e.tx = source.Tx{Commit: source.Position(tx.CommitLSN), At: tx.Time}
 	e.seq, e.passed = 0, e.passed[:0]
 	e.rows, e.gone = 0, ""
-	// The frontier is the end of a transaction, so one that begins its commit record below it is settled.
+	// The frontier is the end of a transaction, so one that begins its commit record below it is
+	// settled.
 	e.settled = e.tx.Commit < e.opts.Settled
 	e.to.Begin(e.tx)
 	return nil
@@ -95,7 +98,8 @@ func (e *Events) Change(op Op, table *source.Table, row []outbox.Value) error {
 	return nil
 }
 
-// idOf returns the id of a row that does not fit the mapping otherwise, so that it can be read again once it does; empty: it has none.
+// idOf returns the id of a row that does not fit the mapping otherwise, so that it can be read
+// again once it does; empty: it has none.
 func (e *Events) idOf(table *source.Table, row []outbox.Value) string {
 	for i, c := range table.Columns {
 		if c.Name != e.opts.Mapping.ID || i >= len(row) || row[i].Kind != outbox.TextValue {
@@ -138,8 +142,8 @@ func (e *Events) Message(prefix string, content []byte) error {
 	return nil
 }
 
-// own takes a logical message of our own. One that it does not understand is of a later release, or somebody's joke: it
-// stops nothing.
+// own takes a logical message of our own. One that it does not understand is of a later release, or
+// somebody's joke: it stops nothing.
 func (e *Events) own(content []byte) {
 	var m envelope
 	if err := json.Unmarshal(content, &m); err != nil {
@@ -163,14 +167,14 @@ func (e *Events) own(content []byte) {
 	e.bring(ev, nil)
 }
 
-// id identifies an event without an id of its own: its transaction's commit LSN and its place there, which stay the same
-// however often the stream is read.
+// id identifies an event without an id of its own: its transaction's commit LSN and its place
+// there, which stay the same however often the stream is read.
 func (e *Events) id() string {
 	return "msg_" + strconv.FormatUint(uint64(e.tx.Commit), 16) + "_" + strconv.FormatInt(e.seq, 10)
 }
 
-// bring hands over an event that was decoded, or what is known of one that cannot be delivered, so that it neither stops
-// the stream nor vanishes.
+// bring hands over an event that was decoded, or what is known of one that cannot be delivered, so
+// that it neither stops the stream nor vanishes.
 func (e *Events) bring(ev outbox.Event, err error) {
 	if err == nil {
 		err = source.Unrecordable(&ev)

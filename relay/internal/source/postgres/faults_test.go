@@ -23,7 +23,8 @@ import (
 	"github.com/tailpost/tailpost/relay/internal/source/postgres"
 )
 
-// proxy stands between a stream and its server: it can speak TLS to the stream, fall silent, and cut the line.
+// proxy stands between a stream and its server: it can speak TLS to the stream, fall silent, and
+// cut the line.
 type proxy struct {
 	url    string
 	mu     sync.Mutex
@@ -295,7 +296,8 @@ func TestGiantTransactionInConstantMemory(t *testing.T) { //nolint:paralleltest 
 	require.Less(t, h.highest, before.HeapAlloc+(8<<20), "heap grew with the transaction")
 }
 
-// A server that has hung up is seen although nobody reads: by whoever asks, and then by the reader that waits for room.
+// A server that has hung up is seen although nobody reads: by whoever asks, and then by the reader
+// that waits for room.
 func TestHeldSeesTheServerHangUp(t *testing.T) {
 	t.Parallel()
 	if runtime.GOOS != "linux" {

@@ -26,13 +26,15 @@ type Tx struct {
 	Time      time.Time  // when it committed
 }
 
-// Handler takes the stream's contents in commit order. Every method is called on the goroutine of Stream.Run and must
-// not block; an error ends Run. Byte slices alias the read buffer and are valid during the call only.
+// Handler takes the stream's contents in commit order. Every method is called on the goroutine of
+// Stream.Run and must not block; an error ends Run. Byte slices alias the read buffer and are valid
+// during the call only.
 type Handler interface {
 	// Begin starts a transaction. Its changes and messages follow, then Commit.
 	Begin(tx Tx) error
-	// Change is one row: the new one for Insert and Update, the old key for Delete, nil for Truncate. Of a table with
-	// REPLICA IDENTITY FULL the old row is whole, and so is an updated one: no value in it is UnchangedTOAST.
+	// Change is one row: the new one for Insert and Update, the old key for Delete, nil for
+	// Truncate. Of a table with REPLICA IDENTITY FULL the old row is whole, and so is an updated
+	// one: no value in it is UnchangedTOAST.
 	Change(op Op, rel *source.Table, row []outbox.Value) error
 	// Message is a transactional logical message.
 	Message(prefix string, content []byte) error
@@ -40,7 +42,7 @@ type Handler interface {
 	Commit(tx Tx) error
 	// Keepalive says, outside a transaction, that nothing below lsn is still to come.
 	Keepalive(lsn outbox.LSN) error
-	// Ready returns nil to go on reading, else a channel that is closed when there is room again. While it waits,
-	// the stream keeps answering keepalives and reads nothing.
+	// Ready returns nil to go on reading, else a channel that is closed when there is room again.
+	// While it waits, the stream keeps answering keepalives and reads nothing.
 	Ready() <-chan struct{}
 }

@@ -32,8 +32,8 @@ type SlotState struct {
 	Failover  bool   // standbys keep a copy of it
 }
 
-// Inspect connects as Open does, and reads what that would use or set up. An error is one that Open would
-// return too.
+// Inspect connects as Open does, and reads what that would use or set up. An error is one that Open
+// would return too.
 func Inspect(ctx context.Context, o Options) (*Inspection, error) {
 	o, err := o.withDefaults()
 	if err != nil {

@@ -25,11 +25,14 @@ const (
 
 // Options says what to stream and from where. URL and Slot are required.
 type Options struct {
-	// URL is the database's address, a libpq URL or keyword string. It must not lead to a connection pooler.
+	// URL is the database's address, a libpq URL or keyword string. It must not lead to a
+	// connection pooler.
 	URL string
-	// Slot names the replication slot and the outbox's publication; the endpoint table's is called Slot_endpoint.
+	// Slot names the replication slot and the outbox's publication; the endpoint table's is called
+	// Slot_endpoint.
 	Slot string
-	// Table is the outbox table, schema.name as in the catalogue. Empty: events are logical messages only.
+	// Table is the outbox table, schema.name as in the catalogue. Empty: events are logical
+	// messages only.
 	Table string
 	// EndpointTable is the table of endpoints. Empty: DefaultEndpointTable.
 	EndpointTable string
@@ -40,23 +43,23 @@ type Options struct {
 	Create bool
 	// ReplaceLost drops a lost slot and makes a new one; otherwise that is ErrSlotLost.
 	ReplaceLost bool
-	// Replace drops the slot, whatever Postgres says of it, unless somebody holds it, and makes a new one. It is what helps after
-	// ErrWALMissing.
+	// Replace drops the slot, whatever Postgres says of it, unless somebody holds it, and makes a
+	// new one. It is what helps after ErrWALMissing.
 	Replace bool
 	// SkipBacklog lets go of all WAL written so far, unread. It is what helps after ErrUnreadable.
 	SkipBacklog bool
 
 	// Start is where to stream from. Zero: where the slot stands.
 	Start outbox.LSN
-	// StatusInterval is how often Postgres hears from an idle stream, at most. Zero: 10s. A third of wal_sender_timeout
-	// is taken where that is less.
+	// StatusInterval is how often Postgres hears from an idle stream, at most. Zero: 10s. A third
+	// of wal_sender_timeout is taken where that is less.
 	StatusInterval time.Duration
 	// ReplyTimeout is how long the server may leave a request for a reply unanswered. Zero: 60s.
 	ReplyTimeout time.Duration
 
-	// Waiting is called while the creation of the slot waits for transactions that are older than it,
-	// first after WaitNotice, then every minute. by says which they are and how to end them. It must
-	// not block. nil: nobody wants to know.
+	// Waiting is called while the creation of the slot waits for transactions that are older than
+	// it, first after WaitNotice, then every minute. by says which they are and how to end them. It
+	// must not block. nil: nobody wants to know.
 	Waiting func(by string)
 	// WaitNotice is how long the creation may take before Waiting is called. Zero: 5s.
 	WaitNotice time.Duration
@@ -70,21 +73,25 @@ type Info struct {
 	Database      string
 	// SlotCreated says that the slot is new: what committed before was not streamed.
 	SlotCreated bool
-	// Changed names the publications that were created or mended: what committed before may not be in the stream.
+	// Changed names the publications that were created or mended: what committed before may not be
+	// in the stream.
 	Changed []string
-	// SkippedFrom is where the slot stood before WAL was let go unread, see Options.SkipBacklog. Zero: none was.
+	// SkippedFrom is where the slot stood before WAL was let go unread, see Options.SkipBacklog.
+	// Zero: none was.
 	SkippedFrom outbox.LSN
-	// ConfirmedFlush is where the stream starts unless Options.Start is later, Restart the oldest WAL that the slot holds.
+	// ConfirmedFlush is where the stream starts unless Options.Start is later, Restart the oldest
+	// WAL that the slot holds.
 	ConfirmedFlush outbox.LSN
 	Restart        outbox.LSN
 	// Failover says that standbys keep a copy of the slot (Postgres 17 or later).
 	Failover bool
 	// PID is the process that serves the stream, as pg_replication_slots.active_pid names it.
 	PID int
-	// Asked, Clock and Answered are a time of the server's clock and what this machine's said before and
-	// after.
+	// Asked, Clock and Answered are a time of the server's clock and what this machine's said
+	// before and after.
 	Asked, Clock, Answered time.Time
-	// SenderTimeout is wal_sender_timeout: how long the server keeps a silent client. Zero: for ever.
+	// SenderTimeout is wal_sender_timeout: how long the server keeps a silent client. Zero: for
+	// ever.
 	SenderTimeout time.Duration
 }
 

@@ -9,7 +9,8 @@ import (
 	"github.com/tailpost/tailpost/outbox/pglink"
 )
 
-// publicationTries bounds how often a publication is read again because another relay sets it up at the same moment.
+// publicationTries bounds how often a publication is read again because another relay sets it up at
+// the same moment.
 const publicationTries = 3
 
 // publication is one that the stream needs, as it must be.
@@ -33,8 +34,9 @@ type published struct {
 	keyed       bool     // each of its partitions says which row it deletes
 }
 
-// withMoves is what is published of a table whose rows may move between partitions: to Postgres that is a delete and an insert,
-// and only the delete tells the insert from an event. Where a table has no key, publishing deletes would forbid them.
+// withMoves is what is published of a table whose rows may move between partitions: to Postgres
+// that is a delete and an insert, and only the delete tells the insert from an event. Where a table
+// has no key, publishing deletes would forbid them.
 var withMoves = []string{"insert", "delete"} //nolint:gochecknoglobals // a constant
 
 func (s *session) publications() []publication {
@@ -44,7 +46,8 @@ func (s *session) publications() []publication {
 	}
 }
 
-// ensurePublications creates what is missing and mends what differs. It reports whether one was created.
+// ensurePublications creates what is missing and mends what differs. It reports whether one was
+// created.
 func (s *session) ensurePublications(ctx context.Context) (created bool, err error) {
 	for _, want := range s.publications() {
 		made, err := s.ensurePublication(ctx, want)
@@ -102,7 +105,8 @@ func (s *session) readPublication(ctx context.Context, want publication) (publis
 	var have published
 	if want.table != "" {
 		schema, name, _ := strings.Cut(want.table, ".")
-		// By name, not by to_regclass: that wants the right to use the schema, which streaming does not.
+		// By name, not by to_regclass: that wants the right to use the schema, which streaming does
+		// not.
 		rows, err := s.query(ctx, `
 			SELECT c.relkind AS kind,
 			       EXISTS (SELECT FROM pg_inherits AS i WHERE i.inhparent = c.oid) AS parent,
@@ -220,7 +224,8 @@ func (p publication) tables() []string {
 	return []string{p.table}
 }
 
-// sql makes the publication what it must be, in one transaction: WAL must not pass while there is none.
+// sql makes the publication what it must be, in one transaction: WAL must not pass while there is
+// none.
 func (p publication) sql(have published) string {
 	name := quoteIdentifier(p.name)
 	publish := p.publish

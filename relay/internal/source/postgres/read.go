@@ -14,7 +14,8 @@ import (
 	"github.com/tailpost/tailpost/outbox/pglink"
 )
 
-// What the server sends within the copy stream, and what we send (the Postgres manual, "Streaming Replication Protocol").
+// What the server sends within the copy stream, and what we send (the Postgres manual, "Streaming
+// Replication Protocol").
 const (
 	copyWAL       = 'w' // start 8, end 8, server time 8, data
 	copyKeepalive = 'k' // end 8, server time 8, reply requested 1
@@ -54,8 +55,8 @@ func (s *Stream) read(ctx context.Context, h Handler) error {
 	return nil
 }
 
-// wait holds the stream up until room is closed or ctx is done. Nothing is read meanwhile, so the server's questions go
-// unseen: statuses are sent on our own time, often enough for it.
+// wait holds the stream up until room is closed or ctx is done. Nothing is read meanwhile, so the
+// server's questions go unseen: statuses are sent on our own time, often enough for it.
 func (s *Stream) wait(ctx context.Context, room <-chan struct{}) error {
 	timer := time.NewTimer(time.Until(s.due()))
 	defer timer.Stop()
@@ -106,7 +107,8 @@ func (s *Stream) sendDue() error {
 	return s.sendStatus()
 }
 
-// due is when the next status is. The first look at a moved ack fixes its time, so that nothing puts it off.
+// due is when the next status is. The first look at a moved ack fixes its time, so that nothing
+// puts it off.
 func (s *Stream) due() time.Time {
 	if !s.ackMoved.Load() {
 		return s.nextStatus
@@ -120,8 +122,9 @@ func (s *Stream) due() time.Time {
 	return s.nextStatus
 }
 
-// arm sets the read deadline to when something is to be done next. It looks at the flags after it has set the deadline,
-// as whoever sets a flag moves the deadline after that: the later of the two sees the other.
+// arm sets the read deadline to when something is to be done next. It looks at the flags after it
+// has set the deadline, as whoever sets a flag moves the deadline after that: the later of the two
+// sees the other.
 func (s *Stream) arm() {
 	// Setting a deadline fails on a closed connection only, which the next read notices.
 	_ = s.conn.SetReadDeadline(s.nextStatus)
@@ -222,14 +225,15 @@ func (s *Stream) lost(err error) error {
 	return fmt.Errorf("read from the stream: %w", err)
 }
 
-// position is what may be acknowledged now. Going below where the slot stands would move it back on some versions, and
-// going beyond what was sent would skip what is still to come.
+// position is what may be acknowledged now. Going below where the slot stands would move it back on
+// some versions, and going beyond what was sent would skip what is still to come.
 func (s *Stream) position() outbox.LSN {
 	return max(s.floor, min(outbox.LSN(s.acked.Load()), s.seen))
 }
 
-// sendStatus tells the server how far everything is settled. All three positions are that: to Postgres "written" alone
-// would mean nothing to a logical slot. Once in an interval, however often acks are sent, it asks for a reply.
+// sendStatus tells the server how far everything is settled. All three positions are that: to
+// Postgres "written" alone would mean nothing to a logical slot. Once in an interval, however often
+// acks are sent, it asks for a reply.
 func (s *Stream) sendStatus() error {
 	now := time.Now()
 	position := s.position()
@@ -269,8 +273,9 @@ func (s *Stream) write(now time.Time, b []byte) error {
 	return nil
 }
 
-// farewell tells the server the last ack and that we are done, and gives it a moment to let go of the slot. What it still
-// sends is dropped; were it left unread, closing would reset the connection and our last words with it.
+// farewell tells the server the last ack and that we are done, and gives it a moment to let go of
+// the slot. What it still sends is dropped; were it left unread, closing would reset the connection
+// and our last words with it.
 func (s *Stream) farewell() {
 	s.stopping.Store(true)
 	end := time.Now().Add(farewellTime)

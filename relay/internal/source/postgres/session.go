@@ -24,8 +24,8 @@ const (
 	readBuffer = 64 << 10
 )
 
-// session is the connection before it streams. A replication connection takes SQL by the simple protocol only, so values
-// are quoted here.
+// session is the connection before it streams. A replication connection takes SQL by the simple
+// protocol only, so values are quoted here.
 type session struct {
 	conn *pgconn.PgConn
 	opts Options

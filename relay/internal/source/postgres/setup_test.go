@@ -412,7 +412,8 @@ func TestSessionSettings(t *testing.T) {
 	b.awaitSQL(t, `SELECT count(*) = 1 FROM pg_stat_replication WHERE application_name = $1 AND state = 'streaming'
 		AND pid = (SELECT active_pid FROM pg_replication_slots WHERE slot_name = $2)`, "tailpost test", b.slot)
 
-	// The stream outlives the limits that its set-up ran under, and values come in fixed formats whatever the database says.
+	// The stream outlives the limits that its set-up ran under, and values come in fixed formats
+	// whatever the database says.
 	b.exec(t, `DO $$ BEGIN EXECUTE format('ALTER DATABASE %I SET datestyle = ''German''', current_database()); END $$`)
 	b.exec(t, `CREATE TABLE stamped (at timestamptz, data bytea, f float8)`)
 	o = b.options()

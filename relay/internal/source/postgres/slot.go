@@ -22,8 +22,8 @@ type slot struct {
 	failover       bool
 }
 
-// ensureSlot creates the slot where it is missing and checks it. unread says that the slot's WAL cannot be decoded because
-// a publication was missing until now.
+// ensureSlot creates the slot where it is missing and checks it. unread says that the slot's WAL
+// cannot be decoded because a publication was missing until now.
 func (s *session) ensureSlot(ctx context.Context, unread bool) error {
 	have, err := s.readSlot(ctx)
 	if err != nil {
@@ -45,7 +45,8 @@ func (s *session) ensureSlot(ctx context.Context, unread bool) error {
 	case have == nil:
 		err = s.createSlot(ctx)
 	case (unread && s.info.ServerVersion < 180000 || s.opts.SkipBacklog) && have.activePID == "":
-		// Before Postgres 18, WAL that was written while there was no publication ends the stream, again and again.
+		// Before Postgres 18, WAL that was written while there was no publication ends the stream,
+		// again and again.
 		s.info.SkippedFrom = have.confirmedFlush
 		err = s.skipBacklog(ctx)
 	}
@@ -67,7 +68,8 @@ func (s *session) noteSlot(have *slot) {
 	s.info.ConfirmedFlush, s.info.Restart, s.info.Failover = have.confirmedFlush, have.restart, have.failover
 }
 
-// readSlot returns nil where there is no slot, and an error where there is one that can never be ours.
+// readSlot returns nil where there is no slot, and an error where there is one that can never be
+// ours.
 func (s *session) readSlot(ctx context.Context) (*slot, error) {
 	rows, err := s.query(ctx, `
 		SELECT slot_type, plugin, database, temporary, active_pid, restart_lsn, confirmed_flush_lsn, wal_status,
@@ -153,8 +155,8 @@ func (s *session) createSlot(ctx context.Context) error {
 	return nil
 }
 
-// skipBacklog moves the slot to the end of the WAL. This reads the WAL but decodes nothing, so it cannot fail as the
-// stream does.
+// skipBacklog moves the slot to the end of the WAL. This reads the WAL but decodes nothing, so it
+// cannot fail as the stream does.
 func (s *session) skipBacklog(ctx context.Context) error {
 	err := s.patiently(ctx, func() error {
 		_, err := s.query(ctx, "SELECT pg_replication_slot_advance("+quoteLiteral(s.opts.Slot)+", pg_current_wal_lsn())")
@@ -198,7 +200,8 @@ func (s *session) acquire(ctx context.Context) error {
 	return nil
 }
 
-// heldByAnother explains who has the slot. A connection that creates it outlives a relay that was killed.
+// heldByAnother explains who has the slot. A connection that creates it outlives a relay that was
+// killed.
 func (s *session) heldByAnother(ctx context.Context, have *slot) error {
 	if have.confirmedFlush != 0 {
 		return fmt.Errorf("%w: slot %q is held by the connection with process ID %s", ErrSlotActive, s.opts.Slot, have.activePID)
@@ -219,7 +222,8 @@ func (s *session) heldByAnother(ctx context.Context, have *slot) error {
 }
 
 func (s *session) startReplication(ctx context.Context) error {
-	// Decoding takes locks on the catalogue, which a long one there may hold back: that must not end the stream.
+	// Decoding takes locks on the catalogue, which a long one there may hold back: that must not
+	// end the stream.
 	if _, err := s.query(ctx, `SET statement_timeout = 0; SET lock_timeout = 0`); err != nil {
 		return fmt.Errorf("lift time limits: %w", err)
 	}
