@@ -56,7 +56,7 @@ type Start struct {
 
 // TenantNetwork bounds where requests to endpoints that were made through the API may go: by what the api block allows, and
 // through the same proxy as all others.
-func (c *Config) TenantNetwork() Network {
+func (c Config) TenantNetwork() Network {
 	n := c.API.Network
 	n.Proxy = c.Network.Proxy
 	return n

@@ -155,13 +155,13 @@ func readNumber(text string) (d decimal, exact, ok bool) {
 		pos = 1
 	}
 	significant := 0
-	whole := d.digits(text[pos:], &significant)
+	whole := digits(text[pos:], &d.coefficient, &significant)
 	if whole == 0 || (whole > 1 && text[pos] == '0') {
 		return decimal{}, false, false
 	}
 	pos += whole
 	if pos < len(text) && text[pos] == '.' {
-		fraction := d.digits(text[pos+1:], &significant)
+		fraction := digits(text[pos+1:], &d.coefficient, &significant)
 		if fraction == 0 {
 			return decimal{}, false, false
 		}
@@ -181,18 +181,18 @@ func readNumber(text string) (d decimal, exact, ok bool) {
 	return d, significant <= maxDigits, true
 }
 
-// digits appends the digits that text begins with to the coefficient, and returns how many those are. Of more than maxDigits
+// digits appends the digits that text begins with to a coefficient, and returns how many those are. Of more than maxDigits
 // significant ones the rest is only counted.
-func (d *decimal) digits(text string, significant *int) int {
+func digits(text string, coefficient *int64, significant *int) int {
 	for i := range len(text) {
 		c := text[i]
 		if c < '0' || c > '9' {
 			return i
 		}
 		if *significant <= maxDigits {
-			d.coefficient = d.coefficient*10 + int64(c-'0')
+			*coefficient = *coefficient*10 + int64(c-'0')
 		}
-		if d.coefficient != 0 {
+		if *coefficient != 0 {
 			*significant++
 		}
 	}

@@ -39,9 +39,9 @@ func (b *testBundle) exec(t *testing.T, statements string) {
 }
 
 // count is the answer of a query for one number.
-func (b *testBundle) count(t *testing.T, query string, args ...any) int {
+func (b *testBundle) count(t *testing.T, query string) int {
 	t.Helper()
 	var n int
-	require.NoError(t, b.conn.QueryRow(t.Context(), query, args...).Scan(&n))
+	require.NoError(t, b.conn.QueryRow(t.Context(), query).Scan(&n))
 	return n
 }
