@@ -38,8 +38,9 @@ type API struct {
 	Listen string // host:port; empty: there is no API
 	Keys   []APIKey
 	TLS    TLS
-	// Network is what endpoints that are made through the API may reach beside the public internet; Config.Network is for those
-	// of the configuration alone. It has no proxy: see Config.TenantNetwork.
+	// Network is what endpoints that are made through the API may reach beside the public internet;
+	// Config.Network is for those of the configuration alone. It has no proxy: see
+	// Config.TenantNetwork.
 	Network Network
 }
 

@@ -13,7 +13,8 @@ import (
 	"github.com/tailpost/tailpost/config"
 )
 
-// problems completes a good configuration after a change, and returns the settings that it refuses then.
+// problems completes a good configuration after a change, and returns the settings that it refuses
+// then.
 func problems(t *testing.T, change func(c *config.Config, e *config.Endpoint)) []string {
 	t.Helper()
 	c := config.Config{
@@ -153,7 +154,8 @@ func TestSecretsOfTheRightSize(t *testing.T) {
 	for secret, good := range map[string]bool{
 		key("whsec_", 23): false, key("whsec_", 24): true, key("whsec_", 64): true, key("whsec_", 65): false,
 		key("whsk_", 31): false, key("whsk_", 32): true, key("whsk_", 33): false, key("whsk_", 64): false, private: true,
-		// The last character has bits that stand for nothing: other libraries read another key, or none.
+		// The last character has bits that stand for nothing: other libraries read another key, or
+		// none.
 		"whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaS=": false, key("whsec_", 25)[:38] + "Z=": false,
 		key("", 32): false, key("WHSEC_", 32): false,
 	} {
@@ -263,7 +265,8 @@ func TestNamesThatIdentify(t *testing.T) {
 	}
 }
 
-// A URL that is taken is one that requests can go to: what the sender would refuse for ever is refused at once.
+// A URL that is taken is one that requests can go to: what the sender would refuse for ever is
+// refused at once.
 func TestURLsThatNothingCanBeSentTo(t *testing.T) {
 	t.Parallel()
 	for url, want := range map[string]string{

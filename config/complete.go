@@ -25,8 +25,8 @@ const (
 	defaultLogFormat   = "json"
 )
 
-// DefaultSchedule is when failed deliveries are attempted again unless their endpoint says otherwise: 10 attempts over
-// about three days.
+// DefaultSchedule is when failed deliveries are attempted again unless their endpoint says
+// otherwise: 10 attempts over about three days.
 func DefaultSchedule() []time.Duration {
 	return []time.Duration{
 		5 * time.Second, 5 * time.Minute, 30 * time.Minute, 2 * time.Hour, 5 * time.Hour, 10 * time.Hour, 14 * time.Hour,
@@ -34,8 +34,8 @@ func DefaultSchedule() []time.Duration {
 	}
 }
 
-// Complete fills in the defaults of what is zero and checks every rule, as Load does for files. The error is of type
-// Diagnostics and lists all problems. The receiver is left as it is.
+// Complete fills in the defaults of what is zero and checks every rule, as Load does for files. The
+// error is of type Diagnostics and lists all problems. The receiver is left as it is.
 func (c Config) Complete() (*Config, error) {
 	var diags Diagnostics
 	done := c.complete(func(p problem) {

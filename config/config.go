@@ -7,8 +7,9 @@ import (
 	"github.com/tailpost/tailpost/outbox"
 )
 
-// Config is everything the relay needs to know. It is immutable once built: a reload builds a new one. Load and Complete
-// make a complete one, with defaults filled in and every rule checked; a literal is not.
+// Config is everything the relay needs to know. It is immutable once built: a reload builds a new
+// one. Load and Complete make a complete one, with defaults filled in and every rule checked; a
+// literal is not.
 type Config struct {
 	Database  Database
 	Outbox    Outbox
@@ -30,14 +31,15 @@ type Database struct {
 
 // Outbox says where events come from.
 type Outbox struct {
-	// Mapping names the table and its columns. A Mapping without Table means that events come as logical messages only;
-	// the default is that of outbox.DefaultMapping where Messages is empty, and no table where it is not.
+	// Mapping names the table and its columns. A Mapping without Table means that events come as
+	// logical messages only; the default is that of outbox.DefaultMapping where Messages is empty,
+	// and no table where it is not.
 	Mapping   outbox.Mapping
 	Messages  string        // prefix of pg_logical_emit_message that also carries events; empty: none
 	Start     Start         // what to do with rows that are older than the slot
 	Retention time.Duration // settled rows this old are deleted; 0: never
-	// AuditInterval is how often the table is searched for events that the stream did not bring. Negative: only when
-	// something says that there may be some. Default: 1h.
+	// AuditInterval is how often the table is searched for events that the stream did not bring.
+	// Negative: only when something says that there may be some. Default: 1h.
 	AuditInterval time.Duration
 }
 
@@ -48,14 +50,15 @@ type Retention struct {
 	Stats    time.Duration // counters by the hour; older ones are summed up; default 90 days
 }
 
-// Start says which rows that are older than the slot are delivered too. The zero Start is "now": none.
+// Start says which rows that are older than the slot are delivered too. The zero Start is "now":
+// none.
 type Start struct {
 	Beginning bool      // all
 	At        time.Time // those created at or after it; zero: none
 }
 
-// TenantNetwork bounds where requests to endpoints that were made through the API may go: by what the api block allows, and
-// through the same proxy as all others.
+// TenantNetwork bounds where requests to endpoints that were made through the API may go: by what
+// the api block allows, and through the same proxy as all others.
 func (c Config) TenantNetwork() Network {
 	n := c.API.Network
 	n.Proxy = c.Network.Proxy
@@ -116,13 +119,13 @@ const (
 )
 
 // Endpoint is a URL with its policy.
-type Endpoint struct {
+type Endpoint struct { //nolint:recvcheck // encoded by value, asked by pointer
 	ID          string // identity in every table; the block label
 	Name        string
 	Description string
 	URL         string
-	// SensitiveURL says that the URL is a secret itself, as one that came from the environment or a file: only its scheme and host
-	// are shown and recorded.
+	// SensitiveURL says that the URL is a secret itself, as one that came from the environment or a
+	// file: only its scheme and host are shown and recorded.
 	SensitiveURL bool
 	Secrets      []Secret // at least one; the first is the current one
 	Signature    Signature
@@ -145,7 +148,8 @@ type Endpoint struct {
 	Origin Origin // where it was declared
 }
 
-// Origin is a place in a configuration file. The zero Origin means that Go code made the configuration.
+// Origin is a place in a configuration file. The zero Origin means that Go code made the
+// configuration.
 type Origin struct {
 	File string
 	Line int

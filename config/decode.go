@@ -48,7 +48,8 @@ func (d *decoder) spoil(endpoint int, name string) {
 	d.spoiled[field{endpoint, name}] = true
 }
 
-// problem turns a broken rule into a diagnostic of the place that broke it, or of what is around it.
+// problem turns a broken rule into a diagnostic of the place that broke it, or of what is around
+// it.
 func (d *decoder) problem(p problem, firstFile string) {
 	broken := Diagnostic{Severity: SeverityError, File: firstFile, Line: 1, Column: 1}
 	for name := p.field.name; ; name = parent(name) {
@@ -67,7 +68,8 @@ func (d *decoder) problem(p problem, firstFile string) {
 	d.diags = append(d.diags, broken)
 }
 
-// parent gives the name of the setting that holds another: a list that of an element, a block that of an attribute.
+// parent gives the name of the setting that holds another: a list that of an element, a block that
+// of an attribute.
 func parent(name string) string {
 	if i := strings.LastIndexAny(name, ".["); i >= 0 {
 		return name[:i]
@@ -198,8 +200,8 @@ func (s *section) durationOr(name, never string) time.Duration {
 	return v
 }
 
-// columns lays the named columns over those of the default table, of which the table may lack all but the required ones.
-// A null or empty one is a column that there is none of.
+// columns lays the named columns over those of the default table, of which the table may lack all
+// but the required ones. A null or empty one is a column that there is none of.
 func (d *decoder) columns(s *section, m *outbox.Mapping) {
 	named, ok := s.table("columns")
 	if !ok {
@@ -297,7 +299,8 @@ func (d *decoder) log(s *section) {
 	d.config.Log.Format, _ = s.text("format")
 }
 
-// endpointPlaces starts the places of an endpoint with those of the defaults block, which its own then replace.
+// endpointPlaces starts the places of an endpoint with those of the defaults block, which its own
+// then replace.
 func (d *decoder) endpointPlaces(index int, at hcl.Range) {
 	d.places[index] = maps.Clone(d.places[defaults])
 	d.place(index, "", at)

@@ -154,7 +154,8 @@ func set[T any](to *T) func(v T, ok bool) {
 	}
 }
 
-// count decodes a number that is at least least. Zero would mean the default to the rules, which is not what was written.
+// count decodes a number that is at least least. Zero would mean the default to the rules, which is
+// not what was written.
 func (s *section) count(name string, to *int, least int) {
 	n, ok := s.integer(name)
 	if !ok {

@@ -81,8 +81,8 @@ func fileFunction(opts Options, dir string) function.Function {
 	})
 }
 
-// secretValue marks a value as sensitive. It refuses a text that cty would change by bringing it into Unicode's composed
-// form: a secret must keep its bytes.
+// secretValue marks a value as sensitive. It refuses a text that cty would change by bringing it
+// into Unicode's composed form: a secret must keep its bytes.
 func secretValue(text, from string) (cty.Value, error) {
 	v := cty.StringVal(text)
 	if v.AsString() != text {

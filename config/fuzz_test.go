@@ -14,8 +14,8 @@ import (
 	"github.com/tailpost/tailpost/config/receiver"
 )
 
-// FuzzParse feeds anything to the language: it never panics, tells no secret of the environment, and a configuration it
-// takes keeps its own rules.
+// FuzzParse feeds anything to the language: it never panics, tells no secret of the environment,
+// and a configuration it takes keeps its own rules.
 func FuzzParse(f *testing.F) {
 	paths, err := filepath.Glob("testdata/*/*.hcl")
 	require.NoError(f, err)
@@ -55,8 +55,8 @@ func mustJSON(tb testing.TB, v any) string {
 	return string(text)
 }
 
-// FuzzURL: whatever is written for a URL, what is taken leads to one host that requests may go to, and what is refused is not
-// repeated.
+// FuzzURL: whatever is written for a URL, what is taken leads to one host that requests may go to,
+// and what is refused is not repeated.
 func FuzzURL(f *testing.F) {
 	for _, seed := range []string{
 		"https://example.com/a?b=c", "http://127.0.0.1:8080", "https://[::1]/", "https://a..b/", "https://127.1/", "https://0x7f000001/", "https://u:p@h/#f", "https://bücher.example",

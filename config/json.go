@@ -7,8 +7,9 @@ import (
 	"time"
 )
 
-// MarshalJSON gives the configuration without its secrets: for people and for `tailpost check --json`. Values of headers,
-// queries of URLs, and paths of URLs that came from the environment count as secrets.
+// MarshalJSON gives the configuration without its secrets: for people and for `tailpost check
+// --json`. Values of headers, queries of URLs, and paths of URLs that came from the environment
+// count as secrets.
 func (c Config) MarshalJSON() ([]byte, error) {
 	endpoints := make([]endpointJSON, 0, len(c.Endpoints))
 	for i := range c.Endpoints {
@@ -169,8 +170,8 @@ func newEndpointJSON(e *Endpoint) endpointJSON {
 	return j
 }
 
-// ShownURL returns the URL as people and tables may have it: without its user information and query, which may hold tokens, and
-// of one that is a secret itself only scheme and host.
+// ShownURL returns the URL as people and tables may have it: without its user information and
+// query, which may hold tokens, and of one that is a secret itself only scheme and host.
 func (e *Endpoint) ShownURL() string {
 	u, err := url.Parse(e.URL)
 	if err != nil {

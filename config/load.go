@@ -22,13 +22,14 @@ type Options struct {
 	Getenv func(name string) (value string, ok bool)
 	// ReadFile reads configuration files, and what file() names. Nil: os.ReadFile.
 	ReadFile func(path string) ([]byte, error)
-	// DatabaseOnly reads the blocks database and outbox only, for work that needs no more: what the others ask of the
-	// environment need not be there. The Config has no endpoints then.
+	// DatabaseOnly reads the blocks database and outbox only, for work that needs no more: what the
+	// others ask of the environment need not be there. The Config has no endpoints then.
 	DatabaseOnly bool
 }
 
-// Load reads a configuration file, or all files *.hcl of a directory, merged in the order of their names. All problems
-// come at once. The Config is nil if Diagnostics has errors; it may have warnings beside a Config.
+// Load reads a configuration file, or all files *.hcl of a directory, merged in the order of their
+// names. All problems come at once. The Config is nil if Diagnostics has errors; it may have
+// warnings beside a Config.
 func Load(path string, opts Options) (*Config, Diagnostics) {
 	opts = opts.complete()
 	paths, err := configFiles(path)
@@ -107,7 +108,8 @@ func configFiles(path string) ([]string, error) {
 	return files, nil
 }
 
-// Parse is Load for files that are in memory, by name. Paths in file() are relative to the folder of the file's name.
+// Parse is Load for files that are in memory, by name. Paths in file() are relative to the folder
+// of the file's name.
 func Parse(files map[string][]byte, opts Options) (*Config, Diagnostics) {
 	d := newDecoder(opts.complete())
 	names := sortedKeys(files)

@@ -79,7 +79,8 @@ func TestNamedColumnsAreNotOptional(t *testing.T) {
 	require.Equal(t, outbox.Optional{Key: true, Tenant: true, Headers: true, CreatedAt: true}, cfg.Outbox.Mapping.Optional)
 }
 
-// Values of headers and queries of URLs may be secrets, and so may all of a URL that came from the environment.
+// Values of headers and queries of URLs may be secrets, and so may all of a URL that came from the
+// environment.
 func TestPrintedConfigurationShowsNoSecret(t *testing.T) {
 	t.Parallel()
 	cfg, diags := config.Parse(map[string][]byte{"test.hcl": []byte(`
@@ -204,7 +205,8 @@ func TestWhiteSpaceAroundSecretsIsNoPartOfThem(t *testing.T) {
 	require.Equal(t, hmacSecret, cfg.Endpoints[2].Secrets[0].Reveal())
 	require.Equal(t, ed25519Secret, cfg.Endpoints[2].Secrets[1].Reveal())
 
-	// Where Go code makes the configuration, or a customer the endpoint, it is refused instead of changed.
+	// Where Go code makes the configuration, or a customer the endpoint, it is refused instead of
+	// changed.
 	for _, signature := range []config.Signature{config.SignatureStripe, config.SignatureGitHub, config.SignatureStandard} {
 		require.Equal(t, []string{"endpoint.a.secret[0]"}, problems(t, func(_ *config.Config, e *config.Endpoint) {
 			e.Signature, e.Secrets = signature, []config.Secret{config.NewSecret(hmacSecret + "\n")}
@@ -215,7 +217,8 @@ func TestWhiteSpaceAroundSecretsIsNoPartOfThem(t *testing.T) {
 	}))
 }
 
-// A header's value is sent as it is, so white space around it, which no receiver would see, is refused with its line.
+// A header's value is sent as it is, so white space around it, which no receiver would see, is
+// refused with its line.
 func TestWhiteSpaceInHeadersIsRefused(t *testing.T) {
 	t.Parallel()
 	_, diags := config.Parse(map[string][]byte{"test.hcl": []byte(`database { url = "postgres://localhost/app" }

@@ -8,13 +8,13 @@ import (
 	"unicode"
 )
 
-// Pattern is what a subscription's events entry means: dot-separated segments, of which "*" stands for any one, and a
-// last "**" for one or more.
+// Pattern is what a subscription's events entry means: dot-separated segments, of which "*" stands
+// for any one, and a last "**" for one or more.
 type Pattern struct {
 	// Segments are the segments in order, "*" among them, without a last "**".
 	Segments []string
-	// Rest says that the pattern ended in "**": one or more further segments follow. "order.**" takes order.paid and
-	// order.item.added, but not order itself.
+	// Rest says that the pattern ended in "**": one or more further segments follow. "order.**"
+	// takes order.paid and order.item.added, but not order itself.
 	Rest bool
 }
 

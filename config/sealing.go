@@ -8,8 +8,8 @@ import (
 	"strings"
 )
 
-// Secrets says how the signing secrets and header values of endpoints that are made through the API are kept in the
-// database: sealed under the first key, and opened with any.
+// Secrets says how the signing secrets and header values of endpoints that are made through the API
+// are kept in the database: sealed under the first key, and opened with any.
 type Secrets struct {
 	Keys []Secret // each 32 bytes, see SealKey; none: no endpoint can be made through the API
 }
@@ -17,7 +17,8 @@ type Secrets struct {
 // sealKeySize is the size of a key of XChaCha20-Poly1305.
 const sealKeySize = 32
 
-// SealKey reads a sealing key: 32 bytes as base64, standard or for URLs, with or without padding, or as hexadecimal digits.
+// SealKey reads a sealing key: 32 bytes as base64, standard or for URLs, with or without padding,
+// or as hexadecimal digits.
 func SealKey(key Secret) ([]byte, bool) {
 	text := strings.TrimSpace(key.Reveal())
 	if raw, err := hex.DecodeString(text); err == nil && len(raw) == sealKeySize {
@@ -49,9 +50,10 @@ func (c *checker) sealing() {
 	}
 }
 
-// ValidateEndpoint fills in the defaults of what is zero in e, an endpoint that was made through the API, and checks every
-// rule, as Config.Complete does for the endpoints of a configuration; n is what it may reach. The fields of its diagnostics are the names of an endpoint block's settings: url,
-// retry.schedule[2], subscription[0].events[1].
+// ValidateEndpoint fills in the defaults of what is zero in e, an endpoint that was made through
+// the API, and checks every rule, as Config.Complete does for the endpoints of a configuration; n
+// is what it may reach. The fields of its diagnostics are the names of an endpoint block's
+// settings: url, retry.schedule[2], subscription[0].events[1].
 func ValidateEndpoint(e *Endpoint, n Network) Diagnostics {
 	var diags Diagnostics
 	completeEndpoint(e)

@@ -11,10 +11,11 @@ import (
 // redacted is what every printed form of a Secret shows.
 const redacted = diag.Redacted
 
-// Secret is a value that no printed form shows: neither fmt with any verb, nor JSON, nor text. Only Reveal gives it.
-// The zero Secret is absent.
+// Secret is a value that no printed form shows: neither fmt with any verb, nor JSON, nor text. Only
+// Reveal gives it. The zero Secret is absent.
 type Secret struct {
-	// A pointer, because fmt shows the fields of unexported struct fields without calling their methods.
+	// A pointer, because fmt shows the fields of unexported struct fields without calling their
+	// methods.
 	value *string
 }
 

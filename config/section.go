@@ -20,8 +20,8 @@ import (
 	"github.com/tailpost/tailpost/outbox/suggest"
 )
 
-// section is a block that is being decoded. Its getters report what is wrong and give the zero value then; they note
-// where each setting stands, for what the rules have to say later.
+// section is a block that is being decoded. Its getters report what is wrong and give the zero
+// value then; they note where each setting stands, for what the rules have to say later.
 type section struct {
 	d         *decoder
 	src       *diag.Source
@@ -105,7 +105,8 @@ func (s *section) single(blockType string) *hclsyntax.Block {
 	return first
 }
 
-// value evaluates an attribute as a type. It is false if there is none, or it is null, or wrong, which it reports.
+// value evaluates an attribute as a type. It is false if there is none, or it is null, or wrong,
+// which it reports.
 func (s *section) value(name string, want cty.Type) (v cty.Value, marked, ok bool) {
 	attr := s.body.Attributes[name]
 	if attr == nil {
@@ -339,7 +340,8 @@ func (s *section) table(name string) (members map[string]*string, ok bool) {
 	return members, true
 }
 
-// secretNames reports names of an object that are secret: what is wrong with a member is said by its name.
+// secretNames reports names of an object that are secret: what is wrong with a member is said by
+// its name.
 func (s *section) secretNames(name string, expr hclsyntax.Expression) bool {
 	object, isObject := filter.Unwrap(expr).(*hclsyntax.ObjectConsExpr)
 	if !isObject {
@@ -386,7 +388,8 @@ func (s *section) secret(name string, isSecret func(string) bool) Secret {
 	return trimmed(v.AsString())
 }
 
-// trimmed makes a secret without the white space around it, which files and secret stores tend to add.
+// trimmed makes a secret without the white space around it, which files and secret stores tend to
+// add.
 func trimmed(text string) Secret {
 	return NewSecret(strings.TrimSpace(text))
 }
@@ -431,7 +434,8 @@ func (s *section) secrets(name string) []Secret {
 	return secrets
 }
 
-// secretList gives the secrets of an expression that is no list written out: a string, or what split() gives.
+// secretList gives the secrets of an expression that is no list written out: a string, or what
+// split() gives.
 func (s *section) secretList(name string, expr hclsyntax.Expression) []Secret {
 	s.d.place(s.endpoint, s.prefix+name, expr.Range())
 	v, ok := s.evaluate(expr)

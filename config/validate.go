@@ -151,7 +151,8 @@ func (c *checker) retention() {
 	if o.AuditInterval > 0 && o.AuditInterval < time.Second {
 		c.fail("outbox.audit_interval", "Duration out of range", "Write at least \"1s\", or \"off\".")
 	}
-	// A day is the size of a partition, and what has just been recorded must be there for the audit.
+	// A day is the size of a partition, and what has just been recorded must be there for the
+	// audit.
 	const least = 48 * time.Hour
 	r := &c.config.Retention
 	for _, kept := range []struct {

@@ -117,7 +117,8 @@ func (c *checker) url(e *Endpoint) {
 	}
 }
 
-// address reports an address that no request may go to. What a name stands for is looked at when a request is sent.
+// address reports an address that no request may go to. What a name stands for is looked at when a
+// request is sent.
 func (c *checker) address(addr netip.Addr) {
 	guard, err := receiver.NewGuard(c.config.Network.Allow)
 	if err != nil {
@@ -157,8 +158,8 @@ func (c *checker) secrets(e *Endpoint) {
 	}
 }
 
-// secretProblem says what is wrong with a secret, without a word of it. Stripe and GitHub sign with any text, whole: a
-// whsec_ in front of it is part of the secret there, as it is at Stripe.
+// secretProblem says what is wrong with a secret, without a word of it. Stripe and GitHub sign with
+// any text, whole: a whsec_ in front of it is part of the secret there, as it is at Stripe.
 func secretProblem(secret string, scheme Signature) string {
 	const remedy = " `tailpost secret` makes one."
 	hmac, ed25519 := strings.HasPrefix(secret, "whsec_"), strings.HasPrefix(secret, "whsk_")

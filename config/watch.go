@@ -12,16 +12,18 @@ import (
 	"github.com/fsnotify/fsnotify"
 )
 
-// quiet is how long files must be left alone before a change counts, so that a half-written one is not read.
+// quiet is how long files must be left alone before a change counts, so that a half-written one is
+// not read.
 const quiet = 200 * time.Millisecond
 
-// Watch calls onChange each time the contents of the configuration at path, or of a file that it names, have changed and then
-// been left alone for a moment. It watches folders, not files, so that it also sees editors that write a new file and rename
-// it, and a Kubernetes ConfigMap or Secret, whose files are links that are swapped. It blocks until ctx is done, and returns
-// nil then; an error means that it could not watch at all.
+// Watch calls onChange each time the contents of the configuration at path, or of a file that it
+// names, have changed and then been left alone for a moment. It watches folders, not files, so that
+// it also sees editors that write a new file and rename it, and a Kubernetes ConfigMap or Secret,
+// whose files are links that are swapped. It blocks until ctx is done, and returns nil then; an
+// error means that it could not watch at all.
 //
-// Named receives the files that file() named each time the configuration was read, be they there or not; nil: there are none.
-// Options.ReadFile sees each of them.
+// Named receives the files that file() named each time the configuration was read, be they there or
+// not; nil: there are none. Options.ReadFile sees each of them.
 func Watch(ctx context.Context, path string, named <-chan []string, onChange func()) error {
 	watcher, err := fsnotify.NewWatcher()
 	if err != nil {
@@ -80,10 +82,12 @@ func (w *watched) files() []string {
 	return append(files, w.named...)
 }
 
-// follow also watches the folders of named files, and those that links lead to, where another program may write.
+// follow also watches the folders of named files, and those that links lead to, where another
+// program may write.
 func (w *watched) follow() {
 	for _, file := range w.files() {
-		// A folder that cannot be watched still has the links into it watched, and one that is not there cannot be.
+		// A folder that cannot be watched still has the links into it watched, and one that is not
+		// there cannot be.
 		_ = w.watcher.Add(filepath.Dir(file))
 		if linked, err := filepath.EvalSymlinks(file); err == nil {
 			_ = w.watcher.Add(filepath.Dir(linked))

@@ -17,7 +17,8 @@ func TestMain(m *testing.M) {
 	goleak.VerifyTestMain(m)
 }
 
-// watch starts to watch path, and gives a channel of its changes. It returns once the watch is known to work.
+// watch starts to watch path, and gives a channel of its changes. It returns once the watch is
+// known to work.
 func watch(t *testing.T, path string, named <-chan []string) <-chan struct{} {
 	t.Helper()
 	ctx, cancel := context.WithCancel(t.Context())
@@ -144,7 +145,8 @@ func TestWatchIgnoresWhatChangesNothing(t *testing.T) {
 	eventually(t, changes, func(n int) { write(t, path, numbered(1000+n)) })
 }
 
-// Secrets that a configuration names are mounted as it is: by Kubernetes as links that are swapped, by others written in place.
+// Secrets that a configuration names are mounted as it is: by Kubernetes as links that are swapped,
+// by others written in place.
 func TestWatchSeesNamedFiles(t *testing.T) {
 	t.Parallel()
 	path := filepath.Join(t.TempDir(), "tailpost.hcl")

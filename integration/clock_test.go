@@ -22,8 +22,8 @@ func refuseAt(ahead *atomic.Int64) kit.Behaviour {
 	}
 }
 
-// A receiver that refuses signatures because its clock is apart from the relay's is noticed before its
-// deliveries are dead, and so is that it is right again.
+// A receiver that refuses signatures because its clock is apart from the relay's is noticed before
+// its deliveries are dead, and so is that it is right again.
 func TestAReceiverWithAnotherClockIsNoticed(t *testing.T) {
 	t.Parallel()
 	b := setup(t)

@@ -10,9 +10,9 @@ import (
 	"github.com/tailpost/tailpost/integration/kit"
 )
 
-// A relay that has too few file descriptors for its endpoints is not their fault: it costs no attempt,
-// opens no circuit and disables nobody, and is reported once. Connections that have nothing to do are
-// closed, and everything is delivered as descriptors come free.
+// A relay that has too few file descriptors for its endpoints is not their fault: it costs no
+// attempt, opens no circuit and disables nobody, and is reported once. Connections that have
+// nothing to do are closed, and everything is delivered as descriptors come free.
 func TestTooFewFileDescriptorsAreNotTheReceiversFault(t *testing.T) {
 	t.Parallel()
 	b := setup(t)

@@ -113,7 +113,8 @@ func TestAReloadTakesEffect(t *testing.T) {
 	}
 }
 
-// A secret that an agent or Kubernetes replaces on disk signs from then on, without anybody's doing.
+// A secret that an agent or Kubernetes replaces on disk signs from then on, without anybody's
+// doing.
 func TestASecretInAFileIsTakenWhenItChanges(t *testing.T) {
 	t.Parallel()
 	for name, replace := range map[string]func(t *testing.T, path, secret string){

@@ -121,7 +121,8 @@ func TestNothingPrintsASecretAPayloadOrAURL(t *testing.T) {
 	kit.AssertNowhere(t, append(config.Secrets(), env["TOKEN"], "token="+private), b.db.Everything(t))
 }
 
-// A URL that came from the environment is a secret as a whole: what is written down has its scheme and host alone.
+// A URL that came from the environment is a secret as a whole: what is written down has its scheme
+// and host alone.
 func TestAURLFromTheEnvironmentIsNowhere(t *testing.T) {
 	t.Parallel()
 	b := setup(t)

@@ -16,8 +16,8 @@ const (
 	logSlotUnready = "the slot is still being created by a connection whose relay may be gone, standing by"
 )
 
-// A first start waits for the transactions that are open, and says which. A relay that comes after a
-// kill -9 meanwhile does not take the dead one's connection for a relay that delivers.
+// A first start waits for the transactions that are open, and says which. A relay that comes after
+// a kill -9 meanwhile does not take the dead one's connection for a relay that delivers.
 func TestAFirstStartSaysWhichTransactionItWaitsFor(t *testing.T) {
 	t.Parallel()
 	// A server of the test's own: no slot of another test waits for its transaction.

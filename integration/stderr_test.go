@@ -13,7 +13,8 @@ import (
 	"github.com/tailpost/tailpost/integration/kit"
 )
 
-// pipe is a stderr whose reader is the test. The relay's end is closed in this process once the relay has it.
+// pipe is a stderr whose reader is the test. The relay's end is closed in this process once the
+// relay has it.
 func pipe(t *testing.T) (reader, writer *os.File) {
 	t.Helper()
 	reader, writer, err := os.Pipe()
@@ -31,8 +32,8 @@ func freeAddress(t *testing.T) string {
 	return l.Addr().String()
 }
 
-// A log shipper that is stuck stops neither deliveries nor their records nor the end of the process:
-// lines are dropped, counted, and reported once it reads again.
+// A log shipper that is stuck stops neither deliveries nor their records nor the end of the
+// process: lines are dropped, counted, and reported once it reads again.
 func TestALogThatNobodyReadsStopsNothing(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
@@ -43,7 +44,8 @@ func TestALogThatNobodyReadsStopsNothing(t *testing.T) {
 	relay := kit.StartRelay(t, kit.Options{Config: config, Stderr: writer})
 	require.NoError(t, writer.Close())
 	b.db.AwaitCount(t, 1, "SELECT count(*) FROM pg_replication_slots WHERE slot_name = $1 AND active", b.db.Slot)
-	// At level debug each is a line of some 200 bytes: 2 MB, of which a pipe and the queue hold half.
+	// At level debug each is a line of some 200 bytes: 2 MB, of which a pipe and the queue hold
+	// half.
 	const events, dropped = 10_000, "tailpost_log_lines_dropped_total"
 	b.db.Insert(t, orders(events)...)
 	b.db.AwaitAttempts(t, "erp", events)

@@ -10,8 +10,8 @@ import (
 	"github.com/tailpost/tailpost/integration/kit"
 )
 
-// A receiver that refuses one request because it has too much to do puts off that delivery, by the schedule or for as long as
-// it asks, and no other: one refusal says little.
+// A receiver that refuses one request because it has too much to do puts off that delivery, by the
+// schedule or for as long as it asks, and no other: one refusal says little.
 func TestARefusalPutsOffOneDelivery(t *testing.T) {
 	t.Parallel()
 	b := setup(t)

@@ -11,8 +11,9 @@ import (
 	"github.com/tailpost/tailpost/outbox/suggest"
 )
 
-// CheckColumns reports what keeps the columns of a table from being those of the mapping: one that is missing, unless it is
-// optional, or one of a type that its field cannot have. All problems are reported at once, each with what to do.
+// CheckColumns reports what keeps the columns of a table from being those of the mapping: one that
+// is missing, unless it is optional, or one of a type that its field cannot have. All problems are
+// reported at once, each with what to do.
 func (m Mapping) CheckColumns(columns []Column) error {
 	all := names(columns)
 	var problems []error
@@ -56,11 +57,12 @@ func missingColumn(table string, f field, names []string) error {
 	return fmt.Errorf("outbox table %s has no column %q (mapped to %s): its columns are %s%s", table, f.column, f.name, strings.Join(names, ", "), hint)
 }
 
-// firstUserOID is the first OID of types that are not Postgres' own: domains, enums, extensions. The stream does not say what
-// they are made of.
+// firstUserOID is the first OID of types that are not Postgres' own: domains, enums, extensions.
+// The stream does not say what they are made of.
 const firstUserOID = 16384
 
-// typeProblem says what a column for the field must be, if its type is not that. Empty: it fits, or nobody knows better.
+// typeProblem says what a column for the field must be, if its type is not that. Empty: it fits, or
+// nobody knows better.
 func typeProblem(f int, c Column) string {
 	if c.BaseOID == 0 && c.TypeOID >= firstUserOID {
 		return ""

@@ -9,7 +9,8 @@ import (
 	"github.com/jackc/pgx/v5/pgtype"
 )
 
-// DecodeError says that a row or a logical message is not an event, and why. It holds no part of the content.
+// DecodeError says that a row or a logical message is not an event, and why. It holds no part of
+// the content.
 type DecodeError struct {
 	Table   string // empty: a logical message
 	Column  string // the column, or the field of a logical message; empty: the whole of it
@@ -28,7 +29,8 @@ func (e *DecodeError) Error() string {
 	return fmt.Sprintf("decode %s: %q %s", place, e.Column, e.Problem)
 }
 
-// maxInterned bounds what interning may keep; an application has tens of event types, not thousands.
+// maxInterned bounds what interning may keep; an application has tens of event types, not
+// thousands.
 const (
 	maxInterned    = 4096
 	maxInternedLen = 256
@@ -49,8 +51,9 @@ type source struct {
 	oid    uint32
 }
 
-// NewDecoder makes a Decoder for rows with these columns, which are those of the stream: text form, encoding UTF8,
-// DateStyle ISO. A mapping that does not fit them is an error that names every problem at once, as CheckColumns does.
+// NewDecoder makes a Decoder for rows with these columns, which are those of the stream: text form,
+// encoding UTF8, DateStyle ISO. A mapping that does not fit them is an error that names every
+// problem at once, as CheckColumns does.
 func NewDecoder(m Mapping, columns []Column) (*Decoder, error) {
 	if err := m.Validate(); err != nil {
 		return nil, err
@@ -70,7 +73,8 @@ func NewDecoder(m Mapping, columns []Column) (*Decoder, error) {
 	return d, nil
 }
 
-// In has the Decoder take times that name no zone for those of a location, instead of UTC. It returns the Decoder.
+// In has the Decoder take times that name no zone for those of a location, instead of UTC. It
+// returns the Decoder.
 func (d *Decoder) In(zone *time.Location) *Decoder {
 	d.zone = zone
 	return d
@@ -88,8 +92,8 @@ func (d *Decoder) In(zone *time.Location) *Decoder {
 //	created_at  timestamptz, timestamp or date (taken as UTC, see In); NULL, infinite, not of the years 2 to 9998 or no
 //	            such column: Event.CreatedAt is zero and the caller takes the transaction's commit time
 //
-// What does not fit is a *DecodeError; the Event is returned as far as it could be read, so that it can be recorded.
-// CommitLSN and Seq are the caller's.
+// What does not fit is a *DecodeError; the Event is returned as far as it could be read, so that it
+// can be recorded. CommitLSN and Seq are the caller's.
 func (d *Decoder) Decode(row []Value) (Event, error) {
 	var e Event
 	var texts [fieldTenant + 1][]byte
@@ -166,7 +170,8 @@ func (d *Decoder) decodeRest(row []Value, e *Event) error {
 	return nil
 }
 
-// time places a time in the Decoder's zone where it names none. One that nobody can mean is unknown: it has no form in JSON.
+// time places a time in the Decoder's zone where it names none. One that nobody can mean is
+// unknown: it has no form in JSON.
 func (d *Decoder) time(t time.Time) time.Time {
 	const first, last = 2, 9998
 	if t.Year() < first || t.Year() > last {

@@ -209,8 +209,8 @@ func TestDecodeErrors(t *testing.T) {
 	}
 }
 
-// FuzzDecode: whatever the bytes of a row, Decode does not panic, keeps nothing of its input, and what it accepts is an
-// event.
+// FuzzDecode: whatever the bytes of a row, Decode does not panic, keeps nothing of its input, and
+// what it accepts is an event.
 func FuzzDecode(f *testing.F) {
 	f.Add(uint32(pgtype.UUIDOID), uint32(pgtype.JSONBOID), "ntttttt", "1", "a.b", "k", "t", `{"a":1}`, `{"h":"v"}`, "2026-01-31 10:20:30+00")
 	f.Add(uint32(pgtype.Int8OID), uint32(pgtype.ByteaOID), "ttttttt", "1", "a.b", "k", "t", `\x00ff`, `{"h":1}`, "infinity")
@@ -395,7 +395,9 @@ func TestDecoder_takesTimesWithoutAZoneForThoseOfItsOwn(t *testing.T) {
 			t.Parallel()
 			m := outbox.Mapping{Table: "public.outbox", ID: "id", Type: "type", Payload: "payload", CreatedAt: "created_at"}
 			d, err := outbox.NewDecoder(m, []outbox.Column{
-				{Name: "id", TypeOID: pgtype.TextOID}, {Name: "type", TypeOID: pgtype.TextOID}, {Name: "payload", TypeOID: pgtype.JSONBOID},
+				{Name: "id", TypeOID: pgtype.TextOID},
+				{Name: "type", TypeOID: pgtype.TextOID},
+				{Name: "payload", TypeOID: pgtype.JSONBOID},
 				{Name: "created_at", TypeOID: test.oid},
 			})
 			require.NoError(t, err)

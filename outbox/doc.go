@@ -1,5 +1,5 @@
-// Package outbox is Tailpost's contract with the application's database: the types that stand for its rows, the ways
-// to write an event, and what turns rows and logical messages into events again.
+// Package outbox is Tailpost's contract with the application's database: the types that stand for
+// its rows, the ways to write an event, and what turns rows and logical messages into events again.
 //
 // An application imports it to write events inside its own transaction:
 //
@@ -11,9 +11,10 @@
 //	NewEvent ─▶ Insert or Emit ─▶ commit ─▶ WAL ─▶ Decoder.Decode or DecodeEmitted ─▶ the relay
 //	                         └──▶ rollback: the event never was
 //
-// What makes and checks the tables is package outbox/schema, which an application that only writes events does not need.
+// What makes and checks the tables is package outbox/schema, which an application that only writes
+// events does not need.
 //
-// The package opens no connection, starts no goroutine, logs nothing, and never begins, commits or rolls back a
-// transaction of the application's. It imports the standard library and pgx only, so that importing it costs an
-// application nothing else.
+// The package opens no connection, starts no goroutine, logs nothing, and never begins, commits or
+// rolls back a transaction of the application's. It imports the standard library and pgx only, so
+// that importing it costs an application nothing else.
 package outbox

@@ -10,12 +10,13 @@ import (
 	"time"
 )
 
-// Emit writes events as transactional logical messages inside the caller's transaction, in one round trip, and returns
-// their ids in order. No table is needed: the events exist in the WAL only, so nothing can deliver them again once the
-// relay's slot is lost. The prefix is that of outbox.messages in the relay's configuration.
+// Emit writes events as transactional logical messages inside the caller's transaction, in one
+// round trip, and returns their ids in order. No table is needed: the events exist in the WAL only,
+// so nothing can deliver them again once the relay's slot is lost. The prefix is that of
+// outbox.messages in the relay's configuration.
 //
-// Validation is that of Writer.Insert. An event without CreatedAt takes the time of its commit. DecodeEmitted reads
-// what Emit writes, and documents its form for other producers.
+// Validation is that of Writer.Insert. An event without CreatedAt takes the time of its commit.
+// DecodeEmitted reads what Emit writes, and documents its form for other producers.
 func Emit(ctx context.Context, tx PgxTx, prefix string, events ...Event) ([]string, error) {
 	return emit(prefix, events, func(query string, args []any) error {
 		_, err := tx.Exec(ctx, query, args...)
@@ -55,8 +56,8 @@ func emit(prefix string, events []Event, run func(query string, args []any) erro
 
 func emitStatement(prefix string, events []Event, ids []string) (query string, args []any, err error) {
 	var b strings.Builder
-	// As bytea: Postgres puts text into a logical message in the database's own encoding, unlike everything else that
-	// it streams.
+	// As bytea: Postgres puts text into a logical message in the database's own encoding, unlike
+	// everything else that it streams.
 	b.WriteString("SELECT pg_logical_emit_message(true, $1::text, convert_to(v.content, 'UTF8'))\nFROM (VALUES ")
 	args = append(make([]any, 0, len(events)+1), prefix)
 	for i := range events {
@@ -115,7 +116,8 @@ func timeText(t time.Time) string {
 	return t.UTC().Format(time.RFC3339Nano)
 }
 
-// emitted is the document of a logical message. Each value is looked at by hand, so that the error names the field.
+// emitted is the document of a logical message. Each value is looked at by hand, so that the error
+// names the field.
 type emitted struct {
 	ID        json.RawMessage `json:"id"`
 	Type      json.RawMessage `json:"type"`
@@ -127,8 +129,8 @@ type emitted struct {
 	CreatedAt json.RawMessage `json:"created_at"`
 }
 
-// DecodeEmitted reads the content of a logical message, whoever produced it, and copies what it keeps. The content is a
-// JSON object, all other fields are ignored:
+// DecodeEmitted reads the content of a logical message, whoever produced it, and copies what it
+// keeps. The content is a JSON object, all other fields are ignored:
 //
 //	type        string, required
 //	id          string or number; missing: Event.ID is empty and the caller makes one from (commit LSN, ordinal)
@@ -138,8 +140,9 @@ type emitted struct {
 //	created_at  RFC 3339 or as Postgres prints a timestamptz; missing: Event.CreatedAt is zero and the caller takes the
 //	            transaction's commit time
 //
-// Null is the same as missing, except for data, where it is the JSON document null. What does not fit is a
-// *DecodeError; the Event is returned as far as it could be read, so that it can be recorded.
+// Null is the same as missing, except for data, where it is the JSON document null. What does not
+// fit is a *DecodeError; the Event is returned as far as it could be read, so that it can be
+// recorded.
 func DecodeEmitted(content []byte) (Event, error) {
 	var m emitted
 	if trimmed := bytes.TrimLeft(content, " \t\r\n"); len(trimmed) == 0 || trimmed[0] != '{' {

@@ -10,12 +10,12 @@ import (
 	"unicode/utf8"
 )
 
-// ErrInvalidEvent says that an event cannot be written as it is. Nothing was sent to the database: the transaction
-// is still usable.
+// ErrInvalidEvent says that an event cannot be written as it is. Nothing was sent to the database:
+// the transaction is still usable.
 var ErrInvalidEvent = errors.New("invalid event")
 
-// Event is one row of the outbox table, or one logical message. An Event that the relay decoded owns its bytes and is
-// immutable: it may be shared between goroutines.
+// Event is one row of the outbox table, or one logical message. An Event that the relay decoded
+// owns its bytes and is immutable: it may be shared between goroutines.
 type Event struct {
 	// ID identifies the event and is sent as webhook-id. It is the outbox primary key as text.
 	ID string
@@ -25,23 +25,25 @@ type Event struct {
 	Key string
 	// Tenant is the customer the event belongs to. Empty: none.
 	Tenant string
-	// Payload is the JSON document that receivers get, byte for byte. Nil: the row held NULL. A text or bytea column
-	// may hold what is not JSON; a decoded event then has those bytes, and the body format decides what to do.
+	// Payload is the JSON document that receivers get, byte for byte. Nil: the row held NULL. A
+	// text or bytea column may hold what is not JSON; a decoded event then has those bytes, and the
+	// body format decides what to do.
 	Payload json.RawMessage
 	// Headers travel with the event, for example traceparent. Names are in lower case. Nil: none.
 	Headers map[string]string
 	// CreatedAt is when the application created the event.
 	CreatedAt time.Time
 
-	// CommitLSN is the LSN of the commit record of the event's transaction. Zero before the event is committed.
+	// CommitLSN is the LSN of the commit record of the event's transaction. Zero before the event
+	// is committed.
 	CommitLSN LSN
 	// Seq is the event's position among its transaction's events, from 0.
 	Seq int64
 }
 
-// NewEvent makes an event of the given type with data as its payload: encoding/json's form of data, without escaping
-// HTML. A json.RawMessage is kept byte for byte and a nil data gives no payload. The caller may set the other fields;
-// the ID is made when the event is written.
+// NewEvent makes an event of the given type with data as its payload: encoding/json's form of data,
+// without escaping HTML. A json.RawMessage is kept byte for byte and a nil data gives no payload.
+// The caller may set the other fields; the ID is made when the event is written.
 func NewEvent(eventType string, data any) (Event, error) {
 	e := Event{Type: eventType}
 	switch d := data.(type) {

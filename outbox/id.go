@@ -7,13 +7,16 @@ import (
 	"time"
 )
 
-// newID makes a UUIDv7 (RFC 9562): ids of one process sort by time, which keeps the primary key's index dense.
+// newID makes a UUIDv7 (RFC 9562): ids of one process sort by time, which keeps the primary key's
+// index dense.
 func newID(now time.Time) string {
 	var b [16]byte
-	// rand.Read never fails: it crashes the program instead (its documentation says so since Go 1.24).
+	// rand.Read never fails: it crashes the program instead (its documentation says so since Go
+	// 1.24).
 	_, _ = rand.Read(b[8:])
 
-	// 48 bits of milliseconds, then the version and the fraction of the millisecond in 12 bits (RFC 9562, 6.2, method 3).
+	// 48 bits of milliseconds, then the version and the fraction of the millisecond in 12 bits (RFC
+	// 9562, 6.2, method 3).
 	binary.BigEndian.PutUint64(b[:8], uint64(now.UnixMilli())<<16)
 	fraction := uint16(now.UnixNano() % int64(time.Millisecond) * 4096 / int64(time.Millisecond))
 	binary.BigEndian.PutUint16(b[6:8], 0x7000|fraction&0x0fff)

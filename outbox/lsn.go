@@ -6,7 +6,8 @@ import (
 	"strings"
 )
 
-// LSN is a position in the write-ahead log. Its text form is that of pg_lsn: two hexadecimal numbers with a slash.
+// LSN is a position in the write-ahead log. Its text form is that of pg_lsn: two hexadecimal
+// numbers with a slash.
 type LSN uint64
 
 // String gives the form in which Postgres prints a pg_lsn, for example "16/B374D848".

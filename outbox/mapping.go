@@ -9,8 +9,8 @@ import (
 	"github.com/jackc/pgx/v5"
 )
 
-// Mapping names the outbox table and its columns. An empty column name means that the table has no such column; ID,
-// Type and Payload are required.
+// Mapping names the outbox table and its columns. An empty column name means that the table has no
+// such column; ID, Type and Payload are required.
 type Mapping struct {
 	Table     string // schema.name, each part as it stands in the catalogue (unquoted)
 	ID        string
@@ -21,7 +21,8 @@ type Mapping struct {
 	Headers   string
 	CreatedAt string
 
-	// Optional says which columns were not asked for by name: where the table lacks one, events have none.
+	// Optional says which columns were not asked for by name: where the table lacks one, events
+	// have none.
 	Optional Optional
 }
 
@@ -66,8 +67,8 @@ func DefaultMapping() Mapping {
 	}
 }
 
-// Validate checks what can be checked without a database: the table is named with its schema, and the required
-// columns are named. All problems are reported at once.
+// Validate checks what can be checked without a database: the table is named with its schema, and
+// the required columns are named. All problems are reported at once.
 func (m Mapping) Validate() error {
 	var problems []error
 	schema, name := m.SchemaAndName()
@@ -150,7 +151,8 @@ func (c Column) base() uint32 {
 	return c.TypeOID
 }
 
-// ValueKind is how pgoutput sent a column (the Postgres manual, "Logical Replication Message Formats", TupleData).
+// ValueKind is how pgoutput sent a column (the Postgres manual, "Logical Replication Message
+// Formats", TupleData).
 type ValueKind byte
 
 // The kinds of a value.

@@ -59,7 +59,8 @@ func (b *testBundle) listen(t *testing.T, table string) {
 	b.exec(t, "SELECT pg_create_logical_replication_slot('"+b.Slot()+"', 'pgoutput')")
 }
 
-// stream decodes all that committed since listen, as a relay would: rows of the mapped table and logical messages.
+// stream decodes all that committed since listen, as a relay would: rows of the mapped table and
+// logical messages.
 func (b *testBundle) stream(t *testing.T, m outbox.Mapping) []outbox.Event {
 	t.Helper()
 	b.exec(t, "SET datestyle = 'ISO'; SET timezone = 'UTC'")

@@ -105,7 +105,8 @@ func TestStatementsOfEmit(t *testing.T) {
 	require.Equal(t, [][]any{{"myapp", `{"id":"1","type":"a"}`, `{"id":"` + ids[1] + `","type":"b","data":{ "n" : 1.0 }}`}}, tx.args)
 }
 
-// What Tailpost tells about its own deliveries is known by its id too, which no application's event has.
+// What Tailpost tells about its own deliveries is known by its id too, which no application's event
+// has.
 func TestOperational(t *testing.T) {
 	t.Parallel()
 	for _, tc := range []struct {

@@ -46,8 +46,8 @@ func decodeHeaders(data []byte) (map[string]string, bool) {
 	return anyHeaders(data)
 }
 
-// plainHeaders reads what nearly all headers are, an object of ASCII strings without escapes, at the cost of one string
-// and one map. It gives up on anything else.
+// plainHeaders reads what nearly all headers are, an object of ASCII strings without escapes, at
+// the cost of one string and one map. It gives up on anything else.
 func plainHeaders(s string) (map[string]string, bool) {
 	s, ok := cutByte(s, '{')
 	if !ok {
@@ -89,7 +89,8 @@ func cutByte(s string, c byte) (rest string, ok bool) {
 	return s[1:], true
 }
 
-// plainString takes a JSON string of printable ASCII without escapes from the front of s, after white space.
+// plainString takes a JSON string of printable ASCII without escapes from the front of s, after
+// white space.
 func plainString(s string) (value, rest string, ok bool) {
 	s, ok = cutByte(s, '"')
 	if !ok {
@@ -157,7 +158,8 @@ func headerPairs(dec *json.Decoder, headers map[string]string) bool {
 	return err == nil && end == json.Delim('}')
 }
 
-// parseTimestamp reads a timestamptz, timestamp or date as Postgres prints them with DateStyle ISO, and RFC 3339:
+// parseTimestamp reads a timestamptz, timestamp or date as Postgres prints them with DateStyle ISO,
+// and RFC 3339:
 //
 //	2026-01-31 [10:00:00[.123456][+05[:30[:00]]]] [BC], infinity, -infinity
 //

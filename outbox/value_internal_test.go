@@ -127,7 +127,8 @@ func TestDecodeHeaders(t *testing.T) {
 	}
 }
 
-// FuzzHeaders holds the quick reader of headers against the thorough one, and both against encoding/json.
+// FuzzHeaders holds the quick reader of headers against the thorough one, and both against
+// encoding/json.
 func FuzzHeaders(f *testing.F) {
 	for _, seed := range []string{`{"a":"b"}`, `{"a":1,"A":"x"}`, `{ "a" : "b" , "c":"" }`, `null`, `{"a":"\u00e9"}`} {
 		f.Add([]byte(seed))

@@ -14,21 +14,22 @@ import (
 	"github.com/jackc/pgx/v5/pgconn"
 )
 
-// PgxTx is what this package needs of pgx. pgx.Tx has it and is what to pass when writing events; so have *pgx.Conn and
-// *pgxpool.Pool, with which an event would be a transaction of its own.
+// PgxTx is what this package needs of pgx. pgx.Tx has it and is what to pass when writing events;
+// so have *pgx.Conn and *pgxpool.Pool, with which an event would be a transaction of its own.
 type PgxTx interface {
 	Exec(ctx context.Context, sql string, args ...any) (pgconn.CommandTag, error)
 	Query(ctx context.Context, sql string, args ...any) (pgx.Rows, error)
 }
 
-// SQLTx is what this package needs of database/sql with a Postgres driver. *sql.Tx has it and is what to pass.
+// SQLTx is what this package needs of database/sql with a Postgres driver. *sql.Tx has it and is
+// what to pass.
 type SQLTx interface {
 	ExecContext(ctx context.Context, query string, args ...any) (sql.Result, error)
 	QueryContext(ctx context.Context, query string, args ...any) (*sql.Rows, error)
 }
 
-// Insert writes events to the table of DefaultMapping inside the caller's transaction, in one round trip, and returns
-// their ids in order. See Writer.Insert.
+// Insert writes events to the table of DefaultMapping inside the caller's transaction, in one round
+// trip, and returns their ids in order. See Writer.Insert.
 func Insert(ctx context.Context, tx PgxTx, events ...Event) ([]string, error) {
 	w, err := NewWriter(DefaultMapping())
 	if err != nil {
@@ -46,7 +47,8 @@ func InsertSQL(ctx context.Context, tx SQLTx, events ...Event) ([]string, error)
 	return w.InsertSQL(ctx, tx, events...)
 }
 
-// Writer writes events to a table of the application's own. It is immutable and safe for concurrent use.
+// Writer writes events to a table of the application's own. It is immutable and safe for concurrent
+// use.
 type Writer struct {
 	mapping      Mapping
 	insert       string // the statement up to its rows
@@ -58,8 +60,9 @@ type Writer struct {
 // WriterOption changes how a Writer writes.
 type WriterOption func(*Writer)
 
-// WithDatabaseIDs leaves the id to the column's default, for example an identity column. Events must then have no ID,
-// and the writing role needs SELECT on the id column, because the ids are read back.
+// WithDatabaseIDs leaves the id to the column's default, for example an identity column. Events
+// must then have no ID, and the writing role needs SELECT on the id column, because the ids are
+// read back.
 func WithDatabaseIDs() WriterOption {
 	return func(w *Writer) { w.databaseIDs = true }
 }
@@ -91,14 +94,16 @@ func NewWriter(m Mapping, options ...WriterOption) (*Writer, error) {
 	return w, nil
 }
 
-// Insert writes events inside the caller's transaction and returns their ids in order. It is one statement for up to
-// about 9,000 events. An event without ID gets a UUIDv7; every other field that is empty takes its column's default. A
-// field that is set but has no column is an error, as is all else that ErrInvalidEvent stands for: nothing is lost in
-// silence. Calling it without events does nothing.
+// Insert writes events inside the caller's transaction and returns their ids in order. It is one
+// statement for up to about 9,000 events. An event without ID gets a UUIDv7; every other field that
+// is empty takes its column's default. A field that is set but has no column is an error, as is all
+// else that ErrInvalidEvent stands for: nothing is lost in silence. Calling it without events does
+// nothing.
 //
-// Postgres checks the values too: a jsonb payload, for example, may not hold \u0000. Its error leaves the transaction
-// aborted, as always. A jsonb column keeps the meaning of a payload but not its bytes (spaces, order and duplicates of
-// names); use a json, text or bytea column where receivers must get the very bytes.
+// Postgres checks the values too: a jsonb payload, for example, may not hold \u0000. Its error
+// leaves the transaction aborted, as always. A jsonb column keeps the meaning of a payload but not
+// its bytes (spaces, order and duplicates of names); use a json, text or bytea column where
+// receivers must get the very bytes.
 func (w *Writer) Insert(ctx context.Context, tx PgxTx, events ...Event) ([]string, error) {
 	return w.write(events, func(s statement) ([]string, error) {
 		if !w.databaseIDs {
@@ -140,8 +145,8 @@ func collectStrings(rows *sql.Rows) (values []string, err error) {
 	return values, rows.Err()
 }
 
-// statement inserts some rows. Every argument is a string: as text of unknown type it takes the type of its column,
-// whatever that is, with every driver and in every protocol mode.
+// statement inserts some rows. Every argument is a string: as text of unknown type it takes the
+// type of its column, whatever that is, with every driver and in every protocol mode.
 type statement struct {
 	sql  string
 	args []any

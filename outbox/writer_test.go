@@ -17,7 +17,8 @@ import (
 // insert writes events with a Writer by one of the ways that an application has.
 type insert func(t *testing.T, b *testBundle, w *outbox.Writer, events ...outbox.Event) ([]string, error)
 
-// drivers are the ways: pgx in each of its protocol modes, which encode arguments differently, and database/sql.
+// drivers are the ways: pgx in each of its protocol modes, which encode arguments differently, and
+// database/sql.
 func drivers() map[string]insert {
 	all := map[string]insert{
 		"database/sql": func(t *testing.T, b *testBundle, w *outbox.Writer, events ...outbox.Event) ([]string, error) {
@@ -93,7 +94,8 @@ func mappedTables() map[string]mappedTable {
 	}
 }
 
-// TestInsertReachesTheStream writes by every driver to every kind of table and decodes what the WAL then holds.
+// TestInsertReachesTheStream writes by every driver to every kind of table and decodes what the WAL
+// then holds.
 func TestInsertReachesTheStream(t *testing.T) {
 	t.Parallel()
 	payload := json.RawMessage(`{"n": 1.50, "text": "back\\slash \" ' \n ü", "list":[1 , 2]}`)

@@ -104,18 +104,7 @@ func (r *Relay) prepare(ctx, hard context.Context, led *ledger.Ledger, stream *p
 		Hold: hold, Ledger: led, Frontier: tracker, Endpoints: endpoints, Recorded: recorded,
 		Healing: h.inquiry.Certain(), Ack: h.ack, Committed: h.committed, Held: h.held, Grace: r.opts.Grace, Logger: r.log,
 	})
-	h.auditor = heal.NewAuditor(heal.AuditorOptions{
-		Ledger: led, Dispatcher: h.dispatcher, Barriers: h.barriers, Hold: hold, Position: found.position, Outbox: cfg.Outbox,
-		Attempts: cfg.Retention.Attempts, Logger: r.log,
-		Open: func(ctx context.Context, scope ledger.Scope) (heal.Table, error) {
-			return led.NewSweep(ctx, cfg.Outbox.Mapping, scope)
-		},
-	})
-	h.upkeep = upkeep.New(upkeep.Options{
-		Ledger: led, Dispatcher: h.dispatcher, Hold: hold, Barriers: h.barriers, Outbox: cfg.Outbox,
-		Retention: func() config.Retention { return r.config().Retention }, Sound: h.auditor.Sound(),
-		Publication: found.publication, End: h.end, Logger: r.log,
-	})
+	h.besides(cfg, hold, found)
 	h.intake = intake.Options{Dispatcher: h.dispatcher, Frontier: tracker, Endpoints: feed, Upkeep: h.upkeep, Logger: r.log}
 	// All of the above waits for a database that is out of reach. Nothing must be sent before it is
 	// known that the stream has outlived that.
@@ -137,6 +126,22 @@ func (r *Relay) prepare(ctx, hard context.Context, led *ledger.Ledger, stream *p
 	r.log.Info().Str("slot", hold.Slot).Int64("epoch", hold.Epoch).Stringer("lsn", hold.Settled).
 		Bool("slot_created", info.SlotCreated).Msg("slot taken, delivering")
 	return h, nil
+}
+
+// besides makes what works beside delivery: the audit and the upkeep.
+func (h *holding) besides(cfg *config.Config, hold ledger.Hold, found taken) {
+	h.auditor = heal.NewAuditor(heal.AuditorOptions{
+		Ledger: h.ledger, Dispatcher: h.dispatcher, Barriers: h.barriers, Hold: hold, Position: found.position, Outbox: cfg.Outbox,
+		Attempts: cfg.Retention.Attempts, Logger: h.r.log,
+		Open: func(ctx context.Context, scope ledger.Scope) (heal.Table, error) {
+			return h.ledger.NewSweep(ctx, cfg.Outbox.Mapping, scope)
+		},
+	})
+	h.upkeep = upkeep.New(upkeep.Options{
+		Ledger: h.ledger, Dispatcher: h.dispatcher, Hold: hold, Barriers: h.barriers, Outbox: cfg.Outbox,
+		Retention: func() config.Retention { return h.r.config().Retention }, Sound: h.auditor.Sound(),
+		Publication: found.publication, End: h.end, Logger: h.r.log,
+	})
 }
 
 // feed loads the endpoints made through the API as they were where the stream begins.

@@ -19,8 +19,8 @@ import (
 	"github.com/spf13/cobra"
 )
 
-// The environment variables of commands that ask the API. A key is not a flag, because everybody on the
-// machine can read arguments.
+// The environment variables of commands that ask the API. A key is not a flag, because everybody on
+// the machine can read arguments.
 const (
 	apiVariable = "TAILPOST_API"
 	keyVariable = "TAILPOST_API_KEY"
@@ -36,7 +36,7 @@ const (
 type client struct {
 	base *url.URL
 	key  string
-	http *http.Client
+	http *http.Client //nolint:forbidigo // for the relay's own API
 }
 
 // apiFlags are the flags of commands that ask the API.
@@ -149,11 +149,12 @@ func refusal(status int, answer []byte) error {
 	if json.Unmarshal(answer, &p) != nil || p.Detail == "" {
 		p.Detail = http.StatusText(status)
 	}
-	text := printable(p.Detail, maxPreview*4)
+	var text strings.Builder
+	text.WriteString(printable(p.Detail, maxPreview*4))
 	for _, e := range p.Errors {
-		text += fmt.Sprintf("; %s: %s", printable(cmp.Or(e.Parameter, e.Pointer), maxPreview), printable(e.Detail, maxPreview*4))
+		fmt.Fprintf(&text, "; %s: %s", printable(cmp.Or(e.Parameter, e.Pointer), maxPreview), printable(e.Detail, maxPreview*4))
 	}
-	err := fmt.Errorf("the API answers %d: %s", status, text)
+	err := fmt.Errorf("the API answers %d: %s", status, text.String())
 	if status == http.StatusUnauthorized || status == http.StatusForbidden {
 		return hint(err, "$"+keyVariable+" with a key that may do this")
 	}

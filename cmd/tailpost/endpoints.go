@@ -60,7 +60,8 @@ func newEndpointsCommand(a *app) *cobra.Command {
 	return cmd
 }
 
-// newEndpointAction makes a command that does something to one endpoint, and shows the endpoint as it is then.
+// newEndpointAction makes a command that does something to one endpoint, and shows the endpoint as
+// it is then.
 func newEndpointAction(a *app, verb, short, long string) *cobra.Command {
 	var api apiFlags
 	cmd := &cobra.Command{

@@ -13,12 +13,12 @@ const (
 	logFlushTime = time.Second
 )
 
-// logQueue is an io.Writer that never blocks: one goroutine of its own writes what it holds to a writer
-// that may, such as a pipe that nobody reads. What does not fit is dropped and counted. Its methods are
-// safe for concurrent use.
+// logQueue is an io.Writer that never blocks: one goroutine of its own writes what it holds to a
+// writer that may, such as a pipe that nobody reads. What does not fit is dropped and counted. Its
+// methods are safe for concurrent use.
 //
-// It is not zerolog's diode because that bounds lines and not bytes, drops the oldest lines, those that
-// explain what went wrong first, and waits without an end when it is closed.
+// It is not zerolog's diode because that bounds lines and not bytes, drops the oldest lines, those
+// that explain what went wrong first, and waits without an end when it is closed.
 type logQueue struct {
 	out io.Writer
 
@@ -41,15 +41,16 @@ func newLogQueue(out io.Writer, most int) *logQueue {
 	return q
 }
 
-// onResumed has f called each time that somebody reads again after n lines were dropped. It may write.
+// onResumed has f called each time that somebody reads again after n lines were dropped. It may
+// write.
 func (q *logQueue) onResumed(f func(n uint64)) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	q.resumed = f
 }
 
-// Write queues a copy of a line, or drops it. It returns no error: zerolog would print that to stderr, and
-// wait there.
+// Write queues a copy of a line, or drops it. It returns no error: zerolog would print that to
+// stderr, and wait there.
 func (q *logQueue) Write(line []byte) (int, error) {
 	q.mu.Lock()
 	if q.closed || q.bytes+len(line) > q.most {
@@ -72,7 +73,8 @@ func (q *logQueue) Dropped() uint64 {
 	return q.dropped
 }
 
-// Close takes no more lines and waits until those that it holds are written, but no longer than within.
+// Close takes no more lines and waits until those that it holds are written, but no longer than
+// within.
 func (q *logQueue) Close(within time.Duration) {
 	q.mu.Lock()
 	q.closed = true
@@ -93,8 +95,8 @@ func (q *logQueue) signal() {
 	}
 }
 
-// run writes until the queue is closed and empty. It is not in anybody's errgroup: while nobody reads,
-// it cannot be ended.
+// run writes until the queue is closed and empty. It is not in anybody's errgroup: while nobody
+// reads, it cannot be ended.
 func (q *logQueue) run() {
 	defer close(q.done)
 	for range q.wake {
@@ -124,8 +126,8 @@ func (q *logQueue) next() (line []byte, ended bool) {
 	return line, false
 }
 
-// wrote takes in what became of a line. A line that could not be written is one that was dropped: the
-// reader is gone, or the disk is full.
+// wrote takes in what became of a line. A line that could not be written is one that was dropped:
+// the reader is gone, or the disk is full.
 func (q *logQueue) wrote(line []byte, err error) {
 	q.mu.Lock()
 	q.bytes -= len(line)

@@ -38,8 +38,8 @@ func addressOf(listener net.Listener) []netip.AddrPort {
 	return []netip.AddrPort{address}
 }
 
-// servePprof serves runtime profiles until ctx is done. They show no event and no secret, but they do
-// show the process's arguments, and a profile costs CPU: the address should be one of loopback.
+// servePprof serves runtime profiles until ctx is done. They show no event and no secret, but they
+// do show the process's arguments, and a profile costs CPU: the address should be one of loopback.
 func servePprof(ctx context.Context, listener net.Listener, log zerolog.Logger) error {
 	mux := http.NewServeMux()
 	mux.HandleFunc("/debug/pprof/", pprof.Index)

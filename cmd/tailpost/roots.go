@@ -8,9 +8,10 @@ import (
 	"os"
 )
 
-// roots returns a function that reads the certificates of the authorities that receivers' certificates may be signed by, anew at
-// each call: those of SSL_CERT_FILE, or of the first bundle that a distribution of Linux keeps. Where there is none, it is nil
-// that the function returns: the system's, which Go reads once.
+// roots returns a function that reads the certificates of the authorities that receivers'
+// certificates may be signed by, anew at each call: those of SSL_CERT_FILE, or of the first bundle
+// that a distribution of Linux keeps. Where there is none, it is nil that the function returns: the
+// system's, which Go reads once.
 func roots(getenv func(string) string) func() (*x509.CertPool, error) {
 	bundles := []string{
 		"/etc/ssl/certs/ca-certificates.crt",                // Debian, Alpine

@@ -77,8 +77,8 @@ requests in flight end and parks the rest; SIGHUP and a changed configuration fi
 // 113 MiB instead of 125 to 132; a drain shows no difference in CPU.
 const gcPercent = 40
 
-// queueStderr puts a queue before stderr, so that a log shipper that is stuck or gone stops nothing: not
-// deliveries, nor recording, nor the end of the process.
+// queueStderr puts a queue before stderr, so that a log shipper that is stuck or gone stops
+// nothing: not deliveries, nor recording, nor the end of the process.
 func (a *app) queueStderr() {
 	// Otherwise the first line after the reader has gone ends the process.
 	signal.Ignore(syscall.SIGPIPE)

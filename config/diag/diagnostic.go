@@ -17,7 +17,8 @@ const (
 	SeverityWarning Severity = "warning"
 )
 
-// Diagnostic is one thing that is wrong with a configuration, and what to do about it. It holds no secret.
+// Diagnostic is one thing that is wrong with a configuration, and what to do about it. It holds no
+// secret.
 type Diagnostic struct {
 	Severity Severity `json:"severity"`
 	File     string   `json:"file,omitempty"`    // empty: the configuration was built in Go
@@ -31,7 +32,8 @@ type Diagnostic struct {
 	mark span // the characters of Snippet that are meant; empty: none
 }
 
-// Diagnostics is everything that is wrong with a configuration, ordered by place. Empty: all is well.
+// Diagnostics is everything that is wrong with a configuration, ordered by place. Empty: all is
+// well.
 type Diagnostics []Diagnostic
 
 // HasErrors reports whether there is more than warnings.
@@ -65,7 +67,8 @@ func (d Diagnostic) Error() string {
 	}
 }
 
-// Write writes the problems for people, each with its line of the file, in color if the terminal has it.
+// Write writes the problems for people, each with its line of the file, in color if the terminal
+// has it.
 func (d Diagnostics) Write(w io.Writer, color bool) error {
 	var b strings.Builder
 	for i := range d {
@@ -137,8 +140,8 @@ func indent(line string, n int) string {
 	return b.String()
 }
 
-// Sorted orders the problems by place and drops those that say the same of the same place, as a problem of the defaults
-// block does once for each endpoint.
+// Sorted orders the problems by place and drops those that say the same of the same place, as a
+// problem of the defaults block does once for each endpoint.
 func (d Diagnostics) Sorted() Diagnostics {
 	slices.SortStableFunc(d, func(a, b Diagnostic) int {
 		return cmp.Or(cmp.Compare(a.File, b.File), cmp.Compare(a.Line, b.Line), cmp.Compare(a.Column, b.Column),

@@ -35,17 +35,20 @@ type span struct{ from, to int }
 // NewSource makes the Source of a file, or of an expression of it.
 func NewSource(name string, text []byte) *Source { return &Source{name: name, text: text} }
 
-// Tokens returns the tokens of a file. They take some 60 times its size in memory, so nothing keeps them.
+// Tokens returns the tokens of a file. They take some 60 times its size in memory, so nothing keeps
+// them.
 func (s *Source) Tokens() hclsyntax.Tokens {
 	// Diagnostics of the lexer come again from the parser.
 	tokens, _ := hclsyntax.LexConfig(s.text, s.name, hcl.InitialPos)
 	return tokens
 }
 
-// Redacted is what stands in a snippet, and in every printed form of a configuration, where something secret was.
+// Redacted is what stands in a snippet, and in every printed form of a configuration, where
+// something secret was.
 const Redacted = "[redacted]"
 
-// mask finds what no snippet may show by the tokens of text, so that it works on text that does not parse.
+// mask finds what no snippet may show by the tokens of text, so that it works on text that does not
+// parse.
 func (s *Source) mask() []span {
 	if !s.masked {
 		s.masked = true
@@ -55,8 +58,8 @@ func (s *Source) mask() []span {
 	return s.masks
 }
 
-// maxNumber is how long a number literal may be, and maxLiteralExponent how large its exponent. The HCL library would spend
-// seconds on 1e9999999.
+// maxNumber is how long a number literal may be, and maxLiteralExponent how large its exponent. The
+// HCL library would spend seconds on 1e9999999.
 const (
 	maxNumber          = 128
 	maxLiteralExponent = 1000
@@ -84,7 +87,8 @@ func (s *Source) Oversized(tokens hclsyntax.Tokens) Diagnostics {
 	return diags
 }
 
-// MayOversize reports whether text may hold a number that oversized reports, at a fraction of the cost of its tokens.
+// MayOversize reports whether text may hold a number that oversized reports, at a fraction of the
+// cost of its tokens.
 func MayOversize(text []byte) bool {
 	run := 0
 	for _, c := range text {
@@ -119,8 +123,9 @@ func secretLiterals(tokens hclsyntax.Tokens) []span {
 	return found
 }
 
-// literals returns the string literals of the value that tokens begin with. The first arguments of functions are names of
-// variables and files, and names of an object's attributes are just that: they stay.
+// literals returns the string literals of the value that tokens begin with. The first arguments of
+// functions are names of variables and files, and names of an object's attributes are just that:
+// they stay.
 func literals(tokens hclsyntax.Tokens) []span {
 	var found []span
 	brackets, calls, first := 0, 0, false
@@ -156,8 +161,8 @@ func isName(rest hclsyntax.Tokens) bool {
 		(rest[1].Type == hclsyntax.TokenEqual || rest[1].Type == hclsyntax.TokenColon)
 }
 
-// connectionStrings returns those literals of a url attribute that are keyword strings such as "host=db password=…".
-// What is secret in a URL is found by its shape.
+// connectionStrings returns those literals of a url attribute that are keyword strings such as
+// "host=db password=…". What is secret in a URL is found by its shape.
 func connectionStrings(tokens hclsyntax.Tokens) []span {
 	var found []span
 	for _, s := range literals(tokens) {
@@ -188,8 +193,8 @@ func secretShapes(text []byte) []span {
 	return found
 }
 
-// snippet returns the line that holds the byte at offset, with [redacted] for what is secret, and how many characters of
-// it stand before the byte; -1 where something of it is redacted.
+// snippet returns the line that holds the byte at offset, with [redacted] for what is secret, and
+// how many characters of it stand before the byte; -1 where something of it is redacted.
 func (s *Source) snippet(offset int) (line string, column int) {
 	offset = min(max(offset, 0), len(s.text))
 	from := bytes.LastIndexByte(s.text[:offset], '\n') + 1
@@ -229,7 +234,8 @@ func (s *Source) Diagnose(severity Severity, at hcl.Range, summary, detail strin
 	return d
 }
 
-// Adopt turns the diagnostics of the HCL library into ours. It never adopts values, only their words.
+// Adopt turns the diagnostics of the HCL library into ours. It never adopts values, only their
+// words.
 func (s *Source) Adopt(diags hcl.Diagnostics) Diagnostics {
 	var adopted Diagnostics
 	for _, d := range diags {

@@ -14,8 +14,8 @@ import (
 	"github.com/tailpost/tailpost/outbox"
 )
 
-// large is a payload of about size bytes: an order of many items, or of one long text, or of many plain members. The
-// member total comes first, in the middle or last.
+// large is a payload of about size bytes: an order of many items, or of one long text, or of many
+// plain members. The member total comes first, in the middle or last.
 func large(size int, shape, position string) []byte {
 	const total = `"total":150.25`
 	var parts []string
@@ -52,8 +52,8 @@ func large(size int, shape, position string) []byte {
 	return []byte("{" + strings.Join(members, ",") + "}")
 }
 
-// BenchmarkWhere reads a value of a payload and signs the payload, in turns. "of-signing" is what a where expression costs as
-// a part of what signing costs; a busy machine slows down both.
+// BenchmarkWhere reads a value of a payload and signs the payload, in turns. "of-signing" is what a
+// where expression costs as a part of what signing costs; a busy machine slows down both.
 func BenchmarkWhere(b *testing.B) {
 	where := compileFilter(b, `event.data.total > 100 && event.tenant != "test"`)
 	for _, size := range []int{500, 100_000} {

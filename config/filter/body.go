@@ -20,8 +20,9 @@ import (
 
 // Body is a compiled `body` expression. It is immutable and safe for concurrent use.
 //
-// It writes objects and lists as they are laid out, with the event's values in their places. A path of the payload is
-// copied byte for byte, so that no number changes; a missing one is null. HTML is not escaped.
+// It writes objects and lists as they are laid out, with the event's values in their places. A path
+// of the payload is copied byte for byte, so that no number changes; a missing one is null. HTML is
+// not escaped.
 type Body struct {
 	text string
 	run  render
@@ -43,7 +44,8 @@ func CompileBody(src, filename string, line int) (*Body, diag.Diagnostics) {
 	return CompileBodySyntax(s, expr, strings.TrimSpace(src))
 }
 
-// CompileBodySyntax is CompileBody for an expression that is parsed already, out of s; text is how it is written there.
+// CompileBodySyntax is CompileBody for an expression that is parsed already, out of s; text is how
+// it is written there.
 func CompileBodySyntax(s *diag.Source, expr hclsyntax.Expression, text string) (*Body, diag.Diagnostics) {
 	if diags := tooMuch(s, expr.Range(), text); len(diags) > 0 {
 		return nil, diags
@@ -56,8 +58,9 @@ func CompileBodySyntax(s *diag.Source, expr hclsyntax.Expression, text string) (
 	return &Body{text: text, run: run}, nil
 }
 
-// Append appends the body for e to dst as JSON. It fails only if the payload is not JSON where the body needs it, or with
-// ErrTooLarge if the body would have more than 1 MiB beside twice the payload; dst is then as it was.
+// Append appends the body for e to dst as JSON. It fails only if the payload is not JSON where the
+// body needs it, or with ErrTooLarge if the body would have more than 1 MiB beside twice the
+// payload; dst is then as it was.
 func (b *Body) Append(dst []byte, e *outbox.Event) ([]byte, error) {
 	full, err := b.run(dst, e, len(dst)+mostOf(e))
 	if err != nil {
@@ -150,7 +153,8 @@ func (c *compiler) renderList(e *hclsyntax.TupleConsExpr) render {
 	}
 }
 
-// within reports a body that has become too large. Objects and lists look for it when they end: what they hold looks itself.
+// within reports a body that has become too large. Objects and lists look for it when they end:
+// what they hold looks itself.
 func within(dst []byte, most int) error {
 	if len(dst) > most {
 		return ErrTooLarge

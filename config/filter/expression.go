@@ -281,7 +281,8 @@ func eventAttributes() []string {
 	return []string{"id", "type", "key", "tenant", "headers", "created_at", "data"}
 }
 
-// attribute compiles an attribute of the event itself. It is never missing: one that the event has not is empty.
+// attribute compiles an attribute of the event itself. It is never missing: one that the event has
+// not is empty.
 func attribute(name string) (node, bool) {
 	switch name {
 	case "id":
@@ -341,7 +342,8 @@ func (c *compiler) binary(e *hclsyntax.BinaryOpExpr) node {
 	return folded(n, left, right)
 }
 
-// equality compiles == and !=. A comparison with the literal null asks whether the other side is there.
+// equality compiles == and !=. A comparison with the literal null asks whether the other side is
+// there.
 func (c *compiler) equality(e *hclsyntax.BinaryOpExpr, left, right node) node {
 	if left.failed || right.failed {
 		return node{failed: true, form: formBool, run: left.run}
@@ -379,7 +381,8 @@ func (c *compiler) presence(e *hclsyntax.BinaryOpExpr, left, right node, negate 
 	}}
 }
 
-// comparable checks that two sides can be compared at all, and turns a text beside a time into a time.
+// comparable checks that two sides can be compared at all, and turns a text beside a time into a
+// time.
 func (c *compiler) comparable(e *hclsyntax.BinaryOpExpr, left, right node) (l, r node, ok bool) {
 	if left.form == formTime {
 		right, ok = c.asTime(right, e.RHS.Range())

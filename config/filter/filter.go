@@ -12,19 +12,21 @@ import (
 
 // Filter is a compiled `where` expression. It is immutable and safe for concurrent use.
 //
-// An expression sees event.id, .type, .key, .tenant, .headers, .created_at and .data. Of the payload it reads only the
-// paths that it names. Its logic is that of SQL, with three truths: a comparison that touches a null or missing value,
-// or orders values of different kinds, is neither true nor false but missing; so is its negation, so that
-// event.data.a != 1 and !(event.data.a == 1) say the same; missing || true is true, missing && false is false. Only true
-// passes. A comparison with the literal null asks whether a value is there, and coalesce(value, default) replaces one
-// that is not. Values of different kinds are not equal. Numbers compare exactly, however many digits they have.
+// An expression sees event.id, .type, .key, .tenant, .headers, .created_at and .data. Of the
+// payload it reads only the paths that it names. Its logic is that of SQL, with three truths: a
+// comparison that touches a null or missing value, or orders values of different kinds, is neither
+// true nor false but missing; so is its negation, so that event.data.a != 1 and !(event.data.a ==
+// 1) say the same; missing || true is true, missing && false is false. Only true passes. A
+// comparison with the literal null asks whether a value is there, and coalesce(value, default)
+// replaces one that is not. Values of different kinds are not equal. Numbers compare exactly,
+// however many digits they have.
 type Filter struct {
 	text string
 	run  evaluate
 }
 
-// Compile compiles an expression that stands at line of filename. It returns nil where the Diagnostics
-// have errors.
+// Compile compiles an expression that stands at line of filename. It returns nil where the
+// Diagnostics have errors.
 func Compile(src, filename string, line int) (*Filter, diag.Diagnostics) {
 	s, expr, diags := parseExpression(src, filename, line)
 	if diags.HasErrors() {
@@ -33,7 +35,8 @@ func Compile(src, filename string, line int) (*Filter, diag.Diagnostics) {
 	return CompileSyntax(s, expr, strings.TrimSpace(src))
 }
 
-// CompileSyntax is Compile for an expression that is parsed already, out of s; text is how it is written there.
+// CompileSyntax is Compile for an expression that is parsed already, out of s; text is how it is
+// written there.
 func CompileSyntax(s *diag.Source, expr hclsyntax.Expression, text string) (*Filter, diag.Diagnostics) {
 	if diags := tooMuch(s, expr.Range(), text); len(diags) > 0 {
 		return nil, diags
@@ -67,8 +70,8 @@ func parseExpression(src, filename string, line int) (*diag.Source, hclsyntax.Ex
 	return s, expr, s.Adopt(diags[:min(len(diags), maxProblems)])
 }
 
-// Match reports whether the event passes, and whether the expression met a null or missing value on the way. It never
-// fails.
+// Match reports whether the event passes, and whether the expression met a null or missing value on
+// the way. It never fails.
 func (f *Filter) Match(e *outbox.Event) (ok, missing bool) {
 	v := f.run(e)
 	return v.holds(), v.missed || v.kind != kindBool

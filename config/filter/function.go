@@ -106,8 +106,8 @@ func text2(f func(a, b string) bool) func(*compiler, *hclsyntax.FunctionCallExpr
 	}
 }
 
-// matches compiles a regular expression once; RE2 keeps its time linear whatever the text; a text of more than
-// 64 KiB is not tried, and its match is missing.
+// matches compiles a regular expression once; RE2 keeps its time linear whatever the text; a text
+// of more than 64 KiB is not tried, and its match is missing.
 func (c *compiler) matches(e *hclsyntax.FunctionCallExpr) node {
 	n, pattern := c.compile(e.Args[0]), c.compile(e.Args[1])
 	ok := c.want(n, formString, e.Args[0].Range(), "The first argument")
@@ -134,7 +134,8 @@ func (c *compiler) matches(e *hclsyntax.FunctionCallExpr) node {
 	}}, n)
 }
 
-// instructions returns how many steps of the matching machine a regular expression takes for each character.
+// instructions returns how many steps of the matching machine a regular expression takes for each
+// character.
 func instructions(re *regexp.Regexp) int {
 	parsed, err := syntax.Parse(re.String(), syntax.Perl)
 	if err != nil {
@@ -147,7 +148,8 @@ func instructions(re *regexp.Regexp) int {
 	return len(program.Inst)
 }
 
-// contains compiles membership of a list, be it written out or in the payload, and a part of a text.
+// contains compiles membership of a list, be it written out or in the payload, and a part of a
+// text.
 func (c *compiler) contains(e *hclsyntax.FunctionCallExpr) node {
 	wanted := c.scalar(e.Args[1])
 	if tuple, ok := Unwrap(e.Args[0]).(*hclsyntax.TupleConsExpr); ok {
@@ -247,7 +249,8 @@ func (c *compiler) length(e *hclsyntax.FunctionCallExpr) node {
 	}}, n)
 }
 
-// coalesce compiles the first value that is there. That an earlier one is missing is what it is for, and not counted.
+// coalesce compiles the first value that is there. That an earlier one is missing is what it is
+// for, and not counted.
 func (c *compiler) coalesce(e *hclsyntax.FunctionCallExpr) node {
 	nodes := make([]node, 0, len(e.Args))
 	n := node{}

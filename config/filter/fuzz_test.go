@@ -11,8 +11,8 @@ import (
 	"github.com/tailpost/tailpost/outbox"
 )
 
-// FuzzFilter runs any expression over any payload: it never panics, says the same twice, and what a body makes of a JSON
-// payload is JSON.
+// FuzzFilter runs any expression over any payload: it never panics, says the same twice, and what a
+// body makes of a JSON payload is JSON.
 func FuzzFilter(f *testing.F) {
 	payload := order().Payload
 	for _, src := range []string{

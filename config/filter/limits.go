@@ -11,8 +11,8 @@ import (
 	"github.com/tailpost/tailpost/outbox"
 )
 
-// An expression may be a customer's. These bounds keep what it costs to compile and to run within what an event may cost,
-// and are far from what anybody writes by hand.
+// An expression may be a customer's. These bounds keep what it costs to compile and to run within
+// what an event may cost, and are far from what anybody writes by hand.
 const (
 	MaxSize     = 16 << 10 // bytes of an expression
 	maxNesting  = 64       // brackets, signs and conditions within each other
@@ -47,8 +47,8 @@ func tooMuch(s *diag.Source, at hcl.Range, text string) diag.Diagnostics {
 	return nil
 }
 
-// nesting returns how deep an expression is at most: how many brackets are open at once, with the signs in front of a value
-// and the conditions of the whole.
+// nesting returns how deep an expression is at most: how many brackets are open at once, with the
+// signs in front of a value and the conditions of the whole.
 func nesting(tokens hclsyntax.Tokens) int {
 	deepest, open, signs, conditions := 0, 0, 0, 0
 	for _, t := range tokens {

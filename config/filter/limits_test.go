@@ -48,7 +48,8 @@ func TestExpressionsThatAreTooMuch(t *testing.T) {
 	}
 }
 
-// The bounds themselves may be reached, and what is within them is compiled in a time that grows with its length.
+// The bounds themselves may be reached, and what is within them is compiled in a time that grows
+// with its length.
 func TestExpressionsThatAreJustNotTooMuch(t *testing.T) {
 	t.Parallel()
 	for _, src := range []string{

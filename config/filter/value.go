@@ -22,7 +22,8 @@ const (
 	kindComposite             // an object or array: text from its bracket to the end of the payload
 )
 
-// value is what an expression gives. Expressions know three truths, as SQL does: true, false and missing.
+// value is what an expression gives. Expressions know three truths, as SQL does: true, false and
+// missing.
 type value struct {
 	kind   kind
 	flag   bool
@@ -126,7 +127,8 @@ func compare(a, b *value) (int, bool) {
 	return a.number.Compare(&b.number), true
 }
 
-// equals says whether a and b are the same: true, false, or missing where one is missing or a composite.
+// equals says whether a and b are the same: true, false, or missing where one is missing or a
+// composite.
 func equals(a, b *value) value {
 	missed := a.missed || b.missed
 	switch {
@@ -198,7 +200,8 @@ func or(left, right evaluate) evaluate {
 	}
 }
 
-// ordered is one of the operators <, <=, > and >=, given by the sign that makes it true and whether equality does.
+// ordered is one of the operators <, <=, > and >=, given by the sign that makes it true and whether
+// equality does.
 func ordered(left, right evaluate, sign int, orEqual bool) evaluate {
 	return func(e *outbox.Event) value {
 		l, r := left(e), right(e)

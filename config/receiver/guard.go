@@ -7,9 +7,9 @@ import (
 	"strings"
 )
 
-// Guard decides which addresses requests may go to. It judges addresses alone, never names: whoever dials resolves first,
-// and dials what was judged, so that a name that changes its address between two lookups gains nothing. It is immutable and
-// safe for concurrent use.
+// Guard decides which addresses requests may go to. It judges addresses alone, never names: whoever
+// dials resolves first, and dials what was judged, so that a name that changes its address between
+// two lookups gains nothing. It is immutable and safe for concurrent use.
 type Guard struct {
 	special []special
 	allow   []netip.Prefix
@@ -23,8 +23,8 @@ type special struct {
 	kind   string
 }
 
-// DenialError is the error of an address that requests may not go to. Its text names the address, which is the operator's to
-// know: Public is for everybody else.
+// DenialError is the error of an address that requests may not go to. Its text names the address,
+// which is the operator's to know: Public is for everybody else.
 type DenialError struct {
 	Addr netip.Addr
 	Kind string // what the address is, for example "private"
@@ -46,8 +46,9 @@ func (d *DenialError) Error() string {
 	return text + "; add it to network.allow"
 }
 
-// PublicError returns what a tenant may read of an attempt's error. The addresses that a name has inside the operator's
-// network, and what listens there, are the operator's to know; the rest of an error says nothing of them.
+// PublicError returns what a tenant may read of an attempt's error. The addresses that a name has
+// inside the operator's network, and what listens there, are the operator's to know; the rest of an
+// error says nothing of them.
 func PublicError(text string) string {
 	if strings.HasPrefix(text, deniedBefore) && strings.Contains(text, deniedAfter) {
 		return deniedPublic
@@ -74,8 +75,9 @@ func NewGuard(allow []netip.Prefix) (*Guard, error) {
 	return g, nil
 }
 
-// specialRanges follows the IANA special-purpose registries; the first match names the range. IPv6 needs only those
-// inside 2000::/3 and the ones whose name helps a person: everything else outside it is refused as reserved.
+// specialRanges follows the IANA special-purpose registries; the first match names the range. IPv6
+// needs only those inside 2000::/3 and the ones whose name helps a person: everything else outside
+// it is refused as reserved.
 func specialRanges() []special {
 	var out []special
 	for _, s := range []struct{ kind, prefix string }{
@@ -125,7 +127,8 @@ func specialRanges() []special {
 	return out
 }
 
-// Check returns a DenialError if no request may go to addr, or to an address that it stands for; nil if one may.
+// Check returns a DenialError if no request may go to addr, or to an address that it stands for;
+// nil if one may.
 func (g *Guard) Check(addr netip.Addr) *DenialError {
 	bare := Plain(addr)
 	if kind, denied := g.judge(bare); denied {
@@ -157,7 +160,8 @@ func (g *Guard) judge(addr netip.Addr) (kind string, denied bool) {
 	return "", false
 }
 
-// Plain is addr as it is compared: without a zone, and an IPv4-mapped address as the IPv4 address it is.
+// Plain is addr as it is compared: without a zone, and an IPv4-mapped address as the IPv4 address
+// it is.
 func Plain(addr netip.Addr) netip.Addr {
 	return addr.WithZone("").Unmap()
 }
@@ -171,8 +175,8 @@ func unmapPrefix(p netip.Prefix) netip.Prefix {
 	return p.Masked()
 }
 
-// Embedded lists the IPv4 addresses that an IPv6 address stands for in one of the transition mechanisms: a router on
-// the way may send to them what was sent to it.
+// Embedded lists the IPv4 addresses that an IPv6 address stands for in one of the transition
+// mechanisms: a router on the way may send to them what was sent to it.
 func Embedded(addr netip.Addr) []netip.Addr {
 	if !addr.Is6() {
 		return nil

@@ -26,7 +26,8 @@ func refusal(g *Guard, addr netip.Addr) string {
 	return ""
 }
 
-// specials holds the first, a middle and the last address of every special range, with the name it is refused by.
+// specials holds the first, a middle and the last address of every special range, with the name it
+// is refused by.
 func specials() map[string][]string {
 	return map[string][]string{
 		"unspecified":               {"0.0.0.0", "::"},
@@ -88,7 +89,8 @@ func wrappers(a netip.Addr) map[string]netip.Addr {
 	return out
 }
 
-// TestGuardUnwraps: an IPv4 address that is refused is refused in every IPv6 disguise, even one that is itself allowed.
+// TestGuardUnwraps: an IPv4 address that is refused is refused in every IPv6 disguise, even one
+// that is itself allowed.
 func TestGuardUnwraps(t *testing.T) {
 	t.Parallel()
 	strict := testGuard(t)

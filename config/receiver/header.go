@@ -8,8 +8,8 @@ import (
 // MaxHeaderValue bounds the value of one header.
 const MaxHeaderValue = 4096
 
-// CheckHeader returns an error, which says what to do, if a header that an operator or a tenant wrote cannot go along with
-// a request.
+// CheckHeader returns an error, which says what to do, if a header that an operator or a tenant
+// wrote cannot go along with a request.
 func CheckHeader(name, value string) error {
 	switch {
 	case !ValidName(name):

@@ -24,8 +24,8 @@ const (
 	portHTTPS = 443
 )
 
-// Parse reads a URL as an operator or a tenant wrote it. Its errors say what to write, and do not repeat the URL, which may
-// hold secrets.
+// Parse reads a URL as an operator or a tenant wrote it. Its errors say what to write, and do not
+// repeat the URL, which may hold secrets.
 func Parse(text string) (*url.URL, Place, error) {
 	u, err := url.Parse(text)
 	if err != nil {
@@ -63,8 +63,9 @@ func ParsePlace(u *url.URL) (Place, error) {
 	return p, err
 }
 
-// parseHost returns a host in the one form that is looked up, dialled and compared. An address in a notation that only
-// some resolvers read as an address (0x7f.1, 2130706433, 127.1, 010.0.0.1) is refused.
+// parseHost returns a host in the one form that is looked up, dialled and compared. An address in a
+// notation that only some resolvers read as an address (0x7f.1, 2130706433, 127.1, 010.0.0.1) is
+// refused.
 func parseHost(host string, bracketed bool) (string, netip.Addr, error) {
 	if host == "" {
 		return "", netip.Addr{}, errors.New("the URL has no host")
@@ -107,8 +108,8 @@ func relaxedName(host string) (string, error) {
 	return host, nil
 }
 
-// looksNumeric reports whether some resolver could take a name with this last label for an IPv4 address: no top-level
-// domain is a number.
+// looksNumeric reports whether some resolver could take a name with this last label for an IPv4
+// address: no top-level domain is a number.
 func looksNumeric(label string) bool {
 	if hex, ok := strings.CutPrefix(label, "0x"); ok {
 		return strings.Trim(hex, "0123456789abcdef") == ""
@@ -136,8 +137,8 @@ func (p Place) ServerName() string {
 	return strings.TrimSuffix(p.Host, ".")
 }
 
-// SameReceiver reports whether what is meant for p, custom headers for example, may also go to q: the same host and
-// port, or the same host's https port instead of its http port.
+// SameReceiver reports whether what is meant for p, custom headers for example, may also go to q:
+// the same host and port, or the same host's https port instead of its http port.
 func (p Place) SameReceiver(q Place) bool {
 	if p.ServerName() != q.ServerName() {
 		return false

@@ -9,8 +9,8 @@ import (
 	"github.com/tailpost/tailpost/config/receiver"
 )
 
-// TestParsePlace: every notation of an address ends as that address, or is refused; never as a name that some resolver
-// might read as an address.
+// TestParsePlace: every notation of an address ends as that address, or is refused; never as a name
+// that some resolver might read as an address.
 func TestParsePlace(t *testing.T) {
 	t.Parallel()
 	for in, want := range map[string]string{

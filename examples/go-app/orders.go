@@ -44,8 +44,8 @@ func createTable(ctx context.Context, pool *pgxpool.Pool) error {
 // place stores an order together with the event about it. If anything fails, neither exists.
 func place(ctx context.Context, pool *pgxpool.Pool, o order) (order, error) {
 	err := pgx.BeginFunc(ctx, pool, func(tx pgx.Tx) error {
-		// The number is drawn first, so that the event can be written before the order: even then, when the order is
-		// refused, nobody hears of it.
+		// The number is drawn first, so that the event can be written before the order: even then,
+		// when the order is refused, nobody hears of it.
 		err := tx.QueryRow(ctx, "SELECT nextval(pg_get_serial_sequence('orders', 'id'))").Scan(&o.ID)
 		if err != nil {
 			return fmt.Errorf("draw a number: %w", err)

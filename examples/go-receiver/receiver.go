@@ -28,15 +28,16 @@ func newReceiver(secret string, do func(event)) (http.Handler, error) {
 	if err != nil {
 		return nil, errors.New("WEBHOOK_SECRET is not a whsec_ secret") // the error itself might quote it
 	}
-	// Delivery is at least once: the id tells what was here before. A real receiver keeps it in its database, in the
-	// transaction that does the work.
+	// Delivery is at least once: the id tells what was here before. A real receiver keeps it in its
+	// database, in the transaction that does the work.
 	var (
 		mu   sync.Mutex
 		seen = make(map[string]bool)
 	)
 	mux := http.NewServeMux()
 	mux.HandleFunc("POST /webhooks", func(w http.ResponseWriter, r *http.Request) {
-		// The signature is about these very bytes, so they are read before anything else looks at them.
+		// The signature is about these very bytes, so they are read before anything else looks at
+		// them.
 		body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxBody))
 		if err != nil {
 			http.Error(w, "body not readable", http.StatusBadRequest)

@@ -23,7 +23,8 @@ type Endpoint struct {
 	HCL    string   // further attributes and blocks
 }
 
-// TenantsReachReceivers is an api block by which endpoints that are rows may reach a test's receivers.
+// TenantsReachReceivers is an api block by which endpoints that are rows may reach a test's
+// receivers.
 const TenantsReachReceivers = `
 api {
   listen = "127.0.0.1:0"

@@ -1,6 +1,7 @@
 package main
 
-// ruleMutants break what decides and never acts: memory, chains, circuit, health, gate, budget, and the packages retry, route and pace.
+// ruleMutants break what decides and never acts: memory, chains, circuit, health, gate, budget, and
+// the packages retry, route and pace.
 var ruleMutants = []mutant{
 	{
 		name:    "dispatch-one-request-too-many",

@@ -1,7 +1,7 @@
 package main
 
 // ledgerMutants break what the area ledger promises.
-var ledgerMutants = []mutant{ //nolint:gochecknoglobals // a table
+var ledgerMutants = []mutant{
 	{
 		name:    "ledger-epoch-not-guarded",
 		file:    "relay/internal/ledger/statements.go",

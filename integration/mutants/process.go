@@ -1,7 +1,7 @@
 package main
 
-// processMutants break what the process promises to those who run it: metrics, commands, exit codes,
-// signals, and the bounds that only a whole relay shows.
+// processMutants break what the process promises to those who run it: metrics, commands, exit
+// codes, signals, and the bounds that only a whole relay shows.
 var processMutants = []mutant{
 	// Metrics.
 	{

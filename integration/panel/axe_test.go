@@ -21,7 +21,8 @@ type finding struct {
 const axeRun = `axe.run(document, {runOnly: ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa"], resultTypes: ["violations"]})
   .then((r) => r.violations.map((v) => ({id: v.id, help: v.help, nodes: v.nodes.map((n) => n.html + " " + (n.failureSummary || ""))})))`
 
-// TestEveryPageIsAccessible looks for violations of WCAG 2.2, level AA, on every page in both themes and on a small screen.
+// TestEveryPageIsAccessible looks for violations of WCAG 2.2, level AA, on every page in both
+// themes and on a small screen.
 func TestEveryPageIsAccessible(t *testing.T) {
 	t.Parallel()
 	axe, err := os.ReadFile(filepath.Join(kit.Root(), "integration", "receivers", "node_modules", "axe-core", "axe.min.js"))

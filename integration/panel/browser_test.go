@@ -18,7 +18,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// ChromiumVariable names the environment variable with the path of the browser; .ci/chromium.sh finds or installs one.
+// ChromiumVariable names the environment variable with the path of the browser; .ci/chromium.sh
+// finds or installs one.
 const ChromiumVariable = "CHROMIUM"
 
 // patience is how long a page may take on a busy machine; a test that passes does not wait for it.
@@ -83,7 +84,8 @@ type tabOptions struct {
 	mayFail       bool // problems of the console are the test's own matter
 }
 
-// newTab opens a tab with cookies of its own. Whatever the console of the browser complains of fails the test.
+// newTab opens a tab with cookies of its own. Whatever the console of the browser complains of
+// fails the test.
 func newTab(t *testing.T, base string, o tabOptions) *tab {
 	t.Helper()
 	browser, err := chromium()
@@ -189,7 +191,8 @@ func (b *tab) open(path string) {
 	b.run(chromedp.Navigate(b.base + path))
 }
 
-// click clicks on the first visible element, which may lead to another page: wait for what that has.
+// click clicks on the first visible element, which may lead to another page: wait for what that
+// has.
 func (b *tab) click(selector string) {
 	b.t.Helper()
 	b.run(chromedp.Click(chromedp.CSS(selector), chromedp.NodeVisible))

@@ -1,2 +1,3 @@
-// Package panel tests the panel as a person uses it: a relay that delivers, real receivers, a real Chromium.
+// Package panel tests the panel as a person uses it: a relay that delivers, real receivers, a real
+// Chromium.
 package panel

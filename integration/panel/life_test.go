@@ -12,7 +12,8 @@ import (
 	"github.com/tailpost/tailpost/integration/kit"
 )
 
-// TestTheLifeOfAnEndpoint makes, tests, pauses, resumes, changes, rotates and deletes an endpoint with clicks alone.
+// TestTheLifeOfAnEndpoint makes, tests, pauses, resumes, changes, rotates and deletes an endpoint
+// with clicks alone.
 func TestTheLifeOfAnEndpoint(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, keyedHCL)

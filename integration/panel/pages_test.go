@@ -104,7 +104,8 @@ func TestEveryPage(t *testing.T) {
 	}
 }
 
-// TestCopiedSQLIsThePage runs the statement that a list offers, and compares what it finds with the list.
+// TestCopiedSQLIsThePage runs the statement that a list offers, and compares what it finds with the
+// list.
 func TestCopiedSQLIsThePage(t *testing.T) {
 	t.Parallel()
 	s := newShop(t)

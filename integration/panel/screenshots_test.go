@@ -76,7 +76,8 @@ func newShop(t *testing.T) *shop {
 	return s
 }
 
-// history makes the last two days those of a shop: busy by day, calm by night, with an hour of trouble.
+// history makes the last two days those of a shop: busy by day, calm by night, with an hour of
+// trouble.
 func (s *shop) history() {
 	s.exec(`
 INSERT INTO tailpost.endpoint_stats (endpoint_id, hour, attempts, delivered, failed, dead, duration_ms_sum, buckets)
@@ -133,7 +134,8 @@ func (b *tab) shoot(name string, full bool) {
 	require.NoError(b.t, os.WriteFile(filepath.Join(folder, name+".png"), picture, 0o600))
 }
 
-// update rewrites the pictures of the documents: go test ./integration/panel -run Screenshots -update.
+// update rewrites the pictures of the documents: go test ./integration/panel -run Screenshots
+// -update.
 var update = flag.Bool("update", false, "write docs/images")
 
 // illustrated are the pages that documents show, by the name of the picture without its look.

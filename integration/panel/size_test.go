@@ -14,7 +14,8 @@ import (
 	"github.com/tailpost/tailpost/integration/kit"
 )
 
-// TestPagesStaySmall fills every list, and makes payload and answer as large as what is shown of them.
+// TestPagesStaySmall fills every list, and makes payload and answer as large as what is shown of
+// them.
 func TestPagesStaySmall(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, keyedHCL)

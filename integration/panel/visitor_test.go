@@ -14,7 +14,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// visitor is somebody who uses the panel without a browser: a client that keeps cookies and follows nothing.
+// visitor is somebody who uses the panel without a browser: a client that keeps cookies and follows
+// nothing.
 type visitor struct {
 	t      *testing.T
 	base   string

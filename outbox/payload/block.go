@@ -9,13 +9,14 @@ import (
 // blockSize is how many bytes of a document are looked at together: a bit of a word for each.
 const blockSize = 64
 
-// blocks walks through a document from a place outside a string, and stops at blocks in which something is outside all brackets
-// that opened on the way: a bracket, or the place that is looked for. What it knows of the block at doc[at] where it stopped is
-// where strings begin, and which bytes are brackets outside strings.
+// blocks walks through a document from a place outside a string, and stops at blocks in which
+// something is outside all brackets that opened on the way: a bracket, or the place that is looked
+// for. What it knows of the block at doc[at] where it stopped is where strings begin, and which
+// bytes are brackets outside strings.
 //
-// The way to find strings without a look at each byte is that of Langdale and Lemire, "Parsing Gigabytes of JSON per Second"
-// (2019): a quote counts unless an odd number of backslashes is before it, and whether a byte is in a string is the parity of
-// the quotes up to it.
+// The way to find strings without a look at each byte is that of Langdale and Lemire, "Parsing
+// Gigabytes of JSON per Second" (2019): a quote counts unless an odd number of backslashes is
+// before it, and whether a byte is in a string is the parity of the quotes up to it.
 type blocks struct {
 	doc      []byte
 	quoted   []byte // what is looked for; nil: nothing
@@ -29,7 +30,8 @@ type blocks struct {
 	strings, opens, closes uint64
 }
 
-// next goes to the next block with something outside all brackets. It is false at the end of the document.
+// next goes to the next block with something outside all brackets. It is false at the end of the
+// document.
 func (b *blocks) next() bool {
 	for b.pos < len(b.doc) {
 		rest := b.doc[b.pos:]
@@ -73,9 +75,10 @@ func (b *blocks) place() uint64 {
 	return 0
 }
 
-// nextQuote is the quick way through a long string from doc[at], which is not behind a backslash: it gives the offset of the
-// quote at the string's end, or of one (or the backslashes before it) that is escaped and close to another, where blocks are
-// quicker; the document's end if there is none.
+// nextQuote is the quick way through a long string from doc[at], which is not behind a backslash:
+// it gives the offset of the quote at the string's end, or of one (or the backslashes before it)
+// that is escaped and close to another, where blocks are quicker; the document's end if there is
+// none.
 func nextQuote(doc []byte, at int) int {
 	for pos := at; ; {
 		i := bytes.IndexByte(doc[pos:], '"')
@@ -94,7 +97,8 @@ func nextQuote(doc []byte, at int) int {
 	}
 }
 
-// closing gives which bracket of the block closes the outermost of those that are open; Absent: none does.
+// closing gives which bracket of the block closes the outermost of those that are open; Absent:
+// none does.
 func (b *blocks) closing() int {
 	depth := b.depth
 	for closes := b.closes; closes != 0; closes &= closes - 1 {
@@ -106,8 +110,8 @@ func (b *blocks) closing() int {
 	return Absent
 }
 
-// walk walks through the blocks of text, those from pos on, to the one where next stops. It returns how many that were; those
-// of a long string end the walk too, and what it found is then nothing.
+// walk walks through the blocks of text, those from pos on, to the one where next stops. It returns
+// how many that were; those of a long string end the walk too, and what it found is then nothing.
 func (b *blocks) walk(text []byte) (walked int) {
 	plain := 0 // blocks from here on that are known to have no backslash
 	for quiet := 0; len(text) >= blockSize; quiet++ {
@@ -166,9 +170,9 @@ func plainBlocks(text []byte) int {
 	return len(text) / blockSize
 }
 
-// escapes gives the bytes of a block that a backslash escapes. Of a run of backslashes every second one escapes the byte after
-// it: adding the starts of runs at odd places to the runs carries a bit out of each, whose place tells the run's length from
-// even to odd.
+// escapes gives the bytes of a block that a backslash escapes. Of a run of backslashes every second
+// one escapes the byte after it: adding the starts of runs at odd places to the runs carries a bit
+// out of each, whose place tells the run's length from even to odd.
 func (b *blocks) escapes(backslashes uint64) uint64 {
 	const even = 0x5555555555555555
 	backslashes &^= b.escaped
@@ -189,8 +193,8 @@ func parity(x uint64) uint64 {
 	return x ^ x<<32
 }
 
-// words are the bytes of a block, eight to a word, the first one lowest. What is done with them is written out for each: loops
-// and shifts by what they count take half as long again.
+// words are the bytes of a block, eight to a word, the first one lowest. What is done with them is
+// written out for each: loops and shifts by what they count take half as long again.
 type words [blockSize / 8]uint64
 
 func (w *words) load(block *[blockSize]byte) {
@@ -206,13 +210,15 @@ func (w *words) find(all uint64) uint64 {
 		zeros(w[4]^all)<<32 | zeros(w[5]^all)<<40 | zeros(w[6]^all)<<48 | zeros(w[7]^all)<<56
 }
 
-// brackets finds the bytes that are brackets. Outside strings no other bytes of JSON are taken for one: within them y is.
+// brackets finds the bytes that are brackets. Outside strings no other bytes of JSON are taken for
+// one: within them y is.
 func (w *words) brackets() uint64 {
 	return zeros(bracket(w[0])) | zeros(bracket(w[1]))<<8 | zeros(bracket(w[2]))<<16 | zeros(bracket(w[3]))<<24 |
 		zeros(bracket(w[4]))<<32 | zeros(bracket(w[5]))<<40 | zeros(bracket(w[6]))<<48 | zeros(bracket(w[7]))<<56
 }
 
-// bracket makes the brackets of a word zero: [ and ] are { and } without the bit of 0x20, and these differ in those of 0x06.
+// bracket makes the brackets of a word zero: [ and ] are { and } without the bit of 0x20, and these
+// differ in those of 0x06.
 func bracket(word uint64) uint64 {
 	return ((word | ones*0x20) ^ ones*'{') &^ (ones * 0x06)
 }

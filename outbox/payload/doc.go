@@ -5,8 +5,9 @@
 //	Decimal       numbers in base ten, exact up to 18 digits; Compare is exact however many there are
 //	AppendString  a text as JSON, with as few escapes as JSON allows
 //
-// A document is whatever the application wrote. One that is not JSON has some answer, never a panic; of a name that occurs
-// twice in one object the last counts, as it does for jsonb and for nearly every parser.
+// A document is whatever the application wrote. One that is not JSON has some answer, never a
+// panic; of a name that occurs twice in one object the last counts, as it does for jsonb and for
+// nearly every parser.
 //
 // The package imports the standard library only.
 package payload

@@ -63,7 +63,8 @@ func member(doc []byte, at int, name string) int {
 	return memberQuoted(doc, at, name)
 }
 
-// plain reports whether every JSON writer writes name as it is, or with an escape of the form \u0061.
+// plain reports whether every JSON writer writes name as it is, or with an escape of the form
+// \u0061.
 func plain(name string) bool {
 	if name == "" {
 		return false // the walk wants two bytes behind a quote
@@ -76,8 +77,8 @@ func plain(name string) bool {
 	return true
 }
 
-// memberQuoted is member for a name that is written as it is. Nothing is walked through behind the last place where the quoted
-// name stands.
+// memberQuoted is member for a name that is written as it is. Nothing is walked through behind the
+// last place where the quoted name stands.
 func memberQuoted(doc []byte, at int, name string) int {
 	quoted := make([]byte, 0, 64) // stays on the stack
 	quoted = append(append(append(quoted, '"'), name...), '"')
@@ -109,7 +110,8 @@ func memberQuoted(doc []byte, at int, name string) int {
 	return found
 }
 
-// memberDecoded is member for any name. It looks at each byte outside strings, and at each name of the object.
+// memberDecoded is member for any name. It looks at each byte outside strings, and at each name of
+// the object.
 func memberDecoded(doc []byte, at int, name string) int {
 	found, depth := Absent, 0
 	for pos := at + 1; pos < len(doc); {
@@ -153,8 +155,8 @@ func isName(quoted []byte, name string) bool {
 	return ok && decoded == name
 }
 
-// memberValue returns the offset of the value of the member whose name ends at doc[end], or Absent for a string that names
-// none.
+// memberValue returns the offset of the value of the member whose name ends at doc[end], or Absent
+// for a string that names none.
 func memberValue(doc []byte, end int) int {
 	colon := skipSpace(doc, end)
 	if colon >= len(doc) || doc[colon] != ':' {
@@ -199,7 +201,8 @@ func Next(doc []byte, pos int) int {
 	return Absent
 }
 
-// Count returns the number of elements or members of the array or object that doc begins with, or Absent.
+// Count returns the number of elements or members of the array or object that doc begins with, or
+// Absent.
 func Count(doc []byte) int {
 	end := End(doc, 0)
 	if end == Absent {

@@ -8,7 +8,8 @@ import (
 	"strings"
 )
 
-// Number is a number of a document, as it is written there, or what arithmetic made of such. The zero Number is 0.
+// Number is a number of a document, as it is written there, or what arithmetic made of such. The
+// zero Number is 0.
 type Number struct {
 	text  string // as it is written; empty: it is short alone
 	long  bool   // it has too many digits for short
@@ -59,8 +60,9 @@ func (n *Number) Negated() Number {
 	return m
 }
 
-// Apply applies one of + - * / %. Sums, differences and products are exact up to 18 digits; what is longer, and quotients and
-// remainders of fractions, are those of IEEE doubles. It is false for what is no number, such as 1/0.
+// Apply applies one of + - * / %. Sums, differences and products are exact up to 18 digits; what is
+// longer, and quotients and remainders of fractions, are those of IEEE doubles. It is false for
+// what is no number, such as 1/0.
 func (n *Number) Apply(operator byte, m *Number) (Number, bool) {
 	x, okX := n.rounded()
 	y, okY := m.rounded()
@@ -83,8 +85,8 @@ func (n *Number) rounded() (decimal, bool) {
 	return toDecimal(f)
 }
 
-// decimal is a number in base ten: coefficient × 10^exponent. It is exact for what has at most 18 digits; numbers with
-// more stay the text that they are.
+// decimal is a number in base ten: coefficient × 10^exponent. It is exact for what has at most 18
+// digits; numbers with more stay the text that they are.
 type decimal struct {
 	coefficient int64
 	exponent    int
@@ -96,8 +98,8 @@ const (
 	maxExponent    = 1 << 30 // exponents are cut here, which no real number meets
 )
 
-// splitNumber takes a JSON number apart: its sign, its digits with the point among them, and its exponent. It is false
-// for what is no JSON number.
+// splitNumber takes a JSON number apart: its sign, its digits with the point among them, and its
+// exponent. It is false for what is no JSON number.
 func splitNumber(text string) (negative bool, digits string, exponent int, ok bool) {
 	rest := strings.TrimPrefix(text, "-")
 	negative = len(rest) < len(text)
@@ -147,7 +149,8 @@ func parseDecimal(text string) (decimal, bool) {
 	return d.normal(), exact && ok
 }
 
-// readNumber reads a JSON number. Exact is false for what has too many digits for a decimal, ok for what is no number.
+// readNumber reads a JSON number. Exact is false for what has too many digits for a decimal, ok for
+// what is no number.
 func readNumber(text string) (d decimal, exact, ok bool) {
 	negative := len(text) > 0 && text[0] == '-'
 	pos := 0
@@ -181,8 +184,8 @@ func readNumber(text string) (d decimal, exact, ok bool) {
 	return d, significant <= maxDigits, true
 }
 
-// digits appends the digits that text begins with to a coefficient, and returns how many those are. Of more than maxDigits
-// significant ones the rest is only counted.
+// digits appends the digits that text begins with to a coefficient, and returns how many those are.
+// Of more than maxDigits significant ones the rest is only counted.
 func digits(text string, coefficient *int64, significant *int) int {
 	for i := range len(text) {
 		c := text[i]
@@ -271,7 +274,8 @@ func pow10(n int) int64 {
 	return p
 }
 
-// compareTexts returns the sign of a - b for two JSON numbers of any length. It is false if one is no JSON number.
+// compareTexts returns the sign of a - b for two JSON numbers of any length. It is false if one is
+// no JSON number.
 func compareTexts(a, b string) (int, bool) {
 	negativeA, digitsA, pointA, okA := significant(a)
 	negativeB, digitsB, pointB, okB := significant(b)
@@ -291,8 +295,8 @@ func compareTexts(a, b string) (int, bool) {
 	return size, true
 }
 
-// significant returns the digits of a number from the first to the last that is not 0, and where, counted from their
-// start, the point stands. Zero has no digits.
+// significant returns the digits of a number from the first to the last that is not 0, and where,
+// counted from their start, the point stands. Zero has no digits.
 func significant(text string) (negative bool, digits string, point int, ok bool) {
 	negative, digits, point, ok = splitNumber(text)
 	if !ok {

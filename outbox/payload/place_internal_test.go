@@ -9,8 +9,8 @@ import (
 	"pgregory.net/rapid"
 )
 
-// Both ways to look for a member find the same, whatever the document: strings and runs of backslashes that blocks cut,
-// brackets in strings, names in several objects.
+// Both ways to look for a member find the same, whatever the document: strings and runs of
+// backslashes that blocks cut, brackets in strings, names in several objects.
 func TestMembersAreFoundEitherWay(t *testing.T) {
 	t.Parallel()
 	words := rapid.SampledFrom([]string{`\`, `"`, `\\\`, `{`, `]`, "first", `"first":`, strings.Repeat("x", 70), strings.Repeat(`\`, 65)})
@@ -63,7 +63,8 @@ func TestFindBehindAnyString(t *testing.T) {
 	})
 }
 
-// A name is found at every place of a block, at the end too, where the bytes that follow its quote are in the next one.
+// A name is found at every place of a block, at the end too, where the bytes that follow its quote
+// are in the next one.
 func TestFindAtEveryPlaceOfABlock(t *testing.T) {
 	t.Parallel()
 	for n := range 2 * blockSize {

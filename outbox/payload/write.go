@@ -2,7 +2,8 @@ package payload
 
 import "unicode/utf8"
 
-// AppendString appends s as a JSON string, with as few escapes as JSON allows. What is not UTF-8 becomes U+FFFD.
+// AppendString appends s as a JSON string, with as few escapes as JSON allows. What is not UTF-8
+// becomes U+FFFD.
 func AppendString(dst []byte, s string) []byte {
 	const hex = "0123456789abcdef"
 	dst = append(dst, '"')

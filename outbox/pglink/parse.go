@@ -40,7 +40,7 @@ func (e *ParseError) Error() string {
 	return "database URL: " + strings.Join(texts, "; ")
 }
 
-// Is has every ParseError be one for Judge.
+// Is reports whether target is what Judge takes for an unusable URL: every ParseError is.
 func (e *ParseError) Is(target error) bool { return target == errParse }
 
 // keepAlive is how often a silent connection is probed unless its URL says otherwise.

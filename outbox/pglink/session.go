@@ -26,10 +26,13 @@ type Session struct {
 
 // settings are what every session has.
 //
-//   - search_path: nothing that somebody else defined is found by an unqualified name, be it a function, an operator or a cast.
+//   - search_path: nothing that somebody else defined is found by an unqualified name, be it a
+//     function, an operator or a cast.
 //   - row_security: a policy makes a statement fail instead of hiding rows from it.
-//   - default_transaction_read_only: a role or database that is read-only by default is written to where that is allowed.
-//   - client_encoding: UTF8, but none where the database itself has none (SQL_ASCII): its texts are whatever bytes they are.
+//   - default_transaction_read_only: a role or database that is read-only by default is written to
+//     where that is allowed.
+//   - client_encoding: UTF8, but none where the database itself has none (SQL_ASCII): its texts are
+//     whatever bytes they are.
 func settings() map[string]string {
 	return map[string]string{
 		"search_path":                         "pg_catalog, pg_temp",

@@ -29,15 +29,16 @@ func Operations() []Operation { return []Operation{Insert, Update, Delete} }
 
 // CaptureOptions say which changes of a table become events, and which events.
 type CaptureOptions struct {
-	// Mapping is the outbox table that the events are written to. Its id column needs a default, and
-	// its payload column is of type jsonb, json or text.
+	// Mapping is the outbox table that the events are written to. Its id column needs a default,
+	// and its payload column is of type jsonb, json or text.
 	Mapping outbox.Mapping
-	// Table is the table whose changes become events, as schema.name; a name alone is in schema public.
+	// Table is the table whose changes become events, as schema.name; a name alone is in schema
+	// public.
 	Table string
 	// On are the operations that become events. Empty: all.
 	On []Operation
-	// When is a condition over NEW and OLD, in SQL, that a change must meet; empty: every change. It
-	// is put into the trigger's WHEN clause as it is, so it may name OLD only where no INSERT is
+	// When is a condition over NEW and OLD, in SQL, that a change must meet; empty: every change.
+	// It is put into the trigger's WHEN clause as it is, so it may name OLD only where no INSERT is
 	// captured, and NEW only where no DELETE is.
 	When string
 	// Type is the type of the events, in which {op} stands for the operation and {table} for the

@@ -34,7 +34,8 @@ func (e *exampleTB) Fatalf(format string, args ...any) {
 	panic(fmt.Sprintf(format, args...))
 }
 
-// withDatabase runs f with a fresh database that has what ddl makes and, unless ddl is empty, schema tailpost.
+// withDatabase runs f with a fresh database that has what ddl makes and, unless ddl is empty,
+// schema tailpost.
 func withDatabase(name, ddl string, f func(ctx context.Context, conn *pgx.Conn) error) {
 	e := &exampleTB{name: "Example" + name, ctx: context.Background()}
 	defer func() {

@@ -106,8 +106,8 @@ func guess(table string, columns, types []string) outbox.Mapping {
 	}
 }
 
-// Fit returns the mapping without the optional columns that the table lacks (outbox.Mapping.Fit), so
-// that a writer names only what is there. Of a table that is not there nothing is left out.
+// Fit returns the mapping without the optional columns that the table lacks (outbox.Mapping.Fit),
+// so that a writer names only what is there. Of a table that is not there nothing is left out.
 func Fit(ctx context.Context, db outbox.PgxTx, m outbox.Mapping) (outbox.Mapping, error) {
 	namespace, name := m.SchemaAndName()
 	rows, err := db.Query(ctx, `

@@ -25,7 +25,8 @@ var ErrNewer = errors.New("schema tailpost is newer than this binary")
 // ErrOlder says that the database's schema is missing or older than this binary.
 var ErrOlder = errors.New("schema tailpost is missing or older than this binary")
 
-// VersionError says that database and binary do not fit. It is an ErrNewer or an ErrOlder to errors.Is.
+// VersionError says that database and binary do not fit. It is an ErrNewer or an ErrOlder to
+// errors.Is.
 type VersionError struct {
 	Database int // version of the database's schema; 0: none
 	Binary   int // version that this binary knows
@@ -59,7 +60,8 @@ type Migration struct {
 	sql     string
 }
 
-// migrations reads the embedded steps in order. Their file names are NNNN_name.sql, numbered from 1 without a hole.
+// migrations reads the embedded steps in order. Their file names are NNNN_name.sql, numbered from 1
+// without a hole.
 func migrations() ([]Migration, error) {
 	names, err := fs.Glob(migrationFiles, "migrations/*.sql")
 	if err != nil {
@@ -83,13 +85,13 @@ func migrations() ([]Migration, error) {
 
 // MigrateOptions says what Migrate prepares beside schema tailpost.
 type MigrateOptions struct {
-	// Mapping is the outbox table. It is created if it does not exist and its columns are those of DefaultMapping;
-	// the zero Mapping means that no table is used.
+	// Mapping is the outbox table. It is created if it does not exist and its columns are those of
+	// DefaultMapping; the zero Mapping means that no table is used.
 	Mapping outbox.Mapping
 	// Now decides which partitions are needed first. Zero: the time of the call.
 	Now time.Time
-	// Large is the size of a table, in bytes, from which on its new indexes are built beside those who write to it, before the step
-	// that adds them. Zero: 64 MiB.
+	// Large is the size of a table, in bytes, from which on its new indexes are built beside those
+	// who write to it, before the step that adds them. Zero: 64 MiB.
 	Large int64
 }
 
@@ -101,8 +103,8 @@ type MigrateResult struct {
 	Partitions    int // partitions of tailpost.attempt that were made
 }
 
-// How long Migrate waits: for another replica that migrates, for a table lock that other sessions hold (a lock that
-// waits makes everyone behind it wait too), and for one statement.
+// How long Migrate waits: for another replica that migrates, for a table lock that other sessions
+// hold (a lock that waits makes everyone behind it wait too), and for one statement.
 const (
 	migrateTurnTimeout      = "60s"
 	migrateLockTimeout      = "5s"
@@ -112,15 +114,18 @@ const (
 // partitionDays is how many days of tailpost.attempt Migrate prepares, today included.
 const partitionDays = 4
 
-// migrateLock is the key of the advisory lock that makes migrating replicas take turns ("tailpost" in ASCII).
+// migrateLock is the key of the advisory lock that makes migrating replicas take turns ("tailpost"
+// in ASCII).
 const migrateLock int64 = 0x7461696c706f7374
 
-// Migrate brings schema tailpost to the version of this binary, creates the outbox table where that is wanted, and
-// makes the first partitions of tailpost.attempt. It may be run again and by several replicas at once: they take turns
-// and all but the first find nothing to do. Each step is a transaction of its own: after an error the steps before it
-// stay. A database that is newer than the binary is refused with ErrNewer and left alone.
+// Migrate brings schema tailpost to the version of this binary, creates the outbox table where that
+// is wanted, and makes the first partitions of tailpost.attempt. It may be run again and by several
+// replicas at once: they take turns and all but the first find nothing to do. Each step is a
+// transaction of its own: after an error the steps before it stay. A database that is newer than
+// the binary is refused with ErrNewer and left alone.
 //
-// The connection must not be in a transaction. Its role needs CREATE on the database, and on the outbox table's schema.
+// The connection must not be in a transaction. Its role needs CREATE on the database, and on the
+// outbox table's schema.
 func Migrate(ctx context.Context, conn *pgx.Conn, o MigrateOptions) (MigrateResult, error) {
 	var result MigrateResult
 	if o.Mapping != (outbox.Mapping{}) {
@@ -185,13 +190,15 @@ func prepareNext(ctx context.Context, conn *pgx.Conn, steps []Migration, large i
 	})
 }
 
-// migrateTurn runs f in a transaction that no other migrating session runs at the same time. The lock belongs to the
-// transaction, so that it works behind a pooler and cannot outlive a crash.
+// migrateTurn runs f in a transaction that no other migrating session runs at the same time. The
+// lock belongs to the transaction, so that it works behind a pooler and cannot outlive a crash.
 func migrateTurn(ctx context.Context, conn *pgx.Conn, f func(pgx.Tx) error) error {
-	// Whatever the role's defaults: what another replica committed while this one waited must be seen.
+	// Whatever the role's defaults: what another replica committed while this one waited must be
+	// seen.
 	options := pgx.TxOptions{IsoLevel: pgx.ReadCommitted, AccessMode: pgx.ReadWrite}
 	err := pgx.BeginTxFunc(ctx, conn, options, func(tx pgx.Tx) error {
-		// First, and by its full name: whatever somebody else defined in a schema of the path is not found any more.
+		// First, and by its full name: whatever somebody else defined in a schema of the path is
+		// not found any more.
 		if _, err := tx.Exec(ctx, "SELECT pg_catalog.set_config('search_path', 'pg_catalog, pg_temp', true)"); err != nil {
 			return fmt.Errorf("set search_path: %w", err)
 		}
@@ -266,8 +273,8 @@ func schemaVersion(ctx context.Context, db outbox.PgxTx) (int, error) {
 	return version, nil
 }
 
-// Check says whether this binary can work with the database's schema: nil, or a *VersionError that says what to
-// do. It changes nothing.
+// Check says whether this binary can work with the database's schema: nil, or a *VersionError that
+// says what to do. It changes nothing.
 func Check(ctx context.Context, db outbox.PgxTx) error {
 	steps, err := migrations()
 	if err != nil {
@@ -283,7 +290,8 @@ func Check(ctx context.Context, db outbox.PgxTx) error {
 	return nil
 }
 
-// tableExists looks into the catalogue, which everybody may read, so that a missing privilege is not an error here.
+// tableExists looks into the catalogue, which everybody may read, so that a missing privilege is
+// not an error here.
 func tableExists(ctx context.Context, db outbox.PgxTx, m outbox.Mapping) (bool, error) {
 	schema, name := m.SchemaAndName()
 	rows, err := db.Query(ctx, `
@@ -320,9 +328,10 @@ func ensureOutboxTable(ctx context.Context, tx pgx.Tx, m outbox.Mapping) (create
 	return true, nil
 }
 
-// EnsurePartitions makes the partitions of tailpost.attempt for that many UTC days from the day of from, where they are
-// missing, and returns how many it made. The caller needs EXECUTE on tailpost.ensure_attempt_partitions only. Safe to
-// call at any time and from several relays at once; it locks out neither readers nor writers.
+// EnsurePartitions makes the partitions of tailpost.attempt for that many UTC days from the day of
+// from, where they are missing, and returns how many it made. The caller needs EXECUTE on
+// tailpost.ensure_attempt_partitions only. Safe to call at any time and from several relays at
+// once; it locks out neither readers nor writers.
 func EnsurePartitions(ctx context.Context, db outbox.PgxTx, from time.Time, days int) (int, error) {
 	rows, err := db.Query(ctx, "SELECT tailpost.ensure_attempt_partitions($1::text::date, $2::int)", from.UTC().Format(time.DateOnly), days)
 	if err != nil {
@@ -335,7 +344,8 @@ func EnsurePartitions(ctx context.Context, db outbox.PgxTx, from time.Time, days
 	return made, nil
 }
 
-// isDefault reports whether Migrate may create the table: its columns are those of outbox.DefaultMapping.
+// isDefault reports whether Migrate may create the table: its columns are those of
+// outbox.DefaultMapping.
 func isDefault(m outbox.Mapping) bool {
 	shape := outbox.DefaultMapping()
 	shape.Table, shape.Optional = m.Table, m.Optional

@@ -45,7 +45,8 @@ func TestMigrate(t *testing.T) {
 		_, err := schema.Migrate(t.Context(), b.conn, schema.MigrateOptions{Mapping: outbox.DefaultMapping()})
 		require.NoError(t, err)
 		b.exec(t, "INSERT INTO public.outbox (type, payload) SELECT 'order.created', '{}' FROM generate_series(1, 100)")
-		// RFC 9562: milliseconds since 1970 in the first 48 bits, then version 7; variant 10 in the two bits from 64 on.
+		// RFC 9562: milliseconds since 1970 in the first 48 bits, then version 7; variant 10 in the
+		// two bits from 64 on.
 		require.Equal(t, 100, b.count(t, `
 			SELECT count(DISTINCT id)
 			FROM public.outbox

@@ -31,8 +31,8 @@ type printData struct {
 	Slot, EndpointPublication  string
 }
 
-// Print writes what Migrate does as one script for the user's own migration tool, followed by roles with the least
-// privileges and the publications, which the relay's role cannot make itself.
+// Print writes what Migrate does as one script for the user's own migration tool, followed by roles
+// with the least privileges and the publications, which the relay's role cannot make itself.
 func Print(w io.Writer, o PrintOptions) error {
 	if o.Slot == "" || strings.Trim(o.Slot, "abcdefghijklmnopqrstuvwxyz0123456789_") != "" {
 		return fmt.Errorf("slot %q: a slot's name consists of lower-case letters, digits and underscores", o.Slot)

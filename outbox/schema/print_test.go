@@ -16,7 +16,8 @@ import (
 	"github.com/tailpost/tailpost/outbox/schema"
 )
 
-// printed is a database that was made by the printed script, with roles of its own: roles belong to the whole cluster.
+// printed is a database that was made by the printed script, with roles of its own: roles belong to
+// the whole cluster.
 type printed struct {
 	*testBundle
 	options schema.PrintOptions

@@ -14,9 +14,10 @@ import (
 	"github.com/tailpost/tailpost/outbox/suggest"
 )
 
-// CheckTable reads the catalogue and says whether events can come from the mapped table: it exists, its rows reach the
-// WAL, its columns have usable types, and its id identifies a row. All problems are reported at once, each with what to
-// do. Warnings are for a person to read; the relay can work. It changes nothing.
+// CheckTable reads the catalogue and says whether events can come from the mapped table: it exists,
+// its rows reach the WAL, its columns have usable types, and its id identifies a row. All problems
+// are reported at once, each with what to do. Warnings are for a person to read; the relay can
+// work. It changes nothing.
 func CheckTable(ctx context.Context, db outbox.PgxTx, m outbox.Mapping) (warnings []string, err error) {
 	if err := m.Validate(); err != nil {
 		return nil, err
@@ -257,8 +258,8 @@ ORDER BY i.indexrelid`, table)
 	return uniques, nil
 }
 
-// idProblem checks that the id tells events apart. A unique index over more columns does not prove it, but is all that
-// a partitioned table can have.
+// idProblem checks that the id tells events apart. A unique index over more columns does not prove
+// it, but is all that a partitioned table can have.
 func idProblem(m outbox.Mapping, columns []columnRow, uniques [][]string) (warning string, problem error) {
 	if !slices.ContainsFunc(columns, func(c columnRow) bool { return c.Name == m.ID }) {
 		return "", nil // reported as a missing column

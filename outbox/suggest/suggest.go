@@ -5,8 +5,8 @@ import (
 	"strings"
 )
 
-// Closest returns the candidate that is most like name, whatever their case, or nothing where none is near. Of two that are
-// as near the first is taken.
+// Closest returns the candidate that is most like name, whatever their case, or nothing where none
+// is near. Of two that are as near the first is taken.
 func Closest(name string, candidates []string) string {
 	best, distance := "", 2+min(len(name)/3, 3)
 	for _, c := range candidates {
@@ -17,7 +17,8 @@ func Closest(name string, candidates []string) string {
 	return best
 }
 
-// DidYouMean returns the sentence ` Did you mean "…"?` with its blank in front, or nothing where no candidate is near.
+// DidYouMean returns the sentence ` Did you mean "…"?` with its blank in front, or nothing where no
+// candidate is near.
 func DidYouMean(name string, candidates []string) string {
 	best := Closest(name, candidates)
 	if best == "" {
@@ -26,7 +27,8 @@ func DidYouMean(name string, candidates []string) string {
 	return fmt.Sprintf(" Did you mean %q?", best)
 }
 
-// editDistance counts the insertions, deletions and substitutions between a and b (Levenshtein), by bytes.
+// editDistance counts the insertions, deletions and substitutions between a and b (Levenshtein), by
+// bytes.
 func editDistance(a, b string) int {
 	row := make([]int, len(b)+1)
 	for j := range row {

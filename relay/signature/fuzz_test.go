@@ -9,7 +9,8 @@ import (
 	"github.com/tailpost/tailpost/relay/signature"
 )
 
-// FuzzVerify: no header makes a verifier panic, and none passes but one that a signer could have made.
+// FuzzVerify: no header makes a verifier panic, and none passes but one that a signer could have
+// made.
 func FuzzVerify(f *testing.F) {
 	f.Add("standard", vectorID, "1614265330", vectorValue)
 	f.Add("standard", vectorID, "1614265330", "v1a,AAAA "+vectorValue+" v2,")
@@ -33,7 +34,8 @@ func FuzzVerify(f *testing.F) {
 		if v.WithTolerance(-1).Verify(header, body) != nil {
 			return
 		}
-		// It passes: then so does what our own signer makes of the same id and time, and not with another body.
+		// It passes: then so does what our own signer makes of the same id and time, and not with
+		// another body.
 		require.ErrorIs(t, v.WithTolerance(-1).Verify(header, append(body, ' ')), signature.ErrNoMatch)
 		if scheme == string(signature.Standard) {
 			own := newSigner(t, signature.Standard, vectorSecret)

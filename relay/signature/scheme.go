@@ -12,7 +12,8 @@ const (
 	GitHub   Scheme = "github"   // as GitHub signs: sha256=…
 )
 
-// The headers of the standard scheme. Every request of Tailpost carries the first two, whatever its scheme.
+// The headers of the standard scheme. Every request of Tailpost carries the first two, whatever its
+// scheme.
 const (
 	HeaderID        = "webhook-id"
 	HeaderTimestamp = "webhook-timestamp"
@@ -32,7 +33,8 @@ func (s Scheme) Header() string {
 	return ""
 }
 
-// Single reports whether the scheme has room for one signature only, so that two secrets cannot sign at a time.
+// Single reports whether the scheme has room for one signature only, so that two secrets cannot
+// sign at a time.
 func (s Scheme) Single() bool { return s == GitHub }
 
 func (s Scheme) check() error {

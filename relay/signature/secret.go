@@ -10,7 +10,8 @@ import (
 	"strings"
 )
 
-// The prefixes of secrets and keys, and the lengths that Standard Webhooks gives for a shared secret.
+// The prefixes of secrets and keys, and the lengths that Standard Webhooks gives for a shared
+// secret.
 const (
 	secretPrefix  = "whsec_"
 	privatePrefix = "whsk_"
@@ -38,8 +39,8 @@ func GenerateSecret() string {
 	return secretPrefix + base64.StdEncoding.EncodeToString(b)
 }
 
-// GenerateKeyPair makes a new Ed25519 key pair: the private key (whsk_…, 64 bytes: seed and public key) signs, the
-// public one (whpk_…, 32 bytes) is for receivers and no secret.
+// GenerateKeyPair makes a new Ed25519 key pair: the private key (whsk_…, 64 bytes: seed and public
+// key) signs, the public one (whpk_…, 32 bytes) is for receivers and no secret.
 func GenerateKeyPair() (private, public string) {
 	seed := make([]byte, ed25519.SeedSize)
 	_, _ = rand.Read(seed) // never fails: crypto/rand ends the program instead
@@ -89,7 +90,8 @@ func parseKey(scheme Scheme, s string) (key, error) {
 		return key{}, fmt.Errorf("%w: an Ed25519 key works with the scheme %q only, %q needs a shared secret",
 			ErrInvalidSecret, Standard, scheme)
 	case scheme != Standard:
-		// Both schemes use the secret's text, a whsec_ in front included: that is what their receivers' libraries do.
+		// Both schemes use the secret's text, a whsec_ in front included: that is what their
+		// receivers' libraries do.
 		return key{shared: []byte(s)}, nil
 	case strings.HasPrefix(s, privatePrefix):
 		return parsePrivate(s)

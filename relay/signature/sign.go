@@ -14,16 +14,19 @@ import (
 	"time"
 )
 
-// keptScratch is the most that a pooled scratch buffer may hold on to: a large body is rare, its buffer is not kept.
+// keptScratch is the most that a pooled scratch buffer may hold on to: a large body is rare, its
+// buffer is not kept.
 const keptScratch = 64 << 10
 
-// Signer signs requests with one scheme and one or several secrets. It is immutable and safe for concurrent use.
+// Signer signs requests with one scheme and one or several secrets. It is immutable and safe for
+// concurrent use.
 type Signer struct {
 	scheme Scheme
 	keys   []signingKey
 }
 
-// signingKey pools what one signature needs, so that a signature allocates nothing and concurrent ones share nothing.
+// signingKey pools what one signature needs, so that a signature allocates nothing and concurrent
+// ones share nothing.
 type signingKey struct {
 	private ed25519.PrivateKey // nil: a shared secret
 	states  *sync.Pool         // of *signState
@@ -35,14 +38,14 @@ type signState struct {
 	sum     [sha256.Size]byte
 }
 
-// NewSigner makes a Signer of the standard scheme. Each secret adds one signature: a shared secret (whsec_…, 24 to 64
-// bytes in base64) a v1, a private key (whsk_…) a v1a.
+// NewSigner makes a Signer of the standard scheme. Each secret adds one signature: a shared secret
+// (whsec_…, 24 to 64 bytes in base64) a v1, a private key (whsk_…) a v1a.
 func NewSigner(secrets ...string) (*Signer, error) {
 	return NewSignerFor(Standard, secrets...)
 }
 
-// NewSignerFor makes a Signer of any scheme. The github scheme has room for one signature only: it uses the first
-// secret, so put the one that receivers should have now in front.
+// NewSignerFor makes a Signer of any scheme. The github scheme has room for one signature only: it
+// uses the first secret, so put the one that receivers should have now in front.
 func NewSignerFor(scheme Scheme, secrets ...string) (*Signer, error) {
 	keys, err := parseKeys(scheme, secrets)
 	if err != nil {
@@ -75,8 +78,9 @@ func newStates(shared []byte) *sync.Pool {
 // Scheme is the scheme that the Signer was made for.
 func (s *Signer) Scheme() Scheme { return s.scheme }
 
-// Append appends the value of the scheme's header (see [Scheme.Header]) to dst and returns the extended slice. It
-// allocates nothing while dst has room. The stripe scheme does not cover id, the github scheme covers the body only.
+// Append appends the value of the scheme's header (see [Scheme.Header]) to dst and returns the
+// extended slice. It allocates nothing while dst has room. The stripe scheme does not cover id, the
+// github scheme covers the body only.
 func (s *Signer) Append(dst []byte, id string, timestamp time.Time, body []byte) []byte {
 	unix := timestamp.Unix()
 	if s.scheme == Stripe {
@@ -130,8 +134,8 @@ func appendPrefix(dst []byte, id string, unix int64) []byte {
 	return append(strconv.AppendInt(dst, unix, 10), '.')
 }
 
-// Sign gives the headers of a signed request: webhook-id, webhook-timestamp and the scheme's signature header.
-// Hot paths use [Signer.Append].
+// Sign gives the headers of a signed request: webhook-id, webhook-timestamp and the scheme's
+// signature header. Hot paths use [Signer.Append].
 func (s *Signer) Sign(id string, timestamp time.Time, body []byte) http.Header {
 	h := make(http.Header, 3)
 	h.Set(HeaderID, id)

@@ -57,7 +57,8 @@ func TestPublicVector(t *testing.T) {
 	require.NoError(t, v.Verify(header, []byte(vectorBody)))
 }
 
-// TestStripeForm follows Stripe's description: HMAC-SHA256 of "timestamp.body" under the secret's text, in hex.
+// TestStripeForm follows Stripe's description: HMAC-SHA256 of "timestamp.body" under the secret's
+// text, in hex.
 func TestStripeForm(t *testing.T) {
 	t.Parallel()
 	m := hmac.New(sha256.New, []byte(vectorSecret))
@@ -76,7 +77,8 @@ func TestGitHubVector(t *testing.T) {
 	require.Equal(t, "sha256=757107ea0eb2509fc211221cce984b8a37570b6d7586c22c46f4379c8b043e17", got)
 }
 
-// TestStandardLibraryAgrees checks both directions against the Standard Webhooks project's own Go library.
+// TestStandardLibraryAgrees checks both directions against the Standard Webhooks project's own Go
+// library.
 func TestStandardLibraryAgrees(t *testing.T) {
 	t.Parallel()
 	rapid.Check(t, func(t *rapid.T) {
@@ -111,7 +113,8 @@ func genSecret(t *rapid.T, scheme signature.Scheme) (sign, verify string) {
 	return s, s
 }
 
-// TestRotation: what any live secret signed passes with any receiver that knows one of them, and nothing else does.
+// TestRotation: what any live secret signed passes with any receiver that knows one of them, and
+// nothing else does.
 func TestRotation(t *testing.T) {
 	t.Parallel()
 	rapid.Check(t, func(t *rapid.T) {
@@ -209,8 +212,9 @@ func TestVerifyErrors(t *testing.T) {
 	}
 }
 
-// TestEverySignatureIsComparedWhole: whatever the scheme and wherever it is cut, the beginning of the right signature is not
-// the right signature; nor is it with more behind it, nor with one bit of it turned.
+// TestEverySignatureIsComparedWhole: whatever the scheme and wherever it is cut, the beginning of
+// the right signature is not the right signature; nor is it with more behind it, nor with one bit
+// of it turned.
 func TestEverySignatureIsComparedWhole(t *testing.T) {
 	t.Parallel()
 	body := []byte(vectorBody)
@@ -249,7 +253,8 @@ func TestEverySignatureIsComparedWhole(t *testing.T) {
 	}
 }
 
-// TestPrivateAndPublicVerify: a receiver may hold either half; a pair from elsewhere may hold the seed alone.
+// TestPrivateAndPublicVerify: a receiver may hold either half; a pair from elsewhere may hold the
+// seed alone.
 func TestPrivateAndPublicVerify(t *testing.T) {
 	t.Parallel()
 	private, public := signature.GenerateKeyPair()
@@ -363,8 +368,9 @@ func TestConcurrentSigning(t *testing.T) {
 	wg.Wait()
 }
 
-// TestAppendReusesStates counts allocations. The race detector makes a sync.Pool lose every fourth thing put into it, so
-// the bound lies between none (as BenchmarkAppend shows) and what fresh states cost.
+// TestAppendReusesStates counts allocations. The race detector makes a sync.Pool lose every fourth
+// thing put into it, so the bound lies between none (as BenchmarkAppend shows) and what fresh
+// states cost.
 func TestAppendReusesStates(t *testing.T) { //nolint:paralleltest // AllocsPerRun counts for the whole process
 	for _, scheme := range []signature.Scheme{signature.Standard, signature.Stripe, signature.GitHub} {
 		s := newSigner(t, scheme, vectorSecret, vectorSecret)

@@ -33,7 +33,8 @@ const (
 	maxTimestampDigits = 12
 )
 
-// Verifier checks requests against one or several secrets. It is immutable and safe for concurrent use.
+// Verifier checks requests against one or several secrets. It is immutable and safe for concurrent
+// use.
 type Verifier struct {
 	scheme    Scheme
 	keys      []key
@@ -41,8 +42,9 @@ type Verifier struct {
 	now       func() time.Time
 }
 
-// NewVerifier makes a Verifier of the standard scheme. A request passes if any of its signatures matches any of the
-// secrets: a shared secret (whsec_…) or a public key (whpk_…; a private key, whsk_…, stands for its public one).
+// NewVerifier makes a Verifier of the standard scheme. A request passes if any of its signatures
+// matches any of the secrets: a shared secret (whsec_…) or a public key (whpk_…; a private key,
+// whsk_…, stands for its public one).
 func NewVerifier(secrets ...string) (*Verifier, error) {
 	return NewVerifierFor(Standard, secrets...)
 }
@@ -56,8 +58,8 @@ func NewVerifierFor(scheme Scheme, secrets ...string) (*Verifier, error) {
 	return &Verifier{scheme: scheme, keys: keys, tolerance: DefaultTolerance, now: time.Now}, nil
 }
 
-// WithTolerance gives a copy whose timestamps may lie up to d from the clock, either way. A negative d accepts any
-// timestamp, for requests that were recorded earlier.
+// WithTolerance gives a copy whose timestamps may lie up to d from the clock, either way. A
+// negative d accepts any timestamp, for requests that were recorded earlier.
 func (v *Verifier) WithTolerance(d time.Duration) *Verifier {
 	c := *v
 	c.tolerance = d
@@ -71,9 +73,10 @@ func (v *Verifier) WithClock(now func() time.Time) *Verifier {
 	return &c
 }
 
-// Verify checks that body is what a holder of one of the secrets signed, and when. Body is the request's body as it
-// came, read whole: decoding and encoding it again changes its bytes. The signature is checked before the timestamp,
-// so ErrTooOld and ErrTooNew speak of genuine requests. The github scheme has no timestamp.
+// Verify checks that body is what a holder of one of the secrets signed, and when. Body is the
+// request's body as it came, read whole: decoding and encoding it again changes its bytes. The
+// signature is checked before the timestamp, so ErrTooOld and ErrTooNew speak of genuine requests.
+// The github scheme has no timestamp.
 func (v *Verifier) Verify(header http.Header, body []byte) error {
 	switch v.scheme {
 	case Stripe:

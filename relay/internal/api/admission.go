@@ -2,7 +2,8 @@ package api
 
 import "time"
 
-// Admission is how much of an endpoint's concurrency is in use, and what is left of it because its receiver has too much to do.
+// Admission is how much of an endpoint's concurrency is in use, and what is left of it because its
+// receiver has too much to do.
 type Admission struct {
 	Admitting   int        `json:"admitting" doc:"Requests that may wait for an answer at once: all of the concurrency, or less while the receiver refuses too many."`
 	Concurrency int        `json:"concurrency" doc:"Of so many."`

@@ -51,8 +51,8 @@ func (p *principal) actor() query.Actor {
 // tenant is what the caller is bound to; empty: nothing.
 func (p *principal) tenant() string { return p.key.Tenant }
 
-// readable returns what the caller may read of an attempt's error: the network that the relay stands in is the operator's to
-// know.
+// readable returns what the caller may read of an attempt's error: the network that the relay
+// stands in is the operator's to know.
 func (p *principal) readable(text string) string {
 	if p.tenant() == "" {
 		return text
@@ -81,7 +81,8 @@ func hashOf(secret string) []byte {
 	return sum[:]
 }
 
-// callerKey is the context's key of the principal, the one thing that travels there: huma gives handlers nothing else.
+// callerKey is the context's key of the principal, the one thing that travels there: huma gives
+// handlers nothing else.
 type callerKey struct{}
 
 func caller(ctx context.Context) *principal {
@@ -160,7 +161,8 @@ func localKey() query.Key {
 	return query.Key{ID: localActor, Name: localActor, Scopes: config.Scopes()}
 }
 
-// local lets programs of this machine in where no key is configured, but no web page that a browser of this machine shows.
+// local lets programs of this machine in where no key is configured, but no web page that a browser
+// of this machine shows.
 func (s *Server) local(r *http.Request) (*principal, *Problem) {
 	for _, name := range forwarding() {
 		if _, there := r.Header[http.CanonicalHeaderKey(name)]; there {
@@ -189,8 +191,8 @@ func configKey(k *config.APIKey) query.Key {
 	return query.Key{ID: configKeyID(k), Name: k.Name, Source: query.SourceConfig, Scopes: k.Scopes, Tenant: k.Tenant}
 }
 
-// keyOf finds the key with this hash. All keys of the configuration are compared, each in constant time; those of the
-// database are found by the hash, which tells nobody anything of the secret.
+// keyOf finds the key with this hash. All keys of the configuration are compared, each in constant
+// time; those of the database are found by the hash, which tells nobody anything of the secret.
 func (s *Server) keyOf(ctx context.Context, cfg *config.Config, hash []byte) (query.Key, error) {
 	found := -1
 	for i := range cfg.API.Keys {
@@ -251,8 +253,8 @@ const (
 	maxKnownHashes = 64
 )
 
-// logins limits how many unknown keys an address may try. Keys that it has used before pass all the same, so that one
-// program that tries wrong keys does not lock out its neighbors.
+// logins limits how many unknown keys an address may try. Keys that it has used before pass all the
+// same, so that one program that tries wrong keys does not lock out its neighbors.
 type logins struct {
 	mu        sync.Mutex
 	addresses map[string]*visitor

@@ -108,7 +108,8 @@ func (s *Server) backtestEndpoint(ctx context.Context, p *principal, in *backtes
 	return s.backtest(ctx, p, &before, &after, &in.Body)
 }
 
-// backtest tries settings, put upon after, on recent events; before is the endpoint as it is, nil: there is none.
+// backtest tries settings, put upon after, on recent events; before is the endpoint as it is, nil:
+// there is none.
 func (s *Server) backtest(ctx context.Context, p *principal, before, after *config.Endpoint, in *BacktestSettings) (*backtestOutput, error) {
 	set := settler{e: after}
 	set.subscriptions(in.settings())

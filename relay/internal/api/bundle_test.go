@@ -40,8 +40,8 @@ const (
 // streamPath is where attempts are followed.
 const streamPath = "/v1/attempts/stream"
 
-// bundle is an API over a migrated database, with a client that holds every request and answer against the OpenAPI
-// document.
+// bundle is an API over a migrated database, with a client that holds every request and answer
+// against the OpenAPI document.
 type bundle struct {
 	db     *pgtest.DB
 	conn   *pgx.Conn
@@ -88,7 +88,8 @@ func baseConfig(tb testing.TB, url string) config.Config {
 	}
 }
 
-// setup makes a bundle; change, if not nil, changes its configuration, and options change what the server gets.
+// setup makes a bundle; change, if not nil, changes its configuration, and options change what the
+// server gets.
 func setup(tb testing.TB, change func(*config.Config), options ...func(*api.Options)) *bundle {
 	tb.Helper()
 	b := &bundle{db: pgtest.NewDB(tb), log: new(lockedBuffer), called: make(map[string]bool)}
@@ -191,7 +192,8 @@ type call struct {
 	headers http.Header
 }
 
-// do sends a request and checks the answer against the document; the request too, where it was a success.
+// do sends a request and checks the answer against the document; the request too, where it was a
+// success.
 func (b *bundle) do(tb testing.TB, c call) *answer {
 	tb.Helper()
 	var body []byte

@@ -45,8 +45,8 @@ func remembered(op *huma.Operation, p *principal, in any) (query.Remembered, err
 	return query.Remembered{Key: key[:], Request: request[:]}, nil
 }
 
-// answerCipher encrypts an answer, which may hold a secret that is shown only once: whoever reads the database has
-// neither the Idempotency-Key nor the caller's secret.
+// answerCipher encrypts an answer, which may hold a secret that is shown only once: whoever reads
+// the database has neither the Idempotency-Key nor the caller's secret.
 func answerCipher(p *principal, key string) (cipher.AEAD, error) {
 	const size = 32
 	raw, err := hkdf.Key(sha256.New, []byte(p.secret+"\x00"+key), nil, "tailpost idempotent answer", size)

@@ -162,7 +162,8 @@ func countEvents(c *query.Completeness) EventCounts {
 	return n
 }
 
-// wanting tells whether one of the endpoints wants an event, and wanted such ones when it was created.
+// wanting tells whether one of the endpoints wants an event, and wanted such ones when it was
+// created.
 func (s *Server) wanting(rows []ledger.EndpointRow, since map[string]time.Time) func(*outbox.Event) bool {
 	endpoints := make([]config.Endpoint, len(rows))
 	for i := range rows {

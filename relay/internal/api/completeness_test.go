@@ -21,7 +21,8 @@ func TestCompletenessTellsTheMissingFromTheUnwanted(t *testing.T) {
 	b.exec(t, "UPDATE tailpost.endpoint SET created_at = now() - interval '1 day'")
 	b.exec(t, "ALTER TABLE tailpost.endpoint DISABLE TRIGGER note_routing")
 	b.exec(t, "UPDATE tailpost.endpoint SET routed_since = now() - interval '50 minutes'")
-	// Every ten minutes one: delivered, dead, lost, below the filter, of another type, too early for the endpoint, not settled yet.
+	// Every ten minutes one: delivered, dead, lost, below the filter, of another type, too early
+	// for the endpoint, not settled yet.
 	b.exec(t, `INSERT INTO public.outbox (id, type, payload, created_at)
 		SELECT ('018f0000-0000-7000-8000-00000000000' || n)::uuid, CASE n WHEN 5 THEN 'user.gone' ELSE 'order.paid' END,
 			(CASE n WHEN 4 THEN '{"total": 9}' ELSE '{"total": 11}' END)::jsonb, now() - CASE n WHEN 7 THEN interval '1 second' ELSE n * interval '10 minutes' END

@@ -111,8 +111,8 @@ func (s *Server) listDeliveries(ctx context.Context, p *principal, in *listDeliv
 	})
 }
 
-// DeliverySelection chooses deliveries. At least one of event_id, endpoint_id, event_types, tenant, since, until and all is
-// needed.
+// DeliverySelection chooses deliveries. At least one of event_id, endpoint_id, event_types, tenant,
+// since, until and all is needed.
 type DeliverySelection struct {
 	EventID    string     `json:"event_id,omitempty" maxLength:"1000" doc:"Only of this event."`
 	EndpointID string     `json:"endpoint_id,omitempty" maxLength:"200" doc:"Only to this endpoint."`
@@ -177,8 +177,8 @@ func (d *DeliverySelection) one() bool {
 	return d.names() && len(d.EventTypes) == 0 && d.Tenant == "" && d.Reason == "" && d.State == "" && d.Since == nil && d.Until == nil
 }
 
-// countResend says whether one event would be sent again. What does not exist counts as nothing; what cannot be sent is the
-// problem that resending it would be.
+// countResend says whether one event would be sent again. What does not exist counts as nothing;
+// what cannot be sent is the problem that resending it would be.
 func (s *Server) countResend(ctx context.Context, p *principal, w *DeliverySelection) (*selectedOutput, error) {
 	filter, err := w.filter(p)
 	if err != nil {

@@ -23,7 +23,7 @@ const Version = "1.0.0"
 var docs embed.FS
 
 // exactNames has the names of fields taken as they are: {"Tenant": …} is not {"tenant": …}.
-var exactNames = sync.OnceFunc(func() { huma.ValidateStrictCasing = true }) //nolint:gochecknoglobals,reassign // a setting of huma's
+var exactNames = sync.OnceFunc(func() { huma.ValidateStrictCasing = true }) //nolint:gochecknoglobals // a setting of huma's
 
 // document is the frame of the OpenAPI document and the settings of huma.
 func document() huma.Config {

@@ -26,7 +26,8 @@ type endpointOutput struct {
 // newID makes an id that nobody guesses: 128 random bits or more.
 func newID(prefix string) string { return prefix + rand.Text() }
 
-// decode gives the settings of a row. What cannot be read of a row that another version wrote is left out.
+// decode gives the settings of a row. What cannot be read of a row that another version wrote is
+// left out.
 func (s *Server) decode(row *ledger.EndpointRow) config.Endpoint {
 	cfg, err := ledger.DecodeEndpoint(*row)
 	if err != nil {
@@ -54,8 +55,8 @@ type listEndpointsInput struct {
 	Tenant string `query:"tenant" maxLength:"200" doc:"Only those of this tenant."`
 }
 
-// ownTenant is the tenant that a request is about: that of the key, or the one that a key bound to none asks for. Found
-// is false where a key asks for another tenant than its own.
+// ownTenant is the tenant that a request is about: that of the key, or the one that a key bound to
+// none asks for. Found is false where a key asks for another tenant than its own.
 func ownTenant(p *principal, asked string) (tenant string, found bool) {
 	switch {
 	case p.tenant() == "":

@@ -143,7 +143,8 @@ func given(raw json.RawMessage) []byte {
 	return raw
 }
 
-// nameProblem says what is wrong with the name of a type; nothing where it is one that a subscription can name.
+// nameProblem says what is wrong with the name of a type; nothing where it is one that a
+// subscription can name.
 func nameProblem(name string) string {
 	if strings.Contains(name, "*") {
 		return "It is a pattern: write the name of one type."

@@ -177,7 +177,8 @@ func (x *explainer) note(name string, ok bool, detail string) {
 	x.checks = append(x.checks, Check{Name: name, OK: ok, Detail: detail})
 }
 
-// wanted reports whether the endpoint's settings of now take the event, and why not; nil: that cannot be known.
+// wanted reports whether the endpoint's settings of now take the event, and why not; nil: that
+// cannot be known.
 func (x *explainer) wanted() (wanted *bool, reason string) {
 	yes, no := true, false
 	ev := &x.found.Event

@@ -9,8 +9,8 @@ import (
 	"github.com/tailpost/tailpost/outbox"
 )
 
-// tryFilter reports whether an event passes, and what decided it: the first part of an and that is not true, with the values
-// that it looked at.
+// tryFilter reports whether an event passes, and what decided it: the first part of an and that is
+// not true, with the values that it looked at.
 func tryFilter(filter *config.Filter, ev *outbox.Event) (ok bool, detail string) {
 	source := filter.Source()
 	if ok, _ = filter.Match(ev); ok {
@@ -36,7 +36,8 @@ func truth(missing bool) string {
 	return "false"
 }
 
-// conjuncts splits an expression at the ands that join all of it. One that is no such row of ands is returned whole.
+// conjuncts splits an expression at the ands that join all of it. One that is no such row of ands
+// is returned whole.
 func conjuncts(source string) []string {
 	var parts []string
 	depth, start, quoted := 0, 0, false

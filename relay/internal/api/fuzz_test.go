@@ -36,10 +36,17 @@ func FuzzBody(f *testing.F) {
 func bodies(id string) []call {
 	endpoint := "/v1/endpoints/" + id
 	return []call{
-		{method: http.MethodPost, path: "/v1/endpoints"}, {method: http.MethodPatch, path: endpoint}, {method: http.MethodPut, path: endpoint},
-		{method: http.MethodPost, path: endpoint + "/rotate-secret"}, {method: http.MethodPost, path: "/v1/endpoints/backtest"},
-		{method: http.MethodPost, path: endpoint + "/backtest"}, {method: http.MethodPost, path: resendPath}, {method: http.MethodPost, path: "/v1/deliveries/discard"},
-		{method: http.MethodPost, path: "/v1/replays"}, {method: http.MethodPost, path: "/v1/keys"}, {method: http.MethodPut, path: "/v1/event-types/a.b"},
+		{method: http.MethodPost, path: "/v1/endpoints"},
+		{method: http.MethodPatch, path: endpoint},
+		{method: http.MethodPut, path: endpoint},
+		{method: http.MethodPost, path: endpoint + "/rotate-secret"},
+		{method: http.MethodPost, path: "/v1/endpoints/backtest"},
+		{method: http.MethodPost, path: endpoint + "/backtest"},
+		{method: http.MethodPost, path: resendPath},
+		{method: http.MethodPost, path: "/v1/deliveries/discard"},
+		{method: http.MethodPost, path: "/v1/replays"},
+		{method: http.MethodPost, path: "/v1/keys"},
+		{method: http.MethodPut, path: "/v1/event-types/a.b"},
 	}
 }
 

@@ -33,7 +33,8 @@ type publicKeysOutput struct {
 
 type publicKeysInput struct{}
 
-// cachedKeys keeps the set for a while: anybody may ask for it, and it costs opening every pair's secret.
+// cachedKeys keeps the set for a while: anybody may ask for it, and it costs opening every pair's
+// secret.
 type cachedKeys struct {
 	mu   sync.Mutex
 	at   time.Time

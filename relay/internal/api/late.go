@@ -10,8 +10,8 @@ import (
 	"unicode/utf8"
 )
 
-// lateWriter sends the status with the first byte of the body, so that an answer that cannot be written becomes an error and
-// no broken success.
+// lateWriter sends the status with the first byte of the body, so that an answer that cannot be
+// written becomes an error and no broken success.
 type lateWriter struct {
 	http.ResponseWriter
 
@@ -67,7 +67,8 @@ func (w *lateWriter) fail(p *Problem) {
 // errEncoding ends a request whose answer cannot be written.
 var errEncoding = errors.New("the answer cannot be encoded")
 
-// encodeBody writes v only if all of it can be written. It panics otherwise: huma would follow a success with an error.
+// encodeBody writes v only if all of it can be written. It panics otherwise: huma would follow a
+// success with an error.
 func encodeBody(w io.Writer, v any) error {
 	var text bytes.Buffer
 	enc := json.NewEncoder(&text)
@@ -79,8 +80,8 @@ func encodeBody(w io.Writer, v any) error {
 	return err
 }
 
-// decodeBody reads one JSON document, and nothing may follow it. The fields of an object are named once each: which of two
-// values would count is a matter of the reader.
+// decodeBody reads one JSON document, and nothing may follow it. The fields of an object are named
+// once each: which of two values would count is a matter of the reader.
 func decodeBody(data []byte, v any) error {
 	if !utf8.Valid(data) {
 		return errors.New("invalid UTF-8")

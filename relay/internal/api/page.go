@@ -35,7 +35,8 @@ type pageOutput[T any] struct {
 	Body Page[T]
 }
 
-// cursor writes a position. It is no secret: a caller sees only what it may see, whatever position it makes up.
+// cursor writes a position. It is no secret: a caller sees only what it may see, whatever position
+// it makes up.
 func cursor(position any) (string, error) {
 	text, err := json.Marshal(position)
 	if err != nil {

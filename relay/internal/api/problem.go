@@ -109,8 +109,8 @@ func sentence(text string) string {
 	return strings.ToUpper(text[:1]) + strings.TrimSuffix(text[1:], ".") + "."
 }
 
-// transform turns what huma says of a request into a Problem. Huma quotes what was sent, which may be a secret: none of
-// that is kept.
+// transform turns what huma says of a request into a Problem. Huma quotes what was sent, which may
+// be a secret: none of that is kept.
 func (s *Server) transform(ctx huma.Context, _ string, v any) (any, error) {
 	model, ok := v.(*huma.ErrorModel)
 	if !ok {

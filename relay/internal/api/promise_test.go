@@ -52,7 +52,8 @@ func TestAnAnswerIsKeptForADay(t *testing.T) {
 	require.NotEqual(t, first.text("id"), anew.text("id"))
 }
 
-// scopesOf returns the scope that an operation has to need, and one of the same things that is not enough, if there is one.
+// scopesOf returns the scope that an operation has to need, and one of the same things that is not
+// enough, if there is one.
 func scopesOf(method, path string) (needed, tooLittle string) {
 	what := "deliveries"
 	switch {

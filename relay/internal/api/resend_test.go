@@ -163,7 +163,8 @@ func TestResendOfADeliveredEventKeepsToTheTenant(t *testing.T) {
 	require.Equal(t, 1, b.count(t, "SELECT count(*) FROM tailpost.delivery"))
 }
 
-// TestWhatIsDueIsSaidAgainOnceItIsVisible: a relay that hears of a commit before queries see it finds nothing in the queue.
+// TestWhatIsDueIsSaidAgainOnceItIsVisible: a relay that hears of a commit before queries see it
+// finds nothing in the queue.
 func TestWhatIsDueIsSaidAgainOnceItIsVisible(t *testing.T) {
 	t.Parallel()
 	b := setup(t, nil)

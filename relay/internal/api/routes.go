@@ -45,6 +45,7 @@ const (
 // routes lists the whole HTTP surface.
 func (s *Server) routes() {
 	s.endpointRoutes()
+	s.backtestRoutes()
 	s.deliveryRoutes()
 	s.resendRoutes()
 	s.otherRoutes()
@@ -110,6 +111,15 @@ func (s *Server) endpointRoutes() {
 		summary: "Count an endpoint's deliveries", errors: []int{http.StatusNotFound},
 		detail: "Exact, from counters that are kept by the hour: the last 24h begin with the first whole hour within them, and so do 7d and 30d.",
 	}, s.endpointStats)
+	ask(s, route{
+		id: "list-endpoint-attempts", method: http.MethodGet, path: "/v1/endpoints/{id}/attempts", tag: "Attempts",
+		scope: config.ScopeDeliveriesRead, summary: "List an endpoint's attempts", errors: []int{http.StatusNotFound},
+		detail: "Newest first. A page may be short, or empty, although there are more, where they are rare: go on while there is a next_cursor.",
+	}, s.listEndpointAttempts)
+}
+
+func (s *Server) backtestRoutes() {
+	const tag = "Endpoints"
 	backtest := "On recent events of the outbox table, bounded in time and size. Nothing is stored or sent."
 	ask(s, route{
 		id: "backtest", method: http.MethodPost, path: "/v1/endpoints/backtest", tag: tag, scope: config.ScopeDeliveriesRead,
@@ -117,14 +127,9 @@ func (s *Server) endpointRoutes() {
 	}, s.backtestNew)
 	ask(s, route{
 		id: "backtest-endpoint", method: http.MethodPost, path: "/v1/endpoints/{id}/backtest", tag: tag, scope: config.ScopeDeliveriesRead,
-		summary: "Try other subscriptions of an endpoint on recent events", errors: state,
+		summary: "Try other subscriptions of an endpoint on recent events", errors: []int{http.StatusNotFound, http.StatusConflict},
 		detail: "What is left out stays as it is. " + backtest,
 	}, s.backtestEndpoint)
-	ask(s, route{
-		id: "list-endpoint-attempts", method: http.MethodGet, path: "/v1/endpoints/{id}/attempts", tag: "Attempts",
-		scope: config.ScopeDeliveriesRead, summary: "List an endpoint's attempts", errors: []int{http.StatusNotFound},
-		detail: "Newest first. A page may be short, or empty, although there are more, where they are rare: go on while there is a next_cursor.",
-	}, s.listEndpointAttempts)
 }
 
 func (s *Server) deliveryRoutes() {

@@ -10,8 +10,8 @@ import (
 	"github.com/tailpost/tailpost/integration/kit"
 )
 
-// TestSecretsAreNowhere looks for every secret that a walk used in the database, in the log, and in the answers after the
-// one that shows it.
+// TestSecretsAreNowhere looks for every secret that a walk used in the database, in the log, and in
+// the answers after the one that shows it.
 func TestSecretsAreNowhere(t *testing.T) {
 	t.Parallel()
 	b := setup(t, nil)

@@ -35,6 +35,8 @@ func TestTheThreatModelNamesTestsThatExist(t *testing.T) {
 	named := regexp.MustCompile("`(Test[A-Za-z0-9_]+)`").FindAllStringSubmatch(string(text), -1)
 	require.Greater(t, len(named), 30)
 	for _, name := range named {
-		require.True(t, strings.Contains(tests.String(), "func "+name[1]+"("), "docs/security.md names %s", name[1])
+		if !strings.Contains(tests.String(), "func "+name[1]+"(") { // require.Contains would print every test there is
+			t.Errorf("docs/security.md names %s", name[1])
+		}
 	}
 }

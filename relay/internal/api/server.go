@@ -40,14 +40,16 @@ type Status struct {
 	Epoch int64
 }
 
-// Options say what a Server needs. All functions are called at every request, so that a reload takes effect at once.
+// Options say what a Server needs. All functions are called at every request, so that a reload
+// takes effect at once.
 type Options struct {
 	Store   *query.Store
 	Config  func() *config.Config
 	Keyring func() *seal.Keyring
 	Client  func(configured bool) *webhook.Client // sends test events to an endpoint of the configuration, or to another
 	Status  func() Status
-	// Admission returns how much an endpoint is sent now; false: this process does not deliver, or not to it. nil: it never does.
+	// Admission returns how much an endpoint is sent now; false: this process does not deliver, or
+	// not to it. nil: it never does.
 	Admission func(endpointID string) (Admission, bool)
 	Metrics   func(ctx context.Context) []byte // in the text format of Prometheus; nil: there are none
 	Logger    zerolog.Logger
@@ -187,7 +189,8 @@ func Listen(ctx context.Context, cfg *config.API) (net.Listener, error) {
 	return listener, nil
 }
 
-// Serve answers requests until ctx is done; those in flight then have the grace. It closes the listener.
+// Serve answers requests until ctx is done; those in flight then have the grace. It closes the
+// listener.
 func (s *Server) Serve(ctx context.Context, listener net.Listener, grace time.Duration) error {
 	server := &http.Server{
 		Handler: s, ReadHeaderTimeout: headerTimeout, ReadTimeout: readTimeout, WriteTimeout: writeTimeout,

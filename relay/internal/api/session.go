@@ -21,8 +21,9 @@ import (
 // sessionFresh is how long a session is used without looking at its key again.
 const sessionFresh = 2 * time.Second
 
-// Session is a caller who was identified once, such as a person who logged in to the panel. It can do what its key can and
-// nothing else, and ends with its key. It holds no secret. It is safe for concurrent use.
+// Session is a caller who was identified once, such as a person who logged in to the panel. It can
+// do what its key can and nothing else, and ends with its key. It holds no secret. It is safe for
+// concurrent use.
 type Session struct {
 	principal   principal
 	fingerprint []byte
@@ -44,8 +45,8 @@ func (s *Session) Scopes() []string { return slices.Clone(s.principal.key.Scopes
 // May reports whether the session has a scope. To write includes to read.
 func (s *Session) May(scope string) bool { return s.principal.may(scope) }
 
-// Fingerprint returns what Renew needs to know the secret again by which the session began. It is no secret: nobody can log
-// in with it.
+// Fingerprint returns what Renew needs to know the secret again by which the session began. It is
+// no secret: nobody can log in with it.
 func (s *Session) Fingerprint() []byte { return slices.Clone(s.fingerprint) }
 
 func fingerprintOf(hash []byte) []byte {
@@ -59,8 +60,8 @@ func (s *Server) newSession(p *principal, fingerprint []byte) *Session {
 	return &Session{principal: began, fingerprint: fingerprint, renewed: s.now()}
 }
 
-// Login begins a session with the secret of a key. Guesses are limited by address, together with those of API calls. The
-// error is a *Problem.
+// Login begins a session with the secret of a key. Guesses are limited by address, together with
+// those of API calls. The error is a *Problem.
 func (s *Server) Login(ctx context.Context, address, secret string) (*Session, error) {
 	p, refusal := s.login(ctx, address, secret)
 	if refusal != nil {
@@ -69,8 +70,8 @@ func (s *Server) Login(ctx context.Context, address, secret string) (*Session, e
 	return s.newSession(p, fingerprintOf(hashOf(secret))), nil
 }
 
-// LoginLocal begins a session without a key, where the configuration has none and the request comes from a program of this
-// machine. The error is a *Problem.
+// LoginLocal begins a session without a key, where the configuration has none and the request comes
+// from a program of this machine. The error is a *Problem.
 func (s *Server) LoginLocal(r *http.Request) (*Session, error) {
 	if !s.keyless() {
 		return nil, noKey()
@@ -82,8 +83,9 @@ func (s *Server) LoginLocal(r *http.Request) (*Session, error) {
 	return s.newSession(p, fingerprintOf(nil)), nil
 }
 
-// Renew returns the session of a key as it is now, with the scopes and the tenant that the key has by now. The error is a
-// *Problem, with status 401 where the session is over: its key was deleted or has another secret.
+// Renew returns the session of a key as it is now, with the scopes and the tenant that the key has
+// by now. The error is a *Problem, with status 401 where the session is over: its key was deleted
+// or has another secret.
 func (s *Server) Renew(ctx context.Context, keyID string, fingerprint []byte, address string) (*Session, error) {
 	key, now, err := s.keyByID(ctx, keyID)
 	switch {
@@ -120,11 +122,12 @@ func (s *Server) keyByID(ctx context.Context, id string) (query.Key, []byte, err
 	return key, fingerprintOf(hash), err
 }
 
-// sessionKey is the context's key of a session's principal. Nothing outside of this package sets it, so that no request from
-// the network has it.
+// sessionKey is the context's key of a session's principal. Nothing outside of this package sets
+// it, so that no request from the network has it.
 type sessionKey struct{}
 
-// ServeSession answers a request to a path of the API as the session, whatever its headers say of who calls.
+// ServeSession answers a request to a path of the API as the session, whatever its headers say of
+// who calls.
 func (s *Server) ServeSession(w http.ResponseWriter, r *http.Request, session *Session) {
 	if s.now().Sub(session.renewed) > sessionFresh {
 		renewed, err := s.Renew(r.Context(), session.KeyID(), session.fingerprint, session.principal.address)
@@ -167,7 +170,8 @@ func (r *Response) Err() error {
 	return p
 }
 
-// Decode puts the body of a success into v, numbers in an any as json.Number; otherwise it returns the *Problem.
+// Decode puts the body of a success into v, numbers in an any as json.Number; otherwise it returns
+// the *Problem.
 func (r *Response) Decode(v any) error {
 	if err := r.Err(); err != nil {
 		return err
@@ -180,7 +184,8 @@ func (r *Response) Decode(v any) error {
 	return nil
 }
 
-// Do makes a call as the session: the same operation, the same scopes and the same tenant as over HTTP.
+// Do makes a call as the session: the same operation, the same scopes and the same tenant as over
+// HTTP.
 func (s *Server) Do(ctx context.Context, session *Session, in Request) (*Response, error) {
 	var body io.Reader = http.NoBody
 	switch v := in.Body.(type) {
@@ -214,5 +219,6 @@ func (s *Server) Do(ctx context.Context, session *Session, in Request) (*Respons
 	return &Response{Status: w.Code, Header: w.Header(), Body: w.Body.Bytes()}, nil
 }
 
-// Mount serves what lies under a pattern of http.ServeMux, such as "/panel/", beside the API. It is for before Serve.
+// Mount serves what lies under a pattern of http.ServeMux, such as "/panel/", beside the API. It is
+// for before Serve.
 func (s *Server) Mount(pattern string, h http.Handler) { s.mux.Handle(pattern, h) }

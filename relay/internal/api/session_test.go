@@ -90,7 +90,8 @@ func TestASessionEndsWithItsKey(t *testing.T) {
 	b.advance(3 * time.Second)
 	require.Equal(t, http.StatusUnauthorized, b.session(t, session, http.MethodGet, "/v1/endpoints").Status)
 
-	// A key of the configuration that got another secret is another key, and one with other scopes is not.
+	// A key of the configuration that got another secret is another key, and one with other scopes
+	// is not.
 	person, err := b.server.Login(t.Context(), "192.0.2.1", "the-key-of-a-person-of-the-configuration")
 	require.NoError(t, err)
 	change := func(f func(*config.APIKey)) {

@@ -145,7 +145,8 @@ func (s *settler) apply(in *EndpointSettings) {
 	s.subscriptions(in)
 }
 
-// moveTo changes the URL. Values of headers are for whoever they were given: another receiver does not inherit them.
+// moveTo changes the URL. Values of headers are for whoever they were given: another receiver does
+// not inherit them.
 func (s *settler) moveTo(to string) {
 	if !sameReceiver(s.e.URL, to) {
 		s.moved, s.sealed.Headers = true, nil
@@ -223,7 +224,8 @@ func (s *settler) subscriptions(in *EndpointSettings) {
 	}
 }
 
-// patterns checks the types that the subscriptions name. Where the whole endpoint is checked, the configuration's rules do.
+// patterns checks the types that the subscriptions name. Where the whole endpoint is checked, the
+// configuration's rules do.
 func (s *settler) patterns() {
 	for i := range s.e.Subscriptions {
 		for j, text := range s.e.Subscriptions[i].Events {
@@ -301,7 +303,8 @@ func (s *settler) finish(n config.Network) error {
 	return nil
 }
 
-// pointer turns the configuration's name of a setting, such as subscription[0].events[1], into a pointer.
+// pointer turns the configuration's name of a setting, such as subscription[0].events[1], into a
+// pointer.
 func (s *settler) pointer(field string) string {
 	if name, ok := strings.CutPrefix(field, "headers."); ok {
 		return "/headers/" + escapePointer(name)

@@ -19,7 +19,8 @@ type Stats struct {
 	Latency        Latency `json:"latency_ms"`
 }
 
-// Latency is how long requests took, in milliseconds. Percentiles are interpolated within the buckets of the counters.
+// Latency is how long requests took, in milliseconds. Percentiles are interpolated within the
+// buckets of the counters.
 type Latency struct {
 	Mean float64 `json:"mean"`
 	P50  float64 `json:"p50"`
@@ -68,7 +69,8 @@ func showStats(sum query.Stats) Stats {
 	return shown
 }
 
-// percentile interpolates within the bucket that holds it. Beyond the last bound nothing is known: that is given.
+// percentile interpolates within the bucket that holds it. Beyond the last bound nothing is known:
+// that is given.
 func percentile(buckets []int64, q float64) float64 {
 	bounds := query.BucketBounds()
 	var total int64

@@ -91,7 +91,8 @@ func (f *tail) next() (name, data string) {
 	}
 }
 
-// attempts returns the events of the attempts that come until one of them is last, which is followed by where the stream is.
+// attempts returns the events of the attempts that come until one of them is last, which is
+// followed by where the stream is.
 func (f *tail) attempts(last string) []string {
 	f.t.Helper()
 	var ids []string

@@ -11,7 +11,8 @@ import (
 	"pgregory.net/rapid"
 )
 
-// tenantWorld is two tenants and what belongs to none, each marked by a word that appears in everything of theirs.
+// tenantWorld is two tenants and what belongs to none, each marked by a word that appears in
+// everything of theirs.
 type tenantWorld struct {
 	*bundle
 
@@ -150,8 +151,8 @@ func keysOf(m map[string]bool) func(func(string) bool) {
 	}
 }
 
-// TestTenantsReadNoAddressOfTheNetwork: which addresses a name has inside the operator's network, and that something is
-// refused there, is not for tenants to find out by making endpoints.
+// TestTenantsReadNoAddressOfTheNetwork: which addresses a name has inside the operator's network,
+// and that something is refused there, is not for tenants to find out by making endpoints.
 func TestTenantsReadNoAddressOfTheNetwork(t *testing.T) {
 	t.Parallel()
 	b := setup(t, nil)

@@ -41,7 +41,8 @@ type attemptOutput struct {
 
 func (s *Server) testEndpoint(ctx context.Context, p *principal, in *testEndpointInput) (*attemptOutput, error) {
 	op := (&route{method: http.MethodPost, path: "/v1/endpoints/{id}/test"}).operation()
-	// The request is made outside of the transaction, which would otherwise be open for as long as the receiver likes.
+	// The request is made outside of the transaction, which would otherwise be open for as long as
+	// the receiver likes.
 	r, err := remembered(&op, p, in)
 	if err != nil {
 		return nil, err

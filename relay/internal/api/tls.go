@@ -8,8 +8,8 @@ import (
 	"time"
 )
 
-// keyPair reads a certificate and its key again when their files change, so that a renewed one needs no restart. While the
-// files do not fit together the old pair stays.
+// keyPair reads a certificate and its key again when their files change, so that a renewed one
+// needs no restart. While the files do not fit together the old pair stays.
 type keyPair struct {
 	cert, key string
 

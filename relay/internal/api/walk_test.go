@@ -41,7 +41,8 @@ SET attempts = s.attempts + EXCLUDED.attempts, delivered = s.delivered + EXCLUDE
     dead = s.dead + EXCLUDED.dead, buckets[5] = s.buckets[5] + EXCLUDED.buckets[5]`, endpoint, outcome, n)
 }
 
-// TestWalk goes through what the public contracts that inspired the API promise, and calls every operation.
+// TestWalk goes through what the public contracts that inspired the API promise, and calls every
+// operation.
 func TestWalk(t *testing.T) {
 	t.Parallel()
 	b := setup(t, nil)

@@ -7,8 +7,9 @@ import (
 	"github.com/tailpost/tailpost/relay/internal/pace"
 )
 
-// admission is how much an endpoint is sent, so that one that has too much to do gets what it can take: not all of it, and
-// not nothing. It bounds the rate of requests, and by that and the time that an answer takes, how many wait for one at once.
+// admission is how much an endpoint is sent, so that one that has too much to do gets what it can
+// take: not all of it, and not nothing. It bounds the rate of requests, and by that and the time
+// that an answer takes, how many wait for one at once.
 //
 //	            too many refused: as much as was taken
 //	no limit ────────────────────────────────────────────▶ limited
@@ -16,8 +17,9 @@ import (
 //	   └───── all of the concurrency is needed for it ───────┘  │ nothing refused: half more up to where refusals
 //	                                                   └────────┘ began the last time, from there in steps that grow
 //
-// It decides once in a round trip, on the answers to requests that started since it last decided. A few refusals say nothing:
-// some receivers refuse one request in ten at any load, and would take less if they got less.
+// It decides once in a round trip, on the answers to requests that started since it last decided. A
+// few refusals say nothing: some receivers refuse one request in ten at any load, and would take
+// less if they got less.
 type admission struct {
 	ceiling int // the endpoint's concurrency
 
@@ -46,18 +48,22 @@ type admission struct {
 const (
 	// tolerated is the share of refusals that says nothing.
 	tolerated = 0.2
-	// unnoticed is the share of refusals below which an endpoint has no limit once it was not lowered for as long as calm, spare
-	// what it has otherwise, as a factor of what its concurrency allows.
+	// unnoticed is the share of refusals below which an endpoint has no limit once it was not
+	// lowered for as long as calm, spare what it has otherwise, as a factor of what its concurrency
+	// allows.
 	unnoticed, spare = 0.05, 1.1
 	calm             = 10 * time.Second
-	// shareOf is over about how many answers the share is smoothed, and enough is how many say something by themselves.
+	// shareOf is over about how many answers the share is smoothed, and enough is how many say
+	// something by themselves.
 	shareOf, enough = 25, 10
-	// fewestAnswers and mostAnswers bound what a decision waits for; in between they are those of decisionTime.
+	// fewestAnswers and mostAnswers bound what a decision waits for; in between they are those of
+	// decisionTime.
 	fewestAnswers, mostAnswers = 1, 50
 	decisionTime               = 50 * time.Millisecond
 	// staleAfter ends a window in which too little happened for a decision.
 	staleAfter = 10 * time.Second
-	// leastLimit is what a receiver gets that refuses everything: it must be noticed soon that it is well again.
+	// leastLimit is what a receiver gets that refuses everything: it must be noticed soon that it
+	// is well again.
 	leastLimit = 0.2
 	// firstLimit is what one gets at least that took something.
 	firstLimit = 2.0
@@ -65,13 +71,14 @@ const (
 	restartLimit = 10.0
 	// burstTime is how much of the rate may start at once: timers are not finer than that.
 	burstTime = 2 * time.Millisecond
-	// growth is the factor up to nearEdge of the edge, step the share of the edge by which the limit grows from there on, and
-	// after each stepsToDouble steps by twice as much.
+	// growth is the factor up to nearEdge of the edge, step the share of the edge by which the
+	// limit grows from there on, and after each stepsToDouble steps by twice as much.
 	growth        = 1.5
 	nearEdge      = 0.9
 	step          = 0.02
 	stepsToDouble = 4
-	// slack is how many more may wait for an answer than the rate needs, because not every answer takes as long as the others.
+	// slack is how many more may wait for an answer than the rate needs, because not every answer
+	// takes as long as the others.
 	slack = 1.25
 	// insistence is for how long a receiver has to ask to be left alone, and take nothing.
 	insistence = 100 * time.Millisecond
@@ -167,8 +174,9 @@ func (a *admission) answered(r reply, now time.Time) (paused bool) {
 	return paused
 }
 
-// hear does what a receiver asks for that says twice in a row that it wants to be left alone: once more when it had the time to
-// take something, and took nothing. One that says so of some requests is taken at its word for those.
+// hear does what a receiver asks for that says twice in a row that it wants to be left alone: once
+// more when it had the time to take something, and took nothing. One that says so of some requests
+// is taken at its word for those.
 func (a *admission) hear(r reply, now time.Time) (paused bool) {
 	switch {
 	case !r.refused:
@@ -247,8 +255,8 @@ func (a *admission) decide(now time.Time) {
 	}
 }
 
-// lower takes in that too much of what was sent was refused: what is left is about what was taken. Where nothing was, the edge
-// is not where the limit was: the receiver is out of order for a while.
+// lower takes in that too much of what was sent was refused: what is left is about what was taken.
+// Where nothing was, the edge is not where the limit was: the receiver is out of order for a while.
 func (a *admission) lower(sent, seen float64) {
 	const most = 4 // times less
 	share := max(a.share, seen)
@@ -262,7 +270,8 @@ func (a *admission) lower(sent, seen float64) {
 	a.share, a.clean, a.took = tolerated/2, 0, false
 }
 
-// raise takes in that as much as the limit allows was taken. weight, up to 1, says how much that means.
+// raise takes in that as much as the limit allows was taken. weight, up to 1, says how much that
+// means.
 func (a *admission) raise(weight float64) {
 	switch {
 	case a.edge == 0:
@@ -274,7 +283,8 @@ func (a *admission) raise(weight float64) {
 		a.limit = min(a.limit+more, a.limit*growth)
 		a.clean += weight
 	}
-	// Without a limit, refusals that come sooner than answers would make it more than the concurrency allows.
+	// Without a limit, refusals that come sooner than answers would make it more than the
+	// concurrency allows.
 	a.limit = min(a.limit, a.most()*spare)
 }
 

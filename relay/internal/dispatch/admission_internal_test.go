@@ -14,7 +14,8 @@ import (
 
 const trip = 10 * time.Millisecond
 
-// drive sends through an admission for a while, as many at once as it admits, and has each request answered after trip.
+// drive sends through an admission for a while, as many at once as it admits, and has each request
+// answered after trip.
 func drive(a *admission, now time.Time, d time.Duration, answer func(i int) reply) (sent int, end time.Time) {
 	type request struct{ started time.Time }
 	var flying []request
@@ -65,7 +66,8 @@ func TestAdmission_fallsAndComesBack(t *testing.T) {
 	require.Greater(t, sent, 2880, "0.9 of all")
 }
 
-// TestAdmission_decidesOnceInARoundTrip: what was under way when the limit fell was sent under another one.
+// TestAdmission_decidesOnceInARoundTrip: what was under way when the limit fell was sent under
+// another one.
 func TestAdmission_decidesOnceInARoundTrip(t *testing.T) {
 	t.Parallel()
 	a := &admission{ceiling: 500, roundTrip: trip}
@@ -140,8 +142,9 @@ func TestAdmission_doesWhatMostAnswersAskFor(t *testing.T) {
 	}
 }
 
-// TestAdmission_staysWithinItsBounds: whatever receivers answer, an endpoint gets something, never more than its concurrency,
-// and no request waits for longer than five seconds unless the receiver insisted on more.
+// TestAdmission_staysWithinItsBounds: whatever receivers answer, an endpoint gets something, never
+// more than its concurrency, and no request waits for longer than five seconds unless the receiver
+// insisted on more.
 func TestAdmission_staysWithinItsBounds(t *testing.T) {
 	t.Parallel()
 	rapid.Check(t, func(t *rapid.T) {

@@ -2,8 +2,9 @@ package dispatch
 
 import "sync"
 
-// budget bounds what the stream may have in memory, in events and in bytes. The reader charges it without ever
-// blocking and asks ready before it reads on; one event larger than the whole budget passes when nothing else is there.
+// budget bounds what the stream may have in memory, in events and in bytes. The reader charges it
+// without ever blocking and asks ready before it reads on; one event larger than the whole budget
+// passes when nothing else is there.
 type budget struct {
 	mu        sync.Mutex
 	count     int
@@ -43,8 +44,9 @@ func (b *budget) charged() (count int, bytes int64) {
 	return b.count, b.bytes
 }
 
-// resize sets the bound from the rate at which deliveries are settled, so that what waits in memory is settled before
-// park_after: a bound that is too high for slow receivers would send every event of a backlog through the table.
+// resize sets the bound from the rate at which deliveries are settled, so that what waits in memory
+// is settled before park_after: a bound that is too high for slow receivers would send every event
+// of a backlog through the table.
 func (b *budget) resize(perPark float64) {
 	b.mu.Lock()
 	b.maxCount = min(max(int(perPark/2), minBudget), b.available)
@@ -52,7 +54,8 @@ func (b *budget) resize(perPark float64) {
 	b.mu.Unlock()
 }
 
-// wake lets the reader go on once a quarter of the bound is free, so that it reads in runs and not event by event.
+// wake lets the reader go on once a quarter of the bound is free, so that it reads in runs and not
+// event by event.
 func (b *budget) wake() {
 	if b.waiter != nil && b.count <= b.maxCount*3/4 && b.bytes <= b.maxBytes*3/4 {
 		close(b.waiter)

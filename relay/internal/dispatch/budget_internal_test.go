@@ -53,7 +53,8 @@ func TestBudget_letsTheReaderGoOnInRuns(t *testing.T) {
 	require.True(t, open(ready), "75 of 100 are left")
 }
 
-// TestBudget_oneLargeEventPasses: an event larger than all of the budget is read when nothing else is there.
+// TestBudget_oneLargeEventPasses: an event larger than all of the budget is read when nothing else
+// is there.
 func TestBudget_oneLargeEventPasses(t *testing.T) {
 	t.Parallel()
 	b := newBudget(100, 1000)

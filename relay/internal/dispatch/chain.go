@@ -7,15 +7,17 @@ import (
 	"github.com/tailpost/tailpost/outbox"
 )
 
-// chain is one ordered key of a lane. At most one of its deliveries is queued or in flight; later ones wait behind it, in
-// memory or, once any of them had to be parked, in the table, where commit order is (commit_lsn, seq).
+// chain is one ordered key of a lane. At most one of its deliveries is queued or in flight; later
+// ones wait behind it, in memory or, once any of them had to be parked, in the table, where commit
+// order is (commit_lsn, seq).
 //
-// Two rules keep the order. While rows > 0 every fresh delivery of the key is parked too, so that memory never overtakes
-// the table. And no delivery gets a row before all earlier ones of its key have one, not even before one in flight: after
-// a crash the rows are sent as soon as they are found, and an earlier delivery without a row only when the stream brings
-// it again.
+// Two rules keep the order. While rows > 0 every fresh delivery of the key is parked too, so that
+// memory never overtakes the table. And no delivery gets a row before all earlier ones of its key
+// have one, not even before one in flight: after a crash the rows are sent as soon as they are
+// found, and an earlier delivery without a row only when the stream brings it again.
 //
-// A chain decides; the lane acts: what a method returns is to be queued, or to be written to the table, by its caller.
+// A chain decides; the lane acts: what a method returns is to be queued, or to be written to the
+// table, by its caller.
 type chain struct {
 	key    string
 	head   *delivery   // queued or in flight; nil: none
@@ -24,8 +26,8 @@ type chain struct {
 	read   int         // what rows was when the table was last asked for them; more were parked since
 	next   time.Time   // with rows > 0 and no head: when the first of them is due
 	onHold bool        // a dead delivery holds all of it until a person resends or discards that
-	// uncommitted counts the items of this key that the recorder has not committed; the table is read only when
-	// there is none.
+	// uncommitted counts the items of this key that the recorder has not committed; the table is
+	// read only when there is none.
 	uncommitted int
 	at          int // on the agenda of its lane
 }
@@ -51,7 +53,8 @@ const (
 	inTable               // it is to be parked behind rows
 )
 
-// join puts a fresh delivery at the end of the chain, but for one that is to be parked: that is behind's.
+// join puts a fresh delivery at the end of the chain, but for one that is to be parked: that is
+// behind's.
 func (c *chain) join(dl *delivery) place {
 	switch {
 	case c.rows > 0 || c.onHold:
@@ -64,8 +67,8 @@ func (c *chain) join(dl *delivery) place {
 	return atHead
 }
 
-// behind adds a row behind everything of the chain, and returns when it is due: zero if it waits for what is before it, else
-// next. What is in memory must have been spilled.
+// behind adds a row behind everything of the chain, and returns when it is due: zero if it waits
+// for what is before it, else next. What is in memory must have been spilled.
 func (c *chain) behind(next time.Time) time.Time {
 	if c.head != nil || c.rows > 0 || c.onHold {
 		next = time.Time{}
@@ -84,7 +87,8 @@ func (c *chain) spill() []*delivery {
 	return spilled
 }
 
-// shed turns all that is not in flight into rows of which the first is due at until, and returns it to be parked.
+// shed turns all that is not in flight into rows of which the first is due at until, and returns it
+// to be parked.
 func (c *chain) shed(until time.Time) (head *delivery, spilled []*delivery) {
 	if c.head != nil && c.head.phase == queued {
 		head, c.head = c.head, nil
@@ -94,7 +98,8 @@ func (c *chain) shed(until time.Time) (head *delivery, spilled []*delivery) {
 	return head, c.spill()
 }
 
-// rootless returns the head if it has no row though others behind it are about to get theirs; nil: all is well.
+// rootless returns the head if it has no row though others behind it are about to get theirs; nil:
+// all is well.
 func (c *chain) rootless() *delivery {
 	if c.head != nil && c.head.fresh {
 		return c.head
@@ -102,8 +107,8 @@ func (c *chain) rootless() *delivery {
 	return nil
 }
 
-// answered takes in what became of the head, whose next attempt is at next, and returns the delivery that may go now, and
-// what is to be parked.
+// answered takes in what became of the head, whose next attempt is at next, and returns the
+// delivery that may go now, and what is to be parked.
 func (c *chain) answered(outcome outbox.Outcome, holds bool, next, now time.Time) (following *delivery, spilled []*delivery) {
 	c.head = nil
 	switch {
@@ -126,12 +131,12 @@ func (c *chain) answered(outcome outbox.Outcome, holds bool, next, now time.Time
 	return nil, nil
 }
 
-// idle reports whether nothing of the chain is in memory or uncommitted, and no dead delivery holds it: only then does the
-// table tell all of it.
+// idle reports whether nothing of the chain is in memory or uncommitted, and no dead delivery holds
+// it: only then does the table tell all of it.
 func (c *chain) idle() bool { return c.head == nil && c.uncommitted == 0 && !c.onHold }
 
-// restore takes in what the table has of an idle chain; nil: nothing any more. It returns the deliveries that are in memory
-// again, of which the first may go.
+// restore takes in what the table has of an idle chain; nil: nothing any more. It returns the
+// deliveries that are in memory again, of which the first may go.
 func (c *chain) restore(found *links) []*delivery {
 	switch {
 	case !c.idle():
@@ -144,7 +149,8 @@ func (c *chain) restore(found *links) []*delivery {
 		c.onHold = true
 		return nil
 	case len(found.due) == 0:
-		// It was tried again meanwhile: its own time counts, not the one that the chain was asked for.
+		// It was tried again meanwhile: its own time counts, not the one that the chain was asked
+		// for.
 		c.rows, c.next = max(c.rows, 1), found.next
 		return nil
 	}

@@ -101,8 +101,8 @@ func TestChain_theDeadLetGoOrHold(t *testing.T) {
 	require.Zero(t, c.behind(noon))
 }
 
-// TestChain_noRowBeforeThatOfAnEarlierOne: after a crash the rows are sent as soon as they are found, and what has none only
-// when the stream brings it again.
+// TestChain_noRowBeforeThatOfAnEarlierOne: after a crash the rows are sent as soon as they are
+// found, and what has none only when the stream brings it again.
 func TestChain_noRowBeforeThatOfAnEarlierOne(t *testing.T) {
 	t.Parallel()
 	c, all := linked(inFlight, 1)
@@ -254,7 +254,8 @@ func TestChains_areDueInTurn(t *testing.T) {
 	require.Equal(t, []string{"due"}, keys)
 }
 
-// TestChains_findWhatIsDue: however keys come, go, wait and fail, what is due is what a look at all of them finds.
+// TestChains_findWhatIsDue: however keys come, go, wait and fail, what is due is what a look at all
+// of them finds.
 func TestChains_findWhatIsDue(t *testing.T) {
 	t.Parallel()
 	rapid.Check(t, func(t *rapid.T) {
@@ -287,7 +288,8 @@ func TestChains_takeInWhatOthersChanged(t *testing.T) {
 	chains := planned(&chain{key: "held", onHold: true}, &chain{key: "known", rows: 2, next: after(time.Hour)})
 	cs := chains.byKey
 	chains.reread([]ledger.KeyHead{
-		{Key: "new", Count: 3, NextAttemptAt: after(time.Minute)}, {Key: "known", Count: 1, NextAttemptAt: noon.Add(-time.Hour)},
+		{Key: "new", Count: 3, NextAttemptAt: after(time.Minute)},
+		{Key: "known", Count: 1, NextAttemptAt: noon.Add(-time.Hour)},
 		{Key: "waits", Count: 1},
 	}, noon)
 	require.False(t, cs["held"].onHold)

@@ -8,8 +8,9 @@ import (
 	"github.com/tailpost/tailpost/relay/internal/pace"
 )
 
-// chains are the ordered keys of a lane of which anything is in memory, uncommitted, or pending in the table. Those whose rows
-// can be brought back are found by when they are due, however many there are.
+// chains are the ordered keys of a lane of which anything is in memory, uncommitted, or pending in
+// the table. Those whose rows can be brought back are found by when they are due, however many
+// there are.
 type chains struct {
 	byKey  map[string]*chain
 	agenda chainAgenda
@@ -27,8 +28,8 @@ func (cs *chains) of(key string) *chain {
 	return c
 }
 
-// settle plans what is to be brought back of an idle chain and says when; zero: it has no rows, or it is not idle. An empty
-// chain is forgotten.
+// settle plans what is to be brought back of an idle chain and says when; zero: it has no rows, or
+// it is not idle. An empty chain is forgotten.
 func (cs *chains) settle(c *chain) time.Time {
 	switch {
 	case cs.byKey[c.key] != c: // it is one of before a change of the ordering
@@ -59,7 +60,8 @@ func (cs *chains) unplan(c *chain) {
 	}
 }
 
-// due takes up to limit chains off the agenda whose rows can be brought back, and says when the next one is due.
+// due takes up to limit chains off the agenda whose rows can be brought back, and says when the
+// next one is due.
 func (cs *chains) due(now time.Time, limit int) (keys []string, next time.Time) {
 	if cs == nil {
 		return nil, time.Time{}
@@ -92,9 +94,9 @@ func (cs *chains) begin(heads []ledger.KeyHead, now time.Time) {
 	}
 }
 
-// reread takes in what the table has once somebody else has changed it. What the heads count may be in memory, or counted
-// already: a chain that is said to have more rows than there are asks for them when it is done with the others, and then has
-// none.
+// reread takes in what the table has once somebody else has changed it. What the heads count may be
+// in memory, or counted already: a chain that is said to have more rows than there are asks for
+// them when it is done with the others, and then has none.
 func (cs *chains) reread(heads []ledger.KeyHead, now time.Time) {
 	for _, c := range cs.byKey {
 		if c.onHold {

@@ -129,7 +129,8 @@ func TestChange_startsAndEndsAtItsPlace(t *testing.T) {
 		require.Equal(t, l.at+5, l.tables.settled)
 		require.Len(t, l.tables.versions, 1)
 
-		// Of what waits at the end nothing is sent or kept, and what is in flight is recorded without a row.
+		// Of what waits at the end nothing is sent or kept, and what is in flight is recorded
+		// without a row.
 		for i := range 5 {
 			l.event(fmt.Sprint("waits", i))
 		}

@@ -6,7 +6,8 @@ import (
 	"github.com/tailpost/tailpost/config"
 )
 
-// circuit keeps requests from an endpoint that fails again and again. What it counts are failures in a row:
+// circuit keeps requests from an endpoint that fails again and again. What it counts are failures
+// in a row:
 //
 //	            enough failures                reopen is over
 //	closed ────────────────────────▶ open ────────────────────▶ half-open
@@ -19,7 +20,8 @@ type circuit struct {
 	probe    *delivery // what the probe delivers; nil: none is in flight
 }
 
-// waits says for how long no request may start; ok: one may now. It waits for 0 where the probe's answer decides.
+// waits says for how long no request may start; ok: one may now. It waits for 0 where the probe's
+// answer decides.
 func (c *circuit) waits(now time.Time) (wait time.Duration, ok bool) {
 	switch {
 	case !c.open:
@@ -45,7 +47,8 @@ func (c *circuit) started(dl *delivery) {
 	}
 }
 
-// abandoned takes in that a request says nothing of the endpoint. Was it the probe, the next request is one.
+// abandoned takes in that a request says nothing of the endpoint. Was it the probe, the next
+// request is one.
 func (c *circuit) abandoned(dl *delivery) {
 	if c.probe == dl {
 		c.probe = nil
@@ -55,8 +58,8 @@ func (c *circuit) abandoned(dl *delivery) {
 // succeeded closes the circuit.
 func (c *circuit) succeeded() { *c = circuit{} }
 
-// failed takes in that the request for dl failed, and reports whether the circuit opened. Of requests that were in flight
-// when it opened only the probe counts.
+// failed takes in that the request for dl failed, and reports whether the circuit opened. Of
+// requests that were in flight when it opened only the probe counts.
 func (c *circuit) failed(dl *delivery, p config.Circuit, now time.Time) (opened bool) {
 	c.failures++
 	switch {

@@ -22,21 +22,23 @@ type Sender interface {
 	Send(ctx context.Context, r *webhook.Request) webhook.Result
 }
 
-// Ledger is the database's side; *ledger.Ledger is one. Record is called by one goroutine and the others by another.
+// Ledger is the database's side; *ledger.Ledger is one. Record is called by one goroutine and the
+// others by another.
 type Ledger interface {
 	Record(ctx context.Context, hold ledger.Hold, b *ledger.Batch) error
 	// Page reads pending deliveries that are due.
 	Page(ctx context.Context, q ledger.PageQuery) (ledger.Page, error)
-	// InKeyOrder reads the first pending deliveries of each key, in commit order; whole says that none is missing. With dead,
-	// the first dead one of each key is among them.
+	// InKeyOrder reads the first pending deliveries of each key, in commit order; whole says that
+	// none is missing. With dead, the first dead one of each key is among them.
 	InKeyOrder(ctx context.Context, endpointID string, keys []string, perKey int, dead bool) (rows []outbox.Delivery, whole bool, err error)
 	// InOrder reads the first pending deliveries of an endpoint, in commit order.
 	InOrder(ctx context.Context, endpointID string, limit int, dead bool) ([]outbox.Delivery, error)
-	// KeyHeads reads the first pending delivery of each key of an endpoint, First that of all its deliveries.
+	// KeyHeads reads the first pending delivery of each key of an endpoint, First that of all its
+	// deliveries.
 	KeyHeads(ctx context.Context, endpointID string, dead bool) ([]ledger.KeyHead, error)
 	First(ctx context.Context, endpointID string, dead bool) ([]ledger.KeyHead, error)
-	// Loosen makes due what waited behind an earlier delivery: all of an endpoint's, or only those without a key. It does some of
-	// them and reports whether there are more.
+	// Loosen makes due what waited behind an earlier delivery: all of an endpoint's, or only those
+	// without a key. It does some of them and reports whether there are more.
 	Loosen(ctx context.Context, endpointID string, keyed bool, now time.Time) (more bool, err error)
 }
 
@@ -48,11 +50,13 @@ type Endpoint struct {
 	Due    time.Time // the earliest pending delivery in the table; zero: none
 	// KeyHeads says, of an ordered endpoint, what is pending in the table, by key.
 	KeyHeads []ledger.KeyHead
-	// Reread says that what waits in the table was written for another ordering: it is read anew before any of it is loaded.
+	// Reread says that what waits in the table was written for another ordering: it is read anew
+	// before any of it is loaded.
 	Reread bool
 	// Streamed says that the endpoint comes and goes by Change, so that Reload leaves it alone.
 	Streamed bool
-	// Blocked says that nothing can be sent to it for now: what it should get is parked. It needs no Sender.
+	// Blocked says that nothing can be sent to it for now: what it should get is parked. It needs
+	// no Sender.
 	Blocked bool
 }
 
@@ -62,26 +66,31 @@ type Options struct {
 	Ledger    Ledger
 	Frontier  *source.Frontier
 	Endpoints []Endpoint
-	// Recorded names deliveries that the stream brings again although they are recorded or parked; each is skipped.
+	// Recorded names deliveries that the stream brings again although they are recorded or parked;
+	// each is skipped.
 	Recorded map[outbox.Pair]struct{}
 	// Ack takes the frontier after the transaction that settled it is committed.
 	Ack func(source.Position)
-	// Committed takes each batch once it is committed, in the recorder's goroutine, and keeps nothing of it. nil: nobody.
+	// Committed takes each batch once it is committed, in the recorder's goroutine, and keeps
+	// nothing of it. nil: nobody.
 	Committed func(*ledger.Batch)
-	// Held reports whether this relay may still believe that it holds the slot. Dispatch asks before a request is taken up, and
-	// again before it is written. nil: it does.
+	// Held reports whether this relay may still believe that it holds the slot. Dispatch asks
+	// before a request is taken up, and again before it is written. nil: it does.
 	Held func() bool
-	// Healing says that earlier events may yet come from the table: endpoints with an order send nothing until Healed.
+	// Healing says that earlier events may yet come from the table: endpoints with an order send
+	// nothing until Healed.
 	Healing bool
 	// Grace is how long requests in flight may take once Run stops.
 	Grace time.Duration
-	// MaxEvents and MaxBytes bound the deliveries of the stream that are in memory. 0: 8,192 and 16 MiB.
+	// MaxEvents and MaxBytes bound the deliveries of the stream that are in memory. 0: 8,192 and 16
+	// MiB.
 	MaxEvents int
 	MaxBytes  int64
-	// LaneEvents bounds the deliveries that wait in one lane while others have work too, beyond four times its
-	// concurrency. 0: 1,024.
+	// LaneEvents bounds the deliveries that wait in one lane while others have work too, beyond
+	// four times its concurrency. 0: 1,024.
 	LaneEvents int
-	// MaxYoung bounds the requests over all lanes that are both young and unanswered. 0: 64 for each CPU.
+	// MaxYoung bounds the requests over all lanes that are both young and unanswered. 0: 64 for
+	// each CPU.
 	MaxYoung int
 	Logger   zerolog.Logger
 }
@@ -126,8 +135,8 @@ type Dispatcher struct {
 // errAborted ends requests whose grace is over.
 var errAborted = errors.New("the relay is stopping")
 
-// New makes a Dispatcher. It takes events at once; what became of them is recorded while Run runs. When hard is done
-// everything is broken off.
+// New makes a Dispatcher. It takes events at once; what became of them is recorded while Run runs.
+// When hard is done everything is broken off.
 func New(hard context.Context, o Options) *Dispatcher {
 	d := &Dispatcher{
 		hold: o.Hold, ledger: o.Ledger, frontier: o.Frontier, ack: o.Ack, commits: o.Committed, held: o.Held, grace: o.Grace,
@@ -164,9 +173,10 @@ func New(hard context.Context, o Options) *Dispatcher {
 	return d
 }
 
-// Run delivers until ctx is done, then parks what waits, lets requests in flight end within the grace, records their
-// outcomes and returns nil. A ctx that ends with a cause of its own means that the hold broke: then the grace is short,
-// for nothing is delivered to anybody until the slot is taken again. A ledger that refuses ends Run with its error. Run may be called once.
+// Run delivers until ctx is done, then parks what waits, lets requests in flight end within the
+// grace, records their outcomes and returns nil. A ctx that ends with a cause of its own means that
+// the hold broke: then the grace is short, for nothing is delivered to anybody until the slot is
+// taken again. A ledger that refuses ends Run with its error. Run may be called once.
 func (d *Dispatcher) Run(ctx context.Context) error {
 	defer d.abort(nil)
 	for l := range d.routing.Load().all() {
@@ -229,8 +239,8 @@ func (d *Dispatcher) drain(grace time.Duration) {
 	<-idle
 }
 
-// Take routes an event of the stream and hands it to the lanes of the endpoints that want it. It never blocks: the
-// caller asks Ready before it reads on. tx is the event's transaction.
+// Take routes an event of the stream and hands it to the lanes of the endpoints that want it. It
+// never blocks: the caller asks Ready before it reads on. tx is the event's transaction.
 func (d *Dispatcher) Take(ev outbox.Event, tx *source.Unsettled) {
 	r := d.routing.Load()
 	e := &event{Event: ev, tx: tx}
@@ -255,7 +265,8 @@ func (d *Dispatcher) Take(ev outbox.Event, tx *source.Unsettled) {
 // Everyone is the endpoint of a delivery that stands for all that might have wanted its event.
 const Everyone = "*"
 
-// Reject records an event that cannot be decoded as one dead delivery, to Everyone. tx is the event's transaction.
+// Reject records an event that cannot be decoded as one dead delivery, to Everyone. tx is the
+// event's transaction.
 func (d *Dispatcher) Reject(ev outbox.Event, problem string, tx *source.Unsettled) {
 	if d.skip(ev.ID, Everyone) {
 		return
@@ -286,15 +297,16 @@ func (d *Dispatcher) skip(eventID, endpointID string) bool {
 // Ready returns nil while there is room for more, else a channel that is closed when there is.
 func (d *Dispatcher) Ready() <-chan struct{} { return d.budget.ready() }
 
-// InMemory is how many deliveries of the stream are not settled, and about how many bytes they take. It may be called from
-// any goroutine.
+// InMemory is how many deliveries of the stream are not settled, and about how many bytes they
+// take. It may be called from any goroutine.
 func (d *Dispatcher) InMemory() (deliveries int, bytes int64) { return d.budget.charged() }
 
-// Advanced tells that the frontier may have moved without a record, after a transaction without deliveries.
+// Advanced tells that the frontier may have moved without a record, after a transaction without
+// deliveries.
 func (d *Dispatcher) Advanced() { d.recorder.notify() }
 
-// Admission is how much of an endpoint's concurrency is in use, and what it is left of it because its receiver has too much to
-// do.
+// Admission is how much of an endpoint's concurrency is in use, and what it is left of it because
+// its receiver has too much to do.
 type Admission struct {
 	Admitting   int       // requests that may wait for an answer at once
 	Concurrency int       // of these
@@ -303,7 +315,8 @@ type Admission struct {
 	PausedUntil time.Time // the receiver asked to be left alone; zero: it did not, or that is over
 }
 
-// Admission returns what an endpoint is admitted now; false: there is no such endpoint. It may be called from any goroutine.
+// Admission returns what an endpoint is admitted now; false: there is no such endpoint. It may be
+// called from any goroutine.
 func (d *Dispatcher) Admission(id string) (Admission, bool) {
 	l := d.lane(id)
 	if l == nil {
@@ -312,8 +325,8 @@ func (d *Dispatcher) Admission(id string) (Admission, bool) {
 	return l.view(), true
 }
 
-// Limited returns the endpoints that are admitted less than they could have because their receivers have too much to do. It may
-// be called from any goroutine.
+// Limited returns the endpoints that are admitted less than they could have because their receivers
+// have too much to do. It may be called from any goroutine.
 func (d *Dispatcher) Limited() map[string]Admission {
 	limited := make(map[string]Admission)
 	for l := range d.routing.Load().all() {

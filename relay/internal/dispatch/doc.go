@@ -1,7 +1,7 @@
 // Package dispatch turns routed events into attempts and attempts into records.
 //
-// It owns what is between the stream and the ledger, and never reads the stream, speaks SQL or HTTP: those are behind
-// Ledger and Sender.
+// It owns what is between the stream and the ledger, and never reads the stream, speaks SQL or
+// HTTP: those are behind Ledger and Sender.
 //
 //	Dispatcher   routes events to lanes, applies changes of endpoints, starts and drains
 //	lane         one endpoint: what it has in memory, its ordered keys and its health, and what follows from them
@@ -22,7 +22,8 @@
 //	          │           │                              ▼                 ▼
 //	          └─────▶ parked (a row of tailpost.delivery) ◀──── retry ── recorded
 //
-// Everything but in flight can be evicted: written to the table, or, if it has a row already, just forgotten. memory, chain
-// and health decide and never act: their methods are called with their lane's lock held, and the lane does what they say.
-// Locks are taken in the order lane, gate, recorder inbox, loader; no lane's while another lane's is held.
+// Everything but in flight can be evicted: written to the table, or, if it has a row already, just
+// forgotten. memory, chain and health decide and never act: their methods are called with their
+// lane's lock held, and the lane does what they say. Locks are taken in the order lane, gate,
+// recorder inbox, loader; no lane's while another lane's is held.
 package dispatch

@@ -6,13 +6,15 @@ import (
 	"time"
 )
 
-// gate paces the start of requests over all lanes: only so many may be both young and unanswered. A backlog for a
-// hundred fast receivers would otherwise open every connection that their concurrencies allow, thousands, while a few
-// each keep the machine busy: measured with 100 endpoints on two cores, that cost 2.6 times the CPU and twice the memory.
+// gate paces the start of requests over all lanes: only so many may be both young and unanswered. A
+// backlog for a hundred fast receivers would otherwise open every connection that their
+// concurrencies allow, thousands, while a few each keep the machine busy: measured with 100
+// endpoints on two cores, that cost 2.6 times the CPU and twice the memory.
 //
-// A request stops counting when it is answered or one to two windows old, whichever comes first. So receivers that hang
-// or are slow keep nobody else from starting, and as many requests can wait for them as their concurrencies allow; only
-// how fast that many are started is bounded. Lanes that found the gate full pass in turns.
+// A request stops counting when it is answered or one to two windows old, whichever comes first. So
+// receivers that hang or are slow keep nobody else from starting, and as many requests can wait for
+// them as their concurrencies allow; only how fast that many are started is bounded. Lanes that
+// found the gate full pass in turns.
 type gate struct {
 	limit int
 
@@ -55,8 +57,8 @@ func (g *gate) roll(now time.Time) {
 // full reports whether nobody may pass who was not admitted.
 func (g *gate) full() bool { return g.current+g.previous+g.reserved >= g.limit }
 
-// enter lets a request of the lane start; leave gets the ticket. Otherwise the lane waits until it is admitted. The caller
-// holds lane.mu.
+// enter lets a request of the lane start; leave gets the ticket. Otherwise the lane waits until it
+// is admitted. The caller holds lane.mu.
 func (g *gate) enter(l *lane, now time.Time) (ticket int64, ok bool) {
 	g.mu.Lock()
 	defer g.mu.Unlock()

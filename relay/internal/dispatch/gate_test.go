@@ -19,7 +19,8 @@ import (
 	"github.com/tailpost/tailpost/relay/internal/webhook"
 )
 
-// counter answers after a while and knows how many requests waited for it at once, over all endpoints.
+// counter answers after a while and knows how many requests waited for it at once, over all
+// endpoints.
 type counter struct {
 	answers  func(event string) time.Duration
 	inFlight atomic.Int64

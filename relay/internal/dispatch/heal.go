@@ -5,8 +5,8 @@ import (
 	"github.com/tailpost/tailpost/outbox"
 )
 
-// Wanting appends to dst the ids of the endpoints that an event of this id, type and tenant may go to, before filters. It may
-// be called from any goroutine, like everything here.
+// Wanting appends to dst the ids of the endpoints that an event of this id, type and tenant may go
+// to, before filters. It may be called from any goroutine, like everything here.
 func (d *Dispatcher) Wanting(dst []string, ev *outbox.Event) []string {
 	r := d.routing.Load()
 	for _, m := range r.table.Wanting(nil, ev) {
@@ -35,7 +35,8 @@ func (d *Dispatcher) Ordering(endpointID string) config.Ordering {
 	return l.policy.ordering
 }
 
-// Healed lets the endpoints with an order go on, see Options.Healing, after Due for each that got something in the table.
+// Healed lets the endpoints with an order go on, see Options.Healing, after Due for each that got
+// something in the table.
 func (d *Dispatcher) Healed() {
 	if !d.healing.Swap(false) {
 		return

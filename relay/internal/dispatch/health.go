@@ -9,8 +9,8 @@ import (
 	"github.com/tailpost/tailpost/relay/internal/retry"
 )
 
-// health is what a lane knows of its endpoint: whether a person paused or disabled it, its circuit, how much it can take, and
-// since when it is failing.
+// health is what a lane knows of its endpoint: whether a person paused or disabled it, its circuit,
+// how much it can take, and since when it is failing.
 type health struct {
 	status         string
 	disabledReason string
@@ -40,7 +40,8 @@ func newHealth(s ledger.EndpointState, patience time.Duration) health {
 // assign takes the status that somebody else decided.
 func (h *health) assign(s ledger.EndpointState) {
 	if h.status == ledger.StatusDisabled && s.Status == ledger.StatusActive {
-		// Enabled by a person: what it was disabled for is over. Its row still says since when it was failing, or is about to.
+		// Enabled by a person: what it was disabled for is over. Its row still says since when it
+		// was failing, or is about to.
 		stale := h.failing.stale || !h.failing.since.IsZero() || !s.FailingSince.IsZero()
 		*h = health{patience: h.patience, blocked: h.blocked, failing: failing{stale: stale}, admission: admission{ceiling: h.admission.ceiling}}
 	}
@@ -69,7 +70,8 @@ func (h *health) refusal(now time.Time) (outbox.Reason, time.Time) {
 	return "", time.Time{}
 }
 
-// mayGo reports whether a request may start, and if not, after how long to ask again; 0: when something else happens.
+// mayGo reports whether a request may start, and if not, after how long to ask again; 0: when
+// something else happens.
 func (h *health) mayGo(now time.Time) (wait time.Duration, ok bool) {
 	if h.status != ledger.StatusActive || h.blocked {
 		return 0, false
@@ -88,8 +90,8 @@ func (h *health) started(dl *delivery, now time.Time) {
 	h.admission.started(now)
 }
 
-// loadable returns how many parked deliveries may be brought back, of a page, where so many wait already; 0 with a
-// time: then. A half-open circuit has use for one.
+// loadable returns how many parked deliveries may be brought back, of a page, where so many wait
+// already; 0 with a time: then. A half-open circuit has use for one.
 func (h *health) loadable(now time.Time, page, queued int) (int, time.Time) {
 	if h.status != ledger.StatusActive || h.blocked {
 		return 0, time.Time{}
@@ -131,7 +133,8 @@ func (h *health) failed(id string, dl *delivery, p *policy, decision retry.Decis
 	if h.admission.answered(reply{started: dl.started, refused: decision.Overloaded, asks: decision.Asks}, now) {
 		shed = h.admission.pausedUntil.Sub(now) > h.patience
 	}
-	// A busy receiver works: it gets less, and its circuit stays as it is. But a probe has to succeed.
+	// A busy receiver works: it gets less, and its circuit stays as it is. But a probe has to
+	// succeed.
 	if !decision.Busy || h.circuit.probe == dl {
 		shed = h.circuit.failed(dl, p.circuit, now) || shed
 	}
@@ -151,7 +154,8 @@ func (h *health) failed(id string, dl *delivery, p *policy, decision retry.Decis
 	return change, shed
 }
 
-// persists reports whether the endpoint has failed often enough in a row for somebody to hear of it.
+// persists reports whether the endpoint has failed often enough in a row for somebody to hear of
+// it.
 func (h *health) persists(circuit int) bool {
 	least := failingAfter
 	if circuit > 0 {

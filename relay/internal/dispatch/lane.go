@@ -11,9 +11,9 @@ import (
 	"github.com/tailpost/tailpost/relay/internal/pace"
 )
 
-// lane is the in-memory side of one endpoint. It composes what the endpoint has in memory, its ordered keys and its health,
-// and acts on what they decide. Its workers are started when there is something to send and end when there is not, so an
-// idle endpoint costs no goroutine.
+// lane is the in-memory side of one endpoint. It composes what the endpoint has in memory, its
+// ordered keys and its health, and acts on what they decide. Its workers are started when there is
+// something to send and end when there is not, so an idle endpoint costs no goroutine.
 type lane struct {
 	d        *Dispatcher
 	id       string
@@ -33,13 +33,15 @@ type lane struct {
 	gated    bool // waits at the gate
 	admitted bool // was let through the gate and has not passed yet
 
-	// spilling sends fresh events straight to the table until the loader has brought back everything that is due.
+	// spilling sends fresh events straight to the table until the loader has brought back
+	// everything that is due.
 	spilling bool
 	nextDue  time.Time    // earliest row of the table that is not in memory; zero: none
 	reloads  pace.Backoff // after a query of the loader failed
 	reread   bool         // somebody else changed the table: the chains must be read again
-	// reordering: the ordering changed, and everything is parked until all that was queued by the old one (that of an
-	// earlier generation) is in the table. stale counts what is not, in flight or uncommitted.
+	// reordering: the ordering changed, and everything is parked until all that was queued by the
+	// old one (that of an earlier generation) is in the table. stale counts what is not, in flight
+	// or uncommitted.
 	reordering bool
 	generation int
 	stale      int
@@ -57,8 +59,8 @@ type lane struct {
 	wake        *time.Timer
 }
 
-// policy is what a lane needs to know of its endpoint's configuration. All of that would be a good part of what an idle
-// endpoint costs.
+// policy is what a lane needs to know of its endpoint's configuration. All of that would be a good
+// part of what an idle endpoint costs.
 type policy struct {
 	name, tenant string
 	concurrency  int
@@ -111,7 +113,8 @@ func (l *lane) configure(e Endpoint) {
 	}
 }
 
-// limit sets the rate; 0: unlimited. A rate that stays leaves its limiter alone, so that a reload allows no burst.
+// limit sets the rate; 0: unlimited. A rate that stays leaves its limiter alone, so that a reload
+// allows no burst.
 func (l *lane) limit(perSecond float64) {
 	switch {
 	case perSecond <= 0:
@@ -121,7 +124,8 @@ func (l *lane) limit(perSecond float64) {
 	}
 }
 
-// reconfigure takes a changed endpoint. Its status stays: that has a place of its own in the stream.
+// reconfigure takes a changed endpoint. Its status stays: that has a place of its own in the
+// stream.
 func (l *lane) reconfigure(e Endpoint) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -129,8 +133,8 @@ func (l *lane) reconfigure(e Endpoint) {
 	l.shed(time.Now())
 }
 
-// reorder begins a change of the ordering: what waits goes to the table, and so does what arrives, until all of it is
-// there; then the queue is read anew.
+// reorder begins a change of the ordering: what waits goes to the table, and so does what arrives,
+// until all of it is there; then the queue is read anew.
 func (l *lane) reorder(ordering config.Ordering) {
 	now := time.Now()
 	l.shedChains(outbox.ReasonOrder, now)
@@ -145,8 +149,9 @@ func (l *lane) reorder(ordering config.Ordering) {
 	l.nextDue = now
 }
 
-// reopen makes a closed lane that of an endpoint again. It waits, as after a change of the ordering, until all of before is
-// recorded, and then reads the table. A lane whose endpoint was dropped has nothing to go on with; reopen reports that.
+// reopen makes a closed lane that of an endpoint again. It waits, as after a change of the
+// ordering, until all of before is recorded, and then reads the table. A lane whose endpoint was
+// dropped has nothing to go on with; reopen reports that.
 func (l *lane) reopen(e Endpoint) bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -180,8 +185,8 @@ func (l *lane) close() {
 	l.retire()
 }
 
-// drop forgets everything, for a lane whose endpoint is gone and gets nothing more. What is in flight is still recorded,
-// as attempts without a delivery; it no longer holds its transaction.
+// drop forgets everything, for a lane whose endpoint is gone and gets nothing more. What is in
+// flight is still recorded, as attempts without a delivery; it no longer holds its transaction.
 func (l *lane) drop() {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -219,7 +224,8 @@ func (l *lane) retire() {
 	}
 }
 
-// over reports whether a closed lane has nothing left to do. One that is not closed yet is about to be.
+// over reports whether a closed lane has nothing left to do. One that is not closed yet is about to
+// be.
 func (l *lane) over() bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -241,8 +247,9 @@ func (l *lane) view() Admission {
 	return v
 }
 
-// unrecorded is how many answered requests may wait for the recorder: with those in flight, what a crash has sent again.
-// At this size the recorder is what a busy lane waits for only where a commit takes longer than three requests.
+// unrecorded is how many answered requests may wait for the recorder: with those in flight, what a
+// crash has sent again. At this size the recorder is what a busy lane waits for only where a commit
+// takes longer than three requests.
 func (l *lane) unrecorded() int { return max(32, 3*l.policy.concurrency) }
 
 // hand gives an item to the recorder.

@@ -78,8 +78,8 @@ func TestSetState_parksWhatWaits(t *testing.T) {
 	})
 }
 
-// TestOrder_noRowBeforeThatOfAnEarlierDelivery: after a crash the rows are sent as soon as they are found, and an earlier
-// delivery without one only when the stream brings it again.
+// TestOrder_noRowBeforeThatOfAnEarlierDelivery: after a crash the rows are sent as soon as they are
+// found, and an earlier delivery without one only when the stream brings it again.
 func TestOrder_noRowBeforeThatOfAnEarlierDelivery(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -207,7 +207,8 @@ func TestLocal_costsNeitherAttemptsNorHealth(t *testing.T) {
 	}
 }
 
-// TestSpilling_endsOnceTheTableIsEmpty: an endpoint that was slow once is sent to from memory again.
+// TestSpilling_endsOnceTheTableIsEmpty: an endpoint that was slow once is sent to from memory
+// again.
 func TestSpilling_endsOnceTheTableIsEmpty(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -257,7 +258,8 @@ func TestReload_leavesTheRateAlone(t *testing.T) {
 	})
 }
 
-// TestLoader_leavesOutWhatIsInMemory: a row that is in memory is neither read again nor takes the place of another.
+// TestLoader_leavesOutWhatIsInMemory: a row that is in memory is neither read again nor takes the
+// place of another.
 func TestLoader_leavesOutWhatIsInMemory(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -389,7 +391,8 @@ func TestLoader_asksAgainForKeys(t *testing.T) {
 	})
 }
 
-// TestLoader_asksAgainAfterPausesThatGrow: a table that cannot be read is not asked in a loop, and what is in it is not lost.
+// TestLoader_asksAgainAfterPausesThatGrow: a table that cannot be read is not asked in a loop, and
+// what is in it is not lost.
 func TestLoader_asksAgainAfterPausesThatGrow(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -410,7 +413,8 @@ func TestLoader_asksAgainAfterPausesThatGrow(t *testing.T) {
 	})
 }
 
-// TestLoader_isBoundedInBytes: five hundred endpoints that come back at once must not fill the memory with what waits for them.
+// TestLoader_isBoundedInBytes: five hundred endpoints that come back at once must not fill the
+// memory with what waits for them.
 func TestLoader_isBoundedInBytes(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -468,7 +472,8 @@ func (w *watchedPages) Page(ctx context.Context, q ledger.PageQuery) (ledger.Pag
 	return w.Ledger.Page(ctx, q)
 }
 
-// TestHealed_letsTheOrderGoOn: until what was missed is in the table nothing of an order is sent, and then it comes first.
+// TestHealed_letsTheOrderGoOn: until what was missed is in the table nothing of an order is sent,
+// and then it comes first.
 func TestHealed_letsTheOrderGoOn(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {

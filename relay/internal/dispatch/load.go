@@ -13,7 +13,8 @@ import (
 const (
 	loadPage = 512 // deliveries that one query brings back at most
 	loadKeys = 256 // ordered keys that one query brings back at most
-	// mostLoaded bounds what rows take in memory over all lanes, in bytes; each lane may have leastLoad rows beyond that.
+	// mostLoaded bounds what rows take in memory over all lanes, in bytes; each lane may have
+	// leastLoad rows beyond that.
 	mostLoaded = 32 << 20
 	leastLoad  = 8
 
@@ -67,7 +68,8 @@ func (p *loadPlan) query(ctx context.Context, from Ledger, id string) (f found, 
 	return f, err
 }
 
-// noteDue remembers that the table has a delivery, not in memory, that is due at t; zero: it has none.
+// noteDue remembers that the table has a delivery, not in memory, that is due at t; zero: it has
+// none.
 func (l *lane) noteDue(t time.Time) {
 	if t.IsZero() {
 		return
@@ -76,7 +78,8 @@ func (l *lane) noteDue(t time.Time) {
 	l.d.loader.schedule(l, l.nextDue)
 }
 
-// planLoad decides what to bring back now. Where that is nothing, the lane is looked at again when it may change.
+// planLoad decides what to bring back now. Where that is nothing, the lane is looked at again when
+// it may change.
 func (l *lane) planLoad(now time.Time) (p loadPlan, ok bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -155,7 +158,8 @@ func (l *lane) finishLoad(p *loadPlan, f found) {
 		l.enqueue(dl)
 	}
 	for _, key := range p.keys {
-		// A chain is read only while nothing of it is in memory or uncommitted, so its rows are never stale.
+		// A chain is read only while nothing of it is in memory or uncommitted, so its rows are
+		// never stale.
 		c := l.chains.byKey[key]
 		switch {
 		case c == nil:
@@ -238,7 +242,8 @@ type rereadPlan struct {
 	generation int
 }
 
-// query reports more where there is more to do before there are heads, for which other lanes need not wait.
+// query reports more where there is more to do before there are heads, for which other lanes need
+// not wait.
 func (p rereadPlan) query(ctx context.Context, from Ledger, id string) (heads []ledger.KeyHead, more bool, err error) {
 	switch p.ordering {
 	case config.OrderingNone:

@@ -7,8 +7,9 @@ import (
 	"time"
 )
 
-// loader brings parked deliveries back when they are due. It sleeps until the earliest of them and asks the table only
-// about endpoints that have one, so that a relay without parked deliveries runs no query.
+// loader brings parked deliveries back when they are due. It sleeps until the earliest of them and
+// asks the table only about endpoints that have one, so that a relay without parked deliveries runs
+// no query.
 type loader struct {
 	d      *Dispatcher
 	signal chan struct{} // capacity 1
@@ -52,8 +53,8 @@ func (ld *loader) schedule(l *lane, t time.Time) {
 	}
 }
 
-// next takes the first due lane off the agenda, or says how long until there is one; negative: nothing is
-// planned.
+// next takes the first due lane off the agenda, or says how long until there is one; negative:
+// nothing is planned.
 func (ld *loader) next(now time.Time) (*lane, time.Duration) {
 	ld.mu.Lock()
 	defer ld.mu.Unlock()
@@ -95,8 +96,8 @@ func (ld *loader) run(ctx context.Context) {
 	}
 }
 
-// load brings back what is due for one lane. A query that fails is harmless: the rows stay where they are, and the lane is
-// looked at again after a pause that grows.
+// load brings back what is due for one lane. A query that fails is harmless: the rows stay where
+// they are, and the lane is looked at again after a pause that grows.
 func (ld *loader) load(ctx context.Context, l *lane) {
 	if p, ok := l.planReread(); ok {
 		heads, more, err := p.query(ctx, ld.d.ledger, l.id)

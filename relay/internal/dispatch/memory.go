@@ -5,15 +5,16 @@ import (
 	"sync/atomic"
 )
 
-// memory is what a lane has in memory: fresh deliveries, which have no row in tailpost.delivery yet, and loaded ones, which
-// have. Its methods are called with the lane's lock held.
+// memory is what a lane has in memory: fresh deliveries, which have no row in tailpost.delivery
+// yet, and loaded ones, which have. Its methods are called with the lane's lock held.
 type memory struct {
 	queue   queue
 	waiting int // behind an earlier delivery of their key
 	fresh   freshList
 	loaded  map[string]*delivery // by event; the loader leaves those alone
 	bytes   *atomic.Int64        // that the rows which were read take, over all lanes
-	// forgotten is non-nil while the loader reads: what is named here may be in its answer, and is stale there.
+	// forgotten is non-nil while the loader reads: what is named here may be in its answer, and is
+	// stale there.
 	forgotten map[string]struct{}
 }
 
@@ -90,7 +91,8 @@ func (m *memory) evict(dl *delivery) (fresh bool) {
 	return false
 }
 
-// waits returns the deliveries that wait, fresh ones first, oldest first. The one that was returned last may be evicted.
+// waits returns the deliveries that wait, fresh ones first, oldest first. The one that was returned
+// last may be evicted.
 func (m *memory) waits() iter.Seq[*delivery] {
 	return func(yield func(*delivery) bool) {
 		for dl := m.fresh.head; dl != nil; {
@@ -108,7 +110,8 @@ func (m *memory) waits() iter.Seq[*delivery] {
 	}
 }
 
-// beginLoad names the events that the loader is to leave out, and notes what is forgotten until endLoad.
+// beginLoad names the events that the loader is to leave out, and notes what is forgotten until
+// endLoad.
 func (m *memory) beginLoad() (exclude []string) {
 	exclude = make([]string, 0, len(m.loaded))
 	for id := range m.loaded {

@@ -13,7 +13,8 @@ import (
 	"github.com/tailpost/tailpost/relay/internal/ledger"
 )
 
-// failingAfter is how many failures in a row make an endpoint a failing one where it has no circuit to open.
+// failingAfter is how many failures in a row make an endpoint a failing one where it has no circuit
+// to open.
 const failingAfter = 10
 
 // notice is the data of an operational event.
@@ -55,9 +56,10 @@ type teller struct {
 	log     *zerolog.Logger
 }
 
-// notify adds what the outcome of an attempt has to tell to the item, so that it is emitted in the transaction that records
-// the attempt; since is when the endpoint began to fail. An attempt to deliver an operational event has nothing to tell, or
-// there would be no end to it; nor is anything emitted that nobody subscribes to.
+// notify adds what the outcome of an attempt has to tell to the item, so that it is emitted in the
+// transaction that records the attempt; since is when the endpoint began to fail. An attempt to
+// deliver an operational event has nothing to tell, or there would be no end to it; nor is anything
+// emitted that nobody subscribes to.
 func (t teller) notify(it *item, h *health, since, now time.Time) {
 	ev := &it.dl.ev.Event
 	if ev.Operational() || it.attempt.Outcome == outbox.Delivered && !h.failing.told {
@@ -90,8 +92,8 @@ func (t teller) notify(it *item, h *health, since, now time.Time) {
 	}
 }
 
-// tell adds an operational event. Its tenant is that of the endpoint that it is about: an endpoint of every tenant is its
-// operator's business, whoever the event was for.
+// tell adds an operational event. Its tenant is that of the endpoint that it is about: an endpoint
+// of every tenant is its operator's business, whoever the event was for.
 func (t teller) tell(it *item, eventType string, n notice, now time.Time) {
 	op := outbox.Event{ID: outbox.OperationalID, Type: eventType, Tenant: t.policy.tenant}
 	if len(t.routing.table.Wanting(nil, &op)) == 0 {

@@ -87,11 +87,11 @@ func within(times []time.Time, began time.Time, from, to time.Duration) int {
 }
 
 // press sends events to a receiver as fast as it takes them, for a while.
-func press(t *testing.T, r *receiverOf, concurrency int, d time.Duration) (began time.Time, seen []dispatch.Admission) {
+func press(t *testing.T, r *receiverOf, d time.Duration) (began time.Time, seen []dispatch.Admission) {
 	t.Helper()
 	tracker := source.NewFrontier(0)
 	ep := config.Endpoint{
-		ID: "ep", Concurrency: concurrency, ParkAfter: time.Hour, Timeout: time.Minute,
+		ID: "ep", Concurrency: 32, ParkAfter: time.Hour, Timeout: time.Minute,
 		Circuit:       config.Circuit{Failures: 10, Reopen: 30 * time.Second},
 		Retry:         config.Retry{Schedule: []time.Duration{time.Hour}},
 		Subscriptions: []config.Subscription{{}},
@@ -140,7 +140,8 @@ func some(share float64) func(time.Time) bool {
 
 const simLatency = 20 * time.Millisecond
 
-// TestOverload_someRefusalsSlowNothing: of a receiver that refuses some requests at any load nothing is gained by sending less.
+// TestOverload_someRefusalsSlowNothing: of a receiver that refuses some requests at any load
+// nothing is gained by sending less.
 func TestOverload_someRefusalsSlowNothing(t *testing.T) {
 	t.Parallel()
 	for name, test := range map[string]struct {
@@ -157,7 +158,7 @@ func TestOverload_someRefusalsSlowNothing(t *testing.T) {
 			t.Parallel()
 			synctest.Test(t, func(t *testing.T) {
 				r := &receiverOf{latency: simLatency, refusal: test.refusal, refuses: some(test.share)}
-				began, seen := press(t, r, 32, 10*time.Second)
+				began, seen := press(t, r, 10*time.Second)
 				full := 32 / simLatency.Seconds() * (1 - test.share)
 				got := float64(within(r.accepted, began, 0, 10*time.Second)) / 10
 				t.Logf("%.0f of %.0f a second: %v", got, full, seen)
@@ -177,7 +178,7 @@ func TestOverload_getsWhatItCanTake(t *testing.T) {
 					t.Parallel()
 					synctest.Test(t, func(t *testing.T) {
 						r := &receiverOf{latency: simLatency, refusal: refusal, capacity: capacity, burst: max(1, burst*capacity)}
-						began, seen := press(t, r, 32, 20*time.Second)
+						began, seen := press(t, r, 20*time.Second)
 						got := float64(within(r.accepted, began, 5*time.Second, 20*time.Second)) / 15
 						sent := float64(within(r.arrived, began, 5*time.Second, 20*time.Second)) / 15
 						t.Logf("%.1f taken and %.1f sent of %.0f a second: %v", got, sent, capacity, seen)
@@ -193,7 +194,8 @@ func TestOverload_getsWhatItCanTake(t *testing.T) {
 	}
 }
 
-// TestOverload_findsHowManyAtOnce: a receiver may be bounded by how many requests it works on at once.
+// TestOverload_findsHowManyAtOnce: a receiver may be bounded by how many requests it works on at
+// once.
 func TestOverload_findsHowManyAtOnce(t *testing.T) {
 	t.Parallel()
 	for _, workers := range []int{1, 8} {
@@ -202,7 +204,7 @@ func TestOverload_findsHowManyAtOnce(t *testing.T) {
 				t.Parallel()
 				synctest.Test(t, func(t *testing.T) {
 					r := &receiverOf{latency: simLatency, refusal: refusal, workers: workers, rnd: rand.New(rand.NewPCG(3, 4))}
-					began, seen := press(t, r, 32, 20*time.Second)
+					began, seen := press(t, r, 20*time.Second)
 					full := float64(workers) / simLatency.Seconds()
 					got := float64(within(r.accepted, began, 5*time.Second, 20*time.Second)) / 15
 					sent := float64(within(r.arrived, began, 5*time.Second, 20*time.Second)) / 15
@@ -215,7 +217,8 @@ func TestOverload_findsHowManyAtOnce(t *testing.T) {
 	}
 }
 
-// TestOverload_endsWithTheOutage: after 30 s of refusals a receiver that is well again soon gets all that it can take.
+// TestOverload_endsWithTheOutage: after 30 s of refusals a receiver that is well again soon gets
+// all that it can take.
 func TestOverload_endsWithTheOutage(t *testing.T) {
 	t.Parallel()
 	for name, refusal := range map[string]func() (int, time.Duration){"503": busy, "429 that asks for 1 s": asking1} {
@@ -229,7 +232,7 @@ func TestOverload_endsWithTheOutage(t *testing.T) {
 						at := now.Sub(began)
 						return at >= 10*time.Second && at < 40*time.Second
 					}
-					_, seen := press(t, r, 32, 60*time.Second)
+					_, seen := press(t, r, 60*time.Second)
 					full := 32 / simLatency.Seconds()
 					if capacity > 0 {
 						full = capacity
@@ -245,7 +248,8 @@ func TestOverload_endsWithTheOutage(t *testing.T) {
 	}
 }
 
-// TestAdmission_isShown: what an endpoint gets, and that one which is well is not among those that get less.
+// TestAdmission_isShown: what an endpoint gets, and that one which is well is not among those that
+// get less.
 func TestAdmission_isShown(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {

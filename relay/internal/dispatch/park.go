@@ -6,7 +6,8 @@ import (
 	"github.com/tailpost/tailpost/outbox"
 )
 
-// accept puts a fresh delivery into the lane, or hands it to the recorder to be parked. It never blocks.
+// accept puts a fresh delivery into the lane, or hands it to the recorder to be parked. It never
+// blocks.
 func (l *lane) accept(dl *delivery) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -36,7 +37,8 @@ func (l *lane) accept(dl *delivery) {
 	}
 }
 
-// refusal says why the lane takes no fresh delivery into memory now, and when the parked one is due.
+// refusal says why the lane takes no fresh delivery into memory now, and when the parked one is
+// due.
 func (l *lane) refusal(now time.Time) (outbox.Reason, time.Time) {
 	switch {
 	case l.d.stopping.Load():
@@ -55,7 +57,8 @@ func (l *lane) refusal(now time.Time) (outbox.Reason, time.Time) {
 	case l.spilling:
 		return outbox.ReasonSlow, now
 	case l.memory.size() >= l.capacity() && l.d.active.Load() > 1:
-		// Alone, a full lane stops the reader through the budget: nobody else is kept waiting by that.
+		// Alone, a full lane stops the reader through the budget: nobody else is kept waiting by
+		// that.
 		l.spilling = true
 		return outbox.ReasonLaneFull, now
 	}
@@ -80,7 +83,8 @@ func (l *lane) touch() {
 	}
 }
 
-// onPatrol parks what is unsettled for longer than park_after. It runs only while the lane has traffic.
+// onPatrol parks what is unsettled for longer than park_after. It runs only while the lane has
+// traffic.
 func (l *lane) onPatrol() {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -103,8 +107,9 @@ func (l *lane) onPatrol() {
 	l.patrol.Reset(next)
 }
 
-// parkOld writes every delivery that is older than park_after to the table. What a worker has stays with it and settles
-// the row when it is answered; what still waits leaves memory, and fresh events queue behind it in the table.
+// parkOld writes every delivery that is older than park_after to the table. What a worker has stays
+// with it and settles the row when it is answered; what still waits leaves memory, and fresh events
+// queue behind it in the table.
 func (l *lane) parkOld(now time.Time) {
 	limit := now.Add(-l.policy.parkAfter)
 	// Every turn takes at least the head out of the list.
@@ -135,7 +140,8 @@ func (l *lane) parkFresh(dl *delivery, reason outbox.Reason, next time.Time) {
 	l.hand(item{kind: itemPark, dl: dl, reason: reason, next: next})
 }
 
-// evict takes a delivery that waits out of memory: one without a row gets it, due at next, and one with a row is forgotten.
+// evict takes a delivery that waits out of memory: one without a row gets it, due at next, and one
+// with a row is forgotten.
 func (l *lane) evict(dl *delivery, reason outbox.Reason, next time.Time) {
 	switch {
 	case l.memory.evict(dl):
@@ -201,7 +207,8 @@ func (l *lane) shedChain(c *chain, reason outbox.Reason, until time.Time) {
 	}
 }
 
-// root gives the head of a chain a row, without taking it out of memory, if others behind it are about to get theirs.
+// root gives the head of a chain a row, without taking it out of memory, if others behind it are
+// about to get theirs.
 func (l *lane) root(c *chain) {
 	if dl := c.rootless(); dl != nil {
 		l.memory.load(dl)

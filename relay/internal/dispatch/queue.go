@@ -1,7 +1,7 @@
 package dispatch
 
-// queue is a first-in first-out ring of deliveries that wait for a worker. One that leaves memory while it waits stays in the
-// ring, marked gone, until pop meets it.
+// queue is a first-in first-out ring of deliveries that wait for a worker. One that leaves memory
+// while it waits stays in the ring, marked gone, until pop meets it.
 type queue struct {
 	items []*delivery
 	first int

@@ -15,7 +15,8 @@ func numbered(i int) *delivery {
 	return &delivery{ev: &event{Event: outbox.Event{ID: strconv.Itoa(i)}}}
 }
 
-// TestMemory_keepsTheOrderAndItsCounts holds a memory against a plain list, whatever comes, goes, waits or is evicted.
+// TestMemory_keepsTheOrderAndItsCounts holds a memory against a plain list, whatever comes, goes,
+// waits or is evicted.
 func TestMemory_keepsTheOrderAndItsCounts(t *testing.T) {
 	t.Parallel()
 	rapid.Check(t, func(t *rapid.T) {
@@ -83,7 +84,8 @@ func TestMemory_keepsTheOrderAndItsCounts(t *testing.T) {
 	})
 }
 
-// TestMemory_knowsWhatTheLoaderReadTooLate: a row that left memory while the table was read is stale in the answer.
+// TestMemory_knowsWhatTheLoaderReadTooLate: a row that left memory while the table was read is
+// stale in the answer.
 func TestMemory_knowsWhatTheLoaderReadTooLate(t *testing.T) {
 	t.Parallel()
 	m := memory{bytes: new(atomic.Int64)}

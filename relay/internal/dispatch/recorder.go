@@ -48,8 +48,9 @@ func (it *item) remains() bool {
 	return false
 }
 
-// recorder is the one writer: it takes what the lanes hand it, writes it in one transaction with the position, and only
-// then lets the frontier be acknowledged. While a transaction is under way the next batch collects itself.
+// recorder is the one writer: it takes what the lanes hand it, writes it in one transaction with
+// the position, and only then lets the frontier be acknowledged. While a transaction is under way
+// the next batch collects itself.
 type recorder struct {
 	d      *Dispatcher
 	signal chan struct{} // capacity 1
@@ -75,12 +76,13 @@ type recorder struct {
 const (
 	// maxBatch bounds a recording transaction, so that it stays short.
 	maxBatch = 2048
-	// recordPause is how long items wait for company after a recording transaction. Without it a quick disk makes many
-	// small ones, each with its commit, its wakes and its rows of relay and counters: measured, a drain then took 2.2
-	// times the relay's CPU and 1.6 times that of Postgres. Nothing but the acknowledgement waits for it.
+	// recordPause is how long items wait for company after a recording transaction. Without it a
+	// quick disk makes many small ones, each with its commit, its wakes and its rows of relay and
+	// counters: measured, a drain then took 2.2 times the relay's CPU and 1.6 times that of
+	// Postgres. Nothing but the acknowledgement waits for it.
 	recordPause = 10 * time.Millisecond
-	// fullBatch is how many items are recorded at once, so that the budget, which is at least twice as large, is not used
-	// up while they wait.
+	// fullBatch is how many items are recorded at once, so that the budget, which is at least twice
+	// as large, is not used up while they wait.
 	fullBatch = minBudget / 2
 )
 
@@ -144,8 +146,8 @@ func (r *recorder) run(hard context.Context, drained <-chan struct{}) error {
 	}
 }
 
-// collect waits for company for what is in the inbox: until recordPause after the last transaction, until there is
-// enough, or until hurry is closed.
+// collect waits for company for what is in the inbox: until recordPause after the last transaction,
+// until there is enough, or until hurry is closed.
 func (r *recorder) collect(ctx context.Context, hurry <-chan struct{}) {
 	select {
 	case <-r.rush: // urgent says more
@@ -168,8 +170,8 @@ func (r *recorder) collect(ctx context.Context, hurry <-chan struct{}) {
 	}
 }
 
-// recordAll records until the inbox is empty, then acknowledges what settled without a record. It takes its time for
-// that unless hurry is closed.
+// recordAll records until the inbox is empty, then acknowledges what settled without a record. It
+// takes its time for that unless hurry is closed.
 func (r *recorder) recordAll(ctx context.Context, hurry <-chan struct{}) error {
 	for {
 		r.collect(ctx, hurry)
@@ -202,8 +204,8 @@ func (r *recorder) recordAll(ctx context.Context, hurry <-chan struct{}) error {
 // concludeTime bounds the writing of the last position, which only spares the next relay an audit.
 const concludeTime = 2 * time.Second
 
-// conclude writes how far everything is settled: of WAL without events that is not known from any batch, and a slot that is
-// ahead of what is recorded looks as if somebody else had moved it.
+// conclude writes how far everything is settled: of WAL without events that is not known from any
+// batch, and a slot that is ahead of what is recorded looks as if somebody else had moved it.
 func (r *recorder) conclude(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, concludeTime)
 	defer cancel()
@@ -306,7 +308,8 @@ func (it *item) delivery(state outbox.State) outbox.Delivery {
 	return row
 }
 
-// settle tells the frontier that a delivery no longer holds its transaction; it takes effect when the batch commits.
+// settle tells the frontier that a delivery no longer holds its transaction; it takes effect when
+// the batch commits.
 func (r *recorder) settle(dl *delivery) {
 	if dl.settled {
 		return

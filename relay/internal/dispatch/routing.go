@@ -13,7 +13,8 @@ import (
 	"github.com/tailpost/tailpost/relay/internal/source"
 )
 
-// routing is an immutable set of endpoints: the table's index is the lane's, as long as the lane lives.
+// routing is an immutable set of endpoints: the table's index is the lane's, as long as the lane
+// lives.
 type routing struct {
 	table *route.Table
 	lanes []*lane // nil: the index is free
@@ -52,8 +53,8 @@ type change struct {
 	endpoint *Endpoint // nil: it goes
 }
 
-// apply changes the routing for the events that are taken afterwards, and returns the lanes that are new or changed and
-// those whose endpoints are gone. An endpoint that existed keeps its lane.
+// apply changes the routing for the events that are taken afterwards, and returns the lanes that
+// are new or changed and those whose endpoints are gone. An endpoint that existed keeps its lane.
 func (d *Dispatcher) apply(changes []change) (here, gone []*lane) {
 	d.places.mu.Lock()
 	defer d.places.mu.Unlock()
@@ -96,8 +97,9 @@ func (d *Dispatcher) apply(changes []change) (here, gone []*lane) {
 	return here, gone
 }
 
-// open returns a lane for an endpoint that is new, or back. One that comes back while requests of before are in flight gets
-// its lane again: another one would know nothing of them, and send beside them.
+// open returns a lane for an endpoint that is new, or back. One that comes back while requests of
+// before are in flight gets its lane again: another one would know nothing of them, and send beside
+// them.
 func (d *Dispatcher) open(e Endpoint) *lane {
 	l := d.places.left[e.Config.ID]
 	delete(d.places.left, e.Config.ID)
@@ -136,8 +138,10 @@ func (d *Dispatcher) lane(id string) *lane {
 	return nil
 }
 
-// Reload swaps the endpoints that are not Streamed. Events taken afterwards are routed by the new ones; a delivery that
-// waits for a removed endpoint is parked. One that is there keeps its status: SetState changes that, at its place in the stream. Safe beside everything else, but not twice at once.
+// Reload swaps the endpoints that are not Streamed. Events taken afterwards are routed by the new
+// ones; a delivery that waits for a removed endpoint is parked. One that is there keeps its status:
+// SetState changes that, at its place in the stream. Safe beside everything else, but not twice at
+// once.
 func (d *Dispatcher) Reload(endpoints []Endpoint) {
 	changes := make([]change, 0, len(endpoints))
 	kept := make(map[string]struct{}, len(endpoints))
@@ -162,8 +166,8 @@ func (d *Dispatcher) Reload(endpoints []Endpoint) {
 // Change is what happened to a Streamed endpoint at a place in the stream.
 type Change struct {
 	ID string
-	// Endpoint is what it is from there on, nil where it is gone: what waits for it is forgotten, and what the table has of
-	// it is removed. The status of one that exists stays as it is.
+	// Endpoint is what it is from there on, nil where it is gone: what waits for it is forgotten,
+	// and what the table has of it is removed. The status of one that exists stays as it is.
 	Endpoint *Endpoint
 	// Version is to be noted before the frontier passes tx; its EndpointID empty: nothing is.
 	Version ledger.EndpointVersion
@@ -171,8 +175,8 @@ type Change struct {
 	Seq int64
 }
 
-// Change changes the endpoints that events are routed to that are taken from now on. Like Take it belongs to the stream's
-// goroutine and never blocks.
+// Change changes the endpoints that events are routed to that are taken from now on. Like Take it
+// belongs to the stream's goroutine and never blocks.
 func (d *Dispatcher) Change(cs []Change, tx *source.Unsettled) {
 	changes := make([]change, len(cs))
 	for i := range cs {
@@ -206,7 +210,8 @@ func (d *Dispatcher) note(c *Change, tx *source.Unsettled) {
 	d.recorder.add(it)
 }
 
-// Tenant returns the tenant of an endpoint, empty for one that gets every tenant's events; false: there is no such endpoint.
+// Tenant returns the tenant of an endpoint, empty for one that gets every tenant's events; false:
+// there is no such endpoint.
 func (d *Dispatcher) Tenant(id string) (string, bool) {
 	l := d.lane(id)
 	if l == nil {
@@ -217,7 +222,8 @@ func (d *Dispatcher) Tenant(id string) (string, bool) {
 	return l.policy.tenant, true
 }
 
-// Ordered reports whether an endpoint gets its events in an order; false also where there is no such endpoint.
+// Ordered reports whether an endpoint gets its events in an order; false also where there is no
+// such endpoint.
 func (d *Dispatcher) Ordered(id string) bool {
 	l := d.lane(id)
 	if l == nil {

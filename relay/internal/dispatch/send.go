@@ -84,7 +84,8 @@ func (l *lane) pick(req *webhook.Request) (*delivery, Sender, int64) {
 	return dl, l.sender, ticket
 }
 
-// admit reports whether there is a request that may start now. The ticket goes back to the gate after it.
+// admit reports whether there is a request that may start now. The ticket goes back to the gate
+// after it.
 func (l *lane) admit(now time.Time) (ticket int64, ok bool) {
 	if l.memory.queue.live == 0 {
 		l.d.gate.decline(l)
@@ -168,7 +169,8 @@ func (l *lane) finish(dl *delivery, res webhook.Result) {
 		return
 	}
 	l.strained.Reset()
-	// A 410 leaves the delivery pending without a time: it is due when a person enables the endpoint again.
+	// A 410 leaves the delivery pending without a time: it is due when a person enables the
+	// endpoint again.
 	decision := retry.Decide(l.policy.retry, dl.attempts+1, retry.Result{
 		StatusCode: res.Attempt.StatusCode,
 		Error:      res.Attempt.Error != "" && !res.Delivered,
@@ -205,7 +207,8 @@ func (l *lane) finish(dl *delivery, res webhook.Result) {
 	}
 }
 
-// finishDropped records the attempt that was in flight when the endpoint went: whatever came of it, it was the last one.
+// finishDropped records the attempt that was in flight when the endpoint went: whatever came of it,
+// it was the last one.
 func (l *lane) finishDropped(it *item) {
 	if it.attempt.Outcome == outbox.Retry {
 		it.attempt.Outcome = outbox.Dead
@@ -215,7 +218,8 @@ func (l *lane) finishDropped(it *item) {
 	l.logAttempt(it)
 }
 
-// logAttempt logs an attempt: quietly where all is well, so that a busy relay's log shows what is not.
+// logAttempt logs an attempt: quietly where all is well, so that a busy relay's log shows what is
+// not.
 func (l *lane) logAttempt(it *item) {
 	a := &it.attempt
 	level := zerolog.WarnLevel
@@ -258,8 +262,8 @@ func (l *lane) judge(it *item, decision retry.Decision, now time.Time) (shed boo
 	return shed
 }
 
-// noteStrain takes in that this machine could not send, and returns when it is worth trying again. Other endpoints go on: they
-// may have connections.
+// noteStrain takes in that this machine could not send, and returns when it is worth trying again.
+// Other endpoints go on: they may have connections.
 func (l *lane) noteStrain(problem string, now time.Time) time.Time {
 	l.d.strain.met(&l.d.log, l.id, problem, now)
 	if !l.strainedUntil.After(now) {
@@ -268,8 +272,9 @@ func (l *lane) noteStrain(problem string, now time.Time) time.Time {
 	return l.strainedUntil
 }
 
-// interrupt records a request that reached the receiver, perhaps, and that the relay could not see to its end. It says nothing
-// about the receiver, and does not use up the schedule: it is tried again at next.
+// interrupt records a request that reached the receiver, perhaps, and that the relay could not see
+// to its end. It says nothing about the receiver, and does not use up the schedule: it is tried
+// again at next.
 func (l *lane) interrupt(dl *delivery, attempt outbox.Attempt, next, now time.Time) {
 	dl.phase = gone
 	l.health.circuit.abandoned(dl)
@@ -285,8 +290,9 @@ func (l *lane) interrupt(dl *delivery, attempt outbox.Attempt, next, now time.Ti
 	l.advance(dl.chain, outbox.Retry, next, now)
 }
 
-// abandon gives up a request that the relay itself broke off, or did not send: nothing is known of its outcome, so no attempt
-// is recorded. Should the relay deliver again after all, the table has it, due at next.
+// abandon gives up a request that the relay itself broke off, or did not send: nothing is known of
+// its outcome, so no attempt is recorded. Should the relay deliver again after all, the table has
+// it, due at next.
 func (l *lane) abandon(dl *delivery, next, now time.Time) {
 	dl.phase = gone
 	l.health.circuit.abandoned(dl)

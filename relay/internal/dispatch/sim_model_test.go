@@ -13,9 +13,9 @@ import (
 	"github.com/tailpost/tailpost/relay/internal/source"
 )
 
-// The model is what package dispatch promises, in words that can be checked at every step. It shares no rule with the
-// package: it hears of what was streamed, requested, answered, recorded and acknowledged, and of what people did, and says
-// of each whether it was allowed.
+// The model is what package dispatch promises, in words that can be checked at every step. It
+// shares no rule with the package: it hears of what was streamed, requested, answered, recorded and
+// acknowledged, and of what people did, and says of each whether it was allowed.
 
 // verdict is what an answer means for a delivery.
 type verdict int
@@ -366,7 +366,8 @@ func (m *model) configure(id string, policy *config.Endpoint, blocked bool) {
 	trace("configure %s there %t blocked %t", id, policy != nil, blocked)
 	s.since = m.clock()
 	if s.present != (policy != nil) {
-		// One that is back may know of its circuit or not: nothing is promised of that until it has an answer again.
+		// One that is back may know of its circuit or not: nothing is promised of that until it has
+		// an answer again.
 		s.failures, s.open, s.probes, s.asking, s.pausedTo, s.unsure = 0, false, 0, time.Time{}, time.Time{}, true
 		s.before, s.lastTaken, s.tokens = time.Time{}, time.Time{}, s.policy.Rate
 	}

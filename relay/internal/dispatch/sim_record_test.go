@@ -117,14 +117,16 @@ func (m *model) settles(p source.Position) {
 	m.passes(p, "recorded")
 }
 
-// acks judges an acknowledgement. What lies between the recorded position and it had nothing to record.
+// acks judges an acknowledgement. What lies between the recorded position and it had nothing to
+// record.
 func (m *model) acks(p source.Position) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	m.passes(p, "acknowledged")
 }
 
-// passes judges a position that the stream does not come back to: nothing below it may be without a record.
+// passes judges a position that the stream does not come back to: nothing below it may be without a
+// record.
 func (m *model) passes(p source.Position, how string) {
 	for i, f := range m.fates {
 		if end(f.place) <= p && f.owed && !f.over && f.row == "" {
@@ -138,7 +140,8 @@ func (m *model) passes(p source.Position, how string) {
 	}
 }
 
-// stops notes the end of a relay, after which only the tables count. One that could finish has recorded every outcome.
+// stops notes the end of a relay, after which only the tables count. One that could finish has
+// recorded every outcome.
 func (m *model) stops(finished bool, from int) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -197,14 +200,16 @@ func (m *model) revisits(p outbox.Pair, resend bool) {
 	}
 }
 
-// bounded judges what the dispatcher has in memory after an event was taken by n endpoints. before is what the lane had.
+// bounded judges what the dispatcher has in memory after an event was taken by n endpoints. before
+// is what the lane had.
 func (m *model) bounded(id string, before, after dispatch.LaneView) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	now := m.clock()
 	busy := false
 	for other, s := range m.subjects {
-		// One that got an event lately has traffic. The event that is being taken may reach it after this one.
+		// One that got an event lately has traffic. The event that is being taken may reach it
+		// after this one.
 		taken := s.lastTaken
 		if taken.Equal(now) {
 			taken = s.before

@@ -27,10 +27,11 @@ var (
 	simTrace = flag.Bool("trace", false, "print every step of the simulation")
 )
 
-// TestTheSimulation runs whole lives of a relay in virtual time: receivers answer everything, the database stalls, people
-// and the stream change endpoints, the relay stops and crashes and goes on from what was acknowledged. After each step a
-// model of its own says whether the promises hold. After a change of this package run more of them:
-// go test ./relay/internal/dispatch -run TestTheSimulation -seeds 5000.
+// TestTheSimulation runs whole lives of a relay in virtual time: receivers answer everything, the
+// database stalls, people and the stream change endpoints, the relay stops and crashes and goes on
+// from what was acknowledged. After each step a model of its own says whether the promises hold.
+// After a change of this package run more of them: go test ./relay/internal/dispatch -run
+// TestTheSimulation -seeds 5000.
 func TestTheSimulation(t *testing.T) {
 	t.Parallel()
 	first, n := uint64(0), *simSeeds

@@ -191,8 +191,8 @@ func (w *world) endpoint(p *party) dispatch.Endpoint {
 	return e
 }
 
-// resumesAt is the transaction that the stream begins with: it brings all that is not acknowledged, and what is recorded
-// as settled is skipped.
+// resumesAt is the transaction that the stream begins with: it brings all that is not acknowledged,
+// and what is recorded as settled is skipped.
 func (w *world) resumesAt() int {
 	i := 0
 	for end(i) <= w.tables.acknowledged() || begin(i) < w.tables.position() {
@@ -291,7 +291,8 @@ func (w *world) reload(p *party, rnd *rand.Rand) {
 	w.swap()
 }
 
-// swap gives the dispatcher the endpoints of the configuration, with what their rows say. The caller holds w.mu.
+// swap gives the dispatcher the endpoints of the configuration, with what their rows say. The
+// caller holds w.mu.
 func (w *world) swap() {
 	list := slices.DeleteFunc(w.loaded(), func(e dispatch.Endpoint) bool { return e.Streamed })
 	for i := range list {
@@ -331,7 +332,8 @@ func (w *world) attend() {
 	}
 }
 
-// restore puts back an endpoint that is not in the configuration, and makes one that cannot be used usable.
+// restore puts back an endpoint that is not in the configuration, and makes one that cannot be used
+// usable.
 func (w *world) restore(p *party) {
 	w.mu.Lock()
 	defer w.mu.Unlock()

@@ -8,8 +8,9 @@ import (
 	"github.com/rs/zerolog"
 )
 
-// strain is what this relay's machine lacks: requests failed for want of descriptors, ports, buffers or memory. That is no
-// receiver's fault, so it costs neither attempts nor health; somebody has to hear of it.
+// strain is what this relay's machine lacks: requests failed for want of descriptors, ports,
+// buffers or memory. That is no receiver's fault, so it costs neither attempts nor health; somebody
+// has to hear of it.
 type strain struct {
 	count atomic.Uint64
 
@@ -35,6 +36,6 @@ func (s *strain) met(log *zerolog.Logger, endpoint, problem string, now time.Tim
 	}
 }
 
-// LocalFailures returns how many requests failed for want of descriptors, ports, buffers or memory of this machine. It may be
-// called from any goroutine.
+// LocalFailures returns how many requests failed for want of descriptors, ports, buffers or memory
+// of this machine. It may be called from any goroutine.
 func (d *Dispatcher) LocalFailures() uint64 { return d.strain.count.Load() }

@@ -16,7 +16,8 @@ import (
 	"github.com/tailpost/tailpost/relay/internal/source"
 )
 
-// tables is the database as the dispatcher sees it: it applies batches as package ledger's SQL does.
+// tables is the database as the dispatcher sees it: it applies batches as package ledger's SQL
+// does.
 type tables struct {
 	mu       sync.Mutex
 	rnd      *rand.Rand
@@ -124,7 +125,8 @@ func (f *tables) takeEpoch() int64 {
 	return f.epoch
 }
 
-// depose ends the hold of a relay that is about to be killed. behind: what it is recording may be committed after all.
+// depose ends the hold of a relay that is about to be killed. behind: what it is recording may be
+// committed after all.
 func (f *tables) depose(behind bool) {
 	f.mu.Lock()
 	defer f.mu.Unlock()

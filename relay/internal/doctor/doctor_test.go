@@ -2,6 +2,7 @@ package doctor_test
 
 import (
 	"context"
+	"maps"
 	"net/url"
 	"strings"
 	"testing"
@@ -41,9 +42,7 @@ func setup(t *testing.T) *testBundle {
 func setupServer(t *testing.T, settings map[string]string) *testBundle {
 	t.Helper()
 	all := pgserver.FastSettings()
-	for name, value := range settings {
-		all[name] = value
-	}
+	maps.Copy(all, settings)
 	server, err := pgserver.Start(t.Context(), pgserver.Options{Settings: all})
 	require.NoError(t, err)
 	t.Cleanup(func() { require.NoError(t, server.Close()) })

@@ -25,8 +25,8 @@ const (
 	certificateWarning = 14 * 24 * time.Hour
 )
 
-// Endpoints examines the receivers of a configuration: their names, their connections, their certificates,
-// and that they answer HTTP. No event is sent.
+// Endpoints examines the receivers of a configuration: their names, their connections, their
+// certificates, and that they answer HTTP. No event is sent.
 func Endpoints(ctx context.Context, cfg *config.Config, now time.Time) []Finding {
 	findings := make([]Finding, len(cfg.Endpoints))
 	dialer, err := egress.New(egress.Options{Allow: cfg.Network.Allow, Proxy: cfg.Network.Proxy.Reveal()})

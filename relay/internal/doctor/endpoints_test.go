@@ -32,8 +32,11 @@ func TestReceiversAreExaminedWithoutAnEvent(t *testing.T) {
 	cfg := &config.Config{
 		Network: config.Network{AllowHTTP: true, Allow: []netip.Prefix{netip.MustParsePrefix("127.0.0.1/32")}},
 		Endpoints: []config.Endpoint{
-			{ID: "plain", URL: plain.URL + "/hook?key=hunter2"}, {ID: "untrusted", URL: secure.URL}, {ID: "silent", URL: silent.URL},
-			{ID: "nowhere", URL: "https://receiver.invalid/"}, {ID: "inside", URL: "http://127.0.0.2:9/"},
+			{ID: "plain", URL: plain.URL + "/hook?key=hunter2"},
+			{ID: "untrusted", URL: secure.URL},
+			{ID: "silent", URL: silent.URL},
+			{ID: "nowhere", URL: "https://receiver.invalid/"},
+			{ID: "inside", URL: "http://127.0.0.2:9/"},
 		},
 	}
 	found := doctor.Endpoints(t.Context(), cfg, time.Now())

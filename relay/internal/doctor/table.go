@@ -60,8 +60,8 @@ func problems(err error) []error {
 	return []error{err}
 }
 
-// defaultLong is from which age on a transaction is worth a warning: it holds up the creation of a slot,
-// and keeps the server from cleaning up.
+// defaultLong is from which age on a transaction is worth a warning: it holds up the creation of a
+// slot, and keeps the server from cleaning up.
 const defaultLong = 5 * time.Minute
 
 func examineTransactions(ctx context.Context, p *patient) (Finding, error) {

@@ -15,8 +15,8 @@ import (
 // headStart is how long one address may take before the next one is tried beside it (RFC 8305).
 const headStart = 250 * time.Millisecond
 
-// Open resolves, checks and connects to p, through the egress proxy where there is one, up to but not including TLS with
-// the receiver. The error is an *[Error].
+// Open resolves, checks and connects to p, through the egress proxy where there is one, up to but
+// not including TLS with the receiver. The error is an *[Error].
 func (d *Dialer) Open(ctx context.Context, p receiver.Place) (net.Conn, error) {
 	addrs, err := d.resolve(ctx, p)
 	if err != nil {
@@ -36,8 +36,8 @@ func (d *Dialer) Open(ctx context.Context, p receiver.Place) (net.Conn, error) {
 	return conn, nil
 }
 
-// resolve returns the addresses of p, every one of them checked. One bad answer rejects all: a name that also points
-// inside is either a mistake or an attack.
+// resolve returns the addresses of p, every one of them checked. One bad answer rejects all: a name
+// that also points inside is either a mistake or an attack.
 func (d *Dialer) resolve(ctx context.Context, p receiver.Place) ([]netip.AddrPort, error) {
 	addrs := []netip.Addr{p.Addr}
 	if !p.Addr.IsValid() {
@@ -59,7 +59,8 @@ func (d *Dialer) resolve(ctx context.Context, p receiver.Place) ([]netip.AddrPor
 	return interleave(out), nil
 }
 
-// lookup asks the resolver. Its errors do not wrap what its own connections failed of, so those are counted.
+// lookup asks the resolver. Its errors do not wrap what its own connections failed of, so those are
+// counted.
 func (d *Dialer) lookup(ctx context.Context, host string) ([]netip.Addr, error) {
 	before := d.starved.Load()
 	addrs, err := d.resolver.LookupNetIP(ctx, "ip", host)
@@ -91,7 +92,8 @@ func interleave(addrs []netip.AddrPort) []netip.AddrPort {
 	return out
 }
 
-// connect opens a TCP connection to the first of addrs that answers. They are tried in order; each gets a head start.
+// connect opens a TCP connection to the first of addrs that answers. They are tried in order; each
+// gets a head start.
 func (d *Dialer) connect(ctx context.Context, addrs []netip.AddrPort) (net.Conn, error) {
 	if len(addrs) == 1 {
 		return d.net.DialContext(ctx, "tcp", addrs[0].String())
@@ -155,7 +157,8 @@ func firstOf(first, next error) error {
 	return next
 }
 
-// Secure speaks TLS on conn, as config says, and closes conn if that fails. The error is an *[Error].
+// Secure speaks TLS on conn, as config says, and closes conn if that fails. The error is an
+// *[Error].
 func Secure(ctx context.Context, conn net.Conn, config *tls.Config) (*tls.Conn, error) {
 	t := tls.Client(conn, config)
 	if err := t.HandshakeContext(ctx); err != nil {

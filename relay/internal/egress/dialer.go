@@ -65,8 +65,8 @@ func New(o Options) (*Dialer, error) {
 	return d, nil
 }
 
-// dialResolver is how the system's resolver reaches its servers. It counts the times that this machine is short of what
-// that takes.
+// dialResolver is how the system's resolver reaches its servers. It counts the times that this
+// machine is short of what that takes.
 func (d *Dialer) dialResolver(ctx context.Context, network, address string) (net.Conn, error) {
 	c, err := d.net.DialContext(ctx, network, address)
 	if IsLocal(err) {
@@ -75,8 +75,8 @@ func (d *Dialer) dialResolver(ctx context.Context, network, address string) (net
 	return c, err
 }
 
-// Proxied reports whether plain http requests to p go to the egress proxy, with the whole URL in their request line, and
-// what Proxy-Authorization they carry; empty: none.
+// Proxied reports whether plain http requests to p go to the egress proxy, with the whole URL in
+// their request line, and what Proxy-Authorization they carry; empty: none.
 func (d *Dialer) Proxied(p receiver.Place) (authorization string, proxied bool) {
 	if d.proxy == nil || p.Secure {
 		return "", false

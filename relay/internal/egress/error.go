@@ -27,8 +27,8 @@ type RefusalError struct{ text string }
 
 func (r *RefusalError) Error() string { return r.text }
 
-// IsLocal reports whether err means that the machine the relay runs on is short of something. That says nothing about the
-// receiver.
+// IsLocal reports whether err means that the machine the relay runs on is short of something. That
+// says nothing about the receiver.
 func IsLocal(err error) bool {
 	for _, e := range [...]syscall.Errno{syscall.EMFILE, syscall.ENFILE, syscall.ENOBUFS, syscall.ENOMEM, syscall.EADDRNOTAVAIL} {
 		if errors.Is(err, e) {

@@ -17,10 +17,11 @@ import (
 	"github.com/tailpost/tailpost/config/receiver"
 )
 
-// proxy is the egress proxy. Its own address is the operator's choice and not checked by the guard. Where requests go
-// is: the relay resolves and checks the receiver's name itself. For https it then asks the proxy for a tunnel to the
-// checked address, not to the name, so that a second lookup cannot lead elsewhere; the certificate is still checked
-// against the name. Plain http has no tunnel: the proxy gets the URL and resolves the name itself once more.
+// proxy is the egress proxy. Its own address is the operator's choice and not checked by the guard.
+// Where requests go is: the relay resolves and checks the receiver's name itself. For https it then
+// asks the proxy for a tunnel to the checked address, not to the name, so that a second lookup
+// cannot lead elsewhere; the certificate is still checked against the name. Plain http has no
+// tunnel: the proxy gets the URL and resolves the name itself once more.
 type proxy struct {
 	place         receiver.Place
 	authorization string // the value of Proxy-Authorization; empty: none
@@ -56,7 +57,8 @@ func Basic(user *url.Userinfo) string {
 	return "Basic " + base64.StdEncoding.EncodeToString([]byte(user.Username()+":"+password))
 }
 
-// open connects to the proxy and, if p is an https place, through it to the first of addrs that it reaches.
+// open connects to the proxy and, if p is an https place, through it to the first of addrs that it
+// reaches.
 func (x *proxy) open(ctx context.Context, d *Dialer, p receiver.Place, addrs []netip.AddrPort) (net.Conn, error) {
 	var err error
 	for _, addr := range addrs {

@@ -41,8 +41,8 @@ func New(conn net.Conn) *Line {
 	return l
 }
 
-// Up says whether the connection stands. Once it is down, it stays down. It costs a system call once in a millisecond, and is
-// true where nobody can tell.
+// Up says whether the connection stands. Once it is down, it stays down. It costs a system call
+// once in a millisecond, and is true where nobody can tell.
 func (l *Line) Up() bool {
 	if l.raw == nil {
 		return true
@@ -52,7 +52,8 @@ func (l *Line) Up() bool {
 	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	// The clock is read again: whoever waits here while the process is stopped has no use for a look from before that.
+	// The clock is read again: whoever waits here while the process is stopped has no use for a
+	// look from before that.
 	if l.gone.Load() || l.fresh() {
 		return !l.gone.Load()
 	}

@@ -9,7 +9,8 @@ import (
 )
 
 const (
-	// MaxHead bounds the head of an answer, with all the interim ones before it and the trailers after it.
+	// MaxHead bounds the head of an answer, with all the interim ones before it and the trailers
+	// after it.
 	MaxHead = 256 << 10
 	// maxLengthDigits keeps a Content-Length far from any overflow.
 	maxLengthDigits = 18
@@ -43,8 +44,9 @@ type framing struct {
 	bad        error // what is wrong with the head so far
 }
 
-// readHead reads the answer's head, and those of any interim answers before it. A head that comes whole counts even where a
-// line of it is wrong: then the error says so, and nothing behind it can be read.
+// readHead reads the answer's head, and those of any interim answers before it. A head that comes
+// whole counts even where a line of it is wrong: then the error says so, and nothing behind it can
+// be read.
 func (x *Exchange) readHead(f *framing) error {
 	for {
 		line, err := x.readLine(f)
@@ -120,8 +122,8 @@ func (x *Exchange) readLine(f *framing) ([]byte, error) {
 	return line, nil
 }
 
-// readFields reads header lines up to the empty one and keeps what matters here. What is wrong with a line is kept in f: the
-// lines after it are still read, to find where the head ends.
+// readFields reads header lines up to the empty one and keeps what matters here. What is wrong with
+// a line is kept in f: the lines after it are still read, to find where the head ends.
 func (x *Exchange) readFields(f *framing) error {
 	for {
 		line, err := x.readLine(f)

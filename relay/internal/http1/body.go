@@ -13,8 +13,8 @@ const (
 	maxDrain = 256 << 10
 )
 
-// readBody keeps the beginning of the body and reads on to its end, up to a limit. It reports whether the end was
-// reached and the connection stays in step.
+// readBody keeps the beginning of the body and reads on to its end, up to a limit. It reports
+// whether the end was reached and the connection stays in step.
 func (x *Exchange) readBody(f *framing) (whole bool, err error) {
 	switch {
 	case !f.contentful:
@@ -24,7 +24,8 @@ func (x *Exchange) readBody(f *framing) (whole bool, err error) {
 		if !whole || err != nil {
 			return false, err
 		}
-		// A length beside the chunks is a contradiction that somebody on the way may resolve otherwise.
+		// A length beside the chunks is a contradiction that somebody on the way may resolve
+		// otherwise.
 		return !f.hasLength && !f.http10, x.readTrailers(f.budget)
 	case f.hasLength:
 		return x.readSized(f.length)
@@ -33,8 +34,9 @@ func (x *Exchange) readBody(f *framing) (whole bool, err error) {
 	return false, err
 }
 
-// readTrailers reads the header lines after the last chunk. They change nothing. Their lines end with CRLF alone: net/http
-// and others take nothing else here, and who reads the end of a body otherwise than they do is out of step with them.
+// readTrailers reads the header lines after the last chunk. They change nothing. Their lines end
+// with CRLF alone: net/http and others take nothing else here, and who reads the end of a body
+// otherwise than they do is out of step with them.
 func (x *Exchange) readTrailers(budget int) error {
 	head := x.Answer
 	f := framing{budget: budget, folded: true, strict: true}
@@ -69,8 +71,8 @@ func (x *Exchange) readSized(length int64) (whole bool, err error) {
 	return err == nil, unexpected(err)
 }
 
-// ReadBody keeps the beginning of a body whose end r knows and reads on to its end, up to a limit. It reports whether the end
-// was reached.
+// ReadBody keeps the beginning of a body whose end r knows and reads on to its end, up to a limit.
+// It reports whether the end was reached.
 func (x *Exchange) ReadBody(r io.Reader) (whole bool, err error) {
 	for len(x.Answer.Body) < MaxBody {
 		if len(x.Answer.Body) == cap(x.Answer.Body) {

@@ -9,7 +9,8 @@ import (
 	"time"
 )
 
-// Conn is one HTTP/1.1 connection. One request at a time uses it, on its caller's goroutine: an idle connection costs none.
+// Conn is one HTTP/1.1 connection. One request at a time uses it, on its caller's goroutine: an
+// idle connection costs none.
 //
 //	dialled ──▶ busy ──answer complete──▶ idle ──taken again──▶ busy
 //	             └──▶ closed ◀── idle too long, bytes nobody asked for, peer closed
@@ -51,9 +52,9 @@ func New(c net.Conn) *Conn {
 	return out
 }
 
-// Begin starts a use of the connection that ends with ctx. The watch over ctx is kept between uses: the relay sends
-// everything under one context, so that a request usually costs no registration. The deadline is set before: an abort
-// moves it, and must be the last to do so.
+// Begin starts a use of the connection that ends with ctx. The watch over ctx is kept between uses:
+// the relay sends everything under one context, so that a request usually costs no registration.
+// The deadline is set before: an abort moves it, and must be the last to do so.
 func (c *Conn) Begin(ctx context.Context) error {
 	c.mu.Lock()
 	c.busy = true
@@ -105,8 +106,9 @@ func (c *Conn) Idle() time.Duration {
 	return time.Since(c.idleSince)
 }
 
-// wake sets the deadline of the next use, and reports whether the idle connection is still open and silent. Bytes that
-// nobody asked for (a 408 before a close, say) would be read as the answer to the next request.
+// wake sets the deadline of the next use, and reports whether the idle connection is still open and
+// silent. Bytes that nobody asked for (a 408 before a close, say) would be read as the answer to
+// the next request.
 func (c *Conn) wake(deadline time.Time) bool {
 	if c.secure && !c.tlsQuiet() || c.SetDeadline(deadline) != nil {
 		return false
@@ -120,8 +122,8 @@ func (c *Conn) look(fd uintptr) bool {
 	return true
 }
 
-// tlsQuiet looks for data that the TLS layer has read from the socket already. With its deadline passed, a read returns
-// what is there and does not wait.
+// tlsQuiet looks for data that the TLS layer has read from the socket already. With its deadline
+// passed, a read returns what is there and does not wait.
 func (c *Conn) tlsQuiet() bool {
 	if c.SetReadDeadline(time.Unix(1, 0)) != nil {
 		return false

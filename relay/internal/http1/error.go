@@ -21,15 +21,17 @@ type Error struct {
 	Err    error
 	// Closed says that the peer closed the connection before any byte of an answer.
 	Closed bool
-	// Silent says that the time was up before any byte of an answer: the connection may be dead without a word.
+	// Silent says that the time was up before any byte of an answer: the connection may be dead
+	// without a word.
 	Silent bool
 }
 
 func (e *Error) Error() string { return e.During + ": " + e.Err.Error() }
 func (e *Error) Unwrap() error { return e.Err }
 
-// MalformedError is what is wrong with an answer, in words fit for people. Guessing where such an answer ends could take its rest
-// for the answer to the next request, so its connection is not used again.
+// MalformedError is what is wrong with an answer, in words fit for people. Guessing where such an
+// answer ends could take its rest for the answer to the next request, so its connection is not used
+// again.
 type MalformedError struct{ text string }
 
 func (m *MalformedError) Error() string { return m.text }

@@ -10,13 +10,13 @@ const (
 	readBuffer = 4 << 10
 	// keptBuffer is the most that a buffer may hold on to between exchanges.
 	keptBuffer = 64 << 10
-	// settle is how long after a whole answer a write may still take to end. A receiver that has read the request lets it end
-	// at once; one that has not refuses the rest.
+	// settle is how long after a whole answer a write may still take to end. A receiver that has
+	// read the request lets it end at once; one that has not refuses the rest.
 	settle = 50 * time.Millisecond
 )
 
-// Exchange is what one request needs beside a connection: room to read its answer. It is used again for the next one, by one
-// goroutine at a time.
+// Exchange is what one request needs beside a connection: room to read its answer. It is used again
+// for the next one, by one goroutine at a time.
 type Exchange struct {
 	Answer Answer
 
@@ -42,12 +42,14 @@ func (x *Exchange) Reset() {
 	x.Answer = Answer{Body: body[:0]}
 }
 
-// Do writes a request, head and body, and reads the answer until it is whole. The deadline is set on the connection, and its
-// use has begun. It reports whether the connection can be used again. An answer whose head came whole is in Answer even if
-// there is an error, which is an *[Error] and then speaks of the rest.
+// Do writes a request, head and body, and reads the answer until it is whole. The deadline is set
+// on the connection, and its use has begun. It reports whether the connection can be used again. An
+// answer whose head came whole is in Answer even if there is an error, which is an *[Error] and
+// then speaks of the rest.
 //
-// An empty body costs one write and no goroutine: put a small one behind the head. A body of its own is written beside the
-// reading, so that a receiver may answer before it has read it all, with 413 for example, and close.
+// An empty body costs one write and no goroutine: put a small one behind the head. A body of its
+// own is written beside the reading, so that a receiver may answer before it has read it all, with
+// 413 for example, and close.
 func (x *Exchange) Do(c *Conn, head, body []byte) (keep bool, err error) {
 	x.Reset()
 	x.reader.Reset(c.Conn)
@@ -76,14 +78,15 @@ func (x *Exchange) Do(c *Conn, head, body []byte) (keep bool, err error) {
 		}
 	}
 	keep, err = x.read(sent)
-	// What was not written by now is not wanted. Head and body are the caller's again once the write has ended.
+	// What was not written by now is not wanted. Head and body are the caller's again once the
+	// write has ended.
 	_ = c.SetWriteDeadline(time.Unix(1, 0)) // an error means that it is closed already
 	<-written
 	return keep, err
 }
 
-// read reads the answer. Sent reports, once that matters, whether the request was written to its end, and what went wrong
-// with that.
+// read reads the answer. Sent reports, once that matters, whether the request was written to its
+// end, and what went wrong with that.
 func (x *Exchange) read(sent func() (bool, error)) (keep bool, err error) {
 	if _, err := x.reader.Peek(1); err != nil {
 		during := Waiting

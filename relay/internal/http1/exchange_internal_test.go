@@ -21,13 +21,15 @@ type replay struct {
 func (c replay) Read(b []byte) (int, error)  { return c.r.Read(b) }
 func (c replay) Write(b []byte) (int, error) { return len(b), nil }
 
-// brokenPipe is a connection whose peer has answered, and closed, before it had read the whole request.
+// brokenPipe is a connection whose peer has answered, and closed, before it had read the whole
+// request.
 type brokenPipe struct{ replay }
 
 func (brokenPipe) Write([]byte) (int, error) { return 10, syscall.EPIPE }
 
-// TestNoReuseAfterAWriteError: a request that was not written whole leaves a connection on which the receiver would take
-// the next request for the rest of this one. Its answer counts all the same.
+// TestNoReuseAfterAWriteError: a request that was not written whole leaves a connection on which
+// the receiver would take the next request for the rest of this one. Its answer counts all the
+// same.
 func TestNoReuseAfterAWriteError(t *testing.T) {
 	t.Parallel()
 	const answer = "HTTP/1.1 413 Too Large\r\nContent-Length: 3\r\n\r\nbig"

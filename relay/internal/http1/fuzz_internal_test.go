@@ -10,7 +10,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// FuzzAnswer: no answer makes the client panic, and whenever it would use the connection again, net/http agrees.
+// FuzzAnswer: no answer makes the client panic, and whenever it would use the connection again,
+// net/http agrees.
 func FuzzAnswer(f *testing.F) {
 	for _, s := range []string{
 		"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok",
@@ -26,7 +27,8 @@ func FuzzAnswer(f *testing.F) {
 	f.Fuzz(func(t *testing.T, answer []byte) { agrees(t, answer) })
 }
 
-// TestLineEndings: of every line of an answer, whatever ends it, the client reads no other end than net/http does.
+// TestLineEndings: of every line of an answer, whatever ends it, the client reads no other end than
+// net/http does.
 func TestLineEndings(t *testing.T) {
 	t.Parallel()
 	const head, chunks = 4, 8
@@ -58,8 +60,9 @@ func TestLineEndings(t *testing.T) {
 	require.Positive(t, kept, "some of it is harmless")
 }
 
-// agrees reports whether the client would use the connection again after an answer. If it would, net/http's reading of the
-// same bytes has the same status and body, and ends at the same byte, so that the next answer is the next request's.
+// agrees reports whether the client would use the connection again after an answer. If it would,
+// net/http's reading of the same bytes has the same status and body, and ends at the same byte, so
+// that the next answer is the next request's.
 func agrees(t *testing.T, answer []byte) (kept bool) {
 	t.Helper()
 	x := NewExchange()

@@ -5,12 +5,14 @@ import (
 	"time"
 )
 
-// Pool keeps idle connections to one place. The latest one used goes first, so that those too many grow old and close. One
-// timer serves them all, and only while there are any. It is safe for concurrent use.
+// Pool keeps idle connections to one place. The latest one used goes first, so that those too many
+// grow old and close. One timer serves them all, and only while there are any. It is safe for
+// concurrent use.
 type Pool struct {
 	Max     int           // how many connections may be idle
 	Timeout time.Duration // for how long one may be idle
-	// MaxAge is for how long one may be used at all, so that a name whose address has moved is followed.
+	// MaxAge is for how long one may be used at all, so that a name whose address has moved is
+	// followed.
 	MaxAge time.Duration
 
 	mu     sync.Mutex
@@ -19,7 +21,8 @@ type Pool struct {
 	timer  *time.Timer
 }
 
-// Take returns an idle connection that is still good, for a use until the deadline; nil if there is none.
+// Take returns an idle connection that is still good, for a use until the deadline; nil if there is
+// none.
 func (p *Pool) Take(deadline time.Time) *Conn {
 	for {
 		p.mu.Lock()
@@ -55,7 +58,8 @@ func (p *Pool) Put(c *Conn) {
 	p.mu.Unlock()
 }
 
-// Drop closes what is idle now: a connection to the same place has turned out to be dead, and nothing says that these live.
+// Drop closes what is idle now: a connection to the same place has turned out to be dead, and
+// nothing says that these live.
 func (p *Pool) Drop() {
 	p.mu.Lock()
 	old := p.idle

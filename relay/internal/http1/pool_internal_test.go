@@ -64,7 +64,8 @@ func TestPoolOutlivesDeadlines(t *testing.T) {
 	require.NoError(t, err)
 }
 
-// TestPoolExpires: idle connections close by their age, one timer serves them, and none is left running.
+// TestPoolExpires: idle connections close by their age, one timer serves them, and none is left
+// running.
 func TestPoolExpires(t *testing.T) {
 	t.Parallel()
 	p := &Pool{Max: 8, Timeout: 300 * time.Millisecond, MaxAge: time.Hour}
@@ -88,7 +89,8 @@ func TestPoolExpires(t *testing.T) {
 	awaitClosed(t, farC)
 }
 
-// TestPoolDropsWhatIsNotQuiet: a connection on which something happened while it was idle is not used again.
+// TestPoolDropsWhatIsNotQuiet: a connection on which something happened while it was idle is not
+// used again.
 func TestPoolDropsWhatIsNotQuiet(t *testing.T) {
 	t.Parallel()
 	p := &Pool{Max: 8, Timeout: time.Hour, MaxAge: time.Hour}

@@ -11,15 +11,16 @@ const (
 	DefaultMost  = 5 * time.Second
 )
 
-// Backoff is a pause that doubles from Least to Most. Its zero value goes from DefaultLeast to DefaultMost. It belongs to
-// one goroutine.
+// Backoff is a pause that doubles from Least to Most. Its zero value goes from DefaultLeast to
+// DefaultMost. It belongs to one goroutine.
 type Backoff struct {
 	Least, Most time.Duration
 
 	pause time.Duration // the last one; 0: none since Reset
 }
 
-// Next returns the pause to make now: Least at first, then twice the last one, and never more than Most.
+// Next returns the pause to make now: Least at first, then twice the last one, and never more than
+// Most.
 func (b *Backoff) Next() time.Duration {
 	least, most := b.Least, b.Most
 	if least <= 0 {

@@ -1,5 +1,5 @@
-// Package pace is the home of every pause: how long to wait before something is tried again, how long to rest after work
-// that others pay for, and which of two times comes first.
+// Package pace is the home of every pause: how long to wait before something is tried again, how
+// long to rest after work that others pay for, and which of two times comes first.
 //
 // Three rules cover all of them:
 //
@@ -7,7 +7,9 @@
 //	Rest      after work on the host database: a multiple of what the work took, so that it never takes more than a share
 //	Wait      everything else: a fixed time, or until the context ends
 //
-// No value of these types makes a loop without a pause: the zero Backoff and the zero Rest pause too.
+// No value of these types makes a loop without a pause: the zero Backoff and the zero Rest pause
+// too.
 //
-// The package owns no goroutine and keeps no clock: under testing/synctest its time is the bubble's.
+// The package owns no goroutine and keeps no clock: under testing/synctest its time is the
+// bubble's.
 package pace

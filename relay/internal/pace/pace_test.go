@@ -40,8 +40,8 @@ func TestBackoff_zeroValuePausesToo(t *testing.T) {
 	require.Equal(t, []time.Duration{pace.DefaultLeast, 150 * time.Millisecond}, pauses(&pace.Backoff{Most: 150 * time.Millisecond}, 2))
 }
 
-// TestBackoff_isNeverWithoutAPause: whatever its bounds, no pause is zero, none is shorter than the one before, and none is
-// longer than the bound.
+// TestBackoff_isNeverWithoutAPause: whatever its bounds, no pause is zero, none is shorter than the
+// one before, and none is longer than the bound.
 func TestBackoff_isNeverWithoutAPause(t *testing.T) {
 	t.Parallel()
 	rapid.Check(t, func(t *rapid.T) {

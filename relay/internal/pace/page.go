@@ -8,8 +8,9 @@ const (
 	pageTime  = 40 * time.Millisecond
 )
 
-// Page sizes the pages in which something long is done, so that a page takes about 40 ms and whoever waits for what it
-// holds waits no longer. The zero Page is the first one, of 8. It belongs to one goroutine.
+// Page sizes the pages in which something long is done, so that a page takes about 40 ms and
+// whoever waits for what it holds waits no longer. The zero Page is the first one, of 8. It belongs
+// to one goroutine.
 type Page struct{ size int64 }
 
 // Size returns how much the next page is to take in.
@@ -20,7 +21,8 @@ func (p *Page) Size() int64 {
 	return p.size
 }
 
-// Took sizes the next page by how long the last one took: twice as large, half, or the same, from 1 to 4096.
+// Took sizes the next page by how long the last one took: twice as large, half, or the same, from 1
+// to 4096.
 func (p *Page) Took(d time.Duration) {
 	switch size := p.Size(); {
 	case d < pageTime/2:

@@ -6,8 +6,8 @@ import (
 	"time"
 )
 
-// Rest is how long something that others pay for rests after each piece of work. With Times 9 it works for a tenth of the
-// time at most.
+// Rest is how long something that others pay for rests after each piece of work. With Times 9 it
+// works for a tenth of the time at most.
 type Rest struct {
 	Times int           // as a multiple of what the work took; below 1: 1
 	Least time.Duration // but so long at least; 0: a millisecond
@@ -34,7 +34,8 @@ func (r Rest) After(took time.Duration) time.Duration {
 	return rest
 }
 
-// Wait rests after work that began at began and ends now. It returns the cause of ctx's end if that comes first.
+// Wait rests after work that began at began and ends now. It returns the cause of ctx's end if that
+// comes first.
 func (r Rest) Wait(ctx context.Context, began time.Time) error {
 	return Wait(ctx, r.After(time.Since(began)))
 }

@@ -5,7 +5,8 @@ import (
 	"time"
 )
 
-// Wait returns nil after d, or the cause of ctx's end if that comes first. A ctx that is done wins over a d that is over.
+// Wait returns nil after d, or the cause of ctx's end if that comes first. A ctx that is done wins
+// over a d that is over.
 func Wait(ctx context.Context, d time.Duration) error {
 	if ctx.Err() != nil {
 		return context.Cause(ctx)
@@ -31,7 +32,8 @@ func Later(a, b time.Time) time.Time {
 	return b
 }
 
-// Sooner returns the earlier of two times, of which the zero time means never: with one zero it returns the other.
+// Sooner returns the earlier of two times, of which the zero time means never: with one zero it
+// returns the other.
 func Sooner(a, b time.Time) time.Time {
 	if a.IsZero() || !b.IsZero() && b.Before(a) {
 		return b

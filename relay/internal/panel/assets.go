@@ -16,7 +16,8 @@ import (
 //go:embed templates assets
 var files embed.FS
 
-// assets are the files that pages refer to. Their names carry a hash of what is in them, so that a browser may keep them.
+// assets are the files that pages refer to. Their names carry a hash of what is in them, so that a
+// browser may keep them.
 type assets struct {
 	paths map[string]string // name -> path under Root
 	texts map[string][]byte // path under Root -> contents

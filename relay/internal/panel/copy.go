@@ -15,8 +15,9 @@ type copied struct {
 	Hint string
 }
 
-// copies are the ways of a list: the statement over tailpost's tables, the call of the API, and the command where there is one.
-// The command is its name, then flags and their values in turn; flags without a value are left out.
+// copies are the ways of a list: the statement over tailpost's tables, the call of the API, and the
+// command where there is one. The command is its name, then flags and their values in turn; flags
+// without a value are left out.
 func (v *visit) copies(sql, path string, query url.Values, command ...string) []copied {
 	var list []copied
 	if sql != "" {

@@ -78,7 +78,8 @@ func (v *visit) events() error {
 	return nil
 }
 
-// eventsSQL lists events of the outbox table with what is on record of them. Without a table, or a time to sort by, there is none.
+// eventsSQL lists events of the outbox table with what is on record of them. Without a table, or a
+// time to sort by, there is none.
 func (v *visit) eventsSQL(f *eventFilter, m *outbox.Mapping) string {
 	if m.Table == "" || m.CreatedAt == "" || v.session.Tenant() != "" && m.Tenant == "" {
 		return ""

@@ -44,7 +44,8 @@ func (v *visit) readForm() *endpointForm {
 	return f
 }
 
-// settings is the form as a call of the API. What is empty is left out, or null where that brings the default back.
+// settings is the form as a call of the API. What is empty is left out, or null where that brings
+// the default back.
 func (f *endpointForm) settings(change bool) map[string]any {
 	s := map[string]any{"url": f.URL}
 	put := func(name string, value any, empty bool) {

@@ -38,7 +38,8 @@ func timeOf(v any) time.Time {
 // iso is the exact time.
 func iso(v any) string { return timeOf(v).UTC().Format(time.RFC3339Nano) }
 
-// clock is a time element: UTC here, local time once the script has run, exact UTC on hover in any case.
+// clock is a time element: UTC here, local time once the script has run, exact UTC on hover in any
+// case.
 func clock(v any) template.HTML {
 	t := timeOf(v).UTC()
 	if t.IsZero() {
@@ -133,7 +134,8 @@ func milliseconds(ms float64) string {
 	return strconv.FormatFloat(ms/1000, 'f', 1, 64) + " s"
 }
 
-// percent is a share that says 100 only where nothing is missing, and 0 only where nothing is there.
+// percent is a share that says 100 only where nothing is missing, and 0 only where nothing is
+// there.
 func percent(part, whole int64) string {
 	if whole == 0 {
 		return "–"

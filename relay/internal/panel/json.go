@@ -10,7 +10,8 @@ import (
 	"strings"
 )
 
-// The bounds of a document that is shown with colours. Beyond them it is shown as it is, up to a length.
+// The bounds of a document that is shown with colours. Beyond them it is shown as it is, up to a
+// length.
 const (
 	prettyBytes = 16 << 10
 	prettyNodes = 500
@@ -36,8 +37,9 @@ func showText(text string) shown {
 	return s
 }
 
-// prettyJSON renders a JSON document: numbers with the digits that they have, keys in their order, objects and arrays that
-// open and close without a script. It returns nothing for what is no JSON, or too much.
+// prettyJSON renders a JSON document: numbers with the digits that they have, keys in their order,
+// objects and arrays that open and close without a script. It returns nothing for what is no JSON,
+// or too much.
 func prettyJSON(text string) template.HTML {
 	if text == "" || len(text) > prettyBytes {
 		return ""

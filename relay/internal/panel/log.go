@@ -30,7 +30,8 @@ func attemptLink(a *api.Attempt) string {
 	return href("attempt", "event", a.EventID, "endpoint", a.EndpointID, "at", iso(a.AttemptedAt), "n", strconv.Itoa(a.Number))
 }
 
-// attemptRows are attempts with the names of their endpoints; nil: of one endpoint, which the page names.
+// attemptRows are attempts with the names of their endpoints; nil: of one endpoint, which the page
+// names.
 func attemptRows(list []api.Attempt, known names) []*attemptRow {
 	rows := make([]*attemptRow, len(list))
 	for i := range list {

@@ -19,8 +19,9 @@ type secretPage struct {
 	Header, Usage string
 }
 
-// shownFor is how old what a form made may be for its secret to be shown: a form that is sent again, by a double click or a
-// connection that broke, gets the same answer, and one that is loaded again later does not get the secret.
+// shownFor is how old what a form made may be for its secret to be shown: a form that is sent
+// again, by a double click or a connection that broke, gets the same answer, and one that is loaded
+// again later does not get the secret.
 const shownFor = 10 * time.Second
 
 // fresh reports whether something was made by the request that is being answered.

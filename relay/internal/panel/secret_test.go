@@ -118,7 +118,8 @@ func (b *bundle) form(path string, pairs ...string) url.Values {
 	return form
 }
 
-// TestASecretIsShownOnce sends the form again, as a double click does, and later, as a browser that loads the page once more.
+// TestASecretIsShownOnce sends the form again, as a double click does, and later, as a browser that
+// loads the page once more.
 func TestASecretIsShownOnce(t *testing.T) {
 	t.Parallel()
 	b := setup(t)

@@ -71,8 +71,8 @@ func newToken() string {
 	return base64.RawURLEncoding.EncodeToString(b)
 }
 
-// secure reports whether the visitor's connection is encrypted, by us or by a proxy in front. Whoever lies about it gets a
-// cookie that their browser does not send back.
+// secure reports whether the visitor's connection is encrypted, by us or by a proxy in front.
+// Whoever lies about it gets a cookie that their browser does not send back.
 func secure(r *http.Request) bool {
 	return r.TLS != nil || r.Header.Get("X-Forwarded-Proto") == "https"
 }
@@ -84,7 +84,8 @@ func cookieName(r *http.Request) string {
 	return plainCookie
 }
 
-// setCookie gives the visitor a cookie that no script reads and no other site sends; maxAge below 0 takes it away.
+// setCookie gives the visitor a cookie that no script reads and no other site sends; maxAge below 0
+// takes it away.
 func (v *visit) setCookie(name, token string, maxAge int) {
 	v.token = token
 	http.SetCookie(v.w, &http.Cookie{ //nolint:gosec // Secure where the connection is
@@ -96,7 +97,8 @@ func (v *visit) setCookie(name, token string, maxAge int) {
 func (v *visit) enter() bool {
 	v.readCookie(cookieName(v.r))
 	if v.token == "" && v.r.Method == http.MethodGet && v.r.Header.Get("Sec-Fetch-Site") == "cross-site" {
-		// A link on another site: the browser kept the cookie back, and sends it once the page asks for itself.
+		// A link on another site: the browser kept the cookie back, and sends it once the page asks
+		// for itself.
 		v.showBare("continue", "One moment", v.r.URL.RequestURI())
 		return false
 	}

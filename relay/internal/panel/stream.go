@@ -43,7 +43,8 @@ func (v *visit) stream() error {
 	return nil
 }
 
-// watch ends a stream with its session. A stream is no use of a session: it goes on without a person.
+// watch ends a stream with its session. A stream is no use of a session: it goes on without a
+// person.
 func (v *visit) watch(ctx context.Context, end context.CancelFunc) {
 	ticker := time.NewTicker(watchEvery)
 	defer ticker.Stop()

@@ -133,7 +133,8 @@ func (v *visit) show(status int, page, title, section string, body any) {
 	v.render(status, page, "page", f)
 }
 
-// showBare answers with a page for somebody who is not logged in. Its status is written already, or 200.
+// showBare answers with a page for somebody who is not logged in. Its status is written already, or
+// 200.
 func (v *visit) showBare(page, title string, body any) {
 	v.render(0, page, "bare", &frame{Title: title, Theme: v.theme(), CSRF: v.csrf(), Version: v.panel.version, Body: body})
 }

@@ -26,15 +26,16 @@ type AttemptQuery struct {
 	Limit       int
 }
 
-// AttemptPosition is a place among attempts in the order of their pages. Without an EventID it is before all attempts of
-// its time.
+// AttemptPosition is a place among attempts in the order of their pages. Without an EventID it is
+// before all attempts of its time.
 type AttemptPosition struct {
 	At         time.Time // zero: the start
 	EventID    string
 	EndpointID string
 	Number     int
-	// What the search that ends here has learned, so that the next page need not; zero: nothing. Window is how much time it would
-	// read next at once, Fixed what it takes to read however little, and from Dense on there is more than one window may have.
+	// What the search that ends here has learned, so that the next page need not; zero: nothing.
+	// Window is how much time it would read next at once, Fixed what it takes to read however
+	// little, and from Dense on there is more than one window may have.
 	Window time.Duration `json:",omitzero"`
 	Fixed  time.Duration `json:",omitzero"`
 	Dense  time.Time     `json:",omitzero"`
@@ -43,8 +44,8 @@ type AttemptPosition struct {
 // AttemptPage is an answer to an AttemptQuery.
 type AttemptPage struct {
 	Attempts []outbox.Attempt
-	// Next is where the next page begins; nil: there is none. A page may be short and have a next one all the same: a
-	// search for something rare stops after a while.
+	// Next is where the next page begins; nil: there is none. A page may be short and have a next
+	// one all the same: a search for something rare stops after a while.
 	Next *AttemptPosition
 }
 
@@ -57,8 +58,8 @@ const attemptsOrder = `
 ORDER BY attempted_at DESC, event_id DESC, endpoint_id DESC, number DESC
 LIMIT @limit`
 
-// boundedStart and boundedEnd stand around a query whose rows are to be sorted: no more than @most are, and whoever sees that
-// there were more knows that the answer is not one.
+// boundedStart and boundedEnd stand around a query whose rows are to be sorted: no more than @most
+// are, and whoever sees that there were more knows that the answer is not one.
 const (
 	boundedStart = `
 SELECT a.*, count(*) OVER ()
@@ -68,7 +69,8 @@ FROM (`
 ) AS a`
 )
 
-// searchPatience is how long a page goes on that is not full: who reads the first page only takes an empty one for all there is.
+// searchPatience is how long a page goes on that is not full: who reads the first page only takes
+// an empty one for all there is.
 const searchPatience = 200 * time.Millisecond
 
 // Attempts gives a page.
@@ -127,10 +129,12 @@ func readAttempts(ctx context.Context, tx pgx.Tx, q AttemptQuery) (AttemptPage, 
 	return searchAttempts(ctx, tx, q, sql, args)
 }
 
-// The planner multiplies how rare each condition is, as if an endpoint that fails failed no more often than others do. So it
-// expects next to nothing where there is a lot, and fetches and sorts all of that; or much where there is nothing, and reads on
-// for a first row that does not come. For the rest of the transaction, inOrderSQL keeps it to indexes that have the rows in the
-// order of the page, and searchSQL to those that know the window. A plan for any window would know nothing of this one.
+// The planner multiplies how rare each condition is, as if an endpoint that fails failed no more
+// often than others do. So it expects next to nothing where there is a lot, and fetches and sorts
+// all of that; or much where there is nothing, and reads on for a first row that does not come. For
+// the rest of the transaction, inOrderSQL keeps it to indexes that have the rows in the order of
+// the page, and searchSQL to those that know the window. A plan for any window would know nothing
+// of this one.
 const (
 	inOrderSQL = `
 SELECT set_config('enable_sort', 'off', true), set_config('enable_bitmapscan', 'off', true), set_config('enable_seqscan', 'off', true),
@@ -144,19 +148,20 @@ func (q *AttemptQuery) failed() bool {
 	return q.Outcome == string(outbox.Retry) || q.Outcome == string(outbox.Dead)
 }
 
-// failedClass says that a class of answers is asked for that no delivered attempt has. A 2xx that was not read to its end
-// failed, so that one says nothing of the outcome.
+// failedClass says that a class of answers is asked for that no delivered attempt has. A 2xx that
+// was not read to its end failed, so that one says nothing of the outcome.
 func (q *AttemptQuery) failedClass() bool { return q.StatusClass != 0 && q.StatusClass != 2 }
 
-// ordered says that there is an index with the order of the page, of which the page leaves out little or what only that
-// index finds. Of types and tenants there is none; what is fewer, those or what an index has, the planner knows best.
+// ordered says that there is an index with the order of the page, of which the page leaves out
+// little or what only that index finds. Of types and tenants there is none; what is fewer, those or
+// what an index has, the planner knows best.
 func (q *AttemptQuery) ordered() bool {
 	return q.EventID == "" && q.EventType == "" && q.EventTenant == "" && q.Tenant == "" &&
 		(q.EndpointID != "" || q.failed() || q.failedClass())
 }
 
-// exact says that a page reads nothing that it does not show: an event has few attempts, and an index in order that has
-// no others ends with the page.
+// exact says that a page reads nothing that it does not show: an event has few attempts, and an
+// index in order that has no others ends with the page.
 func (q *AttemptQuery) exact() bool {
 	switch {
 	case q.EventID != "":
@@ -187,7 +192,8 @@ func attemptsQuery(q AttemptQuery) (sql string, args pgx.NamedArgs) {
 	where(q.EventType != "", "event_type = @type")
 	where(q.EventTenant != "", "tenant = @event_tenant")
 	where(q.Outcome != "", "outcome = @outcome")
-	// The partial indexes, and that of classes, are found only where the conditions stand there as they are.
+	// The partial indexes, and that of classes, are found only where the conditions stand there as
+	// they are.
 	where(q.failed() || q.failedClass(), "outcome <> 'delivered'")
 	if q.StatusClass != 0 {
 		args["class"] = q.StatusClass

@@ -143,8 +143,9 @@ func drawQuery(t *rapid.T, now time.Time) query.AttemptQuery {
 	return q
 }
 
-// drawLearned is what a caller makes of what a cursor says that the search has learned: nothing; what the versions had that
-// did not say it; or anything. How many pages there are depends on the machine, so that it is drawn before.
+// drawLearned is what a caller makes of what a cursor says that the search has learned: nothing;
+// what the versions had that did not say it; or anything. How many pages there are depends on the
+// machine, so that it is drawn before.
 func drawLearned(t *rapid.T) func(*query.AttemptPosition) {
 	window, fixed, dense := rapid.Int64().Draw(t, "window"), rapid.Int64().Draw(t, "fixed"), rapid.Int64().Draw(t, "dense")
 	how := rapid.IntRange(0, 3).Draw(t, "learned")
@@ -166,7 +167,8 @@ func cursorOf(tb require.TestingT, p *query.AttemptPosition) (back query.Attempt
 	return back
 }
 
-// Whatever there is and whatever is asked for, the pages one after the other have each of it once, newest first.
+// Whatever there is and whatever is asked for, the pages one after the other have each of it once,
+// newest first.
 func TestAttempts_pagesSkipNothingAndRepeatNothing(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
@@ -226,7 +228,8 @@ func TestAttempts_windowsMeet(t *testing.T) {
 	require.Equal(t, want, got)
 }
 
-// What was frequent until a day ago and is not since: thousands lie behind a search that has found nothing.
+// What was frequent until a day ago and is not since: thousands lie behind a search that has found
+// nothing.
 func TestAttempts_findWhatIsDenseFarBack(t *testing.T) {
 	t.Parallel()
 	b := setup(t)

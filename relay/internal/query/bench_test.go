@@ -16,9 +16,10 @@ import (
 
 var attempts = flag.Int("attempts", 1_000_000, "how many attempts BenchmarkAttemptPages reads pages out of")
 
-// BenchmarkAttemptPages reads pages out of a million attempts over three days to 200 endpoints, of which one in a hundred failed.
-// More, with -attempts, are as many more for each second. Of what was last seen in the middle of them, and of what there is
-// none, a page may be empty; "pages" says how many it takes to come to the first attempt, or to the end.
+// BenchmarkAttemptPages reads pages out of a million attempts over three days to 200 endpoints, of
+// which one in a hundred failed. More, with -attempts, are as many more for each second. Of what
+// was last seen in the middle of them, and of what there is none, a page may be empty; "pages" says
+// how many it takes to come to the first attempt, or to the end.
 func BenchmarkAttemptPages(b *testing.B) {
 	st, old := benchStore(b, *attempts)
 	for _, c := range []struct {

@@ -44,8 +44,9 @@ func (c *Change) Now() time.Time { return c.now }
 // errRemembered ends a transaction because an earlier one answered its request.
 var errRemembered = errors.New("answered before")
 
-// Change runs f in one transaction. Where the request may be repeated, what f gives is kept in the same transaction, and
-// given again without running f for the same request; another request under the same key is ErrReused.
+// Change runs f in one transaction. Where the request may be repeated, what f gives is kept in the
+// same transaction, and given again without running f for the same request; another request under
+// the same key is ErrReused.
 func (s *Store) Change(ctx context.Context, actor Actor, r Remembered, now time.Time, f func(context.Context, *Change) (answer []byte, err error)) (again []byte, err error) {
 	var c *Change
 	err = s.transact(ctx, "change", pgx.TxOptions{}, func(ctx context.Context, tx pgx.Tx) error {
@@ -72,9 +73,10 @@ func (s *Store) Change(ctx context.Context, actor Actor, r Remembered, now time.
 // dueTimeout bounds saying once more what is due.
 const dueTimeout = 5 * time.Second
 
-// repeatDue says what is due once more, now that others see it. A commit is in the stream before it is visible, for as long as
-// it waits for a synchronous standby, so the relay may have looked at the queue and found nothing. The message within the
-// transaction is for the case that this process dies before it gets here.
+// repeatDue says what is due once more, now that others see it. A commit is in the stream before it
+// is visible, for as long as it waits for a synchronous standby, so the relay may have looked at
+// the queue and found nothing. The message within the transaction is for the case that this process
+// dies before it gets here.
 func (s *Store) repeatDue(ctx context.Context, endpoints []string) {
 	ctx, cancel := context.WithTimeoutCause(context.WithoutCancel(ctx), dueTimeout, errors.New("saying what is due took too long"))
 	defer cancel()
@@ -158,7 +160,8 @@ func claim(ctx context.Context, tx pgx.Tx, r Remembered, now time.Time, again *[
 	return errRemembered
 }
 
-// Audit notes what was done to what. Before and after are shown as JSON and hold no secret; nil: there was, or is, none.
+// Audit notes what was done to what. Before and after are shown as JSON and hold no secret; nil:
+// there was, or is, none.
 func (c *Change) Audit(ctx context.Context, action, object, tenant string, before, after any) error {
 	shown := func(v any) (*string, error) {
 		if v == nil {

@@ -80,7 +80,8 @@ ORDER BY id`
 // untracedBatch bounds the payloads that are read at once.
 const untracedBatch = 20
 
-// Wanting makes, of all endpoints and of the times since when they want what they want, what tells whether one wants an event.
+// Wanting makes, of all endpoints and of the times since when they want what they want, what tells
+// whether one wants an event.
 type Wanting func(endpoints []ledger.EndpointRow, since map[string]time.Time) func(*outbox.Event) bool
 
 // Completeness reads how complete the record of a slot is, over the newest most outbox rows.

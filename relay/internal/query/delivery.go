@@ -20,7 +20,8 @@ type DeliveryQuery struct {
 	Limit int
 }
 
-// DeliveryPosition is a place among deliveries in the order of their pages. The zero one is the start.
+// DeliveryPosition is a place among deliveries in the order of their pages. The zero one is the
+// start.
 type DeliveryPosition struct {
 	CommitLSN  outbox.LSN
 	Seq        int64
@@ -92,8 +93,8 @@ func countDeliveries(ctx context.Context, tx pgx.Tx, f ledger.DeliveryFilter) (n
 	return n, err
 }
 
-// Resend makes deliveries due now, whether dead or waiting, and says how many. It is for a filter that names an event and an
-// endpoint: many are for CreateResend.
+// Resend makes deliveries due now, whether dead or waiting, and says how many. It is for a filter
+// that names an event and an endpoint: many are for CreateResend.
 func (c *Change) Resend(ctx context.Context, f ledger.DeliveryFilter) (int64, error) {
 	where, args := f.SQL()
 	args["now"] = c.now
@@ -107,7 +108,8 @@ func (c *Change) Resend(ctx context.Context, f ledger.DeliveryFilter) (int64, er
 	return tag.RowsAffected(), c.due(ctx, []string{f.EndpointID})
 }
 
-// MostDiscarded bounds Discard, so that what is recorded never waits for long: the rows are locked until the commit.
+// MostDiscarded bounds Discard, so that what is recorded never waits for long: the rows are locked
+// until the commit.
 const MostDiscarded = 10_000
 
 // touched sums a statement over endpoints.
@@ -116,7 +118,8 @@ type touched struct {
 	N          int64
 }
 
-// Discard gives deliveries up for good and says how many. If that is MostDiscarded, there may be more.
+// Discard gives deliveries up for good and says how many. If that is MostDiscarded, there may be
+// more.
 func (c *Change) Discard(ctx context.Context, f ledger.DeliveryFilter) (n int64, err error) {
 	where, args := f.SQL()
 	args["now"], args["most"] = c.now, MostDiscarded

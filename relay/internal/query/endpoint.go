@@ -80,7 +80,8 @@ func (s *Store) Endpoint(ctx context.Context, tenant, id string) (row ledger.End
 	return row, err
 }
 
-// SigningEndpoints gives the sealed secrets of every endpoint that signs with a key pair of its own.
+// SigningEndpoints gives the sealed secrets of every endpoint that signs with a key pair of its
+// own.
 func (s *Store) SigningEndpoints(ctx context.Context) (rows []ledger.EndpointRow, err error) {
 	err = s.read(ctx, "read the signing keys", func(ctx context.Context, tx pgx.Tx) (err error) {
 		rows, err = many(ctx, tx, endpointColumns+`
@@ -149,7 +150,8 @@ func endpointArgs(e *ledger.EndpointRow, now time.Time) pgx.NamedArgs {
 	}
 }
 
-// DeleteEndpoint removes an endpoint with what is still undelivered to it, and says how much that was. Its attempts stay.
+// DeleteEndpoint removes an endpoint with what is still undelivered to it, and says how much that
+// was. Its attempts stay.
 func (c *Change) DeleteEndpoint(ctx context.Context, id string) (discarded int64, err error) {
 	if _, err := c.tx.Exec(ctx, "DELETE FROM tailpost.endpoint WHERE id = @id", pgx.NamedArgs{"id": id}); err != nil {
 		return 0, fmt.Errorf("delete the endpoint: %w", err)

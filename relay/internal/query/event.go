@@ -25,8 +25,8 @@ type Event struct {
 // maxEventRows bounds the deliveries and attempts of one event that Event gives.
 const maxEventRows = 250
 
-// Event gives an event, with the deliveries and attempts to endpoints that the tenant may see. ErrNotFound: there is no
-// trace of it, or it belongs to another tenant.
+// Event gives an event, with the deliveries and attempts to endpoints that the tenant may see.
+// ErrNotFound: there is no trace of it, or it belongs to another tenant.
 func (s *Store) Event(ctx context.Context, tenant, id string) (Event, error) {
 	var found Event
 	err := s.read(ctx, "read the event", func(ctx context.Context, tx pgx.Tx) error {
@@ -52,7 +52,8 @@ func (s *Store) traceEvent(ctx context.Context, tx pgx.Tx, tenant, id string, fo
 	return s.readEvent(ctx, tx, tenant, id, found)
 }
 
-// readEvent finds the event itself: in the outbox table, or with a delivery, or as far as an attempt tells of it.
+// readEvent finds the event itself: in the outbox table, or with a delivery, or as far as an
+// attempt tells of it.
 func (s *Store) readEvent(ctx context.Context, tx pgx.Tx, tenant, id string, found *Event) (err error) {
 	found.Event, found.HasRow, err = outboxRow(ctx, tx, s.mapping, id)
 	if _, odd := errors.AsType[*outbox.DecodeError](err); odd {
@@ -86,8 +87,8 @@ func (s *Store) readEvent(ctx context.Context, tx pgx.Tx, tenant, id string, fou
 	return ErrNotFound
 }
 
-// outboxRow reads the row of an event as the stream would. With a *outbox.DecodeError, ok says that there is a row all the
-// same, and the event is what can be read of it.
+// outboxRow reads the row of an event as the stream would. With a *outbox.DecodeError, ok says that
+// there is a row all the same, and the event is what can be read of it.
 func outboxRow(ctx context.Context, tx pgx.Tx, m outbox.Mapping, id string) (ev outbox.Event, ok bool, err error) {
 	if m.Table == "" {
 		return ev, false, nil
@@ -95,7 +96,8 @@ func outboxRow(ctx context.Context, tx pgx.Tx, m outbox.Mapping, id string) (ev 
 	schema, name := m.SchemaAndName()
 	sql := "SELECT * FROM " + pgx.Identifier{schema, name}.Sanitize() + " WHERE " + pgx.Identifier{m.ID}.Sanitize() + " = $1"
 	var odd error
-	// A savepoint, because an id that is not of the column's type is an error to Postgres, and not found to people.
+	// A savepoint, because an id that is not of the column's type is an error to Postgres, and not
+	// found to people.
 	err = pgx.BeginFunc(ctx, tx, func(tx pgx.Tx) error {
 		rows, err := tx.Query(ctx, sql, pgx.QueryResultFormats{pgx.TextFormatCode}, id)
 		if err != nil {
@@ -146,7 +148,8 @@ func rowValues(rows pgx.Rows) []outbox.Value {
 	return values
 }
 
-// outboxRows reads the rows of events that were listed. Those that are no events, or are gone by now, are missing.
+// outboxRows reads the rows of events that were listed. Those that are no events, or are gone by
+// now, are missing.
 func outboxRows(ctx context.Context, tx pgx.Tx, t *eventTable, ids []string) ([]outbox.Event, error) {
 	sql := "SELECT o.* FROM " + t.mapping.QuotedTable() + " AS o WHERE " + t.column(t.mapping.ID) + " = ANY ($1::text[]::" + t.idType + "[])"
 	rows, err := tx.Query(ctx, sql, pgx.QueryResultFormats{pgx.TextFormatCode}, ids)

@@ -58,7 +58,8 @@ type EventPage struct {
 	Advice []string // indexes that would help
 }
 
-// A page reads the table in windows of rows, so that no statement looks at more of it than a window.
+// A page reads the table in windows of rows, so that no statement looks at more of it than a
+// window.
 const (
 	firstRows   = 500
 	mostRows    = 20_000
@@ -148,7 +149,8 @@ func (l *eventList) read(ctx context.Context, m outbox.Mapping) error {
 	return nil
 }
 
-// rowsSQL picks from a window what is asked for, with the last row of the window in any case: the next one begins after it.
+// rowsSQL picks from a window what is asked for, with the last row of the window in any case: the
+// next one begins after it.
 const rowsSQL = `
 SELECT id, type, key, tenant, created_at, at, matches, total
 FROM (
@@ -236,7 +238,8 @@ func (l *eventList) window(ctx context.Context, keyed bool, size int) (seen int,
 	}
 	from := t.mapping.QuotedTable()
 	if keyed {
-		// All of the key first, then the newest: in the order of times a rare one would be searched for in all the others.
+		// All of the key first, then the newest: in the order of times a rare one would be searched
+		// for in all the others.
 		from = "(SELECT * FROM " + from + " AS o WHERE " + t.column(t.mapping.Key) + " = @key LIMIT @window)"
 	}
 	pattern := ""
@@ -286,8 +289,8 @@ WHERE a.event_id = ANY (@ids::text[])
   AND (@until::timestamptz IS NULL OR a.attempted_at < @until)
 ORDER BY a.event_id, a.attempted_at DESC, a.endpoint_id DESC, a.number DESC`
 
-// gone reads events that were attempted and have no outbox row, at the place of their last attempt, and reports whether
-// there is more.
+// gone reads events that were attempted and have no outbox row, at the place of their last attempt,
+// and reports whether there is more.
 func (l *eventList) gone(ctx context.Context) (more bool, err error) {
 	q := AttemptQuery{Tenant: l.q.Tenant, EventTenant: l.q.EventTenant, Since: l.q.Since, Until: l.q.Until, Limit: goneBatch}
 	if l.q.Type.Exact() && len(l.q.Type.Segments) > 0 {

@@ -72,7 +72,8 @@ func drawRow(t *rapid.T, n int) row {
 	return r
 }
 
-// Whatever table there is and whatever is asked for, the pages one after the other have each event once, in their order.
+// Whatever table there is and whatever is asked for, the pages one after the other have each event
+// once, in their order.
 func TestEvents_pagesSkipNothingAndRepeatNothing(t *testing.T) {
 	t.Parallel()
 	db := pgtest.NewDB(t)
@@ -229,7 +230,8 @@ func (b *bundle) checkEventPages(t *testing.T, rt *rapid.T, table *eventTable, r
 	}
 }
 
-// anyTies reports whether the last attempts of two events may have the same time or another order than the events.
+// anyTies reports whether the last attempts of two events may have the same time or another order
+// than the events.
 func anyTies(rows []row) bool {
 	return slices.ContainsFunc(rows, func(r row) bool { return !r.exists })
 }

@@ -21,14 +21,14 @@ const (
 // EventState is what became of an event, over the endpoints that the caller may see.
 type EventState struct {
 	State string
-	// Endpoints to which it was delivered, waits to be, and was given up. Of an event of very many, the first thousand are
-	// looked at.
+	// Endpoints to which it was delivered, waits to be, and was given up. Of an event of very many,
+	// the first thousand are looked at.
 	Delivered, Pending, Dead int64
 	LastAttemptAt            time.Time // zero: none
 }
 
-// statesSQL sums up what became of events. Those that left no trace matched nothing, unless they are newer than what is
-// settled.
+// statesSQL sums up what became of events. Those that left no trace matched nothing, unless they
+// are newer than what is settled.
 const statesSQL = `
 SELECT u.id, COALESCE(a.delivered, 0), COALESCE(a.attempts, 0), a.last, COALESCE(d.pending, 0), COALESCE(d.dead, 0),
        EXISTS (SELECT FROM tailpost.discarded AS x WHERE x.event_id = u.id),
@@ -120,8 +120,8 @@ func stateOf(s *EventState, traced, settled bool) string {
 	return EventNew
 }
 
-// readableTime is a time of the application's as RFC 3339 can write it; zero: there is none, it is infinite, or its year is
-// beyond 9999.
+// readableTime is a time of the application's as RFC 3339 can write it; zero: there is none, it is
+// infinite, or its year is beyond 9999.
 func readableTime(t pgtype.Timestamptz) time.Time {
 	if !t.Valid || t.InfinityModifier != pgtype.Finite {
 		return time.Time{}

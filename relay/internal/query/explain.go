@@ -60,7 +60,8 @@ FROM tailpost.endpoint AS e
 LEFT JOIN tailpost.discarded AS x ON x.event_id = @event AND x.endpoint_id = e.id
 WHERE e.id = ANY (@ids::text[])`
 
-// lastAttemptsSQL reads an event's attempts by its index; nothing is added to the endpoint for the same reason as in recordedSQL.
+// lastAttemptsSQL reads an event's attempts by its index; nothing is added to the endpoint for the
+// same reason as in recordedSQL.
 const lastAttemptsSQL = `
 SELECT DISTINCT ON (a.endpoint_id) a.endpoint_id, a.number, a.outcome, COALESCE(a.status_code, 0), COALESCE(a.error, ''), a.attempted_at
 FROM tailpost.attempt AS a
@@ -69,7 +70,8 @@ WHERE a.event_id = @event
   AND a.trigger <> 'test'
 ORDER BY a.endpoint_id, a.outcome = 'delivered' DESC, a.attempted_at DESC, a.number DESC`
 
-// headSQL finds what is first in the order that a delivery waits in; the partial indexes have the state as it stands here.
+// headSQL finds what is first in the order that a delivery waits in; the partial indexes have the
+// state as it stands here.
 const (
 	headSQL = deliveryColumns + `
 WHERE d.endpoint_id = @endpoint
@@ -84,8 +86,8 @@ ORDER BY d.commit_lsn, d.seq
 LIMIT 1`
 )
 
-// Explain reads what is known of an event and a page of endpoints. ErrNotFound: there is no trace of the event, or no such
-// endpoint, for the caller.
+// Explain reads what is known of an event and a page of endpoints. ErrNotFound: there is no trace
+// of the event, or no such endpoint, for the caller.
 func (s *Store) Explain(ctx context.Context, q ExplainQuery) (Explained, error) {
 	var out Explained
 	err := s.read(ctx, "explain the event", func(ctx context.Context, tx pgx.Tx) error {

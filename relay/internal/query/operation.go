@@ -19,8 +19,8 @@ const (
 	StateFailed    = "failed"
 )
 
-// Operation is what replays and resends have in common: a person asks for them, and the relay carries them out
-// in the background.
+// Operation is what replays and resends have in common: a person asks for them, and the relay
+// carries them out in the background.
 type Operation struct {
 	ID         string
 	EndpointID string // empty: none in particular

@@ -28,7 +28,8 @@ type Recent struct {
 	Stopped bool // it would have taken too long, or read too much, to look at all that were asked for
 }
 
-// Recent calls each with the newest events, newest first, until it has seen enough, time or bytes are over.
+// Recent calls each with the newest events, newest first, until it has seen enough, time or bytes
+// are over.
 func (s *Store) Recent(ctx context.Context, q RecentQuery, each func(*outbox.Event)) (r Recent, err error) {
 	began := time.Now()
 	err = s.read(ctx, "read recent events", func(ctx context.Context, tx pgx.Tx) error {
@@ -59,7 +60,8 @@ func (s *Store) Recent(ctx context.Context, q RecentQuery, each func(*outbox.Eve
 	return r, err
 }
 
-// eachOf calls each with listed events in their order, and returns how many bytes of payload they have.
+// eachOf calls each with listed events in their order, and returns how many bytes of payload they
+// have.
 func eachOf(ctx context.Context, tx pgx.Tx, t *eventTable, listed []ListedEvent, each func(*outbox.Event)) (size int, err error) {
 	ids := make([]string, len(listed))
 	for i := range listed {

@@ -32,9 +32,10 @@ VALUES (
 )
 ON CONFLICT (event_id, endpoint_id) DO NOTHING`
 
-// ResendRecorded queues an event once more for an endpoint that has it already, or whose delivery was discarded, from its
-// outbox row. Like an event of a replay it takes its place at the end of the endpoint's order. ErrNotFound: the endpoint has
-// no trace of the event. ErrConflict: it waits for the endpoint as it is, or its payload is gone.
+// ResendRecorded queues an event once more for an endpoint that has it already, or whose delivery
+// was discarded, from its outbox row. Like an event of a replay it takes its place at the end of
+// the endpoint's order. ErrNotFound: the endpoint has no trace of the event. ErrConflict: it waits
+// for the endpoint as it is, or its payload is gone.
 func (c *Change) ResendRecorded(ctx context.Context, tenant, eventID, endpointID string) error {
 	ev, err := recordedEvent(ctx, c.tx, c.mapping, recordedQuery{tenant: tenant, event: eventID, endpoint: endpointID, lock: true})
 	if err != nil {
@@ -75,9 +76,10 @@ FROM tailpost.endpoint
 WHERE id = @endpoint
   AND (@tenant::text = '' OR tenant = @tenant)`
 
-// recordedSQL says what there is of an event and an endpoint: a delivery that waits, and the first sign of one that is over.
-// Adding nothing to the endpoint has the attempts looked up by their event: through the index of endpoints, which has them by
-// time, Postgres would look for the earliest among all of the endpoint's.
+// recordedSQL says what there is of an event and an endpoint: a delivery that waits, and the first
+// sign of one that is over. Adding nothing to the endpoint has the attempts looked up by their
+// event: through the index of endpoints, which has them by time, Postgres would look for the
+// earliest among all of the endpoint's.
 const recordedSQL = `
 SELECT COALESCE((SELECT d.state FROM tailpost.delivery AS d WHERE d.event_id = @event AND d.endpoint_id = @endpoint), ''),
        LEAST(

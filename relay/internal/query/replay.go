@@ -21,7 +21,8 @@ type Replay struct {
 	Done       int64
 	Unreadable int64
 	Missing    *int64
-	// MissingFound is how many the search for missing events has found so far, MissingError why it was given up.
+	// MissingFound is how many the search for missing events has found so far, MissingError why it
+	// was given up.
 	MissingFound int64
 	MissingError string
 }
@@ -66,8 +67,8 @@ func (c *Change) CancelReplay(ctx context.Context, r *Replay) error {
 // searchBudget is how long a dry run may search for what is missing.
 const searchBudget = 5 * time.Second
 
-// CountReplay counts what a replay of a range would cover, as the relay does when it begins one. What cannot be counted in the
-// time that a request has is nil.
+// CountReplay counts what a replay of a range would cover, as the relay does when it begins one.
+// What cannot be counted in the time that a request has is nil.
 func (s *Store) CountReplay(ctx context.Context, rg ledger.Range) (total, missing *int64, err error) {
 	if total, err = s.countRange(ctx, rg); err != nil {
 		return nil, nil, err

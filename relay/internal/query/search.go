@@ -12,9 +12,10 @@ import (
 	"github.com/tailpost/tailpost/outbox/pglink"
 )
 
-// A search for what no index has in order reads one window of time after the other, backwards. The windows grow while they
-// cost little, and the page ends, short, when its time is over: its cursor has where the search came to and how large its
-// windows had grown, for the next page or for another part of this one.
+// A search for what no index has in order reads one window of time after the other, backwards. The
+// windows grow while they cost little, and the page ends, short, when its time is over: its cursor
+// has where the search came to and how large its windows had grown, for the next page or for
+// another part of this one.
 const (
 	firstWindow  = time.Second
 	lastWindow   = 100 * 24 * time.Hour
@@ -146,7 +147,8 @@ func searchAttempts(ctx context.Context, tx pgx.Tx, q AttemptQuery, sql string, 
 	return s.page, nil
 }
 
-// over says that the time of the page is over: never before something was read, or every page could end where it began.
+// over says that the time of the page is over: never before something was read, or every page could
+// end where it began.
 func (s *attemptSearch) over() bool {
 	return s.read && s.left() < leastLeft
 }
@@ -185,8 +187,9 @@ func (s *attemptSearch) next(ctx context.Context) error {
 	return nil
 }
 
-// window reads the rows of a window, in the order of the page, and counts what matched. It gives up when that takes too
-// long, for what lies back in time may be much denser than what was seen; but the smallest window is always read.
+// window reads the rows of a window, in the order of the page, and counts what matched. It gives up
+// when that takes too long, for what lies back in time may be much denser than what was seen; but
+// the smallest window is always read.
 func (s *attemptSearch) window(ctx context.Context) (rows []outbox.Attempt, matches int, err error) {
 	scan := scanAttempt
 	if !s.ordered {
@@ -226,14 +229,15 @@ const (
 
 var errLate = errors.New("the window was not read in its time")
 
-// grow follows a window that was read: the next one is larger, as far as what it is likely to take and to find allow.
+// grow follows a window that was read: the next one is larger, as far as what it is likely to take
+// and to find allow.
 func (s *attemptSearch) grow(took time.Duration, found, wanted int) {
 	s.read = true
 	if s.fixed == 0 || took < s.fixed {
 		s.fixed = took
 	}
-	// Ranges of pages that are new have no summary yet, so that every window reads them: a larger one costs only what this one
-	// cost more than the quickest.
+	// Ranges of pages that are new have no summary yet, so that every window reads them: a larger
+	// one costs only what this one cost more than the quickest.
 	cost := max(took-s.fixed, leastCost)
 	left := s.left()
 	if left < leastLeft {

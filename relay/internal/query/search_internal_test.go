@@ -16,8 +16,8 @@ import (
 
 const hours = 60
 
-// setup is a store over 40,000 attempts of 60 hours until 6 seconds ago to 40 endpoints, of which one failed always with a 503;
-// the others never did.
+// setup is a store over 40,000 attempts of 60 hours until 6 seconds ago to 40 endpoints, of which
+// one failed always with a 503; the others never did.
 func setup(t *testing.T) *Store {
 	t.Helper()
 	db := pgtest.NewDB(t)
@@ -53,8 +53,9 @@ FROM pg_stat_xact_all_tables
 WHERE schemaname = 'tailpost'
   AND relname LIKE 'attempt%'`
 
-// What a page reads to be found does not grow with what there is. The limits are counts of rows; ranges of pages come whole, and
-// those that are not full yet have no summary, so that every window reads them.
+// What a page reads to be found does not grow with what there is. The limits are counts of rows;
+// ranges of pages come whole, and those that are not full yet have no summary, so that every window
+// reads them.
 func TestAttempts_readLittleMoreThanTheyShow(t *testing.T) {
 	t.Parallel()
 	s := setup(t)
@@ -104,13 +105,15 @@ func TestAttempts_readLittleMoreThanTheyShow(t *testing.T) {
 	}
 }
 
-// slowly has a query take a millisecond for each ten minutes of its window, as one does that reads a lot to find little.
+// slowly has a query take a millisecond for each ten minutes of its window, as one does that reads
+// a lot to find little.
 func slowly(sql string) string {
 	return strings.Replace(sql, "WHERE ", `WHERE (SELECT pg_sleep(extract(epoch FROM @high::timestamptz - @low::timestamptz) / 600000)) IS NOT NULL
   AND `, 1)
 }
 
-// A window that is not read in its time is read in parts, in the same transaction, and the page ends.
+// A window that is not read in its time is read in parts, in the same transaction, and the page
+// ends.
 func TestSearch_givesUpWindowsThatTakeTooLong(t *testing.T) {
 	t.Parallel()
 	s := setup(t)

@@ -24,14 +24,16 @@ type SeriesPoint struct {
 	Stats
 }
 
-// Series is the counters of an endpoint, or of several, in the order of time. Steps in which nothing happened are missing.
+// Series is the counters of an endpoint, or of several, in the order of time. Steps in which
+// nothing happened are missing.
 type Series struct {
 	EndpointID   string // empty: several
 	EndpointName string
 	Points       []SeriesPoint
 }
 
-// seriesSQL sums the counters by step. Buckets are summed for one endpoint only: over thousands they would take most of the time.
+// seriesSQL sums the counters by step. Buckets are summed for one endpoint only: over thousands
+// they would take most of the time.
 const seriesSQL = `
 WITH hours AS (
     SELECT s.*, date_bin(@step::interval, s.hour, @from::timestamptz) AS at
@@ -66,8 +68,8 @@ SELECT id, name
 FROM tailpost.endpoint
 WHERE id = ANY (@ids::text[])`
 
-// Series returns counters over time: one series, or one for each of the endpoints with the most attempts and a last one,
-// without an id, for all others.
+// Series returns counters over time: one series, or one for each of the endpoints with the most
+// attempts and a last one, without an id, for all others.
 func (s *Store) Series(ctx context.Context, q SeriesQuery) (series []Series, err error) {
 	err = s.read(ctx, "read the counters over time", func(ctx context.Context, tx pgx.Tx) error {
 		series = nil

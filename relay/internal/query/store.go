@@ -80,8 +80,8 @@ func Open(ctx context.Context, o Options) (*Store, error) {
 	return s, nil
 }
 
-// Readdress has the next connections go to another address, or with another password. Those that stand are left alone. What
-// is no address at all is an error, and changes nothing.
+// Readdress has the next connections go to another address, or with another password. Those that
+// stand are left alone. What is no address at all is an error, and changes nothing.
 func (s *Store) Readdress(url config.Secret) error {
 	cfg, err := pglink.Configure(url.Reveal(), s.session)
 	if err != nil {
@@ -98,7 +98,8 @@ func applicationName(owner string) string { return "tailpost api " + owner }
 // Close closes the connections. It waits for calls that run.
 func (s *Store) Close() { s.pool.Close() }
 
-// Ready says whether the database can be used: it is reached, and its schema is the one of this binary.
+// Ready says whether the database can be used: it is reached, and its schema is the one of this
+// binary.
 func (s *Store) Ready(ctx context.Context) error {
 	return s.read(ctx, "check the schema", func(ctx context.Context, tx pgx.Tx) error {
 		return schema.Check(ctx, tx)
@@ -137,11 +138,13 @@ func judge(err error) error {
 	return err
 }
 
-// noValues are the states by which Postgres refuses a value of a call: one with a NUL character, or that is none of the column's
-// type. The rows are no reason for them: whatever is read of the application's table is cast to text.
+// noValues are the states by which Postgres refuses a value of a call: one with a NUL character, or
+// that is none of the column's type. The rows are no reason for them: whatever is read of the
+// application's table is cast to text.
 func noValues() []string { return []string{"22021", "22P05", "22P02", "22007", "22008", "22003"} }
 
-// unavailable is what keeps a call from getting a connection, without what it says of the connection string.
+// unavailable is what keeps a call from getting a connection, without what it says of the
+// connection string.
 func unavailable(err error) error {
 	return fmt.Errorf("%w: %w", ErrUnavailable, pglink.Describe(err))
 }

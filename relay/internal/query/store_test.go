@@ -31,7 +31,8 @@ func TestAnErrorTellsNothingOfTheConnectionString(t *testing.T) {
 	}
 }
 
-// A password that was rotated is taken at the next connection, and an address that is none changes nothing.
+// A password that was rotated is taken at the next connection, and an address that is none changes
+// nothing.
 func TestReaddressIsForTheNextConnection(t *testing.T) {
 	t.Parallel()
 	db := pgtest.NewDB(t)
@@ -48,7 +49,8 @@ func TestReaddressIsForTheNextConnection(t *testing.T) {
 	require.NoError(t, store.Ready(t.Context()))
 }
 
-// The API runs with the rights of the relay, so a neighbour in the database must not have its statements do what they want.
+// The API runs with the rights of the relay, so a neighbour in the database must not have its
+// statements do what they want.
 func TestStatementsFindNothingInPublic(t *testing.T) {
 	t.Parallel()
 	db := pgtest.NewDB(t)

@@ -11,10 +11,11 @@ import (
 	"github.com/tailpost/tailpost/outbox"
 )
 
-// Tail follows the attempts that are recorded, in the order in which they are. Their times would not do: an attempt is
-// recorded when it is over, which may be minutes after one that began later. A day's attempts are one table that only
-// grows, so what is new lies behind what was there. Transactions that record at once may become visible in another
-// order, so the last pages are looked at again.
+// Tail follows the attempts that are recorded, in the order in which they are. Their times would
+// not do: an attempt is recorded when it is over, which may be minutes after one that began later.
+// A day's attempts are one table that only grows, so what is new lies behind what was there.
+// Transactions that record at once may become visible in another order, so the last pages are
+// looked at again.
 //
 // A Tail is for one goroutine.
 type Tail struct {
@@ -53,8 +54,8 @@ func tailDays(now time.Time) []time.Time {
 	return []time.Time{today.Add(-24 * time.Hour), today}
 }
 
-// Tail begins to follow the attempts that a query chooses: those after a position, or those that are recorded from now on. A
-// position of long ago begins with yesterday.
+// Tail begins to follow the attempts that a query chooses: those after a position, or those that
+// are recorded from now on. A position of long ago begins with yesterday.
 func (s *Store) Tail(ctx context.Context, q AttemptQuery, after TailPosition, now time.Time) (*Tail, error) {
 	t := &Tail{store: s, q: q, days: make(map[string]*tailDay)}
 	for _, day := range tailDays(now) {
@@ -93,7 +94,8 @@ WHERE a.attempted_at >= @day
   AND a.attempted_at < @day::timestamptz + interval '1 day'
   AND a.ctid >= @from::text::tid`
 
-// tailPlacesSQL reads the places of the rows behind one, in their order: a scan of a range of pages has it.
+// tailPlacesSQL reads the places of the rows behind one, in their order: a scan of a range of pages
+// has it.
 const tailPlacesSQL = `
 SELECT a.ctid
 FROM tailpost.attempt AS a
@@ -145,8 +147,8 @@ func scanTID(row pgx.CollectableRow) (TID, error) {
 	return TID{Block: id.BlockNumber, Offset: id.OffsetNumber}, err
 }
 
-// Next returns what was recorded since the call before, at most some hundred attempts. Whether one is among those that the
-// query chooses is looked at here.
+// Next returns what was recorded since the call before, at most some hundred attempts. Whether one
+// is among those that the query chooses is looked at here.
 func (t *Tail) Next(ctx context.Context, now time.Time) ([]outbox.Attempt, error) {
 	var found []outbox.Attempt
 	days := tailDays(now)

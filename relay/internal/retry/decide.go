@@ -39,10 +39,12 @@ type Decision struct {
 	Next time.Time
 	// Reason says why the delivery is not made yet; empty when it is.
 	Reason outbox.Reason
-	// Disable says that the receiver is gone for good (410): the endpoint is to be disabled. The delivery then stays
-	// pending with a zero Next, and goes out when a person enables the endpoint again.
+	// Disable says that the receiver is gone for good (410): the endpoint is to be disabled. The
+	// delivery then stays pending with a zero Next, and goes out when a person enables the endpoint
+	// again.
 	Disable bool
-	// Overloaded says that the receiver, or what stands before it, has too much to do (429, 502, 503, 504): it is to get less.
+	// Overloaded says that the receiver, or what stands before it, has too much to do (429, 502,
+	// 503, 504): it is to get less.
 	Overloaded bool
 	// Busy says that the receiver itself says so (429, 503). It works, and takes what it can.
 	Busy bool
@@ -50,8 +52,9 @@ type Decision struct {
 	Asks time.Duration
 }
 
-// Decide returns the decision on attempt number (from 1) that ended at now with r. Rnd, from 0 to 1, places the jitter: a
-// retry comes at its time or up to a tenth of the delay later, never earlier.
+// Decide returns the decision on attempt number (from 1) that ended at now with r. Rnd, from 0 to
+// 1, places the jitter: a retry comes at its time or up to a tenth of the delay later, never
+// earlier.
 func Decide(policy config.Retry, number int, r Result, now time.Time, rnd float64) Decision {
 	switch {
 	case r.Permanent:
@@ -86,7 +89,8 @@ func load(status int) (overloaded, busy bool) {
 	return false, false
 }
 
-// jittered lengthens a delay by up to a tenth. It survives any rnd, and any delay that a schedule built in Go may hold.
+// jittered lengthens a delay by up to a tenth. It survives any rnd, and any delay that a schedule
+// built in Go may hold.
 func jittered(delay time.Duration, rnd float64) time.Duration {
 	if math.IsNaN(rnd) {
 		rnd = 0

@@ -159,7 +159,8 @@ func TestNextIsMonotone(t *testing.T) {
 	})
 }
 
-// TestScheduleEnds: whatever fails, the attempts are as many as the schedule has delays, plus the first.
+// TestScheduleEnds: whatever fails, the attempts are as many as the schedule has delays, plus the
+// first.
 func TestScheduleEnds(t *testing.T) {
 	t.Parallel()
 	rapid.Check(t, func(t *rapid.T) {

@@ -28,7 +28,8 @@ type branch struct {
 	rest []entry            // one or more segments are left, whatever they are
 }
 
-// add enters a subscription under each of its patterns. Entries come in the order of their endpoints.
+// add enters a subscription under each of its patterns. Entries come in the order of their
+// endpoints.
 func (x *index) add(patterns []config.Pattern, en entry) {
 	if len(patterns) == 0 {
 		x.all = append(x.all, en)
@@ -72,8 +73,9 @@ func (b *branch) child(segment string) *branch {
 	return c
 }
 
-// collect appends the subscriptions that want the event type, in no particular order; one with several patterns that
-// match is appended several times. An operational event is wanted only by those that name it.
+// collect appends the subscriptions that want the event type, in no particular order; one with
+// several patterns that match is appended several times. An operational event is wanted only by
+// those that name it.
 func (x *index) collect(dst []Match, eventType string, operational bool) []Match {
 	if operational {
 		return x.collectOperational(dst, eventType)

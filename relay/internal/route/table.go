@@ -11,7 +11,8 @@ import (
 	"github.com/tailpost/tailpost/outbox"
 )
 
-// Table routes events to a set of endpoints. It never changes, but for its counters, and is safe for concurrent use.
+// Table routes events to a set of endpoints. It never changes, but for its counters, and is safe
+// for concurrent use.
 type Table struct {
 	endpoints []*endpoint       // nil: the index is free
 	tenants   map[string]*index // by tenant; "" holds the endpoints of every tenant
@@ -46,8 +47,8 @@ type Change struct {
 	Endpoint *config.Endpoint // nil: none
 }
 
-// New makes a table of endpoints that a complete configuration holds. It panics on an event pattern that is none, which
-// config.Config.Complete refuses.
+// New makes a table of endpoints that a complete configuration holds. It panics on an event pattern
+// that is none, which config.Config.Complete refuses.
 func New(endpoints []config.Endpoint) *Table {
 	changes := make([]Change, len(endpoints))
 	for i := range endpoints {
@@ -56,8 +57,9 @@ func New(endpoints []config.Endpoint) *Table {
 	return (&Table{}).Change(changes)
 }
 
-// Change makes a table that differs by the changes; of several of one index the last one counts. It costs what the
-// endpoints of the tenants concerned cost, and a copy of a few bytes for each other one. It panics as New does.
+// Change makes a table that differs by the changes; of several of one index the last one counts. It
+// costs what the endpoints of the tenants concerned cost, and a copy of a few bytes for each other
+// one. It panics as New does.
 func (t *Table) Change(changes []Change) *Table {
 	n := &Table{endpoints: slices.Clone(t.endpoints), tenants: maps.Clone(t.tenants), gone: t.gone}
 	if n.tenants == nil {
@@ -144,9 +146,9 @@ func newSubscription(s *config.Subscription) subscription {
 	return subscription{patterns: patterns, where: s.Where, body: s.Body}
 }
 
-// Match appends to dst the endpoints that the event goes to, each once, in the order of their indexes. The first
-// subscription of an endpoint that takes the event decides the body. It allocates only if dst has no room for the
-// subscriptions that want the event's type.
+// Match appends to dst the endpoints that the event goes to, each once, in the order of their
+// indexes. The first subscription of an endpoint that takes the event decides the body. It
+// allocates only if dst has no room for the subscriptions that want the event's type.
 func (t *Table) Match(dst []Match, e *outbox.Event) []Match {
 	start := len(dst)
 	dst = t.collect(dst, e)
@@ -166,8 +168,8 @@ func (t *Table) Match(dst []Match, e *outbox.Event) []Match {
 	return dst[:start+kept]
 }
 
-// Wanting appends to dst the endpoints that an event of this id, type and tenant may go to, each once: those of Match, and
-// those whose filters would turn it away.
+// Wanting appends to dst the endpoints that an event of this id, type and tenant may go to, each
+// once: those of Match, and those whose filters would turn it away.
 func (t *Table) Wanting(dst []Match, e *outbox.Event) []Match {
 	start := len(dst)
 	dst = t.collect(dst, e)
@@ -205,8 +207,8 @@ func (t *Table) passes(where *config.Filter, index int, e *outbox.Event) bool {
 	return ok
 }
 
-// Body returns the body of an event for one endpoint, as Match does, for a delivery that was parked. Nil also stands for an
-// event that the endpoint would not get any more.
+// Body returns the body of an event for one endpoint, as Match does, for a delivery that was
+// parked. Nil also stands for an event that the endpoint would not get any more.
 func (t *Table) Body(index int, e *outbox.Event) *config.Body {
 	for i := range t.endpoints[index].subscriptions {
 		s := &t.endpoints[index].subscriptions[i]

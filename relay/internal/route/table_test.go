@@ -221,7 +221,8 @@ func TestMatchAgreesWithNaiveMatcher(t *testing.T) {
 	})
 }
 
-// crowd is 10,000 endpoints over 1,000 tenants, as many types wanted, some by pattern, some by filter.
+// crowd is 10,000 endpoints over 1,000 tenants, as many types wanted, some by pattern, some by
+// filter.
 func crowd(tb testing.TB) []config.Endpoint {
 	tb.Helper()
 	where := filter(tb, `event.key != "nobody"`)

@@ -17,7 +17,8 @@ import (
 var (
 	// ErrNoKey says that a Keyring has no key to seal with.
 	ErrNoKey = errors.New("no sealing key is configured: set keys in the secrets block")
-	// ErrDamaged says that what was to be opened is not what was sealed, or was sealed for another context.
+	// ErrDamaged says that what was to be opened is not what was sealed, or was sealed for another
+	// context.
 	ErrDamaged = errors.New("damaged, or sealed for another endpoint")
 )
 
@@ -36,8 +37,8 @@ const (
 	headerSize = 1 + idSize + chacha20poly1305.NonceSizeX
 )
 
-// Keyring seals under its first key and opens with all of them. It is immutable and safe for concurrent use. The zero
-// Keyring has no keys.
+// Keyring seals under its first key and opens with all of them. It is immutable and safe for
+// concurrent use. The zero Keyring has no keys.
 type Keyring struct {
 	keys []key
 }
@@ -109,12 +110,14 @@ func (k *Keyring) Open(sealed, context []byte) ([]byte, error) {
 	return nil, ErrDamaged
 }
 
-// Current reports whether something is sealed under the first key, so that sealing it again would change nothing.
+// Current reports whether something is sealed under the first key, so that sealing it again would
+// change nothing.
 func (k *Keyring) Current(sealed []byte) bool {
 	return !k.Empty() && len(sealed) >= headerSize && sealed[0] == form && bytes.Equal(sealed[1:1+idSize], k.keys[0].id[:])
 }
 
-// additional is what is authenticated beside the ciphertext: the form and the key's id, then the context.
+// additional is what is authenticated beside the ciphertext: the form and the key's id, then the
+// context.
 func additional(sealed, context []byte) []byte {
 	return append(append(make([]byte, 0, 1+idSize+len(context)), sealed[:1+idSize]...), context...)
 }

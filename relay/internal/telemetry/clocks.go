@@ -8,15 +8,15 @@ import (
 )
 
 const (
-	// clocksApart is from where on clocks are apart. An answer's Date has whole seconds, and receivers
-	// refuse timestamps that are off by five minutes, some by one.
+	// clocksApart is from where on clocks are apart. An answer's Date has whole seconds, and
+	// receivers refuse timestamps that are off by five minutes, some by one.
 	clocksApart = 30 * time.Second
 	// mostApart bounds the receivers that are remembered.
 	mostApart = 10_000
 )
 
-// Clocks notices where other clocks are apart from the relay's, and logs it when it begins and when it
-// ends. Its methods are safe for concurrent use.
+// Clocks notices where other clocks are apart from the relay's, and logs it when it begins and when
+// it ends. Its methods are safe for concurrent use.
 type Clocks struct {
 	log zerolog.Logger
 
@@ -30,8 +30,8 @@ func NewClocks(log zerolog.Logger) *Clocks {
 	return &Clocks{log: log, receivers: make(map[string]struct{})}
 }
 
-// Apart returns how far a clock is from the relay's that showed there at some time between began and
-// ended: ahead where that is positive. What the time between leaves open counts as none.
+// Apart returns how far a clock is from the relay's that showed there at some time between began
+// and ended: ahead where that is positive. What the time between leaves open counts as none.
 func Apart(there, began, ended time.Time) time.Duration {
 	switch {
 	case there.After(ended):
@@ -57,8 +57,8 @@ func (c *Clocks) Database(ahead time.Duration) {
 	}
 }
 
-// Receiver takes in how far the clock of an endpoint's receiver is ahead of the relay's, as an answer
-// that refuses a request says.
+// Receiver takes in how far the clock of an endpoint's receiver is ahead of the relay's, as an
+// answer that refuses a request says.
 func (c *Clocks) Receiver(endpoint string, ahead time.Duration) {
 	c.mu.Lock()
 	defer c.mu.Unlock()

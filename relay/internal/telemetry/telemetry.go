@@ -36,7 +36,8 @@ type Status struct {
 	Bytes      int64     // that they take, about
 	Oldest     time.Time // commit time of the oldest transaction that was read and is not settled; zero: none
 	Limited    []Limited // endpoints whose receivers have too much to do
-	// LocalFailures is how many requests failed, since the slot was taken, for want of something that this machine lacks.
+	// LocalFailures is how many requests failed, since the slot was taken, for want of something
+	// that this machine lacks.
 	LocalFailures uint64
 }
 

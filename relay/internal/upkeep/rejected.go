@@ -83,11 +83,11 @@ func (p *rereader) read(ctx context.Context, r *ledger.Rejected, now time.Time) 
 	case found == nil:
 		return nil, "its row is gone, or it was a logical message, so it cannot be read again", nil
 	case found.Err != nil:
-		return nil, fmt.Sprintf("decode: %v", found.Err), nil
+		return nil, fmt.Sprintf("decode: %v", found.Err), nil //nolint:nilerr // it is the reason
 	}
 	ev := found.Event
 	if err := source.Unrecordable(&ev); err != nil {
-		return nil, err.Error(), nil
+		return nil, err.Error(), nil //nolint:nilerr // it is the reason
 	}
 	ev.CommitLSN, ev.Seq = r.CommitLSN, r.Seq
 	if ev.CreatedAt.IsZero() {

@@ -26,8 +26,8 @@ type script struct {
 	conns atomic.Int64
 }
 
-// newScript starts a receiver whose connections serve handles: it is called once per request, with the number of the
-// connection and the request, and says whether to go on.
+// newScript starts a receiver whose connections serve handles: it is called once per request, with
+// the number of the connection and the request, and says whether to go on.
 func newScript(t *testing.T, serve func(c net.Conn, conn, request int) bool) *script {
 	t.Helper()
 	l, err := (&net.ListenConfig{}).Listen(t.Context(), "tcp", "127.0.0.1:0")
@@ -81,7 +81,8 @@ func says(answer string, then bool) func(net.Conn, int, int) bool {
 	}
 }
 
-// TestAnswers holds what is made of well and badly formed answers, and whether the connection is used again after them.
+// TestAnswers holds what is made of well and badly formed answers, and whether the connection is
+// used again after them.
 func TestAnswers(t *testing.T) {
 	t.Parallel()
 	const malformed = "the answer is not valid HTTP/1.1"
@@ -292,7 +293,8 @@ func rootsOf(t *testing.T, rec *receiver) *x509.CertPool {
 	return transport.TLSClientConfig.RootCAs
 }
 
-// TestStaleConnections: a receiver may close an idle connection whenever it likes, and no attempt pays for it.
+// TestStaleConnections: a receiver may close an idle connection whenever it likes, and no attempt
+// pays for it.
 func TestStaleConnections(t *testing.T) {
 	t.Parallel()
 	const ok = "HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n"
@@ -314,8 +316,9 @@ func TestStaleConnections(t *testing.T) {
 	}
 }
 
-// TestClosedAtTheMomentOfUse: who closes an idle connection just when it is used again has got the request or has not: nobody
-// can tell. The attempt has failed, so that there is one for each request, and says that a retry may follow at once.
+// TestClosedAtTheMomentOfUse: who closes an idle connection just when it is used again has got the
+// request or has not: nobody can tell. The attempt has failed, so that there is one for each
+// request, and says that a retry may follow at once.
 func TestClosedAtTheMomentOfUse(t *testing.T) {
 	t.Parallel()
 	for name, reset := range map[string]bool{"closes": false, "resets": true} {
@@ -359,8 +362,9 @@ func idle(t *testing.T) {
 	}
 }
 
-// TestBusyConnectionIsNotRetried: a receiver under load that takes a request and then breaks the connection off has failed
-// the attempt. Were it sent again at once, it would get the event twice of which once is recorded.
+// TestBusyConnectionIsNotRetried: a receiver under load that takes a request and then breaks the
+// connection off has failed the attempt. Were it sent again at once, it would get the event twice
+// of which once is recorded.
 func TestBusyConnectionIsNotRetried(t *testing.T) {
 	t.Parallel()
 	var requests atomic.Int64
@@ -382,7 +386,8 @@ func TestBusyConnectionIsNotRetried(t *testing.T) {
 	require.EqualValues(t, 6, requests.Load())
 }
 
-// TestFreshConnectionIsNotRetried: a receiver that closes without an answer fails the attempt, it is not asked twice.
+// TestFreshConnectionIsNotRetried: a receiver that closes without an answer fails the attempt, it
+// is not asked twice.
 func TestFreshConnectionIsNotRetried(t *testing.T) {
 	t.Parallel()
 	s := newScript(t, func(net.Conn, int, int) bool { return false })

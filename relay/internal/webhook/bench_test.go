@@ -24,7 +24,8 @@ import (
 	"github.com/tailpost/tailpost/relay/internal/webhook"
 )
 
-// sink is the leanest receiver that understands the two clients' requests, so that the benchmarks measure the clients.
+// sink is the leanest receiver that understands the two clients' requests, so that the benchmarks
+// measure the clients.
 func sink(b *testing.B) string {
 	b.Helper()
 	l, err := (&net.ListenConfig{}).Listen(b.Context(), "tcp", "127.0.0.1:0")
@@ -105,7 +106,8 @@ func BenchmarkSend(b *testing.B) {
 	b.ReportMetric(float64(cpu(b)-before)/float64(b.N), "cpu-ns/op")
 }
 
-// BenchmarkNetHTTP is the same attempt, without an envelope or a record, by a well-tuned net/http client.
+// BenchmarkNetHTTP is the same attempt, without an envelope or a record, by a well-tuned net/http
+// client.
 func BenchmarkNetHTTP(b *testing.B) {
 	url := sink(b)
 	const conns = 64

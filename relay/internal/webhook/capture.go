@@ -7,8 +7,8 @@ import (
 	"github.com/tailpost/tailpost/relay/internal/http1"
 )
 
-// cleanBody copies what was kept of a response as valid UTF-8 without NUL, of at most 16 KiB. A character that was cut
-// in two at the end of a longer body is left out.
+// cleanBody copies what was kept of a response as valid UTF-8 without NUL, of at most 16 KiB. A
+// character that was cut in two at the end of a longer body is left out.
 func cleanBody(kept []byte, truncated bool) ([]byte, bool) {
 	if len(kept) == 0 {
 		return nil, truncated

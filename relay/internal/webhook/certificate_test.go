@@ -62,7 +62,8 @@ func newAuthority(t *testing.T, key crypto.Signer) *authority {
 	return &authority{cert, key}
 }
 
-// negative turns the serial number of a certificate negative, which no library issues any more, and signs it again.
+// negative turns the serial number of a certificate negative, which no library issues any more, and
+// signs it again.
 func negative(t *testing.T, a *authority, c tls.Certificate) tls.Certificate {
 	t.Helper()
 	var parts struct {
@@ -88,7 +89,8 @@ func negative(t *testing.T, a *authority, c tls.Certificate) tls.Certificate {
 	return tls.Certificate{Certificate: [][]byte{der}, PrivateKey: c.PrivateKey}
 }
 
-// TestCertificatesSayWhatIsWrong: whoever reads the attempt learns the true cause, and who is to do what.
+// TestCertificatesSayWhatIsWrong: whoever reads the attempt learns the true cause, and who is to do
+// what.
 func TestCertificatesSayWhatIsWrong(t *testing.T) {
 	t.Parallel()
 	ecKey, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)

@@ -30,8 +30,8 @@ const (
 type Options struct {
 	Network   config.Network
 	UserAgent string // for example "Tailpost/1.2.3"; empty: "Tailpost"
-	// Source is the source attribute of CloudEvents: a URI reference that names this relay's events, for example
-	// "/shop/outbox". Empty: "tailpost".
+	// Source is the source attribute of CloudEvents: a URI reference that names this relay's
+	// events, for example "/shop/outbox". Empty: "tailpost".
 	Source string
 	// Deny lists the relay's own listeners. No configuration allows a request to them.
 	Deny []netip.AddrPort
@@ -39,11 +39,12 @@ type Options struct {
 	Resolver egress.Resolver
 	// Roots are the authorities that sign receivers' certificates; nil: the system's.
 	Roots *x509.CertPool
-	// MaxAge is for how long a connection is used, so that a name whose address has moved is followed under steady traffic.
-	// 0: five minutes.
+	// MaxAge is for how long a connection is used, so that a name whose address has moved is
+	// followed under steady traffic. 0: five minutes.
 	MaxAge time.Duration
-	// Refused is called after an answer that refuses a request and has a Date, with how far the receiver's
-	// clock is ahead of this one: a receiver refuses signatures for their time. nil: nobody wants to know.
+	// Refused is called after an answer that refuses a request and has a Date, with how far the
+	// receiver's clock is ahead of this one: a receiver refuses signatures for their time. nil:
+	// nobody wants to know.
 	Refused func(endpoint string, ahead time.Duration)
 	// Dialer opens the sockets; nil: a plain one.
 	Dialer *net.Dialer
@@ -106,8 +107,8 @@ func or(s, fallback string) string {
 	return s
 }
 
-// Close closes the idle connections of every endpoint. Requests in flight end as they would; their connections close
-// after them.
+// Close closes the idle connections of every endpoint. Requests in flight end as they would; their
+// connections close after them.
 func (c *Client) Close() {
 	c.mu.Lock()
 	c.closed = true
@@ -128,8 +129,8 @@ func (c *Client) dropIdle() {
 	}
 }
 
-// Endpoint makes everything ready that the requests to one endpoint share. It opens no connection. Where the URL leads
-// is checked when a request is sent, not here: names change their addresses.
+// Endpoint makes everything ready that the requests to one endpoint share. It opens no connection.
+// Where the URL leads is checked when a request is sent, not here: names change their addresses.
 func (c *Client) Endpoint(ep config.Endpoint) (*Endpoint, error) {
 	e, err := c.endpoint(ep)
 	if err != nil {

@@ -16,8 +16,8 @@ import (
 	"github.com/tailpost/tailpost/relay/signature"
 )
 
-// TestManyAtOnce has the race detector watch requests, bodies and answers of all sizes share connections and buffers:
-// every answer must be that of its own request.
+// TestManyAtOnce has the race detector watch requests, bodies and answers of all sizes share
+// connections and buffers: every answer must be that of its own request.
 func TestManyAtOnce(t *testing.T) {
 	t.Parallel()
 	verifier, err := signature.NewVerifier(testSecret)
@@ -56,7 +56,8 @@ func TestManyAtOnce(t *testing.T) {
 	}
 }
 
-// TestContextPerRequest: the end of a context that one request had does nothing to the connection it leaves behind.
+// TestContextPerRequest: the end of a context that one request had does nothing to the connection
+// it leaves behind.
 func TestContextPerRequest(t *testing.T) {
 	t.Parallel()
 	rec := newReceiver(t, plainHTTP, nil)
@@ -115,7 +116,8 @@ func TestCancelMidway(t *testing.T) {
 	}
 }
 
-// TestClose: nothing stays open after Close, whichever of the client and the endpoint is closed, and whenever.
+// TestClose: nothing stays open after Close, whichever of the client and the endpoint is closed,
+// and whenever.
 func TestClose(t *testing.T) {
 	t.Parallel()
 	for name, tls := range map[string]bool{"http/1.1": false, "h2": true} {

@@ -56,7 +56,8 @@ func only(prefixes ...string) config.Network {
 	return n
 }
 
-// TestRefusedNotations: a refused address is refused in every way of writing it, before anything is dialled.
+// TestRefusedNotations: a refused address is refused in every way of writing it, before anything is
+// dialled.
 func TestRefusedNotations(t *testing.T) {
 	t.Parallel()
 	c := newClient(t, webhook.Options{Network: config.Network{AllowHTTP: true}, Resolver: resolvesTo("8.8.8.8", "10.0.0.1")})
@@ -173,7 +174,8 @@ func TestOwnListenersAreRefused(t *testing.T) {
 	require.Equal(t, "address 127.0.0.1 is not allowed (this relay listens there)", res.Attempt.Error)
 }
 
-// testProxy is an egress proxy that serves CONNECT and plain requests and keeps their request lines.
+// testProxy is an egress proxy that serves CONNECT and plain requests and keeps their request
+// lines.
 type testProxy struct {
 	*receiver
 
@@ -287,7 +289,8 @@ func TestProxy(t *testing.T) {
 	}
 }
 
-// TestProxyIsNoWayAround: a place that may not be reached directly may not be reached through the proxy.
+// TestProxyIsNoWayAround: a place that may not be reached directly may not be reached through the
+// proxy.
 func TestProxyIsNoWayAround(t *testing.T) {
 	t.Parallel()
 	proxy := newTestProxy(t, plainHTTP, 0)

@@ -1,5 +1,6 @@
-// Package webhook makes attempts: it builds a request's body, signs it, sends it where the guard lets it go, and reads
-// the answer. What came of it is data, a [Result]; an error means that an endpoint or a client cannot be set up.
+// Package webhook makes attempts: it builds a request's body, signs it, sends it where the guard
+// lets it go, and reads the answer. What came of it is data, a [Result]; an error means that an
+// endpoint or a client cannot be set up.
 //
 //	Request ─▶ format ─▶ sign ─▶ origin: a kept connection, or egress: resolve ─▶ guard ─▶ dial ─▶ TLS
 //	                               │                                                                │
@@ -7,21 +8,24 @@
 //	                                              │
 //	      307 or 308, as often as allowed ◀───────┴──────▶ Result
 //
-// Formats. Standard and cloudevents are envelopes around the payload's exact bytes; the payload must be JSON. Raw and
-// cloudevents-binary send the payload as it is, whatever it is. A payload that is SQL NULL is sent as null. A body
-// expression replaces the payload. CloudEvents carry Options.Source as their source and the event's key as partitionkey.
+// Formats. Standard and cloudevents are envelopes around the payload's exact bytes; the payload
+// must be JSON. Raw and cloudevents-binary send the payload as it is, whatever it is. A payload
+// that is SQL NULL is sent as null. A body expression replaces the payload. CloudEvents carry
+// Options.Source as their source and the event's key as partitionkey.
 //
-// Rooms. Package egress opens connections and knows where they may go; package http1 speaks HTTP/1.1 on them; this one
-// knows what is sent, and to whom. HTTP/2 is net/http's (h2.go).
+// Rooms. Package egress opens connections and knows where they may go; package http1 speaks
+// HTTP/1.1 on them; this one knows what is sent, and to whom. HTTP/2 is net/http's (h2.go).
 //
-// Answers. The whole head of an answer is the answer, whatever becomes of its body: one that stops early or goes on past the
-// deadline is noted in Error beside the status. An answer longer than what is drained counts as read.
+// Answers. The whole head of an answer is the answer, whatever becomes of its body: one that stops
+// early or goes on past the deadline is noted in Error beside the status. An answer longer than
+// what is drained counts as read.
 //
-// Requests. There is an attempt for every request that may have reached the receiver. One goes out again within an attempt only
-// where the receiver says that it has not looked at it: an HTTP/2 stream refused or left out by a GOAWAY, and HTTP_1_1_REQUIRED.
+// Requests. There is an attempt for every request that may have reached the receiver. One goes out
+// again within an attempt only where the receiver says that it has not looked at it: an HTTP/2
+// stream refused or left out by a GOAWAY, and HTTP_1_1_REQUIRED.
 //
-// Connections are kept, up to Options.MaxAge. One on which the time was up without a byte is not used again, and neither are
-// those that were idle beside it: they may all be dead without a word.
+// Connections are kept, up to Options.MaxAge. One on which the time was up without a byte is not
+// used again, and neither are those that were idle beside it: they may all be dead without a word.
 //
 // The package never retries, keeps no state of deliveries, and logs nothing.
 package webhook

@@ -76,8 +76,9 @@ func (e *Endpoint) SetSecrets(secrets []config.Secret) error {
 	return nil
 }
 
-// Signing returns those of the live secrets, the newest first, that sign: all of them, or the oldest where the scheme has room
-// for one signature. Receivers know that one until the grace of a rotation ends, and the newest only once they have been told.
+// Signing returns those of the live secrets, the newest first, that sign: all of them, or the
+// oldest where the scheme has room for one signature. Receivers know that one until the grace of a
+// rotation ends, and the newest only once they have been told.
 func Signing(s config.Signature, live []config.Secret) []config.Secret {
 	if schemeOf(s).Single() && len(live) > 1 {
 		return live[len(live)-1:]
@@ -108,8 +109,9 @@ func (e *Endpoint) setHeaders(u *url.URL, headers map[string]string) error {
 	return nil
 }
 
-// Send makes one attempt: the request, and up to the endpoint's number of redirects. Whatever happens is in the Result;
-// its attempt lacks only the Outcome. A done ctx ends the attempt at once.
+// Send makes one attempt: the request, and up to the endpoint's number of redirects. Whatever
+// happens is in the Result; its attempt lacks only the Outcome. A done ctx ends the attempt at
+// once.
 func (e *Endpoint) Send(ctx context.Context, r *Request) Result {
 	x, _ := e.client.exchanges.Get().(*exchange)
 	res := Result{Attempt: outbox.Attempt{
@@ -151,8 +153,8 @@ func (e *Endpoint) perform(ctx context.Context, x *exchange, res *Result) {
 	}
 }
 
-// follow sends the request and follows redirects as far as the endpoint allows. A 307 or 308 that is not followed is an
-// error; any other answer that is not success speaks for itself.
+// follow sends the request and follows redirects as far as the endpoint allows. A 307 or 308 that
+// is not followed is an error; any other answer that is not success speaks for itself.
 func (e *Endpoint) follow(ctx context.Context, x *exchange, deadline time.Time) error {
 	o, at := e.first, e.url
 	for hop := 0; ; hop++ {
@@ -196,7 +198,8 @@ func resolveLocation(from *url.URL, origin receiver.Place, location string) (*ur
 	return u, p, nil
 }
 
-// origin returns the connections to p. Of too many the one that was not needed for the longest goes.
+// origin returns the connections to p. Of too many the one that was not needed for the longest
+// goes.
 func (e *Endpoint) origin(p receiver.Place) *origin {
 	if e.first.place == p {
 		return e.first
@@ -221,8 +224,8 @@ func (e *Endpoint) origin(p receiver.Place) *origin {
 	return o
 }
 
-// Close closes the endpoint's idle connections. Requests in flight end as they would; later ones still work, each on a
-// connection of its own.
+// Close closes the endpoint's idle connections. Requests in flight end as they would; later ones
+// still work, each on a connection of its own.
 func (e *Endpoint) Close() {
 	e.client.mu.Lock()
 	delete(e.client.endpoints, e)

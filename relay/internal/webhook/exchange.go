@@ -9,14 +9,15 @@ import (
 )
 
 const (
-	// joinBelow is up to where copying a body behind its head is cheaper than a second buffer for the kernel.
+	// joinBelow is up to where copying a body behind its head is cheaper than a second buffer for
+	// the kernel.
 	joinBelow = 32 << 10
 	// keptBuffer is the most that a buffer may hold on to between exchanges.
 	keptBuffer = 64 << 10
 )
 
-// exchange is what one attempt needs: its request, ready to be written, and room for the answer of its latest hop. Exchanges
-// are reused.
+// exchange is what one attempt needs: its request, ready to be written, and room for the answer of
+// its latest hop. Exchanges are reused.
 type exchange struct {
 	*http1.Exchange
 
@@ -45,7 +46,8 @@ func (x *exchange) release(pool *sync.Pool) {
 	pool.Put(x)
 }
 
-// build makes the request ready for its first hop. An error means that no attempt can be made, ever.
+// build makes the request ready for its first hop. An error means that no attempt can be made,
+// ever.
 func (x *exchange) build(e *Endpoint, r *Request) error {
 	if err := e.checkEvent(r); err != nil {
 		return err
@@ -70,7 +72,8 @@ func (x *exchange) finishHead() {
 	}
 }
 
-// rebase makes the request ready for another hop: the same fields and body behind the hop's own head.
+// rebase makes the request ready for another hop: the same fields and body behind the hop's own
+// head.
 func (x *exchange) rebase(hopHead []byte) {
 	fields := x.head[x.hop : x.headEnd-len("\r\n")]
 	head := make([]byte, 0, len(hopHead)+len(fields)+joinBelow)
@@ -88,7 +91,8 @@ func (x *exchange) mayGo() error {
 	return errNotHeld
 }
 
-// do makes the exchange on an HTTP/1.1 connection. It reports whether the connection can be used again.
+// do makes the exchange on an HTTP/1.1 connection. It reports whether the connection can be used
+// again.
 func (x *exchange) do(ctx context.Context, c *http1.Conn, deadline time.Time) (keep bool, err error) {
 	if err := c.SetDeadline(deadline); err != nil {
 		return false, &http1.Error{During: http1.Sending, Err: err}

@@ -32,7 +32,8 @@ func failuref(format string, args ...any) error {
 	return &failure{fmt.Sprintf(format, args...)}
 }
 
-// explain returns the text for Attempt.Error: short, the same for the same cause, without URLs or secrets.
+// explain returns the text for Attempt.Error: short, the same for the same cause, without URLs or
+// secrets.
 func explain(ctx context.Context, err error, timeout time.Duration) string {
 	at, inTLS := during(err)
 	var own *failure
@@ -146,7 +147,8 @@ func explainSocket(err error, at string) string {
 	return ""
 }
 
-// explainCertificate says why a certificate is not trusted, and what the receiver is to do about it.
+// explainCertificate says why a certificate is not trusted, and what the receiver is to do about
+// it.
 func explainCertificate(err *tls.CertificateVerificationError) string {
 	var invalid x509.CertificateInvalidError
 	var host x509.HostnameError
@@ -176,8 +178,8 @@ func explainCertificate(err *tls.CertificateVerificationError) string {
 	return "TLS: certificate is not valid"
 }
 
-// weaklySigned reports whether a certificate's signature is of a kind that nobody accepts any more. That of a root does not
-// count.
+// weaklySigned reports whether a certificate's signature is of a kind that nobody accepts any more.
+// That of a root does not count.
 func weaklySigned(c *x509.Certificate) bool {
 	switch c.SignatureAlgorithm { //nolint:exhaustive // the rest is strong enough
 	case x509.SHA1WithRSA, x509.DSAWithSHA1, x509.ECDSAWithSHA1, x509.MD5WithRSA, x509.MD2WithRSA:
@@ -198,7 +200,8 @@ func explainTLS(err error) string {
 	if errors.As(err, &op) && op.Op == "remote error" {
 		return "TLS: refused by the receiver: " + strings.TrimPrefix(op.Err.Error(), "tls: ")
 	}
-	// What else crypto/tls finds wrong has no type, but a text that holds neither addresses nor secrets.
+	// What else crypto/tls finds wrong has no type, but a text that holds neither addresses nor
+	// secrets.
 	cause := err
 	for next := errors.Unwrap(cause); next != nil; next = errors.Unwrap(cause) {
 		cause = next

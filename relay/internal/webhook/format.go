@@ -14,7 +14,8 @@ const (
 	typeJSON        = "application/json"
 	typeCloudEvents = "application/cloudevents+json; charset=utf-8"
 	typeBinary      = "application/octet-stream"
-	// typeStripe is what Stripe sends: readers that go by the type alone (servlets) would take the body for Latin-1 otherwise.
+	// typeStripe is what Stripe sends: readers that go by the type alone (servlets) would take the
+	// body for Latin-1 otherwise.
 	typeStripe = "application/json; charset=utf-8"
 
 	jsonNull = "null"
@@ -58,7 +59,8 @@ func (x *exchange) format(e *Endpoint, r *Request) (content, error) {
 	return content{x.body, contentType}, nil
 }
 
-// formatBare is for the formats whose body is the data alone. Raw and binary CloudEvents carry any payload.
+// formatBare is for the formats whose body is the data alone. Raw and binary CloudEvents carry any
+// payload.
 func (x *exchange) formatBare(e *Endpoint, r *Request) (content, error) {
 	switch {
 	case r.Body != nil:
@@ -90,8 +92,8 @@ func dataOf(r *Request) ([]byte, error) {
 	return r.Event.Payload, nil
 }
 
-// errNotUTF8 is for bytes that JSON has no place for. Receivers replace them as they read the body as text, and never find
-// the signature of what was sent.
+// errNotUTF8 is for bytes that JSON has no place for. Receivers replace them as they read the body
+// as text, and never find the signature of what was sent.
 var errNotUTF8 = &failure{"the payload is not valid UTF-8, which JSON must be; format \"raw\" sends any bytes"}
 
 // jsonType is the content type of a JSON body.
@@ -102,8 +104,9 @@ func (e *Endpoint) jsonType() string {
 	return typeJSON
 }
 
-// appendTime appends when the event happened, between before and after: its own time, or that of the attempt for a table
-// without one. A time that RFC 3339 has no form for, which Postgres can hold, is left out.
+// appendTime appends when the event happened, between before and after: its own time, or that of
+// the attempt for a table without one. A time that RFC 3339 has no form for, which Postgres can
+// hold, is left out.
 func appendTime(dst []byte, before, after string, r *Request) []byte {
 	t := r.Event.CreatedAt
 	if t.IsZero() {
@@ -124,7 +127,8 @@ func appendEnvelope(dst []byte, r *Request) []byte {
 	return append(dst, `,"data":`...)
 }
 
-// appendCloudEvent appends a structured CloudEvent up to its data. A key becomes the partitionkey extension.
+// appendCloudEvent appends a structured CloudEvent up to its data. A key becomes the partitionkey
+// extension.
 func appendCloudEvent(dst []byte, source string, r *Request) []byte {
 	dst = payload.AppendString(append(dst, `{"specversion":"1.0","id":`...), r.Event.ID)
 	dst = payload.AppendString(append(dst, `,"source":`...), source)
@@ -149,8 +153,9 @@ func appendCloudEventsHeaders(dst []byte, source string, r *Request) []byte {
 	return dst
 }
 
-// appendPercent encodes an attribute as the HTTP binding of CloudEvents 1.0 wants it (section 3.1.3.2): printable ASCII
-// but the space, the double quote and the percent sign stays, every other byte of its UTF-8 is percent-encoded.
+// appendPercent encodes an attribute as the HTTP binding of CloudEvents 1.0 wants it (section
+// 3.1.3.2): printable ASCII but the space, the double quote and the percent sign stays, every other
+// byte of its UTF-8 is percent-encoded.
 func appendPercent(dst []byte, s string) []byte {
 	const digits = "0123456789ABCDEF"
 	s = strings.ToValidUTF8(s, "\uFFFD")

@@ -124,8 +124,9 @@ func TestBodyExpression(t *testing.T) {
 	}
 }
 
-// TestIDsBeyondASCIIVerify: receivers read the bytes of a header as Latin-1 or refuse them, so an id that holds more than ASCII
-// is percent-encoded there, and signed as it is sent. One of ASCII alone stays as it is.
+// TestIDsBeyondASCIIVerify: receivers read the bytes of a header as Latin-1 or refuse them, so an
+// id that holds more than ASCII is percent-encoded there, and signed as it is sent. One of ASCII
+// alone stays as it is.
 func TestIDsBeyondASCIIVerify(t *testing.T) {
 	t.Parallel()
 	for id, want := range map[string]string{
@@ -142,8 +143,8 @@ func TestIDsBeyondASCIIVerify(t *testing.T) {
 	}
 }
 
-// TestPayloadThatIsNotUTF8: JSON is UTF-8. Bytes that are not never verify at a receiver that reads the body as text, so no
-// envelope carries them, and raw says that they are bytes.
+// TestPayloadThatIsNotUTF8: JSON is UTF-8. Bytes that are not never verify at a receiver that reads
+// the body as text, so no envelope carries them, and raw says that they are bytes.
 func TestPayloadThatIsNotUTF8(t *testing.T) {
 	t.Parallel()
 	r := newRequest()
@@ -162,7 +163,8 @@ func TestPayloadThatIsNotUTF8(t *testing.T) {
 	}
 }
 
-// TestStripeNamesTheCharset: so does Stripe, and readers that go by the type alone take the body for Latin-1 otherwise.
+// TestStripeNamesTheCharset: so does Stripe, and readers that go by the type alone take the body
+// for Latin-1 otherwise.
 func TestStripeNamesTheCharset(t *testing.T) {
 	t.Parallel()
 	for _, f := range []config.Format{config.FormatStandard, config.FormatRaw} {
@@ -171,7 +173,8 @@ func TestStripeNamesTheCharset(t *testing.T) {
 	}
 }
 
-// TestTimesThatRFC3339HasNoFormFor are left out: Postgres holds years that receivers' parsers do not read.
+// TestTimesThatRFC3339HasNoFormFor are left out: Postgres holds years that receivers' parsers do
+// not read.
 func TestTimesThatRFC3339HasNoFormFor(t *testing.T) {
 	t.Parallel()
 	for year, written := range map[int]bool{2026: true, 9999: true, 1: true, 10000: false, 20231: false, 294276: false, -1: false} {
@@ -281,7 +284,8 @@ func TestSchemes(t *testing.T) {
 	}
 }
 
-// TestHeaders: the endpoint's own headers go along, a trace passes through, and nothing can be smuggled in.
+// TestHeaders: the endpoint's own headers go along, a trace passes through, and nothing can be
+// smuggled in.
 func TestHeaders(t *testing.T) {
 	t.Parallel()
 	r := newRequest()

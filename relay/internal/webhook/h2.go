@@ -19,9 +19,9 @@ import (
 	"github.com/tailpost/tailpost/relay/internal/http1"
 )
 
-// HTTP/2 is net/http's, by its public ClientConn: a connection at a time, with room reserved before it is used. Golang.org/x/net
-// lends the exported type of a stream's error, which net/http's own errors turn into (errors.As); its Transport is deprecated in
-// favour of this one.
+// HTTP/2 is net/http's, by its public ClientConn: a connection at a time, with room reserved before
+// it is used. Golang.org/x/net lends the exported type of a stream's error, which net/http's own
+// errors turn into (errors.As); its Transport is deprecated in favour of this one.
 
 // h2Conn is one HTTP/2 connection. Several attempts at a time use it.
 type h2Conn struct {
@@ -72,8 +72,9 @@ type h2Error struct {
 func (e *h2Error) Error() string { return e.text }
 func (e *h2Error) Unwrap() error { return e.err }
 
-// addH2 begins HTTP/2 on a connection and shares it with the requests to come. What it returns has room for the caller's
-// request. If another request was quicker to connect, its connection is used and this one closed.
+// addH2 begins HTTP/2 on a connection and shares it with the requests to come. What it returns has
+// room for the caller's request. If another request was quicker to connect, its connection is used
+// and this one closed.
 func (o *origin) addH2(ctx context.Context, conn *tls.Conn, p *pulse) (*h2Conn, error) {
 	if h := o.takeH2(); h != nil {
 		_ = conn.Close() // nothing was sent on it
@@ -106,8 +107,8 @@ func (o *origin) addH2(ctx context.Context, conn *tls.Conn, p *pulse) (*h2Conn, 
 	return h, nil
 }
 
-// takeH2 reserves a request on a connection that has room for it; nil if there is none. Connections over age go, so that a
-// name whose address has moved is followed.
+// takeH2 reserves a request on a connection that has room for it; nil if there is none. Connections
+// over age go, so that a name whose address has moved is followed.
 func (o *origin) takeH2() *h2Conn {
 	if o.tls == nil {
 		return nil
@@ -213,9 +214,10 @@ func (h *h2Conn) idle() time.Duration {
 	return time.Since(time.Unix(0, used))
 }
 
-// leftOut is in net/http's error of a request that a GOAWAY leaves out, which has neither a type nor a name of its own. The
-// connection's state does not tell it from others: nginx closes as soon as it has answered what it took. Were the text to
-// change, such a request would fail its attempt, and TestGoAwayLeavesOut.
+// leftOut is in net/http's error of a request that a GOAWAY leaves out, which has neither a type
+// nor a name of its own. The connection's state does not tell it from others: nginx closes as soon
+// as it has answered what it took. Were the text to change, such a request would fail its attempt,
+// and TestGoAwayLeavesOut.
 const leftOut = "graceful shutdown GOAWAY"
 
 // explain says what became of a request that has no answer.
@@ -225,7 +227,8 @@ func (h *h2Conn) explain(ctx context.Context, err error, began time.Time, body *
 	switch {
 	case errors.Is(ctx.Err(), context.DeadlineExceeded):
 		if h.pulse.silentSince(began) {
-			// The connection may have died without a word: the next request is not to wait for that.
+			// The connection may have died without a word: the next request is not to wait for
+			// that.
 			h.origin.drop(h)
 		}
 	case ctx.Err() != nil:
@@ -269,7 +272,8 @@ func (h *h2Conn) request(ctx context.Context, x *exchange) (*http.Request, *h2Bo
 		req.Body = body
 	}
 	readFields(req.Header, fields)
-	// The transport may go on reading the body after RoundTrip: its room is not for the next exchange.
+	// The transport may go on reading the body after RoundTrip: its room is not for the next
+	// exchange.
 	x.body = nil
 	return req, body, nil
 }

@@ -11,7 +11,8 @@ import (
 	"github.com/tailpost/tailpost/config"
 )
 
-// TestHTTP2SharesConnections: requests share connections up to the streams that the receiver takes, and no further.
+// TestHTTP2SharesConnections: requests share connections up to the streams that the receiver takes,
+// and no further.
 func TestHTTP2SharesConnections(t *testing.T) {
 	t.Parallel()
 	const streams, requests = 2, 6
@@ -36,7 +37,8 @@ func TestHTTP2SharesConnections(t *testing.T) {
 	require.EqualValues(t, requests/streams, rec.conns.Load())
 }
 
-// TestHTTP2Reconnects: connections that the receiver closed are replaced, and no attempt pays for it.
+// TestHTTP2Reconnects: connections that the receiver closed are replaced, and no attempt pays for
+// it.
 func TestHTTP2Reconnects(t *testing.T) {
 	t.Parallel()
 	rec := newReceiver(t, withH2, nil)

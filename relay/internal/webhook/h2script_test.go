@@ -40,8 +40,8 @@ func (r *h2Request) respond(status string) {
 	_ = r.WriteHeaders(http2.HeadersFrameParam{StreamID: r.stream, BlockFragment: b.Bytes(), EndStream: true, EndHeaders: true})
 }
 
-// newH2Script starts a receiver that calls serve, on one goroutine per connection, for each whole request. What settles on
-// HTTP/1.1 gets says' answer.
+// newH2Script starts a receiver that calls serve, on one goroutine per connection, for each whole
+// request. What settles on HTTP/1.1 gets says' answer.
 func newH2Script(t *testing.T, serve func(*h2Request)) *h2Script {
 	t.Helper()
 	certs := httptest.NewTLSServer(nil)

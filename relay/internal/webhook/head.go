@@ -15,9 +15,10 @@ import (
 	"github.com/tailpost/tailpost/relay/signature"
 )
 
-// A request's head is written once, as HTTP/1.1 has it, in two parts: what belongs to the hop (request line, Host,
-// User-Agent, the endpoint's own headers), made ready per endpoint, and what belongs to the attempt (appendFields),
-// which every hop of the attempt repeats byte for byte. HTTP/2 reads the same lines back.
+// A request's head is written once, as HTTP/1.1 has it, in two parts: what belongs to the hop
+// (request line, Host, User-Agent, the endpoint's own headers), made ready per endpoint, and what
+// belongs to the attempt (appendFields), which every hop of the attempt repeats byte for byte.
+// HTTP/2 reads the same lines back.
 
 // hopHead is the first part for one hop. The endpoint's own headers go only where its URL points.
 func (e *Endpoint) hopHead(o *origin, u *url.URL, withOwn bool) []byte {
@@ -42,8 +43,8 @@ func (e *Endpoint) hopHead(o *origin, u *url.URL, withOwn bool) []byte {
 
 const lowerContentType = "content-type"
 
-// requestURI is the path and query of u, never its fragment. Bytes that would end the request line, or that HTTP has no
-// place for, are percent-encoded: url.Parse lets them stand in a query.
+// requestURI is the path and query of u, never its fragment. Bytes that would end the request line,
+// or that HTTP has no place for, are percent-encoded: url.Parse lets them stand in a query.
 func requestURI(u *url.URL) string {
 	path := u.EscapedPath()
 	if !strings.HasPrefix(path, "/") {
@@ -85,9 +86,9 @@ func (x *exchange) appendFields(dst []byte, e *Endpoint, r *Request, c content) 
 	return dst
 }
 
-// headerID is an event's id as the webhook-id header has it, and as it is signed. One that holds more than ASCII is
-// percent-encoded: receivers read the bytes of a header as they like, and would not find the signature otherwise. The body
-// has the id as it is.
+// headerID is an event's id as the webhook-id header has it, and as it is signed. One that holds
+// more than ASCII is percent-encoded: receivers read the bytes of a header as they like, and would
+// not find the signature otherwise. The body has the id as it is.
 func headerID(id string) string {
 	for i := range len(id) {
 		if id[i] >= utf8.RuneSelf {
@@ -97,8 +98,8 @@ func headerID(id string) string {
 	return id
 }
 
-// appendTrace passes one header of the event through. One that is not fit for a header is left out: a trace is not
-// worth an event.
+// appendTrace passes one header of the event through. One that is not fit for a header is left out:
+// a trace is not worth an event.
 func appendTrace(dst []byte, headers map[string]string, name string) []byte {
 	value := headers[name]
 	if value == "" || !receiver.ValidValue(value) {
@@ -120,7 +121,8 @@ func (e *Endpoint) checkEvent(r *Request) error {
 	return nil
 }
 
-// ownHeaders checks the headers that an endpoint's configuration adds and writes them as lines, sorted.
+// ownHeaders checks the headers that an endpoint's configuration adds and writes them as lines,
+// sorted.
 func ownHeaders(headers map[string]string) ([]byte, error) {
 	names := make([]string, 0, len(headers))
 	for name := range headers {
@@ -146,7 +148,8 @@ func ownHeaders(headers map[string]string) ([]byte, error) {
 	return b, nil
 }
 
-// readFields turns header lines back into a header, for HTTP/2. What HTTP/2 says by other means is left out.
+// readFields turns header lines back into a header, for HTTP/2. What HTTP/2 says by other means is
+// left out.
 func readFields(dst http.Header, lines string) {
 	for line := range strings.SplitSeq(lines, "\r\n") {
 		name, value, ok := strings.Cut(line, ": ")

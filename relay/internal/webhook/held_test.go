@@ -12,8 +12,8 @@ import (
 	"github.com/tailpost/tailpost/relay/internal/webhook"
 )
 
-// TestHeld: whoever loses the right to send while a connection is made, or while one that was kept is taken, sends nothing, and
-// it was no attempt.
+// TestHeld: whoever loses the right to send while a connection is made, or while one that was kept
+// is taken, sends nothing, and it was no attempt.
 func TestHeld(t *testing.T) {
 	t.Parallel()
 	for name, start := range map[string]func(*httptest.Server){"plain": plainHTTP, "TLS": tlsOnly, "HTTP/2": withH2} {

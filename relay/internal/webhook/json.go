@@ -5,7 +5,8 @@ import (
 	"encoding/json"
 )
 
-// jsonWords is how deep validJSON itself follows nesting, in words of 64 levels. Deeper documents are rare.
+// jsonWords is how deep validJSON itself follows nesting, in words of 64 levels. Deeper documents
+// are rare.
 const jsonWords = 8
 
 // jsonState is what a JSON document may go on with.
@@ -40,8 +41,9 @@ func (n *jsonNesting) inObject() bool {
 	return n.objects[at/64]>>(at%64)&1 == 1
 }
 
-// validJSON reports whether b is one JSON value. It agrees with json.Valid in about a fifth of the time: every attempt
-// needs the answer, and most of a payload is text that can be skipped eight bytes at a time.
+// validJSON reports whether b is one JSON value. It agrees with json.Valid in about a fifth of the
+// time: every attempt needs the answer, and most of a payload is text that can be skipped eight
+// bytes at a time.
 func validJSON(b []byte) bool {
 	var nesting jsonNesting
 	state := jsonValue
@@ -56,7 +58,8 @@ func validJSON(b []byte) bool {
 	return state == jsonNext && nesting.depth == 0
 }
 
-// step takes the next key with its colon, scalar, bracket or comma. It gives where it ends, -1 if it may not stand there.
+// step takes the next key with its colon, scalar, bracket or comma. It gives where it ends, -1 if
+// it may not stand there.
 func (n *jsonNesting) step(b []byte, i int, state jsonState) (int, jsonState) {
 	switch c := b[i]; {
 	case state == jsonKey, state == jsonFirstKey && c != '}':
@@ -83,7 +86,8 @@ func (n *jsonNesting) value(b []byte, i int) (int, jsonState) {
 	return skipScalar(b, i), jsonNext
 }
 
-// next takes the comma or the end that c should be. Where a first key or value was possible, c is the end.
+// next takes the comma or the end that c should be. Where a first key or value was possible, c is
+// the end.
 func (n *jsonNesting) next(c byte, i int, state jsonState) (int, jsonState) {
 	object := n.inObject()
 	switch {
@@ -145,7 +149,8 @@ func skipString(b []byte, i int) int {
 		for i+8 <= len(b) {
 			w := binary.LittleEndian.Uint64(b[i:])
 			quote, escape := w^(ones*'"'), w^(ones*'\\')
-			// Each term has the high bit of a byte set if the byte, or one below it, is the one looked for.
+			// Each term has the high bit of a byte set if the byte, or one below it, is the one
+			// looked for.
 			if ((quote-ones)&^quote|(escape-ones)&^escape|(w-ones*' ')&^w)&highs != 0 {
 				break
 			}

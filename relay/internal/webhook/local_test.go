@@ -24,8 +24,8 @@ func troubled(ctx context.Context, t *testing.T, host string, trouble error) web
 	return e.Send(ctx, newRequest())
 }
 
-// TestTheRelaysOwnTroublesAreLocal: what the relay's machine is short of is not held against the receiver, whether it is
-// missed for the connection or for the question where to connect to.
+// TestTheRelaysOwnTroublesAreLocal: what the relay's machine is short of is not held against the
+// receiver, whether it is missed for the connection or for the question where to connect to.
 func TestTheRelaysOwnTroublesAreLocal(t *testing.T) {
 	t.Parallel()
 	const files = "too many open files on the relay's machine"

@@ -28,8 +28,9 @@ func scripted(t *testing.T, url string, roots *x509.CertPool, change ...func(*co
 	return endpointOf(t, newClient(t, webhook.Options{Network: loopback(), Roots: roots}), url, change...)
 }
 
-// TestHTTP2FailureIsOneAttempt: a receiver that takes the request and then loses the connection, in whatever way and however
-// long the connection had been idle, gets no second one within the attempt.
+// TestHTTP2FailureIsOneAttempt: a receiver that takes the request and then loses the connection, in
+// whatever way and however long the connection had been idle, gets no second one within the
+// attempt.
 func TestHTTP2FailureIsOneAttempt(t *testing.T) {
 	t.Parallel()
 	for name, fail := range map[string]func(r *h2Request){
@@ -64,7 +65,8 @@ func TestHTTP2FailureIsOneAttempt(t *testing.T) {
 	}
 }
 
-// TestRefusedStreamGoesAgain: a request that the receiver says it has not looked at goes out again at once.
+// TestRefusedStreamGoesAgain: a request that the receiver says it has not looked at goes out again
+// at once.
 func TestRefusedStreamGoesAgain(t *testing.T) {
 	t.Parallel()
 	s := newH2Script(t, func(r *h2Request) {
@@ -91,18 +93,18 @@ func TestRefusedStreamsEnd(t *testing.T) {
 	require.LessOrEqual(t, requests.Load(), int64(4))
 }
 
-// TestGoAwayLeavesOut: of two requests on a connection that goes away, the one that the receiver has taken is answered there,
-// and the one that it has not goes out again on a new connection.
+// TestGoAwayLeavesOut: of two requests on a connection that goes away, the one that the receiver
+// has taken is answered there, and the one that it has not goes out again on a new connection.
 func TestGoAwayLeavesOut(t *testing.T) {
 	t.Parallel()
 	var first uint32
 	arrived, elsewhere := make(chan struct{}, 2), make(chan struct{})
 	s := newH2Script(t, func(r *h2Request) {
-		switch {
-		case r.all == 1:
+		switch r.all {
+		case 1:
 			first = r.stream
 			arrived <- struct{}{}
-		case r.all == 2:
+		case 2:
 			_ = r.WriteGoAway(first, http2.ErrCodeNo, nil)
 			arrived <- struct{}{}
 			select {
@@ -129,7 +131,8 @@ func TestGoAwayLeavesOut(t *testing.T) {
 	require.EqualValues(t, 2, s.conns.Load())
 }
 
-// TestHTTP11Required: a receiver that asks for HTTP/1.1 gets the request, and all later ones, over HTTP/1.1.
+// TestHTTP11Required: a receiver that asks for HTTP/1.1 gets the request, and all later ones, over
+// HTTP/1.1.
 func TestHTTP11Required(t *testing.T) {
 	t.Parallel()
 	s := newH2Script(t, func(r *h2Request) { _ = r.WriteRSTStream(r.stream, http2.ErrCodeHTTP11Required) })
@@ -139,8 +142,8 @@ func TestHTTP11Required(t *testing.T) {
 	require.EqualValues(t, 1, s.http1.Load())
 }
 
-// TestSilentTimeoutRetiresTheConnection: a connection on which the time was up without a byte may be dead; the next request
-// does not wait for that.
+// TestSilentTimeoutRetiresTheConnection: a connection on which the time was up without a byte may
+// be dead; the next request does not wait for that.
 func TestSilentTimeoutRetiresTheConnection(t *testing.T) {
 	t.Parallel()
 	short := func(ep *config.Endpoint) { ep.Timeout = 300 * time.Millisecond }
@@ -241,7 +244,8 @@ func TestMovedNameIsFollowed(t *testing.T) {
 	}
 }
 
-// TestAnswerBeforeTheRequestIsRead: a receiver may refuse a large body as soon as it knows, and never read it.
+// TestAnswerBeforeTheRequestIsRead: a receiver may refuse a large body as soon as it knows, and
+// never read it.
 func TestAnswerBeforeTheRequestIsRead(t *testing.T) {
 	t.Parallel()
 	for _, status := range []string{"410 Gone", "413 Content Too Large"} {

@@ -12,11 +12,12 @@ import (
 	"github.com/tailpost/tailpost/relay/internal/http1"
 )
 
-// maxUnread is how often a request may go out again because the receiver says that it has not looked at it.
+// maxUnread is how often a request may go out again because the receiver says that it has not
+// looked at it.
 const maxUnread = 3
 
-// origin is where requests of one endpoint go: a place, and the connections to it. Which protocol it speaks is known
-// once the first connection is made.
+// origin is where requests of one endpoint go: a place, and the connections to it. Which protocol
+// it speaks is known once the first connection is made.
 type origin struct {
 	client   *Client
 	place    receiver.Place
@@ -41,9 +42,10 @@ func newOrigin(c *Client, p receiver.Place, concurrency int) *origin {
 	return o
 }
 
-// roundTrip sends the exchange's request and reads the answer to its end. The request goes out again only where the receiver
-// says that it has not looked at it: it refused it, or asks for HTTP/1.1. Whatever else befalls a request that was written is
-// the end of the attempt, so that there is an attempt for each request that may have reached the receiver.
+// roundTrip sends the exchange's request and reads the answer to its end. The request goes out
+// again only where the receiver says that it has not looked at it: it refused it, or asks for
+// HTTP/1.1. Whatever else befalls a request that was written is the end of the attempt, so that
+// there is an attempt for each request that may have reached the receiver.
 func (o *origin) roundTrip(ctx context.Context, x *exchange, deadline time.Time) error {
 	for unread := 0; ; unread++ {
 		err := o.try(ctx, x, deadline)
@@ -82,8 +84,8 @@ func (o *origin) try(ctx context.Context, x *exchange, deadline time.Time) error
 	return o.use(ctx, c, x, deadline)
 }
 
-// staleAfter is how long a connection must have been idle for its end, without a byte of an answer, to be the receiver's
-// keep-alive limit rather than what it does to this request.
+// staleAfter is how long a connection must have been idle for its end, without a byte of an answer,
+// to be the receiver's keep-alive limit rather than what it does to this request.
 const staleAfter = 500 * time.Millisecond
 
 // use makes one exchange on c and keeps it for the next one, if it is fit for that.

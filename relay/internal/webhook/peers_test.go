@@ -24,9 +24,11 @@ import (
 	"github.com/tailpost/tailpost/relay/internal/webhook"
 )
 
-// Receivers that others wrote, as processes: what they do to connections is theirs, and not made up here.
+// Receivers that others wrote, as processes: what they do to connections is theirs, and not made up
+// here.
 
-// startPeer runs a program until the test ends, and returns the first line that it prints. A machine without it skips the test.
+// startPeer runs a program until the test ends, and returns the first line that it prints. A
+// machine without it skips the test.
 func startPeer(t *testing.T, name string, args ...string) *bufio.Reader {
 	t.Helper()
 	path, err := exec.LookPath(name)
@@ -60,8 +62,9 @@ func awaitListening(t *testing.T, addr string) {
 	}, 30*time.Second, 10*time.Millisecond)
 }
 
-// TestNginx: under load, with connections that end every 20 requests (HTTP/2: by GOAWAY), what nginx took and what the
-// attempts say are the same; and it refuses a large body before it has read it.
+// TestNginx: under load, with connections that end every 20 requests (HTTP/2: by GOAWAY), what
+// nginx took and what the attempts say are the same; and it refuses a large body before it has read
+// it.
 func TestNginx(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
@@ -136,7 +139,8 @@ http {
 	}
 }
 
-// TestNodeAndPython: receivers of the languages that most are written in take what is sent, one connection after the other.
+// TestNodeAndPython: receivers of the languages that most are written in take what is sent, one
+// connection after the other.
 func TestNodeAndPython(t *testing.T) {
 	t.Parallel()
 	const node = `

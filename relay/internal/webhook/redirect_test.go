@@ -31,8 +31,8 @@ func follows(n int) func(*config.Endpoint) {
 	}
 }
 
-// TestRedirectFollowed: the same request goes to the next place, signature and all, but the endpoint's own headers only
-// to the same one.
+// TestRedirectFollowed: the same request goes to the next place, signature and all, but the
+// endpoint's own headers only to the same one.
 func TestRedirectFollowed(t *testing.T) {
 	t.Parallel()
 	for _, status := range []int{http.StatusTemporaryRedirect, http.StatusPermanentRedirect} {
@@ -100,7 +100,8 @@ func TestRedirectOverHTTP2(t *testing.T) {
 	require.EqualValues(t, 1, rec.conns.Load())
 }
 
-// TestRedirectsShareOneTimeout: the timeout is the attempt's. A receiver that spends half of it on every hop runs out of it.
+// TestRedirectsShareOneTimeout: the timeout is the attempt's. A receiver that spends half of it on
+// every hop runs out of it.
 func TestRedirectsShareOneTimeout(t *testing.T) {
 	t.Parallel()
 	const timeout = 600 * time.Millisecond

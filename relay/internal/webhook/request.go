@@ -14,30 +14,35 @@ type Request struct {
 	Number  int
 	Trigger outbox.Trigger
 	Now     time.Time // becomes webhook-timestamp and Attempt.AttemptedAt
-	// Held, if set, is asked right before the request is written, when all that takes time before it is done: false, and
-	// nothing is sent.
+	// Held, if set, is asked right before the request is written, when all that takes time before
+	// it is done: false, and nothing is sent.
 	Held func() bool
 }
 
-// Result is what came of a Request: the attempt's row, except for its Outcome, and what the retry policy needs beside it.
+// Result is what came of a Request: the attempt's row, except for its Outcome, and what the retry
+// policy needs beside it.
 type Result struct {
 	Attempt outbox.Attempt
-	// RetryAfter is the receiver's hint, already turned into a delay from the end of the attempt. 0: none.
+	// RetryAfter is the receiver's hint, already turned into a delay from the end of the attempt.
+	// 0: none.
 	RetryAfter time.Duration
-	// Delivered reports whether the receiver took the event: the head of its answer came whole, with a status from 200 to
-	// 299. Attempt.Error then is a note on what was wrong with the rest of the answer.
+	// Delivered reports whether the receiver took the event: the head of its answer came whole,
+	// with a status from 200 to 299. Attempt.Error then is a note on what was wrong with the rest
+	// of the answer.
 	Delivered bool
 	// Permanent says that no retry can help, for example because the body cannot be built.
 	Permanent bool
 	// Unsent says that Request.Held forbade it: there was no attempt.
 	Unsent bool
-	// Local says that the relay or its machine failed the attempt, not the receiver: no descriptors, ports, buffers or memory
-	// were left, or the context ended. It is to cost neither one of the delivery's attempts nor any of the endpoint's health.
+	// Local says that the relay or its machine failed the attempt, not the receiver: no
+	// descriptors, ports, buffers or memory were left, or the context ended. It is to cost neither
+	// one of the delivery's attempts nor any of the endpoint's health.
 	Local bool
-	// Reached reports whether the request, or a part of it, may have reached the receiver: then the attempt is recorded, even
-	// if it is Local.
+	// Reached reports whether the request, or a part of it, may have reached the receiver: then the
+	// attempt is recorded, even if it is Local.
 	Reached bool
-	// Again says that the request went out on a connection that had been idle and that the receiver closed without a word,
-	// as at the end of its keep-alive: that says nothing about its health. A retry may follow at once.
+	// Again says that the request went out on a connection that had been idle and that the receiver
+	// closed without a word, as at the end of its keep-alive: that says nothing about its health. A
+	// retry may follow at once.
 	Again bool
 }

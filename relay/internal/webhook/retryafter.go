@@ -6,11 +6,12 @@ import (
 	"time"
 )
 
-// maxHint bounds what a hint is worth reading: longer ones mean the same, "not soon". The retry policy caps them further.
+// maxHint bounds what a hint is worth reading: longer ones mean the same, "not soon". The retry
+// policy caps them further.
 const maxHint = 366 * 24 * time.Hour
 
-// refuse reports how far the receiver's clock is ahead, which it showed between began and ended in whole
-// seconds. A Date that is none says nothing.
+// refuse reports how far the receiver's clock is ahead, which it showed between began and ended in
+// whole seconds. A Date that is none says nothing.
 func (c *Client) refuse(endpoint, date string, began, ended time.Time) {
 	at, err := http.ParseTime(date)
 	switch {
@@ -25,8 +26,9 @@ func (c *Client) refuse(endpoint, date string, began, ended time.Time) {
 	}
 }
 
-// ParseRetryAfter reads the value of a Retry-After header, a number of seconds or an HTTP-date in any of its three forms,
-// as a delay from now. A date that has passed gives 0 and true. Anything else gives false; no value overflows.
+// ParseRetryAfter reads the value of a Retry-After header, a number of seconds or an HTTP-date in
+// any of its three forms, as a delay from now. A date that has passed gives 0 and true. Anything
+// else gives false; no value overflows.
 func ParseRetryAfter(header string, now time.Time) (time.Duration, bool) {
 	header = strings.TrimSpace(header)
 	if header == "" {

@@ -52,7 +52,8 @@ func TestRetryAfterReachesTheResult(t *testing.T) {
 	}
 }
 
-// FuzzParseRetryAfter: no header panics, none gives a negative delay, none gives one that could overflow a time.
+// FuzzParseRetryAfter: no header panics, none gives a negative delay, none gives one that could
+// overflow a time.
 func FuzzParseRetryAfter(f *testing.F) {
 	f.Add("120", int64(0))
 	f.Add("Sun, 06 Nov 1994 08:49:37 GMT", int64(784111777))

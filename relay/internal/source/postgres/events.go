@@ -92,7 +92,7 @@ func (e *Events) Change(op Op, table *source.Table, row []outbox.Value) error {
 	}
 	if e.broken != nil {
 		e.bring(outbox.Event{ID: e.idOf(table, row)}, e.broken)
-		return nil
+		return nil //nolint:nilerr // the event is brought with its error
 	}
 	e.bring(e.decoder.Decode(row))
 	return nil
