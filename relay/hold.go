@@ -76,18 +76,9 @@ func (r *Relay) prepare(ctx, hard context.Context, led *ledger.Ledger, stream *p
 	if err != nil {
 		return nil, err
 	}
-	endpoints := set.endpoints()
-	if err := mirror(ctx, led, cfg, endpoints, now); err != nil {
-		return nil, err
-	}
 	begin := source.Position(max(hold.Settled, info.ConfirmedFlush))
-	feed, streamed, err := feed(ctx, led, set, begin, r.log)
+	endpoints, feed, err := r.receivers(ctx, led, set, begin, now)
 	if err != nil {
-		return nil, err
-	}
-	feed.Note(endpoints)
-	endpoints = append(endpoints, streamed...)
-	if err := queued(ctx, led, endpoints, now); err != nil {
 		return nil, err
 	}
 	zone, err := led.Zone(ctx, cfg.Outbox.Mapping)
@@ -144,11 +135,24 @@ func (h *holding) besides(cfg *config.Config, hold ledger.Hold, found taken) {
 	})
 }
 
-// feed loads the endpoints made through the API as they were where the stream begins.
-func feed(ctx context.Context, led *ledger.Ledger, set *settings, begin source.Position, log zerolog.Logger) (*intake.Feed, []dispatch.Endpoint, error) {
-	return intake.Load(ctx, led, begin, intake.FeedOptions{
-		Client: set.clients.tenants, Network: set.cfg.TenantNetwork(), Keys: set.keyring, Logger: log,
+// receivers returns every endpoint that there is to deliver to, those of the configuration and those
+// made through the API as they were where the stream begins, and the feed of what changes about them.
+func (r *Relay) receivers(
+	ctx context.Context, led *ledger.Ledger, set *settings, begin source.Position, now time.Time,
+) ([]dispatch.Endpoint, *intake.Feed, error) {
+	endpoints := set.endpoints()
+	if err := mirror(ctx, led, set.cfg, endpoints, now); err != nil {
+		return nil, nil, err
+	}
+	feed, streamed, err := intake.Load(ctx, led, begin, intake.FeedOptions{
+		Client: set.clients.tenants, Network: set.cfg.TenantNetwork(), Keys: set.keyring, Logger: r.log,
 	})
+	if err != nil {
+		return nil, nil, err
+	}
+	feed.Note(endpoints)
+	endpoints = append(endpoints, streamed...)
+	return endpoints, feed, queued(ctx, led, endpoints, now)
 }
 
 // barriers returns the barriers of a hold, which go through the slot as logical messages of our

@@ -141,7 +141,7 @@ func TestRecord_findsTheRowWhereverItIs(t *testing.T) {
 		"INSERT INTO tailpost.relay SELECT 'other', epoch, owner, system_id, timeline, batch, settled_lsn, settled_at, updated_at FROM tailpost.relay",
 		"UPDATE tailpost.relay SET owner = 'again'; VACUUM FULL tailpost.relay",
 	} {
-		for _, sql := range strings.Split(move, "; ") {
+		for sql := range strings.SplitSeq(move, "; ") {
 			b.exec(t, sql)
 		}
 		require.NoError(t, b.ledger.Record(t.Context(), hold, oneOf(strconv.Itoa(i), outbox.LSN(i+1))))
