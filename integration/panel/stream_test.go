@@ -16,7 +16,7 @@ func TestTheLogIsLive(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, keyedHCL)
 	w.receiver.On("/bad", kit.Respond(http.StatusInternalServerError, markup))
-	w.endpoint("Good"+markup, "/good", map[string]any{"events": []string{"order.*"}})
+	good := w.endpoint("Good"+markup, "/good", map[string]any{"events": []string{"order.*"}})
 	w.endpoint("Bad", "/bad", map[string]any{"events": []string{"invoice.*"}})
 	b := newTab(t, w.url, tabOptions{})
 	b.login()
@@ -42,6 +42,7 @@ func TestTheLogIsLive(t *testing.T) {
 	b.open("/panel/log?outcome=dead")
 	b.until("document.querySelector('[data-tail-state]').textContent === 'Live'")
 	w.insert("order.created", "", `{}`)
+	w.attempts(good, 3) // it is on record, so that what comes later would come after it
 	dead := w.insert("invoice.sent", "", `{}`)
 	b.sees(dead)
 	require.NotContains(t, b.text(), "order.")
