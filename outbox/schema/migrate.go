@@ -181,7 +181,7 @@ func prepareNext(ctx context.Context, conn *pgx.Conn, steps []Migration, large i
 	if large == 0 {
 		large = defaultLarge
 	}
-	return withoutLimits(ctx, conn, func() error {
+	return withOwnSettings(ctx, conn, func() error {
 		step, err := nextMigration(ctx, conn, steps)
 		if err != nil || step == nil || len(step.indexes()) == 0 {
 			return err

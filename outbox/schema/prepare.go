@@ -113,15 +113,31 @@ func (x *newIndex) build(ctx context.Context, conn *pgx.Conn, p part) error {
 	return err
 }
 
-// alone runs a statement that must not be in a transaction.
-func alone(ctx context.Context, conn *pgx.Conn, sql string) error {
-	_, err := conn.PgConn().Exec(ctx, sql).ReadAll()
+// alone runs a statement that must not be in a transaction. It waits for other transactions as long
+// as it takes: it keeps nobody from writing meanwhile.
+func alone(ctx context.Context, conn *pgx.Conn, sql string) (err error) {
+	if err := setLockTimeout(ctx, conn, "0"); err != nil {
+		return err
+	}
+	defer func() {
+		if !conn.IsClosed() {
+			err = errors.Join(err, setLockTimeout(ctx, conn, migrateLockTimeout))
+		}
+	}()
+	_, err = conn.PgConn().Exec(ctx, sql).ReadAll()
 	return err
 }
 
-// withoutLimits runs f under a path of our own and without time limits, and gives the session back
-// what it had.
-func withoutLimits(ctx context.Context, conn *pgx.Conn, f func() error) (err error) {
+func setLockTimeout(ctx context.Context, conn *pgx.Conn, timeout string) error {
+	if _, err := conn.Exec(ctx, "SELECT pg_catalog.set_config('lock_timeout', $1, false)", timeout); err != nil {
+		return fmt.Errorf("set lock_timeout: %w", err)
+	}
+	return nil
+}
+
+// withOwnSettings runs f under a path of our own, without a limit to how long a statement takes and
+// with one to how long it waits for a lock, and gives the session back what it had.
+func withOwnSettings(ctx context.Context, conn *pgx.Conn, f func() error) (err error) {
 	var path, statement, lock string
 	err = conn.QueryRow(ctx, `
 SELECT pg_catalog.current_setting('search_path'), pg_catalog.current_setting('statement_timeout'),
@@ -138,7 +154,7 @@ SELECT pg_catalog.set_config('search_path', $1, false), pg_catalog.set_config('s
 		}
 		return nil
 	}
-	if err := set("pg_catalog, pg_temp", "0", "0"); err != nil {
+	if err := set("pg_catalog, pg_temp", "0", migrateLockTimeout); err != nil {
 		return err
 	}
 	defer func() {
