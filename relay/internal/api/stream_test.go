@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"net"
 	"net/http"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -104,7 +105,7 @@ func (f *tail) attempts(last string) []string {
 			require.NoError(f.t, json.Unmarshal([]byte(data), &a))
 			ids = append(ids, a.EventID)
 		case "seen":
-			if len(ids) > 0 && ids[len(ids)-1] == last {
+			if slices.Contains(ids, last) {
 				return ids
 			}
 		default:

@@ -110,6 +110,10 @@ func (l *life) keyed(id, key string) {
 }
 
 func (l *life) later(d time.Duration) {
+	looked.Lock()
+	looked.Unlock() //nolint:staticcheck // only the order counts
+	l.tables.mu.Lock()
+	l.tables.mu.Unlock() //nolint:staticcheck // likewise
 	pause(l.t.Context(), d)
 	synctest.Wait()
 }

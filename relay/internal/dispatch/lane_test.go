@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -21,7 +22,15 @@ import (
 // sender answers as a function says.
 type sender func(ctx context.Context, r *webhook.Request) webhook.Result
 
-func (s sender) Send(ctx context.Context, r *webhook.Request) webhook.Result { return s(ctx, r) }
+// looked orders what a test looked at before it let time pass before what senders write after that:
+// synctest.Wait orders the other way round alone.
+var looked sync.Mutex
+
+func (s sender) Send(ctx context.Context, r *webhook.Request) webhook.Result {
+	looked.Lock()
+	looked.Unlock() //nolint:staticcheck // only the order counts
+	return s(ctx, r)
+}
 
 // answer is the result of a request that was answered with a status.
 func answer(r *webhook.Request, status int) webhook.Result {
@@ -352,6 +361,8 @@ type failingPages struct {
 }
 
 func (f *failingPages) Page(ctx context.Context, q ledger.PageQuery) (ledger.Page, error) {
+	looked.Lock()
+	looked.Unlock() //nolint:staticcheck // only the order counts
 	if f.asked++; time.Now().Before(f.until) {
 		return ledger.Page{}, errors.New("the statement timed out")
 	}
@@ -359,6 +370,8 @@ func (f *failingPages) Page(ctx context.Context, q ledger.PageQuery) (ledger.Pag
 }
 
 func (f *failingPages) InKeyOrder(ctx context.Context, id string, keys []string, perKey int, dead bool) ([]outbox.Delivery, bool, error) {
+	looked.Lock()
+	looked.Unlock() //nolint:staticcheck // only the order counts
 	if f.asked++; time.Now().Before(f.until) {
 		return nil, false, errors.New("the statement timed out")
 	}

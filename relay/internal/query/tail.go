@@ -157,8 +157,11 @@ func (t *Tail) Next(ctx context.Context, now time.Time) ([]outbox.Attempt, error
 			delete(t.days, name)
 		}
 	}
+	// What was seen is noted once all of it is read: an error leaves the Tail where it was.
+	places := make(map[*tailDay][]TID, len(days))
 	err := t.store.read(ctx, "follow the attempts", func(ctx context.Context, tx pgx.Tx) error {
 		found = nil
+		clear(places)
 		ids, err := t.endpoints(ctx, tx)
 		if err != nil {
 			return err
@@ -168,10 +171,11 @@ func (t *Tail) Next(ctx context.Context, now time.Time) ([]outbox.Attempt, error
 			if t.days[name] == nil {
 				t.days[name] = &tailDay{seen: make(map[TID]struct{})}
 			}
-			some, err := t.days[name].next(ctx, tx, day)
+			some, at, err := t.days[name].next(ctx, tx, day)
 			if err != nil {
 				return err
 			}
+			places[t.days[name]] = at
 			for i := range some {
 				if t.chooses(&some[i], ids) {
 					found = append(found, some[i])
@@ -180,7 +184,13 @@ func (t *Tail) Next(ctx context.Context, now time.Time) ([]outbox.Attempt, error
 		}
 		return nil
 	})
-	return found, err
+	if err != nil {
+		return nil, err
+	}
+	for d, at := range places {
+		d.passed(at)
+	}
+	return found, nil
 }
 
 // endpoints are those of the tenant that the query is bound to.
@@ -205,16 +215,16 @@ func (t *Tail) chooses(a *outbox.Attempt, ids map[string]bool) bool {
 		(q.StatusClass == 0 || a.StatusCode/100 == q.StatusClass)
 }
 
-// next reads what was added to a day.
-func (d *tailDay) next(ctx context.Context, tx pgx.Tx, day time.Time) ([]outbox.Attempt, error) {
+// next reads what was added to a day, and where everything is that it looked at.
+func (d *tailDay) next(ctx context.Context, tx pgx.Tx, day time.Time) (found []outbox.Attempt, places []TID, err error) {
 	from := TID{}
 	if d.last.Block > tailPages {
 		from.Block = d.last.Block - tailPages
 	}
 	args := pgx.NamedArgs{"day": day, "from": from.String(), "limit": tailRows + len(d.seen)}
-	places, err := many(ctx, tx, tailPlacesSQL+"\nLIMIT @limit", args, scanTID)
+	places, err = many(ctx, tx, tailPlacesSQL+"\nLIMIT @limit", args, scanTID)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	var added []string
 	for _, at := range places {
@@ -222,13 +232,17 @@ func (d *tailDay) next(ctx context.Context, tx pgx.Tx, day time.Time) ([]outbox.
 			added = append(added, at.String())
 		}
 	}
-	var found []outbox.Attempt
 	if len(added) > 0 {
 		args["places"] = added
 		if found, err = many(ctx, tx, tailSQL, args, scanAttempt); err != nil {
-			return nil, err
+			return nil, nil, err
 		}
 	}
+	return found, places, nil
+}
+
+// passed notes that what is at these places was read.
+func (d *tailDay) passed(places []TID) {
 	d.floor = TID{}
 	for _, at := range places {
 		d.seen[at] = struct{}{}
@@ -241,5 +255,4 @@ func (d *tailDay) next(ctx context.Context, tx pgx.Tx, day time.Time) ([]outbox.
 			delete(d.seen, at)
 		}
 	}
-	return found, nil
 }
