@@ -20,7 +20,8 @@ func First(first, then Behaviour) Behaviour {
 	}
 }
 
-// Trickle answers byte by byte, with a pause before each, and never comes to an end.
+// Trickle answers byte by byte, with a pause before each, and never comes to an end. Its status is
+// 200 once its head is on the way: that is the answer, whatever becomes of the body.
 func Trickle(pause time.Duration) Behaviour {
 	return func(ctx context.Context, w http.ResponseWriter, _ Request) int {
 		control := http.NewResponseController(w)
@@ -28,32 +29,38 @@ func Trickle(pause time.Duration) Behaviour {
 		w.WriteHeader(http.StatusOK)
 		ticker := time.NewTicker(pause)
 		defer ticker.Stop()
+		status := 0
 		for {
 			select {
 			case <-ticker.C:
 			case <-ctx.Done():
-				return 0
+				return status
 			}
 			if _, err := w.Write([]byte{'.'}); err != nil {
-				return 0
+				return status
 			}
 			if control.Flush() != nil {
-				return 0
+				return status
 			}
+			status = http.StatusOK
 		}
 	}
 }
 
-// Lie promises a longer body than it sends, and closes the connection.
+// Lie promises a longer body than it sends, and closes the connection. Its head is an answer all the
+// same.
 func Lie() Behaviour {
 	return func(_ context.Context, w http.ResponseWriter, _ Request) int {
 		conn, _, err := http.NewResponseController(w).Hijack()
 		if err != nil {
 			return http.StatusInternalServerError // a failure all the same
 		}
-		_, _ = conn.Write([]byte("HTTP/1.1 200 OK\r\nContent-Length: 1000\r\n\r\nnot quite that much"))
+		_, err = conn.Write([]byte("HTTP/1.1 200 OK\r\nContent-Length: 1000\r\n\r\nnot quite that much"))
 		_ = conn.Close() // it may be gone already
-		return 0
+		if err != nil {
+			return 0
+		}
+		return http.StatusOK
 	}
 }
 
