@@ -3,6 +3,7 @@ package query
 import (
 	"context"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -176,11 +177,7 @@ func (t *Tail) Next(ctx context.Context, now time.Time) ([]outbox.Attempt, error
 				return err
 			}
 			places[t.days[name]] = at
-			for i := range some {
-				if t.chooses(&some[i], ids) {
-					found = append(found, some[i])
-				}
-			}
+			found = append(found, slices.DeleteFunc(some, func(a outbox.Attempt) bool { return !t.chooses(&a, ids) })...)
 		}
 		return nil
 	})
@@ -190,6 +187,8 @@ func (t *Tail) Next(ctx context.Context, now time.Time) ([]outbox.Attempt, error
 	for d, at := range places {
 		d.passed(at)
 	}
+	// Postgres puts a row where there is room, which need not be behind the last one.
+	slices.SortStableFunc(found, func(a, b outbox.Attempt) int { return a.AttemptedAt.Compare(b.AttemptedAt) })
 	return found, nil
 }
 
