@@ -721,8 +721,8 @@ FOR UPDATE`,
 		new: `           AND (@tenant::text = '' OR @tenant::text <> '')
 `,
 		promise: "For a key that is bound to a tenant there are no events of others.",
-		pkg:     "./relay/internal/api",
-		run:     "TestEventsAreListed",
+		pkg:     "./relay/internal/query",
+		run:     "TestEvents_ofATenant",
 	},
 	{
 		name: "api-events-state-hides-the-dead",

@@ -19,6 +19,7 @@ func TestTheFailedPartOfAFilterIsNamed(t *testing.T) {
 		`event.data.a > 1 || event.data.a < 1`:               `event.data.a > 1 || event.data.a < 1 is false: event.data.a is 1`,
 		`event.data.s == "a && b"`:                           `event.data.s == "a && b" is false: event.data.s is "&& event.data.a"`,
 		`(event.data.a == 1 && event.data.a == 2)`:           `(event.data.a == 1 && event.data.a == 2) is false: event.data.a is 1`,
+		`event.data.a == 1 && event.data.s == "a && b"`:      `event.data.s == "a && b" is false: event.data.s is "&& event.data.a"`,
 		`event.data.a == 1 && event.data.nothing == "there"`: `event.data.nothing == "there" is not true, for want of a value: event.data.nothing is null`,
 	} {
 		filter, diags := config.CompileFilter(source, "where", 1)
