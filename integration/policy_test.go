@@ -5,6 +5,7 @@ import (
 	"context"
 	"fmt"
 	"net/http"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -107,7 +108,11 @@ func TestAnOpenCircuitLetsOnlyProbesOut(t *testing.T) {
 			most := failures + concurrency - 1
 			requests := b.receiver.Await(t, "/erp", most+probes)
 			healthy.Store(true)
-			for i := most; i < len(requests); i++ {
+			opened := openedAt(requests, failures)
+			probe := slices.IndexFunc(requests, func(r kit.Request) bool { return r.At.Sub(opened) >= reopen })
+			require.Positive(t, probe, "no probe")
+			require.LessOrEqual(t, probe, most, "more were sent than were in flight when the circuit opened")
+			for i := probe + 1; i < len(requests); i++ {
 				require.GreaterOrEqual(t, requests[i].At.Sub(requests[i-1].Answered), reopen, "request %d is more than a probe", i+1)
 			}
 			b.db.AwaitCount(t, 50, "SELECT count(*) FROM tailpost.attempt WHERE outcome = 'delivered'")
@@ -115,6 +120,17 @@ func TestAnOpenCircuitLetsOnlyProbesOut(t *testing.T) {
 			require.Equal(t, len(b.receiver.Requests("/erp")), b.db.Count(t, "SELECT count(*) FROM tailpost.attempt"))
 		})
 	}
+}
+
+// openedAt is the earliest time at which a circuit can have opened: no sooner than so many failures
+// were answered.
+func openedAt(requests []kit.Request, failures int) time.Time {
+	answered := make([]time.Time, len(requests))
+	for i := range requests {
+		answered[i] = requests[i].Answered
+	}
+	slices.SortFunc(answered, time.Time.Compare)
+	return answered[failures-1]
 }
 
 func TestARateIsKept(t *testing.T) {

@@ -882,7 +882,7 @@ FOR UPDATE`,
 		new:     "\tcase elapsed >= 1000*walSample:",
 		promise: "The rate of the write-ahead log is that of now, not an average of months.",
 		pkg:     "./relay/internal/api",
-		run:     "TestCompletenessTellsHowFast",
+		run:     "TestTheRateOfTheLogIsThatOfNow",
 	},
 	{
 		name:    "api-tail-of-other-tenants",

@@ -143,7 +143,10 @@ func (m *model) takes(place int, e *outbox.Event) {
 			s.fates[e.ID] = f
 			m.fates, m.owners = append(m.fates, f), append(m.owners, s)
 			if key, ok := orderKey(s.policy.Ordering, f.key); ok {
-				s.keys[key] = append(s.keys[key], f)
+				// It may come late: when it was there before, the endpoint was not.
+				fates := s.keys[key]
+				at, _ := slices.BinarySearchFunc(fates, place, func(f *fate, place int) int { return f.place - place })
+				s.keys[key] = slices.Insert(fates, at, f)
 			}
 		}
 		if f.dropped {

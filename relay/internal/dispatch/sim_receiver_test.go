@@ -35,7 +35,8 @@ type actor struct {
 	rnd   *rand.Rand
 	mood  mood
 	until time.Time // when it changes
-	calm  bool      // it stays well
+	ends  map[time.Time]struct{}
+	calm  bool // it stays well
 }
 
 const simTimeout = 5 * time.Second
@@ -76,7 +77,23 @@ func (r *actor) plan(now time.Time) (takes time.Duration, status int, hint time.
 		}
 	case well, moods:
 	}
-	return takes, status, hint
+	return r.alone(now, takes), status, hint
+}
+
+// alone makes an answer wait until no other comes at the same time: which of two is the first would
+// be the model's to say in one way and the lane's in the other.
+func (r *actor) alone(now time.Time, takes time.Duration) time.Duration {
+	if r.ends == nil {
+		r.ends = make(map[time.Time]struct{})
+	}
+	for {
+		at := now.Add(takes)
+		if _, taken := r.ends[at]; !taken {
+			r.ends[at] = struct{}{}
+			return takes
+		}
+		takes++
+	}
 }
 
 // unsendable says that an event cannot be sent, to whomever.

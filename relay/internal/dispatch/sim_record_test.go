@@ -97,7 +97,9 @@ func (m *model) recordsAttempt(a *outbox.Attempt, last map[string]*fate) {
 	if a.Outcome != want {
 		m.problem("%s recorded for %s at %s instead of %q", a.Outcome, a.EventID, a.EndpointID, want)
 	}
-	if f.answer != unanswered && !f.invalid && s.present {
+	// One that was away for a while begins with what its row said, which may be of before a person
+	// enabled it: nothing is promised of that until it has had a success.
+	if f.answer != unanswered && !f.invalid && s.present && !s.unsure {
 		last[a.EndpointID] = f
 	}
 	f.recorded++

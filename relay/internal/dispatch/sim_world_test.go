@@ -54,6 +54,7 @@ type world struct {
 
 	events, keys, lane, young, burst, memory int
 	gap                                      time.Duration
+	restless                                 bool // people reload the configuration all the time
 
 	mu         sync.Mutex // one change or event at a time
 	endpoints  []*party
@@ -72,6 +73,7 @@ func newWorld(t *testing.T, seed uint64) *world {
 		burst: []int{1, 16, 100}[rnd.IntN(3)], memory: []int{40, 200, 1000}[rnd.IntN(3)],
 		gap: []time.Duration{time.Millisecond, 30 * time.Millisecond, time.Second}[rnd.IntN(3)],
 	}
+	w.restless = random(seed, 3).IntN(4) == 0
 	w.tables.model, w.tables.echo = w.model, w.echo
 	for i := range 1 + rnd.IntN(4) {
 		p := &party{id: fmt.Sprintf("ep%d", i), policy: newPolicy(rnd, fmt.Sprintf("ep%d", i)), streamed: rnd.IntN(2) == 0, present: true}
@@ -242,13 +244,17 @@ func (w *world) loaded() (endpoints []dispatch.Endpoint) {
 
 // people do what people do, until ctx is done.
 func (w *world) people(ctx context.Context, rnd *rand.Rand) {
+	every, deeds := 2*time.Second, []int{0, 1, 2, 3, 4, 5, 6, 7}
+	if w.restless {
+		every, deeds = 300*time.Millisecond, []int{0, 1, 2, 5, 5, 5, 6, 7}
+	}
 	for {
-		pause(ctx, time.Duration(1+rnd.Int64N(int64(2*time.Second))))
+		pause(ctx, time.Duration(1+rnd.Int64N(int64(every))))
 		if ctx.Err() != nil {
 			return
 		}
 		p := w.endpoints[rnd.IntN(len(w.endpoints))]
-		switch rnd.IntN(8) {
+		switch deeds[rnd.IntN(len(deeds))] {
 		case 0:
 			w.setStatus(p, ledger.StatusPaused)
 		case 1, 2:
@@ -287,16 +293,21 @@ func (w *world) reload(p *party, rnd *rand.Rand) {
 	defer w.mu.Unlock()
 	if !p.streamed && rnd.IntN(2) == 0 {
 		w.set(&alteration{party: p, policy: p.policy, present: !p.present})
+		w.swap(p)
+		return
 	}
-	w.swap()
+	w.swap(nil)
 }
 
-// swap gives the dispatcher the endpoints of the configuration, with what their rows say. The
-// caller holds w.mu.
-func (w *world) swap() {
+// swap gives the dispatcher the endpoints of the configuration, with what their rows say. One that
+// was there keeps its status, whatever its row says by now; one that is back has that of its row.
+// The caller holds w.mu.
+func (w *world) swap(back *party) {
 	list := slices.DeleteFunc(w.loaded(), func(e dispatch.Endpoint) bool { return e.Streamed })
 	for i := range list {
-		w.model.setStatus(list[i].Config.ID, list[i].State.Status)
+		if id := list[i].Config.ID; back != nil && id == back.id {
+			w.model.setStatus(id, list[i].State.Status)
+		}
 	}
 	w.dispatcher.Reload(list)
 }
@@ -340,7 +351,7 @@ func (w *world) restore(p *party) {
 	switch {
 	case !p.streamed && !p.present:
 		w.set(&alteration{party: p, policy: p.policy, present: true})
-		w.swap()
+		w.swap(p)
 	case p.blocked && p.present:
 		w.set(&alteration{party: p, policy: p.policy, present: true})
 		e := w.endpoint(p)

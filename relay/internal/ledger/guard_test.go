@@ -52,12 +52,16 @@ func (b *bundle) rowAt(t *testing.T) string {
 // rowTo has the slot's row come to a place, as VACUUM and updates do in the course of time.
 func (b *bundle) rowTo(t *testing.T, place string) {
 	t.Helper()
-	b.exec(t, "VACUUM FULL tailpost.relay")
-	for range 20 {
-		if b.rowAt(t) == place {
-			return
+	for deadline := time.Now().Add(time.Minute); time.Now().Before(deadline); {
+		// What somebody may still see, such as an ANALYZE of the server's own, is kept by a VACUUM:
+		// the row is then behind that, and comes back once nobody looks any more.
+		b.exec(t, "VACUUM FULL tailpost.relay")
+		for range 20 {
+			if b.rowAt(t) == place {
+				return
+			}
+			b.exec(t, "UPDATE tailpost.relay SET owner = owner")
 		}
-		b.exec(t, "UPDATE tailpost.relay SET owner = owner")
 	}
 	t.Fatalf("the row does not come to %s", place)
 }
