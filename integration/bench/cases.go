@@ -17,6 +17,9 @@ type benchCase struct {
 func cases() []benchCase {
 	return []benchCase{
 		{name: "drain", run: runDrain},
+		{name: "tls-http1", run: func(ctx context.Context, b *bench) error { return runSecure(ctx, b, false) }},
+		{name: "tls-http2", run: func(ctx context.Context, b *bench) error { return runSecure(ctx, b, true) }},
+		{name: "handshakes", run: runHandshakes},
 		{name: "endpoints-100", run: runHundred},
 		{name: "fan-out-10", run: runFanOut},
 		{name: "latency-200", run: func(ctx context.Context, b *bench) error { return runLatency(ctx, b, 200) }},
@@ -24,6 +27,9 @@ func cases() []benchCase {
 		{name: "slow-receiver", run: runSlow},
 		{name: "idle", run: runIdle},
 		{name: "hanging", run: runHanging},
+		{name: "refusing", run: runRefusing},
+		{name: "capacity", run: runCapacity},
+		{name: "outage", run: runOutage},
 		{name: "parked", run: runParked},
 		{name: "endpoints-10000", run: runMany},
 		{name: "transaction-1000000", run: runGiant},

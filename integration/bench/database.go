@@ -25,6 +25,7 @@ type database struct {
 // endpoint is an endpoint block of a case.
 type endpoint struct {
 	path string
+	url  string // without the path; empty: the receiver's
 	hcl  string // attributes beside URL and secret
 }
 
@@ -115,7 +116,10 @@ func (d *database) configure(list []endpoint) error {
 	fmt.Fprintf(&b, "database {\n  url  = env(\"DATABASE_URL\")\n  slot = %q\n}\n", d.name)
 	b.WriteString("network {\n  allow      = [\"127.0.0.0/8\"]\n  allow_http = true\n}\n")
 	for i, e := range list {
-		fmt.Fprintf(&b, "endpoint \"endpoint_%d\" {\n  url    = %q\n  secret = env(\"SECRET\")\n  %s\n}\n", i, d.b.sink.url+e.path, e.hcl)
+		if e.url == "" {
+			e.url = d.b.sink.url
+		}
+		fmt.Fprintf(&b, "endpoint \"endpoint_%d\" {\n  url    = %q\n  secret = env(\"SECRET\")\n  %s\n}\n", i, e.url+e.path, e.hcl)
 	}
 	if err := os.WriteFile(d.config, []byte(b.String()), 0o600); err != nil {
 		return fmt.Errorf("write the configuration: %w", err)

@@ -20,7 +20,7 @@ func runLatency(ctx context.Context, b *bench, perSecond int) error {
 		return err
 	}
 	n := perSecond * b.size(10)
-	p, err := newPoster(8)
+	p, err := newPoster(8, false)
 	if err != nil {
 		return err
 	}

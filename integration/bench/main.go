@@ -71,9 +71,11 @@ type bench struct {
 	log     io.Writer
 	dir     string
 	server  *pgserver.Server
-	sink    *sink
+	sink    *sink // the receiver of the case that runs
 	table   *table
 	number  int // of databases made
+
+	authority *authority
 }
 
 func newBench(ctx context.Context, binary string, quick, verbose bool, log io.Writer) (*bench, error) {
@@ -90,6 +92,9 @@ func newBench(ctx context.Context, binary string, quick, verbose bool, log io.Wr
 	b := &bench{binary: binary, quick: quick, verbose: verbose, log: log, table: newTable()}
 	if b.dir, err = os.MkdirTemp("", "tailpost-bench-"); err != nil {
 		return nil, fmt.Errorf("make a folder: %w", err)
+	}
+	if b.authority, err = newAuthority(b.dir); err != nil {
+		return nil, errors.Join(err, b.close())
 	}
 	if b.sink, err = newSink(ctx); err != nil {
 		return nil, errors.Join(err, b.close())
@@ -112,6 +117,15 @@ func (b *bench) close() error {
 		errs = append(errs, b.server.Close())
 	}
 	return errors.Join(append(errs, os.RemoveAll(b.dir))...)
+}
+
+// with runs a part of a case with a receiver of its own, which it closes.
+func (b *bench) with(s *sink, part func() error) error {
+	usual := b.sink
+	b.sink = s
+	err := part()
+	b.sink = usual
+	return errors.Join(err, s.close())
 }
 
 // all runs every wanted case as often as asked, one after the other within each run.

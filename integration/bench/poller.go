@@ -68,7 +68,7 @@ func runPoll(ctx context.Context, args []string) error {
 	}
 	defer conn.Close(context.WithoutCancel(ctx))
 	p := &poller{conn: conn, url: *url, page: *page, senders: *senders}
-	if p.poster, err = newPoster(*senders); err != nil {
+	if p.poster, err = newPoster(*senders, false); err != nil {
 		return err
 	}
 	ticks := time.NewTicker(*interval)

@@ -30,7 +30,7 @@ type poster struct {
 	signer *signature.Signer
 }
 
-func newPoster(connections int) (*poster, error) {
+func newPoster(connections int, http2 bool) (*poster, error) {
 	signer, err := signature.NewSigner(secret)
 	if err != nil {
 		return nil, err
@@ -42,6 +42,7 @@ func newPoster(connections int) (*poster, error) {
 			MaxIdleConns:        connections,
 			MaxIdleConnsPerHost: connections,
 			DisableCompression:  true,
+			ForceAttemptHTTP2:   http2,
 		},
 	}}, nil
 }
@@ -86,6 +87,7 @@ func runPost(ctx context.Context, args []string, stdout io.Writer) error {
 	paths := flags.Int("paths", 1, "paths that take turns")
 	concurrency := flags.Int("concurrency", 64, "requests at once")
 	n := flags.Int64("n", 50_000, "requests")
+	http2 := flags.Bool("http2", false, "offer HTTP/2")
 	if err := flags.Parse(args); err != nil {
 		return err
 	}
@@ -94,7 +96,7 @@ func runPost(ctx context.Context, args []string, stdout io.Writer) error {
 		urls[i] = *url + path(i)
 	}
 	began := time.Now()
-	if err := postAll(ctx, urls, *n, *concurrency); err != nil {
+	if err := postAll(ctx, urls, *n, *concurrency, *http2); err != nil {
 		return err
 	}
 	rate := float64(*n) / time.Since(began).Seconds()
@@ -102,8 +104,8 @@ func runPost(ctx context.Context, args []string, stdout io.Writer) error {
 }
 
 // postAll posts n events to the URLs in turns.
-func postAll(ctx context.Context, urls []string, n int64, concurrency int) error {
-	p, err := newPoster(concurrency)
+func postAll(ctx context.Context, urls []string, n int64, concurrency int, http2 bool) error {
+	p, err := newPoster(concurrency, http2)
 	if err != nil {
 		return err
 	}

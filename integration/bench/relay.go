@@ -107,7 +107,7 @@ func (p *process) stop() error {
 // limit posts n requests to as many paths, in a process of its own, and returns its rate and CPU.
 func (b *bench) limit(ctx context.Context, n, concurrency, paths int) (postResult, error) {
 	cmd := exec.CommandContext(ctx, b.self(), "post", "-url", b.sink.url, "-n", strconv.Itoa(n), //nolint:gosec // ourselves
-		"-concurrency", strconv.Itoa(concurrency), "-paths", strconv.Itoa(paths))
+		"-concurrency", strconv.Itoa(concurrency), "-paths", strconv.Itoa(paths), "-http2="+strconv.FormatBool(b.sink.http2))
 	var stderr bytes.Buffer
 	cmd.Stderr = &stderr
 	out, err := cmd.Output()

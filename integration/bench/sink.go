@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"bytes"
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"io"
@@ -20,17 +21,21 @@ import (
 type sink struct {
 	listener net.Listener
 	url      string
+	http2    bool         // it speaks nothing else
+	shut     func() error // ends what listens beside accept; nil: nothing
 
 	mu    sync.RWMutex
 	paths map[string]*inbox
 	conns map[net.Conn]struct{}
 
 	accepted atomic.Int64 // connections, ever
+	resumed  atomic.Int64 // of these, with the TLS session of an earlier one
 }
 
 // inbox is what one path gets.
 type inbox struct {
-	delay atomic.Int64 // before each answer; negative: never answers
+	delay  atomic.Int64           // before each answer; negative: never answers
+	temper atomic.Pointer[temper] // what is refused; nil: nothing
 
 	received   atomic.Int64 // first sights of an event
 	duplicates atomic.Int64
@@ -40,23 +45,34 @@ type inbox struct {
 	mu        sync.Mutex
 	seen      []uint64 // bits by event number
 	latencies []float64
+	history   history
+	bucket    bucket
 }
 
 func newSink(ctx context.Context) (*sink, error) {
+	s, err := listen(ctx, "127.0.0.1:0")
+	if err != nil {
+		return nil, err
+	}
+	go s.accept(s.listener)
+	return s, nil
+}
+
+// listen makes a receiver that accepts nothing yet.
+func listen(ctx context.Context, address string) (*sink, error) {
 	var lc net.ListenConfig
-	l, err := lc.Listen(ctx, "tcp", "127.0.0.1:0")
+	l, err := lc.Listen(ctx, "tcp", address)
 	if err != nil {
 		return nil, fmt.Errorf("start the receiver: %w", err)
 	}
 	s := &sink{listener: l, url: "http://" + l.Addr().String(), conns: make(map[net.Conn]struct{})}
 	s.reset()
-	go s.accept()
 	return s, nil
 }
 
-func (s *sink) accept() {
+func (s *sink) accept(l net.Listener) {
 	for {
-		conn, err := s.listener.Accept()
+		conn, err := l.Accept()
 		if err != nil {
 			return
 		}
@@ -66,6 +82,9 @@ func (s *sink) accept() {
 		s.mu.Unlock()
 		go func() {
 			// A client that hangs up, or a broken request, ends its connection and nothing else.
+			if t, ok := conn.(*tls.Conn); ok && t.Handshake() == nil && t.ConnectionState().DidResume {
+				s.resumed.Add(1)
+			}
 			_ = s.serve(conn)
 			s.mu.Lock()
 			delete(s.conns, conn)
@@ -77,6 +96,9 @@ func (s *sink) accept() {
 
 func (s *sink) close() error {
 	err := s.listener.Close()
+	if s.shut != nil {
+		err = s.shut() // closes the listener too, if it serves it
+	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for conn := range s.conns {
@@ -212,6 +234,14 @@ func (s *sink) serve(conn net.Conn) error {
 		body = body[:length]
 		if _, err := io.ReadFull(r, body); err != nil {
 			return err
+		}
+		if t := in.temper.Load(); t != nil {
+			if in.refuses(t) {
+				if _, err := conn.Write(t.answer()); err != nil {
+					return err
+				}
+				continue
+			}
 		}
 		in.take(body)
 		switch delay := in.delay.Load(); {

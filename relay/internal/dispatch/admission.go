@@ -17,9 +17,10 @@ import (
 //	   └───── all of the concurrency is needed for it ───────┘  │ nothing refused: half more up to where refusals
 //	                                                   └────────┘ began the last time, from there in steps that grow
 //
-// It decides once in a round trip, on the answers to requests that started since it last decided. A
-// few refusals say nothing: some receivers refuse one request in ten at any load, and would take
-// less if they got less.
+// It decides once in a round trip, and never on requests that were under way when it lowered the
+// limit. A few refusals say nothing: some receivers refuse one request in ten at any load, and would
+// take less if they got less. After a pause that most answers asked for, an endpoint goes on with
+// what it took before.
 type admission struct {
 	ceiling int // the endpoint's concurrency
 
@@ -30,6 +31,11 @@ type admission struct {
 	lowered   time.Time     // when the limit was lowered the last time
 	took      bool          // something since then
 	roundTrip time.Duration // of requests that were taken, smoothed
+
+	// changed is when the limit was last lowered: what was under way then says nothing of it.
+	// Otherwise all answers count, whenever their requests started: refusals come sooner than other
+	// answers, and a look at what has started lately would see more of them than there are.
+	changed time.Time
 
 	// What was seen since the last decision.
 	since    time.Time
@@ -144,7 +150,7 @@ func (a *admission) answered(r reply, now time.Time) (paused bool) {
 	if !r.refused {
 		a.measure(now.Sub(r.started))
 	}
-	if r.started.Before(a.since) {
+	if r.started.Before(a.changed) {
 		return paused // it was sent under another limit
 	}
 	if a.answers > 0 && now.Sub(a.since) > staleAfter && a.answers < a.needed()-1 {
@@ -162,16 +168,16 @@ func (a *admission) answered(r reply, now time.Time) (paused bool) {
 	if a.answers < a.needed() || now.Sub(a.since) < a.roundTrip*3/2 {
 		return paused // refusals come sooner than other answers
 	}
-	if a.answers >= enough && 2*a.asked > a.answers {
+	insists := a.answers >= enough && 2*a.asked > a.answers
+	a.decide(now, insists)
+	if insists {
 		a.pause(now, a.longest)
-		paused = true
+		if a.refused == a.answers {
+			a.restart()
+		}
 	}
-	a.decide(now)
 	a.begin(pace.Later(now, a.pausedUntil))
-	if paused {
-		a.restart()
-	}
-	return paused
+	return paused || insists
 }
 
 // hear does what a receiver asks for that says twice in a row that it wants to be left alone: once
@@ -194,7 +200,7 @@ func (a *admission) hear(r reply, now time.Time) (paused bool) {
 	return false
 }
 
-// restart has an endpoint begin slowly after a pause, however much it got before.
+// restart has an endpoint that took nothing begin slowly after a pause, however much it got before.
 func (a *admission) restart() {
 	if a.limit == 0 || a.limit > restartLimit {
 		a.limit = restartLimit
@@ -204,7 +210,7 @@ func (a *admission) restart() {
 
 func (a *admission) pause(now time.Time, d time.Duration) {
 	a.pausedUntil = pace.Later(a.pausedUntil, now.Add(d))
-	a.askedAt = now
+	a.askedAt, a.changed = now, a.pausedUntil
 }
 
 // measure smooths the time that an answer takes.
@@ -230,8 +236,9 @@ func (a *admission) begin(now time.Time) {
 	a.since, a.starts, a.answers, a.refused, a.asked, a.longest = now, 0, 0, 0, 0, 0
 }
 
-// decide sets the limit by what was seen since the last decision.
-func (a *admission) decide(now time.Time) {
+// decide sets the limit by what was seen since the last decision. insists says that most answers
+// ask for a pause.
+func (a *admission) decide(now time.Time, insists bool) {
 	sent := float64(max(a.starts, a.answers)) / max(now.Sub(a.since).Seconds(), time.Millisecond.Seconds())
 	if a.limit > 0 {
 		sent = min(sent, a.limit)
@@ -241,9 +248,9 @@ func (a *admission) decide(now time.Time) {
 	a.took = a.took || a.refused < a.answers
 	a.share += (seen - a.share) * n / (n + shareOf)
 	switch {
-	case a.share > tolerated:
+	case a.share > tolerated || insists:
 		a.lower(sent, seen)
-		a.lowered = now
+		a.lowered, a.changed = now, now
 	case a.limit == 0:
 		a.edge = max(sent, a.edge*nearEdge) // as much as there was to send lately
 	case a.refused == a.answers:
@@ -261,10 +268,11 @@ func (a *admission) lower(sent, seen float64) {
 	const most = 4 // times less
 	share := max(a.share, seen)
 	if a.took {
-		a.edge = sent
 		if a.answers < enough {
 			share = a.share
 		}
+		// A burst that finds room for some of it is not what the receiver can take for long.
+		a.edge = sent * min(1, max(2*(1-share), 1.0/most))
 	}
 	a.limit = max(leastLimit, sent*max(1-share, 1.0/most)*margin)
 	a.share, a.clean, a.took = tolerated/2, 0, false

@@ -61,7 +61,7 @@ func (r *receiverOf) Send(ctx context.Context, q *webhook.Request) webhook.Resul
 	}
 	r.mu.Unlock()
 	if refused {
-		pause(ctx, time.Millisecond)
+		pause(ctx, r.latency/20) // as those do that have too much to do
 		status, hint := r.refusal()
 		a := answer(q, status)
 		a.RetryAfter = hint
@@ -138,7 +138,7 @@ func some(share float64) func(time.Time) bool {
 	return func(time.Time) bool { return rnd.Float64() < share }
 }
 
-const simLatency = 20 * time.Millisecond
+const simLatency, quickLatency = 20 * time.Millisecond, 2 * time.Millisecond
 
 // TestOverload_someRefusalsSlowNothing: of a receiver that refuses some requests at any load
 // nothing is gained by sending less.
@@ -149,41 +149,54 @@ func TestOverload_someRefusalsSlowNothing(t *testing.T) {
 		refusal func() (int, time.Duration)
 		least   float64 // of what it could take
 	}{
-		"503 to 1 %":                  {0.01, busy, 0.9},
-		"503 to 10 %":                 {0.1, busy, 0.85},
-		"429 that asks for 1 s, 1 %":  {0.01, asking1, 0.9},
-		"429 that asks for 1 s, 10 %": {0.1, asking1, 0.85},
+		"503 to 1 %":                  {0.01, busy, 0.98},
+		"503 to 10 %":                 {0.1, busy, 1.02}, // a refusal is over soon
+		"429 that asks for 1 s, 1 %":  {0.01, asking1, 0.98},
+		"429 that asks for 1 s, 10 %": {0.1, asking1, 1.02},
 	} {
-		t.Run(name, func(t *testing.T) {
-			t.Parallel()
-			synctest.Test(t, func(t *testing.T) {
-				r := &receiverOf{latency: simLatency, refusal: test.refusal, refuses: some(test.share)}
-				began, seen := press(t, r, 10*time.Second)
-				full := 32 / simLatency.Seconds() * (1 - test.share)
-				got := float64(within(r.accepted, began, 0, 10*time.Second)) / 10
-				t.Logf("%.0f of %.0f a second: %v", got, full, seen)
-				require.Greater(t, got, test.least*full)
+		for _, latency := range []time.Duration{quickLatency, simLatency} {
+			t.Run(fmt.Sprint(name, " after ", latency), func(t *testing.T) {
+				t.Parallel()
+				synctest.Test(t, func(t *testing.T) {
+					r := &receiverOf{latency: latency, refusal: test.refusal, refuses: some(test.share)}
+					began, seen := press(t, r, 10*time.Second)
+					full := 32 / latency.Seconds() * (1 - test.share)
+					got := float64(within(r.accepted, began, 0, 10*time.Second)) / 10
+					t.Logf("%.0f of %.0f a second: %v", got, full, seen)
+					require.Greater(t, got, test.least*full)
+				})
 			})
-		})
+		}
 	}
 }
+
+// restartCapacity is what a receiver takes that is soon found out about: each second of one that
+// takes less says too little.
+const restartCapacity = 10
 
 // TestOverload_getsWhatItCanTake: a receiver of fixed capacity is neither starved nor flooded.
 func TestOverload_getsWhatItCanTake(t *testing.T) {
 	t.Parallel()
 	for _, capacity := range []float64{5, 400, 1200} {
 		for name, refusal := range map[string]func() (int, time.Duration){"503": busy, "429 that asks for 1 s": asking1} {
-			for _, burst := range []float64{1, 0.02} {
-				t.Run(fmt.Sprintf("%s, %g a second, %g s at once", name, capacity, burst), func(t *testing.T) {
+			for _, kind := range []struct {
+				burst   float64
+				latency time.Duration
+			}{{1, simLatency}, {0.02, simLatency}, {0.1, quickLatency}, {0.02, quickLatency}} {
+				t.Run(fmt.Sprintf("%s, %g a second, %g s at once, %s", name, capacity, kind.burst, kind.latency), func(t *testing.T) {
 					t.Parallel()
 					synctest.Test(t, func(t *testing.T) {
-						r := &receiverOf{latency: simLatency, refusal: refusal, capacity: capacity, burst: max(1, burst*capacity)}
+						r := &receiverOf{latency: kind.latency, refusal: refusal, capacity: capacity, burst: max(1, kind.burst*capacity)}
 						began, seen := press(t, r, 20*time.Second)
 						got := float64(within(r.accepted, began, 5*time.Second, 20*time.Second)) / 15
 						sent := float64(within(r.arrived, began, 5*time.Second, 20*time.Second)) / 15
 						t.Logf("%.1f taken and %.1f sent of %.0f a second: %v", got, sent, capacity, seen)
 						require.Greater(t, got, 0.6*capacity)
 						require.Less(t, sent, 2*capacity)
+						if capacity > restartCapacity {
+							early := float64(within(r.accepted, began, 2*time.Second, 6*time.Second)) / 4
+							require.Greater(t, early, 0.6*capacity, "it finds that out within two seconds")
+						}
 						for s := 2 * time.Second; s < 20*time.Second; s += time.Second {
 							require.LessOrEqual(t, float64(within(r.arrived, began, s, s+time.Second)), 2*capacity+r.burst+10, "in second %s", s)
 						}
