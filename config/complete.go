@@ -3,6 +3,7 @@ package config
 import (
 	"cmp"
 	"maps"
+	"net/http"
 	"slices"
 	"time"
 
@@ -81,6 +82,7 @@ func completeEndpoint(e *Endpoint) {
 	e.Concurrency = cmp.Or(e.Concurrency, defaultConcurrency)
 	e.Ordering = cmp.Or(e.Ordering, OrderingNone)
 	e.OnDead = cmp.Or(e.OnDead, OnDeadSkip)
+	e.Method = cmp.Or(e.Method, http.MethodPost)
 	e.ParkAfter = cmp.Or(e.ParkAfter, defaultParkAfter)
 	if e.Circuit.Failures > 0 {
 		e.Circuit.Reopen = cmp.Or(e.Circuit.Reopen, defaultReopen)
@@ -89,6 +91,7 @@ func completeEndpoint(e *Endpoint) {
 		e.Retry.Schedule = DefaultSchedule()
 	}
 	e.Retry.Schedule = slices.Clone(e.Retry.Schedule)
+	e.Retry.Success, e.Retry.Permanent = slices.Clone(e.Retry.Success), slices.Clone(e.Retry.Permanent)
 	e.Secrets = slices.Clone(e.Secrets)
 	e.Headers = maps.Clone(e.Headers)
 	e.Subscriptions = slices.Clone(e.Subscriptions)

@@ -130,6 +130,7 @@ type Endpoint struct { //nolint:recvcheck // encoded by value, asked by pointer
 	Secrets      []Secret // at least one; the first is the current one
 	Signature    Signature
 	Format       Format
+	Method       string // POST, PUT, PATCH or DELETE
 	Headers      map[string]string
 	Timeout      time.Duration
 	Concurrency  int     // requests at once
@@ -155,9 +156,11 @@ type Origin struct {
 	Line int
 }
 
-// Retry is when a failed delivery is attempted again.
+// Retry is which answers mean that a delivery failed, and when it is attempted again then.
 type Retry struct {
-	Schedule []time.Duration // delay before attempt 2, 3, …; used up: dead
+	Schedule  []time.Duration // delay before attempt 2, 3, …; used up: dead
+	Success   Statuses        // of answers that take the event; empty: 200 to 299
+	Permanent Statuses        // of answers after which it is dead at once; empty: none
 }
 
 // Circuit is when a failing endpoint is left alone.

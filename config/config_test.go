@@ -232,6 +232,21 @@ func TestDefaults(t *testing.T) {
 	require.Empty(t, cfg.Outbox.Mapping.Table)
 }
 
+func TestAnEndpointsOwnStatuses(t *testing.T) {
+	t.Parallel()
+	cfg, diags := config.Load("testdata/valid/policy.hcl", options())
+	require.Empty(t, diags)
+	e := cfg.Endpoints[0]
+	require.Equal(t, "PUT", e.Method)
+	require.Equal(t, config.Statuses{"2xx", "409"}, e.Retry.Success)
+	require.Equal(t, config.Statuses{"400", "422"}, e.Retry.Permanent)
+	for status, want := range map[int]config.Meaning{
+		200: config.MeansSuccess, 409: config.MeansSuccess, 400: config.MeansRefusal, 422: config.MeansRefusal, 500: config.MeansFailure, 0: config.MeansFailure,
+	} {
+		require.Equal(t, want, e.Retry.Means(status), status)
+	}
+}
+
 func TestMetricsAreOffUnlessThereIsABlock(t *testing.T) {
 	t.Parallel()
 	for name, want := range map[string]string{

@@ -20,6 +20,7 @@ import (
 func policyAttributes() []string {
 	return []string{
 		"signature", "format", "headers", "timeout", "concurrency", "rate", "ordering", "on_dead", "redirects", "park_after", "disable_after",
+		"method", "success", "permanent",
 	}
 }
 
@@ -37,6 +38,7 @@ func (d *decoder) endpoint(top *section, b *hclsyntax.Block) {
 	e := d.base
 	e.Headers = maps.Clone(e.Headers)
 	e.Retry.Schedule = slices.Clone(e.Retry.Schedule)
+	e.Retry.Success, e.Retry.Permanent = slices.Clone(e.Retry.Success), slices.Clone(e.Retry.Permanent)
 	e.Origin = Origin{File: top.src.Name(), Line: b.TypeRange.Start.Line}
 	if len(b.Labels) > 0 {
 		e.ID = b.Labels[0]
@@ -86,6 +88,11 @@ func (d *decoder) policy(s *section, e *Endpoint) {
 	if text, ok := s.text("on_dead"); ok {
 		e.OnDead = OnDead(text)
 	}
+	if text, ok := s.text("method"); ok {
+		e.Method = text
+	}
+	s.statuses("success", &e.Retry.Success)
+	s.statuses("permanent", &e.Retry.Permanent)
 	if headers, ok := s.table("headers"); ok {
 		s.literalHeaders()
 		e.Headers = make(map[string]string, len(headers))
@@ -166,6 +173,20 @@ func (s *section) count(name string, to *int, least int) {
 		return
 	}
 	*to = n
+}
+
+// statuses decodes a list of statuses, which may be written as numbers. An empty list would mean the
+// default to the rules, which is not what was written.
+func (s *section) statuses(name string, to *Statuses) {
+	texts, ok := s.texts(name)
+	if !ok {
+		return
+	}
+	if len(texts) == 0 {
+		s.wrong(name, s.body.Attributes[name].Expr.Range(), "Empty list", "Write statuses, such as [\"2xx\", 409], or leave %s out.", name)
+		return
+	}
+	*to = texts
 }
 
 // rate reads "100/s", "100/m" or "100/h" as requests a second.

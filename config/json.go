@@ -110,6 +110,7 @@ type endpointJSON struct {
 	Secrets       []Secret           `json:"secrets"`
 	Signature     Signature          `json:"signature"`
 	Format        Format             `json:"format"`
+	Method        string             `json:"method"`
 	Headers       map[string]string  `json:"headers,omitempty"`
 	Timeout       string             `json:"timeout"`
 	Concurrency   int                `json:"concurrency"`
@@ -120,6 +121,8 @@ type endpointJSON struct {
 	Tenant        string             `json:"tenant,omitempty"`
 	ParkAfter     string             `json:"park_after"`
 	Schedule      []string           `json:"schedule"`
+	Success       []string           `json:"success,omitempty"`
+	Permanent     []string           `json:"permanent,omitempty"`
 	Circuit       *circuitJSON       `json:"circuit,omitempty"`
 	DisableAfter  string             `json:"disable_after"`
 	Subscriptions []subscriptionJSON `json:"subscriptions"`
@@ -144,6 +147,7 @@ func newEndpointJSON(e *Endpoint) endpointJSON {
 		Signature: e.Signature, Format: e.Format, Timeout: spell(e.Timeout, ""), Concurrency: e.Concurrency,
 		Rate: e.Rate, Ordering: e.Ordering, Redirects: e.Redirects, Tenant: e.Tenant, ParkAfter: spell(e.ParkAfter, ""),
 		OnDead: e.OnDead, DisableAfter: spell(e.DisableAfter, "never"), File: e.Origin.File, Line: e.Origin.Line,
+		Method: e.Method, Success: e.Retry.Success, Permanent: e.Retry.Permanent,
 		Schedule:      make([]string, 0, len(e.Retry.Schedule)),
 		Headers:       make(map[string]string, len(e.Headers)),
 		Subscriptions: make([]subscriptionJSON, 0, len(e.Subscriptions)),

@@ -2,6 +2,7 @@ package config
 
 import (
 	"fmt"
+	"net/http"
 	"net/netip"
 	"slices"
 	"strings"
@@ -21,6 +22,7 @@ const (
 	maxRetryDelay  = 30 * 24 * time.Hour
 	maxTimeout     = 10 * time.Minute
 	maxParkAfter   = time.Hour
+	maxStatuses    = 50
 )
 
 // one checks an endpoint. First holds the index of each ID seen.
@@ -38,6 +40,8 @@ func (c *checker) one(e *Endpoint, first map[string]int) {
 	oneOf(c, "format", e.Format, FormatStandard, FormatRaw, FormatCloudEvents, FormatCloudEventsBinary)
 	oneOf(c, "ordering", e.Ordering, OrderingNone, OrderingKey, OrderingStrict)
 	oneOf(c, "on_dead", e.OnDead, OnDeadSkip, OnDeadHold)
+	oneOf(c, "method", e.Method, http.MethodPost, http.MethodPut, http.MethodPatch, http.MethodDelete)
+	c.answers(&e.Retry)
 	if e.OnDead == OnDeadHold && e.Ordering == OrderingNone {
 		c.fail("on_dead", "Nothing to hold", "Without an order no delivery waits for another. Set ordering = \"key\" or \"strict\", or leave on_dead out.")
 	}
@@ -71,6 +75,31 @@ func (c *checker) one(e *Endpoint, first map[string]int) {
 	}
 	for i := range e.Subscriptions {
 		c.events(i, e.Subscriptions[i].Events)
+	}
+}
+
+// answers checks which statuses mean what.
+func (c *checker) answers(r *Retry) {
+	for _, list := range []struct {
+		name     string
+		statuses Statuses
+	}{{"success", r.Success}, {"permanent", r.Permanent}} {
+		if len(list.statuses) > maxStatuses {
+			c.fail(list.name, "Too many statuses", "Write at most %d, or classes such as \"4xx\".", maxStatuses)
+		}
+		for i, text := range list.statuses {
+			name := fmt.Sprintf("%s[%d]", list.name, i)
+			switch {
+			case !validStatus(text):
+				c.fail(name, "Invalid status", "Write a status from 200 to 599, such as 409, or a class, such as \"4xx\".")
+			case text == "307" || text == "308":
+				c.fail(name, "Status of a redirect", "Leave it out: redirects says how many are followed, and one that is not is a failure.")
+			case text == "410" && list.name == "permanent":
+				c.fail(name, "Status of an endpoint that is gone", "Leave it out: 410 disables the endpoint, and its deliveries wait.")
+			case list.name == "permanent" && slices.Contains(r.Success, text):
+				c.fail(name, "Success and failure", "%s is in success too. Remove one of the two.", text)
+			}
+		}
 	}
 }
 

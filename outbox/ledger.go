@@ -70,6 +70,7 @@ const (
 	ReasonOrder       Reason = "order"        // waits behind an earlier delivery of its key
 	ReasonShutdown    Reason = "shutdown"     // the relay stopped before it was sent
 	ReasonInvalid     Reason = "invalid"      // the event cannot be sent, see last_error
+	ReasonRejected    Reason = "rejected"     // the receiver will never take it, see last_status
 	ReasonReplay      Reason = "replay"       // a person asked for it again
 	ReasonUnusable    Reason = "unusable"     // the endpoint's settings or secrets cannot be read, see the relay's log
 	ReasonAudit       Reason = "audit"        // an audit found that the stream had not brought the event

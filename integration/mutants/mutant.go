@@ -23,7 +23,7 @@ type mutant struct {
 func all() []mutant {
 	return slices.Concat(
 		apiMutants, configMutants, coreMutants, dispatchMutants, ledgerMutants, outboxMutants,
-		panelMutants, processMutants, schemaMutants, webhookMutants,
+		panelMutants, processMutants, reachMutants, schemaMutants, webhookMutants,
 	)
 }
 

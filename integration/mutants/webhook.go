@@ -425,8 +425,8 @@ var webhookMutants = []mutant{
 	{
 		name:    "webhook-cut-body-fails",
 		file:    "relay/internal/webhook/endpoint.go",
-		old:     "res.Delivered = a.StatusCode >= http.StatusOK && a.StatusCode < http.StatusMultipleChoices",
-		new:     "res.Delivered = err == nil && a.StatusCode >= http.StatusOK && a.StatusCode < http.StatusMultipleChoices",
+		old:     "res.Delivered = e.answers.Means(a.StatusCode) == config.MeansSuccess",
+		new:     "res.Delivered = err == nil && e.answers.Means(a.StatusCode) == config.MeansSuccess",
 		promise: "The whole head of a 2xx answer is a delivery, whatever becomes of its body.",
 		pkg:     "./relay/internal/webhook",
 		run:     "TestAnswers",

@@ -9,6 +9,9 @@ endpoint "a" {
   ordering      = "strict"
   on_dead       = "hold"
   disable_after = "120h"
+  method        = "PUT"
+  success       = ["2xx", 409]
+  permanent     = [400, "422"]
   circuit {
     failures = 5
     reopen   = "10s"

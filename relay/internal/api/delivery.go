@@ -61,6 +61,7 @@ func explain(d *query.Delivery) string {
 		outbox.ReasonUnusable:    "The endpoint's row cannot be used; correct the endpoint.",
 		outbox.ReasonAudit:       "The audit found it after a gap in the stream; it waits its turn.",
 		outbox.ReasonInvalid:     "The event cannot be sent; see last_error.",
+		outbox.ReasonRejected:    "The receiver will not take it; see last_status.",
 		reasonResend:             "A person asked for it to be sent again.",
 		reasonReplay:             "A person asked for its range to be delivered once more.",
 	}

@@ -119,6 +119,36 @@ func TestValuesOfHeadersInThePolicyAreSealedAtTheNextChange(t *testing.T) {
 	}
 }
 
+// TestStatusesOfAnEndpoint: what its answers mean is a setting like others: kept, shown, brought back
+// to its default, and refused in the words of the configuration.
+func TestStatusesOfAnEndpoint(t *testing.T) {
+	t.Parallel()
+	b := setup(t, nil)
+	made := b.post(t, "/v1/endpoints", map[string]any{
+		"url": "https://example.com/in", "method": "PUT", "success": []string{"2xx", "409"}, "permanent": []string{"422"},
+	}).is(http.StatusCreated)
+	path := "/v1/endpoints/" + made.text("id")
+	got := b.get(t, path).is(http.StatusOK)
+	require.Equal(t, "PUT", got.at("method"))
+	require.Equal(t, []any{"2xx", "409"}, got.at("success"))
+	require.Equal(t, []any{"422"}, got.at("permanent"))
+	change := func(body map[string]any) *answer {
+		return b.do(t, call{key: adminKey, method: http.MethodPatch, path: path, body: body})
+	}
+	for pointer, body := range map[string]map[string]any{
+		"#/permanent/1": {"permanent": []string{"422", "409"}},
+		"#/success/0":   {"success": []string{"307"}},
+		"#/permanent/0": {"permanent": []string{"410"}},
+	} {
+		require.Equal(t, pointer, change(body).is(http.StatusUnprocessableEntity).at("errors.0.pointer"))
+	}
+	change(map[string]any{"retry": nil}).is(http.StatusOK)
+	require.Equal(t, []any{"422"}, b.get(t, path).at("permanent"), "the schedule's default is not that of the statuses")
+	change(map[string]any{"method": nil, "success": nil, "permanent": nil}).is(http.StatusOK)
+	got = b.get(t, path).is(http.StatusOK)
+	require.Equal(t, []any{"POST", nil, nil}, []any{got.at("method"), got.at("success"), got.at("permanent")})
+}
+
 func TestATestEventCarriesWhatTheCallerWrote(t *testing.T) {
 	t.Parallel()
 	r := newReceiver(t)

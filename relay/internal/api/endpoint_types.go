@@ -1,6 +1,8 @@
 package api
 
 import (
+	"cmp"
+	"net/http"
 	"slices"
 	"strconv"
 	"time"
@@ -40,6 +42,7 @@ type EndpointSettings struct {
 	Subscriptions *[]Subscription    `json:"subscriptions,omitempty" maxItems:"100" doc:"Several selections of events, in place of events, where and body. An event goes out once if any matches."`
 	Signature     *string            `json:"signature,omitempty" enum:"standard,stripe,github" doc:"How requests are signed. Default: standard."`
 	Format        *string            `json:"format,omitempty" enum:"standard,raw,cloudevents,cloudevents-binary" doc:"The shape of the body. Default: standard."`
+	Method        *string            `json:"method,omitempty" enum:"POST,PUT,PATCH,DELETE" doc:"The method of requests. Default: POST."`
 	Headers       *map[string]string `json:"headers,omitempty" doc:"Further headers of every request. Their values are kept as secret as the signing secret: answers show the names only, and [redacted] as a value keeps the one that the endpoint has."`
 	Timeout       *string            `json:"timeout,omitempty" doc:"How long an attempt may take." example:"15s"`
 	Concurrency   *int               `json:"concurrency,omitempty" minimum:"1" maximum:"10000" doc:"Requests at once. Default: 32."`
@@ -48,6 +51,8 @@ type EndpointSettings struct {
 	OnDead        *string            `json:"on_dead,omitempty" enum:"skip,hold" doc:"Whether what follows a dead delivery in its order goes out (skip) or waits (hold). Default: skip."`
 	Redirects     *int               `json:"redirects,omitempty" minimum:"0" maximum:"2" doc:"How many redirects are followed. Default: 0."`
 	Retry         *Retry             `json:"retry,omitempty" doc:"When a failed delivery is attempted again."`
+	Success       *[]string          `json:"success,omitempty" maxItems:"50" doc:"Statuses of answers that take the event: single ones, or classes. Default: 2xx." example:"[\"2xx\",\"409\"]"`
+	Permanent     *[]string          `json:"permanent,omitempty" maxItems:"50" doc:"Statuses of answers after which the delivery is dead at once. A single one counts before a class. Default: none." example:"[\"400\",\"422\"]"`
 	Circuit       *Circuit           `json:"circuit,omitempty" doc:"When a failing endpoint is left alone."`
 	ParkAfter     *string            `json:"park_after,omitempty" doc:"How long a delivery may wait in memory." example:"1s"`
 	DisableAfter  *string            `json:"disable_after,omitempty" doc:"For how long it may fail without one success before it is disabled, or never." example:"120h"`
@@ -106,6 +111,7 @@ type Endpoint struct {
 	Tenant         string         `json:"tenant,omitempty" doc:"It gets only this tenant's events."`
 	Signature      string         `json:"signature" enum:"standard,stripe,github"`
 	Format         string         `json:"format" enum:"standard,raw,cloudevents,cloudevents-binary"`
+	Method         string         `json:"method" enum:"POST,PUT,PATCH,DELETE"`
 	HeaderNames    []string       `json:"header_names" nullable:"false" doc:"Names of its further headers."`
 	Timeout        string         `json:"timeout"`
 	Concurrency    int            `json:"concurrency"`
@@ -114,6 +120,8 @@ type Endpoint struct {
 	OnDead         string         `json:"on_dead" enum:"skip,hold"`
 	Redirects      int            `json:"redirects"`
 	Retry          Retry          `json:"retry"`
+	Success        []string       `json:"success,omitempty" doc:"Statuses of answers that take the event. Missing: 2xx."`
+	Permanent      []string       `json:"permanent,omitempty" doc:"Statuses of answers after which a delivery is dead at once."`
 	Circuit        Circuit        `json:"circuit"`
 	ParkAfter      string         `json:"park_after"`
 	DisableAfter   string         `json:"disable_after" doc:"A duration, or never."`
@@ -133,6 +141,7 @@ func show(row *ledger.EndpointRow, cfg *config.Endpoint, stats query.Stats) Endp
 		Signature: string(cfg.Signature), Format: string(cfg.Format), Timeout: cfg.Timeout.String(),
 		Concurrency: cfg.Concurrency, Rate: rateText(cfg.Rate), Ordering: string(cfg.Ordering), OnDead: string(cfg.OnDead), Redirects: cfg.Redirects,
 		ParkAfter: cfg.ParkAfter.String(), DisableAfter: "never", HeaderNames: []string{}, Events: []string{},
+		Method: cmp.Or(cfg.Method, http.MethodPost), Success: cfg.Retry.Success, Permanent: cfg.Retry.Permanent,
 		Retry:   Retry{Schedule: make([]string, 0, len(cfg.Retry.Schedule))},
 		Circuit: Circuit{Failures: cfg.Circuit.Failures}, Stats: totals(stats),
 		Subscriptions: make([]Subscription, 0, len(cfg.Subscriptions)),

@@ -74,10 +74,16 @@ func (s *settler) reset(names []string) {
 			e.Ordering = ""
 		case "on_dead":
 			e.OnDead = ""
+		case "method":
+			e.Method = ""
+		case "success":
+			e.Retry.Success = nil
+		case "permanent":
+			e.Retry.Permanent = nil
 		case "redirects":
 			e.Redirects = 0
 		case "retry":
-			e.Retry = zero.Retry
+			e.Retry.Schedule = nil
 		case "circuit":
 			e.Circuit = zero.Circuit
 		case "park_after":
@@ -113,6 +119,9 @@ func (s *settler) apply(in *EndpointSettings) {
 	setText(&e.Format, in.Format)
 	setText(&e.Ordering, in.Ordering)
 	setText(&e.OnDead, in.OnDead)
+	set(&e.Method, in.Method)
+	setTexts(&e.Retry.Success, in.Success)
+	setTexts(&e.Retry.Permanent, in.Permanent)
 	s.headers(in.Headers)
 	set(&e.Concurrency, in.Concurrency)
 	set(&e.Redirects, in.Redirects)
@@ -284,6 +293,13 @@ func set[T any](to, from *T) {
 func setText[T ~string](to *T, from *string) {
 	if from != nil {
 		*to = T(*from)
+	}
+}
+
+// setTexts puts in what a request has; an empty list is the default.
+func setTexts(to *config.Statuses, from *[]string) {
+	if from != nil {
+		*to = *from
 	}
 }
 

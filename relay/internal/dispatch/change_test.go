@@ -24,6 +24,7 @@ type gate struct {
 	mu     sync.Mutex
 	calls  []webhook.Request
 	answer chan int // a status code for each request
+	word   string   // beside every answer
 }
 
 func (g *gate) Send(ctx context.Context, r *webhook.Request) webhook.Result {
@@ -36,7 +37,7 @@ func (g *gate) Send(ctx context.Context, r *webhook.Request) webhook.Result {
 	case <-ctx.Done():
 		a.Error = "aborted"
 	}
-	return webhook.Result{Attempt: a}
+	return webhook.Result{Attempt: a, Word: g.word}
 }
 
 func (g *gate) sent() int {
@@ -258,6 +259,53 @@ func TestSetState_enablingClearsWhatItWasDisabledFor(t *testing.T) {
 		require.Equal(t, 2, l.gate.sent())
 		last := l.tables.changes[len(l.tables.changes)-1]
 		require.Equal(t, ledger.EndpointChange{EndpointID: "ep_1"}, last, "healthy again, in its row too")
+		l.stop()
+	})
+}
+
+// TestTheReceiversWord_disables: a receiver may take an event and ask for no more.
+func TestTheReceiversWord_disables(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		l := newLife(t)
+		l.change(l.endpoint())
+		l.gate.word = "disable"
+		l.event("e1")
+		l.gate.answer <- 200
+		l.later(time.Second)
+		require.Empty(t, l.tables.rows, "it was delivered")
+		last := l.tables.changes[len(l.tables.changes)-1]
+		require.Equal(t, "disabled", last.Status)
+		require.Equal(t, "the receiver asked for it (webhook-delivery: disable)", last.DisabledReason)
+		l.event("e2")
+		l.later(time.Hour)
+		require.Equal(t, 1, l.gate.sent())
+		require.Equal(t, outbox.ReasonDisabled, l.tables.rows[outbox.Pair{EventID: "e2", EndpointID: "ep_1"}].Reason)
+		l.stop()
+	})
+}
+
+// TestARefusal_endsTheDeliveryAndNothingElse: an answer that the endpoint takes for a refusal makes
+// its delivery dead at once, and however many there are, no circuit opens.
+func TestARefusal_endsTheDeliveryAndNothingElse(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		l := newLife(t)
+		e := l.endpoint()
+		e.Config.Retry.Permanent = config.Statuses{"422"}
+		e.Config.Circuit = config.Circuit{Failures: 2, Reopen: time.Hour}
+		e.Config.DisableAfter = time.Minute
+		l.change(e)
+		for _, id := range []string{"e1", "e2", "e3", "e4"} {
+			l.event(id)
+			l.gate.answer <- 422
+			l.later(time.Minute)
+			row := l.tables.rows[outbox.Pair{EventID: id, EndpointID: "ep_1"}]
+			require.Equal(t, outbox.ReasonRejected, row.Reason, id)
+			require.Equal(t, 1, row.Attempts)
+		}
+		require.Equal(t, 4, l.gate.sent())
+		require.Empty(t, l.tables.changes)
 		l.stop()
 	})
 }

@@ -138,20 +138,22 @@ func (h *health) failed(id string, dl *delivery, p *policy, decision retry.Decis
 	if !decision.Busy || h.circuit.probe == dl {
 		shed = h.circuit.failed(dl, p.circuit, now) || shed
 	}
-	reason := ""
-	switch {
-	case h.status == ledger.StatusDisabled:
-	case decision.Disable:
-		reason = "the endpoint answered 410 Gone"
-	case p.disableAfter > 0 && now.Sub(h.failing.since) >= p.disableAfter:
-		reason = "failing without one success for " + p.disableAfter.String()
+	if decision.Disable == "" && p.disableAfter > 0 && now.Sub(h.failing.since) >= p.disableAfter {
+		decision.Disable = "failing without one success for " + p.disableAfter.String()
 	}
-	if reason != "" {
-		h.status, h.disabledReason = ledger.StatusDisabled, reason
-		change = &ledger.EndpointChange{EndpointID: id, Status: h.status, DisabledReason: reason, FailingSince: h.failing.since}
-		shed = true
+	if disabled := h.disable(id, decision.Disable); disabled != nil {
+		return disabled, true
 	}
 	return change, shed
+}
+
+// disable disables the endpoint for a reason; nil: there is none, or it is disabled already.
+func (h *health) disable(id, reason string) *ledger.EndpointChange {
+	if reason == "" || h.status == ledger.StatusDisabled {
+		return nil
+	}
+	h.status, h.disabledReason = ledger.StatusDisabled, reason
+	return &ledger.EndpointChange{EndpointID: id, Status: h.status, DisabledReason: reason, FailingSince: h.failing.since}
 }
 
 // persists reports whether the endpoint has failed often enough in a row for somebody to hear of

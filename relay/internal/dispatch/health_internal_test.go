@@ -184,11 +184,11 @@ func TestHealth_knowsFromItsRowSinceWhenItFails(t *testing.T) {
 func TestHealth_disablesForItsReasons(t *testing.T) {
 	t.Parallel()
 	h := healthy()
-	change, shed := fails(h, policy{}, retry.Decision{Disable: true}, noon)
+	change, shed := fails(h, policy{}, retry.Decision{Disable: "the endpoint answered 410 Gone"}, noon)
 	require.Equal(t, ledger.StatusDisabled, change.Status)
 	require.Equal(t, "the endpoint answered 410 Gone", change.DisabledReason)
 	require.True(t, shed)
-	change, _ = fails(h, policy{}, retry.Decision{Disable: true}, after(time.Second))
+	change, _ = fails(h, policy{}, retry.Decision{Disable: "again"}, after(time.Second))
 	require.Nil(t, change, "it is disabled already")
 
 	h = healthy()
@@ -230,7 +230,7 @@ func TestHealth_enablingClearsTheRowAtTheNextSuccess(t *testing.T) {
 	t.Parallel()
 	for name, said := range map[string]time.Time{"the row says so": noon, "the row is about to say so": {}} {
 		h := healthy()
-		fails(h, policy{}, retry.Decision{Disable: true}, noon)
+		fails(h, policy{}, retry.Decision{Disable: "gone"}, noon)
 		h.assign(ledger.EndpointState{Status: ledger.StatusActive, FailingSince: said})
 		require.Equal(t, &ledger.EndpointChange{EndpointID: "erp"}, h.succeeded("erp", numbered(1), noon), name)
 		require.Nil(t, h.succeeded("erp", numbered(1), noon), name)

@@ -62,7 +62,8 @@ type teller struct {
 // emitted that nobody subscribes to.
 func (t teller) notify(it *item, h *health, since, now time.Time) {
 	ev := &it.dl.ev.Event
-	if ev.Operational() || it.attempt.Outcome == outbox.Delivered && !h.failing.told {
+	disabled := it.change != nil && it.change.Status == ledger.StatusDisabled
+	if ev.Operational() || it.attempt.Outcome == outbox.Delivered && !h.failing.told && !disabled {
 		return
 	}
 	n := notice{
@@ -79,14 +80,14 @@ func (t teller) notify(it *item, h *health, since, now time.Time) {
 		n.Since = &began
 	}
 	switch {
-	case it.attempt.Outcome == outbox.Delivered:
+	case it.attempt.Outcome == outbox.Delivered && h.failing.told:
 		h.failing.told = false
 		t.tell(it, outbox.TypeRecovered, n, now)
-	case h.persists(t.policy.circuit.Failures) && !h.failing.told:
+	case it.attempt.Outcome != outbox.Delivered && h.persists(t.policy.circuit.Failures) && !h.failing.told:
 		h.failing.told = true
 		t.tell(it, outbox.TypeFailing, n, now)
 	}
-	if it.change != nil && it.change.Status == ledger.StatusDisabled {
+	if disabled {
 		n.Reason = it.change.DisabledReason
 		t.tell(it, outbox.TypeDisabled, n, now)
 	}

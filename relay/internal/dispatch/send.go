@@ -176,6 +176,7 @@ func (l *lane) finish(dl *delivery, res webhook.Result) {
 		Error:      res.Attempt.Error != "" && !res.Delivered,
 		RetryAfter: res.RetryAfter,
 		Permanent:  res.Permanent,
+		Word:       retry.Word(res.Word),
 	}, now, rand.Float64()) //nolint:gosec // Jitter needs no secrecy.
 	if res.Again && decision.Outcome == outbox.Retry {
 		decision.Next = now // the receiver closed a connection that had been idle: nothing says that it is unwell
@@ -250,14 +251,18 @@ func (l *lane) judge(it *item, decision retry.Decision, now time.Time) (shed boo
 	switch {
 	case decision.Outcome == outbox.Delivered:
 		it.change = l.health.succeeded(l.id, it.dl, now)
-	case it.reason == outbox.ReasonInvalid:
-		// The event cannot be sent anywhere; that says nothing about the endpoint.
+	case it.reason == outbox.ReasonInvalid, it.reason == outbox.ReasonRejected:
+		// The event cannot be sent anywhere, or the receiver works and will not have this one: that
+		// says nothing about the endpoint.
 		l.health.circuit.abandoned(it.dl)
 	default:
 		if it.attempt.StatusCode == 0 && l.policy.timeout > 0 && it.attempt.Duration >= l.policy.timeout {
 			decision.Overloaded = true // it did not answer in time
 		}
 		it.change, shed = l.health.failed(l.id, it.dl, &l.policy, decision, now)
+	}
+	if disabled := l.health.disable(l.id, decision.Disable); disabled != nil {
+		it.change, shed = disabled, true
 	}
 	return shed
 }

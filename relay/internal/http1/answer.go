@@ -24,6 +24,7 @@ type Answer struct {
 	RetryAfter string
 	Date       string // of an answer that is no success
 	Location   string
+	Word       string // of the header webhook-delivery
 	Body       []byte // the beginning of the body, valid until the Exchange is used again
 	Truncated  bool   // the body is longer than Body
 }
@@ -58,7 +59,7 @@ func (x *Exchange) readHead(f *framing) error {
 			return errMalformed
 		}
 		*f = framing{budget: f.budget, http10: http10, length: lengthUnknown, folded: true}
-		x.Answer.RetryAfter, x.Answer.Location, x.Answer.Date = "", "", ""
+		x.Answer.RetryAfter, x.Answer.Location, x.Answer.Date, x.Answer.Word = "", "", "", ""
 		f.refusal = status >= http.StatusBadRequest
 		if err := x.readFields(f); err != nil {
 			return err
@@ -178,6 +179,11 @@ func (x *Exchange) readField(f *framing, name, value []byte) (matters bool, err 
 	case len("content-length"):
 		if equalFold(name, "content-length") {
 			return true, f.contentLength(value)
+		}
+	case len("webhook-delivery"):
+		if equalFold(name, "webhook-delivery") {
+			x.Answer.Word = string(value)
+			return true, nil
 		}
 	case len("transfer-encoding"):
 		if equalFold(name, "transfer-encoding") {

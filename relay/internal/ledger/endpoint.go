@@ -61,7 +61,10 @@ type policyJSON struct {
 	Ordering     string      `json:"ordering"`
 	OnDead       string      `json:"on_dead,omitempty"`
 	Redirects    int         `json:"redirects"`
+	Method       string      `json:"method,omitempty"`
 	Retry        []string    `json:"retry"`
+	Success      []string    `json:"success,omitempty"`
+	Permanent    []string    `json:"permanent,omitempty"`
 	Circuit      circuitJSON `json:"circuit"`
 	ParkAfter    string      `json:"park_after"`
 	DisableAfter string      `json:"disable_after"`
@@ -120,6 +123,7 @@ func EncodeEndpoint(e config.Endpoint) (subscriptions, policy []byte, err error)
 		Timeout: e.Timeout.String(), Concurrency: e.Concurrency, Rate: e.Rate, Ordering: string(e.Ordering), OnDead: string(e.OnDead),
 		Redirects: e.Redirects, Circuit: circuitJSON{Failures: e.Circuit.Failures, Reopen: e.Circuit.Reopen.String()},
 		ParkAfter: e.ParkAfter.String(), DisableAfter: e.DisableAfter.String(),
+		Method: e.Method, Success: e.Retry.Success, Permanent: e.Retry.Permanent,
 		Retry: make([]string, 0, len(e.Retry.Schedule)),
 	}
 	for _, d := range e.Retry.Schedule {
@@ -180,7 +184,8 @@ func decodePolicy(e *config.Endpoint, text []byte) error {
 		return fmt.Errorf("read policy: %w", err)
 	}
 	e.Signature, e.Format, e.Ordering = config.Signature(p.Signature), config.Format(p.Format), config.Ordering(p.Ordering)
-	e.OnDead = config.OnDead(p.OnDead)
+	e.OnDead, e.Method = config.OnDead(p.OnDead), p.Method
+	e.Retry.Success, e.Retry.Permanent = p.Success, p.Permanent
 	e.Concurrency, e.Rate, e.Redirects, e.Circuit.Failures = p.Concurrency, p.Rate, p.Redirects, p.Circuit.Failures
 	if len(p.Headers.names) > 0 {
 		e.Headers = make(map[string]string, len(p.Headers.names))

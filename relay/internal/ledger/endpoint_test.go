@@ -50,7 +50,11 @@ func TestEncodedEndpointsDecodeToThemselves(t *testing.T) {
 			Timeout: delay.Draw(t, "timeout"), Concurrency: rapid.IntRange(1, 10_000).Draw(t, "concurrency"),
 			Rate: rapid.Float64Range(0, 1e6).Draw(t, "rate"), Ordering: config.OrderingKey,
 			Redirects: rapid.IntRange(0, 2).Draw(t, "redirects"),
-			Retry:     config.Retry{Schedule: rapid.SliceOfN(delay, 0, 5).Draw(t, "schedule")},
+			Method:    rapid.SampledFrom([]string{"POST", "PUT", "PATCH", "DELETE"}).Draw(t, "method"),
+			Retry: config.Retry{
+				Schedule: rapid.SliceOfN(delay, 0, 5).Draw(t, "schedule"), Success: config.Statuses{"2xx", "409"},
+				Permanent: config.Statuses{rapid.SampledFrom([]string{"4xx", "400"}).Draw(t, "permanent")},
+			},
 			Circuit:   config.Circuit{Failures: 3, Reopen: delay.Draw(t, "reopen")},
 			ParkAfter: delay.Draw(t, "park"), DisableAfter: delay.Draw(t, "disable"),
 			Subscriptions: rapid.SliceOfN(rapid.Custom(func(t *rapid.T) config.Subscription {

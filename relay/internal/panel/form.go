@@ -15,7 +15,7 @@ type endpointForm struct {
 	ID, Version string // of the one that is changed; empty: a new one
 	Name, URL, Description, Tenant,
 	Events, Where, Body,
-	Signature, Format, Timeout, Rate, Concurrency, Ordering, OnDead, Retry, SecretType string
+	Signature, Format, Method, Timeout, Rate, Concurrency, Ordering, OnDead, Retry, Success, Permanent, SecretType string
 	Several   bool // it has subscriptions that this form does not show, and leaves alone
 	Catalogue []api.EventType
 	Problem   *api.Problem
@@ -32,7 +32,8 @@ func (f *endpointForm) fields() map[string]*string {
 	return map[string]*string{
 		"name": &f.Name, "url": &f.URL, "description": &f.Description, "tenant": &f.Tenant, "events": &f.Events, "where": &f.Where,
 		"body": &f.Body, "signature": &f.Signature, "format": &f.Format, "timeout": &f.Timeout, "rate": &f.Rate,
-		"concurrency": &f.Concurrency, "ordering": &f.Ordering, "on_dead": &f.OnDead, "retry": &f.Retry, "secret_type": &f.SecretType,
+		"concurrency": &f.Concurrency, "ordering": &f.Ordering, "on_dead": &f.OnDead, "method": &f.Method,
+		"success": &f.Success, "permanent": &f.Permanent, "retry": &f.Retry, "secret_type": &f.SecretType,
 	}
 }
 
@@ -58,7 +59,7 @@ func (f *endpointForm) settings(change bool) map[string]any {
 	}
 	for name, text := range map[string]string{
 		"name": f.Name, "description": f.Description, "signature": f.Signature, "format": f.Format, "timeout": f.Timeout, "rate": f.Rate,
-		"ordering": f.Ordering, "on_dead": f.OnDead,
+		"ordering": f.Ordering, "on_dead": f.OnDead, "method": f.Method,
 	} {
 		put(name, text, text == "")
 	}
@@ -67,6 +68,8 @@ func (f *endpointForm) settings(change bool) map[string]any {
 	} else {
 		put("concurrency", f.Concurrency, f.Concurrency == "")
 	}
+	put("success", words(f.Success), f.Success == "")
+	put("permanent", words(f.Permanent), f.Permanent == "")
 	put("retry", map[string]any{"schedule": words(f.Retry)}, f.Retry == "")
 	if !f.Several {
 		events := words(f.Events)
@@ -166,7 +169,8 @@ func (v *visit) editEndpoint() error {
 	f := &endpointForm{
 		ID: e.ID, Version: strconv.FormatInt(e.Version, 10), Name: e.Name, URL: e.URL, Description: e.Description, Tenant: e.Tenant,
 		Signature: e.Signature, Format: e.Format, Timeout: e.Timeout, Rate: e.Rate, Concurrency: strconv.Itoa(e.Concurrency),
-		Ordering: e.Ordering, OnDead: e.OnDead, Retry: strings.Join(e.Retry.Schedule, " "),
+		Ordering: e.Ordering, OnDead: e.OnDead, Method: e.Method, Success: strings.Join(e.Success, " "), Permanent: strings.Join(e.Permanent, " "),
+		Retry: strings.Join(e.Retry.Schedule, " "),
 	}
 	switch len(e.Subscriptions) {
 	case 0:

@@ -30,7 +30,17 @@ type Result struct {
 	Error      bool          // the attempt failed whatever the status, for example while the answer was read
 	RetryAfter time.Duration // the receiver's hint; 0: none
 	Permanent  bool          // no retry can help
+	Word       Word          // what the receiver said beside the status
 }
+
+// Word is what a receiver says in the header webhook-delivery of an answer, as Svix has it.
+type Word string
+
+// The words; others mean nothing.
+const (
+	WordDisable Word = "disable"       // send nothing more
+	WordAbort   Word = "abort-message" // attempt this delivery no more, should it have failed
+)
 
 // Decision is what becomes of the delivery, and of its endpoint.
 type Decision struct {
@@ -39,10 +49,10 @@ type Decision struct {
 	Next time.Time
 	// Reason says why the delivery is not made yet; empty when it is.
 	Reason outbox.Reason
-	// Disable says that the receiver is gone for good (410): the endpoint is to be disabled. The
-	// delivery then stays pending with a zero Next, and goes out when a person enables the endpoint
-	// again.
-	Disable bool
+	// Disable says why the endpoint is to be disabled: the receiver is gone for good (410), or asks
+	// for it. Empty: it is not. A delivery that failed then stays pending with a zero Next, and goes
+	// out when a person enables the endpoint again.
+	Disable string
 	// Overloaded says that the receiver, or what stands before it, has too much to do (429, 502,
 	// 503, 504): it is to get less.
 	Overloaded bool
@@ -56,13 +66,23 @@ type Decision struct {
 // 1, places the jitter: a retry comes at its time or up to a tenth of the delay later, never
 // earlier.
 func Decide(policy config.Retry, number int, r Result, now time.Time, rnd float64) Decision {
+	meaning := policy.Means(r.StatusCode)
+	disable := ""
+	switch {
+	case r.Word == WordDisable:
+		disable = "the receiver asked for it (webhook-delivery: disable)"
+	case r.StatusCode == statusGone && meaning != config.MeansSuccess:
+		disable = "the endpoint answered 410 Gone"
+	}
 	switch {
 	case r.Permanent:
 		return Decision{Outcome: outbox.Dead, Reason: outbox.ReasonInvalid}
-	case !r.Error && r.StatusCode >= 200 && r.StatusCode <= 299:
-		return Decision{Outcome: outbox.Delivered}
-	case r.StatusCode == statusGone:
-		return Decision{Outcome: outbox.Retry, Reason: outbox.ReasonDisabled, Disable: true}
+	case !r.Error && meaning == config.MeansSuccess:
+		return Decision{Outcome: outbox.Delivered, Disable: disable}
+	case !r.Error && (meaning == config.MeansRefusal || r.Word == WordAbort):
+		return Decision{Outcome: outbox.Dead, Reason: outbox.ReasonRejected, Disable: disable}
+	case disable != "":
+		return Decision{Outcome: outbox.Retry, Reason: outbox.ReasonDisabled, Disable: disable}
 	}
 	hint := min(max(r.RetryAfter, 0), MaxRetryAfter)
 	d := Decision{Outcome: outbox.Dead, Reason: outbox.ReasonExhausted}

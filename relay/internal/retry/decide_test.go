@@ -16,6 +16,11 @@ import (
 
 var now = time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
 
+const (
+	gone  = "the endpoint answered 410 Gone"
+	asked = "the receiver asked for it (webhook-delivery: disable)"
+)
+
 func policy() config.Retry {
 	return config.Retry{Schedule: []time.Duration{5 * time.Second, 5 * time.Minute, 30 * time.Minute}}
 }
@@ -29,7 +34,7 @@ func TestDecideEveryStatus(t *testing.T) {
 		case status >= 200 && status < 300:
 			require.Equal(t, retry.Decision{Outcome: outbox.Delivered}, got, "status %d", status)
 		case status == 410:
-			require.Equal(t, retry.Decision{Outcome: outbox.Retry, Reason: outbox.ReasonDisabled, Disable: true}, got)
+			require.Equal(t, retry.Decision{Outcome: outbox.Retry, Reason: outbox.ReasonDisabled, Disable: gone}, got)
 		default:
 			want := retry.Decision{Outcome: outbox.Retry, Reason: outbox.ReasonFailed, Next: now.Add(5 * time.Second)}
 			want.Overloaded = slices.Contains([]int{429, 502, 503, 504}, status)
@@ -89,7 +94,7 @@ func TestDecide(t *testing.T) {
 			4,
 			retry.Result{StatusCode: 410},
 			0,
-			retry.Decision{Outcome: outbox.Retry, Reason: outbox.ReasonDisabled, Disable: true},
+			retry.Decision{Outcome: outbox.Retry, Reason: outbox.ReasonDisabled, Disable: gone},
 		},
 		"cannot be built": {
 			1,
@@ -102,6 +107,60 @@ func TestDecide(t *testing.T) {
 			t.Parallel()
 			require.Equal(t, test.want, retry.Decide(policy(), test.number, test.result, now, test.rnd))
 		})
+	}
+}
+
+// TestDecideByTheEndpointsOwnStatuses: what an answer means is what its endpoint says, a single status
+// before its class, and 410 is what it always was unless it is a success.
+func TestDecideByTheEndpointsOwnStatuses(t *testing.T) {
+	t.Parallel()
+	delivered := retry.Decision{Outcome: outbox.Delivered}
+	rejected := retry.Decision{Outcome: outbox.Dead, Reason: outbox.ReasonRejected}
+	failed := retry.Decision{Outcome: outbox.Retry, Reason: outbox.ReasonFailed, Next: now.Add(5 * time.Second)}
+	disabled := retry.Decision{Outcome: outbox.Retry, Reason: outbox.ReasonDisabled, Disable: gone}
+	for name, test := range map[string]struct {
+		success, permanent config.Statuses
+		want               map[int]retry.Decision
+	}{
+		"neither":              {nil, nil, map[int]retry.Decision{200: delivered, 299: delivered, 300: failed, 409: failed, 410: disabled}},
+		"a single success":     {config.Statuses{"202"}, nil, map[int]retry.Decision{202: delivered, 200: failed, 204: failed}},
+		"a class and a single": {config.Statuses{"2xx", "409"}, nil, map[int]retry.Decision{200: delivered, 409: delivered, 408: failed}},
+		"refusals":             {nil, config.Statuses{"400", "422"}, map[int]retry.Decision{200: delivered, 400: rejected, 422: rejected, 404: failed, 410: disabled}},
+		"a class of refusals":  {config.Statuses{"2xx", "409"}, config.Statuses{"4xx"}, map[int]retry.Decision{409: delivered, 404: rejected, 500: failed}},
+		"one that is refused of a class that is not": {config.Statuses{"2xx"}, config.Statuses{"203"}, map[int]retry.Decision{200: delivered, 203: rejected}},
+		"410 as a success":                           {config.Statuses{"410"}, nil, map[int]retry.Decision{410: delivered}},
+	} {
+		p := policy()
+		p.Success, p.Permanent = test.success, test.permanent
+		for status, want := range test.want {
+			require.Equal(t, want, retry.Decide(p, 1, retry.Result{StatusCode: status}, now, 0), "%s: %d", name, status)
+		}
+	}
+	p := policy()
+	p.Permanent = config.Statuses{"4xx"}
+	require.Equal(t, failed, retry.Decide(p, 1, retry.Result{Error: true}, now, 0), "no answer is no refusal")
+}
+
+// TestDecideByTheReceiversWord: a receiver may end a delivery, or all of them; a word that it does
+// not have says nothing.
+func TestDecideByTheReceiversWord(t *testing.T) {
+	t.Parallel()
+	for word, want := range map[retry.Word]map[int]retry.Decision{
+		retry.WordDisable: {
+			200: {Outcome: outbox.Delivered, Disable: asked},
+			500: {Outcome: outbox.Retry, Reason: outbox.ReasonDisabled, Disable: asked},
+			410: {Outcome: outbox.Retry, Reason: outbox.ReasonDisabled, Disable: asked},
+		},
+		retry.WordAbort: {
+			200: {Outcome: outbox.Delivered},
+			500: {Outcome: outbox.Dead, Reason: outbox.ReasonRejected},
+			410: {Outcome: outbox.Dead, Reason: outbox.ReasonRejected, Disable: gone},
+		},
+		"Disable": {500: {Outcome: outbox.Retry, Reason: outbox.ReasonFailed, Next: now.Add(5 * time.Second)}},
+	} {
+		for status, want := range want {
+			require.Equal(t, want, retry.Decide(policy(), 1, retry.Result{StatusCode: status, Word: word}, now, 0), "%s: %d", word, status)
+		}
 	}
 }
 

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"net/http"
 	"net/netip"
 	"sync"
 	"time"
@@ -159,6 +160,7 @@ func (c *Client) endpoint(ep config.Endpoint) (*Endpoint, error) {
 	e := &Endpoint{
 		client: c, id: ep.ID, shownURL: ep.ShownURL(), redirects: ep.Redirects,
 		timeout: ep.Timeout, format: ep.Format, concurrency: ep.Concurrency,
+		method: or(ep.Method, http.MethodPost), answers: ep.Retry,
 	}
 	if ep.Redirects > 0 {
 		e.url = u

@@ -30,6 +30,8 @@ type Endpoint struct {
 	shownURL     string   // for Attempt.URL: without what may be secret in it
 	timeout      time.Duration
 	format       config.Format
+	method       string
+	answers      config.Retry // which statuses mean what
 	redirects    int
 	concurrency  int
 	scheme       signature.Scheme
@@ -139,7 +141,8 @@ func (e *Endpoint) perform(ctx context.Context, x *exchange, res *Result) {
 	a.Duration = time.Since(start)
 	a.StatusCode = x.Answer.Status
 	a.ResponseBody, a.ResponseTruncated = cleanBody(x.Answer.Body, x.Answer.Truncated)
-	res.Delivered = a.StatusCode >= http.StatusOK && a.StatusCode < http.StatusMultipleChoices
+	res.Delivered = e.answers.Means(a.StatusCode) == config.MeansSuccess
+	res.Word = x.Answer.Word
 	res.Reached, res.Again = x.reached, x.again
 	if err != nil {
 		a.Error = explain(ctx, err, e.timeout)

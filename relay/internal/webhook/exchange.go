@@ -21,11 +21,12 @@ const (
 type exchange struct {
 	*http1.Exchange
 
-	head    []byte      // request line, header lines, blank line; then the body if it is small
-	headEnd int         // where the head ends
-	hop     int         // where the hop's part of the head ends
-	sent    []byte      // the body: the exact bytes that were signed
-	body    []byte      // room for building a body
+	head    []byte // request line, header lines, blank line; then the body if it is small
+	headEnd int    // where the head ends
+	hop     int    // where the hop's part of the head ends
+	sent    []byte // the body: the exact bytes that were signed
+	body    []byte // room for building a body
+	method  string
 	held    func() bool // Request.Held
 	reached bool        // something may have been written
 	again   bool        // Result.Again
@@ -56,7 +57,7 @@ func (x *exchange) build(e *Endpoint, r *Request) error {
 	if err != nil {
 		return err
 	}
-	x.sent, x.held = c.body, r.Held
+	x.sent, x.held, x.method = c.body, r.Held, e.method
 	x.hop = len(e.head)
 	x.head = append(x.head[:0], e.head...)
 	x.head = x.appendFields(x.head, e, r, c)

@@ -191,6 +191,7 @@ func (h *h2Conn) roundTrip(ctx context.Context, x *exchange, deadline time.Time)
 	x.Answer.RetryAfter = resp.Header.Get("Retry-After")
 	x.Answer.Date = resp.Header.Get("Date")
 	x.Answer.Location = resp.Header.Get("Location")
+	x.Answer.Word = resp.Header.Get("Webhook-Delivery")
 	if _, err = x.ReadBody(resp.Body); err != nil {
 		return &h2Error{text: "the receiver reset the HTTP/2 response", during: http1.Reading, err: timeUp(ctx, err)}
 	}
@@ -251,14 +252,14 @@ func (h *h2Conn) explain(ctx context.Context, err error, began time.Time, body *
 // request makes the request from the exchange's header lines.
 func (h *h2Conn) request(ctx context.Context, x *exchange) (*http.Request, *h2Body, error) {
 	line, fields, _ := strings.Cut(string(x.head[:x.headEnd]), "\r\n")
-	target := strings.TrimSuffix(strings.TrimPrefix(line, "POST "), " HTTP/1.1")
+	target := strings.TrimSuffix(strings.TrimPrefix(line, x.method+" "), " HTTP/1.1")
 	path, query, _ := strings.Cut(target, "?")
 	unescaped, err := url.PathUnescape(path)
 	if err != nil {
 		return nil, nil, failuref("the URL cannot be sent over HTTP/2")
 	}
 	req := (&http.Request{
-		Method: http.MethodPost, Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1,
+		Method: x.method, Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1,
 		URL: &url.URL{
 			Scheme: "https", Host: h.origin.place.Authority(), Path: unescaped, RawPath: path,
 			RawQuery: query, ForceQuery: strings.HasSuffix(target, "?"),

@@ -23,7 +23,7 @@ import (
 // hopHead is the first part for one hop. The endpoint's own headers go only where its URL points.
 func (e *Endpoint) hopHead(o *origin, u *url.URL, withOwn bool) []byte {
 	var b []byte
-	b = append(b, "POST "...)
+	b = append(append(b, e.method...), ' ')
 	if o.absolute {
 		b = append(append(b, "http://"...), o.place.Authority()...)
 	}

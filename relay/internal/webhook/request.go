@@ -32,6 +32,8 @@ type Result struct {
 	Delivered bool
 	// Permanent says that no retry can help, for example because the body cannot be built.
 	Permanent bool
+	// Word is what the receiver says beside the status, in the header webhook-delivery.
+	Word string
 	// Unsent says that Request.Held forbade it: there was no attempt.
 	Unsent bool
 	// Local says that the relay or its machine failed the attempt, not the receiver: no
