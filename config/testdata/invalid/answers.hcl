@@ -2,7 +2,7 @@ database { url = env("DATABASE_URL") }
 endpoint "a" {
   url       = "https://a.example.com"
   secret    = env("ERP_SECRET")
-  method    = "GET"   # ERROR "Did you mean \"PUT\"
+  method    = "GET"   # ERROR "Did you mean \"PUT\""
   success   = []      # ERROR "Empty list"
   permanent = ["6xx"] # ERROR "Write a status from 200 to 599"
 }
