@@ -1,6 +1,8 @@
 package integration_test
 
 import (
+	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -9,7 +11,10 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/tailpost/tailpost/config"
 	"github.com/tailpost/tailpost/integration/kit"
+	"github.com/tailpost/tailpost/integration/pgserver"
+	"github.com/tailpost/tailpost/outbox"
 	"github.com/tailpost/tailpost/relay/signature"
 )
 
@@ -34,6 +39,23 @@ func fenced(document, language string) []string {
 	return blocks
 }
 
+// documents are all that people read, by their names from the root.
+func documents(t *testing.T) []string {
+	t.Helper()
+	names := []string{"README.md", "CONTRIBUTING.md"}
+	for _, pattern := range []string{"docs/*.md", "examples/*.md", "examples/*/README.md"} {
+		found, err := filepath.Glob(filepath.Join(kit.Root(), filepath.FromSlash(pattern)))
+		require.NoError(t, err)
+		for _, path := range found {
+			name, err := filepath.Rel(kit.Root(), path)
+			require.NoError(t, err)
+			names = append(names, filepath.ToSlash(name))
+		}
+	}
+	require.Greater(t, len(names), 10)
+	return names
+}
+
 // TestTheConfigurationOfTheREADMEIsValid puts together what the README has its reader write.
 func TestTheConfigurationOfTheREADMEIsValid(t *testing.T) {
 	t.Parallel()
@@ -41,22 +63,189 @@ func TestTheConfigurationOfTheREADMEIsValid(t *testing.T) {
 	require.NotEmpty(t, blocks)
 	dir := t.TempDir()
 	kit.WriteFile(t, filepath.Join(dir, "tailpost.hcl"), strings.Join(blocks, "\n"))
-	const sealingKey = "000102030405060708090a0b0c0d0e0f101112131415161718191a1b1c1d1e1f"
 	reader := container{args: []string{"run"}, env: map[string]string{
 		"DATABASE_URL": "postgres://127.0.0.1/shop", "ERP_SECRET": signature.GenerateSecret(),
-		"TAILPOST_API_KEY": signature.GenerateSecret(), "TAILPOST_SEALING_KEY": sealingKey,
 	}}
 	reader.requireValid(t, dir)
 	reader.requireNeedsAll(t, dir)
 }
 
+// documentEnvironment has a value of the right kind for every variable of a document.
+func documentEnvironment(name string) (string, bool) {
+	switch {
+	case strings.HasSuffix(name, "SEALING_KEY"):
+		return "000102030405060708090a0b0c0d0e0f101112131415161718191a1b1c1d1e1f", true
+	case strings.Contains(name, "SECRET"):
+		return signature.GenerateSecret(), true
+	case strings.HasSuffix(name, "_URL"):
+		return "postgres://127.0.0.1/shop", true
+	default:
+		return "a long text that nobody guesses of " + name, true
+	}
+}
+
+// TestTheConfigurationsOfTheDocumentsAreValid loads every block of HCL, with the least that makes a
+// part a whole, and requires that it has no warning and is formatted.
+func TestTheConfigurationsOfTheDocumentsAreValid(t *testing.T) {
+	t.Parallel()
+	blocks := 0
+	for _, name := range documents(t) {
+		for _, block := range fenced(readDocument(t, name), "hcl") {
+			blocks++
+			formatted, err := config.FormatSource([]byte(block), name)
+			require.NoError(t, err, "%s:\n%s", name, block)
+			require.Equal(t, string(formatted), block, "%s: tailpost fmt has it another way", name)
+			whole := block
+			if !regexp.MustCompile(`(?m)^database \{`).MatchString(block) {
+				whole += "database {\n url = env(\"DATABASE_URL\")\n}\n"
+			}
+			if !regexp.MustCompile(`(?m)^(api|endpoint "[a-z]+") \{`).MatchString(block) {
+				whole += "endpoint \"erp\" {\n url = \"https://erp.example.com/\"\n secret = env(\"ERP_SECRET\")\n}\n"
+			}
+			_, diags := config.Parse(map[string][]byte{name: []byte(whole)}, config.Options{Getenv: documentEnvironment})
+			require.Empty(t, diags, "%s:\n%s", name, block)
+		}
+	}
+	require.Greater(t, blocks, 10)
+}
+
+// TestTheStatementsOfTheDocumentsRun runs every block of SQL on a database that Tailpost has, in the
+// order of the document. What a block called "sql syntax" says is for a server of another kind.
+func TestTheStatementsOfTheDocumentsRun(t *testing.T) {
+	t.Parallel()
+	server, err := pgserver.Start(t.Context(), pgserver.Options{Settings: pgserver.FastSettings()})
+	require.NoError(t, err)
+	t.Cleanup(func() { require.NoError(t, server.Close()) })
+	statements := 0
+	for i, name := range documents(t) {
+		document := readDocument(t, name)
+		plain, syntax := fenced(document, "sql"), fenced(document, "sql syntax")
+		if len(plain)+len(syntax) == 0 {
+			continue
+		}
+		database := fmt.Sprintf("document_%d", i)
+		kit.OpenDatabase(t, server.URL("postgres"), "").Run(t, "CREATE DATABASE "+database)
+		db := kit.OpenDatabase(t, server.URL(database), "")
+		db.Migrate(t, outbox.DefaultMapping())
+		db.Run(t, "CREATE TABLE orders (id bigint PRIMARY KEY, status text)") // of the reader's application
+		for _, statement := range statementsOf(strings.Join(plain, "\n")) {
+			t.Logf("%s: %s", name, statement)
+			db.Run(t, statement)
+			statements++
+		}
+		for _, statement := range statementsOf(strings.Join(syntax, "\n")) {
+			t.Logf("%s: %s", name, statement)
+			db.Run(t, "DO $do$ BEGIN IF false THEN "+statement+"; END IF; END $do$") // is parsed, and not run
+			statements++
+		}
+	}
+	require.Greater(t, statements, 10)
+}
+
+// statementsOf splits what has no semicolon within a statement.
+func statementsOf(block string) []string {
+	var all []string
+	for statement := range strings.SplitSeq(regexp.MustCompile(`(?m)--.*$`).ReplaceAllString(block, ""), ";") {
+		if statement = strings.TrimSpace(statement); statement != "" {
+			all = append(all, statement)
+		}
+	}
+	return all
+}
+
+// TestTheLinksOfTheDocumentsLead looks for the file and the heading of every link within the
+// repository.
+func TestTheLinksOfTheDocumentsLead(t *testing.T) {
+	t.Parallel()
+	link := regexp.MustCompile(`\]\(([^)\s]+)\)`)
+	code := regexp.MustCompile("(?ms)^ *```.*?^ *```$")
+	links := 0
+	for _, name := range append(documents(t), "CHANGELOG.md") {
+		for _, match := range link.FindAllStringSubmatch(code.ReplaceAllString(readDocument(t, name), ""), -1) {
+			target, anchor, _ := strings.Cut(match[1], "#")
+			if strings.Contains(target, "://") {
+				continue
+			}
+			links++
+			path := name
+			if target != "" {
+				path = filepath.ToSlash(filepath.Join(filepath.Dir(name), target))
+				_, err := os.Stat(filepath.Join(kit.Root(), path))
+				require.NoError(t, err, "%s links to %s", name, match[1])
+			}
+			if anchor != "" {
+				require.Contains(t, anchors(readDocument(t, path)), anchor, "%s links to %s", name, match[1])
+			}
+		}
+	}
+	require.Greater(t, links, 50)
+}
+
+// anchors are what GitHub makes of a document's headings.
+func anchors(document string) []string {
+	var all []string
+	for _, match := range regexp.MustCompile(`(?m)^#+ (.*)$`).FindAllStringSubmatch(document, -1) {
+		text := regexp.MustCompile(`[^\p{L}\p{N} _-]`).ReplaceAllString(strings.ToLower(match[1]), "")
+		all = append(all, strings.ReplaceAll(text, " ", "-"))
+	}
+	return all
+}
+
+// TestTheTestsThatTheDocumentsNameExist looks for each `Test…` of a document.
+func TestTheTestsThatTheDocumentsNameExist(t *testing.T) {
+	t.Parallel()
+	var sources strings.Builder
+	require.NoError(t, filepath.WalkDir(kit.Root(), func(path string, entry fs.DirEntry, err error) error {
+		switch {
+		case err != nil:
+			return err
+		case entry.IsDir() && (entry.Name() == "node_modules" || strings.HasPrefix(entry.Name(), ".") && path != kit.Root()):
+			return filepath.SkipDir
+		case !strings.HasSuffix(path, "_test.go"):
+			return nil
+		}
+		text, err := os.ReadFile(path)
+		sources.Write(text)
+		return err
+	}))
+	all, named := sources.String(), 0
+	for _, name := range documents(t) {
+		for _, match := range regexp.MustCompile("`(Test[A-Za-z0-9_]+)`").FindAllStringSubmatch(readDocument(t, name), -1) {
+			named++
+			if !strings.Contains(all, "func "+match[1]+"(") { // require.Contains would print every test there is
+				t.Errorf("%s names %s", name, match[1])
+			}
+		}
+	}
+	require.Greater(t, named, 50)
+}
+
+// TestTheTargetsOfTheDocumentsExist looks for each `make` target of a document.
+func TestTheTargetsOfTheDocumentsExist(t *testing.T) {
+	t.Parallel()
+	makefile, seen := readDocument(t, "Makefile"), 0
+	for _, name := range documents(t) {
+		document := readDocument(t, name)
+		for _, match := range append(
+			regexp.MustCompile("`make ([a-z-]+)").FindAllStringSubmatch(document, -1),
+			regexp.MustCompile(`(?m)^make ([a-z-]+)`).FindAllStringSubmatch(strings.Join(fenced(document, "sh"), "\n"), -1)...,
+		) {
+			seen++
+			if !strings.Contains(makefile, "\n"+match[1]+":") { // require.Contains would print all of it
+				t.Errorf("%s: make %s", name, match[1])
+			}
+		}
+	}
+	require.Greater(t, seen, 10)
+}
+
 // TestCommandsOfTheDocumentsExist asks for the help of each `tailpost` command with the arguments
-// that a document gives it: an unknown command or flag fails.
+// that a document has: an unknown command or flag fails.
 func TestCommandsOfTheDocumentsExist(t *testing.T) {
 	t.Parallel()
 	command := regexp.MustCompile("(?m)(?:^|[\\s`(\"])tailpost ([a-z][^`\n#&|)>]*)")
 	seen := make(map[string]bool)
-	for _, name := range []string{"README.md", "CONTRIBUTING.md", "examples/README.md", "docs/cli-json.md"} {
+	for _, name := range documents(t) {
 		for _, match := range command.FindAllStringSubmatch(readDocument(t, name), -1) {
 			line := strings.TrimSpace(match[1])
 			if seen[line] {

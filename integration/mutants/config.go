@@ -3,6 +3,24 @@ package main
 // configMutants break what the configuration language promises.
 var configMutants = []mutant{
 	{
+		name:    "config-default-that-no-document-has",
+		file:    "config/complete.go",
+		old:     "defaultTimeout     = 15 * time.Second",
+		new:     "defaultTimeout     = 14 * time.Second",
+		promise: "The defaults of the configuration reference are the defaults.",
+		pkg:     "./config",
+		run:     "TestTheDefaultsOfTheReferenceAreTheDefaults",
+	},
+	{
+		name:    "config-attribute-that-no-document-has",
+		file:    "config/decode_endpoint.go",
+		old:     `return []string{"url", "description", "secret", "tenant"}`,
+		new:     `return []string{"url", "description", "secret", "tenant", "colour"}`,
+		promise: "The configuration reference has every attribute.",
+		pkg:     "./config",
+		run:     "TestTheReferenceHasEveryName",
+	},
+	{
 		name: "config-audit-interval-least", file: "config/validate.go",
 		old:     `if o.AuditInterval > 0 && o.AuditInterval < time.Second {`,
 		new:     `if o.AuditInterval > 0 && o.AuditInterval < time.Millisecond {`,
