@@ -74,6 +74,7 @@ const (
 	ReasonReplay      Reason = "replay"       // a person asked for it again
 	ReasonUnusable    Reason = "unusable"     // the endpoint's settings or secrets cannot be read, see the relay's log
 	ReasonAudit       Reason = "audit"        // an audit found that the stream had not brought the event
+	ReasonIDReused    Reason = "id_reused"    // an earlier event of the same id is not delivered yet, see last_error
 )
 
 // Delivery is one event that one endpoint should have and has not: a row of tailpost.delivery.

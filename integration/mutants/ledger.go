@@ -131,8 +131,8 @@ var ledgerMutants = []mutant{
 	{
 		name:    "ledger-removed-before-parked",
 		file:    "relay/internal/ledger/encode.go",
-		old:     "\tfor rest := e.Park; len(rest) > 0; {\n\t\tn := parkChunk(rest)\n\t\tw.park(rest[:n], e.now)\n\t\trest = rest[n:]\n\t}\n\tif len(e.Update) > 0 {\n\t\tw.update(w.lastChanges(e.Update), e.now)\n\t}\n\tif len(e.Remove) > 0 {\n\t\tw.remove(e.Remove)\n\t}\n",
-		new:     "\tif len(e.Remove) > 0 {\n\t\tw.remove(e.Remove)\n\t}\n\tfor rest := e.Park; len(rest) > 0; {\n\t\tn := parkChunk(rest)\n\t\tw.park(rest[:n], e.now)\n\t\trest = rest[n:]\n\t}\n\tif len(e.Update) > 0 {\n\t\tw.update(w.lastChanges(e.Update), e.now)\n\t}\n",
+		old:     "\tfor rest := e.Park; len(rest) > 0; {\n\t\tn := w.parkChunk(rest)\n\t\tw.park(rest[:n], e.now)\n\t\trest = rest[n:]\n\t}\n\tif len(e.Update) > 0 {\n\t\tw.update(w.lastChanges(e.Update), e.now)\n\t}\n\tif len(e.Remove) > 0 {\n\t\tw.remove(e.Remove)\n\t}\n",
+		new:     "\tif len(e.Remove) > 0 {\n\t\tw.remove(e.Remove)\n\t}\n\tfor rest := e.Park; len(rest) > 0; {\n\t\tn := w.parkChunk(rest)\n\t\tw.park(rest[:n], e.now)\n\t\trest = rest[n:]\n\t}\n\tif len(e.Update) > 0 {\n\t\tw.update(w.lastChanges(e.Update), e.now)\n\t}\n",
 		promise: "A delivery may be parked and removed in one batch.",
 		pkg:     "./relay/internal/ledger",
 		run:     "^TestRecord_parksThenUpdatesThenRemoves$",

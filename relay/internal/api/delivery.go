@@ -62,6 +62,7 @@ func explain(d *query.Delivery) string {
 		outbox.ReasonAudit:       "The audit found it after a gap in the stream; it waits its turn.",
 		outbox.ReasonInvalid:     "The event cannot be sent; see last_error.",
 		outbox.ReasonRejected:    "The receiver will not take it; see last_status.",
+		outbox.ReasonIDReused:    "An earlier event with the same id is not delivered yet; resend or discard that one, then resend this one.",
 		reasonResend:             "A person asked for it to be sent again.",
 		reasonReplay:             "A person asked for its range to be delivered once more.",
 	}

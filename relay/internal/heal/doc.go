@@ -73,6 +73,12 @@
 // there is put before everything that the stream brings.
 //
 // Not found again are logical messages, rows that were deleted, and rows that somebody updates
-// while a sweep goes on, so that they move from blocks that it has not read to ones that it has. An
-// id that is used again within a gap is taken for the event that had it before.
+// while a sweep goes on, so that they move from blocks that it has not read to ones that it has.
+//
+// An id may be used again in a gap (TRUNCATE ... RESTART IDENTITY, natural ids). Where the row says
+// that it was created after the last transaction that the stream brought, what is recorded of its
+// id from before that is another event's. A row that says nothing of its time, or a time that is
+// yet to come, is taken for the event that had its id before, and counted in the gap's note unless
+// its id is a uuid. Behind an earlier event that is not delivered yet the new one is dead, under an
+// id of its own and with that reason.
 package heal

@@ -25,6 +25,9 @@ func (s *sweep) suspicious(r *ledger.Row) bool {
 		s.untold++
 		return false
 	}
+	if r.Doubtful && len(s.ids) > 0 {
+		s.again++
+	}
 	if noEvent {
 		return unread && (s.isGap() || !r.CreatedAt.Before(s.floor))
 	}
@@ -56,12 +59,17 @@ func (s *sweep) noteUntold() {
 	if s.untold == 0 {
 		return
 	}
-	note := fmt.Sprintf("%d rows could not be judged and were not delivered: they have no id, or do not say when they were created, or say that it "+
-		"was before the slot or before the attempts that are kept, and may be old ones that were updated; replay them if they are new", s.untold)
-	if s.gap.Note != "" {
-		note = s.gap.Note + "; " + note
+	s.gap.Add(fmt.Sprintf("%d rows could not be judged and were not delivered: they have no id, or do not say when they were created, or say that it "+
+		"was before the slot or before the attempts that are kept, and may be old ones that were updated; replay them if they are new", s.untold))
+}
+
+// noteAgain says in the gap's note of how many rows it is not known whether they are new events with
+// ids of old ones.
+func (s *sweep) noteAgain() {
+	if s.again > 0 {
+		s.gap.Add(fmt.Sprintf("%d rows have ids that were delivered or parked before the gap, and do not say when they were created: they were taken for "+
+			"those events; if the application used the ids again, replay them", s.again))
 	}
-	s.gap.Note = note
 }
 
 // entitled reports whether an endpoint should have got an event of a time, of which nobody has

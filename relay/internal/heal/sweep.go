@@ -24,7 +24,11 @@ func (a *Auditor) scope(q *Inquiry) ledger.Scope {
 	if q.backfill() {
 		return ledger.Scope{Since: q.Since}
 	}
-	return ledger.Scope{Since: q.Since, Horizon: a.horizons.settled()}
+	scope := ledger.Scope{Since: q.Since, Horizon: a.horizons.settled()}
+	if q.isGap() && !q.Since.IsZero() {
+		scope.Gap = ledger.GapStart{At: q.gapFrom, Place: q.From, Now: time.Now()}
+	}
+	return scope
 }
 
 // sweep reads the table and queues what is missing.
@@ -63,6 +67,7 @@ func (a *Auditor) sweep(ctx context.Context, q *Inquiry, gap *ledger.Gap) error 
 	}
 	s.tell()
 	s.noteUntold()
+	s.noteAgain()
 	return nil
 }
 
@@ -78,6 +83,7 @@ type sweep struct {
 	gap     *ledger.Gap
 	ordered map[string]bool // endpoints with an order that got deliveries
 	untold  int64           // rows of which the table does not tell whether they were lost
+	again   int64           // rows of which it does not tell whether their ids were used again
 
 	ids  []string
 	last time.Time // of the event that came last, and how many had that time

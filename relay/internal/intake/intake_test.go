@@ -147,18 +147,28 @@ func TestATransactionThatIsSettledBringsNothingAgain(t *testing.T) {
 func TestARowThatMovesToAnotherPartitionIsNoEvent(t *testing.T) {
 	t.Parallel()
 	b := setupIntake(t, postgres.EventsOptions{})
-	remove := func(id string) {
+	remove := func(id string, partition ...string) {
 		key := make([]outbox.Value, len(outboxTable.Columns))
+		for i := range key {
+			key[i] = outbox.Value{Kind: outbox.NullValue}
+		}
 		key[0] = textValue(id)
+		for _, p := range partition {
+			key[1] = textValue(p)
+		}
 		require.NoError(t, b.events.Change(postgres.Delete, outboxTable, key))
 	}
 	require.Equal(t, []string{"take " + idTwo + " at 100/0", "moved 110"}, b.transaction(t, 100, func() {
-		remove(idOne)
+		remove(idOne, "of old")
 		b.insert(t, idOne) // an UPDATE to Postgres
-		remove(idOne)
+		remove(idOne, "of old")
 		b.insert(t, idTwo)
-		remove(idOne)
+		remove(idOne, "of old")
 	}))
+	require.Equal(t, []string{"take " + idOne + " at 150/0", "moved 160"}, b.transaction(t, 150, func() {
+		remove(idOne)
+		b.insert(t, idOne)
+	}), "a row with the key of the one that is gone has not moved")
 	require.Equal(t, []string{"take " + idOne + " at 200/0", "moved 210"}, b.transaction(t, 200, func() { b.insert(t, idOne) }),
 		"what was deleted in another transaction is gone")
 }

@@ -32,6 +32,16 @@ type Scope struct {
 	Since time.Time
 	// Horizon, where it is known, leaves out what was written before it instead.
 	Horizon Horizon
+	// Gap, if set, is what ids may have been used again in.
+	Gap GapStart
+}
+
+// GapStart is when and where the stream last brought everything. What is recorded from before it is
+// of an earlier event where a row with the same id says that it was created after it.
+type GapStart struct {
+	At    time.Time // zero: no gap
+	Place outbox.LSN
+	Now   time.Time // rows that say they are of later tell nothing
 }
 
 // Row is a row of the outbox table as far as routing by type and tenant needs it.
@@ -44,6 +54,9 @@ type Row struct {
 	At        string    // the time as text, where a replay goes by it
 	Size      int       // of the payload, as it is stored
 	Recorded  []string  // endpoints with an attempt, or a delivery that is unfinished or discarded
+	// Doubtful says that something is recorded from before the gap, and that the row does not tell
+	// whether that is of an earlier event with its id.
+	Doubtful bool
 }
 
 // Found is an event of the table with what is recorded of it.
@@ -126,16 +139,26 @@ func (s *Sweep) bounded(c *columns) string {
 func (s *Sweep) args(more pgx.NamedArgs) pgx.NamedArgs {
 	more["since"], more["margin"] = s.scope.Since, attemptMargin
 	more["horizon"], more["bound"] = s.scope.Horizon.XID, nullTime(s.scope.Horizon.At)
+	more["gap_at"], more["gap_place"], more["now"] = s.scope.Gap.At, s.scope.Gap.Place.String(), s.scope.Gap.Now
 	return more
+}
+
+// inGap is columns for a sweep that may be about a gap.
+func (s *Sweep) inGap() columns {
+	c := s.columns()
+	if !s.scope.Gap.At.IsZero() {
+		s.tellLives(&c)
+	}
+	return c
 }
 
 // Rows reads the rows in n blocks from a block on.
 func (s *Sweep) Rows(ctx context.Context, from, n int64) (rows []Row, err error) {
-	c := s.columns()
+	c := s.inGap()
 	// Names of the application's table and columns are the only parts that are put in, quoted.
 	sql := `
 SELECT COALESCE(` + c.id + `::text, ''), o.tableoid::oid, o.ctid::text, COALESCE(` + c.eventType + `::text, ''), ` + c.tenant + `,
-       ` + c.time + `, COALESCE(pg_column_size(` + c.payload + `), 0), ` + c.recorded + `
+       ` + c.time + `, COALESCE(pg_column_size(` + c.payload + `), 0), ` + c.recorded + `, ` + c.doubtful + `
 FROM ` + c.table + ` AS o
 WHERE o.ctid >= @from::text::tid
   AND o.ctid < @to::text::tid` + s.bounded(&c)
@@ -147,7 +170,7 @@ WHERE o.ctid >= @from::text::tid
 		}
 		rows, err = pgx.CollectRows(result, func(row pgx.CollectableRow) (r Row, err error) {
 			var at *time.Time
-			err = row.Scan(&r.ID, &r.OID, &r.TID, &r.Type, &r.Tenant, &at, &r.Size, &r.Recorded)
+			err = row.Scan(&r.ID, &r.OID, &r.TID, &r.Type, &r.Tenant, &at, &r.Size, &r.Recorded, &r.Doubtful)
 			r.CreatedAt = orZero(at)
 			return r, err
 		})
@@ -222,7 +245,7 @@ WHERE (o.tableoid, o.ctid) <> (was.oid, was.tid::tid)`
 
 // eventsAt reads the events at these places. What has taken the place of a row is another row.
 func (s *Sweep) eventsAt(ctx context.Context, places []RowPlace) (found []Found, err error) {
-	c := s.columns()
+	c := s.inGap()
 	var names []string
 	for _, column := range s.mapping.Columns() {
 		names = append(names, "o."+pgx.Identifier{column}.Sanitize())
@@ -300,15 +323,27 @@ func (s *Sweep) decode(rows pgx.Rows) (Found, error) {
 	return f, nil
 }
 
+// parkFoundSQL is parkSQL for what an audit found: what was parked before the gap is an earlier
+// event.
 const parkFoundSQL = `
 INSERT INTO tailpost.delivery (
     event_id, endpoint_id, state, reason, attempts, next_attempt_at, event_type, tenant, key, payload, headers,
     event_created_at, commit_lsn, seq, last_error, created_at, updated_at
 )
-VALUES (
-    @event, @endpoint, @state, @reason, 0, @next, @type, NULLIF(@tenant, ''), NULLIF(@key, ''), @payload, @headers,
-    @event_created, @lsn::text::pg_lsn, @seq, NULLIF(@error, ''), @now, @now
-)
+SELECT CASE WHEN was.event_id IS NULL THEN p.event_id ELSE p.event_id || '~' || @lsn::text || '.' || @seq::bigint END,
+       @endpoint,
+       CASE WHEN was.event_id IS NULL THEN @state ELSE 'dead' END,
+       CASE WHEN was.event_id IS NULL THEN @reason ELSE 'id_reused' END,
+       0,
+       CASE WHEN was.event_id IS NULL THEN @next::timestamptz END,
+       @type, NULLIF(@tenant, ''), NULLIF(@key, ''), @payload, @headers, @event_created, @lsn::text::pg_lsn, @seq::bigint,
+       CASE WHEN was.event_id IS NULL THEN NULLIF(@error, '') ELSE ` + reusedError + ` END,
+       @now, @now
+FROM (SELECT @event::text AS event_id) AS p
+LEFT JOIN tailpost.delivery AS was
+    ON was.event_id = p.event_id
+   AND was.endpoint_id = @endpoint
+   AND was.commit_lsn < @lsn::text::pg_lsn
 ON CONFLICT (event_id, endpoint_id) DO NOTHING`
 
 // Queue writes deliveries that an audit found. One that is there already is left alone. It returns

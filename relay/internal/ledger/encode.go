@@ -40,7 +40,7 @@ func (w *encoder) encode(e *entry) {
 		w.copyAttempts(e.Attempts)
 	}
 	for rest := e.Park; len(rest) > 0; {
-		n := parkChunk(rest)
+		n := w.parkChunk(rest)
 		w.park(rest[:n], e.now)
 		rest = rest[n:]
 	}
@@ -125,13 +125,18 @@ func (w *encoder) attempt(a *outbox.Attempt) {
 	w.lsn(a.CommitLSN)
 }
 
-// parkChunk is how many of ds, at least one, go into one statement.
-func parkChunk(ds []outbox.Delivery) int {
+// parkChunk is how many of ds, at least one, go into one statement. Two of the same id do not, as a
+// statement does not see its own rows.
+func (w *encoder) parkChunk(ds []outbox.Delivery) int {
+	w.forget()
 	n, size := 0, 0
 	for n < len(ds) && n < parkRows {
 		size += len(ds[n].Event.Payload)
-		if n > 0 && size > parkBytes {
+		if n > 0 && (size > parkBytes || w.again(&ds[n])) {
 			break
+		}
+		if n == 0 {
+			w.again(&ds[n])
 		}
 		n++
 	}
@@ -225,20 +230,31 @@ func (w *encoder) lastChanges(ds []outbox.Delivery) []outbox.Delivery {
 	if len(ds) == 1 {
 		return ds
 	}
-	if w.seen == nil {
-		w.seen = make(map[outbox.Pair]struct{})
-	}
-	clear(w.seen)
+	w.forget()
 	clear(w.updates)
 	w.updates = w.updates[:0]
 	for i := range slices.Backward(ds) {
-		pair := outbox.Pair{EventID: ds[i].Event.ID, EndpointID: ds[i].EndpointID}
-		if _, again := w.seen[pair]; !again {
-			w.seen[pair] = struct{}{}
+		if !w.again(&ds[i]) {
 			w.updates = append(w.updates, ds[i])
 		}
 	}
 	return w.updates
+}
+
+// forget begins a new set of deliveries.
+func (w *encoder) forget() {
+	if w.seen == nil {
+		w.seen = make(map[outbox.Pair]struct{})
+	}
+	clear(w.seen)
+}
+
+// again reports whether a delivery of the same event and endpoint was seen before.
+func (w *encoder) again(d *outbox.Delivery) bool {
+	pair := outbox.Pair{EventID: d.Event.ID, EndpointID: d.EndpointID}
+	_, again := w.seen[pair]
+	w.seen[pair] = struct{}{}
+	return again
 }
 
 // mergeChanges leaves one change of each endpoint.

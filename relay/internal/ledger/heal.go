@@ -169,6 +169,14 @@ type Gap struct {
 	Now        time.Time
 }
 
+// Add adds to the note.
+func (g *Gap) Add(note string) {
+	if g.Note != "" {
+		note = g.Note + "; " + note
+	}
+	g.Note = note
+}
+
 const heldSQL = `
 SELECT 1
 FROM tailpost.relay

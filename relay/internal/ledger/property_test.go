@@ -1,6 +1,7 @@
 package ledger_test
 
 import (
+	"fmt"
 	"maps"
 	"slices"
 	"testing"
@@ -72,7 +73,13 @@ func TestRecord_keepsCountersAndQueueTrue(t *testing.T) {
 // apply does to queue what the batch does to the table.
 func apply(queue map[outbox.Pair]outbox.Delivery, b *ledger.Batch) {
 	for _, d := range b.Park {
-		if _, ok := queue[pairOf(d)]; !ok {
+		old, ok := queue[pairOf(d)]
+		if ok && (old.Event.CommitLSN != d.Event.CommitLSN || old.Event.Seq != d.Event.Seq) { // another event with its id
+			d.Event.ID += fmt.Sprintf("~%s.%d", d.Event.CommitLSN, d.Event.Seq)
+			d.State = outbox.StateDead
+			_, ok = queue[pairOf(d)]
+		}
+		if !ok {
 			queue[pairOf(d)] = d
 		}
 	}

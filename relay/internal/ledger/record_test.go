@@ -339,6 +339,23 @@ func TestRecord_refusesForGoodWhatPostgresNeverTakes(t *testing.T) {
 	require.Equal(t, 1, b.count(t, `SELECT batch FROM tailpost.relay WHERE settled_lsn = '0/4'`))
 }
 
+// An id that is used again hides behind no delivery of the event that had it before, also in the
+// batch of that; the same event leaves its row alone.
+func TestRecord_parksAnEventWhoseIDAnEarlierOneHas(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	hold := take(t, b.ledger)
+	first, second, third := pending("e1", "erp", "", 1, noon), pending("e1", "erp", "", 2, noon), pending("e1", "erp", "", 3, noon)
+	require.NoError(t, b.ledger.Record(t.Context(), hold, &ledger.Batch{Park: []outbox.Delivery{first, second, pending("e1", "crm", "", 2, noon)}}))
+	require.NoError(t, b.ledger.Record(t.Context(), hold, &ledger.Batch{Park: []outbox.Delivery{third, first}}))
+	require.Equal(t, []outbox.Delivery{first}, b.due(t, "erp", noon))
+	require.Equal(t, 2, b.count(t, `
+		SELECT count(*) FROM tailpost.delivery
+		WHERE event_id IN ('e1~0/2.0', 'e1~0/3.0') AND endpoint_id = 'erp' AND state = 'dead' AND reason = 'id_reused'
+		  AND last_error LIKE '%id e1 %' AND next_attempt_at IS NULL AND payload IS NOT NULL`))
+	require.Equal(t, 4, b.count(t, `SELECT count(*) FROM tailpost.delivery`))
+}
+
 func TestRecord_takesPayloadsLargerThanItsBuffers(t *testing.T) {
 	t.Parallel()
 	b := setup(t)

@@ -88,13 +88,24 @@ COPY tailpost.attempt (
     response_body, response_truncated, attempted_at, commit_lsn
 ) FROM STDIN (FORMAT binary)`
 
+// reusedError is the last error of a delivery whose event has the id of an earlier one.
+const reusedError = `'an earlier event with id ' || p.event_id || ' is not delivered yet, so this one is under another id: resend or discard the earlier one, then resend this one'`
+
+// parkSQL never lets an event vanish behind an earlier one that has the same id and is not delivered
+// yet: it is dead under an id of its own. The same event is known by its place.
 const parkSQL = `
 INSERT INTO tailpost.delivery (
     event_id, endpoint_id, state, reason, attempts, next_attempt_at, event_type, tenant, key, payload, headers,
     event_created_at, commit_lsn, seq, last_status, last_error, created_at, updated_at
 )
-SELECT p.event_id, p.endpoint_id, p.state, p.reason, p.attempts, p.next_attempt_at, p.event_type, p.tenant, p.key,
-       p.payload, p.headers, p.event_created_at, p.commit_lsn, p.seq, p.last_status, p.last_error,
+SELECT CASE WHEN was.event_id IS NULL THEN p.event_id ELSE p.event_id || '~' || p.commit_lsn || '.' || p.seq END,
+       p.endpoint_id,
+       CASE WHEN was.event_id IS NULL THEN p.state ELSE 'dead' END,
+       CASE WHEN was.event_id IS NULL THEN p.reason ELSE 'id_reused' END,
+       p.attempts,
+       CASE WHEN was.event_id IS NULL THEN p.next_attempt_at END,
+       p.event_type, p.tenant, p.key, p.payload, p.headers, p.event_created_at, p.commit_lsn, p.seq, p.last_status,
+       CASE WHEN was.event_id IS NULL THEN p.last_error ELSE ` + reusedError + ` END,
        $17::timestamptz, $17::timestamptz
 FROM unnest(
     $1::text[], $2::text[], $3::text[], $4::text[], $5::integer[], $6::timestamptz[], $7::text[], $8::text[],
@@ -103,6 +114,10 @@ FROM unnest(
     event_id, endpoint_id, state, reason, attempts, next_attempt_at, event_type, tenant,
     key, payload, headers, event_created_at, commit_lsn, seq, last_status, last_error
 )
+LEFT JOIN tailpost.delivery AS was
+    ON was.event_id = p.event_id
+   AND was.endpoint_id = p.endpoint_id
+   AND (was.commit_lsn, was.seq) <> (p.commit_lsn, p.seq)
 ON CONFLICT (event_id, endpoint_id) DO NOTHING`
 
 const updateSQL = `

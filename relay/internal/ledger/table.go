@@ -134,11 +134,11 @@ func (t *Table) operator(symbol string) string {
 	return "OPERATOR(" + pgx.Identifier{t.operators}.Sanitize() + "." + symbol + ")"
 }
 
-// recordedOfSQL says who has the event of a row. Only partitions of the time after the event's own
-// and after a bound are looked into, as far as a row says when it was: no time that is ahead hides
-// an attempt.
-const recordedOfSQL = `ARRAY(
-           SELECT a.endpoint_id
+// recordsSQL are what is recorded of the event of a row, and where its transaction was. Only
+// partitions of the time after the event's own and after a bound are looked into, as far as a row
+// says when it was: no time that is ahead hides an attempt.
+const recordsSQL = `(
+           SELECT a.endpoint_id, a.commit_lsn AS place, NULL::timestamptz AS at
            FROM tailpost.attempt AS a
            WHERE a.event_id = %[1]s::text
              AND a.attempted_at >= CASE
@@ -147,20 +147,26 @@ const recordedOfSQL = `ARRAY(
              END
              AND a.trigger <> 'test'
            UNION ALL
-           SELECT d.endpoint_id
+           SELECT d.endpoint_id, d.commit_lsn, NULL
            FROM tailpost.delivery AS d
            WHERE d.event_id = %[1]s::text
            UNION ALL
-           SELECT x.endpoint_id
+           SELECT x.endpoint_id, NULL, x.at
            FROM tailpost.discarded AS x
            WHERE x.event_id = %[1]s::text
-       )`
+       ) AS r (endpoint_id, place, at)`
+
+// beforeGapSQL says of a record that it is from before the gap.
+const beforeGapSQL = `(r.place < @gap_place::text::pg_lsn OR r.at < @gap_at)`
 
 // columns are the mapping's as SQL.
 type columns struct {
-	table, id, eventType, tenant, payload, recorded string
-	createdAt                                       string // timestamptz; may be infinite
-	time                                            string // the latest that it can be, NULL where it is no time of this era
+	table, id, eventType, tenant, payload string
+	createdAt                             string // timestamptz; may be infinite
+	time                                  string // the latest that it can be, NULL where it is no time of this era
+	earliest                              string // the earliest; NULL where it is not the application's time
+	records                               string // a subquery
+	recorded, doubtful                    string // see Row
 }
 
 func (t *Table) columns() columns {
@@ -169,7 +175,7 @@ func (t *Table) columns() columns {
 	quote := func(column string) string { return "o." + pgx.Identifier{column}.Sanitize() }
 	c := columns{
 		table: pgx.Identifier{schema, name}.Sanitize(), id: quote(m.ID), eventType: quote(m.Type), payload: quote(m.Payload),
-		tenant: "''", createdAt: "NULL::timestamptz", time: "NULL::timestamptz",
+		tenant: "''", createdAt: "NULL::timestamptz", time: "NULL::timestamptz", earliest: "NULL::timestamptz", doubtful: "false",
 	}
 	if m.Tenant != "" {
 		c.tenant = "COALESCE(" + quote(m.Tenant) + "::text, '')"
@@ -187,13 +193,25 @@ func (t *Table) columns() columns {
 			at = "((" + column + " + 1)::timestamp AT TIME ZONE '" + t.location.String() + "')"
 		}
 		// The guard comes before the cast: not every date is a timestamp.
-		c.time = "CASE WHEN " + column + " >= '0002-01-01' AND " + column + " < '9999-12-31' THEN " + at + " END"
+		this := "CASE WHEN " + column + " >= '0002-01-01' AND " + column + " < '9999-12-31' THEN "
+		c.time, c.earliest = this+at+" END", this+c.createdAt+" END"
 	case t.commitTimes:
 		c.createdAt = "pg_catalog.pg_xact_commit_timestamp(o.xmin)"
 		c.time = c.createdAt
 	}
-	c.recorded = fmt.Sprintf(recordedOfSQL, c.id, c.time)
+	c.records = fmt.Sprintf(recordsSQL, c.id, c.time)
+	c.recorded = "ARRAY(SELECT r.endpoint_id FROM " + c.records + ")"
 	return c
+}
+
+// tellLives takes what is recorded from before a gap for that of an earlier event with the same id,
+// where a row says that it was created in the gap. Nobody uses a uuid again.
+func (t *Table) tellLives(c *columns) {
+	again := "COALESCE(" + c.earliest + " > @gap_at AND " + c.time + " <= @now, false)"
+	c.recorded = "ARRAY(SELECT r.endpoint_id FROM " + c.records + "\n       WHERE NOT (" + again + " AND COALESCE(" + beforeGapSQL + ", false)))"
+	if t.idType != "uuid" {
+		c.doubtful = "NOT " + again + " AND NOT COALESCE(" + c.time + " <= @gap_at, false) AND EXISTS (SELECT FROM " + c.records + "\n       WHERE " + beforeGapSQL + ")"
+	}
 }
 
 // Range is what a replay covers.

@@ -38,10 +38,11 @@ type Events struct {
 	rows    int64 // of endpoints so far
 	settled bool  // the transaction ended at or before the frontier
 	decoder *outbox.Decoder
-	table   *source.Table // what decoder was built for
-	broken  error         // why table cannot be decoded
-	passed  []string      // barriers of the transaction
-	gone    string        // id of the row that was deleted right before
+	table   *source.Table  // what decoder was built for
+	broken  error          // why table cannot be decoded
+	passed  []string       // barriers of the transaction
+	gone    string         // id of the row that was deleted right before
+	goneKey []outbox.Value // what the stream has of that row: its key
 }
 
 // NewEvents returns what hands the events of a slot to a handler.
@@ -77,13 +78,14 @@ func (e *Events) Change(op Op, table *source.Table, row []outbox.Value) error {
 		return nil
 	case op == Delete:
 		e.gone = e.idOf(table, row)
+		e.goneKey = copyValues(e.goneKey, row)
 		return nil
 	case op != Insert:
 		return nil
 	}
 	if gone := e.gone; gone != "" {
 		e.gone = ""
-		if e.idOf(table, row) == gone {
+		if e.idOf(table, row) == gone && !sameKey(e.goneKey, row) {
 			return nil // an UPDATE has moved it to another partition: it was an event when it was inserted
 		}
 	}
@@ -96,6 +98,27 @@ func (e *Events) Change(op Op, table *source.Table, row []outbox.Value) error {
 	}
 	e.bring(e.decoder.Decode(row))
 	return nil
+}
+
+// copyValues copies a row, which is valid during a call only, into dst.
+func copyValues(dst, row []outbox.Value) []outbox.Value {
+	dst = dst[:0]
+	for _, v := range row {
+		v.Data = bytes.Clone(v.Data)
+		dst = append(dst, v)
+	}
+	return dst
+}
+
+// sameKey reports whether a row has the key of one that was deleted. A row that moves does not: what
+// chooses its partition is part of every key.
+func sameKey(key, row []outbox.Value) bool {
+	for i, v := range key {
+		if v.Kind == outbox.TextValue && (i >= len(row) || row[i].Kind != outbox.TextValue || !bytes.Equal(v.Data, row[i].Data)) {
+			return false
+		}
+	}
+	return true
 }
 
 // idOf returns the id of a row that does not fit the mapping otherwise, so that it can be read
