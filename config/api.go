@@ -20,12 +20,13 @@ const (
 	ScopeEndpointsWrite  = "endpoints:write"
 	ScopeDeliveriesRead  = "deliveries:read"
 	ScopeDeliveriesWrite = "deliveries:write"
-	ScopeKeysWrite       = "keys:write" // list, make and delete keys
+	ScopePayloadsRead    = "payloads:read" // what events say and receivers answer, wherever it is shown
+	ScopeKeysWrite       = "keys:write"    // list, make and delete keys
 )
 
 // Scopes lists every scope there is.
 func Scopes() []string {
-	return []string{ScopeEndpointsRead, ScopeEndpointsWrite, ScopeDeliveriesRead, ScopeDeliveriesWrite, ScopeKeysWrite}
+	return []string{ScopeEndpointsRead, ScopeEndpointsWrite, ScopeDeliveriesRead, ScopeDeliveriesWrite, ScopePayloadsRead, ScopeKeysWrite}
 }
 
 const (

@@ -2,6 +2,8 @@ package schema_test
 
 import (
 	"context"
+	"os"
+	"path/filepath"
 	"testing"
 	"time"
 
@@ -140,6 +142,36 @@ func TestMigrate(t *testing.T) {
 		require.ErrorContains(t, err, "write it with its schema")
 		require.Zero(t, b.count(t, "SELECT count(*) FROM pg_namespace WHERE nspname = 'tailpost'"))
 	})
+}
+
+// TestKeysKeepPayloads: a key that could read payloads before they had a scope still can, and no
+// other key can by now.
+func TestKeysKeepPayloads(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	_, err := schema.Migrate(t.Context(), b.conn, schema.MigrateOptions{Mapping: outbox.DefaultMapping()})
+	require.NoError(t, err)
+	steps, err := filepath.Glob("migrations/*_payloads_scope.sql")
+	require.NoError(t, err)
+	require.Len(t, steps, 1)
+	step, err := os.ReadFile(steps[0])
+	require.NoError(t, err)
+	for name, scopes := range map[string][]string{
+		"reads": {"deliveries:read"}, "resends": {"endpoints:read", "deliveries:write"}, "tests": {"endpoints:write"}, "has it": {"deliveries:read", "payloads:read"},
+		"lists": {"endpoints:read"}, "makes keys": {"keys:write"},
+	} {
+		_, err := b.conn.Exec(t.Context(), `INSERT INTO tailpost.api_key (id, name, source, hash, scopes, created_by, created_at)
+			VALUES ($1, $1, 'api', convert_to($1, 'UTF8'), $2, 'x', now())`, name, scopes)
+		require.NoError(t, err)
+	}
+	b.exec(t, "INSERT INTO tailpost.api_key (id, name, source, scopes, created_by, created_at) VALUES ('config:a', 'a', 'config', '{deliveries:read}', 'config', now())")
+	b.exec(t, string(step))
+	rows, err := b.conn.Query(t.Context(), "SELECT name FROM tailpost.api_key WHERE 'payloads:read' = ANY (scopes) ORDER BY 1")
+	require.NoError(t, err)
+	names, err := pgx.CollectRows(rows, pgx.RowTo[string])
+	require.NoError(t, err)
+	require.Equal(t, []string{"has it", "reads", "resends", "tests"}, names, "the file says what a key of the configuration may")
+	require.Equal(t, 1, b.count(t, "SELECT array_length(array_positions(scopes, 'payloads:read'), 1) FROM tailpost.api_key WHERE name = 'has it'"))
 }
 
 func TestEveryTableAndColumnHasAComment(t *testing.T) {

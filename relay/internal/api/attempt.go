@@ -24,7 +24,8 @@ type Attempt struct {
 	StatusCode        int       `json:"status_code,omitempty" doc:"Missing: no answer arrived."`
 	Error             string    `json:"error,omitempty" doc:"Why no usable answer arrived."`
 	DurationMS        float64   `json:"duration_ms" doc:"How long it took, in milliseconds."`
-	ResponseBody      string    `json:"response_body,omitempty" doc:"First 16 KiB of the answer."`
+	ResponseBody      string    `json:"response_body,omitempty" doc:"First 16 KiB of the answer; only for keys with payloads:read."`
+	ResponseHidden    bool      `json:"response_hidden,omitempty" doc:"The key lacks payloads:read: whether the answer had a body is not shown."`
 	ResponseTruncated bool      `json:"response_truncated" doc:"Whether the answer was longer."`
 	AttemptedAt       time.Time `json:"attempted_at" doc:"When the request began."`
 	CommitLSN         string    `json:"commit_lsn" doc:"Place of the event's transaction in the write-ahead log."`
@@ -40,6 +41,7 @@ func showAttempt(p *principal, a *outbox.Attempt) Attempt {
 	if !p.may(config.ScopeEndpointsRead) {
 		shown.URL = originOf(a.URL)
 	}
+	shown.conceal(p)
 	return shown
 }
 

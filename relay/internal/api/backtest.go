@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"net/http"
+	"slices"
 	"time"
 
 	"github.com/tailpost/tailpost/config"
@@ -47,7 +48,7 @@ type Backtest struct {
 	Missing         int64            `json:"missing" doc:"How often the new filters met a null or missing value."`
 	NewlyMatched    BacktestEvents   `json:"newly_matched"`
 	NoLongerMatched BacktestEvents   `json:"no_longer_matched"`
-	Bodies          []BacktestBodies `json:"bodies" nullable:"false" doc:"What the first events that match would send; only for keys that may read payloads."`
+	Bodies          []BacktestBodies `json:"bodies" nullable:"false" doc:"What the first events that match would send; only for keys with payloads:read."`
 	Failed          int64            `json:"failed" doc:"Events whose body cannot be built, because their payload is not JSON."`
 	Note            string           `json:"note,omitempty" doc:"Why there was nothing to look at."`
 }
@@ -90,6 +91,14 @@ func (b *BacktestSettings) settings() *EndpointSettings {
 	return &EndpointSettings{Events: b.Events, Where: b.Where, Body: b.Body, Subscriptions: b.Subscriptions}
 }
 
+// expresses reports whether the settings have an expression over the payload.
+func (b *BacktestSettings) expresses() bool {
+	if b.Where != nil && *b.Where != "" || b.Body != nil && *b.Body != "" {
+		return true
+	}
+	return b.Subscriptions != nil && slices.ContainsFunc(*b.Subscriptions, func(s Subscription) bool { return s.Where != "" || s.Body != "" })
+}
+
 func (s *Server) backtestNew(ctx context.Context, p *principal, in *newBacktestInput) (*backtestOutput, error) {
 	tenant, own := ownTenant(p, in.Body.Tenant)
 	if !own {
@@ -111,6 +120,10 @@ func (s *Server) backtestEndpoint(ctx context.Context, p *principal, in *backtes
 // backtest tries settings, put upon after, on recent events; before is the endpoint as it is, nil:
 // there is none.
 func (s *Server) backtest(ctx context.Context, p *principal, before, after *config.Endpoint, in *BacktestSettings) (*backtestOutput, error) {
+	if in.expresses() && !p.learnsPayloads() {
+		return nil, problem(http.StatusForbidden, "To try where or body tells what is in payloads, and this key has neither "+
+			config.ScopePayloadsRead+" nor "+config.ScopeEndpointsWrite+": try types alone.")
+	}
 	set := settler{e: after}
 	set.subscriptions(in.settings())
 	set.patterns()
@@ -131,7 +144,7 @@ func (s *Server) backtest(ctx context.Context, p *principal, before, after *conf
 	if most == 0 {
 		most = defaultBacktest
 	}
-	try := newTrial(before, after, true)
+	try := newTrial(before, after, p.readsPayloads())
 	recent, err := s.store.Recent(ctx, query.RecentQuery{Tenant: tenant, Most: most}, try.event)
 	if err != nil {
 		return nil, err

@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"net/netip"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -142,6 +143,16 @@ func (b *bundle) config() *config.Config {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	return b.cfg
+}
+
+// change sets another configuration, as a reload would.
+func (b *bundle) change(with func(*config.Config)) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	next := *b.cfg
+	next.API.Keys = slices.Clone(next.API.Keys)
+	with(&next)
+	b.cfg = &next
 }
 
 func (b *bundle) clock() time.Time {
@@ -349,9 +360,10 @@ func (b *bundle) count(tb testing.TB, sql string) (n int) {
 type receiver struct {
 	*httptest.Server
 
-	mu   sync.Mutex
-	code int
-	got  []received
+	mu     sync.Mutex
+	code   int
+	answer string
+	got    []received
 }
 
 type received struct {
@@ -361,14 +373,14 @@ type received struct {
 
 func newReceiver(tb testing.TB) *receiver {
 	tb.Helper()
-	r := &receiver{code: http.StatusOK}
+	r := &receiver{code: http.StatusOK, answer: "thanks"}
 	r.Server = httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
 		body, _ := io.ReadAll(req.Body)
 		r.mu.Lock()
 		defer r.mu.Unlock()
 		r.got = append(r.got, received{req.Header, body})
 		w.WriteHeader(r.code)
-		_, _ = io.WriteString(w, "thanks")
+		_, _ = io.WriteString(w, r.answer)
 	}))
 	tb.Cleanup(r.Close)
 	return r

@@ -16,20 +16,22 @@ type Event struct {
 	Type          string            `json:"type"`
 	Key           string            `json:"key,omitempty"`
 	Tenant        string            `json:"tenant,omitempty"`
-	Headers       map[string]string `json:"headers,omitempty"`
+	Headers       map[string]string `json:"headers,omitempty" doc:"Only for keys with payloads:read."`
 	CreatedAt     *time.Time        `json:"created_at,omitempty"`
 	CommitLSN     string            `json:"commit_lsn,omitempty"`
 	PayloadExists bool              `json:"payload_exists" doc:"Whether the outbox row, or an unfinished delivery, still has the payload. Without it the event cannot be replayed."`
 	Payload       any               `json:"payload,omitempty" doc:"The payload, where it is JSON."`
-	PayloadText   string            `json:"payload_text,omitempty" doc:"The payload, where it is text but no JSON."`
+	PayloadText   string            `json:"payload_text,omitempty" doc:"The payload as it is, to the last space, where it is text but no JSON, or raw was asked for."`
 	PayloadBase64 string            `json:"payload_base64,omitempty" doc:"The payload, where it is neither."`
+	PayloadHidden bool              `json:"payload_hidden,omitempty" doc:"The key lacks payloads:read: payload and headers are not shown."`
 	Deliveries    []Delivery        `json:"deliveries" nullable:"false" doc:"Those that are not made yet."`
 	Attempts      []Attempt         `json:"attempts" nullable:"false" doc:"The newest 250, newest first."`
 	MoreAttempts  bool              `json:"more_attempts" doc:"There are older ones: list the attempts of the event."`
 }
 
 type getEventInput struct {
-	ID string `path:"id" maxLength:"1000" doc:"Id of the event."`
+	ID  string `path:"id" maxLength:"1000" doc:"Id of the event."`
+	Raw bool   `query:"raw" doc:"Answer with the text of a JSON payload, in payload_text, in place of the document: white space, digits and the order of keys are as they were written."`
 }
 
 type eventOutput struct {
@@ -41,13 +43,13 @@ func (s *Server) getEvent(ctx context.Context, p *principal, in *getEventInput) 
 	if err != nil {
 		return nil, err
 	}
-	return &eventOutput{Body: showEvent(p, in.ID, &found)}, nil
+	return &eventOutput{Body: showEvent(p, in, &found)}, nil
 }
 
-func showEvent(p *principal, id string, found *query.Event) Event {
+func showEvent(p *principal, in *getEventInput, found *query.Event) Event {
 	ev := &found.Event
 	shown := Event{
-		ID: id, Type: ev.Type, Key: ev.Key, Tenant: ev.Tenant, Headers: ev.Headers, PayloadExists: found.HasRow,
+		ID: in.ID, Type: ev.Type, Key: ev.Key, Tenant: ev.Tenant, Headers: ev.Headers, PayloadExists: found.HasRow,
 		Deliveries: make([]Delivery, 0, len(found.Deliveries)), Attempts: showAttempts(p, found.Attempts),
 		MoreAttempts: found.More != nil, CreatedAt: writable(ev.CreatedAt),
 	}
@@ -58,8 +60,10 @@ func showEvent(p *principal, id string, found *query.Event) Event {
 		shown.Deliveries = append(shown.Deliveries, showDelivery(p, &found.Deliveries[i]))
 	}
 	switch payload := ev.Payload; {
+	case !p.readsPayloads():
+		shown.Headers, shown.PayloadHidden = nil, true
 	case !found.HasRow || payload == nil:
-	case json.Valid(payload):
+	case json.Valid(payload) && !in.Raw:
 		shown.Payload = payload
 	case utf8.Valid(payload):
 		shown.PayloadText = string(payload)

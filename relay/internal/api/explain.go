@@ -82,7 +82,7 @@ func (s *Server) explainEvent(ctx context.Context, p *principal, in *explainInpu
 		if e.Delivery != nil {
 			e.Delivery.LastError = p.readable(e.Delivery.LastError)
 		}
-		x := explainer{found: &found, at: e, cfg: &cfg}
+		x := explainer{found: &found, at: e, cfg: &cfg, values: p.readsPayloads()}
 		return x.explain()
 	}, func(e *query.ExplainedEndpoint) query.Position { return endpointPosition(&e.Row) })
 	if err != nil {
@@ -100,6 +100,7 @@ type explainer struct {
 	found  *query.Explained
 	at     *query.ExplainedEndpoint
 	cfg    *config.Endpoint
+	values bool // what filters looked at may be shown
 	checks []Check
 }
 
@@ -210,7 +211,7 @@ func (x *explainer) wanted() (wanted *bool, reason string) {
 			x.note("where", false, "the payload is gone, so that "+sub.Where.Source()+" cannot be tried")
 			continue
 		}
-		ok, detail := tryFilter(sub.Where, ev)
+		ok, detail := tryFilter(sub.Where, ev, x.values)
 		x.note("where", ok, detail)
 		if ok {
 			return &yes, ""

@@ -10,9 +10,15 @@ import (
 )
 
 // tryFilter reports whether an event passes, and what decided it: the first part of an and that is
-// not true, with the values that it looked at.
-func tryFilter(filter *config.Filter, ev *outbox.Event) (ok bool, detail string) {
+// not true, with the values that it looked at where these may be shown.
+func tryFilter(filter *config.Filter, ev *outbox.Event, shown bool) (ok bool, detail string) {
 	source := filter.Source()
+	values := func(part string) string {
+		if !shown {
+			return ""
+		}
+		return values(part, ev)
+	}
 	if ok, _ = filter.Match(ev); ok {
 		return true, source + " is true"
 	}
@@ -22,11 +28,11 @@ func tryFilter(filter *config.Filter, ev *outbox.Event) (ok bool, detail string)
 			break // a part that says nothing by itself
 		}
 		if passes, missing := compiled.Match(ev); !passes {
-			return false, strings.TrimSpace(part) + " is " + truth(missing) + values(part, ev)
+			return false, strings.TrimSpace(part) + " is " + truth(missing) + values(part)
 		}
 	}
 	_, missing := filter.Match(ev)
-	return false, source + " is " + truth(missing) + values(source, ev)
+	return false, source + " is " + truth(missing) + values(source)
 }
 
 func truth(missing bool) string {

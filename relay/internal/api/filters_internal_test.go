@@ -24,12 +24,12 @@ func TestTheFailedPartOfAFilterIsNamed(t *testing.T) {
 	} {
 		filter, diags := config.CompileFilter(source, "where", 1)
 		require.Empty(t, diags, source)
-		ok, detail := tryFilter(filter, ev)
+		ok, detail := tryFilter(filter, ev, true)
 		require.False(t, ok)
 		require.Equal(t, want, detail)
 	}
 	filter, diags := config.CompileFilter(`event.data.a == 1`, "where", 1)
 	require.Empty(t, diags)
-	ok, _ := tryFilter(filter, ev)
+	ok, _ := tryFilter(filter, ev, true)
 	require.True(t, ok)
 }

@@ -129,8 +129,11 @@ func (l *liveTail) may(ctx context.Context) bool {
 	}
 	l.trusted = 0
 	key, _, err := l.server.keyByID(ctx, l.principal.key.ID)
-	now := principal{key: key}
-	return err == nil && key.Tenant == l.principal.key.Tenant && now.may(streamScope)
+	if err != nil || key.Tenant != l.principal.key.Tenant {
+		return false
+	}
+	l.principal.key = key // with the scopes of now
+	return l.principal.may(streamScope)
 }
 
 // step sends what was recorded meanwhile.

@@ -11,21 +11,6 @@ import (
 	"github.com/tailpost/tailpost/relay/internal/api"
 )
 
-// eventDetail is an event with its payload as it is.
-type eventDetail struct {
-	api.Event
-
-	Payload json.RawMessage `json:"payload"`
-}
-
-// text is the payload as text; empty: there is none that can be shown.
-func (e *eventDetail) text() string {
-	if len(e.Payload) > 0 {
-		return string(e.Payload)
-	}
-	return e.PayloadText
-}
-
 // attemptPage is one request and its answer.
 type attemptPage struct {
 	api.Attempt
@@ -44,6 +29,9 @@ type attemptPage struct {
 }
 
 type header struct{ Name, Value string }
+
+// exactly asks for a payload as its text is.
+func exactly() url.Values { return url.Values{"raw": {"true"}} }
 
 func (v *visit) attempt() error {
 	q := v.r.URL.Query()
@@ -87,14 +75,14 @@ func (v *visit) attempt() error {
 
 // fillAttempt reads what belongs to an attempt.
 func (v *visit) fillAttempt(body *attemptPage) error {
-	var ev eventDetail
-	switch err := v.get(pathOf("events", body.EventID), nil, &ev); {
+	var ev api.Event
+	switch err := v.get(pathOf("events", body.EventID), exactly(), &ev); {
 	case notFound(err):
 		body.Gone = true
 	case err != nil:
 		return err
 	}
-	body.Payload, body.Gone = showText(ev.text()), body.Gone || !ev.PayloadExists
+	body.Payload, body.Gone = showText(ev.PayloadText), body.Gone || !ev.PayloadExists
 	body.Binary = ev.PayloadBase64 != ""
 	for i := range ev.Deliveries {
 		if ev.Deliveries[i].EndpointID == body.EndpointID {
@@ -115,14 +103,14 @@ func (v *visit) fillAttempt(body *attemptPage) error {
 		{"webhook-timestamp", strconv.FormatInt(body.AttemptedAt.Unix(), 10)},
 		{"webhook-signature", "not kept: it is made anew for every request"},
 	}
-	if text := ev.text(); text != "" && len(text) <= prettyBytes && body.Endpoint != nil {
+	if text := ev.PayloadText; text != "" && len(text) <= prettyBytes && body.Endpoint != nil {
 		body.Curl = repeat(body, &ev, text)
 	}
 	return nil
 }
 
 // repeat is the request as a command that signs anew. The secret stays where the command runs.
-func repeat(body *attemptPage, ev *eventDetail, payload string) []copied {
+func repeat(body *attemptPage, ev *api.Event, payload string) []copied {
 	e := body.Endpoint
 	sent, exact := payload, e.Signature == "standard"
 	switch e.Format {
@@ -141,7 +129,7 @@ func repeat(body *attemptPage, ev *eventDetail, payload string) []copied {
 	for i := range e.Subscriptions {
 		exact = exact && e.Subscriptions[i].Body == ""
 	}
-	hint := "Set SECRET to the endpoint's signing secret (whsec_…). It needs curl, openssl, base64 and od, and signs with the time at which it runs. White space between the payload's parts may differ from what was sent."
+	hint := "Set SECRET to the endpoint's signing secret (whsec_…). It needs curl, openssl, base64 and od, and signs with the time at which it runs."
 	if !exact {
 		hint += " This endpoint's format, signature or body is another one: the body here is not exactly what was sent."
 	}

@@ -14,7 +14,7 @@ import (
 
 // eventPage is an event with what became of it.
 type eventPage struct {
-	eventDetail
+	api.Event
 
 	Shown    shown
 	Timeline []moment
@@ -118,7 +118,7 @@ func (v *visit) eventsSQL(f *eventFilter, m *outbox.Mapping) string {
 func (v *visit) event() error {
 	id := v.r.PathValue("id")
 	body := &eventPage{}
-	if err := v.get(pathOf("events", id), nil, &body.eventDetail); err != nil {
+	if err := v.get(pathOf("events", id), exactly(), &body.Event); err != nil {
 		return err
 	}
 	var err error
@@ -133,8 +133,8 @@ func (v *visit) event() error {
 	if body.Why.NextCursor != "" {
 		body.More = href("events/"+url.PathEscape(id), "cursor", body.Why.NextCursor)
 	}
-	body.Shown = showText(body.text())
-	body.Timeline = timeline(&body.eventDetail, body.Names)
+	body.Shown = showText(body.PayloadText)
+	body.Timeline = timeline(&body.Event, body.Names)
 	f := logFilter{Event: id}
 	body.Copies = v.copies(v.logSQL(&f), pathOf("events", id), nil, "explain "+quoteShell(id))
 	v.show(http.StatusOK, "event", body.Type, "events", body)
@@ -145,7 +145,7 @@ func (v *visit) event() error {
 const shownMoments = 40
 
 // timeline is what happened to an event in the order of time, and what comes next.
-func timeline(ev *eventDetail, known names) []moment {
+func timeline(ev *api.Event, known names) []moment {
 	var list []moment
 	if len(ev.Attempts) > shownMoments {
 		ev.Attempts, ev.MoreAttempts = ev.Attempts[:shownMoments], true // the newest

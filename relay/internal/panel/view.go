@@ -34,6 +34,7 @@ type frame struct {
 type may struct {
 	ReadEndpoints, WriteEndpoints   bool
 	ReadDeliveries, WriteDeliveries bool
+	ReadPayloads                    bool
 	Keys                            bool
 	All                             bool // the key is bound to no tenant
 }
@@ -43,7 +44,7 @@ func (v *visit) may() may {
 	return may{
 		ReadEndpoints: s.May(config.ScopeEndpointsRead), WriteEndpoints: s.May(config.ScopeEndpointsWrite),
 		ReadDeliveries: s.May(config.ScopeDeliveriesRead), WriteDeliveries: s.May(config.ScopeDeliveriesWrite),
-		Keys: s.May(config.ScopeKeysWrite), All: s.Tenant() == "",
+		ReadPayloads: s.May(config.ScopePayloadsRead), Keys: s.May(config.ScopeKeysWrite), All: s.Tenant() == "",
 	}
 }
 
