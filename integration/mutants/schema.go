@@ -56,4 +56,18 @@ var schemaMutants = []mutant{
 		promise: "`tailpost trigger` writes to a table that lacks the optional columns.",
 		pkg:     "./cmd/tailpost", run: "TestScripts/init",
 	},
+	{
+		name: "schema-step-waits-for-a-lock", file: "outbox/schema/migrate.go",
+		old:     "\t\tif err := setLocal(ctx, tx, \"lock_timeout\", migrateLockTimeout); err != nil {\n\t\t\treturn err\n\t\t}\n",
+		new:     "",
+		promise: "A migration soon gives up a lock that others hold: everybody would wait behind it.",
+		pkg:     "./outbox/schema", run: "TestMigrate_givesUpALockThatOthersHold",
+	},
+	{
+		name: "schema-look-waits-for-a-lock", file: "outbox/schema/prepare.go",
+		old:     "set(\"pg_catalog, pg_temp\", \"0\", migrateLockTimeout)",
+		new:     "set(\"pg_catalog, pg_temp\", \"0\", \"0\")",
+		promise: "A migration that cannot even look at the version gives up too.",
+		pkg:     "./outbox/schema", run: "TestMigrate_givesUpALockThatOthersHold",
+	},
 }

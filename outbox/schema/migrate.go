@@ -181,13 +181,13 @@ func prepareNext(ctx context.Context, conn *pgx.Conn, steps []Migration, large i
 	if large == 0 {
 		large = defaultLarge
 	}
-	return withOwnSettings(ctx, conn, func() error {
+	return gaveUp(withOwnSettings(ctx, conn, func() error {
 		step, err := nextMigration(ctx, conn, steps)
 		if err != nil || step == nil || len(step.indexes()) == 0 {
 			return err
 		}
 		return inTurn(ctx, conn, func() error { return prepare(ctx, conn, step, large) })
-	})
+	}))
 }
 
 // migrateTurn runs f in a transaction that no other migrating session runs at the same time. The
@@ -216,6 +216,11 @@ func migrateTurn(ctx context.Context, conn *pgx.Conn, f func(pgx.Tx) error) erro
 		}
 		return f(tx)
 	})
+	return gaveUp(err)
+}
+
+// gaveUp says what to do after the wait for a lock was given up.
+func gaveUp(err error) error {
 	if pglink.Is(err, pglink.LockNotAvailable) {
 		return fmt.Errorf("another session holds a lock on what is to be changed, nothing was changed by this step, run it again later: %w", err)
 	}

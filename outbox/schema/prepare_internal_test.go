@@ -106,3 +106,34 @@ func TestMigrate_keepsNobodyFromWriting(t *testing.T) {
 	require.NoError(t, <-done)
 	require.Equal(t, "true", text(t, conn, "SELECT indisvalid::text FROM pg_index WHERE indexrelid = 'tailpost.delivery_dead_key_idx'::regclass"))
 }
+
+// A lock that waits makes everybody behind it wait too, so a migration soon gives up one that
+// others hold, at whatever it waits, says so, and can be run again.
+func TestMigrate_givesUpALockThatOthersHold(t *testing.T) {
+	t.Parallel()
+	for name, held := range map[string]string{
+		"at the look at the version": "tailpost.migration IN ACCESS EXCLUSIVE MODE",
+		"within a step":              "tailpost.delivery IN ROW EXCLUSIVE MODE", // a writer's, that keeps only an index waiting
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			conn := upTo(t, 13, 1)
+			other, err := pgx.ConnectConfig(t.Context(), conn.Config())
+			require.NoError(t, err)
+			t.Cleanup(func() { _ = other.Close(context.WithoutCancel(t.Context())) })
+			tx, err := other.Begin(t.Context())
+			require.NoError(t, err)
+			_, err = tx.Exec(t.Context(), "LOCK TABLE "+held)
+			require.NoError(t, err)
+
+			ctx, cancel := context.WithTimeout(t.Context(), eventuallyTimeout)
+			defer cancel()
+			_, err = Migrate(ctx, conn, MigrateOptions{})
+			require.ErrorContains(t, err, "another session holds a lock on what is to be changed")
+			require.NoError(t, tx.Rollback(t.Context()))
+			_, err = Migrate(t.Context(), conn, MigrateOptions{})
+			require.NoError(t, err)
+			require.NoError(t, Check(t.Context(), conn))
+		})
+	}
+}

@@ -1,0 +1,90 @@
+package query_test
+
+import (
+	"fmt"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/tailpost/tailpost/outbox"
+	"github.com/tailpost/tailpost/relay/internal/query"
+)
+
+// record inserts attempts of which each says how long ago it was.
+func (b *bundle) record(t *testing.T, ago map[string]time.Duration, ids ...string) {
+	t.Helper()
+	for _, id := range ids {
+		b.insert(t.Context(), t, []outbox.Attempt{{
+			EventID: id, EventType: "order.created", EndpointID: "ep_a", Number: 1, Outcome: outbox.Delivered, StatusCode: 200,
+			AttemptedAt: b.now.Add(-ago[id]),
+		}})
+	}
+}
+
+func eventIDs(attempts []outbox.Attempt) []string {
+	ids := make([]string, len(attempts))
+	for i := range attempts {
+		ids[i] = attempts[i].EventID
+	}
+	return ids
+}
+
+// What was recorded between two looks is shown by time, however Postgres has put it on its pages:
+// an attempt that took long is recorded behind those that began after it.
+func TestTail_showsWhatIsNewByItsTime(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	// In a day of millions the rows are read by their places, and come in the order of those.
+	_, err := b.conn.Exec(t.Context(), `
+		DO $$ BEGIN
+			EXECUTE format('ALTER DATABASE %I SET enable_indexscan = off', current_database());
+			EXECUTE format('ALTER DATABASE %I SET enable_bitmapscan = off', current_database());
+		END $$`)
+	require.NoError(t, err)
+	tail, err := b.store.Tail(t.Context(), query.AttemptQuery{}, nil, b.now)
+	require.NoError(t, err)
+	ago := map[string]time.Duration{"e1": 3 * time.Second, "e2": 2 * time.Second, "e3": time.Second, "e4": 0}
+	b.record(t, ago, "e3", "e1", "e4", "e2")
+	found, err := tail.Next(t.Context(), b.now)
+	require.NoError(t, err)
+	require.Equal(t, []string{"e1", "e2", "e3", "e4"}, eventIDs(found))
+
+	// What is recorded after that comes after it, though it began before.
+	ago["e0"] = time.Minute
+	b.record(t, ago, "e0")
+	found, err = tail.Next(t.Context(), b.now)
+	require.NoError(t, err)
+	require.Equal(t, []string{"e0"}, eventIDs(found))
+}
+
+// The last pages are looked at again each time: nothing of them is shown twice, and nothing is left
+// out, however many pages there are.
+func TestTail_showsEachAttemptOnce(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	tail, err := b.store.Tail(t.Context(), query.AttemptQuery{}, nil, b.now)
+	require.NoError(t, err)
+	const looks, each = 12, 150 // some two pages a look: more than are looked at again
+	seen := make(map[string]int)
+	for look := range looks {
+		attempts := make([]outbox.Attempt, each)
+		for i := range attempts {
+			attempts[i] = outbox.Attempt{
+				EventID: fmt.Sprintf("%d-%d", look, i), EventType: "order.created", EndpointID: "ep_a", Number: 1, Outcome: outbox.Delivered,
+				StatusCode: 200, AttemptedAt: b.now,
+			}
+		}
+		b.insert(t.Context(), t, attempts)
+		found, err := tail.Next(t.Context(), b.now)
+		require.NoError(t, err)
+		require.Len(t, found, each)
+		for _, id := range eventIDs(found) {
+			seen[id]++
+		}
+	}
+	require.Len(t, seen, looks*each)
+	found, err := tail.Next(t.Context(), b.now)
+	require.NoError(t, err)
+	require.Empty(t, found)
+}
