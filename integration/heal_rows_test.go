@@ -173,6 +173,33 @@ func TestARowThatMovesToAnotherPartitionIsNoEvent(t *testing.T) {
 	require.Zero(t, relay.Stop(t))
 }
 
+// A publication that an earlier release made publishes deletes from the first start on, and no gap
+// is reported for that.
+func TestAPublicationOfAnEarlierReleaseIsWidenedWithoutAGap(t *testing.T) {
+	t.Parallel()
+	b := &testBundle{db: kit.NewEmptyDatabase(t), receiver: kit.NewReceiver(t)}
+	b.db.Run(t, "CREATE SCHEMA app")
+	b.db.Run(t, twoPartitions)
+	config := b.db.Config(b.endpoint("erp", ""))
+	config.Outbox = mapped("app.events", "id", "type", "payload", "created_at")
+	require.Zero(t, kit.StartDelivering(t, kit.Options{Config: withSchema(t, config)}).Stop(t))
+	b.db.Run(t, `DO $$ BEGIN EXECUTE (SELECT format('ALTER PUBLICATION %I SET (publish = ''insert'')', slot) FROM tailpost.relay); END $$`)
+	b.db.Run(t, `
+		UPDATE tailpost.relay AS t
+		SET publication = format('%s.%s.%s.%s.%s', p.oid, p.xmin, r.prrelid, r.oid, r.xmin)
+		FROM pg_publication AS p
+		JOIN pg_publication_rel AS r ON r.prpubid = p.oid
+		WHERE p.pubname = t.slot`)
+	relay := kit.StartDelivering(t, kit.Options{Config: config})
+	b.db.Run(t, row("a", "part", "1"))
+	b.db.Run(t, "UPDATE app.events SET part = 2")
+	b.receiver.AwaitIDs(t, "/erp", "a")
+	b.db.AwaitConfirmed(t, b.db.LSN(t))
+	require.Equal(t, []string{"a"}, b.receiver.IDs("/erp"))
+	require.Zero(t, b.db.Count(t, "SELECT count(*) FROM tailpost.gap"))
+	require.Zero(t, relay.Stop(t))
+}
+
 // withSchema migrates the database of a configuration.
 func withSchema(t *testing.T, config kit.Config) kit.Config {
 	t.Helper()

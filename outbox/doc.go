@@ -11,6 +11,10 @@
 //	NewEvent ─▶ Insert or Emit ─▶ commit ─▶ WAL ─▶ Decoder.Decode or DecodeEmitted ─▶ the relay
 //	                         └──▶ rollback: the event never was
 //
+// A row is written once. The stream delivers it as the INSERT wrote it, also where the same
+// transaction updates it afterwards; a resend or a replay delivers what the row has by then, under
+// the same webhook-id.
+//
 // What makes and checks the tables is package outbox/schema, which an application that only writes
 // events does not need.
 //

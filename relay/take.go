@@ -31,6 +31,11 @@ func (r *Relay) takeSlot(ctx context.Context, led *ledger.Ledger) (*postgres.Str
 			return nil, err
 		}
 	}
+	publication, err := led.Publication(ctx, cfg.Database.Slot, cfg.Outbox.Mapping)
+	if err != nil {
+		return nil, err
+	}
+	r.untouched = publication == before.Publication
 	open := func() (*postgres.Stream, error) {
 		o := postgres.Options{
 			URL: url.Reveal(), Slot: cfg.Database.Slot, Table: cfg.Outbox.Mapping.Table,
@@ -113,6 +118,12 @@ func (r *Relay) take(ctx context.Context, led *ledger.Ledger, info *postgres.Inf
 	t := taken{}
 	if t.publication, err = led.Publication(ctx, slot, cfg.Outbox.Mapping); err != nil {
 		return t, err
+	}
+	if info.Widened && r.untouched {
+		before.Publication = t.publication // nobody but this relay has changed it, and the stream missed nothing
+	}
+	for _, advice := range info.Advice {
+		r.log.Warn().Msg(advice)
 	}
 	f := &heal.Finding{Before: before, Info: *info, Publication: t.publication, Acked: r.ackedSoFar()}
 	due := heal.Backfill(cfg.Outbox.Start, info.ConfirmedFlush, now)

@@ -259,6 +259,20 @@ func TestPrintOfAnExistingTable(t *testing.T) {
 	require.Contains(t, script.String(), `CREATE PUBLICATION "tailpost_endpoint" FOR TABLE tailpost.endpoint WITH (publish = 'insert, update, delete');`)
 }
 
+// A row that moves between partitions is told from an event by its delete.
+func TestPrintPublishesDeletesOfAPartitionedTable(t *testing.T) {
+	t.Parallel()
+	p := setupPrinted(t)
+	p.exec(t, "CREATE TABLE public.parted (id int PRIMARY KEY, type text NOT NULL, payload jsonb) PARTITION BY RANGE (id)")
+	o := p.options
+	o.Mapping = outbox.Mapping{Table: "public.parted", ID: "id", Type: "type", Payload: "payload"}
+	o.Slot = p.options.Slot[:len(p.options.Slot)-2] + "_p"
+	o.AfterVersion = p.count(t, "SELECT max(version) FROM tailpost.migration")
+	p.run(t, o)
+	require.Equal(t, 1, p.count(t, "SELECT count(*) FROM pg_publication WHERE pubname = '"+o.Slot+"' AND pubinsert AND pubdelete AND NOT pubupdate"))
+	require.Equal(t, 1, p.count(t, "SELECT count(*) FROM pg_publication WHERE pubname = '"+p.options.Slot+"' AND pubinsert AND NOT pubdelete"))
+}
+
 func TestPrintRefuses(t *testing.T) {
 	t.Parallel()
 	for name, tc := range map[string]struct {

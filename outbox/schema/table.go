@@ -55,6 +55,10 @@ func CheckTable(ctx context.Context, db outbox.PgxTx, m outbox.Mapping) (warning
 		warnings = append(warnings, fmt.Sprintf("outbox table %s: row-level security would hide rows from this role, so it may not read the table, and rows that the stream lost "+
 			"are not found again: ALTER ROLE … BYPASSRLS, or let a role without it own the table", m.Table))
 	}
+	if table.Updated > 0 {
+		warnings = append(warnings, fmt.Sprintf("outbox table %s: %d rows were updated since its statistics began, and an outbox row is written once: an event is delivered as it was "+
+			"inserted, and a resend or a replay delivers what its row has by then; harmless if no column of the mapping changes", m.Table, table.Updated))
+	}
 	return warnings, errors.Join(problems...)
 }
 
@@ -74,6 +78,7 @@ type tableRow struct {
 	RowSecurity bool
 	Readable    bool
 	Unstreamed  []string // partitions whose rows never reach the WAL
+	Updated     int64    // updates that the server's statistics know of
 }
 
 func readTable(ctx context.Context, db outbox.PgxTx, m outbox.Mapping) (tableRow, error) {
@@ -88,7 +93,9 @@ SELECT c.oid,
              FROM pg_partition_tree(c.oid) AS p
              JOIN pg_class AS l ON l.oid = p.relid
              WHERE p.relid <> c.oid
-               AND (l.relpersistence <> 'p' OR l.relkind = 'f')) AS unstreamed
+               AND (l.relpersistence <> 'p' OR l.relkind = 'f')) AS unstreamed,
+       COALESCE(pg_stat_get_tuples_updated(c.oid), 0)
+       + COALESCE((SELECT sum(pg_stat_get_tuples_updated(p.relid)) FROM pg_partition_tree(c.oid) AS p WHERE p.isleaf), 0)::bigint AS updated
 FROM pg_catalog.pg_class AS c
 JOIN pg_catalog.pg_namespace AS n ON n.oid = c.relnamespace
 WHERE n.nspname = $1

@@ -2,7 +2,10 @@ package schema_test
 
 import (
 	"testing"
+	"time"
 
+	"github.com/jackc/pgx/v5"
+	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
 	"github.com/tailpost/tailpost/outbox"
@@ -124,6 +127,28 @@ func TestCheckTable(t *testing.T) {
 		t.Parallel()
 		_, err := schema.CheckTable(t.Context(), nil, outbox.Mapping{Table: "app.events"})
 		require.ErrorContains(t, err, `no column is named for "id"`)
+	})
+	t.Run("rows that are updated", func(t *testing.T) {
+		t.Parallel()
+		for name, ddl := range map[string]string{
+			"plain":       "CREATE TABLE app.events (id bigint PRIMARY KEY, " + columns + ")",
+			"partitioned": "CREATE TABLE app.events (id bigint PRIMARY KEY, " + columns + ") PARTITION BY RANGE (id); CREATE TABLE app.events_all PARTITION OF app.events DEFAULT",
+		} {
+			b := setup(t)
+			b.exec(t, "CREATE SCHEMA app; "+ddl)
+			// The server counts what a session did by its end.
+			writer, err := pgx.ConnectConfig(t.Context(), b.conn.Config())
+			require.NoError(t, err)
+			_, err = writer.Exec(t.Context(), "BEGIN; INSERT INTO app.events (id, type) VALUES (1, 'a'); UPDATE app.events SET type = 'b'; COMMIT")
+			require.NoError(t, err)
+			require.NoError(t, writer.Close(t.Context()))
+			require.EventuallyWithT(t, func(c *assert.CollectT) {
+				warnings, err := schema.CheckTable(t.Context(), b.conn, mapping)
+				require.NoError(c, err)
+				require.Len(c, warnings, 1, name)
+				require.Contains(c, warnings[0], "1 rows were updated")
+			}, time.Minute, 50*time.Millisecond)
+		}
 	})
 	t.Run("the default table", func(t *testing.T) {
 		t.Parallel()

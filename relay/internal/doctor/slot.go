@@ -71,6 +71,8 @@ func examinePublications(ctx context.Context, p *patient) ([]Finding, error) {
 		case state.Err != nil:
 			finding = Finding{Grade: Failure, Detail: fmt.Sprintf("publication %s: %s", state.Name, pglink.Describe(state.Err))}
 		case state.SQL == "":
+		case state.Advice != "":
+			finding = Finding{Grade: Warning, Detail: fmt.Sprintf("publication %s: %s", state.Name, state.Advice), Fix: state.SQL}
 		case !state.Exists && grade == Warning:
 			finding.Detail = "there is no publication " + state.Name + " yet: the first start makes it"
 		default:

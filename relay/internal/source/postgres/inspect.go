@@ -21,7 +21,8 @@ type PublicationState struct {
 	Name        string
 	Exists      bool
 	Differences []string // from what it must be
-	SQL         string   // makes or mends it; empty: it is as it must be
+	Advice      string   // what had better be otherwise about it
+	SQL         string   // makes or mends it; empty: it is as it should be
 	Err         error    // why it cannot be told, for example a table that is missing; nil: it can
 }
 
@@ -54,6 +55,8 @@ func Inspect(ctx context.Context, o Options) (*Inspection, error) {
 		if err == nil {
 			if state.Differences = want.differences(have); len(state.Differences) > 0 {
 				state.SQL = want.sql(have)
+			} else {
+				state.Advice, state.SQL = want.advice(have)
 			}
 		}
 		found.Publications = append(found.Publications, state)

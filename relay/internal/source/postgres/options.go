@@ -83,6 +83,11 @@ type Info struct {
 	// WAL that the slot holds.
 	ConfirmedFlush outbox.LSN
 	Restart        outbox.LSN
+	// Widened says that Open has the outbox table's publication publish deletes too, of which the
+	// stream missed nothing.
+	Widened bool
+	// Advice is what had better be otherwise, and how.
+	Advice []string
 	// Failover says that standbys keep a copy of the slot (Postgres 17 or later).
 	Failover bool
 	// PID is the process that serves the stream, as pg_replication_slots.active_pid names it.

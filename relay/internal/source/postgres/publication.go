@@ -67,7 +67,7 @@ func (s *session) ensurePublication(ctx context.Context, want publication) (crea
 		}
 		differences := want.differences(have)
 		if len(differences) == 0 {
-			return false, nil
+			return false, s.widen(ctx, want, have)
 		}
 		sql := want.sql(have)
 		if _, err = s.query(ctx, sql); err != nil && s.conn.TxStatus() != 'I' {
@@ -90,6 +90,24 @@ func (s *session) ensurePublication(ctx context.Context, want publication) (crea
 			return false, fmt.Errorf("run %s: %w", sql, err)
 		}
 	}
+}
+
+// widen has a publication of before publish deletes too, where rows may move: who made it did not
+// know better. A role that may not change it goes on without.
+func (s *session) widen(ctx context.Context, want publication, have published) error {
+	advice, sql := want.advice(have)
+	if advice == "" {
+		return nil
+	}
+	if _, err := s.query(ctx, sql); err != nil {
+		if pglink.State(err) == pglink.InsufficientPrivilege {
+			s.info.Advice = append(s.info.Advice, fmt.Sprintf("publication %q: %s: run, as its owner: %s", want.name, advice, sql))
+			return nil
+		}
+		return fmt.Errorf("run %s: %w", sql, err)
+	}
+	s.info.Widened = true
+	return nil
 }
 
 // isRace reports whether another session did the same at the same time.
@@ -216,6 +234,15 @@ func (p publication) differences(have published) []string {
 		all = append(all, "the table is partitioned and publish_via_partition_root is off")
 	}
 	return all
+}
+
+// advice says what had better be otherwise about a publication that can be used, and how.
+func (p publication) advice(have published) (advice, sql string) {
+	if !p.moves || !have.keyed || !slices.Equal(have.publish, p.publish) {
+		return "", ""
+	}
+	return "it publishes no deletes, so that a row which an UPDATE moves to another partition is delivered again",
+		"ALTER PUBLICATION " + quoteIdentifier(p.name) + " SET (publish = " + quoteLiteral(strings.Join(withMoves, ", ")) + ");"
 }
 
 func (p publication) tables() []string {

@@ -61,6 +61,34 @@ func TestPublicationIsMended(t *testing.T) {
 		require.Empty(t, b.open(t, o).Info().Changed)
 	})
 
+	t.Run("one of before rows that move", func(t *testing.T) {
+		t.Parallel()
+		b := setup(t)
+		b.exec(t, `CREATE TABLE parted (id int PRIMARY KEY) PARTITION BY RANGE (id); CREATE TABLE parted_all PARTITION OF parted DEFAULT`)
+		b.exec(t, `CREATE PUBLICATION `+b.slot+` FOR TABLE parted WITH (publish = 'insert', publish_via_partition_root = true)`)
+		o := b.options()
+		o.Table = "public.parted"
+		o.EndpointTable = "tailpost.endpoint"
+		b.exec(t, `CREATE PUBLICATION `+b.slot+`_endpoint FOR TABLE tailpost.endpoint WITH (publish = 'insert, update, delete')`)
+		found, err := postgres.Inspect(t.Context(), o)
+		require.NoError(t, err)
+		require.Contains(t, found.Publications[0].Advice, "publishes no deletes")
+		require.Empty(t, found.Publications[0].Differences)
+
+		weak := o
+		weak.URL = b.restricted(t, "REPLICATION")
+		weak.Create = false
+		_, err = postgres.Open(t.Context(), weak)
+		require.ErrorIs(t, err, postgres.ErrSlotMissing, "a role that may not change it gets by")
+
+		info := b.open(t, o).Info()
+		require.True(t, info.Widened)
+		require.Empty(t, info.Changed, "nothing was missed")
+		info = b.open(t, o).Info()
+		require.False(t, info.Widened)
+		b.awaitSQL(t, `SELECT pubdelete AND pubinsert AND NOT pubupdate FROM pg_publication WHERE pubname = $1`, b.slot)
+	})
+
 	t.Run("one that should have no table", func(t *testing.T) {
 		t.Parallel()
 		b := setup(t)
