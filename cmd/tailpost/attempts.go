@@ -44,22 +44,34 @@ func status(code int) string {
 func newAttemptsCommand(a *app) *cobra.Command {
 	var api apiFlags
 	var by filters
+	var following bool
 	cmd := &cobra.Command{
 		Use:   "attempts",
-		Short: "List attempts, newest first",
-		Long:  "List the requests that were made, newest first. Asks the API of a relay.",
+		Short: "List attempts, newest first, or follow them",
+		Long: `List the requests that were made, newest first; with --follow those that are recorded from now on, until the command is
+interrupted. More than 50 a second are not shown one by one. ` + asks,
 		Example: `  tailpost attempts --endpoint erp --outcome dead
+  tailpost attempts --follow --outcome retry
   tailpost attempts --event 0198c7a2-7f3e-7c1e-9f6e-8f0d5a4b3c21 --json | jq .response_body`,
 		Args: args(0, 0),
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			c, err := api.client(a, cmd.CommandPath())
+			c, err := api.client(cmd.Context(), a, cmd.CommandPath())
 			if err != nil {
 				return err
+			}
+			if following {
+				for _, flag := range []string{"since", "until", "limit"} {
+					if cmd.Flags().Changed(flag) {
+						return usagef(cmd.CommandPath(), "--%s: what is followed begins now and has no end: leave it out", flag)
+					}
+				}
+				return (&follower{app: a, client: c, query: by.query(), asJSON: api.asJSON, pause: followPause}).run(cmd.Context())
 			}
 			return a.list(cmd.Context(), c, "/v1/attempts", by.query(), by.limit, attemptTable(), api.asJSON)
 		},
 	}
 	api.register(cmd)
+	cmd.Flags().BoolVarP(&following, "follow", "f", false, "print attempts as they are recorded, until interrupted")
 	by.register(
 		cmd, [3]string{"endpoint", "endpoint_id", "only of this `endpoint`"}, [3]string{"event", "event_id", "only of this `event`"},
 		[3]string{"type", "event_type", "only of events of this `type`"}, [3]string{"tenant", "tenant", "only of this `tenant`'s events"},

@@ -10,6 +10,12 @@ import (
 	"github.com/tailpost/tailpost/config"
 )
 
+// checkResult is what the command prints as JSON.
+type checkResult struct {
+	Valid       bool               `json:"valid"`
+	Diagnostics config.Diagnostics `json:"diagnostics"`
+}
+
 func newCheckCommand(a *app) *cobra.Command {
 	var asJSON bool
 	cmd := &cobra.Command{
@@ -24,10 +30,7 @@ configuration is valid and 3 if not; warnings alone leave it valid.`,
 				if diagnostics == nil {
 					diagnostics = config.Diagnostics{}
 				}
-				err := a.printJSON(struct {
-					Valid       bool               `json:"valid"`
-					Diagnostics config.Diagnostics `json:"diagnostics"`
-				}{!diagnostics.HasErrors(), diagnostics})
+				err := a.printJSON(checkResult{!diagnostics.HasErrors(), diagnostics})
 				if err == nil && diagnostics.HasErrors() {
 					err = &quietError{code: exitConfig}
 				}

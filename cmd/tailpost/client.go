@@ -32,7 +32,7 @@ const (
 	apiPage    = 250 // entries that the API gives at once
 )
 
-// client asks the API of a relay.
+// client asks the API of a relay, or a console of the database, which answers alike.
 type client struct {
 	base *url.URL
 	key  string
@@ -43,25 +43,23 @@ type client struct {
 type apiFlags struct {
 	address string
 	asJSON  bool
+	whole   bool // the command needs the secrets of endpoints, where it asks the database
 }
 
+// asks is what the help of these commands says of whom they ask.
+const asks = "Asks the configured database itself, or the relay that --api names."
+
 func (f *apiFlags) register(cmd *cobra.Command) {
-	cmd.Flags().StringVar(&f.address, "api", "", "`URL` of the relay's API (default $"+apiVariable+", or the configuration's api.listen)")
+	cmd.Flags().StringVar(&f.address, "api", "", "ask the API of a relay at this `URL`, with the key in $"+keyVariable+" (default $"+apiVariable+"; without either: the configured database)")
 	cmd.Flags().BoolVar(&f.asJSON, "json", false, "print the API's JSON, one object a line")
 }
 
-// client makes a client of the API that the flags, the environment or the configuration name.
-func (f *apiFlags) client(a *app, command string) (*client, error) {
+// client makes a client of the API that the flags or the environment name, or else of the
+// configured database.
+func (f *apiFlags) client(ctx context.Context, a *app, command string) (*client, error) {
 	address := cmp.Or(f.address, a.getenv(apiVariable))
 	if address == "" {
-		cfg, err := a.loadConfig()
-		if err != nil {
-			return nil, err
-		}
-		if !cfg.API.Enabled() {
-			return nil, hint(errors.New("the configuration has no api block"), "--api with the URL of a relay's API, or an api block")
-		}
-		address = "http://" + cfg.API.Listen
+		return f.console(ctx, a)
 	}
 	base, err := url.Parse(address)
 	if err != nil || base.Scheme != "http" && base.Scheme != "https" || base.Host == "" || base.User != nil {
@@ -72,7 +70,6 @@ func (f *apiFlags) client(a *app, command string) (*client, error) {
 		return nil, usagef(command, "--api: the key would travel in the clear: use https")
 	}
 	c.http = &http.Client{ //nolint:forbidigo // It asks the relay's own API, not a receiver.
-		Timeout:       apiTimeout,
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }, // the key goes nowhere else
 	}
 	return c, nil
@@ -93,8 +90,8 @@ type problem struct {
 	} `json:"errors"`
 }
 
-// ask sends a request and returns the answer. A body of nil sends none.
-func (c *client) ask(ctx context.Context, method, path string, query url.Values, body any) (json.RawMessage, error) {
+// request makes a request. A body of nil sends none.
+func (c *client) request(ctx context.Context, method, path string, query url.Values, body any) (*http.Request, error) {
 	text, err := json.Marshal(body)
 	if err != nil {
 		return nil, fmt.Errorf("ask the API: %w", err)
@@ -115,9 +112,29 @@ func (c *client) ask(ctx context.Context, method, path string, query url.Values,
 	if c.key != "" {
 		req.Header.Set("Authorization", "Bearer "+c.key)
 	}
+	return req, nil
+}
+
+// do sends a request whose answer its caller reads and closes.
+func (c *client) do(req *http.Request) (*http.Response, error) {
 	res, err := c.http.Do(req)
 	if err != nil {
 		return nil, hint(fmt.Errorf("ask the API at %s: %w", c.base.Host, reason(err)), "--api, and that a relay with an api block runs there")
+	}
+	return res, nil
+}
+
+// ask sends a request and returns the answer. A body of nil sends none.
+func (c *client) ask(ctx context.Context, method, path string, query url.Values, body any) (json.RawMessage, error) {
+	ctx, cancel := context.WithTimeoutCause(ctx, apiTimeout, fmt.Errorf("no answer within %s", apiTimeout))
+	defer cancel()
+	req, err := c.request(ctx, method, path, query, body)
+	if err != nil {
+		return nil, err
+	}
+	res, err := c.do(req)
+	if err != nil {
+		return nil, err
 	}
 	defer res.Body.Close()
 	answer, err := io.ReadAll(io.LimitReader(res.Body, maxAnswer))
@@ -248,11 +265,14 @@ func (r *tableRows) add(entry json.RawMessage) error {
 		return err
 	}
 	for i := range cells {
-		cells[i] = cmp.Or(printable(cells[i], maxPreview), "-")
+		cells[i] = cellText(cells[i])
 	}
 	fmt.Fprintln(r.out, strings.Join(cells, "\t"))
 	return nil
 }
+
+// cellText is what a cell shows: data of tenants, which must not steer the terminal.
+func cellText(cell string) string { return cmp.Or(printable(cell, maxPreview), "-") }
 
 // end prints the table, without blanks at the ends of its lines.
 func (r *tableRows) end() error {

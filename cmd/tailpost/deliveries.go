@@ -21,31 +21,34 @@ type shownDelivery struct {
 	LastError     string     `json:"last_error"`
 }
 
+func deliveryTable() table {
+	return table{
+		columns: []string{"event", "type", "endpoint", "state", "reason", "attempts", "next", "last"},
+		cells: row(func(v shownDelivery) []string {
+			return []string{
+				v.EventID, v.EventType, v.EndpointID, v.State, v.Reason, strconv.Itoa(v.Attempts), at(v.NextAttemptAt),
+				cmp.Or(status(v.LastStatus), v.LastError),
+			}
+		}),
+	}
+}
+
 func newDeliveriesCommand(a *app) *cobra.Command {
 	var api apiFlags
 	var by filters
 	cmd := &cobra.Command{
 		Use:   "deliveries",
 		Short: "List what is not delivered, and why",
-		Long:  "List the deliveries that are not made yet, or were given up, with the reason. Asks the API of a relay.",
+		Long:  "List the deliveries that are not made yet, or were given up, with the reason. " + asks,
 		Example: `  tailpost deliveries --state dead
   tailpost deliveries --endpoint erp --limit 1000 --json | jq -r .event_id`,
 		Args: args(0, 0),
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			c, err := api.client(a, cmd.CommandPath())
+			c, err := api.client(cmd.Context(), a, cmd.CommandPath())
 			if err != nil {
 				return err
 			}
-			t := table{
-				columns: []string{"event", "type", "endpoint", "state", "reason", "attempts", "next", "last"},
-				cells: row(func(v shownDelivery) []string {
-					return []string{
-						v.EventID, v.EventType, v.EndpointID, v.State, v.Reason, strconv.Itoa(v.Attempts), at(v.NextAttemptAt),
-						cmp.Or(status(v.LastStatus), v.LastError),
-					}
-				}),
-			}
-			return a.list(cmd.Context(), c, "/v1/deliveries", by.query(), by.limit, t, api.asJSON)
+			return a.list(cmd.Context(), c, "/v1/deliveries", by.query(), by.limit, deliveryTable(), api.asJSON)
 		},
 	}
 	api.register(cmd)

@@ -46,6 +46,12 @@ type printedFinding struct {
 	Fix    string `json:"fix,omitempty"`
 }
 
+// doctorResult is what the command prints as JSON.
+type doctorResult struct {
+	Healthy bool             `json:"healthy"`
+	Checks  []printedFinding `json:"checks"`
+}
+
 func (a *app) printFindings(findings []relay.Finding, asJSON bool) error {
 	counts := make(map[string]int)
 	checks := make([]printedFinding, len(findings))
@@ -56,10 +62,7 @@ func (a *app) printFindings(findings []relay.Finding, asJSON bool) error {
 	healthy := counts["failure"] == 0
 	var err error
 	if asJSON {
-		err = a.printJSON(struct {
-			Healthy bool             `json:"healthy"`
-			Checks  []printedFinding `json:"checks"`
-		}{healthy, checks})
+		err = a.printJSON(doctorResult{healthy, checks})
 	} else {
 		err = a.printChecks(checks, counts)
 	}

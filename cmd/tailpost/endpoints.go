@@ -42,10 +42,10 @@ func newEndpointsCommand(a *app) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "endpoints",
 		Short: "List endpoints, newest first",
-		Long:  "List the endpoints of the configuration and those made through the API. Asks the API of a relay.",
+		Long:  "List the endpoints of the configuration and those made through the API. " + asks,
 		Args:  args(0, 0),
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			c, err := api.client(a, cmd.CommandPath())
+			c, err := api.client(cmd.Context(), a, cmd.CommandPath())
 			if err != nil {
 				return err
 			}
@@ -70,7 +70,7 @@ func newEndpointAction(a *app, verb, short, long string) *cobra.Command {
 		Long:  long,
 		Args:  args(1, 1),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			c, err := api.client(a, cmd.CommandPath())
+			c, err := api.client(cmd.Context(), a, cmd.CommandPath())
 			if err != nil {
 				return err
 			}

@@ -16,10 +16,10 @@ func newExplainCommand(a *app) *cobra.Command {
 		Use:   "explain EVENT",
 		Short: "Say why endpoints got an event, or did not",
 		Long: `Say for each endpoint why it got an event, or why not: by what is on record and, where nothing is, by the endpoint's settings of now.
-Asks the API of a relay.`,
+` + asks,
 		Args: args(1, 1),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			c, err := api.client(a, cmd.CommandPath())
+			c, err := api.client(cmd.Context(), a, cmd.CommandPath())
 			if err != nil {
 				return err
 			}

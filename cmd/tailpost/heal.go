@@ -9,6 +9,12 @@ import (
 	"github.com/tailpost/tailpost/relay"
 )
 
+// healResult is what the command prints as JSON.
+type healResult struct {
+	Slot string `json:"slot"`
+	Due  string `json:"due"`
+}
+
 func newHealCommand(a *app) *cobra.Command {
 	var asJSON bool
 	cmd := &cobra.Command{
@@ -31,10 +37,7 @@ the relays: gaps until now do not count any more.`,
 			case err != nil:
 				return fmt.Errorf("heal: %w", err)
 			case asJSON:
-				return a.printJSON(struct {
-					Slot string `json:"slot"`
-					Due  string `json:"due"`
-				}{cfg.Database.Slot, due})
+				return a.printJSON(healResult{cfg.Database.Slot, due})
 			case due == "":
 				return a.printf("gaps are healed again; none waits to be\n")
 			}

@@ -8,8 +8,8 @@ import (
 	"github.com/spf13/cobra"
 )
 
-// resendSelection is which deliveries are to be attempted now, as the API takes it.
-type resendSelection struct {
+// deliverySelection is which deliveries are to be attempted now or given up, as the API takes it.
+type deliverySelection struct {
 	EventID    string   `json:"event_id,omitempty"`
 	EndpointID string   `json:"endpoint_id,omitempty"`
 	EventTypes []string `json:"event_types,omitempty"`
@@ -22,19 +22,49 @@ type resendSelection struct {
 	DryRun     bool     `json:"dry_run,omitempty"`
 }
 
+// register makes the flags of a selection.
+func (w *deliverySelection) register(cmd *cobra.Command) {
+	cmd.Flags().StringVar(&w.EventID, "event", "", "only of this `event`")
+	cmd.Flags().StringVar(&w.EndpointID, "endpoint", "", "only to this `endpoint`")
+	cmd.Flags().StringArrayVar(&w.EventTypes, "type", nil, "only of events of this `type`; may be repeated")
+	cmd.Flags().StringVar(&w.Tenant, "tenant", "", "only of this `tenant`'s events")
+	cmd.Flags().StringVar(&w.State, "state", "", "in this `state`: dead (default), or pending")
+	cmd.Flags().StringVar(&w.Reason, "reason", "", "only for this `reason`")
+	cmd.Flags().StringVar(&w.Since, "since", "", "only of events from this `time` on (RFC 3339)")
+	cmd.Flags().StringVar(&w.Until, "until", "", "only of events before this `time` (RFC 3339)")
+	cmd.Flags().BoolVar(&w.All, "all", false, "all there are")
+	cmd.Flags().BoolVar(&w.DryRun, "dry-run", false, "count them, and change nothing")
+}
+
+func resends() *operation {
+	return &operation{
+		name: "resend", path: "/v1/resends", verb: "deliveries queued",
+		done: func(s *shownOperation) int64 { return s.Queued },
+		table: table{
+			columns: []string{"id", "state", "total", "queued", "created"},
+			cells: row(func(v shownOperation) []string {
+				return []string{v.ID, v.State, known(v.Total), number(v.Queued), at(&v.CreatedAt)}
+			}),
+		},
+	}
+}
+
 func newResendCommand(a *app) *cobra.Command {
 	var api apiFlags
-	var which resendSelection
+	var which deliverySelection
+	var wait bool
+	op := resends()
 	cmd := &cobra.Command{
 		Use:   "resend",
 		Short: "Attempt deliveries now",
 		Long: `Attempt deliveries now that are dead or wait, or, with --event and --endpoint alone, one that was made already. Many are queued in the
-background, at the endpoint's rate and in its order. Asks the API of a relay.`,
+background, at the endpoint's rate and in its order. ` + asks,
 		Example: `  tailpost resend --endpoint erp --state dead --dry-run
+  tailpost resend --endpoint erp --since 2026-03-14T08:00:00Z --wait
   tailpost resend --event 0198c7a2-7f3e-7c1e-9f6e-8f0d5a4b3c21 --endpoint erp`,
 		Args: args(0, 0),
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			c, err := api.client(a, cmd.CommandPath())
+			c, err := api.client(cmd.Context(), a, cmd.CommandPath())
 			if err != nil {
 				return err
 			}
@@ -42,23 +72,23 @@ background, at the endpoint's rate and in its order. Asks the API of a relay.`,
 			if err != nil {
 				return err
 			}
-			if api.asJSON {
+			var begun shownOperation
+			if err := json.Unmarshal(answer, &begun); err != nil {
+				return fmt.Errorf("read the API's answer: %w", err)
+			}
+			switch {
+			case wait && begun.ID != "":
+				return op.follow(cmd.Context(), a, c, begun.ID, api.asJSON)
+			case api.asJSON:
 				return a.printRaw(answer)
 			}
 			return a.sayResend(answer, which.DryRun)
 		},
 	}
 	api.register(cmd)
-	cmd.Flags().StringVar(&which.EventID, "event", "", "only of this `event`")
-	cmd.Flags().StringVar(&which.EndpointID, "endpoint", "", "only to this `endpoint`")
-	cmd.Flags().StringArrayVar(&which.EventTypes, "type", nil, "only of events of this `type`; may be repeated")
-	cmd.Flags().StringVar(&which.Tenant, "tenant", "", "only of this `tenant`'s events")
-	cmd.Flags().StringVar(&which.State, "state", "", "in this `state`: dead (default), or pending")
-	cmd.Flags().StringVar(&which.Reason, "reason", "", "only for this `reason`")
-	cmd.Flags().StringVar(&which.Since, "since", "", "only of events from this `time` on (RFC 3339)")
-	cmd.Flags().StringVar(&which.Until, "until", "", "only of events before this `time` (RFC 3339)")
-	cmd.Flags().BoolVar(&which.All, "all", false, "all there are")
-	cmd.Flags().BoolVar(&which.DryRun, "dry-run", false, "count them, and change nothing")
+	which.register(cmd)
+	cmd.Flags().BoolVar(&wait, "wait", false, "where many are queued in the background, follow that to its end, as watch does")
+	cmd.AddCommand(op.subcommands(a)...)
 	return cmd
 }
 

@@ -19,6 +19,8 @@ type app struct {
 	stdout io.Writer
 	stderr io.Writer
 
+	ending []func() // what a command has open until it ends
+
 	logs *logQueue // before stderr, in a command that must not wait for whoever reads that; nil: none
 
 	configPath string
@@ -37,6 +39,9 @@ func run(ctx context.Context, args []string, getenv func(string) string, stdin i
 	cmd, err := root.ExecuteContextC(ctx)
 	if err != nil && !a.started {
 		err = asUsage(err, cmd.CommandPath())
+	}
+	for _, end := range a.ending {
+		end()
 	}
 	code := a.report(err)
 	if a.logs != nil {
@@ -91,8 +96,10 @@ func commands(a *app) []*cobra.Command {
 		newCompletionCommand(a),
 		newDeliveriesCommand(a),
 		newDemoCommand(a),
+		newDiscardCommand(a),
 		newDoctorCommand(a),
 		newEndpointsCommand(a),
+		newEventsCommand(a),
 		newExplainCommand(a),
 		newFmtCommand(a),
 		newHealCommand(a),
@@ -100,6 +107,7 @@ func commands(a *app) []*cobra.Command {
 		newListenCommand(a),
 		newMigrateCommand(a),
 		newPauseCommand(a),
+		newReplayCommand(a),
 		newResendCommand(a),
 		newResumeCommand(a),
 		newRunCommand(a),

@@ -10,6 +10,12 @@ import (
 	"github.com/tailpost/tailpost/relay/signature"
 )
 
+// secretResult is what the command prints as JSON.
+type secretResult struct {
+	Secret string `json:"secret"`
+	Public string `json:"public,omitempty"`
+}
+
 func newSecretCommand(a *app) *cobra.Command {
 	var asymmetric, asJSON bool
 	cmd := &cobra.Command{
@@ -23,10 +29,7 @@ Tailpost keeps the private one (whsk_â€¦), receivers get the public one (whpk_â€
   tailpost secret --ed25519`,
 		Args: args(0, 0),
 		RunE: func(*cobra.Command, []string) error {
-			made := struct {
-				Secret string `json:"secret"`
-				Public string `json:"public,omitempty"`
-			}{}
+			made := secretResult{}
 			if asymmetric {
 				made.Secret, made.Public = signature.GenerateKeyPair()
 			} else {

@@ -39,10 +39,10 @@ func newStatusCommand(a *app) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "status",
 		Short: "Say how the relay does",
-		Long:  "Say what the relay does, what its slot keeps, and what waits. Asks the API of a relay. The exit code is 1 if no relay streams from the slot.",
+		Long:  "Say what the relay does, what its slot keeps, and what waits. " + asks + " The exit code is 1 if no relay streams from the slot.",
 		Args:  args(0, 0),
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			c, err := api.client(a, cmd.CommandPath())
+			c, err := api.client(cmd.Context(), a, cmd.CommandPath())
 			if err != nil {
 				return err
 			}
@@ -77,8 +77,12 @@ func (a *app) printStatus(r *shownRelay) error {
 	case r.SlotState.Active:
 		streaming = "taken " + count(int(r.Epoch), "time") + ", last by " + printable(r.Holder, maxPreview)
 	}
+	answered := printable(r.This.Owner, maxPreview) + ", " + printable(r.This.State, maxPreview)
+	if r.This.Owner == "" {
+		answered = "the database"
+	}
 	for _, line := range [][2]string{
-		{"answered by", printable(r.This.Owner, maxPreview) + ", " + printable(r.This.State, maxPreview)},
+		{"answered by", answered},
 		{"slot", printable(r.Slot, maxPreview) + ": " + streaming},
 		{"log", fmt.Sprintf("%d bytes not confirmed, %d bytes kept", r.SlotState.LagBytes, r.SlotState.RetainedBytes)},
 		{"settled", orNever(at(r.SettledAt))},

@@ -10,16 +10,16 @@ import (
 )
 
 func newTestCommand(a *app) *cobra.Command {
-	var api apiFlags
+	api := apiFlags{whole: true}
 	var eventType string
 	cmd := &cobra.Command{
 		Use:   "test ENDPOINT",
 		Short: "Send a test event to an endpoint",
-		Long: `Send one signed request to an endpoint, whatever its status and subscriptions, and print the attempt. Asks the API of a relay. The exit
+		Long: `Send one signed request to an endpoint, whatever its status and subscriptions, and print the attempt. ` + asks + ` The exit
 code is 1 if the receiver does not answer with 2xx.`,
 		Args: args(1, 1),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			c, err := api.client(a, cmd.CommandPath())
+			c, err := api.client(cmd.Context(), a, cmd.CommandPath())
 			if err != nil {
 				return err
 			}

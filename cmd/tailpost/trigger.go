@@ -26,6 +26,12 @@ type triggerFlags struct {
 	asJSON          bool
 }
 
+// triggerResult is what the command prints as JSON.
+type triggerResult struct {
+	ID   string `json:"id"`
+	Type string `json:"type"`
+}
+
 func newTriggerCommand(a *app) *cobra.Command {
 	var f triggerFlags
 	cmd := &cobra.Command{
@@ -61,10 +67,7 @@ as a logical message. Prints the event's id.`,
 				return triggerHint(err)
 			}
 			if f.asJSON {
-				return a.printJSON(struct {
-					ID   string `json:"id"`
-					Type string `json:"type"`
-				}{ids[0], event.Type})
+				return a.printJSON(triggerResult{ids[0], event.Type})
 			}
 			return a.printf("%s\n", ids[0])
 		},

@@ -48,6 +48,12 @@ func (f *verifyFlags) verifier(a *app, command string) (*signature.Verifier, err
 	return verifier, nil
 }
 
+// verifyResult is what the command prints as JSON.
+type verifyResult struct {
+	Verified bool   `json:"verified"`
+	Error    string `json:"error,omitempty"`
+}
+
 func newVerifyCommand(a *app) *cobra.Command {
 	var (
 		flags     verifyFlags
@@ -96,10 +102,7 @@ bytes that were received. The exit code is 0 if the signature is genuine and 1 i
 func (a *app) verify(verifier *signature.Verifier, header http.Header, body []byte, asJSON bool) error {
 	verdict := verifier.Verify(header, body)
 	if asJSON {
-		result := struct {
-			Verified bool   `json:"verified"`
-			Error    string `json:"error,omitempty"`
-		}{Verified: verdict == nil}
+		result := verifyResult{Verified: verdict == nil}
 		if verdict != nil {
 			result.Error = verdict.Error()
 		}

@@ -22,6 +22,14 @@ func productVersion() string {
 	return "devel"
 }
 
+// versionResult is what the command prints as JSON.
+type versionResult struct {
+	Version string `json:"version"`
+	Go      string `json:"go"`
+	OS      string `json:"os"`
+	Arch    string `json:"arch"`
+}
+
 func newVersionCommand(a *app) *cobra.Command {
 	var asJSON bool
 	cmd := &cobra.Command{
@@ -30,12 +38,7 @@ func newVersionCommand(a *app) *cobra.Command {
 		Args:  args(0, 0),
 		RunE: func(*cobra.Command, []string) error {
 			if asJSON {
-				return a.printJSON(struct {
-					Version string `json:"version"`
-					Go      string `json:"go"`
-					OS      string `json:"os"`
-					Arch    string `json:"arch"`
-				}{productVersion(), runtime.Version(), runtime.GOOS, runtime.GOARCH})
+				return a.printJSON(versionResult{productVersion(), runtime.Version(), runtime.GOOS, runtime.GOARCH})
 			}
 			return a.printf("tailpost %s (%s %s/%s)\n", productVersion(), runtime.Version(), runtime.GOOS, runtime.GOARCH)
 		},

@@ -23,7 +23,7 @@ type mutant struct {
 func all() []mutant {
 	return slices.Concat(
 		apiMutants, configMutants, coreMutants, dispatchMutants, faultMutants, ledgerMutants, outboxMutants,
-		panelMutants, payloadMutants, processMutants, reachMutants, schemaMutants, webhookMutants,
+		operateMutants, panelMutants, payloadMutants, processMutants, reachMutants, schemaMutants, webhookMutants,
 	)
 }
 

@@ -42,6 +42,8 @@ type principal struct {
 	address string
 	secret  string // what they showed; it encrypts the answers kept for them
 	session bool   // they showed it when the session began
+	// operator has the database itself, and needs no key.
+	operator bool
 }
 
 func (p *principal) actor() query.Actor {

@@ -41,7 +41,7 @@ type Queue struct {
 
 // Replica is one process.
 type Replica struct {
-	Owner string `json:"owner" doc:"Host name and process id."`
+	Owner string `json:"owner" doc:"Host name and process id; empty: a command that reads the database itself."`
 	State string `json:"state" enum:"starting,standby,delivering,draining,stopped"`
 	Epoch int64  `json:"epoch"`
 }

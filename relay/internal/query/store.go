@@ -42,7 +42,7 @@ var (
 // Options says how to open a Store.
 type Options struct {
 	URL     config.Secret
-	Owner   string         // this process, shown in application_name
+	Owner   string         // the replica, shown in application_name; empty: a command, which is none
 	Mapping outbox.Mapping // the outbox table; without Table: none
 }
 
@@ -92,8 +92,13 @@ func (s *Store) Readdress(url config.Secret) error {
 	return nil
 }
 
-// applicationName is shortened by Postgres to 63 bytes.
-func applicationName(owner string) string { return "tailpost api " + owner }
+// applicationName is shortened by Postgres to 63 bytes. That of a command is not among the replicas.
+func applicationName(owner string) string {
+	if owner == "" {
+		return "tailpost"
+	}
+	return "tailpost api " + owner
+}
 
 // Close closes the connections. It waits for calls that run.
 func (s *Store) Close() { s.pool.Close() }

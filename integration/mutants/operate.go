@@ -1,0 +1,78 @@
+package main
+
+// operateMutants break what people on call rely on: the commands, what doctor and plan say, and what
+// is upgraded.
+var operateMutants = []mutant{
+	{
+		name:    "operate-follow-begins-anew",
+		file:    "cmd/tailpost/follow.go",
+		old:     "f.lastID = id // whoever",
+		new:     "_ = id // whoever",
+		promise: "A live tail that was interrupted goes on where it ended.",
+		pkg:     "./cmd/tailpost",
+		run:     "TestAFollowedStreamGoesOnWhereItEnded",
+	},
+	{
+		name:    "operate-follow-hides-what-was-left-out",
+		file:    "cmd/tailpost/follow.go",
+		old:     `case "skipped":`,
+		new:     `case "never":`,
+		promise: "A live tail says how many attempts it left out.",
+		pkg:     "./cmd/tailpost",
+		run:     "TestAFollowedStreamGoesOnWhereItEnded",
+	},
+	{
+		name:    "operate-rate-since-the-beginning",
+		file:    "cmd/tailpost/progress.go",
+		old:     ">= progressSpan {",
+		new:     ">= 1000*progressSpan {",
+		promise: "The remaining time follows the rate of now.",
+		pkg:     "./cmd/tailpost",
+		run:     "TestProgressSaysRateAndRemainingTime",
+	},
+	{
+		name:    "operate-discard-of-one-part",
+		file:    "cmd/tailpost/discard.go",
+		old:     "if !all.More {",
+		new:     "if all.Changed >= 0 {",
+		promise: "discard goes on until nothing of the selection is left.",
+		pkg:     "./cmd/tailpost",
+		run:     "TestADiscardGoesOnUntilNothingIsLeft",
+	},
+	{
+		name:    "operate-failed-replay-exits-zero",
+		file:    "cmd/tailpost/operation.go",
+		old:     `if s.State != "done" {`,
+		new:     `if s.State == "" {`,
+		promise: "Who waits for a replay that fails gets exit code 1.",
+		pkg:     "./cmd/tailpost",
+		run:     "TestReplaysThatWaitSayHowFarTheyAre",
+	},
+	{
+		name:    "operate-json-field-renamed",
+		file:    "cmd/tailpost/discard.go",
+		old:     `json:"changed"`,
+		new:     `json:"discarded"`,
+		promise: "A field that a command prints as JSON is never removed.",
+		pkg:     "./cmd/tailpost",
+		run:     "TestJSONOfCommandsOnlyGrows",
+	},
+	{
+		name:    "operate-console-is-a-replica",
+		file:    "relay/internal/query/store.go",
+		old:     `return "tailpost"`,
+		new:     `return "tailpost api command"`,
+		promise: "A command is not listed among the replicas.",
+		pkg:     "./cmd/tailpost",
+		run:     "TestScripts/status",
+	},
+	{
+		name:    "operate-console-takes-every-secret",
+		file:    "cmd/tailpost/console.go",
+		old:     "if f.whole {",
+		new:     "if true {",
+		promise: "Commands that need no secret of an endpoint work where those are not known.",
+		pkg:     "./cmd/tailpost",
+		run:     "TestScripts/status",
+	},
+}
