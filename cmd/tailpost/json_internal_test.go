@@ -31,7 +31,7 @@ func schemasOfCommands() map[string]string {
 }
 
 // A program that reads what a command prints goes on reading it with the next version: every field
-// that was ever printed stays, with its type. A new one is written to the list by -update.
+// that is listed stays, with its type. New ones are promised from when -update lists them.
 func TestJSONOfCommandsOnlyGrows(t *testing.T) {
 	t.Parallel()
 	fields := make(map[string]bool)
@@ -58,7 +58,9 @@ func TestJSONOfCommandsOnlyGrows(t *testing.T) {
 		require.True(t, fields[line], "%q was printed, and is not any more: a program may read it", line)
 	}
 	for line := range fields {
-		require.True(t, known[line], "%q is new: go test ./cmd/tailpost -run TestJSONOfCommandsOnlyGrows -update", line)
+		if !known[line] {
+			t.Logf("%q is new and not yet promised: go test ./cmd/tailpost -run TestJSONOfCommandsOnlyGrows -update", line)
+		}
 	}
 }
 
