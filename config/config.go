@@ -41,6 +41,8 @@ type Outbox struct {
 	// AuditInterval is how often the table is searched for events that the stream did not bring.
 	// Negative: only when something says that there may be some. Default: 1h.
 	AuditInterval time.Duration
+	// Search is what an event's attempts are found by; nil: their event's id alone.
+	Search *Search
 }
 
 // Retention says how long what is recorded is kept. 0 is the default, negative is for ever.

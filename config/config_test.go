@@ -181,7 +181,12 @@ func TestLoadFull(t *testing.T) {
 	require.Len(t, cfg.Endpoints, 3)
 
 	erp := cfg.Endpoints[0]
-	require.Equal(t, config.Origin{File: "testdata/valid/full.hcl", Line: 24}, erp.Origin)
+	require.Equal(t, config.Origin{File: "testdata/valid/full.hcl", Line: 25}, erp.Origin)
+	require.Equal(t, []string{"order", "invoice-no"}, cfg.Outbox.Search.Names())
+	require.Equal(t, []string{"order=7", "invoice-no=R1"}, cfg.Outbox.Search.Terms(&outbox.Event{
+		Payload: []byte(`{"order_id":7}`), Headers: map[string]string{"x-invoice": "R1"},
+	}))
+	require.Contains(t, cfg.Outbox.Search.Source(), "{ order = event.data.order_id,")
 	require.Equal(t, "erp", erp.Name)
 	require.Equal(t, 10*time.Second, erp.Timeout)
 	require.Equal(t, 8, erp.Concurrency)

@@ -13,6 +13,7 @@ import (
 	"github.com/hashicorp/hcl/v2/hclsyntax"
 
 	"github.com/tailpost/tailpost/config/diag"
+	"github.com/tailpost/tailpost/config/filter"
 	"github.com/tailpost/tailpost/outbox"
 	"github.com/tailpost/tailpost/outbox/suggest"
 )
@@ -154,7 +155,7 @@ func hasPassword(text string) bool {
 }
 
 func (d *decoder) outbox(s *section) {
-	s.check([]string{"table", "columns", "messages", "start", "retention", "audit_interval"}, nil)
+	s.check([]string{"table", "columns", "messages", "start", "retention", "audit_interval", "search"}, nil)
 	o := &d.config.Outbox
 	o.Messages, _ = s.text("messages")
 	table, named := s.text("table")
@@ -176,6 +177,11 @@ func (d *decoder) outbox(s *section) {
 		o.Retention, _ = s.duration("retention")
 	}
 	o.AuditInterval = s.durationOr("audit_interval", "off")
+	if expr, text := s.expression("search"); expr != nil {
+		search, diags := filter.CompileSearchSyntax(s.src, expr, text)
+		o.Search = search
+		d.diags = append(d.diags, diags...)
+	}
 }
 
 // retention decodes the retention block.

@@ -188,7 +188,7 @@ func (s *section) references(expr hclsyntax.Expression) bool {
 			hint = fmt.Sprintf(" Did you mean env(%q)?", attr)
 		}
 		if name == "event" {
-			hint = " Only where and body see an event."
+			hint = " Only where, body and search see an event."
 		}
 		s.fail(t.SourceRange(), "Unknown variable", "There is no variable %q here.%s", name, hint)
 	}

@@ -249,3 +249,33 @@ func TestAReloadLeavesRequestsInFlightAlone(t *testing.T) {
 	})
 	b.receiver.AwaitIDs(t, "/erp", b.db.Insert(t, orders(1)...)...)
 }
+
+// What events are found by is followed without a restart, and one that stays as it was asks for
+// none.
+func TestAReloadChangesWhatEventsAreFoundBy(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	config := b.db.Config(b.endpoint("erp", ""))
+	config.Outbox = `search = { order = event.data.id }`
+	relay := kit.StartDelivering(t, kit.Options{Config: config, Args: []string{"--watch=false"}})
+	terms := func(id string) string {
+		return b.db.Text(t, "SELECT COALESCE(search::text, '-') FROM tailpost.attempt WHERE event_id = $1", id)
+	}
+	deliver := func() string {
+		id := b.db.Insert(t, kit.Event("order.created", `{"id":7}`))
+		b.receiver.AwaitIDs(t, "/erp", id...)
+		b.db.AwaitConfirmed(t, b.db.LSN(t))
+		return id[0]
+	}
+	require.Equal(t, "{order=7}", terms(deliver()))
+	relay.Reload(t, config.HCL())
+	relay.AwaitNth(t, 1, kit.LogReloaded, nil)
+	config.Outbox = `search = { number = event.data.id }`
+	relay.Reload(t, config.HCL())
+	relay.AwaitNth(t, 2, kit.LogReloaded, nil)
+	require.Equal(t, "{number=7}", terms(deliver()))
+	config.Outbox = ""
+	relay.Reload(t, config.HCL())
+	relay.AwaitNth(t, 3, kit.LogReloaded, nil)
+	require.Equal(t, "-", terms(deliver()))
+}

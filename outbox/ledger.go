@@ -43,6 +43,8 @@ type Attempt struct {
 
 	AttemptedAt time.Time
 	CommitLSN   LSN
+
+	Search []string // what the event is found by, as "name=value"
 }
 
 // State is the state of an unfinished delivery.
@@ -87,7 +89,8 @@ type Delivery struct {
 	NextAttemptAt time.Time // zero: dead, or waiting behind an earlier delivery of its key
 	LastStatus    int       // 0: none
 	LastError     string
-	Trigger       Trigger // of the next attempts, where a person asked for them: TriggerResend or TriggerReplay
+	Trigger       Trigger  // of the next attempts, where a person asked for them: TriggerResend or TriggerReplay
+	Search        []string // what the event is found by, while it has no attempt
 }
 
 // Pair names a delivery.

@@ -143,6 +143,7 @@ func (r *Relay) swap(ctx context.Context, old, next *settings) error {
 	case holding != h, old.concernsAll(next):
 		holding.end(errAnew)
 	default:
+		h.dispatcher.SetSearch(next.cfg.Outbox.Search)
 		h.dispatcher.Reload(endpoints)
 		h.follow(ctx, next.cfg, endpoints)
 	}
@@ -214,10 +215,13 @@ func fixed(old, cfg *config.Config) (*config.Config, error) {
 		keep("the database block changed: restart tailpost to use another database or slot")
 		c.Database = old.Database
 	}
+	search := c.Outbox.Search
+	c.Outbox.Search = old.Outbox.Search
 	if old.Outbox != c.Outbox {
 		keep("the outbox block changed: restart tailpost to read another table")
 		c.Outbox = old.Outbox
 	}
+	c.Outbox.Search = search
 	if old.API.Listen != c.API.Listen || old.API.TLS != c.API.TLS {
 		keep("the address or the tls block of the API changed: restart tailpost to listen in another way")
 		c.API.Listen, c.API.TLS = old.API.Listen, old.API.TLS

@@ -77,6 +77,7 @@ interrupted. More than 50 a second are not shown one by one. ` + asks,
 		[3]string{"type", "event_type", "only of events of this `type`"}, [3]string{"tenant", "tenant", "only of this `tenant`'s events"},
 		[3]string{"outcome", "outcome", "only with this `outcome`: delivered, retry, dead"},
 		[3]string{"status", "status_class", "only with a status of this `class`: 2xx, 3xx, 4xx, 5xx"},
+		[3]string{"search", "search", "only of events with this `value`, as name=value (outbox.search names them)"},
 		[3]string{"since", "since", "only from this `time` on (RFC 3339)"}, [3]string{"until", "until", "only before this `time` (RFC 3339)"},
 	)
 	return cmd

@@ -698,7 +698,7 @@ FOR UPDATE`,
 	{
 		name:    "api-query-events-listed-with-and-without-row",
 		file:    "relay/internal/query/events.go",
-		old:     "if _, is := there[id]; !is {",
+		old:     "if _, is := there[id]; !is || len(l.q.Search) > 0 {",
 		new:     "if _, is := there[id]; !is || is {",
 		promise: "An event with an outbox row is not listed again among those without one.",
 		pkg:     "./relay/internal/query",

@@ -23,7 +23,8 @@ type mutant struct {
 func all() []mutant {
 	return slices.Concat(
 		apiMutants, configMutants, coreMutants, dispatchMutants, faultMutants, ledgerMutants, outboxMutants,
-		operateMutants, panelMutants, payloadMutants, processMutants, reachMutants, schemaMutants, webhookMutants,
+		operateMutants, panelMutants, payloadMutants, processMutants, reachMutants, schemaMutants,
+		searchMutants, webhookMutants,
 	)
 }
 

@@ -193,3 +193,13 @@ func (w *world) attempts(endpoint string, n int) {
 		return err
 	})
 }
+
+// parked returns an error until an event waits in the queue.
+func (w *world) parked(event string) error {
+	var n int
+	err := w.conn.QueryRow(w.t.Context(), "SELECT count(*) FROM tailpost.delivery WHERE event_id = $1", event).Scan(&n)
+	if err == nil && n == 0 {
+		err = fmt.Errorf("event %s is not parked", event)
+	}
+	return err
+}

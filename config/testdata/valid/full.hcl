@@ -10,6 +10,7 @@ outbox {
   messages  = "myapp"
   start     = "now"
   retention = "forever"
+  search    = { order = event.data.order_id, "invoice-no" = coalesce(event.data.invoice, event.headers["x-invoice"]) }
 }
 
 defaults {

@@ -29,6 +29,8 @@ type Attempt struct {
 	ResponseTruncated bool      `json:"response_truncated" doc:"Whether the answer was longer."`
 	AttemptedAt       time.Time `json:"attempted_at" doc:"When the request began."`
 	CommitLSN         string    `json:"commit_lsn" doc:"Place of the event's transaction in the write-ahead log."`
+
+	Search map[string]string `json:"search,omitempty" doc:"What the event is found by, as outbox.search of the configuration named it."`
 }
 
 func showAttempt(p *principal, a *outbox.Attempt) Attempt {
@@ -37,6 +39,13 @@ func showAttempt(p *principal, a *outbox.Attempt) Attempt {
 		Trigger: string(a.Trigger), URL: a.URL, Outcome: string(a.Outcome), StatusCode: a.StatusCode, Error: p.readable(a.Error),
 		DurationMS: float64(a.Duration) / float64(time.Millisecond), ResponseBody: string(a.ResponseBody),
 		ResponseTruncated: a.ResponseTruncated, AttemptedAt: a.AttemptedAt.UTC(), CommitLSN: a.CommitLSN.String(),
+	}
+	if len(a.Search) > 0 {
+		shown.Search = make(map[string]string, len(a.Search))
+	}
+	for _, term := range a.Search {
+		name, value := config.SplitSearchTerm(term)
+		shown.Search[name] = value
 	}
 	if !p.may(config.ScopeEndpointsRead) {
 		shown.URL = originOf(a.URL)
@@ -59,6 +68,8 @@ func originOf(text string) string {
 
 // AttemptFilter chooses attempts.
 type AttemptFilter struct {
+	SearchFilter
+
 	EventID     string    `query:"event_id" maxLength:"1000" doc:"Only of this event."`
 	EventType   string    `query:"event_type" maxLength:"1000" doc:"Only of events of this type."`
 	Tenant      string    `query:"tenant" maxLength:"200" doc:"Only of this tenant's events."`
@@ -68,7 +79,7 @@ type AttemptFilter struct {
 	Until       time.Time `query:"until" doc:"Only those made before it."`
 }
 
-func (f *AttemptFilter) query(p *principal, paged *Paged) (query.AttemptQuery, error) {
+func (s *Server) attemptQuery(f *AttemptFilter, p *principal, paged *Paged) (query.AttemptQuery, error) {
 	q := query.AttemptQuery{
 		Tenant: p.tenant(), EventID: f.EventID, EventType: f.EventType, EventTenant: f.Tenant, Outcome: f.Outcome,
 		Since: f.Since, Until: f.Until, Limit: paged.limit(),
@@ -77,6 +88,9 @@ func (f *AttemptFilter) query(p *principal, paged *Paged) (query.AttemptQuery, e
 		q.StatusClass, _ = strconv.Atoi(f.StatusClass[:1]) // one of the enum
 	}
 	var err error
+	if q.Search, err = s.terms(&f.SearchFilter); err != nil {
+		return q, err
+	}
 	q.After, err = readCursor[query.AttemptPosition](paged.Cursor)
 	return q, err
 }
@@ -89,7 +103,7 @@ type listAttemptsInput struct {
 }
 
 func (s *Server) listAttempts(ctx context.Context, p *principal, in *listAttemptsInput) (*pageOutput[Attempt], error) {
-	q, err := in.query(p, &in.Paged)
+	q, err := s.attemptQuery(&in.AttemptFilter, p, &in.Paged)
 	if err != nil {
 		return nil, err
 	}
@@ -104,7 +118,7 @@ type listEndpointAttemptsInput struct {
 }
 
 func (s *Server) listEndpointAttempts(ctx context.Context, p *principal, in *listEndpointAttemptsInput) (*pageOutput[Attempt], error) {
-	q, err := in.query(p, &in.Paged)
+	q, err := s.attemptQuery(&in.AttemptFilter, p, &in.Paged)
 	if err != nil {
 		return nil, err
 	}

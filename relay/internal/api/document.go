@@ -60,6 +60,7 @@ func problemType() reflect.Type    { return reflect.TypeFor[Problem]() }
 
 // documentText is the document as it is served and committed.
 func documentText(doc *huma.OpenAPI) ([]byte, error) {
+	nameReserved(doc)
 	text, err := json.Marshal(doc)
 	if err != nil {
 		return nil, fmt.Errorf("encode the OpenAPI document: %w", err)

@@ -28,7 +28,7 @@ type EventSummary struct {
 type EventPage struct {
 	Page[EventSummary]
 
-	Order  string   `json:"order" enum:"created_at,id,attempted_at" doc:"What the events are in the order of, from the newest: their time, their id where no index of the outbox table begins with the time, or their last attempt where there is no table to list."`
+	Order  string   `json:"order" enum:"created_at,id,attempted_at" doc:"What the events are in the order of, from the newest: their time, their id where no index of the outbox table begins with the time, or their last attempt where there is no table to list, or something is searched for."`
 	Advice []string `json:"advice" nullable:"false" doc:"Indexes of the outbox table that would make this list better or faster, as SQL."`
 }
 
@@ -38,6 +38,7 @@ type eventPageOutput struct {
 
 type listEventsInput struct {
 	Paged
+	SearchFilter
 
 	ID     string    `query:"id" maxLength:"1000" doc:"Only the event with this id."`
 	Key    string    `query:"key" maxLength:"1000" doc:"Only events with this ordering key, as far as their outbox rows are there."`
@@ -57,13 +58,19 @@ func (s *Server) listEvents(ctx context.Context, p *principal, in *listEventsInp
 		return showEvents(&query.EventPage{Order: "created_at"})
 	}
 	if in.ID != "" {
-		if in.Key != "" || in.Type != "" || !in.Since.IsZero() || !in.Until.IsZero() {
-			return nil, invalid(of("id", "It names one event: leave key, type, since and until out."))
+		if in.Key != "" || in.Type != "" || !in.Since.IsZero() || !in.Until.IsZero() || len(in.Search) > 0 {
+			return nil, invalid(of("id", "It names one event: leave key, type, since, until and search out."))
 		}
 		return s.findEvent(ctx, p, in)
 	}
 	q := query.EventQuery{
 		Tenant: p.tenant(), Key: in.Key, EventTenant: tenant, Since: in.Since, Until: in.Until, After: after, Limit: in.limit(),
+	}
+	if q.Search, err = s.terms(&in.SearchFilter); err != nil {
+		return nil, err
+	}
+	if in.Key != "" && len(q.Search) > 0 {
+		return nil, invalid(of("key", "Events are searched for in what is on record, which has no key: leave key or search out."))
 	}
 	if in.Type != "" {
 		if q.Type, err = config.ParsePattern(in.Type); err != nil {

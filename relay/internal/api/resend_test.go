@@ -30,6 +30,13 @@ INSERT INTO tailpost.attempt (event_id, event_type, endpoint_id, number, trigger
 VALUES ($1, 'order.created', $2, 1, $3, 'https://example.com/in', 'delivered', 200, 1, now() - interval '1 second', '0/10')`, event, endpoint, trigger)
 }
 
+// minutesAgo is a time half a minute ago, of the database.
+func (b *bundle) minutesAgo(tb testing.TB) (text string) {
+	tb.Helper()
+	require.NoError(tb, b.conn.QueryRow(tb.Context(), `SELECT to_char(now() AT TIME ZONE 'UTC' - interval '30 seconds', 'YYYY-MM-DD"T"HH24:MI:SS"Z"')`).Scan(&text))
+	return text
+}
+
 func pair(event, endpoint string) map[string]any {
 	return map[string]any{"event_id": event, "endpoint_id": endpoint}
 }

@@ -27,6 +27,8 @@ const (
 )
 
 type streamInput struct {
+	SearchFilter
+
 	EventID     string `query:"event_id" maxLength:"1000" doc:"Only of this event."`
 	EventType   string `query:"event_type" maxLength:"1000" doc:"Only of events of this type."`
 	EndpointID  string `query:"endpoint_id" maxLength:"200" doc:"Only to this endpoint."`
@@ -63,8 +65,8 @@ func (s *Server) streamAttempts(ctx context.Context, p *principal, in *streamInp
 	if err != nil {
 		return nil, invalid(of("Last-Event-ID", "It is not the id of an event of this stream."))
 	}
-	filter := AttemptFilter{EventID: in.EventID, EventType: in.EventType, Tenant: in.Tenant, Outcome: in.Outcome, StatusClass: in.StatusClass}
-	q, err := filter.query(p, &Paged{})
+	filter := AttemptFilter{SearchFilter: in.SearchFilter, EventID: in.EventID, EventType: in.EventType, Tenant: in.Tenant, Outcome: in.Outcome, StatusClass: in.StatusClass}
+	q, err := s.attemptQuery(&filter, p, &Paged{})
 	if err != nil {
 		return nil, err
 	}

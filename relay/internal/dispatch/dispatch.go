@@ -92,7 +92,9 @@ type Options struct {
 	// MaxYoung bounds the requests over all lanes that are both young and unanswered. 0: 64 for
 	// each CPU.
 	MaxYoung int
-	Logger   zerolog.Logger
+	// Search is what events are found by; nil: nothing. See SetSearch.
+	Search *config.Search
+	Logger zerolog.Logger
 }
 
 // Dispatcher delivers events. Take and Ready belong to one goroutine, the stream's.
@@ -116,6 +118,7 @@ type Dispatcher struct {
 	routing  atomic.Pointer[routing]
 	places   places
 	strain   strain
+	search   atomic.Pointer[config.Search]
 
 	loadedBytes atomic.Int64 // that rows which were read from the table take in memory
 
@@ -152,6 +155,7 @@ func New(hard context.Context, o Options) *Dispatcher {
 		o.MaxBytes = 16 << 20
 	}
 	d.hard = hard
+	d.search.Store(o.Search)
 	d.healing.Store(o.Healing)
 	d.sendCtx, d.abort = context.WithCancelCause(hard)
 	if o.LaneEvents == 0 {
@@ -261,6 +265,10 @@ func (d *Dispatcher) Take(ev outbox.Event, tx *source.Unsettled) {
 		l.accept(&delivery{ev: e, lane: l, body: m.Body, since: now})
 	}
 }
+
+// SetSearch has the events of later attempts found by something else; nil: by nothing. It is safe
+// for concurrent use.
+func (d *Dispatcher) SetSearch(s *config.Search) { d.search.Store(s) }
 
 // Everyone is the endpoint of a delivery that stands for all that might have wanted its event.
 const Everyone = "*"

@@ -295,7 +295,11 @@ func (r *recorder) keep(it *item, state outbox.State) {
 		return
 	}
 	it.dl.row = true
-	r.batch.Park = append(r.batch.Park, it.delivery(state))
+	row := it.delivery(state)
+	if row.Attempts == 0 {
+		row.Search = r.d.search.Load().Terms(&it.dl.ev.Event) // once it was attempted, the attempt has them
+	}
+	r.batch.Park = append(r.batch.Park, row)
 }
 
 // delivery is the item's row of tailpost.delivery.

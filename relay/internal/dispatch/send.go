@@ -52,7 +52,9 @@ func (l *lane) work() {
 			l.d.gate.admit()
 			return
 		}
-		l.finish(dl, sender.Send(l.d.sendCtx, &req))
+		res := sender.Send(l.d.sendCtx, &req)
+		res.Attempt.Search = l.d.search.Load().Terms(req.Event)
+		l.finish(dl, res)
 		l.d.gate.leave(ticket)
 		l.d.gate.admit()
 	}

@@ -107,7 +107,7 @@ func (w *encoder) copyAttempts(attempts []outbox.Attempt) {
 }
 
 func (w *encoder) attempt(a *outbox.Attempt) {
-	w.int16(15)
+	w.int16(16)
 	w.text(a.EventID)
 	w.text(a.EventType)
 	w.textOrNull(a.Tenant)
@@ -123,6 +123,7 @@ func (w *encoder) attempt(a *outbox.Attempt) {
 	w.bool(a.ResponseTruncated)
 	w.time(a.AttemptedAt)
 	w.lsn(a.CommitLSN)
+	w.terms(a.Search)
 }
 
 // parkChunk is how many of ds, at least one, go into one statement. Two of the same id do not, as a
@@ -144,7 +145,7 @@ func (w *encoder) parkChunk(ds []outbox.Delivery) int {
 }
 
 func (w *encoder) park(ds []outbox.Delivery, now time.Time) {
-	w.bind(parkStatement, 17)
+	w.bind(parkStatement, 18)
 	w.state(ds)
 	column(w, oidText, ds, func(d *outbox.Delivery) { w.text(d.Event.Type) })
 	column(w, oidText, ds, func(d *outbox.Delivery) { w.textOrNull(d.Event.Tenant) })
@@ -162,6 +163,7 @@ func (w *encoder) park(ds []outbox.Delivery, now time.Time) {
 	column(w, oidInt8, ds, func(d *outbox.Delivery) { w.int8(d.Event.Seq) })
 	w.last(ds)
 	w.time(now)
+	column(w, oidText, ds, func(d *outbox.Delivery) { w.termsText(d.Search) })
 	w.run()
 }
 

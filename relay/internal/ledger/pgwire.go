@@ -218,6 +218,43 @@ func (w *pgwire) headers(h map[string]string) {
 	w.bytes(b)
 }
 
+// terms writes an array of texts, NULL for none.
+func (w *pgwire) terms(terms []string) {
+	if len(terms) == 0 {
+		w.null()
+		return
+	}
+	at := w.array(oidText, len(terms))
+	for _, term := range terms {
+		w.free(term)
+	}
+	w.arrayEnd(at)
+}
+
+// termsText writes an array of texts as text, for an array of arrays has all of one length. NULL
+// for none.
+func (w *pgwire) termsText(terms []string) {
+	if len(terms) == 0 {
+		w.null()
+		return
+	}
+	text := []byte{'{'}
+	for i, term := range terms {
+		if i > 0 {
+			text = append(text, ',')
+		}
+		text = append(text, '"')
+		for _, b := range []byte(term) {
+			if b == '"' || b == '\\' {
+				text = append(text, '\\')
+			}
+			text = append(text, b)
+		}
+		text = append(text, '"')
+	}
+	w.free(string(append(text, '}')))
+}
+
 // Object identifiers of element types.
 const (
 	oidBytea       = 17

@@ -52,6 +52,29 @@ func TestRecord_writesAttemptsAndPosition(t *testing.T) {
 		AND buckets = '{0,1,1,0,0,0,0,0,0,0,0,0,0,0,0}'`, noon))
 }
 
+// What an event is found by is written with the attempt, or with the delivery where there is none.
+// Most have nothing: NULL, which the index leaves out.
+func TestRecord_writesWhatIsSearchedFor(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	hold := take(t, b.ledger)
+	terms := []string{"order=42", `odd="{a,b}\'`, "name=Zoë"}
+	found, plain := attempt("e1", "erp", outbox.Delivered, 1), attempt("e2", "erp", outbox.Delivered, 2)
+	waits, other := pending("e3", "erp", "", 3, noon), pending("e4", "erp", "", 4, noon)
+	found.Search, waits.Search = terms, terms
+	waits.Attempts, other.Attempts = 0, 0
+	require.NoError(t, b.ledger.Record(t.Context(), hold, &ledger.Batch{
+		Attempts: []outbox.Attempt{found, plain}, Park: []outbox.Delivery{waits, other}, Now: noon,
+	}))
+	for _, table := range []string{"attempt", "delivery"} {
+		rows, err := b.conn.Query(t.Context(), "SELECT search FROM tailpost."+table+" ORDER BY event_id")
+		require.NoError(t, err)
+		got, err := pgx.CollectRows(rows, pgx.RowTo[[]string])
+		require.NoError(t, err)
+		require.Equal(t, [][]string{terms, nil}, got, table)
+	}
+}
+
 func TestRecord_parksThenUpdatesThenRemoves(t *testing.T) {
 	t.Parallel()
 	b := setup(t)

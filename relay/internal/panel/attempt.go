@@ -8,6 +8,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/tailpost/tailpost/config"
 	"github.com/tailpost/tailpost/relay/internal/api"
 )
 
@@ -152,7 +153,8 @@ func (v *visit) nothing() error {
 	return refuse(http.StatusNotFound, "There is no page at this address.")
 }
 
-// find leads to what a person looks for: an endpoint or an event by its id, or the events of a key.
+// find leads to what a person looks for: an endpoint or an event by its id, what the configuration
+// names to search by, or the events of a key.
 func (v *visit) find() error {
 	text := strings.TrimSpace(v.r.URL.Query().Get("q"))
 	if text == "" {
@@ -167,6 +169,19 @@ func (v *visit) find() error {
 			return nil
 		case p == nil || p.Status != http.StatusNotFound && p.Status != http.StatusForbidden:
 			return err
+		}
+	}
+	if name, _ := config.SplitSearchTerm(text); name != "" || len(v.panel.config().Outbox.Search.Names()) > 0 {
+		var list api.EventPage
+		switch err := v.get("/v1/events", queryOf("search", text, "limit", "2"), &list); {
+		case err != nil && problemOf(err) == nil:
+			return err
+		case len(list.Data) == 1 && list.NextCursor == "":
+			v.see("events/"+url.PathEscape(list.Data[0].ID), "")
+			return nil
+		case len(list.Data) > 0 || name != "":
+			http.Redirect(v.w, v.r, href("events", "search", text), http.StatusSeeOther)
+			return nil
 		}
 	}
 	http.Redirect(v.w, v.r, href("events", "key", text), http.StatusSeeOther)

@@ -46,17 +46,18 @@ type eventsPage struct {
 	Pager    pager
 	Filtered bool
 	Table    string
+	Terms    []string // what the configuration names to search by
 }
 
 // eventFilter is what the link of a list of events says.
-type eventFilter struct{ ID, Key, Type, Tenant, Since, Until string }
+type eventFilter struct{ ID, Key, Type, Tenant, Search, Since, Until string }
 
 func (v *visit) events() error {
 	q := v.r.URL.Query()
-	f := eventFilter{q.Get("id"), q.Get("key"), q.Get("type"), q.Get("tenant"), q.Get("since"), q.Get("until")}
-	link := queryOf("id", f.ID, "key", f.Key, "type", f.Type, "tenant", f.Tenant, "since", f.Since, "until", f.Until)
-	call := queryOf("id", f.ID, "key", f.Key, "type", f.Type, "tenant", f.Tenant, "since", v.since(f.Since), "until", v.since(f.Until),
-		"cursor", q.Get("cursor"))
+	f := eventFilter{q.Get("id"), q.Get("key"), q.Get("type"), q.Get("tenant"), q.Get("search"), q.Get("since"), q.Get("until")}
+	link := queryOf("id", f.ID, "key", f.Key, "type", f.Type, "tenant", f.Tenant, "search", f.Search, "since", f.Since, "until", f.Until)
+	call := queryOf("id", f.ID, "key", f.Key, "type", f.Type, "tenant", f.Tenant, "search", f.Search, "since", v.since(f.Since),
+		"until", v.since(f.Until), "cursor", q.Get("cursor"))
 	if f.ID != "" {
 		call = queryOf("id", f.ID, "tenant", f.Tenant)
 	}
@@ -67,13 +68,18 @@ func (v *visit) events() error {
 	mapping := v.panel.config().Outbox.Mapping
 	body := &eventsPage{
 		Filter: f, Rows: list.Data, Advice: list.Advice, Order: list.Order, Filtered: len(link) > 0, Table: mapping.Table,
+		Terms: v.panel.config().Outbox.Search.Names(),
 		Pager: v.pagerOf("events", link, list.NextCursor),
 	}
 	if list.NextCursor != "" && len(list.Data) < pageSize {
 		body.Pager.Note, body.Pager.Label = "What the filter chooses is rare here: the search goes on with the next page.", "Go on"
 	}
 	call.Del("cursor")
-	body.Copies = v.copies(v.eventsSQL(&f, &mapping), "/v1/events", call)
+	sql := v.eventsSQL(&f, &mapping)
+	if f.Search != "" {
+		sql = v.logSQL(&logFilter{Type: f.Type, Tenant: f.Tenant, Search: f.Search, Since: f.Since, Until: f.Until})
+	}
+	body.Copies = v.copies(sql, "/v1/events", call)
 	v.show(http.StatusOK, "events", "Events", "events", body)
 	return nil
 }

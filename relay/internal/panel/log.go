@@ -5,7 +5,9 @@ import (
 	"net/http"
 	"net/url"
 	"strconv"
+	"strings"
 
+	"github.com/tailpost/tailpost/config"
 	"github.com/tailpost/tailpost/relay/internal/api"
 )
 
@@ -60,11 +62,12 @@ type logPage struct {
 	Copies    []copied
 	Pager     pager
 	Filtered  bool
+	Terms     []string // what the configuration names to search by
 }
 
 // logFilter is what the link of a log says.
 type logFilter struct {
-	Endpoint, Event, Type, Tenant, Outcome, Class, Since, Until string
+	Endpoint, Event, Type, Tenant, Outcome, Class, Search, Since, Until string
 }
 
 // view is a filter that many people want.
@@ -77,20 +80,20 @@ func (v *visit) logFilter() logFilter {
 	q := v.r.URL.Query()
 	return logFilter{
 		Endpoint: q.Get("endpoint"), Event: q.Get("event"), Type: q.Get("type"), Tenant: q.Get("tenant"), Outcome: q.Get("outcome"),
-		Class: q.Get("class"), Since: q.Get("since"), Until: q.Get("until"),
+		Class: q.Get("class"), Search: q.Get("search"), Since: q.Get("since"), Until: q.Get("until"),
 	}
 }
 
 // link is the filter in a link of ours.
 func (f *logFilter) link() url.Values {
 	return queryOf("endpoint", f.Endpoint, "event", f.Event, "type", f.Type, "tenant", f.Tenant, "outcome", f.Outcome, "class", f.Class,
-		"since", f.Since, "until", f.Until)
+		"search", f.Search, "since", f.Since, "until", f.Until)
 }
 
 // call is the filter in a call of the API.
 func (v *visit) logCall(f *logFilter) url.Values {
 	return queryOf("endpoint_id", f.Endpoint, "event_id", f.Event, "event_type", f.Type, "tenant", f.Tenant, "outcome", f.Outcome,
-		"status_class", f.Class, "since", v.since(f.Since), "until", v.since(f.Until))
+		"status_class", f.Class, "search", f.Search, "since", v.since(f.Since), "until", v.since(f.Until))
 }
 
 // logSQL is the statement of a page of the log.
@@ -107,10 +110,27 @@ func (v *visit) logSQL(f *logFilter) string {
 	if f.Class != "" {
 		s.condition("status_code / 100 = %s::integer", f.Class[:1])
 	}
+	v.searchSQL(&s, f.Search)
 	s.condition("attempted_at >= %s", v.since(f.Since))
 	s.condition("attempted_at < %s", v.since(f.Until))
 	s.tenantOf("endpoint_id", v.session.Tenant())
 	return s.String()
+}
+
+// searchSQL finds what is searched for as the API does.
+func (v *visit) searchSQL(s *statement, text string) {
+	if text == "" {
+		return
+	}
+	name, value := config.SplitSearchTerm(text)
+	names := []string{name}
+	if name == "" {
+		names = v.panel.config().Outbox.Search.Names()
+	}
+	for i, n := range names {
+		names[i] = quoteSQL(config.SearchTerm(n, value))
+	}
+	s.where = append(s.where, "search IS NOT NULL AND search && ARRAY["+strings.Join(names, ", ")+"]::text[]")
 }
 
 func (v *visit) log() error {
@@ -153,7 +173,7 @@ func (v *visit) fillLog(body *logPage, page, path string) error {
 	if body.Endpoints, err = v.names(); err != nil {
 		return err
 	}
-	body.Filtered = len(link) > 0
+	body.Filtered, body.Terms = len(link) > 0, v.panel.config().Outbox.Search.Names()
 	known := body.Endpoints
 	if body.Of != nil {
 		known = nil
@@ -185,6 +205,7 @@ func (v *visit) fillLog(body *logPage, page, path string) error {
 	f := &body.Filter
 	call.Del("cursor")
 	body.Copies = v.copies(v.logSQL(f), path, call, "attempts", "--endpoint", f.Endpoint, "--event", f.Event, "--type", f.Type, "--tenant", f.Tenant,
-		"--outcome", f.Outcome, "--status", f.Class, "--since", v.since(f.Since), "--until", v.since(f.Until))
+		"--outcome", f.Outcome, "--status", f.Class,
+		"--search", f.Search, "--since", v.since(f.Since), "--until", v.since(f.Until))
 	return nil
 }

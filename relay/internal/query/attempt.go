@@ -20,11 +20,16 @@ type AttemptQuery struct {
 	EventTenant string
 	Outcome     string
 	StatusClass int       // 1 to 5; 0: any
+	Search      []Term    // all of them
 	Since       time.Time // inclusive
 	Until       time.Time // exclusive
 	After       AttemptPosition
 	Limit       int
 }
+
+// Term is something by which events are found, in the forms that it may have on record: any of
+// them, as config.SearchTerm writes them.
+type Term []string
 
 // AttemptPosition is a place among attempts in the order of their pages. Without an EventID it is
 // before all attempts of its time.
@@ -51,7 +56,7 @@ type AttemptPage struct {
 
 const attemptColumns = `
 SELECT event_id, event_type, COALESCE(tenant, ''), endpoint_id, number, trigger, url, outcome, COALESCE(status_code, 0),
-       COALESCE(error, ''), duration_ms, response_body, response_truncated, attempted_at, commit_lsn::text
+       COALESCE(error, ''), duration_ms, response_body, response_truncated, attempted_at, commit_lsn::text, search
 FROM tailpost.attempt AS a`
 
 const attemptsOrder = `
@@ -156,7 +161,7 @@ func (q *AttemptQuery) failedClass() bool { return q.StatusClass != 0 && q.Statu
 // little or what only that index finds. Of types and tenants there is none; what is fewer, those or
 // what an index has, the planner knows best.
 func (q *AttemptQuery) ordered() bool {
-	return q.EventID == "" && q.EventType == "" && q.EventTenant == "" && q.Tenant == "" &&
+	return q.EventID == "" && q.EventType == "" && q.EventTenant == "" && q.Tenant == "" && len(q.Search) == 0 &&
 		(q.EndpointID != "" || q.failed() || q.failedClass())
 }
 
@@ -195,6 +200,7 @@ func attemptsQuery(q AttemptQuery) (sql string, args pgx.NamedArgs) {
 	// The partial indexes, and that of classes, are found only where the conditions stand there as
 	// they are.
 	where(q.failed() || q.failedClass(), "outcome <> 'delivered'")
+	sql += termsSQL("a", q.Search, args)
 	if q.StatusClass != 0 {
 		args["class"] = q.StatusClass
 		where(true, "status_code / 100 = @class")
@@ -218,7 +224,7 @@ func scanAttemptAnd(row pgx.CollectableRow, more ...any) (a outbox.Attempt, err 
 	var body *string
 	to := []any{
 		&a.EventID, &a.EventType, &a.Tenant, &a.EndpointID, &a.Number, &a.Trigger, &a.URL, &a.Outcome, &a.StatusCode,
-		&a.Error, &ms, &body, &a.ResponseTruncated, &a.AttemptedAt, &lsn,
+		&a.Error, &ms, &body, &a.ResponseTruncated, &a.AttemptedAt, &lsn, &a.Search,
 	}
 	err = row.Scan(append(to, more...)...)
 	if err != nil {

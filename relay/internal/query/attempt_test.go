@@ -68,12 +68,12 @@ func (b *bundle) insert(ctx context.Context, tb require.TestingT, attempts []out
 		}
 		rows[i] = []any{
 			a.EventID, a.EventType, orNull(a.Tenant), a.EndpointID, a.Number, "stream", "https://example.com", string(a.Outcome), status, 1.0,
-			a.AttemptedAt, a.CommitLSN,
+			a.AttemptedAt, a.CommitLSN, a.Search,
 		}
 	}
 	columns := []string{
 		"event_id", "event_type", "tenant", "endpoint_id", "number", "trigger", "url", "outcome", "status_code", "duration_ms",
-		"attempted_at", "commit_lsn",
+		"attempted_at", "commit_lsn", "search",
 	}
 	_, err := b.conn.CopyFrom(ctx, pgx.Identifier{"tailpost", "attempt"}, columns, pgx.CopyFromRows(rows))
 	require.NoError(tb, err)
@@ -93,6 +93,9 @@ func chosen(attempts []outbox.Attempt, q query.AttemptQuery) []string {
 		if class && (q.Tenant == "" || tenantOf[a.EndpointID] == q.Tenant) && (q.EndpointID == "" || a.EndpointID == q.EndpointID) &&
 			(q.EventID == "" || a.EventID == q.EventID) && (q.EventType == "" || a.EventType == q.EventType) &&
 			(q.EventTenant == "" || a.Tenant == q.EventTenant) && (q.Outcome == "" || string(a.Outcome) == q.Outcome) &&
+			!slices.ContainsFunc(q.Search, func(term query.Term) bool {
+				return !slices.ContainsFunc(term, func(form string) bool { return slices.Contains(a.Search, form) })
+			}) &&
 			(q.Since.IsZero() || !a.AttemptedAt.Before(q.Since)) && (q.Until.IsZero() || a.AttemptedAt.Before(q.Until)) {
 			keys = append(keys, key(a))
 		}
@@ -111,6 +114,9 @@ func drawAttempt(t *rapid.T, now time.Time) outbox.Attempt {
 		EventID: one("event", "e1", "e2", "e3"), EventType: one("type", "t1", "t2", "t3"), Tenant: one("tenant", "", "x", "y"),
 		EndpointID: one("endpoint", "ep_a", "ep_b", "ep_c", "ep_d"), Number: rapid.IntRange(1, 3).Draw(t, "number"),
 		Outcome: outbox.Outcome(one("outcome", "delivered", "retry", "dead")), StatusCode: 200, AttemptedAt: now.Add(-ago),
+	}
+	if terms := rapid.SliceOfNDistinct(rapid.SampledFrom([]string{"a=1", "a=2", "b=1"}), 0, 2, rapid.ID).Draw(t, "search"); len(terms) > 0 {
+		a.Search = terms
 	}
 	if a.Outcome != outbox.Delivered {
 		a.StatusCode = rapid.SampledFrom([]int{0, 200, 302, 404, 429, 500, 503}).Draw(t, "status")
@@ -133,6 +139,9 @@ func drawQuery(t *rapid.T, now time.Time) query.AttemptQuery {
 	}
 	if class := one("class", "1", "2", "3", "4", "5"); class != "" {
 		q.StatusClass = int(class[0] - '0')
+	}
+	for range rapid.SampledFrom([]int{0, 0, 0, 1, 2}).Draw(t, "terms") {
+		q.Search = append(q.Search, rapid.SampledFrom([]query.Term{{"a=1"}, {"a=1", "b=1"}, {"b=1"}, {"none=1"}}).Draw(t, "term"))
 	}
 	if rapid.IntRange(0, 3).Draw(t, "with since") == 0 {
 		q.Since = now.Add(-rapid.SampledFrom([]time.Duration{10 * time.Second, 26 * time.Hour}).Draw(t, "since"))

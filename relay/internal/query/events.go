@@ -22,6 +22,7 @@ type EventQuery struct {
 	Since       time.Time // inclusive
 	Until       time.Time // exclusive
 	RowsOnly    bool      // only those with an outbox row
+	Search      []Term    // all of them; then Key and RowsOnly are not looked at
 	After       EventPosition
 	Limit       int
 }
@@ -31,6 +32,10 @@ const (
 	partRows    = ""        // the outbox rows
 	partUntimed = "untimed" // those without a time, where the others are listed by it
 	partGone    = "gone"    // events that were attempted and have no row any more
+
+	// The parts of a search.
+	partWaiting   = "waiting"   // events that were not attempted
+	partAttempted = "attempted" // those that were
 )
 
 // EventPosition is a place in a list of events. The zero one is the start.
@@ -118,6 +123,9 @@ func (l *eventList) read(ctx context.Context, m outbox.Mapping) error {
 		return err
 	}
 	l.table = table
+	if len(l.q.Search) > 0 {
+		return l.searched(ctx)
+	}
 	walkable := there && table.walkable() && (l.q.Tenant == "" || table.mapping.Tenant != "")
 	l.page.Order, l.page.Advice = table.order(), table.advice(l.q.Key != "")
 	if !walkable {
@@ -286,13 +294,17 @@ WHERE a.event_id = ANY (@ids::text[])
   AND a.trigger <> 'test'
   AND (@tenant::text = '' OR EXISTS (SELECT FROM tailpost.endpoint AS e WHERE e.id = a.endpoint_id AND e.tenant = @tenant))
   AND (@since::timestamptz IS NULL OR a.attempted_at >= @since)
-  AND (@until::timestamptz IS NULL OR a.attempted_at < @until)
+  AND (@until::timestamptz IS NULL OR a.attempted_at < @until)`
+
+const newestEndSQL = `
 ORDER BY a.event_id, a.attempted_at DESC, a.endpoint_id DESC, a.number DESC`
 
-// gone reads events that were attempted and have no outbox row, at the place of their last attempt,
-// and reports whether there is more.
+// gone reads events that were attempted, at the place of their last attempt, and reports whether
+// there is more. Those with an outbox row are left out unless they are searched for.
 func (l *eventList) gone(ctx context.Context) (more bool, err error) {
-	q := AttemptQuery{Tenant: l.q.Tenant, EventTenant: l.q.EventTenant, Since: l.q.Since, Until: l.q.Until, Limit: goneBatch}
+	q := AttemptQuery{
+		Tenant: l.q.Tenant, EventTenant: l.q.EventTenant, Since: l.q.Since, Until: l.q.Until, Search: l.q.Search, Limit: goneBatch,
+	}
 	if l.q.Type.Exact() && len(l.q.Type.Segments) > 0 {
 		q.EventType = strings.Join(l.q.Type.Segments, ".")
 	}
@@ -310,7 +322,7 @@ func (l *eventList) gone(ctx context.Context) (more bool, err error) {
 			ids = append(ids, a.EventID)
 		}
 	}
-	newest, err := l.newest(ctx, ids)
+	newest, there, err := l.newest(ctx, ids)
 	if err != nil {
 		return false, err
 	}
@@ -322,43 +334,44 @@ func (l *eventList) gone(ctx context.Context) (more bool, err error) {
 		}
 		l.at.Gone = &place
 		if newest[a.EventID] == place {
-			l.add(ListedEvent{ID: a.EventID, Type: a.EventType, Tenant: a.Tenant})
+			_, has := there[a.EventID]
+			l.add(ListedEvent{ID: a.EventID, Type: a.EventType, Tenant: a.Tenant, HasRow: has})
 		}
 	}
 	l.at.Gone = part.Next
 	return part.Next != nil, nil
 }
 
-// newest returns the last attempt of those events that have no outbox row.
-func (l *eventList) newest(ctx context.Context, ids []string) (map[string]AttemptPosition, error) {
-	there := map[string]struct{}{}
+// newest returns the last attempt of those events that are to be listed, and which have an outbox
+// row.
+func (l *eventList) newest(ctx context.Context, ids []string) (newest map[string]AttemptPosition, there map[string]struct{}, err error) {
+	there = map[string]struct{}{}
 	if l.table.mapping.Table != "" && len(ids) > 0 {
 		table, err := ledger.LookAt(ctx, l.tx, l.table.mapping)
 		if err != nil {
-			return nil, err
+			return nil, nil, err
 		}
 		if there, err = table.WithRows(ctx, l.tx, ids); err != nil {
-			return nil, err
+			return nil, nil, err
 		}
 	}
-	gone := make([]string, 0, len(ids))
+	listed := make([]string, 0, len(ids))
 	for _, id := range ids {
-		if _, is := there[id]; !is {
-			gone = append(gone, id)
+		if _, is := there[id]; !is || len(l.q.Search) > 0 {
+			listed = append(listed, id)
 		}
 	}
-	rows, err := l.tx.Query(ctx, newestSQL, pgx.NamedArgs{
-		"ids": gone, "tenant": l.q.Tenant, "since": timeOrNull(l.q.Since), "until": timeOrNull(l.q.Until),
-	})
+	args := pgx.NamedArgs{"ids": listed, "tenant": l.q.Tenant, "since": timeOrNull(l.q.Since), "until": timeOrNull(l.q.Until)}
+	rows, err := l.tx.Query(ctx, newestSQL+termsSQL("a", l.q.Search, args)+newestEndSQL, args)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
-	newest := make(map[string]AttemptPosition, len(gone))
+	newest = make(map[string]AttemptPosition, len(listed))
 	var p AttemptPosition
 	_, err = pgx.ForEachRow(rows, []any{&p.EventID, &p.At, &p.EndpointID, &p.Number}, func() error {
 		p.At = p.At.UTC()
 		newest[p.EventID] = p
 		return nil
 	})
-	return newest, err
+	return newest, there, err
 }

@@ -31,6 +31,15 @@ const (
 	mostFixed  = 200 * time.Millisecond // so that a cursor that somebody made up has no search run for longer
 )
 
+// firstWindow is how much time is read first. A caller may make a cursor up. What a search term
+// finds is mostly so little that all of it is one window; where it is not, that shows at once.
+func (q *AttemptQuery) firstWindow() time.Duration {
+	if q.After.Window == 0 && len(q.Search) > 0 {
+		return lastWindow
+	}
+	return min(max(q.After.Window, firstWindow), lastWindow)
+}
+
 // start is the highest time that a page may have, exclusive.
 func (q *AttemptQuery) start() time.Time {
 	high := q.Until
@@ -117,7 +126,7 @@ func searchAttempts(ctx context.Context, tx pgx.Tx, q AttemptQuery, sql string, 
 	s := &attemptSearch{
 		tx: tx, sql: sql, args: args, limit: q.Limit, began: time.Now(), ordered: q.ordered(), high: q.start(), low: q.Since,
 		// A caller may make a cursor up.
-		size: min(max(q.After.Window, firstWindow), lastWindow), fixed: min(max(q.After.Fixed, 0), mostFixed),
+		size: q.firstWindow(), fixed: min(max(q.After.Fixed, 0), mostFixed),
 	}
 	if s.low.IsZero() || s.low.Before(*oldest) {
 		s.low = *oldest

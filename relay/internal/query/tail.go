@@ -211,7 +211,17 @@ func (t *Tail) chooses(a *outbox.Attempt, ids map[string]bool) bool {
 	return (q.Tenant == "" || ids[a.EndpointID]) && (q.EndpointID == "" || a.EndpointID == q.EndpointID) &&
 		(q.EventID == "" || a.EventID == q.EventID) && (q.EventType == "" || a.EventType == q.EventType) &&
 		(q.EventTenant == "" || a.Tenant == q.EventTenant) && (q.Outcome == "" || string(a.Outcome) == q.Outcome) &&
-		(q.StatusClass == 0 || a.StatusCode/100 == q.StatusClass)
+		(q.StatusClass == 0 || a.StatusCode/100 == q.StatusClass) && hasTerms(a, q.Search)
+}
+
+// hasTerms reports whether an attempt is found by all terms.
+func hasTerms(a *outbox.Attempt, terms []Term) bool {
+	for _, term := range terms {
+		if !slices.ContainsFunc(term, func(form string) bool { return slices.Contains(a.Search, form) }) {
+			return false
+		}
+	}
+	return true
 }
 
 // next reads what was added to a day, and where everything is that it looked at.
