@@ -80,6 +80,13 @@ var searchMutants = []mutant{
 		pkg:     "./integration", run: "TestAReloadChangesWhatEventsAreFoundBy",
 	},
 	{
+		name: "search-shows-payloads", file: "relay/internal/api/payload.go",
+		old:     "	a.Search = nil\n",
+		new:     "",
+		promise: "What an event is found by is for keys with payloads:read: it comes from the payload.",
+		pkg:     "./relay/internal/api", run: "TestPayloadsNeedAScope",
+	},
+	{
 		name: "search-tail-shows-all", file: "relay/internal/query/tail.go",
 		old:     " && hasTerms(a, q.Search)\n",
 		new:     "\n",

@@ -30,7 +30,7 @@ type Attempt struct {
 	AttemptedAt       time.Time `json:"attempted_at" doc:"When the request began."`
 	CommitLSN         string    `json:"commit_lsn" doc:"Place of the event's transaction in the write-ahead log."`
 
-	Search map[string]string `json:"search,omitempty" doc:"What the event is found by, as outbox.search of the configuration named it."`
+	Search map[string]string `json:"search,omitempty" doc:"What the event is found by, as outbox.search of the configuration named it; only for keys with payloads:read."`
 }
 
 func showAttempt(p *principal, a *outbox.Attempt) Attempt {

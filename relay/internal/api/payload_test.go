@@ -37,7 +37,7 @@ func (b *bundle) marked(t *testing.T) (endpoint string) {
 	b.exec(t, `INSERT INTO public.outbox (id, type, payload, headers, created_at)
 		VALUES ($1, 'order.created', jsonb_build_object('word', $2::text), jsonb_build_object('x-mark', $3::text), now() + interval '1 minute')`, rowOfNone, markPayload, markHeader)
 	b.attempted(t, rowOfNone, endpoint, "stream")
-	b.exec(t, "UPDATE tailpost.attempt SET response_body = $1", markAnswer)
+	b.exec(t, "UPDATE tailpost.attempt SET response_body = $1, search = ARRAY['word=' || $2::text]", markAnswer, markPayload)
 	other := b.post(t, "/v1/endpoints", map[string]any{"url": r.URL, "where": `event.data.word == "another"`}).is(http.StatusCreated).text("id")
 	b.insertDelivery(t, "parked", other, "dead", 16)
 	b.exec(t, `UPDATE tailpost.delivery SET payload = convert_to('{"word": "' || $1::text || '"}', 'UTF8')`, markPayload)
@@ -57,17 +57,18 @@ func TestPayloadsNeedAScope(t *testing.T) {
 
 		shows string
 	}{
-		"attempts":                 {call{method: http.MethodGet, path: "/v1/attempts"}, markAnswer},
-		"attempts of an endpoint":  {call{method: http.MethodGet, path: "/v1/endpoints/" + id + "/attempts"}, markAnswer},
-		"the answer to a test":     {call{method: http.MethodPost, path: "/v1/endpoints/" + id + "/test", body: map[string]any{"data": map[string]any{"n": 1}}}, markAnswer},
-		"an event's payload":       {call{method: http.MethodGet, path: event}, markPayload},
-		"an event's payload, raw":  {call{method: http.MethodGet, path: event + "?raw=true"}, markPayload},
-		"an event's headers":       {call{method: http.MethodGet, path: event}, markHeader},
-		"an event's attempts":      {call{method: http.MethodGet, path: event}, markAnswer},
-		"a parked payload":         {call{method: http.MethodGet, path: "/v1/events/parked"}, markPayload},
-		"what a filter looked at":  {call{method: http.MethodGet, path: "/v1/events/parked/explain"}, markPayload},
-		"bodies of a backtest":     {call{method: http.MethodPost, path: "/v1/endpoints/backtest", body: map[string]any{}}, markPayload},
-		"bodies of another filter": {call{method: http.MethodPost, path: "/v1/endpoints/" + id + "/backtest", body: map[string]any{"where": ""}}, markPayload},
+		"attempts":                   {call{method: http.MethodGet, path: "/v1/attempts"}, markAnswer},
+		"what attempts are found by": {call{method: http.MethodGet, path: "/v1/attempts"}, markPayload},
+		"attempts of an endpoint":    {call{method: http.MethodGet, path: "/v1/endpoints/" + id + "/attempts"}, markAnswer},
+		"the answer to a test":       {call{method: http.MethodPost, path: "/v1/endpoints/" + id + "/test", body: map[string]any{"data": map[string]any{"n": 1}}}, markAnswer},
+		"an event's payload":         {call{method: http.MethodGet, path: event}, markPayload},
+		"an event's payload, raw":    {call{method: http.MethodGet, path: event + "?raw=true"}, markPayload},
+		"an event's headers":         {call{method: http.MethodGet, path: event}, markHeader},
+		"an event's attempts":        {call{method: http.MethodGet, path: event}, markAnswer},
+		"a parked payload":           {call{method: http.MethodGet, path: "/v1/events/parked"}, markPayload},
+		"what a filter looked at":    {call{method: http.MethodGet, path: "/v1/events/parked/explain"}, markPayload},
+		"bodies of a backtest":       {call{method: http.MethodPost, path: "/v1/endpoints/backtest", body: map[string]any{}}, markPayload},
+		"bodies of another filter":   {call{method: http.MethodPost, path: "/v1/endpoints/" + id + "/backtest", body: map[string]any{"where": ""}}, markPayload},
 	} {
 		t.Run(name, func(t *testing.T) {
 			c.key = adminKey
