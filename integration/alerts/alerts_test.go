@@ -1,0 +1,244 @@
+package alerts_test
+
+import (
+	"fmt"
+	"path/filepath"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/tailpost/tailpost/integration/kit"
+	"github.com/tailpost/tailpost/outbox"
+	"github.com/tailpost/tailpost/relay/signature"
+)
+
+// seen is which alerts fired, and which of these ended, in any test, and what was scraped.
+var seen struct {
+	sync.Mutex
+	fired, cleared map[string]bool
+	shown          map[string]bool // metrics that relays showed
+}
+
+// world is a database, relays and a Prometheus of its own.
+type world struct {
+	*prometheus
+
+	db       *kit.Database
+	receiver *kit.Receiver
+	endpoint kit.Endpoint
+}
+
+func setup(t *testing.T) *world {
+	t.Helper()
+	w := &world{prometheus: newPrometheus(t), db: kit.NewDatabase(t), receiver: kit.NewReceiver(t)}
+	w.endpoint = kit.Endpoint{ID: "erp", URL: w.receiver.URL("/erp"), Secret: []string{signature.GenerateSecret()}}
+	return w
+}
+
+// relay runs a relay that Prometheus scrapes. Stream is the address of the stream, if another.
+func (w *world) relay(t *testing.T, name, stream string) *kit.Relay {
+	t.Helper()
+	config := w.db.Config(w.endpoint)
+	config.More = "metrics { listen = \"127.0.0.1:0\" }\n"
+	options := kit.Options{Config: config}
+	if stream != "" {
+		options.Env = map[string]string{"DIRECT_URL": stream}
+		options.HCL = strings.Replace(config.HCL(), "database {", "database {\n  replication_url = env(\"DIRECT_URL\")", 1)
+	}
+	relay := kit.StartRelay(t, options)
+	w.scrapes(name, fmt.Sprintf("http://%v/metrics", relay.Await(t, "metrics are served", nil)["address"]))
+	return relay
+}
+
+func events(n int) []outbox.Event {
+	all := make([]outbox.Event, n)
+	for i := range all {
+		all[i] = kit.Event("order.paid", `{}`)
+	}
+	return all
+}
+
+func TestNothingFiresWhereAllIsWell(t *testing.T) {
+	w := setup(t)
+	w.relay(t, "a", "").Await(t, kit.LogDelivering, nil)
+	w.relay(t, "b", "").Await(t, kit.LogStandby, nil)
+	for range 75 { // more than the longest window
+		w.db.Insert(t, events(1)...)
+		w.minutes(t, 1)
+		require.Empty(t, w.active(), "at %s", w.now)
+	}
+}
+
+func TestNobodyIsScraped(t *testing.T) {
+	w := setup(t)
+	w.relay(t, "a", "").Await(t, kit.LogDelivering, nil)
+	w.minutes(t, 2)
+	address := w.targets["a"]
+	w.scrapes("a", "")
+	w.fires(t, "TailpostAbsent", "", 7)
+	w.scrapes("a", address)
+	w.clears(t, "TailpostAbsent", 1)
+}
+
+func TestTheDatabaseIsOutOfReach(t *testing.T) {
+	w := setup(t)
+	proxy, through := kit.NewProxy(t, w.db.URL, 1)
+	direct := w.db.URL
+	w.db.URL = through
+	w.relay(t, "a", "").Await(t, kit.LogDelivering, nil)
+	w.minutes(t, 2)
+	proxy.Refuse(true)
+	proxy.Cut()
+	w.shows(t, func(m samples) bool { return m["tailpost_database_up"] == 0 })
+	w.fires(t, "TailpostDatabaseUnreachable", "", 7)
+	proxy.Refuse(false)
+	w.shows(t, func(m samples) bool { return m["tailpost_database_up"] == 1 })
+	w.clears(t, "TailpostDatabaseUnreachable", 1)
+	w.db.URL = direct
+}
+
+func TestNobodyReadsTheSlot(t *testing.T) {
+	w := setup(t)
+	proxy, through := kit.NewProxy(t, w.db.URL, 1)
+	relay := w.relay(t, "a", through)
+	relay.Await(t, kit.LogDelivering, nil)
+	w.minutes(t, 2)
+	proxy.Refuse(true)
+	proxy.Cut()
+	w.shows(t, func(m samples) bool { return m["tailpost_slot_active"] == 0 && m["tailpost_database_up"] == 1 })
+	w.fires(t, "TailpostSlotInactive", "", 4)
+	proxy.Refuse(false)
+	w.shows(t, func(m samples) bool { return m["tailpost_slot_active"] == 1 })
+	w.clears(t, "TailpostSlotInactive", 1)
+}
+
+// A relay that is stopped holds the slot, as one does that hangs, until the server gives it up.
+func TestARelayThatHangs(t *testing.T) {
+	w := setup(t)
+	w.lower(t, "TailpostSlotRetainsWAL", "10 * 1024 * 1024 * 1024", "16 * 1024 * 1024")
+	w.db.Run(t, "DO $$ BEGIN EXECUTE format('ALTER DATABASE %I SET wal_sender_timeout = 300000', current_database()); END $$")
+	owner := w.relay(t, "owner", "")
+	owner.Await(t, kit.LogDelivering, nil)
+	w.relay(t, "standby", "").Await(t, kit.LogStandby, nil)
+	w.minutes(t, 12)
+	w.scrapes("owner", "")
+	owner.Signal(t, syscall.SIGSTOP)
+	resumed := false
+	defer func() {
+		if !resumed {
+			owner.Signal(t, syscall.SIGCONT)
+		}
+	}()
+	w.db.Run(t, "CREATE TABLE busy AS SELECT repeat('x', 1000) AS filler FROM generate_series(1, 40000)")
+	w.shows(t, func(m samples) bool { return m["tailpost_slot_lag_bytes"] > 32<<20 })
+	w.fires(t, "TailpostNoProgress", "", 13)
+	w.fires(t, "TailpostSlotRetainsWAL", "", 1)
+	owner.Signal(t, syscall.SIGCONT)
+	resumed = true
+	w.shows(t, func(m samples) bool {
+		w.db.Run(t, "CHECKPOINT") // says to the slot that nothing older is open
+		return m["tailpost_slot_retained_bytes"] < 16<<20
+	})
+	w.clears(t, "TailpostNoProgress", 1)
+	w.clears(t, "TailpostSlotRetainsWAL", 1)
+}
+
+func TestAnEndpointFails(t *testing.T) {
+	w := setup(t)
+	w.endpoint.HCL = `retry { schedule = ["10ms"] }`
+	w.receiver.On("/erp", kit.Statuses(200))
+	w.relay(t, "a", "").Await(t, kit.LogDelivering, nil)
+	sent := 0
+	minutes := func(n int) {
+		for range n {
+			w.db.Insert(t, events(1)...)
+			sent++
+			w.db.AwaitCount(t, sent, "SELECT count(DISTINCT event_id) FROM tailpost.attempt WHERE outcome <> 'retry'")
+			w.minutes(t, 1)
+		}
+	}
+	minutes(12)
+	require.Empty(t, w.active())
+	w.receiver.On("/erp", kit.Statuses(500))
+	minutes(20)
+	w.fires(t, "TailpostEndpointFailing", "erp", 0)
+	w.shows(t, func(m samples) bool { return m[`tailpost_deliveries endpoint="erp" state="dead"`] > 0 })
+	w.fires(t, "TailpostDeadDeliveries", "erp", 2)
+	w.receiver.On("/erp", kit.Statuses(200))
+	minutes(11)
+	w.clears(t, "TailpostEndpointFailing", 0)
+	w.db.Run(t, "DELETE FROM tailpost.delivery") // as a person discards them
+	w.shows(t, func(m samples) bool { _, there := m[`tailpost_deliveries endpoint="erp" state="dead"`]; return !there })
+	w.clears(t, "TailpostDeadDeliveries", 1)
+}
+
+func TestABacklog(t *testing.T) {
+	w := setup(t)
+	w.relay(t, "a", "").Await(t, kit.LogDelivering, nil)
+	w.minutes(t, 2)
+	w.db.Run(t, "UPDATE tailpost.endpoint SET status = 'paused' WHERE id = 'erp'")
+	w.db.Run(t, "INSERT INTO outbox (type, payload) SELECT 'order.paid', '{}' FROM generate_series(1, 10001)")
+	w.shows(t, func(m samples) bool { return m[`tailpost_deliveries endpoint="erp" state="pending"`] > 10000 })
+	w.fires(t, "TailpostBacklog", "erp", 17)
+	w.db.Run(t, "DELETE FROM tailpost.delivery")
+	w.shows(t, func(m samples) bool { return m[`tailpost_deliveries endpoint="erp" state="pending"`] < 10000 })
+	w.clears(t, "TailpostBacklog", 1)
+}
+
+func TestAGapIsTold(t *testing.T) {
+	w := setup(t)
+	relay := w.relay(t, "a", "")
+	relay.Await(t, kit.LogDelivering, nil)
+	w.minutes(t, 2)
+	require.Zero(t, relay.Stop(t))
+	w.db.Run(t, "SELECT pg_drop_replication_slot($1)", w.db.Slot)
+	w.db.Insert(t, events(1)...)
+	w.relay(t, "a", "").Await(t, kit.LogDelivering, nil)
+	w.shows(t, func(m samples) bool { return m["tailpost_gaps_total"] == 1 })
+	w.fires(t, "TailpostGap", "", 1)
+	w.clears(t, "TailpostGap", 62)
+}
+
+// What takes another machine or a broken clock is put into what the relay shows.
+func TestWhatCannotBeBrokenHere(t *testing.T) {
+	w := setup(t)
+	w.relay(t, "a", "").Await(t, kit.LogDelivering, nil)
+	w.minutes(t, 2)
+	w.pretend = map[string]float64{"tailpost_database_clock_ahead_seconds": -45}
+	w.fires(t, "TailpostClockSkew", "", 7)
+	w.pretend = nil
+	w.clears(t, "TailpostClockSkew", 1)
+	for failures := range 8 {
+		w.pretend = map[string]float64{"tailpost_local_failures_total": float64(failures)}
+		w.minutes(t, 1)
+	}
+	w.fires(t, "TailpostShortOfResources", "", 0)
+	w.clears(t, "TailpostShortOfResources", 12)
+}
+
+// TestZEveryRuleWasSeen comes last.
+func TestZEveryRuleWasSeen(t *testing.T) {
+	if testing.Short() || seen.fired == nil {
+		t.Skip("the other tests did not run")
+	}
+	for _, rule := range newPrometheus(t).rules {
+		require.True(t, seen.fired[rule.Name()], "%s never fired", rule.Name())
+		require.True(t, seen.cleared[rule.Name()], "%s never ended", rule.Name())
+	}
+}
+
+// TestEveryRuleHasARunbook looks for the section that runbook_url leads to.
+func TestEveryRuleHasARunbook(t *testing.T) {
+	document := read(t, filepath.Join("docs", "alerts.md"))
+	for _, rule := range newPrometheus(t).rules {
+		require.Contains(t, document, "\n## "+rule.Name()+"\n")
+		require.Equal(t, "https://github.com/tailpost/tailpost/blob/main/docs/alerts.md#"+strings.ToLower(rule.Name()), rule.Annotations().Get("runbook_url"))
+		require.NotEmpty(t, rule.Annotations().Get("summary"), rule.Name())
+		require.Contains(t, []string{"critical", "warning"}, rule.Labels().Get("severity"), rule.Name())
+		require.LessOrEqual(t, rule.HoldDuration(), time.Hour)
+	}
+}
