@@ -132,6 +132,30 @@ func TestTheSlotMovedByAnotherIsHealed(t *testing.T) {
 		"the start was audited: %s after %s", b.db.Text(t, last), before)
 }
 
+// A relay that was killed had let go of WAL without events beyond what it had recorded. Nothing can
+// have been missed, so nothing is swept.
+func TestAPlainCrashIsFollowedByNoAudit(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	config := b.db.Config(b.endpoint("erp", ""))
+	relay := kit.StartDelivering(t, kit.Options{Config: config})
+	ids := b.db.Insert(t, orders(1)...)
+	b.db.AwaitAttempts(t, "erp", 1)
+	b.db.Run(t, "CREATE TABLE other AS SELECT generate_series(1, 1000) AS n")
+	b.db.AwaitConfirmed(t, b.db.LSN(t))
+	relay.Kill()
+	require.Equal(t, 1, b.db.Count(t, "SELECT count(*) FROM pg_replication_slots AS s JOIN tailpost.relay AS r ON r.slot = s.slot_name WHERE s.confirmed_flush_lsn > r.settled_lsn"),
+		"otherwise this shows nothing")
+	relay = kit.StartDelivering(t, kit.Options{Config: config})
+	for range 5 {
+		ids = append(ids, b.db.Insert(t, orders(1)...)...)
+		b.db.AwaitConfirmed(t, b.db.LSN(t))
+	}
+	b.exactlyOnce(t, "erp", ids)
+	require.Zero(t, b.db.Count(t, "SELECT count(*) FROM tailpost.relay WHERE audited_at IS NOT NULL"), "an audit was made")
+	require.Zero(t, relay.Stop(t))
+}
+
 func TestAPublicationThatIsDroppedOrChangedIsHealed(t *testing.T) {
 	t.Parallel()
 	for name, breakIt := range map[string]func(b *testBundle) string{

@@ -10,8 +10,8 @@ var laneMutants = []mutant{
 	{
 		name:    "dispatch-ack-before-record",
 		file:    "relay/internal/dispatch/recorder.go",
-		old:     "\tif err := r.d.ledger.Record(ctx, r.d.hold, b); err != nil {\n",
-		new:     "\tr.ack(settled)\n\tif err := r.d.ledger.Record(ctx, r.d.hold, b); err != nil {\n",
+		old:     "\tif err := r.d.ledger.Record(ctx, r.d.hold, b); err != nil {\n\t\treturn err\n\t}\n\tr.ack(settled)\n\tif r.d.commits",
+		new:     "\tr.ack(settled)\n\tif err := r.d.ledger.Record(ctx, r.d.hold, b); err != nil {\n\t\treturn err\n\t}\n\tif r.d.commits",
 		promise: "The slot lets go only of what is recorded.",
 		pkg:     "./relay/internal/dispatch",
 		run:     "^TestTheSimulation$",

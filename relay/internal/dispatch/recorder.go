@@ -182,9 +182,7 @@ func (r *recorder) recordAll(ctx context.Context, hurry <-chan struct{}) error {
 		if len(items) == 0 {
 			r.spare = items
 			// Only this goroutine settles, so nothing in the frontier is uncommitted here.
-			frontier, _ := r.d.frontier.Position()
-			r.ack(frontier)
-			return nil
+			return r.pass(ctx)
 		}
 		for rest := items; len(rest) > 0; {
 			n := min(len(rest), maxBatch)
@@ -201,11 +199,25 @@ func (r *recorder) recordAll(ctx context.Context, hurry <-chan struct{}) error {
 	}
 }
 
+// pass acknowledges a frontier that has moved without a record.
+func (r *recorder) pass(ctx context.Context) error {
+	b := &ledger.Batch{Passing: true}
+	settled := r.frontier(b)
+	if settled <= r.acked {
+		return nil
+	}
+	if err := r.d.ledger.Record(ctx, r.d.hold, b); err != nil {
+		return err
+	}
+	r.ack(settled)
+	return nil
+}
+
 // concludeTime bounds the writing of the last position, which only spares the next relay an audit.
 const concludeTime = 2 * time.Second
 
-// conclude writes how far everything is settled: of WAL without events that is not known from any
-// batch, and a slot that is ahead of what is recorded looks as if somebody else had moved it.
+// conclude writes how far everything is settled, so that the next relay knows if somebody else moves
+// the slot.
 func (r *recorder) conclude(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, concludeTime)
 	defer cancel()

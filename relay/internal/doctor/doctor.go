@@ -74,6 +74,7 @@ func checks() []check {
 		{"privileges", one(examinePrivileges)},
 		{"search_path", one(examineSearchPath)},
 		{"size", one(examineSize)},
+		{"audit", one(examineAudit)},
 	}
 }
 

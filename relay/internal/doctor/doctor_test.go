@@ -58,6 +58,7 @@ func bundle(t *testing.T, address, slot string) *testBundle {
 	t.Cleanup(func() { _ = conn.Close(context.WithoutCancel(t.Context())) })
 	cfg := &config.Config{Database: config.Database{URL: config.NewSecret(address), Slot: slot[max(0, len(slot)-54):]}}
 	cfg.Outbox.Mapping = outbox.DefaultMapping()
+	cfg.Outbox.AuditInterval = time.Hour
 	return &testBundle{conn: conn, cfg: cfg}
 }
 
@@ -147,6 +148,10 @@ func TestWhatIsBrokenIsNamedWithWhatMendsIt(t *testing.T) {
 		"hidden rows": {
 			sql: "ALTER TABLE outbox ENABLE ROW LEVEL SECURITY; GRANT SELECT ON outbox TO PUBLIC", role: "REPLICATION",
 			check: "table", grade: doctor.Warning, detail: "row-level security",
+		},
+		"a large table that audits read": {
+			sql:   "DROP INDEX outbox_created_at_idx; ALTER TABLE outbox ALTER payload SET STORAGE PLAIN; INSERT INTO outbox (type, payload) SELECT 'a', to_jsonb(repeat('x', 7000)) FROM generate_series(1, 9000)",
+			check: "audit", grade: doctor.Warning, detail: "reads all of table public.outbox, 7", fix: `CREATE INDEX CONCURRENTLY ON "public"."outbox" USING brin ("created_at");`,
 		},
 		"a role that may not replicate": {role: "NOREPLICATION", check: "replication", grade: doctor.Failure, detail: "REPLICATION"},
 		"a role without rights":         {role: "REPLICATION", check: "privileges", grade: doctor.Failure, detail: "tailpost.attempt INSERT", fix: "migrate --print"},

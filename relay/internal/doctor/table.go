@@ -172,3 +172,50 @@ func examineSize(ctx context.Context, p *patient) (Finding, error) {
 	}
 	return ok("the tables of schema tailpost take %s", bytes(size))
 }
+
+// auditSQL measures the outbox table, and says whether every part of it has an index that finds new
+// rows by their time.
+const auditSQL = `
+SELECT COALESCE(sum(pg_relation_size(c.oid)), 0)::double precision,
+       COALESCE(bool_and(EXISTS (
+           SELECT
+           FROM pg_catalog.pg_index AS x
+           JOIN pg_catalog.pg_class AS i ON i.oid = x.indexrelid
+           JOIN pg_catalog.pg_am AS m ON m.oid = i.relam AND m.amname IN ('btree', 'brin')
+           JOIN pg_catalog.pg_attribute AS a ON a.attrelid = c.oid AND a.attnum = x.indkey[0] AND a.attname = @created
+           WHERE x.indrelid = c.oid
+             AND x.indisvalid
+             AND x.indpred IS NULL
+       )), true),
+       COALESCE(bool_or(c.oid <> @table::text::regclass), false)
+FROM pg_catalog.pg_class AS c
+WHERE c.relkind = 'r'
+  AND (c.oid = @table::text::regclass OR c.oid IN (SELECT p.relid FROM pg_partition_tree(@table::text::regclass) AS p))`
+
+// largeTable is from which size on it is worth a warning that an audit reads all of it.
+const largeTable = 64 << 20
+
+func examineAudit(ctx context.Context, p *patient) (Finding, error) {
+	m, interval := p.cfg.Outbox.Mapping, p.cfg.Outbox.AuditInterval
+	if m.Table == "" || p.unusable || interval <= 0 {
+		return none()
+	}
+	var size float64
+	var indexed, partitioned bool
+	err := p.conn.QueryRow(ctx, auditSQL, pgx.NamedArgs{"table": m.QuotedTable(), "created": m.CreatedAt}).Scan(&size, &indexed, &partitioned)
+	switch {
+	case err != nil:
+		return Finding{}, err
+	case indexed || size < largeTable:
+		return ok("the audit of every %s reads what is new, or a small table", interval)
+	case m.CreatedAt == "":
+		return warn("add a column with the time of the insert, name it in outbox.columns, and make a BRIN index of it",
+			"the audit of every %s reads all of table %s, %s: it has no created_at that an index could find new rows by", interval, m.Table, bytes(size))
+	}
+	concurrently := " CONCURRENTLY"
+	if partitioned {
+		concurrently = "" // Postgres cannot; it is quick where partitions are made as they are needed
+	}
+	return warn("CREATE INDEX"+concurrently+" ON "+m.QuotedTable()+" USING brin ("+pgx.Identifier{m.CreatedAt}.Sanitize()+");",
+		"the audit of every %s reads all of table %s, %s: no index finds new rows by %s", interval, m.Table, bytes(size), m.CreatedAt)
+}

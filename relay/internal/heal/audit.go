@@ -47,6 +47,8 @@ type Table interface {
 	// Timed reports whether rows have a time.
 	Timed() bool
 	Blocks(ctx context.Context) (int64, error)
+	// Recent returns the blocks with rows created since a time; false: no index tells them.
+	Recent(ctx context.Context, since time.Time) (spans []ledger.Span, ok bool, err error)
 	Rows(ctx context.Context, from, n int64) ([]ledger.Row, error)
 	Events(ctx context.Context, places []ledger.RowPlace) ([]ledger.Found, error)
 }
@@ -145,6 +147,8 @@ type Inquiry struct {
 	// knows.
 	gapFrom time.Time
 	pace    int // rests after each page, as multiples of what the page took
+	// routine says that nothing is known to be missing, nor likely to be.
+	routine bool
 }
 
 // Certain reports whether something is known to be missing, so that endpoints with an order are to
@@ -197,7 +201,7 @@ func (a *Auditor) await(ctx context.Context) *Inquiry {
 	}
 	now := time.Now()
 	since := pace.Later(a.audited.Add(-gapMargin), a.floor(now))
-	return &Inquiry{Heal: ledger.Heal{Why: "an audit found events that nobody had got", Since: since, From: a.Hold.Settled, At: now}, pace: auditPace}
+	return &Inquiry{Heal: ledger.Heal{Why: "an audit found events that nobody had got", Since: since, From: a.Hold.Settled, At: now}, pace: auditPace, routine: true}
 }
 
 // floor is the time before which nothing can be told of an event that nobody has: it may be older

@@ -43,6 +43,8 @@ type world struct {
 	// was.
 	onTheirWay []string
 	reads      int
+	blocks     []int64       // that were read
+	indexed    bool          // an index tells new rows
 	hold       chan struct{} // non-nil: a barrier waits for it
 }
 
@@ -135,10 +137,24 @@ func (w *world) Blocks(context.Context) (int64, error) {
 	return most + 1, w.fail
 }
 
+func (w *world) Recent(_ context.Context, since time.Time) (spans []ledger.Span, ok bool, err error) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	for _, r := range w.rows {
+		if !r.CreatedAt.Before(since) {
+			spans = append(spans, ledger.Span{From: r.block, To: r.block + 1})
+		}
+	}
+	return spans, w.indexed, nil
+}
+
 func (w *world) Rows(_ context.Context, from, n int64) (rows []ledger.Row, err error) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.reads++
+	for at := from; at < from+n; at++ {
+		w.blocks = append(w.blocks, at)
+	}
 	for _, r := range w.rows {
 		if r.block >= from && r.block < from+n {
 			rows = append(rows, ledger.Row{
@@ -293,6 +309,38 @@ func TestAnAuditDeliversWhatTheStreamDidNotBringAndNothingElse(t *testing.T) {
 			}
 		})
 	})
+}
+
+// The audit of an interval reads what is new where an index finds that; where none does, and after a
+// gap, it reads everything.
+func TestTheAuditOfAnIntervalReadsWhatIsNew(t *testing.T) {
+	t.Parallel()
+	for name, indexed := range map[string]bool{"with an index": true, "without": false} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				b := setupAudit(t, time.Hour)
+				b.indexed = indexed
+				b.insert(time.Now().Add(-30*time.Hour), "old", "older")
+				b.run(t, b.due())
+				pass(t, time.Minute)
+				b.see(func() {
+					require.Subset(t, b.blocks, []int64{0, 1}, "the gap")
+					b.blocks = nil
+				})
+				b.insert(time.Now(), "new")
+				pass(t, time.Hour)
+				require.ElementsMatch(t, []string{"new>erp", "new>ledger"}, b.sent())
+				b.see(func() {
+					if indexed {
+						require.Equal(t, []int64{2}, b.blocks)
+					} else {
+						require.Subset(t, b.blocks, []int64{0, 1, 2})
+					}
+				})
+			})
+		})
+	}
 }
 
 func TestAnAuditWaitsForTheStream(t *testing.T) {

@@ -22,6 +22,8 @@ type entry struct {
 	batch int64 // as the row has it before
 	place place // where the row is
 	now   time.Time
+	// released is how far the slot may stand.
+	released outbox.LSN
 }
 
 // encoder writes batches as pipelines.
@@ -75,7 +77,7 @@ func (w *encoder) emit(contents [][]byte) {
 }
 
 func (w *encoder) guard(e *entry) {
-	w.bind(guardStatement, 7)
+	w.bind(guardStatement, 8)
 	w.text(e.slot)
 	w.int8(e.epoch)
 	w.int8(e.batch)
@@ -83,6 +85,7 @@ func (w *encoder) guard(e *entry) {
 	w.timeOrNull(e.SettledAt)
 	w.time(e.now)
 	w.place(e.place)
+	w.lsn(e.released)
 	w.run()
 }
 

@@ -20,12 +20,13 @@ type Position struct {
 	Place
 
 	Settled     outbox.LSN
-	SettledAt   time.Time // commit time of the last settled transaction; zero: unknown
-	StartedAt   time.Time // when the slot was taken for the first time
-	Publication string    // identity of publication and table, see Ledger.Publication
-	AuditedAt   time.Time // events created before it are known to be settled; zero: unknown
-	Horizon     Horizon   // what is known to be settled whatever its time says; zero: nothing
-	Heal        *Heal     // nil: none is due
+	SettledAt   time.Time  // commit time of the last settled transaction; zero: unknown
+	Released    outbox.LSN // the slot may stand up to here without having missed anything; 0: not known
+	StartedAt   time.Time  // when the slot was taken for the first time
+	Publication string     // identity of publication and table, see Ledger.Publication
+	AuditedAt   time.Time  // events created before it are known to be settled; zero: unknown
+	Horizon     Horizon    // what is known to be settled whatever its time says; zero: nothing
+	Heal        *Heal      // nil: none is due
 }
 
 // Horizon is a moment by the transactions that had ended by then. It means something on its cluster
@@ -58,7 +59,7 @@ type Heal struct {
 
 const positionOfSQL = `
 SELECT system_id, timeline, settled_lsn::text, settled_at, started_at, publication, audited_at, heal, heal_since,
-       heal_from::text, heal_at, horizon::text::bigint, horizon_at
+       heal_from::text, heal_at, horizon::text::bigint, horizon_at, COALESCE(released_lsn, '0/0')::text
 FROM tailpost.relay
 WHERE slot = @slot`
 
@@ -67,14 +68,14 @@ func (k *Healing) Position(ctx context.Context, slot string) (p Position, known 
 	err = k.link.Run(ctx, "read the slot's row", func(ctx context.Context, conn *pgx.Conn) error {
 		p, known = Position{}, false
 		var (
-			settled                                             string
+			settled, released                                   string
 			why, from                                           *string
 			settledAt, startedAt, auditedAt, healSince, healDue *time.Time
 			horizon                                             *int64
 			horizonAt                                           *time.Time
 		)
 		err := conn.QueryRow(ctx, positionOfSQL, pgx.NamedArgs{"slot": slot}).Scan(&p.SystemID, &p.Timeline, &settled, &settledAt,
-			&startedAt, &p.Publication, &auditedAt, &why, &healSince, &from, &healDue, &horizon, &horizonAt)
+			&startedAt, &p.Publication, &auditedAt, &why, &healSince, &from, &healDue, &horizon, &horizonAt, &released)
 		if errors.Is(err, pgx.ErrNoRows) {
 			return nil
 		}
@@ -94,7 +95,10 @@ func (k *Healing) Position(ctx context.Context, slot string) (p Position, known 
 				}
 			}
 		}
-		p.Settled, err = outbox.ParseLSN(settled)
+		if p.Settled, err = outbox.ParseLSN(settled); err != nil {
+			return err
+		}
+		p.Released, err = outbox.ParseLSN(released)
 		return err
 	})
 	return p, known, err

@@ -45,7 +45,9 @@ type recorder struct {
 	epoch   int64 // 0: no hold
 	batch   int64 // batches of this epoch that are committed
 	settled outbox.LSN
-	place   place // where the slot's row was left; zero: to be looked for
+	// released is how far a frontier that passes WAL without events needs no record.
+	released outbox.LSN
+	place    place // where the slot's row was left; zero: to be looked for
 	// uncertain says that batch may be one behind.
 	uncertain bool
 }
@@ -60,10 +62,12 @@ func (r *recorder) record(ctx context.Context, hold Hold, b *Batch) error {
 		return ErrUncertain
 	case !b.rows() && b.Settled <= r.settled:
 		return nil
+	case b.Passing && b.Settled <= r.released:
+		return nil
 	case ctx.Err() != nil:
 		return interrupted(ctx, "record a batch")
 	}
-	e := &entry{Batch: b, slot: r.slot, epoch: r.epoch, batch: r.batch, place: r.place, now: b.Now}
+	e := &entry{Batch: b, slot: r.slot, epoch: r.epoch, batch: r.batch, place: r.place, now: b.Now, released: r.release(b)}
 	if e.now.IsZero() {
 		e.now = time.Now()
 	}
@@ -71,11 +75,27 @@ func (r *recorder) record(ctx context.Context, hold Hold, b *Batch) error {
 	switch {
 	case err == nil:
 		r.batch, r.place = r.batch+1, e.place
-		r.settled = max(r.settled, b.Settled)
+		r.settled, r.released = max(r.settled, b.Settled), e.released
 	case errors.Is(err, ErrDeposed):
 		r.epoch = 0
 	}
 	return err
+}
+
+// releasedAhead is how much WAL without events is let go of without a record.
+const releasedAhead = 64 << 20
+
+// release returns how far the slot may stand from a batch on. One with the frontier alone is the
+// last of a hold: whoever finds the slot beyond it knows that somebody else has moved it.
+func (r *recorder) release(b *Batch) outbox.LSN {
+	settled := max(r.settled, b.Settled)
+	switch {
+	case !b.rows() && !b.Passing:
+		return settled
+	case settled+releasedAhead/2 > r.released:
+		return settled + releasedAhead
+	}
+	return r.released
 }
 
 // commit runs e until it is committed or never will be.

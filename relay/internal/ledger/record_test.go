@@ -362,6 +362,32 @@ func TestRecord_refusesForGoodWhatPostgresNeverTakes(t *testing.T) {
 	require.Equal(t, 1, b.count(t, `SELECT batch FROM tailpost.relay WHERE settled_lsn = '0/4'`))
 }
 
+// WAL without events is let go of ahead of a record, which is made once for a good stretch of it;
+// the last record of a hold says exactly how far it came.
+func TestRecord_ofAFrontierThatPassesWALIsMadeAheadOfIt(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	hold := take(t, b.ledger)
+	record := func(b *bundle, batch ledger.Batch) (batches int, released string) {
+		require.NoError(t, b.ledger.Record(t.Context(), hold, &batch))
+		require.NoError(t, b.conn.QueryRow(t.Context(), "SELECT batch, released_lsn::text FROM tailpost.relay").Scan(&batches, &released))
+		return batches, released
+	}
+	const mega = 1 << 20
+	batches, released := record(b, ledger.Batch{Settled: mega, Passing: true})
+	require.Equal(t, []any{1, "0/4100000"}, []any{batches, released}, "64 MiB ahead")
+	batches, released = record(b, ledger.Batch{Settled: 60 * mega, Passing: true})
+	require.Equal(t, []any{1, "0/4100000"}, []any{batches, released}, "within that nothing is written")
+	batches, released = record(b, ledger.Batch{Settled: 66 * mega, Passing: true})
+	require.Equal(t, []any{2, "0/8200000"}, []any{batches, released})
+	batches, released = record(b, ledger.Batch{Settled: 67 * mega, Attempts: oneOf("e1", 1).Attempts})
+	require.Equal(t, []any{3, "0/8200000"}, []any{batches, released}, "a record that is made anyway keeps half of it ahead")
+	batches, released = record(b, ledger.Batch{Settled: 120 * mega, Attempts: oneOf("e2", 1).Attempts})
+	require.Equal(t, []any{4, "0/B800000"}, []any{batches, released})
+	batches, released = record(b, ledger.Batch{Settled: 121 * mega})
+	require.Equal(t, []any{5, "0/7900000"}, []any{batches, released}, "the last one of a hold")
+}
+
 // An id that is used again hides behind no delivery of the event that had it before, also in the
 // batch of that; the same event leaves its row alone.
 func TestRecord_parksAnEventWhoseIDAnEarlierOneHas(t *testing.T) {

@@ -73,7 +73,8 @@ WITH held AS (
     SET batch = batch + 1,
         settled_lsn = GREATEST(settled_lsn, $4::pg_lsn),
         settled_at = GREATEST(settled_at, $5::timestamptz),
-        updated_at = $6::timestamptz
+        updated_at = $6::timestamptz,
+        released_lsn = $8::pg_lsn
     WHERE ctid = $7::tid
       AND slot = $1::text
       AND epoch = $2::bigint

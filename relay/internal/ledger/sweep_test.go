@@ -57,6 +57,58 @@ func TestRows_sayWhoHasAnEvent(t *testing.T) {
 	}
 }
 
+// New rows are found by an index of their time, of whatever type and kind, in every partition; where
+// one has no such index, none is.
+func TestRecent_findsTheBlocksOfNewRows(t *testing.T) {
+	t.Parallel()
+	for name, test := range map[string]struct {
+		kind, index, parts string
+		ok                 bool
+	}{
+		"btree":                   {kind: "timestamptz", index: "CREATE INDEX ON public.app (at)", ok: true},
+		"brin":                    {kind: "timestamptz", index: "CREATE INDEX ON public.app USING brin (at)", ok: true},
+		"a time without a zone":   {kind: "timestamp", index: "CREATE INDEX ON public.app (at, id)", ok: true},
+		"a day":                   {kind: "date", index: "CREATE INDEX ON public.app (at)", ok: true},
+		"partitions":              {kind: "timestamptz", index: "CREATE INDEX ON public.app USING brin (at)", parts: "PARTITION BY RANGE (id)", ok: true},
+		"one partition without":   {kind: "timestamptz", index: "CREATE INDEX ON public.app_old (at)", parts: "PARTITION BY RANGE (id)"},
+		"none":                    {kind: "timestamptz", index: "SELECT"},
+		"one of some rows":        {kind: "timestamptz", index: "CREATE INDEX ON public.app (at) WHERE id > 5"},
+		"one that begins with id": {kind: "timestamptz", index: "CREATE INDEX ON public.app (id, at)"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			b := setup(t)
+			b.exec(t, "CREATE TABLE public.app (id bigint PRIMARY KEY, type text, payload text, at "+test.kind+") "+test.parts)
+			if test.parts != "" {
+				b.exec(t, "CREATE TABLE public.app_old PARTITION OF public.app FOR VALUES FROM (0) TO (4000); CREATE TABLE public.app_new PARTITION OF public.app DEFAULT")
+			}
+			b.exec(t, test.index)
+			b.exec(t, "INSERT INTO public.app SELECT n, 't', repeat('x', 700), '2020-01-01' FROM generate_series(1, 3999) AS n")
+			b.exec(t, "VACUUM (ANALYZE) public.app")
+			b.exec(t, "INSERT INTO public.app VALUES (4000, 't', 'x', '2026-03-14'), (4001, 't', 'x', 'infinity')")
+			m := outbox.Mapping{Table: "public.app", ID: "id", Type: "type", Payload: "payload", CreatedAt: "at"}
+			sweep, err := b.ledger.NewSweep(t.Context(), m, ledger.Scope{})
+			require.NoError(t, err)
+			spans, ok, err := sweep.Recent(t.Context(), noon.Add(-36*time.Hour))
+			require.NoError(t, err)
+			require.Equal(t, test.ok, ok)
+			if !ok {
+				return
+			}
+			var ids []string
+			for _, s := range spans {
+				rows, err := sweep.Rows(t.Context(), s.From, s.To-s.From)
+				require.NoError(t, err)
+				for i := range rows {
+					ids = append(ids, rows[i].ID)
+				}
+			}
+			require.Subset(t, ids, []string{"4000", "4001"})
+			require.Less(t, len(ids), 1000, "the old ones are left alone")
+		})
+	}
+}
+
 // An attempt may be older than its event by the clock of whoever wrote the event.
 func TestRows_findAttemptsThatAnotherClockPutsBeforeTheEvent(t *testing.T) {
 	t.Parallel()

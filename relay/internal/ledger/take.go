@@ -54,6 +54,7 @@ SET epoch = r.epoch + 1,
     settled_lsn = CASE WHEN r.system_id = EXCLUDED.system_id THEN r.settled_lsn ELSE EXCLUDED.settled_lsn END,
     settled_at = CASE WHEN r.system_id = EXCLUDED.system_id THEN r.settled_at END,
     moved_at = CASE WHEN r.system_id = EXCLUDED.system_id THEN r.moved_at ELSE EXCLUDED.updated_at END,
+    released_lsn = CASE WHEN r.system_id = EXCLUDED.system_id THEN r.released_lsn END,
     horizon = CASE WHEN r.system_id = EXCLUDED.system_id THEN r.horizon END,
     horizon_at = CASE WHEN r.system_id = EXCLUDED.system_id THEN r.horizon_at END,
     updated_at = EXCLUDED.updated_at,
@@ -111,6 +112,7 @@ func (l *Ledger) Take(ctx context.Context, o TakeOptions) (Hold, error) {
 		return Hold{}, fmt.Errorf("take the slot's row: %w", err)
 	}
 	r.slot, r.epoch, r.batch, r.settled, r.uncertain = o.Slot, hold.Epoch, 0, hold.Settled, false
+	r.released = 0
 	r.place = place{}
 	if p, err := r.session.position(ctx, o.Slot); err == nil { // else the first Record looks for it
 		r.place = p.at
