@@ -6,6 +6,7 @@ import (
 
 	"github.com/tailpost/tailpost/config"
 	"github.com/tailpost/tailpost/relay/internal/api"
+	"github.com/tailpost/tailpost/relay/internal/plan"
 	"github.com/tailpost/tailpost/relay/internal/query"
 )
 
@@ -52,4 +53,23 @@ func (c *Console) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 func (c *Console) Close() {
 	c.store.Close()
 	c.relay.settings().close(nil)
+}
+
+// Plan is what a configuration would change: endpoints, which of the newest events they get, and
+// what is queued for them.
+type Plan = plan.Plan
+
+// MakePlan compares a configuration with what a relay read last, and changes nothing. Relays may
+// run. A change of a secret, of a header's value or of what is redacted of a URL is not seen: the
+// database does not have them. A name that an endpoint of the API has is an error, as it is for a relay.
+func MakePlan(ctx context.Context, cfg *config.Config) (*Plan, error) {
+	st, err := query.Open(ctx, query.Options{URL: cfg.Database.URL, Mapping: cfg.Outbox.Mapping})
+	if err != nil {
+		return nil, err
+	}
+	defer st.Close()
+	if err := st.Ready(ctx); err != nil {
+		return nil, err
+	}
+	return plan.Make(ctx, st, cfg)
 }

@@ -59,15 +59,20 @@ func openConsole(ctx context.Context, a *app, cfg *config.Config) (*relay.Consol
 	}
 	logger := zerolog.New(zerolog.ConsoleWriter{Out: a.stderr, NoColor: true, PartsOrder: []string{zerolog.MessageFieldName}}).Level(zerolog.ErrorLevel)
 	console, err := relay.OpenConsole(ctx, cfg, actor, relay.Options{Logger: logger, Version: productVersion(), Roots: roots(a.getenv)})
+	return console, storeHint(err)
+}
+
+// storeHint adds to why the database could not be used what mends that.
+func storeHint(err error) error {
 	switch {
 	case errors.Is(err, schema.ErrOlder):
-		return nil, hint(err, "tailpost migrate")
+		return hint(err, "tailpost migrate")
 	case errors.Is(err, schema.ErrNewer):
-		return nil, hint(err, "a later tailpost")
+		return hint(err, "a later tailpost")
 	case err != nil && pglink.Passes(err):
-		return nil, hint(err, "database.url, and that the server takes connections; or --api with the URL of a relay's API")
+		return hint(err, "database.url, and that the server takes connections")
 	}
-	return console, err
+	return err
 }
 
 // wire is a listener whose connections begin and end in this process.

@@ -80,6 +80,15 @@ func (e *quietError) Error() string { return fmt.Sprintf("exit with %d", e.code)
 
 // report prints err and returns the exit code.
 func (a *app) report(err error) int {
+	code := a.complainOf(err)
+	if _, quiet := errors.AsType[*quietError](err); a.oneFailure && !quiet && code != exitOK {
+		return exitFailed
+	}
+	return code
+}
+
+// complainOf prints err and returns the exit code that it has.
+func (a *app) complainOf(err error) int {
 	var (
 		usage   *usageError
 		invalid *configError

@@ -39,7 +39,7 @@ func TestJSONOfCommandsOnlyGrows(t *testing.T) {
 		apiFields(t, fields, command, schema)
 	}
 	for command, of := range map[string]any{
-		"check": checkResult{}, "discard": discardResult{}, "doctor": doctorResult{}, "heal": healResult{}, "listen": received{},
+		"check": checkResult{}, "discard": discardResult{}, "doctor": doctorResult{}, "heal": healResult{}, "listen": received{}, "plan": planResult{},
 		"secret": secretResult{}, "trigger": triggerResult{}, "verify": verifyResult{}, "version": versionResult{},
 	} {
 		goFields(fields, command, "", reflect.TypeOf(of))
@@ -112,7 +112,9 @@ func goFields(fields map[string]bool, command, prefix string, of reflect.Type) {
 	case of.Kind() == reflect.Struct:
 		for i := range of.NumField() {
 			name, _, _ := strings.Cut(of.Field(i).Tag.Get("json"), ",")
-			if name != "" && name != "-" {
+			if of.Field(i).Anonymous {
+				goFields(fields, command, prefix, of.Field(i).Type)
+			} else if name != "" && name != "-" {
 				goFields(fields, command, strings.TrimPrefix(prefix+"."+name, "."), of.Field(i).Type)
 			}
 		}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -18,6 +19,9 @@ type app struct {
 	stdin  io.Reader
 	stdout io.Writer
 	stderr io.Writer
+
+	// oneFailure: every failure has exit code 1, because the command's results have others.
+	oneFailure bool
 
 	ending []func() // what a command has open until it ends
 
@@ -35,6 +39,7 @@ func run(ctx context.Context, args []string, getenv func(string) string, stdin i
 	a := &app{getenv: getenv, stdin: stdin, stdout: stdout, stderr: stderr}
 	root := newRootCommand(a)
 	root.SetArgs(args[1:])
+	a.oneFailure = slices.Contains(args, "--"+detailedFlag)
 	a.markStart(root)
 	cmd, err := root.ExecuteContextC(ctx)
 	if err != nil && !a.started {
@@ -107,6 +112,7 @@ func commands(a *app) []*cobra.Command {
 		newListenCommand(a),
 		newMigrateCommand(a),
 		newPauseCommand(a),
+		newPlanCommand(a),
 		newReplayCommand(a),
 		newResendCommand(a),
 		newResumeCommand(a),
