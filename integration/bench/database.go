@@ -134,6 +134,18 @@ func (d *database) command(ctx context.Context, args ...string) *exec.Cmd {
 	return cmd
 }
 
+// fillTenants inserts n events of types that take turns, each type's of the tenant of its endpoint.
+func (d *database) fillTenants(ctx context.Context, n, types, tenants int) error {
+	_, err := d.conn.Exec(ctx, `
+INSERT INTO outbox (type, payload, tenant)
+SELECT 'bench.type_' || i % $2, jsonb_build_object('seq', i, 'filler', $4::text, 'sent_at', 0), 'tenant_' || i % $2 % $3
+FROM generate_series(0, $1::bigint - 1) AS i`, n, types, tenants, filler)
+	if err != nil {
+		return fmt.Errorf("fill outbox: %w", err)
+	}
+	return nil
+}
+
 // fill inserts n events, of types that take turns, into the outbox or the poller's table.
 func (d *database) fill(ctx context.Context, table string, n, perTransaction, types int) error {
 	_, err := d.conn.Exec(ctx, "CALL fill($1::text::regclass, 0, $2, $3, $4, $5)", table, n, perTransaction, types, filler)

@@ -88,6 +88,7 @@ func runPost(ctx context.Context, args []string, stdout io.Writer) error {
 	concurrency := flags.Int("concurrency", 64, "requests at once")
 	n := flags.Int64("n", 50_000, "requests")
 	http2 := flags.Bool("http2", false, "offer HTTP/2")
+	fresh := flags.Bool("fresh", false, "a connection for each request")
 	if err := flags.Parse(args); err != nil {
 		return err
 	}
@@ -96,7 +97,7 @@ func runPost(ctx context.Context, args []string, stdout io.Writer) error {
 		urls[i] = *url + path(i)
 	}
 	began := time.Now()
-	if err := postAll(ctx, urls, *n, *concurrency, *http2); err != nil {
+	if err := postAll(ctx, urls, *n, *concurrency, *http2, *fresh); err != nil {
 		return err
 	}
 	rate := float64(*n) / time.Since(began).Seconds()
@@ -104,10 +105,13 @@ func runPost(ctx context.Context, args []string, stdout io.Writer) error {
 }
 
 // postAll posts n events to the URLs in turns.
-func postAll(ctx context.Context, urls []string, n int64, concurrency int, http2 bool) error {
+func postAll(ctx context.Context, urls []string, n int64, concurrency int, http2, fresh bool) error {
 	p, err := newPoster(concurrency, http2)
 	if err != nil {
 		return err
+	}
+	if t, ok := p.client.Transport.(*http.Transport); ok {
+		t.DisableKeepAlives = fresh
 	}
 	var next atomic.Int64
 	group, ctx := errgroup.WithContext(ctx)

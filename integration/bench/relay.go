@@ -106,8 +106,12 @@ func (p *process) stop() error {
 
 // limit posts n requests to as many paths, in a process of its own, and returns its rate and CPU.
 func (b *bench) limit(ctx context.Context, n, concurrency, paths int) (postResult, error) {
-	cmd := exec.CommandContext(ctx, b.self(), "post", "-url", b.sink.url, "-n", strconv.Itoa(n), //nolint:gosec // ourselves
-		"-concurrency", strconv.Itoa(concurrency), "-paths", strconv.Itoa(paths), "-http2="+strconv.FormatBool(b.sink.http2))
+	return b.post(ctx, "-n", strconv.Itoa(n), "-concurrency", strconv.Itoa(concurrency), "-paths", strconv.Itoa(paths))
+}
+
+func (b *bench) post(ctx context.Context, args ...string) (postResult, error) {
+	args = append([]string{"post", "-url", b.sink.url, "-http2=" + strconv.FormatBool(b.sink.http2)}, args...)
+	cmd := exec.CommandContext(ctx, b.self(), args...) //nolint:gosec // ourselves
 	var stderr bytes.Buffer
 	cmd.Stderr = &stderr
 	out, err := cmd.Output()
@@ -121,8 +125,17 @@ func (b *bench) limit(ctx context.Context, n, concurrency, paths int) (postResul
 	return result, nil
 }
 
+// limitFresh posts n requests, each to a path of its own on a connection of its own.
+func (b *bench) limitFresh(ctx context.Context, n, concurrency int) (postResult, error) {
+	return b.post(ctx, "-n", strconv.Itoa(n), "-concurrency", strconv.Itoa(concurrency), "-paths", strconv.Itoa(n), "-fresh")
+}
+
 // await waits until the paths below prefix have n events.
 func (b *bench) await(ctx context.Context, prefix string, n int) (tally, error) {
+	return b.awaitFor(ctx, prefix, n, patience)
+}
+
+func (b *bench) awaitFor(ctx context.Context, prefix string, n int, patience time.Duration) (tally, error) {
 	deadline := time.Now().Add(patience)
 	for {
 		t := b.sink.tally(prefix)

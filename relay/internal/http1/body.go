@@ -20,7 +20,7 @@ func (x *Exchange) readBody(f *framing) (whole bool, err error) {
 	case !f.contentful:
 		return true, nil
 	case f.chunked:
-		whole, err = x.ReadBody(httputil.NewChunkedReader(x.reader))
+		whole, err = x.readUntilEnd(httputil.NewChunkedReader(x.reader))
 		if !whole || err != nil {
 			return false, err
 		}
@@ -30,7 +30,7 @@ func (x *Exchange) readBody(f *framing) (whole bool, err error) {
 	case f.hasLength:
 		return x.readSized(f.length)
 	}
-	_, err = x.ReadBody(x.reader)
+	_, err = x.readUntilEnd(x.reader)
 	return false, err
 }
 
@@ -71,9 +71,9 @@ func (x *Exchange) readSized(length int64) (whole bool, err error) {
 	return err == nil, unexpected(err)
 }
 
-// ReadBody keeps the beginning of a body whose end r knows and reads on to its end, up to a limit.
+// readUntilEnd keeps the beginning of a body whose end r knows and reads on to its end, up to a limit.
 // It reports whether the end was reached.
-func (x *Exchange) ReadBody(r io.Reader) (whole bool, err error) {
+func (x *Exchange) readUntilEnd(r io.Reader) (whole bool, err error) {
 	for len(x.Answer.Body) < MaxBody {
 		if len(x.Answer.Body) == cap(x.Answer.Body) {
 			grown := make([]byte, len(x.Answer.Body), min(max(512, 4*cap(x.Answer.Body)), MaxBody))

@@ -23,6 +23,7 @@ type Conn struct {
 	secure    bool
 	made      time.Time
 	idleSince time.Time
+	idle      time.Duration // before this use
 
 	mu   sync.Mutex
 	busy bool
@@ -98,13 +99,8 @@ func (c *Conn) Close() {
 	_ = c.Conn.Close() // nothing is in flight: there is nobody to tell
 }
 
-// Idle is for how long the connection has had nothing to do; 0 for one that is new.
-func (c *Conn) Idle() time.Duration {
-	if c.idleSince.IsZero() {
-		return 0
-	}
-	return time.Since(c.idleSince)
-}
+// Idle is for how long the connection had nothing to do before it was taken; 0 for one that is new.
+func (c *Conn) Idle() time.Duration { return c.idle }
 
 // wake sets the deadline of the next use, and reports whether the idle connection is still open and
 // silent. Bytes that nobody asked for (a 408 before a close, say) would be read as the answer to

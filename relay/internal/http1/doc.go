@@ -11,6 +11,5 @@
 // body. Whether a connection is used again is decided as strictly as net/http reads; a fuzz target
 // compares the two.
 //
-// The package never dials, retries or logs, and knows nothing of events. HTTP/2 is
-// golang.org/x/net's; its answers' bodies are kept by the same rules (ReadBody).
+// The package never dials, retries or logs, and knows nothing of events. HTTP/2 is package http2.
 package http1

@@ -24,6 +24,7 @@ type Pool struct {
 // Take returns an idle connection that is still good, for a use until the deadline; nil if there is
 // none.
 func (p *Pool) Take(deadline time.Time) *Conn {
+	now := time.Now()
 	for {
 		p.mu.Lock()
 		n := len(p.idle)
@@ -35,7 +36,7 @@ func (p *Pool) Take(deadline time.Time) *Conn {
 		p.idle[n-1] = nil
 		p.idle = p.idle[:n-1]
 		p.mu.Unlock()
-		if time.Since(c.made) < p.MaxAge && c.wake(deadline) {
+		if c.idle = now.Sub(c.idleSince); now.Sub(c.made) < p.MaxAge && c.wake(deadline) {
 			return c
 		}
 		c.Close()

@@ -24,7 +24,8 @@ const (
 	idleTimeout        = 90 * time.Second
 	defaultMaxAge      = 5 * time.Minute
 	maxRedirects       = 2
-	tlsSessions        = 256
+	// tlsSessions is how many receivers' sessions are kept, of about 4 kB each.
+	tlsSessions = 4096
 )
 
 // Options say how a Client reaches receivers.
@@ -89,6 +90,8 @@ func NewClient(o Options) (*Client, error) {
 		tls: &tls.Config{
 			MinVersion: tls.VersionTLS12, RootCAs: o.Roots, NextProtos: []string{"h2", "http/1.1"},
 			ClientSessionCache: tls.NewLRUClientSessionCache(tlsSessions),
+			// A request goes out in one record, also the first ones of a connection.
+			DynamicRecordSizingDisabled: true,
 		},
 	}
 	c.exchanges.New = func() any { return newExchange() }

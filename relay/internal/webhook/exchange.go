@@ -21,12 +21,12 @@ const (
 type exchange struct {
 	*http1.Exchange
 
-	head    []byte // request line, header lines, blank line; then the body if it is small
-	headEnd int    // where the head ends
-	hop     int    // where the hop's part of the head ends
-	sent    []byte // the body: the exact bytes that were signed
-	body    []byte // room for building a body
-	method  string
+	head    []byte      // request line, header lines, blank line; then the body if it is small
+	headEnd int         // where the head ends
+	hop     int         // where the hop's part of the head ends
+	sent    []byte      // the body: the exact bytes that were signed
+	body    []byte      // room for building a body
+	block   []byte      // room for the head as HTTP/2 has it
 	held    func() bool // Request.Held
 	reached bool        // something may have been written
 	again   bool        // Result.Again
@@ -38,7 +38,7 @@ func newExchange() *exchange { return &exchange{Exchange: http1.NewExchange()} }
 func (x *exchange) release(pool *sync.Pool) {
 	x.sent, x.held, x.reached, x.again = nil, nil, false, false
 	x.Reset()
-	for _, b := range []*[]byte{&x.head, &x.body} {
+	for _, b := range []*[]byte{&x.head, &x.body, &x.block} {
 		if cap(*b) > keptBuffer {
 			*b = nil
 		}
@@ -57,7 +57,7 @@ func (x *exchange) build(e *Endpoint, r *Request) error {
 	if err != nil {
 		return err
 	}
-	x.sent, x.held, x.method = c.body, r.Held, e.method
+	x.sent, x.held = c.body, r.Held
 	x.hop = len(e.head)
 	x.head = append(x.head[:0], e.head...)
 	x.head = x.appendFields(x.head, e, r, c)

@@ -2,8 +2,6 @@ package webhook
 
 import (
 	"fmt"
-	"net/http"
-	"net/textproto"
 	"net/url"
 	"slices"
 	"strconv"
@@ -18,7 +16,7 @@ import (
 // A request's head is written once, as HTTP/1.1 has it, in two parts: what belongs to the hop
 // (request line, Host, User-Agent, the endpoint's own headers), made ready per endpoint, and what
 // belongs to the attempt (appendFields), which every hop of the attempt repeats byte for byte.
-// HTTP/2 reads the same lines back.
+// HTTP/2 writes the same lines its own way.
 
 // hopHead is the first part for one hop. The endpoint's own headers go only where its URL points.
 func (e *Endpoint) hopHead(o *origin, u *url.URL, withOwn bool) []byte {
@@ -146,19 +144,6 @@ func ownHeaders(headers map[string]string) ([]byte, error) {
 		b = append(append(append(append(b, name...), ": "...), headers[name]...), "\r\n"...)
 	}
 	return b, nil
-}
-
-// readFields turns header lines back into a header, for HTTP/2. What HTTP/2 says by other means is
-// left out.
-func readFields(dst http.Header, lines string) {
-	for line := range strings.SplitSeq(lines, "\r\n") {
-		name, value, ok := strings.Cut(line, ": ")
-		if !ok || name == "Host" || name == "Content-Length" {
-			continue
-		}
-		key := textproto.CanonicalMIMEHeaderKey(name)
-		dst[key] = append(dst[key], value)
-	}
 }
 
 // schemeOf maps the configuration's schemes to the signature package's.

@@ -23,7 +23,9 @@ type origin struct {
 	place    receiver.Place
 	tls      *tls.Config // nil: plain http
 	absolute bool        // the request line carries the whole URL, for a proxy
-	pool     http1.Pool
+
+	authority string // of place
+	pool      http1.Pool
 
 	mu       sync.Mutex
 	closed   bool
@@ -33,7 +35,7 @@ type origin struct {
 }
 
 func newOrigin(c *Client, p receiver.Place, concurrency int) *origin {
-	o := &origin{client: c, place: p, pool: http1.Pool{Max: concurrency, Timeout: c.idleTimeout, MaxAge: c.maxAge}}
+	o := &origin{client: c, place: p, authority: p.Authority(), pool: http1.Pool{Max: concurrency, Timeout: c.idleTimeout, MaxAge: c.maxAge}}
 	if p.Secure {
 		o.tls = c.tls.Clone()
 		o.tls.ServerName = p.ServerName()
@@ -118,20 +120,15 @@ func (o *origin) dial(ctx context.Context, deadline time.Time) (*http1.Conn, *h2
 	if o.tls == nil {
 		return http1.New(raw), nil, nil
 	}
-	p := &pulse{Conn: raw}
-	t, err := egress.Secure(ctx, p, o.tlsConfig())
+	t, err := egress.Secure(ctx, raw, o.tlsConfig())
 	if err != nil {
 		return nil, nil, err
 	}
 	if t.ConnectionState().NegotiatedProtocol != "h2" {
 		return http1.New(t), nil, nil
 	}
-	h, err := o.addH2(ctx, t, p)
-	if err != nil {
-		_ = t.Close() // err says more
-		return nil, nil, err
-	}
-	return nil, h, nil
+	h, err := o.addH2(t)
+	return nil, h, err
 }
 
 func (o *origin) tlsConfig() *tls.Config {
@@ -160,6 +157,6 @@ func (o *origin) close() {
 	o.h2 = nil
 	o.mu.Unlock()
 	for _, h := range old {
-		h.retire()
+		h.Retire()
 	}
 }
