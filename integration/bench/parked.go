@@ -49,7 +49,7 @@ func runDead(ctx context.Context, b *bench) error {
 	}
 	b.table.add(row{work: "the same, once it is well: drained", unit: "of the stream's rate", target: "0.5", met: atLeast(0.5)},
 		reading{tailpost: r.rate() / stream.rate()})
-	b.table.add(row{work: "the same: peak RSS", unit: "MiB", target: "flat: 64", met: atMost(64)}, reading{tailpost: r.memory.peak})
+	b.table.add(row{work: "the same, once it is well: peak RSS", unit: "MiB", target: "flat: 64", met: atMost(64)}, reading{tailpost: r.memory.peak})
 	return d.close(ctx)
 }
 
@@ -115,7 +115,7 @@ func runKeys(ctx context.Context, b *bench) error {
 	}
 	b.table.add(row{work: "1,000,000 parked keys of an endpoint with an order", unit: "of the rate without", target: "0.5", met: atLeast(0.5)},
 		reading{tailpost: got[1].rate() / got[0].rate()})
-	b.table.add(row{work: "the same: drained", unit: "events/s"}, reading{tailpost: got[1].rate()})
-	b.table.add(row{work: "the same: peak RSS", unit: "MiB", target: "flat: 64", met: atMost(64)}, reading{tailpost: got[1].memory.peak})
+	b.table.add(row{work: "1,000,000 parked keys: drained", unit: "events/s"}, reading{tailpost: got[1].rate()})
+	b.table.add(row{work: "1,000,000 parked keys: peak RSS", unit: "MiB", target: "flat: 64", met: atMost(64)}, reading{tailpost: got[1].memory.peak})
 	return nil
 }

@@ -29,7 +29,7 @@ var reachMutants = []mutant{
 	},
 	{
 		name: "reach-word-unread-on-http2", file: "relay/internal/webhook/h2.go",
-		old: "\tx.Answer.Word = resp.Header.Get(\"Webhook-Delivery\")\n", new: "",
+		old: "\tx.Answer.Word = a.Word\n", new: "",
 		promise: "What a receiver says counts on HTTP/2 too.",
 		pkg:     "./relay/internal/webhook", run: "TestTheReceiversWord",
 	},
