@@ -155,7 +155,7 @@ func hasPassword(text string) bool {
 }
 
 func (d *decoder) outbox(s *section) {
-	s.check([]string{"table", "columns", "messages", "start", "retention", "audit_interval", "search"}, nil)
+	s.check([]string{"table", "columns", "messages", "start", "retention", "audit_interval", "time_zone", "search"}, nil)
 	o := &d.config.Outbox
 	o.Messages, _ = s.text("messages")
 	table, named := s.text("table")
@@ -170,6 +170,7 @@ func (d *decoder) outbox(s *section) {
 		o.Mapping.Table = table
 	}
 	d.columns(s, &o.Mapping)
+	o.Mapping.TimeZone, _ = s.text("time_zone")
 	if text, ok := s.text("start"); ok {
 		o.Start = s.start(text)
 	}

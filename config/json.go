@@ -22,7 +22,7 @@ func (c Config) MarshalJSON() ([]byte, error) {
 		},
 		"outbox": map[string]any{
 			"table": m.Table, "messages": c.Outbox.Messages, "start": c.Outbox.Start.String(),
-			"retention": spell(c.Outbox.Retention, "forever"), "search": c.Outbox.Search.Source(),
+			"retention": spell(c.Outbox.Retention, "forever"), "search": c.Outbox.Search.Source(), "time_zone": m.TimeZone,
 			"columns": map[string]string{
 				"id": m.ID, "type": m.Type, "key": m.Key, "tenant": m.Tenant, "payload": m.Payload, "headers": m.Headers,
 				"created_at": m.CreatedAt,

@@ -133,6 +133,9 @@ func (c *checker) outbox() {
 			}
 		}
 	}
+	if _, err := m.Location(); err != nil {
+		c.fail("outbox.time_zone", "Unknown time zone", "Write a name such as \"Europe/Berlin\" or \"UTC\".")
+	}
 	if o.Messages == defaultSlot {
 		c.fail("outbox.messages", "Reserved prefix", "Use another prefix: %q carries Tailpost's own events.", defaultSlot)
 	}

@@ -1,9 +1,11 @@
 package integration_test
 
 import (
+	"encoding/json"
 	"fmt"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 
@@ -14,6 +16,7 @@ import (
 type gapCase struct {
 	ddl    string // of app.events with id, type and payload
 	noTime bool   // it has no created_at
+	zone   string // outbox.time_zone; empty: none
 	before string // statements before the gap; what they insert comes through the stream
 	lost   string // statements in the gap
 	want   []string
@@ -91,6 +94,13 @@ func gapCases() map[string]gapCase {
 			ddl:    typed("timestamp") + `; DO $$ BEGIN EXECUTE format('ALTER DATABASE %I SET timezone = %L', current_database(), 'America/Los_Angeles'); END $$`,
 			before: at("a1", "now() AT TIME ZONE 'America/Los_Angeles'"),
 			lost:   at("b1", "now() AT TIME ZONE 'America/Los_Angeles'") + at("b2", "now() AT TIME ZONE 'America/Los_Angeles'"),
+			want:   []string{"a1", "b1", "b2"},
+		},
+		"times of a zone that is configured": {
+			ddl:    typed("timestamp"),
+			zone:   "Asia/Kolkata",
+			before: at("a1", "now() AT TIME ZONE 'Asia/Kolkata'"),
+			lost:   at("b1", "now() AT TIME ZONE 'Asia/Kolkata'") + at("b2", "now() AT TIME ZONE 'Asia/Kolkata'"),
 			want:   []string{"a1", "b1", "b2"},
 		},
 		"no time at all": {
@@ -224,6 +234,9 @@ func TestAGapIsHealedByWhatARowIs(t *testing.T) {
 				created = ""
 			}
 			config.Outbox = mapped("app.events", "id", "type", "payload", created)
+			if c.zone != "" {
+				config.Outbox += fmt.Sprintf("\ntime_zone = %q", c.zone)
+			}
 			migrate := kit.Run(t, kit.Command{Args: []string{"migrate", "-c", writeConfig(t, config)}, Env: config.Env()})
 			require.Zero(t, migrate.ExitCode(), migrate.Output())
 			relay := kit.StartDelivering(t, kit.Options{Config: config})
@@ -247,6 +260,13 @@ func TestAGapIsHealedByWhatARowIs(t *testing.T) {
 					require.NotContains(t, note, text)
 				} else {
 					require.Contains(t, note, fmt.Sprintf("%d %s", n, text))
+				}
+			}
+			if c.zone != "" {
+				for _, r := range b.receiver.Requests("/erp") {
+					if r.ID != "after" { // its time is the session's
+						require.WithinDuration(t, time.Now(), envelopeTime(t, r.Body), 10*time.Minute)
+					}
 				}
 			}
 			require.Zero(t, relay.Stop(t))
@@ -284,6 +304,16 @@ func TestAnIDThatIsUsedAgainInAGapHidesBehindNoEarlierEvent(t *testing.T) {
 	require.Equal(t, `{"life": 1} {"life": 2}`, b.db.Text(t, "SELECT string_agg(convert_from(payload, 'UTF8'), ' ' ORDER BY event_id) FROM tailpost.delivery WHERE state = 'dead'"))
 	require.Equal(t, 1, b.db.Count(t, "SELECT count(*) FROM tailpost.delivery WHERE reason = 'id_reused' AND event_id LIKE '1~%' AND last_error LIKE '%earlier event with id 1 %'"))
 	require.Zero(t, relay.Stop(t))
+}
+
+// envelopeTime returns when an event was created, as the receiver is told.
+func envelopeTime(t *testing.T, body []byte) time.Time {
+	t.Helper()
+	var envelope struct {
+		Timestamp time.Time `json:"timestamp"`
+	}
+	require.NoError(t, json.Unmarshal(body, &envelope))
+	return envelope.Timestamp
 }
 
 func partOf(ddl string) string {

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/jackc/pgx/v5"
 )
@@ -20,6 +21,10 @@ type Mapping struct {
 	Payload   string
 	Headers   string
 	CreatedAt string
+
+	// TimeZone is that of a CreatedAt whose type has none (timestamp, date), a name of the IANA
+	// database; empty: the database's.
+	TimeZone string
 
 	// Optional says which columns were not asked for by name: where the table lacks one, events
 	// have none.
@@ -78,6 +83,9 @@ func (m Mapping) Validate() error {
 	if strings.ContainsRune(m.Table, 0) {
 		problems = append(problems, errors.New("outbox table: the name holds a NUL character"))
 	}
+	if _, err := m.Location(); err != nil {
+		problems = append(problems, err)
+	}
 	for _, f := range m.fields() {
 		if f.required && f.column == "" {
 			problems = append(problems, fmt.Errorf("outbox table %s: no column is named for %q, which every event needs", m.Table, f.name))
@@ -87,6 +95,18 @@ func (m Mapping) Validate() error {
 		}
 	}
 	return errors.Join(problems...)
+}
+
+// Location returns the time zone that is named; nil: none is.
+func (m Mapping) Location() (*time.Location, error) {
+	if m.TimeZone == "" {
+		return nil, nil //nolint:nilnil // no zone is named
+	}
+	location, err := time.LoadLocation(m.TimeZone)
+	if err != nil || m.TimeZone == "Local" || strings.ContainsAny(m.TimeZone, "'\\\x00") {
+		return nil, fmt.Errorf("outbox table %s: there is no time zone %q: write a name such as Europe/Berlin", m.Table, m.TimeZone)
+	}
+	return location, nil
 }
 
 // SchemaAndName splits Table at its first dot. A part that is missing is empty.

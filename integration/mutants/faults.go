@@ -157,6 +157,15 @@ var faultMutants = []mutant{
 		run:     "TestWhatIsBrokenIsNamedWithWhatMendsIt/a_large_table_that_audits_read",
 	},
 	{
+		name:    "faults-configured-zone-ignored",
+		file:    "relay/internal/ledger/table.go",
+		old:     "if err == nil && location == nil {",
+		new:     "if err == nil {",
+		promise: "A time without a zone is of the zone that is configured.",
+		pkg:     "./integration",
+		run:     "TestAGapIsHealedByWhatARowIs/times_of_a_zone_that_is_configured",
+	},
+	{
 		name:    "faults-printed-publication-without-deletes",
 		file:    "outbox/schema/migrations/publications.sql.tmpl",
 		old:     "SET (publish = 'insert, delete')",

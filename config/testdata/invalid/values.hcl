@@ -6,6 +6,7 @@ database {
 outbox {
   table    = "a." # ERROR "Invalid table name: Write it with its schema"
   columns  = { id = "id", tenat = "x" } # ERROR "Unknown column: .*Did you mean \"tenant\"?"
+  time_zone = "Mars/Olympus" # ERROR "Unknown time zone: .*Europe/Berlin"
   messages = "tailpost" # ERROR "Reserved prefix"
   start    = "yesterday" # ERROR "Invalid start: .*beginning"
 }

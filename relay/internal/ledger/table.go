@@ -30,7 +30,7 @@ type Table struct {
 	commitTimes bool
 	// timeType is the type of the rows' own time, below a domain.
 	timeType string
-	location *time.Location // of times without a zone: the database's
+	location *time.Location // of times without a zone: the mapping's, or the database's
 }
 
 // tableSQL reads what must be known of the table. Without commit timestamps a table without a time
@@ -118,7 +118,11 @@ func LookAt(ctx context.Context, db DB, m outbox.Mapping) (Table, error) {
 	}).Scan(&columns, &t.idType, &t.createdNotNull, &t.commitTimes, &t.operators, &t.timeType, &zone)
 	t.mapping, t.location = m.Fit(columns), time.UTC
 	if t.bareTime() {
-		if location, err := time.LoadLocation(zone); err == nil { // else one that only Postgres knows
+		location, err := m.Location()
+		if err == nil && location == nil {
+			location, err = time.LoadLocation(zone)
+		}
+		if err == nil { // else one that only Postgres knows
 			t.location = location
 		}
 	}
