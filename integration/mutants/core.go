@@ -765,9 +765,9 @@ var coreMutants = []mutant{
 		name: "core-rows-zone-of-sessions",
 		file: "relay/internal/ledger/table.go",
 		old: `	if t.bareTime() {
-		if location`,
+		location, err`,
 		new: `	if !t.bareTime() {
-		if location`,
+		location, err`,
 		promise: "A time without a zone is the database's.",
 		pkg:     "./integration",
 		run:     "TestAGapIsHealedByWhatARowIs/times_of_another_zone",
