@@ -993,4 +993,13 @@ var coreMutants = []mutant{
 		pkg:     "./relay/internal/intake",
 		run:     "TestARowThatMoves",
 	},
+	{
+		name:    "core-frontier-remembers",
+		file:    "relay/internal/source/frontier.go",
+		old:     "\t\ttx.next, tx.end, tx.at = nil, 0, time.Time{}",
+		new:     "\t\ttx.next = nil",
+		promise: "A transaction that is used again says nothing of before.",
+		pkg:     "./relay/internal/source",
+		run:     "^TestFrontier$",
+	},
 }

@@ -3,7 +3,7 @@ package main
 import "slices"
 
 // dispatchMutants break what the area dispatch promises.
-var dispatchMutants = slices.Concat(laneMutants, ruleMutants, admissionMutants)
+var dispatchMutants = slices.Concat(laneMutants, ruleMutants, admissionMutants, lifeMutants)
 
 // laneMutants break what lanes, recorder, loader and routing do.
 var laneMutants = []mutant{

@@ -51,6 +51,14 @@ func TestBudget_letsTheReaderGoOnInRuns(t *testing.T) {
 	require.False(t, open(ready), "76 of 100 are left")
 	b.release(1, 1)
 	require.True(t, open(ready), "75 of 100 are left")
+
+	b = newBudget(100, 1000)
+	b.charge(10, 1000)
+	ready = b.ready()
+	b.release(9, 200)
+	require.False(t, open(ready), "one event, and 800 bytes of 1000 are left")
+	b.release(0, 50)
+	require.True(t, open(ready), "750 bytes of 1000 are left")
 }
 
 // TestBudget_oneLargeEventPasses: an event larger than all of the budget is read when nothing else

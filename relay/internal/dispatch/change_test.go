@@ -330,25 +330,3 @@ func TestBlocked_parksUntilItIsNot(t *testing.T) {
 		l.stop()
 	})
 }
-
-func TestReload_leavesStreamedEndpointsAlone(t *testing.T) {
-	t.Parallel()
-	synctest.Test(t, func(t *testing.T) {
-		l := newLife(t)
-		l.change(l.endpoint())
-		other := *l.endpoint()
-		other.Streamed, other.Config.ID = false, "erp"
-		l.Reload([]dispatch.Endpoint{other})
-		l.event("e1")
-		l.gate.answer <- 200
-		l.gate.answer <- 200
-		l.later(time.Second)
-		require.Equal(t, 2, l.gate.sent())
-		l.Reload(nil)
-		l.event("e2")
-		l.gate.answer <- 200
-		l.later(time.Second)
-		require.Equal(t, 3, l.gate.sent())
-		l.stop()
-	})
-}

@@ -1,6 +1,7 @@
 package dispatch_test
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -9,6 +10,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/rs/zerolog"
 	"github.com/stretchr/testify/require"
 
 	"github.com/tailpost/tailpost/config"
@@ -157,18 +159,48 @@ func TestCircuit_aProbeThatCannotBeBuiltFreesItsPlace(t *testing.T) {
 
 func TestCircuit_aProbeThatIsNotSentFreesItsPlace(t *testing.T) {
 	t.Parallel()
-	synctest.Test(t, func(t *testing.T) {
-		tries := 0
-		l, sent := opens(t, func(r *webhook.Request) webhook.Result {
-			if tries++; tries == 1 {
-				return webhook.Result{Unsent: true}
-			}
-			return answer(r, 200)
+	for name, broken := range map[string]webhook.Result{
+		"not sent":                          {Unsent: true},
+		"broken off by this machine's lack": {Local: true, Reached: true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				tries := 0
+				l, sent := opens(t, func(r *webhook.Request) webhook.Result {
+					if tries++; tries == 1 {
+						broken.Attempt = answer(r, 0).Attempt
+						return broken
+					}
+					return answer(r, 200)
+				})
+				l.later(time.Minute)
+				require.ElementsMatch(t, []string{"fails", "probe", "probe", "next"}, *sent)
+				l.stop()
+			})
 		})
-		l.later(time.Minute)
-		require.ElementsMatch(t, []string{"fails", "probe", "probe", "next"}, *sent)
-		l.stop()
-	})
+	}
+}
+
+// lines counts the lines of a log that have a text.
+type lines struct {
+	of string
+
+	mu sync.Mutex
+	n  int
+}
+
+func (w *lines) Write(line []byte) (int, error) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.n += bytes.Count(line, []byte(w.of))
+	return len(line), nil
+}
+
+func (w *lines) count() int {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.n
 }
 
 // TestLocal_costsNeitherAttemptsNorHealth: what this machine lacks is no receiver's fault.
@@ -178,7 +210,8 @@ func TestLocal_costsNeitherAttemptsNorHealth(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			synctest.Test(t, func(t *testing.T) {
-				l := newLife(t)
+				log := &lines{of: "this machine is short of something"}
+				l := newLife(t, func(_ *life, o *dispatch.Options) { o.Logger = zerolog.New(log) })
 				lacking := time.Now().Add(10 * time.Minute)
 				var sent []string
 				e := l.endpoint()
@@ -200,6 +233,8 @@ func TestLocal_costsNeitherAttemptsNorHealth(t *testing.T) {
 				require.LessOrEqual(t, len(sent), 300, "no loop without a pause")
 				require.GreaterOrEqual(t, len(sent), 50)
 				require.Equal(t, uint64(len(sent)), l.LocalFailures())
+				require.GreaterOrEqual(t, log.count(), 9, "somebody hears of it")
+				require.LessOrEqual(t, log.count(), 11, "once a minute")
 				require.Len(t, l.tables.rows, 2, "without a schedule a failure would be the last")
 				l.later(time.Minute)
 				require.Empty(t, l.tables.rows)
@@ -238,31 +273,6 @@ func TestSpilling_endsOnceTheTableIsEmpty(t *testing.T) {
 		require.Equal(t, 3, l.gate.sent(), "at once, without a row")
 		l.gate.answer <- 200
 		l.later(time.Second)
-		l.stop()
-	})
-}
-
-func TestReload_leavesTheRateAlone(t *testing.T) {
-	t.Parallel()
-	synctest.Test(t, func(t *testing.T) {
-		n := 0
-		l := newLife(t)
-		e := l.endpoint()
-		e.Streamed, e.Config.Rate, e.Config.Concurrency, e.Config.ParkAfter = false, 20, 8, time.Hour
-		e.Sender = sender(func(_ context.Context, r *webhook.Request) webhook.Result {
-			n++
-			return answer(r, 200)
-		})
-		l.Reload([]dispatch.Endpoint{*e})
-		for i := range 500 {
-			l.event(fmt.Sprint("e", i))
-		}
-		for range 100 {
-			l.Reload([]dispatch.Endpoint{*e})
-			l.later(100 * time.Millisecond)
-		}
-		require.LessOrEqual(t, n, 10*20+2, "in ten seconds")
-		require.GreaterOrEqual(t, n, 10*20-2)
 		l.stop()
 	})
 }

@@ -48,6 +48,20 @@ func TestFrontier(t *testing.T) {
 		requireFrontier(t, tr, 10, at(10))
 	})
 
+	t.Run("a transaction that is used again says nothing of before", func(t *testing.T) {
+		t.Parallel()
+		tr := source.NewFrontier(0)
+		tx := tr.Begin()
+		tr.Commit(tx, 10, at(10))
+		tx = tr.Begin()
+		tx.Add(1)
+		require.True(t, tr.Oldest().IsZero(), "it was not read whole")
+		tr.Commit(tx, 20, at(20))
+		require.True(t, at(20).Equal(tr.Oldest()))
+		tr.Settle(tx, 1)
+		require.True(t, tr.Oldest().IsZero())
+	})
+
 	t.Run("an open transaction never passes, however settled it is", func(t *testing.T) {
 		t.Parallel()
 		tr := source.NewFrontier(0)

@@ -1,0 +1,108 @@
+package dispatch_test
+
+import (
+	"context"
+	"encoding/json"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/tailpost/tailpost/config"
+	"github.com/tailpost/tailpost/outbox"
+	"github.com/tailpost/tailpost/relay/internal/dispatch"
+	"github.com/tailpost/tailpost/relay/internal/ledger"
+	"github.com/tailpost/tailpost/relay/internal/source"
+	"github.com/tailpost/tailpost/relay/internal/webhook"
+)
+
+// told is an operational event, and the events of the attempts that it was recorded with.
+type told struct {
+	id, kind, about string
+	with            []string
+}
+
+// tells has a life in which ep_1 fails, without another try, and ops subscribes to what is told.
+func tells(t *testing.T) (l *life, heard *[]told) {
+	t.Helper()
+	heard = new([]told)
+	fails := sender(func(_ context.Context, r *webhook.Request) webhook.Result { return answer(r, 500) })
+	l = newLife(t, func(_ *life, o *dispatch.Options) {
+		o.Committed = func(b *ledger.Batch) {
+			looked.Lock()
+			defer looked.Unlock()
+			for _, content := range b.Emit {
+				var e struct {
+					Event struct {
+						ID, Type string
+						Data     struct{ Event struct{ ID string } }
+					}
+				}
+				if err := json.Unmarshal(content, &e); err != nil {
+					panic(err)
+				}
+				one := told{id: e.Event.ID, kind: e.Event.Type, about: e.Event.Data.Event.ID}
+				for i := range b.Attempts {
+					one.with = append(one.with, b.Attempts[i].EventID)
+				}
+				*heard = append(*heard, one)
+			}
+		}
+		ops := dispatch.Endpoint{Sender: fails, Config: config.Endpoint{
+			ID: "ops", Concurrency: 1, ParkAfter: time.Second, Timeout: time.Minute,
+			Subscriptions: []config.Subscription{{Events: []string{outbox.TypeFailed}}},
+		}}
+		o.Endpoints = []dispatch.Endpoint{ops}
+	})
+	e := l.endpoint()
+	e.Sender, e.Config.Retry.Schedule = fails, nil
+	l.change(e)
+	return l, heard
+}
+
+// Whoever is told of an attempt is told in the transaction that records it, and of each attempt
+// once more, though it has the number of an earlier one.
+func TestNotices_areOfTheirAttempt(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		l, heard := tells(t)
+		l.event("e1")
+		l.later(time.Second)
+		require.Len(t, *heard, 1)
+		require.Equal(t, outbox.TypeFailed, (*heard)[0].kind)
+
+		// A person resends it: its schedule begins anew.
+		l.tables.mu.Lock()
+		pair := outbox.Pair{EventID: "e1", EndpointID: "ep_1"}
+		row := l.tables.rows[pair]
+		row.State, row.Attempts, row.NextAttemptAt = outbox.Pending, 0, time.Now()
+		l.tables.rows[pair] = row
+		l.tables.mu.Unlock()
+		l.Due("ep_1")
+		l.later(time.Second)
+		require.Len(t, *heard, 2)
+		require.NotEqual(t, (*heard)[0].id, (*heard)[1].id)
+		for _, one := range *heard {
+			require.Equal(t, "e1", one.about)
+			require.Contains(t, one.with, "e1")
+		}
+		l.stop()
+	})
+}
+
+// Nobody is told of what becomes of operational events: there would be no end to it.
+func TestNotices_areNotOfNotices(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		l, heard := tells(t)
+		l.commit(func(tx *source.Unsettled) {
+			l.Take(outbox.Event{ID: outbox.OperationalID + "1", Type: outbox.TypeFailed, Payload: []byte("{}"), CommitLSN: outbox.LSN(l.at)}, tx)
+		})
+		l.later(time.Second)
+		require.Len(t, l.tables.attempts, 1)
+		require.Equal(t, outbox.Dead, l.tables.attempts[0].Outcome)
+		require.Empty(t, *heard)
+		l.stop()
+	})
+}

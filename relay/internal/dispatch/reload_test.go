@@ -1,0 +1,113 @@
+package dispatch_test
+
+import (
+	"context"
+	"fmt"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/tailpost/tailpost/config"
+	"github.com/tailpost/tailpost/relay/internal/dispatch"
+	"github.com/tailpost/tailpost/relay/internal/webhook"
+)
+
+func TestReload_leavesStreamedEndpointsAlone(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		l := newLife(t)
+		l.change(l.endpoint())
+		other := *l.endpoint()
+		other.Streamed, other.Config.ID = false, "erp"
+		l.Reload([]dispatch.Endpoint{other})
+		l.event("e1")
+		l.gate.answer <- 200
+		l.gate.answer <- 200
+		l.later(time.Second)
+		require.Equal(t, 2, l.gate.sent())
+		l.Reload(nil)
+		l.event("e2")
+		l.gate.answer <- 200
+		l.later(time.Second)
+		require.Equal(t, 3, l.gate.sent())
+		l.stop()
+	})
+}
+
+func TestReload_leavesTheRateAlone(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		n := 0
+		l := newLife(t)
+		e := l.endpoint()
+		e.Streamed, e.Config.Rate, e.Config.Concurrency, e.Config.ParkAfter = false, 20, 8, time.Hour
+		e.Sender = sender(func(_ context.Context, r *webhook.Request) webhook.Result {
+			n++
+			return answer(r, 200)
+		})
+		l.Reload([]dispatch.Endpoint{*e})
+		for i := range 500 {
+			l.event(fmt.Sprint("e", i))
+		}
+		for range 100 {
+			l.Reload([]dispatch.Endpoint{*e})
+			l.later(100 * time.Millisecond)
+		}
+		require.LessOrEqual(t, n, 10*20+2, "in ten seconds")
+		require.GreaterOrEqual(t, n, 10*20-2)
+		l.stop()
+	})
+}
+
+// An endpoint that is removed and put back while a request is under way goes on.
+func TestReload_putsBackWhatWasRemoved(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		l := newLife(t)
+		e := l.endpoint()
+		e.Streamed = false
+		l.Reload([]dispatch.Endpoint{*e})
+		l.event("e1")
+		l.later(time.Millisecond)
+		require.Equal(t, 1, l.gate.sent())
+		l.Reload(nil)
+		l.Reload([]dispatch.Endpoint{*e})
+		l.event("e2")
+		l.gate.answer <- 200
+		l.gate.answer <- 200
+		l.later(10 * time.Second)
+		require.Equal(t, 2, l.gate.sent())
+		require.Empty(t, l.tables.rows)
+		l.stop()
+	})
+}
+
+// Once all that was there by the old ordering is in the table and read, events go from memory
+// again, by the new one.
+func TestReload_withAnotherOrderingGoesOnFromMemory(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		l := newLife(t)
+		e := l.endpoint()
+		e.Streamed = false
+		l.Reload([]dispatch.Endpoint{*e})
+		l.keyed("e1", "k")
+		l.keyed("e2", "k")
+		l.later(time.Millisecond)
+		e.Config.Ordering = config.OrderingKey
+		l.Reload([]dispatch.Endpoint{*e})
+		l.gate.answer <- 200
+		l.gate.answer <- 200
+		l.later(10 * time.Second)
+		require.Equal(t, 2, l.gate.sent())
+		require.Empty(t, l.tables.rows)
+		l.keyed("e3", "k")
+		synctest.Wait()
+		require.Equal(t, 3, l.gate.sent(), "at once, without a row")
+		l.gate.answer <- 200
+		l.later(time.Second)
+		l.stop()
+	})
+}

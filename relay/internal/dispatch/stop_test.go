@@ -1,0 +1,128 @@
+package dispatch_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/tailpost/tailpost/outbox"
+	"github.com/tailpost/tailpost/relay/internal/dispatch"
+	"github.com/tailpost/tailpost/relay/internal/ledger"
+	"github.com/tailpost/tailpost/relay/internal/source"
+	"github.com/tailpost/tailpost/relay/internal/webhook"
+)
+
+// A request that does not end holds up a stop for the grace and no longer, and hardly at all once
+// the hold broke: nobody is sent to until the slot is taken again. What was broken off is in the
+// table.
+func TestRun_endsWithinItsGrace(t *testing.T) {
+	t.Parallel()
+	const slack = 100 * time.Millisecond // for the recording
+	for name, test := range map[string]struct {
+		cause error
+		takes time.Duration
+	}{
+		"stopped":             {context.Canceled, 3 * time.Second},
+		"the hold has broken": {errors.New("the slot is lost"), 500 * time.Millisecond},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				l := &life{t: t, tables: newTables(rand.New(rand.NewPCG(1, 1))), tracker: source.NewFrontier(0)}
+				l.Dispatcher = dispatch.New(t.Context(), dispatch.Options{
+					Ledger: l.tables, Frontier: l.tracker, Ack: l.tables.ack, Grace: 3 * time.Second,
+				})
+				ctx, stop := context.WithCancelCause(t.Context())
+				done := make(chan error, 1)
+				go func() { done <- l.Run(ctx) }()
+				e := l.endpoint()
+				e.Config.ParkAfter = time.Hour
+				e.Sender = sender(func(ctx context.Context, r *webhook.Request) webhook.Result {
+					<-ctx.Done()
+					a := answer(r, 0)
+					a.Attempt.Error = "aborted"
+					return a
+				})
+				l.change(e)
+				l.event("e1")
+				l.later(time.Second)
+				began := time.Now()
+				stop(test.cause)
+				require.NoError(t, <-done)
+				require.GreaterOrEqual(t, time.Since(began), test.takes)
+				require.Less(t, time.Since(began), test.takes+slack)
+				require.Len(t, l.tables.rows, 1)
+			})
+		})
+	}
+}
+
+// slowLedger keeps its first transaction waiting, and knows how large the largest was.
+type slowLedger struct {
+	dispatch.Ledger
+
+	free    chan struct{}
+	largest int
+}
+
+func (s *slowLedger) Record(ctx context.Context, hold ledger.Hold, b *ledger.Batch) error {
+	<-s.free
+	s.largest = max(s.largest, len(b.Attempts)+len(b.Park)+len(b.Versions))
+	return s.Ledger.Record(ctx, hold, b)
+}
+
+// However much has come together while the database was slow, no transaction is long.
+func TestRecord_keepsItsTransactionsShort(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		const events, most = 5000, 2048
+		s := &slowLedger{free: make(chan struct{})}
+		l := newLife(t, func(l *life, o *dispatch.Options) {
+			s.Ledger = l.tables
+			o.Ledger = s
+		})
+		l.change(l.endpoint())
+		l.SetState("ep_1", ledger.EndpointState{Status: ledger.StatusPaused})
+		for i := range events {
+			l.event(fmt.Sprint("e", i))
+		}
+		synctest.Wait()
+		close(s.free)
+		l.later(time.Minute)
+		require.Len(t, l.tables.rows, events)
+		require.LessOrEqual(t, s.largest, most)
+		l.stop()
+	})
+}
+
+// A connection that the receiver closed while it was idle says nothing of how well the receiver is:
+// the request is made again at once.
+func TestRetry_overAConnectionThatHadBeenIdleComesAtOnce(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		var sent []time.Time
+		l := newLife(t)
+		e := l.endpoint()
+		e.Sender = sender(func(_ context.Context, r *webhook.Request) webhook.Result {
+			if sent = append(sent, r.Now); len(sent) > 1 {
+				return answer(r, 200)
+			}
+			a := answer(r, 0)
+			a.Attempt.Error, a.Again, a.Reached = "sending the request: EOF", true, true
+			return a
+		})
+		l.change(e)
+		l.event("e1")
+		l.later(10 * time.Second)
+		require.Len(t, sent, 2)
+		require.Less(t, sent[1].Sub(sent[0]), time.Second)
+		require.Equal(t, []outbox.Outcome{outbox.Retry, outbox.Delivered}, []outbox.Outcome{l.tables.attempts[0].Outcome, l.tables.attempts[1].Outcome})
+		l.stop()
+	})
+}
