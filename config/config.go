@@ -14,6 +14,7 @@ type Config struct {
 	Database  Database
 	Outbox    Outbox
 	Endpoints []Endpoint
+	Attempts  Attempts
 	Retention Retention
 	Network   Network
 	Secrets   Secrets
@@ -43,6 +44,11 @@ type Outbox struct {
 	AuditInterval time.Duration
 	// Search is what an event's attempts are found by; nil: their event's id alone.
 	Search *Search
+}
+
+// Attempts says what an attempt's row has beside what all have.
+type Attempts struct {
+	Headers bool // the headers of the request and of the answer
 }
 
 // Retention says how long what is recorded is kept. 0 is the default, negative is for ever.

@@ -85,7 +85,7 @@ func (d *decoder) file(src *diag.Source, body *hclsyntax.Body, defaultsOnly bool
 		functions: environment(d.opts, filepath.Dir(src.Name())),
 	}
 	if !defaultsOnly {
-		top.check(nil, []string{"database", "outbox", "retention", "defaults", "endpoint", "network", "secrets", "api", "metrics", "log"})
+		top.check(nil, []string{"database", "outbox", "attempts", "retention", "defaults", "endpoint", "network", "secrets", "api", "metrics", "log"})
 	}
 	for _, b := range body.Blocks {
 		if (b.Type == "defaults") != defaultsOnly || d.opts.DatabaseOnly && b.Type != "database" && b.Type != "outbox" {
@@ -114,6 +114,9 @@ func (d *decoder) block(top *section, b *hclsyntax.Block) {
 		d.database(s)
 	case "outbox":
 		d.outbox(s)
+	case "attempts":
+		s.check([]string{"headers"}, nil)
+		d.config.Attempts.Headers = s.flag("headers")
 	case "retention":
 		d.retention(s)
 	case "network":

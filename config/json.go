@@ -28,6 +28,7 @@ func (c Config) MarshalJSON() ([]byte, error) {
 				"created_at": m.CreatedAt,
 			},
 		},
+		"attempts":  map[string]bool{"headers": c.Attempts.Headers},
 		"endpoints": endpoints,
 		"network":   map[string]any{"allow": allowed(&c.Network), "allow_http": c.Network.AllowHTTP, "proxy": c.Network.Proxy},
 		"secrets":   map[string]any{"keys": append([]Secret{}, c.Secrets.Keys...)},

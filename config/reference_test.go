@@ -27,6 +27,7 @@ func places() map[string]place {
 		"":                      {},
 		"database":              {"database", "database {\n", "}\n"},
 		"outbox":                {"outbox", "outbox {\n", "}\n"},
+		"attempts":              {heading: "attempts", before: "attempts {\n", after: "}\n"},
 		"retention":             {"retention", "retention {\n", "}\n"},
 		"network":               {"network", "network {\n", "}\n"},
 		"secrets":               {"secrets", "secrets {\n", "}\n"},

@@ -45,6 +45,10 @@ type Attempt struct {
 	CommitLSN   LSN
 
 	Search []string // what the event is found by, as "name=value"
+
+	// RequestHeaders and ResponseHeaders are by their names in lower case, without secrets; nil: they
+	// are not kept, or there were none.
+	RequestHeaders, ResponseHeaders map[string]string
 }
 
 // State is the state of an unfinished delivery.

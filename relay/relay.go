@@ -138,6 +138,12 @@ func (c clients) Close() {
 	c.tenants.Close()
 }
 
+// keepHeaders has attempts keep headers, or not.
+func (c clients) keepHeaders(keep bool) {
+	c.own.KeepHeaders(keep)
+	c.tenants.KeepHeaders(keep)
+}
+
 // newClients prepares what requests go out by.
 func (r *Relay) newClients(cfg *config.Config, roots *x509.CertPool) (clients, error) {
 	listeners, err := r.ownListeners()
@@ -158,7 +164,9 @@ func (r *Relay) newClients(cfg *config.Config, roots *x509.CertPool) (clients, e
 		own.Close()
 		return clients{}, fmt.Errorf("prepare the HTTP client of the API's endpoints: %w", err)
 	}
-	return clients{own, tenants}, nil
+	c := clients{own, tenants}
+	c.keepHeaders(cfg.Attempts.Headers)
+	return c, nil
 }
 
 // build prepares what sends to the endpoints of a config.

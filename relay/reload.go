@@ -134,6 +134,7 @@ func (r *Relay) swap(ctx context.Context, old, next *settings) error {
 	}
 	r.mu.Lock()
 	r.set = next
+	next.clients.keepHeaders(next.cfg.Attempts.Headers)
 	holding := r.holding
 	r.mu.Unlock()
 	switch {

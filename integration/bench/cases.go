@@ -39,6 +39,7 @@ func cases() []benchCase {
 		{name: "transaction-1000000", run: runGiant},
 		{name: "backlog-1000000", run: runBacklog},
 		{name: "attempts-10000000", once: true, run: runAttempts},
+		{name: "headers", run: runExtras},
 		{name: "micro", run: runMicro},
 	}
 }

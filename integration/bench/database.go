@@ -111,10 +111,11 @@ func (b *bench) exec(ctx context.Context, sql string) error {
 }
 
 // configure writes the configuration.
-func (d *database) configure(list []endpoint) error {
+func (d *database) configure(list []endpoint, more ...string) error {
 	var b strings.Builder
 	fmt.Fprintf(&b, "database {\n  url  = env(\"DATABASE_URL\")\n  slot = %q\n}\n", d.name)
 	b.WriteString("network {\n  allow      = [\"127.0.0.0/8\"]\n  allow_http = true\n}\n")
+	b.WriteString(strings.Join(more, ""))
 	for i, e := range list {
 		if e.url == "" {
 			e.url = d.b.sink.url

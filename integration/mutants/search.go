@@ -1,6 +1,7 @@
 package main
 
-// searchMutants break what is promised of finding events by what the configuration names.
+// searchMutants break what is promised of what attempts keep beside what all have: what their events are
+// found by, and headers.
 var searchMutants = []mutant{
 	{
 		name: "search-composite-value", file: "config/filter/search.go",
@@ -81,8 +82,8 @@ var searchMutants = []mutant{
 	},
 	{
 		name: "search-shows-payloads", file: "relay/internal/api/payload.go",
-		old:     "	a.Search = nil\n",
-		new:     "",
+		old:     "	a.Search, a.RequestHeaders, a.ResponseHeaders = nil, nil, nil\n",
+		new:     "	a.RequestHeaders, a.ResponseHeaders = nil, nil\n",
 		promise: "What an event is found by is for keys with payloads:read: it comes from the payload.",
 		pkg:     "./relay/internal/api", run: "TestPayloadsNeedAScope",
 	},
@@ -92,5 +93,54 @@ var searchMutants = []mutant{
 		new:     "\n",
 		promise: "A live tail of a search shows what is searched for alone.",
 		pkg:     "./relay/internal/api", run: "TestStreamShowsWhatIsSearchedFor",
+	},
+	{
+		name: "search-headers-with-secrets", file: "relay/internal/webhook/headers.go",
+		old:     `		if !open[name] && !strings.HasPrefix(name, "ce-") {`,
+		new:     `		if name == "authorization" {`,
+		promise: "An attempt keeps no value of an endpoint's own headers, and no signature.",
+		pkg:     "./relay/internal/webhook", run: "TestSendKeepsHeaders",
+	},
+	{
+		name: "search-headers-with-cookies", file: "relay/internal/webhook/headers.go",
+		old:     `		if strings.Contains(name, "cookie") || `,
+		new:     `		if `,
+		promise: "An attempt keeps no cookie that a receiver set.",
+		pkg:     "./relay/internal/webhook", run: "TestSendKeepsHeaders",
+	},
+	{
+		name: "search-headers-without-end", file: "relay/internal/webhook/headers.go",
+		old:     `k.size+len(name)+len(value) > maxKeptBytes {`,
+		new:     `false {`,
+		promise: "An attempt keeps at most 4 KiB of an answer's headers.",
+		pkg:     "./relay/internal/webhook", run: "TestSendKeepsFewHeaders",
+	},
+	{
+		name: "search-headers-of-what-was-not-sent", file: "relay/internal/webhook/endpoint.go",
+		old:     "	if x.KeepFields && x.reached {",
+		new:     "	if x.KeepFields {",
+		promise: "A request that was not sent has no headers as sent.",
+		pkg:     "./relay/internal/webhook", run: "TestSendKeepsNoHeadersOfWhatWasNotSent",
+	},
+	{
+		name: "search-headers-unasked", file: "relay/internal/webhook/endpoint.go",
+		old:     "	x.KeepFields = e.client.keepHeaders.Load()",
+		new:     "	x.KeepFields = true",
+		promise: "Headers are kept only where that is asked for.",
+		pkg:     "./relay/internal/webhook", run: "TestSendKeepsHeaders",
+	},
+	{
+		name: "search-headers-for-everybody", file: "relay/internal/api/payload.go",
+		old:     "	a.Search, a.RequestHeaders, a.ResponseHeaders = nil, nil, nil\n",
+		new:     "	a.Search, a.RequestHeaders = nil, nil\n",
+		promise: "Headers of answers are for keys with payloads:read.",
+		pkg:     "./integration/panel", run: "TestAnAttemptShowsItsHeaders",
+	},
+	{
+		name: "search-headers-not-recorded", file: "relay/internal/ledger/encode.go",
+		old:     "	w.headers(a.ResponseHeaders)\n}",
+		new:     "	w.headers(nil)\n}",
+		promise: "The headers of an answer are on record.",
+		pkg:     "./integration/panel", run: "TestAnAttemptShowsItsHeaders",
 	},
 }

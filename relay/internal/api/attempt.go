@@ -30,6 +30,9 @@ type Attempt struct {
 	AttemptedAt       time.Time `json:"attempted_at" doc:"When the request began."`
 	CommitLSN         string    `json:"commit_lsn" doc:"Place of the event's transaction in the write-ahead log."`
 
+	RequestHeaders  map[string]string `json:"request_headers,omitempty" doc:"Headers of the request as it was sent, by their names in lower case; secrets and signatures are [redacted]. Only where attempts { headers = true } is set, and for keys with payloads:read."`
+	ResponseHeaders map[string]string `json:"response_headers,omitempty" doc:"Headers of the answer, as far as they fit 4 KiB. As request_headers."`
+
 	Search map[string]string `json:"search,omitempty" doc:"What the event is found by, as outbox.search of the configuration named it; only for keys with payloads:read."`
 }
 
@@ -39,6 +42,7 @@ func showAttempt(p *principal, a *outbox.Attempt) Attempt {
 		Trigger: string(a.Trigger), URL: a.URL, Outcome: string(a.Outcome), StatusCode: a.StatusCode, Error: p.readable(a.Error),
 		DurationMS: float64(a.Duration) / float64(time.Millisecond), ResponseBody: string(a.ResponseBody),
 		ResponseTruncated: a.ResponseTruncated, AttemptedAt: a.AttemptedAt.UTC(), CommitLSN: a.CommitLSN.String(),
+		RequestHeaders: a.RequestHeaders, ResponseHeaders: a.ResponseHeaders,
 	}
 	if len(a.Search) > 0 {
 		shown.Search = make(map[string]string, len(a.Search))

@@ -21,5 +21,5 @@ func (a *Attempt) conceal(p *principal) {
 		return
 	}
 	a.ResponseBody, a.ResponseTruncated, a.ResponseHidden = "", false, true
-	a.Search = nil
+	a.Search, a.RequestHeaders, a.ResponseHeaders = nil, nil, nil
 }

@@ -27,6 +27,22 @@ type Answer struct {
 	Word       string // of the header webhook-delivery
 	Body       []byte // the beginning of the body, valid until the Exchange is used again
 	Truncated  bool   // the body is longer than Body
+	// Fields are the first MaxFields header lines, without what is wrong with any of them; nil
+	// unless Exchange.KeepFields wants them.
+	Fields []Field
+}
+
+// MaxFields is how many header lines of an answer are kept.
+const MaxFields = 48
+
+// Field is a header line.
+type Field struct{ Name, Value string }
+
+// Keep adds a header line, if there is room for it.
+func (a *Answer) Keep(name, value string) {
+	if len(a.Fields) < MaxFields {
+		a.Fields = append(a.Fields, Field{name, value})
+	}
 }
 
 // framing is what an answer's head says about where its body ends and what happens then.
@@ -41,6 +57,7 @@ type framing struct {
 	folded     bool // the line before matters, or is no header: it must not go on in the next
 	contentful bool
 	refusal    bool  // its status is 400 or more
+	keeps      bool  // its header lines are wanted
 	strict     bool  // only CRLF ends a line
 	bad        error // what is wrong with the head so far
 }
@@ -60,6 +77,7 @@ func (x *Exchange) readHead(f *framing) error {
 		}
 		*f = framing{budget: f.budget, http10: http10, length: lengthUnknown, folded: true}
 		x.Answer.RetryAfter, x.Answer.Location, x.Answer.Date, x.Answer.Word = "", "", "", ""
+		x.Answer.Fields, f.keeps = nil, x.KeepFields
 		f.refusal = status >= http.StatusBadRequest
 		if err := x.readFields(f); err != nil {
 			return err
@@ -147,6 +165,9 @@ func (x *Exchange) readFieldLine(f *framing, line []byte) (err error) {
 	colon := bytes.IndexByte(line, ':')
 	if colon < 0 || !validName(line[:colon]) || hasControl(line[colon:]) {
 		return errMalformed
+	}
+	if f.keeps {
+		x.Answer.Keep(string(line[:colon]), string(bytes.Trim(line[colon+1:], " \t")))
 	}
 	f.folded, err = x.readField(f, line[:colon], line[colon+1:])
 	return err

@@ -19,6 +19,8 @@ const (
 // for the next one, by one goroutine at a time.
 type Exchange struct {
 	Answer Answer
+	// KeepFields has Answer keep the header lines.
+	KeepFields bool
 
 	reader *bufio.Reader
 	line   []byte // room for a line that is longer than reader's buffer

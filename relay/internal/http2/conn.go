@@ -16,6 +16,8 @@ type Options struct {
 	MaxHead  int // of an answer, its header list
 	MaxBody  int // how much of an answer's body is kept
 	MaxDrain int // how much is read beyond that, so that the answer ends well
+	// Fields is how many header lines of an answer are kept; it is asked at each answer. nil: none.
+	Fields func() int
 
 	IdleTimeout time.Duration // without a request the connection is closed after this
 	PingAfter   time.Duration // silence, while requests are in flight, after which the peer is asked

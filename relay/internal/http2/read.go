@@ -7,6 +7,7 @@ import (
 	"time"
 
 	h2 "golang.org/x/net/http2"
+	"golang.org/x/net/http2/hpack"
 )
 
 // read reads frames until the connection is closed.
@@ -93,6 +94,9 @@ func (c *Conn) takeHead(f *h2.MetaHeadersFrame) error {
 		return nil
 	}
 	s.headed, s.answer.Status = true, int(status)
+	if c.options.Fields != nil {
+		s.answer.keep(f.RegularFields(), c.options.Fields())
+	}
 	for _, field := range f.RegularFields() {
 		switch field.Name {
 		case "retry-after":
@@ -111,6 +115,13 @@ func (c *Conn) takeHead(f *h2.MetaHeadersFrame) error {
 		c.complete(s)
 	}
 	return nil
+}
+
+// keep keeps the first header lines.
+func (a *Answer) keep(fields []hpack.HeaderField, most int) {
+	for _, f := range fields[:min(most, len(fields))] {
+		a.Fields = append(a.Fields, Field{f.Name, f.Value})
+	}
 }
 
 // complete ends a stream whose answer is whole. What is not sent of its request is not wanted.

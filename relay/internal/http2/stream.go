@@ -18,7 +18,11 @@ type Answer struct {
 	Word       string // of the header webhook-delivery
 	Body       []byte // the beginning of the body
 	Truncated  bool   // the body is longer than Body
+	Fields     []Field
 }
+
+// Field is a header line, its name in lower case.
+type Field struct{ Name, Value string }
 
 // stream is a request in flight. Its fields are guarded by the connection's mu, until it is done.
 type stream struct {

@@ -110,7 +110,7 @@ func (w *encoder) copyAttempts(attempts []outbox.Attempt) {
 }
 
 func (w *encoder) attempt(a *outbox.Attempt) {
-	w.int16(16)
+	w.int16(18)
 	w.text(a.EventID)
 	w.text(a.EventType)
 	w.textOrNull(a.Tenant)
@@ -127,6 +127,8 @@ func (w *encoder) attempt(a *outbox.Attempt) {
 	w.time(a.AttemptedAt)
 	w.lsn(a.CommitLSN)
 	w.terms(a.Search)
+	w.headers(a.RequestHeaders)
+	w.headers(a.ResponseHeaders)
 }
 
 // parkChunk is how many of ds, at least one, go into one statement. Two of the same id do not, as a

@@ -2,8 +2,10 @@ package panel
 
 import (
 	"encoding/json"
+	"maps"
 	"net/http"
 	"net/url"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -26,7 +28,8 @@ type attemptPage struct {
 	Waiting        *api.Delivery // what comes next
 	Curl           []copied
 	Copies         []copied
-	RequestHeaders []header
+	Sent, Answered []header // headers of the request and of the answer
+	Kept           bool     // they are on record
 }
 
 type header struct{ Name, Value string }
@@ -99,15 +102,27 @@ func (v *visit) fillAttempt(body *attemptPage) error {
 			return err
 		}
 	}
-	body.RequestHeaders = []header{
-		{"webhook-id", body.EventID},
-		{"webhook-timestamp", strconv.FormatInt(body.AttemptedAt.Unix(), 10)},
-		{"webhook-signature", "not kept: it is made anew for every request"},
+	body.Sent, body.Answered, body.Kept = headersOf(body.RequestHeaders), headersOf(body.ResponseHeaders), body.RequestHeaders != nil
+	if !body.Kept {
+		body.Sent = []header{
+			{"webhook-id", body.EventID},
+			{"webhook-timestamp", strconv.FormatInt(body.AttemptedAt.Unix(), 10)},
+			{"webhook-signature", "not kept: it is made anew for every request"},
+		}
 	}
 	if text := ev.PayloadText; text != "" && len(text) <= prettyBytes && body.Endpoint != nil {
 		body.Curl = repeat(body, &ev, text)
 	}
 	return nil
+}
+
+// headersOf are headers in the order of their names.
+func headersOf(all map[string]string) []header {
+	list := make([]header, 0, len(all))
+	for _, name := range slices.Sorted(maps.Keys(all)) {
+		list = append(list, header{name, all[name]})
+	}
+	return list
 }
 
 // repeat is the request as a command that signs anew. The secret stays where the command runs.

@@ -56,7 +56,8 @@ type AttemptPage struct {
 
 const attemptColumns = `
 SELECT event_id, event_type, COALESCE(tenant, ''), endpoint_id, number, trigger, url, outcome, COALESCE(status_code, 0),
-       COALESCE(error, ''), duration_ms, response_body, response_truncated, attempted_at, commit_lsn::text, search
+       COALESCE(error, ''), duration_ms, response_body, response_truncated, attempted_at, commit_lsn::text, search,
+       request_headers, response_headers
 FROM tailpost.attempt AS a`
 
 const attemptsOrder = `
@@ -224,7 +225,8 @@ func scanAttemptAnd(row pgx.CollectableRow, more ...any) (a outbox.Attempt, err 
 	var body *string
 	to := []any{
 		&a.EventID, &a.EventType, &a.Tenant, &a.EndpointID, &a.Number, &a.Trigger, &a.URL, &a.Outcome, &a.StatusCode,
-		&a.Error, &ms, &body, &a.ResponseTruncated, &a.AttemptedAt, &lsn, &a.Search,
+		&a.Error, &ms, &body, &a.ResponseTruncated, &a.AttemptedAt, &lsn, &a.Search, &a.RequestHeaders,
+		&a.ResponseHeaders,
 	}
 	err = row.Scan(append(to, more...)...)
 	if err != nil {
@@ -251,6 +253,7 @@ func (c *Change) RecordTest(ctx context.Context, a *outbox.Attempt) error {
 		"event": a.EventID, "type": a.EventType, "tenant": a.Tenant, "endpoint": a.EndpointID, "number": a.Number,
 		"trigger": a.Trigger, "url": a.URL, "outcome": a.Outcome, "status": a.StatusCode, "error": a.Error, "ms": ms,
 		"body": orNull(string(a.ResponseBody)), "truncated": a.ResponseTruncated, "at": a.AttemptedAt,
+		"request_headers": jsonOrNull(a.RequestHeaders), "response_headers": jsonOrNull(a.ResponseHeaders),
 		"hour": a.AttemptedAt.UTC().Truncate(time.Hour), "buckets": bucketsOf(ms),
 		"delivered": 0, "failed": 1, "dead": 1,
 	}
@@ -260,11 +263,11 @@ func (c *Change) RecordTest(ctx context.Context, a *outbox.Attempt) error {
 	if _, err := c.tx.Exec(ctx, `
 INSERT INTO tailpost.attempt (
     event_id, event_type, tenant, endpoint_id, number, trigger, url, outcome, status_code, error, duration_ms,
-    response_body, response_truncated, attempted_at, commit_lsn
+    response_body, response_truncated, attempted_at, commit_lsn, request_headers, response_headers
 )
 VALUES (
     @event, @type, NULLIF(@tenant, ''), @endpoint, @number, @trigger, @url, @outcome, NULLIF(@status::integer, 0),
-    NULLIF(@error, ''), @ms, @body, @truncated, @at, '0/0'
+    NULLIF(@error, ''), @ms, @body, @truncated, @at, '0/0', @request_headers, @response_headers
 )`, args); err != nil {
 		return fmt.Errorf("record the attempt: %w", err)
 	}
@@ -285,6 +288,14 @@ SET attempts = s.attempts + 1,
 		return fmt.Errorf("count the attempt: %w", err)
 	}
 	return nil
+}
+
+// jsonOrNull is headers as a parameter.
+func jsonOrNull(headers map[string]string) any {
+	if headers == nil {
+		return nil
+	}
+	return headers
 }
 
 // bucketsOf counts one attempt.

@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"net/netip"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/tailpost/tailpost/config"
@@ -62,7 +63,8 @@ type Client struct {
 	idleTimeout time.Duration
 	maxAge      time.Duration
 	refused     func(endpoint string, ahead time.Duration)
-	exchanges   sync.Pool // of *exchange
+	keepHeaders atomic.Bool // see KeepHeaders
+	exchanges   sync.Pool   // of *exchange
 
 	mu        sync.Mutex
 	closed    bool
@@ -123,6 +125,9 @@ func (c *Client) Close() {
 		e.closeOrigins()
 	}
 }
+
+// KeepHeaders has the attempts of later requests keep the headers of request and answer, or not.
+func (c *Client) KeepHeaders(keep bool) { c.keepHeaders.Store(keep) }
 
 // dropIdle closes the connections of every endpoint that have nothing to do.
 func (c *Client) dropIdle() {

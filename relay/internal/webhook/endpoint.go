@@ -132,6 +132,7 @@ func (e *Endpoint) Send(ctx context.Context, r *Request) Result {
 // perform makes the hops of an attempt and files what came of them.
 func (e *Endpoint) perform(ctx context.Context, x *exchange, res *Result) {
 	start := time.Now()
+	x.KeepFields = e.client.keepHeaders.Load()
 	err := e.follow(ctx, x, start.Add(e.timeout))
 	if errors.Is(err, errNotHeld) {
 		res.Unsent = true
@@ -144,6 +145,9 @@ func (e *Endpoint) perform(ctx context.Context, x *exchange, res *Result) {
 	res.Delivered = e.answers.Means(a.StatusCode) == config.MeansSuccess
 	res.Word = x.Answer.Word
 	res.Reached, res.Again = x.reached, x.again
+	if x.KeepFields && x.reached {
+		a.RequestHeaders, a.ResponseHeaders = x.sentHeaders(e), x.answeredHeaders()
+	}
 	if err != nil {
 		a.Error = explain(ctx, err, e.timeout)
 		res.Local = a.StatusCode == 0 && (ctx.Err() != nil || egress.IsLocal(err))

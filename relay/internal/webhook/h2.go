@@ -47,7 +47,7 @@ func (o *origin) addH2(conn *tls.Conn) (*h2Conn, error) {
 		return h, nil
 	}
 	h := &h2Conn{origin: o, Conn: http2.New(conn, http2.Options{
-		MaxHead: http1.MaxHead, MaxBody: http1.MaxBody, MaxDrain: h2Drain,
+		MaxHead: http1.MaxHead, MaxBody: http1.MaxBody, MaxDrain: h2Drain, Fields: o.client.keptFields,
 		IdleTimeout: o.pool.Timeout, PingAfter: h2PingAfter, PingTimeout: h2PingTimeout,
 	})}
 	if !h.Reserve() {
@@ -119,6 +119,9 @@ func (h *h2Conn) roundTrip(ctx context.Context, x *exchange, deadline time.Time)
 	a, idle, err := h.Do(ctx, deadline, x.block, x.sent, x.Answer.Body)
 	x.Answer.Status, x.Answer.RetryAfter, x.Answer.Date, x.Answer.Location = a.Status, a.RetryAfter, a.Date, a.Location
 	x.Answer.Word = a.Word
+	for _, f := range a.Fields {
+		x.Answer.Keep(f.Name, f.Value)
+	}
 	x.Answer.Body, x.Answer.Truncated = a.Body, a.Truncated
 	if err == nil {
 		return nil
