@@ -20,13 +20,18 @@ const (
 	ScopeEndpointsWrite  = "endpoints:write"
 	ScopeDeliveriesRead  = "deliveries:read"
 	ScopeDeliveriesWrite = "deliveries:write"
+	ScopeSecretsWrite    = "secrets:write" // rotate secrets of endpoints; endpoints:write includes it
 	ScopePayloadsRead    = "payloads:read" // what events say and receivers answer, wherever it is shown
 	ScopeKeysWrite       = "keys:write"    // list, make and delete keys
+	ScopePortalWrite     = "portal:write"  // make and revoke links to the customer portal
 )
 
 // Scopes lists every scope there is.
 func Scopes() []string {
-	return []string{ScopeEndpointsRead, ScopeEndpointsWrite, ScopeDeliveriesRead, ScopeDeliveriesWrite, ScopePayloadsRead, ScopeKeysWrite}
+	return []string{
+		ScopeEndpointsRead, ScopeEndpointsWrite, ScopeSecretsWrite, ScopeDeliveriesRead, ScopeDeliveriesWrite, ScopePayloadsRead,
+		ScopeKeysWrite, ScopePortalWrite,
+	}
 }
 
 const (

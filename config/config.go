@@ -19,6 +19,7 @@ type Config struct {
 	Network   Network
 	Secrets   Secrets
 	API       API
+	Panel     Panel
 	Metrics   Metrics
 	Log       Log
 }

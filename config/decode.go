@@ -85,7 +85,7 @@ func (d *decoder) file(src *diag.Source, body *hclsyntax.Body, defaultsOnly bool
 		functions: environment(d.opts, filepath.Dir(src.Name())),
 	}
 	if !defaultsOnly {
-		top.check(nil, []string{"database", "outbox", "attempts", "retention", "defaults", "endpoint", "network", "secrets", "api", "metrics", "log"})
+		top.check(nil, []string{"database", "outbox", "attempts", "retention", "defaults", "endpoint", "network", "secrets", "api", "panel", "metrics", "log"})
 	}
 	for _, b := range body.Blocks {
 		if (b.Type == "defaults") != defaultsOnly || d.opts.DatabaseOnly && b.Type != "database" && b.Type != "outbox" {
@@ -131,6 +131,8 @@ func (d *decoder) block(top *section, b *hclsyntax.Block) {
 		d.policy(s, &d.base)
 	case "api":
 		d.api(s)
+	case "panel":
+		d.panel(s)
 	case "metrics":
 		d.metrics(s)
 	}

@@ -33,6 +33,7 @@ func (c Config) MarshalJSON() ([]byte, error) {
 		"network":   map[string]any{"allow": allowed(&c.Network), "allow_http": c.Network.AllowHTTP, "proxy": c.Network.Proxy},
 		"secrets":   map[string]any{"keys": append([]Secret{}, c.Secrets.Keys...)},
 		"api":       newAPIJSON(&c.API),
+		"panel":     map[string]any{"portal": newPortalJSON(&c.Panel.Portal)},
 		"metrics":   newMetricsJSON(&c.Metrics),
 		"log":       map[string]string{"level": c.Log.Level, "format": c.Log.Format},
 	})
@@ -87,6 +88,23 @@ func newAPIJSON(a *API) *apiJSON {
 		shown.Keys = append(shown.Keys, apiKeyJSON{k.Name, k.Secret, k.Scopes, k.Tenant})
 	}
 	return shown
+}
+
+// portalJSON is the portal block as JSON shows it.
+type portalJSON struct {
+	Name         string   `json:"name,omitempty"`
+	Logo         bool     `json:"logo"`
+	Color        string   `json:"color,omitempty"`
+	ColorDark    string   `json:"color_dark,omitempty"`
+	URL          string   `json:"url,omitempty"`
+	FrameOrigins []string `json:"frame_origins"`
+	RefreshURL   string   `json:"refresh_url,omitempty"`
+}
+
+func newPortalJSON(p *Portal) portalJSON {
+	return portalJSON{
+		p.Name, p.Logo.Data != nil, p.Color, p.ColorDark, p.URL, append([]string{}, p.FrameOrigins...), p.RefreshURL,
+	}
 }
 
 // metricsJSON is the metrics block as JSON shows it.

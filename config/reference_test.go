@@ -37,6 +37,8 @@ func places() map[string]place {
 		"api.key":               {"key", "api {\nkey \"k\" {\n", "}\n}\n"},
 		"api.tls":               {"tls", "api {\ntls {\n", "}\n}\n"},
 		"api.network":           {"network of the API", "api {\nnetwork {\n", "}\n}\n"},
+		"panel":                 {"panel", "panel {\n", "}\n"},
+		"panel.portal":          {"portal", "panel {\nportal {\n", "}\n}\n"},
 		"endpoint":              {"endpoint", endpoint, "}\n"},
 		"endpoint.retry":        {"retry", endpoint + "retry {\n", "}\n}\n"},
 		"endpoint.circuit":      {"circuit", endpoint + "circuit {\n", "}\n}\n"},

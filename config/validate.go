@@ -74,6 +74,7 @@ func (c *checker) all() {
 	c.network()
 	c.sealing()
 	c.api()
+	c.panel()
 	c.metrics()
 	oneOf(c, "log.level", c.config.Log.Level, "trace", "debug", "info", "warn", "error")
 	oneOf(c, "log.format", c.config.Log.Format, "json", "console")

@@ -11,11 +11,13 @@ import (
 	"github.com/tailpost/tailpost/relay/internal/query"
 )
 
-// mountPanel serves the panel beside the API; the root leads there.
+// mountPanel serves the panel and the customer portal beside the API; the root leads to the panel.
 func (r *Relay) mountPanel(server *api.Server, st *query.Store) {
-	server.Mount(panel.Root, panel.New(panel.Options{
+	pages := panel.New(panel.Options{
 		API: server, Sessions: sessions{st}, Config: r.config, Version: r.opts.Version, Logger: r.log,
-	}))
+	})
+	server.Mount(panel.Root, pages)
+	server.Mount(panel.PortalRoot, pages)
 	server.Mount("GET /{$}", http.RedirectHandler(panel.Root, http.StatusFound))
 }
 

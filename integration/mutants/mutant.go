@@ -23,7 +23,7 @@ type mutant struct {
 func all() []mutant {
 	return slices.Concat(
 		apiMutants, configMutants, coreMutants, dispatchMutants, faultMutants, http2Mutants, ledgerMutants, outboxMutants,
-		operateMutants, panelMutants, payloadMutants, processMutants, reachMutants, schemaMutants,
+		operateMutants, panelMutants, payloadMutants, portalMutants, processMutants, reachMutants, schemaMutants,
 		searchMutants, webhookMutants,
 	)
 }

@@ -122,7 +122,7 @@ var panelMutants = []mutant{
 		pkg:     "./integration/panel", run: "TestNothingHappensWithoutAConfirmation",
 	},
 	{
-		name: "panel-inline-allowed", file: "relay/internal/panel/panel.go",
+		name: "panel-inline-allowed", file: "relay/internal/panel/site.go",
 		old:     `script-src 'self'; style-src 'self';`,
 		new:     `script-src 'self' 'unsafe-inline'; style-src 'self';`,
 		promise: "The browser runs no script but the panel's own.",

@@ -67,6 +67,9 @@ func (p *principal) may(scope string) bool {
 	if slices.Contains(p.key.Scopes, scope) {
 		return true
 	}
+	if scope == config.ScopeSecretsWrite { // each capability of a portal link stands for itself
+		return p.key.Source != query.SourcePortal && slices.Contains(p.key.Scopes, config.ScopeEndpointsWrite)
+	}
 	read, ok := strings.CutSuffix(scope, ":read")
 	return ok && slices.Contains(p.key.Scopes, read+":write")
 }

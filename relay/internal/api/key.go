@@ -26,7 +26,7 @@ type Key struct {
 // NewKey is what a key is made of.
 type NewKey struct {
 	Name   string   `json:"name" minLength:"1" maxLength:"200" doc:"Name for people."`
-	Scopes []string `json:"scopes,omitempty" maxItems:"16" enum:"endpoints:read,endpoints:write,deliveries:read,deliveries:write,payloads:read,keys:write" doc:"What it may do. Default: what the key that makes it may."`
+	Scopes []string `json:"scopes,omitempty" maxItems:"16" enum:"endpoints:read,endpoints:write,secrets:write,deliveries:read,deliveries:write,payloads:read,keys:write,portal:write" doc:"What it may do. Default: what the key that makes it may."`
 	Tenant string   `json:"tenant,omitempty" maxLength:"200" doc:"Bind it to this tenant. Default: what the key that makes it is bound to."`
 }
 

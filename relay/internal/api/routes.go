@@ -49,6 +49,7 @@ func (s *Server) routes() {
 	s.deliveryRoutes()
 	s.resendRoutes()
 	s.otherRoutes()
+	s.portalRoutes()
 	s.plainRoutes()
 }
 
@@ -85,7 +86,7 @@ func (s *Server) endpointRoutes() {
 	}, s.deleteEndpoint)
 	state := []int{http.StatusNotFound, http.StatusConflict}
 	change(s, route{
-		id: "rotate-secret", method: http.MethodPost, path: "/v1/endpoints/{id}/rotate-secret", tag: tag, scope: write,
+		id: "rotate-secret", method: http.MethodPost, path: "/v1/endpoints/{id}/rotate-secret", tag: tag, scope: config.ScopeSecretsWrite,
 		summary: "Give an endpoint a new secret", errors: conditional,
 		detail: "The new secret is in this answer and never again. The old one signs too until the grace period is over; where the scheme of the endpoint has room for one signature, the old one signs alone until then, and the new one from then on.",
 	}, s.rotateSecret)
@@ -277,6 +278,24 @@ func (s *Server) otherRoutes() {
 		id: "jwks", method: http.MethodGet, path: "/.well-known/jwks.json", tag: "Relay",
 		summary: "Get the public keys of endpoints that sign with a key pair",
 	}, s.publicKeys)
+}
+
+// portalRoutes are those of links to the customer portal.
+func (s *Server) portalRoutes() {
+	const tag, scope = "Portal links", config.ScopePortalWrite
+	ask(s, route{
+		id: "list-portal-links", method: http.MethodGet, path: "/v1/portal-links", tag: tag, scope: scope,
+		summary: "List the links to the customer portal", detail: "Those that are not over, newest first. The links themselves are not among it.",
+	}, s.listPortalLinks)
+	change(s, route{
+		id: "create-portal-link", method: http.MethodPost, path: "/v1/portal-links", tag: tag, scope: scope, status: http.StatusCreated,
+		summary: "Make a link to the customer portal", errors: []int{http.StatusConflict},
+		detail: "For one tenant: its endpoints, its log and the catalogue, and nothing else. The link is signed and is in this answer only. It can do no more than the key that makes it, and ends with it.",
+	}, s.createPortalLink)
+	change(s, route{
+		id: "delete-portal-link", method: http.MethodDelete, path: "/v1/portal-links/{id}", tag: tag, scope: scope,
+		summary: "Revoke a link to the customer portal", errors: []int{http.StatusNotFound}, detail: "Sessions that it opened are over within two seconds.",
+	}, s.deletePortalLink)
 }
 
 // plainRoutes are those that the OpenAPI document does not describe: it and the page that shows it.

@@ -2,6 +2,7 @@ package api
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"crypto/sha256"
 	"crypto/subtle"
@@ -13,6 +14,7 @@ import (
 	"net/http/httptest"
 	"net/url"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/tailpost/tailpost/config"
@@ -107,6 +109,9 @@ func sessionOver() *Problem {
 
 // keyByID returns a key and the fingerprint of its secret.
 func (s *Server) keyByID(ctx context.Context, id string) (query.Key, []byte, error) {
+	if link, ok := strings.CutPrefix(id, portalPrefix); ok {
+		return s.linkKey(ctx, link)
+	}
 	cfg := s.config()
 	if id == localActor {
 		if !s.keyless() {
@@ -155,7 +160,8 @@ type Request struct {
 	Path   string // such as /v1/endpoints; its parts are escaped (url.PathEscape)
 	Query  url.Values
 	Header http.Header
-	Body   any // encoded as JSON; []byte and json.RawMessage are sent as they are; nil: none
+	Host   string // by which the API is called; empty: localhost
+	Body   any    // encoded as JSON; []byte and json.RawMessage are sent as they are; nil: none
 }
 
 // Response is the answer to a Request.
@@ -214,7 +220,7 @@ func (s *Server) Do(ctx context.Context, session *Session, in Request) (*Respons
 	at.RawQuery = in.Query.Encode()
 	r := (&http.Request{
 		Method: in.Method, URL: at, Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1, Header: make(http.Header),
-		Body: io.NopCloser(body), ContentLength: -1, Host: "localhost", RemoteAddr: session.principal.address, RequestURI: at.RequestURI(),
+		Body: io.NopCloser(body), ContentLength: -1, Host: cmp.Or(in.Host, "localhost"), RemoteAddr: session.principal.address, RequestURI: at.RequestURI(),
 	}).WithContext(ctx)
 	for name, values := range in.Header {
 		r.Header[http.CanonicalHeaderKey(name)] = values

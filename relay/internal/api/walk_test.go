@@ -361,6 +361,10 @@ func (b *bundle) keysAndRelay(t *testing.T) {
 	b.do(t, call{key: key, method: http.MethodGet, path: "/v1/endpoints"}).is(http.StatusUnauthorized)
 	b.do(t, call{key: adminKey, method: http.MethodDelete, path: "/v1/keys/config:admin"}).is(http.StatusConflict)
 
+	link := b.post(t, "/v1/portal-links", map[string]any{"tenant": "acme"}).is(http.StatusCreated)
+	require.Len(t, b.get(t, "/v1/portal-links").is(http.StatusOK).list("data"), 1)
+	b.do(t, call{key: adminKey, method: http.MethodDelete, path: "/v1/portal-links/" + link.text("id")}).is(http.StatusOK)
+
 	relay := b.get(t, "/v1/relay").is(http.StatusOK)
 	require.Equal(t, false, relay.at("slot_state.exists"))
 	require.Equal(t, 1, relay.at("queue.pending"))

@@ -19,14 +19,15 @@ var files embed.FS
 // assets are the files that pages refer to. Their names carry a hash of what is in them, so that a
 // browser may keep them.
 type assets struct {
-	paths map[string]string // name -> path under Root
-	texts map[string][]byte // path under Root -> contents
+	root  string            // of the site
+	paths map[string]string // name -> path under root
+	texts map[string][]byte // path under root -> contents
 }
 
 const hashLength = 10
 
-func loadAssets() *assets {
-	a := &assets{paths: make(map[string]string), texts: make(map[string][]byte)}
+func loadAssets(root string) *assets {
+	a := &assets{root: root, paths: make(map[string]string), texts: make(map[string][]byte)}
 	err := fs.WalkDir(files, "assets", func(name string, d fs.DirEntry, err error) error {
 		if err != nil || d.IsDir() {
 			return err
@@ -60,11 +61,11 @@ func (a *assets) add(name string, text []byte) {
 }
 
 // path returns where a page finds a file.
-func (a *assets) path(name string) string { return Root + a.paths[name] }
+func (a *assets) path(name string) string { return a.root + a.paths[name] }
 
-func (p *Panel) serveAsset(w http.ResponseWriter, r *http.Request) {
-	name := r.URL.Path[len(Root):]
-	text, ok := p.assets.texts[name]
+func (s *site) serveAsset(w http.ResponseWriter, r *http.Request) {
+	name := r.URL.Path[len(s.root):]
+	text, ok := s.assets.texts[name]
 	if !ok {
 		http.NotFound(w, r)
 		return

@@ -59,14 +59,14 @@ func (v *visit) attempt() error {
 	}
 	body := &attemptPage{Attempt: list.Data[at], Response: showText(list.Data[at].ResponseBody)}
 	if at+1 < len(list.Data) {
-		body.Prev = attemptLink(&list.Data[at+1])
+		body.Prev = attemptLink(v.site.root, &list.Data[at+1])
 	}
 	if at > 0 {
-		body.Next = attemptLink(&list.Data[at-1])
+		body.Next = attemptLink(v.site.root, &list.Data[at-1])
 	}
 	const siblings = 20 // of this attempt, around it
 	for i := max(0, at-siblings/2); i < min(len(list.Data), at+siblings/2); i++ {
-		body.Siblings = append(body.Siblings, &attemptRow{Attempt: list.Data[i]})
+		body.Siblings = append(body.Siblings, &attemptRow{Attempt: list.Data[i], root: v.site.root})
 	}
 	if err := v.fillAttempt(body); err != nil {
 		return err
@@ -195,10 +195,10 @@ func (v *visit) find() error {
 			v.see("events/"+url.PathEscape(list.Data[0].ID), "")
 			return nil
 		case len(list.Data) > 0 || name != "":
-			http.Redirect(v.w, v.r, href("events", "search", text), http.StatusSeeOther)
+			http.Redirect(v.w, v.r, href(v.site.root, "events", "search", text), http.StatusSeeOther)
 			return nil
 		}
 	}
-	http.Redirect(v.w, v.r, href("events", "key", text), http.StatusSeeOther)
+	http.Redirect(v.w, v.r, href(v.site.root, "events", "key", text), http.StatusSeeOther)
 	return nil
 }

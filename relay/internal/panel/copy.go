@@ -19,6 +19,9 @@ type copied struct {
 // command where there is one. The command is its name, then flags and their values in turn; flags
 // without a value are left out.
 func (v *visit) copies(sql, path string, query url.Values, command ...string) []copied {
+	if v.site.isPortal() {
+		return nil // its visitors have neither the database nor a key
+	}
 	var list []copied
 	if sql != "" {
 		list = append(list, copied{ID: "copy-sql", Name: "SQL", Text: sql, Hint: "The rows of this page, in the application's database. The role tailpost_reader may read them."})

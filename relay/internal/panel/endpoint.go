@@ -40,7 +40,7 @@ func (v *visit) endpoint() error {
 		if err := v.get(pathOf("endpoints", e.ID, "attempts"), url.Values{"limit": {"8"}}, &recent); err != nil {
 			return err
 		}
-		body.Recent = attemptRows(recent.Data, nil)
+		body.Recent = v.attemptRows(recent.Data, nil)
 		var waits api.Page[api.Delivery]
 		if err := v.get("/v1/deliveries", url.Values{"endpoint_id": {e.ID}, "limit": {"5"}}, &waits); err != nil {
 			return err

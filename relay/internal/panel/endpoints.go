@@ -68,9 +68,9 @@ func (v *visit) pagerOf(page string, query url.Values, next string) pager {
 			q.Set("cursor", cursor)
 		}
 		if len(q) == 0 {
-			return Root + page
+			return v.site.root + page
 		}
-		return Root + page + "?" + q.Encode()
+		return v.site.root + page + "?" + q.Encode()
 	}
 	if v.r.URL.Query().Get("cursor") != "" {
 		p.First = at("")

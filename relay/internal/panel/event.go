@@ -137,7 +137,7 @@ func (v *visit) event() error {
 		return err
 	}
 	if body.Why.NextCursor != "" {
-		body.More = href("events/"+url.PathEscape(id), "cursor", body.Why.NextCursor)
+		body.More = href(v.site.root, "events/"+url.PathEscape(id), "cursor", body.Why.NextCursor)
 	}
 	body.Shown = showText(body.PayloadText)
 	body.Timeline = timeline(&body.Event, body.Names)
@@ -164,7 +164,7 @@ func timeline(ev *api.Event, known names) []moment {
 	}
 	for i := range ev.Attempts {
 		a := &ev.Attempts[i]
-		m := moment{At: a.AttemptedAt, Attempt: a, Name: known.Of(a.EndpointID), Link: attemptLink(a)}
+		m := moment{At: a.AttemptedAt, Attempt: a, Name: known.Of(a.EndpointID), Link: attemptLink(Root, a)}
 		switch a.Outcome {
 		case "delivered":
 			m.Kind, m.Title = "good", "Delivered"

@@ -17,27 +17,28 @@ type attemptRow struct {
 
 	EndpointName string
 	ShowEndpoint bool
+	root         string // of the site
 }
 
 // Link is the attempt's page.
-func (r *attemptRow) Link() string { return attemptLink(&r.Attempt) }
+func (r *attemptRow) Link() string { return attemptLink(r.root, &r.Attempt) }
 
 // Anchor tells rows apart within a page.
 func (r *attemptRow) Anchor() string {
 	const size = 8
-	return hex.EncodeToString(hashOf(attemptLink(&r.Attempt))[:size])
+	return hex.EncodeToString(hashOf(r.Link())[:size])
 }
 
-func attemptLink(a *api.Attempt) string {
-	return href("attempt", "event", a.EventID, "endpoint", a.EndpointID, "at", iso(a.AttemptedAt), "n", strconv.Itoa(a.Number))
+func attemptLink(root string, a *api.Attempt) string {
+	return href(root, "attempt", "event", a.EventID, "endpoint", a.EndpointID, "at", iso(a.AttemptedAt), "n", strconv.Itoa(a.Number))
 }
 
 // attemptRows are attempts with the names of their endpoints; nil: of one endpoint, which the page
 // names.
-func attemptRows(list []api.Attempt, known names) []*attemptRow {
+func (v *visit) attemptRows(list []api.Attempt, known names) []*attemptRow {
 	rows := make([]*attemptRow, len(list))
 	for i := range list {
-		rows[i] = &attemptRow{Attempt: list[i], ShowEndpoint: known != nil}
+		rows[i] = &attemptRow{Attempt: list[i], ShowEndpoint: known != nil, root: v.site.root}
 		if known != nil {
 			rows[i].EndpointName = known.Of(list[i].EndpointID)
 		}
@@ -178,7 +179,7 @@ func (v *visit) fillLog(body *logPage, page, path string) error {
 	if body.Of != nil {
 		known = nil
 	}
-	body.Table = attemptTable{Rows: attemptRows(list.Data, known), ShowEndpoint: known != nil}
+	body.Table = attemptTable{Rows: v.attemptRows(list.Data, known), ShowEndpoint: known != nil}
 	if v.r.URL.Query().Get("cursor") == "" && body.Filter.Until == "" {
 		live := body.Filter
 		live.Since = ""
@@ -186,7 +187,7 @@ func (v *visit) fillLog(body *logPage, page, path string) error {
 		if body.Of != nil {
 			q.Set("one", "1") // endpoint: its name is not repeated in each row
 		}
-		body.Table.Tail = Root + "log/stream?" + q.Encode()
+		body.Table.Tail = v.site.root + "log/stream?" + q.Encode()
 	}
 	body.Pager = v.pagerOf(page, link, list.NextCursor)
 	if list.NextCursor != "" && len(list.Data) < pageSize {
@@ -196,7 +197,7 @@ func (v *visit) fillLog(body *logPage, page, path string) error {
 	for _, w := range []struct{ name, query string }{
 		{"All", ""}, {"Failed", "outcome=retry"}, {"Given up", "outcome=dead"}, {"5xx", "class=5xx"}, {"4xx", "class=4xx"}, {"Last hour", "since=1h"},
 	} {
-		at := Root + page
+		at := v.site.root + page
 		if w.query != "" {
 			at += "?" + w.query
 		}

@@ -124,7 +124,7 @@ func (v *visit) fillDeliveries(body *overviewPage) error {
 			at = len(body.Groups)
 			index[[2]string{a.EndpointID, kind}] = at
 			body.Groups = append(body.Groups, group{
-				Endpoint: a.EndpointID, Name: known.Of(a.EndpointID), Kind: kind, Last: &attemptRow{Attempt: *a},
+				Endpoint: a.EndpointID, Name: known.Of(a.EndpointID), Kind: kind, Last: &attemptRow{Attempt: *a, root: v.site.root},
 			})
 		}
 		body.Groups[at].Count++

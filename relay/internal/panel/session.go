@@ -12,6 +12,8 @@ import (
 	"net/http"
 	"strings"
 	"time"
+
+	"github.com/tailpost/tailpost/relay/internal/api"
 )
 
 // How long a session lasts.
@@ -22,10 +24,11 @@ const (
 	cookiePart = 32          // random bytes of a cookie
 )
 
-// The cookie's name. Under TLS browsers keep it to this host for us.
+// The cookies' names. Under TLS those of sessions begin with __Host-: browsers keep them to this
+// host.
 const (
 	plainCookie  = "tailpost"
-	secureCookie = "__Host-tailpost"
+	portalCookie = "tailpost_portal"
 	loginCookie  = "tailpost_login" // of a visitor who has not logged in yet
 	themeCookie  = "tailpost_theme"
 )
@@ -77,25 +80,35 @@ func secure(r *http.Request) bool {
 	return r.TLS != nil || r.Header.Get("X-Forwarded-Proto") == "https"
 }
 
-func cookieName(r *http.Request) string {
-	if secure(r) {
-		return secureCookie
+// cookieName is that of the site's sessions.
+func (v *visit) cookieName() string {
+	name := plainCookie
+	if v.site.isPortal() {
+		name = portalCookie
 	}
-	return plainCookie
+	if secure(v.r) {
+		return "__Host-" + name
+	}
+	return name
 }
 
 // setCookie gives the visitor a cookie that no script reads and no other site sends; maxAge below 0
-// takes it away.
+// takes it away. A portal that pages of other sites may frame needs one that is sent within them:
+// browsers keep that apart for each of those sites, and forms are protected by their token.
 func (v *visit) setCookie(name, token string, maxAge int) {
 	v.token = token
-	http.SetCookie(v.w, &http.Cookie{ //nolint:gosec // Secure where the connection is
+	c := &http.Cookie{ //nolint:gosec // Secure where the connection is
 		Name: name, Value: token, MaxAge: maxAge, Path: "/", HttpOnly: true, Secure: secure(v.r), SameSite: http.SameSiteStrictMode,
-	})
+	}
+	if c.Secure && len(v.site.framers()) > 0 {
+		c.SameSite, c.Partitioned = http.SameSiteNoneMode, true
+	}
+	http.SetCookie(v.w, c)
 }
 
 // enter finds out who visits. Without a login it answers with the way to one and returns false.
 func (v *visit) enter() bool {
-	v.readCookie(cookieName(v.r))
+	v.readCookie(v.cookieName())
 	if v.token == "" && v.r.Method == http.MethodGet && v.r.Header.Get("Sec-Fetch-Site") == "cross-site" {
 		// A link on another site: the browser kept the cookie back, and sends it once the page asks
 		// for itself.
@@ -103,7 +116,7 @@ func (v *visit) enter() bool {
 		return false
 	}
 	cfg := v.panel.config()
-	if len(cfg.API.Keys) == 0 && cfg.API.Loopback() {
+	if !v.site.isPortal() && len(cfg.API.Keys) == 0 && cfg.API.Loopback() {
 		return v.enterLocally()
 	}
 	kept, err := v.kept()
@@ -113,7 +126,8 @@ func (v *visit) enter() bool {
 	p := problemOf(err)
 	switch {
 	case errors.Is(err, ErrNoSession), p != nil && p.Status == http.StatusUnauthorized:
-		v.toLogin()
+		v.keyID = kept.KeyID
+		v.out()
 		return false
 	case err != nil:
 		v.outage(err)
@@ -146,7 +160,7 @@ func (v *visit) enterLocally() bool {
 		return false
 	}
 	if v.token == "" {
-		v.setCookie(cookieName(v.r), newToken(), 0)
+		v.setCookie(v.cookieName(), newToken(), 0)
 	}
 	return true
 }
@@ -167,11 +181,14 @@ func (v *visit) kept() (Session, error) {
 	if err != nil {
 		return Session{}, err
 	}
+	if api.Portal(s.KeyID) != v.site.isPortal() {
+		return Session{}, ErrNoSession // a cookie of the other site's
+	}
 	if s.over(now) {
 		if err := v.panel.sessions.CloseSession(ctx, hash); err != nil {
 			return Session{}, err
 		}
-		return Session{}, ErrNoSession
+		return s, ErrNoSession
 	}
 	// A page that brings itself up to date is not used by anybody.
 	if now.Sub(s.SeenAt) >= noteEvery && v.r.Header.Get("X-Refresh") == "" {
@@ -204,11 +221,15 @@ func (v *visit) genuine() error {
 	return nil
 }
 
-// toLogin leads to the login and back.
-func (v *visit) toLogin() {
-	to := Root + "login"
-	if v.r.Method == http.MethodGet && v.r.URL.Path != Root {
-		to += "?next=" + escapeQuery(strings.TrimPrefix(v.r.URL.RequestURI(), Root))
+// out leads to the login and back, or out of the portal.
+func (v *visit) out() {
+	if v.site.isPortal() {
+		v.leave()
+		return
+	}
+	to := v.site.root + "login"
+	if v.r.Method == http.MethodGet && v.r.URL.Path != v.site.root {
+		to += "?next=" + escapeQuery(strings.TrimPrefix(v.r.URL.RequestURI(), v.site.root))
 	}
 	http.Redirect(v.w, v.r, to, http.StatusSeeOther)
 }
@@ -236,9 +257,9 @@ func next(text string) string {
 	return text
 }
 
-func (p *Panel) showLogin(w http.ResponseWriter, r *http.Request) {
-	v := &visit{panel: p, w: w, r: r}
-	if cfg := p.config(); len(cfg.API.Keys) == 0 && cfg.API.Loopback() {
+func (s *site) showLogin(w http.ResponseWriter, r *http.Request) {
+	v := s.visit(w, r)
+	if cfg := s.panel.config(); len(cfg.API.Keys) == 0 && cfg.API.Loopback() {
 		v.see("", "")
 		return
 	}
@@ -253,8 +274,8 @@ func (v *visit) showLogin(status int, form loginForm) {
 	v.showBare("login", "Log in", form)
 }
 
-func (p *Panel) doLogin(w http.ResponseWriter, r *http.Request) {
-	v := &visit{panel: p, w: w, r: r}
+func (s *site) doLogin(w http.ResponseWriter, r *http.Request) {
+	v := s.visit(w, r)
 	v.readCookie(loginCookie)
 	form := loginForm{Next: next(r.PostFormValue("next"))}
 	if err := v.genuine(); err != nil {
@@ -262,7 +283,7 @@ func (p *Panel) doLogin(w http.ResponseWriter, r *http.Request) {
 		v.showLogin(http.StatusForbidden, form)
 		return
 	}
-	session, err := p.api.Login(r.Context(), v.from(), strings.TrimSpace(r.PostFormValue("key")))
+	session, err := s.panel.api.Login(r.Context(), v.from(), strings.TrimSpace(r.PostFormValue("key")))
 	if refusal := problemOf(err); refusal != nil && refusal.Status < http.StatusInternalServerError {
 		form.Problem = refusal.Detail
 		v.showLogin(refusal.Status, form)
@@ -272,28 +293,38 @@ func (p *Panel) doLogin(w http.ResponseWriter, r *http.Request) {
 		v.outage(err)
 		return
 	}
-	now := p.now().UTC()
-	token := newToken() // always another one: whoever planted a cookie has nothing
-	err = p.sessions.SweepSessions(r.Context(), now.Add(-expireAt), now.Add(-idleAfter))
-	if err == nil {
-		err = p.sessions.OpenSession(r.Context(), Session{
-			Hash: hashOf(token), KeyID: session.KeyID(), Fingerprint: session.Fingerprint(), CreatedAt: now, SeenAt: now,
-		})
-	}
+	token, err := v.begin(session)
 	if err != nil {
 		v.outage(err)
 		return
 	}
 	v.setCookie(loginCookie, "", -1)
-	v.setCookie(cookieName(r), token, 0)
+	v.setCookie(v.cookieName(), token, 0)
 	v.see(form.Next, "")
+}
+
+// begin keeps a session and returns the cookie that stands for it: always another one, so that
+// whoever planted a cookie has nothing.
+func (v *visit) begin(session *api.Session) (token string, err error) {
+	ctx, now, keep := v.r.Context(), v.panel.now().UTC(), v.panel.sessions
+	token = newToken()
+	if err := keep.SweepSessions(ctx, now.Add(-expireAt), now.Add(-idleAfter)); err != nil {
+		return "", err
+	}
+	return token, keep.OpenSession(ctx, Session{
+		Hash: hashOf(token), KeyID: session.KeyID(), Fingerprint: session.Fingerprint(), CreatedAt: now, SeenAt: now,
+	})
 }
 
 func (v *visit) logout() error {
 	if err := v.panel.sessions.CloseSession(v.r.Context(), hashOf(v.token)); err != nil {
 		return err
 	}
-	v.setCookie(cookieName(v.r), "", -1)
+	v.setCookie(v.cookieName(), "", -1)
+	if v.site.isPortal() {
+		v.see("over", "")
+		return nil
+	}
 	v.see("login", "")
 	return nil
 }
@@ -305,7 +336,7 @@ func (v *visit) setTheme() error {
 		theme = ""
 	}
 	http.SetCookie(v.w, &http.Cookie{ //nolint:gosec // it says light or dark, and the script changes it too
-		Name: themeCookie, Value: theme, Path: Root, MaxAge: int((365 * 24 * time.Hour).Seconds()), //nolint:mnd // a year
+		Name: themeCookie, Value: theme, Path: v.site.root, MaxAge: int((365 * 24 * time.Hour).Seconds()), //nolint:mnd // a year
 		Secure: secure(v.r), SameSite: http.SameSiteStrictMode,
 	})
 	v.see(next(v.r.PostFormValue("next")), "")

@@ -109,7 +109,7 @@ func (w *rowWriter) Write(p []byte) (int, error) {
 
 // row renders an attempt.
 func (w *rowWriter) row(out *bytes.Buffer, data []byte) error {
-	row := &attemptRow{ShowEndpoint: w.showEndpoint}
+	row := &attemptRow{ShowEndpoint: w.showEndpoint, root: w.visit.site.root}
 	var a api.Attempt
 	if err := json.Unmarshal(data, &a); err != nil {
 		return err
@@ -119,7 +119,7 @@ func (w *rowWriter) row(out *bytes.Buffer, data []byte) error {
 	}
 	row.Attempt, row.EndpointName = a, w.known.Of(a.EndpointID)
 	var html bytes.Buffer
-	if err := w.visit.panel.pages["log"].ExecuteTemplate(&html, "attempt-row", row); err != nil {
+	if err := w.visit.site.pages["log"].ExecuteTemplate(&html, "attempt-row", row); err != nil {
 		return err
 	}
 	out.WriteString("event: row\ndata: ")

@@ -71,6 +71,6 @@ func (v *visit) sendTest() error {
 	if err != nil {
 		return err
 	}
-	body.Made, body.Answer = &attemptRow{Attempt: made}, showText(made.ResponseBody)
+	body.Made, body.Answer = &attemptRow{Attempt: made, root: v.site.root}, showText(made.ResponseBody)
 	return v.showTest(http.StatusOK, body)
 }

@@ -104,7 +104,7 @@ func (v *visit) undelivered() error {
 		body.Matching = &n
 	}
 	for _, w := range []struct{ name, query string }{{"Given up", "state=dead"}, {"Waiting", "state=pending"}} {
-		body.Views = append(body.Views, view{Name: w.name, Link: Root + "undelivered?" + w.query, Current: link.Encode() == w.query})
+		body.Views = append(body.Views, view{Name: w.name, Link: v.site.root + "undelivered?" + w.query, Current: link.Encode() == w.query})
 	}
 	s := statement{
 		columns: "u.event_id, u.event_type, u.endpoint_id, u.endpoint_name, u.state, u.reason, u.attempts, u.next_attempt_at, u.last_status, u.last_error, u.age",
@@ -158,7 +158,7 @@ func (v *visit) chosen() (deliveryFilter, []string, error) {
 func (v *visit) confirmDeliveries() error {
 	f, chosen, err := v.chosen()
 	if errors.Is(err, errNothingChosen) {
-		http.Redirect(v.w, v.r, Root+"undelivered?"+f.link().Encode()+"&done=nothing-chosen", http.StatusSeeOther)
+		http.Redirect(v.w, v.r, v.site.root+"undelivered?"+f.link().Encode()+"&done=nothing-chosen", http.StatusSeeOther)
 		return nil
 	}
 	if err != nil {
@@ -228,7 +228,7 @@ func (v *visit) actOnDeliveries() error {
 		v.see(next(back), done)
 		return nil
 	}
-	http.Redirect(v.w, v.r, Root+"undelivered?"+f.link().Encode()+"&done="+done, http.StatusSeeOther)
+	http.Redirect(v.w, v.r, v.site.root+"undelivered?"+f.link().Encode()+"&done="+done, http.StatusSeeOther)
 	return nil
 }
 
@@ -254,6 +254,6 @@ func (v *visit) actOnAll(f *deliveryFilter, resend bool, path string) error {
 	if gone.More {
 		done = "discarded-more"
 	}
-	http.Redirect(v.w, v.r, Root+"undelivered?"+f.link().Encode()+"&done="+done, http.StatusSeeOther)
+	http.Redirect(v.w, v.r, v.site.root+"undelivered?"+f.link().Encode()+"&done="+done, http.StatusSeeOther)
 	return nil
 }

@@ -24,9 +24,10 @@ type frame struct {
 	Login   bool // there is a session to log out of
 	May     may
 	Done    string // what was just done, in words
-	Here    string // this page under Root, for forms that lead back
+	Here    string // this page under the root, for forms that lead back
 	Version string
 	Now     time.Time
+	Portal  *brand // nil: this is the panel
 	Body    any
 }
 
@@ -35,7 +36,9 @@ type may struct {
 	ReadEndpoints, WriteEndpoints   bool
 	ReadDeliveries, WriteDeliveries bool
 	ReadPayloads                    bool
-	Keys                            bool
+	RotateSecrets                   bool
+	Keys, Links                     bool
+	Operate                         bool // there are pages for more than endpoints, log and catalogue
 	All                             bool // the key is bound to no tenant
 }
 
@@ -44,7 +47,8 @@ func (v *visit) may() may {
 	return may{
 		ReadEndpoints: s.May(config.ScopeEndpointsRead), WriteEndpoints: s.May(config.ScopeEndpointsWrite),
 		ReadDeliveries: s.May(config.ScopeDeliveriesRead), WriteDeliveries: s.May(config.ScopeDeliveriesWrite),
-		ReadPayloads: s.May(config.ScopePayloadsRead), Keys: s.May(config.ScopeKeysWrite), All: s.Tenant() == "",
+		ReadPayloads: s.May(config.ScopePayloadsRead), Keys: s.May(config.ScopeKeysWrite),
+		RotateSecrets: s.May(config.ScopeSecretsWrite), Links: s.May(config.ScopePortalWrite), Operate: !v.site.isPortal(), All: s.Tenant() == "",
 	}
 }
 
@@ -67,6 +71,7 @@ func done(word string) string {
 		"discarded-more":  "10,000 deliveries are discarded, as many as one call does. There are more: go on.",
 		"replaying":       "The replay has begun.",
 		"cancelled":       "It is cancelled. What it queued already is still delivered.",
+		"link-revoked":    "The link is revoked. The sessions that it opened are over.",
 		"key-deleted":     "The key is deleted. Its sessions are over.",
 		"type-saved":      "The type is saved.",
 		"type-deleted":    "The type is deleted from the catalogue.",
@@ -76,8 +81,8 @@ func done(word string) string {
 }
 
 // parse reads all templates. Each page is the frame with what its file defines.
-func (p *Panel) parse() map[string]*template.Template {
-	base := template.Must(template.New("").Funcs(p.functions()).ParseFS(files, "templates/parts/*.html"))
+func (s *site) parse() map[string]*template.Template {
+	base := template.Must(template.New("").Funcs(s.functions()).ParseFS(files, "templates/parts/*.html"))
 	pages := make(map[string]*template.Template)
 	names, err := fs.Glob(files, "templates/*.html")
 	if err != nil {
@@ -90,20 +95,20 @@ func (p *Panel) parse() map[string]*template.Template {
 	return pages
 }
 
-func (p *Panel) functions() template.FuncMap {
+func (s *site) functions() template.FuncMap {
 	return template.FuncMap{
-		"asset": p.assets.path, "root": func() string { return Root },
-		"count": count, "bytes": byteSize, "ms": milliseconds, "percent": percent, "ago": func(t any) string { return ago(p.now(), t) },
-		"since": func(t any) string { return shortDuration(p.now().Sub(timeOf(t))) }, "place": place,
+		"asset": s.assets.path, "root": func() string { return s.root },
+		"count": count, "bytes": byteSize, "ms": milliseconds, "percent": percent, "ago": func(t any) string { return ago(s.panel.now(), t) },
+		"since": func(t any) string { return shortDuration(s.panel.now().Sub(timeOf(t))) }, "place": place,
 		"time": clock, "iso": iso, "short": short, "seconds": shortDuration,
 		"json": prettyJSON, "dict": dict, "join": strings.Join, "lower": strings.ToLower, "host": hostOf,
 		"path": func(segments ...string) string {
 			for i := range segments {
 				segments[i] = url.PathEscape(segments[i])
 			}
-			return Root + strings.Join(segments, "/")
+			return s.root + strings.Join(segments, "/")
 		},
-		"href": href, "attempt": attemptLink, "reason": reasonInWords, "bars": bars, "spark": sparkline, "meter": meter,
+		"href": func(page string, pairs ...any) string { return href(s.root, page, pairs...) }, "reason": reasonInWords, "bars": bars, "spark": sparkline, "meter": meter,
 		"list": func(values ...any) []any { return values }, "add": func(a, b int64) int64 { return a + b }, "inc": func(n int) int { return n + 1 },
 		"rest": func(list []string, shown int) int { return len(list) - shown }, "deref": func(n *int64) int64 { return *n },
 		"sum": func(points []point) (n int64) {
@@ -125,8 +130,8 @@ func (v *visit) show(status int, page, title, section string, body any) {
 	f := &frame{
 		Title: title, Section: section, Theme: v.theme(), CSRF: v.csrf(), Login: v.login, May: v.may(),
 		Key:  who{v.session.KeyID(), v.session.Name(), v.session.Tenant()},
-		Done: done(v.r.URL.Query().Get("done")), Here: strings.TrimPrefix(v.r.URL.RequestURI(), Root),
-		Version: v.panel.version, Now: v.panel.now(), Body: body,
+		Done: done(v.r.URL.Query().Get("done")), Here: strings.TrimPrefix(v.r.URL.RequestURI(), v.site.root),
+		Version: v.panel.version, Now: v.panel.now(), Portal: v.brand(), Body: body,
 	}
 	if v.r.Method != http.MethodGet {
 		f.Here = ""
@@ -137,12 +142,12 @@ func (v *visit) show(status int, page, title, section string, body any) {
 // showBare answers with a page for somebody who is not logged in. Its status is written already, or
 // 200.
 func (v *visit) showBare(page, title string, body any) {
-	v.render(0, page, "bare", &frame{Title: title, Theme: v.theme(), CSRF: v.csrf(), Version: v.panel.version, Body: body})
+	v.render(0, page, "bare", &frame{Title: title, Theme: v.theme(), CSRF: v.csrf(), Version: v.panel.version, Portal: v.brand(), Body: body})
 }
 
 func (v *visit) render(status int, page, layout string, f *frame) {
 	var text bytes.Buffer
-	if err := v.panel.pages[page].ExecuteTemplate(&text, layout, f); err != nil {
+	if err := v.site.pages[page].ExecuteTemplate(&text, layout, f); err != nil {
 		v.panel.log.Error().Err(err).Str("page", page).Msg("a page of the panel could not be rendered")
 		http.Error(v.w, "Something went wrong; the relay's log says what.", http.StatusInternalServerError)
 		return
@@ -181,8 +186,8 @@ func dict(pairs ...any) map[string]any {
 	return d
 }
 
-// href is a page under Root with a query; empty values are left out.
-func href(page string, pairs ...any) string {
+// href is a page under a root with a query; empty values are left out.
+func href(root, page string, pairs ...any) string {
 	q := make(url.Values)
 	for i := 0; i+1 < len(pairs); i += 2 {
 		if text := textOf(pairs[i+1]); text != "" {
@@ -190,9 +195,9 @@ func href(page string, pairs ...any) string {
 		}
 	}
 	if len(q) == 0 {
-		return Root + page
+		return root + page
 	}
-	return Root + page + "?" + q.Encode()
+	return root + page + "?" + q.Encode()
 }
 
 func escapeQuery(text string) string { return url.QueryEscape(text) }

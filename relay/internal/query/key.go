@@ -100,6 +100,9 @@ func (c *Change) DeleteKey(ctx context.Context, id string) error {
 // UseKey notes that a key was used. A key of the configuration gets its row by it.
 func (s *Store) UseKey(ctx context.Context, k Key, now time.Time) error {
 	return s.transact(ctx, "note the use of the key", pgx.TxOptions{}, func(ctx context.Context, tx pgx.Tx) error {
+		if k.Source == SourcePortal {
+			return useLink(ctx, tx, k.Prefix, now)
+		}
 		if k.Source == SourceAPI {
 			_, err := tx.Exec(ctx, `
 UPDATE tailpost.api_key

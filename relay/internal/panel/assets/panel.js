@@ -3,6 +3,7 @@
 (() => {
   const $ = (selector, root) => (root || document).querySelector(selector);
   const $$ = (selector, root) => [...(root || document).querySelectorAll(selector)];
+  const root = document.documentElement.dataset.root;
   const csrf = () => ($('meta[name="csrf"]') || {}).content || "";
 
   // Local time, with exact UTC on hover.
@@ -56,16 +57,16 @@
     if (!form) return;
     event.preventDefault();
     delete form.dataset.sent;
-    const root = document.documentElement;
-    const dark = root.dataset.theme ? root.dataset.theme === "dark" : matchMedia("(prefers-color-scheme: dark)").matches;
-    root.dataset.theme = dark ? "light" : "dark";
+    const look = document.documentElement.dataset;
+    const dark = look.theme ? look.theme === "dark" : matchMedia("(prefers-color-scheme: dark)").matches;
+    look.theme = dark ? "light" : "dark";
     const secure = location.protocol === "https:" ? "; Secure" : "";
-    document.cookie = `tailpost_theme=${root.dataset.theme}; Path=/panel/; Max-Age=31536000; SameSite=Strict${secure}`;
+    document.cookie = `tailpost_theme=${look.theme}; Path=${root}; Max-Age=31536000; SameSite=Strict${secure}`;
   });
 
   // What was just done is said once; the link stays clean.
   const here = new URL(location.href);
-  if (here.searchParams.has("done")) { here.searchParams.delete("done"); history.replaceState(history.state, "", here); }
+  if (here.searchParams.has("done") || here.searchParams.has("opened")) { here.searchParams.delete("done"); here.searchParams.delete("opened"); history.replaceState(history.state, "", here); }
   const away = $("[data-replace]");
   if (away) history.replaceState(history.state, "", away.dataset.replace); // a page with a secret is not to be loaded again
 
@@ -82,7 +83,7 @@
     all[row].scrollIntoView({ block: "nearest" });
   };
   const typing = (t) => t.closest("input:not([type=checkbox]), textarea, select, dialog");
-  const places = { o: "", e: "endpoints", l: "log", u: "undelivered", v: "events", r: "relay" };
+  const places = { o: "", e: "endpoints", l: "log", u: "undelivered", v: "events", r: "relay", c: "catalogue" };
   let going = 0;
   document.addEventListener("keydown", (event) => {
     if (event.ctrlKey || event.metaKey || event.altKey) return;
@@ -93,7 +94,11 @@
     }
     if (typing(event.target)) return;
     const near = (rel) => { const a = $(`a[rel="${rel}"]`); if (a) a.click(); };
-    if (Date.now() - going < 1200 && event.key in places) { location.href = "/panel/" + places[event.key]; return; }
+    if (Date.now() - going < 1200 && event.key in places) {
+      const to = root + places[event.key];
+      if ($(`.nav a[href="${to}"]`)) location.href = to;
+      return;
+    }
     switch (event.key) {
       case "/": { const box = $$("[data-search]").find((i) => i.offsetParent !== null); if (box) { event.preventDefault(); box.focus(); box.select(); } break; }
       case "?": { const help = $("#help"); if (help) help.showModal(); break; }

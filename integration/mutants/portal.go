@@ -1,0 +1,96 @@
+package main
+
+// portalMutants break what a customer's portal keeps apart.
+var portalMutants = []mutant{
+	{
+		name: "portal-cookie-for-the-panel", file: "relay/internal/panel/session.go",
+		old:     "if api.Portal(s.KeyID) != v.site.isPortal() {",
+		new:     "if false {",
+		promise: "The cookie of a portal opens no page of the panel.",
+		pkg:     "./relay/internal/panel", run: "TestNoCookieOpensTheOtherSite",
+	},
+	{
+		name: "portal-link-for-ever", file: "relay/internal/api/portal.go",
+		old:     "|| !s.now().Before(link.ExpiresAt) {",
+		new:     "{",
+		promise: "A visit ends with its link.",
+		pkg:     "./relay/internal/panel", run: "TestAVisitEnds",
+	},
+	{
+		name: "portal-link-outlives-its-maker", file: "relay/internal/api/portal.go",
+		old:     "if !slices.Equal(fingerprint, link.Fingerprint) || maker.Tenant",
+		new:     "if maker.Tenant",
+		promise: "A link ends with the key that made it.",
+		pkg:     "./relay/internal/panel", run: "TestAVisitEnds",
+	},
+	{
+		name: "portal-link-keeps-what-its-maker-lost", file: "relay/internal/api/portal.go",
+		old:     "			if by.may(scope) {\n",
+		new:     "			if true {\n",
+		promise: "A link can do no more than the key that made it can by now.",
+		pkg:     "./relay/internal/api", run: "TestLinksGiveNoMoreThanTheirMakerHas",
+	},
+	{
+		name: "portal-link-gives-more", file: "relay/internal/api/portal.go",
+		old:     "			if !p.may(scope) {\n",
+		new:     "			if false {\n",
+		promise: "A key makes no link that can do more than it can.",
+		pkg:     "./relay/internal/api", run: "TestLinksGiveNoMoreThanTheirMakerHas",
+	},
+	{
+		name: "portal-endpoints-are-secrets", file: "relay/internal/api/auth.go",
+		old:     "return p.key.Source != query.SourcePortal && slices.Contains(",
+		new:     "return slices.Contains(",
+		promise: "Who may manage endpoints in the portal rotates no secret by that.",
+		pkg:     "./relay/internal/panel", run: "TestCapabilities",
+	},
+	{
+		name: "portal-framed-by-all", file: "relay/internal/panel/site.go",
+		old:     "	if by := s.framers(); len(by) > 0 {",
+		new:     "	if by := s.framers(); s.isPortal() {",
+		promise: "Nobody frames the portal whom the configuration does not name.",
+		pkg:     "./relay/internal/panel", run: "TestWhoMayFrameThePortal",
+	},
+	{
+		name: "portal-cookie-from-anywhere", file: "relay/internal/panel/session.go",
+		old:     "if c.Secure && len(v.site.framers()) > 0 {",
+		new:     "if c.Secure && v.site.isPortal() {",
+		promise: "A portal that nobody may frame has a cookie that no other site sends.",
+		pkg:     "./relay/internal/panel", run: "TestWhoMayFrameThePortal",
+	},
+	{
+		name: "portal-sends-back-and-forth", file: "relay/internal/panel/portal.go",
+		old:     `&& page.Refresh != "" && !page.Cookies {`,
+		new:     `&& page.Refresh != "" {`,
+		promise: "A visitor whose browser keeps no cookie is told, and not sent back and forth.",
+		pkg:     "./relay/internal/panel", run: "TestCookiesThatAreOff",
+	},
+	{
+		name: "portal-form-sent-elsewhere", file: "relay/internal/panel/portal.go",
+		old:     `	if v.r.Method == http.MethodGet && page.Refresh`,
+		new:     `	if page.Refresh`,
+		promise: "A form whose visit is over is not sent to another site.",
+		pkg:     "./relay/internal/panel", run: "TestAVisitEnds",
+	},
+	{
+		name: "portal-colour-that-is-faint", file: "config/portal.go",
+		old:     "		if contrast(of, tinted) >= minContrast {",
+		new:     "		if contrast(of, tinted) >= 3 {",
+		promise: "Text in the colour that the portal makes for dark can be read.",
+		pkg:     "./config", run: "TestAColourThatIsTaken",
+	},
+	{
+		name: "tenant-reads-deliveries-of-all", file: "relay/internal/api/delivery.go",
+		old:     "		Tenant: p.tenant(), EndpointID: in.EndpointID, EventID: in.EventID, EventTenant: in.Tenant, State: in.State,",
+		new:     "		EndpointID: in.EndpointID, EventID: in.EventID, EventTenant: in.Tenant, State: in.State,",
+		promise: "No page and no call tells a tenant of another one's deliveries.",
+		pkg:     "./relay/internal/panel", run: "TestNoTenantSeesAnother",
+	},
+	{
+		name: "tenant-follows-all", file: "relay/internal/query/tail.go",
+		old:     `return (q.Tenant == "" || ids[a.EndpointID]) && (q.EndpointID`,
+		new:     `return (q.EndpointID`,
+		promise: "No stream tells a tenant of another one's attempts.",
+		pkg:     "./relay/internal/panel", run: "TestNoStreamTells",
+	},
+}

@@ -1,0 +1,121 @@
+package api_test
+
+import (
+	"net/http"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/tailpost/tailpost/config"
+)
+
+func (b *bundle) links(t *testing.T, key string, body map[string]any) *answer {
+	t.Helper()
+	return b.do(t, call{key: key, method: http.MethodPost, path: "/v1/portal-links", body: body})
+}
+
+func TestPortalLinks(t *testing.T) {
+	t.Parallel()
+	b := setup(t, nil)
+	made := b.links(t, adminKey, map[string]any{"tenant": "acme", "capabilities": []string{"resend"}}).is(http.StatusCreated)
+	require.Equal(t, []any{"view", "resend"}, made.at("capabilities"), "every link has view")
+	require.True(t, strings.HasPrefix(made.text("url"), b.http.URL+"/portal/open/"))
+	ends, err := time.Parse(time.RFC3339, made.text("expires_at"))
+	require.NoError(t, err)
+	require.WithinDuration(t, time.Now().Add(24*time.Hour), ends, time.Minute)
+	list := b.get(t, "/v1/portal-links").is(http.StatusOK)
+	require.Equal(t, made.at("id"), list.at("data.0.id"))
+	require.NotContains(t, string(list.Body), "/portal/open/", "the link is shown once")
+	require.Equal(t, 1, b.count(t, "SELECT count(*) FROM tailpost.audit WHERE action = 'portal_link.create' AND tenant = 'acme' AND NOT after ? 'url'"))
+
+	for name, body := range map[string]map[string]any{
+		"too short": {"tenant": "acme", "expires_in": "59m59s"}, "too long": {"tenant": "acme", "expires_in": "168h1s"}, "no duration": {"tenant": "acme", "expires_in": "a day"},
+		"no tenant": {}, "an unknown capability": {"tenant": "acme", "capabilities": []string{"everything"}},
+		"a script": {"tenant": "acme", "refresh_url": "javascript:alert(1)"}, "plain http": {"tenant": "acme", "refresh_url": "http://app.example"},
+	} {
+		require.Equal(t, http.StatusUnprocessableEntity, b.links(t, adminKey, body).Status, name)
+	}
+	for _, life := range []string{"1h", "168h"} {
+		b.links(t, adminKey, map[string]any{"tenant": "acme", "expires_in": life}).is(http.StatusCreated)
+	}
+
+	// Where visitors reach the address otherwise, the file says so.
+	b.change(func(c *config.Config) { c.Panel.Portal.URL = "https://hooks.example.com/" })
+	elsewhere := b.links(t, adminKey, map[string]any{"tenant": "acme"}).is(http.StatusCreated)
+	require.True(t, strings.HasPrefix(elsewhere.text("url"), "https://hooks.example.com/portal/open/"))
+
+	b.do(t, call{key: adminKey, method: http.MethodDelete, path: "/v1/portal-links/" + made.text("id")}).is(http.StatusOK)
+	b.do(t, call{key: adminKey, method: http.MethodDelete, path: "/v1/portal-links/" + made.text("id")}).is(http.StatusNotFound)
+	b.exec(t, "UPDATE tailpost.portal_link SET expires_at = now() - interval '1 second'")
+	require.Empty(t, b.get(t, "/v1/portal-links").is(http.StatusOK).list("data"), "those that are over are not listed")
+	b.exec(t, "UPDATE tailpost.portal_link SET expires_at = now() - interval '8 days'")
+	b.links(t, adminKey, map[string]any{"tenant": "acme"}).is(http.StatusCreated)
+	require.Equal(t, 1, b.count(t, "SELECT count(*) FROM tailpost.portal_link"), "and go in the end")
+}
+
+// TestLinksGiveNoMoreThanTheirMakerHas: when it is made, and as long as it lasts.
+func TestLinksGiveNoMoreThanTheirMakerHas(t *testing.T) {
+	t.Parallel()
+	b := setup(t, nil)
+	_, blind := b.key(t, "", "portal:write", "endpoints:read", "deliveries:read")
+	b.links(t, blind, map[string]any{"tenant": "acme"}).is(http.StatusForbidden)
+	_, views := b.key(t, "", "portal:write", "endpoints:read", "deliveries:read", "payloads:read")
+	b.links(t, views, map[string]any{"tenant": "acme"}).is(http.StatusCreated)
+	for _, capability := range []string{"resend", "manage_endpoints", "manage_secrets"} {
+		refused := b.links(t, views, map[string]any{"tenant": "acme", "capabilities": []string{capability}}).is(http.StatusForbidden)
+		require.Contains(t, refused.text("errors.0.detail"), capability)
+	}
+	_, keys := b.key(t, "", "keys:write", "endpoints:write", "deliveries:write", "payloads:read")
+	b.links(t, keys, map[string]any{"tenant": "acme"}).is(http.StatusForbidden)
+	_, acme := b.key(t, "acme")
+	b.links(t, acme, map[string]any{"tenant": "other"}).is(http.StatusUnprocessableEntity)
+	require.Equal(t, "acme", b.links(t, acme, map[string]any{}).is(http.StatusCreated).at("tenant"))
+
+	// What the maker loses, its links lose.
+	made := b.links(t, adminKey, map[string]any{"tenant": "acme", "capabilities": []string{"resend", "manage_endpoints"}}).is(http.StatusCreated)
+	token := made.text("url")[strings.LastIndex(made.text("url"), "/")+1:]
+	session, err := b.server.OpenLink(t.Context(), "192.0.2.1", token)
+	require.NoError(t, err)
+	require.ElementsMatch(t, []string{"endpoints:read", "deliveries:read", "payloads:read", "deliveries:write", "endpoints:write"}, session.Scopes())
+	require.False(t, session.May("secrets:write"), "to manage endpoints is not to manage secrets")
+	b.change(func(c *config.Config) {
+		c.API.Keys[0].Scopes = []string{"portal:write", "endpoints:read", "deliveries:read"}
+	})
+	session, err = b.server.OpenLink(t.Context(), "192.0.2.1", token)
+	require.NoError(t, err)
+	require.ElementsMatch(t, []string{"endpoints:read", "deliveries:read"}, session.Scopes())
+	b.change(func(c *config.Config) { c.API.Keys[0].Scopes = config.Scopes(); c.API.Keys[0].Tenant = "other" })
+	_, err = b.server.OpenLink(t.Context(), "192.0.2.1", token)
+	require.Equal(t, http.StatusUnauthorized, status(t, err), "its maker is another tenant's by now")
+	b.change(func(c *config.Config) { c.API.Keys[0].Tenant = ""; c.API.Keys[0].Scopes = []string{"endpoints:write"} })
+	_, err = b.server.OpenLink(t.Context(), "192.0.2.1", token)
+	require.Equal(t, http.StatusUnauthorized, status(t, err), "its maker may make no links by now")
+}
+
+// TestLinksNeedASealingKey: without one nothing could be signed.
+func TestLinksNeedASealingKey(t *testing.T) {
+	t.Parallel()
+	b := setup(t, func(c *config.Config) { c.Secrets.Keys = nil })
+	refused := b.links(t, adminKey, map[string]any{"tenant": "acme"}).is(http.StatusConflict)
+	require.Contains(t, refused.text("detail"), "sealing key")
+	require.Zero(t, b.count(t, "SELECT count(*) FROM tailpost.portal_link"))
+}
+
+// TestRotatingHasAScope: for keys it is part of writing endpoints.
+func TestRotatingHasAScope(t *testing.T) {
+	t.Parallel()
+	b := setup(t, nil)
+	id := b.endpoint(t, "")
+	for want, scopes := range map[int][]string{
+		http.StatusOK: {"secrets:write"}, http.StatusForbidden: {"endpoints:read", "deliveries:write"},
+	} {
+		_, key := b.key(t, "", scopes...)
+		b.do(t, call{key: key, method: http.MethodPost, path: "/v1/endpoints/" + id + "/rotate-secret"}).is(want)
+	}
+	_, writer := b.key(t, "", "endpoints:write")
+	b.do(t, call{key: writer, method: http.MethodPost, path: "/v1/endpoints/" + id + "/rotate-secret"}).is(http.StatusOK)
+	_, rotator := b.key(t, "", "secrets:write")
+	b.do(t, call{key: rotator, method: http.MethodPost, path: "/v1/endpoints/" + id + "/pause"}).is(http.StatusForbidden)
+}
