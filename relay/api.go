@@ -41,8 +41,8 @@ func (r *Relay) address(of func() net.Listener) string {
 // Whichever ends first ends the others.
 func (r *Relay) withServers(ctx context.Context, deliver func(context.Context) error) error {
 	cfg := r.config()
-	if !cfg.API.Enabled() && !cfg.Metrics.Enabled() {
-		return deliver(ctx)
+	if !cfg.API.Enabled() && !cfg.Metrics.Enabled() && r.opts.Readings == nil {
+		return r.observed(ctx, deliver)
 	}
 	if err := r.listen(ctx, cfg); err != nil {
 		return err
@@ -60,18 +60,20 @@ func (r *Relay) withServers(ctx context.Context, deliver func(context.Context) e
 	options := api.Options{
 		Store: st, Config: r.config, Keyring: r.keys, Client: r.sendingClient, Status: r.apiStatus, Admission: r.admission, Logger: r.log,
 	}
-	if cfg.Metrics.Enabled() {
+	if cfg.Metrics.Enabled() || r.opts.Readings != nil {
 		m := r.newMetrics(st)
 		// Before deliver begins, which looks at it at each hold.
 		r.metrics, options.Metrics = m, m.Text
-		group.Go(func() error { return m.Serve(ctx, r.metricsListener) })
+		if cfg.Metrics.Enabled() {
+			group.Go(func() error { return m.Serve(ctx, r.metricsListener) })
+		}
 	}
 	if cfg.API.Enabled() {
 		server := api.New(options)
 		r.mountPanel(server, st)
 		group.Go(func() error { return server.Serve(ctx, r.listener, r.opts.Grace) })
 	}
-	group.Go(func() error { return deliver(ctx) })
+	group.Go(func() error { return r.observed(ctx, deliver) })
 	return group.Wait()
 }
 

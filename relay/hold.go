@@ -93,7 +93,7 @@ func (r *Relay) prepare(ctx, hard context.Context, led *ledger.Ledger, stream *p
 	h.dispatcher = dispatch.New(hard, dispatch.Options{
 		Hold: hold, Ledger: led, Frontier: tracker, Endpoints: endpoints, Recorded: recorded,
 		Healing: h.inquiry.Certain(), Ack: h.ack, Committed: h.committed, Held: h.held, Grace: r.opts.Grace,
-		Search: cfg.Outbox.Search, Logger: r.log,
+		Search: cfg.Outbox.Search, Trace: r.trace(), Logger: r.log,
 	})
 	h.besides(cfg, hold, found)
 	h.intake = intake.Options{Dispatcher: h.dispatcher, Frontier: tracker, Endpoints: feed, Upkeep: h.upkeep, Logger: r.log}

@@ -12,6 +12,8 @@ import (
 	"time"
 
 	"github.com/rs/zerolog"
+	sdkmetric "go.opentelemetry.io/otel/sdk/metric"
+	sdktrace "go.opentelemetry.io/otel/sdk/trace"
 	"golang.org/x/sync/errgroup"
 
 	"github.com/tailpost/tailpost/config"
@@ -24,6 +26,7 @@ import (
 	"github.com/tailpost/tailpost/relay/internal/source"
 	"github.com/tailpost/tailpost/relay/internal/source/postgres"
 	"github.com/tailpost/tailpost/relay/internal/telemetry"
+	"github.com/tailpost/tailpost/relay/internal/tracing"
 	"github.com/tailpost/tailpost/relay/internal/webhook"
 )
 
@@ -48,6 +51,10 @@ type Options struct {
 	// Listeners are addresses that the process listens on beside the API's and the metrics', which
 	// the relay knows. No configuration allows a request to any of them.
 	Listeners []netip.AddrPort
+	// Spans gets OpenTelemetry spans of deliveries and attempts, and Readings the metrics, from
+	// time to time. Run closes them. nil: nothing is traced, and the metrics are for Prometheus.
+	Spans    sdktrace.SpanExporter
+	Readings sdkmetric.Exporter
 }
 
 // State is what a relay does.
@@ -97,6 +104,7 @@ type Relay struct {
 
 	metrics         *telemetry.Metrics // nil: there are none; set before delivering begins
 	metricsListener net.Listener       // nil: there are none
+	tracer          *tracing.Tracer    // nil: nothing is traced; set before delivering begins
 }
 
 // drainMargin is how long recording may take after the grace of the requests in flight.

@@ -51,10 +51,13 @@ requests in flight end and parks the rest; SIGHUP and a changed configuration fi
 			if err != nil {
 				return err
 			}
+			spans, readings, err := otlpExporters(cmd.Context(), a.getenv, log)
+			if err != nil {
+				return err
+			}
 			r, err := relay.New(cfg, relay.Options{
 				Logger: log, LogDropped: a.logs.Dropped, Version: productVersion(), Grace: grace,
-				Listeners: addressOf(profiles),
-				Roots:     roots(a.getenv),
+				Listeners: addressOf(profiles), Roots: roots(a.getenv), Spans: spans, Readings: readings,
 			})
 			if err != nil {
 				return err

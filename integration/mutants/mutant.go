@@ -24,7 +24,7 @@ func all() []mutant {
 	return slices.Concat(
 		apiMutants, configMutants, coreMutants, dispatchMutants, faultMutants, http2Mutants, ledgerMutants, outboxMutants,
 		operateMutants, panelMutants, payloadMutants, portalMutants, processMutants, reachMutants, schemaMutants,
-		searchMutants, webhookMutants,
+		searchMutants, tracingMutants, webhookMutants,
 	)
 }
 

@@ -94,7 +94,17 @@ type Options struct {
 	MaxYoung int
 	// Search is what events are found by; nil: nothing. See SetSearch.
 	Search *config.Search
+	// Trace starts the spans of an attempt. nil: nothing is traced.
+	Trace  func(e *outbox.Event, endpoint string, number int, trigger outbox.Trigger, at time.Time) Trace
 	Logger zerolog.Logger
+}
+
+// Trace is the spans of an attempt that was begun.
+type Trace interface {
+	// Headers returns what the request carries in place of the event's own context.
+	Headers() (traceparent, tracestate string)
+	// End takes what came of the attempt. An empty outcome: it was broken off, or not made.
+	End(made *outbox.Attempt, outcome outbox.Outcome)
 }
 
 // Dispatcher delivers events. Take and Ready belong to one goroutine, the stream's.
@@ -105,6 +115,7 @@ type Dispatcher struct {
 	ack      func(source.Position)
 	commits  func(*ledger.Batch) // nil: nobody wants to know
 	held     func() bool
+	trace    func(e *outbox.Event, endpoint string, number int, trigger outbox.Trigger, at time.Time) Trace // nil: nobody traces
 	grace    time.Duration
 	patience time.Duration // the shortest park_after
 
@@ -143,7 +154,7 @@ var errAborted = errors.New("the relay is stopping")
 func New(hard context.Context, o Options) *Dispatcher {
 	d := &Dispatcher{
 		hold: o.Hold, ledger: o.Ledger, frontier: o.Frontier, ack: o.Ack, commits: o.Committed, held: o.Held, grace: o.Grace,
-		log: o.Logger, recorded: o.Recorded, patience: time.Second,
+		log: o.Logger, recorded: o.Recorded, patience: time.Second, trace: o.Trace,
 	}
 	if d.held == nil {
 		d.held = func() bool { return true }

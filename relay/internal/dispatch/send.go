@@ -52,9 +52,17 @@ func (l *lane) work() {
 			l.d.gate.admit()
 			return
 		}
+		var traced Trace
+		if l.d.trace != nil {
+			traced = l.d.trace(req.Event, l.id, req.Number, req.Trigger, req.Now)
+			req.Traceparent, req.Tracestate = traced.Headers()
+		}
 		res := sender.Send(l.d.sendCtx, &req)
 		res.Attempt.Search = l.d.search.Load().Terms(req.Event)
-		l.finish(dl, res)
+		outcome := l.finish(dl, res)
+		if traced != nil {
+			traced.End(&res.Attempt, outcome)
+		}
 		l.d.gate.leave(ticket)
 		l.d.gate.admit()
 	}
@@ -147,8 +155,9 @@ func (l *lane) wakeIn(wait time.Duration) {
 	l.wake.Reset(wait)
 }
 
-// finish takes in what came of a request.
-func (l *lane) finish(dl *delivery, res webhook.Result) {
+// finish takes in what came of a request, and returns its outcome; empty: it was broken off, or
+// nothing was sent.
+func (l *lane) finish(dl *delivery, res webhook.Result) outbox.Outcome {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.inFlight--
@@ -165,10 +174,10 @@ func (l *lane) finish(dl *delivery, res webhook.Result) {
 	switch {
 	case res.Unsent, (res.Local || aborted) && !res.Reached:
 		l.abandon(dl, next, now)
-		return
+		return ""
 	case res.Local || aborted:
 		l.interrupt(dl, res.Attempt, next, now)
-		return
+		return ""
 	}
 	l.strained.Reset()
 	// A 410 leaves the delivery pending without a time: it is due when a person enables the
@@ -192,7 +201,7 @@ func (l *lane) finish(dl *delivery, res webhook.Result) {
 	it.attempt.EndpointID, it.attempt.Outcome = l.id, decision.Outcome
 	if l.dropped {
 		l.finishDropped(&it)
-		return
+		return it.attempt.Outcome
 	}
 	since := l.health.failing.since
 	change := l.judge(&it, decision, now)
@@ -208,6 +217,7 @@ func (l *lane) finish(dl *delivery, res webhook.Result) {
 	if change {
 		l.shed(now)
 	}
+	return decision.Outcome
 }
 
 // finishDropped records the attempt that was in flight when the endpoint went: whatever came of it,

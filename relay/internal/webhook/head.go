@@ -77,9 +77,13 @@ func (x *exchange) appendFields(dst []byte, e *Endpoint, r *Request, c content) 
 	if e.format == config.FormatCloudEventsBinary {
 		dst = appendCloudEventsHeaders(dst, e.client.source, r)
 	}
-	if len(r.Event.Headers) > 0 {
-		dst = appendTrace(dst, r.Event.Headers, "traceparent")
-		dst = appendTrace(dst, r.Event.Headers, "tracestate")
+	switch {
+	case r.Traceparent != "":
+		dst = appendTrace(dst, "traceparent", r.Traceparent)
+		dst = appendTrace(dst, "tracestate", r.Tracestate)
+	case len(r.Event.Headers) > 0:
+		dst = appendTrace(dst, "traceparent", r.Event.Headers["traceparent"])
+		dst = appendTrace(dst, "tracestate", r.Event.Headers["tracestate"])
 	}
 	return dst
 }
@@ -96,10 +100,9 @@ func headerID(id string) string {
 	return id
 }
 
-// appendTrace passes one header of the event through. One that is not fit for a header is left out:
-// a trace is not worth an event.
-func appendTrace(dst []byte, headers map[string]string, name string) []byte {
-	value := headers[name]
+// appendTrace passes a header of the trace on. One that is not fit for a header is left out: a trace
+// is not worth an event.
+func appendTrace(dst []byte, name, value string) []byte {
 	if value == "" || !receiver.ValidValue(value) {
 		return dst
 	}

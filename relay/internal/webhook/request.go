@@ -14,6 +14,8 @@ type Request struct {
 	Number  int
 	Trigger outbox.Trigger
 	Now     time.Time // becomes webhook-timestamp and Attempt.AttemptedAt
+	// Traceparent and Tracestate replace the event's own. Empty: the event's.
+	Traceparent, Tracestate string
 	// Held, if set, is asked right before the request is written, when all that takes time before
 	// it is done: false, and nothing is sent.
 	Held func() bool

@@ -1,0 +1,65 @@
+package relay
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"go.opentelemetry.io/otel/attribute"
+	"go.opentelemetry.io/otel/sdk/resource"
+
+	"github.com/tailpost/tailpost/outbox"
+	"github.com/tailpost/tailpost/relay/internal/dispatch"
+	"github.com/tailpost/tailpost/relay/internal/tracing"
+)
+
+// lastExport is how long exporting what is left may take at the end.
+const lastExport = 5 * time.Second
+
+// resourceOf describes this process to an OpenTelemetry collector: OTEL_SERVICE_NAME and
+// OTEL_RESOURCE_ATTRIBUTES, and what they do not say.
+func (r *Relay) resourceOf(ctx context.Context) *resource.Resource {
+	own := resource.NewSchemaless(
+		attribute.String("service.name", "tailpost"), attribute.String("service.version", r.opts.Version),
+		attribute.String("service.instance.id", r.opts.Owner), attribute.String("tailpost.slot", r.Status().Slot),
+	)
+	given, err := resource.New(ctx, resource.WithFromEnv())
+	if err != nil {
+		r.log.Warn().Err(err).Msg("OTEL_RESOURCE_ATTRIBUTES cannot be read whole")
+	}
+	if all, err := resource.Merge(own, given); err == nil {
+		return all
+	}
+	return own // two schemas, of which neither has one
+}
+
+// observed runs deliver with spans and metrics exported, and exports what is left after it.
+func (r *Relay) observed(ctx context.Context, deliver func(context.Context) error) error {
+	var closers []func(context.Context) error
+	if r.opts.Spans != nil {
+		r.tracer = tracing.New(r.opts.Spans, r.resourceOf(ctx))
+		closers = append(closers, r.tracer.Close)
+	}
+	if r.opts.Readings != nil {
+		closers = append(closers, r.metrics.Export(r.opts.Readings, r.resourceOf(ctx)).Close)
+	}
+	err := deliver(ctx)
+	bound, cancel := context.WithTimeoutCause(context.WithoutCancel(ctx), lastExport, errors.New("the collector is slow"))
+	defer cancel()
+	for _, closeIt := range closers {
+		if lost := closeIt(bound); lost != nil {
+			r.log.Warn().Msg("the last spans or metrics were not exported") // the error has a URL
+		}
+	}
+	return err
+}
+
+// trace is what dispatch starts spans with; nil: nothing is traced.
+func (r *Relay) trace() func(e *outbox.Event, endpoint string, number int, trigger outbox.Trigger, at time.Time) dispatch.Trace {
+	if r.tracer == nil {
+		return nil
+	}
+	return func(e *outbox.Event, endpoint string, number int, trigger outbox.Trigger, at time.Time) dispatch.Trace {
+		return r.tracer.Begin(e, endpoint, number, trigger, at)
+	}
+}
