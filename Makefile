@@ -29,6 +29,9 @@ WITH_BROWSER = CHROMIUM="$$(.ci/chromium.sh)"; export CHROMIUM;
 # The integration tests' verifiers run in Node.js.
 WITH_NODE   = node="$$(.ci/node.sh)"; export PATH="$${node:+$$node:}$$PATH";
 
+# Tests run Tailpost beside PgBouncer, nginx and receivers in Python.
+WITH_PEERS  = .ci/peers.sh;
+
 .PHONY: help
 help: ## say what there is
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -43,7 +46,7 @@ build: ## build bin/tailpost
 
 .PHONY: test
 test: ## run all tests with the race detector, against a real Postgres (found, or installed)
-	$(WITH_NODE) $(WITH_BROWSER) $(WITH_PG) $(GO_TEST) ./...
+	$(WITH_PEERS) $(WITH_NODE) $(WITH_BROWSER) $(WITH_PG) $(GO_TEST) ./...
 
 .PHONY: test-short
 test-short: ## run the tests without the long ones
@@ -56,7 +59,7 @@ soak: ## hold the promises under random faults for SOAK=10m (FAULTS_SEED=n: begi
 
 .PHONY: test-matrix
 test-matrix: ## run all tests on each Postgres of POSTGRES="14 15 16 17 18"
-	$(WITH_NODE) $(WITH_BROWSER) for version in $(POSTGRES); do \
+	$(WITH_PEERS) $(WITH_NODE) $(WITH_BROWSER) for version in $(POSTGRES); do \
 	  echo "==> Postgres $$version"; \
 	  export PGBIN; PGBIN="$$(.ci/postgres.sh $$version)"; \
 	  $(WITH_PG) $(GO_TEST) ./...; \
@@ -68,7 +71,7 @@ alerts: ## break what each alert rule of examples/prometheus watches, and see it
 
 .PHONY: mutants
 mutants: ## break the code in each way of integration/mutants and see that a test notices (MUTANTS=12: a random dozen, SEED=n: that one again)
-	$(WITH_NODE) $(WITH_BROWSER) $(WITH_PG) go run ./integration/mutants -n $(MUTANTS) -seed "$(SEED)"
+	$(WITH_PEERS) $(WITH_NODE) $(WITH_BROWSER) $(WITH_PG) go run ./integration/mutants -n $(MUTANTS) -seed "$(SEED)"
 
 .PHONY: gremlins
 gremlins: ## turn every operator of the pure packages, and print what their tests miss (PACKAGES="./relay/internal/retry")

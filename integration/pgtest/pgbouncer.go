@@ -19,7 +19,7 @@ const poolerTimeout = 30 * time.Second
 
 // StartPgBouncer starts a PgBouncer before a database and returns the address through it. It ends
 // at cleanup. Mode is its pool_mode, ignored its ignore_startup_parameters. Where there is no
-// pgbouncer, the test is skipped.
+// pgbouncer, the test is skipped, unless it is CI that runs it: .ci/peers.sh installs it.
 func StartPgBouncer(t interface {
 	TB
 	Skip(args ...any)
@@ -32,7 +32,10 @@ func StartPgBouncer(t interface {
 		program = "/usr/sbin/pgbouncer"
 	}
 	if _, err := os.Stat(program); err != nil {
-		t.Skip("pgbouncer is not installed: apt-get install pgbouncer")
+		if os.Getenv("CI") != "" {
+			t.Fatalf("pgbouncer is not installed: .ci/peers.sh could not")
+		}
+		t.Skip("pgbouncer is not installed: run .ci/peers.sh")
 	}
 	address, err := startPgBouncer(t, program, db, mode, ignored)
 	if err != nil {

@@ -27,13 +27,14 @@ import (
 // Receivers that others wrote, as processes: what they do to connections is theirs, and not made up
 // here.
 
-// startPeer runs a program until the test ends, and returns the first line that it prints. A
-// machine without it skips the test.
+// startPeer runs a program until the test ends, and returns what it prints. A machine without it
+// skips the test, unless it is CI's: .ci/peers.sh installs it.
 func startPeer(t *testing.T, name string, args ...string) *bufio.Reader {
 	t.Helper()
 	path, err := exec.LookPath(name)
 	if err != nil {
-		t.Skipf("%s is not installed", name)
+		require.Empty(t, os.Getenv("CI"), "%s is not installed: .ci/peers.sh could not", name)
+		t.Skipf("%s is not installed: run .ci/peers.sh", name)
 	}
 	cmd := exec.CommandContext(t.Context(), path, args...)
 	stdout, err := cmd.StdoutPipe()

@@ -1,0 +1,51 @@
+#!/usr/bin/env bash
+# Installs the programs that tests run beside Tailpost, where they are not here: PgBouncer, nginx, and Python with its package
+# cryptography. Says which it could not; tests that need one of those are skipped, unless CI is set.
+#
+# Installs through the distribution's package manager when root, or through Homebrew. Starts no service.
+set -euo pipefail
+
+say() { echo "peers.sh: $*" >&2; }
+
+PATH="$PATH:/usr/sbin:/usr/local/sbin"
+
+# missing prints which of them are not here.
+missing() {
+  for program in pgbouncer nginx python3; do
+    command -v "$program" >/dev/null || echo "$program"
+  done
+  if command -v python3 >/dev/null && ! python3 -c 'import cryptography' 2>/dev/null; then
+    echo python3-cryptography
+  fi
+}
+
+wanted="$(missing | tr '\n' ' ')"
+if [ -z "$wanted" ]; then
+  exit 0
+fi
+case " $wanted " in *" python3 "*) wanted="$wanted python3-cryptography" ;; esac
+
+if [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null; then
+  say "installing with apt-get: $wanted"
+  export DEBIAN_FRONTEND=noninteractive RUNLEVEL=1 # at which Debian starts no service
+  apt-get -o Acquire::Retries=3 update -q >&2 || true
+  # shellcheck disable=SC2086 # a list
+  apt-get -o Acquire::Retries=3 install -qy --no-install-recommends $wanted >&2 || true
+elif [ "$(id -u)" = 0 ] && command -v apk >/dev/null; then
+  say "installing with apk: $wanted"
+  # shellcheck disable=SC2086
+  apk add --no-cache ${wanted//python3-cryptography/py3-cryptography} >&2 || true
+elif [ "$(id -u)" = 0 ] && command -v dnf >/dev/null; then
+  say "installing with dnf: $wanted"
+  # shellcheck disable=SC2086
+  dnf install -y $wanted >&2 || true
+elif command -v brew >/dev/null; then
+  say "installing with brew: $wanted"
+  # shellcheck disable=SC2086
+  brew install ${wanted//python3-cryptography/cryptography} >&2 || true
+fi
+
+left="$(missing | tr '\n' ' ')"
+if [ -n "$left" ]; then
+  say "not here: $left: tests that need them are skipped, unless CI is set"
+fi
