@@ -166,6 +166,15 @@ var faultMutants = []mutant{
 		run:     "TestAGapIsHealedByWhatARowIs/times_of_a_zone_that_is_configured",
 	},
 	{
+		name:    "faults-bytes-end-the-stream",
+		file:    "outbox/pglink/session.go",
+		old:     "conn.ParameterStatus(\"server_encoding\") == \"SQL_ASCII\"",
+		new:     "conn.ParameterStatus(\"server_encoding\") == \"EUC_JP\"",
+		promise: "A byte that is not UTF-8, in any column of a database without encoding, ends no stream.",
+		pkg:     "./integration",
+		run:     "^TestBytesOfADatabaseWithoutEncodingStopNothing$",
+	},
+	{
 		name:    "faults-printed-publication-without-deletes",
 		file:    "outbox/schema/migrations/publications.sql.tmpl",
 		old:     "SET (publish = 'insert, delete')",
