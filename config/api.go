@@ -1,6 +1,7 @@
 package config
 
 import (
+	"cmp"
 	"fmt"
 	"net"
 	"net/netip"
@@ -48,7 +49,24 @@ type API struct {
 	// Config.Network is for those of the configuration alone. It has no proxy: see
 	// Config.TenantNetwork.
 	Network Network
+	Quotas  Quotas
 }
+
+// Quotas bound what a tenant's keys may do, each tenant for itself. 0 is the default.
+type Quotas struct {
+	Endpoints   int // of the tenant; default 100
+	Concurrency int // of all of them together; default 3200
+	Tests       int // test events a minute; default 60
+	Expressions int // bytes of the where and body of one endpoint; default 16384
+}
+
+// The defaults of Quotas.
+const (
+	defaultEndpoints   = 100
+	defaultTogether    = defaultEndpoints * defaultConcurrency
+	defaultTests       = 60
+	defaultExpressions = 16 << 10
+)
 
 // Enabled reports whether there is an API.
 func (a *API) Enabled() bool { return a.Listen != "" }
@@ -86,7 +104,7 @@ type TLS struct {
 
 // api decodes the api block.
 func (d *decoder) api(s *section) {
-	s.check([]string{"listen"}, []string{"key", "tls", "network"})
+	s.check([]string{"listen"}, []string{"key", "tls", "network", "quotas"})
 	a := &d.config.API
 	a.Listen = defaultAPIListen
 	if text, ok := s.text("listen"); ok {
@@ -106,6 +124,14 @@ func (d *decoder) api(s *section) {
 		inner.check([]string{"allow", "allow_http"}, nil)
 		a.Network.AllowHTTP = inner.flag("allow_http")
 		a.Network.Allow = inner.networks("allow")
+	}
+	if b := s.single("quotas"); b != nil {
+		inner := s.nested(b, "api.quotas.", "the quotas block of the API")
+		inner.check([]string{"endpoints", "concurrency", "tests", "expressions"}, nil)
+		inner.count("endpoints", &a.Quotas.Endpoints, 1)
+		inner.count("concurrency", &a.Quotas.Concurrency, 1)
+		inner.count("tests", &a.Quotas.Tests, 1)
+		inner.count("expressions", &a.Quotas.Expressions, 1)
 	}
 }
 
@@ -130,6 +156,10 @@ func (d *decoder) apiKey(s *section, b *hclsyntax.Block, index int) APIKey {
 func (a *API) complete() {
 	a.Keys = slices.Clone(a.Keys)
 	a.Network.Allow = slices.Clone(a.Network.Allow)
+	a.Quotas = Quotas{
+		Endpoints: cmp.Or(a.Quotas.Endpoints, defaultEndpoints), Concurrency: cmp.Or(a.Quotas.Concurrency, defaultTogether),
+		Tests: cmp.Or(a.Quotas.Tests, defaultTests), Expressions: cmp.Or(a.Quotas.Expressions, defaultExpressions),
+	}
 	for i := range a.Keys {
 		if a.Keys[i].Scopes == nil {
 			a.Keys[i].Scopes = Scopes()
@@ -140,6 +170,9 @@ func (a *API) complete() {
 func (c *checker) api() {
 	a := &c.config.API
 	c.allowed("api.network.allow", a.Network.Allow)
+	if q := a.Quotas; q.Endpoints < 0 || q.Concurrency < 0 || q.Tests < 0 || q.Expressions < 0 {
+		c.fail("api.quotas", "Number out of range", "Write numbers from 1.")
+	}
 	if !a.Network.Proxy.IsZero() {
 		c.fail("api.network.proxy", "Proxy of the API's endpoints", "Set network.proxy: it is for all requests.")
 	}

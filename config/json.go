@@ -68,6 +68,7 @@ type apiJSON struct {
 	TLS    bool         `json:"tls"`
 
 	Network map[string]any `json:"network"`
+	Quotas  map[string]int `json:"quotas"`
 }
 
 type apiKeyJSON struct {
@@ -83,6 +84,9 @@ func newAPIJSON(a *API) *apiJSON {
 		return nil
 	}
 	shown := &apiJSON{Listen: a.Listen, Keys: make([]apiKeyJSON, 0, len(a.Keys)), TLS: a.TLS != TLS{}}
+	shown.Quotas = map[string]int{
+		"endpoints": a.Quotas.Endpoints, "concurrency": a.Quotas.Concurrency, "tests": a.Quotas.Tests, "expressions": a.Quotas.Expressions,
+	}
 	shown.Network = map[string]any{"allow": allowed(&a.Network), "allow_http": a.Network.AllowHTTP}
 	for _, k := range a.Keys {
 		shown.Keys = append(shown.Keys, apiKeyJSON{k.Name, k.Secret, k.Scopes, k.Tenant})

@@ -39,6 +39,7 @@ func places() map[string]place {
 		"api.network":           {"network of the API", "api {\nnetwork {\n", "}\n}\n"},
 		"panel":                 {"panel", "panel {\n", "}\n"},
 		"panel.portal":          {"portal", "panel {\nportal {\n", "}\n}\n"},
+		"api.quotas":            {"quotas", "api {\nquotas {\n", "}\n}\n"},
 		"endpoint":              {"endpoint", endpoint, "}\n"},
 		"endpoint.retry":        {"retry", endpoint + "retry {\n", "}\n}\n"},
 		"endpoint.circuit":      {"circuit", endpoint + "circuit {\n", "}\n}\n"},

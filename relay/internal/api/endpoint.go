@@ -137,6 +137,9 @@ func (s *Server) createEndpoint(ctx context.Context, c *query.Change, p *princip
 	if err := set.finish(s.config().TenantNetwork()); err != nil {
 		return nil, err
 	}
+	if err := s.quota(ctx, c, p, &e); err != nil {
+		return nil, err
+	}
 	row := ledger.EndpointRow{
 		ID: e.ID, Tenant: e.Tenant, Name: e.Name, URL: e.URL, Description: e.Description, Status: ledger.StatusActive,
 		Source: ledger.SourceAPI, SecretPrefix: ledger.SecretPrefix(secret),
@@ -202,7 +205,7 @@ func (s *Server) updateEndpoint(ctx context.Context, c *query.Change, p *princip
 	e.Headers = set.sealed.Headers
 	set.reset(nulls(in.RawBody))
 	set.apply(&in.Body.EndpointSettings)
-	return s.save(ctx, c, &row, &set, in.Body.Status, "endpoint.update")
+	return s.save(ctx, c, p, &row, &set, in.Body.Status, "endpoint.update")
 }
 
 type replaceEndpointInput struct {
@@ -224,16 +227,19 @@ func (s *Server) replaceEndpoint(ctx context.Context, c *query.Change, p *princi
 	}
 	set.moveTo(in.Body.URL)
 	set.apply(&in.Body.EndpointSettings)
-	return s.save(ctx, c, &row, &set, in.Body.Status, "endpoint.replace")
+	return s.save(ctx, c, p, &row, &set, in.Body.Status, "endpoint.replace")
 }
 
 // save writes the settings of an endpoint over its row.
-func (s *Server) save(ctx context.Context, c *query.Change, row *ledger.EndpointRow, set *settler, status *string, action string) (*endpointOutput, error) {
+func (s *Server) save(ctx context.Context, c *query.Change, p *principal, row *ledger.EndpointRow, set *settler, status *string, action string) (*endpointOutput, error) {
 	before := s.audited(row)
 	e := set.e
 	e.Secrets = live(set.sealed.Secrets, c.Now())
 	err := set.finish(s.config().TenantNetwork())
 	if err != nil {
+		return nil, err
+	}
+	if err := s.quota(ctx, c, p, e); err != nil {
 		return nil, err
 	}
 	if err := s.seal(row, ledger.Sealed{Secrets: set.sealed.Secrets, Headers: e.Headers}); err != nil {

@@ -72,6 +72,7 @@ type Server struct {
 	mux     *http.ServeMux
 	origins *http.CrossOriginProtection
 	logins  logins
+	tests   tests
 
 	mu   sync.Mutex
 	used map[string]time.Time // when the use of a key was written down

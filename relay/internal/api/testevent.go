@@ -60,6 +60,9 @@ func (s *Server) testEndpoint(ctx context.Context, p *principal, in *testEndpoin
 	if err != nil {
 		return nil, err
 	}
+	if err := s.mayTest(p); err != nil {
+		return nil, err
+	}
 	attempt, err := s.sendTest(ctx, &row, in.Body)
 	if err != nil {
 		return nil, err

@@ -98,6 +98,18 @@ func (c *Change) Endpoint(ctx context.Context, tenant, id string) (ledger.Endpoi
 	return one(ctx, c.tx, endpointSQL+"\nFOR UPDATE", pgx.NamedArgs{"id": id, "tenant": tenant}, scanEndpoint)
 }
 
+// OwnEndpoints returns the endpoints that were made through the API for a tenant. Until the change
+// ends, others that ask for the same tenant wait.
+func (c *Change) OwnEndpoints(ctx context.Context, tenant string) ([]ledger.EndpointRow, error) {
+	args := pgx.NamedArgs{"tenant": tenant}
+	if _, err := c.tx.Exec(ctx, `SELECT pg_advisory_xact_lock(hashtextextended('tailpost quota ' || @tenant::text, 0))`, args); err != nil {
+		return nil, fmt.Errorf("wait for other changes of the tenant: %w", err)
+	}
+	return many(ctx, c.tx, endpointColumns+`
+WHERE tenant = @tenant
+  AND source = 'api'`, args, scanEndpoint)
+}
+
 // CreateEndpoint writes a new endpoint.
 func (c *Change) CreateEndpoint(ctx context.Context, e *ledger.EndpointRow) error {
 	e.Version, e.CreatedAt, e.UpdatedAt = 1, c.now, c.now

@@ -1,0 +1,89 @@
+package api_test
+
+import (
+	"fmt"
+	"net/http"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/tailpost/tailpost/config"
+)
+
+// A tenant's keys may make as many endpoints, with as much concurrency and as large expressions, as
+// its quotas say, and no more; the answer says what to do. The operator's keys are not bound.
+func TestATenantHasNoMoreThanItsQuotas(t *testing.T) {
+	t.Parallel()
+	b := setup(t, func(c *config.Config) {
+		c.API.Quotas = config.Quotas{Endpoints: 3, Concurrency: 40, Expressions: 100}
+	})
+	key := b.post(t, "/v1/keys", map[string]any{"name": "acme", "tenant": "acme"}).is(http.StatusCreated).text("secret")
+	other := b.post(t, "/v1/keys", map[string]any{"name": "other", "tenant": "other"}).is(http.StatusCreated).text("secret")
+	create := func(key string, more map[string]any) *answer {
+		body := map[string]any{"url": "https://example.com/in", "concurrency": 10}
+		for name, value := range more {
+			body[name] = value
+		}
+		return b.do(t, call{key: key, method: http.MethodPost, path: "/v1/endpoints", body: body})
+	}
+	first := create(key, nil).is(http.StatusCreated).text("id")
+	got := create(key, map[string]any{"concurrency": 31}).is(http.StatusUnprocessableEntity)
+	require.Contains(t, string(got.Body), "#/concurrency")
+	require.Contains(t, string(got.Body), "the others have 10: write less")
+	create(key, map[string]any{"concurrency": 20}).is(http.StatusCreated)
+	got = create(key, map[string]any{"where": "event.data.x == \"" + strings.Repeat("y", 100) + "\""}).is(http.StatusUnprocessableEntity)
+	require.Contains(t, string(got.Body), "may have 100 bytes together")
+	create(key, map[string]any{"where": "event.data.x > 1"}).is(http.StatusCreated)
+	got = create(key, map[string]any{"concurrency": 1}).is(http.StatusUnprocessableEntity)
+	require.Contains(t, string(got.Body), "may have 3 endpoints: delete one")
+	change := func(body map[string]any) *answer {
+		return b.do(t, call{key: key, method: http.MethodPatch, path: "/v1/endpoints/" + first, body: body})
+	}
+	change(map[string]any{"name": "still mine"}).is(http.StatusOK)
+	change(map[string]any{"concurrency": 11}).is(http.StatusUnprocessableEntity)
+	change(map[string]any{"body": "{ a = \"" + strings.Repeat("z", 200) + "\" }"}).is(http.StatusUnprocessableEntity)
+	change(map[string]any{"concurrency": 9}).is(http.StatusOK)
+	create(other, map[string]any{"concurrency": 40}).is(http.StatusCreated) // each for itself
+	b.post(t, "/v1/endpoints", map[string]any{"url": "https://example.com/in", "tenant": "acme", "concurrency": 500}).is(http.StatusCreated)
+	b.do(t, call{key: key, method: http.MethodDelete, path: "/v1/endpoints/" + first}).is(http.StatusOK)
+}
+
+// Calls that come at once share the quota.
+func TestQuotasHoldForCallsAtOnce(t *testing.T) {
+	t.Parallel()
+	b := setup(t, func(c *config.Config) { c.API.Quotas = config.Quotas{Endpoints: 3} })
+	key := b.post(t, "/v1/keys", map[string]any{"name": "acme", "tenant": "acme"}).is(http.StatusCreated).text("secret")
+	var wg sync.WaitGroup
+	for i := range 8 {
+		wg.Go(func() {
+			b.do(t, call{key: key, method: http.MethodPost, path: "/v1/endpoints", body: map[string]any{"url": fmt.Sprintf("https://example.com/%d", i)}})
+		})
+	}
+	wg.Wait()
+	require.Equal(t, 3, b.count(t, "SELECT count(*) FROM tailpost.endpoint WHERE tenant = 'acme'"))
+}
+
+// A tenant's keys send as many test events a minute as its quota says.
+func TestATenantSendsNoMoreTestsThanItsQuota(t *testing.T) {
+	t.Parallel()
+	b := setup(t, func(c *config.Config) { c.API.Quotas = config.Quotas{Tests: 2} })
+	key := b.post(t, "/v1/keys", map[string]any{"name": "acme", "tenant": "acme"}).is(http.StatusCreated).text("secret")
+	b.advance(0)
+	id := b.do(t, call{key: key, method: http.MethodPost, path: "/v1/endpoints", body: map[string]any{"url": "http://127.0.0.1:9/in"}}).is(http.StatusCreated).text("id")
+	test := func(key string) *answer {
+		return b.do(t, call{key: key, method: http.MethodPost, path: "/v1/endpoints/" + id + "/test"})
+	}
+	test(key).is(http.StatusOK)
+	b.advance(20 * time.Second)
+	test(key).is(http.StatusOK)
+	got := test(key).is(http.StatusTooManyRequests)
+	require.Equal(t, "41", got.Header.Get("Retry-After"))
+	require.Contains(t, string(got.Body), "2 test events a minute")
+	test(adminKey).is(http.StatusOK)
+	b.advance(40 * time.Second)
+	test(key).is(http.StatusOK)
+	test(key).is(http.StatusTooManyRequests)
+}
