@@ -190,7 +190,7 @@ func TestWithoutKeysNoProxyIsAnswered(t *testing.T) {
 func TestATenantsTestReachesNothingPrivate(t *testing.T) {
 	t.Parallel()
 	r := newReceiver(t) // on a loopback address, which network allows and the API's own network does not
-	b := setup(t, func(c *config.Config) { c.API.Network = config.Network{} })
+	b := setup(t, func(c *config.Config) { c.API.Network = config.Network{AllowHTTP: true} })
 	b.post(t, "/v1/endpoints", map[string]any{"url": r.URL}).is(http.StatusUnprocessableEntity)
 	// One that was made when it was allowed, or that resolves to such an address by now.
 	id := b.post(t, "/v1/endpoints", map[string]any{"url": "https://a.example"}).is(http.StatusCreated).text("id")

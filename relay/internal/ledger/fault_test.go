@@ -252,7 +252,8 @@ func TestWatch_reportsTheServersGoodbyeAtOnce(t *testing.T) {
 	ctx, stop := context.WithCancel(t.Context())
 	watched := make(chan error, 1)
 	go func() { watched <- b.ledger.Watch(ctx) }()
-	for range 200 { // loads and Watch take turns
+	for range 50 { // loads and Watch take turns
+		eventually(t, b.ledger.Watching)
 		_, err := b.ledger.Resends(t.Context())
 		require.NoError(t, err)
 	}

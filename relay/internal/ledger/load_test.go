@@ -156,6 +156,7 @@ func TestOrderedLoads_followCommitOrder(t *testing.T) {
 		pending("j2", "erp", "j", 2, noon),
 		pending("none", "erp", "", 4, noon),
 		pending("other", "crm", "k", 1, noon.Add(time.Minute)),
+		pending("more", "shop", "", 1, noon.Add(2*time.Minute)),
 	}}))
 	keys := []string{"k", "unknown", "j"}
 	ds, whole, err := b.ledger.InKeyOrder(t.Context(), "erp", keys, 10, false)
@@ -206,7 +207,7 @@ func TestOrderedLoads_followCommitOrder(t *testing.T) {
 	queues, err := b.ledger.NextDue(t.Context())
 	require.NoError(t, err)
 	require.Equal(t, map[string]ledger.Queue{
-		"erp": {Next: noon, Unscheduled: true}, "crm": {Next: noon.Add(time.Minute)},
+		"erp": {Next: noon, Unscheduled: true}, "crm": {Next: noon.Add(time.Minute)}, "shop": {Next: noon.Add(2 * time.Minute)},
 	}, queues)
 }
 
@@ -253,10 +254,10 @@ FROM generate_series(1, $1::int) AS k, generate_series(1, $2::int) AS i`, keys, 
 func TestHeads_ofManyKeys(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
-	const keys, each = 6700, 3
+	const keys, each = 7500, 3 // more than a page, of what is pending too
 	b.manyWait(t, keys, each)
 	b.exec(t, "UPDATE tailpost.delivery SET state = 'dead' WHERE event_id LIKE '%7/3' OR event_id LIKE '%8/1'")
-	b.exec(t, "UPDATE tailpost.delivery SET state = 'dead' WHERE key = 'k6700'")
+	b.exec(t, "UPDATE tailpost.delivery SET state = 'dead' WHERE key = 'k7500'")
 	for _, dead := range []bool{false, true} {
 		heads, err := b.ledger.KeyHeads(t.Context(), "erp", dead)
 		require.NoError(t, err)

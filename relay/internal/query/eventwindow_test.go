@@ -75,6 +75,25 @@ func TestEvents_goOnBeyondTheFirstWindow(t *testing.T) {
 	}
 }
 
+// RFC 3339 has years up to 9999, and no infinity: an event whose time it cannot write has none, and
+// is listed all the same.
+func TestEvents_ofTimesThatCannotBeWrittenHaveNone(t *testing.T) {
+	t.Parallel()
+	store, exec := outboxStore(t, 1)
+	times := []string{"20231-01-01", "infinity", "-infinity", "0044-03-15 BC"}
+	for i, at := range times {
+		exec(`INSERT INTO public.outbox (id, type, payload, created_at) VALUES ($1::text::uuid, 'order.odd', '{}', $2::text::timestamptz)`,
+			fmt.Sprintf("018f0000-0000-7000-8000-99999999999%d", i), at)
+	}
+	page, err := store.Events(t.Context(), query.EventQuery{Limit: 100})
+	require.NoError(t, err)
+	require.Len(t, page.Events, 1+len(times))
+	for i := range page.Events {
+		e := &page.Events[i]
+		require.Equal(t, e.Type == "order.odd", e.CreatedAt.IsZero(), "%s %s", e.ID, e.CreatedAt)
+	}
+}
+
 // Whatever else is asked for, a key that is bound to a tenant sees that tenant's events only.
 func TestEvents_ofATenantAreItsOwn(t *testing.T) {
 	t.Parallel()
