@@ -99,8 +99,8 @@ var faultMutants = []mutant{
 		old:     "	if err := r.d.ledger.Record(ctx, r.d.hold, b); err != nil {\n		return err\n	}\n	r.ack(settled)\n	return nil\n",
 		new:     "	r.ack(settled)\n	return nil\n",
 		promise: "WAL without events is let go of only as far as a record says.",
-		pkg:     "./integration",
-		run:     "^TestAPlainCrashIsFollowedByNoAudit$",
+		pkg:     "./relay/internal/dispatch",
+		run:     "^TestTheSimulation$",
 	},
 	{
 		name:    "faults-release-left-open",

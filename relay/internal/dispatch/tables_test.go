@@ -113,6 +113,9 @@ func (f *tables) ack(p source.Position) {
 	}
 	f.mu.Lock()
 	defer f.mu.Unlock()
+	if p > f.settled {
+		f.problems = append(f.problems, "the slot is told of what the ledger was not")
+	}
 	f.acked = max(f.acked, p)
 }
 
