@@ -106,6 +106,8 @@ const (
 	FormatRaw               Format = "raw"                // the payload as it is
 	FormatCloudEvents       Format = "cloudevents"        // CloudEvents 1.0, structured mode
 	FormatCloudEventsBinary Format = "cloudevents-binary" // CloudEvents 1.0, binary mode
+	FormatSlack             Format = "slack"              // Tailpost's own events as a message of Slack
+	FormatTeams             Format = "teams"              // Tailpost's own events as a card of Microsoft Teams
 )
 
 // Ordering is what an endpoint wants kept in commit order.

@@ -37,7 +37,7 @@ func (c *checker) one(e *Endpoint, first map[string]int) {
 	}
 	c.url(e)
 	oneOf(c, "signature", e.Signature, SignatureStandard, SignatureStripe, SignatureGitHub)
-	oneOf(c, "format", e.Format, FormatStandard, FormatRaw, FormatCloudEvents, FormatCloudEventsBinary)
+	oneOf(c, "format", e.Format, FormatStandard, FormatRaw, FormatCloudEvents, FormatCloudEventsBinary, FormatSlack, FormatTeams)
 	oneOf(c, "ordering", e.Ordering, OrderingNone, OrderingKey, OrderingStrict)
 	oneOf(c, "on_dead", e.OnDead, OnDeadSkip, OnDeadHold)
 	oneOf(c, "method", e.Method, http.MethodPost, http.MethodPut, http.MethodPatch, http.MethodDelete)
@@ -75,6 +75,29 @@ func (c *checker) one(e *Endpoint, first map[string]int) {
 	}
 	for i := range e.Subscriptions {
 		c.events(i, e.Subscriptions[i].Events)
+	}
+	if e.Format == FormatSlack || e.Format == FormatTeams {
+		c.people(e)
+	}
+}
+
+// people checks that an endpoint whose messages are for people gets Tailpost's own events alone: of
+// an application's event they would say nothing.
+func (c *checker) people(e *Endpoint) {
+	const operational = "webhook."
+	detail := fmt.Sprintf("Format %q is for Tailpost's own events: name them, as in events = [\"webhook.*\"], in every subscription.", e.Format)
+	if len(e.Subscriptions) == 0 {
+		c.fail("format", "Events of the application", "%s", detail)
+	}
+	for i := range e.Subscriptions {
+		sub := &e.Subscriptions[i]
+		foreign := func(pattern string) bool { return !strings.HasPrefix(pattern, operational) }
+		if len(sub.Events) == 0 || slices.ContainsFunc(sub.Events, foreign) {
+			c.fail(fmt.Sprintf("subscription[%d].events", i), "Events of the application", "%s", detail)
+		}
+		if sub.Body != nil {
+			c.fail(fmt.Sprintf("subscription[%d].body", i), "Two bodies", "Format %q has a body of its own: leave body out.", e.Format)
+		}
 	}
 }
 

@@ -13,6 +13,9 @@ const (
 	TypeFailing = "webhook.failing"
 	// TypeRecovered says that an endpoint that was failing takes events again.
 	TypeRecovered = "webhook.recovered"
+	// TypeDisabling says that an endpoint will be disabled unless it takes an event: half of
+	// disable_after is over without one, or three quarters.
+	TypeDisabling = "webhook.disabling"
 	// TypeDisabled says that Tailpost has disabled an endpoint.
 	TypeDisabled = "webhook.disabled"
 )
@@ -29,7 +32,7 @@ func (e *Event) Operational() bool {
 		return false
 	}
 	switch e.Type {
-	case TypeFailed, TypeFailing, TypeRecovered, TypeDisabled:
+	case TypeFailed, TypeFailing, TypeRecovered, TypeDisabling, TypeDisabled:
 		return true
 	}
 	return false

@@ -41,7 +41,7 @@ type EndpointSettings struct {
 	Body          *string            `json:"body,omitempty" maxLength:"65536" doc:"What the receiver gets in place of the payload, in the language of the configuration file."`
 	Subscriptions *[]Subscription    `json:"subscriptions,omitempty" maxItems:"100" doc:"Several selections of events, in place of events, where and body. An event goes out once if any matches."`
 	Signature     *string            `json:"signature,omitempty" enum:"standard,stripe,github" doc:"How requests are signed. Default: standard."`
-	Format        *string            `json:"format,omitempty" enum:"standard,raw,cloudevents,cloudevents-binary" doc:"The shape of the body. Default: standard."`
+	Format        *string            `json:"format,omitempty" enum:"standard,raw,cloudevents,cloudevents-binary,slack,teams" doc:"The shape of the body. Default: standard."`
 	Method        *string            `json:"method,omitempty" enum:"POST,PUT,PATCH,DELETE" doc:"The method of requests. Default: POST."`
 	Headers       *map[string]string `json:"headers,omitempty" doc:"Further headers of every request. Their values are kept as secret as the signing secret: answers show the names only, and [redacted] as a value keeps the one that the endpoint has."`
 	Timeout       *string            `json:"timeout,omitempty" doc:"How long an attempt may take." example:"15s"`
@@ -110,7 +110,7 @@ type Endpoint struct {
 	Origin         string         `json:"origin,omitempty" doc:"File and line of one that the configuration declares."`
 	Tenant         string         `json:"tenant,omitempty" doc:"It gets only this tenant's events."`
 	Signature      string         `json:"signature" enum:"standard,stripe,github"`
-	Format         string         `json:"format" enum:"standard,raw,cloudevents,cloudevents-binary"`
+	Format         string         `json:"format" enum:"standard,raw,cloudevents,cloudevents-binary,slack,teams"`
 	Method         string         `json:"method" enum:"POST,PUT,PATCH,DELETE"`
 	HeaderNames    []string       `json:"header_names" nullable:"false" doc:"Names of its further headers."`
 	Timeout        string         `json:"timeout"`

@@ -27,6 +27,7 @@ type failing struct {
 	since time.Time // zero: the last attempt succeeded
 	count int       // attempts since then
 	stale bool      // its row still has a since that is over
+	warns int       // warnings that were given before it is disabled
 	told  bool      // somebody may have heard of it, and has not heard of its recovery
 }
 
@@ -115,7 +116,7 @@ func (h *health) loadable(now time.Time, page, queued int) (int, time.Time) {
 func (h *health) succeeded(id string, dl *delivery, now time.Time) *ledger.EndpointChange {
 	h.circuit.succeeded()
 	h.admission.answered(reply{started: dl.started}, now)
-	h.failing.count = 0
+	h.failing.count, h.failing.warns = 0, 0
 	if h.failing.since.IsZero() && !h.failing.stale {
 		return nil
 	}
@@ -154,6 +155,26 @@ func (h *health) disable(id, reason string) *ledger.EndpointChange {
 	}
 	h.status, h.disabledReason = ledger.StatusDisabled, reason
 	return &ledger.EndpointChange{EndpointID: id, Status: h.status, DisabledReason: reason, FailingSince: h.failing.since}
+}
+
+// warned reports whether it is time to warn that the endpoint will be disabled, and notes that it
+// was done: once half of disable_after is over, and once three quarters are. What an earlier hold
+// of the slot warned of is not recorded, so that it may come again.
+func (h *health) warned(disableAfter time.Duration, now time.Time) bool {
+	if disableAfter == 0 || h.failing.since.IsZero() || h.status == ledger.StatusDisabled {
+		return false
+	}
+	due := 0
+	for i, part := range []time.Duration{disableAfter / 2, disableAfter / 4 * 3} {
+		if now.Sub(h.failing.since) >= part {
+			due = i + 1
+		}
+	}
+	if due <= h.failing.warns {
+		return false
+	}
+	h.failing.warns = due
+	return true
 }
 
 // persists reports whether the endpoint has failed often enough in a row for somebody to hear of

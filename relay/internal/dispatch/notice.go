@@ -26,6 +26,7 @@ type notice struct {
 	Error    string         `json:"error,omitempty"`
 	Reason   string         `json:"reason,omitempty"`
 	Since    *time.Time     `json:"failing_since,omitempty"`
+	Disables *time.Time     `json:"disables_at,omitempty"`
 	Tenant   string         `json:"tenant,omitempty"`
 }
 
@@ -86,6 +87,12 @@ func (t teller) notify(it *item, h *health, since, now time.Time) {
 	case it.attempt.Outcome != outbox.Delivered && h.persists(t.policy.circuit.Failures) && !h.failing.told:
 		h.failing.told = true
 		t.tell(it, outbox.TypeFailing, n, now)
+	}
+	if it.attempt.Outcome != outbox.Delivered && h.warned(t.policy.disableAfter, now) {
+		at := h.failing.since.Add(t.policy.disableAfter).UTC()
+		warning := n
+		warning.Disables = &at
+		t.tell(it, outbox.TypeDisabling, warning, now)
 	}
 	if disabled {
 		n.Reason = it.change.DisabledReason

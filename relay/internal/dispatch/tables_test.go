@@ -25,6 +25,7 @@ type tables struct {
 	echo     func(endpoint string)
 	rows     map[outbox.Pair]outbox.Delivery
 	attempts []outbox.Attempt
+	emitted  [][]byte
 	changes  []ledger.EndpointChange
 	versions []ledger.EndpointVersion
 	settled  source.Position
@@ -66,6 +67,7 @@ func (f *tables) Record(ctx context.Context, hold ledger.Hold, b *ledger.Batch) 
 	}
 	f.settled = source.Position(b.Settled)
 	f.attempts = append(f.attempts, b.Attempts...)
+	f.emitted = append(f.emitted, b.Emit...)
 	for _, d := range b.Park {
 		p := outbox.Pair{EventID: d.Event.ID, EndpointID: d.EndpointID}
 		if _, ok := f.rows[p]; ok {

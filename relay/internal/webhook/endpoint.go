@@ -55,7 +55,8 @@ func (e *Endpoint) setDefaults() error {
 		e.concurrency = defaultConcurrency
 	}
 	switch e.format {
-	case config.FormatStandard, config.FormatRaw, config.FormatCloudEvents, config.FormatCloudEventsBinary:
+	case config.FormatStandard, config.FormatRaw, config.FormatCloudEvents, config.FormatCloudEventsBinary,
+		config.FormatSlack, config.FormatTeams:
 	case "":
 		e.format = config.FormatStandard
 	default:

@@ -32,6 +32,10 @@ func (x *exchange) format(e *Endpoint, r *Request) (content, error) {
 	if e.format == config.FormatRaw || e.format == config.FormatCloudEventsBinary {
 		return x.formatBare(e, r)
 	}
+	if e.format == config.FormatSlack || e.format == config.FormatTeams {
+		body, err := people(e.format, r.Event)
+		return content{body, e.jsonType()}, err
+	}
 	x.body = x.body[:0]
 	contentType := e.jsonType()
 	if e.format == config.FormatCloudEvents {
