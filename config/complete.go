@@ -94,6 +94,10 @@ func completeEndpoint(e *Endpoint) {
 	e.Retry.Success, e.Retry.Permanent = slices.Clone(e.Retry.Success), slices.Clone(e.Retry.Permanent)
 	e.Secrets = slices.Clone(e.Secrets)
 	e.Headers = maps.Clone(e.Headers)
+	if e.Auth.Kind == AuthOAuth2 {
+		e.Auth.Style = cmp.Or(e.Auth.Style, OAuth2Header)
+	}
+	e.Auth.Scopes = slices.Clone(e.Auth.Scopes)
 	e.Subscriptions = slices.Clone(e.Subscriptions)
 	if len(e.Subscriptions) == 0 {
 		e.Subscriptions = []Subscription{{}}

@@ -151,6 +151,8 @@ type Endpoint struct { //nolint:recvcheck // encoded by value, asked by pointer
 	Redirects    int
 	Tenant       string // only this tenant's events; empty: every tenant's
 	Retry        Retry
+	Auth         Auth
+	TLS          ClientTLS
 	Circuit      Circuit
 	ParkAfter    time.Duration
 	// DisableAfter disables an endpoint that fails for this long without one success. 0: never.

@@ -47,7 +47,7 @@ func (d *decoder) endpoint(top *section, b *hclsyntax.Block) {
 	d.endpointPlaces(index, b.DefRange())
 	s := top.nested(b, "", "an endpoint")
 	s.endpoint = index
-	s.check(slices.Concat(endpointAttributes(), policyAttributes()), append(policyBlocks(), "subscription"))
+	s.check(slices.Concat(endpointAttributes(), policyAttributes()), append(policyBlocks(), "subscription", "auth", "tls"))
 	if len(b.Labels) == 0 {
 		d.spoil(index, "") // the label is missing, which check reported; the rules would call it invalid
 	}
@@ -58,6 +58,8 @@ func (d *decoder) endpoint(top *section, b *hclsyntax.Block) {
 	e.Tenant, _ = s.text("tenant")
 	e.Secrets = s.secrets("secret")
 	d.policy(s, &e)
+	s.auth(&e.Auth)
+	s.clientTLS(&e.TLS)
 	for i, inner := range blocksOf(b.Body, "subscription") {
 		e.Subscriptions = append(e.Subscriptions, d.subscription(s, inner, i))
 	}

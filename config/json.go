@@ -148,9 +148,41 @@ type endpointJSON struct {
 	Permanent     []string           `json:"permanent,omitempty"`
 	Circuit       *circuitJSON       `json:"circuit,omitempty"`
 	DisableAfter  string             `json:"disable_after"`
+	Auth          *authJSON          `json:"auth,omitempty"`
+	TLS           *tlsJSON           `json:"tls,omitempty"`
 	Subscriptions []subscriptionJSON `json:"subscriptions"`
 	File          string             `json:"file,omitempty"`
 	Line          int                `json:"line,omitempty"`
+}
+
+type authJSON struct {
+	Kind     AuthKind `json:"type"`
+	User     string   `json:"user,omitempty"`
+	TokenURL string   `json:"token_url,omitempty"`
+	ClientID string   `json:"client_id,omitempty"`
+	Scopes   []string `json:"scopes,omitempty"`
+	Audience string   `json:"audience,omitempty"`
+	Style    string   `json:"style,omitempty"`
+}
+
+func newAuthJSON(a *Auth) *authJSON {
+	if a.Kind == AuthNone {
+		return nil
+	}
+	return &authJSON{a.Kind, a.User, ShownURL(a.TokenURL), a.ClientID, a.Scopes, a.Audience, a.Style}
+}
+
+// tlsJSON says what an endpoint has of its own, not what that is.
+type tlsJSON struct {
+	Cert bool `json:"cert"`
+	CA   bool `json:"ca"`
+}
+
+func newTLSJSON(t *ClientTLS) *tlsJSON {
+	if t.IsZero() {
+		return nil
+	}
+	return &tlsJSON{t.Cert != "", t.CA != ""}
 }
 
 type circuitJSON struct {
@@ -170,6 +202,7 @@ func newEndpointJSON(e *Endpoint) endpointJSON {
 		Signature: e.Signature, Format: e.Format, Timeout: spell(e.Timeout, ""), Concurrency: e.Concurrency,
 		Rate: e.Rate, Ordering: e.Ordering, Redirects: e.Redirects, Tenant: e.Tenant, ParkAfter: spell(e.ParkAfter, ""),
 		OnDead: e.OnDead, DisableAfter: spell(e.DisableAfter, "never"), File: e.Origin.File, Line: e.Origin.Line,
+		Auth: newAuthJSON(&e.Auth), TLS: newTLSJSON(&e.TLS),
 		Method: e.Method, Success: e.Retry.Success, Permanent: e.Retry.Permanent,
 		Schedule:      make([]string, 0, len(e.Retry.Schedule)),
 		Headers:       make(map[string]string, len(e.Headers)),
@@ -195,6 +228,12 @@ func newEndpointJSON(e *Endpoint) endpointJSON {
 		j.Subscriptions = append(j.Subscriptions, sub)
 	}
 	return j
+}
+
+// ShownURL returns a URL without its user information and query, which may hold tokens.
+func ShownURL(text string) string {
+	e := Endpoint{URL: text}
+	return e.ShownURL()
 }
 
 // ShownURL returns the URL as people and tables may have it: without its user information and

@@ -43,6 +43,10 @@ func places() map[string]place {
 		"endpoint":              {"endpoint", endpoint, "}\n"},
 		"endpoint.retry":        {"retry", endpoint + "retry {\n", "}\n}\n"},
 		"endpoint.circuit":      {"circuit", endpoint + "circuit {\n", "}\n}\n"},
+		"endpoint.auth":         {"auth", endpoint + "auth {\n", "}\n}\n"},
+		"endpoint.auth.basic":   {"basic", endpoint + "auth {\nbasic {\n", "}\n}\n}\n"},
+		"endpoint.auth.oauth2":  {"oauth2", endpoint + "auth {\noauth2 {\n", "}\n}\n}\n"},
+		"endpoint.tls":          {"tls of an endpoint", endpoint + "tls {\n", "}\n}\n"},
 		"endpoint.subscription": {"subscription", endpoint + "subscription {\n", "}\n}\n"},
 	}
 }
@@ -149,7 +153,10 @@ func TestTheDefaultsOfTheReferenceAreTheDefaults(t *testing.T) {
 				continue
 			}
 			// The others of a block that has to be complete.
-			beside := map[string]string{"api.key": " secret = env(\"SEAL_KEY\")\n"}[path]
+			beside := map[string]string{
+				"api.key":              " secret = env(\"SEAL_KEY\")\n",
+				"endpoint.auth.oauth2": " token_url = \"https://login.example.com/\"\n client_id = \"a\"\n client_secret = env(\"ERP_SECRET\")\n",
+			}[path]
 			line := " " + name + " = " + match[1] + "\n"
 			if path == "outbox" && slices.Contains([]string{"id", "type", "key", "tenant", "payload", "headers", "created_at"}, name) {
 				// A column that is named has to be there, so only the required ones change nothing.

@@ -47,6 +47,8 @@ func (c *checker) one(e *Endpoint, first map[string]int) {
 	}
 	c.secrets(e)
 	c.headers(e)
+	c.auth(e)
+	c.clientTLS(&e.TLS)
 	c.within("timeout", e.Timeout, time.Millisecond, maxTimeout)
 	c.within("park_after", e.ParkAfter, time.Millisecond, maxParkAfter)
 	if e.Concurrency < 1 || e.Concurrency > maxConcurrency {
@@ -165,13 +167,13 @@ func (c *checker) url(e *Endpoint) {
 	case !place.Secure && !c.config.Network.AllowHTTP:
 		c.fail("url", "Plain http URL", "Use https, or set allow_http = true in the network block.")
 	case place.Addr.IsValid():
-		c.address(place.Addr)
+		c.address("url", place.Addr)
 	}
 }
 
 // address reports an address that no request may go to. What a name stands for is looked at when a
 // request is sent.
-func (c *checker) address(addr netip.Addr) {
+func (c *checker) address(name string, addr netip.Addr) {
 	guard, err := receiver.NewGuard(c.config.Network.Allow)
 	if err != nil {
 		return // the networks are reported
@@ -180,9 +182,9 @@ func (c *checker) address(addr netip.Addr) {
 	switch {
 	case denied == nil:
 	case c.tenant:
-		c.fail("url", "Address not allowed", "%s.", sentence(denied.Public()))
+		c.fail(name, "Address not allowed", "%s.", sentence(denied.Public()))
 	default:
-		c.fail("url", "Address not allowed", "The receiver's address is special (%s). Add it to allow in the network block, or write another.", denied.Kind)
+		c.fail(name, "Address not allowed", "The receiver's address is special (%s). Add it to allow in the network block, or write another.", denied.Kind)
 	}
 }
 

@@ -76,6 +76,7 @@ const (
 	ReasonOrder       Reason = "order"        // waits behind an earlier delivery of its key
 	ReasonShutdown    Reason = "shutdown"     // the relay stopped before it was sent
 	ReasonInvalid     Reason = "invalid"      // the event cannot be sent, see last_error
+	ReasonAuthFailed  Reason = "auth_failed"  // there is no token to send it with, see last_error; a retry is scheduled
 	ReasonRejected    Reason = "rejected"     // the receiver will never take it, see last_status
 	ReasonReplay      Reason = "replay"       // a person asked for it again
 	ReasonUnusable    Reason = "unusable"     // the endpoint's settings or secrets cannot be read, see the relay's log

@@ -50,8 +50,9 @@ func (d *DenialError) Error() string {
 // inside the operator's network, and what listens there, are the operator's to know; the rest of an
 // error says nothing of them.
 func PublicError(text string) string {
-	if strings.HasPrefix(text, deniedBefore) && strings.Contains(text, deniedAfter) {
-		return deniedPublic
+	at := strings.Index(text, deniedBefore)
+	if at >= 0 && strings.Contains(text[at:], deniedAfter) {
+		return text[:at] + deniedPublic
 	}
 	return text
 }

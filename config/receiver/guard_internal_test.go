@@ -137,6 +137,7 @@ func TestTenantsReadNoAddress(t *testing.T) {
 			public := PublicError(d.Error())
 			require.NotContains(t, public, d.Addr.String())
 			require.NotContains(t, public, kind)
+			require.Equal(t, "OAuth 2: "+public, PublicError("OAuth 2: "+d.Error()), "whatever stands before it")
 			d.Own = true
 			require.Equal(t, public, PublicError(d.Error()))
 		}

@@ -1020,7 +1020,7 @@ FOR UPDATE`,
 	{
 		name:    "api-headers-follow-to-another-receiver",
 		file:    "relay/internal/api/settings.go",
-		old:     "s.moved, s.sealed.Headers = true, nil",
+		old:     "s.moved, s.sealed = true, ledger.Sealed{Secrets: s.sealed.Secrets}",
 		new:     "s.moved = true",
 		promise: "Values of headers do not follow an endpoint to another scheme, host or port.",
 		pkg:     "./relay/internal/api",

@@ -23,7 +23,7 @@ var reachMutants = []mutant{
 	},
 	{
 		name: "reach-refusal-is-a-failure", file: "relay/internal/dispatch/send.go",
-		old: `case it.reason == outbox.ReasonInvalid, it.reason == outbox.ReasonRejected:`, new: `case it.reason == outbox.ReasonInvalid:`,
+		old: `it.reason == outbox.ReasonInvalid, it.reason == outbox.ReasonRejected, noToken:`, new: `it.reason == outbox.ReasonInvalid, noToken:`,
 		promise: "A receiver that refuses an event for good is well: no circuit opens for it.",
 		pkg:     "./relay/internal/dispatch", run: "TestARefusal",
 	},
@@ -38,5 +38,59 @@ var reachMutants = []mutant{
 		old: `e.Retry.Schedule = nil`, new: `e.Retry = config.Retry{}`,
 		promise: "A setting that is set to null takes no other setting with it.",
 		pkg:     "./relay/internal/api", run: "TestStatusesOfAnEndpoint",
+	},
+	{
+		name: "reach-missing-token-blamed", file: "relay/internal/dispatch/send.go",
+		old: `it.reason == outbox.ReasonRejected, noToken:`, new: `it.reason == outbox.ReasonRejected:`,
+		promise: "An authorization server that gives no token says nothing of the receiver.",
+		pkg:     "./relay/internal/dispatch", run: "TestAMissingToken",
+	},
+	{
+		name: "reach-token-outlives-its-refusal", file: "relay/internal/webhook/endpoint.go",
+		old: "\t\te.tokens.Refused(x.token)\n", new: "",
+		promise: "A token that a receiver no longer takes is replaced.",
+		pkg:     "./relay/internal/webhook", run: "TestOAuth2_tokenThatIsRefused",
+	},
+	{
+		name: "reach-token-used-to-its-end", file: "relay/internal/token/token.go",
+		old: `now.Before(s.kept.Expiry.Add(-early))`, new: `true`,
+		promise: "A token is replaced before it ends.",
+		pkg:     "./relay/internal/webhook", run: "TestOAuth2_tokensEnd",
+	},
+	{
+		name: "reach-tokens-fetched-all-at-once", file: "relay/internal/token/token.go",
+		old: "\t// Whoever had the turn before may have brought it.\n\tif value, err := s.held(time.Now()); value != \"\" || err != nil {\n\t\treturn value, false, err\n\t}\n", new: "",
+		promise: "Many requests that need a token share one fetch.",
+		pkg:     "./relay/internal/webhook", run: "TestOAuth2$",
+	},
+	{
+		name: "reach-authorization-server-stormed", file: "relay/internal/token/token.go",
+		old: `if s.failed != nil && now.Before(s.retryAt) {`, new: `if s.failed != nil && now.After(s.retryAt) {`,
+		promise: "An authorization server in trouble is asked once in a while, not by every delivery.",
+		pkg:     "./relay/internal/webhook", run: "TestOAuth2_noToken",
+	},
+	{
+		name: "reach-redirect-gets-the-password", file: "relay/internal/webhook/endpoint.go",
+		old: `head := e.hopHead(o, at, e.first.place.SameReceiver(p))`, new: `head := e.hopHead(o, at, true)`,
+		promise: "A redirect to another host gets none of the endpoint's headers.",
+		pkg:     "./relay/internal/webhook", run: "TestStaticAuthorization",
+	},
+	{
+		name: "reach-sessions-shared", file: "relay/internal/webhook/client.go",
+		old: "\tt.ClientSessionCache = tls.NewLRUClientSessionCache(maxOrigins)\n", new: "",
+		promise: "An endpoint's connections go on with no session that was begun with another certificate.",
+		pkg:     "./relay/internal/webhook", run: "TestClientCertificates",
+	},
+	{
+		name: "reach-secret-inherited-by-another-server", file: "relay/internal/api/auth_settings.go",
+		old: `return is.Kind != config.AuthOAuth2 || sameReceiver(was.TokenURL, is.TokenURL)`, new: `return true`,
+		promise: "An authorization server of another host does not inherit a client's secret.",
+		pkg:     "./relay/internal/api", run: "TestAuthOfAnEndpoint",
+	},
+	{
+		name: "reach-password-in-the-policy", file: "relay/internal/ledger/endpoint.go",
+		old: `Auth: openAuth(&e.Auth)`, new: `Auth: wholeAuth(&e.Auth)`,
+		promise: "The database does not tell what shows a receiver who sends.",
+		pkg:     "./relay/internal/ledger", run: "TestEncodedEndpoints",
 	},
 }

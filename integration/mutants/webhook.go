@@ -671,8 +671,8 @@ var webhookMutants = []mutant{
 	{
 		name:    "webhook-tenant-reads-address",
 		file:    "config/receiver/guard.go",
-		old:     "strings.HasPrefix(text, deniedBefore) &&",
-		new:     "strings.HasPrefix(text, deniedAfter) &&",
+		old:     "if at >= 0 && strings.Contains(text[at:], deniedAfter) {",
+		new:     "if at == 0 && strings.Contains(text[at:], deniedAfter) {",
 		promise: "A tenant reads no address of the operator's network in an attempt.",
 		pkg:     "./config/receiver",
 		run:     "TestTenantsReadNoAddress",

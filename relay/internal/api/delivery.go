@@ -61,6 +61,7 @@ func explain(d *query.Delivery) string {
 		outbox.ReasonUnusable:    "The endpoint's row cannot be used; correct the endpoint.",
 		outbox.ReasonAudit:       "The audit found it after a gap in the stream; it waits its turn.",
 		outbox.ReasonInvalid:     "The event cannot be sent; see last_error.",
+		outbox.ReasonAuthFailed:  "There is no access token to send it with; see last_error. It is tried again when it is due.",
 		outbox.ReasonRejected:    "The receiver will not take it; see last_status.",
 		outbox.ReasonIDReused:    "An earlier event with the same id is not delivered yet; resend or discard that one, then resend this one.",
 		reasonResend:             "A person asked for it to be sent again.",

@@ -144,7 +144,7 @@ func (s *Server) createEndpoint(ctx context.Context, c *query.Change, p *princip
 		ID: e.ID, Tenant: e.Tenant, Name: e.Name, URL: e.URL, Description: e.Description, Status: ledger.StatusActive,
 		Source: ledger.SourceAPI, SecretPrefix: ledger.SecretPrefix(secret),
 	}
-	if err := s.seal(&row, ledger.Sealed{Secrets: []ledger.EndpointSecret{{Secret: secret}}, Headers: e.Headers}); err != nil {
+	if err := s.seal(&row, ledger.Sealed{Secrets: []ledger.EndpointSecret{{Secret: secret}}, Headers: e.Headers, Auth: e.Auth, TLS: e.TLS}); err != nil {
 		return nil, err
 	}
 	var err error
@@ -202,7 +202,7 @@ func (s *Server) updateEndpoint(ctx context.Context, c *query.Change, p *princip
 	if in.Body.URL != nil {
 		set.moveTo(*in.Body.URL)
 	}
-	e.Headers = set.sealed.Headers
+	set.sealed.Give(&e)
 	set.reset(nulls(in.RawBody))
 	set.apply(&in.Body.EndpointSettings)
 	return s.save(ctx, c, p, &row, &set, in.Body.Status, "endpoint.update")
@@ -242,7 +242,7 @@ func (s *Server) save(ctx context.Context, c *query.Change, p *principal, row *l
 	if err := s.quota(ctx, c, p, e); err != nil {
 		return nil, err
 	}
-	if err := s.seal(row, ledger.Sealed{Secrets: set.sealed.Secrets, Headers: e.Headers}); err != nil {
+	if err := s.seal(row, ledger.Sealed{Secrets: set.sealed.Secrets, Headers: e.Headers, Auth: e.Auth, TLS: e.TLS}); err != nil {
 		return nil, err
 	}
 	row.Name, row.URL, row.Description = e.Name, e.URL, e.Description

@@ -149,6 +149,58 @@ func TestStatusesOfAnEndpoint(t *testing.T) {
 	require.Equal(t, []any{"POST", nil, nil}, []any{got.at("method"), got.at("success"), got.at("permanent")})
 }
 
+// TestAuthOfAnEndpoint: what shows a receiver who sends is used, kept over changes, never told, and
+// not inherited by another receiver.
+func TestAuthOfAnEndpoint(t *testing.T) {
+	t.Parallel()
+	b := setup(t, nil)
+	r, other := newReceiver(t), newReceiver(t)
+	made := b.post(t, "/v1/endpoints", map[string]any{
+		"url": r.URL, "auth": map[string]any{"type": "bearer", "token": "hunter2-token"},
+	}).is(http.StatusCreated)
+	path := "/v1/endpoints/" + made.text("id")
+	change := func(body map[string]any) *answer {
+		return b.do(t, call{key: adminKey, method: http.MethodPatch, path: path, body: body})
+	}
+	sent := func(r *receiver, want string) {
+		t.Helper()
+		b.post(t, path+"/test", nil).is(http.StatusOK)
+		require.Equal(t, want, r.last().header.Get("Authorization"))
+	}
+	sent(r, "Bearer hunter2-token")
+	require.Equal(t, map[string]any{"type": "bearer"}, b.get(t, path).at("auth"))
+	change(map[string]any{"name": "renamed"}).is(http.StatusOK)
+	change(map[string]any{"auth": map[string]any{"type": "bearer", "token": "[redacted]"}}).is(http.StatusOK)
+	change(map[string]any{"auth": map[string]any{"type": "bearer"}}).is(http.StatusOK)
+	b.post(t, path+"/rotate-secret", nil).is(http.StatusOK)
+	sent(r, "Bearer hunter2-token")
+	for pointer, auth := range map[string]map[string]any{
+		"#/auth/password":      {"type": "basic", "user": "shop"},
+		"#/auth/user":          {"type": "basic", "user": "a:b", "password": "x"},
+		"#/auth/token":         {"type": "bearer", "token": "two\nlines"},
+		"#/auth/token_url":     {"type": "oauth2", "client_id": "a", "client_secret": "hunter2-client", "token_url": "ftp://x"},
+		"#/auth/client_secret": {"type": "oauth2", "client_id": "a", "token_url": "https://login.example.com/token"},
+	} {
+		require.Equal(t, pointer, change(map[string]any{"auth": auth}).is(http.StatusUnprocessableEntity).at("errors.0.pointer"))
+	}
+	change(map[string]any{"auth": map[string]any{"type": "basic", "user": "shop", "password": "hunter2-password"}}).is(http.StatusOK)
+	sent(r, "Basic c2hvcDpodW50ZXIyLXBhc3N3b3Jk")
+	require.Equal(t, map[string]any{"type": "basic", "user": "shop"}, b.get(t, path).at("auth"))
+	refused := change(map[string]any{"url": other.URL, "auth": map[string]any{"type": "basic", "user": "shop", "password": "[redacted]"}})
+	require.Equal(t, "#/auth/password", refused.is(http.StatusUnprocessableEntity).at("errors.0.pointer"))
+	change(map[string]any{"url": other.URL}).is(http.StatusOK)
+	sent(other, "")
+	require.Nil(t, b.get(t, path).at("auth"))
+	change(map[string]any{"auth": map[string]any{"type": "oauth2", "client_id": "a", "client_secret": "hunter2-client", "token_url": "https://login.example.com/token"}}).is(http.StatusOK)
+	refused = change(map[string]any{"auth": map[string]any{"type": "oauth2", "client_id": "a", "token_url": "https://evil.example.com/token"}})
+	require.Equal(t, "#/auth/client_secret", refused.is(http.StatusUnprocessableEntity).at("errors.0.pointer"))
+	change(map[string]any{"auth": nil}).is(http.StatusOK)
+	require.Nil(t, b.get(t, path).at("auth"))
+	require.NotContains(t, b.answers.String(), "hunter2")
+	require.Zero(t, b.count(t, "SELECT count(*) FROM tailpost.endpoint AS e WHERE e::text LIKE '%hunter2%'"))
+	require.Zero(t, b.count(t, "SELECT count(*) FROM tailpost.audit AS a WHERE a::text LIKE '%hunter2%'"))
+}
+
 func TestATestEventCarriesWhatTheCallerWrote(t *testing.T) {
 	t.Parallel()
 	r := newReceiver(t)

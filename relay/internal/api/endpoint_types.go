@@ -54,6 +54,8 @@ type EndpointSettings struct {
 	Success       *[]string          `json:"success,omitempty" maxItems:"50" doc:"Statuses of answers that take the event: single ones, or classes. Default: 2xx." example:"[\"2xx\",\"409\"]"`
 	Permanent     *[]string          `json:"permanent,omitempty" maxItems:"50" doc:"Statuses of answers after which the delivery is dead at once. A single one counts before a class. Default: none." example:"[\"400\",\"422\"]"`
 	Circuit       *Circuit           `json:"circuit,omitempty" doc:"When a failing endpoint is left alone."`
+	Auth          *EndpointAuth      `json:"auth,omitempty" doc:"How requests show who sends them, beside the signature. Its secrets are kept as secret as the signing secret. Default: not at all."`
+	TLS           *EndpointTLS       `json:"tls,omitempty" doc:"A client certificate, and authorities of its own."`
 	ParkAfter     *string            `json:"park_after,omitempty" doc:"How long a delivery may wait in memory." example:"1s"`
 	DisableAfter  *string            `json:"disable_after,omitempty" doc:"For how long it may fail without one success before it is disabled, or never." example:"120h"`
 }
@@ -123,6 +125,8 @@ type Endpoint struct {
 	Success        []string       `json:"success,omitempty" doc:"Statuses of answers that take the event. Missing: 2xx."`
 	Permanent      []string       `json:"permanent,omitempty" doc:"Statuses of answers after which a delivery is dead at once."`
 	Circuit        Circuit        `json:"circuit"`
+	Auth           *EndpointAuth  `json:"auth,omitempty" doc:"How requests show who sends them, without its secret."`
+	TLS            *EndpointTLS   `json:"tls,omitempty" doc:"What its connections have of their own, without the key."`
 	ParkAfter      string         `json:"park_after"`
 	DisableAfter   string         `json:"disable_after" doc:"A duration, or never."`
 	Stats          EndpointStats  `json:"stats"`
@@ -141,6 +145,7 @@ func show(row *ledger.EndpointRow, cfg *config.Endpoint, stats query.Stats) Endp
 		Signature: string(cfg.Signature), Format: string(cfg.Format), Timeout: cfg.Timeout.String(),
 		Concurrency: cfg.Concurrency, Rate: rateText(cfg.Rate), Ordering: string(cfg.Ordering), OnDead: string(cfg.OnDead), Redirects: cfg.Redirects,
 		ParkAfter: cfg.ParkAfter.String(), DisableAfter: "never", HeaderNames: []string{}, Events: []string{},
+		Auth: showAuth(&cfg.Auth), TLS: showTLS(&cfg.TLS),
 		Method: cmp.Or(cfg.Method, http.MethodPost), Success: cfg.Retry.Success, Permanent: cfg.Retry.Permanent,
 		Retry:   Retry{Schedule: make([]string, 0, len(cfg.Retry.Schedule))},
 		Circuit: Circuit{Failures: cfg.Circuit.Failures}, Stats: totals(stats),

@@ -182,7 +182,7 @@ func (s *Server) nextSecret(row *ledger.EndpointRow, body *NewSecret, sealed led
 	if err != nil {
 		return config.Secret{}, fmt.Errorf("decode endpoint %q: %w", row.ID, err)
 	}
-	e.Headers = sealed.Headers
+	sealed.Give(&e)
 	old := sealed.Secrets
 	kind := body.SecretType
 	if kind == "" && body.Secret == "" && len(old) > 0 && strings.HasPrefix(old[0].Secret.Reveal(), keyPairPrefix) {

@@ -74,6 +74,10 @@ func (s *settler) reset(names []string) {
 			e.Ordering = ""
 		case "on_dead":
 			e.OnDead = ""
+		case "auth":
+			e.Auth = zero.Auth
+		case "tls":
+			e.TLS = zero.TLS
 		case "method":
 			e.Method = ""
 		case "success":
@@ -123,6 +127,8 @@ func (s *settler) apply(in *EndpointSettings) {
 	setTexts(&e.Retry.Success, in.Success)
 	setTexts(&e.Retry.Permanent, in.Permanent)
 	s.headers(in.Headers)
+	s.auth(in.Auth)
+	s.tls(in.TLS)
 	set(&e.Concurrency, in.Concurrency)
 	set(&e.Redirects, in.Redirects)
 	s.duration("/timeout", &e.Timeout, in.Timeout)
@@ -154,11 +160,11 @@ func (s *settler) apply(in *EndpointSettings) {
 	s.subscriptions(in)
 }
 
-// moveTo changes the URL. Values of headers are for whoever they were given: another receiver does
-// not inherit them.
+// moveTo changes the URL. Values of headers, authentication and certificates are for whoever they
+// were given: another receiver does not inherit them.
 func (s *settler) moveTo(to string) {
 	if !sameReceiver(s.e.URL, to) {
-		s.moved, s.sealed.Headers = true, nil
+		s.moved, s.sealed = true, ledger.Sealed{Secrets: s.sealed.Secrets}
 	}
 	s.e.URL = to
 }
@@ -324,6 +330,12 @@ func (s *settler) finish(n config.Network) error {
 func (s *settler) pointer(field string) string {
 	if name, ok := strings.CutPrefix(field, "headers."); ok {
 		return "/headers/" + escapePointer(name)
+	}
+	if rest, ok := strings.CutPrefix(field, "auth."); ok {
+		if rest == "bearer" {
+			return "/auth/token"
+		}
+		return "/auth/" + rest[strings.LastIndexByte(rest, '.')+1:]
 	}
 	pointer := strings.NewReplacer("[", "/", "]", "", ".", "/").Replace("/" + field)
 	if strings.HasPrefix(pointer, "/secret/") {

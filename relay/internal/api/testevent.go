@@ -125,7 +125,8 @@ func (s *Server) sendable(row *ledger.EndpointRow) (config.Endpoint, error) {
 	if err != nil {
 		return e, err
 	}
-	e.Secrets, e.Headers = webhook.Signing(e.Signature, live(sealed.Secrets, s.now())), sealed.Headers
+	e.Secrets = webhook.Signing(e.Signature, live(sealed.Secrets, s.now()))
+	sealed.Give(&e)
 	return e, (&settler{e: &e}).finish(current.TenantNetwork())
 }
 

@@ -25,6 +25,7 @@ type gate struct {
 	calls  []webhook.Request
 	answer chan int // a status code for each request
 	word   string   // beside every answer
+	token  bool     // there is none to send with, where the answer is 0
 }
 
 func (g *gate) Send(ctx context.Context, r *webhook.Request) webhook.Result {
@@ -37,7 +38,7 @@ func (g *gate) Send(ctx context.Context, r *webhook.Request) webhook.Result {
 	case <-ctx.Done():
 		a.Error = "aborted"
 	}
-	return webhook.Result{Attempt: a, Word: g.word}
+	return webhook.Result{Attempt: a, Word: g.word, NoToken: g.token && a.StatusCode == 0}
 }
 
 func (g *gate) sent() int {
@@ -306,6 +307,36 @@ func TestARefusal_endsTheDeliveryAndNothingElse(t *testing.T) {
 		}
 		require.Equal(t, 4, l.gate.sent())
 		require.Empty(t, l.tables.changes)
+		l.stop()
+	})
+}
+
+// TestAMissingToken_saysNothingOfTheReceiver: while the authorization server gives no token,
+// deliveries are retried by their schedule, and the endpoint neither opens its circuit nor is
+// disabled.
+func TestAMissingToken_saysNothingOfTheReceiver(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		l := newLife(t)
+		l.gate.token = true
+		e := l.endpoint()
+		e.Config.Retry.Schedule = []time.Duration{time.Minute, time.Minute, time.Minute, time.Minute}
+		e.Config.Circuit = config.Circuit{Failures: 2, Reopen: 24 * time.Hour}
+		e.Config.DisableAfter = time.Minute
+		l.change(e)
+		l.event("e1")
+		for n := 1; n <= 4; n++ {
+			l.gate.answer <- 0
+			l.later(30 * time.Second)
+			row := l.tables.rows[outbox.Pair{EventID: "e1", EndpointID: "ep_1"}]
+			require.Equal(t, outbox.ReasonAuthFailed, row.Reason)
+			require.Equal(t, n, row.Attempts)
+			l.later(40 * time.Second)
+		}
+		require.Empty(t, l.tables.changes)
+		l.gate.answer <- 200
+		l.later(time.Minute)
+		require.Empty(t, l.tables.rows)
 		l.stop()
 	})
 }

@@ -188,6 +188,7 @@ func (l *lane) finish(dl *delivery, res webhook.Result) outbox.Outcome {
 		RetryAfter: res.RetryAfter,
 		Permanent:  res.Permanent,
 		Word:       retry.Word(res.Word),
+		NoToken:    res.NoToken,
 	}, now, rand.Float64()) //nolint:gosec // Jitter needs no secrecy.
 	if res.Again && decision.Outcome == outbox.Retry {
 		decision.Next = now // the receiver closed a connection that had been idle: nothing says that it is unwell
@@ -204,7 +205,7 @@ func (l *lane) finish(dl *delivery, res webhook.Result) outbox.Outcome {
 		return it.attempt.Outcome
 	}
 	since := l.health.failing.since
-	change := l.judge(&it, decision, now)
+	change := l.judge(&it, decision, res.NoToken, now)
 	t := teller{id: l.id, policy: &l.policy, routing: l.d.routing.Load(), log: &l.d.log}
 	t.notify(&it, &l.health, pace.Later(since, l.health.failing.since), now)
 	l.hand(it)
@@ -259,13 +260,13 @@ func (l *lane) logAttempt(it *item) {
 }
 
 // judge updates the endpoint's health and reports whether the lane must be shed.
-func (l *lane) judge(it *item, decision retry.Decision, now time.Time) (shed bool) {
+func (l *lane) judge(it *item, decision retry.Decision, noToken bool, now time.Time) (shed bool) {
 	switch {
 	case decision.Outcome == outbox.Delivered:
 		it.change = l.health.succeeded(l.id, it.dl, now)
-	case it.reason == outbox.ReasonInvalid, it.reason == outbox.ReasonRejected:
-		// The event cannot be sent anywhere, or the receiver works and will not have this one: that
-		// says nothing about the endpoint.
+	case it.reason == outbox.ReasonInvalid, it.reason == outbox.ReasonRejected, noToken:
+		// The event cannot be sent anywhere, or not now, or the receiver works and will not have
+		// this one: that says nothing about the endpoint.
 		l.health.circuit.abandoned(it.dl)
 	default:
 		if it.attempt.StatusCode == 0 && l.policy.timeout > 0 && it.attempt.Duration >= l.policy.timeout {

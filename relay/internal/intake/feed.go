@@ -224,7 +224,7 @@ func (m *maker) endpoint(row *ledger.EndpointRow) (dispatch.Endpoint, closer, er
 	for _, s := range sealed.Secrets {
 		e.Config.Secrets = append(e.Config.Secrets, s.Secret)
 	}
-	e.Config.Headers = sealed.Headers
+	sealed.Give(&e.Config)
 	if len(sealed.Secrets) == 0 {
 		// The lack is known already, and the rules are to find what else is wrong.
 		e.Config.Secrets = []config.Secret{config.NewSecret("whsec_AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=")}
@@ -279,4 +279,5 @@ func (m *maker) sender(e *dispatch.Endpoint, secrets []ledger.EndpointSecret) (c
 // slim drops what only the sender and people need: there may be many endpoints.
 func slim(e *config.Endpoint) {
 	e.Secrets, e.Headers, e.Name, e.Description, e.URL = nil, nil, "", "", ""
+	e.Auth, e.TLS = config.Auth{}, config.ClientTLS{}
 }

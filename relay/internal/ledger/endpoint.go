@@ -68,6 +68,8 @@ type policyJSON struct {
 	Circuit      circuitJSON `json:"circuit"`
 	ParkAfter    string      `json:"park_after"`
 	DisableAfter string      `json:"disable_after"`
+	Auth         *authJSON   `json:"auth,omitempty"`
+	TLS          *tlsJSON    `json:"tls,omitempty"`
 }
 
 type circuitJSON struct {
@@ -123,6 +125,7 @@ func EncodeEndpoint(e config.Endpoint) (subscriptions, policy []byte, err error)
 		Timeout: e.Timeout.String(), Concurrency: e.Concurrency, Rate: e.Rate, Ordering: string(e.Ordering), OnDead: string(e.OnDead),
 		Redirects: e.Redirects, Circuit: circuitJSON{Failures: e.Circuit.Failures, Reopen: e.Circuit.Reopen.String()},
 		ParkAfter: e.ParkAfter.String(), DisableAfter: e.DisableAfter.String(),
+		Auth: openAuth(&e.Auth), TLS: openTLS(&e.TLS),
 		Method: e.Method, Success: e.Retry.Success, Permanent: e.Retry.Permanent,
 		Retry: make([]string, 0, len(e.Retry.Schedule)),
 	}
@@ -186,6 +189,7 @@ func decodePolicy(e *config.Endpoint, text []byte) error {
 	e.Signature, e.Format, e.Ordering = config.Signature(p.Signature), config.Format(p.Format), config.Ordering(p.Ordering)
 	e.OnDead, e.Method = config.OnDead(p.OnDead), p.Method
 	e.Retry.Success, e.Retry.Permanent = p.Success, p.Permanent
+	e.Auth, e.TLS = p.Auth.decode(), p.TLS.decode()
 	e.Concurrency, e.Rate, e.Redirects, e.Circuit.Failures = p.Concurrency, p.Rate, p.Redirects, p.Circuit.Failures
 	if len(p.Headers.names) > 0 {
 		e.Headers = make(map[string]string, len(p.Headers.names))

@@ -13,7 +13,12 @@ import (
 type Sealed struct {
 	Secrets []EndpointSecret // the newest first
 	Headers map[string]string
+	Auth    config.Auth
+	TLS     config.ClientTLS
 }
+
+// Give puts what is sealed, but for the secrets that sign, into the endpoint that it belongs to.
+func (s *Sealed) Give(e *config.Endpoint) { e.Headers, e.Auth, e.TLS = s.Headers, s.Auth, s.TLS }
 
 // EndpointSecret is one of an endpoint's signing secrets.
 type EndpointSecret struct {
@@ -24,6 +29,8 @@ type EndpointSecret struct {
 type sealedJSON struct {
 	Secrets []secretJSON      `json:"secrets"`
 	Headers map[string]string `json:"headers"`
+	Auth    *authJSON         `json:"auth,omitempty"`
+	TLS     *tlsJSON          `json:"tls,omitempty"`
 }
 
 type secretJSON struct {
@@ -33,7 +40,7 @@ type secretJSON struct {
 
 // EncodeSealed returns what is to be sealed into tailpost.endpoint.secrets. It holds the secrets.
 func EncodeSealed(s Sealed) ([]byte, error) {
-	j := sealedJSON{Secrets: make([]secretJSON, len(s.Secrets)), Headers: s.Headers}
+	j := sealedJSON{Secrets: make([]secretJSON, len(s.Secrets)), Headers: s.Headers, Auth: wholeAuth(&s.Auth), TLS: wholeTLS(&s.TLS)}
 	for i, secret := range s.Secrets {
 		j.Secrets[i] = secretJSON{Secret: secret.Secret.Reveal(), ExpiresAt: nullTime(secret.ExpiresAt)}
 	}
@@ -55,7 +62,7 @@ func DecodeSealed(row *EndpointRow, text []byte) (Sealed, error) {
 	if json.Unmarshal(text, &j) != nil && json.Unmarshal(text, &j.Secrets) != nil || len(j.Secrets) == 0 {
 		return Sealed{}, errors.New("read what is sealed: it has no secrets")
 	}
-	s := Sealed{Secrets: make([]EndpointSecret, len(j.Secrets)), Headers: j.Headers}
+	s := Sealed{Secrets: make([]EndpointSecret, len(j.Secrets)), Headers: j.Headers, Auth: j.Auth.decode(), TLS: j.TLS.decode()}
 	for i, secret := range j.Secrets {
 		s.Secrets[i].Secret = config.NewSecret(secret.Secret)
 		if secret.ExpiresAt != nil {

@@ -83,7 +83,7 @@ func (v *visit) undelivered() error {
 	call := queryOf("state", f.State, "reason", f.Reason, "endpoint_id", f.Endpoint, "event_id", f.Event, "event_type", f.Type, "tenant", f.Tenant,
 		"since", v.since(f.Since), "until", v.since(f.Until))
 	body := &undeliveredPage{Filter: f, Filtered: len(link) > 1, Reasons: []string{
-		"failed", "exhausted", "lane_full", "slow", "paused", "disabled", "rate_limited", "circuit_open", "order", "shutdown", "unusable", "audit", "invalid", "rejected", "id_reused", "resend", "replay",
+		"failed", "exhausted", "lane_full", "slow", "paused", "disabled", "rate_limited", "circuit_open", "order", "shutdown", "unusable", "audit", "invalid", "rejected", "auth_failed", "id_reused", "resend", "replay",
 	}}
 	page := queryOf("cursor", v.r.URL.Query().Get("cursor"))
 	maps.Copy(page, call)

@@ -31,6 +31,7 @@ type Result struct {
 	RetryAfter time.Duration // the receiver's hint; 0: none
 	Permanent  bool          // no retry can help
 	Word       Word          // what the receiver said beside the status
+	NoToken    bool          // nothing was sent: the authorization server gave no token
 }
 
 // Word is what a receiver says in the header webhook-delivery of an answer, as Svix has it.
@@ -93,6 +94,9 @@ func Decide(policy config.Retry, number int, r Result, now time.Time, rnd float6
 	index := max(number, 1) - 1
 	if index < len(policy.Schedule) {
 		d.Outcome, d.Reason = outbox.Retry, outbox.ReasonFailed
+		if r.NoToken {
+			d.Reason = outbox.ReasonAuthFailed
+		}
 		d.Next = now.Add(jittered(max(policy.Schedule[index], hint), rnd))
 	}
 	return d

@@ -164,6 +164,16 @@ func TestDecideByTheReceiversWord(t *testing.T) {
 	}
 }
 
+// TestDecideWithoutAToken: what was not sent for want of an access token is retried by the schedule, and
+// says so.
+func TestDecideWithoutAToken(t *testing.T) {
+	t.Parallel()
+	want := retry.Decision{Outcome: outbox.Retry, Reason: outbox.ReasonAuthFailed, Next: now.Add(5 * time.Second)}
+	require.Equal(t, want, retry.Decide(policy(), 1, retry.Result{Error: true, NoToken: true}, now, 0))
+	want = retry.Decision{Outcome: outbox.Dead, Reason: outbox.ReasonExhausted}
+	require.Equal(t, want, retry.Decide(policy(), 4, retry.Result{Error: true, NoToken: true}, now, 0))
+}
+
 func TestDecideWithoutSchedule(t *testing.T) {
 	t.Parallel()
 	got := retry.Decide(config.Retry{}, 1, retry.Result{StatusCode: 500}, now, 0)

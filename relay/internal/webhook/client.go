@@ -15,6 +15,7 @@ import (
 	"github.com/tailpost/tailpost/config"
 	"github.com/tailpost/tailpost/config/receiver"
 	"github.com/tailpost/tailpost/relay/internal/egress"
+	"github.com/tailpost/tailpost/relay/internal/token"
 )
 
 const (
@@ -180,10 +181,43 @@ func (c *Client) endpoint(ep config.Endpoint) (*Endpoint, error) {
 	if err := e.SetSecrets(ep.Secrets); err != nil {
 		return nil, err
 	}
-	if err := e.setHeaders(u, ep.Headers); err != nil {
+	if err := e.setHeaders(u, &ep); err != nil {
 		return nil, err
 	}
-	e.first = newOrigin(c, p, e.concurrency)
+	if e.tls, err = c.tlsOf(&ep.TLS); err != nil {
+		return nil, err
+	}
+	if ep.Auth.Kind == config.AuthOAuth2 {
+		if e.tokens, err = token.New(ep.Auth, c.dialer, c.tls.RootCAs); err != nil {
+			return nil, err
+		}
+	}
+	e.first = newOrigin(c, p, e.concurrency, e.tls)
 	e.head = e.hopHead(e.first, u, true)
 	return e, nil
+}
+
+// tlsOf returns how the connections of an endpoint are secured: as all are, unless it has a
+// certificate or authorities of its own. Sessions are kept apart then: one that was begun as
+// somebody else is not gone on with.
+func (c *Client) tlsOf(own *config.ClientTLS) (*tls.Config, error) {
+	if own.IsZero() {
+		return c.tls, nil
+	}
+	t := c.tls.Clone()
+	t.ClientSessionCache = tls.NewLRUClientSessionCache(maxOrigins)
+	if own.Cert != "" {
+		pair, err := tls.X509KeyPair([]byte(own.Cert), []byte(own.Key.Reveal()))
+		if err != nil {
+			return nil, errors.New("the client certificate is not PEM of a certificate with its key")
+		}
+		t.Certificates = []tls.Certificate{pair}
+	}
+	if own.CA != "" {
+		t.RootCAs = x509.NewCertPool()
+		if !t.RootCAs.AppendCertsFromPEM([]byte(own.CA)) {
+			return nil, errors.New("the authorities are not PEM of a certificate")
+		}
+	}
+	return t, nil
 }

@@ -2,6 +2,7 @@ package webhook
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"net/http"
@@ -16,6 +17,7 @@ import (
 	"github.com/tailpost/tailpost/config/receiver"
 	"github.com/tailpost/tailpost/outbox"
 	"github.com/tailpost/tailpost/relay/internal/egress"
+	"github.com/tailpost/tailpost/relay/internal/token"
 	"github.com/tailpost/tailpost/relay/signature"
 )
 
@@ -31,7 +33,9 @@ type Endpoint struct {
 	timeout      time.Duration
 	format       config.Format
 	method       string
-	answers      config.Retry // which statuses mean what
+	answers      config.Retry  // which statuses mean what
+	tokens       *token.Source // of its access tokens; nil: it needs none
+	tls          *tls.Config   // of connections to first
 	redirects    int
 	concurrency  int
 	scheme       signature.Scheme
@@ -89,7 +93,8 @@ func Signing(s config.Signature, live []config.Secret) []config.Secret {
 	return live
 }
 
-func (e *Endpoint) setHeaders(u *url.URL, headers map[string]string) error {
+func (e *Endpoint) setHeaders(u *url.URL, ep *config.Endpoint) error {
+	headers := ep.Headers
 	own, err := ownHeaders(headers)
 	if err != nil {
 		return err
@@ -105,8 +110,15 @@ func (e *Endpoint) setHeaders(u *url.URL, headers map[string]string) error {
 			authorized = true
 		}
 	}
+	switch auth := &ep.Auth; auth.Kind {
+	case config.AuthBasic:
+		own = appendLine(own, "Authorization", egress.Basic(url.UserPassword(auth.User, auth.Secret.Reveal())))
+	case config.AuthBearer:
+		own = appendLine(own, "Authorization", "Bearer "+auth.Secret.Reveal())
+	case config.AuthNone, config.AuthOAuth2:
+	}
 	if u.User != nil && !authorized {
-		own = append(append(append(own, "Authorization: "...), egress.Basic(u.User)...), "\r\n"...)
+		own = appendLine(own, "Authorization", egress.Basic(u.User))
 	}
 	e.own = own
 	return nil
@@ -121,18 +133,45 @@ func (e *Endpoint) Send(ctx context.Context, r *Request) Result {
 		EventID: r.Event.ID, EventType: r.Event.Type, Tenant: r.Event.Tenant, EndpointID: e.id,
 		Number: r.Number, Trigger: r.Trigger, URL: e.shownURL, AttemptedAt: r.Now, CommitLSN: r.Event.CommitLSN,
 	}}
-	if err := x.build(e, r); err != nil {
+	start := time.Now()
+	if err := e.authorize(ctx, x, start, &res); err != nil {
+		res.Attempt.Error, res.Attempt.Duration = err.Error(), time.Since(start)
+	} else if err := x.build(e, r); err != nil {
 		res.Attempt.Error, res.Permanent = err.Error(), true
 	} else {
-		e.perform(ctx, x, &res)
+		e.perform(ctx, x, &res, start)
 	}
 	x.release(&e.client.exchanges)
 	return res
 }
 
+// authorize gets the access token of an attempt, where the endpoint has an authorization server. An
+// error means that there is none.
+func (e *Endpoint) authorize(ctx context.Context, x *exchange, start time.Time, res *Result) error {
+	if e.tokens == nil {
+		return nil
+	}
+	limited, cancel := context.WithDeadline(ctx, start.Add(e.timeout))
+	defer cancel()
+	var err error
+	x.token, x.fresh, err = e.tokens.Token(limited)
+	switch {
+	case err == nil:
+		return nil
+	case ctx.Err() != nil: // the relay stops
+		res.Local = true
+	case limited.Err() != nil:
+		res.NoToken, err = true, failuref("OAuth 2: no token after %s", shortDuration(e.timeout))
+	case egress.IsLocal(err):
+		res.Local = true
+	default:
+		res.NoToken = true
+	}
+	return err
+}
+
 // perform makes the hops of an attempt and files what came of them.
-func (e *Endpoint) perform(ctx context.Context, x *exchange, res *Result) {
-	start := time.Now()
+func (e *Endpoint) perform(ctx context.Context, x *exchange, res *Result, start time.Time) {
 	x.KeepFields = e.client.keepHeaders.Load()
 	err := e.follow(ctx, x, start.Add(e.timeout))
 	if errors.Is(err, errNotHeld) {
@@ -146,6 +185,12 @@ func (e *Endpoint) perform(ctx context.Context, x *exchange, res *Result) {
 	res.Delivered = e.answers.Means(a.StatusCode) == config.MeansSuccess
 	res.Word = x.Answer.Word
 	res.Reached, res.Again = x.reached, x.again
+	if a.StatusCode == http.StatusUnauthorized && x.token != "" {
+		// A token that was good until now is at an end, whatever it says of itself; a new one that
+		// is refused is a failure like others.
+		e.tokens.Refused(x.token)
+		res.Again = !x.fresh
+	}
 	if x.KeepFields && x.reached {
 		a.RequestHeaders, a.ResponseHeaders = x.sentHeaders(e), x.answeredHeaders()
 	}
@@ -183,7 +228,11 @@ func (e *Endpoint) follow(ctx context.Context, x *exchange, deadline time.Time) 
 			return failuref("redirect not followed: to plain http")
 		}
 		o, at = e.origin(p), next
-		x.rebase(e.hopHead(o, at, e.first.place.SameReceiver(p)))
+		head := e.hopHead(o, at, e.first.place.SameReceiver(p))
+		if e.first.place.SameReceiver(p) {
+			head = x.appendToken(head)
+		}
+		x.rebase(head)
 	}
 }
 
@@ -224,7 +273,7 @@ func (e *Endpoint) origin(p receiver.Place) *origin {
 		e.others[0].close()
 		e.others = slices.Delete(e.others, 0, 1)
 	}
-	o := newOrigin(e.client, p, e.concurrency)
+	o := newOrigin(e.client, p, e.concurrency, e.client.tls)
 	if e.closed {
 		o.close()
 	}
@@ -238,6 +287,9 @@ func (e *Endpoint) Close() {
 	e.client.mu.Lock()
 	delete(e.client.endpoints, e)
 	e.client.mu.Unlock()
+	if e.tokens != nil {
+		e.tokens.Close()
+	}
 	e.closeOrigins()
 }
 

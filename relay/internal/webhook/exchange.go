@@ -27,6 +27,8 @@ type exchange struct {
 	sent    []byte      // the body: the exact bytes that were signed
 	body    []byte      // room for building a body
 	block   []byte      // room for the head as HTTP/2 has it
+	token   string      // the access token of the request; empty: none
+	fresh   bool        // it was fetched for this request
 	held    func() bool // Request.Held
 	reached bool        // something may have been written
 	again   bool        // Result.Again
@@ -37,6 +39,7 @@ func newExchange() *exchange { return &exchange{Exchange: http1.NewExchange()} }
 // release makes the exchange ready for another attempt.
 func (x *exchange) release(pool *sync.Pool) {
 	x.sent, x.held, x.reached, x.again = nil, nil, false, false
+	x.token, x.fresh = "", false
 	x.Reset()
 	for _, b := range []*[]byte{&x.head, &x.body, &x.block} {
 		if cap(*b) > keptBuffer {
@@ -58,11 +61,19 @@ func (x *exchange) build(e *Endpoint, r *Request) error {
 		return err
 	}
 	x.sent, x.held = c.body, r.Held
-	x.hop = len(e.head)
-	x.head = append(x.head[:0], e.head...)
+	x.head = x.appendToken(append(x.head[:0], e.head...))
+	x.hop = len(x.head)
 	x.head = x.appendFields(x.head, e, r, c)
 	x.finishHead()
 	return nil
+}
+
+// appendToken appends the header with the request's access token, if it has one.
+func (x *exchange) appendToken(dst []byte) []byte {
+	if x.token == "" {
+		return dst
+	}
+	return append(append(append(dst, "Authorization: Bearer "...), x.token...), "\r\n"...)
 }
 
 func (x *exchange) finishHead() {

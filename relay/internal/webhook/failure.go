@@ -59,7 +59,7 @@ func explain(ctx context.Context, err error, timeout time.Duration) string {
 	case isTimeout(err):
 		return "timeout after " + shortDuration(timeout) + " " + at
 	}
-	if inTLS {
+	if inTLS || isAlert(err) {
 		if text := explainTLS(err); text != "" {
 			return text
 		}
@@ -188,6 +188,13 @@ func weaklySigned(c *x509.Certificate) bool {
 	return false
 }
 
+// isAlert reports whether err is what the receiver's TLS said. In TLS 1.3 it judges a client's
+// certificate after the handshake has succeeded here.
+func isAlert(err error) bool {
+	op, ok := errors.AsType[*net.OpError](err)
+	return ok && op.Op == "remote error"
+}
+
 // explainTLS returns what a handshake failed of; empty: not TLS itself.
 func explainTLS(err error) string {
 	if untrusted, ok := errors.AsType[*tls.CertificateVerificationError](err); ok {
@@ -196,8 +203,7 @@ func explainTLS(err error) string {
 	if _, ok := errors.AsType[tls.RecordHeaderError](err); ok {
 		return "TLS: the receiver does not speak TLS on this port"
 	}
-	var op *net.OpError
-	if errors.As(err, &op) && op.Op == "remote error" {
+	if op, ok := errors.AsType[*net.OpError](err); ok && isAlert(err) {
 		return "TLS: refused by the receiver: " + strings.TrimPrefix(op.Err.Error(), "tls: ")
 	}
 	// What else crypto/tls finds wrong has no type, but a text that holds neither addresses nor

@@ -106,7 +106,7 @@ func appendTrace(dst []byte, name, value string) []byte {
 	if value == "" || !receiver.ValidValue(value) {
 		return dst
 	}
-	return append(append(append(append(dst, name...), ": "...), value...), "\r\n"...)
+	return appendLine(dst, name, value)
 }
 
 // checkEvent says why an event cannot be sent to this endpoint by any attempt.
@@ -144,9 +144,14 @@ func ownHeaders(headers map[string]string) ([]byte, error) {
 		if lower == lowerContentType {
 			continue // it describes the body, and goes wherever the body goes
 		}
-		b = append(append(append(append(b, name...), ": "...), headers[name]...), "\r\n"...)
+		b = appendLine(b, name, headers[name])
 	}
 	return b, nil
+}
+
+// appendLine appends a header as a line.
+func appendLine(dst []byte, name, value string) []byte {
+	return append(append(append(append(dst, name...), ": "...), value...), "\r\n"...)
 }
 
 // schemeOf maps the configuration's schemes to the signature package's.

@@ -34,10 +34,11 @@ type origin struct {
 	proxyKey string // the value of Proxy-Authorization; empty: none
 }
 
-func newOrigin(c *Client, p receiver.Place, concurrency int) *origin {
+// newOrigin makes an origin whose connections are secured as secure says.
+func newOrigin(c *Client, p receiver.Place, concurrency int, secure *tls.Config) *origin {
 	o := &origin{client: c, place: p, authority: p.Authority(), pool: http1.Pool{Max: concurrency, Timeout: c.idleTimeout, MaxAge: c.maxAge}}
 	if p.Secure {
-		o.tls = c.tls.Clone()
+		o.tls = secure.Clone()
 		o.tls.ServerName = p.ServerName()
 	}
 	o.proxyKey, o.absolute = c.dialer.Proxied(p)

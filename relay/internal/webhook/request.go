@@ -45,8 +45,12 @@ type Result struct {
 	// Reached reports whether the request, or a part of it, may have reached the receiver: then the
 	// attempt is recorded, even if it is Local.
 	Reached bool
-	// Again says that the request went out on a connection that had been idle and that the receiver
-	// closed without a word, as at the end of its keep-alive: that says nothing about its health. A
-	// retry may follow at once.
+	// Again says that the request failed for a reason that ended with it: it went out on a
+	// connection that had been idle and that the receiver closed without a word, as at the end of
+	// its keep-alive, or with an access token that the receiver no longer takes. That says nothing
+	// about its health. A retry may follow at once.
 	Again bool
+	// NoToken says that the authorization server gave no access token, so that nothing was sent:
+	// the receiver had no part in it.
+	NoToken bool
 }

@@ -1,0 +1,203 @@
+package token
+
+import (
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"net/url"
+	"strings"
+	"sync"
+	"time"
+
+	"golang.org/x/oauth2"
+	"golang.org/x/oauth2/clientcredentials"
+
+	"github.com/tailpost/tailpost/config"
+	"github.com/tailpost/tailpost/config/receiver"
+	"github.com/tailpost/tailpost/relay/internal/egress"
+	"github.com/tailpost/tailpost/relay/internal/pace"
+)
+
+const (
+	// early is how long before its end a token is replaced: no request is to arrive with one that
+	// has just ended.
+	early = 30 * time.Second
+	// fetchTimeout bounds one fetch, whoever waits for it.
+	fetchTimeout = 15 * time.Second
+	idleTimeout  = 30 * time.Second
+)
+
+// Error is why there is no token. Its text is fit for people and holds no secret.
+type Error struct {
+	text string
+	err  error
+}
+
+func (e *Error) Error() string { return "OAuth 2: " + e.text }
+func (e *Error) Unwrap() error { return e.err }
+
+// Source holds the token of one endpoint. It is safe for concurrent use.
+type Source struct {
+	config clientcredentials.Config
+	client *http.Client
+	turn   chan struct{} // holds one value while somebody fetches
+
+	mu      sync.Mutex
+	kept    *oauth2.Token // nil: none
+	failed  error         // of the last fetch; nil: it succeeded
+	retryAt time.Time     // until then nobody tries again
+	pause   pace.Backoff
+}
+
+// New makes a Source. It fetches nothing yet. Roots are the authorities that sign the token
+// endpoint's certificate; nil: the system's.
+func New(auth config.Auth, dialer *egress.Dialer, roots *x509.CertPool) (*Source, error) {
+	_, place, err := receiver.Parse(auth.TokenURL)
+	if err != nil {
+		return nil, fmt.Errorf("token URL: %w", err)
+	}
+	s := &Source{
+		turn: make(chan struct{}, 1), pause: pace.Backoff{Least: time.Second, Most: time.Minute},
+		config: clientcredentials.Config{
+			ClientID: auth.ClientID, ClientSecret: auth.Secret.Reveal(), TokenURL: auth.TokenURL, Scopes: auth.Scopes,
+			AuthStyle: oauth2.AuthStyleInHeader,
+		},
+	}
+	if auth.Style == config.OAuth2Body {
+		s.config.AuthStyle = oauth2.AuthStyleInParams
+	}
+	if auth.Audience != "" {
+		s.config.EndpointParams = url.Values{"audience": {auth.Audience}}
+	}
+	s.client = &http.Client{
+		Timeout: fetchTimeout,
+		Transport: &http.Transport{
+			// Every connection of this transport goes to one place: the guard judges that.
+			DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
+				return dialer.Open(ctx, place)
+			},
+			TLSClientConfig: &tls.Config{MinVersion: tls.VersionTLS12, RootCAs: roots},
+			IdleConnTimeout: idleTimeout, MaxIdleConns: 1, ForceAttemptHTTP2: true,
+		},
+		// A redirect would carry the client's secret to another place.
+		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
+	}
+	return s, nil
+}
+
+// Token returns an access token that is good for a while yet. Fresh reports whether it was fetched
+// for this call. The error is an *[Error], or that of ctx.
+func (s *Source) Token(ctx context.Context) (value string, fresh bool, err error) {
+	if value, err := s.held(time.Now()); value != "" || err != nil {
+		return value, false, err
+	}
+	select {
+	case s.turn <- struct{}{}:
+		defer func() { <-s.turn }()
+	case <-ctx.Done():
+		return "", false, ctx.Err()
+	}
+	// Whoever had the turn before may have brought it.
+	if value, err := s.held(time.Now()); value != "" || err != nil {
+		return value, false, err
+	}
+	got, err := s.fetch(ctx)
+	if ctx.Err() != nil && err != nil {
+		return "", false, ctx.Err() // this caller's time is up: that says nothing about the token endpoint
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if err != nil {
+		s.failed, s.retryAt = err, time.Now().Add(s.pause.Next())
+		return "", false, err
+	}
+	s.kept, s.failed = got, nil
+	s.pause.Reset()
+	return got.AccessToken, true, nil
+}
+
+// held returns what is known without a fetch: the token, or why there is none; neither: fetch.
+func (s *Source) held(now time.Time) (string, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.kept != nil && (s.kept.Expiry.IsZero() || now.Before(s.kept.Expiry.Add(-early))) {
+		return s.kept.AccessToken, nil
+	}
+	if s.failed != nil && now.Before(s.retryAt) {
+		return "", s.failed
+	}
+	return "", nil
+}
+
+// Refused says that a receiver answered 401 to a request with value: it is not used again.
+func (s *Source) Refused(value string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.kept != nil && s.kept.AccessToken == value {
+		s.kept = nil
+	}
+}
+
+// Close closes idle connections.
+func (s *Source) Close() { s.client.CloseIdleConnections() }
+
+func (s *Source) fetch(ctx context.Context) (*oauth2.Token, error) {
+	got, err := s.config.Token(context.WithValue(ctx, oauth2.HTTPClient, s.client))
+	if err != nil {
+		return nil, &Error{explain(err), err}
+	}
+	if !strings.EqualFold(got.Type(), "bearer") {
+		return nil, &Error{text: "the token endpoint gave a token that is no bearer token"}
+	}
+	if !receiver.ValidValue(got.AccessToken) {
+		return nil, &Error{text: "the token endpoint gave a token that no header can carry"}
+	}
+	// A token whose life is shorter than what is kept in hand is used for half of it.
+	if life := time.Until(got.Expiry); !got.Expiry.IsZero() && life < 2*early {
+		got.Expiry = got.Expiry.Add(early - life/2)
+	}
+	return got, nil
+}
+
+// explain says why a fetch failed, without a word of what the token endpoint wrote but its error
+// code, which RFC 6749 names.
+func explain(err error) string {
+	var answered *oauth2.RetrieveError
+	var denied *receiver.DenialError
+	var dns *net.DNSError
+	var untrusted *tls.CertificateVerificationError
+	var timeout net.Error
+	switch {
+	case errors.As(err, &answered) && answered.Response != nil:
+		text := fmt.Sprintf("the token endpoint answered %d", answered.Response.StatusCode)
+		if code := answered.ErrorCode; isCode(code) {
+			text += " (" + code + ")"
+		}
+		return text
+	case errors.As(err, &denied):
+		return denied.Error()
+	case errors.As(err, &dns):
+		return "the token endpoint's name cannot be resolved"
+	case errors.As(err, &untrusted):
+		return "the token endpoint's certificate is not trusted"
+	case errors.As(err, &timeout) && timeout.Timeout():
+		return "the token endpoint did not answer in time"
+	case egress.IsLocal(err):
+		return "no connection to the token endpoint: the relay's machine is short of what that takes"
+	}
+	var url *url.Error
+	if errors.As(err, &url) {
+		return "no connection to the token endpoint"
+	}
+	return "the token endpoint gave no token"
+}
+
+// isCode reports whether text is one that an error of RFC 6749, section 5.2, may have.
+func isCode(text string) bool {
+	const most = 40
+	return text != "" && len(text) <= most && strings.Trim(text, "abcdefghijklmnopqrstuvwxyz_") == ""
+}

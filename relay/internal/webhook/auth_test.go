@@ -1,0 +1,321 @@
+package webhook_test
+
+import (
+	"context"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/tls"
+	"crypto/x509"
+	"crypto/x509/pkix"
+	"encoding/pem"
+	"io"
+	"math/big"
+	"net/http"
+	"net/http/httptest"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/go-oauth2/oauth2/v4"
+	"github.com/go-oauth2/oauth2/v4/manage"
+	"github.com/go-oauth2/oauth2/v4/models"
+	"github.com/go-oauth2/oauth2/v4/server"
+	"github.com/stretchr/testify/require"
+
+	"github.com/tailpost/tailpost/config"
+	"github.com/tailpost/tailpost/relay/internal/webhook"
+)
+
+// authorizer is an authorization server, of a public library, with a switch for its troubles.
+type authorizer struct {
+	*httptest.Server
+
+	oauth   *server.Server
+	fetches atomic.Int64
+	trouble atomic.Pointer[http.HandlerFunc]
+}
+
+func newAuthorizer(t *testing.T, life time.Duration) *authorizer {
+	t.Helper()
+	manager := manage.NewDefaultManager()
+	manager.SetClientTokenCfg(&manage.Config{AccessTokenExp: life})
+	manager.MapTokenStorage(&memory{tokens: map[string]oauth2.TokenInfo{}})
+	manager.MapClientStorage(&memory{})
+	a := &authorizer{oauth: server.NewDefaultServer(manager)}
+	a.oauth.SetAllowedGrantType(oauth2.ClientCredentials)
+	a.oauth.SetClientInfoHandler(server.ClientBasicHandler)
+	a.Server = httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		a.fetches.Add(1)
+		if trouble := a.trouble.Load(); trouble != nil {
+			(*trouble)(w, r)
+			return
+		}
+		_ = a.oauth.HandleTokenRequest(w, r) // what is wrong is in the answer
+	}))
+	t.Cleanup(a.Close)
+	return a
+}
+
+// memory is what the library keeps: one client, and tokens of it.
+type memory struct {
+	oauth2.TokenStore // what a grant of client credentials does not need
+
+	mu     sync.Mutex
+	tokens map[string]oauth2.TokenInfo
+}
+
+func (m *memory) GetByID(context.Context, string) (oauth2.ClientInfo, error) {
+	return &models.Client{ID: "tailpost", Secret: "client-secret"}, nil
+}
+
+func (m *memory) Create(_ context.Context, info oauth2.TokenInfo) error {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.tokens[info.GetAccess()] = info
+	return nil
+}
+
+func (m *memory) RemoveByAccess(_ context.Context, access string) error {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	delete(m.tokens, access)
+	return nil
+}
+
+func (m *memory) GetByAccess(_ context.Context, access string) (oauth2.TokenInfo, error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.tokens[access], nil
+}
+
+// has answers as handler says, until it is given nil.
+func (a *authorizer) has(handler http.HandlerFunc) {
+	if handler == nil {
+		a.trouble.Store(nil)
+		return
+	}
+	a.trouble.Store(&handler)
+}
+
+// guarded is a receiver that takes requests with a token of a only.
+func (a *authorizer) guarded(t *testing.T) *receiver {
+	t.Helper()
+	return newReceiver(t, plainHTTP, func(w http.ResponseWriter, r *http.Request) {
+		if _, err := a.oauth.ValidationBearerToken(r); err != nil {
+			w.WriteHeader(http.StatusUnauthorized)
+		}
+	})
+}
+
+func (a *authorizer) endpoint(t *testing.T, url string, change ...func(*config.Endpoint)) *webhook.Endpoint {
+	t.Helper()
+	return newEndpoint(t, url, append([]func(*config.Endpoint){func(e *config.Endpoint) {
+		e.Auth = config.Auth{
+			Kind: config.AuthOAuth2, ClientID: "tailpost", Secret: config.NewSecret("client-secret"), TokenURL: a.URL + "/token",
+			Scopes: []string{"events.write"}, Style: config.OAuth2Header,
+		}
+	}}, change...)...)
+}
+
+// TestOAuth2: many requests share a token, and one fetch.
+func TestOAuth2(t *testing.T) {
+	t.Parallel()
+	a := newAuthorizer(t, time.Hour)
+	e := a.endpoint(t, a.guarded(t).URL)
+	var group sync.WaitGroup
+	for range 50 {
+		group.Go(func() {
+			res := e.Send(t.Context(), newRequest())
+			if !res.Delivered {
+				t.Errorf("status %d: %s", res.Attempt.StatusCode, res.Attempt.Error)
+			}
+		})
+	}
+	group.Wait()
+	require.EqualValues(t, 1, a.fetches.Load())
+}
+
+// TestOAuth2_tokenThatIsRefused: a token that the receiver no longer takes is replaced, and the delivery
+// may be attempted at once; a new one that is refused too is a failure as any other.
+func TestOAuth2_tokenThatIsRefused(t *testing.T) {
+	t.Parallel()
+	a := newAuthorizer(t, time.Hour)
+	rec := a.guarded(t)
+	e := a.endpoint(t, rec.URL)
+	require.True(t, e.Send(t.Context(), newRequest()).Delivered)
+	first := (<-rec.requests).header.Get("Authorization")
+	require.NoError(t, a.oauth.Manager.RemoveAccessToken(t.Context(), first[len("Bearer "):]))
+	res := e.Send(t.Context(), newRequest())
+	require.Equal(t, http.StatusUnauthorized, res.Attempt.StatusCode)
+	require.True(t, res.Again)
+	require.False(t, res.NoToken)
+	require.True(t, e.Send(t.Context(), newRequest()).Delivered)
+	require.EqualValues(t, 2, a.fetches.Load())
+
+	strict := newReceiver(t, plainHTTP, func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusUnauthorized) })
+	res = a.endpoint(t, strict.URL).Send(t.Context(), newRequest())
+	require.Equal(t, http.StatusUnauthorized, res.Attempt.StatusCode)
+	require.False(t, res.Again)
+}
+
+// TestOAuth2_tokensEnd: a token is replaced before it ends, however short its life.
+func TestOAuth2_tokensEnd(t *testing.T) {
+	t.Parallel()
+	a := newAuthorizer(t, 2*time.Second)
+	rec := a.guarded(t)
+	e := a.endpoint(t, rec.URL)
+	seen := map[string]bool{}
+	require.Eventually(t, func() bool {
+		require.True(t, e.Send(t.Context(), newRequest()).Delivered)
+		seen[(<-rec.requests).header.Get("Authorization")] = true
+		return len(seen) > 1
+	}, time.Minute, 20*time.Millisecond)
+}
+
+// TestOAuth2_noToken: while there is no token nothing is sent, the attempt says why without a word
+// of what is secret, and the authorization server is not stormed.
+func TestOAuth2_noToken(t *testing.T) {
+	t.Parallel()
+	answer := func(status int, body string) http.HandlerFunc {
+		return func(w http.ResponseWriter, _ *http.Request) {
+			w.Header().Set("Content-Type", "application/json")
+			w.WriteHeader(status)
+			_, _ = w.Write([]byte(body))
+		}
+	}
+	for want, trouble := range map[string]http.HandlerFunc{
+		"OAuth 2: the token endpoint answered 401 (invalid_client)": answer(401, `{"error": "invalid_client", "error_description": "client-secret is wrong"}`),
+		"OAuth 2: the token endpoint answered 500":                  answer(500, `client-secret`),
+		"OAuth 2: the token endpoint answered 400":                  answer(400, `{"error": "client-secret!"}`),
+		"OAuth 2: the token endpoint answered 302": func(w http.ResponseWriter, r *http.Request) {
+			http.Redirect(w, r, "/elsewhere", http.StatusFound)
+		},
+		"OAuth 2: the token endpoint gave no token":                         answer(200, `{}`),
+		"OAuth 2: the token endpoint gave a token that is no bearer token":  answer(200, `{"access_token": "x", "token_type": "mac"}`),
+		"OAuth 2: the token endpoint gave a token that no header can carry": answer(200, `{"access_token": "x\r\nX: y", "token_type": "Bearer"}`),
+		"OAuth 2: no token after 300ms": func(_ http.ResponseWriter, r *http.Request) {
+			_, _ = io.Copy(io.Discard, r.Body) // only then the server sees that the client has left
+			<-r.Context().Done()
+		},
+	} {
+		t.Run(want, func(t *testing.T) {
+			t.Parallel()
+			a := newAuthorizer(t, time.Hour)
+			a.has(trouble)
+			rec := a.guarded(t)
+			e := a.endpoint(t, rec.URL, func(e *config.Endpoint) { e.Timeout = 300 * time.Millisecond })
+			res := e.Send(t.Context(), newRequest())
+			require.Equal(t, want, res.Attempt.Error)
+			require.True(t, res.NoToken)
+			require.False(t, res.Reached)
+			require.Empty(t, rec.requests)
+			before := a.fetches.Load()
+			require.True(t, e.Send(t.Context(), newRequest()).NoToken)
+			if want != "OAuth 2: no token after 300ms" { // the caller's time was up: the next one tries
+				require.Equal(t, before, a.fetches.Load(), "it was asked a moment ago")
+			}
+			a.has(nil)
+			require.Eventually(t, func() bool { return e.Send(t.Context(), newRequest()).Delivered }, time.Minute, 10*time.Millisecond)
+		})
+	}
+}
+
+// TestOAuth2_guard: the authorization server is reached through the guard.
+func TestOAuth2_guard(t *testing.T) {
+	t.Parallel()
+	a := newAuthorizer(t, time.Hour)
+	public := endpointOf(t, newClient(t, webhook.Options{Network: config.Network{AllowHTTP: true}}), "https://example.com/in", func(e *config.Endpoint) {
+		e.Auth = config.Auth{Kind: config.AuthOAuth2, ClientID: "tailpost", Secret: config.NewSecret("client-secret"), TokenURL: a.URL}
+	})
+	res := public.Send(t.Context(), newRequest())
+	require.Contains(t, res.Attempt.Error, "is not allowed (loopback)")
+	require.True(t, res.NoToken)
+	require.Zero(t, a.fetches.Load())
+}
+
+func TestStaticAuthorization(t *testing.T) {
+	t.Parallel()
+	other := newReceiver(t, plainHTTP, nil)
+	rec := newReceiver(t, plainHTTP, func(w http.ResponseWriter, r *http.Request) {
+		if r.URL.Path == "/away" {
+			w.Header().Set("Location", other.URL+"/there")
+			w.WriteHeader(http.StatusTemporaryRedirect)
+		}
+	})
+	for want, auth := range map[string]config.Auth{
+		"Basic dGFpbHBvc3Q6cGFzczp3b3Jk": {Kind: config.AuthBasic, User: "tailpost", Secret: config.NewSecret("pass:word")},
+		"Bearer a-token":                 {Kind: config.AuthBearer, Secret: config.NewSecret("a-token")},
+	} {
+		with := func(e *config.Endpoint) { e.Auth, e.Redirects = auth, 1 }
+		require.True(t, newEndpoint(t, rec.URL, with).Send(t.Context(), newRequest()).Delivered)
+		require.Equal(t, want, (<-rec.requests).header.Get("Authorization"))
+		require.True(t, newEndpoint(t, rec.URL+"/away", with).Send(t.Context(), newRequest()).Delivered)
+		require.Equal(t, want, (<-rec.requests).header.Get("Authorization"))
+		require.Empty(t, (<-other.requests).header.Get("Authorization"), "another receiver is not told")
+	}
+}
+
+// issued is a certificate that an authority signed, as PEM.
+func issued(t *testing.T, parent *x509.Certificate, by *ecdsa.PrivateKey, template *x509.Certificate) (cert, key string, _ *x509.Certificate, _ *ecdsa.PrivateKey) {
+	t.Helper()
+	own, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	require.NoError(t, err)
+	if parent == nil {
+		parent, by = template, own
+	}
+	template.SerialNumber = big.NewInt(time.Now().UnixNano())
+	template.NotBefore, template.NotAfter = time.Now().Add(-time.Hour), time.Now().Add(time.Hour)
+	der, err := x509.CreateCertificate(rand.Reader, template, parent, &own.PublicKey, by)
+	require.NoError(t, err)
+	parsed, err := x509.ParseCertificate(der)
+	require.NoError(t, err)
+	text, err := x509.MarshalPKCS8PrivateKey(own)
+	require.NoError(t, err)
+	block := func(kind string, b []byte) string {
+		return string(pem.EncodeToMemory(&pem.Block{Type: kind, Bytes: b}))
+	}
+	return block("CERTIFICATE", der), block("PRIVATE KEY", text), parsed, own
+}
+
+// TestClientCertificates: a receiver that wants a certificate of a private authority gets that of the
+// endpoint, and no other endpoint's session.
+func TestClientCertificates(t *testing.T) {
+	t.Parallel()
+	ca, _, authority, by := issued(t, nil, nil, &x509.Certificate{IsCA: true, BasicConstraintsValid: true, Subject: pkix.Name{CommonName: "private authority"}})
+	named := func(name string) (cert, key string) {
+		cert, key, _, _ = issued(t, authority, by, &x509.Certificate{
+			Subject: pkix.Name{CommonName: name}, DNSNames: []string{"localhost"}, ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth, x509.ExtKeyUsageServerAuth},
+		})
+		return cert, key
+	}
+	serverCert, serverKey := named("receiver")
+	pair, err := tls.X509KeyPair([]byte(serverCert), []byte(serverKey))
+	require.NoError(t, err)
+	pool := x509.NewCertPool()
+	pool.AddCert(authority)
+	names := make(chan string, 10)
+	for protocol, start := range map[string]func(*httptest.Server){"http/1.1": tlsOnly, "h2": withH2} {
+		rec := newReceiver(t, func(s *httptest.Server) {
+			s.TLS = &tls.Config{Certificates: []tls.Certificate{pair}, ClientAuth: tls.RequireAndVerifyClientCert, ClientCAs: pool, MinVersion: tls.VersionTLS12}
+			start(s)
+		}, func(_ http.ResponseWriter, r *http.Request) { names <- r.TLS.PeerCertificates[0].Subject.CommonName })
+		url := "https://localhost:" + rec.URL[len("https://127.0.0.1:"):]
+		client := newClient(t, webhook.Options{Network: loopback()})
+		for _, name := range []string{"shop", "erp", "shop"} {
+			cert, key := named(name)
+			e := endpointOf(t, client, url, func(e *config.Endpoint) {
+				e.TLS = config.ClientTLS{Cert: cert, Key: config.NewSecret(key), CA: ca}
+			})
+			res := e.Send(t.Context(), newRequest())
+			require.True(t, res.Delivered, "%s: %s", protocol, res.Attempt.Error)
+			require.Equal(t, name, <-names)
+			e.Close()
+		}
+		res := endpointOf(t, client, url, func(e *config.Endpoint) { e.TLS.CA = ca }).Send(t.Context(), newRequest())
+		require.Contains(t, res.Attempt.Error, "TLS: refused by the receiver", protocol)
+		res = endpointOf(t, client, url).Send(t.Context(), newRequest())
+		require.Contains(t, res.Attempt.Error, "signed by an unknown authority", protocol)
+	}
+}
