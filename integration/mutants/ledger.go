@@ -1244,4 +1244,13 @@ var ledgerMutants = []mutant{
 		pkg:     "./outbox/pglink",
 		run:     "^TestDescribe_tellsNothingOfTheConnectionString$",
 	},
+	{
+		name:    "ledger-replay-counts-all-slow-pages",
+		file:    "relay/internal/upkeep/replay.go",
+		old:     "\tdelete(p.slow, r.ID)\n\tif len(rows) == 0 {",
+		new:     "\tif len(rows) == 0 {",
+		promise: "Only slow pages in a row end a replay.",
+		pkg:     "./relay/internal/upkeep",
+		run:     "^TestReplayWhosePageTakesTooLongEndsWithThatReason$",
+	},
 }

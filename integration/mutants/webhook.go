@@ -807,4 +807,22 @@ var webhookMutants = []mutant{
 		pkg:     "./relay/signature",
 		run:     "TestInvalidSecrets",
 	},
+	{
+		name:    "webhook-connect-waits-for-the-loser",
+		file:    "relay/internal/egress/dial.go",
+		old:     "\t\t\t\tcancel() // the others end at once, and the loop waits for them\n",
+		new:     "",
+		promise: "An address that does not answer keeps nobody from one that does.",
+		pkg:     "./relay/internal/egress",
+		run:     "^TestConnect_waitsForNoneOfTheOthers$",
+	},
+	{
+		name:    "webhook-interim-answer-counts",
+		file:    "relay/internal/http1/answer.go",
+		old:     "\t\tx.Answer.RetryAfter, x.Answer.Location, x.Answer.Date, x.Answer.Word = \"\", \"\", \"\", \"\"\n",
+		new:     "",
+		promise: "What an interim answer says is not taken for the answer.",
+		pkg:     "./relay/internal/http1",
+		run:     "^TestInterimAnswersSayNothingOfTheAnswer$",
+	},
 }

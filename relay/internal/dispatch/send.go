@@ -61,7 +61,8 @@ func (l *lane) work() {
 		res.Attempt.Search = l.d.search.Load().Terms(req.Event)
 		outcome := l.finish(dl, res)
 		if traced != nil {
-			traced.End(&res.Attempt, outcome)
+			attempt := res.Attempt // or each result would be on the heap, traced or not
+			traced.End(&attempt, outcome)
 		}
 		l.d.gate.leave(ticket)
 		l.d.gate.admit()

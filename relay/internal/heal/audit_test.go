@@ -1,6 +1,7 @@
 package heal_test
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -596,6 +597,34 @@ func TestAGapUponABackfillHealsBoth(t *testing.T) {
 			"older than the slot>erp", "older than the slot>ledger", "lost>erp", "lost>ledger",
 		}, b.sent())
 		b.see(func() { require.Zero(t, b.scopes[0].Horizon, "the horizon would leave out what is older") })
+	})
+}
+
+// Events of a gap come in the order of their times, whatever that of the table is, and those of one
+// time in that of the table.
+func TestAGapIsQueuedInTheOrderOfItsTimes(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		b := setupAudit(t, 0)
+		b.see(func() {
+			for i, after := range []time.Duration{2, 1, 2, 1, 0} {
+				b.rows = append(b.rows, &row{Event: outbox.Event{
+					ID: fmt.Sprint("e", i), Type: "order.created", Payload: []byte("{}"), CreatedAt: b.gap.Add(after * time.Second),
+				}})
+			}
+		})
+		b.run(t, b.due())
+		pass(t, time.Minute)
+		var queued []outbox.Delivery
+		b.see(func() { queued = slices.Clone(b.queued) })
+		queued = slices.DeleteFunc(queued, func(d outbox.Delivery) bool { return d.EndpointID != "ledger" })
+		slices.SortFunc(queued, func(a, b outbox.Delivery) int { return cmp.Compare(a.Event.Seq, b.Event.Seq) })
+		var ids []string
+		for i := range queued {
+			ids = append(ids, queued[i].Event.ID)
+			require.True(t, i == 0 || queued[i].Event.Seq > queued[i-1].Event.Seq, "no two have one place")
+		}
+		require.Equal(t, []string{"e4", "e1", "e3", "e0", "e2"}, ids)
 	})
 }
 

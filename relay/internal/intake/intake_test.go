@@ -2,6 +2,7 @@ package intake_test
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -24,6 +25,7 @@ type journal struct {
 	notes    []string
 	room     chan struct{} // nil: there is room
 	open     []*source.Unsettled
+	changes  [][]dispatch.Change // as they came together
 }
 
 func (j *journal) note(format string, args ...any) {
@@ -48,6 +50,7 @@ func (j *journal) Reject(ev outbox.Event, problem string, _ *source.Unsettled) {
 }
 
 func (j *journal) Change(cs []dispatch.Change, _ *source.Unsettled) {
+	j.changes = append(j.changes, slices.Clone(cs))
 	for _, c := range cs {
 		j.note("change %s before %d, gone %t", c.ID, c.Seq, c.Endpoint == nil)
 	}

@@ -19,6 +19,29 @@ import (
 	"github.com/tailpost/tailpost/relay/signature"
 )
 
+// TestRotationEndsEachSecretAtItsTime: of several that still sign, none signs for longer because
+// another one does.
+func TestRotationEndsEachSecretAtItsTime(t *testing.T) {
+	t.Parallel()
+	now := time.Now()
+	secret := func() config.Secret { return config.NewSecret(signature.GenerateSecret()) }
+	s := &rotation{config: config.Endpoint{Signature: config.SignatureStandard}, secrets: []ledger.EndpointSecret{
+		{Secret: secret()},
+		{Secret: secret(), ExpiresAt: now.Add(2 * time.Hour)},
+		{Secret: secret(), ExpiresAt: now.Add(time.Hour)},
+		{Secret: secret(), ExpiresAt: now.Add(-time.Hour)},
+	}}
+	for after, want := range map[time.Duration]struct {
+		secrets int
+		until   time.Duration // 0: for good
+	}{0: {3, time.Hour}, time.Hour: {2, 2 * time.Hour}, 2 * time.Hour: {1, 0}} {
+		secrets, until := s.live(now.Add(after))
+		require.Len(t, secrets, want.secrets, "after %s", after)
+		require.Equal(t, want.until == 0, until.IsZero(), "after %s", after)
+		require.True(t, want.until == 0 || until.Equal(now.Add(want.until)), "after %s: until %s", after, until)
+	}
+}
+
 // TestRotationKeepsConnections: while the grace lasts, receivers that know the old secret can
 // verify; after it, only those that know the new one; and the change costs no connection.
 func TestRotationKeepsConnections(t *testing.T) {

@@ -43,6 +43,7 @@ func TestReplayWhosePageTakesTooLongEndsWithThatReason(t *testing.T) {
 	require.NoError(t, err)
 	_, err = conn.Exec(t.Context(), `
 		CREATE TABLE public.events (id text PRIMARY KEY, type text, payload json, created_at timestamptz);
+		INSERT INTO public.events VALUES ('e1', 'order.created', '{}', now());
 		INSERT INTO tailpost.replay (id, endpoint_id, types, until, state, place, in_order, created_at, updated_at)
 		VALUES ('r1', 'erp', '{}', now() + interval '1h', 'running', '0/1', true, now(), now())`)
 	require.NoError(t, err)
@@ -59,10 +60,20 @@ func TestReplayWhosePageTakesTooLongEndsWithThatReason(t *testing.T) {
 		open, err := led.Replays(t.Context())
 		require.NoError(t, err)
 		require.Len(t, open, 1)
-		rg := ledger.Range{EndpointID: "erp", Until: open[0].Until, Wants: func(string) bool { return true }}
+		rg := ledger.Range{EndpointID: "erp", Until: open[0].Until, Wants: func(string) bool { return false }}
 		return p.page(t.Context(), sweep, &open[0], rg)
 	}
 	tx, err := db.Conn(t).Begin(t.Context())
+	require.NoError(t, err)
+	_, err = tx.Exec(t.Context(), "LOCK TABLE public.events")
+	require.NoError(t, err)
+	for range slowPages - 1 {
+		require.ErrorIs(t, cancelling(t, conn, page), ledger.ErrSlow)
+	}
+	// One that comes in time says that the table can be read: only pages in a row end a replay.
+	require.NoError(t, tx.Rollback(t.Context()))
+	require.NoError(t, page())
+	tx, err = db.Conn(t).Begin(t.Context())
 	require.NoError(t, err)
 	_, err = tx.Exec(t.Context(), "LOCK TABLE public.events")
 	require.NoError(t, err)

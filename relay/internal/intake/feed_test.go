@@ -1,0 +1,78 @@
+package intake_test
+
+import (
+	"fmt"
+	"slices"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/tailpost/tailpost/outbox"
+	"github.com/tailpost/tailpost/relay/internal/ledger"
+	"github.com/tailpost/tailpost/relay/internal/source"
+	"github.com/tailpost/tailpost/relay/internal/source/postgres"
+)
+
+// apiRow is the row of an endpoint that was made through the API.
+func apiRow(id string) []outbox.Value {
+	row := endpointRow(id, "active")
+	for i, column := range endpointColumns {
+		switch column {
+		case "source":
+			row[i] = textValue(ledger.SourceAPI)
+		case "name":
+			row[i] = textValue(id)
+		case "subscriptions":
+			row[i] = textValue("[]")
+		case "policy":
+			row[i] = textValue("{}")
+		}
+	}
+	return row
+}
+
+// A transaction may change every endpoint that there is: what waits of it is bounded.
+func TestChangesOfEndpointsDoNotPileUp(t *testing.T) {
+	t.Parallel()
+	const endpoints, most = 1200, 512
+	b := setupIntake(t, postgres.EventsOptions{})
+	b.transaction(t, 100, func() {
+		for i := range endpoints {
+			require.NoError(t, b.events.Change(postgres.Insert, endpointTable, apiRow(fmt.Sprint("ep_", i))))
+		}
+	})
+	sum := 0
+	for _, changes := range b.changes {
+		sum += len(changes)
+		require.LessOrEqual(t, len(changes), most)
+	}
+	require.Equal(t, endpoints, sum)
+}
+
+// An endpoint whose row tells nothing to sign with is there, gets nothing, and nothing that it
+// should get is lost.
+func TestAnEndpointThatCannotBeUsedIsBlocked(t *testing.T) {
+	t.Parallel()
+	b := setupIntake(t, postgres.EventsOptions{})
+	b.transaction(t, 100, func() { require.NoError(t, b.events.Change(postgres.Insert, endpointTable, apiRow("ep_1"))) })
+	require.Len(t, b.changes, 1)
+	e := b.changes[0][0].Endpoint
+	require.True(t, e.Blocked)
+	require.Nil(t, e.Sender)
+}
+
+// A migration may change the table of endpoints while the stream goes on.
+func TestRowsOfEndpointsAreReadByTheColumnsOfTheirTable(t *testing.T) {
+	t.Parallel()
+	b := setupIntake(t, postgres.EventsOptions{})
+	pauses := func(table *source.Table, row []outbox.Value) {
+		require.NoError(t, b.events.Change(postgres.Update, table, row))
+	}
+	b.transaction(t, 100, func() { pauses(endpointTable, endpointRow("erp", "active")) })
+	turned := *endpointTable
+	turned.Columns = slices.Clone(turned.Columns)
+	slices.Reverse(turned.Columns)
+	row := endpointRow("erp", "paused")
+	slices.Reverse(row)
+	require.Equal(t, []string{"erp is paused", "moved 210"}, b.transaction(t, 200, func() { pauses(&turned, row) }))
+}
