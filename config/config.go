@@ -22,6 +22,14 @@ type Config struct {
 	Panel     Panel
 	Metrics   Metrics
 	Log       Log
+
+	Blocks []BlockOrigin // of what was read from files, but endpoints and keys, which know their own
+}
+
+// BlockOrigin says where a block of the configuration is declared.
+type BlockOrigin struct {
+	Name   string // such as database
+	Origin Origin
 }
 
 // Database says where the application's database is.

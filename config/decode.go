@@ -108,6 +108,7 @@ func (d *decoder) block(top *section, b *hclsyntax.Block) {
 	}
 	d.blocks[b.Type] = b.DefRange()
 	d.place(global, b.Type, b.DefRange())
+	d.config.Blocks = append(d.config.Blocks, BlockOrigin{b.Type, Origin{File: top.src.Name(), Line: b.TypeRange.Start.Line}})
 	s := top.nested(b, b.Type+".", "the "+b.Type+" block")
 	switch b.Type {
 	case "database":

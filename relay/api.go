@@ -176,7 +176,7 @@ func (r *Relay) admission(id string) (api.Admission, bool) {
 
 func (r *Relay) apiStatus() api.Status {
 	s := r.Status()
-	return api.Status{State: string(s.State), Slot: s.Slot, Owner: s.Owner, Epoch: s.Epoch}
+	return api.Status{State: string(s.State), Slot: s.Slot, Owner: s.Owner, Epoch: s.Epoch, LoadedAt: r.settings().made}
 }
 
 // newMetrics makes the metrics of this process.

@@ -30,6 +30,7 @@ type settings struct {
 	senders map[string]*webhook.Endpoint
 	keyring *seal.Keyring
 	roots   *x509.CertPool // nil: the system's
+	made    time.Time
 }
 
 // settings returns the present ones.
@@ -46,7 +47,7 @@ func (r *Relay) keys() *seal.Keyring { return r.settings().keyring }
 // build makes settings of a config. The clients of others are kept where the network and the
 // authorities are the same.
 func (r *Relay) build(cfg *config.Config, others *settings) (*settings, error) {
-	s := &settings{cfg: cfg}
+	s := &settings{cfg: cfg, made: time.Now()}
 	var err error
 	if s.keyring, err = seal.New(cfg.Secrets); err != nil {
 		return nil, err

@@ -93,4 +93,18 @@ var portalMutants = []mutant{
 		promise: "No stream tells a tenant of another one's attempts.",
 		pkg:     "./relay/internal/panel", run: "TestNoStreamTells",
 	},
+	{
+		name: "panel-configuration-of-nowhere", file: "relay/internal/api/status.go",
+		old:     "ConfigurationPart{b.Name, b.Origin.File, b.Origin.Line}",
+		new:     "ConfigurationPart{b.Name, b.Origin.File, 0}",
+		promise: "The relay's page says in which line of which file a block of its configuration is.",
+		pkg:     "./relay/internal/panel", run: "TestTheRelaySaysWhere",
+	},
+	{
+		name: "panel-admission-in-silence", file: "relay/internal/panel/templates/endpoint.html",
+		old:     "{{with $b.Admission}}{{if lt .Admitting .Concurrency}}<div",
+		new:     "{{with $b.Admission}}{{if lt .Concurrency .Admitting}}<div",
+		promise: "An endpoint that is admitted less than its concurrency says so.",
+		pkg:     "./relay/internal/panel", run: "TestAnEndpointThatIsAdmittedLess",
+	},
 }

@@ -114,7 +114,7 @@ func TestCopiedSQLIsThePage(t *testing.T) {
 	for _, path := range []string{
 		"/panel/endpoints", "/panel/endpoints?source=config", "/panel/log", "/panel/log?outcome=dead&class=5xx", "/panel/log?since=1h&type=order.paid",
 		"/panel/log?tenant=o%27hara%5C", "/panel/undelivered", "/panel/undelivered?state=pending&reason=failed", "/panel/undelivered?endpoint=" + s.dead, "/panel/catalogue",
-		"/panel/keys", "/panel/audit?action=endpoint.create", "/panel/events", "/panel/events?type=order.*", "/panel/events?key=order-42&since=1h", "/panel/replays", "/panel/resends",
+		"/panel/keys", "/panel/portal-links", "/panel/audit?action=endpoint.create", "/panel/events", "/panel/events?type=order.*", "/panel/events?key=order-42&since=1h", "/panel/replays", "/panel/resends",
 	} {
 		for who, v := range map[string]*visitor{"the administrator": admin, "acme": acme} {
 			got := v.get(path)

@@ -61,6 +61,8 @@ func newShop(t *testing.T) *shop {
 	s.insert("invoice.sent", "globex", `{"invoice": "2026-118"}`)
 	s.key("Grafana", "", "deliveries:read", "endpoints:read")
 	s.key("Acme's portal", "acme")
+	s.link("acme", everything()...)
+	s.link("globex")
 	s.attempts(s.erp, 12)
 	s.attempts(s.crm, 12)
 	s.attempts(s.dead, 7)
@@ -114,7 +116,7 @@ func (s *shop) pages() map[string]string {
 		"log": "/panel/log", "log-empty": "/panel/log?type=nothing.like.it", "attempt": s.attempt(s.event, s.crm), "attempt-dead": s.attempt(s.failed, s.dead),
 		"event": "/panel/events/" + s.failed, "events": "/panel/events", "events-none": "/panel/events?id=nobody", "undelivered": "/panel/undelivered", "waiting": "/panel/undelivered?state=pending",
 		"replays": "/panel/replays", "replay-new": "/panel/replays/new", "resends": "/panel/resends", "catalogue": "/panel/catalogue",
-		"type": "/panel/catalogue/types/order.created", "type-edit": "/panel/catalogue/edit?name=order.created", "keys": "/panel/keys", "audit": "/panel/audit", "relay": "/panel/relay",
+		"type": "/panel/catalogue/types/order.created", "type-edit": "/panel/catalogue/edit?name=order.created", "keys": "/panel/keys", "portal-links": "/panel/portal-links", "audit": "/panel/audit", "relay": "/panel/relay",
 		"help": "/panel/help", "not-found": "/panel/nowhere",
 	}
 }
@@ -139,7 +141,21 @@ func (b *tab) shoot(name string, full bool) {
 var update = flag.Bool("update", false, "write docs/images")
 
 // illustrated are the pages that documents show, by the name of the picture without its look.
-var illustrated = []string{"overview-light", "overview-dark", "endpoint-light", "attempt-light", "event-light", "undelivered-light", "endpoint-new-light", "overview-small", "log-dark"}
+var illustrated = []string{"overview-light", "overview-dark", "endpoint-light", "attempt-light", "event-light", "undelivered-light", "endpoint-new-light", "overview-small", "log-dark", "portal-endpoints-light", "portal-endpoint-dark", "portal-links-light"}
+
+// look is how a person looks at pages.
+type look struct {
+	name string
+	tabOptions
+}
+
+func looksOf() []look {
+	return []look{
+		{"light", tabOptions{}}, {"dark", tabOptions{dark: true}}, {"small", tabOptions{width: 360, height: 740, scale: 2}},
+		{"small-dark", tabOptions{width: 360, height: 740, scale: 2, dark: true}}, {"large", tabOptions{width: 3840, height: 2160}},
+		{"large-dark", tabOptions{width: 3840, height: 2160, dark: true}},
+	}
+}
 
 func TestScreenshots(t *testing.T) {
 	if testing.Short() {
@@ -148,33 +164,51 @@ func TestScreenshots(t *testing.T) {
 	t.Parallel()
 	s := newShop(t)
 	pages := s.pages()
-	only := os.Getenv("TAILPOST_SCREENSHOTS")
-	for _, look := range []struct {
-		name string
-		tabOptions
-	}{
-		{"light", tabOptions{}}, {"dark", tabOptions{dark: true}}, {"small", tabOptions{width: 360, height: 740, scale: 2}},
-	} {
+	for _, look := range looksOf() {
 		b := newTab(t, s.url, look.tabOptions)
 		b.open("/panel/login")
 		b.shoot("login-"+look.name, false)
 		b.login()
-		for name, path := range pages {
-			if only != "" && only != name {
-				continue
-			}
-			b.open(path)
-			b.settled()
-			b.shoot(name+"-"+look.name, true)
-			if *update && slices.Contains(illustrated, name+"-"+look.name) {
-				picture := get(b, chromedp.CaptureScreenshot())
-				images := filepath.Join(kit.Root(), "docs", "images")
-				require.NoError(t, os.MkdirAll(images, 0o750))
-				require.NoError(t, os.WriteFile(filepath.Join(images, "panel-"+name+"-"+look.name+".png"), picture, 0o600))
-			}
-			require.True(t, eval[bool](b, "[...document.querySelectorAll('.card table')].every((t) => t.offsetParent === null || t.scrollWidth <= t.closest('.card').clientWidth)"), "a table of %s is wider than its card (%s)", name, look.name)
-			require.LessOrEqual(t, eval[float64](b, "document.documentElement.scrollWidth - innerWidth"), 0.0, "%s is wider than the window (%s)", name, look.name)
+		b.album(look.name, pages)
+	}
+}
+
+// TestScreenshotsOfThePortal takes the same of the portal.
+func TestScreenshotsOfThePortal(t *testing.T) {
+	if testing.Short() {
+		t.Skip("pictures of every page take a while")
+	}
+	t.Parallel()
+	m := dressed(t)
+	pages := m.pages()
+	for _, look := range looksOf() {
+		b := newTab(t, m.url, look.tabOptions)
+		b.open(m.link("acme", everything()...))
+		b.at("/portal/endpoints")
+		b.album(look.name, pages)
+	}
+}
+
+// album takes a picture of every page, or of the one that TAILPOST_SCREENSHOTS names, and sees that
+// nothing is wider than what it is in.
+func (b *tab) album(look string, pages map[string]string) {
+	b.t.Helper()
+	only := os.Getenv("TAILPOST_SCREENSHOTS")
+	for name, path := range pages {
+		if only != "" && only != name {
+			continue
 		}
+		b.open(path)
+		b.settled()
+		b.shoot(name+"-"+look, true)
+		if *update && slices.Contains(illustrated, name+"-"+look) {
+			picture := get(b, chromedp.CaptureScreenshot())
+			images := filepath.Join(kit.Root(), "docs", "images")
+			require.NoError(b.t, os.MkdirAll(images, 0o750))
+			require.NoError(b.t, os.WriteFile(filepath.Join(images, "panel-"+name+"-"+look+".png"), picture, 0o600))
+		}
+		require.True(b.t, eval[bool](b, "[...document.querySelectorAll('.card table')].every((t) => t.offsetParent === null || t.scrollWidth <= t.closest('.card').clientWidth)"), "a table of %s is wider than its card (%s)", name, look)
+		require.LessOrEqual(b.t, eval[float64](b, "document.documentElement.scrollWidth - innerWidth"), 0.0, "%s is wider than the window (%s)", name, look)
 	}
 }
 

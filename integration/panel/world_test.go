@@ -82,8 +82,8 @@ api {
 }
 `
 
-// newWorld starts a relay with this configuration beside the frame.
-func newWorld(t *testing.T, hcl string) *world {
+// newWorld starts a relay with this configuration beside the frame, and more of its environment.
+func newWorld(t *testing.T, hcl string, more ...map[string]string) *world {
 	t.Helper()
 	db := pgtest.NewDB(t)
 	w := &world{t: t, conn: db.Conn(t), receiver: kit.NewReceiver(t)}
@@ -93,6 +93,11 @@ func newWorld(t *testing.T, hcl string) *world {
 		w.admin = adminKey
 	}
 	values := map[string]string{"DATABASE_URL": db.URL, "SLOT": slotOf(db), "SEAL_KEY": sealKey, "ADMIN_KEY": adminKey, "RECEIVER": w.receiver.URL("")}
+	values["FRAMER"], values["LOGO"] = "https://app.example", filepath.Join(t.TempDir(), "logo.svg")
+	require.NoError(t, os.WriteFile(values["LOGO"], []byte(logoSVG), 0o600))
+	for _, some := range more {
+		maps.Copy(values, some)
+	}
 	path := filepath.Join(t.TempDir(), "tailpost.hcl")
 	require.NoError(t, os.WriteFile(path, []byte(frameHCL+hcl), 0o600))
 	cfg, diags := config.Load(path, config.Options{Getenv: func(name string) (string, bool) {

@@ -38,6 +38,8 @@ type Status struct {
 	Slot  string
 	Owner string
 	Epoch int64
+	// LoadedAt is when the configuration took effect.
+	LoadedAt time.Time
 }
 
 // Options say what a Server needs. All functions are called at every request, so that a reload

@@ -5,21 +5,23 @@ import (
 	"net/http"
 	"time"
 
+	"github.com/tailpost/tailpost/config"
 	"github.com/tailpost/tailpost/relay/internal/query"
 )
 
 // Relay says how the relay does.
 type Relay struct {
-	Slot       string     `json:"slot" doc:"The replication slot."`
-	Epoch      int64      `json:"epoch" doc:"How often the slot was taken; 0: never."`
-	Holder     string     `json:"holder,omitempty" doc:"The process that took it last."`
-	SettledLSN string     `json:"settled_lsn" doc:"Every event that committed before it is delivered or queued."`
-	SettledAt  *time.Time `json:"settled_at,omitempty" doc:"Commit time of the last settled transaction."`
-	AuditedAt  *time.Time `json:"audited_at,omitempty" doc:"When the last audit began that found every earlier event settled."`
-	SlotState  SlotState  `json:"slot_state"`
-	Queue      Queue      `json:"queue"`
-	This       Replica    `json:"this" doc:"The process that answers."`
-	Replicas   []string   `json:"replicas" nullable:"false" doc:"Processes that have a connection for the API open now."`
+	Slot          string        `json:"slot" doc:"The replication slot."`
+	Epoch         int64         `json:"epoch" doc:"How often the slot was taken; 0: never."`
+	Holder        string        `json:"holder,omitempty" doc:"The process that took it last."`
+	SettledLSN    string        `json:"settled_lsn" doc:"Every event that committed before it is delivered or queued."`
+	SettledAt     *time.Time    `json:"settled_at,omitempty" doc:"Commit time of the last settled transaction."`
+	AuditedAt     *time.Time    `json:"audited_at,omitempty" doc:"When the last audit began that found every earlier event settled."`
+	SlotState     SlotState     `json:"slot_state"`
+	Queue         Queue         `json:"queue"`
+	This          Replica       `json:"this" doc:"The process that answers."`
+	Configuration Configuration `json:"configuration" doc:"Of the process that answers."`
+	Replicas      []string      `json:"replicas" nullable:"false" doc:"Processes that have a connection for the API open now."`
 }
 
 // SlotState is what the server says of the slot.
@@ -37,6 +39,31 @@ type Queue struct {
 	Pending         int64      `json:"pending"`
 	Dead            int64      `json:"dead"`
 	OldestPendingAt *time.Time `json:"oldest_pending_at,omitempty" doc:"When the oldest pending event was created."`
+}
+
+// Configuration says where a process has its configuration from.
+type Configuration struct {
+	LoadedAt  *time.Time          `json:"loaded_at,omitempty" doc:"When it took effect: at the start, or by the last reload that changed something."`
+	Blocks    []ConfigurationPart `json:"blocks" nullable:"false" doc:"Where each block is declared; empty: Go code made the configuration. Endpoints and keys say so themselves."`
+	Endpoints int                 `json:"endpoints" doc:"How many it declares."`
+	Keys      int                 `json:"keys" doc:"How many keys of the API it declares."`
+}
+
+// ConfigurationPart is a block of the configuration.
+type ConfigurationPart struct {
+	Block string `json:"block" example:"database"`
+	File  string `json:"file"`
+	Line  int    `json:"line"`
+}
+
+func showConfiguration(cfg *config.Config, loaded time.Time) Configuration {
+	shown := Configuration{
+		LoadedAt: writable(loaded), Blocks: make([]ConfigurationPart, 0, len(cfg.Blocks)), Endpoints: len(cfg.Endpoints), Keys: len(cfg.API.Keys),
+	}
+	for _, b := range cfg.Blocks {
+		shown.Blocks = append(shown.Blocks, ConfigurationPart{b.Name, b.Origin.File, b.Origin.Line})
+	}
+	return shown
 }
 
 // Replica is one process.
@@ -69,7 +96,7 @@ func (s *Server) getRelay(ctx context.Context, p *principal, _ *relayInput) (*re
 		},
 		Queue:    Queue{Pending: st.Pending, Dead: st.Dead, OldestPendingAt: st.Oldest},
 		This:     Replica{Owner: status.Owner, State: status.State, Epoch: status.Epoch},
-		Replicas: append([]string{}, st.Replicas...),
+		Replicas: append([]string{}, st.Replicas...), Configuration: showConfiguration(s.config(), status.LoadedAt),
 	}}, nil
 }
 

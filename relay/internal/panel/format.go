@@ -172,6 +172,21 @@ func hostOf(text string) string {
 	return u.Host
 }
 
+// spans are durations without the parts that say nothing: 2h for 2h0m0s.
+func spans(list []string) []string {
+	short := make([]string, len(list))
+	for i, text := range list {
+		if strings.HasSuffix(text, "m0s") {
+			text = strings.TrimSuffix(text, "0s")
+		}
+		if strings.HasSuffix(text, "h0m") {
+			text = strings.TrimSuffix(text, "0m")
+		}
+		short[i] = text
+	}
+	return short
+}
+
 // reasonInWords is a delivery's reason without underscores.
 func reasonInWords(reason string) string { return strings.ReplaceAll(reason, "_", " ") }
 

@@ -60,8 +60,9 @@ type house struct {
 	ahead atomic.Int64 // of the clock, in nanoseconds
 }
 
-// newHouse makes a house; change, if not nil, changes its configuration.
-func newHouse(t *testing.T, change func(*config.Config)) *house {
+// newHouse makes a house; change, if not nil, changes its configuration, and options what the API
+// gets.
+func newHouse(t *testing.T, change func(*config.Config), options ...func(*api.Options)) *house {
 	t.Helper()
 	db := pgtest.NewDB(t)
 	h := &house{t: t, conn: db.Conn(t)}
@@ -89,11 +90,15 @@ func newHouse(t *testing.T, change func(*config.Config)) *house {
 	require.NoError(t, err)
 	t.Cleanup(client.Close)
 	current := func() *config.Config { return h.cfg }
-	server := api.New(api.Options{
+	o := api.Options{
 		Store: st, Config: current, Keyring: func() *seal.Keyring { return keyring }, Client: func(bool) *webhook.Client { return client },
 		Status: func() api.Status { return api.Status{State: "delivering", Slot: h.cfg.Database.Slot} }, Logger: zerolog.New(zerolog.NewTestWriter(t)),
 		Now: h.now,
-	})
+	}
+	for _, option := range options {
+		option(&o)
+	}
+	server := api.New(o)
 	h.panel = panel.New(panel.Options{API: server, Sessions: kept{st}, Config: current, Logger: zerolog.New(zerolog.NewTestWriter(t)), Now: h.now})
 	server.Mount(panel.Root, h.panel)
 	server.Mount(panel.PortalRoot, h.panel)

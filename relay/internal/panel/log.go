@@ -191,7 +191,10 @@ func (v *visit) fillLog(body *logPage, page, path string) error {
 	}
 	body.Pager = v.pagerOf(page, link, list.NextCursor)
 	if list.NextCursor != "" && len(list.Data) < pageSize {
-		body.Pager.Note = "What the filter chooses is rare here: the search goes on with the next page."
+		body.Pager.Note = "There may be older ones."
+		if body.Filtered {
+			body.Pager.Note = "What the filter chooses is rare here: the search goes on with the next page."
+		}
 		body.Pager.Label = "Go on"
 	}
 	for _, w := range []struct{ name, query string }{

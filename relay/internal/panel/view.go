@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"net/url"
 	"path"
+	"strconv"
 	"strings"
 	"time"
 
@@ -117,8 +118,10 @@ func (s *site) functions() template.FuncMap {
 			}
 			return n
 		},
-		"text":    func(raw json.RawMessage) string { return string(raw) },
-		"stacked": stacked, "rate": func(f float64) string { return byteSize(int64(f)) + "/s" },
+		"text":      func(raw json.RawMessage) string { return string(raw) },
+		"spans":     spans,
+		"perSecond": func(f float64) string { return strconv.FormatFloat(f, 'f', 1, 64) },
+		"stacked":   stacked, "rate": func(f float64) string { return byteSize(int64(f)) + "/s" },
 		"minutes":    func(m *float64) string { return shortDuration(time.Duration(*m * float64(time.Minute))) },
 		"statusText": http.StatusText,
 		"icon":       icon, "words": func(s string) string { return strings.ReplaceAll(s, "_", " ") },
