@@ -112,10 +112,17 @@ func (a *app) serve(ctx context.Context, r *relay.Relay, log zerolog.Logger, o s
 		return errStopped
 	})
 	group.Go(func() error { return forwardHangups(ctx, notify) })
+	manager := serviceManager{socket: a.getenv(notifySocket), log: log}
+	group.Go(func() error {
+		<-ctx.Done()
+		manager.tell("STOPPING=1")
+		return nil
+	})
+	manager.tell("READY=1")
 	named := make(chan []string, 1)
 	named <- a.read
 	group.Go(func() error {
-		a.reloadOn(ctx, changed, named, r, log)
+		a.reloadOn(ctx, changed, named, r, manager)
 		return nil
 	})
 	if o.pprof != nil {
@@ -157,31 +164,38 @@ func forwardHangups(ctx context.Context, notify func()) error {
 
 // reloadOn reloads the configuration whenever changed says so. A bad one is reported and changes
 // nothing. What it was read from goes to named.
-func (a *app) reloadOn(ctx context.Context, changed <-chan struct{}, named chan []string, r *relay.Relay, log zerolog.Logger) {
+func (a *app) reloadOn(ctx context.Context, changed <-chan struct{}, named chan []string, r *relay.Relay, manager serviceManager) {
 	for {
 		select {
 		case <-changed:
 		case <-ctx.Done():
 			return
 		}
-		cfg, diagnostics := a.readConfig(config.Options{})
-		select { // only the last counts; nobody may be there to take it
-		case <-named:
-		default:
-		}
-		named <- a.read
-		if diagnostics.HasErrors() {
-			a.printDiagnostics(diagnostics)
-			log.Error().Str("config", a.configPath).Msg("configuration not reloaded: it is invalid, the old one stays")
-			continue
-		}
+		manager.reloading()
+		a.reload(ctx, named, r, manager.log)
+		manager.tell("READY=1")
+	}
+}
+
+// reload reads the configuration and has the relay go on with it.
+func (a *app) reload(ctx context.Context, named chan []string, r *relay.Relay, log zerolog.Logger) {
+	cfg, diagnostics := a.readConfig(config.Options{})
+	select { // only the last counts; nobody may be there to take it
+	case <-named:
+	default:
+	}
+	named <- a.read
+	if diagnostics.HasErrors() {
 		a.printDiagnostics(diagnostics)
-		switch err := r.Reload(ctx, cfg); {
-		case errors.Is(err, relay.ErrRestart):
-			log.Error().Err(err).Str("config", a.configPath).Msg("configuration reloaded, but for what only a restart can change")
-		case err != nil:
-			log.Error().Err(err).Str("config", a.configPath).Msg("configuration not reloaded, the old one stays")
-		}
+		log.Error().Str("config", a.configPath).Msg("configuration not reloaded: it is invalid, the old one stays")
+		return
+	}
+	a.printDiagnostics(diagnostics)
+	switch err := r.Reload(ctx, cfg); {
+	case errors.Is(err, relay.ErrRestart):
+		log.Error().Err(err).Str("config", a.configPath).Msg("configuration reloaded, but for what only a restart can change")
+	case err != nil:
+		log.Error().Err(err).Str("config", a.configPath).Msg("configuration not reloaded, the old one stays")
 	}
 }
 

@@ -39,6 +39,15 @@ var tracingMutants = []mutant{
 		run:     "TestACollectorGetsTracesAndMetrics",
 	},
 	{
+		name:    "tracing-a-bad-reload-never-ends",
+		file:    "cmd/tailpost/run.go",
+		old:     "a.reload(ctx, named, r, manager.log)\n\t\tmanager.tell(\"READY=1\")",
+		new:     "a.reload(ctx, named, r, manager.log)",
+		promise: "A service manager hears the end of every reload.",
+		pkg:     "./integration",
+		run:     "TestTheSystemdUnitRuns",
+	},
+	{
 		name:    "tracing-collectors-address-logged",
 		file:    "cmd/tailpost/otlp.go",
 		old:     "log.Warn().Err(withoutURL(err)).Msg(\"spans or metrics not exported\")",
