@@ -15,6 +15,7 @@ BENCH    ?= .
 SOAK     ?= 10m
 BENCHFLAGS ?=
 KEEP     ?=
+TARGETS  ?=
 IMAGE    ?= tailpost:$(VERSION)
 POSTGRES ?= 14 15 16 17 18
 
@@ -112,6 +113,10 @@ image: image-check ## build the container image (needs Docker)
 .PHONY: image-check
 image-check: ## build the image's binary and run it in an empty root, without Docker
 	.ci/image-check.sh
+
+.PHONY: reproducible
+reproducible: ## build the binary twice, in different places, and compare (TARGETS="linux/arm64 darwin/arm64 windows/amd64")
+	TARGETS="$(TARGETS)" .ci/reproducible.sh
 
 .PHONY: clean
 clean: ## remove what was built, installed and cached in this folder

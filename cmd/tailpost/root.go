@@ -110,6 +110,7 @@ func commands(a *app) []*cobra.Command {
 		newHealCommand(a),
 		newInitCommand(a),
 		newListenCommand(a),
+		newManCommand(a),
 		newMigrateCommand(a),
 		newPauseCommand(a),
 		newPlanCommand(a),

@@ -216,7 +216,7 @@ var processMutants = []mutant{
 	{
 		name:    "process-bad-configuration-taken",
 		file:    "cmd/tailpost/run.go",
-		old:     "it is invalid, the old one stays\")\n\t\t\tcontinue",
+		old:     "it is invalid, the old one stays\")\n\t\treturn",
 		new:     "it is invalid, the old one stays\")",
 		promise: "A bad configuration changes nothing.",
 		pkg:     "./integration",
