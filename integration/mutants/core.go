@@ -1056,4 +1056,13 @@ var coreMutants = []mutant{
 		pkg:     "./relay/internal/heal",
 		run:     "^TestAGapIsQueuedInTheOrderOfItsTimes$",
 	},
+	{
+		name:    "core-heal-tells-one-endpoint",
+		file:    "relay/internal/heal/sweep.go",
+		old:     "\t\tcase !slices.Contains(unordered, id):",
+		new:     "\t\tcase len(unordered) == 0:",
+		promise: "Every endpoint that got something from the table is told to look there.",
+		pkg:     "./relay/internal/heal",
+		run:     "^TestEveryEndpointIsToldOfWhatAGapHadForIt$",
+	},
 }

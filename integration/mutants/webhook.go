@@ -825,4 +825,13 @@ var webhookMutants = []mutant{
 		pkg:     "./relay/internal/http1",
 		run:     "^TestInterimAnswersSayNothingOfTheAnswer$",
 	},
+	{
+		name:    "webhook-exchange-remembers",
+		file:    "relay/internal/webhook/exchange.go",
+		old:     "\tx.sent, x.held, x.reached, x.again = nil, nil, false, false",
+		new:     "\tx.sent, x.held = nil, nil",
+		promise: "What one attempt came to says nothing of the next.",
+		pkg:     "./relay/internal/webhook",
+		run:     "^TestAnExchangeForgetsItsAttempt$",
+	},
 }

@@ -185,6 +185,9 @@ func (w *world) Wanting(dst []string, ev *outbox.Event) []string {
 	if ev.Type == "nobody" {
 		return dst
 	}
+	if ev.Type == "for three" {
+		dst = append(dst, "crm")
+	}
 	return append(dst, "erp", "ledger")
 }
 
@@ -597,6 +600,27 @@ func TestAGapUponABackfillHealsBoth(t *testing.T) {
 			"older than the slot>erp", "older than the slot>ledger", "lost>erp", "lost>ledger",
 		}, b.sent())
 		b.see(func() { require.Zero(t, b.scopes[0].Horizon, "the horizon would leave out what is older") })
+	})
+}
+
+// Every endpoint that got something from the table is told to look there.
+func TestEveryEndpointIsToldOfWhatAGapHadForIt(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		b := setupAudit(t, 0)
+		b.insert(b.gap, "lost")
+		b.see(func() {
+			b.rows[0].Type = "for three"
+			b.routed["crm"] = b.routed["ledger"]
+		})
+		b.run(t, b.due())
+		pass(t, time.Minute)
+		require.Len(t, b.sent(), 3)
+		b.see(func() {
+			for _, id := range []string{"crm", "erp", "ledger"} {
+				require.Contains(t, b.notes, "due "+id)
+			}
+		})
 	})
 }
 
