@@ -282,6 +282,28 @@ func TestAGapIsHealedByWhatARowIs(t *testing.T) {
 	}
 }
 
+// A slot that somebody has moved, or dropped and made again, has let events go whose ids may have
+// been used before.
+func TestAnIDThatIsUsedAgainWhereTheSlotWasMovedIsDelivered(t *testing.T) {
+	t.Parallel()
+	b := &testBundle{db: kit.NewEmptyDatabase(t), receiver: kit.NewReceiver(t)}
+	b.db.Run(t, "CREATE SCHEMA app")
+	b.db.Run(t, plainTable)
+	config := b.db.Config(b.endpoint("erp", ""))
+	config.Outbox = mapped("app.events", "id", "type", "payload", "created_at")
+	relay := kit.StartDelivering(t, kit.Options{Config: withSchema(t, config)})
+	b.db.Run(t, row("a", "", "")+row("b", "", ""))
+	b.db.AwaitAttempts(t, "erp", 2)
+	require.Zero(t, relay.Stop(t))
+	b.db.Run(t, "TRUNCATE app.events;"+row("a", "", ""))
+	b.db.Run(t, "SELECT pg_replication_slot_advance($1, pg_current_wal_lsn())", b.db.Slot)
+	relay = kit.StartDelivering(t, kit.Options{Config: config})
+	b.db.AwaitCount(t, 1, "SELECT count(*) FROM tailpost.gap WHERE events = 1")
+	b.db.AwaitAttempts(t, "erp", 3)
+	require.ElementsMatch(t, []string{"a", "b", "a"}, b.receiver.IDs("/erp"))
+	require.Zero(t, relay.Stop(t))
+}
+
 // An event of a gap whose id an earlier event has that is not delivered yet is dead with that
 // reason, under an id of its own; the earlier one stays what it was.
 func TestAnIDThatIsUsedAgainInAGapHidesBehindNoEarlierEvent(t *testing.T) {

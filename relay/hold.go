@@ -71,7 +71,7 @@ func (r *Relay) prepare(ctx, hard context.Context, led *ledger.Ledger, stream *p
 		return nil, err
 	}
 	// The stream begins at the later of the two.
-	recorded, err := led.Recorded(ctx, hold.Slot, max(hold.Settled, info.ConfirmedFlush))
+	recorded, until, err := led.Recorded(ctx, hold.Slot, max(hold.Settled, info.ConfirmedFlush), ledger.MostRecorded)
 	if err != nil {
 		return nil, err
 	}
@@ -97,6 +97,9 @@ func (r *Relay) prepare(ctx, hard context.Context, led *ledger.Ledger, stream *p
 	})
 	h.besides(cfg, hold, found)
 	h.intake = intake.Options{Dispatcher: h.dispatcher, Frontier: tracker, Endpoints: feed, Upkeep: h.upkeep, Logger: r.log}
+	if until != 0 {
+		h.intake.Again = h.again(begin, until)
+	}
 	// All of the above waits for a database that is out of reach. Nothing must be sent before it is
 	// known that the stream has outlived that.
 	holds, err := led.Holds(ctx, hold, info.PID)
@@ -117,6 +120,17 @@ func (r *Relay) prepare(ctx, hard context.Context, led *ledger.Ledger, stream *p
 	r.log.Info().Str("slot", hold.Slot).Int64("epoch", hold.Epoch).Stringer("lsn", hold.Settled).
 		Bool("slot_created", info.SlotCreated).Msg("slot taken, delivering")
 	return h, nil
+}
+
+// again looks up what is recorded of what the stream brings again: it is too much for the memory.
+func (h *holding) again(begin source.Position, until outbox.LSN) *intake.Again {
+	slot := h.r.config().Database.Slot
+	return &intake.Again{
+		Until: source.Position(until), Fail: h.end,
+		Of: func(events []string) (map[outbox.Pair]struct{}, error) {
+			return h.ledger.RecordedOf(h.hard, slot, outbox.LSN(begin), events)
+		},
+	}
 }
 
 // besides makes what works beside delivery: the audit and the upkeep.

@@ -185,11 +185,11 @@ var coreMutants = []mutant{
 	{
 		name: "core-intake-rows-after-event",
 		file: "relay/internal/intake/intake.go",
-		old: `	i.endpoints.flush(i.counts)
-	i.dispatcher.Take(ev, i.counts)
-`,
-		new: `	i.dispatcher.Take(ev, i.counts)
+		old: `func (i *Intake) Event(ev outbox.Event) {
 	i.endpoints.flush(i.counts)
+`,
+		new: `func (i *Intake) Event(ev outbox.Event) {
+	defer i.endpoints.flush(i.counts)
 `,
 		promise: "An endpoint made in a transaction gets the events that follow in it.",
 		pkg:     "./relay/internal/intake",

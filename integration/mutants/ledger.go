@@ -518,8 +518,8 @@ var ledgerMutants = []mutant{
 	{
 		name:    "ledger-parked-is-forgotten",
 		file:    "relay/internal/ledger/restart.go",
-		old:     "FROM tailpost.delivery\nWHERE commit_lsn >= @from::text::pg_lsn`",
-		new:     "FROM tailpost.delivery\nWHERE commit_lsn >= @from::text::pg_lsn\n  AND state = 'dead'`",
+		old:     "FROM tailpost.delivery\nWHERE commit_lsn >= @from::text::pg_lsn\n",
+		new:     "FROM tailpost.delivery\nWHERE commit_lsn >= @from::text::pg_lsn\n  AND state = 'dead'\n",
 		promise: "What is parked is not taken from the stream again.",
 		pkg:     "./relay/internal/ledger",
 		run:     "^TestRecorded_givesWhatIsSettledAtOrAboveThePosition$",

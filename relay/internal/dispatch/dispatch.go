@@ -300,6 +300,10 @@ func (d *Dispatcher) Reject(ev outbox.Event, problem string, tx *source.Unsettle
 // overhead is about what a delivery takes in memory beside its payload.
 const overhead = 512
 
+// Known says which deliveries of what is taken next are recorded or parked, in place of what was
+// known before. Like Take it belongs to the stream's goroutine.
+func (d *Dispatcher) Known(recorded map[outbox.Pair]struct{}) { d.recorded = recorded }
+
 // skip reports whether the delivery is one that the stream brings again.
 func (d *Dispatcher) skip(eventID, endpointID string) bool {
 	if len(d.recorded) == 0 {

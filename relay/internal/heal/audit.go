@@ -147,6 +147,8 @@ type Inquiry struct {
 	// knows.
 	gapFrom time.Time
 	pace    int // rests after each page, as multiples of what the page took
+	// doubt says that something may be missing.
+	doubt bool
 	// routine says that nothing is known to be missing, nor likely to be.
 	routine bool
 }

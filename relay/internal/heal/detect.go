@@ -158,7 +158,7 @@ func (f *Finding) Doubt(now time.Time) *Inquiry {
 	if len(whys) == 0 {
 		return nil
 	}
-	return &Inquiry{Heal: After(f.Before, strings.Join(whys, "; "), now), pace: auditPace}
+	return &Inquiry{Heal: After(f.Before, strings.Join(whys, "; "), now), pace: auditPace, doubt: true}
 }
 
 // whys returns what the detectors that look at a slot that was opened find.

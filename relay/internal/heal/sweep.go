@@ -25,8 +25,8 @@ func (a *Auditor) scope(q *Inquiry) ledger.Scope {
 		return ledger.Scope{Since: q.Since}
 	}
 	scope := ledger.Scope{Since: q.Since, Horizon: a.horizons.settled()}
-	if q.isGap() && !q.Since.IsZero() {
-		scope.Gap = ledger.GapStart{At: q.gapFrom, Place: q.From, Now: time.Now()}
+	if (q.isGap() || q.doubt) && !q.Since.IsZero() {
+		scope.Gap = ledger.GapStart{At: q.Since.Add(gapMargin), Place: q.From, Now: time.Now()}
 	}
 	return scope
 }

@@ -13,6 +13,8 @@ import (
 type Dispatcher interface {
 	Take(ev outbox.Event, tx *source.Unsettled)
 	Reject(ev outbox.Event, problem string, tx *source.Unsettled)
+	// Known says which deliveries of what is taken next are recorded or parked.
+	Known(recorded map[outbox.Pair]struct{})
 	Change(cs []dispatch.Change, tx *source.Unsettled)
 	SetState(endpointID string, state ledger.EndpointState)
 	Due(endpointID string)
@@ -34,6 +36,7 @@ type Options struct {
 	Frontier   *source.Frontier
 	Endpoints  *Feed // nil: there are none but those of the configuration
 	Upkeep     Upkeep
+	Again      *Again // nil: the dispatcher knows what is recorded
 	// Stopping is closed once nothing more is to be taken in: the source stays up for the last
 	// acknowledgement.
 	Stopping <-chan struct{}
@@ -49,6 +52,7 @@ type Intake struct {
 	stopping   <-chan struct{}
 	log        zerolog.Logger
 
+	lookup lookup
 	tx     source.Tx
 	counts *source.Unsettled
 	due    []string // endpoints to look at once the transaction is over
@@ -60,6 +64,7 @@ var _ source.Handler = (*Intake)(nil)
 func New(o Options) *Intake {
 	i := &Intake{
 		dispatcher: o.Dispatcher, frontier: o.Frontier, endpoints: o.Endpoints, upkeep: o.Upkeep, stopping: o.Stopping, log: o.Logger,
+		lookup: lookup{Again: o.Again},
 	}
 	if i.endpoints != nil {
 		i.endpoints.dispatcher = o.Dispatcher
@@ -76,17 +81,30 @@ func (i *Intake) Begin(tx source.Tx) {
 // Event implements source.Handler.
 func (i *Intake) Event(ev outbox.Event) {
 	i.endpoints.flush(i.counts)
+	if i.lookup.wants(i.tx) {
+		i.collect(ev, nil)
+		return
+	}
 	i.dispatcher.Take(ev, i.counts)
 }
 
 // Invalid implements source.Handler.
 func (i *Intake) Invalid(ev outbox.Event, problem error) {
+	if i.lookup.wants(i.tx) {
+		i.collect(ev, problem)
+		return
+	}
+	i.reject(ev, problem)
+}
+
+func (i *Intake) reject(ev outbox.Event, problem error) {
 	i.log.Error().Err(problem).Str("event_id", ev.ID).Stringer("lsn", ev.CommitLSN).Msg("event cannot be delivered, recorded as dead")
 	i.dispatcher.Reject(ev, problem.Error(), i.counts)
 }
 
 // Endpoint implements source.Handler.
 func (i *Intake) Endpoint(row source.Row) {
+	i.flush()
 	if i.endpoints != nil {
 		i.endpoints.change(row, i.tx, i.counts)
 	}
@@ -97,6 +115,10 @@ func (i *Intake) Due(endpoint string) { i.due = append(i.due, endpoint) }
 
 // Commit implements source.Handler.
 func (i *Intake) Commit(tx source.Tx) {
+	i.flush()
+	if i.lookup.failed {
+		return // the frontier must not pass what was not taken
+	}
 	i.upkeep.Moved(tx.End)
 	i.endpoints.flush(i.counts)
 	// Only now: what is due may be an endpoint's of this transaction.
@@ -113,6 +135,9 @@ func (i *Intake) Commit(tx source.Tx) {
 
 // Keepalive implements source.Handler.
 func (i *Intake) Keepalive(p source.Position) {
+	if i.lookup.failed {
+		return
+	}
 	i.upkeep.Moved(p)
 	i.frontier.Keepalive(p)
 	i.dispatcher.Advanced()

@@ -1,6 +1,7 @@
 package intake_test
 
 import (
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -49,6 +50,8 @@ func (j *journal) Reject(ev outbox.Event, problem string, _ *source.Unsettled) {
 	j.note("reject %s: %s", ev.ID, problem)
 }
 
+func (j *journal) Known(recorded map[outbox.Pair]struct{}) { j.note("known %d", len(recorded)) }
+
 func (j *journal) Change(cs []dispatch.Change, _ *source.Unsettled) {
 	j.changes = append(j.changes, slices.Clone(cs))
 	for _, c := range cs {
@@ -72,6 +75,7 @@ type intakeBundle struct {
 
 	frontier *source.Frontier
 	stop     chan struct{}
+	intake   intake.Options
 }
 
 func setupIntake(t *testing.T, o postgres.EventsOptions) *intakeBundle {
@@ -85,9 +89,10 @@ func setupIntake(t *testing.T, o postgres.EventsOptions) *intakeBundle {
 	if o.Barriers == nil {
 		o.Barriers = source.NewBarriers(1, nil)
 	}
-	b.events = postgres.NewEvents(o, intake.New(intake.Options{
+	b.intake = intake.Options{
 		Dispatcher: b.journal, Frontier: b.frontier, Endpoints: feed, Upkeep: b.journal, Stopping: b.stop, Logger: zerolog.Nop(),
-	}))
+	}
+	b.events = postgres.NewEvents(o, intake.New(b.intake))
 	return b
 }
 
@@ -313,4 +318,54 @@ func TestMessagesThatAreNotOursAreIgnored(t *testing.T) {
 		}
 		require.NoError(t, b.events.Message("other", []byte(`{"type": "order.created", "payload": {}}`)))
 	}))
+}
+
+// Where too much is recorded of what the source brings again, it is looked up as it comes, in the
+// order in which it comes, and no further than something is recorded.
+func TestWhatIsBroughtAgainIsLookedUpAsItComes(t *testing.T) {
+	t.Parallel()
+	b := setupIntake(t, postgres.EventsOptions{})
+	var asked [][]string
+	var fail, failed error
+	b.intake.Again = &intake.Again{
+		Until: 200, Fail: func(err error) { failed = err },
+		Of: func(ids []string) (map[outbox.Pair]struct{}, error) {
+			asked = append(asked, ids)
+			return map[outbox.Pair]struct{}{{EventID: ids[0], EndpointID: "erp"}: {}}, fail
+		},
+	}
+	b.events = postgres.NewEvents(postgres.EventsOptions{
+		Mapping: outbox.DefaultMapping(), Messages: "app", Barriers: source.NewBarriers(1, nil), Logger: zerolog.Nop(),
+	}, intake.New(b.intake))
+	require.Equal(t, []string{
+		"known 1", "take " + idOne + " at 100/0", "take " + idTwo + " at 100/1", "known 0",
+		"known 1", "take msg_64_2 at 100/2", "known 0", "moved 110",
+	}, withoutChanges(b.transaction(t, 100, func() {
+		b.insert(t, idOne)
+		b.insert(t, idTwo)
+		require.NoError(t, b.events.Change(postgres.Insert, endpointTable, endpointRow("erp", "paused")))
+		require.NoError(t, b.events.Message("app", []byte(`{"type": "order.paid", "payload": {}}`)))
+	})))
+	require.Equal(t, [][]string{{idOne, idTwo}, {"msg_64_2"}}, asked)
+	notes := b.transaction(t, 150, func() {
+		for n := range 1001 {
+			b.insert(t, fmt.Sprintf("0198a000-0000-7000-8000-%012d", n))
+		}
+	})
+	require.Len(t, notes, 1001+6+1, "500 at a time")
+	require.Equal(t, []string{"take " + idOne + " at 210/0", "moved 220"}, b.transaction(t, 210, func() { b.insert(t, idOne) }), "nothing is recorded of this one")
+
+	fail = errors.New("no database")
+	before, _ := b.frontier.Position()
+	require.Empty(t, b.transaction(t, 180, func() { b.insert(t, idOne) }))
+	require.Equal(t, fail, failed)
+	require.Empty(t, b.transaction(t, 300, func() { b.insert(t, idOne) }), "nothing is taken behind what was not")
+	require.NoError(t, b.events.Keepalive(900))
+	after, _ := b.frontier.Position()
+	require.Equal(t, before, after)
+}
+
+// withoutChanges leaves out what was noted of endpoints.
+func withoutChanges(notes []string) []string {
+	return slices.DeleteFunc(notes, func(n string) bool { return strings.HasPrefix(n, "change") || strings.HasPrefix(n, "erp is") })
 }

@@ -242,7 +242,7 @@ func BenchmarkRecorded(b *testing.B) {
 		b.Helper()
 		n := 0
 		for b.Loop() {
-			pairs, err := l.Recorded(b.Context(), "s", from)
+			pairs, _, err := l.Recorded(b.Context(), "s", from, ledger.MostRecorded)
 			require.NoError(b, err)
 			n = len(pairs)
 		}

@@ -147,7 +147,7 @@ func TestRecord_isUncertainAfterAnInterruption(t *testing.T) {
 	require.NoError(t, tx.Commit(t.Context()))
 
 	hold = take(t, b.ledger)
-	got, err := b.ledger.Recorded(t.Context(), "s", 3)
+	got, _, err := b.ledger.Recorded(t.Context(), "s", 3, ledger.MostRecorded)
 	require.NoError(t, err)
 	require.Contains(t, []int{0, 2}, len(got), "all of it or nothing")
 	require.NoError(t, b.ledger.Record(t.Context(), hold, oneOf("e5", 5)))
@@ -184,7 +184,7 @@ func TestRecord_isUncertainWhileALostPipelineIsUnderWay(t *testing.T) {
 	defer end()
 	require.ErrorIs(t, b.ledger.Record(short, hold, oneOf("e3", 3)), ledger.ErrUncertain)
 	require.NoError(t, tx.Commit(t.Context()))
-	got, err := b.ledger.Recorded(t.Context(), "s", 0)
+	got, _, err := b.ledger.Recorded(t.Context(), "s", 0, ledger.MostRecorded)
 	require.NoError(t, err)
 	require.NotContains(t, got, outbox.Pair{EventID: "e3", EndpointID: "erp"})
 }

@@ -57,7 +57,7 @@ func TestLedger_findsNothingInPublic(t *testing.T) {
 	require.NoError(t, err)
 	_, err = l.NextDue(t.Context())
 	require.NoError(t, err)
-	_, err = l.Recorded(t.Context(), "s", 0)
+	_, _, err = l.Recorded(t.Context(), "s", 0, ledger.MostRecorded)
 	require.NoError(t, err)
 	_, err = l.Versions(t.Context(), 100)
 	require.NoError(t, err)

@@ -31,7 +31,7 @@ func TestRecorded_givesWhatIsSettledAtOrAboveThePosition(t *testing.T) {
 			dead, pending("parked", "erp", "", 13, noon), pending("parked below", "erp", "", 9, noon),
 		},
 	}))
-	got, err := b.ledger.Recorded(t.Context(), "s", 10)
+	got, _, err := b.ledger.Recorded(t.Context(), "s", 10, ledger.MostRecorded)
 	require.NoError(t, err)
 	require.Equal(t, map[outbox.Pair]struct{}{
 		{EventID: "at", EndpointID: "erp"}:        {},
@@ -367,4 +367,27 @@ func TestCheck_saysWhatIsMissing(t *testing.T) {
 	m.Table = "public.nowhere"
 	_, err = b.ledger.Check(t.Context(), m)
 	require.ErrorContains(t, err, "nowhere")
+}
+
+// More than anybody should keep in memory is not loaded: the last place of it is known, and what is
+// recorded of some events.
+func TestRecorded_isBounded(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	hold := take(t, b.ledger)
+	require.NoError(t, b.ledger.Record(t.Context(), hold, &ledger.Batch{
+		Attempts: []outbox.Attempt{attempt("e1", "erp", outbox.Delivered, 3), attempt("e2", "erp", outbox.Delivered, 5), attempt("e2", "crm", outbox.Retry, 5)},
+		Park:     []outbox.Delivery{pending("e2", "crm", "", 5, noon), pending("e3", "erp", "", 4, noon)},
+	}))
+	got, until, err := b.ledger.Recorded(t.Context(), "s", 3, 4)
+	require.NoError(t, err)
+	require.Len(t, got, 4)
+	require.Zero(t, until)
+	got, until, err = b.ledger.Recorded(t.Context(), "s", 3, 2)
+	require.NoError(t, err)
+	require.Empty(t, got)
+	require.EqualValues(t, 5, until)
+	got, err = b.ledger.RecordedOf(t.Context(), "s", 4, []string{"e1", "e2", "e9"})
+	require.NoError(t, err)
+	require.Equal(t, map[outbox.Pair]struct{}{{EventID: "e2", EndpointID: "erp"}: {}, {EventID: "e2", EndpointID: "crm"}: {}}, got, "e1 was before that")
 }

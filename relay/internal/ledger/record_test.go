@@ -249,7 +249,7 @@ func TestRebase_putsWhatWaitsFromAnotherClusterFirst(t *testing.T) {
 	p, _, err := b.ledger.Position(t.Context(), "s")
 	require.NoError(t, err)
 	require.Zero(t, p.Heal.From, "what the audit finds comes before the stream too")
-	got, err := b.ledger.Recorded(t.Context(), "s", 0)
+	got, _, err := b.ledger.Recorded(t.Context(), "s", 0, ledger.MostRecorded)
 	require.NoError(t, err)
 	require.Len(t, got, 3, "what waits, and none of the attempts of before")
 }
