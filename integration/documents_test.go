@@ -102,10 +102,10 @@ func TestTheConfigurationsOfTheDocumentsAreValid(t *testing.T) {
 			if !regexp.MustCompile(`(?m)^(api|endpoint "[a-z]+") \{`).MatchString(block) {
 				whole += "endpoint \"erp\" {\n url = \"https://erp.example.com/\"\n secret = env(\"ERP_SECRET\")\n}\n"
 			}
-			_, diags := config.Parse(map[string][]byte{name: []byte(whole)}, config.Options{
-				Getenv:   documentEnvironment,
-				ReadFile: func(string) ([]byte, error) { return []byte(`<svg xmlns="http://www.w3.org/2000/svg"/>`), nil },
-			})
+			dir := t.TempDir()
+			kit.WriteFile(t, filepath.Join(dir, "tailpost.hcl"), whole)
+			kit.WriteFile(t, filepath.Join(dir, "logo.svg"), `<svg xmlns="http://www.w3.org/2000/svg"/>`)
+			_, diags := config.Load(dir, config.Options{Getenv: documentEnvironment})
 			require.Empty(t, diags, "%s:\n%s", name, block)
 		}
 	}
