@@ -70,6 +70,10 @@ test-matrix: ## run all tests on each Postgres of POSTGRES="14 15 16 17 18"
 alerts: ## break what each alert rule of examples/prometheus watches, and see it fire and end by Prometheus' own code
 	$(WITH_PG) go -C integration/alerts test -count=1 -timeout 20m ./...
 
+.PHONY: chart
+chart: ## render the Helm chart by Helm's own packages, and read it by Kubernetes' types
+	go -C integration/chart test -count=1 ./...
+
 .PHONY: mutants
 mutants: ## break the code in each way of integration/mutants and see that a test notices (MUTANTS=12: a random dozen, SEED=n: that one again)
 	$(WITH_PEERS) $(WITH_NODE) $(WITH_BROWSER) $(WITH_PG) go run ./integration/mutants -n $(MUTANTS) -seed "$(SEED)"

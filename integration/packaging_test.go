@@ -10,6 +10,7 @@ import (
 	"github.com/stretchr/testify/require"
 	"go.yaml.in/yaml/v3"
 
+	"github.com/tailpost/tailpost/config"
 	"github.com/tailpost/tailpost/integration/kit"
 )
 
@@ -94,4 +95,27 @@ func TestTheWorkflowsRunWhatIsThere(t *testing.T) {
 		require.NoError(t, err)
 		require.NoError(t, yaml.Unmarshal(text, new(map[string]any)), path)
 	}
+}
+
+// TestTheChartsConfigurationIsValid loads what values.yaml has for tailpost.hcl. The chart itself is
+// looked at in integration/chart, by Helm's packages.
+func TestTheChartsConfigurationIsValid(t *testing.T) {
+	t.Parallel()
+	var values struct{ Config string }
+	require.NoError(t, yaml.Unmarshal([]byte(readDocument(t, "examples/helm/tailpost/values.yaml")), &values))
+	_, diags := config.Parse(map[string][]byte{"tailpost.hcl": []byte(values.Config)}, config.Options{Getenv: documentEnvironment})
+	require.Empty(t, diags)
+	formatted, err := config.FormatSource([]byte(values.Config), "tailpost.hcl")
+	require.NoError(t, err)
+	require.Equal(t, string(formatted), values.Config)
+}
+
+// TestTheChartIsOfTheLastVersion compares the chart with the changelog.
+func TestTheChartIsOfTheLastVersion(t *testing.T) {
+	t.Parallel()
+	last := regexp.MustCompile(`(?m)^## \[(\d+\.\d+\.\d+)\] - \d{4}-\d\d-\d\d$`).FindStringSubmatch(readDocument(t, "CHANGELOG.md"))
+	require.NotNil(t, last)
+	var about struct{ Version, AppVersion string }
+	require.NoError(t, yaml.Unmarshal([]byte(strings.ReplaceAll(readDocument(t, "examples/helm/tailpost/Chart.yaml"), "appVersion", "appversion")), &about))
+	require.Equal(t, []string{last[1], last[1]}, []string{about.Version, about.AppVersion})
 }
