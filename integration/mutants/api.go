@@ -351,11 +351,20 @@ var apiMutants = []mutant{
 	{
 		name:    "api-enabled-endpoint-still-failing",
 		file:    "relay/internal/api/endpoint.go",
-		old:     "row.FailingSince = healthy.FailingSince",
-		new:     "_ = healthy",
+		old:     "row.FailingSince = time.Time{} // what",
+		new:     "_ = time.Time{} // what",
 		promise: "An endpoint that is enabled again begins without a failure, so that it is not disabled at once.",
 		pkg:     "./relay/internal/api",
 		run:     "TestAnEnabledEndpointBeginsAnew",
+	},
+	{
+		name:    "api-pause-forgets-failures",
+		file:    "relay/internal/api/endpoint.go",
+		old:     "if row.Status == ledger.StatusDisabled && status == ledger.StatusActive {",
+		new:     "if status == ledger.StatusActive {",
+		promise: "An endpoint that fails is no healthier for a pause.",
+		pkg:     "./relay/internal/api",
+		run:     "TestAPauseForgetsNoFailure",
 	},
 	{
 		name:    "api-test-not-recorded",

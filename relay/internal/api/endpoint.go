@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"time"
 
 	"github.com/tailpost/tailpost/config"
 	"github.com/tailpost/tailpost/relay/internal/ledger"
@@ -272,13 +273,12 @@ func setStatus(row *ledger.EndpointRow, status string) {
 	if row.Status == status {
 		return
 	}
+	if row.Status == ledger.StatusDisabled && status == ledger.StatusActive {
+		row.FailingSince = time.Time{} // what it was disabled for is over; a pause ends nothing
+	}
 	row.Status, row.DisabledReason = status, ""
-	switch status {
-	case ledger.StatusDisabled:
+	if status == ledger.StatusDisabled {
 		row.DisabledReason = disabledByPerson
-	case ledger.StatusActive:
-		var healthy ledger.EndpointRow
-		row.FailingSince = healthy.FailingSince
 	}
 }
 

@@ -243,6 +243,19 @@ func TestAnEnabledEndpointBeginsAnew(t *testing.T) {
 	require.Nil(t, b.get(t, path).is(http.StatusOK).at("failing_since"))
 }
 
+// TestAPauseForgetsNoFailure: a failing endpoint that somebody pauses and resumes is no healthier for
+// it, and is disabled when it would have been.
+func TestAPauseForgetsNoFailure(t *testing.T) {
+	t.Parallel()
+	b := setup(t, nil)
+	path := "/v1/endpoints/" + b.endpoint(t, "")
+	b.exec(t, "UPDATE tailpost.endpoint SET failing_since = now() - interval '10 days'")
+	since := b.get(t, path).is(http.StatusOK).at("failing_since")
+	require.NotNil(t, since)
+	b.post(t, path+"/pause", nil).is(http.StatusOK)
+	require.Equal(t, since, b.post(t, path+"/resume", nil).is(http.StatusOK).at("failing_since"))
+}
+
 func TestABusyDatabaseIsNoBug(t *testing.T) {
 	t.Parallel()
 	b := setup(t, nil)
