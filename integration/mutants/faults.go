@@ -100,7 +100,7 @@ var faultMutants = []mutant{
 		new:     "	r.ack(settled)\n	return nil\n",
 		promise: "WAL without events is let go of only as far as a record says.",
 		pkg:     "./relay/internal/dispatch",
-		run:     "^TestTheSimulation$",
+		run:     "^TestWhatPassesWithoutEventsIsToldTheLedgerFirst$",
 	},
 	{
 		name:    "faults-release-left-open",

@@ -361,3 +361,18 @@ func TestBlocked_parksUntilItIsNot(t *testing.T) {
 		l.stop()
 	})
 }
+
+// WAL without events is acknowledged only once the ledger has been told, which decides whether that
+// takes a record.
+func TestWhatPassesWithoutEventsIsToldTheLedgerFirst(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		l := newLife(t)
+		l.tracker.Keepalive(100)
+		l.Advanced()
+		l.later(100 * time.Millisecond)
+		l.stop()
+		require.EqualValues(t, 100, l.tables.acked)
+		require.Empty(t, l.tables.problems)
+	})
+}

@@ -65,12 +65,21 @@ func FuzzStream(f *testing.F) {
 		return append(piece{}.u16(uint16(len(data))), data...)
 	}
 	columns := []string{"id", "type", "key", "tenant", "payload", "headers"}
+	moved := piece{'D'}.u32(7).u8('K').values("a", "n", "n", "n", "n", "n")
 	transaction := []piece{
-		begin(16, 1), relation(7, "public", "outbox", columns...), relation(8, "tailpost", "endpoint", "id", "url"),
-		insert(7, "a", "order.created", "k", "t", `{"n": 1}`, `{"traceparent": "x"}`), insert(7, "b", "n", "n", "n", "n", "n"),
-		{'D', 0, 0, 0, 7, 'K', 0, 6, 't', 0, 0, 0, 1, 'a', 'n', 'n', 'n', 'n', 'n'}, insert(7, "a", "order.created", "k", "t", "{}", "n"),
-		insert(8, "ep_1", "https://example.com/"), message(1, "app", `{"type": "x", "payload": {}}`), message(1, "tailpost", `{"mark": "m"}`),
-		relation(7, "public", "outbox", "id", "type"), insert(7, "c", "d"), commit(16),
+		begin(16, 1),
+		relation(7, "public", "outbox", columns...),
+		relation(8, "tailpost", "endpoint", "id", "url"),
+		insert(7, "a", "order.created", "k", "t", `{"n": 1}`, `{"traceparent": "x"}`),
+		insert(7, "b", "n", "n", "n", "n", "n"),
+		moved,
+		insert(7, "a", "order.created", "k", "t", "{}", "n"),
+		insert(8, "ep_1", "https://example.com/"),
+		message(1, "app", `{"type": "x", "payload": {}}`),
+		message(1, "tailpost", `{"mark": "m"}`),
+		relation(7, "public", "outbox", "id", "type"),
+		insert(7, "c", "d"),
+		commit(16),
 	}
 	var whole []byte
 	for _, p := range append(story(), transaction...) {
