@@ -272,7 +272,8 @@ func (s *Server) otherRoutes() {
 		id: "healthz", method: http.MethodGet, path: "/healthz", tag: "Relay", summary: "Say whether the process lives",
 	}, s.healthz)
 	ask(s, route{
-		id: "readyz", method: http.MethodGet, path: "/readyz", tag: "Relay", summary: "Say whether the database can be used",
+		id: "readyz", method: http.MethodGet, path: "/readyz", tag: "Relay", summary: "Say whether events are delivered",
+		detail: "By this process, or by another one that it stands by for and that makes progress. Otherwise the answer is 503 and says why.",
 	}, s.readyz)
 	ask(s, route{
 		id: "jwks", method: http.MethodGet, path: "/.well-known/jwks.json", tag: "Relay",

@@ -81,6 +81,8 @@ type Server struct {
 	jwks cachedKeys
 	wal  walRate
 
+	owner owner
+
 	tails    tails
 	stopping chan struct{} // closed when Serve ends
 }

@@ -132,11 +132,3 @@ type healthInput struct{}
 func (s *Server) healthz(_ context.Context, _ *principal, _ *healthInput) (*healthOutput, error) {
 	return &healthOutput{Body: Health{Status: "ok", State: s.status().State}}, nil
 }
-
-func (s *Server) readyz(ctx context.Context, _ *principal, _ *healthInput) (*healthOutput, error) {
-	if err := s.store.Ready(ctx); err != nil {
-		s.log.Warn().Err(err).Msg("not ready")
-		return nil, problem(http.StatusServiceUnavailable, "The database cannot be used; the relay's log says why.")
-	}
-	return &healthOutput{Body: Health{Status: "ok", State: s.status().State}}, nil
-}

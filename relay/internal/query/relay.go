@@ -50,12 +50,24 @@ WHERE datname = current_database()
   AND starts_with(application_name, 'tailpost api ')
 ORDER BY owner`
 
+// SlotState reads the state of a slot, and neither the queue nor the replicas: it costs next to
+// nothing.
+func (s *Store) SlotState(ctx context.Context, slot string) (st RelayState, err error) {
+	err = s.read(ctx, "read the state of the slot", func(ctx context.Context, tx pgx.Tx) error {
+		return st.readSlot(ctx, tx, slot)
+	})
+	return st, err
+}
+
+func (st *RelayState) readSlot(ctx context.Context, tx pgx.Tx, slot string) error {
+	return tx.QueryRow(ctx, relayStateSQL, pgx.NamedArgs{"slot": slot}).Scan(&st.Epoch, &st.Owner, &st.Settled, &st.SettledAt,
+		&st.AuditedAt, &st.UpdatedAt, &st.SlotExists, &st.SlotActive, &st.WALStatus, &st.ConfirmedFlush, &st.LagBytes, &st.RetainedBytes)
+}
+
 // RelayState reads the state of a slot.
 func (s *Store) RelayState(ctx context.Context, slot string) (st RelayState, err error) {
 	err = s.read(ctx, "read the state of the relay", func(ctx context.Context, tx pgx.Tx) error {
-		err := tx.QueryRow(ctx, relayStateSQL, pgx.NamedArgs{"slot": slot}).Scan(&st.Epoch, &st.Owner, &st.Settled, &st.SettledAt,
-			&st.AuditedAt, &st.UpdatedAt, &st.SlotExists, &st.SlotActive, &st.WALStatus, &st.ConfirmedFlush, &st.LagBytes, &st.RetainedBytes)
-		if err != nil {
+		if err := st.readSlot(ctx, tx, slot); err != nil {
 			return err
 		}
 		if err := tx.QueryRow(ctx, queueSQL).Scan(&st.Pending, &st.Dead, &st.Oldest); err != nil {
