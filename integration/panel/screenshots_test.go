@@ -141,7 +141,7 @@ func (b *tab) shoot(name string, full bool) {
 var update = flag.Bool("update", false, "write docs/images")
 
 // illustrated are the pages that documents show, by the name of the picture without its look.
-var illustrated = []string{"overview-light", "overview-dark", "endpoint-light", "attempt-light", "event-light", "undelivered-light", "endpoint-new-light", "overview-small", "log-dark", "portal-endpoints-light", "portal-endpoint-dark", "portal-links-light"}
+var illustrated = []string{"overview-light", "overview-dark", "endpoint-light", "attempt-light", "event-light", "undelivered-light", "endpoint-new-light", "overview-small", "log-dark", "portal-endpoints-light"}
 
 // look is how a person looks at pages.
 type look struct {
