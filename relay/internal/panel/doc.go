@@ -7,6 +7,11 @@
 // tenant and audit are the API's own. It knows no SQL; the statements that it offers for copying
 // are text.
 //
+// It has a second face, the customer portal under /portal/: the same handlers for the endpoints,
+// the log and the catalogue of one tenant, for visitors who came by a link that the API made. It
+// has cookies and sessions of its own, looks as the configuration says, and may be framed by the
+// pages that the configuration names.
+//
 // Pages are rendered by the server and work without JavaScript. A session is in one of these
 // states:
 //

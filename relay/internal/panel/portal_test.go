@@ -88,7 +88,7 @@ func TestAVisitEnds(t *testing.T) {
 	t.Parallel()
 	h := newHouse(t, looks)
 	admin := h.admin()
-	make := func(body map[string]any, key string) (*caller, map[string]any) {
+	visit := func(body map[string]any, key string) (*caller, map[string]any) {
 		made := h.caller("maker", key).made(http.MethodPost, "/v1/portal-links", body)
 		c := h.caller("portal", "")
 		at, _ := made["url"].(string)
@@ -97,7 +97,7 @@ func TestAVisitEnds(t *testing.T) {
 		return c, made
 	}
 	t.Run("when the link is revoked", func(t *testing.T) {
-		c, made := make(map[string]any{"tenant": "acme"}, houseKey)
+		c, made := visit(map[string]any{"tenant": "acme"}, houseKey)
 		id, _ := made["id"].(string)
 		admin.made(http.MethodDelete, "/v1/portal-links/"+id, nil)
 		c.out(refreshURL)
@@ -107,25 +107,25 @@ func TestAVisitEnds(t *testing.T) {
 	t.Run("with the key that made the link", func(t *testing.T) {
 		key := admin.made(http.MethodPost, "/v1/keys", map[string]any{"name": "app"})
 		secret, _ := key["secret"].(string)
-		c, _ := make(map[string]any{"tenant": "acme"}, secret)
+		c, _ := visit(map[string]any{"tenant": "acme"}, secret)
 		id, _ := key["id"].(string)
 		admin.made(http.MethodDelete, "/v1/keys/"+id, nil)
 		c.out(refreshURL)
 	})
 	t.Run("when the key of the configuration has another secret", func(t *testing.T) {
-		c, _ := make(map[string]any{"tenant": "acme"}, houseKey)
+		c, _ := visit(map[string]any{"tenant": "acme"}, houseKey)
 		h.exec("UPDATE tailpost.portal_link SET fingerprint = 'another'")
 		c.out(refreshURL)
 	})
 	t.Run("with a click", func(t *testing.T) {
-		c, _ := make(map[string]any{"tenant": "acme"}, houseKey)
+		c, _ := visit(map[string]any{"tenant": "acme"}, houseKey)
 		got := c.send(http.MethodPost, "/portal/logout", c.form("/portal/"))
 		require.Equal(t, "/portal/over", got.header.Get("Location"))
 		require.Contains(t, c.get("/portal/over").body, refreshURL)
 		c.out(refreshURL)
 	})
 	t.Run("when the link ends, and then leads to a link's own address", func(t *testing.T) {
-		c, made := make(map[string]any{"tenant": "acme", "expires_in": "1h", "refresh_url": "https://app.example/acme?x=1"}, houseKey)
+		c, made := visit(map[string]any{"tenant": "acme", "expires_in": "1h", "refresh_url": "https://app.example/acme?x=1"}, houseKey)
 		h.advance(59 * time.Minute)
 		c.in()
 		form := c.form("/portal/")

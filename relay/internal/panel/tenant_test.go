@@ -169,8 +169,8 @@ func (b *belongings) tells(asked string, got reply) string {
 	return ""
 }
 
-// TestNoTenantSeesAnother asks every route of the router for what another tenant, or none, has: with
-// a key, with the panel and with the portal.
+// TestNoTenantSeesAnother asks every route of the router for what another tenant, or none, has:
+// with a key, with the panel and with the portal.
 func TestNoTenantSeesAnother(t *testing.T) {
 	t.Parallel()
 	h := newHouse(t, nil)
@@ -217,8 +217,8 @@ func (c *caller) serves(r *route) bool {
 	return strings.HasPrefix(r.path, "/panel/") && !strings.Contains(r.path, "log"+"out") && !strings.HasSuffix(r.path, "login")
 }
 
-// look asks a route for what somebody has, by its path and by every parameter, and returns how often
-// it asked.
+// look asks a route for what somebody has, by its path and by every parameter, and returns how
+// often it asked.
 func (c *caller) look(r *route, whose *belongings, others []*belongings) (asked int) {
 	t := c.h.t
 	t.Helper()
