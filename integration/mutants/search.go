@@ -143,4 +143,11 @@ var searchMutants = []mutant{
 		promise: "The headers of an answer are on record.",
 		pkg:     "./integration/panel", run: "TestAnAttemptShowsItsHeaders",
 	},
+	{
+		name: "search-tail-slowly", file: "relay/internal/api/stream.go",
+		old:     "	tailEvery      = 250 * time.Millisecond",
+		new:     "	tailEvery      = 3 * time.Second",
+		promise: "The live log shows a delivery within a second.",
+		pkg:     "./integration/panel", run: "TestTheLogIsLiveWithinASecond",
+	},
 }
