@@ -239,8 +239,8 @@ var ledgerMutants = []mutant{
 	{
 		name:    "ledger-counters-overwritten",
 		file:    "relay/internal/ledger/statements.go",
-		old:     "SET attempts = s.attempts + EXCLUDED.attempts,",
-		new:     "SET attempts = EXCLUDED.attempts,",
+		old:     "ON CONFLICT (endpoint_id, hour) DO UPDATE\nSET attempts = s.attempts + EXCLUDED.attempts,",
+		new:     "ON CONFLICT (endpoint_id, hour) DO UPDATE\nSET attempts = EXCLUDED.attempts,",
 		promise: "The counters of an hour are the sums of its attempts.",
 		pkg:     "./relay/internal/ledger",
 		run:     "^TestRecord_keepsCountersAndQueueTrue$",
@@ -248,8 +248,8 @@ var ledgerMutants = []mutant{
 	{
 		name:    "ledger-counters-not-cleared",
 		file:    "relay/internal/ledger/stats.go",
-		old:     "\tclear(c.index)\n\tc.rows = c.rows[:0]\n",
-		new:     "\tif len(c.rows) > 8 {\n\t\tclear(c.index)\n\t\tc.rows = c.rows[:0]\n\t}\n",
+		old:     "\tclear(c.index)\n\tc.rows = c.rows[:0]\n\tfor i := range attempts {\n\t\tc.add(",
+		new:     "\tif len(c.rows) > 8 {\n\t\tclear(c.index)\n\t\tc.rows = c.rows[:0]\n\t}\n\tfor i := range attempts {\n\t\tc.add(",
 		promise: "An attempt is counted in one batch.",
 		pkg:     "./relay/internal/ledger",
 		run:     "^TestRecord_keepsCountersAndQueueTrue$",

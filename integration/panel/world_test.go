@@ -89,10 +89,18 @@ func newWorld(t *testing.T, hcl string, more ...map[string]string) *world {
 	w := &world{t: t, conn: db.Conn(t), receiver: kit.NewReceiver(t)}
 	_, err := schema.Migrate(t.Context(), w.conn, schema.MigrateOptions{Mapping: outbox.DefaultMapping()})
 	require.NoError(t, err)
+	w.start(db.URL, slotOf(db), hcl, more...)
+	return w
+}
+
+// start runs the relay over a database that is ready for it.
+func (w *world) start(database, slot, hcl string, more ...map[string]string) {
+	t := w.t
+	t.Helper()
 	if hcl != keylessHCL {
 		w.admin = adminKey
 	}
-	values := map[string]string{"DATABASE_URL": db.URL, "SLOT": slotOf(db), "SEAL_KEY": sealKey, "ADMIN_KEY": adminKey, "RECEIVER": w.receiver.URL("")}
+	values := map[string]string{"DATABASE_URL": database, "SLOT": slot, "SEAL_KEY": sealKey, "ADMIN_KEY": adminKey, "RECEIVER": w.receiver.URL("")}
 	values["FRAMER"], values["LOGO"] = "https://app.example", filepath.Join(t.TempDir(), "logo.svg")
 	require.NoError(t, os.WriteFile(values["LOGO"], []byte(logoSVG), 0o600))
 	for _, some := range more {
@@ -121,7 +129,6 @@ func newWorld(t *testing.T, hcl string, more ...map[string]string) *world {
 		return nil
 	})
 	w.url = "http://" + strings.Replace(r.APIAddress(), "127.0.0.1", "localhost", 1)
-	return w
 }
 
 // slotOf is a slot's name of this database's own, short enough for what is named after it.

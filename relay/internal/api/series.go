@@ -26,7 +26,7 @@ type TimeSeries struct {
 
 // Series is the counters of something over time.
 type Series struct {
-	Name   string        `json:"name" doc:"Id of the endpoint, the outcome, or all; others: every endpoint that has no series of its own."`
+	Name   string        `json:"name" doc:"Id of the endpoint, the type, the outcome, the class of the answer (none: no answer came; unknown: from before an upgrade), or all; others: every endpoint or type that has no series of its own."`
 	Label  string        `json:"label,omitempty" doc:"Name of the endpoint; missing where it was deleted."`
 	Total  int64         `json:"total" doc:"Attempts over all points."`
 	Points []SeriesPoint `json:"points" nullable:"false" doc:"One for each step, also where nothing happened."`
@@ -36,7 +36,7 @@ type Series struct {
 type SeriesPoint struct {
 	At        time.Time `json:"at" doc:"Start of the step."`
 	Attempts  int64     `json:"attempts"`
-	Delivered int64     `json:"delivered" doc:"Attempts that delivered."`
+	Delivered int64     `json:"delivered" doc:"Attempts that delivered. By status_class this and what follows are 0."`
 	Failed    int64     `json:"failed" doc:"Attempts that did not; dead ones are among them."`
 	Dead      int64     `json:"dead" doc:"Deliveries given up."`
 	Latency   *Latency  `json:"latency_ms,omitempty" doc:"For one endpoint, with endpoint_id."`
@@ -50,10 +50,10 @@ type timeSeriesInput struct {
 	From       time.Time `query:"from" doc:"Start, brought down to a whole hour. Default: 24 hours before to."`
 	To         time.Time `query:"to" doc:"End, brought up to a whole hour. Default: now."`
 	Step       string    `query:"step" doc:"A whole number of hours; at most 1000 steps. Default: 1h." example:"1h"`
-	By         string    `query:"by" enum:"endpoint,outcome" doc:"A series for each endpoint, or for each outcome. Default: one series."`
-	EndpointID string    `query:"endpoint_id" maxLength:"200" doc:"Only of this endpoint."`
+	By         string    `query:"by" enum:"endpoint,type,outcome,status_class" doc:"A series for each endpoint, type of events, outcome, or class of answers. Default: one series."`
+	EndpointID []string  `query:"endpoint_id,explode" maxItems:"100" maxLength:"200" doc:"Only of this endpoint; repeated, of these."`
 	Tenant     string    `query:"tenant" maxLength:"200" doc:"Only of this tenant's endpoints."`
-	Limit      int       `query:"limit" minimum:"1" maximum:"100" default:"20" doc:"By endpoint: how many series at most; the rest is summed up in one."`
+	Limit      int       `query:"limit" minimum:"1" maximum:"100" default:"20" doc:"By endpoint and type: how many series at most; the rest is summed up in one."`
 }
 
 func (s *Server) timeSeries(ctx context.Context, p *principal, in *timeSeriesInput) (*timeSeriesOutput, error) {
@@ -71,9 +71,9 @@ func (s *Server) timeSeries(ctx context.Context, p *principal, in *timeSeriesInp
 		return nil, err
 	}
 	switch in.By {
-	case "endpoint":
+	case "endpoint", "type":
 		for i := range rows {
-			out.Body.Series = append(out.Body.Series, fill(&q, cmp.Or(rows[i].EndpointID, "others"), rows[i].EndpointName, rows[i].Points))
+			out.Body.Series = append(out.Body.Series, fill(&q, cmp.Or(rows[i].Name, "others"), rows[i].Label, rows[i].Points))
 		}
 		slices.SortStableFunc(out.Body.Series, func(a, b Series) int { return cmp.Compare(b.Total, a.Total) })
 	case "outcome":
@@ -82,6 +82,12 @@ func (s *Server) timeSeries(ctx context.Context, p *principal, in *timeSeriesInp
 			all = rows[0].Points
 		}
 		out.Body.Series = byOutcome(&q, all)
+	case "status_class":
+		var all []query.SeriesPoint
+		if len(rows) > 0 {
+			all = rows[0].Points
+		}
+		out.Body.Series = byClass(&q, all)
 	default:
 		var all []query.SeriesPoint
 		if len(rows) > 0 {
@@ -94,7 +100,10 @@ func (s *Server) timeSeries(ctx context.Context, p *principal, in *timeSeriesInp
 
 // query reads what is asked for.
 func (in *timeSeriesInput) query(now time.Time) (query.SeriesQuery, error) {
-	q := query.SeriesQuery{EndpointID: in.EndpointID, ByEndpoint: in.By == "endpoint", Most: cmp.Or(in.Limit, defaultSeries), Step: time.Hour}
+	q := query.SeriesQuery{EndpointIDs: in.EndpointID, Most: cmp.Or(in.Limit, defaultSeries), Step: time.Hour}
+	if in.By == "endpoint" || in.By == "type" {
+		q.By = query.Breakdown(in.By)
+	}
 	if in.Step != "" {
 		step, err := time.ParseDuration(in.Step)
 		if err != nil || step < time.Hour || step%time.Hour != 0 || step > maxPoints*24*time.Hour {
@@ -143,6 +152,30 @@ func fill(q *query.SeriesQuery, name, label string, rows []query.SeriesPoint) Se
 		s.Points = append(s.Points, point)
 	}
 	return s
+}
+
+// byClass makes a series of each class of answers that there was.
+func byClass(q *query.SeriesQuery, rows []query.SeriesPoint) []Series {
+	names := [...]string{"none", "1xx", "2xx", "3xx", "4xx", "5xx", "unknown"}
+	var series []Series
+	for class, name := range names {
+		part := make([]query.SeriesPoint, len(rows))
+		for i := range rows {
+			n := rows[i].Attempts
+			for _, counted := range rows[i].Classes {
+				n -= counted
+			}
+			if class < query.ClassCount {
+				n = rows[i].Classes[class]
+			}
+			part[i] = query.SeriesPoint{At: rows[i].At, Stats: query.Stats{Attempts: n}}
+		}
+		if s := fill(q, name, "", part); s.Total > 0 {
+			series = append(series, s)
+		}
+	}
+	slices.SortStableFunc(series, func(a, b Series) int { return cmp.Compare(b.Total, a.Total) })
+	return series
 }
 
 // byOutcome makes a series of each outcome.

@@ -1,6 +1,7 @@
 package api_test
 
 import (
+	"fmt"
 	"net/http"
 	"testing"
 	"time"
@@ -70,6 +71,92 @@ func TestTimeSeriesAreExact(t *testing.T) {
 	require.Equal(t, 0, b.do(t, call{key: acme, method: http.MethodGet, path: "/v1/stats?endpoint_id=" + first}).is(http.StatusOK).at("series.0.total"))
 	require.Empty(t, b.do(t, call{key: acme, method: http.MethodGet, path: "/v1/stats?tenant=other"}).is(http.StatusOK).list("series"))
 	require.Equal(t, 5, b.get(t, "/v1/stats?tenant=acme").is(http.StatusOK).at("series.0.total"))
+}
+
+// typed writes counters of a type as the relay would; an empty endpoint is all of them.
+func (b *bundle) typed(tb testing.TB, endpoint, hour, name string, delivered, failed int, classes any) {
+	tb.Helper()
+	b.exec(tb, `INSERT INTO tailpost.type_stats (endpoint_id, hour, event_type, attempts, delivered, failed, dead, classes)
+		VALUES ($1, ($2::text || '+00')::timestamptz, $3, $4::int + $5::int, $4, $5, 0, $6)`, endpoint, hour, name, delivered, failed, classes)
+}
+
+func series(a *answer) map[string]int {
+	totals := make(map[string]int)
+	for i := range a.list("series") {
+		at := fmt.Sprintf("series.%d.", i)
+		totals[a.text(at+"name")], _ = a.at(at + "total").(int)
+	}
+	return totals
+}
+
+// A breakdown adds up to what all attempts are, also where a part of them was counted by a version
+// that knew no types.
+func TestBreakdownsAreExact(t *testing.T) {
+	t.Parallel()
+	b := setup(t, nil)
+	b.mu.Lock()
+	b.now = time.Date(2026, 3, 14, 12, 30, 0, 0, time.UTC)
+	b.mu.Unlock()
+	first, second := b.endpoint(t, ""), b.endpoint(t, "acme")
+	b.counted(t, first, "2026-03-14 08:00", 7, 0, 0)  // before the upgrade
+	b.counted(t, first, "2026-03-14 09:00", 5, 0, 0)  // three of them before it
+	b.counted(t, first, "2026-03-14 10:00", 10, 4, 0) // after it
+	b.counted(t, second, "2026-03-14 10:00", 3, 0, 0)
+	b.exec(t, "UPDATE tailpost.endpoint_stats SET classes = '{1,0,10,0,0,3}' WHERE failed = 4")
+	b.exec(t, "UPDATE tailpost.endpoint_stats SET classes = '{0,0,3,0,0,0}' WHERE attempts = 3")
+	for _, id := range []string{"", first} {
+		b.typed(t, id, "2026-03-14 09:00", "order.paid", 2, 0, nil)
+		b.typed(t, id, "2026-03-14 10:00", "order.created", 6, 4, nil)
+		b.typed(t, id, "2026-03-14 10:00", "order.rare", 1, 0, nil)
+	}
+	b.typed(t, first, "2026-03-14 10:00", "order.paid", 3, 0, nil)
+	b.typed(t, second, "2026-03-14 10:00", "order.paid", 3, 0, nil)
+	b.typed(t, "", "2026-03-14 10:00", "order.paid", 6, 0, nil)
+	b.exec(t, "UPDATE tailpost.type_stats SET classes = CASE event_type WHEN 'order.created' THEN '{1,0,6,0,0,3}'::bigint[] ELSE ARRAY[0,0,attempts,0,0,0] END WHERE endpoint_id = ''")
+	of := func(parameters string) map[string]int {
+		return series(b.get(t, "/v1/stats?"+parameters).is(http.StatusOK))
+	}
+
+	require.Equal(t, map[string]int{"all": 29}, of(""))
+	require.Equal(t, map[string]int{"order.created": 10, "order.paid": 8, "order.rare": 1, "others": 10}, of("by=type"))
+	require.Equal(t, map[string]int{"order.created": 10, "others": 19}, of("by=type&limit=1"))
+	require.Equal(t, map[string]int{"order.created": 10, "order.paid": 5, "order.rare": 1, "others": 10}, of("by=type&endpoint_id="+first))
+	require.Equal(t, map[string]int{"order.paid": 3}, of("by=type&endpoint_id="+second))
+	require.Equal(t, map[string]int{"order.created": 10, "order.paid": 8, "order.rare": 1, "others": 10}, of("by=type&endpoint_id="+first+"&endpoint_id="+second))
+	require.Equal(t, map[string]int{"2xx": 13, "5xx": 3, "none": 1, "unknown": 12}, of("by=status_class"))
+	require.Equal(t, map[string]int{"2xx": 3}, of("by=status_class&endpoint_id="+second))
+	require.Equal(t, map[string]int{first: 26, second: 3}, of("by=endpoint"))
+
+	paid := b.get(t, "/v1/stats?by=type&step=1h").is(http.StatusOK)
+	for i, name := range []string{"order.created", "others", "order.paid"} {
+		require.Equal(t, name, paid.at("series."+string(rune('0'+i))+".name"))
+	}
+	require.Equal(t, 4, paid.at("series.0.points.21.failed"))
+
+	_, acme := b.key(t, "acme")
+	mine := func(parameters string) map[string]int {
+		return series(b.do(t, call{key: acme, method: http.MethodGet, path: "/v1/stats?" + parameters}).is(http.StatusOK))
+	}
+	require.Equal(t, map[string]int{"order.paid": 3}, mine("by=type"))
+	require.Equal(t, map[string]int{"2xx": 3}, mine("by=status_class"))
+	require.Empty(t, mine("by=type&endpoint_id="+first))
+}
+
+// A test event is an attempt like others, and is counted like others.
+func TestATestEventIsCountedByItsType(t *testing.T) {
+	t.Parallel()
+	b := setup(t, nil)
+	r := newReceiver(t)
+	id := b.post(t, "/v1/endpoints", map[string]any{"url": r.URL}).is(http.StatusCreated).text("id")
+	send := func() { b.post(t, "/v1/endpoints/"+id+"/test", map[string]any{}).is(http.StatusOK) }
+	send()
+	require.Zero(t, b.count(t, "SELECT count(*) FROM tailpost.type_stats WHERE endpoint_id = ''"), "the relay begins them")
+	b.exec(t, "INSERT INTO tailpost.type_stats SELECT '', 'epoch', '', 0, 0, 0, 0, NULL")
+	send()
+	send()
+	require.Equal(t, 3, b.count(t, "SELECT sum(attempts) FROM tailpost.type_stats WHERE endpoint_id <> ''"))
+	require.Equal(t, 2, b.count(t, "SELECT sum(attempts) FROM tailpost.type_stats WHERE endpoint_id = '' AND classes[3] = delivered"))
+	require.Equal(t, 3, b.count(t, "SELECT sum(classes[3]) FROM tailpost.endpoint_stats"))
 }
 
 func TestTimeSeriesAreBounded(t *testing.T) {

@@ -118,7 +118,8 @@ SELECT t.name || ' ' || t.privilege
 FROM (VALUES ('tailpost.attempt', 'INSERT'), ('tailpost.attempt', 'SELECT'), ('tailpost.delivery', 'INSERT'),
              ('tailpost.delivery', 'UPDATE'), ('tailpost.delivery', 'DELETE'), ('tailpost.endpoint', 'INSERT'),
              ('tailpost.endpoint', 'UPDATE'), ('tailpost.endpoint_stats', 'INSERT'), ('tailpost.endpoint_stats', 'UPDATE'),
-             ('tailpost.relay', 'INSERT'), ('tailpost.relay', 'UPDATE')) AS t (name, privilege)
+             ('tailpost.relay', 'INSERT'), ('tailpost.relay', 'UPDATE'),
+             ('tailpost.type_stats', 'INSERT'), ('tailpost.type_stats', 'UPDATE')) AS t (name, privilege)
 WHERE NOT has_schema_privilege('tailpost', 'USAGE')
    OR NOT has_table_privilege(t.name, t.privilege)
 ORDER BY 1`

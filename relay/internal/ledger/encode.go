@@ -54,6 +54,8 @@ func (w *encoder) encode(e *entry) {
 	}
 	if len(e.Attempts) > 0 {
 		w.stats(w.counters.count(e.Attempts))
+		w.counters.types.raw = w.raw
+		w.types(w.counters.types.count(e.Attempts))
 	}
 	if len(e.Endpoints) > 0 {
 		w.change(mergeChanges(e.Endpoints), e.now)
@@ -204,7 +206,7 @@ func (w *encoder) remove(pairs []outbox.Pair) {
 }
 
 func (w *encoder) stats(rows []hourStats) {
-	w.bind(statsStatement, 8)
+	w.bind(statsStatement, 9)
 	column(w, oidText, rows, func(s *hourStats) { w.text(s.endpoint) })
 	column(w, oidTimestamptz, rows, func(s *hourStats) { w.time(time.Unix(s.hour, 0)) })
 	column(w, oidInt8, rows, func(s *hourStats) { w.int8(s.attempts) })
@@ -215,6 +217,32 @@ func (w *encoder) stats(rows []hourStats) {
 	at := w.array(oidInt8, len(rows)*bucketCount)
 	for i := range rows {
 		for _, n := range rows[i].buckets {
+			w.int8(n)
+		}
+	}
+	w.arrayEnd(at)
+	at = w.array(oidInt8, len(rows)*classCount)
+	for i := range rows {
+		for _, n := range rows[i].classes {
+			w.int8(n)
+		}
+	}
+	w.arrayEnd(at)
+	w.run()
+}
+
+func (w *encoder) types(rows []typeStats) {
+	w.bind(typesStatement, 8)
+	column(w, oidText, rows, func(s *typeStats) { w.text(s.endpoint) })
+	column(w, oidTimestamptz, rows, func(s *typeStats) { w.time(time.Unix(s.hour, 0)) })
+	column(w, oidText, rows, func(s *typeStats) { w.text(s.kind) })
+	column(w, oidInt8, rows, func(s *typeStats) { w.int8(s.attempts) })
+	column(w, oidInt8, rows, func(s *typeStats) { w.int8(s.delivered) })
+	column(w, oidInt8, rows, func(s *typeStats) { w.int8(s.failed) })
+	column(w, oidInt8, rows, func(s *typeStats) { w.int8(s.dead) })
+	at := w.array(oidInt8, len(rows)*classCount)
+	for i := range rows {
+		for _, n := range rows[i].classes {
 			w.int8(n)
 		}
 	}

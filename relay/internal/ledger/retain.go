@@ -246,6 +246,25 @@ folded AS (
 SELECT COALESCE(sum(hours), 0)
 FROM sums`
 
+// dropTypesSQL removes counters by type: there is no sum over all time of them.
+const dropTypesSQL = `
+DELETE FROM tailpost.type_stats AS s
+USING (
+    SELECT endpoint_id, hour, event_type
+    FROM tailpost.type_stats
+    WHERE hour < @before
+    LIMIT @limit
+) AS o
+WHERE s.endpoint_id = o.endpoint_id
+  AND s.hour = o.hour
+  AND s.event_type = o.event_type`
+
+// DropTypeStats removes the counters by type of the hours before a time; more says that there are
+// more.
+func (a *Aging) DropTypeStats(ctx context.Context, before time.Time) (dropped int64, more bool, err error) {
+	return a.drop(ctx, "drop old counters by type", dropTypesSQL, before.UTC().Truncate(time.Hour), agedRows)
+}
+
 // FoldStats sums the counters of the hours before a time up; more says that there are more.
 func (a *Aging) FoldStats(ctx context.Context, before time.Time) (hours int64, more bool, err error) {
 	err = a.link.Once(ctx, "sum up old counters", func(ctx context.Context, conn *pgx.Conn) error {

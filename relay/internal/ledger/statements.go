@@ -12,6 +12,7 @@ const (
 	updateStatement = "tailpost_update"
 	removeStatement = "tailpost_remove"
 	statsStatement  = "tailpost_stats"
+	typesStatement  = "tailpost_types"
 	changeStatement = "tailpost_endpoint"
 
 	versionStatement = "tailpost_version"
@@ -28,6 +29,7 @@ func recordingStatements() []statement {
 		{updateStatement, updateSQL},
 		{removeStatement, removeSQL},
 		{statsStatement, statsSQL},
+		{typesStatement, typesSQL},
 		{changeStatement, changeSQL},
 		{versionStatement, versionSQL},
 		{pruneStatement, pruneSQL},
@@ -143,13 +145,14 @@ USING unnest($1::text[], $2::text[]) AS r (event_id, endpoint_id)
 WHERE d.event_id = r.event_id
   AND d.endpoint_id = r.endpoint_id`
 
-// statsSQL gets the buckets of all rows in one flat array, 15 for each.
+// statsSQL gets the buckets of all rows in one flat array, 15 for each, and the classes in another, 6
+// for each.
 const statsSQL = `
 INSERT INTO tailpost.endpoint_stats AS s (
-    endpoint_id, hour, attempts, delivered, failed, dead, duration_ms_sum, buckets
+    endpoint_id, hour, attempts, delivered, failed, dead, duration_ms_sum, buckets, classes
 )
 SELECT n.endpoint_id, n.hour, n.attempts, n.delivered, n.failed, n.dead, n.duration_ms_sum,
-       ($8::bigint[])[n.line * 15 - 14 : n.line * 15]
+       ($8::bigint[])[n.line * 15 - 14 : n.line * 15], ($9::bigint[])[n.line * 6 - 5 : n.line * 6]
 FROM unnest(
     $1::text[], $2::timestamptz[], $3::bigint[], $4::bigint[], $5::bigint[], $6::bigint[], $7::double precision[]
 ) WITH ORDINALITY AS n (endpoint_id, hour, attempts, delivered, failed, dead, duration_ms_sum, line)
@@ -175,7 +178,33 @@ SET attempts = s.attempts + EXCLUDED.attempts,
         s.buckets[13] + EXCLUDED.buckets[13],
         s.buckets[14] + EXCLUDED.buckets[14],
         s.buckets[15] + EXCLUDED.buckets[15]
-    ]`
+    ],` + addClassesSQL
+
+// addClassesSQL adds up what may be unknown in a row of an earlier version.
+const addClassesSQL = `
+    classes = CASE WHEN s.classes IS NULL THEN EXCLUDED.classes ELSE ARRAY[
+        s.classes[1] + EXCLUDED.classes[1],
+        s.classes[2] + EXCLUDED.classes[2],
+        s.classes[3] + EXCLUDED.classes[3],
+        s.classes[4] + EXCLUDED.classes[4],
+        s.classes[5] + EXCLUDED.classes[5],
+        s.classes[6] + EXCLUDED.classes[6]
+    ] END`
+
+const typesSQL = `
+INSERT INTO tailpost.type_stats AS s (
+    endpoint_id, hour, event_type, attempts, delivered, failed, dead, classes
+)
+SELECT n.endpoint_id, n.hour, n.event_type, n.attempts, n.delivered, n.failed, n.dead,
+       CASE WHEN n.endpoint_id = '' THEN ($8::bigint[])[n.line * 6 - 5 : n.line * 6] END
+FROM unnest(
+    $1::text[], $2::timestamptz[], $3::text[], $4::bigint[], $5::bigint[], $6::bigint[], $7::bigint[]
+) WITH ORDINALITY AS n (endpoint_id, hour, event_type, attempts, delivered, failed, dead, line)
+ON CONFLICT (endpoint_id, hour, event_type) DO UPDATE
+SET attempts = s.attempts + EXCLUDED.attempts,
+    delivered = s.delivered + EXCLUDED.delivered,
+    failed = s.failed + EXCLUDED.failed,
+    dead = s.dead + EXCLUDED.dead,` + addClassesSQL
 
 const changeSQL = `
 UPDATE tailpost.endpoint AS e

@@ -154,12 +154,16 @@ func stacked(n api.EventCounts) template.HTML {
 }
 
 // trends are the last 24 hours of the endpoints that sent most; others have none.
-func (v *visit) trends() (map[string][]point, error) {
+func (v *visit) trends(list []api.Endpoint) (map[string][]point, error) {
 	var found api.TimeSeries
-	if !v.may().ReadDeliveries {
+	if !v.may().ReadDeliveries || len(list) == 0 {
 		return nil, nil
 	}
-	if err := v.get("/v1/stats", queryOf("by", "endpoint", "limit", "100"), &found); err != nil {
+	q := queryOf("by", "endpoint", "limit", "100")
+	for i := range list {
+		q.Add("endpoint_id", list[i].ID)
+	}
+	if err := v.get("/v1/stats", q, &found); err != nil {
 		return nil, err
 	}
 	trends := make(map[string][]point)

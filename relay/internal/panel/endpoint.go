@@ -17,6 +17,7 @@ type endpointPage struct {
 	Waits  []api.Delivery
 	More   bool // there are more that wait
 	Trend  []point
+	Parts  breakdown
 	Copies []copied
 }
 
@@ -46,6 +47,9 @@ func (v *visit) endpoint() error {
 			return err
 		}
 		body.Waits, body.More = waits.Data, waits.NextCursor != ""
+	}
+	if body.Parts, err = v.breakdown(e.ID); err != nil {
+		return err
 	}
 	if body.Trend, err = v.trend(e.ID); err != nil {
 		return err

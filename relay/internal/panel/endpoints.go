@@ -103,7 +103,7 @@ func (v *visit) endpoints() error {
 		Status: q.Get("status"), Source: q.Get("source"), Tenant: q.Get("tenant"), Filtered: len(q) > 0,
 		Pager: v.pagerOf("endpoints", q, list.NextCursor),
 	}
-	trends, err := v.trends()
+	trends, err := v.trends(list.Data)
 	if err != nil {
 		return err
 	}

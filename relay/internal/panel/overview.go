@@ -26,6 +26,7 @@ type overviewPage struct {
 	First     bool // there is no endpoint yet
 	Table     string
 	Trend     []point
+	Parts     breakdown
 }
 
 // group is failures of one kind at one endpoint.
@@ -44,6 +45,9 @@ func (v *visit) overview() error {
 			return err
 		}
 		if body.Trend, err = v.trend(""); err != nil {
+			return err
+		}
+		if body.Parts, err = v.breakdown(""); err != nil {
 			return err
 		}
 	}

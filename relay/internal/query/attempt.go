@@ -9,6 +9,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"github.com/tailpost/tailpost/outbox"
+	"github.com/tailpost/tailpost/relay/internal/ledger"
 )
 
 // AttemptQuery asks for a page of attempts, newest first.
@@ -255,7 +256,7 @@ func (c *Change) RecordTest(ctx context.Context, a *outbox.Attempt) error {
 		"body": orNull(string(a.ResponseBody)), "truncated": a.ResponseTruncated, "at": a.AttemptedAt,
 		"request_headers": jsonOrNull(a.RequestHeaders), "response_headers": jsonOrNull(a.ResponseHeaders),
 		"hour": a.AttemptedAt.UTC().Truncate(time.Hour), "buckets": bucketsOf(ms),
-		"delivered": 0, "failed": 1, "dead": 1,
+		"delivered": 0, "failed": 1, "dead": 1, "classes": classesOf(a.StatusCode), "kind": ledger.CountedType(a.EventType),
 	}
 	if a.Outcome == outbox.Delivered {
 		args["delivered"], args["failed"], args["dead"] = 1, 0, 0
@@ -272,8 +273,8 @@ VALUES (
 		return fmt.Errorf("record the attempt: %w", err)
 	}
 	if _, err := c.tx.Exec(ctx, `
-INSERT INTO tailpost.endpoint_stats AS s (endpoint_id, hour, attempts, delivered, failed, dead, duration_ms_sum, buckets)
-VALUES (@endpoint, @hour, 1, @delivered, @failed, @dead, @ms, @buckets::bigint[])
+INSERT INTO tailpost.endpoint_stats AS s (endpoint_id, hour, attempts, delivered, failed, dead, duration_ms_sum, buckets, classes)
+VALUES (@endpoint, @hour, 1, @delivered, @failed, @dead, @ms, @buckets::bigint[], @classes::bigint[])
 ON CONFLICT (endpoint_id, hour) DO UPDATE
 SET attempts = s.attempts + 1,
     delivered = s.delivered + EXCLUDED.delivered,
@@ -284,8 +285,12 @@ SET attempts = s.attempts + 1,
         SELECT array_agg(o.n + n.n ORDER BY o.place)
         FROM unnest(s.buckets) WITH ORDINALITY AS o (n, place)
         JOIN unnest(EXCLUDED.buckets) WITH ORDINALITY AS n (n, place) ON n.place = o.place
-    )`, args); err != nil {
+    ),
+    classes = `+addedClassesSQL, args); err != nil {
 		return fmt.Errorf("count the attempt: %w", err)
+	}
+	if _, err := c.tx.Exec(ctx, countTypeSQL, args); err != nil {
+		return fmt.Errorf("count the attempt by its type: %w", err)
 	}
 	return nil
 }
@@ -296,6 +301,36 @@ func jsonOrNull(headers map[string]string) any {
 		return nil
 	}
 	return headers
+}
+
+const addedClassesSQL = `CASE WHEN s.classes IS NULL THEN EXCLUDED.classes ELSE (
+        SELECT array_agg(o.n + n.n ORDER BY o.place)
+        FROM unnest(s.classes) WITH ORDINALITY AS o (n, place)
+        JOIN unnest(EXCLUDED.classes) WITH ORDINALITY AS n (n, place) ON n.place = o.place
+    ) END`
+
+// countTypeSQL counts an attempt by its type as the relay does, whose rows over all endpoints it may
+// not begin: the first of them says from when on they have everything.
+const countTypeSQL = `
+INSERT INTO tailpost.type_stats AS s (endpoint_id, hour, event_type, attempts, delivered, failed, dead, classes)
+SELECT e.id, @hour, @kind::text, 1, @delivered, @failed, @dead, CASE WHEN e.id = '' THEN @classes::bigint[] END
+FROM (VALUES (''), (@endpoint::text)) AS e (id)
+WHERE e.id <> ''
+   OR EXISTS (SELECT FROM tailpost.type_stats WHERE endpoint_id = '')
+ORDER BY e.id
+ON CONFLICT (endpoint_id, hour, event_type) DO UPDATE
+SET attempts = s.attempts + 1,
+    delivered = s.delivered + EXCLUDED.delivered,
+    failed = s.failed + EXCLUDED.failed,
+    dead = s.dead + EXCLUDED.dead,
+    classes = ` + addedClassesSQL + `
+`
+
+// classesOf counts one answer.
+func classesOf(status int) []int64 {
+	classes := make([]int64, ClassCount)
+	classes[min(max(status/100, 0), ClassCount-1)] = 1
+	return classes
 }
 
 // bucketsOf counts one attempt.

@@ -83,6 +83,7 @@ func (k *keeper) once(ctx context.Context) {
 	if keep.Stats > 0 {
 		before := now.Add(-keep.Stats)
 		k.report(ctx, "counters", k.again(ctx, "hours of counters", func() (int64, bool, error) { return k.ledger.FoldStats(ctx, before) }))
+		k.report(ctx, "counters by type", k.again(ctx, "hours of counters by type", func() (int64, bool, error) { return k.ledger.DropTypeStats(ctx, before) }))
 	}
 }
 

@@ -1,0 +1,44 @@
+package panel_test
+
+import (
+	"net/http"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/tailpost/tailpost/integration/kit"
+)
+
+// The overview and an endpoint's page say what the attempts were of, by type and by answer, as the
+// relay has counted them.
+func TestPagesBreakAttemptsDown(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, keyedHCL)
+	w.receiver.On("/bad", kit.Respond(http.StatusServiceUnavailable, ""))
+	good := w.endpoint("Good", "/good", map[string]any{"events": []string{"order.*"}})
+	bad := w.endpoint("Bad", "/bad", map[string]any{"events": []string{"invoice.*"}})
+	for _, name := range []string{"order.created", "order.created", "order.paid", "invoice.sent"} {
+		w.insert(name, "", `{}`)
+	}
+	w.attempts(good, 3)
+	w.attempts(bad, 1)
+	v := loggedIn(t, w, adminKey)
+	for path, want := range map[string][]string{
+		"/panel/": {
+			`<a href="/panel/log?since=48h&amp;type=order.created">order.created</a></td><td class="num">2</td><td class="num p2">0</td>`,
+			`<a href="/panel/log?since=48h&amp;type=invoice.sent">invoice.sent</a></td><td class="num">1</td><td class="num p2">1</td>`,
+			`<a href="/panel/log?class=2xx&amp;since=48h">2xx</a></td><td class="num">3</td><td class="num p2">0</td>`,
+			`<a href="/panel/log?class=5xx&amp;since=48h">5xx</a></td><td class="num">1</td><td class="num p2">1</td>`,
+		},
+		"/panel/endpoints/" + good: {
+			`<a href="/panel/log?endpoint=` + good + `&amp;since=48h&amp;type=order.paid">order.paid</a></td><td class="num">1</td>`,
+			`<a href="/panel/log?class=2xx&amp;endpoint=` + good + `&amp;since=48h">2xx</a></td><td class="num">3</td>`,
+		},
+	} {
+		page := v.get(path).body
+		for _, text := range want {
+			require.Contains(t, page, text, path)
+		}
+	}
+	require.NotContains(t, v.get("/panel/endpoints/"+good).body, "invoice.sent")
+}
