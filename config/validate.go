@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/tailpost/tailpost/config/diag"
+	"github.com/tailpost/tailpost/config/receiver"
 	"github.com/tailpost/tailpost/outbox/pglink"
 	"github.com/tailpost/tailpost/outbox/suggest"
 )
@@ -41,8 +42,9 @@ type problem struct {
 type checker struct {
 	config   *Config
 	report   func(problem)
-	endpoint int  // the one that is being checked, or global
-	tenant   bool // it is a customer's, who is told nothing of the operator's
+	endpoint int             // the one that is being checked, or global
+	tenant   bool            // it is a customer's, who is told nothing of the operator's
+	guard    *receiver.Guard // of the network, made when it is first needed
 }
 
 func (c *checker) fail(name, summary, detail string, args ...any) {

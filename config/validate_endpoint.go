@@ -64,7 +64,9 @@ func (c *checker) one(e *Endpoint, first map[string]int) {
 		c.fail("retry.schedule", "Too many retries", "Write at most %d delays.", maxSchedule)
 	}
 	for i, delay := range e.Retry.Schedule {
-		c.within(fmt.Sprintf("retry.schedule[%d]", i), delay, time.Millisecond, maxRetryDelay)
+		if delay < time.Millisecond || delay > maxRetryDelay { // the name is costly, and there are many
+			c.within(fmt.Sprintf("retry.schedule[%d]", i), delay, time.Millisecond, maxRetryDelay)
+		}
 	}
 	if e.Circuit.Failures < 0 || e.Circuit.Failures > 1_000_000 {
 		c.fail("circuit.failures", "Number out of range", "Write a number from 1 to 1000000, or leave the circuit block out.")
@@ -174,11 +176,13 @@ func (c *checker) url(e *Endpoint) {
 // address reports an address that no request may go to. What a name stands for is looked at when a
 // request is sent.
 func (c *checker) address(name string, addr netip.Addr) {
-	guard, err := receiver.NewGuard(c.config.Network.Allow)
-	if err != nil {
-		return // the networks are reported
+	if c.guard == nil {
+		var err error
+		if c.guard, err = receiver.NewGuard(c.config.Network.Allow); err != nil {
+			return // the networks are reported
+		}
 	}
-	denied := guard.Check(addr)
+	denied := c.guard.Check(addr)
 	switch {
 	case denied == nil:
 	case c.tenant:

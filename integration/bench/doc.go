@@ -10,6 +10,9 @@
 // and memory are read from /proc, so this runs on Linux alone. The receiver and the writer of
 // events live in this process.
 //
+// Receivers are plain HTTP, or speak TLS with certificates of an authority that the relay and the
+// limit trust by SSL_CERT_FILE. Some refuse requests: at once, and with what a case has them say.
+//
 //	go run ./integration/bench -bin bin/tailpost            # every row, 3 runs
 //	go run ./integration/bench -bin bin/tailpost -quick     # one run with less of everything
 //	go run ./integration/bench -bin bin/tailpost -rows 'drain|latency' -runs 5

@@ -48,6 +48,31 @@ func runMicro(ctx context.Context, b *bench) error {
 	return nil
 }
 
+// runRecorder measures recording without anything to send, beside COPY into a table without
+// indexes.
+func runRecorder(ctx context.Context, b *bench) error {
+	cmd := exec.CommandContext(ctx, "go", "test", "-run", "^$", "-bench", "^Benchmark(Record|Copy)$/^rows=(256|1024)$", "-benchtime", "2s", "./relay/internal/ledger")
+	out, err := cmd.CombinedOutput()
+	if err != nil {
+		return fmt.Errorf("go test -bench: %w\n%s", err, out)
+	}
+	for _, rows := range []int{256, 1024} {
+		rate := func(name string) float64 {
+			found := regexp.MustCompile(fmt.Sprintf(`(?m)^%s/rows=%d(?:-\d+)?\s.*?([\d.]+) rows/s`, name, rows)).FindSubmatch(out)
+			if found == nil {
+				return 0
+			}
+			return parse(found[1])
+		}
+		if rate("BenchmarkRecord") == 0 {
+			return fmt.Errorf("no BenchmarkRecord in\n%s", out)
+		}
+		b.table.add(row{work: fmt.Sprintf("recording alone, %d attempts at once; limit: COPY", rows), unit: "attempts/s"},
+			reading{limit: rate("BenchmarkCopy"), tailpost: rate("BenchmarkRecord")})
+	}
+	return nil
+}
+
 func parse(b []byte) float64 {
 	v, err := strconv.ParseFloat(string(b), 64)
 	if err != nil {

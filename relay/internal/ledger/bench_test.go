@@ -189,7 +189,9 @@ func BenchmarkCopy(b *testing.B) {
 			b.ReportAllocs()
 			for b.Loop() {
 				refresh(attempts, &seq, ids)
-				if _, err := writer.PgConn().CopyFrom(b.Context(), copyText(attempts), `COPY plain FROM STDIN`); err != nil {
+				if _, err := writer.PgConn().CopyFrom(b.Context(), copyText(attempts), `
+					COPY plain (event_id, event_type, tenant, endpoint_id, number, trigger, url, outcome, status_code, error, duration_ms,
+					    response_body, response_truncated, attempted_at, commit_lsn) FROM STDIN`); err != nil {
 					b.Fatal(err)
 				}
 			}
