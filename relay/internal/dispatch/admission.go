@@ -70,7 +70,7 @@ const (
 	staleAfter = 10 * time.Second
 	// leastLimit is what a receiver gets that refuses everything: it must be noticed soon that it
 	// is well again.
-	leastLimit = 0.2
+	leastLimit = 0.5
 	// firstLimit is what one gets at least that took something.
 	firstLimit = 2.0
 	// restartLimit is what one gets at most right after a pause that it asked for.
