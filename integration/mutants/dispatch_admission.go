@@ -113,7 +113,7 @@ var admissionMutants = []mutant{
 	{
 		name:    "dispatch-admission-falls-to-nothing",
 		file:    "relay/internal/dispatch/admission.go",
-		old:     "\tleastLimit = 0.2\n",
+		old:     "\tleastLimit = 0.5\n",
 		new:     "\tleastLimit = 0.001\n",
 		promise: "It is noticed soon that a receiver is well again.",
 		pkg:     "./relay/internal/dispatch",
