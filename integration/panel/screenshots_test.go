@@ -151,8 +151,11 @@ type look struct {
 
 func looksOf() []look {
 	return []look{
-		{"light", tabOptions{}}, {"dark", tabOptions{dark: true}}, {"small", tabOptions{width: 360, height: 740, scale: 2}},
-		{"small-dark", tabOptions{width: 360, height: 740, scale: 2, dark: true}}, {"large", tabOptions{width: 3840, height: 2160}},
+		{"light", tabOptions{}},
+		{"dark", tabOptions{dark: true}},
+		{"small", tabOptions{width: 360, height: 740, scale: 2}},
+		{"small-dark", tabOptions{width: 360, height: 740, scale: 2, dark: true}},
+		{"large", tabOptions{width: 3840, height: 2160}},
 		{"large-dark", tabOptions{width: 3840, height: 2160, dark: true}},
 	}
 }

@@ -149,8 +149,10 @@ func TestExpressionsTellNobodyWhatIsInPayloads(t *testing.T) {
 	_, writer := b.key(t, "", "endpoints:write", "deliveries:read")
 	for _, path := range []string{"/v1/endpoints/backtest", "/v1/endpoints/" + id + "/backtest"} {
 		for _, body := range []map[string]any{
-			{"where": `event.data.word != ""`}, {"body": "{ w = event.data.word }"},
-			{"subscriptions": []any{map[string]any{"where": `event.data.word != ""`}}}, {"subscriptions": []any{map[string]any{"body": "{ w = event.data.word }"}}},
+			{"where": `event.data.word != ""`},
+			{"body": "{ w = event.data.word }"},
+			{"subscriptions": []any{map[string]any{"where": `event.data.word != ""`}}},
+			{"subscriptions": []any{map[string]any{"body": "{ w = event.data.word }"}}},
 		} {
 			refused := b.do(t, call{key: blind, method: http.MethodPost, path: path, body: body}).is(http.StatusForbidden)
 			require.Contains(t, refused.text("detail"), "payloads:read")

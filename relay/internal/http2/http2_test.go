@@ -30,8 +30,14 @@ func TestAppendHead(t *testing.T) {
 	require.NoError(t, err)
 	require.NoError(t, d.Close())
 	require.Equal(t, []hpack.HeaderField{
-		{Name: ":method", Value: "POST"}, {Name: ":scheme", Value: "https"}, {Name: ":authority", Value: "example.com:8443"}, {Name: ":path", Value: "/a%20b?c=d"},
-		{Name: "user-agent", Value: "T"}, {Name: "x-long", Value: long}, {Name: "x-empty"}, {Name: "authorization", Value: "Bearer s", Sensitive: true},
+		{Name: ":method", Value: "POST"},
+		{Name: ":scheme", Value: "https"},
+		{Name: ":authority", Value: "example.com:8443"},
+		{Name: ":path", Value: "/a%20b?c=d"},
+		{Name: "user-agent", Value: "T"},
+		{Name: "x-long", Value: long},
+		{Name: "x-empty"},
+		{Name: "authorization", Value: "Bearer s", Sensitive: true},
 		{Name: "x-127", Value: long[:127]},
 	}, got)
 	const firstOfTable = 62

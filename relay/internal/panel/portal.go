@@ -183,7 +183,8 @@ func (v *visit) showLinks(status int, body *linksPage, chosen []string) error {
 	body.Rows, body.Pager, body.Nonce = list.Data, v.pagerOf("portal-links", nil, list.NextCursor), newToken()
 	body.AskTenant = v.session.Tenant() == ""
 	for _, c := range []choice{
-		{Name: api.CapabilityResend, What: "resend what failed"}, {Name: api.CapabilityManageEndpoints, What: "make, change, test and delete endpoints"},
+		{Name: api.CapabilityResend, What: "resend what failed"},
+		{Name: api.CapabilityManageEndpoints, What: "make, change, test and delete endpoints"},
 		{Name: api.CapabilityManageSecrets, What: "rotate secrets"},
 	} {
 		for _, name := range chosen {

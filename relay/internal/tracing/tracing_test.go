@@ -50,7 +50,7 @@ func at(seconds int) time.Time {
 	return time.Date(2026, 3, 14, 12, 0, seconds, 0, time.UTC)
 }
 
-func attempt(number, seconds int, status int, outcome outbox.Outcome) outbox.Attempt {
+func attempt(number, seconds, status int, outcome outbox.Outcome) outbox.Attempt {
 	return outbox.Attempt{Number: number, AttemptedAt: at(seconds), Duration: time.Second, StatusCode: status, Outcome: outcome}
 }
 

@@ -91,8 +91,14 @@ func (t *told) message(eventType string) message {
 		attempts = strconv.Itoa(t.Attempts)
 	}
 	for _, fact := range [][2]string{
-		{"Endpoint", t.Endpoint.ID}, {"Tenant", t.Tenant}, {"Event", strings.TrimSpace(t.Event.Type + " " + t.Event.ID)},
-		{"Attempt", attempts}, {"Last answer", answer}, {"Reason", t.Reason}, {"Failing since", t.Since}, {"Disabled at", t.Disables},
+		{"Endpoint", t.Endpoint.ID},
+		{"Tenant", t.Tenant},
+		{"Event", strings.TrimSpace(t.Event.Type + " " + t.Event.ID)},
+		{"Attempt", attempts},
+		{"Last answer", answer},
+		{"Reason", t.Reason},
+		{"Failing since", t.Since},
+		{"Disabled at", t.Disables},
 	} {
 		if fact[1] != "" {
 			m.facts = append(m.facts, fact)
