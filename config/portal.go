@@ -1,6 +1,7 @@
 package config
 
 import (
+	"errors"
 	"fmt"
 	"math"
 	"net/http"
@@ -65,7 +66,7 @@ func (d *decoder) portal(outer *section, b *hclsyntax.Block) {
 	if path := s.path("logo"); path != "" {
 		logo, err := readLogo(path)
 		if err != nil {
-			s.wrong("logo", s.body.Attributes["logo"].Expr.Range(), "Unreadable logo", "%s", err.Error())
+			s.wrong("logo", s.body.Attributes["logo"].Expr.Range(), "Unreadable logo", "%s.", sentence(err.Error()))
 		}
 		p.Logo = logo
 	}
@@ -76,16 +77,16 @@ func readLogo(path string) (Logo, error) {
 	data, err := os.ReadFile(path) //nolint:gosec // the operator names it
 	switch {
 	case err != nil:
-		return Logo{}, fmt.Errorf("The file cannot be read: %w.", err) //nolint:staticcheck // a sentence for people
+		return Logo{}, fmt.Errorf("the file cannot be read: %w", err)
 	case len(data) > maxLogo:
-		return Logo{}, fmt.Errorf("The file has %d bytes: make it %d at most.", len(data), maxLogo) //nolint:staticcheck // the same
+		return Logo{}, fmt.Errorf("the file has %d bytes: make it %d at most", len(data), maxLogo)
 	}
 	kind := http.DetectContentType(data)
 	if strings.EqualFold(filepath.Ext(path), ".svg") {
 		kind = svgType
 	}
 	if !slices.Contains(logoTypes(), kind) {
-		return Logo{}, fmt.Errorf("Use an SVG, PNG, JPEG or WebP picture.") //nolint:staticcheck // the same
+		return Logo{}, errors.New("use an SVG, PNG, JPEG or WebP picture")
 	}
 	return Logo{Type: kind, Data: data}, nil
 }

@@ -185,7 +185,7 @@ func TestTheReferenceNamesEveryFunction(t *testing.T) {
 	require.Len(t, diags, 1)
 	list := regexp.MustCompile(`^Filters and bodies have (.*)\.$`).FindStringSubmatch(diags[0].Detail)
 	require.NotNil(t, list, diags[0].Detail)
-	for _, name := range strings.Split(list[1], ", ") {
+	for name := range strings.SplitSeq(list[1], ", ") {
 		require.Contains(t, string(text), "`"+name+"(")
 	}
 }

@@ -60,14 +60,7 @@ func (c *checker) one(e *Endpoint, first map[string]int) {
 	if e.Rate < 0 || e.Rate > 1e6 {
 		c.fail("rate", "Rate out of range", "Write a rate up to 1000000/s.")
 	}
-	if len(e.Retry.Schedule) > maxSchedule {
-		c.fail("retry.schedule", "Too many retries", "Write at most %d delays.", maxSchedule)
-	}
-	for i, delay := range e.Retry.Schedule {
-		if delay < time.Millisecond || delay > maxRetryDelay { // the name is costly, and there are many
-			c.within(fmt.Sprintf("retry.schedule[%d]", i), delay, time.Millisecond, maxRetryDelay)
-		}
-	}
+	c.schedule(e.Retry.Schedule)
 	if e.Circuit.Failures < 0 || e.Circuit.Failures > 1_000_000 {
 		c.fail("circuit.failures", "Number out of range", "Write a number from 1 to 1000000, or leave the circuit block out.")
 	}
@@ -82,6 +75,18 @@ func (c *checker) one(e *Endpoint, first map[string]int) {
 	}
 	if e.Format == FormatSlack || e.Format == FormatTeams {
 		c.people(e)
+	}
+}
+
+// schedule checks when a failed delivery is attempted again.
+func (c *checker) schedule(delays []time.Duration) {
+	if len(delays) > maxSchedule {
+		c.fail("retry.schedule", "Too many retries", "Write at most %d delays.", maxSchedule)
+	}
+	for i, delay := range delays {
+		if delay < time.Millisecond || delay > maxRetryDelay { // the name is costly, and there are many
+			c.within(fmt.Sprintf("retry.schedule[%d]", i), delay, time.Millisecond, maxRetryDelay)
+		}
 	}
 }
 

@@ -65,7 +65,7 @@ func TestAReceiverWithAnotherClockIsNoticed(t *testing.T) {
 
 // clockText is a time in milliseconds within a row that Postgres sends as text: the length and the
 // digits.
-var clockText = regexp.MustCompile("\x00\x00\x00\x0d(1[6-9][0-9]{11})") //nolint:gochecknoglobals // a constant
+var clockText = regexp.MustCompile("\x00\x00\x00\x0d(1[6-9][0-9]{11})")
 
 // elsewhen passes on what Postgres and a client say to each other, with a clock of Postgres that is
 // ahead. It returns the address through it.

@@ -49,9 +49,8 @@ func questions(t *testing.T) []receiving {
 		if scheme == "stripe" || scheme == "github" {
 			of = signature.Scheme(scheme)
 		}
-		signing, verifying := signature.GenerateSecret(), ""
-		stranger := signature.GenerateSecret()
-		verifying = signing
+		signing, stranger := signature.GenerateSecret(), signature.GenerateSecret()
+		verifying := signing
 		if scheme == "ed25519" {
 			signing, verifying = signature.GenerateKeyPair()
 			_, stranger = signature.GenerateKeyPair()
@@ -97,7 +96,7 @@ func languages() map[string]language {
 		return func(t *testing.T, dir, block, harness string) *exec.Cmd {
 			t.Helper()
 			kit.WriteFile(t, filepath.Join(dir, name), block+harness)
-			return exec.CommandContext(t.Context(), program[0], append(program[1:], filepath.Join(dir, name))...) //nolint:gosec // of the table below
+			return exec.CommandContext(t.Context(), program[0], append(program[1:], filepath.Join(dir, name))...)
 		}
 	}
 	return map[string]language{

@@ -3,8 +3,6 @@ package main
 import (
 	"context"
 	"errors"
-	"io"
-	"log"
 	"net"
 	"net/http"
 	"net/url"
@@ -33,7 +31,7 @@ func (f *apiFlags) console(ctx context.Context, a *app) (*client, error) {
 		return nil, err
 	}
 	wire := newWire()
-	server := &http.Server{Handler: console, ReadHeaderTimeout: apiTimeout, ErrorLog: log.New(io.Discard, "", 0)}
+	server := &http.Server{Handler: console, ReadHeaderTimeout: apiTimeout}
 	ended := make(chan struct{})
 	go func() {
 		defer close(ended)

@@ -40,7 +40,7 @@ func (f *follower) run(ctx context.Context) error {
 		began, err := f.stream(ctx)
 		switch {
 		case ctx.Err() != nil:
-			return nil
+			return nil //nolint:nilerr // it was told to end
 		case !began:
 			return err
 		case errors.Is(err, errResult):

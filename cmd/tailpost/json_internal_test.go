@@ -91,7 +91,8 @@ func apiFields(t *testing.T, fields map[string]bool, command, schema string) {
 		}
 		properties, _ := of["properties"].(map[string]any)
 		for name, property := range properties {
-			add(strings.TrimPrefix(prefix+"."+name, "."), property.(map[string]any), within)
+			inner, _ := property.(map[string]any)
+			add(strings.TrimPrefix(prefix+"."+name, "."), inner, within)
 		}
 		if len(properties) == 0 {
 			fields[fmt.Sprintf("%s: %s %v", command, prefix, of["type"])] = true
@@ -110,12 +111,12 @@ func goFields(fields map[string]bool, command, prefix string, of reflect.Type) {
 	case of.Kind() == reflect.Slice:
 		goFields(fields, command, prefix+"[]", of.Elem())
 	case of.Kind() == reflect.Struct:
-		for i := range of.NumField() {
-			name, _, _ := strings.Cut(of.Field(i).Tag.Get("json"), ",")
-			if of.Field(i).Anonymous {
-				goFields(fields, command, prefix, of.Field(i).Type)
+		for field := range of.Fields() {
+			name, _, _ := strings.Cut(field.Tag.Get("json"), ",")
+			if field.Anonymous {
+				goFields(fields, command, prefix, field.Type)
 			} else if name != "" && name != "-" {
-				goFields(fields, command, strings.TrimPrefix(prefix+"."+name, "."), of.Field(i).Type)
+				goFields(fields, command, strings.TrimPrefix(prefix+"."+name, "."), field.Type)
 			}
 		}
 	default:

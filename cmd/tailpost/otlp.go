@@ -95,8 +95,7 @@ func exportErrors(log zerolog.Logger, now func() time.Time) otel.ErrorHandlerFun
 
 // withoutURL is what went wrong with a request, without where it went.
 func withoutURL(err error) error {
-	var of *url.Error
-	if errors.As(err, &of) {
+	if of, ok := errors.AsType[*url.Error](err); ok {
 		return of.Err
 	}
 	return err

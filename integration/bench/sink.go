@@ -82,7 +82,7 @@ func (s *sink) accept(l net.Listener) {
 		s.mu.Unlock()
 		go func() {
 			// A client that hangs up, or a broken request, ends its connection and nothing else.
-			if t, ok := conn.(*tls.Conn); ok && t.Handshake() == nil && t.ConnectionState().DidResume {
+			if t, ok := conn.(*tls.Conn); ok && t.HandshakeContext(context.Background()) == nil && t.ConnectionState().DidResume {
 				s.resumed.Add(1)
 			}
 			_ = s.serve(conn)
@@ -211,7 +211,7 @@ func field(body []byte, name string) (int64, bool) {
 
 var answer = []byte("HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nContent-Length: 2\r\n\r\nok")
 
-func (s *sink) serve(conn net.Conn) error {
+func (s *sink) serve(conn net.Conn) error { //nolint:gocognit // one request after the other, read top to bottom
 	r := bufio.NewReaderSize(conn, 16<<10)
 	var body []byte
 	for {
@@ -235,13 +235,11 @@ func (s *sink) serve(conn net.Conn) error {
 		if _, err := io.ReadFull(r, body); err != nil {
 			return err
 		}
-		if t := in.temper.Load(); t != nil {
-			if in.refuses(t) {
-				if _, err := conn.Write(t.answer()); err != nil {
-					return err
-				}
-				continue
+		if t := in.temper.Load(); t != nil && in.refuses(t) {
+			if _, err := conn.Write(t.answer()); err != nil {
+				return err
 			}
+			continue
 		}
 		in.take(body)
 		switch delay := in.delay.Load(); {

@@ -15,7 +15,7 @@ type temper struct {
 	capacity   float64 // requests a second that are taken; 0: all
 }
 
-func (t *temper) answer() []byte {
+func (t temper) answer() []byte {
 	b := fmt.Appendf(nil, "HTTP/1.1 %d %s\r\nContent-Length: 2\r\n", t.status, http.StatusText(t.status))
 	if t.retryAfter != "" {
 		b = fmt.Appendf(b, "Retry-After: %s\r\n", t.retryAfter)

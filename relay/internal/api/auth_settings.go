@@ -51,15 +51,17 @@ func (s *settler) auth(in *EndpointAuth) {
 		Kind: config.AuthKind(in.Type), User: in.User, TokenURL: in.TokenURL, ClientID: in.ClientID, Scopes: in.Scopes,
 		Audience: in.Audience, Style: in.Style,
 	}
-	given := map[config.AuthKind]struct{ name, value string }{
-		config.AuthBasic: {"password", in.Password}, config.AuthBearer: {"token", in.Token}, config.AuthOAuth2: {"client_secret", in.ClientSecret},
-	}
-	for kind, secret := range given {
+	for _, secret := range []struct {
+		of          config.AuthKind
+		name, value string
+	}{
+		{config.AuthBasic, "password", in.Password}, {config.AuthBearer, "token", in.Token}, {config.AuthOAuth2, "client_secret", in.ClientSecret},
+	} {
 		switch {
-		case kind != a.Kind && secret.value != "":
+		case secret.of != a.Kind && secret.value != "":
 			s.fail("/auth/"+secret.name, "It does not belong to type "+in.Type+": leave it out.")
-		case kind == a.Kind:
-			a.Secret = s.keep("/auth/"+secret.name, secret.value, s.sealed.Auth.Secret, s.sealed.Auth.Kind == kind && sameTokenPlace(&s.sealed.Auth, &a))
+		case secret.of == a.Kind:
+			a.Secret = s.keep("/auth/"+secret.name, secret.value, s.sealed.Auth.Secret, s.sealed.Auth.Kind == a.Kind && sameTokenPlace(&s.sealed.Auth, &a))
 		}
 	}
 	s.e.Auth = a

@@ -46,7 +46,7 @@ func (b *bundle) marked(t *testing.T) (endpoint string) {
 
 // TestPayloadsNeedAScope calls every operation that shows a part of a payload or of an answer, with
 // and without payloads:read.
-func TestPayloadsNeedAScope(t *testing.T) {
+func TestPayloadsNeedAScope(t *testing.T) { //nolint:tparallel // one after the other: they count what is there
 	t.Parallel()
 	b := setup(t, nil)
 	id := b.marked(t)
@@ -70,7 +70,7 @@ func TestPayloadsNeedAScope(t *testing.T) {
 		"bodies of a backtest":       {call{method: http.MethodPost, path: "/v1/endpoints/backtest", body: map[string]any{}}, markPayload},
 		"bodies of another filter":   {call{method: http.MethodPost, path: "/v1/endpoints/" + id + "/backtest", body: map[string]any{"where": ""}}, markPayload},
 	} {
-		t.Run(name, func(t *testing.T) {
+		t.Run(name, func(t *testing.T) { //nolint:paralleltest // see above
 			c.key = adminKey
 			require.Contains(t, string(b.do(t, c.call).is(http.StatusOK).Body), c.shows)
 			c.key = blind
@@ -78,7 +78,7 @@ func TestPayloadsNeedAScope(t *testing.T) {
 			require.Empty(t, marks(string(got.Body)), "%s", got.Body)
 		})
 	}
-	t.Run("and what is hidden is said to be", func(t *testing.T) {
+	t.Run("and what is hidden is said to be", func(t *testing.T) { //nolint:paralleltest // see above
 		got := b.do(t, call{key: blind, method: http.MethodGet, path: event}).is(http.StatusOK)
 		require.Equal(t, true, got.at("payload_hidden"))
 		require.Equal(t, true, got.at("payload_exists"))
@@ -89,7 +89,7 @@ func TestPayloadsNeedAScope(t *testing.T) {
 		why := b.do(t, call{key: blind, method: http.MethodGet, path: "/v1/events/parked/explain"}).is(http.StatusOK)
 		require.Contains(t, string(why.Body), `event.data.word == \"another\" is false`, "that, and by which filter, is no secret")
 	})
-	t.Run("a live tail", func(t *testing.T) {
+	t.Run("a live tail", func(t *testing.T) { //nolint:paralleltest // see above
 		for key, want := range map[string]bool{adminKey: true, blind: false} {
 			f := b.follow(t, key, "", "")
 			b.post(t, "/v1/endpoints/"+id+"/test", nil).is(http.StatusOK)
@@ -118,7 +118,7 @@ func TestNoOperationShowsAPayloadToOthers(t *testing.T) {
 	}
 	looked := 0
 	for template, methods := range b.paths {
-		kind := strings.Split(strings.TrimPrefix(template, "/v1/"), "/")[0]
+		kind, _, _ := strings.Cut(strings.TrimPrefix(template, "/v1/"), "/")
 		value := values[kind]
 		path := strings.NewReplacer("{id}", value, "{name}", value).Replace(template)
 		for method, op := range methods {
@@ -186,7 +186,7 @@ func TestRawPayloadsAreExact(t *testing.T) {
 	const exact = "{ \"z\": 1.50,\n  \"a\": 12345678901234567890.10, \"é\": \"\\u00e9 <b>\", \"z\" : 1e2 }"
 	b.exec(t, "INSERT INTO public.outbox (id, type, payload) VALUES ($1, 'order.created', $2)", rowOfNone, exact)
 	got := b.get(t, "/v1/events/"+rowOfNone+"?raw=true").is(http.StatusOK)
-	require.Equal(t, exact, got.at("payload_text"))
+	require.Equal(t, exact, got.at("payload_text")) //nolint:testifylint // to the last space
 	require.Nil(t, got.at("payload"))
 	require.NotNil(t, b.get(t, "/v1/events/"+rowOfNone).is(http.StatusOK).at("payload"))
 }

@@ -2,6 +2,7 @@ package api_test
 
 import (
 	"fmt"
+	"maps"
 	"net/http"
 	"strings"
 	"sync"
@@ -24,9 +25,7 @@ func TestATenantHasNoMoreThanItsQuotas(t *testing.T) {
 	other := b.post(t, "/v1/keys", map[string]any{"name": "other", "tenant": "other"}).is(http.StatusCreated).text("secret")
 	create := func(key string, more map[string]any) *answer {
 		body := map[string]any{"url": "https://example.com/in", "concurrency": 10}
-		for name, value := range more {
-			body[name] = value
-		}
+		maps.Copy(body, more)
 		return b.do(t, call{key: key, method: http.MethodPost, path: "/v1/endpoints", body: body})
 	}
 	first := create(key, nil).is(http.StatusCreated).text("id")

@@ -35,9 +35,14 @@ func tells(t *testing.T) (l *life, heard *[]told) {
 			for _, content := range b.Emit {
 				var e struct {
 					Event struct {
-						ID, Type string
-						Data     struct{ Event struct{ ID string } }
-					}
+						ID   string `json:"id"`
+						Type string `json:"type"`
+						Data struct {
+							Event struct {
+								ID string `json:"id"`
+							} `json:"event"`
+						} `json:"data"`
+					} `json:"event"`
 				}
 				if err := json.Unmarshal(content, &e); err != nil {
 					panic(err)

@@ -631,9 +631,9 @@ func TestAGapIsQueuedInTheOrderOfItsTimes(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := setupAudit(t, 0)
 		b.see(func() {
-			for i, after := range []time.Duration{2, 1, 2, 1, 0} {
+			for i, seconds := range []int{2, 1, 2, 1, 0} {
 				b.rows = append(b.rows, &row{Event: outbox.Event{
-					ID: fmt.Sprint("e", i), Type: "order.created", Payload: []byte("{}"), CreatedAt: b.gap.Add(after * time.Second),
+					ID: fmt.Sprint("e", i), Type: "order.created", Payload: []byte("{}"), CreatedAt: b.gap.Add(time.Duration(seconds) * time.Second),
 				}})
 			}
 		})

@@ -91,5 +91,5 @@ func appendInt(dst []byte, n int) []byte {
 	for n -= most; n >= 1<<7; n >>= 7 {
 		dst = append(dst, byte(n)|1<<7)
 	}
-	return append(dst, byte(n))
+	return append(dst, byte(n)) //nolint:gosec // below 1<<7
 }

@@ -370,7 +370,7 @@ func TestSilentPeerIsAsked(t *testing.T) {
 				c, p := connect(t)
 				p.hello(t)
 				began := time.Now()
-				time.Sleep(time.Minute - time.Second) // idle: nobody is asked
+				time.Sleep(time.Minute - time.Second) //nolint:forbidigo // the bubble's clock; idle: nobody is asked
 				sent := time.Now()
 				out := send(t, c, time.Hour, nil)
 				stream := p.next(t).stream
@@ -416,7 +416,7 @@ func TestIdleIsTold(t *testing.T) {
 		p.hello(t)
 		go p.echo()
 		for range 2 {
-			time.Sleep(7 * time.Second)
+			time.Sleep(7 * time.Second) //nolint:forbidigo // the bubble's clock
 			r := <-send(t, c, time.Minute, []byte("x"))
 			require.NoError(t, r.err)
 			require.Equal(t, 7*time.Second, r.idle)

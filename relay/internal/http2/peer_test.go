@@ -47,35 +47,35 @@ type frame struct {
 
 // connect returns a connection, made of a pipe that holds nothing, and its peer, which has said
 // hello.
-func connect(t testing.TB) (*http2.Conn, *peer) {
-	t.Helper()
+func connect(tb testing.TB) (*http2.Conn, *peer) {
+	tb.Helper()
 	near, far := net.Pipe()
 	c := http2.New(near, options())
 	p := &peer{Framer: h2.NewFramer(far, far), conn: far}
 	p.ReadMetaHeaders = hpack.NewDecoder(4096, nil)
-	t.Cleanup(func() { c.Retire(); _ = far.Close(); _ = near.Close() })
+	tb.Cleanup(func() { c.Retire(); _ = far.Close(); _ = near.Close() })
 	preface := make([]byte, len(h2.ClientPreface))
 	_, err := io.ReadFull(far, preface)
-	require.NoError(t, err)
-	require.Equal(t, h2.ClientPreface, string(preface))
-	require.Equal(t, h2.FrameSettings, p.next(t).kind)
+	require.NoError(tb, err)
+	require.Equal(tb, h2.ClientPreface, string(preface))
+	require.Equal(tb, h2.FrameSettings, p.next(tb).kind)
 	return c, p
 }
 
 // hello sends the peer's settings and reads that they were taken in.
-func (p *peer) hello(t testing.TB, settings ...h2.Setting) {
-	t.Helper()
-	require.NoError(t, p.WriteSettings(settings...))
-	f := p.next(t)
-	require.Equal(t, h2.FrameSettings, f.kind)
-	require.True(t, f.ack)
+func (p *peer) hello(tb testing.TB, settings ...h2.Setting) {
+	tb.Helper()
+	require.NoError(tb, p.WriteSettings(settings...))
+	f := p.next(tb)
+	require.Equal(tb, h2.FrameSettings, f.kind)
+	require.True(tb, f.ack)
 }
 
 // next reads a frame.
-func (p *peer) next(t testing.TB) frame {
-	t.Helper()
+func (p *peer) next(tb testing.TB) frame {
+	tb.Helper()
 	f, err := p.read()
-	require.NoError(t, err)
+	require.NoError(tb, err)
 	return f
 }
 
@@ -105,12 +105,12 @@ func (p *peer) read() (frame, error) {
 
 // hasNoMore requires that the next frame is the answer to a ping, and that nothing is under way
 // after it.
-func (p *peer) hasNoMore(t testing.TB) {
-	t.Helper()
-	require.NoError(t, p.WritePing(false, [8]byte{1}))
-	f := p.next(t)
-	require.Equal(t, h2.FramePing, f.kind)
-	require.True(t, f.ack)
+func (p *peer) hasNoMore(tb testing.TB) {
+	tb.Helper()
+	require.NoError(tb, p.WritePing(false, [8]byte{1}))
+	f := p.next(tb)
+	require.Equal(tb, h2.FramePing, f.kind)
+	require.True(tb, f.ack)
 	synctest.Wait()
 }
 
@@ -133,11 +133,11 @@ type result struct {
 }
 
 // send sends a request on its own goroutine.
-func send(t testing.TB, c *http2.Conn, timeout time.Duration, body []byte) <-chan result {
-	t.Helper()
-	require.True(t, c.Reserve())
+func send(tb testing.TB, c *http2.Conn, timeout time.Duration, body []byte) <-chan result {
+	tb.Helper()
+	require.True(tb, c.Reserve())
 	out := make(chan result, 1)
-	ctx := t.Context()
+	ctx := tb.Context()
 	go func() { out <- do(ctx, c, timeout, body) }()
 	return out
 }
@@ -170,7 +170,7 @@ func (p *peer) echo() {
 			defer mu.Unlock()
 			_ = p.head(f.stream, false, ":status", "200")
 			_ = p.WriteData(f.stream, true, body)
-			_ = p.WriteWindowUpdate(0, uint32(max(1, len(body)))) //nolint:gosec // small
+			_ = p.WriteWindowUpdate(0, uint32(max(1, len(body))))
 		})
 	}
 }

@@ -12,7 +12,7 @@ import (
 
 // read reads frames until the connection is closed.
 func (c *Conn) read() {
-	defer c.conn.Close() //nolint:errcheck // whatever went wrong with it is known by then
+	defer c.conn.Close() // whatever went wrong with it is known by then
 	for settled := false; ; settled = true {
 		frame, err := c.framer.ReadFrame()
 		now := time.Now()
@@ -172,7 +172,7 @@ func (c *Conn) takeSettings(f *h2.SettingsFrame) error {
 		return nil
 	}
 	err := f.ForeachSetting(func(s h2.Setting) error {
-		switch s.ID {
+		switch s.ID { //nolint:exhaustive // the others are about what is not used here
 		case h2.SettingMaxConcurrentStreams:
 			c.most = int(min(s.Val, 1<<20))
 		case h2.SettingInitialWindowSize:

@@ -49,7 +49,7 @@ func newStream() any {
 // Do sends a request on the place that Reserve kept, and returns the answer. Block is its header
 // block, see AppendHead; it and the body are the caller's again when Do returns. An error is an
 // *[Error], os.ErrDeadlineExceeded, or that of ctx; an answer whose head came whole is returned
-// beside it. idle is for how long the connection had had nothing to do.
+// beside it. idle is how long the connection had nothing to do before.
 //
 // The answer's Body is appended to room.
 func (c *Conn) Do(ctx context.Context, deadline time.Time, block, body, room []byte) (a Answer, idle time.Duration, err error) {

@@ -195,10 +195,10 @@ func (v *visit) find() error {
 			v.see("events/"+url.PathEscape(list.Data[0].ID), "")
 			return nil
 		case len(list.Data) > 0 || name != "":
-			http.Redirect(v.w, v.r, href(v.site.root, "events", "search", text), http.StatusSeeOther)
+			v.redirect(href(v.site.root, "events", "search", text))
 			return nil
 		}
 	}
-	http.Redirect(v.w, v.r, href(v.site.root, "events", "key", text), http.StatusSeeOther)
+	v.redirect(href(v.site.root, "events", "key", text))
 	return nil
 }

@@ -84,7 +84,7 @@ func TestALinkOpensThePortal(t *testing.T) {
 	require.Equal(t, "1", h.text("SELECT count(*)::text FROM tailpost.portal_link WHERE last_used_at IS NOT NULL"))
 }
 
-func TestAVisitEnds(t *testing.T) {
+func TestAVisitEnds(t *testing.T) { //nolint:tparallel // they move one clock
 	t.Parallel()
 	h := newHouse(t, looks)
 	admin := h.admin()
@@ -96,7 +96,7 @@ func TestAVisitEnds(t *testing.T) {
 		c.in()
 		return c, made
 	}
-	t.Run("when the link is revoked", func(t *testing.T) {
+	t.Run("when the link is revoked", func(t *testing.T) { //nolint:paralleltest // see above
 		c, made := visit(map[string]any{"tenant": "acme"}, houseKey)
 		id, _ := made["id"].(string)
 		admin.made(http.MethodDelete, "/v1/portal-links/"+id, nil)
@@ -104,7 +104,7 @@ func TestAVisitEnds(t *testing.T) {
 		at, _ := made["url"].(string)
 		require.Equal(t, refreshURL, h.caller("late", "").get(strings.TrimPrefix(at, h.url)).header.Get("Location"), "the link opens nothing more")
 	})
-	t.Run("with the key that made the link", func(t *testing.T) {
+	t.Run("with the key that made the link", func(_ *testing.T) { //nolint:paralleltest // see above
 		key := admin.made(http.MethodPost, "/v1/keys", map[string]any{"name": "app"})
 		secret, _ := key["secret"].(string)
 		c, _ := visit(map[string]any{"tenant": "acme"}, secret)
@@ -112,19 +112,19 @@ func TestAVisitEnds(t *testing.T) {
 		admin.made(http.MethodDelete, "/v1/keys/"+id, nil)
 		c.out(refreshURL)
 	})
-	t.Run("when the key of the configuration has another secret", func(t *testing.T) {
+	t.Run("when the key of the configuration has another secret", func(_ *testing.T) { //nolint:paralleltest // see above
 		c, _ := visit(map[string]any{"tenant": "acme"}, houseKey)
 		h.exec("UPDATE tailpost.portal_link SET fingerprint = 'another'")
 		c.out(refreshURL)
 	})
-	t.Run("with a click", func(t *testing.T) {
+	t.Run("with a click", func(t *testing.T) { //nolint:paralleltest // see above
 		c, _ := visit(map[string]any{"tenant": "acme"}, houseKey)
 		got := c.send(http.MethodPost, "/portal/logout", c.form("/portal/"))
 		require.Equal(t, "/portal/over", got.header.Get("Location"))
 		require.Contains(t, c.get("/portal/over").body, refreshURL)
 		c.out(refreshURL)
 	})
-	t.Run("when the link ends, and then leads to a link's own address", func(t *testing.T) {
+	t.Run("when the link ends, and then leads to a link's own address", func(t *testing.T) { //nolint:paralleltest // see above
 		c, made := visit(map[string]any{"tenant": "acme", "expires_in": "1h", "refresh_url": "https://app.example/acme?x=1"}, houseKey)
 		h.advance(59 * time.Minute)
 		c.in()

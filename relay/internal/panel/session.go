@@ -231,7 +231,7 @@ func (v *visit) out() {
 	if v.r.Method == http.MethodGet && v.r.URL.Path != v.site.root {
 		to += "?next=" + escapeQuery(strings.TrimPrefix(v.r.URL.RequestURI(), v.site.root))
 	}
-	http.Redirect(v.w, v.r, to, http.StatusSeeOther)
+	v.redirect(to)
 }
 
 // outage says that there is no answer now.

@@ -75,8 +75,11 @@ func (h *house) routes() (list []route) {
 	var doc struct {
 		Paths map[string]map[string]struct {
 			OperationID string `json:"operationId"`
-			Parameters  []struct{ Name, In string }
-		}
+			Parameters  []struct {
+				Name string `json:"name"`
+				In   string `json:"in"`
+			} `json:"parameters"`
+		} `json:"paths"`
 	}
 	require.NoError(h.t, json.Unmarshal([]byte(h.admin().get("/openapi.json").body), &doc))
 	for _, path := range slices.Sorted(maps.Keys(doc.Paths)) {

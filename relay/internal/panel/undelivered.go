@@ -158,7 +158,7 @@ func (v *visit) chosen() (deliveryFilter, []string, error) {
 func (v *visit) confirmDeliveries() error {
 	f, chosen, err := v.chosen()
 	if errors.Is(err, errNothingChosen) {
-		http.Redirect(v.w, v.r, v.site.root+"undelivered?"+f.link().Encode()+"&done=nothing-chosen", http.StatusSeeOther)
+		v.redirect(v.site.root + "undelivered?" + f.link().Encode() + "&done=nothing-chosen")
 		return nil
 	}
 	if err != nil {
@@ -228,7 +228,7 @@ func (v *visit) actOnDeliveries() error {
 		v.see(next(back), done)
 		return nil
 	}
-	http.Redirect(v.w, v.r, v.site.root+"undelivered?"+f.link().Encode()+"&done="+done, http.StatusSeeOther)
+	v.redirect(v.site.root + "undelivered?" + f.link().Encode() + "&done=" + done)
 	return nil
 }
 
@@ -254,6 +254,6 @@ func (v *visit) actOnAll(f *deliveryFilter, resend bool, path string) error {
 	if gone.More {
 		done = "discarded-more"
 	}
-	http.Redirect(v.w, v.r, v.site.root+"undelivered?"+f.link().Encode()+"&done="+done, http.StatusSeeOther)
+	v.redirect(v.site.root + "undelivered?" + f.link().Encode() + "&done=" + done)
 	return nil
 }

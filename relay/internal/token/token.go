@@ -43,7 +43,7 @@ func (e *Error) Unwrap() error { return e.err }
 // Source holds the token of one endpoint. It is safe for concurrent use.
 type Source struct {
 	config clientcredentials.Config
-	client *http.Client
+	client *http.Client  //nolint:forbidigo // it dials through the guard, see New
 	turn   chan struct{} // holds one value while somebody fetches
 
 	mu      sync.Mutex
@@ -73,9 +73,9 @@ func New(auth config.Auth, dialer *egress.Dialer, roots *x509.CertPool) (*Source
 	if auth.Audience != "" {
 		s.config.EndpointParams = url.Values{"audience": {auth.Audience}}
 	}
-	s.client = &http.Client{
+	s.client = &http.Client{ //nolint:forbidigo // it dials through the guard
 		Timeout: fetchTimeout,
-		Transport: &http.Transport{
+		Transport: &http.Transport{ //nolint:forbidigo // it dials through the guard
 			// Every connection of this transport goes to one place: the guard judges that.
 			DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
 				return dialer.Open(ctx, place)
@@ -189,8 +189,7 @@ func explain(err error) string {
 	case egress.IsLocal(err):
 		return "no connection to the token endpoint: the relay's machine is short of what that takes"
 	}
-	var url *url.Error
-	if errors.As(err, &url) {
+	if _, ok := errors.AsType[*url.Error](err); ok {
 		return "no connection to the token endpoint"
 	}
 	return "the token endpoint gave no token"

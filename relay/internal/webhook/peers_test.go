@@ -33,7 +33,8 @@ func startPeer(t *testing.T, name string, args ...string) *bufio.Reader {
 	t.Helper()
 	path, err := exec.LookPath(name)
 	if err != nil {
-		require.Empty(t, os.Getenv("CI"), "%s is not installed: .ci/peers.sh could not", name)
+		require.Empty(t, os.Getenv("CI"), //nolint:forbidigo // a test
+			"%s is not installed: .ci/peers.sh could not", name)
 		t.Skipf("%s is not installed: run .ci/peers.sh", name)
 	}
 	cmd := exec.CommandContext(t.Context(), path, args...)
