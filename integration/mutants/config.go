@@ -65,7 +65,7 @@ var configMutants = []mutant{
 	{
 		name: "config-too-many-retries", file: "config/validate_endpoint.go",
 		old:     `if len(delays) > maxSchedule {`,
-		new:     `if len(e.Retry.Schedule) > maxSchedule*10 {`,
+		new:     `if len(delays) > maxSchedule*10 {`,
 		promise: "A schedule has at most 100 delays.",
 		pkg:     "./config", run: "TestNumbersWithinTheirBounds",
 	},

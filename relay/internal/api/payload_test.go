@@ -52,7 +52,7 @@ func TestPayloadsNeedAScope(t *testing.T) { //nolint:tparallel // one after the 
 	id := b.marked(t)
 	_, blind := b.key(t, "", "endpoints:write", "deliveries:write", "keys:write")
 	event := "/v1/events/" + rowOfNone
-	for name, c := range map[string]struct {
+	for name, c := range map[string]struct { //nolint:paralleltest // see above
 		call
 
 		shows string
@@ -70,7 +70,7 @@ func TestPayloadsNeedAScope(t *testing.T) { //nolint:tparallel // one after the 
 		"bodies of a backtest":       {call{method: http.MethodPost, path: "/v1/endpoints/backtest", body: map[string]any{}}, markPayload},
 		"bodies of another filter":   {call{method: http.MethodPost, path: "/v1/endpoints/" + id + "/backtest", body: map[string]any{"where": ""}}, markPayload},
 	} {
-		t.Run(name, func(t *testing.T) { //nolint:paralleltest // see above
+		t.Run(name, func(t *testing.T) {
 			c.key = adminKey
 			require.Contains(t, string(b.do(t, c.call).is(http.StatusOK).Body), c.shows)
 			c.key = blind

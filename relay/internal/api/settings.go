@@ -43,7 +43,7 @@ func nulls(raw []byte) []string {
 }
 
 // reset brings settings back to their defaults, which complete fills in.
-func (s *settler) reset(names []string) {
+func (s *settler) reset(names []string) { //nolint:funlen // a case for each setting
 	var zero config.Endpoint
 	e := s.e
 	for _, name := range names {

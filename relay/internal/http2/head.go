@@ -85,11 +85,11 @@ func appendString(dst, s []byte) []byte { return append(appendInt(dst, len(s)), 
 func appendInt(dst []byte, n int) []byte {
 	const most = 1<<7 - 1
 	if n < most {
-		return append(dst, byte(n))
+		return append(dst, byte(n)) //nolint:gosec // below 1<<7
 	}
 	dst = append(dst, most)
 	for n -= most; n >= 1<<7; n >>= 7 {
 		dst = append(dst, byte(n)|1<<7)
 	}
-	return append(dst, byte(n)) //nolint:gosec // below 1<<7
+	return append(dst, byte(n))
 }
