@@ -160,7 +160,7 @@ func TestQueue_leavesAloneWhatWaitsAlready(t *testing.T) {
 	hold := take(t, b.ledger)
 	there := pending("e1", "erp", "", 1, noon)
 	require.NoError(t, b.ledger.Record(t.Context(), hold, &ledger.Batch{Park: []outbox.Delivery{there}, Now: noon}))
-	found := []outbox.Delivery{pending("e1", "erp", "", 9, noon.Add(time.Hour)), pending("e2", "erp", "k", 9, noon)}
+	found := []outbox.Delivery{pending("e1", "erp", "", 1, noon.Add(time.Hour)), pending("e2", "erp", "k", 9, noon)}
 	found[1].Event.Tenant, found[1].Event.Seq, found[1].Attempts = "acme", 4, 0
 	found[1].Event.Headers = map[string]string{"traceparent": "00-é"}
 	queued, err := b.ledger.Queue(t.Context(), hold, found, noon)
