@@ -125,6 +125,15 @@ var laneMutants = []mutant{
 		run:     "^TestTheSimulation$",
 	},
 	{
+		name:    "dispatch-made-anew-gets-the-lane-that-ends",
+		file:    "relay/internal/dispatch/routing.go",
+		old:     "\there, _ := d.apply(changes, (*lane).drop)\n",
+		new:     "\there, gone := d.apply(changes, nil)\n\tfor _, l := range gone {\n\t\tl.drop()\n\t}\n",
+		promise: "An endpoint that is deleted and made again gets what follows.",
+		pkg:     "./relay/internal/dispatch",
+		run:     "^TestChange_madeAnewAtOnce$",
+	},
+	{
 		name:    "dispatch-invalid-says-something-of-the-endpoint",
 		file:    "relay/internal/dispatch/send.go",
 		old:     "\tcase it.reason == outbox.ReasonInvalid, it.reason == outbox.ReasonRejected, noToken:\n",

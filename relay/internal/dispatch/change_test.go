@@ -264,6 +264,31 @@ func TestSetState_enablingClearsWhatItWasDisabledFor(t *testing.T) {
 	})
 }
 
+// TestChange_madeAnewAtOnce: an endpoint that is deleted and made again with no event in between, so
+// that both changes come together, gets what follows.
+func TestChange_madeAnewAtOnce(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		l := newLife(t)
+		l.change(l.endpoint())
+		l.event("e1")
+		l.later(time.Millisecond) // in flight
+		l.commit(func(tx *source.Unsettled) {
+			version := ledger.EndpointVersion{EndpointID: "ep_1", CommitLSN: outbox.LSN(l.at)}
+			made := version
+			made.Row = []byte("{}")
+			l.Change([]dispatch.Change{{ID: "ep_1", Version: version}, {ID: "ep_1", Endpoint: l.endpoint(), Version: made}}, tx)
+		})
+		l.event("e2")
+		l.gate.answer <- 200
+		l.gate.answer <- 200
+		l.later(time.Second)
+		require.Equal(t, 2, l.gate.sent())
+		require.Empty(t, l.tables.rows)
+		l.stop()
+	})
+}
+
 // TestTheReceiversWord_disables: a receiver may take an event and ask for no more.
 func TestTheReceiversWord_disables(t *testing.T) {
 	t.Parallel()

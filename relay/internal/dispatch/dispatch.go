@@ -184,7 +184,7 @@ func New(hard context.Context, o Options) *Dispatcher {
 	for i := range o.Endpoints {
 		changes[i] = change{id: o.Endpoints[i].Config.ID, endpoint: &o.Endpoints[i]}
 	}
-	d.apply(changes)
+	d.apply(changes, nil)
 	return d
 }
 

@@ -54,8 +54,10 @@ type change struct {
 }
 
 // apply changes the routing for the events that are taken afterwards, and returns the lanes that
-// are new or changed and those whose endpoints are gone. An endpoint that existed keeps its lane.
-func (d *Dispatcher) apply(changes []change) (here, gone []*lane) {
+// are new or changed and those whose endpoints are gone. An endpoint that existed keeps its lane. leave,
+// if it is set, ends a lane as soon as its endpoint is gone: the same endpoint may be back in the next
+// change, and must not get the lane that is about to end.
+func (d *Dispatcher) apply(changes []change, leave func(*lane)) (here, gone []*lane) {
 	d.places.mu.Lock()
 	defer d.places.mu.Unlock()
 	if len(changes) == 0 {
@@ -72,6 +74,9 @@ func (d *Dispatcher) apply(changes []change) (here, gone []*lane) {
 			continue
 		case c.endpoint == nil:
 			gone = append(gone, r.lanes[at])
+			if leave != nil {
+				leave(r.lanes[at])
+			}
 			d.places.left[c.id] = r.lanes[at]
 			r.lanes[at] = nil
 			delete(d.places.byID, c.id)
@@ -154,7 +159,7 @@ func (d *Dispatcher) Reload(endpoints []Endpoint) {
 			changes = append(changes, change{id: l.id})
 		}
 	}
-	here, gone := d.apply(changes)
+	here, gone := d.apply(changes, nil)
 	for _, l := range gone {
 		l.close()
 	}
@@ -182,10 +187,7 @@ func (d *Dispatcher) Change(cs []Change, tx *source.Unsettled) {
 	for i := range cs {
 		changes[i] = change{id: cs[i].ID, endpoint: cs[i].Endpoint}
 	}
-	here, gone := d.apply(changes)
-	for _, l := range gone {
-		l.drop()
-	}
+	here, _ := d.apply(changes, (*lane).drop)
 	for i := range cs {
 		if cs[i].Version.EndpointID != "" {
 			d.note(&cs[i], tx)
