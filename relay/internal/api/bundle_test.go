@@ -201,6 +201,9 @@ type call struct {
 	path    string
 	body    any // nil: none; a string is sent as it is
 	headers http.Header
+	// odd says that the library which checks requests takes it for wrong: in a list it takes no
+	// reserved character, however it is encoded.
+	odd bool
 }
 
 // do sends a request and checks the answer against the document; the request too, where it was a
@@ -248,7 +251,7 @@ func (b *bundle) do(tb testing.TB, c call) *answer {
 		return a
 	}
 	b.called[id] = true
-	if a.Status < 300 && (c.key != "" || len(b.cfg.API.Keys) > 0) {
+	if !c.odd && a.Status < 300 && (c.key != "" || len(b.cfg.API.Keys) > 0) {
 		ok, problems := b.doc.ValidateHttpRequestSync(request())
 		require.True(tb, ok, "%s: the request is not what the document says: %v", id, problems)
 	}
