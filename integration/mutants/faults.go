@@ -1,7 +1,7 @@
 package main
 
-// faultMutants break what holds for tables as they are found: ids that are used again, rows that are
-// changed, audits that cost what is new.
+// faultMutants break what holds for tables as they are found: ids that are used again, rows that
+// are changed, audits that cost what is new.
 var faultMutants = []mutant{
 	{
 		name:    "faults-reused-id-taken-for-known",
@@ -299,5 +299,14 @@ var faultMutants = []mutant{
 		promise: "The printed publication of a partitioned table publishes deletes.",
 		pkg:     "./outbox/schema",
 		run:     "^TestPrintPublishesDeletesOfAPartitionedTable$",
+	},
+	{
+		name:    "faults-zone-ignored-by-searches",
+		file:    "relay/internal/query/eventtable.go",
+		old:     `if !bare || t.mapping.TimeZone == "" {`,
+		new:     `if bare || t.mapping.TimeZone == "" {`,
+		promise: "A time of the table is the same instant where events are listed as where they are sent.",
+		pkg:     "./relay/internal/query",
+		run:     "TestEvents_pagesSkip",
 	},
 }

@@ -80,7 +80,7 @@ FROM (`
 // an empty one for all there is.
 const searchPatience = 200 * time.Millisecond
 
-// Attempts gives a page.
+// Attempts returns a page.
 func (s *Store) Attempts(ctx context.Context, q AttemptQuery) (page AttemptPage, err error) {
 	err = s.read(ctx, "list attempts", func(ctx context.Context, tx pgx.Tx) error {
 		page = AttemptPage{}
@@ -309,8 +309,8 @@ const addedClassesSQL = `CASE WHEN s.classes IS NULL THEN EXCLUDED.classes ELSE 
         JOIN unnest(EXCLUDED.classes) WITH ORDINALITY AS n (n, place) ON n.place = o.place
     ) END`
 
-// countTypeSQL counts an attempt by its type as the relay does, whose rows over all endpoints it may
-// not begin: the first of them says from when on they have everything.
+// countTypeSQL counts an attempt by its type as the relay does, whose rows over all endpoints it
+// may not begin: the first of them says from when on they have everything.
 const countTypeSQL = `
 INSERT INTO tailpost.type_stats AS s (endpoint_id, hour, event_type, attempts, delivered, failed, dead, classes)
 SELECT e.id, @hour, @kind::text, 1, @delivered, @failed, @dead, CASE WHEN e.id = '' THEN @classes::bigint[] END

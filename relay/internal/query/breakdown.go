@@ -20,8 +20,8 @@ const (
 // ClassCount is how many classes an answer may be of: none, then 1xx to 5xx.
 const ClassCount = 6
 
-// Counters by type began with some hour, whose own are not whole; before the next one the rows of all
-// endpoints are the only ones that count everything.
+// Counters by type began with some hour, whose own are not whole; before the next one the rows of
+// all endpoints are the only ones that count everything.
 const wholeSQL = `
 SELECT COALESCE(min(hour) + interval '1 hour', 'infinity'::timestamptz)
 FROM tailpost.type_stats
@@ -119,8 +119,8 @@ func seriesOfAll(ctx context.Context, tx pgx.Tx, args pgx.NamedArgs) ([]Series, 
 	return []Series{one}, err
 }
 
-// seriesByType reads the series of the types with the most attempts, and of all together as the last
-// one, without a name.
+// seriesByType reads the series of the types with the most attempts, and of all together as the
+// last one, without a name.
 func seriesByType(ctx context.Context, tx pgx.Tx, q *SeriesQuery, args pgx.NamedArgs, whole []Series) ([]Series, error) {
 	of := q.endpointsSQL()
 	if q.all() {

@@ -91,7 +91,8 @@ SELECT request = @request, answer
 FROM tailpost.idempotency
 WHERE key = @key`
 
-// Recall gives the answer that a request got before; nil: it was not made, or may not be repeated.
+// Recall returns the answer that a request got before; nil: it was not made, or may not be
+// repeated.
 func (s *Store) Recall(ctx context.Context, r Remembered) (again []byte, err error) {
 	if r.Key == nil {
 		return nil, nil

@@ -46,7 +46,7 @@ SELECT d.event_id, d.endpoint_id, COALESCE(e.name, ''), d.state, d.reason, d.att
 FROM tailpost.delivery AS d
 LEFT JOIN tailpost.endpoint AS e ON e.id = d.endpoint_id`
 
-// Deliveries gives a page.
+// Deliveries returns a page.
 func (s *Store) Deliveries(ctx context.Context, q DeliveryQuery) (page []Delivery, err error) {
 	where, args := q.SQL()
 	args["limit"] = q.Limit

@@ -49,7 +49,7 @@ func timeOrNull(t time.Time) *time.Time {
 	return &t
 }
 
-// Endpoints gives a page.
+// Endpoints returns a page.
 func (s *Store) Endpoints(ctx context.Context, q EndpointQuery) (page []ledger.EndpointRow, err error) {
 	err = s.read(ctx, "list endpoints", func(ctx context.Context, tx pgx.Tx) (err error) {
 		page, err = many(ctx, tx, endpointColumns+`
@@ -71,7 +71,7 @@ const endpointSQL = endpointColumns + `
 WHERE id = @id
   AND (@tenant::text = '' OR tenant = @tenant)`
 
-// Endpoint gives one endpoint.
+// Endpoint returns one endpoint.
 func (s *Store) Endpoint(ctx context.Context, tenant, id string) (row ledger.EndpointRow, err error) {
 	err = s.read(ctx, "read the endpoint", func(ctx context.Context, tx pgx.Tx) (err error) {
 		row, err = one(ctx, tx, endpointSQL, pgx.NamedArgs{"id": id, "tenant": tenant}, scanEndpoint)
@@ -80,7 +80,7 @@ func (s *Store) Endpoint(ctx context.Context, tenant, id string) (row ledger.End
 	return row, err
 }
 
-// SigningEndpoints gives the sealed secrets of every endpoint that signs with a key pair of its
+// SigningEndpoints returns the sealed secrets of every endpoint that signs with a key pair of its
 // own.
 func (s *Store) SigningEndpoints(ctx context.Context) (rows []ledger.EndpointRow, err error) {
 	err = s.read(ctx, "read the signing keys", func(ctx context.Context, tx pgx.Tx) (err error) {
@@ -93,7 +93,7 @@ ORDER BY created_at, id`, pgx.NamedArgs{}, scanEndpoint)
 	return rows, err
 }
 
-// Endpoint gives one endpoint and keeps others from changing it.
+// Endpoint returns one endpoint and keeps others from changing it.
 func (c *Change) Endpoint(ctx context.Context, tenant, id string) (ledger.EndpointRow, error) {
 	return one(ctx, c.tx, endpointSQL+"\nFOR UPDATE", pgx.NamedArgs{"id": id, "tenant": tenant}, scanEndpoint)
 }

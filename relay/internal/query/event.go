@@ -25,7 +25,7 @@ type Event struct {
 // maxEventRows bounds the deliveries and attempts of one event that Event gives.
 const maxEventRows = 250
 
-// Event gives an event, with the deliveries and attempts to endpoints that the tenant may see.
+// Event returns an event, with the deliveries and attempts to endpoints that the tenant may see.
 // ErrNotFound: there is no trace of it, or it belongs to another tenant.
 func (s *Store) Event(ctx context.Context, tenant, id string) (Event, error) {
 	var found Event

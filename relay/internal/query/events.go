@@ -75,7 +75,7 @@ const (
 // windowsSQL keeps the planner to indexes: the table may be large, and its statistics old.
 const windowsSQL = `SELECT set_config('enable_seqscan', 'off', true), set_config('statement_timeout', '3s', true)`
 
-// Events gives a page.
+// Events returns a page.
 func (s *Store) Events(ctx context.Context, q EventQuery) (page EventPage, err error) {
 	err = s.read(ctx, "list events", func(ctx context.Context, tx pgx.Tx) error {
 		list := eventList{tx: tx, q: q, at: q.After, until: time.Now().Add(searchPatience)}

@@ -35,6 +35,8 @@ func eventTables() map[string]eventTable {
 	const columns = "(id text PRIMARY KEY, type text NOT NULL, key text, tenant text, payload jsonb, created_at timestamptz)"
 	untimed := m
 	untimed.CreatedAt = ""
+	elsewhere := m
+	elsewhere.TimeZone = "America/Los_Angeles"
 	uuid := func(n int) string { return fmt.Sprintf("018f0000-0000-7000-8000-%012d", n) }
 	return map[string]eventTable{
 		"indexed times":          {[]string{"CREATE TABLE e " + columns, "CREATE INDEX ON e (created_at, id)", "CREATE INDEX ON e (key)"}, m, "created_at", numberID},
@@ -43,6 +45,10 @@ func eventTables() map[string]eventTable {
 			"CREATE TABLE e (id uuid PRIMARY KEY, type varchar(40) NOT NULL, key varchar(9), tenant text, payload text, created_at timestamp)",
 			"CREATE INDEX ON e (created_at)", "CREATE INDEX ON e (key)",
 		}, m, "created_at", uuid},
+		"timestamps of another zone": {[]string{
+			"CREATE TABLE e (id text PRIMARY KEY, type text NOT NULL, key text, tenant text, payload jsonb, created_at timestamp(3))",
+			"CREATE INDEX ON e (created_at, id)",
+		}, elsewhere, "created_at", numberID},
 		"no times, numbers": {[]string{"CREATE TABLE e (id bigint PRIMARY KEY, type text NOT NULL, key bigint, tenant text, payload jsonb)"}, untimed, "id", func(n int) string { return fmt.Sprint(100 + n) }},
 		"partitioned": {[]string{
 			"CREATE TABLE e (id text, type text NOT NULL, key text, tenant text, payload jsonb, created_at timestamptz, UNIQUE (id, type)) PARTITION BY LIST (type)",
@@ -127,6 +133,9 @@ func (b *bundle) checkEvents(t *testing.T, rt *rapid.T, table *eventTable) {
 			args := []any{table.id(i), r.typ, r.key, r.tenant}
 			if table.m.CreatedAt != "" && r.ago >= 0 {
 				columns, values = columns+", created_at", values+", $5::timestamptz"
+				if zone := table.m.TimeZone; zone != "" {
+					values += " AT TIME ZONE '" + zone + "'"
+				}
 				args = append(args, b.now.Add(-r.ago))
 			}
 			batch.Queue("INSERT INTO "+table.m.QuotedTable()+" ("+columns+") VALUES ("+values+")", args...)
@@ -137,6 +146,29 @@ func (b *bundle) checkEvents(t *testing.T, rt *rapid.T, table *eventTable) {
 	for range 2 {
 		b.checkEventPages(t, rt, table, rows)
 	}
+}
+
+// checkSince asks for what is newer than a time, which is an instant whatever the column's type.
+func (b *bundle) checkSince(t *testing.T, rt *rapid.T, table *eventTable, rows []row) {
+	t.Helper()
+	if table.order != "created_at" {
+		return
+	}
+	const back = 30 * time.Minute
+	wanted, got := []string{}, []string{}
+	for _, r := range rows {
+		if r.exists && r.ago >= 0 && r.ago <= back {
+			wanted = append(wanted, table.id(r.n))
+		}
+	}
+	page, err := b.store.Events(t.Context(), query.EventQuery{Since: b.now.Add(-back), Limit: 100})
+	require.NoError(rt, err)
+	for i := range page.Events {
+		if page.Events[i].HasRow {
+			got = append(got, page.Events[i].ID)
+		}
+	}
+	require.ElementsMatch(rt, wanted, got)
 }
 
 func (e *eventTable) idType() string {
@@ -215,6 +247,9 @@ func (b *bundle) checkEventPages(t *testing.T, rt *rapid.T, table *eventTable, r
 			at := slices.IndexFunc(rows, func(r row) bool { return table.id(r.n) == e.ID })
 			require.Equal(rt, rows[at].exists, e.HasRow, e.ID)
 			require.Equal(rt, rows[at].attempted, e.State == query.EventDelivered, e.ID)
+			if rows[at].exists && rows[at].ago >= 0 && table.m.CreatedAt != "" {
+				require.Equal(rt, b.now.Add(-rows[at].ago), e.CreatedAt.UTC(), "%s: its time", e.ID)
+			}
 		}
 		require.LessOrEqual(rt, len(got), len(wanted), "more than there are: %v", got)
 		if page.Next == nil {
@@ -223,6 +258,7 @@ func (b *bundle) checkEventPages(t *testing.T, rt *rapid.T, table *eventTable, r
 		q.After = *page.Next
 		require.LessOrEqual(rt, pages, 40, "a page leads to itself")
 	}
+	b.checkSince(t, rt, table, rows)
 	if exact || table.order != "attempted_at" && !anyTies(want) {
 		require.Equal(rt, wanted, got)
 	} else {

@@ -122,10 +122,36 @@ func (t *eventTable) selection(from string) string {
 	}
 	created, at := "NULL::timestamptz", "''"
 	if m.CreatedAt != "" {
-		created, at = t.column(m.CreatedAt)+"::timestamptz", t.column(m.CreatedAt)+"::text"
+		created, at = t.instant(t.column(m.CreatedAt)), t.column(m.CreatedAt)+"::text"
 	}
 	return "SELECT " + text(m.ID) + " AS id, " + text(m.Type) + " AS type, " + text(m.Key) + " AS key, " + text(m.Tenant) +
 		" AS tenant, " + created + " AS created_at, COALESCE(" + at + ", '') AS at\nFROM " + from + " AS o"
+}
+
+// zoned returns the zone that the configuration names for times whose type has none, as SQL; empty:
+// it is the session's, which is the database's.
+func (t *eventTable) zoned() string {
+	bare := t.createdType == "date" || strings.HasPrefix(t.createdType, "timestamp") && strings.HasSuffix(t.createdType, "without time zone")
+	if !bare || t.mapping.TimeZone == "" {
+		return ""
+	}
+	return "'" + t.mapping.TimeZone + "'" // the configuration takes no quotes in it
+}
+
+// instant is the SQL of a time in the type of created_at as a timestamptz.
+func (t *eventTable) instant(expression string) string {
+	if zone := t.zoned(); zone != "" {
+		return "(" + expression + "::timestamp AT TIME ZONE " + zone + ")"
+	}
+	return expression + "::timestamptz"
+}
+
+// stamp is the SQL of a timestamptz in the type of created_at.
+func (t *eventTable) stamp(expression string) string {
+	if zone := t.zoned(); zone != "" {
+		expression = "(" + expression + " AT TIME ZONE " + zone + ")"
+	}
+	return expression + "::" + t.createdType
 }
 
 func (t *eventTable) column(name string) string { return "o." + pgx.Identifier{name}.Sanitize() }
@@ -144,8 +170,8 @@ func (t *eventTable) byTime(started bool) walk {
 		w.where += "\n  AND (" + created + ", " + id + ") < (@at::text::" + t.createdType + ", @id::text::" + t.idType + ")"
 	}
 	// As far as the column's own type tells it; the rest is left to the filter.
-	w.where += "\n  AND (@since::timestamptz IS NULL OR " + created + " >= @since::timestamptz::" + t.createdType + ")" +
-		"\n  AND (@until::timestamptz IS NULL OR " + created + " <= @until::timestamptz::" + t.createdType + ")"
+	w.where += "\n  AND (@since::timestamptz IS NULL OR " + created + " >= " + t.stamp("@since::timestamptz") + ")" +
+		"\n  AND (@until::timestamptz IS NULL OR " + created + " <= " + t.stamp("@until::timestamptz") + ")"
 	return w
 }
 

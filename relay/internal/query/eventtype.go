@@ -25,7 +25,7 @@ const eventTypeColumns = `
 SELECT name, description, schema, example, deprecated, version, created_at, updated_at
 FROM tailpost.event_type`
 
-// EventTypes gives a page of the catalogue in the order of names, from after that name on.
+// EventTypes returns a page of the catalogue in the order of names, from after that name on.
 func (s *Store) EventTypes(ctx context.Context, after string, limit int) (page []EventType, err error) {
 	err = s.read(ctx, "list event types", func(ctx context.Context, tx pgx.Tx) (err error) {
 		page, err = many(ctx, tx, eventTypeColumns+`
@@ -37,7 +37,7 @@ LIMIT @limit`, pgx.NamedArgs{"after": after, "limit": limit}, pgx.RowToStructByN
 	return page, err
 }
 
-// EventType gives one entry.
+// EventType returns one entry.
 func (s *Store) EventType(ctx context.Context, name string) (row EventType, err error) {
 	err = s.read(ctx, "read the event type", func(ctx context.Context, tx pgx.Tx) (err error) {
 		row, err = one(ctx, tx, eventTypeColumns+"\nWHERE name = @name", pgx.NamedArgs{"name": name}, pgx.RowToStructByName[EventType])
@@ -46,7 +46,7 @@ func (s *Store) EventType(ctx context.Context, name string) (row EventType, err 
 	return row, err
 }
 
-// EventType gives one entry and keeps others from changing it.
+// EventType returns one entry and keeps others from changing it.
 func (c *Change) EventType(ctx context.Context, name string) (EventType, error) {
 	return one(ctx, c.tx, eventTypeColumns+"\nWHERE name = @name\nFOR UPDATE", pgx.NamedArgs{"name": name}, pgx.RowToStructByName[EventType])
 }

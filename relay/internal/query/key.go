@@ -32,7 +32,7 @@ SELECT id, name, source, COALESCE(prefix, '') AS prefix, scopes, COALESCE(tenant
        last_used_at
 FROM tailpost.api_key`
 
-// KeyByHash gives the key whose secret has this hash.
+// KeyByHash returns the key whose secret has this hash.
 func (s *Store) KeyByHash(ctx context.Context, hash []byte) (key Key, err error) {
 	err = s.read(ctx, "look for the key", func(ctx context.Context, tx pgx.Tx) (err error) {
 		key, err = one(ctx, tx, keyColumns+"\nWHERE hash = @hash", pgx.NamedArgs{"hash": hash}, pgx.RowToStructByName[Key])
@@ -53,7 +53,7 @@ func (s *Store) KeyByID(ctx context.Context, id string) (key Key, hash []byte, e
 	return key, hash, err
 }
 
-// Keys gives a page of the keys, newest first.
+// Keys returns a page of the keys, newest first.
 func (s *Store) Keys(ctx context.Context, tenant string, after Position, limit int) (page []Key, err error) {
 	err = s.read(ctx, "list keys", func(ctx context.Context, tx pgx.Tx) (err error) {
 		page, err = many(ctx, tx, keyColumns+`
@@ -66,7 +66,7 @@ LIMIT @limit`, pgx.NamedArgs{"tenant": tenant, "at": timeOrNull(after.At), "id":
 	return page, err
 }
 
-// Key gives one key and keeps others from changing it.
+// Key returns one key and keeps others from changing it.
 func (c *Change) Key(ctx context.Context, tenant, id string) (Key, error) {
 	return one(ctx, c.tx, keyColumns+`
 WHERE id = @id

@@ -32,17 +32,17 @@ const replayColumns = operationColumns + `r.types, r.since, r.until, r.done, r.u
 FROM tailpost.replay AS r
 WHERE (@tenant::text = '' OR EXISTS (SELECT FROM tailpost.endpoint AS e WHERE e.id = r.endpoint_id AND e.tenant = @tenant))`
 
-// Replays gives a page.
+// Replays returns a page.
 func (s *Store) Replays(ctx context.Context, q OperationQuery) ([]Replay, error) {
 	return operationPage[Replay](ctx, s, "list replays", replayColumns, q)
 }
 
-// Replay gives one replay.
+// Replay returns one replay.
 func (s *Store) Replay(ctx context.Context, tenant, id string) (Replay, error) {
 	return operationByID[Replay](ctx, s, "read the replay", replayColumns, tenant, id)
 }
 
-// LockReplay gives one replay and keeps others from changing it.
+// LockReplay returns one replay and keeps others from changing it.
 func (c *Change) LockReplay(ctx context.Context, tenant, id string) (Replay, error) {
 	return lockOperation[Replay](ctx, c.tx, replayColumns, tenant, id)
 }
@@ -152,7 +152,7 @@ WHERE replay_id = @id
 ORDER BY attempted_at, event_id
 LIMIT @limit`
 
-// Missing gives a page, and the replay as it was then.
+// Missing returns a page, and the replay as it was then.
 func (s *Store) Missing(ctx context.Context, q MissingQuery) (r Replay, page []MissingEvent, err error) {
 	err = s.read(ctx, "list missing events", func(ctx context.Context, tx pgx.Tx) (err error) {
 		r, err = one(ctx, tx, replayColumns+"\n  AND r.id = @id", pgx.NamedArgs{"tenant": q.Tenant, "id": q.ReplayID}, pgx.RowToStructByName[Replay])

@@ -22,17 +22,17 @@ const resendColumns = operationColumns + `COALESCE(r.tenant, '') AS tenant, r.se
 FROM tailpost.resend AS r
 WHERE (@tenant::text = '' OR r.tenant = @tenant)`
 
-// Resends gives a page.
+// Resends returns a page.
 func (s *Store) Resends(ctx context.Context, q OperationQuery) ([]Resend, error) {
 	return operationPage[Resend](ctx, s, "list resends", resendColumns, q)
 }
 
-// Resend gives one resend.
+// Resend returns one resend.
 func (s *Store) Resend(ctx context.Context, tenant, id string) (Resend, error) {
 	return operationByID[Resend](ctx, s, "read the resend", resendColumns, tenant, id)
 }
 
-// LockResend gives one resend and keeps others from changing it.
+// LockResend returns one resend and keeps others from changing it.
 func (c *Change) LockResend(ctx context.Context, tenant, id string) (Resend, error) {
 	return lockOperation[Resend](ctx, c.tx, resendColumns, tenant, id)
 }

@@ -34,8 +34,8 @@ type Series struct {
 	Points []SeriesPoint
 }
 
-// seriesStartSQL sums the counters by step. Buckets are summed for one endpoint only: over thousands
-// they would take most of the time.
+// seriesStartSQL sums the counters by step. Buckets are summed for one endpoint only: over
+// thousands they would take most of the time.
 const seriesStartSQL = `
 WITH hours AS (
     SELECT s.*, date_bin(@step::interval, s.hour, @from::timestamptz) AS at

@@ -28,8 +28,8 @@ FROM tailpost.endpoint_stats
 WHERE endpoint_id = ANY (@ids::text[])
 GROUP BY endpoint_id`
 
-// Totals gives the counters of endpoints over all time, without durations. One without attempts is
-// missing.
+// Totals returns the counters of endpoints over all time, without durations. One without attempts
+// is missing.
 func (s *Store) Totals(ctx context.Context, ids []string) (map[string]Stats, error) {
 	totals := make(map[string]Stats, len(ids))
 	err := s.read(ctx, "read the counters", func(ctx context.Context, tx pgx.Tx) error {
@@ -74,8 +74,8 @@ FROM tailpost.endpoint_stats
 WHERE endpoint_id = @id
   AND (@since::timestamptz IS NULL OR hour >= @since)`
 
-// Stats gives the counters of an endpoint over each of the times, which begin with an hour; a zero
-// one means all time.
+// Stats returns the counters of an endpoint over each of the times, which begin with an hour; a
+// zero one means all time.
 func (s *Store) Stats(ctx context.Context, id string, since []time.Time) ([]Stats, error) {
 	sums := make([]Stats, len(since))
 	err := s.read(ctx, "read the counters", func(ctx context.Context, tx pgx.Tx) error {

@@ -92,7 +92,8 @@ func (s *Store) Readdress(url config.Secret) error {
 	return nil
 }
 
-// applicationName is shortened by Postgres to 63 bytes. That of a command is not among the replicas.
+// applicationName is shortened by Postgres to 63 bytes. That of a command is not among the
+// replicas.
 func applicationName(owner string) string {
 	if owner == "" {
 		return "tailpost"
