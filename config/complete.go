@@ -50,7 +50,7 @@ func (c Config) Complete() (*Config, error) {
 	return done, nil
 }
 
-// complete gives a copy with defaults, and reports what breaks a rule.
+// complete returns a copy with defaults, and reports what breaks a rule.
 func (c Config) complete(report func(problem)) *Config {
 	c.Database.Slot = cmp.Or(c.Database.Slot, defaultSlot)
 	if c.Outbox.Mapping == (outbox.Mapping{}) && c.Outbox.Messages == "" {

@@ -69,8 +69,8 @@ func (d *decoder) problem(p problem, firstFile string) {
 	d.diags = append(d.diags, broken)
 }
 
-// parent gives the name of the setting that holds another: a list that of an element, a block that
-// of an attribute.
+// parent returns the name of the setting that holds another: a list that of an element, a block
+// that of an attribute.
 func parent(name string) string {
 	if i := strings.LastIndexAny(name, ".["); i >= 0 {
 		return name[:i]
@@ -200,7 +200,7 @@ func (d *decoder) retention(s *section) {
 	r.Stats = s.durationOr("stats", "forever")
 }
 
-// durationOr gives a duration, or a negative one for a word that stands for none.
+// durationOr returns a duration, or a negative one for a word that stands for none.
 func (s *section) durationOr(name, never string) time.Duration {
 	text, ok := s.text(name)
 	switch {

@@ -46,7 +46,7 @@ func (s *section) auth(to *Auth) {
 
 func isText(text string) bool { return text != "" }
 
-// tls decodes a tls block of an endpoint. Its values are PEM themselves: file("client.pem") reads
+// clientTLS decodes a tls block of an endpoint. Its values are PEM themselves: file("client.pem") reads
 // them, and is read again when the file changes.
 func (s *section) clientTLS(to *ClientTLS) {
 	b := s.single("tls")

@@ -154,7 +154,7 @@ func (s *section) literalHeaders() {
 	}
 }
 
-// set gives a function that keeps what a getter found.
+// set returns a function that keeps what a getter found.
 func set[T any](to *T) func(v T, ok bool) {
 	return func(v T, ok bool) {
 		if ok {
@@ -177,8 +177,8 @@ func (s *section) count(name string, to *int, least int) {
 	*to = n
 }
 
-// statuses decodes a list of statuses, which may be written as numbers. An empty list would mean the
-// default to the rules, which is not what was written.
+// statuses decodes a list of statuses, which may be written as numbers. An empty list would mean
+// the default to the rules, which is not what was written.
 func (s *section) statuses(name string, to *Statuses) {
 	texts, ok := s.texts(name)
 	if !ok {
@@ -252,7 +252,7 @@ func (d *decoder) subscription(s *section, b *hclsyntax.Block, index int) Subscr
 	return sub
 }
 
-// expression gives an attribute's expression and its text, or nil.
+// expression returns an attribute's expression and its text, or nil.
 func (s *section) expression(name string) (expr hclsyntax.Expression, text string) {
 	attr := s.body.Attributes[name]
 	if attr == nil {

@@ -8,8 +8,8 @@ import (
 	"github.com/tailpost/tailpost/config/diag"
 )
 
-// FormatSource gives src in the canonical layout. The error is of type Diagnostics, for a file that
-// does not parse; names in it are those of the file as given.
+// FormatSource returns src in the canonical layout. The error is of type Diagnostics, for a file
+// that does not parse; names in it are those of the file as given.
 func FormatSource(src []byte, filename string) ([]byte, error) {
 	s := diag.NewSource(filename, src)
 	if _, diags := hclsyntax.ParseConfig(src, filename, hcl.InitialPos); diags.HasErrors() {

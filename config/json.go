@@ -7,7 +7,7 @@ import (
 	"time"
 )
 
-// MarshalJSON gives the configuration without its secrets: for people and for `tailpost check
+// MarshalJSON returns the configuration without its secrets: for people and for `tailpost check
 // --json`. Values of headers, queries of URLs, and paths of URLs that came from the environment
 // count as secrets.
 func (c Config) MarshalJSON() ([]byte, error) {
@@ -43,7 +43,7 @@ func (c Config) MarshalJSON() ([]byte, error) {
 	return text, nil
 }
 
-// MarshalJSON gives the endpoint without its secrets, as Config.MarshalJSON does.
+// MarshalJSON returns the endpoint without its secrets, as Config.MarshalJSON does.
 func (e Endpoint) MarshalJSON() ([]byte, error) {
 	text, err := json.Marshal(newEndpointJSON(&e))
 	if err != nil {
@@ -78,7 +78,7 @@ type apiKeyJSON struct {
 	Tenant string   `json:"tenant,omitempty"`
 }
 
-// newAPIJSON gives nil where there is no API.
+// newAPIJSON returns nil where there is no API.
 func newAPIJSON(a *API) *apiJSON {
 	if !a.Enabled() {
 		return nil
@@ -116,7 +116,7 @@ type metricsJSON struct {
 	Listen string `json:"listen"`
 }
 
-// newMetricsJSON gives nil where there are no metrics.
+// newMetricsJSON returns nil where there are no metrics.
 func newMetricsJSON(m *Metrics) *metricsJSON {
 	if !m.Enabled() {
 		return nil
@@ -265,7 +265,7 @@ func spell(d time.Duration, zero string) string {
 	return d.String()
 }
 
-// String gives the form of the configuration file.
+// String returns the form of the configuration file.
 func (s Start) String() string {
 	switch {
 	case s.Beginning:

@@ -18,7 +18,7 @@ import (
 
 // Options is what a configuration may ask of its surroundings.
 type Options struct {
-	// Getenv gives environment variables to env(). Nil: none is set.
+	// Getenv looks up environment variables for env(). Nil: none is set.
 	Getenv func(name string) (value string, ok bool)
 	// ReadFile reads configuration files, and what file() names. Nil: os.ReadFile.
 	ReadFile func(path string) ([]byte, error)
@@ -76,7 +76,7 @@ func unreadable(path string, err error) Diagnostic {
 // errNoFiles is a directory without configuration.
 var errNoFiles = errors.New("the directory has no *.hcl file")
 
-// configFiles gives the files that make up the configuration at path, in order.
+// configFiles returns the files that make up the configuration at path, in order.
 func configFiles(path string) ([]string, error) {
 	info, err := os.Stat(path)
 	if err != nil {

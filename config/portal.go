@@ -6,7 +6,6 @@ import (
 	"math"
 	"net/http"
 	"net/url"
-	"os"
 	"path/filepath"
 	"slices"
 	"strconv"
@@ -64,7 +63,7 @@ func (d *decoder) portal(outer *section, b *hclsyntax.Block) {
 	p.FrameOrigins, _ = s.texts("frame_origins")
 	p.RefreshURL, _ = s.text("refresh_url")
 	if path := s.path("logo"); path != "" {
-		logo, err := readLogo(path)
+		logo, err := readLogo(path, s.d.opts.ReadFile)
 		if err != nil {
 			s.wrong("logo", s.body.Attributes["logo"].Expr.Range(), "Unreadable logo", "%s.", sentence(err.Error()))
 		}
@@ -73,8 +72,8 @@ func (d *decoder) portal(outer *section, b *hclsyntax.Block) {
 }
 
 // readLogo reads a picture. The error says what to do.
-func readLogo(path string) (Logo, error) {
-	data, err := os.ReadFile(path) //nolint:gosec // the operator names it
+func readLogo(path string, read func(string) ([]byte, error)) (Logo, error) {
+	data, err := read(path)
 	switch {
 	case err != nil:
 		return Logo{}, fmt.Errorf("the file cannot be read: %w", err)

@@ -12,7 +12,7 @@ import (
 const redacted = diag.Redacted
 
 // Secret is a value that no printed form shows: neither fmt with any verb, nor JSON, nor text. Only
-// Reveal gives it. The zero Secret is absent.
+// Reveal returns it. The zero Secret is absent.
 type Secret struct {
 	// A pointer, because fmt shows the fields of unexported struct fields without calling their
 	// methods.
@@ -27,7 +27,7 @@ func NewSecret(value string) Secret {
 	return Secret{value: &value}
 }
 
-// Reveal gives the value itself.
+// Reveal returns the value itself.
 func (s Secret) Reveal() string {
 	if s.value == nil {
 		return ""
@@ -45,7 +45,7 @@ func (s Secret) Equal(other Secret) bool {
 	return subtle.ConstantTimeCompare([]byte(s.Reveal()), []byte(other.Reveal())) == 1
 }
 
-// String gives [redacted], or nothing for the zero Secret.
+// String returns [redacted], or nothing for the zero Secret.
 func (s Secret) String() string {
 	if s.IsZero() {
 		return ""
@@ -53,7 +53,7 @@ func (s Secret) String() string {
 	return redacted
 }
 
-// GoString gives the form of String.
+// GoString returns the form of String.
 func (s Secret) GoString() string {
 	return s.String()
 }
@@ -64,12 +64,12 @@ func (s Secret) Format(f fmt.State, _ rune) {
 	_, _ = io.WriteString(f, s.String())
 }
 
-// MarshalText gives the form of String.
+// MarshalText returns the form of String.
 func (s Secret) MarshalText() ([]byte, error) {
 	return []byte(s.String()), nil
 }
 
-// MarshalJSON gives the form of String as a JSON string.
+// MarshalJSON returns the form of String as a JSON string.
 func (s Secret) MarshalJSON() ([]byte, error) {
 	return []byte(`"` + s.String() + `"`), nil
 }

@@ -88,7 +88,7 @@ func (s *section) labels(b *hclsyntax.Block) {
 	}
 }
 
-// single gives the one block of a type, or nil.
+// single returns the one block of a type, or nil.
 func (s *section) single(blockType string) *hclsyntax.Block {
 	var first *hclsyntax.Block
 	for _, b := range s.body.Blocks {
@@ -216,7 +216,7 @@ func secondName(t hcl.Traversal) (string, bool) {
 	return attr.Name, ok
 }
 
-// text gives a string.
+// text returns a string.
 func (s *section) text(name string) (string, bool) {
 	v, _, ok := s.value(name, cty.String)
 	if !ok {
@@ -225,7 +225,7 @@ func (s *section) text(name string) (string, bool) {
 	return v.AsString(), true
 }
 
-// path gives the path of a file, which stands relative to the configuration's own.
+// path returns the path of a file, which stands relative to the configuration's own.
 func (s *section) path(name string) string {
 	text, _ := s.text(name)
 	if text != "" && !filepath.IsAbs(text) {
@@ -234,13 +234,13 @@ func (s *section) path(name string) string {
 	return text
 }
 
-// flag gives true or false.
+// flag returns true or false.
 func (s *section) flag(name string) bool {
 	v, _, ok := s.value(name, cty.Bool)
 	return ok && v.True()
 }
 
-// integer gives a whole number.
+// integer returns a whole number.
 func (s *section) integer(name string) (int, bool) {
 	v, _, ok := s.value(name, cty.Number)
 	if !ok {
@@ -253,7 +253,7 @@ func (s *section) integer(name string) (int, bool) {
 	return i, whole
 }
 
-// duration gives a string such as "15s" as a duration.
+// duration returns a string such as "15s" as a duration.
 func (s *section) duration(name string) (time.Duration, bool) {
 	text, ok := s.text(name)
 	if !ok {
@@ -285,7 +285,7 @@ func parseDuration(text string) (d time.Duration, detail string) {
 	return 0, remedy
 }
 
-// texts gives a list of strings, or of one where a single string stands.
+// texts returns a list of strings, or of one where a single string stands.
 func (s *section) texts(name string) (elements []string, ok bool) {
 	attr := s.body.Attributes[name]
 	if attr == nil {
@@ -316,7 +316,7 @@ func (s *section) placeElements(name string, expr hclsyntax.Expression) {
 	}
 }
 
-// table gives an object of strings. A null stays in it as nil.
+// table returns an object of strings. A null stays in it as nil.
 func (s *section) table(name string) (members map[string]*string, ok bool) {
 	if attr := s.body.Attributes[name]; attr != nil && s.secretNames(name, attr.Expr) {
 		return nil, false
@@ -376,7 +376,7 @@ func (s *section) placeMembers(name string, object *hclsyntax.ObjectConsExpr) {
 	}
 }
 
-// secret gives a secret, and warns of one that stands in the file.
+// secret returns a secret, and warns of one that stands in the file.
 func (s *section) secret(name string, isSecret func(string) bool) Secret {
 	v, marked, ok := s.value(name, cty.String)
 	if !ok {
@@ -399,7 +399,7 @@ func (s *section) literal(at hcl.Range) {
 		`Keep it out of the file: read it with env("NAME") or file("path").`))
 }
 
-// secrets gives one secret or a list of them.
+// secrets returns one secret or a list of them.
 func (s *section) secrets(name string) []Secret {
 	attr := s.body.Attributes[name]
 	if attr == nil {
@@ -434,7 +434,7 @@ func (s *section) secrets(name string) []Secret {
 	return secrets
 }
 
-// secretList gives the secrets of an expression that is no list written out: a string, or what
+// secretList returns the secrets of an expression that is no list written out: a string, or what
 // split() gives.
 func (s *section) secretList(name string, expr hclsyntax.Expression) []Secret {
 	s.d.place(s.endpoint, s.prefix+name, expr.Range())

@@ -23,7 +23,7 @@ type field struct {
 	name     string // for example timeout, retry.schedule[2], database.url; empty: the block itself
 }
 
-// text gives the name for people: database.url, endpoint.erp.timeout.
+// text returns the name for people: database.url, endpoint.erp.timeout.
 func (f field) text(c *Config) string {
 	if f.endpoint == global {
 		return f.name

@@ -112,8 +112,8 @@ func TestTheConfigurationsOfTheDocumentsAreValid(t *testing.T) {
 	require.Greater(t, blocks, 10)
 }
 
-// TestTheStatementsOfTheDocumentsRun runs every block of SQL on a database that Tailpost has, in the
-// order of the document. What a block called "sql syntax" says is for a server of another kind.
+// TestTheStatementsOfTheDocumentsRun runs every block of SQL on a database that Tailpost has, in
+// the order of the document. What a block called "sql syntax" says is for a server of another kind.
 func TestTheStatementsOfTheDocumentsRun(t *testing.T) {
 	t.Parallel()
 	server, err := pgserver.Start(t.Context(), pgserver.Options{Settings: pgserver.FastSettings()})

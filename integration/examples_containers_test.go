@@ -81,7 +81,7 @@ func (c container) start(t *testing.T, dir string, more ...string) *kit.Process 
 	return kit.Start(t, command)
 }
 
-// readDockerfile gives the instructions of the image's last stage, each with what it says last.
+// readDockerfile returns the instructions of the image's last stage, each with what it says last.
 func readDockerfile(t *testing.T) map[string]string {
 	t.Helper()
 	text, err := os.ReadFile(filepath.Join(kit.Root(), "Dockerfile"))
@@ -232,7 +232,7 @@ func ownDatabase(t *testing.T, settings map[string]string, name string) *kit.Dat
 	return kit.OpenDatabase(t, server.URL(name), "")
 }
 
-// get gives the status of an answer.
+// get returns the status of an answer.
 func get(t *testing.T, url string) int {
 	t.Helper()
 	request, err := http.NewRequestWithContext(t.Context(), http.MethodGet, url, http.NoBody)

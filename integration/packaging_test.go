@@ -54,8 +54,8 @@ func TestAReleaseIsBuiltAsEverythingElse(t *testing.T) {
 	require.Equal(t, "checksum", release.Signs[0].Artifacts)
 }
 
-// TestTheWorkflowsRunWhatIsThere looks for each target that a workflow makes, and that none has more
-// rights than it needs.
+// TestTheWorkflowsRunWhatIsThere looks for each target that a workflow makes, and that none has
+// more rights than it needs.
 func TestTheWorkflowsRunWhatIsThere(t *testing.T) {
 	t.Parallel()
 	makefile := readDocument(t, "Makefile")
@@ -97,8 +97,8 @@ func TestTheWorkflowsRunWhatIsThere(t *testing.T) {
 	}
 }
 
-// TestTheChartsConfigurationIsValid loads what values.yaml has for tailpost.hcl. The chart itself is
-// looked at in integration/chart, by Helm's packages.
+// TestTheChartsConfigurationIsValid loads what values.yaml has for tailpost.hcl. The chart itself
+// is looked at in integration/chart, by Helm's packages.
 func TestTheChartsConfigurationIsValid(t *testing.T) {
 	t.Parallel()
 	var values struct{ Config string }

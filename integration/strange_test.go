@@ -163,8 +163,8 @@ func TestStrangeTransactionsAreReadAsTheyCommit(t *testing.T) {
 	requireOneHold(t, relay)
 }
 
-// statements gives a script's statements, where no semicolon is within one but in DO blocks, which
-// are alone. A transaction is one simple query, so that it keeps its connection.
+// statements returns a script's statements, where no semicolon is within one but in DO blocks,
+// which are alone. A transaction is one simple query, so that it keeps its connection.
 func statements(script string) func(yield func(string) bool) {
 	return func(yield func(string) bool) {
 		if strings.HasPrefix(script, "DO ") {

@@ -84,8 +84,8 @@ func (c *collector) named(name string) []*tracepb.Span {
 	return found
 }
 
-// The trace that an application began goes on through delivery and attempts to the receiver, and the
-// metrics go the same way.
+// The trace that an application began goes on through delivery and attempts to the receiver, and
+// the metrics go the same way.
 func TestACollectorGetsTracesAndMetrics(t *testing.T) {
 	t.Parallel()
 	b, c := setup(t), newCollector(t)

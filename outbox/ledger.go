@@ -46,8 +46,8 @@ type Attempt struct {
 
 	Search []string // what the event is found by, as "name=value"
 
-	// RequestHeaders and ResponseHeaders are by their names in lower case, without secrets; nil: they
-	// are not kept, or there were none.
+	// RequestHeaders and ResponseHeaders are by their names in lower case, without secrets; nil:
+	// they are not kept, or there were none.
 	RequestHeaders, ResponseHeaders map[string]string
 }
 

@@ -10,7 +10,7 @@ import (
 // numbers with a slash.
 type LSN uint64
 
-// String gives the form in which Postgres prints a pg_lsn, for example "16/B374D848".
+// String returns the form in which Postgres prints a pg_lsn, for example "16/B374D848".
 func (l LSN) String() string {
 	return fmt.Sprintf("%X/%X", uint64(l)>>32, uint64(l)&0xFFFFFFFF)
 }

@@ -233,7 +233,7 @@ func (w *Writer) statement(events []Event, ids []string) (statement, error) {
 	return s, nil
 }
 
-// values gives each field as text, nil where the column's default is wanted.
+// values returns each field as text, nil where the column's default is wanted.
 func (w *Writer) values(e *Event, id string) (values [fieldCount]any, err error) {
 	headers, err := e.headersJSON()
 	if err != nil {

@@ -149,8 +149,9 @@ func (h *holding) besides(cfg *config.Config, hold ledger.Hold, found taken) {
 	})
 }
 
-// receivers returns every endpoint that there is to deliver to, those of the configuration and those
-// made through the API as they were where the stream begins, and the feed of what changes about them.
+// receivers returns every endpoint that there is to deliver to, those of the configuration and
+// those made through the API as they were where the stream begins, and the feed of what changes
+// about them.
 func (r *Relay) receivers(
 	ctx context.Context, led *ledger.Ledger, set *settings, begin source.Position, now time.Time,
 ) ([]dispatch.Endpoint, *intake.Feed, error) {

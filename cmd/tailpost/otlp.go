@@ -17,8 +17,8 @@ import (
 )
 
 // otlpExporters makes the exporters that the standard variables of OpenTelemetry ask for; nil: none
-// does. They are asked for by an address (OTEL_EXPORTER_OTLP_ENDPOINT, or that of one signal), or by
-// OTEL_TRACES_EXPORTER or OTEL_METRICS_EXPORTER = otlp. Everything else, such as headers and
+// does. They are asked for by an address (OTEL_EXPORTER_OTLP_ENDPOINT, or that of one signal), or
+// by OTEL_TRACES_EXPORTER or OTEL_METRICS_EXPORTER = otlp. Everything else, such as headers and
 // certificates, the exporters read themselves.
 func otlpExporters(ctx context.Context, getenv func(string) string, log zerolog.Logger) (spans sdktrace.SpanExporter, readings sdkmetric.Exporter, err error) {
 	traces, err := otlpWanted(getenv, "TRACES")
@@ -78,8 +78,8 @@ func otlpWanted(getenv func(string) string, signal string) (bool, error) {
 	return true, nil
 }
 
-// exportErrors logs that spans or metrics were not exported, once a minute: a collector that is gone
-// stops nothing.
+// exportErrors logs that spans or metrics were not exported, once a minute: a collector that is
+// gone stops nothing.
 func exportErrors(log zerolog.Logger, now func() time.Time) otel.ErrorHandlerFunc {
 	said := make(chan time.Time, 1)
 	said <- time.Time{}

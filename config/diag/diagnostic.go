@@ -52,7 +52,7 @@ func (d Diagnostics) Error() string {
 	return strings.Join(lines, "\n")
 }
 
-// Error gives the problem in one line: place, summary, detail.
+// Error returns the problem in one line: place, summary, detail.
 func (d Diagnostic) Error() string {
 	text := d.Summary + ": " + d.Detail
 	switch {
@@ -115,7 +115,7 @@ func (d Diagnostic) write(b *strings.Builder, color bool) {
 	fmt.Fprintf(b, "  %s\n", d.Detail)
 }
 
-// printable gives line without what a terminal would act on.
+// printable returns line without what a terminal would act on.
 func printable(line string) string {
 	return strings.Map(func(r rune) rune {
 		if r != '\t' && (r < ' ' || r == 0x7f) {
@@ -125,7 +125,7 @@ func printable(line string) string {
 	}, line)
 }
 
-// indent gives white space as wide as the first n characters of line.
+// indent returns white space as wide as the first n characters of line.
 func indent(line string, n int) string {
 	var b strings.Builder
 	for _, r := range line {

@@ -310,7 +310,7 @@ func (c *compiler) toString(e *hclsyntax.FunctionCallExpr) node {
 	return folded(node{form: formString, failed: n.failed, run: func(ev *outbox.Event) value { return toText(run(ev)) }}, n)
 }
 
-// toText gives a single value as a text: numbers as they were written, times as RFC 3339.
+// toText returns a single value as a text: numbers as they were written, times as RFC 3339.
 func toText(v value) value {
 	switch v.kind {
 	case kindString:

@@ -48,7 +48,7 @@ func (v value) note(m bool) value {
 // evaluate computes an expression for an event.
 type evaluate func(e *outbox.Event) value
 
-// readPath gives the value at a path of the payload.
+// readPath returns the value at a path of the payload.
 func readPath(path payload.Path) evaluate {
 	return func(e *outbox.Event) value {
 		at := path.Find(e.Payload)
@@ -59,7 +59,7 @@ func readPath(path payload.Path) evaluate {
 	}
 }
 
-// readValue gives the value at doc[at].
+// readValue returns the value at doc[at].
 func readValue(doc []byte, at int) value {
 	switch doc[at] {
 	case '"':
@@ -97,12 +97,12 @@ func readValue(doc []byte, at int) value {
 	}
 }
 
-// alias gives b as a string without a copy.
+// alias returns b as a string without a copy.
 func alias(b []byte) string {
 	return unsafe.String(unsafe.SliceData(b), len(b)) //nolint:gosec // an Event is immutable, and its payload with it
 }
 
-// unalias gives s as bytes without a copy. Nobody writes to them.
+// unalias returns s as bytes without a copy. Nobody writes to them.
 func unalias(s string) []byte {
 	return unsafe.Slice(unsafe.StringData(s), len(s)) //nolint:gosec // only read
 }
@@ -112,7 +112,7 @@ func timeText(t time.Time) string {
 	return t.UTC().Format(time.RFC3339Nano)
 }
 
-// compare gives the sign of a - b for two values of one ordered kind. It is false for all others.
+// compare returns the sign of a - b for two values of one ordered kind. It is false for all others.
 func compare(a, b *value) (int, bool) {
 	switch {
 	case a.kind != b.kind:

@@ -42,7 +42,8 @@ func ValidValue(s string) bool {
 	return !hasControl(s) && strings.Trim(s, " \t") == s
 }
 
-// hasControl reports whether s holds what no header's value may: a control character other than the tab.
+// hasControl reports whether s holds what no header's value may: a control character other than the
+// tab.
 func hasControl(s string) bool {
 	for i := range len(s) {
 		if s[i] < ' ' && s[i] != '\t' || s[i] == 0x7f {

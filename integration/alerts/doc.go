@@ -3,6 +3,6 @@
 // own packages on what the relay then shows.
 //
 // Time is virtual: what was scraped is stored at moments a minute apart, so that an alert that
-// waits for ten minutes takes no longer than the scrapes. The package is a module of its own, so that
-// Prometheus is no dependency of the product's.
+// waits for ten minutes takes no longer than the scrapes. The package is a module of its own, so
+// that Prometheus is no dependency of the product's.
 package alerts

@@ -23,7 +23,8 @@ func (t temper) answer() []byte {
 	return append(b, "\r\nno"...)
 }
 
-// bucket holds what a receiver of some capacity may still take, a tenth of a second's worth at most.
+// bucket holds what a receiver of some capacity may still take, a tenth of a second's worth at
+// most.
 type bucket struct {
 	tokens float64
 	filled time.Time

@@ -32,8 +32,8 @@ func load(t *testing.T) *chart.Chart {
 	return c
 }
 
-// render renders the chart and returns its objects by kind and name. The error is of the schema or of
-// a template.
+// render renders the chart and returns its objects by kind and name. The error is of the schema or
+// of a template.
 func render(t *testing.T, values string) (map[string]any, error) {
 	t.Helper()
 	given, err := chartutil.ReadValues([]byte(values))
@@ -116,7 +116,8 @@ func TestTheDefaultsRender(t *testing.T) {
 	require.Contains(t, objects, "ConfigMap "+job.Spec.Template.Spec.Volumes[0].ConfigMap.Name)
 }
 
-// requireRestricted requires Kubernetes' restricted Pod Security Standard, and a root that is not writable.
+// requireRestricted requires Kubernetes' restricted Pod Security Standard, and a root that is not
+// writable.
 func requireRestricted(t *testing.T, spec *corev1.PodSpec) {
 	t.Helper()
 	require.True(t, *spec.SecurityContext.RunAsNonRoot)

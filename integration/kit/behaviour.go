@@ -47,8 +47,8 @@ func Trickle(pause time.Duration) Behaviour {
 	}
 }
 
-// Lie promises a longer body than it sends, and closes the connection. Its head is an answer all the
-// same.
+// Lie promises a longer body than it sends, and closes the connection. Its head is an answer all
+// the same.
 func Lie() Behaviour {
 	return func(_ context.Context, w http.ResponseWriter, _ Request) int {
 		conn, _, err := http.NewResponseController(w).Hijack()

@@ -1,7 +1,7 @@
 package main
 
-// operateMutants break what people on call rely on: the commands, what doctor and plan say, and what
-// is upgraded.
+// operateMutants break what people on call rely on: the commands, what doctor and plan say, and
+// what is upgraded.
 var operateMutants = []mutant{
 	{
 		name:    "operate-follow-begins-anew",

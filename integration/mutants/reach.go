@@ -1,7 +1,7 @@
 package main
 
-// reachMutants break what endpoints may ask for beyond the common request: methods, statuses, words of
-// their receivers.
+// reachMutants break what endpoints may ask for beyond the common request: methods, statuses, words
+// of their receivers.
 var reachMutants = []mutant{
 	{
 		name: "reach-word-on-success-ignored", file: "relay/internal/retry/decide.go",

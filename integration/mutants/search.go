@@ -1,7 +1,7 @@
 package main
 
-// searchMutants break what is promised of what attempts keep beside what all have: what their events are
-// found by, and headers.
+// searchMutants break what is promised of what attempts keep beside what all have: what their
+// events are found by, and headers.
 var searchMutants = []mutant{
 	{
 		name: "search-composite-value", file: "config/filter/search.go",

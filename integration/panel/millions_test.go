@@ -31,9 +31,9 @@ type millions struct {
 }
 
 // TestPagesAreQuickAmongMillions loads every page of a large installation and holds it to 100 ms of
-// server time, by the quickest of some loads, since others may be busy beside it, and to 200 kB of HTML. It takes minutes, so it runs only
-// where TAILPOST_PAGES says among how many attempts (make pages). TAILPOST_PAGES_URL names a
-// database that is to be kept and used again.
+// server time, by the quickest of some loads, since others may be busy beside it, and to 200 kB of
+// HTML. It takes minutes, so it runs only where TAILPOST_PAGES says among how many attempts (make
+// pages). TAILPOST_PAGES_URL names a database that is to be kept and used again.
 func TestPagesAreQuickAmongMillions(t *testing.T) {
 	n, _ := strconv.Atoi(os.Getenv("TAILPOST_PAGES"))
 	if n == 0 {
@@ -125,8 +125,8 @@ func (m *millions) fill() {
 	if there {
 		return
 	}
-	// A day at a time, in a table that becomes a partition once it is full: its indexes are then built
-	// at once.
+	// A day at a time, in a table that becomes a partition once it is full: its indexes are then
+	// built at once.
 	perDay := m.attempts / (m.days + 1)
 	for day := range m.days {
 		name := "tailpost.attempt_" + time.Now().UTC().AddDate(0, 0, -m.days+day).Format("20060102")

@@ -76,7 +76,7 @@ func (b *blocks) place() uint64 {
 }
 
 // nextQuote is the quick way through a long string from doc[at], which is not behind a backslash:
-// it gives the offset of the quote at the string's end, or of one (or the backslashes before it)
+// it returns the offset of the quote at the string's end, or of one (or the backslashes before it)
 // that is escaped and close to another, where blocks are quicker; the document's end if there is
 // none.
 func nextQuote(doc []byte, at int) int {
@@ -97,7 +97,7 @@ func nextQuote(doc []byte, at int) int {
 	}
 }
 
-// closing gives which bracket of the block closes the outermost of those that are open; Absent:
+// closing returns which bracket of the block closes the outermost of those that are open; Absent:
 // none does.
 func (b *blocks) closing() int {
 	depth := b.depth
@@ -170,9 +170,9 @@ func plainBlocks(text []byte) int {
 	return len(text) / blockSize
 }
 
-// escapes gives the bytes of a block that a backslash escapes. Of a run of backslashes every second
-// one escapes the byte after it: adding the starts of runs at odd places to the runs carries a bit
-// out of each, whose place tells the run's length from even to odd.
+// escapes returns the bytes of a block that a backslash escapes. Of a run of backslashes every
+// second one escapes the byte after it: adding the starts of runs at odd places to the runs carries
+// a bit out of each, whose place tells the run's length from even to odd.
 func (b *blocks) escapes(backslashes uint64) uint64 {
 	const even = 0x5555555555555555
 	backslashes &^= b.escaped
@@ -183,7 +183,7 @@ func (b *blocks) escapes(backslashes uint64) uint64 {
 	return (even ^ sum<<1) & after
 }
 
-// parity gives the bits that have an odd number of bits up to and with themselves.
+// parity returns the bits that have an odd number of bits up to and with themselves.
 func parity(x uint64) uint64 {
 	x ^= x << 1
 	x ^= x << 2

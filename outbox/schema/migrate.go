@@ -45,7 +45,7 @@ func (e *VersionError) Error() string {
 	}
 }
 
-// Unwrap gives the sentinel.
+// Unwrap returns the sentinel.
 func (e *VersionError) Unwrap() error {
 	if e.Database > e.Binary {
 		return ErrNewer
@@ -234,7 +234,7 @@ func setLocal(ctx context.Context, tx pgx.Tx, name, value string) error {
 	return nil
 }
 
-// nextMigration gives the first step that the database lacks, nil where it lacks none.
+// nextMigration returns the first step that the database lacks, nil where it lacks none.
 func nextMigration(ctx context.Context, tx outbox.PgxTx, steps []Migration) (*Migration, error) {
 	version, err := schemaVersion(ctx, tx)
 	if err != nil {

@@ -54,7 +54,7 @@ func (p *printed) run(t *testing.T, o schema.PrintOptions) {
 	p.exec(t, "BEGIN; "+script.String()+"\nCOMMIT")
 }
 
-// as gives a connection on which the role acts. A role that cannot log in is taken by SET ROLE.
+// as returns a connection on which the role acts. A role that cannot log in is taken by SET ROLE.
 func (p *printed) as(t *testing.T, role string) *pgx.Conn {
 	t.Helper()
 	conn := p.Conn(t)

@@ -241,7 +241,7 @@ func columnProblems(m outbox.Mapping, columns []columnRow) []error {
 	return problems
 }
 
-// readUniques gives the columns of each unique index that holds for every row.
+// readUniques returns the columns of each unique index that holds for every row.
 func readUniques(ctx context.Context, db outbox.PgxTx, table uint32) ([][]string, error) {
 	rows, err := db.Query(ctx, `
 SELECT array(SELECT a.attname::text

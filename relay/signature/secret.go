@@ -48,7 +48,7 @@ func GenerateKeyPair() (private, public string) {
 	return privatePrefix + base64.StdEncoding.EncodeToString(k), encodePublic(k)
 }
 
-// PublicKey gives the public key (whpk_…) of a private one (whsk_…).
+// PublicKey returns the public key (whpk_…) of a private one (whsk_…).
 func PublicKey(private string) (string, error) {
 	if !strings.HasPrefix(private, privatePrefix) {
 		return "", fmt.Errorf("%w: want a private key, %s and base64", ErrInvalidSecret, privatePrefix)

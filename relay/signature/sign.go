@@ -134,7 +134,7 @@ func appendPrefix(dst []byte, id string, unix int64) []byte {
 	return append(strconv.AppendInt(dst, unix, 10), '.')
 }
 
-// Sign gives the headers of a signed request: webhook-id, webhook-timestamp and the scheme's
+// Sign returns the headers of a signed request: webhook-id, webhook-timestamp and the scheme's
 // signature header. Hot paths use [Signer.Append].
 func (s *Signer) Sign(id string, timestamp time.Time, body []byte) http.Header {
 	h := make(http.Header, 3)

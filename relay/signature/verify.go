@@ -58,7 +58,7 @@ func NewVerifierFor(scheme Scheme, secrets ...string) (*Verifier, error) {
 	return &Verifier{scheme: scheme, keys: keys, tolerance: DefaultTolerance, now: time.Now}, nil
 }
 
-// WithTolerance gives a copy whose timestamps may lie up to d from the clock, either way. A
+// WithTolerance returns a copy whose timestamps may lie up to d from the clock, either way. A
 // negative d accepts any timestamp, for requests that were recorded earlier.
 func (v *Verifier) WithTolerance(d time.Duration) *Verifier {
 	c := *v
@@ -66,7 +66,7 @@ func (v *Verifier) WithTolerance(d time.Duration) *Verifier {
 	return &c
 }
 
-// WithClock gives a copy that asks now for the time, for tests.
+// WithClock returns a copy that asks now for the time, for tests.
 func (v *Verifier) WithClock(now func() time.Time) *Verifier {
 	c := *v
 	c.now = now

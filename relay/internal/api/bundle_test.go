@@ -301,7 +301,7 @@ func (a *answer) is(status int) *answer {
 	return a
 }
 
-// at gives the value at a path such as "data.0.id".
+// at returns the value at a path such as "data.0.id".
 func (a *answer) at(path string) any {
 	a.t.Helper()
 	var v any
@@ -340,7 +340,7 @@ func (a *answer) text(path string) string {
 	return s
 }
 
-// list gives the length of the list at a path.
+// list returns the length of the list at a path.
 func (a *answer) list(path string) []any {
 	a.t.Helper()
 	l, _ := a.at(path).([]any)

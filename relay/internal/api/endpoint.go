@@ -27,7 +27,7 @@ type endpointOutput struct {
 // newID makes an id that nobody guesses: 128 random bits or more.
 func newID(prefix string) string { return prefix + rand.Text() }
 
-// decode gives the settings of a row. What cannot be read of a row that another version wrote is
+// decode returns the settings of a row. What cannot be read of a row that another version wrote is
 // left out.
 func (s *Server) decode(row *ledger.EndpointRow) config.Endpoint {
 	cfg, err := ledger.DecodeEndpoint(*row)

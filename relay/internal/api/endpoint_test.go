@@ -119,8 +119,8 @@ func TestValuesOfHeadersInThePolicyAreSealedAtTheNextChange(t *testing.T) {
 	}
 }
 
-// TestStatusesOfAnEndpoint: what its answers mean is a setting like others: kept, shown, brought back
-// to its default, and refused in the words of the configuration.
+// TestStatusesOfAnEndpoint: what its answers mean is a setting like others: kept, shown, brought
+// back to its default, and refused in the words of the configuration.
 func TestStatusesOfAnEndpoint(t *testing.T) {
 	t.Parallel()
 	b := setup(t, nil)

@@ -136,7 +136,7 @@ type Endpoint struct {
 	UpdatedAt      time.Time      `json:"updated_at"`
 }
 
-// show gives an endpoint as the API shows it.
+// show returns an endpoint as the API shows it.
 func show(row *ledger.EndpointRow, cfg *config.Endpoint, stats query.Stats) Endpoint {
 	e := Endpoint{
 		ID: row.ID, Name: row.Name, URL: row.URL, Description: row.Description, Status: row.Status,

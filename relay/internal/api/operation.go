@@ -42,7 +42,7 @@ type cancelling[R, T any] struct {
 	show      func(*R) T
 }
 
-// run gives what is shown of it then. One that is cancelled already is shown as it is.
+// run returns what is shown of it then. One that is cancelled already is shown as it is.
 func (x cancelling[R, T]) run(ctx context.Context, c *query.Change) (T, error) {
 	before := x.show(x.row)
 	switch x.operation.State {

@@ -243,8 +243,8 @@ func TestAnEnabledEndpointBeginsAnew(t *testing.T) {
 	require.Nil(t, b.get(t, path).is(http.StatusOK).at("failing_since"))
 }
 
-// TestAPauseForgetsNoFailure: a failing endpoint that somebody pauses and resumes is no healthier for
-// it, and is disabled when it would have been.
+// TestAPauseForgetsNoFailure: a failing endpoint that somebody pauses and resumes is no healthier
+// for it, and is disabled when it would have been.
 func TestAPauseForgetsNoFailure(t *testing.T) {
 	t.Parallel()
 	b := setup(t, nil)

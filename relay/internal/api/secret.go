@@ -23,7 +23,7 @@ const (
 
 const keyPairPrefix = "whsk_"
 
-// chosenSecret gives the secret that was brought, or makes one.
+// chosenSecret returns the secret that was brought, or makes one.
 func chosenSecret(s *settler, brought, secretType string) config.Secret {
 	switch {
 	case brought != "" && secretType != "":
@@ -38,7 +38,7 @@ func chosenSecret(s *settler, brought, secretType string) config.Secret {
 	return config.NewSecret(signature.GenerateSecret())
 }
 
-// publicKey gives the public key of a key pair, nothing for a shared secret.
+// publicKey returns the public key of a key pair, nothing for a shared secret.
 func publicKey(secret config.Secret) string {
 	if !strings.HasPrefix(secret.Reveal(), keyPairPrefix) {
 		return ""
@@ -76,7 +76,7 @@ func (s *Server) unseal(row *ledger.EndpointRow) (ledger.Sealed, error) {
 	return sealed, nil
 }
 
-// live gives the secrets that sign at a time.
+// live returns the secrets that sign at a time.
 func live(secrets []ledger.EndpointSecret, now time.Time) []config.Secret {
 	out := make([]config.Secret, 0, len(secrets))
 	for i := range secrets {
@@ -176,7 +176,7 @@ func later(a, b time.Time) time.Time {
 	return a
 }
 
-// nextSecret gives the secret that follows, checked by the rules of the configuration.
+// nextSecret returns the secret that follows, checked by the rules of the configuration.
 func (s *Server) nextSecret(row *ledger.EndpointRow, body *NewSecret, sealed ledger.Sealed, now time.Time) (config.Secret, error) {
 	e, err := ledger.DecodeEndpoint(*row)
 	if err != nil {

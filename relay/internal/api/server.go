@@ -107,7 +107,7 @@ func New(o Options) *Server {
 	return s
 }
 
-// Document gives the OpenAPI document.
+// Document returns the OpenAPI document.
 func (s *Server) Document() ([]byte, error) { return documentText(s.api.OpenAPI()) }
 
 // ServeHTTP implements http.Handler.

@@ -203,7 +203,7 @@ func (s *settler) headers(in *map[string]string) {
 	}
 }
 
-// header gives the value that the endpoint has of a header.
+// header returns the value that the endpoint has of a header.
 func (s *settler) header(name string) (value string, found bool) {
 	for n, value := range s.sealed.Headers {
 		if strings.EqualFold(n, name) {

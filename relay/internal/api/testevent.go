@@ -106,7 +106,7 @@ func (s *Server) sendTest(ctx context.Context, row *ledger.EndpointRow, body *Te
 	return &attempt, nil
 }
 
-// sendable gives an endpoint with what it takes to sign.
+// sendable returns an endpoint with what it takes to sign.
 func (s *Server) sendable(row *ledger.EndpointRow) (config.Endpoint, error) {
 	current := s.config()
 	if row.Source == ledger.SourceConfig {

@@ -18,9 +18,9 @@ import (
 //	                                                   └────────┘ began the last time, from there in steps that grow
 //
 // It decides once in a round trip, and never on requests that were under way when it lowered the
-// limit. A few refusals say nothing: some receivers refuse one request in ten at any load, and would
-// take less if they got less. After a pause that most answers asked for, an endpoint goes on with
-// what it took before.
+// limit. A few refusals say nothing: some receivers refuse one request in ten at any load, and
+// would take less if they got less. After a pause that most answers asked for, an endpoint goes on
+// with what it took before.
 type admission struct {
 	ceiling int // the endpoint's concurrency
 

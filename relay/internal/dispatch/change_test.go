@@ -264,8 +264,8 @@ func TestSetState_enablingClearsWhatItWasDisabledFor(t *testing.T) {
 	})
 }
 
-// TestChange_madeAnewAtOnce: an endpoint that is deleted and made again with no event in between, so
-// that both changes come together, gets what follows.
+// TestChange_madeAnewAtOnce: an endpoint that is deleted and made again with no event in between,
+// so that both changes come together, gets what follows.
 func TestChange_madeAnewAtOnce(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {

@@ -216,8 +216,8 @@ func (r *recorder) pass(ctx context.Context) error {
 // concludeTime bounds the writing of the last position, which only spares the next relay an audit.
 const concludeTime = 2 * time.Second
 
-// conclude writes how far everything is settled, so that the next relay knows if somebody else moves
-// the slot.
+// conclude writes how far everything is settled, so that the next relay knows if somebody else
+// moves the slot.
 func (r *recorder) conclude(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, concludeTime)
 	defer cancel()

@@ -54,9 +54,9 @@ type change struct {
 }
 
 // apply changes the routing for the events that are taken afterwards, and returns the lanes that
-// are new or changed and those whose endpoints are gone. An endpoint that existed keeps its lane. leave,
-// if it is set, ends a lane as soon as its endpoint is gone: the same endpoint may be back in the next
-// change, and must not get the lane that is about to end.
+// are new or changed and those whose endpoints are gone. An endpoint that existed keeps its lane.
+// leave, if it is set, ends a lane as soon as its endpoint is gone: the same endpoint may be back
+// in the next change, and must not get the lane that is about to end.
 func (d *Dispatcher) apply(changes []change, leave func(*lane)) (here, gone []*lane) {
 	d.places.mu.Lock()
 	defer d.places.mu.Unlock()

@@ -299,7 +299,7 @@ func (w *world) reload(p *party, rnd *rand.Rand) {
 	w.swap(nil)
 }
 
-// swap gives the dispatcher the endpoints of the configuration, with what their rows say. One that
+// swap hands the dispatcher the endpoints of the configuration, with what their rows say. One that
 // was there keeps its status, whatever its row says by now; one that is back has that of its row.
 // The caller holds w.mu.
 func (w *world) swap(back *party) {

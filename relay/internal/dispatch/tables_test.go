@@ -216,7 +216,7 @@ func (f *tables) pending(endpoint string, keep func(outbox.Delivery) bool) []out
 	return f.unfinished(endpoint, false, keep)
 }
 
-// unfinished gives what is pending, and what is dead too if asked.
+// unfinished returns what is pending, and what is dead too if asked.
 func (f *tables) unfinished(endpoint string, dead bool, keep func(outbox.Delivery) bool) []outbox.Delivery {
 	var rows []outbox.Delivery
 	for _, d := range f.rows {

@@ -15,7 +15,7 @@ import (
 	"github.com/tailpost/tailpost/relay/internal/hangup"
 )
 
-// pair gives both ends of a connection.
+// pair returns both ends of a connection.
 func pair(t *testing.T) (ours, theirs net.Conn) {
 	t.Helper()
 	listener, err := (&net.ListenConfig{}).Listen(t.Context(), "tcp", "127.0.0.1:0")

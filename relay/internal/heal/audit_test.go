@@ -315,8 +315,8 @@ func TestAnAuditDeliversWhatTheStreamDidNotBringAndNothingElse(t *testing.T) {
 	})
 }
 
-// The audit of an interval reads what is new where an index finds that; where none does, and after a
-// gap, it reads everything.
+// The audit of an interval reads what is new where an index finds that; where none does, and after
+// a gap, it reads everything.
 func TestTheAuditOfAnIntervalReadsWhatIsNew(t *testing.T) {
 	t.Parallel()
 	for name, indexed := range map[string]bool{"with an index": true, "without": false} {

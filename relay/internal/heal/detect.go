@@ -133,8 +133,8 @@ func skipped(f *Finding) string {
 	return "WAL from a time without publication cannot be decoded"
 }
 
-// ahead is that the slot stands beyond what was recorded, and beyond what a relay lets go of without
-// a record because there are no events in it: somebody else may have moved it.
+// ahead is that the slot stands beyond what was recorded, and beyond what a relay lets go of
+// without a record because there are no events in it: somebody else may have moved it.
 func ahead(f *Finding) string {
 	if f.Before.Heal != nil || source.Position(f.Info.ConfirmedFlush) <= max(source.Position(f.Before.Settled), source.Position(f.Before.Released), f.Acked) {
 		return ""

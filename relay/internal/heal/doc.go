@@ -56,10 +56,10 @@
 // goes by created_at, else it wanted everything that the gap has. Rows from before the slot was
 // first taken are nobody's, but for the backfill of outbox.start, which is the same sweep. A sweep
 // reads every block of the table once, at a tenth of the speed that it could have; only rows behind
-// the horizon cost more than that. The audit of an interval, when nothing tells of a gap, reads only
-// blocks with rows created since an hour before the last one, if an index finds those (a BRIN
-// does): what it costs grows with what is new, and not with the table. What it finds is queued in transactions of at most 500
-// deliveries or 1 MiB, as recording waits for each.
+// the horizon cost more than that. The audit of an interval, when nothing tells of a gap, reads
+// only blocks with rows created since an hour before the last one, if an index finds those (a BRIN
+// does): what it costs grows with what is new, and not with the table. What it finds is queued in
+// transactions of at most 500 deliveries or 1 MiB, as recording waits for each.
 //
 // An endpoint with an order sends nothing while a gap is being healed; after a crash, which leaves
 // a slot ahead of what was recorded and most likely nothing lost, it does. What is found comes

@@ -63,8 +63,8 @@ func (s *sweep) noteUntold() {
 		"was before the slot or before the attempts that are kept, and may be old ones that were updated; replay them if they are new", s.untold))
 }
 
-// noteAgain says in the gap's note of how many rows it is not known whether they are new events with
-// ids of old ones.
+// noteAgain says in the gap's note of how many rows it is not known whether they are new events
+// with ids of old ones.
 func (s *sweep) noteAgain() {
 	if s.again > 0 {
 		s.gap.Add(fmt.Sprintf("%d rows have ids that were delivered or parked before the gap, and do not say when they were created: they were taken for "+

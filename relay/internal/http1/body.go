@@ -71,8 +71,8 @@ func (x *Exchange) readSized(length int64) (whole bool, err error) {
 	return err == nil, unexpected(err)
 }
 
-// readUntilEnd keeps the beginning of a body whose end r knows and reads on to its end, up to a limit.
-// It reports whether the end was reached.
+// readUntilEnd keeps the beginning of a body whose end r knows and reads on to its end, up to a
+// limit. It reports whether the end was reached.
 func (x *Exchange) readUntilEnd(r io.Reader) (whole bool, err error) {
 	for len(x.Answer.Body) < MaxBody {
 		if len(x.Answer.Body) == cap(x.Answer.Body) {

@@ -14,8 +14,8 @@ const (
 )
 
 // AppendHead appends the header block of a request, whose head is given as HTTP/1.1 has it: a
-// request line, header lines, and an empty line. What HTTP/2 says by other means is left out. No field
-// enters the peer's table.
+// request line, header lines, and an empty line. What HTTP/2 says by other means is left out. No
+// field enters the peer's table.
 func AppendHead(dst, head []byte, authority string) []byte {
 	line, fields, _ := bytes.Cut(head, []byte("\r\n"))
 	method, target, _ := bytes.Cut(line, []byte(" "))
@@ -35,7 +35,7 @@ func AppendHead(dst, head []byte, authority string) []byte {
 			continue
 		}
 		literal := byte(0)
-		if equalFold(name, "authorization") || equalFold(name, "cookie") {
+		if bytes.EqualFold(name, []byte("authorization")) || bytes.EqualFold(name, []byte("cookie")) {
 			literal = 0x10 // nobody on the way may put it into a table
 		}
 		dst = append(dst, literal)
@@ -54,28 +54,11 @@ func AppendHead(dst, head []byte, authority string) []byte {
 // ofHTTP1 reports whether a header is about the connection, which HTTP/2 has frames for.
 func ofHTTP1(name []byte) bool {
 	for _, s := range [...]string{"host", "connection", "keep-alive", "proxy-connection", "transfer-encoding", "upgrade"} {
-		if equalFold(name, s) {
+		if bytes.EqualFold(name, []byte(s)) {
 			return true
 		}
 	}
 	return false
-}
-
-// equalFold compares ASCII; lower is in lower case.
-func equalFold(b []byte, lower string) bool {
-	if len(b) != len(lower) {
-		return false
-	}
-	for i := range len(lower) {
-		c := b[i]
-		if 'A' <= c && c <= 'Z' {
-			c += 'a' - 'A'
-		}
-		if c != lower[i] {
-			return false
-		}
-	}
-	return true
 }
 
 // appendString appends a string literal, not compressed.

@@ -247,7 +247,7 @@ func (m *maker) endpoint(row *ledger.EndpointRow) (dispatch.Endpoint, closer, er
 	return e, sender, err
 }
 
-// open gives what is sealed of a row.
+// open returns what is sealed of a row.
 func (m *maker) open(row *ledger.EndpointRow) (ledger.Sealed, error) {
 	if len(row.Secrets) == 0 {
 		return ledger.Sealed{}, errors.New("it has no secrets: rotate them through the API")

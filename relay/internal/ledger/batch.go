@@ -33,8 +33,8 @@ type Batch struct {
 	// settled transaction (zero: unknown, leave it). The recorded frontier never moves back.
 	Settled   outbox.LSN
 	SettledAt time.Time
-	// Passing says that nothing but WAL without events has moved the frontier. That is recorded only
-	// now and then, ahead of what it comes to; see Position.Released.
+	// Passing says that nothing but WAL without events has moved the frontier. That is recorded
+	// only now and then, ahead of what it comes to; see Position.Released.
 	Passing bool
 	// Now becomes created_at and updated_at of what is written. Zero: the system's clock.
 	Now time.Time

@@ -102,7 +102,7 @@ func (b *bundle) countOn(t *testing.T, conn *pgx.Conn, sql string, args ...any) 
 	return n
 }
 
-// due gives the first deliveries of an endpoint that are due.
+// due returns the first deliveries of an endpoint that are due.
 func (b *bundle) due(t *testing.T, endpoint string, now time.Time) []outbox.Delivery {
 	t.Helper()
 	page, err := b.ledger.Page(t.Context(), ledger.PageQuery{EndpointID: endpoint, Now: now, Limit: 10})

@@ -343,7 +343,7 @@ func eventually(t *testing.T, ok func() bool) {
 	}
 }
 
-// lockWaits gives a condition: that many of the ledgers' connections wait for a lock, or more.
+// lockWaits returns a condition: that many of the ledgers' connections wait for a lock, or more.
 func (b *bundle) lockWaits(t *testing.T, n int) func() bool {
 	t.Helper()
 	conn := b.db.Conn(t)

@@ -82,7 +82,7 @@ func (p *proxy) always(c cut) {
 	p.cut, p.stays = c, true
 }
 
-// take gives the counts since the last call.
+// take returns the counts since the last call.
 func (p *proxy) take() map[byte]int {
 	p.mu.Lock()
 	defer p.mu.Unlock()

@@ -94,8 +94,8 @@ COPY tailpost.attempt (
 // reusedError is the last error of a delivery whose event has the id of an earlier one.
 const reusedError = `'an earlier event with id ' || p.event_id || ' is not delivered yet, so this one is under another id: resend or discard the earlier one, then resend this one'`
 
-// parkSQL never lets an event vanish behind an earlier one that has the same id and is not delivered
-// yet: it is dead under an id of its own. The same event is known by its place.
+// parkSQL never lets an event vanish behind an earlier one that has the same id and is not
+// delivered yet: it is dead under an id of its own. The same event is known by its place.
 const parkSQL = `
 INSERT INTO tailpost.delivery (
     event_id, endpoint_id, state, reason, attempts, next_attempt_at, event_type, tenant, key, payload, headers,
@@ -145,8 +145,8 @@ USING unnest($1::text[], $2::text[]) AS r (event_id, endpoint_id)
 WHERE d.event_id = r.event_id
   AND d.endpoint_id = r.endpoint_id`
 
-// statsSQL gets the buckets of all rows in one flat array, 15 for each, and the classes in another, 6
-// for each.
+// statsSQL gets the buckets of all rows in one flat array, 15 for each, and the classes in another,
+// 6 for each.
 const statsSQL = `
 INSERT INTO tailpost.endpoint_stats AS s (
     endpoint_id, hour, attempts, delivered, failed, dead, duration_ms_sum, buckets, classes

@@ -57,8 +57,8 @@ func TestRows_sayWhoHasAnEvent(t *testing.T) {
 	}
 }
 
-// New rows are found by an index of their time, of whatever type and kind, in every partition; where
-// one has no such index, none is.
+// New rows are found by an index of their time, of whatever type and kind, in every partition;
+// where one has no such index, none is.
 func TestRecent_findsTheBlocksOfNewRows(t *testing.T) {
 	t.Parallel()
 	for name, test := range map[string]struct {

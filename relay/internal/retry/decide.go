@@ -51,8 +51,8 @@ type Decision struct {
 	// Reason says why the delivery is not made yet; empty when it is.
 	Reason outbox.Reason
 	// Disable says why the endpoint is to be disabled: the receiver is gone for good (410), or asks
-	// for it. Empty: it is not. A delivery that failed then stays pending with a zero Next, and goes
-	// out when a person enables the endpoint again.
+	// for it. Empty: it is not. A delivery that failed then stays pending with a zero Next, and
+	// goes out when a person enables the endpoint again.
 	Disable string
 	// Overloaded says that the receiver, or what stands before it, has too much to do (429, 502,
 	// 503, 504): it is to get less.

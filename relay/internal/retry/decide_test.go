@@ -110,8 +110,8 @@ func TestDecide(t *testing.T) {
 	}
 }
 
-// TestDecideByTheEndpointsOwnStatuses: what an answer means is what its endpoint says, a single status
-// before its class, and 410 is what it always was unless it is a success.
+// TestDecideByTheEndpointsOwnStatuses: what an answer means is what its endpoint says, a single
+// status before its class, and 410 is what it always was unless it is a success.
 func TestDecideByTheEndpointsOwnStatuses(t *testing.T) {
 	t.Parallel()
 	delivered := retry.Decision{Outcome: outbox.Delivered}
@@ -164,8 +164,8 @@ func TestDecideByTheReceiversWord(t *testing.T) {
 	}
 }
 
-// TestDecideWithoutAToken: what was not sent for want of an access token is retried by the schedule, and
-// says so.
+// TestDecideWithoutAToken: what was not sent for want of an access token is retried by the
+// schedule, and says so.
 func TestDecideWithoutAToken(t *testing.T) {
 	t.Parallel()
 	want := retry.Decision{Outcome: outbox.Retry, Reason: outbox.ReasonAuthFailed, Next: now.Add(5 * time.Second)}

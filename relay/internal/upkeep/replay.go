@@ -165,7 +165,7 @@ func (p *replayer) tooSlow(ctx context.Context, r *ledger.Replay, err error) err
 		"(CREATE INDEX CONCURRENTLY) and ask again; what it has queued so far stays", p.mapping.Table, column))
 }
 
-// cut gives the first rows, as many as are to be queued at once; where those of them are that a
+// cut returns the first rows, as many as are to be queued at once; where those of them are that a
 // range wants; and which they are, by their ids.
 func cut(rows []ledger.Row, rg ledger.Range) (chunk []ledger.Row, places []ledger.RowPlace, wanted map[string]int) {
 	wanted = make(map[string]int)

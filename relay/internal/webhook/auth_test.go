@@ -137,8 +137,8 @@ func TestOAuth2(t *testing.T) {
 	require.EqualValues(t, 1, a.fetches.Load())
 }
 
-// TestOAuth2_tokenThatIsRefused: a token that the receiver no longer takes is replaced, and the delivery
-// may be attempted at once; a new one that is refused too is a failure as any other.
+// TestOAuth2_tokenThatIsRefused: a token that the receiver no longer takes is replaced, and the
+// delivery may be attempted at once; a new one that is refused too is a failure as any other.
 func TestOAuth2_tokenThatIsRefused(t *testing.T) {
 	t.Parallel()
 	a := newAuthorizer(t, time.Hour)
@@ -279,8 +279,8 @@ func issued(t *testing.T, parent *x509.Certificate, by *ecdsa.PrivateKey, templa
 	return block("CERTIFICATE", der), block("PRIVATE KEY", text), parsed, own
 }
 
-// TestClientCertificates: a receiver that wants a certificate of a private authority gets that of the
-// endpoint, and no other endpoint's session.
+// TestClientCertificates: a receiver that wants a certificate of a private authority gets that of
+// the endpoint, and no other endpoint's session.
 func TestClientCertificates(t *testing.T) {
 	t.Parallel()
 	ca, _, authority, by := issued(t, nil, nil, &x509.Certificate{IsCA: true, BasicConstraintsValid: true, Subject: pkix.Name{CommonName: "private authority"}})

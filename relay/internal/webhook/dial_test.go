@@ -39,7 +39,7 @@ func resolvesTo(addrs ...string) *resolver {
 	return &resolver{answer: func(int64, string) ([]netip.Addr, error) { return out, nil }}
 }
 
-// named gives rec's URL under a name instead of its address.
+// named returns rec's URL under a name instead of its address.
 func named(t *testing.T, rec *receiver, host string) string {
 	t.Helper()
 	u, err := url.Parse(rec.URL)

@@ -4,7 +4,7 @@
 //
 //	Request ─▶ format ─▶ sign ─▶ origin: a kept connection, or egress: resolve ─▶ guard ─▶ dial ─▶ TLS
 //	                               │                                                                │
-//	                               └──────────▶ http1, or HTTP/2: write ∥ read ◀────────────────────┘
+//	                               └──────────▶ http1, or http2: write  ∥ read ◀────────────────────┘
 //	                                              │
 //	      307 or 308, as often as allowed ◀───────┴──────▶ Result
 //
@@ -13,8 +13,9 @@
 // that is SQL NULL is sent as null. A body expression replaces the payload. CloudEvents carry
 // Options.Source as their source and the event's key as partitionkey.
 //
-// Rooms. Package egress opens connections and knows where they may go; package http1 speaks
-// HTTP/1.1 on them; this one knows what is sent, and to whom. HTTP/2 is net/http's (h2.go).
+// Rooms. Package egress opens connections and knows where they may go; http1 and http2 speak on
+// them; token fetches the access tokens that some endpoints want; this one knows what is sent, and
+// to whom.
 //
 // Answers. The whole head of an answer is the answer, whatever becomes of its body: one that stops
 // early or goes on past the deadline is noted in Error beside the status. An answer longer than

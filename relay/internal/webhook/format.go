@@ -82,7 +82,7 @@ func (x *exchange) formatBare(e *Endpoint, r *Request) (content, error) {
 	return content{r.Event.Payload, typeBinary}, nil
 }
 
-// dataOf gives the payload's exact bytes, or null for a payload that is SQL NULL.
+// dataOf returns the payload's exact bytes, or null for a payload that is SQL NULL.
 func dataOf(r *Request) ([]byte, error) {
 	if r.Event.Payload == nil {
 		return []byte(jsonNull), nil

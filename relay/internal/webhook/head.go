@@ -100,8 +100,8 @@ func headerID(id string) string {
 	return id
 }
 
-// appendTrace passes a header of the trace on. One that is not fit for a header is left out: a trace
-// is not worth an event.
+// appendTrace passes a header of the trace on. One that is not fit for a header is left out: a
+// trace is not worth an event.
 func appendTrace(dst []byte, name, value string) []byte {
 	if value == "" || !receiver.ValidValue(value) {
 		return dst

@@ -12,8 +12,8 @@ import (
 	"github.com/tailpost/tailpost/relay/internal/webhook"
 )
 
-// TestTheReceiversWordArrives: what a receiver says in the header webhook-delivery is in the result,
-// by both protocols, and never that of an earlier answer.
+// TestTheReceiversWordArrives: what a receiver says in the header webhook-delivery is in the
+// result, by both protocols, and never that of an earlier answer.
 func TestTheReceiversWordArrives(t *testing.T) {
 	t.Parallel()
 	for name, start := range map[string]func(*httptest.Server){"http/1.1": plainHTTP, "h2": withH2} {
@@ -40,8 +40,8 @@ func TestTheReceiversWordArrives(t *testing.T) {
 	}
 }
 
-// TestTheEndpointsMethod: requests have it by both protocols, on redirects too, and with it the body
-// that is signed.
+// TestTheEndpointsMethod: requests have it by both protocols, on redirects too, and with it the
+// body that is signed.
 func TestTheEndpointsMethod(t *testing.T) {
 	t.Parallel()
 	for name, start := range map[string]func(*httptest.Server){"http/1.1": plainHTTP, "h2": withH2} {

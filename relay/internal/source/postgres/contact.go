@@ -36,7 +36,7 @@ func newContact(now time.Time) *contact {
 }
 
 // observe takes in that something the server stamped at sent was read from the socket at received,
-// and gives the time on our clock at which it was sent.
+// and returns the time on our clock at which it was sent.
 func (c *contact) observe(received, sent time.Time) time.Time {
 	at := received.Sub(c.base)
 	offset := at - time.Duration(sent.UnixNano())

@@ -110,8 +110,8 @@ func copyValues(dst, row []outbox.Value) []outbox.Value {
 	return dst
 }
 
-// sameKey reports whether a row has the key of one that was deleted. A row that moves does not: what
-// chooses its partition is part of every key.
+// sameKey reports whether a row has the key of one that was deleted. A row that moves does not:
+// what chooses its partition is part of every key.
 func sameKey(key, row []outbox.Value) bool {
 	for i, v := range key {
 		if v.Kind == outbox.TextValue && (i >= len(row) || row[i].Kind != outbox.TextValue || !bytes.Equal(v.Data, row[i].Data)) {

@@ -57,8 +57,8 @@ func (j *judge) Commit(source.Tx) {
 func (j *judge) Keepalive(source.Position) { require.False(j.t, j.inside) }
 func (j *judge) Ready() <-chan struct{}    { return nil }
 
-// FuzzStream sends pieces of the copy stream through all that reads them, up to events: sequences of
-// messages that Postgres would send, cut short, out of order and with lengths that lie.
+// FuzzStream sends pieces of the copy stream through all that reads them, up to events: sequences
+// of messages that Postgres would send, cut short, out of order and with lengths that lie.
 func FuzzStream(f *testing.F) {
 	framed := func(p []byte) []byte {
 		data := append(piece{'w'}.u64(1).u64(1).u64(1), p...)
