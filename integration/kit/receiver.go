@@ -15,6 +15,7 @@ import (
 
 // Request is a request as a receiver got it.
 type Request struct {
+	Method string
 	Path   string
 	ID     string // webhook-id
 	Header http.Header
@@ -78,7 +79,7 @@ func (r *Receiver) serve(w http.ResponseWriter, req *http.Request) {
 	if err != nil {
 		return // the relay was killed within its request: nothing arrived
 	}
-	got := &Request{Path: req.URL.Path, ID: req.Header.Get("Webhook-Id"), Header: req.Header.Clone(), Body: body, At: time.Now()}
+	got := &Request{Method: req.Method, Path: req.URL.Path, ID: req.Header.Get("Webhook-Id"), Header: req.Header.Clone(), Body: body, At: time.Now()}
 	r.mu.Lock()
 	key := [2]string{got.Path, got.ID}
 	r.numbers[key]++

@@ -181,7 +181,7 @@ func TestCopiedRequestSignsAnew(t *testing.T) {
 		}
 	}
 	w := newWorld(t, keyedHCL)
-	made := w.call(http.MethodPost, "/v1/endpoints", map[string]any{"url": w.receiver.URL("/a")})
+	made := w.call(http.MethodPost, "/v1/endpoints", map[string]any{"url": w.receiver.URL("/a"), "method": http.MethodPut})
 	id, _ := made["id"].(string)
 	secret, _ := made["secret"].(string)
 	event := w.insert("order.created", "", `{"who": "Mc'Donald", "total": 12345678901234567890.10}`)
@@ -199,8 +199,10 @@ func TestCopiedRequestSignsAnew(t *testing.T) {
 	verifier, err := signature.NewVerifier(secret)
 	require.NoError(t, err)
 	for _, r := range requests {
+		require.Equal(t, http.MethodPut, r.Method)
 		require.NoError(t, verifier.Verify(r.Header, r.Body))
 	}
+	require.Contains(t, page.body, "<strong>PUT</strong>")
 }
 
 func compact(t *testing.T, text []byte) string {

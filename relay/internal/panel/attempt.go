@@ -149,10 +149,17 @@ func repeat(body *attemptPage, ev *api.Event, payload string) []copied {
 	if !exact {
 		hint += " This endpoint's format, signature or body is another one: the body here is not exactly what was sent."
 	}
+	if e.Auth != nil {
+		hint += " The receiver wants to be shown who sends, too: add the Authorization header."
+	}
+	method := ""
+	if e.Method != http.MethodPost { // which is what a body makes of a request
+		method = " -X " + e.Method
+	}
 	script := "id=" + quoteShell(body.EventID) + "\nnow=$(date +%s)\nbody=" + quoteShell(sent) + `
 key=$(printf %s "${SECRET#whsec_}" | base64 -d | od -An -vtx1 | tr -d ' \n')
 signature=$(printf %s "$id.$now.$body" | openssl dgst -sha256 -mac HMAC -macopt "hexkey:$key" -binary | base64)
-curl -sS -i ` + quoteShell(body.URL) + ` \
+curl -sS -i` + method + ` ` + quoteShell(body.URL) + ` \
   -H 'Content-Type: application/json' -H "webhook-id: $id" -H "webhook-timestamp: $now" \
   -H "webhook-signature: v1,$signature" --data-binary "$body"`
 	return []copied{{ID: "copy-request", Name: "The request as curl, with a fresh signature", Text: script, Hint: hint}}

@@ -53,6 +53,20 @@ FROM pg_stat_xact_all_tables
 WHERE schemaname = 'tailpost'
   AND relname LIKE 'attempt%'`
 
+// young counts the attempts of a day that has just begun: Postgres reads a table of a few pages whole,
+// whatever indexes it has.
+func (s *Store) young(t *testing.T) (n int) {
+	t.Helper()
+	err := s.read(t.Context(), "count the newest day", func(ctx context.Context, tx pgx.Tx) error {
+		return tx.QueryRow(ctx, `
+SELECT COALESCE(sum(n), 0)
+FROM (SELECT count(*) AS n FROM tailpost.attempt GROUP BY tableoid) AS days
+WHERE n < 2000`).Scan(&n)
+	})
+	require.NoError(t, err)
+	return n
+}
+
 // What a page reads to be found does not grow with what there is. The limits are counts of rows;
 // ranges of pages come whole, and those that are not full yet have no summary, so that every window
 // reads them.
@@ -60,6 +74,7 @@ func TestAttempts_readLittleMoreThanTheyShow(t *testing.T) {
 	t.Parallel()
 	s := setup(t)
 	const page, ranges = 2 * 51, 20_000
+	young := s.young(t)
 	for name, c := range map[string]struct {
 		q          AttemptQuery
 		rows, most int
@@ -75,7 +90,7 @@ func TestAttempts_readLittleMoreThanTheyShow(t *testing.T) {
 		"dead, none":                     {AttemptQuery{Outcome: "dead"}, 0, 0},
 		"5xx":                            {AttemptQuery{StatusClass: 5}, 50, page},
 		"4xx, none":                      {AttemptQuery{StatusClass: 4}, 0, 0},
-		"event":                          {AttemptQuery{EventID: "event-17"}, 1, 1},
+		"event":                          {AttemptQuery{EventID: "event-17"}, 1, 1 + young},
 		"type, none":                     {AttemptQuery{EventType: "nothing"}, 0, ranges},
 		"tenant of events, none":         {AttemptQuery{EventTenant: "nobody"}, 0, ranges},
 		"type, none, of many endpoints":  {AttemptQuery{Tenant: "many", EventType: "nothing"}, 0, ranges},
