@@ -195,7 +195,7 @@ func TestOAuth2_noToken(t *testing.T) {
 		"OAuth 2: the token endpoint gave no token":                         answer(200, `{}`),
 		"OAuth 2: the token endpoint gave a token that is no bearer token":  answer(200, `{"access_token": "x", "token_type": "mac"}`),
 		"OAuth 2: the token endpoint gave a token that no header can carry": answer(200, `{"access_token": "x\r\nX: y", "token_type": "Bearer"}`),
-		"OAuth 2: no token after 300ms": func(_ http.ResponseWriter, r *http.Request) {
+		"OAuth 2: no token after 2s": func(_ http.ResponseWriter, r *http.Request) {
 			_, _ = io.Copy(io.Discard, r.Body) // only then the server sees that the client has left
 			<-r.Context().Done()
 		},
@@ -205,7 +205,7 @@ func TestOAuth2_noToken(t *testing.T) {
 			a := newAuthorizer(t, time.Hour)
 			a.has(trouble)
 			rec := a.guarded(t)
-			e := a.endpoint(t, rec.URL, func(e *config.Endpoint) { e.Timeout = 300 * time.Millisecond })
+			e := a.endpoint(t, rec.URL, func(e *config.Endpoint) { e.Timeout = 2 * time.Second })
 			res := e.Send(t.Context(), newRequest())
 			require.Equal(t, want, res.Attempt.Error)
 			require.True(t, res.NoToken)
@@ -213,7 +213,7 @@ func TestOAuth2_noToken(t *testing.T) {
 			require.Empty(t, rec.requests)
 			before := a.fetches.Load()
 			require.True(t, e.Send(t.Context(), newRequest()).NoToken)
-			if want != "OAuth 2: no token after 300ms" { // the caller's time was up: the next one tries
+			if want != "OAuth 2: no token after 2s" { // the caller's time was up: the next one tries
 				require.Equal(t, before, a.fetches.Load(), "it was asked a moment ago")
 			}
 			a.has(nil)

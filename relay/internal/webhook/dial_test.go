@@ -329,7 +329,7 @@ func TestDialTimeout(t *testing.T) {
 	t.Cleanup(func() { _ = l.Close() })
 	c := newClient(t, webhook.Options{Network: loopback(), Resolver: hung})
 	// The listener's kernel accepts, but nobody speaks TLS.
-	e := endpointOf(t, c, "https://"+l.Addr().String(), func(ep *config.Endpoint) { ep.Timeout = 50 * time.Millisecond })
+	e := endpointOf(t, c, "https://"+l.Addr().String(), func(ep *config.Endpoint) { ep.Timeout = time.Second })
 	res := e.Send(t.Context(), newRequest())
-	require.Equal(t, "timeout after 50ms in the TLS handshake", res.Attempt.Error)
+	require.Equal(t, "timeout after 1s in the TLS handshake", res.Attempt.Error)
 }

@@ -146,7 +146,7 @@ func TestHTTP11Required(t *testing.T) {
 // be dead; the next request does not wait for that.
 func TestSilentTimeoutRetiresTheConnection(t *testing.T) {
 	t.Parallel()
-	short := func(ep *config.Endpoint) { ep.Timeout = 300 * time.Millisecond }
+	short := func(ep *config.Endpoint) { ep.Timeout = 2 * time.Second }
 	t.Run("HTTP/2", func(t *testing.T) {
 		t.Parallel()
 		s := newH2Script(t, func(r *h2Request) {
@@ -158,7 +158,7 @@ func TestSilentTimeoutRetiresTheConnection(t *testing.T) {
 		})
 		e := scripted(t, s.url, s.roots, short)
 		require.Equal(t, 200, e.Send(t.Context(), newRequest()).Attempt.StatusCode)
-		require.Contains(t, e.Send(t.Context(), newRequest()).Attempt.Error, "timeout after 300ms")
+		require.Contains(t, e.Send(t.Context(), newRequest()).Attempt.Error, "timeout after 2s")
 		require.Equal(t, 200, e.Send(t.Context(), newRequest()).Attempt.StatusCode, "on a new connection")
 		require.EqualValues(t, 2, s.conns.Load())
 	})
