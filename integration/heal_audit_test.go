@@ -156,6 +156,42 @@ func TestAPlainCrashIsFollowedByNoAudit(t *testing.T) {
 	require.Zero(t, relay.Stop(t))
 }
 
+// Within what a relay lets go of without a record, a slot that somebody moves looks like one after a
+// plain crash: an index of the rows' times finds at once what it has passed, without a sweep.
+func TestASlotThatIsMovedAfterACrashIsHealedWithoutASweep(t *testing.T) {
+	t.Parallel()
+	for name, test := range map[string]func(b *testBundle){
+		"advanced": func(b *testBundle) {
+			b.db.Run(t, "SELECT pg_replication_slot_advance($1, pg_current_wal_lsn())", b.db.Slot)
+		},
+		"made anew": func(b *testBundle) {
+			b.dropSlot(t)
+			b.db.Run(t, "SELECT pg_create_logical_replication_slot($1, 'pgoutput')", b.db.Slot)
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			b := setup(t)
+			config := b.db.Config(b.endpoint("erp", ""))
+			relay := kit.StartDelivering(t, kit.Options{Config: config})
+			ids := b.db.Insert(t, orders(5)...)
+			b.db.AwaitAttempts(t, "erp", 5)
+			relay.Kill()
+			ids = append(ids, b.db.Insert(t, orders(5)...)...)
+			b.db.AwaitCount(t, 0, "SELECT count(*) FROM pg_replication_slots WHERE slot_name = $1 AND active", b.db.Slot)
+			test(b)
+			require.Equal(t, 1, b.db.Count(t, "SELECT count(*) FROM pg_replication_slots AS s JOIN tailpost.relay AS r ON r.slot = s.slot_name WHERE s.confirmed_flush_lsn > r.settled_lsn AND s.confirmed_flush_lsn <= r.released_lsn"),
+				"otherwise this shows nothing")
+			relay = kit.StartDelivering(t, kit.Options{Config: config})
+			relay.Await(t, logHealed, kit.Record{"events": 5})
+			b.exactlyOnce(t, "erp", append(ids, b.db.Insert(t, orders(5)...)...))
+			require.Equal(t, 1, b.gaps(t, "ahead of what was recorded"))
+			require.Zero(t, b.db.Count(t, "SELECT count(*) FROM tailpost.relay WHERE audited_at IS NOT NULL"), "the whole table was swept")
+			require.Zero(t, relay.Stop(t))
+		})
+	}
+}
+
 func TestAPublicationThatIsDroppedOrChangedIsHealed(t *testing.T) {
 	t.Parallel()
 	for name, breakIt := range map[string]func(b *testBundle) string{

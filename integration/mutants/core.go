@@ -695,8 +695,8 @@ var coreMutants = []mutant{
 	{
 		name:    "core-heal-own-acks-suspicious",
 		file:    "relay/internal/heal/detect.go",
-		old:     "source.Position(f.Before.Released), f.Acked)",
-		new:     "source.Position(f.Before.Released))",
+		old:     "max(source.Position(f.Before.Settled), f.Acked)",
+		new:     "source.Position(f.Before.Settled)",
 		promise: "A slot that we have moved ourselves is no gap.",
 		pkg:     "./relay/internal/heal",
 		run:     "TestDetectors",

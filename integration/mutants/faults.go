@@ -87,8 +87,8 @@ var faultMutants = []mutant{
 	{
 		name:    "faults-crash-taken-for-a-moved-slot",
 		file:    "relay/internal/heal/detect.go",
-		old:     "source.Position(f.Before.Settled), source.Position(f.Before.Released), ",
-		new:     "source.Position(f.Before.Settled), ",
+		old:     "if !f.isAhead() || source.Position(f.Info.ConfirmedFlush) <= source.Position(f.Before.Released) {",
+		new:     "if !f.isAhead() {",
 		promise: "After a plain crash nothing is swept.",
 		pkg:     "./integration",
 		run:     "^TestAPlainCrashIsFollowedByNoAudit$",

@@ -22,7 +22,7 @@ type mutant struct {
 // all returns the mutants of every list.
 func all() []mutant {
 	return slices.Concat(
-		apiMutants, configMutants, coreMutants, dispatchMutants, faultMutants, http2Mutants, ledgerMutants, outboxMutants,
+		apiMutants, configMutants, coreMutants, dispatchMutants, faultMutants, healMutants, http2Mutants, ledgerMutants, outboxMutants,
 		operateMutants, panelMutants, payloadMutants, portalMutants, processMutants, reachMutants, schemaMutants,
 		searchMutants, tracingMutants, webhookMutants,
 	)

@@ -27,6 +27,10 @@ const (
 	// gapMargin is how much older than the last settled transaction an event may say it is and
 	// still have been committed after it: transactions take time, and clocks differ.
 	gapMargin = time.Hour
+	// glanceMargin is that of a glance, and glanceBlocks is how many blocks it reads at most: 64 MiB
+	// of WAL, the most that a relay lets go of without a record, cannot fill more with new rows.
+	glanceMargin = 5 * time.Minute
+	glanceBlocks = 16 << 10
 	// chunkRows and chunkBytes bound the events that are read and queued at once.
 	chunkRows  = 256
 	chunkBytes = 1 << 20
@@ -149,6 +153,8 @@ type Inquiry struct {
 	pace    int // rests after each page, as multiples of what the page took
 	// doubt says that something may be missing.
 	doubt bool
+	// glance says that only the newest rows are looked at, as an index finds them.
+	glance bool
 	// routine says that nothing is known to be missing, nor likely to be.
 	routine bool
 }
@@ -243,11 +249,16 @@ func (a *Auditor) audit(ctx context.Context, q *Inquiry) error {
 	if !q.due && gap.Events == 0 {
 		report = nil
 	}
-	known := a.horizons.with(horizon)
-	if err := a.Ledger.Audited(ctx, a.Hold, began, known.settled(), report); err != nil {
+	audited, known := began, a.horizons.with(horizon)
+	if q.glance { // it has not seen the rest of the table
+		audited, known = time.Time{}, a.horizons
+	}
+	if err := a.Ledger.Audited(ctx, a.Hold, audited, known.settled(), report); err != nil {
 		return err
 	}
-	a.audited, a.horizons = began, known
+	if !q.glance {
+		a.audited, a.horizons = audited, known
+	}
 	a.report(q, report)
 	if report == nil || q.due {
 		return nil // what is due was counted when it was detected

@@ -43,6 +43,9 @@ type detector struct {
 	// doubt says that the cause is likely none: the table is looked at, at the pace of an audit and
 	// while deliveries go on, and a gap is told of only if something was lost.
 	doubt bool
+	// glance says that a doubt is so small that only the newest rows are looked at, where an index
+	// finds them.
+	glance bool
 }
 
 // detectors are all causes of a gap that are known. A new one is a row here, and one in
@@ -77,6 +80,7 @@ func detectors() []detector {
 		{name: "publication", looks: publication},
 		{name: "skipped", looks: skipped, alone: true},
 		{name: "slot ahead", looks: ahead, alone: true, doubt: true},
+		{name: "slot ahead within the lease", looks: leased, alone: true, doubt: true, glance: true},
 	}
 }
 
@@ -133,18 +137,35 @@ func skipped(f *Finding) string {
 	return "WAL from a time without publication cannot be decoded"
 }
 
+const whyAhead = "the slot is ahead of what was recorded"
+
 // ahead is that the slot stands beyond what was recorded, and beyond what a relay lets go of
-// without a record because there are no events in it: somebody else may have moved it.
+// without a record because there are no events in it: somebody else has moved it.
 func ahead(f *Finding) string {
-	if f.Before.Heal != nil || source.Position(f.Info.ConfirmedFlush) <= max(source.Position(f.Before.Settled), source.Position(f.Before.Released), f.Acked) {
+	if !f.isAhead() || source.Position(f.Info.ConfirmedFlush) <= source.Position(f.Before.Released) {
 		return ""
 	}
-	return "the slot is ahead of what was recorded"
+	return whyAhead
+}
+
+// leased is that the slot stands beyond what was recorded, and within what a relay lets go of
+// without a record. After a crash it does; somebody else may have moved it there as well.
+func leased(f *Finding) string {
+	if !f.isAhead() || source.Position(f.Info.ConfirmedFlush) > source.Position(f.Before.Released) {
+		return ""
+	}
+	return whyAhead
+}
+
+// isAhead reports whether the slot stands beyond what was recorded, and this process has not
+// acknowledged it that far.
+func (f *Finding) isAhead() bool {
+	return f.Before.Heal == nil && source.Position(f.Info.ConfirmedFlush) > max(source.Position(f.Before.Settled), f.Acked)
 }
 
 // Gap returns the heal that is due for what taking the slot has brought to light; nil: none is.
 func (f *Finding) Gap(now time.Time) *ledger.Heal {
-	whys := f.whys(false)
+	whys, _ := f.whys(false)
 	if len(whys) == 0 {
 		return nil
 	}
@@ -154,26 +175,27 @@ func (f *Finding) Gap(now time.Time) *ledger.Heal {
 
 // Doubt returns what the table is to be looked at for although no gap is known; nil: for nothing.
 func (f *Finding) Doubt(now time.Time) *Inquiry {
-	whys := f.whys(true)
+	whys, glance := f.whys(true)
 	if len(whys) == 0 {
 		return nil
 	}
-	return &Inquiry{Heal: After(f.Before, strings.Join(whys, "; "), now), pace: auditPace, doubt: true}
+	return &Inquiry{Heal: After(f.Before, strings.Join(whys, "; "), now), pace: auditPace, doubt: true, glance: glance}
 }
 
-// whys returns what the detectors that look at a slot that was opened find.
-func (f *Finding) whys(doubt bool) (whys []string) {
-	all := detectors()
+// whys returns what the detectors that look at a slot that was opened find, and whether a glance is
+// enough for all of it.
+func (f *Finding) whys(doubt bool) (whys []string, glance bool) {
+	all, glance := detectors(), true
 	for i := range all {
 		d := &all[i]
 		if d.mend != nil || d.doubt != doubt || d.alone && len(whys) > 0 {
 			continue
 		}
 		if why := d.looks(f); why != "" {
-			whys = append(whys, why)
+			whys, glance = append(whys, why), glance && d.glance
 		}
 	}
-	return whys
+	return whys, glance
 }
 
 // After returns the heal of what was committed after what the slot's row says.

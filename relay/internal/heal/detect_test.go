@@ -57,7 +57,8 @@ func TestDetectors(t *testing.T) {
 		"a slot that was moved":                 {func(f *heal.Finding) { f.Info.ConfirmedFlush = 101 }, "", "the slot is ahead of what was recorded"},
 		"a slot that we moved":                  {func(f *heal.Finding) { f.Info.ConfirmedFlush, f.Acked = 101, 101 }, "", ""},
 		"a slot that was moved beyond our acks": {func(f *heal.Finding) { f.Info.ConfirmedFlush, f.Acked = 102, 101 }, "", "the slot is ahead of what was recorded"},
-		"a slot within what a relay lets go of": {func(f *heal.Finding) { f.Info.ConfirmedFlush, f.Before.Released = 150, 150 }, "", ""},
+		"a slot within what a relay lets go of": {func(f *heal.Finding) { f.Info.ConfirmedFlush, f.Before.Released = 150, 150 }, "", "the slot is ahead of what was recorded"},
+		"a slot that we moved within it":        {func(f *heal.Finding) { f.Info.ConfirmedFlush, f.Before.Released, f.Acked = 150, 150, 150 }, "", ""},
 		"a slot beyond what a relay lets go of": {func(f *heal.Finding) { f.Info.ConfirmedFlush, f.Before.Released = 151, 150 }, "", "the slot is ahead of what was recorded"},
 		"a slot behind what is recorded":        {func(f *heal.Finding) { f.Info.ConfirmedFlush = 99 }, "", ""},
 	} {

@@ -61,6 +61,12 @@
 // does): what it costs grows with what is new, and not with the table. What it finds is queued in
 // transactions of at most 500 deliveries or 1 MiB, as recording waits for each.
 //
+// A relay lets go of WAL without events up to 64 MiB ahead of what it records, so that after a crash
+// the slot stands ahead of the row. Most likely nobody has moved it: a glance is enough, at blocks
+// with rows created since five minutes before the last settled transaction, if an index finds those
+// and they are no more than 16,384 blocks. What a transaction of more than five minutes wrote, and
+// what no index finds, is left to the audit of the interval, which a glance does not stand for.
+//
 // An endpoint with an order sends nothing while a gap is being healed; after a crash, which leaves
 // a slot ahead of what was recorded and most likely nothing lost, it does. What is found comes
 // before all that the stream brings after the gap, in the order of created_at, and of the table
