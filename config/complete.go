@@ -50,11 +50,19 @@ func (c Config) Complete() (*Config, error) {
 	return done, nil
 }
 
+// unnamedColumns returns the default mapping where no column is named: the table may lack those
+// that an event can do without.
+func unnamedColumns() outbox.Mapping {
+	m := outbox.DefaultMapping()
+	m.Optional = outbox.Optional{Key: true, Tenant: true, Headers: true, CreatedAt: true}
+	return m
+}
+
 // complete returns a copy with defaults, and reports what breaks a rule.
 func (c Config) complete(report func(problem)) *Config {
 	c.Database.Slot = cmp.Or(c.Database.Slot, defaultSlot)
 	if c.Outbox.Mapping == (outbox.Mapping{}) && c.Outbox.Messages == "" {
-		c.Outbox.Mapping = outbox.DefaultMapping()
+		c.Outbox.Mapping = unnamedColumns()
 	}
 	c.Outbox.AuditInterval = cmp.Or(c.Outbox.AuditInterval, defaultAudit)
 	c.Retention.Attempts = cmp.Or(c.Retention.Attempts, defaultAttempts)

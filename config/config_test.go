@@ -221,7 +221,9 @@ func TestDefaults(t *testing.T) {
 	cfg, diags := config.Load("testdata/valid/minimal.hcl", options())
 	require.Empty(t, diags)
 	require.Equal(t, "tailpost", cfg.Database.Slot)
-	require.Equal(t, outbox.DefaultMapping(), cfg.Outbox.Mapping)
+	mapping := outbox.DefaultMapping()
+	mapping.Optional = outbox.Optional{Key: true, Tenant: true, Headers: true, CreatedAt: true}
+	require.Equal(t, mapping, cfg.Outbox.Mapping, "nobody asked for a column by name")
 	require.Equal(t, config.Log{Level: "info", Format: "json"}, cfg.Log)
 	e := cfg.Endpoints[0]
 	require.Equal(t, 15*time.Second, e.Timeout)

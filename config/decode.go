@@ -166,8 +166,7 @@ func (d *decoder) outbox(s *section) {
 	o.Messages, _ = s.text("messages")
 	table, named := s.text("table")
 	if _, mapped := s.body.Attributes["columns"]; named || mapped || o.Messages == "" {
-		o.Mapping = outbox.DefaultMapping()
-		o.Mapping.Optional = outbox.Optional{Key: true, Tenant: true, Headers: true, CreatedAt: true}
+		o.Mapping = unnamedColumns()
 	}
 	if named {
 		if !strings.Contains(table, ".") {

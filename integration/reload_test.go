@@ -278,4 +278,6 @@ func TestAReloadChangesWhatEventsAreFoundBy(t *testing.T) {
 	relay.Reload(t, config.HCL())
 	relay.AwaitNth(t, 3, kit.LogReloaded, nil)
 	require.Equal(t, "-", terms(deliver()))
+	require.Zero(t, relay.Stop(t))
+	require.NotContains(t, relay.Stderr(), "only a restart can change")
 }

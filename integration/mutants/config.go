@@ -3,6 +3,13 @@ package main
 // configMutants break what the configuration language promises.
 var configMutants = []mutant{
 	{
+		name: "config-no-outbox-block-asks-for-columns", file: "config/complete.go",
+		old:     "c.Outbox.Mapping = unnamedColumns()",
+		new:     "c.Outbox.Mapping = outbox.DefaultMapping()",
+		promise: "Without an outbox block the table may lack what an empty block lets it lack.",
+		pkg:     "./config", run: "TestDefaults",
+	},
+	{
 		name:    "config-default-that-no-document-has",
 		file:    "config/complete.go",
 		old:     "defaultTimeout     = 15 * time.Second",

@@ -60,6 +60,13 @@ var searchMutants = []mutant{
 		pkg:     "./relay/internal/api", run: "TestASearchIsATenantsOwn",
 	},
 	{
+		name: "search-hides-what-is-ahead", file: "relay/internal/query/search.go",
+		old:     "		if !more {\n			return at, nil",
+		new:     "		if ahead > 0 {\n			return at, nil",
+		promise: "A list shows attempts of a relay whose clock is ahead of ours.",
+		pkg:     "./relay/internal/query", run: "TestAttempts_pagesSkipNothing",
+	},
+	{
 		name: "search-newest-of-any-attempt", file: "relay/internal/query/events.go",
 		old:     `rows, err := l.tx.Query(ctx, newestSQL+termsSQL("a", l.q.Search, args)+newestEndSQL, args)`,
 		new:     `rows, err := l.tx.Query(ctx, newestSQL+newestEndSQL, args)`,

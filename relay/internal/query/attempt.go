@@ -121,16 +121,12 @@ func readAttempts(ctx context.Context, tx pgx.Tx, q AttemptQuery) (AttemptPage, 
 	}
 	sql, args := attemptsQuery(q)
 	args["ids"] = ids
-	plan := searchSQL
-	if q.ordered() {
-		plan = inOrderSQL
-	}
-	if q.EventID == "" {
-		if _, err := tx.Exec(ctx, plan); err != nil {
-			return AttemptPage{}, err
-		}
-	}
 	if q.exact() {
+		if q.EventID == "" {
+			if _, err := tx.Exec(ctx, q.plannerSQL()); err != nil {
+				return AttemptPage{}, err
+			}
+		}
 		return attemptWindow(ctx, tx, q, sql, args)
 	}
 	return searchAttempts(ctx, tx, q, sql, args)
@@ -150,6 +146,14 @@ SELECT set_config('enable_sort', 'off', true), set_config('enable_bitmapscan', '
 SELECT set_config('enable_indexscan', 'off', true), set_config('enable_seqscan', 'off', true),
        set_config('plan_cache_mode', 'force_custom_plan', true)`
 )
+
+// plannerSQL is what suits the query, for the rest of the transaction.
+func (q *AttemptQuery) plannerSQL() string {
+	if q.ordered() {
+		return inOrderSQL
+	}
+	return searchSQL
+}
 
 func (q *AttemptQuery) failed() bool {
 	return q.Outcome == string(outbox.Retry) || q.Outcome == string(outbox.Dead)

@@ -108,7 +108,7 @@ func drawAttempt(t *rapid.T, now time.Time) outbox.Attempt {
 	one := func(label string, of ...string) string { return rapid.SampledFrom(of).Draw(t, label) }
 	ago := rapid.SampledFrom([]time.Duration{
 		time.Millisecond, 3 * time.Second, 3*time.Second + time.Microsecond, 20 * time.Second, 10 * time.Minute, 7 * time.Hour, 26 * time.Hour,
-		4 * 24 * time.Hour,
+		4 * 24 * time.Hour, -90 * time.Second, -2 * time.Hour, // a relay's clock may be ahead of ours
 	}).Draw(t, "ago")
 	a := outbox.Attempt{
 		EventID: one("event", "e1", "e2", "e3"), EventType: one("type", "t1", "t2", "t3"), Tenant: one("tenant", "", "x", "y"),

@@ -94,6 +94,38 @@ FROM pg_catalog.pg_inherits AS i
 JOIN pg_catalog.pg_class AS c ON c.oid = i.inhrelid
 WHERE i.inhparent = 'tailpost.attempt'::regclass`
 
+// aheadSQL needs the index on times: the first plan of a table without statistics is to read it.
+const (
+	byTimesSQL = `SELECT set_config('enable_seqscan', 'off', true), set_config('enable_bitmapscan', 'on', true)`
+	aheadSQL   = `SELECT EXISTS (SELECT FROM tailpost.attempt WHERE attempted_at >= $1)`
+)
+
+// newestTime returns the time that a search begins before: where the query says so, or after all
+// that there is. The clock of the relay that wrote an attempt may be ahead of ours by whatever.
+func newestTime(ctx context.Context, tx pgx.Tx, q *AttemptQuery) (time.Time, error) {
+	now, high := time.Now(), q.start()
+	for ahead := time.Second; ahead < lastWindow; ahead *= windowGrowth {
+		at := now.Add(ahead)
+		if !high.IsZero() && !high.After(at) {
+			return high, nil
+		}
+		var more bool
+		batch := &pgx.Batch{}
+		batch.Queue(byTimesSQL)
+		batch.Queue(aheadSQL, at).QueryRow(func(row pgx.Row) error { return row.Scan(&more) })
+		if err := tx.SendBatch(ctx, batch).Close(); err != nil {
+			return time.Time{}, fmt.Errorf("find the newest attempts: %w", err)
+		}
+		if !more {
+			return at, nil
+		}
+	}
+	if high.IsZero() {
+		high = farFuture()
+	}
+	return high, nil
+}
+
 // attemptSearch is a search of one page.
 type attemptSearch struct {
 	tx    pgx.Tx
@@ -123,17 +155,20 @@ func searchAttempts(ctx context.Context, tx pgx.Tx, q AttemptQuery, sql string, 
 	if oldest == nil {
 		return AttemptPage{}, nil
 	}
+	newest, err := newestTime(ctx, tx, &q)
+	if err != nil {
+		return AttemptPage{}, err
+	}
+	if _, err := tx.Exec(ctx, q.plannerSQL()); err != nil {
+		return AttemptPage{}, err
+	}
 	s := &attemptSearch{
-		tx: tx, sql: sql, args: args, limit: q.Limit, began: time.Now(), ordered: q.ordered(), high: q.start(), low: q.Since,
+		tx: tx, sql: sql, args: args, limit: q.Limit, began: time.Now(), ordered: q.ordered(), high: newest, low: q.Since,
 		// A caller may make a cursor up.
 		size: q.firstWindow(), fixed: min(max(q.After.Fixed, 0), mostFixed),
 	}
 	if s.low.IsZero() || s.low.Before(*oldest) {
 		s.low = *oldest
-	}
-	// Clocks differ by less; what lies ahead all the same comes with a later page.
-	if now := s.began.Add(time.Second); s.high.IsZero() || s.high.After(now) {
-		s.high = now
 	}
 	if d := q.After.Dense; d.Before(s.high) && !d.Before(s.low) {
 		s.dense = d
