@@ -126,7 +126,15 @@ api {
 		} {
 			require.InDelta(t, want, metrics.number(name), 0, name)
 		}
-		require.Positive(t, metrics.number("tailpost_settled_timestamp_seconds"))
+		for _, name := range []string{
+			"tailpost_settled_timestamp_seconds", "tailpost_config_loaded_timestamp_seconds", "tailpost_oldest_pending_seconds paused",
+			"tailpost_audit_age_seconds", "tailpost_table_bytes attempt", "tailpost_table_bytes outbox", "tailpost_table_bytes other",
+		} {
+			require.Positive(t, metrics.number(name), name)
+		}
+		require.InDelta(t, 3600, metrics.number("tailpost_audit_interval_seconds"), 0)
+		require.InDelta(t, events, metrics.number("tailpost_deliveries_by_reason paused pending"), 0)
+		require.Zero(t, metrics.number("tailpost_unaccounted_events"))
 		require.Positive(t, metrics.number("tailpost_slot_retained_bytes"))
 		require.GreaterOrEqual(t, metrics.number("process_resident_memory_bytes"), 1e6)
 	}

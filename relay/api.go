@@ -183,9 +183,15 @@ func (r *Relay) apiStatus() api.Status {
 func (r *Relay) newMetrics(st *query.Store) *telemetry.Metrics {
 	return telemetry.New(telemetry.Options{
 		Store: st, Slot: r.Status().Slot, Version: r.opts.Version, Status: r.metricsStatus,
-		LogDropped: r.opts.LogDropped, Clocks: r.clocks,
-		States: []string{string(Starting), string(Standby), string(Delivering), string(Draining), string(Stopped)},
+		LogDropped: r.opts.LogDropped, Clocks: r.clocks, Settings: r.metricsSettings,
+		Unaccounted: func(ctx context.Context) (int, error) { return api.Unaccounted(ctx, st, r.Status().Slot) },
+		States:      []string{string(Starting), string(Standby), string(Delivering), string(Draining), string(Stopped)},
 	})
+}
+
+func (r *Relay) metricsSettings() telemetry.Settings {
+	set := r.settings()
+	return telemetry.Settings{AuditInterval: set.cfg.Outbox.AuditInterval, Retention: set.cfg.Retention.Attempts, LoadedAt: set.made}
 }
 
 func (r *Relay) metricsStatus() telemetry.Status {

@@ -30,6 +30,7 @@ type world struct {
 	db       *kit.Database
 	receiver *kit.Receiver
 	endpoint kit.Endpoint
+	outbox   string // attributes of the outbox block
 }
 
 func setup(t *testing.T) *world {
@@ -43,6 +44,7 @@ func setup(t *testing.T) *world {
 func (w *world) relay(t *testing.T, name, stream string) *kit.Relay {
 	t.Helper()
 	config := w.db.Config(w.endpoint)
+	config.Outbox = w.outbox
 	config.More = "metrics { listen = \"127.0.0.1:0\" }\n"
 	options := kit.Options{Config: config}
 	if stream != "" {
@@ -119,6 +121,8 @@ func TestNobodyReadsTheSlot(t *testing.T) {
 // A relay that is stopped holds the slot, as one does that hangs, until the server gives it up.
 func TestARelayThatHangs(t *testing.T) {
 	w := setup(t)
+	const interval = 5.0
+	w.outbox = `audit_interval = "5s"`
 	w.lower(t, "TailpostSlotRetainsWAL", "10 * 1024 * 1024 * 1024", "16 * 1024 * 1024")
 	w.db.Run(t, "DO $$ BEGIN EXECUTE format('ALTER DATABASE %I SET wal_sender_timeout = 300000', current_database()); END $$")
 	owner := w.relay(t, "owner", "")
@@ -137,6 +141,8 @@ func TestARelayThatHangs(t *testing.T) {
 	w.shows(t, func(m samples) bool { return m["tailpost_slot_lag_bytes"] > 32<<20 })
 	w.fires(t, "TailpostNoProgress", "", 13)
 	w.fires(t, "TailpostSlotRetainsWAL", "", 1)
+	w.shows(t, func(m samples) bool { return m["tailpost_audit_age_seconds"] > 3*interval })
+	w.fires(t, "TailpostAuditOverdue", "", 7)
 	owner.Signal(t, syscall.SIGCONT)
 	resumed = true
 	w.shows(t, func(m samples) bool {
@@ -145,6 +151,8 @@ func TestARelayThatHangs(t *testing.T) {
 	})
 	w.clears(t, "TailpostNoProgress", 1)
 	w.clears(t, "TailpostSlotRetainsWAL", 1)
+	w.shows(t, func(m samples) bool { return m["tailpost_audit_age_seconds"] < 3*interval })
+	w.clears(t, "TailpostAuditOverdue", 1)
 }
 
 func TestAnEndpointFails(t *testing.T) {
@@ -187,6 +195,37 @@ func TestABacklog(t *testing.T) {
 	w.db.Run(t, "DELETE FROM tailpost.delivery")
 	w.shows(t, func(m samples) bool { return m[`tailpost_deliveries endpoint="erp" state="pending"`] < 10000 })
 	w.clears(t, "TailpostBacklog", 1)
+}
+
+func TestADeliveryWaitsForLong(t *testing.T) {
+	w := setup(t)
+	w.relay(t, "a", "").Await(t, kit.LogDelivering, nil)
+	w.minutes(t, 2)
+	w.db.Run(t, "UPDATE tailpost.endpoint SET status = 'paused' WHERE id = 'erp'")
+	w.db.Insert(t, events(2)...)
+	w.db.AwaitCount(t, 2, "SELECT count(*) FROM tailpost.delivery")
+	w.db.Run(t, "UPDATE tailpost.delivery SET created_at = created_at - interval '2 hours' WHERE event_id = (SELECT max(event_id) FROM tailpost.delivery)")
+	w.shows(t, func(m samples) bool { return m[`tailpost_oldest_pending_seconds endpoint="erp"`] > 7200 })
+	w.fires(t, "TailpostOldestUndelivered", "erp", 7)
+	w.db.Run(t, "UPDATE tailpost.endpoint SET status = 'active' WHERE id = 'erp'")
+	w.shows(t, func(m samples) bool { _, there := m[`tailpost_oldest_pending_seconds endpoint="erp"`]; return !there })
+	w.clears(t, "TailpostOldestUndelivered", 1)
+}
+
+func TestTheTablesFillTheDisk(t *testing.T) {
+	w := setup(t)
+	w.relay(t, "a", "").Await(t, kit.LogDelivering, nil)
+	w.db.Run(t, "SELECT tailpost.ensure_attempt_partitions((now() AT TIME ZONE 'UTC')::date - 1, 1)")
+	w.db.Run(t, `INSERT INTO tailpost.attempt (event_id, event_type, endpoint_id, number, trigger, url, outcome, duration_ms, attempted_at, commit_lsn)
+		SELECT n::text, 'a', 'erp', 1, 'stream', repeat('u', 1000), 'delivered', 1, now() - interval '24 hours', '0/0' FROM generate_series(1, 20000) AS n`)
+	w.lower(t, "TailpostDiskDaysLeft", "100 * 1024 * 1024 * 1024", "100 * 1024 * 1024")
+	w.shows(t, func(m samples) bool {
+		return m["tailpost_attempt_growth_bytes"] > 20<<20 && m[`tailpost_table_bytes table="attempt"`] > 20<<20
+	})
+	w.fires(t, "TailpostDiskDaysLeft", "", 17)
+	w.db.Run(t, "DO $$ BEGIN EXECUTE 'TRUNCATE tailpost.attempt_' || to_char((now() - interval '24 hours') AT TIME ZONE 'UTC', 'YYYYMMDD'); END $$")
+	w.shows(t, func(m samples) bool { return m["tailpost_attempt_growth_bytes"] < 1<<20 })
+	w.clears(t, "TailpostDiskDaysLeft", 1)
 }
 
 func TestAGapIsTold(t *testing.T) {

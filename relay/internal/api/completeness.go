@@ -2,6 +2,7 @@ package api
 
 import (
 	"context"
+	"errors"
 	"slices"
 	"sync"
 	"time"
@@ -107,7 +108,7 @@ func (s *Server) completeness(ctx context.Context, p *principal, in *completenes
 	if p.tenant() != "" {
 		return nil, query.ErrNotFound
 	}
-	c, err := s.store.Completeness(ctx, s.status().Slot, in.Events, s.wanting)
+	c, err := s.store.Completeness(ctx, s.status().Slot, in.Events, wantingBy(s.decode))
 	if err != nil {
 		return nil, err
 	}
@@ -129,6 +130,22 @@ func (s *Server) completeness(ctx context.Context, p *principal, in *completenes
 		wal.MinutesLeft = &left
 	}
 	return out, nil
+}
+
+// unaccountedRows are how many of the newest outbox rows Unaccounted looks at.
+const unaccountedRows = 200
+
+// Unaccounted returns how many of the newest settled events of a slot left no trace although an
+// endpoint wants them. Where the outbox table cannot be listed that is an error.
+func Unaccounted(ctx context.Context, store *query.Store, slot string) (int, error) {
+	c, err := store.Completeness(ctx, slot, unaccountedRows, wantingBy(func(row *ledger.EndpointRow) config.Endpoint {
+		e, _ := ledger.DecodeEndpoint(*row) // what cannot be read whole is logged when it is routed
+		return e
+	}))
+	if err == nil && !c.Listed {
+		err = errors.New("there is no outbox table that can be listed")
+	}
+	return len(c.Unaccounted), err
 }
 
 func countEvents(c *query.Completeness) EventCounts {
@@ -162,17 +179,19 @@ func countEvents(c *query.Completeness) EventCounts {
 	return n
 }
 
-// wanting tells whether one of the endpoints wants an event, and wanted such ones when it was
-// created.
-func (s *Server) wanting(rows []ledger.EndpointRow, since map[string]time.Time) func(*outbox.Event) bool {
-	endpoints := make([]config.Endpoint, len(rows))
-	for i := range rows {
-		endpoints[i] = s.decode(&rows[i])
-	}
-	table := routing.New(endpoints)
-	return func(ev *outbox.Event) bool {
-		return slices.ContainsFunc(table.Match(nil, ev), func(m routing.Match) bool {
-			return ev.CreatedAt.IsZero() || !ev.CreatedAt.Before(since[rows[m.Index].ID])
-		})
+// wantingBy makes, of how an endpoint's row is read, what tells whether one of the endpoints wants
+// an event, and wanted such ones when it was created.
+func wantingBy(decode func(*ledger.EndpointRow) config.Endpoint) query.Wanting {
+	return func(rows []ledger.EndpointRow, since map[string]time.Time) func(*outbox.Event) bool {
+		endpoints := make([]config.Endpoint, len(rows))
+		for i := range rows {
+			endpoints[i] = decode(&rows[i])
+		}
+		table := routing.New(endpoints)
+		return func(ev *outbox.Event) bool {
+			return slices.ContainsFunc(table.Match(nil, ev), func(m routing.Match) bool {
+				return ev.CreatedAt.IsZero() || !ev.CreatedAt.Before(since[rows[m.Index].ID])
+			})
+		}
 	}
 }

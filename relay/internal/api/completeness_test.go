@@ -11,6 +11,7 @@ import (
 	"github.com/tailpost/tailpost/config"
 	"github.com/tailpost/tailpost/outbox"
 	"github.com/tailpost/tailpost/relay/internal/api"
+	"github.com/tailpost/tailpost/relay/internal/query"
 )
 
 func TestCompletenessTellsTheMissingFromTheUnwanted(t *testing.T) {
@@ -42,6 +43,9 @@ func TestCompletenessTellsTheMissingFromTheUnwanted(t *testing.T) {
 		require.Equal(t, want, got.at("events."+name), name)
 	}
 	require.Equal(t, []any{event("3")}, got.at("unaccounted"))
+	n, err := b.unaccounted(t)
+	require.NoError(t, err)
+	require.Equal(t, 1, n)
 	require.NotNil(t, got.at("audit.audited_at"))
 	require.Equal(t, 1, got.at("gaps_found"))
 	require.Equal(t, "one could not be read", got.at("gaps.0.note"))
@@ -75,4 +79,15 @@ func TestCompletenessWithoutATableSaysSo(t *testing.T) {
 	require.Equal(t, 0, got.at("events.seen"))
 	require.Equal(t, false, got.at("events.whole"))
 	require.Contains(t, got.text("events.note"), "logical messages")
+	_, err := b.unaccounted(t)
+	require.ErrorContains(t, err, "no outbox table")
+}
+
+// unaccounted is what the metrics ask.
+func (b *bundle) unaccounted(t *testing.T) (int, error) {
+	t.Helper()
+	store, err := query.Open(t.Context(), query.Options{URL: b.cfg.Database.URL, Mapping: b.cfg.Outbox.Mapping})
+	require.NoError(t, err)
+	defer store.Close()
+	return api.Unaccounted(t.Context(), store, "tailpost")
 }

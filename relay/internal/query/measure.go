@@ -5,6 +5,8 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5"
+
+	"github.com/tailpost/tailpost/outbox/schema"
 )
 
 // Measures are what the database tells of a slot and its queues in numbers.
@@ -12,33 +14,32 @@ type Measures struct {
 	Now           time.Time  // by the database's clock
 	Settled       uint64     // LSN; 0: the slot was never held
 	SettledAt     *time.Time // commit time of the last settled transaction; nil: not known
+	AuditedAt     *time.Time // when the last audit that ended began, or the slot was first taken; nil: never
 	SlotActive    bool       // a relay streams from it
 	LagBytes      int64      // WAL that the slot has not confirmed
 	RetainedBytes int64      // WAL that the server keeps for the slot
+	SafeBytes     *int64     // WAL that may be written before the slot is lost; nil: there is no limit
 	Gaps          int64      // ever found
+	Healed        int64      // events that these gaps had lost
 	Queues        []QueueLength
+	Reasons       []ReasonCount
 	Gone          []string // of the endpoints that were asked about: those that are there no more
 }
 
-// QueueLength is how much of an endpoint is not delivered.
-type QueueLength struct {
-	EndpointID    string
-	Pending, Dead int64
-}
-
 const measureSQL = `
-SELECT clock_timestamp(), COALESCE(r.settled_lsn - '0/0'::pg_lsn, 0)::bigint, r.settled_at, COALESCE(s.active, false),
+SELECT clock_timestamp(), COALESCE(r.settled_lsn - '0/0'::pg_lsn, 0)::bigint, r.settled_at, GREATEST(r.audited_at, r.started_at),
+       COALESCE(s.active, false),
        CASE WHEN pg_is_in_recovery() THEN 0 ELSE COALESCE(pg_wal_lsn_diff(pg_current_wal_lsn(), s.confirmed_flush_lsn), 0) END::bigint,
        CASE WHEN pg_is_in_recovery() THEN 0 ELSE COALESCE(pg_wal_lsn_diff(pg_current_wal_lsn(), s.restart_lsn), 0) END::bigint,
-       (SELECT count(*) FROM tailpost.gap AS g WHERE g.slot = q.slot)
+       s.safe_wal_size, g.found, g.healed
 FROM (SELECT @slot::text AS slot) AS q
+CROSS JOIN LATERAL (
+    SELECT count(*) AS found, COALESCE(sum(h.events), 0)::bigint AS healed
+    FROM tailpost.gap AS h
+    WHERE h.slot = q.slot
+) AS g
 LEFT JOIN tailpost.relay AS r ON r.slot = q.slot
 LEFT JOIN pg_catalog.pg_replication_slots AS s ON s.slot_name = q.slot AND s.database = current_database()`
-
-const queueLengthsSQL = `
-SELECT endpoint_id, count(*) FILTER (WHERE state = 'pending') AS pending, count(*) FILTER (WHERE state = 'dead') AS dead
-FROM tailpost.delivery
-GROUP BY endpoint_id`
 
 const goneSQL = `
 SELECT k.id
@@ -49,21 +50,33 @@ WHERE NOT EXISTS (
     WHERE e.id = k.id
 )`
 
-// Measure reads the measures of a slot, and which of the known endpoints are gone.
+// Measure reads the measures of a slot, and which of the known endpoints are gone. However much is
+// queued, it reads no more than so much of it.
 func (s *Store) Measure(ctx context.Context, slot string, known []string) (m Measures, err error) {
 	err = s.read(ctx, "measure the queues", func(ctx context.Context, tx pgx.Tx) error {
+		m = Measures{}
 		var settled int64
-		err := tx.QueryRow(ctx, measureSQL, pgx.NamedArgs{"slot": slot}).Scan(
-			&m.Now, &settled, &m.SettledAt, &m.SlotActive, &m.LagBytes, &m.RetainedBytes, &m.Gaps)
+		err := tx.QueryRow(ctx, measureSQL, pgx.NamedArgs{"slot": slot}).Scan(&m.Now, &settled, &m.SettledAt, &m.AuditedAt,
+			&m.SlotActive, &m.LagBytes, &m.RetainedBytes, &m.SafeBytes, &m.Gaps, &m.Healed)
 		if err != nil {
 			return err
 		}
 		m.Settled = uint64(max(settled, 0))
-		if m.Queues, err = many(ctx, tx, queueLengthsSQL, pgx.NamedArgs{}, pgx.RowToStructByPos[QueueLength]); err != nil {
+		if err := m.readQueues(ctx, tx); err != nil {
 			return err
 		}
 		m.Gone, err = many(ctx, tx, goneSQL, pgx.NamedArgs{"known": append([]string{}, known...)}, pgx.RowTo[string])
 		return err
 	})
 	return m, err
+}
+
+// Sizes reads what Tailpost's tables and the outbox table take. Attempts are kept as long as
+// retention says, 0 or less for ever.
+func (s *Store) Sizes(ctx context.Context, retention time.Duration, now time.Time) (sizes schema.Sizes, err error) {
+	err = s.read(ctx, "measure the tables", func(ctx context.Context, tx pgx.Tx) (err error) {
+		sizes, err = schema.MeasureSizes(ctx, tx, s.mapping, retention, now)
+		return err
+	})
+	return sizes, err
 }

@@ -2,6 +2,7 @@ package query_test
 
 import (
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 
@@ -66,6 +67,8 @@ func TestStatementsFindNothingInPublic(t *testing.T) {
 	require.NoError(t, err)
 	t.Cleanup(store.Close)
 	require.NoError(t, store.Ready(t.Context()))
+	_, err = store.Sizes(t.Context(), time.Hour, time.Now())
+	require.NoError(t, err)
 	_, err = store.Measure(t.Context(), "s", []string{"erp"})
 	require.NoError(t, err)
 	_, err = store.Event(t.Context(), "", "018f0000-0000-7000-8000-00000000000a")

@@ -9,6 +9,7 @@ import (
 
 	"github.com/VictoriaMetrics/metrics"
 
+	"github.com/tailpost/tailpost/outbox/schema"
 	"github.com/tailpost/tailpost/relay/internal/query"
 )
 
@@ -21,11 +22,21 @@ const (
 	// measureTimeout bounds a measurement, so that a database that does not answer does not fail
 	// the scrape.
 	measureTimeout = 4 * time.Second
+	// leastSlowAge is leastAge of what changes slowly, or takes reading many rows or files.
+	leastSlowAge = 30 * time.Second
 )
 
 // Store measures; *query.Store does.
 type Store interface {
 	Measure(ctx context.Context, slot string, known []string) (query.Measures, error)
+	Sizes(ctx context.Context, retention time.Duration, now time.Time) (schema.Sizes, error)
+}
+
+// Settings are what the configuration says now that measures are compared with.
+type Settings struct {
+	AuditInterval time.Duration // 0 or less: there are no audits
+	Retention     time.Duration // of attempts; 0 or less: for ever
+	LoadedAt      time.Time     // when it was read
 }
 
 // Status is what the relay of this process does.
@@ -55,6 +66,11 @@ type Options struct {
 	Version string
 	States  []string // that a relay may be in
 	Status  func() Status
+	// Settings returns those of now.
+	Settings func() Settings
+	// Unaccounted returns how many of the newest settled events left no trace although an endpoint
+	// wants them.
+	Unaccounted func(ctx context.Context) (int, error)
 	// LogDropped returns how many lines of the log were dropped; nil: nobody counts them.
 	LogDropped func() uint64
 	Clocks     *Clocks
@@ -73,6 +89,14 @@ type Metrics struct {
 	measures  query.Measures
 	stale     time.Time // when the database is to be asked again
 	reached   bool      // the last time it answered
+	slow      slow
+}
+
+// slow is what is measured less often. What could not be measured is nil, and not shown.
+type slow struct {
+	stale       time.Time
+	sizes       *schema.Sizes
+	unaccounted *int
 }
 
 // New makes Metrics of this process.
@@ -119,12 +143,36 @@ func (m *Metrics) refresh(ctx context.Context) {
 	m.measures = measures
 	m.o.Clocks.Database(Apart(measures.Now, began, now))
 	m.forget(measures.Gone)
+	m.refreshSlow(ctx)
 }
 
-// measured returns the database's last answer, and reports whether it answered the last time it was
-// asked.
-func (m *Metrics) measured() (query.Measures, bool) {
+// refreshSlow measures what is measured less often. A lock on the outbox table, or an index that it
+// lacks, leaves out what cannot be measured, and nothing else.
+func (m *Metrics) refreshSlow(ctx context.Context) {
+	began := m.o.Now()
+	if began.Before(m.slow.stale) {
+		return
+	}
+	m.slow.sizes, m.slow.unaccounted = nil, nil
+	bound, cancel := context.WithTimeoutCause(ctx, measureTimeout, errors.New("the database is slow"))
+	defer cancel()
+	if sizes, err := m.o.Store.Sizes(bound, m.o.Settings().Retention, began); err == nil {
+		m.slow.sizes = &sizes
+	}
+	if n, err := m.o.Unaccounted(bound); err == nil {
+		m.slow.unaccounted = &n
+	}
+	now := m.o.Now()
+	if err := ctx.Err(); err != nil {
+		return // whoever asked has left
+	}
+	m.slow.stale = now.Add(max(leastSlowAge, ageFactor*now.Sub(began))) // a twentieth of the time
+}
+
+// measured returns the database's last answers, and reports whether it answered the last time it
+// was asked.
+func (m *Metrics) measured() (query.Measures, slow, bool) {
 	m.measuring.Lock()
 	defer m.measuring.Unlock()
-	return m.measures, m.reached
+	return m.measures, m.slow, m.reached
 }

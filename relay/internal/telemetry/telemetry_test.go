@@ -6,8 +6,13 @@ import (
 	"errors"
 	"net/http"
 	"net/http/httptest"
+	"os"
+	"path/filepath"
+	"regexp"
 	"runtime"
+	"slices"
 	"strconv"
+	"strings"
 	"testing"
 	"time"
 
@@ -19,6 +24,7 @@ import (
 
 	"github.com/tailpost/tailpost/config"
 	"github.com/tailpost/tailpost/outbox"
+	"github.com/tailpost/tailpost/outbox/schema"
 	"github.com/tailpost/tailpost/relay/internal/ledger"
 	"github.com/tailpost/tailpost/relay/internal/query"
 	"github.com/tailpost/tailpost/relay/internal/telemetry"
@@ -32,6 +38,19 @@ type database struct {
 	known  []string
 	takes  time.Duration
 	bundle *bundle
+
+	sizes       schema.Sizes
+	sizesErr    error
+	sized       int // how often it was asked for sizes
+	unaccounted int
+}
+
+func (d *database) Sizes(_ context.Context, retention time.Duration, _ time.Time) (schema.Sizes, error) {
+	if retention != 720*time.Hour {
+		return schema.Sizes{}, errors.New("not the configuration's")
+	}
+	d.sized++
+	return d.sizes, d.sizesErr
 }
 
 func (d *database) Measure(_ context.Context, _ string, known []string) (query.Measures, error) {
@@ -59,6 +78,10 @@ func setup(t *testing.T) *bundle {
 		Store: &b.database, Slot: "tailpost", Version: "v1", States: []string{"standby", "delivering"},
 		Status: func() telemetry.Status { return b.status }, Now: func() time.Time { return b.now },
 		LogDropped: func() uint64 { return 7 }, Clocks: b.clocks,
+		Settings: func() telemetry.Settings {
+			return telemetry.Settings{AuditInterval: time.Hour, Retention: 720 * time.Hour, LoadedAt: time.Unix(1_700_000_000, 0)}
+		},
+		Unaccounted: func(context.Context) (int, error) { return b.database.unaccounted, b.database.sizesErr },
 	})
 	return b
 }
@@ -257,4 +280,79 @@ func TestText_namesEndpointsThatGetLess(t *testing.T) {
 	require.InDelta(t, 12, all["tailpost_endpoint_admitting erp"].GetGauge().GetValue(), 0)
 	require.InDelta(t, 32, all["tailpost_endpoint_concurrency erp"].GetGauge().GetValue(), 0)
 	require.Zero(t, all["tailpost_endpoint_admitting crm"].GetGauge().GetValue())
+}
+
+func TestWhatWaitsAndWhatGrowsIsShown(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	queued, audited, safe, growth := b.now.Add(-2*time.Hour), b.now.Add(-3*time.Hour), int64(5), int64(77)
+	b.database.answer = query.Measures{
+		AuditedAt: &audited, SafeBytes: &safe, Gaps: 2, Healed: 9,
+		Queues:  []query.QueueLength{{EndpointID: "crm", Pending: 5, Dead: 1, Oldest: &queued}, {EndpointID: "erp", Dead: 1}},
+		Reasons: []query.ReasonCount{{State: "pending", Reason: "paused", Count: 5}},
+	}
+	b.database.sizes = schema.Sizes{Attempts: 1, Deliveries: 2, Other: 3, Outbox: 4, Growth: &growth}
+	b.database.unaccounted = 6
+	got := b.scrape(t)
+	for name, want := range map[string]float64{
+		"tailpost_oldest_pending_seconds crm": 7200, "tailpost_oldest_pending_seconds erp": 0, "tailpost_audit_age_seconds": 10800,
+		"tailpost_audit_interval_seconds": 3600, "tailpost_config_loaded_timestamp_seconds": 1_700_000_000, "tailpost_slot_safe_bytes": 5,
+		"tailpost_deliveries_by_reason paused pending": 5, "tailpost_table_bytes attempt": 1, "tailpost_table_bytes delivery": 2,
+		"tailpost_table_bytes other": 3, "tailpost_table_bytes outbox": 4, "tailpost_attempt_growth_bytes": 77, "tailpost_unaccounted_events": 6,
+	} {
+		require.Contains(t, got, name)
+		require.InDelta(t, want, got[name].GetGauge().GetValue(), 1e-6, name)
+	}
+	require.InDelta(t, 9, got["tailpost_gap_events_total"].GetCounter().GetValue(), 0)
+
+	// What takes reading files and rows is measured seldom, and what cannot be measured is not shown.
+	b.now = b.now.Add(29 * time.Second)
+	b.scrape(t)
+	require.Equal(t, 1, b.database.sized)
+	b.now, b.database.sizesErr = b.now.Add(5*time.Second), errors.New("the table is locked")
+	got = b.scrape(t)
+	require.Equal(t, 2, b.database.sized)
+	require.InDelta(t, 1, got["tailpost_database_up"].GetGauge().GetValue(), 0)
+	for _, name := range []string{"tailpost_table_bytes attempt", "tailpost_attempt_growth_bytes", "tailpost_unaccounted_events"} {
+		require.NotContains(t, got, name)
+	}
+}
+
+// documented is a row of the table in docs/metrics.md, or what a scrape shows.
+type documented struct{ Type, Labels string }
+
+func TestTheTableOfMetricsIsWhatIsShown(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	now, n := b.now, int64(1)
+	b.Committed(&ledger.Batch{Attempts: attempts("erp", outbox.Delivered, 0)})
+	b.status.Limited = []telemetry.Limited{{Endpoint: "erp"}}
+	b.database.answer = query.Measures{
+		SettledAt: &now, AuditedAt: &now, SafeBytes: &n,
+		Queues: []query.QueueLength{{EndpointID: "erp"}}, Reasons: []query.ReasonCount{{State: "dead", Reason: "paused"}},
+	}
+	b.database.sizes.Growth = &n
+	parser := expfmt.NewTextParser(model.UTF8Validation)
+	families, err := parser.TextToMetricFamilies(bytes.NewReader(b.Text(t.Context())))
+	require.NoError(t, err)
+	shown := make(map[string]documented)
+	for name, family := range families {
+		if strings.HasPrefix(name, "tailpost_") {
+			var labels []string
+			for _, label := range family.GetMetric()[0].GetLabel() {
+				labels = append(labels, label.GetName())
+			}
+			slices.Sort(labels)
+			shown[name] = documented{Type: strings.ToLower(family.GetType().String()), Labels: strings.Join(labels, ",")}
+		}
+	}
+	page, err := os.ReadFile(filepath.Join("..", "..", "..", "docs", "metrics.md"))
+	require.NoError(t, err)
+	table := make(map[string]documented)
+	for _, row := range regexp.MustCompile("(?m)^\\| `(tailpost_[a-z_]+)` \\| ([a-z]+) \\| ?([^|]*) ?\\|").FindAllStringSubmatch(string(page), -1) {
+		labels := regexp.MustCompile("[a-z]+").FindAllString(row[3], -1)
+		slices.Sort(labels)
+		table[row[1]] = documented{Type: row[2], Labels: strings.Join(labels, ",")}
+	}
+	require.Equal(t, shown, table)
 }

@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/VictoriaMetrics/metrics"
 
@@ -50,10 +51,15 @@ func (m *Metrics) write(text *bytes.Buffer) {
 	_, receivers := m.o.Clocks.now()
 	p.gauge("receiver_clocks_apart", "Endpoints that refused a request and whose clock is 30 seconds or more from the relay's.").add(float64(receivers))
 	m.writeCounted(p)
-	measures, reached := m.measured()
+	settings := m.o.Settings()
+	p.gauge("config_loaded_timestamp_seconds", "When the configuration that is in effect was read.").add(unix(settings.LoadedAt))
+	p.gauge("audit_interval_seconds", "How often the outbox table is audited; 0: it is not.").add(max(0, settings.AuditInterval.Seconds()))
+	measures, slow, reached := m.measured()
 	p.gauge("database_up", "1 if the database answered when it was last asked, else 0: then its measures are missing.").add(truth(reached))
 	if reached {
 		m.writeMeasured(p, &measures)
+		writeQueues(p, &measures, m.o.Now())
+		slow.write(p)
 	}
 }
 
@@ -92,15 +98,25 @@ func (m *Metrics) writeCounted(p page) {
 func (m *Metrics) writeMeasured(p page, measures *query.Measures) {
 	p.gauge("settled_lsn", "LSN, as a number, below which every event is delivered or queued.").add(float64(measures.Settled))
 	if measures.SettledAt != nil {
-		const microsecond = 1e-6
-		p.gauge("settled_timestamp_seconds", "Commit time of the last settled transaction.").add(float64(measures.SettledAt.UnixMicro()) * microsecond)
+		p.gauge("settled_timestamp_seconds", "Commit time of the last settled transaction.").add(unix(*measures.SettledAt))
+	}
+	if measures.AuditedAt != nil {
+		p.gauge("audit_age_seconds", "Time since the last audit that ended began; before the first, since the slot was first taken.").
+			add(max(0, m.o.Now().Sub(*measures.AuditedAt).Seconds()))
 	}
 	database, _ := m.o.Clocks.now()
 	p.gauge("database_clock_ahead_seconds", "How far the database's clock is ahead of the relay's; negative: behind.").add(database.Seconds())
 	p.gauge("slot_active", "1 if a relay streams from the slot, else 0.").add(truth(measures.SlotActive))
 	p.gauge("slot_lag_bytes", "Write-ahead log that the slot has not confirmed.").add(float64(measures.LagBytes))
 	p.gauge("slot_retained_bytes", "Write-ahead log that the server keeps for the slot.").add(float64(measures.RetainedBytes))
+	if measures.SafeBytes != nil {
+		p.gauge("slot_safe_bytes", "Write-ahead log that may be written before the slot is lost.").add(float64(*measures.SafeBytes))
+	}
 	p.counter("gaps_total", "Gaps in the stream that were found.").add(float64(measures.Gaps))
+	p.counter("gap_events_total", "Events that were found in these gaps and delivered.").add(float64(measures.Healed))
+}
+
+func writeQueues(p page, measures *query.Measures, now time.Time) {
 	if len(measures.Queues) == 0 {
 		return
 	}
@@ -109,6 +125,40 @@ func (m *Metrics) writeMeasured(p page, measures *query.Measures) {
 		queued.add(float64(q.Pending), "endpoint", q.EndpointID, "state", string(outbox.Pending))
 		queued.add(float64(q.Dead), "endpoint", q.EndpointID, "state", string(outbox.StateDead))
 	}
+	oldest := p.gauge("oldest_pending_seconds", "How long the pending delivery that waits longest is queued; 0: none is pending.")
+	for _, q := range measures.Queues {
+		age := 0.0
+		if q.Oldest != nil {
+			age = max(0, now.Sub(*q.Oldest).Seconds())
+		}
+		oldest.add(age, "endpoint", q.EndpointID)
+	}
+	reasons := p.gauge("deliveries_by_reason", "The same rows, by why they are not delivered.")
+	for _, r := range measures.Reasons {
+		reasons.add(float64(r.Count), "reason", r.Reason, "state", r.State)
+	}
+}
+
+func (s *slow) write(p page) {
+	if s.sizes != nil {
+		size := p.gauge("table_bytes", "What a table takes on disk with its indexes.")
+		size.add(float64(s.sizes.Attempts), "table", "attempt")
+		size.add(float64(s.sizes.Deliveries), "table", "delivery")
+		size.add(float64(s.sizes.Other), "table", "other")
+		size.add(float64(s.sizes.Outbox), "table", "outbox")
+		if s.sizes.Growth != nil {
+			p.gauge("attempt_growth_bytes", "What the attempts of the last whole UTC day take, less the day that retention drops next.").add(float64(*s.sizes.Growth))
+		}
+	}
+	if s.unaccounted != nil {
+		p.gauge("unaccounted_events", "Of the newest 200 outbox rows, settled ones that an endpoint wants and that left no trace.").add(float64(*s.unaccounted))
+	}
+}
+
+// unix is a time in seconds since 1970.
+func unix(t time.Time) float64 {
+	const microsecond = 1e-6
+	return float64(t.UnixMicro()) * microsecond
 }
 
 // page is what metrics are written to.

@@ -1,0 +1,69 @@
+package query_test
+
+import (
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/tailpost/tailpost/config"
+	"github.com/tailpost/tailpost/integration/pgtest"
+	"github.com/tailpost/tailpost/outbox"
+	"github.com/tailpost/tailpost/outbox/schema"
+	"github.com/tailpost/tailpost/relay/internal/query"
+)
+
+const parkSQL = `
+INSERT INTO tailpost.delivery (event_id, endpoint_id, state, reason, attempts, event_type, payload, event_created_at, commit_lsn, seq, created_at, updated_at)
+SELECT $2 || n, $2, $3, $4, 0, 'a', convert_to(repeat('x', $5), 'UTF8'), now(), '0/0'::pg_lsn + n, 0, now() - n * interval '1 minute', now()
+FROM generate_series(1, $1) AS n`
+
+// A queue of millions of deliveries is not read at each scrape: what is rare in it is exact all the
+// same, and what is much is about right.
+func TestALongQueueIsEstimatedAndWhatIsRareIsExact(t *testing.T) {
+	t.Parallel()
+	db := pgtest.NewDB(t)
+	conn := db.Conn(t)
+	_, err := schema.Migrate(t.Context(), conn, schema.MigrateOptions{Mapping: outbox.DefaultMapping()})
+	require.NoError(t, err)
+	store, err := query.Open(t.Context(), query.Options{URL: config.NewSecret(db.URL), Mapping: outbox.DefaultMapping()})
+	require.NoError(t, err)
+	t.Cleanup(store.Close)
+	park := func(n int, endpoint, state, reason string, size int) {
+		_, err := conn.Exec(t.Context(), parkSQL, n, endpoint, state, reason, size)
+		require.NoError(t, err)
+	}
+	measure := func() (query.Measures, map[string]query.QueueLength) {
+		m, err := store.Measure(t.Context(), "s", nil)
+		require.NoError(t, err)
+		queues := make(map[string]query.QueueLength)
+		for _, q := range m.Queues {
+			queues[q.EndpointID] = q
+		}
+		return m, queues
+	}
+	park(3, "rare", "pending", "paused", 1)
+	park(2, "given-up", "dead", "exhausted", 1)
+	m, queues := measure()
+	require.Equal(t, []query.ReasonCount{{State: "dead", Reason: "exhausted", Count: 2}, {State: "pending", Reason: "paused", Count: 3}}, m.Reasons)
+	require.WithinDuration(t, time.Now().Add(-3*time.Minute), *queues["rare"].Oldest, time.Minute)
+	require.Nil(t, queues["given-up"].Oldest)
+	require.EqualValues(t, 2, queues["given-up"].Dead)
+
+	const many = 12_000
+	_, err = conn.Exec(t.Context(), "ALTER TABLE tailpost.delivery ALTER payload SET STORAGE PLAIN")
+	require.NoError(t, err)
+	park(many, "much", "pending", "retry", 7000) // one on a page
+	guesses := make(map[int64]bool)
+	for range 5 {
+		_, queues = measure()
+		require.Len(t, queues, 3)
+		require.EqualValues(t, 3, queues["rare"].Pending)
+		require.EqualValues(t, 2, queues["given-up"].Dead)
+		require.Zero(t, queues["given-up"].Pending)
+		require.InEpsilon(t, many, queues["much"].Pending, 0.1)
+		require.WithinDuration(t, time.Now().Add(-3*time.Minute), *queues["rare"].Oldest, time.Minute)
+		guesses[queues["much"].Pending] = true
+	}
+	require.Greater(t, len(guesses), 1, "it is counted whole")
+}
