@@ -19,7 +19,7 @@ type Secret struct {
 	value *string
 }
 
-// NewSecret wraps value. An empty value gives the zero Secret.
+// NewSecret wraps value. An empty value makes the zero Secret.
 func NewSecret(value string) Secret {
 	if value == "" {
 		return Secret{}

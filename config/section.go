@@ -435,7 +435,7 @@ func (s *section) secrets(name string) []Secret {
 }
 
 // secretList returns the secrets of an expression that is no list written out: a string, or what
-// split() gives.
+// split() returns.
 func (s *section) secretList(name string, expr hclsyntax.Expression) []Secret {
 	s.d.place(s.endpoint, s.prefix+name, expr.Range())
 	v, ok := s.evaluate(expr)

@@ -63,7 +63,7 @@ func (c *checker) oauth2(a *Auth) {
 	u, place, err := receiver.Parse(a.TokenURL)
 	switch {
 	case a.TokenURL == "":
-		c.fail("auth.oauth2.token_url", "Missing URL", "Set it to where the authorization server gives tokens, such as https://login.example.com/oauth2/token.")
+		c.fail("auth.oauth2.token_url", "Missing URL", "Set it to where the authorization server issues tokens, such as https://login.example.com/oauth2/token.")
 	case err != nil || u.Host == "" || u.User != nil || u.Fragment != "":
 		c.fail("auth.oauth2.token_url", "Invalid URL", "Write an absolute URL without user and fragment, such as https://login.example.com/oauth2/token.")
 	case !place.Secure && !c.config.Network.AllowHTTP:

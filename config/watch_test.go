@@ -17,7 +17,7 @@ func TestMain(m *testing.M) {
 	goleak.VerifyTestMain(m)
 }
 
-// watch starts to watch path, and gives a channel of its changes. It returns once the watch is
+// watch starts to watch path, and returns a channel of its changes. It returns once the watch is
 // known to work.
 func watch(t *testing.T, path string, named <-chan []string) <-chan struct{} {
 	t.Helper()

@@ -177,7 +177,7 @@ func readCompose(t *testing.T, dir string, variables map[string]string) map[stri
 	return file.Services
 }
 
-// makeEnv runs a copy of make-env.sh and gives the variables that it writes.
+// makeEnv runs a copy of make-env.sh and returns the variables that it writes.
 func makeEnv(t *testing.T, dir string) map[string]string {
 	t.Helper()
 	text, err := os.ReadFile(filepath.Join(dir, "make-env.sh"))

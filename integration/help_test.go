@@ -33,7 +33,7 @@ func dataOf(t *testing.T, body []byte) json.RawMessage {
 	return envelope.Data
 }
 
-// post sends a body and gives the status of the answer.
+// post sends a body and returns the status of the answer.
 func post(t *testing.T, url, body string) int {
 	t.Helper()
 	request, err := http.NewRequestWithContext(t.Context(), http.MethodPost, url, strings.NewReader(body))

@@ -157,7 +157,7 @@ type caller struct {
 	told    map[string]string // what may be told to nobody: the answers, by request
 }
 
-// ask sends a request and gives its answer; shows says that it may show a secret, this once.
+// ask sends a request and returns its answer; shows says that it may show a secret, this once.
 func (c *caller) ask(t *testing.T, method, path string, body any, shows bool) (status int, answer map[string]any) {
 	t.Helper()
 	var text []byte

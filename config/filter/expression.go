@@ -69,7 +69,7 @@ type compiler struct {
 	patterns int // instructions of the regular expressions so far
 }
 
-// fail reports a problem, and gives a node that draws no further ones.
+// fail reports a problem, and returns a node that draws no further ones.
 func (c *compiler) fail(at hcl.Range, summary, detail string, args ...any) node {
 	if len(c.diags) < maxProblems {
 		c.diags = append(c.diags, c.source.Diagnose(diag.SeverityError, at, summary, fmt.Sprintf(detail, args...)))

@@ -22,7 +22,7 @@ const (
 	kindComposite             // an object or array: text from its bracket to the end of the payload
 )
 
-// value is what an expression gives. Expressions know three truths, as SQL does: true, false and
+// value is what an expression evaluates to. Expressions know three truths, as SQL does: true, false and
 // missing.
 type value struct {
 	kind   kind

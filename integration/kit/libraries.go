@@ -35,7 +35,7 @@ type Libraries struct {
 type Verdict struct {
 	OK     bool            `json:"ok"`
 	Error  string          `json:"error"`
-	Parsed json.RawMessage `json:"parsed"` // the body as the library gives it to the receiver's code
+	Parsed json.RawMessage `json:"parsed"` // the body as the library hands it to the receiver's code
 }
 
 // StartLibraries starts the process. It ends with the test.

@@ -42,7 +42,7 @@ var reachMutants = []mutant{
 	{
 		name: "reach-missing-token-blamed", file: "relay/internal/dispatch/send.go",
 		old: `it.reason == outbox.ReasonRejected, noToken:`, new: `it.reason == outbox.ReasonRejected:`,
-		promise: "An authorization server that gives no token says nothing of the receiver.",
+		promise: "An authorization server that issues no token says nothing of the receiver.",
 		pkg:     "./relay/internal/dispatch", run: "TestAMissingToken",
 	},
 	{

@@ -10,7 +10,7 @@ type EndpointAuth struct {
 	User         string   `json:"user,omitempty" maxLength:"1024" doc:"Of basic."`
 	Password     string   `json:"password,omitempty" maxLength:"2048" doc:"Of basic. [redacted], or nothing, keeps the one that the endpoint has." writeOnly:"true"`
 	Token        string   `json:"token,omitempty" maxLength:"2048" doc:"Of bearer. [redacted], or nothing, keeps the one that the endpoint has." writeOnly:"true"`
-	TokenURL     string   `json:"token_url,omitempty" maxLength:"2048" doc:"Of oauth2: where the authorization server gives tokens." example:"https://login.example.com/oauth2/token"`
+	TokenURL     string   `json:"token_url,omitempty" maxLength:"2048" doc:"Of oauth2: where the authorization server issues tokens." example:"https://login.example.com/oauth2/token"`
 	ClientID     string   `json:"client_id,omitempty" maxLength:"1024" doc:"Of oauth2."`
 	ClientSecret string   `json:"client_secret,omitempty" maxLength:"2048" doc:"Of oauth2. [redacted], or nothing, keeps the one that the endpoint has." writeOnly:"true"`
 	Scopes       []string `json:"scopes,omitempty" maxItems:"50" doc:"Of oauth2."`

@@ -15,7 +15,7 @@ import (
 	"github.com/jackc/pgx/v5"
 	"github.com/stretchr/testify/require"
 
-	"github.com/tailpost/tailpost/integration/pgtest"
+	"github.com/tailpost/tailpost/integration/pgserver"
 	"github.com/tailpost/tailpost/outbox"
 	"github.com/tailpost/tailpost/relay/internal/ledger"
 )
@@ -23,7 +23,7 @@ import (
 // benchServer is a server with fsync and a migrated database, for one benchmark.
 func benchServer(b *testing.B) (url string, conn *pgx.Conn) {
 	b.Helper()
-	server, err := pgtest.Start(b.Context(), pgtest.Options{Settings: map[string]string{"max_wal_size": "8GB"}})
+	server, err := pgserver.Start(b.Context(), pgserver.Options{Settings: map[string]string{"max_wal_size": "8GB"}})
 	require.NoError(b, err)
 	b.Cleanup(func() { require.NoError(b, server.Close()) })
 	url = server.URL("postgres")

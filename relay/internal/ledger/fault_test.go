@@ -11,6 +11,7 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
+	"github.com/tailpost/tailpost/integration/pgserver"
 	"github.com/tailpost/tailpost/integration/pgtest"
 	"github.com/tailpost/tailpost/outbox"
 	"github.com/tailpost/tailpost/relay/internal/ledger"
@@ -236,7 +237,7 @@ func TestRecord_waitsOutALock(t *testing.T) {
 
 func TestWatch_reportsTheServersGoodbyeAtOnce(t *testing.T) {
 	t.Parallel()
-	server, err := pgtest.Start(t.Context(), pgtest.Options{Settings: pgtest.FastSettings()})
+	server, err := pgserver.Start(t.Context(), pgserver.Options{Settings: pgserver.FastSettings()})
 	require.NoError(t, err)
 	t.Cleanup(func() { require.NoError(t, server.Close()) })
 	url := server.URL("postgres")
@@ -259,7 +260,7 @@ func TestWatch_reportsTheServersGoodbyeAtOnce(t *testing.T) {
 	}
 	require.Empty(t, lost)
 
-	require.NoError(t, server.Stop(t.Context(), pgtest.Fast))
+	require.NoError(t, server.Stop(t.Context(), pgserver.Fast))
 	var goodbye *pgconn.PgError
 	require.ErrorAs(t, <-lost, &goodbye)
 	require.Equal(t, "57P01", goodbye.Code)
@@ -267,7 +268,7 @@ func TestWatch_reportsTheServersGoodbyeAtOnce(t *testing.T) {
 	done := make(chan error, 1)
 	go func() { done <- b.ledger.Record(t.Context(), hold, oneOf("e1", 1)) }()
 	require.Error(t, <-lost, "the recording connection, found out by Record")
-	require.NoError(t, server.Restart(t.Context(), pgtest.Fast))
+	require.NoError(t, server.Restart(t.Context(), pgserver.Fast))
 	require.NoError(t, <-done)
 	due := b.due(t, "crm", noon)
 	require.Len(t, due, 1)
@@ -275,7 +276,7 @@ func TestWatch_reportsTheServersGoodbyeAtOnce(t *testing.T) {
 	_, err = b.ledger.Resends(t.Context())
 	require.NoError(t, err)
 
-	require.NoError(t, server.Stop(t.Context(), pgtest.Fast))
+	require.NoError(t, server.Stop(t.Context(), pgserver.Fast))
 	require.ErrorAs(t, <-lost, &goodbye, "Watch goes on with the new connection")
 	stop()
 	require.NoError(t, <-watched)

@@ -12,6 +12,7 @@ import (
 	"github.com/jackc/pgx/v5"
 	"github.com/stretchr/testify/require"
 
+	"github.com/tailpost/tailpost/integration/pgserver"
 	"github.com/tailpost/tailpost/integration/pgtest"
 	"github.com/tailpost/tailpost/outbox"
 	"github.com/tailpost/tailpost/relay/internal/source"
@@ -178,11 +179,11 @@ func setup(t *testing.T) *testBundle {
 }
 
 // setupServer is setup on a server of the test's own.
-func setupServer(t *testing.T, settings map[string]string) (*pgtest.Server, *testBundle) {
+func setupServer(t *testing.T, settings map[string]string) (*pgserver.Server, *testBundle) {
 	t.Helper()
-	all := pgtest.FastSettings()
+	all := pgserver.FastSettings()
 	maps.Copy(all, settings)
-	server, err := pgtest.Start(t.Context(), pgtest.Options{Settings: all})
+	server, err := pgserver.Start(t.Context(), pgserver.Options{Settings: all})
 	require.NoError(t, err)
 	t.Cleanup(func() { require.NoError(t, server.Close()) })
 	conn, err := pgx.Connect(t.Context(), server.URL("postgres"))

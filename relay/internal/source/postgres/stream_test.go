@@ -11,7 +11,7 @@ import (
 	"github.com/stretchr/testify/require"
 	"go.uber.org/goleak"
 
-	"github.com/tailpost/tailpost/integration/pgtest"
+	"github.com/tailpost/tailpost/integration/pgserver"
 	"github.com/tailpost/tailpost/outbox"
 	"github.com/tailpost/tailpost/relay/internal/source/postgres"
 )
@@ -324,7 +324,7 @@ func TestServerStops(t *testing.T) {
 		b.insert(t, 1)
 		h.await(t, 3)
 		began := time.Now()
-		require.NoError(t, server.Stop(t.Context(), pgtest.Fast))
+		require.NoError(t, server.Stop(t.Context(), pgserver.Fast))
 		require.Less(t, time.Since(began), 5*time.Second)
 		require.ErrorIs(t, r.end(t), postgres.ErrServerStopped)
 	})
@@ -338,7 +338,7 @@ func TestServerStops(t *testing.T) {
 		r := run(t, s, h)
 		b.exec(t, `INSERT INTO outbox SELECT i, 'order.created', repeat('x', 10000) FROM generate_series(1, 3000) AS i`)
 		stopped := make(chan error, 1)
-		go func() { stopped <- server.Stop(t.Context(), pgtest.Fast) }()
+		go func() { stopped <- server.Stop(t.Context(), pgserver.Fast) }()
 		time.AfterFunc(500*time.Millisecond, release)
 		select {
 		case err := <-stopped:
@@ -356,7 +356,7 @@ func TestServerStops(t *testing.T) {
 		r := run(t, b.open(t, b.options()), h)
 		b.insert(t, 1)
 		h.await(t, 3)
-		require.NoError(t, server.Stop(t.Context(), pgtest.Immediate))
+		require.NoError(t, server.Stop(t.Context(), pgserver.Immediate))
 		err := r.end(t)
 		require.True(t, errors.Is(err, postgres.ErrServerStopped) || errors.Is(err, postgres.ErrConnection), "%v", err)
 	})
