@@ -822,8 +822,8 @@ var coreMutants = []mutant{
 	{
 		name:    "core-heal-horizon-too-late",
 		file:    "relay/internal/heal/audit.go",
-		old:     "known.settled(), report)",
-		new:     "horizon, report)",
+		old:     "Horizon: known.settled(),",
+		new:     "Horizon: horizon,",
 		promise: "What was written within the hour is looked at again.",
 		pkg:     "./relay/internal/heal",
 		run:     "TestBehindTheHorizon",

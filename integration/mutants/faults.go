@@ -123,8 +123,8 @@ var faultMutants = []mutant{
 	{
 		name:    "faults-routine-audit-reads-everything",
 		file:    "relay/internal/heal/sweep.go",
-		old:     "	if q.routine {\n",
-		new:     "	if q.routine && q.due {\n",
+		old:     "	case q.routine:\n",
+		new:     "	case q.routine && q.due:\n",
 		promise: "The audit of an interval reads what is new.",
 		pkg:     "./relay/internal/heal",
 		run:     "^TestTheAuditOfAnIntervalReadsWhatIsNew$",
@@ -132,8 +132,8 @@ var faultMutants = []mutant{
 	{
 		name:    "faults-gap-audit-reads-what-is-new",
 		file:    "relay/internal/heal/sweep.go",
-		old:     "	if q.routine {\n",
-		new:     "	if q != nil {\n",
+		old:     "	case q.routine:\n",
+		new:     "	case true:\n",
 		promise: "After a gap everything is read.",
 		pkg:     "./relay/internal/heal",
 		run:     "^TestTheAuditOfAnIntervalReadsWhatIsNew$",
@@ -150,8 +150,8 @@ var faultMutants = []mutant{
 	{
 		name:    "faults-full-audits-not-told",
 		file:    "relay/internal/doctor/table.go",
-		old:     "	case indexed || size < largeTable:\n",
-		new:     "	case indexed || size > largeTable:\n",
+		old:     "	case size < largeTable:\n",
+		new:     "	case size > largeTable:\n",
 		promise: "Doctor names a large table that every audit reads, and the index that ends it.",
 		pkg:     "./relay/internal/doctor",
 		run:     "TestWhatIsBrokenIsNamedWithWhatMendsIt/a_large_table_that_audits_read",

@@ -153,6 +153,14 @@ func TestWhatIsBrokenIsNamedWithWhatMendsIt(t *testing.T) {
 			sql:   "DROP INDEX outbox_created_at_idx; ALTER TABLE outbox ALTER payload SET STORAGE PLAIN; INSERT INTO outbox (type, payload) SELECT 'a', to_jsonb(repeat('x', 7000)) FROM generate_series(1, 9000)",
 			check: "audit", grade: doctor.Warning, detail: "reads all of table public.outbox, 7", fix: `CREATE INDEX CONCURRENTLY ON "public"."outbox" USING brin ("created_at");`,
 		},
+		"a large table with an index": {
+			sql:   "ALTER TABLE outbox ALTER payload SET STORAGE PLAIN; INSERT INTO outbox (type, payload) SELECT 'a', to_jsonb(repeat('x', 7000)) FROM generate_series(1, 9000)",
+			check: "audit", grade: doctor.OK, detail: "after 3 of them at most",
+		},
+		"times that may be missing": {
+			sql:   "ALTER TABLE outbox ALTER created_at DROP NOT NULL, ALTER created_at DROP DEFAULT",
+			check: "audit", grade: doctor.Warning, detail: "created_at may be NULL and has no default", fix: `ALTER TABLE "public"."outbox" ALTER COLUMN "created_at" SET DEFAULT now();`,
+		},
 		"a role that may not replicate": {role: "NOREPLICATION", check: "replication", grade: doctor.Failure, detail: "REPLICATION"},
 		"a role without rights":         {role: "REPLICATION", check: "privileges", grade: doctor.Failure, detail: "tailpost.attempt INSERT", fix: "migrate --print"},
 		"a role that may not publish":   {role: "REPLICATION", check: "publication", grade: doctor.Failure, detail: "does not exist", fix: `CREATE PUBLICATION "SLOT"`},

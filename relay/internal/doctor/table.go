@@ -175,7 +175,7 @@ func examineSize(ctx context.Context, p *patient) (Finding, error) {
 }
 
 // auditSQL measures the outbox table, and says whether every part of it has an index that finds new
-// rows by their time.
+// rows by their time, and whether a row gets one if the application names none.
 const auditSQL = `
 SELECT COALESCE(sum(pg_relation_size(c.oid)), 0)::double precision,
        COALESCE(bool_and(EXISTS (
@@ -188,7 +188,15 @@ SELECT COALESCE(sum(pg_relation_size(c.oid)), 0)::double precision,
              AND x.indisvalid
              AND x.indpred IS NULL
        )), true),
-       COALESCE(bool_or(c.oid <> @table::text::regclass), false)
+       COALESCE(bool_or(c.oid <> @table::text::regclass), false),
+       EXISTS (
+           SELECT
+           FROM pg_catalog.pg_attribute AS a
+           WHERE a.attrelid = @table::text::regclass
+             AND a.attname = @created
+             AND NOT a.attnotnull
+             AND NOT a.atthasdef
+       )
 FROM pg_catalog.pg_class AS c
 WHERE c.relkind = 'r'
   AND (c.oid = @table::text::regclass OR c.oid IN (SELECT p.relid FROM pg_partition_tree(@table::text::regclass) AS p))`
@@ -196,19 +204,29 @@ WHERE c.relkind = 'r'
 // largeTable is from which size on it is worth a warning that an audit reads all of it.
 const largeTable = 64 << 20
 
+// auditPiece is how much an audit reads at least of what is not new.
+const auditPiece = 32 << 20
+
 func examineAudit(ctx context.Context, p *patient) (Finding, error) {
 	m, interval := p.cfg.Outbox.Mapping, p.cfg.Outbox.AuditInterval
 	if m.Table == "" || p.unusable || interval <= 0 {
 		return none()
 	}
 	var size float64
-	var indexed, partitioned bool
-	err := p.conn.QueryRow(ctx, auditSQL, pgx.NamedArgs{"table": m.QuotedTable(), "created": m.CreatedAt}).Scan(&size, &indexed, &partitioned)
+	var indexed, partitioned, timeless bool
+	err := p.conn.QueryRow(ctx, auditSQL, pgx.NamedArgs{"table": m.QuotedTable(), "created": m.CreatedAt}).Scan(&size, &indexed, &partitioned, &timeless)
 	switch {
 	case err != nil:
 		return Finding{}, err
-	case indexed || size < largeTable:
+	case timeless:
+		return warn("ALTER TABLE "+m.QuotedTable()+" ALTER COLUMN "+pgx.Identifier{m.CreatedAt}.Sanitize()+" SET DEFAULT now();",
+			"%s may be NULL and has no default: of a row without it that nobody has, the audit of every %s cannot tell whether it was lost, and only says so in the log",
+			m.CreatedAt, interval)
+	case size < largeTable:
 		return ok("the audit of every %s reads what is new, or a small table", interval)
+	case indexed:
+		return ok("the audit of every %s reads what is new of table %s, and a piece of the rest: it is once round %s after %d of them at most",
+			interval, m.Table, bytes(size), int64(size)/auditPiece+1)
 	case m.CreatedAt == "":
 		return warn("add a column with the time of the insert, name it in outbox.columns, and make a BRIN index of it",
 			"the audit of every %s reads all of table %s, %s: it has no created_at that an index could find new rows by", interval, m.Table, bytes(size))

@@ -42,7 +42,7 @@ type Ledger interface {
 	Queue(ctx context.Context, hold ledger.Hold, ds []outbox.Delivery, now time.Time) (queued int64, err error)
 	// Horizon returns the present one.
 	Horizon(ctx context.Context) (ledger.Horizon, error)
-	Audited(ctx context.Context, hold ledger.Hold, audited time.Time, horizon ledger.Horizon, found *ledger.Gap) error
+	Audited(ctx context.Context, hold ledger.Hold, audit ledger.Audit) error
 	Counter
 }
 
@@ -50,7 +50,8 @@ type Ledger interface {
 type Table interface {
 	// Timed reports whether rows have a time.
 	Timed() bool
-	Blocks(ctx context.Context) (int64, error)
+	// Blocks is how many it has: in the largest of its parts, and in all of them.
+	Blocks(ctx context.Context) (most, all int64, err error)
 	// Recent returns the blocks with rows created since a time; false: no index tells them.
 	Recent(ctx context.Context, since time.Time) (spans []ledger.Span, ok bool, err error)
 	Rows(ctx context.Context, from, n int64) ([]ledger.Row, error)
@@ -98,6 +99,7 @@ type Auditor struct {
 
 	audited  time.Time // events created before it are settled
 	horizons horizons
+	round    ledger.Round
 	sound    chan struct{} // closed once no gap waits to be healed
 	log      zerolog.Logger
 }
@@ -106,7 +108,7 @@ type Auditor struct {
 func NewAuditor(o AuditorOptions) *Auditor {
 	return &Auditor{
 		AuditorOptions: o, audited: pace.Later(o.Position.AuditedAt, o.Position.StartedAt), sound: make(chan struct{}), log: o.Logger,
-		horizons: horizons{}.with(o.Position.Horizon),
+		horizons: horizons{}.with(o.Position.Horizon), round: o.Position.Round,
 	}
 }
 
@@ -239,8 +241,9 @@ func (a *Auditor) audit(ctx context.Context, q *Inquiry) error {
 	if a.Outbox.Messages != "" && q.isGap() {
 		gap.Note = "logical messages that were committed in the gap cannot be found again"
 	}
+	round := a.round
 	if a.Outbox.Mapping.Table != "" {
-		if err := a.sweep(ctx, q, &gap); err != nil {
+		if round, err = a.sweep(ctx, q, horizon, &gap); err != nil {
 			return err
 		}
 	}
@@ -249,15 +252,16 @@ func (a *Auditor) audit(ctx context.Context, q *Inquiry) error {
 	if !q.due && gap.Events == 0 {
 		report = nil
 	}
-	audited, known := began, a.horizons.with(horizon)
+	known := a.horizons.with(horizon)
+	ended := ledger.Audit{Before: began, Horizon: known.settled(), Round: round, Found: report}
 	if q.glance { // it has not seen the rest of the table
-		audited, known = time.Time{}, a.horizons
+		ended.Before, ended.Horizon = time.Time{}, ledger.Horizon{}
 	}
-	if err := a.Ledger.Audited(ctx, a.Hold, audited, known.settled(), report); err != nil {
+	if err := a.Ledger.Audited(ctx, a.Hold, ended); err != nil {
 		return err
 	}
 	if !q.glance {
-		a.audited, a.horizons = audited, known
+		a.audited, a.horizons, a.round = began, known, round
 	}
 	a.report(q, report)
 	if report == nil || q.due {

@@ -58,8 +58,13 @@
 // reads every block of the table once, at a tenth of the speed that it could have; only rows behind
 // the horizon cost more than that. The audit of an interval, when nothing tells of a gap, reads
 // only blocks with rows created since an hour before the last one, if an index finds those (a BRIN
-// does): what it costs grows with what is new, and not with the table. What it finds is queued in
-// transactions of at most 500 deliveries or 1 MiB, as recording waits for each.
+// does), and goes on with a round through the whole table: as many blocks again, and at least 4096
+// (32 MiB) in all its parts together. What it costs grows with what is new, and not with the table.
+// A round judges what was written since the last one began, so that it also comes upon rows whose
+// time is older than they are; where it is (tailpost.relay.round_block) outlives the relay. Where
+// no gap is known, a row that nobody has and that says nothing of its time is not sent but told of
+// in the log, up to 1000 an audit. What an audit finds is queued in transactions of at most 500
+// deliveries or 1 MiB, as recording waits for each.
 //
 // A relay lets go of WAL without events up to 64 MiB ahead of what it records, so that after a crash
 // the slot stands ahead of the row. Most likely nobody has moved it: a glance is enough, at blocks
@@ -81,7 +86,8 @@
 // there is put before everything that the stream brings.
 //
 // Not found again are logical messages, rows that were deleted, and rows that somebody updates
-// while a sweep goes on, so that they move from blocks that it has not read to ones that it has.
+// while a sweep or a round goes on, so that they move from blocks that it has not read to ones that
+// it has, as VACUUM FULL does with all.
 //
 // An id may be used again in a gap (TRUNCATE ... RESTART IDENTITY, natural ids). Where the row says
 // that it was created after the last transaction that the stream brought, what is recorded of its

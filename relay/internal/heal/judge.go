@@ -28,6 +28,9 @@ func (s *sweep) suspicious(r *ledger.Row) bool {
 	if r.Doubtful && len(s.ids) > 0 {
 		s.again++
 	}
+	if unread && (noEvent || len(s.ids) > 0) && s.timeless(r.CreatedAt) {
+		return s.untold < mostUntold // counted once it is known that somebody should have it
+	}
 	if noEvent {
 		return unread && (s.isGap() || !r.CreatedAt.Before(s.floor))
 	}
@@ -54,9 +57,22 @@ func (s *sweep) tellsNothing(r *ledger.Row) bool {
 	return !r.CreatedAt.IsZero() && r.CreatedAt.Before(s.floor)
 }
 
-// noteUntold says in the gap's note how many rows could not be judged.
+// timeless reports whether a row that nobody has, and that was written since the horizon, is no
+// gap's and does not say when it was created: it was lost, or it is an old one that somebody has
+// updated.
+func (s *sweep) timeless(created time.Time) bool {
+	return !s.due && s.scope.Horizon.XID != 0 && created.IsZero()
+}
+
+// noteUntold says in the gap's note, or where no gap is known in the log, how many rows could not
+// be judged.
 func (s *sweep) noteUntold() {
 	if s.untold == 0 {
+		return
+	}
+	if !s.due {
+		s.log.Warn().Int64("rows", s.untold).Msg("nobody has these rows of the outbox table, and they do not say when they were created: they are new ones that the " +
+			"stream did not bring, or old ones that were updated. Replay them if they are new, and give created_at a default and NOT NULL")
 		return
 	}
 	s.gap.Add(fmt.Sprintf("%d rows could not be judged and were not delivered: they have no id, or do not say when they were created, or say that it "+
@@ -106,6 +122,12 @@ func (s *sweep) entitled(id string, created time.Time, unread bool) bool {
 // each other by time.
 func (s *sweep) deliveries(f *ledger.Found, created, now time.Time) (ds []outbox.Delivery) {
 	if slices.Contains(f.Recorded, dispatch.Everyone) {
+		return nil
+	}
+	if len(f.Recorded) == 0 && s.timeless(created) {
+		if ev := f.Event; f.Err != nil || len(s.Dispatcher.Route(s.ids[:0], &ev)) > 0 {
+			s.untold++
+		}
 		return nil
 	}
 	ev := f.Event

@@ -16,6 +16,9 @@ const (
 	// waits for its end.
 	queueRows  = 500
 	queueBytes = 1 << 20
+	// mostUntold is how many rows that cannot be judged are counted where no gap is known: each is
+	// read twice for that.
+	mostUntold = 1000
 )
 
 // scope is which rows an inquiry is about. What was written before the horizon is settled, whatever
@@ -31,28 +34,45 @@ func (a *Auditor) scope(q *Inquiry) ledger.Scope {
 	return scope
 }
 
-// sweep reads the table and queues what is missing.
-func (a *Auditor) sweep(ctx context.Context, q *Inquiry, gap *ledger.Gap) error {
+// sweep reads the table, queues what is missing, and returns how far the round is now.
+func (a *Auditor) sweep(ctx context.Context, q *Inquiry, now ledger.Horizon, gap *ledger.Gap) (round ledger.Round, err error) {
 	scope := a.scope(q)
 	table, err := a.Open(ctx, scope)
 	if err != nil {
-		return err
+		return a.round, err
 	}
 	if !q.glance && !table.Timed() && scope.Horizon.XID == 0 && (!q.backfill() || !q.Since.IsZero()) {
 		gap.Note = "the outbox table has no created_at column, so lost rows cannot be told from old ones: add one, or set track_commit_timestamp on the server"
-		return nil
+		return a.round, nil
 	}
 	routed, err := a.Ledger.Routed(ctx)
 	if err != nil {
-		return err
+		return a.round, err
 	}
-	spans, err := a.spans(ctx, q, table)
+	spans, partly, err := a.spans(ctx, q, table)
 	if err != nil {
-		return err
+		return a.round, err
 	}
 	s := &sweep{
 		Auditor: a, Inquiry: q, table: table, scope: scope, floor: a.floor(q.At), routed: routed, gap: gap, ordered: make(map[string]bool),
 	}
+	if err := s.read(ctx, spans); err != nil {
+		return a.round, err
+	}
+	round = a.round
+	if q.routine && partly {
+		if round, err = s.goRound(ctx, spans, now); err != nil {
+			return a.round, err
+		}
+	}
+	s.tell()
+	s.noteUntold()
+	s.noteAgain()
+	return round, nil
+}
+
+// read looks at the rows of some blocks.
+func (s *sweep) read(ctx context.Context, spans []ledger.Span) error {
 	var page pace.Page
 	for _, span := range spans {
 		for at := span.From; at < span.To; {
@@ -61,33 +81,32 @@ func (a *Auditor) sweep(ctx context.Context, q *Inquiry, gap *ledger.Gap) error 
 			if err != nil {
 				return err
 			}
-			if err := pace.Wait(ctx, pace.Rest{Times: q.pace}.After(busy)); err != nil {
+			if err := pace.Wait(ctx, pace.Rest{Times: s.pace}.After(busy)); err != nil {
 				return err
 			}
 			at += n
 			page.Took(read)
 		}
 	}
-	s.tell()
-	s.noteUntold()
-	s.noteAgain()
 	return nil
 }
 
-// spans returns the blocks that an inquiry reads. The audit of an interval reads those with rows
-// that are new by their time, where an index finds them: what it costs grows with those.
-func (a *Auditor) spans(ctx context.Context, q *Inquiry, table Table) ([]ledger.Span, error) {
-	if q.glance {
-		return a.newest(ctx, q, table)
-	}
-	if q.routine {
-		spans, ok, err := table.Recent(ctx, q.Since)
-		if err != nil || ok {
-			return spans, err
+// spans returns the blocks that an inquiry reads, and whether that is not the whole table. The
+// audit of an interval reads those with rows that are new by their time, where an index finds them:
+// what it costs grows with those.
+func (a *Auditor) spans(ctx context.Context, q *Inquiry, table Table) (spans []ledger.Span, partly bool, err error) {
+	switch {
+	case q.glance:
+		spans, err = a.newest(ctx, q, table)
+		return spans, true, err
+	case q.routine:
+		spans, partly, err = table.Recent(ctx, q.Since)
+		if err != nil || partly {
+			return spans, partly, err
 		}
 	}
-	blocks, err := table.Blocks(ctx)
-	return []ledger.Span{{To: blocks}}, err
+	blocks, _, err := table.Blocks(ctx)
+	return []ledger.Span{{To: blocks}}, false, err
 }
 
 // newest returns the blocks with rows created since shortly before the last settled transaction, if
@@ -123,7 +142,7 @@ type sweep struct {
 	routed  map[string]ledger.Routed
 	gap     *ledger.Gap
 	ordered map[string]bool // endpoints with an order that got deliveries
-	untold  int64           // rows of which the table does not tell whether they were lost
+	untold  int64           // rows of which the table does not tell whether they were lost, at most mostUntold where no gap is known
 	again   int64           // rows of which it does not tell whether their ids were used again
 
 	ids  []string

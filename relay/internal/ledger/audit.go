@@ -87,8 +87,8 @@ func (k *Healing) Zone(ctx context.Context, m outbox.Mapping) (*time.Location, e
 	return s.location, nil
 }
 
-// blocksSQL counts the blocks of the largest of a table's parts. Ctids of all parts are swept side
-// by side.
+// blocksSQL counts the blocks of the largest of a table's parts, and of all of them. Ctids of all
+// parts are swept side by side.
 const blocksSQL = `
 WITH RECURSIVE parts AS (
     SELECT c.oid
@@ -101,16 +101,17 @@ WITH RECURSIVE parts AS (
     FROM parts AS p
     JOIN pg_catalog.pg_inherits AS i ON i.inhparent = p.oid
 )
-SELECT COALESCE(max(pg_relation_size(oid)), 0) / current_setting('block_size')::bigint
+SELECT COALESCE(max(pg_relation_size(oid)), 0) / current_setting('block_size')::bigint,
+       COALESCE(sum(pg_relation_size(oid)), 0)::bigint / current_setting('block_size')::bigint
 FROM parts`
 
-// Blocks is how many blocks there are to sweep.
-func (s *Sweep) Blocks(ctx context.Context) (n int64, err error) {
+// Blocks is how many blocks there are to sweep, in the largest part of the table and in all of them.
+func (s *Sweep) Blocks(ctx context.Context) (n, all int64, err error) {
 	schema, name := s.mapping.SchemaAndName()
 	err = s.link.Run(ctx, "measure the outbox table", func(ctx context.Context, conn *pgx.Conn) error {
-		return conn.QueryRow(ctx, blocksSQL, pgx.NamedArgs{"schema": schema, "name": name}).Scan(&n)
+		return conn.QueryRow(ctx, blocksSQL, pgx.NamedArgs{"schema": schema, "name": name}).Scan(&n, &all)
 	})
-	return n, err
+	return n, all, err
 }
 
 // attemptMargin is how much earlier than the horizon, or than the event's own time, an attempt may

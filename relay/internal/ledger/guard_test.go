@@ -166,7 +166,7 @@ func TestDeposedRelayQueuesAndNotesNothing(t *testing.T) {
 	queued, err := b.ledger.Queue(t.Context(), old, []outbox.Delivery{pending("e1", "erp", "", 1, noon)}, noon)
 	require.ErrorIs(t, err, ledger.ErrDeposed)
 	require.Zero(t, queued)
-	require.ErrorIs(t, b.ledger.Audited(t.Context(), old, noon, ledger.Horizon{}, &ledger.Gap{Heal: ledger.Heal{Why: "lost", At: noon}, Now: noon}), ledger.ErrDeposed)
+	require.ErrorIs(t, b.ledger.Audited(t.Context(), old, ledger.Audit{Before: noon, Found: &ledger.Gap{Heal: ledger.Heal{Why: "lost", At: noon}, Now: noon}}), ledger.ErrDeposed)
 	require.Zero(t, b.count(t, `SELECT count(*) FROM tailpost.delivery`))
 	require.Zero(t, b.count(t, `SELECT count(*) FROM tailpost.gap`))
 	require.Zero(t, b.count(t, `SELECT count(audited_at) FROM tailpost.relay`))
@@ -227,7 +227,7 @@ func TestTake_makesAHealDueThatIsKeptUntilAudited(t *testing.T) {
 	require.Equal(t, &both, again(ledger.TakeOptions{Heal: &first}), "and stays so")
 
 	hold := take(t, b.ledger)
-	require.NoError(t, b.ledger.Audited(t.Context(), hold, noon, ledger.Horizon{}, nil))
+	require.NoError(t, b.ledger.Audited(t.Context(), hold, ledger.Audit{Before: noon}))
 	require.Nil(t, again(ledger.TakeOptions{}))
 }
 
@@ -273,12 +273,12 @@ func TestGaps_countUntilTheyAreHealedAndAnHourAfter(t *testing.T) {
 	require.Equal(t, []string{"lost", "lost"}, counts(noon.Add(2*time.Minute)))
 	hold := take(t, b.ledger)
 	found := ledger.Gap{Heal: ledger.Heal{Why: "lost", At: noon}, Now: noon.Add(5 * time.Minute)}
-	require.NoError(t, b.ledger.Audited(t.Context(), hold, noon, ledger.Horizon{}, &found))
+	require.NoError(t, b.ledger.Audited(t.Context(), hold, ledger.Audit{Before: noon, Found: &found}))
 	require.Equal(t, []string{"lost"}, counts(noon.Add(6*time.Minute)), "one heal")
 	require.Equal(t, []string{"lost"}, counts(noon.Add(64*time.Minute)))
 	require.Empty(t, counts(noon.Add(65*time.Minute)))
 	backfill := ledger.Gap{Heal: ledger.Heal{Why: "backfill", At: noon}, Now: noon.Add(6 * time.Minute)}
-	require.NoError(t, b.ledger.Audited(t.Context(), hold, noon, ledger.Horizon{}, &backfill))
+	require.NoError(t, b.ledger.Audited(t.Context(), hold, ledger.Audit{Before: noon, Found: &backfill}))
 	require.Equal(t, []string{"lost"}, counts(noon.Add(7*time.Minute)), "a backfill is no gap")
 
 	// A person clears what there is, also what a relay whose clock is ahead has written.
@@ -297,4 +297,24 @@ func TestGaps_countUntilTheyAreHealedAndAnHourAfter(t *testing.T) {
 		gapAt(noon.Add(9*time.Minute), "lost again")
 	}
 	require.LessOrEqual(t, b.count(t, "SELECT cardinality(heal_gaps) FROM tailpost.relay"), 16, "a loop of gaps does not make the row grow")
+}
+
+// A round through the table goes on over restarts, and means nothing on another cluster.
+func TestAudited_keepsTheRoundUntilTheClusterIsAnother(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	hold := take(t, b.ledger)
+	round := ledger.Round{Block: 4096, Began: ledger.Horizon{XID: 901, At: noon}, Settled: ledger.Horizon{XID: 800, At: noon.Add(-time.Hour)}}
+	require.NoError(t, b.ledger.Audited(t.Context(), hold, ledger.Audit{Before: noon, Horizon: ledger.Horizon{XID: 900, At: noon}, Round: round}))
+	on := func(system string) ledger.Position {
+		_, err := b.ledger.Take(t.Context(), ledger.TakeOptions{Slot: hold.Slot, Owner: "host:2", SystemID: system, Timeline: 1, Now: noon})
+		require.NoError(t, err)
+		p, _, err := b.ledger.Position(t.Context(), hold.Slot)
+		require.NoError(t, err)
+		return p
+	}
+	p, _, err := b.ledger.Position(t.Context(), hold.Slot)
+	require.NoError(t, err)
+	require.Equal(t, round, on(p.SystemID).Round)
+	require.Zero(t, on("another").Round)
 }

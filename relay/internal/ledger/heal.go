@@ -26,6 +26,7 @@ type Position struct {
 	Publication string     // identity of publication and table, see Ledger.Publication
 	AuditedAt   time.Time  // events created before it are known to be settled; zero: unknown
 	Horizon     Horizon    // what is known to be settled whatever its time says; zero: nothing
+	Round       Round      // how far the look at the whole table is
 	Heal        *Heal      // nil: none is due
 }
 
@@ -34,6 +35,13 @@ type Position struct {
 type Horizon struct {
 	XID int64     // the oldest transaction that was under way; 0: not known
 	At  time.Time // by the server's clock
+}
+
+// Round is how far the audits of an interval are on their way through the whole outbox table.
+type Round struct {
+	Block   int64   // the next one
+	Began   Horizon // the present one when the round began; zero: none has begun
+	Settled Horizon // what was written before it was judged by a round; zero: there was none yet
 }
 
 const horizonSQL = `
@@ -59,7 +67,8 @@ type Heal struct {
 
 const positionOfSQL = `
 SELECT system_id, timeline, settled_lsn::text, settled_at, started_at, publication, audited_at, heal, heal_since,
-       heal_from::text, heal_at, horizon::text::bigint, horizon_at, COALESCE(released_lsn, '0/0')::text
+       heal_from::text, heal_at, horizon::text::bigint, horizon_at, COALESCE(released_lsn, '0/0')::text,
+       round_block, round_began::text::bigint, round_began_at, round_settled::text::bigint, round_settled_at
 FROM tailpost.relay
 WHERE slot = @slot`
 
@@ -71,11 +80,12 @@ func (k *Healing) Position(ctx context.Context, slot string) (p Position, known 
 			settled, released                                   string
 			why, from                                           *string
 			settledAt, startedAt, auditedAt, healSince, healDue *time.Time
-			horizon                                             *int64
-			horizonAt                                           *time.Time
+			horizon, roundBegan, roundSettled                   *int64
+			horizonAt, roundBeganAt, roundSettledAt             *time.Time
 		)
 		err := conn.QueryRow(ctx, positionOfSQL, pgx.NamedArgs{"slot": slot}).Scan(&p.SystemID, &p.Timeline, &settled, &settledAt,
-			&startedAt, &p.Publication, &auditedAt, &why, &healSince, &from, &healDue, &horizon, &horizonAt, &released)
+			&startedAt, &p.Publication, &auditedAt, &why, &healSince, &from, &healDue, &horizon, &horizonAt, &released,
+			&p.Round.Block, &roundBegan, &roundBeganAt, &roundSettled, &roundSettledAt)
 		if errors.Is(err, pgx.ErrNoRows) {
 			return nil
 		}
@@ -83,9 +93,8 @@ func (k *Healing) Position(ctx context.Context, slot string) (p Position, known 
 			return err
 		}
 		known = true
-		if horizon != nil {
-			p.Horizon = Horizon{XID: *horizon, At: orZero(horizonAt)}
-		}
+		p.Horizon = orNone(horizon, horizonAt)
+		p.Round.Began, p.Round.Settled = orNone(roundBegan, roundBeganAt), orNone(roundSettled, roundSettledAt)
 		p.SettledAt, p.StartedAt, p.AuditedAt = orZero(settledAt), orZero(startedAt), orZero(auditedAt)
 		if why != nil {
 			p.Heal = &Heal{Why: *why, Since: orZero(healSince), At: orZero(healDue)}
@@ -102,6 +111,13 @@ func (k *Healing) Position(ctx context.Context, slot string) (p Position, known 
 		return err
 	})
 	return p, known, err
+}
+
+func orNone(xid *int64, at *time.Time) Horizon {
+	if xid == nil {
+		return Horizon{}
+	}
+	return Horizon{XID: *xid, At: orZero(at)}
 }
 
 func orZero(t *time.Time) time.Time {
@@ -217,6 +233,11 @@ UPDATE tailpost.relay
 SET audited_at = GREATEST(audited_at, @audited),
     horizon = COALESCE(NULLIF(@horizon::bigint, 0)::text::xid8, horizon),
     horizon_at = CASE WHEN @horizon::bigint = 0 THEN horizon_at ELSE @horizon_at END,
+    round_block = @round_block,
+    round_began = NULLIF(@round_began::bigint, 0)::text::xid8,
+    round_began_at = @round_began_at,
+    round_settled = NULLIF(@round_settled::bigint, 0)::text::xid8,
+    round_settled_at = @round_settled_at,
     heal = NULL,
     heal_since = NULL,
     heal_from = NULL,
@@ -224,12 +245,23 @@ SET audited_at = GREATEST(audited_at, @audited),
     heal_gaps = '{}'
 WHERE slot = @slot`
 
-// Audited notes that an audit ended: what was written before a horizon and events created before a
-// time are settled (zero: unchanged), no heal is due any more, and what it found, if that is to be
-// reported.
-func (k *Healing) Audited(ctx context.Context, hold Hold, audited time.Time, horizon Horizon, found *Gap) error {
+// Audit is what an audit that ended leaves.
+type Audit struct {
+	Before  time.Time // events created before it are settled; zero: unchanged
+	Horizon Horizon   // and what was written before it; zero: unchanged
+	Round   Round
+	Found   *Gap // nil: nothing that is to be reported
+}
+
+// Audited notes that an audit ended: no heal is due any more.
+func (k *Healing) Audited(ctx context.Context, hold Hold, a Audit) error {
 	return k.link.WhileHeld(ctx, hold, "note an audit", func(ctx context.Context, tx pgx.Tx) error {
-		_, err := tx.Exec(ctx, auditedSQL, pgx.NamedArgs{"slot": hold.Slot, "audited": nullTime(audited), "horizon": horizon.XID, "horizon_at": nullTime(horizon.At)})
+		found := a.Found
+		_, err := tx.Exec(ctx, auditedSQL, pgx.NamedArgs{
+			"slot": hold.Slot, "audited": nullTime(a.Before), "horizon": a.Horizon.XID, "horizon_at": nullTime(a.Horizon.At),
+			"round_block": a.Round.Block, "round_began": a.Round.Began.XID, "round_began_at": nullTime(a.Round.Began.At),
+			"round_settled": a.Round.Settled.XID, "round_settled_at": nullTime(a.Round.Settled.At),
+		})
 		if err != nil || found == nil {
 			return err
 		}

@@ -80,7 +80,7 @@ func TestLedger_findsNothingInPublic(t *testing.T) {
 	require.NoError(t, err)
 	sweep, err := l.NewSweep(t.Context(), m, ledger.Scope{})
 	require.NoError(t, err)
-	_, err = sweep.Blocks(t.Context())
+	_, _, err = sweep.Blocks(t.Context())
 	require.NoError(t, err)
 	rows, err := sweep.Rows(t.Context(), 0, 10)
 	require.NoError(t, err)
@@ -90,7 +90,7 @@ func TestLedger_findsNothingInPublic(t *testing.T) {
 	require.Len(t, found, 2)
 	_, err = l.Queue(t.Context(), hold, []outbox.Delivery{pending("1", "erp", "", 9, noon)}, noon)
 	require.NoError(t, err)
-	require.NoError(t, l.Audited(t.Context(), hold, noon, ledger.Horizon{}, &ledger.Gap{Heal: ledger.Heal{Why: "a", At: noon}, Now: noon}))
+	require.NoError(t, l.Audited(t.Context(), hold, ledger.Audit{Before: noon, Found: &ledger.Gap{Heal: ledger.Heal{Why: "a", At: noon}, Now: noon}}))
 
 	// What people asked for.
 	r := b.replayOf(t)

@@ -19,7 +19,7 @@ func TestDelete_removesOldRowsOfItsBlocksAndNoOthers(t *testing.T) {
 	b.exec(t, "INSERT INTO public.events VALUES (99, 'a', '{}', NULL)")
 	sweep, err := b.ledger.NewSweep(t.Context(), m, ledger.Scope{})
 	require.NoError(t, err)
-	blocks, err := sweep.Blocks(t.Context())
+	blocks, _, err := sweep.Blocks(t.Context())
 	require.NoError(t, err)
 	require.Greater(t, blocks, int64(3))
 	old := "SELECT count(*) FROM public.events WHERE created_at = '" + noon.Format(time.RFC3339) + "'"

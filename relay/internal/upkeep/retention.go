@@ -114,7 +114,7 @@ func (k *keeper) events(ctx context.Context, before time.Time) error {
 	if !table.Timed() {
 		return errors.New("the outbox table has no created_at column, so nothing tells how old its rows are")
 	}
-	blocks, err := table.Blocks(ctx)
+	blocks, _, err := table.Blocks(ctx)
 	if err != nil {
 		return err
 	}

@@ -1,0 +1,42 @@
+package integration_test
+
+import (
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/tailpost/tailpost/integration/kit"
+)
+
+// The audit of an interval reads what an index on created_at finds, and goes round the rest of the
+// table: a row that says it is older than it is comes up there. One that says nothing of its time
+// may be an old one, and is told of.
+func TestTheAuditOfAnIntervalFindsRowsThatAreBackDated(t *testing.T) {
+	t.Parallel()
+	b := &testBundle{db: kit.NewEmptyDatabase(t), receiver: kit.NewReceiver(t)}
+	b.db.Run(t, "CREATE SCHEMA app;"+plainTable+"; CREATE INDEX ON app.events (created_at)")
+	config := b.db.Config(b.endpoint("erp", ""))
+	config.Outbox = mapped("app.events", "id", "type", "payload", "created_at")
+	migrate := kit.Run(t, kit.Command{Args: []string{"migrate", "-c", writeConfig(t, config)}, Env: config.Env()})
+	require.Zero(t, migrate.ExitCode(), migrate.Output())
+	relay := kit.StartDelivering(t, kit.Options{Config: config})
+	b.db.Run(t, at("old", "now() - interval '10 hours'")+at("lost", "now() - interval '10 hours'")+at("timeless", "NULL"))
+	b.db.AwaitAttempts(t, "erp", 3)
+	require.Zero(t, relay.Stop(t))
+
+	// As if the stream had not brought them, and the relay had run for some days.
+	b.db.Run(t, "DELETE FROM tailpost.attempt WHERE event_id IN ('lost', 'timeless')")
+	b.db.Run(t, "ALTER TABLE tailpost.endpoint DISABLE TRIGGER USER")
+	b.db.Run(t, "UPDATE tailpost.endpoint SET routed_since = now() - interval '2 days'")
+	b.db.Run(t, "ALTER TABLE tailpost.endpoint ENABLE TRIGGER USER")
+	b.db.Run(t, "UPDATE tailpost.relay SET started_at = now() - interval '2 days', audited_at = now() - interval '2 hours'")
+	relay = kit.StartDelivering(t, kit.Options{Config: config})
+	relay.Await(t, logHealed, kit.Record{"events": 1, "deliveries": 1})
+	relay.Await(t, "nobody has these rows of the outbox table, and they do not say when they were created: they are new ones that the "+
+		"stream did not bring, or old ones that were updated. Replay them if they are new, and give created_at a default and NOT NULL", kit.Record{"level": "warn", "rows": 1})
+	b.receiver.AwaitIDs(t, "/erp", "old", "timeless", "lost", "lost")
+	b.db.AwaitAttempts(t, "erp", 2)
+	require.Equal(t, 1, b.gaps(t, "an audit found events"))
+	require.Equal(t, 1, b.db.Count(t, "SELECT count(*) FROM tailpost.relay WHERE round_block = 0 AND round_settled IS NOT NULL"), "a round through a small table is one audit")
+	require.Zero(t, relay.Stop(t))
+}

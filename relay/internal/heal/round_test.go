@@ -1,0 +1,172 @@
+package heal_test
+
+import (
+	"bytes"
+	"fmt"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/rs/zerolog"
+	"github.com/stretchr/testify/require"
+
+	"github.com/tailpost/tailpost/outbox"
+	"github.com/tailpost/tailpost/relay/internal/heal"
+	"github.com/tailpost/tailpost/relay/internal/ledger"
+)
+
+// setupRound is an auditor over a large table that is settled, whose slot was taken days ago.
+func setupRound(t *testing.T, rows int, round ledger.Round) (b *auditBundle, log *bytes.Buffer) {
+	t.Helper()
+	now := time.Now()
+	b, log = setupAudit(t, time.Hour), new(bytes.Buffer)
+	b.indexed = true
+	for id, r := range b.routed {
+		r.CreatedAt, r.Since = now.Add(-200*time.Hour), now.Add(-200*time.Hour)
+		b.routed[id] = r
+	}
+	for n := range rows {
+		id := fmt.Sprint("old ", n)
+		b.insert(now.Add(-90*time.Hour), id)
+		b.recorded[id] = []string{"erp", "ledger"}
+	}
+	b.Position = ledger.Position{
+		StartedAt: now.Add(-100 * time.Hour), SettledAt: now, AuditedAt: now, Settled: 500, Horizon: ledger.Horizon{XID: 800, At: now.Add(-time.Hour)}, Round: round,
+	}
+	b.Logger = zerolog.New(log)
+	b.Auditor = heal.NewAuditor(b.AuditorOptions)
+	return b, log
+}
+
+// read returns how many blocks were read since it was last called, and the first of them.
+func (b *auditBundle) read() (first int64, n int) {
+	b.see(func() {
+		if n = len(b.blocks); n > 0 {
+			first = b.blocks[0]
+		}
+		b.blocks = nil
+	})
+	return first, n
+}
+
+// A row whose time is older than it is, is in no block that an index names. Each audit reads a part
+// of the rest, however large that is, and judges by what was written since the last round.
+func TestTheAuditsOfAnIntervalShareARoundThroughTheTable(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		const part = 4 << 10
+		b, _ := setupRound(t, 2*part+100, ledger.Round{})
+		b.see(func() { delete(b.recorded, fmt.Sprint("old ", part+7)) }) // the stream did not bring it
+		b.run(t, nil)
+		for n, want := range []struct {
+			first  int64
+			blocks int
+			sent   int
+		}{{0, part, 0}, {part, part, 2}, {2 * part, 100, 2}, {0, part, 2}} {
+			pass(t, time.Hour+time.Minute)
+			first, blocks := b.read()
+			require.Equal(t, want.first, first, "audit %d", n)
+			require.Equal(t, want.blocks, blocks, "audit %d", n)
+			require.Len(t, b.sent(), want.sent, "audit %d", n)
+		}
+		b.see(func() {
+			require.EqualValues(t, 800, b.scopes[5].Horizon.XID, "this round judges what was written since the slot was taken")
+			require.EqualValues(t, 901, b.scopes[7].Horizon.XID, "the next what was since it began")
+			require.Equal(t, ledger.Round{Block: part, Began: b.round.Began, Settled: b.round.Settled}, b.round)
+			require.EqualValues(t, 904, b.round.Began.XID)
+			require.EqualValues(t, 901, b.round.Settled.XID)
+		})
+	})
+}
+
+func TestARoundGoesOnWhereItWas(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		b, _ := setupRound(t, 6000, ledger.Round{Block: 4096, Began: ledger.Horizon{XID: 700}, Settled: ledger.Horizon{XID: 600}})
+		b.run(t, nil)
+		pass(t, time.Hour+time.Minute)
+		first, n := b.read()
+		require.EqualValues(t, 4096, first)
+		require.Equal(t, 6000-4096, n)
+		b.see(func() {
+			require.EqualValues(t, 600, b.scopes[1].Horizon.XID)
+			require.Equal(t, ledger.Round{Settled: ledger.Horizon{XID: 700}}, b.round)
+		})
+	})
+}
+
+// A table in many parts has many blocks of each number.
+func TestAPartOfARoundIsAsLargeInATableOfManyPartitions(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		b, _ := setupRound(t, 5000, ledger.Round{})
+		b.parts = 40
+		b.run(t, nil)
+		pass(t, time.Hour+time.Minute)
+		_, n := b.read()
+		require.Equal(t, 4096/40, n)
+	})
+}
+
+// Where many rows are new, as many blocks of the round are read: what is old is gone round as fast as
+// what is new comes.
+func TestARoundKeepsUpWithWhatIsNew(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		b, _ := setupRound(t, 6000, ledger.Round{})
+		for n := range 5000 {
+			id := fmt.Sprint("new ", n)
+			b.insert(time.Now(), id)
+			b.recorded[id] = []string{"erp", "ledger"}
+		}
+		b.run(t, nil)
+		pass(t, time.Hour+time.Minute)
+		_, n := b.read()
+		require.Equal(t, 5000+5000, n)
+	})
+}
+
+// A row without a time that nobody has may be an old one that was updated: it is not sent, and not
+// passed over in silence.
+func TestTheAuditOfAnIntervalTellsOfRowsThatDoNotSayTheirTime(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		b, log := setupRound(t, 3, ledger.Round{})
+		b.insert(time.Time{}, "no time", "nobody's", "somebody's", "filtered out")
+		b.see(func() {
+			b.rows[4].Type, b.rows[6].Type = "nobody", "filtered out"
+			b.recorded["somebody's"] = []string{"erp"}
+		})
+		b.run(t, nil)
+		pass(t, time.Hour+time.Minute)
+		require.Empty(t, b.sent())
+		b.see(func() { require.Nil(t, b.audits[0], "it is no gap") })
+		require.Contains(t, log.String(), `"rows":1,`)
+		require.Contains(t, log.String(), "do not say when they were created")
+	})
+}
+
+func TestRowsThatDoNotSayTheirTimeAreCountedAtABoundedCost(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		b, log := setupRound(t, 0, ledger.Round{})
+		b.see(func() {
+			for n := range 3000 {
+				b.rows = append(b.rows, &row{Event: outbox.Event{ID: fmt.Sprint(n), Type: "order.created"}, block: int64(n / 10)})
+			}
+		})
+		b.run(t, nil)
+		pass(t, time.Hour+time.Minute)
+		require.Contains(t, log.String(), "do not say when they were created")
+		b.see(func() {
+			read := 0
+			for _, note := range b.notes {
+				var n int
+				if _, err := fmt.Sscanf(note, "events %d", &n); err == nil {
+					read += n
+				}
+			}
+			require.Less(t, read, 2500, "each is read twice")
+		})
+	})
+}
