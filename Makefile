@@ -122,6 +122,10 @@ image-check: ## build the image's binary and run it in an empty root, without Do
 reproducible: ## build the binary twice, in different places, and compare (TARGETS="linux/arm64 darwin/arm64 windows/amd64")
 	TARGETS="$(TARGETS)" .ci/reproducible.sh
 
+.PHONY: cross
+cross: ## build the binary for each system that a release is for, and keep none
+	for system in linux darwin windows; do GOOS=$$system CGO_ENABLED=0 go build -o /dev/null ./cmd/tailpost; done
+
 .PHONY: clean
 clean: ## remove what was built, installed and cached in this folder
 	rm -rf bin .cache integration/receivers/node_modules

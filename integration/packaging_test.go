@@ -2,6 +2,7 @@ package integration_test
 
 import (
 	"os"
+	"os/exec"
 	"path/filepath"
 	"regexp"
 	"strings"
@@ -56,6 +57,21 @@ func TestAReleaseIsBuiltAsEverythingElse(t *testing.T) {
 
 // TestTheWorkflowsRunWhatIsThere looks for each target that a workflow makes, and that none has
 // more rights than it needs.
+// TestTheBinaryOfEverySystemIsOfWhatItHas: `make cross` builds what a release has. That takes
+// minutes, so this looks at what would be built: a server of the demo's own, with its signals and
+// process groups, is for Unix.
+func TestTheBinaryOfEverySystemIsOfWhatItHas(t *testing.T) {
+	t.Parallel()
+	for system, server := range map[string]bool{"linux": true, "darwin": true, "windows": false} {
+		list := exec.CommandContext(t.Context(), "go", "list", "-deps", "./cmd/tailpost")
+		list.Dir, list.Env = "..", append(os.Environ(), "GOOS="+system, "CGO_ENABLED=0")
+		deps, err := list.Output()
+		require.NoError(t, err, system)
+		require.Equal(t, server, strings.Contains(string(deps), "tailpost/integration/pgserver\n"), system)
+		require.Contains(t, readDocument(t, "Makefile"), system, "make cross")
+	}
+}
+
 func TestTheWorkflowsRunWhatIsThere(t *testing.T) {
 	t.Parallel()
 	makefile := readDocument(t, "Makefile")

@@ -13,7 +13,6 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/tailpost/tailpost/config"
-	"github.com/tailpost/tailpost/integration/pgserver"
 	"github.com/tailpost/tailpost/outbox"
 	"github.com/tailpost/tailpost/outbox/schema"
 	"github.com/tailpost/tailpost/relay"
@@ -49,8 +48,14 @@ type demo struct {
 	view   *demoView
 	keep   bool
 	api    string // address of the API and the panel; empty: there is none
-	server *pgserver.Server
+	server demoServer
 	conn   *pgx.Conn
+}
+
+// demoServer is the throw-away server.
+type demoServer interface {
+	URL(database string) string
+	Close() error
 }
 
 // demoDatabase is the database of the throw-away server.
@@ -58,8 +63,8 @@ const demoDatabase = "postgres"
 
 func (d *demo) run(ctx context.Context) (err error) {
 	d.view.say("starting a throw-away Postgres")
-	if d.server, err = pgserver.Start(ctx, pgserver.Options{}); err != nil {
-		return hint(fmt.Errorf("start a throw-away Postgres: %w", err), "make demo, which installs what is missing")
+	if d.server, err = startDemoServer(ctx); err != nil {
+		return hint(fmt.Errorf("start a throw-away Postgres: %w", err), demoRemedy)
 	}
 	defer func() {
 		d.view.say("removing the throw-away Postgres")

@@ -246,4 +246,13 @@ var operateMutants = []mutant{
 		pkg:     "./relay/internal/api",
 		run:     "TestCompleteness",
 	},
+	{
+		name:    "operate-windows-has-no-process-groups",
+		file:    "cmd/tailpost/demo_unix.go",
+		old:     "//go:build unix",
+		new:     "//go:build unix || windows",
+		promise: "The binary compiles on each system that a release is for.",
+		pkg:     "./integration",
+		run:     "TestTheBinaryOfEverySystemIsOfWhatItHas",
+	},
 }
