@@ -9,6 +9,7 @@ FUZZTIME ?= 10s
 MUTANTS  ?= 0
 SEED     ?=
 COUNT    ?= 100
+PAGES    ?= 10000000
 SLOW     ?= 20
 PIECE    ?= 1/1
 BENCH    ?= .
@@ -93,6 +94,10 @@ flakes: ## run every test COUNT=100 times, slow ones SLOW=20 times, beside a bus
 .PHONY: bench
 bench: build ## measure Tailpost beside net/http and a poller, in one table (BENCHFLAGS="-quick -rows drain -runs 5")
 	PGBIN="$$(.ci/postgres.sh)"; export PGBIN; go run ./integration/bench -bin bin/tailpost $(BENCHFLAGS)
+
+.PHONY: pages
+pages: ## time every page of the panel among PAGES=10000000 attempts to a thousandth as many endpoints (takes minutes and 5 GB)
+	$(WITH_PG) env TAILPOST_PAGES=$(PAGES) go test -count=1 -timeout 60m -v -run TestPagesAreQuickAmongMillions ./integration/panel
 
 .PHONY: microbench
 microbench: ## run the benchmarks of single functions that match BENCH=.

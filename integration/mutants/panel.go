@@ -177,4 +177,11 @@ var panelMutants = []mutant{
 		promise: "What arrives in a filtered log is what the filter chooses.",
 		pkg:     "./integration/panel", run: "TestTheLogIsLive",
 	},
+	{
+		name: "panel-trouble-of-the-newest", file: "relay/internal/panel/overview.go",
+		old:     `queryOf("stats", "false", "trouble", "true"), &list)`,
+		new:     `queryOf("stats", "false"), &list)`,
+		promise: "The overview names an endpoint in trouble, and no other, however many are newer.",
+		pkg:     "./integration/panel", run: "TestTheOverviewFindsTroubleAmongMany",
+	},
 }

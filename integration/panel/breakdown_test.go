@@ -42,3 +42,21 @@ func TestPagesBreakAttemptsDown(t *testing.T) {
 	}
 	require.NotContains(t, v.get("/panel/endpoints/"+good).body, "invoice.sent")
 }
+
+// The overview names an endpoint in trouble however many others are newer, and reads no counters of
+// endpoints for that.
+func TestTheOverviewFindsTroubleAmongMany(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, keyedHCL)
+	id := w.endpoint("The oldest", "/a", nil)
+	w.exec(`
+INSERT INTO tailpost.endpoint (id, tenant, name, url, description, subscriptions, policy, status, source, version, created_at, updated_at)
+SELECT 'ep_' || i, tenant, 'Endpoint number ' || i, url || '/' || i, description, subscriptions, policy, 'active', 'api', 1, now() + interval '1 minute', updated_at
+FROM tailpost.endpoint, generate_series(1, 300) AS i
+WHERE id = $1`, id)
+	w.call(http.MethodPost, "/v1/endpoints/"+id+"/pause", nil)
+	page := loggedIn(t, w, adminKey).get("/panel/").body
+	require.Contains(t, page, `<a class="main-link" href="/panel/endpoints/`+id+`">The oldest</a>`)
+	require.Contains(t, page, `<span class="v">250+</span>`)
+	require.NotContains(t, page, "Endpoint number")
+}

@@ -40,6 +40,34 @@ func TestEndpointsAreCreatedAndRead(t *testing.T) {
 	require.Equal(t, id, page.at("data.0.id"))
 }
 
+func TestEndpointsInTroubleAreListedAlone(t *testing.T) {
+	t.Parallel()
+	b := setup(t, nil)
+	made := func(name string) string {
+		return b.post(t, "/v1/endpoints", map[string]any{"url": "https://example.com/" + name}).is(http.StatusCreated).text("id")
+	}
+	failing, paused, well := made("failing"), made("paused"), made("well")
+	b.exec(t, "UPDATE tailpost.endpoint SET failing_since = now() WHERE id = $1", failing)
+	b.post(t, "/v1/endpoints/"+paused+"/pause", nil).is(http.StatusOK)
+	page := b.get(t, "/v1/endpoints?trouble=true").is(http.StatusOK)
+	require.Len(t, page.list("data"), 2)
+	require.Equal(t, []any{paused, failing}, []any{page.at("data.0.id"), page.at("data.1.id")})
+	all := b.get(t, "/v1/endpoints?trouble=false").is(http.StatusOK)
+	require.Len(t, all.list("data"), 3)
+	require.Equal(t, well, all.at("data.0.id"))
+}
+
+func TestEndpointsAreListedWithoutTheirCounters(t *testing.T) {
+	t.Parallel()
+	b := setup(t, nil)
+	id := b.post(t, "/v1/endpoints", map[string]any{"url": "https://example.com/in"}).is(http.StatusCreated).text("id")
+	b.exec(t, `INSERT INTO tailpost.endpoint_stats (endpoint_id, hour, attempts, delivered, failed, dead, duration_ms_sum, buckets)
+		VALUES ($1, date_trunc('hour', now()), 5, 5, 0, 0, 1, '{}')`, id)
+	for query, want := range map[string]float64{"": 5, "?stats=true": 5, "?stats=false": 0} {
+		require.InDelta(t, want, b.get(t, "/v1/endpoints"+query).is(http.StatusOK).at("data.0.stats.successful"), 0, query)
+	}
+}
+
 func TestValuesOfHeadersAreKeptWithoutBeingTold(t *testing.T) {
 	t.Parallel()
 	b := setup(t, nil)

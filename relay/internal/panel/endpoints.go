@@ -8,7 +8,7 @@ import (
 	"github.com/tailpost/tailpost/relay/internal/api"
 )
 
-// names are endpoints by id. Beyond the newest 250, links show ids.
+// names are endpoints by id, without their counters. Beyond the newest 250, links show ids.
 type names map[string]api.Endpoint
 
 // Of is the name of an endpoint, or its id.
@@ -19,21 +19,25 @@ func (n names) Of(id string) string {
 	return id
 }
 
-const namesKnown = "250"
+const namesKnown = 250
 
 // names reads the endpoints that lists refer to.
 func (v *visit) names() (names, error) {
+	if v.known != nil {
+		return v.known, nil
+	}
 	known := make(names)
 	if !v.may().ReadEndpoints {
 		return known, nil
 	}
 	var list api.Page[api.Endpoint]
-	if err := v.get("/v1/endpoints", url.Values{"limit": {namesKnown}}, &list); err != nil {
+	if err := v.get("/v1/endpoints", queryOf("limit", textOf(namesKnown), "stats", "false"), &list); err != nil {
 		return nil, err
 	}
 	for i := range list.Data {
 		known[list.Data[i].ID] = list.Data[i]
 	}
+	v.known = known
 	return known, nil
 }
 

@@ -100,7 +100,7 @@ func (f *endpointForm) refused(p *api.Problem) {
 
 func (v *visit) showForm(status int, f *endpointForm) error {
 	var types api.Page[api.EventType]
-	if err := v.get("/v1/event-types", url.Values{"limit": {namesKnown}}, &types); err != nil {
+	if err := v.get("/v1/event-types", queryOf("limit", textOf(namesKnown)), &types); err != nil {
 		return err
 	}
 	f.Catalogue, f.AskTenant = types.Data, v.session.Tenant() == ""

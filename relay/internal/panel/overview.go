@@ -2,7 +2,6 @@ package panel
 
 import (
 	"net/http"
-	"net/url"
 	"sort"
 
 	"github.com/tailpost/tailpost/relay/internal/api"
@@ -16,8 +15,8 @@ type overviewPage struct {
 	More      bool // there are more endpoints than were looked at
 	Active    int
 	Trouble   []endpointRow
-	Delivered int64
-	Failed    int64
+	Delivered int64 // attempts of Trend that delivered
+	Failed    int64 // and that did not
 	Groups    []group
 	Recent    []*attemptRow
 	Dead      int64
@@ -28,6 +27,9 @@ type overviewPage struct {
 	Trend     []point
 	Parts     breakdown
 }
+
+// eventsCompared is of how many of the newest events pages say whether one left no trace.
+const eventsCompared = "250"
 
 // group is failures of one kind at one endpoint.
 type group struct {
@@ -47,6 +49,9 @@ func (v *visit) overview() error {
 		if body.Trend, err = v.trend(""); err != nil {
 			return err
 		}
+		for i := range body.Trend {
+			body.Delivered, body.Failed = body.Delivered+body.Trend[i].Delivered, body.Failed+body.Trend[i].Failed
+		}
 		if body.Parts, err = v.breakdown(""); err != nil {
 			return err
 		}
@@ -61,7 +66,7 @@ func (v *visit) overview() error {
 		if err := v.get("/v1/relay", nil, body.Relay); err != nil {
 			return err
 		}
-		if err := v.get("/v1/relay/completeness", nil, &body.Complete); err != nil {
+		if err := v.get("/v1/relay/completeness", queryOf("events", eventsCompared), &body.Complete); err != nil {
 			return err
 		}
 		body.Dead, body.Pending, body.Waits = body.Relay.Queue.Dead, body.Relay.Queue.Pending, true
@@ -70,23 +75,25 @@ func (v *visit) overview() error {
 	return nil
 }
 
-// fillEndpoints puts the endpoints in trouble first.
+// fillEndpoints counts the endpoints and puts those in trouble first.
 func (v *visit) fillEndpoints(body *overviewPage) error {
-	var list api.Page[api.Endpoint]
-	if err := v.get("/v1/endpoints", url.Values{"limit": {namesKnown}}, &list); err != nil {
+	known, err := v.names()
+	if err != nil {
 		return err
 	}
-	body.Endpoints, body.More, body.First = len(list.Data), list.NextCursor != "", len(list.Data) == 0
-	for i := range list.Data {
-		e := &list.Data[i]
-		if e.Status == "active" {
+	body.Endpoints, body.More, body.First = len(known), len(known) == namesKnown, len(known) == 0
+	for id := range known {
+		if known[id].Status == "active" {
 			body.Active++
 		}
-		body.Delivered += e.Stats.Successful
-		body.Failed += e.Stats.Failed
-		if e.Status != "active" || e.FailingSince != nil {
-			body.Trouble = append(body.Trouble, endpointRow{Endpoint: *e})
-		}
+	}
+	// Among very many, those are not the newest.
+	var list api.Page[api.Endpoint]
+	if err := v.get("/v1/endpoints", queryOf("stats", "false", "trouble", "true"), &list); err != nil {
+		return err
+	}
+	for i := range list.Data {
+		body.Trouble = append(body.Trouble, endpointRow{Endpoint: list.Data[i]})
 	}
 	rank := func(e *endpointRow) int {
 		switch {
@@ -112,7 +119,7 @@ func (v *visit) fillDeliveries(body *overviewPage) error {
 	var failed []api.Attempt
 	for _, outcome := range []string{"retry", "dead"} {
 		var list api.Page[api.Attempt]
-		q := queryOf("outcome", outcome, "limit", "250", "since", v.since("24h"))
+		q := queryOf("outcome", outcome, "limit", "100", "since", v.since("24h"))
 		if err := v.get("/v1/attempts", q, &list); err != nil {
 			return err
 		}
@@ -161,7 +168,7 @@ func (v *visit) relay() error {
 	if err := v.get("/v1/relay", nil, &body.Relay); err != nil {
 		return err
 	}
-	if err := v.get("/v1/relay/completeness", nil, &body.Complete); err != nil {
+	if err := v.get("/v1/relay/completeness", queryOf("events", eventsCompared), &body.Complete); err != nil {
 		return err
 	}
 	s := statement{columns: "*", from: "tailpost.relay", order: "slot"}

@@ -100,6 +100,7 @@ type visit struct {
 	login   bool   // there is a session to log out of
 	token   string // the value of the visitor's cookie
 	keyID   string // of a session that is over
+	known   names  // nil: not read yet
 }
 
 // handler answers a visitor. An error becomes a page that says what to do.

@@ -3,7 +3,6 @@ package panel
 import (
 	"encoding/json"
 	"net/http"
-	"net/url"
 	"strings"
 
 	"github.com/tailpost/tailpost/relay/internal/api"
@@ -41,7 +40,7 @@ func (v *visit) showTest(status int, body *testPage) error {
 		return err
 	}
 	var types api.Page[api.EventType]
-	if err := v.get("/v1/event-types", url.Values{"limit": {namesKnown}}, &types); err != nil {
+	if err := v.get("/v1/event-types", queryOf("limit", textOf(namesKnown)), &types); err != nil {
 		return err
 	}
 	body.endpointPage, body.Catalogue = &endpointPage{Endpoint: e, Tab: "test"}, types.Data

@@ -78,7 +78,7 @@ FROM (`
 
 // searchPatience is how long a page goes on that is not full: who reads the first page only takes
 // an empty one for all there is.
-const searchPatience = 200 * time.Millisecond
+const searchPatience = 60 * time.Millisecond
 
 // Attempts returns a page.
 func (s *Store) Attempts(ctx context.Context, q AttemptQuery) (page AttemptPage, err error) {

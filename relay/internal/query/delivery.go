@@ -39,29 +39,52 @@ type Delivery struct {
 	UpdatedAt    time.Time
 }
 
-const deliveryColumns = `
+const (
+	deliveryFields = `
 SELECT d.event_id, d.endpoint_id, COALESCE(e.name, ''), d.state, d.reason, d.attempts, d.next_attempt_at, d.event_type,
        COALESCE(d.tenant, ''), COALESCE(d.key, ''), d.event_created_at, d.commit_lsn::text, d.seq,
-       COALESCE(d.last_status, 0), COALESCE(d.last_error, ''), COALESCE(d.trigger, ''), d.created_at, d.updated_at
-FROM tailpost.delivery AS d
+       COALESCE(d.last_status, 0), COALESCE(d.last_error, ''), COALESCE(d.trigger, ''), d.created_at, d.updated_at`
+
+	deliveryNames = `
 LEFT JOIN tailpost.endpoint AS e ON e.id = d.endpoint_id`
+
+	deliveryColumns = deliveryFields + "\nFROM tailpost.delivery AS d" + deliveryNames
+)
+
+// A page is chosen before its endpoints are looked up: where one transaction has most of the
+// deliveries, Postgres takes those that follow a place in it for few, and would look up all.
+const (
+	deliveriesStartSQL = deliveryFields + `
+FROM (
+    SELECT d.event_id, d.endpoint_id, d.state, d.reason, d.attempts, d.next_attempt_at, d.event_type, d.tenant, d.key, d.event_created_at,
+           d.commit_lsn, d.seq, d.last_status, d.last_error, d.trigger, d.created_at, d.updated_at
+    FROM tailpost.delivery AS d`
+
+	deliveriesEndSQL = deliveriesOrder + `
+    LIMIT @limit
+) AS d` + deliveryNames + deliveriesOrder
+
+	deliveriesOrder = `
+ORDER BY d.commit_lsn DESC, d.seq DESC, d.event_id DESC, d.endpoint_id DESC`
+)
 
 // Deliveries returns a page.
 func (s *Store) Deliveries(ctx context.Context, q DeliveryQuery) (page []Delivery, err error) {
+	err = s.read(ctx, "list deliveries", func(ctx context.Context, tx pgx.Tx) (err error) {
+		page, err = readDeliveries(ctx, tx, q)
+		return err
+	})
+	return page, err
+}
+
+func readDeliveries(ctx context.Context, tx pgx.Tx, q DeliveryQuery) ([]Delivery, error) {
 	where, args := q.SQL()
 	args["limit"] = q.Limit
 	if p := q.After; p != (DeliveryPosition{}) {
 		where += "\n  AND (d.commit_lsn, d.seq, d.event_id, d.endpoint_id) < (@lsn::text::pg_lsn, @seq, @at_event, @at_endpoint)"
 		args["lsn"], args["seq"], args["at_event"], args["at_endpoint"] = p.CommitLSN.String(), p.Seq, p.EventID, p.EndpointID
 	}
-	sql := deliveryColumns + where + `
-ORDER BY d.commit_lsn DESC, d.seq DESC, d.event_id DESC, d.endpoint_id DESC
-LIMIT @limit`
-	err = s.read(ctx, "list deliveries", func(ctx context.Context, tx pgx.Tx) (err error) {
-		page, err = many(ctx, tx, sql, args, scanDelivery)
-		return err
-	})
-	return page, err
+	return many(ctx, tx, deliveriesStartSQL+where+deliveriesEndSQL, args, scanDelivery)
 }
 
 func scanDelivery(row pgx.CollectableRow) (d Delivery, err error) {

@@ -28,11 +28,12 @@ func scanEndpoint(row pgx.CollectableRow) (e ledger.EndpointRow, err error) {
 
 // EndpointQuery asks for a page of endpoints, newest first.
 type EndpointQuery struct {
-	Tenant string // only this tenant's; empty: all
-	Status string
-	Source string
-	After  Position // the last one of the page before; zero: from the start
-	Limit  int
+	Tenant  string // only this tenant's; empty: all
+	Status  string
+	Source  string
+	Trouble bool     // only those that are not active, or that fail
+	After   Position // the last one of the page before; zero: from the start
+	Limit   int
 }
 
 // Position is a place in a list that is ordered by time, then id.
@@ -49,13 +50,20 @@ func timeOrNull(t time.Time) *time.Time {
 	return &t
 }
 
+// troubleSQL is the condition of the index that has the endpoints in trouble.
+const troubleSQL = "(status <> 'active' OR failing_since IS NOT NULL)"
+
 // Endpoints returns a page.
 func (s *Store) Endpoints(ctx context.Context, q EndpointQuery) (page []ledger.EndpointRow, err error) {
 	err = s.read(ctx, "list endpoints", func(ctx context.Context, tx pgx.Tx) (err error) {
+		trouble := ""
+		if q.Trouble {
+			trouble = "\n  AND " + troubleSQL
+		}
 		page, err = many(ctx, tx, endpointColumns+`
 WHERE (@tenant::text = '' OR tenant = @tenant)
   AND (@status::text = '' OR status = @status)
-  AND (@source::text = '' OR source = @source)
+  AND (@source::text = '' OR source = @source)`+trouble+`
   AND (@at::timestamptz IS NULL OR (created_at, id) < (@at, @id))
 ORDER BY created_at DESC, id DESC
 LIMIT @limit`, pgx.NamedArgs{

@@ -68,7 +68,7 @@ type EventPage struct {
 const (
 	firstRows   = 500
 	mostRows    = 20_000
-	quickWindow = 20 * time.Millisecond
+	quickWindow = 10 * time.Millisecond
 	mostOfAKey  = 10_000 // rows of one key that are sorted
 )
 

@@ -38,10 +38,11 @@ FROM (SELECT @slot::text AS slot) AS q
 LEFT JOIN tailpost.relay AS r ON r.slot = q.slot
 LEFT JOIN pg_catalog.pg_replication_slots AS s ON s.slot_name = q.slot AND s.database = current_database()`
 
+// queueSQL counts those that are dead by an index alone: they may be many more than wait.
 const queueSQL = `
-SELECT count(*) FILTER (WHERE state = 'pending'), count(*) FILTER (WHERE state = 'dead'),
-       min(event_created_at) FILTER (WHERE state = 'pending')
-FROM tailpost.delivery`
+SELECT p.n, d.n, p.oldest
+FROM (SELECT count(*) AS n, min(event_created_at) AS oldest FROM tailpost.delivery WHERE state = 'pending') AS p,
+     (SELECT count(*) AS n FROM tailpost.delivery WHERE state = 'dead') AS d`
 
 const replicasSQL = `
 SELECT DISTINCT substr(application_name, length('tailpost api ') + 1) AS owner

@@ -21,6 +21,7 @@ const (
 	lastWindow   = 100 * 24 * time.Hour
 	windowGrowth = 16
 	windowShrink = 4
+	termShrink   = 4096
 	windowRows   = 500 // what matches in a window is fetched and sorted; more than a page has
 
 	pageBudget = 12 * time.Millisecond
@@ -134,6 +135,8 @@ type attemptSearch struct {
 	limit int
 	began time.Time
 
+	shrink time.Duration // by how much a window that has too much becomes smaller
+
 	ordered bool // an index has the order, so that a window costs no more than what the page leaves out
 
 	high, low time.Time // what is left
@@ -164,8 +167,13 @@ func searchAttempts(ctx context.Context, tx pgx.Tx, q AttemptQuery, sql string, 
 	}
 	s := &attemptSearch{
 		tx: tx, sql: sql, args: args, limit: q.Limit, began: time.Now(), ordered: q.ordered(), high: newest, low: q.Since,
+		shrink: windowShrink,
 		// A caller may make a cursor up.
 		size: q.firstWindow(), fixed: min(max(q.After.Fixed, 0), mostFixed),
+	}
+	if len(q.Search) > 0 {
+		// It began with all time. Step by step, each of them would read all places of a term.
+		s.shrink = termShrink
 	}
 	if s.low.IsZero() || s.low.Before(*oldest) {
 		s.low = *oldest
@@ -210,7 +218,7 @@ func (s *attemptSearch) next(ctx context.Context) error {
 	asked := time.Now()
 	rows, matches, err := s.window(ctx)
 	if errors.Is(err, errLate) {
-		s.size = max(s.size/windowShrink, firstWindow)
+		s.size = max(s.size/s.shrink, firstWindow)
 		if !s.read {
 			s.late++
 		}
@@ -221,7 +229,7 @@ func (s *attemptSearch) next(ctx context.Context) error {
 	}
 	took := time.Since(asked)
 	if matches > windowRows && s.size > firstWindow {
-		s.dense, s.size = from, max(s.size/windowShrink, firstWindow)
+		s.dense, s.size = from, max(s.size/s.shrink, firstWindow)
 		return nil
 	}
 	s.high = from

@@ -32,10 +32,10 @@ INSERT INTO tailpost.endpoint (id, tenant, name, url, subscriptions, policy, sta
 SELECT 'ep_' || i, CASE WHEN i = 1 THEN 'one' ELSE 'many' END, 'e', 'https://example.com', '[]', '{}', 'active', 'api', now(), now()
 FROM generate_series(0, 39) AS i`, `
 INSERT INTO tailpost.attempt (event_id, event_type, tenant, endpoint_id, number, trigger, url, outcome, status_code, duration_ms,
-    attempted_at, commit_lsn)
+    attempted_at, commit_lsn, search)
 SELECT 'event-' || i, 'type_' || i % 4, 'tenant_' || i % 10, 'ep_' || i % 40, 1, 'stream', 'https://example.com/in',
        CASE WHEN i % 40 = 0 THEN 'retry' ELSE 'delivered' END, CASE WHEN i % 40 = 0 THEN 503 ELSE 200 END, 1,
-       now() - interval '1 second' - (40001 - i) * interval '5.4 seconds', '0/0'
+       now() - interval '1 second' - (40001 - i) * interval '5.4 seconds', '0/0', ARRAY['half=' || i % 2]
 FROM generate_series(1, 40000) AS i`, `VACUUM ANALYZE tailpost.attempt`} {
 		_, err := conn.Exec(t.Context(), sql)
 		require.NoError(t, err)
@@ -93,15 +93,16 @@ func TestAttempts_readLittleMoreThanTheyShow(t *testing.T) {
 		"event":                          {AttemptQuery{EventID: "event-17"}, 1, 1 + young},
 		"type, none":                     {AttemptQuery{EventType: "nothing"}, 0, ranges},
 		"tenant of events, none":         {AttemptQuery{EventTenant: "nobody"}, 0, ranges},
+		"a term of every other one":      {AttemptQuery{Search: []Term{{"half=1"}}}, 50, 1500 + young},
 		"type, none, of many endpoints":  {AttemptQuery{Tenant: "many", EventType: "nothing"}, 0, ranges},
 	} {
-		c.q.Limit = 50
 		found, before, after := 0, 0, 0
 		err := s.read(t.Context(), "read pages", func(ctx context.Context, tx pgx.Tx) error {
 			if err := tx.QueryRow(ctx, attemptsReadSQL).Scan(&before); err != nil {
 				return err
 			}
 			for more := true; more && (found < c.rows || c.rows == 0); {
+				c.q.Limit = max(50-found, 1)
 				page, err := readAttempts(ctx, tx, c.q)
 				if err != nil {
 					return err
