@@ -1,8 +1,10 @@
 package integration_test
 
 import (
+	"context"
 	"encoding/json"
 	"fmt"
+	"net/http"
 	"strings"
 	"testing"
 	"time"
@@ -325,6 +327,38 @@ func TestAnIDThatIsUsedAgainInAGapHidesBehindNoEarlierEvent(t *testing.T) {
 	b.db.AwaitCount(t, 1, "SELECT count(*) FROM tailpost.gap WHERE events = 1")
 	require.Equal(t, `{"life": 1} {"life": 2}`, b.db.Text(t, "SELECT string_agg(convert_from(payload, 'UTF8'), ' ' ORDER BY event_id) FROM tailpost.delivery WHERE state = 'dead'"))
 	require.Equal(t, 1, b.db.Count(t, "SELECT count(*) FROM tailpost.delivery WHERE reason = 'id_reused' AND event_id LIKE '1~%' AND last_error LIKE '%earlier event with id 1 %'"))
+	require.Zero(t, relay.Stop(t))
+}
+
+// An event whose id an earlier one has, and whose answer takes longer than park_after, is written
+// beside that while its request is under way: what becomes of it touches its own row alone.
+func TestTheOutcomeOfAnIDThatIsUsedAgainIsThatOfItsEvent(t *testing.T) {
+	t.Parallel()
+	b := &testBundle{db: kit.NewEmptyDatabase(t), receiver: kit.NewReceiver(t)}
+	b.db.Run(t, "CREATE SCHEMA app")
+	b.db.Run(t, plainTable)
+	b.receiver.On("/erp", kit.Statuses(500))
+	config := b.db.Config(b.endpoint("erp", "retry { schedule = [] }\n park_after = \"100ms\""))
+	config.Outbox = mapped("app.events", "id", "type", "payload", "created_at")
+	relay := kit.StartDelivering(t, kit.Options{Config: withSchema(t, config)})
+	b.db.Run(t, "INSERT INTO app.events (id, type, payload) VALUES ('a', 'order.created', '{\"life\": 1}')")
+	const first = `SELECT count(*) FROM tailpost.delivery WHERE event_id = 'a' AND state = 'dead' AND attempts = 1 AND convert_from(payload, 'UTF8') = '{"life": 1}'`
+	b.db.AwaitCount(t, 1, first)
+
+	answer := make(chan struct{})
+	b.receiver.On("/erp", func(ctx context.Context, _ http.ResponseWriter, _ kit.Request) int {
+		select {
+		case <-answer:
+		case <-ctx.Done():
+		}
+		return http.StatusOK
+	})
+	b.db.Run(t, "TRUNCATE app.events; INSERT INTO app.events (id, type, payload) VALUES ('a', 'order.created', '{\"life\": 2}')")
+	b.db.AwaitCount(t, 1, "SELECT count(*) FROM tailpost.delivery WHERE event_id LIKE 'a~%' AND reason = 'id_reused'")
+	close(answer)
+	b.db.AwaitCount(t, 1, "SELECT count(*) FROM tailpost.attempt WHERE event_id = 'a' AND outcome = 'delivered'")
+	require.Equal(t, 1, b.db.Count(t, first), "the earlier event waits for a person as before")
+	require.Equal(t, 1, b.db.Count(t, "SELECT count(*) FROM tailpost.delivery"), "the later one is delivered")
 	require.Zero(t, relay.Stop(t))
 }
 

@@ -33,7 +33,7 @@ var faultMutants = []mutant{
 	{
 		name:    "faults-reused-id-lost-in-a-batch",
 		file:    "relay/internal/ledger/encode.go",
-		old:     "(size > parkBytes || w.again(&ds[n]))",
+		old:     "(size > parkBytes || w.again(pairOf(&ds[n])))",
 		new:     "size > parkBytes",
 		promise: "Two events of one id in one batch are two rows.",
 		pkg:     "./relay/internal/ledger",

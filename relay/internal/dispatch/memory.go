@@ -45,9 +45,13 @@ func (m *memory) start() *delivery {
 	return dl
 }
 
-// load notes that a delivery has a row.
+// load notes that a delivery has a row. Where an earlier event of the same id has its row in
+// memory, that of this one is dead under another id, and the loader never reads it.
 func (m *memory) load(dl *delivery) {
 	m.fresh.remove(dl)
+	if was := m.loaded[dl.ev.ID]; was != nil && was != dl {
+		return
+	}
 	if m.loaded == nil {
 		m.loaded = make(map[string]*delivery)
 	}

@@ -15,6 +15,24 @@ func numbered(i int) *delivery {
 	return &delivery{ev: &event{Event: outbox.Event{ID: strconv.Itoa(i)}}}
 }
 
+// An id that is used again while the event that had it before is in flight hides that from nobody:
+// the loader would send it a second time.
+func TestMemory_keepsTheRowOfAnEarlierEventWithTheSameID(t *testing.T) {
+	t.Parallel()
+	m := memory{bytes: new(atomic.Int64)}
+	first, second := numbered(1), numbered(1)
+	first.cost, second.cost = 10, 100
+	m.load(first)
+	m.fresh.push(second)
+	m.load(second)
+	m.forget(second)
+	require.True(t, m.has("1"), "the first is in memory")
+	require.EqualValues(t, 10, m.bytes.Load())
+	m.forget(first)
+	require.False(t, m.has("1"))
+	require.Zero(t, m.bytes.Load())
+}
+
 // TestMemory_keepsTheOrderAndItsCounts holds a memory against a plain list, whatever comes, goes,
 // waits or is evicted.
 func TestMemory_keepsTheOrderAndItsCounts(t *testing.T) {

@@ -289,7 +289,9 @@ func (r *recorder) write(it *item) {
 		switch it.attempt.Outcome {
 		case outbox.Delivered:
 			if dl.row {
-				b.Remove = append(b.Remove, outbox.Pair{EventID: dl.ev.ID, EndpointID: dl.lane.id})
+				b.Remove = append(b.Remove, ledger.QueueRow{
+					Pair: outbox.Pair{EventID: dl.ev.ID, EndpointID: dl.lane.id}, CommitLSN: dl.ev.CommitLSN, Seq: dl.ev.Seq,
+				})
 			}
 		case outbox.Retry:
 			r.keep(it, outbox.Pending)

@@ -82,7 +82,8 @@ func (f *tables) Record(ctx context.Context, hold ledger.Hold, b *ledger.Batch) 
 		}
 		f.rows[p] = d
 	}
-	for _, p := range b.Remove {
+	for _, r := range b.Remove {
+		p := r.Pair
 		if _, ok := f.rows[p]; !ok {
 			f.problems = append(f.problems, "removed without a row: "+p.EventID)
 		}

@@ -15,10 +15,10 @@ type Batch struct {
 	Park []outbox.Delivery
 	// Update holds changed rows of tailpost.delivery: state, reason, attempts, next_attempt_at,
 	// last_status, last_error. Of several changes of one row the last one counts; one without a row
-	// is ignored.
+	// is ignored, and so is one whose row is another event's with the same id.
 	Update []outbox.Delivery
 	// Remove names the rows of tailpost.delivery that are delivered.
-	Remove []outbox.Pair
+	Remove []QueueRow
 	// Endpoints holds changes of an endpoint's own state. Of several changes of one endpoint the
 	// last one counts, with the last Status that is not empty.
 	Endpoints []EndpointChange
@@ -38,6 +38,15 @@ type Batch struct {
 	Passing bool
 	// Now becomes created_at and updated_at of what is written. Zero: the system's clock.
 	Now time.Time
+}
+
+// QueueRow names a row of tailpost.delivery. An id may be used again; a place in the stream is that
+// of one event.
+type QueueRow struct {
+	outbox.Pair
+
+	CommitLSN outbox.LSN
+	Seq       int64
 }
 
 // EndpointChange is a change that the relay itself makes to an endpoint.

@@ -216,7 +216,7 @@ func BenchmarkPark(b *testing.B) {
 	l := (&bundle{}).open(b, url)
 	hold := take(b, l)
 	const n = 256
-	batch := &ledger.Batch{Park: make([]outbox.Delivery, n), Remove: make([]outbox.Pair, n)}
+	batch := &ledger.Batch{Park: make([]outbox.Delivery, n), Remove: make([]ledger.QueueRow, n)}
 	seq := outbox.LSN(0)
 	m := startMeter(b, conn, "tailpost test")
 	b.ReportAllocs()
@@ -225,7 +225,7 @@ func BenchmarkPark(b *testing.B) {
 			seq++
 			batch.Park[i] = pending(strconv.FormatUint(uint64(seq), 10), "erp", "", seq, noon)
 			batch.Park[i].Event.Payload = bytes.Repeat([]byte("x"), 500)
-			batch.Remove[i] = pairOf(batch.Park[i])
+			batch.Remove[i] = rowOf(batch.Park[i])
 		}
 		require.NoError(b, l.Record(b.Context(), hold, &ledger.Batch{Park: batch.Park}))
 		require.NoError(b, l.Record(b.Context(), hold, &ledger.Batch{Remove: batch.Remove}))

@@ -31,7 +31,7 @@ type encoder struct {
 	pgwire
 
 	counters counters
-	seen     map[outbox.Pair]struct{}
+	seen     map[QueueRow]struct{}
 	updates  []outbox.Delivery
 }
 
@@ -140,11 +140,11 @@ func (w *encoder) parkChunk(ds []outbox.Delivery) int {
 	n, size := 0, 0
 	for n < len(ds) && n < parkRows {
 		size += len(ds[n].Event.Payload)
-		if n > 0 && (size > parkBytes || w.again(&ds[n])) {
+		if n > 0 && (size > parkBytes || w.again(pairOf(&ds[n]))) {
 			break
 		}
 		if n == 0 {
-			w.again(&ds[n])
+			w.again(pairOf(&ds[n]))
 		}
 		n++
 	}
@@ -175,10 +175,12 @@ func (w *encoder) park(ds []outbox.Delivery, now time.Time) {
 }
 
 func (w *encoder) update(ds []outbox.Delivery, now time.Time) {
-	w.bind(updateStatement, 9)
+	w.bind(updateStatement, 11)
 	w.state(ds)
 	w.last(ds)
 	w.time(now)
+	column(w, oidLSN, ds, func(d *outbox.Delivery) { w.lsn(d.Event.CommitLSN) })
+	column(w, oidInt8, ds, func(d *outbox.Delivery) { w.int8(d.Event.Seq) })
 	w.run()
 }
 
@@ -198,10 +200,12 @@ func (w *encoder) last(ds []outbox.Delivery) {
 	column(w, oidText, ds, func(d *outbox.Delivery) { w.free(d.LastError) })
 }
 
-func (w *encoder) remove(pairs []outbox.Pair) {
-	w.bind(removeStatement, 2)
-	column(w, oidText, pairs, func(p *outbox.Pair) { w.text(p.EventID) })
-	column(w, oidText, pairs, func(p *outbox.Pair) { w.text(p.EndpointID) })
+func (w *encoder) remove(rows []QueueRow) {
+	w.bind(removeStatement, 4)
+	column(w, oidText, rows, func(r *QueueRow) { w.text(r.EventID) })
+	column(w, oidText, rows, func(r *QueueRow) { w.text(r.EndpointID) })
+	column(w, oidLSN, rows, func(r *QueueRow) { w.lsn(r.CommitLSN) })
+	column(w, oidInt8, rows, func(r *QueueRow) { w.int8(r.Seq) })
 	w.run()
 }
 
@@ -269,26 +273,36 @@ func (w *encoder) lastChanges(ds []outbox.Delivery) []outbox.Delivery {
 	clear(w.updates)
 	w.updates = w.updates[:0]
 	for i := range slices.Backward(ds) {
-		if !w.again(&ds[i]) {
+		if !w.again(rowOf(&ds[i])) {
 			w.updates = append(w.updates, ds[i])
 		}
 	}
 	return w.updates
 }
 
+// rowOf is the row of a delivery, and pairOf that of any with its id.
+func rowOf(d *outbox.Delivery) QueueRow {
+	row := pairOf(d)
+	row.CommitLSN, row.Seq = d.Event.CommitLSN, d.Event.Seq
+	return row
+}
+
+func pairOf(d *outbox.Delivery) QueueRow {
+	return QueueRow{Pair: outbox.Pair{EventID: d.Event.ID, EndpointID: d.EndpointID}}
+}
+
 // forget begins a new set of deliveries.
 func (w *encoder) forget() {
 	if w.seen == nil {
-		w.seen = make(map[outbox.Pair]struct{})
+		w.seen = make(map[QueueRow]struct{})
 	}
 	clear(w.seen)
 }
 
-// again reports whether a delivery of the same event and endpoint was seen before.
-func (w *encoder) again(d *outbox.Delivery) bool {
-	pair := outbox.Pair{EventID: d.Event.ID, EndpointID: d.EndpointID}
-	_, again := w.seen[pair]
-	w.seen[pair] = struct{}{}
+// again reports whether a row was seen before.
+func (w *encoder) again(row QueueRow) bool {
+	_, again := w.seen[row]
+	w.seen[row] = struct{}{}
 	return again
 }
 

@@ -318,7 +318,7 @@ func TestRecord_costsOneRoundTrip(t *testing.T) {
 	require.Equal(t, map[byte]int{'B': 1, 'E': 1, 'S': 1}, record(&ledger.Batch{Settled: 2}), "a moved frontier alone")
 	require.Empty(t, record(&ledger.Batch{Settled: 2}), "nothing new")
 	everything := oneOf("e1", 3)
-	everything.Update, everything.Remove = everything.Park, []outbox.Pair{{EventID: "e1", EndpointID: "crm"}}
+	everything.Update, everything.Remove = everything.Park, []ledger.QueueRow{{Pair: outbox.Pair{EventID: "e1", EndpointID: "crm"}}}
 	everything.Endpoints = []ledger.EndpointChange{{EndpointID: "erp"}}
 	require.Equal(t, map[byte]int{'B': 8, 'E': 8, 'd': 1, 'c': 1, 'S': 1}, record(everything))
 

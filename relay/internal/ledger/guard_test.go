@@ -29,7 +29,7 @@ func TestRecord_ofADeposedRelayAtTheSameBatchWritesNothing(t *testing.T) {
 	require.NoError(t, err)
 	everything := oneOf("e3", 9)
 	everything.Update = []outbox.Delivery{pending("e1", "crm", "", 1, noon.Add(time.Hour))}
-	everything.Remove = []outbox.Pair{{EventID: "e2", EndpointID: "crm"}}
+	everything.Remove = []ledger.QueueRow{{Pair: outbox.Pair{EventID: "e2", EndpointID: "crm"}}}
 	everything.Endpoints = []ledger.EndpointChange{{EndpointID: "erp", Status: ledger.StatusDisabled}}
 	everything.Versions = []ledger.EndpointVersion{{EndpointID: "ep_1", CommitLSN: 9, Row: []byte(`{}`)}}
 	everything.Dropped = []ledger.Dropped{{EndpointID: "crm", CommitLSN: 9}}

@@ -34,7 +34,7 @@ func TestLedger_findsNothingInPublic(t *testing.T) {
 	b.insertEndpoint(t, apiRow("ep_1", "https://now.example"))
 	everything := oneOf("9", 9)
 	everything.Update = []outbox.Delivery{pending("9", "crm", "", 9, noon.Add(time.Hour))}
-	everything.Remove = []outbox.Pair{{EventID: "8", EndpointID: "crm"}}
+	everything.Remove = []ledger.QueueRow{{Pair: outbox.Pair{EventID: "8", EndpointID: "crm"}}}
 	everything.Endpoints = []ledger.EndpointChange{{EndpointID: "erp", FailingSince: noon}}
 	everything.Versions = []ledger.EndpointVersion{version(t, 9, 0, apiRow("ep_1", "https://v1.example"))}
 	everything.Dropped = []ledger.Dropped{{EndpointID: "gone", CommitLSN: 9}}

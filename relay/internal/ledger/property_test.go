@@ -58,7 +58,7 @@ func TestRecord_keepsCountersAndQueueTrue(t *testing.T) {
 				Attempts: rapid.SliceOfN(rapid.Custom(drawAttempt), 0, 8).Draw(rt, "attempts"),
 				Park:     rapid.SliceOfN(rapid.Custom(drawDelivery), 0, 6).Draw(rt, "park"),
 				Update:   rapid.SliceOfN(rapid.Custom(drawDelivery), 0, 6).Draw(rt, "update"),
-				Remove:   rapid.SliceOfN(rapid.Custom(drawPair), 0, 4).Draw(rt, "remove"),
+				Remove:   rapid.SliceOfN(rapid.Custom(drawRow), 0, 4).Draw(rt, "remove"),
 			}
 			require.NoError(rt, b.ledger.Record(t.Context(), hold, batch))
 			apply(queue, batch)
@@ -84,13 +84,18 @@ func apply(queue map[outbox.Pair]outbox.Delivery, b *ledger.Batch) {
 		}
 	}
 	for _, d := range b.Update {
-		if old, ok := queue[pairOf(d)]; ok {
+		if old, ok := queue[pairOf(d)]; ok && rowOf(old) == rowOf(d) {
 			d.Event = old.Event
 			queue[pairOf(d)] = d
 		}
 	}
-	for _, p := range b.Remove {
-		delete(queue, p)
+	for _, r := range b.Remove {
+		for _, id := range []string{r.EventID, fmt.Sprintf("%s~%s.%d", r.EventID, r.CommitLSN, r.Seq)} {
+			p := outbox.Pair{EventID: id, EndpointID: r.EndpointID}
+			if d, ok := queue[p]; ok && d.Event.CommitLSN == r.CommitLSN && d.Event.Seq == r.Seq {
+				delete(queue, p)
+			}
+		}
 	}
 }
 
@@ -126,6 +131,12 @@ func requireQueue(t *testing.T, rt *rapid.T, b *bundle, queue map[outbox.Pair]ou
 func pairOf(d outbox.Delivery) outbox.Pair {
 	return outbox.Pair{EventID: d.Event.ID, EndpointID: d.EndpointID}
 }
+
+func rowOf(d outbox.Delivery) ledger.QueueRow {
+	return ledger.QueueRow{Pair: pairOf(d), CommitLSN: d.Event.CommitLSN, Seq: d.Event.Seq}
+}
+
+func drawRow(rt *rapid.T) ledger.QueueRow { return rowOf(drawDelivery(rt)) }
 
 func drawPair(rt *rapid.T) outbox.Pair {
 	return outbox.Pair{

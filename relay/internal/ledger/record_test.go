@@ -88,7 +88,7 @@ func TestRecord_parksThenUpdatesThenRemoves(t *testing.T) {
 	require.NoError(t, b.ledger.Record(t.Context(), hold, &ledger.Batch{
 		Park:   []outbox.Delivery{first, again, pending("e2", "erp", "k", 2, noon), pending("e1", "crm", "k", 1, noon)},
 		Update: []outbox.Delivery{between, later, pending("e9", "erp", "k", 1, noon)},
-		Remove: []outbox.Pair{{EventID: "e2", EndpointID: "erp"}, {EventID: "e8", EndpointID: "erp"}},
+		Remove: []ledger.QueueRow{rowOf(pending("e2", "erp", "k", 2, noon)), rowOf(pending("e8", "erp", "k", 2, noon))},
 		Now:    noon,
 	}))
 	due := b.due(t, "erp", noon.Add(time.Hour))
@@ -386,6 +386,26 @@ func TestRecord_ofAFrontierThatPassesWALIsMadeAheadOfIt(t *testing.T) {
 	require.Equal(t, []any{4, "0/B800000"}, []any{batches, released})
 	batches, released = record(b, ledger.Batch{Settled: 121 * mega})
 	require.Equal(t, []any{5, "0/7900000"}, []any{batches, released}, "the last one of a hold")
+}
+
+// What becomes of an event whose id an earlier one has is nothing to the row of that. Delivered
+// after all, it leaves no row; failed, it stays dead as it is.
+func TestRecord_leavesTheRowOfAnEarlierEventWithTheSameIDAlone(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	hold := take(t, b.ledger)
+	first, second, third := pending("e1", "erp", "", 1, noon), pending("e1", "erp", "", 2, noon), pending("e1", "erp", "", 3, noon)
+	require.NoError(t, b.ledger.Record(t.Context(), hold, &ledger.Batch{Park: []outbox.Delivery{first, second, third}}))
+	failed := third
+	failed.Attempts, failed.NextAttemptAt, failed.LastStatus = 7, noon.Add(time.Hour), 503
+	changed := first
+	changed.Attempts, changed.Reason, changed.LastStatus = 2, outbox.ReasonFailed, 500
+	require.NoError(t, b.ledger.Record(t.Context(), hold, &ledger.Batch{Update: []outbox.Delivery{changed, failed}, Remove: []ledger.QueueRow{rowOf(second)}}))
+	require.Equal(t, []outbox.Delivery{changed}, b.due(t, "erp", noon))
+	require.Equal(t, 1, b.count(t, `SELECT count(*) FROM tailpost.delivery WHERE event_id = 'e1~0/3.0' AND state = 'dead' AND reason = 'id_reused'`))
+	require.Equal(t, 2, b.count(t, `SELECT count(*) FROM tailpost.delivery`))
+	require.NoError(t, b.ledger.Record(t.Context(), hold, &ledger.Batch{Remove: []ledger.QueueRow{rowOf(first)}}))
+	require.Empty(t, b.due(t, "erp", noon))
 }
 
 // An id that is used again hides behind no delivery of the event that had it before, also in the

@@ -134,16 +134,21 @@ SET state = u.state,
     last_error = u.last_error,
     updated_at = $9::timestamptz
 FROM unnest(
-    $1::text[], $2::text[], $3::text[], $4::text[], $5::integer[], $6::timestamptz[], $7::integer[], $8::text[]
-) AS u (event_id, endpoint_id, state, reason, attempts, next_attempt_at, last_status, last_error)
+    $1::text[], $2::text[], $3::text[], $4::text[], $5::integer[], $6::timestamptz[], $7::integer[], $8::text[],
+    $10::pg_lsn[], $11::bigint[]
+) AS u (event_id, endpoint_id, state, reason, attempts, next_attempt_at, last_status, last_error, commit_lsn, seq)
 WHERE d.event_id = u.event_id
-  AND d.endpoint_id = u.endpoint_id`
+  AND d.endpoint_id = u.endpoint_id
+  AND (d.commit_lsn, d.seq) = (u.commit_lsn, u.seq)`
 
+// removeSQL also finds the row of an event that parkSQL put under an id of its own while its
+// request was under way.
 const removeSQL = `
 DELETE FROM tailpost.delivery AS d
-USING unnest($1::text[], $2::text[]) AS r (event_id, endpoint_id)
-WHERE d.event_id = r.event_id
-  AND d.endpoint_id = r.endpoint_id`
+USING unnest($1::text[], $2::text[], $3::pg_lsn[], $4::bigint[]) AS r (event_id, endpoint_id, commit_lsn, seq)
+WHERE d.event_id = ANY (ARRAY[r.event_id, r.event_id || '~' || r.commit_lsn || '.' || r.seq])
+  AND d.endpoint_id = r.endpoint_id
+  AND (d.commit_lsn, d.seq) = (r.commit_lsn, r.seq)`
 
 // statsSQL gets the buckets of all rows in one flat array, 15 for each, and the classes in another,
 // 6 for each.

@@ -120,7 +120,7 @@ func TestBatchesAreCounted(t *testing.T) {
 	b.Committed(&ledger.Batch{
 		Attempts: append(append(attempts("erp", outbox.Delivered, time.Millisecond, 3*time.Millisecond),
 			attempts("crm", outbox.Dead, time.Minute)...), attempts("erp", outbox.Retry, 2*time.Second)...),
-		Park: make([]outbox.Delivery, 2), Update: make([]outbox.Delivery, 1), Remove: make([]outbox.Pair, 3),
+		Park: make([]outbox.Delivery, 2), Update: make([]outbox.Delivery, 1), Remove: make([]ledger.QueueRow, 3),
 	})
 	b.Committed(&ledger.Batch{Attempts: attempts("erp", outbox.Delivered, 0)})
 	got := b.scrape(t)
