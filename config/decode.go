@@ -102,7 +102,7 @@ func (d *decoder) file(src *diag.Source, body *hclsyntax.Body, defaultsOnly bool
 // block decodes a block that occurs once.
 func (d *decoder) block(top *section, b *hclsyntax.Block) {
 	if first, twice := d.blocks[b.Type]; twice {
-		top.fail(b.DefRange(), "Repeated block", "There is a %s block at %s:%d already. Merge the two.",
+		top.fail(b.DefRange(), "Repeated block", "Another %s block stands at %s:%d. Merge the two.",
 			b.Type, first.Filename, first.Start.Line)
 		return
 	}

@@ -96,7 +96,7 @@ func (s *section) single(blockType string) *hclsyntax.Block {
 			continue
 		}
 		if first != nil {
-			s.fail(b.DefRange(), "Repeated block", "There is a %s block at line %d already. Merge the two.", blockType, first.DefRange().Start.Line)
+			s.fail(b.DefRange(), "Repeated block", "Another %s block stands at line %d. Merge the two.", blockType, first.DefRange().Start.Line)
 			continue
 		}
 		first = b

@@ -3,6 +3,48 @@ package main
 // apiMutants break what the packages api, query and seal promise.
 var apiMutants = []mutant{
 	{
+		name: "api-put-endpoint-always-writes", file: "relay/internal/api/upsert.go",
+		old:     "reflect.DeepEqual(before, s.audited(row)) && sameSealed(&was, &is)",
+		new:     "false && reflect.DeepEqual(before, s.audited(row)) && sameSealed(&was, &is)",
+		promise: "A set-up script that runs again changes nothing where all is as it says.",
+		pkg:     "./relay/internal/api", run: "TestASetUpScriptCanRunTwice",
+	},
+	{
+		name: "api-put-endpoint-misses-a-header", file: "relay/internal/api/upsert.go",
+		old:     " && maps.Equal(a.Headers, b.Headers)",
+		new:     " && maps.Equal(a.Headers, a.Headers)",
+		promise: "A set-up script that says another value of a header changes it.",
+		pkg:     "./relay/internal/api", run: "TestASetUpScriptCanRunTwice",
+	},
+	{
+		name: "api-put-endpoint-rotates-in-silence", file: "relay/internal/api/upsert.go",
+		old:     "in.Secret != \"\" && (len(was.Secrets) == 0",
+		new:     "false && in.Secret != \"\" && (len(was.Secrets) == 0",
+		promise: "A secret that the endpoint does not have is refused, not taken for the one that it has.",
+		pkg:     "./relay/internal/api", run: "TestASetUpScriptCanRunTwice",
+	},
+	{
+		name: "api-put-endpoint-made-under-a-version", file: "relay/internal/api/upsert.go",
+		old:     "if in.IfMatch != \"\" {",
+		new:     "if false {",
+		promise: "A change that is meant for a version makes no endpoint where there is none.",
+		pkg:     "./relay/internal/api", run: "TestASetUpScriptCanRunTwice",
+	},
+	{
+		name: "api-put-endpoint-of-any-tenant", file: "relay/internal/query/endpoint.go",
+		old:     "WHERE COALESCE(tenant, '') = @tenant\n  AND name = @name",
+		new:     "WHERE (@tenant = '' OR tenant = @tenant)\n  AND name = @name",
+		promise: "A name is that of a tenant's endpoint, or of one without a tenant: never of another's.",
+		pkg:     "./relay/internal/api", run: "TestANameIsATenantsOwn",
+	},
+	{
+		name: "api-put-endpoint-twice-at-once", file: "relay/internal/query/endpoint.go",
+		old:     "SELECT pg_advisory_xact_lock(hashtextextended(jsonb_build_array('tailpost name', @tenant::text, @name::text)::text, 0))",
+		new:     "SELECT (jsonb_build_array('tailpost name', @tenant::text, @name::text)::text)",
+		promise: "Two scripts that run at once make one endpoint.",
+		pkg:     "./relay/internal/api", run: "TestOneOfTwoScriptsMakesTheEndpoint",
+	},
+	{
 		name:    "api-idempotency-key-shared-by-callers",
 		file:    "relay/internal/api/change.go",
 		old:     "parts := []string{p.key.ID, op.Method",

@@ -222,8 +222,8 @@ var faultMutants = []mutant{
 	{
 		name:    "faults-quota-raced",
 		file:    "relay/internal/query/endpoint.go",
-		old:     "pg_advisory_xact_lock(hash",
-		new:     "pg_try_advisory_xact_lock(hash",
+		old:     "pg_advisory_xact_lock(hashtextextended('tailpost quota",
+		new:     "pg_try_advisory_xact_lock(hashtextextended('tailpost quota",
 		promise: "Calls that come at once share the quota.",
 		pkg:     "./relay/internal/api",
 		run:     "^TestQuotasHoldForCallsAtOnce$",

@@ -130,30 +130,24 @@ type createEndpointInput struct {
 }
 
 func (s *Server) createEndpoint(ctx context.Context, c *query.Change, p *principal, in *createEndpointInput) (*endpointOutput, error) {
-	tenant, own := ownTenant(p, in.Body.Tenant)
+	return s.create(ctx, c, p, &in.Body, nil)
+}
+
+// create makes an endpoint; a nil status is active.
+func (s *Server) create(ctx context.Context, c *query.Change, p *principal, in *NewEndpoint, status *string) (*endpointOutput, error) {
+	tenant, own := ownTenant(p, in.Tenant)
 	if !own {
 		return nil, invalid(at("/tenant", "This key is bound to another tenant: leave tenant out."))
 	}
-	e := config.Endpoint{ID: newID("ep_"), URL: in.Body.URL, Tenant: tenant}
+	e := config.Endpoint{ID: newID("ep_"), URL: in.URL, Tenant: tenant}
 	set := settler{e: &e}
-	set.apply(&in.Body.EndpointSettings)
-	secret := chosenSecret(&set, in.Body.Secret, in.Body.SecretType)
-	e.Secrets = []config.Secret{secret}
-	if err := set.finish(s.config().TenantNetwork()); err != nil {
-		return nil, err
-	}
-	if err := s.quota(ctx, c, p, &e); err != nil {
-		return nil, err
-	}
+	set.apply(&in.EndpointSettings)
+	secret := chosenSecret(&set, in.Secret, in.SecretType)
+	set.sealed.Secrets = []ledger.EndpointSecret{{Secret: secret}}
 	row := ledger.EndpointRow{
-		ID: e.ID, Tenant: e.Tenant, Name: e.Name, URL: e.URL, Description: e.Description, Status: ledger.StatusActive,
-		Source: ledger.SourceAPI, SecretPrefix: ledger.SecretPrefix(secret),
+		ID: e.ID, Tenant: e.Tenant, Status: ledger.StatusActive, Source: ledger.SourceAPI, SecretPrefix: ledger.SecretPrefix(secret),
 	}
-	if err := s.seal(&row, ledger.Sealed{Secrets: []ledger.EndpointSecret{{Secret: secret}}, Headers: e.Headers, Auth: e.Auth, TLS: e.TLS}); err != nil {
-		return nil, err
-	}
-	var err error
-	if row.Subscriptions, row.Policy, err = ledger.EncodeEndpoint(e); err != nil {
+	if err := s.fill(ctx, c, p, &row, &set, status); err != nil {
 		return nil, err
 	}
 	if err := c.CreateEndpoint(ctx, &row); err != nil {
@@ -238,31 +232,49 @@ func (s *Server) replaceEndpoint(ctx context.Context, c *query.Change, p *princi
 // save writes the settings of an endpoint over its row.
 func (s *Server) save(ctx context.Context, c *query.Change, p *principal, row *ledger.EndpointRow, set *settler, status *string, action string) (*endpointOutput, error) {
 	before := s.audited(row)
+	if err := s.fill(ctx, c, p, row, set, status); err != nil {
+		return nil, err
+	}
+	return s.overwrite(ctx, c, row, &before, action)
+}
+
+// fill puts settings that are in order into a row.
+func (s *Server) fill(ctx context.Context, c *query.Change, p *principal, row *ledger.EndpointRow, set *settler, status *string) error {
 	e := set.e
 	e.Secrets = live(set.sealed.Secrets, c.Now())
 	err := set.finish(s.config().TenantNetwork())
 	if err != nil {
-		return nil, err
+		return err
 	}
 	if err := s.quota(ctx, c, p, e); err != nil {
-		return nil, err
+		return err
 	}
 	if err := s.seal(row, ledger.Sealed{Secrets: set.sealed.Secrets, Headers: e.Headers, Auth: e.Auth, TLS: e.TLS}); err != nil {
-		return nil, err
+		return err
 	}
 	row.Name, row.URL, row.Description = e.Name, e.URL, e.Description
 	if row.Subscriptions, row.Policy, err = ledger.EncodeEndpoint(*e); err != nil {
-		return nil, err
+		return err
 	}
 	if status != nil {
 		setStatus(row, *status)
 	}
+	return nil
+}
+
+// overwrite saves a row that was something else before.
+func (s *Server) overwrite(ctx context.Context, c *query.Change, row *ledger.EndpointRow, before *Endpoint, action string) (*endpointOutput, error) {
 	if err := c.SaveEndpoint(ctx, row); err != nil {
 		return nil, err
 	}
 	if err := c.Audit(ctx, action, row.ID, row.Tenant, before, s.audited(row)); err != nil {
 		return nil, err
 	}
+	return s.shown(ctx, c, row)
+}
+
+// shown is the answer with an endpoint that a change has read.
+func (s *Server) shown(ctx context.Context, c *query.Change, row *ledger.EndpointRow) (*endpointOutput, error) {
 	stats, err := c.Totals(ctx, row.ID)
 	if err != nil {
 		return nil, err
@@ -351,18 +363,9 @@ func (s *Server) switchTo(ctx context.Context, c *query.Change, p *principal, id
 		return nil, problem(http.StatusConflict, "The endpoint is paused, not disabled: resume it instead.")
 	default:
 		setStatus(&row, status)
-		if err := c.SaveEndpoint(ctx, &row); err != nil {
-			return nil, err
-		}
-		if err := c.Audit(ctx, action, row.ID, row.Tenant, before, s.audited(&row)); err != nil {
-			return nil, err
-		}
+		return s.overwrite(ctx, c, &row, &before, action)
 	}
-	stats, err := c.Totals(ctx, row.ID)
-	if err != nil {
-		return nil, err
-	}
-	return s.showEndpoint(&row, stats), nil
+	return s.shown(ctx, c, &row)
 }
 
 // errNoSecrets is a row without secrets that should have some.

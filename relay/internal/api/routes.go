@@ -64,6 +64,13 @@ func (s *Server) endpointRoutes() {
 		summary: "Create an endpoint", errors: []int{http.StatusConflict},
 		detail: "The secret is in this answer and never again. The endpoint gets the events that commit after it.",
 	}, s.createEndpoint)
+	change(s, route{
+		id: "put-endpoint", method: http.MethodPut, path: "/v1/endpoints", tag: tag, scope: write,
+		summary: "Make the endpoint of a name what the request says",
+		errors:  []int{http.StatusConflict, http.StatusPreconditionFailed},
+		answers: []answer{{http.StatusCreated, "Endpoint", "The endpoint is new: its secret is in this answer and never again."}},
+		detail:  "For set-up scripts that run more than once. Without an endpoint of the name a new one is made; settings that are left out get their defaults. One that is as the request says is left alone. The secret stays in any case.",
+	}, s.putEndpoint)
 	ask(s, route{
 		id: "get-endpoint", method: http.MethodGet, path: "/v1/endpoints/{id}", tag: tag, scope: read,
 		summary: "Get an endpoint", errors: []int{http.StatusNotFound},

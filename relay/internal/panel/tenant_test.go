@@ -144,7 +144,7 @@ func (b *belongings) value(parameter string) []string {
 func (b *belongings) bodies(operation string) any {
 	one := map[string]any{"event_id": b.event, "endpoint_id": b.endpoint}
 	switch operation {
-	case "create-endpoint", "replace-endpoint":
+	case "create-endpoint", "put-endpoint", "replace-endpoint":
 		return map[string]any{"url": "https://example.com"}
 	case "create-key":
 		return map[string]any{"name": "k"}

@@ -118,6 +118,22 @@ WHERE tenant = @tenant
   AND source = 'api'`, args, scanEndpoint)
 }
 
+// NamedEndpoints returns the endpoints of a tenant that were made through the API under a name, the
+// oldest first; an empty tenant has those of none. Until the change ends, others that ask for the
+// same name wait.
+func (c *Change) NamedEndpoints(ctx context.Context, tenant, name string) ([]ledger.EndpointRow, error) {
+	args := pgx.NamedArgs{"tenant": tenant, "name": name}
+	if _, err := c.tx.Exec(ctx, `SELECT pg_advisory_xact_lock(hashtextextended(jsonb_build_array('tailpost name', @tenant::text, @name::text)::text, 0))`, args); err != nil {
+		return nil, fmt.Errorf("wait for other changes of the name: %w", err)
+	}
+	return many(ctx, c.tx, endpointColumns+`
+WHERE COALESCE(tenant, '') = @tenant
+  AND name = @name
+  AND source = 'api'
+ORDER BY created_at, id
+FOR UPDATE`, args, scanEndpoint)
+}
+
 // CreateEndpoint writes a new endpoint.
 func (c *Change) CreateEndpoint(ctx context.Context, e *ledger.EndpointRow) error {
 	e.Version, e.CreatedAt, e.UpdatedAt = 1, c.now, c.now
