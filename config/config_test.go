@@ -63,6 +63,7 @@ func TestOnlyTheDatabaseIsReadWhereNoMoreIsNeeded(t *testing.T) {
 	text := map[string][]byte{"test.hcl": []byte(`
 		database { url = env("DATABASE_URL") }
 		outbox { table = "events" }
+		retention { attempts = "960h" }
 		endpoint "erp" {
 			url    = "https://erp.example.com"
 			secret = env("NOBODY_KNOWS")
@@ -71,6 +72,7 @@ func TestOnlyTheDatabaseIsReadWhereNoMoreIsNeeded(t *testing.T) {
 	cfg, diags := config.Parse(text, o)
 	require.Empty(t, diags)
 	require.Equal(t, "public.events", cfg.Outbox.Mapping.Table)
+	require.Equal(t, 960*time.Hour, cfg.Retention.Attempts)
 	require.Empty(t, cfg.Endpoints)
 
 	text["test.hcl"] = []byte(`

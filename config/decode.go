@@ -6,6 +6,7 @@ import (
 	"net/netip"
 	"net/url"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
@@ -88,7 +89,7 @@ func (d *decoder) file(src *diag.Source, body *hclsyntax.Body, defaultsOnly bool
 		top.check(nil, []string{"database", "outbox", "attempts", "retention", "defaults", "endpoint", "network", "secrets", "api", "panel", "metrics", "log"})
 	}
 	for _, b := range body.Blocks {
-		if (b.Type == "defaults") != defaultsOnly || d.opts.DatabaseOnly && b.Type != "database" && b.Type != "outbox" {
+		if (b.Type == "defaults") != defaultsOnly || d.opts.DatabaseOnly && !slices.Contains([]string{"database", "outbox", "retention"}, b.Type) {
 			continue
 		}
 		if b.Type == "endpoint" {

@@ -36,12 +36,18 @@ type Finding struct {
 	Fix    string // what exactly mends it; empty: nothing needs it, or Detail says it
 }
 
+// DiagnoseOptions say what Diagnose looks at beside the database, and what no database tells.
+type DiagnoseOptions struct {
+	Receivers bool  // examine the receivers too
+	Free      int64 // bytes that the database's disk has left; 0: not known
+}
+
 // Diagnose examines the database of a configuration, and its receivers if asked, and returns what
 // it found in the order in which a person would mend it. It changes nothing and sends no event.
 // Relays may run.
-func Diagnose(ctx context.Context, cfg *config.Config, receivers bool) []Finding {
-	found := doctor.Database(ctx, cfg, doctor.Options{Now: time.Now()})
-	if receivers {
+func Diagnose(ctx context.Context, cfg *config.Config, o DiagnoseOptions) []Finding {
+	found := doctor.Database(ctx, cfg, doctor.Options{Now: time.Now(), Free: o.Free})
+	if o.Receivers {
 		found = append(found, doctor.Endpoints(ctx, cfg, time.Now())...)
 	}
 	findings := make([]Finding, len(found))

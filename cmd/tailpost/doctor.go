@@ -1,7 +1,10 @@
 package main
 
 import (
+	"errors"
 	"fmt"
+	"regexp"
+	"strconv"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -11,6 +14,7 @@ import (
 
 func newDoctorCommand(a *app) *cobra.Command {
 	var receivers, asJSON bool
+	var free diskSize
 	cmd := &cobra.Command{
 		Use:   "doctor",
 		Short: "Examine the database before a relay runs, or when one is ill",
@@ -30,12 +34,37 @@ The exit code is 1 if a relay would not start or not deliver. So it works as an 
 			if err != nil {
 				return err
 			}
-			return a.printFindings(relay.Diagnose(cmd.Context(), cfg, receivers), asJSON)
+			return a.printFindings(relay.Diagnose(cmd.Context(), cfg, relay.DiagnoseOptions{Receivers: receivers, Free: int64(free)}), asJSON)
 		},
 	}
 	cmd.Flags().BoolVar(&receivers, "endpoints", false, "examine the receivers too: names, connections, certificates, an answer to HEAD")
+	cmd.Flags().Var(&free, "free", "what the database's disk has left, which Postgres does not know: for how many days it lasts")
 	cmd.Flags().BoolVar(&asJSON, "json", false, "print JSON")
 	return cmd
+}
+
+// diskSize is a flag with a number of bytes, in the units of Postgres.
+type diskSize int64
+
+var diskSizes = regexp.MustCompile(`^([0-9]{1,6}) ?(MB|GB|TB)$`)
+
+func (d *diskSize) Set(text string) error {
+	match := diskSizes.FindStringSubmatch(text)
+	if match == nil {
+		return errors.New(`write it like "40GB": a whole number of MB, GB or TB`)
+	}
+	n, err := strconv.ParseInt(match[1], 10, 64)
+	*d = diskSize(n << map[string]int{"MB": 20, "GB": 30, "TB": 40}[match[2]])
+	return err
+}
+
+func (*diskSize) Type() string { return "size" }
+
+func (d *diskSize) String() string {
+	if *d == 0 {
+		return ""
+	}
+	return strconv.FormatInt(int64(*d)>>20, 10) + "MB"
 }
 
 // printedFinding is a relay.Finding in JSON.

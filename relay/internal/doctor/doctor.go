@@ -64,6 +64,8 @@ func checks() []check {
 		{"table", examineTable},
 		{"replication", one(examineReplication)},
 		{"slot", one(examineSlot)},
+		{"other_slots", one(examineOtherSlots)},
+		{"gaps", one(examineGaps)},
 		{"publication", examinePublications},
 		{"headroom", examineHeadroom},
 		{"wal_kept", one(examineWALKept)},
@@ -72,6 +74,7 @@ func checks() []check {
 		{"transactions", one(examineTransactions)},
 		{"prepared", one(examinePrepared)},
 		{"privileges", one(examinePrivileges)},
+		{"names", one(examineNames)},
 		{"search_path", one(examineSearchPath)},
 		{"size", one(examineSize)},
 		{"audit", one(examineAudit)},
@@ -91,6 +94,8 @@ type Options struct {
 	Now time.Time
 	// Long is from which age on a transaction is worth a warning. 0: five minutes.
 	Long time.Duration
+	// Free is how many bytes the database's disk has left, which no server tells. 0: not known.
+	Free int64
 }
 
 // Database examines the database of a configuration. A check that could not be made is a failure.

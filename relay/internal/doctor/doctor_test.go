@@ -9,6 +9,8 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
+	"github.com/jackc/pgx/v5/pgproto3"
 	"github.com/stretchr/testify/require"
 	"go.uber.org/goleak"
 
@@ -27,6 +29,7 @@ type testBundle struct {
 	conn *pgx.Conn
 	cfg  *config.Config
 	long time.Duration
+	free int64
 }
 
 // setup makes a database in which a relay could run.
@@ -96,7 +99,7 @@ func (b *testBundle) as(t *testing.T, options string) {
 
 func (b *testBundle) examine(t *testing.T) []doctor.Finding {
 	t.Helper()
-	return doctor.Database(t.Context(), b.cfg, doctor.Options{Now: time.Date(2026, 6, 1, 0, 0, 0, 0, time.UTC), Long: b.long})
+	return doctor.Database(t.Context(), b.cfg, doctor.Options{Now: time.Date(2026, 6, 1, 0, 0, 0, 0, time.UTC), Long: b.long, Free: b.free})
 }
 
 // find returns the first finding of a check that is of a grade.
@@ -176,10 +179,28 @@ func TestWhatIsBrokenIsNamedWithWhatMendsIt(t *testing.T) {
 		"a schema for everybody": {
 			sql: "GRANT CREATE ON SCHEMA public TO PUBLIC", check: "search_path", grade: doctor.Warning, detail: "every role", fix: "REVOKE CREATE",
 		},
+		"gaps within the hour": {
+			sql: `INSERT INTO tailpost.relay (slot, epoch, owner, system_id, timeline, batch, settled_lsn, updated_at) VALUES ('SLOT', 1, '', '', 1, 0, '0/0', now());
+				INSERT INTO tailpost.gap (slot, why, from_lsn, to_lsn, events, deliveries, detected_at, at)
+				SELECT 'SLOT', 'slot dropped', '0/0', '0/0', 0, 0, now(), now() - n * interval '1 minute' FROM generate_series(1, 3) AS n`,
+			check: "gaps", grade: doctor.Warning, detail: "3 of the 3 gaps that a relay heals within an hour, the last because slot dropped", fix: "remove what breaks",
+		},
+		"gaps that end a relay": {
+			sql: `INSERT INTO tailpost.relay (slot, epoch, owner, system_id, timeline, batch, settled_lsn, updated_at) VALUES ('SLOT', 1, '', '', 1, 0, '0/0', now());
+				INSERT INTO tailpost.gap (slot, why, from_lsn, to_lsn, events, deliveries, detected_at, at)
+				SELECT 'SLOT', 'slot dropped', '0/0', '0/0', 0, 0, now(), now() - n * interval '1 minute' FROM generate_series(1, 4) AS n`,
+			check: "gaps", grade: doctor.Failure, detail: "4 gaps within the last hour", fix: "tailpost heal",
+		},
+		"a name that the API has": {
+			sql: `INSERT INTO tailpost.endpoint (id, name, url, subscriptions, policy, status, source, created_at, updated_at)
+				VALUES ('erp', 'erp', 'https://a.example', '[]', '{}', 'active', 'api', now(), now())`,
+			check: "names", grade: doctor.Failure, detail: `endpoint "erp" exists already`, fix: "another name",
+		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			b := setup(t)
+			b.cfg.Endpoints = []config.Endpoint{{ID: "erp"}}
 			if broken.sql != "" {
 				b.exec(t, broken.sql)
 			}
@@ -198,6 +219,7 @@ func TestAServerThatIsNotSetUpIsNamedWithWhatMendsIt(t *testing.T) {
 	for name, broken := range map[string]struct {
 		settings    map[string]string
 		sql         string
+		database    string // where the SQL is run; empty: the configuration's
 		check       string
 		grade       doctor.Grade
 		detail, fix string
@@ -209,6 +231,15 @@ func TestAServerThatIsNotSetUpIsNamedWithWhatMendsIt(t *testing.T) {
 			settings: map[string]string{"max_replication_slots": "1"}, sql: "SELECT pg_create_physical_replication_slot('other')",
 			check: "headroom", grade: doctor.Failure, detail: "1 of 1 replication slots", fix: "max_replication_slots",
 		},
+		"a slot that is lost": {
+			settings: map[string]string{"max_slot_wal_keep_size": "1MB"},
+			sql: "SELECT pg_create_logical_replication_slot('SLOT', 'pgoutput'); CREATE TABLE much AS SELECT repeat('x', 500) FROM generate_series(1, 200000); " +
+				"SELECT pg_switch_wal(); CHECKPOINT",
+			check: "slot", grade: doctor.Warning, detail: "is lost", fix: "max_slot_wal_keep_size",
+		},
+		"a slot of another database": {
+			sql: "SELECT pg_create_logical_replication_slot('SLOT', 'pgoutput')", database: "template1", check: "slot", grade: doctor.Failure, detail: "pg_drop_replication_slot",
+		},
 		"a log without a limit": {check: "wal_kept", grade: doctor.Warning, detail: "fill the disk", fix: "max_slot_wal_keep_size"},
 		"a log that is short": {
 			settings: map[string]string{"max_slot_wal_keep_size": "1MB"}, sql: "CREATE TABLE much AS SELECT repeat('x', 500) FROM generate_series(1, 200000)",
@@ -219,7 +250,13 @@ func TestAServerThatIsNotSetUpIsNamedWithWhatMendsIt(t *testing.T) {
 			t.Parallel()
 			b := setupServer(t, broken.settings)
 			if broken.sql != "" {
-				b.exec(t, broken.sql)
+				at := b
+				if broken.database != "" {
+					at = bundle(t, strings.Replace(b.cfg.Database.URL.Reveal(), "/postgres?", "/"+broken.database+"?", 1), b.cfg.Database.Slot)
+				}
+				for _, sql := range strings.Split(broken.sql, "; ") { // CHECKPOINT and slots want a transaction of their own
+					at.exec(t, sql)
+				}
 			}
 			found := b.find(t, broken.check, broken.grade)
 			require.Contains(t, found.Detail, broken.detail)
@@ -293,4 +330,122 @@ func TestACheckThatCannotBeMadeIsAFailure(t *testing.T) {
 	require.Contains(t, b.find(t, "schema", doctor.Failure).Detail, "version")
 	b.exec(t, "DROP SCHEMA tailpost CASCADE; CREATE SCHEMA tailpost; CREATE VIEW tailpost.migration AS SELECT 1/0 AS version")
 	require.Contains(t, b.find(t, "schema", doctor.Failure).Detail, "division by zero")
+}
+
+func TestARelayWithAnotherSlotIsNamed(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	other := b.cfg.Database.Slot + "_2"
+	b.exec(t, `INSERT INTO tailpost.relay (slot, epoch, owner, system_id, timeline, batch, settled_lsn, updated_at) VALUES ('`+other+`', 1, '', '', 1, 0, '0/0', now())`)
+	require.NotEmpty(t, b.find(t, "other_slots", doctor.OK).Detail, "that slot is gone")
+	b.exec(t, "SELECT pg_create_logical_replication_slot('"+other+"', 'pgoutput')")
+	require.Contains(t, b.find(t, "other_slots", doctor.Warning).Fix, "pg_drop_replication_slot('"+other+"')")
+	b.exec(t, "CREATE PUBLICATION p")
+	stream := b.replicate(t)
+	defer stream.Close(context.WithoutCancel(t.Context()))
+	start := "START_REPLICATION SLOT " + other + " LOGICAL 0/0 (proto_version '1', publication_names 'p')"
+	stream.Frontend().SendQuery(&pgproto3.Query{String: start})
+	require.NoError(t, stream.Frontend().Flush())
+	_, err := stream.ReceiveMessage(t.Context())
+	require.NoError(t, err)
+	found := b.find(t, "other_slots", doctor.Failure)
+	require.Contains(t, found.Detail, other)
+	require.Contains(t, found.Fix, "the same database.slot")
+}
+
+// replicate opens a replication connection.
+func (b *testBundle) replicate(t *testing.T) *pgconn.PgConn {
+	t.Helper()
+	conn, err := pgconn.Connect(t.Context(), b.cfg.Database.URL.Reveal()+"&replication=database")
+	require.NoError(t, err)
+	return conn
+}
+
+func TestWalsendersThatAreAllInUseAreNamed(t *testing.T) {
+	t.Parallel()
+	b := setupServer(t, map[string]string{"max_wal_senders": "1"})
+	held := b.replicate(t)
+	defer held.Close(context.WithoutCancel(t.Context()))
+	require.Contains(t, b.find(t, "headroom", doctor.Warning).Fix, "raise max_wal_senders")
+	require.Contains(t, b.find(t, "replication", doctor.Failure).Detail, "no walsender is free")
+}
+
+func TestADatabaseWithoutAnEncodingIsNamed(t *testing.T) {
+	t.Parallel()
+	b := setupServer(t, nil)
+	b.exec(t, "CREATE DATABASE bytes ENCODING 'SQL_ASCII' LC_COLLATE 'C' LC_CTYPE 'C' TEMPLATE template0")
+	b = bundle(t, strings.Replace(b.cfg.Database.URL.Reveal(), "/postgres?", "/bytes?", 1), "tailpost")
+	b.migrate(t)
+	require.Contains(t, b.find(t, "encoding", doctor.Warning).Detail, "SQL_ASCII")
+}
+
+// Postgres has the setting since 18, where it takes minutes for it to act.
+func TestASlotThatIsGivenUpWhenIdleIsNamed(t *testing.T) {
+	t.Parallel()
+	if b := setup(t); b.version(t) < 180000 {
+		t.Skip("Postgres 18 has idle_replication_slot_timeout")
+	}
+	b := setupServer(t, map[string]string{"idle_replication_slot_timeout": "1h"})
+	require.Contains(t, b.find(t, "slot_timeout", doctor.Warning).Detail, "idle_replication_slot_timeout is 1h")
+}
+
+func (b *testBundle) version(t *testing.T) (n int) {
+	t.Helper()
+	require.NoError(t, b.conn.QueryRow(t.Context(), "SELECT current_setting('server_version_num')::int").Scan(&n))
+	return n
+}
+
+// A slot that a failover would lose: from Postgres 17 on it need not be.
+func TestASlotThatNoStandbyHasIsNamed(t *testing.T) {
+	t.Parallel()
+	settings := pgserver.FastSettings()
+	server, err := pgserver.Start(t.Context(), pgserver.Options{Settings: settings})
+	require.NoError(t, err)
+	t.Cleanup(func() { require.NoError(t, server.Close()) })
+	b := bundle(t, server.URL("postgres"), "tailpost")
+	b.migrate(t)
+	require.Contains(t, b.find(t, "failover", doctor.OK).Detail, "none to fail over to")
+	standby, err := server.Standby(t.Context())
+	require.NoError(t, err)
+	t.Cleanup(func() { require.NoError(t, standby.Close()) })
+	b.exec(t, "SELECT pg_create_logical_replication_slot('SLOT', 'pgoutput')")
+	if b.version(t) < 170000 {
+		require.Contains(t, b.find(t, "failover", doctor.OK).Detail, "before Postgres 17")
+		return
+	}
+	require.Contains(t, b.find(t, "failover", doctor.Warning).Fix, "it makes the slot with failover")
+	b.exec(t, "SELECT pg_drop_replication_slot('SLOT')")
+	b.exec(t, "SELECT pg_create_logical_replication_slot('SLOT', 'pgoutput', false, false, true)")
+	require.Contains(t, b.find(t, "failover", doctor.Warning).Fix, "synchronized_standby_slots")
+}
+
+func TestSizesSayHowLongTheDiskLasts(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	require.Contains(t, b.find(t, "size", doctor.OK).Detail, "known after a whole day")
+	b.exec(t, "SELECT tailpost.ensure_attempt_partitions('2026-05-31', 1)") // the day before the test's
+	b.exec(t, `INSERT INTO tailpost.attempt (event_id, event_type, endpoint_id, number, trigger, url, outcome, duration_ms, attempted_at, commit_lsn)
+		SELECT n::text, 'a', 'erp', 1, 'stream', repeat('u', 1000), 'delivered', 1, '2026-05-31 12:00+00', '0/0' FROM generate_series(1, 8000) AS n`)
+	require.Contains(t, b.find(t, "size", doctor.OK).Detail, "more each day, for ever")
+	b.cfg.Retention.Attempts = 30 * 24 * time.Hour
+	require.Contains(t, b.find(t, "size", doctor.OK).Detail, "until they are kept for 30 days")
+	b.free = 10 << 30
+	require.Regexp(t, `room for 1\d\d\d days`, b.find(t, "size", doctor.OK).Detail)
+	b.free = 50 << 20
+	found := b.find(t, "size", doctor.Warning)
+	require.Regexp(t, `attempts take \d+ MB more each day, for which the disk has room for [4-6]\.\d days`, found.Detail)
+	require.Contains(t, found.Fix, "retention")
+}
+
+func TestTheCostOfTheAuditIsSaid(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	b.exec(t, `ALTER TABLE outbox ALTER payload SET STORAGE PLAIN;
+		INSERT INTO outbox (type, payload, created_at) SELECT 'a', to_jsonb(repeat('x', 7000)), now() - n * interval '36 seconds' FROM generate_series(1, 9000) AS n`)
+	b.exec(t, "ANALYZE outbox")
+	require.Regexp(t, `Postgres expects \d+ rows of the last 2h0m0s, at a cost of \d+`, b.find(t, "audit", doctor.OK).Detail)
+	b.exec(t, "DO $$ BEGIN EXECUTE format('ALTER DATABASE %I SET enable_bitmapscan = off', current_database()); END $$")
+	found := b.find(t, "audit", doctor.Warning)
+	require.Contains(t, found.Detail, "would read all of table public.outbox although an index finds new rows")
+	require.Contains(t, found.Fix, `ANALYZE "public"."outbox";`)
 }

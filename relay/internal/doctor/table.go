@@ -2,6 +2,7 @@ package doctor
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"strings"
@@ -159,20 +160,36 @@ func (p *patient) migrated(ctx context.Context) bool {
 	return err == nil && there
 }
 
-const sizeSQL = `
-SELECT COALESCE(sum(pg_total_relation_size(c.oid)), 0)::double precision
-FROM pg_catalog.pg_class AS c
-JOIN pg_catalog.pg_namespace AS n ON n.oid = c.relnamespace
-WHERE n.nspname = 'tailpost'
-  AND c.relkind = 'r'`
-
 func examineSize(ctx context.Context, p *patient) (Finding, error) {
-	var size float64
-	if err := p.conn.QueryRow(ctx, sizeSQL).Scan(&size); err != nil {
+	kept := p.cfg.Retention.Attempts
+	sizes, err := schema.MeasureSizes(ctx, p.conn, p.cfg.Outbox.Mapping, kept, p.Now)
+	if err != nil {
 		return Finding{}, err
 	}
-	return ok("the tables of schema tailpost take %s", bytes(size))
+	size := fmt.Sprintf("the tables of schema tailpost take %s, the outbox table %s",
+		bytes(float64(sizes.Attempts+sizes.Deliveries+sizes.Other)), bytes(float64(sizes.Outbox)))
+	switch {
+	case sizes.Growth == nil:
+		return ok("%s; by how much attempts grow is known after a whole day", size)
+	case *sizes.Growth <= 0:
+		return ok("%s, and attempts take no more than the day before", size)
+	}
+	growth := bytes(float64(*sizes.Growth)) + " more each day"
+	switch free := p.Free; {
+	case free > 0:
+		left := float64(free) / float64(*sizes.Growth)
+		if left < fewDays {
+			return warn("a larger disk, or a shorter retention { attempts }", "%s; attempts take %s, for which the disk has room for %.1f days", size, growth, left)
+		}
+		return ok("%s; attempts take %s, for which the disk has room for %.0f days", size, growth, left)
+	case kept > 0:
+		return ok("%s; attempts take %s until they are kept for %s: divide by it what the disk has left, which Postgres does not know (--free)", size, growth, days(kept))
+	}
+	return ok("%s; attempts take %s, for ever: divide by it what the disk has left, which Postgres does not know (--free)", size, growth)
 }
+
+// fewDays is from how many days on there is time enough to make room.
+const fewDays = 14
 
 // auditSQL measures the outbox table, and says whether every part of it has an index that finds new
 // rows by their time, and whether a row gets one if the application names none.
@@ -225,8 +242,7 @@ func examineAudit(ctx context.Context, p *patient) (Finding, error) {
 	case size < largeTable:
 		return ok("the audit of every %s reads what is new, or a small table", interval)
 	case indexed:
-		return ok("the audit of every %s reads what is new of table %s, and a piece of the rest: it is once round %s after %d of them at most",
-			interval, m.Table, bytes(size), int64(size)/auditPiece+1)
+		return p.explainAudit(ctx, size)
 	case m.CreatedAt == "":
 		return warn("add a column with the time of the insert, name it in outbox.columns, and make a BRIN index of it",
 			"the audit of every %s reads all of table %s, %s: it has no created_at that an index could find new rows by", interval, m.Table, bytes(size))
@@ -237,4 +253,52 @@ func examineAudit(ctx context.Context, p *patient) (Finding, error) {
 	}
 	return warn("CREATE INDEX"+concurrently+" ON "+m.QuotedTable()+" USING brin ("+pgx.Identifier{m.CreatedAt}.Sanitize()+");",
 		"the audit of every %s reads all of table %s, %s: no index finds new rows by %s", interval, m.Table, bytes(size), m.CreatedAt)
+}
+
+// auditMargin is how much older than the last audit what is looked at may be.
+const auditMargin = time.Hour
+
+// fewNew is which part of a table may be new before it is as well to read all of it.
+const fewNew = 0.1
+
+// explainAudit asks for the plan of the statement by which an audit finds new rows. It is not run.
+func (p *patient) explainAudit(ctx context.Context, size float64) (Finding, error) {
+	m, interval := p.cfg.Outbox.Mapping, p.cfg.Outbox.AuditInterval
+	statement := "SELECT o.ctid FROM " + m.QuotedTable() + " AS o"
+	whole, err := p.explain(ctx, statement)
+	if err != nil {
+		return Finding{}, err
+	}
+	plan, err := p.explain(ctx, fmt.Sprintf("%s WHERE o.%s >= now() - interval '%d s'",
+		statement, pgx.Identifier{m.CreatedAt}.Sanitize(), int64((interval+auditMargin).Seconds())))
+	if err != nil {
+		return Finding{}, err
+	}
+	if plan.sequential && plan.Rows < fewNew*whole.Rows {
+		return warn("ANALYZE "+m.QuotedTable()+"; and see that enable_bitmapscan is on",
+			"the audit of every %s would read all of table %s although an index finds new rows: Postgres expects %.0f of them, at a cost of %.0f", interval, m.Table, plan.Rows, plan.Cost)
+	}
+	return ok("the audit of every %s reads what is new of table %s (Postgres expects %.0f rows of the last %s, at a cost of %.0f), and a piece of the rest: "+
+		"it is once round %s after %d of them at most", interval, m.Table, plan.Rows, interval+auditMargin, plan.Cost, bytes(size), int64(size)/auditPiece+1)
+}
+
+// auditPlan is what Postgres expects of a statement.
+type auditPlan struct {
+	Rows float64 `json:"Plan Rows"`
+	Cost float64 `json:"Total Cost"`
+
+	sequential bool // it reads a table from end to end
+}
+
+func (p *patient) explain(ctx context.Context, statement string) (auditPlan, error) {
+	var text []byte
+	if err := p.conn.QueryRow(ctx, "EXPLAIN (FORMAT JSON) "+statement).Scan(&text); err != nil {
+		return auditPlan{}, err
+	}
+	var plans []struct{ Plan auditPlan }
+	if err := json.Unmarshal(text, &plans); err != nil || len(plans) != 1 {
+		return auditPlan{}, fmt.Errorf("read the plan of the audit: %w", err)
+	}
+	plans[0].Plan.sequential = strings.Contains(string(text), `"Seq Scan"`)
+	return plans[0].Plan, nil
 }
