@@ -184,4 +184,32 @@ var panelMutants = []mutant{
 		promise: "The overview names an endpoint in trouble, and no other, however many are newer.",
 		pkg:     "./integration/panel", run: "TestTheOverviewFindsTroubleAmongMany",
 	},
+	{
+		name: "panel-form-shows-a-password", file: "relay/internal/panel/templates/endpoint-form.html",
+		old:     `type="password" autocomplete="new-password"{{if`,
+		new:     `type="password" value="{{$b.AuthSecret}}" autocomplete="new-password"{{if`,
+		promise: "No page shows a password, a token or a client's secret that a form sent.",
+		pkg:     "./integration/panel", run: "TestTheFormSaysWhoRequestsAreFrom",
+	},
+	{
+		name: "panel-form-misplaces-what-is-wrong", file: "relay/internal/panel/identity.go",
+		old:     `	case "auth/user", "auth/style":`,
+		new:     `	case "auth/style":`,
+		promise: "What is wrong with an authentication stands at the input that it is about.",
+		pkg:     "./integration/panel", run: "TestTheFormSaysWhoRequestsAreFrom",
+	},
+	{
+		name: "panel-form-loses-the-key", file: "relay/internal/panel/identity.go",
+		old:     `		t["cert"] = was.Cert`,
+		new:     `		t["cert"] = i.Cert`,
+		promise: "The key of a client certificate is kept, whatever ends of lines a browser sends the certificate with.",
+		pkg:     "./integration/panel", run: "TestTheFormHasTLSOfAnEndpoint",
+	},
+	{
+		name: "panel-form-asks-for-everything", file: "relay/internal/panel/assets/panel.css",
+		old:     `.identity:has(#auth_type option[value="bearer"]:checked) :is(.for-basic, .for-oauth2),`,
+		new:     `.identity:has(#auth_type option[value="bearer"]:checked) :is(.for-basic),`,
+		promise: "The form asks for what the authentication needs and nothing else.",
+		pkg:     "./integration/panel", run: "TestTheFormAsksForWhatTheAuthenticationNeeds",
+	},
 }

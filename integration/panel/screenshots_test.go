@@ -82,14 +82,29 @@ func newShop(t *testing.T) *shop {
 // trouble.
 func (s *shop) history() {
 	s.exec(`
-INSERT INTO tailpost.endpoint_stats (endpoint_id, hour, attempts, delivered, failed, dead, duration_ms_sum, buckets)
+INSERT INTO tailpost.endpoint_stats (endpoint_id, hour, attempts, delivered, failed, dead, duration_ms_sum, buckets, classes)
 SELECT e.id, h.hour, n.delivered + n.failed, n.delivered, n.failed, 0, (n.delivered + n.failed) * 41.0,
-       (SELECT buckets FROM tailpost.endpoint_stats LIMIT 1)
+       (SELECT buckets FROM tailpost.endpoint_stats LIMIT 1), ARRAY[0, 0, n.delivered, 0, 0, n.failed]
 FROM (VALUES ($1, 300, 0), ($2, 180, 2), ($3, 60, 1), ('warehouse', 90, 0)) AS e (id, busy, bad)
 CROSS JOIN generate_series(date_trunc('hour', now()) - interval '47 hours', date_trunc('hour', now()) - interval '1 hour', interval '1 hour') AS h (hour)
 CROSS JOIN LATERAL (SELECT (e.busy * (1.15 + sin((extract(hour FROM h.hour) - 8) / 24 * 2 * pi())) * (0.9 + hashtext(e.id || h.hour)::bigint % 10 / 50.0))::bigint AS delivered,
                            CASE WHEN h.hour = date_trunc('hour', now()) - interval '9 hours' THEN e.busy / 3 ELSE e.bad * abs(hashtext(h.hour::text) % 6) END AS failed) AS n
 ON CONFLICT DO NOTHING`, s.erp, s.crm, s.dead)
+	s.exec(`
+INSERT INTO tailpost.type_stats (endpoint_id, hour, event_type, attempts, delivered, failed, dead, classes)
+SELECT e.id, h.hour, t.name, h.attempts / t.part, h.delivered / t.part, h.failed / t.part, 0,
+       CASE WHEN e.id = '' THEN (SELECT array_agg(c.n / t.part ORDER BY c.place) FROM unnest(h.classes) WITH ORDINALITY AS c (n, place)) END
+FROM (
+    SELECT s.endpoint_id, s.hour, s.attempts, s.delivered, s.failed, s.classes
+    FROM tailpost.endpoint_stats AS s
+    UNION ALL
+    SELECT '', s.hour, sum(s.attempts)::bigint, sum(s.delivered)::bigint, sum(s.failed)::bigint, ARRAY[0, 0, sum(s.delivered)::bigint, 0, 0, sum(s.failed)::bigint]
+    FROM tailpost.endpoint_stats AS s
+    GROUP BY s.hour
+) AS h
+JOIN (SELECT '' AS id UNION ALL SELECT id FROM tailpost.endpoint) AS e ON e.id = h.endpoint_id
+CROSS JOIN (VALUES ('order.created', 2), ('order.paid', 4), ('customer.created', 4)) AS t (name, part)
+ON CONFLICT DO NOTHING`)
 	// What was sent to loopback looks as if it had gone out.
 	s.exec(`UPDATE tailpost.endpoint SET url = 'https://' || lower(split_part(name, ' ', 1)) || '.example.com/webhooks'`)
 	s.exec(`UPDATE tailpost.attempt AS a SET url = e.url FROM tailpost.endpoint AS e WHERE e.id = a.endpoint_id`)

@@ -2,6 +2,7 @@ package panel
 
 import (
 	"fmt"
+	"maps"
 	"net/http"
 	"net/url"
 	"strconv"
@@ -16,6 +17,9 @@ type endpointForm struct {
 	Name, URL, Description, Tenant,
 	Events, Where, Body,
 	Signature, Format, Method, Timeout, Rate, Concurrency, Ordering, OnDead, Retry, Success, Permanent, SecretType string
+	identity
+
+	Unshown   bool // a secret was written that this page does not show again
 	Several   bool // it has subscriptions that this form does not show, and leaves alone
 	Catalogue []api.EventType
 	Problem   *api.Problem
@@ -27,14 +31,16 @@ type endpointForm struct {
 	Trial     *trial // on recent events; nil: not asked for
 }
 
-// fields are the parts of a form and what the API calls them.
+// fields are the parts of a form by the names of its inputs.
 func (f *endpointForm) fields() map[string]*string {
-	return map[string]*string{
+	fields := map[string]*string{
 		"name": &f.Name, "url": &f.URL, "description": &f.Description, "tenant": &f.Tenant, "events": &f.Events, "where": &f.Where,
 		"body": &f.Body, "signature": &f.Signature, "format": &f.Format, "timeout": &f.Timeout, "rate": &f.Rate,
 		"concurrency": &f.Concurrency, "ordering": &f.Ordering, "on_dead": &f.OnDead, "method": &f.Method,
 		"success": &f.Success, "permanent": &f.Permanent, "retry": &f.Retry, "secret_type": &f.SecretType,
 	}
+	maps.Copy(fields, f.identity.fields())
+	return fields
 }
 
 func (v *visit) readForm() *endpointForm {
@@ -46,9 +52,10 @@ func (v *visit) readForm() *endpointForm {
 }
 
 // settings is the form as a call of the API. What is empty is left out, or null where that brings
-// the default back.
-func (f *endpointForm) settings(change bool) map[string]any {
-	s := map[string]any{"url": f.URL}
+// the default back. Has is what the endpoint has that is changed; nil: it is a new one.
+func (f *endpointForm) settings(has *identity) map[string]any {
+	s, change := map[string]any{"url": f.URL}, has != nil
+	f.put(s, has)
 	put := func(name string, value any, empty bool) {
 		switch {
 		case !empty:
@@ -90,7 +97,11 @@ func (f *endpointForm) settings(change bool) map[string]any {
 func (f *endpointForm) refused(p *api.Problem) {
 	f.Problem, f.Wrong = p, make(map[string]string)
 	for _, e := range p.Errors {
-		name, _, _ := strings.Cut(strings.TrimPrefix(strings.TrimPrefix(e.Pointer, "#"), "/"), "/")
+		part := strings.TrimPrefix(strings.TrimPrefix(e.Pointer, "#"), "/")
+		name, _, _ := strings.Cut(part, "/")
+		if input := inputOf(part); input != "" {
+			name = input
+		}
 		if f.Wrong[name] != "" {
 			f.Wrong[name] += " "
 		}
@@ -111,6 +122,7 @@ func (v *visit) showForm(status int, f *endpointForm) error {
 	if f.ID != "" {
 		f.Title = "Change " + f.Name
 	}
+	f.Unshown = f.AuthSecret != "" || f.CertKey != ""
 	f.Verdicts = map[string]verdict{"where": judgeWhere(f.Where), "body": judgeBody(f.Body)}
 	v.show(status, "endpoint-form", f.Title, "endpoints", f)
 	return nil
@@ -126,7 +138,7 @@ func (v *visit) createEndpoint() error {
 		return v.try(f, "/v1/endpoints/backtest")
 	}
 	var made api.Endpoint
-	err := v.do(api.Request{Method: http.MethodPost, Path: "/v1/endpoints", Header: v.once(), Body: f.settings(false)}, &made)
+	err := v.do(api.Request{Method: http.MethodPost, Path: "/v1/endpoints", Header: v.once(), Body: f.settings(nil)}, &made)
 	if p := problemOf(err); p != nil && p.Status < http.StatusInternalServerError && p.Status != http.StatusUnauthorized {
 		f.refused(p)
 		return v.showForm(p.Status, f)
@@ -170,7 +182,7 @@ func (v *visit) editEndpoint() error {
 		ID: e.ID, Version: strconv.FormatInt(e.Version, 10), Name: e.Name, URL: e.URL, Description: e.Description, Tenant: e.Tenant,
 		Signature: e.Signature, Format: e.Format, Timeout: e.Timeout, Rate: e.Rate, Concurrency: strconv.Itoa(e.Concurrency),
 		Ordering: e.Ordering, OnDead: e.OnDead, Method: e.Method, Success: strings.Join(e.Success, " "), Permanent: strings.Join(e.Permanent, " "),
-		Retry: strings.Join(e.Retry.Schedule, " "),
+		Retry: strings.Join(e.Retry.Schedule, " "), identity: identityOf(&e),
 	}
 	switch len(e.Subscriptions) {
 	case 0:
@@ -189,11 +201,16 @@ func (v *visit) saveEndpoint() error {
 	if v.r.PostFormValue("act") == "try" {
 		return v.try(f, pathOf("endpoints", f.ID, "backtest"))
 	}
-	in := api.Request{Method: http.MethodPatch, Path: pathOf("endpoints", f.ID), Body: f.settings(true)}
+	e, err := v.readEndpoint()
+	if err != nil {
+		return err
+	}
+	has := identityOf(&e)
+	in := api.Request{Method: http.MethodPatch, Path: pathOf("endpoints", f.ID), Body: f.settings(&has)}
 	if f.Version != "" {
 		in.Header = http.Header{"If-Match": {strconv.Quote(f.Version)}}
 	}
-	err := v.do(in, nil)
+	err = v.do(in, nil)
 	p := problemOf(err)
 	switch {
 	case p != nil && p.Status == http.StatusPreconditionFailed:

@@ -27,7 +27,7 @@ type triedBody struct {
 // try tries the form's subscription on recent events. Nothing is stored or sent.
 func (v *visit) try(f *endpointForm, path string) error {
 	asked := make(map[string]any)
-	settings := f.settings(false)
+	settings := f.settings(nil)
 	for _, name := range []string{"events", "where", "body", "tenant"} {
 		if value, ok := settings[name]; ok {
 			asked[name] = value

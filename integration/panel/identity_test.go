@@ -1,0 +1,126 @@
+package panel_test
+
+import (
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/x509"
+	"crypto/x509/pkix"
+	"encoding/pem"
+	"fmt"
+	"math/big"
+	"net/http"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/chromedp/chromedp"
+	"github.com/stretchr/testify/require"
+)
+
+// TestTheFormSaysWhoRequestsAreFrom: what shows a receiver who sends is written in the form, no page
+// shows it again, and it stays until another is written.
+func TestTheFormSaysWhoRequestsAreFrom(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, keyedHCL)
+	id := w.endpoint("ERP", "/erp", nil)
+	v := loggedIn(t, w, adminKey)
+	edit := "/panel/endpoints/" + id + "/edit"
+	sent := 0
+	carries := func(want string) {
+		t.Helper()
+		w.call(http.MethodPost, "/v1/endpoints/"+id+"/test", map[string]any{})
+		sent++
+		require.Equal(t, want, w.receiver.Await(t, "/erp", sent)[sent-1].Header.Get("Authorization"))
+	}
+	save := func(pairs ...string) reply {
+		return v.post(edit, append([]string{"act", "save", "name", "ERP", "url", w.receiver.URL("/erp")}, pairs...)...)
+	}
+	require.Equal(t, http.StatusSeeOther, save("auth_type", "bearer", "auth_secret", "hunter2-token").status)
+	carries("Bearer hunter2-token")
+	require.NotContains(t, v.get(edit).body, "hunter2")
+	require.Contains(t, v.get(edit).body, "kept unless you write another")
+
+	// A change of something else keeps it, and so does a wrong one.
+	require.Equal(t, http.StatusSeeOther, save("auth_type", "bearer", "description", "renamed").status)
+	carries("Bearer hunter2-token")
+	wrong := save("auth_type", "basic", "auth_secret", "hunter3-password")
+	require.Equal(t, http.StatusUnprocessableEntity, wrong.status)
+	require.NotContains(t, wrong.body, "hunter3")
+	require.Contains(t, wrong.body, "is not shown again: write it once more")
+	require.Regexp(t, `id="auth_user"[^>]*><span class="wrong">`, wrong.body, "what is wrong stands where it is")
+	carries("Bearer hunter2-token")
+
+	require.Equal(t, http.StatusSeeOther, save("auth_type", "basic", "auth_user", "tailpost", "auth_secret", "hunter3-password").status)
+	carries("Basic dGFpbHBvc3Q6aHVudGVyMy1wYXNzd29yZA==")
+	require.Equal(t, http.StatusSeeOther, save("auth_type", "").status)
+	carries("")
+}
+
+// TestTheFormHasTLSOfAnEndpoint: the key of a certificate is kept over other changes, whatever ends
+// of lines the browser sends, and no page shows it.
+func TestTheFormHasTLSOfAnEndpoint(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, keyedHCL)
+	v := loggedIn(t, w, adminKey)
+	cert, key := keyPair(t)
+	other, _ := keyPair(t)
+	made := v.post("/panel/endpoints/new", "act", "save", "name", "Bank", "url", "https://bank.example.com/in", "tls_cert", cert, "tls_key", key)
+	require.Equal(t, http.StatusOK, made.status, made.body)
+	var id string
+	require.NoError(t, w.conn.QueryRow(t.Context(), "SELECT id FROM tailpost.endpoint").Scan(&id))
+	edit := "/panel/endpoints/" + id + "/edit"
+	save := func(pairs ...string) reply {
+		return v.post(edit, append([]string{"act", "save", "name", "Bank", "url", "https://bank.example.com/in"}, pairs...)...)
+	}
+	has := func() map[string]any {
+		tls, _ := w.call(http.MethodGet, "/v1/endpoints/"+id, nil)["tls"].(map[string]any)
+		return tls
+	}
+	secretPart := strings.Split(strings.TrimSpace(key), "\n")[1]
+	require.NotContains(t, v.get(edit).body, secretPart)
+	browsers := strings.ReplaceAll(cert, "\n", "\r\n")
+	require.Equal(t, http.StatusSeeOther, save("tls_cert", browsers).status)
+	require.Equal(t, http.StatusSeeOther, save("tls_cert", browsers, "tls_ca", other).status, "the key is kept")
+	require.Equal(t, strings.TrimSpace(cert), strings.TrimSpace(fmt.Sprint(has()["cert"])))
+	refused := save("tls_cert", other, "tls_ca", other)
+	require.Equal(t, http.StatusUnprocessableEntity, refused.status, "another certificate has another key")
+	require.Equal(t, http.StatusSeeOther, save().status)
+	require.Nil(t, has())
+}
+
+// keyPair is a certificate and its key, as PEM.
+func keyPair(t *testing.T) (cert, key string) {
+	t.Helper()
+	private, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	require.NoError(t, err)
+	template := &x509.Certificate{
+		SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: "tailpost"}, NotAfter: time.Now().Add(time.Hour), IsCA: true,
+		BasicConstraintsValid: true,
+	}
+	der, err := x509.CreateCertificate(rand.Reader, template, template, &private.PublicKey, private)
+	require.NoError(t, err)
+	text, err := x509.MarshalPKCS8PrivateKey(private)
+	require.NoError(t, err)
+	return string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der})), string(pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: text}))
+}
+
+// TestTheFormAsksForWhatTheAuthenticationNeeds looks at what a browser shows.
+func TestTheFormAsksForWhatTheAuthenticationNeeds(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, keyedHCL)
+	b := newTab(t, w.url, tabOptions{})
+	b.login()
+	b.open("/panel/endpoints/new")
+	shown := func() string {
+		return eval[string](b, `[...document.querySelectorAll('.identity .pair label')].filter(l => l.offsetParent).map(l => l.innerText.trim()).join(', ')`)
+	}
+	require.Equal(t, "Authentication", shown())
+	for kind, want := range map[string]string{
+		"basic": "Authentication, User, Password", "bearer": "Authentication, Token",
+		"oauth2": "Authentication, Tokens come from, Client id, Client secret, Scopes, Audience, Id and secret go as",
+	} {
+		b.run(chromedp.SetValue(chromedp.CSS("#auth_type"), kind))
+		require.Equal(t, want, shown())
+	}
+}

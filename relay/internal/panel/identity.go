@@ -1,0 +1,137 @@
+package panel
+
+import (
+	"strings"
+
+	"github.com/tailpost/tailpost/relay/internal/api"
+)
+
+// identity is how an endpoint's requests show the receiver who sends them, beside the signature, as
+// a person writes it. No page shows what is secret of it: an empty secret stands for the one that
+// the endpoint has.
+type identity struct {
+	AuthType, AuthUser, AuthSecret, TokenURL, ClientID, Scopes, Audience, AuthStyle,
+	Cert, CertKey, CA string
+}
+
+// fields are the parts of the form by the names of its inputs.
+func (i *identity) fields() map[string]*string {
+	return map[string]*string{
+		"auth_type": &i.AuthType, "auth_user": &i.AuthUser, "auth_secret": &i.AuthSecret, "token_url": &i.TokenURL,
+		"client_id": &i.ClientID, "scopes": &i.Scopes, "audience": &i.Audience, "auth_style": &i.AuthStyle,
+		"tls_cert": &i.Cert, "tls_key": &i.CertKey, "tls_ca": &i.CA,
+	}
+}
+
+// inputOf is the input that the API means by a part of auth or tls; empty: it means none of them.
+func inputOf(part string) string {
+	switch part {
+	case "auth", "auth/type":
+		return "auth_type"
+	case "auth/user", "auth/style":
+		return strings.Replace(part, "/", "_", 1)
+	case "auth/password", "auth/token", "auth/client_secret":
+		return "auth_secret"
+	case "auth/token_url", "auth/client_id", "auth/scopes", "auth/audience":
+		return strings.TrimPrefix(part, "auth/")
+	case "tls", "tls/cert":
+		return "tls_cert"
+	case "tls/key", "tls/ca":
+		return strings.Replace(part, "/", "_", 1)
+	}
+	if strings.HasPrefix(part, "auth/scopes/") {
+		return "scopes"
+	}
+	return ""
+}
+
+// identityOf is what an endpoint has, without its secrets.
+func identityOf(e *api.Endpoint) (i identity) {
+	if a := e.Auth; a != nil {
+		i.AuthType, i.AuthUser, i.ClientID, i.Scopes = a.Type, a.User, a.ClientID, strings.Join(a.Scopes, " ")
+		i.Audience, i.AuthStyle = a.Audience, a.Style
+		if !strings.Contains(a.TokenURL, "[redacted]") { // what is left out of it would be lost
+			i.TokenURL = a.TokenURL
+		}
+	}
+	if t := e.TLS; t != nil {
+		i.Cert, i.CA = t.Cert, t.CA
+	}
+	return i
+}
+
+// put adds to a call of the API what differs from what the endpoint has; has is nil for a new one.
+func (i *identity) put(s map[string]any, has *identity) {
+	was := identity{}
+	if has != nil {
+		was = *has
+	}
+	set := func(name string, value map[string]any, changed bool) {
+		switch {
+		case changed && value != nil:
+			s[name] = value
+		case changed && has != nil:
+			s[name] = nil
+		}
+	}
+	set("auth", i.auth(), i.AuthSecret != "" || !sameAuth(i, &was))
+	set("tls", i.tls(&was), i.CertKey != "" || !samePEM(i.Cert, was.Cert) || !samePEM(i.CA, was.CA))
+}
+
+func sameAuth(a, b *identity) bool {
+	return a.AuthType == b.AuthType && a.AuthUser == b.AuthUser && a.TokenURL == b.TokenURL && a.ClientID == b.ClientID &&
+		strings.Join(words(a.Scopes), " ") == b.Scopes && a.Audience == b.Audience && a.AuthStyle == b.AuthStyle
+}
+
+// samePEM compares texts that a browser may have given other ends of lines.
+func samePEM(a, b string) bool {
+	plain := func(text string) string { return strings.TrimSpace(strings.ReplaceAll(text, "\r\n", "\n")) }
+	return plain(a) == plain(b)
+}
+
+func (i *identity) auth() map[string]any {
+	if i.AuthType == "" {
+		return nil
+	}
+	a := map[string]any{"type": i.AuthType}
+	put := func(name, value string) {
+		if value != "" {
+			a[name] = value
+		}
+	}
+	switch i.AuthType {
+	case "basic":
+		put("user", i.AuthUser)
+		put("password", i.AuthSecret)
+	case "bearer":
+		put("token", i.AuthSecret)
+	case "oauth2":
+		put("client_secret", i.AuthSecret)
+		put("token_url", i.TokenURL)
+		put("client_id", i.ClientID)
+		put("audience", i.Audience)
+		put("style", i.AuthStyle)
+		if scopes := words(i.Scopes); len(scopes) > 0 {
+			a["scopes"] = scopes
+		}
+	}
+	return a
+}
+
+// tls keeps the certificate to the letter where it is the one that the endpoint has: the key that
+// belongs to it is kept only then.
+func (i *identity) tls(was *identity) map[string]any {
+	t := make(map[string]any)
+	for name, text := range map[string]string{"cert": i.Cert, "key": i.CertKey, "ca": i.CA} {
+		if text != "" {
+			t[name] = text
+		}
+	}
+	if i.Cert != "" && samePEM(i.Cert, was.Cert) {
+		t["cert"] = was.Cert
+	}
+	if len(t) == 0 {
+		return nil
+	}
+	return t
+}
