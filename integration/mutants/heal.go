@@ -182,4 +182,13 @@ var healMutants = []mutant{
 		pkg:     "./relay/internal/dispatch",
 		run:     "TestMemory_keepsTheRow",
 	},
+	{
+		name:    "heal-reused-id-of-no-event-in-silence",
+		file:    "relay/internal/heal/judge.go",
+		old:     "if r.Doubtful && (noEvent || len(s.ids) > 0) {",
+		new:     "if r.Doubtful && len(s.ids) > 0 {",
+		promise: "A row of a gap whose id was used before is counted, whatever it is.",
+		pkg:     "./relay/internal/heal",
+		run:     "TestAGapCountsRows",
+	},
 }

@@ -54,8 +54,9 @@ type world struct {
 type row struct {
 	outbox.Event
 
-	block int64
-	err   error
+	block    int64
+	err      error
+	doubtful bool
 }
 
 func (w *world) note(format string, args ...any) {
@@ -161,7 +162,7 @@ func (w *world) Rows(_ context.Context, from, n int64) (rows []ledger.Row, err e
 		if r.block >= from && r.block < from+n {
 			rows = append(rows, ledger.Row{
 				RowPlace: ledger.RowPlace{ID: r.ID, OID: 1, TID: fmt.Sprintf("(%d,1)", r.block)}, Type: r.Type, CreatedAt: r.CreatedAt, Size: len(r.Payload),
-				Recorded: slices.Clone(w.recorded[r.ID]),
+				Recorded: slices.Clone(w.recorded[r.ID]), Doubtful: r.doubtful,
 			})
 		}
 	}
@@ -183,7 +184,7 @@ func (w *world) Events(_ context.Context, places []ledger.RowPlace) (found []led
 }
 
 func (w *world) Wanting(dst []string, ev *outbox.Event) []string {
-	if ev.Type == "nobody" {
+	if ev.Type == "nobody" || ev.Type == "" { // as patterns leave out what has no type
 		return dst
 	}
 	if ev.Type == "for three" {

@@ -25,7 +25,7 @@ func (s *sweep) suspicious(r *ledger.Row) bool {
 		s.untold++
 		return false
 	}
-	if r.Doubtful && len(s.ids) > 0 {
+	if r.Doubtful && (noEvent || len(s.ids) > 0) {
 		s.again++
 	}
 	if unread && (noEvent || len(s.ids) > 0) && s.timeless(r.CreatedAt) {

@@ -146,6 +146,29 @@ func TestTheAuditOfAnIntervalTellsOfRowsThatDoNotSayTheirTime(t *testing.T) {
 	})
 }
 
+// A row whose id was used before, and that does not say whether it is that event, is counted, also
+// where it is no event.
+func TestAGapCountsRowsThatMayBeNewEventsWithOldIDs(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		b := setupAudit(t, 0)
+		b.behindTheHorizon()
+		b.insert(time.Time{}, "again", "again without a type", "nobody's")
+		b.see(func() {
+			for i, kind := range []string{"order.created", "", "nobody"} {
+				b.rows[i].Type, b.rows[i].doubtful = kind, true
+				b.recorded[b.rows[i].ID] = []string{"erp", "ledger"}
+			}
+		})
+		b.run(t, b.due())
+		pass(t, time.Minute)
+		require.Empty(t, b.sent())
+		b.see(func() {
+			require.Contains(t, b.audits[0].Note, "2 rows have ids that were delivered or parked before the gap")
+		})
+	})
+}
+
 func TestRowsThatDoNotSayTheirTimeAreCountedAtABoundedCost(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
