@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Installs the programs that tests run beside Tailpost, where they are not here: PgBouncer, nginx, and Python with its package
-# cryptography. Says which it could not; tests that need one of those are skipped, unless CI is set.
+# Installs the programs that tests run beside Tailpost, where they are not here: PgBouncer, nginx, Tomcat, and Python with its
+# package cryptography. Says which it could not; tests that need one of those are skipped, unless CI is set.
 #
 # Installs through the distribution's package manager when root, or through Homebrew. Starts no service.
 set -euo pipefail
@@ -17,6 +17,10 @@ missing() {
   if command -v python3 >/dev/null && ! python3 -c 'import cryptography' 2>/dev/null; then
     echo python3-cryptography
   fi
+  for home in "${CATALINA_HOME:-}" /usr/share/tomcat10 /usr/share/tomcat /opt/homebrew/opt/tomcat/libexec; do
+    [ ! -e "$home/bin/catalina.sh" ] || return 0
+  done
+  echo tomcat10
 }
 
 wanted="$(missing | tr '\n' ' ')"
@@ -32,14 +36,16 @@ if [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null; then
   # shellcheck disable=SC2086 # a list
   apt-get -o Acquire::Retries=3 install -qy --no-install-recommends $wanted >&2 || true
 elif [ "$(id -u)" = 0 ] && command -v apk >/dev/null; then
+  wanted="${wanted//tomcat10/}" # Alpine has none
   say "installing with apk: $wanted"
   # shellcheck disable=SC2086
   apk add --no-cache ${wanted//python3-cryptography/py3-cryptography} >&2 || true
 elif [ "$(id -u)" = 0 ] && command -v dnf >/dev/null; then
   say "installing with dnf: $wanted"
   # shellcheck disable=SC2086
-  dnf install -y $wanted >&2 || true
+  dnf install -y ${wanted//tomcat10/tomcat} >&2 || true
 elif command -v brew >/dev/null; then
+  wanted="${wanted//tomcat10/tomcat}"
   say "installing with brew: $wanted"
   # shellcheck disable=SC2086
   brew install ${wanted//python3-cryptography/cryptography} >&2 || true

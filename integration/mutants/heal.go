@@ -191,4 +191,13 @@ var healMutants = []mutant{
 		pkg:     "./relay/internal/heal",
 		run:     "TestAGapCountsRows",
 	},
+	{
+		name:    "heal-stripe-without-charset",
+		file:    "relay/internal/webhook/format.go",
+		old:     `typeStripe = "application/json; charset=utf-8"`,
+		new:     `typeStripe = "application/json"`,
+		promise: "A servlet's reader verifies a signature of Stripe's over text that is not ASCII.",
+		pkg:     "./integration",
+		run:     "TestAServletContainerVerifies",
+	},
 }
