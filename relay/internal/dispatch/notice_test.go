@@ -19,8 +19,8 @@ import (
 
 // told is an operational event, and the events of the attempts that it was recorded with.
 type told struct {
-	id, kind, about string
-	with            []string
+	id, kind, about, tenant string
+	with                    []string
 }
 
 // tells has a life in which ep_1 fails, without another try, and ops subscribes to what is told.
@@ -35,9 +35,10 @@ func tells(t *testing.T) (l *life, heard *[]told) {
 			for _, content := range b.Emit {
 				var e struct {
 					Event struct {
-						ID   string `json:"id"`
-						Type string `json:"type"`
-						Data struct {
+						ID     string `json:"id"`
+						Type   string `json:"type"`
+						Tenant string `json:"tenant"`
+						Data   struct {
 							Event struct {
 								ID string `json:"id"`
 							} `json:"event"`
@@ -47,7 +48,7 @@ func tells(t *testing.T) (l *life, heard *[]told) {
 				if err := json.Unmarshal(content, &e); err != nil {
 					panic(err)
 				}
-				one := told{id: e.Event.ID, kind: e.Event.Type, about: e.Event.Data.Event.ID}
+				one := told{id: e.Event.ID, kind: e.Event.Type, about: e.Event.Data.Event.ID, tenant: e.Event.Tenant}
 				for i := range b.Attempts {
 					one.with = append(one.with, b.Attempts[i].EventID)
 				}
@@ -110,4 +111,29 @@ func TestNotices_areNotOfNotices(t *testing.T) {
 		require.Empty(t, *heard)
 		l.stop()
 	})
+}
+
+// What becomes of an endpoint is its owner's business: the operator's, where the endpoint is
+// everybody's, whoever the event was for.
+func TestNotices_areForTheOwnerOfTheEndpoint(t *testing.T) {
+	t.Parallel()
+	for name, owner := range map[string]string{"everybody's": "", "a tenant's": "acme"} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				l, heard := tells(t)
+				e := l.endpoint()
+				e.Sender = sender(func(_ context.Context, r *webhook.Request) webhook.Result { return answer(r, 500) })
+				e.Config.Tenant, e.Config.Retry.Schedule = owner, nil
+				l.change(e)
+				l.commit(func(tx *source.Unsettled) {
+					l.Take(outbox.Event{ID: "e1", Type: "order.paid", Tenant: "acme", Payload: []byte("{}"), CommitLSN: outbox.LSN(l.at)}, tx)
+				})
+				l.later(time.Second)
+				require.Len(t, *heard, 1)
+				require.Equal(t, owner, (*heard)[0].tenant)
+				l.stop()
+			})
+		})
+	}
 }

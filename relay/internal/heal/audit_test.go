@@ -95,7 +95,8 @@ func (w *world) Queue(_ context.Context, _ ledger.Hold, ds []outbox.Delivery, _ 
 	}
 	w.batches = append(w.batches, len(ds))
 	for i := range ds {
-		if slices.Contains(w.recorded[ds[i].Event.ID], ds[i].EndpointID) {
+		// The queue has no two of a pair, and nothing that was delivered.
+		if slices.ContainsFunc(w.queued, func(d outbox.Delivery) bool { return d.Event.ID == ds[i].Event.ID && d.EndpointID == ds[i].EndpointID }) {
 			continue
 		}
 		w.recorded[ds[i].Event.ID] = append(w.recorded[ds[i].Event.ID], ds[i].EndpointID)

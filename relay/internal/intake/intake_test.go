@@ -22,6 +22,7 @@ import (
 // journal is a dispatcher, and what runs beside delivery: it notes what it is told, in order. An
 // event stays unsettled.
 type journal struct {
+	advanced func() // non-nil: called when the frontier may have advanced
 	frontier *source.Frontier
 	notes    []string
 	room     chan struct{} // nil: there is room
@@ -62,8 +63,12 @@ func (j *journal) Change(cs []dispatch.Change, _ *source.Unsettled) {
 func (j *journal) SetState(id string, state ledger.EndpointState) {
 	j.note("%s is %s", id, state.Status)
 }
-func (j *journal) Due(id string)           { j.note("due %s", id) }
-func (j *journal) Advanced()               {}
+func (j *journal) Due(id string) { j.note("due %s", id) }
+func (j *journal) Advanced() {
+	if j.advanced != nil {
+		j.advanced()
+	}
+}
 func (j *journal) Ready() <-chan struct{}  { return j.room }
 func (j *journal) Moved(p source.Position) { j.note("moved %d", p) }
 func (j *journal) Asked()                  { j.note("asked") }
@@ -179,6 +184,11 @@ func TestARowThatMovesToAnotherPartitionIsNoEvent(t *testing.T) {
 		remove(idOne)
 		b.insert(t, idOne)
 	}), "a row with the key of the one that is gone has not moved")
+	require.Equal(t, []string{"take " + idTwo + " at 300/0", "take " + idOne + " at 300/1", "moved 310"}, b.transaction(t, 300, func() {
+		remove(idOne, "of old")
+		b.insert(t, idTwo)
+		b.insert(t, idOne)
+	}), "nor has one that does not follow at once")
 }
 
 func TestTheFrontierWaitsForWhatATransactionBrought(t *testing.T) {
@@ -255,6 +265,14 @@ func TestAnEndpointHasItsStatusBehindWhatItIs(t *testing.T) {
 		require.NoError(t, b.events.Change(postgres.Update, endpointTable, row("two", "paused")))
 		require.NoError(t, b.events.Change(postgres.Delete, endpointTable, row("two", "paused")))
 	}))
+	require.Equal(t, []string{"moved 210", "change ep_1 before 0, gone false", "due ep_1", "asked"}, b.transaction(t, 200, func() {
+		require.NoError(t, b.events.Message("tailpost", []byte(`{"due": {"endpoint": "ep_1"}}`)))
+		require.NoError(t, b.events.Change(postgres.Insert, endpointTable, row("one", "active")))
+	}), "what is due of an endpoint is looked at once it is there")
+	b.transaction(t, 300, func() { require.NoError(t, b.events.Change(postgres.Delete, endpointTable, row("one", "active"))) })
+	require.Equal(t, []string{"moved 410", "change ep_1 before 0, gone false"}, b.transaction(t, 400, func() {
+		require.NoError(t, b.events.Change(postgres.Insert, endpointTable, row("one", "active")))
+	}), "one that is made again as it was is there again")
 }
 
 func TestARowThatCannotBeReadChangesNothing(t *testing.T) {
@@ -307,6 +325,32 @@ func TestEveryBarrierOfATransactionIsSeenBeforeTheFrontierPassesIt(t *testing.T)
 	barriers.Settled(110)
 	require.Eventually(t, func() bool { return len(passed) == 1 }, 30*time.Second, time.Millisecond, "also in a transaction that is settled already")
 	require.EqualValues(t, 110, <-passed)
+}
+
+// On a database where nothing more happens, nothing more is settled than with the commit itself.
+func TestABarrierIsSeenByTheTimeThatItsCommitIsSettled(t *testing.T) {
+	t.Parallel()
+	sent := make(chan string, 1)
+	barriers := source.NewBarriers(7, func(_ ctx, name string) error {
+		sent <- name
+		return nil
+	})
+	b := setupIntake(t, postgres.EventsOptions{Barriers: barriers})
+	b.advanced = func() { barriers.Settled(110) }
+	passed := make(chan error, 1)
+	go func() {
+		_, err := barriers.Wait(t.Context())
+		passed <- err
+	}()
+	content, err := postgres.BarrierMessage(<-sent)
+	require.NoError(t, err)
+	b.transaction(t, 100, func() { require.NoError(t, b.events.Message("tailpost", []byte(content))) })
+	select {
+	case err := <-passed:
+		require.NoError(t, err)
+	case <-time.After(30 * time.Second):
+		require.Fail(t, "the barrier was not passed")
+	}
 }
 
 func TestMessagesThatAreNotOursAreIgnored(t *testing.T) {

@@ -226,9 +226,14 @@ func TestTake_makesAHealDueThatIsKeptUntilAudited(t *testing.T) {
 	require.Equal(t, &both, again(ledger.TakeOptions{Heal: &everything}), "no time: it looks at all")
 	require.Equal(t, &both, again(ledger.TakeOptions{Heal: &first}), "and stays so")
 
+	_, err := b.ledger.Take(t.Context(), ledger.TakeOptions{Slot: "another", SystemID: "7", Timeline: 1, Now: noon, Heal: &first})
+	require.NoError(t, err)
 	hold := take(t, b.ledger)
 	require.NoError(t, b.ledger.Audited(t.Context(), hold, ledger.Audit{Before: noon}))
 	require.Nil(t, again(ledger.TakeOptions{}))
+	other, _, err := b.ledger.Position(t.Context(), "another")
+	require.NoError(t, err)
+	require.Equal(t, &first, other.Heal, "what is due of another slot stays due")
 }
 
 func TestDueHeal_widensWhatIsDue(t *testing.T) {

@@ -1,10 +1,12 @@
 package ledger_test
 
 import (
+	"context"
 	"strings"
 	"testing"
 	"time"
 
+	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/stretchr/testify/require"
 
 	"github.com/tailpost/tailpost/outbox"
@@ -311,10 +313,28 @@ func TestFirst_countsSoFar(t *testing.T) {
 func TestHolds_isTrueForTheLastHoldOnly(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
-	hold := take(t, b.ledger)
-	holds, err := b.ledger.Holds(t.Context(), hold, 1)
+	slot := b.db.Slot()
+	hold, err := b.ledger.Take(t.Context(), ledger.TakeOptions{Slot: slot, SystemID: "7", Timeline: 1, Now: noon})
 	require.NoError(t, err)
-	require.False(t, holds, "nobody streams from the slot")
+	holds := func(hold ledger.Hold, pid int) bool {
+		holds, err := b.ledger.Holds(t.Context(), hold, pid)
+		require.NoError(t, err)
+		return holds
+	}
+	b.exec(t, "CREATE PUBLICATION p")
+	b.exec(t, "SELECT pg_create_logical_replication_slot($1, 'pgoutput')", slot)
+	require.False(t, holds(hold, 1), "nobody streams from the slot")
+
+	stream, err := pgconn.Connect(t.Context(), b.db.URL+"&replication=database")
+	require.NoError(t, err)
+	t.Cleanup(func() { _ = stream.Close(context.WithoutCancel(t.Context())) })
+	stream.Exec(t.Context(), "START_REPLICATION SLOT "+slot+" LOGICAL 0/0 (proto_version '1', publication_names 'p')")
+	pid := int(stream.PID())
+	require.Eventually(t, func() bool { return holds(hold, pid) }, 30*time.Second, 10*time.Millisecond)
+	require.False(t, holds(hold, pid+1), "another relay's process streams")
+	_, err = b.ledger.Take(t.Context(), ledger.TakeOptions{Slot: slot, SystemID: "7", Timeline: 1, Now: noon})
+	require.NoError(t, err)
+	require.False(t, holds(hold, pid), "another has taken the hold")
 }
 
 // A later delivery of a key may be due earlier: somebody resent it.

@@ -298,3 +298,24 @@ FROM generate_series(1, $1::integer) AS i`, ledger.MissingListed, noon)
 	search()
 	require.Equal(t, 1, b.count(t, "SELECT count(*) FROM tailpost.replay WHERE missing IS NULL AND missing_error LIKE 'with those whose rows went%'"))
 }
+
+func TestReplayThatIsCancelledQueuesNoMore(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	m := b.outboxOf(t, "text", "e1", "e2")
+	hold, r := b.replay(t)
+	sweep, err := b.ledger.NewSweep(t.Context(), m, ledger.Scope{})
+	require.NoError(t, err)
+	require.NoError(t, sweep.BeginReplay(t.Context(), hold, r, ledger.Range{EndpointID: "erp", Until: r.Until, Wants: all}, noon))
+	queue := func(event string) error {
+		_, err := b.ledger.QueueReplay(t.Context(), hold, r, ledger.Step{
+			Deliveries: []outbox.Delivery{pending(event, "erp", "", r.Place, noon)}, Cursor: ledger.Cursor{Key: event}, Done: 1,
+		}, noon)
+		return err
+	}
+	require.NoError(t, queue("e1"))
+	b.exec(t, "UPDATE tailpost.replay SET state = 'cancelled'")
+	require.ErrorIs(t, queue("e2"), ledger.ErrOver)
+	require.Equal(t, 1, b.count(t, "SELECT count(*) FROM tailpost.delivery"))
+	require.Equal(t, 1, b.count(t, "SELECT done FROM tailpost.replay"))
+}

@@ -1,6 +1,8 @@
 package ledger_test
 
 import (
+	"context"
+	"strings"
 	"testing"
 	"time"
 
@@ -104,6 +106,29 @@ func TestDropDiscarded_forgetsTheOldest(t *testing.T) {
 	require.EqualValues(t, 4, dropped)
 	require.False(t, more)
 	require.Zero(t, b.count(t, "SELECT count(*) FROM tailpost.discarded WHERE at < $1", noon.Add(4*time.Second)))
+}
+
+// What people asked for is forgotten some time after its end, and never before it.
+func TestDropReplaysAndResends_leaveWhatIsNotOver(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	const values = `SELECT state || n, 'erp', '{}', state, $1::timestamptz - n * interval '1 hour', $1::timestamptz - n * interval '1 hour'
+		FROM unnest('{pending,running,done,cancelled,failed}'::text[]) AS state, generate_series(0, 2) AS n`
+	b.exec(t, "INSERT INTO tailpost.replay (id, endpoint_id, types, state, created_at, updated_at, until) "+strings.Replace(values, "FROM", ", now() FROM", 1), noon)
+	b.exec(t, "INSERT INTO tailpost.resend (id, tenant, selection, state, created_at, updated_at) "+strings.Replace(values, "'{}'", "'{}'::jsonb", 1), noon)
+	for table, drop := range map[string]func(context.Context, time.Time) (int64, bool, error){
+		"replay": b.ledger.DropReplays, "resend": b.ledger.DropResends,
+	} {
+		all := int64(0)
+		for more := true; more; {
+			dropped, again, err := drop(t.Context(), noon.Add(-time.Minute))
+			require.NoError(t, err)
+			all, more = all+dropped, again
+		}
+		require.EqualValues(t, 6, all, table)
+		require.Equal(t, 6, b.count(t, "SELECT count(*) FROM tailpost."+table+" WHERE state IN ('pending', 'running')"), table)
+		require.Equal(t, 3, b.count(t, "SELECT count(*) FROM tailpost."+table+" WHERE updated_at = $1 AND state NOT IN ('pending', 'running')", noon), table)
+	}
 }
 
 // Whoever sums over all hours gets the same before and after.

@@ -169,4 +169,11 @@ func TestQueue_leavesAloneWhatWaitsAlready(t *testing.T) {
 	ds, err := b.ledger.InOrder(t.Context(), "erp", 10, false)
 	require.NoError(t, err)
 	require.Equal(t, []outbox.Delivery{there, found[1]}, ds)
+
+	// What waits for another endpoint, from before the gap, is no other event with the id of this one.
+	require.NoError(t, b.ledger.Record(t.Context(), hold, &ledger.Batch{Park: []outbox.Delivery{pending("e3", "crm", "", 1, noon)}, Now: noon}))
+	queued, err = b.ledger.Queue(t.Context(), hold, []outbox.Delivery{pending("e3", "erp", "", 9, noon)}, noon)
+	require.NoError(t, err)
+	require.EqualValues(t, 1, queued)
+	require.Equal(t, 1, b.count(t, "SELECT count(*) FROM tailpost.delivery WHERE event_id = 'e3' AND endpoint_id = 'erp' AND state = 'pending'"))
 }
