@@ -309,4 +309,22 @@ var operateMutants = []mutant{
 		pkg:     "./config",
 		run:     "TestOnlyTheDatabaseIsReadWhereNoMoreIsNeeded",
 	},
+	{
+		name:    "operate-unwanted-event-is-new-for-ever",
+		file:    "relay/internal/query/eventstate.go",
+		old:     "s.confirmed_flush_lsn >= pg_current_wal_insert_lsn()",
+		new:     "s.confirmed_flush_lsn > pg_current_wal_insert_lsn()",
+		promise: "On an idle server an event that nobody wants is unmatched soon.",
+		pkg:     "./relay/internal/query",
+		run:     "TestAnEventThatNobodyWantsIsUnmatchedOnceItIsSettled",
+	},
+	{
+		name:    "operate-audit-settles-no-event",
+		file:    "relay/internal/query/eventstate.go",
+		old:     "max(GREATEST(r.settled_at, r.audited_at))",
+		new:     "max(r.settled_at)",
+		promise: "An event that nobody wants is unmatched after an audit, whatever else is written.",
+		pkg:     "./relay/internal/query",
+		run:     "TestAnEventThatNobodyWantsIsUnmatchedOnceItIsSettled",
+	},
 }

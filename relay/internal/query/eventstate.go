@@ -27,12 +27,23 @@ type EventState struct {
 	LastAttemptAt            time.Time // zero: none
 }
 
+// caughtUpSQL reports whether a relay has settled all that is committed: its slot has let go of all
+// of the server's log. Of events that nobody wants the relay records nothing, so that on an idle
+// server the position that it recorded last may be from before them.
+const caughtUpSQL = `
+SELECT CASE WHEN pg_is_in_recovery() THEN false ELSE EXISTS (
+           SELECT
+           FROM tailpost.relay AS r
+           JOIN pg_catalog.pg_replication_slots AS s ON s.slot_name = r.slot AND s.database = current_database()
+           WHERE s.confirmed_flush_lsn >= pg_current_wal_insert_lsn()
+       ) END`
+
 // statesSQL sums up what became of events. Those that left no trace matched nothing, unless they
-// are newer than what is settled.
+// are newer than what is settled, and than what an audit found settled.
 const statesSQL = `
 SELECT u.id, COALESCE(a.delivered, 0), COALESCE(a.attempts, 0), a.last, COALESCE(d.pending, 0), COALESCE(d.dead, 0),
        EXISTS (SELECT FROM tailpost.discarded AS x WHERE x.event_id = u.id),
-       COALESCE(u.created_at < (SELECT max(r.settled_at) FROM tailpost.relay AS r), false)
+       @caught_up OR COALESCE(u.created_at < (SELECT max(GREATEST(r.settled_at, r.audited_at)) FROM tailpost.relay AS r), false)
 FROM unnest(@ids::text[], @created::timestamptz[]) AS u (id, created_at)
 LEFT JOIN LATERAL (
     SELECT count(DISTINCT b.endpoint_id) FILTER (WHERE b.outcome = 'delivered') AS delivered, count(*) AS attempts,
@@ -77,13 +88,18 @@ func readStates(ctx context.Context, tx pgx.Tx, tenant string, events []ListedEv
 	if _, err := tx.Exec(ctx, plannerSQL); err != nil {
 		return err
 	}
+	// Asked before what is recorded: that is there by then for all that is settled.
+	var caughtUp bool
+	if err := tx.QueryRow(ctx, caughtUpSQL).Scan(&caughtUp); err != nil {
+		return err
+	}
 	ids, created := make([]string, len(events)), make([]*time.Time, len(events))
 	at := make(map[string]*ListedEvent, len(events))
 	for i := range events {
 		e := &events[i]
 		ids[i], created[i], at[e.ID] = e.ID, timeOrNull(e.CreatedAt), e
 	}
-	rows, err := tx.Query(ctx, statesSQL, pgx.NamedArgs{"ids": ids, "created": created, "tenant": tenant})
+	rows, err := tx.Query(ctx, statesSQL, pgx.NamedArgs{"ids": ids, "created": created, "tenant": tenant, "caught_up": caughtUp})
 	if err != nil {
 		return err
 	}

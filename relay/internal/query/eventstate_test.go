@@ -1,0 +1,62 @@
+package query_test
+
+import (
+	"fmt"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/tailpost/tailpost/config"
+	"github.com/tailpost/tailpost/integration/kit"
+	"github.com/tailpost/tailpost/integration/pgserver"
+	"github.com/tailpost/tailpost/outbox"
+	"github.com/tailpost/tailpost/relay/internal/query"
+)
+
+// Nothing is recorded of an event that nobody wants. It is new until the relay has come to it, and
+// not for as long as nothing else happens.
+func TestAnEventThatNobodyWantsIsUnmatchedOnceItIsSettled(t *testing.T) {
+	t.Parallel()
+	// A server of its own: on another, somebody always writes.
+	server, err := pgserver.Start(t.Context(), pgserver.Options{Settings: pgserver.FastSettings()})
+	require.NoError(t, err)
+	t.Cleanup(func() { require.NoError(t, server.Close()) })
+	db := kit.OpenDatabase(t, server.URL("postgres"), "tailpost")
+	db.Migrate(t, outbox.DefaultMapping())
+	db.Run(t, "SELECT pg_create_logical_replication_slot('tailpost', 'pgoutput')")
+	db.Run(t, `INSERT INTO tailpost.relay (slot, epoch, owner, system_id, timeline, batch, settled_lsn, settled_at, updated_at, started_at)
+		VALUES ('tailpost', 1, 'o', 's', 1, 1, '0/10', now() - interval '1 hour', now(), now() - interval '1 day')`)
+	db.Insert(t, kit.Event("order.paid", `{}`))
+	store, err := query.Open(t.Context(), query.Options{URL: config.NewSecret(db.URL), Mapping: outbox.DefaultMapping()})
+	require.NoError(t, err)
+	t.Cleanup(store.Close)
+	state := func() string {
+		page, err := store.Events(t.Context(), query.EventQuery{Limit: 10})
+		require.NoError(t, err)
+		require.Len(t, page.Events, 1)
+		require.NoError(t, store.EventStates(t.Context(), "", page.Events))
+		return page.Events[0].State
+	}
+	require.Equal(t, query.EventNew, state())
+
+	// By an audit, however much is written meanwhile.
+	db.Run(t, "UPDATE tailpost.relay SET audited_at = now() + interval '1 second'")
+	require.Equal(t, query.EventUnmatched, state())
+	db.Run(t, "UPDATE tailpost.relay SET audited_at = now() - interval '2 hours'")
+	require.Equal(t, query.EventNew, state())
+
+	// By the slot.
+	kit.Eventually(t, kit.Patience, func() error {
+		db.Run(t, "SELECT pg_replication_slot_advance('tailpost', pg_current_wal_lsn())")
+		if got := state(); got != query.EventUnmatched {
+			return fmt.Errorf("it is %s", got)
+		}
+		return nil
+	})
+	db.Insert(t, kit.Event("order.paid", `{}`), kit.Event("order.paid", `{}`))
+	page, err := store.Events(t.Context(), query.EventQuery{Limit: 10, Since: time.Now().Add(-time.Hour)})
+	require.NoError(t, err)
+	require.NoError(t, store.EventStates(t.Context(), "", page.Events))
+	require.Equal(t, query.EventNew, page.Events[0].State, "what came after it")
+}
