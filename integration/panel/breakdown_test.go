@@ -17,9 +17,10 @@ func TestPagesBreakAttemptsDown(t *testing.T) {
 	w.receiver.On("/bad", kit.Respond(http.StatusServiceUnavailable, ""))
 	good := w.endpoint("Good", "/good", map[string]any{"events": []string{"order.*"}})
 	bad := w.endpoint("Bad", "/bad", map[string]any{"events": []string{"invoice.*"}})
-	for _, name := range []string{"order.created", "order.created", "order.paid", "invoice.sent"} {
+	for _, name := range []string{"order.created", "order.created", "order.paid"} {
 		w.insert(name, "", `{}`)
 	}
+	given := w.insert("invoice.sent", "", `{}`)
 	w.attempts(good, 3)
 	w.attempts(bad, 1)
 	v := loggedIn(t, w, adminKey)
@@ -41,6 +42,7 @@ func TestPagesBreakAttemptsDown(t *testing.T) {
 		}
 	}
 	require.NotContains(t, v.get("/panel/endpoints/"+good).body, "invoice.sent")
+	require.Contains(t, v.get("/panel/events/"+given).body, "exhausted, 1 attempt so far")
 }
 
 // The overview names an endpoint in trouble however many others are newer, and reads no counters of
