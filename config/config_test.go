@@ -218,6 +218,30 @@ func TestLoadFull(t *testing.T) {
 	require.Equal(t, "sealed with thirty-two bytes!!!!", string(key))
 }
 
+func TestNeverIsAnEndpointsWordAgainstTheDefaults(t *testing.T) {
+	t.Parallel()
+	cfg, diags := parse(t, `
+database {
+  url = env("DATABASE_URL")
+}
+defaults {
+  disable_after = "1h"
+}
+endpoint "never" {
+  url           = "https://a.example.com"
+  secret        = env("ERP_SECRET")
+  disable_after = "never"
+}
+endpoint "default" {
+  url    = "https://b.example.com"
+  secret = env("ERP_SECRET")
+}
+`)
+	require.Empty(t, diags)
+	require.Zero(t, cfg.Endpoints[0].DisableAfter)
+	require.Equal(t, time.Hour, cfg.Endpoints[1].DisableAfter)
+}
+
 func TestDefaults(t *testing.T) {
 	t.Parallel()
 	cfg, diags := config.Load("testdata/valid/minimal.hcl", options())

@@ -47,6 +47,12 @@ func TestCheckTable(t *testing.T) {
 				"CREATE UNLOGGED TABLE app.events_1 PARTITION OF app.events DEFAULT",
 			problems: []string{"outbox table app.events has partitions that are UNLOGGED or foreign, so their rows would never be delivered: app.events_1"},
 		},
+		"a foreign partition": {
+			ddl: "CREATE TABLE app.events (id bigint, " + columns + ") PARTITION BY RANGE (id);" +
+				"CREATE FOREIGN DATA WRAPPER elsewhere; CREATE SERVER elsewhere FOREIGN DATA WRAPPER elsewhere;" +
+				"CREATE FOREIGN TABLE app.events_1 PARTITION OF app.events DEFAULT SERVER elsewhere",
+			problems: []string{"outbox table app.events has partitions that are UNLOGGED or foreign, so their rows would never be delivered: app.events_1"},
+		},
 		"an unlogged table": {
 			ddl:      "CREATE UNLOGGED TABLE app.events (id bigint PRIMARY KEY, " + columns + ")",
 			problems: []string{`outbox table app.events is UNLOGGED, so its rows never reach the WAL and none would be delivered: ALTER TABLE "app"."events" SET LOGGED`},

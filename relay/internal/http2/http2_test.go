@@ -222,7 +222,7 @@ func TestGivenUpRequestIsReset(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			c, p := connect(t)
-			p.hello(t, h2.Setting{ID: h2.SettingInitialWindowSize, Val: 10})
+			p.hello(t, h2.Setting{ID: h2.SettingInitialWindowSize, Val: 10}, h2.Setting{ID: h2.SettingMaxConcurrentStreams, Val: 1})
 			ctx, cancel := context.WithCancel(t.Context())
 			defer cancel()
 			require.True(t, c.Reserve())
@@ -239,9 +239,27 @@ func TestGivenUpRequestIsReset(t *testing.T) {
 			require.NoError(t, p.head(stream, true, ":status", "200"), "too late, and no offence")
 			next := send(t, c, time.Minute, nil)
 			require.NoError(t, p.head(p.next(t).stream, true, ":status", "202"))
-			require.Equal(t, 202, (<-next).Status)
+			require.Equal(t, 202, (<-next).Status, "its place is free again")
+			c.Retire()
+			_, err := p.read()
+			require.Error(t, err, "nothing holds the connection open")
 		})
 	}
+}
+
+// TestGoingAwayLeavesWhatWasLookedAt: the last request that the peer names is answered, and not
+// taken for one that nobody has seen.
+func TestGoingAwayLeavesWhatWasLookedAt(t *testing.T) {
+	t.Parallel()
+	c, p := connect(t)
+	p.hello(t)
+	out := send(t, c, time.Minute, nil)
+	stream := p.next(t).stream
+	require.NoError(t, p.WriteGoAway(stream, h2.ErrCodeNo, nil))
+	require.NoError(t, p.head(stream, true, ":status", "200"))
+	r := <-out
+	require.NoError(t, r.err)
+	require.Equal(t, 200, r.Status)
 }
 
 // TestEndOfARequest: what the peer does to a request, and what is said of it.

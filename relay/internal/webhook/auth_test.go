@@ -222,6 +222,71 @@ func TestOAuth2_noToken(t *testing.T) {
 	}
 }
 
+// TestOAuth2_redirects: a token is for the receiver that the endpoint names, not for where that one
+// sends it.
+func TestOAuth2_redirects(t *testing.T) {
+	t.Parallel()
+	a := newAuthorizer(t, time.Hour)
+	elsewhere := newReceiver(t, plainHTTP, nil)
+	for name, next := range map[string]string{"to the same receiver": "/next", "to another": elsewhere.URL} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			rec := newReceiver(t, plainHTTP, func(w http.ResponseWriter, r *http.Request) {
+				if r.URL.Path != "/next" {
+					redirecting(307, constant(next))(w, r)
+				}
+			})
+			require.True(t, a.endpoint(t, rec.URL+"/start", follows(1)).Send(t.Context(), newRequest()).Delivered)
+			require.NotEmpty(t, (<-rec.requests).header.Get("Authorization"))
+			if next == "/next" {
+				require.NotEmpty(t, (<-rec.requests).header.Get("Authorization"))
+				return
+			}
+			require.Empty(t, (<-elsewhere.requests).header.Values("Authorization"))
+		})
+	}
+}
+
+// TestOAuth2_ofOneEndpoint: requests of others, made with the same buffers, carry no token of it.
+func TestOAuth2_ofOneEndpoint(t *testing.T) {
+	t.Parallel()
+	a := newAuthorizer(t, time.Hour)
+	rec, open := a.guarded(t), newReceiver(t, plainHTTP, nil)
+	c := newClient(t, webhook.Options{Network: loopback()})
+	with := endpointOf(t, c, rec.URL, func(e *config.Endpoint) {
+		e.Auth = config.Auth{Kind: config.AuthOAuth2, ClientID: "tailpost", Secret: config.NewSecret("client-secret"), TokenURL: a.URL + "/token"}
+	})
+	without := endpointOf(t, c, open.URL)
+	for range 50 {
+		require.True(t, with.Send(t.Context(), newRequest()).Delivered)
+		require.True(t, without.Send(t.Context(), newRequest()).Delivered)
+		require.Empty(t, (<-open.requests).header.Values("Authorization"))
+	}
+}
+
+// TestOAuth2_impatience: that an attempt was given up while it waited for a token says nothing of the
+// token endpoint, and the next attempt fetches one at once.
+func TestOAuth2_impatience(t *testing.T) {
+	t.Parallel()
+	a := newAuthorizer(t, time.Hour)
+	asked := make(chan struct{})
+	a.has(func(_ http.ResponseWriter, r *http.Request) {
+		_, _ = io.Copy(io.Discard, r.Body) // only then the server sees that the client has left
+		close(asked)
+		<-r.Context().Done()
+	})
+	e := a.endpoint(t, a.guarded(t).URL)
+	ctx, cancel := context.WithCancel(t.Context())
+	gone := make(chan webhook.Result, 1)
+	go func() { gone <- e.Send(ctx, newRequest()) }()
+	<-asked
+	cancel()
+	require.False(t, (<-gone).Delivered)
+	a.has(nil)
+	res := e.Send(t.Context(), newRequest())
+	require.True(t, res.Delivered, res.Attempt.Error)
+}
+
 // TestOAuth2_guard: the authorization server is reached through the guard.
 func TestOAuth2_guard(t *testing.T) {
 	t.Parallel()

@@ -40,6 +40,16 @@ func TestTheReceiversWordArrives(t *testing.T) {
 	}
 }
 
+// TestWhatFollowsTheBodyIsNoWord: a trailer says nothing of the delivery.
+func TestWhatFollowsTheBodyIsNoWord(t *testing.T) {
+	t.Parallel()
+	s := newScript(t, says("HTTP/1.1 500 Oops\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nno\r\n0\r\nWebhook-Delivery: disable\r\nRetry-After: 60\r\n\r\n", true))
+	res := newEndpoint(t, s.url).Send(t.Context(), newRequest())
+	require.Equal(t, "no", string(res.Attempt.ResponseBody))
+	require.Empty(t, res.Word)
+	require.Zero(t, res.RetryAfter)
+}
+
 // TestTheEndpointsMethod: requests have it by both protocols, on redirects too, and with it the
 // body that is signed.
 func TestTheEndpointsMethod(t *testing.T) {
