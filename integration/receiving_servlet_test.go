@@ -88,7 +88,7 @@ func TestAServletContainerVerifiesWhatItReads(t *testing.T) {
 	require.Len(t, blocks, 1)
 	imports, class, _ := strings.Cut(blocks[0], "\nfinal class")
 	page := ""
-	for _, line := range strings.Fields(strings.ReplaceAll(imports, "import ", "")) {
+	for line := range strings.FieldsSeq(strings.ReplaceAll(imports, "import ", "")) {
 		page += fmt.Sprintf("<%%@ page import=%q %%>", strings.TrimSuffix(line, ";"))
 	}
 	page += "<%! static final class" + class + "%>" + readDocument(t, "integration/receivers/harness/hook.jsp")

@@ -59,11 +59,11 @@ func (s *sweep) goRound(ctx context.Context, recent []ledger.Span, now ledger.Ho
 	}
 	p, ok, err := s.part(ctx, s.table, blocks, now)
 	if err != nil || !ok {
-		return s.Auditor.round, err
+		return s.round, err
 	}
 	s.scope = ledger.Scope{Horizon: p.settled}
 	if s.table, err = s.Open(ctx, s.scope); err != nil {
-		return s.Auditor.round, err
+		return s.round, err
 	}
 	return p.next, s.read(ctx, []ledger.Span{p.Span})
 }
