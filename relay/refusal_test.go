@@ -2,6 +2,7 @@ package relay_test
 
 import (
 	"context"
+	"maps"
 	"net/url"
 	"strings"
 	"testing"
@@ -90,16 +91,14 @@ func refusing(t *testing.T, name string) (address, slot string) {
 		db = kit.NewDatabase(t)
 	} else {
 		all := pgserver.FastSettings()
-		for setting, value := range settings {
-			all[setting] = value
-		}
+		maps.Copy(all, settings)
 		server, err := pgserver.Start(t.Context(), pgserver.Options{Settings: all})
 		require.NoError(t, err)
 		t.Cleanup(func() { require.NoError(t, server.Close()) })
 		db = kit.OpenDatabase(t, server.URL("postgres"), "tailpost")
 		db.Migrate(t, outbox.DefaultMapping())
 	}
-	for _, sql := range strings.Split(refusals[name].sql, "\n") {
+	for sql := range strings.SplitSeq(refusals[name].sql, "\n") {
 		if sql != "" {
 			db.Run(t, strings.ReplaceAll(sql, "SLOT", db.Slot))
 		}

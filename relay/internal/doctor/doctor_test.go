@@ -254,7 +254,7 @@ func TestAServerThatIsNotSetUpIsNamedWithWhatMendsIt(t *testing.T) {
 				if broken.database != "" {
 					at = bundle(t, strings.Replace(b.cfg.Database.URL.Reveal(), "/postgres?", "/"+broken.database+"?", 1), b.cfg.Database.Slot)
 				}
-				for _, sql := range strings.Split(broken.sql, "; ") { // CHECKPOINT and slots want a transaction of their own
+				for sql := range strings.SplitSeq(broken.sql, "; ") { // CHECKPOINT and slots want a transaction of their own
 					at.exec(t, sql)
 				}
 			}

@@ -295,7 +295,9 @@ func (p *patient) explain(ctx context.Context, statement string) (auditPlan, err
 	if err := p.conn.QueryRow(ctx, "EXPLAIN (FORMAT JSON) "+statement).Scan(&text); err != nil {
 		return auditPlan{}, err
 	}
-	var plans []struct{ Plan auditPlan }
+	var plans []struct {
+		Plan auditPlan `json:"Plan"`
+	}
 	if err := json.Unmarshal(text, &plans); err != nil || len(plans) != 1 {
 		return auditPlan{}, fmt.Errorf("read the plan of the audit: %w", err)
 	}
