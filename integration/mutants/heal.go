@@ -1,25 +1,7 @@
 package main
 
-// healMutants break what an audit looks at.
+// healMutants break what an audit promises: what is looked at, and when.
 var healMutants = []mutant{
-	{
-		name:    "heal-lease-hides-a-moved-slot",
-		file:    "relay/internal/heal/detect.go",
-		old:     `{name: "slot ahead within the lease", looks: leased,`,
-		new:     `{name: "slot ahead within the lease", looks: func(*Finding) string { return "" },`,
-		promise: "A slot that somebody moved after a crash is healed at the start, however little it was moved.",
-		pkg:     "./integration",
-		run:     "TestASlotThatIsMovedAfterACrash",
-	},
-	{
-		name:    "heal-crash-sweeps-the-table",
-		file:    "relay/internal/heal/detect.go",
-		old:     `doubt: true, glance: true},`,
-		new:     `doubt: true},`,
-		promise: "After a plain crash the table is not swept.",
-		pkg:     "./relay/internal/heal",
-		run:     "TestAfterACrash",
-	},
 	{
 		name:    "heal-glance-counts-as-an-audit",
 		file:    "relay/internal/heal/audit.go",
@@ -102,15 +84,6 @@ var healMutants = []mutant{
 		run:     "TestAudited_keepsTheRound",
 	},
 	{
-		name:    "heal-timeless-in-silence",
-		file:    "relay/internal/heal/judge.go",
-		old:     "return s.untold < mostUntold // counted",
-		new:     "return false // counted",
-		promise: "A row that nobody has and that says nothing of its time is told of.",
-		pkg:     "./relay/internal/heal",
-		run:     "TestTheAuditOfAnIntervalTells",
-	},
-	{
 		name:    "heal-timeless-without-bound",
 		file:    "relay/internal/heal/sweep.go",
 		old:     "mostUntold = 1000",
@@ -118,15 +91,6 @@ var healMutants = []mutant{
 		promise: "Rows that say nothing of their time are counted at a bounded cost.",
 		pkg:     "./relay/internal/heal",
 		run:     "TestRowsThatDoNotSay",
-	},
-	{
-		name:    "heal-timeless-nobody-wants",
-		file:    "relay/internal/heal/judge.go",
-		old:     "f.Err != nil || len(s.Dispatcher.Route(s.ids[:0], &ev)) > 0 {",
-		new:     "f.Err != nil || len(s.Dispatcher.Wanting(s.ids[:0], &ev)) > 0 {",
-		promise: "What a filter leaves out is not told of as lost.",
-		pkg:     "./relay/internal/heal",
-		run:     "TestTheAuditOfAnIntervalTells",
 	},
 	{
 		name:    "heal-doctor-without-a-default",
@@ -183,15 +147,6 @@ var healMutants = []mutant{
 		run:     "TestMemory_keepsTheRow",
 	},
 	{
-		name:    "heal-reused-id-of-no-event-in-silence",
-		file:    "relay/internal/heal/judge.go",
-		old:     "if r.Doubtful && (noEvent || len(s.ids) > 0) {",
-		new:     "if r.Doubtful && len(s.ids) > 0 {",
-		promise: "A row of a gap whose id was used before is counted, whatever it is.",
-		pkg:     "./relay/internal/heal",
-		run:     "TestAGapCountsRows",
-	},
-	{
 		name:    "heal-stripe-without-charset",
 		file:    "relay/internal/webhook/format.go",
 		old:     `typeStripe = "application/json; charset=utf-8"`,
@@ -199,5 +154,158 @@ var healMutants = []mutant{
 		promise: "A servlet's reader verifies a signature of Stripe's over text that is not ASCII.",
 		pkg:     "./integration",
 		run:     "TestAServletContainerVerifies",
+	},
+	{
+		name: "core-heal-audit-does-not-wait",
+		file: "relay/internal/heal/audit.go",
+		old: `	to, err := a.Barriers.Wait(ctx)
+	if err != nil {
+		return err
+	}
+`,
+		new: `	to := source.Position(1000)
+`,
+		promise: "An audit looks at the table only once the stream has brought what was committed before.",
+		pkg:     "./relay/internal/heal",
+		run:     "TestAnAuditWaits",
+	},
+	{
+		name: "core-heal-suspicion-is-enough",
+		file: "relay/internal/heal/sweep.go",
+		old: `	if _, err := s.Barriers.Wait(ctx); err != nil {
+		return read, read, err
+	}
+`,
+		new:     "",
+		promise: "What is on its way through the stream is not sent by the audit too.",
+		pkg:     "./relay/internal/heal",
+		run:     "TestAnAuditWaits",
+	},
+	{
+		name: "core-heal-sound-too-soon",
+		file: "relay/internal/heal/audit.go",
+		old: `		if q == nil {
+			sound()
+`,
+		new: `		sound()
+		if q == nil {
+`,
+		promise: "Nothing is removed from the table while a gap waits to be healed.",
+		pkg:     "./relay/internal/heal",
+		run:     "TestAnAuditThatFails",
+	},
+	{
+		name: "core-heal-order-before-gap",
+		file: "relay/internal/heal/sweep.go",
+		old: `	s.tell()
+	s.noteUntold()
+`,
+		new: `	s.noteUntold()
+`,
+		promise: "An endpoint with an order gets what a gap lost before what came after it.",
+		pkg:     "./relay/internal/heal",
+		run:     "TestEndpointsWithAnOrder",
+	},
+	{
+		name: "core-heal-order-held-for-ever",
+		file: "relay/internal/heal/audit.go",
+		old: `		a.Dispatcher.Healed()
+		switch {`,
+		new:     "\t\tswitch {",
+		promise: "An audit that fails holds no order up.",
+		pkg:     "./relay/internal/heal",
+		run:     "TestAnAuditThatFails",
+	},
+	{
+		name:    "core-heal-gap-untold",
+		file:    "relay/internal/heal/audit.go",
+		old:     "if !q.due && gap.Events == 0 {",
+		new:     "if gap.Events == 0 || q.due {",
+		promise: "Each heal of a gap is a row of tailpost.gap.",
+		pkg:     "./relay/internal/heal",
+		run:     "TestAnAuditDelivers",
+	},
+	{
+		name: "core-heal-limit-ignored",
+		file: "relay/internal/heal/audit.go",
+		old: `	return Limit(ctx, a.Ledger, a.Hold.Slot, gap.Now)
+`,
+		new: `	return nil
+`,
+		promise: "A relay that finds gap after gap ends and says so.",
+		pkg:     "./relay/internal/heal",
+		run:     "TestTheRelayEnds",
+	},
+	{
+		name:    "core-heal-horizon-too-late",
+		file:    "relay/internal/heal/audit.go",
+		old:     "Horizon: known.settled(),",
+		new:     "Horizon: horizon,",
+		promise: "What was written within the hour is looked at again.",
+		pkg:     "./relay/internal/heal",
+		run:     "TestBehindTheHorizon",
+	},
+	{
+		name:    "core-heal-horizon-never-moves",
+		file:    "relay/internal/heal/audit.go",
+		old:     "h.At.Sub(hs[1].At) >= gapMargin",
+		new:     "h.At.Sub(hs[1].At) >= 1000*gapMargin",
+		promise: "An audit costs what is new, not the table.",
+		pkg:     "./relay/internal/heal",
+		run:     "TestBehindTheHorizon",
+	},
+	{
+		name:    "core-heal-one-transaction",
+		file:    "relay/internal/heal/sweep.go",
+		old:     "return len(b.ds) == queueRows || len(b.ds) > 0 && b.bytes+len(d.Event.Payload) > queueBytes",
+		new:     "return len(d.Event.Payload) < 0",
+		promise: "A heal holds the slot's row for a short time.",
+		pkg:     "./relay/internal/heal",
+		run:     "TestAGapIsQueuedInSmall",
+	},
+	{
+		name:    "core-heal-batch-of-any-size",
+		file:    "relay/internal/heal/sweep.go",
+		old:     "len(b.ds) > 0 && b.bytes+len(d.Event.Payload) > queueBytes",
+		new:     "len(b.ds) > 0 && b.bytes > 100*queueBytes",
+		promise: "A heal of large payloads is bounded by their bytes.",
+		pkg:     "./relay/internal/heal",
+		run:     "TestAGapIsQueuedInSmall",
+	},
+	{
+		name:    "core-heal-doubt-holds-order",
+		file:    "relay/internal/heal/audit.go",
+		old:     "return q != nil && q.due }",
+		new:     "return q != nil }",
+		promise: "Nobody waits for a sweep after a plain crash.",
+		pkg:     "./relay/internal/heal",
+		run:     "TestDetectors",
+	},
+	{
+		name:    "core-rows-judged-by-another-time",
+		file:    "relay/internal/heal/sweep.go",
+		old:     "created[found[i].ID], now)",
+		new:     "found[i].Event.CreatedAt, now)",
+		promise: "A row is delivered by the time that it was judged by.",
+		pkg:     "./integration",
+		run:     "TestAGapIsHealedByWhatARowIs/a_day_since_this_morning",
+	},
+	{
+		name:    "core-heal-order-of-the-table",
+		file:    "relay/internal/heal/sweep.go",
+		old:     "\tslices.SortStableFunc(found, func(a, b ledger.Found) int { return a.Event.CreatedAt.Compare(b.Event.CreatedAt) })\n",
+		new:     "\tslices.SortStableFunc(found, func(_, _ ledger.Found) int { return 0 })\n",
+		promise: "Events of a gap come in the order of their times.",
+		pkg:     "./relay/internal/heal",
+		run:     "^TestAGapIsQueuedInTheOrderOfItsTimes$",
+	},
+	{
+		name:    "core-heal-tells-one-endpoint",
+		file:    "relay/internal/heal/sweep.go",
+		old:     "\t\tcase !slices.Contains(unordered, id):",
+		new:     "\t\tcase len(unordered) == 0:",
+		promise: "Every endpoint that got something from the table is told to look there.",
+		pkg:     "./relay/internal/heal",
+		run:     "^TestEveryEndpointIsToldOfWhatAGapHadForIt$",
 	},
 }

@@ -22,9 +22,11 @@ type mutant struct {
 // all returns the mutants of every list.
 func all() []mutant {
 	return slices.Concat(
-		apiMutants, configMutants, coreMutants, dispatchMutants, faultMutants, healMutants, http2Mutants, ledgerMutants, outboxMutants,
-		operateMutants, panelMutants, payloadMutants, portalMutants, processMutants, reachMutants, schemaMutants,
-		searchMutants, tracingMutants, webhookMutants,
+		accessMutants, agingMutants, apiMutants, configMutants, coreMutants, dispatchMutants,
+		faultMutants, healMutants, judgeMutants, holdMutants, http2Mutants, ledgerMutants, linkMutants, operateMutants,
+		outboxMutants, panelMutants, payloadMutants, portalMutants, processMutants, queryMutants,
+		queueMutants, reachMutants, schemaMutants, searchMutants, signatureMutants, sourceMutants,
+		telemetryMutants, tracingMutants, webhookMutants, wireMutants,
 	)
 }
 

@@ -1,119 +1,7 @@
 package main
 
-// processMutants break what the process promises to those who run it: metrics, commands, exit
-// codes, signals, and the bounds that only a whole relay shows.
+// processMutants break what the process and its commands promise.
 var processMutants = []mutant{
-	// Metrics.
-	{
-		name:    "process-histogram-boundary-one-off",
-		file:    "relay/internal/telemetry/count.go",
-		old:     "if seconds <= bound {",
-		new:     "if seconds < bound {",
-		promise: "An attempt that took exactly a bucket's bound is in that bucket.",
-		pkg:     "./relay/internal/telemetry",
-		run:     "TestBatchesAreCounted",
-	},
-	{
-		name:    "process-removed-rows-not-counted",
-		file:    "relay/internal/telemetry/count.go",
-		old:     "len(b.Park) + len(b.Update) + len(b.Remove)",
-		new:     "len(b.Park) + len(b.Update)",
-		promise: "Every row that a recording transaction writes, changes or removes is counted.",
-		pkg:     "./relay/internal/telemetry",
-		run:     "TestBatchesAreCounted",
-	},
-	{
-		name:    "process-neighbours-tally",
-		file:    "relay/internal/telemetry/count.go",
-		old:     "if t == nil || a.EndpointID != of {",
-		new:     "if t == nil {",
-		promise: "An attempt counts for its own endpoint.",
-		pkg:     "./relay/internal/telemetry",
-		run:     "TestBatchesAreCounted",
-	},
-	{
-		name:    "process-counters-kept-for-ever",
-		file:    "relay/internal/telemetry/count.go",
-		old:     "delete(m.endpoints, id)",
-		new:     "_ = id",
-		promise: "Endpoints that come and go do not fill the relay's memory with their counters.",
-		pkg:     "./relay/internal/telemetry",
-		run:     "TestEndpointsThatAreGoneAreForgotten",
-	},
-	{
-		name:    "process-histogram-not-cumulative",
-		file:    "relay/internal/telemetry/text.go",
-		old:     "below += t.buckets[i]",
-		new:     "below = t.buckets[i]",
-		promise: "The buckets of a histogram are cumulative, as Prometheus reads them.",
-		pkg:     "./relay/internal/telemetry",
-		run:     "TestBatchesAreCounted",
-	},
-	{
-		name:    "process-database-asked-at-every-scrape",
-		file:    "relay/internal/telemetry/telemetry.go",
-		old:     "if began.Before(m.stale) {",
-		new:     "if began.After(m.stale) {",
-		promise: "The host database is asked for its measures every five seconds at most, however many scrape.",
-		pkg:     "./relay/internal/telemetry",
-		run:     "TestTheDatabaseIsAskedWhileSomebodyScrapesAndSeldom",
-	},
-	{
-		name:    "process-slow-measures-asked-as-often",
-		file:    "relay/internal/telemetry/telemetry.go",
-		old:     "max(leastAge, ageFactor*now.Sub(began))",
-		new:     "leastAge",
-		promise: "Measuring takes a twentieth of the time at most.",
-		pkg:     "./relay/internal/telemetry",
-		run:     "TestTheDatabaseIsAskedWhileSomebodyScrapesAndSeldom",
-	},
-	{
-		name:    "process-scraper-that-left-blames-the-database",
-		file:    "relay/internal/telemetry/telemetry.go",
-		old:     "if ctx.Err() != nil {",
-		new:     "if false {",
-		promise: "A scrape that is broken off says nothing about the database.",
-		pkg:     "./relay/internal/telemetry",
-		run:     "TestWithoutTheDatabaseTheRestIsShown",
-	},
-	{
-		name:    "process-old-measures-of-a-lost-database",
-		file:    "relay/internal/telemetry/telemetry.go",
-		old:     "m.reached = err == nil",
-		new:     "m.reached = m.reached || err == nil",
-		promise: "What the database told before it was lost is not shown as if it held now.",
-		pkg:     "./relay/internal/telemetry",
-		run:     "TestMeasuresOfALostDatabaseAreNotShown",
-	},
-	{
-		name:    "process-metrics-to-web-pages",
-		file:    "relay/internal/telemetry/serve.go",
-		old:     "if !local(r.Host) {",
-		new:     "if false {",
-		promise: "No web page that a browser of this machine shows reads the metrics.",
-		pkg:     "./relay/internal/telemetry",
-		run:     "TestOnlyThisMachineIsAnswered",
-	},
-	{
-		name:    "process-metrics-on-every-address",
-		file:    "relay/internal/telemetry/serve.go",
-		old:     "if !cfg.Loopback() {",
-		new:     "if false {",
-		promise: "The metrics, which ask for no key, are served on loopback only.",
-		pkg:     "./relay/internal/telemetry",
-		run:     "TestOnlyLoopbackIsListenedOn",
-	},
-	{
-		name:    "process-lag-never-shown",
-		file:    "relay/internal/telemetry/text.go",
-		old:     "lag = max(0, m.o.Now().Sub(status.Oldest).Seconds())",
-		new:     "lag = min(0, m.o.Now().Sub(status.Oldest).Seconds())",
-		promise: "tailpost_lag_seconds is the age of the oldest transaction that is not settled.",
-		pkg:     "./relay/internal/telemetry",
-		run:     "TestTheDatabaseIsAskedWhileSomebodyScrapesAndSeldom",
-	},
-
-	// Commands.
 	{
 		name:    "process-invalid-configuration-exits-with-1",
 		file:    "cmd/tailpost/errors.go",
@@ -222,8 +110,6 @@ var processMutants = []mutant{
 		pkg:     "./integration",
 		run:     "TestABadConfigurationChangesNothingAndSaysWhy",
 	},
-
-	// The log.
 	{
 		name:    "process-log-queue-without-bound",
 		file:    "cmd/tailpost/logqueue.go",
@@ -287,35 +173,6 @@ var processMutants = []mutant{
 		pkg:     "./integration",
 		run:     "TestALogWhoseReaderIsGoneStopsNothing",
 	},
-
-	// Clocks.
-	{
-		name:    "process-clock-reported-at-every-answer",
-		file:    "relay/internal/telemetry/clocks.go",
-		old:     "case is && !was && len(c.receivers) < mostApart:",
-		new:     "case is && len(c.receivers) < mostApart:",
-		promise: "A receiver whose clock is apart is reported once.",
-		pkg:     "./relay/internal/telemetry",
-		run:     "TestClocks",
-	},
-	{
-		name:    "process-slow-clock-is-none",
-		file:    "relay/internal/telemetry/clocks.go",
-		old:     "switch is := ahead.Abs() >= clocksApart; {\n\tcase is && !was:",
-		new:     "switch is := ahead >= clocksApart; {\n\tcase is && !was:",
-		promise: "A database whose clock is behind is noticed as one whose clock is ahead.",
-		pkg:     "./relay/internal/telemetry",
-		run:     "TestClocks",
-	},
-	{
-		name:    "process-slow-network-is-a-clock",
-		file:    "relay/internal/telemetry/clocks.go",
-		old:     "case there.After(ended):\n\t\treturn there.Sub(ended)",
-		new:     "case there.After(began):\n\t\treturn there.Sub(began)",
-		promise: "The time that asking took is not held against a clock.",
-		pkg:     "./relay/internal/telemetry",
-		run:     "TestAClockIsApart",
-	},
 	{
 		name:    "process-date-of-a-refusal-not-read",
 		file:    "relay/internal/http1/answer.go",
@@ -325,8 +182,6 @@ var processMutants = []mutant{
 		pkg:     "./integration",
 		run:     "TestAReceiverWithAnotherClockIsNoticed",
 	},
-
-	// Commands that ask the API.
 	{
 		name:    "process-key-in-the-clear",
 		file:    "cmd/tailpost/client.go",
@@ -372,8 +227,6 @@ var processMutants = []mutant{
 		pkg:     "./cmd/tailpost",
 		run:     "TestAKeyGoesToNoOtherAddress",
 	},
-
-	// The doctor.
 	{
 		name:    "process-doctor-failure-exits-with-0",
 		file:    "cmd/tailpost/doctor.go",
@@ -383,91 +236,6 @@ var processMutants = []mutant{
 		pkg:     "./cmd/tailpost",
 		run:     "TestScripts/doctor",
 	},
-	{
-		name:    "process-doctor-check-that-failed-is-left-out",
-		file:    "relay/internal/doctor/doctor.go",
-		old:     "found = []Finding{{Grade: Failure, Detail: pglink.Describe(err).Error()}}",
-		new:     "found = nil",
-		promise: "What doctor could not look at is a failure.",
-		pkg:     "./relay/internal/doctor",
-		run:     "TestACheckThatCannotBeMadeIsAFailure",
-	},
-	{
-		name:    "process-doctor-takes-any-clock",
-		file:    "relay/internal/doctor/server.go",
-		old:     "case apart.Abs() >= clockFailure:",
-		new:     "case apart >= clockFailure:",
-		promise: "A clock that is minutes behind is a failure as one that is ahead.",
-		pkg:     "./relay/internal/doctor",
-		run:     "TestClocksAreJudged",
-	},
-	{
-		name:    "process-doctor-misses-a-full-server",
-		file:    "relay/internal/doctor/slot.go",
-		old:     "if usedSlots >= slots && !ours {",
-		new:     "if usedSlots > slots && !ours {",
-		promise: "doctor says before the first start that no replication slot is left.",
-		pkg:     "./relay/internal/doctor",
-		run:     "TestAServerThatIsNotSetUp/no_slot_left",
-	},
-	{
-		name:    "process-doctor-sends-an-event",
-		file:    "relay/internal/doctor/endpoints.go",
-		old:     "\"HEAD %s HTTP/1.1",
-		new:     "\"POST %s HTTP/1.1",
-		promise: "doctor sends nothing to a receiver that could be taken for an event.",
-		pkg:     "./relay/internal/doctor",
-		run:     "TestReceiversAreExamined",
-	},
-	{
-		name:    "process-doctor-misses-a-standby",
-		file:    "relay/internal/doctor/server.go",
-		old:     "if p.server.Standby {",
-		new:     "if !p.server.Standby {",
-		promise: "doctor tells a standby from a primary.",
-		pkg:     "./relay/internal/doctor",
-		run:     "TestAStandby|TestAHealthy",
-	},
-	{
-		name:    "process-doctor-foreign-role-may-publish",
-		file:    "relay/internal/doctor/slot.go",
-		old:     "if mayCreate && owner {",
-		new:     "if mayCreate || owner {",
-		promise: "A publication that the role may not set up is a failure, with the SQL for who may.",
-		pkg:     "./relay/internal/doctor",
-		run:     "TestWhatIsBrokenIsNamed/a_role_that_may_not_publish",
-	},
-
-	// The slot.
-	{
-		name:    "process-slot-creation-waits-in-silence",
-		file:    "relay/internal/source/postgres/blockers.go",
-		old:     "s.opts.Waiting(by)",
-		new:     "_ = by",
-		promise: "A first start that waits for older transactions says which.",
-		pkg:     "./relay/internal/source/postgres",
-		run:     "TestTheCreationOfASlotSaysWhoHoldsItUp",
-	},
-	{
-		name:    "process-prepared-transaction-not-named",
-		file:    "relay/internal/source/postgres/blockers.go",
-		old:     "COALESCE(p.gid, '') AS prepared",
-		new:     "'' AS prepared",
-		promise: "A prepared transaction that holds up the slot is named with what ends it.",
-		pkg:     "./relay/internal/source/postgres",
-		run:     "TestTheCreationOfASlotSaysWhoHoldsItUp",
-	},
-	{
-		name:    "process-unready-slot-taken-for-a-relay",
-		file:    "relay/internal/source/postgres/slot.go",
-		old:     "if have.confirmedFlush != 0 {",
-		new:     "if have.confirmedFlush >= 0 {",
-		promise: "The connection of a relay that was killed while it created the slot is not taken for a relay that delivers.",
-		pkg:     "./relay/internal/source/postgres",
-		run:     "TestTheCreationOfASlotSaysWhoHoldsItUp",
-	},
-
-	// What only a whole relay shows.
 	{
 		name:    "process-idle-connections-keep-descriptors",
 		file:    "relay/internal/webhook/origin.go",
