@@ -145,9 +145,14 @@ func (w *world) Recent(_ context.Context, since time.Time) (spans []ledger.Span,
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	for _, r := range w.rows {
-		if !r.CreatedAt.Before(since) {
-			spans = append(spans, ledger.Span{From: r.block, To: r.block + 1})
+		if r.CreatedAt.Before(since) {
+			continue
 		}
+		if n := len(spans); n > 0 && spans[n-1].To == r.block {
+			spans[n-1].To++
+			continue
+		}
+		spans = append(spans, ledger.Span{From: r.block, To: r.block + 1})
 	}
 	return spans, w.indexed, nil
 }

@@ -30,7 +30,9 @@ func TestAfterACrashOnlyTheNewestRowsAreLookedAt(t *testing.T) {
 				b.insert(b.gap.Add(-10*time.Minute), "old", "older")
 				b.insert(b.gap.Add(-time.Minute), "lost")
 				for n := range test.more {
-					b.insert(b.gap, fmt.Sprintf("new %d", n))
+					id := fmt.Sprint("new ", n)
+					b.insert(b.gap, id)
+					b.recorded[id] = []string{"erp", "ledger"}
 				}
 				f := sound()
 				f.Before.SettledAt, f.Info.ConfirmedFlush, f.Before.Released = b.gap, 150, 150
