@@ -204,7 +204,11 @@ func (t *trial) try(ctx context.Context, in *tree, m mutant) error {
 		fmt.Fprintf(t.out, "SURVIVED  %s (%s): %s\n          %s; go test -run '%s' %s\n", m.name, took, m.promise, m.file, m.run, m.pkg)
 	default:
 		t.killed++
-		fmt.Fprintf(t.out, "killed    %s (%s)\n", m.name, took)
+		by := took.String()
+		if strings.Contains(output, "test timed out after") {
+			by += ", a test hung: see that it does for this" // and not for a crowded machine
+		}
+		fmt.Fprintf(t.out, "killed    %s (%s)\n", m.name, by)
 	}
 	return nil
 }

@@ -25,7 +25,7 @@ func all() []mutant {
 		accessMutants, agingMutants, apiMutants, configMutants, coreMutants, dispatchMutants,
 		faultMutants, healMutants, judgeMutants, holdMutants, http2Mutants, ledgerMutants, linkMutants, operateMutants,
 		outboxMutants, panelMutants, payloadMutants, portalMutants, processMutants, queryMutants,
-		queueMutants, reachMutants, schemaMutants, searchMutants, signatureMutants, sourceMutants,
+		queueMutants, reachMutants, schemaMutants, searchMutants, signatureMutants, sourceMutants, strangersMutants,
 		telemetryMutants, tracingMutants, webhookMutants, wireMutants,
 	)
 }

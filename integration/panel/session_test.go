@@ -155,7 +155,9 @@ func TestALoginGetsACookieOfItsOwn(t *testing.T) {
 	v := newVisitor(t, w.url)
 	at, err := url.Parse(w.url)
 	require.NoError(t, err)
-	v.client.Jar.SetCookies(at, []*http.Cookie{{Name: "tailpost", Value: planted, Path: "/"}})
+	v.client.Jar.SetCookies(at, []*http.Cookie{
+		{Name: "tailpost", Value: planted, Path: "/"}, {Name: "tailpost_login", Value: planted, Path: "/"},
+	})
 	v.login(adminKey)
 	v.in()
 	require.NotEqual(t, planted, v.cookies()["tailpost"])

@@ -107,3 +107,21 @@ func TestAListOfEventsSaysWhichIndexItLacks(t *testing.T) {
 	require.Equal(t, "created_at", page.at("order"))
 	require.Empty(t, page.list("advice"))
 }
+
+// TestTheStateOfAnEventIsThatOfTheCallersEndpoints: what waits for somebody else's is not shown.
+func TestTheStateOfAnEventIsThatOfTheCallersEndpoints(t *testing.T) {
+	t.Parallel()
+	b := setup(t, nil)
+	operators, own := b.endpoint(t, ""), b.endpoint(t, "acme")
+	_, acme := b.key(t, "acme")
+	const event = "018f0000-0000-7000-8000-000000000001"
+	b.exec(t, "INSERT INTO public.outbox (id, type, tenant, payload) VALUES ($1, 'order.created', 'acme', '{}')", event)
+	b.insertDelivery(t, event, operators, "pending", 16)
+	b.attempted(t, event, own, "stream")
+	state := func(key string) []any {
+		got := b.do(t, call{key: key, method: http.MethodGet, path: "/v1/events"}).is(http.StatusOK)
+		return []any{got.at("data.0.state"), got.at("data.0.delivered"), got.at("data.0.pending")}
+	}
+	require.Equal(t, []any{"pending", 1, 1}, state(adminKey))
+	require.Equal(t, []any{"delivered", 1, 0}, state(acme))
+}

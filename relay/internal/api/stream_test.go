@@ -217,3 +217,35 @@ func TestLiveTailsAreBoundedInNumber(t *testing.T) {
 		return b.do(t, call{key: adminKey, method: http.MethodGet, path: streamPath}).Status == http.StatusOK
 	}, 30*time.Second, 20*time.Millisecond)
 }
+
+// TestATailThatCannotBeginTakesNoPlace of those that can.
+func TestATailThatCannotBeginTakesNoPlace(t *testing.T) {
+	t.Parallel()
+	b := setup(t, nil)
+	b.exec(t, "ALTER TABLE tailpost.attempt RENAME TO elsewhere")
+	for range 16 {
+		b.do(t, call{key: adminKey, method: http.MethodGet, path: streamPath}).is(http.StatusInternalServerError)
+	}
+	b.exec(t, "ALTER TABLE tailpost.elsewhere RENAME TO attempt")
+	b.follow(t, adminKey, "", "")
+}
+
+// TestALiveTailShowsWhatItsKeyMaySeeByNow: a scope that is taken from the key ends in open tails too.
+func TestALiveTailShowsWhatItsKeyMaySeeByNow(t *testing.T) {
+	t.Parallel()
+	b := setup(t, nil)
+	endpoint := b.endpoint(t, "")
+	id, secret := b.key(t, "", "deliveries:read", "payloads:read")
+	f := b.follow(t, secret, "", "")
+	seen := func() bool {
+		b.insertAttempts(t, endpoint, "delivered", 1)
+		for {
+			if name, data := f.next(); name == "attempt" {
+				return strings.Contains(data, `"response_body"`)
+			}
+		}
+	}
+	require.True(t, seen())
+	b.exec(t, "UPDATE tailpost.api_key SET scopes = '{deliveries:read}' WHERE id = $1", id)
+	require.Eventually(t, func() bool { return !seen() }, time.Minute, 200*time.Millisecond)
+}

@@ -377,3 +377,17 @@ func (b *bundle) keysAndRelay(t *testing.T) {
 	b.do(t, call{method: http.MethodGet, path: "/healthz"}).is(http.StatusOK)
 	b.do(t, call{method: http.MethodGet, path: "/readyz"}).is(http.StatusOK)
 }
+
+// TestDiscardingOneDeliveryLeavesTheOthers of the same event.
+func TestDiscardingOneDeliveryLeavesTheOthers(t *testing.T) {
+	t.Parallel()
+	b := setup(t, nil)
+	first, second := b.endpoint(t, ""), b.endpoint(t, "")
+	b.insertDelivery(t, "e1", first, "dead", 16)
+	b.insertDelivery(t, "e1", second, "dead", 16)
+	got := b.post(t, "/v1/deliveries/discard", map[string]any{"event_id": "e1", "endpoint_id": first}).is(http.StatusOK)
+	require.EqualValues(t, 1, got.at("changed"))
+	left := b.get(t, "/v1/deliveries").is(http.StatusOK)
+	require.Len(t, left.list("data"), 1)
+	require.Equal(t, second, left.at("data.0.endpoint_id"))
+}

@@ -8,6 +8,7 @@ import (
 	"github.com/jackc/pgx/v5"
 	"github.com/stretchr/testify/require"
 
+	"github.com/tailpost/tailpost/outbox"
 	"github.com/tailpost/tailpost/relay/internal/ledger"
 )
 
@@ -231,4 +232,18 @@ func TestResendBeginsAgainOnAnotherCluster(t *testing.T) {
 	}
 	require.Zero(t, b.count(t, "SELECT count(*) FROM tailpost.delivery WHERE state = 'dead'"))
 	require.Equal(t, 20, b.count(t, "SELECT queued FROM tailpost.resend"), "none of them twice")
+}
+
+// An event that stood for everyone is read again: what it had of an endpoint before stays.
+func TestReroute_leavesWhatAnEndpointHas(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	hold := take(t, b.ledger)
+	require.NoError(t, b.ledger.Record(t.Context(), hold, &ledger.Batch{Now: noon, Park: []outbox.Delivery{
+		pending("e1", "*", "", 1, noon), pending("e1", "erp", "", 1, noon),
+	}}))
+	require.NoError(t, b.ledger.Reroute(t.Context(), hold, "e1", []outbox.Delivery{pending("e1", "crm", "", 1, noon)}, "", noon))
+	require.Equal(t, 1, b.count(t, "SELECT count(*) FROM tailpost.delivery WHERE endpoint_id = 'erp'"))
+	require.Equal(t, 1, b.count(t, "SELECT count(*) FROM tailpost.delivery WHERE endpoint_id = 'crm'"))
+	require.Zero(t, b.count(t, "SELECT count(*) FROM tailpost.delivery WHERE endpoint_id = '*'"))
 }

@@ -25,6 +25,7 @@ const patience = 20 * time.Second
 // recorder is a Handler that keeps what it is given, as lines. Transactions with nothing in them,
 // which Postgres 14 streams too, leave none.
 type recorder struct {
+	waits   int // how often there was no room
 	mu      sync.Mutex
 	lines   []string
 	tx      postgres.Tx // of the last commit
@@ -114,6 +115,7 @@ func (r *recorder) Ready() <-chan struct{} {
 	case <-r.room:
 		return nil
 	default:
+		r.waits++
 		return r.room
 	}
 }

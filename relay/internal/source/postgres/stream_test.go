@@ -160,6 +160,31 @@ func TestAck(t *testing.T) {
 		require.LessOrEqual(t, b.confirmed(t), b.lsn(t, `SELECT pg_current_wal_lsn()::text`))
 	})
 
+	t.Run("is told while there is no room for more", func(t *testing.T) {
+		t.Parallel()
+		b := setup(t)
+		o := b.options()
+		o.StatusInterval = time.Hour
+		s := b.open(t, o)
+		h := newRecorder()
+		run(t, s, h)
+		b.insert(t, 1)
+		h.await(t, 3)
+		release := h.hold()
+		defer release()
+		b.insert(t, 2)
+		require.Eventually(t, func() bool {
+			h.mu.Lock()
+			defer h.mu.Unlock()
+			return h.waits > 0
+		}, patience, 10*time.Millisecond)
+		h.mu.Lock()
+		end := h.tx.EndLSN
+		h.mu.Unlock()
+		s.Ack(end)
+		b.awaitSQL(t, `SELECT confirmed_flush_lsn = $2::text::pg_lsn FROM pg_replication_slots WHERE slot_name = $1`, b.slot, end.String())
+	})
+
 	t.Run("what was not acknowledged comes again", func(t *testing.T) {
 		t.Parallel()
 		b := setup(t)
