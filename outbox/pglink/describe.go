@@ -15,7 +15,7 @@ var ErrPooler = errors.New("a connection pooler stands between Tailpost and Post
 	"give the server's own address in database.url; the relay and its API keep a handful of connections, which need no pooler")
 
 // Describe makes err fit for people: no user, database or password of the connection string, on one
-// line, and with a remedy where one is known.
+// line, and with a remedy where one is known. It may be called again on what it returned.
 func Describe(err error) error {
 	if err == nil {
 		return nil
@@ -23,7 +23,7 @@ func Describe(err error) error {
 	if connectErr, ok := errors.AsType[*pgconn.ConnectError](err); ok {
 		err = fmt.Errorf("connect to Postgres: %w", line{connectErr.Unwrap()})
 	}
-	if hint := remedy(err); hint != "" {
+	if hint := remedy(err); hint != "" && !strings.HasSuffix(err.Error(), hint) {
 		return fmt.Errorf("%w: %s", err, hint)
 	}
 	return err
@@ -37,7 +37,7 @@ func remedy(err error) string {
 	}
 	switch pgErr.Code {
 	case UndefinedTable, UndefinedColumn, UndefinedFunction, NoSchema:
-		return "run `tailpost migrate`"
+		return "schema tailpost is not there, is of another version, or this role may not see it: run `tailpost migrate`"
 	case ReadOnlyTransaction:
 		return "the server takes no writes: it is a standby, or was made read-only; give the primary's address, or make it " +
 			"writable again, and the relay goes on by itself"

@@ -71,6 +71,7 @@ func TestDescribe_hasARemedy(t *testing.T) {
 		got := pglink.Describe(fmt.Errorf("load: %w", err))
 		require.ErrorContains(t, got, want)
 		require.ErrorIs(t, got, error(err))
+		require.Equal(t, got.Error(), pglink.Describe(got).Error(), "said once")
 	}
 	plain := errors.New("ours")
 	require.Equal(t, plain, pglink.Describe(plain))

@@ -55,14 +55,33 @@ func TestQuotasHoldForCallsAtOnce(t *testing.T) {
 	t.Parallel()
 	b := setup(t, func(c *config.Config) { c.API.Quotas = config.Quotas{Endpoints: 3} })
 	key := b.post(t, "/v1/keys", map[string]any{"name": "acme", "tenant": "acme"}).is(http.StatusCreated).text("secret")
-	var wg sync.WaitGroup
-	for i := range 8 {
-		wg.Go(func() {
-			b.do(t, call{key: key, method: http.MethodPost, path: "/v1/endpoints", body: map[string]any{"url": fmt.Sprintf("https://example.com/%d", i)}})
-		})
-	}
-	wg.Wait()
+	b.atOnce(t, 8, func(i int) {
+		b.do(t, call{key: key, method: http.MethodPost, path: "/v1/endpoints", body: map[string]any{"url": fmt.Sprintf("https://example.com/%d", i)}})
+	})
 	require.Equal(t, 3, b.count(t, "SELECT count(*) FROM tailpost.endpoint WHERE tenant = 'acme'"))
+}
+
+// atOnce makes calls that write endpoints, of which none does before four of them wait: for that, or
+// for each other.
+func (b *bundle) atOnce(t *testing.T, calls int, do func(i int)) {
+	t.Helper()
+	tx, err := b.conn.Begin(t.Context())
+	require.NoError(t, err)
+	_, err = tx.Exec(t.Context(), "LOCK TABLE tailpost.endpoint IN SHARE ROW EXCLUSIVE MODE") // reading goes on
+	require.NoError(t, err)
+	var wg sync.WaitGroup
+	for i := range calls {
+		wg.Go(func() { do(i) })
+	}
+	require.Eventually(t, func() bool {
+		var waiting int
+		_, err := tx.Exec(t.Context(), "SELECT pg_stat_clear_snapshot()") // else a transaction sees the first one
+		require.NoError(t, err)
+		require.NoError(t, tx.QueryRow(t.Context(), "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'").Scan(&waiting))
+		return waiting >= 4
+	}, 30*time.Second, 10*time.Millisecond)
+	require.NoError(t, tx.Commit(t.Context()))
+	wg.Wait()
 }
 
 // A tenant's keys send as many test events a minute as its quota says.
