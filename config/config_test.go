@@ -342,7 +342,7 @@ func TestDirectoryMergesInNameOrder(t *testing.T) {
 	_, diags = config.Load(dir, options())
 	require.Len(t, diags, 2)
 	require.Contains(t, diags.Error(), `Endpoint "a" is declared at `+filepath.Join(dir, "10-a.hcl")+":1 already")
-	require.Contains(t, diags.Error(), `There is a defaults block at `+filepath.Join(dir, "30.hcl")+":5 already")
+	require.Contains(t, diags.Error(), `Another defaults block stands at `+filepath.Join(dir, "30.hcl")+":5")
 }
 
 func TestLoadWithoutFiles(t *testing.T) {

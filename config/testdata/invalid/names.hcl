@@ -31,4 +31,4 @@ endpoint { # ERROR "Wrong number of labels: Write endpoint \"name\""
   url    = "https://a.example.com"
   secret = env("ERP_SECRET")
 }
-database {} # ERROR "Repeated block: There is a database block at .*names.hcl:4 already"
+database {} # ERROR "Repeated block: Another database block stands at .*names.hcl:4"
