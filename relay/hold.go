@@ -14,6 +14,7 @@ import (
 	"github.com/tailpost/tailpost/relay/internal/heal"
 	"github.com/tailpost/tailpost/relay/internal/intake"
 	"github.com/tailpost/tailpost/relay/internal/ledger"
+	"github.com/tailpost/tailpost/relay/internal/scan"
 	"github.com/tailpost/tailpost/relay/internal/source"
 	"github.com/tailpost/tailpost/relay/internal/source/postgres"
 	"github.com/tailpost/tailpost/relay/internal/telemetry"
@@ -138,7 +139,7 @@ func (h *holding) besides(cfg *config.Config, hold ledger.Hold, found taken) {
 	h.auditor = heal.NewAuditor(heal.AuditorOptions{
 		Ledger: h.ledger, Dispatcher: h.dispatcher, Barriers: h.barriers, Hold: hold, Position: found.position, Outbox: cfg.Outbox,
 		Attempts: cfg.Retention.Attempts, Logger: h.r.log,
-		Open: func(ctx context.Context, scope ledger.Scope) (heal.Table, error) {
+		Open: func(ctx context.Context, scope scan.Scope) (heal.Table, error) {
 			return h.ledger.NewSweep(ctx, cfg.Outbox.Mapping, scope)
 		},
 	})

@@ -208,7 +208,7 @@ var coreMutants = []mutant{
 	},
 	{
 		name: "core-rows-horizon-of-clocks",
-		file: "relay/internal/ledger/audit.go",
+		file: "relay/internal/scan/sweep.go",
 		old: `	case s.scope.Horizon.XID != 0:
 		return youngerSQL
 `,
@@ -219,7 +219,7 @@ var coreMutants = []mutant{
 	},
 	{
 		name: "core-rows-ahead-hide-attempts",
-		file: "relay/internal/ledger/table.go",
+		file: "relay/internal/scan/table.go",
 		old: `                 WHEN %[2]s IS NULL THEN '-infinity'
                  ELSE LEAST(%[2]s, COALESCE(@bound::timestamptz, '-infinity')) - @margin::interval
 `,
@@ -232,7 +232,7 @@ var coreMutants = []mutant{
 	},
 	{
 		name:    "core-rows-date-beyond",
-		file:    "relay/internal/ledger/table.go",
+		file:    "relay/internal/scan/table.go",
 		old:     `this := "CASE WHEN " + column + " >= '0002-01-01' AND " + column + " < '9999-12-31' THEN "`,
 		new:     `this := "CASE WHEN true THEN "`,
 		promise: "A date that is no timestamp stops no audit.",
@@ -241,7 +241,7 @@ var coreMutants = []mutant{
 	},
 	{
 		name: "core-rows-zone-of-sessions",
-		file: "relay/internal/ledger/table.go",
+		file: "relay/internal/scan/table.go",
 		old: `	if t.bareTime() {
 		location, err`,
 		new: `	if !t.bareTime() {
@@ -252,7 +252,7 @@ var coreMutants = []mutant{
 	},
 	{
 		name:    "core-rows-null-type",
-		file:    "relay/internal/ledger/audit.go",
+		file:    "relay/internal/scan/sweep.go",
 		old:     "COALESCE(` + c.eventType + `::text, '')",
 		new:     "` + c.eventType + `::text",
 		promise: "A row whose type is NULL stops no audit.",
@@ -316,7 +316,7 @@ var coreMutants = []mutant{
 	},
 	{
 		name:    "core-rows-day-begins",
-		file:    "relay/internal/ledger/table.go",
+		file:    "relay/internal/scan/table.go",
 		old:     `		if t.timeType == "date" {`,
 		new:     `		if t.timeType == "day" {`,
 		promise: "A row of today is not taken for older than what happened this morning.",

@@ -5,7 +5,7 @@ package main
 var faultMutants = []mutant{
 	{
 		name:    "faults-reused-id-taken-for-known",
-		file:    "relay/internal/ledger/table.go",
+		file:    "relay/internal/scan/table.go",
 		old:     `again := "COALESCE(" + c.earliest + " > @gap_at AND " + c.time + " <= @now, false)"`,
 		new:     `again := "(@gap_at > @now)"`,
 		promise: "An event of a gap is delivered, although an earlier one had its id.",
@@ -140,7 +140,7 @@ var faultMutants = []mutant{
 	},
 	{
 		name:    "faults-partial-index-trusted",
-		file:    "relay/internal/ledger/recent.go",
+		file:    "relay/internal/scan/recent.go",
 		old:     "            AND x.indpred IS NULL\n",
 		new:     "",
 		promise: "An index of some rows does not tell what is new.",
@@ -158,7 +158,7 @@ var faultMutants = []mutant{
 	},
 	{
 		name:    "faults-configured-zone-ignored",
-		file:    "relay/internal/ledger/table.go",
+		file:    "relay/internal/scan/table.go",
 		old:     "if err == nil && location == nil {",
 		new:     "if err == nil {",
 		promise: "A time without a zone is of the zone that is configured.",

@@ -293,8 +293,8 @@ var healMutants = []mutant{
 	{
 		name:    "core-heal-order-of-the-table",
 		file:    "relay/internal/heal/sweep.go",
-		old:     "\tslices.SortStableFunc(found, func(a, b ledger.Found) int { return a.Event.CreatedAt.Compare(b.Event.CreatedAt) })\n",
-		new:     "\tslices.SortStableFunc(found, func(_, _ ledger.Found) int { return 0 })\n",
+		old:     "\tslices.SortStableFunc(found, func(a, b scan.Found) int { return a.Event.CreatedAt.Compare(b.Event.CreatedAt) })\n",
+		new:     "\tslices.SortStableFunc(found, func(_, _ scan.Found) int { return 0 })\n",
 		promise: "Events of a gap come in the order of their times.",
 		pkg:     "./relay/internal/heal",
 		run:     "^TestAGapIsQueuedInTheOrderOfItsTimes$",

@@ -31,7 +31,7 @@ var agingMutants = []mutant{
 	},
 	{
 		name:    "ledger-missing-second-attempt",
-		file:    "relay/internal/ledger/missing.go",
+		file:    "relay/internal/scan/missing.go",
 		old:     "            AND (b.attempted_at, b.number) < (a.attempted_at, a.number)\n",
 		new:     "            AND b.attempted_at < b.attempted_at\n",
 		promise: "An event that is missing is listed once.",
@@ -40,7 +40,7 @@ var agingMutants = []mutant{
 	},
 	{
 		name:    "ledger-missing-of-tests",
-		file:    "relay/internal/ledger/missing.go",
+		file:    "relay/internal/scan/missing.go",
 		old:     "  AND a.trigger <> 'test'\n  AND (@tenant",
 		new:     "  AND (@tenant",
 		promise: "A test event is no event of a replay.",
@@ -49,7 +49,7 @@ var agingMutants = []mutant{
 	},
 	{
 		name:    "ledger-missing-one-bad-key-hides-all",
-		file:    "relay/internal/ledger/missing.go",
+		file:    "relay/internal/scan/missing.go",
 		old:     "\thalf := len(ids) / 2\n",
 		new:     "\thalf := len(ids)\n\tif half > 1 {\n\t\treturn nil\n\t}\n",
 		promise: "One id that is no key hides no row from the search.",
@@ -58,7 +58,7 @@ var agingMutants = []mutant{
 	},
 	{
 		name:    "ledger-search-does-not-move-on",
-		file:    "relay/internal/ledger/missing.go",
+		file:    "relay/internal/scan/missing.go",
 		old:     "\"number\": at.Number, \"limit\": missingPage,",
 		new:     "\"number\": -1, \"limit\": missingPage,",
 		promise: "A search sees every attempt once.",
@@ -121,7 +121,7 @@ var agingMutants = []mutant{
 	},
 	{
 		name:    "ledger-delete-the-bound-too",
-		file:    "relay/internal/ledger/retain.go",
+		file:    "relay/internal/scan/rows.go",
 		old:     "  AND ` + c.createdAt + ` < @before\n",
 		new:     "  AND ` + c.createdAt + ` <= @before\n",
 		promise: "Retention deletes what is older than its bound.",
@@ -130,7 +130,7 @@ var agingMutants = []mutant{
 	},
 	{
 		name:    "ledger-delete-beyond-the-blocks",
-		file:    "relay/internal/ledger/retain.go",
+		file:    "relay/internal/scan/rows.go",
 		old:     "  AND o.ctid < @to::text::tid\n  AND ` + c.createdAt",
 		new:     "  AND o.ctid <> @to::text::tid\n  AND ` + c.createdAt",
 		promise: "A statement of retention is bounded.",
@@ -202,7 +202,7 @@ var agingMutants = []mutant{
 	},
 	{
 		name:    "ledger-retention-by-creation",
-		file:    "relay/internal/ledger/retain.go",
+		file:    "relay/internal/scan/rows.go",
 		old:     "         AND a.attempted_at >= @before\n",
 		new:     "         AND a.attempted_at IS NULL\n",
 		promise: "What was imported is kept as long as what was written when it was delivered.",
@@ -211,7 +211,7 @@ var agingMutants = []mutant{
 	},
 	{
 		name:    "ledger-parked-lately-deleted",
-		file:    "relay/internal/ledger/retain.go",
+		file:    "relay/internal/scan/rows.go",
 		old:     "         AND d.created_at >= @before\n",
 		new:     "         AND d.created_at IS NULL\n",
 		promise: "What was parked lately is kept.",

@@ -247,7 +247,7 @@ var queueMutants = []mutant{
 	},
 	{
 		name:    "ledger-attempt-hides-nothing",
-		file:    "relay/internal/ledger/table.go",
+		file:    "relay/internal/scan/table.go",
 		old:     "             AND a.trigger <> 'test'\n",
 		new:     "",
 		promise: "A test event is not the event.",
@@ -256,7 +256,7 @@ var queueMutants = []mutant{
 	},
 	{
 		name:    "ledger-discarded-is-missing",
-		file:    "relay/internal/ledger/table.go",
+		file:    "relay/internal/scan/table.go",
 		old:     "           WHERE x.event_id = %[1]s::text\n",
 		new:     "           WHERE x.event_id = %[1]s::text AND x.at IS NULL\n",
 		promise: "What a person discarded is not delivered by an audit.",
@@ -265,7 +265,7 @@ var queueMutants = []mutant{
 	},
 	{
 		name:    "ledger-no-margin-between-clocks",
-		file:    "relay/internal/ledger/audit.go",
+		file:    "relay/internal/scan/sweep.go",
 		old:     "const attemptMargin = 24 * time.Hour",
 		new:     "const attemptMargin = 24 * time.Second",
 		promise: "No difference between clocks hides an attempt.",
@@ -274,7 +274,7 @@ var queueMutants = []mutant{
 	},
 	{
 		name:    "ledger-moved-row-is-lost",
-		file:    "relay/internal/ledger/audit.go",
+		file:    "relay/internal/scan/sweep.go",
 		old:     "WHERE (o.tableoid, o.ctid) <> (was.oid, was.tid::tid)`",
 		new:     "WHERE o.ctid <> o.ctid AND was.tid <> '' AND was.oid > 0`",
 		promise: "A row that an update moves is found where it is.",
@@ -373,7 +373,7 @@ var queueMutants = []mutant{
 	},
 	{
 		name:    "ledger-keys-compared-as-text",
-		file:    "relay/internal/ledger/table.go",
+		file:    "relay/internal/scan/table.go",
 		old:     "return \"OPERATOR(\" + pgx.Identifier{t.operators}.Sanitize()",
 		new:     "return \"OPERATOR(\" + pgx.Identifier{\"pg_catalog\"}.Sanitize()",
 		promise: "A replay goes through keys of any type in the order of their index.",

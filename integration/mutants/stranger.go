@@ -222,7 +222,7 @@ var strangersMutants = []mutant{
 	},
 	{
 		name: "stranger-upkeep-replay-in-any-order", file: "relay/internal/upkeep/replay.go",
-		old:     "\tslices.SortFunc(found, func(a, b ledger.Found) int { return cmp.Compare(wanted[a.Event.ID], wanted[b.Event.ID]) })\n",
+		old:     "\tslices.SortFunc(found, func(a, b scan.Found) int { return cmp.Compare(wanted[a.Event.ID], wanted[b.Event.ID]) })\n",
 		new:     "\t_ = cmp.Compare[int]\n",
 		promise: "A replay keeps the order of an endpoint that has one.",
 		pkg:     "./relay", run: "TestReplayKeepsTheOrderOfAnEndpoint",

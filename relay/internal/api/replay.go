@@ -11,6 +11,7 @@ import (
 	"github.com/tailpost/tailpost/config"
 	"github.com/tailpost/tailpost/relay/internal/ledger"
 	"github.com/tailpost/tailpost/relay/internal/query"
+	"github.com/tailpost/tailpost/relay/internal/scan"
 )
 
 // Replay is a request to deliver a range of events once more.
@@ -128,7 +129,7 @@ func (s *Server) createReplay(ctx context.Context, p *principal, in *createRepla
 }
 
 func (s *Server) countReplay(ctx context.Context, r *query.Replay, tenant string, patterns []config.Pattern) (*replayOutput, error) {
-	rg := ledger.Range{
+	rg := scan.Range{
 		EndpointID: r.EndpointID, Tenant: tenant, Until: r.Until,
 		Wants: func(name string) bool {
 			return len(patterns) == 0 || slices.ContainsFunc(patterns, func(p config.Pattern) bool { return p.Match(name) })

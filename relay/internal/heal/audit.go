@@ -14,6 +14,7 @@ import (
 	"github.com/tailpost/tailpost/outbox"
 	"github.com/tailpost/tailpost/relay/internal/ledger"
 	"github.com/tailpost/tailpost/relay/internal/pace"
+	"github.com/tailpost/tailpost/relay/internal/scan"
 	"github.com/tailpost/tailpost/relay/internal/source"
 )
 
@@ -41,21 +42,21 @@ type Ledger interface {
 	Routed(ctx context.Context) (map[string]ledger.Routed, error)
 	Queue(ctx context.Context, hold ledger.Hold, ds []outbox.Delivery, now time.Time) (queued int64, err error)
 	// Horizon returns the present one.
-	Horizon(ctx context.Context) (ledger.Horizon, error)
+	Horizon(ctx context.Context) (scan.Horizon, error)
 	Audited(ctx context.Context, hold ledger.Hold, audit ledger.Audit) error
 	Counter
 }
 
-// Table is the outbox table, read piece by piece; *ledger.Sweep is one.
+// Table is the outbox table, read piece by piece; *scan.Sweep is one.
 type Table interface {
 	// Timed reports whether rows have a time.
 	Timed() bool
 	// Blocks is how many it has: in the largest of its parts, and in all of them.
 	Blocks(ctx context.Context) (most, all int64, err error)
 	// Recent returns the blocks with rows created since a time; false: no index tells them.
-	Recent(ctx context.Context, since time.Time) (spans []ledger.Span, ok bool, err error)
-	Rows(ctx context.Context, from, n int64) ([]ledger.Row, error)
-	Events(ctx context.Context, places []ledger.RowPlace) ([]ledger.Found, error)
+	Recent(ctx context.Context, since time.Time) (spans []scan.Span, ok bool, err error)
+	Rows(ctx context.Context, from, n int64) ([]scan.Row, error)
+	Events(ctx context.Context, places []scan.RowPlace) ([]scan.Found, error)
 }
 
 // Dispatcher is where what is found goes; *dispatch.Dispatcher is one.
@@ -78,7 +79,7 @@ type Barrier interface {
 // AuditorOptions are what an Auditor works with.
 type AuditorOptions struct {
 	Ledger     Ledger
-	Open       func(ctx context.Context, scope ledger.Scope) (Table, error) // the outbox table
+	Open       func(ctx context.Context, scope scan.Scope) (Table, error) // the outbox table
 	Dispatcher Dispatcher
 	Barriers   Barrier
 	Hold       ledger.Hold
@@ -115,10 +116,10 @@ func NewAuditor(o AuditorOptions) *Auditor {
 // horizons are those of the audits of the last hour, and the last one before that, in order. An
 // audit looks once more at what was written within the hour: whatever took something out of
 // Tailpost's own tables is more likely to be recent.
-type horizons []ledger.Horizon
+type horizons []scan.Horizon
 
 // with returns the horizons with another one, which is not known if it is zero.
-func (hs horizons) with(h ledger.Horizon) horizons {
+func (hs horizons) with(h scan.Horizon) horizons {
 	if h.XID == 0 {
 		return hs
 	}
@@ -133,9 +134,9 @@ func (hs horizons) with(h ledger.Horizon) horizons {
 
 // settled returns the horizon before which everything is settled, or older than the slot; zero: it
 // is not known.
-func (hs horizons) settled() ledger.Horizon {
+func (hs horizons) settled() scan.Horizon {
 	if len(hs) == 0 {
-		return ledger.Horizon{}
+		return scan.Horizon{}
 	}
 	return hs[0]
 }
@@ -255,7 +256,7 @@ func (a *Auditor) audit(ctx context.Context, q *Inquiry) error {
 	known := a.horizons.with(horizon)
 	ended := ledger.Audit{Before: began, Horizon: known.settled(), Round: round, Found: report}
 	if q.glance { // it has not seen the rest of the table
-		ended.Before, ended.Horizon = time.Time{}, ledger.Horizon{}
+		ended.Before, ended.Horizon = time.Time{}, scan.Horizon{}
 	}
 	if err := a.Ledger.Audited(ctx, a.Hold, ended); err != nil {
 		return err

@@ -15,6 +15,7 @@ import (
 	"github.com/tailpost/tailpost/outbox"
 	"github.com/tailpost/tailpost/relay/internal/heal"
 	"github.com/tailpost/tailpost/relay/internal/ledger"
+	"github.com/tailpost/tailpost/relay/internal/scan"
 	"github.com/tailpost/tailpost/relay/internal/source"
 )
 
@@ -243,7 +244,7 @@ func TestWhoIsEntitledToWhatAGapHas(t *testing.T) {
 
 // behindTheHorizon has an audit know that everything was settled two minutes before the gap began.
 func (b *auditBundle) behindTheHorizon() {
-	b.Position.Horizon = ledger.Horizon{XID: 800, At: b.gap.Add(-2 * time.Minute)}
+	b.Position.Horizon = scan.Horizon{XID: 800, At: b.gap.Add(-2 * time.Minute)}
 	b.Auditor = heal.NewAuditor(b.AuditorOptions)
 }
 
@@ -265,7 +266,7 @@ func TestBehindTheHorizonNoClockHidesALostRow(t *testing.T) {
 			"long transaction>erp", "no time>erp", "no time>ledger", "ahead>erp", "ahead>ledger",
 		}, b.sent())
 		b.see(func() {
-			require.Equal(t, ledger.Scope{Since: b.scopes[0].Since, Horizon: b.Position.Horizon, Gap: ledger.GapStart{At: b.gap, Place: b.Position.Settled, Now: b.scopes[0].Gap.Now}}, b.scopes[0])
+			require.Equal(t, scan.Scope{Since: b.scopes[0].Since, Horizon: b.Position.Horizon, Gap: scan.GapStart{At: b.gap, Place: b.Position.Settled, Now: b.scopes[0].Gap.Now}}, b.scopes[0])
 			require.Contains(t, b.audits[0].Note, "1 rows could not be judged")
 			require.EqualValues(t, 800, b.horizon.XID, "what was written within the hour is looked at again")
 			require.Equal(t, "horizon", b.notes[0], "before the barrier: what it leaves out was visible then")

@@ -8,13 +8,13 @@ import (
 
 	"github.com/tailpost/tailpost/outbox"
 	"github.com/tailpost/tailpost/relay/internal/dispatch"
-	"github.com/tailpost/tailpost/relay/internal/ledger"
+	"github.com/tailpost/tailpost/relay/internal/scan"
 	"github.com/tailpost/tailpost/relay/internal/source"
 )
 
 // suspicious reports whether somebody who may want the row's event has neither an attempt nor a
 // delivery of it. Rows of which that cannot be told are counted.
-func (s *sweep) suspicious(r *ledger.Row) bool {
+func (s *sweep) suspicious(r *scan.Row) bool {
 	if slices.Contains(r.Recorded, dispatch.Everyone) {
 		return false
 	}
@@ -41,7 +41,7 @@ func (s *sweep) suspicious(r *ledger.Row) bool {
 
 // tellsNothing reports whether the table does not tell if a row that nobody has an attempt of was
 // lost in the gap: it has no identity, or it may be an old row that somebody has updated.
-func (s *sweep) tellsNothing(r *ledger.Row) bool {
+func (s *sweep) tellsNothing(r *scan.Row) bool {
 	if !s.isGap() {
 		return false
 	}
@@ -120,7 +120,7 @@ func (s *sweep) entitled(id string, created time.Time, unread bool) bool {
 // deliveries returns the deliveries that are missing of an event, created when its row says at the
 // latest. Their place in the order is before all that the stream brings after the gap, and among
 // each other by time.
-func (s *sweep) deliveries(f *ledger.Found, created, now time.Time) (ds []outbox.Delivery) {
+func (s *sweep) deliveries(f *scan.Found, created, now time.Time) (ds []outbox.Delivery) {
 	if slices.Contains(f.Recorded, dispatch.Everyone) {
 		return nil
 	}

@@ -13,6 +13,7 @@ import (
 	"github.com/tailpost/tailpost/outbox"
 	"github.com/tailpost/tailpost/relay/internal/heal"
 	"github.com/tailpost/tailpost/relay/internal/ledger"
+	"github.com/tailpost/tailpost/relay/internal/scan"
 )
 
 // setupRound is an auditor over a large table that is settled, whose slot was taken days ago.
@@ -31,7 +32,7 @@ func setupRound(t *testing.T, rows int, round ledger.Round) (b *auditBundle, log
 		b.recorded[id] = []string{"erp", "ledger"}
 	}
 	b.Position = ledger.Position{
-		StartedAt: now.Add(-100 * time.Hour), SettledAt: now, AuditedAt: now, Settled: 500, Horizon: ledger.Horizon{XID: 800, At: now.Add(-time.Hour)}, Round: round,
+		StartedAt: now.Add(-100 * time.Hour), SettledAt: now, AuditedAt: now, Settled: 500, Horizon: scan.Horizon{XID: 800, At: now.Add(-time.Hour)}, Round: round,
 	}
 	b.Logger = zerolog.New(log)
 	b.Auditor = heal.NewAuditor(b.AuditorOptions)
@@ -82,7 +83,7 @@ func TestTheAuditsOfAnIntervalShareARoundThroughTheTable(t *testing.T) {
 func TestARoundGoesOnWhereItWas(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		b, _ := setupRound(t, 6000, ledger.Round{Block: 4096, Began: ledger.Horizon{XID: 700}, Settled: ledger.Horizon{XID: 600}})
+		b, _ := setupRound(t, 6000, ledger.Round{Block: 4096, Began: scan.Horizon{XID: 700}, Settled: scan.Horizon{XID: 600}})
 		b.run(t, nil)
 		pass(t, time.Hour+time.Minute)
 		first, n := b.read()
@@ -90,7 +91,7 @@ func TestARoundGoesOnWhereItWas(t *testing.T) {
 		require.Equal(t, 6000-4096, n)
 		b.see(func() {
 			require.EqualValues(t, 600, b.scopes[1].Horizon.XID)
-			require.Equal(t, ledger.Round{Settled: ledger.Horizon{XID: 700}}, b.round)
+			require.Equal(t, ledger.Round{Settled: scan.Horizon{XID: 700}}, b.round)
 		})
 	})
 }

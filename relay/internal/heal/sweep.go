@@ -9,6 +9,7 @@ import (
 	"github.com/tailpost/tailpost/outbox"
 	"github.com/tailpost/tailpost/relay/internal/ledger"
 	"github.com/tailpost/tailpost/relay/internal/pace"
+	"github.com/tailpost/tailpost/relay/internal/scan"
 )
 
 const (
@@ -23,19 +24,19 @@ const (
 
 // scope is which rows an inquiry is about. What was written before the horizon is settled, whatever
 // its time says; a backfill is about what is older.
-func (a *Auditor) scope(q *Inquiry) ledger.Scope {
+func (a *Auditor) scope(q *Inquiry) scan.Scope {
 	if q.backfill() {
-		return ledger.Scope{Since: q.Since}
+		return scan.Scope{Since: q.Since}
 	}
-	scope := ledger.Scope{Since: q.Since, Horizon: a.horizons.settled()}
+	scope := scan.Scope{Since: q.Since, Horizon: a.horizons.settled()}
 	if (q.isGap() || q.doubt) && !q.Since.IsZero() {
-		scope.Gap = ledger.GapStart{At: q.Since.Add(gapMargin), Place: q.From, Now: time.Now()}
+		scope.Gap = scan.GapStart{At: q.Since.Add(gapMargin), Place: q.From, Now: time.Now()}
 	}
 	return scope
 }
 
 // sweep reads the table, queues what is missing, and returns how far the round is now.
-func (a *Auditor) sweep(ctx context.Context, q *Inquiry, now ledger.Horizon, gap *ledger.Gap) (round ledger.Round, err error) {
+func (a *Auditor) sweep(ctx context.Context, q *Inquiry, now scan.Horizon, gap *ledger.Gap) (round ledger.Round, err error) {
 	scope := a.scope(q)
 	table, err := a.Open(ctx, scope)
 	if err != nil {
@@ -72,7 +73,7 @@ func (a *Auditor) sweep(ctx context.Context, q *Inquiry, now ledger.Horizon, gap
 }
 
 // read looks at the rows of some blocks.
-func (s *sweep) read(ctx context.Context, spans []ledger.Span) error {
+func (s *sweep) read(ctx context.Context, spans []scan.Span) error {
 	var page pace.Page
 	for _, span := range spans {
 		for at := span.From; at < span.To; {
@@ -94,7 +95,7 @@ func (s *sweep) read(ctx context.Context, spans []ledger.Span) error {
 // spans returns the blocks that an inquiry reads, and whether that is not the whole table. The
 // audit of an interval reads those with rows that are new by their time, where an index finds them:
 // what it costs grows with those.
-func (a *Auditor) spans(ctx context.Context, q *Inquiry, table Table) (spans []ledger.Span, partly bool, err error) {
+func (a *Auditor) spans(ctx context.Context, q *Inquiry, table Table) (spans []scan.Span, partly bool, err error) {
 	switch {
 	case q.glance:
 		spans, err = a.newest(ctx, q, table)
@@ -106,12 +107,12 @@ func (a *Auditor) spans(ctx context.Context, q *Inquiry, table Table) (spans []l
 		}
 	}
 	blocks, _, err := table.Blocks(ctx)
-	return []ledger.Span{{To: blocks}}, false, err
+	return []scan.Span{{To: blocks}}, false, err
 }
 
 // newest returns the blocks with rows created since shortly before the last settled transaction, if
 // an index finds them and they are not too many: it is asked for after every crash.
-func (a *Auditor) newest(ctx context.Context, q *Inquiry, table Table) ([]ledger.Span, error) {
+func (a *Auditor) newest(ctx context.Context, q *Inquiry, table Table) ([]scan.Span, error) {
 	spans, ok, err := table.Recent(ctx, q.Since.Add(gapMargin-glanceMargin))
 	if err != nil {
 		return nil, err
@@ -137,7 +138,7 @@ type sweep struct {
 	*Inquiry
 
 	table   Table
-	scope   ledger.Scope
+	scope   scan.Scope
 	floor   time.Time
 	routed  map[string]ledger.Routed
 	gap     *ledger.Gap
@@ -159,7 +160,7 @@ func (s *sweep) page(ctx context.Context, from, n int64) (read, busy time.Durati
 	if err != nil {
 		return read, read, err
 	}
-	rows = slices.DeleteFunc(rows, func(r ledger.Row) bool { return !s.suspicious(&r) })
+	rows = slices.DeleteFunc(rows, func(r scan.Row) bool { return !s.suspicious(&r) })
 	if len(rows) == 0 {
 		return read, read, nil
 	}
@@ -184,8 +185,8 @@ func (s *sweep) page(ctx context.Context, from, n int64) (read, busy time.Durati
 }
 
 // chunk queues the deliveries that are missing of the events of some rows.
-func (s *sweep) chunk(ctx context.Context, rows []ledger.Row) error {
-	places := make([]ledger.RowPlace, len(rows))
+func (s *sweep) chunk(ctx context.Context, rows []scan.Row) error {
+	places := make([]scan.RowPlace, len(rows))
 	created := make(map[string]time.Time, len(rows)) // as the rows were judged by: the time of a commit, the end of a day
 	for i := range rows {
 		places[i] = rows[i].RowPlace
@@ -200,7 +201,7 @@ func (s *sweep) chunk(ctx context.Context, rows []ledger.Row) error {
 			f.Event.CreatedAt = created[f.ID]
 		}
 	}
-	slices.SortStableFunc(found, func(a, b ledger.Found) int { return a.Event.CreatedAt.Compare(b.Event.CreatedAt) })
+	slices.SortStableFunc(found, func(a, b scan.Found) int { return a.Event.CreatedAt.Compare(b.Event.CreatedAt) })
 	now := time.Now()
 	var part batch
 	for i := range found {

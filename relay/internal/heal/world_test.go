@@ -17,6 +17,7 @@ import (
 	"github.com/tailpost/tailpost/relay/internal/heal"
 	"github.com/tailpost/tailpost/relay/internal/ledger"
 	"github.com/tailpost/tailpost/relay/internal/pace"
+	"github.com/tailpost/tailpost/relay/internal/scan"
 	"github.com/tailpost/tailpost/relay/internal/source"
 )
 
@@ -29,11 +30,11 @@ type world struct {
 	recorded map[string][]string
 	routed   map[string]ledger.Routed
 	queued   []outbox.Delivery
-	audits   []*ledger.Gap  // nil: it found nothing
-	horizon  ledger.Horizon // that was noted
-	horizons int64          // that were asked for
-	scopes   []ledger.Scope // of the sweeps
-	batches  []int          // deliveries queued in each transaction
+	audits   []*ledger.Gap // nil: it found nothing
+	horizon  scan.Horizon  // that was noted
+	horizons int64         // that were asked for
+	scopes   []scan.Scope  // of the sweeps
+	batches  []int         // deliveries queued in each transaction
 	notes    []string
 	gaps     int   // within the hour
 	fail     error // of the table
@@ -104,12 +105,12 @@ func (w *world) Queue(_ context.Context, _ ledger.Hold, ds []outbox.Delivery, _ 
 	return queued, nil
 }
 
-func (w *world) Horizon(context.Context) (ledger.Horizon, error) {
+func (w *world) Horizon(context.Context) (scan.Horizon, error) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.note("horizon")
 	w.horizons++
-	return ledger.Horizon{XID: 900 + w.horizons, At: time.Now()}, nil
+	return scan.Horizon{XID: 900 + w.horizons, At: time.Now()}, nil
 }
 
 func (w *world) Audited(_ context.Context, _ ledger.Hold, audit ledger.Audit) error {
@@ -139,7 +140,7 @@ func (w *world) Blocks(context.Context) (most, all int64, err error) {
 	return most, most * max(1, w.parts), w.fail
 }
 
-func (w *world) Recent(_ context.Context, since time.Time) (spans []ledger.Span, ok bool, err error) {
+func (w *world) Recent(_ context.Context, since time.Time) (spans []scan.Span, ok bool, err error) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	for _, r := range w.rows {
@@ -150,12 +151,12 @@ func (w *world) Recent(_ context.Context, since time.Time) (spans []ledger.Span,
 			spans[n-1].To++
 			continue
 		}
-		spans = append(spans, ledger.Span{From: r.block, To: r.block + 1})
+		spans = append(spans, scan.Span{From: r.block, To: r.block + 1})
 	}
 	return spans, w.indexed, nil
 }
 
-func (w *world) Rows(_ context.Context, from, n int64) (rows []ledger.Row, err error) {
+func (w *world) Rows(_ context.Context, from, n int64) (rows []scan.Row, err error) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.reads++
@@ -164,8 +165,8 @@ func (w *world) Rows(_ context.Context, from, n int64) (rows []ledger.Row, err e
 	}
 	for _, r := range w.rows {
 		if r.block >= from && r.block < from+n {
-			rows = append(rows, ledger.Row{
-				RowPlace: ledger.RowPlace{ID: r.ID, OID: 1, TID: fmt.Sprintf("(%d,1)", r.block)}, Type: r.Type, CreatedAt: r.CreatedAt, Size: len(r.Payload),
+			rows = append(rows, scan.Row{
+				RowPlace: scan.RowPlace{ID: r.ID, OID: 1, TID: fmt.Sprintf("(%d,1)", r.block)}, Type: r.Type, CreatedAt: r.CreatedAt, Size: len(r.Payload),
 				Recorded: slices.Clone(w.recorded[r.ID]), Doubtful: r.doubtful,
 			})
 		}
@@ -173,14 +174,14 @@ func (w *world) Rows(_ context.Context, from, n int64) (rows []ledger.Row, err e
 	return rows, w.fail
 }
 
-func (w *world) Events(_ context.Context, places []ledger.RowPlace) (found []ledger.Found, err error) {
+func (w *world) Events(_ context.Context, places []scan.RowPlace) (found []scan.Found, err error) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.note("events %d", len(places))
 	for _, p := range places {
 		for _, r := range w.rows {
 			if r.ID == p.ID {
-				found = append(found, ledger.Found{RowPlace: p, Event: r.Event, Recorded: slices.Clone(w.recorded[r.ID]), Err: r.err})
+				found = append(found, scan.Found{RowPlace: p, Event: r.Event, Recorded: slices.Clone(w.recorded[r.ID]), Err: r.err})
 			}
 		}
 	}
@@ -264,7 +265,7 @@ func setupAudit(t *testing.T, interval time.Duration) *auditBundle {
 	mapping := outbox.DefaultMapping()
 	b.Auditor = heal.NewAuditor(heal.AuditorOptions{
 		Ledger: b.world, Dispatcher: b.world, Barriers: b.world, Hold: ledger.Hold{Slot: "tailpost", Epoch: 1},
-		Open: func(_ context.Context, scope ledger.Scope) (heal.Table, error) {
+		Open: func(_ context.Context, scope scan.Scope) (heal.Table, error) {
 			b.see(func() { b.scopes = append(b.scopes, scope) })
 			return b.world, nil
 		},

@@ -11,6 +11,7 @@ import (
 
 	"github.com/tailpost/tailpost/outbox"
 	"github.com/tailpost/tailpost/relay/internal/ledger"
+	"github.com/tailpost/tailpost/relay/internal/scan"
 )
 
 // Batches count from the taking of the slot, so a deposed relay may well hold the number that its
@@ -309,8 +310,8 @@ func TestAudited_keepsTheRoundUntilTheClusterIsAnother(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
 	hold := take(t, b.ledger)
-	round := ledger.Round{Block: 4096, Began: ledger.Horizon{XID: 901, At: noon}, Settled: ledger.Horizon{XID: 800, At: noon.Add(-time.Hour)}}
-	require.NoError(t, b.ledger.Audited(t.Context(), hold, ledger.Audit{Before: noon, Horizon: ledger.Horizon{XID: 900, At: noon}, Round: round}))
+	round := ledger.Round{Block: 4096, Began: scan.Horizon{XID: 901, At: noon}, Settled: scan.Horizon{XID: 800, At: noon.Add(-time.Hour)}}
+	require.NoError(t, b.ledger.Audited(t.Context(), hold, ledger.Audit{Before: noon, Horizon: scan.Horizon{XID: 900, At: noon}, Round: round}))
 	on := func(system string) ledger.Position {
 		_, err := b.ledger.Take(t.Context(), ledger.TakeOptions{Slot: hold.Slot, Owner: "host:2", SystemID: system, Timeline: 1, Now: noon})
 		require.NoError(t, err)

@@ -9,6 +9,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"github.com/tailpost/tailpost/outbox"
+	"github.com/tailpost/tailpost/relay/internal/scan"
 )
 
 // Healing is what the audit notes and looks up: where the slot's row is, gaps, and heals that are
@@ -20,28 +21,21 @@ type Position struct {
 	Place
 
 	Settled     outbox.LSN
-	SettledAt   time.Time  // commit time of the last settled transaction; zero: unknown
-	Released    outbox.LSN // the slot may stand up to here without having missed anything; 0: not known
-	StartedAt   time.Time  // when the slot was taken for the first time
-	Publication string     // identity of publication and table, see Ledger.Publication
-	AuditedAt   time.Time  // events created before it are known to be settled; zero: unknown
-	Horizon     Horizon    // what is known to be settled whatever its time says; zero: nothing
-	Round       Round      // how far the look at the whole table is
-	Heal        *Heal      // nil: none is due
-}
-
-// Horizon is a moment by the transactions that had ended by then. It means something on its cluster
-// only.
-type Horizon struct {
-	XID int64     // the oldest transaction that was under way; 0: not known
-	At  time.Time // by the server's clock
+	SettledAt   time.Time    // commit time of the last settled transaction; zero: unknown
+	Released    outbox.LSN   // the slot may stand up to here without having missed anything; 0: not known
+	StartedAt   time.Time    // when the slot was taken for the first time
+	Publication string       // identity of publication and table, see Ledger.Publication
+	AuditedAt   time.Time    // events created before it are known to be settled; zero: unknown
+	Horizon     scan.Horizon // what is known to be settled whatever its time says; zero: nothing
+	Round       Round        // how far the look at the whole table is
+	Heal        *Heal        // nil: none is due
 }
 
 // Round is how far the audits of an interval are on their way through the whole outbox table.
 type Round struct {
-	Block   int64   // the next one
-	Began   Horizon // the present one when the round began; zero: none has begun
-	Settled Horizon // what was written before it was judged by a round; zero: there was none yet
+	Block   int64        // the next one
+	Began   scan.Horizon // the present one when the round began; zero: none has begun
+	Settled scan.Horizon // what was written before it was judged by a round; zero: there was none yet
 }
 
 const horizonSQL = `
@@ -50,7 +44,7 @@ SELECT pg_catalog.pg_snapshot_xmin(pg_catalog.pg_current_snapshot())::text::bigi
 // Horizon returns the present one: what older transactions wrote is visible now, or never will be.
 // A row says what wrote it; a subtransaction is younger than its transaction, so that it does not
 // look ended before that is.
-func (k *Healing) Horizon(ctx context.Context) (h Horizon, err error) {
+func (k *Healing) Horizon(ctx context.Context) (h scan.Horizon, err error) {
 	err = k.link.Run(ctx, "look at the transactions under way", func(ctx context.Context, conn *pgx.Conn) error {
 		return conn.QueryRow(ctx, horizonSQL).Scan(&h.XID, &h.At)
 	})
@@ -113,11 +107,11 @@ func (k *Healing) Position(ctx context.Context, slot string) (p Position, known 
 	return p, known, err
 }
 
-func orNone(xid *int64, at *time.Time) Horizon {
+func orNone(xid *int64, at *time.Time) scan.Horizon {
 	if xid == nil {
-		return Horizon{}
+		return scan.Horizon{}
 	}
-	return Horizon{XID: *xid, At: orZero(at)}
+	return scan.Horizon{XID: *xid, At: orZero(at)}
 }
 
 func orZero(t *time.Time) time.Time {
@@ -247,8 +241,8 @@ WHERE slot = @slot`
 
 // Audit is what an audit that ended leaves.
 type Audit struct {
-	Before  time.Time // events created before it are settled; zero: unchanged
-	Horizon Horizon   // and what was written before it; zero: unchanged
+	Before  time.Time    // events created before it are settled; zero: unchanged
+	Horizon scan.Horizon // and what was written before it; zero: unchanged
 	Round   Round
 	Found   *Gap // nil: nothing that is to be reported
 }

@@ -9,6 +9,7 @@ import (
 	"github.com/tailpost/tailpost/config"
 	"github.com/tailpost/tailpost/outbox"
 	"github.com/tailpost/tailpost/relay/internal/ledger"
+	"github.com/tailpost/tailpost/relay/internal/scan"
 )
 
 // A neighbour in the database who may create things in public has none of the relay's statements do
@@ -78,14 +79,14 @@ func TestLedger_findsNothingInPublic(t *testing.T) {
 	require.NoError(t, err)
 	_, err = l.Routed(t.Context())
 	require.NoError(t, err)
-	sweep, err := l.NewSweep(t.Context(), m, ledger.Scope{})
+	sweep, err := l.NewSweep(t.Context(), m, scan.Scope{})
 	require.NoError(t, err)
 	_, _, err = sweep.Blocks(t.Context())
 	require.NoError(t, err)
 	rows, err := sweep.Rows(t.Context(), 0, 10)
 	require.NoError(t, err)
 	require.Len(t, rows, 3)
-	found, err := sweep.Events(t.Context(), []ledger.RowPlace{rows[0].RowPlace, {ID: "2", OID: rows[0].OID, TID: "(7,7)"}})
+	found, err := sweep.Events(t.Context(), []scan.RowPlace{rows[0].RowPlace, {ID: "2", OID: rows[0].OID, TID: "(7,7)"}})
 	require.NoError(t, err)
 	require.Len(t, found, 2)
 	_, err = l.Queue(t.Context(), hold, []outbox.Delivery{pending("1", "erp", "", 9, noon)}, noon)
@@ -94,17 +95,17 @@ func TestLedger_findsNothingInPublic(t *testing.T) {
 
 	// What people asked for.
 	r := b.replayOf(t)
-	rg := ledger.Range{EndpointID: "erp", Until: r.Until, Wants: all}
-	require.NoError(t, sweep.BeginReplay(t.Context(), hold, r, rg, noon))
-	require.NoError(t, sweep.SearchReplay(t.Context(), hold, r, rg, noon))
+	rg := scan.Range{EndpointID: "erp", Until: r.Until, Wants: all}
+	require.NoError(t, l.BeginReplay(t.Context(), hold, &sweep.Table, r, rg, noon))
+	require.NoError(t, l.SearchReplay(t.Context(), hold, &sweep.Table, r, rg, noon))
 	for _, r.InOrder = range []bool{false, true} {
-		for _, r.Cursor = range []ledger.Cursor{{}, {Key: "1", At: "2026-03-14 12:00:00+00"}} {
-			_, err = sweep.RowsAfter(t.Context(), r, 10)
+		for _, r.Cursor = range []scan.Cursor{{}, {Key: "1", At: "2026-03-14 12:00:00+00"}} {
+			_, err = sweep.RowsAfter(t.Context(), &r.Reading, 10)
 			require.NoError(t, err)
 		}
 	}
-	r.Cursor = ledger.Cursor{}
-	_, err = l.QueueReplay(t.Context(), hold, r, ledger.Step{Deliveries: []outbox.Delivery{pending("2", "erp", "", 9, noon)}, Cursor: ledger.Cursor{Key: "2"}}, noon)
+	r.Cursor = scan.Cursor{}
+	_, err = l.QueueReplay(t.Context(), hold, r, ledger.Step{Deliveries: []outbox.Delivery{pending("2", "erp", "", 9, noon)}, Cursor: scan.Cursor{Key: "2"}}, noon)
 	require.NoError(t, err)
 	require.NoError(t, l.EndReplay(t.Context(), hold, r.ID, "", noon))
 	b.exec(t, `INSERT INTO tailpost.resend (id, selection, state, created_at, updated_at) VALUES ('rs', '{"state": "dead", "event_types": ["a"]}', 'pending', now(), now())`)

@@ -10,6 +10,7 @@ import (
 
 	"github.com/tailpost/tailpost/outbox"
 	"github.com/tailpost/tailpost/relay/internal/ledger"
+	"github.com/tailpost/tailpost/relay/internal/scan"
 )
 
 // outboxOf makes an outbox table whose key has a type, with these keys.
@@ -40,13 +41,13 @@ VALUES ($1, 'a', 'acme', 'erp', $2, $3, 'https://example.com/in', $4, 1, $5, '0/
 func all(string) bool { return true }
 
 // search runs a search to its end.
-func (b *bundle) search(t *testing.T, m outbox.Mapping, rg ledger.Range) (gone []ledger.MissingEvent) {
+func (b *bundle) search(t *testing.T, m outbox.Mapping, rg scan.Range) (gone []scan.MissingEvent) {
 	t.Helper()
-	table, err := ledger.LookAt(t.Context(), b.conn, m)
+	table, err := scan.LookAt(t.Context(), b.conn, m)
 	require.NoError(t, err)
-	var at ledger.Missing
+	var at scan.Missing
 	for over := false; !over; {
-		var page []ledger.MissingEvent
+		var page []scan.MissingEvent
 		page, at, over, err = table.SearchMissing(t.Context(), b.conn, rg, at)
 		require.NoError(t, err)
 		gone = append(gone, page...)
@@ -55,7 +56,7 @@ func (b *bundle) search(t *testing.T, m outbox.Mapping, rg ledger.Range) (gone [
 	return gone
 }
 
-func events(gone []ledger.MissingEvent) []string {
+func events(gone []scan.MissingEvent) []string {
 	ids := make([]string, len(gone))
 	for i := range gone {
 		ids[i] = gone[i].EventID
@@ -67,11 +68,11 @@ func events(gone []ledger.MissingEvent) []string {
 func TestEventsAreFoundWhereTheyHaveGone(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
-	table, err := b.ledger.NewSweep(t.Context(), b.outboxOf(t, "bigint", "1", "2", "3", "4"), ledger.Scope{})
+	table, err := b.ledger.NewSweep(t.Context(), b.outboxOf(t, "bigint", "1", "2", "3", "4"), scan.Scope{})
 	require.NoError(t, err)
 	rows, err := table.Rows(t.Context(), 0, 10)
 	require.NoError(t, err)
-	places := make([]ledger.RowPlace, len(rows))
+	places := make([]scan.RowPlace, len(rows))
 	for i := range rows {
 		places[i] = rows[i].RowPlace
 	}
@@ -115,7 +116,7 @@ func TestMissingEventsAreFoundWhateverTheKeyIs(t *testing.T) {
 			for i, id := range slices.Concat(ids[:], messages) {
 				b.attempted(t, id, 1, "stream", outbox.Delivered, i)
 			}
-			gone := b.search(t, m, ledger.Range{EndpointID: "erp", Until: noon.Add(time.Hour), Wants: all})
+			gone := b.search(t, m, scan.Range{EndpointID: "erp", Until: noon.Add(time.Hour), Wants: all})
 			require.Equal(t, append([]string{ids[1]}, messages...), events(gone))
 		})
 	}
@@ -137,7 +138,7 @@ func TestMissingEventsAreThoseOfTheRange(t *testing.T) {
 	b.attempted(t, "test", 1, "test", outbox.Delivered, 7)
 	b.attempted(t, "late", 1, "stream", outbox.Delivered, 10)
 	b.exec(t, "UPDATE tailpost.attempt SET tenant = 'other' WHERE event_id = 'replayed'")
-	rg := ledger.Range{EndpointID: "erp", Since: noon, Until: noon.Add(10 * time.Second), Wants: all}
+	rg := scan.Range{EndpointID: "erp", Since: noon, Until: noon.Add(10 * time.Second), Wants: all}
 
 	gone := b.search(t, m, rg)
 	require.Equal(t, []string{"retried", "replayed", "retried within"}, events(gone))
@@ -183,17 +184,17 @@ INSERT INTO tailpost.attempt (event_id, event_type, endpoint_id, number, trigger
 SELECT i::text, 'a', 'erp', 1, 'stream', 'https://example.com/in', 'delivered', 1, $2::timestamptz + i / 10 * interval '1 millisecond', '0/10'
 FROM generate_series(1, $1::integer + 1) AS i`, many, noon)
 	hold, r := b.replay(t)
-	rg := ledger.Range{EndpointID: "erp", Until: r.Until, Wants: all}
-	sweep, err := b.ledger.NewSweep(t.Context(), m, ledger.Scope{})
+	rg := scan.Range{EndpointID: "erp", Until: r.Until, Wants: all}
+	sweep, err := b.ledger.NewSweep(t.Context(), m, scan.Scope{})
 	require.NoError(t, err)
-	require.NoError(t, sweep.BeginReplay(t.Context(), hold, r, rg, noon))
+	require.NoError(t, b.ledger.BeginReplay(t.Context(), hold, &sweep.Table, r, rg, noon))
 	require.Equal(t, 1, b.count(t, "SELECT total FROM tailpost.replay"))
 	pages := 0
 	for !r.Searched {
 		require.Zero(t, b.count(t, "SELECT count(missing) FROM tailpost.replay"), "it is not known before the end")
 		// Each page goes on from what the database says, as another relay would.
 		r = b.open1(t)
-		require.NoError(t, sweep.SearchReplay(t.Context(), hold, r, rg, noon))
+		require.NoError(t, b.ledger.SearchReplay(t.Context(), hold, &sweep.Table, r, rg, noon))
 		pages++
 	}
 	require.Greater(t, pages, 5)
@@ -206,11 +207,11 @@ FROM generate_series(1, $1::integer + 1) AS i`, many, noon)
 	// A page that was written by then, and a replay that was cancelled, get nothing more.
 	b.exec(t, "UPDATE tailpost.replay SET missing = NULL, missing_cursor = NULL, missing_found = 0")
 	stale := b.open1(t)
-	require.NoError(t, sweep.SearchReplay(t.Context(), hold, b.open1(t), rg, noon))
-	require.ErrorIs(t, sweep.SearchReplay(t.Context(), hold, stale, rg, noon), ledger.ErrOver)
+	require.NoError(t, b.ledger.SearchReplay(t.Context(), hold, &sweep.Table, b.open1(t), rg, noon))
+	require.ErrorIs(t, b.ledger.SearchReplay(t.Context(), hold, &sweep.Table, stale, rg, noon), ledger.ErrOver)
 	open := b.open1(t)
 	b.exec(t, "UPDATE tailpost.replay SET state = 'cancelled', updated_at = $1", noon)
-	require.ErrorIs(t, sweep.SearchReplay(t.Context(), hold, open, rg, noon), ledger.ErrOver)
+	require.ErrorIs(t, b.ledger.SearchReplay(t.Context(), hold, &sweep.Table, open, rg, noon), ledger.ErrOver)
 
 	// What it lists goes with it.
 	dropped, more, err := b.ledger.DropReplays(t.Context(), noon)
@@ -233,9 +234,9 @@ func TestReplayGoesOnWithoutWhatCannotBeCountedInTime(t *testing.T) {
 	b.exec(t, "CREATE VIEW public.events AS SELECT r.* FROM public.really AS r WHERE pg_advisory_xact_lock_shared(4711)::text = ''")
 	b.attempted(t, "there", 1, "stream", outbox.Delivered, 0)
 	hold, r := b.replay(t)
-	sweep, err := b.ledger.NewSweep(t.Context(), m, ledger.Scope{})
+	sweep, err := b.ledger.NewSweep(t.Context(), m, scan.Scope{})
 	require.NoError(t, err)
-	rg := ledger.Range{EndpointID: "erp", Until: r.Until, Wants: all}
+	rg := scan.Range{EndpointID: "erp", Until: r.Until, Wants: all}
 	b.exec(t, "SELECT pg_advisory_lock(4711)")
 	cancelled := func(f func() error) {
 		done := make(chan error, 1)
@@ -248,10 +249,10 @@ WHERE datname = current_database() AND wait_event = 'advisory'`) == 1
 		}, 20*time.Second, 10*time.Millisecond)
 		require.NoError(t, <-done)
 	}
-	cancelled(func() error { return sweep.BeginReplay(t.Context(), hold, r, rg, noon) })
+	cancelled(func() error { return b.ledger.BeginReplay(t.Context(), hold, &sweep.Table, r, rg, noon) })
 	require.True(t, r.Running)
 	require.Zero(t, b.count(t, "SELECT count(total) FROM tailpost.replay"))
-	cancelled(func() error { return sweep.SearchReplay(t.Context(), hold, r, rg, noon) })
+	cancelled(func() error { return b.ledger.SearchReplay(t.Context(), hold, &sweep.Table, r, rg, noon) })
 	require.True(t, r.Searched)
 	require.True(t, b.open1(t).Searched)
 	require.Equal(t, 1, b.count(t, "SELECT count(*) FROM tailpost.replay WHERE missing IS NULL AND missing_error LIKE 'the attempts of the range cannot be read%'"))
@@ -268,13 +269,13 @@ SELECT i::text, 'a', 'erp', 1, 'stream', 'https://example.com/in', 'delivered', 
 FROM generate_series(1, $1::integer) AS i`, ledger.MissingListed, noon)
 	b.exec(t, "INSERT INTO public.events SELECT i, 'a', '{}', $2 FROM generate_series(1, $1::integer) AS i", went, noon)
 	hold, r := b.replay(t)
-	rg := ledger.Range{EndpointID: "erp", Until: r.Until, Wants: all}
-	sweep, err := b.ledger.NewSweep(t.Context(), m, ledger.Scope{})
+	rg := scan.Range{EndpointID: "erp", Until: r.Until, Wants: all}
+	sweep, err := b.ledger.NewSweep(t.Context(), m, scan.Scope{})
 	require.NoError(t, err)
-	require.NoError(t, sweep.BeginReplay(t.Context(), hold, r, rg, noon))
+	require.NoError(t, b.ledger.BeginReplay(t.Context(), hold, &sweep.Table, r, rg, noon))
 	search := func() {
 		for r = b.open1(t); !r.Searched; r = b.open1(t) {
-			require.NoError(t, sweep.SearchReplay(t.Context(), hold, r, rg, noon))
+			require.NoError(t, b.ledger.SearchReplay(t.Context(), hold, &sweep.Table, r, rg, noon))
 		}
 	}
 	search()
@@ -304,12 +305,12 @@ func TestReplayThatIsCancelledQueuesNoMore(t *testing.T) {
 	b := setup(t)
 	m := b.outboxOf(t, "text", "e1", "e2")
 	hold, r := b.replay(t)
-	sweep, err := b.ledger.NewSweep(t.Context(), m, ledger.Scope{})
+	sweep, err := b.ledger.NewSweep(t.Context(), m, scan.Scope{})
 	require.NoError(t, err)
-	require.NoError(t, sweep.BeginReplay(t.Context(), hold, r, ledger.Range{EndpointID: "erp", Until: r.Until, Wants: all}, noon))
+	require.NoError(t, b.ledger.BeginReplay(t.Context(), hold, &sweep.Table, r, scan.Range{EndpointID: "erp", Until: r.Until, Wants: all}, noon))
 	queue := func(event string) error {
 		_, err := b.ledger.QueueReplay(t.Context(), hold, r, ledger.Step{
-			Deliveries: []outbox.Delivery{pending(event, "erp", "", r.Place, noon)}, Cursor: ledger.Cursor{Key: event}, Done: 1,
+			Deliveries: []outbox.Delivery{pending(event, "erp", "", r.Place, noon)}, Cursor: scan.Cursor{Key: event}, Done: 1,
 		}, noon)
 		return err
 	}

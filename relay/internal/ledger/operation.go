@@ -15,10 +15,6 @@ type Operations struct{ link *Link }
 // ErrOver says that a replay or a resend was cancelled, or is over.
 var ErrOver = errors.New("it is over")
 
-// ErrSlow says that a statement took longer than it may: so it will the next time, unless somebody
-// makes an index.
-var ErrSlow = errors.New("it takes longer than a statement may take")
-
 // endSQL follows UPDATE and a table of what people asked for.
 const endSQL = `
 SET state = @state,

@@ -10,6 +10,7 @@ import (
 
 	"github.com/tailpost/tailpost/outbox"
 	"github.com/tailpost/tailpost/relay/internal/ledger"
+	"github.com/tailpost/tailpost/relay/internal/scan"
 )
 
 func TestRecord_writesAttemptsAndPosition(t *testing.T) {
@@ -338,7 +339,7 @@ func TestRecord_keepsTheBytesOfADatabaseWithoutEncoding(t *testing.T) {
 	ds, err := l.InOrder(t.Context(), "erp", 10, false)
 	require.NoError(t, err)
 	require.Equal(t, []outbox.Delivery{parked}, ds)
-	sweep, err := l.NewSweep(t.Context(), outbox.Mapping{Table: "public.events", ID: "id", Type: "type", Payload: "payload", CreatedAt: "created_at"}, ledger.Scope{})
+	sweep, err := l.NewSweep(t.Context(), outbox.Mapping{Table: "public.events", ID: "id", Type: "type", Payload: "payload", CreatedAt: "created_at"}, scan.Scope{})
 	require.NoError(t, err)
 	has := recorded(t, sweep)
 	require.ElementsMatch(t, []string{"crm", "erp"}, has["a\xff"])

@@ -46,18 +46,6 @@ func (o *Operations) Rejected(ctx context.Context, limit int) (all []Rejected, e
 	return all, err
 }
 
-// Find reads the event of a row by its id; nil: there is no such row.
-func (s *Sweep) Find(ctx context.Context, id string) (*Found, error) {
-	if !s.isKey(id) {
-		return nil, nil
-	}
-	found, err := s.Events(ctx, []RowPlace{{ID: id, TID: "(0,0)"}}) // no row is there, so it is looked up
-	if err != nil || len(found) == 0 {
-		return nil, err
-	}
-	return &found[0], nil
-}
-
 const rejectedDropSQL = `
 DELETE FROM tailpost.delivery
 WHERE event_id = @event

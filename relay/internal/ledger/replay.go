@@ -3,7 +3,6 @@ package ledger
 import (
 	"context"
 	"errors"
-	"fmt"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -11,30 +10,23 @@ import (
 
 	"github.com/tailpost/tailpost/outbox"
 	"github.com/tailpost/tailpost/outbox/pglink"
+	"github.com/tailpost/tailpost/relay/internal/scan"
 )
 
 // Replay is a row of tailpost.replay that is not over.
 type Replay struct {
+	scan.Reading // InOrder where its endpoint has an order
+
 	ID         string
 	EndpointID string
 	Types      []string
-	Since      time.Time // zero: from the first event on
-	Until      time.Time
 	Running    bool
 	Done       int64
-	Cursor     Cursor     // zero: at the beginning
-	InOrder    bool       // it goes by the times of events, for the order of its endpoint
-	Place      outbox.LSN // 0: not running yet
-	Total      *int64     // nil: not counted
-	Searched   bool       // the search for what is missing is over
-	Again      bool       // it is, or was, the second one
-	Missing    Missing    // how far it is
-}
-
-// Cursor is the last row of the outbox table that a replay has looked at.
-type Cursor struct {
-	Key string // its primary key, as text
-	At  string // its time, as text; empty: the replay does not go by time
+	Place      outbox.LSN   // 0: not running yet
+	Total      *int64       // nil: not counted
+	Searched   bool         // the search for what is missing is over
+	Again      bool         // it is, or was, the second one
+	Missing    scan.Missing // how far it is
 }
 
 const replaysSQL = `
@@ -56,7 +48,7 @@ func (o *Operations) Replays(ctx context.Context) (open []Replay, err error) {
 			var since *time.Time
 			var place string
 			err = row.Scan(&r.ID, &r.EndpointID, &r.Types, &since, &r.Until, &r.Running, &r.Done, &r.Cursor.Key, &r.Cursor.At, &r.InOrder, &place, &r.Searched,
-				&r.Missing.Found, &r.Missing.cursor, &r.Total, &r.Again)
+				&r.Missing.Found, &r.Missing.Cursor, &r.Total, &r.Again)
 			if err != nil {
 				return r, err
 			}
@@ -87,64 +79,6 @@ func (o *Operations) PendingUpTo(ctx context.Context, endpointID string, most in
 	return n, err
 }
 
-// rowsSQL reads rows of a replay after its cursor: in the order of their primary keys, or of their
-// times and then their keys. Where an index has the times, it is of use only if the column may not
-// be null.
-func (t *Table) rowsSQL(r *Replay) string {
-	c := t.columns()
-	at, where, order := "''", "", c.id
-	after := c.id + " " + t.operator(">") + " @key::text::" + t.idType
-	if r.InOrder {
-		time := c.createdAt
-		if !t.createdNotNull {
-			time = "COALESCE(" + time + ", '-infinity')"
-		}
-		at, order = time+"::text", time+", "+c.id
-		where = "WHERE " + time + " >= COALESCE(@since::timestamptz, '-infinity')\n  AND " + time + " < @until\n"
-		if r.Cursor.Key != "" {
-			// An index of the times, or of both, finds the first of them.
-			where += "  AND " + time + " >= @at::text::timestamptz\n  AND (" + time + " > @at::text::timestamptz OR " + after + ")\n"
-		}
-	} else if r.Cursor.Key != "" {
-		where = "WHERE " + after + "\n"
-	}
-	return `
-SELECT o.tableoid::oid, o.ctid::text, ` + c.id + `::text, ` + c.eventType + `::text, ` + c.tenant + `, ` + c.time + `, COALESCE(pg_column_size(` + c.payload + `), 0),
-       ` + at + `
-FROM ` + c.table + ` AS o
-` + where + `ORDER BY ` + order + `
-LIMIT @limit`
-}
-
-// RowsAfter reads up to limit rows that a replay is to look at next; some may be beyond its range.
-// Recorded is not filled in. It tries once and returns ErrSlow where that takes too long: others
-// wait for the connection.
-func (s *Sweep) RowsAfter(ctx context.Context, r *Replay, limit int) (rows []Row, err error) {
-	err = s.link.Once(ctx, "read the outbox table", func(ctx context.Context, conn *pgx.Conn) error {
-		found, err := conn.Query(ctx, s.rowsSQL(r), pgx.NamedArgs{
-			"key": r.Cursor.Key, "at": r.Cursor.At, "since": nullTime(r.Since), "until": r.Until, "limit": limit,
-		})
-		if err != nil {
-			return err
-		}
-		rows, err = pgx.CollectRows(found, func(row pgx.CollectableRow) (r Row, err error) {
-			var created *time.Time
-			var eventType *string
-			err = row.Scan(&r.OID, &r.TID, &r.ID, &eventType, &r.Tenant, &created, &r.Size, &r.At)
-			if eventType != nil {
-				r.Type = *eventType
-			}
-			r.CreatedAt = orZero(created)
-			return r, err
-		})
-		return err
-	})
-	if pglink.TookTooLong(err) {
-		err = fmt.Errorf("%w: %w", ErrSlow, err)
-	}
-	return rows, err
-}
-
 const replayBeginSQL = `
 UPDATE tailpost.replay
 SET state = 'running',
@@ -158,10 +92,10 @@ RETURNING place::text`
 
 // BeginReplay counts what a replay covers and has it run, InOrder or not. What cannot be counted in
 // time stays unknown.
-func (s *Sweep) BeginReplay(ctx context.Context, hold Hold, r *Replay, rg Range, now time.Time) error {
+func (o *Operations) BeginReplay(ctx context.Context, hold Hold, table *scan.Table, r *Replay, rg scan.Range, now time.Time) error {
 	var total *int64
-	err := s.link.Run(ctx, "count what a replay covers", func(ctx context.Context, conn *pgx.Conn) error {
-		n, err := s.Count(ctx, conn, rg)
+	err := o.link.Run(ctx, "count what a replay covers", func(ctx context.Context, conn *pgx.Conn) error {
+		n, err := table.Count(ctx, conn, rg)
 		if pglink.TookTooLong(err) {
 			return nil
 		}
@@ -171,7 +105,7 @@ func (s *Sweep) BeginReplay(ctx context.Context, hold Hold, r *Replay, rg Range,
 	if err != nil {
 		return err
 	}
-	return s.link.WhileHeld(ctx, hold, "begin a replay", func(ctx context.Context, tx pgx.Tx) error {
+	return o.link.WhileHeld(ctx, hold, "begin a replay", func(ctx context.Context, tx pgx.Tx) error {
 		var place string
 		err := tx.QueryRow(ctx, replayBeginSQL, pgx.NamedArgs{
 			"id": r.ID, "total": total, "in_order": r.InOrder, "now": now,
@@ -214,9 +148,9 @@ ON CONFLICT (event_id, endpoint_id) DO NOTHING`
 // Step is what a replay does in one go.
 type Step struct {
 	Deliveries []outbox.Delivery
-	Cursor     Cursor // where it then is
-	Done       int64  // events that it looked at
-	Unreadable int64  // rows among them that are no events
+	Cursor     scan.Cursor // where it then is
+	Done       int64       // events that it looked at
+	Unreadable int64       // rows among them that are no events
 }
 
 // QueueReplay queues deliveries of a replay and moves it on. One that is there already is left

@@ -3,7 +3,6 @@ package ledger
 import (
 	"context"
 	"errors"
-	"fmt"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -13,36 +12,6 @@ import (
 // Aging removes what is old, in statements that are bounded and wait for nobody. Its methods are
 // safe for concurrent use.
 type Aging struct{ link *Link }
-
-// Delete removes, in n blocks from a block on, the rows created before a time whose events nobody
-// has attempted or parked since: what was imported with times of long ago is kept as long as what
-// was written when it was delivered. Whoever calls it knows that they are settled.
-func (s *Sweep) Delete(ctx context.Context, from, n int64, before time.Time) (deleted int64, err error) {
-	c := s.columns()
-	// Each row is looked up by itself. A join would read all the attempts since.
-	sql := `
-DELETE FROM ` + c.table + ` AS o
-WHERE o.ctid >= @from::text::tid
-  AND o.ctid < @to::text::tid
-  AND ` + c.createdAt + ` < @before
-  AND (SELECT 1
-       FROM tailpost.attempt AS a
-       WHERE a.event_id = ` + c.id + `::text
-         AND a.attempted_at >= @before
-       LIMIT 1) IS NULL
-  AND (SELECT 1
-       FROM tailpost.delivery AS d
-       WHERE d.event_id = ` + c.id + `::text
-         AND d.created_at >= @before
-       LIMIT 1) IS NULL`
-	args := pgx.NamedArgs{"from": fmt.Sprintf("(%d,0)", from), "to": fmt.Sprintf("(%d,0)", from+n), "before": before}
-	err = s.link.Once(ctx, "delete settled events", func(ctx context.Context, conn *pgx.Conn) error {
-		tag, err := conn.Exec(ctx, sql, args)
-		deleted = tag.RowsAffected()
-		return err
-	})
-	return deleted, err
-}
 
 // partitionSQL finds the oldest partition of a day before another one, or what is left of one that
 // was being dropped.

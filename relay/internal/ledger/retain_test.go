@@ -10,6 +10,7 @@ import (
 
 	"github.com/tailpost/tailpost/outbox"
 	"github.com/tailpost/tailpost/relay/internal/ledger"
+	"github.com/tailpost/tailpost/relay/internal/scan"
 )
 
 func TestDelete_removesOldRowsOfItsBlocksAndNoOthers(t *testing.T) {
@@ -19,7 +20,7 @@ func TestDelete_removesOldRowsOfItsBlocksAndNoOthers(t *testing.T) {
 	b.exec(t, "INSERT INTO public.events SELECT i, 'a', to_json((SELECT string_agg(md5(i::text || j), '') FROM generate_series(1, 50) AS j)), $1 FROM generate_series(1, 40) AS i", noon)
 	b.exec(t, "UPDATE public.events SET created_at = $1 WHERE id % 2 = 0", noon.Add(time.Second))
 	b.exec(t, "INSERT INTO public.events VALUES (99, 'a', '{}', NULL)")
-	sweep, err := b.ledger.NewSweep(t.Context(), m, ledger.Scope{})
+	sweep, err := b.ledger.NewSweep(t.Context(), m, scan.Scope{})
 	require.NoError(t, err)
 	blocks, _, err := sweep.Blocks(t.Context())
 	require.NoError(t, err)
@@ -52,7 +53,7 @@ func TestDelete_countsFromWhenARowWasSettled(t *testing.T) {
 	}
 	park("parked", noon)
 	park("parked long ago", before.Add(-time.Second))
-	sweep, err := b.ledger.NewSweep(t.Context(), m, ledger.Scope{})
+	sweep, err := b.ledger.NewSweep(t.Context(), m, scan.Scope{})
 	require.NoError(t, err)
 	deleted, err := sweep.Delete(t.Context(), 0, 10, before)
 	require.NoError(t, err)
@@ -64,7 +65,7 @@ func TestDelete_countsFromWhenARowWasSettled(t *testing.T) {
 func TestDelete_doesNotWaitForALock(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
-	sweep, err := b.ledger.NewSweep(t.Context(), b.outboxOf(t, "bigint", "1"), ledger.Scope{})
+	sweep, err := b.ledger.NewSweep(t.Context(), b.outboxOf(t, "bigint", "1"), scan.Scope{})
 	require.NoError(t, err)
 	tx, err := b.db.Conn(t).Begin(t.Context())
 	require.NoError(t, err)

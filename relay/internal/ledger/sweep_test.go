@@ -8,10 +8,11 @@ import (
 
 	"github.com/tailpost/tailpost/outbox"
 	"github.com/tailpost/tailpost/relay/internal/ledger"
+	"github.com/tailpost/tailpost/relay/internal/scan"
 )
 
 // recorded sweeps the table and returns who has something of each row, by id.
-func recorded(t *testing.T, s *ledger.Sweep) map[string][]string {
+func recorded(t *testing.T, s *scan.Sweep) map[string][]string {
 	t.Helper()
 	rows, err := s.Rows(t.Context(), 0, 100)
 	require.NoError(t, err)
@@ -36,7 +37,7 @@ func TestRows_sayWhoHasAnEvent(t *testing.T) {
 	b.attempted(t, "tested", 1, "test", outbox.Delivered, 0)
 	b.exec(t, "INSERT INTO tailpost.discarded VALUES ('discarded', 'erp', $1)", noon)
 
-	sweep, err := b.ledger.NewSweep(t.Context(), m, ledger.Scope{})
+	sweep, err := b.ledger.NewSweep(t.Context(), m, scan.Scope{})
 	require.NoError(t, err)
 	want := map[string][]string{
 		"attempted": {"erp"}, "tested": {}, "parked": {"erp"}, "dead": {"erp"}, "discarded": {"erp"}, "nothing": {},
@@ -45,7 +46,7 @@ func TestRows_sayWhoHasAnEvent(t *testing.T) {
 
 	rows, err := sweep.Rows(t.Context(), 0, 100)
 	require.NoError(t, err)
-	var places []ledger.RowPlace
+	var places []scan.RowPlace
 	for i := range rows {
 		places = append(places, rows[i].RowPlace)
 	}
@@ -87,7 +88,7 @@ func TestRecent_findsTheBlocksOfNewRows(t *testing.T) {
 			b.exec(t, "VACUUM (ANALYZE) public.app")
 			b.exec(t, "INSERT INTO public.app VALUES (4000, 't', 'x', '2026-03-14'), (4001, 't', 'x', 'infinity')")
 			m := outbox.Mapping{Table: "public.app", ID: "id", Type: "type", Payload: "payload", CreatedAt: "at"}
-			sweep, err := b.ledger.NewSweep(t.Context(), m, ledger.Scope{})
+			sweep, err := b.ledger.NewSweep(t.Context(), m, scan.Scope{})
 			require.NoError(t, err)
 			spans, ok, err := sweep.Recent(t.Context(), noon.Add(-36*time.Hour))
 			require.NoError(t, err)
@@ -116,7 +117,7 @@ func TestRows_findAttemptsThatAnotherClockPutsBeforeTheEvent(t *testing.T) {
 	b.exec(t, "SELECT tailpost.ensure_attempt_partitions('2026-03-13', 1)")
 	m := b.outboxOf(t, "text", "e1")
 	b.attempted(t, "e1", 1, "stream", outbox.Delivered, -12*3600)
-	sweep, err := b.ledger.NewSweep(t.Context(), m, ledger.Scope{})
+	sweep, err := b.ledger.NewSweep(t.Context(), m, scan.Scope{})
 	require.NoError(t, err)
 	require.Equal(t, map[string][]string{"e1": {"erp"}}, recorded(t, sweep))
 }
@@ -130,27 +131,27 @@ func TestRowsAfter_goInTheOrderOfTheKeysOwnType(t *testing.T) {
 	b.exec(t, "CREATE EXTENSION citext SCHEMA public")
 	m := b.outboxOf(t, "public.citext", "a", "B", "c", "D")
 	_, r := b.replay(t)
-	sweep, err := b.ledger.NewSweep(t.Context(), m, ledger.Scope{})
+	sweep, err := b.ledger.NewSweep(t.Context(), m, scan.Scope{})
 	require.NoError(t, err)
 	for _, r.InOrder = range []bool{false, true} {
 		var seen []string
-		for r.Cursor = (ledger.Cursor{}); ; {
-			rows, err := sweep.RowsAfter(t.Context(), r, 1)
+		for r.Cursor = (scan.Cursor{}); ; {
+			rows, err := sweep.RowsAfter(t.Context(), &r.Reading, 1)
 			require.NoError(t, err)
 			if len(rows) == 0 {
 				break
 			}
 			seen = append(seen, rows[0].ID)
-			r.Cursor = ledger.Cursor{Key: rows[0].ID, At: rows[0].At}
+			r.Cursor = scan.Cursor{Key: rows[0].ID, At: rows[0].At}
 		}
 		require.Equal(t, []string{"a", "B", "c", "D"}, seen)
 	}
-	found, err := sweep.Events(t.Context(), []ledger.RowPlace{{ID: "b", TID: "(7,7)"}})
+	found, err := sweep.Events(t.Context(), []scan.RowPlace{{ID: "b", TID: "(7,7)"}})
 	require.NoError(t, err)
 	require.Len(t, found, 1, "it is the same key")
 	b.attempted(t, "c", 1, "stream", outbox.Delivered, 0)
 	b.attempted(t, "gone", 1, "stream", outbox.Delivered, 1)
-	gone := b.search(t, m, ledger.Range{EndpointID: "erp", Until: noon.Add(time.Hour), Wants: all})
+	gone := b.search(t, m, scan.Range{EndpointID: "erp", Until: noon.Add(time.Hour), Wants: all})
 	require.Equal(t, []string{"gone"}, events(gone))
 }
 

@@ -10,7 +10,7 @@ import (
 
 	"github.com/tailpost/tailpost/config"
 	"github.com/tailpost/tailpost/outbox"
-	"github.com/tailpost/tailpost/relay/internal/ledger"
+	"github.com/tailpost/tailpost/relay/internal/scan"
 )
 
 // EventQuery asks for a page of events, newest first.
@@ -347,7 +347,7 @@ func (l *eventList) gone(ctx context.Context) (more bool, err error) {
 func (l *eventList) newest(ctx context.Context, ids []string) (newest map[string]AttemptPosition, there map[string]struct{}, err error) {
 	there = map[string]struct{}{}
 	if l.table.mapping.Table != "" && len(ids) > 0 {
-		table, err := ledger.LookAt(ctx, l.tx, l.table.mapping)
+		table, err := scan.LookAt(ctx, l.tx, l.table.mapping)
 		if err != nil {
 			return nil, nil, err
 		}

@@ -8,7 +8,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"github.com/tailpost/tailpost/outbox"
-	"github.com/tailpost/tailpost/relay/internal/ledger"
+	"github.com/tailpost/tailpost/relay/internal/scan"
 )
 
 // Replay is a row of tailpost.replay.
@@ -69,7 +69,7 @@ const searchBudget = 5 * time.Second
 
 // CountReplay counts what a replay of a range would cover, as the relay does when it begins one.
 // What cannot be counted in the time that a request has is nil.
-func (s *Store) CountReplay(ctx context.Context, rg ledger.Range) (total, missing *int64, err error) {
+func (s *Store) CountReplay(ctx context.Context, rg scan.Range) (total, missing *int64, err error) {
 	if total, err = s.countRange(ctx, rg); err != nil {
 		return nil, nil, err
 	}
@@ -78,9 +78,9 @@ func (s *Store) CountReplay(ctx context.Context, rg ledger.Range) (total, missin
 }
 
 // inTable is counting in the outbox table.
-func (s *Store) inTable(ctx context.Context, what string, f func(context.Context, pgx.Tx, *ledger.Table) error) error {
+func (s *Store) inTable(ctx context.Context, what string, f func(context.Context, pgx.Tx, *scan.Table) error) error {
 	return s.counting(ctx, what, func(ctx context.Context, tx pgx.Tx) error {
-		table, err := ledger.LookAt(ctx, tx, s.mapping)
+		table, err := scan.LookAt(ctx, tx, s.mapping)
 		if err != nil {
 			return err
 		}
@@ -88,8 +88,8 @@ func (s *Store) inTable(ctx context.Context, what string, f func(context.Context
 	})
 }
 
-func (s *Store) countRange(ctx context.Context, rg ledger.Range) (total *int64, err error) {
-	err = s.inTable(ctx, "count the events of the range", func(ctx context.Context, tx pgx.Tx, t *ledger.Table) error {
+func (s *Store) countRange(ctx context.Context, rg scan.Range) (total *int64, err error) {
+	err = s.inTable(ctx, "count the events of the range", func(ctx context.Context, tx pgx.Tx, t *scan.Table) error {
 		if !rg.Since.IsZero() && !t.Timed() {
 			return fmt.Errorf("%w: the outbox table has no column for created_at, so no range of time can be found in it", ErrConflict)
 		}
@@ -102,10 +102,10 @@ func (s *Store) countRange(ctx context.Context, rg ledger.Range) (total *int64, 
 	return total, err
 }
 
-func (s *Store) countMissing(ctx context.Context, rg ledger.Range) (missing *int64, err error) {
+func (s *Store) countMissing(ctx context.Context, rg scan.Range) (missing *int64, err error) {
 	began := time.Now()
-	err = s.inTable(ctx, "count the missing events of the range", func(ctx context.Context, tx pgx.Tx, t *ledger.Table) error {
-		var m ledger.Missing
+	err = s.inTable(ctx, "count the missing events of the range", func(ctx context.Context, tx pgx.Tx, t *scan.Table) error {
+		var m scan.Missing
 		for over := false; !over; {
 			if time.Since(began) > searchBudget {
 				return nil

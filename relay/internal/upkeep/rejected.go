@@ -13,6 +13,7 @@ import (
 	"github.com/tailpost/tailpost/outbox/pglink"
 	"github.com/tailpost/tailpost/relay/internal/dispatch"
 	"github.com/tailpost/tailpost/relay/internal/ledger"
+	"github.com/tailpost/tailpost/relay/internal/scan"
 	"github.com/tailpost/tailpost/relay/internal/source"
 )
 
@@ -72,7 +73,7 @@ func (p *rereader) read(ctx context.Context, r *ledger.Rejected, now time.Time) 
 	if p.mapping.Table == "" {
 		return nil, "it was a logical message, which cannot be read again", nil
 	}
-	sweep, err := p.ledger.NewSweep(ctx, p.mapping, ledger.Scope{})
+	sweep, err := p.ledger.NewSweep(ctx, p.mapping, scan.Scope{})
 	if err != nil {
 		return nil, "", err
 	}

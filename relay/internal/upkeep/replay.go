@@ -14,6 +14,7 @@ import (
 	"github.com/tailpost/tailpost/outbox"
 	"github.com/tailpost/tailpost/relay/internal/dispatch"
 	"github.com/tailpost/tailpost/relay/internal/ledger"
+	"github.com/tailpost/tailpost/relay/internal/scan"
 )
 
 const (
@@ -69,14 +70,14 @@ func (p *replayer) step(ctx context.Context, r *ledger.Replay) (bool, error) {
 	if n, err := p.ledger.PendingUpTo(ctx, r.EndpointID, replayPending); err != nil || n >= replayPending {
 		return false, err
 	}
-	sweep, err := p.ledger.NewSweep(ctx, p.mapping, ledger.Scope{})
+	sweep, err := p.ledger.NewSweep(ctx, p.mapping, scan.Scope{})
 	if err != nil {
 		return false, err
 	}
 	if !r.Since.IsZero() && !sweep.Timed() {
 		return true, p.fail(ctx, r, "the outbox table has no column for the time of events, and the server does not track commit times")
 	}
-	rg := ledger.Range{
+	rg := scan.Range{
 		EndpointID: r.EndpointID, Tenant: tenant, Since: r.Since, Until: r.Until,
 		Wants: func(eventType string) bool {
 			return len(patterns) == 0 || slices.ContainsFunc(patterns, func(x config.Pattern) bool { return x.Match(eventType) })
@@ -85,14 +86,14 @@ func (p *replayer) step(ctx context.Context, r *ledger.Replay) (bool, error) {
 	if !r.Running {
 		// An endpoint with an order gets the events in that of their times; keys may be random.
 		r.InOrder = p.dispatcher.Ordered(r.EndpointID) && sweep.Timed()
-		if err := sweep.BeginReplay(ctx, p.hold, r, rg, time.Now()); err != nil {
+		if err := p.ledger.BeginReplay(ctx, p.hold, &sweep.Table, r, rg, time.Now()); err != nil {
 			return false, err
 		}
 		p.log.Info().Str("replay", r.ID).Str("endpoint", r.EndpointID).Msg("replay begins")
 	}
 	// What is missing is searched for before anything is queued: retention goes on.
 	if !r.Searched {
-		return true, sweep.SearchReplay(ctx, p.hold, r, rg, time.Now())
+		return true, p.ledger.SearchReplay(ctx, p.hold, &sweep.Table, r, rg, time.Now())
 	}
 	return true, p.page(ctx, sweep, r, rg)
 }
@@ -114,14 +115,14 @@ func parsePatterns(types []string) (patterns []config.Pattern, problem string) {
 }
 
 // page looks at some rows and queues what the endpoint wants of them.
-func (p *replayer) page(ctx context.Context, sweep *ledger.Sweep, r *ledger.Replay, rg ledger.Range) error {
+func (p *replayer) page(ctx context.Context, sweep *scan.Sweep, r *ledger.Replay, rg scan.Range) error {
 	limit := replayRows
 	if r.InOrder {
 		limit = orderedRows
 	}
-	rows, err := sweep.RowsAfter(ctx, r, limit)
+	rows, err := sweep.RowsAfter(ctx, &r.Reading, limit)
 	switch {
-	case errors.Is(err, ledger.ErrSlow):
+	case errors.Is(err, scan.ErrSlow):
 		return p.tooSlow(ctx, r, err)
 	case err != nil:
 		return err
@@ -141,7 +142,7 @@ func (p *replayer) page(ctx context.Context, sweep *ledger.Sweep, r *ledger.Repl
 			return err
 		}
 		st, last := p.deliveries(r, found, chunk, wanted), &chunk[len(chunk)-1]
-		st.Cursor, st.Done = ledger.Cursor{Key: last.ID, At: last.At}, int64(len(places))
+		st.Cursor, st.Done = scan.Cursor{Key: last.ID, At: last.At}, int64(len(places))
 		if err := p.queue(ctx, r, st); err != nil {
 			return err
 		}
@@ -167,7 +168,7 @@ func (p *replayer) tooSlow(ctx context.Context, r *ledger.Replay, err error) err
 
 // cut returns the first rows, as many as are to be queued at once; where those of them are that a
 // range wants; and which they are, by their ids.
-func cut(rows []ledger.Row, rg ledger.Range) (chunk []ledger.Row, places []ledger.RowPlace, wanted map[string]int) {
+func cut(rows []scan.Row, rg scan.Range) (chunk []scan.Row, places []scan.RowPlace, wanted map[string]int) {
 	wanted = make(map[string]int)
 	n, size := 0, 0
 	for ; n < len(rows) && len(places) < pageRows && size < pageBytes; n++ {
@@ -180,7 +181,7 @@ func cut(rows []ledger.Row, rg ledger.Range) (chunk []ledger.Row, places []ledge
 	return rows[:n], places, wanted
 }
 
-func inRange(row *ledger.Row, rg ledger.Range) bool {
+func inRange(row *scan.Row, rg scan.Range) bool {
 	switch {
 	case rg.Tenant != "" && row.Tenant != rg.Tenant:
 		return false
@@ -198,10 +199,10 @@ func orNow(t, now time.Time) time.Time {
 }
 
 // deliveries makes the deliveries of events that were found for wanted rows, in the order of those.
-func (p *replayer) deliveries(r *ledger.Replay, found []ledger.Found, rows []ledger.Row, wanted map[string]int) (st ledger.Step) {
+func (p *replayer) deliveries(r *ledger.Replay, found []scan.Found, rows []scan.Row, wanted map[string]int) (st ledger.Step) {
 	now := time.Now()
 	// Places come in no order.
-	slices.SortFunc(found, func(a, b ledger.Found) int { return cmp.Compare(wanted[a.Event.ID], wanted[b.Event.ID]) })
+	slices.SortFunc(found, func(a, b scan.Found) int { return cmp.Compare(wanted[a.Event.ID], wanted[b.Event.ID]) })
 	for i := range found {
 		ev := &found[i].Event
 		at, ok := wanted[ev.ID]

@@ -14,6 +14,7 @@ import (
 	"github.com/tailpost/tailpost/outbox"
 	"github.com/tailpost/tailpost/outbox/schema"
 	"github.com/tailpost/tailpost/relay/internal/ledger"
+	"github.com/tailpost/tailpost/relay/internal/scan"
 )
 
 // cancelling ends the statement that waits for the table, as its timeout would, and returns what f
@@ -54,13 +55,13 @@ func TestReplayWhosePageTakesTooLongEndsWithThatReason(t *testing.T) {
 	require.NoError(t, err)
 	mapping := outbox.Mapping{Table: "public.events", ID: "id", Type: "type", Payload: "payload", CreatedAt: "created_at"}
 	p := &replayer{ledger: led, hold: hold, mapping: mapping, slow: make(map[string]int), log: zerolog.Nop()}
-	sweep, err := led.NewSweep(t.Context(), mapping, ledger.Scope{})
+	sweep, err := led.NewSweep(t.Context(), mapping, scan.Scope{})
 	require.NoError(t, err)
 	page := func() error {
 		open, err := led.Replays(t.Context())
 		require.NoError(t, err)
 		require.Len(t, open, 1)
-		rg := ledger.Range{EndpointID: "erp", Until: open[0].Until, Wants: func(string) bool { return false }}
+		rg := scan.Range{EndpointID: "erp", Until: open[0].Until, Wants: func(string) bool { return false }}
 		return p.page(t.Context(), sweep, &open[0], rg)
 	}
 	tx, err := db.Conn(t).Begin(t.Context())
@@ -68,7 +69,7 @@ func TestReplayWhosePageTakesTooLongEndsWithThatReason(t *testing.T) {
 	_, err = tx.Exec(t.Context(), "LOCK TABLE public.events")
 	require.NoError(t, err)
 	for range slowPages - 1 {
-		require.ErrorIs(t, cancelling(t, conn, page), ledger.ErrSlow)
+		require.ErrorIs(t, cancelling(t, conn, page), scan.ErrSlow)
 	}
 	// One that comes in time says that the table can be read: only pages in a row end a replay.
 	require.NoError(t, tx.Rollback(t.Context()))
@@ -78,7 +79,7 @@ func TestReplayWhosePageTakesTooLongEndsWithThatReason(t *testing.T) {
 	_, err = tx.Exec(t.Context(), "LOCK TABLE public.events")
 	require.NoError(t, err)
 	for range slowPages - 1 {
-		require.ErrorIs(t, cancelling(t, conn, page), ledger.ErrSlow)
+		require.ErrorIs(t, cancelling(t, conn, page), scan.ErrSlow)
 	}
 	require.NoError(t, cancelling(t, conn, page))
 	var state, problem string

@@ -11,6 +11,7 @@ import (
 	"github.com/tailpost/tailpost/outbox/pglink"
 	"github.com/tailpost/tailpost/relay/internal/ledger"
 	"github.com/tailpost/tailpost/relay/internal/pace"
+	"github.com/tailpost/tailpost/relay/internal/scan"
 	"github.com/tailpost/tailpost/relay/internal/source"
 )
 
@@ -107,7 +108,7 @@ func (k *keeper) events(ctx context.Context, before time.Time) error {
 	if _, err := k.barriers.Wait(ctx); err != nil {
 		return err
 	}
-	table, err := k.ledger.NewSweep(ctx, k.outbox.Mapping, ledger.Scope{})
+	table, err := k.ledger.NewSweep(ctx, k.outbox.Mapping, scan.Scope{})
 	if err != nil {
 		return err
 	}
