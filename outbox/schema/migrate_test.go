@@ -2,6 +2,7 @@ package schema_test
 
 import (
 	"context"
+	"fmt"
 	"os"
 	"path/filepath"
 	"testing"
@@ -89,10 +90,11 @@ func TestMigrate(t *testing.T) {
 	t.Run("refuses a newer database and changes nothing", func(t *testing.T) {
 		t.Parallel()
 		b := setupMigrated(t)
-		b.exec(t, "INSERT INTO tailpost.migration (version, name) VALUES (999, 'later'); DROP TABLE public.outbox")
+		version := b.count(t, "SELECT max(version) FROM tailpost.migration")
+		b.exec(t, fmt.Sprintf("INSERT INTO tailpost.migration (version, name) VALUES (%d, 'later'); DROP TABLE public.outbox", version+1))
 		_, err := schema.Migrate(t.Context(), b.conn, schema.MigrateOptions{Mapping: outbox.DefaultMapping()})
 		require.ErrorIs(t, err, schema.ErrNewer)
-		require.ErrorContains(t, err, "is at version 999")
+		require.ErrorContains(t, err, fmt.Sprintf("is at version %d", version+1))
 		require.ErrorContains(t, err, "run the tailpost release that migrated the database, or a later one")
 		require.Zero(t, b.count(t, "SELECT count(*) FROM pg_class WHERE relname = 'outbox'"))
 	})
