@@ -14,8 +14,6 @@ const (
 	// MissingListed is how many missing events of a replay are kept; more are only counted. A
 	// replay of a year would otherwise write as many rows as the year had events.
 	MissingListed = 10_000
-	// missingPage is how many attempts the search looks at in one go: some ten milliseconds.
-	missingPage = 2000
 )
 
 // replayMissingSQL writes missing events down. A second search leaves out those that the replay
