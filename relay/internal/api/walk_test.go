@@ -3,6 +3,7 @@ package api_test
 import (
 	"encoding/json"
 	"net/http"
+	"net/url"
 	"slices"
 	"strings"
 	"testing"
@@ -75,6 +76,8 @@ func TestWalk(t *testing.T) {
 	}}).is(http.StatusOK)
 	require.Equal(t, "paused", put.at("status"))
 	require.Equal(t, []any{"1s", "1m0s"}, put.at("retry.schedule"))
+	named := b.named(t, adminKey, "name="+url.QueryEscape(put.text("name")), map[string]any{"url": "https://example.com/named"}).is(http.StatusOK)
+	require.Equal(t, put.text("id"), named.text("id"))
 
 	deleted := b.do(t, call{key: adminKey, method: http.MethodDelete, path: path}).is(http.StatusOK)
 	require.Equal(t, true, deleted.at("deleted"))
