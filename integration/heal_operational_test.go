@@ -92,6 +92,7 @@ func TestOperationalEventsTellWhatHappensToDeliveries(t *testing.T) {
 	b.db.AwaitCount(t, 1, "SELECT count(*) FROM tailpost.delivery WHERE endpoint_id = 'deaf' AND state = 'dead' AND event_type = 'webhook.failed'")
 	mark := b.db.Insert(t, kit.Event("order.other", `{}`))
 	b.receiver.AwaitIDs(t, "/all", mark...)
+	b.receiver.AwaitIDs(t, "/rest", mark...)
 	require.Len(t, b.receiver.Requests("/all"), 4, "the application's events only")
 	require.Len(t, b.receiver.Requests("/rest"), 4, "the application's events only")
 	require.Len(t, b.receiver.Requests("/failed"), 1)

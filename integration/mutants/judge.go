@@ -13,8 +13,9 @@ import (
 )
 
 const (
-	testTimeout = 2 * time.Minute // of one `go test`, without compiling
-	hardTimeout = 8 * time.Minute // of one `go test`, with it
+	testTimeout  = 2 * time.Minute  // of one `go test`, without compiling
+	soundTimeout = 10 * time.Minute // of one that runs all the tests of a package that mutants name
+	compileTime  = 6 * time.Minute  // beside it, at most
 )
 
 // errSilent is the outcome of a run that exited with an error and named no failed test.
@@ -22,10 +23,10 @@ var errSilent = errors.New("the tests did not run")
 
 // goTest runs the tests of a package in the tree and reports whether they passed. A test that
 // hangs has failed. Output is what `go test` printed. An error means that nothing was tested.
-func (t *tree) goTest(ctx context.Context, pkg, run string) (passed bool, output string, err error) {
-	ctx, cancel := context.WithTimeoutCause(ctx, hardTimeout, fmt.Errorf("go test took longer than %s", hardTimeout))
+func (t *tree) goTest(ctx context.Context, pkg, run string, timeout time.Duration) (passed bool, output string, err error) {
+	ctx, cancel := context.WithTimeoutCause(ctx, timeout+compileTime, fmt.Errorf("go test took longer than %s", timeout+compileTime))
 	defer cancel()
-	cmd := exec.CommandContext(ctx, "go", "test", "-count=1", "-vet=off", "-timeout", testTimeout.String(), "-run", run, pkg)
+	cmd := exec.CommandContext(ctx, "go", "test", "-count=1", "-vet=off", "-timeout", timeout.String(), "-run", run, pkg)
 	cmd.Dir = t.dir
 	// Copies of the tree share what they compile only if its paths are not part of it.
 	cmd.Env = append(os.Environ(), "GOFLAGS="+os.Getenv("GOFLAGS")+" -trimpath")
@@ -68,7 +69,7 @@ func (t *tree) sound(ctx context.Context, list []mutant) error {
 	}
 	slices.SortFunc(single, func(a, b tests) int { return strings.Compare(a.pkg+" "+a.run, b.pkg+" "+b.run) })
 	for _, s := range slices.Compact(single) {
-		passed, output, err := t.goTest(ctx, s.pkg, s.run)
+		passed, output, err := t.goTest(ctx, s.pkg, s.run, soundTimeout)
 		if err == nil && !passed {
 			err = errors.New("it fails without a mutant")
 		}

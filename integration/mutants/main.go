@@ -186,7 +186,7 @@ func (t *trial) try(ctx context.Context, in *tree, m mutant) error {
 	var passed bool
 	var output string
 	err := in.with(m, func() (err error) {
-		passed, output, err = in.goTest(ctx, m.pkg, m.run)
+		passed, output, err = in.goTest(ctx, m.pkg, m.run, testTimeout)
 		return err
 	})
 	if ctx.Err() != nil {

@@ -192,6 +192,13 @@ func searchAttempts(ctx context.Context, tx pgx.Tx, q AttemptQuery, sql string, 
 			break
 		}
 		if s.high.After(s.low) && (len(s.page.Attempts) == s.limit || s.over()) {
+			if len(s.page.Attempts) == 0 {
+				// However late the page is: where nothing is recorded, nothing follows it.
+				var some bool
+				if err := tx.QueryRow(ctx, "SELECT EXISTS (SELECT FROM tailpost.attempt)").Scan(&some); err != nil || !some {
+					return s.page, err
+				}
+			}
 			s.page.Next = &AttemptPosition{At: s.high, Window: s.size, Fixed: s.fixed, Dense: s.dense}
 			break
 		}
