@@ -1,9 +1,11 @@
 package panel_test
 
 import (
+	"fmt"
 	"net/http"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/chromedp/chromedp"
 	"github.com/chromedp/chromedp/kb"
@@ -130,6 +132,38 @@ func TestFiltersAreInTheLinkAndTheBackButtonBringsThemBack(t *testing.T) {
 	b.click("main form button.primary")
 	b.sees("The delivery is queued.")
 	w.attempts(a, 2)
+	b.open("/panel/undelivered")
+	b.sees("Nothing waits for a person")
+}
+
+// TestTenThousandAreResentByClicks: they are counted first, and then all that the filter chooses go.
+func TestTenThousandAreResentByClicks(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, keyedHCL)
+	id := w.endpoint("A", "/a", nil)
+	const events = 10_000
+	w.exec(`
+INSERT INTO tailpost.delivery (event_id, endpoint_id, state, reason, attempts, event_type, payload, event_created_at, commit_lsn, seq, last_status, last_error, created_at, updated_at)
+SELECT gen_random_uuid()::text, $1, 'dead', 'exhausted', 10, 'order.created', '{}', now(), '0/10', i, 500, 'status 500', now(), now()
+FROM generate_series(1, $2) AS i`, id, events)
+	b := newTab(t, w.url, tabOptions{})
+	b.login()
+	b.open("/panel/undelivered?endpoint=" + id)
+	b.sees("all 10,000 matching")
+	b.click("input[name=which][value=all]")
+	b.click("button[value=resend]")
+	b.sees("Resend 10,000 deliveries?")
+	require.Equal(t, events, w.count("SELECT count(*) FROM tailpost.delivery WHERE state = 'dead'"), "they were only counted")
+	b.click("main form button.primary")
+	b.until("location.pathname.startsWith('/panel/resends/rs_')")
+	kit.Eventually(t, 5*time.Minute, func() error {
+		if n := w.count("SELECT count(*) FROM tailpost.attempt WHERE outcome = 'delivered'"); n < events {
+			return fmt.Errorf("%d are delivered", n)
+		}
+		return nil
+	})
+	b.until("location.reload(), document.body && document.body.innerText.includes('10,000 of 10,000 queued')")
+	require.Zero(t, w.count("SELECT count(*) FROM tailpost.delivery"))
 	b.open("/panel/undelivered")
 	b.sees("Nothing waits for a person")
 }
