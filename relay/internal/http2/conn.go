@@ -164,6 +164,13 @@ func (c *Conn) Closed() bool {
 	return c.err != nil || c.leaving
 }
 
+// Err returns why the connection ended; nil: it has not.
+func (c *Conn) Err() error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.err
+}
+
 // Retire closes the connection as soon as nothing is in flight on it.
 func (c *Conn) Retire() {
 	c.mu.Lock()

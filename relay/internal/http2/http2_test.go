@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"strings"
 	"sync"
@@ -360,6 +361,17 @@ func TestPlaces(t *testing.T) {
 	require.False(t, c.Reserve())
 	c.Release()
 	require.True(t, c.Reserve())
+}
+
+// TestErrSaysWhyAConnectionEnded before anybody could use it.
+func TestErrSaysWhyAConnectionEnded(t *testing.T) {
+	t.Parallel()
+	c, p := connect(t)
+	require.NoError(t, c.Err())
+	require.NoError(t, p.conn.Close())
+	require.Eventually(t, c.Closed, 30*time.Second, time.Millisecond)
+	require.False(t, c.Reserve())
+	require.ErrorIs(t, c.Err(), io.EOF)
 }
 
 // TestRetireWaits: what is in flight when a connection retires is answered, and then it closes.

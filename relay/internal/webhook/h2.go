@@ -51,6 +51,9 @@ func (o *origin) addH2(conn *tls.Conn) (*h2Conn, error) {
 		IdleTimeout: o.pool.Timeout, PingAfter: h2PingAfter, PingTimeout: h2PingTimeout,
 	})}
 	if !h.Reserve() {
+		if err := h.Err(); err != nil {
+			return nil, err // of its beginning: TLS 1.3 refuses a client's certificate only now
+		}
 		h.Retire()
 		return nil, failuref("the receiver's HTTP/2 connection takes no requests")
 	}
