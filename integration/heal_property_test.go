@@ -218,7 +218,7 @@ func TestStreamAndAuditDeliverExactlyWhatCommitted(t *testing.T) {
 			w, ddl := newGapWorld(t, rand.New(rand.NewPCG(seed, 1)))
 			t.Logf("seed %d:\n%s", seed, ddl)
 			w.db.Run(t, ddl)
-			w.db.Pool.Reset() // the application's sessions have the database's time zone
+			w.db.Reset() // the application's sessions have the database's time zone
 			config := w.db.Config(w.endpoint("erp", ""))
 			created := ""
 			if w.timed {

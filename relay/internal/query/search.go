@@ -192,18 +192,24 @@ func searchAttempts(ctx context.Context, tx pgx.Tx, q AttemptQuery, sql string, 
 			break
 		}
 		if s.high.After(s.low) && (len(s.page.Attempts) == s.limit || s.over()) {
-			if len(s.page.Attempts) == 0 {
-				// However late the page is: where nothing is recorded, nothing follows it.
-				var some bool
-				if err := tx.QueryRow(ctx, "SELECT EXISTS (SELECT FROM tailpost.attempt)").Scan(&some); err != nil || !some {
-					return s.page, err
-				}
+			if some, err := s.follows(ctx); err != nil || !some {
+				return s.page, err
 			}
 			s.page.Next = &AttemptPosition{At: s.high, Window: s.size, Fixed: s.fixed, Dense: s.dense}
 			break
 		}
 	}
 	return s.page, nil
+}
+
+// follows reports whether anything may follow a page that ran out of its time: however late it is,
+// nothing does where nothing was ever recorded.
+func (s *attemptSearch) follows(ctx context.Context) (some bool, err error) {
+	if len(s.page.Attempts) > 0 {
+		return true, nil
+	}
+	err = s.tx.QueryRow(ctx, "SELECT EXISTS (SELECT FROM tailpost.attempt)").Scan(&some)
+	return some, err
 }
 
 // over says that the time of the page is over: never before something was read, or every page could
