@@ -149,24 +149,24 @@ type attemptSearch struct {
 	dense time.Time     // from it on there is more than a window may have
 }
 
-// searchAttempts reads a page window by window, backwards in time.
-func searchAttempts(ctx context.Context, tx pgx.Tx, q AttemptQuery, sql string, args pgx.NamedArgs) (AttemptPage, error) {
+// beginSearch returns a search of all the time that the query leaves it; nil: there is none.
+func beginSearch(ctx context.Context, tx pgx.Tx, q *AttemptQuery) (*attemptSearch, error) {
 	var oldest *time.Time
 	if err := tx.QueryRow(ctx, oldestSQL).Scan(&oldest); err != nil {
-		return AttemptPage{}, fmt.Errorf("find the oldest partition: %w", err)
+		return nil, fmt.Errorf("find the oldest partition: %w", err)
 	}
 	if oldest == nil {
-		return AttemptPage{}, nil
+		return nil, nil //nolint:nilnil // documented: there is nothing to search
 	}
-	newest, err := newestTime(ctx, tx, &q)
+	newest, err := newestTime(ctx, tx, q)
 	if err != nil {
-		return AttemptPage{}, err
+		return nil, err
 	}
 	if _, err := tx.Exec(ctx, q.plannerSQL()); err != nil {
-		return AttemptPage{}, err
+		return nil, err
 	}
 	s := &attemptSearch{
-		tx: tx, sql: sql, args: args, limit: q.Limit, began: time.Now(), ordered: q.ordered(), high: newest, low: q.Since,
+		tx: tx, limit: q.Limit, began: time.Now(), ordered: q.ordered(), high: newest, low: q.Since,
 		shrink: windowShrink,
 		// A caller may make a cursor up.
 		size: q.firstWindow(), fixed: min(max(q.After.Fixed, 0), mostFixed),
@@ -181,6 +181,16 @@ func searchAttempts(ctx context.Context, tx pgx.Tx, q AttemptQuery, sql string, 
 	if d := q.After.Dense; d.Before(s.high) && !d.Before(s.low) {
 		s.dense = d
 	}
+	return s, nil
+}
+
+// searchAttempts reads a page window by window, backwards in time.
+func searchAttempts(ctx context.Context, tx pgx.Tx, q AttemptQuery, sql string, args pgx.NamedArgs) (AttemptPage, error) {
+	s, err := beginSearch(ctx, tx, &q)
+	if err != nil || s == nil {
+		return AttemptPage{}, err
+	}
+	s.sql, s.args = sql, args
 	for s.high.After(s.low) {
 		if err := s.next(ctx); err != nil {
 			return AttemptPage{}, err
