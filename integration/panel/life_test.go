@@ -1,6 +1,7 @@
 package panel_test
 
 import (
+	"errors"
 	"fmt"
 	"net/http"
 	"strings"
@@ -160,9 +161,13 @@ FROM generate_series(1, $2) AS i`, id, events)
 		if n := w.count("SELECT count(*) FROM tailpost.attempt WHERE outcome = 'delivered'"); n < events {
 			return fmt.Errorf("%d are delivered", n)
 		}
+		if w.count("SELECT count(*) FROM tailpost.resend WHERE state = 'done'") == 0 {
+			return errors.New("the resend is not done")
+		}
 		return nil
 	})
-	b.until("location.reload(), document.body && document.body.innerText.includes('10,000 of 10,000 queued')")
+	b.run(chromedp.Reload())
+	b.sees("10,000 of 10,000 queued")
 	require.Zero(t, w.count("SELECT count(*) FROM tailpost.delivery"))
 	b.open("/panel/undelivered")
 	b.sees("Nothing waits for a person")
