@@ -199,11 +199,4 @@ var searchMutants = []mutant{
 		promise: "A test event during an upgrade does not say that everything is counted from then on.",
 		pkg:     "./relay/internal/api", run: "TestATestEventIsCountedByItsType",
 	},
-	{
-		name: "search-a-common-term-step-by-step", file: "relay/internal/query/search.go",
-		old:     "		s.shrink = termShrink",
-		new:     "		s.shrink = windowShrink",
-		promise: "A page of a term that very many events have reads few of them.",
-		pkg:     "./relay/internal/query", run: "TestAttempts_readLittleMoreThanTheyShow",
-	},
 }
