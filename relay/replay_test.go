@@ -76,7 +76,7 @@ func TestReplaysQueueWhatTheOutboxStillHas(t *testing.T) {
 	require.Zero(t, relay.Stop(t))
 }
 
-// replayed has a replay done and gives what the API says of it.
+// replayed has a replay done and returns what the API says of it.
 func (b *queueBundle) replayed(t *testing.T, endpoint string) (replay map[string]any) {
 	t.Helper()
 	made := b.post(t, "/v1/replays", `{"endpoint_id": "`+endpoint+`"}`)

@@ -45,7 +45,7 @@ func setupQueue(t *testing.T, changes ...func(*config.Config)) *queueBundle {
 	return b
 }
 
-// endpoint makes one and gives its id.
+// endpoint makes one and returns its id.
 func (b *queueBundle) endpoint(t *testing.T, policy string) string {
 	t.Helper()
 	status, made := ask(t, http.DefaultClient, http.MethodPost, b.url+"/v1/endpoints", `{"url": "`+b.hook+`"`+policy+`}`)

@@ -34,7 +34,7 @@ func locked(t *testing.T, conn *pgx.Conn, event int) (release func()) {
 	return func() { require.NoError(t, tx.Rollback(t.Context())) }
 }
 
-// resent asks for a resend of all that is dead and gives its path.
+// resent asks for a resend of all that is dead and returns its path.
 func (b *queueBundle) resent(t *testing.T, total int) string {
 	t.Helper()
 	status, made := ask(t, http.DefaultClient, http.MethodPost, b.url+"/v1/deliveries/resend", `{"all": true}`)

@@ -1,7 +1,7 @@
 package main
 
-// strangersMutants were chosen by somebody who had not written the tests, from the code alone. When they
-// were tried first, 26 of 60 survived.
+// strangersMutants were chosen by somebody who had not written the tests, from the code alone. When
+// they were tried first, 26 of 60 survived.
 var strangersMutants = []mutant{
 	{
 		name: "stranger-dispatch-rows-behind-a-page-forgotten", file: "relay/internal/dispatch/chain.go",

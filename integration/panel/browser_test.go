@@ -238,7 +238,8 @@ func (b *tab) at(path string) {
 	b.until(fmt.Sprintf("location.pathname === %q && document.readyState === 'complete'", path))
 }
 
-// back presses the button of the browser and waits until the page has gone, which may look like the one before it.
+// back presses the button of the browser and waits until the page has gone, which may look like the
+// one before it.
 func (b *tab) back() {
 	b.t.Helper()
 	eval[string](b, "window.leaving = true, setTimeout(() => history.back()), ''")

@@ -230,7 +230,8 @@ func TestATailThatCannotBeginTakesNoPlace(t *testing.T) {
 	b.follow(t, adminKey, "", "")
 }
 
-// TestALiveTailShowsWhatItsKeyMaySeeByNow: a scope that is taken from the key ends in open tails too.
+// TestALiveTailShowsWhatItsKeyMaySeeByNow: a scope that is taken from the key ends in open tails
+// too.
 func TestALiveTailShowsWhatItsKeyMaySeeByNow(t *testing.T) {
 	t.Parallel()
 	b := setup(t, nil)

@@ -10,8 +10,8 @@ import (
 	"github.com/tailpost/tailpost/outbox"
 )
 
-// What the stream brings again is recorded already, and is skipped; what comes after it with the same
-// id is an event of its own.
+// What the stream brings again is recorded already, and is skipped; what comes after it with the
+// same id is an event of its own.
 func TestWhatIsRecorded_isSkippedOnce(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {

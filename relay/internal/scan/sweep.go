@@ -50,7 +50,7 @@ type Row struct {
 	Type      string
 	Tenant    string
 	CreatedAt time.Time // zero: unknown, or no time of this era
-	At        string    // the time as text, where a replay goes by it
+	At        string    // the time as text, where rows are read in the order of times
 	Size      int       // of the payload, as it is stored
 	Recorded  []string  // endpoints with an attempt, or a delivery that is unfinished or discarded
 	// Doubtful says that something is recorded from before the gap, and that the row does not tell
@@ -144,7 +144,7 @@ func (s *Sweep) bounded(c *columns) string {
 	return ""
 }
 
-// args are what every statement about a scope goes by.
+// args returns the arguments of a statement about a scope.
 func (s *Sweep) args(more pgx.NamedArgs) pgx.NamedArgs {
 	more["since"], more["margin"] = s.scope.Since, attemptMargin
 	more["horizon"], more["bound"] = s.scope.Horizon.XID, nullTime(s.scope.Horizon.At)
