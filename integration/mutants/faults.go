@@ -15,8 +15,8 @@ var faultMutants = []mutant{
 	{
 		name:    "faults-reused-id-not-counted",
 		file:    "relay/internal/heal/judge.go",
-		old:     "if r.Doubtful && (noEvent || len(s.ids) > 0) {",
-		new:     "if r.Doubtful && len(s.ids) < 0 {",
+		old:     "if r.Doubtful && wanted {",
+		new:     "if r.Doubtful && wanted && len(s.ids) < 0 {",
 		promise: "Rows whose ids may have been used again are counted in the gap's note.",
 		pkg:     "./integration",
 		run:     "TestAGapIsHealedByWhatARowIs/ids_that_are_used_again,_without_a_time",

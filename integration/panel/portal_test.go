@@ -134,6 +134,7 @@ func TestACustomerManagesAnEndpoint(t *testing.T) {
 	b.sees("This secret is shown once")
 	secret := eval[string](b, "document.querySelector('#secret-text').textContent")
 	require.True(t, strings.HasPrefix(secret, "whsec_"), secret)
+	b.until("location.pathname.includes('/endpoints/ep_')") // the page has left the form behind it
 	b.run(chromedp.Reload())
 	b.sees("Settings")
 	require.NotContains(t, b.html(), secret, "and never again")

@@ -15,20 +15,20 @@ import (
 // suspicious reports whether somebody who may want the row's event has neither an attempt nor a
 // delivery of it. Rows of which that cannot be told are counted.
 func (s *sweep) suspicious(r *scan.Row) bool {
-	if slices.Contains(r.Recorded, dispatch.Everyone) {
-		return false
-	}
 	unread := len(r.Recorded) == 0
 	noEvent := r.Type == "" // dead as such, whoever wants it
 	s.ids = s.Dispatcher.Wanting(s.ids[:0], &outbox.Event{ID: r.ID, Type: r.Type, Tenant: r.Tenant})
-	if unread && (noEvent || len(s.ids) > 0) && s.tellsNothing(r) {
-		s.untold++
-		return false
-	}
-	if r.Doubtful && (noEvent || len(s.ids) > 0) {
+	wanted := noEvent || len(s.ids) > 0
+	if r.Doubtful && wanted {
 		s.again++
 	}
-	if unread && (noEvent || len(s.ids) > 0) && s.timeless(r.CreatedAt) {
+	switch {
+	case slices.Contains(r.Recorded, dispatch.Everyone):
+		return false
+	case unread && wanted && s.tellsNothing(r):
+		s.untold++
+		return false
+	case unread && wanted && s.timeless(r.CreatedAt):
 		return s.untold < mostUntold // counted once it is known that somebody should have it
 	}
 	if noEvent {

@@ -11,6 +11,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/tailpost/tailpost/outbox"
+	"github.com/tailpost/tailpost/relay/internal/dispatch"
 	"github.com/tailpost/tailpost/relay/internal/heal"
 	"github.com/tailpost/tailpost/relay/internal/ledger"
 	"github.com/tailpost/tailpost/relay/internal/scan"
@@ -154,18 +155,19 @@ func TestAGapCountsRowsThatMayBeNewEventsWithOldIDs(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := setupAudit(t, 0)
 		b.behindTheHorizon()
-		b.insert(time.Time{}, "again", "again without a type", "nobody's")
+		b.insert(time.Time{}, "again", "again without a type", "nobody's", "again after one that was dead")
 		b.see(func() {
-			for i, kind := range []string{"order.created", "", "nobody"} {
+			for i, kind := range []string{"order.created", "", "nobody", "order.created"} {
 				b.rows[i].Type, b.rows[i].doubtful = kind, true
 				b.recorded[b.rows[i].ID] = []string{"erp", "ledger"}
 			}
+			b.recorded[b.rows[3].ID] = []string{dispatch.Everyone} // it was no event
 		})
 		b.run(t, b.due())
 		pass(t, time.Minute)
 		require.Empty(t, b.sent())
 		b.see(func() {
-			require.Contains(t, b.audits[0].Note, "2 rows have ids that were delivered or parked before the gap")
+			require.Contains(t, b.audits[0].Note, "3 rows have ids that were delivered or parked before the gap")
 		})
 	})
 }
