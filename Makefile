@@ -60,12 +60,14 @@ soak: ## hold the promises under random faults for SOAK=10m (FAULTS_SEED=n: begi
 	  go test -race -count=1 -timeout 0 -v -run 'TestThePromisesHoldUnderFaults|TestAGiantTransaction' ./integration
 
 .PHONY: test-matrix
-test-matrix: ## run all tests on each Postgres of POSTGRES="14 15 16 17 18"
-	$(WITH_PEERS) $(WITH_NODE) $(WITH_BROWSER) for version in $(POSTGRES); do \
+test-matrix: ## run all tests on each Postgres of POSTGRES="14 15 16 17 18", and say at the end on which they failed
+	$(WITH_PEERS) $(WITH_NODE) $(WITH_BROWSER) failed=; for version in $(POSTGRES); do \
 	  echo "==> Postgres $$version"; \
-	  export PGBIN; PGBIN="$$(.ci/postgres.sh $$version)"; \
-	  $(WITH_PG) $(GO_TEST) ./...; \
-	done
+	  PGBIN="$$(.ci/postgres.sh $$version)" || { failed="$$failed $$version"; continue; }; \
+	  export PGBIN; \
+	  go run ./integration/pgtest/cmd -- $(GO_TEST) ./... || failed="$$failed $$version"; \
+	done; \
+	[ -z "$$failed" ] || { echo "==> failed on Postgres$$failed" >&2; exit 1; }
 
 .PHONY: alerts
 alerts: ## break what each alert rule of examples/prometheus watches, and see it fire and end by Prometheus' own code
