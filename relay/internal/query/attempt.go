@@ -81,7 +81,7 @@ FROM (`
 const searchPatience = 60 * time.Millisecond
 
 // Attempts returns a page.
-func (s *Store) Attempts(ctx context.Context, q AttemptQuery) (page AttemptPage, err error) {
+func (s attempts) Attempts(ctx context.Context, q AttemptQuery) (page AttemptPage, err error) {
 	err = s.read(ctx, "list attempts", func(ctx context.Context, tx pgx.Tx) error {
 		page = AttemptPage{}
 		q, limit := q, q.Limit
@@ -246,7 +246,7 @@ func scanAttemptAnd(row pgx.CollectableRow, more ...any) (a outbox.Attempt, err 
 }
 
 // RecordTest writes the attempt of a test event, and counts it as every attempt is counted.
-func (c *Change) RecordTest(ctx context.Context, a *outbox.Attempt) error {
+func (c attemptChanges) RecordTest(ctx context.Context, a *outbox.Attempt) error {
 	ms := float64(a.Duration) / float64(time.Millisecond)
 	orNull := func(s string) *string {
 		if s == "" {

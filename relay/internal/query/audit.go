@@ -31,7 +31,7 @@ type AuditQuery struct {
 }
 
 // Changes returns a page of the changes that were made.
-func (s *Store) Changes(ctx context.Context, q AuditQuery) (page []AuditRow, err error) {
+func (s access) Changes(ctx context.Context, q AuditQuery) (page []AuditRow, err error) {
 	err = s.read(ctx, "list changes", func(ctx context.Context, tx pgx.Tx) (err error) {
 		page, err = many(ctx, tx, `
 SELECT id, at, actor, address, COALESCE(tenant, '') AS tenant, action, object, before, after

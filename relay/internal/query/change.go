@@ -29,8 +29,36 @@ type Remembered struct {
 // rememberFor is how long an answer is kept.
 const rememberFor = 24 * time.Hour
 
-// Change is a transaction that changes something.
+// Change is a transaction that changes something: every noun of the API has a part with its changes.
 type Change struct {
+	*transaction
+
+	accessChanges
+	attemptChanges
+	deliveryChanges
+	endpointChanges
+	eventTypeChanges
+	operationChanges
+}
+
+// The parts of a Change.
+type (
+	accessChanges    struct{ *transaction }
+	attemptChanges   struct{ *transaction }
+	deliveryChanges  struct{ *transaction }
+	endpointChanges  struct{ *transaction }
+	eventTypeChanges struct{ *transaction }
+	operationChanges struct{ *transaction }
+)
+
+func newChange(t *transaction) *Change {
+	return &Change{
+		t, accessChanges{t}, attemptChanges{t}, deliveryChanges{t}, endpointChanges{t}, eventTypeChanges{t}, operationChanges{t},
+	}
+}
+
+// transaction is what all parts of a Change share.
+type transaction struct {
 	tx      pgx.Tx
 	actor   Actor
 	now     time.Time
@@ -39,7 +67,7 @@ type Change struct {
 }
 
 // Now is the time of the change.
-func (c *Change) Now() time.Time { return c.now }
+func (c *transaction) Now() time.Time { return c.now }
 
 // errRemembered ends a transaction because an earlier one answered its request.
 var errRemembered = errors.New("answered before")
@@ -47,13 +75,13 @@ var errRemembered = errors.New("answered before")
 // Change runs f in one transaction. Where the request may be repeated, what f gives is kept in the
 // same transaction, and given again without running f for the same request; another request under
 // the same key is ErrReused.
-func (s *Store) Change(ctx context.Context, actor Actor, r Remembered, now time.Time, f func(context.Context, *Change) (answer []byte, err error)) (again []byte, err error) {
+func (s *database) Change(ctx context.Context, actor Actor, r Remembered, now time.Time, f func(context.Context, *Change) (answer []byte, err error)) (again []byte, err error) {
 	var c *Change
 	err = s.transact(ctx, "change", pgx.TxOptions{}, func(ctx context.Context, tx pgx.Tx) error {
 		if err := claim(ctx, tx, r, now, &again); err != nil {
 			return err
 		}
-		c = &Change{tx: tx, actor: actor, now: now, mapping: s.mapping}
+		c = newChange(&transaction{tx: tx, actor: actor, now: now, mapping: s.mapping})
 		answer, err := f(ctx, c)
 		if err != nil || r.Key == nil {
 			return err
@@ -77,7 +105,7 @@ const dueTimeout = 5 * time.Second
 // is visible, for as long as it waits for a synchronous standby, so the relay may have looked at
 // the queue and found nothing. The message within the transaction is for the case that this process
 // dies before it gets here.
-func (s *Store) repeatDue(ctx context.Context, endpoints []string) {
+func (s *database) repeatDue(ctx context.Context, endpoints []string) {
 	ctx, cancel := context.WithTimeoutCause(context.WithoutCancel(ctx), dueTimeout, errors.New("saying what is due took too long"))
 	defer cancel()
 	// Harmless: the change is made, and the first message has most probably done.
@@ -93,7 +121,7 @@ WHERE key = @key`
 
 // Recall returns the answer that a request got before; nil: it was not made, or may not be
 // repeated.
-func (s *Store) Recall(ctx context.Context, r Remembered) (again []byte, err error) {
+func (s *database) Recall(ctx context.Context, r Remembered) (again []byte, err error) {
 	if r.Key == nil {
 		return nil, nil
 	}
@@ -163,7 +191,7 @@ func claim(ctx context.Context, tx pgx.Tx, r Remembered, now time.Time, again *[
 
 // Audit notes what was done to what. Before and after are shown as JSON and hold no secret; nil:
 // there was, or is, none.
-func (c *Change) Audit(ctx context.Context, action, object, tenant string, before, after any) error {
+func (c *transaction) Audit(ctx context.Context, action, object, tenant string, before, after any) error {
 	shown := func(v any) (*string, error) {
 		if v == nil {
 			return nil, nil //nolint:nilnil // NULL
@@ -196,7 +224,7 @@ VALUES (@at, @actor, @address, NULLIF(@tenant, ''), @action, @object, @before::t
 }
 
 // due tells the relay that holds the slot to look at the queues of endpoints.
-func (c *Change) due(ctx context.Context, endpoints []string) error {
+func (c *transaction) due(ctx context.Context, endpoints []string) error {
 	c.queues = append(c.queues, endpoints...)
 	return emitDue(ctx, c.tx, endpoints)
 }

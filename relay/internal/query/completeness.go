@@ -85,7 +85,7 @@ const untracedBatch = 20
 type Wanting func(endpoints []ledger.EndpointRow, since map[string]time.Time) func(*outbox.Event) bool
 
 // Completeness reads how complete the record of a slot is, over the newest most outbox rows.
-func (s *Store) Completeness(ctx context.Context, slot string, most int, wanting Wanting) (Completeness, error) {
+func (s health) Completeness(ctx context.Context, slot string, most int, wanting Wanting) (Completeness, error) {
 	var c Completeness
 	err := s.read(ctx, "look for what is missing", func(ctx context.Context, tx pgx.Tx) error {
 		c = Completeness{}
@@ -112,7 +112,7 @@ func (s *Store) Completeness(ctx context.Context, slot string, most int, wanting
 }
 
 // newestRows reads the newest outbox rows and what became of them.
-func (s *Store) newestRows(ctx context.Context, tx pgx.Tx, most int, c *Completeness, wanting Wanting) error {
+func (s health) newestRows(ctx context.Context, tx pgx.Tx, most int, c *Completeness, wanting Wanting) error {
 	list := eventList{tx: tx, q: EventQuery{RowsOnly: true, Limit: most}, until: time.Now().Add(recentTime)}
 	if err := list.read(ctx, s.mapping); err != nil {
 		return err

@@ -69,7 +69,7 @@ ORDER BY d.commit_lsn DESC, d.seq DESC, d.event_id DESC, d.endpoint_id DESC`
 )
 
 // Deliveries returns a page.
-func (s *Store) Deliveries(ctx context.Context, q DeliveryQuery) (page []Delivery, err error) {
+func (s deliveries) Deliveries(ctx context.Context, q DeliveryQuery) (page []Delivery, err error) {
 	err = s.read(ctx, "list deliveries", func(ctx context.Context, tx pgx.Tx) (err error) {
 		page, err = readDeliveries(ctx, tx, q)
 		return err
@@ -102,7 +102,7 @@ func scanDelivery(row pgx.CollectableRow) (d Delivery, err error) {
 }
 
 // CountDeliveries says how many deliveries a filter chooses.
-func (s *Store) CountDeliveries(ctx context.Context, f ledger.DeliveryFilter) (n int64, err error) {
+func (s deliveries) CountDeliveries(ctx context.Context, f ledger.DeliveryFilter) (n int64, err error) {
 	err = s.read(ctx, "count deliveries", func(ctx context.Context, tx pgx.Tx) (err error) {
 		n, err = countDeliveries(ctx, tx, f)
 		return err
@@ -118,7 +118,7 @@ func countDeliveries(ctx context.Context, tx pgx.Tx, f ledger.DeliveryFilter) (n
 
 // Resend makes deliveries due now, whether dead or waiting, and says how many. It is for a filter
 // that names an event and an endpoint: many are for CreateResend.
-func (c *Change) Resend(ctx context.Context, f ledger.DeliveryFilter) (int64, error) {
+func (c deliveryChanges) Resend(ctx context.Context, f ledger.DeliveryFilter) (int64, error) {
 	where, args := f.SQL()
 	args["now"] = c.now
 	tag, err := c.tx.Exec(ctx, ledger.ResendSQL+where, args)
@@ -143,7 +143,7 @@ type touched struct {
 
 // Discard gives deliveries up for good and says how many. If that is MostDiscarded, there may be
 // more.
-func (c *Change) Discard(ctx context.Context, f ledger.DeliveryFilter) (n int64, err error) {
+func (c deliveryChanges) Discard(ctx context.Context, f ledger.DeliveryFilter) (n int64, err error) {
 	where, args := f.SQL()
 	args["now"], args["most"] = c.now, MostDiscarded
 	// One that was never attempted leaves no other trace, and the audit would take it for lost.

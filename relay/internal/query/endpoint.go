@@ -54,7 +54,7 @@ func timeOrNull(t time.Time) *time.Time {
 const troubleSQL = "(status <> 'active' OR failing_since IS NOT NULL)"
 
 // Endpoints returns a page.
-func (s *Store) Endpoints(ctx context.Context, q EndpointQuery) (page []ledger.EndpointRow, err error) {
+func (s endpoints) Endpoints(ctx context.Context, q EndpointQuery) (page []ledger.EndpointRow, err error) {
 	err = s.read(ctx, "list endpoints", func(ctx context.Context, tx pgx.Tx) (err error) {
 		trouble := ""
 		if q.Trouble {
@@ -80,7 +80,7 @@ WHERE id = @id
   AND (@tenant::text = '' OR tenant = @tenant)`
 
 // Endpoint returns one endpoint.
-func (s *Store) Endpoint(ctx context.Context, tenant, id string) (row ledger.EndpointRow, err error) {
+func (s endpoints) Endpoint(ctx context.Context, tenant, id string) (row ledger.EndpointRow, err error) {
 	err = s.read(ctx, "read the endpoint", func(ctx context.Context, tx pgx.Tx) (err error) {
 		row, err = one(ctx, tx, endpointSQL, pgx.NamedArgs{"id": id, "tenant": tenant}, scanEndpoint)
 		return err
@@ -90,7 +90,7 @@ func (s *Store) Endpoint(ctx context.Context, tenant, id string) (row ledger.End
 
 // SigningEndpoints returns the sealed secrets of every endpoint that signs with a key pair of its
 // own.
-func (s *Store) SigningEndpoints(ctx context.Context) (rows []ledger.EndpointRow, err error) {
+func (s endpoints) SigningEndpoints(ctx context.Context) (rows []ledger.EndpointRow, err error) {
 	err = s.read(ctx, "read the signing keys", func(ctx context.Context, tx pgx.Tx) (err error) {
 		rows, err = many(ctx, tx, endpointColumns+`
 WHERE secret_prefix LIKE 'whsk\_%'
@@ -102,13 +102,13 @@ ORDER BY created_at, id`, pgx.NamedArgs{}, scanEndpoint)
 }
 
 // Endpoint returns one endpoint and keeps others from changing it.
-func (c *Change) Endpoint(ctx context.Context, tenant, id string) (ledger.EndpointRow, error) {
+func (c endpointChanges) Endpoint(ctx context.Context, tenant, id string) (ledger.EndpointRow, error) {
 	return one(ctx, c.tx, endpointSQL+"\nFOR UPDATE", pgx.NamedArgs{"id": id, "tenant": tenant}, scanEndpoint)
 }
 
 // OwnEndpoints returns the endpoints that were made through the API for a tenant. Until the change
 // ends, others that ask for the same tenant wait.
-func (c *Change) OwnEndpoints(ctx context.Context, tenant string) ([]ledger.EndpointRow, error) {
+func (c endpointChanges) OwnEndpoints(ctx context.Context, tenant string) ([]ledger.EndpointRow, error) {
 	args := pgx.NamedArgs{"tenant": tenant}
 	if _, err := c.tx.Exec(ctx, `SELECT pg_advisory_xact_lock(hashtextextended('tailpost quota ' || @tenant::text, 0))`, args); err != nil {
 		return nil, fmt.Errorf("wait for other changes of the tenant: %w", err)
@@ -121,7 +121,7 @@ WHERE tenant = @tenant
 // NamedEndpoints returns the endpoints of a tenant that were made through the API under a name, the
 // oldest first; an empty tenant has those of none. Until the change ends, others that ask for the
 // same name wait.
-func (c *Change) NamedEndpoints(ctx context.Context, tenant, name string) ([]ledger.EndpointRow, error) {
+func (c endpointChanges) NamedEndpoints(ctx context.Context, tenant, name string) ([]ledger.EndpointRow, error) {
 	args := pgx.NamedArgs{"tenant": tenant, "name": name}
 	if _, err := c.tx.Exec(ctx, `SELECT pg_advisory_xact_lock(hashtextextended(jsonb_build_array('tailpost name', @tenant::text, @name::text)::text, 0))`, args); err != nil {
 		return nil, fmt.Errorf("wait for other changes of the name: %w", err)
@@ -135,7 +135,7 @@ FOR UPDATE`, args, scanEndpoint)
 }
 
 // CreateEndpoint writes a new endpoint.
-func (c *Change) CreateEndpoint(ctx context.Context, e *ledger.EndpointRow) error {
+func (c endpointChanges) CreateEndpoint(ctx context.Context, e *ledger.EndpointRow) error {
 	e.Version, e.CreatedAt, e.UpdatedAt = 1, c.now, c.now
 	_, err := c.tx.Exec(ctx, `
 INSERT INTO tailpost.endpoint (
@@ -153,7 +153,7 @@ VALUES (
 }
 
 // SaveEndpoint writes an endpoint that this change has read, and raises its version.
-func (c *Change) SaveEndpoint(ctx context.Context, e *ledger.EndpointRow) error {
+func (c endpointChanges) SaveEndpoint(ctx context.Context, e *ledger.EndpointRow) error {
 	e.Version++
 	e.UpdatedAt = c.now
 	_, err := c.tx.Exec(ctx, `
@@ -188,7 +188,7 @@ func endpointArgs(e *ledger.EndpointRow, now time.Time) pgx.NamedArgs {
 
 // DeleteEndpoint removes an endpoint with what is still undelivered to it, and says how much that
 // was. Its attempts stay.
-func (c *Change) DeleteEndpoint(ctx context.Context, id string) (discarded int64, err error) {
+func (c endpointChanges) DeleteEndpoint(ctx context.Context, id string) (discarded int64, err error) {
 	if _, err := c.tx.Exec(ctx, "DELETE FROM tailpost.endpoint WHERE id = @id", pgx.NamedArgs{"id": id}); err != nil {
 		return 0, fmt.Errorf("delete the endpoint: %w", err)
 	}

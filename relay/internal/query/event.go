@@ -27,7 +27,7 @@ const maxEventRows = 250
 
 // Event returns an event, with the deliveries and attempts to endpoints that the tenant may see.
 // ErrNotFound: there is no trace of it, or it belongs to another tenant.
-func (s *Store) Event(ctx context.Context, tenant, id string) (Event, error) {
+func (s events) Event(ctx context.Context, tenant, id string) (Event, error) {
 	var found Event
 	err := s.read(ctx, "read the event", func(ctx context.Context, tx pgx.Tx) error {
 		return s.traceEvent(ctx, tx, tenant, id, &found)
@@ -36,7 +36,7 @@ func (s *Store) Event(ctx context.Context, tenant, id string) (Event, error) {
 }
 
 // traceEvent reads all that there is of an event.
-func (s *Store) traceEvent(ctx context.Context, tx pgx.Tx, tenant, id string, found *Event) (err error) {
+func (s events) traceEvent(ctx context.Context, tx pgx.Tx, tenant, id string, found *Event) (err error) {
 	*found = Event{}
 	filter := ledger.DeliveryFilter{Tenant: tenant, EventID: id}
 	where, args := filter.SQL()
@@ -54,7 +54,7 @@ func (s *Store) traceEvent(ctx context.Context, tx pgx.Tx, tenant, id string, fo
 
 // readEvent finds the event itself: in the outbox table, or with a delivery, or as far as an
 // attempt tells of it.
-func (s *Store) readEvent(ctx context.Context, tx pgx.Tx, tenant, id string, found *Event) (err error) {
+func (s events) readEvent(ctx context.Context, tx pgx.Tx, tenant, id string, found *Event) (err error) {
 	found.Event, found.HasRow, err = outboxRow(ctx, tx, s.mapping, id)
 	if _, odd := errors.AsType[*outbox.DecodeError](err); odd {
 		err = nil // as much of it as can be read

@@ -76,7 +76,7 @@ const (
 const windowsSQL = `SELECT set_config('enable_seqscan', 'off', true), set_config('statement_timeout', '3s', true)`
 
 // Events returns a page.
-func (s *Store) Events(ctx context.Context, q EventQuery) (page EventPage, err error) {
+func (s events) Events(ctx context.Context, q EventQuery) (page EventPage, err error) {
 	err = s.read(ctx, "list events", func(ctx context.Context, tx pgx.Tx) error {
 		list := eventList{tx: tx, q: q, at: q.After, until: time.Now().Add(searchPatience)}
 		if err := list.read(ctx, s.mapping); err != nil {

@@ -74,7 +74,7 @@ SELECT set_config('enable_seqscan', 'on', true), set_config('enable_indexscan', 
        set_config('enable_bitmapscan', 'on', true), set_config('statement_timeout', '` + statementTimeout + `', true)`
 
 // EventStates fills in what became of events.
-func (s *Store) EventStates(ctx context.Context, tenant string, events []ListedEvent) error {
+func (s events) EventStates(ctx context.Context, tenant string, events []ListedEvent) error {
 	return s.read(ctx, "read what became of events", func(ctx context.Context, tx pgx.Tx) error {
 		return readStates(ctx, tx, tenant, events)
 	})

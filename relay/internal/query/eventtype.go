@@ -26,7 +26,7 @@ SELECT name, description, schema, example, deprecated, version, created_at, upda
 FROM tailpost.event_type`
 
 // EventTypes returns a page of the catalogue in the order of names, from after that name on.
-func (s *Store) EventTypes(ctx context.Context, after string, limit int) (page []EventType, err error) {
+func (s eventTypes) EventTypes(ctx context.Context, after string, limit int) (page []EventType, err error) {
 	err = s.read(ctx, "list event types", func(ctx context.Context, tx pgx.Tx) (err error) {
 		page, err = many(ctx, tx, eventTypeColumns+`
 WHERE name > @after
@@ -38,7 +38,7 @@ LIMIT @limit`, pgx.NamedArgs{"after": after, "limit": limit}, pgx.RowToStructByN
 }
 
 // EventType returns one entry.
-func (s *Store) EventType(ctx context.Context, name string) (row EventType, err error) {
+func (s eventTypes) EventType(ctx context.Context, name string) (row EventType, err error) {
 	err = s.read(ctx, "read the event type", func(ctx context.Context, tx pgx.Tx) (err error) {
 		row, err = one(ctx, tx, eventTypeColumns+"\nWHERE name = @name", pgx.NamedArgs{"name": name}, pgx.RowToStructByName[EventType])
 		return err
@@ -47,12 +47,12 @@ func (s *Store) EventType(ctx context.Context, name string) (row EventType, err 
 }
 
 // EventType returns one entry and keeps others from changing it.
-func (c *Change) EventType(ctx context.Context, name string) (EventType, error) {
+func (c eventTypeChanges) EventType(ctx context.Context, name string) (EventType, error) {
 	return one(ctx, c.tx, eventTypeColumns+"\nWHERE name = @name\nFOR UPDATE", pgx.NamedArgs{"name": name}, pgx.RowToStructByName[EventType])
 }
 
 // PutEventType writes an entry, new or not, and completes t with what the row has.
-func (c *Change) PutEventType(ctx context.Context, t *EventType) error {
+func (c eventTypeChanges) PutEventType(ctx context.Context, t *EventType) error {
 	var old *EventType
 	switch row, err := c.EventType(ctx, t.Name); {
 	case err == nil:
@@ -95,7 +95,7 @@ WHERE t.version = EXCLUDED.version - 1`, pgx.NamedArgs{
 }
 
 // DeleteEventType removes an entry.
-func (c *Change) DeleteEventType(ctx context.Context, name string) error {
+func (c eventTypeChanges) DeleteEventType(ctx context.Context, name string) error {
 	if _, err := c.tx.Exec(ctx, "DELETE FROM tailpost.event_type WHERE name = @name", pgx.NamedArgs{"name": name}); err != nil {
 		return fmt.Errorf("delete the event type: %w", err)
 	}

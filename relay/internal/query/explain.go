@@ -88,7 +88,7 @@ LIMIT 1`
 
 // Explain reads what is known of an event and a page of endpoints. ErrNotFound: there is no trace
 // of the event, or no such endpoint, for the caller.
-func (s *Store) Explain(ctx context.Context, q ExplainQuery) (Explained, error) {
+func (s events) Explain(ctx context.Context, q ExplainQuery) (Explained, error) {
 	var out Explained
 	err := s.read(ctx, "explain the event", func(ctx context.Context, tx pgx.Tx) error {
 		out = Explained{}

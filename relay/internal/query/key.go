@@ -33,7 +33,7 @@ SELECT id, name, source, COALESCE(prefix, '') AS prefix, scopes, COALESCE(tenant
 FROM tailpost.api_key`
 
 // KeyByHash returns the key whose secret has this hash.
-func (s *Store) KeyByHash(ctx context.Context, hash []byte) (key Key, err error) {
+func (s access) KeyByHash(ctx context.Context, hash []byte) (key Key, err error) {
 	err = s.read(ctx, "look for the key", func(ctx context.Context, tx pgx.Tx) (err error) {
 		key, err = one(ctx, tx, keyColumns+"\nWHERE hash = @hash", pgx.NamedArgs{"hash": hash}, pgx.RowToStructByName[Key])
 		return err
@@ -42,7 +42,7 @@ func (s *Store) KeyByHash(ctx context.Context, hash []byte) (key Key, err error)
 }
 
 // KeyByID returns the key with this id that the API made, and the hash of its secret.
-func (s *Store) KeyByID(ctx context.Context, id string) (key Key, hash []byte, err error) {
+func (s access) KeyByID(ctx context.Context, id string) (key Key, hash []byte, err error) {
 	err = s.read(ctx, "read the key", func(ctx context.Context, tx pgx.Tx) (err error) {
 		args := pgx.NamedArgs{"id": id}
 		if key, err = one(ctx, tx, keyColumns+"\nWHERE id = @id\n  AND source = 'api'", args, pgx.RowToStructByName[Key]); err != nil {
@@ -54,7 +54,7 @@ func (s *Store) KeyByID(ctx context.Context, id string) (key Key, hash []byte, e
 }
 
 // Keys returns a page of the keys, newest first.
-func (s *Store) Keys(ctx context.Context, tenant string, after Position, limit int) (page []Key, err error) {
+func (s access) Keys(ctx context.Context, tenant string, after Position, limit int) (page []Key, err error) {
 	err = s.read(ctx, "list keys", func(ctx context.Context, tx pgx.Tx) (err error) {
 		page, err = many(ctx, tx, keyColumns+`
 WHERE (@tenant::text = '' OR tenant = @tenant)
@@ -67,7 +67,7 @@ LIMIT @limit`, pgx.NamedArgs{"tenant": tenant, "at": timeOrNull(after.At), "id":
 }
 
 // Key returns one key and keeps others from changing it.
-func (c *Change) Key(ctx context.Context, tenant, id string) (Key, error) {
+func (c accessChanges) Key(ctx context.Context, tenant, id string) (Key, error) {
 	return one(ctx, c.tx, keyColumns+`
 WHERE id = @id
   AND (@tenant::text = '' OR tenant = @tenant)
@@ -75,7 +75,7 @@ FOR UPDATE`, pgx.NamedArgs{"id": id, "tenant": tenant}, pgx.RowToStructByName[Ke
 }
 
 // CreateKey writes a new key with the hash of its secret.
-func (c *Change) CreateKey(ctx context.Context, k *Key, hash []byte) error {
+func (c accessChanges) CreateKey(ctx context.Context, k *Key, hash []byte) error {
 	k.Source, k.CreatedBy, k.CreatedAt = SourceAPI, c.actor.ID, c.now
 	_, err := c.tx.Exec(ctx, `
 INSERT INTO tailpost.api_key (id, name, source, hash, prefix, scopes, tenant, created_by, created_at)
@@ -90,7 +90,7 @@ VALUES (@id, @name, 'api', @hash, @prefix, @scopes, NULLIF(@tenant, ''), @create
 }
 
 // DeleteKey removes a key: whoever has it is refused from then on.
-func (c *Change) DeleteKey(ctx context.Context, id string) error {
+func (c accessChanges) DeleteKey(ctx context.Context, id string) error {
 	if _, err := c.tx.Exec(ctx, "DELETE FROM tailpost.api_key WHERE id = @id", pgx.NamedArgs{"id": id}); err != nil {
 		return fmt.Errorf("delete the key: %w", err)
 	}
@@ -98,7 +98,7 @@ func (c *Change) DeleteKey(ctx context.Context, id string) error {
 }
 
 // UseKey notes that a key was used. A key of the configuration gets its row by it.
-func (s *Store) UseKey(ctx context.Context, k Key, now time.Time) error {
+func (s access) UseKey(ctx context.Context, k Key, now time.Time) error {
 	return s.transact(ctx, "note the use of the key", pgx.TxOptions{}, func(ctx context.Context, tx pgx.Tx) error {
 		if k.Source == SourcePortal {
 			return useLink(ctx, tx, k.Prefix, now)

@@ -52,7 +52,7 @@ WHERE NOT EXISTS (
 
 // Measure reads the measures of a slot, and which of the known endpoints are gone. However much is
 // queued, it reads no more than so much of it.
-func (s *Store) Measure(ctx context.Context, slot string, known []string) (m Measures, err error) {
+func (s health) Measure(ctx context.Context, slot string, known []string) (m Measures, err error) {
 	err = s.read(ctx, "measure the queues", func(ctx context.Context, tx pgx.Tx) error {
 		m = Measures{}
 		var settled int64
@@ -73,7 +73,7 @@ func (s *Store) Measure(ctx context.Context, slot string, known []string) (m Mea
 
 // Sizes reads what Tailpost's tables and the outbox table take. Attempts are kept as long as
 // retention says, 0 or less for ever.
-func (s *Store) Sizes(ctx context.Context, retention time.Duration, now time.Time) (sizes schema.Sizes, err error) {
+func (s health) Sizes(ctx context.Context, retention time.Duration, now time.Time) (sizes schema.Sizes, err error) {
 	err = s.read(ctx, "measure the tables", func(ctx context.Context, tx pgx.Tx) (err error) {
 		sizes, err = schema.MeasureSizes(ctx, tx, s.mapping, retention, now)
 		return err

@@ -50,7 +50,7 @@ type OperationQuery struct {
 }
 
 // operationPage returns a page of what sql, which ends in a condition, selects AS r.
-func operationPage[T any](ctx context.Context, s *Store, what, sql string, q OperationQuery) (page []T, err error) {
+func operationPage[T any](ctx context.Context, s *database, what, sql string, q OperationQuery) (page []T, err error) {
 	err = s.read(ctx, what, func(ctx context.Context, tx pgx.Tx) (err error) {
 		page, err = many(ctx, tx, sql+`
   AND (@endpoint::text = '' OR r.endpoint_id = @endpoint)
@@ -67,7 +67,7 @@ LIMIT @limit`, pgx.NamedArgs{
 }
 
 // operationByID returns one of what sql selects.
-func operationByID[T any](ctx context.Context, s *Store, what, sql, tenant, id string) (r T, err error) {
+func operationByID[T any](ctx context.Context, s *database, what, sql, tenant, id string) (r T, err error) {
 	err = s.read(ctx, what, func(ctx context.Context, tx pgx.Tx) (err error) {
 		r, err = one(ctx, tx, sql+"\n  AND r.id = @id", pgx.NamedArgs{"tenant": tenant, "id": id}, pgx.RowToStructByName[T])
 		return err
@@ -81,7 +81,7 @@ func lockOperation[T any](ctx context.Context, tx pgx.Tx, sql, tenant, id string
 }
 
 // begin writes a new operation with sql and tells the relay that it is due.
-func (c *Change) begin(ctx context.Context, o *Operation, sql string, args pgx.NamedArgs) error {
+func (c *transaction) begin(ctx context.Context, o *Operation, sql string, args pgx.NamedArgs) error {
 	o.State, o.CreatedBy, o.CreatedAt, o.UpdatedAt = StatePending, c.actor.ID, c.now, c.now
 	args["id"], args["created_by"], args["now"] = o.ID, o.CreatedBy, c.now
 	if _, err := c.tx.Exec(ctx, sql, args); err != nil {
@@ -98,7 +98,7 @@ WHERE id = @id
   AND state IN ('pending', 'running')`
 
 // cancel stops, with sql, what is not over; what it queued stays queued.
-func (c *Change) cancel(ctx context.Context, o *Operation, sql string) error {
+func (c *transaction) cancel(ctx context.Context, o *Operation, sql string) error {
 	o.State, o.UpdatedAt = StateCancelled, c.now
 	if _, err := c.tx.Exec(ctx, sql, pgx.NamedArgs{"id": o.ID, "now": c.now}); err != nil {
 		return fmt.Errorf("cancel what was asked for: %w", err)
@@ -110,7 +110,7 @@ func (c *Change) cancel(ctx context.Context, o *Operation, sql string) error {
 const countTimeout = `SET LOCAL statement_timeout = '5s'`
 
 // counting runs f in a transaction whose statements end soon. One that took too long is no error.
-func (s *Store) counting(ctx context.Context, what string, f func(context.Context, pgx.Tx) error) error {
+func (s *database) counting(ctx context.Context, what string, f func(context.Context, pgx.Tx) error) error {
 	var slow bool
 	err := s.read(ctx, what, func(ctx context.Context, tx pgx.Tx) error {
 		if _, err := tx.Exec(ctx, countTimeout); err != nil {

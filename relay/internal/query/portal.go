@@ -29,7 +29,7 @@ SELECT id, tenant, capabilities, COALESCE(refresh_url, '') AS refresh_url, creat
 FROM tailpost.portal_link`
 
 // PortalLink returns the link with this id, or ErrNotFound. Whether it is over is for the caller.
-func (s *Store) PortalLink(ctx context.Context, id string) (link PortalLink, err error) {
+func (s access) PortalLink(ctx context.Context, id string) (link PortalLink, err error) {
 	err = s.read(ctx, "read the portal link", func(ctx context.Context, tx pgx.Tx) (err error) {
 		link, err = one(ctx, tx, portalColumns+"\nWHERE id = @id", pgx.NamedArgs{"id": id}, pgx.RowToStructByName[PortalLink])
 		return err
@@ -38,7 +38,7 @@ func (s *Store) PortalLink(ctx context.Context, id string) (link PortalLink, err
 }
 
 // PortalLinks returns a page of the links that are not over, newest first.
-func (s *Store) PortalLinks(ctx context.Context, tenant string, now time.Time, after Position, limit int) (page []PortalLink, err error) {
+func (s access) PortalLinks(ctx context.Context, tenant string, now time.Time, after Position, limit int) (page []PortalLink, err error) {
 	err = s.read(ctx, "list portal links", func(ctx context.Context, tx pgx.Tx) (err error) {
 		page, err = many(ctx, tx, portalColumns+`
 WHERE (@tenant::text = '' OR tenant = @tenant)
@@ -58,7 +58,7 @@ LIMIT @limit`, pgx.NamedArgs{
 const forgetLinks = 7 * 24 * time.Hour
 
 // CreatePortalLink writes a link, and removes those that have been over for long.
-func (c *Change) CreatePortalLink(ctx context.Context, l *PortalLink) error {
+func (c accessChanges) CreatePortalLink(ctx context.Context, l *PortalLink) error {
 	l.CreatedBy, l.CreatedAt = c.actor.ID, c.now
 	_, err := c.tx.Exec(ctx, `
 INSERT INTO tailpost.portal_link (id, tenant, capabilities, refresh_url, created_by, fingerprint, created_at, expires_at)
@@ -86,7 +86,7 @@ WHERE id IN (
 }
 
 // PortalLink returns one link and keeps others from changing it.
-func (c *Change) PortalLink(ctx context.Context, tenant, id string) (PortalLink, error) {
+func (c accessChanges) PortalLink(ctx context.Context, tenant, id string) (PortalLink, error) {
 	return one(ctx, c.tx, portalColumns+`
 WHERE id = @id
   AND (@tenant::text = '' OR tenant = @tenant)
@@ -94,7 +94,7 @@ FOR UPDATE`, pgx.NamedArgs{"id": id, "tenant": tenant}, pgx.RowToStructByName[Po
 }
 
 // DeletePortalLink removes a link: it and the sessions that it opened are over.
-func (c *Change) DeletePortalLink(ctx context.Context, id string) error {
+func (c accessChanges) DeletePortalLink(ctx context.Context, id string) error {
 	if _, err := c.tx.Exec(ctx, "DELETE FROM tailpost.portal_link WHERE id = @id", pgx.NamedArgs{"id": id}); err != nil {
 		return fmt.Errorf("delete the portal link: %w", err)
 	}

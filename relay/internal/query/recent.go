@@ -30,7 +30,7 @@ type Recent struct {
 
 // Recent calls each with the newest events, newest first, until it has seen enough, time or bytes
 // are over.
-func (s *Store) Recent(ctx context.Context, q RecentQuery, each func(*outbox.Event)) (r Recent, err error) {
+func (s backtests) Recent(ctx context.Context, q RecentQuery, each func(*outbox.Event)) (r Recent, err error) {
 	began := time.Now()
 	err = s.read(ctx, "read recent events", func(ctx context.Context, tx pgx.Tx) error {
 		list := eventList{tx: tx, q: EventQuery{RowsOnly: true, EventTenant: q.Tenant, Limit: q.Most}, until: began.Add(recentTime)}

@@ -14,7 +14,7 @@ import (
 )
 
 // CanResend says whether Change.ResendRecorded would queue the event: nil, or why not.
-func (s *Store) CanResend(ctx context.Context, tenant, eventID, endpointID string) error {
+func (s deliveries) CanResend(ctx context.Context, tenant, eventID, endpointID string) error {
 	return s.read(ctx, "look for the event", func(ctx context.Context, tx pgx.Tx) error {
 		_, err := recordedEvent(ctx, tx, s.mapping, recordedQuery{tenant: tenant, event: eventID, endpoint: endpointID})
 		return err
@@ -36,7 +36,7 @@ ON CONFLICT (event_id, endpoint_id) DO NOTHING`
 // was discarded, from its outbox row. Like an event of a replay it takes its place at the end of
 // the endpoint's order. ErrNotFound: the endpoint has no trace of the event. ErrConflict: it waits
 // for the endpoint as it is, or its payload is gone.
-func (c *Change) ResendRecorded(ctx context.Context, tenant, eventID, endpointID string) error {
+func (c deliveryChanges) ResendRecorded(ctx context.Context, tenant, eventID, endpointID string) error {
 	ev, err := recordedEvent(ctx, c.tx, c.mapping, recordedQuery{tenant: tenant, event: eventID, endpoint: endpointID, lock: true})
 	if err != nil {
 		return err

@@ -53,7 +53,7 @@ ORDER BY owner`
 
 // SlotState reads the state of a slot, and neither the queue nor the replicas: it costs next to
 // nothing.
-func (s *Store) SlotState(ctx context.Context, slot string) (st RelayState, err error) {
+func (s health) SlotState(ctx context.Context, slot string) (st RelayState, err error) {
 	err = s.read(ctx, "read the state of the slot", func(ctx context.Context, tx pgx.Tx) error {
 		return st.readSlot(ctx, tx, slot)
 	})
@@ -66,7 +66,7 @@ func (st *RelayState) readSlot(ctx context.Context, tx pgx.Tx, slot string) erro
 }
 
 // RelayState reads the state of a slot.
-func (s *Store) RelayState(ctx context.Context, slot string) (st RelayState, err error) {
+func (s health) RelayState(ctx context.Context, slot string) (st RelayState, err error) {
 	err = s.read(ctx, "read the state of the relay", func(ctx context.Context, tx pgx.Tx) error {
 		if err := st.readSlot(ctx, tx, slot); err != nil {
 			return err

@@ -33,22 +33,22 @@ FROM tailpost.replay AS r
 WHERE (@tenant::text = '' OR EXISTS (SELECT FROM tailpost.endpoint AS e WHERE e.id = r.endpoint_id AND e.tenant = @tenant))`
 
 // Replays returns a page.
-func (s *Store) Replays(ctx context.Context, q OperationQuery) ([]Replay, error) {
-	return operationPage[Replay](ctx, s, "list replays", replayColumns, q)
+func (s operations) Replays(ctx context.Context, q OperationQuery) ([]Replay, error) {
+	return operationPage[Replay](ctx, s.database, "list replays", replayColumns, q)
 }
 
 // Replay returns one replay.
-func (s *Store) Replay(ctx context.Context, tenant, id string) (Replay, error) {
-	return operationByID[Replay](ctx, s, "read the replay", replayColumns, tenant, id)
+func (s operations) Replay(ctx context.Context, tenant, id string) (Replay, error) {
+	return operationByID[Replay](ctx, s.database, "read the replay", replayColumns, tenant, id)
 }
 
 // LockReplay returns one replay and keeps others from changing it.
-func (c *Change) LockReplay(ctx context.Context, tenant, id string) (Replay, error) {
+func (c operationChanges) LockReplay(ctx context.Context, tenant, id string) (Replay, error) {
 	return lockOperation[Replay](ctx, c.tx, replayColumns, tenant, id)
 }
 
 // CreateReplay writes a new replay and tells the relay.
-func (c *Change) CreateReplay(ctx context.Context, r *Replay) error {
+func (c operationChanges) CreateReplay(ctx context.Context, r *Replay) error {
 	if r.Types == nil {
 		r.Types = []string{}
 	}
@@ -60,7 +60,7 @@ VALUES (@id, @endpoint, @types, @since, @until, 'pending', @created_by, @now, @n
 }
 
 // CancelReplay stops a replay that is not over; what it queued stays queued.
-func (c *Change) CancelReplay(ctx context.Context, r *Replay) error {
+func (c operationChanges) CancelReplay(ctx context.Context, r *Replay) error {
 	return c.cancel(ctx, &r.Operation, "UPDATE tailpost.replay"+cancelSQL)
 }
 
@@ -69,7 +69,7 @@ const searchBudget = 5 * time.Second
 
 // CountReplay counts what a replay of a range would cover, as the relay does when it begins one.
 // What cannot be counted in the time that a request has is nil.
-func (s *Store) CountReplay(ctx context.Context, rg scan.Range) (total, missing *int64, err error) {
+func (s operations) CountReplay(ctx context.Context, rg scan.Range) (total, missing *int64, err error) {
 	if total, err = s.countRange(ctx, rg); err != nil {
 		return nil, nil, err
 	}
@@ -78,7 +78,7 @@ func (s *Store) CountReplay(ctx context.Context, rg scan.Range) (total, missing 
 }
 
 // inTable is counting in the outbox table.
-func (s *Store) inTable(ctx context.Context, what string, f func(context.Context, pgx.Tx, *scan.Table) error) error {
+func (s operations) inTable(ctx context.Context, what string, f func(context.Context, pgx.Tx, *scan.Table) error) error {
 	return s.counting(ctx, what, func(ctx context.Context, tx pgx.Tx) error {
 		table, err := scan.LookAt(ctx, tx, s.mapping)
 		if err != nil {
@@ -88,7 +88,7 @@ func (s *Store) inTable(ctx context.Context, what string, f func(context.Context
 	})
 }
 
-func (s *Store) countRange(ctx context.Context, rg scan.Range) (total *int64, err error) {
+func (s operations) countRange(ctx context.Context, rg scan.Range) (total *int64, err error) {
 	err = s.inTable(ctx, "count the events of the range", func(ctx context.Context, tx pgx.Tx, t *scan.Table) error {
 		if !rg.Since.IsZero() && !t.Timed() {
 			return fmt.Errorf("%w: the outbox table has no column for created_at, so no range of time can be found in it", ErrConflict)
@@ -102,7 +102,7 @@ func (s *Store) countRange(ctx context.Context, rg scan.Range) (total *int64, er
 	return total, err
 }
 
-func (s *Store) countMissing(ctx context.Context, rg scan.Range) (missing *int64, err error) {
+func (s operations) countMissing(ctx context.Context, rg scan.Range) (missing *int64, err error) {
 	began := time.Now()
 	err = s.inTable(ctx, "count the missing events of the range", func(ctx context.Context, tx pgx.Tx, t *scan.Table) error {
 		var m scan.Missing
@@ -153,7 +153,7 @@ ORDER BY attempted_at, event_id
 LIMIT @limit`
 
 // Missing returns a page, and the replay as it was then.
-func (s *Store) Missing(ctx context.Context, q MissingQuery) (r Replay, page []MissingEvent, err error) {
+func (s operations) Missing(ctx context.Context, q MissingQuery) (r Replay, page []MissingEvent, err error) {
 	err = s.read(ctx, "list missing events", func(ctx context.Context, tx pgx.Tx) (err error) {
 		r, err = one(ctx, tx, replayColumns+"\n  AND r.id = @id", pgx.NamedArgs{"tenant": q.Tenant, "id": q.ReplayID}, pgx.RowToStructByName[Replay])
 		if err != nil {

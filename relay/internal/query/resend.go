@@ -23,22 +23,22 @@ FROM tailpost.resend AS r
 WHERE (@tenant::text = '' OR r.tenant = @tenant)`
 
 // Resends returns a page.
-func (s *Store) Resends(ctx context.Context, q OperationQuery) ([]Resend, error) {
-	return operationPage[Resend](ctx, s, "list resends", resendColumns, q)
+func (s operations) Resends(ctx context.Context, q OperationQuery) ([]Resend, error) {
+	return operationPage[Resend](ctx, s.database, "list resends", resendColumns, q)
 }
 
 // Resend returns one resend.
-func (s *Store) Resend(ctx context.Context, tenant, id string) (Resend, error) {
-	return operationByID[Resend](ctx, s, "read the resend", resendColumns, tenant, id)
+func (s operations) Resend(ctx context.Context, tenant, id string) (Resend, error) {
+	return operationByID[Resend](ctx, s.database, "read the resend", resendColumns, tenant, id)
 }
 
 // LockResend returns one resend and keeps others from changing it.
-func (c *Change) LockResend(ctx context.Context, tenant, id string) (Resend, error) {
+func (c operationChanges) LockResend(ctx context.Context, tenant, id string) (Resend, error) {
 	return lockOperation[Resend](ctx, c.tx, resendColumns, tenant, id)
 }
 
 // CreateResend writes a new resend and tells the relay.
-func (c *Change) CreateResend(ctx context.Context, r *Resend) error {
+func (c operationChanges) CreateResend(ctx context.Context, r *Resend) error {
 	selection, err := json.Marshal(r.Selection)
 	if err != nil {
 		return fmt.Errorf("encode the selection: %w", err)
@@ -52,12 +52,12 @@ VALUES (@id, NULLIF(@tenant, ''), @selection::text::jsonb, 'pending', @total, @c
 }
 
 // CancelResend stops a resend that is not over; what it queued stays queued.
-func (c *Change) CancelResend(ctx context.Context, r *Resend) error {
+func (c operationChanges) CancelResend(ctx context.Context, r *Resend) error {
 	return c.cancel(ctx, &r.Operation, "UPDATE tailpost.resend"+cancelSQL)
 }
 
 // CountResend counts what a filter chooses; nil: that takes longer than a request has time for.
-func (s *Store) CountResend(ctx context.Context, f ledger.DeliveryFilter) (total *int64, err error) {
+func (s operations) CountResend(ctx context.Context, f ledger.DeliveryFilter) (total *int64, err error) {
 	err = s.counting(ctx, "count deliveries", func(ctx context.Context, tx pgx.Tx) error {
 		n, err := countDeliveries(ctx, tx, f)
 		if err == nil {

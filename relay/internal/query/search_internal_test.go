@@ -54,9 +54,9 @@ FROM pg_stat_xact_all_tables
 WHERE schemaname = 'tailpost'
   AND relname LIKE 'attempt%'`
 
-// young counts the attempts of a day that has just begun: Postgres reads a table of a few pages whole,
-// whatever indexes it has.
-func (s *Store) young(t *testing.T) (n int) {
+// young counts the attempts of a day that has just begun: Postgres reads a table of a few pages
+// whole, whatever indexes it has.
+func young(t *testing.T, s *Store) (n int) {
 	t.Helper()
 	err := s.read(t.Context(), "count the newest day", func(ctx context.Context, tx pgx.Tx) error {
 		return tx.QueryRow(ctx, `
@@ -75,7 +75,7 @@ func TestAttempts_readLittleMoreThanTheyShow(t *testing.T) {
 	t.Parallel()
 	s := setup(t)
 	const page, ranges = 2 * 51, 20_000
-	young := s.young(t)
+	young := young(t, s)
 	for name, c := range map[string]struct {
 		q          AttemptQuery
 		rows, most int
@@ -100,7 +100,7 @@ func TestAttempts_readLittleMoreThanTheyShow(t *testing.T) {
 		// A window that ends late is read again, smaller: the least of some readings is what it takes.
 		least := math.MaxInt
 		for range 5 {
-			found, read := s.readPages(t, c.q, c.rows)
+			found, read := readPages(t, s, c.q, c.rows)
 			require.Equal(t, c.rows, found, name)
 			if least = min(least, read); least <= c.most {
 				break
@@ -113,7 +113,7 @@ func TestAttempts_readLittleMoreThanTheyShow(t *testing.T) {
 
 // readPages reads pages until they have some attempts, or all where those are none, and returns how
 // many they had, and how many rows Postgres read for them.
-func (s *Store) readPages(t *testing.T, q AttemptQuery, wanted int) (found, read int) {
+func readPages(t *testing.T, s *Store, q AttemptQuery, wanted int) (found, read int) {
 	t.Helper()
 	before, after := 0, 0
 	require.NoError(t, s.read(t.Context(), "read pages", func(ctx context.Context, tx pgx.Tx) error {

@@ -73,7 +73,7 @@ WHERE id = ANY (@ids::text[])`
 
 // Series returns counters over time: one series, or one for each of the endpoints or types with the
 // most attempts and another, without a name, for all others.
-func (s *Store) Series(ctx context.Context, q SeriesQuery) (series []Series, err error) {
+func (s attempts) Series(ctx context.Context, q SeriesQuery) (series []Series, err error) {
 	err = s.read(ctx, "read the counters over time", func(ctx context.Context, tx pgx.Tx) error {
 		series = nil
 		args := pgx.NamedArgs{

@@ -17,7 +17,7 @@ type Login struct {
 }
 
 // OpenSession keeps a login.
-func (s *Store) OpenSession(ctx context.Context, l Login) error {
+func (s access) OpenSession(ctx context.Context, l Login) error {
 	return s.transact(ctx, "open a session", pgx.TxOptions{}, func(ctx context.Context, tx pgx.Tx) error {
 		_, err := tx.Exec(ctx, `
 INSERT INTO tailpost.session (hash, key_id, fingerprint, created_at, seen_at)
@@ -28,7 +28,7 @@ VALUES (@hash, @key, @fingerprint, @created, @seen)`,
 }
 
 // Session returns the login with this hash, or ErrNotFound.
-func (s *Store) Session(ctx context.Context, hash []byte) (l Login, err error) {
+func (s access) Session(ctx context.Context, hash []byte) (l Login, err error) {
 	err = s.read(ctx, "look for the session", func(ctx context.Context, tx pgx.Tx) (err error) {
 		l, err = one(ctx, tx, `
 SELECT hash, key_id, fingerprint, created_at, seen_at
@@ -40,7 +40,7 @@ WHERE hash = @hash`, pgx.NamedArgs{"hash": hash}, pgx.RowToStructByName[Login])
 }
 
 // SeeSession notes that a login was used.
-func (s *Store) SeeSession(ctx context.Context, hash []byte, at time.Time) error {
+func (s access) SeeSession(ctx context.Context, hash []byte, at time.Time) error {
 	return s.sessions(ctx, "note the use of the session", `
 UPDATE tailpost.session
 SET seen_at = @at
@@ -49,19 +49,19 @@ WHERE hash = @hash
 }
 
 // CloseSession ends a login; one that is not there is closed already.
-func (s *Store) CloseSession(ctx context.Context, hash []byte) error {
+func (s access) CloseSession(ctx context.Context, hash []byte) error {
 	return s.sessions(ctx, "close the session", "DELETE FROM tailpost.session\nWHERE hash = @hash", pgx.NamedArgs{"hash": hash})
 }
 
 // SweepSessions removes the logins that were opened before one time, or last used before another.
-func (s *Store) SweepSessions(ctx context.Context, created, seen time.Time) error {
+func (s access) SweepSessions(ctx context.Context, created, seen time.Time) error {
 	return s.sessions(ctx, "sweep sessions", `
 DELETE FROM tailpost.session
 WHERE created_at < @created
    OR seen_at < @seen`, pgx.NamedArgs{"created": created, "seen": seen})
 }
 
-func (s *Store) sessions(ctx context.Context, what, sql string, args pgx.NamedArgs) error {
+func (s access) sessions(ctx context.Context, what, sql string, args pgx.NamedArgs) error {
 	return s.transact(ctx, what, pgx.TxOptions{}, func(ctx context.Context, tx pgx.Tx) error {
 		_, err := tx.Exec(ctx, sql, args)
 		return err

@@ -30,7 +30,7 @@ GROUP BY endpoint_id`
 
 // Totals returns the counters of endpoints over all time, without durations. One without attempts
 // is missing.
-func (s *Store) Totals(ctx context.Context, ids []string) (map[string]Stats, error) {
+func (s attempts) Totals(ctx context.Context, ids []string) (map[string]Stats, error) {
 	totals := make(map[string]Stats, len(ids))
 	err := s.read(ctx, "read the counters", func(ctx context.Context, tx pgx.Tx) error {
 		return readTotals(ctx, tx, ids, totals)
@@ -39,7 +39,7 @@ func (s *Store) Totals(ctx context.Context, ids []string) (map[string]Stats, err
 }
 
 // Totals is Store.Totals within the change.
-func (c *Change) Totals(ctx context.Context, id string) (Stats, error) {
+func (c endpointChanges) Totals(ctx context.Context, id string) (Stats, error) {
 	totals := make(map[string]Stats, 1)
 	err := readTotals(ctx, c.tx, []string{id}, totals)
 	return totals[id], err
@@ -76,7 +76,7 @@ WHERE endpoint_id = @id
 
 // Stats returns the counters of an endpoint over each of the times, which begin with an hour; a
 // zero one means all time.
-func (s *Store) Stats(ctx context.Context, id string, since []time.Time) ([]Stats, error) {
+func (s attempts) Stats(ctx context.Context, id string, since []time.Time) ([]Stats, error) {
 	sums := make([]Stats, len(since))
 	err := s.read(ctx, "read the counters", func(ctx context.Context, tx pgx.Tx) error {
 		for i := range since {

@@ -46,8 +46,37 @@ type Options struct {
 	Mapping outbox.Mapping // the outbox table; without Table: none
 }
 
-// Store is the API's access to the database. Its methods are safe for concurrent use.
+// Store is the API's access to the database: every noun of the API has a part with its queries. Its
+// methods are safe for concurrent use.
 type Store struct {
+	*database
+
+	access
+	attempts
+	backtests
+	deliveries
+	endpoints
+	eventTypes
+	events
+	health
+	operations
+}
+
+// The parts of a Store.
+type (
+	access     struct{ *database } // keys, sessions, portal links, and who changed what
+	attempts   struct{ *database }
+	backtests  struct{ *database }
+	deliveries struct{ *database }
+	endpoints  struct{ *database }
+	eventTypes struct{ *database }
+	events     struct{ *database }
+	health     struct{ *database } // of the relay and its tables
+	operations struct{ *database } // replays and resends
+)
+
+// database is what all parts of a Store share.
+type database struct {
 	pool    *pgxpool.Pool
 	session pglink.Session
 	next    atomic.Pointer[pgx.ConnConfig] // of the next connection
@@ -56,7 +85,7 @@ type Store struct {
 
 // Open makes a Store. It opens no connection: the database may be out of reach.
 func Open(ctx context.Context, o Options) (*Store, error) {
-	s := &Store{mapping: o.Mapping, session: pglink.Session{
+	s := &database{mapping: o.Mapping, session: pglink.Session{
 		Name:     applicationName(o.Owner),
 		Settings: map[string]string{"statement_timeout": statementTimeout, "lock_timeout": "3s"},
 	}}
@@ -77,12 +106,14 @@ func Open(ctx context.Context, o Options) (*Store, error) {
 	if s.pool, err = pgxpool.NewWithConfig(ctx, cfg); err != nil {
 		return nil, fmt.Errorf("open the API's connections: %w", err)
 	}
-	return s, nil
+	return &Store{
+		s, access{s}, attempts{s}, backtests{s}, deliveries{s}, endpoints{s}, eventTypes{s}, events{s}, health{s}, operations{s},
+	}, nil
 }
 
 // Readdress has the next connections go to another address, or with another password. Those that
 // stand are left alone. What is no address at all is an error, and changes nothing.
-func (s *Store) Readdress(url config.Secret) error {
+func (s *database) Readdress(url config.Secret) error {
 	cfg, err := pglink.Configure(url.Reveal(), s.session)
 	if err != nil {
 		return err
@@ -102,22 +133,22 @@ func applicationName(owner string) string {
 }
 
 // Close closes the connections. It waits for calls that run.
-func (s *Store) Close() { s.pool.Close() }
+func (s *database) Close() { s.pool.Close() }
 
 // Ready says whether the database can be used: it is reached, and its schema is the one of this
 // binary.
-func (s *Store) Ready(ctx context.Context) error {
+func (s *database) Ready(ctx context.Context) error {
 	return s.read(ctx, "check the schema", func(ctx context.Context, tx pgx.Tx) error {
 		return schema.Check(ctx, tx)
 	})
 }
 
 // read runs f in a transaction that changes nothing.
-func (s *Store) read(ctx context.Context, what string, f func(context.Context, pgx.Tx) error) error {
+func (s *database) read(ctx context.Context, what string, f func(context.Context, pgx.Tx) error) error {
 	return s.transact(ctx, what, pgx.TxOptions{AccessMode: pgx.ReadOnly}, f)
 }
 
-func (s *Store) transact(ctx context.Context, what string, o pgx.TxOptions, f func(context.Context, pgx.Tx) error) error {
+func (s *database) transact(ctx context.Context, what string, o pgx.TxOptions, f func(context.Context, pgx.Tx) error) error {
 	waiting, cancel := context.WithTimeoutCause(ctx, acquireTimeout, errors.New("no free connection"))
 	conn, err := s.pool.Acquire(waiting)
 	cancel()

@@ -20,9 +20,9 @@ import (
 //
 // A Tail is for one goroutine.
 type Tail struct {
-	store *Store
-	q     AttemptQuery
-	days  map[string]*tailDay // by date
+	db   *database
+	q    AttemptQuery
+	days map[string]*tailDay // by date
 }
 
 // TailPosition is a place in a Tail: by date, the page and the line of the last row.
@@ -57,8 +57,8 @@ func tailDays(now time.Time) []time.Time {
 
 // Tail begins to follow the attempts that a query chooses: those after a position, or those that
 // are recorded from now on. A position of long ago begins with yesterday.
-func (s *Store) Tail(ctx context.Context, q AttemptQuery, after TailPosition, now time.Time) (*Tail, error) {
-	t := &Tail{store: s, q: q, days: make(map[string]*tailDay)}
+func (s attempts) Tail(ctx context.Context, q AttemptQuery, after TailPosition, now time.Time) (*Tail, error) {
+	t := &Tail{db: s.database, q: q, days: make(map[string]*tailDay)}
 	for _, day := range tailDays(now) {
 		name := day.Format(dayForm)
 		at, known := after[name]
@@ -108,7 +108,7 @@ const pagesSQL = `
 SELECT COALESCE(pg_catalog.pg_relation_size(pg_catalog.to_regclass(@name)) / pg_catalog.current_setting('block_size')::bigint, 0)`
 
 // endOf finds the end of a day's attempts.
-func (s *Store) endOf(ctx context.Context, day time.Time) (*tailDay, error) {
+func (s attempts) endOf(ctx context.Context, day time.Time) (*tailDay, error) {
 	d := &tailDay{seen: make(map[TID]struct{})}
 	err := s.read(ctx, "find the newest attempt", func(ctx context.Context, tx pgx.Tx) error {
 		clear(d.seen)
@@ -160,7 +160,7 @@ func (t *Tail) Next(ctx context.Context, now time.Time) ([]outbox.Attempt, error
 	}
 	// What was seen is noted once all of it is read: an error leaves the Tail where it was.
 	places := make(map[*tailDay][]TID, len(days))
-	err := t.store.read(ctx, "follow the attempts", func(ctx context.Context, tx pgx.Tx) error {
+	err := t.db.read(ctx, "follow the attempts", func(ctx context.Context, tx pgx.Tx) error {
 		found = nil
 		clear(places)
 		ids, err := t.endpoints(ctx, tx)
