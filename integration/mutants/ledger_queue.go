@@ -21,6 +21,15 @@ var queueMutants = []mutant{
 		run:     "^TestPage_leavesTheDeadAlone$",
 	},
 	{
+		name:    "ledger-unkeyed-without-an-index",
+		file:    "outbox/schema/migrations/0024_unkeyed_due.sql",
+		old:     " WHERE state = 'pending' AND key IS NULL;\n",
+		new:     " WHERE state = 'dead' AND key IS NULL;\n",
+		promise: "What has no key is found by when it is due, however many keys wait.",
+		pkg:     "./relay/internal/ledger",
+		run:     "^TestPage_readsWhatHasNoKeyAlone$",
+	},
+	{
 		name:    "ledger-exclude-ignored",
 		file:    "relay/internal/ledger/parked.go",
 		old:     "      AND event_id <> ALL (@exclude::text[])\n",

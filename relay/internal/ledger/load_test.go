@@ -6,6 +6,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/stretchr/testify/require"
 
@@ -239,6 +240,37 @@ func TestLoosen_makesDueWhatWaitedBehindAnother(t *testing.T) {
 	require.Equal(t, []string{"k2", "none", "k1"}, ids(b.due(t, "erp", noon.Add(time.Hour))), "a retry keeps its time")
 	require.Empty(t, b.due(t, "crm", noon.Add(time.Hour)))
 	require.Equal(t, 1, b.count(t, "SELECT count(*) FROM tailpost.delivery WHERE state = 'dead' AND next_attempt_at IS NULL"))
+}
+
+// explain returns the plan of a statement of what waits, of which the planner knows nothing.
+func (b *bundle) explain(t *testing.T, sql string, args pgx.NamedArgs) plan {
+	t.Helper()
+	text, err := b.ledger.Explain(t.Context(), sql, args)
+	require.NoError(t, err)
+	return parsePlan(t, text)
+}
+
+// TestPage_readsWhatHasNoKeyAlone: those who have a key are passed by, however many they are and
+// whatever the planner knows of them.
+func TestPage_readsWhatHasNoKeyAlone(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	const keys = 3000
+	b.manyWait(t, keys, 1)
+	b.exec(t, "UPDATE tailpost.delivery SET next_attempt_at = $1::timestamptz + '1 min'::interval * (length(key) - 4)", noon)
+	b.exec(t, "UPDATE tailpost.delivery SET key = NULL WHERE key IN ('k7', 'k77', 'k777', 'k1777')")
+	args := pgx.NamedArgs{
+		"endpoint": "erp", "now": noon, "exclude": []string{}, "limit": 512, "bytes": 16 << 20, "unkeyed": true,
+	}
+	for _, known := range []bool{false, true} {
+		if known {
+			b.exec(t, "VACUUM (ANALYZE) tailpost.delivery")
+		}
+		for _, sql := range []string{ledger.PageSQL, ledger.NextSQL} {
+			p := b.explain(t, sql, args)
+			require.LessOrEqual(t, p.read(), 5, "analysed: %t, %s: %+v", known, sql, p)
+		}
+	}
 }
 
 // manyWait has an endpoint wait for n deliveries of each key, the first of which is the last one

@@ -17,18 +17,39 @@ func (b *bundle) readInVain(t *testing.T) int {
 EXPLAIN (ANALYZE, FORMAT JSON)
 SELECT FROM tailpost.attempt
 WHERE event_type = 'none'`).Scan(&text))
+	p := parsePlan(t, text)
+	return p.removed()
+}
+
+// plan is a node of what EXPLAIN returns.
+type plan struct {
+	Node    string  `json:"Node Type"`
+	Index   string  `json:"Index Name"`
+	Rows    float64 `json:"Actual Rows"` // of one loop, on average
+	Loops   float64 `json:"Actual Loops"`
+	Removed int     `json:"Rows Removed by Index Recheck"`
+	Filter  int     `json:"Rows Removed by Filter"`
+	Plans   []plan  `json:"Plans"`
+}
+
+func parsePlan(t *testing.T, text []byte) plan {
+	t.Helper()
 	var plans []struct {
 		Plan plan `json:"Plan"`
 	}
 	require.NoError(t, json.Unmarshal(text, &plans))
-	return plans[0].Plan.removed()
+	return plans[0].Plan
 }
 
-// plan is a node of what EXPLAIN gives.
-type plan struct {
-	Removed int    `json:"Rows Removed by Index Recheck"`
-	Filter  int    `json:"Rows Removed by Filter"`
-	Plans   []plan `json:"Plans"`
+// read is how many rows of tables the plan has read, those that it threw away included.
+func (p *plan) read() (n int) {
+	if p.Index != "" || p.Node == "Seq Scan" {
+		n = int(p.Rows*p.Loops) + (p.Removed+p.Filter)*int(p.Loops)
+	}
+	for i := range p.Plans {
+		n += p.Plans[i].read()
+	}
+	return n
 }
 
 func (p *plan) removed() int {
