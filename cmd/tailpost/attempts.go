@@ -67,7 +67,7 @@ interrupted. More than 50 a second are not shown one by one. ` + asks,
 				}
 				return (&follower{app: a, client: c, query: by.query(), asJSON: api.asJSON, pause: followPause}).run(cmd.Context())
 			}
-			return a.list(cmd.Context(), c, "/v1/attempts", by.query(), by.limit, attemptTable(), api.asJSON)
+			return printPages(cmd.Context(), a, c, "/v1/attempts", by.query(), by.limit, attemptTable(), api.asJSON)
 		},
 	}
 	api.register(cmd)

@@ -178,8 +178,8 @@ func refusal(status int, answer []byte) error {
 	return err
 }
 
-// list prints what a path lists, at most limit entries: as the API has them, or as a table.
-func (a *app) list(ctx context.Context, c *client, path string, query url.Values, limit int, t table, asJSON bool) error {
+// printPages prints what a path lists, at most limit entries: as the API has them, or as a table.
+func printPages(ctx context.Context, a *app, c *client, path string, query url.Values, limit int, t table, asJSON bool) error {
 	rows := t.begin(a)
 	for limit > 0 {
 		query.Set("limit", fmt.Sprint(min(limit, apiPage)))
@@ -196,7 +196,7 @@ func (a *app) list(ctx context.Context, c *client, path string, query url.Values
 		}
 		for _, entry := range page.Data[:min(limit, len(page.Data))] {
 			if asJSON {
-				err = a.printRaw(entry)
+				err = printRaw(a, entry)
 			} else {
 				err = rows.add(entry)
 			}
@@ -217,7 +217,7 @@ func (a *app) list(ctx context.Context, c *client, path string, query url.Values
 }
 
 // printRaw prints JSON of the API on a line of its own.
-func (a *app) printRaw(raw json.RawMessage) error {
+func printRaw(a *app, raw json.RawMessage) error {
 	var line bytes.Buffer
 	if err := json.Compact(&line, raw); err != nil {
 		return fmt.Errorf("read the API's answer: %w", err)

@@ -48,7 +48,7 @@ func newDeliveriesCommand(a *app) *cobra.Command {
 			if err != nil {
 				return err
 			}
-			return a.list(cmd.Context(), c, "/v1/deliveries", by.query(), by.limit, deliveryTable(), api.asJSON)
+			return printPages(cmd.Context(), a, c, "/v1/deliveries", by.query(), by.limit, deliveryTable(), api.asJSON)
 		},
 	}
 	api.register(cmd)

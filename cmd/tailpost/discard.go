@@ -24,7 +24,7 @@ with --dry-run. ` + asks,
 			if err != nil {
 				return err
 			}
-			return a.discard(cmd, c, &which, api.asJSON)
+			return discard(a, cmd, c, &which, api.asJSON)
 		},
 	}
 	api.register(cmd)
@@ -42,7 +42,7 @@ type discardResult struct {
 
 // discard calls until nothing is left of the selection: one call takes a part of it, so that no row
 // is locked for long.
-func (a *app) discard(cmd *cobra.Command, c *client, which *deliverySelection, asJSON bool) error {
+func discard(a *app, cmd *cobra.Command, c *client, which *deliverySelection, asJSON bool) error {
 	var all discardResult
 	var pace progress
 	for {

@@ -34,7 +34,7 @@ The exit code is 1 if a relay would not start or not deliver. So it works as an 
 			if err != nil {
 				return err
 			}
-			return a.printFindings(relay.Diagnose(cmd.Context(), cfg, relay.DiagnoseOptions{Receivers: receivers, Free: int64(free)}), asJSON)
+			return printFindings(a, relay.Diagnose(cmd.Context(), cfg, relay.DiagnoseOptions{Receivers: receivers, Free: int64(free)}), asJSON)
 		},
 	}
 	cmd.Flags().BoolVar(&receivers, "endpoints", false, "examine the receivers too: names, connections, certificates, an answer to HEAD")
@@ -81,7 +81,7 @@ type doctorResult struct {
 	Checks  []printedFinding `json:"checks"`
 }
 
-func (a *app) printFindings(findings []relay.Finding, asJSON bool) error {
+func printFindings(a *app, findings []relay.Finding, asJSON bool) error {
 	counts := make(map[string]int)
 	checks := make([]printedFinding, len(findings))
 	for i, f := range findings {
@@ -93,7 +93,7 @@ func (a *app) printFindings(findings []relay.Finding, asJSON bool) error {
 	if asJSON {
 		err = a.printJSON(doctorResult{healthy, checks})
 	} else {
-		err = a.printChecks(checks, counts)
+		err = printChecks(a, checks, counts)
 	}
 	if err == nil && !healthy {
 		err = &quietError{code: exitFailed}
@@ -101,7 +101,7 @@ func (a *app) printFindings(findings []relay.Finding, asJSON bool) error {
 	return err
 }
 
-func (a *app) printChecks(checks []printedFinding, counts map[string]int) error {
+func printChecks(a *app, checks []printedFinding, counts map[string]int) error {
 	var b strings.Builder
 	for _, c := range checks {
 		fmt.Fprintf(&b, "%-8s %-13s %s\n", c.Grade, c.Check, indent(c.Detail))

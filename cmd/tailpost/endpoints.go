@@ -49,7 +49,7 @@ func newEndpointsCommand(a *app) *cobra.Command {
 			if err != nil {
 				return err
 			}
-			return a.list(cmd.Context(), c, "/v1/endpoints", by.query(), by.limit, endpointTable(), api.asJSON)
+			return printPages(cmd.Context(), a, c, "/v1/endpoints", by.query(), by.limit, endpointTable(), api.asJSON)
 		},
 	}
 	api.register(cmd)
@@ -78,17 +78,17 @@ func newEndpointAction(a *app, verb, short, long string) *cobra.Command {
 			if err != nil {
 				return err
 			}
-			return a.show(endpointTable(), answer, api.asJSON)
+			return printEntry(a, endpointTable(), answer, api.asJSON)
 		},
 	}
 	api.register(cmd)
 	return cmd
 }
 
-// show prints one entry: as the API has it, or as a table of one row.
-func (a *app) show(t table, entry json.RawMessage, asJSON bool) error {
+// printEntry prints one entry: as the API has it, or as a table of one row.
+func printEntry(a *app, t table, entry json.RawMessage, asJSON bool) error {
 	if asJSON {
-		return a.printRaw(entry)
+		return printRaw(a, entry)
 	}
 	rows := t.begin(a)
 	if err := rows.add(entry); err != nil {

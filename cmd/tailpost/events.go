@@ -56,16 +56,16 @@ gone. With EVENT, its id, show that one with its deliveries and attempts. ` + as
 				return err
 			}
 			if len(args) == 0 {
-				return a.list(cmd.Context(), c, "/v1/events", query, by.limit, eventTable(), api.asJSON)
+				return printPages(cmd.Context(), a, c, "/v1/events", query, by.limit, eventTable(), api.asJSON)
 			}
 			answer, err := c.ask(cmd.Context(), http.MethodGet, "/v1/events/"+url.PathEscape(args[0]), nil, nil)
 			if err != nil {
 				return err
 			}
 			if api.asJSON {
-				return a.printRaw(answer)
+				return printRaw(a, answer)
 			}
-			return a.printEvent(answer)
+			return printEvent(a, answer)
 		},
 	}
 	api.register(cmd)
@@ -79,7 +79,7 @@ gone. With EVENT, its id, show that one with its deliveries and attempts. ` + as
 }
 
 // printEvent shows one event: what it is, what waits, and what was attempted.
-func (a *app) printEvent(answer json.RawMessage) error {
+func printEvent(a *app, answer json.RawMessage) error {
 	var e struct {
 		shownEvent
 

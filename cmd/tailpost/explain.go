@@ -27,7 +27,7 @@ func newExplainCommand(a *app) *cobra.Command {
 			if endpoint != "" {
 				query.Set("endpoint", endpoint)
 			}
-			return a.explain(cmd, c, args[0], query, api.asJSON)
+			return explain(a, cmd, c, args[0], query, api.asJSON)
 		},
 	}
 	api.register(cmd)
@@ -36,7 +36,7 @@ func newExplainCommand(a *app) *cobra.Command {
 }
 
 // explain prints a page of endpoints after the other.
-func (a *app) explain(cmd *cobra.Command, c *client, event string, query url.Values, asJSON bool) error {
+func explain(a *app, cmd *cobra.Command, c *client, event string, query url.Values, asJSON bool) error {
 	for {
 		answer, err := c.ask(cmd.Context(), http.MethodGet, "/v1/events/"+url.PathEscape(event)+"/explain", query, nil)
 		if err != nil {
@@ -55,7 +55,7 @@ func (a *app) explain(cmd *cobra.Command, c *client, event string, query url.Val
 			return fmt.Errorf("read the API's answer: %w", err)
 		}
 		if asJSON {
-			if err := a.printRaw(answer); err != nil {
+			if err := printRaw(a, answer); err != nil {
 				return err
 			}
 		}

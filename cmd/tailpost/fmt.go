@@ -23,13 +23,13 @@ of --config; of a directory, its *.hcl files; - formats stdin to stdout.`,
 				args = []string{a.configPath}
 			}
 			if len(args) == 1 && args[0] == "-" {
-				return a.formatStdin(check)
+				return formatStdin(a, check)
 			}
 			files, err := configFiles(args)
 			if err != nil {
 				return err
 			}
-			return a.formatFiles(files, check)
+			return formatFiles(a, files, check)
 		},
 	}
 	cmd.Flags().BoolVar(&check, "check", false, "change nothing; exit with 1 if a file would change, 3 if one does not parse")
@@ -61,7 +61,7 @@ func configFiles(paths []string) ([]string, error) {
 	return files, nil
 }
 
-func (a *app) formatStdin(check bool) error {
+func formatStdin(a *app, check bool) error {
 	source, err := a.readInput("-")
 	if err != nil {
 		return err
@@ -80,7 +80,7 @@ func (a *app) formatStdin(check bool) error {
 
 // formatFiles formats as many files as it can, and prints the names of those that differ from their
 // canonical format.
-func (a *app) formatFiles(files []string, check bool) error {
+func formatFiles(a *app, files []string, check bool) error {
 	var result error
 	for _, file := range files {
 		changed, err := formatFile(file, check)

@@ -138,7 +138,7 @@ func (f *follower) event(kind, data string) error {
 	switch kind {
 	case "attempt":
 		if f.asJSON {
-			return f.app.printRaw(json.RawMessage(data))
+			return printRaw(f.app, json.RawMessage(data))
 		}
 		cells, err := attemptTable().cells(json.RawMessage(data))
 		if err != nil {

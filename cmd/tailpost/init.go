@@ -49,7 +49,7 @@ and takes the defaults. Changes nothing in the database, and never overwrites a 
 		Example: `  tailpost init
   tailpost init --database-url "$DATABASE_URL" --endpoint-url https://erp.example.com/webhooks`,
 		Args: args(0, 0),
-		RunE: func(cmd *cobra.Command, _ []string) error { return a.init(cmd.Context(), &answers) },
+		RunE: func(cmd *cobra.Command, _ []string) error { return writeFirstConfig(cmd.Context(), a, &answers) },
 	}
 	cmd.Flags().StringVar(&answers.databaseURL, "database-url", "", "`URL` of your database (default $DATABASE_URL)")
 	cmd.Flags().StringVar(&answers.endpointURL, "endpoint-url", "", "`URL` of the first receiver")
@@ -62,7 +62,8 @@ and takes the defaults. Changes nothing in the database, and never overwrites a 
 // defaultEndpoint is where `tailpost listen` is.
 const defaultEndpoint = "http://127.0.0.1:4000/"
 
-func (a *app) init(ctx context.Context, answers *initAnswers) error {
+// writeFirstConfig writes a configuration, and its secrets beside it, from what a person answers.
+func writeFirstConfig(ctx context.Context, a *app, answers *initAnswers) error {
 	configFile, envFile := filepath.Join(answers.dir, defaultConfig), filepath.Join(answers.dir, ".env")
 	for _, file := range []string{configFile, envFile} {
 		if _, err := os.Lstat(file); !errors.Is(err, fs.ErrNotExist) {
@@ -70,7 +71,7 @@ func (a *app) init(ctx context.Context, answers *initAnswers) error {
 		}
 	}
 	in := bufio.NewReader(a.stdin)
-	if err := a.ask(in, answers.noInput, "Database URL", &answers.databaseURL, a.getenv("DATABASE_URL")); err != nil {
+	if err := askFor(a, in, answers.noInput, "Database URL", &answers.databaseURL, a.getenv("DATABASE_URL")); err != nil {
 		return err
 	}
 	if answers.databaseURL == "" {
@@ -80,7 +81,7 @@ func (a *app) init(ctx context.Context, answers *initAnswers) error {
 	if err != nil {
 		return err
 	}
-	if err := a.ask(in, answers.noInput, "URL of the first receiver", &answers.endpointURL, defaultEndpoint); err != nil {
+	if err := askFor(a, in, answers.noInput, "URL of the first receiver", &answers.endpointURL, defaultEndpoint); err != nil {
 		return err
 	}
 	text, err := initConfig(answers, mapping)
@@ -113,8 +114,8 @@ Next:
 `, configFile, envFile, cd)
 }
 
-// ask sets value, where no flag did, to what the user answers, or to def.
-func (a *app) ask(in *bufio.Reader, noInput bool, question string, value *string, def string) error {
+// askFor sets value, where no flag did, to what the user answers, or to def.
+func askFor(a *app, in *bufio.Reader, noInput bool, question string, value *string, def string) error {
 	if *value != "" {
 		return nil
 	}

@@ -64,7 +64,7 @@ The relay reaches a receiver on loopback if its configuration says
 			if verifier != nil {
 				doing = "verifying signatures of scheme " + flags.scheme
 			}
-			return a.listen(cmd.Context(), port, r, doing)
+			return listen(cmd.Context(), a, port, r, doing)
 		},
 	}
 	flags.register(cmd)
@@ -76,7 +76,7 @@ The relay reaches a receiver on loopback if its configuration says
 }
 
 // listen serves r until ctx is done.
-func (a *app) listen(ctx context.Context, port int, r http.Handler, doing string) error {
+func listen(ctx context.Context, a *app, port int, r http.Handler, doing string) error {
 	var lc net.ListenConfig
 	l, err := lc.Listen(ctx, "tcp", net.JoinHostPort("127.0.0.1", strconv.Itoa(port)))
 	if err != nil {

@@ -40,7 +40,7 @@ least privileges.`,
 				o.Mapping, o.Slot = cfg.Outbox.Mapping, cfg.Database.Slot
 				return schema.Print(a.stdout, o)
 			}
-			return withDatabase(cmd.Context(), cfg.Database, func(conn *pgx.Conn) error { return a.migrate(cmd, conn, cfg) })
+			return withDatabase(cmd.Context(), cfg.Database, func(conn *pgx.Conn) error { return migrate(a, cmd, conn, cfg) })
 		},
 	}
 	cmd.Flags().BoolVar(&printOnly, "print", false, "print SQL, change nothing")
@@ -51,7 +51,7 @@ least privileges.`,
 	return cmd
 }
 
-func (a *app) migrate(cmd *cobra.Command, conn *pgx.Conn, cfg *config.Config) error {
+func migrate(a *app, cmd *cobra.Command, conn *pgx.Conn, cfg *config.Config) error {
 	done, err := schema.Migrate(cmd.Context(), conn, schema.MigrateOptions{Mapping: cfg.Outbox.Mapping})
 	for _, step := range done.Applied {
 		if err := a.printf("applied %04d_%s\n", step.Version, step.Name); err != nil {

@@ -63,7 +63,7 @@ func (o *operation) list(a *app) *cobra.Command {
 			if err != nil {
 				return err
 			}
-			return a.list(cmd.Context(), c, o.path, by.query(), by.limit, o.table, api.asJSON)
+			return printPages(cmd.Context(), a, c, o.path, by.query(), by.limit, o.table, api.asJSON)
 		},
 	}
 	api.register(cmd)
@@ -107,7 +107,7 @@ func (o *operation) cancel(a *app) *cobra.Command {
 			if err != nil {
 				return err
 			}
-			return a.show(o.table, answer, api.asJSON)
+			return printEntry(a, o.table, answer, api.asJSON)
 		},
 	}
 	api.register(cmd)
@@ -157,7 +157,7 @@ func (o *operation) left(id string) error {
 }
 
 func (o *operation) end(a *app, s *shownOperation, answer json.RawMessage, asJSON bool) error {
-	if err := a.show(o.table, answer, asJSON); err != nil {
+	if err := printEntry(a, o.table, answer, asJSON); err != nil {
 		return err
 	}
 	for _, text := range []string{s.Note, s.Error} {

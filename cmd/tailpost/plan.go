@@ -41,7 +41,7 @@ With --detailed-exitcode the exit code is 0 without changes, 2 with some, and 1 
 			if asJSON {
 				err = a.printJSON(planResult{Changes: plan.Changes(), Plan: *plan})
 			} else {
-				err = a.printPlan(plan)
+				err = printPlan(a, plan)
 			}
 			if err == nil && detailed && plan.Changes() {
 				err = &quietError{code: exitChanges}
@@ -65,7 +65,7 @@ func signs() map[string]string {
 	return map[string]string{"add": "+", "return": "+", "change": "~", "remove": "-"}
 }
 
-func (a *app) printPlan(p *relay.Plan) error {
+func printPlan(a *app, p *relay.Plan) error {
 	var b strings.Builder
 	counts := make(map[string]int)
 	for i := range p.Endpoints {

@@ -65,11 +65,11 @@ endpoint's rate and in its order, and survives restarts. Count first with --dry-
 			}
 			switch {
 			case which.DryRun && !api.asJSON:
-				return a.sayReplay(&begun)
+				return sayReplay(a, &begun)
 			case wait && !which.DryRun:
 				return op.follow(cmd.Context(), a, c, begun.ID, api.asJSON)
 			case api.asJSON:
-				return a.printRaw(answer)
+				return printRaw(a, answer)
 			}
 			a.note("Try: tailpost replay watch %s", begun.ID)
 			return a.printf("replay %s has begun\n", begun.ID)
@@ -87,7 +87,7 @@ endpoint's rate and in its order, and survives restarts. Count first with --dry-
 }
 
 // sayReplay prints what a dry run counted.
-func (a *app) sayReplay(s *shownOperation) error {
+func sayReplay(a *app, s *shownOperation) error {
 	if s.Total == nil {
 		a.note("tailpost: %s", printable(s.Note, maxPreview*4))
 		return a.printf("more events than can be counted in some seconds would be looked at; nothing was changed\n")
@@ -126,7 +126,7 @@ func newMissingCommand(a *app) *cobra.Command {
 					return []string{at(&v.AttemptedAt), v.EventID, v.EventType, v.Outcome}
 				}),
 			}
-			return a.list(cmd.Context(), c, "/v1/replays/"+url.PathEscape(args[0])+"/missing", by.query(), by.limit, t, api.asJSON)
+			return printPages(cmd.Context(), a, c, "/v1/replays/"+url.PathEscape(args[0])+"/missing", by.query(), by.limit, t, api.asJSON)
 		},
 	}
 	api.register(cmd)

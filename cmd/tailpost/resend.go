@@ -80,9 +80,9 @@ background, at the endpoint's rate and in its order. ` + asks,
 			case wait && begun.ID != "":
 				return op.follow(cmd.Context(), a, c, begun.ID, api.asJSON)
 			case api.asJSON:
-				return a.printRaw(answer)
+				return printRaw(a, answer)
 			}
-			return a.sayResend(answer, which.DryRun)
+			return sayResend(a, answer, which.DryRun)
 		},
 	}
 	api.register(cmd)
@@ -93,7 +93,7 @@ background, at the endpoint's rate and in its order. ` + asks,
 }
 
 // sayResend prints what became of a resend: counted, queued, or begun in the background.
-func (a *app) sayResend(answer json.RawMessage, dryRun bool) error {
+func sayResend(a *app, answer json.RawMessage, dryRun bool) error {
 	var said struct {
 		ID      string `json:"id"`
 		Total   *int64 `json:"total"`

@@ -40,7 +40,7 @@ func run(ctx context.Context, args []string, getenv func(string) string, stdin i
 	root := newRootCommand(a)
 	root.SetArgs(args[1:])
 	a.oneFailure = slices.Contains(args, "--"+detailedFlag)
-	a.markStart(root)
+	markStart(a, root)
 	cmd, err := root.ExecuteContextC(ctx)
 	if err != nil && !a.started {
 		err = asUsage(err, cmd.CommandPath())
@@ -143,7 +143,7 @@ func newHelpCommand(root *cobra.Command) *cobra.Command {
 }
 
 // markStart has cmd and its subcommands set started, after cobra's last check of the flags.
-func (a *app) markStart(cmd *cobra.Command) {
+func markStart(a *app, cmd *cobra.Command) {
 	if own := cmd.RunE; own != nil {
 		cmd.RunE = func(cmd *cobra.Command, args []string) error {
 			a.started = true
@@ -151,7 +151,7 @@ func (a *app) markStart(cmd *cobra.Command) {
 		}
 	}
 	for _, sub := range cmd.Commands() {
-		a.markStart(sub)
+		markStart(a, sub)
 	}
 }
 

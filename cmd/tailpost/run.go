@@ -35,7 +35,7 @@ requests in flight end and parks the rest; SIGHUP and a changed configuration fi
 			if a.getenv("GOGC") == "" {
 				debug.SetGCPercent(gcPercent)
 			}
-			a.queueStderr()
+			queueStderr(a)
 			cfg, err := a.loadConfig()
 			if err != nil {
 				return err
@@ -66,7 +66,7 @@ requests in flight end and parks the rest; SIGHUP and a changed configuration fi
 			// 10,000 endpoints half of what the relay would hold from then on.
 			debug.FreeOSMemory()
 			announce(log, cfg)
-			return a.serve(cmd.Context(), r, log, serveOptions{watch: watch, pprof: profiles})
+			return serve(cmd.Context(), a, r, log, serveOptions{watch: watch, pprof: profiles})
 		},
 	}
 	cmd.Flags().BoolVar(&watch, "watch", true, "reload when the configuration file changes")
@@ -82,7 +82,7 @@ const gcPercent = 40
 
 // queueStderr puts a queue before stderr, so that a log shipper that is stuck or gone stops
 // nothing: not deliveries, nor recording, nor the end of the process.
-func (a *app) queueStderr() {
+func queueStderr(a *app) {
 	// Otherwise the first line after the reader has gone ends the process.
 	signal.Ignore(syscall.SIGPIPE)
 	a.logs = newLogQueue(a.stderr, logQueueBytes)
@@ -96,7 +96,7 @@ type serveOptions struct {
 }
 
 // serve runs the relay and reloads it until ctx is done.
-func (a *app) serve(ctx context.Context, r *relay.Relay, log zerolog.Logger, o serveOptions) error {
+func serve(ctx context.Context, a *app, r *relay.Relay, log zerolog.Logger, o serveOptions) error {
 	group, ctx := errgroup.WithContext(ctx)
 	changed := make(chan struct{}, 1)
 	notify := func() {
@@ -122,7 +122,7 @@ func (a *app) serve(ctx context.Context, r *relay.Relay, log zerolog.Logger, o s
 	named := make(chan []string, 1)
 	named <- a.read
 	group.Go(func() error {
-		a.reloadOn(ctx, changed, named, r, manager)
+		reloadOn(ctx, a, changed, named, r, manager)
 		return nil
 	})
 	if o.pprof != nil {
@@ -164,7 +164,7 @@ func forwardHangups(ctx context.Context, notify func()) error {
 
 // reloadOn reloads the configuration whenever changed says so. A bad one is reported and changes
 // nothing. What it was read from goes to named.
-func (a *app) reloadOn(ctx context.Context, changed <-chan struct{}, named chan []string, r *relay.Relay, manager serviceManager) {
+func reloadOn(ctx context.Context, a *app, changed <-chan struct{}, named chan []string, r *relay.Relay, manager serviceManager) {
 	for {
 		select {
 		case <-changed:
@@ -172,13 +172,13 @@ func (a *app) reloadOn(ctx context.Context, changed <-chan struct{}, named chan 
 			return
 		}
 		manager.reloading()
-		a.reload(ctx, named, r, manager.log)
+		reload(ctx, a, named, r, manager.log)
 		manager.tell("READY=1")
 	}
 }
 
 // reload reads the configuration and has the relay go on with it.
-func (a *app) reload(ctx context.Context, named chan []string, r *relay.Relay, log zerolog.Logger) {
+func reload(ctx context.Context, a *app, named chan []string, r *relay.Relay, log zerolog.Logger) {
 	cfg, diagnostics := a.readConfig(config.Options{})
 	select { // only the last counts; nobody may be there to take it
 	case <-named:

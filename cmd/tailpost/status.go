@@ -55,9 +55,9 @@ func newStatusCommand(a *app) *cobra.Command {
 				return fmt.Errorf("read the API's answer: %w", err)
 			}
 			if api.asJSON {
-				err = a.printRaw(answer)
+				err = printRaw(a, answer)
 			} else {
-				err = a.printStatus(&r)
+				err = printStatus(a, &r)
 			}
 			if err == nil && !r.SlotState.Active {
 				err = &quietError{code: exitFailed}
@@ -69,7 +69,7 @@ func newStatusCommand(a *app) *cobra.Command {
 	return cmd
 }
 
-func (a *app) printStatus(r *shownRelay) error {
+func printStatus(a *app, r *shownRelay) error {
 	streaming := "nobody streams from it"
 	switch {
 	case !r.SlotState.Exists:

@@ -31,7 +31,7 @@ code is 1 if the receiver does not answer with 2xx.`,
 			if err != nil {
 				return err
 			}
-			if err := a.show(attemptTable(), answer, api.asJSON); err != nil {
+			if err := printEntry(a, attemptTable(), answer, api.asJSON); err != nil {
 				return err
 			}
 			var made shownAttempt

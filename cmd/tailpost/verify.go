@@ -89,7 +89,7 @@ bytes that were received. The exit code is 0 if the signature is genuine and 1 i
 			if err != nil {
 				return err
 			}
-			return a.verify(verifier.WithTolerance(tolerance), header, body, asJSON)
+			return verify(a, verifier.WithTolerance(tolerance), header, body, asJSON)
 		},
 	}
 	flags.register(cmd)
@@ -99,7 +99,7 @@ bytes that were received. The exit code is 0 if the signature is genuine and 1 i
 	return cmd
 }
 
-func (a *app) verify(verifier *signature.Verifier, header http.Header, body []byte, asJSON bool) error {
+func verify(a *app, verifier *signature.Verifier, header http.Header, body []byte, asJSON bool) error {
 	verdict := verifier.Verify(header, body)
 	if asJSON {
 		result := verifyResult{Verified: verdict == nil}

@@ -41,8 +41,8 @@ var tracingMutants = []mutant{
 	{
 		name:    "tracing-a-bad-reload-never-ends",
 		file:    "cmd/tailpost/run.go",
-		old:     "a.reload(ctx, named, r, manager.log)\n\t\tmanager.tell(\"READY=1\")",
-		new:     "a.reload(ctx, named, r, manager.log)",
+		old:     "reload(ctx, a, named, r, manager.log)\n\t\tmanager.tell(\"READY=1\")",
+		new:     "reload(ctx, a, named, r, manager.log)",
 		promise: "A service manager hears the end of every reload.",
 		pkg:     "./integration",
 		run:     "TestTheSystemdUnitRuns",
