@@ -102,8 +102,8 @@ type TLS struct {
 	Key  string
 }
 
-// api decodes the api block.
-func (d *decoder) api(s *section) {
+// decodeAPI decodes the api block.
+func decodeAPI(d *decoder, s *section) {
 	s.check([]string{"listen"}, []string{"key", "tls", "network", "quotas"})
 	a := &d.config.API
 	a.Listen = defaultAPIListen
@@ -111,7 +111,7 @@ func (d *decoder) api(s *section) {
 		a.Listen = text
 	}
 	for i, b := range blocksOf(s.body, "key") {
-		a.Keys = append(a.Keys, d.apiKey(s, b, i))
+		a.Keys = append(a.Keys, decodeAPIKey(d, s, b, i))
 	}
 	if b := s.single("tls"); b != nil {
 		inner := s.nested(b, "api.tls.", "a tls block")
@@ -135,7 +135,7 @@ func (d *decoder) api(s *section) {
 	}
 }
 
-func (d *decoder) apiKey(s *section, b *hclsyntax.Block, index int) APIKey {
+func decodeAPIKey(d *decoder, s *section, b *hclsyntax.Block, index int) APIKey {
 	prefix := fmt.Sprintf("api.key[%d]", index)
 	d.place(global, prefix, b.DefRange())
 	inner := s.nested(b, prefix+".", "a key block")
@@ -167,7 +167,7 @@ func (a *API) complete() {
 	}
 }
 
-func (c *checker) api() {
+func checkAPI(c *checker) {
 	a := &c.config.API
 	c.allowed("api.network.allow", a.Network.Allow)
 	if q := a.Quotas; q.Endpoints < 0 || q.Concurrency < 0 || q.Tests < 0 || q.Expressions < 0 {
@@ -192,11 +192,11 @@ func (c *checker) api() {
 	}
 	first := make(map[string]int, len(a.Keys))
 	for i := range a.Keys {
-		c.apiKey(i, &a.Keys[i], first)
+		checkAPIKey(c, i, &a.Keys[i], first)
 	}
 }
 
-func (c *checker) apiKey(i int, k *APIKey, first map[string]int) {
+func checkAPIKey(c *checker, i int, k *APIKey, first map[string]int) {
 	name := fmt.Sprintf("api.key[%d]", i)
 	if !validLabel(k.Name) {
 		c.fail(name, "Invalid key name", "Write 1 to %d letters, digits, underscores and hyphens.", maxLabel)

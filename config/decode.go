@@ -124,7 +124,7 @@ func (d *decoder) block(top *section, b *hclsyntax.Block) {
 	case "network":
 		d.network(s)
 	case "secrets":
-		d.sealing(s)
+		decodeSealing(d, s)
 	case "log":
 		d.log(s)
 	case "defaults":
@@ -132,11 +132,11 @@ func (d *decoder) block(top *section, b *hclsyntax.Block) {
 		s.check(policyAttributes(), policyBlocks())
 		d.policy(s, &d.base)
 	case "api":
-		d.api(s)
+		decodeAPI(d, s)
 	case "panel":
-		d.panel(s)
+		decodePanel(d, s)
 	case "metrics":
-		d.metrics(s)
+		decodeMetrics(d, s)
 	}
 }
 

@@ -13,8 +13,8 @@ func (m *Metrics) Enabled() bool { return m.Listen != "" }
 // Loopback reports whether they are served where only this machine reaches them.
 func (m *Metrics) Loopback() bool { return loopback(m.Listen) }
 
-// metrics decodes the metrics block.
-func (d *decoder) metrics(s *section) {
+// decodeMetrics decodes the metrics block.
+func decodeMetrics(d *decoder, s *section) {
 	s.check([]string{"listen"}, nil)
 	m := &d.config.Metrics
 	m.Listen = defaultMetricsListen
@@ -23,7 +23,7 @@ func (d *decoder) metrics(s *section) {
 	}
 }
 
-func (c *checker) metrics() {
+func checkMetrics(c *checker) {
 	m, a := &c.config.Metrics, &c.config.API
 	switch {
 	case !m.Enabled():

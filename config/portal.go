@@ -44,15 +44,15 @@ const (
 	svgType       = "image/svg+xml"
 )
 
-// panel decodes the panel block.
-func (d *decoder) panel(s *section) {
+// decodePanel decodes the panel block.
+func decodePanel(d *decoder, s *section) {
 	s.check(nil, []string{"portal"})
 	if b := s.single("portal"); b != nil {
-		d.portal(s, b)
+		decodePortal(d, s, b)
 	}
 }
 
-func (d *decoder) portal(outer *section, b *hclsyntax.Block) {
+func decodePortal(d *decoder, outer *section, b *hclsyntax.Block) {
 	s := outer.nested(b, "panel.portal.", "the portal block")
 	s.check([]string{"name", "logo", "color", "color_dark", "url", "frame_origins", "refresh_url"}, nil)
 	p := &d.config.Panel.Portal
@@ -92,7 +92,7 @@ func readLogo(path string, read func(string) ([]byte, error)) (Logo, error) {
 
 func logoTypes() []string { return []string{svgType, "image/png", "image/jpeg", "image/webp"} }
 
-func (c *checker) panel() {
+func checkPanel(c *checker) {
 	p := &c.config.Panel.Portal
 	if utf8.RuneCountInString(p.Name) > maxPortalName {
 		c.fail("panel.portal.name", "Long name", "Write %d characters at most.", maxPortalName)
@@ -100,8 +100,8 @@ func (c *checker) panel() {
 	if p.Logo.Data != nil && (len(p.Logo.Data) > maxLogo || !slices.Contains(logoTypes(), p.Logo.Type)) {
 		c.fail("panel.portal.logo", "Unusable logo", "Use an SVG, PNG, JPEG or WebP picture of %d bytes at most.", maxLogo)
 	}
-	c.color("panel.portal.color", p.Color, lightGround, "a darker one")
-	c.color("panel.portal.color_dark", p.ColorDark, darkGround, "a lighter one")
+	checkColor(c, "panel.portal.color", p.Color, lightGround, "a darker one")
+	checkColor(c, "panel.portal.color_dark", p.ColorDark, darkGround, "a lighter one")
 	for i, origin := range p.FrameOrigins {
 		u, err := url.Parse(origin)
 		if err != nil || !webAddress(u) || u.Path != "" || u.RawQuery != "" || u.Fragment != "" {
@@ -152,8 +152,8 @@ const (
 	darkTint    = 0.18
 )
 
-// color checks that a colour can be read upon a ground, and upon the ground tinted with it.
-func (c *checker) color(name, text, ground, better string) {
+// checkColor checks that a colour can be read upon a ground, and upon the ground tinted with it.
+func checkColor(c *checker, name, text, ground, better string) {
 	if text == "" {
 		return
 	}

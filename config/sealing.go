@@ -29,12 +29,12 @@ func SealKey(key Secret) ([]byte, bool) {
 	return raw, err == nil && len(raw) == sealKeySize
 }
 
-func (d *decoder) sealing(s *section) {
+func decodeSealing(d *decoder, s *section) {
 	s.check([]string{"keys"}, nil)
 	d.config.Secrets.Keys = s.secrets("keys")
 }
 
-func (c *checker) sealing() {
+func checkSealing(c *checker) {
 	keys := c.config.Secrets.Keys
 	for i, key := range keys {
 		name := fmt.Sprintf("secrets.keys[%d]", i)

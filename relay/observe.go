@@ -10,6 +10,7 @@ import (
 
 	"github.com/tailpost/tailpost/outbox"
 	"github.com/tailpost/tailpost/relay/internal/dispatch"
+	"github.com/tailpost/tailpost/relay/internal/telemetry"
 	"github.com/tailpost/tailpost/relay/internal/tracing"
 )
 
@@ -41,7 +42,7 @@ func (r *Relay) observed(ctx context.Context, deliver func(context.Context) erro
 		closers = append(closers, r.tracer.Close)
 	}
 	if r.opts.Readings != nil {
-		closers = append(closers, r.metrics.Export(r.opts.Readings, r.resourceOf(ctx)).Close)
+		closers = append(closers, telemetry.NewExporter(r.metrics, r.opts.Readings, r.resourceOf(ctx)).Close)
 	}
 	err := deliver(ctx)
 	bound, cancel := context.WithTimeoutCause(context.WithoutCancel(ctx), lastExport, errors.New("the collector is slow"))

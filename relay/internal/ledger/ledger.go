@@ -40,6 +40,7 @@ type Ledger struct {
 	*Parked     // what waits to be attempted, on a connection of its own
 	*Endpoints  // rows of endpoints
 	*Operations // replays and resends
+	*Rejections // events that are to be read again
 	*Healing    // gaps and heals
 	*Aging      // what is old
 	*Partitions // of tailpost.attempt
@@ -63,7 +64,7 @@ func Open(ctx context.Context, o Options) (*Ledger, error) {
 	l := &Ledger{address: a, link: newLink(a, loading, o.Logger, lost)}
 	l.Parked = &Parked{link: newLink(a, pglink.Session{Name: name, Settings: parkedSettings()}, o.Logger, lost)}
 	l.Endpoints, l.Operations, l.Aging = &Endpoints{link: l.link}, &Operations{link: l.link}, &Aging{link: l.link}
-	l.Healing, l.Partitions = &Healing{link: l.link}, &Partitions{link: l.link}
+	l.Healing, l.Partitions, l.Rejections = &Healing{link: l.link}, &Partitions{link: l.link}, &Rejections{link: l.link}
 	l.recording = &recorder{
 		address: a, setup: pglink.Session{Name: name, Settings: recordingSettings()}, log: o.Logger, lost: lost, days: l.Partitions,
 		pause: pace.Backoff{Least: firstDelay, Most: maxDelay},

@@ -18,6 +18,9 @@ type Rejected struct {
 	Seq       int64
 }
 
+// Rejections are the events that are to be read again. Its methods are safe for concurrent use.
+type Rejections struct{ link *Link }
+
 const rejectedSQL = `
 SELECT event_id, commit_lsn::text, seq
 FROM tailpost.delivery
@@ -27,19 +30,19 @@ ORDER BY commit_lsn, seq
 LIMIT @limit`
 
 // Rejected returns up to limit of what is to be read again, in commit order.
-func (o *Operations) Rejected(ctx context.Context, limit int) (all []Rejected, err error) {
-	err = o.link.Run(ctx, "look for what is to be read again", func(ctx context.Context, conn *pgx.Conn) error {
+func (r *Rejections) Rejected(ctx context.Context, limit int) (all []Rejected, err error) {
+	err = r.link.Run(ctx, "look for what is to be read again", func(ctx context.Context, conn *pgx.Conn) error {
 		rows, err := conn.Query(ctx, rejectedSQL, pgx.NamedArgs{"limit": limit})
 		if err != nil {
 			return err
 		}
-		all, err = pgx.CollectRows(rows, func(row pgx.CollectableRow) (r Rejected, err error) {
+		all, err = pgx.CollectRows(rows, func(row pgx.CollectableRow) (found Rejected, err error) {
 			var lsn string
-			if err := row.Scan(&r.EventID, &lsn, &r.Seq); err != nil {
-				return r, err
+			if err := row.Scan(&found.EventID, &lsn, &found.Seq); err != nil {
+				return found, err
 			}
-			r.CommitLSN, err = outbox.ParseLSN(lsn)
-			return r, err
+			found.CommitLSN, err = outbox.ParseLSN(lsn)
+			return found, err
 		})
 		return err
 	})
@@ -64,8 +67,8 @@ WHERE event_id = @event
 
 // Reroute puts the deliveries of an event in the place of what stood for everyone's, or, with a
 // problem, has that be dead again. ErrOver: it is not pending any more.
-func (o *Operations) Reroute(ctx context.Context, hold Hold, eventID string, ds []outbox.Delivery, problem string, now time.Time) error {
-	return o.link.WhileHeld(ctx, hold, "read an event again", func(ctx context.Context, tx pgx.Tx) error {
+func (r *Rejections) Reroute(ctx context.Context, hold Hold, eventID string, ds []outbox.Delivery, problem string, now time.Time) error {
+	return r.link.WhileHeld(ctx, hold, "read an event again", func(ctx context.Context, tx pgx.Tx) error {
 		sql := rejectedDropSQL
 		if problem != "" {
 			sql = rejectedDieSQL

@@ -20,9 +20,9 @@ import (
 // the same names.
 type Exporter struct{ provider *metric.MeterProvider }
 
-// Export has the metrics sent to where exporter leads, every minute unless
+// NewExporter has the metrics sent to where exporter leads, every minute unless
 // OTEL_METRIC_EXPORT_INTERVAL says otherwise. The database is asked as for a scrape.
-func (m *Metrics) Export(exporter metric.Exporter, of *resource.Resource) *Exporter {
+func NewExporter(m *Metrics, exporter metric.Exporter, of *resource.Resource) *Exporter {
 	reader := metric.NewPeriodicReader(exporter, metric.WithProducer(&producer{metrics: m, began: m.o.Now()}))
 	return &Exporter{provider: metric.NewMeterProvider(metric.WithReader(reader), metric.WithResource(of))}
 }

@@ -8,7 +8,7 @@ import (
 
 // readDomains returns the types that domains are made of, by the domains' OIDs. The stream names a
 // column's domain, and how its values look is a matter of the type beneath.
-func (s *session) readDomains(ctx context.Context) (map[uint32]uint32, error) {
+func readDomains(ctx context.Context, s *session) (map[uint32]uint32, error) {
 	rows, err := s.query(ctx, `
 		WITH RECURSIVE d AS (
 		    SELECT t.oid, t.typbasetype AS base

@@ -40,7 +40,7 @@ type Stream struct {
 	contact  *contact
 	interval time.Duration
 	opts     Options
-	domains  map[uint32]uint32 // see session.readDomains
+	domains  map[uint32]uint32 // see readDomains
 
 	// What other goroutines tell the reader. Whoever sets one of the flags then moves the read
 	// deadline, and the reader, after moving it, looks at the flags: so neither is missed.
@@ -109,7 +109,7 @@ func (s *Stream) setUp(ctx context.Context) error {
 	if err := s.session.ensureSlot(ctx, created); err != nil {
 		return err
 	}
-	if s.domains, err = s.session.readDomains(ctx); err != nil {
+	if s.domains, err = readDomains(ctx, s.session); err != nil {
 		return err
 	}
 	s.info = s.session.info
