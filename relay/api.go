@@ -46,7 +46,7 @@ func (r *Relay) address(of func() net.Listener) string {
 func (r *Relay) withServers(ctx context.Context, deliver func(context.Context) error) error {
 	cfg := r.config()
 	if !cfg.API.Enabled() && !cfg.Metrics.Enabled() && r.opts.Readings == nil {
-		return r.observed(ctx, deliver)
+		return withTelemetry(ctx, r, deliver)
 	}
 	if err := r.listen(ctx, cfg); err != nil {
 		return err
@@ -77,7 +77,7 @@ func (r *Relay) withServers(ctx context.Context, deliver func(context.Context) e
 		r.mountPanel(server, st)
 		group.Go(func() error { return server.Serve(ctx, r.listener, r.opts.Grace) })
 	}
-	group.Go(func() error { return r.observed(ctx, deliver) })
+	group.Go(func() error { return withTelemetry(ctx, r, deliver) })
 	return group.Wait()
 }
 

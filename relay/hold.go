@@ -25,7 +25,7 @@ import (
 // lost. By the time it returns everything that was in flight is recorded, or another relay is in
 // charge. delivered says that it got as far as delivering.
 func (r *Relay) hold(ctx, hard context.Context, led *ledger.Ledger) (delivered bool, err error) {
-	stream, err := r.takeSlot(ctx, led)
+	stream, err := takeSlot(ctx, r, led)
 	if err != nil {
 		return false, err
 	}
@@ -63,7 +63,7 @@ func (r *Relay) prepare(ctx, hard context.Context, led *ledger.Ledger, stream *p
 	cfg := set.cfg
 	r.clocks.Database(telemetry.Apart(info.Clock, info.Asked, info.Answered))
 	now := time.Now()
-	found, err := r.take(ctx, led, &info, now)
+	found, err := claim(ctx, r, led, &info, now)
 	if err != nil {
 		return nil, err
 	}
@@ -94,7 +94,7 @@ func (r *Relay) prepare(ctx, hard context.Context, led *ledger.Ledger, stream *p
 	h.dispatcher = dispatch.New(hard, dispatch.Options{
 		Hold: hold, Ledger: led, Frontier: tracker, Endpoints: endpoints, Recorded: recorded,
 		Healing: h.inquiry.Certain(), Ack: h.ack, Committed: h.committed, Held: h.held, Grace: r.opts.Grace,
-		Search: cfg.Outbox.Search, Trace: r.trace(), Logger: r.log,
+		Search: cfg.Outbox.Search, Trace: traceFunc(r), Logger: r.log,
 	})
 	h.besides(cfg, hold, found)
 	h.intake = intake.Options{Dispatcher: h.dispatcher, Frontier: tracker, Endpoints: feed, Upkeep: h.upkeep, Logger: r.log}

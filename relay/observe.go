@@ -19,7 +19,7 @@ const lastExport = 5 * time.Second
 
 // resourceOf describes this process to an OpenTelemetry collector: OTEL_SERVICE_NAME and
 // OTEL_RESOURCE_ATTRIBUTES, and what they do not say.
-func (r *Relay) resourceOf(ctx context.Context) *resource.Resource {
+func resourceOf(ctx context.Context, r *Relay) *resource.Resource {
 	own := resource.NewSchemaless(
 		attribute.String("service.name", "tailpost"), attribute.String("service.version", r.opts.Version),
 		attribute.String("service.instance.id", r.opts.Owner), attribute.String("tailpost.slot", r.Status().Slot),
@@ -34,15 +34,15 @@ func (r *Relay) resourceOf(ctx context.Context) *resource.Resource {
 	return own // two schemas, of which neither has one
 }
 
-// observed runs deliver with spans and metrics exported, and exports what is left after it.
-func (r *Relay) observed(ctx context.Context, deliver func(context.Context) error) error {
+// withTelemetry runs deliver with spans and metrics exported, and exports what is left after it.
+func withTelemetry(ctx context.Context, r *Relay, deliver func(context.Context) error) error {
 	var closers []func(context.Context) error
 	if r.opts.Spans != nil {
-		r.tracer = tracing.New(r.opts.Spans, r.resourceOf(ctx))
+		r.tracer = tracing.New(r.opts.Spans, resourceOf(ctx, r))
 		closers = append(closers, r.tracer.Close)
 	}
 	if r.opts.Readings != nil {
-		closers = append(closers, telemetry.NewExporter(r.metrics, r.opts.Readings, r.resourceOf(ctx)).Close)
+		closers = append(closers, telemetry.NewExporter(r.metrics, r.opts.Readings, resourceOf(ctx, r)).Close)
 	}
 	err := deliver(ctx)
 	bound, cancel := context.WithTimeoutCause(context.WithoutCancel(ctx), lastExport, errors.New("the collector is slow"))
@@ -55,8 +55,8 @@ func (r *Relay) observed(ctx context.Context, deliver func(context.Context) erro
 	return err
 }
 
-// trace is what dispatch starts spans with; nil: nothing is traced.
-func (r *Relay) trace() func(e *outbox.Event, endpoint string, number int, trigger outbox.Trigger, at time.Time) dispatch.Trace {
+// traceFunc is what dispatch starts spans with; nil: nothing is traced.
+func traceFunc(r *Relay) func(e *outbox.Event, endpoint string, number int, trigger outbox.Trigger, at time.Time) dispatch.Trace {
 	if r.tracer == nil {
 		return nil
 	}

@@ -15,7 +15,7 @@ import (
 
 // takeSlot opens the stream and takes the slot. Whatever tells of a gap is noted before it is
 // mended, so that no crash forgets it.
-func (r *Relay) takeSlot(ctx context.Context, led *ledger.Ledger) (*postgres.Stream, error) {
+func takeSlot(ctx context.Context, r *Relay, led *ledger.Ledger) (*postgres.Stream, error) {
 	cfg := r.config()
 	url := cfg.Database.ReplicationURL
 	if url.IsZero() {
@@ -27,7 +27,7 @@ func (r *Relay) takeSlot(ctx context.Context, led *ledger.Ledger) (*postgres.Str
 	}
 	if !known {
 		// Before there is a slot that nobody would read from.
-		if _, err := r.alone(ctx, led); err != nil {
+		if _, err := checkOtherSlots(ctx, r, led); err != nil {
 			return nil, err
 		}
 	}
@@ -45,7 +45,7 @@ func (r *Relay) takeSlot(ctx context.Context, led *ledger.Ledger) (*postgres.Str
 			if !known {
 				continue // nobody has missed anything yet
 			}
-			if err := r.notice(ctx, led, before, why); err != nil {
+			if err := noteGap(ctx, r, led, before, why); err != nil {
 				return nil, err
 			}
 		}
@@ -66,10 +66,10 @@ func (r *Relay) takeSlot(ctx context.Context, led *ledger.Ledger) (*postgres.Str
 	return stream, nil
 }
 
-// alone is an error where a relay with another slot serves the same database: to each of them the
+// checkOtherSlots is an error where a relay with another slot serves the same database: to each of them the
 // other's endpoints would be removed from the configuration, and what is queued its own to send.
 // Left are slots that nobody streams from.
-func (r *Relay) alone(ctx context.Context, led *ledger.Ledger) (left []string, err error) {
+func checkOtherSlots(ctx context.Context, r *Relay, led *ledger.Ledger) (left []string, err error) {
 	slot := r.config().Database.Slot
 	others, err := led.OtherSlots(ctx, slot)
 	if err != nil {
@@ -85,8 +85,8 @@ func (r *Relay) alone(ctx context.Context, led *ledger.Ledger) (left []string, e
 	return left, nil
 }
 
-// notice makes the heal of a gap due before what tells of the gap is mended.
-func (r *Relay) notice(ctx context.Context, led *ledger.Ledger, before ledger.Position, why string) error {
+// noteGap makes the heal of a gap due before what tells of the gap is mended.
+func noteGap(ctx context.Context, r *Relay, led *ledger.Ledger, before ledger.Position, why string) error {
 	r.signs.Noted(why)
 	r.log.Warn().Str("why", why).Msg("events may have passed the stream by, the audit will look for them")
 	return led.DueHeal(ctx, r.config().Database.Slot, heal.After(before, why, time.Now()))
@@ -100,15 +100,15 @@ type taken struct {
 	first       *heal.Inquiry // what is to be audited at once; nil: nothing
 }
 
-// take takes the slot's row, and finds out whether the stream may have missed something.
-func (r *Relay) take(ctx context.Context, led *ledger.Ledger, info *postgres.Info, now time.Time) (taken, error) {
+// claim takes the slot's row, and finds out whether the stream may have missed something.
+func claim(ctx context.Context, r *Relay, led *ledger.Ledger, info *postgres.Info, now time.Time) (taken, error) {
 	cfg := r.config()
 	slot := cfg.Database.Slot
 	before, known, err := led.Position(ctx, slot)
 	if err != nil {
 		return taken{}, err
 	}
-	left, err := r.alone(ctx, led)
+	left, err := checkOtherSlots(ctx, r, led)
 	if err != nil {
 		return taken{}, err
 	}
@@ -125,7 +125,7 @@ func (r *Relay) take(ctx context.Context, led *ledger.Ledger, info *postgres.Inf
 	for _, advice := range info.Advice {
 		r.log.Warn().Msg(advice)
 	}
-	f := &heal.Finding{Before: before, Info: *info, Publication: t.publication, Acked: r.ackedSoFar()}
+	f := &heal.Finding{Before: before, Info: *info, Publication: t.publication, Acked: ackedSoFar(r)}
 	due := heal.Backfill(cfg.Outbox.Start, info.ConfirmedFlush, now)
 	if known {
 		due = f.Gap(now)
@@ -162,7 +162,7 @@ func (r *Relay) take(ctx context.Context, led *ledger.Ledger, info *postgres.Inf
 }
 
 // ackedSoFar is how far this process has acknowledged the slot, in whatever hold.
-func (r *Relay) ackedSoFar() source.Position {
+func ackedSoFar(r *Relay) source.Position {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	return r.acked
