@@ -66,9 +66,9 @@ func takeSlot(ctx context.Context, r *Relay, led *ledger.Ledger) (*postgres.Stre
 	return stream, nil
 }
 
-// checkOtherSlots is an error where a relay with another slot serves the same database: to each of them the
-// other's endpoints would be removed from the configuration, and what is queued its own to send.
-// Left are slots that nobody streams from.
+// checkOtherSlots is an error where a relay with another slot serves the same database: to each of
+// them the other's endpoints would be removed from the configuration, and what is queued its own to
+// send. Left are slots that nobody streams from.
 func checkOtherSlots(ctx context.Context, r *Relay, led *ledger.Ledger) (left []string, err error) {
 	slot := r.config().Database.Slot
 	others, err := led.OtherSlots(ctx, slot)

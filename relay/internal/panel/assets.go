@@ -63,9 +63,10 @@ func (a *assets) add(name string, text []byte) {
 // path returns where a page finds a file.
 func (a *assets) path(name string) string { return a.root + a.paths[name] }
 
-func (s *site) serveAsset(w http.ResponseWriter, r *http.Request) {
-	name := r.URL.Path[len(s.root):]
-	text, ok := s.assets.texts[name]
+// serve answers with a file, which a browser may keep for ever: its name changes with its content.
+func (a *assets) serve(w http.ResponseWriter, r *http.Request) {
+	name := r.URL.Path[len(a.root):]
+	text, ok := a.texts[name]
 	if !ok {
 		http.NotFound(w, r)
 		return

@@ -37,7 +37,7 @@ type header struct{ Name, Value string }
 // exactly asks for a payload as its text is.
 func exactly() url.Values { return url.Values{"raw": {"true"}} }
 
-func (v *visit) attempt() error {
+func showAttempt(v *visit) error {
 	q := v.r.URL.Query()
 	event, endpoint, number := q.Get("event"), q.Get("endpoint"), q.Get("n")
 	var list api.Page[api.Attempt]
@@ -68,17 +68,17 @@ func (v *visit) attempt() error {
 	for i := max(0, at-siblings/2); i < min(len(list.Data), at+siblings/2); i++ {
 		body.Siblings = append(body.Siblings, &attemptRow{Attempt: list.Data[i], root: v.site.root})
 	}
-	if err := v.fillAttempt(body); err != nil {
+	if err := fillAttempt(v, body); err != nil {
 		return err
 	}
 	f := logFilter{Event: event, Endpoint: endpoint}
-	body.Copies = v.copies(v.logSQL(&f), "/v1/attempts", queryOf("event_id", event, "endpoint_id", endpoint), "explain "+quoteShell(event), "--endpoint", endpoint)
+	body.Copies = copiesOf(v, logSQL(v, &f), "/v1/attempts", queryOf("event_id", event, "endpoint_id", endpoint), "explain "+quoteShell(event), "--endpoint", endpoint)
 	v.show(http.StatusOK, "attempt", "Attempt "+strconv.Itoa(body.Number)+" of "+body.EventType, "log", body)
 	return nil
 }
 
 // fillAttempt reads what belongs to an attempt.
-func (v *visit) fillAttempt(body *attemptPage) error {
+func fillAttempt(v *visit, body *attemptPage) error {
 	var ev api.Event
 	switch err := v.get(pathOf("events", body.EventID), exactly(), &ev); {
 	case notFound(err):
@@ -165,19 +165,19 @@ curl -sS -i` + method + ` ` + quoteShell(body.URL) + ` \
 	return []copied{{ID: "copy-request", Name: "The request as curl, with a fresh signature", Text: script, Hint: hint}}
 }
 
-func (v *visit) help() error {
+func showHelp(v *visit) error {
 	v.show(http.StatusOK, "help", "Help", "", nil)
 	return nil
 }
 
-// nothing answers where there is no page.
-func (v *visit) nothing() error {
+// showNothing answers where there is no page.
+func showNothing(v *visit) error {
 	return refuse(http.StatusNotFound, "There is no page at this address.")
 }
 
-// find leads to what a person looks for: an endpoint or an event by its id, what the configuration
-// names to search by, or the events of a key.
-func (v *visit) find() error {
+// findAnything leads to what a person looks for: an endpoint or an event by its id, what the
+// configuration names to search by, or the events of a key.
+func findAnything(v *visit) error {
 	text := strings.TrimSpace(v.r.URL.Query().Get("q"))
 	if text == "" {
 		v.see("events", "")

@@ -45,22 +45,22 @@ func (r *auditRow) Link() string {
 	return ""
 }
 
-func (v *visit) audit() error {
-	link := v.asked("object", "action", "actor")
+func showAudit(v *visit) error {
+	link := filtersOf(v, "object", "action", "actor")
 	var list api.Page[auditRow]
-	if err := v.get("/v1/audit", v.asked("object", "action", "actor", "cursor"), &list); err != nil {
+	if err := v.get("/v1/audit", filtersOf(v, "object", "action", "actor", "cursor"), &list); err != nil {
 		return err
 	}
 	body := &auditPage{
 		Rows: list.Data, Object: link.Get("object"), Action: link.Get("action"), Actor: link.Get("actor"), Filtered: len(link) > 0,
-		Pager: v.pagerOf("audit", link, list.NextCursor),
+		Pager: pagerOf(v, "audit", link, list.NextCursor),
 	}
 	s := statement{columns: "id, at, actor, address, tenant, action, object, before, after", from: "tailpost.audit", order: "id DESC", limit: pageSize}
 	s.equal("object", body.Object)
 	s.equal("action", body.Action)
 	s.equal("actor", body.Actor)
 	s.equal("tenant", v.session.Tenant())
-	body.Copies = v.copies(s.String(), "/v1/audit", link)
+	body.Copies = copiesOf(v, s.String(), "/v1/audit", link)
 	v.show(http.StatusOK, "audit", "Audit", "audit", body)
 	return nil
 }

@@ -17,8 +17,8 @@ type part struct {
 	Trend      []point
 }
 
-// breakdown reads what the attempts to an endpoint were of, or those to all.
-func (v *visit) breakdown(endpoint string) (b breakdown, err error) {
+// readBreakdown reads what the attempts to an endpoint were of, or those to all.
+func readBreakdown(v *visit, endpoint string) (b breakdown, err error) {
 	const span, most = 48 * time.Hour, "6"
 	if !v.may().ReadDeliveries {
 		return b, nil

@@ -25,14 +25,14 @@ type cataloguePage struct {
 	Pager  pager
 }
 
-func (v *visit) catalogue() error {
-	call := v.asked("cursor")
+func showCatalogue(v *visit) error {
+	call := filtersOf(v, "cursor")
 	var list api.Page[api.EventType]
 	if err := v.get("/v1/event-types", call, &list); err != nil {
 		return err
 	}
 	s := statement{columns: "name, description, deprecated, version, updated_at", from: "tailpost.event_type", order: "name", limit: pageSize}
-	body := &cataloguePage{Rows: list.Data, Pager: v.pagerOf("catalogue", nil, list.NextCursor), Copies: v.copies(s.String(), "/v1/event-types", call)}
+	body := &cataloguePage{Rows: list.Data, Pager: pagerOf(v, "catalogue", nil, list.NextCursor), Copies: copiesOf(v, s.String(), "/v1/event-types", call)}
 	body.Pager.Label = "More"
 	v.show(http.StatusOK, "catalogue", "Catalogue", "catalogue", body)
 	return nil
@@ -45,7 +45,7 @@ type typePage struct {
 	SchemaShown, ExampleShown shown
 }
 
-func (v *visit) eventType() error {
+func showEventType(v *visit) error {
 	body := &typePage{}
 	if err := v.get(pathOf("event-types", v.r.PathValue("name")), nil, &body.typeDetail); err != nil {
 		return err
@@ -62,7 +62,7 @@ type typeForm struct {
 	Problem                                     *api.Problem
 }
 
-func (v *visit) editType() error {
+func editType(v *visit) error {
 	form := &typeForm{Name: v.r.URL.Query().Get("name"), New: true}
 	if form.Name != "" {
 		var t typeDetail
@@ -90,7 +90,7 @@ func indent(raw json.RawMessage) string {
 	return b.String()
 }
 
-func (v *visit) saveType() error {
+func saveType(v *visit) error {
 	of := v.r.PostFormValue
 	form := &typeForm{
 		Name: strings.TrimSpace(of("name")), Description: strings.TrimSpace(of("description")), Schema: strings.TrimSpace(of("schema")),
@@ -125,7 +125,7 @@ func (v *visit) saveType() error {
 	return nil
 }
 
-func (v *visit) deleteType() error {
+func deleteType(v *visit) error {
 	if v.r.PostFormValue("sure") != "yes" {
 		return refuse(http.StatusUnprocessableEntity, "Say that you mean it: tick the box. Nothing was changed.")
 	}

@@ -153,8 +153,8 @@ func stacked(n api.EventCounts) template.HTML {
 	return template.HTML(b.String()) //nolint:gosec // numbers alone
 }
 
-// trends are the last 24 hours of the endpoints that sent most; others have none.
-func (v *visit) trends(list []api.Endpoint) (map[string][]point, error) {
+// readTrends are the last 24 hours of the endpoints that sent most; others have none.
+func readTrends(v *visit, list []api.Endpoint) (map[string][]point, error) {
 	var found api.TimeSeries
 	if !v.may().ReadDeliveries || len(list) == 0 {
 		return nil, nil
@@ -173,8 +173,8 @@ func (v *visit) trends(list []api.Endpoint) (map[string][]point, error) {
 	return trends, nil
 }
 
-// trend is the last 48 hours of an endpoint, or of all.
-func (v *visit) trend(endpoint string) ([]point, error) {
+// readTrend is the last 48 hours of an endpoint, or of all.
+func readTrend(v *visit, endpoint string) ([]point, error) {
 	var found api.TimeSeries
 	const span = 48 * time.Hour
 	if !v.may().ReadDeliveries {

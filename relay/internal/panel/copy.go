@@ -15,10 +15,10 @@ type copied struct {
 	Hint string
 }
 
-// copies are the ways of a list: the statement over tailpost's tables, the call of the API, and the
-// command where there is one. The command is its name, then flags and their values in turn; flags
-// without a value are left out.
-func (v *visit) copies(sql, path string, query url.Values, command ...string) []copied {
+// copiesOf are the ways of a list: the statement over tailpost's tables, the call of the API, and
+// the command where there is one. The command is its name, then flags and their values in turn;
+// flags without a value are left out.
+func copiesOf(v *visit, sql, path string, query url.Values, command ...string) []copied {
 	if v.site.isPortal() {
 		return nil // its visitors have neither the database nor a key
 	}
@@ -27,26 +27,26 @@ func (v *visit) copies(sql, path string, query url.Values, command ...string) []
 		list = append(list, copied{ID: "copy-sql", Name: "SQL", Text: sql, Hint: "The rows of this page, in the application's database. The role tailpost_reader may read them."})
 	}
 	list = append(list, copied{
-		ID: "copy-curl", Name: "curl", Text: v.curl("GET", path, query, ""), Hint: "Set TAILPOST_API_KEY to a key of the API.",
+		ID: "copy-curl", Name: "curl", Text: curlOf(v, "GET", path, query, ""), Hint: "Set TAILPOST_API_KEY to a key of the API.",
 	})
 	if len(command) > 0 {
-		list = append(list, copied{ID: "copy-command", Name: "Command", Text: v.command(command[0], command[1:]...), Hint: "Set TAILPOST_API_KEY to a key of the API."})
+		list = append(list, copied{ID: "copy-command", Name: "Command", Text: commandOf(v, command[0], command[1:]...), Hint: "Set TAILPOST_API_KEY to a key of the API."})
 	}
 	return list
 }
 
-// address is where the API is for the visitor.
-func (v *visit) address() string {
+// addressOf is where the API is for the visitor.
+func addressOf(v *visit) string {
 	if secure(v.r) {
 		return "https://" + v.r.Host
 	}
 	return "http://" + v.r.Host
 }
 
-// command is a command of tailpost.
-func (v *visit) command(name string, flags ...string) string {
+// commandOf is a command of tailpost.
+func commandOf(v *visit, name string, flags ...string) string {
 	var b strings.Builder
-	b.WriteString("tailpost " + name + " --api " + quoteShell(v.address()))
+	b.WriteString("tailpost " + name + " --api " + quoteShell(addressOf(v)))
 	for i := 0; i+1 < len(flags); i += 2 {
 		if flags[i+1] != "" {
 			b.WriteString(" " + flags[i] + " " + quoteShell(flags[i+1]))
@@ -55,9 +55,9 @@ func (v *visit) command(name string, flags ...string) string {
 	return b.String()
 }
 
-// curl is a call of the API as a command.
-func (v *visit) curl(method, path string, query url.Values, body string) string {
-	at := v.address() + path
+// curlOf is a call of the API as a command.
+func curlOf(v *visit, method, path string, query url.Values, body string) string {
+	at := addressOf(v) + path
 	if len(query) > 0 {
 		at += "?" + query.Encode()
 	}
@@ -131,8 +131,8 @@ func local(text string) (t time.Time, ok bool) {
 	return time.Time{}, false
 }
 
-// since reads a time, or a span before now such as 15m, 24h or 7d. Text that is neither is none.
-func (v *visit) since(text string) string {
+// sinceOf reads a time, or a span before now such as 15m, 24h or 7d. Text that is neither is none.
+func sinceOf(v *visit, text string) string {
 	if t, ok := local(text); ok {
 		return iso(t)
 	}

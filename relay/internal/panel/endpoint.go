@@ -21,14 +21,14 @@ type endpointPage struct {
 	Copies []copied
 }
 
-func (v *visit) readEndpoint() (api.Endpoint, error) {
+func readEndpoint(v *visit) (api.Endpoint, error) {
 	var e api.Endpoint
 	err := v.get(pathOf("endpoints", v.r.PathValue("id")), nil, &e)
 	return e, err
 }
 
-func (v *visit) endpoint() error {
-	e, err := v.readEndpoint()
+func showEndpoint(v *visit) error {
+	e, err := readEndpoint(v)
 	if err != nil {
 		return err
 	}
@@ -41,22 +41,22 @@ func (v *visit) endpoint() error {
 		if err := v.get(pathOf("endpoints", e.ID, "attempts"), url.Values{"limit": {"8"}}, &recent); err != nil {
 			return err
 		}
-		body.Recent = v.attemptRows(recent.Data, nil)
+		body.Recent = attemptRows(v, recent.Data, nil)
 		var waits api.Page[api.Delivery]
 		if err := v.get("/v1/deliveries", url.Values{"endpoint_id": {e.ID}, "limit": {"5"}}, &waits); err != nil {
 			return err
 		}
 		body.Waits, body.More = waits.Data, waits.NextCursor != ""
 	}
-	if body.Parts, err = v.breakdown(e.ID); err != nil {
+	if body.Parts, err = readBreakdown(v, e.ID); err != nil {
 		return err
 	}
-	if body.Trend, err = v.trend(e.ID); err != nil {
+	if body.Trend, err = readTrend(v, e.ID); err != nil {
 		return err
 	}
 	s := statement{columns: "hour, attempts, delivered, failed, dead", from: "tailpost.endpoint_stats", order: "hour DESC", limit: 168}
 	s.equal("endpoint_id", e.ID)
-	body.Copies = v.copies(s.String(), pathOf("endpoints", e.ID), nil)
+	body.Copies = copiesOf(v, s.String(), pathOf("endpoints", e.ID), nil)
 	v.show(http.StatusOK, "endpoint", e.Name, "endpoints", body)
 	return nil
 }
@@ -111,22 +111,22 @@ type confirmPage struct {
 	Problem string
 }
 
-func (v *visit) confirmEndpoint() error { return v.askEndpoint("", http.StatusOK) }
+func confirmEndpoint(v *visit) error { return askEndpoint(v, "", http.StatusOK) }
 
-func (v *visit) askEndpoint(problem string, status int) error {
+func askEndpoint(v *visit, problem string, status int) error {
 	name := v.r.PathValue("act")
 	a, ok := actOf(name)
 	if !ok {
-		return v.nothing()
+		return showNothing(v)
 	}
-	e, err := v.readEndpoint()
+	e, err := readEndpoint(v)
 	if err != nil {
 		return err
 	}
 	body := &confirmPage{Endpoint: e, act: a, Name: name, Nonce: newToken(), Problem: problem}
 	if name == "delete" && v.may().ReadDeliveries {
 		for _, state := range []string{"dead", "pending"} {
-			n, err := v.countDeliveries(map[string]any{"endpoint_id": e.ID, "state": state})
+			n, err := countDeliveries(v, map[string]any{"endpoint_id": e.ID, "state": state})
 			if err != nil {
 				return err
 			}
@@ -137,25 +137,25 @@ func (v *visit) askEndpoint(problem string, status int) error {
 	return nil
 }
 
-func (v *visit) actOnEndpoint() error {
+func actOnEndpoint(v *visit) error {
 	name := v.r.PathValue("act")
 	a, ok := actOf(name)
 	if !ok {
-		return v.nothing()
+		return showNothing(v)
 	}
 	if v.r.PostFormValue("sure") != "yes" {
-		return v.askEndpoint("Say that you mean it.", http.StatusUnprocessableEntity)
+		return askEndpoint(v, "Say that you mean it.", http.StatusUnprocessableEntity)
 	}
-	e, err := v.readEndpoint()
+	e, err := readEndpoint(v)
 	if err != nil {
 		return err
 	}
 	if a.Retype && v.r.PostFormValue("name") != e.Name {
-		return v.askEndpoint("That is not the endpoint's name: nothing was changed.", http.StatusUnprocessableEntity)
+		return askEndpoint(v, "That is not the endpoint's name: nothing was changed.", http.StatusUnprocessableEntity)
 	}
 	switch name {
 	case "rotate-secret":
-		return v.rotate(&e)
+		return rotateSecret(v, &e)
 	case "delete":
 		if err := v.do(api.Request{Method: http.MethodDelete, Path: pathOf("endpoints", e.ID)}, nil); err != nil {
 			return err

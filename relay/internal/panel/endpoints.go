@@ -21,8 +21,8 @@ func (n names) Of(id string) string {
 
 const namesKnown = 250
 
-// names reads the endpoints that lists refer to.
-func (v *visit) names() (names, error) {
+// readNames reads the endpoints that lists refer to.
+func readNames(v *visit) (names, error) {
 	if v.known != nil {
 		return v.known, nil
 	}
@@ -61,7 +61,7 @@ type endpointRow struct {
 type pager struct{ First, Next, Note, Label string }
 
 // pagerOf makes a pager for a list whose filters are in the query.
-func (v *visit) pagerOf(page string, query url.Values, next string) pager {
+func pagerOf(v *visit, page string, query url.Values, next string) pager {
 	p := pager{}
 	at := func(cursor string) string {
 		q := maps.Clone(query)
@@ -85,8 +85,8 @@ func (v *visit) pagerOf(page string, query url.Values, next string) pager {
 	return p
 }
 
-// asked takes the named parameters that the visitor's link has.
-func (v *visit) asked(names ...string) url.Values {
+// filtersOf takes the named parameters that the visitor's link has.
+func filtersOf(v *visit, names ...string) url.Values {
 	q, has := make(url.Values), v.r.URL.Query()
 	for _, name := range names {
 		if text := has.Get(name); text != "" {
@@ -96,18 +96,18 @@ func (v *visit) asked(names ...string) url.Values {
 	return q
 }
 
-func (v *visit) endpoints() error {
-	q := v.asked("status", "source", "tenant")
-	call := v.asked("status", "source", "tenant", "cursor")
+func listEndpoints(v *visit) error {
+	q := filtersOf(v, "status", "source", "tenant")
+	call := filtersOf(v, "status", "source", "tenant", "cursor")
 	var list api.Page[api.Endpoint]
 	if err := v.get("/v1/endpoints", call, &list); err != nil {
 		return err
 	}
 	body := &endpointsPage{
 		Status: q.Get("status"), Source: q.Get("source"), Tenant: q.Get("tenant"), Filtered: len(q) > 0,
-		Pager: v.pagerOf("endpoints", q, list.NextCursor),
+		Pager: pagerOf(v, "endpoints", q, list.NextCursor),
 	}
-	trends, err := v.trends(list.Data)
+	trends, err := readTrends(v, list.Data)
 	if err != nil {
 		return err
 	}
@@ -123,7 +123,7 @@ func (v *visit) endpoints() error {
 	s.equal("source", body.Source)
 	s.equal("tenant", body.Tenant)
 	s.equal("tenant", v.session.Tenant())
-	body.Copies = v.copies(s.String(), "/v1/endpoints", call, "endpoints", "--status", body.Status, "--source", body.Source, "--tenant", body.Tenant)
+	body.Copies = copiesOf(v, s.String(), "/v1/endpoints", call, "endpoints", "--status", body.Status, "--source", body.Source, "--tenant", body.Tenant)
 	v.show(http.StatusOK, "endpoints", "Endpoints", "endpoints", body)
 	return nil
 }

@@ -52,12 +52,12 @@ type eventsPage struct {
 // eventFilter is what the link of a list of events says.
 type eventFilter struct{ ID, Key, Type, Tenant, Search, Since, Until string }
 
-func (v *visit) events() error {
+func listEvents(v *visit) error {
 	q := v.r.URL.Query()
 	f := eventFilter{q.Get("id"), q.Get("key"), q.Get("type"), q.Get("tenant"), q.Get("search"), q.Get("since"), q.Get("until")}
 	link := queryOf("id", f.ID, "key", f.Key, "type", f.Type, "tenant", f.Tenant, "search", f.Search, "since", f.Since, "until", f.Until)
-	call := queryOf("id", f.ID, "key", f.Key, "type", f.Type, "tenant", f.Tenant, "search", f.Search, "since", v.since(f.Since),
-		"until", v.since(f.Until), "cursor", q.Get("cursor"))
+	call := queryOf("id", f.ID, "key", f.Key, "type", f.Type, "tenant", f.Tenant, "search", f.Search, "since", sinceOf(v, f.Since),
+		"until", sinceOf(v, f.Until), "cursor", q.Get("cursor"))
 	if f.ID != "" {
 		call = queryOf("id", f.ID, "tenant", f.Tenant)
 	}
@@ -69,24 +69,24 @@ func (v *visit) events() error {
 	body := &eventsPage{
 		Filter: f, Rows: list.Data, Advice: list.Advice, Order: list.Order, Filtered: len(link) > 0, Table: mapping.Table,
 		Terms: v.panel.config().Outbox.Search.Names(),
-		Pager: v.pagerOf("events", link, list.NextCursor),
+		Pager: pagerOf(v, "events", link, list.NextCursor),
 	}
 	if list.NextCursor != "" && len(list.Data) < pageSize {
 		body.Pager.Note, body.Pager.Label = "What the filter chooses is rare here: the search goes on with the next page.", "Go on"
 	}
 	call.Del("cursor")
-	sql := v.eventsSQL(&f, &mapping)
+	sql := eventsSQL(v, &f, &mapping)
 	if f.Search != "" {
-		sql = v.logSQL(&logFilter{Type: f.Type, Tenant: f.Tenant, Search: f.Search, Since: f.Since, Until: f.Until})
+		sql = logSQL(v, &logFilter{Type: f.Type, Tenant: f.Tenant, Search: f.Search, Since: f.Since, Until: f.Until})
 	}
-	body.Copies = v.copies(sql, "/v1/events", call)
+	body.Copies = copiesOf(v, sql, "/v1/events", call)
 	v.show(http.StatusOK, "events", "Events", "events", body)
 	return nil
 }
 
 // eventsSQL lists events of the outbox table with what is on record of them. Without a table, or a
 // time to sort by, there is none.
-func (v *visit) eventsSQL(f *eventFilter, m *outbox.Mapping) string {
+func eventsSQL(v *visit, f *eventFilter, m *outbox.Mapping) string {
 	if m.Table == "" || m.CreatedAt == "" || v.session.Tenant() != "" && m.Tenant == "" {
 		return ""
 	}
@@ -116,19 +116,19 @@ func (v *visit) eventsSQL(f *eventFilter, m *outbox.Mapping) string {
 		s.equal(column(m.Tenant), f.Tenant)
 		s.equal(column(m.Tenant), v.session.Tenant())
 	}
-	s.condition(column(m.CreatedAt)+" >= %s", v.since(f.Since))
-	s.condition(column(m.CreatedAt)+" < %s", v.since(f.Until))
+	s.condition(column(m.CreatedAt)+" >= %s", sinceOf(v, f.Since))
+	s.condition(column(m.CreatedAt)+" < %s", sinceOf(v, f.Until))
 	return s.String()
 }
 
-func (v *visit) event() error {
+func showEvent(v *visit) error {
 	id := v.r.PathValue("id")
 	body := &eventPage{}
 	if err := v.get(pathOf("events", id), exactly(), &body.Event); err != nil {
 		return err
 	}
 	var err error
-	if body.Names, err = v.names(); err != nil {
+	if body.Names, err = readNames(v); err != nil {
 		return err
 	}
 	const most = "25" // endpoints in a page
@@ -142,7 +142,7 @@ func (v *visit) event() error {
 	body.Shown = showText(body.PayloadText)
 	body.Timeline = timeline(&body.Event, body.Names)
 	f := logFilter{Event: id}
-	body.Copies = v.copies(v.logSQL(&f), pathOf("events", id), nil, "explain "+quoteShell(id))
+	body.Copies = copiesOf(v, logSQL(v, &f), pathOf("events", id), nil, "explain "+quoteShell(id))
 	v.show(http.StatusOK, "event", body.Type, "events", body)
 	return nil
 }

@@ -43,7 +43,7 @@ func (f *endpointForm) fields() map[string]*string {
 	return fields
 }
 
-func (v *visit) readForm() *endpointForm {
+func readForm(v *visit) *endpointForm {
 	f := &endpointForm{Nonce: v.r.PostFormValue("nonce"), Version: v.r.PostFormValue("version"), Several: v.r.PostFormValue("several") != ""}
 	for name, to := range f.fields() {
 		*to = strings.TrimSpace(v.r.PostFormValue(name))
@@ -109,7 +109,7 @@ func (f *endpointForm) refused(p *api.Problem) {
 	}
 }
 
-func (v *visit) showForm(status int, f *endpointForm) error {
+func showForm(v *visit, status int, f *endpointForm) error {
 	var types api.Page[api.EventType]
 	if err := v.get("/v1/event-types", queryOf("limit", textOf(namesKnown)), &types); err != nil {
 		return err
@@ -128,26 +128,26 @@ func (v *visit) showForm(status int, f *endpointForm) error {
 	return nil
 }
 
-func (v *visit) newEndpoint() error {
-	return v.showForm(http.StatusOK, &endpointForm{Events: strings.Join(v.r.URL.Query()["type"], "\n")})
+func newEndpoint(v *visit) error {
+	return showForm(v, http.StatusOK, &endpointForm{Events: strings.Join(v.r.URL.Query()["type"], "\n")})
 }
 
-func (v *visit) createEndpoint() error {
-	f := v.readForm()
+func createEndpoint(v *visit) error {
+	f := readForm(v)
 	if v.r.PostFormValue("act") == "try" {
-		return v.try(f, "/v1/endpoints/backtest")
+		return tryForm(v, f, "/v1/endpoints/backtest")
 	}
 	var made api.Endpoint
-	err := v.do(api.Request{Method: http.MethodPost, Path: "/v1/endpoints", Header: v.once(), Body: f.settings(nil)}, &made)
+	err := v.do(api.Request{Method: http.MethodPost, Path: "/v1/endpoints", Header: onceHeader(v), Body: f.settings(nil)}, &made)
 	if p := problemOf(err); p != nil && p.Status < http.StatusInternalServerError && p.Status != http.StatusUnauthorized {
 		f.refused(p)
-		return v.showForm(p.Status, f)
+		return showForm(v, p.Status, f)
 	}
 	if err != nil {
 		return err
 	}
 	to := "endpoints/" + url.PathEscape(made.ID)
-	if !v.fresh(made.CreatedAt) {
+	if !isFresh(v, made.CreatedAt) {
 		v.see(to, "made-before")
 		return nil
 	}
@@ -170,8 +170,8 @@ func editable(e *api.Endpoint) error {
 	return refuse(http.StatusConflict, fmt.Sprintf("Endpoint %q is declared %s: change it there, and reload the configuration.", e.Name, where))
 }
 
-func (v *visit) editEndpoint() error {
-	e, err := v.readEndpoint()
+func editEndpoint(v *visit) error {
+	e, err := readEndpoint(v)
 	if err != nil {
 		return err
 	}
@@ -192,16 +192,16 @@ func (v *visit) editEndpoint() error {
 	default:
 		f.Several = true
 	}
-	return v.showForm(http.StatusOK, f)
+	return showForm(v, http.StatusOK, f)
 }
 
-func (v *visit) saveEndpoint() error {
-	f := v.readForm()
+func saveEndpoint(v *visit) error {
+	f := readForm(v)
 	f.ID = v.r.PathValue("id")
 	if v.r.PostFormValue("act") == "try" {
-		return v.try(f, pathOf("endpoints", f.ID, "backtest"))
+		return tryForm(v, f, pathOf("endpoints", f.ID, "backtest"))
 	}
-	e, err := v.readEndpoint()
+	e, err := readEndpoint(v)
 	if err != nil {
 		return err
 	}
@@ -215,10 +215,10 @@ func (v *visit) saveEndpoint() error {
 	switch {
 	case p != nil && p.Status == http.StatusPreconditionFailed:
 		f.Problem = refuse(p.Status, "Somebody changed the endpoint since this form was opened. Open it again to see what, and make your change there.")
-		return v.showForm(p.Status, f)
+		return showForm(v, p.Status, f)
 	case p != nil && p.Status < http.StatusInternalServerError && p.Status != http.StatusUnauthorized && p.Status != http.StatusNotFound:
 		f.refused(p)
-		return v.showForm(p.Status, f)
+		return showForm(v, p.Status, f)
 	case err != nil:
 		return err
 	}

@@ -21,15 +21,15 @@ type keysPage struct {
 	Pager     pager
 }
 
-func (v *visit) keys() error { return v.showKeys(http.StatusOK, &keysPage{}) }
+func listKeys(v *visit) error { return showKeys(v, http.StatusOK, &keysPage{}) }
 
-func (v *visit) showKeys(status int, body *keysPage) error {
-	call := v.asked("cursor")
+func showKeys(v *visit, status int, body *keysPage) error {
+	call := filtersOf(v, "cursor")
 	var list api.Page[api.Key]
 	if err := v.get("/v1/keys", call, &list); err != nil {
 		return err
 	}
-	body.Rows, body.Pager, body.Nonce = list.Data, v.pagerOf("keys", nil, list.NextCursor), newToken()
+	body.Rows, body.Pager, body.Nonce = list.Data, pagerOf(v, "keys", nil, list.NextCursor), newToken()
 	body.AskTenant = v.session.Tenant() == ""
 	for _, scope := range config.Scopes() {
 		if v.session.May(scope) {
@@ -41,12 +41,12 @@ func (v *visit) showKeys(status int, body *keysPage) error {
 		order: "created_at DESC, id DESC", limit: pageSize,
 	}
 	s.equal("tenant", v.session.Tenant())
-	body.Copies = v.copies(s.String(), "/v1/keys", call)
+	body.Copies = copiesOf(v, s.String(), "/v1/keys", call)
 	v.show(status, "keys", "Keys", "keys", body)
 	return nil
 }
 
-func (v *visit) createKey() error {
+func createKey(v *visit) error {
 	if err := v.r.ParseForm(); err != nil {
 		return refuse(http.StatusBadRequest, "The form could not be read.")
 	}
@@ -56,20 +56,20 @@ func (v *visit) createKey() error {
 		asked["tenant"] = tenant
 	}
 	refused := func(p *api.Problem) error {
-		return v.showKeys(p.Status, &keysPage{Problem: p, Name: form.Get("name"), Tenant: form.Get("tenant")})
+		return showKeys(v, p.Status, &keysPage{Problem: p, Name: form.Get("name"), Tenant: form.Get("tenant")})
 	}
 	if len(form["scope"]) == 0 {
 		return refused(refuse(http.StatusUnprocessableEntity, "Choose at least one thing that the key may do."))
 	}
 	var made api.Key
-	err := v.do(api.Request{Method: http.MethodPost, Path: "/v1/keys", Header: v.once(), Body: asked}, &made)
+	err := v.do(api.Request{Method: http.MethodPost, Path: "/v1/keys", Header: onceHeader(v), Body: asked}, &made)
 	if p := problemOf(err); p != nil && p.Status < http.StatusInternalServerError && p.Status != http.StatusUnauthorized {
 		return refused(p)
 	}
 	if err != nil {
 		return err
 	}
-	if !v.fresh(made.CreatedAt) {
+	if !isFresh(v, made.CreatedAt) {
 		v.see("keys", "nothing-changed")
 		return nil
 	}
@@ -83,12 +83,12 @@ func (v *visit) createKey() error {
 // keyPage asks whether a person means to delete a key.
 type keyPage struct{ ID string }
 
-func (v *visit) confirmKey() error {
+func confirmKey(v *visit) error {
 	v.show(http.StatusOK, "key-delete", "Delete a key", "keys", &keyPage{ID: v.r.PathValue("id")})
 	return nil
 }
 
-func (v *visit) deleteKey() error {
+func deleteKey(v *visit) error {
 	if v.r.PostFormValue("sure") != "yes" {
 		return refuse(http.StatusUnprocessableEntity, "Say that you mean it: tick the box. Nothing was changed.")
 	}

@@ -35,7 +35,7 @@ func attemptLink(root string, a *api.Attempt) string {
 
 // attemptRows are attempts with the names of their endpoints; nil: of one endpoint, which the page
 // names.
-func (v *visit) attemptRows(list []api.Attempt, known names) []*attemptRow {
+func attemptRows(v *visit, list []api.Attempt, known names) []*attemptRow {
 	rows := make([]*attemptRow, len(list))
 	for i := range list {
 		rows[i] = &attemptRow{Attempt: list[i], ShowEndpoint: known != nil, root: v.site.root}
@@ -77,7 +77,7 @@ type view struct {
 	Current    bool
 }
 
-func (v *visit) logFilter() logFilter {
+func readLogFilter(v *visit) logFilter {
 	q := v.r.URL.Query()
 	return logFilter{
 		Endpoint: q.Get("endpoint"), Event: q.Get("event"), Type: q.Get("type"), Tenant: q.Get("tenant"), Outcome: q.Get("outcome"),
@@ -92,13 +92,13 @@ func (f *logFilter) link() url.Values {
 }
 
 // call is the filter in a call of the API.
-func (v *visit) logCall(f *logFilter) url.Values {
+func logCall(v *visit, f *logFilter) url.Values {
 	return queryOf("endpoint_id", f.Endpoint, "event_id", f.Event, "event_type", f.Type, "tenant", f.Tenant, "outcome", f.Outcome,
-		"status_class", f.Class, "search", f.Search, "since", v.since(f.Since), "until", v.since(f.Until))
+		"status_class", f.Class, "search", f.Search, "since", sinceOf(v, f.Since), "until", sinceOf(v, f.Until))
 }
 
 // logSQL is the statement of a page of the log.
-func (v *visit) logSQL(f *logFilter) string {
+func logSQL(v *visit, f *logFilter) string {
 	s := statement{
 		columns: "attempted_at, event_id, event_type, tenant, endpoint_id, number, trigger, outcome, status_code, error, duration_ms",
 		from:    "tailpost.attempt", order: "attempted_at DESC, event_id DESC, endpoint_id DESC, number DESC", limit: pageSize,
@@ -111,15 +111,15 @@ func (v *visit) logSQL(f *logFilter) string {
 	if f.Class != "" {
 		s.condition("status_code / 100 = %s::integer", f.Class[:1])
 	}
-	v.searchSQL(&s, f.Search)
-	s.condition("attempted_at >= %s", v.since(f.Since))
-	s.condition("attempted_at < %s", v.since(f.Until))
+	searchSQL(v, &s, f.Search)
+	s.condition("attempted_at >= %s", sinceOf(v, f.Since))
+	s.condition("attempted_at < %s", sinceOf(v, f.Until))
 	s.tenantOf("endpoint_id", v.session.Tenant())
 	return s.String()
 }
 
 // searchSQL finds what is searched for as the API does.
-func (v *visit) searchSQL(s *statement, text string) {
+func searchSQL(v *visit, s *statement, text string) {
 	if text == "" {
 		return
 	}
@@ -134,23 +134,23 @@ func (v *visit) searchSQL(s *statement, text string) {
 	s.where = append(s.where, "search IS NOT NULL AND search && ARRAY["+strings.Join(names, ", ")+"]::text[]")
 }
 
-func (v *visit) log() error {
-	body := &logPage{Filter: v.logFilter()}
-	if err := v.fillLog(body, "log", "/v1/attempts"); err != nil {
+func showLog(v *visit) error {
+	body := &logPage{Filter: readLogFilter(v)}
+	if err := fillLog(v, body, "log", "/v1/attempts"); err != nil {
 		return err
 	}
 	v.show(http.StatusOK, "log", "Log", "log", body)
 	return nil
 }
 
-func (v *visit) endpointLog() error {
-	e, err := v.readEndpoint()
+func showEndpointLog(v *visit) error {
+	e, err := readEndpoint(v)
 	if err != nil {
 		return err
 	}
-	body := &logPage{Of: &e, Filter: v.logFilter()}
+	body := &logPage{Of: &e, Filter: readLogFilter(v)}
 	body.Filter.Endpoint = e.ID
-	if err := v.fillLog(body, "endpoints/"+url.PathEscape(e.ID)+"/log", "/v1/attempts"); err != nil {
+	if err := fillLog(v, body, "endpoints/"+url.PathEscape(e.ID)+"/log", "/v1/attempts"); err != nil {
 		return err
 	}
 	v.show(http.StatusOK, "log", e.Name+": log", "endpoints", body)
@@ -158,8 +158,8 @@ func (v *visit) endpointLog() error {
 }
 
 // fillLog reads a page of attempts.
-func (v *visit) fillLog(body *logPage, page, path string) error {
-	call, link := v.logCall(&body.Filter), body.Filter.link()
+func fillLog(v *visit, body *logPage, page, path string) error {
+	call, link := logCall(v, &body.Filter), body.Filter.link()
 	if body.Of != nil {
 		link.Del("endpoint")
 	}
@@ -171,7 +171,7 @@ func (v *visit) fillLog(body *logPage, page, path string) error {
 		return err
 	}
 	var err error
-	if body.Endpoints, err = v.names(); err != nil {
+	if body.Endpoints, err = readNames(v); err != nil {
 		return err
 	}
 	body.Filtered, body.Terms = len(link) > 0, v.panel.config().Outbox.Search.Names()
@@ -179,7 +179,7 @@ func (v *visit) fillLog(body *logPage, page, path string) error {
 	if body.Of != nil {
 		known = nil
 	}
-	body.Table = attemptTable{Rows: v.attemptRows(list.Data, known), ShowEndpoint: known != nil}
+	body.Table = attemptTable{Rows: attemptRows(v, list.Data, known), ShowEndpoint: known != nil}
 	if v.r.URL.Query().Get("cursor") == "" && body.Filter.Until == "" {
 		live := body.Filter
 		live.Since = ""
@@ -189,7 +189,7 @@ func (v *visit) fillLog(body *logPage, page, path string) error {
 		}
 		body.Table.Tail = v.site.root + "log/stream?" + q.Encode()
 	}
-	body.Pager = v.pagerOf(page, link, list.NextCursor)
+	body.Pager = pagerOf(v, page, link, list.NextCursor)
 	if list.NextCursor != "" && len(list.Data) < pageSize {
 		body.Pager.Note = "There may be older ones."
 		if body.Filtered {
@@ -208,8 +208,8 @@ func (v *visit) fillLog(body *logPage, page, path string) error {
 	}
 	f := &body.Filter
 	call.Del("cursor")
-	body.Copies = v.copies(v.logSQL(f), path, call, "attempts", "--endpoint", f.Endpoint, "--event", f.Event, "--type", f.Type, "--tenant", f.Tenant,
+	body.Copies = copiesOf(v, logSQL(v, f), path, call, "attempts", "--endpoint", f.Endpoint, "--event", f.Event, "--type", f.Type, "--tenant", f.Tenant,
 		"--outcome", f.Outcome, "--status", f.Class,
-		"--search", f.Search, "--since", v.since(f.Since), "--until", v.since(f.Until))
+		"--search", f.Search, "--since", sinceOf(v, f.Since), "--until", sinceOf(v, f.Until))
 	return nil
 }

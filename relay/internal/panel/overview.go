@@ -38,26 +38,26 @@ type group struct {
 	Last                 *attemptRow
 }
 
-func (v *visit) overview() error {
+func showOverview(v *visit) error {
 	body := &overviewPage{Table: v.panel.config().Outbox.Mapping.Table}
 	may := v.may()
 	var err error
 	if may.ReadEndpoints {
-		if err = v.fillEndpoints(body); err != nil {
+		if err = fillEndpoints(v, body); err != nil {
 			return err
 		}
-		if body.Trend, err = v.trend(""); err != nil {
+		if body.Trend, err = readTrend(v, ""); err != nil {
 			return err
 		}
 		for i := range body.Trend {
 			body.Delivered, body.Failed = body.Delivered+body.Trend[i].Delivered, body.Failed+body.Trend[i].Failed
 		}
-		if body.Parts, err = v.breakdown(""); err != nil {
+		if body.Parts, err = readBreakdown(v, ""); err != nil {
 			return err
 		}
 	}
 	if may.ReadDeliveries {
-		if err := v.fillDeliveries(body); err != nil {
+		if err := fillDeliveries(v, body); err != nil {
 			return err
 		}
 	}
@@ -76,8 +76,8 @@ func (v *visit) overview() error {
 }
 
 // fillEndpoints counts the endpoints and puts those in trouble first.
-func (v *visit) fillEndpoints(body *overviewPage) error {
-	known, err := v.names()
+func fillEndpoints(v *visit, body *overviewPage) error {
+	known, err := readNames(v)
 	if err != nil {
 		return err
 	}
@@ -111,15 +111,15 @@ func (v *visit) fillEndpoints(body *overviewPage) error {
 }
 
 // fillDeliveries groups what failed last, by endpoint and kind.
-func (v *visit) fillDeliveries(body *overviewPage) error {
-	known, err := v.names()
+func fillDeliveries(v *visit, body *overviewPage) error {
+	known, err := readNames(v)
 	if err != nil {
 		return err
 	}
 	var failed []api.Attempt
 	for _, outcome := range []string{"retry", "dead"} {
 		var list api.Page[api.Attempt]
-		q := queryOf("outcome", outcome, "limit", "100", "since", v.since("24h"))
+		q := queryOf("outcome", outcome, "limit", "100", "since", sinceOf(v, "24h"))
 		if err := v.get("/v1/attempts", q, &list); err != nil {
 			return err
 		}
@@ -163,7 +163,7 @@ type relayPage struct {
 	Copies   []copied
 }
 
-func (v *visit) relay() error {
+func showRelay(v *visit) error {
 	body := &relayPage{}
 	if err := v.get("/v1/relay", nil, &body.Relay); err != nil {
 		return err
@@ -172,7 +172,7 @@ func (v *visit) relay() error {
 		return err
 	}
 	s := statement{columns: "*", from: "tailpost.relay", order: "slot"}
-	body.Copies = v.copies(s.String(), "/v1/relay", nil, "status")
+	body.Copies = copiesOf(v, s.String(), "/v1/relay", nil, "status")
 	v.show(http.StatusOK, "relay", "Relay", "relay", body)
 	return nil
 }

@@ -19,8 +19,8 @@ type brand struct {
 	Refresh string // where a visitor gets another link; empty: nowhere
 }
 
-// brand returns how the visitor's site looks, nil for the panel.
-func (v *visit) brand() *brand {
+// brandOf returns how the visitor's site looks, nil for the panel.
+func brandOf(v *visit) *brand {
 	if !v.site.isPortal() {
 		return nil
 	}
@@ -89,7 +89,7 @@ func (s *site) openLink(w http.ResponseWriter, r *http.Request) {
 	session, err := s.panel.api.OpenLink(r.Context(), v.from(), r.PathValue("token"))
 	if p := problemOf(err); p != nil && p.Status == http.StatusUnauthorized {
 		v.keyID = s.panel.api.LinkOf(r.PathValue("token"))
-		v.leave()
+		leave(v)
 		return
 	}
 	if err == nil {
@@ -111,7 +111,7 @@ type overPage struct {
 
 // leave sends a visitor away whose link is over: to where there is another one. A form is answered
 // with a page, so that its sender knows that nothing happened.
-func (v *visit) leave() {
+func leave(v *visit) {
 	if v.r.Header.Get("X-Refresh") != "" || v.r.Header.Get("Accept") == "text/event-stream" {
 		http.Error(v.w, "The session is over.", http.StatusUnauthorized) // a script asked
 		return
@@ -131,13 +131,13 @@ func (s *site) showOver(w http.ResponseWriter, r *http.Request) {
 	v.showBare("over", "The end", overPage{Refresh: s.panel.config().Panel.Portal.RefreshURL})
 }
 
-func (v *visit) toEndpoints() error {
+func toEndpoints(v *visit) error {
 	v.see("endpoints", "")
 	return nil
 }
 
 // resendOne attempts one delivery once more.
-func (v *visit) resendOne() error {
+func resendOne(v *visit) error {
 	of := v.r.PostFormValue
 	asked := map[string]any{"event_id": of("event"), "endpoint_id": of("endpoint")}
 	if state := of("state"); state != "" {
@@ -170,17 +170,17 @@ type choice struct {
 	Checked    bool
 }
 
-func (v *visit) portalLinks() error {
-	return v.showLinks(http.StatusOK, &linksPage{Tenant: v.r.URL.Query().Get("tenant"), Life: "24h"}, []string{api.CapabilityView})
+func listPortalLinks(v *visit) error {
+	return showLinks(v, http.StatusOK, &linksPage{Tenant: v.r.URL.Query().Get("tenant"), Life: "24h"}, []string{api.CapabilityView})
 }
 
-func (v *visit) showLinks(status int, body *linksPage, chosen []string) error {
-	call := v.asked("cursor")
+func showLinks(v *visit, status int, body *linksPage, chosen []string) error {
+	call := filtersOf(v, "cursor")
 	var list api.Page[api.PortalLink]
 	if err := v.get("/v1/portal-links", call, &list); err != nil {
 		return err
 	}
-	body.Rows, body.Pager, body.Nonce = list.Data, v.pagerOf("portal-links", nil, list.NextCursor), newToken()
+	body.Rows, body.Pager, body.Nonce = list.Data, pagerOf(v, "portal-links", nil, list.NextCursor), newToken()
 	body.AskTenant = v.session.Tenant() == ""
 	for _, c := range []choice{
 		{Name: api.CapabilityResend, What: "resend what failed"},
@@ -197,12 +197,12 @@ func (v *visit) showLinks(status int, body *linksPage, chosen []string) error {
 		where: []string{"expires_at > now()"}, order: "created_at DESC, id DESC", limit: pageSize,
 	}
 	s.equal("tenant", v.session.Tenant())
-	body.Copies = v.copies(s.String(), "/v1/portal-links", call)
+	body.Copies = copiesOf(v, s.String(), "/v1/portal-links", call)
 	v.show(status, "portal-links", "Portal links", "portal-links", body)
 	return nil
 }
 
-func (v *visit) createPortalLink() error {
+func createPortalLink(v *visit) error {
 	if err := v.r.ParseForm(); err != nil {
 		return refuse(http.StatusBadRequest, "The form could not be read.")
 	}
@@ -213,7 +213,7 @@ func (v *visit) createPortalLink() error {
 		asked["tenant"] = body.Tenant
 	}
 	made := new(api.PortalLink)
-	header := v.once()
+	header := onceHeader(v)
 	if header == nil {
 		header = make(http.Header)
 	}
@@ -223,15 +223,15 @@ func (v *visit) createPortalLink() error {
 	switch {
 	case p != nil && p.Status < http.StatusInternalServerError && p.Status != http.StatusUnauthorized:
 		body.Problem = p
-		return v.showLinks(p.Status, body, form["capability"])
+		return showLinks(v, p.Status, body, form["capability"])
 	case err != nil:
 		return err
-	case !v.fresh(made.CreatedAt):
+	case !isFresh(v, made.CreatedAt):
 		v.see("portal-links", "nothing-changed")
 		return nil
 	}
 	body.Made = made
-	return v.showLinks(http.StatusOK, body, form["capability"])
+	return showLinks(v, http.StatusOK, body, form["capability"])
 }
 
 func schemeOf(r *http.Request) string {
@@ -241,7 +241,7 @@ func schemeOf(r *http.Request) string {
 	return "http"
 }
 
-func (v *visit) deletePortalLink() error {
+func deletePortalLink(v *visit) error {
 	err := v.do(api.Request{Method: http.MethodDelete, Path: pathOf("portal-links", v.r.PathValue("id"))}, nil)
 	if err != nil && !notFound(err) {
 		return err

@@ -24,11 +24,11 @@ type secretPage struct {
 // again later does not get the secret.
 const shownFor = 10 * time.Second
 
-// fresh reports whether something was made by the request that is being answered.
-func (v *visit) fresh(at time.Time) bool { return v.panel.now().Sub(at) < shownFor }
+// isFresh reports whether something was made by the request that is being answered.
+func isFresh(v *visit, at time.Time) bool { return v.panel.now().Sub(at) < shownFor }
 
-// once is the header that makes sending a form again harmless.
-func (v *visit) once() http.Header {
+// onceHeader is the header that makes sending a form again harmless.
+func onceHeader(v *visit) http.Header {
 	nonce := v.r.PostFormValue("nonce")
 	if nonce == "" {
 		return nil
@@ -36,17 +36,17 @@ func (v *visit) once() http.Header {
 	return http.Header{"Idempotency-Key": {"panel " + nonce}}
 }
 
-func (v *visit) rotate(e *api.Endpoint) error {
+func rotateSecret(v *visit, e *api.Endpoint) error {
 	var made api.RotatedSecret
 	err := v.do(api.Request{
-		Method: http.MethodPost, Path: pathOf("endpoints", e.ID, "rotate-secret"), Header: v.once(),
+		Method: http.MethodPost, Path: pathOf("endpoints", e.ID, "rotate-secret"), Header: onceHeader(v),
 		Body: map[string]string{"grace": v.r.PostFormValue("grace")},
 	}, &made)
 	if err != nil {
 		return err
 	}
 	to := "endpoints/" + url.PathEscape(e.ID)
-	if !v.fresh(made.RotatedAt) {
+	if !isFresh(v, made.RotatedAt) {
 		v.see(to, "rotated-before")
 		return nil
 	}

@@ -224,7 +224,7 @@ func (v *visit) genuine() error {
 // out leads to the login and back, or out of the portal.
 func (v *visit) out() {
 	if v.site.isPortal() {
-		v.leave()
+		leave(v)
 		return
 	}
 	to := v.site.root + "login"

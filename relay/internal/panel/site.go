@@ -20,7 +20,7 @@ type site struct {
 
 func newSite(p *Panel, root string) *site {
 	s := &site{panel: p, root: root, mux: http.NewServeMux(), assets: loadAssets(root)}
-	s.pages = s.parse()
+	s.pages = parsePages(s)
 	return s
 }
 

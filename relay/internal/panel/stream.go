@@ -15,13 +15,13 @@ import (
 // watchEvery is how often it is looked whether the session of an open stream is still there.
 const watchEvery = 5 * time.Second
 
-// stream follows the log: what the API streams, as rows of the page's table.
-func (v *visit) stream() error {
-	f := v.logFilter()
-	q := v.logCall(&f)
+// streamLog follows the log: what the API streams, as rows of the page's table.
+func streamLog(v *visit) error {
+	f := readLogFilter(v)
+	q := logCall(v, &f)
 	q.Del("since")
 	q.Del("until")
-	known, err := v.names()
+	known, err := readNames(v)
 	if err != nil {
 		return err
 	}
@@ -29,7 +29,7 @@ func (v *visit) stream() error {
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
-		v.watch(ctx, cancel)
+		watchTail(ctx, v, cancel)
 	}()
 	r := v.r.Clone(ctx)
 	r.URL = &url.URL{Path: "/v1/attempts/stream", RawQuery: q.Encode()}
@@ -43,9 +43,9 @@ func (v *visit) stream() error {
 	return nil
 }
 
-// watch ends a stream with its session. A stream is no use of a session: it goes on without a
+// watchTail ends a stream with its session. A stream is no use of a session: it goes on without a
 // person.
-func (v *visit) watch(ctx context.Context, end context.CancelFunc) {
+func watchTail(ctx context.Context, v *visit, end context.CancelFunc) {
 	ticker := time.NewTicker(watchEvery)
 	defer ticker.Stop()
 	for {

@@ -20,7 +20,7 @@ type testPage struct {
 	Problem   *api.Problem
 }
 
-func (v *visit) testForm() error {
+func testForm(v *visit) error {
 	body := &testPage{Type: strings.TrimSpace(v.r.URL.Query().Get("type"))}
 	if body.Type != "" {
 		var t typeDetail
@@ -31,11 +31,11 @@ func (v *visit) testForm() error {
 			return err
 		}
 	}
-	return v.showTest(http.StatusOK, body)
+	return showTest(v, http.StatusOK, body)
 }
 
-func (v *visit) showTest(status int, body *testPage) error {
-	e, err := v.readEndpoint()
+func showTest(v *visit, status int, body *testPage) error {
+	e, err := readEndpoint(v)
 	if err != nil {
 		return err
 	}
@@ -48,13 +48,13 @@ func (v *visit) showTest(status int, body *testPage) error {
 	return nil
 }
 
-func (v *visit) sendTest() error {
+func sendTest(v *visit) error {
 	body := &testPage{Type: strings.TrimSpace(v.r.PostFormValue("type")), Data: strings.TrimSpace(v.r.PostFormValue("data"))}
 	asked := map[string]any{}
 	if body.Data != "" {
 		if !json.Valid([]byte(body.Data)) {
 			body.Problem = refuse(http.StatusUnprocessableEntity, "The payload is not valid JSON. Nothing was sent.")
-			return v.showTest(http.StatusUnprocessableEntity, body)
+			return showTest(v, http.StatusUnprocessableEntity, body)
 		}
 		asked["data"] = json.RawMessage(body.Data)
 	}
@@ -65,11 +65,11 @@ func (v *visit) sendTest() error {
 	err := v.post(pathOf("endpoints", v.r.PathValue("id"), "test"), asked, &made)
 	if p := problemOf(err); p != nil && p.Status < http.StatusInternalServerError && p.Status != http.StatusNotFound && p.Status != http.StatusUnauthorized {
 		body.Problem = p
-		return v.showTest(p.Status, body)
+		return showTest(v, p.Status, body)
 	}
 	if err != nil {
 		return err
 	}
 	body.Made, body.Answer = &attemptRow{Attempt: made, root: v.site.root}, showText(made.ResponseBody)
-	return v.showTest(http.StatusOK, body)
+	return showTest(v, http.StatusOK, body)
 }

@@ -24,8 +24,8 @@ type triedBody struct {
 	After   json.RawMessage `json:"after"`
 }
 
-// try tries the form's subscription on recent events. Nothing is stored or sent.
-func (v *visit) try(f *endpointForm, path string) error {
+// tryForm tries the form's subscription on recent events. Nothing is stored or sent.
+func tryForm(v *visit, f *endpointForm, path string) error {
 	asked := make(map[string]any)
 	settings := f.settings(nil)
 	for _, name := range []string{"events", "where", "body", "tenant"} {
@@ -48,13 +48,13 @@ func (v *visit) try(f *endpointForm, path string) error {
 	err := v.post(path, asked, found)
 	if p := problemOf(err); p != nil && p.Status < http.StatusInternalServerError && p.Status != http.StatusUnauthorized && p.Status != http.StatusNotFound {
 		f.refused(p)
-		return v.showForm(p.Status, f)
+		return showForm(v, p.Status, f)
 	}
 	if err != nil {
 		return err
 	}
 	f.Trial = found
-	return v.showForm(http.StatusOK, f)
+	return showForm(v, http.StatusOK, f)
 }
 
 // verdict is what the compiler says of an expression.
@@ -89,7 +89,7 @@ func judgeBody(text string) verdict {
 }
 
 // checkExpressions compiles what a person types.
-func (v *visit) checkExpressions() error {
+func checkExpressions(v *visit) error {
 	text, err := json.Marshal(map[string]verdict{"where": judgeWhere(v.r.PostFormValue("where")), "body": judgeBody(v.r.PostFormValue("body"))})
 	if err != nil {
 		return err

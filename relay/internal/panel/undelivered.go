@@ -29,7 +29,7 @@ type deliveryFilter struct {
 	State, Reason, Endpoint, Event, Type, Tenant, Since, Until string
 }
 
-func (v *visit) deliveryFilter(of func(string) string) deliveryFilter {
+func readDeliveryFilter(v *visit, of func(string) string) deliveryFilter {
 	return deliveryFilter{
 		State: of("state"), Reason: of("reason"), Endpoint: of("endpoint"), Event: of("event"), Type: of("type"), Tenant: of("tenant"),
 		Since: of("since"), Until: of("until"),
@@ -41,12 +41,12 @@ func (f *deliveryFilter) link() url.Values {
 		"since", f.Since, "until", f.Until)
 }
 
-// selection is the filter as the API's bulk calls take it.
-func (v *visit) selection(f *deliveryFilter) map[string]any {
+// selectionOf is the filter as the API's bulk calls take it.
+func selectionOf(v *visit, f *deliveryFilter) map[string]any {
 	s := make(map[string]any)
 	for name, value := range map[string]string{
 		"state": f.State, "reason": f.Reason, "endpoint_id": f.Endpoint, "event_id": f.Event, "tenant": f.Tenant,
-		"since": v.since(f.Since), "until": v.since(f.Until),
+		"since": sinceOf(v, f.Since), "until": sinceOf(v, f.Until),
 	} {
 		if value != "" {
 			s[name] = value
@@ -62,7 +62,7 @@ func (v *visit) selection(f *deliveryFilter) map[string]any {
 }
 
 // countDeliveries says how many deliveries a selection chooses.
-func (v *visit) countDeliveries(selection map[string]any) (int64, error) {
+func countDeliveries(v *visit, selection map[string]any) (int64, error) {
 	asked := map[string]any{"dry_run": true}
 	maps.Copy(asked, selection)
 	var counted api.Selected
@@ -74,14 +74,14 @@ func (v *visit) countDeliveries(selection map[string]any) (int64, error) {
 	return counted.Matched, err
 }
 
-func (v *visit) undelivered() error {
-	f := v.deliveryFilter(v.r.URL.Query().Get)
+func listUndelivered(v *visit) error {
+	f := readDeliveryFilter(v, v.r.URL.Query().Get)
 	if f.State == "" {
 		f.State = "dead"
 	}
 	link := f.link()
 	call := queryOf("state", f.State, "reason", f.Reason, "endpoint_id", f.Endpoint, "event_id", f.Event, "event_type", f.Type, "tenant", f.Tenant,
-		"since", v.since(f.Since), "until", v.since(f.Until))
+		"since", sinceOf(v, f.Since), "until", sinceOf(v, f.Until))
 	body := &undeliveredPage{Filter: f, Filtered: len(link) > 1, Reasons: []string{
 		"failed", "exhausted", "lane_full", "slow", "paused", "disabled", "rate_limited", "circuit_open", "order", "shutdown", "unusable", "audit", "invalid", "rejected", "auth_failed", "id_reused", "resend", "replay",
 	}}
@@ -92,12 +92,12 @@ func (v *visit) undelivered() error {
 		return err
 	}
 	var err error
-	if body.Endpoints, err = v.names(); err != nil {
+	if body.Endpoints, err = readNames(v); err != nil {
 		return err
 	}
-	body.Rows, body.Pager = list.Data, v.pagerOf("undelivered", link, list.NextCursor)
+	body.Rows, body.Pager = list.Data, pagerOf(v, "undelivered", link, list.NextCursor)
 	if v.may().WriteDeliveries {
-		n, err := v.countDeliveries(v.selection(&f))
+		n, err := countDeliveries(v, selectionOf(v, &f))
 		if err != nil {
 			return err
 		}
@@ -116,11 +116,11 @@ func (v *visit) undelivered() error {
 	s.equal("u.event_id", f.Event)
 	s.equal("u.event_type", f.Type)
 	s.equal("u.tenant", f.Tenant)
-	s.condition("u.event_created_at >= %s", v.since(f.Since))
-	s.condition("u.event_created_at < %s", v.since(f.Until))
+	s.condition("u.event_created_at >= %s", sinceOf(v, f.Since))
+	s.condition("u.event_created_at < %s", sinceOf(v, f.Until))
 	s.tenantOf("u.endpoint_id", v.session.Tenant())
-	body.Copies = v.copies(s.String(), "/v1/deliveries", call, "deliveries", "--state", f.State, "--reason", f.Reason, "--endpoint", f.Endpoint,
-		"--event", f.Event, "--type", f.Type, "--tenant", f.Tenant, "--since", v.since(f.Since), "--until", v.since(f.Until))
+	body.Copies = copiesOf(v, s.String(), "/v1/deliveries", call, "deliveries", "--state", f.State, "--reason", f.Reason, "--endpoint", f.Endpoint,
+		"--event", f.Event, "--type", f.Type, "--tenant", f.Tenant, "--since", sinceOf(v, f.Since), "--until", sinceOf(v, f.Until))
 	v.show(http.StatusOK, "undelivered", "Undelivered", "undelivered", body)
 	return nil
 }
@@ -139,12 +139,12 @@ type bulkPage struct {
 // errNothingChosen is a form in which no delivery is chosen.
 var errNothingChosen = errors.New("nothing is chosen")
 
-// chosen reads which deliveries a form is about.
-func (v *visit) chosen() (deliveryFilter, []string, error) {
+// readChosen reads which deliveries a form is about.
+func readChosen(v *visit) (deliveryFilter, []string, error) {
 	if err := v.r.ParseForm(); err != nil {
 		return deliveryFilter{}, nil, refuse(http.StatusBadRequest, "The form could not be read.")
 	}
-	f := v.deliveryFilter(v.r.PostFormValue)
+	f := readDeliveryFilter(v, v.r.PostFormValue)
 	if v.r.PostFormValue("which") == "all" {
 		return f, nil, nil
 	}
@@ -155,8 +155,8 @@ func (v *visit) chosen() (deliveryFilter, []string, error) {
 	return f, list, nil
 }
 
-func (v *visit) confirmDeliveries() error {
-	f, chosen, err := v.chosen()
+func confirmDeliveries(v *visit) error {
+	f, chosen, err := readChosen(v)
 	if errors.Is(err, errNothingChosen) {
 		v.redirect(v.site.root + "undelivered?" + f.link().Encode() + "&done=nothing-chosen")
 		return nil
@@ -166,26 +166,26 @@ func (v *visit) confirmDeliveries() error {
 	}
 	body := &bulkPage{Resend: v.r.PostFormValue("act") == "resend", Filter: f, Chosen: chosen, Count: int64(len(chosen)), Pending: f.State == "pending"}
 	if chosen == nil {
-		if body.Count, err = v.countDeliveries(v.selection(&f)); err != nil {
+		if body.Count, err = countDeliveries(v, selectionOf(v, &f)); err != nil {
 			return err
 		}
 		path := "/v1/deliveries/discard"
 		if body.Resend {
 			path = "/v1/deliveries/resend"
 		}
-		text, err := json.Marshal(v.selection(&f))
+		text, err := json.Marshal(selectionOf(v, &f))
 		if err != nil {
 			return err
 		}
-		body.Curl = []copied{{ID: "copy-curl", Name: "curl", Text: v.curl("POST", path, nil, string(text)), Hint: "Set TAILPOST_API_KEY to a key of the API."}}
+		body.Curl = []copied{{ID: "copy-curl", Name: "curl", Text: curlOf(v, "POST", path, nil, string(text)), Hint: "Set TAILPOST_API_KEY to a key of the API."}}
 		if body.Resend {
 			name := "resend"
-			if v.selection(&f)["all"] == true {
+			if selectionOf(v, &f)["all"] == true {
 				name += " --all"
 			}
-			body.Curl = append(body.Curl, copied{ID: "copy-command", Name: "a command", Hint: "Set TAILPOST_API_KEY to a key of the API.", Text: v.command(name,
+			body.Curl = append(body.Curl, copied{ID: "copy-command", Name: "a command", Hint: "Set TAILPOST_API_KEY to a key of the API.", Text: commandOf(v, name,
 				"--state", f.State, "--reason", f.Reason, "--endpoint", f.Endpoint, "--event", f.Event, "--type", f.Type, "--tenant", f.Tenant,
-				"--since", v.since(f.Since), "--until", v.since(f.Until))})
+				"--since", sinceOf(v, f.Since), "--until", sinceOf(v, f.Until))})
 		}
 	}
 	for name, values := range f.link() {
@@ -199,8 +199,8 @@ func (v *visit) confirmDeliveries() error {
 	return nil
 }
 
-func (v *visit) actOnDeliveries() error {
-	f, chosen, err := v.chosen()
+func actOnDeliveries(v *visit) error {
+	f, chosen, err := readChosen(v)
 	if err != nil {
 		return refuse(http.StatusUnprocessableEntity, "No delivery was chosen: nothing was changed.")
 	}
@@ -210,7 +210,7 @@ func (v *visit) actOnDeliveries() error {
 		path, done = "/v1/deliveries/resend", "resent"
 	}
 	if chosen == nil {
-		return v.actOnAll(&f, resend, path)
+		return actOnAll(v, &f, resend, path)
 	}
 	for _, one := range chosen {
 		state, rest, _ := strings.Cut(one, " ")
@@ -233,10 +233,10 @@ func (v *visit) actOnDeliveries() error {
 }
 
 // actOnAll acts on all that a filter chooses. A resend goes on in the background and has a page.
-func (v *visit) actOnAll(f *deliveryFilter, resend bool, path string) error {
+func actOnAll(v *visit, f *deliveryFilter, resend bool, path string) error {
 	if resend {
 		var made api.Resend
-		if err := v.post(path, v.selection(f), &made); err != nil {
+		if err := v.post(path, selectionOf(v, f), &made); err != nil {
 			return err
 		}
 		if made.ID == "" { // the filter names one delivery, which was queued
@@ -247,7 +247,7 @@ func (v *visit) actOnAll(f *deliveryFilter, resend bool, path string) error {
 		return nil
 	}
 	var gone api.Selected
-	if err := v.post(path, v.selection(f), &gone); err != nil && !notFound(err) {
+	if err := v.post(path, selectionOf(v, f), &gone); err != nil && !notFound(err) {
 		return err
 	}
 	done := "discarded"

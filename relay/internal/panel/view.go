@@ -81,9 +81,9 @@ func done(word string) string {
 	}[word]
 }
 
-// parse reads all templates. Each page is the frame with what its file defines.
-func (s *site) parse() map[string]*template.Template {
-	base := template.Must(template.New("").Funcs(s.functions()).ParseFS(files, "templates/parts/*.html"))
+// parsePages reads all templates. Each page is the frame with what its file defines.
+func parsePages(s *site) map[string]*template.Template {
+	base := template.Must(template.New("").Funcs(templateFuncs(s)).ParseFS(files, "templates/parts/*.html"))
 	pages := make(map[string]*template.Template)
 	names, err := fs.Glob(files, "templates/*.html")
 	if err != nil {
@@ -96,7 +96,7 @@ func (s *site) parse() map[string]*template.Template {
 	return pages
 }
 
-func (s *site) functions() template.FuncMap {
+func templateFuncs(s *site) template.FuncMap {
 	return template.FuncMap{
 		"asset": s.assets.path, "root": func() string { return s.root },
 		"count": count, "bytes": byteSize, "ms": milliseconds, "percent": percent, "ago": func(t any) string { return ago(s.panel.now(), t) },
@@ -134,7 +134,7 @@ func (v *visit) show(status int, page, title, section string, body any) {
 		Title: title, Section: section, Theme: v.theme(), CSRF: v.csrf(), Login: v.login, May: v.may(),
 		Key:  who{v.session.KeyID(), v.session.Name(), v.session.Tenant()},
 		Done: done(v.r.URL.Query().Get("done")), Here: strings.TrimPrefix(v.r.URL.RequestURI(), v.site.root),
-		Version: v.panel.version, Now: v.panel.now(), Portal: v.brand(), Body: body,
+		Version: v.panel.version, Now: v.panel.now(), Portal: brandOf(v), Body: body,
 	}
 	if v.r.Method != http.MethodGet {
 		f.Here = ""
@@ -145,7 +145,7 @@ func (v *visit) show(status int, page, title, section string, body any) {
 // showBare answers with a page for somebody who is not logged in. Its status is written already, or
 // 200.
 func (v *visit) showBare(page, title string, body any) {
-	v.render(0, page, "bare", &frame{Title: title, Theme: v.theme(), CSRF: v.csrf(), Version: v.panel.version, Portal: v.brand(), Body: body})
+	v.render(0, page, "bare", &frame{Title: title, Theme: v.theme(), CSRF: v.csrf(), Version: v.panel.version, Portal: brandOf(v), Body: body})
 }
 
 func (v *visit) render(status int, page, layout string, f *frame) {

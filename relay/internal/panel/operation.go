@@ -8,8 +8,8 @@ import (
 	"github.com/tailpost/tailpost/relay/internal/api"
 )
 
-// askedPage lists replays or resends.
-type askedPage struct {
+// operationsPage lists replays or resends.
+type operationsPage struct {
 	Replays   []api.Replay
 	Resends   []api.Resend
 	Endpoints names
@@ -19,19 +19,19 @@ type askedPage struct {
 	Pager     pager
 }
 
-func (v *visit) askedQuery() (call, link url.Values) {
+func operationsQuery(v *visit) (call, link url.Values) {
 	q := v.r.URL.Query()
 	return queryOf("state", q.Get("state"), "endpoint_id", q.Get("endpoint"), "cursor", q.Get("cursor")),
 		queryOf("state", q.Get("state"), "endpoint", q.Get("endpoint"))
 }
 
-func (v *visit) replays() error {
-	call, link := v.askedQuery()
+func listReplays(v *visit) error {
+	call, link := operationsQuery(v)
 	var list api.Page[api.Replay]
 	if err := v.get("/v1/replays", call, &list); err != nil {
 		return err
 	}
-	known, err := v.names()
+	known, err := readNames(v)
 	if err != nil {
 		return err
 	}
@@ -39,29 +39,29 @@ func (v *visit) replays() error {
 	s.equal("state", link.Get("state"))
 	s.equal("endpoint_id", link.Get("endpoint"))
 	s.tenantOf("endpoint_id", v.session.Tenant())
-	v.show(http.StatusOK, "replays", "Replays", "replays", &askedPage{
+	v.show(http.StatusOK, "replays", "Replays", "replays", &operationsPage{
 		Replays: list.Data, Endpoints: known, State: link.Get("state"), Endpoint: link.Get("endpoint"),
-		Copies: v.copies(s.String(), "/v1/replays", call), Pager: v.pagerOf("replays", link, list.NextCursor),
+		Copies: copiesOf(v, s.String(), "/v1/replays", call), Pager: pagerOf(v, "replays", link, list.NextCursor),
 	})
 	return nil
 }
 
-func (v *visit) resends() error {
-	call, link := v.askedQuery()
+func listResends(v *visit) error {
+	call, link := operationsQuery(v)
 	var list api.Page[api.Resend]
 	if err := v.get("/v1/resends", call, &list); err != nil {
 		return err
 	}
-	known, err := v.names()
+	known, err := readNames(v)
 	if err != nil {
 		return err
 	}
 	s := statement{columns: "*", from: "tailpost.resend", order: "created_at DESC, id DESC", limit: pageSize}
 	s.equal("state", link.Get("state"))
 	s.equal("tenant", v.session.Tenant())
-	v.show(http.StatusOK, "resends", "Resends", "resends", &askedPage{
+	v.show(http.StatusOK, "resends", "Resends", "resends", &operationsPage{
 		Resends: list.Data, Endpoints: known, State: link.Get("state"), Endpoint: link.Get("endpoint"),
-		Copies: v.copies(s.String(), "/v1/resends", call), Pager: v.pagerOf("resends", link, list.NextCursor),
+		Copies: copiesOf(v, s.String(), "/v1/resends", call), Pager: pagerOf(v, "resends", link, list.NextCursor),
 	})
 	return nil
 }
@@ -77,13 +77,13 @@ type replayPage struct {
 
 func running(state string) bool { return state == "pending" || state == "running" }
 
-func (v *visit) replay() error {
+func showReplay(v *visit) error {
 	body := &replayPage{}
 	id := v.r.PathValue("id")
 	if err := v.get(pathOf("replays", id), nil, &body.Replay); err != nil {
 		return err
 	}
-	known, err := v.names()
+	known, err := readNames(v)
 	if err != nil {
 		return err
 	}
@@ -98,7 +98,7 @@ func (v *visit) replay() error {
 	return nil
 }
 
-func (v *visit) cancelReplay() error {
+func cancelReplay(v *visit) error {
 	id := v.r.PathValue("id")
 	if err := v.post(pathOf("replays", id, "cancel"), nil, nil); err != nil {
 		return err
@@ -115,12 +115,12 @@ type resendPage struct {
 	Running bool
 }
 
-func (v *visit) resend() error {
+func showResend(v *visit) error {
 	body := &resendPage{}
 	if err := v.get(pathOf("resends", v.r.PathValue("id")), nil, &body.Resend); err != nil {
 		return err
 	}
-	known, err := v.names()
+	known, err := readNames(v)
 	if err != nil {
 		return err
 	}
@@ -129,7 +129,7 @@ func (v *visit) resend() error {
 	return nil
 }
 
-func (v *visit) cancelResend() error {
+func cancelResend(v *visit) error {
 	id := v.r.PathValue("id")
 	if err := v.post(pathOf("resends", id, "cancel"), nil, nil); err != nil {
 		return err
@@ -147,21 +147,21 @@ type replayForm struct {
 	Nonce                         string
 }
 
-func (v *visit) newReplay() error {
+func newReplay(v *visit) error {
 	q := v.r.URL.Query()
 	form := &replayForm{Endpoint: q.Get("endpoint"), Types: q.Get("types"), Since: q.Get("since"), Until: q.Get("until"), Nonce: newToken()}
-	return v.showReplayForm(http.StatusOK, form)
+	return showReplayForm(v, http.StatusOK, form)
 }
 
-func (v *visit) showReplayForm(status int, form *replayForm) (err error) {
-	if form.Endpoints, err = v.names(); err != nil {
+func showReplayForm(v *visit, status int, form *replayForm) (err error) {
+	if form.Endpoints, err = readNames(v); err != nil {
 		return err
 	}
 	v.show(status, "replay-form", "Replay what was missed", "replays", form)
 	return nil
 }
 
-func (v *visit) createReplay() error {
+func createReplay(v *visit) error {
 	of := v.r.PostFormValue
 	form := &replayForm{Endpoint: of("endpoint"), Types: of("types"), Since: of("since"), Until: of("until"), Nonce: of("nonce")}
 	asked := map[string]any{"endpoint_id": form.Endpoint}
@@ -169,10 +169,10 @@ func (v *visit) createReplay() error {
 		asked["event_types"] = types
 	}
 	for name, text := range map[string]string{"since": form.Since, "until": form.Until} {
-		at := v.since(text)
+		at := sinceOf(v, text)
 		if text != "" && at == "" {
 			form.Problem = refuse(http.StatusUnprocessableEntity, "Write a time such as 2026-05-01 14:00 (UTC), or a span before now such as 24h or 7d.")
-			return v.showReplayForm(http.StatusUnprocessableEntity, form)
+			return showReplayForm(v, http.StatusUnprocessableEntity, form)
 		}
 		if at != "" {
 			asked[name] = at
@@ -183,19 +183,19 @@ func (v *visit) createReplay() error {
 	var made api.Replay
 	in := api.Request{Method: http.MethodPost, Path: "/v1/replays", Body: asked}
 	if !count {
-		in.Header = v.once()
+		in.Header = onceHeader(v)
 	}
 	err := v.do(in, &made)
 	if p := problemOf(err); p != nil && p.Status < http.StatusInternalServerError {
 		form.Problem = p
-		return v.showReplayForm(p.Status, form)
+		return showReplayForm(v, p.Status, form)
 	}
 	if err != nil {
 		return err
 	}
 	if count {
 		form.Counted = &made
-		return v.showReplayForm(http.StatusOK, form)
+		return showReplayForm(v, http.StatusOK, form)
 	}
 	v.see("replays/"+url.PathEscape(made.ID), "replaying")
 	return nil
