@@ -83,7 +83,7 @@ type AttemptFilter struct {
 	Until       time.Time `query:"until" doc:"Only those made before it."`
 }
 
-func (s *Server) attemptQuery(f *AttemptFilter, p *principal, paged *Paged) (query.AttemptQuery, error) {
+func attemptQuery(s *Server, f *AttemptFilter, p *principal, paged *Paged) (query.AttemptQuery, error) {
 	q := query.AttemptQuery{
 		Tenant: p.tenant(), EventID: f.EventID, EventType: f.EventType, EventTenant: f.Tenant, Outcome: f.Outcome,
 		Since: f.Since, Until: f.Until, Limit: paged.limit(),
@@ -92,7 +92,7 @@ func (s *Server) attemptQuery(f *AttemptFilter, p *principal, paged *Paged) (que
 		q.StatusClass, _ = strconv.Atoi(f.StatusClass[:1]) // one of the enum
 	}
 	var err error
-	if q.Search, err = s.terms(&f.SearchFilter); err != nil {
+	if q.Search, err = searchTerms(s, &f.SearchFilter); err != nil {
 		return q, err
 	}
 	q.After, err = readCursor[query.AttemptPosition](paged.Cursor)
@@ -106,13 +106,13 @@ type listAttemptsInput struct {
 	EndpointID string `query:"endpoint_id" maxLength:"200" doc:"Only to this endpoint."`
 }
 
-func (s *Server) listAttempts(ctx context.Context, p *principal, in *listAttemptsInput) (*pageOutput[Attempt], error) {
-	q, err := s.attemptQuery(&in.AttemptFilter, p, &in.Paged)
+func listAttempts(ctx context.Context, s *Server, p *principal, in *listAttemptsInput) (*pageOutput[Attempt], error) {
+	q, err := attemptQuery(s, &in.AttemptFilter, p, &in.Paged)
 	if err != nil {
 		return nil, err
 	}
 	q.EndpointID = in.EndpointID
-	return s.attempts(ctx, p, q)
+	return attemptsPage(ctx, s, p, q)
 }
 
 type listEndpointAttemptsInput struct {
@@ -121,8 +121,8 @@ type listEndpointAttemptsInput struct {
 	AttemptFilter
 }
 
-func (s *Server) listEndpointAttempts(ctx context.Context, p *principal, in *listEndpointAttemptsInput) (*pageOutput[Attempt], error) {
-	q, err := s.attemptQuery(&in.AttemptFilter, p, &in.Paged)
+func listEndpointAttempts(ctx context.Context, s *Server, p *principal, in *listEndpointAttemptsInput) (*pageOutput[Attempt], error) {
+	q, err := attemptQuery(s, &in.AttemptFilter, p, &in.Paged)
 	if err != nil {
 		return nil, err
 	}
@@ -130,10 +130,10 @@ func (s *Server) listEndpointAttempts(ctx context.Context, p *principal, in *lis
 		return nil, err
 	}
 	q.EndpointID = in.ID
-	return s.attempts(ctx, p, q)
+	return attemptsPage(ctx, s, p, q)
 }
 
-func (s *Server) attempts(ctx context.Context, p *principal, q query.AttemptQuery) (*pageOutput[Attempt], error) {
+func attemptsPage(ctx context.Context, s *Server, p *principal, q query.AttemptQuery) (*pageOutput[Attempt], error) {
 	page, err := s.store.Attempts(ctx, q)
 	if err != nil {
 		return nil, err

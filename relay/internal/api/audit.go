@@ -29,7 +29,7 @@ type listAuditInput struct {
 	Actor  string `query:"actor" maxLength:"200" doc:"Only what this key did."`
 }
 
-func (s *Server) listAudit(ctx context.Context, p *principal, in *listAuditInput) (*pageOutput[AuditEntry], error) {
+func listAudit(ctx context.Context, s *Server, p *principal, in *listAuditInput) (*pageOutput[AuditEntry], error) {
 	after, err := readCursor[int64](in.Cursor)
 	if err != nil {
 		return nil, err

@@ -149,7 +149,7 @@ func (s *Server) login(ctx context.Context, address, presented string) (*princip
 		s.log.Warn().Str("address", address).Msg("unknown API key")
 		return nil, problem(http.StatusUnauthorized, "This key is not known.").with("WWW-Authenticate", "Bearer")
 	case err != nil:
-		return nil, s.problemOf(ctx, err)
+		return nil, problemOf(ctx, s, err)
 	}
 	s.logins.succeeded(address, hash, s.now())
 	s.noteUse(ctx, key)

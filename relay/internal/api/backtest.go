@@ -99,27 +99,27 @@ func (b *BacktestSettings) expresses() bool {
 	return b.Subscriptions != nil && slices.ContainsFunc(*b.Subscriptions, func(s Subscription) bool { return s.Where != "" || s.Body != "" })
 }
 
-func (s *Server) backtestNew(ctx context.Context, p *principal, in *newBacktestInput) (*backtestOutput, error) {
+func backtestNew(ctx context.Context, s *Server, p *principal, in *newBacktestInput) (*backtestOutput, error) {
 	tenant, own := ownTenant(p, in.Body.Tenant)
 	if !own {
 		return nil, invalid(at("/tenant", "This key is bound to another tenant: leave tenant out."))
 	}
-	return s.backtest(ctx, p, nil, &config.Endpoint{Tenant: tenant}, &in.Body.BacktestSettings)
+	return runBacktest(ctx, s, p, nil, &config.Endpoint{Tenant: tenant}, &in.Body.BacktestSettings)
 }
 
-func (s *Server) backtestEndpoint(ctx context.Context, p *principal, in *backtestInput) (*backtestOutput, error) {
+func backtestEndpoint(ctx context.Context, s *Server, p *principal, in *backtestInput) (*backtestOutput, error) {
 	row, err := s.store.Endpoint(ctx, p.tenant(), in.ID)
 	if err != nil {
 		return nil, err
 	}
-	before := s.decode(&row)
+	before := decodeRow(s, &row)
 	after := before
-	return s.backtest(ctx, p, &before, &after, &in.Body)
+	return runBacktest(ctx, s, p, &before, &after, &in.Body)
 }
 
-// backtest tries settings, put upon after, on recent events; before is the endpoint as it is, nil:
-// there is none.
-func (s *Server) backtest(ctx context.Context, p *principal, before, after *config.Endpoint, in *BacktestSettings) (*backtestOutput, error) {
+// runBacktest tries settings, put upon after, on recent events; before is the endpoint as it is,
+// nil: there is none.
+func runBacktest(ctx context.Context, s *Server, p *principal, before, after *config.Endpoint, in *BacktestSettings) (*backtestOutput, error) {
 	if in.expresses() && !p.learnsPayloads() {
 		return nil, problem(http.StatusForbidden, "To try where or body tells what is in payloads, and this key has neither "+
 			config.ScopePayloadsRead+" nor "+config.ScopeEndpointsWrite+": try types alone.")

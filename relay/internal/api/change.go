@@ -96,18 +96,18 @@ func openAnswer(p *principal, in any, sealed []byte, answer any) error {
 }
 
 // asker is a handler that changes nothing.
-type asker[I, O any] func(context.Context, *principal, *I) (*O, error)
+type asker[I, O any] func(context.Context, *Server, *principal, *I) (*O, error)
 
 // changer is a handler that runs in a transaction.
-type changer[I, O any] func(context.Context, *query.Change, *principal, *I) (*O, error)
+type changer[I, O any] func(context.Context, *Server, *query.Change, *principal, *I) (*O, error)
 
 // ask registers an operation that changes nothing, or has its own transactions.
 func ask[I, O any](s *Server, r route, h asker[I, O]) {
 	op := r.operation()
 	huma.Register(s.api, op, func(ctx context.Context, in *I) (*O, error) {
-		out, err := h(ctx, caller(ctx), in)
+		out, err := h(ctx, s, caller(ctx), in)
 		if err != nil {
-			return nil, s.problemOf(ctx, err)
+			return nil, problemOf(ctx, s, err)
 		}
 		return out, nil
 	})
@@ -116,7 +116,7 @@ func ask[I, O any](s *Server, r route, h asker[I, O]) {
 // change registers an operation whose handler runs in one transaction.
 func change[I, O any](s *Server, r route, h changer[I, O]) {
 	op := r.operation()
-	ask(s, r, func(ctx context.Context, p *principal, in *I) (*O, error) {
+	ask(s, r, func(ctx context.Context, s *Server, p *principal, in *I) (*O, error) {
 		return inChange(ctx, s, &op, p, in, h)
 	})
 }
@@ -129,7 +129,7 @@ func inChange[I, O any](ctx context.Context, s *Server, op *huma.Operation, p *p
 	}
 	var out *O
 	again, err := s.store.Change(ctx, p.actor(), r, s.now().UTC(), func(ctx context.Context, c *query.Change) (answer []byte, err error) {
-		if out, err = h(ctx, c, p, in); err != nil {
+		if out, err = h(ctx, s, c, p, in); err != nil {
 			return nil, err
 		}
 		return sealAnswer(p, in, out)

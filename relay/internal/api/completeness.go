@@ -104,11 +104,12 @@ func (w *walRate) look(now time.Time, position int64, average float64) float64 {
 // mostUnaccounted bounds the ids that are shown.
 const mostUnaccounted = 100
 
-func (s *Server) completeness(ctx context.Context, p *principal, in *completenessInput) (*completenessOutput, error) {
+func checkCompleteness(ctx context.Context, s *Server, p *principal, in *completenessInput) (*completenessOutput, error) {
 	if p.tenant() != "" {
 		return nil, query.ErrNotFound
 	}
-	c, err := s.store.Completeness(ctx, s.status().Slot, in.Events, wantingBy(s.decode))
+	decode := func(row *ledger.EndpointRow) config.Endpoint { return decodeRow(s, row) }
+	c, err := s.store.Completeness(ctx, s.status().Slot, in.Events, wantingBy(decode))
 	if err != nil {
 		return nil, err
 	}

@@ -92,7 +92,7 @@ type listDeliveriesInput struct {
 	Until      time.Time `query:"until" doc:"Only of events created before it."`
 }
 
-func (s *Server) listDeliveries(ctx context.Context, p *principal, in *listDeliveriesInput) (*pageOutput[Delivery], error) {
+func listDeliveries(ctx context.Context, s *Server, p *principal, in *listDeliveriesInput) (*pageOutput[Delivery], error) {
 	after, err := readCursor[query.DeliveryPosition](in.Cursor)
 	if err != nil {
 		return nil, err
@@ -182,7 +182,7 @@ func (d *DeliverySelection) one() bool {
 
 // countResend says whether one event would be sent again. What does not exist counts as nothing;
 // what cannot be sent is the problem that resending it would be.
-func (s *Server) countResend(ctx context.Context, p *principal, w *DeliverySelection) (*selectedOutput, error) {
+func countResend(ctx context.Context, s *Server, p *principal, w *DeliverySelection) (*selectedOutput, error) {
 	filter, err := w.filter(p)
 	if err != nil {
 		return nil, err
@@ -201,13 +201,13 @@ func (s *Server) countResend(ctx context.Context, p *principal, w *DeliverySelec
 	return out, nil
 }
 
-func (s *Server) discardDeliveries(ctx context.Context, p *principal, in *selectDeliveriesInput) (*selectedOutput, error) {
-	return s.forSelected(ctx, p, in, "delivery.discard", "/v1/deliveries/discard", (*query.Change).Discard)
+func discardDeliveries(ctx context.Context, s *Server, p *principal, in *selectDeliveriesInput) (*selectedOutput, error) {
+	return forSelected(ctx, s, p, in, "delivery.discard", "/v1/deliveries/discard", (*query.Change).Discard)
 }
 
 // forSelected counts, and changes unless it is a dry run.
-func (s *Server) forSelected(
-	ctx context.Context, p *principal, in *selectDeliveriesInput, action, path string,
+func forSelected(
+	ctx context.Context, s *Server, p *principal, in *selectDeliveriesInput, action, path string,
 	do func(*query.Change, context.Context, ledger.DeliveryFilter) (int64, error),
 ) (*selectedOutput, error) {
 	filter, err := in.Body.filter(p)
@@ -219,7 +219,7 @@ func (s *Server) forSelected(
 		return &selectedOutput{Body: Selected{Matched: n, DryRun: true}}, err
 	}
 	op := (&route{method: http.MethodPost, path: path}).operation()
-	return inChange(ctx, s, &op, p, in, func(ctx context.Context, c *query.Change, _ *principal, _ *selectDeliveriesInput) (*selectedOutput, error) {
+	return inChange(ctx, s, &op, p, in, func(ctx context.Context, _ *Server, c *query.Change, _ *principal, _ *selectDeliveriesInput) (*selectedOutput, error) {
 		n, err := do(c, ctx, filter)
 		switch {
 		case err != nil:

@@ -27,9 +27,9 @@ type endpointOutput struct {
 // newID makes an id that nobody guesses: 128 random bits or more.
 func newID(prefix string) string { return prefix + rand.Text() }
 
-// decode returns the settings of a row. What cannot be read of a row that another version wrote is
-// left out.
-func (s *Server) decode(row *ledger.EndpointRow) config.Endpoint {
+// decodeRow returns the settings of a row. What cannot be read of a row that another version wrote
+// is left out.
+func decodeRow(s *Server, row *ledger.EndpointRow) config.Endpoint {
 	cfg, err := ledger.DecodeEndpoint(*row)
 	if err != nil {
 		s.log.Warn().Err(err).Str("endpoint", row.ID).Msg("an endpoint's row cannot be read whole")
@@ -37,14 +37,14 @@ func (s *Server) decode(row *ledger.EndpointRow) config.Endpoint {
 	return cfg
 }
 
-func (s *Server) showEndpoint(row *ledger.EndpointRow, stats query.Stats) *endpointOutput {
-	cfg := s.decode(row)
+func showEndpoint(s *Server, row *ledger.EndpointRow, stats query.Stats) *endpointOutput {
+	cfg := decodeRow(s, row)
 	return &endpointOutput{ETag: etag(row.Version), Body: show(row, &cfg, stats)}
 }
 
-// audited is what an audit row keeps of an endpoint.
-func (s *Server) audited(row *ledger.EndpointRow) Endpoint {
-	cfg := s.decode(row)
+// auditedRow is what an audit row keeps of an endpoint.
+func auditedRow(s *Server, row *ledger.EndpointRow) Endpoint {
+	cfg := decodeRow(s, row)
 	return show(row, &cfg, query.Stats{})
 }
 
@@ -74,7 +74,7 @@ func endpointPosition(row *ledger.EndpointRow) query.Position {
 	return query.Position{At: row.CreatedAt, ID: row.ID}
 }
 
-func (s *Server) listEndpoints(ctx context.Context, p *principal, in *listEndpointsInput) (*pageOutput[Endpoint], error) {
+func listEndpoints(ctx context.Context, s *Server, p *principal, in *listEndpointsInput) (*pageOutput[Endpoint], error) {
 	after, err := readCursor[query.Position](in.Cursor)
 	if err != nil {
 		return nil, err
@@ -100,12 +100,12 @@ func (s *Server) listEndpoints(ctx context.Context, p *principal, in *listEndpoi
 		}
 	}
 	return paged(rows, in.limit(), func(row *ledger.EndpointRow) Endpoint {
-		cfg := s.decode(row)
+		cfg := decodeRow(s, row)
 		return show(row, &cfg, stats[row.ID])
 	}, endpointPosition)
 }
 
-func (s *Server) getEndpoint(ctx context.Context, p *principal, in *EndpointID) (*endpointOutput, error) {
+func getEndpoint(ctx context.Context, s *Server, p *principal, in *EndpointID) (*endpointOutput, error) {
 	row, err := s.store.Endpoint(ctx, p.tenant(), in.ID)
 	if err != nil {
 		return nil, err
@@ -114,7 +114,7 @@ func (s *Server) getEndpoint(ctx context.Context, p *principal, in *EndpointID) 
 	if err != nil {
 		return nil, err
 	}
-	out := s.showEndpoint(&row, stats[row.ID])
+	out := showEndpoint(s, &row, stats[row.ID])
 	if s.admission != nil {
 		if a, ok := s.admission(row.ID); ok {
 			out.Body.Admission = &a
@@ -129,12 +129,12 @@ type createEndpointInput struct {
 	Body NewEndpoint
 }
 
-func (s *Server) createEndpoint(ctx context.Context, c *query.Change, p *principal, in *createEndpointInput) (*endpointOutput, error) {
-	return s.create(ctx, c, p, &in.Body, nil)
+func createEndpoint(ctx context.Context, s *Server, c *query.Change, p *principal, in *createEndpointInput) (*endpointOutput, error) {
+	return createRow(ctx, s, c, p, &in.Body, nil)
 }
 
-// create makes an endpoint; a nil status is active.
-func (s *Server) create(ctx context.Context, c *query.Change, p *principal, in *NewEndpoint, status *string) (*endpointOutput, error) {
+// createRow makes an endpoint; a nil status is active.
+func createRow(ctx context.Context, s *Server, c *query.Change, p *principal, in *NewEndpoint, status *string) (*endpointOutput, error) {
 	tenant, own := ownTenant(p, in.Tenant)
 	if !own {
 		return nil, invalid(at("/tenant", "This key is bound to another tenant: leave tenant out."))
@@ -147,16 +147,16 @@ func (s *Server) create(ctx context.Context, c *query.Change, p *principal, in *
 	row := ledger.EndpointRow{
 		ID: e.ID, Tenant: e.Tenant, Status: ledger.StatusActive, Source: ledger.SourceAPI, SecretPrefix: ledger.SecretPrefix(secret),
 	}
-	if err := s.fill(ctx, c, p, &row, &set, status); err != nil {
+	if err := fillRow(ctx, s, c, p, &row, &set, status); err != nil {
 		return nil, err
 	}
 	if err := c.CreateEndpoint(ctx, &row); err != nil {
 		return nil, err
 	}
-	if err := c.Audit(ctx, "endpoint.create", row.ID, row.Tenant, nil, s.audited(&row)); err != nil {
+	if err := c.Audit(ctx, "endpoint.create", row.ID, row.Tenant, nil, auditedRow(s, &row)); err != nil {
 		return nil, err
 	}
-	out := s.showEndpoint(&row, query.Stats{})
+	out := showEndpoint(s, &row, query.Stats{})
 	out.Body.Secret, out.Body.PublicKey = secret.Reveal(), publicKey(secret)
 	return out, nil
 }
@@ -185,7 +185,7 @@ type updateEndpointInput struct {
 	RawBody []byte
 }
 
-func (s *Server) updateEndpoint(ctx context.Context, c *query.Change, p *principal, in *updateEndpointInput) (*endpointOutput, error) {
+func updateEndpoint(ctx context.Context, s *Server, c *query.Change, p *principal, in *updateEndpointInput) (*endpointOutput, error) {
 	row, err := own(ctx, c, p, in.ID, &in.Conditional)
 	if err != nil {
 		return nil, err
@@ -195,7 +195,7 @@ func (s *Server) updateEndpoint(ctx context.Context, c *query.Change, p *princip
 		return nil, fmt.Errorf("decode endpoint %q: %w", row.ID, err)
 	}
 	set := settler{e: &e}
-	if set.sealed, err = s.unseal(&row); err != nil {
+	if set.sealed, err = unsealRow(s, &row); err != nil {
 		return nil, err
 	}
 	if in.Body.URL != nil {
@@ -204,7 +204,7 @@ func (s *Server) updateEndpoint(ctx context.Context, c *query.Change, p *princip
 	set.sealed.Give(&e)
 	set.reset(nulls(in.RawBody))
 	set.apply(&in.Body.EndpointSettings)
-	return s.save(ctx, c, p, &row, &set, in.Body.Status, "endpoint.update")
+	return saveRow(ctx, s, c, p, &row, &set, in.Body.Status, "endpoint.update")
 }
 
 type replaceEndpointInput struct {
@@ -214,42 +214,42 @@ type replaceEndpointInput struct {
 	Body EndpointReplacement
 }
 
-func (s *Server) replaceEndpoint(ctx context.Context, c *query.Change, p *principal, in *replaceEndpointInput) (*endpointOutput, error) {
+func replaceEndpoint(ctx context.Context, s *Server, c *query.Change, p *principal, in *replaceEndpointInput) (*endpointOutput, error) {
 	row, err := own(ctx, c, p, in.ID, &in.Conditional)
 	if err != nil {
 		return nil, err
 	}
 	e := config.Endpoint{ID: row.ID, URL: row.URL, Tenant: row.Tenant}
 	set := settler{e: &e}
-	if set.sealed, err = s.unseal(&row); err != nil {
+	if set.sealed, err = unsealRow(s, &row); err != nil {
 		return nil, err
 	}
 	set.moveTo(in.Body.URL)
 	set.apply(&in.Body.EndpointSettings)
-	return s.save(ctx, c, p, &row, &set, in.Body.Status, "endpoint.replace")
+	return saveRow(ctx, s, c, p, &row, &set, in.Body.Status, "endpoint.replace")
 }
 
-// save writes the settings of an endpoint over its row.
-func (s *Server) save(ctx context.Context, c *query.Change, p *principal, row *ledger.EndpointRow, set *settler, status *string, action string) (*endpointOutput, error) {
-	before := s.audited(row)
-	if err := s.fill(ctx, c, p, row, set, status); err != nil {
+// saveRow writes the settings of an endpoint over its row.
+func saveRow(ctx context.Context, s *Server, c *query.Change, p *principal, row *ledger.EndpointRow, set *settler, status *string, action string) (*endpointOutput, error) {
+	before := auditedRow(s, row)
+	if err := fillRow(ctx, s, c, p, row, set, status); err != nil {
 		return nil, err
 	}
-	return s.overwrite(ctx, c, row, &before, action)
+	return overwriteRow(ctx, s, c, row, &before, action)
 }
 
-// fill puts settings that are in order into a row.
-func (s *Server) fill(ctx context.Context, c *query.Change, p *principal, row *ledger.EndpointRow, set *settler, status *string) error {
+// fillRow puts settings that are in order into a row.
+func fillRow(ctx context.Context, s *Server, c *query.Change, p *principal, row *ledger.EndpointRow, set *settler, status *string) error {
 	e := set.e
 	e.Secrets = live(set.sealed.Secrets, c.Now())
 	err := set.finish(s.config().TenantNetwork())
 	if err != nil {
 		return err
 	}
-	if err := s.quota(ctx, c, p, e); err != nil {
+	if err := checkQuota(ctx, s, c, p, e); err != nil {
 		return err
 	}
-	if err := s.seal(row, ledger.Sealed{Secrets: set.sealed.Secrets, Headers: e.Headers, Auth: e.Auth, TLS: e.TLS}); err != nil {
+	if err := sealRow(s, row, ledger.Sealed{Secrets: set.sealed.Secrets, Headers: e.Headers, Auth: e.Auth, TLS: e.TLS}); err != nil {
 		return err
 	}
 	row.Name, row.URL, row.Description = e.Name, e.URL, e.Description
@@ -262,24 +262,24 @@ func (s *Server) fill(ctx context.Context, c *query.Change, p *principal, row *l
 	return nil
 }
 
-// overwrite saves a row that was something else before.
-func (s *Server) overwrite(ctx context.Context, c *query.Change, row *ledger.EndpointRow, before *Endpoint, action string) (*endpointOutput, error) {
+// overwriteRow saves a row that was something else before.
+func overwriteRow(ctx context.Context, s *Server, c *query.Change, row *ledger.EndpointRow, before *Endpoint, action string) (*endpointOutput, error) {
 	if err := c.SaveEndpoint(ctx, row); err != nil {
 		return nil, err
 	}
-	if err := c.Audit(ctx, action, row.ID, row.Tenant, before, s.audited(row)); err != nil {
+	if err := c.Audit(ctx, action, row.ID, row.Tenant, before, auditedRow(s, row)); err != nil {
 		return nil, err
 	}
-	return s.shown(ctx, c, row)
+	return shownRow(ctx, s, c, row)
 }
 
-// shown is the answer with an endpoint that a change has read.
-func (s *Server) shown(ctx context.Context, c *query.Change, row *ledger.EndpointRow) (*endpointOutput, error) {
+// shownRow is the answer with an endpoint that a change has read.
+func shownRow(ctx context.Context, s *Server, c *query.Change, row *ledger.EndpointRow) (*endpointOutput, error) {
 	stats, err := c.Totals(ctx, row.ID)
 	if err != nil {
 		return nil, err
 	}
-	return s.showEndpoint(row, stats), nil
+	return showEndpoint(s, row, stats), nil
 }
 
 // disabledByPerson is the reason of an endpoint that nobody but a person disabled.
@@ -313,7 +313,7 @@ type deletedOutput struct {
 	Body Deleted
 }
 
-func (s *Server) deleteEndpoint(ctx context.Context, c *query.Change, p *principal, in *deleteEndpointInput) (*deletedOutput, error) {
+func deleteEndpoint(ctx context.Context, s *Server, c *query.Change, p *principal, in *deleteEndpointInput) (*deletedOutput, error) {
 	row, err := own(ctx, c, p, in.ID, &in.Conditional)
 	if err != nil {
 		return nil, err
@@ -323,7 +323,7 @@ func (s *Server) deleteEndpoint(ctx context.Context, c *query.Change, p *princip
 		return nil, err
 	}
 	after := map[string]any{"discarded_deliveries": discarded}
-	if err := c.Audit(ctx, "endpoint.delete", row.ID, row.Tenant, s.audited(&row), after); err != nil {
+	if err := c.Audit(ctx, "endpoint.delete", row.ID, row.Tenant, auditedRow(s, &row), after); err != nil {
 		return nil, err
 	}
 	return &deletedOutput{Body: Deleted{ID: row.ID, Deleted: true}}, nil
@@ -334,25 +334,25 @@ type endpointStateInput struct {
 	Repeatable
 }
 
-func (s *Server) pauseEndpoint(ctx context.Context, c *query.Change, p *principal, in *endpointStateInput) (*endpointOutput, error) {
-	return s.switchTo(ctx, c, p, in.ID, ledger.StatusPaused, "endpoint.pause")
+func pauseEndpoint(ctx context.Context, s *Server, c *query.Change, p *principal, in *endpointStateInput) (*endpointOutput, error) {
+	return switchStatus(ctx, s, c, p, in.ID, ledger.StatusPaused, "endpoint.pause")
 }
 
-func (s *Server) resumeEndpoint(ctx context.Context, c *query.Change, p *principal, in *endpointStateInput) (*endpointOutput, error) {
-	return s.switchTo(ctx, c, p, in.ID, ledger.StatusActive, "endpoint.resume")
+func resumeEndpoint(ctx context.Context, s *Server, c *query.Change, p *principal, in *endpointStateInput) (*endpointOutput, error) {
+	return switchStatus(ctx, s, c, p, in.ID, ledger.StatusActive, "endpoint.resume")
 }
 
-func (s *Server) enableEndpoint(ctx context.Context, c *query.Change, p *principal, in *endpointStateInput) (*endpointOutput, error) {
-	return s.switchTo(ctx, c, p, in.ID, ledger.StatusActive, "endpoint.enable")
+func enableEndpoint(ctx context.Context, s *Server, c *query.Change, p *principal, in *endpointStateInput) (*endpointOutput, error) {
+	return switchStatus(ctx, s, c, p, in.ID, ledger.StatusActive, "endpoint.enable")
 }
 
-// switchTo changes the status, of endpoints of the configuration too: it is no setting.
-func (s *Server) switchTo(ctx context.Context, c *query.Change, p *principal, id, status, action string) (*endpointOutput, error) {
+// switchStatus changes the status, of endpoints of the configuration too: it is no setting.
+func switchStatus(ctx context.Context, s *Server, c *query.Change, p *principal, id, status, action string) (*endpointOutput, error) {
 	row, err := c.Endpoint(ctx, p.tenant(), id)
 	if err != nil {
 		return nil, err
 	}
-	before := s.audited(&row)
+	before := auditedRow(s, &row)
 	switch {
 	case row.Status == status: // nothing to do, and nothing wrong
 	case row.Status == ledger.StatusDisabled && row.DisabledReason == ledger.ReasonRemoved:
@@ -363,9 +363,9 @@ func (s *Server) switchTo(ctx context.Context, c *query.Change, p *principal, id
 		return nil, problem(http.StatusConflict, "The endpoint is paused, not disabled: resume it instead.")
 	default:
 		setStatus(&row, status)
-		return s.overwrite(ctx, c, &row, &before, action)
+		return overwriteRow(ctx, s, c, &row, &before, action)
 	}
-	return s.shown(ctx, c, &row)
+	return shownRow(ctx, s, c, &row)
 }
 
 // errNoSecrets is a row without secrets that should have some.

@@ -38,7 +38,7 @@ type eventOutput struct {
 	Body Event
 }
 
-func (s *Server) getEvent(ctx context.Context, p *principal, in *getEventInput) (*eventOutput, error) {
+func getEvent(ctx context.Context, s *Server, p *principal, in *getEventInput) (*eventOutput, error) {
 	found, err := s.store.Event(ctx, p.tenant(), in.ID)
 	if err != nil {
 		return nil, err

@@ -48,7 +48,7 @@ type listEventsInput struct {
 	Until  time.Time `query:"until" doc:"Only those created before it; of one whose outbox row is gone, those attempted."`
 }
 
-func (s *Server) listEvents(ctx context.Context, p *principal, in *listEventsInput) (*eventPageOutput, error) {
+func listEvents(ctx context.Context, s *Server, p *principal, in *listEventsInput) (*eventPageOutput, error) {
 	after, err := readCursor[query.EventPosition](in.Cursor)
 	if err != nil {
 		return nil, err
@@ -61,12 +61,12 @@ func (s *Server) listEvents(ctx context.Context, p *principal, in *listEventsInp
 		if in.Key != "" || in.Type != "" || !in.Since.IsZero() || !in.Until.IsZero() || len(in.Search) > 0 {
 			return nil, invalid(of("id", "It names one event: leave key, type, since, until and search out."))
 		}
-		return s.findEvent(ctx, p, in)
+		return findEvent(ctx, s, p, in)
 	}
 	q := query.EventQuery{
 		Tenant: p.tenant(), Key: in.Key, EventTenant: tenant, Since: in.Since, Until: in.Until, After: after, Limit: in.limit(),
 	}
-	if q.Search, err = s.terms(&in.SearchFilter); err != nil {
+	if q.Search, err = searchTerms(s, &in.SearchFilter); err != nil {
 		return nil, err
 	}
 	if in.Key != "" && len(q.Search) > 0 {
@@ -85,7 +85,7 @@ func (s *Server) listEvents(ctx context.Context, p *principal, in *listEventsInp
 }
 
 // findEvent is the list of the one event with an id.
-func (s *Server) findEvent(ctx context.Context, p *principal, in *listEventsInput) (*eventPageOutput, error) {
+func findEvent(ctx context.Context, s *Server, p *principal, in *listEventsInput) (*eventPageOutput, error) {
 	page := query.EventPage{Order: "created_at"}
 	found, err := s.store.Event(ctx, p.tenant(), in.ID)
 	switch {

@@ -64,7 +64,7 @@ type listEventTypesInput struct {
 	Paged
 }
 
-func (s *Server) listEventTypes(ctx context.Context, _ *principal, in *listEventTypesInput) (*pageOutput[EventType], error) {
+func listEventTypes(ctx context.Context, s *Server, _ *principal, in *listEventTypesInput) (*pageOutput[EventType], error) {
 	after, err := readCursor[string](in.Cursor)
 	if err != nil {
 		return nil, err
@@ -76,7 +76,7 @@ func (s *Server) listEventTypes(ctx context.Context, _ *principal, in *listEvent
 	return paged(rows, in.limit(), showEventType, func(t *query.EventType) string { return t.Name })
 }
 
-func (s *Server) getEventType(ctx context.Context, _ *principal, in *EventTypeName) (*eventTypeOutput, error) {
+func getEventType(ctx context.Context, s *Server, _ *principal, in *EventTypeName) (*eventTypeOutput, error) {
 	t, err := s.store.EventType(ctx, in.Name)
 	if err != nil {
 		return nil, err
@@ -100,7 +100,7 @@ type putEventTypeInput struct {
 	RawBody []byte
 }
 
-func (s *Server) putEventType(ctx context.Context, c *query.Change, p *principal, in *putEventTypeInput) (*eventTypeOutput, error) {
+func putEventType(ctx context.Context, s *Server, c *query.Change, p *principal, in *putEventTypeInput) (*eventTypeOutput, error) {
 	if err := unbound(p); err != nil {
 		return nil, err
 	}
@@ -160,7 +160,7 @@ type deleteEventTypeInput struct {
 	Conditional
 }
 
-func (s *Server) deleteEventType(ctx context.Context, c *query.Change, p *principal, in *deleteEventTypeInput) (*deletedOutput, error) {
+func deleteEventType(ctx context.Context, s *Server, c *query.Change, p *principal, in *deleteEventTypeInput) (*deletedOutput, error) {
 	if err := unbound(p); err != nil {
 		return nil, err
 	}

@@ -66,7 +66,7 @@ type explainOutput struct {
 	Body Explanation
 }
 
-func (s *Server) explainEvent(ctx context.Context, p *principal, in *explainInput) (*explainOutput, error) {
+func explainEvent(ctx context.Context, s *Server, p *principal, in *explainInput) (*explainOutput, error) {
 	after, err := readCursor[query.Position](in.Cursor)
 	if err != nil {
 		return nil, err
@@ -78,7 +78,7 @@ func (s *Server) explainEvent(ctx context.Context, p *principal, in *explainInpu
 		return nil, err
 	}
 	page, err := paged(found.Endpoints, in.limit(), func(e *query.ExplainedEndpoint) EndpointExplanation {
-		cfg := s.decode(&e.Row)
+		cfg := decodeRow(s, &e.Row)
 		if e.Delivery != nil {
 			e.Delivery.LastError = p.readable(e.Delivery.LastError)
 		}

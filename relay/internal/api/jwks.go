@@ -43,12 +43,12 @@ type cachedKeys struct {
 
 const keysCachedFor = 10 * time.Second
 
-func (s *Server) publicKeys(ctx context.Context, _ *principal, _ *publicKeysInput) (*publicKeysOutput, error) {
+func getPublicKeys(ctx context.Context, s *Server, _ *principal, _ *publicKeysInput) (*publicKeysOutput, error) {
 	s.jwks.mu.Lock()
 	defer s.jwks.mu.Unlock()
 	now := s.now()
 	if s.jwks.keys == nil || now.Sub(s.jwks.at) >= keysCachedFor || now.Before(s.jwks.at) {
-		keys, err := s.readPublicKeys(ctx, now)
+		keys, err := readPublicKeys(ctx, s, now)
 		if err != nil {
 			return nil, err
 		}
@@ -57,7 +57,7 @@ func (s *Server) publicKeys(ctx context.Context, _ *principal, _ *publicKeysInpu
 	return &publicKeysOutput{CacheControl: "public, max-age=60", Body: PublicKeys{Keys: s.jwks.keys}}, nil
 }
 
-func (s *Server) readPublicKeys(ctx context.Context, now time.Time) ([]PublicKey, error) {
+func readPublicKeys(ctx context.Context, s *Server, now time.Time) ([]PublicKey, error) {
 	keys := []PublicKey{}
 	seen := make(map[string]bool)
 	add := func(secrets []config.Secret) {
@@ -77,7 +77,7 @@ func (s *Server) readPublicKeys(ctx context.Context, now time.Time) ([]PublicKey
 		return nil, err
 	}
 	for i := range rows {
-		sealed, err := s.unseal(&rows[i])
+		sealed, err := unsealRow(s, &rows[i])
 		if err != nil {
 			// The others are still of use.
 			s.log.Warn().Err(err).Str("endpoint", rows[i].ID).Msg("public key not shown")

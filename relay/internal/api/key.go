@@ -41,7 +41,7 @@ type listKeysInput struct {
 	Paged
 }
 
-func (s *Server) listKeys(ctx context.Context, p *principal, in *listKeysInput) (*pageOutput[Key], error) {
+func listKeys(ctx context.Context, s *Server, p *principal, in *listKeysInput) (*pageOutput[Key], error) {
 	after, err := readCursor[query.Position](in.Cursor)
 	if err != nil {
 		return nil, err
@@ -63,7 +63,7 @@ type keyOutput struct {
 	Body Key
 }
 
-func (s *Server) createKey(ctx context.Context, c *query.Change, p *principal, in *createKeyInput) (*keyOutput, error) {
+func createKey(ctx context.Context, s *Server, c *query.Change, p *principal, in *createKeyInput) (*keyOutput, error) {
 	tenant, own := ownTenant(p, in.Body.Tenant)
 	if !own {
 		return nil, invalid(at("/tenant", "This key is bound to another tenant: leave tenant out."))
@@ -97,7 +97,7 @@ type deleteKeyInput struct {
 	ID string `path:"id" maxLength:"200" doc:"Id of the key."`
 }
 
-func (s *Server) deleteKey(ctx context.Context, c *query.Change, p *principal, in *deleteKeyInput) (*deletedOutput, error) {
+func deleteKey(ctx context.Context, s *Server, c *query.Change, p *principal, in *deleteKeyInput) (*deletedOutput, error) {
 	key, err := c.Key(ctx, p.tenant(), in.ID)
 	if err != nil {
 		return nil, err

@@ -105,7 +105,7 @@ type portalLinkOutput struct {
 	Body PortalLink
 }
 
-func (s *Server) createPortalLink(ctx context.Context, c *query.Change, p *principal, in *createPortalLinkInput) (*portalLinkOutput, error) {
+func createPortalLink(ctx context.Context, s *Server, c *query.Change, p *principal, in *createPortalLinkInput) (*portalLinkOutput, error) {
 	link, refusal := s.newPortalLink(p, &in.Body)
 	if refusal != nil {
 		return nil, refusal
@@ -195,7 +195,7 @@ type listPortalLinksInput struct {
 	Tenant string `query:"tenant" maxLength:"200" doc:"Only this tenant's."`
 }
 
-func (s *Server) listPortalLinks(ctx context.Context, p *principal, in *listPortalLinksInput) (*pageOutput[PortalLink], error) {
+func listPortalLinks(ctx context.Context, s *Server, p *principal, in *listPortalLinksInput) (*pageOutput[PortalLink], error) {
 	after, err := readCursor[query.Position](in.Cursor)
 	if err != nil {
 		return nil, err
@@ -215,7 +215,7 @@ type deletePortalLinkInput struct {
 	ID string `path:"id" maxLength:"200" doc:"Id of the link."`
 }
 
-func (s *Server) deletePortalLink(ctx context.Context, c *query.Change, p *principal, in *deletePortalLinkInput) (*deletedOutput, error) {
+func deletePortalLink(ctx context.Context, s *Server, c *query.Change, p *principal, in *deletePortalLinkInput) (*deletedOutput, error) {
 	link, err := c.PortalLink(ctx, p.tenant(), in.ID)
 	if err != nil {
 		return nil, err

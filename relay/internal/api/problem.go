@@ -73,7 +73,7 @@ func of(parameter, detail string, args ...any) FieldProblem {
 }
 
 // problemOf maps every error to a status: the only place that does.
-func (s *Server) problemOf(ctx context.Context, err error) *Problem {
+func problemOf(ctx context.Context, s *Server, err error) *Problem {
 	var p *Problem
 	switch {
 	case errors.As(err, &p):
@@ -107,32 +107,6 @@ func sentence(text string) string {
 		return text
 	}
 	return strings.ToUpper(text[:1]) + strings.TrimSuffix(text[1:], ".") + "."
-}
-
-// transform turns what huma says of a request into a Problem. Huma quotes what was sent, which may
-// be a secret: none of that is kept.
-func (s *Server) transform(ctx huma.Context, _ string, v any) (any, error) {
-	model, ok := v.(*huma.ErrorModel)
-	if !ok {
-		return v, nil
-	}
-	p := problem(model.Status, sentence(model.Detail))
-	switch model.Status {
-	case http.StatusUnprocessableEntity:
-		p = invalid()
-	case http.StatusBadRequest:
-		p.Detail = "The body is missing or cannot be read."
-	case http.StatusUnsupportedMediaType:
-		return problem(model.Status, "Send the body as application/json."), nil
-	}
-	for _, detail := range model.Errors {
-		field := fieldProblem(s.api, ctx.Operation(), detail)
-		if model.Status == http.StatusBadRequest && detail.Location == "body" {
-			field.Detail = "The body is not valid JSON."
-		}
-		p.Errors = append(p.Errors, field)
-	}
-	return p, nil
 }
 
 func fieldProblem(api huma.API, op *huma.Operation, d *huma.ErrorDetail) FieldProblem {

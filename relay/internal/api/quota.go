@@ -43,7 +43,7 @@ func (t *tests) take(tenant string, most int, now time.Time) (wait time.Duration
 }
 
 // mayTest is an error where a tenant has made its share of test events.
-func (s *Server) mayTest(p *principal) error {
+func mayTest(s *Server, p *principal) error {
 	q := s.config().API.Quotas
 	if p.tenant() == "" || q.Tests == 0 {
 		return nil
@@ -57,9 +57,9 @@ func (s *Server) mayTest(p *principal) error {
 		"tests in the quotas block of the API.", q.Tests, seconds)).with("Retry-After", strconv.Itoa(seconds))
 }
 
-// quota holds an endpoint that a tenant's key writes to what its tenant may have. It runs in the
-// change that writes it, one of a tenant at a time.
-func (s *Server) quota(ctx context.Context, c *query.Change, p *principal, e *config.Endpoint) error {
+// checkQuota holds an endpoint that a tenant's key writes to what its tenant may have. It runs in
+// the change that writes it, one of a tenant at a time.
+func checkQuota(ctx context.Context, s *Server, c *query.Change, p *principal, e *config.Endpoint) error {
 	q := s.config().API.Quotas
 	if p.tenant() == "" || q == (config.Quotas{}) {
 		return nil

@@ -61,8 +61,8 @@ func TestQuotasHoldForCallsAtOnce(t *testing.T) {
 	require.Equal(t, 3, b.count(t, "SELECT count(*) FROM tailpost.endpoint WHERE tenant = 'acme'"))
 }
 
-// atOnce makes calls that write endpoints, of which none does before four of them wait: for that, or
-// for each other.
+// atOnce makes calls that write endpoints, of which none does before four of them wait: for that,
+// or for each other.
 func (b *bundle) atOnce(t *testing.T, calls int, do func(i int)) {
 	t.Helper()
 	tx, err := b.conn.Begin(t.Context())

@@ -38,13 +38,13 @@ func (o *owner) stuck(st *query.RelayState, now time.Time) time.Duration {
 	return 0
 }
 
-func (s *Server) readyz(ctx context.Context, _ *principal, _ *healthInput) (*healthOutput, error) {
+func readyz(ctx context.Context, s *Server, _ *principal, _ *healthInput) (*healthOutput, error) {
 	if err := s.store.Ready(ctx); err != nil {
 		s.log.Warn().Err(err).Msg("not ready")
 		return nil, problem(http.StatusServiceUnavailable, "The database cannot be used; the relay's log says why.")
 	}
 	status := s.status()
-	reason, err := s.unready(ctx, status)
+	reason, err := unreadyReason(ctx, s, status)
 	switch {
 	case err != nil:
 		return nil, err
@@ -54,9 +54,9 @@ func (s *Server) readyz(ctx context.Context, _ *principal, _ *healthInput) (*hea
 	return &healthOutput{Body: Health{Status: "ok", State: status.State}}, nil
 }
 
-// unready returns why events are not delivered, neither by this process nor by the one that it
-// stands by for; empty: they are.
-func (s *Server) unready(ctx context.Context, status Status) (string, error) {
+// unreadyReason returns why events are not delivered, neither by this process nor by the one that
+// it stands by for; empty: they are.
+func unreadyReason(ctx context.Context, s *Server, status Status) (string, error) {
 	switch status.State {
 	case "delivering":
 		return "", nil

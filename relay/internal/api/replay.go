@@ -90,7 +90,7 @@ type replayOutput struct {
 	Body   Replay
 }
 
-func (s *Server) createReplay(ctx context.Context, p *principal, in *createReplayInput) (*replayOutput, error) {
+func createReplay(ctx context.Context, s *Server, p *principal, in *createReplayInput) (*replayOutput, error) {
 	endpoint, err := s.store.Endpoint(ctx, p.tenant(), in.Body.EndpointID)
 	if err != nil {
 		return nil, err
@@ -115,10 +115,10 @@ func (s *Server) createReplay(ctx context.Context, p *principal, in *createRepla
 		return nil, problem(http.StatusConflict, "Events come as logical messages only: there is no outbox table to replay from.")
 	}
 	if in.Body.DryRun {
-		return s.countReplay(ctx, &r, endpoint.Tenant, patterns)
+		return countReplay(ctx, s, &r, endpoint.Tenant, patterns)
 	}
 	op := (&route{method: http.MethodPost, path: "/v1/replays"}).operation()
-	return inChange(ctx, s, &op, p, in, func(ctx context.Context, c *query.Change, _ *principal, _ *createReplayInput) (*replayOutput, error) {
+	return inChange(ctx, s, &op, p, in, func(ctx context.Context, _ *Server, c *query.Change, _ *principal, _ *createReplayInput) (*replayOutput, error) {
 		r.ID = newID("rp_")
 		if err := c.CreateReplay(ctx, &r); err != nil {
 			return nil, err
@@ -128,7 +128,7 @@ func (s *Server) createReplay(ctx context.Context, p *principal, in *createRepla
 	})
 }
 
-func (s *Server) countReplay(ctx context.Context, r *query.Replay, tenant string, patterns []config.Pattern) (*replayOutput, error) {
+func countReplay(ctx context.Context, s *Server, r *query.Replay, tenant string, patterns []config.Pattern) (*replayOutput, error) {
 	rg := scan.Range{
 		EndpointID: r.EndpointID, Tenant: tenant, Until: r.Until,
 		Wants: func(name string) bool {
@@ -151,7 +151,7 @@ func (s *Server) countReplay(ctx context.Context, r *query.Replay, tenant string
 	return out, nil
 }
 
-func (s *Server) listReplays(ctx context.Context, p *principal, in *listOperationsInput) (*pageOutput[Replay], error) {
+func listReplays(ctx context.Context, s *Server, p *principal, in *listOperationsInput) (*pageOutput[Replay], error) {
 	return listOperations(ctx, p, in, s.store.Replays, showReplay, (*query.Replay).Position)
 }
 
@@ -160,7 +160,7 @@ type ReplayID struct {
 	ID string `path:"id" maxLength:"200" doc:"Id of the replay."`
 }
 
-func (s *Server) getReplay(ctx context.Context, p *principal, in *ReplayID) (*replayOutput, error) {
+func getReplay(ctx context.Context, s *Server, p *principal, in *ReplayID) (*replayOutput, error) {
 	r, err := s.store.Replay(ctx, p.tenant(), in.ID)
 	if err != nil {
 		return nil, err
@@ -193,7 +193,7 @@ type listMissingInput struct {
 	Paged
 }
 
-func (s *Server) listMissing(ctx context.Context, p *principal, in *listMissingInput) (*missingOutput, error) {
+func listMissing(ctx context.Context, s *Server, p *principal, in *listMissingInput) (*missingOutput, error) {
 	after, err := readCursor[query.MissingPosition](in.Cursor)
 	if err != nil {
 		return nil, err
@@ -220,7 +220,7 @@ type cancelReplayInput struct {
 	Repeatable
 }
 
-func (s *Server) cancelReplay(ctx context.Context, c *query.Change, p *principal, in *cancelReplayInput) (*replayOutput, error) {
+func cancelReplay(ctx context.Context, s *Server, c *query.Change, p *principal, in *cancelReplayInput) (*replayOutput, error) {
 	r, err := c.LockReplay(ctx, p.tenant(), in.ID)
 	if err != nil {
 		return nil, err

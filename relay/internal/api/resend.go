@@ -51,17 +51,17 @@ type resentOutput struct {
 	Body   any
 }
 
-func (s *Server) resendDeliveries(ctx context.Context, p *principal, in *selectDeliveriesInput) (*resentOutput, error) {
+func resendDeliveries(ctx context.Context, s *Server, p *principal, in *selectDeliveriesInput) (*resentOutput, error) {
 	var out *selectedOutput
 	var err error
 	w := &in.Body
 	switch {
 	case w.DryRun && w.one():
-		out, err = s.countResend(ctx, p, w)
+		out, err = countResend(ctx, s, p, w)
 	case w.DryRun || w.names():
-		out, err = s.resendNamed(ctx, p, in)
+		out, err = resendNamed(ctx, s, p, in)
 	default:
-		made, err := s.createResend(ctx, p, in)
+		made, err := createResend(ctx, s, p, in)
 		if err != nil {
 			return nil, err
 		}
@@ -74,8 +74,8 @@ func (s *Server) resendDeliveries(ctx context.Context, p *principal, in *selectD
 }
 
 // resendNamed attempts one delivery.
-func (s *Server) resendNamed(ctx context.Context, p *principal, in *selectDeliveriesInput) (*selectedOutput, error) {
-	return s.forSelected(ctx, p, in, "delivery.resend", resendPath, func(c *query.Change, ctx context.Context, f ledger.DeliveryFilter) (int64, error) {
+func resendNamed(ctx context.Context, s *Server, p *principal, in *selectDeliveriesInput) (*selectedOutput, error) {
+	return forSelected(ctx, s, p, in, "delivery.resend", resendPath, func(c *query.Change, ctx context.Context, f ledger.DeliveryFilter) (int64, error) {
 		n, err := c.Resend(ctx, f)
 		if err != nil || n > 0 || !in.Body.one() {
 			return n, err
@@ -90,7 +90,7 @@ type resendOutput struct {
 }
 
 // createResend has the relay attempt many deliveries.
-func (s *Server) createResend(ctx context.Context, p *principal, in *selectDeliveriesInput) (*resendOutput, error) {
+func createResend(ctx context.Context, s *Server, p *principal, in *selectDeliveriesInput) (*resendOutput, error) {
 	filter, err := in.Body.filter(p)
 	if err != nil {
 		return nil, err
@@ -100,7 +100,7 @@ func (s *Server) createResend(ctx context.Context, p *principal, in *selectDeliv
 		return nil, err
 	}
 	op := (&route{method: http.MethodPost, path: resendPath}).operation()
-	return inChange(ctx, s, &op, p, in, func(ctx context.Context, c *query.Change, p *principal, _ *selectDeliveriesInput) (*resendOutput, error) {
+	return inChange(ctx, s, &op, p, in, func(ctx context.Context, _ *Server, c *query.Change, p *principal, _ *selectDeliveriesInput) (*resendOutput, error) {
 		r.ID = newID("rs_")
 		if err := c.CreateResend(ctx, &r); err != nil {
 			return nil, err
@@ -110,7 +110,7 @@ func (s *Server) createResend(ctx context.Context, p *principal, in *selectDeliv
 	})
 }
 
-func (s *Server) listResends(ctx context.Context, p *principal, in *listOperationsInput) (*pageOutput[Resend], error) {
+func listResends(ctx context.Context, s *Server, p *principal, in *listOperationsInput) (*pageOutput[Resend], error) {
 	return listOperations(ctx, p, in, s.store.Resends, showResend, (*query.Resend).Position)
 }
 
@@ -119,7 +119,7 @@ type ResendID struct {
 	ID string `path:"id" maxLength:"200" doc:"Id of the resend."`
 }
 
-func (s *Server) getResend(ctx context.Context, p *principal, in *ResendID) (*resendOutput, error) {
+func getResend(ctx context.Context, s *Server, p *principal, in *ResendID) (*resendOutput, error) {
 	r, err := s.store.Resend(ctx, p.tenant(), in.ID)
 	if err != nil {
 		return nil, err
@@ -132,7 +132,7 @@ type cancelResendInput struct {
 	Repeatable
 }
 
-func (s *Server) cancelResend(ctx context.Context, c *query.Change, p *principal, in *cancelResendInput) (*resendOutput, error) {
+func cancelResend(ctx context.Context, s *Server, c *query.Change, p *principal, in *cancelResendInput) (*resendOutput, error) {
 	r, err := c.LockResend(ctx, p.tenant(), in.ID)
 	if err != nil {
 		return nil, err

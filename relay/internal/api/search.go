@@ -24,8 +24,8 @@ func nameReserved(doc *huma.OpenAPI) {
 	}
 }
 
-// terms are what is searched for.
-func (s *Server) terms(f *SearchFilter) ([]query.Term, error) {
+// searchTerms are what is searched for.
+func searchTerms(s *Server, f *SearchFilter) ([]query.Term, error) {
 	var terms []query.Term
 	for _, text := range f.Search {
 		name, value := config.SplitSearchTerm(text)

@@ -50,8 +50,8 @@ func publicKey(secret config.Secret) string {
 	return public
 }
 
-// seal encrypts what is secret into the row of an endpoint.
-func (s *Server) seal(row *ledger.EndpointRow, sealed ledger.Sealed) error {
+// sealRow encrypts what is secret into the row of an endpoint.
+func sealRow(s *Server, row *ledger.EndpointRow, sealed ledger.Sealed) error {
 	text, err := ledger.EncodeSealed(sealed)
 	if err != nil {
 		return err
@@ -60,8 +60,8 @@ func (s *Server) seal(row *ledger.EndpointRow, sealed ledger.Sealed) error {
 	return err
 }
 
-// unseal decrypts what is secret of a row.
-func (s *Server) unseal(row *ledger.EndpointRow) (ledger.Sealed, error) {
+// unsealRow decrypts what is secret of a row.
+func unsealRow(s *Server, row *ledger.EndpointRow) (ledger.Sealed, error) {
 	if row.Secrets == nil {
 		return ledger.Sealed{}, fmt.Errorf("endpoint %q: %w", row.ID, errNoSecrets)
 	}
@@ -118,12 +118,12 @@ type rotatedOutput struct {
 	Body RotatedSecret
 }
 
-func (s *Server) rotateSecret(ctx context.Context, c *query.Change, p *principal, in *rotateSecretInput) (*rotatedOutput, error) {
+func rotateSecret(ctx context.Context, s *Server, c *query.Change, p *principal, in *rotateSecretInput) (*rotatedOutput, error) {
 	row, err := own(ctx, c, p, in.ID, &in.Conditional)
 	if err != nil {
 		return nil, err
 	}
-	before := s.audited(&row)
+	before := auditedRow(s, &row)
 	body := in.Body
 	if body == nil {
 		body = &NewSecret{}
@@ -132,16 +132,16 @@ func (s *Server) rotateSecret(ctx context.Context, c *query.Change, p *principal
 	if err != nil {
 		return nil, err
 	}
-	sealed, err := s.unseal(&row)
+	sealed, err := unsealRow(s, &row)
 	if err != nil {
 		return nil, err
 	}
-	next, err := s.nextSecret(&row, body, sealed, c.Now())
+	next, err := nextSecret(s, &row, body, sealed, c.Now())
 	if err != nil {
 		return nil, err
 	}
 	sealed.Secrets = rotated(next, sealed.Secrets, c.Now(), grace)
-	if err := s.seal(&row, sealed); err != nil {
+	if err := sealRow(s, &row, sealed); err != nil {
 		return nil, err
 	}
 	if err := row.HideHeaders(); err != nil {
@@ -151,7 +151,7 @@ func (s *Server) rotateSecret(ctx context.Context, c *query.Change, p *principal
 	if err := c.SaveEndpoint(ctx, &row); err != nil {
 		return nil, err
 	}
-	after := s.audited(&row)
+	after := auditedRow(s, &row)
 	if err := c.Audit(ctx, "endpoint.rotate_secret", row.ID, row.Tenant, before, after); err != nil {
 		return nil, err
 	}
@@ -160,7 +160,7 @@ func (s *Server) rotateSecret(ctx context.Context, c *query.Change, p *principal
 	}}
 	if len(sealed.Secrets) > 1 {
 		out.Body.PreviousExpiresAt = &sealed.Secrets[1].ExpiresAt
-		if cfg := s.decode(&row); signature.Scheme(cfg.Signature).Single() {
+		if cfg := decodeRow(s, &row); signature.Scheme(cfg.Signature).Single() {
 			for i := range sealed.Secrets { // they sign one after the other, the oldest first
 				out.Body.SignsFrom = later(out.Body.SignsFrom, sealed.Secrets[i].ExpiresAt)
 			}
@@ -177,7 +177,7 @@ func later(a, b time.Time) time.Time {
 }
 
 // nextSecret returns the secret that follows, checked by the rules of the configuration.
-func (s *Server) nextSecret(row *ledger.EndpointRow, body *NewSecret, sealed ledger.Sealed, now time.Time) (config.Secret, error) {
+func nextSecret(s *Server, row *ledger.EndpointRow, body *NewSecret, sealed ledger.Sealed, now time.Time) (config.Secret, error) {
 	e, err := ledger.DecodeEndpoint(*row)
 	if err != nil {
 		return config.Secret{}, fmt.Errorf("decode endpoint %q: %w", row.ID, err)

@@ -56,7 +56,7 @@ type timeSeriesInput struct {
 	Limit      int       `query:"limit" minimum:"1" maximum:"100" default:"20" doc:"By endpoint and type: how many series at most; the rest is summed up in one."`
 }
 
-func (s *Server) timeSeries(ctx context.Context, p *principal, in *timeSeriesInput) (*timeSeriesOutput, error) {
+func getSeries(ctx context.Context, s *Server, p *principal, in *timeSeriesInput) (*timeSeriesOutput, error) {
 	q, err := in.query(s.now().UTC())
 	if err != nil {
 		return nil, err

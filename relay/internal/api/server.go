@@ -103,7 +103,7 @@ func New(o Options) *Server {
 	s.api = humago.New(s.mux, cfg)
 	s.api.UseMiddleware(s.authenticate)
 	s.api.OpenAPI().Components.Schemas.RegisterTypeAlias(errorModelType(), problemType())
-	s.routes()
+	registerRoutes(s)
 	return s
 }
 
@@ -152,6 +152,32 @@ func (s *Server) recover(w *lateWriter, r *http.Request) {
 	}
 	s.log.Error().Interface("panic", cause).Str("method", r.Method).Bytes("stack", debug.Stack()).Msg("the API panicked")
 	w.fail(problem(http.StatusInternalServerError, "Something went wrong; the relay's log says what."))
+}
+
+// transform turns what huma says of a request into a Problem. Huma quotes what was sent, which may
+// be a secret: none of that is kept.
+func (s *Server) transform(ctx huma.Context, _ string, v any) (any, error) {
+	model, ok := v.(*huma.ErrorModel)
+	if !ok {
+		return v, nil
+	}
+	p := problem(model.Status, sentence(model.Detail))
+	switch model.Status {
+	case http.StatusUnprocessableEntity:
+		p = invalid()
+	case http.StatusBadRequest:
+		p.Detail = "The body is missing or cannot be read."
+	case http.StatusUnsupportedMediaType:
+		return problem(model.Status, "Send the body as application/json."), nil
+	}
+	for _, detail := range model.Errors {
+		field := fieldProblem(s.api, ctx.Operation(), detail)
+		if model.Status == http.StatusBadRequest && detail.Location == "body" {
+			field.Detail = "The body is not valid JSON."
+		}
+		p.Errors = append(p.Errors, field)
+	}
+	return p, nil
 }
 
 // write ends a request with a problem before its operation runs.

@@ -95,7 +95,7 @@ func (s *Server) Renew(ctx context.Context, keyID string, fingerprint []byte, ad
 	case errors.Is(err, query.ErrNotFound):
 		return nil, sessionOver()
 	case err != nil:
-		return nil, s.problemOf(ctx, err)
+		return nil, problemOf(ctx, s, err)
 	case subtle.ConstantTimeCompare(fingerprint, now) != 1:
 		return nil, sessionOver()
 	}
@@ -138,7 +138,7 @@ func (s *Server) ServeSession(w http.ResponseWriter, r *http.Request, session *S
 	if s.now().Sub(session.renewed) > sessionFresh {
 		renewed, err := s.Renew(r.Context(), session.KeyID(), session.fingerprint, session.principal.address)
 		if err != nil {
-			writeProblem(w, s.problemOf(r.Context(), err))
+			writeProblem(w, problemOf(r.Context(), s, err))
 			return
 		}
 		session = renewed

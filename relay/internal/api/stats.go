@@ -41,7 +41,7 @@ type statsOutput struct {
 	Body StatsByTime
 }
 
-func (s *Server) endpointStats(ctx context.Context, p *principal, in *EndpointID) (*statsOutput, error) {
+func getEndpointStats(ctx context.Context, s *Server, p *principal, in *EndpointID) (*statsOutput, error) {
 	row, err := s.store.Endpoint(ctx, p.tenant(), in.ID)
 	if err != nil {
 		return nil, err

@@ -79,7 +79,7 @@ type relayOutput struct {
 	Body Relay
 }
 
-func (s *Server) getRelay(ctx context.Context, p *principal, _ *relayInput) (*relayOutput, error) {
+func getRelay(ctx context.Context, s *Server, p *principal, _ *relayInput) (*relayOutput, error) {
 	if p.tenant() != "" {
 		return nil, query.ErrNotFound
 	}
@@ -107,7 +107,7 @@ type metricsOutput struct {
 	Body        []byte
 }
 
-func (s *Server) getMetrics(ctx context.Context, p *principal, _ *metricsInput) (*metricsOutput, error) {
+func getMetrics(ctx context.Context, s *Server, p *principal, _ *metricsInput) (*metricsOutput, error) {
 	if p.tenant() != "" {
 		return nil, query.ErrNotFound // they are of every tenant's endpoints
 	}
@@ -129,6 +129,6 @@ type healthOutput struct {
 
 type healthInput struct{}
 
-func (s *Server) healthz(_ context.Context, _ *principal, _ *healthInput) (*healthOutput, error) {
+func healthz(_ context.Context, s *Server, _ *principal, _ *healthInput) (*healthOutput, error) {
 	return &healthOutput{Body: Health{Status: "ok", State: s.status().State}}, nil
 }

@@ -60,13 +60,13 @@ func (t *tails) end() {
 	t.open--
 }
 
-func (s *Server) streamAttempts(ctx context.Context, p *principal, in *streamInput) (*huma.StreamResponse, error) {
+func streamAttempts(ctx context.Context, s *Server, p *principal, in *streamInput) (*huma.StreamResponse, error) {
 	after, err := readCursor[query.TailPosition](in.LastEventID)
 	if err != nil {
 		return nil, invalid(of("Last-Event-ID", "It is not the id of an event of this stream."))
 	}
 	filter := AttemptFilter{SearchFilter: in.SearchFilter, EventID: in.EventID, EventType: in.EventType, Tenant: in.Tenant, Outcome: in.Outcome, StatusClass: in.StatusClass}
-	q, err := s.attemptQuery(&filter, p, &Paged{})
+	q, err := attemptQuery(s, &filter, p, &Paged{})
 	if err != nil {
 		return nil, err
 	}

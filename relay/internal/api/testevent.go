@@ -39,7 +39,7 @@ type attemptOutput struct {
 	Body Attempt
 }
 
-func (s *Server) testEndpoint(ctx context.Context, p *principal, in *testEndpointInput) (*attemptOutput, error) {
+func testEndpoint(ctx context.Context, s *Server, p *principal, in *testEndpointInput) (*attemptOutput, error) {
 	op := (&route{method: http.MethodPost, path: "/v1/endpoints/{id}/test"}).operation()
 	// The request is made outside of the transaction, which would otherwise be open for as long as
 	// the receiver likes.
@@ -60,14 +60,14 @@ func (s *Server) testEndpoint(ctx context.Context, p *principal, in *testEndpoin
 	if err != nil {
 		return nil, err
 	}
-	if err := s.mayTest(p); err != nil {
+	if err := mayTest(s, p); err != nil {
 		return nil, err
 	}
-	attempt, err := s.sendTest(ctx, &row, in.Body)
+	attempt, err := sendTest(ctx, s, &row, in.Body)
 	if err != nil {
 		return nil, err
 	}
-	return inChange(ctx, s, &op, p, in, func(ctx context.Context, c *query.Change, _ *principal, _ *testEndpointInput) (*attemptOutput, error) {
+	return inChange(ctx, s, &op, p, in, func(ctx context.Context, _ *Server, c *query.Change, _ *principal, _ *testEndpointInput) (*attemptOutput, error) {
 		if err := c.RecordTest(ctx, attempt); err != nil {
 			return nil, err
 		}
@@ -79,12 +79,12 @@ func (s *Server) testEndpoint(ctx context.Context, p *principal, in *testEndpoin
 }
 
 // sendTest makes one attempt with a made-up event.
-func (s *Server) sendTest(ctx context.Context, row *ledger.EndpointRow, body *TestEvent) (*outbox.Attempt, error) {
-	cfg, err := s.sendable(row)
+func sendTest(ctx context.Context, s *Server, row *ledger.EndpointRow, body *TestEvent) (*outbox.Attempt, error) {
+	cfg, err := sendableRow(s, row)
 	if err != nil {
 		return nil, err
 	}
-	ev, err := s.testEvent(ctx, row, body)
+	ev, err := newTestEvent(ctx, s, row, body)
 	if err != nil {
 		return nil, err
 	}
@@ -106,8 +106,8 @@ func (s *Server) sendTest(ctx context.Context, row *ledger.EndpointRow, body *Te
 	return &attempt, nil
 }
 
-// sendable returns an endpoint with what it takes to sign.
-func (s *Server) sendable(row *ledger.EndpointRow) (config.Endpoint, error) {
+// sendableRow returns an endpoint with what it takes to sign.
+func sendableRow(s *Server, row *ledger.EndpointRow) (config.Endpoint, error) {
 	current := s.config()
 	if row.Source == ledger.SourceConfig {
 		for i := range current.Endpoints {
@@ -121,7 +121,7 @@ func (s *Server) sendable(row *ledger.EndpointRow) (config.Endpoint, error) {
 	if err != nil {
 		return e, fmt.Errorf("decode endpoint %q: %w", row.ID, err)
 	}
-	sealed, err := s.unseal(row)
+	sealed, err := unsealRow(s, row)
 	if err != nil {
 		return e, err
 	}
@@ -130,8 +130,8 @@ func (s *Server) sendable(row *ledger.EndpointRow) (config.Endpoint, error) {
 	return e, (&settler{e: &e}).finish(current.TenantNetwork())
 }
 
-// testEvent makes the event up.
-func (s *Server) testEvent(ctx context.Context, row *ledger.EndpointRow, body *TestEvent) (*outbox.Event, error) {
+// newTestEvent makes the event up.
+func newTestEvent(ctx context.Context, s *Server, row *ledger.EndpointRow, body *TestEvent) (*outbox.Event, error) {
 	name := testType
 	payload, err := json.Marshal(map[string]any{"test": true, "endpoint_id": row.ID})
 	if err != nil {

@@ -40,9 +40,9 @@ type putEndpointOutput struct {
 }
 
 // putEndpoint makes the endpoint of a name, or replaces the settings of the one that there is, so
-// that a set-up script can run twice. One that is as asked for is left alone: its version stays, and
-// the audit has no row.
-func (s *Server) putEndpoint(ctx context.Context, c *query.Change, p *principal, in *putEndpointInput) (*putEndpointOutput, error) {
+// that a set-up script can run twice. One that is as asked for is left alone: its version stays,
+// and the audit has no row.
+func putEndpoint(ctx context.Context, s *Server, c *query.Change, p *principal, in *putEndpointInput) (*putEndpointOutput, error) {
 	tenant, own := ownTenant(p, in.Tenant)
 	switch {
 	case !own:
@@ -60,7 +60,7 @@ func (s *Server) putEndpoint(ctx context.Context, c *query.Change, p *principal,
 		if in.IfMatch != "" {
 			return nil, query.ErrStale
 		}
-		out, err := s.create(ctx, c, p, &NewEndpoint{
+		out, err := createRow(ctx, s, c, p, &NewEndpoint{
 			EndpointSettings: in.Body.EndpointSettings, URL: in.Body.URL, Tenant: tenant, Secret: in.Body.Secret, SecretType: in.Body.SecretType,
 		}, in.Body.Status)
 		if err != nil {
@@ -71,7 +71,7 @@ func (s *Server) putEndpoint(ctx context.Context, c *query.Change, p *principal,
 		if err := in.check(rows[0].Version); err != nil {
 			return nil, err
 		}
-		out, err := s.putOver(ctx, c, p, &rows[0], &in.Body)
+		out, err := putOver(ctx, s, c, p, &rows[0], &in.Body)
 		if err != nil {
 			return nil, err
 		}
@@ -85,31 +85,31 @@ func (s *Server) putEndpoint(ctx context.Context, c *query.Change, p *principal,
 }
 
 // putOver replaces the settings of an endpoint.
-func (s *Server) putOver(ctx context.Context, c *query.Change, p *principal, row *ledger.EndpointRow, in *NamedEndpoint) (*endpointOutput, error) {
+func putOver(ctx context.Context, s *Server, c *query.Change, p *principal, row *ledger.EndpointRow, in *NamedEndpoint) (*endpointOutput, error) {
 	e := config.Endpoint{ID: row.ID, URL: row.URL, Tenant: row.Tenant}
 	set := settler{e: &e}
 	var err error
-	if set.sealed, err = s.unseal(row); err != nil {
+	if set.sealed, err = unsealRow(s, row); err != nil {
 		return nil, err
 	}
-	was, before := set.sealed, s.audited(row) // before the URL moves, and what was sealed for another receiver goes
+	was, before := set.sealed, auditedRow(s, row) // before the URL moves, and what was sealed for another receiver goes
 	if in.Secret != "" && (len(was.Secrets) == 0 || was.Secrets[0].Secret.Reveal() != in.Secret) {
 		set.fail("/secret", "The endpoint has another secret, which has to sign for a while longer: leave secret out, and rotate it.")
 	}
 	set.moveTo(in.URL)
 	set.apply(&in.EndpointSettings)
-	if err := s.fill(ctx, c, p, row, &set, in.Status); err != nil {
+	if err := fillRow(ctx, s, c, p, row, &set, in.Status); err != nil {
 		return nil, err
 	}
 	is := ledger.Sealed{Secrets: set.sealed.Secrets, Headers: e.Headers, Auth: e.Auth, TLS: e.TLS}
-	if reflect.DeepEqual(before, s.audited(row)) && sameSealed(&was, &is) {
-		return s.shown(ctx, c, row)
+	if reflect.DeepEqual(before, auditedRow(s, row)) && sameSealed(&was, &is) {
+		return shownRow(ctx, s, c, row)
 	}
-	return s.overwrite(ctx, c, row, &before, "endpoint.replace")
+	return overwriteRow(ctx, s, c, row, &before, "endpoint.replace")
 }
 
-// sameSealed reports whether two endpoints have the same secrets, headers and certificates; none and
-// an empty list of them are the same.
+// sameSealed reports whether two endpoints have the same secrets, headers and certificates; none
+// and an empty list of them are the same.
 func sameSealed(a, b *ledger.Sealed) bool {
 	return reflect.DeepEqual(a.Secrets, b.Secrets) && maps.Equal(a.Headers, b.Headers) && reflect.DeepEqual(a.Auth, b.Auth) && reflect.DeepEqual(a.TLS, b.TLS)
 }
