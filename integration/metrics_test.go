@@ -118,10 +118,16 @@ api {
 		}
 		require.InDelta(t, b.db.Count(t, "SELECT count(*) FROM tailpost.attempt"), metrics.number("tailpost_recorded_rows_total attempt"), 0)
 		require.Positive(t, metrics.number("tailpost_recorded_batches_total"))
+		require.EqualValues(t, 2*events, metrics["tailpost_delivery_latency_seconds"].GetHistogram().GetSampleCount(), "those that failed first too")
+		rows := metrics["tailpost_recording_rows"].GetHistogram()
+		require.InDelta(t, metrics.number("tailpost_recorded_rows_total attempt")+metrics.number("tailpost_recorded_rows_total delivery"), rows.GetSampleSum(), 0)
+		require.Positive(t, metrics["tailpost_recording_duration_seconds"].GetHistogram().GetSampleSum())
 		require.InDelta(t, b.db.Count(t, "SELECT (settled_lsn - '0/0')::bigint FROM tailpost.relay"), metrics.number("tailpost_settled_lsn"), 1<<16, "since then")
 		for name, want := range map[string]float64{
 			"tailpost_state delivering": 1, "tailpost_state standby": 0, "tailpost_epoch": 1, "tailpost_database_up": 1,
 			"tailpost_slot_active": 1, "tailpost_gaps_total": 1, "tailpost_lag_seconds": 0, "tailpost_in_memory_bytes": 0,
+			"tailpost_in_flight_requests": 0, "tailpost_reconnects_total": 0, "tailpost_audits_total complete": 0,
+			"tailpost_reloads_total taken": 0, "tailpost_config_last_reload_successful": 1,
 			"tailpost_deliveries broken dead": events, "tailpost_deliveries broken pending": 0, "tailpost_deliveries paused pending": events,
 		} {
 			require.InDelta(t, want, metrics.number(name), 0, name)
@@ -138,5 +144,24 @@ api {
 		require.Positive(t, metrics.number("tailpost_slot_retained_bytes"))
 		require.GreaterOrEqual(t, metrics.number("process_resident_memory_bytes"), 1e6)
 	}
+
+	relay.Reload(t, "database {")
+	relay.Await(t, "configuration not reloaded: it is invalid, the old one stays", nil)
+	b.db.Run(t, "SELECT pg_terminate_backend(active_pid) FROM pg_replication_slots WHERE slot_name = $1", b.db.Slot)
+	kit.Eventually(t, kit.Patience, func() error {
+		got := scrape(t, own, "")
+		for name, want := range map[string]float64{
+			"tailpost_reloads_total refused": 1, "tailpost_config_last_reload_successful": 0, "tailpost_reconnects_total": 1,
+			"tailpost_epoch": 2,
+		} {
+			if got.number(name) != want {
+				return fmt.Errorf("%s is %v", name, got.number(name))
+			}
+		}
+		return nil
+	})
+	relay.Reload(t, config.HCL())
+	relay.Await(t, kit.LogReloaded, nil)
+	require.InDelta(t, 1, scrape(t, own, "").number("tailpost_config_last_reload_successful"), 0)
 	require.Zero(t, relay.Stop(t))
 }

@@ -94,8 +94,9 @@ type Delivery struct {
 	NextAttemptAt time.Time // zero: dead, or waiting behind an earlier delivery of its key
 	LastStatus    int       // 0: none
 	LastError     string
-	Trigger       Trigger  // of the next attempts, where a person asked for them: TriggerResend or TriggerReplay
-	Search        []string // what the event is found by, while it has no attempt
+	Trigger       Trigger   // of the next attempts, where a person asked for them: TriggerResend or TriggerReplay
+	Search        []string  // what the event is found by, while it has no attempt
+	QueuedAt      time.Time // when its row was written; zero: it is not yet
 }
 
 // Pair names a delivery.

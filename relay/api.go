@@ -187,7 +187,7 @@ func (r *Relay) apiStatus() api.Status {
 func (r *Relay) newMetrics(st *query.Store) *telemetry.Metrics {
 	return telemetry.New(telemetry.Options{
 		Store: st, Slot: r.Status().Slot, Version: r.opts.Version, Status: r.metricsStatus,
-		LogDropped: r.opts.LogDropped, Clocks: r.clocks, Settings: r.metricsSettings,
+		LogDropped: r.opts.LogDropped, Clocks: r.clocks, Certificates: &r.certificates, Rare: &r.rare, Settings: r.metricsSettings,
 		Unaccounted: func(ctx context.Context) (int, error) { return api.Unaccounted(ctx, st, r.Status().Slot) },
 		States:      []string{string(Starting), string(Standby), string(Delivering), string(Draining), string(Stopped)},
 	})
@@ -204,6 +204,7 @@ func (r *Relay) metricsStatus() telemetry.Status {
 	r.mu.Unlock()
 	s := telemetry.Status{State: string(status.State), Epoch: status.Epoch}
 	if h != nil {
+		s.InFlight = h.dispatcher.InFlight()
 		s.Deliveries, s.Bytes = h.dispatcher.InMemory()
 		for id, a := range h.dispatcher.Limited() {
 			s.Limited = append(s.Limited, telemetry.Limited{Endpoint: id, Admitting: a.Admitting, Concurrency: a.Concurrency})

@@ -138,7 +138,7 @@ func (h *holding) again(begin source.Position, until outbox.LSN) *intake.Again {
 func (h *holding) besides(cfg *config.Config, hold ledger.Hold, found taken) {
 	h.auditor = heal.NewAuditor(heal.AuditorOptions{
 		Ledger: h.ledger, Dispatcher: h.dispatcher, Barriers: h.barriers, Hold: hold, Position: found.position, Outbox: cfg.Outbox,
-		Attempts: cfg.Retention.Attempts, Logger: h.r.log,
+		Attempts: cfg.Retention.Attempts, Ended: h.r.rare.Audited, Logger: h.r.log,
 		Open: func(ctx context.Context, scope scan.Scope) (heal.Table, error) {
 			return h.ledger.NewSweep(ctx, cfg.Outbox.Mapping, scope)
 		},
@@ -331,10 +331,10 @@ func (h *holding) ack(p source.Position) {
 func (h *holding) held() bool { return h.stream.Held() && h.ledger.Connected() }
 
 // committed takes in what was recorded.
-func (h *holding) committed(b *ledger.Batch) {
-	h.upkeep.Committed(b)
+func (h *holding) committed(recorded dispatch.Recorded) {
+	h.upkeep.Committed(recorded.Batch)
 	if m := h.r.metrics; m != nil {
-		m.Committed(b)
+		m.Committed(telemetry.Recorded(recorded))
 	}
 }
 

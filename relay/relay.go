@@ -84,8 +84,11 @@ type Relay struct {
 	opts Options
 	log  zerolog.Logger
 
-	clocks    *telemetry.Clocks
-	reloading sync.Mutex // one Reload at a time
+	clocks *telemetry.Clocks
+	rare   telemetry.Rare
+
+	certificates telemetry.Certificates
+	reloading    sync.Mutex // one Reload at a time
 
 	mu      sync.Mutex
 	set     *settings
@@ -160,7 +163,8 @@ func (r *Relay) newClients(cfg *config.Config, roots *x509.CertPool) (clients, e
 	}
 	options := webhook.Options{
 		Network: cfg.Network, UserAgent: "Tailpost/" + r.opts.Version, Deny: listeners, Refused: r.clocks.Receiver,
-		Roots: roots,
+		Secured: r.certificates.Presented,
+		Roots:   roots,
 	}
 	own, err := webhook.NewClient(options)
 	if err != nil {
@@ -282,6 +286,7 @@ func (r *Relay) holdAgain(ctx, hard context.Context, led *ledger.Ledger) error {
 			return err
 		}
 		r.signs.Ended(err)
+		r.rare.Reconnected()
 		if time.Since(began) > time.Minute {
 			backoff.Reset()
 		}

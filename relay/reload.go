@@ -92,6 +92,16 @@ func (s *settings) close(others *settings) {
 func (r *Relay) Reload(ctx context.Context, cfg *config.Config) error {
 	r.reloading.Lock()
 	defer r.reloading.Unlock()
+	err := r.reload(ctx, cfg)
+	r.rare.Reloaded(err != nil && !errors.Is(err, ErrRestart))
+	return err
+}
+
+// ReloadRefused counts, for the metrics, a configuration that could not be read, and so came to no
+// Reload.
+func (r *Relay) ReloadRefused() { r.rare.Reloaded(true) }
+
+func (r *Relay) reload(ctx context.Context, cfg *config.Config) error {
 	old := r.settings()
 	cfg, restart := fixed(old.cfg, cfg)
 	next, err := r.build(cfg, old)

@@ -187,6 +187,7 @@ func reload(ctx context.Context, a *app, named chan []string, r *relay.Relay, lo
 	named <- a.read
 	if diagnostics.HasErrors() {
 		a.printDiagnostics(diagnostics)
+		r.ReloadRefused()
 		log.Error().Str("config", a.configPath).Msg("configuration not reloaded: it is invalid, the old one stays")
 		return
 	}

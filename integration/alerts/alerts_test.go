@@ -1,7 +1,11 @@
 package alerts_test
 
 import (
+	"encoding/pem"
 	"fmt"
+	"net/http"
+	"net/http/httptest"
+	"os"
 	"path/filepath"
 	"strings"
 	"sync"
@@ -30,7 +34,8 @@ type world struct {
 	db       *kit.Database
 	receiver *kit.Receiver
 	endpoint kit.Endpoint
-	outbox   string // attributes of the outbox block
+	outbox   string            // attributes of the outbox block
+	env      map[string]string // of the relay's process
 }
 
 func setup(t *testing.T) *world {
@@ -46,7 +51,7 @@ func (w *world) relay(t *testing.T, name, stream string) *kit.Relay {
 	config := w.db.Config(w.endpoint)
 	config.Outbox = w.outbox
 	config.More = "metrics { listen = \"127.0.0.1:0\" }\n"
-	options := kit.Options{Config: config}
+	options := kit.Options{Config: config, Env: w.env}
 	if stream != "" {
 		options.Env = map[string]string{"DIRECT_URL": stream}
 		options.HCL = strings.Replace(config.HCL(), "database {", "database {\n  replication_url = env(\"DIRECT_URL\")", 1)
@@ -243,6 +248,45 @@ func TestAGapIsTold(t *testing.T) {
 }
 
 // What takes another machine or a broken clock is put into what the relay shows.
+func TestAConfigurationIsRefused(t *testing.T) {
+	w := setup(t)
+	relay := w.relay(t, "a", "")
+	relay.Await(t, kit.LogDelivering, nil)
+	w.minutes(t, 2)
+	good, err := os.ReadFile(relay.Path)
+	require.NoError(t, err)
+	relay.Reload(t, "database {")
+	w.shows(t, func(m samples) bool { return m["tailpost_config_last_reload_successful"] == 0 })
+	w.fires(t, "TailpostConfigRefused", "", 7)
+	relay.Reload(t, string(good))
+	w.shows(t, func(m samples) bool { return m["tailpost_config_last_reload_successful"] == 1 })
+	w.clears(t, "TailpostConfigRefused", 1)
+}
+
+// TestACertificateExpires pretends that the certificate of a real receiver is about to expire.
+func TestACertificateExpires(t *testing.T) {
+	w := setup(t)
+	receiver := httptest.NewTLSServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {}))
+	t.Cleanup(receiver.Close)
+	authority := filepath.Join(t.TempDir(), "ca.pem")
+	pemBlock := pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: receiver.Certificate().Raw})
+	require.NoError(t, os.WriteFile(authority, pemBlock, 0o600))
+	w.env = map[string]string{"SSL_CERT_FILE": authority}
+	w.endpoint.URL = receiver.URL
+	w.relay(t, "a", "").Await(t, kit.LogDelivering, nil)
+	w.db.Insert(t, events(1)...)
+	const name = "tailpost_certificate_expiry_timestamp_seconds"
+	w.shows(t, func(m samples) bool {
+		return m[name+` endpoint="erp"`] == float64(receiver.Certificate().NotAfter.Unix())
+	})
+	w.minutes(t, 20)
+	require.Empty(t, w.active())
+	w.pretend = map[string]float64{name: float64(w.now.Add(13 * 24 * time.Hour).Unix())}
+	w.fires(t, "TailpostCertificateExpires", "erp", 17)
+	w.pretend = nil
+	w.clears(t, "TailpostCertificateExpires", 1)
+}
+
 func TestWhatCannotBeBrokenHere(t *testing.T) {
 	w := setup(t)
 	w.relay(t, "a", "").Await(t, kit.LogDelivering, nil)

@@ -381,7 +381,7 @@ var sourceMutants = []mutant{
 	{
 		name:    "core-frontier-remembers",
 		file:    "relay/internal/source/frontier.go",
-		old:     "\t\ttx.next, tx.end, tx.at = nil, 0, time.Time{}",
+		old:     "\t\ttx.next, tx.end = nil, 0",
 		new:     "\t\ttx.next = nil",
 		promise: "A transaction that is used again says nothing of before.",
 		pkg:     "./relay/internal/source",

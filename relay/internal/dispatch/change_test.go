@@ -80,9 +80,9 @@ func newLife(t *testing.T, with ...func(*life, *dispatch.Options)) *life {
 // commit runs f as a transaction of the stream.
 func (l *life) commit(f func(tx *source.Unsettled)) {
 	l.at += 10
-	tx := l.tracker.Begin()
+	tx := l.tracker.Begin(time.Now())
 	f(tx)
-	l.tracker.Commit(tx, l.at+5, time.Now())
+	l.tracker.Commit(tx, l.at+5)
 	l.Advanced()
 }
 

@@ -25,6 +25,8 @@ type event struct {
 
 	tx   *source.Unsettled // nil: loaded from the table, settled long ago
 	cost int64             // bytes charged to the budget for each delivery
+
+	committed time.Time // when its transaction did; of one loaded from the table, when it was queued
 }
 
 // delivery is one event to one endpoint, in memory.

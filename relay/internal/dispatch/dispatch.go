@@ -73,7 +73,7 @@ type Options struct {
 	Ack func(source.Position)
 	// Committed takes each batch once it is committed, in the recorder's goroutine, and keeps
 	// nothing of it. nil: nobody.
-	Committed func(*ledger.Batch)
+	Committed func(Recorded)
 	// Held reports whether this relay may still believe that it holds the slot. Dispatch asks
 	// before a request is taken up, and again before it is written. nil: it does.
 	Held func() bool
@@ -99,6 +99,16 @@ type Options struct {
 	Logger zerolog.Logger
 }
 
+// Recorded is a batch that is committed.
+type Recorded struct {
+	*ledger.Batch
+
+	Took time.Duration // the transaction
+	// Waited is how long after the commit of its event each delivery was made; where the event had
+	// been queued, after that. What a person asked for again is not among them.
+	Waited []time.Duration
+}
+
 // Trace is the spans of an attempt that was begun.
 type Trace interface {
 	// Headers returns what the request carries in place of the event's own context.
@@ -113,7 +123,7 @@ type Dispatcher struct {
 	ledger   Ledger
 	frontier *source.Frontier
 	ack      func(source.Position)
-	commits  func(*ledger.Batch) // nil: nobody wants to know
+	commits  func(Recorded) // nil: nobody wants to know
 	held     func() bool
 	trace    func(e *outbox.Event, endpoint string, number int, trigger outbox.Trigger, at time.Time) Trace // nil: nobody traces
 	grace    time.Duration
@@ -258,7 +268,7 @@ func (d *Dispatcher) drain(grace time.Duration) {
 // never blocks: the caller asks Ready before it reads on. tx is the event's transaction.
 func (d *Dispatcher) Take(ev outbox.Event, tx *source.Unsettled) {
 	r := d.routing.Load()
-	e := &event{Event: ev, tx: tx}
+	e := &event{Event: ev, tx: tx, committed: tx.At()}
 	d.matches = r.table.Match(d.matches[:0], &e.Event)
 	n := len(d.matches)
 	if n == 0 {
@@ -327,6 +337,14 @@ func (d *Dispatcher) InMemory() (deliveries int, bytes int64) { return d.budget.
 // Advanced tells that the frontier may have moved without a record, after a transaction without
 // deliveries.
 func (d *Dispatcher) Advanced() { d.recorder.notify() }
+
+// InFlight is how many requests wait for an answer. It may be called from any goroutine.
+func (d *Dispatcher) InFlight() (n int) {
+	for l := range d.routing.Load().all() {
+		n += l.view().InFlight
+	}
+	return n
+}
 
 // Admission is how much of an endpoint's concurrency is in use, and what it is left of it because
 // its receiver has too much to do.

@@ -65,13 +65,13 @@ func flood(t *testing.T, sender dispatch.Sender, endpoints, events, young int) (
 	ctx, cancel := context.WithCancel(t.Context())
 	ended := make(chan error, 1)
 	run = func() {
-		tx := tracker.Begin()
+		tx := tracker.Begin(time.Now())
 		for i := range events {
 			for _, e := range list {
 				d.Take(outbox.Event{ID: fmt.Sprintf("%s/%d", e.Config.ID, i), Type: e.Config.ID}, tx)
 			}
 		}
-		tracker.Commit(tx, 1, time.Now())
+		tracker.Commit(tx, 1)
 		go func() { ended <- d.Run(ctx) }()
 		synctest.Wait()
 	}

@@ -196,7 +196,7 @@ func (l *lane) restore(c *chain, rows *links) {
 // revive makes a delivery of its row.
 func (l *lane) revive(row *outbox.Delivery) *delivery {
 	dl := &delivery{
-		ev: &event{Event: row.Event}, lane: l, attempts: row.Attempts,
+		ev: &event{Event: row.Event, committed: row.QueuedAt}, lane: l, attempts: row.Attempts,
 		row: true, settled: true, trigger: row.Trigger, generation: l.generation,
 		cost: overhead + int64(len(row.Event.Payload)),
 	}

@@ -12,7 +12,6 @@ import (
 	"github.com/tailpost/tailpost/config"
 	"github.com/tailpost/tailpost/outbox"
 	"github.com/tailpost/tailpost/relay/internal/dispatch"
-	"github.com/tailpost/tailpost/relay/internal/ledger"
 	"github.com/tailpost/tailpost/relay/internal/source"
 	"github.com/tailpost/tailpost/relay/internal/webhook"
 )
@@ -29,7 +28,7 @@ func tells(t *testing.T) (l *life, heard *[]told) {
 	heard = new([]told)
 	fails := sender(func(_ context.Context, r *webhook.Request) webhook.Result { return answer(r, 500) })
 	l = newLife(t, func(_ *life, o *dispatch.Options) {
-		o.Committed = func(b *ledger.Batch) {
+		o.Committed = func(b dispatch.Recorded) {
 			looked.Lock()
 			defer looked.Unlock()
 			for _, content := range b.Emit {

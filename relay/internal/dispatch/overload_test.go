@@ -119,9 +119,9 @@ func press(t *testing.T, r *receiverOf, d time.Duration) (began time.Time, seen 
 				seen, next = append(seen, a), now
 			}
 		}
-		tx := tracker.Begin()
+		tx := tracker.Begin(time.Now())
 		dp.Take(outbox.Event{ID: fmt.Sprint("e", i), Type: "a"}, tx)
-		tracker.Commit(tx, source.Position(i+1), time.Now())
+		tracker.Commit(tx, source.Position(i+1))
 	}
 	cancel()
 	require.NoError(t, <-ended)

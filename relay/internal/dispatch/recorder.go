@@ -63,6 +63,7 @@ type recorder struct {
 	// Owned by run.
 	spare    []item
 	batch    ledger.Batch
+	waited   []time.Duration // see Recorded
 	acked    source.Position
 	now      time.Time // when the last batch was committed
 	settled  int
@@ -240,18 +241,20 @@ func (r *recorder) record(ctx context.Context, items []item) error {
 		Attempts: b.Attempts[:0], Park: b.Park[:0], Update: b.Update[:0], Remove: b.Remove[:0], Endpoints: b.Endpoints[:0],
 		Versions: b.Versions[:0], Dropped: b.Dropped[:0], Emit: b.Emit[:0],
 	}
+	r.waited = r.waited[:0]
 	for i := range items {
 		r.write(&items[i])
 	}
 	settled := r.frontier(b)
+	began := time.Now()
 	if err := r.d.ledger.Record(ctx, r.d.hold, b); err != nil {
 		return err
 	}
 	r.ack(settled)
-	if r.d.commits != nil {
-		r.d.commits(b)
-	}
 	r.now = time.Now()
+	if r.d.commits != nil {
+		r.d.commits(Recorded{Batch: b, Took: r.now.Sub(began), Waited: r.waited})
+	}
 	for i := range items {
 		items[i].dl.lane.recorded(&items[i])
 	}
@@ -288,6 +291,7 @@ func (r *recorder) write(it *item) {
 		}
 		switch it.attempt.Outcome {
 		case outbox.Delivered:
+			r.wait(it)
 			if dl.row {
 				b.Remove = append(b.Remove, ledger.QueueRow{
 					Pair: outbox.Pair{EventID: dl.ev.ID, EndpointID: dl.lane.id}, CommitLSN: dl.ev.CommitLSN, Seq: dl.ev.Seq,
@@ -300,6 +304,14 @@ func (r *recorder) write(it *item) {
 		}
 	}
 	r.settle(dl)
+}
+
+// wait notes how long a delivery took from the commit of its event.
+func (r *recorder) wait(it *item) {
+	a := &it.attempt
+	if asked := a.Trigger != outbox.TriggerStream && a.Trigger != outbox.TriggerRetry; !asked && !it.dl.ev.committed.IsZero() {
+		r.waited = append(r.waited, a.AttemptedAt.Add(a.Duration).Sub(it.dl.ev.committed))
+	}
 }
 
 // keep writes an undelivered delivery's row, new or changed.

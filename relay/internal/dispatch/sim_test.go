@@ -155,13 +155,13 @@ func (w *world) stream(ctx context.Context, tracker *source.Frontier, i int) {
 			return
 		}
 	}
-	tx := tracker.Begin()
+	tx := tracker.Begin(time.Now())
 	e := w.entry(i)
 	if e.change != nil {
 		w.changeStreamed(e.change, tx, i)
 	}
 	w.take(&e.event, tx, i)
-	tracker.Commit(tx, end(i), time.Now())
+	tracker.Commit(tx, end(i))
 	w.dispatcher.Advanced()
 	if i%w.burst == 0 {
 		pause(ctx, time.Duration(1+w.rnd.Int64N(int64(w.gap))))

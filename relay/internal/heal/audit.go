@@ -86,6 +86,7 @@ type AuditorOptions struct {
 	Position   ledger.Position // what the slot's row says
 	Outbox     config.Outbox
 	Attempts   time.Duration // how long attempts are kept; 0: for ever
+	Ended      func(error)   // takes what came of each audit; nil: nobody wants to know
 	Logger     zerolog.Logger
 }
 
@@ -185,6 +186,9 @@ func (a *Auditor) Run(ctx context.Context, first *Inquiry) error {
 			}
 		}
 		err := a.audit(ctx, q)
+		if a.Ended != nil && ctx.Err() == nil {
+			a.Ended(err)
+		}
 		a.Dispatcher.Healed()
 		switch {
 		case err == nil:

@@ -154,6 +154,16 @@ func TestAnAuditThatFailsIsMadeAgainAndNothingIsRemovedMeanwhile(t *testing.T) {
 		b := setupAudit(t, 0)
 		b.insert(b.gap, "lost")
 		b.see(func() { b.fail = errors.New("statement timeout") })
+		var failures, complete int
+		b.Ended = func(err error) {
+			b.see(func() {
+				if err == nil {
+					complete++
+				} else {
+					failures++
+				}
+			})
+		}
 		b.run(t, b.due())
 		pass(t, 9*time.Minute)
 		b.see(func() {
@@ -168,6 +178,7 @@ func TestAnAuditThatFailsIsMadeAgainAndNothingIsRemovedMeanwhile(t *testing.T) {
 		pass(t, 2*time.Minute)
 		require.Len(t, b.sent(), 2)
 		<-b.Sound()
+		b.see(func() { require.Equal(t, []int{1, 1}, []int{failures, complete}) })
 	})
 }
 

@@ -75,7 +75,7 @@ func New(o Options) *Intake {
 // Begin implements source.Handler.
 func (i *Intake) Begin(tx source.Tx) {
 	i.tx, i.due = tx, i.due[:0]
-	i.counts = i.frontier.Begin()
+	i.counts = i.frontier.Begin(tx.At)
 }
 
 // Event implements source.Handler.
@@ -128,7 +128,7 @@ func (i *Intake) Commit(tx source.Tx) {
 	if len(i.due) > 0 {
 		i.upkeep.Asked()
 	}
-	i.frontier.Commit(i.counts, tx.End, tx.At)
+	i.frontier.Commit(i.counts, tx.End)
 	i.counts = nil
 	i.dispatcher.Advanced()
 }

@@ -107,7 +107,16 @@ func (b *bundle) due(t *testing.T, endpoint string, now time.Time) []outbox.Deli
 	t.Helper()
 	page, err := b.ledger.Page(t.Context(), ledger.PageQuery{EndpointID: endpoint, Now: now, Limit: 10})
 	require.NoError(t, err)
-	return page.Deliveries
+	return asWritten(t, page.Deliveries)
+}
+
+// asWritten returns deliveries as they were given to the ledger, which knows when it wrote them.
+func asWritten(t require.TestingT, ds []outbox.Delivery) []outbox.Delivery {
+	for i := range ds {
+		require.False(t, ds[i].QueuedAt.IsZero(), "it has a row")
+		ds[i].QueuedAt = time.Time{}
+	}
+	return ds
 }
 
 func attempt(event, endpoint string, outcome outbox.Outcome, lsn outbox.LSN) outbox.Attempt {

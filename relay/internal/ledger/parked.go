@@ -19,7 +19,7 @@ const dueBytes = 16 << 20
 const dueColumns = `
 SELECT event_id, endpoint_id, state, reason, attempts, next_attempt_at, event_type, COALESCE(tenant, ''),
        COALESCE(key, ''), payload, headers, event_created_at, commit_lsn::text, seq, COALESCE(last_status, 0),
-       COALESCE(last_error, ''), COALESCE(trigger, '')
+       COALESCE(last_error, ''), COALESCE(trigger, ''), created_at
 FROM (`
 
 // Parked is what waits in tailpost.delivery. It has a connection of its own, so that nothing but
@@ -214,11 +214,11 @@ func delivery(row pgx.CollectableRow) (outbox.Delivery, error) {
 	)
 	e := &d.Event
 	err := row.Scan(&e.ID, &d.EndpointID, &d.State, &d.Reason, &d.Attempts, &next, &e.Type, &e.Tenant, &e.Key, &payload,
-		&headers, &e.CreatedAt, &lsn, &e.Seq, &d.LastStatus, &d.LastError, &d.Trigger)
+		&headers, &e.CreatedAt, &lsn, &e.Seq, &d.LastStatus, &d.LastError, &d.Trigger, &d.QueuedAt)
 	if err != nil {
 		return d, err
 	}
-	e.Payload, e.CreatedAt = payload, e.CreatedAt.UTC()
+	e.Payload, e.CreatedAt, d.QueuedAt = payload, e.CreatedAt.UTC(), d.QueuedAt.UTC()
 	if next != nil {
 		d.NextAttemptAt = next.UTC()
 	}

@@ -110,7 +110,7 @@ func requireQueue(t *testing.T, rt *rapid.T, b *bundle, queue map[outbox.Pair]ou
 	for _, endpoint := range []string{"erp", "crm"} {
 		ds, err := b.ledger.InOrder(t.Context(), endpoint, 100, false)
 		require.NoError(rt, err)
-		got = append(got, ds...)
+		got = append(got, asWritten(rt, ds)...)
 	}
 	require.ElementsMatch(rt, want, got)
 	require.Equal(rt, len(queue), b.count(t, `SELECT count(*) FROM tailpost.delivery`))

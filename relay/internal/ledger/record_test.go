@@ -334,11 +334,12 @@ func TestRecord_keepsTheBytesOfADatabaseWithoutEncoding(t *testing.T) {
 	hold := take(t, l)
 	parked := pending("a\xff", "erp", "k\xff", 1, noon)
 	require.NoError(t, l.Record(t.Context(), hold, &ledger.Batch{
-		Attempts: []outbox.Attempt{attempt("a\xff", "crm", outbox.Delivered, 1)}, Park: []outbox.Delivery{parked},
+		Attempts: []outbox.Attempt{attempt("a\xff", "crm", outbox.Delivered, 1)}, Park: []outbox.Delivery{parked}, Now: noon,
 	}))
 	ds, err := l.InOrder(t.Context(), "erp", 10, false)
 	require.NoError(t, err)
-	require.Equal(t, []outbox.Delivery{parked}, ds)
+	require.Equal(t, noon, ds[0].QueuedAt)
+	require.Equal(t, []outbox.Delivery{parked}, asWritten(t, ds))
 	sweep, err := l.NewSweep(t.Context(), outbox.Mapping{Table: "public.events", ID: "id", Type: "type", Payload: "payload", CreatedAt: "created_at"}, scan.Scope{})
 	require.NoError(t, err)
 	has := recorded(t, sweep)

@@ -21,9 +21,12 @@ type Measures struct {
 	SafeBytes     *int64     // WAL that may be written before the slot is lost; nil: there is no limit
 	Gaps          int64      // ever found
 	Healed        int64      // events that these gaps had lost
-	Queues        []QueueLength
-	Reasons       []ReasonCount
-	Gone          []string // of the endpoints that were asked about: those that are there no more
+	// Written is the WAL of the sessions of the slot's relays that are connected; nil: the server
+	// does not say (before Postgres 18).
+	Written []Written
+	Queues  []QueueLength
+	Reasons []ReasonCount
+	Gone    []string // of the endpoints that were asked about: those that are there no more
 }
 
 const measureSQL = `
@@ -40,6 +43,32 @@ CROSS JOIN LATERAL (
 ) AS g
 LEFT JOIN tailpost.relay AS r ON r.slot = q.slot
 LEFT JOIN pg_catalog.pg_replication_slots AS s ON s.slot_name = q.slot AND s.database = current_database()`
+
+// Session is a connection to the database.
+type Session struct {
+	PID     int32
+	Started time.Time
+}
+
+// Written is what a session has written.
+type Written struct {
+	Session
+
+	Bytes int64 // of WAL
+}
+
+// countsSQL asks whether the server has the function of writtenSQL, as Postgres 18 has; one that has not
+// must not be asked for it.
+const countsSQL = "SELECT to_regprocedure('pg_catalog.pg_stat_get_backend_wal(integer)') IS NOT NULL"
+
+const writtenSQL = `
+SELECT a.pid, a.backend_start, w.wal_bytes::bigint
+FROM pg_catalog.pg_stat_activity AS a
+CROSS JOIN LATERAL pg_catalog.pg_stat_get_backend_wal(a.pid) AS w
+WHERE a.datname = current_database()
+  AND a.usename = current_user
+  AND a.application_name = 'tailpost ' || @slot
+  AND a.backend_type = 'client backend'`
 
 const goneSQL = `
 SELECT k.id
@@ -65,10 +94,29 @@ func (s health) Measure(ctx context.Context, slot string, known []string) (m Mea
 		if err := m.readQueues(ctx, tx); err != nil {
 			return err
 		}
+		if m.Written, err = readWritten(ctx, tx, slot); err != nil {
+			return err
+		}
 		m.Gone, err = many(ctx, tx, goneSQL, pgx.NamedArgs{"known": append([]string{}, known...)}, pgx.RowTo[string])
 		return err
 	})
 	return m, err
+}
+
+// readWritten reads what the sessions of a slot's relays have written, where the server says it.
+func readWritten(ctx context.Context, tx pgx.Tx, slot string) ([]Written, error) {
+	var counts bool
+	if err := tx.QueryRow(ctx, countsSQL).Scan(&counts); err != nil || !counts {
+		return nil, err
+	}
+	all, err := many(ctx, tx, writtenSQL, pgx.NamedArgs{"slot": slot}, func(row pgx.CollectableRow) (w Written, err error) {
+		err = row.Scan(&w.PID, &w.Started, &w.Bytes)
+		return w, err
+	})
+	if all == nil {
+		all = []Written{}
+	}
+	return all, err
 }
 
 // Sizes reads what Tailpost's tables and the outbox table take. Attempts are kept as long as

@@ -67,3 +67,46 @@ func TestALongQueueIsEstimatedAndWhatIsRareIsExact(t *testing.T) {
 	}
 	require.Greater(t, len(guesses), 1, "it is counted whole")
 }
+
+// What the connections of a slot's relays write to the WAL is known where the server counts it, from
+// Postgres 18 on: of theirs alone.
+func TestTheWALOfTheRelaysIsTheirs(t *testing.T) {
+	t.Parallel()
+	db := pgtest.NewDB(t)
+	conn := db.Conn(t)
+	_, err := schema.Migrate(t.Context(), conn, schema.MigrateOptions{Mapping: outbox.DefaultMapping()})
+	require.NoError(t, err)
+	store, err := query.Open(t.Context(), query.Options{URL: config.NewSecret(db.URL), Mapping: outbox.DefaultMapping()})
+	require.NoError(t, err)
+	t.Cleanup(store.Close)
+	measure := func() []query.Written {
+		m, err := store.Measure(t.Context(), "s", nil)
+		require.NoError(t, err)
+		return m.Written
+	}
+	var version int
+	require.NoError(t, conn.QueryRow(t.Context(), "SELECT current_setting('server_version_num')::int").Scan(&version))
+	if version < 180000 {
+		require.Nil(t, measure())
+		return
+	}
+	_, err = conn.Exec(t.Context(), "CREATE TABLE filler (t text)")
+	require.NoError(t, err)
+	require.NotNil(t, measure())
+	require.Empty(t, measure(), "no relay is connected")
+	_, err = conn.Exec(t.Context(), "SET application_name = 'tailpost s'")
+	require.NoError(t, err)
+	_, err = conn.Exec(t.Context(), "INSERT INTO filler SELECT repeat('x', 1000) FROM generate_series(1, 1000)")
+	require.NoError(t, err)
+	_, err = conn.Exec(t.Context(), "SELECT pg_stat_force_next_flush()")
+	require.NoError(t, err)
+	_, err = conn.Exec(t.Context(), "SELECT 1") // counts are told once a transaction is over
+	require.NoError(t, err)
+	got := measure()
+	require.Len(t, got, 1)
+	require.Greater(t, got[0].Bytes, int64(1e6))
+	require.EqualValues(t, conn.PgConn().PID(), got[0].PID)
+	_, err = conn.Exec(t.Context(), "SET application_name = 'tailpost another'")
+	require.NoError(t, err)
+	require.Empty(t, measure(), "another slot's")
+}

@@ -26,8 +26,8 @@ type Unsettled struct {
 	// unsettled counts the deliveries that wait for Settle, and 1 more until Commit, so that a
 	// transaction whose first deliveries settle while its rows still arrive does not look finished.
 	unsettled atomic.Int64
-	end       Position   // guarded by Frontier.mu
-	at        time.Time  // guarded by Frontier.mu
+	at        time.Time  // when it committed; set by Begin alone
+	end       Position   // guarded by Frontier.mu; 0: it was not read whole yet
 	next      *Unsettled // guarded by Frontier.mu
 }
 
@@ -36,8 +36,9 @@ func NewFrontier(start Position) *Frontier {
 	return &Frontier{frontier: start}
 }
 
-// Begin opens a transaction behind all others. The one before it must be committed.
-func (f *Frontier) Begin() *Unsettled {
+// Begin opens a transaction, which committed at a time, behind all others. The one before it must
+// have been ended by Commit.
+func (f *Frontier) Begin(at time.Time) *Unsettled {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 
@@ -46,8 +47,9 @@ func (f *Frontier) Begin() *Unsettled {
 		tx = &Unsettled{}
 	} else {
 		f.free = tx.next
-		tx.next, tx.end, tx.at = nil, 0, time.Time{}
+		tx.next, tx.end = nil, 0
 	}
+	tx.at = at
 	tx.unsettled.Store(1)
 
 	if f.last == nil {
@@ -64,13 +66,15 @@ func (tx *Unsettled) Add(n int) {
 	tx.unsettled.Add(int64(n))
 }
 
-// Commit ends the transaction that Begin opened. Its end is the position after its commit, at the
-// time it committed.
-func (f *Frontier) Commit(tx *Unsettled, end Position, at time.Time) {
+// At is when the transaction committed. It may be called while something of it is unsettled.
+func (tx *Unsettled) At() time.Time { return tx.at }
+
+// Commit ends the transaction that Begin opened. Its end is the position after its commit.
+func (f *Frontier) Commit(tx *Unsettled, end Position) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 
-	tx.end, tx.at = end, at
+	tx.end = end
 	if tx.settle(1) {
 		f.pass()
 	}
@@ -112,7 +116,7 @@ func (f *Frontier) Position() (Position, time.Time) {
 func (f *Frontier) Oldest() time.Time {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	if f.first == nil {
+	if f.first == nil || f.first.end == 0 {
 		return time.Time{}
 	}
 	return f.first.at

@@ -32,8 +32,8 @@ func TestFrontier(t *testing.T) {
 	t.Run("what the stream brings again does not move it back", func(t *testing.T) {
 		t.Parallel()
 		tr := source.NewFrontier(100)
-		tx := tr.Begin()
-		tr.Commit(tx, 90, at(90))
+		tx := tr.Begin(at(90))
+		tr.Commit(tx, 90)
 		requireFrontier(t, tr, 100, at(90))
 		tr.Keepalive(95)
 		requireFrontier(t, tr, 100, at(90))
@@ -42,21 +42,21 @@ func TestFrontier(t *testing.T) {
 	t.Run("a transaction without deliveries passes at its commit", func(t *testing.T) {
 		t.Parallel()
 		tr := source.NewFrontier(0)
-		tx := tr.Begin()
+		tx := tr.Begin(at(10))
 		requireFrontier(t, tr, 0, time.Time{})
-		tr.Commit(tx, 10, at(10))
+		tr.Commit(tx, 10)
 		requireFrontier(t, tr, 10, at(10))
 	})
 
 	t.Run("a transaction that is used again says nothing of before", func(t *testing.T) {
 		t.Parallel()
 		tr := source.NewFrontier(0)
-		tx := tr.Begin()
-		tr.Commit(tx, 10, at(10))
-		tx = tr.Begin()
+		tx := tr.Begin(at(10))
+		tr.Commit(tx, 10)
+		tx = tr.Begin(at(20))
 		tx.Add(1)
 		require.True(t, tr.Oldest().IsZero(), "it was not read whole")
-		tr.Commit(tx, 20, at(20))
+		tr.Commit(tx, 20)
 		require.True(t, at(20).Equal(tr.Oldest()))
 		tr.Settle(tx, 1)
 		require.True(t, tr.Oldest().IsZero())
@@ -65,12 +65,12 @@ func TestFrontier(t *testing.T) {
 	t.Run("an open transaction never passes, however settled it is", func(t *testing.T) {
 		t.Parallel()
 		tr := source.NewFrontier(0)
-		tx := tr.Begin()
+		tx := tr.Begin(at(10))
 		tx.Add(2)
 		tr.Settle(tx, 2)
 		requireFrontier(t, tr, 0, time.Time{})
 		tx.Add(1)
-		tr.Commit(tx, 10, at(10))
+		tr.Commit(tx, 10)
 		requireFrontier(t, tr, 0, time.Time{})
 		tr.Settle(tx, 1)
 		requireFrontier(t, tr, 10, at(10))
@@ -80,13 +80,13 @@ func TestFrontier(t *testing.T) {
 		t.Parallel()
 		tr := source.NewFrontier(0)
 		require.Zero(t, tr.Oldest())
-		first := tr.Begin()
+		first := tr.Begin(at(10))
 		first.Add(1)
 		require.Zero(t, tr.Oldest(), "it was not read whole")
-		tr.Commit(first, 10, at(10))
-		second := tr.Begin()
+		tr.Commit(first, 10)
+		second := tr.Begin(at(20))
 		second.Add(1)
-		tr.Commit(second, 20, at(20))
+		tr.Commit(second, 20)
 		require.Equal(t, at(10), tr.Oldest())
 		tr.Settle(first, 1)
 		require.Equal(t, at(20), tr.Oldest())
@@ -97,12 +97,12 @@ func TestFrontier(t *testing.T) {
 	t.Run("a settled transaction waits for those before it", func(t *testing.T) {
 		t.Parallel()
 		tr := source.NewFrontier(0)
-		first := tr.Begin()
+		first := tr.Begin(at(10))
 		first.Add(1)
-		tr.Commit(first, 10, at(10))
-		second := tr.Begin()
+		tr.Commit(first, 10)
+		second := tr.Begin(at(20))
 		second.Add(1)
-		tr.Commit(second, 20, at(20))
+		tr.Commit(second, 20)
 		tr.Settle(second, 1)
 		requireFrontier(t, tr, 0, time.Time{})
 		tr.Settle(first, 1)
@@ -114,9 +114,9 @@ func TestFrontier(t *testing.T) {
 		tr := source.NewFrontier(0)
 		tr.Keepalive(5)
 		requireFrontier(t, tr, 5, time.Time{})
-		tx := tr.Begin()
+		tx := tr.Begin(at(10))
 		tx.Add(1)
-		tr.Commit(tx, 10, at(10))
+		tr.Commit(tx, 10)
 		tr.Keepalive(15)
 		tr.Keepalive(12)
 		requireFrontier(t, tr, 5, time.Time{})
@@ -129,7 +129,7 @@ func TestFrontier(t *testing.T) {
 	t.Run("settling more than was added is a defect", func(t *testing.T) {
 		t.Parallel()
 		tr := source.NewFrontier(0)
-		tx := tr.Begin()
+		tx := tr.Begin(at(1))
 		require.Panics(t, func() { tr.Settle(tx, 2) })
 	})
 }
@@ -176,7 +176,8 @@ func TestFrontierAgainstModel(t *testing.T) {
 				if open != nil {
 					t.Skip("one is open")
 				}
-				open = &modelTx{tx: tr.Begin()}
+				lsn += source.Position(rapid.Uint64Range(1, 9).Draw(t, "step"))
+				open = &modelTx{tx: tr.Begin(at(lsn))}
 				m.entries = append(m.entries, open)
 			},
 			"add": func(t *rapid.T) {
@@ -191,9 +192,8 @@ func TestFrontierAgainstModel(t *testing.T) {
 				if open == nil {
 					t.Skip("none is open")
 				}
-				lsn += source.Position(rapid.Uint64Range(1, 9).Draw(t, "step"))
 				open.committed, open.end = true, lsn
-				tr.Commit(open.tx, lsn, at(lsn))
+				tr.Commit(open.tx, lsn)
 				open = nil
 			},
 			"keepalive": func(t *rapid.T) {
@@ -278,13 +278,13 @@ func TestConcurrentSettle(t *testing.T) {
 	}
 	var lsn source.Position
 	for i := range transactions {
-		tx := tr.Begin()
+		tx := tr.Begin(at(lsn + 10))
 		for n := range i % 4 {
 			tx.Add(n + 1)
 			parts <- part{tx, n + 1}
 		}
 		lsn += 10
-		tr.Commit(tx, lsn, at(lsn))
+		tr.Commit(tx, lsn)
 		tr.Keepalive(lsn + 1)
 	}
 	close(parts)
@@ -297,14 +297,14 @@ func TestSteadyStateDoesNotAllocate(t *testing.T) { //nolint:paralleltest // All
 	var lsn source.Position
 	when := at(1)
 	allocs := testing.AllocsPerRun(1000, func() {
-		a := tr.Begin()
+		a := tr.Begin(when)
 		a.Add(1)
 		lsn++
-		tr.Commit(a, lsn, when)
-		b := tr.Begin()
+		tr.Commit(a, lsn)
+		b := tr.Begin(when)
 		b.Add(1)
 		lsn++
-		tr.Commit(b, lsn, when)
+		tr.Commit(b, lsn)
 		tr.Keepalive(lsn)
 		tr.Settle(b, 1)
 		tr.Settle(a, 1)
@@ -318,10 +318,10 @@ func BenchmarkTransaction(b *testing.B) {
 	when := at(1)
 	b.ReportAllocs()
 	for b.Loop() {
-		tx := tr.Begin()
+		tx := tr.Begin(when)
 		tx.Add(1)
 		lsn++
-		tr.Commit(tx, lsn, when)
+		tr.Commit(tx, lsn)
 		tr.Settle(tx, 1)
 	}
 }

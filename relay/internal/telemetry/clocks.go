@@ -11,8 +11,8 @@ const (
 	// clocksApart is from where on clocks are apart. An answer's Date has whole seconds, and
 	// receivers refuse timestamps that are off by five minutes, some by one.
 	clocksApart = 30 * time.Second
-	// mostApart bounds the receivers that are remembered.
-	mostApart = 10_000
+	// mostRemembered bounds the receivers that something is remembered of.
+	mostRemembered = 100_000
 )
 
 // Clocks notices where other clocks are apart from the relay's, and logs it when it begins and when
@@ -64,7 +64,7 @@ func (c *Clocks) Receiver(endpoint string, ahead time.Duration) {
 	defer c.mu.Unlock()
 	_, was := c.receivers[endpoint]
 	switch is := ahead.Abs() >= clocksApart; {
-	case is && !was && len(c.receivers) < mostApart:
+	case is && !was && len(c.receivers) < mostRemembered:
 		c.receivers[endpoint] = struct{}{}
 		c.log.Warn().Str("endpoint", endpoint).Dur("ahead", ahead).
 			Msg("the receiver's clock and the relay's are apart: it may refuse signatures for their time; synchronise both (NTP)")

@@ -43,6 +43,7 @@ type Settings struct {
 type Status struct {
 	State      string
 	Epoch      int64
+	InFlight   int       // requests that wait for an answer
 	Deliveries int       // of the stream, in memory
 	Bytes      int64     // that they take, about
 	Oldest     time.Time // commit time of the oldest transaction that was read and is not settled; zero: none
@@ -74,7 +75,10 @@ type Options struct {
 	// LogDropped returns how many lines of the log were dropped; nil: nobody counts them.
 	LogDropped func() uint64
 	Clocks     *Clocks
-	Now        func() time.Time // nil: time.Now
+	// Certificates are those of receivers.
+	Certificates *Certificates
+	Rare         *Rare
+	Now          func() time.Time // nil: time.Now
 }
 
 // Metrics counts, and shows what it counted. Its methods are safe for concurrent use.
@@ -83,12 +87,13 @@ type Metrics struct {
 
 	mu        sync.Mutex
 	totals    totals
-	endpoints map[string]*tally // by id; those with an attempt
+	endpoints map[string]*tally // by id; those with an attempt, see ownLabels
 
 	measuring sync.Mutex
 	measures  query.Measures
 	stale     time.Time // when the database is to be asked again
 	reached   bool      // the last time it answered
+	written   written
 	slow      slow
 }
 
@@ -104,7 +109,7 @@ func New(o Options) *Metrics {
 	if o.Now == nil {
 		o.Now = time.Now
 	}
-	return &Metrics{o: o, endpoints: make(map[string]*tally)}
+	return &Metrics{o: o, totals: newTotals(), endpoints: make(map[string]*tally)}
 }
 
 // ContentType is that of Text.
@@ -130,7 +135,7 @@ func (m *Metrics) refresh(ctx context.Context) {
 	}
 	bound, cancel := context.WithTimeoutCause(ctx, measureTimeout, errors.New("the database is slow"))
 	defer cancel()
-	measures, err := m.o.Store.Measure(bound, m.o.Slot, m.known())
+	measures, err := m.o.Store.Measure(bound, m.o.Slot, append(m.known(), m.o.Certificates.known()...))
 	if ctx.Err() != nil {
 		return // whoever asked has left, which says nothing of the database
 	}
@@ -143,6 +148,8 @@ func (m *Metrics) refresh(ctx context.Context) {
 	m.measures = measures
 	m.o.Clocks.Database(Apart(measures.Now, began, now))
 	m.forget(measures.Gone)
+	m.o.Certificates.forget(measures.Gone)
+	m.written.add(measures.Written)
 	m.refreshSlow(ctx)
 }
 

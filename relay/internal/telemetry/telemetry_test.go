@@ -67,6 +67,9 @@ type bundle struct {
 	now      time.Time
 	status   telemetry.Status
 	clocks   *telemetry.Clocks
+	rare     telemetry.Rare
+
+	certificates telemetry.Certificates
 }
 
 func setup(t *testing.T) *bundle {
@@ -77,7 +80,7 @@ func setup(t *testing.T) *bundle {
 	b.Metrics = telemetry.New(telemetry.Options{
 		Store: &b.database, Slot: "tailpost", Version: "v1", States: []string{"standby", "delivering"},
 		Status: func() telemetry.Status { return b.status }, Now: func() time.Time { return b.now },
-		LogDropped: func() uint64 { return 7 }, Clocks: b.clocks,
+		LogDropped: func() uint64 { return 7 }, Clocks: b.clocks, Certificates: &b.certificates, Rare: &b.rare,
 		Settings: func() telemetry.Settings {
 			return telemetry.Settings{AuditInterval: time.Hour, Retention: 720 * time.Hour, LoadedAt: time.Unix(1_700_000_000, 0)}
 		},
@@ -117,12 +120,15 @@ func attempts(endpoint string, outcome outbox.Outcome, took ...time.Duration) []
 func TestBatchesAreCounted(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
-	b.Committed(&ledger.Batch{
-		Attempts: append(append(attempts("erp", outbox.Delivered, time.Millisecond, 3*time.Millisecond),
-			attempts("crm", outbox.Dead, time.Minute)...), attempts("erp", outbox.Retry, 2*time.Second)...),
-		Park: make([]outbox.Delivery, 2), Update: make([]outbox.Delivery, 1), Remove: make([]ledger.QueueRow, 3),
+	b.Committed(telemetry.Recorded{
+		Batch: &ledger.Batch{
+			Attempts: append(append(attempts("erp", outbox.Delivered, time.Millisecond, 3*time.Millisecond),
+				attempts("crm", outbox.Dead, time.Minute)...), attempts("erp", outbox.Retry, 2*time.Second)...),
+			Park: make([]outbox.Delivery, 2), Update: make([]outbox.Delivery, 1), Remove: make([]ledger.QueueRow, 3),
+		},
+		Took: 3 * time.Millisecond, Waited: []time.Duration{4 * time.Millisecond, 2 * time.Hour, -time.Second},
 	})
-	b.Committed(&ledger.Batch{Attempts: attempts("erp", outbox.Delivered, 0)})
+	b.Committed(telemetry.Recorded{Batch: &ledger.Batch{Attempts: attempts("erp", outbox.Delivered, 0)}})
 	got := b.scrape(t)
 	for name, want := range map[string]float64{
 		"tailpost_attempts_total erp delivered":            3,
@@ -151,6 +157,25 @@ func TestBatchesAreCounted(t *testing.T) {
 		}
 		require.Equal(t, want, bucket.GetCumulativeCount(), "up to %v s", bucket.GetUpperBound())
 	}
+	took := got["tailpost_recording_duration_seconds"].GetHistogram()
+	require.EqualValues(t, 2, took.GetSampleCount())
+	require.InDelta(t, 0.003, took.GetSampleSum(), 1e-9)
+	rows := got["tailpost_recording_rows"].GetHistogram()
+	require.EqualValues(t, 2, rows.GetSampleCount())
+	require.InDelta(t, 11, rows.GetSampleSum(), 0)
+	waited := got["tailpost_delivery_latency_seconds"].GetHistogram()
+	require.EqualValues(t, 3, waited.GetSampleCount())
+	require.InDelta(t, 7200.004, waited.GetSampleSum(), 1e-9, "a clock that is behind takes nothing away")
+	for _, bucket := range waited.GetBucket() {
+		want := uint64(1)
+		switch bound := bucket.GetUpperBound(); {
+		case bound >= 2*3600:
+			want = 3
+		case bound >= 0.004:
+			want = 2
+		}
+		require.Equal(t, want, bucket.GetCumulativeCount(), "up to %v s", bucket.GetUpperBound())
+	}
 	crm := got["tailpost_attempt_duration_seconds crm"].GetHistogram()
 	require.EqualValues(t, 1, crm.GetSampleCount(), "longer than every bound")
 	require.Contains(t, got, "go_goroutines")
@@ -159,7 +184,7 @@ func TestBatchesAreCounted(t *testing.T) {
 
 func TestCountingABatchAllocatesNothing(t *testing.T) { //nolint:paralleltest // It counts what the whole process allocates.
 	b := setup(t)
-	batch := &ledger.Batch{}
+	batch := telemetry.Recorded{Batch: &ledger.Batch{}, Waited: make([]time.Duration, 2048)}
 	for i := range 2048 {
 		batch.Attempts = append(batch.Attempts, attempts("ep_"+strconv.Itoa(i%100), outbox.Delivered, time.Millisecond)...)
 	}
@@ -169,7 +194,7 @@ func TestCountingABatchAllocatesNothing(t *testing.T) { //nolint:paralleltest //
 func TestTheDatabaseIsAskedWhileSomebodyScrapesAndSeldom(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
-	b.Committed(&ledger.Batch{Attempts: attempts("erp", outbox.Delivered, 0)})
+	b.Committed(telemetry.Recorded{Batch: &ledger.Batch{Attempts: attempts("erp", outbox.Delivered, 0)}})
 	require.Zero(t, b.database.asked, "nobody has scraped")
 	settled := time.Date(2026, 3, 14, 11, 59, 58, 500_000_000, time.UTC)
 	b.database.answer = query.Measures{
@@ -207,7 +232,7 @@ func TestTheDatabaseIsAskedWhileSomebodyScrapesAndSeldom(t *testing.T) {
 func TestWithoutTheDatabaseTheRestIsShown(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
-	b.Committed(&ledger.Batch{Attempts: attempts("erp", outbox.Delivered, 0)})
+	b.Committed(telemetry.Recorded{Batch: &ledger.Batch{Attempts: attempts("erp", outbox.Delivered, 0)}})
 	b.database.err = errors.New("out of reach")
 	for range 2 {
 		got := b.scrape(t)
@@ -224,10 +249,106 @@ func TestWithoutTheDatabaseTheRestIsShown(t *testing.T) {
 	require.InDelta(t, 1, b.scrape(t)["tailpost_database_up"].GetGauge().GetValue(), 0, "who leaves says nothing of the database")
 }
 
+// TestAThousandEndpointsHaveTheirOwnLabels: whoever scrapes a relay with a hundred thousand endpoints
+// is not flooded, and sums stay right.
+func TestAThousandEndpointsHaveTheirOwnLabels(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	const endpoints = 1100
+	batch := &ledger.Batch{}
+	for i := range endpoints {
+		id := "ep_" + strconv.Itoa(i)
+		batch.Attempts = append(batch.Attempts, attempts(id, outbox.Delivered, time.Second)...)
+		b.status.Limited = append(b.status.Limited, telemetry.Limited{Endpoint: id})
+		at := b.now.Add(-time.Duration(i) * time.Second)
+		b.database.answer.Queues = append(b.database.answer.Queues, query.QueueLength{EndpointID: id, Pending: int64(i + 1), Dead: 1, Oldest: &at})
+	}
+	b.Committed(telemetry.Recorded{Batch: batch})
+	got := b.scrape(t)
+	labelled, attempts, pending := make(map[string]int), 0.0, 0.0
+	for name, metric := range got {
+		family, _, _ := strings.Cut(name, " ")
+		labelled[family]++
+		attempts += metric.GetCounter().GetValue() * float64(strings.Count(family, "attempts_total"))
+		pending += metric.GetGauge().GetValue() * float64(strings.Count(name, " pending"))
+	}
+	for family, most := range map[string]int{
+		"tailpost_attempts_total": 3 * 1001, "tailpost_attempt_duration_seconds": 1001, "tailpost_deliveries": 2 * 1001,
+		"tailpost_oldest_pending_seconds": 1001, "tailpost_endpoint_admitting": 1000, "tailpost_endpoint_concurrency": 1000,
+	} {
+		require.Equal(t, most, labelled[family], family)
+	}
+	require.InDelta(t, endpoints, attempts, 0)
+	require.InDelta(t, endpoints*(endpoints+1)/2, pending, 0)
+	require.InDelta(t, 100, got["tailpost_attempt_duration_seconds (other)"].GetHistogram().GetSampleSum(), 1e-9)
+	// The longest queues are those that somebody looks for.
+	require.InDelta(t, 100*101/2, got["tailpost_deliveries (other) pending"].GetGauge().GetValue(), 0)
+	require.InDelta(t, 99, got["tailpost_oldest_pending_seconds (other)"].GetGauge().GetValue(), 0)
+	require.Len(t, b.database.known, 1000, "the others are no endpoint")
+}
+
+func TestWhatIsSeldomIsCounted(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	require.InDelta(t, 1, b.scrape(t)["tailpost_config_last_reload_successful"].GetGauge().GetValue(), 0)
+	b.status.InFlight = 12
+	b.rare.Reconnected()
+	b.rare.Audited(nil)
+	b.rare.Audited(nil)
+	b.rare.Audited(errors.New("locked"))
+	b.rare.Reloaded(false)
+	b.rare.Reloaded(true)
+	for name, want := range map[string]float64{
+		"tailpost_reconnects_total": 1, "tailpost_audits_total complete": 2, "tailpost_audits_total failed": 1,
+		"tailpost_reloads_total taken": 1, "tailpost_reloads_total refused": 1, "tailpost_config_last_reload_successful": 0,
+		"tailpost_in_flight_requests": 12,
+	} {
+		metric := b.scrape(t)[name]
+		require.InDelta(t, want, metric.GetCounter().GetValue()+metric.GetGauge().GetValue(), 0, name)
+	}
+	b.rare.Reloaded(false)
+	require.InDelta(t, 1, b.scrape(t)["tailpost_config_last_reload_successful"].GetGauge().GetValue(), 0)
+}
+
+func TestCertificatesAreShownUntilTheirEndpointsAreGone(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	for i := range 1002 {
+		b.certificates.Presented("ep_"+strconv.Itoa(i), b.now.Add(time.Duration(1002-i)*time.Hour))
+	}
+	b.certificates.Presented("ep_500", b.now.Add(time.Minute))
+	const name = "tailpost_certificate_expiry_timestamp_seconds "
+	got := b.scrape(t)
+	require.InDelta(t, b.now.Add(time.Minute).Unix(), got[name+"ep_500"].GetGauge().GetValue(), 0, "the last one counts")
+	require.InDelta(t, b.now.Add(time.Hour).Unix(), got[name+"ep_1001"].GetGauge().GetValue(), 0)
+	require.NotContains(t, got, name+"ep_1", "a thousand are shown, those that expire first")
+	require.Contains(t, got, name+"ep_2")
+	require.Contains(t, b.database.known, "ep_500")
+	b.database.answer.Gone, b.now = []string{"ep_500"}, b.now.Add(time.Minute)
+	b.scrape(t)
+	require.NotContains(t, b.scrape(t), name+"ep_500")
+}
+
+// TestTheWALOfASessionIsCountedOnce: a session counts what it wrote since it began, and another one
+// may get its process id.
+func TestTheWALOfASessionIsCountedOnce(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	require.NotContains(t, b.scrape(t), "tailpost_wal_written_bytes_total", "an older server does not say")
+	first, second := query.Session{PID: 1, Started: b.now}, query.Session{PID: 1, Started: b.now.Add(time.Minute)}
+	for i, now := range [][]query.Written{
+		{{Session: first, Bytes: 100}}, {{Session: first, Bytes: 150}}, {{Session: second, Bytes: 30}}, {}, {{Session: second, Bytes: 7}},
+	} {
+		b.now, b.database.answer.Written = b.now.Add(time.Minute), now
+		want := []float64{100, 150, 180, 180, 187}[i]
+		require.InDelta(t, want, b.scrape(t)["tailpost_wal_written_bytes_total"].GetCounter().GetValue(), 0)
+	}
+}
+
 func TestEndpointsThatAreGoneAreForgotten(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
-	b.Committed(&ledger.Batch{Attempts: append(attempts("kept", outbox.Delivered, 0), attempts("gone", outbox.Delivered, 0)...)})
+	b.Committed(telemetry.Recorded{Batch: &ledger.Batch{Attempts: append(attempts("kept", outbox.Delivered, 0), attempts("gone", outbox.Delivered, 0)...)}})
 	b.database.answer.Gone = []string{"gone"}
 	require.Contains(t, b.scrape(t), "tailpost_attempts_total kept delivered")
 	require.NotContains(t, b.scrape(t), "tailpost_attempts_total gone delivered")
@@ -325,10 +446,11 @@ func TestTheTableOfMetricsIsWhatIsShown(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
 	now, n := b.now, int64(1)
-	b.Committed(&ledger.Batch{Attempts: attempts("erp", outbox.Delivered, 0)})
+	b.Committed(telemetry.Recorded{Batch: &ledger.Batch{Attempts: attempts("erp", outbox.Delivered, 0)}})
 	b.status.Limited = []telemetry.Limited{{Endpoint: "erp"}}
+	b.certificates.Presented("erp", now)
 	b.database.answer = query.Measures{
-		SettledAt: &now, AuditedAt: &now, SafeBytes: &n,
+		SettledAt: &now, AuditedAt: &now, SafeBytes: &n, Written: []query.Written{},
 		Queues: []query.QueueLength{{EndpointID: "erp"}}, Reasons: []query.ReasonCount{{State: "dead", Reason: "paused"}},
 	}
 	b.database.sizes.Growth = &n

@@ -2,10 +2,10 @@ package telemetry
 
 import (
 	"bytes"
+	"cmp"
 	"maps"
 	"runtime"
 	"slices"
-	"strconv"
 	"strings"
 	"time"
 
@@ -30,19 +30,10 @@ func (m *Metrics) write(text *bytes.Buffer) {
 		lag = max(0, m.o.Now().Sub(status.Oldest).Seconds())
 	}
 	p.gauge("lag_seconds", "Age of the oldest transaction that this process has read whole and not settled; 0: there is none.").add(lag)
+	p.gauge("in_flight_requests", "Requests that wait for an answer.").add(float64(status.InFlight))
 	p.gauge("in_memory_deliveries", "Deliveries of the stream that are in memory and not settled.").add(float64(status.Deliveries))
 	p.gauge("in_memory_bytes", "About what the deliveries in memory take.").add(float64(status.Bytes))
-	if len(status.Limited) > 0 {
-		slices.SortFunc(status.Limited, func(a, b Limited) int { return strings.Compare(a.Endpoint, b.Endpoint) })
-		admitting := p.gauge("endpoint_admitting", "Requests that may wait for an answer at once, of an endpoint whose receiver has too much to do.")
-		for _, l := range status.Limited {
-			admitting.add(float64(l.Admitting), "endpoint", l.Endpoint)
-		}
-		concurrency := p.gauge("endpoint_concurrency", "Requests that could wait for an answer at once, of the same endpoints.")
-		for _, l := range status.Limited {
-			concurrency.add(float64(l.Concurrency), "endpoint", l.Endpoint)
-		}
-	}
+	p.limited(status.Limited)
 	p.counter("local_failures_total", "Requests that failed for want of descriptors, ports, buffers or memory, since this process took the slot.").
 		add(float64(status.LocalFailures))
 	if m.o.LogDropped != nil {
@@ -51,6 +42,8 @@ func (m *Metrics) write(text *bytes.Buffer) {
 	_, receivers := m.o.Clocks.now()
 	p.gauge("receiver_clocks_apart", "Endpoints that refused a request and whose clock is 30 seconds or more from the relay's.").add(float64(receivers))
 	m.writeCounted(p)
+	m.o.Rare.write(p)
+	m.o.Certificates.write(p)
 	settings := m.o.Settings()
 	p.gauge("config_loaded_timestamp_seconds", "When the configuration that is in effect was read.").add(unix(settings.LoadedAt))
 	p.gauge("audit_interval_seconds", "How often the outbox table is audited; 0: it is not.").add(max(0, settings.AuditInterval.Seconds()))
@@ -63,9 +56,29 @@ func (m *Metrics) write(text *bytes.Buffer) {
 	}
 }
 
+// limited writes what endpoints are admitted whose receivers have too much to do, of so many.
+func (p page) limited(all []Limited) {
+	if len(all) == 0 {
+		return
+	}
+	slices.SortFunc(all, func(a, b Limited) int { return strings.Compare(a.Endpoint, b.Endpoint) })
+	all = all[:min(len(all), ownLabels)]
+	admitting := p.gauge("endpoint_admitting", "Requests that may wait for an answer at once, of an endpoint whose receiver has too much to do.")
+	for _, l := range all {
+		admitting.add(float64(l.Admitting), "endpoint", l.Endpoint)
+	}
+	concurrency := p.gauge("endpoint_concurrency", "Requests that could wait for an answer at once, of the same endpoints.")
+	for _, l := range all {
+		concurrency.add(float64(l.Concurrency), "endpoint", l.Endpoint)
+	}
+}
+
 func (m *Metrics) writeCounted(p page) {
 	all, endpoints := m.counted()
 	p.counter("recorded_batches_total", "Recording transactions that were committed.").add(float64(all.batches))
+	all.latency.write(p.family("delivery_latency_seconds", "histogram", "From the commit of an event to its delivery; queued ones count from when they were queued."))
+	all.took.write(p.family("recording_duration_seconds", "histogram", "How long recording transactions took."))
+	all.rows.write(p.family("recording_rows", "histogram", "Rows that a recording transaction wrote, changed or removed."))
 	rows := p.counter("recorded_rows_total", "Rows that recording transactions wrote, changed or removed.")
 	rows.add(float64(all.attempts), "table", "attempt")
 	rows.add(float64(all.deliveries), "table", "delivery")
@@ -83,15 +96,7 @@ func (m *Metrics) writeCounted(p page) {
 	duration := p.family("attempt_duration_seconds", "histogram", "How long recorded attempts took.")
 	for _, id := range ids {
 		t := endpoints[id]
-		below := uint64(0)
-		for i, bound := range bounds() {
-			below += t.buckets[i]
-			duration.part("_bucket", float64(below), "endpoint", id, "le", strconv.FormatFloat(bound, 'g', -1, 64))
-		}
-		below += t.buckets[bucketCount-1]
-		duration.part("_bucket", float64(below), "endpoint", id, "le", "+Inf")
-		duration.part("_sum", t.duration.Seconds(), "endpoint", id)
-		duration.part("_count", float64(below), "endpoint", id)
+		t.duration.write(duration, "endpoint", id)
 	}
 }
 
@@ -112,6 +117,10 @@ func (m *Metrics) writeMeasured(p page, measures *query.Measures) {
 	if measures.SafeBytes != nil {
 		p.gauge("slot_safe_bytes", "Write-ahead log that may be written before the slot is lost.").add(float64(*measures.SafeBytes))
 	}
+	if measures.Written != nil {
+		p.counter("wal_written_bytes_total", "Write-ahead log that the connections of this slot's relays wrote, since this process first looked.").
+			add(float64(m.walWritten()))
+	}
 	p.counter("gaps_total", "Gaps in the stream that were found.").add(float64(measures.Gaps))
 	p.counter("gap_events_total", "Events that were found in these gaps and delivered.").add(float64(measures.Healed))
 }
@@ -120,13 +129,14 @@ func writeQueues(p page, measures *query.Measures, now time.Time) {
 	if len(measures.Queues) == 0 {
 		return
 	}
+	queues := longest(measures.Queues)
 	queued := p.gauge("deliveries", "Rows of tailpost.delivery, by state: pending or dead.")
-	for _, q := range measures.Queues {
+	for _, q := range queues {
 		queued.add(float64(q.Pending), "endpoint", q.EndpointID, "state", string(outbox.Pending))
 		queued.add(float64(q.Dead), "endpoint", q.EndpointID, "state", string(outbox.StateDead))
 	}
 	oldest := p.gauge("oldest_pending_seconds", "How long the pending delivery that waits longest is queued; 0: none is pending.")
-	for _, q := range measures.Queues {
+	for _, q := range queues {
 		age := 0.0
 		if q.Oldest != nil {
 			age = max(0, now.Sub(*q.Oldest).Seconds())
@@ -137,6 +147,24 @@ func writeQueues(p page, measures *query.Measures, now time.Time) {
 	for _, r := range measures.Reasons {
 		reasons.add(float64(r.Count), "reason", r.Reason, "state", r.State)
 	}
+}
+
+// longest returns the longest queues under their own names, and the others together.
+func longest(all []query.QueueLength) []query.QueueLength {
+	if len(all) <= ownLabels {
+		return all
+	}
+	all = slices.Clone(all)
+	slices.SortStableFunc(all, func(a, b query.QueueLength) int { return cmp.Compare(b.Pending+b.Dead, a.Pending+a.Dead) })
+	others := query.QueueLength{EndpointID: otherEndpoints}
+	for _, q := range all[ownLabels:] {
+		others.Pending += q.Pending
+		others.Dead += q.Dead
+		if q.Oldest != nil && (others.Oldest == nil || q.Oldest.Before(*others.Oldest)) {
+			others.Oldest = q.Oldest
+		}
+	}
+	return append(all[:ownLabels:ownLabels], others)
 }
 
 func (s *slow) write(p page) {

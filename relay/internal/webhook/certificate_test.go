@@ -20,6 +20,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/tailpost/tailpost/config"
 	"github.com/tailpost/tailpost/relay/internal/webhook"
 )
 
@@ -157,4 +158,42 @@ func TestCertificatesSayWhatIsWrong(t *testing.T) {
 			require.Equal(t, test.want == "", res.Reached, "nothing is sent to whom nobody vouches for")
 		})
 	}
+}
+
+// TestSecured_saysWhenTheFirstCertificateExpires: whoever looks after a receiver is to hear of its
+// certificates before they expire: of the intermediate ones too, and not of those that it sends on
+// to.
+func TestSecured_saysWhenTheFirstCertificateExpires(t *testing.T) {
+	t.Parallel()
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	require.NoError(t, err)
+	ca := newAuthority(t, key)
+	soon, later := time.Now().Add(20*time.Minute).Truncate(time.Second), time.Now().Add(40*time.Minute).Truncate(time.Second)
+	lasting := ca.issue(t, func(c *x509.Certificate) { c.NotAfter = later })
+	short := ca.issue(t, func(c *x509.Certificate) { c.NotAfter = soon })
+	lasting.Certificate = append(lasting.Certificate, short.Certificate[0])
+	serve := func(cert tls.Certificate, h http.HandlerFunc) string {
+		l, err := (&net.ListenConfig{}).Listen(t.Context(), "tcp", "127.0.0.1:0")
+		require.NoError(t, err)
+		rec := &http.Server{Handler: h, ErrorLog: quiet(), ReadHeaderTimeout: time.Minute}
+		var wg sync.WaitGroup
+		wg.Go(func() {
+			_ = rec.Serve(tls.NewListener(l, &tls.Config{Certificates: []tls.Certificate{cert}, MinVersion: tls.VersionTLS12, NextProtos: []string{"http/1.1"}}))
+		})
+		t.Cleanup(func() { _ = rec.Close(); wg.Wait() })
+		return "https://" + l.Addr().String()
+	}
+	elsewhere := serve(ca.issue(t, func(*x509.Certificate) {}), func(http.ResponseWriter, *http.Request) {})
+	own := serve(lasting, redirecting(307, func() string { return elsewhere }))
+	roots := x509.NewCertPool()
+	roots.AddCert(ca.cert)
+	var heard []string
+	c := newClient(t, webhook.Options{Network: loopback(), Roots: roots, Secured: func(endpoint string, until time.Time) {
+		heard = append(heard, endpoint+" "+until.UTC().String())
+	}})
+	e := endpointOf(t, c, own, func(ep *config.Endpoint) { ep.Redirects = 1 })
+	for range 2 {
+		require.Empty(t, e.Send(t.Context(), newRequest()).Attempt.Error)
+	}
+	require.Equal(t, []string{"erp " + soon.UTC().String()}, heard, "one connection serves both")
 }

@@ -50,6 +50,9 @@ type Options struct {
 	// receiver's clock is ahead of this one: a receiver refuses signatures for their time. nil:
 	// nobody wants to know.
 	Refused func(endpoint string, ahead time.Duration)
+	// Secured is called after each TLS handshake with an endpoint's own receiver, with when the
+	// first of the certificates that it presented expires. nil: nobody wants to know.
+	Secured func(endpoint string, until time.Time)
 	// Dialer opens the sockets; nil: a plain one.
 	Dialer *net.Dialer
 }
@@ -64,6 +67,7 @@ type Client struct {
 	idleTimeout time.Duration
 	maxAge      time.Duration
 	refused     func(endpoint string, ahead time.Duration)
+	secured     func(endpoint string, until time.Time)
 	keepHeaders atomic.Bool // see KeepHeaders
 	exchanges   sync.Pool   // of *exchange
 
@@ -89,6 +93,7 @@ func NewClient(o Options) (*Client, error) {
 		idleTimeout: idleTimeout,
 		maxAge:      o.MaxAge,
 		refused:     o.Refused,
+		secured:     o.Secured,
 		endpoints:   make(map[*Endpoint]struct{}),
 		tls: &tls.Config{
 			MinVersion: tls.VersionTLS12, RootCAs: o.Roots, NextProtos: []string{"h2", "http/1.1"},
@@ -193,6 +198,7 @@ func (c *Client) endpoint(ep config.Endpoint) (*Endpoint, error) {
 		}
 	}
 	e.first = newOrigin(c, p, e.concurrency, e.tls)
+	e.first.endpoint = e.id
 	e.head = e.hopHead(e.first, u, true)
 	return e, nil
 }

@@ -3,6 +3,7 @@ package webhook
 import (
 	"context"
 	"crypto/tls"
+	"crypto/x509"
 	"errors"
 	"sync"
 	"time"
@@ -23,6 +24,7 @@ type origin struct {
 	place    receiver.Place
 	tls      *tls.Config // nil: plain http
 	absolute bool        // the request line carries the whole URL, for a proxy
+	endpoint string      // whose own receiver it is; empty: it is a redirect's
 
 	authority string // of place
 	pool      http1.Pool
@@ -125,11 +127,26 @@ func (o *origin) dial(ctx context.Context, deadline time.Time) (*http1.Conn, *h2
 	if err != nil {
 		return nil, nil, err
 	}
-	if t.ConnectionState().NegotiatedProtocol != "h2" {
+	state := t.ConnectionState()
+	if o.endpoint != "" && o.client.secured != nil {
+		o.client.secured(o.endpoint, firstExpiry(state.PeerCertificates))
+	}
+	if state.NegotiatedProtocol != "h2" {
 		return http1.New(t), nil, nil
 	}
 	h, err := o.addH2(t)
 	return nil, h, err
+}
+
+// firstExpiry returns when the first of some certificates, at least one, expires.
+func firstExpiry(presented []*x509.Certificate) time.Time {
+	first := presented[0].NotAfter
+	for _, c := range presented[1:] {
+		if c.NotAfter.Before(first) {
+			first = c.NotAfter
+		}
+	}
+	return first
 }
 
 func (o *origin) tlsConfig() *tls.Config {
