@@ -2,6 +2,7 @@ package panel_test
 
 import (
 	"net/http"
+	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -61,4 +62,33 @@ WHERE id = $1`, id)
 	require.Contains(t, page, `<a class="main-link" href="/panel/endpoints/`+id+`">The oldest</a>`)
 	require.Contains(t, page, `<span class="v">250+</span>`)
 	require.NotContains(t, page, "Endpoint number")
+}
+
+// The list of endpoints says of each how it does: status and why, success, latency, and what the
+// last day was like.
+func TestTheListOfEndpointsSaysHowTheyDo(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, keyedHCL)
+	good, idle, off := w.endpoint("Good", "/good", nil), w.endpoint("Idle", "/idle", nil), w.endpoint("Off", "/off", nil)
+	w.exec(`
+INSERT INTO tailpost.endpoint_stats (endpoint_id, hour, attempts, delivered, failed, dead, duration_ms_sum, buckets)
+VALUES ($1, date_trunc('hour', now()) - interval '1 hour', 1500, 1200, 300, 300, 22500, '{0,0,0,0,1500,0,0,0,0,0,0,0,0,0,0}'),
+       ($1, date_trunc('hour', now()) - interval '25 hours', 1000, 1000, 0, 0, 1000, '{1000,0,0,0,0,0,0,0,0,0,0,0,0,0,0}')`, good)
+	w.exec("UPDATE tailpost.endpoint SET status = 'disabled', disabled_reason = 'It answered 410.' WHERE id = $1", off)
+	page := loggedIn(t, w, adminKey).get("/panel/endpoints").body
+	row := func(id string) string {
+		_, after, found := strings.Cut(page, `href="/panel/endpoints/`+id+`"`)
+		require.True(t, found, id)
+		row, _, _ := strings.Cut(after, "</tr>")
+		return row
+	}
+	require.Contains(t, row(good), `<span class="st good">active</span>`)
+	require.Contains(t, row(good), `<td class="num p2">88.0 %<span class="sub">300 given up</span></td><td class="num p3">2,200</td>`)
+	require.Contains(t, row(good), `p50 15 ms<span class="sub">p95 20 ms</span>`, "of the last day alone")
+	require.Contains(t, row(good), `<svg class="spark"`)
+	require.Contains(t, row(good), `<span class="sub">1,500</span>`)
+	require.NotContains(t, row(idle), "p50")
+	require.NotContains(t, row(idle), "<svg")
+	require.Contains(t, row(off), `<span class="st bad">disabled</span>`)
+	require.Contains(t, row(off), "It answered 410.")
 }

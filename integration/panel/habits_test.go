@@ -93,6 +93,22 @@ func TestTimesAreLocalAndExactOnHover(t *testing.T) {
 	hour := eval[int](b, "new Date(document.querySelector('[data-rows] time').dateTime).getHours()")
 	require.NotEqual(t, at.Hour(), hour, "the browser is in Vienna")
 	require.Contains(t, eval[string](b, "document.querySelector('[data-rows] time').textContent"), fmt.Sprintf("%02d:%s", hour, at.Format("04:05")))
+
+	// So are those of a sentence, and of a chart.
+	var event string
+	require.NoError(t, w.conn.QueryRow(t.Context(), "SELECT event_id FROM tailpost.attempt").Scan(&event))
+	b.open("/panel/events/" + event)
+	b.until("document.querySelector('#why-title')")
+	because := "document.querySelector('#why-title').closest('section').querySelector('td:last-child')"
+	require.Regexp(t, fmt.Sprintf(`^Delivered at .* %02d:%s by attempt 1, with status 200\.`, hour, at.Format("04:05")), eval[string](b, because+".textContent"))
+	require.Contains(t, eval[string](b, because+".querySelector('time').title"), at.Format("15:04:05.000 UTC")[:8])
+	b.open("/panel/")
+	b.until("document.querySelector('.chart [data-at]') && !document.querySelector('.chart .utc')")
+	require.True(t, eval[bool](b, `[...document.querySelectorAll('.chart [data-at]')].every((label) => {
+		const at = new Date(label.dataset.at);
+		return label.textContent === String(at.getHours()).padStart(2, '0') + ':00' || at.getHours() === 0;
+	})`))
+	require.Contains(t, eval[string](b, "[...document.querySelectorAll('.chart title')].at(-1).textContent"), at.Format("2 Jan 15:00")+" UTC: 1 delivered, 0 failed")
 }
 
 func TestLightAndDark(t *testing.T) {
@@ -154,4 +170,42 @@ func TestAViewCanBeSaved(t *testing.T) {
 	b.until("location.search === '?outcome=dead&since=2h'")
 	b.click("[data-views] button")
 	b.until("!document.querySelector('[data-views] a[data-own]')")
+}
+
+// A part of a page that changes by itself leaves a person where they are: what is open stays open,
+// and the keys go on from the same row.
+func TestWhatRefreshesItselfDisturbsNobody(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, keyedHCL)
+	w.receiver.On("/a", kit.Respond(http.StatusInternalServerError, ""))
+	a, c := w.endpoint("A", "/a", nil), w.endpoint("C", "/a", nil)
+	w.insert("order.created", "", `{}`)
+	w.attempts(a, 1)
+	w.attempts(c, 1)
+	b := newTab(t, w.url, tabOptions{})
+	b.login()
+	b.open("/panel/")
+	b.until("document.querySelectorAll('#trouble [data-rows] tr').length === 2")
+	// It is looked often, and what is drawn anew has no mark.
+	eval[string](b, `(() => {
+		window.looks = 0;
+		const real = window.setTimeout;
+		window.setTimeout = (f, after) => { if (after === 20) looks++; return real(f, after); };
+		document.querySelector('#tiles').dataset.refresh = 20;
+		document.querySelector('#tiles').firstElementChild.marked = true;
+		return '';
+	})()`)
+	b.keys("jj")
+	focused := eval[string](b, "document.activeElement.getAttribute('href')")
+	require.Contains(t, focused, "/panel/endpoints/ep_")
+	b.until("!document.querySelector('#tiles').firstElementChild.marked")
+	require.Equal(t, focused, eval[string](b, "document.activeElement.getAttribute('href')"))
+	require.True(t, eval[bool](b, "document.querySelectorAll('#trouble [data-rows] tr')[1].classList.contains('cur')"))
+
+	eval[string](b, "document.querySelector('#trouble summary').click(), ''")
+	eval[string](b, "document.querySelector('#tiles').firstElementChild.marked = true, looks = 0, ''")
+	b.until("looks > 3")
+	require.True(t, eval[bool](b, "document.querySelector('#tiles').firstElementChild.marked && document.querySelector('#trouble details').open"))
+	b.keys(kb.Escape)
+	b.until("!document.querySelector('#tiles').firstElementChild.marked")
 }

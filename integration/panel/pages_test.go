@@ -222,6 +222,7 @@ func TestWhatOthersWroteStaysText(t *testing.T) {
 	w.receiver.On("/j", kit.Respond(http.StatusTeapot, `{"`+strings.ReplaceAll(markup, `"`, `\"`)+`": "`+strings.ReplaceAll(markup, `"`, `\"`)+`"}`))
 	a := w.endpoint("A"+markup, "/a", map[string]any{"description": markup, "events": []string{"order.**"}})
 	j := w.endpoint("J"+markup, "/j", nil)
+	w.endpoint("T", "/t", map[string]any{"tenant": "another"}) // why not says whose the event is
 	w.call(http.MethodPut, "/v1/event-types/order.created", map[string]any{"description": markup, "example": map[string]any{markup: markup}})
 	var event string
 	err := w.conn.QueryRow(t.Context(), `

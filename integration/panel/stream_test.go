@@ -113,6 +113,21 @@ func TestAStreamEndsWithItsSession(t *testing.T) {
 	}
 }
 
+// A person who looks at a live log learns that the session is over, and is led back to the log.
+func TestALiveLogAsksForALoginOnceItsSessionIsOver(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, keyedHCL)
+	b := newTab(t, w.url, tabOptions{})
+	b.login()
+	b.open("/panel/log?outcome=dead")
+	b.sees("Live")
+	w.exec("DELETE FROM tailpost.session")
+	b.at("/panel/login")
+	b.fill("#key", adminKey)
+	b.click("form button.primary")
+	b.until("location.pathname === '/panel/log' && location.search === '?outcome=dead'")
+}
+
 func TestAPageThatRefreshesItselfIsNotUsed(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, keyedHCL)

@@ -26,10 +26,11 @@ type TimeSeries struct {
 
 // Series is the counters of something over time.
 type Series struct {
-	Name   string        `json:"name" doc:"Id of the endpoint, the type, the outcome, the class of the answer (none: no answer came; unknown: from before an upgrade), or all; others: every endpoint or type that has no series of its own."`
-	Label  string        `json:"label,omitempty" doc:"Name of the endpoint; missing where it was deleted."`
-	Total  int64         `json:"total" doc:"Attempts over all points."`
-	Points []SeriesPoint `json:"points" nullable:"false" doc:"One for each step, also where nothing happened."`
+	Name    string        `json:"name" doc:"Id of the endpoint, the type, the outcome, the class of the answer (none: no answer came; unknown: from before an upgrade), or all; others: every endpoint or type that has no series of its own."`
+	Label   string        `json:"label,omitempty" doc:"Name of the endpoint; missing where it was deleted."`
+	Total   int64         `json:"total" doc:"Attempts over all points."`
+	Latency *Latency      `json:"latency_ms,omitempty" doc:"Over all points; for one endpoint, or each, that endpoint_id names."`
+	Points  []SeriesPoint `json:"points" nullable:"false" doc:"One for each step, also where nothing happened."`
 }
 
 // SeriesPoint counts the attempts that were made within a step.
@@ -39,7 +40,7 @@ type SeriesPoint struct {
 	Delivered int64     `json:"delivered" doc:"Attempts that delivered. By status_class this and what follows are 0."`
 	Failed    int64     `json:"failed" doc:"Attempts that did not; dead ones are among them."`
 	Dead      int64     `json:"dead" doc:"Deliveries given up."`
-	Latency   *Latency  `json:"latency_ms,omitempty" doc:"For one endpoint, with endpoint_id."`
+	Latency   *Latency  `json:"latency_ms,omitempty" doc:"For one endpoint, or each, that endpoint_id names."`
 }
 
 type timeSeriesOutput struct {
@@ -137,6 +138,7 @@ func (in *timeSeriesInput) query(now time.Time) (query.SeriesQuery, error) {
 // fill makes a series with a point for every step.
 func fill(q *query.SeriesQuery, name, label string, rows []query.SeriesPoint) Series {
 	s := Series{Name: name, Label: label, Points: make([]SeriesPoint, 0, int(q.To.Sub(q.From)/q.Step)+1)}
+	var all query.Stats
 	for at := q.From; at.Before(q.To); at = at.Add(q.Step) {
 		point := SeriesPoint{At: at}
 		if len(rows) > 0 && rows[0].At.Equal(at) {
@@ -145,11 +147,16 @@ func fill(q *query.SeriesQuery, name, label string, rows []query.SeriesPoint) Se
 			if r.Buckets != nil {
 				latency := showStats(*r).Latency
 				point.Latency = &latency
+				all.Add(r)
 			}
 			s.Total += r.Attempts
 			rows = rows[1:]
 		}
 		s.Points = append(s.Points, point)
+	}
+	if all.Attempts > 0 {
+		latency := showStats(all).Latency
+		s.Latency = &latency
 	}
 	return s
 }

@@ -64,6 +64,18 @@ func TestTimeSeriesAreExact(t *testing.T) {
 	require.InDelta(t, 15.0, one.at("series.0.points.1.latency_ms.p50"), 0.01)
 	require.Nil(t, one.at("series.0.points.0.latency_ms"))
 
+	require.InDelta(t, 15.0, one.at("series.0.latency_ms.p50"), 0.01)
+
+	named := b.get(t, "/v1/stats?by=endpoint&endpoint_id="+first+"&endpoint_id="+third).is(http.StatusOK)
+	require.Len(t, named.list("series"), 2)
+	for i, id := range []string{first, third} {
+		at := "series." + string(rune('0'+i))
+		require.Equal(t, id, named.at(at+".name"))
+		require.InDelta(t, 15.0, named.at(at+".latency_ms.p50"), 0.01)
+		require.InDelta(t, 19.5, named.at(at+".latency_ms.p95"), 0.01)
+	}
+	require.Nil(t, by.at("series.0.latency_ms"), "of all endpoints it would cost too much")
+
 	_, acme := b.key(t, "acme")
 	mine := b.do(t, call{key: acme, method: http.MethodGet, path: "/v1/stats?by=endpoint"}).is(http.StatusOK)
 	require.Len(t, mine.list("series"), 1)

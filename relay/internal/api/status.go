@@ -36,8 +36,8 @@ type SlotState struct {
 
 // Queue counts what is not delivered.
 type Queue struct {
-	Pending         int64      `json:"pending"`
-	Dead            int64      `json:"dead"`
+	Pending         int64      `json:"pending" doc:"Deliveries that wait. Exact up to 1,000 to an endpoint; of a table of more than 32 MiB the rest is estimated."`
+	Dead            int64      `json:"dead" doc:"Deliveries given up; counted as pending is."`
 	OldestPendingAt *time.Time `json:"oldest_pending_at,omitempty" doc:"When the oldest pending event was created."`
 }
 

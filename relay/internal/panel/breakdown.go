@@ -7,7 +7,10 @@ import (
 )
 
 // breakdown is what the attempts of the last 48 hours were of.
-type breakdown struct{ Types, Answers []part }
+type breakdown struct {
+	Types, Answers             []part
+	TypesCopied, AnswersCopied []copied
+}
 
 // part is a type of events, or a class of answers.
 type part struct {
@@ -19,18 +22,22 @@ type part struct {
 
 // readBreakdown reads what the attempts to an endpoint were of, or those to all.
 func readBreakdown(v *visit, endpoint string) (b breakdown, err error) {
-	const span, most = 48 * time.Hour, "6"
+	const span, most = 48 * time.Hour, 6
 	if !v.may().ReadDeliveries {
 		return b, nil
 	}
-	since := iso(v.panel.now().Add(-span))
+	from := v.panel.now().Add(-span).UTC().Truncate(time.Hour)
+	byType := queryOf("by", "type", "limit", textOf(most), "from", iso(from), "endpoint_id", endpoint)
+	byAnswer := queryOf("by", "status_class", "from", iso(from), "endpoint_id", endpoint)
 	var types, answers api.TimeSeries
-	if err := v.get("/v1/stats", queryOf("by", "type", "limit", most, "from", since, "endpoint_id", endpoint), &types); err != nil {
+	if err := v.get("/v1/stats", byType, &types); err != nil {
 		return b, err
 	}
-	if err := v.get("/v1/stats", queryOf("by", "status_class", "from", since, "endpoint_id", endpoint), &answers); err != nil {
+	if err := v.get("/v1/stats", byAnswer, &answers); err != nil {
 		return b, err
 	}
+	b.TypesCopied = ofPart("types", copiesOf(v, typesSQL(v, endpoint, from, most), "/v1/stats", byType))
+	b.AnswersCopied = ofPart("answers", copiesOf(v, answersSQL(v, endpoint, from), "/v1/stats", byAnswer))
 	for i := range types.Series {
 		s := &types.Series[i]
 		p := part{Name: s.Name, Attempts: s.Total, Trend: pointsOf(s)}
@@ -70,4 +77,34 @@ func answerPart(root string, s *api.Series, endpoint string) part {
 		p.Failed = p.Attempts
 	}
 	return p
+}
+
+// typesSQL sums the counters of types.
+func typesSQL(v *visit, endpoint string, from time.Time, most int) string {
+	s := statement{
+		columns: "event_type, sum(attempts) AS attempts, sum(failed) AS failed", from: "tailpost.type_stats",
+		group: "event_type", order: "sum(attempts) DESC, event_type", limit: most,
+	}
+	switch tenant := v.session.Tenant(); {
+	case endpoint == "" && tenant == "":
+		s.where = append(s.where, "endpoint_id = ''") // the rows of all endpoints
+	default:
+		s.equal("endpoint_id", endpoint)
+		s.tenantOf("endpoint_id", tenant)
+	}
+	s.condition("hour >= %s", iso(from))
+	return s.String()
+}
+
+// answersSQL sums the counters of classes of answers.
+func answersSQL(v *visit, endpoint string, from time.Time) string {
+	s := statement{
+		columns: "(ARRAY['none', '1xx', '2xx', '3xx', '4xx', '5xx'])[c.place] AS answer, sum(c.n) AS attempts",
+		from:    "tailpost.endpoint_stats AS s\nCROSS JOIN unnest(s.classes) WITH ORDINALITY AS c (n, place)",
+		where:   []string{"c.n > 0"}, group: "c.place", order: "sum(c.n) DESC",
+	}
+	s.equal("s.endpoint_id", endpoint)
+	s.condition("s.hour >= %s", iso(from))
+	s.tenantOf("s.endpoint_id", v.session.Tenant())
+	return s.String()
 }

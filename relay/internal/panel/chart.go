@@ -54,7 +54,8 @@ func sparkline(points []point) template.HTML {
 	return template.HTML(b.String()) //nolint:gosec // numbers alone
 }
 
-// bars draws attempts over time, with an axis and a title on each bar.
+// bars draws attempts over time, with an axis and a title on each bar. Its times are UTC until the
+// script has run; those of the titles stay so.
 func bars(points []point) template.HTML {
 	const width, height, left, bottom, above = 960.0, 210.0, 44.0, 24.0, 8.0
 	if len(points) == 0 {
@@ -69,6 +70,7 @@ func bars(points []point) template.HTML {
 		b.WriteString(`<line class="axis" x1="` + coordinate(left) + `" x2="960" y1="` + coordinate(y) + `" y2="` + coordinate(y) + `"/>`)
 		b.WriteString(`<text x="` + coordinate(left-8) + `" y="` + coordinate(y+4) + `" text-anchor="end">` + compact(float64(scale)*share) + `</text>`)
 	}
+	b.WriteString(`<text class="utc" x="` + coordinate(left-8) + `" y="` + coordinate(height-6) + `" text-anchor="end">UTC</text>`)
 	step := (width - left) / float64(len(points))
 	every := max(1, len(points)/8)
 	for i := range points {
@@ -93,7 +95,7 @@ func bars(points []point) template.HTML {
 			if p.At.UTC().Hour() == 0 && p.At.UTC().Minute() == 0 {
 				layout = "2 Jan"
 			}
-			b.WriteString(`<text class="at" x="` + coordinate(x) + `" y="` + coordinate(height-6) + `">` + p.At.UTC().Format(layout) + `</text>`)
+			b.WriteString(`<text class="at" data-at="` + iso(p.At) + `" x="` + coordinate(x) + `" y="` + coordinate(height-6) + `">` + p.At.UTC().Format(layout) + `</text>`)
 		}
 	}
 	b.WriteString(`</svg>`)
@@ -153,8 +155,14 @@ func stacked(n api.EventCounts) template.HTML {
 	return template.HTML(b.String()) //nolint:gosec // numbers alone
 }
 
-// readTrends are the last 24 hours of the endpoints that sent most; others have none.
-func readTrends(v *visit, list []api.Endpoint) (map[string][]point, error) {
+// day is the last 24 hours of an endpoint.
+type day struct {
+	Trend   []point      // by the hour, oldest first
+	Latency *api.Latency // nil: nothing was sent
+}
+
+// readDays are the last 24 hours of endpoints; those to which nothing was sent have none.
+func readDays(v *visit, list []api.Endpoint) (map[string]day, error) {
 	var found api.TimeSeries
 	if !v.may().ReadDeliveries || len(list) == 0 {
 		return nil, nil
@@ -166,11 +174,11 @@ func readTrends(v *visit, list []api.Endpoint) (map[string][]point, error) {
 	if err := v.get("/v1/stats", q, &found); err != nil {
 		return nil, err
 	}
-	trends := make(map[string][]point)
+	days := make(map[string]day)
 	for i := range found.Series {
-		trends[found.Series[i].Name] = pointsOf(&found.Series[i])
+		days[found.Series[i].Name] = day{pointsOf(&found.Series[i]), found.Series[i].Latency}
 	}
-	return trends, nil
+	return days, nil
 }
 
 // readTrend is the last 48 hours of an endpoint, or of all.

@@ -1,6 +1,7 @@
 package panel
 
 import (
+	"net/http"
 	"net/url"
 	"strconv"
 	"strings"
@@ -31,6 +32,14 @@ func copiesOf(v *visit, sql, path string, query url.Values, command ...string) [
 	})
 	if len(command) > 0 {
 		list = append(list, copied{ID: "copy-command", Name: "Command", Text: commandOf(v, command[0], command[1:]...), Hint: "Set TAILPOST_API_KEY to a key of the API."})
+	}
+	return list
+}
+
+// ofPart are the copies of one of several lists of a page.
+func ofPart(part string, list []copied) []copied {
+	for i := range list {
+		list[i].ID = part + strings.TrimPrefix(list[i].ID, "copy")
 	}
 	return list
 }
@@ -80,6 +89,7 @@ func curlOf(v *visit, method, path string, query url.Values, body string) string
 type statement struct {
 	columns, from string
 	where         []string
+	group         string
 	order         string
 	limit         int
 }
@@ -107,6 +117,9 @@ func (s *statement) String() string {
 		}
 		parts = append(parts, word+condition)
 	}
+	if s.group != "" {
+		parts = append(parts, "GROUP BY "+s.group)
+	}
 	parts = append(parts, "ORDER BY "+s.order)
 	if s.limit > 0 {
 		parts = append(parts, "LIMIT "+strconv.Itoa(s.limit))
@@ -129,6 +142,20 @@ func local(text string) (t time.Time, ok bool) {
 		}
 	}
 	return time.Time{}, false
+}
+
+// writeTime says how a person writes a time.
+const writeTime = "Write a time such as 2026-05-01 14:00 (UTC), or a span before now such as 24h or 7d."
+
+// checkTimes refuses what sinceOf would take for no time at all: a filter that is not what a person
+// wrote would show, or change, something else.
+func checkTimes(v *visit, texts ...string) error {
+	for _, text := range texts {
+		if text != "" && sinceOf(v, text) == "" {
+			return refuse(http.StatusUnprocessableEntity, "This is no time: "+short(40, text)+". "+writeTime) //nolint:mnd // enough to know it again
+		}
+	}
+	return nil
 }
 
 // sinceOf reads a time, or a span before now such as 15m, 24h or 7d. Text that is neither is none.

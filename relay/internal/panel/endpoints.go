@@ -1,9 +1,11 @@
 package panel
 
 import (
+	"cmp"
 	"maps"
 	"net/http"
 	"net/url"
+	"strings"
 
 	"github.com/tailpost/tailpost/relay/internal/api"
 )
@@ -41,11 +43,34 @@ func readNames(v *visit) (names, error) {
 	return known, nil
 }
 
+// endpointOf returns the id of the endpoint that a person wrote the id or the name of. Text that is
+// no name that lists know, or that of several, is taken for an id.
+func endpointOf(v *visit, text string) (string, error) {
+	if text == "" {
+		return "", nil
+	}
+	known, err := readNames(v)
+	if _, is := known[text]; is || err != nil {
+		return text, err
+	}
+	found := ""
+	for id := range known {
+		if !strings.EqualFold(known[id].Name, text) {
+			continue
+		}
+		if found != "" {
+			return text, nil
+		}
+		found = id
+	}
+	return cmp.Or(found, text), nil
+}
+
 // endpointsPage lists endpoints.
 type endpointsPage struct {
 	Status, Source, Tenant string
 	Rows                   []endpointRow
-	Trends                 bool // rows have one
+	Days                   bool // rows have one
 	Copies                 []copied
 	Pager                  pager
 	Filtered               bool
@@ -54,7 +79,7 @@ type endpointsPage struct {
 type endpointRow struct {
 	api.Endpoint
 
-	Trend []point // by the hour, oldest first; none: it is not known
+	Day day
 }
 
 // pager leads to other pages of a list.
@@ -107,13 +132,13 @@ func listEndpoints(v *visit) error {
 		Status: q.Get("status"), Source: q.Get("source"), Tenant: q.Get("tenant"), Filtered: len(q) > 0,
 		Pager: pagerOf(v, "endpoints", q, list.NextCursor),
 	}
-	trends, err := readTrends(v, list.Data)
+	days, err := readDays(v, list.Data)
 	if err != nil {
 		return err
 	}
-	body.Trends = len(trends) > 0
+	body.Days = len(days) > 0
 	for i := range list.Data {
-		body.Rows = append(body.Rows, endpointRow{Endpoint: list.Data[i], Trend: trends[list.Data[i].ID]})
+		body.Rows = append(body.Rows, endpointRow{Endpoint: list.Data[i], Day: days[list.Data[i].ID]})
 	}
 	s := statement{
 		columns: "id, name, url, status, disabled_reason, failing_since, source, origin, tenant, secret_prefix, created_at",

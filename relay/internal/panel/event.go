@@ -55,6 +55,9 @@ type eventFilter struct{ ID, Key, Type, Tenant, Search, Since, Until string }
 func listEvents(v *visit) error {
 	q := v.r.URL.Query()
 	f := eventFilter{q.Get("id"), q.Get("key"), q.Get("type"), q.Get("tenant"), q.Get("search"), q.Get("since"), q.Get("until")}
+	if err := checkTimes(v, f.Since, f.Until); err != nil {
+		return err
+	}
 	link := queryOf("id", f.ID, "key", f.Key, "type", f.Type, "tenant", f.Tenant, "search", f.Search, "since", f.Since, "until", f.Until)
 	call := queryOf("id", f.ID, "key", f.Key, "type", f.Type, "tenant", f.Tenant, "search", f.Search, "since", sinceOf(v, f.Since),
 		"until", sinceOf(v, f.Until), "cursor", q.Get("cursor"))

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"html/template"
 	"net/url"
+	"regexp"
 	"strconv"
 	"strings"
 	"time"
@@ -47,6 +48,34 @@ func clock(v any) template.HTML {
 	}
 	return template.HTML(`<time datetime="` + t.Format(time.RFC3339Nano) + `" title="` + t.Format("2006-01-02 15:04:05.000") + ` UTC">` + //nolint:gosec // digits alone
 		t.Format("2 Jan 15:04:05") + `<span class="utc"> UTC</span></time>`)
+}
+
+// breakable is a name that a narrow column breaks between its parts.
+func breakable(name string) template.HTML {
+	return template.HTML(strings.NewReplacer(".", ".<wbr>", "_", "_<wbr>").Replace(template.HTMLEscapeString(name))) //nolint:gosec // escaped, but for elements of our own
+}
+
+// said is a time within a sentence of the API.
+var said = regexp.MustCompile(`\b\d{4}-\d\d-\d\d \d\d:\d\d:\d\d UTC\b`)
+
+// sentence is a sentence of the API with its times as time elements.
+func sentence(text string) template.HTML {
+	var b strings.Builder
+	for {
+		at := said.FindStringIndex(text)
+		if at == nil {
+			break
+		}
+		b.WriteString(template.HTMLEscapeString(text[:at[0]]))
+		if t, err := time.Parse("2006-01-02 15:04:05 MST", text[at[0]:at[1]]); err == nil {
+			b.WriteString(string(clock(t)))
+		} else {
+			b.WriteString(text[at[0]:at[1]])
+		}
+		text = text[at[1]:]
+	}
+	b.WriteString(template.HTMLEscapeString(text))
+	return template.HTML(b.String()) //nolint:gosec // escaped, but for elements of our own
 }
 
 // ago says how far a time is from now.
@@ -110,28 +139,31 @@ func count(v any) string {
 func byteSize(n int64) string {
 	const kilo = 1024
 	if n < kilo {
-		return strconv.FormatInt(n, 10) + " B"
+		return strconv.FormatInt(n, 10) + unit + "B"
 	}
-	value, unit := float64(n), 0
-	for value >= kilo && unit < 4 {
-		value, unit = value/kilo, unit+1
+	value, power := float64(n), 0
+	for value >= kilo && power < 4 {
+		value, power = value/kilo, power+1
 	}
 	precision := 1
 	if value >= 100 {
 		precision = 0
 	}
-	return strconv.FormatFloat(value, 'f', precision, 64) + " " + []string{"B", "KiB", "MiB", "GiB", "TiB"}[unit]
+	return strconv.FormatFloat(value, 'f', precision, 64) + unit + []string{"B", "KiB", "MiB", "GiB", "TiB"}[power]
 }
+
+// unit keeps a number and its unit in one line.
+const unit = "\u00a0"
 
 // milliseconds writes a duration of the API.
 func milliseconds(ms float64) string {
 	switch {
 	case ms < 10:
-		return strconv.FormatFloat(ms, 'f', 1, 64) + " ms"
+		return strconv.FormatFloat(ms, 'f', 1, 64) + unit + "ms"
 	case ms < 1000:
-		return strconv.FormatFloat(ms, 'f', 0, 64) + " ms"
+		return strconv.FormatFloat(ms, 'f', 0, 64) + unit + "ms"
 	}
-	return strconv.FormatFloat(ms/1000, 'f', 1, 64) + " s"
+	return strconv.FormatFloat(ms/1000, 'f', 1, 64) + unit + "s"
 }
 
 // percent is a share that says 100 only where nothing is missing, and 0 only where nothing is

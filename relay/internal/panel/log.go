@@ -136,6 +136,10 @@ func searchSQL(v *visit, s *statement, text string) {
 
 func showLog(v *visit) error {
 	body := &logPage{Filter: readLogFilter(v)}
+	var err error
+	if body.Filter.Endpoint, err = endpointOf(v, body.Filter.Endpoint); err != nil {
+		return err
+	}
 	if err := fillLog(v, body, "log", "/v1/attempts"); err != nil {
 		return err
 	}
@@ -159,6 +163,9 @@ func showEndpointLog(v *visit) error {
 
 // fillLog reads a page of attempts.
 func fillLog(v *visit, body *logPage, page, path string) error {
+	if err := checkTimes(v, body.Filter.Since, body.Filter.Until); err != nil {
+		return err
+	}
 	call, link := logCall(v, &body.Filter), body.Filter.link()
 	if body.Of != nil {
 		link.Del("endpoint")
@@ -198,7 +205,7 @@ func fillLog(v *visit, body *logPage, page, path string) error {
 		body.Pager.Label = "Go on"
 	}
 	for _, w := range []struct{ name, query string }{
-		{"All", ""}, {"Failed", "outcome=retry"}, {"Given up", "outcome=dead"}, {"5xx", "class=5xx"}, {"4xx", "class=4xx"}, {"Last hour", "since=1h"},
+		{"All", ""}, {"Retry", "outcome=retry"}, {"Given up", "outcome=dead"}, {"5xx", "class=5xx"}, {"4xx", "class=4xx"}, {"Last hour", "since=1h"},
 	} {
 		at := v.site.root + page
 		if w.query != "" {

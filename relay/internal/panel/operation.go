@@ -73,6 +73,8 @@ type replayPage struct {
 	Name        string
 	MissingRows []api.MissingEvent
 	Running     bool
+	MoreMissing bool     // there are more than those
+	Copied      []copied // of MissingRows
 }
 
 func running(state string) bool { return state == "pending" || state == "running" }
@@ -92,8 +94,11 @@ func showReplay(v *visit) error {
 		if err := v.get(pathOf("replays", id, "missing"), nil, &gone); err != nil {
 			return err
 		}
+		s := statement{columns: "event_id, event_type, tenant, attempted_at, outcome", from: "tailpost.replay_missing", order: "attempted_at, event_id", limit: len(gone.Data)}
+		s.equal("replay_id", id)
+		body.Copied = ofPart("missing", copiesOf(v, s.String(), pathOf("replays", id, "missing"), nil))
 	}
-	body.Name, body.MissingRows, body.Running = known.Of(body.EndpointID), gone.Data, running(body.State)
+	body.Name, body.MissingRows, body.MoreMissing, body.Running = known.Of(body.EndpointID), gone.Data, gone.NextCursor != "", running(body.State)
 	v.show(http.StatusOK, "replay", "Replay", "replays", body)
 	return nil
 }
@@ -171,7 +176,7 @@ func createReplay(v *visit) error {
 	for name, text := range map[string]string{"since": form.Since, "until": form.Until} {
 		at := sinceOf(v, text)
 		if text != "" && at == "" {
-			form.Problem = refuse(http.StatusUnprocessableEntity, "Write a time such as 2026-05-01 14:00 (UTC), or a span before now such as 24h or 7d.")
+			form.Problem = refuse(http.StatusUnprocessableEntity, writeTime)
 			return showReplayForm(v, http.StatusUnprocessableEntity, form)
 		}
 		if at != "" {

@@ -3,6 +3,8 @@ package panel
 import (
 	"net/http"
 	"sort"
+	"strconv"
+	"strings"
 
 	"github.com/tailpost/tailpost/relay/internal/api"
 )
@@ -26,10 +28,19 @@ type overviewPage struct {
 	Table     string
 	Trend     []point
 	Parts     breakdown
+
+	TroubleCopied, GroupsCopied []copied
 }
 
 // eventsCompared is of how many of the newest events pages say whether one left no trace.
 const eventsCompared = "250"
+
+const (
+	// overviewRows bounds each list of the overview.
+	overviewRows = 8
+	// failuresGrouped is how many of the last failures of either outcome are grouped.
+	failuresGrouped = "100"
+)
 
 // group is failures of one kind at one endpoint.
 type group struct {
@@ -89,9 +100,17 @@ func fillEndpoints(v *visit, body *overviewPage) error {
 	}
 	// Among very many, those are not the newest.
 	var list api.Page[api.Endpoint]
-	if err := v.get("/v1/endpoints", queryOf("stats", "false", "trouble", "true"), &list); err != nil {
+	call := queryOf("stats", "false", "trouble", "true")
+	if err := v.get("/v1/endpoints", call, &list); err != nil {
 		return err
 	}
+	s := statement{
+		columns: "id, name, url, status, disabled_reason, failing_since", from: "tailpost.endpoint",
+		where: []string{"(status <> 'active' OR failing_since IS NOT NULL)"},
+		order: "(status = 'disabled') DESC, (failing_since IS NOT NULL) DESC, created_at DESC, id DESC", limit: overviewRows,
+	}
+	s.equal("tenant", v.session.Tenant())
+	body.TroubleCopied = ofPart("trouble", copiesOf(v, s.String(), "/v1/endpoints", call, "endpoints"))
 	for i := range list.Data {
 		body.Trouble = append(body.Trouble, endpointRow{Endpoint: list.Data[i]})
 	}
@@ -105,8 +124,7 @@ func fillEndpoints(v *visit, body *overviewPage) error {
 		return 2
 	}
 	sort.SliceStable(body.Trouble, func(i, j int) bool { return rank(&body.Trouble[i]) < rank(&body.Trouble[j]) })
-	const most = 8
-	body.Trouble = body.Trouble[:min(most, len(body.Trouble))]
+	body.Trouble = body.Trouble[:min(overviewRows, len(body.Trouble))]
 	return nil
 }
 
@@ -119,7 +137,7 @@ func fillDeliveries(v *visit, body *overviewPage) error {
 	var failed []api.Attempt
 	for _, outcome := range []string{"retry", "dead"} {
 		var list api.Page[api.Attempt]
-		q := queryOf("outcome", outcome, "limit", "100", "since", sinceOf(v, "24h"))
+		q := queryOf("outcome", outcome, "limit", failuresGrouped, "since", sinceOf(v, "24h"))
 		if err := v.get("/v1/attempts", q, &list); err != nil {
 			return err
 		}
@@ -141,9 +159,29 @@ func fillDeliveries(v *visit, body *overviewPage) error {
 		body.Groups[at].Count++
 	}
 	sort.SliceStable(body.Groups, func(i, j int) bool { return body.Groups[i].Count > body.Groups[j].Count })
-	const most = 8
-	body.Groups = body.Groups[:min(most, len(body.Groups))]
+	body.Groups = body.Groups[:min(overviewRows, len(body.Groups))]
+	call := queryOf("outcome", "retry", "limit", failuresGrouped, "since", sinceOf(v, "24h"))
+	body.GroupsCopied = ofPart("errors", copiesOf(v, errorsSQL(v), "/v1/attempts", call, "attempts", "--outcome", "retry", "--since", call.Get("since")))
 	return nil
+}
+
+// errorsSQL groups what failed last as the page does.
+func errorsSQL(v *visit) string {
+	last := func(outcome string) string {
+		s := statement{
+			columns: "endpoint_id, status_code, error, attempted_at", from: "tailpost.attempt", order: "attempted_at DESC",
+			where: []string{"outcome = " + quoteSQL(outcome), "outcome <> 'delivered'"}, // for its index
+		}
+		s.limit, _ = strconv.Atoi(failuresGrouped)
+		s.condition("attempted_at >= %s", sinceOf(v, "24h"))
+		s.tenantOf("endpoint_id", v.session.Tenant())
+		return "(" + strings.TrimSuffix(s.String(), ";") + ")"
+	}
+	s := statement{
+		columns: "endpoint_id, COALESCE('answer ' || status_code, error) AS what_failed, count(*) AS attempts, max(attempted_at) AS last",
+		from:    "(\n" + last("retry") + "\nUNION ALL\n" + last("dead") + "\n) AS a", group: "1, 2", order: "attempts DESC", limit: overviewRows,
+	}
+	return s.String()
 }
 
 // kindOf is what failures have in common.
@@ -159,8 +197,9 @@ func kindOf(a *api.Attempt) string {
 type relayPage struct {
 	api.Relay
 
-	Complete api.Completeness
-	Copies   []copied
+	Complete   api.Completeness
+	Copies     []copied
+	GapsCopied []copied
 }
 
 func showRelay(v *visit) error {
@@ -173,6 +212,9 @@ func showRelay(v *visit) error {
 	}
 	s := statement{columns: "*", from: "tailpost.relay", order: "slot"}
 	body.Copies = copiesOf(v, s.String(), "/v1/relay", nil, "status")
+	gaps := statement{columns: "detected_at, why, note, events, deliveries, at AS healed_at", from: "tailpost.gap", order: "at DESC, id DESC", limit: len(body.Complete.Gaps)}
+	gaps.equal("slot", body.Slot)
+	body.GapsCopied = ofPart("gaps", copiesOf(v, gaps.String(), "/v1/relay/completeness", nil))
 	v.show(http.StatusOK, "relay", "Relay", "relay", body)
 	return nil
 }

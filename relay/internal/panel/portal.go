@@ -112,7 +112,7 @@ type overPage struct {
 // leave sends a visitor away whose link is over: to where there is another one. A form is answered
 // with a page, so that its sender knows that nothing happened.
 func leave(v *visit) {
-	if v.r.Header.Get("X-Refresh") != "" || v.r.Header.Get("Accept") == "text/event-stream" {
+	if v.r.Header.Get("X-Refresh") != "" {
 		http.Error(v.w, "The session is over.", http.StatusUnauthorized) // a script asked
 		return
 	}

@@ -223,6 +223,10 @@ func (v *visit) genuine() error {
 
 // out leads to the login and back, or out of the portal.
 func (v *visit) out() {
+	if v.r.Header.Get("Accept") == "text/event-stream" { // a script asked, and reloads its page
+		http.Error(v.w, "The session is over.", http.StatusUnauthorized)
+		return
+	}
 	if v.site.isPortal() {
 		leave(v)
 		return

@@ -18,6 +18,9 @@ const watchEvery = 5 * time.Second
 // streamLog follows the log: what the API streams, as rows of the page's table.
 func streamLog(v *visit) error {
 	f := readLogFilter(v)
+	if err := checkTimes(v, f.Since, f.Until); err != nil {
+		return err
+	}
 	q := logCall(v, &f)
 	q.Del("since")
 	q.Del("until")

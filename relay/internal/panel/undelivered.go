@@ -41,6 +41,20 @@ func (f *deliveryFilter) link() url.Values {
 		"since", f.Since, "until", f.Until)
 }
 
+// describe is the filter for people.
+func (f *deliveryFilter) describe() (list []header) {
+	state := map[string]string{"dead": "given up", "pending": "waiting"}[f.State]
+	for _, h := range []header{
+		{"State", state}, {"Reason", reasonInWords(f.Reason)}, {"Endpoint", f.Endpoint}, {"Event", f.Event}, {"Type", f.Type}, {"Tenant", f.Tenant},
+		{"Created since", f.Since}, {"Created before", f.Until},
+	} {
+		if h.Value != "" {
+			list = append(list, h)
+		}
+	}
+	return list
+}
+
 // selectionOf is the filter as the API's bulk calls take it.
 func selectionOf(v *visit, f *deliveryFilter) map[string]any {
 	s := make(map[string]any)
@@ -79,6 +93,13 @@ func listUndelivered(v *visit) error {
 	if f.State == "" {
 		f.State = "dead"
 	}
+	if err := checkTimes(v, f.Since, f.Until); err != nil {
+		return err
+	}
+	var err error
+	if f.Endpoint, err = endpointOf(v, f.Endpoint); err != nil {
+		return err
+	}
 	link := f.link()
 	call := queryOf("state", f.State, "reason", f.Reason, "endpoint_id", f.Endpoint, "event_id", f.Event, "event_type", f.Type, "tenant", f.Tenant,
 		"since", sinceOf(v, f.Since), "until", sinceOf(v, f.Until))
@@ -91,7 +112,6 @@ func listUndelivered(v *visit) error {
 	if err := v.get("/v1/deliveries", page, &list); err != nil {
 		return err
 	}
-	var err error
 	if body.Endpoints, err = readNames(v); err != nil {
 		return err
 	}
@@ -145,6 +165,9 @@ func readChosen(v *visit) (deliveryFilter, []string, error) {
 		return deliveryFilter{}, nil, refuse(http.StatusBadRequest, "The form could not be read.")
 	}
 	f := readDeliveryFilter(v, v.r.PostFormValue)
+	if err := checkTimes(v, f.Since, f.Until); err != nil {
+		return f, nil, err // without them, it would be about more
+	}
 	if v.r.PostFormValue("which") == "all" {
 		return f, nil, nil
 	}
@@ -188,9 +211,7 @@ func confirmDeliveries(v *visit) error {
 				"--since", sinceOf(v, f.Since), "--until", sinceOf(v, f.Until))})
 		}
 	}
-	for name, values := range f.link() {
-		body.Describe = append(body.Describe, header{name, values[0]})
-	}
+	body.Describe = f.describe()
 	title := "Discard"
 	if body.Resend {
 		title = "Resend"
@@ -201,8 +222,11 @@ func confirmDeliveries(v *visit) error {
 
 func actOnDeliveries(v *visit) error {
 	f, chosen, err := readChosen(v)
-	if err != nil {
+	if errors.Is(err, errNothingChosen) {
 		return refuse(http.StatusUnprocessableEntity, "No delivery was chosen: nothing was changed.")
+	}
+	if err != nil {
+		return err
 	}
 	resend := v.r.PostFormValue("act") == "resend"
 	path, done := "/v1/deliveries/discard", "discarded"
@@ -223,6 +247,9 @@ func actOnDeliveries(v *visit) error {
 		if err != nil && !notFound(err) { // gone meanwhile: delivered, or somebody was quicker
 			return err
 		}
+	}
+	if resend && len(chosen) > 1 {
+		done = "resent-many"
 	}
 	if back := v.r.PostFormValue("back"); back != "" {
 		v.see(next(back), done)

@@ -67,6 +67,7 @@ func done(word string) string {
 		"made-before":     "The endpoint was made already, by the same form. Its secret was shown then and is not shown again.",
 		"rotated-before":  "The secret was rotated already, by the same form. It was shown then and is not shown again.",
 		"resent":          "The delivery is queued. It goes out in a moment.",
+		"resent-many":     "The deliveries are queued. They go out in a moment.",
 		"resending":       "The resend has begun.",
 		"discarded":       "The deliveries are discarded.",
 		"discarded-more":  "10,000 deliveries are discarded, as many as one call does. There are more: go on.",
@@ -101,7 +102,7 @@ func templateFuncs(s *site) template.FuncMap {
 		"asset": s.assets.path, "root": func() string { return s.root },
 		"count": count, "bytes": byteSize, "ms": milliseconds, "percent": percent, "ago": func(t any) string { return ago(s.panel.now(), t) },
 		"since": func(t any) string { return shortDuration(s.panel.now().Sub(timeOf(t))) }, "place": place,
-		"time": clock, "iso": iso, "short": short, "seconds": shortDuration,
+		"time": clock, "sentence": sentence, "breakable": breakable, "iso": iso, "short": short, "seconds": shortDuration,
 		"json": prettyJSON, "dict": dict, "join": strings.Join, "lower": strings.ToLower, "host": hostOf,
 		"path": func(segments ...string) string {
 			for i := range segments {

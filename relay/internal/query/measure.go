@@ -91,7 +91,7 @@ func (s health) Measure(ctx context.Context, slot string, known []string) (m Mea
 			return err
 		}
 		m.Settled = uint64(max(settled, 0))
-		if err := m.readQueues(ctx, tx); err != nil {
+		if m.Queues, m.Reasons, err = readQueues(ctx, tx); err != nil {
 			return err
 		}
 		if m.Written, err = readWritten(ctx, tx, slot); err != nil {

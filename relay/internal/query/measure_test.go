@@ -49,12 +49,18 @@ func TestALongQueueIsEstimatedAndWhatIsRareIsExact(t *testing.T) {
 	require.WithinDuration(t, time.Now().Add(-3*time.Minute), *queues["rare"].Oldest, time.Minute)
 	require.Nil(t, queues["given-up"].Oldest)
 	require.EqualValues(t, 2, queues["given-up"].Dead)
+	st, err := store.RelayState(t.Context(), "s")
+	require.NoError(t, err)
+	require.EqualValues(t, 3, st.Pending)
+	require.EqualValues(t, 2, st.Dead)
 
 	const many = 12_000
 	_, err = conn.Exec(t.Context(), "ALTER TABLE tailpost.delivery ALTER payload SET STORAGE PLAIN")
 	require.NoError(t, err)
 	park(many, "much", "pending", "retry", 7000) // one on a page
-	guesses := make(map[int64]bool)
+	_, err = conn.Exec(t.Context(), "UPDATE tailpost.delivery SET event_created_at = CASE state WHEN 'dead' THEN '2020-01-01'::timestamptz ELSE '2021-01-01' END WHERE endpoint_id <> 'much'")
+	require.NoError(t, err)
+	guesses, states := make(map[int64]bool), make(map[int64]bool)
 	for range 5 {
 		_, queues = measure()
 		require.Len(t, queues, 3)
@@ -64,8 +70,16 @@ func TestALongQueueIsEstimatedAndWhatIsRareIsExact(t *testing.T) {
 		require.InEpsilon(t, many, queues["much"].Pending, 0.1)
 		require.WithinDuration(t, time.Now().Add(-3*time.Minute), *queues["rare"].Oldest, time.Minute)
 		guesses[queues["much"].Pending] = true
+
+		st, err = store.RelayState(t.Context(), "s")
+		require.NoError(t, err)
+		require.EqualValues(t, 2, st.Dead)
+		require.InEpsilon(t, many+3, st.Pending, 0.1)
+		require.Equal(t, 2021, st.Oldest.UTC().Year(), "of what waits, and of that the oldest")
+		states[st.Pending] = true
 	}
 	require.Greater(t, len(guesses), 1, "it is counted whole")
+	require.Greater(t, len(states), 1, "it is counted whole for the state of the relay")
 }
 
 // What the connections of a slot's relays write to the WAL is known where the server counts it, from

@@ -18,6 +18,8 @@ type QueueLength struct {
 	Pending, Dead int64
 	// Oldest is since when the pending delivery that waits longest is queued; nil: none is pending.
 	Oldest *time.Time
+	// OldestEvent is when the oldest of their events was created.
+	OldestEvent *time.Time
 }
 
 // ReasonCount is how many deliveries of a state have a reason.
@@ -40,7 +42,7 @@ SELECT pg_relation_size('tailpost.delivery') / current_setting('block_size')::bi
 
 // queueCountsSQL counts the rows of some of the pages.
 const queueCountsSQL = `
-SELECT d.endpoint_id, d.state, d.reason, count(*), min(d.created_at)
+SELECT d.endpoint_id, d.state, d.reason, count(*), min(d.created_at), min(d.event_created_at)
 FROM tailpost.delivery AS d TABLESAMPLE SYSTEM (@percent::double precision)
 GROUP BY d.endpoint_id, d.state, d.reason`
 
@@ -74,12 +76,12 @@ dead (id) AS (
     FROM dead AS p
     WHERE p.id IS NOT NULL
 )
-SELECT e.id, 'pending', '', h.n, h.oldest
+SELECT e.id, 'pending', '', h.n, h.oldest, h.event
 FROM pending AS e
 CROSS JOIN LATERAL (
-    SELECT count(*) AS n, min(f.created_at) AS oldest
+    SELECT count(*) AS n, min(f.created_at) AS oldest, min(f.event_created_at) AS event
     FROM (
-        SELECT d.created_at
+        SELECT d.created_at, d.event_created_at
         FROM tailpost.delivery AS d
         WHERE d.endpoint_id = e.id
           AND d.state = 'pending'
@@ -89,7 +91,7 @@ CROSS JOIN LATERAL (
 ) AS h
 WHERE e.id IS NOT NULL
 UNION ALL
-SELECT e.id, 'dead', '', h.n, NULL
+SELECT e.id, 'dead', '', h.n, NULL, NULL
 FROM dead AS e
 CROSS JOIN LATERAL (
     SELECT count(*) AS n
@@ -108,28 +110,28 @@ WHERE e.id IS NOT NULL`
 type queueCount struct {
 	EndpointID, State, Reason string
 	N                         int64
-	Oldest                    *time.Time
+	Oldest, OldestEvent       *time.Time
 }
 
 // readQueues counts what is queued, or estimates it where that would mean to read very much.
-func (m *Measures) readQueues(ctx context.Context, tx pgx.Tx) error {
+func readQueues(ctx context.Context, tx pgx.Tx) ([]QueueLength, []ReasonCount, error) {
 	var pages int64
 	if err := tx.QueryRow(ctx, queuePagesSQL).Scan(&pages); err != nil {
-		return err
+		return nil, nil, err
 	}
 	share := min(1, float64(wholePages)/float64(max(pages, 1)))
 	counts, err := many(ctx, tx, queueCountsSQL, pgx.NamedArgs{"percent": 100 * share}, pgx.RowToStructByPos[queueCount])
 	if err != nil {
-		return err
+		return nil, nil, err
 	}
 	var heads []queueCount
 	if share < 1 {
 		if heads, err = many(ctx, tx, queueHeadsSQL, pgx.NamedArgs{"rows": countedRows}, pgx.RowToStructByPos[queueCount]); err != nil {
-			return err
+			return nil, nil, err
 		}
 	}
-	m.Queues, m.Reasons = sumQueues(counts, share, heads)
-	return nil
+	queues, reasons := sumQueues(counts, share, heads)
+	return queues, reasons, nil
 }
 
 // sumQueues adds up the counts of a share of the pages. Heads are the first rows of each endpoint
@@ -186,7 +188,15 @@ func (q *QueueLength) of(state string) *int64 {
 
 // since takes in since when deliveries wait.
 func (q *QueueLength) since(c *queueCount) {
-	if c.State == string(outbox.Pending) && c.Oldest != nil && (q.Oldest == nil || c.Oldest.Before(*q.Oldest)) {
-		q.Oldest = c.Oldest
+	if c.State == string(outbox.Pending) {
+		q.Oldest, q.OldestEvent = earlier(q.Oldest, c.Oldest), earlier(q.OldestEvent, c.OldestEvent)
 	}
+}
+
+// earlier returns the earlier of two times; nil is none.
+func earlier(a, b *time.Time) *time.Time {
+	if a == nil || b != nil && b.Before(*a) {
+		return b
+	}
+	return a
 }

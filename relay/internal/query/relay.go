@@ -23,8 +23,8 @@ type RelayState struct {
 	LagBytes       int64 // WAL that the slot has not confirmed
 	RetainedBytes  int64 // WAL that the server keeps for the slot
 
-	Pending  int64
-	Dead     int64
+	Pending  int64      // much of it is estimated, as readQueues does
+	Dead     int64      // the same
 	Oldest   *time.Time // event of the oldest pending delivery
 	Replicas []string   // processes that serve the API now
 }
@@ -37,12 +37,6 @@ SELECT COALESCE(r.epoch, 0), COALESCE(r.owner, ''), COALESCE(r.settled_lsn, '0/0
 FROM (SELECT @slot::text AS slot) AS q
 LEFT JOIN tailpost.relay AS r ON r.slot = q.slot
 LEFT JOIN pg_catalog.pg_replication_slots AS s ON s.slot_name = q.slot AND s.database = current_database()`
-
-// queueSQL counts those that are dead by an index alone: they may be many more than wait.
-const queueSQL = `
-SELECT p.n, d.n, p.oldest
-FROM (SELECT count(*) AS n, min(event_created_at) AS oldest FROM tailpost.delivery WHERE state = 'pending') AS p,
-     (SELECT count(*) AS n FROM tailpost.delivery WHERE state = 'dead') AS d`
 
 const replicasSQL = `
 SELECT DISTINCT substr(application_name, length('tailpost api ') + 1) AS owner
@@ -65,14 +59,20 @@ func (st *RelayState) readSlot(ctx context.Context, tx pgx.Tx, slot string) erro
 		&st.AuditedAt, &st.UpdatedAt, &st.SlotExists, &st.SlotActive, &st.WALStatus, &st.ConfirmedFlush, &st.LagBytes, &st.RetainedBytes)
 }
 
-// RelayState reads the state of a slot.
+// RelayState reads the state of a slot. However much is queued, it reads no more than so much of
+// it.
 func (s health) RelayState(ctx context.Context, slot string) (st RelayState, err error) {
 	err = s.read(ctx, "read the state of the relay", func(ctx context.Context, tx pgx.Tx) error {
 		if err := st.readSlot(ctx, tx, slot); err != nil {
 			return err
 		}
-		if err := tx.QueryRow(ctx, queueSQL).Scan(&st.Pending, &st.Dead, &st.Oldest); err != nil {
+		queues, _, err := readQueues(ctx, tx)
+		if err != nil {
 			return err
+		}
+		for i := range queues {
+			q := &queues[i]
+			st.Pending, st.Dead, st.Oldest = st.Pending+q.Pending, st.Dead+q.Dead, earlier(st.Oldest, q.OldestEvent)
 		}
 		st.Replicas, err = many(ctx, tx, replicasSQL, pgx.NamedArgs{}, pgx.RowTo[string])
 		return err

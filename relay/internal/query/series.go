@@ -17,6 +17,12 @@ type SeriesQuery struct {
 	Most        int // series of a breakdown: those with the most attempts; the others are summed up
 }
 
+// timed reports whether points say how long requests took: those of one endpoint, or of each that
+// is named.
+func (q *SeriesQuery) timed() bool {
+	return len(q.EndpointIDs) == 1 || q.By == ByEndpoint && len(q.EndpointIDs) > 0
+}
+
 // SeriesPoint counts what began within a step.
 type SeriesPoint struct {
 	At time.Time
@@ -34,8 +40,8 @@ type Series struct {
 	Points []SeriesPoint
 }
 
-// seriesStartSQL sums the counters by step. Buckets are summed for one endpoint only: over
-// thousands they would take most of the time.
+// seriesStartSQL sums the counters by step. Buckets are summed where few endpoints are asked for:
+// over thousands they would take most of the time.
 const seriesStartSQL = `
 WITH hours AS (
     SELECT s.*, date_bin(@step::interval, s.hour, @from::timestamptz) AS at
@@ -55,7 +61,7 @@ top AS (
 )
 SELECT COALESCE(t.endpoint_id, ''), h.at, sum(h.attempts)::bigint, sum(h.delivered)::bigint, sum(h.failed)::bigint, sum(h.dead)::bigint,
        sum(h.duration_ms_sum),
-       CASE WHEN cardinality(@endpoints::text[]) <> 1 THEN NULL ELSE ARRAY[
+       CASE WHEN NOT @timed THEN NULL ELSE ARRAY[
            sum(h.buckets[1]), sum(h.buckets[2]), sum(h.buckets[3]), sum(h.buckets[4]), sum(h.buckets[5]), sum(h.buckets[6]),
            sum(h.buckets[7]), sum(h.buckets[8]), sum(h.buckets[9]), sum(h.buckets[10]), sum(h.buckets[11]), sum(h.buckets[12]),
            sum(h.buckets[13]), sum(h.buckets[14]), sum(h.buckets[15])
@@ -78,7 +84,7 @@ func (s attempts) Series(ctx context.Context, q SeriesQuery) (series []Series, e
 		series = nil
 		args := pgx.NamedArgs{
 			"tenant": q.Tenant, "endpoints": append([]string{}, q.EndpointIDs...), "from": q.From, "to": q.To, "step": q.Step,
-			"by_endpoint": q.By == ByEndpoint, "most": q.Most,
+			"by_endpoint": q.By == ByEndpoint, "most": q.Most, "timed": q.timed(),
 		}
 		if q.all() && q.By != ByEndpoint {
 			series, err = seriesOfAll(ctx, tx, args)

@@ -17,6 +17,18 @@ type Stats struct {
 	Buckets    []int64 // attempts by duration, see tailpost.endpoint_stats.buckets
 }
 
+// Add adds what another counted.
+func (s *Stats) Add(o *Stats) {
+	s.Attempts, s.Delivered, s.Failed, s.Dead = s.Attempts+o.Attempts, s.Delivered+o.Delivered, s.Failed+o.Failed, s.Dead+o.Dead
+	s.DurationMS += o.DurationMS
+	if s.Buckets == nil {
+		s.Buckets = make([]int64, len(BucketBounds())+1)
+	}
+	for i := range o.Buckets {
+		s.Buckets[i] += o.Buckets[i]
+	}
+}
+
 // BucketBounds are the upper bounds of the buckets in milliseconds; the last bucket has none.
 func BucketBounds() []float64 {
 	return []float64{1, 2, 5, 10, 20, 50, 100, 200, 500, 1000, 2000, 5000, 10000, 30000}

@@ -13,6 +13,14 @@
     const at = new Date(t.dateTime);
     if (!isNaN(at)) t.textContent = `${day.format(at)} ${clock.format(at)}`;
   });
+  const hour = new Intl.DateTimeFormat(undefined, { hour: "2-digit", minute: "2-digit", hourCycle: "h23" });
+  const localizeCharts = (root) => {
+    $$(".chart [data-at]", root).forEach((t) => {
+      const at = new Date(t.dataset.at);
+      t.textContent = at.getHours() || at.getMinutes() ? hour.format(at) : day.format(at);
+    });
+    $$(".chart .utc", root).forEach((t) => t.remove());
+  };
 
   // Copying.
   const say = (text) => { const box = $("#status"); if (box) box.textContent = text; };
@@ -122,14 +130,20 @@
   // A part of a page that changes by itself.
   $$("[data-refresh]").forEach((part) => {
     const again = async () => {
-      if (!document.hidden) {
+      const read = () => $("details[open]", part); // somebody reads what is open
+      if (!document.hidden && !read()) {
         try {
           const answer = await fetch(location.href, { headers: { Accept: "text/html", "X-Refresh": "1" } });
           if (answer.redirected) { location.reload(); return; } // the session is over
           const fresh = new DOMParser().parseFromString(await answer.text(), "text/html").getElementById(part.id);
-          if (answer.ok && fresh) {
+          if (answer.ok && fresh && !read()) {
+            const at = part.contains(document.activeElement) ? document.activeElement.getAttribute("href") : null;
             part.replaceChildren(...fresh.childNodes);
+            const same = at && $$("a", part).find((a) => a.getAttribute("href") === at);
+            if (same) same.focus({ preventScroll: true });
+            if (row >= 0) rows().forEach((r, i) => r.classList.toggle("cur", i === row));
             localize(part);
+            localizeCharts(part);
             if (!fresh.dataset.refresh) return;
           }
         } catch { /* the server is away; the next look finds it */ }
@@ -158,6 +172,11 @@
       if (row >= 0) row++;
       while (tail.children.length > most) tail.lastElementChild.remove();
     };
+    // A stream that is refused may be one of a session that is over: the page leads to another one.
+    const over = async () => {
+      const answer = await fetch(location.href, { headers: { "X-Refresh": "1" } });
+      if (answer.redirected || answer.status === 401) location.reload();
+    };
     const show = (text, off) => { state.textContent = text; state.classList.toggle("paused", off); };
     // What was recorded between the page and the stream.
     const catchUp = async () => {
@@ -171,7 +190,9 @@
       source.onopen = () => { if (!paused) { show("Live", false); catchUp().catch(() => {}); } };
       source.onerror = () => {
         if (!paused) show("Connecting…", true);
-        if (source.readyState === EventSource.CLOSED) setTimeout(listen, 5000); // it was refused
+        if (source.readyState !== EventSource.CLOSED) return;
+        over().catch(() => {}); // the server is away
+        setTimeout(listen, 5000);
       };
       source.addEventListener("row", (event) => {
         if (!paused) { put(event.data); return; }
@@ -273,4 +294,5 @@
   });
 
   localize(document);
+  localizeCharts(document);
 })();
