@@ -60,6 +60,8 @@ func TestFilter(t *testing.T) {
 		`event.data.huge > -123456789012345678901234567890`:             yes,
 		`-event.data.total < -100`:                                      yes,
 		`event.data.total == 100.5`:                                     yes,
+		`event.data.total == "100.5"`:                                   no,
+		`event.data.total == ""`:                                        no,
 		`event.data.total > 100 && event.data.total <= 1e3`:             yes,
 		`event.data.tiny > 0`:                                           yes,
 		`tonumber(event.data.price) * 3 == 59.97`:                       yes,

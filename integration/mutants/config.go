@@ -172,7 +172,7 @@ var configMutants = []mutant{
 		name: "config-kinds-equal", file: "config/filter/value.go",
 		old:     "case a.kind != b.kind:\n\t\treturn boolean(false).note(missed)",
 		new:     "case a.kind != b.kind:\n\t\treturn boolean(a.text == b.text).note(missed)",
-		promise: "A number is never equal to the text that spells it.",
+		promise: "A number is never equal to a text.",
 		pkg:     "./config/filter", run: "TestFilter$",
 	},
 	{
