@@ -180,6 +180,31 @@ func TestACustomerManagesAnEndpoint(t *testing.T) {
 	b.until("location.pathname === '/app'")
 }
 
+// The application's page makes another link, on another site: the visitor is where they were, with
+// no more than a moment in between.
+func TestARenewedLinkLeadsBackThroughAnotherSite(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, keyedHCL+portalHCL)
+	b := newTab(t, w.url, tabOptions{})
+	b.open(w.link("acme"))
+	b.at("/portal/endpoints")
+	w.receiver.On("/app", kit.Respond(http.StatusSeeOther, "", "Location", w.url+w.link("acme")))
+	b.open("/portal/log?outcome=dead")
+	b.sees("Live")
+	w.exec("DELETE FROM tailpost.session")
+	b.run(chromedp.Reload())
+	w.receiver.Await(t, "/app", 1)
+	b.until("location.pathname === '/portal/log' && location.search === '?outcome=dead'")
+	b.sees("Live")
+	require.Equal(t, 1, w.count("SELECT count(*) FROM tailpost.session"))
+
+	// So it is for whoever only looks.
+	w.exec("DELETE FROM tailpost.session")
+	w.receiver.Await(t, "/app", 2)
+	b.until("location.pathname === '/portal/log' && location.search === '?outcome=dead'")
+	b.sees("Live")
+}
+
 // TestThePortalNeedsNoScript reads and acts without one.
 func TestThePortalNeedsNoScript(t *testing.T) {
 	t.Parallel()

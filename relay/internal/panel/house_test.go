@@ -230,7 +230,7 @@ func (h *house) visitor(tenant string, capabilities ...string) *caller {
 	c := h.caller("portal of "+tenant, "")
 	got := c.get(h.link(tenant, capabilities...))
 	require.Equal(h.t, http.StatusSeeOther, got.status, got.body)
-	require.Equal(h.t, "/portal/endpoints?opened=1", got.header.Get("Location"))
+	require.Equal(h.t, "/portal/?opened=1", got.header.Get("Location"))
 	return c
 }
 

@@ -96,7 +96,7 @@ func (s *site) openLink(w http.ResponseWriter, r *http.Request) {
 		var token string
 		if token, err = v.begin(session); err == nil {
 			v.setCookie(v.cookieName(), token, 0)
-			http.Redirect(w, r, s.root+"endpoints?opened=1", http.StatusSeeOther)
+			http.Redirect(w, r, s.root+"?opened=1", http.StatusSeeOther)
 			return
 		}
 	}
@@ -116,6 +116,7 @@ func leave(v *visit) {
 		http.Error(v.w, "The session is over.", http.StatusUnauthorized) // a script asked
 		return
 	}
+	notePlace(v)
 	page := overPage{Refresh: v.panel.api.RefreshURL(v.r.Context(), v.keyID), Cookies: v.token == "" && v.r.URL.Query().Get("opened") != ""}
 	if v.r.Method == http.MethodGet && page.Refresh != "" && !page.Cookies {
 		http.Redirect(v.w, v.r, page.Refresh, http.StatusSeeOther)
@@ -129,11 +130,6 @@ func leave(v *visit) {
 func (s *site) showOver(w http.ResponseWriter, r *http.Request) {
 	v := s.visit(w, r)
 	v.showBare("over", "The end", overPage{Refresh: s.panel.config().Panel.Portal.RefreshURL})
-}
-
-func toEndpoints(v *visit) error {
-	v.see("endpoints", "")
-	return nil
 }
 
 // resendOne attempts one delivery once more.

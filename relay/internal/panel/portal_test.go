@@ -141,6 +141,73 @@ func TestAVisitEnds(t *testing.T) { //nolint:tparallel // they move one clock
 	})
 }
 
+// A visitor whose link is over comes back, by another one, to the page that they were on: never to
+// one of another tenant, and to nowhere else.
+func TestAnotherLinkLeadsBackToWhereTheLastOneEnded(t *testing.T) {
+	t.Parallel()
+	h := newHouse(t, looks)
+	mine := h.endpoint("acme", "mine")
+	opened := func(c *caller, tenant string) string {
+		got := c.get(h.link(tenant, "view", "manage_endpoints"))
+		require.Equal(t, "/portal/?opened=1", got.header.Get("Location"))
+		return c.get("/portal/?opened=1").header.Get("Location")
+	}
+	ended := func(c *caller, path string) {
+		h.exec("DELETE FROM tailpost.session")
+		require.Equal(t, refreshURL, c.get(path).header.Get("Location"))
+	}
+	for path, back := range map[string]string{
+		"/portal/log?outcome=dead&type=a%26b":       "/portal/log?outcome=dead&type=a%26b",
+		"/portal/endpoints/" + mine + "/edit":       "/portal/endpoints/" + mine + "/edit",
+		"/portal/endpoints/" + mine + "?done=saved": "/portal/endpoints/" + mine,
+		"/portal/":          "/portal/endpoints",
+		"/portal/open/none": "/portal/endpoints",
+		"/portal/log?search=" + strings.Repeat("x", 2000):        "/portal/endpoints",
+		"/portal/catalogue/types/https:%2F%2Fevil.example%2F%5C": "/portal/catalogue/types/https:%2F%2Fevil.example%2F%5C",
+	} {
+		c := h.caller("portal", "")
+		require.Equal(t, "/portal/endpoints", opened(c, "acme"))
+		ended(c, path)
+		require.Equal(t, back, opened(c, "acme"), path)
+		require.Equal(t, "/portal/endpoints", opened(c, "acme"), "once")
+
+		ended(c, path)
+		require.Equal(t, "/portal/endpoints", opened(c, "other"), "it was another tenant's")
+		require.Equal(t, "/portal/endpoints", opened(c, "acme"))
+	}
+
+	// A form that is sent too late was on a page.
+	c := h.caller("portal", "")
+	opened(c, "acme")
+	form := c.form("/portal/")
+	h.exec("DELETE FROM tailpost.session")
+	c.header.Set("Referer", h.url+"/portal/endpoints/"+mine+"/test")
+	require.Equal(t, http.StatusUnauthorized, c.send(http.MethodPost, "/portal/endpoints/"+mine+"/test", form).status)
+	c.header.Del("Referer")
+	require.Equal(t, "/portal/endpoints/"+mine+"/test", opened(c, "acme"))
+	h.exec("DELETE FROM tailpost.session")
+	c.header.Set("Referer", "https://evil.example/portal/endpoints/x")
+	require.Equal(t, http.StatusUnauthorized, c.send(http.MethodPost, "/portal/logout", form).status)
+	c.header.Del("Referer")
+	require.Equal(t, "/portal/endpoints", opened(c, "acme"))
+
+	// Whoever writes the cookie stays within the portal all the same.
+	at, err := url.Parse(h.url)
+	require.NoError(t, err)
+	for _, place := range []string{"//evil.example/", "/panel/", "https://evil.example", "..%5c\\\\evil.example", "javascript://x"} {
+		opened(c, "acme")
+		owner := ""
+		for _, cookie := range c.client.Jar.Cookies(at) {
+			if cookie.Name == "tailpost_portal_place" {
+				owner, _, _ = strings.Cut(cookie.Value, ".")
+			}
+		}
+		require.NotEmpty(t, owner)
+		c.client.Jar.SetCookies(at, []*http.Cookie{{Name: "tailpost_portal_place", Value: owner + "." + base64.RawURLEncoding.EncodeToString([]byte(place)), Path: "/"}})
+		require.Equal(t, "/portal/endpoints", opened(c, "acme"), place)
+	}
+}
+
 // TestCookiesThatAreOffEndNoWhere: where the browser keeps no cookie, the visitor is told, and not
 // sent back and forth.
 func TestCookiesThatAreOffEndNoWhere(t *testing.T) {

@@ -82,7 +82,7 @@ func (s *site) portalRoutes() {
 	s.act("theme", (*visit).setTheme)
 	s.open("help", showHelp)
 
-	s.open("{$}", toEndpoints)
+	s.open("{$}", toPlace)
 	s.open("endpoints", listEndpoints)
 	s.open("endpoints/new", newEndpoint)
 	s.act("endpoints/new", createEndpoint)

@@ -86,6 +86,11 @@ func (v *visit) cookieName() string {
 	if v.site.isPortal() {
 		name = portalCookie
 	}
+	return v.hostName(name)
+}
+
+// hostName is the name of a cookie that no other host may set, where browsers see to that.
+func (v *visit) hostName(name string) string {
 	if secure(v.r) {
 		return "__Host-" + name
 	}
@@ -97,8 +102,13 @@ func (v *visit) cookieName() string {
 // browsers keep that apart for each of those sites, and forms are protected by their token.
 func (v *visit) setCookie(name, token string, maxAge int) {
 	v.token = token
+	writeCookie(v, name, token, maxAge)
+}
+
+// writeCookie sends a cookie as setCookie does.
+func writeCookie(v *visit, name, value string, maxAge int) {
 	c := &http.Cookie{ //nolint:gosec // Secure where the connection is
-		Name: name, Value: token, MaxAge: maxAge, Path: "/", HttpOnly: true, Secure: secure(v.r), SameSite: http.SameSiteStrictMode,
+		Name: name, Value: value, MaxAge: maxAge, Path: "/", HttpOnly: true, Secure: secure(v.r), SameSite: http.SameSiteStrictMode,
 	}
 	if c.Secure && len(v.site.framers()) > 0 {
 		c.SameSite, c.Partitioned = http.SameSiteNoneMode, true
