@@ -46,8 +46,8 @@ func (s *section) auth(to *Auth) {
 
 func isText(text string) bool { return text != "" }
 
-// clientTLS decodes a tls block of an endpoint. Its values are PEM themselves: file("client.pem") reads
-// them, and is read again when the file changes.
+// clientTLS decodes a tls block of an endpoint. Its values are PEM themselves: file("client.pem")
+// reads them, and is read again when the file changes.
 func (s *section) clientTLS(to *ClientTLS) {
 	b := s.single("tls")
 	if b == nil {

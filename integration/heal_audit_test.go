@@ -15,14 +15,14 @@ import (
 )
 
 // audited waits until an audit that began after now has ended.
-func (b *testBundle) audited(t *testing.T) {
+func audited(t *testing.T, b *testBundle) {
 	t.Helper()
 	now := b.db.Text(t, "SELECT clock_timestamp()::text")
 	b.db.AwaitCount(t, 1, "SELECT count(*) FROM tailpost.relay WHERE slot = $1 AND audited_at > $2::text::timestamptz", b.db.Slot, now)
 }
 
-// lateAudits leave a test the time to take attempts away before what they were for is settled, which
-// two audits in a row do.
+// lateAudits leave a test the time to take attempts away before what they were for is settled,
+// which two audits in a row do.
 const lateAudits = `audit_interval = "4s"`
 
 func TestAnAuditFindsWhatNobodyGotAndNothingElse(t *testing.T) {
@@ -42,7 +42,7 @@ func TestAnAuditFindsWhatNobodyGotAndNothingElse(t *testing.T) {
 	ids = append(ids, paid...)
 	b.exactlyOnce(t, "erp", ids)
 	b.exactlyOnce(t, "paid", paid[:1])
-	b.audited(t)
+	audited(t, b)
 	require.Zero(t, b.db.Count(t, "SELECT count(*) FROM tailpost.gap"), "a sound table has nothing to heal")
 
 	// Nothing but a fault of the stream brings this about; to the audit it looks the same.
@@ -59,8 +59,8 @@ func TestAnAuditFindsWhatNobodyGotAndNothingElse(t *testing.T) {
 	config.Endpoints = append(config.Endpoints, later)
 	relay.Reload(t, config.HCL())
 	relay.Await(t, kit.LogReloaded, nil)
-	b.audited(t)
-	b.audited(t)
+	audited(t, b)
+	audited(t, b)
 	require.Empty(t, b.receiver.Requests("/new"))
 	require.Len(t, b.receiver.Requests("/paid"), 2)
 	require.Zero(t, relay.Stop(t))
@@ -98,7 +98,7 @@ func TestAnAuditUnderLoadSendsNothingTwice(t *testing.T) {
 	for range 150 {
 		ids = append(ids, b.db.Insert(t, orders(20)...)...)
 	}
-	b.audited(t)
+	audited(t, b)
 	b.receiver.AwaitIDs(t, "/erp", ids...)
 	b.db.AwaitAttempts(t, "erp", len(ids))
 	require.Len(t, b.receiver.Requests("/erp"), len(ids))
@@ -160,8 +160,8 @@ func TestAPlainCrashIsFollowedByNoAudit(t *testing.T) {
 	require.Zero(t, relay.Stop(t))
 }
 
-// Within what a relay lets go of without a record, a slot that somebody moves looks like one after a
-// plain crash: an index of the rows' times finds at once what it has passed, without a sweep.
+// Within what a relay lets go of without a record, a slot that somebody moves looks like one after
+// a plain crash: an index of the rows' times finds at once what it has passed, without a sweep.
 func TestASlotThatIsMovedAfterACrashIsHealedWithoutASweep(t *testing.T) {
 	t.Parallel()
 	for name, test := range map[string]func(b *testBundle){

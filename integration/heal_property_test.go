@@ -195,9 +195,9 @@ func (w *gapWorld) settled(t *testing.T) {
 }
 
 // Stream and audit together deliver exactly what committed, once, whatever the table and the times
-// in it, and also where ids are used again. Rows that say they are older than the slot, and in a gap
-// those that do not say that they are not the event that had their id before, arrive once, or are
-// counted by the gap that they fell into.
+// in it, and also where ids are used again. Rows that say they are older than the slot, and in a
+// gap those that do not say that they are not the event that had their id before, arrive once, or
+// are counted by the gap that they fell into.
 func TestStreamAndAuditDeliverExactlyWhatCommitted(t *testing.T) {
 	t.Parallel()
 	worlds := 6

@@ -22,7 +22,7 @@ func ownServer(t *testing.T) (*testBundle, *pgserver.Server) {
 }
 
 // identity is the system identifier of the server.
-func (b *testBundle) identity(t *testing.T) string {
+func identity(t *testing.T, b *testBundle) string {
 	t.Helper()
 	return b.db.Text(t, "SELECT system_identifier::text FROM pg_control_system()")
 }
@@ -43,12 +43,12 @@ func TestAClusterWithAnotherIdentityIsHealed(t *testing.T) {
 
 	// Committed, and gone from the WAL before anybody read it.
 	ids = append(ids, b.db.Insert(t, orders(30)...)...)
-	before := b.identity(t)
+	before := identity(t, b)
 	require.NoError(t, server.Stop(t.Context(), pgserver.Fast))
 	require.NoError(t, server.NewIdentity(t.Context()))
 	require.NoError(t, server.Restart(t.Context(), pgserver.Fast))
 	b.db.Reset() // of the connections to the server that was
-	require.NotEqual(t, before, b.identity(t))
+	require.NotEqual(t, before, identity(t, b))
 
 	relay = kit.StartDelivering(t, kit.Options{Config: config})
 	ids = append(ids, b.db.Insert(t, orders(10)...)...)
@@ -60,7 +60,7 @@ func TestAClusterWithAnotherIdentityIsHealed(t *testing.T) {
 	b.exactlyOnce(t, "erp", ids)
 	b.exactlyOnce(t, "strict", ids)
 	require.Equal(t, ids, b.receiver.IDs("/strict"))
-	require.Equal(t, 1, b.gaps(t, "the server is another one: system identifier "+b.identity(t)+" instead of "+before))
+	require.Equal(t, 1, b.gaps(t, "the server is another one: system identifier "+identity(t, b)+" instead of "+before))
 	require.Zero(t, relay.Stop(t))
 
 	// It is healed once.

@@ -34,7 +34,7 @@ func TestNothingPrintsASecretAPayloadOrAURL(t *testing.T) {
 	role := "r" + b.db.Slot
 	password := private + "-password"
 	b.db.Run(t, "CREATE ROLE "+role+" SUPERUSER LOGIN PASSWORD '"+password+"'")
-	t.Cleanup(func() { b.dropRole(t, role) })
+	t.Cleanup(func() { dropRole(t, b, role) })
 	address, err := url.Parse(b.db.URL)
 	require.NoError(t, err)
 	address.User = url.UserPassword(role, password)
@@ -141,7 +141,7 @@ func TestAURLFromTheEnvironmentIsNowhere(t *testing.T) {
 }
 
 // dropRole drops a role once nobody is logged in with it.
-func (b *testBundle) dropRole(t *testing.T, role string) {
+func dropRole(t *testing.T, b *testBundle, role string) {
 	t.Helper()
 	conn := kit.Connect(t, b.db.URL)
 	for _, statement := range []string{"REASSIGN OWNED BY " + role + " TO CURRENT_USER", "DROP OWNED BY " + role, "DROP ROLE " + role} {
@@ -222,7 +222,7 @@ func TestSecretsAreNowhereElse(t *testing.T) {
 	own := []string{signature.GenerateSecret(), pair}
 	b.db.Run(t, "CREATE ROLE "+role+" SUPERUSER LOGIN")
 	b.db.Run(t, "ALTER ROLE "+role+" PASSWORD '"+password+"'")
-	t.Cleanup(func() { b.dropRole(t, role) })
+	t.Cleanup(func() { dropRole(t, b, role) })
 	address, err := url.Parse(b.db.URL)
 	require.NoError(t, err)
 	address.User = url.UserPassword(role, password)

@@ -22,8 +22,9 @@ const held = `INSERT INTO tailpost.relay (slot, epoch, owner, system_id, timelin
 
 // refusals are all that ends a start for good: what the ledger's Check, the stream's Open and the
 // taking of the slot return that does not pass by itself. What a configuration alone can get wrong
-// `tailpost check` reports, for it reads it as `run` does. Left are another relay with another slot,
-// which doctor's own tests have, and ports that are taken, which only whoever listens can know.
+// `tailpost check` reports, for it reads it as `run` does. Left are another relay with another
+// slot, which doctor's own tests have, and ports that are taken, which only whoever listens can
+// know.
 var refusals = map[string]struct {
 	sql  string // breaks the database, a statement a line
 	role string // options of the role to run as; empty: a superuser

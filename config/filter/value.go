@@ -22,8 +22,8 @@ const (
 	kindComposite             // an object or array: text from its bracket to the end of the payload
 )
 
-// value is what an expression evaluates to. Expressions know three truths, as SQL does: true, false and
-// missing.
+// value is what an expression evaluates to. Expressions know three truths, as SQL does: true, false
+// and missing.
 type value struct {
 	kind   kind
 	flag   bool

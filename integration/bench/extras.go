@@ -27,7 +27,7 @@ func runExtras(ctx context.Context, b *bench) error {
 		}
 		var plain, with drained
 		for _, more := range []string{"", x.hcl, x.hcl, ""} {
-			r, err := d.drainWith(ctx, n, more)
+			r, err := drainWith(ctx, d, n, more)
 			if err != nil {
 				return err
 			}
@@ -53,7 +53,7 @@ func runExtras(ctx context.Context, b *bench) error {
 }
 
 // drainWith drains n events under further blocks.
-func (d *database) drainWith(ctx context.Context, n int, more string) (drained, error) {
+func drainWith(ctx context.Context, d *database, n int, more string) (drained, error) {
 	if err := d.configure(endpoints(1, true, "concurrency = 64"), more); err != nil {
 		return drained{}, err
 	}

@@ -24,7 +24,7 @@ func runLatency(ctx context.Context, b *bench, perSecond int) error {
 	if err != nil {
 		return err
 	}
-	limit, err := d.write(ctx, "outbox_unused", n, perSecond, "/limit", func(seq, sentAt int64) error {
+	limit, err := write(ctx, d, "outbox_unused", n, perSecond, "/limit", func(seq, sentAt int64) error {
 		_, err := p.post(ctx, b.sink.url+"/limit", "evt_"+strconv.FormatInt(seq, 10), payload(seq, sentAt))
 		return err
 	})
@@ -36,7 +36,7 @@ func runLatency(ctx context.Context, b *bench, perSecond int) error {
 	if err != nil {
 		return err
 	}
-	polled, err := d.write(ctx, "polled", n, perSecond, "/poller", nil)
+	polled, err := write(ctx, d, "polled", n, perSecond, "/poller", nil)
 	if err := errors.Join(err, poller.stop()); err != nil {
 		return err
 	}
@@ -46,7 +46,7 @@ func runLatency(ctx context.Context, b *bench, perSecond int) error {
 		return err
 	}
 	meter, postgres := startMeter(relay.pid()), startMeter(b.server.PID())
-	tailpost, err := d.write(ctx, "outbox", n, perSecond, "/endpoint", nil)
+	tailpost, err := write(ctx, d, "outbox", n, perSecond, "/endpoint", nil)
 	cpu, postgresCPU := meter.cpu(), postgres.cpu()
 	if err := errors.Join(err, relay.stop()); err != nil {
 		return err
@@ -66,7 +66,7 @@ func runLatency(ctx context.Context, b *bench, perSecond int) error {
 // write inserts n events one by one at a rate, from four connections, does what follows each
 // commit, and returns the latencies that the receiver saw at the path. A slow database does not
 // slow the schedule down: waiting counts.
-func (d *database) write(ctx context.Context, table string, n, perSecond int, path string, then func(seq, sentAt int64) error) ([]float64, error) {
+func write(ctx context.Context, d *database, table string, n, perSecond int, path string, then func(seq, sentAt int64) error) ([]float64, error) {
 	const writers = 4
 	if _, err := d.conn.Exec(ctx, "CREATE TABLE IF NOT EXISTS outbox_unused (LIKE outbox INCLUDING ALL)"); err != nil {
 		return nil, err

@@ -35,7 +35,7 @@ func runRefusing(ctx context.Context, b *bench) error {
 		for range 2 {
 			for i := range list {
 				t := list[i]
-				s, err := d.drainRefusing(ctx, n, t)
+				s, err := drainRefusing(ctx, d, n, t)
 				if err != nil {
 					return nil, err
 				}
@@ -77,7 +77,7 @@ func firstOf(t temper) float64 { return 1 - 1.5*t.share - 0.02 }
 
 // drainRefusing drains n events, which take 2 ms each, and returns in how many seconds most of them
 // were taken.
-func (d *database) drainRefusing(ctx context.Context, n int, t temper) (float64, error) {
+func drainRefusing(ctx context.Context, d *database, n int, t temper) (float64, error) {
 	d.b.sink.reset()
 	in := d.b.sink.at(path(0))
 	in.delay.Store(int64(2 * time.Millisecond))
@@ -110,7 +110,7 @@ func runCapacity(ctx context.Context, b *bench) error {
 		{"a receiver of 1,000/s that answers 429 and asks for 1 s", asking},
 	} {
 		t := c.t.withCapacity(capacity)
-		h, err := b.press(ctx, int(1.3*capacity*length.Seconds()), "concurrency = 64", 2*time.Millisecond, &t, func(context.Context, *inbox) error {
+		h, err := press(ctx, b, int(1.3*capacity*length.Seconds()), "concurrency = 64", 2*time.Millisecond, &t, func(context.Context, *inbox) error {
 			return sleep(ctx, length)
 		})
 		if err != nil {
@@ -139,7 +139,7 @@ func runOutage(ctx context.Context, b *bench) error {
 		{"30 s of nothing but 429 that asks for 1 s", asking},
 	} {
 		var from, to time.Duration
-		h, err := b.press(ctx, n, fmt.Sprintf("concurrency = %d", concurrency), latency, &temper{}, func(ctx context.Context, in *inbox) error {
+		h, err := press(ctx, b, n, fmt.Sprintf("concurrency = %d", concurrency), latency, &temper{}, func(ctx context.Context, in *inbox) error {
 			err := sleep(ctx, settles)
 			out := c.t.withShare(1)
 			in.temper.Store(&out)
@@ -169,7 +169,7 @@ func runOutage(ctx context.Context, b *bench) error {
 
 // press runs the relay on a backlog, for as long as during takes, and returns what the receiver
 // saw.
-func (b *bench) press(ctx context.Context, n int, hcl string, latency time.Duration, t *temper, during func(context.Context, *inbox) error) (history, error) {
+func press(ctx context.Context, b *bench, n int, hcl string, latency time.Duration, t *temper, during func(context.Context, *inbox) error) (history, error) {
 	d, err := b.newDatabase(ctx, endpoints(1, true, hcl+quickRetries))
 	if err != nil {
 		return history{}, err

@@ -27,7 +27,7 @@ func runDead(ctx context.Context, b *bench) error {
 				return fmt.Errorf("park deliveries: %w", err)
 			}
 		}
-		t, err := d.drainBeside(ctx, n, count, dead)
+		t, err := drainBeside(ctx, d, n, count, dead)
 		if err != nil {
 			return err
 		}
@@ -39,7 +39,7 @@ func runDead(ctx context.Context, b *bench) error {
 		return err
 	}
 	b.sink.reset()
-	r, err := d.drainParked(ctx, parked)
+	r, err := drainParked(ctx, d, parked)
 	if err != nil {
 		return err
 	}
@@ -59,7 +59,7 @@ func runDead(ctx context.Context, b *bench) error {
 
 // drainBeside drains n events to count endpoints, of which the first one may be dead, and looks at
 // the others.
-func (d *database) drainBeside(ctx context.Context, n, count int, dead bool) (t tally, err error) {
+func drainBeside(ctx context.Context, d *database, n, count int, dead bool) (t tally, err error) {
 	d.b.sink.reset()
 	if dead {
 		d.b.sink.at(path(0)).temper.Store(&temper{status: http.StatusInternalServerError, share: 1})
@@ -76,7 +76,7 @@ func (d *database) drainBeside(ctx context.Context, n, count int, dead bool) (t 
 }
 
 // drainParked starts the relay on what is parked and waits until n of it have arrived.
-func (d *database) drainParked(ctx context.Context, n int) (r drained, err error) {
+func drainParked(ctx context.Context, d *database, n int) (r drained, err error) {
 	relay, err := d.startRelay(ctx)
 	if err != nil {
 		return r, err
@@ -110,7 +110,7 @@ func runKeys(ctx context.Context, b *bench) error {
 			return fmt.Errorf("park deliveries: %w", err)
 		}
 		b.sink.reset()
-		if got[i], err = d.drainParked(ctx, n); err != nil {
+		if got[i], err = drainParked(ctx, d, n); err != nil {
 			return err
 		}
 		if err := d.close(ctx); err != nil {

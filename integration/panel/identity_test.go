@@ -18,8 +18,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// TestTheFormSaysWhoRequestsAreFrom: what shows a receiver who sends is written in the form, no page
-// shows it again, and it stays until another is written.
+// TestTheFormSaysWhoRequestsAreFrom: what shows a receiver who sends is written in the form, no
+// page shows it again, and it stays until another is written.
 func TestTheFormSaysWhoRequestsAreFrom(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, keyedHCL)

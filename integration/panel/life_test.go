@@ -137,7 +137,8 @@ func TestFiltersAreInTheLinkAndTheBackButtonBringsThemBack(t *testing.T) {
 	b.sees("Nothing waits for a person")
 }
 
-// TestTenThousandAreResentByClicks: they are counted first, and then all that the filter chooses go.
+// TestTenThousandAreResentByClicks: they are counted first, and then all that the filter chooses
+// go.
 func TestTenThousandAreResentByClicks(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, keyedHCL)

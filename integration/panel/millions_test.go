@@ -34,8 +34,8 @@ type millions struct {
 // TestPagesAreQuickAmongMillions loads every page of a large installation and holds it to 100 ms of
 // server time, by the quickest of some loads, since others may be busy beside it, and to 200 kB of
 // HTML. It takes minutes, so it runs only where TAILPOST_PAGES says among how many attempts (make
-// pages). TAILPOST_PAGES_URL names a database that is to be kept and used again, and TAILPOST_PAGES_ONLY
-// one page.
+// pages). TAILPOST_PAGES_URL names a database that is to be kept and used again, and
+// TAILPOST_PAGES_ONLY one page.
 func TestPagesAreQuickAmongMillions(t *testing.T) {
 	n, _ := strconv.Atoi(os.Getenv("TAILPOST_PAGES"))
 	if n == 0 {

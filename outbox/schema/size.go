@@ -16,9 +16,9 @@ type Sizes struct {
 	Deliveries int64 // tailpost.delivery
 	Other      int64 // the rest of schema tailpost
 	Outbox     int64 // the outbox table; 0 where there is none
-	// Growth is by how much tailpost.attempt grows in a day: what the last whole UTC day takes, less
-	// the day that retention drops next. nil: there is no whole day yet. How large the disk is no
-	// server tells.
+	// Growth is by how much tailpost.attempt grows in a day: what the last whole UTC day takes,
+	// less the day that retention drops next. nil: there is no whole day yet. How large the disk is
+	// no server tells.
 	Growth *int64
 }
 

@@ -43,7 +43,7 @@ func TestCompletenessTellsTheMissingFromTheUnwanted(t *testing.T) {
 		require.Equal(t, want, got.at("events."+name), name)
 	}
 	require.Equal(t, []any{event("3")}, got.at("unaccounted"))
-	n, err := b.unaccounted(t)
+	n, err := countUnaccounted(t, b)
 	require.NoError(t, err)
 	require.Equal(t, 1, n)
 	require.NotNil(t, got.at("audit.audited_at"))
@@ -79,12 +79,12 @@ func TestCompletenessWithoutATableSaysSo(t *testing.T) {
 	require.Equal(t, 0, got.at("events.seen"))
 	require.Equal(t, false, got.at("events.whole"))
 	require.Contains(t, got.text("events.note"), "logical messages")
-	_, err := b.unaccounted(t)
+	_, err := countUnaccounted(t, b)
 	require.ErrorContains(t, err, "no outbox table")
 }
 
-// unaccounted is what the metrics ask.
-func (b *bundle) unaccounted(t *testing.T) (int, error) {
+// countUnaccounted is what the metrics ask.
+func countUnaccounted(t *testing.T, b *bundle) (int, error) {
 	t.Helper()
 	store, err := query.Open(t.Context(), query.Options{URL: b.cfg.Database.URL, Mapping: b.cfg.Outbox.Mapping})
 	require.NoError(t, err)

@@ -10,8 +10,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// events reads all pages of a list of events, and returns them as one.
-func (b *bundle) events(t *testing.T, key, parameters string) *answer {
+// listEvents reads all pages of a list of events, and returns them as one.
+func listEvents(t *testing.T, b *bundle, key, parameters string) *answer {
 	t.Helper()
 	var all []any
 	for next := parameters; ; {
@@ -50,7 +50,7 @@ func TestEventsAreListedWithWhatBecameOfThem(t *testing.T) {
 	b.exec(t, `INSERT INTO tailpost.relay (slot, epoch, owner, system_id, timeline, batch, settled_lsn, settled_at, updated_at)
 		VALUES ('tailpost', 1, 'o', 's', 1, 1, '0/10', now() - interval '330 seconds', now())`)
 
-	page := b.events(t, adminKey, "?")
+	page := listEvents(t, b, adminKey, "?")
 	states := map[string]any{}
 	for i := range page.list("data") {
 		at := "data." + string(rune('0'+i))
@@ -78,14 +78,14 @@ func TestEventsAreListedWithWhatBecameOfThem(t *testing.T) {
 	b.get(t, "/v1/events?key=42&id="+event("3")).is(http.StatusUnprocessableEntity)
 	since := time.Now().Add(-150 * time.Second).UTC().Format(time.RFC3339)
 	until := time.Now().Add(-90 * time.Second).UTC().Format(time.RFC3339)
-	require.Len(t, b.events(t, adminKey, "?since="+since+"&until="+until).list("data"), 1)
+	require.Len(t, listEvents(t, b, adminKey, "?since="+since+"&until="+until).list("data"), 1)
 
 	_, other := b.key(t, "other")
 	require.Empty(t, b.do(t, call{key: other, method: http.MethodGet, path: "/v1/events"}).is(http.StatusOK).list("data"))
 	require.Empty(t, b.do(t, call{key: other, method: http.MethodGet, path: "/v1/events?id=" + event("3")}).is(http.StatusOK).list("data"))
 	require.Empty(t, b.do(t, call{key: other, method: http.MethodGet, path: "/v1/events?tenant=acme"}).is(http.StatusOK).list("data"))
 	_, acme := b.key(t, "acme")
-	mine := b.events(t, acme, "?type=order.*")
+	mine := listEvents(t, b, acme, "?type=order.*")
 	require.Len(t, mine.list("data"), 7)
 	require.Equal(t, 0, mine.at("data.1.delivered"), "the endpoints are not this tenant's")
 }

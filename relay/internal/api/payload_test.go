@@ -27,9 +27,9 @@ func marks(text string) (found []string) {
 	return found
 }
 
-// marked fills the tables with an event, its delivery and its attempt, which carry the marks, and
-// returns the endpoint. The endpoint's receiver answers with a mark.
-func (b *bundle) marked(t *testing.T) (endpoint string) {
+// insertMarked fills the tables with an event, its delivery and its attempt, which carry the marks,
+// and returns the endpoint. The endpoint's receiver answers with a mark.
+func insertMarked(t *testing.T, b *bundle) (endpoint string) {
 	t.Helper()
 	r := newReceiver(t)
 	r.answer = markAnswer
@@ -49,7 +49,7 @@ func (b *bundle) marked(t *testing.T) (endpoint string) {
 func TestPayloadsNeedAScope(t *testing.T) { //nolint:tparallel // one after the other: they count what is there
 	t.Parallel()
 	b := setup(t, nil)
-	id := b.marked(t)
+	id := insertMarked(t, b)
 	_, blind := b.key(t, "", "endpoints:write", "deliveries:write", "keys:write")
 	event := "/v1/events/" + rowOfNone
 	for name, c := range map[string]struct { //nolint:paralleltest // see above
@@ -91,7 +91,7 @@ func TestPayloadsNeedAScope(t *testing.T) { //nolint:tparallel // one after the 
 	})
 	t.Run("a live tail", func(t *testing.T) { //nolint:paralleltest // see above
 		for key, want := range map[string]bool{adminKey: true, blind: false} {
-			f := b.follow(t, key, "", "")
+			f := follow(t, b, key, "", "")
 			b.post(t, "/v1/endpoints/"+id+"/test", nil).is(http.StatusOK)
 			name, data := f.next()
 			require.Equal(t, "attempt", name)
@@ -106,7 +106,7 @@ func TestPayloadsNeedAScope(t *testing.T) { //nolint:tparallel // one after the 
 func TestNoOperationShowsAPayloadToOthers(t *testing.T) {
 	t.Parallel()
 	b := setup(t, nil)
-	id := b.marked(t)
+	id := insertMarked(t, b)
 	_, blind := b.key(t, "", "endpoints:write", "deliveries:write", "keys:write", "portal:write")
 	b.do(t, call{key: adminKey, method: http.MethodPut, path: "/v1/event-types/order.created", body: map[string]any{}}).is(http.StatusOK)
 	values := map[string]string{"endpoints": id, "events": rowOfNone, "event-types": "order.created", "replays": "rp_1", "resends": "rs_1", "keys": "key_1"}
@@ -146,7 +146,7 @@ func TestNoOperationShowsAPayloadToOthers(t *testing.T) {
 func TestExpressionsTellNobodyWhatIsInPayloads(t *testing.T) {
 	t.Parallel()
 	b := setup(t, nil)
-	id := b.marked(t)
+	id := insertMarked(t, b)
 	_, blind := b.key(t, "", "endpoints:read", "deliveries:write")
 	_, seeing := b.key(t, "", "endpoints:read", "deliveries:write", "payloads:read")
 	_, writer := b.key(t, "", "endpoints:write", "deliveries:read")
@@ -171,7 +171,7 @@ func TestExpressionsTellNobodyWhatIsInPayloads(t *testing.T) {
 func TestAnAnswerIsHiddenAgain(t *testing.T) {
 	t.Parallel()
 	b := setup(t, nil)
-	id := b.marked(t)
+	id := insertMarked(t, b)
 	again := call{key: adminKey, method: http.MethodPost, path: "/v1/endpoints/" + id + "/test", headers: http.Header{"Idempotency-Key": {"once"}}}
 	first := b.do(t, again).is(http.StatusOK)
 	require.Equal(t, markAnswer, first.at("response_body"))

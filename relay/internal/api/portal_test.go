@@ -11,7 +11,7 @@ import (
 	"github.com/tailpost/tailpost/config"
 )
 
-func (b *bundle) links(t *testing.T, key string, body map[string]any) *answer {
+func createLinks(t *testing.T, b *bundle, key string, body map[string]any) *answer {
 	t.Helper()
 	return b.do(t, call{key: key, method: http.MethodPost, path: "/v1/portal-links", body: body})
 }
@@ -19,7 +19,7 @@ func (b *bundle) links(t *testing.T, key string, body map[string]any) *answer {
 func TestPortalLinks(t *testing.T) {
 	t.Parallel()
 	b := setup(t, nil)
-	made := b.links(t, adminKey, map[string]any{"tenant": "acme", "capabilities": []string{"resend"}}).is(http.StatusCreated)
+	made := createLinks(t, b, adminKey, map[string]any{"tenant": "acme", "capabilities": []string{"resend"}}).is(http.StatusCreated)
 	require.Equal(t, []any{"view", "resend"}, made.at("capabilities"), "every link has view")
 	require.True(t, strings.HasPrefix(made.text("url"), b.http.URL+"/portal/open/"))
 	ends, err := time.Parse(time.RFC3339, made.text("expires_at"))
@@ -35,15 +35,15 @@ func TestPortalLinks(t *testing.T) {
 		"no tenant": {}, "an unknown capability": {"tenant": "acme", "capabilities": []string{"everything"}},
 		"a script": {"tenant": "acme", "refresh_url": "javascript:alert(1)"}, "plain http": {"tenant": "acme", "refresh_url": "http://app.example"},
 	} {
-		require.Equal(t, http.StatusUnprocessableEntity, b.links(t, adminKey, body).Status, name)
+		require.Equal(t, http.StatusUnprocessableEntity, createLinks(t, b, adminKey, body).Status, name)
 	}
 	for _, life := range []string{"1h", "168h"} {
-		b.links(t, adminKey, map[string]any{"tenant": "acme", "expires_in": life}).is(http.StatusCreated)
+		createLinks(t, b, adminKey, map[string]any{"tenant": "acme", "expires_in": life}).is(http.StatusCreated)
 	}
 
 	// Where visitors reach the address otherwise, the file says so.
 	b.change(func(c *config.Config) { c.Panel.Portal.URL = "https://hooks.example.com/" })
-	elsewhere := b.links(t, adminKey, map[string]any{"tenant": "acme"}).is(http.StatusCreated)
+	elsewhere := createLinks(t, b, adminKey, map[string]any{"tenant": "acme"}).is(http.StatusCreated)
 	require.True(t, strings.HasPrefix(elsewhere.text("url"), "https://hooks.example.com/portal/open/"))
 
 	b.do(t, call{key: adminKey, method: http.MethodDelete, path: "/v1/portal-links/" + made.text("id")}).is(http.StatusOK)
@@ -51,7 +51,7 @@ func TestPortalLinks(t *testing.T) {
 	b.exec(t, "UPDATE tailpost.portal_link SET expires_at = now() - interval '1 second'")
 	require.Empty(t, b.get(t, "/v1/portal-links").is(http.StatusOK).list("data"), "those that are over are not listed")
 	b.exec(t, "UPDATE tailpost.portal_link SET expires_at = now() - interval '8 days'")
-	b.links(t, adminKey, map[string]any{"tenant": "acme"}).is(http.StatusCreated)
+	createLinks(t, b, adminKey, map[string]any{"tenant": "acme"}).is(http.StatusCreated)
 	require.Equal(t, 1, b.count(t, "SELECT count(*) FROM tailpost.portal_link"), "and go in the end")
 }
 
@@ -60,21 +60,21 @@ func TestLinksGiveNoMoreThanTheirMakerHas(t *testing.T) {
 	t.Parallel()
 	b := setup(t, nil)
 	_, blind := b.key(t, "", "portal:write", "endpoints:read", "deliveries:read")
-	b.links(t, blind, map[string]any{"tenant": "acme"}).is(http.StatusForbidden)
+	createLinks(t, b, blind, map[string]any{"tenant": "acme"}).is(http.StatusForbidden)
 	_, views := b.key(t, "", "portal:write", "endpoints:read", "deliveries:read", "payloads:read")
-	b.links(t, views, map[string]any{"tenant": "acme"}).is(http.StatusCreated)
+	createLinks(t, b, views, map[string]any{"tenant": "acme"}).is(http.StatusCreated)
 	for _, capability := range []string{"resend", "manage_endpoints", "manage_secrets"} {
-		refused := b.links(t, views, map[string]any{"tenant": "acme", "capabilities": []string{capability}}).is(http.StatusForbidden)
+		refused := createLinks(t, b, views, map[string]any{"tenant": "acme", "capabilities": []string{capability}}).is(http.StatusForbidden)
 		require.Contains(t, refused.text("errors.0.detail"), capability)
 	}
 	_, keys := b.key(t, "", "keys:write", "endpoints:write", "deliveries:write", "payloads:read")
-	b.links(t, keys, map[string]any{"tenant": "acme"}).is(http.StatusForbidden)
+	createLinks(t, b, keys, map[string]any{"tenant": "acme"}).is(http.StatusForbidden)
 	_, acme := b.key(t, "acme")
-	b.links(t, acme, map[string]any{"tenant": "other"}).is(http.StatusUnprocessableEntity)
-	require.Equal(t, "acme", b.links(t, acme, map[string]any{}).is(http.StatusCreated).at("tenant"))
+	createLinks(t, b, acme, map[string]any{"tenant": "other"}).is(http.StatusUnprocessableEntity)
+	require.Equal(t, "acme", createLinks(t, b, acme, map[string]any{}).is(http.StatusCreated).at("tenant"))
 
 	// What the maker loses, its links lose.
-	made := b.links(t, adminKey, map[string]any{"tenant": "acme", "capabilities": []string{"resend", "manage_endpoints"}}).is(http.StatusCreated)
+	made := createLinks(t, b, adminKey, map[string]any{"tenant": "acme", "capabilities": []string{"resend", "manage_endpoints"}}).is(http.StatusCreated)
 	token := made.text("url")[strings.LastIndex(made.text("url"), "/")+1:]
 	session, err := b.server.OpenLink(t.Context(), "192.0.2.1", token)
 	require.NoError(t, err)
@@ -98,7 +98,7 @@ func TestLinksGiveNoMoreThanTheirMakerHas(t *testing.T) {
 func TestLinksNeedASealingKey(t *testing.T) {
 	t.Parallel()
 	b := setup(t, func(c *config.Config) { c.Secrets.Keys = nil })
-	refused := b.links(t, adminKey, map[string]any{"tenant": "acme"}).is(http.StatusConflict)
+	refused := createLinks(t, b, adminKey, map[string]any{"tenant": "acme"}).is(http.StatusConflict)
 	require.Contains(t, refused.text("detail"), "sealing key")
 	require.Zero(t, b.count(t, "SELECT count(*) FROM tailpost.portal_link"))
 }

@@ -13,8 +13,8 @@ import (
 	"github.com/tailpost/tailpost/config"
 )
 
-// under sends a request with an Idempotency-Key.
-func (b *bundle) under(t *testing.T, idempotencyKey, secret, path string, body any) *answer {
+// postUnder sends a request with an Idempotency-Key.
+func postUnder(t *testing.T, b *bundle, idempotencyKey, secret, path string, body any) *answer {
 	t.Helper()
 	return b.do(t, call{key: secret, method: http.MethodPost, path: path, body: body, headers: http.Header{"Idempotency-Key": {idempotencyKey}}})
 }
@@ -24,15 +24,15 @@ func TestAnIdempotencyKeyIsItsCallersAlone(t *testing.T) {
 	b := setup(t, nil)
 	_, other := b.key(t, "", "endpoints:write", "keys:write")
 	body := map[string]any{"url": "https://a.example"}
-	mine := b.under(t, "order-42", adminKey, "/v1/endpoints", body).is(http.StatusCreated)
-	theirs := b.under(t, "order-42", other, "/v1/endpoints", body).is(http.StatusCreated)
+	mine := postUnder(t, b, "order-42", adminKey, "/v1/endpoints", body).is(http.StatusCreated)
+	theirs := postUnder(t, b, "order-42", other, "/v1/endpoints", body).is(http.StatusCreated)
 	require.NotEqual(t, mine.text("id"), theirs.text("id"))
 	require.NotEqual(t, mine.text("secret"), theirs.text("secret"))
 
 	// At another call it is another request.
-	b.under(t, "order-42", adminKey, "/v1/keys", map[string]any{"name": "k"}).is(http.StatusCreated)
-	b.under(t, "order-42", adminKey, "/v1/endpoints/"+mine.text("id")+"/pause", nil).is(http.StatusOK)
-	b.under(t, "order-42", adminKey, "/v1/endpoints/"+mine.text("id")+"/resume", nil).is(http.StatusOK)
+	postUnder(t, b, "order-42", adminKey, "/v1/keys", map[string]any{"name": "k"}).is(http.StatusCreated)
+	postUnder(t, b, "order-42", adminKey, "/v1/endpoints/"+mine.text("id")+"/pause", nil).is(http.StatusOK)
+	postUnder(t, b, "order-42", adminKey, "/v1/endpoints/"+mine.text("id")+"/resume", nil).is(http.StatusOK)
 	require.Equal(t, 2, b.count(t, "SELECT count(*) FROM tailpost.endpoint WHERE status = 'active'"))
 }
 
@@ -41,14 +41,14 @@ func TestAnAnswerIsKeptForADay(t *testing.T) {
 	b := setup(t, nil)
 	b.advance(0)
 	body := map[string]any{"url": "https://a.example"}
-	first := b.under(t, "k", adminKey, "/v1/endpoints", body).is(http.StatusCreated)
+	first := postUnder(t, b, "k", adminKey, "/v1/endpoints", body).is(http.StatusCreated)
 	b.advance(24*time.Hour - time.Second)
 	// What others do meanwhile makes nobody's answer forgotten.
-	b.under(t, "k2", adminKey, "/v1/endpoints", body).is(http.StatusCreated)
-	again := b.under(t, "k", adminKey, "/v1/endpoints", body).is(http.StatusCreated)
+	postUnder(t, b, "k2", adminKey, "/v1/endpoints", body).is(http.StatusCreated)
+	again := postUnder(t, b, "k", adminKey, "/v1/endpoints", body).is(http.StatusCreated)
 	require.JSONEq(t, string(first.Body), string(again.Body))
 	b.advance(2 * time.Second)
-	anew := b.under(t, "k", adminKey, "/v1/endpoints", body).is(http.StatusCreated)
+	anew := postUnder(t, b, "k", adminKey, "/v1/endpoints", body).is(http.StatusCreated)
 	require.NotEqual(t, first.text("id"), anew.text("id"))
 }
 
@@ -178,7 +178,7 @@ func TestPagesHaveEachEntryOnce(t *testing.T) {
 	for i := range 5 {
 		b.endpoint(t, "")
 		b.key(t, "", "endpoints:read")
-		b.replay(t, first)
+		beginReplay(t, b, first)
 		b.post(t, "/v1/deliveries/resend", map[string]any{"endpoint_id": first}).is(http.StatusAccepted)
 		b.do(t, call{key: adminKey, method: http.MethodPut, path: fmt.Sprintf("/v1/event-types/type.%d", i), body: map[string]any{}}).is(http.StatusOK)
 		b.insertDelivery(t, fmt.Sprintf("e%d", i), first, "dead", 16)

@@ -55,7 +55,7 @@ func TestQuotasHoldForCallsAtOnce(t *testing.T) {
 	t.Parallel()
 	b := setup(t, func(c *config.Config) { c.API.Quotas = config.Quotas{Endpoints: 3} })
 	key := b.post(t, "/v1/keys", map[string]any{"name": "acme", "tenant": "acme"}).is(http.StatusCreated).text("secret")
-	b.atOnce(t, 8, func(i int) {
+	atOnce(t, b, 8, func(i int) {
 		b.do(t, call{key: key, method: http.MethodPost, path: "/v1/endpoints", body: map[string]any{"url": fmt.Sprintf("https://example.com/%d", i)}})
 	})
 	require.Equal(t, 3, b.count(t, "SELECT count(*) FROM tailpost.endpoint WHERE tenant = 'acme'"))
@@ -63,7 +63,7 @@ func TestQuotasHoldForCallsAtOnce(t *testing.T) {
 
 // atOnce makes calls that write endpoints, of which none does before four of them wait: for that,
 // or for each other.
-func (b *bundle) atOnce(t *testing.T, calls int, do func(i int)) {
+func atOnce(t *testing.T, b *bundle, calls int, do func(i int)) {
 	t.Helper()
 	tx, err := b.conn.Begin(t.Context())
 	require.NoError(t, err)

@@ -12,8 +12,8 @@ import (
 	"github.com/tailpost/tailpost/outbox"
 )
 
-// replay asks for one and gives its id.
-func (b *bundle) replay(tb testing.TB, endpoint string) string {
+// beginReplay asks for one and gives its id.
+func beginReplay(tb testing.TB, b *bundle, endpoint string) string {
 	tb.Helper()
 	return b.post(tb, "/v1/replays", map[string]any{"endpoint_id": endpoint}).is(http.StatusCreated).text("id")
 }
@@ -21,7 +21,7 @@ func (b *bundle) replay(tb testing.TB, endpoint string) string {
 func TestMissingEventsOfAReplayAreListed(t *testing.T) {
 	t.Parallel()
 	b := setup(t, nil)
-	id := b.replay(t, b.endpoint(t, ""))
+	id := beginReplay(t, b, b.endpoint(t, ""))
 	path := "/v1/replays/" + id + "/missing"
 	// Two of a time, so that a page ends between them.
 	b.exec(t, `
@@ -68,7 +68,7 @@ FROM generate_series(0, 6) AS i`, id)
 func TestReplayTellsWhyItsNumbersAreNotKnown(t *testing.T) {
 	t.Parallel()
 	b := setup(t, nil)
-	id := b.replay(t, b.endpoint(t, ""))
+	id := beginReplay(t, b, b.endpoint(t, ""))
 	note := func() string {
 		t.Helper()
 		return b.get(t, "/v1/replays/"+id).is(http.StatusOK).text("note")

@@ -122,16 +122,16 @@ func TestStreamShowsWhatIsSearchedFor(t *testing.T) {
 	t.Parallel()
 	b := setup(t, searchable(t))
 	id := b.endpoint(t, "")
-	f := b.follow(t, adminKey, "?search=order%3D42&search=R1", "")
-	b.insertSearched(t, id, "other", "{order=43,invoice=R1}")
-	b.insertSearched(t, id, "none", "{}")
-	b.insertSearched(t, id, "this", "{invoice=R1,order=42}")
+	f := follow(t, b, adminKey, "?search=order%3D42&search=R1", "")
+	insertSearched(t, b, id, "other", "{order=43,invoice=R1}")
+	insertSearched(t, b, id, "none", "{}")
+	insertSearched(t, b, id, "this", "{invoice=R1,order=42}")
 	name, data := f.next()
 	require.Equal(t, "attempt", name)
 	require.Contains(t, data, `"event_id":"this"`)
 }
 
-func (b *bundle) insertSearched(tb testing.TB, endpoint, event, terms string) {
+func insertSearched(tb testing.TB, b *bundle, endpoint, event, terms string) {
 	tb.Helper()
 	b.exec(tb, `
 INSERT INTO tailpost.attempt (event_id, event_type, endpoint_id, number, trigger, url, outcome, status_code, duration_ms, attempted_at, commit_lsn, search)

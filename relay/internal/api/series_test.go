@@ -9,8 +9,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// counted writes counters of an hour as the relay would.
-func (b *bundle) counted(tb testing.TB, endpoint, hour string, delivered, failed, dead int) {
+// insertCounted writes counters of an hour as the relay would.
+func insertCounted(tb testing.TB, b *bundle, endpoint, hour string, delivered, failed, dead int) {
 	tb.Helper()
 	b.exec(tb, `INSERT INTO tailpost.endpoint_stats (endpoint_id, hour, attempts, delivered, failed, dead, duration_ms_sum, buckets)
 		VALUES ($1, ($2::text || '+00')::timestamptz, $3::int + $4::int, $3, $4, $5, 15 * ($3::int + $4::int), ARRAY[0,0,0,0,$3::int + $4::int,0,0,0,0,0,0,0,0,0,0]::bigint[])`,
@@ -24,13 +24,13 @@ func TestTimeSeriesAreExact(t *testing.T) {
 	b.now = time.Date(2026, 3, 14, 12, 30, 0, 0, time.UTC)
 	b.mu.Unlock()
 	first, second, third := b.endpoint(t, ""), b.endpoint(t, "acme"), b.endpoint(t, "")
-	b.counted(t, first, "2026-03-13 12:00", 1000, 0, 0) // before all that is asked for
-	b.counted(t, first, "2026-03-13 13:00", 1, 0, 0)
-	b.counted(t, first, "2026-03-14 12:00", 10, 4, 1)
-	b.counted(t, second, "2026-03-14 12:00", 5, 0, 0)
-	b.counted(t, second, "2026-03-14 13:00", 1000, 0, 0) // after it
-	b.counted(t, third, "2026-03-14 05:00", 2, 0, 0)
-	b.counted(t, third, "1970-01-01 00:00", 1000, 0, 0)
+	insertCounted(t, b, first, "2026-03-13 12:00", 1000, 0, 0) // before all that is asked for
+	insertCounted(t, b, first, "2026-03-13 13:00", 1, 0, 0)
+	insertCounted(t, b, first, "2026-03-14 12:00", 10, 4, 1)
+	insertCounted(t, b, second, "2026-03-14 12:00", 5, 0, 0)
+	insertCounted(t, b, second, "2026-03-14 13:00", 1000, 0, 0) // after it
+	insertCounted(t, b, third, "2026-03-14 05:00", 2, 0, 0)
+	insertCounted(t, b, third, "1970-01-01 00:00", 1000, 0, 0)
 
 	all := b.get(t, "/v1/stats").is(http.StatusOK)
 	require.Equal(t, "2026-03-13T13:00:00Z", all.at("from"))
@@ -85,8 +85,8 @@ func TestTimeSeriesAreExact(t *testing.T) {
 	require.Equal(t, 5, b.get(t, "/v1/stats?tenant=acme").is(http.StatusOK).at("series.0.total"))
 }
 
-// typed writes counters of a type as the relay would; an empty endpoint is all of them.
-func (b *bundle) typed(tb testing.TB, endpoint, hour, name string, delivered, failed int) {
+// insertTyped writes counters of a type as the relay would; an empty endpoint is all of them.
+func insertTyped(tb testing.TB, b *bundle, endpoint, hour, name string, delivered, failed int) {
 	tb.Helper()
 	b.exec(tb, `INSERT INTO tailpost.type_stats (endpoint_id, hour, event_type, attempts, delivered, failed, dead, classes)
 		VALUES ($1, ($2::text || '+00')::timestamptz, $3, $4::int + $5::int, $4, $5, 0, NULL)`, endpoint, hour, name, delivered, failed)
@@ -110,20 +110,20 @@ func TestBreakdownsAreExact(t *testing.T) {
 	b.now = time.Date(2026, 3, 14, 12, 30, 0, 0, time.UTC)
 	b.mu.Unlock()
 	first, second := b.endpoint(t, ""), b.endpoint(t, "acme")
-	b.counted(t, first, "2026-03-14 08:00", 7, 0, 0)  // before the upgrade
-	b.counted(t, first, "2026-03-14 09:00", 5, 0, 0)  // three of them before it
-	b.counted(t, first, "2026-03-14 10:00", 10, 4, 0) // after it
-	b.counted(t, second, "2026-03-14 10:00", 3, 0, 0)
+	insertCounted(t, b, first, "2026-03-14 08:00", 7, 0, 0)  // before the upgrade
+	insertCounted(t, b, first, "2026-03-14 09:00", 5, 0, 0)  // three of them before it
+	insertCounted(t, b, first, "2026-03-14 10:00", 10, 4, 0) // after it
+	insertCounted(t, b, second, "2026-03-14 10:00", 3, 0, 0)
 	b.exec(t, "UPDATE tailpost.endpoint_stats SET classes = '{1,0,10,0,0,3}' WHERE failed = 4")
 	b.exec(t, "UPDATE tailpost.endpoint_stats SET classes = '{0,0,3,0,0,0}' WHERE attempts = 3")
 	for _, id := range []string{"", first} {
-		b.typed(t, id, "2026-03-14 09:00", "order.paid", 2, 0)
-		b.typed(t, id, "2026-03-14 10:00", "order.created", 6, 4)
-		b.typed(t, id, "2026-03-14 10:00", "order.rare", 1, 0)
+		insertTyped(t, b, id, "2026-03-14 09:00", "order.paid", 2, 0)
+		insertTyped(t, b, id, "2026-03-14 10:00", "order.created", 6, 4)
+		insertTyped(t, b, id, "2026-03-14 10:00", "order.rare", 1, 0)
 	}
-	b.typed(t, first, "2026-03-14 10:00", "order.paid", 3, 0)
-	b.typed(t, second, "2026-03-14 10:00", "order.paid", 3, 0)
-	b.typed(t, "", "2026-03-14 10:00", "order.paid", 6, 0)
+	insertTyped(t, b, first, "2026-03-14 10:00", "order.paid", 3, 0)
+	insertTyped(t, b, second, "2026-03-14 10:00", "order.paid", 3, 0)
+	insertTyped(t, b, "", "2026-03-14 10:00", "order.paid", 6, 0)
 	b.exec(t, "UPDATE tailpost.type_stats SET classes = CASE event_type WHEN 'order.created' THEN '{1,0,6,0,0,3}'::bigint[] ELSE ARRAY[0,0,attempts,0,0,0] END WHERE endpoint_id = ''")
 	of := func(parameters string) map[string]int {
 		return series(b.get(t, "/v1/stats?"+parameters).is(http.StatusOK))

@@ -25,7 +25,7 @@ type tail struct {
 }
 
 // follow opens a live tail and returns once it follows.
-func (b *bundle) follow(t *testing.T, key, parameters, lastID string) *tail {
+func follow(t *testing.T, b *bundle, key, parameters, lastID string) *tail {
 	t.Helper()
 	ctx, cancel := context.WithCancel(t.Context())
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, b.http.URL+streamPath+parameters, nil)
@@ -120,7 +120,7 @@ func TestAttemptsAreFollowed(t *testing.T) {
 	mine, other := b.endpoint(t, "acme"), b.endpoint(t, "other")
 	_, acme := b.key(t, "acme")
 	b.attempted(t, "before", mine, "stream")
-	all, tenant, filtered := b.follow(t, adminKey, "", ""), b.follow(t, acme, "", ""), b.follow(t, adminKey, "?outcome=dead&endpoint_id="+mine, "")
+	all, tenant, filtered := follow(t, b, adminKey, "", ""), follow(t, b, acme, "", ""), follow(t, b, adminKey, "?outcome=dead&endpoint_id="+mine, "")
 	b.attempted(t, "e1", mine, "stream")
 	b.attempted(t, "e2", other, "stream")
 	// One that began long ago and is over now.
@@ -139,7 +139,7 @@ func TestAttemptsAreFollowed(t *testing.T) {
 	all.attempts("given up")
 	all.close()
 	b.attempted(t, "meanwhile", other, "stream")
-	again := b.follow(t, adminKey, "", all.lastID)
+	again := follow(t, b, adminKey, "", all.lastID)
 	b.attempted(t, "e4", mine, "stream")
 	require.Equal(t, []string{"meanwhile", "e4"}, again.attempts("e4"))
 	b.do(t, call{key: adminKey, method: http.MethodGet, path: streamPath, headers: http.Header{"Last-Event-ID": {"x"}}}).is(http.StatusUnprocessableEntity)
@@ -149,7 +149,7 @@ func TestALiveTailIsBoundedInRate(t *testing.T) {
 	t.Parallel()
 	b := setup(t, nil)
 	id := b.endpoint(t, "")
-	all := b.follow(t, adminKey, "", "")
+	all := follow(t, b, adminKey, "", "")
 	b.insertAttempts(t, id, "delivered", 400)
 	shown, skipped := 0, 0
 	for shown+skipped < 400 {
@@ -178,7 +178,7 @@ func TestALiveTailEndsWithItsKeyAndWithTheServer(t *testing.T) {
 		require.Empty(t, name)
 	}
 	id, secret := b.key(t, "", "deliveries:read")
-	f := b.follow(t, secret, "", "")
+	f := follow(t, b, secret, "", "")
 	b.do(t, call{key: adminKey, method: http.MethodDelete, path: "/v1/keys/" + id}).is(http.StatusOK)
 	ended(f)
 
@@ -209,7 +209,7 @@ func TestLiveTailsAreBoundedInNumber(t *testing.T) {
 	b := setup(t, nil)
 	open := make([]*tail, 16)
 	for i := range open {
-		open[i] = b.follow(t, adminKey, "", "")
+		open[i] = follow(t, b, adminKey, "", "")
 	}
 	b.do(t, call{key: adminKey, method: http.MethodGet, path: streamPath}).is(http.StatusTooManyRequests)
 	open[0].close()
@@ -227,7 +227,7 @@ func TestATailThatCannotBeginTakesNoPlace(t *testing.T) {
 		b.do(t, call{key: adminKey, method: http.MethodGet, path: streamPath}).is(http.StatusInternalServerError)
 	}
 	b.exec(t, "ALTER TABLE tailpost.elsewhere RENAME TO attempt")
-	b.follow(t, adminKey, "", "")
+	follow(t, b, adminKey, "", "")
 }
 
 // TestALiveTailShowsWhatItsKeyMaySeeByNow: a scope that is taken from the key ends in open tails
@@ -237,7 +237,7 @@ func TestALiveTailShowsWhatItsKeyMaySeeByNow(t *testing.T) {
 	b := setup(t, nil)
 	endpoint := b.endpoint(t, "")
 	id, secret := b.key(t, "", "deliveries:read", "payloads:read")
-	f := b.follow(t, secret, "", "")
+	f := follow(t, b, secret, "", "")
 	seen := func() bool {
 		b.insertAttempts(t, endpoint, "delivered", 1)
 		for {

@@ -76,7 +76,7 @@ func TestWalk(t *testing.T) {
 	}}).is(http.StatusOK)
 	require.Equal(t, "paused", put.at("status"))
 	require.Equal(t, []any{"1s", "1m0s"}, put.at("retry.schedule"))
-	named := b.named(t, adminKey, "name="+url.QueryEscape(put.text("name")), map[string]any{"url": "https://example.com/named"}).is(http.StatusOK)
+	named := putNamed(t, b, adminKey, "name="+url.QueryEscape(put.text("name")), map[string]any{"url": "https://example.com/named"}).is(http.StatusOK)
 	require.Equal(t, put.text("id"), named.text("id"))
 
 	deleted := b.do(t, call{key: adminKey, method: http.MethodDelete, path: path}).is(http.StatusOK)
@@ -313,7 +313,7 @@ func (b *bundle) replaysAndEvents(t *testing.T, id string) {
 	require.Len(t, logged.list("attempts"), 1)
 	require.Equal(t, false, logged.at("payload_exists"))
 	b.get(t, "/v1/events/not-a-uuid").is(http.StatusNotFound)
-	require.Len(t, b.events(t, adminKey, "?type=order.paid").list("data"), 1)
+	require.Len(t, listEvents(t, b, adminKey, "?type=order.paid").list("data"), 1)
 	require.Equal(t, 1, b.post(t, "/v1/endpoints/backtest", map[string]any{"events": []string{"order.paid"}}).is(http.StatusOK).at("newly_matched.count"))
 	require.Equal(t, 1, b.post(t, "/v1/endpoints/"+id+"/backtest", map[string]any{"events": []string{"order.paid"}}).is(http.StatusOK).at("no_longer_matched.count"))
 	require.Len(t, b.get(t, "/v1/events/e1/explain").is(http.StatusOK).list("endpoints"), 1)

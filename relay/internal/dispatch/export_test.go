@@ -19,7 +19,7 @@ func chainsOf(l *lane) int {
 }
 
 // View looks into the lane of an endpoint; false: there is none.
-func (d *Dispatcher) View(id string) (LaneView, bool) {
+func View(d *Dispatcher, id string) (LaneView, bool) {
 	l := d.lane(id)
 	if l == nil {
 		return LaneView{}, false

@@ -157,7 +157,7 @@ func TestLoader_isBoundedInBytes(t *testing.T) {
 			l.later(20 * time.Millisecond)
 			loaded := 0
 			for e := range endpoints {
-				v, _ := l.View(fmt.Sprint("ep", e))
+				v, _ := dispatch.View(l.Dispatcher, fmt.Sprint("ep", e))
 				loaded += v.Loaded
 			}
 			most = max(most, loaded)

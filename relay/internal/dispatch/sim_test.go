@@ -174,12 +174,12 @@ func (w *world) take(e *outbox.Event, tx *source.Unsettled, i int) {
 	defer w.mu.Unlock()
 	before := map[string]dispatch.LaneView{}
 	for _, ep := range w.endpoints {
-		before[ep.policy.ID], _ = w.dispatcher.View(ep.policy.ID)
+		before[ep.policy.ID], _ = dispatch.View(w.dispatcher, ep.policy.ID)
 	}
 	w.model.takes(i, e)
 	w.dispatcher.Take(*e, tx)
 	for _, ep := range w.endpoints {
-		if after, ok := w.dispatcher.View(ep.policy.ID); ok {
+		if after, ok := dispatch.View(w.dispatcher, ep.policy.ID); ok {
 			w.model.bounded(ep.policy.ID, before[ep.policy.ID], after)
 		}
 	}

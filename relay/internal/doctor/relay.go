@@ -43,7 +43,8 @@ func examineOtherSlots(ctx context.Context, p *patient) (Finding, error) {
 }
 
 const (
-	// gapLimit is how many gaps a relay heals within gapPeriod: after more of them it does not start.
+	// gapLimit is how many gaps a relay heals within gapPeriod: after more of them it does not
+	// start.
 	gapLimit  = 3
 	gapPeriod = time.Hour
 )

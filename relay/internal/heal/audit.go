@@ -28,8 +28,9 @@ const (
 	// gapMargin is how much older than the last settled transaction an event may say it is and
 	// still have been committed after it: transactions take time, and clocks differ.
 	gapMargin = time.Hour
-	// glanceMargin is that of a glance, and glanceBlocks is how many blocks it reads at most: 64 MiB
-	// of WAL, the most that a relay lets go of without a record, cannot fill more with new rows.
+	// glanceMargin is that of a glance, and glanceBlocks is how many blocks it reads at most: 64
+	// MiB of WAL, the most that a relay lets go of without a record, cannot fill more with new
+	// rows.
 	glanceMargin = 5 * time.Minute
 	glanceBlocks = 16 << 10
 	// chunkRows and chunkBytes bound the events that are read and queued at once.

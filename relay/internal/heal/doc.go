@@ -66,11 +66,12 @@
 // in the log, up to 1000 an audit. What an audit finds is queued in transactions of at most 500
 // deliveries or 1 MiB, as recording waits for each.
 //
-// A relay lets go of WAL without events up to 64 MiB ahead of what it records, so that after a crash
-// the slot stands ahead of the row. Most likely nobody has moved it: a glance is enough, at blocks
-// with rows created since five minutes before the last settled transaction, if an index finds those
-// and they are no more than 16,384 blocks. What a transaction of more than five minutes wrote, and
-// what no index finds, is left to the audit of the interval, which a glance does not stand for.
+// A relay lets go of WAL without events up to 64 MiB ahead of what it records, so that after a
+// crash the slot stands ahead of the row. Most likely nobody has moved it: a glance is enough, at
+// blocks with rows created since five minutes before the last settled transaction, if an index
+// finds those and they are no more than 16,384 blocks. What a transaction of more than five minutes
+// wrote, and what no index finds, is left to the audit of the interval, which a glance does not
+// stand for.
 //
 // An endpoint with an order sends nothing while a gap is being healed; after a crash, which leaves
 // a slot ahead of what was recorded and most likely nothing lost, it does. What is found comes

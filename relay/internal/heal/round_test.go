@@ -110,8 +110,8 @@ func TestAPartOfARoundIsAsLargeInATableOfManyPartitions(t *testing.T) {
 	})
 }
 
-// Where many rows are new, as many blocks of the round are read: what is old is gone round as fast as
-// what is new comes.
+// Where many rows are new, as many blocks of the round are read: what is old is gone round as fast
+// as what is new comes.
 func TestARoundKeepsUpWithWhatIsNew(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {

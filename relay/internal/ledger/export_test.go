@@ -7,7 +7,7 @@ import (
 )
 
 // Watching reports whether Watch has the connection now.
-func (l *Ledger) Watching() bool {
+func Watching(l *Ledger) bool {
 	loan := l.link.loan
 	loan.mu.Lock()
 	defer loan.mu.Unlock()

@@ -35,7 +35,7 @@ func oneOf(id string, lsn outbox.LSN) *ledger.Batch {
 }
 
 // requireRecorded checks that there are n batches of oneOf, each of them once.
-func (b *bundle) requireRecorded(t *testing.T, n int) {
+func requireRecorded(t *testing.T, b *bundle, n int) {
 	t.Helper()
 	require.Equal(t, n, b.count(t, `SELECT count(*) FROM tailpost.attempt`))
 	require.Equal(t, n, b.count(t, `SELECT count(*) FROM tailpost.delivery`))
@@ -56,9 +56,9 @@ func TestRecord_writesOnceWhereverTheConnectionIsCut(t *testing.T) {
 				require.NoError(t, b.ledger.Record(t.Context(), hold, oneOf("cut"+string(rune('a'+i)), outbox.LSN(i+2))))
 				require.Equal(t, i+1, b.losses())
 			}
-			b.requireRecorded(t, 4)
+			requireRecorded(t, b, 4)
 			require.NoError(t, b.ledger.Record(t.Context(), hold, oneOf("e9", 9)))
-			b.requireRecorded(t, 5)
+			requireRecorded(t, b, 5)
 		})
 	}
 }
@@ -78,12 +78,12 @@ func TestRecord_writesOnceWhenALostPipelineCommitsLate(t *testing.T) {
 	p.next(abandoned)
 	done := make(chan error, 1)
 	go func() { done <- b.ledger.Record(t.Context(), hold, oneOf("e2", 2)) }()
-	eventually(t, b.lockWaits(t, 2))
+	eventually(t, lockWaits(t, b, 2))
 	require.NoError(t, tx.Commit(t.Context()))
 	require.NoError(t, <-done)
-	b.requireRecorded(t, 2)
+	requireRecorded(t, b, 2)
 	require.NoError(t, b.ledger.Record(t.Context(), hold, oneOf("e3", 3)))
-	b.requireRecorded(t, 3)
+	requireRecorded(t, b, 3)
 }
 
 func TestRecord_findsOutThatItWasDeposedWhileCutOff(t *testing.T) {
@@ -103,9 +103,9 @@ func TestRecord_findsOutThatItWasDeposedWhileCutOff(t *testing.T) {
 		assert.NoError(t, err)
 		taken <- h
 	}()
-	eventually(t, b.lockWaits(t, 1))
+	eventually(t, lockWaits(t, b, 1))
 	go func() { done <- b.ledger.Record(t.Context(), hold, oneOf("e1", 1)) }()
-	eventually(t, b.lockWaits(t, 2))
+	eventually(t, lockWaits(t, b, 2))
 	require.NoError(t, tx.Commit(t.Context()))
 	err, next := <-done, <-taken
 	require.NoError(t, other.Record(t.Context(), next, oneOf("e2", 2)))
@@ -119,7 +119,7 @@ func TestRecord_findsOutThatItWasDeposedWhileCutOff(t *testing.T) {
 	}
 	require.ErrorIs(t, err, ledger.ErrDeposed)
 	require.Zero(t, next.Settled)
-	b.requireRecorded(t, 1)
+	requireRecorded(t, b, 1)
 }
 
 func TestRecord_isUncertainAfterAnInterruption(t *testing.T) {
@@ -141,7 +141,7 @@ func TestRecord_isUncertainAfterAnInterruption(t *testing.T) {
 	ctx, cancel := context.WithCancelCause(t.Context())
 	done := make(chan error, 1)
 	go func() { done <- b.ledger.Record(ctx, hold, oneOf("e3", 3)) }()
-	eventually(t, b.lockWaits(t, 1))
+	eventually(t, lockWaits(t, b, 1))
 	cancel(reason)
 	require.ErrorIs(t, <-done, reason)
 	require.ErrorIs(t, b.ledger.Record(t.Context(), hold, oneOf("e4", 4)), ledger.ErrUncertain)
@@ -169,7 +169,7 @@ func TestRecord_isUncertainWhileALostPipelineIsUnderWay(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	done := make(chan error, 1)
 	go func() { done <- b.ledger.Record(ctx, hold, oneOf("e2", 2)) }()
-	eventually(t, b.lockWaits(t, 2))
+	eventually(t, lockWaits(t, b, 2))
 	// The second one waits for the first: cut it off as an administrator would. In other databases
 	// slots that are being created wait for it too.
 	other := b.db.Conn(t)
@@ -206,7 +206,7 @@ func TestLedger_comesBackByItself(t *testing.T) {
 	_, err := b.ledger.Resends(t.Context())
 	require.NoError(t, err)
 	require.Equal(t, 3, b.losses())
-	b.requireRecorded(t, 2)
+	requireRecorded(t, b, 2)
 	require.Equal(t, ledger.Connections, b.count(t, kill))
 	require.Equal(t, int64(2), take(t, b.ledger).Epoch)
 }
@@ -231,7 +231,7 @@ func TestRecord_waitsOutALock(t *testing.T) {
 	})
 	require.NoError(t, tx.Commit(t.Context()))
 	require.NoError(t, <-done)
-	b.requireRecorded(t, 2)
+	requireRecorded(t, b, 2)
 	require.Zero(t, b.losses())
 }
 
@@ -254,7 +254,7 @@ func TestWatch_reportsTheServersGoodbyeAtOnce(t *testing.T) {
 	watched := make(chan error, 1)
 	go func() { watched <- b.ledger.Watch(ctx) }()
 	for range 50 { // loads and Watch take turns
-		eventually(t, b.ledger.Watching)
+		eventually(t, func() bool { return ledger.Watching(b.ledger) })
 		_, err := b.ledger.Resends(t.Context())
 		require.NoError(t, err)
 	}
@@ -345,7 +345,7 @@ func eventually(t *testing.T, ok func() bool) {
 }
 
 // lockWaits returns a condition: that many of the ledgers' connections wait for a lock, or more.
-func (b *bundle) lockWaits(t *testing.T, n int) func() bool {
+func lockWaits(t *testing.T, b *bundle, n int) func() bool {
 	t.Helper()
 	conn := b.db.Conn(t)
 	return func() bool {

@@ -32,7 +32,7 @@ func TestLedger_findsNothingInPublic(t *testing.T) {
 	require.NoError(t, l.Rebase(t.Context(), "s", "7"))
 	_, err = l.Mirror(t.Context(), endpoints("erp"), noon)
 	require.NoError(t, err)
-	b.insertEndpoint(t, apiRow("ep_1", "https://now.example"))
+	insertEndpoint(t, b, apiRow("ep_1", "https://now.example"))
 	everything := oneOf("9", 9)
 	everything.Update = []outbox.Delivery{pending("9", "crm", "", 9, noon.Add(time.Hour))}
 	everything.Remove = []ledger.QueueRow{{Pair: outbox.Pair{EventID: "8", EndpointID: "crm"}}}
@@ -94,7 +94,7 @@ func TestLedger_findsNothingInPublic(t *testing.T) {
 	require.NoError(t, l.Audited(t.Context(), hold, ledger.Audit{Before: noon, Found: &ledger.Gap{Heal: ledger.Heal{Why: "a", At: noon}, Now: noon}}))
 
 	// What people asked for.
-	r := b.replayOf(t)
+	r := replayOf(t, b)
 	rg := scan.Range{EndpointID: "erp", Until: r.Until, Wants: all}
 	require.NoError(t, l.BeginReplay(t.Context(), hold, &sweep.Table, r, rg, noon))
 	require.NoError(t, l.SearchReplay(t.Context(), hold, &sweep.Table, r, rg, noon))
@@ -130,7 +130,7 @@ func TestLedger_findsNothingInPublic(t *testing.T) {
 }
 
 // replayOf writes a replay of everything and returns it.
-func (b *bundle) replayOf(t *testing.T) *ledger.Replay {
+func replayOf(t *testing.T, b *bundle) *ledger.Replay {
 	t.Helper()
 	b.exec(t, `INSERT INTO tailpost.replay (id, endpoint_id, types, until, state, created_at, updated_at)
 		VALUES ('r1', 'erp', '{}', $1, 'pending', now(), now())`, noon.Add(time.Hour))

@@ -171,6 +171,6 @@ func TestReaddress_takesARotatedPassword(t *testing.T) {
 	require.NoError(t, b.ledger.Readdress(config.NewSecret(b.db.URL)))
 	require.NoError(t, <-done)
 	require.Len(t, b.due(t, "crm", noon), 2)
-	b.requireRecorded(t, 2)
+	requireRecorded(t, b, 2)
 	require.Zero(t, b.count(t, "SELECT count(*) FROM pg_stat_activity WHERE usename = $1", role))
 }

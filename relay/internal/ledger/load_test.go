@@ -242,8 +242,8 @@ func TestLoosen_makesDueWhatWaitedBehindAnother(t *testing.T) {
 	require.Equal(t, 1, b.count(t, "SELECT count(*) FROM tailpost.delivery WHERE state = 'dead' AND next_attempt_at IS NULL"))
 }
 
-// explain returns the plan of a statement of what waits, of which the planner knows nothing.
-func (b *bundle) explain(t *testing.T, sql string, args pgx.NamedArgs) plan {
+// explainPlan returns the plan of a statement of what waits, of which the planner knows nothing.
+func explainPlan(t *testing.T, b *bundle, sql string, args pgx.NamedArgs) plan {
 	t.Helper()
 	text, err := b.ledger.Explain(t.Context(), sql, args)
 	require.NoError(t, err)
@@ -256,7 +256,7 @@ func TestPage_readsWhatHasNoKeyAlone(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
 	const keys = 3000
-	b.manyWait(t, keys, 1)
+	manyWait(t, b, keys, 1)
 	b.exec(t, "UPDATE tailpost.delivery SET next_attempt_at = $1::timestamptz + '1 min'::interval * (length(key) - 4)", noon)
 	b.exec(t, "UPDATE tailpost.delivery SET key = NULL WHERE key IN ('k7', 'k77', 'k777', 'k1777')")
 	args := pgx.NamedArgs{
@@ -267,7 +267,7 @@ func TestPage_readsWhatHasNoKeyAlone(t *testing.T) {
 			b.exec(t, "VACUUM (ANALYZE) tailpost.delivery")
 		}
 		for _, sql := range []string{ledger.PageSQL, ledger.NextSQL} {
-			p := b.explain(t, sql, args)
+			p := explainPlan(t, b, sql, args)
 			require.LessOrEqual(t, p.read(), 5, "analysed: %t, %s: %+v", known, sql, p)
 		}
 	}
@@ -275,7 +275,7 @@ func TestPage_readsWhatHasNoKeyAlone(t *testing.T) {
 
 // manyWait has an endpoint wait for n deliveries of each key, the first of which is the last one
 // written.
-func (b *bundle) manyWait(t *testing.T, keys, n int) {
+func manyWait(t *testing.T, b *bundle, keys, n int) {
 	t.Helper()
 	b.exec(t, `
 INSERT INTO tailpost.delivery (event_id, endpoint_id, state, reason, attempts, event_type, key, event_created_at, commit_lsn, seq, created_at, updated_at)
@@ -289,7 +289,7 @@ func TestHeads_ofManyKeys(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
 	const keys, each = 7500, 3 // more than a page, of what is pending too
-	b.manyWait(t, keys, each)
+	manyWait(t, b, keys, each)
 	b.exec(t, "UPDATE tailpost.delivery SET state = 'dead' WHERE event_id LIKE '%7/3' OR event_id LIKE '%8/1'")
 	b.exec(t, "UPDATE tailpost.delivery SET state = 'dead' WHERE key = 'k7500'")
 	for _, dead := range []bool{false, true} {
@@ -317,7 +317,7 @@ func TestHeads_ofManyKeys(t *testing.T) {
 func TestLoosen_doesSomeAtATime(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
-	b.manyWait(t, 1, 9000)
+	manyWait(t, b, 1, 9000)
 	calls := 0
 	for more := true; more; calls++ {
 		var err error
@@ -335,7 +335,7 @@ func TestLoosen_doesSomeAtATime(t *testing.T) {
 func TestFirst_countsSoFar(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
-	b.manyWait(t, 1, 10_500)
+	manyWait(t, b, 1, 10_500)
 	heads, err := b.ledger.First(t.Context(), "erp", false)
 	require.NoError(t, err)
 	require.Equal(t, "1/10500", heads[0].EventID)

@@ -292,8 +292,8 @@ func TestRecord_storesTextThatPostgresCannot(t *testing.T) {
 	require.Equal(t, map[string]string{"a\x00": "�"}, due[0].Event.Headers)
 }
 
-// encoded is a migrated database of another encoding, with a ledger.
-func (b *bundle) encoded(t *testing.T, encoding string) (*pgx.Conn, *ledger.Ledger) {
+// openEncoded is a migrated database of another encoding, with a ledger.
+func openEncoded(t *testing.T, b *bundle, encoding string) (*pgx.Conn, *ledger.Ledger) {
 	t.Helper()
 	name := b.db.Name + "_" + strings.ToLower(encoding)
 	b.exec(t, `CREATE DATABASE `+name+` ENCODING '`+encoding+`' LC_COLLATE 'C' LC_CTYPE 'C' TEMPLATE template0`)
@@ -311,7 +311,7 @@ func (b *bundle) encoded(t *testing.T, encoding string) (*pgx.Conn, *ledger.Ledg
 
 func TestRecord_writesASCIIWhereTheDatabaseIsNotUTF8(t *testing.T) {
 	t.Parallel()
-	conn, l := migrated(t).encoded(t, "LATIN1")
+	conn, l := openEncoded(t, migrated(t), "LATIN1")
 	a := attempt("é", "erp", outbox.Delivered, 1)
 	a.ResponseBody = []byte("café €")
 	require.NoError(t, l.Record(t.Context(), take(t, l), &ledger.Batch{Attempts: []outbox.Attempt{a}}))
@@ -324,7 +324,7 @@ func TestRecord_writesASCIIWhereTheDatabaseIsNotUTF8(t *testing.T) {
 // would find it missing for ever.
 func TestRecord_keepsTheBytesOfADatabaseWithoutEncoding(t *testing.T) {
 	t.Parallel()
-	conn, l := migrated(t).encoded(t, "SQL_ASCII")
+	conn, l := openEncoded(t, migrated(t), "SQL_ASCII")
 	_, err := conn.Exec(t.Context(), "SET client_encoding = SQL_ASCII; CREATE TABLE public.events (id text PRIMARY KEY, type text, payload text, created_at timestamptz)")
 	require.NoError(t, err)
 	for _, id := range []string{"a\xff", "a\xfe"} {
@@ -463,5 +463,5 @@ func TestTake_makesTheRecordingConnectionAgain(t *testing.T) {
 	before := b.losses()
 	require.NoError(t, b.ledger.Record(t.Context(), hold, oneOf("e1", 1)))
 	require.Equal(t, before, b.losses(), "connections found lost after Take")
-	b.requireRecorded(t, 1)
+	requireRecorded(t, b, 1)
 }

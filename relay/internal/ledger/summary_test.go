@@ -9,7 +9,7 @@ import (
 )
 
 // readInVain is how many attempts a search reads that looks for a type which does not occur.
-func (b *bundle) readInVain(t *testing.T) int {
+func readInVain(t *testing.T, b *bundle) int {
 	t.Helper()
 	b.exec(t, "SET enable_seqscan = off")
 	var text []byte
@@ -73,9 +73,9 @@ SELECT gen_random_uuid(), 'a', 'erp', 1, 'stream', 'https://example.com/' || rep
 FROM generate_series(1, $1::int)`, rows)
 	}
 	write()
-	require.Equal(t, rows, b.readInVain(t), "without a summary all is read")
+	require.Equal(t, rows, readInVain(t, b), "without a summary all is read")
 	require.NoError(t, b.ledger.SummarizeAttempts(t.Context()))
-	left := b.readInVain(t)
+	left := readInVain(t, b)
 	require.Less(t, left, inRange)
 	require.Positive(t, left, "the range that is not full has none")
 
@@ -88,5 +88,5 @@ FROM generate_series(1, $1::int)`, rows)
 	require.ErrorContains(t, b.ledger.SummarizeAttempts(t.Context()), "lock timeout")
 	require.NoError(t, tx.Rollback(t.Context()))
 	require.NoError(t, b.ledger.SummarizeAttempts(t.Context()))
-	require.Less(t, b.readInVain(t), inRange)
+	require.Less(t, readInVain(t, b), inRange)
 }

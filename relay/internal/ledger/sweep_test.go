@@ -171,7 +171,8 @@ func TestQueue_leavesAloneWhatWaitsAlready(t *testing.T) {
 	require.NoError(t, err)
 	require.Equal(t, []outbox.Delivery{there, found[1]}, asWritten(t, ds))
 
-	// What waits for another endpoint, from before the gap, is no other event with the id of this one.
+	// What waits for another endpoint, from before the gap, is no other event with the id of this
+	// one.
 	require.NoError(t, b.ledger.Record(t.Context(), hold, &ledger.Batch{Park: []outbox.Delivery{pending("e3", "crm", "", 1, noon)}, Now: noon}))
 	queued, err = b.ledger.Queue(t.Context(), hold, []outbox.Delivery{pending("e3", "erp", "", 9, noon)}, noon)
 	require.NoError(t, err)

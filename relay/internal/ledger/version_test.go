@@ -13,7 +13,7 @@ import (
 )
 
 // insertEndpoint writes an endpoint as the API does.
-func (b *bundle) insertEndpoint(t *testing.T, row ledger.EndpointRow) {
+func insertEndpoint(t *testing.T, b *bundle, row ledger.EndpointRow) {
 	t.Helper()
 	_, err := b.conn.Exec(t.Context(), `
 		INSERT INTO tailpost.endpoint (id, tenant, name, url, description, subscriptions, policy, status, source, secrets, created_at, updated_at)
@@ -39,7 +39,7 @@ func version(t *testing.T, lsn outbox.LSN, seq int64, row ledger.EndpointRow) le
 	return ledger.EndpointVersion{EndpointID: row.ID, CommitLSN: lsn, Seq: seq, Row: text}
 }
 
-func (b *bundle) urls(t *testing.T, before outbox.LSN) map[string]string {
+func readURLs(t *testing.T, b *bundle, before outbox.LSN) map[string]string {
 	t.Helper()
 	rows, err := b.ledger.Versions(t.Context(), before)
 	require.NoError(t, err)
@@ -54,8 +54,8 @@ func TestVersions_areThoseBeforeAPlace(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
 	hold := take(t, b.ledger)
-	b.insertEndpoint(t, apiRow("ep_1", "https://now.example"))
-	b.insertEndpoint(t, apiRow("ep_2", "https://now.example"))
+	insertEndpoint(t, b, apiRow("ep_1", "https://now.example"))
+	insertEndpoint(t, b, apiRow("ep_2", "https://now.example"))
 	record := func(settled outbox.LSN, vs ...ledger.EndpointVersion) {
 		require.NoError(t, b.ledger.Record(t.Context(), hold, &ledger.Batch{Versions: vs, Settled: settled, Now: noon}))
 	}
@@ -63,17 +63,17 @@ func TestVersions_areThoseBeforeAPlace(t *testing.T) {
 	record(15, version(t, 20, 0, apiRow("ep_1", "https://v3.example")), version(t, 20, 0, apiRow("ep_2", "https://v1.example")),
 		version(t, 30, 0, apiRow("ep_3", "https://gone-by-now.example")))
 	require.Equal(t, 2, b.count(t, "SELECT count(*) FROM tailpost.endpoint_version WHERE endpoint_id = 'ep_1'"), "what nobody will ask for is gone")
-	require.Equal(t, map[string]string{"ep_1": "https://v2.example"}, b.urls(t, 15))
-	require.Equal(t, map[string]string{"ep_1": "https://v3.example", "ep_2": "https://v1.example"}, b.urls(t, 31))
+	require.Equal(t, map[string]string{"ep_1": "https://v2.example"}, readURLs(t, b, 15))
+	require.Equal(t, map[string]string{"ep_1": "https://v3.example", "ep_2": "https://v1.example"}, readURLs(t, b, 31))
 
 	// Read once more after a restart, the same change has the same place.
 	record(20, version(t, 40, 0, apiRow("ep_2", "https://v2.example")))
 	record(21, version(t, 40, 0, apiRow("ep_2", "https://v2.example")))
-	require.Equal(t, map[string]string{"ep_1": "https://v3.example", "ep_2": "https://v2.example"}, b.urls(t, 41))
+	require.Equal(t, map[string]string{"ep_1": "https://v3.example", "ep_2": "https://v2.example"}, readURLs(t, b, 41))
 
 	record(41, ledger.EndpointVersion{EndpointID: "ep_2", CommitLSN: 50})
-	require.Equal(t, "https://v2.example", b.urls(t, 50)["ep_2"])
-	require.NotContains(t, b.urls(t, 51), "ep_2")
+	require.Equal(t, "https://v2.example", readURLs(t, b, 50)["ep_2"])
+	require.NotContains(t, readURLs(t, b, 51), "ep_2")
 	require.Zero(t, b.count(t, "SELECT count(*) FROM tailpost.endpoint_version WHERE endpoint_id = 'ep_2'"))
 }
 
@@ -84,7 +84,7 @@ func TestVersions_areKeptUntilTheFrontierHasPassedTheirSuccessors(t *testing.T) 
 	t.Parallel()
 	b := setup(t)
 	hold := take(t, b.ledger)
-	b.insertEndpoint(t, apiRow("ep_1", "https://now.example"))
+	insertEndpoint(t, b, apiRow("ep_1", "https://now.example"))
 	record := func(settled outbox.LSN, vs ...ledger.EndpointVersion) {
 		require.NoError(t, b.ledger.Record(t.Context(), hold, &ledger.Batch{Versions: vs, Settled: settled, Now: noon}))
 	}
@@ -92,16 +92,16 @@ func TestVersions_areKeptUntilTheFrontierHasPassedTheirSuccessors(t *testing.T) 
 	record(5, version(t, 10, 0, apiRow("ep_1", "https://v1.example")))
 	record(10, version(t, 20, 0, apiRow("ep_1", "https://v2.example")))
 	require.Equal(t, 2, kept())
-	require.Empty(t, b.urls(t, 10), "a change takes effect behind its commit")
-	require.Equal(t, map[string]string{"ep_1": "https://v1.example"}, b.urls(t, 11))
+	require.Empty(t, readURLs(t, b, 10), "a change takes effect behind its commit")
+	require.Equal(t, map[string]string{"ep_1": "https://v1.example"}, readURLs(t, b, 11))
 	// The frontier stands at the commit of the second version, not behind it: whoever starts there
 	// reads it once more.
 	record(20, version(t, 30, 0, apiRow("ep_1", "https://v3.example")))
-	require.Equal(t, map[string]string{"ep_1": "https://v1.example"}, b.urls(t, 20))
+	require.Equal(t, map[string]string{"ep_1": "https://v1.example"}, readURLs(t, b, 20))
 	require.Equal(t, 3, kept())
 	record(31, version(t, 40, 0, apiRow("ep_1", "https://v4.example")))
 	require.Equal(t, 2, kept(), "the newest before the frontier, and what comes after it")
-	require.Equal(t, map[string]string{"ep_1": "https://v3.example"}, b.urls(t, 31))
+	require.Equal(t, map[string]string{"ep_1": "https://v3.example"}, readURLs(t, b, 31))
 }
 
 // A transaction that is read again within a batch, after a reconnect, has the same places.
@@ -109,18 +109,18 @@ func TestVersions_readTwiceInABatchAreTheLast(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
 	hold := take(t, b.ledger)
-	b.insertEndpoint(t, apiRow("ep_1", "https://now.example"))
+	insertEndpoint(t, b, apiRow("ep_1", "https://now.example"))
 	require.NoError(t, b.ledger.Record(t.Context(), hold, &ledger.Batch{Settled: 11, Now: noon, Versions: []ledger.EndpointVersion{
 		version(t, 10, 0, apiRow("ep_1", "https://v1.example")), version(t, 10, 0, apiRow("ep_1", "https://v2.example")),
 	}}))
-	require.Equal(t, map[string]string{"ep_1": "https://v2.example"}, b.urls(t, 11))
+	require.Equal(t, map[string]string{"ep_1": "https://v2.example"}, readURLs(t, b, 11))
 }
 
 func TestVersions_haveTheStateOfNow(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
 	hold := take(t, b.ledger)
-	b.insertEndpoint(t, apiRow("ep_1", "https://now.example"))
+	insertEndpoint(t, b, apiRow("ep_1", "https://now.example"))
 	require.NoError(t, b.ledger.Record(t.Context(), hold, &ledger.Batch{
 		Versions:  []ledger.EndpointVersion{version(t, 10, 0, apiRow("ep_1", "https://v1.example"))},
 		Endpoints: []ledger.EndpointChange{{EndpointID: "ep_1", Status: ledger.StatusDisabled, DisabledReason: "answered 410", FailingSince: noon}},
@@ -137,14 +137,14 @@ func TestResetVersions_onAnotherClusterAreTheTable(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
 	hold := take(t, b.ledger)
-	b.insertEndpoint(t, apiRow("ep_1", "https://now.example"))
+	insertEndpoint(t, b, apiRow("ep_1", "https://now.example"))
 	require.NoError(t, b.ledger.Record(t.Context(), hold, &ledger.Batch{
 		Versions: []ledger.EndpointVersion{version(t, 10, 0, apiRow("ep_1", "https://v1.example"))}, Settled: 11, Now: noon,
 	}))
 	require.NoError(t, b.ledger.ResetVersions(t.Context(), "s", "7", false))
-	require.Equal(t, map[string]string{"ep_1": "https://v1.example"}, b.urls(t, 11))
+	require.Equal(t, map[string]string{"ep_1": "https://v1.example"}, readURLs(t, b, 11))
 	require.NoError(t, b.ledger.ResetVersions(t.Context(), "s", "8", false))
-	require.Equal(t, map[string]string{"ep_1": "https://now.example"}, b.urls(t, 1))
+	require.Equal(t, map[string]string{"ep_1": "https://now.example"}, readURLs(t, b, 1))
 }
 
 func TestVersions_anewAreTheTable(t *testing.T) {
@@ -152,18 +152,18 @@ func TestVersions_anewAreTheTable(t *testing.T) {
 	b := setup(t)
 	long := apiRow("ep_1", "https://now.example")
 	long.Description = strings.Repeat("x", 100_000)
-	b.insertEndpoint(t, long)
+	insertEndpoint(t, b, long)
 	_, err := b.ledger.Mirror(t.Context(), endpoints("erp"), noon)
 	require.NoError(t, err)
 	_, err = b.conn.Exec(t.Context(), `INSERT INTO tailpost.endpoint_version VALUES ('ep_old', '0/5', 0, '{}')`)
 	require.NoError(t, err)
 	require.NoError(t, b.ledger.ResetVersions(t.Context(), "s", "7", false))
-	require.Contains(t, b.urls(t, 100), "ep_1", "a slot that was never taken begins with the table")
+	require.Contains(t, readURLs(t, b, 100), "ep_1", "a slot that was never taken begins with the table")
 	_, err = b.conn.Exec(t.Context(), `DELETE FROM tailpost.endpoint_version`)
 	require.NoError(t, err)
 	take(t, b.ledger)
 	require.NoError(t, b.ledger.ResetVersions(t.Context(), "s", "7", false))
-	require.Empty(t, b.urls(t, 100), "later nothing of the table is taken without a reason")
+	require.Empty(t, readURLs(t, b, 100), "later nothing of the table is taken without a reason")
 
 	require.NoError(t, b.ledger.ResetVersions(t.Context(), "s", "7", true))
 	rows, err := b.ledger.Versions(t.Context(), 100)
@@ -175,7 +175,7 @@ func TestVersions_anewAreTheTable(t *testing.T) {
 	require.JSONEq(t, string(want.Policy), string(rows[0].Policy))
 	require.JSONEq(t, string(want.Subscriptions), string(rows[0].Subscriptions))
 	require.Equal(t, "active", rows[0].Status)
-	require.Equal(t, map[string]string{"ep_1": "https://now.example"}, b.urls(t, 1))
+	require.Equal(t, map[string]string{"ep_1": "https://now.example"}, readURLs(t, b, 1))
 
 	present, err := b.ledger.Present(t.Context(), nil)
 	require.NoError(t, err)

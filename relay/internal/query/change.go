@@ -29,7 +29,8 @@ type Remembered struct {
 // rememberFor is how long an answer is kept.
 const rememberFor = 24 * time.Hour
 
-// Change is a transaction that changes something: every noun of the API has a part with its changes.
+// Change is a transaction that changes something: every noun of the API has a part with its
+// changes.
 type Change struct {
 	*transaction
 

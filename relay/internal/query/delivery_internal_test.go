@@ -10,8 +10,8 @@ import (
 	"github.com/tailpost/tailpost/relay/internal/ledger"
 )
 
-// A page of what is not delivered reads what it shows, however much one transaction left undelivered;
-// half of the deliveries here are of one.
+// A page of what is not delivered reads what it shows, however much one transaction left
+// undelivered; half of the deliveries here are of one.
 func TestDeliveries_readLittleMoreThanTheyShow(t *testing.T) {
 	t.Parallel()
 	s := setup(t)

@@ -97,7 +97,8 @@ func TestAttempts_readLittleMoreThanTheyShow(t *testing.T) {
 		"a term of every other one":      {AttemptQuery{Search: []Term{{"half=1"}}}, 50, 6_000 + young},
 		"type, none, of many endpoints":  {AttemptQuery{Tenant: "many", EventType: "nothing"}, 0, ranges},
 	} {
-		// A window that ends late is read again, smaller: the least of some readings is what it takes.
+		// A window that ends late is read again, smaller: the least of some readings is what it
+		// takes.
 		least := math.MaxInt
 		for range 5 {
 			found, read := readPages(t, s, c.q, c.rows)

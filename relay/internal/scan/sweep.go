@@ -113,7 +113,8 @@ SELECT COALESCE(max(pg_relation_size(oid)), 0) / current_setting('block_size')::
        COALESCE(sum(pg_relation_size(oid)), 0)::bigint / current_setting('block_size')::bigint
 FROM parts`
 
-// Blocks is how many blocks there are to sweep, in the largest part of the table and in all of them.
+// Blocks is how many blocks there are to sweep, in the largest part of the table and in all of
+// them.
 func (s *Sweep) Blocks(ctx context.Context) (n, all int64, err error) {
 	schema, name := s.mapping.SchemaAndName()
 	err = s.link.Run(ctx, "measure the outbox table", func(ctx context.Context, conn *pgx.Conn) error {

@@ -426,7 +426,8 @@ func TestWhatWaitsAndWhatGrowsIsShown(t *testing.T) {
 	}
 	require.InDelta(t, 9, got["tailpost_gap_events_total"].GetCounter().GetValue(), 0)
 
-	// What takes reading files and rows is measured seldom, and what cannot be measured is not shown.
+	// What takes reading files and rows is measured seldom, and what cannot be measured is not
+	// shown.
 	b.now = b.now.Add(29 * time.Second)
 	b.scrape(t)
 	require.Equal(t, 1, b.database.sized)

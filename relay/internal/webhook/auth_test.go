@@ -265,8 +265,8 @@ func TestOAuth2_ofOneEndpoint(t *testing.T) {
 	}
 }
 
-// TestOAuth2_impatience: that an attempt was given up while it waited for a token says nothing of the
-// token endpoint, and the next attempt fetches one at once.
+// TestOAuth2_impatience: that an attempt was given up while it waited for a token says nothing of
+// the token endpoint, and the next attempt fetches one at once.
 func TestOAuth2_impatience(t *testing.T) {
 	t.Parallel()
 	a := newAuthorizer(t, time.Hour)
@@ -379,8 +379,8 @@ func TestClientCertificates(t *testing.T) {
 			require.Equal(t, name, <-names)
 			e.Close()
 		}
-		// In TLS 1.3 the receiver refuses after the handshake, and what it says of that may be lost to
-		// the reset that follows.
+		// In TLS 1.3 the receiver refuses after the handshake, and what it says of that may be lost
+		// to the reset that follows.
 		nobody := endpointOf(t, client, url, func(e *config.Endpoint) { e.TLS.CA = ca })
 		require.Eventually(t, func() bool {
 			res := nobody.Send(t.Context(), newRequest())
