@@ -85,12 +85,14 @@ func (d *Decoder) In(zone *time.Location) *Decoder {
 //	id          any type, as its text form; NULL or empty is an error
 //	type        text; NULL or empty is an error
 //	key, tenant text, number or any type, as its text form
-//	payload     json, jsonb, text: the bytes as they are, even where text is not JSON; bytea: the bytes it stands for;
-//	            NULL: nil
-//	headers     a JSON object; names in lower case, of equal names the last wins. Strings are taken as they are, numbers
-//	            and booleans as they are written; null, objects and arrays are dropped, since they have no header form
-//	created_at  timestamptz, timestamp or date (taken as UTC, see In); NULL, infinite, not of the years 2 to 9998 or no
-//	            such column: Event.CreatedAt is zero and the caller takes the transaction's commit time
+//	payload     json, jsonb, text: the bytes as they are, even where text is not JSON; bytea: the
+//	            bytes it stands for; NULL: nil
+//	headers     a JSON object; names in lower case, of equal names the last wins. Strings are
+//	            taken as they are, numbers and booleans as they are written; null, objects and
+//	            arrays are dropped, since they have no header form
+//	created_at  timestamptz, timestamp or date (taken as UTC, see In); NULL, infinite, outside
+//	            the years 2 to 9998 or no such column: Event.CreatedAt is zero and the caller
+//	            takes the transaction's commit time
 //
 // What does not fit is a *DecodeError; the Event is returned as far as it could be read, so that it
 // can be recorded. CommitLSN and Seq are the caller's.

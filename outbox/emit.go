@@ -133,12 +133,13 @@ type emitted struct {
 // keeps. The content is a JSON object, all other fields are ignored:
 //
 //	type        string, required
-//	id          string or number; missing: Event.ID is empty and the caller makes one from (commit LSN, ordinal)
+//	id          string or number; missing: Event.ID is empty and the caller makes one from
+//	            (commit LSN, ordinal)
 //	key, tenant string or number
 //	data        any JSON, kept byte for byte; "payload" is the same
 //	headers     object; see Decoder.Decode for its values
-//	created_at  RFC 3339 or as Postgres prints a timestamptz; missing: Event.CreatedAt is zero and the caller takes the
-//	            transaction's commit time
+//	created_at  RFC 3339 or as Postgres prints a timestamptz; missing: Event.CreatedAt is zero and
+//	            the caller takes the transaction's commit time
 //
 // Null is the same as missing, except for data, where it is the JSON document null. What does not
 // fit is a *DecodeError; the Event is returned as far as it could be read, so that it can be

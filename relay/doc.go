@@ -16,14 +16,15 @@
 //
 // # Who may send
 //
-// The slot is a relay's as long as the server believes so, and not every loss of it is said: a
-// process may be stopped (SIGSTOP, a suspended machine) and wake when another one delivers. The
-// epoch keeps it from recording; what keeps it from sending are two looks, before a request is
-// taken up and right before it is written, when name, connection and TLS are done. A look says no
-// if the server can have given this relay up (wal_sender_timeout after it last heard of it), or has
-// hung up on the stream's or the recording connection, as it does when it crashes. What remains are
-// requests that were between the look and the write, and a server whose machine vanished while a
-// standby of it was promoted: until the relay would be given up.
+// A relay holds the slot for as long as the server believes so, and it may lose the slot without
+// being told: a process may be stopped (SIGSTOP, a suspended machine) and wake when another one
+// delivers. The epoch keeps it from recording. Two checks keep it from sending: one before a
+// request is begun, and one right before it is written, when name, connection and TLS are done. A
+// check fails if the server may have given this relay up (wal_sender_timeout after it last heard
+// from it), or has hung up on the stream's or the recording connection, as it does when it crashes.
+//
+// What remains are requests between the check and the write, and a server whose machine vanished
+// while its standby was promoted, until it would have given the relay up.
 //
 // # The parts
 //
@@ -31,33 +32,32 @@
 //	  ▲      │                        │  ▲
 //	  │ ack  │ barriers               │  └─ ledger: what waits in tailpost.delivery
 //	  │      ▼                        ▼
-//	  └─── frontier ◀──────────── ledger: attempts, queue, counters and position in one transaction
+//	  └─── frontier ◀──────────── ledger: attempts, queue, counters, position: one transaction
 //
-//	heal      what the stream did not bring, from the outbox table
-//	upkeep    retention, summaries, replays, resends, the watch on the publication
-//	api, metrics, panel    beside all that, whether this relay holds the slot or not
+//	heal       finds in the outbox table what the stream did not bring
+//	upkeep     retention, summaries, replays, resends, the watch on the publication
+//	api, panel, telemetry    run whether this relay holds the slot or not
 //
-// Every part has a page of its own: the package comments say what it owns, what it never does, and
-// its states.
+// The doc.go of each part says what it owns, what it never does, and its states.
 //
 // # Why nothing is lost
 //
-// An event can leave the stream in three ways only, and none of them comes before what stands for
-// it is committed:
+// An event leaves the stream in one of three ways, and none of them comes before its deliveries are
+// committed, as attempts or as rows of the queue:
 //
-//   - The slot lets it go. It is told a frontier that was read before the recording transaction
-//     which committed it, or while nothing was left to record; only the recorder settles
-//     deliveries, so such a frontier covers nothing that is not committed. Hence, at any moment,
-//     confirmed_flush_lsn <= tailpost.relay.settled_lsn.
+//   - The slot lets it go. The slot is acknowledged up to a frontier that was read before the
+//     recording transaction that committed it, or while nothing was left to record. Only the
+//     recorder settles deliveries, so such a frontier covers nothing that is not committed. Hence,
+//     at any moment, confirmed_flush_lsn <= tailpost.relay.settled_lsn.
 //   - The source skips its transaction, because the commit record begins below the recorded
 //     frontier. A frontier is the end of a commit record or the position of a keepalive, both
 //     borders between records, so that the transaction ended at or below it: it was settled when
 //     that frontier was recorded.
-//   - The dispatcher skips the delivery, once, because it is recorded or parked. That is read from
-//     the tables; a row too few there would send it twice.
+//   - The dispatcher skips the delivery, once, because it is recorded or parked already. It learns
+//     that from the tables; a missing row would only have the delivery sent twice.
 //
-// A relay that dies leaves at most one recording transaction under way. Whoever comes next takes
-// the epoch by updating the row that this transaction updated first, so it waits for its end: the
-// frontier that it then reads, and the tables that it reads after that, have all of it or nothing,
+// A relay that dies leaves at most one recording transaction under way. Its successor takes the
+// epoch by updating the row that this transaction updated first, and so waits for it to end. The
+// frontier and the tables that it reads afterwards have all of that transaction or nothing of it,
 // and a transaction that has not begun by then finds the epoch gone.
 package relay

@@ -53,8 +53,8 @@ func hasControl(s string) bool {
 	return false
 }
 
-// Reserved reports whether a header is not an endpoint's to set, whatever its case: it frames, routes, traces or proves a
-// request.
+// Reserved reports whether an endpoint may not set a header, in any case of its letters: it frames,
+// routes, traces or authenticates a request.
 func Reserved(name string) bool {
 	name = strings.ToLower(name)
 	switch name {

@@ -1,7 +1,7 @@
 // Command bench measures Tailpost beside what bounds it and what it replaces, and prints one table:
 //
-//	limit     signed POSTs of a tuned net/http client to the same receiver, with no database at all
-//	poller    the relay that teams write by hand: SELECT … FOR UPDATE SKIP LOCKED, a page at a time
+//	limit     signed POSTs of a tuned net/http client to the same receiver, without a database
+//	poller    the relay that teams write by hand: pages of SELECT … FOR UPDATE SKIP LOCKED
 //	tailpost  the built binary
 //
 // The three take turns within every run, against the same receiver and the same throw-away Postgres

@@ -2,7 +2,8 @@
 // schema tailpost, the outbox table, and the privileges.
 //
 //	Migrate           brings the database to the version of this binary
-//	Print             writes the same as a script for the user's own migration tool, with roles and publications
+//	Print             writes the same as a script for the user's own migration tool, with roles
+//	                  and publications
 //	Check             reports a database of another version
 //	CheckTable        reports a table that events cannot come from
 //	EnsurePartitions  makes the partitions of tailpost.attempt, which the relay does every day

@@ -7,20 +7,21 @@ import (
 	"github.com/tailpost/tailpost/relay/internal/pace"
 )
 
-// admission is how much an endpoint is sent, so that one that has too much to do gets what it can
-// take: not all of it, and not nothing. It bounds the rate of requests, and by that and the time
-// that an answer takes, how many wait for one at once.
+// admission is how much an endpoint is sent, so that an overloaded one gets what it can take: not
+// all of it, and not nothing. It bounds the rate of requests, and by that and the time that an
+// answer takes, how many wait for one at once.
 //
 //	            too many refused: as much as was taken
 //	no limit ────────────────────────────────────────────▶ limited
 //	   ▲                                                     │  ▲
-//	   └───── all of the concurrency is needed for it ───────┘  │ nothing refused: half more up to where refusals
-//	                                                   └────────┘ began the last time, from there in steps that grow
+//	   └───── all of the concurrency is needed for it ───────┘  │ nothing refused: half more, up
+//	                                                   └────────┘ to where refusals began the
+//	                                                              last time; then growing steps
 //
 // It decides once in a round trip, and never on requests that were under way when it lowered the
-// limit. A few refusals say nothing: some receivers refuse one request in ten at any load, and
-// would take less if they got less. After a pause that most answers asked for, an endpoint goes on
-// with what it took before.
+// limit. A few refusals mean nothing: some receivers refuse one request in ten at any load, and
+// would take less if they got less. After a pause that most answers asked for, an endpoint starts
+// again with what it took before.
 type admission struct {
 	ceiling int // the endpoint's concurrency
 

@@ -1,11 +1,11 @@
 // Package dispatch turns routed events into attempts and attempts into records.
 //
-// It owns what is between the stream and the ledger, and never reads the stream, speaks SQL or
-// HTTP: those are behind Ledger and Sender.
+// It owns what is between the stream and the ledger. It never reads the stream, and never speaks
+// SQL or HTTP: those are behind Ledger and Sender.
 //
 //	Dispatcher   routes events to lanes, applies changes of endpoints, starts and drains
-//	lane         one endpoint: what it has in memory, its ordered keys and its health, and what follows from them
-//	memory       deliveries in memory: the queue of those that may go, the fresh ones, the loaded ones
+//	lane         one endpoint: composes its memory, ordered keys and health, and acts on them
+//	memory       its deliveries in memory: those that may go, the fresh ones, the loaded ones
 //	chain        one ordered key: what waits for what
 //	health       may the endpoint be sent to: its status, its circuit, since when it is failing
 //	gate         paces the start of requests over all lanes

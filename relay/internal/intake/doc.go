@@ -5,10 +5,10 @@
 // decides nothing about a delivery.
 //
 //	            ┌─ Event, Invalid ──▶ rows so far are applied ──▶ dispatcher
-//	Begin ──▶ open                                                              ──▶ Commit ──▶ frontier
+//	Begin ──▶ open                                                   ──▶ Commit ──▶ frontier
 //	            └─ Endpoint ──▶ waits for the next event, or Commit
 //
-// An endpoint made through the API is all its row says; one of the configuration is there already,
-// and only its status is a row's. What cannot be used (a secret that no key opens, a filter of a
-// later release) is there too, Blocked: what it should get is parked until its row is corrected.
+// An endpoint made through the API is what its row says. One of the configuration is known already:
+// only its status comes from its row. An endpoint that cannot be used (a secret that no key opens,
+// a filter of a later release) is Blocked: its events are parked until its row is corrected.
 package intake

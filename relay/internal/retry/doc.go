@@ -4,14 +4,15 @@
 //	attempt ──▶ 2xx, or Retry.Success ─────▶ delivered
 //	        ──▶ cannot be built ───────────▶ dead, invalid
 //	        ──▶ Retry.Permanent, or abort ─▶ dead, rejected
-//	        ──▶ 410 Gone, or disable ──────▶ pending, disabled: none until a person enables the endpoint
+//	        ──▶ 410 Gone, or disable ──────▶ pending, disabled: waits until a person enables the
+//	                                         endpoint
 //	        ──▶ anything else ─┬───────────▶ pending, failed or auth_failed: next attempt by the
 //	                           │             schedule, or by Retry-After if that is later
 //	                           └───────────▶ dead, exhausted: the schedule is used up
 //
-// Abort and disable are words of the receiver, in the header webhook-delivery; disable counts after
-// a success too.
+// Abort and disable are what a receiver may ask for in the header webhook-delivery; disable takes
+// effect after a success too.
 //
-// The package never opens, counts or remembers anything: the circuit, the rate and disable_after
-// are dispatch's.
+// The package counts and remembers nothing: the circuit, the rate and disable_after belong to
+// package dispatch.
 package retry
