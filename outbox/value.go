@@ -195,13 +195,13 @@ func (p *clockParser) timestamp() time.Time {
 
 	var hour, minute, second, nano int
 	var offset time.Duration
-	if p.take(' ') || p.take('T') {
+	if p.accept(' ') || p.accept('T') {
 		hour = p.number(2, 2)
 		p.expect(':')
 		minute = p.number(2, 2)
 		p.expect(':')
 		second = p.number(2, 2)
-		if p.take('.') {
+		if p.accept('.') {
 			nano = p.fraction()
 		}
 		offset = p.offset()
@@ -215,15 +215,15 @@ func (p *clockParser) timestamp() time.Time {
 }
 
 func (p *clockParser) offset() time.Duration {
-	west := p.take('-')
-	if !west && !p.take('+') {
-		p.take('Z')
+	west := p.accept('-')
+	if !west && !p.accept('+') {
+		p.accept('Z')
 		return 0
 	}
 	offset := time.Duration(p.number(2, 2)) * time.Hour
-	if p.take(':') {
+	if p.accept(':') {
 		offset += time.Duration(p.number(2, 2)) * time.Minute
-		if p.take(':') {
+		if p.accept(':') {
 			offset += time.Duration(p.number(2, 2)) * time.Second
 		}
 	}
@@ -233,7 +233,7 @@ func (p *clockParser) offset() time.Duration {
 	return offset
 }
 
-func (p *clockParser) take(c byte) bool {
+func (p *clockParser) accept(c byte) bool {
 	if len(p.rest) == 0 || p.rest[0] != c {
 		return false
 	}
@@ -242,7 +242,7 @@ func (p *clockParser) take(c byte) bool {
 }
 
 func (p *clockParser) expect(c byte) {
-	if !p.take(c) {
+	if !p.accept(c) {
 		p.ok = false
 	}
 }

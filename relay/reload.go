@@ -191,7 +191,7 @@ const lookTime = 2 * time.Second
 func usable(ctx context.Context, led *ledger.Ledger, cfg *config.Config) error {
 	ctx, cancel := context.WithTimeout(ctx, lookTime)
 	defer cancel()
-	if err := led.Mirrorable(ctx, cfg.Endpoints); ledger.Taken(err) {
+	if err := led.Mirrorable(ctx, cfg.Endpoints); ledger.NameTaken(err) {
 		return err
 	}
 	return nil

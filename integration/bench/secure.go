@@ -139,7 +139,7 @@ func (s *sink) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		w.WriteHeader(http.StatusBadRequest)
 		return
 	}
-	in.take(body)
+	in.receive(body)
 	if delay := in.delay.Load(); delay > 0 {
 		time.Sleep(time.Duration(delay))
 	}

@@ -167,7 +167,7 @@ func (t tally) rate() float64 {
 	return float64(t.received) / (float64(t.last-t.first) / 1e9)
 }
 
-func (in *inbox) take(body []byte) {
+func (in *inbox) receive(body []byte) {
 	now := time.Now().UnixNano()
 	seq, ok := field(body, `"seq":`)
 	if !ok {
@@ -241,7 +241,7 @@ func (s *sink) serve(conn net.Conn) error { //nolint:gocognit // one request aft
 			}
 			continue
 		}
-		in.take(body)
+		in.receive(body)
 		switch delay := in.delay.Load(); {
 		case delay < 0:
 			_, err := r.ReadByte() // until the client gives up

@@ -80,8 +80,8 @@ func Start(t TB, c Command) *Process {
 		t.Fatalf("start %s: %v", c.Path, err)
 	}
 	var readers sync.WaitGroup
-	readers.Go(func() { p.read(stdout, p.takeOutput) })
-	readers.Go(func() { p.read(stderr, p.takeError) })
+	readers.Go(func() { p.read(stdout, p.addOutput) })
+	readers.Go(func() { p.read(stderr, p.addError) })
 	go func() {
 		readers.Wait()
 		_ = p.cmd.Wait() // its result stays in ProcessState
@@ -173,14 +173,14 @@ func (p *Process) read(r io.Reader, take func(line []byte)) {
 	}
 }
 
-func (p *Process) takeOutput(line []byte) {
+func (p *Process) addOutput(line []byte) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.stdout.Write(line)
 	p.signal()
 }
 
-func (p *Process) takeError(line []byte) {
+func (p *Process) addError(line []byte) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.stderr.Write(line)

@@ -32,8 +32,8 @@ var http2Mutants = []mutant{
 	{
 		name:    "http2-window-update-forgotten",
 		file:    "relay/internal/http2/read.go",
-		old:     "\tc.pump()\n\treturn nil\n}\n\n// takeGoAway",
-		new:     "\treturn nil\n}\n\n// takeGoAway",
+		old:     "\tc.pump()\n\treturn nil\n}\n\n// handleGoAway",
+		new:     "\treturn nil\n}\n\n// handleGoAway",
 		promise: "A body goes on once the peer takes more.",
 		pkg:     "./relay/internal/http2",
 		run:     "TestBodyWaitsForWindows",

@@ -59,7 +59,7 @@ var reachMutants = []mutant{
 	},
 	{
 		name: "reach-tokens-fetched-all-at-once", file: "relay/internal/token/token.go",
-		old: "\t// Whoever had the turn before may have brought it.\n\tif value, err := s.held(time.Now()); value != \"\" || err != nil {\n\t\treturn value, false, err\n\t}\n", new: "",
+		old: "\t// Whoever had the turn before may have brought it.\n\tif value, err := s.known(time.Now()); value != \"\" || err != nil {\n\t\treturn value, false, err\n\t}\n", new: "",
 		promise: "Many requests that need a token share one fetch.",
 		pkg:     "./relay/internal/webhook", run: "TestOAuth2$",
 	},

@@ -59,7 +59,7 @@ func ParseConfig(connString string) (*pgx.ConnConfig, error) {
 	}
 	p := parser{keep: net.KeepAliveConfig{Enable: true, Idle: keepAlive, Interval: keepAlive}}
 	for _, name := range slices.Sorted(maps.Keys(low.RuntimeParams)) {
-		p.take(name, low.RuntimeParams[name])
+		p.honour(name, low.RuntimeParams[name])
 	}
 	if len(p.problems) > 0 {
 		return nil, &ParseError{Parameters: p.problems}
@@ -99,8 +99,8 @@ type parser struct {
 	problems []Parameter
 }
 
-// take honours a parameter, or notes why not.
-func (p *parser) take(name, value string) {
+// honour honours a parameter, or notes why not.
+func (p *parser) honour(name, value string) {
 	switch {
 	case name == "options" || strings.Contains(name, ".") || slices.Contains(passedOn(), name):
 		return

@@ -22,9 +22,9 @@ type tests struct {
 	made map[string][]time.Time
 }
 
-// take counts a test of a tenant, and returns how long to wait where it has made its share; 0: it
-// has not.
-func (t *tests) take(tenant string, most int, now time.Time) (wait time.Duration) {
+// reserve counts a test of a tenant, and returns how long to wait where it has made its share; 0:
+// it has not.
+func (t *tests) reserve(tenant string, most int, now time.Time) (wait time.Duration) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	made := t.made[tenant]
@@ -48,7 +48,7 @@ func mayTest(s *Server, p *principal) error {
 	if p.tenant() == "" || q.Tests == 0 {
 		return nil
 	}
-	wait := s.tests.take(p.tenant(), q.Tests, s.now())
+	wait := s.tests.reserve(p.tenant(), q.Tests, s.now())
 	if wait <= 0 {
 		return nil
 	}

@@ -107,7 +107,7 @@ func (l *life) event(id string) { l.keyed(id, "") }
 
 func (l *life) keyed(id, key string) {
 	l.commit(func(tx *source.Unsettled) {
-		l.Take(outbox.Event{ID: id, Type: "a", Key: key, Payload: []byte("{}"), CommitLSN: outbox.LSN(l.at)}, tx)
+		l.Dispatch(outbox.Event{ID: id, Type: "a", Key: key, Payload: []byte("{}"), CommitLSN: outbox.LSN(l.at)}, tx)
 	})
 }
 

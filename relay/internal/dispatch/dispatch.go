@@ -264,9 +264,9 @@ func (d *Dispatcher) drain(grace time.Duration) {
 	<-idle
 }
 
-// Take routes an event of the stream and hands it to the lanes of the endpoints that want it. It
-// never blocks: the caller asks Ready before it reads on. tx is the event's transaction.
-func (d *Dispatcher) Take(ev outbox.Event, tx *source.Unsettled) {
+// Dispatch routes an event of the stream and hands it to the lanes of the endpoints that want it.
+// It never blocks: the caller asks Ready before it reads on. tx is the event's transaction.
+func (d *Dispatcher) Dispatch(ev outbox.Event, tx *source.Unsettled) {
 	r := d.routing.Load()
 	e := &event{Event: ev, tx: tx, committed: tx.At()}
 	d.matches = r.table.Match(d.matches[:0], &e.Event)

@@ -15,7 +15,7 @@
 //
 // A delivery in memory is in one of these phases:
 //
-//	          Take                      worker                   answer
+//	        Dispatch                    worker                   answer
 //	event ──────────▶ queued ──────────────────────▶ in flight ─────────▶ gone
 //	   │  (ordered)     │ ▲                              │                 │
 //	   └─▶ waiting ─────┘ │ loader                       │ park_after      │ recorder

@@ -68,7 +68,7 @@ func flood(t *testing.T, sender dispatch.Sender, endpoints, events, young int) (
 		tx := tracker.Begin(time.Now())
 		for i := range events {
 			for _, e := range list {
-				d.Take(outbox.Event{ID: fmt.Sprintf("%s/%d", e.Config.ID, i), Type: e.Config.ID}, tx)
+				d.Dispatch(outbox.Event{ID: fmt.Sprintf("%s/%d", e.Config.ID, i), Type: e.Config.ID}, tx)
 			}
 		}
 		tracker.Commit(tx, 1)

@@ -102,7 +102,7 @@ func TestNotices_areNotOfNotices(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		l, heard := tells(t)
 		l.commit(func(tx *source.Unsettled) {
-			l.Take(outbox.Event{ID: outbox.OperationalID + "1", Type: outbox.TypeFailed, Payload: []byte("{}"), CommitLSN: outbox.LSN(l.at)}, tx)
+			l.Dispatch(outbox.Event{ID: outbox.OperationalID + "1", Type: outbox.TypeFailed, Payload: []byte("{}"), CommitLSN: outbox.LSN(l.at)}, tx)
 		})
 		l.later(time.Second)
 		require.Len(t, l.tables.attempts, 1)
@@ -126,7 +126,7 @@ func TestNotices_areForTheOwnerOfTheEndpoint(t *testing.T) {
 				e.Config.Tenant, e.Config.Retry.Schedule = owner, nil
 				l.change(e)
 				l.commit(func(tx *source.Unsettled) {
-					l.Take(outbox.Event{ID: "e1", Type: "order.paid", Tenant: "acme", Payload: []byte("{}"), CommitLSN: outbox.LSN(l.at)}, tx)
+					l.Dispatch(outbox.Event{ID: "e1", Type: "order.paid", Tenant: "acme", Payload: []byte("{}"), CommitLSN: outbox.LSN(l.at)}, tx)
 				})
 				l.later(time.Second)
 				require.Len(t, *heard, 1)

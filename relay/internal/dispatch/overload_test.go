@@ -120,7 +120,7 @@ func press(t *testing.T, r *receiverOf, d time.Duration) (began time.Time, seen 
 			}
 		}
 		tx := tracker.Begin(time.Now())
-		dp.Take(outbox.Event{ID: fmt.Sprint("e", i), Type: "a"}, tx)
+		dp.Dispatch(outbox.Event{ID: fmt.Sprint("e", i), Type: "a"}, tx)
 		tracker.Commit(tx, source.Position(i+1))
 	}
 	cancel()

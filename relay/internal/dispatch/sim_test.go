@@ -177,7 +177,7 @@ func (w *world) take(e *outbox.Event, tx *source.Unsettled, i int) {
 		before[ep.policy.ID], _ = dispatch.View(w.dispatcher, ep.policy.ID)
 	}
 	w.model.takes(i, e)
-	w.dispatcher.Take(*e, tx)
+	w.dispatcher.Dispatch(*e, tx)
 	for _, ep := range w.endpoints {
 		if after, ok := dispatch.View(w.dispatcher, ep.policy.ID); ok {
 			w.model.bounded(ep.policy.ID, before[ep.policy.ID], after)

@@ -21,9 +21,9 @@ type Pool struct {
 	timer  *time.Timer
 }
 
-// Take returns an idle connection that is still good, for a use until the deadline; nil if there is
+// Get returns an idle connection that is still good, for a use until the deadline; nil if there is
 // none.
-func (p *Pool) Take(deadline time.Time) *Conn {
+func (p *Pool) Get(deadline time.Time) *Conn {
 	now := time.Now()
 	for {
 		p.mu.Lock()

@@ -44,9 +44,9 @@ func TestPoolIsLIFO(t *testing.T) {
 	p.Put(b)
 	p.Put(c)
 	awaitClosed(t, farC) // one more than it keeps
-	require.Same(t, b, p.Take(later()))
-	require.Same(t, a, p.Take(later()))
-	require.Nil(t, p.Take(later()))
+	require.Same(t, b, p.Get(later()))
+	require.Same(t, a, p.Get(later()))
+	require.Nil(t, p.Get(later()))
 }
 
 // TestPoolOutlivesDeadlines: an idle connection may be older than the deadline of its last use.
@@ -57,7 +57,7 @@ func TestPoolOutlivesDeadlines(t *testing.T) {
 	c, far := pair(t)
 	require.NoError(t, c.SetDeadline(time.Now().Add(-time.Second)))
 	p.Put(c)
-	require.Same(t, c, p.Take(later()))
+	require.Same(t, c, p.Get(later()))
 	_, err := far.Write([]byte("x"))
 	require.NoError(t, err)
 	_, err = c.Read(make([]byte, 1))
@@ -78,7 +78,7 @@ func TestPoolExpires(t *testing.T) {
 	p.expire() // as the timer would when a is old and b is not
 	awaitClosed(t, farA)
 	awaitClosed(t, farB)
-	require.Nil(t, p.Take(later()))
+	require.Nil(t, p.Get(later()))
 	require.Eventually(t, func() bool {
 		p.mu.Lock()
 		defer p.mu.Unlock()
@@ -105,8 +105,8 @@ func TestPoolDropsWhatIsNotQuiet(t *testing.T) {
 	_, err := farLoud.Write([]byte("HTTP/1.1 408 Request Timeout\r\n\r\n"))
 	require.NoError(t, err)
 	require.Eventually(t, func() bool { return !closed.wake(later()) && !loud.wake(later()) }, 10*time.Second, time.Millisecond)
-	require.Same(t, good, p.Take(later()))
-	require.Nil(t, p.Take(later()))
+	require.Same(t, good, p.Get(later()))
+	require.Nil(t, p.Get(later()))
 	awaitClosed(t, farLoud)
 }
 
@@ -120,5 +120,5 @@ func TestPoolClosed(t *testing.T) {
 	b, farB := pair(t)
 	p.Put(b)
 	awaitClosed(t, farB)
-	require.Nil(t, p.Take(later()))
+	require.Nil(t, p.Get(later()))
 }

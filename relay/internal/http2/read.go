@@ -25,7 +25,7 @@ func (c *Conn) read() {
 				if !settled {
 					c.most = streamsUnbound
 				}
-				err = c.take(frame)
+				err = c.handle(frame)
 			}
 		}
 		if broken, ok := errors.AsType[h2.StreamError](err); ok {
@@ -43,34 +43,34 @@ func (c *Conn) read() {
 	}
 }
 
-// take takes a frame in. The caller holds mu.
-func (c *Conn) take(frame h2.Frame) error {
+// handle takes a frame in. The caller holds mu.
+func (c *Conn) handle(frame h2.Frame) error {
 	switch f := frame.(type) {
 	case *h2.MetaHeadersFrame:
-		return c.takeHead(f)
+		return c.handleHead(f)
 	case *h2.DataFrame:
-		return c.takeData(f)
+		return c.handleData(f)
 	case *h2.RSTStreamFrame:
 		if s := c.streams[f.StreamID]; s != nil {
 			c.finish(s, resetError(f.ErrCode, s.headed))
 		}
 	case *h2.SettingsFrame:
-		return c.takeSettings(f)
+		return c.handleSettings(f)
 	case *h2.PingFrame:
 		if !f.IsAck() {
 			c.say(c.framer.WritePing(true, f.Data))
 		}
 	case *h2.GoAwayFrame:
-		c.takeGoAway(f)
+		c.handleGoAway(f)
 	case *h2.WindowUpdateFrame:
-		return c.takeWindow(f)
+		return c.handleWindow(f)
 	case *h2.PushPromiseFrame:
 		return h2.ConnectionError(h2.ErrCodeProtocol) // it was told not to
 	}
 	return nil
 }
 
-func (c *Conn) takeHead(f *h2.MetaHeadersFrame) error {
+func (c *Conn) handleHead(f *h2.MetaHeadersFrame) error {
 	s := c.streams[f.StreamID]
 	switch {
 	case s == nil && f.StreamID >= c.nextID:
@@ -132,7 +132,7 @@ func (c *Conn) complete(s *stream) {
 	c.finish(s, nil)
 }
 
-func (c *Conn) takeData(f *h2.DataFrame) error {
+func (c *Conn) handleData(f *h2.DataFrame) error {
 	size := int(f.Length)
 	if c.unacked += size; c.unacked >= ownWindow/2 {
 		c.say(c.framer.WriteWindowUpdate(0, uint32(c.unacked))) //nolint:gosec // less than the window
@@ -167,7 +167,7 @@ func (c *Conn) takeData(f *h2.DataFrame) error {
 	return nil
 }
 
-func (c *Conn) takeSettings(f *h2.SettingsFrame) error {
+func (c *Conn) handleSettings(f *h2.SettingsFrame) error {
 	if f.IsAck() {
 		return nil
 	}
@@ -195,7 +195,7 @@ func (c *Conn) takeSettings(f *h2.SettingsFrame) error {
 	return nil
 }
 
-func (c *Conn) takeWindow(f *h2.WindowUpdateFrame) error {
+func (c *Conn) handleWindow(f *h2.WindowUpdateFrame) error {
 	if f.StreamID == 0 {
 		if c.window += int64(f.Increment); c.window > maxWindow {
 			return h2.ConnectionError(h2.ErrCodeFlowControl)
@@ -209,8 +209,8 @@ func (c *Conn) takeWindow(f *h2.WindowUpdateFrame) error {
 	return nil
 }
 
-// takeGoAway takes in that the peer has not looked at the requests after one, and takes no more.
-func (c *Conn) takeGoAway(f *h2.GoAwayFrame) {
+// handleGoAway takes in that the peer has not looked at the requests after one, and takes no more.
+func (c *Conn) handleGoAway(f *h2.GoAwayFrame) {
 	c.leaving, c.gone = true, true
 	for id, s := range c.streams {
 		if id > f.LastStreamID {

@@ -81,7 +81,7 @@ func (i *Intake) flush() {
 		if b := &l.waiting[n]; b.problem != nil {
 			i.reject(b.ev, b.problem)
 		} else {
-			i.dispatcher.Take(b.ev, i.counts)
+			i.dispatcher.Dispatch(b.ev, i.counts)
 		}
 	}
 	i.dispatcher.Known(nil)

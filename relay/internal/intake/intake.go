@@ -11,7 +11,7 @@ import (
 
 // Dispatcher is where events go; *dispatch.Dispatcher is one.
 type Dispatcher interface {
-	Take(ev outbox.Event, tx *source.Unsettled)
+	Dispatch(ev outbox.Event, tx *source.Unsettled)
 	Reject(ev outbox.Event, problem string, tx *source.Unsettled)
 	// Known says which deliveries of what is taken next are recorded or parked.
 	Known(recorded map[outbox.Pair]struct{})
@@ -85,7 +85,7 @@ func (i *Intake) Event(ev outbox.Event) {
 		i.collect(ev, nil)
 		return
 	}
-	i.dispatcher.Take(ev, i.counts)
+	i.dispatcher.Dispatch(ev, i.counts)
 }
 
 // Invalid implements source.Handler.

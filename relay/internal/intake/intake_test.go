@@ -41,7 +41,7 @@ func (j *journal) taken() []string {
 	return notes
 }
 
-func (j *journal) Take(ev outbox.Event, tx *source.Unsettled) {
+func (j *journal) Dispatch(ev outbox.Event, tx *source.Unsettled) {
 	tx.Add(1)
 	j.open = append(j.open, tx)
 	j.note("take %s at %d/%d", ev.ID, ev.CommitLSN, ev.Seq)

@@ -191,18 +191,18 @@ func (g *Gap) Add(note string) {
 	g.Note = note
 }
 
-const heldSQL = `
+const requireHoldSQL = `
 SELECT 1
 FROM tailpost.relay
 WHERE slot = @slot
   AND epoch = @epoch
 FOR NO KEY UPDATE`
 
-// held makes the transaction one that only the holder of the slot can commit: whoever takes the
-// slot waits for its end.
-func held(ctx context.Context, tx pgx.Tx, hold Hold) error {
+// requireHold makes the transaction one that only the holder of the slot can commit: whoever takes
+// the slot waits for its end.
+func requireHold(ctx context.Context, tx pgx.Tx, hold Hold) error {
 	var one int
-	err := tx.QueryRow(ctx, heldSQL, pgx.NamedArgs{"slot": hold.Slot, "epoch": hold.Epoch}).Scan(&one)
+	err := tx.QueryRow(ctx, requireHoldSQL, pgx.NamedArgs{"slot": hold.Slot, "epoch": hold.Epoch}).Scan(&one)
 	if errors.Is(err, pgx.ErrNoRows) {
 		return ErrDeposed
 	}
@@ -211,7 +211,7 @@ func held(ctx context.Context, tx pgx.Tx, hold Hold) error {
 
 func inHold(ctx context.Context, conn *pgx.Conn, hold Hold, f func(ctx context.Context, tx pgx.Tx) error) error {
 	return pgx.BeginFunc(ctx, conn, func(tx pgx.Tx) error {
-		if err := held(ctx, tx, hold); err != nil {
+		if err := requireHold(ctx, tx, hold); err != nil {
 			return err
 		}
 		return f(ctx, tx)

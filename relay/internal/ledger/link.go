@@ -100,7 +100,7 @@ func (w waits) Unwrap() []error { return []error{w.error, errWaits} }
 
 // try lends the connection to f once. After an error that made it useless there is none.
 func (k *Link) try(ctx context.Context, f func(context.Context, *pgx.Conn) error) error {
-	if err := k.loan.take(ctx); err != nil {
+	if err := k.loan.borrow(ctx); err != nil {
 		return err
 	}
 	defer k.loan.giveBack()
@@ -151,7 +151,7 @@ func (k *Link) lose(ctx context.Context, err error) error {
 
 // rest makes the next pause. Users that wait at the same time share its growth.
 func (k *Link) rest(ctx context.Context) error {
-	if err := k.loan.take(ctx); err != nil {
+	if err := k.loan.borrow(ctx); err != nil {
 		return err
 	}
 	pause := k.pause.Next()
@@ -169,7 +169,7 @@ func (k *Link) connect(ctx context.Context) (*pgx.Conn, error) {
 
 // open makes the connection.
 func (k *Link) open(ctx context.Context) error {
-	if err := k.loan.take(ctx); err != nil {
+	if err := k.loan.borrow(ctx); err != nil {
 		return err
 	}
 	defer k.loan.giveBack()
@@ -183,7 +183,7 @@ func (k *Link) open(ctx context.Context) error {
 
 // close closes the connection. Nothing else may run or follow.
 func (k *Link) close(ctx context.Context) error {
-	if err := k.loan.take(ctx); err != nil {
+	if err := k.loan.borrow(ctx); err != nil {
 		return err
 	}
 	defer k.loan.giveBack()

@@ -141,8 +141,9 @@ func (e takenError) Error() string {
 	return fmt.Sprintf("endpoint %q exists already, made through the API: give the one in the configuration another name", string(e))
 }
 
-// Taken reports whether an error of Mirror or Mirrorable is about a name that another endpoint has.
-func Taken(err error) bool { return errors.As(err, new(takenError)) }
+// NameTaken reports whether an error of Mirror or Mirrorable is about a name that another endpoint
+// has.
+func NameTaken(err error) bool { return errors.As(err, new(takenError)) }
 
 func mirrorAll(ctx context.Context, tx pgx.Tx, want map[string]mirrored, now time.Time) (map[string]EndpointState, error) {
 	ids := slices.Sorted(maps.Keys(want))

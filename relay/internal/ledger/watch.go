@@ -24,8 +24,8 @@ func newLoan() *loan {
 	return l
 }
 
-// take waits for the connection. The watcher gives way.
-func (l *loan) take(ctx context.Context) error {
+// borrow waits for the connection. The watcher gives way.
+func (l *loan) borrow(ctx context.Context) error {
 	l.mu.Lock()
 	l.users++
 	if l.unwatch != nil {

@@ -212,7 +212,7 @@ func (t *Table) passes(where *config.Filter, index int, e *outbox.Event) bool {
 func (t *Table) Body(index int, e *outbox.Event) *config.Body {
 	for i := range t.endpoints[index].subscriptions {
 		s := &t.endpoints[index].subscriptions[i]
-		if !s.takes(e) {
+		if !s.wants(e) {
 			continue
 		}
 		if s.where != nil {
@@ -225,7 +225,7 @@ func (t *Table) Body(index int, e *outbox.Event) *config.Body {
 	return nil
 }
 
-func (s *subscription) takes(e *outbox.Event) bool {
+func (s *subscription) wants(e *outbox.Event) bool {
 	operational := e.Operational()
 	if len(s.patterns) == 0 {
 		return !operational

@@ -92,7 +92,7 @@ func New(auth config.Auth, dialer *egress.Dialer, roots *x509.CertPool) (*Source
 // Token returns an access token that is good for a while yet. Fresh reports whether it was fetched
 // for this call. The error is an *[Error], or that of ctx.
 func (s *Source) Token(ctx context.Context) (value string, fresh bool, err error) {
-	if value, err := s.held(time.Now()); value != "" || err != nil {
+	if value, err := s.known(time.Now()); value != "" || err != nil {
 		return value, false, err
 	}
 	select {
@@ -102,7 +102,7 @@ func (s *Source) Token(ctx context.Context) (value string, fresh bool, err error
 		return "", false, ctx.Err()
 	}
 	// Whoever had the turn before may have brought it.
-	if value, err := s.held(time.Now()); value != "" || err != nil {
+	if value, err := s.known(time.Now()); value != "" || err != nil {
 		return value, false, err
 	}
 	got, err := s.fetch(ctx)
@@ -120,8 +120,8 @@ func (s *Source) Token(ctx context.Context) (value string, fresh bool, err error
 	return got.AccessToken, true, nil
 }
 
-// held returns what is known without a fetch: the token, or why there is none; neither: fetch.
-func (s *Source) held(now time.Time) (string, error) {
+// known returns what is known without a fetch: the token, or why there is none; neither: fetch.
+func (s *Source) known(now time.Time) (string, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.kept != nil && (s.kept.Expiry.IsZero() || now.Before(s.kept.Expiry.Add(-early))) {

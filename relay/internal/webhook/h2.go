@@ -42,7 +42,7 @@ func (e *h2Error) Unwrap() error { return e.err }
 // room for the caller's request. If another request was quicker to connect, its connection is used
 // and this one closed.
 func (o *origin) addH2(conn *tls.Conn) (*h2Conn, error) {
-	if h := o.takeH2(); h != nil {
+	if h := o.reserveH2(); h != nil {
 		_ = conn.Close() // nothing was sent on it
 		return h, nil
 	}
@@ -65,9 +65,9 @@ func (o *origin) addH2(conn *tls.Conn) (*h2Conn, error) {
 	return h, nil
 }
 
-// takeH2 reserves a request on a connection that has room for it; nil if there is none. Connections
-// over age go, so that a name whose address has moved is followed.
-func (o *origin) takeH2() *h2Conn {
+// reserveH2 reserves a request on a connection that has room for it; nil if there is none.
+// Connections over age go, so that a name whose address has moved is followed.
+func (o *origin) reserveH2() *h2Conn {
 	if o.tls == nil {
 		return nil
 	}

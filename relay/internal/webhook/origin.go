@@ -68,10 +68,10 @@ func isUnread(err error) bool {
 
 func (o *origin) try(ctx context.Context, x *exchange, deadline time.Time) error {
 	x.Reset()
-	if h := o.takeH2(); h != nil {
+	if h := o.reserveH2(); h != nil {
 		return h.roundTrip(ctx, x, deadline)
 	}
-	if c := o.pool.Take(deadline); c != nil {
+	if c := o.pool.Get(deadline); c != nil {
 		return o.use(ctx, c, x, deadline)
 	}
 	c, h, err := o.dial(ctx, deadline)

@@ -322,7 +322,7 @@ type input struct {
 	short bool
 }
 
-func (in *input) take(n int) []byte {
+func (in *input) next(n int) []byte {
 	if n > len(in.rest) {
 		in.rest, in.short = nil, true
 		return nil
@@ -333,28 +333,28 @@ func (in *input) take(n int) []byte {
 }
 
 func (in *input) byte() byte {
-	if b := in.take(1); b != nil {
+	if b := in.next(1); b != nil {
 		return b[0]
 	}
 	return 0
 }
 
 func (in *input) uint16() uint16 {
-	if b := in.take(2); b != nil {
+	if b := in.next(2); b != nil {
 		return binary.BigEndian.Uint16(b)
 	}
 	return 0
 }
 
 func (in *input) uint32() uint32 {
-	if b := in.take(4); b != nil {
+	if b := in.next(4); b != nil {
 		return binary.BigEndian.Uint32(b)
 	}
 	return 0
 }
 
 func (in *input) uint64() uint64 {
-	if b := in.take(8); b != nil {
+	if b := in.next(8); b != nil {
 		return binary.BigEndian.Uint64(b)
 	}
 	return 0
@@ -369,7 +369,7 @@ func (in *input) bytes(n uint32) []byte {
 		in.rest, in.short = nil, true
 		return nil
 	}
-	return in.take(int(n))
+	return in.next(int(n))
 }
 
 // string reads up to a NUL.
@@ -379,8 +379,8 @@ func (in *input) string() []byte {
 		in.rest, in.short = nil, true
 		return nil
 	}
-	s := in.take(end)
-	in.take(1)
+	s := in.next(end)
+	in.next(1)
 	return s
 }
 
