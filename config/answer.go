@@ -5,7 +5,7 @@ import "strconv"
 // Statuses is a set of HTTP statuses as they are written: "409" is one, "4xx" is all of a class.
 type Statuses []string
 
-// Meaning is what the status of an answer says of a delivery.
+// Meaning is what the status of an answer means for a delivery.
 type Meaning int
 
 // The meanings.
@@ -15,7 +15,7 @@ const (
 	MeansRefusal                // the receiver will never take it: it is dead at once
 )
 
-// Means returns what a status says of a delivery. A status that is written out counts before its
+// Means returns what a status means for a delivery. A status that is written out counts before its
 // class. Where Success is empty, 200 to 299 are.
 func (r *Retry) Means(status int) Meaning {
 	succeeds, classSucceeds := r.Success.has(status)

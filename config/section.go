@@ -20,7 +20,7 @@ import (
 	"github.com/tailpost/tailpost/outbox/suggest"
 )
 
-// section is a block that is being decoded. Its getters report what is wrong and give the zero
+// section is a block that is being decoded. Its getters report what is wrong and return the zero
 // value then; they note where each setting stands, for what the rules have to say later.
 type section struct {
 	d         *decoder

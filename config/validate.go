@@ -43,7 +43,7 @@ type checker struct {
 	config   *Config
 	report   func(problem)
 	endpoint int             // the one that is being checked, or global
-	tenant   bool            // it is a customer's, who is told nothing of the operator's
+	tenant   bool            // it is a customer's, who learns nothing of the operator's
 	guard    *receiver.Guard // of the network, made when it is first needed
 }
 
@@ -151,7 +151,7 @@ func (c *checker) outbox() {
 	c.retention()
 }
 
-// retention checks what is kept for how long, and the audit that goes by it.
+// retention checks what is kept for how long, and the audit that depends on it.
 func (c *checker) retention() {
 	o := &c.config.Outbox
 	if o.AuditInterval > 0 && o.AuditInterval < time.Second {
@@ -170,7 +170,7 @@ func (c *checker) retention() {
 		}
 	}
 	if r.Attempts >= least && o.AuditInterval > r.Attempts/2 {
-		c.fail("outbox.audit_interval", "Duration out of range", "Write at most half of retention.attempts: the audit goes by the attempts.")
+		c.fail("outbox.audit_interval", "Duration out of range", "Write at most half of retention.attempts: the audit relies on the attempts.")
 	}
 }
 

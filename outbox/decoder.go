@@ -126,7 +126,7 @@ func (d *Decoder) Decode(row []Value) (Event, error) {
 		return e, d.problem(fieldID, "is NULL or empty, but it identifies the event")
 	}
 	if e.Type == "" {
-		return e, d.problem(fieldType, "is NULL or empty, but subscriptions go by it")
+		return e, d.problem(fieldType, "is NULL or empty, but subscriptions match on it")
 	}
 	err := d.decodeRest(row, &e)
 	return e, err
@@ -215,7 +215,7 @@ func (d *Decoder) problem(f int, problem string) error {
 	return &DecodeError{Table: d.table, Column: d.at[f].column, Problem: problem}
 }
 
-// intern gives the one copy of a type that all its events share.
+// intern returns the one copy of a type that all its events share.
 func (d *Decoder) intern(data []byte) string {
 	if s, ok := d.types[string(data)]; ok {
 		return s

@@ -38,7 +38,7 @@ func decodeBytea(text []byte) ([]byte, bool) {
 
 func isOctal(c byte) bool { return c >= '0' && c <= '7' }
 
-// decodeHeaders reads a JSON object as Decoder.Decode documents it. JSON null gives no headers.
+// decodeHeaders reads a JSON object as Decoder.Decode documents it. JSON null is no headers.
 func decodeHeaders(data []byte) (map[string]string, bool) {
 	if h, ok := plainHeaders(string(data)); ok {
 		return h, true

@@ -366,7 +366,7 @@ func (r *Relay) tryOpen(ctx context.Context) (*ledger.Ledger, error) {
 }
 
 // disconnected ends the hold when a connection of the ledger is lost: a server that shuts down
-// waits until the replication connection is closed, and that one is told nothing.
+// waits until the replication connection is closed, and that one hears nothing.
 func (r *Relay) disconnected(err error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()

@@ -29,7 +29,7 @@ const (
 const (
 	apiTimeout = 60 * time.Second
 	maxAnswer  = 64 << 20
-	apiPage    = 250 // entries that the API gives at once
+	apiPage    = 250 // entries that the API returns at once
 )
 
 // client asks the API of a relay, or a console of the database, which answers alike.
@@ -46,7 +46,7 @@ type apiFlags struct {
 	whole   bool // the command needs the secrets of endpoints, where it asks the database
 }
 
-// asks is what the help of these commands says of whom they ask.
+// asks is what the help of these commands says about where they ask.
 const asks = "Asks the configured database itself, or the relay that --api names."
 
 func (f *apiFlags) register(cmd *cobra.Command) {

@@ -126,7 +126,7 @@ func (q *logQueue) next() (line []byte, ended bool) {
 	return line, false
 }
 
-// wrote takes in what became of a line. A line that could not be written is one that was dropped:
+// wrote notes what became of a line. A line that could not be written is one that was dropped:
 // the reader is gone, or the disk is full.
 func (q *logQueue) wrote(line []byte, err error) {
 	q.mu.Lock()

@@ -204,7 +204,7 @@ func why(name string) string {
 	case "sslcrl", "sslcrldir":
 		return "revocation lists are not checked: remove it, or have the certificate authority withdrawn from sslrootcert"
 	case "tcp_user_timeout":
-		return "Tailpost gives a silent connection up by itself, after 90 seconds: remove it"
+		return "Tailpost closes a silent connection by itself, after 90 seconds: remove it"
 	case "gssencmode":
 		return "there is no GSS encryption: write disable or prefer, and sslmode=verify-full for an encrypted connection"
 	case "keepalives", "keepalives_idle", "keepalives_interval", "keepalives_count":

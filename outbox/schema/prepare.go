@@ -136,7 +136,7 @@ func setLockTimeout(ctx context.Context, conn *pgx.Conn, timeout string) error {
 }
 
 // withOwnSettings runs f under a path of our own, without a limit to how long a statement takes and
-// with one to how long it waits for a lock, and gives the session back what it had.
+// with one to how long it waits for a lock, and restores what the session had.
 func withOwnSettings(ctx context.Context, conn *pgx.Conn, f func() error) (err error) {
 	var path, statement, lock string
 	err = conn.QueryRow(ctx, `

@@ -10,7 +10,7 @@ import (
 	"strings"
 )
 
-// The prefixes of secrets and keys, and the lengths that Standard Webhooks gives for a shared
+// The prefixes of secrets and keys, and the lengths that Standard Webhooks sets for a shared
 // secret.
 const (
 	secretPrefix  = "whsec_"

@@ -121,7 +121,7 @@ func change[I, O any](s *Server, r route, h changer[I, O]) {
 	})
 }
 
-// inChange runs h in a transaction, or gives the answer that was given before.
+// inChange runs h in a transaction, or returns the answer of an earlier call that it repeats.
 func inChange[I, O any](ctx context.Context, s *Server, op *huma.Operation, p *principal, in *I, h changer[I, O]) (*O, error) {
 	r, err := remembered(op, p, in)
 	if err != nil {

@@ -73,7 +73,7 @@ func explain(d *query.Delivery) string {
 	return "See reason and last_error."
 }
 
-// The reasons that the API gives.
+// The reasons that the API returns.
 const (
 	reasonResend outbox.Reason = "resend"
 	reasonReplay outbox.Reason = "replay"

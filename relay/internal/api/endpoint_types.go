@@ -206,7 +206,7 @@ func totals(s query.Stats) EndpointStats {
 	return t
 }
 
-// rateText writes requests a second in the unit that gives a whole number.
+// rateText writes requests a second in the unit that makes it a whole number.
 func rateText(rate float64) string {
 	if rate <= 0 {
 		return ""
@@ -223,7 +223,7 @@ func rateText(rate float64) string {
 	return strconv.FormatFloat(rate, 'g', -1, 64) + "/s"
 }
 
-// TransformSchema says of every setting that it may be null, which brings it back to its default.
+// TransformSchema lets every setting be null, which resets it to its default.
 func (EndpointPatch) TransformSchema(_ huma.Registry, s *huma.Schema) *huma.Schema {
 	for name, p := range s.Properties {
 		switch {

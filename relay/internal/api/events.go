@@ -136,7 +136,7 @@ func writable(t time.Time) *time.Time {
 	return &t
 }
 
-// widen has a span take in a time, if it can be written.
+// widen widens a span to include a time, if it can be written.
 func widen(from, to **time.Time, t time.Time) {
 	at := writable(t)
 	if at == nil {

@@ -228,7 +228,7 @@ func (x *explainer) wanted() (wanted *bool, reason string) {
 func typed(patterns []string, ev *outbox.Event) (ok bool, detail string) {
 	operational := ev.Operational()
 	if len(patterns) == 0 {
-		return !operational, ev.Type + " is told to subscriptions that name it, and this one names no type"
+		return !operational, ev.Type + " is sent to subscriptions that name it, and this one names no type"
 	}
 	for _, text := range patterns {
 		p, err := config.ParsePattern(text)

@@ -77,7 +77,7 @@ func createKey(ctx context.Context, s *Server, c *query.Change, p *principal, in
 	scopes = slices.Compact(scopes)
 	for i, scope := range in.Body.Scopes {
 		if !p.may(scope) {
-			return nil, problem(http.StatusForbidden, "A key can give no scope that it lacks.", at("/scopes/"+itoa(i), "This key lacks %s.", scope))
+			return nil, problem(http.StatusForbidden, "A key cannot grant a scope that it lacks.", at("/scopes/"+itoa(i), "This key lacks %s.", scope))
 		}
 	}
 	secret := newKeySecret()

@@ -29,7 +29,7 @@ type route struct {
 	answers []answer
 }
 
-// answer is one of several successful answers that an operation gives.
+// answer is one of several successful answers that an operation may return.
 type answer struct {
 	status int
 	object string

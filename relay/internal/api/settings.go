@@ -179,7 +179,8 @@ func sameReceiver(a, b string) bool {
 	return err == nil && was == is
 }
 
-// kept stands, as the value of a header, for the one that the endpoint has: nobody is told it.
+// kept stands, as the value of a header, for the one that the endpoint has, which is shown to
+// nobody.
 const kept = "[redacted]"
 
 func (s *settler) headers(in *map[string]string) {

@@ -126,7 +126,7 @@ func (a *admission) refill(now time.Time) {
 	a.refilled = now
 }
 
-// started takes in that a request starts, after waits allowed it.
+// started notes that a request starts, after waits allowed it.
 func (a *admission) started(now time.Time) {
 	if a.since.IsZero() || a.answers == 0 && now.Sub(a.since) > staleAfter {
 		a.begin(now)
@@ -138,14 +138,14 @@ func (a *admission) started(now time.Time) {
 	}
 }
 
-// reply is what an answer says of a receiver's load.
+// reply is what an answer tells about a receiver's load.
 type reply struct {
 	started time.Time
 	refused bool          // it has too much to do, or did not answer in time
 	asks    time.Duration // for how long it asks to be left alone; 0: it does not
 }
 
-// answered takes in an answer and reports whether the endpoint is to be left alone for a while.
+// answered notes an answer and reports whether the endpoint is to be left alone for a while.
 func (a *admission) answered(r reply, now time.Time) (paused bool) {
 	paused = a.hear(r, now)
 	if !r.refused {
@@ -263,7 +263,7 @@ func (a *admission) decide(now time.Time, insists bool) {
 	}
 }
 
-// lower takes in that too much of what was sent was refused: what is left is about what was taken.
+// lower notes that too much of what was sent was refused: what is left is about what was taken.
 // Where nothing was, the edge is not where the limit was: the receiver is out of order for a while.
 func (a *admission) lower(sent, seen float64) {
 	const most = 4 // times less
@@ -279,7 +279,7 @@ func (a *admission) lower(sent, seen float64) {
 	a.share, a.clean, a.took = tolerated/2, 0, false
 }
 
-// raise takes in that as much as the limit allows was taken. weight, up to 1, says how much that
+// raise notes that as much as the limit allows was taken. weight, up to 1, says how much that
 // means.
 func (a *admission) raise(weight float64) {
 	switch {

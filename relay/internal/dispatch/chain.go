@@ -107,7 +107,7 @@ func (c *chain) rootless() *delivery {
 	return nil
 }
 
-// answered takes in what became of the head, whose next attempt is at next, and returns the
+// answered notes what became of the head, whose next attempt is at next, and returns the
 // delivery that may go now, and what is to be parked.
 func (c *chain) answered(outcome outbox.Outcome, holds bool, next, now time.Time) (following *delivery, spilled []*delivery) {
 	c.head = nil
@@ -135,7 +135,7 @@ func (c *chain) answered(outcome outbox.Outcome, holds bool, next, now time.Time
 // it: only then does the table tell all of it.
 func (c *chain) idle() bool { return c.head == nil && c.uncommitted == 0 && !c.onHold }
 
-// restore takes in what the table has of an idle chain; nil: nothing any more. It returns the
+// restore notes what the table has of an idle chain; nil: nothing any more. It returns the
 // deliveries that are in memory again, of which the first may go.
 func (c *chain) restore(found *links) []*delivery {
 	switch {

@@ -84,7 +84,7 @@ func (cs *chains) due(now time.Time, limit int) (keys []string, next time.Time) 
 	return keys, time.Time{}
 }
 
-// begin takes in what the table has when the lane begins.
+// begin notes what the table has when the lane begins.
 func (cs *chains) begin(heads []ledger.KeyHead, now time.Time) {
 	for _, h := range heads {
 		c := cs.of(h.Key)
@@ -94,7 +94,7 @@ func (cs *chains) begin(heads []ledger.KeyHead, now time.Time) {
 	}
 }
 
-// reread takes in what the table has once somebody else has changed it. What the heads count may be
+// reread notes what the table has once somebody else has changed it. What the heads count may be
 // in memory, or counted already: a chain that is said to have more rows than there are asks for
 // them when it is done with the others, and then has none.
 func (cs *chains) reread(heads []ledger.KeyHead, now time.Time) {

@@ -40,14 +40,14 @@ func (c *circuit) refuses(now time.Time) (until time.Time, yes bool) {
 	return c.reopenAt, true
 }
 
-// started takes in that a request for dl starts.
+// started notes that a request for dl starts.
 func (c *circuit) started(dl *delivery) {
 	if c.open {
 		c.probe = dl
 	}
 }
 
-// abandoned takes in that a request says nothing of the endpoint. Was it the probe, the next
+// abandoned notes that a request says nothing of the endpoint. Was it the probe, the next
 // request is one.
 func (c *circuit) abandoned(dl *delivery) {
 	if c.probe == dl {
@@ -58,7 +58,7 @@ func (c *circuit) abandoned(dl *delivery) {
 // succeeded closes the circuit.
 func (c *circuit) succeeded() { *c = circuit{} }
 
-// failed takes in that the request for dl failed, and reports whether the circuit opened. Of
+// failed notes that the request for dl failed, and reports whether the circuit opened. Of
 // requests that were in flight when it opened only the probe counts.
 func (c *circuit) failed(dl *delivery, p config.Circuit, now time.Time) (opened bool) {
 	c.failures++

@@ -81,7 +81,7 @@ func (g *gate) enter(l *lane, now time.Time) (ticket int64, ok bool) {
 	return g.window, true
 }
 
-// leave takes in that a request is answered, or never started.
+// leave notes that a request is answered, or never started.
 func (g *gate) leave(ticket int64) {
 	g.mu.Lock()
 	switch ticket {

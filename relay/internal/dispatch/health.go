@@ -84,7 +84,7 @@ func (h *health) mayGo(now time.Time) (wait time.Duration, ok bool) {
 	return wait, wait == 0
 }
 
-// started takes in that a request for dl starts, after mayGo allowed it.
+// started notes that a request for dl starts, after mayGo allowed it.
 func (h *health) started(dl *delivery, now time.Time) {
 	dl.started = now
 	h.circuit.started(dl)
@@ -112,7 +112,7 @@ func (h *health) loadable(now time.Time, page, queued int) (int, time.Time) {
 	return page, time.Time{}
 }
 
-// succeeded takes in a delivered attempt for dl.
+// succeeded notes a delivered attempt for dl.
 func (h *health) succeeded(id string, dl *delivery, now time.Time) *ledger.EndpointChange {
 	h.circuit.succeeded()
 	h.admission.answered(reply{started: dl.started}, now)
@@ -124,7 +124,7 @@ func (h *health) succeeded(id string, dl *delivery, now time.Time) *ledger.Endpo
 	return &ledger.EndpointChange{EndpointID: id}
 }
 
-// failed takes in a failed attempt for dl. shed says that the endpoint takes nothing for a while.
+// failed notes a failed attempt for dl. shed says that the endpoint takes nothing for a while.
 func (h *health) failed(id string, dl *delivery, p *policy, decision retry.Decision, now time.Time) (change *ledger.EndpointChange, shed bool) {
 	if h.failing.since.IsZero() {
 		h.failing.since = now

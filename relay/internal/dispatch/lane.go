@@ -252,7 +252,7 @@ func (l *lane) view() Admission {
 // takes longer than three requests.
 func (l *lane) unrecorded() int { return max(32, 3*l.policy.concurrency) }
 
-// hand gives an item to the recorder.
+// hand passes an item to the recorder.
 func (l *lane) hand(it item) {
 	if c := it.dl.chain; c != nil {
 		c.uncommitted++
@@ -264,7 +264,7 @@ func (l *lane) hand(it item) {
 	l.d.recorder.add(it)
 }
 
-// recorded takes in that an item is committed.
+// recorded notes that an item is committed.
 func (l *lane) recorded(it *item) {
 	dl := it.dl
 	l.mu.Lock()

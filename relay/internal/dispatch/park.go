@@ -207,7 +207,7 @@ func (l *lane) shedChain(c *chain, reason outbox.Reason, until time.Time) {
 	}
 }
 
-// root gives the head of a chain a row, without taking it out of memory, if others behind it are
+// root writes a row for the head of a chain, which stays in memory, if others behind it are
 // about to get theirs.
 func (l *lane) root(c *chain) {
 	if dl := c.rootless(); dl != nil {

@@ -236,7 +236,7 @@ func (d *Dispatcher) Ordered(id string) bool {
 	return l.policy.ordering != config.OrderingNone
 }
 
-// SetState takes in the status that a person gave an endpoint.
+// SetState applies the status that a person gave an endpoint.
 func (d *Dispatcher) SetState(id string, s ledger.EndpointState) {
 	l := d.lane(id)
 	if l == nil {

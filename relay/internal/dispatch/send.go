@@ -30,7 +30,7 @@ func (l *lane) enqueue(dl *delivery) {
 	l.staff()
 }
 
-// pass takes in that the lane, which waited at the gate, may start one request.
+// pass notes that the lane, which waited at the gate, may start one request.
 func (l *lane) pass() {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -156,7 +156,7 @@ func (l *lane) wakeIn(wait time.Duration) {
 	l.wake.Reset(wait)
 }
 
-// finish takes in what came of a request, and returns its outcome; empty: it was broken off, or
+// finish notes what came of a request, and returns its outcome; empty: it was broken off, or
 // nothing was sent.
 func (l *lane) finish(dl *delivery, res webhook.Result) outbox.Outcome {
 	l.mu.Lock()
@@ -281,7 +281,7 @@ func (l *lane) judge(it *item, decision retry.Decision, noToken bool, now time.T
 	return shed
 }
 
-// noteStrain takes in that this machine could not send, and returns when it is worth trying again.
+// noteStrain notes that this machine could not send, and returns when it is worth trying again.
 // Other endpoints go on: they may have connections.
 func (l *lane) noteStrain(problem string, now time.Time) time.Time {
 	l.d.strain.met(&l.d.log, l.id, problem, now)

@@ -21,7 +21,7 @@ type strain struct {
 // toldEvery is how often the log says so at most.
 const toldEvery = time.Minute
 
-// met takes in that a request failed for want of something.
+// met notes that a request failed for want of something.
 func (s *strain) met(log *zerolog.Logger, endpoint, problem string, now time.Time) {
 	s.count.Add(1)
 	s.mu.Lock()

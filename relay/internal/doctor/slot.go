@@ -155,9 +155,9 @@ func bytes(n float64) string {
 
 func examineSlotTimeout(_ context.Context, p *patient) (Finding, error) {
 	if t := p.server.SlotTimeout; t != "0" && t != "0s" {
-		return warn("longer than a relay may be down; 0 is without a limit", "idle_replication_slot_timeout is %s: Postgres gives the slot up when no relay has run for that long", t)
+		return warn("longer than a relay may be down; 0 is without a limit", "idle_replication_slot_timeout is %s: Postgres invalidates the slot when no relay has run for that long", t)
 	}
-	return ok("Postgres gives no slot up because it is idle")
+	return ok("Postgres drops no slot for being idle")
 }
 
 const failoverSQL = `

@@ -143,7 +143,7 @@ func examinePrivileges(ctx context.Context, p *patient) (Finding, error) {
 	return ok("role %s may do what a relay does", p.server.Role)
 }
 
-// grants is what gives the role what it lacks.
+// grants returns the statements that grant the role what it lacks.
 func (p *patient) grants() string {
 	return "tailpost migrate --print --relay-role " + p.server.Role + " prints the grants"
 }

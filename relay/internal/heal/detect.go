@@ -41,7 +41,7 @@ type detector struct {
 	// alone says that what an earlier detector found explains what this one looks at.
 	alone bool
 	// doubt says that the cause is likely none: the table is looked at, at the pace of an audit and
-	// while deliveries go on, and a gap is told of only if something was lost.
+	// while deliveries go on, and a gap is reported only if something was lost.
 	doubt bool
 	// glance says that a doubt is so small that only the newest rows are looked at, where an index
 	// finds them.
@@ -240,10 +240,10 @@ type sign struct {
 	mend func(*postgres.Options)
 }
 
-// Ended takes in why a stream ended.
+// Ended notes why a stream ended.
 func (s *Signs) Ended(err error) { s.found(err, false) }
 
-// Refused takes in why a stream could not be opened, and reports whether it can be once Mend has
+// Refused notes why a stream could not be opened, and reports whether it can be once Mend has
 // changed the options.
 func (s *Signs) Refused(err error) bool { return s.found(err, true) }
 
@@ -279,13 +279,13 @@ func (s *Signs) Mend(o *postgres.Options) (whys []string) {
 	return whys
 }
 
-// Noted takes in that a gap was noted in the database.
+// Noted notes that a gap was noted in the database.
 func (s *Signs) Noted(why string) { s.noted = why }
 
-// Opened takes in that the stream was opened: nothing is left to mend.
+// Opened notes that the stream was opened: nothing is left to mend.
 func (s *Signs) Opened() { s.broken = nil }
 
-// Taken takes in that the slot was taken, and returns why a gap was noted before that; empty: none
+// Taken notes that the slot was taken, and returns why a gap was noted before that; empty: none
 // was.
 func (s *Signs) Taken() (noted string) {
 	noted, s.noted = s.noted, ""

@@ -111,7 +111,7 @@ func (w *outWriter) Write(b []byte) (int, error) {
 	return len(b), nil
 }
 
-// say takes in what the framer returned for a frame that it wrote to out: only what breaks the
+// say checks what the framer returned for a frame that it wrote to out: only what breaks the
 // protocol is an error.
 func (c *Conn) say(err error) {
 	switch {
@@ -127,7 +127,7 @@ func (c *Conn) say(err error) {
 // Made is when the connection was made.
 func (c *Conn) Made() time.Time { return c.made }
 
-// Reserve keeps a place for a request and reports whether there is one. Do or Release gives it
+// Reserve keeps a place for a request and reports whether there is one. Do or Release hands it
 // back.
 func (c *Conn) Reserve() bool {
 	c.mu.Lock()
@@ -139,14 +139,14 @@ func (c *Conn) Reserve() bool {
 	return true
 }
 
-// Release gives a place back that Reserve kept.
+// Release returns a place that Reserve kept.
 func (c *Conn) Release() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.leave()
 }
 
-// leave takes in that a place is free. The caller holds mu.
+// leave notes that a place is free. The caller holds mu.
 func (c *Conn) leave() {
 	c.users--
 	if c.users == 0 {

@@ -209,7 +209,7 @@ func (c *Conn) handleWindow(f *h2.WindowUpdateFrame) error {
 	return nil
 }
 
-// handleGoAway takes in that the peer has not looked at the requests after one, and takes no more.
+// handleGoAway notes that the peer has not looked at the requests after one, and takes no more.
 func (c *Conn) handleGoAway(f *h2.GoAwayFrame) {
 	c.leaving, c.gone = true, true
 	for id, s := range c.streams {

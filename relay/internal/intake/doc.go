@@ -1,4 +1,4 @@
-// Package intake takes in what a source brings: it counts the deliveries of each transaction in the
+// Package intake receives what a source brings: it counts the deliveries of each transaction in the
 // frontier, hands events to the dispatcher, and turns rows of the table of endpoints into changes
 // of the routing. Everything happens at its place in commit order: an event is routed by the
 // endpoints as they were when it committed. It never sends, never records and never blocks, and it

@@ -118,7 +118,7 @@ func (s *Feed) Note(endpoints []dispatch.Endpoint) {
 	}
 }
 
-// change takes in a changed row of the table within a transaction.
+// change applies a changed row of the table within a transaction.
 func (s *Feed) change(row source.Row, tx source.Tx, counts *source.Unsettled) {
 	if row.Table != s.table {
 		s.table = row.Table

@@ -25,7 +25,7 @@ type Dispatcher interface {
 
 // Upkeep runs beside delivery; *upkeep.Upkeep is one.
 type Upkeep interface {
-	// Moved takes in how far the source has come, Asked that somebody asked for something.
+	// Moved notes how far the source has come, Asked that somebody asked for something.
 	Moved(p source.Position)
 	Asked()
 }

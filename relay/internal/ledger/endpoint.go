@@ -231,7 +231,7 @@ func decodePolicy(e *config.Endpoint, text []byte) error {
 // secretPrefixSize is how much of a secret tells people which one it is.
 const secretPrefixSize = 12
 
-// SecretPrefix returns tailpost.endpoint.secret_prefix. Nothing is told of a secret that is too
+// SecretPrefix returns tailpost.endpoint.secret_prefix. Nothing is shown of a secret that is too
 // short to lose it.
 func SecretPrefix(s config.Secret) string {
 	text := s.Reveal()

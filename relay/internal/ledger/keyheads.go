@@ -101,7 +101,7 @@ func (w *Parked) heads(ctx context.Context, endpointID, sql string, found []keyR
 	return found, nil
 }
 
-// add takes in another row of the same key.
+// add adds another row of the same key.
 func (r *keyRow) add(o *keyRow) {
 	count := r.head.Count + o.head.Count
 	if o.lsn < r.lsn || o.lsn == r.lsn && o.seq < r.seq {

@@ -134,7 +134,7 @@ func (k *Link) try(ctx context.Context, f func(context.Context, *pgx.Conn) error
 	return err
 }
 
-// lose gives the connection up. One that never worked is not made again without a pause: a server
+// lose gives up the connection. One that never worked is not made again without a pause: a server
 // that takes connections and refuses every statement would be asked for them all the time.
 func (k *Link) lose(ctx context.Context, err error) error {
 	worked := k.worked

@@ -289,7 +289,7 @@ func (r *recorder) use(s *session) {
 	r.line.Store(s.line)
 }
 
-// drop gives the session up. Its line stays, to be found down until there is another session.
+// drop gives up the session. Its hangup stays, to be found down until there is another session.
 func (r *recorder) drop(ctx context.Context) {
 	r.session.close(ctx)
 	r.session = nil

@@ -13,7 +13,7 @@ const (
 // to one goroutine.
 type Page struct{ size int64 }
 
-// Size returns how much the next page is to take in.
+// Size returns how large the next page is to be.
 func (p *Page) Size() int64 {
 	if p.size == 0 {
 		return firstPage

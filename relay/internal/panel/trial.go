@@ -57,7 +57,7 @@ func tryForm(v *visit, f *endpointForm, path string) error {
 	return showForm(v, http.StatusOK, f)
 }
 
-// verdict is what the compiler says of an expression.
+// verdict is what the compiler made of an expression.
 type verdict struct {
 	Text  string `json:"text"`
 	Wrong bool   `json:"wrong"`

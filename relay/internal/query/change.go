@@ -73,9 +73,9 @@ func (c *transaction) Now() time.Time { return c.now }
 // errRemembered ends a transaction because an earlier one answered its request.
 var errRemembered = errors.New("answered before")
 
-// Change runs f in one transaction. Where the request may be repeated, what f gives is kept in the
-// same transaction, and given again without running f for the same request; another request under
-// the same key is ErrReused.
+// Change runs f in one transaction. Where the request may be repeated, what f returns is kept in
+// the same transaction, and returned again without running f for the same request; another request
+// under the same key is ErrReused.
 func (s *database) Change(ctx context.Context, actor Actor, r Remembered, now time.Time, f func(context.Context, *Change) (answer []byte, err error)) (again []byte, err error) {
 	var c *Change
 	err = s.transact(ctx, "change", pgx.TxOptions{}, func(ctx context.Context, tx pgx.Tx) error {

@@ -141,7 +141,7 @@ type touched struct {
 	N          int64
 }
 
-// Discard gives deliveries up for good and says how many. If that is MostDiscarded, there may be
+// Discard gives up deliveries for good and returns how many. If that is MostDiscarded, there may be
 // more.
 func (c deliveryChanges) Discard(ctx context.Context, f ledger.DeliveryFilter) (n int64, err error) {
 	where, args := f.SQL()

@@ -22,7 +22,7 @@ type Event struct {
 	More       *AttemptPosition // there are older attempts
 }
 
-// maxEventRows bounds the deliveries and attempts of one event that Event gives.
+// maxEventRows bounds the deliveries and attempts of one event that Event returns.
 const maxEventRows = 250
 
 // Event returns an event, with the deliveries and attempts to endpoints that the tenant may see.

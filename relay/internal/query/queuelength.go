@@ -186,7 +186,7 @@ func (q *QueueLength) of(state string) *int64 {
 	return &q.Pending
 }
 
-// since takes in since when deliveries wait.
+// since notes since when deliveries wait.
 func (q *QueueLength) since(c *queueCount) {
 	if c.State == string(outbox.Pending) {
 		q.Oldest, q.OldestEvent = earlier(q.Oldest, c.Oldest), earlier(q.OldestEvent, c.OldestEvent)

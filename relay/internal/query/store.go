@@ -180,13 +180,13 @@ func judge(err error) error {
 // application's table is cast to text.
 func noValues() []string { return []string{"22021", "22P05", "22P02", "22007", "22008", "22003"} }
 
-// unavailable is what keeps a call from getting a connection, without what it says of the
+// unavailable returns why a call gets no connection, without what the error says of the
 // connection string.
 func unavailable(err error) error {
 	return fmt.Errorf("%w: %w", ErrUnavailable, pglink.Describe(err))
 }
 
-// one runs a query that gives a single row, or ErrNotFound.
+// one runs a query that returns a single row, or ErrNotFound.
 func one[T any](ctx context.Context, tx pgx.Tx, sql string, args pgx.NamedArgs, to pgx.RowToFunc[T]) (T, error) {
 	rows, err := tx.Query(ctx, sql, args)
 	if err != nil {

@@ -102,7 +102,7 @@ func Decide(policy config.Retry, number int, r Result, now time.Time, rnd float6
 	return d
 }
 
-// load returns what a status says of a receiver's load.
+// load returns what a status tells about a receiver's load.
 func load(status int) (overloaded, busy bool) {
 	switch status {
 	case statusTooManyRequests, statusServiceUnavailable:

@@ -18,7 +18,7 @@ var ErrSlow = errors.New("it takes longer than a statement may take")
 // Cursor is the last row of the outbox table that a replay has looked at.
 type Cursor struct {
 	Key string // its primary key, as text
-	At  string // its time, as text; empty: the replay does not go by time
+	At  string // its time, as text; empty: the replay is not ordered by time
 }
 
 // Reading says which rows are read in an order, and how far that is.

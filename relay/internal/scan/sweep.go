@@ -24,7 +24,7 @@ type Sweep struct {
 	decoder *outbox.Decoder
 }
 
-// Scope is which rows of the outbox table a sweep takes in.
+// Scope is which rows of the outbox table a sweep covers.
 type Scope struct {
 	// Since leaves out what was created before it; zero: nothing. A row that does not say when it
 	// was is taken in.

@@ -21,7 +21,7 @@ type DB interface {
 type Table struct {
 	mapping outbox.Mapping // its columns that exist
 	idType  string         // type of the primary key, as SQL has it
-	// operators is the schema of the operators that the key's index goes by: an extension's type
+	// operators is the schema of the operators that the key's index uses: an extension's type
 	// (citext) has its own, which our search_path does not find.
 	operators string
 	// createdNotNull says that every row has a time of its own.
@@ -160,7 +160,7 @@ const recordsSQL = `(
            WHERE x.event_id = %[1]s::text
        ) AS r (endpoint_id, place, at)`
 
-// beforeGapSQL says of a record that it is from before the gap.
+// beforeGapSQL holds for a record from before the gap.
 const beforeGapSQL = `(r.place < @gap_place::text::pg_lsn OR r.at < @gap_at)`
 
 // columns are the mapping's as SQL.

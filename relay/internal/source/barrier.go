@@ -61,7 +61,7 @@ func (b *Barriers) forget(name string) {
 	delete(b.waiting, name)
 }
 
-// Seen takes in that the source brought a barrier, in a transaction that ends at end.
+// Seen notes that the source brought a barrier, in a transaction that ends at end.
 func (b *Barriers) Seen(name string, end Position) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -71,7 +71,7 @@ func (b *Barriers) Seen(name string, end Position) {
 	}
 }
 
-// Settled takes in how far everything is settled and recorded.
+// Settled notes how far everything is settled and recorded.
 func (b *Barriers) Settled(frontier Position) {
 	b.mu.Lock()
 	defer b.mu.Unlock()

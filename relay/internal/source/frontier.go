@@ -104,7 +104,7 @@ func (f *Frontier) Settle(tx *Unsettled, n int) {
 
 // Position returns the position below which everything is settled, and the commit time of the last
 // transaction below it (zero: none yet). Neither ever goes back, but for the commit times as
-// Postgres gives them.
+// Postgres sends them.
 func (f *Frontier) Position() (Position, time.Time) {
 	f.mu.Lock()
 	defer f.mu.Unlock()

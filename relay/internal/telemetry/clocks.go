@@ -42,7 +42,7 @@ func Apart(there, began, ended time.Time) time.Duration {
 	return 0
 }
 
-// Database takes in how far the database's clock is ahead of the relay's.
+// Database notes how far the database's clock is ahead of the relay's.
 func (c *Clocks) Database(ahead time.Duration) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -57,7 +57,7 @@ func (c *Clocks) Database(ahead time.Duration) {
 	}
 }
 
-// Receiver takes in how far the clock of an endpoint's receiver is ahead of the relay's, as an
+// Receiver notes how far the clock of an endpoint's receiver is ahead of the relay's, as an
 // answer that refuses a request says.
 func (c *Clocks) Receiver(endpoint string, ahead time.Duration) {
 	c.mu.Lock()

@@ -44,7 +44,7 @@ func (m *Metrics) Handler() http.Handler {
 		w.Header().Set("Cache-Control", "no-store")
 		w.Header().Set("X-Content-Type-Options", "nosniff")
 		if !local(r.Host) {
-			http.Error(w, "Metrics are told under the name localhost or a loopback address only.", http.StatusForbidden)
+			http.Error(w, "Metrics are served under the name localhost or a loopback address only.", http.StatusForbidden)
 			return
 		}
 		w.Header().Set("Content-Type", ContentType)

@@ -44,7 +44,7 @@ func newPublication(o *Options) *publication {
 
 func (w *publication) task() Task { return Task{Name: "publication watch", Wake: w.wake, Run: w.run} }
 
-// moved takes in how far the source has come. It belongs to the source's goroutine.
+// moved notes how far the source has come. It belongs to the source's goroutine.
 func (w *publication) moved(p source.Position) {
 	if p <= w.last {
 		return

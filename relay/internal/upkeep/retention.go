@@ -49,7 +49,7 @@ func (k *keeper) run(ctx context.Context) {
 	if k.outbox.Retention > 0 {
 		pause = min(max(k.outbox.Retention/10, leastRetentionPause), mostRetentionPause)
 	}
-	// What is deleted cannot be healed any more, and the audit goes by the attempts.
+	// What is deleted cannot be healed any more, and the audit relies on the attempts.
 	select {
 	case <-k.sound:
 	case <-ctx.Done():

@@ -93,8 +93,8 @@ func (u *Upkeep) Asked() {
 	u.rejected.Set()
 }
 
-// Committed takes in a batch that was recorded. It belongs to the recorder's goroutine.
+// Committed notes a batch that was recorded. It belongs to the recorder's goroutine.
 func (u *Upkeep) Committed(b *ledger.Batch) { u.summaries.committed(len(b.Attempts)) }
 
-// Moved takes in how far the source has come. It belongs to the source's goroutine.
+// Moved notes how far the source has come. It belongs to the source's goroutine.
 func (u *Upkeep) Moved(p source.Position) { u.publication.moved(p) }

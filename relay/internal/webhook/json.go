@@ -58,7 +58,7 @@ func validJSON(b []byte) bool {
 	return state == jsonNext && nesting.depth == 0
 }
 
-// step takes the next key with its colon, scalar, bracket or comma. It gives where it ends, -1 if
+// step takes the next key with its colon, scalar, bracket or comma. It returns where it ends, -1 if
 // it may not stand there.
 func (n *jsonNesting) step(b []byte, i int, state jsonState) (int, jsonState) {
 	switch c := b[i]; {

@@ -27,7 +27,7 @@ func (c *Client) refuse(endpoint, date string, began, ended time.Time) {
 }
 
 // ParseRetryAfter reads the value of a Retry-After header, a number of seconds or an HTTP-date in
-// any of its three forms, as a delay from now. A date that has passed gives 0 and true. Anything
+// any of its three forms, as a delay from now. A date that has passed returns 0 and true. Anything
 // else returns false; no value overflows.
 func ParseRetryAfter(header string, now time.Time) (time.Duration, bool) {
 	header = strings.TrimSpace(header)

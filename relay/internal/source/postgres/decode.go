@@ -315,8 +315,8 @@ func same(r, o *source.Table) bool {
 	return true
 }
 
-// input reads big-endian values off the front of rest. Past the end it gives zeros and sets short,
-// so that a sequence of reads needs one check.
+// input reads big-endian values off the front of rest. Past the end it returns zeros and sets
+// short, so that a sequence of reads needs one check.
 type input struct {
 	rest  []byte
 	short bool

@@ -60,7 +60,7 @@ func fromHandler(err error) error {
 	return handlerError{err}
 }
 
-// classify gives an error of the connection its kind. What is none of them comes back as it is.
+// classify wraps an error of the connection with its kind. Any other error is returned as it is.
 func classify(err error) error {
 	switch pglink.State(err) {
 	case pglink.AdminShutdown, pglink.CrashShutdown, pglink.CannotConnectNow, pglink.IdleSessionTimeout:
@@ -75,7 +75,7 @@ func classify(err error) error {
 	return err
 }
 
-// endOfStream gives an error that the server sent within the stream its kind.
+// endOfStream wraps an error that the server sent within the stream with its kind.
 func endOfStream(err error) error {
 	switch pglink.State(err) {
 	case pglink.UndefinedObject:

@@ -168,7 +168,7 @@ func (s *session) skipBacklog(ctx context.Context) error {
 	return nil
 }
 
-// acquire begins to stream, which gives us the slot. After ErrSlotActive it can be called again.
+// acquire begins to stream, which takes the slot. After ErrSlotActive it can be called again.
 func (s *session) acquire(ctx context.Context) error {
 	// Asking first spares the server's log an error for every second that a relay stands by.
 	have, err := s.readSlot(ctx)
