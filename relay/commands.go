@@ -32,7 +32,7 @@ func ClearGaps(ctx context.Context, cfg *config.Config, log zerolog.Logger) (due
 	return heal.ClearGaps(ctx, cfg, log)
 }
 
-// Finding is what Diagnose found at one place.
+// Finding is the result of one check of Diagnose.
 type Finding struct {
 	Check  string // the name of what was looked at: the same in every release
 	Grade  string // "ok", "warning", or "failure": a relay would not start, or would not deliver
@@ -106,7 +106,7 @@ func (c *Console) Close() {
 	c.relay.settings().close(nil)
 }
 
-// Plan is what a configuration would change: endpoints, which of the newest events they get, and
+// Plan lists what a configuration would change: endpoints, which of the newest events they get, and
 // what is queued for them.
 type Plan = plan.Plan
 

@@ -55,7 +55,7 @@ func withTelemetry(ctx context.Context, r *Relay, deliver func(context.Context) 
 	return err
 }
 
-// traceFunc is what dispatch starts spans with; nil: nothing is traced.
+// traceFunc returns the function by which dispatch begins spans; nil: nothing is traced.
 func traceFunc(r *Relay) func(e *outbox.Event, endpoint string, number int, trigger outbox.Trigger, at time.Time) dispatch.Trace {
 	if r.tracer == nil {
 		return nil

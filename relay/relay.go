@@ -57,7 +57,7 @@ type Options struct {
 	Readings sdkmetric.Exporter
 }
 
-// State is what a relay does.
+// State is the state of a relay.
 type State string
 
 // The states of a relay.
@@ -139,7 +139,7 @@ func New(cfg *config.Config, o Options) (*Relay, error) {
 	return r, nil
 }
 
-// clients are what requests go out by: to endpoints of the configuration, and to those that were
+// clients send requests: to endpoints of the configuration, and to those that were
 // made through the API, which may reach what the api block allows alone.
 type clients struct{ own, tenants *webhook.Client }
 

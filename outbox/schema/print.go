@@ -24,7 +24,7 @@ type PrintOptions struct {
 	Reader       string         // role for people, "tailpost_reader"
 }
 
-// printData is what the SQL templates see.
+// printData is the data of the SQL templates.
 type printData struct {
 	QuotedTable, Schema        string
 	Relay, Application, Reader string

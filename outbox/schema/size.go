@@ -10,7 +10,7 @@ import (
 	"github.com/tailpost/tailpost/outbox"
 )
 
-// Sizes are what tables take on disk, with their indexes, in bytes.
+// Sizes are the sizes of tables on disk, with their indexes, in bytes.
 type Sizes struct {
 	Attempts   int64 // tailpost.attempt
 	Deliveries int64 // tailpost.delivery

@@ -50,7 +50,7 @@ func (p *principal) actor() query.Actor {
 	return query.Actor{ID: p.key.ID, Address: p.address, Tenant: p.key.Tenant}
 }
 
-// tenant is what the caller is bound to; empty: nothing.
+// tenant returns the tenant that the caller is bound to; empty: none.
 func (p *principal) tenant() string { return p.key.Tenant }
 
 // readable returns what the caller may read of an attempt's error: the network that the relay

@@ -18,7 +18,7 @@ type EndpointAuth struct {
 	Style        string   `json:"style,omitempty" enum:"header,body" doc:"Of oauth2: how the client's id and secret go to the authorization server. Default: header."`
 }
 
-// EndpointTLS is what an endpoint's connections have of their own.
+// EndpointTLS holds the TLS settings of an endpoint's connections.
 type EndpointTLS struct {
 	Cert string `json:"cert,omitempty" maxLength:"65536" doc:"PEM of the client's certificate and its intermediates."`
 	Key  string `json:"key,omitempty" maxLength:"65536" doc:"PEM of its key. [redacted], or nothing, keeps the one that the endpoint has." writeOnly:"true"`

@@ -30,7 +30,7 @@ type BacktestSettings struct {
 	Most          int             `json:"most,omitempty" minimum:"1" maximum:"10000" doc:"On how many of the newest events. Default: 1000."`
 }
 
-// NewBacktest is what a backtest of a new endpoint is made of.
+// NewBacktest is the request for a backtest of a new endpoint.
 type NewBacktest struct {
 	BacktestSettings
 
@@ -66,7 +66,7 @@ type BacktestEvent struct {
 	CreatedAt *time.Time `json:"created_at,omitempty"`
 }
 
-// BacktestBodies is what an endpoint sends of an event, and what it would send.
+// BacktestBodies holds the body that an endpoint sends for an event, and the one it would send.
 type BacktestBodies struct {
 	EventID string `json:"event_id"`
 	Before  any    `json:"before,omitempty" doc:"Missing: it does not send it, or the payload is too large to show."`

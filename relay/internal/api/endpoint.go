@@ -42,7 +42,7 @@ func showEndpoint(s *Server, row *ledger.EndpointRow, stats query.Stats) *endpoi
 	return &endpointOutput{ETag: etag(row.Version), Body: show(row, &cfg, stats)}
 }
 
-// auditedRow is what an audit row keeps of an endpoint.
+// auditedRow returns an endpoint as audit rows keep it.
 func auditedRow(s *Server, row *ledger.EndpointRow) Endpoint {
 	cfg := decodeRow(s, row)
 	return show(row, &cfg, query.Stats{})

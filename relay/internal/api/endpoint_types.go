@@ -60,7 +60,7 @@ type EndpointSettings struct {
 	DisableAfter  *string            `json:"disable_after,omitempty" doc:"For how long it may fail without one success before it is disabled, or never." example:"120h"`
 }
 
-// NewEndpoint is what an endpoint is made of.
+// NewEndpoint is the request for a new endpoint.
 type NewEndpoint struct {
 	EndpointSettings
 
@@ -70,7 +70,7 @@ type NewEndpoint struct {
 	SecretType string `json:"secret_type,omitempty" enum:"whsec,whsk" doc:"What a new secret is: shared (whsec, HMAC-SHA256) or a key pair (whsk, Ed25519). Default: whsec."`
 }
 
-// EndpointPatch is what changes of an endpoint.
+// EndpointPatch changes some settings of an endpoint.
 type EndpointPatch struct {
 	EndpointSettings
 
@@ -78,7 +78,7 @@ type EndpointPatch struct {
 	Status *string `json:"status,omitempty" enum:"active,paused,disabled" doc:"active sends, paused queues, disabled queues until a person enables it."`
 }
 
-// EndpointReplacement is what an endpoint becomes.
+// EndpointReplacement replaces the settings of an endpoint.
 type EndpointReplacement struct {
 	EndpointSettings
 

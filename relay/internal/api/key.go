@@ -23,7 +23,7 @@ type Key struct {
 	LastUsedAt *time.Time `json:"last_used_at,omitempty" doc:"To the minute; missing: never."`
 }
 
-// NewKey is what a key is made of.
+// NewKey is the request for a new key.
 type NewKey struct {
 	Name   string   `json:"name" minLength:"1" maxLength:"200" doc:"Name for people."`
 	Scopes []string `json:"scopes,omitempty" maxItems:"16" enum:"endpoints:read,endpoints:write,secrets:write,deliveries:read,deliveries:write,payloads:read,keys:write,portal:write" doc:"What it may do. Default: what the key that makes it may."`

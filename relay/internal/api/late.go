@@ -34,13 +34,13 @@ func (w *lateWriter) Write(p []byte) (int, error) {
 	return w.ResponseWriter.Write(p)
 }
 
-// FlushError is what http.ResponseController looks for.
+// FlushError is called by http.ResponseController.
 func (w *lateWriter) FlushError() error {
 	w.send()
 	return http.NewResponseController(w.ResponseWriter).Flush()
 }
 
-// Unwrap is what http.ResponseController looks for.
+// Unwrap is called by http.ResponseController.
 func (w *lateWriter) Unwrap() http.ResponseWriter { return w.ResponseWriter }
 
 // send sends the status, once.

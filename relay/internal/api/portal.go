@@ -29,7 +29,7 @@ const (
 	defaultLinkLife = 24 * time.Hour
 )
 
-// linkContext is what links are sealed for: nothing else that is sealed opens as one.
+// linkContext is the context that links are sealed for: nothing else that is sealed opens as one.
 const linkContext = "tailpost portal link"
 
 // The capabilities of a link.
@@ -45,7 +45,7 @@ func Capabilities() []string {
 	return []string{CapabilityView, CapabilityResend, CapabilityManageEndpoints, CapabilityManageSecrets}
 }
 
-// scopesOfCapability are what a capability lets a visitor do.
+// scopesOfCapability returns the scopes that a capability grants a visitor.
 func scopesOfCapability(capability string) []string {
 	return map[string][]string{
 		CapabilityView:            {config.ScopeEndpointsRead, config.ScopeDeliveriesRead, config.ScopePayloadsRead},
@@ -68,7 +68,7 @@ type PortalLink struct {
 	LastUsedAt   *time.Time `json:"last_used_at,omitempty" doc:"To the minute; missing: never."`
 }
 
-// NewPortalLink is what a link is made of.
+// NewPortalLink is the request for a link.
 type NewPortalLink struct {
 	Tenant       string   `json:"tenant,omitempty" maxLength:"200" doc:"Whose portal it opens. Default: the tenant that the key is bound to; needed for other keys."`
 	Capabilities []string `json:"capabilities,omitempty" maxItems:"4" enum:"view,resend,manage_endpoints,manage_secrets" doc:"What visitors may do: view (endpoints, log, catalogue), resend, manage_endpoints, manage_secrets (rotate them). Every link has view. Default: view."`
@@ -167,8 +167,8 @@ func (s *Server) newPortalLink(p *principal, in *NewPortalLink) (*query.PortalLi
 	return link, nil
 }
 
-// linkToken is what opens a link: its end and its id, sealed. Whoever reads the database cannot
-// make one.
+// linkToken returns the token that opens a link: its end and its id, sealed. Whoever reads the
+// database cannot make one.
 func (s *Server) linkToken(l *query.PortalLink) (string, error) {
 	text := binary.BigEndian.AppendUint64(nil, uint64(l.ExpiresAt.Unix())) //nolint:gosec // after 1970
 	sealed, err := s.keyring().Seal(append(text, l.ID...), []byte(linkContext))

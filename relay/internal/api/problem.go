@@ -26,7 +26,7 @@ type Problem struct { //nolint:errname // what the RFC calls it
 	headers http.Header
 }
 
-// FieldProblem is what is wrong with a part of a request.
+// FieldProblem says what is wrong with a part of a request.
 type FieldProblem struct {
 	Detail    string `json:"detail" doc:"What is wrong, and what to write instead."`
 	Pointer   string `json:"pointer,omitempty" doc:"JSON pointer to the part of the body, as a URI fragment." example:"#/events/0"`

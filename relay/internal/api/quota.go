@@ -13,7 +13,7 @@ import (
 	"github.com/tailpost/tailpost/relay/internal/query"
 )
 
-// testPeriod is what tests are counted over.
+// testPeriod is the time over which tests are counted.
 const testPeriod = time.Minute
 
 // tests are those of the last minute, by tenant. It is safe for concurrent use.

@@ -17,7 +17,7 @@ const (
 	stuckBytes = 16 << 20
 )
 
-// owner is what a relay that stands by has seen of the one that has the slot.
+// owner is what a standby has seen of the relay that holds the slot.
 type owner struct {
 	mu        sync.Mutex
 	confirmed string    // LSN

@@ -70,7 +70,7 @@ func noteOfNumbers(r *query.Replay) string {
 	return ""
 }
 
-// NewReplay is what a replay is made of.
+// NewReplay is the request for a replay.
 type NewReplay struct {
 	EndpointID string     `json:"endpoint_id" minLength:"1" maxLength:"200"`
 	EventTypes []string   `json:"event_types,omitempty" maxItems:"1000" doc:"Types or patterns of them, as in subscriptions. Default: all that the endpoint wants."`

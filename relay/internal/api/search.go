@@ -24,7 +24,7 @@ func nameReserved(doc *huma.OpenAPI) {
 	}
 }
 
-// searchTerms are what is searched for.
+// searchTerms returns the terms of a search.
 func searchTerms(s *Server, f *SearchFilter) ([]query.Term, error) {
 	var terms []query.Term
 	for _, text := range f.Search {

@@ -87,7 +87,7 @@ func live(secrets []ledger.EndpointSecret, now time.Time) []config.Secret {
 	return out
 }
 
-// NewSecret is what to replace a secret with.
+// NewSecret is the replacement of a secret.
 type NewSecret struct {
 	Secret     string `json:"secret,omitempty" maxLength:"512" doc:"A signing secret of your own. Default: a new one." writeOnly:"true"`
 	SecretType string `json:"secret_type,omitempty" enum:"whsec,whsk" doc:"What a new secret is. Default: what the old one is."`

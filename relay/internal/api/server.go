@@ -32,7 +32,7 @@ const (
 	maxBody       = 512 << 10
 )
 
-// Status is what the relay of this process does.
+// Status is the state of this process's relay.
 type Status struct {
 	State string
 	Slot  string

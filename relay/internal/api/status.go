@@ -24,7 +24,7 @@ type Relay struct {
 	Replicas      []string      `json:"replicas" nullable:"false" doc:"Processes that have a connection for the API open now."`
 }
 
-// SlotState is what the server says of the slot.
+// SlotState is the slot as the server reports it.
 type SlotState struct {
 	Exists         bool   `json:"exists"`
 	Active         bool   `json:"active" doc:"A relay streams from it."`

@@ -21,7 +21,7 @@ const testType = "webhook.test"
 // testTimeout bounds a test: a person waits for it.
 const testTimeout = 30 * time.Second
 
-// TestEvent is what a test sends.
+// TestEvent is the event that a test sends.
 type TestEvent struct {
 	Type string `json:"type,omitempty" maxLength:"200" doc:"Type of the event; the payload is the example of the catalogue. Default: webhook.test."`
 	// Data keeps the digits of its numbers.

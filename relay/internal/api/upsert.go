@@ -13,7 +13,7 @@ import (
 	"github.com/tailpost/tailpost/relay/internal/query"
 )
 
-// NamedEndpoint is what the endpoint of a name is, whether there is one yet or not.
+// NamedEndpoint is the endpoint that should exist under a name.
 type NamedEndpoint struct {
 	EndpointSettings
 

@@ -69,12 +69,12 @@ const (
 	decisionTime               = 50 * time.Millisecond
 	// staleAfter ends a window in which too little happened for a decision.
 	staleAfter = 10 * time.Second
-	// leastLimit is what a receiver gets that refuses everything: it must be noticed soon that it
+	// leastLimit is for a receiver that refuses everything: it must be noticed soon that it
 	// is well again.
 	leastLimit = 0.5
-	// firstLimit is what one gets at least that took something.
+	// firstLimit is the least for one that took something.
 	firstLimit = 2.0
-	// restartLimit is what one gets at most right after a pause that it asked for.
+	// restartLimit is the most for one right after a pause that it asked for.
 	restartLimit = 10.0
 	// burstTime is how much of the rate may start at once: timers are not finer than that.
 	burstTime = 2 * time.Millisecond
@@ -138,7 +138,7 @@ func (a *admission) started(now time.Time) {
 	}
 }
 
-// reply is what an answer tells about a receiver's load.
+// reply says what an answer tells about a receiver's load.
 type reply struct {
 	started time.Time
 	refused bool          // it has too much to do, or did not answer in time

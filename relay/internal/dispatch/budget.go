@@ -19,7 +19,7 @@ func newBudget(count int, bytes int64) *budget {
 	return &budget{maxCount: min(count, minBudget), maxBytes: bytes, available: count}
 }
 
-// minBudget is what the stream may have in memory however slowly receivers answer.
+// minBudget is how much the stream may have in memory however slowly receivers answer.
 const minBudget = 1024
 
 func (b *budget) charge(n int, bytes int64) {
@@ -37,7 +37,7 @@ func (b *budget) release(n int, bytes int64) {
 	b.mu.Unlock()
 }
 
-// charged is what is in memory now.
+// charged returns how much is in memory now.
 func (b *budget) charged() (count int, bytes int64) {
 	b.mu.Lock()
 	defer b.mu.Unlock()

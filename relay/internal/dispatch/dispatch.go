@@ -92,7 +92,7 @@ type Options struct {
 	// MaxYoung bounds the requests over all lanes that are both young and unanswered. 0: 64 for
 	// each CPU.
 	MaxYoung int
-	// Search is what events are found by; nil: nothing. See SetSearch.
+	// Search lists the terms by which events are found; nil: none. See SetSearch.
 	Search *config.Search
 	// Trace starts the spans of an attempt. nil: nothing is traced.
 	Trace  func(e *outbox.Event, endpoint string, number int, trigger outbox.Trigger, at time.Time) Trace

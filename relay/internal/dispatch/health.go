@@ -9,7 +9,7 @@ import (
 	"github.com/tailpost/tailpost/relay/internal/retry"
 )
 
-// health is what a lane knows of its endpoint: whether a person paused or disabled it, its circuit,
+// health is a lane's view of its endpoint: whether a person paused or disabled it, its circuit,
 // how much it can take, and since when it is failing.
 type health struct {
 	status         string

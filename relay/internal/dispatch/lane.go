@@ -59,8 +59,8 @@ type lane struct {
 	wake        *time.Timer
 }
 
-// policy is what a lane needs to know of its endpoint's configuration. All of that would be a good
-// part of what an idle endpoint costs.
+// policy is the part of an endpoint's configuration that its lane needs. All of that would be a
+// good part of what an idle endpoint costs.
 type policy struct {
 	name, tenant string
 	concurrency  int

@@ -21,7 +21,7 @@ const (
 	loadChain = 16 // deliveries of one ordered key that one query brings back at most
 )
 
-// loadPlan is what to bring back for a lane.
+// loadPlan says what to bring back for a lane.
 type loadPlan struct {
 	now      time.Time
 	ordering config.Ordering
@@ -34,7 +34,7 @@ type loadPlan struct {
 	generation int // of the lane
 }
 
-// found is what a plan's queries found.
+// found is the result of a plan's queries.
 type found struct {
 	rows  []outbox.Delivery
 	next  time.Time // when the earliest unordered row that is left is due; chains know that without the table

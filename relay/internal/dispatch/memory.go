@@ -5,8 +5,9 @@ import (
 	"sync/atomic"
 )
 
-// memory is what a lane has in memory: fresh deliveries, which have no row in tailpost.delivery
-// yet, and loaded ones, which have. Its methods are called with the lane's lock held.
+// memory holds a lane's deliveries in memory: fresh deliveries, which have no row in
+// tailpost.delivery yet, and loaded ones, which have. Its methods are called with the lane's lock
+// held.
 type memory struct {
 	queue   queue
 	waiting int // behind an earlier delivery of their key

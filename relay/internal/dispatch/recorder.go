@@ -10,7 +10,7 @@ import (
 	"github.com/tailpost/tailpost/relay/internal/source"
 )
 
-// itemKind is what an item asks the recorder to write.
+// itemKind says what an item has the recorder write.
 type itemKind uint8
 
 const (

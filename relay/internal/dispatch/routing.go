@@ -168,10 +168,10 @@ func (d *Dispatcher) Reload(endpoints []Endpoint) {
 	}
 }
 
-// Change is what happened to a Streamed endpoint at a place in the stream.
+// Change is a change of a Streamed endpoint at a place in the stream.
 type Change struct {
 	ID string
-	// Endpoint is what it is from there on, nil where it is gone: what waits for it is forgotten,
+	// Endpoint is the endpoint from there on, nil where it is gone: what waits for it is forgotten,
 	// and what the table has of it is removed. The status of one that exists stays as it is.
 	Endpoint *Endpoint
 	// Version is to be noted before the frontier passes tx; its EndpointID empty: nothing is.

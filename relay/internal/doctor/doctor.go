@@ -23,7 +23,7 @@ const (
 	Failure Grade = "failure"
 )
 
-// Finding is what a check found.
+// Finding is the result of a check.
 type Finding struct {
 	Check  string // its name, stable
 	Grade  Grade
@@ -34,7 +34,7 @@ type Finding struct {
 // name is the application's to the server.
 const name = "tailpost doctor"
 
-// patient is what is examined.
+// patient is the relay's surroundings under examination.
 type patient struct {
 	Options
 
@@ -89,7 +89,7 @@ func one(f func(ctx context.Context, p *patient) (Finding, error)) func(context.
 	}
 }
 
-// Options are what the person who asks may want otherwise.
+// Options change what is examined.
 type Options struct {
 	Now time.Time
 	// Long is from which age on a transaction is worth a warning. 0: five minutes.

@@ -8,7 +8,7 @@ import (
 	"github.com/jackc/pgx/v5"
 )
 
-// server is what is read at once.
+// server is what one query reads of the server.
 type server struct {
 	Version     int
 	Role        string

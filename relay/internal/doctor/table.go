@@ -106,7 +106,7 @@ func examinePrepared(ctx context.Context, p *patient) (Finding, error) {
 		"transaction %q has been prepared for %s%s", gid, age.Round(time.Second), p.holdsUp())
 }
 
-// holdsUp is what an old transaction does to a slot that is still to be made.
+// holdsUp says how an old transaction delays a slot that is still to be made.
 func (p *patient) holdsUp() string {
 	if p.stream != nil && p.stream.Slot == nil {
 		return ": the first start waits for it to end"
@@ -282,7 +282,7 @@ func (p *patient) explainAudit(ctx context.Context, size float64) (Finding, erro
 		"it is once round %s after %d of them at most", interval, m.Table, plan.Rows, interval+auditMargin, plan.Cost, bytes(size), int64(size)/auditPiece+1)
 }
 
-// auditPlan is what Postgres expects of a statement.
+// auditPlan is Postgres' estimate of a statement.
 type auditPlan struct {
 	Rows float64 `json:"Plan Rows"`
 	Cost float64 `json:"Total Cost"`

@@ -22,7 +22,7 @@ type Error struct {
 func (e *Error) Error() string { return e.During + ": " + e.Err.Error() }
 func (e *Error) Unwrap() error { return e.Err }
 
-// RefusalError is what the egress proxy did wrong, in words fit for people.
+// RefusalError says what the egress proxy did wrong, in words fit for people.
 type RefusalError struct{ text string }
 
 func (r *RefusalError) Error() string { return r.text }

@@ -77,7 +77,7 @@ type Barrier interface {
 	Wait(ctx context.Context) (source.Position, error)
 }
 
-// AuditorOptions are what an Auditor works with.
+// AuditorOptions are the dependencies of an Auditor.
 type AuditorOptions struct {
 	Ledger     Ledger
 	Open       func(ctx context.Context, scope scan.Scope) (Table, error) // the outbox table
@@ -146,7 +146,7 @@ func (hs horizons) settled() scan.Horizon {
 // Sound is closed once no gap waits to be healed.
 func (a *Auditor) Sound() <-chan struct{} { return a.sound }
 
-// Inquiry is what an audit is to look at.
+// Inquiry says what an audit looks at.
 type Inquiry struct {
 	ledger.Heal
 

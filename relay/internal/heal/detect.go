@@ -227,8 +227,8 @@ func Missed(heals ...*ledger.Heal) bool {
 	return slices.ContainsFunc(heals, func(h *ledger.Heal) bool { return h != nil && h.Why != whyBackfill })
 }
 
-// Signs are what tells of gaps between the end of one hold and the taking of the slot. They belong
-// to one goroutine.
+// Signs collects the signs of gaps between the end of one hold and the taking of the slot. They
+// belong to one goroutine.
 type Signs struct {
 	broken []sign // what keeps the stream from being opened
 	noted  string // why a gap was noted in the database since the slot was last taken; empty: none was

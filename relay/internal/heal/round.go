@@ -11,8 +11,8 @@ import (
 // table together.
 const roundBlocks = 4 << 10
 
-// part is what one audit reads of the round through the whole table that audits of an interval
-// share.
+// part is the part that one audit reads of the round through the whole table that audits of an
+// interval share.
 type part struct {
 	scan.Span
 

@@ -221,7 +221,7 @@ func (s *sweep) chunk(ctx context.Context, rows []scan.Row) error {
 	return s.queue(ctx, &part, now)
 }
 
-// batch is what is queued in one transaction.
+// batch is the deliveries queued in one transaction.
 type batch struct {
 	ds    []outbox.Delivery
 	bytes int

@@ -18,7 +18,7 @@ const (
 	lengthUnknown = -1
 )
 
-// Answer is what a receiver answered.
+// Answer is a receiver's answer.
 type Answer struct {
 	Status     int // 0: nothing yet, or nothing whole
 	RetryAfter string
@@ -45,7 +45,7 @@ func (a *Answer) Keep(name, value string) {
 	}
 }
 
-// framing is what an answer's head says about where its body ends and what happens then.
+// framing says where an answer's body ends and what happens then, by its head.
 type framing struct {
 	http10     bool
 	closes     bool

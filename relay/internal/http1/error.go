@@ -29,7 +29,7 @@ type Error struct {
 func (e *Error) Error() string { return e.During + ": " + e.Err.Error() }
 func (e *Error) Unwrap() error { return e.Err }
 
-// MalformedError is what is wrong with an answer, in words fit for people. Guessing where such an
+// MalformedError says what is wrong with an answer, in words fit for people. Guessing where such an
 // answer ends could take its rest for the answer to the next request, so its connection is not used
 // again.
 type MalformedError struct{ text string }

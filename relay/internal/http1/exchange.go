@@ -15,8 +15,8 @@ const (
 	settle = 50 * time.Millisecond
 )
 
-// Exchange is what one request needs beside a connection: room to read its answer. It is used again
-// for the next one, by one goroutine at a time.
+// Exchange is the state of one request beside its connection: room to read its answer. It is used
+// again for the next one, by one goroutine at a time.
 type Exchange struct {
 	Answer Answer
 	// KeepFields has Answer keep the header lines.

@@ -30,7 +30,7 @@ const (
 	streamsUnsaid, streamsUnbound = 100, 1000
 
 	windowUnsaid = 65535
-	// ownWindow is what this side has promised to take: of each stream, and of all together.
+	// ownWindow is the flow-control window of this side: of each stream, and of the connection.
 	ownWindow = 65535
 	maxFrame  = 16 << 10
 	maxWindow = 1<<31 - 1

@@ -9,7 +9,7 @@ import (
 	h2 "golang.org/x/net/http2"
 )
 
-// Answer is what a receiver answered.
+// Answer is a receiver's answer.
 type Answer struct {
 	Status     int // 0: nothing yet, or nothing whole
 	RetryAfter string

@@ -38,7 +38,7 @@ type Feed struct {
 	parser  *ledger.RowParser
 }
 
-// known is what is remembered of an endpoint's row, to tell what an update changed.
+// known is the last state of an endpoint's row, to tell what an update changed.
 type known struct {
 	sum    [sha256.Size]byte // of its version; zero: it is one of the configuration
 	status string
@@ -59,7 +59,7 @@ type maker struct {
 // begins.
 const blockedLogged = 10
 
-// FeedOptions are what endpoints are made of.
+// FeedOptions are the dependencies of a Feed.
 type FeedOptions struct {
 	Client  *webhook.Client
 	Network config.Network

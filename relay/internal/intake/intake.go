@@ -30,7 +30,7 @@ type Upkeep interface {
 	Asked()
 }
 
-// Options are what an Intake works with.
+// Options are the dependencies of an Intake.
 type Options struct {
 	Dispatcher Dispatcher
 	Frontier   *source.Frontier

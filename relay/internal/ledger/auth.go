@@ -45,7 +45,7 @@ func (j *authJSON) decode() config.Auth {
 	}
 }
 
-// tlsJSON is what an endpoint's connections have of their own: in the policy without its key.
+// tlsJSON holds the TLS settings of an endpoint's connections: in the policy without the key.
 type tlsJSON struct {
 	Cert string `json:"cert,omitempty"`
 	Key  string `json:"key,omitempty"`

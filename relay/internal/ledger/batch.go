@@ -6,8 +6,8 @@ import (
 	"github.com/tailpost/tailpost/outbox"
 )
 
-// Batch is what one recording transaction writes. The order of its parts is that of its fields: a
-// delivery may be parked, changed and removed in one batch.
+// Batch is the content of one recording transaction. The order of its parts is that of its fields:
+// a delivery may be parked, changed and removed in one batch.
 type Batch struct {
 	// Attempts are appended to tailpost.attempt and counted in tailpost.endpoint_stats.
 	Attempts []outbox.Attempt

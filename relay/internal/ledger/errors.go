@@ -31,7 +31,7 @@ func (e *RefusedError) Error() string {
 
 func (e *RefusedError) Unwrap() error { return e.Err }
 
-// verdict is what an error means for recording.
+// verdict says what an error means for recording.
 type verdict int
 
 const (

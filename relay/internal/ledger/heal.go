@@ -12,11 +12,11 @@ import (
 	"github.com/tailpost/tailpost/relay/internal/scan"
 )
 
-// Healing is what the audit notes and looks up: where the slot's row is, gaps, and heals that are
+// Healing is the audit's notes: where the slot's row is, gaps, and heals that are
 // due. Its methods are safe for concurrent use.
 type Healing struct{ link *Link }
 
-// Position is what the slot's row says.
+// Position is the slot's row.
 type Position struct {
 	Place
 
@@ -172,7 +172,7 @@ func (k *Healing) Publication(ctx context.Context, name string, m outbox.Mapping
 	return identity, err
 }
 
-// Gap is what a heal found: a row of tailpost.gap.
+// Gap is the result of a heal: a row of tailpost.gap.
 type Gap struct {
 	Heal
 
@@ -239,7 +239,7 @@ SET audited_at = GREATEST(audited_at, @audited),
     heal_gaps = '{}'
 WHERE slot = @slot`
 
-// Audit is what an audit that ended leaves.
+// Audit is the result of an audit that ended.
 type Audit struct {
 	Before  time.Time    // events created before it are settled; zero: unchanged
 	Horizon scan.Horizon // and what was written before it; zero: unchanged

@@ -8,7 +8,7 @@ import (
 	"github.com/jackc/pgx/v5"
 )
 
-// Operations are what people asked for: replays and resends. Its methods are safe for concurrent
+// Operations are replays and resends, which people ask for. Its methods are safe for concurrent
 // use.
 type Operations struct{ link *Link }
 

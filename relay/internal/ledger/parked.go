@@ -14,8 +14,9 @@ import (
 // dueBytes bounds the payloads of one load, beyond its first row.
 const dueBytes = 16 << 20
 
-// dueColumns are what delivery scans, in its order. What follows must say due.commit_lsn: the name
-// alone is that of the column which is selected, and in the order of text 0/FF0 comes after 0/1000.
+// dueColumns are the columns that delivery scans, in its order. What follows must say
+// due.commit_lsn: the name alone is that of the column which is selected, and in the order of text
+// 0/FF0 comes after 0/1000.
 const dueColumns = `
 SELECT event_id, endpoint_id, state, reason, attempts, next_attempt_at, event_type, COALESCE(tenant, ''),
        COALESCE(key, ''), payload, headers, event_created_at, commit_lsn::text, seq, COALESCE(last_status, 0),

@@ -28,7 +28,7 @@ func (l *Ledger) Record(ctx context.Context, hold Hold, b *Batch) error {
 	return l.recording.record(ctx, hold, b)
 }
 
-// recorder is what Record needs and has learnt.
+// recorder is the state of Record.
 type recorder struct {
 	address *address
 	setup   pglink.Session

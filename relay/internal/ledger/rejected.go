@@ -10,7 +10,7 @@ import (
 	"github.com/tailpost/tailpost/outbox"
 )
 
-// Rejected is what could not be made an event of when it was read, and is to be read again: a
+// Rejected is a row that could not be made an event when it was read, and is to be read again: a
 // pending delivery to everyone.
 type Rejected struct {
 	EventID   string

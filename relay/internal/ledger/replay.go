@@ -145,7 +145,7 @@ VALUES (
 )
 ON CONFLICT (event_id, endpoint_id) DO NOTHING`
 
-// Step is what a replay does in one go.
+// Step is one step of a replay.
 type Step struct {
 	Deliveries []outbox.Delivery
 	Cursor     scan.Cursor // where it then is

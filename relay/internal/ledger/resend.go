@@ -109,7 +109,7 @@ WHERE id = @id
   AND state IN ('pending', 'running')
   AND cursor IS NOT DISTINCT FROM NULLIF(@was, '')`
 
-// Resent is what a page of a resend did.
+// Resent is the result of a page of a resend.
 type Resent struct {
 	Queued int64
 	// Endpoints are those whose queues changed. With an error they may have: the commit may have

@@ -9,7 +9,7 @@ import (
 	"github.com/tailpost/tailpost/config"
 )
 
-// Sealed is what an endpoint made through the API has that the database must not tell.
+// Sealed holds the secrets of an endpoint made through the API, which the database keeps sealed.
 type Sealed struct {
 	Secrets []EndpointSecret // the newest first
 	Headers map[string]string

@@ -154,7 +154,7 @@ func parsePlace(text []byte) (p place) {
 	return p
 }
 
-// position is what the slot's row says, and where it is.
+// position is the slot's row, and its place.
 type position struct {
 	epoch, batch int64
 	at           place

@@ -15,7 +15,7 @@ import (
 	"github.com/tailpost/tailpost/outbox"
 )
 
-// EndpointVersion is what an endpoint made through the API was from a place in the stream on.
+// EndpointVersion is an endpoint made through the API as it was from a place in the stream on.
 type EndpointVersion struct {
 	EndpointID string
 	CommitLSN  outbox.LSN // of the change's commit record
@@ -141,7 +141,7 @@ func lastVersions(vs []EndpointVersion) []EndpointVersion {
 	return kept
 }
 
-// endpointColumns are what scanEndpoint scans, in its order.
+// endpointColumns are the columns of scanEndpoint, in its order.
 const endpointColumns = `
 SELECT e.id, COALESCE(e.tenant, ''), e.name, e.url, e.description, e.subscriptions::text, e.policy::text, e.status,
        COALESCE(e.disabled_reason, ''), e.failing_since, e.source, e.secrets, COALESCE(e.secret_prefix, ''),

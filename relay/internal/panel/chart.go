@@ -9,7 +9,7 @@ import (
 	"github.com/tailpost/tailpost/relay/internal/api"
 )
 
-// point is what happened in one step of time.
+// point counts one step of time.
 type point struct {
 	At        time.Time
 	Delivered int64 // attempts that delivered

@@ -7,7 +7,7 @@ import (
 	"github.com/tailpost/tailpost/relay/internal/api"
 )
 
-// endpointPage is what the pages of one endpoint have in common.
+// endpointPage is the common part of the pages of one endpoint.
 type endpointPage struct {
 	api.Endpoint
 
@@ -61,7 +61,8 @@ func showEndpoint(v *visit) error {
 	return nil
 }
 
-// act is what a person may do to an endpoint, with the page that asks whether they mean it.
+// act is something that a person may do to an endpoint, with the page that asks whether they mean
+// it.
 type act struct {
 	Verb    string // on the button
 	Title   string

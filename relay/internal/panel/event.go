@@ -49,7 +49,7 @@ type eventsPage struct {
 	Terms    []string // what the configuration names to search by
 }
 
-// eventFilter is what the link of a list of events says.
+// eventFilter is the filter in the link of a list of events.
 type eventFilter struct{ ID, Key, Type, Tenant, Search, Since, Until string }
 
 func listEvents(v *visit) error {
@@ -153,7 +153,7 @@ func showEvent(v *visit) error {
 // shownMoments bounds a timeline; the log has all attempts.
 const shownMoments = 40
 
-// timeline is what happened to an event in the order of time, and what comes next.
+// timeline returns what happened to an event in the order of time, and what comes next.
 func timeline(ev *api.Event, known names) []moment {
 	var list []moment
 	if len(ev.Attempts) > shownMoments {

@@ -45,7 +45,7 @@ func inputOf(part string) string {
 	return ""
 }
 
-// identityOf is what an endpoint has, without its secrets.
+// identityOf returns an endpoint's own headers and authorization, without secrets.
 func identityOf(e *api.Endpoint) (i identity) {
 	if a := e.Auth; a != nil {
 		i.AuthType, i.AuthUser, i.ClientID, i.Scopes = a.Type, a.User, a.ClientID, strings.Join(a.Scopes, " ")

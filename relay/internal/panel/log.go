@@ -66,7 +66,7 @@ type logPage struct {
 	Terms     []string // what the configuration names to search by
 }
 
-// logFilter is what the link of a log says.
+// logFilter is the filter in the link of a log.
 type logFilter struct {
 	Endpoint, Event, Type, Tenant, Outcome, Class, Search, Since, Until string
 }

@@ -209,7 +209,7 @@ func (v *visit) kept() (Session, error) {
 	return s, nil
 }
 
-// csrf is what a form must bring: only a page of ours can read it.
+// csrf returns the token that a form must bring: only a page of ours can read it.
 func (v *visit) csrf() string {
 	mac := hmac.New(sha256.New, []byte(v.token))
 	mac.Write([]byte("tailpost panel form"))

@@ -10,14 +10,14 @@ import (
 	"github.com/tailpost/tailpost/relay/internal/api"
 )
 
-// trial is what a form's subscription would have done with recent events.
+// trial shows what a form's subscription would have done with recent events.
 type trial struct {
 	api.Backtest
 
 	Bodies []triedBody `json:"bodies"`
 }
 
-// triedBody is what an endpoint sends of an event, and what it would send.
+// triedBody holds the body that an endpoint sends for an event, and the one it would send.
 type triedBody struct {
 	EventID string          `json:"event_id"`
 	Before  json.RawMessage `json:"before"`
@@ -57,7 +57,7 @@ func tryForm(v *visit, f *endpointForm, path string) error {
 	return showForm(v, http.StatusOK, f)
 }
 
-// verdict is what the compiler made of an expression.
+// verdict is the compiler's judgement of an expression.
 type verdict struct {
 	Text  string `json:"text"`
 	Wrong bool   `json:"wrong"`

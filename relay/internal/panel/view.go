@@ -15,7 +15,7 @@ import (
 	"github.com/tailpost/tailpost/config"
 )
 
-// frame is what every page is made of.
+// frame is the data of every page.
 type frame struct {
 	Title   string
 	Section string // of the navigation
@@ -56,7 +56,7 @@ func (v *visit) may() may {
 // who is the key of the visitor.
 type who struct{ ID, Name, Tenant string }
 
-// done is what pages say after a form was carried out, by the word in the link.
+// done returns what pages say after a form was carried out, by the word in the link.
 func done(word string) string {
 	return map[string]string{
 		"paused":          "The endpoint is paused. Its events are queued.",

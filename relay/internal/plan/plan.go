@@ -24,7 +24,7 @@ const (
 	Remove = "remove" // the configuration has it no longer: it is disabled
 )
 
-// Plan is what a configuration would change.
+// Plan lists what a configuration would change.
 type Plan struct {
 	Endpoints []Endpoint `json:"endpoints"` // those that change, in the order of their ids
 	Drift     []Drift    `json:"drift"`
@@ -36,7 +36,7 @@ type Plan struct {
 // Changes reports whether a relay that reads the configuration would do something else than now.
 func (p *Plan) Changes() bool { return len(p.Endpoints) > 0 }
 
-// Endpoint is what becomes of one endpoint.
+// Endpoint says what becomes of one endpoint.
 type Endpoint struct {
 	ID       string    `json:"id"`
 	Action   string    `json:"action"`
@@ -61,7 +61,7 @@ type Setting struct {
 	After  string `json:"after"`
 }
 
-// Drift is what the table has and the configuration does not say: somebody did it by hand, or the
+// Drift is a difference between table and configuration: somebody made it by hand, or the
 // relay did.
 type Drift struct {
 	ID     string `json:"id"`

@@ -147,7 +147,7 @@ SELECT set_config('enable_indexscan', 'off', true), set_config('enable_seqscan',
        set_config('plan_cache_mode', 'force_custom_plan', true)`
 )
 
-// plannerSQL is what suits the query, for the rest of the transaction.
+// plannerSQL returns the planner's settings that suit the query, for the rest of the transaction.
 func (q *AttemptQuery) plannerSQL() string {
 	if q.ordered() {
 		return inOrderSQL

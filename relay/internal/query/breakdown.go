@@ -7,7 +7,7 @@ import (
 	"github.com/jackc/pgx/v5/pgtype"
 )
 
-// Breakdown is what a Series is made of each.
+// Breakdown says how a Series is split.
 type Breakdown string
 
 // The breakdowns.
@@ -145,7 +145,7 @@ func seriesByType(ctx context.Context, tx pgx.Tx, q *SeriesQuery, args pgx.Named
 	return append(series, rest(whole, series)...), err
 }
 
-// rest is what is left of all when the series of some are taken from it.
+// rest returns all minus the series of some.
 func rest(whole, some []Series) []Series {
 	if len(whole) == 0 {
 		return nil

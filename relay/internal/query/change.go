@@ -58,7 +58,7 @@ func newChange(t *transaction) *Change {
 	}
 }
 
-// transaction is what all parts of a Change share.
+// transaction is the common part of a Change.
 type transaction struct {
 	tx      pgx.Tx
 	actor   Actor

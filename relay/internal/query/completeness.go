@@ -10,7 +10,7 @@ import (
 	"github.com/tailpost/tailpost/relay/internal/ledger"
 )
 
-// Completeness is what tells whether anything is missing.
+// Completeness tells whether anything is missing.
 type Completeness struct {
 	Events []ListedEvent // the newest outbox rows, newest first
 	Whole  bool          // they are all there are

@@ -18,7 +18,7 @@ const (
 	EventNew       = "new"       // the relay has not come to it
 )
 
-// EventState is what became of an event, over the endpoints that the caller may see.
+// EventState sums up an event's deliveries, over the endpoints that the caller may see.
 type EventState struct {
 	State string
 	// Endpoints to which it was delivered, waits to be, and was given up. Of an event of very many,

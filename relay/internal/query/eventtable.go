@@ -81,7 +81,7 @@ func (t *eventTable) keyed() bool {
 // walkable reports whether the table can be read a part at a time.
 func (t *eventTable) walkable() bool { return t.timed() || slices.Contains(t.leading, t.mapping.ID) }
 
-// order is what the rows are listed by.
+// order is the columns by which the rows are listed.
 func (t *eventTable) order() string {
 	if t.timed() {
 		return "created_at"

@@ -20,7 +20,7 @@ type ExplainQuery struct {
 	Limit      int
 }
 
-// Explained is what is known of an event and endpoints.
+// Explained is an event and what is known of it at endpoints.
 type Explained struct {
 	Event     outbox.Event
 	HasRow    bool       // the payload is there

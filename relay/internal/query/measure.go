@@ -9,7 +9,7 @@ import (
 	"github.com/tailpost/tailpost/outbox/schema"
 )
 
-// Measures are what the database tells of a slot and its queues in numbers.
+// Measures are the numbers of a slot and its queues, read from the database.
 type Measures struct {
 	Now           time.Time  // by the database's clock
 	Settled       uint64     // LSN; 0: the slot was never held

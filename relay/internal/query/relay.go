@@ -7,7 +7,7 @@ import (
 	"github.com/jackc/pgx/v5"
 )
 
-// RelayState is what the database tells of a slot and of those who serve it.
+// RelayState is the state of a slot and its relays, read from the database.
 type RelayState struct {
 	Epoch     int64 // 0: the slot was never held
 	Owner     string

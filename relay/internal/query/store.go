@@ -75,7 +75,7 @@ type (
 	operations struct{ *database } // replays and resends
 )
 
-// database is what all parts of a Store share.
+// database is the common part of a Store.
 type database struct {
 	pool    *pgxpool.Pool
 	session pglink.Session

@@ -24,7 +24,7 @@ const (
 	statusGatewayTimeout     = 504
 )
 
-// Result is what the decision needs to know of an attempt.
+// Result is the part of an attempt that the decision depends on.
 type Result struct {
 	StatusCode int           // 0: no answer
 	Error      bool          // the attempt failed whatever the status, for example while the answer was read
@@ -34,7 +34,7 @@ type Result struct {
 	NoToken    bool          // nothing was sent: the authorization server gave no token
 }
 
-// Word is what a receiver says in the header webhook-delivery of an answer, as Svix has it.
+// Word is the value of an answer's header webhook-delivery, as Svix defines it.
 type Word string
 
 // The words; others mean nothing.
@@ -43,7 +43,7 @@ const (
 	WordAbort   Word = "abort-message" // attempt this delivery no more, should it have failed
 )
 
-// Decision is what becomes of the delivery, and of its endpoint.
+// Decision says what becomes of the delivery, and of its endpoint.
 type Decision struct {
 	Outcome outbox.Outcome
 	// Next is the time of the next attempt. Zero: none is scheduled.

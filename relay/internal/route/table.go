@@ -27,7 +27,7 @@ type Match struct {
 	subscription int // of the endpoint, the one that matched
 }
 
-// endpoint is what a Table keeps of an endpoint.
+// endpoint is an endpoint as a Table keeps it.
 type endpoint struct {
 	tenant        string
 	subscriptions []subscription

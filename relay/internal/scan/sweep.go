@@ -134,7 +134,7 @@ const youngerSQL = `
   AND ((SELECT pg_catalog.pg_snapshot_xmax(pg_catalog.pg_current_snapshot())::text::bigint - @horizon::bigint > 2000000000)
        OR pg_catalog.age(o.xmin) BETWEEN 0 AND (SELECT pg_catalog.age(@horizon::text::xid8::xid)))`
 
-// bounded is what leaves out the rows beyond the scope.
+// bounded returns the condition that leaves out rows beyond the scope.
 func (s *Sweep) bounded(c *columns) string {
 	switch {
 	case s.scope.Horizon.XID != 0:

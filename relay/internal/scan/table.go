@@ -138,7 +138,7 @@ func (t *Table) operator(symbol string) string {
 	return "OPERATOR(" + pgx.Identifier{t.operators}.Sanitize() + "." + symbol + ")"
 }
 
-// recordsSQL are what is recorded of the event of a row, and where its transaction was. Only
+// recordsSQL are the records of a row's event, and where its transaction was. Only
 // partitions of the time after the event's own and after a bound are looked into, as far as a row
 // says when it was: no time that is ahead hides an attempt.
 const recordsSQL = `(
@@ -218,7 +218,7 @@ func (t *Table) tellLives(c *columns) {
 	}
 }
 
-// Range is what a replay covers.
+// Range is the range of a replay.
 type Range struct {
 	EndpointID string
 	Tenant     string                      // only this tenant's events; empty: every tenant's

@@ -116,8 +116,8 @@ func (k *Keyring) Current(sealed []byte) bool {
 	return !k.Empty() && len(sealed) >= headerSize && sealed[0] == form && bytes.Equal(sealed[1:1+idSize], k.keys[0].id[:])
 }
 
-// additional is what is authenticated beside the ciphertext: the form and the key's id, then the
-// context.
+// additional returns the data that is authenticated beside the ciphertext: the form and the key's
+// id, then the context.
 func additional(sealed, context []byte) []byte {
 	return append(append(make([]byte, 0, 1+idSize+len(context)), sealed[:1+idSize]...), context...)
 }

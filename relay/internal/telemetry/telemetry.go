@@ -32,14 +32,14 @@ type Store interface {
 	Sizes(ctx context.Context, retention time.Duration, now time.Time) (schema.Sizes, error)
 }
 
-// Settings are what the configuration says now that measures are compared with.
+// Settings are the current limits of the configuration that measures are compared with.
 type Settings struct {
 	AuditInterval time.Duration // 0 or less: there are no audits
 	Retention     time.Duration // of attempts; 0 or less: for ever
 	LoadedAt      time.Time     // when it was read
 }
 
-// Status is what the relay of this process does.
+// Status is the state of this process's relay.
 type Status struct {
 	State      string
 	Epoch      int64

@@ -189,7 +189,7 @@ func unix(t time.Time) float64 {
 	return float64(t.UnixMicro()) * microsecond
 }
 
-// page is what metrics are written to.
+// page collects the text of metrics.
 type page struct {
 	text   *bytes.Buffer
 	escape *strings.Replacer // of what is special in the value of a label

@@ -39,7 +39,7 @@ func (s Signal) Set() (set bool) {
 	}
 }
 
-// Options are what the tasks of one hold work with.
+// Options are the dependencies of the tasks of one hold.
 type Options struct {
 	Ledger     *ledger.Ledger
 	Dispatcher *dispatch.Dispatcher

@@ -16,8 +16,8 @@ const (
 	keptBuffer = 64 << 10
 )
 
-// exchange is what one attempt needs: its request, ready to be written, and room for the answer of
-// its latest hop. Exchanges are reused.
+// exchange is the state of one attempt: its request, ready to be written, and room for the answer
+// of its latest hop. Exchanges are reused.
 type exchange struct {
 	*http1.Exchange
 

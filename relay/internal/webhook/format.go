@@ -14,8 +14,8 @@ const (
 	typeJSON        = "application/json"
 	typeCloudEvents = "application/cloudevents+json; charset=utf-8"
 	typeBinary      = "application/octet-stream"
-	// typeStripe is what Stripe sends: readers that look at the type alone (servlets) would take
-	// the body for Latin-1 otherwise.
+	// typeStripe is the type that Stripe sends: readers that look at the type alone (servlets)
+	// would take the body for Latin-1 otherwise.
 	typeStripe = "application/json; charset=utf-8"
 
 	jsonNull = "null"

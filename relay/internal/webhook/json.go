@@ -9,7 +9,7 @@ import (
 // are rare.
 const jsonWords = 8
 
-// jsonState is what a JSON document may go on with.
+// jsonState says how a JSON document may continue.
 type jsonState uint8
 
 const (

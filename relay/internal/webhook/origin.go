@@ -76,7 +76,7 @@ func (o *origin) try(ctx context.Context, x *exchange, deadline time.Time) error
 	}
 	c, h, err := o.dial(ctx, deadline)
 	if err != nil && egress.IsLocal(err) {
-		// Descriptors are what connections hold that have nothing to do.
+		// Idle connections hold descriptors.
 		o.client.dropIdle()
 		c, h, err = o.dial(ctx, deadline)
 	}

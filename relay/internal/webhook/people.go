@@ -11,7 +11,7 @@ import (
 	"github.com/tailpost/tailpost/outbox"
 )
 
-// told is what an operational event has to tell.
+// told is the content of an operational event.
 type told struct {
 	Endpoint struct {
 		ID   string `json:"id"`

@@ -21,7 +21,7 @@ type Request struct {
 	Held func() bool
 }
 
-// Result is what came of a Request: the attempt's row, except for its Outcome, and what the retry
+// Result is the result of a Request: the attempt's row, except for its Outcome, and what the retry
 // policy needs beside it.
 type Result struct {
 	Attempt outbox.Attempt
@@ -34,7 +34,7 @@ type Result struct {
 	Delivered bool
 	// Permanent says that no retry can help, for example because the body cannot be built.
 	Permanent bool
-	// Word is what the receiver says beside the status, in the header webhook-delivery.
+	// Word is the receiver's header webhook-delivery, sent beside the status.
 	Word string
 	// Unsent says that Request.Held forbade it: there was no attempt.
 	Unsent bool

@@ -44,7 +44,7 @@ type blocker struct {
 	age                    string // in seconds; empty: not known
 }
 
-// String is what a person needs to find and end it.
+// String returns what a person needs to find and end it.
 func (b blocker) String() string {
 	var s strings.Builder
 	if b.prepared != "" {

@@ -7,7 +7,7 @@ import (
 	"github.com/tailpost/tailpost/relay/internal/source"
 )
 
-// Op is what happened to a row.
+// Op is a change of a row.
 type Op byte
 
 // The operations.

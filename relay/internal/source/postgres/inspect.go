@@ -7,7 +7,7 @@ import (
 	"io"
 )
 
-// Inspection is what a stream would find. Nothing was changed.
+// Inspection reports what a stream would find. Nothing was changed.
 type Inspection struct {
 	Info         Info
 	Publications []PublicationState

@@ -65,7 +65,7 @@ type Options struct {
 	WaitNotice time.Duration
 }
 
-// Info is what Open found and did.
+// Info reports what Open found and did.
 type Info struct {
 	ServerVersion int // as server_version_num: 150004 is 15.4
 	SystemID      string
@@ -86,7 +86,7 @@ type Info struct {
 	// Widened says that Open has the outbox table's publication publish deletes too, of which the
 	// stream missed nothing.
 	Widened bool
-	// Advice is what had better be otherwise, and how.
+	// Advice lists settings that should be changed, and how.
 	Advice []string
 	// Failover says that standbys keep a copy of the slot (Postgres 17 or later).
 	Failover bool

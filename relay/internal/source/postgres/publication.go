@@ -34,9 +34,9 @@ type published struct {
 	keyed       bool     // each of its partitions says which row it deletes
 }
 
-// withMoves is what is published of a table whose rows may move between partitions: to Postgres
-// that is a delete and an insert, and only the delete tells the insert from an event. Where a table
-// has no key, publishing deletes would forbid them.
+// withMoves lists the operations published of a table whose rows may move between partitions: to
+// Postgres that is a delete and an insert, and only the delete tells the insert from an event.
+// Where a table has no key, publishing deletes would forbid them.
 var withMoves = []string{"insert", "delete"} //nolint:gochecknoglobals // a constant
 
 func (s *session) publications() []publication {

@@ -225,8 +225,9 @@ func (s *Stream) lost(err error) error {
 	return fmt.Errorf("read from the stream: %w", err)
 }
 
-// position is what may be acknowledged now. Going below where the slot stands would move it back on
-// some versions, and going beyond what was sent would skip what is still to come.
+// position returns the position that may be acknowledged now. Going below where the slot stands
+// would move it back on some versions, and going beyond what was sent would skip what is still to
+// come.
 func (s *Stream) position() outbox.LSN {
 	return max(s.floor, min(outbox.LSN(s.acked.Load()), s.seen))
 }

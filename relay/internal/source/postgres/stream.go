@@ -57,7 +57,7 @@ type Stream struct {
 	reader
 }
 
-// reader is what only the goroutine of Run touches.
+// reader is the state that only the goroutine of Run touches.
 type reader struct {
 	decoder    *decoder
 	seen       outbox.LSN // how far the server has come; no ack goes beyond
@@ -116,9 +116,9 @@ func (s *Stream) setUp(ctx context.Context) error {
 	return nil
 }
 
-// Info is what Open found and did, and Start after it: ConfirmedFlush and Restart are those of that
-// moment, and a relay that stood by may have found a publication gone. It must not be called during
-// Start.
+// Info returns what Open found and did, and Start after it: ConfirmedFlush and Restart are those of
+// that moment, and a relay that stood by may have found a publication gone. It must not be called
+// during Start.
 func (s *Stream) Info() Info { return s.info }
 
 // Start takes the slot and begins to stream. ErrSlotActive means that another connection holds it:
