@@ -13,6 +13,7 @@ import (
 
 	"github.com/tailpost/tailpost/config"
 	"github.com/tailpost/tailpost/outbox"
+	"github.com/tailpost/tailpost/outbox/pglink"
 	"github.com/tailpost/tailpost/outbox/schema"
 )
 
@@ -141,13 +142,6 @@ func (f *triggerFlags) write(ctx context.Context, tx pgx.Tx, cfg *config.Config,
 
 // triggerHint adds to what Postgres says about the row what the user can do about it.
 func triggerHint(err error) error {
-	const (
-		undefinedTable        = "42P01"
-		invalidText           = "22P02"
-		generatedAlways       = "428C9"
-		uniqueViolation       = "23505"
-		insufficientPrivilege = "42501"
-	)
 	var pgErr *pgconn.PgError
 	if !errors.As(err, &pgErr) {
 		return err
@@ -155,13 +149,13 @@ func triggerHint(err error) error {
 	// The detail and the context of pgErr would show values of the row; its text does not.
 	err = fmt.Errorf("insert the event: %s (SQLSTATE %s)", pgErr.Message, pgErr.Code)
 	switch pgErr.Code {
-	case undefinedTable:
+	case pglink.UndefinedTable:
 		return hint(err, "tailpost migrate")
-	case invalidText, generatedAlways:
+	case pglink.InvalidText, pglink.GeneratedAlways:
 		return hint(err, "--id with an id of the column's type, --database-id if the column makes its own, --bytea if the payload column is bytea")
-	case uniqueViolation:
+	case pglink.UniqueViolation:
 		return hint(err, "another --id")
-	case insufficientPrivilege:
+	case pglink.InsufficientPrivilege:
 		return hint(err, "a role that may write events (tailpost migrate --print has one)")
 	}
 	return err

@@ -13,9 +13,9 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5"
-	"github.com/jackc/pgx/v5/pgconn"
 
 	"github.com/tailpost/tailpost/integration/pgserver"
+	"github.com/tailpost/tailpost/outbox/pglink"
 )
 
 // DatabaseURLVariable names the environment variable with the address of the server that tests
@@ -25,7 +25,6 @@ const DatabaseURLVariable = "TAILPOST_TEST_DATABASE_URL"
 const (
 	cleanupTimeout = 30 * time.Second
 	pollInterval   = 10 * time.Millisecond
-	objectInUse    = "55006" // SQLSTATE
 )
 
 // TB is what this package needs of testing.TB.
@@ -124,8 +123,7 @@ func insist(ctx context.Context, f func() error) error {
 	defer tick.Stop()
 	for {
 		err := f()
-		var pgErr *pgconn.PgError
-		if err == nil || !errors.As(err, &pgErr) || pgErr.Code != objectInUse {
+		if !pglink.Is(err, pglink.ObjectInUse) {
 			return err
 		}
 		select {

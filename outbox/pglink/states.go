@@ -12,9 +12,15 @@ import (
 // The SQLSTATEs that Tailpost tells apart (the Postgres manual, "PostgreSQL Error Codes").
 const (
 	ProtocolViolation      = "08P01"
+	NumberOutOfRange       = "22003"
+	InvalidTime            = "22007"
+	TimeOutOfRange         = "22008"
 	DivisionByZero         = "22012"
-	CheckViolation         = "23514"
+	NotInRepertoire        = "22021" // of the encoding, as a NUL character never is
+	InvalidText            = "22P02"
+	UntranslatableText     = "22P05"
 	UniqueViolation        = "23505"
+	CheckViolation         = "23514"
 	ReadOnlyTransaction    = "25006"
 	UnknownStatement       = "26000"
 	InvalidAuthorization   = "28000"
@@ -23,6 +29,7 @@ const (
 	NoSchema               = "3F000"
 	SerializationFailure   = "40001"
 	DeadlockDetected       = "40P01"
+	GeneratedAlways        = "428C9"
 	InsufficientPrivilege  = "42501"
 	UndefinedColumn        = "42703"
 	UndefinedObject        = "42704"
@@ -66,6 +73,12 @@ func TookTooLong(err error) bool { return Is(err, QueryCanceled) }
 func NoValue(err error) bool {
 	code := State(err)
 	return class(code) == "22" || code == CheckViolation
+}
+
+// RefusedValue reports whether Postgres refused a value that a statement was called with: one with
+// a NUL character, or that is none of the column's type.
+func RefusedValue(err error) bool {
+	return Is(err, NotInRepertoire, UntranslatableText, InvalidText, InvalidTime, TimeOutOfRange, NumberOutOfRange)
 }
 
 // NotMigrated reports whether a table, column or function of Tailpost's schema is missing.

@@ -167,18 +167,13 @@ func judge(err error) error {
 	switch {
 	case pglink.Passes(err):
 		return fmt.Errorf("%w: %w", ErrUnavailable, pglink.Describe(err))
-	case pglink.Is(err, noValues()...):
+	case pglink.RefusedValue(err): // of the call: what is read of the application's table is cast to text
 		return fmt.Errorf("%w: %w", ErrInvalid, pglink.Describe(err))
 	case pglink.State(err) != "" || errors.Is(err, pglink.ErrPooler):
 		return pglink.Describe(err)
 	}
 	return err
 }
-
-// noValues are the states by which Postgres refuses a value of a call: one with a NUL character, or
-// that is none of the column's type. The rows are no reason for them: whatever is read of the
-// application's table is cast to text.
-func noValues() []string { return []string{"22021", "22P05", "22P02", "22007", "22008", "22003"} }
 
 // unavailable returns why a call gets no connection, without what the error says of the
 // connection string.
