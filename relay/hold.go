@@ -330,7 +330,7 @@ func (h *holding) ack(p source.Position) {
 // true before.
 func (h *holding) held() bool { return h.stream.Held() && h.ledger.Connected() }
 
-// committed takes in what was recorded.
+// committed notes what was recorded.
 func (h *holding) committed(recorded dispatch.Recorded) {
 	h.upkeep.Committed(recorded.Batch)
 	if m := h.r.metrics; m != nil {

@@ -41,7 +41,7 @@ func TestRecorded_saysHowLongDeliveriesTook(t *testing.T) {
 		l.change(e)
 		l.at += 10
 		tx := l.tracker.Begin(time.Now().Add(-3 * time.Second)) // the stream brought it late
-		l.Take(outbox.Event{ID: "late", Payload: []byte("{}"), CommitLSN: outbox.LSN(l.at)}, tx)
+		l.Dispatch(outbox.Event{ID: "late", Payload: []byte("{}"), CommitLSN: outbox.LSN(l.at)}, tx)
 		l.tracker.Commit(tx, l.at+5)
 		l.later(time.Second)
 		require.Equal(t, []time.Duration{3*time.Second + takes}, waited)

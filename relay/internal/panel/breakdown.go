@@ -6,7 +6,7 @@ import (
 	"github.com/tailpost/tailpost/relay/internal/api"
 )
 
-// breakdown is what the attempts of the last 48 hours were of.
+// breakdown splits the attempts of the last 48 hours.
 type breakdown struct {
 	Types, Answers             []part
 	TypesCopied, AnswersCopied []copied

@@ -184,7 +184,7 @@ func errorsSQL(v *visit) string {
 	return s.String()
 }
 
-// kindOf is what failures have in common.
+// kindOf returns the kind of a failure.
 func kindOf(a *api.Attempt) string {
 	if a.StatusCode != 0 {
 		return "answer " + textOf(a.StatusCode)

@@ -9,7 +9,7 @@ type written struct {
 	last  map[query.Session]int64 // of those that were there at the last look
 }
 
-// add takes in what the sessions that are there have written so far. What one wrote after the last
+// add notes what the sessions that are there have written so far. What one wrote after the last
 // look before it ended is not known.
 func (w *written) add(now []query.Written) {
 	last := make(map[query.Session]int64, len(now))
