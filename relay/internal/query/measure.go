@@ -57,8 +57,8 @@ type Written struct {
 	Bytes int64 // of WAL
 }
 
-// countsSQL asks whether the server has the function of writtenSQL, as Postgres 18 has; one that has not
-// must not be asked for it.
+// countsSQL finds out whether the server has the function of writtenSQL, as Postgres 18 has: a
+// statement that names it fails on any other.
 const countsSQL = "SELECT to_regprocedure('pg_catalog.pg_stat_get_backend_wal(integer)') IS NOT NULL"
 
 const writtenSQL = `

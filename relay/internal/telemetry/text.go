@@ -119,7 +119,7 @@ func (m *Metrics) writeMeasured(p page, measures *query.Measures) {
 	}
 	if measures.Written != nil {
 		p.counter("wal_written_bytes_total", "Write-ahead log that the connections of this slot's relays wrote, since this process first looked.").
-			add(float64(m.walWritten()))
+			add(float64(walWritten(m)))
 	}
 	p.counter("gaps_total", "Gaps in the stream that were found.").add(float64(measures.Gaps))
 	p.counter("gap_events_total", "Events that were found in these gaps and delivered.").add(float64(measures.Healed))

@@ -21,7 +21,7 @@ func (w *written) add(now []query.Written) {
 }
 
 // walWritten returns the sum.
-func (m *Metrics) walWritten() int64 {
+func walWritten(m *Metrics) int64 {
 	m.measuring.Lock()
 	defer m.measuring.Unlock()
 	return m.written.total
