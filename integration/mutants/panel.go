@@ -220,6 +220,13 @@ var panelMutants = []mutant{
 		pkg:     "./integration/panel", run: "TestTheListOfEndpointsSaysHowTheyDo",
 	},
 	{
+		name: "panel-stats-without-others", file: "relay/internal/query/series.go",
+		old:     `	if err != nil || len(top) < q.Most {`,
+		new:     `	if err != nil || len(top) <= q.Most {`,
+		promise: "Counters by endpoint sum up those that have no series of their own.",
+		pkg:     "./relay/internal/api", run: "TestTimeSeriesAreExact",
+	},
+	{
 		name: "panel-queue-as-old-as-what-is-dead", file: "relay/internal/query/queuelength.go",
 		old:     `	if c.State == string(outbox.Pending) {`,
 		new:     `	if c.State != "" {`,

@@ -99,8 +99,9 @@ func (m *meter) report(b *testing.B, rows int) {
 	b.ReportMetric(float64((cpu-m.cpu).Microseconds())/float64(rows), "server-µs/row")
 }
 
-// benchmarkRecord records batches of n attempts to some endpoints.
-func benchmarkRecord(b *testing.B, url string, conn *pgx.Conn, n, endpoints int) {
+// benchmarkRecord records batches of n attempts to some endpoints. dress, if there is one, is called
+// for each with how many there were before.
+func benchmarkRecord(b *testing.B, url string, conn *pgx.Conn, n, endpoints int, dress ...func(a *outbox.Attempt, before int)) {
 	b.Helper()
 	l := (&bundle{}).open(b, url)
 	require.NoError(b, l.EnsurePartitions(b.Context(), noon))
@@ -108,17 +109,72 @@ func benchmarkRecord(b *testing.B, url string, conn *pgx.Conn, n, endpoints int)
 	batch := &ledger.Batch{Attempts: benchAttempts(n, endpoints), Now: noon}
 	var seq outbox.LSN
 	ids := make([]byte, 16*n)
-	m := startMeter(b, conn, "tailpost test")
+	m, disk, count := startMeter(b, conn, "tailpost test"), onDisk(b, conn), 0
 	b.ReportAllocs()
 	for b.Loop() {
 		refresh(batch.Attempts, &seq, ids)
+		for _, each := range dress {
+			for i := range batch.Attempts {
+				each(&batch.Attempts[i], count+i)
+			}
+		}
+		count += n
 		batch.Settled = seq
 		if err := l.Record(b.Context(), hold, batch); err != nil {
 			b.Fatal(err)
 		}
 	}
 	m.report(b, b.N*n)
+	b.ReportMetric((onDisk(b, conn)-disk)/float64(b.N*n), "disk-B/row")
 	require.NoError(b, l.Close(b.Context()))
+}
+
+// onDisk is how much attempts take, with their indexes.
+func onDisk(b *testing.B, conn *pgx.Conn) (bytes float64) {
+	b.Helper()
+	require.NoError(b, conn.QueryRow(b.Context(), `
+		SELECT COALESCE(sum(pg_total_relation_size(p.relid)), 0) FROM pg_partition_tree('tailpost.attempt') AS p WHERE p.isleaf`).Scan(&bytes))
+	return bytes
+}
+
+// BenchmarkWhatIsRecorded measures what an attempt costs with what a configuration adds to it: more
+// types to count, outbox.search, and attempts { headers = true }.
+func BenchmarkWhatIsRecorded(b *testing.B) {
+	url, conn := benchServer(b)
+	terms := func(n int) func(*outbox.Attempt, int) {
+		return func(a *outbox.Attempt, before int) {
+			a.Search = make([]string, n)
+			for i := range a.Search {
+				a.Search[i] = fmt.Sprintf("order%d=%012d", i, before)
+			}
+		}
+	}
+	types := func(n int) func(*outbox.Attempt, int) {
+		return func(a *outbox.Attempt, before int) { a.EventType = fmt.Sprintf("order.type_%d", before%n) }
+	}
+	for _, c := range []struct {
+		name      string
+		endpoints int
+		dress     func(*outbox.Attempt, int)
+	}{
+		{"plain", 1, types(1)}, {"types=20", 1, types(20)}, {"plain/endpoints=10", 10, types(1)}, {"types=20/endpoints=10", 10, types(20)},
+		{"search=1", 1, terms(1)}, {"search=4", 1, terms(4)}, {"headers", 1, withHeaders},
+	} {
+		b.Run(c.name, func(b *testing.B) { benchmarkRecord(b, url, conn, 256, c.endpoints, c.dress) })
+	}
+}
+
+// withHeaders gives an attempt the headers of a request as Tailpost sends it, and of an answer as
+// a receiver behind a proxy gives it.
+func withHeaders(a *outbox.Attempt, before int) {
+	a.RequestHeaders = map[string]string{
+		"content-type": "application/json", "user-agent": "Tailpost/1.0", "webhook-id": a.EventID, "webhook-timestamp": strconv.Itoa(1_795_839_090 + before),
+		"webhook-signature": "[redacted]", "content-length": "512", "host": "example.com",
+	}
+	a.ResponseHeaders = map[string]string{
+		"content-type": "application/json; charset=utf-8", "date": "Sat, 28 Nov 2026 04:11:30 GMT", "server": "nginx", "content-length": "60", "connection": "keep-alive",
+		"x-request-id": a.EventID, "strict-transport-security": "max-age=63072000; includeSubDomains",
+	}
 }
 
 func BenchmarkRecord(b *testing.B) {

@@ -44,7 +44,8 @@ type Series struct {
 // over thousands they would take most of the time.
 const seriesStartSQL = `
 WITH hours AS (
-    SELECT s.*, date_bin(@step::interval, s.hour, @from::timestamptz) AS at
+    SELECT s.endpoint_id, date_bin(@step::interval, s.hour, @from::timestamptz) AS at, s.attempts, s.delivered, s.failed, s.dead, s.duration_ms_sum,
+           CASE WHEN @timed THEN s.buckets END AS buckets, CASE WHEN NOT @by_endpoint THEN s.classes END AS classes
     FROM tailpost.endpoint_stats AS s
     WHERE s.hour >= @from
       AND s.hour < @to`
@@ -86,9 +87,12 @@ func (s attempts) Series(ctx context.Context, q SeriesQuery) (series []Series, e
 			"tenant": q.Tenant, "endpoints": append([]string{}, q.EndpointIDs...), "from": q.From, "to": q.To, "step": q.Step,
 			"by_endpoint": q.By == ByEndpoint, "most": q.Most, "timed": q.timed(),
 		}
-		if q.all() && q.By != ByEndpoint {
+		switch {
+		case q.all() && q.By == ByEndpoint:
+			series, err = seriesOfTop(ctx, tx, &q, args)
+		case q.all():
 			series, err = seriesOfAll(ctx, tx, args)
-		} else {
+		default:
 			series, err = seriesOfEndpoints(ctx, tx, &q, args)
 		}
 		switch {
@@ -103,6 +107,33 @@ func (s attempts) Series(ctx context.Context, q SeriesQuery) (series []Series, e
 		return nil
 	})
 	return series, err
+}
+
+// topSQL finds the endpoints with the most attempts. Of thousands nothing else is read by the hour.
+const topSQL = `
+SELECT c.endpoint_id
+FROM tailpost.endpoint_stats AS c
+WHERE c.hour >= @from
+  AND c.hour < @to
+GROUP BY c.endpoint_id
+ORDER BY sum(c.attempts) DESC, c.endpoint_id
+LIMIT @most`
+
+// seriesOfTop reads the series of those of all endpoints that have the most attempts, and one
+// without a name of the others.
+func seriesOfTop(ctx context.Context, tx pgx.Tx, q *SeriesQuery, args pgx.NamedArgs) ([]Series, error) {
+	top, err := many(ctx, tx, topSQL, args, pgx.RowTo[string])
+	if err != nil || len(top) == 0 {
+		return nil, err
+	}
+	some := *q
+	some.EndpointIDs, args["endpoints"] = top, top
+	series, err := seriesOfEndpoints(ctx, tx, &some, args)
+	if err != nil || len(top) < q.Most {
+		return series, err
+	}
+	whole, err := seriesOfAll(ctx, tx, args)
+	return append(series, rest(whole, series)...), err
 }
 
 // seriesOfEndpoints reads series from the rows of endpoints.
