@@ -5,7 +5,6 @@ import (
 	"database/sql"
 	"encoding/json"
 	"fmt"
-	"slices"
 
 	"github.com/jackc/pgx/v5"
 
@@ -14,45 +13,22 @@ import (
 	"github.com/tailpost/tailpost/outbox/schema"
 )
 
-// exampleTB lets an example have a database of its own, as a test has: run undoes everything.
-type exampleTB struct {
-	name     string
-	ctx      context.Context
-	cleanups []func()
-}
-
-func (e *exampleTB) Helper()                  {}
-func (e *exampleTB) Name() string             { return e.name }
-func (e *exampleTB) Context() context.Context { return e.ctx }
-func (e *exampleTB) Cleanup(f func())         { e.cleanups = append(e.cleanups, f) }
-func (e *exampleTB) Errorf(format string, args ...any) {
-	panic(fmt.Sprintf(format, args...))
-}
-
-func (e *exampleTB) Fatalf(format string, args ...any) {
-	panic(fmt.Sprintf(format, args...))
-}
-
 // withDatabase runs f with a fresh database that has what ddl makes and, unless ddl is empty,
 // schema tailpost.
 func withDatabase(name, ddl string, f func(ctx context.Context, conn *pgx.Conn, databaseURL string) error) {
-	e := &exampleTB{name: "Example" + name, ctx: context.Background()}
-	defer func() {
-		for _, cleanup := range slices.Backward(e.cleanups) {
-			cleanup()
-		}
-	}()
+	e, cleanup := pgtest.ExampleTB(context.Background(), name)
+	defer cleanup()
 	db := pgtest.NewDB(e)
 	conn := db.Conn(e)
 	if ddl != "" {
-		if _, err := schema.Migrate(e.ctx, conn, schema.MigrateOptions{Mapping: outbox.DefaultMapping()}); err != nil {
+		if _, err := schema.Migrate(e.Context(), conn, schema.MigrateOptions{Mapping: outbox.DefaultMapping()}); err != nil {
 			panic(err)
 		}
-		if _, err := conn.PgConn().Exec(e.ctx, ddl).ReadAll(); err != nil {
+		if _, err := conn.PgConn().Exec(e.Context(), ddl).ReadAll(); err != nil {
 			panic(err)
 		}
 	}
-	if err := f(e.ctx, conn, db.URL); err != nil {
+	if err := f(e.Context(), conn, db.URL); err != nil {
 		panic(err)
 	}
 }

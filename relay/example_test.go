@@ -123,26 +123,9 @@ func awaitDelivering(r *relay.Relay, done <-chan error) {
 
 // exampleDatabase makes a migrated database.
 func exampleDatabase(ctx context.Context) (*pgtest.DB, func()) {
-	tb := &exampleTB{ctx: context.WithoutCancel(ctx)}
+	tb, cleanup := pgtest.ExampleTB(context.WithoutCancel(ctx), "Relay")
 	db := pgtest.NewDB(tb)
 	_, err := schema.Migrate(ctx, db.Conn(tb), schema.MigrateOptions{Mapping: outbox.DefaultMapping()})
 	check(err)
-	return db, func() {
-		for _, f := range slices.Backward(tb.cleanups) {
-			f()
-		}
-	}
+	return db, cleanup
 }
-
-// exampleTB lets an example have a database as a test has one.
-type exampleTB struct {
-	ctx      context.Context
-	cleanups []func()
-}
-
-func (e *exampleTB) Helper()                           {}
-func (e *exampleTB) Name() string                      { return "ExampleRelay" }
-func (e *exampleTB) Context() context.Context          { return e.ctx }
-func (e *exampleTB) Cleanup(f func())                  { e.cleanups = append(e.cleanups, f) }
-func (e *exampleTB) Errorf(format string, args ...any) { panic(fmt.Sprintf(format, args...)) }
-func (e *exampleTB) Fatalf(format string, args ...any) { panic(fmt.Sprintf(format, args...)) }

@@ -81,11 +81,6 @@ func RefusedValue(err error) bool {
 	return Is(err, NotInRepertoire, UntranslatableText, InvalidText, InvalidTime, TimeOutOfRange, NumberOutOfRange)
 }
 
-// NotMigrated reports whether a table, column or function of Tailpost's schema is missing.
-func NotMigrated(err error) bool {
-	return Is(err, UndefinedTable, UndefinedColumn, UndefinedFunction, NoSchema)
-}
-
 // Verdict is what an error means for whoever ran into it.
 type Verdict int
 

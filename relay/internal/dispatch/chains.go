@@ -13,7 +13,7 @@ import (
 // there are.
 type chains struct {
 	byKey  map[string]*chain
-	agenda chainAgenda
+	agenda agenda[*chain]
 }
 
 func newChains() *chains { return &chains{byKey: make(map[string]*chain)} }
@@ -126,36 +126,5 @@ func (cs *chains) clear() {
 	cs.agenda = nil
 }
 
-// chainAgenda is a heap of chains, the one that is due first at its top.
-type chainAgenda []*chain
-
-// unplanned is the place of a chain that is not on the agenda.
-const unplanned = -1
-
-func (a *chainAgenda) Len() int           { return len(*a) }
-func (a *chainAgenda) Less(i, j int) bool { return (*a)[i].next.Before((*a)[j].next) }
-func (a *chainAgenda) Swap(i, j int) {
-	s := *a
-	s[i], s[j] = s[j], s[i]
-	s[i].at, s[j].at = i, j
-}
-
-// Push implements heap.Interface.
-func (a *chainAgenda) Push(x any) {
-	c, ok := x.(*chain)
-	if !ok {
-		panic("dispatch: only chains are on the agenda")
-	}
-	c.at = len(*a)
-	*a = append(*a, c)
-}
-
-// Pop implements heap.Interface.
-func (a *chainAgenda) Pop() any {
-	last := len(*a) - 1
-	c := (*a)[last]
-	(*a)[last] = nil
-	*a = (*a)[:last]
-	c.at = unplanned
-	return c
-}
+func (c *chain) due() time.Time { return c.next }
+func (c *chain) moved(to int)   { c.at = to }

@@ -15,7 +15,7 @@ type loader struct {
 	signal chan struct{} // capacity 1
 
 	mu    sync.Mutex
-	heap  agenda
+	heap  agenda[*appointment]
 	index map[*lane]*appointment
 }
 
@@ -131,32 +131,5 @@ func (ld *loader) failed(ctx context.Context, l *lane, err error, message string
 	}
 }
 
-// agenda is a heap of appointments, earliest first.
-type agenda []*appointment
-
-func (a *agenda) Len() int           { return len(*a) }
-func (a *agenda) Less(i, j int) bool { return (*a)[i].at.Before((*a)[j].at) }
-func (a *agenda) Swap(i, j int) {
-	s := *a
-	s[i], s[j] = s[j], s[i]
-	s[i].pos, s[j].pos = i, j
-}
-
-// Push implements heap.Interface.
-func (a *agenda) Push(x any) {
-	ap, ok := x.(*appointment)
-	if !ok {
-		panic("dispatch: only appointments are on the agenda")
-	}
-	ap.pos = len(*a)
-	*a = append(*a, ap)
-}
-
-// Pop implements heap.Interface.
-func (a *agenda) Pop() any {
-	last := len(*a) - 1
-	ap := (*a)[last]
-	(*a)[last] = nil
-	*a = (*a)[:last]
-	return ap
-}
+func (a *appointment) due() time.Time { return a.at }
+func (a *appointment) moved(to int)   { a.pos = to }

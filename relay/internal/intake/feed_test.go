@@ -14,14 +14,14 @@ import (
 )
 
 // apiRow is the row of an endpoint that was made through the API.
-func apiRow(id string) []outbox.Value {
-	row := endpointRow(id, "active")
+func apiRow(id, name, status string) []outbox.Value {
+	row := endpointRow(id, status)
 	for i, column := range endpointColumns {
 		switch column {
 		case "source":
 			row[i] = textValue(ledger.SourceAPI)
 		case "name":
-			row[i] = textValue(id)
+			row[i] = textValue(name)
 		case "subscriptions":
 			row[i] = textValue("[]")
 		case "policy":
@@ -38,7 +38,7 @@ func TestChangesOfEndpointsDoNotPileUp(t *testing.T) {
 	b := setupIntake(t, postgres.EventsOptions{})
 	b.transaction(t, 100, func() {
 		for i := range endpoints {
-			require.NoError(t, b.events.Change(postgres.Insert, endpointTable, apiRow(fmt.Sprint("ep_", i))))
+			require.NoError(t, b.events.Change(postgres.Insert, endpointTable, apiRow(fmt.Sprint("ep_", i), "crm", "active")))
 		}
 	})
 	sum := 0
@@ -54,7 +54,9 @@ func TestChangesOfEndpointsDoNotPileUp(t *testing.T) {
 func TestAnEndpointThatCannotBeUsedIsBlocked(t *testing.T) {
 	t.Parallel()
 	b := setupIntake(t, postgres.EventsOptions{})
-	b.transaction(t, 100, func() { require.NoError(t, b.events.Change(postgres.Insert, endpointTable, apiRow("ep_1"))) })
+	b.transaction(t, 100, func() {
+		require.NoError(t, b.events.Change(postgres.Insert, endpointTable, apiRow("ep_1", "ep_1", "active")))
+	})
 	require.Len(t, b.changes, 1)
 	e := b.changes[0][0].Endpoint
 	require.True(t, e.Blocked)

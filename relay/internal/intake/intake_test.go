@@ -239,22 +239,7 @@ func TestRowsOfEndpointsTakeEffectAtTheirPlace(t *testing.T) {
 func TestAnEndpointHasItsStatusBehindWhatItIs(t *testing.T) {
 	t.Parallel()
 	b := setupIntake(t, postgres.EventsOptions{})
-	row := func(name, status string) []outbox.Value {
-		row := endpointRow("ep_1", status)
-		for i, column := range endpointColumns {
-			switch column {
-			case "source":
-				row[i] = textValue(ledger.SourceAPI)
-			case "name":
-				row[i] = textValue(name)
-			case "subscriptions":
-				row[i] = textValue("[]")
-			case "policy":
-				row[i] = textValue("{}")
-			}
-		}
-		return row
-	}
+	row := func(name, status string) []outbox.Value { return apiRow("ep_1", name, status) }
 	require.Equal(t, []string{
 		"take " + idOne + " at 100/0", "change ep_1 before 1, gone false", "take " + idTwo + " at 100/1",
 		"change ep_1 before 2, gone false", "ep_1 is paused", "moved 110", "change ep_1 before 2, gone true",

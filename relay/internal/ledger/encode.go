@@ -218,20 +218,8 @@ func (w *encoder) stats(rows []hourStats) {
 	column(w, oidInt8, rows, func(s *hourStats) { w.int8(s.failed) })
 	column(w, oidInt8, rows, func(s *hourStats) { w.int8(s.dead) })
 	column(w, oidFloat8, rows, func(s *hourStats) { w.float8(s.durationMS) })
-	at := w.array(oidInt8, len(rows)*bucketCount)
-	for i := range rows {
-		for _, n := range rows[i].buckets {
-			w.int8(n)
-		}
-	}
-	w.arrayEnd(at)
-	at = w.array(oidInt8, len(rows)*classCount)
-	for i := range rows {
-		for _, n := range rows[i].classes {
-			w.int8(n)
-		}
-	}
-	w.arrayEnd(at)
+	counts(w, rows, func(s *hourStats) []int64 { return s.buckets[:] })
+	counts(w, rows, func(s *hourStats) []int64 { return s.classes[:] })
 	w.run()
 }
 
@@ -244,13 +232,7 @@ func (w *encoder) types(rows []typeStats) {
 	column(w, oidInt8, rows, func(s *typeStats) { w.int8(s.delivered) })
 	column(w, oidInt8, rows, func(s *typeStats) { w.int8(s.failed) })
 	column(w, oidInt8, rows, func(s *typeStats) { w.int8(s.dead) })
-	at := w.array(oidInt8, len(rows)*classCount)
-	for i := range rows {
-		for _, n := range rows[i].classes {
-			w.int8(n)
-		}
-	}
-	w.arrayEnd(at)
+	counts(w, rows, func(s *typeStats) []int64 { return s.classes[:] })
 	w.run()
 }
 
@@ -330,6 +312,21 @@ func column[T any](w *encoder, oid int32, rows []T, value func(*T)) {
 	at := w.array(oid, len(rows))
 	for i := range rows {
 		value(&rows[i])
+	}
+	w.arrayEnd(at)
+}
+
+// counts writes one array parameter with the counters of all rows, row after row.
+func counts[T any](w *encoder, rows []T, of func(*T) []int64) {
+	n := 0
+	for i := range rows {
+		n += len(of(&rows[i]))
+	}
+	at := w.array(oidInt8, n)
+	for i := range rows {
+		for _, count := range of(&rows[i]) {
+			w.int8(count)
+		}
 	}
 	w.arrayEnd(at)
 }

@@ -13,6 +13,17 @@ func (s *site) routes() {
 	s.open("find", findAnything)
 
 	s.open("{$}", showOverview)
+	s.endpointRoutes()
+	s.open("events", listEvents)
+	s.open("events/{id}", showEvent)
+
+	s.deliveryRoutes()
+	s.otherRoutes()
+	s.open("", showNothing)
+}
+
+// endpointRoutes are those of endpoints and of what was sent to them, which both sites have.
+func (s *site) endpointRoutes() {
 	s.open("endpoints", listEndpoints)
 	s.open("endpoints/new", newEndpoint)
 	s.act("endpoints/new", createEndpoint)
@@ -29,12 +40,6 @@ func (s *site) routes() {
 	s.open("log", showLog)
 	s.open("log/stream", streamLog)
 	s.open("attempt", showAttempt)
-	s.open("events", listEvents)
-	s.open("events/{id}", showEvent)
-
-	s.deliveryRoutes()
-	s.otherRoutes()
-	s.open("", showNothing)
 }
 
 // deliveryRoutes are those of what is not delivered, and of what sends it again.
@@ -83,22 +88,7 @@ func (s *site) portalRoutes() {
 	s.open("help", showHelp)
 
 	s.open("{$}", toPlace)
-	s.open("endpoints", listEndpoints)
-	s.open("endpoints/new", newEndpoint)
-	s.act("endpoints/new", createEndpoint)
-	s.act("endpoints/check", checkExpressions)
-	s.open("endpoints/{id}", showEndpoint)
-	s.open("endpoints/{id}/log", showEndpointLog)
-	s.open("endpoints/{id}/edit", editEndpoint)
-	s.act("endpoints/{id}/edit", saveEndpoint)
-	s.open("endpoints/{id}/test", testForm)
-	s.act("endpoints/{id}/test", sendTest)
-	s.open("endpoints/{id}/confirm/{act}", confirmEndpoint)
-	s.act("endpoints/{id}/confirm/{act}", actOnEndpoint)
-
-	s.open("log", showLog)
-	s.open("log/stream", streamLog)
-	s.open("attempt", showAttempt)
+	s.endpointRoutes()
 	s.act("attempt/resend", resendOne)
 	s.open("catalogue", showCatalogue)
 	s.open("catalogue/types/{name}", showEventType)
