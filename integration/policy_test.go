@@ -176,24 +176,32 @@ func TestADeadDeliveryHoldsItsKeyWhereAsked(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
 	var healthy atomic.Bool
-	b.receiver.On("/erp", func(_ context.Context, _ http.ResponseWriter, r kit.Request) int {
-		if bytes.Contains(r.Body, []byte("poison")) && !healthy.Load() {
-			return http.StatusInternalServerError
-		}
-		return http.StatusOK
-	})
+	for _, path := range []string{"/erp", "/strict"} {
+		b.receiver.On(path, func(_ context.Context, _ http.ResponseWriter, r kit.Request) int {
+			if bytes.Contains(r.Body, []byte("poison")) && !healthy.Load() {
+				return http.StatusInternalServerError
+			}
+			return http.StatusOK
+		})
+	}
 	options := kit.Options{Config: b.db.Config(b.endpoint("erp", `
   ordering = "key"
   on_dead  = "hold"
-  retry { schedule = ["20ms"] }`))}
+  retry { schedule = ["20ms"] }
+  subscription { events = ["order.changed"] }`), b.endpoint("strict", `
+  ordering = "strict"
+  on_dead  = "hold"
+  retry { schedule = ["20ms"] }
+  subscription { events = ["strict"] }`))}
 	relay := kit.StartDelivering(t, options)
 	event := func(key, payload string) outbox.Event {
 		ev := kit.Event("order.changed", payload)
 		ev.Key = key
 		return ev
 	}
-	first := b.db.Insert(t, event("a", `"poison"`), event("b", `"poison"`), event("a", `1`), event("b", `2`), event("c", `3`))
-	b.db.AwaitCount(t, 2, "SELECT count(*) FROM tailpost.delivery WHERE state = 'dead'")
+	first := b.db.Insert(t, event("a", `"poison"`), event("b", `"poison"`), event("a", `1`), event("b", `2`), event("c", `3`),
+		event("d", `"poison"`), kit.Event("strict", `"poison"`))
+	b.db.AwaitCount(t, 4, "SELECT count(*) FROM tailpost.delivery WHERE state = 'dead'")
 	b.receiver.AwaitIDs(t, "/erp", first[4])
 	more := b.db.Insert(t, event("a", `4`), event("c", `5`))
 	b.receiver.AwaitIDs(t, "/erp", more[1])
@@ -202,20 +210,22 @@ func TestADeadDeliveryHoldsItsKeyWhereAsked(t *testing.T) {
 	require.Zero(t, relay.Stop(t))
 
 	relay = kit.StartDelivering(t, options)
-	more = append(more, b.db.Insert(t, event("b", `6`), event("c", `7`))...)
+	more = append(more, b.db.Insert(t, event("b", `6`), event("c", `7`), event("d", `8`), kit.Event("strict", `9`))...)
 	b.receiver.AwaitIDs(t, "/erp", more[3])
-	b.db.AwaitCount(t, 4, held)
+	b.db.AwaitCount(t, 6, held)
 	b.db.AwaitConfirmed(t, b.db.LSN(t))
-	for _, id := range []string{first[2], first[3], more[0], more[2]} {
+	for _, id := range []string{first[2], first[3], more[0], more[2], more[4]} {
 		require.NotContains(t, b.receiver.IDs("/erp"), id, "what follows a dead delivery waits")
 	}
+	require.NotContains(t, b.receiver.IDs("/strict"), more[5])
 	require.Zero(t, relay.Stop(t))
 
-	// One is resent, the other one discarded.
+	// All but one are resent, that one is discarded.
 	healthy.Store(true)
-	b.db.Run(t, "UPDATE tailpost.delivery SET state = 'pending', next_attempt_at = now() WHERE event_id = $1", first[0])
 	b.db.Run(t, "DELETE FROM tailpost.delivery WHERE event_id = $1", first[1])
+	b.db.Run(t, "UPDATE tailpost.delivery SET state = 'pending', next_attempt_at = now() WHERE state = 'dead'")
 	kit.StartDelivering(t, options)
 	b.db.AwaitEmptyQueue(t)
-	requireOrder(t, b, "erp", map[string][]string{"a": {first[0], first[2], more[0]}, "b": {first[3], more[2]}})
+	requireOrder(t, b, "erp", map[string][]string{"a": {first[0], first[2], more[0]}, "b": {first[3], more[2]}, "d": {first[5], more[4]}})
+	requireOrder(t, b, "strict", map[string][]string{"": {first[6], more[5]}})
 }

@@ -54,3 +54,22 @@ func TestRejectedRowsAreReadAgain(t *testing.T) {
 		})
 	}
 }
+
+// What an endpoint has of an event it does not get again when the event is read again for everyone.
+func TestRejectedRowsGoToWhoHasNone(t *testing.T) {
+	t.Parallel()
+	b := setupQueue(t)
+	had, waits := b.endpoint(t, ""), b.endpoint(t, "")
+	b.exec(t, "ALTER TABLE public.outbox RENAME COLUMN type TO kind")
+	b.exec(t, "INSERT INTO public.outbox (id, kind, payload) VALUES ($1, 'order.created', '{}')", eventID(1))
+	b.awaitCount(t, 1, "SELECT count(*) FROM tailpost.delivery WHERE endpoint_id = '*' AND state = 'dead'")
+	b.exec(t, "ALTER TABLE public.outbox RENAME COLUMN kind TO type")
+	b.exec(t, `INSERT INTO tailpost.attempt (event_id, event_type, endpoint_id, number, trigger, url, outcome, status_code, duration_ms, attempted_at, commit_lsn)
+		VALUES ($1, 'order.created', $2, 1, 'replay', 'https://example.com/in', 'delivered', 200, 1, now(), '0/10')`, eventID(1), had)
+	b.post(t, "/v1/deliveries/resend", `{"all": true}`)
+	require.Equal(t, eventID(1), b.next(t))
+	b.awaitCount(t, 0, "SELECT count(*) FROM tailpost.delivery")
+	for id, want := range map[string]int{had: 1, waits: 1} {
+		require.Equal(t, want, b.count(t, "SELECT count(*) FROM tailpost.attempt WHERE endpoint_id = $1", id))
+	}
+}

@@ -135,3 +135,20 @@ func TestReplaySaysWhatItCannotRead(t *testing.T) {
 	require.InDelta(t, 1, replay["queued"], 0)
 	require.Equal(t, "Rows of the range that are no events, and not replayed: 1.", replay["note"])
 }
+
+// A replay without types delivers what the endpoint wants, filters and all, and nothing else.
+func TestReplayDeliversWhatTheEndpointWants(t *testing.T) {
+	t.Parallel()
+	b := setupQueue(t)
+	id := b.endpoint(t, `, "events": ["order.*"], "where": "event.data.total > 10"`)
+	for n, row := range [][2]string{{"order.created", "11"}, {"order.created", "9"}, {"user.created", "11"}} {
+		b.exec(t, "INSERT INTO public.outbox (id, type, payload) VALUES ($1, $2, json_build_object('total', $3::text::int)::jsonb)", eventID(n), row[0], row[1])
+	}
+	require.Equal(t, eventID(0), b.next(t))
+	b.awaitCount(t, 1, "SELECT count(*) FROM tailpost.attempt WHERE outcome = 'delivered'")
+	replay := b.replayed(t, id)
+	require.InDelta(t, 1, replay["queued"], 0)
+	require.Equal(t, eventID(0), b.next(t))
+	b.awaitCount(t, 0, "SELECT count(*) FROM tailpost.delivery")
+	require.Equal(t, 2, b.count(t, "SELECT count(*) FROM tailpost.attempt"))
+}

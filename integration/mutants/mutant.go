@@ -25,7 +25,8 @@ func all() []mutant {
 		accessMutants, agingMutants, apiMutants, configMutants, coreMutants, dispatchMutants,
 		faultMutants, healMutants, judgeMutants, holdMutants, http2Mutants, ledgerMutants, linkMutants, operateMutants,
 		outboxMutants, panelMutants, payloadMutants, portalMutants, processMutants, queryMutants,
-		queueMutants, reachMutants, schemaMutants, searchMutants, signatureMutants, sourceMutants, strangersMutants,
+		queueMutants, reachMutants, schemaMutants, searchMutants, secondStrangersMutants, secondStrangersOuterMutants,
+		signatureMutants, sourceMutants, strangersMutants,
 		telemetryMutants, tracingMutants, webhookMutants, wireMutants,
 	)
 }

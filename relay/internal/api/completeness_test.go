@@ -19,6 +19,9 @@ func TestCompletenessTellsTheMissingFromTheUnwanted(t *testing.T) {
 	b := setup(t, nil)
 	b.exec(t, "CREATE INDEX ON public.outbox (created_at)")
 	id := b.post(t, "/v1/endpoints", map[string]any{"url": "https://a.example", "events": []string{"order.*"}, "where": "event.data.total > 10"}).is(http.StatusCreated).text("id")
+	// One that the configuration has no more wants nothing.
+	b.exec(t, `INSERT INTO tailpost.endpoint (id, name, url, subscriptions, policy, status, disabled_reason, source, created_at, updated_at)
+		VALUES ('gone', 'gone', 'https://b.example', '[{"events":[]}]', '{}', 'disabled', 'removed from the configuration', 'config', now(), now())`)
 	b.exec(t, "UPDATE tailpost.endpoint SET created_at = now() - interval '1 day'")
 	b.exec(t, "ALTER TABLE tailpost.endpoint DISABLE TRIGGER note_routing")
 	b.exec(t, "UPDATE tailpost.endpoint SET routed_since = now() - interval '50 minutes'")

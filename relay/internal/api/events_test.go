@@ -118,10 +118,12 @@ func TestTheStateOfAnEventIsThatOfTheCallersEndpoints(t *testing.T) {
 	b.exec(t, "INSERT INTO public.outbox (id, type, tenant, payload) VALUES ($1, 'order.created', 'acme', '{}')", event)
 	b.insertDelivery(t, event, operators, "pending", 16)
 	b.attempted(t, event, own, "stream")
-	state := func(key string) []any {
-		got := b.do(t, call{key: key, method: http.MethodGet, path: "/v1/events"}).is(http.StatusOK)
-		return []any{got.at("data.0.state"), got.at("data.0.delivered"), got.at("data.0.pending")}
+	for _, path := range []string{"/v1/events", "/v1/events?id=" + event} {
+		state := func(key string) []any {
+			got := b.do(t, call{key: key, method: http.MethodGet, path: path}).is(http.StatusOK)
+			return []any{got.at("data.0.state"), got.at("data.0.delivered"), got.at("data.0.pending")}
+		}
+		require.Equal(t, []any{"pending", 1, 1}, state(adminKey), path)
+		require.Equal(t, []any{"delivered", 1, 0}, state(acme), path)
 	}
-	require.Equal(t, []any{"pending", 1, 1}, state(adminKey))
-	require.Equal(t, []any{"delivered", 1, 0}, state(acme))
 }

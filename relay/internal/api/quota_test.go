@@ -28,6 +28,9 @@ func TestATenantHasNoMoreThanItsQuotas(t *testing.T) {
 		maps.Copy(body, more)
 		return b.do(t, call{key: key, method: http.MethodPost, path: "/v1/endpoints", body: body})
 	}
+	// What the configuration has for the tenant is the operator's own.
+	b.exec(t, `INSERT INTO tailpost.endpoint (id, tenant, name, url, subscriptions, policy, status, source, created_at, updated_at)
+		VALUES ('erp', 'acme', 'erp', 'https://example.com/in', '[{"events":[]}]', '{"concurrency":32}', 'active', 'config', now(), now())`)
 	first := create(key, nil).is(http.StatusCreated).text("id")
 	got := create(key, map[string]any{"concurrency": 31}).is(http.StatusUnprocessableEntity)
 	require.Contains(t, string(got.Body), "#/concurrency")

@@ -226,7 +226,7 @@ func cancelReplay(ctx context.Context, s *Server, c *query.Change, p *principal,
 		return nil, err
 	}
 	shown, err := cancelling[query.Replay, Replay]{
-		what: "replay", row: &r, operation: &r.Operation, cancel: c.CancelReplay, show: showReplay,
+		what: "replay", tenant: r.Tenant, row: &r, operation: &r.Operation, cancel: c.CancelReplay, show: showReplay,
 	}.run(ctx, c)
 	return &replayOutput{Status: http.StatusOK, Body: shown}, err
 }

@@ -111,6 +111,11 @@ func TestResendRefusesWhatItCannotSend(t *testing.T) {
 		gone(noRow)
 		gone("order-7")
 	}
+	// What another endpoint has, had, or was to have is nothing of this one's.
+	other := b.endpoint(t, "")
+	b.attempted(t, rowOfAcme, other, "stream")
+	b.insertDelivery(t, rowOfNone, other, "pending", 16)
+	b.exec(t, "INSERT INTO tailpost.discarded (event_id, endpoint_id, at) VALUES ($1, $2, now())", rowOfNone, other)
 	// There is a row, but the endpoint never had the event; and the other way round.
 	b.post(t, resendPath, pair(rowOfAcme, id)).is(http.StatusNotFound)
 	b.post(t, resendPath, pair(rowOfNone, id)).is(http.StatusNotFound)
@@ -120,8 +125,9 @@ func TestResendRefusesWhatItCannotSend(t *testing.T) {
 	b.attempted(t, rowOfAcme, id, "stream")
 	b.post(t, resendPath, with(pair(rowOfAcme, id), "state", "dead")).is(http.StatusNotFound)
 	b.post(t, resendPath, with(pair(rowOfAcme, id), "reason", "exhausted")).is(http.StatusNotFound)
-	require.Zero(t, b.count(t, "SELECT count(*) FROM tailpost.delivery"))
+	require.Equal(t, 1, b.count(t, "SELECT count(*) FROM tailpost.delivery"))
 	require.Zero(t, b.count(t, "SELECT count(*) FROM tailpost.audit WHERE action = 'delivery.resend'"), "what is refused is no change")
+	b.insertDelivery(t, rowOfAcme, other, "pending", 16)
 	b.post(t, resendPath, pair(rowOfAcme, id)).is(http.StatusOK)
 }
 

@@ -22,13 +22,14 @@ type tenantWorld struct {
 	replays   map[string][]string
 	resends   map[string][]string
 	keyIDs    map[string][]string
+	links     map[string][]string // of the portal; there are none of none
 }
 
 func newTenantWorld(t *testing.T) *tenantWorld {
 	t.Helper()
 	w := &tenantWorld{
 		bundle: setup(t, nil), keys: map[string]string{}, endpoints: map[string][]string{}, events: map[string][]string{},
-		replays: map[string][]string{}, resends: map[string][]string{}, keyIDs: map[string][]string{},
+		replays: map[string][]string{}, resends: map[string][]string{}, keyIDs: map[string][]string{}, links: map[string][]string{},
 	}
 	for _, tenant := range []string{"", "alpha", "bravo"} {
 		mark := "mark-" + tenant
@@ -57,6 +58,10 @@ func newTenantWorld(t *testing.T) *tenantWorld {
 			key: w.keys[tenant], method: http.MethodPost, path: resendPath, body: map[string]any{"event_types": []string{mark}, "reason": mark},
 		}).is(http.StatusAccepted)
 		w.resends[tenant] = []string{resend.text("id")}
+		if tenant != "" {
+			link := w.post(t, "/v1/portal-links", map[string]any{"tenant": tenant}).is(http.StatusCreated)
+			w.links[tenant] = []string{link.text("id")}
+		}
 	}
 	return w
 }
@@ -71,7 +76,7 @@ func (w *tenantWorld) foreign(tenant string, body []byte) string {
 		if other == "" {
 			mark = "mark-none"
 		}
-		words := slices.Concat([]string{mark}, w.endpoints[other], w.replays[other], w.resends[other], w.keyIDs[other])
+		words := slices.Concat([]string{mark}, w.endpoints[other], w.replays[other], w.resends[other], w.keyIDs[other], w.links[other])
 		for _, word := range words {
 			if strings.Contains(string(body), word) {
 				return word
@@ -137,8 +142,57 @@ func TestNoTenantSeesOrTouchesAnother(t *testing.T) {
 	require.Equal(t, 2, w.count(t, "SELECT count(*) FROM tailpost.resend WHERE selection -> 'event_types' ->> 0 = 'mark-' || tenant"))
 	w.do(t, call{key: w.keys["alpha"], method: http.MethodPost, path: "/v1/resends/" + w.resends["alpha"][0] + "/cancel"}).is(http.StatusOK)
 	require.Equal(t, 1, w.count(t, "SELECT count(*) FROM tailpost.audit WHERE action = 'resend.cancel' AND tenant = 'alpha'"))
+	w.do(t, call{key: w.keys["alpha"], method: http.MethodPost, path: "/v1/replays/" + w.replays["alpha"][0] + "/cancel"}).is(http.StatusOK)
+	seen := w.do(t, call{key: w.keys["alpha"], method: http.MethodGet, path: "/v1/audit"}).is(http.StatusOK)
+	require.Equal(t, "replay.cancel", seen.at("data.0.action"), "what a tenant does, it finds")
 	w.do(t, call{key: w.keys["alpha"], method: http.MethodPost, path: "/v1/deliveries/discard", body: map[string]any{"all": true}}).is(http.StatusOK)
 	require.Equal(t, 4, w.count(t, "SELECT count(*) FROM tailpost.delivery WHERE state = 'dead'"), "only its own two are gone")
+}
+
+// TestEveryOperationKeepsToTheTenant calls all that the document lists, so that a new operation is
+// looked at too: what has an id is found by its own tenant only, and what lists tells nothing of
+// others.
+func TestEveryOperationKeepsToTheTenant(t *testing.T) {
+	t.Parallel()
+	w := newTenantWorld(t)
+	ids := map[string]map[string][]string{
+		"endpoints": w.endpoints, "events": w.events, "replays": w.replays, "resends": w.resends, "keys": w.keyIDs, "portal-links": w.links,
+	}
+	bodies := map[string]any{
+		"put-endpoint": map[string]any{"url": "https://a.example"}, "replace-endpoint": map[string]any{"url": "https://a.example"},
+		"update-endpoint": map[string]any{"name": "stolen"}, "backtest-endpoint": map[string]any{"events": []string{"order.*"}},
+	}
+	looked := 0
+	for template, methods := range w.paths {
+		kind, _, _ := strings.Cut(strings.TrimPrefix(template, "/v1/"), "/")
+		for method, op := range methods {
+			c := call{key: w.keys["alpha"], method: strings.ToUpper(method), path: template, body: bodies[op.OperationID]}
+			if !strings.Contains(template, "{id}") {
+				if c.method == http.MethodGet && op.OperationID != "stream-attempts" && !strings.Contains(template, "{") {
+					require.Empty(t, w.foreign("alpha", w.do(t, c).Body), template)
+					looked++
+				}
+				continue
+			}
+			for _, other := range []string{"", "bravo"} {
+				for _, id := range ids[kind][other] {
+					c.path = strings.ReplaceAll(template, "{id}", id)
+					got := w.do(t, c)
+					require.Equal(t, http.StatusNotFound, got.Status, "%s: %s", op.OperationID, got.Body)
+					looked++
+				}
+			}
+			if c.method == http.MethodGet {
+				c.path = strings.ReplaceAll(template, "{id}", ids[kind]["alpha"][0])
+				require.Empty(t, w.foreign("alpha", w.do(t, c).is(http.StatusOK).Body), op.OperationID)
+			}
+		}
+	}
+	require.Greater(t, looked, 90)
+	for table, want := range map[string]int{"endpoint": 9, "api_key": 4, "portal_link": 2} {
+		require.Equal(t, want, w.count(t, "SELECT count(*) FROM tailpost."+table), table)
+	}
+	require.Equal(t, 9, w.count(t, "SELECT count(*) FROM tailpost.endpoint WHERE version = 1"))
 }
 
 func keysOf(m map[string]bool) func(func(string) bool) {

@@ -292,3 +292,39 @@ func TestAdmission_isShown(t *testing.T) {
 		l.stop()
 	})
 }
+
+// A receiver that does not answer in time gets less at once, as one that says so does; what was
+// answered, however late, or could not be sent says nothing of how much it can take.
+func TestOverload_isWhatIsNotAnsweredInTime(t *testing.T) {
+	t.Parallel()
+	for name, test := range map[string]struct {
+		takes  time.Duration
+		status int
+		less   bool
+	}{
+		"not in time": {time.Second, 0, true}, "late": {time.Second, 500, false}, "no connection": {time.Millisecond, 0, false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				l := newLife(t)
+				e := l.endpoint()
+				e.Config.Concurrency, e.Config.Timeout, e.Config.ParkAfter = 64, time.Second, time.Hour
+				e.Sender = sender(func(ctx context.Context, r *webhook.Request) webhook.Result {
+					pause(ctx, test.takes)
+					a := answer(r, test.status)
+					a.Attempt.Duration = test.takes
+					return a
+				})
+				l.change(e)
+				for i := range 128 {
+					l.event(fmt.Sprint("e", i))
+				}
+				l.later(3 * time.Second)
+				_, less := l.Limited()["ep_1"]
+				require.Equal(t, test.less, less)
+				l.stop()
+			})
+		})
+	}
+}

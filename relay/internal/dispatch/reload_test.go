@@ -111,3 +111,45 @@ func TestReload_withAnotherOrderingGoesOnFromMemory(t *testing.T) {
 		l.stop()
 	})
 }
+
+// What a dead delivery held goes on once dead ones hold nothing any more, and waits again once they
+// do.
+func TestReload_withAnotherOnDeadGoesByThatFromThenOn(t *testing.T) {
+	t.Parallel()
+	for _, ordering := range []config.Ordering{config.OrderingKey, config.OrderingStrict} {
+		t.Run(string(ordering), func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				l := newLife(t)
+				var sent []string
+				e := l.endpoint()
+				e.Streamed, e.Config.Ordering, e.Config.OnDead, e.Config.Retry.Schedule = false, ordering, config.OnDeadHold, nil
+				e.Sender = sender(func(_ context.Context, r *webhook.Request) webhook.Result {
+					sent = append(sent, r.Event.ID)
+					if r.Event.ID == "dies" {
+						return answer(r, 500)
+					}
+					return answer(r, 200)
+				})
+				l.Reload([]dispatch.Endpoint{*e})
+				l.keyed("dies", "k")
+				l.keyed("held", "k")
+				l.later(time.Minute)
+				require.Equal(t, []string{"dies"}, sent)
+
+				e.Config.OnDead = config.OnDeadSkip
+				l.Reload([]dispatch.Endpoint{*e})
+				l.later(time.Minute)
+				require.Equal(t, []string{"dies", "held"}, sent)
+
+				e.Config.OnDead = config.OnDeadHold
+				l.Reload([]dispatch.Endpoint{*e})
+				l.later(time.Minute)
+				l.keyed("held again", "k")
+				l.later(time.Minute)
+				require.Equal(t, []string{"dies", "held"}, sent)
+				l.stop()
+			})
+		})
+	}
+}

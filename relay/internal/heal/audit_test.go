@@ -201,6 +201,26 @@ func TestAuditsComeAtTheirInterval(t *testing.T) {
 	})
 }
 
+// A transaction may commit up to an hour after the time that its rows have: the audit of an interval
+// looks as far back as that behind the one before it.
+func TestAnAuditFindsWhatCommittedLongAfterItsTime(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		b := setupAudit(t, 30*time.Minute)
+		b.run(t, nil)
+		pass(t, time.Minute)
+		b.see(func() { require.Len(t, b.audits, 1) })
+		created := time.Now().Add(-20 * time.Minute)
+		b.insert(created, "before the audit")
+		pass(t, 30*time.Minute)
+		require.ElementsMatch(t, []string{"before the audit>erp", "before the audit>ledger"}, b.sent())
+		b.see(func() {
+			require.Len(t, b.scopes, 2)
+			require.False(t, b.scopes[1].Since.After(created), "the table is asked for it")
+		})
+	})
+}
+
 func TestTheRelayEndsWhereAuditsKeepFindingGaps(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -242,6 +262,7 @@ func TestWhoIsEntitledToWhatAGapHas(t *testing.T) {
 		})
 		b.insert(b.gap.Add(time.Second), "unread")
 		b.insert(b.gap.Add(40*time.Second), "later")
+		b.insert(b.gap.Add(-30*time.Minute), "before anybody wanted it")
 		b.insert(b.gap.Add(-3*time.Hour), "older than the slot")
 		b.see(func() {
 			b.rows = append(b.rows, &row{Event: outbox.Event{ID: "nobody", Type: "nobody", CreatedAt: b.gap}, block: 9})

@@ -143,3 +143,18 @@ func TestABackfillIsNoGap(t *testing.T) {
 	require.False(t, heal.Missed(all, nil, some))
 	require.True(t, heal.Missed(nil, &ledger.Heal{Why: "the slot was missing"}))
 }
+
+// A gap is looked for from an hour before the last of what is known to be settled, or to have been
+// audited, or the beginning of the slot: transactions commit after the times that their rows have.
+func TestAGapBeginsAnHourBeforeWhatIsKnown(t *testing.T) {
+	t.Parallel()
+	noon := time.Date(2026, 3, 14, 12, 0, 0, 0, time.UTC)
+	for name, before := range map[string]ledger.Position{
+		"settled":    {Settled: 7, SettledAt: noon, AuditedAt: noon.Add(-time.Hour), StartedAt: noon.Add(-3 * time.Hour)},
+		"audited":    {Settled: 7, AuditedAt: noon, StartedAt: noon.Add(-3 * time.Hour)},
+		"only begun": {Settled: 7, StartedAt: noon},
+	} {
+		require.Equal(t, ledger.Heal{Why: "the slot was missing", From: 7, Since: noon.Add(-time.Hour), At: noon.Add(time.Hour)},
+			heal.After(before, "the slot was missing", noon.Add(time.Hour)), name)
+	}
+}

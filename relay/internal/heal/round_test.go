@@ -196,3 +196,28 @@ func TestRowsThatDoNotSayTheirTimeAreCountedAtABoundedCost(t *testing.T) {
 		})
 	})
 }
+
+// Of an event as old as the attempts that are kept nobody knows whether it was delivered: neither a
+// gap nor an interval brings it again.
+func TestAnAuditLeavesAloneWhatIsOlderThanTheAttempts(t *testing.T) {
+	t.Parallel()
+	for name, gap := range map[string]bool{"a gap": true, "an interval": false} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				b := setupAudit(t, 30*time.Minute)
+				b.Attempts = 2 * time.Hour
+				b.Auditor = heal.NewAuditor(b.AuditorOptions)
+				b.insert(time.Now().Add(-100*time.Minute), "its attempts are gone")
+				b.insert(time.Now().Add(-10*time.Minute), "lost")
+				if gap {
+					b.run(t, b.due())
+				} else {
+					b.run(t, nil)
+				}
+				pass(t, 31*time.Minute)
+				require.ElementsMatch(t, []string{"lost>erp", "lost>ledger"}, b.sent())
+			})
+		})
+	}
+}

@@ -7,6 +7,9 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/require"
+	h2 "golang.org/x/net/http2"
+
+	"github.com/tailpost/tailpost/relay/internal/http2"
 )
 
 // TestErrSaysWhyAConnectionEnded before anybody could use it.
@@ -62,5 +65,41 @@ func TestIdleIsTold(t *testing.T) {
 			require.NoError(t, r.err)
 			require.Equal(t, 7*time.Second, r.idle)
 		}
+	})
+}
+
+// TestAPlaceOnAConnectionThatEnds: a request that had its place before the peer said that it takes no
+// more, or went away, is not sent there, and may go elsewhere at once; one that retires for reasons
+// of ours takes it.
+func TestAPlaceOnAConnectionThatEnds(t *testing.T) {
+	t.Parallel()
+	for name, ends := range map[string]func(p *peer) error{
+		"said so":   func(p *peer) error { return p.WriteGoAway(0, h2.ErrCodeNo, nil) },
+		"went away": func(p *peer) error { return p.conn.Close() },
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			c, p := connect(t)
+			p.hello(t)
+			require.True(t, c.Reserve())
+			require.NoError(t, ends(p))
+			require.Eventually(t, c.Closed, 30*time.Second, time.Millisecond)
+			var broken *http2.Error
+			require.ErrorAs(t, do(t.Context(), c, 5*time.Second, nil).err, &broken)
+			require.True(t, broken.Unread)
+			_, err := p.read()
+			require.Error(t, err, "nothing was sent")
+		})
+	}
+	t.Run("retires", func(t *testing.T) {
+		t.Parallel()
+		c, p := connect(t)
+		p.hello(t)
+		require.True(t, c.Reserve())
+		c.Retire()
+		out := make(chan result, 1)
+		go func() { out <- do(t.Context(), c, time.Minute, nil) }()
+		require.NoError(t, p.head(p.next(t).stream, true, ":status", "200"))
+		require.Equal(t, 200, (<-out).Status)
 	})
 }

@@ -165,6 +165,28 @@ func TestSealedEncodesAndDecodes(t *testing.T) {
 	}
 }
 
+// TestTokenURLs: what a token's URL may have of a secret is sealed with the others, and stands
+// nowhere else.
+func TestTokenURLs(t *testing.T) {
+	t.Parallel()
+	const url = "https://login.example/token?api_key=hunter2"
+	e := config.Endpoint{ID: "ep_1", Auth: config.Auth{Kind: config.AuthOAuth2, TokenURL: url, ClientID: "shop", Secret: config.NewSecret("hunter3")}}
+	subs, policy, err := ledger.EncodeEndpoint(e)
+	require.NoError(t, err)
+	require.NotContains(t, string(policy), "hunter")
+	require.Contains(t, string(policy), "https://login.example/token?[redacted]")
+	sealed, err := ledger.EncodeSealed(ledger.Sealed{Secrets: []ledger.EndpointSecret{{Secret: config.NewSecret("whsec_new")}}, Auth: e.Auth})
+	require.NoError(t, err)
+	row := &ledger.EndpointRow{ID: "ep_1", Subscriptions: subs, Policy: policy}
+	got, err := ledger.DecodeEndpoint(*row)
+	require.NoError(t, err)
+	opened, err := ledger.DecodeSealed(row, sealed)
+	require.NoError(t, err)
+	opened.Give(&got)
+	require.Equal(t, url, got.Auth.TokenURL)
+	require.Equal(t, "hunter3", got.Auth.Secret.Reveal())
+}
+
 func TestSecretPrefixTellsNothingOfAShortSecret(t *testing.T) {
 	t.Parallel()
 	require.Equal(t, "whsec_MfKQ9r", ledger.SecretPrefix(config.NewSecret("whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw")))

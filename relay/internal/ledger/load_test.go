@@ -391,6 +391,40 @@ func TestOrderedLoads_beginWithTheFirstCommitWhateverIsDue(t *testing.T) {
 	require.Equal(t, "k1", heads[0].EventID)
 }
 
+// All that follows the first dead one of a key waits for it, however many die before somebody
+// looks, and what others have holds nothing.
+func TestOrderedLoads_haveTheFirstOfTheDead(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	hold := take(t, b.ledger)
+	var park []outbox.Delivery
+	for i, id := range []string{"d1", "p2", "d3", "p4"} {
+		d := pending(id, "erp", "k", outbox.LSN(i+2), time.Time{})
+		if id[0] == 'd' {
+			d.State = outbox.StateDead
+		}
+		park = append(park, d)
+	}
+	foreign := pending("d0", "crm", "k", 1, time.Time{})
+	foreign.State = outbox.StateDead
+	require.NoError(t, b.ledger.Record(t.Context(), hold, &ledger.Batch{Park: append(park, foreign)}))
+	ds, _, err := b.ledger.InKeyOrder(t.Context(), "erp", []string{"k"}, 10, true)
+	require.NoError(t, err)
+	require.Equal(t, []string{"d1", "p2", "p4"}, ids(ds))
+	ds, err = b.ledger.InOrder(t.Context(), "erp", 10, true)
+	require.NoError(t, err)
+	require.Equal(t, []string{"d1", "p2", "p4"}, ids(ds))
+	for name, heads := range map[string]func(context.Context, string, bool) ([]ledger.KeyHead, error){
+		"of keys": b.ledger.KeyHeads, "of all": b.ledger.First,
+	} {
+		head, err := heads(t.Context(), "erp", true)
+		require.NoError(t, err)
+		require.Len(t, head, 1, name)
+		require.Equal(t, "d1", head[0].EventID, name)
+		require.EqualValues(t, 4, head[0].Count, name)
+	}
+}
+
 func TestEnsurePartitions_asksOnceADay(t *testing.T) {
 	t.Parallel()
 	b := setup(t)

@@ -320,3 +320,23 @@ func TestReplayThatIsCancelledQueuesNoMore(t *testing.T) {
 	require.Equal(t, 1, b.count(t, "SELECT count(*) FROM tailpost.delivery"))
 	require.Equal(t, 1, b.count(t, "SELECT done FROM tailpost.replay"))
 }
+
+// A replay waits for what its own endpoint has to send, and for nobody else's.
+func TestPendingUpTo_countsWhatTheEndpointHasToSend(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	hold := take(t, b.ledger)
+	dead := pending("e4", "erp", "", 4, noon)
+	dead.State = outbox.StateDead
+	require.NoError(t, b.ledger.Record(t.Context(), hold, &ledger.Batch{Now: noon, Park: []outbox.Delivery{
+		pending("e1", "erp", "", 1, noon), pending("e2", "erp", "", 2, noon), pending("e3", "erp", "", 3, noon), dead, pending("e1", "crm", "", 1, noon),
+	}}))
+	for endpoint, want := range map[string]int{"erp": 3, "crm": 1, "nobody": 0} {
+		n, err := b.ledger.PendingUpTo(t.Context(), endpoint, 10)
+		require.NoError(t, err)
+		require.Equal(t, want, n, endpoint)
+	}
+	n, err := b.ledger.PendingUpTo(t.Context(), "erp", 2)
+	require.NoError(t, err)
+	require.Equal(t, 2, n)
+}

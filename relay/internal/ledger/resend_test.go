@@ -247,3 +247,18 @@ func TestReroute_leavesWhatAnEndpointHas(t *testing.T) {
 	require.Equal(t, 1, b.count(t, "SELECT count(*) FROM tailpost.delivery WHERE endpoint_id = 'crm'"))
 	require.Zero(t, b.count(t, "SELECT count(*) FROM tailpost.delivery WHERE endpoint_id = '*'"))
 }
+
+// What cannot be read again is dead for everyone, and no more than that: neither what an endpoint
+// has of the event, nor another event.
+func TestReroute_ofWhatCannotBeReadEndsNothingElse(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	hold := take(t, b.ledger)
+	require.NoError(t, b.ledger.Record(t.Context(), hold, &ledger.Batch{Now: noon, Park: []outbox.Delivery{
+		pending("e1", "*", "", 1, noon), pending("e1", "erp", "", 1, noon), pending("e2", "*", "", 2, noon),
+	}}))
+	require.NoError(t, b.ledger.Reroute(t.Context(), hold, "e1", nil, "its type is null", noon))
+	require.Equal(t, []string{"e1 * dead its type is null", "e1 erp pending connection refused", "e2 * pending connection refused"},
+		b.texts(t, "SELECT concat_ws(' ', event_id, endpoint_id, state, last_error) FROM tailpost.delivery ORDER BY event_id, endpoint_id"))
+	require.ErrorIs(t, b.ledger.Reroute(t.Context(), hold, "e1", nil, "its type is null", noon), ledger.ErrOver)
+}

@@ -15,6 +15,7 @@ import (
 type Replay struct {
 	Operation
 
+	Tenant     string // of the endpoint
 	Types      []string
 	Since      *time.Time
 	Until      time.Time
@@ -28,6 +29,7 @@ type Replay struct {
 }
 
 const replayColumns = operationColumns + `r.types, r.since, r.until, r.done, r.unreadable, r.missing,
+       COALESCE((SELECT e.tenant FROM tailpost.endpoint AS e WHERE e.id = r.endpoint_id), '') AS tenant,
        r.missing_found, COALESCE(r.missing_error, '') AS missing_error
 FROM tailpost.replay AS r
 WHERE (@tenant::text = '' OR EXISTS (SELECT FROM tailpost.endpoint AS e WHERE e.id = r.endpoint_id AND e.tenant = @tenant))`

@@ -391,3 +391,48 @@ func TestClientCertificates(t *testing.T) {
 		require.Contains(t, res.Attempt.Error, "signed by an unknown authority", protocol)
 	}
 }
+
+// TestClientCertificatesStayWithTheirHost: a host that the receiver redirects to is shown no
+// certificate of the endpoint, and the endpoint's authority does not vouch for it.
+func TestClientCertificatesStayWithTheirHost(t *testing.T) {
+	t.Parallel()
+	ca, _, authority, by := issued(t, nil, nil, &x509.Certificate{IsCA: true, BasicConstraintsValid: true, Subject: pkix.Name{CommonName: "private authority"}})
+	cert, key, _, _ := issued(t, authority, by, &x509.Certificate{
+		DNSNames: []string{"localhost"}, ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth, x509.ExtKeyUsageServerAuth},
+	})
+	pair, err := tls.X509KeyPair([]byte(cert), []byte(key))
+	require.NoError(t, err)
+	pool := x509.NewCertPool()
+	pool.AddCert(authority)
+	for protocol, start := range map[string]func(*httptest.Server){"http/1.1": tlsOnly, "h2": withH2} {
+		shown := make(chan int, 10)
+		asking := func(next func() string) *receiver {
+			return newReceiver(t, func(s *httptest.Server) {
+				s.TLS = &tls.Config{Certificates: []tls.Certificate{pair}, ClientAuth: tls.RequestClientCert, MinVersion: tls.VersionTLS12}
+				start(s)
+			}, func(w http.ResponseWriter, r *http.Request) {
+				shown <- len(r.TLS.PeerCertificates)
+				if r.URL.Path == "/start" {
+					redirecting(http.StatusTemporaryRedirect, next)(w, r)
+				}
+			})
+		}
+		at := func(rec *receiver, path string) string {
+			return "https://localhost:" + rec.URL[len("https://127.0.0.1:"):] + path
+		}
+		elsewhere := asking(nil)
+		first := asking(constant(at(elsewhere, "/other")))
+		owns := func(e *config.Endpoint) {
+			e.Redirects, e.TLS = 1, config.ClientTLS{Cert: cert, Key: config.NewSecret(key), CA: ca}
+		}
+		vouched := endpointOf(t, newClient(t, webhook.Options{Network: loopback(), Roots: pool}), at(first, "/start"), owns)
+		res := vouched.Send(t.Context(), newRequest())
+		require.True(t, res.Delivered, "%s: %s", protocol, res.Attempt.Error)
+		require.Equal(t, 1, <-shown, protocol)
+		require.Zero(t, <-shown, protocol)
+		res = endpointOf(t, newClient(t, webhook.Options{Network: loopback()}), at(first, "/start"), owns).Send(t.Context(), newRequest())
+		require.Contains(t, res.Attempt.Error, "signed by an unknown authority", protocol)
+		require.Equal(t, 1, <-shown, protocol)
+		require.Empty(t, shown, protocol)
+	}
+}
