@@ -54,11 +54,7 @@ interrupted. More than 50 a second are not shown one by one. ` + asks,
   tailpost attempts --follow --outcome retry
   tailpost attempts --event 0198c7a2-7f3e-7c1e-9f6e-8f0d5a4b3c21 --json | jq .response_body`,
 		Args: args(0, 0),
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			c, err := api.client(cmd.Context(), a, cmd.CommandPath())
-			if err != nil {
-				return err
-			}
+		RunE: api.run(a, func(cmd *cobra.Command, c *client, _ []string) error {
 			if following {
 				for _, flag := range []string{"since", "until", "limit"} {
 					if cmd.Flags().Changed(flag) {
@@ -68,7 +64,7 @@ interrupted. More than 50 a second are not shown one by one. ` + asks,
 				return (&follower{app: a, client: c, query: by.query(), asJSON: api.asJSON, pause: followPause}).run(cmd.Context())
 			}
 			return printPages(cmd.Context(), a, c, "/v1/attempts", by.query(), by.limit, attemptTable(), api.asJSON)
-		},
+		}),
 	}
 	api.register(cmd)
 	cmd.Flags().BoolVarP(&following, "follow", "f", false, "print attempts as they are recorded, until interrupted")

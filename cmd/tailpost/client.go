@@ -54,6 +54,17 @@ func (f *apiFlags) register(cmd *cobra.Command) {
 	cmd.Flags().BoolVar(&f.asJSON, "json", false, "print the API's JSON, one object a line")
 }
 
+// run makes the RunE of a command that asks the API.
+func (f *apiFlags) run(a *app, do func(cmd *cobra.Command, c *client, args []string) error) func(*cobra.Command, []string) error {
+	return func(cmd *cobra.Command, args []string) error {
+		c, err := f.client(cmd.Context(), a, cmd.CommandPath())
+		if err != nil {
+			return err
+		}
+		return do(cmd, c, args)
+	}
+}
+
 // client makes a client of the API that the flags or the environment name, or else of the
 // configured database.
 func (f *apiFlags) client(ctx context.Context, a *app, command string) (*client, error) {

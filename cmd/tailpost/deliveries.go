@@ -43,13 +43,9 @@ func newDeliveriesCommand(a *app) *cobra.Command {
 		Example: `  tailpost deliveries --state dead
   tailpost deliveries --endpoint erp --limit 1000 --json | jq -r .event_id`,
 		Args: args(0, 0),
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			c, err := api.client(cmd.Context(), a, cmd.CommandPath())
-			if err != nil {
-				return err
-			}
+		RunE: api.run(a, func(cmd *cobra.Command, c *client, _ []string) error {
 			return printPages(cmd.Context(), a, c, "/v1/deliveries", by.query(), by.limit, deliveryTable(), api.asJSON)
-		},
+		}),
 	}
 	api.register(cmd)
 	by.register(

@@ -19,13 +19,9 @@ with --dry-run. ` + asks,
 		Example: `  tailpost discard --endpoint erp --until 2026-03-01T00:00:00Z --dry-run
   tailpost discard --event 0198c7a2-7f3e-7c1e-9f6e-8f0d5a4b3c21 --endpoint erp`,
 		Args: args(0, 0),
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			c, err := api.client(cmd.Context(), a, cmd.CommandPath())
-			if err != nil {
-				return err
-			}
+		RunE: api.run(a, func(cmd *cobra.Command, c *client, _ []string) error {
 			return discard(a, cmd, c, &which, api.asJSON)
-		},
+		}),
 	}
 	api.register(cmd)
 	which.register(cmd)

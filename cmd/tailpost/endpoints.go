@@ -44,13 +44,9 @@ func newEndpointsCommand(a *app) *cobra.Command {
 		Short: "List endpoints, newest first",
 		Long:  "List the endpoints of the configuration and those made through the API. " + asks,
 		Args:  args(0, 0),
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			c, err := api.client(cmd.Context(), a, cmd.CommandPath())
-			if err != nil {
-				return err
-			}
+		RunE: api.run(a, func(cmd *cobra.Command, c *client, _ []string) error {
 			return printPages(cmd.Context(), a, c, "/v1/endpoints", by.query(), by.limit, endpointTable(), api.asJSON)
-		},
+		}),
 	}
 	api.register(cmd)
 	by.register(
@@ -69,17 +65,13 @@ func newEndpointAction(a *app, verb, short, long string) *cobra.Command {
 		Short: short,
 		Long:  long,
 		Args:  args(1, 1),
-		RunE: func(cmd *cobra.Command, args []string) error {
-			c, err := api.client(cmd.Context(), a, cmd.CommandPath())
-			if err != nil {
-				return err
-			}
+		RunE: api.run(a, func(cmd *cobra.Command, c *client, args []string) error {
 			answer, err := c.ask(cmd.Context(), http.MethodPost, "/v1/endpoints/"+url.PathEscape(args[0])+"/"+verb, nil, struct{}{})
 			if err != nil {
 				return err
 			}
 			return printEntry(a, endpointTable(), answer, api.asJSON)
-		},
+		}),
 	}
 	api.register(cmd)
 	return cmd

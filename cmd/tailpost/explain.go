@@ -18,17 +18,13 @@ func newExplainCommand(a *app) *cobra.Command {
 		Long: `Say for each endpoint why it got an event, or why not: by what is on record and, where nothing is, by the endpoint's settings of now.
 ` + asks,
 		Args: args(1, 1),
-		RunE: func(cmd *cobra.Command, args []string) error {
-			c, err := api.client(cmd.Context(), a, cmd.CommandPath())
-			if err != nil {
-				return err
-			}
+		RunE: api.run(a, func(cmd *cobra.Command, c *client, args []string) error {
 			query := make(url.Values)
 			if endpoint != "" {
 				query.Set("endpoint", endpoint)
 			}
 			return explain(a, cmd, c, args[0], query, api.asJSON)
-		},
+		}),
 	}
 	api.register(cmd)
 	cmd.Flags().StringVar(&endpoint, "endpoint", "", "only for this `endpoint`")

@@ -58,13 +58,9 @@ func (o *operation) list(a *app) *cobra.Command {
 		Short: "List " + o.name + "s, newest first",
 		Long:  "List " + o.name + "s, newest first. " + asks,
 		Args:  args(0, 0),
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			c, err := api.client(cmd.Context(), a, cmd.CommandPath())
-			if err != nil {
-				return err
-			}
+		RunE: api.run(a, func(cmd *cobra.Command, c *client, _ []string) error {
 			return printPages(cmd.Context(), a, c, o.path, by.query(), by.limit, o.table, api.asJSON)
-		},
+		}),
 	}
 	api.register(cmd)
 	by.register(cmd)
@@ -79,13 +75,9 @@ func (o *operation) watch(a *app) *cobra.Command {
 		Long: "Say on stderr how far a " + o.name + " is, at which rate it goes and how long it still takes, and print it when it is over. " + asks +
 			" The exit code is 1 if it failed or was cancelled.",
 		Args: args(1, 1),
-		RunE: func(cmd *cobra.Command, args []string) error {
-			c, err := api.client(cmd.Context(), a, cmd.CommandPath())
-			if err != nil {
-				return err
-			}
+		RunE: api.run(a, func(cmd *cobra.Command, c *client, args []string) error {
 			return o.follow(cmd.Context(), a, c, args[0], api.asJSON)
-		},
+		}),
 	}
 	api.register(cmd)
 	return cmd
@@ -98,17 +90,13 @@ func (o *operation) cancel(a *app) *cobra.Command {
 		Short: "Stop a " + o.name,
 		Long:  "Stop a " + o.name + ". What it queued already is still delivered. " + asks,
 		Args:  args(1, 1),
-		RunE: func(cmd *cobra.Command, args []string) error {
-			c, err := api.client(cmd.Context(), a, cmd.CommandPath())
-			if err != nil {
-				return err
-			}
+		RunE: api.run(a, func(cmd *cobra.Command, c *client, args []string) error {
 			answer, err := c.ask(cmd.Context(), http.MethodPost, o.path+"/"+url.PathEscape(args[0])+"/cancel", nil, struct{}{})
 			if err != nil {
 				return err
 			}
 			return printEntry(a, o.table, answer, api.asJSON)
-		},
+		}),
 	}
 	api.register(cmd)
 	return cmd

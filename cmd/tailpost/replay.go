@@ -115,11 +115,7 @@ func newMissingCommand(a *app) *cobra.Command {
 		Short: "List what a replay cannot deliver once more",
 		Long:  "List the events of a replay's range that were attempted at the endpoint and whose outbox rows are gone. " + asks,
 		Args:  args(1, 1),
-		RunE: func(cmd *cobra.Command, args []string) error {
-			c, err := api.client(cmd.Context(), a, cmd.CommandPath())
-			if err != nil {
-				return err
-			}
+		RunE: api.run(a, func(cmd *cobra.Command, c *client, args []string) error {
 			t := table{
 				columns: []string{"attempted", "event", "type", "outcome"},
 				cells: row(func(v shownMissing) []string {
@@ -127,7 +123,7 @@ func newMissingCommand(a *app) *cobra.Command {
 				}),
 			}
 			return printPages(cmd.Context(), a, c, "/v1/replays/"+url.PathEscape(args[0])+"/missing", by.query(), by.limit, t, api.asJSON)
-		},
+		}),
 	}
 	api.register(cmd)
 	by.register(cmd)

@@ -63,11 +63,7 @@ background, at the endpoint's rate and in its order. ` + asks,
   tailpost resend --endpoint erp --since 2026-03-14T08:00:00Z --wait
   tailpost resend --event 0198c7a2-7f3e-7c1e-9f6e-8f0d5a4b3c21 --endpoint erp`,
 		Args: args(0, 0),
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			c, err := api.client(cmd.Context(), a, cmd.CommandPath())
-			if err != nil {
-				return err
-			}
+		RunE: api.run(a, func(cmd *cobra.Command, c *client, _ []string) error {
 			answer, err := c.ask(cmd.Context(), http.MethodPost, "/v1/deliveries/resend", nil, which)
 			if err != nil {
 				return err
@@ -83,7 +79,7 @@ background, at the endpoint's rate and in its order. ` + asks,
 				return printRaw(a, answer)
 			}
 			return sayResend(a, answer, which.DryRun)
-		},
+		}),
 	}
 	api.register(cmd)
 	which.register(cmd)

@@ -41,11 +41,7 @@ func newStatusCommand(a *app) *cobra.Command {
 		Short: "Say how the relay does",
 		Long:  "Say what the relay does, what its slot keeps, and what waits. " + asks + " The exit code is 1 if no relay streams from the slot.",
 		Args:  args(0, 0),
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			c, err := api.client(cmd.Context(), a, cmd.CommandPath())
-			if err != nil {
-				return err
-			}
+		RunE: api.run(a, func(cmd *cobra.Command, c *client, _ []string) error {
 			answer, err := c.ask(cmd.Context(), http.MethodGet, "/v1/relay", nil, nil)
 			if err != nil {
 				return err
@@ -63,7 +59,7 @@ func newStatusCommand(a *app) *cobra.Command {
 				err = &quietError{code: exitFailed}
 			}
 			return err
-		},
+		}),
 	}
 	api.register(cmd)
 	return cmd

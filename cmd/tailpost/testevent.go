@@ -18,11 +18,7 @@ func newTestCommand(a *app) *cobra.Command {
 		Long: `Send one signed request to an endpoint, whatever its status and subscriptions, and print the attempt. ` + asks + ` The exit
 code is 1 if the receiver does not answer with 2xx.`,
 		Args: args(1, 1),
-		RunE: func(cmd *cobra.Command, args []string) error {
-			c, err := api.client(cmd.Context(), a, cmd.CommandPath())
-			if err != nil {
-				return err
-			}
+		RunE: api.run(a, func(cmd *cobra.Command, c *client, args []string) error {
 			body := make(map[string]string)
 			if eventType != "" {
 				body["type"] = eventType
@@ -42,7 +38,7 @@ code is 1 if the receiver does not answer with 2xx.`,
 				return &quietError{code: exitFailed}
 			}
 			return nil
-		},
+		}),
 	}
 	api.register(cmd)
 	cmd.Flags().StringVar(&eventType, "type", "", "`type` of the event (default webhook.test)")

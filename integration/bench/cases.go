@@ -55,6 +55,14 @@ type drained struct {
 	batches               int // recording transactions
 }
 
+// fillAndDrain drains n events that it writes first.
+func (d *database) fillAndDrain(ctx context.Context, n int) (drained, error) {
+	if err := d.fill(ctx, "outbox", n, 200, 1); err != nil {
+		return drained{}, err
+	}
+	return d.drain(ctx, n)
+}
+
 // drain starts the relay on a backlog and waits until n events have arrived and all of them are
 // recorded.
 func (d *database) drain(ctx context.Context, n int) (r drained, err error) {
@@ -145,10 +153,7 @@ func runDrain(ctx context.Context, b *bench) error {
 		return err
 	}
 	b.sink.reset()
-	if err := d.fill(ctx, "outbox", n, 200, 1); err != nil {
-		return err
-	}
-	tailpost, err := d.drain(ctx, n)
+	tailpost, err := d.fillAndDrain(ctx, n)
 	if err != nil {
 		return err
 	}
@@ -223,10 +228,7 @@ func runSlow(ctx context.Context, b *bench) error {
 	}
 	b.sink.reset()
 	b.sink.at(path(0)).delay.Store(int64(delay))
-	if err := d.fill(ctx, "outbox", n, 200, 1); err != nil {
-		return err
-	}
-	tailpost, err := d.drain(ctx, n)
+	tailpost, err := d.fillAndDrain(ctx, n)
 	if err != nil {
 		return err
 	}
@@ -316,10 +318,7 @@ func runParked(ctx context.Context, b *bench) error {
 	if err != nil {
 		return err
 	}
-	if err := d.fill(ctx, "outbox", n, 200, 1); err != nil {
-		return err
-	}
-	stream, err := d.drain(ctx, n)
+	stream, err := d.fillAndDrain(ctx, n)
 	if err != nil {
 		return err
 	}

@@ -44,10 +44,7 @@ func runDead(ctx context.Context, b *bench) error {
 		return err
 	}
 	b.sink.reset()
-	if err := d.fill(ctx, "outbox", n, 200, 1); err != nil {
-		return err
-	}
-	stream, err := d.drain(ctx, n)
+	stream, err := d.fillAndDrain(ctx, n)
 	if err != nil {
 		return err
 	}

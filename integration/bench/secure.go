@@ -172,10 +172,7 @@ func runSecure(ctx context.Context, b *bench, http2 bool) error {
 			return err
 		}
 		b.sink.reset()
-		if err := d.fill(ctx, "outbox", n, 200, 1); err != nil {
-			return err
-		}
-		r, err := d.drain(ctx, n)
+		r, err := d.fillAndDrain(ctx, n)
 		if err != nil {
 			return err
 		}
