@@ -173,7 +173,7 @@ func checkAPI(c *checker) {
 	if q := a.Quotas; q.Endpoints < 0 || q.Concurrency < 0 || q.Tests < 0 || q.Expressions < 0 {
 		c.fail("api.quotas", "Number out of range", "Write numbers from 1.")
 	}
-	if !a.Network.Proxy.IsZero() {
+	if n := a.Network; !n.Proxy.IsZero() || n.ProxyResolves || len(n.NoProxy) > 0 || n.CA != "" {
 		c.fail("api.network.proxy", "Proxy of the API's endpoints", "Set network.proxy: it is for all requests.")
 	}
 	if !a.Enabled() {

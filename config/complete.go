@@ -70,7 +70,7 @@ func (c Config) complete(report func(problem)) *Config {
 	c.Retention.Stats = cmp.Or(c.Retention.Stats, defaultStats)
 	c.Log.Level = cmp.Or(c.Log.Level, defaultLogLevel)
 	c.Log.Format = cmp.Or(c.Log.Format, defaultLogFormat)
-	c.Network.Allow = slices.Clone(c.Network.Allow)
+	c.Network.Allow, c.Network.NoProxy = slices.Clone(c.Network.Allow), slices.Clone(c.Network.NoProxy)
 	c.Secrets.Keys = slices.Clone(c.Secrets.Keys)
 	c.Endpoints = slices.Clone(c.Endpoints)
 	for i := range c.Endpoints {

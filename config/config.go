@@ -1,6 +1,9 @@
 package config
 
 import (
+	"crypto/x509"
+	"errors"
+	"fmt"
 	"net/netip"
 	"time"
 
@@ -77,8 +80,8 @@ type Start struct {
 // TenantNetwork bounds where requests to endpoints that were made through the API may go: by what
 // the api block allows, and through the same proxy as all others.
 func (c Config) TenantNetwork() Network {
-	n := c.API.Network
-	n.Proxy = c.Network.Proxy
+	n := c.Network
+	n.Allow, n.AllowHTTP = c.API.Network.Allow, c.API.Network.AllowHTTP
 	return n
 }
 
@@ -87,6 +90,31 @@ type Network struct {
 	Allow     []netip.Prefix // reachable although private or reserved
 	AllowHTTP bool           // plain http:// endpoints allowed
 	Proxy     Secret         // egress proxy; empty: none
+	// ProxyResolves says that the proxy looks names up, and judges where they lead.
+	ProxyResolves bool
+	NoProxy       []string // receivers that are reached without the proxy, see receiver.ParseBypass
+	CA            string   // PEM of authorities that are trusted beside the system's; empty: none
+}
+
+// Roots returns the authorities that vouch for receivers: those of the network beside others; nil
+// stands for the system's.
+func (n *Network) Roots(others *x509.CertPool) (*x509.CertPool, error) {
+	if n.CA == "" {
+		return others, nil
+	}
+	var all *x509.CertPool
+	if others != nil {
+		all = others.Clone()
+	} else {
+		var err error
+		if all, err = x509.SystemCertPool(); err != nil {
+			return nil, fmt.Errorf("read the system's authorities: %w", err)
+		}
+	}
+	if !all.AppendCertsFromPEM([]byte(n.CA)) {
+		return nil, errors.New("network.ca is not PEM of a certificate")
+	}
+	return all, nil
 }
 
 // Log says how the relay logs.
@@ -128,6 +156,12 @@ const (
 	OrderingStrict Ordering = "strict"
 )
 
+// The versions of HTTP that an endpoint may insist on.
+const (
+	HTTP1 = "1.1"
+	HTTP2 = "2"
+)
+
 // OnDead is what becomes of the successors of a dead delivery in its order.
 type OnDead string
 
@@ -150,6 +184,7 @@ type Endpoint struct { //nolint:recvcheck // encoded by value, asked by pointer
 	Signature    Signature
 	Format       Format
 	Method       string // POST, PUT, PATCH or DELETE
+	HTTP         string // version of the protocol, HTTP1 or HTTP2; empty: what the receiver settles on
 	Headers      map[string]string
 	Timeout      time.Duration
 	Concurrency  int     // requests at once

@@ -2,8 +2,15 @@ package config_test
 
 import (
 	"bytes"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/x509"
 	"encoding/json"
+	"encoding/pem"
 	"fmt"
+	"math/big"
+	"net/http/httptest"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -180,6 +187,11 @@ func TestLoadFull(t *testing.T) {
 	}, cfg.Outbox.Mapping)
 	require.Equal(t, "10.1.0.0/16", cfg.Network.Allow[0].String())
 	require.Equal(t, "192.0.2.7/32", cfg.Network.Allow[1].String())
+	require.True(t, cfg.Network.ProxyResolves)
+	require.Equal(t, []string{"internal.example", "10.1.0.0/16"}, cfg.Network.NoProxy)
+	require.Equal(t, cfg.Network.NoProxy, cfg.TenantNetwork().NoProxy)
+	require.True(t, cfg.TenantNetwork().ProxyResolves)
+	require.Empty(t, cfg.TenantNetwork().Allow, "that is the api block's")
 	require.Len(t, cfg.Endpoints, 3)
 
 	erp := cfg.Endpoints[0]
@@ -430,4 +442,43 @@ func TestFormatSource(t *testing.T) {
 	_, err = config.FormatSource([]byte("log {"), "x.hcl")
 	var diags config.Diagnostics
 	require.ErrorAs(t, err, &diags)
+}
+
+// TestAuthoritiesOfTheNetwork: they are trusted beside the others, and those are left as they were.
+func TestAuthoritiesOfTheNetwork(t *testing.T) {
+	t.Parallel()
+	first, second := httptest.NewTLSServer(nil), certificateOfAnother(t)
+	t.Cleanup(first.Close)
+	others := x509.NewCertPool()
+	others.AddCert(first.Certificate())
+	before := others.Clone()
+	n := config.Network{CA: string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: second.Raw}))}
+	all, err := n.Roots(others)
+	require.NoError(t, err)
+	for _, cert := range []*x509.Certificate{first.Certificate(), second} {
+		_, err := cert.Verify(x509.VerifyOptions{Roots: all})
+		require.NoError(t, err)
+	}
+	require.True(t, before.Equal(others))
+	system, err := n.Roots(nil)
+	require.NoError(t, err)
+	_, err = second.Verify(x509.VerifyOptions{Roots: system})
+	require.NoError(t, err)
+	none, err := new(config.Network).Roots(nil)
+	require.NoError(t, err)
+	require.Nil(t, none)
+}
+
+func certificateOfAnother(t *testing.T) *x509.Certificate {
+	t.Helper()
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	require.NoError(t, err)
+	template := &x509.Certificate{
+		SerialNumber: big.NewInt(1), IsCA: true, BasicConstraintsValid: true, NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(time.Hour),
+	}
+	der, err := x509.CreateCertificate(rand.Reader, template, template, key.Public(), key)
+	require.NoError(t, err)
+	cert, err := x509.ParseCertificate(der)
+	require.NoError(t, err)
+	return cert
 }

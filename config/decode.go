@@ -264,11 +264,16 @@ func (s *section) start(text string) Start {
 }
 
 func (d *decoder) network(s *section) {
-	s.check([]string{"allow", "allow_http", "proxy"}, nil)
+	s.check([]string{"allow", "allow_http", "proxy", "proxy_resolves", "no_proxy", "ca"}, nil)
 	n := &d.config.Network
 	n.AllowHTTP = s.flag("allow_http")
 	n.Proxy = s.secret("proxy", func(text string) bool { return strings.Contains(text, "@") })
 	n.Allow = s.networks("allow")
+	n.ProxyResolves = s.flag("proxy_resolves")
+	if receivers, ok := s.texts("no_proxy"); ok && len(receivers) > 0 {
+		n.NoProxy = receivers
+	}
+	n.CA, _ = s.text("ca")
 }
 
 // networks gets a list of networks.

@@ -20,7 +20,7 @@ import (
 func policyAttributes() []string {
 	return []string{
 		"signature", "format", "headers", "timeout", "concurrency", "rate", "ordering", "on_dead", "redirects", "park_after", "disable_after",
-		"method", "success", "permanent",
+		"method", "success", "permanent", "http",
 	}
 }
 
@@ -92,6 +92,9 @@ func (d *decoder) policy(s *section, e *Endpoint) {
 	}
 	if text, ok := s.text("method"); ok {
 		e.Method = text
+	}
+	if text, ok := s.text("http"); ok {
+		e.HTTP = text
 	}
 	s.statuses("success", &e.Retry.Success)
 	s.statuses("permanent", &e.Retry.Permanent)

@@ -30,12 +30,15 @@ func (c Config) MarshalJSON() ([]byte, error) {
 		},
 		"attempts":  map[string]bool{"headers": c.Attempts.Headers},
 		"endpoints": endpoints,
-		"network":   map[string]any{"allow": allowed(&c.Network), "allow_http": c.Network.AllowHTTP, "proxy": c.Network.Proxy},
-		"secrets":   map[string]any{"keys": append([]Secret{}, c.Secrets.Keys...)},
-		"api":       newAPIJSON(&c.API),
-		"panel":     map[string]any{"portal": newPortalJSON(&c.Panel.Portal)},
-		"metrics":   newMetricsJSON(&c.Metrics),
-		"log":       map[string]string{"level": c.Log.Level, "format": c.Log.Format},
+		"network": map[string]any{
+			"allow": allowed(&c.Network), "allow_http": c.Network.AllowHTTP, "proxy": c.Network.Proxy,
+			"proxy_resolves": c.Network.ProxyResolves, "no_proxy": append([]string{}, c.Network.NoProxy...), "ca": c.Network.CA != "",
+		},
+		"secrets": map[string]any{"keys": append([]Secret{}, c.Secrets.Keys...)},
+		"api":     newAPIJSON(&c.API),
+		"panel":   map[string]any{"portal": newPortalJSON(&c.Panel.Portal)},
+		"metrics": newMetricsJSON(&c.Metrics),
+		"log":     map[string]string{"level": c.Log.Level, "format": c.Log.Format},
 	})
 	if err != nil {
 		return nil, fmt.Errorf("encode configuration: %w", err)
@@ -134,6 +137,7 @@ type endpointJSON struct {
 	Signature     Signature          `json:"signature"`
 	Format        Format             `json:"format"`
 	Method        string             `json:"method"`
+	HTTP          string             `json:"http,omitempty"`
 	Headers       map[string]string  `json:"headers,omitempty"`
 	Timeout       string             `json:"timeout"`
 	Concurrency   int                `json:"concurrency"`
@@ -203,7 +207,7 @@ func newEndpointJSON(e *Endpoint) endpointJSON {
 		Rate: e.Rate, Ordering: e.Ordering, Redirects: e.Redirects, Tenant: e.Tenant, ParkAfter: spell(e.ParkAfter, ""),
 		OnDead: e.OnDead, DisableAfter: spell(e.DisableAfter, "never"), File: e.Origin.File, Line: e.Origin.Line,
 		Auth: newAuthJSON(&e.Auth), TLS: newTLSJSON(&e.TLS),
-		Method: e.Method, Success: e.Retry.Success, Permanent: e.Retry.Permanent,
+		Method: e.Method, HTTP: e.HTTP, Success: e.Retry.Success, Permanent: e.Retry.Permanent,
 		Schedule:      make([]string, 0, len(e.Retry.Schedule)),
 		Headers:       make(map[string]string, len(e.Headers)),
 		Subscriptions: make([]subscriptionJSON, 0, len(e.Subscriptions)),

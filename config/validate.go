@@ -1,9 +1,9 @@
 package config
 
 import (
+	"crypto/x509"
 	"fmt"
 	"net/netip"
-	"net/url"
 	"slices"
 	"strings"
 	"time"
@@ -185,11 +185,23 @@ func (c *checker) allowed(name string, networks []netip.Prefix) {
 
 func (c *checker) network() {
 	c.allowed("network.allow", c.config.Network.Allow)
-	if c.config.Network.Proxy.IsZero() {
-		return
+	n := &c.config.Network
+	if n.Proxy.IsZero() {
+		if n.ProxyResolves {
+			c.fail("network.proxy_resolves", "Nothing without a proxy", "Set network.proxy too, or leave this out.")
+		}
+		if len(n.NoProxy) > 0 {
+			c.fail("network.no_proxy", "Nothing without a proxy", "Set network.proxy too, or leave this out.")
+		}
+	} else if _, err := receiver.ParseProxy(n.Proxy.Reveal()); err != nil {
+		c.fail("network.proxy", "Invalid proxy URL", "%s.", sentence(err.Error()))
 	}
-	u, err := url.Parse(c.config.Network.Proxy.Reveal())
-	if err != nil || (u.Scheme != "http" && u.Scheme != "https") || u.Hostname() == "" {
-		c.fail("network.proxy", "Invalid proxy URL", "Write http://host:port or https://host:port, with a user and password before the host where it needs them.")
+	for i, entry := range n.NoProxy {
+		if _, err := receiver.ParseBypass([]string{entry}); err != nil {
+			c.fail(fmt.Sprintf("network.no_proxy[%d]", i), "Invalid receiver", "%s.", sentence(err.Error()))
+		}
+	}
+	if n.CA != "" && !x509.NewCertPool().AppendCertsFromPEM([]byte(n.CA)) {
+		c.fail("network.ca", "Invalid authorities", "Write PEM of one certificate or more; file(\"…\") reads it.")
 	}
 }

@@ -41,6 +41,7 @@ func (c *checker) one(e *Endpoint, first map[string]int) {
 	oneOf(c, "ordering", e.Ordering, OrderingNone, OrderingKey, OrderingStrict)
 	oneOf(c, "on_dead", e.OnDead, OnDeadSkip, OnDeadHold)
 	oneOf(c, "method", e.Method, http.MethodPost, http.MethodPut, http.MethodPatch, http.MethodDelete)
+	c.version(e)
 	c.answers(&e.Retry)
 	if e.OnDead == OnDeadHold && e.Ordering == OrderingNone {
 		c.fail("on_dead", "Nothing to hold", "Without an order no delivery waits for another. Set ordering = \"key\" or \"strict\", or leave on_dead out.")
@@ -175,6 +176,16 @@ func (c *checker) url(e *Endpoint) {
 		c.fail("url", "Plain http URL", "Use https, or set allow_http = true in the network block.")
 	case place.Addr.IsValid():
 		c.address("url", place.Addr)
+	}
+}
+
+// version checks the version of HTTP that an endpoint insists on.
+func (c *checker) version(e *Endpoint) {
+	if e.HTTP != "" {
+		oneOf(c, "http", e.HTTP, HTTP1, HTTP2)
+	}
+	if e.HTTP == HTTP2 && strings.HasPrefix(strings.ToLower(e.URL), "http:") {
+		c.fail("http", "HTTP/2 without TLS", "Receivers settle on HTTP/2 in the TLS handshake: use an https URL, or leave http out.")
 	}
 }
 

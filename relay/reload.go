@@ -57,6 +57,9 @@ func (r *Relay) build(cfg *config.Config, others *settings) (*settings, error) {
 			return nil, err
 		}
 	}
+	if s.roots, err = cfg.Network.Roots(s.roots); err != nil {
+		return nil, err
+	}
 	if others != nil && others.sameWay(s) {
 		s.clients = others.clients
 	} else if s.clients, err = r.newClients(cfg, s.roots); err != nil {
@@ -267,7 +270,8 @@ func sameDatabase(a, b config.Secret) bool {
 }
 
 func sameNetwork(a, b config.Network) bool {
-	return slices.Equal(a.Allow, b.Allow) && a.AllowHTTP == b.AllowHTTP && a.Proxy.Equal(b.Proxy)
+	return slices.Equal(a.Allow, b.Allow) && a.AllowHTTP == b.AllowHTTP && a.Proxy.Equal(b.Proxy) &&
+		a.ProxyResolves == b.ProxyResolves && slices.Equal(a.NoProxy, b.NoProxy)
 }
 
 func sameKeys(a, b config.Secrets) bool {

@@ -3,6 +3,7 @@ package relay_test
 import (
 	"context"
 	"crypto/x509"
+	"encoding/pem"
 	"io"
 	"net/http"
 	"net/http/httptest"
@@ -63,4 +64,15 @@ func TestAReloadTakesNewAuthorities(t *testing.T) {
 	db.Insert(t, kit.Event("order.created", `{}`))
 	db.AwaitCount(t, 1, "SELECT count(*) FROM tailpost.attempt WHERE outcome = 'delivered'")
 	require.EqualValues(t, 1, got.Load())
+
+	// Those of the network block are trusted beside the others, and taken at a reload too.
+	bundle.Store(x509.NewCertPool())
+	require.NoError(t, r.Reload(t.Context(), cfg))
+	db.Insert(t, kit.Event("order.created", `{}`))
+	db.AwaitCount(t, 6, "SELECT count(*) FROM tailpost.attempt WHERE error LIKE '%authority%'")
+	own := *cfg
+	own.Network.CA = string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: receiver.Certificate().Raw}))
+	require.NoError(t, r.Reload(t.Context(), &own))
+	db.Insert(t, kit.Event("order.created", `{}`))
+	db.AwaitCount(t, 2, "SELECT count(*) FROM tailpost.attempt WHERE outcome = 'delivered'")
 }

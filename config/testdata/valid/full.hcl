@@ -68,6 +68,9 @@ network {
   allow      = ["10.1.0.0/16", "192.0.2.7"]
   allow_http = true
   proxy      = env("EGRESS_PROXY")
+
+  proxy_resolves = true
+  no_proxy       = ["internal.example", "10.1.0.0/16"]
 }
 
 secrets {

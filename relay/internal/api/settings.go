@@ -80,6 +80,8 @@ func (s *settler) reset(names []string) { //nolint:funlen // a case for each set
 			e.TLS = zero.TLS
 		case "method":
 			e.Method = ""
+		case "http":
+			e.HTTP = ""
 		case "success":
 			e.Retry.Success = nil
 		case "permanent":
@@ -124,6 +126,7 @@ func (s *settler) apply(in *EndpointSettings) {
 	setText(&e.Ordering, in.Ordering)
 	setText(&e.OnDead, in.OnDead)
 	set(&e.Method, in.Method)
+	set(&e.HTTP, in.HTTP)
 	setTexts(&e.Retry.Success, in.Success)
 	setTexts(&e.Retry.Permanent, in.Permanent)
 	s.headers(in.Headers)

@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"context"
 	"crypto/tls"
+	"crypto/x509"
 	"errors"
 	"fmt"
 	"net"
@@ -29,7 +30,14 @@ const (
 // certificates, and that they answer HTTP. No event is sent.
 func Endpoints(ctx context.Context, cfg *config.Config, now time.Time) []Finding {
 	findings := make([]Finding, len(cfg.Endpoints))
-	dialer, err := egress.New(egress.Options{Allow: cfg.Network.Allow, Proxy: cfg.Network.Proxy.Reveal()})
+	roots, err := cfg.Network.Roots(nil)
+	var dialer *egress.Dialer
+	if err == nil {
+		dialer, err = egress.New(egress.Options{
+			Allow: cfg.Network.Allow, Proxy: cfg.Network.Proxy.Reveal(), ProxyResolves: cfg.Network.ProxyResolves,
+			NoProxy: cfg.Network.NoProxy, Roots: roots,
+		})
+	}
 	if err != nil {
 		return []Finding{{Check: "endpoint", Grade: Failure, Detail: "the network block is not usable: " + err.Error()}}
 	}
@@ -37,7 +45,7 @@ func Endpoints(ctx context.Context, cfg *config.Config, now time.Time) []Finding
 	group.SetLimit(endpointsAt)
 	for i := range cfg.Endpoints {
 		group.Go(func() error {
-			findings[i] = examineEndpoint(ctx, dialer, &cfg.Endpoints[i], now)
+			findings[i] = examineEndpoint(ctx, dialer, roots, &cfg.Endpoints[i], now)
 			return nil
 		})
 	}
@@ -45,10 +53,10 @@ func Endpoints(ctx context.Context, cfg *config.Config, now time.Time) []Finding
 	return findings
 }
 
-func examineEndpoint(ctx context.Context, dialer *egress.Dialer, e *config.Endpoint, now time.Time) Finding {
+func examineEndpoint(ctx context.Context, dialer *egress.Dialer, roots *x509.CertPool, e *config.Endpoint, now time.Time) Finding {
 	ctx, cancel := context.WithTimeoutCause(ctx, endpointTime, fmt.Errorf("no answer within %s", endpointTime))
 	defer cancel()
-	finding, err := tryEndpoint(ctx, dialer, e, now)
+	finding, err := tryEndpoint(ctx, dialer, roots, e, now)
 	if err != nil {
 		if ctx.Err() != nil {
 			err = context.Cause(ctx)
@@ -62,7 +70,7 @@ func examineEndpoint(ctx context.Context, dialer *egress.Dialer, e *config.Endpo
 	return finding
 }
 
-func tryEndpoint(ctx context.Context, dialer *egress.Dialer, e *config.Endpoint, now time.Time) (Finding, error) {
+func tryEndpoint(ctx context.Context, dialer *egress.Dialer, roots *x509.CertPool, e *config.Endpoint, now time.Time) (Finding, error) {
 	u, place, err := receiver.Parse(e.URL)
 	if err != nil {
 		return Finding{}, err
@@ -79,7 +87,15 @@ func tryEndpoint(ctx context.Context, dialer *egress.Dialer, e *config.Endpoint,
 	}
 	certificate := ""
 	if place.Secure {
-		secured, err := egress.Secure(ctx, conn, &tls.Config{ServerName: place.ServerName(), MinVersion: tls.VersionTLS12, NextProtos: []string{"http/1.1"}})
+		settings := &tls.Config{ServerName: place.ServerName(), MinVersion: tls.VersionTLS12, NextProtos: []string{"http/1.1"}, RootCAs: roots}
+		if e.HTTP == config.HTTP2 {
+			settings.NextProtos = []string{"h2"}
+		}
+		settings, err := egress.OwnTLS(settings, e.TLS.Cert, e.TLS.Key.Reveal(), e.TLS.CA)
+		if err != nil {
+			return Finding{}, err
+		}
+		secured, err := egress.Secure(ctx, conn, settings)
 		if err != nil {
 			return Finding{}, fmt.Errorf("TLS: %w", err)
 		}
@@ -88,6 +104,11 @@ func tryEndpoint(ctx context.Context, dialer *egress.Dialer, e *config.Endpoint,
 		certificate = fmt.Sprintf(", its certificate is good for %d days", int(left/(24*time.Hour)))
 		if left < certificateWarning {
 			return warn("renew it", "endpoint %s answers%s", e.ID, certificate)
+		}
+		if settled := secured.ConnectionState().NegotiatedProtocol; e.HTTP == config.HTTP2 && settled == "h2" {
+			return ok("endpoint %s settles on HTTP/2%s", e.ID, certificate)
+		} else if e.HTTP == config.HTTP2 {
+			return fail("leave http out", "endpoint %s speaks no HTTP/2, and its http is 2", e.ID)
 		}
 	}
 	status, err := askHead(conn, u, place)

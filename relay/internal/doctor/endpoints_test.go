@@ -1,6 +1,7 @@
 package doctor_test
 
 import (
+	"encoding/pem"
 	"net/http"
 	"net/http/httptest"
 	"net/netip"
@@ -59,4 +60,48 @@ func TestReceiversAreExaminedWithoutAnEvent(t *testing.T) {
 	}
 	require.Contains(t, found[2].Detail, "refused")
 	require.Zero(t, bodies.Load(), "something but HEAD was sent")
+}
+
+// TestReceiversAreExaminedAsTheyAreSentTo: with the authorities, the proxy and the version of HTTP of
+// the configuration.
+func TestReceiversAreExaminedAsTheyAreSentTo(t *testing.T) {
+	t.Parallel()
+	handler := http.HandlerFunc(func(http.ResponseWriter, *http.Request) {})
+	plain, secure, modern := httptest.NewServer(handler), httptest.NewTLSServer(handler), httptest.NewUnstartedServer(handler)
+	modern.EnableHTTP2 = true
+	modern.StartTLS()
+	for _, s := range []*httptest.Server{plain, secure, modern} {
+		t.Cleanup(s.Close)
+	}
+	authority := string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: secure.Certificate().Raw}))
+	cfg := &config.Config{
+		Network: config.Network{
+			AllowHTTP: true, Allow: []netip.Prefix{netip.MustParsePrefix("127.0.0.1/32")}, CA: authority,
+			Proxy: config.NewSecret("http://127.0.0.1:1"), NoProxy: []string{"127.0.0.1"},
+		},
+		Endpoints: []config.Endpoint{
+			{ID: "secure", URL: secure.URL},
+			{ID: "modern", URL: modern.URL, HTTP: config.HTTP2},
+			{ID: "old", URL: secure.URL, HTTP: config.HTTP2},
+			{ID: "proxied", URL: strings.Replace(plain.URL, "127.0.0.1", "localhost", 1)},
+		},
+	}
+	found := doctor.Endpoints(t.Context(), cfg, time.Now())
+	for i, want := range []struct {
+		grade  doctor.Grade
+		detail string
+	}{
+		{doctor.OK, "endpoint secure answers (200 to HEAD), its certificate is good for "},
+		{doctor.OK, "endpoint modern settles on HTTP/2, its certificate is good for "},
+		{doctor.Failure, "endpoint old: TLS: "},
+		{doctor.Failure, "endpoint proxied: connecting through the egress proxy"},
+	} {
+		require.Equal(t, want.grade, found[i].Grade, found[i].Detail)
+		require.True(t, strings.HasPrefix(found[i].Detail, want.detail), found[i].Detail)
+	}
+	cfg.Network.CA = ""
+	cfg.Endpoints = []config.Endpoint{{ID: "own", URL: secure.URL, TLS: config.ClientTLS{CA: authority}}, {ID: "none", URL: secure.URL}}
+	found = doctor.Endpoints(t.Context(), cfg, time.Now())
+	require.Equal(t, doctor.OK, found[0].Grade, "an endpoint's own authorities vouch for its receiver")
+	require.Equal(t, doctor.Failure, found[1].Grade)
 }

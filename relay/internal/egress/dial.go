@@ -3,6 +3,7 @@ package egress
 import (
 	"context"
 	"crypto/tls"
+	"crypto/x509"
 	"errors"
 	"net"
 	"net/netip"
@@ -18,22 +19,61 @@ const headStart = 250 * time.Millisecond
 // Open resolves, checks and connects to p, through the egress proxy where there is one, up to but
 // not including TLS with the receiver. The error is an *[Error].
 func (d *Dialer) Open(ctx context.Context, p receiver.Place) (net.Conn, error) {
+	via := d.through(p)
+	if via != nil && d.resolves && !p.Addr.IsValid() {
+		conn, err := via.open(ctx, p, address(p))
+		return proxied(conn, err)
+	}
 	addrs, err := d.resolve(ctx, p)
 	if err != nil {
 		return nil, &Error{Resolving, err}
 	}
-	if d.proxy != nil {
-		conn, err := d.proxy.open(ctx, d, p, addrs)
-		if err != nil {
-			return nil, &Error{Proxying, err}
-		}
-		return conn, nil
+	if via != nil {
+		return proxied(openFirst(ctx, via, p, addrs))
 	}
 	conn, err := d.connect(ctx, addrs)
 	if err != nil {
 		return nil, &Error{Connecting, err}
 	}
 	return conn, nil
+}
+
+// openFirst connects through a proxy to the first of addrs that it reaches.
+func openFirst(ctx context.Context, via proxy, p receiver.Place, addrs []netip.AddrPort) (conn net.Conn, err error) {
+	for _, addr := range addrs {
+		if conn, err = via.open(ctx, p, addr.String()); err == nil || ctx.Err() != nil {
+			break
+		}
+	}
+	return conn, err
+}
+
+// proxied says what was going on when an error came up.
+func proxied(conn net.Conn, err error) (net.Conn, error) {
+	if err != nil {
+		return nil, &Error{Proxying, err}
+	}
+	return conn, nil
+}
+
+// OwnTLS returns how connections are secured that have a certificate with its key, or authorities,
+// of their own beside what all have; each is PEM, and empty where there is none.
+func OwnTLS(all *tls.Config, cert, key, authorities string) (*tls.Config, error) {
+	t := all.Clone()
+	if cert != "" {
+		pair, err := tls.X509KeyPair([]byte(cert), []byte(key))
+		if err != nil {
+			return nil, errors.New("the client certificate is not PEM of a certificate with its key")
+		}
+		t.Certificates = []tls.Certificate{pair}
+	}
+	if authorities != "" {
+		t.RootCAs = x509.NewCertPool()
+		if !t.RootCAs.AppendCertsFromPEM([]byte(authorities)) {
+			return nil, errors.New("the authorities are not PEM of a certificate")
+		}
+	}
+	return t, nil
 }
 
 // resolve returns the addresses of p, every one of them checked. One bad answer rejects all: a name

@@ -3,6 +3,7 @@ package egress
 import (
 	"context"
 	"crypto/x509"
+	"fmt"
 	"net"
 	"net/netip"
 	"sync/atomic"
@@ -21,8 +22,12 @@ type Options struct {
 	Allow []netip.Prefix
 	// Deny lists the relay's own listeners. No configuration allows a request to them.
 	Deny []netip.AddrPort
-	// Proxy is the URL of the egress proxy; empty: none.
-	Proxy string
+	// Proxy is the URL of the egress proxy; empty: none. ProxyResolves leaves it to the proxy to
+	// look names up and to judge where they lead. NoProxy names the receivers that are reached
+	// without it, as receiver.ParseBypass reads them.
+	Proxy         string
+	ProxyResolves bool
+	NoProxy       []string
 	// Resolver looks names up; nil: the system's.
 	Resolver Resolver
 	// Roots are the authorities that sign the proxy's certificate; nil: the system's.
@@ -37,7 +42,9 @@ type Dialer struct {
 	own      listeners
 	resolver Resolver
 	net      *net.Dialer
-	proxy    *proxy // nil: none
+	proxy    proxy // nil: none
+	resolves bool  // the proxy looks names up
+	bypass   receiver.Bypass
 	starved  atomic.Int64
 }
 
@@ -58,9 +65,13 @@ func New(o Options) (*Dialer, error) {
 		return nil, err
 	}
 	if o.Proxy != "" {
-		if d.proxy, err = parseProxy(o.Proxy, o.Roots); err != nil {
+		if d.proxy, err = d.newProxy(o.Proxy, o.Roots); err != nil {
 			return nil, err
 		}
+		d.resolves = o.ProxyResolves
+	}
+	if d.bypass, err = receiver.ParseBypass(o.NoProxy); err != nil {
+		return nil, fmt.Errorf("network.no_proxy: %w", err)
 	}
 	return d, nil
 }
@@ -75,13 +86,21 @@ func (d *Dialer) dialResolver(ctx context.Context, network, address string) (net
 	return c, err
 }
 
+// through returns the proxy that requests to p go through; nil: none.
+func (d *Dialer) through(p receiver.Place) proxy {
+	if d.proxy == nil || d.bypass.Has(p) {
+		return nil
+	}
+	return d.proxy
+}
+
 // Proxied reports whether plain http requests to p go to the egress proxy, with the whole URL in
 // their request line, and what Proxy-Authorization they carry; empty: none.
 func (d *Dialer) Proxied(p receiver.Place) (authorization string, proxied bool) {
-	if d.proxy == nil || p.Secure {
-		return "", false
+	if x, is := d.through(p).(*httpProxy); is && !p.Secure {
+		return x.authorization, true
 	}
-	return d.proxy.authorization, true
+	return "", false
 }
 
 // check returns a denial if no request may go to dst; nil if one may.

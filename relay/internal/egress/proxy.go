@@ -8,47 +8,98 @@ import (
 	"encoding/base64"
 	"errors"
 	"fmt"
+	"io"
 	"net"
 	"net/http"
-	"net/netip"
 	"net/url"
+	"strconv"
+	"strings"
+	"syscall"
 	"time"
+
+	socks "golang.org/x/net/proxy"
 
 	"github.com/tailpost/tailpost/config/receiver"
 )
 
 // proxy is the egress proxy. Its own address is the operator's choice and not checked by the guard.
-// Where requests go is: the relay resolves and checks the receiver's name itself. For https it then
-// asks the proxy for a tunnel to the checked address, not to the name, so that a second lookup
-// cannot lead elsewhere; the certificate is still checked against the name. Plain http has no
-// tunnel: the proxy gets the URL and resolves the name itself once more.
-type proxy struct {
+// Where requests go is: the relay resolves and checks the receiver's name itself, and asks the proxy
+// for the checked address, not for the name, so that a second lookup cannot lead elsewhere; the
+// certificate is still checked against the name. Two things are left to the proxy: plain http
+// through an HTTP proxy, which has no tunnel, and every name where network.proxy_resolves says so.
+type proxy interface {
+	// open connects to target, as host:port, or, where p is plain http to an HTTP proxy, to the
+	// proxy itself.
+	open(ctx context.Context, p receiver.Place, target string) (net.Conn, error)
+}
+
+// newProxy reads the URL of a proxy.
+func (d *Dialer) newProxy(text string, roots *x509.CertPool) (proxy, error) {
+	p, err := receiver.ParseProxy(text)
+	if err != nil {
+		return nil, fmt.Errorf("network.proxy: %w", err)
+	}
+	if p.SOCKS {
+		return newSOCKSProxy(p, d.net)
+	}
+	x := &httpProxy{place: p.Place, net: d.net}
+	if p.User != nil {
+		x.authorization = Basic(p.User)
+	}
+	if p.Place.Secure {
+		x.tls = &tls.Config{
+			MinVersion: tls.VersionTLS12, ServerName: p.Place.ServerName(), RootCAs: roots, NextProtos: []string{"http/1.1"},
+		}
+	}
+	return x, nil
+}
+
+// address is where a place is dialled.
+func address(p receiver.Place) string {
+	return net.JoinHostPort(p.Host, strconv.Itoa(int(p.Port)))
+}
+
+// socksProxy speaks SOCKS 5 (RFC 1928).
+type socksProxy struct{ dialer socks.ContextDialer }
+
+func newSOCKSProxy(p receiver.Proxy, through *net.Dialer) (*socksProxy, error) {
+	var auth *socks.Auth
+	if p.User != nil {
+		password, _ := p.User.Password()
+		auth = &socks.Auth{User: p.User.Username(), Password: password}
+	}
+	d, err := socks.SOCKS5("tcp", address(p.Place), auth, through)
+	if err != nil {
+		return nil, fmt.Errorf("network.proxy: %w", err)
+	}
+	dialer, is := d.(socks.ContextDialer)
+	if !is {
+		return nil, fmt.Errorf("network.proxy: a %T waits for nobody", d) // none that golang.org/x/net makes
+	}
+	return &socksProxy{dialer}, nil
+}
+
+func (x *socksProxy) open(ctx context.Context, _ receiver.Place, target string) (net.Conn, error) {
+	conn, err := x.dialer.DialContext(ctx, "tcp", target)
+	switch errno := syscall.Errno(0); {
+	case err == nil:
+		return conn, nil
+	case ctx.Err() != nil, errors.As(err, &errno), errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF):
+		return nil, err
+	}
+	// Around the proxy's answer are addresses.
+	for inner := errors.Unwrap(err); inner != nil; inner = errors.Unwrap(err) {
+		err = inner
+	}
+	return nil, &RefusalError{"the egress proxy refused the connection: " + strings.TrimPrefix(err.Error(), "unknown error ")}
+}
+
+// httpProxy makes tunnels by CONNECT, and gets the whole URL of what is plain http.
+type httpProxy struct {
 	place         receiver.Place
 	authorization string // the value of Proxy-Authorization; empty: none
 	tls           *tls.Config
-}
-
-func parseProxy(text string, roots *x509.CertPool) (*proxy, error) {
-	u, err := url.Parse(text)
-	if err != nil {
-		return nil, errors.New("network.proxy is not a valid URL: want http://host:port")
-	}
-	if u.Scheme != "http" && u.Scheme != "https" {
-		return nil, errors.New("network.proxy: want http://host:port or https://host:port")
-	}
-	p := &proxy{}
-	if p.place, err = receiver.ParsePlace(u); err != nil {
-		return nil, fmt.Errorf("network.proxy: %w", err)
-	}
-	if u.User != nil {
-		p.authorization = Basic(u.User)
-	}
-	if p.place.Secure {
-		p.tls = &tls.Config{
-			MinVersion: tls.VersionTLS12, ServerName: p.place.ServerName(), RootCAs: roots, NextProtos: []string{"http/1.1"},
-		}
-	}
-	return p, nil
+	net           *net.Dialer
 }
 
 // Basic is the value of an Authorization header for what stands before the host in a URL.
@@ -57,31 +108,20 @@ func Basic(user *url.Userinfo) string {
 	return "Basic " + base64.StdEncoding.EncodeToString([]byte(user.Username()+":"+password))
 }
 
-// open connects to the proxy and, if p is an https place, through it to the first of addrs that it
-// reaches.
-func (x *proxy) open(ctx context.Context, d *Dialer, p receiver.Place, addrs []netip.AddrPort) (net.Conn, error) {
-	var err error
-	for _, addr := range addrs {
-		var conn net.Conn
-		if conn, err = x.dial(ctx, d); err != nil {
-			return nil, err
-		}
-		if !p.Secure {
-			return conn, nil
-		}
-		if err = x.tunnel(ctx, conn, addr); err == nil {
-			return conn, nil
-		}
-		_ = conn.Close() // the tunnel's error says more
-		if ctx.Err() != nil {
-			break
-		}
+func (x *httpProxy) open(ctx context.Context, p receiver.Place, target string) (net.Conn, error) {
+	conn, err := x.dial(ctx)
+	if err != nil || !p.Secure {
+		return conn, err
 	}
-	return nil, err
+	if err := x.tunnel(ctx, conn, target); err != nil {
+		_ = conn.Close() // the tunnel's error says more
+		return nil, err
+	}
+	return conn, nil
 }
 
-func (x *proxy) dial(ctx context.Context, d *Dialer) (net.Conn, error) {
-	conn, err := d.net.DialContext(ctx, "tcp", net.JoinHostPort(x.place.Host, fmt.Sprint(x.place.Port)))
+func (x *httpProxy) dial(ctx context.Context) (net.Conn, error) {
+	conn, err := x.net.DialContext(ctx, "tcp", address(x.place))
 	if err != nil || x.tls == nil {
 		return conn, err
 	}
@@ -92,11 +132,11 @@ func (x *proxy) dial(ctx context.Context, d *Dialer) (net.Conn, error) {
 	return t, nil
 }
 
-// tunnel asks for a tunnel to addr.
-func (x *proxy) tunnel(ctx context.Context, conn net.Conn, addr netip.AddrPort) error {
+// tunnel asks for a tunnel to target.
+func (x *httpProxy) tunnel(ctx context.Context, conn net.Conn, target string) error {
 	stop := context.AfterFunc(ctx, func() { _ = conn.SetDeadline(time.Unix(1, 0)) })
 	defer stop()
-	req := "CONNECT " + addr.String() + " HTTP/1.1\r\nHost: " + addr.String() + "\r\n"
+	req := "CONNECT " + target + " HTTP/1.1\r\nHost: " + target + "\r\n"
 	if x.authorization != "" {
 		req += "Proxy-Authorization: " + x.authorization + "\r\n"
 	}

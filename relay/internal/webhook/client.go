@@ -80,6 +80,7 @@ type Client struct {
 func NewClient(o Options) (*Client, error) {
 	dialer, err := egress.New(egress.Options{
 		Allow: o.Network.Allow, Deny: o.Deny, Proxy: o.Network.Proxy.Reveal(),
+		ProxyResolves: o.Network.ProxyResolves, NoProxy: o.Network.NoProxy,
 		Resolver: o.Resolver, Roots: o.Roots, Dialer: o.Dialer,
 	})
 	if err != nil {
@@ -174,7 +175,7 @@ func (c *Client) endpoint(ep config.Endpoint) (*Endpoint, error) {
 	e := &Endpoint{
 		client: c, id: ep.ID, shownURL: ep.ShownURL(), redirects: ep.Redirects,
 		timeout: ep.Timeout, format: ep.Format, concurrency: ep.Concurrency,
-		method: or(ep.Method, http.MethodPost), answers: ep.Retry,
+		method: or(ep.Method, http.MethodPost), answers: ep.Retry, http: ep.HTTP,
 	}
 	if ep.Redirects > 0 {
 		e.url = u
@@ -197,7 +198,7 @@ func (c *Client) endpoint(ep config.Endpoint) (*Endpoint, error) {
 			return nil, err
 		}
 	}
-	e.first = newOrigin(c, p, e.concurrency, e.tls)
+	e.first = e.newOrigin(p, e.tls)
 	e.first.endpoint = e.id
 	e.head = e.hopHead(e.first, u, true)
 	return e, nil
@@ -210,20 +211,10 @@ func (c *Client) tlsOf(own *config.ClientTLS) (*tls.Config, error) {
 	if own.IsZero() {
 		return c.tls, nil
 	}
-	t := c.tls.Clone()
+	t, err := egress.OwnTLS(c.tls, own.Cert, own.Key.Reveal(), own.CA)
+	if err != nil {
+		return nil, err
+	}
 	t.ClientSessionCache = tls.NewLRUClientSessionCache(maxOrigins)
-	if own.Cert != "" {
-		pair, err := tls.X509KeyPair([]byte(own.Cert), []byte(own.Key.Reveal()))
-		if err != nil {
-			return nil, errors.New("the client certificate is not PEM of a certificate with its key")
-		}
-		t.Certificates = []tls.Certificate{pair}
-	}
-	if own.CA != "" {
-		t.RootCAs = x509.NewCertPool()
-		if !t.RootCAs.AppendCertsFromPEM([]byte(own.CA)) {
-			return nil, errors.New("the authorities are not PEM of a certificate")
-		}
-	}
 	return t, nil
 }

@@ -301,7 +301,7 @@ func TestProxyIsNoWayAround(t *testing.T) {
 		require.Equal(t, "address 10.0.0.1 is not allowed (private); add it to network.allow", res.Attempt.Error)
 	}
 	require.Zero(t, proxy.conns.Load())
-	for _, bad := range []string{"socks5://127.0.0.1:1080", "127.0.0.1:3128", "http://%zz:pw@x"} {
+	for _, bad := range []string{"socks4://127.0.0.1:1080", "127.0.0.1:3128", "http://%zz:pw@x", "socks5://user@127.0.0.1", "http://me:pw@x/path"} {
 		_, err := webhook.NewClient(webhook.Options{Network: config.Network{Proxy: config.NewSecret(bad)}})
 		require.ErrorContains(t, err, "network.proxy")
 		require.NotContains(t, err.Error(), "pw")

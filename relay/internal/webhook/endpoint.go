@@ -33,6 +33,7 @@ type Endpoint struct {
 	timeout      time.Duration
 	format       config.Format
 	method       string
+	http         string        // the version that it insists on; empty: none
 	answers      config.Retry  // which statuses mean what
 	tokens       *token.Source // of its access tokens; nil: it needs none
 	tls          *tls.Config   // of connections to first
@@ -273,7 +274,7 @@ func (e *Endpoint) origin(p receiver.Place) *origin {
 		e.others[0].close()
 		e.others = slices.Delete(e.others, 0, 1)
 	}
-	o := newOrigin(e.client, p, e.concurrency, e.client.tls)
+	o := e.newOrigin(p, e.client.tls)
 	if e.closed {
 		o.close()
 	}

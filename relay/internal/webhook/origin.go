@@ -8,6 +8,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/tailpost/tailpost/config"
 	"github.com/tailpost/tailpost/config/receiver"
 	"github.com/tailpost/tailpost/relay/internal/egress"
 	"github.com/tailpost/tailpost/relay/internal/http1"
@@ -23,6 +24,7 @@ type origin struct {
 	client   *Client
 	place    receiver.Place
 	tls      *tls.Config // nil: plain http
+	only2    bool        // the endpoint insists on HTTP/2
 	absolute bool        // the request line carries the whole URL, for a proxy
 	endpoint string      // whose own receiver it is; empty: it is a redirect's
 
@@ -32,16 +34,26 @@ type origin struct {
 	mu       sync.Mutex
 	closed   bool
 	h2       []*h2Conn
-	no2      bool   // the receiver wants HTTP/1.1
+	no2      bool   // the receiver wants HTTP/1.1, or the endpoint does
 	proxyKey string // the value of Proxy-Authorization; empty: none
 }
 
 // newOrigin makes an origin whose connections are secured as secure says.
-func newOrigin(c *Client, p receiver.Place, concurrency int, secure *tls.Config) *origin {
-	o := &origin{client: c, place: p, authority: p.Authority(), pool: http1.Pool{Max: concurrency, Timeout: c.idleTimeout, MaxAge: c.maxAge}}
+func (e *Endpoint) newOrigin(p receiver.Place, secure *tls.Config) *origin {
+	c := e.client
+	o := &origin{client: c, place: p, authority: p.Authority(), pool: http1.Pool{Max: e.concurrency, Timeout: c.idleTimeout, MaxAge: c.maxAge}}
 	if p.Secure {
 		o.tls = secure.Clone()
 		o.tls.ServerName = p.ServerName()
+	}
+	switch e.http {
+	case config.HTTP1:
+		o.wantHTTP1()
+	case config.HTTP2:
+		o.only2 = true
+		if o.tls != nil {
+			o.tls.NextProtos = []string{"h2"}
+		}
 	}
 	o.proxyKey, o.absolute = c.dialer.Proxied(p)
 	return o
@@ -131,7 +143,12 @@ func (o *origin) dial(ctx context.Context, deadline time.Time) (*http1.Conn, *h2
 	if o.endpoint != "" && o.client.secured != nil {
 		o.client.secured(o.endpoint, firstExpiry(state.PeerCertificates))
 	}
-	if state.NegotiatedProtocol != "h2" {
+	switch {
+	case state.NegotiatedProtocol == "h2":
+	case o.only2:
+		_ = t.Close() // nothing was sent on it
+		return nil, nil, errNoHTTP2
+	default:
 		return http1.New(t), nil, nil
 	}
 	h, err := o.addH2(t)
@@ -155,11 +172,14 @@ func (o *origin) tlsConfig() *tls.Config {
 	return o.tls
 }
 
-// wantHTTP1 has connections made from now on speak HTTP/1.1: the receiver asked for it.
+// errNoHTTP2 is what becomes of a request that is to go by HTTP/2 alone.
+var errNoHTTP2 = failuref("the receiver speaks no HTTP/2, and the endpoint's http is 2")
+
+// wantHTTP1 has connections made from now on speak HTTP/1.1, unless the endpoint insists on HTTP/2.
 func (o *origin) wantHTTP1() {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	if !o.no2 {
+	if !o.no2 && !o.only2 && o.tls != nil {
 		o.no2 = true
 		o.tls = o.tls.Clone()
 		o.tls.NextProtos = []string{"http/1.1"}

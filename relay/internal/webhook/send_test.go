@@ -88,6 +88,12 @@ func plainHTTP(s *httptest.Server) { s.Start() }
 func tlsOnly(s *httptest.Server)   { s.StartTLS() }
 func withH2(s *httptest.Server)    { s.EnableHTTP2 = true; s.StartTLS() }
 
+// withoutALPN starts a server that settles on no protocol in the handshake, as old ones do.
+func withoutALPN(s *httptest.Server) {
+	s.StartTLS()
+	s.TLS.NextProtos = nil
+}
+
 func loopback() config.Network {
 	return config.Network{
 		Allow:     []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8"), netip.MustParsePrefix("::1/128")},

@@ -1,0 +1,98 @@
+package panel_test
+
+import (
+	"net/http"
+	"net/url"
+	"regexp"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+)
+
+// TestTheFormOfAnEndpointHasEverySettingBothWays: what a person writes is what the API has, the form
+// shows that again, and what is emptied is the default again.
+func TestTheFormOfAnEndpointHasEverySettingBothWays(t *testing.T) {
+	t.Parallel()
+	h := newHouse(t, nil)
+	c := h.loggedIn("admin", houseKey)
+	written := map[string]string{
+		"name": "Shop", "description": "orders", "url": "https://shop.example/in", "events": "order.* stock.low",
+		"where": "event.data.total > 100", "body": "{ total = event.data.total }", "signature": "stripe", "format": "raw", "method": "PUT", "http": "1.1",
+		"timeout": "7s", "rate": "5/s", "concurrency": "9", "ordering": "key", "on_dead": "hold", "retry": "2s 3s", "success": "2xx 409", "permanent": "422",
+	}
+	pairs := make([]string, 0, 2*len(written))
+	for name, text := range written {
+		pairs = append(pairs, name, text)
+	}
+	got := c.send(http.MethodPost, "/panel/endpoints/new", c.form("/panel/", pairs...))
+	require.Contains(t, []int{http.StatusOK, http.StatusCreated, http.StatusSeeOther}, got.status, got.body)
+	id := h.text("SELECT id FROM tailpost.endpoint WHERE name = 'Shop'")
+	e := h.admin().made(http.MethodGet, "/v1/endpoints/"+id, nil)
+	require.Equal(t, []any{map[string]any{
+		"events": []any{"order.*", "stock.low"}, "where": written["where"], "body": written["body"],
+	}}, e["subscriptions"])
+	require.Equal(t, map[string]any{"schedule": []any{"2s", "3s"}}, e["retry"])
+	require.InDelta(t, 9, e["concurrency"], 0)
+	require.Equal(t, []any{"2xx", "409"}, e["success"])
+	require.Equal(t, []any{"422"}, e["permanent"])
+	for _, name := range []string{
+		"name", "description", "url", "signature", "format", "method", "http", "timeout", "rate", "ordering", "on_dead",
+	} {
+		require.Equal(t, written[name], e[name], name)
+	}
+
+	form := c.get("/panel/endpoints/" + id + "/edit").body
+	shown := inputs(form)
+	for name, text := range written {
+		require.Equal(t, strings.Fields(text), strings.Fields(shown[name]), name)
+	}
+	emptied := url.Values{"version": {shown["version"]}, "csrf": c.form("/panel/")["csrf"]}
+	for name := range written {
+		emptied.Set(name, "")
+	}
+	emptied.Set("url", written["url"])
+	got = c.send(http.MethodPost, "/panel/endpoints/"+id+"/edit", emptied)
+	require.Equal(t, http.StatusSeeOther, got.status, got.body)
+	e = h.admin().made(http.MethodGet, "/v1/endpoints/"+id, nil)
+	for name, want := range map[string]any{
+		"signature": "standard", "format": "standard", "method": "POST", "http": nil, "timeout": "15s", "rate": nil,
+		"ordering": "none", "on_dead": "skip", "success": nil, "permanent": nil,
+	} {
+		require.Equal(t, want, e[name], name)
+	}
+	require.InDelta(t, 32, e["concurrency"], 0)
+	require.Equal(t, []any{map[string]any{}}, e["subscriptions"])
+}
+
+var (
+	inputTag    = regexp.MustCompile(`<input [^>]*>`)
+	attribute   = regexp.MustCompile(`([a-z-]+)="([^"]*)"`)
+	selectTag   = regexp.MustCompile(`(?s)<select [^>]*name="([^"]*)"[^>]*>(.*?)</select>`)
+	chosen      = regexp.MustCompile(`<option(?: value="([^"]*)")? selected>([^<]*)`)
+	textareaTag = regexp.MustCompile(`(?s)<textarea [^>]*name="([^"]*)"[^>]*>(.*?)</textarea>`)
+	entities    = strings.NewReplacer("&gt;", ">", "&lt;", "<", "&#34;", `"`, "&#43;", "+", "&amp;", "&")
+)
+
+// inputs returns what the fields of a page's forms hold, by their names.
+func inputs(page string) map[string]string {
+	all := make(map[string]string)
+	for _, tag := range inputTag.FindAllString(page, -1) {
+		attributes := make(map[string]string)
+		for _, a := range attribute.FindAllStringSubmatch(tag, -1) {
+			attributes[a[1]] = a[2]
+		}
+		all[attributes["name"]] = entities.Replace(attributes["value"])
+	}
+	for _, s := range selectTag.FindAllStringSubmatch(page, -1) {
+		if c := chosen.FindStringSubmatch(s[2]); c != nil {
+			if all[s[1]] = c[1]; c[1] == "" {
+				all[s[1]] = c[2]
+			}
+		}
+	}
+	for _, a := range textareaTag.FindAllStringSubmatch(page, -1) {
+		all[a[1]] = entities.Replace(a[2])
+	}
+	return all
+}
