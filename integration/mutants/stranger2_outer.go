@@ -5,8 +5,8 @@ package main
 var secondStrangersOuterMutants = []mutant{
 	{
 		name: "stranger2-webhook-client-certificate-to-a-redirects-host", file: "relay/internal/webhook/endpoint.go",
-		old:     "newOrigin(e.client, p, e.concurrency, e.client.tls)",
-		new:     "newOrigin(e.client, p, e.concurrency, e.tls)",
+		old:     "e.newOrigin(p, e.client.tls)",
+		new:     "e.newOrigin(p, e.tls)",
 		promise: "An endpoint's client certificate goes to its own host, and to none that it redirects to.",
 		pkg:     "./relay/internal/webhook", run: "TestClientCertificatesStayWithTheirHost",
 	},
