@@ -1,7 +1,6 @@
 package filter
 
 import (
-	"encoding/json"
 	"errors"
 	"fmt"
 	"maps"
@@ -199,7 +198,7 @@ func appendRaw(dst, doc []byte, at, most int) ([]byte, error) {
 		return dst, errNoJSON
 	case len(dst)+end-at > most:
 		return dst, ErrTooLarge
-	case !json.Valid(doc[at:end]):
+	case !payload.Valid(doc[at:end]):
 		return dst, errNoJSON
 	}
 	return append(dst, doc[at:end]...), nil

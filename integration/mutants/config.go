@@ -219,8 +219,8 @@ var configMutants = []mutant{
 	},
 	{
 		name: "config-body-broken", file: "config/filter/body.go",
-		old:     "case !json.Valid(doc[at:end]):",
-		new:     "case json.Valid(nil):",
+		old:     "case !payload.Valid(doc[at:end]):",
+		new:     "case payload.Valid(nil):",
 		promise: "A body made of a broken payload is refused, not sent.",
 		pkg:     "./config/filter", run: "TestBodyOfBrokenPayloadFails",
 	},

@@ -113,7 +113,7 @@ var webhookMutants = []mutant{
 	{
 		name: "webhook-payload-injection",
 		file: "relay/internal/webhook/format.go",
-		old: `	if !validJSON(r.Event.Payload) {
+		old: `	if !payload.Valid(r.Event.Payload) {
 		return nil,`,
 		new: `	if len(r.Event.Payload) == 0 {
 		return nil,`,
@@ -327,8 +327,8 @@ var webhookMutants = []mutant{
 	{
 		name:    "webhook-raw-bytes-are-json",
 		file:    "relay/internal/webhook/format.go",
-		old:     "case validJSON(r.Event.Payload) && utf8.Valid(r.Event.Payload):",
-		new:     "case validJSON(r.Event.Payload):",
+		old:     "case payload.Valid(r.Event.Payload) && utf8.Valid(r.Event.Payload):",
+		new:     "case payload.Valid(r.Event.Payload):",
 		promise: "Raw bytes that are not UTF-8 are not called JSON.",
 		pkg:     "./relay/internal/webhook",
 		run:     "TestPayloadThatIsNotUTF8",

@@ -2,6 +2,7 @@
 //
 //	Path.Find     finds a value: a filter on a large payload reads the names on its way, and
 //	              builds nothing
+//	Valid         reports whether a document is JSON
 //	End, Count    where a value ends, how many elements it has
 //	Decimal       numbers in base ten, exact up to 18 digits; Compare is exact for any number
 //	AppendString  a text as JSON, with as few escapes as JSON allows

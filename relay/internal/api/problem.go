@@ -9,9 +9,9 @@ import (
 	"strconv"
 	"strings"
 
-	"github.com/agext/levenshtein"
 	"github.com/danielgtaylor/huma/v2"
 
+	"github.com/tailpost/tailpost/outbox/suggest"
 	"github.com/tailpost/tailpost/relay/internal/query"
 	"github.com/tailpost/tailpost/relay/internal/seal"
 )
@@ -180,17 +180,9 @@ func properties(api huma.API, op *huma.Operation, steps []string) []string {
 
 // didYouMean names the candidate that is most like given, or all where none is.
 func didYouMean(given string, candidates []string) string {
-	best, distance := "", 1+min(len(given)/3, 3)
-	for _, c := range candidates {
-		if d := levenshtein.Distance(strings.ToLower(given), c, nil); d <= distance && (best == "" || d < distance) {
-			best, distance = c, d
-		}
-	}
-	switch {
-	case best != "":
-		return fmt.Sprintf(" Did you mean %q?", best)
-	case len(candidates) == 0:
-		return ""
+	best := suggest.DidYouMean(given, candidates)
+	if best != "" || len(candidates) == 0 {
+		return best
 	}
 	return " There are " + strings.Join(candidates, ", ") + "."
 }

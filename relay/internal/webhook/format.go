@@ -76,7 +76,7 @@ func (x *exchange) formatBare(e *Endpoint, r *Request) (content, error) {
 	case r.Event.Payload == nil:
 		x.body = append(x.body[:0], jsonNull...)
 		return content{x.body, e.jsonType()}, nil
-	case validJSON(r.Event.Payload) && utf8.Valid(r.Event.Payload):
+	case payload.Valid(r.Event.Payload) && utf8.Valid(r.Event.Payload):
 		return content{r.Event.Payload, e.jsonType()}, nil
 	}
 	return content{r.Event.Payload, typeBinary}, nil
@@ -87,7 +87,7 @@ func dataOf(r *Request) ([]byte, error) {
 	if r.Event.Payload == nil {
 		return []byte(jsonNull), nil
 	}
-	if !validJSON(r.Event.Payload) {
+	if !payload.Valid(r.Event.Payload) {
 		return nil, failuref("the payload is not valid JSON, which this endpoint's format needs; format \"raw\" sends any bytes")
 	}
 	if !utf8.Valid(r.Event.Payload) {

@@ -1,4 +1,4 @@
-package webhook
+package payload_test
 
 import (
 	"encoding/json"
@@ -7,6 +7,8 @@ import (
 
 	"github.com/stretchr/testify/require"
 	"pgregory.net/rapid"
+
+	"github.com/tailpost/tailpost/outbox/payload"
 )
 
 func jsonSamples() []string {
@@ -21,34 +23,34 @@ func jsonSamples() []string {
 	}
 }
 
-func TestValidJSONAgreesWithTheStandardLibrary(t *testing.T) {
+func TestValidAgreesWithTheStandardLibrary(t *testing.T) {
 	t.Parallel()
 	for _, s := range jsonSamples() {
-		require.Equal(t, json.Valid([]byte(s)), validJSON([]byte(s)), "%.60q", s)
+		require.Equal(t, json.Valid([]byte(s)), payload.Valid([]byte(s)), "%.60q", s)
 	}
 	rapid.Check(t, func(t *rapid.T) {
 		parts := []string{`{`, `}`, `[`, `]`, `,`, `:`, `"`, `"a"`, `\`, `\"`, `\u00e9`, `1`, `-1.5e3`, `0`, `true`, `null`, ` `, "\n", "\x01", `é`, `lorem ipsum `}
 		s := strings.Join(rapid.SliceOfN(rapid.SampledFrom(parts), 0, 14).Draw(t, "parts"), "")
-		require.Equal(t, json.Valid([]byte(s)), validJSON([]byte(s)), "%q", s)
+		require.Equal(t, json.Valid([]byte(s)), payload.Valid([]byte(s)), "%q", s)
 	})
 }
 
-func FuzzValidJSON(f *testing.F) {
+func FuzzValid(f *testing.F) {
 	for _, s := range jsonSamples() {
 		if len(s) < 1000 {
 			f.Add([]byte(s))
 		}
 	}
 	f.Fuzz(func(t *testing.T, b []byte) {
-		require.Equal(t, json.Valid(b), validJSON(b))
+		require.Equal(t, json.Valid(b), payload.Valid(b))
 	})
 }
 
-func BenchmarkValidJSON(b *testing.B) {
+func BenchmarkValid(b *testing.B) {
 	doc := []byte(`{"id":"evt_1","bench_seq":1,"sent_at":1234567890,"filler":"` + strings.Repeat("lorem-ipsum-", 35) + `"}`)
 	b.Run("ours", func(b *testing.B) {
 		for b.Loop() {
-			validJSON(doc)
+			payload.Valid(doc)
 		}
 	})
 	b.Run("encoding/json", func(b *testing.B) {
