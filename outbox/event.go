@@ -42,8 +42,8 @@ type Event struct {
 }
 
 // NewEvent makes an event of the given type with data as its payload: encoding/json's form of data,
-// without escaping HTML. A json.RawMessage is kept byte for byte and a nil data is no payload.
-// The caller may set the other fields; the ID is made when the event is written.
+// without escaping HTML. A json.RawMessage is kept byte for byte and a nil data is no payload. The
+// caller may set the other fields; the ID is made when the event is written.
 func NewEvent(eventType string, data any) (Event, error) {
 	e := Event{Type: eventType}
 	switch d := data.(type) {

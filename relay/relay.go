@@ -139,8 +139,8 @@ func New(cfg *config.Config, o Options) (*Relay, error) {
 	return r, nil
 }
 
-// clients send requests: to endpoints of the configuration, and to those that were
-// made through the API, which may reach what the api block allows alone.
+// clients send requests: to endpoints of the configuration, and to those that were made through the
+// API, which may reach what the api block allows alone.
 type clients struct{ own, tenants *webhook.Client }
 
 // Close closes idle connections; requests in flight end as they would.

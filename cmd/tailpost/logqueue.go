@@ -126,8 +126,8 @@ func (q *logQueue) next() (line []byte, ended bool) {
 	return line, false
 }
 
-// wrote notes what became of a line. A line that could not be written is one that was dropped:
-// the reader is gone, or the disk is full.
+// wrote notes what became of a line. A line that could not be written is one that was dropped: the
+// reader is gone, or the disk is full.
 func (q *logQueue) wrote(line []byte, err error) {
 	q.mu.Lock()
 	q.bytes -= len(line)

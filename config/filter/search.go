@@ -29,9 +29,8 @@ type Search struct {
 	runs  []evaluate
 }
 
-// CompileSearch compiles an object that stands at line of filename, such as
-// { order = event.data.order_id }. It returns nil where the Diagnostics have errors, or the object
-// is empty.
+// CompileSearch compiles an object that stands at line of filename, such as { order =
+// event.data.order_id }. It returns nil where the Diagnostics have errors, or the object is empty.
 func CompileSearch(src, filename string, line int) (*Search, diag.Diagnostics) {
 	s, expr, diags := parseExpression(src, filename, line)
 	if diags.HasErrors() {

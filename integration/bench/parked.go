@@ -11,8 +11,8 @@ import (
 // long is how long the drains of a million take at most.
 const long = 20 * time.Minute
 
-// runDead drains to 20 endpoints, of which one answers 500 and has a million deliveries parked,
-// and to the others alone. Then it is well again.
+// runDead drains to 20 endpoints, of which one answers 500 and has a million deliveries parked, and
+// to the others alone. Then it is well again.
 func runDead(ctx context.Context, b *bench) error {
 	const count = 20
 	n, parked := b.size(60_000), b.size(1_000_000)

@@ -9,9 +9,9 @@
 // A mutant is a change that a tired person could make: a comparison turned, a wait left out, an
 // order swapped, a bound ignored, a state not reset. Beside the place and what is put there, the
 // list holds the promise that it breaks and the test that has to fail. The lists are one file per
-// area: dispatch.go, ledger.go, and so on; those of stranger.go, and later those of stranger2.go and
-// stranger2_outer.go, were chosen by somebody who had written neither the code nor its tests, and
-// are as good a measure of the suite as there is.
+// area: dispatch.go, ledger.go, and so on; those of stranger.go, and later those of stranger2.go
+// and stranger2_outer.go, were chosen by somebody who had written neither the code nor its tests,
+// and are as good a measure of the suite as there is.
 //
 // The program copies the tree once for each worker, so the checkout is never changed:
 //

@@ -5,8 +5,8 @@ import (
 	"encoding/json"
 )
 
-// jsonWords is how deep Valid itself follows nesting, in words of 64 levels. Deeper documents
-// are rare.
+// jsonWords is how deep Valid itself follows nesting, in words of 64 levels. Deeper documents are
+// rare.
 const jsonWords = 8
 
 // jsonState says how a JSON document may continue.

@@ -107,8 +107,8 @@ func (o *CaptureOptions) others() []Operation {
 	return slices.DeleteFunc(Operations(), func(op Operation) bool { return slices.Contains(o.On, op) })
 }
 
-// captureName returns the name of the function and of the triggers, within what Postgres keeps of
-// a name (63 bytes).
+// captureName returns the name of the function and of the triggers, within what Postgres keeps of a
+// name (63 bytes).
 func captureName(table string) string {
 	const most = 63 - len("tailpost_capture__delete")
 	for len(table) > most {

@@ -69,8 +69,8 @@ const (
 	decisionTime               = 50 * time.Millisecond
 	// staleAfter ends a window in which too little happened for a decision.
 	staleAfter = 10 * time.Second
-	// leastLimit is for a receiver that refuses everything: it must be noticed soon that it
-	// is well again.
+	// leastLimit is for a receiver that refuses everything: it must be noticed soon that it is well
+	// again.
 	leastLimit = 0.5
 	// firstLimit is the least for one that took something.
 	firstLimit = 2.0

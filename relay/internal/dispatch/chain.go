@@ -107,8 +107,8 @@ func (c *chain) rootless() *delivery {
 	return nil
 }
 
-// answered notes what became of the head, whose next attempt is at next, and returns the
-// delivery that may go now, and what is to be parked.
+// answered notes what became of the head, whose next attempt is at next, and returns the delivery
+// that may go now, and what is to be parked.
 func (c *chain) answered(outcome outbox.Outcome, holds bool, next, now time.Time) (following *delivery, spilled []*delivery) {
 	c.head = nil
 	switch {

@@ -94,9 +94,9 @@ func (cs *chains) begin(heads []ledger.KeyHead, now time.Time) {
 	}
 }
 
-// reread notes what the table has once somebody else has changed it. What the heads count may be
-// in memory, or counted already: a chain that is said to have more rows than there are asks for
-// them when it is done with the others, and then has none.
+// reread notes what the table has once somebody else has changed it. What the heads count may be in
+// memory, or counted already: a chain that is said to have more rows than there are asks for them
+// when it is done with the others, and then has none.
 func (cs *chains) reread(heads []ledger.KeyHead, now time.Time) {
 	for _, c := range cs.byKey {
 		if c.onHold {

@@ -47,8 +47,8 @@ func (c *circuit) started(dl *delivery) {
 	}
 }
 
-// abandoned notes that a request says nothing of the endpoint. Was it the probe, the next
-// request is one.
+// abandoned notes that a request says nothing of the endpoint. Was it the probe, the next request
+// is one.
 func (c *circuit) abandoned(dl *delivery) {
 	if c.probe == dl {
 		c.probe = nil
@@ -58,8 +58,8 @@ func (c *circuit) abandoned(dl *delivery) {
 // succeeded closes the circuit.
 func (c *circuit) succeeded() { *c = circuit{} }
 
-// failed notes that the request for dl failed, and reports whether the circuit opened. Of
-// requests that were in flight when it opened only the probe counts.
+// failed notes that the request for dl failed, and reports whether the circuit opened. Of requests
+// that were in flight when it opened only the probe counts.
 func (c *circuit) failed(dl *delivery, p config.Circuit, now time.Time) (opened bool) {
 	c.failures++
 	switch {

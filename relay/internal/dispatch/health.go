@@ -9,8 +9,8 @@ import (
 	"github.com/tailpost/tailpost/relay/internal/retry"
 )
 
-// health is a lane's view of its endpoint: whether a person paused or disabled it, its circuit,
-// how much it can take, and since when it is failing.
+// health is a lane's view of its endpoint: whether a person paused or disabled it, its circuit, how
+// much it can take, and since when it is failing.
 type health struct {
 	status         string
 	disabledReason string

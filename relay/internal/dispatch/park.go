@@ -207,8 +207,8 @@ func (l *lane) shedChain(c *chain, reason outbox.Reason, until time.Time) {
 	}
 }
 
-// root writes a row for the head of a chain, which stays in memory, if others behind it are
-// about to get theirs.
+// root writes a row for the head of a chain, which stays in memory, if others behind it are about
+// to get theirs.
 func (l *lane) root(c *chain) {
 	if dl := c.rootless(); dl != nil {
 		l.memory.load(dl)

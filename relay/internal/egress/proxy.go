@@ -23,9 +23,9 @@ import (
 )
 
 // proxy is the egress proxy. Its own address is the operator's choice and not checked by the guard.
-// Where requests go is: the relay resolves and checks the receiver's name itself, and asks the proxy
-// for the checked address, not for the name, so that a second lookup cannot lead elsewhere; the
-// certificate is still checked against the name. Two things are left to the proxy: plain http
+// Where requests go is: the relay resolves and checks the receiver's name itself, and asks the
+// proxy for the checked address, not for the name, so that a second lookup cannot lead elsewhere;
+// the certificate is still checked against the name. Two things are left to the proxy: plain http
 // through an HTTP proxy, which has no tunnel, and every name where network.proxy_resolves says so.
 type proxy interface {
 	// open connects to target, as host:port, or, where p is plain http to an HTTP proxy, to the

@@ -12,8 +12,8 @@ import (
 	"github.com/tailpost/tailpost/relay/internal/scan"
 )
 
-// Healing is the audit's notes: where the slot's row is, gaps, and heals that are
-// due. Its methods are safe for concurrent use.
+// Healing is the audit's notes: where the slot's row is, gaps, and heals that are due. Its methods
+// are safe for concurrent use.
 type Healing struct{ link *Link }
 
 // Position is the slot's row.

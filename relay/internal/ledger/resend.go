@@ -74,8 +74,8 @@ func (r *Resend) resendSQL() (sql string, args pgx.NamedArgs, err error) {
 	f := DeliveryFilter{State: r.Filter.State, EventID: r.Filter.EventID}
 	where, args := f.SQL()
 	if r.Filter.EndpointID != "" {
-		// An equation would take the endpoint out of the order, and have the planner use the
-		// index of commit_lsn alone through the rows of all the others.
+		// An equation would take the endpoint out of the order, and have the planner use the index
+		// of commit_lsn alone through the rows of all the others.
 		args["endpoint"] = r.Filter.EndpointID
 		where += "\n  AND d.endpoint_id >= @endpoint\n  AND d.endpoint_id <= @endpoint"
 	}

@@ -61,8 +61,8 @@ type Setting struct {
 	After  string `json:"after"`
 }
 
-// Drift is a difference between table and configuration: somebody made it by hand, or the
-// relay did.
+// Drift is a difference between table and configuration: somebody made it by hand, or the relay
+// did.
 type Drift struct {
 	ID     string `json:"id"`
 	Detail string `json:"detail"`

@@ -175,8 +175,8 @@ func judge(err error) error {
 	return err
 }
 
-// unavailable returns why a call gets no connection, without what the error says of the
-// connection string.
+// unavailable returns why a call gets no connection, without what the error says of the connection
+// string.
 func unavailable(err error) error {
 	return fmt.Errorf("%w: %w", ErrUnavailable, pglink.Describe(err))
 }

@@ -138,9 +138,9 @@ func (t *Table) operator(symbol string) string {
 	return "OPERATOR(" + pgx.Identifier{t.operators}.Sanitize() + "." + symbol + ")"
 }
 
-// recordsSQL are the records of a row's event, and where its transaction was. Only
-// partitions of the time after the event's own and after a bound are looked into, as far as a row
-// says when it was: no time that is ahead hides an attempt.
+// recordsSQL are the records of a row's event, and where its transaction was. Only partitions of
+// the time after the event's own and after a bound are looked into, as far as a row says when it
+// was: no time that is ahead hides an attempt.
 const recordsSQL = `(
            SELECT a.endpoint_id, a.commit_lsn AS place, NULL::timestamptz AS at
            FROM tailpost.attempt AS a

@@ -54,8 +54,7 @@ type Handler interface {
 	// Event is an event. It has its identity and its place, which stay the same however often the
 	// source brings it.
 	Event(ev outbox.Event)
-	// Invalid is a row that cannot be made an event, with what could be read of
-	// it.
+	// Invalid is a row that cannot be made an event, with what could be read of it.
 	Invalid(ev outbox.Event, problem error)
 	// Endpoint is a changed row of the table of endpoints.
 	Endpoint(row Row)

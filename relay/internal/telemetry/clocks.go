@@ -57,8 +57,8 @@ func (c *Clocks) Database(ahead time.Duration) {
 	}
 }
 
-// Receiver notes how far the clock of an endpoint's receiver is ahead of the relay's, as an
-// answer that refuses a request says.
+// Receiver notes how far the clock of an endpoint's receiver is ahead of the relay's, as an answer
+// that refuses a request says.
 func (c *Clocks) Receiver(endpoint string, ahead time.Duration) {
 	c.mu.Lock()
 	defer c.mu.Unlock()

@@ -1,5 +1,5 @@
-// Package token fetches and keeps the OAuth 2 access tokens that requests to an endpoint carry
-// (RFC 6749, section 4.4: client credentials).
+// Package token fetches and keeps the OAuth 2 access tokens that requests to an endpoint carry (RFC
+// 6749, section 4.4: client credentials).
 //
 //	Token ─▶ kept, and good for a while yet? ─▶ its value
 //	            └─ no: one fetch at a time ─▶ egress (guard, proxy) ─▶ token endpoint

@@ -35,8 +35,8 @@ func newContact(now time.Time) *contact {
 	return &contact{base: now, fresh: true}
 }
 
-// observe notes that something the server stamped at sent was read from the socket at received,
-// and returns the time on our clock at which it was sent.
+// observe notes that something the server stamped at sent was read from the socket at received, and
+// returns the time on our clock at which it was sent.
 func (c *contact) observe(received, sent time.Time) time.Time {
 	at := received.Sub(c.base)
 	offset := at - time.Duration(sent.UnixNano())

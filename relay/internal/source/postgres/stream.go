@@ -146,8 +146,8 @@ func (s *Stream) Start(ctx context.Context) error {
 	return nil
 }
 
-// While runs f between Start and Run and lets the server hear of the stream meanwhile, however
-// long that takes: it would end a stream that is silent for wal_sender_timeout.
+// While runs f between Start and Run and lets the server hear of the stream meanwhile, however long
+// that takes: it would end a stream that is silent for wal_sender_timeout.
 func (s *Stream) While(f func() error) error {
 	done := make(chan struct{})
 	var speaking sync.WaitGroup
