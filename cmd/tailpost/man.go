@@ -21,12 +21,12 @@ func newManCommand(a *app) *cobra.Command {
 			if err := os.MkdirAll(args[0], 0o755); err != nil { //nolint:gosec // pages are for everybody
 				return fmt.Errorf("make the directory of the manual pages: %w", err)
 			}
-			return writeMan(a, cmd.Root(), args[0])
+			return writeMan(cmd.Root(), args[0])
 		},
 	}
 }
 
-func writeMan(a *app, cmd *cobra.Command, dir string) error {
+func writeMan(cmd *cobra.Command, dir string) error {
 	if cmd.Hidden {
 		return nil
 	}
@@ -35,7 +35,7 @@ func writeMan(a *app, cmd *cobra.Command, dir string) error {
 		return fmt.Errorf("write a manual page: %w", err)
 	}
 	for _, sub := range cmd.Commands() {
-		if err := writeMan(a, sub, dir); err != nil {
+		if err := writeMan(sub, dir); err != nil {
 			return err
 		}
 	}

@@ -74,7 +74,7 @@ func documentText(doc *huma.OpenAPI) ([]byte, error) {
 }
 
 // serveDocument serves the document itself.
-func serveDocument(s *Server, text []byte) http.HandlerFunc {
+func serveDocument(text []byte) http.HandlerFunc {
 	return func(w http.ResponseWriter, _ *http.Request) {
 		w.Header().Set("Content-Type", "application/openapi+json")
 		// Who left before the answer gets none.

@@ -100,7 +100,7 @@ type putEventTypeInput struct {
 	RawBody []byte
 }
 
-func putEventType(ctx context.Context, s *Server, c *query.Change, p *principal, in *putEventTypeInput) (*eventTypeOutput, error) {
+func putEventType(ctx context.Context, _ *Server, c *query.Change, p *principal, in *putEventTypeInput) (*eventTypeOutput, error) {
 	if err := unbound(p); err != nil {
 		return nil, err
 	}
@@ -160,7 +160,7 @@ type deleteEventTypeInput struct {
 	Conditional
 }
 
-func deleteEventType(ctx context.Context, s *Server, c *query.Change, p *principal, in *deleteEventTypeInput) (*deletedOutput, error) {
+func deleteEventType(ctx context.Context, _ *Server, c *query.Change, p *principal, in *deleteEventTypeInput) (*deletedOutput, error) {
 	if err := unbound(p); err != nil {
 		return nil, err
 	}

@@ -63,7 +63,7 @@ type keyOutput struct {
 	Body Key
 }
 
-func createKey(ctx context.Context, s *Server, c *query.Change, p *principal, in *createKeyInput) (*keyOutput, error) {
+func createKey(ctx context.Context, _ *Server, c *query.Change, p *principal, in *createKeyInput) (*keyOutput, error) {
 	tenant, own := ownTenant(p, in.Body.Tenant)
 	if !own {
 		return nil, invalid(at("/tenant", "This key is bound to another tenant: leave tenant out."))
@@ -97,7 +97,7 @@ type deleteKeyInput struct {
 	ID string `path:"id" maxLength:"200" doc:"Id of the key."`
 }
 
-func deleteKey(ctx context.Context, s *Server, c *query.Change, p *principal, in *deleteKeyInput) (*deletedOutput, error) {
+func deleteKey(ctx context.Context, _ *Server, c *query.Change, p *principal, in *deleteKeyInput) (*deletedOutput, error) {
 	key, err := c.Key(ctx, p.tenant(), in.ID)
 	if err != nil {
 		return nil, err

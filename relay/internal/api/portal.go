@@ -215,7 +215,7 @@ type deletePortalLinkInput struct {
 	ID string `path:"id" maxLength:"200" doc:"Id of the link."`
 }
 
-func deletePortalLink(ctx context.Context, s *Server, c *query.Change, p *principal, in *deletePortalLinkInput) (*deletedOutput, error) {
+func deletePortalLink(ctx context.Context, _ *Server, c *query.Change, p *principal, in *deletePortalLinkInput) (*deletedOutput, error) {
 	link, err := c.PortalLink(ctx, p.tenant(), in.ID)
 	if err != nil {
 		return nil, err

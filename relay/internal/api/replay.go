@@ -220,7 +220,7 @@ type cancelReplayInput struct {
 	Repeatable
 }
 
-func cancelReplay(ctx context.Context, s *Server, c *query.Change, p *principal, in *cancelReplayInput) (*replayOutput, error) {
+func cancelReplay(ctx context.Context, _ *Server, c *query.Change, p *principal, in *cancelReplayInput) (*replayOutput, error) {
 	r, err := c.LockReplay(ctx, p.tenant(), in.ID)
 	if err != nil {
 		return nil, err

@@ -132,7 +132,7 @@ type cancelResendInput struct {
 	Repeatable
 }
 
-func cancelResend(ctx context.Context, s *Server, c *query.Change, p *principal, in *cancelResendInput) (*resendOutput, error) {
+func cancelResend(ctx context.Context, _ *Server, c *query.Change, p *principal, in *cancelResendInput) (*resendOutput, error) {
 	r, err := c.LockResend(ctx, p.tenant(), in.ID)
 	if err != nil {
 		return nil, err

@@ -318,7 +318,7 @@ func plainRoutes(s *Server) {
 	if err != nil {
 		panic(err) // broken code: the document is a constant
 	}
-	s.mux.HandleFunc("GET /openapi.json", serveDocument(s, text))
+	s.mux.HandleFunc("GET /openapi.json", serveDocument(text))
 	s.mux.HandleFunc("GET /docs", serveDocs("index.html", "text/html; charset=utf-8"))
 	s.mux.HandleFunc("GET /docs/docs.js", serveDocs("docs.js", "text/javascript; charset=utf-8"))
 	s.mux.HandleFunc("GET /docs/docs.css", serveDocs("docs.css", "text/css; charset=utf-8"))

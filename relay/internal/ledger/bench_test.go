@@ -157,8 +157,13 @@ func BenchmarkWhatIsRecorded(b *testing.B) {
 		endpoints int
 		dress     func(*outbox.Attempt, int)
 	}{
-		{"plain", 1, types(1)}, {"types=20", 1, types(20)}, {"plain/endpoints=10", 10, types(1)}, {"types=20/endpoints=10", 10, types(20)},
-		{"search=1", 1, terms(1)}, {"search=4", 1, terms(4)}, {"headers", 1, withHeaders},
+		{"plain", 1, types(1)},
+		{"types=20", 1, types(20)},
+		{"plain/endpoints=10", 10, types(1)},
+		{"types=20/endpoints=10", 10, types(20)},
+		{"search=1", 1, terms(1)},
+		{"search=4", 1, terms(4)},
+		{"headers", 1, withHeaders},
 	} {
 		b.Run(c.name, func(b *testing.B) { benchmarkRecord(b, url, conn, 256, c.endpoints, c.dress) })
 	}

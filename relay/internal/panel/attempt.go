@@ -171,7 +171,7 @@ func showHelp(v *visit) error {
 }
 
 // showNothing answers where there is no page.
-func showNothing(v *visit) error {
+func showNothing(_ *visit) error {
 	return refuse(http.StatusNotFound, "There is no page at this address.")
 }
 

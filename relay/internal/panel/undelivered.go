@@ -29,7 +29,7 @@ type deliveryFilter struct {
 	State, Reason, Endpoint, Event, Type, Tenant, Since, Until string
 }
 
-func readDeliveryFilter(v *visit, of func(string) string) deliveryFilter {
+func readDeliveryFilter(of func(string) string) deliveryFilter {
 	return deliveryFilter{
 		State: of("state"), Reason: of("reason"), Endpoint: of("endpoint"), Event: of("event"), Type: of("type"), Tenant: of("tenant"),
 		Since: of("since"), Until: of("until"),
@@ -45,8 +45,14 @@ func (f *deliveryFilter) link() url.Values {
 func (f *deliveryFilter) describe() (list []header) {
 	state := map[string]string{"dead": "given up", "pending": "waiting"}[f.State]
 	for _, h := range []header{
-		{"State", state}, {"Reason", reasonInWords(f.Reason)}, {"Endpoint", f.Endpoint}, {"Event", f.Event}, {"Type", f.Type}, {"Tenant", f.Tenant},
-		{"Created since", f.Since}, {"Created before", f.Until},
+		{"State", state},
+		{"Reason", reasonInWords(f.Reason)},
+		{"Endpoint", f.Endpoint},
+		{"Event", f.Event},
+		{"Type", f.Type},
+		{"Tenant", f.Tenant},
+		{"Created since", f.Since},
+		{"Created before", f.Until},
 	} {
 		if h.Value != "" {
 			list = append(list, h)
@@ -89,7 +95,7 @@ func countDeliveries(v *visit, selection map[string]any) (int64, error) {
 }
 
 func listUndelivered(v *visit) error {
-	f := readDeliveryFilter(v, v.r.URL.Query().Get)
+	f := readDeliveryFilter(v.r.URL.Query().Get)
 	if f.State == "" {
 		f.State = "dead"
 	}
@@ -164,7 +170,7 @@ func readChosen(v *visit) (deliveryFilter, []string, error) {
 	if err := v.r.ParseForm(); err != nil {
 		return deliveryFilter{}, nil, refuse(http.StatusBadRequest, "The form could not be read.")
 	}
-	f := readDeliveryFilter(v, v.r.PostFormValue)
+	f := readDeliveryFilter(v.r.PostFormValue)
 	if err := checkTimes(v, f.Since, f.Until); err != nil {
 		return f, nil, err // without them, it would be about more
 	}
