@@ -33,8 +33,9 @@ func TestPagesStaySmall(t *testing.T) {
 	s := &shop{world: w}
 	at := s.attempt(event, id)
 	w.exec(`
-INSERT INTO tailpost.endpoint (id, tenant, name, url, description, subscriptions, policy, status, source, version, created_at, updated_at)
-SELECT 'ep_' || i, tenant, 'Endpoint number ' || i || ' with a long name for people', url || '/' || i, description, subscriptions, policy, 'paused', 'api', 1, created_at, updated_at
+INSERT INTO tailpost.endpoint (id, tenant, name, url, description, subscriptions, policy, status, source, origin, version, created_at, updated_at)
+SELECT 'ep_' || i, tenant, 'Endpoint number ' || i || ' with a long name for people', url || '/' || i, description, subscriptions, policy, 'paused',
+       'config', '/etc/tailpost/conf.d/of-the-shop/endpoints-of-customers.hcl:' || 1000 + i, 1, created_at, updated_at
 FROM tailpost.endpoint, generate_series(1, 400) AS i
 WHERE id = $1`, id)
 	w.exec(`
@@ -45,6 +46,10 @@ FROM generate_series(1, 400) AS i`, event)
 INSERT INTO tailpost.delivery (event_id, endpoint_id, state, reason, attempts, event_type, tenant, key, event_created_at, commit_lsn, seq, last_error, created_at, updated_at)
 SELECT $1, 'ep_' || i, 'dead', 'exhausted', 1, 'order.created', 'acme', repeat('k', 200), now(), '0/1', i, repeat('connection refused <&> ', 20), now(), now()
 FROM generate_series(1, 400) AS i`, event)
+	w.exec(`
+INSERT INTO tailpost.endpoint_stats (endpoint_id, hour, attempts, delivered, failed, dead, duration_ms_sum, buckets)
+SELECT 'ep_' || i, date_trunc('hour', now()) - h * interval '1 hour', 2 * (1000000 + i * h), 1000000 + i * h, 1000000 + i * h, 1000000, 1234567, '{0,0,5,5,0,0,0,0,0,0,0,0,0,0,0}'
+FROM generate_series(1, 400) AS i, generate_series(0, 30) AS h`)
 	v := loggedIn(t, w, adminKey)
 	const most = 200 << 10
 	for _, path := range []string{

@@ -145,7 +145,7 @@ func (x *explainer) unfinished(out *EndpointExplanation, d *query.Delivery) {
 		out.Sentence = "Queued behind event " + head.Event.ID + keyText(head.Event.Key) + ", " + waiting(head) + "."
 	case out.NextAttemptAt != nil && d.Reason == outbox.ReasonFailed:
 		out.Sentence = fmt.Sprintf("Waits for attempt %d at %s%s.", d.Attempts+1, clock(d.NextAttemptAt), last)
-	case out.NextAttemptAt != nil:
+	case out.NextAttemptAt != nil && d.Reason != outbox.ReasonPaused && d.Reason != outbox.ReasonDisabled && d.Reason != outbox.ReasonUnusable:
 		out.Sentence = explain(d) + " Due at " + clock(d.NextAttemptAt) + "."
 	default:
 		out.Sentence = explain(d)

@@ -36,7 +36,7 @@ type SlotState struct {
 
 // Queue counts what is not delivered.
 type Queue struct {
-	Pending         int64      `json:"pending" doc:"Deliveries that wait. Exact up to 1,000 to an endpoint; of a table of more than 32 MiB the rest is estimated."`
+	Pending         int64      `json:"pending" doc:"Deliveries that wait. Where tailpost.delivery has more than 32 MiB it is exact up to 1,000, and estimated beyond."`
 	Dead            int64      `json:"dead" doc:"Deliveries given up; counted as pending is."`
 	OldestPendingAt *time.Time `json:"oldest_pending_at,omitempty" doc:"When the oldest pending event was created."`
 }

@@ -2,6 +2,7 @@ package panel
 
 import (
 	"html/template"
+	"math"
 	"strconv"
 	"strings"
 	"time"
@@ -27,32 +28,41 @@ func top(points []point) int64 {
 	return most
 }
 
-// sparkline draws attempts over time without words: a row of bars, what failed on top.
+// sparkline draws attempts over time without words: a row of bars, what failed on top. Lists have
+// many of them, so that each is two paths.
 func sparkline(points []point) template.HTML {
 	const width, height = 96.0, 24.0
 	if len(points) == 0 {
 		return ""
 	}
-	var b strings.Builder
-	b.WriteString(`<svg class="spark" viewBox="0 0 96 24" preserveAspectRatio="none" aria-hidden="true">`)
 	most, step := float64(top(points)), width/float64(len(points))
+	var good, bad strings.Builder
+	bar := func(path *strings.Builder, x, y, h float64) {
+		wide := max(step-1, 1)
+		path.WriteString("M" + tenth(x) + " " + tenth(y) + "v-" + tenth(h) + "h" + tenth(wide) + "v" + tenth(h))
+	}
 	for i := range points {
 		x, y := float64(i)*step, height
-		for _, part := range []struct {
-			n     int64
-			class string
-		}{{points[i].Delivered, "b-good"}, {points[i].Failed, "b-bad"}} {
-			if part.n == 0 {
-				continue
-			}
-			h := max(height*float64(part.n)/most, 1)
+		if n := points[i].Delivered; n > 0 {
+			h := max(height*float64(n)/most, 1)
+			bar(&good, x, y, h)
 			y -= h
-			b.WriteString(`<rect class="` + part.class + `" x="` + coordinate(x) + `" y="` + coordinate(max(y, 0)) + `" width="` + coordinate(max(step-1, 1)) + `" height="` + coordinate(h) + `"/>`)
+		}
+		if n := points[i].Failed; n > 0 {
+			bar(&bad, x, y, min(max(height*float64(n)/most, 1), y))
 		}
 	}
-	b.WriteString(`</svg>`)
-	return template.HTML(b.String()) //nolint:gosec // numbers alone
+	text := `<svg class="spark" viewBox="0 0 96 24" preserveAspectRatio="none" aria-hidden="true">`
+	for _, path := range []struct{ class, d string }{{"b-good", good.String()}, {"b-bad", bad.String()}} {
+		if path.d != "" {
+			text += `<path class="` + path.class + `" d="` + path.d + `"/>`
+		}
+	}
+	return template.HTML(text + `</svg>`) //nolint:gosec // numbers alone
 }
+
+// tenth writes a coordinate with as few digits as it takes to the tenth.
+func tenth(f float64) string { return strconv.FormatFloat(math.Round(10*f)/10, 'f', -1, 64) } //nolint:mnd // tenths
 
 // bars draws attempts over time, with an axis and a title on each bar. Its times are UTC until the
 // script has run; those of the titles stay so.

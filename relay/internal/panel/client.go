@@ -22,6 +22,26 @@ func problemOf(err error) *api.Problem {
 	return p
 }
 
+// problemPage says what went wrong, and where to go from there.
+type problemPage struct {
+	*api.Problem
+
+	Without string // the same page without what it was asked for; empty: that would not help
+}
+
+// problemTitle is a status in words.
+func problemTitle(status int) string {
+	title, ok := map[int]string{
+		http.StatusBadRequest: "That could not be read", http.StatusForbidden: "That is not allowed", http.StatusNotFound: "Nothing is here",
+		http.StatusConflict: "That does not fit what is there", http.StatusPreconditionFailed: "Somebody was quicker", http.StatusUnprocessableEntity: "Something is to be corrected",
+		http.StatusTooManyRequests: "Too much at once", http.StatusServiceUnavailable: "Not now",
+	}[status]
+	if !ok {
+		return "Something went wrong"
+	}
+	return title
+}
+
 // notFound reports whether the API knows nothing of what was asked for.
 func notFound(err error) bool {
 	p := problemOf(err)

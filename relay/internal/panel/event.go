@@ -38,15 +38,15 @@ type moment struct {
 
 // eventsPage lists events.
 type eventsPage struct {
-	Filter   eventFilter
-	Rows     []api.EventSummary
-	Advice   []string
-	Order    string
-	Copies   []copied
-	Pager    pager
-	Filtered bool
-	Table    string
-	Terms    []string // what the configuration names to search by
+	Filter     eventFilter
+	Rows       []api.EventSummary
+	Advice     []string
+	Order      string
+	Copies     []copied
+	Pager      pager
+	Filtered   bool
+	FirstEvent string
+	Terms      []string // what the configuration names to search by
 }
 
 // eventFilter is the filter in the link of a list of events.
@@ -70,7 +70,7 @@ func listEvents(v *visit) error {
 	}
 	mapping := v.panel.config().Outbox.Mapping
 	body := &eventsPage{
-		Filter: f, Rows: list.Data, Advice: list.Advice, Order: list.Order, Filtered: len(link) > 0, Table: mapping.Table,
+		Filter: f, Rows: list.Data, Advice: list.Advice, Order: list.Order, Filtered: len(link) > 0, FirstEvent: firstEventSQL(&v.panel.config().Outbox),
 		Terms: v.panel.config().Outbox.Search.Names(),
 		Pager: pagerOf(v, "events", link, list.NextCursor),
 	}
@@ -182,7 +182,7 @@ func timeline(ev *api.Event, known names) []moment {
 	for i := range ev.Deliveries {
 		d := &ev.Deliveries[i]
 		m := moment{Waiting: d, Name: known.Of(d.EndpointID), Title: "Waits", Text: d.Explanation}
-		if d.NextAttemptAt != nil {
+		if d.NextAttemptAt != nil && held(d.Reason) == "" {
 			m.At, m.Title = *d.NextAttemptAt, "Next attempt"
 		}
 		if d.State == "dead" {

@@ -222,6 +222,11 @@ func spans(list []string) []string {
 // reasonInWords is a delivery's reason without underscores.
 func reasonInWords(reason string) string { return strings.ReplaceAll(reason, "_", " ") }
 
+// held says what a delivery waits for that no time brings; empty: its time does.
+func held(reason string) string {
+	return map[string]string{"paused": "once it is resumed", "disabled": "once it is enabled", "unusable": "once it is corrected"}[reason]
+}
+
 // quoteShell makes one word of a POSIX shell.
 func quoteShell(text string) string { return "'" + strings.ReplaceAll(text, "'", `'\''`) + "'" }
 

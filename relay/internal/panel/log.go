@@ -55,15 +55,16 @@ type attemptTable struct {
 
 // logPage is a list of attempts with its filters.
 type logPage struct {
-	Of        *api.Endpoint // whose log it is; nil: all
-	Filter    logFilter
-	Table     attemptTable
-	Endpoints names
-	Views     []view
-	Copies    []copied
-	Pager     pager
-	Filtered  bool
-	Terms     []string // what the configuration names to search by
+	Of         *api.Endpoint // whose log it is; nil: all
+	Filter     logFilter
+	Table      attemptTable
+	Endpoints  names
+	Views      []view
+	Copies     []copied
+	Pager      pager
+	Filtered   bool
+	Terms      []string // what the configuration names to search by
+	FirstEvent string
 }
 
 // logFilter is the filter in the link of a log.
@@ -182,6 +183,7 @@ func fillLog(v *visit, body *logPage, page, path string) error {
 		return err
 	}
 	body.Filtered, body.Terms = len(link) > 0, v.panel.config().Outbox.Search.Names()
+	body.FirstEvent = firstEventSQL(&v.panel.config().Outbox)
 	known := body.Endpoints
 	if body.Of != nil {
 		known = nil

@@ -11,23 +11,24 @@ import (
 
 // overviewPage says how all is.
 type overviewPage struct {
-	Relay     *api.Relay // nil: not for this key
-	Complete  api.Completeness
-	Endpoints int
-	More      bool // there are more endpoints than were looked at
-	Active    int
-	Trouble   []endpointRow
-	Delivered int64 // attempts of Trend that delivered
-	Failed    int64 // and that did not
-	Groups    []group
-	Recent    []*attemptRow
-	Dead      int64
-	Pending   int64
-	Waits     bool // Dead and Pending are known
-	First     bool // there is no endpoint yet
-	Table     string
-	Trend     []point
-	Parts     breakdown
+	Relay      *api.Relay // nil: not for this key
+	Complete   api.Completeness
+	Endpoints  int
+	More       bool // there are more endpoints than were looked at
+	Active     int
+	Trouble    []endpointRow
+	Delivered  int64 // attempts of Trend that delivered
+	Failed     int64 // and that did not
+	Groups     []group
+	Recent     []*attemptRow
+	Dead       int64
+	Pending    int64
+	Waits      bool // Dead and Pending are known
+	First      bool // there is no endpoint yet
+	NoEvent    bool // nothing was ever written, as far as can be told
+	FirstEvent string
+	Trend      []point
+	Parts      breakdown
 
 	TroubleCopied, GroupsCopied []copied
 }
@@ -50,7 +51,7 @@ type group struct {
 }
 
 func showOverview(v *visit) error {
-	body := &overviewPage{Table: v.panel.config().Outbox.Mapping.Table}
+	body := &overviewPage{FirstEvent: firstEventSQL(&v.panel.config().Outbox)}
 	may := v.may()
 	var err error
 	if may.ReadEndpoints {
@@ -81,6 +82,8 @@ func showOverview(v *visit) error {
 			return err
 		}
 		body.Dead, body.Pending, body.Waits = body.Relay.Queue.Dead, body.Relay.Queue.Pending, true
+		events := &body.Complete.Events
+		body.NoEvent = may.ReadEndpoints && len(body.Trend) == 0 && body.Dead+body.Pending == 0 && events.Whole && events.Seen == 0
 	}
 	v.show(http.StatusOK, "overview", "Overview", "overview", body)
 	return nil

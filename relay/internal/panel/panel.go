@@ -120,7 +120,11 @@ func (v *visit) fail(err error) {
 		v.out()
 		return
 	}
-	v.show(p.Status, "problem", http.StatusText(p.Status), "", p)
+	page := problemPage{Problem: p}
+	if p.Status == http.StatusUnprocessableEntity && v.r.Method == http.MethodGet && v.r.URL.RawQuery != "" {
+		page.Without = v.r.URL.EscapedPath()
+	}
+	v.show(p.Status, "problem", problemTitle(p.Status), "", page)
 }
 
 // see leads the visitor to another page of the site, which says what was done.

@@ -18,8 +18,6 @@ type QueueLength struct {
 	Pending, Dead int64
 	// Oldest is since when the pending delivery that waits longest is queued; nil: none is pending.
 	Oldest *time.Time
-	// OldestEvent is when the oldest of their events was created.
-	OldestEvent *time.Time
 }
 
 // ReasonCount is how many deliveries of a state have a reason.
@@ -42,7 +40,7 @@ SELECT pg_relation_size('tailpost.delivery') / current_setting('block_size')::bi
 
 // queueCountsSQL counts the rows of some of the pages.
 const queueCountsSQL = `
-SELECT d.endpoint_id, d.state, d.reason, count(*), min(d.created_at), min(d.event_created_at)
+SELECT d.endpoint_id, d.state, d.reason, count(*), min(d.created_at)
 FROM tailpost.delivery AS d TABLESAMPLE SYSTEM (@percent::double precision)
 GROUP BY d.endpoint_id, d.state, d.reason`
 
@@ -76,12 +74,12 @@ dead (id) AS (
     FROM dead AS p
     WHERE p.id IS NOT NULL
 )
-SELECT e.id, 'pending', '', h.n, h.oldest, h.event
+SELECT e.id, 'pending', '', h.n, h.oldest
 FROM pending AS e
 CROSS JOIN LATERAL (
-    SELECT count(*) AS n, min(f.created_at) AS oldest, min(f.event_created_at) AS event
+    SELECT count(*) AS n, min(f.created_at) AS oldest
     FROM (
-        SELECT d.created_at, d.event_created_at
+        SELECT d.created_at
         FROM tailpost.delivery AS d
         WHERE d.endpoint_id = e.id
           AND d.state = 'pending'
@@ -91,7 +89,7 @@ CROSS JOIN LATERAL (
 ) AS h
 WHERE e.id IS NOT NULL
 UNION ALL
-SELECT e.id, 'dead', '', h.n, NULL, NULL
+SELECT e.id, 'dead', '', h.n, NULL
 FROM dead AS e
 CROSS JOIN LATERAL (
     SELECT count(*) AS n
@@ -110,7 +108,7 @@ WHERE e.id IS NOT NULL`
 type queueCount struct {
 	EndpointID, State, Reason string
 	N                         int64
-	Oldest, OldestEvent       *time.Time
+	Oldest                    *time.Time
 }
 
 // readQueues counts what is queued, or estimates it where that would mean to read very much.
@@ -189,7 +187,7 @@ func (q *QueueLength) of(state string) *int64 {
 // since notes since when deliveries wait.
 func (q *QueueLength) since(c *queueCount) {
 	if c.State == string(outbox.Pending) {
-		q.Oldest, q.OldestEvent = earlier(q.Oldest, c.Oldest), earlier(q.OldestEvent, c.OldestEvent)
+		q.Oldest = earlier(q.Oldest, c.Oldest)
 	}
 }
 

@@ -23,7 +23,7 @@ type RelayState struct {
 	LagBytes       int64 // WAL that the slot has not confirmed
 	RetainedBytes  int64 // WAL that the server keeps for the slot
 
-	Pending  int64      // much of it is estimated, as readQueues does
+	Pending  int64      // much of it is estimated, as longQueueSQL does
 	Dead     int64      // the same
 	Oldest   *time.Time // event of the oldest pending delivery
 	Replicas []string   // processes that serve the API now
@@ -37,6 +37,34 @@ SELECT COALESCE(r.epoch, 0), COALESCE(r.owner, ''), COALESCE(r.settled_lsn, '0/0
 FROM (SELECT @slot::text AS slot) AS q
 LEFT JOIN tailpost.relay AS r ON r.slot = q.slot
 LEFT JOIN pg_catalog.pg_replication_slots AS s ON s.slot_name = q.slot AND s.database = current_database()`
+
+// queueSQL counts those that are dead by an index alone: they may be many more than wait.
+const queueSQL = `
+SELECT p.n, d.n, p.oldest
+FROM (SELECT count(*) AS n, min(event_created_at) AS oldest FROM tailpost.delivery WHERE state = 'pending') AS p,
+     (SELECT count(*) AS n FROM tailpost.delivery WHERE state = 'dead') AS d`
+
+// longQueueSQL estimates a queue from some of its pages, counts either state as far as countedRows,
+// and looks for the oldest event among these and those that committed first.
+const longQueueSQL = `
+WITH sample AS (
+    SELECT s.state, s.event_created_at
+    FROM tailpost.delivery AS s TABLESAMPLE SYSTEM (@percent::double precision)
+),
+first AS (
+    SELECT f.state, f.event_created_at
+    FROM tailpost.delivery AS f
+    ORDER BY f.commit_lsn, f.seq
+    LIMIT @rows
+)
+SELECT (SELECT count(*) FROM sample AS s WHERE s.state = 'pending'),
+       (SELECT count(*) FROM sample AS s WHERE s.state = 'dead'),
+       (SELECT count(*) FROM (SELECT FROM tailpost.delivery AS p WHERE p.state = 'pending' LIMIT @rows) AS p),
+       (SELECT count(*) FROM (SELECT FROM tailpost.delivery AS d WHERE d.state = 'dead' LIMIT @rows) AS d),
+       LEAST(
+           (SELECT min(s.event_created_at) FROM sample AS s WHERE s.state = 'pending'),
+           (SELECT min(f.event_created_at) FROM first AS f WHERE f.state = 'pending')
+       )`
 
 const replicasSQL = `
 SELECT DISTINCT substr(application_name, length('tailpost api ') + 1) AS owner
@@ -66,16 +94,40 @@ func (s health) RelayState(ctx context.Context, slot string) (st RelayState, err
 		if err := st.readSlot(ctx, tx, slot); err != nil {
 			return err
 		}
-		queues, _, err := readQueues(ctx, tx)
-		if err != nil {
+		if err := st.readQueue(ctx, tx); err != nil {
 			return err
-		}
-		for i := range queues {
-			q := &queues[i]
-			st.Pending, st.Dead, st.Oldest = st.Pending+q.Pending, st.Dead+q.Dead, earlier(st.Oldest, q.OldestEvent)
 		}
 		st.Replicas, err = many(ctx, tx, replicasSQL, pgx.NamedArgs{}, pgx.RowTo[string])
 		return err
 	})
 	return st, err
+}
+
+// readQueue counts the queue, or estimates it where that would mean to read very much.
+func (st *RelayState) readQueue(ctx context.Context, tx pgx.Tx) error {
+	var pages int64
+	if err := tx.QueryRow(ctx, queuePagesSQL).Scan(&pages); err != nil {
+		return err
+	}
+	if pages <= wholePages {
+		return tx.QueryRow(ctx, queueSQL).Scan(&st.Pending, &st.Dead, &st.Oldest)
+	}
+	// What is rare is found by an index, whatever the planner believes of how rare it is.
+	if _, err := tx.Exec(ctx, "SELECT set_config('enable_seqscan', 'off', true)"); err != nil {
+		return err
+	}
+	share := float64(wholePages) / float64(pages)
+	var pending, dead, somePending, someDead int64
+	err := tx.QueryRow(ctx, longQueueSQL, pgx.NamedArgs{"percent": 100 * share, "rows": countedRows}).Scan(&pending, &dead, &somePending, &someDead, &st.Oldest)
+	st.Pending, st.Dead = estimate(pending, share, somePending), estimate(dead, share, someDead)
+	return err
+}
+
+// estimate is how many rows there are of which a share of the pages has so many; counted are they
+// as far as countedRows.
+func estimate(sampled int64, share float64, counted int64) int64 {
+	if counted < countedRows {
+		return counted
+	}
+	return max(counted, int64(float64(sampled)/share))
 }
