@@ -12,8 +12,8 @@ import (
 	"github.com/tailpost/tailpost/outbox/schema"
 )
 
-// Whoever has no event yet is told how to write one, into the table that there is: what a page shows
-// works as it stands, and then the page shows what became of it.
+// Whoever has no event yet is told how to write one, into the table that there is: what a page
+// shows works as it stands, and then the page shows what became of it.
 func TestTheFirstEventIsWrittenAsThePagesSay(t *testing.T) {
 	t.Parallel()
 	for name, hcl := range map[string]string{
