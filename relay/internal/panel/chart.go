@@ -52,13 +52,15 @@ func sparkline(points []point) template.HTML {
 			bar(&bad, x, y, min(max(height*float64(n)/most, 1), y))
 		}
 	}
-	text := `<svg class="spark" viewBox="0 0 96 24" preserveAspectRatio="none" aria-hidden="true">`
+	var text strings.Builder
+	text.WriteString(`<svg class="spark" viewBox="0 0 96 24" preserveAspectRatio="none" aria-hidden="true">`)
 	for _, path := range []struct{ class, d string }{{"b-good", good.String()}, {"b-bad", bad.String()}} {
 		if path.d != "" {
-			text += `<path class="` + path.class + `" d="` + path.d + `"/>`
+			text.WriteString(`<path class="` + path.class + `" d="` + path.d + `"/>`)
 		}
 	}
-	return template.HTML(text + `</svg>`) //nolint:gosec // numbers alone
+	text.WriteString(`</svg>`)
+	return template.HTML(text.String()) //nolint:gosec // numbers alone
 }
 
 // tenth writes a coordinate with as few digits as it takes to the tenth.

@@ -24,8 +24,7 @@ func problemOf(err error) *api.Problem {
 
 // problemPage says what went wrong, and where to go from there.
 type problemPage struct {
-	*api.Problem
-
+	Problem *api.Problem
 	Without string // the same page without what it was asked for; empty: that would not help
 }
 
