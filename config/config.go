@@ -143,6 +143,7 @@ const (
 	FormatCloudEvents       Format = "cloudevents"        // CloudEvents 1.0, structured mode
 	FormatCloudEventsBinary Format = "cloudevents-binary" // CloudEvents 1.0, binary mode
 	FormatSlack             Format = "slack"              // Tailpost's own events as a message of Slack
+	FormatForm              Format = "form"               // the data as the fields of a form
 	FormatTeams             Format = "teams"              // Tailpost's own events as a card of Microsoft Teams
 )
 
@@ -185,6 +186,7 @@ type Endpoint struct { //nolint:recvcheck // encoded by value, asked by pointer
 	Format       Format
 	Method       string // POST, PUT, PATCH or DELETE
 	HTTP         string // version of the protocol, HTTP1 or HTTP2; empty: what the receiver settles on
+	Gzip         bool   // bodies of a kilobyte and more are compressed
 	Headers      map[string]string
 	Timeout      time.Duration
 	Concurrency  int     // requests at once

@@ -20,7 +20,7 @@ import (
 func policyAttributes() []string {
 	return []string{
 		"signature", "format", "headers", "timeout", "concurrency", "rate", "ordering", "on_dead", "redirects", "park_after", "disable_after",
-		"method", "success", "permanent", "http",
+		"method", "success", "permanent", "http", "gzip",
 	}
 }
 
@@ -90,11 +90,10 @@ func (d *decoder) policy(s *section, e *Endpoint) {
 	if text, ok := s.text("on_dead"); ok {
 		e.OnDead = OnDead(text)
 	}
-	if text, ok := s.text("method"); ok {
-		e.Method = text
-	}
-	if text, ok := s.text("http"); ok {
-		e.HTTP = text
+	set(&e.Method)(s.text("method"))
+	set(&e.HTTP)(s.text("http"))
+	if s.body.Attributes["gzip"] != nil {
+		e.Gzip = s.flag("gzip")
 	}
 	s.statuses("success", &e.Retry.Success)
 	s.statuses("permanent", &e.Retry.Permanent)

@@ -37,7 +37,7 @@ func (c *checker) one(e *Endpoint, first map[string]int) {
 	}
 	c.url(e)
 	oneOf(c, "signature", e.Signature, SignatureStandard, SignatureStripe, SignatureGitHub)
-	oneOf(c, "format", e.Format, FormatStandard, FormatRaw, FormatCloudEvents, FormatCloudEventsBinary, FormatSlack, FormatTeams)
+	oneOf(c, "format", e.Format, FormatStandard, FormatRaw, FormatCloudEvents, FormatCloudEventsBinary, FormatForm, FormatSlack, FormatTeams)
 	oneOf(c, "ordering", e.Ordering, OrderingNone, OrderingKey, OrderingStrict)
 	oneOf(c, "on_dead", e.OnDead, OnDeadSkip, OnDeadHold)
 	oneOf(c, "method", e.Method, http.MethodPost, http.MethodPut, http.MethodPatch, http.MethodDelete)

@@ -40,6 +40,30 @@ var reachMutants = []mutant{
 		pkg:     "./relay/internal/api", run: "TestStatusesOfAnEndpoint",
 	},
 	{
+		name: "reach-gzip-untold", file: "relay/internal/webhook/gzip.go",
+		old: "c.body, c.packed = packed.Bytes(), true", new: "c.body = packed.Bytes()",
+		promise: "A compressed body says that it is.",
+		pkg:     "./relay/internal/webhook", run: "TestGzip",
+	},
+	{
+		name: "reach-gzip-that-is-larger", file: "relay/internal/webhook/gzip.go",
+		old: "if packed.Len() < len(c.body) {", new: "if true {",
+		promise: "What compression makes larger goes out as it is.",
+		pkg:     "./relay/internal/webhook", run: "TestGzip",
+	},
+	{
+		name: "reach-form-cut-short", file: "relay/internal/webhook/form.go",
+		old: "	if f.size > mostForm {\n		return content{}", new: "	if false {\n		return content{}",
+		promise: "A form that is too large is not sent without its end.",
+		pkg:     "./relay/internal/webhook", run: "TestFormOfWhatIsNone",
+	},
+	{
+		name: "reach-form-of-floats", file: "relay/internal/webhook/form.go",
+		old: "	decoder.UseNumber()\n", new: "",
+		promise: "Numbers keep their digits in a form.",
+		pkg:     "./relay/internal/webhook", run: "TestForm$",
+	},
+	{
 		name: "reach-http-version-ignored", file: "relay/internal/webhook/origin.go",
 		old: "\tcase config.HTTP1:\n\t\to.wantHTTP1()\n", new: "\tcase config.HTTP1:\n",
 		promise: "An endpoint that insists on HTTP/1.1 is sent by HTTP/1.1.",

@@ -41,9 +41,10 @@ type EndpointSettings struct {
 	Body          *string            `json:"body,omitempty" maxLength:"65536" doc:"What the receiver gets in place of the payload, in the language of the configuration file."`
 	Subscriptions *[]Subscription    `json:"subscriptions,omitempty" maxItems:"100" doc:"Several selections of events, in place of events, where and body. An event goes out once if any matches."`
 	Signature     *string            `json:"signature,omitempty" enum:"standard,stripe,github" doc:"How requests are signed. Default: standard."`
-	Format        *string            `json:"format,omitempty" enum:"standard,raw,cloudevents,cloudevents-binary,slack,teams" doc:"The shape of the body. Default: standard."`
+	Format        *string            `json:"format,omitempty" enum:"standard,raw,cloudevents,cloudevents-binary,form,slack,teams" doc:"The shape of the body. Default: standard."`
 	Method        *string            `json:"method,omitempty" enum:"POST,PUT,PATCH,DELETE" doc:"The method of requests. Default: POST."`
 	HTTP          *string            `json:"http,omitempty" enum:"1.1,2" doc:"The version of HTTP that connections speak. Default: HTTP/2 where the receiver speaks it, else HTTP/1.1."`
+	Gzip          *bool              `json:"gzip,omitempty" doc:"Compress bodies of a kilobyte and more. The signature is that of the compressed bytes. Default: false."`
 	Headers       *map[string]string `json:"headers,omitempty" doc:"Further headers of every request. Their values are kept as secret as the signing secret: answers show the names only, and [redacted] as a value keeps the one that the endpoint has."`
 	Timeout       *string            `json:"timeout,omitempty" doc:"How long an attempt may take." example:"15s"`
 	Concurrency   *int               `json:"concurrency,omitempty" minimum:"1" maximum:"10000" doc:"Requests at once. Default: 32."`
@@ -113,9 +114,10 @@ type Endpoint struct {
 	Origin         string         `json:"origin,omitempty" doc:"File and line of one that the configuration declares."`
 	Tenant         string         `json:"tenant,omitempty" doc:"It gets only this tenant's events."`
 	Signature      string         `json:"signature" enum:"standard,stripe,github"`
-	Format         string         `json:"format" enum:"standard,raw,cloudevents,cloudevents-binary,slack,teams"`
+	Format         string         `json:"format" enum:"standard,raw,cloudevents,cloudevents-binary,form,slack,teams"`
 	Method         string         `json:"method" enum:"POST,PUT,PATCH,DELETE"`
 	HTTP           string         `json:"http,omitempty" enum:"1.1,2" doc:"The version of HTTP that it insists on. Missing: what the receiver settles on."`
+	Gzip           bool           `json:"gzip" doc:"Bodies of a kilobyte and more are compressed."`
 	HeaderNames    []string       `json:"header_names" nullable:"false" doc:"Names of its further headers."`
 	Timeout        string         `json:"timeout"`
 	Concurrency    int            `json:"concurrency"`
@@ -148,7 +150,7 @@ func show(row *ledger.EndpointRow, cfg *config.Endpoint, stats query.Stats) Endp
 		Concurrency: cfg.Concurrency, Rate: rateText(cfg.Rate), Ordering: string(cfg.Ordering), OnDead: string(cfg.OnDead), Redirects: cfg.Redirects,
 		ParkAfter: cfg.ParkAfter.String(), DisableAfter: "never", HeaderNames: []string{}, Events: []string{},
 		Auth: showAuth(&cfg.Auth), TLS: showTLS(&cfg.TLS),
-		Method: cmp.Or(cfg.Method, http.MethodPost), HTTP: cfg.HTTP, Success: cfg.Retry.Success, Permanent: cfg.Retry.Permanent,
+		Method: cmp.Or(cfg.Method, http.MethodPost), HTTP: cfg.HTTP, Gzip: cfg.Gzip, Success: cfg.Retry.Success, Permanent: cfg.Retry.Permanent,
 		Retry:   Retry{Schedule: make([]string, 0, len(cfg.Retry.Schedule))},
 		Circuit: Circuit{Failures: cfg.Circuit.Failures}, Stats: totals(stats),
 		Subscriptions: make([]Subscription, 0, len(cfg.Subscriptions)),

@@ -82,6 +82,8 @@ func (s *settler) reset(names []string) { //nolint:funlen // a case for each set
 			e.Method = ""
 		case "http":
 			e.HTTP = ""
+		case "gzip":
+			e.Gzip = false
 		case "success":
 			e.Retry.Success = nil
 		case "permanent":
@@ -127,6 +129,7 @@ func (s *settler) apply(in *EndpointSettings) {
 	setText(&e.OnDead, in.OnDead)
 	set(&e.Method, in.Method)
 	set(&e.HTTP, in.HTTP)
+	set(&e.Gzip, in.Gzip)
 	setTexts(&e.Retry.Success, in.Success)
 	setTexts(&e.Retry.Permanent, in.Permanent)
 	s.headers(in.Headers)

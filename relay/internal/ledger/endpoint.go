@@ -63,6 +63,7 @@ type policyJSON struct {
 	Redirects    int         `json:"redirects"`
 	Method       string      `json:"method,omitempty"`
 	HTTP         string      `json:"http,omitempty"`
+	Gzip         bool        `json:"gzip,omitempty"`
 	Retry        []string    `json:"retry"`
 	Success      []string    `json:"success,omitempty"`
 	Permanent    []string    `json:"permanent,omitempty"`
@@ -127,7 +128,7 @@ func EncodeEndpoint(e config.Endpoint) (subscriptions, policy []byte, err error)
 		Redirects: e.Redirects, Circuit: circuitJSON{Failures: e.Circuit.Failures, Reopen: e.Circuit.Reopen.String()},
 		ParkAfter: e.ParkAfter.String(), DisableAfter: e.DisableAfter.String(),
 		Auth: openAuth(&e.Auth), TLS: openTLS(&e.TLS),
-		Method: e.Method, HTTP: e.HTTP, Success: e.Retry.Success, Permanent: e.Retry.Permanent,
+		Method: e.Method, HTTP: e.HTTP, Gzip: e.Gzip, Success: e.Retry.Success, Permanent: e.Retry.Permanent,
 		Retry: make([]string, 0, len(e.Retry.Schedule)),
 	}
 	for _, d := range e.Retry.Schedule {
@@ -188,7 +189,7 @@ func decodePolicy(e *config.Endpoint, text []byte) error {
 		return fmt.Errorf("read policy: %w", err)
 	}
 	e.Signature, e.Format, e.Ordering = config.Signature(p.Signature), config.Format(p.Format), config.Ordering(p.Ordering)
-	e.OnDead, e.Method, e.HTTP = config.OnDead(p.OnDead), p.Method, p.HTTP
+	e.OnDead, e.Method, e.HTTP, e.Gzip = config.OnDead(p.OnDead), p.Method, p.HTTP, p.Gzip
 	e.Retry.Success, e.Retry.Permanent = p.Success, p.Permanent
 	e.Auth, e.TLS = p.Auth.decode(), p.TLS.decode()
 	e.Concurrency, e.Rate, e.Redirects, e.Circuit.Failures = p.Concurrency, p.Rate, p.Redirects, p.Circuit.Failures

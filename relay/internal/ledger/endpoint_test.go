@@ -52,6 +52,7 @@ func TestEncodedEndpointsDecodeToThemselves(t *testing.T) {
 			Redirects: rapid.IntRange(0, 2).Draw(t, "redirects"),
 			Method:    rapid.SampledFrom([]string{"POST", "PUT", "PATCH", "DELETE"}).Draw(t, "method"),
 			HTTP:      rapid.SampledFrom([]string{"", config.HTTP1, config.HTTP2}).Draw(t, "http"),
+			Gzip:      rapid.Bool().Draw(t, "gzip"),
 			Retry: config.Retry{
 				Schedule: rapid.SliceOfN(delay, 0, 5).Draw(t, "schedule"), Success: config.Statuses{"2xx", "409"},
 				Permanent: config.Statuses{rapid.SampledFrom([]string{"4xx", "400"}).Draw(t, "permanent")},

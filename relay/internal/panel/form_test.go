@@ -18,7 +18,7 @@ func TestTheFormOfAnEndpointHasEverySettingBothWays(t *testing.T) {
 	c := h.loggedIn("admin", houseKey)
 	written := map[string]string{
 		"name": "Shop", "description": "orders", "url": "https://shop.example/in", "events": "order.* stock.low",
-		"where": "event.data.total > 100", "body": "{ total = event.data.total }", "signature": "stripe", "format": "raw", "method": "PUT", "http": "1.1",
+		"where": "event.data.total > 100", "body": "{ total = event.data.total }", "signature": "stripe", "format": "form", "method": "PUT", "http": "1.1", "gzip": "true",
 		"timeout": "7s", "rate": "5/s", "concurrency": "9", "ordering": "key", "on_dead": "hold", "retry": "2s 3s", "success": "2xx 409", "permanent": "422",
 	}
 	pairs := make([]string, 0, 2*len(written))
@@ -34,6 +34,7 @@ func TestTheFormOfAnEndpointHasEverySettingBothWays(t *testing.T) {
 	}}, e["subscriptions"])
 	require.Equal(t, map[string]any{"schedule": []any{"2s", "3s"}}, e["retry"])
 	require.InDelta(t, 9, e["concurrency"], 0)
+	require.Equal(t, true, e["gzip"])
 	require.Equal(t, []any{"2xx", "409"}, e["success"])
 	require.Equal(t, []any{"422"}, e["permanent"])
 	for _, name := range []string{
@@ -56,7 +57,7 @@ func TestTheFormOfAnEndpointHasEverySettingBothWays(t *testing.T) {
 	require.Equal(t, http.StatusSeeOther, got.status, got.body)
 	e = h.admin().made(http.MethodGet, "/v1/endpoints/"+id, nil)
 	for name, want := range map[string]any{
-		"signature": "standard", "format": "standard", "method": "POST", "http": nil, "timeout": "15s", "rate": nil,
+		"signature": "standard", "format": "standard", "method": "POST", "http": nil, "gzip": false, "timeout": "15s", "rate": nil,
 		"ordering": "none", "on_dead": "skip", "success": nil, "permanent": nil,
 	} {
 		require.Equal(t, want, e[name], name)

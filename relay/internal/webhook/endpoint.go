@@ -33,6 +33,7 @@ type Endpoint struct {
 	timeout      time.Duration
 	format       config.Format
 	method       string
+	gzip         bool          // bodies are compressed
 	http         string        // the version that it insists on; empty: none
 	answers      config.Retry  // which statuses mean what
 	tokens       *token.Source // of its access tokens; nil: it needs none
@@ -61,7 +62,7 @@ func (e *Endpoint) setDefaults() error {
 	}
 	switch e.format {
 	case config.FormatStandard, config.FormatRaw, config.FormatCloudEvents, config.FormatCloudEventsBinary,
-		config.FormatSlack, config.FormatTeams:
+		config.FormatForm, config.FormatSlack, config.FormatTeams:
 	case "":
 		e.format = config.FormatStandard
 	default:

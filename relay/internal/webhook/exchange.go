@@ -26,6 +26,7 @@ type exchange struct {
 	hop     int         // where the hop's part of the head ends
 	sent    []byte      // the body: the exact bytes that were signed
 	body    []byte      // room for building a body
+	packed  []byte      // room for compressing it
 	block   []byte      // room for the head as HTTP/2 has it
 	token   string      // the access token of the request; empty: none
 	fresh   bool        // it was fetched for this request
@@ -41,7 +42,7 @@ func (x *exchange) release(pool *sync.Pool) {
 	x.sent, x.held, x.reached, x.again = nil, nil, false, false
 	x.token, x.fresh = "", false
 	x.Reset()
-	for _, b := range []*[]byte{&x.head, &x.body, &x.block} {
+	for _, b := range []*[]byte{&x.head, &x.body, &x.packed, &x.block} {
 		if cap(*b) > keptBuffer {
 			*b = nil
 		}
@@ -59,6 +60,11 @@ func (x *exchange) build(e *Endpoint, r *Request) error {
 	c, err := x.format(e, r)
 	if err != nil {
 		return err
+	}
+	if e.gzip {
+		if c, x.packed, err = pack(x.packed, c); err != nil {
+			return err
+		}
 	}
 	x.sent, x.held = c.body, r.Held
 	x.head = x.appendToken(append(x.head[:0], e.head...))

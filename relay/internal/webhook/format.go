@@ -25,6 +25,7 @@ const (
 type content struct {
 	body        []byte // aliases the payload, or the exchange's buffer
 	contentType string
+	packed      bool // the body is compressed with gzip
 }
 
 // format builds the body. An error means that this event can never be sent in this format.
@@ -34,7 +35,12 @@ func (x *exchange) format(e *Endpoint, r *Request) (content, error) {
 	}
 	if e.format == config.FormatSlack || e.format == config.FormatTeams {
 		body, err := people(e.format, r.Event)
-		return content{body, e.jsonType()}, err
+		return content{body: body, contentType: e.jsonType()}, err
+	}
+	if e.format == config.FormatForm {
+		c, err := formOf(x.body[:0], r)
+		x.body = c.body
+		return c, err
 	}
 	x.body = x.body[:0]
 	contentType := e.jsonType()
@@ -60,7 +66,7 @@ func (x *exchange) format(e *Endpoint, r *Request) (content, error) {
 		x.body = append(x.body, data...)
 	}
 	x.body = append(x.body, '}')
-	return content{x.body, contentType}, nil
+	return content{body: x.body, contentType: contentType}, nil
 }
 
 // formatBare is for the formats whose body is the data alone. Raw and binary CloudEvents carry any
@@ -72,14 +78,14 @@ func (x *exchange) formatBare(e *Endpoint, r *Request) (content, error) {
 		if x.body, err = r.Body.Append(x.body[:0], r.Event); err != nil {
 			return content{}, failuref("%v", err)
 		}
-		return content{x.body, e.jsonType()}, nil
+		return content{body: x.body, contentType: e.jsonType()}, nil
 	case r.Event.Payload == nil:
 		x.body = append(x.body[:0], jsonNull...)
-		return content{x.body, e.jsonType()}, nil
+		return content{body: x.body, contentType: e.jsonType()}, nil
 	case payload.Valid(r.Event.Payload) && utf8.Valid(r.Event.Payload):
-		return content{r.Event.Payload, e.jsonType()}, nil
+		return content{body: r.Event.Payload, contentType: e.jsonType()}, nil
 	}
-	return content{r.Event.Payload, typeBinary}, nil
+	return content{body: r.Event.Payload, contentType: typeBinary}, nil
 }
 
 // dataOf returns the payload's exact bytes, or null for a payload that is SQL NULL.

@@ -65,6 +65,9 @@ func requestURI(u *url.URL) string {
 // appendFields appends the second part, signature included.
 func (x *exchange) appendFields(dst []byte, e *Endpoint, r *Request, c content) []byte {
 	dst = append(append(dst, "Content-Type: "...), or(e.contentType, c.contentType)...)
+	if c.packed {
+		dst = append(dst, "\r\nContent-Encoding: gzip"...)
+	}
 	dst = append(dst, "\r\nContent-Length: "...)
 	dst = strconv.AppendInt(dst, int64(len(c.body)), 10)
 	id := headerID(r.Event.ID)
