@@ -276,6 +276,20 @@ var panelMutants = []mutant{
 		pkg:     "./relay/internal/query", run: "TestALongQueueIsEstimatedAndWhatIsRareIsExact",
 	},
 	{
+		name: "panel-bulk-in-silence", file: "relay/internal/panel/undelivered.go",
+		old:     `	body.Describe = f.describe()`,
+		new:     ``,
+		promise: "A bulk says which deliveries it is about before it changes them.",
+		pkg:     "./integration/panel", run: "TestBulk",
+	},
+	{
+		name: "panel-several-as-one", file: "relay/internal/panel/undelivered.go",
+		old:     `	if resend && len(chosen) > 1 {`,
+		new:     `	if resend && len(chosen) > 2 {`,
+		promise: "Whoever resends several is told of several.",
+		pkg:     "./integration/panel", run: "TestSeveralThatWereSelected",
+	},
+	{
 		name: "panel-queue-as-old-as-what-is-dead", file: "relay/internal/query/queuelength.go",
 		old:     `	if c.State == string(outbox.Pending) {`,
 		new:     `	if c.State != "" {`,

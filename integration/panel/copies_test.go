@@ -135,3 +135,24 @@ func TestAFilterTakesTheNameOfAnEndpoint(t *testing.T) {
 		require.Contains(t, v.get("/panel/"+page+"?endpoint=ERP+sync").body, `name="endpoint" value="`+erp+`"`)
 	}
 }
+
+// Whoever resends several is told of several.
+func TestSeveralThatWereSelectedAreResent(t *testing.T) {
+	t.Parallel()
+	s := newShop(t)
+	v := loggedIn(t, s.world, adminKey)
+	rows, err := s.conn.Query(t.Context(), "SELECT 'dead ' || endpoint_id || ' ' || event_id FROM tailpost.delivery WHERE state = 'dead' LIMIT 2")
+	require.NoError(t, err)
+	chosen, err := pgx.CollectRows(rows, pgx.RowTo[string])
+	require.NoError(t, err)
+	require.Len(t, chosen, 2)
+	for n, says := range map[int]string{1: "The delivery is queued.", 2: "The deliveries are queued."} {
+		form := []string{"which", "some", "act", "resend", "state", "dead"}
+		for _, one := range chosen[:n] {
+			form = append(form, "delivery", one)
+		}
+		done := v.post("/panel/undelivered/act", form...)
+		require.Equal(t, http.StatusSeeOther, done.status, done.body)
+		require.Contains(t, v.get(done.header.Get("Location")).body, says)
+	}
+}

@@ -440,6 +440,7 @@ func TestBulk(t *testing.T) {
 	require.Contains(t, page.body, "all 120 matching")
 	ask := v.post("/panel/undelivered/confirm", "which", "all", "act", "resend", "endpoint", id, "state", "dead")
 	require.Contains(t, ask.body, "Resend 120 deliveries?")
+	require.Contains(t, ask.body, "<dt>State</dt><dd>given up</dd><dt>Endpoint</dt><dd>"+id+"</dd>", "it says which")
 	require.Equal(t, events, w.count("SELECT count(*) FROM tailpost.delivery WHERE state = 'dead'"), "it was only counted")
 	begun := v.post("/panel/undelivered/act", "which", "all", "act", "resend", "endpoint", id, "state", "dead")
 	at := begun.header.Get("Location")
