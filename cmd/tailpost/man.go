@@ -11,7 +11,7 @@ import (
 )
 
 // newManCommand writes a page for each command. It is for those who build packages, and not shown.
-func newManCommand(a *app) *cobra.Command {
+func newManCommand(_ *app) *cobra.Command {
 	return &cobra.Command{
 		Use:    "man DIRECTORY",
 		Short:  "Write the manual pages of all commands into a directory",

@@ -28,7 +28,7 @@ func (m serviceManager) tell(state string) {
 		_ = conn.Close() // a datagram was sent, or was not
 	}
 	if err != nil {
-		m.log.Warn().Err(err).Msg("the service manager was not told")
+		m.log.Warn().Err(err).Msg("the service manager was not notified")
 	}
 }
 

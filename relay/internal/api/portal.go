@@ -293,7 +293,7 @@ func (s *Server) RefreshURL(ctx context.Context, keyID string) string {
 	case err == nil && link.RefreshURL != "":
 		return link.RefreshURL
 	case err != nil && !errors.Is(err, query.ErrNotFound):
-		s.log.Warn().Err(err).Msg("where a portal link is made anew cannot be read")
+		s.log.Warn().Err(err).Msg("the refresh URL of the portal cannot be read")
 	}
 	return fallback
 }

@@ -31,7 +31,7 @@ LIMIT @limit`
 
 // Rejected returns up to limit of what is to be read again, in commit order.
 func (r *Rejections) Rejected(ctx context.Context, limit int) (all []Rejected, err error) {
-	err = r.link.Run(ctx, "look for what is to be read again", func(ctx context.Context, conn *pgx.Conn) error {
+	err = r.link.Run(ctx, "look for events to read again", func(ctx context.Context, conn *pgx.Conn) error {
 		rows, err := conn.Query(ctx, rejectedSQL, pgx.NamedArgs{"limit": limit})
 		if err != nil {
 			return err

@@ -107,10 +107,10 @@ const dueTimeout = 5 * time.Second
 // the queue and found nothing. The message within the transaction is for the case that this process
 // dies before it gets here.
 func (s *database) repeatDue(ctx context.Context, endpoints []string) {
-	ctx, cancel := context.WithTimeoutCause(context.WithoutCancel(ctx), dueTimeout, errors.New("saying what is due took too long"))
+	ctx, cancel := context.WithTimeoutCause(context.WithoutCancel(ctx), dueTimeout, errors.New("announcing what is due took too long"))
 	defer cancel()
 	// Harmless: the change is made, and the first message has most probably done.
-	_ = s.transact(ctx, "say what is due", pgx.TxOptions{}, func(ctx context.Context, tx pgx.Tx) error {
+	_ = s.transact(ctx, "announce what is due", pgx.TxOptions{}, func(ctx context.Context, tx pgx.Tx) error {
 		return emitDue(ctx, tx, endpoints)
 	})
 }
@@ -237,7 +237,7 @@ func emitDue(ctx context.Context, tx pgx.Tx, endpoints []string) error {
 			return fmt.Errorf("encode what is due: %w", err)
 		}
 		if _, err := tx.Exec(ctx, `SELECT pg_logical_emit_message(true, 'tailpost', @content)`, pgx.NamedArgs{"content": string(content)}); err != nil {
-			return fmt.Errorf("say what is due: %w", err)
+			return fmt.Errorf("announce what is due: %w", err)
 		}
 	}
 	return nil

@@ -85,7 +85,7 @@ func (c *transaction) begin(ctx context.Context, o *Operation, sql string, args 
 	o.State, o.CreatedBy, o.CreatedAt, o.UpdatedAt = StatePending, c.actor.ID, c.now, c.now
 	args["id"], args["created_by"], args["now"] = o.ID, o.CreatedBy, c.now
 	if _, err := c.tx.Exec(ctx, sql, args); err != nil {
-		return fmt.Errorf("write what was asked for: %w", err)
+		return fmt.Errorf("write the operation: %w", err)
 	}
 	return c.due(ctx, []string{o.EndpointID})
 }
@@ -101,7 +101,7 @@ WHERE id = @id
 func (c *transaction) cancel(ctx context.Context, o *Operation, sql string) error {
 	o.State, o.UpdatedAt = StateCancelled, c.now
 	if _, err := c.tx.Exec(ctx, sql, pgx.NamedArgs{"id": o.ID, "now": c.now}); err != nil {
-		return fmt.Errorf("cancel what was asked for: %w", err)
+		return fmt.Errorf("cancel the operation: %w", err)
 	}
 	return c.due(ctx, []string{o.EndpointID})
 }

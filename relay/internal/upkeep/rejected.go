@@ -58,7 +58,7 @@ func (p *rereader) step(ctx context.Context, r *ledger.Rejected) (bool, error) {
 		return false, err
 	}
 	if problem != "" {
-		p.log.Warn().Str("event_id", r.EventID).Str("why", problem).Msg("event is still none, dead again")
+		p.log.Warn().Str("event_id", r.EventID).Str("why", problem).Msg("event still cannot be read, dead again")
 		return true, nil
 	}
 	p.log.Info().Str("event_id", r.EventID).Int("endpoints", len(ds)).Msg("event read again and routed")
