@@ -77,7 +77,7 @@ func documentText(doc *huma.OpenAPI) ([]byte, error) {
 func serveDocument(text []byte) http.HandlerFunc {
 	return func(w http.ResponseWriter, _ *http.Request) {
 		w.Header().Set("Content-Type", "application/openapi+json")
-		// Who left before the answer gets none.
+		// A caller that left before the answer gets none.
 		_, _ = w.Write(text)
 	}
 }

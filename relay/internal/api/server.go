@@ -125,7 +125,7 @@ func (s *Server) ServeHTTP(rw http.ResponseWriter, r *http.Request) {
 		w.send()
 		return
 	}
-	// The mux answers in plain text: its status and Allow header are kept.
+	// The mux answers in plain text; only its status, Allow and Location are kept.
 	probe := httptest.NewRecorder()
 	handler.ServeHTTP(probe, r)
 	if allow := probe.Header().Get("Allow"); allow != "" {
@@ -192,11 +192,11 @@ func (s *Server) write(ctx huma.Context, p *Problem) {
 func writeProblem(w http.ResponseWriter, p *Problem) {
 	w.Header().Set("Content-Type", p.ContentType(""))
 	w.WriteHeader(p.Status)
-	// Who left before the answer gets none.
+	// A caller that left before the answer gets none.
 	_ = huma.DefaultJSONFormat.Marshal(w, p)
 }
 
-// Listen opens the listener that the configuration asks for, with TLS where it names a certificate.
+// Listen opens the configured listener, with TLS where the configuration names a certificate.
 func Listen(ctx context.Context, cfg *config.API) (net.Listener, error) {
 	if !cfg.Loopback() && len(cfg.Keys) == 0 {
 		return nil, errors.New("listen for the API: without a key only a loopback address will do: add a key block to api, or listen on 127.0.0.1")
@@ -228,7 +228,7 @@ func (s *Server) Serve(ctx context.Context, listener net.Listener, grace time.Du
 		IdleTimeout: idleTimeout, MaxHeaderBytes: maxHeader, ErrorLog: nil,
 	}
 	server.ErrorLog = discardLog()
-	server.RegisterOnShutdown(func() { close(s.stopping) }) // live tails end by themselves never
+	server.RegisterOnShutdown(func() { close(s.stopping) }) // live tails never end by themselves
 	done := make(chan error, 1)
 	go func() { done <- server.Serve(listener) }()
 	select {
@@ -239,7 +239,7 @@ func (s *Server) Serve(ctx context.Context, listener net.Listener, grace time.Du
 	ending, cancel := context.WithTimeoutCause(context.WithoutCancel(ctx), grace, errors.New("the grace for stopping is over"))
 	defer cancel()
 	if server.Shutdown(ending) != nil {
-		// Who has not got an answer by now gets none.
+		// A caller without an answer by now gets none.
 		_ = server.Close()
 	}
 	if err := <-done; !errors.Is(err, http.ErrServerClosed) {

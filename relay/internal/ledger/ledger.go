@@ -99,8 +99,8 @@ func (l *Ledger) Close(ctx context.Context) error {
 	return errors.Join(l.link.close(ctx), l.Parked.link.close(ctx))
 }
 
-// Readdress has the next connections go to another address, or with another password. Those that
-// stand are left alone. What is no address at all is an error, and changes nothing.
+// Readdress makes new connections use another address or password. Open ones are left alone. An
+// invalid address is an error, and changes nothing.
 func (l *Ledger) Readdress(url config.Secret) error { return l.address.change(url) }
 
 // Link returns the connection for everything that neither records nor loads what waits.

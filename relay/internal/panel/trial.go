@@ -95,7 +95,7 @@ func checkExpressions(v *visit) error {
 		return err
 	}
 	v.w.Header().Set("Content-Type", "application/json")
-	// Who left before the answer gets none.
+	// A caller that left before the answer gets none.
 	_, _ = v.w.Write(text)
 	return nil
 }

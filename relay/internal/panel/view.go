@@ -160,7 +160,7 @@ func (v *visit) render(status int, page, layout string, f *frame) {
 	if status != 0 {
 		v.w.WriteHeader(status)
 	}
-	// Who left before the answer gets none.
+	// A caller that left before the answer gets none.
 	_, _ = v.w.Write(text.Bytes())
 }
 

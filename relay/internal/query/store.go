@@ -111,8 +111,8 @@ func Open(ctx context.Context, o Options) (*Store, error) {
 	}, nil
 }
 
-// Readdress has the next connections go to another address, or with another password. Those that
-// stand are left alone. What is no address at all is an error, and changes nothing.
+// Readdress makes new connections use another address or password. Open ones are left alone. An
+// invalid address is an error, and changes nothing.
 func (s *database) Readdress(url config.Secret) error {
 	cfg, err := pglink.Configure(url.Reveal(), s.session)
 	if err != nil {
@@ -135,7 +135,7 @@ func applicationName(owner string) string {
 // Close closes the connections. It waits for calls that run.
 func (s *database) Close() { s.pool.Close() }
 
-// Ready says whether the database can be used: it is reached, and its schema is the one of this
+// Ready reports whether the database can be used: it can be reached, and its schema is that of this
 // binary.
 func (s *database) Ready(ctx context.Context) error {
 	return s.read(ctx, "check the schema", func(ctx context.Context, tx pgx.Tx) error {
@@ -162,7 +162,7 @@ func (s *database) transact(ctx context.Context, what string, o pgx.TxOptions, f
 	return nil
 }
 
-// judge tells what passes from what does not.
+// judge tells errors that pass by themselves from those that do not.
 func judge(err error) error {
 	switch {
 	case pglink.Passes(err):
