@@ -230,7 +230,10 @@ func queued(ctx context.Context, led *ledger.Ledger, endpoints []dispatch.Endpoi
 			if err := loosen(ctx, led, e.Config.ID, now); err != nil {
 				return err
 			}
-			e.KeyHeads, err = led.KeyHeads(ctx, e.Config.ID, holds)
+			e.KeyHeads, err = led.KeyHeads(ctx, e.Config.ID, holds, dispatch.MostKeys)
+			if e.ManyKeys = errors.Is(err, ledger.ErrManyKeys); e.ManyKeys {
+				e.Due, err = now, nil
+			}
 		case config.OrderingStrict:
 			e.KeyHeads, err = led.First(ctx, e.Config.ID, holds)
 		}

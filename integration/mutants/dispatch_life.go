@@ -50,8 +50,8 @@ var lifeMutants = []mutant{
 	{
 		name:    "dispatch-reordering-never-ends",
 		file:    "relay/internal/dispatch/load.go",
-		old:     "\tl.reordering, l.reread = false, false\n\tif l.chains",
-		new:     "\tl.reread = false\n\tif l.chains",
+		old:     "\tl.reordering = false\n\tswitch {",
+		new:     "\tswitch {",
 		promise: "After a change of the ordering events go from memory again.",
 		pkg:     "./relay/internal/dispatch",
 		run:     "^TestReload_withAnotherOrderingGoesOnFromMemory$",

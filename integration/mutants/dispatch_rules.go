@@ -42,8 +42,8 @@ var ruleMutants = []mutant{
 	{
 		name:    "dispatch-chain-forgotten-while-read",
 		file:    "relay/internal/dispatch/chain.go",
-		old:     "\t\tc.rows -= c.read\n",
-		new:     "\t\tc.rows = 0\n",
+		old:     "\t\tc.rows -= c.read\n\t\tc.written = false\n",
+		new:     "\t\tc.rows = 0\n\t\tc.written = false\n",
 		promise: "What is parked while a chain is read keeps its place.",
 		pkg:     "./relay/internal/dispatch",
 		run:     "^TestChain_keepsWhatWasParkedWhileItsRowsWereRead$",
@@ -51,8 +51,8 @@ var ruleMutants = []mutant{
 	{
 		name:    "dispatch-chain-read-uncommitted",
 		file:    "relay/internal/dispatch/chain.go",
-		old:     "return c.head == nil && c.uncommitted == 0 && !c.onHold",
-		new:     "return c.head == nil && !c.onHold",
+		old:     "return c.head == nil && c.uncommitted == 0 }",
+		new:     "return c.head == nil }",
 		promise: "A chain is read only when the table has all of it.",
 		pkg:     "./relay/internal/dispatch",
 		run:     "^TestTheSimulation$",
@@ -78,8 +78,8 @@ var ruleMutants = []mutant{
 	{
 		name:    "dispatch-retried-head-loses-its-place",
 		file:    "relay/internal/dispatch/chain.go",
-		old:     "\t\tc.rows++\n\t\tc.next = next\n\t\treturn nil, c.spill()\n",
-		new:     "\t\tc.next = next\n\t\treturn nil, c.spill()\n",
+		old:     "\t\tc.rows++\n\t\tc.next, c.written = next, true\n\t\treturn nil, c.spill()\n",
+		new:     "\t\tc.next, c.written = next, true\n\t\treturn nil, c.spill()\n",
 		promise: "What failed is tried before what follows it.",
 		pkg:     "./relay/internal/dispatch",
 		run:     "^TestTheSimulation$",

@@ -5,8 +5,8 @@ package main
 var secondStrangersMutants = []mutant{
 	{
 		name: "stranger2-relay-dead-that-holds-its-key-forgotten-at-a-start", file: "relay/hold.go",
-		old:     "led.KeyHeads(ctx, e.Config.ID, holds)",
-		new:     "led.KeyHeads(ctx, e.Config.ID, false)",
+		old:     "led.KeyHeads(ctx, e.Config.ID, holds, dispatch.MostKeys)",
+		new:     "led.KeyHeads(ctx, e.Config.ID, false, dispatch.MostKeys)",
 		promise: "A dead delivery that holds its key holds it after a restart too.",
 		pkg:     "./integration", run: "TestADeadDeliveryHoldsItsKeyWhereAsked",
 	},

@@ -5,6 +5,7 @@ import (
 
 	"github.com/tailpost/tailpost/config"
 	"github.com/tailpost/tailpost/outbox"
+	"github.com/tailpost/tailpost/relay/internal/pace"
 )
 
 // chain is one ordered key of a lane. At most one of its deliveries is queued or in flight; later
@@ -19,13 +20,23 @@ import (
 // A chain decides; the lane acts: what a method returns is to be queued, or to be written to the
 // table, by its caller.
 type chain struct {
-	key    string
-	head   *delivery   // queued or in flight; nil: none
-	wait   []*delivery // behind head
-	rows   int         // pending rows of the key that are not in memory, committed or not
-	read   int         // what rows was when the table was last asked for them; more were parked since
-	next   time.Time   // with rows > 0 and no head: when the first of them is due
-	onHold bool        // a dead delivery holds all of it until a person resends or discards that
+	key  string
+	head *delivery   // queued or in flight; nil: none
+	wait []*delivery // behind head
+	// rows is 0 only if the table has no pending row of the key that is not in memory, committed or
+	// not. It may be less than there are, and more: a chain asks for rows until there are none.
+	rows   int
+	read   int       // what rows was when the table was last asked for them; more were parked since
+	next   time.Time // with rows > 0 and no head: when to ask for them
+	onHold bool      // a dead delivery holds all of it until a person resends or discards that
+	// written says, of an idle chain, that the table has a row of the key which is due at next, so
+	// that whoever looks at what is due finds the key.
+	written bool
+	// asked says that the table is being asked for its rows: it stays until there is an answer.
+	asked bool
+	// unsure says that the table was not asked yet whether it has rows: it may have had some before
+	// the chain began.
+	unsure bool
 	// uncommitted counts the items of this key that the recorder has not committed; the table is
 	// read only when there is none.
 	uncommitted int
@@ -70,10 +81,14 @@ func (c *chain) join(dl *delivery) place {
 // behind adds a row behind everything of the chain, and returns when it is due: zero if it waits
 // for what is before it, else next. What is in memory must have been spilled.
 func (c *chain) behind(next time.Time) time.Time {
-	if c.head != nil || c.rows > 0 || c.onHold {
+	switch {
+	case c.unsure:
+		// Perhaps nothing is before it that has a time.
+		c.next, c.written = pace.Sooner(c.next, next), true
+	case c.head != nil || c.rows > 0 || c.onHold:
 		next = time.Time{}
-	} else {
-		c.next = next
+	default:
+		c.next, c.written = next, true
 	}
 	c.rows++
 	return next
@@ -93,7 +108,7 @@ func (c *chain) shed(until time.Time) (head *delivery, spilled []*delivery) {
 	if c.head != nil && c.head.phase == queued {
 		head, c.head = c.head, nil
 		c.rows++
-		c.next = until
+		c.next, c.written = until, head.fresh // one that has a row keeps the time that this has
 	}
 	return head, c.spill()
 }
@@ -115,7 +130,7 @@ func (c *chain) answered(outcome outbox.Outcome, holds bool, next, now time.Time
 	case outcome == outbox.Retry:
 		// The head keeps its place: it is a row now, and what waited is written behind it.
 		c.rows++
-		c.next = next
+		c.next, c.written = next, true
 		return nil, c.spill()
 	case outcome == outbox.Dead && holds:
 		c.onHold = true
@@ -127,23 +142,30 @@ func (c *chain) answered(outcome outbox.Outcome, holds bool, next, now time.Time
 		return c.head, nil
 	}
 	c.wait = nil
-	c.next = now
+	c.next, c.written = now, false
 	return nil, nil
 }
 
-// idle reports whether nothing of the chain is in memory or uncommitted, and no dead delivery holds
-// it: only then does the table tell all of it.
-func (c *chain) idle() bool { return c.head == nil && c.uncommitted == 0 && !c.onHold }
+// resting reports whether nothing of the chain is in memory or uncommitted: only then does the
+// table tell all of it.
+func (c *chain) resting() bool { return c.head == nil && c.uncommitted == 0 }
+
+// idle reports whether the chain rests and no dead delivery holds it: then its rows can be brought
+// back.
+func (c *chain) idle() bool { return c.resting() && !c.onHold }
 
 // restore notes what the table has of an idle chain; nil: nothing any more. It returns the
 // deliveries that are in memory again, of which the first may go.
 func (c *chain) restore(found *links) []*delivery {
-	switch {
-	case !c.idle():
+	if !c.idle() {
 		return nil
+	}
+	c.unsure = false
+	switch {
 	case found == nil:
 		// What was parked while the table was read may be missing in the answer.
 		c.rows -= c.read
+		c.written = false
 		return nil
 	case len(found.due) == 0 && found.onHold:
 		c.onHold = true
@@ -151,10 +173,12 @@ func (c *chain) restore(found *links) []*delivery {
 	case len(found.due) == 0:
 		// It was tried again meanwhile: its own time counts, not the one that the chain was asked
 		// for.
-		c.rows, c.next = max(c.rows, 1), found.next
+		c.rows, c.next, c.written = max(c.rows, 1), found.next, true
 		return nil
 	}
-	c.rows = max(0, c.rows-len(found.due))
+	if c.rows -= c.read; found.more {
+		c.rows++
+	}
 	for _, dl := range found.due {
 		dl.chain = c
 	}
@@ -165,19 +189,25 @@ func (c *chain) restore(found *links) []*delivery {
 
 // links are the rows of one chain that a query found and that may go, oldest first.
 type links struct {
+	rows   int // so many
 	due    []*delivery
 	onHold bool      // a dead one holds what follows
+	more   bool      // there may be others behind those that may go
 	next   time.Time // when the one that follows is due; zero: none is known
 }
 
-// add takes a row that revive makes a delivery of.
-func (k *links) add(row *outbox.Delivery, now time.Time, revive func(*outbox.Delivery) *delivery) {
+// add takes a row that revive makes a delivery of. A query that finds most rows may have left some
+// out.
+func (k *links) add(row *outbox.Delivery, now time.Time, most int, revive func(*outbox.Delivery) *delivery) {
+	if k.rows++; k.rows >= most {
+		k.more = true
+	}
 	switch {
 	case k.onHold || !k.next.IsZero():
 	case row.State == outbox.StateDead:
-		k.onHold = true
+		k.onHold, k.more = true, true
 	case row.NextAttemptAt.After(now):
-		k.next = row.NextAttemptAt
+		k.next, k.more = row.NextAttemptAt, true
 	default:
 		k.due = append(k.due, revive(row))
 	}

@@ -31,11 +31,16 @@ type Ledger interface {
 	// InKeyOrder reads the first pending deliveries of each key, in commit order; whole says that
 	// none is missing. With dead, the first dead one of each key is among them.
 	InKeyOrder(ctx context.Context, endpointID string, keys []string, perKey int, dead bool) (rows []outbox.Delivery, whole bool, err error)
-	// InOrder reads the first pending deliveries of an endpoint, in commit order.
-	InOrder(ctx context.Context, endpointID string, limit int, dead bool) ([]outbox.Delivery, error)
-	// KeyHeads reads the first pending delivery of each key of an endpoint, First that of all its
-	// deliveries.
-	KeyHeads(ctx context.Context, endpointID string, dead bool) ([]ledger.KeyHead, error)
+	// InOrder reads the first pending deliveries of an endpoint, in commit order; whole as above.
+	InOrder(ctx context.Context, endpointID string, limit int, dead bool) (rows []outbox.Delivery, whole bool, err error)
+	// DueKeys reads the keys of pending deliveries that have a time, due or not, after a place in
+	// that order. Rouse makes due what waits behind nothing, after a place. Both do some of it, and
+	// say whether there is more.
+	DueKeys(ctx context.Context, endpointID string, after ledger.DuePlace) (keys []ledger.DueKey, more bool, err error)
+	Rouse(ctx context.Context, endpointID string, after ledger.DuePlace, now time.Time) (at ledger.DuePlace, more bool, err error)
+	// KeyHeads reads the first pending delivery of each key of an endpoint, or fails with
+	// ledger.ErrManyKeys if there are more than most; First reads that of all its deliveries.
+	KeyHeads(ctx context.Context, endpointID string, dead bool, most int) ([]ledger.KeyHead, error)
 	First(ctx context.Context, endpointID string, dead bool) ([]ledger.KeyHead, error)
 	// Loosen makes due what waited behind an earlier delivery: all of an endpoint's, or only those
 	// without a key. It does some of them and reports whether there are more.
@@ -50,6 +55,8 @@ type Endpoint struct {
 	Due    time.Time // the earliest pending delivery in the table; zero: none
 	// KeyHeads says, of an ordered endpoint, what is pending in the table, by key.
 	KeyHeads []ledger.KeyHead
+	// ManyKeys says that KeyHeads are missing because there are more than MostKeys.
+	ManyKeys bool
 	// Reread says that what waits in the table was written for another ordering: it is read anew
 	// before any of it is loaded.
 	Reread bool
@@ -59,6 +66,10 @@ type Endpoint struct {
 	// no Sender.
 	Blocked bool
 }
+
+// MostKeys is how many keys of an endpoint are worth a chain each, while nothing of them is in
+// memory. Of more the table is asked as they come due.
+const MostKeys = 10_000
 
 // Options configure a Dispatcher.
 type Options struct {
@@ -89,6 +100,12 @@ type Options struct {
 	// LaneEvents bounds the deliveries that wait in one lane while others have work too, beyond
 	// four times its concurrency. 0: 1,024.
 	LaneEvents int
+	// LaneKeys bounds the keys of an endpoint that a lane has a chain of although nothing of them
+	// is in memory. 0: twice MostKeys.
+	LaneKeys int
+	// RouseEvery is how often an endpoint of more keys is looked through for what waits behind
+	// nothing, although nobody said that its rows were changed. 0: every 10 minutes.
+	RouseEvery time.Duration
 	// MaxYoung bounds the requests over all lanes that are both young and unanswered. 0: 64 for
 	// each CPU.
 	MaxYoung int
@@ -130,6 +147,8 @@ type Dispatcher struct {
 	patience time.Duration // the shortest park_after
 
 	laneEvents int
+	laneKeys   int
+	rouseEvery time.Duration
 	log        zerolog.Logger
 
 	budget   *budget
@@ -183,6 +202,12 @@ func New(hard context.Context, o Options) *Dispatcher {
 		o.LaneEvents = 1024
 	}
 	d.laneEvents = o.LaneEvents
+	if d.laneKeys = o.LaneKeys; d.laneKeys == 0 {
+		d.laneKeys = 2 * MostKeys
+	}
+	if d.rouseEvery = o.RouseEvery; d.rouseEvery == 0 {
+		d.rouseEvery = 10 * time.Minute
+	}
 	d.budget = newBudget(o.MaxEvents, o.MaxBytes)
 	d.gate = newGate(o.MaxYoung)
 	d.recorder = newRecorder(d)

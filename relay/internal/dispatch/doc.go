@@ -7,6 +7,8 @@
 //	lane         one endpoint: composes its memory, ordered keys and health, and acts on them
 //	memory       its deliveries in memory: those that may go, the fresh ones, the loaded ones
 //	chain        one ordered key: what waits for what
+//	chains       the keys of a lane that have one
+//	sweep        finds in the table the keys that have none, because they are too many
 //	health       may the endpoint be sent to: its status, its circuit, since when it is failing
 //	gate         paces the start of requests over all lanes
 //	budget       bounds what the stream may have in memory

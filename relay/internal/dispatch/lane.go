@@ -90,6 +90,9 @@ func newLane(d *Dispatcher, e Endpoint) *lane {
 	l.policy.ordering = e.Config.Ordering
 	l.configure(e)
 	l.nextDue, l.reread = e.Due, e.Reread
+	if e.ManyKeys && l.chains != nil {
+		l.chains.sweep = newSweep(time.Now())
+	}
 	_, next := l.chains.due(time.Time{}, 0)
 	l.nextDue = pace.Sooner(l.nextDue, next)
 	return l
@@ -101,8 +104,7 @@ func (l *lane) configure(e Endpoint) {
 		l.reorder(e.Config.Ordering)
 	}
 	if l.policy.onDead != e.Config.OnDead && l.chains != nil {
-		l.reread = true
-		l.noteDue(time.Now())
+		l.stir(time.Now())
 	}
 	l.policy, l.sender = policyOf(&e.Config), e.Sender
 	l.health.blocked, l.health.patience, l.health.admission.ceiling = e.Blocked, e.Config.ParkAfter, e.Config.Concurrency
@@ -292,6 +294,7 @@ func (l *lane) recorded(it *item) {
 	case dl.chain != nil:
 		dl.chain.uncommitted--
 		l.settle(dl.chain)
+		l.shrink()
 	case it.remains():
 		l.noteDue(it.next)
 	}

@@ -29,6 +29,9 @@ type loadPlan struct {
 	exclude  []string // ids of events in memory
 	keys     []string // OrderingKey: the chains to bring back
 
+	find  int             // OrderingKey: so many others that are due are to be found in the table
+	after ledger.DuePlace // with find: where to look
+
 	holds bool // dead deliveries hold their successors
 
 	generation int // of the lane
@@ -37,21 +40,30 @@ type loadPlan struct {
 // found is the result of a plan's queries.
 type found struct {
 	rows  []outbox.Delivery
-	next  time.Time // when the earliest unordered row that is left is due; chains know that without the table
+	most  int       // of one chain, if there were as many
+	next  time.Time // when the earliest row that is left is due; of chains that are known these say it
 	whole bool      // a planned chain without a row has none
 }
 
-func (p *loadPlan) query(ctx context.Context, from Ledger, id string) (f found, err error) {
-	q := ledger.PageQuery{EndpointID: id, Now: p.now, Exclude: p.exclude, Limit: p.limit}
+// query finds what a plan asks for.
+func (l *lane) query(ctx context.Context, p *loadPlan) (f found, err error) {
+	q := ledger.PageQuery{EndpointID: l.id, Now: p.now, Exclude: p.exclude, Limit: p.limit}
 	switch p.ordering {
 	case config.OrderingStrict:
-		f.whole = true
-		f.rows, err = from.InOrder(ctx, id, p.limit, p.holds)
+		f.most = p.limit
+		f.rows, f.whole, err = l.d.ledger.InOrder(ctx, l.id, p.limit, p.holds)
 		return f, err
 	case config.OrderingKey:
+		if p.find > 0 {
+			rows, more, err := l.d.ledger.DueKeys(ctx, l.id, p.after)
+			if err != nil {
+				return f, err
+			}
+			f.next = l.claim(p, rows, !more)
+		}
 		if len(p.keys) > 0 {
-			perKey := max(1, min(loadChain, p.limit/len(p.keys)))
-			if f.rows, f.whole, err = from.InKeyOrder(ctx, id, p.keys, perKey, p.holds); err != nil {
+			f.most = max(1, min(loadChain, p.limit/len(p.keys)))
+			if f.rows, f.whole, err = l.d.ledger.InKeyOrder(ctx, l.id, p.keys, f.most, p.holds); err != nil {
 				return f, err
 			}
 		}
@@ -63,9 +75,42 @@ func (p *loadPlan) query(ctx context.Context, from Ledger, id string) (f found, 
 		q.Unkeyed = true
 	case config.OrderingNone:
 	}
-	page, err := from.Page(ctx, q)
-	f.rows, f.next = append(f.rows, page.Deliveries...), page.Next
+	page, err := l.d.ledger.Page(ctx, q)
+	f.rows, f.next = append(f.rows, page.Deliveries...), pace.Sooner(f.next, page.Next)
 	return f, err
+}
+
+// claim adds to a plan the keys that the sweep has found, and returns when to look for others. end:
+// there are no rows after these.
+func (l *lane) claim(p *loadPlan, rows []ledger.DueKey, end bool) (next time.Time) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.closed || l.generation != p.generation || l.chains.sweep == nil {
+		return time.Time{}
+	}
+	s := l.chains.sweep
+	for i := range rows {
+		if rows[i].DueAt.After(p.now) {
+			rows, next, end = rows[:i], rows[i].DueAt, true
+			break
+		}
+	}
+	keys, at, all := l.chains.claim(rows, p.find)
+	p.keys = append(p.keys, keys...)
+	if len(rows) == 0 {
+		at = p.after
+	}
+	if len(keys) > 0 {
+		s.found(p.now)
+	}
+	if s.passed(at, end && all) {
+		return p.now
+	}
+	if p.now.Before(s.askAt) {
+		return pace.Sooner(next, s.askAt)
+	}
+	l.reread = true
+	return p.now
 }
 
 // noteDue remembers that the table has a delivery, not in memory, that is due at t; zero: it has
@@ -83,7 +128,7 @@ func (l *lane) noteDue(t time.Time) {
 func (l *lane) planLoad(now time.Time) (p loadPlan, ok bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if l.nextDue.IsZero() || l.closed || l.reread || l.d.stopping.Load() || l.waitsForTable() {
+	if l.nextDue.IsZero() || l.closed || l.reordering || l.d.stopping.Load() || l.waitsForTable() {
 		return p, false
 	}
 	if l.nextDue.After(now) {
@@ -104,13 +149,17 @@ func (l *lane) planLoad(now time.Time) (p loadPlan, ok bool) {
 	}
 	p = loadPlan{now: now, limit: limit, ordering: l.policy.ordering, holds: l.policy.holds(), generation: l.generation}
 	if l.chains != nil {
-		keys, next := l.chains.due(now, min(limit, loadKeys))
+		most := max(1, min(limit/2, loadKeys)) // a second row says whether a key is done with the first
+		keys, next := l.chains.due(now, l.chains.share(most))
 		if len(keys) == 0 && p.ordering == config.OrderingStrict {
 			l.nextDue = time.Time{}
 			l.noteDue(next)
 			return p, false
 		}
 		p.keys = keys
+		if s := l.chains.sweep; s != nil {
+			p.find, p.after = most-len(keys), s.place()
+		}
 	}
 	l.nextDue = time.Time{}
 	p.exclude = l.memory.beginLoad()
@@ -123,8 +172,8 @@ func (l *lane) cancelLoad(p *loadPlan) {
 	defer l.mu.Unlock()
 	l.memory.endLoad()
 	for _, key := range p.keys {
-		if l.chains != nil && l.chains.byKey[key] != nil {
-			l.chains.settle(l.chains.byKey[key]) // the lane is looked at after the pause
+		if c := l.chains.answered(key); c != nil {
+			l.chains.settle(c) // the lane is looked at after the pause
 		}
 	}
 	l.nextDue = pace.Sooner(l.nextDue, p.now)
@@ -145,9 +194,9 @@ func (l *lane) finishLoad(p *loadPlan, f found) {
 		row := &f.rows[i]
 		if key, ok := chainKey(p.ordering, row.Event.Key); ok {
 			if chained[key] == nil {
-				chained[key] = &links{}
+				chained[key] = &links{more: !f.whole}
 			}
-			chained[key].add(row, p.now, l.revive)
+			chained[key].add(row, p.now, f.most, l.revive)
 			continue
 		}
 		if l.memory.has(row.Event.ID) {
@@ -160,7 +209,7 @@ func (l *lane) finishLoad(p *loadPlan, f found) {
 	for _, key := range p.keys {
 		// A chain is read only while nothing of it is in memory or uncommitted, so its rows are
 		// never stale.
-		c := l.chains.byKey[key]
+		c := l.chains.answered(key)
 		switch {
 		case c == nil:
 		case f.whole || chained[key] != nil:
@@ -175,6 +224,7 @@ func (l *lane) finishLoad(p *loadPlan, f found) {
 	if l.nextDue.IsZero() || l.nextDue.After(p.now) {
 		l.spilling = false
 	}
+	l.shrink()
 }
 
 // restore puts what was found of a chain back into memory; nil: somebody removed all of it.
@@ -208,31 +258,103 @@ func (l *lane) revive(row *outbox.Delivery) *delivery {
 func (l *lane) planReread() (p rereadPlan, ok bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	p = rereadPlan{ordering: l.policy.ordering, holds: l.policy.holds(), generation: l.generation}
-	return p, l.reread && l.stale == 0 && !l.closed && !l.d.stopping.Load()
+	if !l.reread || l.stale > 0 || l.closed || l.d.stopping.Load() {
+		return p, false
+	}
+	l.reread = false // what is changed from now on may be missing in the answer
+	if l.chains != nil {
+		l.chains.reading = true
+	}
+	return rereadPlan{ordering: l.policy.ordering, holds: l.policy.holds(), generation: l.generation, most: l.d.laneKeys / 2}, true
 }
 
-// cancelReread ends one whose query failed.
-func (l *lane) cancelReread() {
+// cancelReread ends one that has not come to its end; failed: its query failed.
+func (l *lane) cancelReread(failed bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.d.loader.schedule(l, time.Now().Add(l.reloads.Next()))
+	l.reread = true
+	if l.chains != nil {
+		l.chains.reading = false
+	}
+	at := time.Now()
+	if failed {
+		at = at.Add(l.reloads.Next())
+	}
+	l.d.loader.schedule(l, at)
 }
 
-// finishReread takes the heads of an ordered lane's keys as the table has them.
-func (l *lane) finishReread(p rereadPlan, heads []ledger.KeyHead, now time.Time) {
+// finishReread takes the heads of an ordered lane's keys as the table has them. many: they are too
+// many.
+func (l *lane) finishReread(p rereadPlan, heads []ledger.KeyHead, many bool, now time.Time) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.reloads.Reset()
+	if l.chains != nil {
+		l.chains.reading = false
+	}
 	if l.generation != p.generation {
 		l.noteDue(now)
 		return
 	}
-	l.reordering, l.reread = false, false
-	if l.chains != nil {
+	l.reordering = false
+	switch {
+	case l.chains == nil:
+	case !many:
+		l.chains.sweep = nil
 		l.chains.reread(heads, now)
+	case l.chains.sweep != nil:
+		l.chains.sweep.postpone(now)
+	default:
+		l.chains.sweep = newSweep(now)
+		l.chains.release(now)
 	}
 	l.nextDue = now
+}
+
+// stir notes that somebody else changed the rows of the lane.
+func (l *lane) stir(now time.Time) {
+	switch {
+	case l.chains == nil:
+	case l.chains.sweep != nil:
+		l.chains.stir(now)
+	default:
+		l.reread = true
+	}
+	l.noteDue(now)
+}
+
+// shrink bounds the chains of keys that nothing is in memory of.
+func (l *lane) shrink() {
+	if l.chains != nil && l.chains.shrink(l.d.laneKeys) {
+		l.noteDue(time.Now())
+	}
+}
+
+// planRouse says from where on to look for what waits behind nothing, if that is to be done now.
+func (l *lane) planRouse(now time.Time) (from ledger.DuePlace, generation int, ok bool) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.chains == nil || l.chains.sweep == nil || l.reordering || l.closed || l.d.stopping.Load() {
+		return from, 0, false
+	}
+	from, ok = l.chains.sweep.rouses(now, l.d.rouseEvery)
+	return from, l.generation, ok
+}
+
+// finishRouse notes that what waits behind nothing up to a place is due, as of now.
+func (l *lane) finishRouse(generation int, at ledger.DuePlace, more, failed bool, now time.Time) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.generation != generation || l.chains.sweep == nil {
+		return
+	}
+	if failed {
+		l.chains.sweep.rouseAt = now.Add(rousePause)
+		l.noteDue(now.Add(rousePause))
+		return
+	}
+	l.chains.sweep.rousedTo(at, !more, now)
+	l.noteDue(now)
 }
 
 // rereadPlan is how the heads of a lane's keys are to be read anew.
@@ -240,6 +362,7 @@ type rereadPlan struct {
 	ordering   config.Ordering
 	holds      bool
 	generation int
+	most       int // OrderingKey: heads
 }
 
 // query reports more where there is more to do before there are heads, for which other lanes need
@@ -253,7 +376,7 @@ func (p rereadPlan) query(ctx context.Context, from Ledger, id string) (heads []
 		if more, err = from.Loosen(ctx, id, false, time.Now()); more || err != nil {
 			return nil, more, err
 		}
-		heads, err = from.KeyHeads(ctx, id, p.holds)
+		heads, err = from.KeyHeads(ctx, id, p.holds, p.most)
 		return heads, false, err
 	case config.OrderingStrict:
 	}

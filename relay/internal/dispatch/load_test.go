@@ -86,7 +86,7 @@ func TestLoader_asksAgainForKeys(t *testing.T) {
 			for p, row := range l.tables.rows {
 				row.Event.Key = "of " + p.EventID
 				l.tables.rows[p] = row
-				e.KeyHeads = append(e.KeyHeads, ledger.KeyHead{Key: row.Event.Key, EventID: p.EventID, NextAttemptAt: time.Now(), Count: 1})
+				e.KeyHeads = append(e.KeyHeads, ledger.KeyHead{Key: row.Event.Key, EventID: p.EventID, NextAttemptAt: time.Now()})
 			}
 			f.Ledger = l.tables
 			o.Ledger, o.Endpoints = f, []dispatch.Endpoint{*e}

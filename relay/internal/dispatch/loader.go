@@ -3,8 +3,11 @@ package dispatch
 import (
 	"container/heap"
 	"context"
+	"errors"
 	"sync"
 	"time"
+
+	"github.com/tailpost/tailpost/relay/internal/ledger"
 )
 
 // loader brings parked deliveries back when they are due. It sleeps until the earliest of them and
@@ -101,28 +104,44 @@ func (ld *loader) run(ctx context.Context) {
 func (ld *loader) load(ctx context.Context, l *lane) {
 	if p, ok := l.planReread(); ok {
 		heads, more, err := p.query(ctx, ld.d.ledger, l.id)
-		if more {
-			ld.schedule(l, time.Now())
+		many := errors.Is(err, ledger.ErrManyKeys)
+		switch {
+		case more:
+			l.cancelReread(false)
 			return
-		}
-		if err != nil {
+		case err != nil && !many:
 			ld.failed(ctx, l, err, "the order of parked deliveries not loaded, trying again")
-			l.cancelReread()
+			l.cancelReread(true)
 			return
 		}
-		l.finishReread(p, heads, time.Now())
+		l.finishReread(p, heads, many, time.Now())
 	}
+	ld.rouse(ctx, l)
 	p, ok := l.planLoad(time.Now())
 	if !ok {
 		return
 	}
-	f, err := p.query(ctx, ld.d.ledger, l.id)
+	f, err := l.query(ctx, &p)
 	if err != nil {
 		ld.failed(ctx, l, err, "parked deliveries not loaded, trying again")
 		l.cancelLoad(&p)
 		return
 	}
 	l.finishLoad(&p, f)
+}
+
+// rouse has what waits behind nothing found, where a sweep would never find it.
+func (ld *loader) rouse(ctx context.Context, l *lane) {
+	now := time.Now()
+	from, generation, ok := l.planRouse(now)
+	if !ok {
+		return
+	}
+	at, more, err := ld.d.ledger.Rouse(ctx, l.id, from, now)
+	if err != nil {
+		ld.failed(ctx, l, err, "what waits behind nothing not found, trying again")
+	}
+	l.finishRouse(generation, at, more, err != nil, now)
 }
 
 func (ld *loader) failed(ctx context.Context, l *lane, err error, message string) {

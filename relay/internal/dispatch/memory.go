@@ -66,6 +66,9 @@ func (m *memory) has(event string) bool {
 	return stale || m.loaded[event] != nil
 }
 
+// parked reports whether a delivery in memory has a row.
+func (m *memory) parked(dl *delivery) bool { return m.loaded[dl.ev.ID] == dl }
+
 // forget notes that a row is no longer in memory.
 func (m *memory) forget(dl *delivery) {
 	if m.loaded[dl.ev.ID] != dl {

@@ -257,6 +257,5 @@ func (d *Dispatcher) Due(id string) {
 	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.reread = l.reread || l.chains != nil
-	l.noteDue(time.Now())
+	l.stir(time.Now())
 }

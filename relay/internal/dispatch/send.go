@@ -319,9 +319,13 @@ func (l *lane) abandon(dl *delivery, next, now time.Time) {
 		l.hand(item{kind: itemDrop, dl: dl})
 		return
 	}
+	parked := l.memory.parked(dl)
 	l.memory.forget(dl)
 	l.hand(item{kind: itemPark, dl: dl, reason: outbox.ReasonShutdown, next: next})
 	l.advance(dl.chain, outbox.Retry, next, now)
+	if dl.chain != nil && parked {
+		dl.chain.written = false // its row keeps the time that it has
+	}
 }
 
 // advance lets a chain go on after its head was answered; nil: the delivery was in none.

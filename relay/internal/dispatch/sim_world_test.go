@@ -75,6 +75,7 @@ func newWorld(t *testing.T, seed uint64) *world {
 	}
 	w.restless = random(seed, 3).IntN(4) == 0
 	w.tables.model, w.tables.echo = w.model, w.echo
+	w.tables.keys = []int{0, 1, 2, 4}[random(seed, 4).IntN(4)]
 	for i := range 1 + rnd.IntN(4) {
 		p := &party{id: fmt.Sprintf("ep%d", i), policy: newPolicy(rnd, fmt.Sprintf("ep%d", i)), streamed: rnd.IntN(2) == 0, present: true}
 		p.ordering = p.policy.Ordering

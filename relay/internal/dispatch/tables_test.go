@@ -31,6 +31,7 @@ type tables struct {
 	settled  source.Position
 	problems []string
 	epoch    int64
+	keys     int  // whose heads are told of at most; 0: all
 	behind   bool // a relay that is killed has what it was recording committed
 	acked    source.Position
 }
@@ -189,13 +190,23 @@ func (f *tables) queued(e *dispatch.Endpoint) {
 		if !ordered {
 			continue
 		}
-		if i, ok := keys[key]; ok {
-			e.KeyHeads[i].Count++
+		if _, ok := keys[key]; ok {
 			continue
 		}
 		keys[key] = len(e.KeyHeads)
-		e.KeyHeads = append(e.KeyHeads, ledger.KeyHead{Key: key, NextAttemptAt: d.NextAttemptAt, Count: 1})
+		e.KeyHeads = append(e.KeyHeads, ledger.KeyHead{Key: key, NextAttemptAt: dueAt(d)})
 	}
+	if f.keys > 0 && len(e.KeyHeads) > f.keys/2 && ordering == config.OrderingKey {
+		e.KeyHeads, e.ManyKeys, e.Due = nil, true, time.Now()
+	}
+}
+
+// dueAt is when a row is due; zero: it waits for another, or is dead.
+func dueAt(d outbox.Delivery) time.Time {
+	if d.State == outbox.StateDead {
+		return time.Time{}
+	}
+	return d.NextAttemptAt
 }
 
 // revisit has a person decide on each dead delivery of an endpoint: it is sent again, or given up.
@@ -266,19 +277,81 @@ func (f *tables) InKeyOrder(ctx context.Context, endpoint string, keys []string,
 		of := f.unfinished(endpoint, dead, func(d outbox.Delivery) bool { return d.Event.Key == k })
 		rows = append(rows, of[:min(len(of), perKey)]...)
 	}
+	trace("in key order %s %v, %d of each: %d rows", endpoint, keys, perKey, len(rows))
 	return rows, true, nil
 }
 
-func (f *tables) InOrder(ctx context.Context, endpoint string, limit int, dead bool) ([]outbox.Delivery, error) {
+func (f *tables) InOrder(ctx context.Context, endpoint string, limit int, dead bool) ([]outbox.Delivery, bool, error) {
 	f.latency(ctx)
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	rows := f.unfinished(endpoint, dead, func(outbox.Delivery) bool { return true })
-	return rows[:min(len(rows), limit)], nil
+	return rows[:min(len(rows), limit)], true, nil
 }
 
-func (f *tables) KeyHeads(ctx context.Context, endpoint string, dead bool) ([]ledger.KeyHead, error) {
-	return f.heads(ctx, endpoint, dead, func(d outbox.Delivery) (string, bool) { return d.Event.Key, d.Event.Key != "" })
+func (f *tables) KeyHeads(ctx context.Context, endpoint string, dead bool, most int) ([]ledger.KeyHead, error) {
+	heads, err := f.heads(ctx, endpoint, dead, func(d outbox.Delivery) (string, bool) { return d.Event.Key, d.Event.Key != "" })
+	trace("heads %s: %d keys, %v", endpoint, len(heads), err)
+	if err == nil && len(heads) > most {
+		return nil, ledger.ErrManyKeys
+	}
+	return heads, err
+}
+
+// place is where a row is in the order of due times.
+func place(d outbox.Delivery) ledger.DuePlace {
+	return ledger.DuePlace{DueAt: d.NextAttemptAt, CommitLSN: d.Event.CommitLSN, Seq: d.Event.Seq, EventID: d.Event.ID}
+}
+
+func compare(a, b ledger.DuePlace) int {
+	return cmp.Or(a.DueAt.Compare(b.DueAt), cmp.Compare(a.CommitLSN, b.CommitLSN), cmp.Compare(a.Seq, b.Seq), cmp.Compare(a.EventID, b.EventID))
+}
+
+func (f *tables) DueKeys(ctx context.Context, endpoint string, after ledger.DuePlace) (keys []ledger.DueKey, more bool, err error) {
+	const page = 5
+	f.latency(ctx)
+	f.mu.Lock()
+	if f.rnd.IntN(50) == 0 {
+		f.mu.Unlock()
+		return nil, false, errors.New("the connection is lost")
+	}
+	for _, d := range f.pending(endpoint, func(d outbox.Delivery) bool { return !d.NextAttemptAt.IsZero() && compare(place(d), after) > 0 }) {
+		keys = append(keys, ledger.DueKey{Key: d.Event.Key, DuePlace: place(d)})
+	}
+	slices.SortFunc(keys, func(a, b ledger.DueKey) int { return compare(a.DuePlace, b.DuePlace) })
+	if more = len(keys) > page; more {
+		keys = keys[:page]
+	}
+	f.mu.Unlock()
+	trace("due keys %s after %+v: %+v", endpoint, after, keys)
+	// The answer arrives later than the snapshot it was read from.
+	f.latency(ctx)
+	return keys, more, nil
+}
+
+func (f *tables) Rouse(ctx context.Context, endpoint string, after ledger.DuePlace, now time.Time) (at ledger.DuePlace, more bool, err error) {
+	const page = 3
+	f.latency(ctx)
+	f.mu.Lock()
+	defer f.latency(ctx)
+	defer f.mu.Unlock()
+	if f.rnd.IntN(50) == 0 {
+		return after, false, errors.New("the connection is lost")
+	}
+	waiting := f.pending(endpoint, func(d outbox.Delivery) bool { return d.NextAttemptAt.IsZero() && compare(place(d), after) > 0 })
+	for i, d := range waiting {
+		if i == page {
+			return after, true, nil
+		}
+		after = place(d)
+		first := f.pending(endpoint, func(o outbox.Delivery) bool { return o.Event.Key == d.Event.Key })[0]
+		if d.Event.Key != "" && first.Event.ID == d.Event.ID {
+			trace("rouse %s %s", endpoint, d.Event.ID)
+			d.NextAttemptAt = now
+			f.rows[outbox.Pair{EventID: d.Event.ID, EndpointID: endpoint}] = d
+		}
+	}
+	return after, false, nil
 }
 
 func (f *tables) First(ctx context.Context, endpoint string, dead bool) ([]ledger.KeyHead, error) {
@@ -314,12 +387,11 @@ func (f *tables) heads(ctx context.Context, endpoint string, dead bool, key func
 		if !ok {
 			continue
 		}
-		if i, again := at[k]; again {
-			heads[i].Count++
+		if _, again := at[k]; again {
 			continue
 		}
 		at[k] = len(heads)
-		heads = append(heads, ledger.KeyHead{Key: k, EventID: d.Event.ID, NextAttemptAt: d.NextAttemptAt, Count: 1})
+		heads = append(heads, ledger.KeyHead{Key: k, EventID: d.Event.ID, NextAttemptAt: dueAt(d)})
 	}
 	f.mu.Unlock()
 	f.latency(ctx)

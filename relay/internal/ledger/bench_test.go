@@ -344,8 +344,8 @@ func BenchmarkDue(b *testing.B) {
 	run("page", func(ctx context.Context) error { _, err := l.Page(ctx, query); return err })
 	keys := []string{"k1", "k2", "k3", "k4"}
 	run("keys", func(ctx context.Context) error { _, _, err := l.InKeyOrder(ctx, "erp", keys, 16, false); return err })
-	run("order", func(ctx context.Context) error { _, err := l.InOrder(ctx, "erp", 500, false); return err })
-	run("heads", func(ctx context.Context) error { _, err := l.KeyHeads(ctx, "erp", false); return err })
+	run("order", func(ctx context.Context) error { _, _, err := l.InOrder(ctx, "erp", 500, false); return err })
+	run("heads", func(ctx context.Context) error { _, err := l.KeyHeads(ctx, "erp", false, 100_000); return err })
 	run("first", func(ctx context.Context) error { _, err := l.First(ctx, "erp", false); return err })
 	run("next", func(ctx context.Context) error { _, err := l.NextDue(ctx); return err })
 }

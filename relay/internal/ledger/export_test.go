@@ -15,7 +15,12 @@ func Watching(l *Ledger) bool {
 }
 
 // Statements of what waits, for their plans.
-const PageSQL, NextSQL = pageSQL, nextSQL
+const (
+	PageSQL, NextSQL   = pageSQL, nextSQL
+	HeadsSQL, FirstSQL = headsSQL, firstSQL
+	DueKeysSQL         = dueKeysSQL
+	RouseSQL           = rouseSQL
+)
 
 // Explain returns the plan of a statement on the connection for what waits, with what it read.
 func (w *Parked) Explain(ctx context.Context, sql string, args pgx.NamedArgs) (plan []byte, err error) {

@@ -45,11 +45,15 @@ func TestLedger_findsNothingInPublic(t *testing.T) {
 	// What is loaded.
 	b.due(t, "crm", noon)
 	for _, dead := range []bool{false, true} {
-		_, err = l.InOrder(t.Context(), "crm", 10, dead)
+		_, _, err = l.InOrder(t.Context(), "crm", 10, dead)
 		require.NoError(t, err)
 		_, _, err = l.InKeyOrder(t.Context(), "crm", []string{"k"}, 10, dead)
 		require.NoError(t, err)
-		_, err = l.KeyHeads(t.Context(), "crm", dead)
+		_, _, err = l.DueKeys(t.Context(), "crm", ledger.DuePlace{})
+		require.NoError(t, err)
+		_, _, err = l.Rouse(t.Context(), "crm", ledger.DuePlace{}, noon)
+		require.NoError(t, err)
+		_, err = l.KeyHeads(t.Context(), "crm", dead, 100_000)
 		require.NoError(t, err)
 		_, err = l.First(t.Context(), "crm", dead)
 		require.NoError(t, err)

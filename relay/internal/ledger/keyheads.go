@@ -15,28 +15,38 @@ type KeyHead struct {
 	Key           string
 	EventID       string
 	NextAttemptAt time.Time // zero: it waits
-	Count         int64     // pending deliveries of the key; where they are very many, more than there are
 }
 
-// headsSQL reads what is pending, or dead, in the order of an index: key by key, each in the order
-// of commits.
-const (
-	headsSQL = `
-SELECT d.key, d.event_id, d.next_attempt_at, d.commit_lsn::text, d.seq
-FROM tailpost.delivery AS d
-WHERE d.endpoint_id = @endpoint
-  AND d.key IS NOT NULL
-  AND (@first OR (d.key, d.commit_lsn, d.seq) > (@key, @lsn::text::pg_lsn, @seq))
-  AND d.state = `
-	headsOrderSQL = `
-ORDER BY d.key, d.commit_lsn, d.seq
-LIMIT @limit`
-	pendingHeadsSQL = headsSQL + `'pending'` + headsOrderSQL
-	deadHeadsSQL    = headsSQL + `'dead'` + headsOrderSQL
-)
+// ErrManyKeys is the error of KeyHeads where there are more than wanted. DueKeys finds them as they
+// come due, and Rouse what DueKeys would never find.
+var ErrManyKeys = errors.New("more keys wait than there is room for")
 
-// headsPage is how many rows are read in one statement.
-const headsPage = 20_000
+// headsSQL goes from key to key along the index, however many rows each key has.
+const headsSQL = `
+WITH RECURSIVE heads AS (
+    (SELECT key, event_id, next_attempt_at, commit_lsn, seq
+     FROM tailpost.delivery
+     WHERE endpoint_id = @endpoint
+       AND key IS NOT NULL
+       AND state = @state
+     ORDER BY key, commit_lsn, seq
+     LIMIT 1)
+    UNION ALL
+    SELECT following.*
+    FROM heads AS h
+    CROSS JOIN LATERAL (
+        SELECT key, event_id, next_attempt_at, commit_lsn, seq
+        FROM tailpost.delivery
+        WHERE endpoint_id = @endpoint
+          AND key > h.key
+          AND state = @state
+        ORDER BY key, commit_lsn, seq
+        LIMIT 1
+    ) AS following
+)
+SELECT key, event_id, next_attempt_at, commit_lsn::text, seq
+FROM heads
+LIMIT @limit`
 
 // keyRow is a row as far as heads need it.
 type keyRow struct {
@@ -46,15 +56,43 @@ type keyRow struct {
 }
 
 // KeyHeads returns the head of every key of an endpoint that has pending deliveries. With dead,
-// dead ones count too: others wait for them. It reads in pages, between which the connection is
-// free.
-func (w *Parked) KeyHeads(ctx context.Context, endpointID string, dead bool) ([]KeyHead, error) {
-	heads, err := w.heads(ctx, endpointID, pendingHeadsSQL, nil)
-	if err == nil && dead {
-		heads, err = w.heads(ctx, endpointID, deadHeadsSQL, heads)
+// dead ones count too: others wait for them. If there are more than most the error is ErrManyKeys.
+func (w *Parked) KeyHeads(ctx context.Context, endpointID string, dead bool, most int) ([]KeyHead, error) {
+	states := []outbox.State{outbox.Pending}
+	if dead {
+		states = append(states, outbox.StateDead)
 	}
-	if err != nil {
-		return nil, err
+	var heads []keyRow
+	at := make(map[string]int)
+	for _, state := range states {
+		var rows []keyRow
+		err := w.link.Once(ctx, "load the heads of keys", func(ctx context.Context, conn *pgx.Conn) error {
+			found, err := conn.Query(ctx, headsSQL, pgx.NamedArgs{"endpoint": endpointID, "state": state, "limit": most + 1})
+			if err != nil {
+				return err
+			}
+			rows, err = pgx.CollectRows(found, scanKeyRow)
+			return err
+		})
+		if err != nil {
+			return nil, err
+		}
+		for i := range rows {
+			if state == outbox.StateDead {
+				rows[i].head.NextAttemptAt = time.Time{} // whatever it says, it is not due
+			}
+			k, known := at[rows[i].head.Key]
+			switch {
+			case !known:
+				at[rows[i].head.Key] = len(heads)
+				heads = append(heads, rows[i])
+			case rows[i].before(&heads[k]):
+				heads[k] = rows[i]
+			}
+		}
+		if len(heads) > most {
+			return nil, ErrManyKeys
+		}
 	}
 	found := make([]KeyHead, len(heads))
 	for i := range heads {
@@ -63,52 +101,8 @@ func (w *Parked) KeyHeads(ctx context.Context, endpointID string, dead bool) ([]
 	return found, nil
 }
 
-// heads adds the heads of what sql reads to others, of which each key has one.
-func (w *Parked) heads(ctx context.Context, endpointID, sql string, found []keyRow) ([]keyRow, error) {
-	at := make(map[string]int, len(found))
-	for i := range found {
-		at[found[i].head.Key] = i
-	}
-	args := pgx.NamedArgs{"endpoint": endpointID, "first": true, "key": "", "lsn": "0/0", "seq": int64(0), "limit": headsPage}
-	for full := true; full; {
-		var page []keyRow
-		err := w.link.Once(ctx, "load the heads of keys", func(ctx context.Context, conn *pgx.Conn) error {
-			rows, err := conn.Query(ctx, sql, args)
-			if err != nil {
-				return err
-			}
-			page, err = pgx.CollectRows(rows, scanKeyRow)
-			return err
-		})
-		if err != nil {
-			return nil, err
-		}
-		for i := range page {
-			row := &page[i]
-			k, known := at[row.head.Key]
-			if !known {
-				at[row.head.Key] = len(found)
-				found = append(found, *row)
-				continue
-			}
-			found[k].add(row)
-		}
-		if full = len(page) == headsPage; full {
-			last := &page[headsPage-1]
-			args["first"], args["key"], args["lsn"], args["seq"] = false, last.head.Key, last.lsn.String(), last.seq
-		}
-	}
-	return found, nil
-}
-
-// add adds another row of the same key.
-func (r *keyRow) add(o *keyRow) {
-	count := r.head.Count + o.head.Count
-	if o.lsn < r.lsn || o.lsn == r.lsn && o.seq < r.seq {
-		*r = *o
-	}
-	r.head.Count = count
-}
+// before reports whether a row comes first in the order of commits.
+func (r *keyRow) before(o *keyRow) bool { return r.lsn < o.lsn || r.lsn == o.lsn && r.seq < o.seq }
 
 func scanKeyRow(row pgx.CollectableRow) (r keyRow, err error) {
 	var (
@@ -118,7 +112,7 @@ func scanKeyRow(row pgx.CollectableRow) (r keyRow, err error) {
 	if err := row.Scan(&r.head.Key, &r.head.EventID, &next, &lsn, &r.seq); err != nil {
 		return r, err
 	}
-	r.head.NextAttemptAt, r.head.Count = orZero(next), 1
+	r.head.NextAttemptAt = orZero(next)
 	r.lsn, err = outbox.ParseLSN(lsn)
 	return r, err
 }
@@ -227,22 +221,7 @@ func (w *Parked) Loosen(ctx context.Context, endpointID string, keyed bool, now 
 }
 
 const firstSQL = `
-SELECT event_id, next_attempt_at, (
-    SELECT count(*)
-    FROM (
-        SELECT
-        FROM tailpost.delivery
-        WHERE endpoint_id = @endpoint
-          AND state = 'pending'
-        UNION ALL
-        SELECT
-        FROM tailpost.delivery
-        WHERE endpoint_id = @endpoint
-          AND state = 'dead'
-          AND @dead
-        LIMIT @most
-    ) AS counted
-)
+SELECT event_id, next_attempt_at
 FROM (
     (SELECT event_id, next_attempt_at, commit_lsn, seq
      FROM tailpost.delivery
@@ -251,7 +230,7 @@ FROM (
      ORDER BY commit_lsn, seq
      LIMIT 1)
     UNION ALL
-    (SELECT event_id, next_attempt_at, commit_lsn, seq
+    (SELECT event_id, NULL::timestamptz, commit_lsn, seq
      FROM tailpost.delivery
      WHERE endpoint_id = @endpoint
        AND state = 'dead'
@@ -262,11 +241,6 @@ FROM (
 ORDER BY head.commit_lsn, head.seq
 LIMIT 1`
 
-const (
-	mostCounted = 10_000  // a count that would take long ends there
-	uncounted   = 1 << 31 // what is said instead: more than there can be
-)
-
 // First returns the head of an endpoint whose deliveries are all in one order, under an empty key;
 // none: nothing is pending.
 func (w *Parked) First(ctx context.Context, endpointID string, dead bool) (heads []KeyHead, err error) {
@@ -276,15 +250,11 @@ func (w *Parked) First(ctx context.Context, endpointID string, dead bool) (heads
 			next *time.Time
 		)
 		heads = nil
-		args := pgx.NamedArgs{"endpoint": endpointID, "dead": dead, "most": mostCounted}
-		err := conn.QueryRow(ctx, firstSQL, args).Scan(&h.EventID, &next, &h.Count)
+		err := conn.QueryRow(ctx, firstSQL, pgx.NamedArgs{"endpoint": endpointID, "dead": dead}).Scan(&h.EventID, &next)
 		if errors.Is(err, pgx.ErrNoRows) {
 			return nil
 		}
 		h.NextAttemptAt = orZero(next)
-		if h.Count == mostCounted {
-			h.Count = uncounted
-		}
 		heads = []KeyHead{h}
 		return err
 	})

@@ -106,7 +106,7 @@ func TestRetriesAreNotKeptWaitingByAnythingElse(t *testing.T) {
 	<-busy
 	require.NoError(t, b.ledger.Record(t.Context(), hold, oneOf("e1", 1)))
 	require.Len(t, b.due(t, "crm", noon), 1)
-	heads, err := b.ledger.KeyHeads(t.Context(), "crm", false)
+	heads, err := b.ledger.KeyHeads(t.Context(), "crm", false, 100_000)
 	require.NoError(t, err)
 	require.Empty(t, heads)
 	over := errors.New("over")

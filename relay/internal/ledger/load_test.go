@@ -117,10 +117,11 @@ func TestLoads_boundBytesButGiveAtLeastOne(t *testing.T) {
 	require.NoError(t, err)
 	require.Equal(t, []string{"a"}, ids(page.Deliveries))
 	require.Equal(t, noon, page.Next, "more is due")
-	rows, err := b.ledger.InOrder(t.Context(), "erp", 10, false)
+	rows, whole, err := b.ledger.InOrder(t.Context(), "erp", 10, false)
 	require.NoError(t, err)
 	require.Equal(t, []string{"a"}, ids(rows))
-	rows, whole, err := b.ledger.InKeyOrder(t.Context(), "erp", []string{"k"}, 10, false)
+	require.False(t, whole)
+	rows, whole, err = b.ledger.InKeyOrder(t.Context(), "erp", []string{"k"}, 10, false)
 	require.NoError(t, err)
 	require.Equal(t, []string{"a"}, ids(rows))
 	require.False(t, whole)
@@ -141,7 +142,7 @@ func TestLoads_orderPositionsAsNumbers(t *testing.T) {
 	}}))
 	want := []string{"first", "second", "third"}
 	require.Equal(t, want, ids(b.due(t, "erp", noon)))
-	ds, err := b.ledger.InOrder(t.Context(), "erp", 10, false)
+	ds, _, err := b.ledger.InOrder(t.Context(), "erp", 10, false)
 	require.NoError(t, err)
 	require.Equal(t, want, ids(ds))
 	ds, _, err = b.ledger.InKeyOrder(t.Context(), "erp", []string{"k"}, 10, false)
@@ -169,10 +170,10 @@ func TestOrderedLoads_followCommitOrder(t *testing.T) {
 	ds, _, err = b.ledger.InKeyOrder(t.Context(), "erp", keys, 1, false)
 	require.NoError(t, err)
 	require.Equal(t, []string{"k1", "j2"}, ids(ds))
-	ds, err = b.ledger.InOrder(t.Context(), "erp", 10, false)
+	ds, _, err = b.ledger.InOrder(t.Context(), "erp", 10, false)
 	require.NoError(t, err)
 	require.Equal(t, []string{"k1", "j2", "k3", "none"}, ids(ds))
-	ds, err = b.ledger.InOrder(t.Context(), "erp", 2, false)
+	ds, _, err = b.ledger.InOrder(t.Context(), "erp", 2, false)
 	require.NoError(t, err)
 	require.Equal(t, []string{"k1", "j2"}, ids(ds))
 
@@ -183,26 +184,28 @@ func TestOrderedLoads_followCommitOrder(t *testing.T) {
 	ds, _, err = b.ledger.InKeyOrder(t.Context(), "erp", keys, 10, true)
 	require.NoError(t, err)
 	require.Equal(t, []string{"k1", "k2", "k3", "j2"}, ids(ds))
-	ds, err = b.ledger.InOrder(t.Context(), "erp", 1, true)
+	ds, _, err = b.ledger.InOrder(t.Context(), "erp", 1, true)
 	require.NoError(t, err)
 	require.ElementsMatch(t, []string{"k1", "k2"}, ids(ds))
-	all, err := b.ledger.KeyHeads(t.Context(), "erp", true)
-	require.NoError(t, err)
-	require.EqualValues(t, 3, all[1].Count)
-	all, err = b.ledger.First(t.Context(), "erp", true)
-	require.NoError(t, err)
-	require.EqualValues(t, 5, all[0].Count)
-
-	heads, err := b.ledger.KeyHeads(t.Context(), "erp", false)
+	all, err := b.ledger.KeyHeads(t.Context(), "erp", true, 100_000)
 	require.NoError(t, err)
 	require.Equal(t, []ledger.KeyHead{
-		{Key: "j", EventID: "j2", NextAttemptAt: noon, Count: 1},
-		{Key: "k", EventID: "k1", NextAttemptAt: noon.Add(time.Hour), Count: 2},
+		{Key: "j", EventID: "j2", NextAttemptAt: noon}, {Key: "k", EventID: "k1", NextAttemptAt: noon.Add(time.Hour)},
+	}, all)
+	all, err = b.ledger.First(t.Context(), "erp", true)
+	require.NoError(t, err)
+	require.Equal(t, []ledger.KeyHead{{EventID: "k1", NextAttemptAt: noon.Add(time.Hour)}}, all)
+
+	heads, err := b.ledger.KeyHeads(t.Context(), "erp", false, 100_000)
+	require.NoError(t, err)
+	require.Equal(t, []ledger.KeyHead{
+		{Key: "j", EventID: "j2", NextAttemptAt: noon},
+		{Key: "k", EventID: "k1", NextAttemptAt: noon.Add(time.Hour)},
 	}, heads)
 
 	heads, err = b.ledger.First(t.Context(), "erp", false)
 	require.NoError(t, err)
-	require.Equal(t, []ledger.KeyHead{{EventID: "k1", NextAttemptAt: noon.Add(time.Hour), Count: 4}}, heads)
+	require.Equal(t, []ledger.KeyHead{{EventID: "k1", NextAttemptAt: noon.Add(time.Hour)}}, heads)
 	heads, err = b.ledger.First(t.Context(), "unknown", false)
 	require.NoError(t, err)
 	require.Empty(t, heads)
@@ -283,35 +286,6 @@ SELECT k || '/' || i, 'erp', 'pending', 'order', 0, 'a', 'k' || k, $3::timestamp
 FROM generate_series(1, $1::int) AS k, generate_series(1, $2::int) AS i`, keys, n, noon)
 }
 
-// However many keys wait: they are read in pages, and a key whose rows lie on both sides of a
-// border is one key.
-func TestHeads_ofManyKeys(t *testing.T) {
-	t.Parallel()
-	b := setup(t)
-	const keys, each = 7500, 3 // more than a page, of what is pending too
-	manyWait(t, b, keys, each)
-	b.exec(t, "UPDATE tailpost.delivery SET state = 'dead' WHERE event_id LIKE '%7/3' OR event_id LIKE '%8/1'")
-	b.exec(t, "UPDATE tailpost.delivery SET state = 'dead' WHERE key = 'k7500'")
-	for _, dead := range []bool{false, true} {
-		heads, err := b.ledger.KeyHeads(t.Context(), "erp", dead)
-		require.NoError(t, err)
-		counts := make(map[int64]int)
-		for _, h := range heads {
-			counts[h.Count]++
-			first := h.Key[1:] + "/3"
-			if !dead && strings.HasSuffix(h.Key, "7") {
-				first = h.Key[1:] + "/2"
-			}
-			require.Equal(t, first, h.EventID)
-		}
-		if dead {
-			require.Equal(t, map[int64]int{3: keys}, counts)
-			continue
-		}
-		require.Equal(t, map[int64]int{2: keys / 5, 3: keys - keys/5 - 1}, counts, "a key that is dead altogether has no head")
-	}
-}
-
 // A queue of millions is made due piece by piece: what was done stays, and others may load in
 // between.
 func TestLoosen_doesSomeAtATime(t *testing.T) {
@@ -328,18 +302,6 @@ func TestLoosen_doesSomeAtATime(t *testing.T) {
 	require.LessOrEqual(t, b.count(t, "SELECT max(n) FROM (SELECT count(*) AS n FROM tailpost.delivery GROUP BY xmin::text) AS x"), 2000,
 		"rows that a transaction changed")
 	require.LessOrEqual(t, calls, 5)
-}
-
-// A queue in one order may be very long, too: its length is not counted to the end, and never said
-// to be less than it is.
-func TestFirst_countsSoFar(t *testing.T) {
-	t.Parallel()
-	b := setup(t)
-	manyWait(t, b, 1, 10_500)
-	heads, err := b.ledger.First(t.Context(), "erp", false)
-	require.NoError(t, err)
-	require.Equal(t, "1/10500", heads[0].EventID)
-	require.GreaterOrEqual(t, heads[0].Count, int64(10_500))
 }
 
 func TestHolds_isTrueForTheLastHoldOnly(t *testing.T) {
@@ -380,12 +342,12 @@ func TestOrderedLoads_beginWithTheFirstCommitWhateverIsDue(t *testing.T) {
 	ds, _, err := b.ledger.InKeyOrder(t.Context(), "erp", []string{"k"}, 2, false)
 	require.NoError(t, err)
 	require.Equal(t, []string{"k1", "k2"}, ids(ds))
-	ds, err = b.ledger.InOrder(t.Context(), "erp", 2, false)
+	ds, _, err = b.ledger.InOrder(t.Context(), "erp", 2, false)
 	require.NoError(t, err)
 	require.Equal(t, []string{"k1", "k2"}, ids(ds))
-	heads, err := b.ledger.KeyHeads(t.Context(), "erp", false)
+	heads, err := b.ledger.KeyHeads(t.Context(), "erp", false, 100_000)
 	require.NoError(t, err)
-	require.Equal(t, []ledger.KeyHead{{Key: "k", EventID: "k1", NextAttemptAt: noon.Add(time.Hour), Count: 3}}, heads)
+	require.Equal(t, []ledger.KeyHead{{Key: "k", EventID: "k1", NextAttemptAt: noon.Add(time.Hour)}}, heads)
 	heads, err = b.ledger.First(t.Context(), "erp", false)
 	require.NoError(t, err)
 	require.Equal(t, "k1", heads[0].EventID)
@@ -411,17 +373,19 @@ func TestOrderedLoads_haveTheFirstOfTheDead(t *testing.T) {
 	ds, _, err := b.ledger.InKeyOrder(t.Context(), "erp", []string{"k"}, 10, true)
 	require.NoError(t, err)
 	require.Equal(t, []string{"d1", "p2", "p4"}, ids(ds))
-	ds, err = b.ledger.InOrder(t.Context(), "erp", 10, true)
+	ds, _, err = b.ledger.InOrder(t.Context(), "erp", 10, true)
 	require.NoError(t, err)
 	require.Equal(t, []string{"d1", "p2", "p4"}, ids(ds))
 	for name, heads := range map[string]func(context.Context, string, bool) ([]ledger.KeyHead, error){
-		"of keys": b.ledger.KeyHeads, "of all": b.ledger.First,
+		"of keys": func(ctx context.Context, id string, dead bool) ([]ledger.KeyHead, error) {
+			return b.ledger.KeyHeads(ctx, id, dead, 10)
+		},
+		"of all": b.ledger.First,
 	} {
 		head, err := heads(t.Context(), "erp", true)
 		require.NoError(t, err)
 		require.Len(t, head, 1, name)
 		require.Equal(t, "d1", head[0].EventID, name)
-		require.EqualValues(t, 4, head[0].Count, name)
 	}
 }
 

@@ -169,13 +169,15 @@ WHERE bytes_before < @bytes
 ORDER BY due.commit_lsn, due.seq`
 
 // InOrder reads the first pending deliveries of an endpoint, due or not, in commit order, bounded
-// like a Page. With dead, the first dead one is among them, in its place.
-func (w *Parked) InOrder(ctx context.Context, endpointID string, limit int, dead bool) (rows []outbox.Delivery, err error) {
+// like a Page; whole says that payloads left nothing out. With dead, the first dead one is among
+// them, in its place.
+func (w *Parked) InOrder(ctx context.Context, endpointID string, limit int, dead bool) (rows []outbox.Delivery, whole bool, err error) {
 	err = w.link.Once(ctx, "load deliveries in order", func(ctx context.Context, conn *pgx.Conn) (err error) {
 		rows, err = collect(ctx, conn, orderSQL, pgx.NamedArgs{"endpoint": endpointID, "limit": limit, "bytes": dueBytes, "dead": dead})
 		return err
 	})
-	return rows, err
+	whole = payloads(rows) < dueBytes
+	return rows, whole, err
 }
 
 func collect(ctx context.Context, conn *pgx.Conn, sql string, args pgx.NamedArgs) ([]outbox.Delivery, error) {

@@ -285,7 +285,7 @@ func TestRecord_storesTextThatPostgresCannot(t *testing.T) {
 	}))
 	require.Equal(t, 1, b.count(t, `SELECT count(*) FROM tailpost.attempt WHERE event_id = 'e1' AND event_type = 'a�b' AND tenant = ''
 		AND error = 'read �(' AND url = 'https://example.com/�' AND response_body = 'café�'`))
-	due, err := b.ledger.InOrder(t.Context(), "erp", 1, false)
+	due, _, err := b.ledger.InOrder(t.Context(), "erp", 1, false)
 	require.NoError(t, err)
 	require.Len(t, due, 1)
 	require.Equal(t, "again", due[0].LastError)
@@ -336,7 +336,7 @@ func TestRecord_keepsTheBytesOfADatabaseWithoutEncoding(t *testing.T) {
 	require.NoError(t, l.Record(t.Context(), hold, &ledger.Batch{
 		Attempts: []outbox.Attempt{attempt("a\xff", "crm", outbox.Delivered, 1)}, Park: []outbox.Delivery{parked}, Now: noon,
 	}))
-	ds, err := l.InOrder(t.Context(), "erp", 10, false)
+	ds, _, err := l.InOrder(t.Context(), "erp", 10, false)
 	require.NoError(t, err)
 	require.Equal(t, noon, ds[0].QueuedAt)
 	require.Equal(t, []outbox.Delivery{parked}, asWritten(t, ds))

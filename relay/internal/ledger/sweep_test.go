@@ -171,7 +171,7 @@ func TestQueue_leavesAloneWhatWaitsAlready(t *testing.T) {
 	queued, err := b.ledger.Queue(t.Context(), hold, found, noon)
 	require.NoError(t, err)
 	require.EqualValues(t, 1, queued)
-	ds, err := b.ledger.InOrder(t.Context(), "erp", 10, false)
+	ds, _, err := b.ledger.InOrder(t.Context(), "erp", 10, false)
 	require.NoError(t, err)
 	require.Equal(t, []outbox.Delivery{there, found[1]}, asWritten(t, ds))
 
