@@ -85,6 +85,24 @@ func TestAStopLetsRequestsInFlightEnd(t *testing.T) {
 	require.Len(t, b.receiver.Requests("/erp"), 1)
 }
 
+// A request that does not end within the grace is broken off, and its delivery waits for the next
+// relay.
+func TestAStopWaitsNoLongerThanItsGrace(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	gate, open := kit.Gate()
+	t.Cleanup(open)
+	b.receiver.On("/erp", gate)
+	options := kit.Options{Config: b.db.Config(b.endpoint("erp", `timeout = "60s"`)), Args: []string{"--grace", "300ms"}}
+	relay := kit.StartDelivering(t, options)
+	b.db.Insert(t, kit.Event("order.created", `{}`))
+	b.receiver.Await(t, "/erp", 1)
+	began := time.Now()
+	require.Zero(t, relay.Stop(t))
+	require.Less(t, time.Since(began), 8*time.Second, "by default it is ten seconds")
+	b.db.AwaitCount(t, 1, "SELECT count(*) FROM tailpost.delivery WHERE state = 'pending' AND reason = 'shutdown'")
+}
+
 func TestASecondRelayStandsByAndTakesOver(t *testing.T) {
 	t.Parallel()
 	b := setup(t)

@@ -55,11 +55,7 @@ as a logical message. Prints the event's id.`,
 			}
 			var ids []string
 			err = withDatabase(cmd.Context(), cfg.Database, func(conn *pgx.Conn) error {
-				return pgx.BeginFunc(cmd.Context(), conn, func(tx pgx.Tx) error {
-					// Whoever waits for a lock holds up all who come after.
-					if _, err := tx.Exec(cmd.Context(), triggerLimits); err != nil {
-						return err
-					}
+				return pgx.BeginFunc(cmd.Context(), conn, func(tx pgx.Tx) (err error) {
 					ids, err = f.write(cmd.Context(), tx, cfg, event)
 					return err
 				})
@@ -84,8 +80,6 @@ as a logical message. Prints the event's id.`,
 	cmd.MarkFlagsMutuallyExclusive("id", "database-id")
 	return cmd
 }
-
-const triggerLimits = `SELECT set_config('statement_timeout', '30s', true), set_config('lock_timeout', '5s', true)`
 
 // event makes the event that the flags describe.
 func (f *triggerFlags) event(a *app, command, eventType string) (outbox.Event, error) {

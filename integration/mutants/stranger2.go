@@ -25,6 +25,13 @@ var secondStrangersMutants = []mutant{
 		pkg:     "./relay", run: "TestMetricsAreServedAndNoWebhookGoesThere",
 	},
 	{
+		name: "stranger2-dispatch-recovery-after-a-restart-is-not-told", file: "relay/internal/dispatch/health.go",
+		old:     ", told: !s.FailingSince.IsZero()}",
+		new:     "}",
+		promise: "An endpoint that recovers after a restart is told of as one that does without.",
+		pkg:     "./relay/internal/dispatch", run: "TestNotices_ofRecoverySurviveARestart",
+	},
+	{
 		name: "stranger2-dispatch-deleted-endpoint-tries-again", file: "relay/internal/dispatch/send.go",
 		old:     "\tif it.attempt.Outcome == outbox.Retry {\n\t\tit.attempt.Outcome = outbox.Dead\n\t}\n\tit.forgets = true\n",
 		new:     "\tit.forgets = true\n",
@@ -116,6 +123,13 @@ var secondStrangersMutants = []mutant{
 		pkg:     "./relay/internal/source/postgres", run: "TestPublicationIsMended",
 	},
 	{
+		name: "stranger2-source-slot-waits-no-longer-than-statements", file: "relay/internal/source/postgres/session.go",
+		old:     "SET statement_timeout = 0; SET lock_timeout = 0",
+		new:     "SET lock_timeout = 0",
+		promise: "A relay's slot waits for the transactions that it has to, however long.",
+		pkg:     "./relay/internal/source/postgres", run: "TestWhatTakesLongHasNoTimeLimit",
+	},
+	{
 		name: "stranger2-heal-late-commits-before-a-gap", file: "relay/internal/heal/detect.go",
 		old:     "before.SettledAt.Add(-gapMargin)",
 		new:     "before.SettledAt.Add(0)",
@@ -137,11 +151,25 @@ var secondStrangersMutants = []mutant{
 		pkg:     "./relay/internal/heal", run: "TestAnAuditFindsWhatCommittedLongAfterItsTime",
 	},
 	{
+		name: "stranger2-scan-rows-without-a-time-are-no-gaps", file: "relay/internal/scan/sweep.go",
+		old:     "\"\\n  AND COALESCE(\" + c.time + \", 'infinity') >= @since\"",
+		new:     "\"\\n  AND \" + c.time + \" >= @since\"",
+		promise: "A row that has no time is looked for in a gap as those that have one.",
+		pkg:     "./relay/internal/ledger", run: "TestRows_ofAScope",
+	},
+	{
 		name: "stranger2-scan-replay-leaves-rows-without-a-time-out", file: "relay/internal/scan/rows.go",
 		old:     "if !t.createdNotNull {",
 		new:     "if t.createdNotNull {",
 		promise: "A replay of everything has the rows without a time too.",
 		pkg:     "./relay", run: "TestReplayKeepsTheOrderOfAnEndpoint",
+	},
+	{
+		name: "stranger2-upkeep-rows-are-removed-before-a-gap-is-healed", file: "relay/internal/upkeep/retention.go",
+		old:     "\tcase <-k.sound:\n",
+		new:     "\tcase <-k.sound:\n\tdefault:\n",
+		promise: "No row is removed while a gap is to be healed.",
+		pkg:     "./relay/internal/upkeep", run: "TestRetentionWaitsForAGapToBeHealed",
 	},
 	{
 		name: "stranger2-upkeep-replay-of-what-is-not-wanted", file: "relay/internal/upkeep/replay.go",

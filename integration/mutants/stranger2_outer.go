@@ -116,6 +116,27 @@ var secondStrangersOuterMutants = []mutant{
 		pkg:     "./relay/internal/api", run: "TestLinksGiveNoMoreThanTheirMakerHas",
 	},
 	{
+		name: "stranger2-panel-bulk-action-forgets-the-tenant", file: "relay/internal/panel/undelivered.go",
+		old:     "\"event_id\": f.Event, \"tenant\": f.Tenant,\n",
+		new:     "\"event_id\": f.Event,\n",
+		promise: "What is resent or discarded from a list is what the list shows, of the tenant that it was narrowed to.",
+		pkg:     "./relay/internal/panel", run: "TestABulkActionIsAboutWhatTheListShows",
+	},
+	{
+		name: "stranger2-panel-form-writes-over-several-subscriptions", file: "relay/internal/panel/form.go",
+		old:     "if !f.Several {",
+		new:     "if f.Several || !f.Several {",
+		promise: "An endpoint that has several subscriptions keeps them when a person changes something else.",
+		pkg:     "./relay/internal/panel", run: "TestSeveralSubscriptionsStay",
+	},
+	{
+		name: "stranger2-panel-login-of-a-forged-form", file: "relay/internal/panel/session.go",
+		old:     "\tif err := v.genuine(); err != nil {\n\t\tform.Problem = \"This page was open",
+		new:     "\tif err := v.genuine(); err != nil && form.Next == \"\" {\n\t\tform.Problem = \"This page was open",
+		promise: "No other site logs a person in.",
+		pkg:     "./relay/internal/panel", run: "TestNobodyElseLogsAPersonIn",
+	},
+	{
 		name: "stranger2-config-class-before-the-status-itself", file: "config/answer.go",
 		old:     "\tcase succeeds:\n",
 		new:     "\tcase succeeds, classSucceeds:\n",
@@ -156,6 +177,13 @@ var secondStrangersOuterMutants = []mutant{
 		new:     "for range 8 - (before - len(p.rest)) {",
 		promise: "The time of a row is read to the fraction of a second that it has.",
 		pkg:     "./outbox", run: "TestDecode",
+	},
+	{
+		name: "stranger2-cmd-grace-is-not-passed-on", file: "cmd/tailpost/run.go",
+		old:     "Version: productVersion(), Grace: grace,",
+		new:     "Version: productVersion(), Grace: 0 * grace,",
+		promise: "Requests in flight may take as long after SIGTERM as --grace says.",
+		pkg:     "./integration", run: "TestAStopWaitsNoLongerThanItsGrace",
 	},
 	{
 		name: "stranger2-cmd-secrets-readable-by-everybody", file: "cmd/tailpost/init.go",

@@ -12,6 +12,7 @@ import (
 	"github.com/tailpost/tailpost/config"
 	"github.com/tailpost/tailpost/outbox"
 	"github.com/tailpost/tailpost/relay/internal/dispatch"
+	"github.com/tailpost/tailpost/relay/internal/ledger"
 	"github.com/tailpost/tailpost/relay/internal/source"
 	"github.com/tailpost/tailpost/relay/internal/webhook"
 )
@@ -131,6 +132,46 @@ func TestNotices_areForTheOwnerOfTheEndpoint(t *testing.T) {
 				l.later(time.Second)
 				require.Len(t, *heard, 1)
 				require.Equal(t, owner, (*heard)[0].tenant)
+				l.stop()
+			})
+		})
+	}
+}
+
+// Whoever was told that an endpoint fails is told that it recovers, though the relay was restarted
+// in between: what its row says stands for what was told. One that did not fail has nothing to
+// recover from.
+func TestNotices_ofRecoverySurviveARestart(t *testing.T) {
+	t.Parallel()
+	for name, test := range map[string]struct {
+		since time.Time
+		want  []told
+	}{
+		"failing":  {time.Date(2000, 1, 1, 0, 0, 0, 0, time.UTC), []told{{kind: outbox.TypeRecovered, about: "e1", with: []string{"e1"}}}},
+		"all well": {},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				l, heard := tells(t)
+				l.change(nil)
+				works := sender(func(_ context.Context, r *webhook.Request) webhook.Result { return answer(r, 200) })
+				of := func(id string, events ...string) dispatch.Endpoint {
+					return dispatch.Endpoint{Sender: works, Config: config.Endpoint{
+						ID: id, Concurrency: 1, ParkAfter: time.Second, Timeout: time.Minute, Subscriptions: []config.Subscription{{Events: events}},
+					}}
+				}
+				erp := of("erp")
+				erp.State = ledger.EndpointState{Status: ledger.StatusActive, FailingSince: test.since}
+				l.Reload([]dispatch.Endpoint{of("ops", outbox.TypeRecovered, outbox.TypeFailing), erp})
+				for _, id := range []string{"e1", "e2"} {
+					l.event(id)
+					l.later(time.Second)
+				}
+				for i := range *heard {
+					(*heard)[i].id = ""
+				}
+				require.ElementsMatch(t, test.want, *heard)
 				l.stop()
 			})
 		})

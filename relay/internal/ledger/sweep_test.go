@@ -1,6 +1,8 @@
 package ledger_test
 
 import (
+	"maps"
+	"slices"
 	"testing"
 	"time"
 
@@ -157,6 +159,23 @@ func TestRowsAfter_goInTheOrderOfTheKeysOwnType(t *testing.T) {
 	b.attempted(t, "gone", 1, "stream", outbox.Delivered, 1)
 	gone := b.search(t, m, scan.Range{EndpointID: "erp", Until: noon.Add(time.Hour), Wants: all})
 	require.Equal(t, []string{"gone"}, events(gone))
+}
+
+// Rows of a time are those from it on, and those that do not say theirs, or say one that is none:
+// whether they are new nobody can tell, so they are looked at.
+func TestRows_ofAScope(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	m := b.outboxOf(t, "text", "before", "at", "after", "none", "never")
+	b.exec(t, `UPDATE public.events SET created_at = CASE id
+		WHEN 'before' THEN $1::timestamptz - interval '1 second' WHEN 'at' THEN $1 WHEN 'after' THEN $1 + interval '1 second' WHEN 'never' THEN '-infinity'
+	END`, noon)
+	sweep, err := b.ledger.NewSweep(t.Context(), m, scan.Scope{Since: noon})
+	require.NoError(t, err)
+	require.ElementsMatch(t, []string{"at", "after", "none", "never"}, slices.Collect(maps.Keys(recorded(t, sweep))))
+	all, err := b.ledger.NewSweep(t.Context(), m, scan.Scope{})
+	require.NoError(t, err)
+	require.Len(t, recorded(t, all), 5)
 }
 
 func TestQueue_leavesAloneWhatWaitsAlready(t *testing.T) {

@@ -44,3 +44,49 @@ func TestRetentionWaitsForTheStream(t *testing.T) {
 	}
 	require.NoError(t, <-done)
 }
+
+// Nothing that is old goes as long as a gap is to be healed: neither rows, which are what heals it,
+// nor attempts, by which the audit goes.
+func TestRetentionWaitsForAGapToBeHealed(t *testing.T) {
+	t.Parallel()
+	db := pgtest.NewDB(t)
+	conn := db.Conn(t)
+	mapping := outbox.DefaultMapping()
+	_, err := schema.Migrate(t.Context(), conn, schema.MigrateOptions{Mapping: mapping})
+	require.NoError(t, err)
+	_, err = conn.Exec(t.Context(), "INSERT INTO public.outbox (id, type, payload, created_at) VALUES (gen_random_uuid(), 'a', '{}', now() - interval '2 hours')")
+	require.NoError(t, err)
+	_, err = conn.Exec(t.Context(), "INSERT INTO tailpost.discarded VALUES ('e1', 'erp', now() - interval '2 hours')")
+	require.NoError(t, err)
+	led, err := ledger.Open(t.Context(), ledger.Options{URL: config.NewSecret(db.URL)})
+	require.NoError(t, err)
+	t.Cleanup(func() { _ = led.Close(context.WithoutCancel(t.Context())) })
+	var barriers *source.Barriers
+	asked := make(chan struct{}, 10)
+	barriers = source.NewBarriers(1, func(_ context.Context, name string) error {
+		asked <- struct{}{}
+		barriers.Seen(name, 10)
+		barriers.Settled(10)
+		return nil
+	})
+	sound := make(chan struct{})
+	k := &keeper{
+		ledger: led, barriers: barriers, outbox: config.Outbox{Mapping: mapping, Retention: time.Hour}, sound: sound, log: zerolog.Nop(),
+		keep: func() config.Retention { return config.Retention{Attempts: time.Hour} },
+	}
+	ctx, stop := context.WithCancel(t.Context())
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		k.run(ctx)
+	}()
+	left := func() (n int) {
+		require.NoError(t, conn.QueryRow(t.Context(), "SELECT (SELECT count(*) FROM public.outbox) + (SELECT count(*) FROM tailpost.discarded)").Scan(&n))
+		return n
+	}
+	require.Never(t, func() bool { return len(asked) > 0 || left() < 2 }, time.Second, 100*time.Millisecond)
+	close(sound)
+	require.Eventually(t, func() bool { return left() == 0 }, 30*time.Second, 10*time.Millisecond)
+	stop()
+	<-done
+}
