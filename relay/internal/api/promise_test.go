@@ -260,12 +260,19 @@ func TestABusyDatabaseIsNoBug(t *testing.T) {
 	t.Parallel()
 	b := setup(t, nil)
 	b.exec(t, "ALTER TABLE tailpost.endpoint RENAME TO really")
-	b.exec(t, `CREATE FUNCTION busy() RETURNS boolean LANGUAGE plpgsql AS $$ BEGIN RAISE 'too many' USING ERRCODE = '53300'; END $$`)
+	fails := func(state string) {
+		b.exec(t, fmt.Sprintf(`CREATE OR REPLACE FUNCTION busy() RETURNS boolean LANGUAGE plpgsql AS $$ BEGIN RAISE 'busy' USING ERRCODE = '%s'; END $$`, state))
+	}
+	fails("53300")
 	b.exec(t, "CREATE VIEW tailpost.endpoint AS SELECT r.* FROM tailpost.really AS r WHERE busy()")
 	b.exec(t, `INSERT INTO tailpost.really (id, name, url, subscriptions, policy, status, source, created_at, updated_at)
 		VALUES ('ep', 'ep', 'https://a.example', '[]', '{}', 'active', 'api', now(), now())`)
-	busy := b.get(t, "/v1/endpoints").is(http.StatusServiceUnavailable)
-	require.Equal(t, "1", busy.Header.Get("Retry-After"))
+	// Conflicts, too many connections, locks, a server that starts, its disk.
+	for _, state := range []string{"40001", "53300", "55P03", "57P03", "58030"} {
+		fails(state)
+		busy := b.get(t, "/v1/endpoints").is(http.StatusServiceUnavailable)
+		require.Equal(t, "1", busy.Header.Get("Retry-After"), state)
+	}
 }
 
 func TestEventsOfOtherTenantsAreNotFound(t *testing.T) {
