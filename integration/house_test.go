@@ -132,8 +132,8 @@ func TestTheHouseKeepsItsMeasures(t *testing.T) {
 	}
 }
 
-// checkWidth finds comments that end beyond the last column. A line with an address is as long as it
-// has to be, and so is one that a tool reads.
+// checkWidth finds comments that end beyond the last column. A line with an address is as long as
+// it has to be, and so is one that a tool reads.
 func checkWidth(t *testing.T, f sourceFile, fset *token.FileSet) {
 	t.Helper()
 	lines := bytes.Split(f.text, []byte("\n"))

@@ -3,6 +3,12 @@ package main
 // panelMutants break what the area panel promises.
 var panelMutants = []mutant{
 	{
+		name: "panel-curl-signs-as-another-scheme", file: "relay/internal/panel/curl.go",
+		old: `printf %s "$now.$body"`, new: `printf %s "$body"`,
+		promise: "The copied request has a signature that the receiver verifies, whatever its scheme.",
+		pkg:     "./integration/panel", run: "TestCopiedRequestSignsAnew",
+	},
+	{
 		name: "panel-forms-without-token", file: "relay/internal/panel/session.go",
 		old:     `if v.token == "" || subtle.ConstantTimeCompare([]byte(sent), []byte(v.csrf())) != 1 {`,
 		new:     `if v.token == "" || sent != "" && subtle.ConstantTimeCompare([]byte(sent), []byte(v.csrf())) != 1 {`,
@@ -150,7 +156,7 @@ var panelMutants = []mutant{
 		pkg:     "./integration/panel", run: "TestAKeyIsOfferedWhatItMay",
 	},
 	{
-		name: "panel-wrong-signature", file: "relay/internal/panel/attempt.go",
+		name: "panel-wrong-signature", file: "relay/internal/panel/curl.go",
 		old:     `"$id.$now.$body"`,
 		new:     `"$now.$id.$body"`,
 		promise: "The request that a page offers as a command is signed as Tailpost signs.",

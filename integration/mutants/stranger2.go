@@ -14,7 +14,7 @@ var secondStrangersMutants = []mutant{
 		name: "stranger2-relay-test-events-of-tenants-go-by-the-operators-network", file: "relay/api.go",
 		old:     "\tif configured {\n\t\treturn made.own\n",
 		new:     "\tif configured || made.tenants != nil {\n\t\treturn made.own\n",
-		promise: "A test event to an endpoint of the API goes by the network of the API, whatever the configuration's own may reach.",
+		promise: "A test event to an endpoint of the API reaches what the API's network allows, whatever the configuration's own may reach.",
 		pkg:     "./relay", run: "TestEndpointsOfTheAPIReachWhatTheAPIBlockAllows",
 	},
 	{

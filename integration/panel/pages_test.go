@@ -181,28 +181,38 @@ func TestCopiedRequestSignsAnew(t *testing.T) {
 		}
 	}
 	w := newWorld(t, keyedHCL)
-	made := w.call(http.MethodPost, "/v1/endpoints", map[string]any{"url": w.receiver.URL("/a"), "method": http.MethodPut})
-	id, _ := made["id"].(string)
-	secret, _ := made["secret"].(string)
-	event := w.insert("order.created", "", `{"who": "Mc'Donald", "total": 12345678901234567890.10}`)
-	w.attempts(id, 1)
-	s := &shop{world: w}
-	page := loggedIn(t, w, adminKey).get(s.attempt(event, id))
-	script := textOf(t, page.body, "copy-request")
-	require.NotContains(t, page.body, secret)
-	cmd := exec.CommandContext(t.Context(), "sh", "-c", script)
-	cmd.Env = []string{"SECRET=" + secret, "PATH=/usr/local/bin:/usr/bin:/bin"}
-	out, err := cmd.CombinedOutput()
-	require.NoError(t, err, "%s", out)
-	requests := w.receiver.Await(t, "/a", 2)
-	require.Equal(t, compact(t, requests[0].Body), compact(t, requests[1].Body), "the same body, to the last digit")
-	verifier, err := signature.NewVerifier(secret)
-	require.NoError(t, err)
-	for _, r := range requests {
-		require.Equal(t, http.MethodPut, r.Method)
-		require.NoError(t, verifier.Verify(r.Header, r.Body))
+	endpoints := map[string]struct{ id, secret string }{}
+	for _, scheme := range []string{"standard", "stripe", "github"} {
+		made := w.call(http.MethodPost, "/v1/endpoints", map[string]any{
+			"url": w.receiver.URL("/" + scheme), "method": http.MethodPut, "signature": scheme, "http": "1.1",
+		})
+		id, _ := made["id"].(string)
+		secret, _ := made["secret"].(string)
+		endpoints[scheme] = struct{ id, secret string }{id, secret}
 	}
-	require.Contains(t, page.body, "<strong>PUT</strong>")
+	event := w.insert("order.created", "", `{"who": "Mc'Donald", "total": 12345678901234567890.10}`)
+	visitor := loggedIn(t, w, adminKey)
+	for scheme, e := range endpoints {
+		w.attempts(e.id, 1)
+		page := visitor.get((&shop{world: w}).attempt(event, e.id))
+		script := textOf(t, page.body, "copy-request")
+		require.NotContains(t, page.body, e.secret)
+		cmd := exec.CommandContext(t.Context(), "sh", "-c", script)
+		cmd.Env = []string{"SECRET=" + e.secret, "PATH=/usr/local/bin:/usr/bin:/bin"}
+		out, err := cmd.CombinedOutput()
+		require.NoError(t, err, "%s", out)
+		requests := w.receiver.Await(t, "/"+scheme, 2)
+		require.Equal(t, compact(t, requests[0].Body), compact(t, requests[1].Body), "the same body, to the last digit")
+		require.Equal(t, requests[0].Header.Get("Content-Type"), requests[1].Header.Get("Content-Type"))
+		verifier, err := signature.NewVerifierFor(signature.Scheme(scheme), e.secret)
+		require.NoError(t, err)
+		for _, r := range requests {
+			require.Equal(t, http.MethodPut, r.Method)
+			require.NoError(t, verifier.Verify(r.Header, r.Body), scheme)
+		}
+		require.Contains(t, page.body, "<strong>PUT</strong>")
+		require.NotContains(t, page.body, "not what was sent")
+	}
 }
 
 func compact(t *testing.T, text []byte) string {

@@ -60,7 +60,7 @@ type Endpoint struct {
 	// Reread says that what waits in the table was written for another ordering: it is read anew
 	// before any of it is loaded.
 	Reread bool
-	// Streamed says that the endpoint comes and goes by Change, so that Reload leaves it alone.
+	// Streamed says that Change adds and removes the endpoint, so that Reload leaves it alone.
 	Streamed bool
 	// Blocked says that nothing can be sent to it for now: what it should get is parked. It needs
 	// no Sender.

@@ -15,7 +15,8 @@ import (
 	"github.com/tailpost/tailpost/relay/internal/ledger"
 )
 
-// manyKeys returns a life that begins with many keys in the table, two deliveries of each. It knows few.
+// manyKeys returns a life that begins with many keys in the table, two deliveries of each. It knows
+// few.
 func manyKeys(t *testing.T, keys, few int) *life {
 	t.Helper()
 	return newLife(t, func(l *life, o *dispatch.Options) {
@@ -93,8 +94,8 @@ func TestManyKeys_areNotOvertaken(t *testing.T) {
 	})
 }
 
-// TestManyKeys_goFromMemoryAgainOnceTheyAreFew: no event is parked then, and nothing is asked of the
-// table.
+// TestManyKeys_goFromMemoryAgainOnceTheyAreFew: no event is parked then, and nothing is asked of
+// the table.
 func TestManyKeys_goFromMemoryAgainOnceTheyAreFew(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {

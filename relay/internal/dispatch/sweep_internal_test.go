@@ -15,8 +15,8 @@ func at(t time.Time, lsn outbox.LSN) ledger.DuePlace {
 	return ledger.DuePlace{DueAt: t, CommitLSN: lsn}
 }
 
-// TestChains_forgetWhatTheTableTells: of keys that nothing is in memory of only so many have a chain.
-// Any other key may have rows in the table then.
+// TestChains_forgetWhatTheTableTells: of keys that nothing is in memory of only so many have a
+// chain. Any other key may have rows in the table then.
 func TestChains_forgetWhatTheTableTells(t *testing.T) {
 	t.Parallel()
 	cs := newChains()

@@ -62,8 +62,8 @@ func TestReceiversAreExaminedWithoutAnEvent(t *testing.T) {
 	require.Zero(t, bodies.Load(), "something but HEAD was sent")
 }
 
-// TestReceiversAreExaminedAsTheyAreSentTo: with the authorities, the proxy and the version of HTTP of
-// the configuration.
+// TestReceiversAreExaminedAsTheyAreSentTo: with the authorities, the proxy and the version of HTTP
+// of the configuration.
 func TestReceiversAreExaminedAsTheyAreSentTo(t *testing.T) {
 	t.Parallel()
 	handler := http.HandlerFunc(func(http.ResponseWriter, *http.Request) {})

@@ -201,8 +201,8 @@ func TestAuditsComeAtTheirInterval(t *testing.T) {
 	})
 }
 
-// A transaction may commit up to an hour after the time that its rows have: the audit of an interval
-// looks as far back as that behind the one before it.
+// A transaction may commit up to an hour after the time that its rows have: the audit of an
+// interval looks as far back as that behind the one before it.
 func TestAnAuditFindsWhatCommittedLongAfterItsTime(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {

@@ -68,9 +68,9 @@ func TestIdleIsTold(t *testing.T) {
 	})
 }
 
-// TestAPlaceOnAConnectionThatEnds: a request that had its place before the peer said that it takes no
-// more, or went away, is not sent there, and may go elsewhere at once; one that retires for reasons
-// of ours takes it.
+// TestAPlaceOnAConnectionThatEnds: a request that had its place before the peer said that it takes
+// no more, or went away, is not sent there, and may go elsewhere at once; one that retires for
+// reasons of ours takes it.
 func TestAPlaceOnAConnectionThatEnds(t *testing.T) {
 	t.Parallel()
 	for name, ends := range map[string]func(p *peer) error{

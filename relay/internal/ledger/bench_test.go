@@ -99,8 +99,8 @@ func (m *meter) report(b *testing.B, rows int) {
 	b.ReportMetric(float64((cpu-m.cpu).Microseconds())/float64(rows), "server-µs/row")
 }
 
-// benchmarkRecord records batches of n attempts to some endpoints. dress, if there is one, is called
-// for each with how many there were before.
+// benchmarkRecord records batches of n attempts to some endpoints. dress, if there is one, is
+// called for each with how many there were before.
 func benchmarkRecord(b *testing.B, url string, conn *pgx.Conn, n, endpoints int, dress ...func(a *outbox.Attempt, before int)) {
 	b.Helper()
 	l := (&bundle{}).open(b, url)

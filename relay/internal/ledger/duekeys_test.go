@@ -11,8 +11,8 @@ import (
 	"github.com/tailpost/tailpost/relay/internal/ledger"
 )
 
-// TestDueKeys_goesThroughWhatHasATimeOnce: in the order of times and then of commits, whatever shares
-// a time or a place in the stream.
+// TestDueKeys_goesThroughWhatHasATimeOnce: in the order of times and then of commits, whatever
+// shares a time or a place in the stream.
 func TestDueKeys_goesThroughWhatHasATimeOnce(t *testing.T) {
 	t.Parallel()
 	b := setup(t)

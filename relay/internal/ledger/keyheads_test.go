@@ -36,7 +36,8 @@ func TestHeads_areTheFirstOfEachKey(t *testing.T) {
 	}
 }
 
-// TestHeads_areNotReadOfTooManyKeys: they would all be kept in memory. What is read is bounded, too.
+// TestHeads_areNotReadOfTooManyKeys: they would all be kept in memory. What is read is bounded,
+// too.
 func TestHeads_areNotReadOfTooManyKeys(t *testing.T) {
 	t.Parallel()
 	b := setup(t)

@@ -1,14 +1,12 @@
 package panel
 
 import (
-	"encoding/json"
 	"maps"
 	"net/http"
 	"net/url"
 	"slices"
 	"strconv"
 	"strings"
-	"time"
 
 	"github.com/tailpost/tailpost/config"
 	"github.com/tailpost/tailpost/relay/internal/api"
@@ -123,46 +121,6 @@ func headersOf(all map[string]string) []header {
 		list = append(list, header{name, all[name]})
 	}
 	return list
-}
-
-// repeat is the request as a command that signs anew. The secret stays where the command runs.
-func repeat(body *attemptPage, ev *api.Event, payload string) []copied {
-	e := body.Endpoint
-	sent, exact := payload, e.Signature == "standard"
-	switch e.Format {
-	case "raw":
-	case "standard":
-		created := body.AttemptedAt
-		if ev.CreatedAt != nil {
-			created = *ev.CreatedAt
-		}
-		id, _ := json.Marshal(body.EventID)     // a string always can be
-		name, _ := json.Marshal(body.EventType) // the same
-		sent = `{"id":` + string(id) + `,"type":` + string(name) + `,"timestamp":"` + created.UTC().Format(time.RFC3339Nano) + `","data":` + payload + `}`
-	default:
-		exact = false
-	}
-	for i := range e.Subscriptions {
-		exact = exact && e.Subscriptions[i].Body == ""
-	}
-	hint := "Set SECRET to the endpoint's signing secret (whsec_…). It needs curl, openssl, base64 and od, and signs with the time at which it runs."
-	if !exact {
-		hint += " This endpoint's format, signature or body is another one: the body here is not exactly what was sent."
-	}
-	if e.Auth != nil {
-		hint += " The receiver wants to be shown who sends, too: add the Authorization header."
-	}
-	method := ""
-	if e.Method != http.MethodPost { // which is what a body makes of a request
-		method = " -X " + e.Method
-	}
-	script := "id=" + quoteShell(body.EventID) + "\nnow=$(date +%s)\nbody=" + quoteShell(sent) + `
-key=$(printf %s "${SECRET#whsec_}" | base64 -d | od -An -vtx1 | tr -d ' \n')
-signature=$(printf %s "$id.$now.$body" | openssl dgst -sha256 -mac HMAC -macopt "hexkey:$key" -binary | base64)
-curl -sS -i` + method + ` ` + quoteShell(body.URL) + ` \
-  -H 'Content-Type: application/json' -H "webhook-id: $id" -H "webhook-timestamp: $now" \
-  -H "webhook-signature: v1,$signature" --data-binary "$body"`
-	return []copied{{ID: "copy-request", Name: "The request as curl, with a fresh signature", Text: script, Hint: hint}}
 }
 
 func showHelp(v *visit) error {

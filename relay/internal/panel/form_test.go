@@ -10,8 +10,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// TestTheFormOfAnEndpointHasEverySettingBothWays: what a person writes is what the API has, the form
-// shows that again, and what is emptied is the default again.
+// TestTheFormOfAnEndpointHasEverySettingBothWays: what a person writes is what the API has, the
+// form shows that again, and what is emptied is the default again.
 func TestTheFormOfAnEndpointHasEverySettingBothWays(t *testing.T) {
 	t.Parallel()
 	h := newHouse(t, nil)

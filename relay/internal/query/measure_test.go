@@ -4,6 +4,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/jackc/pgx/v5"
 	"github.com/stretchr/testify/require"
 
 	"github.com/tailpost/tailpost/config"
@@ -18,10 +19,9 @@ INSERT INTO tailpost.delivery (event_id, endpoint_id, state, reason, attempts, e
 SELECT $2 || n, $2, $3, $4, 0, 'a', convert_to(repeat('x', $5), 'UTF8'), now(), '0/0'::pg_lsn + n, 0, now() - n * interval '1 minute', now()
 FROM generate_series(1, $1) AS n`
 
-// A queue of millions of deliveries is not read at each scrape: what is rare in it is exact all the
-// same, and what is much is about right.
-func TestALongQueueIsEstimatedAndWhatIsRareIsExact(t *testing.T) {
-	t.Parallel()
+// migrated returns a store over a database with Tailpost's tables, and a connection to it.
+func migrated(t *testing.T) (*query.Store, *pgx.Conn) {
+	t.Helper()
 	db := pgtest.NewDB(t)
 	conn := db.Conn(t)
 	_, err := schema.Migrate(t.Context(), conn, schema.MigrateOptions{Mapping: outbox.DefaultMapping()})
@@ -29,6 +29,14 @@ func TestALongQueueIsEstimatedAndWhatIsRareIsExact(t *testing.T) {
 	store, err := query.Open(t.Context(), query.Options{URL: config.NewSecret(db.URL), Mapping: outbox.DefaultMapping()})
 	require.NoError(t, err)
 	t.Cleanup(store.Close)
+	return store, conn
+}
+
+// A queue of millions of deliveries is not read at each scrape: what is rare in it is exact all the
+// same, and what is much is about right.
+func TestALongQueueIsEstimatedAndWhatIsRareIsExact(t *testing.T) {
+	t.Parallel()
+	store, conn := migrated(t)
 	park := func(n int, endpoint, state, reason string, size int) {
 		_, err := conn.Exec(t.Context(), parkSQL, n, endpoint, state, reason, size)
 		require.NoError(t, err)
@@ -82,17 +90,11 @@ func TestALongQueueIsEstimatedAndWhatIsRareIsExact(t *testing.T) {
 	require.Greater(t, len(states), 1, "it is counted whole for the state of the relay")
 }
 
-// What the connections of a slot's relays write to the WAL is known where the server counts it, from
-// Postgres 18 on: of theirs alone.
+// What the connections of a slot's relays write to the WAL is known where the server counts it,
+// from Postgres 18 on: of theirs alone.
 func TestTheWALOfTheRelaysIsTheirs(t *testing.T) {
 	t.Parallel()
-	db := pgtest.NewDB(t)
-	conn := db.Conn(t)
-	_, err := schema.Migrate(t.Context(), conn, schema.MigrateOptions{Mapping: outbox.DefaultMapping()})
-	require.NoError(t, err)
-	store, err := query.Open(t.Context(), query.Options{URL: config.NewSecret(db.URL), Mapping: outbox.DefaultMapping()})
-	require.NoError(t, err)
-	t.Cleanup(store.Close)
+	store, conn := migrated(t)
 	measure := func() []query.Written {
 		m, err := store.Measure(t.Context(), "s", nil)
 		require.NoError(t, err)
@@ -104,7 +106,7 @@ func TestTheWALOfTheRelaysIsTheirs(t *testing.T) {
 		require.Nil(t, measure())
 		return
 	}
-	_, err = conn.Exec(t.Context(), "CREATE TABLE filler (t text)")
+	_, err := conn.Exec(t.Context(), "CREATE TABLE filler (t text)")
 	require.NoError(t, err)
 	require.NotNil(t, measure())
 	require.Empty(t, measure(), "no relay is connected")

@@ -249,8 +249,8 @@ func TestWithoutTheDatabaseTheRestIsShown(t *testing.T) {
 	require.InDelta(t, 1, b.scrape(t)["tailpost_database_up"].GetGauge().GetValue(), 0, "who leaves says nothing of the database")
 }
 
-// TestAThousandEndpointsHaveTheirOwnLabels: whoever scrapes a relay with a hundred thousand endpoints
-// is not flooded, and sums stay right.
+// TestAThousandEndpointsHaveTheirOwnLabels: whoever scrapes a relay with a hundred thousand
+// endpoints is not flooded, and sums stay right.
 func TestAThousandEndpointsHaveTheirOwnLabels(t *testing.T) {
 	t.Parallel()
 	b := setup(t)

@@ -68,8 +68,8 @@ func TestFormOfWhatIsNone(t *testing.T) {
 	}
 }
 
-// TestGzip: a large body is compressed where that makes it smaller, and the signature is that of the
-// bytes as they arrive, which the public library of Standard Webhooks verifies.
+// TestGzip: a large body is compressed where that makes it smaller, and the signature is that of
+// the bytes as they arrive, which the public library of Standard Webhooks verifies.
 func TestGzip(t *testing.T) {
 	t.Parallel()
 	noise := make([]byte, 3000)

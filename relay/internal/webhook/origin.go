@@ -172,7 +172,7 @@ func (o *origin) tlsConfig() *tls.Config {
 	return o.tls
 }
 
-// errNoHTTP2 is what becomes of a request that is to go by HTTP/2 alone.
+// errNoHTTP2 is why a request that insists on HTTP/2 was not sent.
 var errNoHTTP2 = failuref("the receiver speaks no HTTP/2, and the endpoint's http is 2")
 
 // wantHTTP1 has connections made from now on speak HTTP/1.1, unless the endpoint insists on HTTP/2.

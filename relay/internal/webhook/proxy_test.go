@@ -120,7 +120,8 @@ func TestSOCKS(t *testing.T) {
 	}
 }
 
-// TestProxyResolves: what the proxy looks up, the relay does not; an address is judged all the same.
+// TestProxyResolves: what the proxy looks up, the relay does not; an address is judged all the
+// same.
 func TestProxyResolves(t *testing.T) {
 	t.Parallel()
 	proxy := newTestProxy(t, plainHTTP, 0)
