@@ -197,6 +197,7 @@ func TestCopiedRequestSignsAnew(t *testing.T) {
 		page := visitor.get((&shop{world: w}).attempt(event, e.id))
 		script := textOf(t, page.body, "copy-request")
 		require.NotContains(t, page.body, e.secret)
+		require.Contains(t, script, " --http1.1 ")
 		cmd := exec.CommandContext(t.Context(), "sh", "-c", script)
 		cmd.Env = []string{"SECRET=" + e.secret, "PATH=/usr/local/bin:/usr/bin:/bin"}
 		out, err := cmd.CombinedOutput()
