@@ -43,6 +43,11 @@ func TestTheFormOfAnEndpointHasEverySettingBothWays(t *testing.T) {
 		require.Equal(t, written[name], e[name], name)
 	}
 
+	about := c.get("/panel/endpoints/" + id).body
+	for _, part := range []string{"<dd>PUT</dd>", "<dd>1.1 only</dd>", "<dd>gzip, of bodies of 1 KiB and more</dd>", "2xx, 409"} {
+		require.Contains(t, about, part, "what the endpoint is set to")
+	}
+
 	form := c.get("/panel/endpoints/" + id + "/edit").body
 	shown := inputs(form)
 	for name, text := range written {
