@@ -60,7 +60,7 @@ func mustJSON(tb testing.TB, v any) string {
 func FuzzURL(f *testing.F) {
 	for _, seed := range []string{
 		"https://example.com/a?b=c", "http://127.0.0.1:8080", "https://[::1]/", "https://a..b/", "https://127.1/", "https://0x7f000001/", "https://u:p@h/#f", "https://bücher.example",
-		"https://[fe80::1%25eth0]/", "//x", "https://%31/", "https://exa\x00mple",
+		"https://[fe80::1%25eth0]/", "https://[2000::%25A00000]", "//x", "https://%31/", "https://exa\x00mple",
 	} {
 		f.Add(seed)
 	}

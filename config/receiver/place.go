@@ -75,6 +75,11 @@ func parseHost(host string, bracketed bool) (string, netip.Addr, error) {
 		if err != nil || !addr.Is6() {
 			return "", netip.Addr{}, errors.New("the URL's host is not a valid IPv6 address")
 		}
+		// RFC 4007 §6: an address that is the same from every interface has no zone; systems differ
+		// in what they do with one.
+		if addr.Zone() != "" && !addr.IsLinkLocalUnicast() {
+			return "", netip.Addr{}, errors.New("the URL's host is an IPv6 address with a zone that it cannot have: leave out the % and what follows it")
+		}
 		return addr.String(), addr, nil
 	}
 	ascii, err := idna.Lookup.ToASCII(host)

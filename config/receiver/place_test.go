@@ -67,6 +67,7 @@ func TestParsePlace(t *testing.T) {
 		"ftp://example.com":           "scheme",
 		"//example.com":               "scheme",
 		"https://[::1%25]":            "",
+		"https://[2000::1%25Eth0]":    "zone",
 		"https://[127.0.0.1]":         "",
 		"https://[v1.fe80::a+en1]/":   "",
 		"https://[::ffff:127.0.0.1.]": "",
