@@ -210,11 +210,18 @@ func (p *mirrorPage) write(ctx context.Context, tx pgx.Tx, now time.Time) error 
 	if len(p.ids) == 0 {
 		return nil
 	}
-	_, err := tx.Exec(ctx, mirrorWriteSQL, pgx.NamedArgs{
+	tag, err := tx.Exec(ctx, mirrorWriteSQL, pgx.NamedArgs{
 		"id": p.ids, "tenant": p.tenants, "name": p.names, "url": p.urls, "description": p.descriptions, "origin": p.origins,
 		"subscriptions": p.subscriptions, "policy": p.policies, "status": p.statuses, "disabled_reason": p.reasons,
 		"failing_since": p.failingSince, "now": now,
 	})
+	if err == nil && tag.RowsAffected() < int64(len(p.ids)) {
+		// One was made through the API since they were read.
+		var id string
+		if err = tx.QueryRow(ctx, mirrorTakenSQL, pgx.NamedArgs{"ids": p.ids}).Scan(&id); err == nil {
+			err = takenError(id)
+		}
+	}
 	*p = mirrorPage{}
 	return err
 }

@@ -119,3 +119,24 @@ func TestMirror_keepsStatesAndFollowsRemovals(t *testing.T) {
 	require.ErrorContains(t, err, `endpoint "made" exists already, made through the API`)
 	require.Equal(t, map[string]ledger.EndpointState{}, mirror(nil))
 }
+
+// An endpoint that is made through the API while the configuration's are written keeps what it is,
+// and its name.
+func TestMirror_leavesWhatIsMadeMeanwhile(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	tx, err := b.db.Conn(t).Begin(t.Context())
+	require.NoError(t, err)
+	_, err = tx.Exec(t.Context(), `INSERT INTO tailpost.endpoint (id, name, url, subscriptions, policy, status, source, created_at, updated_at)
+		VALUES ('erp', 'made', 'https://made.example', '[]', '{}', 'active', 'api', now(), now())`)
+	require.NoError(t, err)
+	done := make(chan error, 1)
+	go func() {
+		_, err := b.ledger.Mirror(t.Context(), endpoints("erp"), noon)
+		done <- err
+	}()
+	b.awaitBlocked(t)
+	require.NoError(t, tx.Commit(t.Context()))
+	require.True(t, ledger.NameTaken(<-done))
+	require.Equal(t, []string{"erp api made https://made.example"}, b.texts(t, "SELECT concat_ws(' ', id, source, name, url) FROM tailpost.endpoint"))
+}

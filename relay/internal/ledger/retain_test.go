@@ -6,6 +6,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
 	"github.com/tailpost/tailpost/outbox"
@@ -28,12 +29,15 @@ func TestDelete_removesOldRowsOfItsBlocksAndNoOthers(t *testing.T) {
 	old := "SELECT count(*) FROM public.events WHERE created_at = '" + noon.Format(time.RFC3339) + "'"
 	first := b.count(t, old+" AND ctid < '(1,0)'")
 	require.Positive(t, first)
-	deleted, err := sweep.Delete(t.Context(), 0, 1, noon.Add(time.Second))
+	rows, err := sweep.Rows(t.Context(), 1, blocks)
 	require.NoError(t, err)
-	require.EqualValues(t, first, deleted)
-	deleted, err = sweep.Delete(t.Context(), 1, blocks, noon.Add(time.Second))
+	require.Len(t, rows, b.count(t, "SELECT count(*) FROM public.events WHERE ctid >= '(1,0)'"))
+	deleted, err := sweep.Delete(t.Context(), 1, blocks, noon.Add(time.Second))
 	require.NoError(t, err)
 	require.EqualValues(t, 20-first, deleted)
+	deleted, err = sweep.Delete(t.Context(), 0, 1, noon.Add(time.Second))
+	require.NoError(t, err)
+	require.EqualValues(t, first, deleted)
 	require.Equal(t, 21, b.count(t, "SELECT count(*) FROM public.events"), "as old as the bound, and without a time, is not old")
 }
 
@@ -96,6 +100,55 @@ func TestDropDead_dropsWhatIsDeadAndOldInPages(t *testing.T) {
 	require.False(t, more)
 	require.Equal(t, 50, b.count(t, "SELECT count(*) FROM tailpost.delivery WHERE state = 'pending'"))
 	require.Equal(t, 50, b.count(t, "SELECT count(*) FROM tailpost.delivery WHERE state = 'dead'"))
+}
+
+// However much waits that is older: the dead are what a page looks for.
+func TestDropDead_passesByWhatIsPending(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	b.deadRows(t, 1200, "a")
+	b.exec(t, "UPDATE tailpost.delivery SET state = 'pending', updated_at = $1 WHERE event_id::int <= 1100", noon.Add(-2*time.Hour))
+	dropped, more, err := b.ledger.DropDead(t.Context(), noon)
+	require.NoError(t, err)
+	require.EqualValues(t, 100, dropped)
+	require.False(t, more)
+}
+
+// What somebody resends just as it gets old stays: the row is locked then, and says something else
+// once it can be looked at.
+func TestDrop_leavesWhatChangesMeanwhile(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	b.deadRows(t, 1, "a")
+	b.exec(t, `INSERT INTO tailpost.replay (id, endpoint_id, types, until, state, created_at, updated_at)
+		VALUES ('r', 'a', '{}', $1, 'failed', $1, $1)`, noon.Add(-time.Hour))
+	for table, drop := range map[string]func(context.Context, time.Time) (int64, bool, error){
+		"delivery": b.ledger.DropDead, "replay": b.ledger.DropReplays,
+	} {
+		other := b.db.Conn(t)
+		tx, err := other.Begin(t.Context())
+		require.NoError(t, err)
+		_, err = tx.Exec(t.Context(), "UPDATE tailpost."+table+" SET state = 'pending'")
+		require.NoError(t, err)
+		done := make(chan int64, 1)
+		go func() {
+			dropped, _, err := drop(t.Context(), noon)
+			assert.NoError(t, err)
+			done <- dropped
+		}()
+		b.awaitBlocked(t)
+		require.NoError(t, tx.Commit(t.Context()))
+		require.Zero(t, <-done, table)
+		require.Equal(t, 1, b.count(t, "SELECT count(*) FROM tailpost."+table), table)
+	}
+}
+
+// awaitBlocked waits until a session of the database waits for a lock.
+func (b *bundle) awaitBlocked(t *testing.T) {
+	t.Helper()
+	require.Eventually(t, func() bool {
+		return b.count(t, "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'") > 0
+	}, 30*time.Second, 5*time.Millisecond)
 }
 
 func TestDropDiscarded_forgetsTheOldest(t *testing.T) {
@@ -190,4 +243,63 @@ func TestDropPartition_dropsTheOldestDayBeforeTheBound(t *testing.T) {
 	b.exec(t, "ALTER TABLE tailpost.attempt DETACH PARTITION tailpost.attempt_20260224")
 	require.Equal(t, "attempt_20260224", drop(noon.AddDate(0, 0, -17)))
 	require.Equal(t, 2, b.count(t, "SELECT count(*) FROM pg_class WHERE relname IN ('attempt_20260225', 'attempt_20260226')"))
+}
+
+// What is called like a partition is not one: a table of somebody else, or a view.
+func TestDropPartition_leavesWhatIsNoPartition(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	b.exec(t, "CREATE TABLE public.attempt_20250101 (id int)")
+	b.exec(t, "CREATE VIEW tailpost.attempt_20250102 AS SELECT 1")
+	name, err := b.ledger.DropPartition(t.Context(), noon)
+	require.NoError(t, err)
+	require.Empty(t, name)
+	b.exec(t, "TABLE public.attempt_20250101; TABLE tailpost.attempt_20250102")
+}
+
+// A role that owns the table waits for those who read it, and meanwhile locks nobody out.
+func TestDropPartition_locksNobodyOut(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	b.exec(t, "SELECT tailpost.ensure_attempt_partitions('2026-02-22', 1)")
+	reader, err := b.db.Conn(t).Begin(t.Context())
+	require.NoError(t, err)
+	_, err = reader.Exec(t.Context(), "SELECT FROM tailpost.attempt")
+	require.NoError(t, err)
+	done := make(chan error, 1)
+	go func() {
+		_, err := b.ledger.DropPartition(t.Context(), noon)
+		done <- err
+	}()
+	b.awaitBlocked(t)
+	b.exec(t, "SET lock_timeout = '200ms'")
+	b.attempted(t, "e1", 1, "stream", outbox.Delivered, 0)
+	require.Equal(t, 1, b.count(t, "SELECT count(*) FROM tailpost.attempt"))
+	require.NoError(t, reader.Rollback(t.Context()))
+	require.NoError(t, <-done)
+	require.Zero(t, b.count(t, "SELECT count(*) FROM pg_class WHERE relname = 'attempt_20260222'"))
+}
+
+// A statement that removes what is old looks at a bounded part of it, of however many endpoints and
+// types that is.
+func TestOldCountersGoInPages(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	b.exec(t, `INSERT INTO tailpost.endpoint_stats (endpoint_id, hour, attempts, delivered, failed, dead, duration_ms_sum, buckets)
+		SELECT e::text, $1::timestamptz - h * interval '1 hour', 1, 1, 0, 0, 1, array_fill(1::bigint, ARRAY[15])
+		FROM generate_series(1, 30) AS e, generate_series(1, 50) AS h`, noon)
+	b.exec(t, `INSERT INTO tailpost.type_stats (endpoint_id, hour, event_type, attempts, delivered, failed, dead)
+		SELECT e::text, $1::timestamptz - h * interval '1 hour', y::text, 1, 1, 0, 0
+		FROM generate_series(1, 6) AS e, generate_series(1, 50) AS h, generate_series(1, 5) AS y`, noon)
+	for name, drop := range map[string]func(context.Context, time.Time) (int64, bool, error){
+		"sums": b.ledger.FoldStats, "types": b.ledger.DropTypeStats,
+	} {
+		for _, want := range []int64{1000, 500} {
+			dropped, more, err := drop(t.Context(), noon)
+			require.NoError(t, err)
+			require.Equal(t, want, dropped, name)
+			require.Equal(t, want == 1000, more, name)
+		}
+	}
+	require.Equal(t, 1500, b.count(t, "SELECT sum(attempts) FROM tailpost.endpoint_stats WHERE hour = 'epoch'"))
 }
