@@ -23,7 +23,7 @@ type mutant struct {
 func all() []mutant {
 	return slices.Concat(
 		accessMutants, agingMutants, apiMutants, configMutants, coreMutants, dispatchMutants,
-		faultMutants, healMutants, judgeMutants, holdMutants, http2Mutants, keyMutants, ledgerMutants, ledgerSweepMutants, linkMutants, operateMutants,
+		faultMutants, healMutants, judgeMutants, holdMutants, http2Mutants, keyMutants, ledgerMutants, ledgerSweepMutants, askedSweepMutants, linkMutants, operateMutants,
 		outboxMutants, panelMutants, payloadMutants, portalMutants, processMutants, queryMutants,
 		queueMutants, reachMutants, schemaMutants, searchMutants, secondStrangersMutants, secondStrangersOuterMutants,
 		signatureMutants, sourceMutants, strangersMutants,

@@ -137,24 +137,32 @@ func TestMissingEventsAreThoseOfTheRange(t *testing.T) {
 	b.attempted(t, "retried within", 3, "retry", outbox.Dead, 6)
 	b.attempted(t, "test", 1, "test", outbox.Delivered, 7)
 	b.attempted(t, "late", 1, "stream", outbox.Delivered, 10)
+	b.attempted(t, "streamed twice", 1, "stream", outbox.Retry, 7)
+	b.attempted(t, "streamed twice", 2, "stream", outbox.Delivered, 8)
+	b.attempted(t, "tested first", 1, "test", outbox.Delivered, 7)
+	b.attempted(t, "tested first", 1, "replay", outbox.Delivered, 8)
+	b.attempted(t, "elsewhere first", 1, "stream", outbox.Delivered, 8)
+	b.exec(t, "UPDATE tailpost.attempt SET endpoint_id = 'crm' WHERE event_id = 'elsewhere first'")
+	b.attempted(t, "elsewhere first", 1, "replay", outbox.Delivered, 9)
 	b.exec(t, "UPDATE tailpost.attempt SET tenant = 'other' WHERE event_id = 'replayed'")
 	rg := scan.Range{EndpointID: "erp", Since: noon, Until: noon.Add(10 * time.Second), Wants: all}
 
+	later := []string{"streamed twice", "tested first", "elsewhere first"}
 	gone := b.search(t, m, rg)
-	require.Equal(t, []string{"retried", "replayed", "retried within"}, events(gone))
+	require.Equal(t, slices.Concat([]string{"retried", "replayed", "retried within"}, later), events(gone))
 	require.Equal(t, noon.Add(5*time.Second), gone[2].AttemptedAt.UTC(), "the first time within the range")
 	rg.Tenant = "acme"
 	gone = b.search(t, m, rg)
-	require.Equal(t, []string{"retried", "retried within"}, events(gone))
+	require.Equal(t, slices.Concat([]string{"retried", "retried within"}, later), events(gone))
 	rg.Tenant, rg.Since = "", time.Time{}
 	gone = b.search(t, m, rg)
-	require.Equal(t, []string{"retried within", "early", "retried", "replayed"}, events(gone))
+	require.Equal(t, slices.Concat([]string{"retried within", "early", "retried", "replayed"}, later), events(gone))
 	rg.Wants = func(name string) bool { return name != "a" }
 	gone = b.search(t, m, rg)
 	require.Empty(t, gone)
 	rg.EndpointID, rg.Wants = "crm", all
 	gone = b.search(t, m, rg)
-	require.Empty(t, gone)
+	require.Equal(t, []string{"elsewhere first"}, events(gone))
 }
 
 // replay writes a replay of everything and takes the slot.
@@ -262,12 +270,13 @@ func TestSecondSearchEndsWhereTheListIsFull(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
 	m := b.outboxOf(t, "bigint")
-	const went = 3000
+	const went = 500 // the last ones: the page that finds them begins with more that are listed already
 	b.exec(t, `
 INSERT INTO tailpost.attempt (event_id, event_type, endpoint_id, number, trigger, url, outcome, duration_ms, attempted_at, commit_lsn)
 SELECT i::text, 'a', 'erp', 1, 'stream', 'https://example.com/in', 'delivered', 1, $2::timestamptz + i * interval '1 millisecond', '0/10'
 FROM generate_series(1, $1::integer) AS i`, ledger.MissingListed, noon)
-	b.exec(t, "INSERT INTO public.events SELECT i, 'a', '{}', $2 FROM generate_series(1, $1::integer) AS i", went, noon)
+	b.exec(t, "INSERT INTO public.events SELECT i, 'a', '{}', $3 FROM generate_series($1::integer + 1, $2::integer) AS i",
+		ledger.MissingListed-went, ledger.MissingListed, noon)
 	hold, r := b.replay(t)
 	rg := scan.Range{EndpointID: "erp", Until: r.Until, Wants: all}
 	sweep, err := b.ledger.NewSweep(t.Context(), m, scan.Scope{})
@@ -298,6 +307,44 @@ FROM generate_series(1, $1::integer) AS i`, ledger.MissingListed, noon)
 	b.exec(t, "UPDATE tailpost.replay SET missing = NULL, missing_cursor = NULL")
 	search()
 	require.Equal(t, 1, b.count(t, "SELECT count(*) FROM tailpost.replay WHERE missing IS NULL AND missing_error LIKE 'with those whose rows went%'"))
+}
+
+// The second search leaves out what the replay has queued or attempted itself, and what the first
+// search has listed. What another endpoint, another replay or another event has is none of that.
+func TestSecondSearchListsWhatTheReplayCouldNotBring(t *testing.T) {
+	t.Parallel()
+	n := setupNeighbours(t)
+	tried := func(event, endpoint, trigger string, outcome outbox.Outcome, lsn outbox.LSN, after int) {
+		a := attempt(event, endpoint, outcome, lsn)
+		a.Trigger, a.Number, a.AttemptedAt = outbox.Trigger(trigger), after, noon.Add(time.Duration(after)*time.Second)
+		require.NoError(t, n.ledger.Record(t.Context(), n.hold, &ledger.Batch{Attempts: []outbox.Attempt{a}}))
+	}
+	for _, event := range []string{"gone", "queued", "queued elsewhere", "attempted", "attempted elsewhere", "listed", "listed elsewhere"} {
+		tried(event, "erp", "stream", outbox.Retry, 0x10, 1)
+	}
+	require.NoError(t, n.ledger.Record(t.Context(), n.hold, &ledger.Batch{Now: noon, Park: []outbox.Delivery{
+		pending("queued", "erp", "", 0x40, noon), pending("queued elsewhere", "crm", "", 0x40, noon),
+	}}))
+	tried("attempted", "erp", "replay", outbox.Delivered, 0x40, 2)
+	tried("attempted elsewhere", "crm", "replay", outbox.Delivered, 0x40, 2)
+	n.exec(t, `INSERT INTO tailpost.replay_missing (replay_id, event_id, event_type, attempted_at, outcome)
+		VALUES ('ours', 'listed', 'a', $1, 'retry'), ('theirs', 'listed elsewhere', 'a', $1, 'retry')`, noon)
+
+	// What became of an event at the endpoint is what its last attempt there says, but for tests.
+	tried("gone", "erp", "retry", outbox.Delivered, 0x10, 3)
+	tried("gone", "erp", "test", outbox.Dead, 0x10, 4)
+	tried("gone", "crm", "retry", outbox.Dead, 0x10, 5)
+	tried("listed", "erp", "retry", outbox.Dead, 0x10, 6)
+
+	r := n.replayOf("ours")
+	r.Again, r.Missing.Found = true, 1
+	rg := scan.Range{EndpointID: "erp", Until: r.Until, Wants: all}
+	require.NoError(t, n.ledger.SearchReplay(t.Context(), n.hold, n.table, r, rg, noon))
+	require.True(t, r.Searched)
+	require.EqualValues(t, 5, r.Missing.Found)
+	require.Equal(t, []string{"attempted elsewhere retry", "gone delivered", "listed retry", "listed elsewhere retry", "queued elsewhere retry"},
+		n.texts(t, "SELECT event_id || ' ' || outcome FROM tailpost.replay_missing WHERE replay_id = 'ours' ORDER BY event_id"))
+	require.Equal(t, 1, n.count(t, "SELECT count(*) FROM tailpost.replay_missing WHERE replay_id <> 'ours'"))
 }
 
 func TestReplayThatIsCancelledQueuesNoMore(t *testing.T) {

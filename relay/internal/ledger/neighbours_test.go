@@ -51,7 +51,7 @@ INSERT INTO tailpost.gap (slot, why, from_lsn, to_lsn, events, deliveries, detec
 VALUES ('s', 'lost', '0/1', '0/2', 1, 1, '2026-03-14 11:50Z', '2026-03-14 11:50Z'), ('other', 'lost elsewhere', '0/1', '0/2', 1, 1, '2026-03-14 12:20Z', '2026-03-14 12:40Z');
 
 INSERT INTO tailpost.replay (id, endpoint_id, types, until, state, total, done, missing, place, created_at, updated_at)
-SELECT r.id, r.endpoint, '{}', '2026-03-14 13:00Z', r.state, 9, 4, r.missing, '0/40', r.at, r.at
+SELECT r.id, r.endpoint, '{}', '2026-03-14 13:00Z', r.state, 9, 4, r.missing, CASE WHEN r.state <> 'pending' THEN '0/40'::pg_lsn END, r.at, r.at
 FROM (VALUES
     ('over',       'erp', 'done',      3,                '2026-03-14 10:00Z'::timestamptz),
     ('cancelled',  'erp', 'cancelled', 3,                '2026-03-14 11:00Z'),
@@ -75,7 +75,8 @@ VALUES ('erp', 'erp', 'https://erp.example', '[]', '{"sealed": "before"}', 'acti
 INSERT INTO tailpost.endpoint_version (endpoint_id, commit_lsn, seq, "row")
 SELECT v.id, v.lsn, v.seq, jsonb_build_object('name', 'n', 'url', 'u', 'description', '', 'subscriptions', '[]'::jsonb, 'policy', jsonb_build_object('sealed', v.sealed), 'secrets', 'AQ==')
 FROM (VALUES
-    ('erp', '0/10'::pg_lsn, 0, 'now'), ('erp', '0/10', 1, 'before'), ('erp', '0/20', 1, 'now'), ('crm', '0/10', 1, 'now')
+    ('erp', '0/10'::pg_lsn, 0, 'now'), ('erp', '0/10', 1, 'before'), ('erp', '0/20', 1, 'now'), ('crm', '0/10', 1, 'now'), ('crm', '0/24', 0, 'now'),
+    ('declared', '0/10', 0, 'now')
 ) AS v (id, lsn, seq, sealed);`
 
 // allRowsSQL names every row of what a relay writes, and tells what it says.
@@ -258,6 +259,22 @@ func TestWhatIsWritten_changesNothingElse(t *testing.T) {
 			},
 			want: []string{"~ endpoint erp", "~ slot s"},
 		},
+		"recording a change of an endpoint": {
+			do: func(ctx context.Context) error {
+				return l.Record(ctx, n.hold, &ledger.Batch{Now: noon, Settled: 0x25, Versions: []ledger.EndpointVersion{version(t, 0x30, 0, apiRow("erp", "https://erp.example"))}})
+			},
+			want: []string{"+ version erp 0/30 0", "- version erp 0/10 0", "- version erp 0/10 1", "~ slot s"},
+		},
+		"noting the endpoints of a slot that was never taken": {
+			do: func(ctx context.Context) error { return l.ResetVersions(ctx, "new", "7", false) },
+			want: []string{
+				"+ version crm 0/0 0", "+ version erp 0/0 0", "- version crm 0/10 1", "- version crm 0/24 0", "- version declared 0/10 0",
+				"- version erp 0/10 0", "- version erp 0/10 1", "- version erp 0/20 1",
+			},
+		},
+		"noting the endpoints of a slot that was taken": {
+			do: func(ctx context.Context) error { return l.ResetVersions(ctx, "s", "7", false) },
+		},
 		"recording as a relay that lost the slot": {
 			// The other slot is at the epoch that this one had.
 			do: func(ctx context.Context) error {
@@ -414,10 +431,38 @@ func TestWhatIsRead_isNothingElse(t *testing.T) {
 	require.ErrorContains(t, err, `"crm" exists already`)
 	require.True(t, ledger.NameTaken(err))
 
+	for _, event := range []string{"due", "other"} {
+		b := &ledger.Batch{Attempts: []outbox.Attempt{attempt(event, "shop", outbox.Delivered, 0x30)}}
+		require.NoError(t, l.Record(ctx, n.hold, b))
+	}
 	recorded, err := l.RecordedOf(ctx, "s", 0x20, []string{"due", "unknown"})
 	require.NoError(t, err)
-	require.Equal(t, []string{"*", "crm", "erp"}, slices.Sorted(maps.Keys(endpointsOf(recorded, "due"))))
-	require.Len(t, recorded, 3, "nothing of other events")
+	require.Equal(t, []string{"*", "crm", "erp", "shop"}, slices.Sorted(maps.Keys(endpointsOf(recorded, "due"))))
+	require.Len(t, recorded, 4, "nothing of other events")
+
+	now := noon.Add(time.Hour)
+	gaps := func(since time.Time) (at []string) {
+		found, err := l.Gaps(ctx, ledger.GapsOptions{Slot: "s", Backfill: "backfill", Since: since, Now: now})
+		require.NoError(t, err)
+		for _, g := range found {
+			at = append(at, g.Why+" at "+g.At.UTC().Format(time.TimeOnly))
+		}
+		return at
+	}
+	const due = "UPDATE tailpost.relay SET heal = $1, heal_gaps = '{2026-03-14 11:30Z}' WHERE slot = 's'"
+	n.exec(t, due, "lost again")
+	require.Equal(t, []string{"lost again at 11:30:00", "lost at 11:50:00"}, gaps(noon.Add(-time.Hour)))
+	require.Equal(t, []string{"lost at 11:50:00", "lost again at 13:00:00"}, gaps(noon.Add(-20*time.Minute)), "it is due, however long ago it was found")
+	n.exec(t, due, nil)
+	require.Equal(t, []string{"lost at 11:50:00"}, gaps(noon.Add(-time.Hour)), "nothing is due")
+
+	// An endpoint of the configuration has no versions, whatever one of its name had before.
+	versions, err := l.Versions(ctx, 0x100)
+	require.NoError(t, err)
+	require.Equal(t, []string{"crm", "erp"}, rowIDs(versions))
+	present, err := l.Present(ctx, []string{"erp", "declared"})
+	require.NoError(t, err)
+	require.Equal(t, []string{"erp"}, rowIDs(present))
 }
 
 // endpointsOf returns the endpoints of an event's pairs.
@@ -429,4 +474,12 @@ func endpointsOf(pairs map[outbox.Pair]struct{}, event string) map[string]struct
 		}
 	}
 	return found
+}
+
+func rowIDs(rows []ledger.EndpointRow) []string {
+	ids := make([]string, len(rows))
+	for i := range rows {
+		ids[i] = rows[i].ID
+	}
+	return ids
 }

@@ -1,0 +1,49 @@
+package ledger_test
+
+import (
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/tailpost/tailpost/outbox"
+)
+
+// The identity is of the publication, the table and the tie between them: a table of the same name
+// in another schema, and ties to others, are none of it.
+func TestPublication_isTheIdentityOfOne(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	for _, schema := range []string{"a", "b"} {
+		b.exec(t, "CREATE SCHEMA "+schema)
+		for _, table := range []string{"first", "events", "last"} {
+			b.exec(t, "CREATE TABLE "+schema+"."+table+" (id bigint PRIMARY KEY)")
+		}
+	}
+	b.exec(t, `CREATE PUBLICATION one FOR TABLE a.first, a.events, b.events`)
+	b.exec(t, `CREATE PUBLICATION two FOR TABLE a.last, a.events, b.events, b.last`)
+	b.exec(t, `CREATE PUBLICATION three`)
+	tied := 0
+	for _, publication := range []string{"one", "two", "three"} {
+		for _, table := range []string{"a.first", "a.events", "a.last", "b.first", "b.events", "b.last"} {
+			var want string
+			require.NoError(t, b.conn.QueryRow(t.Context(), `
+SELECT format('%s.%s.%s.%s.%s', p.oid, p.xmin, $2::regclass::oid, r.oid, r.xmin)
+FROM (SELECT oid, xmin FROM pg_publication WHERE pubname = $1) AS p
+LEFT JOIN (SELECT oid, xmin, prpubid FROM pg_publication_rel WHERE prrelid = $2::regclass) AS r ON r.prpubid = p.oid`,
+				publication, table).Scan(&want))
+			got, err := b.ledger.Publication(t.Context(), publication, outbox.Mapping{Table: table})
+			require.NoError(t, err)
+			require.Equal(t, want, got, "%s of %s", table, publication)
+			if got[len(got)-1] != '.' {
+				tied++
+			}
+		}
+	}
+	require.Equal(t, 7, tied)
+	none, err := b.ledger.Publication(t.Context(), "four", outbox.Mapping{Table: "a.events"})
+	require.NoError(t, err)
+	require.Empty(t, none)
+	gone, err := b.ledger.Publication(t.Context(), "one", outbox.Mapping{Table: "a.gone"})
+	require.NoError(t, err)
+	require.Regexp(t, `^\d+\.\d+\.\.\.$`, gone)
+}

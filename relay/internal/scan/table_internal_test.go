@@ -1,0 +1,188 @@
+package scan
+
+import (
+	"context"
+	"testing"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/stretchr/testify/require"
+	"go.uber.org/goleak"
+
+	"github.com/tailpost/tailpost/integration/pgtest"
+	"github.com/tailpost/tailpost/outbox"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+// tablesSQL makes tables that are neighbours: of one name in two schemas, and of the same columns
+// in one schema, whose columns are of other types.
+const tablesSQL = `
+CREATE SCHEMA ext;
+CREATE SCHEMA a;
+CREATE SCHEMA b;
+CREATE EXTENSION citext SCHEMA ext;
+CREATE DOMAIN a.moment AS timestamp;
+CREATE TABLE a.events (id ext.citext PRIMARY KEY, type text, payload json, at date NOT NULL, other timestamptz, key text);
+CREATE TABLE a.orders (at a.moment, id numeric(10,2) PRIMARY KEY, type text, payload json, tenant text, headers json);
+CREATE TABLE b.events (type text, id uuid PRIMARY KEY, payload json, at timestamptz, headers json);
+CREATE TABLE b.orders (id bigint PRIMARY KEY, type text, payload json, dropped int, tenant text);
+CREATE TABLE b."Orders" (id varchar(9) PRIMARY KEY, type text, payload json, at timestamptz NOT NULL, key text, tenant text, headers json);
+ALTER TABLE b.orders DROP COLUMN tenant;`
+
+// What is known of a table is of that table, whatever its neighbours are like.
+func TestLookAt_isAboutOneTable(t *testing.T) {
+	t.Parallel()
+	db := pgtest.NewDB(t)
+	conn := db.Conn(t)
+	_, err := conn.Exec(t.Context(), tablesSQL)
+	require.NoError(t, err)
+	for _, test := range []struct {
+		table, idType, operators, timeType string
+		notNull                            bool
+		key, tenant, headers               bool
+	}{
+		{table: "a.events", idType: "ext.citext", operators: "ext", timeType: "date", notNull: true, key: true},
+		{table: "a.orders", idType: "numeric(10,2)", operators: "pg_catalog", timeType: "timestamp without time zone", tenant: true, headers: true},
+		{table: "b.events", idType: "uuid", operators: "pg_catalog", timeType: "timestamp with time zone", headers: true},
+		{table: "b.orders", idType: "bigint", operators: "pg_catalog"},
+		{table: "b.Orders", idType: "character varying(9)", operators: "pg_catalog", timeType: "timestamp with time zone", notNull: true, key: true, tenant: true, headers: true},
+		{table: "b.gone", idType: "text", operators: "pg_catalog"},
+	} {
+		m := outbox.Mapping{Table: test.table, ID: "id", Type: "type", Payload: "payload", CreatedAt: "at", Key: "key", Tenant: "tenant", Headers: "headers"}
+		m.Optional = outbox.Optional{Key: true, Tenant: true, Headers: true, CreatedAt: true}
+		got, err := LookAt(t.Context(), conn, m)
+		require.NoError(t, err, test.table)
+		require.Equal(t, test.idType, got.idType, test.table)
+		require.Equal(t, test.operators, got.operators, test.table)
+		require.Equal(t, test.timeType, got.timeType, test.table)
+		require.Equal(t, test.notNull, got.createdNotNull, test.table)
+		require.Equal(t, test.key, got.mapping.Key != "", test.table)
+		require.Equal(t, test.tenant, got.mapping.Tenant != "", test.table)
+		require.Equal(t, test.headers, got.mapping.Headers != "", test.table)
+		require.Equal(t, test.timeType != "", got.mapping.CreatedAt != "", test.table)
+	}
+
+	// What every table has of the system's is no column of the application's.
+	m := outbox.Mapping{Table: "a.events", ID: "id", Type: "type", Payload: "payload", Key: "xmin"}
+	m.Optional.Key = true
+	got, err := LookAt(t.Context(), conn, m)
+	require.NoError(t, err)
+	require.Empty(t, got.mapping.Key)
+}
+
+// Times without a zone are in that of the database, as it is set for everybody: not in one of
+// another database, nor of a role, nor in what another setting says.
+func TestLookAt_knowsTheZoneOfItsDatabase(t *testing.T) {
+	t.Parallel()
+	db, other := pgtest.NewDB(t), pgtest.NewDB(t)
+	conn := db.Conn(t)
+	_, err := conn.Exec(t.Context(), "CREATE TABLE public.events (id bigint PRIMARY KEY, type text, payload json, at timestamp)")
+	require.NoError(t, err)
+	m := outbox.Mapping{Table: "public.events", ID: "id", Type: "type", Payload: "payload", CreatedAt: "at"}
+	zone := func() string {
+		got, err := LookAt(t.Context(), conn, m)
+		require.NoError(t, err)
+		return got.location.String()
+	}
+	before := zone()
+	for _, sql := range []string{
+		"ALTER DATABASE " + pgx.Identifier{other.Name}.Sanitize() + " SET timezone = 'Asia/Tokyo'",
+		"ALTER ROLE CURRENT_USER IN DATABASE " + pgx.Identifier{db.Name}.Sanitize() + " SET timezone = 'Asia/Kolkata'",
+		"ALTER DATABASE " + pgx.Identifier{db.Name}.Sanitize() + " SET application_name = 'timezone=America/Lima'",
+	} {
+		_, err := conn.Exec(t.Context(), sql)
+		require.NoError(t, err)
+		require.Equal(t, before, zone(), sql)
+	}
+	_, err = conn.Exec(t.Context(), "ALTER DATABASE "+pgx.Identifier{db.Name}.Sanitize()+" SET timezone = 'Europe/Paris'")
+	require.NoError(t, err)
+	require.Equal(t, "Europe/Paris", zone())
+}
+
+// direct runs statements on one connection, once.
+type direct struct{ conn *pgx.Conn }
+
+func (d direct) Run(ctx context.Context, _ string, f func(context.Context, *pgx.Conn) error) error {
+	return f(ctx, d.conn)
+}
+
+func (d direct) Once(ctx context.Context, what string, f func(context.Context, *pgx.Conn) error) error {
+	return d.Run(ctx, what, f)
+}
+
+// blocksOf returns how many blocks a sweep of a table goes through.
+func blocksOf(t *testing.T, conn *pgx.Conn, table string) (n, all int64) {
+	t.Helper()
+	s, err := New(t.Context(), direct{conn}, outbox.Mapping{Table: table, ID: "id", Type: "type", Payload: "payload"}, Scope{})
+	require.NoError(t, err)
+	n, all, err = s.Blocks(t.Context())
+	require.NoError(t, err)
+	return n, all
+}
+
+// A sweep is as long as its own table, with its partitions.
+func TestBlocks_areThoseOfTheTable(t *testing.T) {
+	t.Parallel()
+	conn := pgtest.NewDB(t).Conn(t)
+	exec := func(sql string) {
+		_, err := conn.Exec(t.Context(), sql)
+		require.NoError(t, err)
+	}
+	exec("CREATE SCHEMA a; CREATE SCHEMA b")
+	for table, rows := range map[string]string{"a.events": "1", "a.other": "3000", "b.events": "6000"} {
+		exec("CREATE TABLE " + table + " AS SELECT i AS id, 'x' AS type, repeat('y', 500) AS payload FROM generate_series(1, " + rows + ") AS i")
+	}
+	n, all := blocksOf(t, conn, "a.events")
+	require.Equal(t, []int64{1, 1}, []int64{n, all})
+	n, all = blocksOf(t, conn, "a.gone")
+	require.Equal(t, []int64{0, 0}, []int64{n, all})
+
+	exec("CREATE TABLE a.parts (id int, type text, payload text) PARTITION BY RANGE (id)")
+	exec("CREATE TABLE a.p1 PARTITION OF a.parts FOR VALUES FROM (0) TO (10) PARTITION BY RANGE (id)")
+	exec("CREATE TABLE a.p1a PARTITION OF a.p1 DEFAULT")
+	exec("CREATE TABLE a.p2 PARTITION OF a.parts DEFAULT")
+	exec("INSERT INTO a.parts SELECT i, 'x', repeat('y', 5000) FROM generate_series(9, 12) AS i")
+	n, all = blocksOf(t, conn, "a.parts")
+	require.Positive(t, n)
+	require.Greater(t, all, n, "those of the parts together")
+}
+
+// An index finds new rows where every part of the table has one that is fit for it: a neighbour's
+// tables and indexes do not count.
+func TestRecent_isOfIndexesOfTheTable(t *testing.T) {
+	t.Parallel()
+	conn := pgtest.NewDB(t).Conn(t)
+	exec := func(sql string) {
+		_, err := conn.Exec(t.Context(), sql)
+		require.NoError(t, err)
+	}
+	exec(`
+CREATE SCHEMA a;
+CREATE SCHEMA b;
+CREATE TABLE a.before (id bigint PRIMARY KEY, type text, payload text, at timestamptz);
+CREATE TABLE a.events (id bigint PRIMARY KEY, type text, payload text, at timestamptz);
+CREATE TABLE b.events (id bigint PRIMARY KEY, type text, payload text, at timestamptz);
+CREATE INDEX ON a.events (at);
+CREATE TABLE a.hashed (id bigint PRIMARY KEY, type text, payload text, at timestamptz);
+CREATE INDEX ON a.hashed USING hash (at);
+CREATE TABLE a.broken (id bigint PRIMARY KEY, type text, payload text, at timestamptz);
+CREATE INDEX broken_at ON a.broken (at);
+UPDATE pg_index SET indisvalid = false WHERE indexrelid = 'a.broken_at'::regclass;
+CREATE TABLE a.parts (id bigint PRIMARY KEY, type text, payload text, at timestamptz) PARTITION BY RANGE (id);
+CREATE TABLE a.p1 PARTITION OF a.parts FOR VALUES FROM (0) TO (10) PARTITION BY RANGE (id);
+CREATE TABLE a.p1a PARTITION OF a.p1 DEFAULT;
+CREATE TABLE a.p2 PARTITION OF a.parts DEFAULT;
+CREATE INDEX ON a.p1a (at);
+CREATE INDEX ON a.p2 (at);`)
+	for table, want := range map[string]bool{
+		"a.events": true, "a.before": false, "b.events": false, "a.hashed": false, "a.broken": false, "a.parts": true, "a.p1": true,
+	} {
+		m := outbox.Mapping{Table: table, ID: "id", Type: "type", Payload: "payload", CreatedAt: "at"}
+		s, err := New(t.Context(), direct{conn}, m, Scope{})
+		require.NoError(t, err)
+		_, ok, err := s.Recent(t.Context(), time.Now())
+		require.NoError(t, err)
+		require.Equal(t, want, ok, table)
+	}
+}
