@@ -25,7 +25,7 @@ func all() []mutant {
 		accessMutants, agingMutants, apiMutants, configMutants, coreMutants, dispatchMutants,
 		faultMutants, healMutants, judgeMutants, holdMutants, http2Mutants, keyMutants, ledgerMutants, ledgerSweepMutants, askedSweepMutants, linkMutants, operateMutants,
 		outboxMutants, panelMutants, payloadMutants, portalMutants, processMutants, queryMutants,
-		queueMutants, reachMutants, schemaMutants, searchMutants, secondStrangersMutants, secondStrangersOuterMutants,
+		queueMutants, reachMutants, scanSweepMutants, schemaMutants, searchMutants, secondStrangersMutants, secondStrangersOuterMutants,
 		signatureMutants, sourceMutants, strangersMutants,
 		telemetryMutants, tracingMutants, webhookMutants, wireMutants,
 	)

@@ -11,6 +11,7 @@ import (
 
 	"github.com/tailpost/tailpost/integration/pgtest"
 	"github.com/tailpost/tailpost/outbox"
+	"github.com/tailpost/tailpost/outbox/schema"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -185,4 +186,33 @@ CREATE INDEX ON a.p2 (at);`)
 		require.NoError(t, err)
 		require.Equal(t, want, ok, table)
 	}
+}
+
+// Events are read where they are, without a look at the rest of the table.
+func TestEvents_readNoOtherRows(t *testing.T) {
+	t.Parallel()
+	conn := pgtest.NewDB(t).Conn(t)
+	_, err := schema.Migrate(t.Context(), conn, schema.MigrateOptions{})
+	require.NoError(t, err)
+	_, err = conn.Exec(t.Context(), "CREATE TABLE public.events (id bigint PRIMARY KEY, type text, payload json); "+
+		"INSERT INTO public.events SELECT i, 'a', '{}' FROM generate_series(1, 3000) AS i; ANALYZE public.events")
+	require.NoError(t, err)
+	s, err := New(t.Context(), direct{conn}, outbox.Mapping{Table: "public.events", ID: "id", Type: "type", Payload: "payload"}, Scope{})
+	require.NoError(t, err)
+	rows, err := s.Rows(t.Context(), 1, 1)
+	require.NoError(t, err)
+	places := []RowPlace{rows[0].RowPlace, rows[7].RowPlace}
+	tx, err := conn.Begin(t.Context()) // what it has read so far stays as it is
+	require.NoError(t, err)
+	read := func() (n int) {
+		const sql = "SELECT seq_tup_read FROM pg_stat_xact_user_tables WHERE relid = 'public.events'::regclass"
+		require.NoError(t, tx.QueryRow(t.Context(), sql).Scan(&n))
+		return n
+	}
+	before := read()
+	found, err := s.Events(t.Context(), places)
+	require.NoError(t, err)
+	require.Len(t, found, 2)
+	require.Equal(t, before, read())
+	require.NoError(t, tx.Rollback(t.Context()))
 }
