@@ -22,6 +22,7 @@ type mutant struct {
 // all returns the mutants of every list.
 func all() []mutant {
 	return slices.Concat(
+		panelActsMutants,
 		accessMutants, agingMutants, apiMutants, configMutants, coreMutants, dispatchMutants,
 		faultMutants, healMutants, judgeMutants, holdMutants, http2Mutants, keyMutants, ledgerMutants, ledgerSweepMutants, askedSweepMutants, linkMutants, operateMutants,
 		outboxMutants, panelMutants, payloadMutants, portalMutants, processMutants, queryMutants,

@@ -166,9 +166,9 @@ func TestCopiedCommandIsThePage(t *testing.T) {
 	for _, path := range []string{"/panel/events/" + s.event, s.attempt(s.event, s.crm), "/panel/relay"} {
 		require.NotEmpty(t, run(v.get(path).body, ""), path)
 	}
-	bulk := v.post("/panel/undelivered/confirm", "which", "all", "act", "resend", "state", "dead")
+	bulk := v.asked("which", "all", "act", "resend", "state", "dead")
 	require.Contains(t, strings.Join(run(bulk.body, " --dry-run"), " "), "7")
-	bulk = v.post("/panel/undelivered/confirm", "which", "all", "act", "resend", "state", "dead", "type", "invoice.sent")
+	bulk = v.asked("which", "all", "act", "resend", "state", "dead", "type", "invoice.sent")
 	require.Contains(t, strings.Join(run(bulk.body, " --dry-run"), " "), "1")
 }
 
@@ -361,7 +361,7 @@ func TestNoTenantSeesOrTouchesAnother(t *testing.T) {
 			{"/panel/endpoints/" + endpoint + "/test"},
 			{"/panel/undelivered/act", "act", "discard", "delivery", "dead " + endpoint + " " + event},
 			{"/panel/undelivered/act", "act", "resend", "delivery", "- " + endpoint + " " + event},
-			{"/panel/undelivered/act", "act", "discard", "which", "all", "endpoint", endpoint, "state", "dead"},
+			{"/panel/undelivered/act", "act", "discard", "which", "all", "endpoint", endpoint, "state", "dead", "as_of", "2999-01-01T00:00:00Z"},
 			{"/panel/replays/new", "act", "begin", "endpoint", endpoint},
 		}).Draw(rt, "act")
 		v.post(act[0], act[1:]...)
@@ -449,13 +449,15 @@ func TestBulk(t *testing.T) {
 	v := loggedIn(t, w, adminKey)
 	page := v.get("/panel/undelivered?endpoint=" + id)
 	require.Contains(t, page.body, "all 120 matching")
-	ask := v.post("/panel/undelivered/confirm", "which", "all", "act", "resend", "endpoint", id, "state", "dead")
+	ask := v.asked("which", "all", "act", "resend", "endpoint", id, "state", "dead")
 	require.Contains(t, ask.body, "Resend 120 deliveries?")
 	require.Contains(t, ask.body, "<dt>State</dt><dd>given up</dd><dt>Endpoint</dt><dd>"+id+"</dd>", "it says which")
 	require.Equal(t, events, w.count("SELECT count(*) FROM tailpost.delivery WHERE state = 'dead'"), "it was only counted")
-	begun := v.post("/panel/undelivered/act", "which", "all", "act", "resend", "endpoint", id, "state", "dead")
+	asOf := regexp.MustCompile(`name="as_of" value="([^"]+)"`).FindStringSubmatch(ask.body)
+	require.NotNil(t, asOf)
+	begun := v.post("/panel/undelivered/act", "which", "all", "act", "resend", "endpoint", id, "state", "dead", "as_of", asOf[1])
 	at := begun.header.Get("Location")
-	require.Regexp(t, `^/panel/resends/rs_\w+\?done=resending$`, at)
+	require.Regexp(t, `^/panel/resends/rs_\w+\?done=resending\.`, at)
 	w.attempts(id, 2*events)
 	kit.Eventually(t, kit.Patience, func() error {
 		if got := v.get(at); !strings.Contains(got.body, `<span class="st good">done</span>`) {

@@ -90,6 +90,14 @@ func (v *visitor) post(path string, pairs ...string) reply {
 	return v.send(http.MethodPost, path, form)
 }
 
+// asked is the page that asks whether a person means what a form of the undelivered says.
+func (v *visitor) asked(pairs ...string) reply {
+	v.t.Helper()
+	got := v.post("/panel/undelivered/confirm", pairs...)
+	require.Equal(v.t, http.StatusSeeOther, got.status, got.body)
+	return v.get(got.header.Get("Location"))
+}
+
 // login logs in with a key.
 func (v *visitor) login(secret string) reply {
 	v.t.Helper()

@@ -125,6 +125,7 @@ type DeliverySelection struct {
 	State      string     `json:"state,omitempty" enum:"pending,dead" doc:"Default: dead; pending chooses those that wait for their next attempt."`
 	Since      *time.Time `json:"since,omitempty" doc:"Only of events created at or after it."`
 	Until      *time.Time `json:"until,omitempty" doc:"Only of events created before it."`
+	AsOf       *time.Time `json:"as_of,omitempty" doc:"Only those that were there in their state by then: the as_of of a dry run, so that a call is about what was counted and nothing that came later."`
 	All        bool       `json:"all,omitempty" doc:"Every one of the state, where nothing else chooses."`
 	DryRun     bool       `json:"dry_run,omitempty" doc:"Count only."`
 }
@@ -139,6 +140,9 @@ func (d *DeliverySelection) filter(p *principal) (ledger.DeliveryFilter, error) 
 	}
 	if d.Until != nil {
 		f.Until = *d.Until
+	}
+	if d.AsOf != nil {
+		f.AsOf = *d.AsOf
 	}
 	if f.State == "" {
 		f.State = string(outbox.StateDead)
@@ -155,12 +159,17 @@ type selectDeliveriesInput struct {
 	Body DeliverySelection
 }
 
+// MostDiscarded is how many deliveries one call discards at most.
+const MostDiscarded = query.MostDiscarded
+
 // Selected counts what a selection chose.
 type Selected struct {
 	Matched int64 `json:"matched" doc:"How many deliveries the selection chooses; in a discard, of those that one call discards."`
 	Changed int64 `json:"changed" doc:"How many were changed; 0 in a dry run."`
 	More    bool  `json:"more" doc:"One call discards 10,000 at most, and did: call again for the rest."`
 	DryRun  bool  `json:"dry_run" doc:"Nothing was changed."`
+
+	AsOf *time.Time `json:"as_of,omitempty" doc:"In a dry run that chose any: as_of of a call that is about these and no later ones."`
 }
 
 type selectedOutput struct {
@@ -177,7 +186,7 @@ func (d *DeliverySelection) names() bool { return d.EventID != "" && d.EndpointI
 
 // one says that the selection names one delivery and nothing else of it.
 func (d *DeliverySelection) one() bool {
-	return d.names() && len(d.EventTypes) == 0 && d.Tenant == "" && d.Reason == "" && d.State == "" && d.Since == nil && d.Until == nil
+	return d.names() && len(d.EventTypes) == 0 && d.Tenant == "" && d.Reason == "" && d.State == "" && d.Since == nil && d.Until == nil && d.AsOf == nil
 }
 
 // countResend says whether one event would be sent again. What does not exist counts as nothing;
@@ -215,8 +224,12 @@ func forSelected(
 		return nil, err
 	}
 	if in.Body.DryRun {
-		n, err := s.store.CountDeliveries(ctx, filter)
-		return &selectedOutput{Body: Selected{Matched: n, DryRun: true}}, err
+		n, last, err := s.store.CountDeliveriesAsOf(ctx, filter)
+		out := &selectedOutput{Body: Selected{Matched: n, DryRun: true}}
+		if !last.IsZero() {
+			out.Body.AsOf = &last
+		}
+		return out, err
 	}
 	op := (&route{method: http.MethodPost, path: path}).operation()
 	return inChange(ctx, s, &op, p, in, func(ctx context.Context, _ *Server, c *query.Change, _ *principal, _ *selectDeliveriesInput) (*selectedOutput, error) {
@@ -232,6 +245,6 @@ func forSelected(
 			object = "*"
 		}
 		after := map[string]any{"selection": in.Body, "changed": n}
-		return &selectedOutput{Body: Selected{Matched: n, Changed: n, More: n == query.MostDiscarded}}, c.Audit(ctx, action, object, p.tenant(), nil, after)
+		return &selectedOutput{Body: Selected{Matched: n, Changed: n, More: n == MostDiscarded}}, c.Audit(ctx, action, object, p.tenant(), nil, after)
 	})
 }

@@ -41,6 +41,9 @@ func showSelection(f *ledger.DeliveryFilter) DeliverySelection {
 	if !f.Until.IsZero() {
 		d.Until = &f.Until
 	}
+	if !f.AsOf.IsZero() {
+		d.AsOf = &f.AsOf
+	}
 	d.All = !d.chooses()
 	return d
 }

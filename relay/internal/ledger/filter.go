@@ -20,6 +20,7 @@ type DeliveryFilter struct {
 	Reason      string    `json:"reason,omitempty"`
 	Since       time.Time `json:"since,omitzero"` // of the event, inclusive
 	Until       time.Time `json:"until,omitzero"` // exclusive
+	AsOf        time.Time `json:"as_of,omitzero"` // only those that were there by then, in their state
 }
 
 // SQL puts the filter's conditions on tailpost.delivery AS d together. Every piece is a constant.
@@ -27,7 +28,7 @@ func (f *DeliveryFilter) SQL() (where string, args pgx.NamedArgs) {
 	where = "\nWHERE true"
 	args = pgx.NamedArgs{
 		"tenant": f.Tenant, "endpoint": f.EndpointID, "event": f.EventID, "types": f.EventTypes, "event_tenant": f.EventTenant,
-		"reason": f.Reason, "since": f.Since, "until": f.Until,
+		"reason": f.Reason, "since": f.Since, "until": f.Until, "there_by": f.AsOf,
 	}
 	and := func(set bool, condition string) {
 		if set {
@@ -45,8 +46,13 @@ func (f *DeliveryFilter) SQL() (where string, args pgx.NamedArgs) {
 	and(f.Reason != "", "d.reason = @reason")
 	and(!f.Since.IsZero(), "d.event_created_at >= @since")
 	and(!f.Until.IsZero(), "d.event_created_at < @until")
+	and(!f.AsOf.IsZero(), ThereSinceSQL+" <= @there_by")
 	return where, args
 }
+
+// ThereSinceSQL is when a delivery d came into the state that it is in: a further attempt leaves it
+// waiting as before.
+const ThereSinceSQL = `CASE WHEN d.state = 'dead' OR d.trigger = 'resend' THEN d.updated_at ELSE d.created_at END`
 
 // ResendSQL makes deliveries due at @now, whether dead or waiting. Conditions on tailpost.delivery
 // AS d follow it.

@@ -4,6 +4,7 @@ import (
 	"net/http"
 	"net/url"
 
+	"github.com/tailpost/tailpost/config"
 	"github.com/tailpost/tailpost/relay/internal/api"
 )
 
@@ -120,6 +121,13 @@ func askEndpoint(v *visit, problem string, status int) error {
 	if !ok {
 		return showNothing(v)
 	}
+	scope := config.ScopeEndpointsWrite
+	if name == "rotate-secret" {
+		scope = config.ScopeSecretsWrite
+	}
+	if !v.session.May(scope) {
+		return lacking(v, scope)
+	}
 	e, err := readEndpoint(v)
 	if err != nil {
 		return err
@@ -127,11 +135,11 @@ func askEndpoint(v *visit, problem string, status int) error {
 	body := &confirmPage{Endpoint: e, act: a, Name: name, Nonce: newToken(), Problem: problem}
 	if name == "delete" && v.may().ReadDeliveries {
 		for _, state := range []string{"dead", "pending"} {
-			n, err := countDeliveries(v, map[string]any{"endpoint_id": e.ID, "state": state})
+			counted, err := countDeliveries(v, map[string]any{"endpoint_id": e.ID, "state": state})
 			if err != nil {
 				return err
 			}
-			body.Pending += n
+			body.Pending += counted.Matched
 		}
 	}
 	v.show(status, "confirm", a.Verb+" "+e.Name, "endpoints", body)

@@ -1,6 +1,10 @@
 package panel
 
-import "net/http"
+import (
+	"net/http"
+
+	"github.com/tailpost/tailpost/config"
+)
 
 // routes lists the whole surface of the panel.
 func (s *site) routes() {
@@ -25,14 +29,14 @@ func (s *site) routes() {
 // endpointRoutes are those of endpoints and of what was sent to them, which both sites have.
 func (s *site) endpointRoutes() {
 	s.open("endpoints", listEndpoints)
-	s.open("endpoints/new", newEndpoint)
+	s.open("endpoints/new", needing(config.ScopeEndpointsWrite, newEndpoint))
 	s.act("endpoints/new", createEndpoint)
 	s.act("endpoints/check", checkExpressions)
 	s.open("endpoints/{id}", showEndpoint)
 	s.open("endpoints/{id}/log", showEndpointLog)
-	s.open("endpoints/{id}/edit", editEndpoint)
+	s.open("endpoints/{id}/edit", needing(config.ScopeEndpointsWrite, editEndpoint))
 	s.act("endpoints/{id}/edit", saveEndpoint)
-	s.open("endpoints/{id}/test", testForm)
+	s.open("endpoints/{id}/test", needing(config.ScopeEndpointsWrite, testForm))
 	s.act("endpoints/{id}/test", sendTest)
 	s.open("endpoints/{id}/confirm/{act}", confirmEndpoint)
 	s.act("endpoints/{id}/confirm/{act}", actOnEndpoint)
@@ -45,10 +49,11 @@ func (s *site) endpointRoutes() {
 // deliveryRoutes are those of what is not delivered, and of what sends it again.
 func (s *site) deliveryRoutes() {
 	s.open("undelivered", listUndelivered)
+	s.open("undelivered/confirm", needing(config.ScopeDeliveriesWrite, showConfirm))
 	s.act("undelivered/confirm", confirmDeliveries)
 	s.act("undelivered/act", actOnDeliveries)
 	s.open("replays", listReplays)
-	s.open("replays/new", newReplay)
+	s.open("replays/new", needing(config.ScopeDeliveriesWrite, newReplay))
 	s.act("replays/new", createReplay)
 	s.open("replays/{id}", showReplay)
 	s.act("replays/{id}/cancel", cancelReplay)
@@ -60,13 +65,13 @@ func (s *site) deliveryRoutes() {
 // otherRoutes are those of what is set up once.
 func (s *site) otherRoutes() {
 	s.open("catalogue", showCatalogue)
-	s.open("catalogue/edit", editType)
+	s.open("catalogue/edit", needing(config.ScopeEndpointsWrite, editType))
 	s.act("catalogue/edit", saveType)
 	s.open("catalogue/types/{name}", showEventType)
 	s.act("catalogue/types/{name}/delete", deleteType)
 	s.open("keys", listKeys)
 	s.act("keys", createKey)
-	s.open("keys/{id}/delete", confirmKey)
+	s.open("keys/{id}/delete", needing(config.ScopeKeysWrite, confirmKey))
 	s.act("keys/{id}/delete", deleteKey)
 	s.open("audit", showAudit)
 	s.open("portal-links", listPortalLinks)

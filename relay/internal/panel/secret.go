@@ -3,6 +3,7 @@ package panel
 import (
 	"net/http"
 	"net/url"
+	"strings"
 	"time"
 
 	"github.com/tailpost/tailpost/relay/internal/api"
@@ -27,13 +28,14 @@ const shownFor = 10 * time.Second
 // isFresh reports whether something was made by the request that is being answered.
 func isFresh(v *visit, at time.Time) bool { return v.panel.now().Sub(at) < shownFor }
 
-// onceHeader is the header that makes sending a form again harmless.
-func onceHeader(v *visit) http.Header {
+// onceHeader is the header that makes sending a form again harmless. Parts tell the calls of one
+// form apart.
+func onceHeader(v *visit, parts ...string) http.Header {
 	nonce := v.r.PostFormValue("nonce")
 	if nonce == "" {
 		return nil
 	}
-	return http.Header{"Idempotency-Key": {"panel " + nonce}}
+	return http.Header{"Idempotency-Key": {strings.Join(append([]string{"panel", nonce}, parts...), " ")}}
 }
 
 func rotateSecret(v *visit, e *api.Endpoint) error {

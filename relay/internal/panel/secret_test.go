@@ -136,11 +136,11 @@ func TestASecretIsShownOnce(t *testing.T) {
 		require.Regexp(t, again, header.Get("Location"))
 		require.NotContains(t, late, shown[1])
 	}
-	sendTwice("/panel/endpoints/new", b.form("/panel/endpoints/new", "url", "https://example.com/a", "name", "A"), "whsec_", `^/panel/endpoints/ep_\w+\?done=made-before$`)
+	sendTwice("/panel/endpoints/new", b.form("/panel/endpoints/new", "url", "https://example.com/a", "name", "A"), "whsec_", `^/panel/endpoints/ep_\w+\?done=made-before\.`)
 	_, _, page := b.send(http.MethodGet, "/panel/endpoints", nil)
 	ids := regexp.MustCompile(`/panel/endpoints/(ep_\w+)"`).FindAllStringSubmatch(page, -1)
 	require.Len(t, ids, 1, "one endpoint was made")
 	rotate := "/panel/endpoints/" + ids[0][1] + "/confirm/rotate-secret"
-	sendTwice(rotate, b.form(rotate, "sure", "yes", "grace", "24h"), "whsec_", `\?done=rotated-before$`)
-	sendTwice("/panel/keys", b.form("/panel/keys", "name", "K", "scope", "endpoints:read"), "tp_", `^/panel/keys\?done=nothing-changed$`)
+	sendTwice(rotate, b.form(rotate, "sure", "yes", "grace", "24h"), "whsec_", `\?done=rotated-before\.`)
+	sendTwice("/panel/keys", b.form("/panel/keys", "name", "K", "scope", "endpoints:read"), "tp_", `^/panel/keys\?done=nothing-changed\.`)
 }

@@ -41,6 +41,24 @@ func (s *site) open(pattern string, h handler) {
 	s.handle(http.MethodGet, pattern, func(w http.ResponseWriter, r *http.Request) { s.serve(w, r, h) })
 }
 
+// needing refuses the page of a form to those whose form would be refused.
+func needing(scope string, h handler) handler {
+	return func(v *visit) error {
+		if !v.session.May(scope) {
+			return lacking(v, scope)
+		}
+		return h(v)
+	}
+}
+
+// lacking refuses what needs a scope.
+func lacking(v *visit, scope string) error {
+	if v.site.isPortal() {
+		return refuse(http.StatusForbidden, "This link is for looking only: ask whoever sent it for one that may do this.")
+	}
+	return refuse(http.StatusForbidden, "This key lacks the scope "+scope+".")
+}
+
 // act serves a form: the visitor must come from a page of ours.
 func (s *site) act(pattern string, h handler) {
 	s.handle(http.MethodPost, pattern, func(w http.ResponseWriter, r *http.Request) {

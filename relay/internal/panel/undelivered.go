@@ -1,12 +1,9 @@
 package panel
 
 import (
-	"encoding/json"
-	"errors"
 	"maps"
 	"net/http"
 	"net/url"
-	"strings"
 
 	"github.com/tailpost/tailpost/relay/internal/api"
 )
@@ -82,16 +79,16 @@ func selectionOf(v *visit, f *deliveryFilter) map[string]any {
 }
 
 // countDeliveries says how many deliveries a selection chooses.
-func countDeliveries(v *visit, selection map[string]any) (int64, error) {
+func countDeliveries(v *visit, selection map[string]any) (api.Selected, error) {
 	asked := map[string]any{"dry_run": true}
 	maps.Copy(asked, selection)
 	var counted api.Selected
 	// Discarding needs no more than to read where nothing is discarded, but the scope all the same.
 	err := v.post("/v1/deliveries/discard", asked, &counted)
 	if p := problemOf(err); p != nil && p.Status == http.StatusForbidden {
-		return 0, nil
+		return counted, nil
 	}
-	return counted.Matched, err
+	return counted, err
 }
 
 func listUndelivered(v *visit) error {
@@ -123,11 +120,11 @@ func listUndelivered(v *visit) error {
 	}
 	body.Rows, body.Pager = list.Data, pagerOf(v, "undelivered", link, list.NextCursor)
 	if v.may().WriteDeliveries {
-		n, err := countDeliveries(v, selectionOf(v, &f))
+		counted, err := countDeliveries(v, selectionOf(v, &f))
 		if err != nil {
 			return err
 		}
-		body.Matching = &n
+		body.Matching = &counted.Matched
 	}
 	for _, w := range []struct{ name, query string }{{"Given up", "state=dead"}, {"Waiting", "state=pending"}} {
 		body.Views = append(body.Views, view{Name: w.name, Link: v.site.root + "undelivered?" + w.query, Current: link.Encode() == w.query})
@@ -148,145 +145,5 @@ func listUndelivered(v *visit) error {
 	body.Copies = copiesOf(v, s.String(), "/v1/deliveries", call, "deliveries", "--state", f.State, "--reason", f.Reason, "--endpoint", f.Endpoint,
 		"--event", f.Event, "--type", f.Type, "--tenant", f.Tenant, "--since", sinceOf(v, f.Since), "--until", sinceOf(v, f.Until))
 	v.show(http.StatusOK, "undelivered", "Undelivered", "undelivered", body)
-	return nil
-}
-
-// bulkPage asks whether a person means to act on deliveries, and says how many there are.
-type bulkPage struct {
-	Resend   bool // or discard
-	Filter   deliveryFilter
-	Chosen   []string // state, endpoint and event of each; none: all that the filter chooses
-	Count    int64
-	Curl     []copied
-	Pending  bool
-	Describe []header
-}
-
-// errNothingChosen is a form in which no delivery is chosen.
-var errNothingChosen = errors.New("nothing is chosen")
-
-// readChosen reads which deliveries a form is about.
-func readChosen(v *visit) (deliveryFilter, []string, error) {
-	if err := v.r.ParseForm(); err != nil {
-		return deliveryFilter{}, nil, refuse(http.StatusBadRequest, "The form could not be read.")
-	}
-	f := readDeliveryFilter(v.r.PostFormValue)
-	if err := checkTimes(v, f.Since, f.Until); err != nil {
-		return f, nil, err // without them, it would be about more
-	}
-	if v.r.PostFormValue("which") == "all" {
-		return f, nil, nil
-	}
-	list := v.r.Form["delivery"]
-	if len(list) == 0 {
-		return f, nil, errNothingChosen
-	}
-	return f, list, nil
-}
-
-func confirmDeliveries(v *visit) error {
-	f, chosen, err := readChosen(v)
-	if errors.Is(err, errNothingChosen) {
-		v.redirect(v.site.root + "undelivered?" + f.link().Encode() + "&done=nothing-chosen")
-		return nil
-	}
-	if err != nil {
-		return err
-	}
-	body := &bulkPage{Resend: v.r.PostFormValue("act") == "resend", Filter: f, Chosen: chosen, Count: int64(len(chosen)), Pending: f.State == "pending"}
-	if chosen == nil {
-		if body.Count, err = countDeliveries(v, selectionOf(v, &f)); err != nil {
-			return err
-		}
-		path := "/v1/deliveries/discard"
-		if body.Resend {
-			path = "/v1/deliveries/resend"
-		}
-		text, err := json.Marshal(selectionOf(v, &f))
-		if err != nil {
-			return err
-		}
-		body.Curl = []copied{{ID: "copy-curl", Name: "curl", Text: curlOf(v, "POST", path, nil, string(text)), Hint: "Set TAILPOST_API_KEY to a key of the API."}}
-		if body.Resend {
-			name := "resend"
-			if selectionOf(v, &f)["all"] == true {
-				name += " --all"
-			}
-			body.Curl = append(body.Curl, copied{ID: "copy-command", Name: "a command", Hint: "Set TAILPOST_API_KEY to a key of the API.", Text: commandOf(v, name,
-				"--state", f.State, "--reason", f.Reason, "--endpoint", f.Endpoint, "--event", f.Event, "--type", f.Type, "--tenant", f.Tenant,
-				"--since", sinceOf(v, f.Since), "--until", sinceOf(v, f.Until))})
-		}
-	}
-	body.Describe = f.describe()
-	title := "Discard"
-	if body.Resend {
-		title = "Resend"
-	}
-	v.show(http.StatusOK, "bulk", title+" deliveries", "undelivered", body)
-	return nil
-}
-
-func actOnDeliveries(v *visit) error {
-	f, chosen, err := readChosen(v)
-	if errors.Is(err, errNothingChosen) {
-		return refuse(http.StatusUnprocessableEntity, "No delivery was chosen: nothing was changed.")
-	}
-	if err != nil {
-		return err
-	}
-	resend := v.r.PostFormValue("act") == "resend"
-	path, done := "/v1/deliveries/discard", "discarded"
-	if resend {
-		path, done = "/v1/deliveries/resend", "resent"
-	}
-	if chosen == nil {
-		return actOnAll(v, &f, resend, path)
-	}
-	for _, one := range chosen {
-		state, rest, _ := strings.Cut(one, " ")
-		endpoint, event, _ := strings.Cut(rest, " ") // ids of endpoints have no space
-		asked := map[string]any{"event_id": event, "endpoint_id": endpoint}
-		if state != "-" { // the delivery waits; otherwise it was made, and is taken from the outbox
-			asked["state"] = state
-		}
-		err := v.post(path, asked, nil)
-		if err != nil && !notFound(err) { // gone meanwhile: delivered, or somebody was quicker
-			return err
-		}
-	}
-	if resend && len(chosen) > 1 {
-		done = "resent-many"
-	}
-	if back := v.r.PostFormValue("back"); back != "" {
-		v.see(next(back), done)
-		return nil
-	}
-	v.redirect(v.site.root + "undelivered?" + f.link().Encode() + "&done=" + done)
-	return nil
-}
-
-// actOnAll acts on all that a filter chooses. A resend goes on in the background and has a page.
-func actOnAll(v *visit, f *deliveryFilter, resend bool, path string) error {
-	if resend {
-		var made api.Resend
-		if err := v.post(path, selectionOf(v, f), &made); err != nil {
-			return err
-		}
-		if made.ID == "" { // the filter names one delivery, which was queued
-			v.see("undelivered", "resent")
-			return nil
-		}
-		v.see("resends/"+url.PathEscape(made.ID), "resending")
-		return nil
-	}
-	var gone api.Selected
-	if err := v.post(path, selectionOf(v, f), &gone); err != nil && !notFound(err) {
-		return err
-	}
-	done := "discarded"
-	if gone.More {
-		done = "discarded-more"
-	}
-	v.redirect(v.site.root + "undelivered?" + f.link().Encode() + "&done=" + done)
 	return nil
 }

@@ -56,32 +56,6 @@ func (v *visit) may() may {
 // who is the key of the visitor.
 type who struct{ ID, Name, Tenant string }
 
-// done returns what pages say after a form was carried out, by the word in the link.
-func done(word string) string {
-	return map[string]string{
-		"paused":          "The endpoint is paused. Its events are queued.",
-		"resumed":         "The endpoint is resumed. What was queued goes out first.",
-		"enabled":         "The endpoint is enabled again.",
-		"deleted":         "The endpoint is deleted.",
-		"saved":           "The changes are saved.",
-		"made-before":     "The endpoint was made already, by the same form. Its secret was shown then and is not shown again.",
-		"rotated-before":  "The secret was rotated already, by the same form. It was shown then and is not shown again.",
-		"resent":          "The delivery is queued. It goes out in a moment.",
-		"resent-many":     "The deliveries are queued. They go out in a moment.",
-		"resending":       "The resend has begun.",
-		"discarded":       "The deliveries are discarded.",
-		"discarded-more":  "10,000 deliveries are discarded, as many as one call does. There are more: go on.",
-		"replaying":       "The replay has begun.",
-		"cancelled":       "It is cancelled. What it queued already is still delivered.",
-		"link-revoked":    "The link is revoked. The sessions that it opened are over.",
-		"key-deleted":     "The key is deleted. Its sessions are over.",
-		"type-saved":      "The type is saved.",
-		"type-deleted":    "The type is deleted from the catalogue.",
-		"nothing-chosen":  "Nothing was chosen. Select deliveries first.",
-		"nothing-changed": "Nothing was changed.",
-	}[word]
-}
-
 // parsePages reads all templates. Each page is the frame with what its file defines.
 func parsePages(s *site) map[string]*template.Template {
 	base := template.Must(template.New("").Funcs(templateFuncs(s)).ParseFS(files, "templates/parts/*.html"))
@@ -104,13 +78,12 @@ func templateFuncs(s *site) template.FuncMap {
 		"since": func(t any) string { return shortDuration(s.panel.now().Sub(timeOf(t))) }, "place": place,
 		"time": clock, "sentence": sentence, "held": held, "breakable": breakable, "iso": iso, "short": short, "seconds": shortDuration,
 		"json": prettyJSON, "dict": dict, "join": strings.Join, "lower": strings.ToLower, "host": hostOf,
+		"delivery": deliveryName,
 		"path": func(segments ...string) string {
-			for i := range segments {
-				segments[i] = url.PathEscape(segments[i])
-			}
-			return s.root + strings.Join(segments, "/")
+			return s.root + under(segments...)
 		},
-		"href": func(page string, pairs ...any) string { return href(s.root, page, pairs...) }, "reason": reasonInWords, "bars": bars, "spark": sparkline, "meter": meter,
+		"under": under,
+		"href":  func(page string, pairs ...any) string { return href(s.root, page, pairs...) }, "reason": reasonInWords, "bars": bars, "spark": sparkline, "meter": meter,
 		"list": func(values ...any) []any { return values }, "add": func(a, b int64) int64 { return a + b }, "inc": func(n int) int { return n + 1 },
 		"rest": func(list []string, shown int) int { return len(list) - shown }, "deref": func(n *int64) int64 { return *n },
 		"sum": func(points []point) (n int64) {
@@ -134,7 +107,7 @@ func (v *visit) show(status int, page, title, section string, body any) {
 	f := &frame{
 		Title: title, Section: section, Theme: v.theme(), CSRF: v.csrf(), Login: v.login, May: v.may(),
 		Key:  who{v.session.KeyID(), v.session.Name(), v.session.Tenant()},
-		Done: done(v.r.URL.Query().Get("done")), Here: strings.TrimPrefix(v.r.URL.RequestURI(), v.site.root),
+		Done: v.done(), Here: strings.TrimPrefix(v.r.URL.RequestURI(), v.site.root),
 		Version: v.panel.version, Now: v.panel.now(), Portal: brandOf(v), Body: body,
 	}
 	if v.r.Method != http.MethodGet {
@@ -177,6 +150,15 @@ func place(origin string) string {
 		return ""
 	}
 	return path.Base(origin)
+}
+
+// under is a page under a root; its segments are escaped.
+func under(segments ...string) string {
+	escaped := make([]string, len(segments))
+	for i, text := range segments {
+		escaped[i] = url.PathEscape(text)
+	}
+	return strings.Join(escaped, "/")
 }
 
 // dict makes the data of a part from names and values in turn.

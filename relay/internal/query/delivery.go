@@ -110,6 +110,21 @@ func (s deliveries) CountDeliveries(ctx context.Context, f ledger.DeliveryFilter
 	return n, err
 }
 
+// CountDeliveriesAsOf also returns when the last of them came into its state: with it as AsOf, the
+// filter chooses none that comes later. It is zero where there is none.
+func (s deliveries) CountDeliveriesAsOf(ctx context.Context, f ledger.DeliveryFilter) (n int64, asOf time.Time, err error) {
+	err = s.read(ctx, "count deliveries", func(ctx context.Context, tx pgx.Tx) error {
+		where, args := f.SQL()
+		var last *time.Time
+		err := tx.QueryRow(ctx, "SELECT count(*), max("+ledger.ThereSinceSQL+") FROM tailpost.delivery AS d"+where, args).Scan(&n, &last)
+		if err == nil && last != nil {
+			asOf = last.UTC()
+		}
+		return err
+	})
+	return n, asOf, err
+}
+
 func countDeliveries(ctx context.Context, tx pgx.Tx, f ledger.DeliveryFilter) (n int64, err error) {
 	where, args := f.SQL()
 	err = tx.QueryRow(ctx, "SELECT count(*) FROM tailpost.delivery AS d"+where, args).Scan(&n)
