@@ -372,4 +372,18 @@ var panelMutants = []mutant{
 		promise: "A live log whose session is over leads to the login, without an error of the console.",
 		pkg:     "./integration/panel", run: "TestALiveLogAsksForALoginOnceItsSessionIsOver",
 	},
+	{
+		name: "panel-live-log-on-top", file: "relay/internal/panel/assets/panel.js",
+		old:     `      tail.insertBefore(fresh, next);`,
+		new:     `      tail.prepend(fresh);`,
+		promise: "A live log is newest first, whenever an attempt is recorded.",
+		pkg:     "./integration/panel", run: "TestALiveLogIsInOrderAndWithinItsFilter",
+	},
+	{
+		name: "panel-live-log-of-the-past", file: "relay/internal/panel/log.go",
+		old:     `	live := body.Filter.Until == ""`,
+		new:     `	live := true`,
+		promise: "A log that ends at a time is not live.",
+		pkg:     "./integration/panel", run: "TestALiveLogIsInOrderAndWithinItsFilter",
+	},
 }

@@ -381,13 +381,13 @@ FOR UPDATE`,
 	{
 		name: "api-tail-begins-with-the-past",
 		file: "relay/internal/query/tail.go",
-		old: `			d.seen[at] = struct{}{}
-		}
-		return err`,
-		new: `			d.seen[at] = struct{}{}
-			delete(d.seen, at)
-		}
-		return err`,
+		old: `		d.seen[at] = struct{}{}
+	}
+	return d, err`,
+		new: `		d.seen[at] = struct{}{}
+		delete(d.seen, at)
+	}
+	return d, err`,
 		promise: "A live tail begins with what is recorded from now on.",
 		pkg:     "./relay/internal/api",
 		run:     "TestAttemptsAreFollowed",
@@ -409,6 +409,33 @@ FOR UPDATE`,
 		promise: "A live tail shows no attempt twice, though it looks at the last pages again.",
 		pkg:     "./relay/internal/query",
 		run:     "TestTail_showsEachAttemptOnce",
+	},
+	{
+		name:    "api-tail-begins-a-page-early",
+		file:    "relay/internal/query/tail.go",
+		old:     `tailPlacesSQL, pgx.NamedArgs{"day": day, "from": d.from().String()}`,
+		new:     `tailPlacesSQL, pgx.NamedArgs{"day": day, "from": TID{Block: d.from().Block + 1}.String()}`,
+		promise: "A live tail begins behind what is there, however many pages that fills.",
+		pkg:     "./relay/internal/query",
+		run:     "TestTail_beginsBehindWhatIsThere",
+	},
+	{
+		name:    "api-tail-forgets-where-it-went-on",
+		file:    "relay/internal/query/tail.go",
+		old:     `look.whole || slices.ContainsFunc(`,
+		new:     `true || slices.ContainsFunc(`,
+		promise: "A live tail that goes on where a page ended sends nothing of before, however much that is.",
+		pkg:     "./relay/internal/query",
+		run:     "TestTail_beginsBehindWhatIsThere",
+	},
+	{
+		name:    "api-tail-of-any-time",
+		file:    "relay/internal/query/tail.go",
+		old:     `		!a.AttemptedAt.Before(q.Since) && (q.Until`,
+		new:     `		(q.Until`,
+		promise: "What a filter of the list chooses is what the stream sends, since and until too.",
+		pkg:     "./relay/internal/api",
+		run:     "TestAStreamChoosesAsTheListDoes",
 	},
 	{
 		name:    "api-tail-repeats-after-coming-back",

@@ -96,8 +96,8 @@ var searchMutants = []mutant{
 	},
 	{
 		name: "search-tail-shows-all", file: "relay/internal/query/tail.go",
-		old:     " && hasTerms(a, q.Search)\n",
-		new:     "\n",
+		old:     " && hasTerms(a, q.Search) &&\n",
+		new:     " &&\n",
 		promise: "A live tail of a search shows what is searched for alone.",
 		pkg:     "./relay/internal/api", run: "TestStreamShowsWhatIsSearchedFor",
 	},

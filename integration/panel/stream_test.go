@@ -172,3 +172,37 @@ func TestAStreamIsATenantsOwn(t *testing.T) {
 		require.NotContains(t, seen, "mark-of-"+other)
 	}
 }
+
+// TestALiveLogIsInOrderAndWithinItsFilter: rows stand newest first whenever they arrive, and what
+// arrives is what the page's filter chooses, its time included.
+func TestALiveLogIsInOrderAndWithinItsFilter(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, keyedHCL)
+	a := w.endpoint("A", "/a", nil)
+	w.insert("order.created", "", `{}`)
+	w.attempts(a, 1)
+	old, future := newTab(t, w.url, tabOptions{}), newTab(t, w.url, tabOptions{})
+	old.login()
+	future.login()
+	old.open("/panel/log")
+	future.open("/panel/log?since=2099-01-01")
+	for _, b := range []*tab{old, future} {
+		b.until("document.querySelector('[data-tail-state]').textContent === 'Live'")
+	}
+	add := func(kind, at string) {
+		w.exec(`INSERT INTO tailpost.attempt (event_id, event_type, endpoint_id, number, trigger, url, outcome, status_code, duration_ms, attempted_at, commit_lsn)
+			SELECT gen_random_uuid(), $1, $2, 1, 'stream', 'https://example.com/in', 'delivered', 200, 1, `+at+`, '0/10'`, kind, a)
+	}
+	add("took.long", "(SELECT max(attempted_at) - interval '1 microsecond' FROM tailpost.attempt)")
+	add("is.new", "(SELECT max(attempted_at) + interval '1 microsecond' FROM tailpost.attempt)")
+	old.until("document.querySelectorAll('[data-rows] tr').length === 3")
+	order := "[...document.querySelectorAll('[data-rows] tr')].map((r) => r.innerText.match(/order.created|took.long|is.new/)[0]).join()"
+	require.Equal(t, "is.new,order.created,took.long", eval[string](old, order))
+	old.open("/panel/log?until=2099-01-01")
+	require.True(t, eval[bool](old, "document.querySelector('[data-tail]') === null"), "what is new is not asked for")
+
+	// By now the other one would have them too.
+	future.until("performance.getEntriesByType('resource').length > 0")
+	require.Contains(t, eval[string](future, "document.querySelector('[data-tail]').dataset.tail"), "since=2099-01-01")
+	require.Zero(t, eval[int](future, "document.querySelectorAll('[data-rows] tr').length"))
+}

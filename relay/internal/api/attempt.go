@@ -99,19 +99,34 @@ func attemptQuery(s *Server, f *AttemptFilter, p *principal, paged *Paged) (quer
 	return q, err
 }
 
+// AttemptPage is a part of a list of attempts.
+type AttemptPage struct {
+	Page[Attempt]
+
+	After string `json:"after,omitempty" doc:"With follow: the after of /v1/attempts/stream, which goes on where this page ends."`
+}
+
+type attemptPageOutput struct {
+	Body AttemptPage
+}
+
 type listAttemptsInput struct {
 	Paged
 	AttemptFilter
 
+	Follow     bool   `query:"follow" doc:"Also say where a stream goes on that has what is recorded after this page was read."`
 	EndpointID string `query:"endpoint_id" maxLength:"200" doc:"Only to this endpoint."`
 }
 
-func listAttempts(ctx context.Context, s *Server, p *principal, in *listAttemptsInput) (*pageOutput[Attempt], error) {
+func listAttempts(ctx context.Context, s *Server, p *principal, in *listAttemptsInput) (*attemptPageOutput, error) {
 	q, err := attemptQuery(s, &in.AttemptFilter, p, &in.Paged)
 	if err != nil {
 		return nil, err
 	}
 	q.EndpointID = in.EndpointID
+	if in.Follow {
+		q.Follow = s.now()
+	}
 	return attemptsPage(ctx, s, p, q)
 }
 
@@ -121,7 +136,7 @@ type listEndpointAttemptsInput struct {
 	AttemptFilter
 }
 
-func listEndpointAttempts(ctx context.Context, s *Server, p *principal, in *listEndpointAttemptsInput) (*pageOutput[Attempt], error) {
+func listEndpointAttempts(ctx context.Context, s *Server, p *principal, in *listEndpointAttemptsInput) (*attemptPageOutput, error) {
 	q, err := attemptQuery(s, &in.AttemptFilter, p, &in.Paged)
 	if err != nil {
 		return nil, err
@@ -133,14 +148,19 @@ func listEndpointAttempts(ctx context.Context, s *Server, p *principal, in *list
 	return attemptsPage(ctx, s, p, q)
 }
 
-func attemptsPage(ctx context.Context, s *Server, p *principal, q query.AttemptQuery) (*pageOutput[Attempt], error) {
+func attemptsPage(ctx context.Context, s *Server, p *principal, q query.AttemptQuery) (*attemptPageOutput, error) {
 	page, err := s.store.Attempts(ctx, q)
 	if err != nil {
 		return nil, err
 	}
-	out := &pageOutput[Attempt]{Body: Page[Attempt]{Data: showAttempts(p, page.Attempts)}}
+	out := &attemptPageOutput{Body: AttemptPage{Page: Page[Attempt]{Data: showAttempts(p, page.Attempts)}}}
 	if page.Next != nil {
 		if out.Body.NextCursor, err = cursor(page.Next); err != nil {
+			return nil, err
+		}
+	}
+	if page.Tail != nil {
+		if out.Body.After, err = cursor(page.Tail); err != nil {
 			return nil, err
 		}
 	}

@@ -155,7 +155,7 @@ func deliveryRoutes(s *Server) {
 	ask(s, route{
 		id: "stream-attempts", method: http.MethodGet, path: "/v1/attempts/stream", tag: "Attempts", scope: streamScope, stream: true,
 		summary: "Follow attempts as they are recorded",
-		detail:  "Server-sent events: attempt (as in the list), skipped (how many were left out, beyond 50 a second) and seen, whose id is for Last-Event-ID.",
+		detail:  "Server-sent events: attempt (as in the list), skipped (how many were left out, beyond 50 a second) and seen, whose id is for Last-Event-ID or after.",
 	}, streamAttempts)
 	ask(s, route{
 		id: "get-stats", method: http.MethodGet, path: "/v1/stats", tag: "Attempts", scope: read, summary: "Count attempts over time",

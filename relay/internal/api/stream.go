@@ -27,14 +27,10 @@ const (
 )
 
 type streamInput struct {
-	SearchFilter
+	AttemptFilter
 
-	EventID     string `query:"event_id" maxLength:"1000" doc:"Only of this event."`
-	EventType   string `query:"event_type" maxLength:"1000" doc:"Only of events of this type."`
 	EndpointID  string `query:"endpoint_id" maxLength:"200" doc:"Only to this endpoint."`
-	Tenant      string `query:"tenant" maxLength:"200" doc:"Only of this tenant's events."`
-	Outcome     string `query:"outcome" enum:"delivered,retry,dead" doc:"Only with this outcome."`
-	StatusClass string `query:"status_class" enum:"1xx,2xx,3xx,4xx,5xx" doc:"Only with an answer of this class."`
+	After       string `query:"after" maxLength:"200" doc:"The after of a page of the list, or the id of an event of this stream: what was recorded since comes first. Last-Event-ID is more than it."`
 	LastEventID string `header:"Last-Event-ID" maxLength:"200" doc:"The id of the last event that arrived: what was recorded since comes first."`
 }
 
@@ -61,12 +57,15 @@ func (t *tails) end() {
 }
 
 func streamAttempts(ctx context.Context, s *Server, p *principal, in *streamInput) (*huma.StreamResponse, error) {
-	after, err := readCursor[query.TailPosition](in.LastEventID)
-	if err != nil {
-		return nil, invalid(of("Last-Event-ID", "It is not the id of an event of this stream."))
+	place, name := in.LastEventID, "Last-Event-ID"
+	if place == "" {
+		place, name = in.After, "after"
 	}
-	filter := AttemptFilter{SearchFilter: in.SearchFilter, EventID: in.EventID, EventType: in.EventType, Tenant: in.Tenant, Outcome: in.Outcome, StatusClass: in.StatusClass}
-	q, err := attemptQuery(s, &filter, p, &Paged{})
+	after, err := readCursor[query.TailPosition](place)
+	if err != nil {
+		return nil, invalid(of(name, "It is not the id of an event of this stream."))
+	}
+	q, err := attemptQuery(s, &in.AttemptFilter, p, &Paged{})
 	if err != nil {
 		return nil, err
 	}

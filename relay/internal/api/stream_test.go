@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"net"
 	"net/http"
+	"net/url"
 	"slices"
 	"strings"
 	"testing"
@@ -249,4 +250,77 @@ func TestALiveTailShowsWhatItsKeyMaySeeByNow(t *testing.T) {
 	require.True(t, seen())
 	b.exec(t, "UPDATE tailpost.api_key SET scopes = '{deliveries:read}' WHERE id = $1", id)
 	require.Eventually(t, func() bool { return !seen() }, time.Minute, 200*time.Millisecond)
+}
+
+// TestAStreamChoosesAsTheListDoes: what a filter of the list chooses of what is new is what the
+// stream that goes on where the list ended sends, for each filter that there is.
+func TestAStreamChoosesAsTheListDoes(t *testing.T) {
+	t.Parallel()
+	b := setup(t, nil)
+	a, other := b.endpoint(t, ""), b.endpoint(t, "")
+	add := func(id, kind, tenant, endpoint, outcome string, status int, at time.Time) {
+		b.exec(t, `INSERT INTO tailpost.attempt (event_id, event_type, tenant, endpoint_id, number, trigger, url, outcome, status_code, duration_ms, attempted_at, commit_lsn)
+			VALUES ($1, $2, $3, $4, 1, 'stream', 'https://example.com/in', $5, $6, 1, $7, '0/10')`, id, kind, tenant, endpoint, outcome, status, at)
+	}
+	now := time.Now().UTC().Truncate(time.Second)
+	soon, before := now.Add(time.Second), now.Add(-time.Second)
+	if soon.Day() != before.Day() {
+		t.Skip("the day ends")
+	}
+	filters := map[string]string{
+		"event_id": "e1", "event_type": "order.created", "tenant": "acme", "endpoint_id": a, "outcome": "delivered", "status_class": "2xx",
+		"since": now.Format(time.RFC3339), "until": soon.Format(time.RFC3339),
+	}
+	first := b.do(t, call{key: adminKey, method: http.MethodGet, path: "/v1/attempts?follow=true"}).is(http.StatusOK).text("after")
+	require.NotEmpty(t, first)
+	tails := make(map[string]*tail)
+	for name, value := range filters {
+		tails[name] = follow(t, b, adminKey, "?after="+first+"&"+name+"="+url.QueryEscape(value), "")
+	}
+	add("e1", "order.created", "acme", a, "delivered", 200, now)
+	add("no-2", "order.paid", "other", other, "dead", 404, before) // older than since
+	add("no-3", "order.paid", "other", other, "retry", 500, soon)  // not before until
+	add("no-4", "order.paid", "other", other, "retry", 500, now)
+	add("last", "order.created", "acme", a, "delivered", 200, now)
+	want := map[string][]string{"since": {"e1", "no-4", "last", "no-3"}, "until": {"no-2", "e1", "no-4", "last"}, "event_id": {"e1"}}
+	for name, value := range filters {
+		expected := want[name]
+		if expected == nil {
+			expected = []string{"e1", "last"}
+		}
+		var listed []string
+		for _, row := range b.do(t, call{key: adminKey, method: http.MethodGet, path: "/v1/attempts?" + name + "=" + url.QueryEscape(value)}).is(http.StatusOK).list("data") {
+			listed = append(listed, row.(map[string]any)["event_id"].(string))
+		}
+		require.ElementsMatch(t, expected, listed, name)
+		var got []string
+		for len(got) < len(expected) {
+			kind, data := tails[name].next()
+			if kind != "attempt" {
+				require.Equal(t, "seen", kind, name)
+				continue
+			}
+			var at api.Attempt
+			require.NoError(t, json.Unmarshal([]byte(data), &at))
+			got = append(got, at.EventID)
+		}
+		require.ElementsMatch(t, expected, got, name)
+	}
+
+	// Search, which needs a configuration, has a test of its own: here is that no other is missing.
+	var doc struct {
+		Paths map[string]map[string]struct{ Parameters []struct{ Name string } }
+	}
+	require.NoError(t, json.Unmarshal(b.do(t, call{key: adminKey, method: http.MethodGet, path: "/openapi.json"}).is(http.StatusOK).Body, &doc))
+	of := func(path string, without ...string) (names []string) {
+		for _, p := range doc.Paths[path]["get"].Parameters {
+			if !slices.Contains(without, p.Name) {
+				names = append(names, p.Name)
+			}
+		}
+		return names
+	}
+	list := of("/v1/attempts", "limit", "cursor", "follow")
+	require.ElementsMatch(t, list, of(streamPath, "after", "Last-Event-ID"))
+	require.Len(t, list, len(filters)+1, "each but search has a case above")
 }

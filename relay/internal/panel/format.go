@@ -39,6 +39,9 @@ func timeOf(v any) time.Time {
 // iso is the exact time.
 func iso(v any) string { return timeOf(v).UTC().Format(time.RFC3339Nano) }
 
+// micros is a time that sorts as text.
+func micros(t time.Time) string { return t.UTC().Format("2006-01-02T15:04:05.000000") }
+
 // clock is a time element: UTC here, local time once the script has run, exact UTC on hover in any
 // case.
 func clock(v any) template.HTML {

@@ -2,6 +2,7 @@ package panel
 
 import (
 	"encoding/hex"
+	"maps"
 	"net/http"
 	"net/url"
 	"strconv"
@@ -51,6 +52,7 @@ type attemptTable struct {
 	Rows         []*attemptRow
 	ShowEndpoint bool
 	Tail         string // where new rows come from; empty: nowhere
+	Full         bool   // what is older is on another page
 }
 
 // logPage is a list of attempts with its filters.
@@ -171,11 +173,17 @@ func fillLog(v *visit, body *logPage, page, path string) error {
 	if body.Of != nil {
 		link.Del("endpoint")
 	}
+	asked := maps.Clone(call)
+	live := body.Filter.Until == "" // nothing new belongs to a time that is over
 	if cursor := v.r.URL.Query().Get("cursor"); cursor != "" {
-		call.Set("cursor", cursor)
+		asked.Set("cursor", cursor)
+		live = false
 	}
-	var list api.Page[api.Attempt]
-	if err := v.get(path, call, &list); err != nil {
+	if live {
+		asked.Set("follow", "true")
+	}
+	var list api.AttemptPage
+	if err := v.get(path, asked, &list); err != nil {
 		return err
 	}
 	var err error
@@ -188,11 +196,10 @@ func fillLog(v *visit, body *logPage, page, path string) error {
 	if body.Of != nil {
 		known = nil
 	}
-	body.Table = attemptTable{Rows: attemptRows(v, list.Data, known), ShowEndpoint: known != nil}
-	if v.r.URL.Query().Get("cursor") == "" && body.Filter.Until == "" {
-		live := body.Filter
-		live.Since = ""
-		q := live.link()
+	body.Table = attemptTable{Rows: attemptRows(v, list.Data, known), ShowEndpoint: known != nil, Full: list.NextCursor != "" && len(list.Data) == pageSize}
+	if live {
+		q := body.Filter.link()
+		q.Set("after", list.After)
 		if body.Of != nil {
 			q.Set("one", "1") // endpoint: its name is not repeated in each row
 		}
@@ -216,7 +223,6 @@ func fillLog(v *visit, body *logPage, page, path string) error {
 		body.Views = append(body.Views, view{Name: w.name, Link: at, Current: link.Encode() == w.query})
 	}
 	f := &body.Filter
-	call.Del("cursor")
 	body.Copies = copiesOf(v, logSQL(v, f), path, call, "attempts", "--endpoint", f.Endpoint, "--event", f.Event, "--type", f.Type, "--tenant", f.Tenant,
 		"--outcome", f.Outcome, "--status", f.Class,
 		"--search", f.Search, "--since", sinceOf(v, f.Since), "--until", sinceOf(v, f.Until))

@@ -22,8 +22,9 @@ func streamLog(v *visit) error {
 		return err
 	}
 	q := logCall(v, &f)
-	q.Del("since")
-	q.Del("until")
+	if after := v.r.URL.Query().Get("after"); after != "" {
+		q.Set("after", after)
+	}
 	known, err := readNames(v)
 	if err != nil {
 		return err

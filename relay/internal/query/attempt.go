@@ -26,6 +26,8 @@ type AttemptQuery struct {
 	Until       time.Time // exclusive
 	After       AttemptPosition
 	Limit       int
+	// Follow is the time at which a Tail is to go on where the page ends; zero: none is.
+	Follow time.Time
 }
 
 // Term is something by which events are found, in the forms that it may have on record: any of
@@ -53,6 +55,8 @@ type AttemptPage struct {
 	// Next is where the next page begins; nil: there is none. A page may be short and have a next
 	// one all the same: a search for something rare stops after a while.
 	Next *AttemptPosition
+	// Tail is where a Tail goes on: it has what the page could not have yet. Nil: nobody asked.
+	Tail TailPosition
 }
 
 const attemptColumns = `
@@ -82,8 +86,19 @@ const searchPatience = 60 * time.Millisecond
 
 // Attempts returns a page.
 func (s attempts) Attempts(ctx context.Context, q AttemptQuery) (page AttemptPage, err error) {
-	err = s.read(ctx, "list attempts", func(ctx context.Context, tx pgx.Tx) error {
+	o := pgx.TxOptions{AccessMode: pgx.ReadOnly}
+	if !q.Follow.IsZero() {
+		o.IsoLevel = pgx.RepeatableRead // the page and the place after it are of one moment
+	}
+	err = s.transact(ctx, "list attempts", o, func(ctx context.Context, tx pgx.Tx) error {
 		page = AttemptPage{}
+		if !q.Follow.IsZero() {
+			end, err := tailEnd(ctx, tx, q.Follow)
+			if err != nil {
+				return err
+			}
+			page.Tail = positionOf(end)
+		}
 		q, limit := q, q.Limit
 		for began := time.Now(); ; {
 			part, err := readAttempts(ctx, tx, q)

@@ -59,30 +59,29 @@ func tailDays(now time.Time) []time.Time {
 // are recorded from now on. A position of long ago begins with yesterday.
 func (s attempts) Tail(ctx context.Context, q AttemptQuery, after TailPosition, now time.Time) (*Tail, error) {
 	t := &Tail{db: s.database, q: q, days: make(map[string]*tailDay)}
+	if after == nil {
+		err := s.read(ctx, "find the newest attempt", func(ctx context.Context, tx pgx.Tx) (err error) {
+			t.days, err = tailEnd(ctx, tx, now)
+			return err
+		})
+		return t, err
+	}
 	for _, day := range tailDays(now) {
 		name := day.Format(dayForm)
-		at, known := after[name]
-		if known {
+		if at, known := after[name]; known { // others began after the position
 			last := TID{Block: at[0], Offset: uint16(min(at[1], 1<<16-1))}
 			t.days[name] = &tailDay{last: last, floor: last, seen: map[TID]struct{}{}}
-			continue
 		}
-		if after != nil {
-			continue // it began after the position
-		}
-		end, err := s.endOf(ctx, day)
-		if err != nil {
-			return nil, err
-		}
-		t.days[name] = end
 	}
 	return t, nil
 }
 
 // Position returns where the Tail is.
-func (t *Tail) Position() TailPosition {
-	p := make(TailPosition, len(t.days))
-	for name, d := range t.days {
+func (t *Tail) Position() TailPosition { return positionOf(t.days) }
+
+func positionOf(days map[string]*tailDay) TailPosition {
+	p := make(TailPosition, len(days))
+	for name, d := range days {
 		p[name] = [2]uint32{d.last.Block, uint32(d.last.Offset)}
 	}
 	return p
@@ -107,28 +106,52 @@ WHERE a.attempted_at >= @day
 const pagesSQL = `
 SELECT COALESCE(pg_catalog.pg_relation_size(pg_catalog.to_regclass(@name)) / pg_catalog.current_setting('block_size')::bigint, 0)`
 
+// tailEnd finds the end of the attempts that there are, by date.
+func tailEnd(ctx context.Context, tx pgx.Tx, now time.Time) (map[string]*tailDay, error) {
+	days := make(map[string]*tailDay)
+	for _, day := range tailDays(now) {
+		end, err := endOf(ctx, tx, day)
+		if err != nil {
+			return nil, err
+		}
+		days[day.Format(dayForm)] = end
+	}
+	return days, nil
+}
+
 // endOf finds the end of a day's attempts.
-func (s attempts) endOf(ctx context.Context, day time.Time) (*tailDay, error) {
+func endOf(ctx context.Context, tx pgx.Tx, day time.Time) (*tailDay, error) {
 	d := &tailDay{seen: make(map[TID]struct{})}
-	err := s.read(ctx, "find the newest attempt", func(ctx context.Context, tx pgx.Tx) error {
-		clear(d.seen)
-		var pages int64
-		if err := tx.QueryRow(ctx, pagesSQL, pgx.NamedArgs{"name": "tailpost.attempt_" + day.Format(dayForm)}).Scan(&pages); err != nil {
-			return err
-		}
-		args := pgx.NamedArgs{"day": day, "from": TID{Block: uint32(max(pages-tailPages, 0))}.String()}
+	var pages int64
+	if err := tx.QueryRow(ctx, pagesSQL, pgx.NamedArgs{"name": "tailpost.attempt_" + day.Format(dayForm)}).Scan(&pages); err != nil {
+		return nil, err
+	}
+	// Postgres extends a table by more pages than it fills, and a transaction that was rolled back
+	// leaves pages of rows that nobody sees.
+	for back := int64(tailPages); ; back *= 8 {
+		from := max(pages-back, 0)
 		var last pgtype.TID
+		args := pgx.NamedArgs{"day": day, "from": TID{Block: uint32(from)}.String()}
 		if err := tx.QueryRow(ctx, tailEndSQL, args).Scan(&last); err != nil {
-			return err
+			return nil, err
 		}
-		d.last = TID{Block: last.BlockNumber, Offset: last.OffsetNumber}
-		places, err := many(ctx, tx, tailPlacesSQL, args, scanTID)
-		for _, at := range places {
-			d.seen[at] = struct{}{}
+		if d.last = (TID{Block: last.BlockNumber, Offset: last.OffsetNumber}); d.last != (TID{}) || from == 0 {
+			break
 		}
-		return err
-	})
+	}
+	places, err := many(ctx, tx, tailPlacesSQL, pgx.NamedArgs{"day": day, "from": d.from().String()}, scanTID)
+	for _, at := range places {
+		d.seen[at] = struct{}{}
+	}
 	return d, err
+}
+
+// from is where the pages begin that are looked at again.
+func (d *tailDay) from() TID {
+	if d.last.Block <= tailPages {
+		return TID{}
+	}
+	return TID{Block: d.last.Block - tailPages}
 }
 
 // String writes the place as Postgres does.
@@ -159,10 +182,10 @@ func (t *Tail) Next(ctx context.Context, now time.Time) ([]outbox.Attempt, error
 		}
 	}
 	// What was seen is noted once all of it is read: an error leaves the Tail where it was.
-	places := make(map[*tailDay][]TID, len(days))
+	looks := make(map[*tailDay]tailLook, len(days))
 	err := t.db.read(ctx, "follow the attempts", func(ctx context.Context, tx pgx.Tx) error {
 		found = nil
-		clear(places)
+		clear(looks)
 		ids, err := t.endpoints(ctx, tx)
 		if err != nil {
 			return err
@@ -172,20 +195,20 @@ func (t *Tail) Next(ctx context.Context, now time.Time) ([]outbox.Attempt, error
 			if t.days[name] == nil {
 				t.days[name] = &tailDay{seen: make(map[TID]struct{})}
 			}
-			some, at, err := t.days[name].next(ctx, tx, day)
+			look, err := t.days[name].next(ctx, tx, day)
 			if err != nil {
 				return err
 			}
-			places[t.days[name]] = at
-			found = append(found, slices.DeleteFunc(some, func(a outbox.Attempt) bool { return !t.chooses(&a, ids) })...)
+			looks[t.days[name]] = look
+			found = append(found, slices.DeleteFunc(look.found, func(a outbox.Attempt) bool { return !t.chooses(&a, ids) })...)
 		}
 		return nil
 	})
 	if err != nil {
 		return nil, err
 	}
-	for d, at := range places {
-		d.passed(at)
+	for d, look := range looks {
+		d.passed(&look)
 	}
 	// Postgres puts a row where there is room, which need not be behind the last one.
 	slices.SortStableFunc(found, func(a, b outbox.Attempt) int { return a.AttemptedAt.Compare(b.AttemptedAt) })
@@ -211,7 +234,8 @@ func (t *Tail) chooses(a *outbox.Attempt, ids map[string]bool) bool {
 	return (q.Tenant == "" || ids[a.EndpointID]) && (q.EndpointID == "" || a.EndpointID == q.EndpointID) &&
 		(q.EventID == "" || a.EventID == q.EventID) && (q.EventType == "" || a.EventType == q.EventType) &&
 		(q.EventTenant == "" || a.Tenant == q.EventTenant) && (q.Outcome == "" || string(a.Outcome) == q.Outcome) &&
-		(q.StatusClass == 0 || a.StatusCode/100 == q.StatusClass) && hasTerms(a, q.Search)
+		(q.StatusClass == 0 || a.StatusCode/100 == q.StatusClass) && hasTerms(a, q.Search) &&
+		!a.AttemptedAt.Before(q.Since) && (q.Until.IsZero() || a.AttemptedAt.Before(q.Until))
 }
 
 // hasTerms reports whether an attempt is found by all terms.
@@ -224,36 +248,42 @@ func hasTerms(a *outbox.Attempt, terms []Term) bool {
 	return true
 }
 
-// next reads what was added to a day, and where everything is that it looked at.
-func (d *tailDay) next(ctx context.Context, tx pgx.Tx, day time.Time) (found []outbox.Attempt, places []TID, err error) {
-	from := TID{}
-	if d.last.Block > tailPages {
-		from.Block = d.last.Block - tailPages
-	}
-	args := pgx.NamedArgs{"day": day, "from": from.String(), "limit": tailRows + len(d.seen)}
-	places, err = many(ctx, tx, tailPlacesSQL+"\nLIMIT @limit", args, scanTID)
+// tailLook is what a look at a day found.
+type tailLook struct {
+	found  []outbox.Attempt // that were added
+	places []TID            // of everything that it looked at
+	whole  bool             // it came to the end
+}
+
+// next reads what was added to a day.
+func (d *tailDay) next(ctx context.Context, tx pgx.Tx, day time.Time) (look tailLook, err error) {
+	limit := tailRows + len(d.seen)
+	args := pgx.NamedArgs{"day": day, "from": d.from().String(), "limit": limit}
+	look.places, err = many(ctx, tx, tailPlacesSQL+"\nLIMIT @limit", args, scanTID)
 	if err != nil {
-		return nil, nil, err
+		return look, err
 	}
+	look.whole = len(look.places) < limit
 	var added []string
-	for _, at := range places {
+	for _, at := range look.places {
 		if _, seen := d.seen[at]; !seen && at.after(d.floor) {
 			added = append(added, at.String())
 		}
 	}
 	if len(added) > 0 {
 		args["places"] = added
-		if found, err = many(ctx, tx, tailSQL, args, scanAttempt); err != nil {
-			return nil, nil, err
-		}
+		look.found, err = many(ctx, tx, tailSQL, args, scanAttempt)
 	}
-	return found, places, nil
+	return look, err
 }
 
-// passed notes that what is at these places was read.
-func (d *tailDay) passed(places []TID) {
-	d.floor = TID{}
-	for _, at := range places {
+// passed notes that what a look found was read. The floor stays until all below it was seen, of
+// which one look may see a part.
+func (d *tailDay) passed(look *tailLook) {
+	if floor := d.floor; look.whole || slices.ContainsFunc(look.places, func(at TID) bool { return at.after(floor) }) {
+		d.floor = TID{}
+	}
+	for _, at := range look.places {
 		d.seen[at] = struct{}{}
 		if at.after(d.last) {
 			d.last = at

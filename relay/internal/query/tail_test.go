@@ -88,3 +88,50 @@ func TestTail_showsEachAttemptOnce(t *testing.T) {
 	require.NoError(t, err)
 	require.Empty(t, found)
 }
+
+// What is there when a tail begins is not sent, however many pages it fills: those that are looked
+// at again are those that were read.
+func TestTail_beginsBehindWhatIsThere(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	b.fill(t, "old", 2500) // more pages than are looked at again
+	tail, err := b.store.Tail(t.Context(), query.AttemptQuery{}, nil, b.now)
+	require.NoError(t, err)
+	found, err := tail.Next(t.Context(), b.now)
+	require.NoError(t, err)
+	require.Empty(t, found)
+
+	// So it is where a page ended, and what is recorded after the page comes once.
+	page, err := b.store.Attempts(t.Context(), query.AttemptQuery{Limit: 10, Follow: b.now})
+	require.NoError(t, err)
+	require.Len(t, page.Attempts, 10)
+	b.fill(t, "between", 20)
+	tail, err = b.store.Tail(t.Context(), query.AttemptQuery{}, page.Tail, b.now)
+	require.NoError(t, err)
+	seen := make(map[string]int)
+	for range 8 { // more than one look passes what was there
+		found, err = tail.Next(t.Context(), b.now)
+		require.NoError(t, err)
+		for _, id := range eventIDs(found) {
+			seen[id]++
+		}
+	}
+	require.Len(t, seen, 20)
+	for id, times := range seen {
+		require.Regexp(t, "^between", id)
+		require.Equal(t, 1, times, id)
+	}
+}
+
+// fill records as many attempts as stand on many pages.
+func (b *bundle) fill(t *testing.T, name string, n int) {
+	t.Helper()
+	attempts := make([]outbox.Attempt, n)
+	for i := range attempts {
+		attempts[i] = outbox.Attempt{
+			EventID: fmt.Sprintf("%s-%d", name, i), EventType: "order.created", EndpointID: "ep_a", Number: 1, Outcome: outbox.Delivered,
+			StatusCode: 200, AttemptedAt: b.now,
+		}
+	}
+	b.insert(t.Context(), t, attempts)
+}

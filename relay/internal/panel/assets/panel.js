@@ -158,7 +158,7 @@
   if (tail && window.EventSource) {
     const state = $("[data-tail-state]"), pause = $("[data-pause]");
     const most = 200;
-    let paused = false, source, held = [];
+    let paused = false, source, held = [], seen = "", cut = "full" in tail.dataset;
     const put = (html) => {
       const made = document.createElement("template");
       made.innerHTML = html; // rendered, and escaped, by the server
@@ -166,11 +166,14 @@
       if (!fresh || (fresh.id && document.getElementById(fresh.id))) return;
       const empty = $("#log-empty");
       if (empty) { empty.hidden = true; $("#log-table").hidden = false; }
+      // Newest first, whenever it arrives: a slow attempt is recorded after one that began later.
+      const next = [...tail.children].find((r) => r.dataset.at <= fresh.dataset.at) || null;
+      if (!next && cut && tail.children.length) return; // it belongs to an older page
       fresh.classList.add("new");
       localize(fresh);
-      tail.prepend(fresh);
-      if (row >= 0) row++;
-      while (tail.children.length > most) tail.lastElementChild.remove();
+      tail.insertBefore(fresh, next);
+      if (row >= 0 && rows().indexOf(fresh) <= row) row++;
+      while (tail.children.length > most) { tail.lastElementChild.remove(); cut = true; }
     };
     // A stream that is refused may be one of a session that is over: the page leads to another one.
     const over = async () => {
@@ -178,7 +181,7 @@
       if (answer.redirected || answer.status === 401) location.reload();
     };
     const show = (text, off) => { state.textContent = text; state.classList.toggle("paused", off); };
-    // What was recorded between the page and the stream.
+    // What a transaction brought to light behind the place where the stream began.
     const catchUp = async () => {
       const answer = await fetch(location.href, { headers: { "X-Refresh": "1" } });
       if (!answer.ok || answer.redirected) return;
@@ -186,7 +189,10 @@
       $$("[data-tail] > tr", page).reverse().forEach((r) => put(r.outerHTML));
     };
     const listen = () => {
-      source = new EventSource(tail.dataset.tail);
+      const from = new URL(tail.dataset.tail, location.href);
+      if (seen) from.searchParams.set("after", seen);
+      source = new EventSource(from);
+      source.addEventListener("seen", (event) => { seen = event.lastEventId; });
       source.onopen = () => { if (!paused) { show("Live", false); catchUp().catch(() => {}); } };
       source.onerror = () => {
         if (!paused) show("Connecting…", true);
