@@ -119,4 +119,13 @@ var scanSweepMutants = []mutant{
 		pkg:     "./relay/internal/ledger",
 		run:     "^TestMissingEventsAreThoseOfTheRange$",
 	},
+	{
+		name:    "scan-sweep-horizon-is-not-looked-at",
+		file:    "relay/internal/scan/sweep.go",
+		old:     "\t\treturn youngerSQL\n",
+		new:     "\t\treturn youngerSQL[:0]\n",
+		promise: "An audit looks at what was written since the last one.",
+		pkg:     "./relay/internal/scan",
+		run:     "^TestRows_areThoseWrittenSinceAHorizon$",
+	},
 }

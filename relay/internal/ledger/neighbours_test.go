@@ -426,6 +426,11 @@ func TestWhatIsRead_isNothingElse(t *testing.T) {
 	}
 	require.Equal(t, map[string]string{"erp": "ours", "crm": "theirs", "shop": "many", "b2b": "again"}, first)
 
+	routed, err := l.Routed(ctx)
+	require.NoError(t, err)
+	require.Equal(t, []string{"crm", "declared", "erp"}, slices.Sorted(maps.Keys(routed)))
+	require.Equal(t, []bool{false, true, false}, []bool{routed["crm"].Config, routed["declared"].Config, routed["erp"].Config})
+
 	require.NoError(t, l.Mirrorable(ctx, endpoints("declared", "new")))
 	err = l.Mirrorable(ctx, endpoints("declared", "crm"))
 	require.ErrorContains(t, err, `"crm" exists already`)

@@ -188,16 +188,64 @@ CREATE INDEX ON a.p2 (at);`)
 	}
 }
 
-// Events are read where they are, without a look at the rest of the table.
-func TestEvents_readNoOtherRows(t *testing.T) {
-	t.Parallel()
+// migrated returns a connection to a database with an outbox table of n rows and the relay's own
+// tables.
+func migrated(t *testing.T, n int) *pgx.Conn {
+	t.Helper()
 	conn := pgtest.NewDB(t).Conn(t)
 	_, err := schema.Migrate(t.Context(), conn, schema.MigrateOptions{})
 	require.NoError(t, err)
-	_, err = conn.Exec(t.Context(), "CREATE TABLE public.events (id bigint PRIMARY KEY, type text, payload json); "+
-		"INSERT INTO public.events SELECT i, 'a', '{}' FROM generate_series(1, 3000) AS i; ANALYZE public.events")
+	_, err = conn.Exec(t.Context(), "CREATE TABLE public.events (id bigint PRIMARY KEY, type text, payload json)")
 	require.NoError(t, err)
-	s, err := New(t.Context(), direct{conn}, outbox.Mapping{Table: "public.events", ID: "id", Type: "type", Payload: "payload"}, Scope{})
+	_, err = conn.Exec(t.Context(), "INSERT INTO public.events SELECT i, 'a', '{}' FROM generate_series(1, $1::int) AS i", n)
+	require.NoError(t, err)
+	return conn
+}
+
+var events = outbox.Mapping{Table: "public.events", ID: "id", Type: "type", Payload: "payload"}
+
+// What was written before a horizon is left out, and what has changed since is not.
+func TestRows_areThoseWrittenSinceAHorizon(t *testing.T) {
+	t.Parallel()
+	conn := migrated(t, 3)
+	exec := func(sql string) {
+		_, err := conn.Exec(t.Context(), sql)
+		require.NoError(t, err)
+	}
+	var h Horizon
+	// Whoever writes somewhere on the server holds the present horizon back.
+	const sql = `
+SELECT pg_snapshot_xmin(pg_current_snapshot())::text::bigint, now(),
+       (SELECT bool_and(age(o.xmin) > age(pg_snapshot_xmin(pg_current_snapshot())::xid)) FROM public.events AS o)`
+	require.Eventually(t, func() (passed bool) {
+		require.NoError(t, conn.QueryRow(t.Context(), sql).Scan(&h.XID, &h.At, &passed))
+		return passed
+	}, time.Minute, 10*time.Millisecond)
+	exec("INSERT INTO public.events VALUES (4, 'a', '{}')")
+	exec("UPDATE public.events SET type = 'b' WHERE id = 2")
+	rows := func(h Horizon) (ids []string) {
+		s, err := New(t.Context(), direct{conn}, events, Scope{Horizon: h})
+		require.NoError(t, err)
+		found, err := s.Rows(t.Context(), 0, 10)
+		require.NoError(t, err)
+		for i := range found {
+			ids = append(ids, found[i].ID)
+		}
+		return ids
+	}
+	require.ElementsMatch(t, []string{"2", "4"}, rows(h))
+	require.ElementsMatch(t, []string{"1", "2", "3", "4"}, rows(Horizon{}), "nothing is known")
+	h.XID -= 2_100_000_000
+	require.ElementsMatch(t, []string{"1", "2", "3", "4"}, rows(h), "too long ago to tell")
+}
+
+// Events are read where they are, without a look at the rest of the table.
+func TestEvents_readNoOtherRows(t *testing.T) {
+	t.Parallel()
+	conn := migrated(t, 3000)
+	_, err := conn.Exec(t.Context(), "ANALYZE public.events")
+	require.NoError(t, err)
+	s, err := New(t.Context(), direct{conn}, events, Scope{})
 	require.NoError(t, err)
 	rows, err := s.Rows(t.Context(), 1, 1)
 	require.NoError(t, err)
