@@ -415,6 +415,9 @@ func TestWhatIsRead_isNothingElse(t *testing.T) {
 	var events []string
 	for _, r := range again {
 		events = append(events, r.EventID)
+		if r.EventID == "waits" {
+			require.Equal(t, ledger.Rejected{EventID: "waits", CommitLSN: 0x20}, r)
+		}
 	}
 	require.ElementsMatch(t, order, events, "what stands for everyone and is not given up")
 

@@ -119,6 +119,8 @@ func TestRows_findAttemptsThatAnotherClockPutsBeforeTheEvent(t *testing.T) {
 	b.exec(t, "SELECT tailpost.ensure_attempt_partitions('2026-03-13', 1)")
 	horizon, err := b.ledger.Horizon(t.Context())
 	require.NoError(t, err)
+	require.Positive(t, horizon.XID)
+	require.WithinDuration(t, time.Now(), horizon.At, time.Hour)
 	m := b.outboxOf(t, "text", "e1")
 	b.attempted(t, "e1", 1, "stream", outbox.Delivered, -12*3600)
 	for _, horizon.At = range []time.Time{noon, noon.Add(time.Hour)} { // the earlier of horizon and event counts
