@@ -209,3 +209,29 @@ func TestWhatRefreshesItselfDisturbsNobody(t *testing.T) {
 	b.keys(kb.Escape)
 	b.until("!document.querySelector('#tiles').firstElementChild.marked")
 }
+
+// TestAChangeOfTheFormWithdrawsTheCount, and what is too large is said before it is sent, where it
+// is still there.
+func TestAChangeOfTheFormWithdrawsTheCount(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, keyedHCL)
+	a := w.endpoint("A", "/a", nil)
+	w.insert("order.created", "", `{}`)
+	w.attempts(a, 1)
+	b := newTab(t, w.url, tabOptions{})
+	b.login()
+	b.open("/panel/replays/new?endpoint=" + a)
+	b.click("button[value=count]")
+	b.until("document.querySelector('[data-count] strong') && document.querySelector('button[value=begin]')")
+	b.fill("#types", "order.*")
+	b.until("!document.querySelector('[data-count]') && !document.querySelector('button[value=begin]')")
+	b.click("button[value=count]")
+	b.click("button[value=begin]")
+	b.sees("The replay has begun.")
+
+	b.open("/panel/endpoints/" + a + "/test")
+	eval[string](b, "document.querySelector('#data').value = '{\"a\": \"' + 'x'.repeat(600000) + '\"}', ''")
+	b.click("form[method=post]:not([data-theme-form]) button.primary")
+	b.sees("KiB, and may be 512 KiB. Nothing was sent: make it shorter.")
+	require.Greater(t, eval[int](b, "document.querySelector('#data').value.length"), 600_000)
+}

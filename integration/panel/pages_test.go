@@ -184,7 +184,7 @@ func TestCopiedRequestSignsAnew(t *testing.T) {
 	endpoints := map[string]struct{ id, secret string }{}
 	for _, scheme := range []string{"standard", "stripe", "github"} {
 		made := w.call(http.MethodPost, "/v1/endpoints", map[string]any{
-			"url": w.receiver.URL("/" + scheme), "method": http.MethodPut, "signature": scheme, "http": "1.1",
+			"url": w.receiver.URL("/"+scheme) + "?token=s3cr[e]t&list={1,2}", "method": http.MethodPut, "signature": scheme, "http": "1.1",
 		})
 		id, _ := made["id"].(string)
 		secret, _ := made["secret"].(string)
@@ -213,6 +213,20 @@ func TestCopiedRequestSignsAnew(t *testing.T) {
 		}
 		require.Contains(t, page.body, "<strong>PUT</strong>")
 		require.NotContains(t, page.body, "not what was sent")
+		require.Contains(t, script, "/"+scheme+"?token=s3cr[e]t&list={1,2}'", "the whole URL, which the endpoint's page shows, too")
+
+		// What the attempt was sent to is not on record any more: the command says so, and still runs.
+		w.call(http.MethodPatch, "/v1/endpoints/"+e.id, map[string]any{"url": w.receiver.URL("/other") + "?token=another"})
+		page = visitor.get((&shop{world: w}).attempt(event, e.id))
+		script = textOf(t, page.body, "copy-request")
+		require.Contains(t, script, "/"+scheme+"?REDACTED'")
+		require.NotContains(t, script, "another")
+		require.Contains(t, page.body, "Put what is secret of the URL in the place of REDACTED")
+		cmd = exec.CommandContext(t.Context(), "sh", "-c", script)
+		cmd.Env = []string{"SECRET=" + e.secret, "PATH=/usr/local/bin:/usr/bin:/bin"}
+		out, err = cmd.CombinedOutput()
+		require.NoError(t, err, "%s", out)
+		w.receiver.Await(t, "/"+scheme, 3)
 	}
 }
 

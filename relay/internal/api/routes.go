@@ -328,7 +328,7 @@ func plainRoutes(s *Server) {
 func (r *route) operation() huma.Operation {
 	op := huma.Operation{
 		OperationID: r.id, Method: r.method, Path: r.path, Tags: []string{r.tag}, Summary: r.summary, Description: r.detail,
-		DefaultStatus: r.status, MaxBodyBytes: maxBody, Metadata: map[string]any{scopeOf: r.scope},
+		DefaultStatus: r.status, MaxBodyBytes: MaxBody, Metadata: map[string]any{scopeOf: r.scope},
 		Errors: append([]int{http.StatusServiceUnavailable}, r.errors...),
 	}
 	if len(r.answers) > 0 {

@@ -29,8 +29,10 @@ const (
 	writeTimeout  = 150 * time.Second // a bulk change may take 120
 	idleTimeout   = 60 * time.Second
 	maxHeader     = 16 << 10
-	maxBody       = 512 << 10
 )
+
+// MaxBody is how large the body of a request may be, in bytes.
+const MaxBody = 512 << 10
 
 // Status is the state of this process's relay.
 type Status struct {
@@ -118,7 +120,7 @@ func (s *Server) ServeHTTP(rw http.ResponseWriter, r *http.Request) {
 	h.Set("Cache-Control", "no-store")
 	h.Set("X-Content-Type-Options", "nosniff")
 	h.Set("Referrer-Policy", "no-referrer")
-	r.Body = http.MaxBytesReader(w, r.Body, maxBody)
+	r.Body = http.MaxBytesReader(w, r.Body, MaxBody)
 	handler, pattern := s.mux.Handler(r)
 	if pattern != "" {
 		s.mux.ServeHTTP(w, r)

@@ -109,9 +109,6 @@ const linkBytes = 4000
 
 // confirmDeliveries leads to the page that asks, so that a browser can go back to it.
 func confirmDeliveries(v *visit) error {
-	if err := v.r.ParseForm(); err != nil {
-		return refuse(http.StatusBadRequest, "The form could not be read.")
-	}
 	form := v.r.PostForm
 	if _, err := readAct(form.Get, "resend", "discard"); err != nil {
 		return err
@@ -213,9 +210,6 @@ func countAll(v *visit, body *bulkPage) error {
 }
 
 func actOnDeliveries(v *visit) error {
-	if err := v.r.ParseForm(); err != nil {
-		return refuse(http.StatusBadRequest, "The form could not be read.")
-	}
 	form := v.r.PostForm
 	act, err := readAct(form.Get, "resend", "discard")
 	if err != nil {

@@ -33,7 +33,7 @@ func problemTitle(status int) string {
 	title, ok := map[int]string{
 		http.StatusBadRequest: "That could not be read", http.StatusForbidden: "That is not allowed", http.StatusNotFound: "Nothing is here",
 		http.StatusConflict: "That does not fit what is there", http.StatusPreconditionFailed: "Somebody was quicker", http.StatusUnprocessableEntity: "Something is to be corrected",
-		http.StatusTooManyRequests: "Too much at once", http.StatusServiceUnavailable: "Not now",
+		http.StatusRequestEntityTooLarge: "That is too large", http.StatusTooManyRequests: "Too much at once", http.StatusServiceUnavailable: "Not now",
 	}[status]
 	if !ok {
 		return "Something went wrong"

@@ -6,6 +6,8 @@ import (
 	"strings"
 	"time"
 
+	"github.com/tailpost/tailpost/config"
+	"github.com/tailpost/tailpost/config/diag"
 	"github.com/tailpost/tailpost/relay/internal/api"
 )
 
@@ -59,6 +61,18 @@ func bodyOf(body *attemptPage, ev *api.Event, payload string) (sent string, exac
 	return payload, false
 }
 
+// hidden stands in a URL for what no page shows of it: a word that every shell and curl take.
+const hidden = "REDACTED"
+
+// addressOfAttempt is the URL that an attempt was sent to, whole where it is still the endpoint's,
+// whose page shows it; and whether it is whole.
+func addressOfAttempt(body *attemptPage) (url string, whole bool) {
+	if config.ShownURL(body.Endpoint.URL) == body.URL && !strings.Contains(body.Endpoint.URL, diag.Redacted) {
+		return body.Endpoint.URL, true
+	}
+	return strings.ReplaceAll(body.URL, diag.Redacted, hidden), !strings.Contains(body.URL, diag.Redacted)
+}
+
 // repeat is the request as a command that signs anew. The secret stays where the command runs.
 func repeat(body *attemptPage, ev *api.Event, payload string) []copied {
 	e := body.Endpoint
@@ -77,15 +91,19 @@ func repeat(body *attemptPage, ev *api.Event, payload string) []copied {
 	if e.Auth != nil {
 		hint += " The receiver wants to be shown who sends, too: add the Authorization header."
 	}
-	options := ""
+	address, whole := addressOfAttempt(body)
+	if !whole {
+		hint += " Put what is secret of the URL in the place of " + hidden + ": it is not on record."
+	}
+	options := " -g"                 // brackets and braces of the URL are no patterns
 	if e.Method != http.MethodPost { // which is what a body makes of a request
-		options = " -X " + e.Method
+		options += " -X " + e.Method
 	}
 	if e.HTTP != "" {
 		options += " --http" + e.HTTP
 	}
 	script := "id=" + quoteShell(body.EventID) + "\nnow=$(date +%s)\nbody=" + quoteShell(sent) + "\n" + s.command + `
-curl -sS -i` + options + ` ` + quoteShell(body.URL) + ` \
+curl -sS -i` + options + ` ` + quoteShell(address) + ` \
   -H 'Content-Type: ` + s.contentType + `' -H "webhook-id: $id" -H "webhook-timestamp: $now" \
   -H "` + s.header + `" --data-binary "$body"`
 	return []copied{{ID: "copy-request", Name: "The request as curl, with a fresh signature", Text: script, Hint: hint}}

@@ -47,9 +47,6 @@ func showKeys(v *visit, status int, body *keysPage) error {
 }
 
 func createKey(v *visit) error {
-	if err := v.r.ParseForm(); err != nil {
-		return refuse(http.StatusBadRequest, "The form could not be read.")
-	}
 	form := v.r.Form
 	asked := map[string]any{"name": strings.TrimSpace(form.Get("name")), "scopes": form["scope"]}
 	if tenant := strings.TrimSpace(form.Get("tenant")); tenant != "" {

@@ -143,69 +143,6 @@ func cancelResend(v *visit) error {
 	return nil
 }
 
-// replayForm asks for a replay: first it is counted, then begun.
-type replayForm struct {
-	Endpoint, Types, Since, Until string
-	Endpoints                     names
-	Counted                       *api.Replay
-	Problem                       *api.Problem
-	Nonce                         string
-}
-
-func newReplay(v *visit) error {
-	q := v.r.URL.Query()
-	form := &replayForm{Endpoint: q.Get("endpoint"), Types: q.Get("types"), Since: q.Get("since"), Until: q.Get("until"), Nonce: newToken()}
-	return showReplayForm(v, http.StatusOK, form)
-}
-
-func showReplayForm(v *visit, status int, form *replayForm) (err error) {
-	if form.Endpoints, err = readNames(v); err != nil {
-		return err
-	}
-	v.show(status, "replay-form", "Replay what was missed", "replays", form)
-	return nil
-}
-
-func createReplay(v *visit) error {
-	of := v.r.PostFormValue
-	form := &replayForm{Endpoint: of("endpoint"), Types: of("types"), Since: of("since"), Until: of("until"), Nonce: of("nonce")}
-	asked := map[string]any{"endpoint_id": form.Endpoint}
-	if types := words(form.Types); len(types) > 0 {
-		asked["event_types"] = types
-	}
-	for name, text := range map[string]string{"since": form.Since, "until": form.Until} {
-		at := sinceOf(v, text)
-		if text != "" && at == "" {
-			form.Problem = refuse(http.StatusUnprocessableEntity, writeTime)
-			return showReplayForm(v, http.StatusUnprocessableEntity, form)
-		}
-		if at != "" {
-			asked[name] = at
-		}
-	}
-	count := of("act") != "begin"
-	asked["dry_run"] = count
-	var made api.Replay
-	in := api.Request{Method: http.MethodPost, Path: "/v1/replays", Body: asked}
-	if !count {
-		in.Header = onceHeader(v)
-	}
-	err := v.do(in, &made)
-	if p := problemOf(err); p != nil && p.Status < http.StatusInternalServerError {
-		form.Problem = p
-		return showReplayForm(v, p.Status, form)
-	}
-	if err != nil {
-		return err
-	}
-	if count {
-		form.Counted = &made
-		return showReplayForm(v, http.StatusOK, form)
-	}
-	v.see("replays/"+url.PathEscape(made.ID), "replaying")
-	return nil
-}
-
 // words splits what a person wrote into a box: by spaces, commas or lines.
 func words(text string) []string {
 	return strings.FieldsFunc(text, func(r rune) bool { return r == ' ' || r == ',' || r == '\n' || r == '\r' || r == '\t' })

@@ -199,9 +199,6 @@ func showLinks(v *visit, status int, body *linksPage, chosen []string) error {
 }
 
 func createPortalLink(v *visit) error {
-	if err := v.r.ParseForm(); err != nil {
-		return refuse(http.StatusBadRequest, "The form could not be read.")
-	}
 	form := v.r.Form
 	body := &linksPage{Tenant: form.Get("tenant"), Life: form.Get("life")}
 	asked := map[string]any{"capabilities": append([]string{api.CapabilityView}, form["capability"]...), "expires_in": body.Life}

@@ -216,10 +216,26 @@ func (v *visit) csrf() string {
 	return base64.RawURLEncoding.EncodeToString(mac.Sum(nil))
 }
 
+// readForm reads the visitor's form, before anybody takes a field of it for missing.
+func (v *visit) readForm() error {
+	err := v.r.ParseForm()
+	if large, ok := errors.AsType[*http.MaxBytesError](err); ok {
+		return refuse(http.StatusRequestEntityTooLarge, "This form is larger than the "+byteSize(large.Limit)+
+			" that one may have. Nothing was changed: go back, where your browser still has what you wrote, and make it shorter.")
+	}
+	if err != nil {
+		return refuse(http.StatusBadRequest, "The form could not be read. Nothing was changed.")
+	}
+	return nil
+}
+
 // genuine refuses a form that no page of ours sent.
 func (v *visit) genuine() error {
 	if v.panel.origins.Check(v.r) != nil {
 		return refuse(http.StatusForbidden, "This request came from another site. Nothing was changed.")
+	}
+	if err := v.readForm(); err != nil {
+		return err
 	}
 	sent := v.r.Header.Get("X-CSRF-Token")
 	if sent == "" {
@@ -291,10 +307,15 @@ func (v *visit) showLogin(status int, form loginForm) {
 func (s *site) doLogin(w http.ResponseWriter, r *http.Request) {
 	v := s.visit(w, r)
 	v.readCookie(loginCookie)
+	err := v.genuine()
 	form := loginForm{Next: next(r.PostFormValue("next"))}
-	if err := v.genuine(); err != nil {
+	if err != nil {
 		form.Problem = "This page was open for too long, or cookies are off. Try again."
-		v.showLogin(http.StatusForbidden, form)
+		status := http.StatusForbidden
+		if p := problemOf(err); p != nil && p.Status == http.StatusRequestEntityTooLarge {
+			form.Problem, status = p.Detail, p.Status
+		}
+		v.showLogin(status, form)
 		return
 	}
 	session, err := s.panel.api.Login(r.Context(), v.from(), strings.TrimSpace(r.PostFormValue("key")))

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/tailpost/tailpost/config"
+	"github.com/tailpost/tailpost/relay/internal/api"
 )
 
 // frame is the data of every page.
@@ -82,8 +83,8 @@ func templateFuncs(s *site) template.FuncMap {
 		"path": func(segments ...string) string {
 			return s.root + under(segments...)
 		},
-		"under": under,
-		"href":  func(page string, pairs ...any) string { return href(s.root, page, pairs...) }, "reason": reasonInWords, "bars": bars, "spark": sparkline, "meter": meter,
+		"under": under, "mostBytes": func() int { return api.MaxBody },
+		"href": func(page string, pairs ...any) string { return href(s.root, page, pairs...) }, "reason": reasonInWords, "bars": bars, "spark": sparkline, "meter": meter,
 		"list": func(values ...any) []any { return values }, "add": func(a, b int64) int64 { return a + b }, "inc": func(n int) int { return n + 1 },
 		"rest": func(list []string, shown int) int { return len(list) - shown }, "deref": func(n *int64) int64 { return *n },
 		"sum": func(points []point) (n int64) {

@@ -53,6 +53,18 @@
       setTimeout(() => $$("input, select", form).forEach((i) => { i.disabled = false; }));
       return;
     }
+    const size = new URLSearchParams(new FormData(form)).toString().length, most = Number(document.documentElement.dataset.most);
+    if (size > most) { // the server would refuse it, and what was typed would be gone
+      event.preventDefault();
+      const note = $("[data-large]", form) || document.createElement("div");
+      note.className = "note bad";
+      note.dataset.large = "";
+      note.setAttribute("role", "alert");
+      note.textContent = `This form is ${Math.ceil(size / 1024)} KiB, and may be ${most / 1024} KiB. Nothing was sent: make it shorter.`;
+      form.prepend(note);
+      note.scrollIntoView({ block: "nearest" });
+      return;
+    }
     if (form.dataset.sent) { event.preventDefault(); return; }
     form.dataset.sent = "1";
     $$("button", form).forEach((b) => b.setAttribute("aria-busy", "true"));
@@ -286,6 +298,12 @@
       timer = setTimeout(check, 250);
     });
   });
+
+  // What was counted is what the form said then: a change takes the count and the button that follows it away.
+  $$("form[data-counted]").forEach((form) => form.addEventListener("input", () => {
+    $$("[data-count]", form).forEach((part) => part.remove());
+    $('button[value="count"]', form).classList.add("primary");
+  }));
 
   // A type of the catalogue is added with a click.
   document.addEventListener("click", (event) => {
