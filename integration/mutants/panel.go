@@ -318,8 +318,8 @@ var panelMutants = []mutant{
 	},
 	{
 		name: "panel-takes-the-name-of-two", file: "relay/internal/panel/endpoints.go",
-		old:     `			return text, nil`,
-		new:     `			return id, nil`,
+		old:     `	case len(named) == 1:`,
+		new:     `	case len(named) > 0:`,
 		promise: "A name that two endpoints have stands for neither.",
 		pkg:     "./integration/panel", run: "TestAFilterTakesTheNameOfAnEndpoint",
 	},
@@ -385,5 +385,19 @@ var panelMutants = []mutant{
 		new:     `	live := true`,
 		promise: "A log that ends at a time is not live.",
 		pkg:     "./integration/panel", run: "TestALiveLogIsInOrderAndWithinItsFilter",
+	},
+	{
+		name: "panel-twins-look-alike", file: "relay/internal/panel/endpoints.go",
+		old:     `	known.tellApart()`,
+		new:     ``,
+		promise: "Where several endpoints have a name, pages say which is which.",
+		pkg:     "./integration/panel", run: "TestAFilterTakesTheNameOfAnEndpoint",
+	},
+	{
+		name: "panel-finds-no-name", file: "relay/internal/panel/attempt.go",
+		old:     `		if len(named) == 1 {`,
+		new:     `		if len(named) > shownNamed {`,
+		promise: "The find box leads to the endpoint of a name.",
+		pkg:     "./integration/panel", run: "TestAFilterTakesTheNameOfAnEndpoint",
 	},
 }

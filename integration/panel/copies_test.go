@@ -128,12 +128,34 @@ func TestAFilterTakesTheNameOfAnEndpoint(t *testing.T) {
 	kit.Eventually(t, kit.Patience, func() error { return w.parked(id) })
 	v := loggedIn(t, w, adminKey)
 	for _, page := range []string{"log", "undelivered"} {
-		for text, rows := range map[string]int{"ERP+sync": 1, "erp+SYNC": 1, erp: 1, "Twin": 0, "nobody": 0} {
+		for text, rows := range map[string]int{"ERP+sync": 1, "erp+SYNC": 1, erp: 1, "nobody": 0} {
 			got := v.get("/panel/" + page + "?endpoint=" + text)
 			require.Equal(t, rows, listed(t, got.body), "%s of %s", page, text)
 		}
 		require.Contains(t, v.get("/panel/"+page+"?endpoint=ERP+sync").body, `name="endpoint" value="`+erp+`"`)
 	}
+
+	// A name that two have is neither's, and the page says whose it is.
+	w.endpoint("billing", "/good", map[string]any{"tenant": "acme"})
+	for _, page := range []string{"log", "undelivered"} {
+		got := v.get("/panel/" + page + "?endpoint=twin")
+		require.Equal(t, http.StatusUnprocessableEntity, got.status, page)
+		for _, twin := range twins {
+			require.Contains(t, got.body, twin, page)
+		}
+		require.Equal(t, 1, listed(t, v.get("/panel/"+page+"?endpoint="+twins[0]).body), page)
+	}
+	require.Contains(t, v.get("/panel/events/"+id).body, "Twin ("+twins[0]+")")
+	require.Contains(t, v.get("/panel/log").body, "Twin ("+twins[1]+")")
+
+	// Whoever names an endpoint as another one's id takes over none of its links.
+	w.endpoint(erp, "/good", map[string]any{"tenant": "acme"})
+	for _, page := range []string{"log", "undelivered"} {
+		require.Equal(t, 1, listed(t, v.get("/panel/"+page+"?endpoint="+erp).body), page)
+	}
+
+	// The find box knows a name that one has.
+	require.Contains(t, v.get("/panel/find?q=ERP+sync").header.Get("Location"), "/panel/endpoints/"+erp)
 }
 
 // Whoever resends several is told of several.

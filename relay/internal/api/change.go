@@ -105,6 +105,10 @@ type changer[I, O any] func(context.Context, *Server, *query.Change, *principal,
 func ask[I, O any](s *Server, r route, h asker[I, O]) {
 	op := r.operation()
 	huma.Register(s.api, op, func(ctx context.Context, in *I) (*O, error) {
+		err := spellEvent(ctx, s, in)
+		if err != nil {
+			return nil, problemOf(ctx, s, err)
+		}
 		out, err := h(ctx, s, caller(ctx), in)
 		if err != nil {
 			return nil, problemOf(ctx, s, err)

@@ -51,6 +51,7 @@ func auditedRow(s *Server, row *ledger.EndpointRow) Endpoint {
 type listEndpointsInput struct {
 	Paged
 
+	Name    string `query:"name" maxLength:"200" doc:"Only those of this name, in capitals or not. Names are not unique: tenants choose their own."`
 	Status  string `query:"status" enum:"active,paused,disabled" doc:"Only those of this status."`
 	Source  string `query:"source" enum:"config,api" doc:"Only those that it declares."`
 	Tenant  string `query:"tenant" maxLength:"200" doc:"Only those of this tenant."`
@@ -84,7 +85,7 @@ func listEndpoints(ctx context.Context, s *Server, p *principal, in *listEndpoin
 		return &pageOutput[Endpoint]{Body: Page[Endpoint]{Data: []Endpoint{}}}, nil
 	}
 	rows, err := s.store.Endpoints(ctx, query.EndpointQuery{
-		Tenant: tenant, Status: in.Status, Source: in.Source, Trouble: in.Trouble, After: after, Limit: in.limit() + 1,
+		Tenant: tenant, Name: in.Name, Status: in.Status, Source: in.Source, Trouble: in.Trouble, After: after, Limit: in.limit() + 1,
 	})
 	if err != nil {
 		return nil, err

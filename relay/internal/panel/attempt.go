@@ -133,8 +133,8 @@ func showNothing(_ *visit) error {
 	return refuse(http.StatusNotFound, "There is no page at this address.")
 }
 
-// findAnything leads to what a person looks for: an endpoint or an event by its id, what the
-// configuration names to search by, or the events of a key.
+// findAnything leads to what a person looks for: an endpoint by its id or name, an event by its
+// id, what the configuration names to search by, or the events of a key.
 func findAnything(v *visit) error {
 	text := strings.TrimSpace(v.r.URL.Query().Get("q"))
 	if text == "" {
@@ -149,6 +149,16 @@ func findAnything(v *visit) error {
 			return nil
 		case p == nil || p.Status != http.StatusNotFound && p.Status != http.StatusForbidden:
 			return err
+		}
+	}
+	if v.may().ReadEndpoints {
+		named, _, err := namedEndpoints(v, text)
+		if err != nil && problemOf(err) == nil {
+			return err
+		}
+		if len(named) == 1 {
+			v.see("endpoints/"+url.PathEscape(named[0].ID), "")
+			return nil
 		}
 	}
 	if name, _ := config.SplitSearchTerm(text); name != "" || len(v.panel.config().Outbox.Search.Names()) > 0 {

@@ -21,6 +21,35 @@ func (n names) Of(id string) string {
 	return id
 }
 
+// Named is the name of an endpoint, which a list may have too.
+func (n names) Named(id, name string) string { return cmp.Or(n[id].Name, name, id) }
+
+// tellApart puts beside a name that several have what tells them apart: the tenant, or else the id.
+func (n names) tellApart() {
+	same := make(map[string][]string) // ids by name
+	for id := range n {
+		name := strings.ToLower(n[id].Name)
+		same[name] = append(same[name], id)
+	}
+	for name, ids := range same {
+		if name == "" || len(ids) == 1 {
+			continue
+		}
+		of := make(map[string]int) // how many a tenant has
+		for _, id := range ids {
+			of[n[id].Tenant]++
+		}
+		for _, id := range ids {
+			e, beside := n[id], n[id].Tenant
+			if beside == "" || of[beside] > 1 {
+				beside = id
+			}
+			e.Name += " (" + beside + ")"
+			n[id] = e
+		}
+	}
+}
+
 const namesKnown = 250
 
 // readNames reads the endpoints that lists refer to.
@@ -39,31 +68,62 @@ func readNames(v *visit) (names, error) {
 	for i := range list.Data {
 		known[list.Data[i].ID] = list.Data[i]
 	}
+	known.tellApart()
 	v.known = known
 	return known, nil
 }
 
-// endpointOf returns the id of the endpoint that a person wrote the id or the name of. Text that is
-// no name that lists know, or that of several, is taken for an id.
+// endpointOf returns the id of the endpoint that a person wrote the id or the name of. An id is
+// itself, whatever others have as a name. A name that several have is none's: names are not
+// unique, and tenants choose theirs. Text that nobody has as a name is taken for an id.
 func endpointOf(v *visit, text string) (string, error) {
 	if text == "" {
 		return "", nil
 	}
 	known, err := readNames(v)
-	if _, is := known[text]; is || err != nil {
+	if _, is := known[text]; is || err != nil || !v.may().ReadEndpoints {
 		return text, err
 	}
-	found := ""
-	for id := range known {
-		if !strings.EqualFold(known[id].Name, text) {
-			continue
+	if strings.Trim(text, ".") != "" { // that would be another path
+		if err := v.get(pathOf("endpoints", text), nil, nil); err == nil || !notFound(err) {
+			return text, err // older than those that lists know
 		}
-		if found != "" {
-			return text, nil
-		}
-		found = id
 	}
-	return cmp.Or(found, text), nil
+	named, more, err := namedEndpoints(v, text)
+	switch {
+	case err != nil:
+		return "", err
+	case len(named) == 0:
+		return text, nil
+	case len(named) == 1:
+		return named[0].ID, nil
+	}
+	p := refuse(http.StatusUnprocessableEntity, "Several endpoints have the name "+short(shownName, text)+". Write the id of the one that you mean:")
+	for i := range named {
+		e := &named[i]
+		of := "of no tenant, at " + hostOf(e.URL)
+		if e.Tenant != "" {
+			of = "of tenant " + e.Tenant + ", at " + hostOf(e.URL)
+		}
+		p.Errors = append(p.Errors, api.FieldProblem{Parameter: e.ID, Detail: of})
+	}
+	if more {
+		p.Errors = append(p.Errors, api.FieldProblem{Detail: "and others"})
+	}
+	return "", p
+}
+
+// The bounds of what is said of a name that several have.
+const (
+	shownName  = 40
+	shownNamed = 20
+)
+
+// namedEndpoints returns endpoints that have a name, the newest first, and whether there are more.
+func namedEndpoints(v *visit, name string) (list []api.Endpoint, more bool, err error) {
+	var page api.Page[api.Endpoint]
+	err = v.get("/v1/endpoints", queryOf("name", name, "stats", "false", "limit", textOf(shownNamed)), &page)
+	return page.Data, page.NextCursor != "", err
 }
 
 // endpointsPage lists endpoints.

@@ -130,6 +130,7 @@ func showEvent(v *visit) error {
 	if err := v.get(pathOf("events", id), exactly(), &body.Event); err != nil {
 		return err
 	}
+	id = body.ID // as the outbox table writes it
 	var err error
 	if body.Names, err = readNames(v); err != nil {
 		return err

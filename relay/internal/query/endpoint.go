@@ -29,6 +29,7 @@ func scanEndpoint(row pgx.CollectableRow) (e ledger.EndpointRow, err error) {
 // EndpointQuery asks for a page of endpoints, newest first.
 type EndpointQuery struct {
 	Tenant  string // only this tenant's; empty: all
+	Name    string // only those of this name, whatever its case
 	Status  string
 	Source  string
 	Trouble bool     // only those that are not active, or that fail
@@ -62,12 +63,13 @@ func (s endpoints) Endpoints(ctx context.Context, q EndpointQuery) (page []ledge
 		}
 		page, err = many(ctx, tx, endpointColumns+`
 WHERE (@tenant::text = '' OR tenant = @tenant)
+  AND (@name::text = '' OR lower(name) = lower(@name))
   AND (@status::text = '' OR status = @status)
   AND (@source::text = '' OR source = @source)`+trouble+`
   AND (@at::timestamptz IS NULL OR (created_at, id) < (@at, @id))
 ORDER BY created_at DESC, id DESC
 LIMIT @limit`, pgx.NamedArgs{
-			"tenant": q.Tenant, "status": q.Status, "source": q.Source, "at": timeOrNull(q.After.At), "id": q.After.ID,
+			"tenant": q.Tenant, "name": q.Name, "status": q.Status, "source": q.Source, "at": timeOrNull(q.After.At), "id": q.After.ID,
 			"limit": q.Limit,
 		}, scanEndpoint)
 		return err
