@@ -400,4 +400,25 @@ var panelMutants = []mutant{
 		promise: "The find box leads to the endpoint of a name.",
 		pkg:     "./integration/panel", run: "TestAFilterTakesTheNameOfAnEndpoint",
 	},
+	{
+		name: "panel-errors-of-the-busiest", file: "relay/internal/query/series.go",
+		old:     "ORDER BY CASE WHEN @most_failed THEN sum(c.failed) ELSE 0 END DESC, sum(c.attempts) DESC, c.endpoint_id\n",
+		new:     "ORDER BY CASE WHEN @most_failed THEN sum(c.dead) ELSE 0 END DESC, sum(c.attempts) DESC, c.endpoint_id\n",
+		promise: "Errors are those of the endpoints at which most failed.",
+		pkg:     "./relay/internal/api", run: "TestTimeSeriesAreExact",
+	},
+	{
+		name: "panel-errors-in-no-order", file: "relay/internal/panel/failures.go",
+		old:     "	slices.SortStableFunc(body.Errors, func(a, b failures) int { return cmp.Compare(b.Count, a.Count) })\n",
+		new:     "	slices.SortStableFunc(body.Errors, func(a, b failures) int { return cmp.Compare(a.Name, b.Name) })\n",
+		promise: "What failed most is the first of the errors.",
+		pkg:     "./relay/internal/panel", run: "TestErrorsOfTheLastDayAreCountedExactly",
+	},
+	{
+		name: "panel-last-error-of-any-class", file: "relay/internal/panel/failures.go",
+		old:     `"outcome", outcome, "status_class", class, "since"`,
+		new:     `"outcome", outcome, "since"`,
+		promise: "The last failure beside a count is of those counted.",
+		pkg:     "./relay/internal/panel", run: "TestErrorsOfTheLastDayAreCountedExactly",
+	},
 }

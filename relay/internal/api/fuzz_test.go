@@ -3,6 +3,7 @@ package api_test
 import (
 	"net/http"
 	"net/url"
+	"slices"
 	"strings"
 	"testing"
 
@@ -65,7 +66,7 @@ func FuzzQuery(f *testing.F) {
 			"", "limit=1", "limit=-1", "cursor=" + encoded(`{}`), "cursor=" + encoded(`{"At":"2026-01-01T00:00:00Z","ID":"x"}`), "cursor=" + encoded(`{"part":"gone"}`),
 			"cursor=" + encoded(`{"at":"x","id":"1"}`), "cursor=" + encoded(`{"At":"9999-12-31T23:59:59Z","EventID":"e","Window":9223372036854775807}`),
 			"cursor=" + encoded(`{"CommitLSN":18446744073709551615,"Seq":-1,"EventID":"\u0000"}`), "cursor=%00", "type=%ff", "since=0001-01-01T00:00:00Z", "until=9999-12-31T23:59:59Z",
-			"step=1000000h", "from=0001-01-01T00:00:00Z", "key=%00", "id=x", "tenant=%ed%a0%80", "status_class=5xx&outcome=dead", "events=10000",
+			"step=1000000h", "from=0001-01-01T00:00:00Z", "key=%00", "id=x", "tenant=%ed%a0%80", "status_class=5xx&outcome=dead", "events=10000", "status", "outcome=",
 		} {
 			f.Add(path, parameters)
 		}
@@ -75,7 +76,13 @@ func FuzzQuery(f *testing.F) {
 		if err != nil || strings.Contains(parameters, "#") {
 			t.Skip()
 		}
-		got := b.get(t, paths[int(path)%len(paths)]+"?"+values.Encode())
+		at := paths[int(path)%len(paths)]
+		// A parameter without a value is left out, which a document cannot say of an enum.
+		odd := at == "/v1/stats"
+		for _, of := range values {
+			odd = odd || slices.Contains(of, "")
+		}
+		got := b.do(t, call{key: adminKey, method: http.MethodGet, path: at + "?" + values.Encode(), odd: odd})
 		require.Less(t, got.Status, 500, "%s: %s", parameters, got.Body)
 	})
 }

@@ -19,7 +19,7 @@ type Key struct {
 	Scopes     []string   `json:"scopes" nullable:"false" doc:"What it may do. To write includes to read."`
 	Tenant     string     `json:"tenant,omitempty" doc:"Nothing of other tenants exists for it."`
 	CreatedBy  string     `json:"created_by" doc:"Id of the key that made it."`
-	CreatedAt  time.Time  `json:"created_at"`
+	CreatedAt  time.Time  `json:"created_at" doc:"Of a key of the configuration: when it was first used or listed."`
 	LastUsedAt *time.Time `json:"last_used_at,omitempty" doc:"To the minute; missing: never."`
 }
 
@@ -46,7 +46,15 @@ func listKeys(ctx context.Context, s *Server, p *principal, in *listKeysInput) (
 	if err != nil {
 		return nil, err
 	}
-	rows, err := s.store.Keys(ctx, p.tenant(), after, in.limit()+1)
+	configured := s.config().API.Keys
+	keys, ids := make([]query.Key, len(configured)), make([]string, len(configured))
+	for i := range configured {
+		keys[i], ids[i] = configKey(&configured[i]), configKeyID(&configured[i])
+	}
+	if err := s.store.NoteKeys(ctx, keys, s.now()); err != nil {
+		s.log.Warn().Err(err).Msg("the list of keys may lack some of the configuration")
+	}
+	rows, err := s.store.Keys(ctx, p.tenant(), ids, after, in.limit()+1)
 	if err != nil {
 		return nil, err
 	}

@@ -253,7 +253,7 @@ func otherRoutes(s *Server) {
 	}, deleteEventType)
 	ask(s, route{
 		id: "list-keys", method: http.MethodGet, path: "/v1/keys", tag: "Keys", scope: config.ScopeKeysWrite,
-		summary: "List keys", detail: "Newest first. Keys of the configuration appear once they were used.",
+		summary: "List keys", detail: "Newest first, those of the configuration among them.",
 	}, listKeys)
 	change(s, route{
 		id: "create-key", method: http.MethodPost, path: "/v1/keys", tag: "Keys", scope: config.ScopeKeysWrite, status: http.StatusCreated,

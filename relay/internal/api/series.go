@@ -21,7 +21,7 @@ type TimeSeries struct {
 	From   time.Time `json:"from" doc:"The whole hour with which it begins."`
 	To     time.Time `json:"to" doc:"The whole hour before which it ends."`
 	Step   string    `json:"step"`
-	Series []Series  `json:"series" nullable:"false" doc:"Those with the most attempts first."`
+	Series []Series  `json:"series" nullable:"false" doc:"Those with the most attempts first, or with the most that failed."`
 }
 
 // Series is the counters of something over time.
@@ -54,6 +54,7 @@ type timeSeriesInput struct {
 	By         string    `query:"by" enum:"endpoint,type,outcome,status_class" doc:"A series for each endpoint, type of events, outcome, or class of answers. Default: one series."`
 	EndpointID []string  `query:"endpoint_id,explode" maxItems:"100" maxLength:"200" doc:"Only of this endpoint; repeated, of these."`
 	Tenant     string    `query:"tenant" maxLength:"200" doc:"Only of this tenant's endpoints."`
+	Order      string    `query:"order" enum:"attempts,failed" default:"attempts" doc:"By endpoint: which have a series of their own, and come first: those with the most attempts, or with the most that failed."`
 	Limit      int       `query:"limit" minimum:"1" maximum:"100" default:"20" doc:"By endpoint and type: how many series at most; the rest is summed up in one."`
 }
 
@@ -76,7 +77,12 @@ func getSeries(ctx context.Context, s *Server, p *principal, in *timeSeriesInput
 		for i := range rows {
 			out.Body.Series = append(out.Body.Series, fill(&q, cmp.Or(rows[i].Name, "others"), rows[i].Label, rows[i].Points))
 		}
-		slices.SortStableFunc(out.Body.Series, func(a, b Series) int { return cmp.Compare(b.Total, a.Total) })
+		slices.SortStableFunc(out.Body.Series, func(a, b Series) int {
+			if q.MostFailed {
+				return cmp.Or(cmp.Compare(b.failed(), a.failed()), cmp.Compare(b.Total, a.Total))
+			}
+			return cmp.Compare(b.Total, a.Total)
+		})
 	case "outcome":
 		var all []query.SeriesPoint
 		if len(rows) > 0 {
@@ -104,6 +110,9 @@ func (in *timeSeriesInput) query(now time.Time) (query.SeriesQuery, error) {
 	q := query.SeriesQuery{EndpointIDs: in.EndpointID, Most: cmp.Or(in.Limit, defaultSeries), Step: time.Hour}
 	if in.By == "endpoint" || in.By == "type" {
 		q.By = query.Breakdown(in.By)
+	}
+	if q.MostFailed = in.Order == "failed"; q.MostFailed && q.By != query.ByEndpoint {
+		return q, invalid(of("order", "It is for by=endpoint."))
 	}
 	if in.Step != "" {
 		step, err := time.ParseDuration(in.Step)
@@ -133,6 +142,14 @@ func (in *timeSeriesInput) query(now time.Time) (query.SeriesQuery, error) {
 		return q, invalid(of("step", "From and to are more than 1000 steps apart: write a longer step."))
 	}
 	return q, nil
+}
+
+// failed returns how many attempts over all points failed.
+func (s *Series) failed() (n int64) {
+	for i := range s.Points {
+		n += s.Points[i].Failed
+	}
+	return n
 }
 
 // fill makes a series with a point for every step.

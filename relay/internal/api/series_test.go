@@ -59,6 +59,17 @@ func TestTimeSeriesAreExact(t *testing.T) {
 	require.Equal(t, "others", by.at("series.1.name"))
 	require.Equal(t, 7, by.at("series.1.total"))
 
+	insertCounted(t, b, third, "2026-03-14 06:00", 0, 3, 0)
+	insertCounted(t, b, second, "2026-03-14 06:00", 0, 9, 0)
+	for _, of := range []string{"", "&endpoint_id=" + first + "&endpoint_id=" + second + "&endpoint_id=" + third} {
+		failed := b.get(t, "/v1/stats?by=endpoint&order=failed&limit=2"+of).is(http.StatusOK)
+		require.Equal(t, second, failed.at("series.0.name"))
+		require.Equal(t, first, failed.at("series.1.name"))
+		require.Len(t, failed.list("series"), 3)
+	}
+	b.get(t, "/v1/stats?by=type&order=failed").is(http.StatusUnprocessableEntity)
+	b.exec(t, "DELETE FROM tailpost.endpoint_stats WHERE hour = '2026-03-14 06:00+00'")
+
 	one := b.get(t, "/v1/stats?endpoint_id="+first+"&from=2026-03-14T11:10:00Z&to=2026-03-14T12:01:00Z").is(http.StatusOK)
 	require.Len(t, one.list("series.0.points"), 2)
 	require.InDelta(t, 15.0, one.at("series.0.points.1.latency_ms.p50"), 0.01)

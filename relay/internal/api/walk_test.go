@@ -11,6 +11,8 @@ import (
 
 	standardwebhooks "github.com/standard-webhooks/standard-webhooks/libraries/go"
 	"github.com/stretchr/testify/require"
+
+	"github.com/tailpost/tailpost/config"
 )
 
 // insertDelivery parks a delivery as the relay would.
@@ -360,6 +362,16 @@ func (b *bundle) keysAndRelay(t *testing.T) {
 	keys := b.get(t, "/v1/keys").is(http.StatusOK)
 	require.Len(t, keys.list("data"), 2, "the one made, and that of the configuration")
 	require.NotNil(t, keys.at("data.0.last_used_at"))
+	b.change(func(c *config.Config) {
+		c.API.Keys = append(c.API.Keys, config.APIKey{Name: "unused", Secret: config.NewSecret("nobody has it"), Scopes: []string{"endpoints:read"}})
+	})
+	keys = b.get(t, "/v1/keys?limit=1").is(http.StatusOK)
+	require.Equal(t, "unused", keys.at("data.0.name"))
+	require.Nil(t, keys.at("data.0.last_used_at"))
+	b.change(func(c *config.Config) { c.API.Keys[len(c.API.Keys)-1].Scopes = []string{"deliveries:read"} })
+	require.Equal(t, "deliveries:read", b.get(t, "/v1/keys?limit=1").is(http.StatusOK).at("data.0.scopes.0"))
+	b.change(func(c *config.Config) { c.API.Keys = c.API.Keys[:len(c.API.Keys)-1] })
+	require.Len(t, b.get(t, "/v1/keys").is(http.StatusOK).list("data"), 2, "one that is not in the configuration any more opens nothing")
 	b.do(t, call{key: adminKey, method: http.MethodDelete, path: "/v1/keys/" + made.text("id")}).is(http.StatusOK)
 	b.do(t, call{key: key, method: http.MethodGet, path: "/v1/endpoints"}).is(http.StatusUnauthorized)
 	b.do(t, call{key: adminKey, method: http.MethodDelete, path: "/v1/keys/config:admin"}).is(http.StatusConflict)

@@ -96,12 +96,17 @@ func typesSQL(v *visit, endpoint string, from time.Time, most int) string {
 	return s.String()
 }
 
+// Counters by the class of the answer, and a class's name.
+const (
+	classesSQL   = "tailpost.endpoint_stats AS s\nCROSS JOIN unnest(s.classes) WITH ORDINALITY AS c (n, place)"
+	classNameSQL = "(ARRAY['none', '1xx', '2xx', '3xx', '4xx', '5xx'])[c.place]"
+)
+
 // answersSQL sums the counters of classes of answers.
 func answersSQL(v *visit, endpoint string, from time.Time) string {
 	s := statement{
-		columns: "(ARRAY['none', '1xx', '2xx', '3xx', '4xx', '5xx'])[c.place] AS answer, sum(c.n) AS attempts",
-		from:    "tailpost.endpoint_stats AS s\nCROSS JOIN unnest(s.classes) WITH ORDINALITY AS c (n, place)",
-		where:   []string{"c.n > 0"}, group: "c.place", order: "sum(c.n) DESC",
+		columns: classNameSQL + " AS answer, sum(c.n) AS attempts", from: classesSQL,
+		where: []string{"c.n > 0"}, group: "c.place", order: "sum(c.n) DESC",
 	}
 	s.equal("s.endpoint_id", endpoint)
 	s.condition("s.hour >= %s", iso(from))

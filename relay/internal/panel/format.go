@@ -42,15 +42,25 @@ func iso(v any) string { return timeOf(v).UTC().Format(time.RFC3339Nano) }
 // micros is a time that sorts as text.
 func micros(t time.Time) string { return t.UTC().Format("2006-01-02T15:04:05.000000") }
 
+const (
+	aDay      = 24 * 60 * 60
+	halfAYear = 183 * aDay // in seconds, like what follows
+	aYear     = 31556952   // of the Gregorian calendar, on average
+)
+
 // clock is a time element: UTC here, local time once the script has run, exact UTC on hover in any
-// case.
+// case. A time that is half a year away has its year.
 func clock(v any) template.HTML {
 	t := timeOf(v).UTC()
 	if t.IsZero() {
 		return `<span class="none">never</span>`
 	}
+	layout := "2 Jan 15:04:05"
+	if distance := time.Now().Unix() - t.Unix(); distance > halfAYear || distance < -halfAYear {
+		layout = "2 Jan 2006 15:04:05"
+	}
 	return template.HTML(`<time datetime="` + t.Format(time.RFC3339Nano) + `" title="` + t.Format("2006-01-02 15:04:05.000") + ` UTC">` + //nolint:gosec // digits alone
-		t.Format("2 Jan 15:04:05") + `<span class="utc"> UTC</span></time>`)
+		t.Format(layout) + `<span class="utc"> UTC</span></time>`)
 }
 
 // breakable is a name that a narrow column breaks between its parts.
@@ -87,28 +97,43 @@ func ago(now time.Time, v any) string {
 	if t.IsZero() {
 		return "never"
 	}
-	d := now.Sub(t)
-	switch {
-	case d < 0:
-		return "in " + shortDuration(-d)
-	case d < time.Second:
+	switch d := secondsBetween(t, now); {
+	case t.After(now):
+		return "in " + span(secondsBetween(now, t))
+	case d < 1:
 		return "now"
+	default:
+		return span(d) + " ago"
 	}
-	return shortDuration(d) + " ago"
+}
+
+// secondsBetween returns the whole seconds from one time to a later one. Postgres has times that are
+// further away than a time.Duration holds.
+func secondsBetween(from, to time.Time) int64 {
+	seconds := to.Unix() - from.Unix()
+	if to.Nanosecond() < from.Nanosecond() {
+		seconds--
+	}
+	return seconds
 }
 
 // shortDuration is a time span with one unit.
-func shortDuration(d time.Duration) string {
-	const day = 24 * time.Hour
+func shortDuration(d time.Duration) string { return span(int64(d / time.Second)) }
+
+// span is a time span of seconds with one unit.
+func span(seconds int64) string {
+	const minute, hour = 60, 60 * 60
 	switch {
-	case d < time.Minute:
-		return strconv.Itoa(int(d.Seconds())) + " s"
-	case d < time.Hour:
-		return strconv.Itoa(int(d.Minutes())) + " min"
-	case d < 2*day:
-		return strconv.Itoa(int(d.Hours())) + " h"
+	case seconds < minute:
+		return strconv.FormatInt(seconds, 10) + " s"
+	case seconds < hour:
+		return strconv.FormatInt(seconds/minute, 10) + " min"
+	case seconds < 2*aDay:
+		return strconv.FormatInt(seconds/hour, 10) + " h"
+	case seconds < 2*aYear:
+		return strconv.FormatInt(seconds/aDay, 10) + " d"
 	}
-	return strconv.Itoa(int(d/day)) + " d"
+	return strconv.FormatInt(seconds/aYear, 10) + " y"
 }
 
 // count writes a number in groups of three.

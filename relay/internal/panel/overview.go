@@ -3,8 +3,6 @@ package panel
 import (
 	"net/http"
 	"sort"
-	"strconv"
-	"strings"
 
 	"github.com/tailpost/tailpost/relay/internal/api"
 )
@@ -19,8 +17,7 @@ type overviewPage struct {
 	Trouble    []endpointRow
 	Delivered  int64 // attempts of Trend that delivered
 	Failed     int64 // and that did not
-	Groups     []group
-	Recent     []*attemptRow
+	Errors     []failures
 	Dead       int64
 	Pending    int64
 	Waits      bool // Dead and Pending are known
@@ -30,25 +27,14 @@ type overviewPage struct {
 	Trend      []point
 	Parts      breakdown
 
-	TroubleCopied, GroupsCopied []copied
+	TroubleCopied, ErrorsCopied []copied
 }
 
 // eventsCompared is of how many of the newest events pages say whether one left no trace.
 const eventsCompared = "250"
 
-const (
-	// overviewRows bounds each list of the overview.
-	overviewRows = 8
-	// failuresGrouped is how many of the last failures of either outcome are grouped.
-	failuresGrouped = "100"
-)
-
-// group is failures of one kind at one endpoint.
-type group struct {
-	Endpoint, Name, Kind string
-	Count                int
-	Last                 *attemptRow
-}
+// overviewRows bounds each list of the overview.
+const overviewRows = 8
 
 func showOverview(v *visit) error {
 	body := &overviewPage{FirstEvent: firstEventSQL(&v.panel.config().Outbox)}
@@ -69,7 +55,7 @@ func showOverview(v *visit) error {
 		}
 	}
 	if may.ReadDeliveries {
-		if err := fillDeliveries(v, body); err != nil {
+		if err := fillErrors(v, body); err != nil {
 			return err
 		}
 	}
@@ -129,71 +115,6 @@ func fillEndpoints(v *visit, body *overviewPage) error {
 	sort.SliceStable(body.Trouble, func(i, j int) bool { return rank(&body.Trouble[i]) < rank(&body.Trouble[j]) })
 	body.Trouble = body.Trouble[:min(overviewRows, len(body.Trouble))]
 	return nil
-}
-
-// fillDeliveries groups what failed last, by endpoint and kind.
-func fillDeliveries(v *visit, body *overviewPage) error {
-	known, err := readNames(v)
-	if err != nil {
-		return err
-	}
-	var failed []api.Attempt
-	for _, outcome := range []string{"retry", "dead"} {
-		var list api.Page[api.Attempt]
-		q := queryOf("outcome", outcome, "limit", failuresGrouped, "since", sinceOf(v, "24h"))
-		if err := v.get("/v1/attempts", q, &list); err != nil {
-			return err
-		}
-		failed = append(failed, list.Data...)
-	}
-	sort.SliceStable(failed, func(i, j int) bool { return failed[i].AttemptedAt.After(failed[j].AttemptedAt) })
-	index := make(map[[2]string]int)
-	for i := range failed {
-		a := &failed[i]
-		kind := kindOf(a)
-		at, ok := index[[2]string{a.EndpointID, kind}]
-		if !ok {
-			at = len(body.Groups)
-			index[[2]string{a.EndpointID, kind}] = at
-			body.Groups = append(body.Groups, group{
-				Endpoint: a.EndpointID, Name: known.Of(a.EndpointID), Kind: kind, Last: &attemptRow{Attempt: *a, root: v.site.root},
-			})
-		}
-		body.Groups[at].Count++
-	}
-	sort.SliceStable(body.Groups, func(i, j int) bool { return body.Groups[i].Count > body.Groups[j].Count })
-	body.Groups = body.Groups[:min(overviewRows, len(body.Groups))]
-	call := queryOf("outcome", "retry", "limit", failuresGrouped, "since", sinceOf(v, "24h"))
-	body.GroupsCopied = ofPart("errors", copiesOf(v, errorsSQL(v), "/v1/attempts", call, "attempts", "--outcome", "retry", "--since", call.Get("since")))
-	return nil
-}
-
-// errorsSQL groups what failed last as the page does.
-func errorsSQL(v *visit) string {
-	last := func(outcome string) string {
-		s := statement{
-			columns: "endpoint_id, status_code, error, attempted_at", from: "tailpost.attempt", order: "attempted_at DESC",
-			where: []string{"outcome = " + quoteSQL(outcome), "outcome <> 'delivered'"}, // for its index
-		}
-		s.limit, _ = strconv.Atoi(failuresGrouped)
-		s.condition("attempted_at >= %s", sinceOf(v, "24h"))
-		s.tenantOf("endpoint_id", v.session.Tenant())
-		return "(" + strings.TrimSuffix(s.String(), ";") + ")"
-	}
-	s := statement{
-		columns: "endpoint_id, COALESCE('answer ' || status_code, error) AS what_failed, count(*) AS attempts, max(attempted_at) AS last",
-		from:    "(\n" + last("retry") + "\nUNION ALL\n" + last("dead") + "\n) AS a", group: "1, 2", order: "attempts DESC", limit: overviewRows,
-	}
-	return s.String()
-}
-
-// kindOf returns the kind of a failure.
-func kindOf(a *api.Attempt) string {
-	if a.StatusCode != 0 {
-		return "answer " + textOf(a.StatusCode)
-	}
-	const length = 80
-	return short(length, a.Error)
 }
 
 // relayPage says how the relay is.

@@ -53,14 +53,35 @@ func (s access) KeyByID(ctx context.Context, id string) (key Key, hash []byte, e
 	return key, hash, err
 }
 
-// Keys returns a page of the keys, newest first.
-func (s access) Keys(ctx context.Context, tenant string, after Position, limit int) (page []Key, err error) {
+// NoteKeys writes the rows of the keys of the configuration as it has them now, used or not.
+func (s access) NoteKeys(ctx context.Context, keys []Key, now time.Time) error {
+	return s.transact(ctx, "note the keys of the configuration", pgx.TxOptions{}, func(ctx context.Context, tx pgx.Tx) error {
+		for i := range keys {
+			k := &keys[i]
+			if _, err := tx.Exec(ctx, `
+INSERT INTO tailpost.api_key AS k (id, name, source, scopes, tenant, created_by, created_at)
+VALUES (@id, @name, 'config', @scopes, NULLIF(@tenant, ''), 'config', @now)
+ON CONFLICT (id) DO UPDATE
+SET scopes = EXCLUDED.scopes,
+    tenant = EXCLUDED.tenant
+WHERE (k.scopes, k.tenant) IS DISTINCT FROM (EXCLUDED.scopes, EXCLUDED.tenant)`, pgx.NamedArgs{"id": k.ID, "name": k.Name, "scopes": k.Scopes, "tenant": k.Tenant, "now": now}); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+}
+
+// Keys returns a page of the keys, newest first: those that the API made, and of those that the
+// configuration had the configured ones.
+func (s access) Keys(ctx context.Context, tenant string, configured []string, after Position, limit int) (page []Key, err error) {
 	err = s.read(ctx, "list keys", func(ctx context.Context, tx pgx.Tx) (err error) {
 		page, err = many(ctx, tx, keyColumns+`
 WHERE (@tenant::text = '' OR tenant = @tenant)
+  AND (source = 'api' OR id = ANY (@configured::text[]))
   AND (@at::timestamptz IS NULL OR (created_at, id) < (@at, @id))
 ORDER BY created_at DESC, id DESC
-LIMIT @limit`, pgx.NamedArgs{"tenant": tenant, "at": timeOrNull(after.At), "id": after.ID, "limit": limit}, pgx.RowToStructByName[Key])
+LIMIT @limit`, pgx.NamedArgs{"tenant": tenant, "configured": configured, "at": timeOrNull(after.At), "id": after.ID, "limit": limit}, pgx.RowToStructByName[Key])
 		return err
 	})
 	return page, err

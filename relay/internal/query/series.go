@@ -14,7 +14,8 @@ type SeriesQuery struct {
 	From, To    time.Time
 	Step        time.Duration // From, To and Step are whole hours
 	By          Breakdown
-	Most        int // series of a breakdown: those with the most attempts; the others are summed up
+	Most        int  // series of a breakdown: those with the most attempts; the others are summed up
+	MostFailed  bool // of endpoints: those with the most attempts that failed
 }
 
 // timed reports whether points say how long requests took: those of one endpoint, or of each that
@@ -57,7 +58,7 @@ top AS (
     FROM hours AS h
     WHERE @by_endpoint
     GROUP BY h.endpoint_id
-    ORDER BY sum(h.attempts) DESC, h.endpoint_id
+    ORDER BY CASE WHEN @most_failed THEN sum(h.failed) ELSE 0 END DESC, sum(h.attempts) DESC, h.endpoint_id
     LIMIT @most
 )
 SELECT COALESCE(t.endpoint_id, ''), h.at, sum(h.attempts)::bigint, sum(h.delivered)::bigint, sum(h.failed)::bigint, sum(h.dead)::bigint,
@@ -85,7 +86,7 @@ func (s attempts) Series(ctx context.Context, q SeriesQuery) (series []Series, e
 		series = nil
 		args := pgx.NamedArgs{
 			"tenant": q.Tenant, "endpoints": append([]string{}, q.EndpointIDs...), "from": q.From, "to": q.To, "step": q.Step,
-			"by_endpoint": q.By == ByEndpoint, "most": q.Most, "timed": q.timed(),
+			"by_endpoint": q.By == ByEndpoint, "most": q.Most, "most_failed": q.MostFailed, "timed": q.timed(),
 		}
 		switch {
 		case q.all() && q.By == ByEndpoint:
@@ -109,14 +110,14 @@ func (s attempts) Series(ctx context.Context, q SeriesQuery) (series []Series, e
 	return series, err
 }
 
-// topSQL finds the endpoints with the most attempts. Of thousands nothing else is read by the hour.
+// topSQL finds the endpoints with the most attempts, all or those that failed. Of thousands nothing else is read by the hour.
 const topSQL = `
 SELECT c.endpoint_id
 FROM tailpost.endpoint_stats AS c
 WHERE c.hour >= @from
   AND c.hour < @to
 GROUP BY c.endpoint_id
-ORDER BY sum(c.attempts) DESC, c.endpoint_id
+ORDER BY CASE WHEN @most_failed THEN sum(c.failed) ELSE 0 END DESC, sum(c.attempts) DESC, c.endpoint_id
 LIMIT @most`
 
 // seriesOfTop reads the series of those of all endpoints that have the most attempts, and one

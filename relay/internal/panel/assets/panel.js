@@ -9,9 +9,11 @@
   // Local time, with exact UTC on hover.
   const day = new Intl.DateTimeFormat(undefined, { day: "numeric", month: "short" });
   const clock = new Intl.DateTimeFormat(undefined, { hour: "2-digit", minute: "2-digit", second: "2-digit", hourCycle: "h23" });
+  const dayOfYear = new Intl.DateTimeFormat(undefined, { day: "numeric", month: "short", year: "numeric" });
+  const far = (at) => Math.abs(at - Date.now()) > 183 * 24 * 60 * 60 * 1000; // then the year is said
   const localize = (root) => $$("time[datetime]", root).forEach((t) => {
     const at = new Date(t.dateTime);
-    if (!isNaN(at)) t.textContent = `${day.format(at)} ${clock.format(at)}`;
+    if (!isNaN(at)) t.textContent = `${(far(at) ? dayOfYear : day).format(at)} ${clock.format(at)}`;
   });
   const hour = new Intl.DateTimeFormat(undefined, { hour: "2-digit", minute: "2-digit", hourCycle: "h23" });
   const localizeCharts = (root) => {

@@ -1,0 +1,53 @@
+package panel_test
+
+import (
+	"net/http"
+	"regexp"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+)
+
+// TestErrorsOfTheLastDayAreCountedExactly: by the counters, whoever failed last and however many do.
+func TestErrorsOfTheLastDayAreCountedExactly(t *testing.T) {
+	t.Parallel()
+	h := newHouse(t, nil)
+	counted := func(id, ago string, failed int, classes string) {
+		h.exec(`
+INSERT INTO tailpost.endpoint_stats (endpoint_id, hour, attempts, delivered, failed, dead, duration_ms_sum, buckets, classes)
+VALUES ($1, date_trunc('hour', now() - $2::text::interval), 100000, 100000 - $3::int, $3, 0, 0, '{100000,0,0,0,0,0,0,0,0,0,0,0,0,0,0}', $4::text::bigint[])`, id, ago, failed, classes)
+	}
+	loud, quiet, fine := h.endpoint("", "loud"), h.endpoint("acme", "quiet"), h.endpoint("", "fine")
+	counted(loud, "2 hours", 41058, "{58,0,58942,0,0,41000}")
+	counted(loud, "30 hours", 7, "{0,0,99993,0,7,0}")
+	counted(quiet, "20 hours", 902, "{0,0,99098,0,902,0}")
+	counted(fine, "1 hour", 0, "{0,0,100000,0,0,0}")
+	for range 3 { // the newest are of the one that fails least
+		h.attempt(quiet, "e", "acme", "quiet")
+	}
+	h.exec("UPDATE tailpost.attempt SET status_code = 404")
+	h.attempt(loud, "e", "", "loud")
+
+	page := h.loggedIn("admin", houseKey).get("/panel/").body
+	rows := tableOf(page, "errors")
+	require.Equal(t, []string{"name loud answer 500 41,000 now", "name quiet answer 404 902 now", "name loud no answer 58"}, rows)
+	key, _ := h.admin().made(http.MethodPost, "/v1/keys", map[string]any{"name": "acme's", "tenant": "acme", "scopes": []string{"endpoints:read", "deliveries:read"}})["secret"].(string)
+	require.Equal(t, []string{"name quiet answer 404 902 now"}, tableOf(h.loggedIn("acme", key).get("/panel/").body, "errors"), "a tenant counts its own")
+}
+
+var (
+	tag   = regexp.MustCompile(`<[^>]*>`)
+	blank = regexp.MustCompile(`\s+`)
+)
+
+// tableOf returns the texts of the rows of the table within the element with an id.
+func tableOf(page, id string) (rows []string) {
+	_, part, _ := strings.Cut(page, `id="`+id+`"`)
+	_, part, _ = strings.Cut(part, "<tbody")
+	part, _, _ = strings.Cut(part, "</tbody>")
+	for _, row := range strings.Split(part, "<tr>")[1:] {
+		rows = append(rows, strings.TrimSpace(blank.ReplaceAllString(tag.ReplaceAllString(row, " "), " ")))
+	}
+	return rows
+}
