@@ -149,3 +149,40 @@ func ids(ds []outbox.Delivery) []string {
 	}
 	return out
 }
+
+// allRows returns every row by its name.
+func (b *bundle) allRows(t *testing.T) map[string]string {
+	t.Helper()
+	rows := make(map[string]string)
+	found, err := b.conn.Query(t.Context(), allRowsSQL)
+	require.NoError(t, err)
+	for found.Next() {
+		var name, text string
+		require.NoError(t, found.Scan(&name, &text))
+		rows[name] = text
+	}
+	require.NoError(t, found.Err())
+	return rows
+}
+
+// takeSlot takes a slot on cluster 7.
+func (b *bundle) takeSlot(t *testing.T, slot string) ledger.Hold {
+	t.Helper()
+	hold, err := b.ledger.Take(t.Context(), ledger.TakeOptions{Slot: slot, Owner: "host:1", SystemID: "7", Timeline: 1, Now: noon})
+	require.NoError(t, err)
+	return hold
+}
+
+// makeSlot makes a replication slot of the test's database.
+func (b *bundle) makeSlot(t *testing.T, slot string) {
+	t.Helper()
+	b.exec(t, "SELECT pg_create_logical_replication_slot($1, 'pgoutput')", slot)
+}
+
+// awaitBlocked waits until a session of the database waits for a lock.
+func (b *bundle) awaitBlocked(t *testing.T) {
+	t.Helper()
+	require.Eventually(t, func() bool {
+		return b.count(t, "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'") > 0
+	}, 30*time.Second, 5*time.Millisecond)
+}

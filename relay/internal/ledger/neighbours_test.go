@@ -92,21 +92,6 @@ UNION ALL SELECT 'endpoint ' || id, x::text FROM tailpost.endpoint AS x
 UNION ALL SELECT concat_ws(' ', 'version', endpoint_id, commit_lsn, seq), x::text FROM tailpost.endpoint_version AS x
 UNION ALL SELECT 'event ' || id, x::text FROM public.events AS x`
 
-// allRows returns every row by its name.
-func (b *bundle) allRows(t *testing.T) map[string]string {
-	t.Helper()
-	rows := make(map[string]string)
-	found, err := b.conn.Query(t.Context(), allRowsSQL)
-	require.NoError(t, err)
-	for found.Next() {
-		var name, text string
-		require.NoError(t, found.Scan(&name, &text))
-		rows[name] = text
-	}
-	require.NoError(t, found.Err())
-	return rows
-}
-
 // changes lists what differs: + is new, - is gone, ~ says something else.
 func changes(before, after map[string]string) []string {
 	list := []string{}

@@ -142,14 +142,6 @@ func TestDrop_leavesWhatChangesMeanwhile(t *testing.T) {
 	}
 }
 
-// awaitBlocked waits until a session of the database waits for a lock.
-func (b *bundle) awaitBlocked(t *testing.T) {
-	t.Helper()
-	require.Eventually(t, func() bool {
-		return b.count(t, "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'") > 0
-	}, 30*time.Second, 5*time.Millisecond)
-}
-
 func TestDropDiscarded_forgetsTheOldest(t *testing.T) {
 	t.Parallel()
 	b := setup(t)

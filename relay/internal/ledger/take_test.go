@@ -14,20 +14,6 @@ import (
 	"github.com/tailpost/tailpost/relay/internal/ledger"
 )
 
-// takeSlot takes a slot on cluster 7.
-func (b *bundle) takeSlot(t *testing.T, slot string) ledger.Hold {
-	t.Helper()
-	hold, err := b.ledger.Take(t.Context(), ledger.TakeOptions{Slot: slot, Owner: "host:1", SystemID: "7", Timeline: 1, Now: noon})
-	require.NoError(t, err)
-	return hold
-}
-
-// makeSlot makes a replication slot of the test's database.
-func (b *bundle) makeSlot(t *testing.T, slot string) {
-	t.Helper()
-	b.exec(t, "SELECT pg_create_logical_replication_slot($1, 'pgoutput')", slot)
-}
-
 // Who streams from one slot holds no other, even where their epochs are the same.
 func TestHolds_isOfTheSlotAlone(t *testing.T) {
 	t.Parallel()
