@@ -79,7 +79,7 @@ func countFailures(v *visit, body *overviewPage, known names, id string, from ti
 func findLast(v *visit, row *failures, from time.Time) error {
 	class, limit := row.Kind, "1"
 	if row.Link == "" {
-		// The API has no filter for what had no answer; most of what fails at such an endpoint has none.
+		// The API has no filter for attempts without an answer; they are many at such an endpoint.
 		class, limit = "", "20"
 		row.Link = href(v.site.root, "log", "endpoint", row.Endpoint, "outcome", "retry", "since", "24h")
 	}

@@ -107,8 +107,8 @@ func ago(now time.Time, v any) string {
 	}
 }
 
-// secondsBetween returns the whole seconds from one time to a later one. Postgres has times that are
-// further away than a time.Duration holds.
+// secondsBetween returns the whole seconds from one time to a later one. Times of Postgres may be
+// further apart than a time.Duration holds.
 func secondsBetween(from, to time.Time) int64 {
 	seconds := to.Unix() - from.Unix()
 	if to.Nanosecond() < from.Nanosecond() {

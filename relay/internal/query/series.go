@@ -110,7 +110,8 @@ func (s attempts) Series(ctx context.Context, q SeriesQuery) (series []Series, e
 	return series, err
 }
 
-// topSQL finds the endpoints with the most attempts, all or those that failed. Of thousands nothing else is read by the hour.
+// topSQL finds the endpoints with the most attempts, all or those that failed. Of thousands nothing
+// else is read by the hour.
 const topSQL = `
 SELECT c.endpoint_id
 FROM tailpost.endpoint_stats AS c
