@@ -66,6 +66,8 @@ func TestTimeSeriesAreExact(t *testing.T) {
 		require.Equal(t, second, failed.at("series.0.name"))
 		require.Equal(t, first, failed.at("series.1.name"))
 		require.Len(t, failed.list("series"), 3)
+		failed = b.get(t, "/v1/stats?by=endpoint&order=failed&limit=1"+of).is(http.StatusOK)
+		require.Equal(t, []any{second, "others"}, []any{failed.at("series.0.name"), failed.at("series.1.name")})
 	}
 	b.get(t, "/v1/stats?by=type&order=failed").is(http.StatusUnprocessableEntity)
 	b.exec(t, "DELETE FROM tailpost.endpoint_stats WHERE hour = '2026-03-14 06:00+00'")

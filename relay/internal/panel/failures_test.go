@@ -28,10 +28,12 @@ VALUES ($1, date_trunc('hour', now() - $2::text::interval), 100000, 100000 - $3:
 	}
 	h.exec("UPDATE tailpost.attempt SET status_code = 404")
 	h.attempt(loud, "e", "", "loud")
+	h.attempt(loud, "later", "", "loud")
+	h.exec("UPDATE tailpost.attempt SET status_code = NULL WHERE event_id = 'later'")
 
 	page := h.loggedIn("admin", houseKey).get("/panel/").body
 	rows := tableOf(page, "errors")
-	require.Equal(t, []string{"name loud answer 500 41,000 now", "name quiet answer 404 902 now", "name loud no answer 58"}, rows)
+	require.Equal(t, []string{"name loud answer 500 41,000 now", "name quiet answer 404 902 now", "name loud error loud 58 now"}, rows)
 	key, _ := h.admin().made(http.MethodPost, "/v1/keys", map[string]any{"name": "acme's", "tenant": "acme", "scopes": []string{"endpoints:read", "deliveries:read"}})["secret"].(string)
 	require.Equal(t, []string{"name quiet answer 404 902 now"}, tableOf(h.loggedIn("acme", key).get("/panel/").body, "errors"), "a tenant counts its own")
 }
