@@ -140,14 +140,10 @@ var sourceMutants = []mutant{
 		run:     "TestMessagesThatAreNotOurs",
 	},
 	{
-		name: "core-events-take-unrecordable",
-		file: "relay/internal/source/postgres/events.go",
-		old: `err = source.Unrecordable(&ev)
-	}
-	if err != nil &&`,
-		new: `_ = source.Unrecordable(&ev)
-	}
-	if err != nil &&`,
+		name:    "core-events-take-unrecordable",
+		file:    "relay/internal/source/postgres/events.go",
+		old:     `if why := source.Fit(&ev); err == nil {`,
+		new:     `if why := source.Unrecordable(&ev); err == nil {`,
 		promise: "An event whose id, key, type or tenant cannot be stored is recorded as dead, and stops nothing.",
 		pkg:     "./relay/internal/intake",
 		run:     "TestWhatCannotBeDelivered",

@@ -110,7 +110,7 @@ var secondStrangersMutants = []mutant{
 	},
 	{
 		name: "stranger2-source-unrecordable-tenant-ends-the-stream", file: "relay/internal/source/event.go",
-		old:     ", {\"tenant\", ev.Tenant}}",
+		old:     ", {\"tenant\", &ev.Tenant}}",
 		new:     "}",
 		promise: "An event whose tenant cannot be written down is dead, and what follows it is delivered.",
 		pkg:     "./relay/internal/source", run: "TestUnrecordable",

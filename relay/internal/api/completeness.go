@@ -12,6 +12,7 @@ import (
 	"github.com/tailpost/tailpost/relay/internal/ledger"
 	"github.com/tailpost/tailpost/relay/internal/query"
 	routing "github.com/tailpost/tailpost/relay/internal/route"
+	"github.com/tailpost/tailpost/relay/internal/source"
 )
 
 // Completeness says whether anything is missing, and how that is known.
@@ -190,6 +191,9 @@ func wantingBy(decode func(*ledger.EndpointRow) config.Endpoint) query.Wanting {
 		}
 		table := routing.New(endpoints)
 		return func(ev *outbox.Event) bool {
+			if source.Unrecordable(&outbox.Event{ID: ev.ID}) != nil {
+				return false // it is on record under an id of Tailpost's
+			}
 			return slices.ContainsFunc(table.Match(nil, ev), func(m routing.Match) bool {
 				return ev.CreatedAt.IsZero() || !ev.CreatedAt.Before(since[rows[m.Index].ID])
 			})

@@ -135,17 +135,17 @@ func (s *sweep) deliveries(f *scan.Found, created, now time.Time) (ds []outbox.D
 	if ev.CreatedAt.IsZero() {
 		ev.CreatedAt = now
 	}
+	problem := source.Fit(&ev)
 	if f.Err != nil {
+		problem = fmt.Errorf("decode: %w", f.Err)
+	}
+	if problem != nil {
 		if ev.ID == "" {
 			return nil // it has no identity, so that each audit would find it anew
 		}
 		return []outbox.Delivery{{
-			Event: ev, EndpointID: dispatch.Everyone, State: outbox.StateDead, Reason: outbox.ReasonInvalid,
-			LastError: fmt.Sprintf("decode: %v", f.Err),
+			Event: ev, EndpointID: dispatch.Everyone, State: outbox.StateDead, Reason: outbox.ReasonInvalid, LastError: problem.Error(),
 		}}
-	}
-	if source.Unrecordable(&ev) != nil {
-		return nil // nothing can be recorded under its id
 	}
 	s.ids = s.Dispatcher.Route(s.ids[:0], &ev)
 	for _, id := range s.ids {

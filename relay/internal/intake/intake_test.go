@@ -215,7 +215,7 @@ func TestWhatCannotBeDeliveredIsRejectedAndTheStreamGoesOn(t *testing.T) {
 	})
 	require.Len(t, notes, 4)
 	require.Contains(t, notes[0], "reject msg_64_0: ")
-	require.Contains(t, notes[1], "reject msg_64_1: key of the event is longer")
+	require.Contains(t, notes[1], "reject x: key of the event is longer")
 	require.Equal(t, "take "+idOne+" at 100/2", notes[2])
 }
 

@@ -16,13 +16,14 @@ type Rejected struct {
 	EventID   string
 	CommitLSN outbox.LSN
 	Seq       int64
+	LastError string // why
 }
 
 // Rejections are the events that are to be read again. Its methods are safe for concurrent use.
 type Rejections struct{ link *Link }
 
 const rejectedSQL = `
-SELECT event_id, commit_lsn::text, seq
+SELECT event_id, commit_lsn::text, seq, COALESCE(last_error, '')
 FROM tailpost.delivery
 WHERE endpoint_id = '*'
   AND state = 'pending'
@@ -38,7 +39,7 @@ func (r *Rejections) Rejected(ctx context.Context, limit int) (all []Rejected, e
 		}
 		all, err = pgx.CollectRows(rows, func(row pgx.CollectableRow) (found Rejected, err error) {
 			var lsn string
-			if err := row.Scan(&found.EventID, &lsn, &found.Seq); err != nil {
+			if err := row.Scan(&found.EventID, &lsn, &found.Seq, &found.LastError); err != nil {
 				return found, err
 			}
 			found.CommitLSN, err = outbox.ParseLSN(lsn)

@@ -3,8 +3,10 @@ package query
 import (
 	"context"
 	"fmt"
+	"strings"
 
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgtype"
 
 	"github.com/tailpost/tailpost/outbox/pglink"
 )
@@ -47,6 +49,9 @@ func spelledOut(ctx context.Context, tx pgx.Tx, column, table, id string) (own s
 		defer rows.Close()
 		if rows.Next() && rows.RawValues()[0] != nil {
 			own = string(rows.RawValues()[0])
+			if rows.FieldDescriptions()[0].DataTypeOID == pgtype.BPCharOID {
+				own = strings.TrimRight(own, " ") // as events do
+			}
 		}
 		rows.Close()
 		return rows.Err()

@@ -23,5 +23,14 @@ func TestUnrecordable(t *testing.T) {
 		bad := good
 		spoil(&bad)
 		require.ErrorContains(t, source.Unrecordable(&bad), name)
+		spoilt := bad
+		require.ErrorContains(t, source.Fit(&bad), name)
+		require.NoError(t, source.Unrecordable(&bad))
+		rest := func(e outbox.Event) map[string]string {
+			all := map[string]string{"id": e.ID, "key": e.Key, "type": e.Type, "tenant": e.Tenant}
+			delete(all, name)
+			return all
+		}
+		require.Equal(t, rest(spoilt), rest(bad), "what can be on record stays")
 	}
 }

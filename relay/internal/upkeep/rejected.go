@@ -1,10 +1,12 @@
 package upkeep
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/rs/zerolog"
@@ -68,6 +70,15 @@ func (p *rereader) step(ctx context.Context, r *ledger.Rejected) (bool, error) {
 	return true, nil
 }
 
+// stillGone says that there is no row to read again, and keeps why it was dead before.
+func stillGone(before string) string {
+	const gone = "its row is gone, or has no id that can be on record, or it was a logical message, so it cannot be read again"
+	if before == "" || strings.HasPrefix(before, gone) {
+		return cmp.Or(before, gone)
+	}
+	return gone + "; the first time: " + before
+}
+
 // read returns the deliveries of an event, at its place in the stream, or why it is none.
 func (p *rereader) read(ctx context.Context, r *ledger.Rejected, now time.Time) (ds []outbox.Delivery, problem string, err error) {
 	if p.mapping.Table == "" {
@@ -82,7 +93,7 @@ func (p *rereader) read(ctx context.Context, r *ledger.Rejected, now time.Time) 
 	case err != nil:
 		return nil, "", err
 	case found == nil:
-		return nil, "its row is gone, or it was a logical message, so it cannot be read again", nil
+		return nil, stillGone(r.LastError), nil
 	case found.Err != nil:
 		return nil, fmt.Sprintf("decode: %v", found.Err), nil //nolint:nilerr // it is the reason
 	}

@@ -199,11 +199,11 @@ func (e *Events) id() string {
 // bring hands over an event that was decoded, or what is known of one that cannot be delivered, so
 // that it neither stops the stream nor vanishes.
 func (e *Events) bring(ev outbox.Event, err error) {
-	if err == nil {
-		err = source.Unrecordable(&ev)
+	if why := source.Fit(&ev); err == nil {
+		err = why
 	}
-	if err != nil && (ev.ID == "" || source.Unrecordable(&ev) != nil) {
-		ev = outbox.Event{ID: e.id(), Payload: ev.Payload, CreatedAt: ev.CreatedAt}
+	if ev.ID == "" {
+		ev.ID = e.id()
 	}
 	ev.CommitLSN, ev.Seq = outbox.LSN(e.tx.Commit), e.seq
 	if ev.CreatedAt.IsZero() {
