@@ -327,7 +327,7 @@ var coreMutants = []mutant{
 		name:    "core-rejected-unaccounted",
 		file:    "relay/internal/api/completeness.go",
 		old:     `			if source.Unrecordable(&outbox.Event{ID: ev.ID}) != nil {`,
-		new:     `			if ev.ID == "" {`,
+		new:     `			if source.Unrecordable(&outbox.Event{ID: "e"}) != nil {`,
 		promise: "A row whose id cannot be on record is dead, and no event without a trace.",
 		pkg:     "./relay",
 		run:     "TestRowsThatAreNoEvents",

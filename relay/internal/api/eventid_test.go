@@ -41,8 +41,10 @@ func TestAnEventIsTheSameHoweverItsIDIsSpelled(t *testing.T) {
 	var doc struct {
 		Paths map[string]map[string]struct {
 			OperationID string `json:"operationId"`
-			Parameters  []struct{ Name string }
-		}
+			Parameters  []struct {
+				Name string `json:"name"`
+			} `json:"parameters"`
+		} `json:"paths"`
 	}
 	require.NoError(t, json.Unmarshal(b.get(t, "/openapi.json").Body, &doc))
 	var taken []string

@@ -290,7 +290,9 @@ func TestAStreamChoosesAsTheListDoes(t *testing.T) {
 		}
 		var listed []string
 		for _, row := range b.do(t, call{key: adminKey, method: http.MethodGet, path: "/v1/attempts?" + name + "=" + url.QueryEscape(value)}).is(http.StatusOK).list("data") {
-			listed = append(listed, row.(map[string]any)["event_id"].(string))
+			found, _ := row.(map[string]any)
+			id, _ := found["event_id"].(string)
+			listed = append(listed, id)
 		}
 		require.ElementsMatch(t, expected, listed, name)
 		var got []string
@@ -309,7 +311,11 @@ func TestAStreamChoosesAsTheListDoes(t *testing.T) {
 
 	// Search, which needs a configuration, has a test of its own: here is that no other is missing.
 	var doc struct {
-		Paths map[string]map[string]struct{ Parameters []struct{ Name string } }
+		Paths map[string]map[string]struct {
+			Parameters []struct {
+				Name string `json:"name"`
+			} `json:"parameters"`
+		} `json:"paths"`
 	}
 	require.NoError(t, json.Unmarshal(b.do(t, call{key: adminKey, method: http.MethodGet, path: "/openapi.json"}).is(http.StatusOK).Body, &doc))
 	of := func(path string, without ...string) (names []string) {
