@@ -97,6 +97,9 @@ func checkPanel(c *checker) {
 	if utf8.RuneCountInString(p.Name) > maxPortalName {
 		c.fail("panel.portal.name", "Long name", "Write %d characters at most.", maxPortalName)
 	}
+	if err := CheckName(p.Name); err != nil {
+		c.fail("panel.portal.name", "Unseen characters", "%s.", sentence(err.Error()))
+	}
 	if p.Logo.Data != nil && (len(p.Logo.Data) > maxLogo || !slices.Contains(logoTypes(), p.Logo.Type)) {
 		c.fail("panel.portal.logo", "Unusable logo", "Use an SVG, PNG, JPEG or WebP picture of %d bytes at most.", maxLogo)
 	}

@@ -34,6 +34,7 @@ func TestAColourThatIsTakenCanBeRead(t *testing.T) {
 		return err == nil
 	}
 	require.True(t, takes(config.Portal{Color: "#1d4fb8", ColorDark: "#93b4ff"}))
+	require.False(t, takes(config.Portal{Name: "Acme\u202e"}), "it turns what follows it around")
 	require.False(t, takes(config.Portal{Color: "#ffffff"}))
 	require.False(t, takes(config.Portal{ColorDark: "#000000"}))
 	require.False(t, takes(config.Portal{Color: "#7a7a7a"}), "it can be read on white, and not on its own tint")

@@ -223,6 +223,10 @@ func TestAChangeOfTheFormWithdrawsTheCount(t *testing.T) {
 	b.open("/panel/replays/new?endpoint=" + a)
 	b.click("button[value=count]")
 	b.until("document.querySelector('[data-count] strong') && document.querySelector('button[value=begin]')")
+	require.GreaterOrEqual(t, eval[int](b, `(() => {
+		const [count, begin] = ["count", "begin"].map((act) => document.querySelector("button[value=" + act + "]").getBoundingClientRect());
+		return Math.round(Math.max(begin.left - count.right, begin.top - count.bottom));
+	})()`), 6, "the buttons are apart")
 	b.fill("#types", "order.*")
 	b.until("!document.querySelector('[data-count]') && !document.querySelector('button[value=begin]')")
 	b.click("button[value=count]")

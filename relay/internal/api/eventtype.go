@@ -152,6 +152,9 @@ func nameProblem(name string) string {
 	if _, err := config.ParsePattern(name); err != nil {
 		return sentence(err.Error())
 	}
+	if err := config.CheckName(name); err != nil {
+		return sentence(err.Error())
+	}
 	return ""
 }
 

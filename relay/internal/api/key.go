@@ -6,6 +6,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/tailpost/tailpost/config"
 	"github.com/tailpost/tailpost/relay/internal/query"
 )
 
@@ -75,6 +76,9 @@ func createKey(ctx context.Context, _ *Server, c *query.Change, p *principal, in
 	tenant, own := ownTenant(p, in.Body.Tenant)
 	if !own {
 		return nil, invalid(at("/tenant", "This key is bound to another tenant: leave tenant out."))
+	}
+	if err := config.CheckName(in.Body.Name); err != nil {
+		return nil, invalid(at("/name", "%s", sentence(err.Error())))
 	}
 	scopes := in.Body.Scopes
 	if len(scopes) == 0 {

@@ -118,10 +118,21 @@ func (s *settler) one(change func(*config.Subscription)) {
 	change(&s.e.Subscriptions[0])
 }
 
+// name refuses a name that could look like another one.
+func (s *settler) name(text *string) {
+	if text == nil {
+		return
+	}
+	if err := config.CheckName(*text); err != nil {
+		s.fail("/name", sentence(err.Error()))
+	}
+}
+
 // apply puts in what a request has.
 func (s *settler) apply(in *EndpointSettings) {
 	e := s.e
 	set(&e.Name, in.Name)
+	s.name(in.Name)
 	set(&e.Description, in.Description)
 	setText(&e.Signature, in.Signature)
 	setText(&e.Format, in.Format)

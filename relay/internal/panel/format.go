@@ -63,8 +63,23 @@ func clock(v any) template.HTML {
 		t.Format(layout) + `<span class="utc"> UTC</span></time>`)
 }
 
-// breakable is a name that a narrow column breaks between its parts.
+// longest is how much of a name a list shows; the rest is its title, and on the page of its own.
+const longest = 80
+
+// cut is the beginning of a text that others chose, with all of it as its title.
+func cut(text string) template.HTML {
+	shown := short(longest, text)
+	if shown == text {
+		return template.HTML(template.HTMLEscapeString(text)) //nolint:gosec // escaped
+	}
+	return template.HTML(`<span title="` + template.HTMLEscapeString(text) + `">` + template.HTMLEscapeString(shown) + `</span>`) //nolint:gosec // escaped, but for elements of our own
+}
+
+// breakable is a name that a narrow column breaks between its parts; a long one is cut.
 func breakable(name string) template.HTML {
+	if short(longest, name) != name {
+		return cut(name)
+	}
 	return template.HTML(strings.NewReplacer(".", ".<wbr>", "_", "_<wbr>").Replace(template.HTMLEscapeString(name))) //nolint:gosec // escaped, but for elements of our own
 }
 

@@ -127,7 +127,7 @@ func (w *rowWriter) row(out *bytes.Buffer, data []byte) error {
 		return err
 	}
 	out.WriteString("event: row\ndata: ")
-	out.Write(bytes.ReplaceAll(html.Bytes(), []byte("\n"), []byte(" ")))
+	out.Write(bytes.ReplaceAll(visible(html.Bytes()), []byte("\n"), []byte(" ")))
 	out.WriteString("\n\n")
 	return nil
 }
