@@ -56,4 +56,11 @@ var readerMutants = []mutant{
 		pkg:     "./relay/internal/api",
 		run:     "TestAStreamChoosesAsTheListDoes",
 	},
+	{
+		name: "panel-finds-no-pattern", file: "relay/internal/panel/copy.go",
+		old:     `	if strings.Contains(text, "*") {`,
+		new:     `	if strings.Contains(text, "**") {`,
+		promise: "A list that takes no pattern of types says so, and does not say that there is nothing.",
+		pkg:     "./integration/panel", run: "TestAPatternIsTakenOrRefused",
+	},
 }

@@ -143,7 +143,7 @@ var sourceMutants = []mutant{
 		name:    "core-events-take-unrecordable",
 		file:    "relay/internal/source/postgres/events.go",
 		old:     `if why := source.Fit(&ev); err == nil {`,
-		new:     `if why := source.Unrecordable(&ev); err == nil {`,
+		new:     `if why := source.Fit(&outbox.Event{}); err == nil {`,
 		promise: "An event whose id, key, type or tenant cannot be stored is recorded as dead, and stops nothing.",
 		pkg:     "./relay/internal/intake",
 		run:     "TestWhatCannotBeDelivered",

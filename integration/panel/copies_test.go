@@ -158,6 +158,21 @@ func TestAFilterTakesTheNameOfAnEndpoint(t *testing.T) {
 	require.Contains(t, v.get("/panel/find?q=ERP+sync").header.Get("Location"), "/panel/endpoints/"+erp)
 }
 
+// A pattern of types that a list does not take is refused, and says where it is taken.
+func TestAPatternIsTakenOrRefused(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, keyedHCL)
+	w.attempts(w.endpoint("A", "/a", nil), 0)
+	w.insert("order.created", "", "{}")
+	v := loggedIn(t, w, adminKey)
+	for _, page := range []string{"log", "undelivered"} {
+		got := v.get("/panel/" + page + "?type=order.*")
+		require.Equal(t, http.StatusUnprocessableEntity, got.status, page)
+		require.Contains(t, got.body, "Patterns with * are for the list of events.", page)
+	}
+	require.Equal(t, 1, listed(t, v.get("/panel/events?type=order.*").body))
+}
+
 // Whoever resends several is told of several.
 func TestSeveralThatWereSelectedAreResent(t *testing.T) {
 	t.Parallel()

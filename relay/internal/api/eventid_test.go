@@ -61,3 +61,17 @@ func TestAnEventIsTheSameHoweverItsIDIsSpelled(t *testing.T) {
 	}
 	require.ElementsMatch(t, []string{"get-event", "explain-event", "list-attempts", "stream-attempts", "list-endpoint-attempts", "list-deliveries"}, taken)
 }
+
+// What a delivery waits for is said to people, who see no names of fields.
+func TestExplanationsNameNoFields(t *testing.T) {
+	t.Parallel()
+	b := setup(t, nil)
+	id := b.endpoint(t, "")
+	for i, reason := range []string{"invalid", "auth_failed", "rejected", "exhausted", "id_reused"} {
+		b.insertDelivery(t, reason, id, "dead", 16+i)
+		b.exec(t, "UPDATE tailpost.delivery SET reason = $1 WHERE event_id = $1", reason)
+	}
+	got := b.get(t, "/v1/deliveries").is(http.StatusOK)
+	require.Len(t, got.list("data"), 5)
+	require.NotContains(t, string(got.Body), "see last_")
+}

@@ -158,6 +158,14 @@ func checkTimes(v *visit, texts ...string) error {
 	return nil
 }
 
+// checkType refuses a pattern where one whole type is taken: nothing would be like it.
+func checkType(text string) error {
+	if strings.Contains(text, "*") {
+		return refuse(http.StatusUnprocessableEntity, "Write one whole type here, such as order.created. Patterns with * are for the list of events.")
+	}
+	return nil
+}
+
 // sinceOf reads a time, or a span before now such as 15m, 24h or 7d. Text that is neither is none.
 func sinceOf(v *visit, text string) string {
 	if t, ok := local(text); ok {

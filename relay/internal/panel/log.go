@@ -169,6 +169,9 @@ func fillLog(v *visit, body *logPage, page, path string) error {
 	if err := checkTimes(v, body.Filter.Since, body.Filter.Until); err != nil {
 		return err
 	}
+	if err := checkType(body.Filter.Type); err != nil {
+		return err
+	}
 	call, link := logCall(v, &body.Filter), body.Filter.link()
 	if body.Of != nil {
 		link.Del("endpoint")

@@ -99,6 +99,9 @@ func listUndelivered(v *visit) error {
 	if err := checkTimes(v, f.Since, f.Until); err != nil {
 		return err
 	}
+	if err := checkType(f.Type); err != nil {
+		return err
+	}
 	var err error
 	if f.Endpoint, err = endpointOf(v, f.Endpoint); err != nil {
 		return err
