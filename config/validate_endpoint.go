@@ -163,7 +163,7 @@ func (c *checker) url(e *Endpoint) {
 	case u == nil || u.Host == "" || u.Opaque != "":
 		c.fail("url", "Invalid URL", "Write an absolute URL with a host, such as https://example.com/webhooks.")
 	case u.User != nil:
-		c.fail("url", "User information in the URL", "Remove user and password from the URL; send them with headers = { Authorization = env(\"…\") }.")
+		c.fail("url", "User information in the URL", "Remove user and password from the URL; send them as an Authorization header.")
 	case u.Fragment != "" || strings.HasSuffix(e.URL, "#"):
 		c.fail("url", "Fragment in the URL", "Remove the # and what stands behind it; it is never sent.")
 	case u.Scheme != "https" && u.Scheme != "http":

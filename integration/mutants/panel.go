@@ -73,8 +73,10 @@ var panelMutants = []mutant{
 	},
 	{
 		name: "panel-open-redirect", file: "relay/internal/panel/session.go",
-		old:     `if text == "" || strings.HasPrefix(text, "/") ||`,
-		new:     `if strings.HasPrefix(text, "//") { return text[2:] }; if text == "" ||`,
+		old: `	u, err := url.Parse(text)
+	if err != nil || u.IsAbs()`,
+		new: `	u, err := url.Parse(text)
+	if strings.HasPrefix(text, "//") { return text[2:] }; if err != nil || u.IsAbs()`,
 		promise: "A login leads to a page of the panel and nowhere else.",
 		pkg:     "./integration/panel", run: "TestLoginLeadsBackAndNowhereElse",
 	},
@@ -304,8 +306,8 @@ var panelMutants = []mutant{
 	},
 	{
 		name: "panel-ignores-a-wrong-time", file: "relay/internal/panel/copy.go",
-		old:     `		if text != "" && sinceOf(v, text) == "" {`,
-		new:     `		if text != "" && sinceOf(v, text) == "" && v.r.Method != http.MethodGet {`,
+		old:     `		if strings.TrimSpace(text) != "" && sinceOf(v, text) == "" {`,
+		new:     `		if strings.TrimSpace(text) != "" && sinceOf(v, text) == "" && v.r.Method != http.MethodGet {`,
 		promise: "A list is never shown without the filter that was asked for.",
 		pkg:     "./integration/panel", run: "TestATimeThatIsNoneIsRefused",
 	},

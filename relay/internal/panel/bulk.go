@@ -5,6 +5,7 @@ import (
 	"errors"
 	"net/http"
 	"net/url"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -37,12 +38,10 @@ func unknown(name string) error {
 // readAct reads what a form is to do: one of these words.
 func readAct(of func(string) string, words ...string) (string, error) {
 	act := of("act")
-	for _, word := range words {
-		if act == word {
-			return act, nil
-		}
+	if !slices.Contains(words, act) {
+		return "", unknown("act")
 	}
-	return "", unknown("act")
+	return act, nil
 }
 
 // readChosen reads which deliveries a form, or the link to one, is about; nil: all that the filter
@@ -109,7 +108,7 @@ const linkBytes = 4000
 
 // confirmDeliveries leads to the page that asks, so that a browser can go back to it.
 func confirmDeliveries(v *visit) error {
-	form := v.r.PostForm
+	form := v.r.PostForm //nolint:forbidigo // the fields of the request, without those of its link
 	if _, err := readAct(form.Get, "resend", "discard"); err != nil {
 		return err
 	}
@@ -210,7 +209,7 @@ func countAll(v *visit, body *bulkPage) error {
 }
 
 func actOnDeliveries(v *visit) error {
-	form := v.r.PostForm
+	form := v.r.PostForm //nolint:forbidigo // the fields of the request, without those of its link
 	act, err := readAct(form.Get, "resend", "discard")
 	if err != nil {
 		return err

@@ -56,11 +56,6 @@ SELECT 'e-' || n, $1, $2, 'failed', 1, CASE WHEN $2 = 'pending' THEN now() + int
 FROM generate_series($3::integer, $4::integer) AS n`, endpoint, state, from, to)
 }
 
-func (h *house) waiting() string {
-	h.t.Helper()
-	return h.text("SELECT COALESCE(string_agg(event_id, ' ' ORDER BY seq), '') FROM tailpost.delivery WHERE state = 'pending'")
-}
-
 // TestWhatComesAfterTheQuestionIsLeftAlone: a person who said yes to some deliveries said nothing of
 // those that failed since; and hears how many they were.
 func TestWhatComesAfterTheQuestionIsLeftAlone(t *testing.T) {

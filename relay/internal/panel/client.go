@@ -4,6 +4,7 @@ import (
 	"errors"
 	"net/http"
 	"net/url"
+	"strconv"
 	"strings"
 
 	"github.com/tailpost/tailpost/relay/internal/api"
@@ -88,4 +89,32 @@ func queryOf(pairs ...string) url.Values {
 		}
 	}
 	return q
+}
+
+// fieldInWords is the part of a request that a problem is about, as a person reads it.
+func fieldInWords(pointer, parameter string) string {
+	steps := strings.FieldsFunc(strings.TrimPrefix(pointer, "#")+"/"+parameter, func(r rune) bool { return r == '/' || r == '_' })
+	for i, step := range steps {
+		if n, err := strconv.Atoi(step); err == nil {
+			steps[i] = strconv.Itoa(n + 1) // people count from one
+		}
+	}
+	text := strings.Join(steps, " ")
+	if text == "" {
+		return text
+	}
+	return strings.ToUpper(text[:1]) + text[1:]
+}
+
+// plainly is what the API says of a part of a request, for people who wrote it into a form.
+func plainly(detail string) string {
+	for formal, plain := range map[string]string{"Expected length >= ": "Write at least this many characters: ", "Expected length <= ": "Write no more characters than "} {
+		if n, ok := strings.CutPrefix(detail, formal); ok {
+			if n == "1." {
+				return "Write something."
+			}
+			return plain + n
+		}
+	}
+	return detail
 }

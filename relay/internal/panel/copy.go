@@ -151,7 +151,7 @@ const writeTime = "Write a time such as 2026-05-01 14:00 (UTC), or a span before
 // wrote would show, or change, something else.
 func checkTimes(v *visit, texts ...string) error {
 	for _, text := range texts {
-		if text != "" && sinceOf(v, text) == "" {
+		if strings.TrimSpace(text) != "" && sinceOf(v, text) == "" {
 			return refuse(http.StatusUnprocessableEntity, "This is no time: "+short(40, text)+". "+writeTime) //nolint:mnd // enough to know it again
 		}
 	}
@@ -168,6 +168,7 @@ func checkType(text string) error {
 
 // sinceOf reads a time, or a span before now such as 15m, 24h or 7d. Text that is neither is none.
 func sinceOf(v *visit, text string) string {
+	text = strings.TrimSpace(text)
 	if t, ok := local(text); ok {
 		return iso(t)
 	}

@@ -1,8 +1,8 @@
 package panel_test
 
 import (
+	"maps"
 	"net/http"
-	"net/url"
 	"strings"
 	"testing"
 	"time"
@@ -26,10 +26,7 @@ func TestAReplayIsTheOneThatWasCounted(t *testing.T) {
 	for field, value := range map[string]string{
 		"endpoint": other, "types": "", "since": "48h", "until": "1h", "counted": "", "act": "foo",
 	} {
-		form := make(url.Values)
-		for name, values := range counted {
-			form[name] = values
-		}
+		form := maps.Clone(counted)
 		form[field] = []string{value}
 		got := admin.send(http.MethodPost, "/panel/replays/new", form)
 		require.Equal(t, http.StatusUnprocessableEntity, got.status, field)

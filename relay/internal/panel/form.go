@@ -106,7 +106,7 @@ func (f *endpointForm) refused(p *api.Problem) {
 		if f.Wrong[name] != "" {
 			f.Wrong[name] += " "
 		}
-		f.Wrong[name] += e.Detail
+		f.Wrong[name] += plainly(e.Detail)
 	}
 }
 
@@ -183,7 +183,7 @@ func editEndpoint(v *visit) error {
 		ID: e.ID, Version: strconv.FormatInt(e.Version, 10), Name: e.Name, URL: e.URL, Description: e.Description, Tenant: e.Tenant,
 		Signature: e.Signature, Format: e.Format, Timeout: e.Timeout, Rate: e.Rate, Concurrency: strconv.Itoa(e.Concurrency),
 		Ordering: e.Ordering, OnDead: e.OnDead, Method: e.Method, HTTP: e.HTTP, Success: strings.Join(e.Success, " "), Permanent: strings.Join(e.Permanent, " "),
-		Retry: strings.Join(e.Retry.Schedule, " "), identity: identityOf(&e),
+		Retry: strings.Join(spans(e.Retry.Schedule), " "), identity: identityOf(&e),
 	}
 	if e.Gzip {
 		f.Gzip = "true"

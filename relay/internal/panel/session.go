@@ -10,6 +10,8 @@ import (
 	"errors"
 	"net"
 	"net/http"
+	"net/url"
+	"slices"
 	"strings"
 	"time"
 
@@ -281,7 +283,9 @@ type loginForm struct {
 
 // next is where to go after a login: a page of ours, whatever the link says.
 func next(text string) string {
-	if text == "" || strings.HasPrefix(text, "/") || strings.Contains(text, "://") || strings.Contains(text, "\\") {
+	u, err := url.Parse(text)
+	if err != nil || u.IsAbs() || u.Host != "" || strings.HasPrefix(text, "/") || strings.Contains(text, "\\") ||
+		slices.Contains(strings.Split(u.Path, "/"), "..") {
 		return ""
 	}
 	return text
