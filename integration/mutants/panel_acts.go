@@ -61,7 +61,7 @@ var panelActsMutants = []mutant{
 	},
 	{
 		name: "panel-says-what-a-link-says", file: "relay/internal/panel/done.go",
-		old:     `if !ok || v.token == "" || !hmac.Equal([]byte(mark), []byte(v.markOf("done", v.r.URL.Path, word))) {`,
+		old:     `if !ok || v.token == "" || !hmac.Equal([]byte(mark), []byte(markOf(v, "done", v.r.URL.Path, word))) {`,
 		new:     `if !ok && mark != "" {`,
 		promise: "The panel says that something was done only where this session did it.",
 		pkg:     "./relay/internal/panel", run: "TestOnlyWhatWasDoneIsSaid",

@@ -9,33 +9,20 @@ import (
 	"strings"
 )
 
-// see leads the visitor to another page of the site, which says what was done, and of how many
-// things.
-func (v *visit) see(path, done string, counts ...int64) {
-	if done != "" {
-		mark := "?"
-		if strings.Contains(path, "?") {
-			mark = "&"
-		}
-		path += mark + "done=" + v.sealDone(v.site.root+path, done, counts)
-	}
-	v.redirect(v.site.root + path)
-}
-
 // sealDone is what a link carries of what was done: a word, counts, and a mark that only this
 // session makes, for this page. Without it any link could have the panel say anything.
-func (v *visit) sealDone(at, word string, counts []int64) string {
+func sealDone(v *visit, at, word string, counts []int64) string {
 	for _, n := range counts {
 		word += "." + strconv.FormatInt(n, 10)
 	}
 	if u, err := url.Parse(at); err == nil {
 		at = u.Path
 	}
-	return word + "." + v.markOf("done", at, word)
+	return word + "." + markOf(v, "done", at, word)
 }
 
 // markOf makes a mark over texts, which stands for their having been said to this session.
-func (v *visit) markOf(purpose string, texts ...string) string {
+func markOf(v *visit, purpose string, texts ...string) string {
 	mac := hmac.New(sha256.New, []byte(v.token))
 	mac.Write([]byte("tailpost panel " + purpose))
 	for _, text := range texts {
@@ -45,10 +32,10 @@ func (v *visit) markOf(purpose string, texts ...string) string {
 	return base64.RawURLEncoding.EncodeToString(mac.Sum(nil)[:enough])
 }
 
-// done returns what the page says was done; empty: nothing, or nothing that this session did.
-func (v *visit) done() string {
+// doneOf returns what the page says was done; empty: nothing, or nothing that this session did.
+func doneOf(v *visit) string {
 	word, mark, ok := cutLast(v.r.URL.Query().Get("done"), ".")
-	if !ok || v.token == "" || !hmac.Equal([]byte(mark), []byte(v.markOf("done", v.r.URL.Path, word))) {
+	if !ok || v.token == "" || !hmac.Equal([]byte(mark), []byte(markOf(v, "done", v.r.URL.Path, word))) {
 		return ""
 	}
 	parts := strings.Split(word, ".")

@@ -127,6 +127,19 @@ func (v *visit) fail(err error) {
 	v.show(p.Status, "problem", problemTitle(p.Status), "", page)
 }
 
+// see leads the visitor to another page of the site, which says what was done, and of how many
+// things.
+func (v *visit) see(path, done string, counts ...int64) {
+	if done != "" {
+		mark := "?"
+		if strings.Contains(path, "?") {
+			mark = "&"
+		}
+		path += mark + "done=" + sealDone(v, v.site.root+path, done, counts)
+	}
+	v.redirect(v.site.root + path)
+}
+
 // redirect leads the visitor to a page of the site: to begins with the site's root.
 func (v *visit) redirect(to string) {
 	http.Redirect(v.w, v.r, to, http.StatusSeeOther) //nolint:gosec // it stays within the site

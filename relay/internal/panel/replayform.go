@@ -99,7 +99,7 @@ func countReplay(v *visit, form *replayForm) error {
 
 // mark stands for this session's having counted this form.
 func (f *replayForm) mark(v *visit, counted string) string {
-	return v.markOf("replay", counted, f.Endpoint, strings.Join(words(f.Types), " "), f.Since, f.Until)
+	return markOf(v, "replay", counted, f.Endpoint, strings.Join(words(f.Types), " "), f.Since, f.Until)
 }
 
 // counted returns what was counted; false: it was not this form, or nothing was.

@@ -108,7 +108,7 @@ func (v *visit) show(status int, page, title, section string, body any) {
 	f := &frame{
 		Title: title, Section: section, Theme: v.theme(), CSRF: v.csrf(), Login: v.login, May: v.may(),
 		Key:  who{v.session.KeyID(), v.session.Name(), v.session.Tenant()},
-		Done: v.done(), Here: strings.TrimPrefix(v.r.URL.RequestURI(), v.site.root),
+		Done: doneOf(v), Here: strings.TrimPrefix(v.r.URL.RequestURI(), v.site.root),
 		Version: v.panel.version, Now: v.panel.now(), Portal: brandOf(v), Body: body,
 	}
 	if v.r.Method != http.MethodGet {
