@@ -1,6 +1,7 @@
 package panel
 
 import (
+	"cmp"
 	"encoding/hex"
 	"maps"
 	"net/http"
@@ -166,10 +167,7 @@ func showEndpointLog(v *visit) error {
 
 // fillLog reads a page of attempts.
 func fillLog(v *visit, body *logPage, page, path string) error {
-	if err := checkTimes(v, body.Filter.Since, body.Filter.Until); err != nil {
-		return err
-	}
-	if err := checkType(body.Filter.Type); err != nil {
+	if err := cmp.Or(checkTimes(v, body.Filter.Since, body.Filter.Until), checkType(body.Filter.Type)); err != nil {
 		return err
 	}
 	call, link := logCall(v, &body.Filter), body.Filter.link()
