@@ -75,8 +75,12 @@ func cut(text string) template.HTML {
 	return template.HTML(`<span title="` + template.HTMLEscapeString(text) + `">` + template.HTMLEscapeString(shown) + `</span>`) //nolint:gosec // escaped, but for elements of our own
 }
 
-// breakable is a name that a narrow column breaks between its parts; a long one is cut.
+// breakable is the type of an event, which a narrow column breaks between its parts; a long one is
+// cut. A row that is no event may have none, and its link needs a name all the same.
 func breakable(name string) template.HTML {
+	if name == "" {
+		return "no type"
+	}
 	if short(longest, name) != name {
 		return cut(name)
 	}

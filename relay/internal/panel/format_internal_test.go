@@ -19,6 +19,7 @@ func TestTimesFarAwayAreSaid(t *testing.T) {
 	} {
 		require.Equal(t, want, ago(now, at), at)
 	}
+	require.Equal(t, "no type", string(breakable("")), "a link has a name")
 	require.Contains(t, string(clock(time.Date(1999, 1, 2, 3, 4, 5, 0, time.UTC))), ">2 Jan 1999 03:04:05<")
 	require.NotContains(t, string(clock(time.Now())), ">"+time.Now().UTC().Format("2 Jan 2006"))
 }
