@@ -78,7 +78,7 @@ var ledgerSweepMutants = []mutant{
 	{
 		name:    "ledger-sweep-dead-are-due",
 		file:    "relay/internal/ledger/keyheads.go",
-		old:     "          AND d.state = 'pending'\n        ORDER BY d.next_attempt_at\n",
+		old:     "          AND d.state = 'pending'\n          AND d.next_attempt_at IS NOT NULL\n        ORDER BY d.next_attempt_at\n",
 		new:     "        ORDER BY d.next_attempt_at\n",
 		promise: "What is dead says nothing of when a queue is due.",
 		pkg:     "./relay/internal/ledger",

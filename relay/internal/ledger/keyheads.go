@@ -146,6 +146,7 @@ SELECT w.endpoint_id,
         FROM tailpost.delivery AS d
         WHERE d.endpoint_id = w.endpoint_id
           AND d.state = 'pending'
+          AND d.next_attempt_at IS NOT NULL
         ORDER BY d.next_attempt_at
         LIMIT 1),
        EXISTS (SELECT

@@ -101,11 +101,11 @@ func endpointOf(v *visit, text string) (string, error) {
 	p := refuse(http.StatusUnprocessableEntity, "Several endpoints have the name "+short(shownName, text)+". Write the id of the one that you mean:")
 	for i := range named {
 		e := &named[i]
-		of := "of no tenant, at " + hostOf(e.URL)
+		of := " of no tenant, at " + hostOf(e.URL)
 		if e.Tenant != "" {
-			of = "of tenant " + e.Tenant + ", at " + hostOf(e.URL)
+			of = " of tenant " + e.Tenant + ", at " + hostOf(e.URL)
 		}
-		p.Errors = append(p.Errors, api.FieldProblem{Parameter: e.ID, Detail: of})
+		p.Errors = append(p.Errors, api.FieldProblem{Detail: e.ID + of}) // a field's name would be put in words
 	}
 	if more {
 		p.Errors = append(p.Errors, api.FieldProblem{Detail: "and others"})
