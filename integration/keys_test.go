@@ -43,7 +43,9 @@ FROM generate_series(1, $1::int) AS k`, keys, round)
 	relay.Kill()
 	b.receiver.On("/erp", kit.Statuses(200))
 	relay = kit.StartRelay(t, options)
-	b.receiver.Await(t, "/erp", keys/2)
+	for n := keys / 10; n <= keys/2; n += keys / 10 { // each in time, however slow the machine
+		b.receiver.Await(t, "/erp", n)
+	}
 	insert(2)
 	relay.Kill()
 	relay = kit.StartRelay(t, options)

@@ -8,7 +8,6 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
-	"slices"
 	"sync"
 	"time"
 )
@@ -180,10 +179,13 @@ func (r *Receiver) Await(t TB, path string, n int) []Request {
 func (r *Receiver) AwaitIDs(t TB, path string, ids ...string) {
 	t.Helper()
 	Eventually(t, Patience, func() error {
-		got := r.IDs(path)
+		got := make(map[string]bool, len(ids))
+		for _, id := range r.IDs(path) {
+			got[id] = true
+		}
 		missing := 0
 		for _, id := range ids {
-			if !slices.Contains(got, id) {
+			if !got[id] {
 				missing++
 			}
 		}
