@@ -324,6 +324,13 @@ var coreMutants = []mutant{
 		run:     "TestRowsThatAreNoEvents",
 	},
 	{
+		name: "core-audit-routes-what-is-no-event", file: "relay/internal/heal/judge.go",
+		old:     `	problem := source.Fit(&ev)`,
+		new:     `	var problem error`,
+		promise: "A row of a gap whose key cannot be on record is dead, with its reason.",
+		pkg:     "./relay/internal/heal", run: "TestARowThatIsNoEventIsDead",
+	},
+	{
 		name:    "core-rejected-unaccounted",
 		file:    "relay/internal/api/completeness.go",
 		old:     `			if source.Unrecordable(&outbox.Event{ID: ev.ID}) != nil {`,

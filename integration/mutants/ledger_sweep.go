@@ -62,7 +62,7 @@ var ledgerSweepMutants = []mutant{
 		file:    "relay/internal/ledger/gaps.go",
 		old:     " WHERE h.slot = r.slot),",
 		new:     "),",
-		promise: "Clearing the gaps of a slot goes by its own.",
+		promise: "Clearing gaps clears those of one slot.",
 		pkg:     "./relay/internal/ledger",
 		run:     "^TestWhatIsWritten_changesNothingElse$",
 	},

@@ -115,4 +115,18 @@ var querySweepMutants = []mutant{
 		promise: "What is missing is listed with its own replay, not with another tenant's.",
 		pkg:     "./relay/internal/query", run: "TestAListOfOperationsHasWhatItWasAskedFor",
 	},
+	{
+		name: "api-keys-that-nobody-used", file: "relay/internal/api/key.go",
+		old:     "s.store.NoteKeys(ctx, keys, s.now())",
+		new:     "s.store.NoteKeys(ctx, nil, s.now())",
+		promise: "The list of keys has every key in effect, used or not.",
+		pkg:     "./relay/internal/api", run: "TestWalk",
+	},
+	{
+		name: "api-keys-that-are-no-more", file: "relay/internal/query/key.go",
+		old:     "(source = 'api' OR id = ANY (@configured::text[]))",
+		new:     "(source = 'api' OR id <> ALL (@configured::text[]) OR true)",
+		promise: "The list of keys has none that the configuration does not have any more.",
+		pkg:     "./relay/internal/api", run: "TestWalk",
+	},
 }

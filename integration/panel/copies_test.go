@@ -171,6 +171,11 @@ func TestAPatternIsTakenOrRefused(t *testing.T) {
 		require.Contains(t, got.body, "Patterns with * are for the list of events.", page)
 	}
 	require.Equal(t, 1, listed(t, v.get("/panel/events?type=order.*").body))
+
+	// An id names one event: what else is asked for is not left out in silence.
+	got := v.get("/panel/events?id=nobody&type=order.created")
+	require.Equal(t, http.StatusUnprocessableEntity, got.status)
+	require.Contains(t, got.body, "It names one event")
 }
 
 // Whoever resends several is told of several.

@@ -190,10 +190,12 @@ func forwarding() []string {
 	return []string{"Forwarded", "X-Forwarded-For", "X-Forwarded-Host", "X-Forwarded-Proto", "X-Real-IP", "Via", "CF-Connecting-IP", "True-Client-IP"}
 }
 
-func configKeyID(k *config.APIKey) string { return "config:" + k.Name }
+// ConfigKeyID returns the id of a key of the configuration, by which its use and its deeds are on
+// record.
+func ConfigKeyID(k *config.APIKey) string { return "config:" + k.Name }
 
 func configKey(k *config.APIKey) query.Key {
-	return query.Key{ID: configKeyID(k), Name: k.Name, Source: query.SourceConfig, Scopes: k.Scopes, Tenant: k.Tenant}
+	return query.Key{ID: ConfigKeyID(k), Name: k.Name, Source: query.SourceConfig, Scopes: k.Scopes, Tenant: k.Tenant}
 }
 
 // keyOf finds the key with this hash. All keys of the configuration are compared, each in constant

@@ -50,7 +50,7 @@ func listKeys(ctx context.Context, s *Server, p *principal, in *listKeysInput) (
 	configured := s.config().API.Keys
 	keys, ids := make([]query.Key, len(configured)), make([]string, len(configured))
 	for i := range configured {
-		keys[i], ids[i] = configKey(&configured[i]), configKeyID(&configured[i])
+		keys[i], ids[i] = configKey(&configured[i]), ConfigKeyID(&configured[i])
 	}
 	if err := s.store.NoteKeys(ctx, keys, s.now()); err != nil {
 		s.log.Warn().Err(err).Msg("the list of keys may lack some of the configuration")

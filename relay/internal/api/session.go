@@ -120,7 +120,7 @@ func (s *Server) keyByID(ctx context.Context, id string) (query.Key, []byte, err
 		return localKey(), fingerprintOf(nil), nil
 	}
 	for i := range cfg.API.Keys {
-		if k := &cfg.API.Keys[i]; configKeyID(k) == id {
+		if k := &cfg.API.Keys[i]; ConfigKeyID(k) == id {
 			return configKey(k), fingerprintOf(hashOf(k.Secret.Reveal())), nil
 		}
 	}

@@ -262,11 +262,8 @@ func TestAStreamChoosesAsTheListDoes(t *testing.T) {
 		b.exec(t, `INSERT INTO tailpost.attempt (event_id, event_type, tenant, endpoint_id, number, trigger, url, outcome, status_code, duration_ms, attempted_at, commit_lsn)
 			VALUES ($1, $2, $3, $4, 1, 'stream', 'https://example.com/in', $5, $6, 1, $7, '0/10')`, id, kind, tenant, endpoint, outcome, status, at)
 	}
-	now := time.Now().UTC().Truncate(time.Second)
+	now := time.Now().UTC().Truncate(24 * time.Hour).Add(12 * time.Hour) // far from the end of a day
 	soon, before := now.Add(time.Second), now.Add(-time.Second)
-	if soon.Day() != before.Day() {
-		t.Skip("the day ends")
-	}
 	filters := map[string]string{
 		"event_id": "e1", "event_type": "order.created", "tenant": "acme", "endpoint_id": a, "outcome": "delivered", "status_class": "2xx",
 		"since": now.Format(time.RFC3339), "until": soon.Format(time.RFC3339),

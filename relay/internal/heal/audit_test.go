@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -446,16 +447,20 @@ func TestARowThatIsNoEventIsDeadWithItsReasonAndHoldsNothingUp(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		b := setupAudit(t, 0)
-		b.insert(b.gap, "bad", "good")
-		b.see(func() { b.rows[0].err = errors.New("type is NULL") })
+		b.insert(b.gap, "bad", "good", "long")
+		b.see(func() {
+			b.rows[0].err = errors.New("type is NULL")
+			b.rows[2].Key = strings.Repeat("k", 1025)
+		})
 		b.run(t, b.due())
 		pass(t, time.Minute)
-		require.ElementsMatch(t, []string{"bad>*", "good>erp", "good>ledger"}, b.sent())
+		require.ElementsMatch(t, []string{"bad>*", "good>erp", "good>ledger", "long>*"}, b.sent())
 		b.see(func() {
 			for _, d := range b.queued {
-				if d.Event.ID == "bad" {
+				if why := map[string]string{"bad": "type is NULL", "long": "key of the event is longer than 1024 bytes"}[d.Event.ID]; why != "" {
 					require.Equal(t, outbox.StateDead, d.State)
-					require.Contains(t, d.LastError, "type is NULL")
+					require.Contains(t, d.LastError, why)
+					require.Empty(t, d.Event.Key, "what cannot be on record is left out")
 				}
 			}
 		})

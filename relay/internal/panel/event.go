@@ -61,9 +61,6 @@ func listEvents(v *visit) error {
 	link := queryOf("id", f.ID, "key", f.Key, "type", f.Type, "tenant", f.Tenant, "search", f.Search, "since", f.Since, "until", f.Until)
 	call := queryOf("id", f.ID, "key", f.Key, "type", f.Type, "tenant", f.Tenant, "search", f.Search, "since", sinceOf(v, f.Since),
 		"until", sinceOf(v, f.Until), "cursor", q.Get("cursor"))
-	if f.ID != "" {
-		call = queryOf("id", f.ID, "tenant", f.Tenant)
-	}
 	var list api.EventPage
 	if err := v.get("/v1/events", call, &list); err != nil {
 		return err

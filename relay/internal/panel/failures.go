@@ -3,6 +3,7 @@ package panel
 import (
 	"cmp"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/tailpost/tailpost/relay/internal/api"
@@ -68,7 +69,7 @@ func countFailures(v *visit, body *overviewPage, known names, id string, from ti
 		if s.Name == "none" {
 			row.Kind = "no answer"
 		} else {
-			row.Link = href(v.site.root, "log", "endpoint", id, "class", s.Name, "since", "24h")
+			row.Link = href(v.site.root, "log", "endpoint", id, "class", s.Name, "since", iso(from))
 		}
 		body.Errors = append(body.Errors, row)
 	}
@@ -81,7 +82,7 @@ func findLast(v *visit, row *failures, from time.Time) error {
 	if row.Link == "" {
 		// The API has no filter for attempts without an answer; they are many at such an endpoint.
 		class, limit = "", "20"
-		row.Link = href(v.site.root, "log", "endpoint", row.Endpoint, "outcome", "retry", "since", "24h")
+		row.Link = href(v.site.root, "log", "endpoint", row.Endpoint, "outcome", "retry", "since", iso(from))
 	}
 	for _, outcome := range []string{"retry", "dead"} {
 		var list api.Page[api.Attempt]
@@ -106,13 +107,19 @@ func kindOf(a *api.Attempt) string {
 	return short(length, a.Error)
 }
 
-// errorsSQL counts what failed as the page does.
+// errorsSQL counts what failed as the page does, at the endpoints at which most did.
 func errorsSQL(v *visit, from time.Time) string {
+	worst := statement{
+		columns: "endpoint_id", from: "tailpost.endpoint_stats", group: "endpoint_id",
+		order: "sum(failed) DESC, sum(attempts) DESC, endpoint_id", limit: overviewRows,
+	}
+	worst.condition("hour >= %s", iso(from))
+	worst.tenantOf("endpoint_id", v.session.Tenant())
 	s := statement{
 		columns: "s.endpoint_id, " + classNameSQL + " AS answer, sum(c.n) AS attempts", from: classesSQL,
-		where: []string{"c.n > 0", "c.place <> 3"}, group: "s.endpoint_id, c.place", order: "sum(c.n) DESC", limit: overviewRows,
+		where: []string{"c.n > 0", "c.place <> 3", "s.endpoint_id IN (" + strings.TrimSuffix(worst.String(), ";") + ")"},
+		group: "s.endpoint_id, c.place", order: "sum(c.n) DESC", limit: overviewRows,
 	}
 	s.condition("s.hour >= %s", iso(from))
-	s.tenantOf("s.endpoint_id", v.session.Tenant())
 	return s.String()
 }

@@ -40,15 +40,11 @@ func showKeys(v *visit, status int, body *keysPage) error {
 		columns: "id, name, source, prefix, scopes, tenant, created_by, created_at, last_used_at", from: "tailpost.api_key",
 		order: "created_at DESC, id DESC", limit: pageSize,
 	}
-	var configured []string
-	for _, k := range v.panel.config().API.Keys {
-		configured = append(configured, quoteSQL("config:"+k.Name))
+	configured := []string{"source = 'api'"}
+	for i := range v.panel.config().API.Keys {
+		configured = append(configured, "id = "+quoteSQL(api.ConfigKeyID(&v.panel.config().API.Keys[i])))
 	}
-	if len(configured) > 0 {
-		s.where = append(s.where, "(source = 'api' OR id IN ("+strings.Join(configured, ", ")+"))")
-	} else {
-		s.where = append(s.where, "source = 'api'")
-	}
+	s.where = append(s.where, "("+strings.Join(configured, " OR ")+")")
 	s.equal("tenant", v.session.Tenant())
 	body.Copies = copiesOf(v, s.String(), "/v1/keys", call)
 	v.show(status, "keys", "Keys", "keys", body)

@@ -1,6 +1,7 @@
 package panel
 
 import (
+	"crypto/hmac"
 	"encoding/base64"
 	"encoding/json"
 	"net/http"
@@ -106,7 +107,7 @@ func (f *replayForm) mark(v *visit, counted string) string {
 func (f *replayForm) counted(v *visit, seal string) (c countedReplay, ok bool) {
 	encoded, mark, _ := strings.Cut(seal, ".")
 	text, err := base64.RawURLEncoding.DecodeString(encoded)
-	if err != nil || mark != f.mark(v, string(text)) {
+	if err != nil || !hmac.Equal([]byte(mark), []byte(f.mark(v, string(text)))) {
 		return c, false
 	}
 	return c, json.Unmarshal(text, &c) == nil
