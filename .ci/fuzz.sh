@@ -38,11 +38,23 @@ try_property() {
   done
 }
 
+# try_target PACKAGE TARGET fuzzes one. Before Go 1.27 the end of the time is sometimes reported as a failure of the target
+# (golang/go#75804): then there is no input that fails.
+try_target() {
+  if go test -run '^$' -fuzz "^$2\$" -fuzztime "$time" "$1" >"$binaries/output" 2>&1; then
+    tail -n 2 "$binaries/output"
+    return 0
+  fi
+  cat "$binaries/output"
+  grep -q '^    context deadline exceeded$' "$binaries/output" && ! grep -q 'Failing input written' "$binaries/output" || return 1
+  echo "fuzz: $2: the time was over, and no input failed (golang/go#75804)"
+}
+
 count=0
 while IFS=$'\t' read -r package dir; do
   for target in $(grep -hoE '^func Fuzz[A-Za-z0-9_]*' "$dir"/*_test.go 2>/dev/null | sed 's/^func //'); do
     echo "fuzz: $package $target for $time"
-    go test -run '^$' -fuzz "^$target\$" -fuzztime "$time" "$package"
+    try_target "$package" "$target"
     count=$((count + 1))
   done
   tests=$(properties "$dir")
