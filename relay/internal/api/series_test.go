@@ -87,6 +87,8 @@ func TestTimeSeriesAreExact(t *testing.T) {
 		require.InDelta(t, 15.0, named.at(at+".latency_ms.p50"), 0.01)
 		require.InDelta(t, 19.5, named.at(at+".latency_ms.p95"), 0.01)
 	}
+	busiest := b.get(t, "/v1/stats?by=endpoint&limit=1&endpoint_id="+first+"&endpoint_id="+second).is(http.StatusOK)
+	require.Equal(t, first, busiest.at("series.0.name"), "what came after the end makes none the busiest")
 	require.Nil(t, by.at("series.0.latency_ms"), "of all endpoints it would cost too much")
 
 	_, acme := b.key(t, "acme")
