@@ -166,9 +166,9 @@ func (c *compiler) renderChoice(e *hclsyntax.ConditionalExpr) render {
 	condition := c.compile(e.Condition)
 	c.want(condition, formBool, e.Condition.Range(), "A condition")
 	yes, no := c.render(e.TrueResult), c.render(e.FalseResult)
-	test := condition.run
+	holds := condition.asTest()
 	return func(dst []byte, ev *outbox.Event, most int) ([]byte, error) {
-		switch t := test(ev); {
+		switch t := holds(ev); {
 		case t.holds():
 			return yes(dst, ev, most)
 		case t.fails():
@@ -222,16 +222,16 @@ func renderValue(run evaluate) render {
 		case kindBool:
 			return strconv.AppendBool(dst, v.flag), nil
 		case kindNumber:
-			return append(dst, v.number.String()...), nil
+			return append(dst, v.number().String()...), nil
 		case kindString:
 			dst = payload.AppendString(dst, v.text)
 			return dst, within(dst, most)
 		case kindTime:
-			return payload.AppendString(dst, timeText(v.at)), nil
+			return payload.AppendString(dst, timeText(*v.at)), nil
 		case kindComposite:
 			return appendRaw(dst, unalias(v.text), 0, most)
 		case kindMissing:
-			if v.excess {
+			if v.lack == lackTooLarge {
 				return dst, ErrTooLarge
 			}
 			return append(dst, "null"...), nil

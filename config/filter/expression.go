@@ -55,6 +55,7 @@ func (f form) String() string {
 type node struct {
 	form     form
 	run      evaluate
+	test     test         // of a question: run without a value around it
 	constant bool         // the same for every event
 	path     payload.Path // of a payload path; nil: something else
 	payload  bool         // a payload path, perhaps an empty one
@@ -154,9 +155,9 @@ func (c *compiler) template(e *hclsyntax.TemplateExpr) node {
 				return v
 			}
 			if b.Len()+len(v.text) > maxText {
-				return value{missed: true, excess: true}
+				return tooLarge()
 			}
-			missed = missed || v.missed
+			missed = missed || v.missed()
 			b.WriteString(v.text)
 		}
 		return textual(b.String()).note(missed)
@@ -277,7 +278,7 @@ func attribute(name string) (node, bool) {
 	case "tenant":
 		return node{form: formString, run: func(e *outbox.Event) value { return textual(e.Tenant) }}, true
 	case "created_at":
-		return node{form: formTime, run: func(e *outbox.Event) value { return value{kind: kindTime, at: e.CreatedAt} }}, true
+		return node{form: formTime, run: func(e *outbox.Event) value { return value{kind: kindTime, at: &e.CreatedAt} }}, true
 	default:
 		return node{}, false
 	}
@@ -294,27 +295,28 @@ func (c *compiler) want(n node, f form, at hcl.Range, what string) bool {
 
 func (c *compiler) unary(e *hclsyntax.UnaryOpExpr) node {
 	n := c.compile(e.Val)
-	run := n.run
 	if e.Op == hclsyntax.OpLogicalNot {
 		c.want(n, formBool, e.Val.Range(), "What stands behind !")
-		return folded(node{form: formBool, failed: n.failed, run: func(ev *outbox.Event) value { return not(run(ev)) }}, n)
+		t := n.asTest()
+		return question(n.failed, func(ev *outbox.Event) truth { return not(t(ev)) }, n)
 	}
 	c.want(n, formNumber, e.Val.Range(), "What stands behind -")
+	run := n.run
 	return folded(node{form: formNumber, failed: n.failed, run: func(ev *outbox.Event) value { return negated(run(ev)) }}, n)
 }
 
 func (c *compiler) binary(e *hclsyntax.BinaryOpExpr) node {
 	left, right := c.compile(e.LHS), c.compile(e.RHS)
-	n := node{failed: left.failed || right.failed}
+	var n node
 	switch e.Op {
 	case hclsyntax.OpLogicalAnd, hclsyntax.OpLogicalOr:
 		okLeft := c.want(left, formBool, e.LHS.Range(), "The left side")
 		okRight := c.want(right, formBool, e.RHS.Range(), "The right side")
-		n.form, n.failed = formBool, !okLeft || !okRight
-		n.run = and(left.run, right.run)
+		operator := and
 		if e.Op == hclsyntax.OpLogicalOr {
-			n.run = or(left.run, right.run)
+			operator = or
 		}
+		n = question(!okLeft || !okRight, operator(left.asTest(), right.asTest()))
 	case hclsyntax.OpEqual, hclsyntax.OpNotEqual:
 		n = c.equality(e, left, right)
 	case hclsyntax.OpGreaterThan, hclsyntax.OpGreaterThanOrEqual, hclsyntax.OpLessThan, hclsyntax.OpLessThanOrEqual:
@@ -339,15 +341,11 @@ func (c *compiler) equality(e *hclsyntax.BinaryOpExpr, left, right node) node {
 	if !ok {
 		return node{failed: true, form: formBool, run: left.run}
 	}
-	l, r := left.run, right.run
-	return node{form: formBool, run: func(ev *outbox.Event) value {
-		a, b := l(ev), r(ev)
-		same := equals(&a, &b)
-		if negate {
-			return not(same)
-		}
-		return same
-	}}
+	same := equal(left, right)
+	if negate {
+		return question(false, func(ev *outbox.Event) truth { return not(same(ev)) })
+	}
+	return question(false, same)
 }
 
 func (c *compiler) presence(e *hclsyntax.BinaryOpExpr, left, right node, negate bool) node {
@@ -359,9 +357,9 @@ func (c *compiler) presence(e *hclsyntax.BinaryOpExpr, left, right node, negate 
 		return c.fail(at, "Comparison with null", "Only event.data and event.headers have values that may be null; this one is %s, empty where there is none.", other.form)
 	}
 	run := other.run
-	return node{form: formBool, run: func(ev *outbox.Event) value {
-		return boolean((run(ev).kind == kindMissing) != negate)
-	}}
+	return question(false, func(ev *outbox.Event) truth {
+		return truthOf((run(ev).kind == kindMissing) != negate, false)
+	})
 }
 
 // comparable checks that two sides can be compared at all, and turns a text beside a time into a
@@ -394,7 +392,7 @@ func (c *compiler) asTime(n node, at hcl.Range) (node, bool) {
 	}
 	if n.form == formString && n.constant {
 		if t, err := time.Parse(time.RFC3339Nano, n.run(&outbox.Event{}).text); err == nil {
-			return constant(formTime, value{kind: kindTime, at: t}), true
+			return constant(formTime, value{kind: kindTime, at: &t}), true
 		}
 	}
 	c.fail(at, "Comparison with a time", `Write the time as an RFC 3339 literal, such as "2026-01-31T00:00:00Z".`)
@@ -421,7 +419,7 @@ func (c *compiler) order(e *hclsyntax.BinaryOpExpr, left, right node) node {
 	if greater {
 		sign = 1
 	}
-	return node{form: formBool, run: ordered(left.run, right.run, sign, orEqual)}
+	return question(false, order{sign, orEqual}.test(left, right))
 }
 
 func (c *compiler) arithmetic(e *hclsyntax.BinaryOpExpr, left, right node) node {
@@ -454,14 +452,14 @@ func (c *compiler) conditional(e *hclsyntax.ConditionalExpr) node {
 	if yes.form == formComposite || no.form == formComposite {
 		return c.fail(e.Range(), "Condition with an object", "Choose between single values.")
 	}
-	test, a, b := condition.run, yes.run, no.run
+	holds, a, b := condition.asTest(), yes.run, no.run
 	n.run = func(ev *outbox.Event) value {
-		t := test(ev)
+		t := holds(ev)
 		switch {
 		case t.holds():
-			return a(ev).note(t.missed)
+			return a(ev).note(t.missed())
 		case t.fails():
-			return b(ev).note(t.missed)
+			return b(ev).note(t.missed())
 		default:
 			return missing()
 		}

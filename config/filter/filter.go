@@ -22,7 +22,7 @@ import (
 // however many digits they have.
 type Filter struct {
 	text string
-	run  evaluate
+	test test
 }
 
 // Compile compiles an expression that stands at line of filename. It returns nil where the
@@ -51,7 +51,7 @@ func CompileSyntax(s *diag.Source, expr hclsyntax.Expression, text string) (*Fil
 	if len(c.diags) > 0 {
 		return nil, c.diags.Sorted()
 	}
-	return &Filter{text: text, run: n.run}, nil
+	return &Filter{text: text, test: n.asTest()}, nil
 }
 
 // parseExpression parses src as if it stood at the start of a line of a file.
@@ -73,8 +73,8 @@ func parseExpression(src, filename string, line int) (*diag.Source, hclsyntax.Ex
 // Match reports whether the event passes, and whether the expression met a null or missing value on
 // the way. It never fails.
 func (f *Filter) Match(e *outbox.Event) (ok, missing bool) {
-	v := f.run(e)
-	return v.holds(), v.missed || v.kind != kindBool
+	t := f.test(e)
+	return t.holds(), t.missed()
 }
 
 // Source returns the expression as it was written.

@@ -82,9 +82,9 @@ func text1(f func(string) string) func(*compiler, *hclsyntax.FunctionCallExpr) n
 		return folded(node{form: formString, failed: !ok, run: func(ev *outbox.Event) value {
 			v := run(ev)
 			if v.kind != kindString {
-				return value{missed: true, excess: v.excess}
+				return value{lack: max(v.lack, lackValue)}
 			}
-			return textual(f(v.text)).note(v.missed)
+			return textual(f(v.text)).note(v.missed())
 		}}, n)
 	}
 }
@@ -96,13 +96,13 @@ func text2(f func(a, b string) bool) func(*compiler, *hclsyntax.FunctionCallExpr
 		okA := c.want(a, formString, e.Args[0].Range(), "The first argument")
 		okB := c.want(b, formString, e.Args[1].Range(), "The second argument")
 		runA, runB := a.run, b.run
-		return folded(node{form: formBool, failed: !okA || !okB, run: func(ev *outbox.Event) value {
+		return question(!okA || !okB, func(ev *outbox.Event) truth {
 			x, y := runA(ev), runB(ev)
 			if x.kind != kindString || y.kind != kindString {
-				return missing()
+				return missingTruth
 			}
-			return boolean(f(x.text, y.text)).note(x.missed || y.missed)
-		}}, a, b)
+			return truthOf(f(x.text, y.text), x.missed() || y.missed())
+		}, a, b)
 	}
 }
 
@@ -125,13 +125,13 @@ func (c *compiler) matches(e *hclsyntax.FunctionCallExpr) node {
 		return c.fail(e.Args[1].Range(), "Regular expression too large", "Write shorter ones, and fewer repetitions of a part.")
 	}
 	run := n.run
-	return folded(node{form: formBool, failed: !ok, run: func(ev *outbox.Event) value {
+	return question(!ok, func(ev *outbox.Event) truth {
 		v := run(ev)
 		if v.kind != kindString || len(v.text) > maxMatched {
-			return missing()
+			return missingTruth
 		}
-		return boolean(re.MatchString(v.text)).note(v.missed)
-	}}, n)
+		return truthOf(re.MatchString(v.text), v.missed())
+	}, n)
 }
 
 // instructions returns how many steps of the matching machine a regular expression takes for each
@@ -160,9 +160,9 @@ func (c *compiler) contains(e *hclsyntax.FunctionCallExpr) node {
 		return c.fail(e.Args[0].Range(), "Wrong kind of value", "The first argument must be a list such as [\"a\", \"b\"], a list of the payload, or a string.")
 	}
 	runWhole, runWanted := whole.run, wanted.run
-	return folded(node{form: formBool, failed: whole.failed || wanted.failed, run: func(ev *outbox.Event) value {
+	return question(whole.failed || wanted.failed, func(ev *outbox.Event) truth {
 		return contains(runWhole(ev), runWanted(ev))
-	}}, whole, wanted)
+	}, whole, wanted)
 }
 
 // Unwrap returns what stands in parentheses.
@@ -178,51 +178,50 @@ func Unwrap(expr hclsyntax.Expression) hclsyntax.Expression {
 
 func (c *compiler) listContains(tuple *hclsyntax.TupleConsExpr, wanted node) node {
 	elements := make([]evaluate, 0, len(tuple.Exprs))
-	n := node{form: formBool, failed: wanted.failed}
+	failed := wanted.failed
 	for _, expr := range tuple.Exprs {
 		element := c.scalar(expr)
-		n.failed = n.failed || element.failed
+		failed = failed || element.failed
 		if !element.failed && !wanted.failed && element.form != wanted.form && element.form != formAny && wanted.form != formAny {
 			return c.fail(expr.Range(), "Comparison of different kinds", "The element is %s, the value looked for %s.", element.form, wanted.form)
 		}
 		elements = append(elements, element.run)
 	}
 	run := wanted.run
-	n.run = func(ev *outbox.Event) value {
+	return question(failed, func(ev *outbox.Event) truth {
 		w := run(ev)
 		if w.kind == kindMissing || w.kind == kindComposite {
-			return missing()
+			return missingTruth
 		}
-		missed := w.missed
+		missed := w.missed()
 		for _, element := range elements {
 			v := element(ev)
 			same := equals(&v, &w)
-			missed = missed || same.missed
+			missed = missed || same.missed()
 			if same.holds() {
-				return boolean(true).note(missed)
+				return truthOf(true, missed)
 			}
 		}
-		return boolean(false).note(missed)
-	}
-	return n
+		return truthOf(false, missed)
+	})
 }
 
 // contains answers for a list of the payload, and for a text.
-func contains(whole, wanted value) value {
-	missed := whole.missed || wanted.missed
+func contains(whole, wanted value) truth {
+	missed := whole.missed() || wanted.missed()
 	switch {
 	case whole.kind == kindString && wanted.kind == kindString:
-		return boolean(strings.Contains(whole.text, wanted.text)).note(missed)
+		return truthOf(strings.Contains(whole.text, wanted.text), missed)
 	case whole.kind != kindComposite || whole.text[0] != '[' || wanted.kind == kindMissing || wanted.kind == kindComposite:
-		return missing()
+		return missingTruth
 	}
 	doc := unalias(whole.text)
 	for pos := payload.First(doc, 0); pos != payload.Absent; pos = payload.Next(doc, pos) {
 		if v := readValue(doc, pos); equals(&v, &wanted).holds() {
-			return boolean(true).note(missed)
+			return truthOf(true, missed)
 		}
 	}
-	return boolean(false).note(missed)
+	return truthOf(false, missed)
 }
 
 // length compiles the number of characters of a text, elements of a list or members of an object.
@@ -245,7 +244,7 @@ func (c *compiler) length(e *hclsyntax.FunctionCallExpr) node {
 		if size == payload.Absent {
 			return missing()
 		}
-		return numeric(payload.NumberOf(size)).note(v.missed)
+		return numeric(payload.NumberOf(size)).note(v.missed())
 	}}, n)
 }
 
@@ -263,7 +262,7 @@ func (c *compiler) coalesce(e *hclsyntax.FunctionCallExpr) node {
 	n.run = func(ev *outbox.Event) value {
 		for i := range nodes {
 			if v := nodes[i].run(ev); v.kind != kindMissing {
-				v.missed = false
+				v.lack = lackNothing
 				return v
 			}
 		}
@@ -276,9 +275,9 @@ func (c *compiler) coalesce(e *hclsyntax.FunctionCallExpr) node {
 func (c *compiler) can(e *hclsyntax.FunctionCallExpr) node {
 	n := c.scalar(e.Args[0])
 	run := n.run
-	return folded(node{form: formBool, failed: n.failed, run: func(ev *outbox.Event) value {
-		return boolean(run(ev).kind != kindMissing)
-	}}, n)
+	return question(n.failed, func(ev *outbox.Event) truth {
+		return truthOf(run(ev).kind != kindMissing, false)
+	}, n)
 }
 
 // toNumber compiles the number that a text spells, such as an amount of money in a JSON string.
@@ -295,7 +294,7 @@ func (c *compiler) toNumber(e *hclsyntax.FunctionCallExpr) node {
 			if !ok {
 				return missing()
 			}
-			return numeric(n).note(v.missed)
+			return numeric(n).note(v.missed())
 		}
 		if v.kind != kindNumber {
 			return missing()
@@ -316,11 +315,11 @@ func toText(v value) value {
 	case kindString:
 		return v
 	case kindBool:
-		return textual(strconv.FormatBool(v.flag)).note(v.missed)
+		return textual(strconv.FormatBool(v.flag)).note(v.missed())
 	case kindNumber:
-		return textual(v.number.String()).note(v.missed)
+		return textual(v.number().String()).note(v.missed())
 	case kindTime:
-		return textual(timeText(v.at)).note(v.missed)
+		return textual(timeText(*v.at)).note(v.missed())
 	case kindMissing:
 		return v
 	case kindComposite:

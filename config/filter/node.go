@@ -15,6 +15,26 @@ func folded(n node, parts ...node) node {
 		}
 	}
 	v := n.run(&outbox.Event{})
-	v.missed = v.kind == kindMissing
+	if v.kind != kindMissing {
+		v.lack = lackNothing // nothing of an event was
+	}
 	return constant(n.form, v)
+}
+
+// question makes a node of a test of what its parts are.
+func question(failed bool, t test, parts ...node) node {
+	n := node{form: formBool, failed: failed, test: t, run: func(e *outbox.Event) value { return t(e).value() }}
+	if len(parts) == 0 {
+		return n
+	}
+	return folded(n, parts...)
+}
+
+// asTest returns the test that a node is, or that of its values.
+func (n node) asTest() test {
+	if n.test != nil {
+		return n.test
+	}
+	run := n.run
+	return func(e *outbox.Event) truth { return run(e).truth() }
 }

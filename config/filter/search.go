@@ -145,11 +145,11 @@ func termText(v value) string {
 	case kindBool:
 		return strconv.FormatBool(v.flag)
 	case kindNumber:
-		return v.number.String()
+		return v.number().String()
 	case kindString:
 		return v.text
 	case kindTime:
-		return timeText(v.at)
+		return timeText(*v.at)
 	case kindMissing, kindComposite:
 	}
 	return ""

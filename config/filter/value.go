@@ -1,7 +1,6 @@
 package filter
 
 import (
-	"cmp"
 	"strings"
 	"time"
 	"unsafe"
@@ -22,26 +21,40 @@ const (
 	kindComposite             // an object or array: text from its bracket to the end of the payload
 )
 
-// value is what an expression evaluates to. Expressions know three truths, as SQL does: true, false
-// and missing.
+// value is what an expression evaluates to. Where that can only be a truth, a test is cheaper.
 type value struct {
 	kind   kind
 	flag   bool
-	missed bool // a missing value was met on the way, whatever came of it
-	excess bool // missing because it would be too large
-	text   string
-	number payload.Number
-	at     time.Time
+	lack   lack
+	text   string         // of a string or composite, or of a number as it is written
+	digits payload.Digits // of a number
+	at     *time.Time
 }
 
-func missing() value                 { return value{missed: true} }
+// lack is what was missing on the way to a value, whatever came of it.
+type lack uint8
+
+const (
+	lackNothing  lack = iota
+	lackValue         // a missing value was met
+	lackTooLarge      // the value is missing because it would be too large
+)
+
+func missing() value                 { return value{lack: lackValue} }
+func tooLarge() value                { return value{lack: lackTooLarge} }
 func boolean(flag bool) value        { return value{kind: kindBool, flag: flag} }
 func textual(s string) value         { return value{kind: kindString, text: s} }
-func numeric(n payload.Number) value { return value{kind: kindNumber, number: n} }
-func (v value) holds() bool          { return v.kind == kindBool && v.flag }
-func (v value) fails() bool          { return v.kind == kindBool && !v.flag }
-func (v value) note(m bool) value {
-	v.missed = v.missed || m
+func numeric(n payload.Number) value { return value{kind: kindNumber, text: n.Text, digits: n.Digits} }
+func (v value) missed() bool         { return v.lack != lackNothing }
+
+// number returns the number that a value of kindNumber is.
+func (v value) number() payload.Number { return payload.Number{Text: v.text, Digits: v.digits} }
+
+// note adds that a missing value was met on the way.
+func (v value) note(missed bool) value {
+	if missed {
+		v.lack = max(v.lack, lackValue)
+	}
 	return v
 }
 
@@ -120,37 +133,29 @@ func compare(a, b *value) (int, bool) {
 	case a.kind == kindString:
 		return strings.Compare(a.text, b.text), true
 	case a.kind == kindTime:
-		return a.at.Compare(b.at), true
+		return a.at.Compare(*b.at), true
 	case a.kind != kindNumber:
 		return 0, false
 	}
-	return a.number.Compare(&b.number), true
+	return a.number().Compare(b.number()), true
 }
 
 // equals says whether a and b are the same: true, false, or missing where one is missing or a
 // composite.
-func equals(a, b *value) value {
-	missed := a.missed || b.missed
+func equals(a, b *value) truth {
+	if a.kind == kindMissing || b.kind == kindMissing || a.kind == kindComposite || b.kind == kindComposite {
+		return missingTruth
+	}
+	same := a.kind == b.kind
 	switch {
-	case a.kind == kindMissing || b.kind == kindMissing || a.kind == kindComposite || b.kind == kindComposite:
-		return missing()
-	case a.kind != b.kind:
-		return boolean(false).note(missed)
+	case !same:
 	case a.kind == kindBool:
-		return boolean(a.flag == b.flag).note(missed)
+		same = a.flag == b.flag
 	default:
 		c, ok := compare(a, b)
-		return boolean(ok && c == 0).note(missed)
+		same = ok && c == 0
 	}
-}
-
-// not turns the truth of v around. Missing stays missing.
-func not(v value) value {
-	if v.kind != kindBool {
-		return missing()
-	}
-	v.flag = !v.flag
-	return v
+	return truthOf(same, a.missed() || b.missed())
 }
 
 // negated turns the sign of a number around, and keeps every digit.
@@ -158,59 +163,7 @@ func negated(v value) value {
 	if v.kind != kindNumber {
 		return missing()
 	}
-	v.number = v.number.Negated()
-	return v
-}
-
-// and is the conjunction: false if either is, whatever the other.
-func and(left, right evaluate) evaluate {
-	return func(e *outbox.Event) value {
-		l := left(e)
-		if l.fails() {
-			return l
-		}
-		r := right(e)
-		switch missed := l.missed || r.missed; {
-		case r.fails():
-			return boolean(false).note(missed)
-		case l.holds() && r.holds():
-			return boolean(true).note(missed)
-		default:
-			return missing()
-		}
-	}
-}
-
-// or is the disjunction: true if either is, whatever the other.
-func or(left, right evaluate) evaluate {
-	return func(e *outbox.Event) value {
-		l := left(e)
-		if l.holds() {
-			return l
-		}
-		r := right(e)
-		switch missed := l.missed || r.missed; {
-		case r.holds():
-			return boolean(true).note(missed)
-		case l.fails() && r.fails():
-			return boolean(false).note(missed)
-		default:
-			return missing()
-		}
-	}
-}
-
-// ordered is one of the operators <, <=, > and >=, given by the sign that makes it true and whether
-// equality does.
-func ordered(left, right evaluate, sign int, orEqual bool) evaluate {
-	return func(e *outbox.Event) value {
-		l, r := left(e), right(e)
-		c, ok := compare(&l, &r)
-		if !ok {
-			return missing()
-		}
-		return boolean(cmp.Compare(c, 0) == sign || (orEqual && c == 0)).note(l.missed || r.missed)
-	}
+	return numeric(v.number().Negated()).note(v.missed())
 }
 
 // arithmetic applies an operator to two numbers.
@@ -220,10 +173,10 @@ func arithmetic(operator byte, left, right evaluate) evaluate {
 		if l.kind != kindNumber || r.kind != kindNumber {
 			return missing()
 		}
-		n, ok := l.number.Apply(operator, &r.number)
+		n, ok := l.number().Apply(operator, r.number())
 		if !ok {
 			return missing()
 		}
-		return numeric(n).note(l.missed || r.missed)
+		return numeric(n).note(l.missed() || r.missed())
 	}
 }

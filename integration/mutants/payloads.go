@@ -1,6 +1,7 @@
 package main
 
-// payloadMutants break who reads payloads, and that they are shown as they are.
+// payloadMutants break who reads payloads, that they are shown as they are, and how values are found
+// in them.
 var payloadMutants = []mutant{
 	{
 		name: "payloads-answers-for-all", file: "relay/internal/api/attempt.go",
@@ -64,5 +65,40 @@ var payloadMutants = []mutant{
 		new:     "  AND 'deliveries:read' = ANY (scopes)",
 		promise: "A key that could read payloads before they had a scope still can.",
 		pkg:     "./outbox/schema", run: "TestKeysKeepPayloads",
+	},
+	{
+		name: "config-escaped-member-behind", file: "outbox/payload/find.go",
+		old:     "!bytes.Contains(rest, quoted) && !bytes.Contains(rest, []byte(`\\u`))",
+		new:     "!bytes.Contains(rest, quoted)",
+		promise: "Of a name that occurs twice the last counts, however it is escaped.",
+		pkg:     "./outbox/payload", run: "TestOfANameThatOccursTwiceTheLastCounts",
+	},
+	{
+		name: "config-name-begins-with-escape", file: "outbox/payload/block.go",
+		old:     "((w.find(b.first)|backslashes)>>1 | last)",
+		new:     "(w.find(b.first)>>1 | last)",
+		promise: "A member is found whose name begins with an escape.",
+		pkg:     "./outbox/payload", run: "TestFindEscapedNames",
+	},
+	{
+		name: "config-name-cut-by-block", file: "outbox/payload/block.go",
+		old:     "((w.find(b.first)|backslashes)>>1 | last)",
+		new:     "((w.find(b.first) | backslashes) >> 1)",
+		promise: "A member is found wherever blocks of the document end.",
+		pkg:     "./outbox/payload", run: "TestFindAtEveryPlaceOfABlock|TestMembersAreFoundByBlocks",
+	},
+	{
+		name: "config-backslash-forgotten", file: "outbox/payload/block.go",
+		old:     "b.plain = b.pos + i\n",
+		new:     "b.plain = b.pos + i + blockSize\n",
+		promise: "A text with a quote in it ends where JSON says, behind any number of plain ones.",
+		pkg:     "./outbox/payload", run: "TestMembersAreFoundByBlocks|TestFind",
+	},
+	{
+		name: "config-non-ascii-taken", file: "outbox/payload/block.go",
+		old:     "w.w[i] = x &^ highs\n\t}\n\tw.ascii = ^inOrder(m)",
+		new:     "w.w[i] = x &^ highs\n\t}\n\t_ = m",
+		promise: "A letter outside ASCII is neither a quote nor a bracket.",
+		pkg:     "./outbox/payload", run: "TestFindAgreesWithEncodingJSON|TestMembersAreFoundByBlocks|TestQuotesInLettersOutsideASCII",
 	},
 }

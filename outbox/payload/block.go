@@ -4,26 +4,29 @@ import (
 	"bytes"
 	"encoding/binary"
 	"math/bits"
+	"unicode/utf8"
 )
 
 // blockSize is how many bytes of a document are looked at together: a bit of a word for each.
 const blockSize = 64
 
 // blocks walks through a document from a place outside a string, and stops at blocks in which
-// something is outside all brackets that opened on the way: a bracket, or the place that is looked
-// for. What it knows of the block at doc[at] where it stopped is where strings begin, and which
-// bytes are brackets outside strings.
+// something is outside all brackets that opened on the way: a bracket, or a string that may be the
+// name that is looked for. What it knows of the block at doc[at] where it stopped is where such
+// strings begin, and which bytes are brackets outside strings.
 //
 // The way to find strings without a look at each byte is that of Langdale and Lemire, "Parsing
 // Gigabytes of JSON per Second" (2019): a quote counts unless an odd number of backslashes is
 // before it, and whether a byte is in a string is the parity of the quotes up to it.
 type blocks struct {
 	doc      []byte
-	quoted   []byte // what is looked for; nil: nothing
-	wanted   int    // the next place where it stands; Absent: none
+	names    bool   // strings are looked for
+	first    uint64 // the byte that they begin with, eight times; 0: any
 	pos      int    // of the next block
 	inString uint64 // all ones: pos is in a string
 	escaped  uint64 // 1: an odd number of backslashes is before pos
+	plain    int    // no backslash is between pos and there
+	noisy    int    // how many blocks without a backslash must come before the next is searched for
 
 	at                     int
 	depth                  int // of brackets at doc[at]; who goes on keeps it
@@ -35,44 +38,30 @@ type blocks struct {
 func (b *blocks) next() bool {
 	for b.pos < len(b.doc) {
 		rest := b.doc[b.pos:]
-		var walked int
 		if n := len(rest) / blockSize; n > 0 {
-			walked = b.walk(rest[:n*blockSize])
+			b.walk(rest[:n*blockSize])
 		} else {
 			var last [blockSize]byte // zeros are of no interest
 			copy(last[:], rest)
-			walked = b.walk(last[:])
+			b.walk(last[:])
 		}
-		b.pos += walked * blockSize
 		b.at = b.pos - blockSize
-		if b.opens|b.closes|b.place() != 0 {
+		if b.opens|b.closes|b.strings != 0 {
 			return true
 		}
 		if b.inString != 0 && b.escaped == 0 {
 			b.pos = nextQuote(b.doc, min(b.pos, len(b.doc)))
-			b.seek(b.pos)
 		}
 	}
 	return false
 }
 
-// seek moves what is wanted to doc[pos] or behind it.
-func (b *blocks) seek(pos int) {
-	if b.wanted == Absent || b.wanted >= pos {
-		return
+// lookFor makes next stop at strings that may spell name.
+func (b *blocks) lookFor(name string) {
+	b.names = true
+	if name != "" && name[0] < utf8.RuneSelf {
+		b.first = ones * uint64(name[0])
 	}
-	b.wanted = Absent
-	if i := bytes.Index(b.doc[pos:], b.quoted); i >= 0 {
-		b.wanted = pos + i
-	}
-}
-
-// place returns the byte of the block at doc[at] that is wanted.
-func (b *blocks) place() uint64 {
-	if i := b.wanted - b.at; i >= 0 && i < blockSize {
-		return 1 << i
-	}
-	return 0
 }
 
 // nextQuote is the quick way through a long string from doc[at], which is not behind a backslash:
@@ -110,46 +99,69 @@ func (b *blocks) closing() int {
 	return Absent
 }
 
-// walk walks through the blocks of text, those from pos on, to the one where next stops. It returns
-// how many that were; those of a long string end the walk too, and what it found is then nothing.
-func (b *blocks) walk(text []byte) (walked int) {
-	plain := 0 // blocks from here on that are known to have no backslash
-	for quiet := 0; len(text) >= blockSize; quiet++ {
+// walk walks through the blocks of text, those from pos on, to behind the one where next stops, or
+// behind one of a long string: then what it found is nothing.
+func (b *blocks) walk(text []byte) {
+	for len(text) >= blockSize {
 		var w words
 		w.load((*[blockSize]byte)(text))
 		text = text[blockSize:]
-		walked++
-		allQuotes := w.find(ones * '"')
+		b.pos += blockSize
+		allQuotes, backslashes := w.find(ones*'"'), uint64(0)
 		quotes := allQuotes
-		if plain--; plain < 0 {
-			backslashes := w.find(ones * '\\')
-			if backslashes|b.escaped != 0 {
-				quotes &^= b.escapes(backslashes)
-				quiet = 0
-			} else if quiet >= 4 {
-				plain, quiet = plainBlocks(text), 0
-			}
+		if b.pos > b.plain {
+			backslashes = b.backslashes(&w)
+		}
+		if backslashes|b.escaped != 0 {
+			quotes &^= b.escapes(backslashes)
 		}
 		inside := parity(quotes) ^ b.inString
 		b.inString = uint64(int64(inside) >> 63) //nolint:gosec // The sign is what is wanted.
-		b.strings, b.opens, b.closes = quotes&inside, 0, 0
+		b.strings, b.opens, b.closes = 0, 0, 0
 		brackets := w.brackets() &^ inside
 		if brackets != 0 {
 			b.closes = brackets & w.closing()
 			b.opens = brackets &^ b.closes
 		}
-		if b.depth == 0 && b.pos+(walked-1)*blockSize <= b.wanted && b.wanted < b.pos+walked*blockSize {
-			return walked
+		surface := b.depth == 0 || brackets != 0 && !b.deeper()
+		if surface && b.names {
+			b.strings = b.mayBegin(&w, quotes&inside, backslashes)
 		}
-		if brackets != 0 && !b.deeper() {
-			return walked
+		if surface && b.opens|b.closes|b.strings != 0 {
+			return
 		}
 		if inside == ^uint64(0) && b.escaped == 0 && allQuotes == 0 {
 			break
 		}
 	}
-	b.opens, b.closes = 0, 0
-	return walked
+	b.strings, b.opens, b.closes = 0, 0, 0
+}
+
+// backslashes finds those of the block before pos. After some blocks without any it searches for
+// the next.
+func (b *blocks) backslashes(w *words) uint64 {
+	found := w.find(ones * '\\')
+	switch {
+	case found != 0:
+		b.noisy = 4
+	case b.noisy > 0:
+		b.noisy--
+	case b.pos < len(b.doc):
+		b.plain = len(b.doc) + blockSize // the last block ends behind the document
+		if i := bytes.IndexByte(b.doc[b.pos:], '\\'); i >= 0 {
+			b.plain = b.pos + i
+		}
+	}
+	return found
+}
+
+// mayBegin returns those of the strings of a block that may spell the name that is looked for.
+func (b *blocks) mayBegin(w *words, strings, backslashes uint64) uint64 {
+	if strings == 0 || b.first == 0 {
+		return strings
+	}
+	const last = 1 << (blockSize - 1) // what it begins with is in the next block
+	return strings & ((w.find(b.first)|backslashes)>>1 | last)
 }
 
 // deeper goes on behind the brackets of a block, if it stays within others all the time.
@@ -160,14 +172,6 @@ func (b *blocks) deeper() bool {
 	}
 	b.depth += bits.OnesCount64(b.opens) - closed
 	return true
-}
-
-// plainBlocks returns how many whole blocks of text come before its first backslash.
-func plainBlocks(text []byte) int {
-	if i := bytes.IndexByte(text, '\\'); i >= 0 {
-		return i / blockSize
-	}
-	return len(text) / blockSize
 }
 
 // escapes returns the bytes of a block that a backslash escapes. Of a run of backslashes every
@@ -193,28 +197,59 @@ func parity(x uint64) uint64 {
 	return x ^ x<<32
 }
 
-// words are the bytes of a block, eight to a word, the first one lowest. What is done with them is
-// written out for each: loops and shifts by what they count take half as long again.
-type words [blockSize / 8]uint64
-
-func (w *words) load(block *[blockSize]byte) {
-	w[0], w[1] = binary.LittleEndian.Uint64(block[0:]), binary.LittleEndian.Uint64(block[8:])
-	w[2], w[3] = binary.LittleEndian.Uint64(block[16:]), binary.LittleEndian.Uint64(block[24:])
-	w[4], w[5] = binary.LittleEndian.Uint64(block[32:]), binary.LittleEndian.Uint64(block[40:])
-	w[6], w[7] = binary.LittleEndian.Uint64(block[48:]), binary.LittleEndian.Uint64(block[56:])
+// words are the bytes of a block, eight to a word, the first one lowest, without their highest
+// bits. What is done with them is written out for each: loops and shifts by what they count take
+// half as long again.
+type words struct {
+	w     [blockSize / 8]uint64
+	ascii uint64 // the bytes whose highest bit was not set
 }
 
-// find finds a byte, given eight times as all.
+func (w *words) load(block *[blockSize]byte) {
+	w.w[0], w.w[1] = binary.LittleEndian.Uint64(block[0:]), binary.LittleEndian.Uint64(block[8:])
+	w.w[2], w.w[3] = binary.LittleEndian.Uint64(block[16:]), binary.LittleEndian.Uint64(block[24:])
+	w.w[4], w.w[5] = binary.LittleEndian.Uint64(block[32:]), binary.LittleEndian.Uint64(block[40:])
+	w.w[6], w.w[7] = binary.LittleEndian.Uint64(block[48:]), binary.LittleEndian.Uint64(block[56:])
+	w.ascii = ^uint64(0)
+	if (w.w[0]|w.w[1]|w.w[2]|w.w[3]|w.w[4]|w.w[5]|w.w[6]|w.w[7])&highs != 0 {
+		w.mask()
+	}
+}
+
+func (w *words) mask() {
+	var m uint64
+	for i, x := range w.w {
+		m = m>>1 | x&highs
+		w.w[i] = x &^ highs
+	}
+	w.ascii = ^inOrder(m)
+}
+
+// find finds an ASCII byte, given eight times as all.
 func (w *words) find(all uint64) uint64 {
-	return zeros(w[0]^all) | zeros(w[1]^all)<<8 | zeros(w[2]^all)<<16 | zeros(w[3]^all)<<24 |
-		zeros(w[4]^all)<<32 | zeros(w[5]^all)<<40 | zeros(w[6]^all)<<48 | zeros(w[7]^all)<<56
+	x := ((w.w[0] ^ all) + lows) & highs
+	x = x>>1 | ((w.w[1]^all)+lows)&highs
+	x = x>>1 | ((w.w[2]^all)+lows)&highs
+	x = x>>1 | ((w.w[3]^all)+lows)&highs
+	x = x>>1 | ((w.w[4]^all)+lows)&highs
+	x = x>>1 | ((w.w[5]^all)+lows)&highs
+	x = x>>1 | ((w.w[6]^all)+lows)&highs
+	x = x>>1 | ((w.w[7]^all)+lows)&highs
+	return w.ascii &^ inOrder(x)
 }
 
 // brackets finds the bytes that are brackets. Outside strings no other bytes of JSON are taken for
 // one: within them y is.
 func (w *words) brackets() uint64 {
-	return zeros(bracket(w[0])) | zeros(bracket(w[1]))<<8 | zeros(bracket(w[2]))<<16 | zeros(bracket(w[3]))<<24 |
-		zeros(bracket(w[4]))<<32 | zeros(bracket(w[5]))<<40 | zeros(bracket(w[6]))<<48 | zeros(bracket(w[7]))<<56
+	x := (bracket(w.w[0]) + lows) & highs
+	x = x>>1 | (bracket(w.w[1])+lows)&highs
+	x = x>>1 | (bracket(w.w[2])+lows)&highs
+	x = x>>1 | (bracket(w.w[3])+lows)&highs
+	x = x>>1 | (bracket(w.w[4])+lows)&highs
+	x = x>>1 | (bracket(w.w[5])+lows)&highs
+	x = x>>1 | (bracket(w.w[6])+lows)&highs
+	x = x>>1 | (bracket(w.w[7])+lows)&highs
+	return w.ascii &^ inOrder(x)
 }
 
 // bracket makes the brackets of a word zero: [ and ] are { and } without the bit of 0x20, and these
@@ -225,19 +260,24 @@ func bracket(word uint64) uint64 {
 
 // closing finds which brackets close: they have the bit of 0x04.
 func (w *words) closing() uint64 {
-	return gathered(w[0]>>2&ones) | gathered(w[1]>>2&ones)<<8 | gathered(w[2]>>2&ones)<<16 | gathered(w[3]>>2&ones)<<24 |
-		gathered(w[4]>>2&ones)<<32 | gathered(w[5]>>2&ones)<<40 | gathered(w[6]>>2&ones)<<48 | gathered(w[7]>>2&ones)<<56
+	const bit = ones * 0x04
+	return inOrder(
+		w.w[0]&bit>>2 | w.w[1]&bit>>1 | w.w[2]&bit | w.w[3]&bit<<1 | w.w[4]&bit<<2 | w.w[5]&bit<<3 | w.w[6]&bit<<4 | w.w[7]&bit<<5)
 }
 
-const ones = 0x0101010101010101
+const (
+	ones  = 0x0101010101010101
+	lows  = 0x7f * ones
+	highs = 0x80 * ones
+)
 
-// zeros returns a bit for each byte of word, the first one lowest: whether it is zero.
-func zeros(word uint64) uint64 {
-	const lows, highs = 0x7f * ones, 0x80 * ones
-	return gathered((^((word&lows + lows) | word) & highs) >> 7)
-}
-
-// gathered returns the lowest bits of the eight bytes of word, which has no others, as one byte.
-func gathered(word uint64) uint64 {
-	return word * 0x0102040810204080 >> 56
+// inOrder brings the bits of a block's bytes into their order: bit 8j+i, of byte j of word i, comes
+// to 8i+j. It transposes a matrix of 8 by 8 bits (Warren, Hacker's Delight, 7-3).
+func inOrder(x uint64) uint64 {
+	t := (x ^ x>>7) & 0x00aa00aa00aa00aa
+	x ^= t ^ t<<7
+	t = (x ^ x>>14) & 0x0000cccc0000cccc
+	x ^= t ^ t<<14
+	t = (x ^ x>>28) & 0x00000000f0f0f0f0
+	return x ^ t ^ t<<28
 }

@@ -56,39 +56,12 @@ func (s Step) from(doc []byte, at int) int {
 
 // member returns the offset of the value of the last member of that name, in the object at doc[at].
 func member(doc []byte, at int, name string) int {
-	// A name may be written with escapes: then each of them must be decoded.
-	if !plain(name) || bytes.Contains(doc[at:], []byte(`\u`)) {
-		return memberDecoded(doc, at, name)
-	}
-	return memberQuoted(doc, at, name)
-}
-
-// plain reports whether every JSON writer writes name as it is, or with an escape of the form
-// \u0061.
-func plain(name string) bool {
-	if name == "" {
-		return false // the walk wants two bytes behind a quote
-	}
-	for i := range len(name) {
-		if c := name[i]; c < ' ' || c == '"' || c == '\\' || c == '/' || c >= 0x7f {
-			return false
-		}
-	}
-	return true
-}
-
-// memberQuoted is member for a name that is written as it is. Nothing is walked through behind the
-// last place where the quoted name stands.
-func memberQuoted(doc []byte, at int, name string) int {
-	quoted := make([]byte, 0, 64) // stays on the stack
-	quoted = append(append(append(quoted, '"'), name...), '"')
 	var b blocks // a literal would be made elsewhere and copied, which small documents feel
-	b.doc, b.quoted, b.pos = doc, quoted, at+1
-	b.seek(b.pos)
+	b.doc, b.pos = doc, at+1
+	b.lookFor(name)
 	found := Absent
-	for b.wanted != Absent && b.next() {
-		b.seek(b.at) // past those that were deeper
-		for events := b.opens | b.closes | b.place(); events != 0; events &= events - 1 {
+	for b.next() {
+		for events := b.opens | b.closes | b.strings; events != 0; events &= events - 1 {
 			i := bits.TrailingZeros64(events)
 			switch bit := uint64(1) << i; {
 			case b.opens&bit != 0:
@@ -97,67 +70,75 @@ func memberQuoted(doc []byte, at int, name string) int {
 				if b.depth--; b.depth < 0 {
 					return found
 				}
-			default:
-				// An escaped quote may stand there, within another name.
-				if v := memberValue(doc, b.wanted+len(quoted)); b.depth == 0 && b.strings&bit != 0 && v != Absent {
-					found = v
+			case b.depth == 0:
+				v := memberValue(doc, nameEnd(doc, b.at+i, name))
+				if v == Absent {
+					continue
 				}
-				b.seek(b.wanted + 1)
-				events |= b.place()
+				if found == Absent && isLast(doc[v:], name) {
+					return v
+				}
+				found = v
 			}
 		}
 	}
 	return found
 }
 
-// memberDecoded is member for any name. It looks at each byte outside strings, and at each name of
-// the object.
-func memberDecoded(doc []byte, at int, name string) int {
-	found, depth := Absent, 0
-	for pos := at + 1; pos < len(doc); {
-		switch classes[doc[pos]] {
-		case classQuote:
-			end := stringEnd(doc, pos)
-			if end == Absent {
-				return found
-			}
-			if depth == 0 && isName(doc[pos:end], name) {
-				if v := memberValue(doc, end); v != Absent {
-					found = v
-				}
-			}
-			pos = end
-			continue
-		case classOpen:
-			depth++
-		case classClose:
-			if depth--; depth < 0 {
-				return found
-			}
-		case classOther:
-		}
-		pos++
-	}
-	return found
+// isLast reports whether no member of the name can follow in rest.
+func isLast(rest []byte, name string) bool {
+	quoted := append(append(make([]byte, 0, 64), name...), '"') // stays on the stack
+	return plain(name) && !bytes.Contains(rest, quoted) && !bytes.Contains(rest, []byte(`\u`))
 }
 
-// isName reports whether a string as it stands in a document spells name.
-func isName(quoted []byte, name string) bool {
-	text := quoted[1 : len(quoted)-1]
-	escape := bytes.IndexByte(text, '\\')
-	if escape < 0 {
-		return string(text) == name
+// plain reports whether every JSON writer writes name as it is, or with an escape of the form
+// \u0061.
+func plain(name string) bool {
+	for i := range len(name) {
+		if c := name[i]; c < ' ' || c == '"' || c == '\\' || c == '/' || c >= 0x7f {
+			return false
+		}
 	}
-	if escape > len(name) || string(text[:escape]) != name[:escape] {
-		return false
+	return name != ""
+}
+
+// nameEnd returns the offset after the string at doc[at] if it spells name, or Absent.
+func nameEnd(doc []byte, at int, name string) int {
+	text := doc[at+1:]
+	for i := range len(name) {
+		switch {
+		case i == len(text):
+			return Absent
+		case text[i] == '\\':
+			return decodedEnd(doc, at, name)
+		case text[i] != name[i]:
+			return Absent
+		}
 	}
-	decoded, ok := Unquote(quoted)
-	return ok && decoded == name
+	if len(name) < len(text) && text[len(name)] == '"' {
+		return at + 1 + len(name) + 1
+	}
+	return Absent
+}
+
+// decodedEnd is nameEnd for a string with an escape.
+func decodedEnd(doc []byte, at int, name string) int {
+	end := stringEnd(doc, at)
+	if end == Absent {
+		return Absent
+	}
+	if decoded, ok := Unquote(doc[at:end]); !ok || decoded != name {
+		return Absent
+	}
+	return end
 }
 
 // memberValue returns the offset of the value of the member whose name ends at doc[end], or Absent
 // for a string that names none.
 func memberValue(doc []byte, end int) int {
+	if end == Absent {
+		return Absent
+	}
 	colon := skipSpace(doc, end)
 	if colon >= len(doc) || doc[colon] != ':' {
 		return Absent
@@ -240,15 +221,14 @@ func End(doc []byte, at int) int {
 	case '{', '[':
 		return bracketEnd(doc, at)
 	default:
-		i := bytes.IndexAny(doc[at:], ",]} \t\r\n")
-		switch {
-		case i < 0:
-			return len(doc)
-		case i == 0:
-			return Absent
-		default:
-			return at + i
+		end := at
+		for end < len(doc) && !between[doc[end]] {
+			end++
 		}
+		if end == at {
+			return Absent
+		}
+		return end
 	}
 }
 
@@ -275,25 +255,15 @@ func stringEnd(doc []byte, at int) int {
 // bracketEnd returns the offset after the bracket that closes the one at doc[at], or Absent.
 func bracketEnd(doc []byte, at int) int {
 	var b blocks
-	b.doc, b.wanted, b.pos, b.depth = doc, Absent, at+1, 1
+	b.doc, b.pos, b.depth = doc, at+1, 1
 	if !b.next() {
 		return Absent
 	}
 	return b.at + b.closing() + 1
 }
 
-// class is what a byte outside strings means for where values end.
-type class uint8
-
-const (
-	classOther class = iota
-	classQuote
-	classOpen
-	classClose
-)
-
-// classes has the class of every byte.
-var classes = [256]class{'"': classQuote, '{': classOpen, '[': classOpen, '}': classClose, ']': classClose} //nolint:gochecknoglobals // a table
+// between has the bytes that end a number or a word.
+var between = [256]bool{',': true, ']': true, '}': true, ' ': true, '\t': true, '\r': true, '\n': true} //nolint:gochecknoglobals // a table
 
 // Unquote decodes a JSON string with its quotes.
 func Unquote(raw []byte) (string, bool) {

@@ -15,7 +15,8 @@ import (
 // document draws a JSON value, laid out in one of several ways.
 func document(t *rapid.T) []byte {
 	var draw func(depth int) string
-	text := rapid.StringOfN(rapid.SampledFrom([]rune(`ab"\{}[]:,yY_é`+"\n 0")), 0, 20, -1)
+	// ¢, U+06C0, U+0710 and U+0740 have bytes that are a quote, a bracket or a backslash but for the highest bit.
+	text := rapid.StringOfN(rapid.SampledFrom([]rune(`ab"\{}[]:,yY_é`+"¢\u06c0\u0710\u0740\n 0")), 0, 20, -1)
 	space := rapid.SampledFrom([]string{"", "", " ", "\n\t  "})
 	quote := func(s string) string {
 		encoded, err := json.Marshal(s)
@@ -201,9 +202,9 @@ func TestNumbersCompareExactly(t *testing.T) {
 		x, okX := ParseNumber(a)
 		y, okY := ParseNumber(b)
 		require.True(t, okX && okY)
-		require.Equal(t, want, x.Compare(&y), "%s %s", a, b)
+		require.Equal(t, want, x.Compare(y), "%s %s", a, b)
 		x, y = x.Negated(), y.Negated()
-		require.Equal(t, -want, x.Compare(&y), "%s %s", a, b)
+		require.Equal(t, -want, x.Compare(y), "%s %s", a, b)
 		got, ok := compareTexts(a, b)
 		require.True(t, ok)
 		require.Equal(t, want, got, "%s %s", a, b)

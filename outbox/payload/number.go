@@ -11,8 +11,13 @@ import (
 // Number is a number of a document, as it is written there, or what arithmetic made of such. The
 // zero Number is 0.
 type Number struct {
-	text  string // as it is written; empty: it is short alone
-	long  bool   // it has too many digits for short
+	Text   string // as it is written; empty: Digits alone are it
+	Digits Digits
+}
+
+// Digits are the digits of a Number.
+type Digits struct {
+	long  bool // they are too many for short
 	short decimal
 }
 
@@ -22,7 +27,7 @@ func ParseNumber(text string) (Number, bool) {
 	if !ok {
 		return Number{}, false
 	}
-	return Number{text: text, long: !exact, short: d}, true
+	return Number{Text: text, Digits: Digits{long: !exact, short: d}}, true
 }
 
 // NumberOf returns n as a Number.
@@ -32,30 +37,30 @@ func NumberOf(n int) Number {
 }
 
 // String returns the number as JSON: as it is written, if it is of a document.
-func (n *Number) String() string {
-	if n.text == "" {
-		return n.short.String()
+func (n Number) String() string {
+	if n.Text == "" {
+		return n.Digits.short.String()
 	}
-	return n.text
+	return n.Text
 }
 
 // Compare returns the sign of n - m, exactly, however many digits they have.
-func (n *Number) Compare(m *Number) int {
-	if !n.long && !m.long {
-		return compareDecimals(n.short, m.short)
+func (n Number) Compare(m Number) int {
+	if !n.Digits.long && !m.Digits.long {
+		return compareDecimals(n.Digits.short, m.Digits.short)
 	}
 	sign, _ := compareTexts(n.String(), m.String()) // both are numbers
 	return sign
 }
 
 // Negated returns -n with every digit that n has.
-func (n *Number) Negated() Number {
-	m := *n
-	m.short.coefficient = -n.short.coefficient
-	if positive, negative := strings.CutPrefix(n.text, "-"); negative {
-		m.text = positive
-	} else if n.text != "" {
-		m.text = "-" + n.text
+func (n Number) Negated() Number {
+	m := n
+	m.Digits.short.coefficient = -n.Digits.short.coefficient
+	if positive, negative := strings.CutPrefix(n.Text, "-"); negative {
+		m.Text = positive
+	} else if n.Text != "" {
+		m.Text = "-" + n.Text
 	}
 	return m
 }
@@ -63,22 +68,22 @@ func (n *Number) Negated() Number {
 // Apply applies one of + - * / %. Sums, differences and products are exact up to 18 digits; what is
 // longer, and quotients and remainders of fractions, are those of IEEE doubles. It is false for
 // what is no number, such as 1/0.
-func (n *Number) Apply(operator byte, m *Number) (Number, bool) {
+func (n Number) Apply(operator byte, m Number) (Number, bool) {
 	x, okX := n.rounded()
 	y, okY := m.rounded()
 	if !okX || !okY {
 		return Number{}, false
 	}
 	d, ok := combine(operator, x, y)
-	return Number{short: d}, ok
+	return Number{Digits: Digits{short: d}}, ok
 }
 
 // rounded returns the number as a decimal, that of the nearest double if it has too many digits.
-func (n *Number) rounded() (decimal, bool) {
-	if !n.long {
-		return n.short.normal(), true
+func (n Number) rounded() (decimal, bool) {
+	if !n.Digits.long {
+		return n.Digits.short.normal(), true
 	}
-	f, err := strconv.ParseFloat(n.text, 64)
+	f, err := strconv.ParseFloat(n.Text, 64)
 	if err != nil {
 		return decimal{}, false
 	}

@@ -9,28 +9,54 @@ import (
 	"pgregory.net/rapid"
 )
 
-// Both ways to look for a member find the same, whatever the document: strings and runs of
-// backslashes that blocks cut, brackets in strings, names in several objects.
-func TestMembersAreFoundEitherWay(t *testing.T) {
+// memberByByte is member by a look at each byte outside strings, and at each name of the object.
+func memberByByte(doc []byte, at int, name string) int {
+	found, depth := Absent, 0
+	for pos := at + 1; pos < len(doc); pos++ {
+		switch doc[pos] {
+		case '"':
+			end := stringEnd(doc, pos)
+			if end == Absent {
+				return found
+			}
+			decoded, ok := Unquote(doc[pos:end])
+			if v := memberValue(doc, end); depth == 0 && ok && decoded == name && v != Absent {
+				found = v
+			}
+			pos = end - 1
+		case '{', '[':
+			depth++
+		case '}', ']':
+			if depth--; depth < 0 {
+				return found
+			}
+		}
+	}
+	return found
+}
+
+// Members are found by blocks where they are byte by byte, whatever the document: strings and runs
+// of backslashes that blocks cut, brackets in strings, names in several objects, many members.
+func TestMembersAreFoundByBlocks(t *testing.T) {
 	t.Parallel()
 	words := rapid.SampledFrom([]string{`\`, `"`, `\\\`, `{`, `]`, "first", `"first":`, strings.Repeat("x", 70), strings.Repeat(`\`, 65)})
 	rapid.Check(t, func(t *rapid.T) {
 		var b strings.Builder
 		b.WriteString("{")
-		for i := range rapid.IntRange(0, 12).Draw(t, "members") {
+		for i := range rapid.SampledFrom([]int{0, 1, 2, 3, 5, 12, 80, 150}).Draw(t, "members") {
 			text, err := json.Marshal(strings.Join(rapid.SliceOfN(words, 0, 6).Draw(t, "text"), ""))
 			require.NoError(t, err)
 			if i > 0 {
 				b.WriteString(",")
 			}
-			b.WriteString(rapid.SampledFrom([]string{`"first":`, `"f":`, `"other" : `, string(text) + ":"}).Draw(t, "name"))
+			b.WriteString(rapid.SampledFrom([]string{`"first":`, `"f":`, `"other" : `, `"f\u0069rst":`, string(text) + ":"}).Draw(t, "name"))
 			b.WriteString(rapid.SampledFrom([]string{"1", string(text), `{"first":` + string(text) + `}`, `[[],{"f":"first"}]`, string(document(t))}).Draw(t, "value"))
 		}
 		b.WriteString("}")
 		doc := []byte(rapid.SampledFrom([]string{"", "[", strings.Repeat(" ", 30)}).Draw(t, "before") + b.String() + `, {"first":7}`)
 		at := strings.IndexByte(string(doc), '{')
 		for _, name := range []string{"first", "f", "fi", "other"} {
-			require.Equal(t, memberDecoded(doc, at, name), memberQuoted(doc, at, name), "%s in %s", name, doc)
+			require.Equal(t, memberByByte(doc, at, name), member(doc, at, name), "%s in %s", name, doc)
 		}
 		require.Equal(t, at+valueLength(t, doc[at:]), End(doc, at), "%s", doc)
 	})
@@ -101,9 +127,20 @@ func TestFindBehindATextThatEndsLikeTheName(t *testing.T) {
 			`{"b":"` + strings.Repeat("x", n) + strings.Repeat(`\\`, 65) + `\"a","a":7,"c":"` + far + `"}`,
 			`{"a":1,"b":"` + strings.Repeat("x", n) + `\"a","a":7,"c":"` + far + `"}`,
 			`{"a":7,"b":"` + strings.Repeat("x", n) + `","\"a":1}`,
+			`{"b":"` + strings.Repeat("x", n) + `\\","a":7,"c":"` + far + `"}`,
 		} {
 			require.Equal(t, strings.Index(doc, "7"), path.Find([]byte(doc)), doc)
 		}
+	}
+}
+
+// ¢ ends in the byte of a quote but for its highest bit, U+06C0 begins with that of a bracket,
+// U+0710 with that of a backslash.
+func TestQuotesInLettersOutsideASCII(t *testing.T) {
+	t.Parallel()
+	for _, letter := range []string{"¢", "\u06c0", "\u0710", "\u0740"} {
+		doc := `{"b":"` + letter + `","c":["` + letter + `"],"a":7}`
+		require.Equal(t, strings.Index(doc, "7"), Path{Member("a")}.Find([]byte(doc)), doc)
 	}
 }
 
