@@ -1,7 +1,7 @@
 package main
 
-// payloadMutants break who reads payloads, that they are shown as they are, and how values are found
-// in them.
+// payloadMutants break who reads payloads, that these are shown as they are, and where values are
+// found in them.
 var payloadMutants = []mutant{
 	{
 		name: "payloads-answers-for-all", file: "relay/internal/api/attempt.go",
