@@ -25,7 +25,7 @@ func all() []mutant {
 		panelActsMutants,
 		accessMutants, agingMutants, apiMutants, configMutants, coreMutants, dispatchMutants,
 		faultMutants, healMutants, judgeMutants, holdMutants, http2Mutants, keyMutants, ledgerMutants, ledgerSweepMutants, askedSweepMutants, linkMutants, operateMutants,
-		outboxMutants, panelMutants, payloadMutants, portalMutants, processMutants, queryMutants, querySweepMutants, readerMutants,
+		outboxMutants, panelMutants, payloadMutants, portalMutants, processMutants, queryMutants, querySweepMutants, readerMutants, readSweepMutants,
 		queueMutants, reachMutants, scanSweepMutants, schemaMutants, searchMutants, secondStrangersMutants, secondStrangersOuterMutants,
 		signatureMutants, sourceMutants, strangersMutants,
 		telemetryMutants, tracingMutants, webhookMutants, wireMutants,

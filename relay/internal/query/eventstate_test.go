@@ -40,6 +40,26 @@ func TestAnEventThatNobodyWantsIsUnmatchedOnceItIsSettled(t *testing.T) {
 	}
 	require.Equal(t, query.EventNew, state())
 
+	// What others keep up with says nothing: a slot of another program, and, for a copy of this
+	// database, the slot that its relay row names.
+	db.Run(t, "SELECT pg_create_logical_replication_slot('another', 'pgoutput')")
+	db.Run(t, "CREATE DATABASE copied")
+	copied := kit.OpenDatabase(t, server.URL("copied"), "tailpost")
+	copied.Migrate(t, outbox.DefaultMapping())
+	copied.Run(t, "INSERT INTO tailpost.relay (slot, epoch, owner, system_id, timeline, batch, settled_lsn, updated_at) VALUES ('tailpost', 1, 'o', 's', 1, 1, '0/10', now())")
+	copies, err := query.Open(t.Context(), query.Options{URL: config.NewSecret(copied.URL), Mapping: outbox.DefaultMapping()})
+	require.NoError(t, err)
+	t.Cleanup(copies.Close)
+	copied.Insert(t, kit.Event("order.paid", `{}`))
+	ofCopy := func() string {
+		page, err := copies.Events(t.Context(), query.EventQuery{Limit: 10})
+		require.NoError(t, err)
+		require.Len(t, page.Events, 1)
+		return page.Events[0].State
+	}
+	db.Run(t, "SELECT pg_replication_slot_advance('another', pg_current_wal_lsn())")
+	require.Equal(t, query.EventNew, state())
+
 	// By an audit, however much is written meanwhile.
 	db.Run(t, "UPDATE tailpost.relay SET audited_at = now() + interval '1 second'")
 	require.Equal(t, query.EventUnmatched, state())
@@ -54,6 +74,7 @@ func TestAnEventThatNobodyWantsIsUnmatchedOnceItIsSettled(t *testing.T) {
 		}
 		return nil
 	})
+	require.Equal(t, query.EventNew, ofCopy())
 	db.Insert(t, kit.Event("order.paid", `{}`), kit.Event("order.paid", `{}`))
 	page, err := store.Events(t.Context(), query.EventQuery{Limit: 10, Since: time.Now().Add(-time.Hour)})
 	require.NoError(t, err)
