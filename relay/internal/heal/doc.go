@@ -106,10 +106,12 @@
 //
 // An id may be used again in a gap (TRUNCATE ... RESTART IDENTITY, natural ids). Where the row's
 // created_at is after the last transaction that the stream brought, what is recorded of its id from
-// before that belongs to another event. A row without a created_at, or with one in the future, is
-// taken for the event that had its id before, and counted in the gap's note unless its id is a
-// uuid. Behind an earlier event that is not delivered yet, the new one is dead, under an id of its
-// own and with that reason.
+// before that belongs to another event. A row that does not say so is taken for the event that had
+// its id before. If it was written after anything was recorded of that event, it is counted in the
+// gap's note: it is a new event, or the old one that somebody has updated. Uuids are not counted.
+// Where no horizon is known, only rows without a created_at, or with one in the future, are. Behind
+// an earlier event that is not delivered yet, the new one is dead, under an id of its own and with
+// that reason.
 //
 // # What is not found
 //

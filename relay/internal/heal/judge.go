@@ -83,8 +83,8 @@ func (s *sweep) noteUntold() {
 // with ids of old ones.
 func (s *sweep) noteAgain() {
 	if s.again > 0 {
-		s.gap.Add(fmt.Sprintf("%d rows have ids that were delivered or parked before the gap, and do not say when they were created: they were taken for "+
-			"those events; if the application used the ids again, replay them", s.again))
+		s.gap.Add(fmt.Sprintf("%d rows have ids that were delivered or parked before the gap, and do not say that they were created in it: they were taken "+
+			"for those events, which somebody updated; if the application used the ids again, replay them", s.again))
 	}
 }
 

@@ -3,6 +3,7 @@ package ledger_test
 import (
 	"maps"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -178,6 +179,79 @@ func TestRows_ofAScope(t *testing.T) {
 	all, err := b.ledger.NewSweep(t.Context(), m, scan.Scope{})
 	require.NoError(t, err)
 	require.Len(t, recorded(t, all), 5)
+}
+
+// Whether a row that does not say that it was created in the gap is the event that had its id before
+// shows in what wrote it: nothing is recorded of an event before its row is there. A uuid is never
+// used again.
+func TestRows_tellWhatWasWrittenSinceItsRecords(t *testing.T) {
+	t.Parallel()
+	const attempt, parked, discarded = `
+INSERT INTO tailpost.attempt (event_id, event_type, endpoint_id, number, trigger, url, outcome, duration_ms, attempted_at, commit_lsn)
+SELECT id::text, 'a', 'erp', 1, 'stream', '', 'delivered', 1, $1, '0/10' FROM public.events`, `
+INSERT INTO tailpost.delivery (event_id, event_type, endpoint_id, state, reason, attempts, next_attempt_at, payload, event_created_at, commit_lsn, seq, created_at, updated_at)
+SELECT id::text, 'a', 'erp', 'pending', 'failed', 1, $1, '{}', $1, '0/10', 1, $1, $1 FROM public.events`, `
+INSERT INTO tailpost.discarded (event_id, endpoint_id, at) SELECT id::text, 'erp', $1::timestamptz - interval '1 hour' FROM public.events`
+	for name, test := range map[string]struct {
+		idType string
+		record string
+		since  string // what is done once it is recorded
+		before bool   // nothing says that transactions can be compared
+		place  outbox.LSN
+		want   bool
+	}{
+		"an event":                                 {idType: "bigint", record: attempt},
+		"one that waits":                           {idType: "bigint", record: parked},
+		"one that was discarded":                   {idType: "bigint", record: discarded},
+		"another event of the same time":           {idType: "bigint", record: attempt, since: "DELETE FROM public.events; INSERT INTO public.events VALUES (1, 'a', '{}', '2026-03-14 12:00Z')", want: true},
+		"another event of an earlier time":         {idType: "text", record: attempt, since: "DELETE FROM public.events; INSERT INTO public.events VALUES (1, 'a', '{}', '-infinity')", want: true},
+		"another event without a time":             {idType: "text", record: parked, since: "DELETE FROM public.events; INSERT INTO public.events VALUES (1, 'a', '{}', NULL)", want: true},
+		"another event where one was discarded":    {idType: "text", record: discarded, since: "DELETE FROM public.events; INSERT INTO public.events VALUES (1, 'a', '{}', NULL)", want: true},
+		"another event created in the gap":         {idType: "text", record: attempt, since: "DELETE FROM public.events; INSERT INTO public.events VALUES (1, 'a', '{}', '2026-03-14 12:00:01Z')"},
+		"an event that was updated":                {idType: "bigint", record: attempt, since: "UPDATE public.events SET payload = '[]'", want: true},
+		"one that was frozen":                      {idType: "bigint", record: attempt, since: "VACUUM (FREEZE) public.events"},
+		"one recorded in the gap":                  {idType: "bigint", record: attempt, since: "UPDATE public.events SET payload = '[]'", place: 0x10},
+		"a uuid":                                   {idType: "uuid", record: attempt, since: "UPDATE public.events SET created_at = NULL"},
+		"transactions of another cluster":          {idType: "bigint", record: attempt, since: "UPDATE public.events SET payload = '[]'", before: true},
+		"transactions of another cluster, no time": {idType: "bigint", record: attempt, since: "UPDATE public.events SET created_at = NULL", before: true, want: true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			b := setup(t)
+			b.exec(t, "SELECT tailpost.ensure_attempt_partitions('2026-03-14', 1)")
+			horizon, err := b.ledger.Horizon(t.Context())
+			require.NoError(t, err)
+			id := "1"
+			if test.idType == "uuid" {
+				id = "018f0000-0000-7000-8000-000000000001"
+			}
+			m := b.outboxOf(t, test.idType, id)
+			b.exec(t, test.record, noon)
+			if test.since != "" {
+				for statement := range strings.SplitSeq(test.since, ";") {
+					b.exec(t, statement)
+				}
+			}
+			if test.place == 0 {
+				test.place = 0x11
+			}
+			scope := scan.Scope{Horizon: horizon, Gap: scan.GapStart{At: noon, Place: test.place, Now: noon.Add(time.Hour)}}
+			if test.before {
+				scope.Horizon = scan.Horizon{}
+			}
+			sweep, err := b.ledger.NewSweep(t.Context(), m, scope)
+			require.NoError(t, err)
+			rows, err := sweep.Rows(t.Context(), 0, 100)
+			require.NoError(t, err)
+			require.Len(t, rows, 1)
+			require.Equal(t, test.want, rows[0].Doubtful)
+			if name == "another event created in the gap" {
+				require.Empty(t, rows[0].Recorded, "what is recorded is of the event before it")
+			} else {
+				require.Equal(t, []string{"erp"}, rows[0].Recorded)
+			}
+		})
+	}
 }
 
 func TestQueue_leavesAloneWhatWaitsAlready(t *testing.T) {

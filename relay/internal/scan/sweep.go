@@ -53,8 +53,8 @@ type Row struct {
 	At        string    // the time as text, where rows are read in the order of times
 	Size      int       // of the payload, as it is stored
 	Recorded  []string  // endpoints with an attempt, or a delivery that is unfinished or discarded
-	// Doubtful says that something is recorded from before the gap, and that the row does not tell
-	// whether that is of an earlier event with its id.
+	// Doubtful says that something is recorded from before the gap, and that nothing tells whether
+	// that is of an earlier event with the row's id.
 	Doubtful bool
 }
 
@@ -157,7 +157,7 @@ func (s *Sweep) args(more pgx.NamedArgs) pgx.NamedArgs {
 func (s *Sweep) inGap() columns {
 	c := s.columns()
 	if !s.scope.Gap.At.IsZero() {
-		s.tellLives(&c)
+		s.tellLives(&c, s.scope.Horizon.XID != 0)
 	}
 	return c
 }
@@ -169,7 +169,7 @@ func (s *Sweep) Rows(ctx context.Context, from, n int64) (rows []Row, err error)
 	sql := `
 SELECT COALESCE(` + c.id + `::text, ''), o.tableoid::oid, o.ctid::text, COALESCE(` + c.eventType + `::text, ''), ` + c.tenant + `,
        ` + c.time + `, COALESCE(pg_column_size(` + c.payload + `), 0), ` + c.recorded + `, ` + c.doubtful + `
-FROM ` + c.table + ` AS o
+FROM ` + c.table + ` AS o` + c.lives + `
 WHERE o.ctid >= @from::text::tid
   AND o.ctid < @to::text::tid` + s.bounded(&c)
 	args := s.args(pgx.NamedArgs{"from": fmt.Sprintf("(%d,0)", from), "to": fmt.Sprintf("(%d,0)", from+n)})
@@ -263,7 +263,7 @@ func (s *Sweep) eventsAt(ctx context.Context, places []RowPlace) (found []Found,
 	sql := `
 SELECT ` + strings.Join(names, ", ") + `,
        to_json(ARRAY[` + c.id + `::text, o.tableoid::oid::text, o.ctid::text]), to_json(` + c.recorded + `)
-FROM ` + c.table + ` AS o
+FROM ` + c.table + ` AS o` + c.lives + `
 WHERE o.ctid = ANY (@tids::text[]::tid[])
   AND o.tableoid = ANY (@oids::oid[])
   AND ` + c.id + `::text = ANY (@ids)`

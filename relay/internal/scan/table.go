@@ -138,11 +138,11 @@ func (t *Table) operator(symbol string) string {
 	return "OPERATOR(" + pgx.Identifier{t.operators}.Sanitize() + "." + symbol + ")"
 }
 
-// recordsSQL are the records of a row's event, and where its transaction was. Only partitions of
-// the time after the event's own and after a bound are looked into, as far as a row says when it
-// was: no time that is ahead hides an attempt.
+// recordsSQL are the records of a row's event, where its transaction was, and which one wrote them.
+// Only partitions of the time after the event's own and after a bound are looked into, as far as a
+// row says when it was: no time that is ahead hides an attempt.
 const recordsSQL = `(
-           SELECT a.endpoint_id, a.commit_lsn AS place, NULL::timestamptz AS at
+           SELECT a.endpoint_id, a.commit_lsn AS place, NULL::timestamptz AS at, a.xmin AS writer
            FROM tailpost.attempt AS a
            WHERE a.event_id = %[1]s::text
              AND a.attempted_at >= CASE
@@ -151,17 +151,23 @@ const recordsSQL = `(
              END
              AND a.trigger <> 'test'
            UNION ALL
-           SELECT d.endpoint_id, d.commit_lsn, NULL
+           SELECT d.endpoint_id, d.commit_lsn, NULL, d.xmin
            FROM tailpost.delivery AS d
            WHERE d.event_id = %[1]s::text
            UNION ALL
-           SELECT x.endpoint_id, NULL, x.at
+           SELECT x.endpoint_id, NULL, x.at, x.xmin
            FROM tailpost.discarded AS x
            WHERE x.event_id = %[1]s::text
-       ) AS r (endpoint_id, place, at)`
+       ) AS r (endpoint_id, place, at, writer)`
 
-// beforeGapSQL holds for a record from before the gap.
-const beforeGapSQL = `(r.place < @gap_place::text::pg_lsn OR r.at < @gap_at)`
+const (
+	// beforeGapSQL holds for a record from before the gap.
+	beforeGapSQL = `(r.place < @gap_place::text::pg_lsn OR r.at < @gap_at)`
+	// olderSQL holds for a record that was written before its row as the row is now. An event's row
+	// is there before anything is recorded of it, so another event has taken its id since, or
+	// somebody has updated it.
+	olderSQL = `(pg_catalog.age(r.writer) NOT BETWEEN 0 AND pg_catalog.age(o.xmin))`
+)
 
 // columns are the mapping's as SQL.
 type columns struct {
@@ -171,6 +177,7 @@ type columns struct {
 	earliest                              string // the earliest; NULL where it is not the application's time
 	records                               string // a subquery
 	recorded, doubtful                    string // see Row
+	lives                                 string // what they need of FROM
 }
 
 func (t *Table) columns() columns {
@@ -209,13 +216,26 @@ func (t *Table) columns() columns {
 }
 
 // tellLives takes what is recorded from before a gap for that of an earlier event with the same id,
-// where a row says that it was created in the gap. Nobody uses a uuid again.
-func (t *Table) tellLives(c *columns) {
+// where a row says that it was created in the gap. It is doubtful where the row does not say so, and
+// was written after something was recorded of it; where no horizon says that transactions can be
+// compared, where the row does not say when it was created. Nobody uses a uuid again.
+func (t *Table) tellLives(c *columns, horizon bool) {
 	again := "COALESCE(" + c.earliest + " > @gap_at AND " + c.time + " <= @now, false)"
-	c.recorded = "ARRAY(SELECT r.endpoint_id FROM " + c.records + "\n       WHERE NOT (" + again + " AND COALESCE(" + beforeGapSQL + ", false)))"
-	if t.idType != "uuid" {
-		c.doubtful = "NOT " + again + " AND NOT COALESCE(" + c.time + " <= @gap_at, false) AND EXISTS (SELECT FROM " + c.records + "\n       WHERE " + beforeGapSQL + ")"
+	doubt := "false"
+	switch {
+	case t.idType == "uuid":
+	case horizon:
+		doubt = "NOT " + again + " AND " + beforeGapSQL + " AND " + olderSQL
+	default:
+		doubt = "NOT " + again + " AND " + beforeGapSQL + " AND NOT COALESCE(" + c.time + " <= @gap_at, false)"
 	}
+	c.lives = `
+CROSS JOIN LATERAL (
+    SELECT COALESCE(array_agg(r.endpoint_id) FILTER (WHERE NOT (` + again + ` AND COALESCE(` + beforeGapSQL + `, false))), '{}') AS recorded,
+           COALESCE(bool_or(` + doubt + `), false) AS doubtful
+    FROM ` + c.records + `
+) AS l`
+	c.recorded, c.doubtful = "l.recorded", "l.doubtful"
 }
 
 // Range is the range of a replay.
