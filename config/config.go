@@ -81,7 +81,7 @@ type Start struct {
 // the api block allows, and through the same proxy as all others.
 func (c Config) TenantNetwork() Network {
 	n := c.Network
-	n.Allow, n.AllowHTTP = c.API.Network.Allow, c.API.Network.AllowHTTP
+	n.Allow, n.AllowHTTP, n.tenants = c.API.Network.Allow, c.API.Network.AllowHTTP, true
 	return n
 }
 
@@ -94,6 +94,16 @@ type Network struct {
 	ProxyResolves bool
 	NoProxy       []string // receivers that are reached without the proxy, see receiver.ParseBypass
 	CA            string   // PEM of authorities that are trusted beside the system's; empty: none
+
+	tenants bool
+}
+
+// AllowedBy returns the name of the block whose allow and allow_http these are, for errors.
+func (n *Network) AllowedBy() string {
+	if n.tenants {
+		return "api.network"
+	}
+	return "network"
 }
 
 // Roots returns the authorities that vouch for receivers: those of the network beside others; nil

@@ -126,6 +126,8 @@ func (c *checker) outbox() {
 	case m.Table == "":
 		if o.Messages == "" {
 			c.fail("outbox.table", "Missing outbox table", "Name the table, such as public.outbox, or set messages to take events from logical messages.")
+		} else {
+			c.tableless()
 		}
 	case !ok || schema == "" || table == "":
 		c.fail("outbox.table", "Invalid table name", "Write it with its schema, such as public.outbox.")
@@ -149,6 +151,21 @@ func (c *checker) outbox() {
 		c.fail("outbox.retention", "Duration out of range", "Write at least \"1m\", or \"forever\".")
 	}
 	c.retention()
+}
+
+// tableless reports what an outbox of messages alone cannot follow.
+func (c *checker) tableless() {
+	o := &c.config.Outbox
+	for _, setting := range []struct {
+		name string
+		set  bool
+	}{
+		{"start", o.Start != (Start{})}, {"retention", o.Retention > 0}, {"time_zone", o.Mapping.TimeZone != ""},
+	} {
+		if setting.set {
+			c.fail("outbox."+setting.name, "Setting of a table", "With messages alone there is no table that it could be about: name the table, or leave %s out.", setting.name)
+		}
+	}
 }
 
 // retention checks what is kept for how long, and the audit that depends on it.

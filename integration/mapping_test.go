@@ -3,6 +3,7 @@ package integration_test
 import (
 	"fmt"
 	"strconv"
+	"strings"
 	"testing"
 
 	"github.com/jackc/pgx/v5"
@@ -190,6 +191,8 @@ func TestLogicalMessagesAreEventsWithoutATable(t *testing.T) {
 	b.db.Run(t, `SELECT pg_logical_emit_message(true, 'myapp', '{"type": "order.shipped", "data": {"by": "rail"}}')`)
 	b.db.Run(t, `SELECT pg_logical_emit_message(true, 'other', '{"type": "not.ours"}')`)
 	b.db.Run(t, `SELECT pg_logical_emit_message(true, 'myapp', 'not even JSON')`)
+	b.db.Run(t, `SELECT pg_logical_emit_message(false, 'other', 'whatever'), pg_logical_emit_message(false, 'myapp', '{"type": "order.lost"}'),
+		pg_logical_emit_message(false, 'myapp', '{"type": "order.lost"}')`)
 	b.db.Run(t, `SELECT pg_logical_emit_message(true, 'myapp', '{"id": "last", "type": "the.end"}')`)
 
 	requests := b.receiver.Await(t, "/erp", 4)
@@ -205,6 +208,7 @@ func TestLogicalMessagesAreEventsWithoutATable(t *testing.T) {
 
 	// What was recorded is known by its id, also by one that the relay made.
 	require.Zero(t, relay.Stop(t))
+	require.Equal(t, 1, strings.Count(relay.Stderr(), "logical messages outside of transactions are no events"), "once, and of our prefix alone")
 	kit.StartDelivering(t, kit.Options{Config: config})
 	b.db.Run(t, `SELECT pg_logical_emit_message(true, 'myapp', '{"id": "later", "type": "the.end"}')`)
 	b.receiver.AwaitIDs(t, "/erp", "later")

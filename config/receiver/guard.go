@@ -1,6 +1,7 @@
 package receiver
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"net/netip"
@@ -29,6 +30,7 @@ type DenialError struct {
 	Addr netip.Addr
 	Kind string // what the address is, for example "private"
 	Own  bool   // one of the relay's own listeners: no configuration allows it
+	By   string // the block of the configuration that could allow it; empty: network
 }
 
 // What a denial says before and after the address.
@@ -43,7 +45,7 @@ func (d *DenialError) Error() string {
 	if d.Own {
 		return text
 	}
-	return text + "; add it to network.allow"
+	return text + "; add it to " + cmp.Or(d.By, "network") + ".allow"
 }
 
 // PublicError returns what a tenant may read of an attempt's error. The addresses that a name has

@@ -70,4 +70,32 @@ var schemaMutants = []mutant{
 		promise: "A migration that cannot even look at the version gives up too.",
 		pkg:     "./outbox/schema", run: "TestMigrate_givesUpALockThatOthersHold",
 	},
+	{
+		name: "schema-printed-twice", file: "outbox/schema/print.go",
+		old:     "IF EXISTS (SELECT FROM tailpost.migration AS m WHERE m.version = %d) THEN",
+		new:     "IF EXISTS (SELECT FROM tailpost.migration AS m WHERE m.version < %d - 1000) THEN",
+		promise: "A printed script that is run again does no migration twice.",
+		pkg:     "./outbox/schema", run: "TestAScriptThatIsRunAgainChangesNothing",
+	},
+	{
+		name: "schema-sizes-need-a-table", file: "outbox/schema/size.go",
+		old:     "{\"outbox\": nil, ",
+		new:     "{\"outbox\": \"\", ",
+		promise: "The tables are measured where there is no outbox table.",
+		pkg:     "./outbox/schema", run: "TestWithoutATableTheRestIsMeasured",
+	},
+	{
+		name: "schema-loose-messages-silent", file: "relay/internal/source/postgres/events.go",
+		old:     "if e.opts.Messages == \"\" || prefix != e.opts.Messages || e.loose {",
+		new:     "if true {",
+		promise: "Who emits events outside of transactions reads in the log that they are none.",
+		pkg:     "./integration", run: "TestLogicalMessages",
+	},
+	{
+		name: "schema-refusal-of-another-block", file: "config/config.go",
+		old:     "if n.tenants {",
+		new:     "if !n.tenants {",
+		promise: "A refused address says which block of the configuration could allow it.",
+		pkg:     "./relay/internal/webhook", run: "TestARefusalNamesTheBlockThatAllows",
+	},
 }

@@ -61,6 +61,27 @@ func Print(w io.Writer, o PrintOptions) error {
 	return nil
 }
 
+// printedMigration is one step of the script. A script that is run again, or that a tool without a
+// transaction around it goes on with after an error, does no step twice.
+const printedMigration = `
+-- Migration %d: %s
+
+DO $tailpost_step$
+BEGIN
+    PERFORM pg_catalog.set_config('search_path', 'pg_catalog, pg_temp', true);
+    IF pg_catalog.to_regclass('tailpost.migration') IS NOT NULL THEN
+        IF EXISTS (SELECT FROM tailpost.migration AS m WHERE m.version = %d) THEN
+            RETURN;
+        END IF;
+    END IF;
+    EXECUTE $tailpost_sql$
+%s
+$tailpost_sql$;
+    INSERT INTO tailpost.migration (version, name) VALUES (%d, %s);
+END
+$tailpost_step$;
+`
+
 func printScript(o PrintOptions, data printData) ([]byte, error) {
 	steps, err := migrations()
 	if err != nil {
@@ -76,8 +97,7 @@ func printScript(o PrintOptions, data printData) ([]byte, error) {
 		"SELECT pg_catalog.set_config('tailpost.search_path', pg_catalog.current_setting('search_path'), true);\n" +
 		"SELECT pg_catalog.set_config('search_path', 'pg_catalog, pg_temp', true);\n")
 	for _, step := range steps[o.AfterVersion:] {
-		fmt.Fprintf(&b, "\n-- Migration %d: %s\n\n%s\nINSERT INTO tailpost.migration (version, name) VALUES (%d, %s);\n",
-			step.Version, step.Name, step.sql, step.Version, quoteLiteral(step.Name))
+		fmt.Fprintf(&b, printedMigration, step.Version, step.Name, step.Version, step.sql, step.Version, quoteLiteral(step.Name))
 	}
 	fmt.Fprintf(&b, "\n-- Partitions for the first days; the relay makes those of later days.\n"+
 		"SELECT tailpost.ensure_attempt_partitions((now() AT TIME ZONE 'UTC')::date, %d);\n", partitionDays)

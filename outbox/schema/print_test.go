@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"net/url"
+	"strings"
 	"testing"
 	"time"
 
@@ -271,6 +272,31 @@ func TestPrintPublishesDeletesOfAPartitionedTable(t *testing.T) {
 	p.run(t, o)
 	require.Equal(t, 1, p.count(t, "SELECT count(*) FROM pg_publication WHERE pubname = '"+o.Slot+"' AND pubinsert AND pubdelete AND NOT pubupdate"))
 	require.Equal(t, 1, p.count(t, "SELECT count(*) FROM pg_publication WHERE pubname = '"+p.options.Slot+"' AND pubinsert AND NOT pubdelete"))
+}
+
+// A tool that goes on after an error, with a transaction for each statement, may run the script
+// twice: what the first run made, and what was recorded since, stays.
+func TestAScriptThatIsRunAgainChangesNothing(t *testing.T) {
+	t.Parallel()
+	p := setupPrinted(t)
+	p.exec(t, `
+		INSERT INTO tailpost.relay (slot, epoch, owner, system_id, timeline, batch, settled_lsn, updated_at, started_at)
+		VALUES ('s', 1, 'o', '1', 1, 1, '0/1', now(), '2026-01-01');
+		INSERT INTO tailpost.endpoint (id, name, url, subscriptions, policy, status, source, created_at, updated_at)
+		VALUES ('erp', 'erp', 'https://erp.example.com/', '[]', '{}', 'active', 'config', '2026-01-01', now())`)
+	rows := func() (all string) {
+		require.NoError(t, p.Conn(t).QueryRow(t.Context(), `
+			SELECT concat((SELECT string_agg(m::text, ' ' ORDER BY m.version) FROM tailpost.migration AS m),
+				(SELECT r::text FROM tailpost.relay AS r), (SELECT e::text FROM tailpost.endpoint AS e))`).Scan(&all))
+		return all
+	}
+	before := rows()
+	var script bytes.Buffer
+	require.NoError(t, schema.Print(&script, p.options))
+	migrations, _, found := strings.Cut(script.String(), "-- Partitions for the first days")
+	require.True(t, found)
+	p.exec(t, migrations)
+	require.Equal(t, before, rows())
 }
 
 func TestPrintRefuses(t *testing.T) {

@@ -54,7 +54,7 @@ SELECT COALESCE((SELECT sum(p.size) FROM part AS p), 0)::bigint,
 // MeasureSizes reads the sizes. Retention is for how long attempts are kept, 0 or less for ever.
 func MeasureSizes(ctx context.Context, db outbox.PgxTx, m outbox.Mapping, retention time.Duration, now time.Time) (s Sizes, err error) {
 	const day = "20060102"
-	args := pgx.NamedArgs{"outbox": "", "whole": now.UTC().AddDate(0, 0, -1).Format(day), "next": ""}
+	args := pgx.NamedArgs{"outbox": nil, "whole": now.UTC().AddDate(0, 0, -1).Format(day), "next": ""}
 	if m.Table != "" {
 		args["outbox"] = m.QuotedTable()
 	}

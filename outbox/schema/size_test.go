@@ -50,3 +50,17 @@ func TestWhatTablesTakeAndByHowMuchTheyGrow(t *testing.T) {
 	require.NoError(t, err)
 	require.Greater(t, measure(0).Outbox, sizes.Outbox+1<<20)
 }
+
+func TestWithoutATableTheRestIsMeasured(t *testing.T) {
+	t.Parallel()
+	conn := pgtest.NewDB(t).Conn(t)
+	_, err := schema.Migrate(t.Context(), conn, schema.MigrateOptions{})
+	require.NoError(t, err)
+	tx, err := conn.Begin(t.Context())
+	require.NoError(t, err)
+	defer func() { require.NoError(t, tx.Rollback(t.Context())) }()
+	sizes, err := schema.MeasureSizes(t.Context(), tx, outbox.Mapping{}, 0, time.Now())
+	require.NoError(t, err)
+	require.Zero(t, sizes.Outbox)
+	require.Positive(t, sizes.Total())
+}

@@ -19,7 +19,9 @@ type Resolver interface {
 // Options say how a Dialer reaches receivers.
 type Options struct {
 	// Allow lists the addresses that requests may go to although they are not public.
-	Allow []netip.Prefix
+	// AllowedBy names the block of the configuration that says so; empty: network.
+	Allow     []netip.Prefix
+	AllowedBy string
 	// Deny lists the relay's own listeners. No configuration allows a request to them.
 	Deny []netip.AddrPort
 	// Proxy is the URL of the egress proxy; empty: none. ProxyResolves leaves it to the proxy to
@@ -39,6 +41,7 @@ type Options struct {
 // Dialer opens connections that requests may use. It is safe for concurrent use.
 type Dialer struct {
 	guard    *receiver.Guard
+	by       string
 	own      listeners
 	resolver Resolver
 	net      *net.Dialer
@@ -50,7 +53,7 @@ type Dialer struct {
 
 // New makes a Dialer. It opens no connection.
 func New(o Options) (*Dialer, error) {
-	d := &Dialer{resolver: o.Resolver, net: o.Dialer}
+	d := &Dialer{resolver: o.Resolver, net: o.Dialer, by: o.AllowedBy}
 	if d.net == nil {
 		d.net = &net.Dialer{}
 	}
@@ -111,5 +114,9 @@ func (d *Dialer) check(dst netip.AddrPort) *receiver.DenialError {
 			return &receiver.DenialError{Addr: dst.Addr(), Kind: "this relay listens there", Own: true}
 		}
 	}
-	return d.guard.Check(dst.Addr())
+	denied := d.guard.Check(dst.Addr())
+	if denied != nil {
+		denied.By = d.by
+	}
+	return denied
 }

@@ -79,7 +79,7 @@ type Client struct {
 // NewClient makes a Client. It opens no connection.
 func NewClient(o Options) (*Client, error) {
 	dialer, err := egress.New(egress.Options{
-		Allow: o.Network.Allow, Deny: o.Deny, Proxy: o.Network.Proxy.Reveal(),
+		Allow: o.Network.Allow, AllowedBy: o.Network.AllowedBy(), Deny: o.Deny, Proxy: o.Network.Proxy.Reveal(),
 		ProxyResolves: o.Network.ProxyResolves, NoProxy: o.Network.NoProxy,
 		Resolver: o.Resolver, Roots: o.Roots, Dialer: o.Dialer,
 	})
@@ -167,7 +167,7 @@ func (c *Client) endpoint(ep config.Endpoint) (*Endpoint, error) {
 		return nil, err
 	}
 	if !p.Secure && !c.network.AllowHTTP {
-		return nil, errors.New("the URL is plain http: use https, or set network.allow_http")
+		return nil, fmt.Errorf("the URL is plain http: use https, or set %s.allow_http", c.network.AllowedBy())
 	}
 	if ep.Redirects < 0 || ep.Redirects > maxRedirects {
 		return nil, fmt.Errorf("redirects is %d: want 0 to %d", ep.Redirects, maxRedirects)

@@ -89,6 +89,19 @@ func TestRefusedNotations(t *testing.T) {
 	}
 }
 
+// TestARefusalNamesTheBlockThatAllows: what is wrong with an endpoint of the API is not mended by the
+// network block.
+func TestARefusalNamesTheBlockThatAllows(t *testing.T) {
+	t.Parallel()
+	var cfg config.Config
+	cfg.Network.AllowHTTP = true
+	c := newClient(t, webhook.Options{Network: cfg.TenantNetwork()})
+	res := endpointOf(t, c, "https://10.0.0.1/").Send(t.Context(), newRequest())
+	require.Equal(t, "address 10.0.0.1 is not allowed (private); add it to api.network.allow", res.Attempt.Error)
+	_, err := c.Endpoint(config.Endpoint{ID: "x", URL: "http://10.0.0.1/", Secrets: []config.Secret{config.NewSecret(testSecret)}})
+	require.ErrorContains(t, err, "the URL is plain http: use https, or set api.network.allow_http")
+}
+
 // TestRebinding: a name is looked up once per connection, and what was checked is what is dialled.
 func TestRebinding(t *testing.T) {
 	t.Parallel()

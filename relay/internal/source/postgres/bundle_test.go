@@ -78,6 +78,8 @@ func (r *recorder) Message(prefix string, content []byte) error {
 	return r.note("message " + prefix + " " + string(content))
 }
 
+func (*recorder) Loose(string) {}
+
 func (r *recorder) Commit(tx postgres.Tx) error {
 	r.mu.Lock()
 	r.tx = tx

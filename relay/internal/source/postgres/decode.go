@@ -215,7 +215,8 @@ func (d *decoder) message(in *input) error {
 		return errCutShort
 	}
 	if flags&flagTransactional == 0 {
-		return nil // sent at once, whether or not its transaction commits: not an event
+		d.h.Loose(string(prefix))
+		return nil
 	}
 	if !d.inside {
 		return errors.New("no transaction is open")

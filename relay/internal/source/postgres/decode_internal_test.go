@@ -53,6 +53,8 @@ func (s *script) Message(prefix string, content []byte) error {
 	return s.fail
 }
 
+func (s *script) Loose(prefix string) { s.lines = append(s.lines, "loose "+prefix) }
+
 func (s *script) Commit(tx Tx) error {
 	require.True(s.t, s.inside)
 	s.inside = false
@@ -157,7 +159,9 @@ func TestDecode(t *testing.T) {
 		"T pg_catalog.endpoint",
 		"message tailpost one",
 		"message tailpost ",
+		"loose tailpost",
 		"commit 1/18",
+		"loose other",
 	}, s.lines)
 }
 
@@ -262,7 +266,7 @@ func TestHandlerErrorsComeThrough(t *testing.T) {
 			require.Equal(t, "no", err.Error())
 		}
 	}
-	require.Len(t, s.lines, 11, "the second table of a truncate is not tried")
+	require.Len(t, s.lines, 13, "the second table of a truncate is not tried")
 }
 
 func FuzzDecode(f *testing.F) {
@@ -291,6 +295,7 @@ type sink struct{ rows, bytes int }
 
 func (*sink) Begin(Tx) error               { return nil }
 func (*sink) Message(string, []byte) error { return nil }
+func (*sink) Loose(string)                 {}
 func (*sink) Commit(Tx) error              { return nil }
 func (*sink) Keepalive(outbox.LSN) error   { return nil }
 func (*sink) Ready() <-chan struct{}       { return nil }

@@ -41,6 +41,7 @@ type Events struct {
 	table   *source.Table  // what decoder was built for
 	broken  error          // why table cannot be decoded
 	passed  []string       // barriers of the transaction
+	loose   bool           // a loose message was told of
 	gone    string         // id of the row that was deleted right before
 	goneKey []outbox.Value // what the stream has of that row: its key
 }
@@ -163,6 +164,16 @@ func (e *Events) Message(prefix string, content []byte) error {
 	}
 	e.bring(ev, err)
 	return nil
+}
+
+// Loose implements Handler. Such a message is no event, as nothing says that it is true: who meant
+// one reads so once.
+func (e *Events) Loose(prefix string) {
+	if e.opts.Messages == "" || prefix != e.opts.Messages || e.loose {
+		return
+	}
+	e.loose = true
+	e.log.Warn().Msg("logical messages outside of transactions are no events and are ignored: emit them with pg_logical_emit_message(true, …)")
 }
 
 // own takes a logical message of our own. One that it does not understand is of a later release, or
