@@ -408,8 +408,8 @@ var configMutants = []mutant{
 	},
 	{
 		name: "config-tenant-network", file: "config/config.go",
-		old:     "	n.Allow, n.AllowHTTP = c.API.Network.Allow, c.API.Network.AllowHTTP\n",
-		new:     "",
+		old:     "n.Allow, n.AllowHTTP, n.tenants = c.API.Network.Allow, c.API.Network.AllowHTTP, true",
+		new:     "n.tenants = true",
 		promise: "A customer's endpoint reaches no more than the api block allows.",
 		pkg:     "./config", run: "TestNetworkOfTheAPI",
 	},
