@@ -50,8 +50,8 @@ var linkMutants = []mutant{
 	{
 		name:    "ledger-migrate-hijacked",
 		file:    "outbox/schema/migrate.go",
-		old:     "PERFORM pg_catalog.set_config('search_path', 'pg_catalog, pg_temp', true)",
-		new:     "PERFORM pg_catalog.set_config('search_path', 'public, pg_catalog', true)",
+		old:     "SELECT pg_catalog.set_config('search_path', 'pg_catalog, pg_temp', true)",
+		new:     "SELECT pg_catalog.set_config('search_path', 'public, pg_catalog', true)",
 		promise: "A migration runs nothing that somebody defined in public.",
 		pkg:     "./outbox/schema",
 		run:     "^TestMigrate_findsNothingInPublic$",
