@@ -213,3 +213,24 @@ func TestNothingOfOursWaitsLongForALock(t *testing.T) {
 	requireOneHold(t, relay)
 	require.Zero(t, relay.Stop(t))
 }
+
+// A database that replays changes of another one fires no triggers but those that always fire. The
+// relay needs ours, for what endpoints want since when, and its tables have what they have elsewhere.
+func TestADatabaseThatReplaysChangesOfAnotherIsServed(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	b.db.Run(t, `DO $$ BEGIN EXECUTE format('ALTER DATABASE %I SET session_replication_role = replica', current_database()); END $$`)
+	b.db.Reset() // the application's sessions too
+	config := b.db.Config(b.endpoint("erp", ""))
+	relay := kit.StartDelivering(t, kit.Options{Config: config})
+	b.exactlyOnce(t, "erp", b.db.Insert(t, orders(3)...))
+	b.db.AwaitCount(t, 1, "SELECT count(*) FROM tailpost.endpoint WHERE id = 'erp' AND routed_since > now() - interval '1 hour'")
+	require.Zero(t, relay.Stop(t))
+
+	b.dropSlot(t)
+	lost := b.db.Insert(t, orders(2)...)
+	relay = kit.StartDelivering(t, kit.Options{Config: config})
+	b.db.AwaitCount(t, 1, "SELECT count(*) FROM tailpost.gap WHERE events = 2")
+	b.db.AwaitCount(t, 2, "SELECT count(*) FROM tailpost.attempt WHERE event_id = ANY ($1)", lost)
+	require.Zero(t, relay.Stop(t))
+}

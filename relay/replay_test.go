@@ -136,6 +136,56 @@ func TestReplaySaysWhatItCannotRead(t *testing.T) {
 	require.Equal(t, "Rows of the range that are no events, and not replayed: 1.", replay["note"])
 }
 
+// Rows whose time is none, or one that nobody else can read, keep no replay from its end, nor the
+// next one from its beginning, in whatever order it reads rows.
+func TestReplayOfTimesThatAreNone(t *testing.T) {
+	t.Parallel()
+	for name, policy := range map[string]string{"by key": "", "by time": `, "ordering": "strict"`} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			b := setupQueue(t)
+			id := b.endpoint(t, policy)
+			var past []string
+			for n, at := range []string{"now", "-infinity", "0044-03-15 BC", "infinity", "20231-01-01"} {
+				event := b.insert(t, n+1)
+				require.Equal(t, event, b.next(t))
+				b.exec(t, "UPDATE public.outbox SET created_at = $2::text::timestamptz WHERE id = $1::text::uuid", event, at)
+				if n < 3 { // the others say that they are later than a replay can be
+					past = append(past, event)
+				}
+			}
+			b.awaitCount(t, 5, "SELECT count(*) FROM tailpost.attempt WHERE outcome = 'delivered'")
+			for range 2 {
+				replay := b.replayed(t, id)
+				require.InDelta(t, len(past), replay["total"], 0)
+				require.InDelta(t, len(past), replay["queued"], 0)
+				var got []string
+				for range past {
+					got = append(got, b.next(t))
+				}
+				require.ElementsMatch(t, past, got)
+			}
+			require.Empty(t, b.got)
+		})
+	}
+}
+
+// A row that says its day is one of today, however a replay reads it.
+func TestReplayOfRowsThatSayTheirDay(t *testing.T) {
+	t.Parallel()
+	b := setupQueue(t)
+	id := b.endpoint(t, "")
+	b.exec(t, "ALTER TABLE public.outbox ALTER created_at TYPE date USING created_at::date")
+	event := b.insert(t, 1)
+	require.Equal(t, event, b.next(t))
+	far := b.insert(t, 2)
+	require.Equal(t, far, b.next(t))
+	b.exec(t, "UPDATE public.outbox SET created_at = 'infinity' WHERE id = $1::text::uuid", far)
+	b.awaitCount(t, 2, "SELECT count(*) FROM tailpost.attempt WHERE outcome = 'delivered'")
+	require.InDelta(t, 1, b.replayed(t, id)["queued"], 0)
+	require.Equal(t, event, b.next(t))
+}
+
 // A replay without types delivers what the endpoint wants, filters and all, and nothing else.
 func TestReplayDeliversWhatTheEndpointWants(t *testing.T) {
 	t.Parallel()

@@ -52,7 +52,7 @@ func (t *Table) rowsSQL(r *Reading) string {
 	}
 	return `
 SELECT o.tableoid::oid, o.ctid::text, ` + c.id + `::text, ` + c.eventType + `::text, ` + c.tenant + `, ` + c.time + `, COALESCE(pg_column_size(` + c.payload + `), 0),
-       ` + at + `
+       ` + at + `, ` + c.later + `
 FROM ` + c.table + ` AS o
 ` + where + `ORDER BY ` + order + `
 LIMIT @limit`
@@ -72,7 +72,7 @@ func (s *Sweep) RowsAfter(ctx context.Context, r *Reading, limit int) (rows []Ro
 		rows, err = pgx.CollectRows(found, func(row pgx.CollectableRow) (r Row, err error) {
 			var created *time.Time
 			var eventType *string
-			err = row.Scan(&r.OID, &r.TID, &r.ID, &eventType, &r.Tenant, &created, &r.Size, &r.At)
+			err = row.Scan(&r.OID, &r.TID, &r.ID, &eventType, &r.Tenant, &created, &r.Size, &r.At, &r.Later)
 			if eventType != nil {
 				r.Type = *eventType
 			}

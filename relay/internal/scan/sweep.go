@@ -51,6 +51,7 @@ type Row struct {
 	Tenant    string
 	CreatedAt time.Time // zero: unknown, or no time of this era
 	At        string    // the time as text, where rows are read in the order of times
+	Later     bool      // its time is none before the end of a replay, though CreatedAt may be unknown
 	Size      int       // of the payload, as it is stored
 	Recorded  []string  // endpoints with an attempt, or a delivery that is unfinished or discarded
 	// Doubtful says that something is recorded from before the gap, and that nothing tells whether

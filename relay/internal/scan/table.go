@@ -175,6 +175,7 @@ type columns struct {
 	createdAt                             string // timestamptz; may be infinite
 	time                                  string // the latest that it can be, NULL where it is no time of this era
 	earliest                              string // the earliest; NULL where it is not the application's time
+	later                                 string // whether it is @until or after it, whatever time it is
 	records                               string // a subquery
 	recorded, doubtful                    string // see Row
 	lives                                 string // what they need of FROM
@@ -187,6 +188,7 @@ func (t *Table) columns() columns {
 	c := columns{
 		table: pgx.Identifier{schema, name}.Sanitize(), id: quote(m.ID), eventType: quote(m.Type), payload: quote(m.Payload),
 		tenant: "''", createdAt: "NULL::timestamptz", time: "NULL::timestamptz", earliest: "NULL::timestamptz", doubtful: "false",
+		later: "false",
 	}
 	if m.Tenant != "" {
 		c.tenant = "COALESCE(" + quote(m.Tenant) + "::text, '')"
@@ -206,9 +208,10 @@ func (t *Table) columns() columns {
 		// The guard comes before the cast: not every date is a timestamp.
 		this := "CASE WHEN " + column + " >= '0002-01-01' AND " + column + " < '9999-12-31' THEN "
 		c.time, c.earliest = this+at+" END", this+c.createdAt+" END"
+		c.later = "COALESCE(" + column + " >= '9999-12-31' OR " + c.earliest + " >= @until, false)"
 	case t.commitTimes:
 		c.createdAt = "pg_catalog.pg_xact_commit_timestamp(o.xmin)"
-		c.time = c.createdAt
+		c.time, c.later = c.createdAt, "COALESCE("+c.createdAt+" >= @until, false)"
 	}
 	c.records = fmt.Sprintf(recordsSQL, c.id, c.time)
 	c.recorded = "ARRAY(SELECT r.endpoint_id FROM " + c.records + ")"

@@ -185,10 +185,12 @@ func inRange(row *scan.Row, rg scan.Range) bool {
 	switch {
 	case rg.Tenant != "" && row.Tenant != rg.Tenant:
 		return false
+	case row.Later: // also where nobody can write its time, such as infinity
+		return false
 	case row.CreatedAt.IsZero():
 		return rg.Since.IsZero()
 	}
-	return !row.CreatedAt.Before(rg.Since) && row.CreatedAt.Before(rg.Until)
+	return !row.CreatedAt.Before(rg.Since)
 }
 
 func orNow(t, now time.Time) time.Time {
