@@ -10,7 +10,10 @@ import (
 )
 
 func TestMain(m *testing.M) {
-	goleak.VerifyTestMain(m, goleak.Cleanup(func(code int) {
+	// A relay that stops breaks statements off; pgx asks the server to cancel them, for some seconds
+	// at most.
+	cancels := goleak.IgnoreAnyFunction("github.com/jackc/pgx/v5/pgconn.(*PgConn).asyncClose.func1")
+	goleak.VerifyTestMain(m, cancels, goleak.Cleanup(func(code int) {
 		kit.Cleanup()
 		os.Exit(code) //nolint:forbidigo // goleak leaves the exit to its cleanup
 	}))

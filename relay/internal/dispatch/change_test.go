@@ -120,6 +120,25 @@ func (l *life) later(d time.Duration) {
 	synctest.Wait()
 }
 
+// TestChange_ofAnEndpointThatIsNotKnownTouchesNoOther: the stream may bring the end of one that was
+// gone before it began.
+func TestChange_ofAnEndpointThatIsNotKnownTouchesNoOther(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		l := newLife(t)
+		l.change(l.endpoint())
+		l.commit(func(tx *source.Unsettled) {
+			l.Change([]dispatch.Change{{ID: "ep_gone", Version: ledger.EndpointVersion{EndpointID: "ep_gone", CommitLSN: outbox.LSN(l.at)}}}, tx)
+		})
+		l.event("e1")
+		l.gate.answer <- 200
+		l.later(time.Second)
+		require.Equal(t, 1, l.gate.sent())
+		require.Equal(t, l.at+5, l.tables.position())
+		l.stop()
+	})
+}
+
 func TestChange_startsAndEndsAtItsPlace(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {

@@ -356,3 +356,24 @@ func TestHealed_letsTheOrderGoOn(t *testing.T) {
 		l.stop()
 	})
 }
+
+// TestHealed_letsTheOrderGoOnThoughNothingWasMissed: what waited for that comes, though nobody
+// found anything to put before it.
+func TestHealed_letsTheOrderGoOnThoughNothingWasMissed(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		l := newLife(t, func(_ *life, o *dispatch.Options) { o.Healing = true })
+		e := l.endpoint()
+		e.Config.Ordering = config.OrderingKey
+		l.change(e)
+		l.keyed("first", "k")
+		l.later(time.Minute)
+		require.Zero(t, l.gate.sent())
+		l.Healed()
+		l.gate.answer <- 200
+		l.later(time.Minute)
+		require.Equal(t, 1, l.gate.sent())
+		require.Empty(t, l.tables.rows)
+		l.stop()
+	})
+}

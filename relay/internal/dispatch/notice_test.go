@@ -3,6 +3,7 @@ package dispatch_test
 import (
 	"context"
 	"encoding/json"
+	"fmt"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -136,6 +137,55 @@ func TestNotices_areForTheOwnerOfTheEndpoint(t *testing.T) {
 			})
 		})
 	}
+}
+
+// TestNotices_ofAnEndpointThatFails: once when it has failed several times in a row, not at the
+// first, and once when it has recovered; and so again.
+func TestNotices_ofAnEndpointThatFails(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		l, heard := tells(t)
+		l.change(nil)
+		status := 500
+		of := func(id string, send sender, events ...string) dispatch.Endpoint {
+			return dispatch.Endpoint{Sender: send, Config: config.Endpoint{
+				ID: id, Concurrency: 1, ParkAfter: time.Second, Timeout: time.Minute, Circuit: config.Circuit{Failures: 3, Reopen: time.Millisecond},
+				Subscriptions: []config.Subscription{{Events: events}},
+			}}
+		}
+		l.Reload([]dispatch.Endpoint{
+			of("ops", func(_ context.Context, r *webhook.Request) webhook.Result { return answer(r, 200) }, outbox.TypeRecovered, outbox.TypeFailing),
+			of("erp", func(_ context.Context, r *webhook.Request) webhook.Result { return answer(r, status) }, "a"),
+		})
+		var want []string
+		for range 2 {
+			for failures := 1; failures <= 5; failures++ {
+				l.event(fmt.Sprint("e", l.at))
+				l.later(time.Second)
+				if failures == 3 {
+					want = append(want, outbox.TypeFailing)
+				}
+				require.Equal(t, want, kinds(*heard), "after %d failures", failures)
+			}
+			status = 200
+			want = append(want, outbox.TypeRecovered)
+			for range 3 {
+				l.event(fmt.Sprint("e", l.at))
+				l.later(time.Second)
+				require.Equal(t, want, kinds(*heard))
+			}
+			status = 500
+		}
+		l.stop()
+	})
+}
+
+// kinds are the types of what was told.
+func kinds(heard []told) (list []string) {
+	for i := range heard {
+		list = append(list, heard[i].kind)
+	}
+	return list
 }
 
 // Whoever was told that an endpoint fails is told that it recovers, though the relay was restarted

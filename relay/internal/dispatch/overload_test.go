@@ -255,6 +255,9 @@ func TestOverload_endsWithTheOutage(t *testing.T) {
 					t.Logf("%d sent during the outage, %.0f of %.0f in the tenth second after it: %v", during, after, full, seen)
 					require.Less(t, during, 100)
 					require.Greater(t, after, 0.9*full)
+					if capacity == 0 {
+						require.Zero(t, seen[len(seen)-1].Rate, "in the end nothing limits one that takes everything")
+					}
 				})
 			})
 		}
@@ -289,6 +292,36 @@ func TestAdmission_isShown(t *testing.T) {
 		require.Equal(t, 4, a.Concurrency)
 		require.Positive(t, a.Rate)
 		require.Equal(t, map[string]dispatch.Admission{"ep_1": a}, l.Limited())
+		l.stop()
+	})
+}
+
+// TestAdmission_ofAPauseIsShown: while a receiver is left alone, as it asked, it is admitted
+// nothing, and until when is said.
+func TestAdmission_ofAPauseIsShown(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		l := newLife(t)
+		e := l.endpoint()
+		e.Config.Concurrency = 4
+		e.Sender = sender(func(_ context.Context, r *webhook.Request) webhook.Result {
+			pause(t.Context(), time.Second)
+			a := answer(r, 429)
+			a.RetryAfter = time.Hour
+			return a
+		})
+		l.change(e)
+		for i := range 4 {
+			l.event(fmt.Sprint("e", i))
+			l.later(2 * time.Second)
+		}
+		a, _ := l.Admission("ep_1")
+		require.Zero(t, a.Admitting)
+		require.WithinDuration(t, time.Now().Add(time.Hour), a.PausedUntil, 10*time.Second)
+		l.later(time.Until(a.PausedUntil) + time.Millisecond)
+		a, _ = l.Admission("ep_1")
+		require.Positive(t, a.Admitting)
+		require.Zero(t, a.PausedUntil)
 		l.stop()
 	})
 }
