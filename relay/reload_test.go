@@ -153,6 +153,7 @@ func TestAReloadDecidesWhichEndpointsOfTheAPICanBeUsed(t *testing.T) {
 	for name, change := range map[string]func(c *config.Config){
 		"another key":   func(c *config.Config) { c.Secrets.Keys = []config.Secret{config.NewSecret(otherKey)} },
 		"no plain http": func(c *config.Config) { c.API.Network.AllowHTTP = false },
+		"no loopback":   func(c *config.Config) { c.API.Network.Allow = nil },
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

@@ -29,7 +29,7 @@ var wiringSweepMutants = []mutant{
 		old:     "config.ValidateEndpoint(&e.Config, m.network); diags.HasErrors() {",
 		new:     "config.ValidateEndpoint(&e.Config, m.network); diags.HasErrors() && false {",
 		promise: "An endpoint of the API that the network does not allow any more is sent nothing.",
-		pkg:     "./relay", run: "TestAReloadDecidesWhichEndpointsOfTheAPICanBeUsed/no_plain_http",
+		pkg:     "./relay", run: "TestAReloadDecidesWhichEndpointsOfTheAPICanBeUsed/no_loopback",
 	},
 	{
 		name: "relay-sweep-api-keeps-its-role", file: "relay/api.go",
@@ -128,5 +128,12 @@ var wiringSweepMutants = []mutant{
 		new:     "case c.endpoint == nil && !known && false:",
 		promise: "The end of an endpoint that is not known touches no other.",
 		pkg:     "./relay/internal/dispatch", run: "TestChange_ofAnEndpointThatIsNotKnownTouchesNoOther",
+	},
+	{
+		name: "relay-sweep-takes-over-from-a-stream-that-ended", file: "relay/hold.go",
+		old:     "\tcase !holds:\n",
+		new:     "\tcase !holds && false:\n",
+		promise: "A relay whose stream ended before it could deliver takes the slot again first.",
+		pkg:     "./relay", run: "TestARelayWhoseStreamEndedBeforeItDeliversTakesTheSlotAgain",
 	},
 }
