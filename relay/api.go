@@ -179,8 +179,14 @@ func (r *Relay) admission(id string) (api.Admission, bool) {
 }
 
 func (r *Relay) apiStatus() api.Status {
-	s := r.Status()
-	return api.Status{State: string(s.State), Slot: s.Slot, Owner: s.Owner, Epoch: s.Epoch, LoadedAt: r.settings().made}
+	r.mu.Lock()
+	s, led, loaded := r.status, r.ledger, r.set.made
+	r.mu.Unlock()
+	status := api.Status{State: string(s.State), Slot: s.Slot, Owner: s.Owner, Epoch: s.Epoch, LoadedAt: loaded}
+	if led != nil {
+		status.Unrecorded = led.Unrecorded()
+	}
+	return status
 }
 
 // newMetrics makes the metrics of this process.

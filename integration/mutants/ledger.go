@@ -104,20 +104,11 @@ var ledgerMutants = []mutant{
 	{
 		name:    "ledger-missing-day-not-made",
 		file:    "relay/internal/ledger/record.go",
-		old:     "\t\treturn r.addDays(ctx, t.Attempts)\n",
-		new:     "\t\treturn r.addDays(ctx, t.Attempts[:1])\n",
+		old:     "err = r.addDays(ctx, t.Attempts); err",
+		new:     "err = r.addDays(ctx, t.Attempts[:1]); err",
 		promise: "Attempts of days that have no partition are recorded all the same.",
 		pkg:     "./relay/internal/ledger",
 		run:     "^TestRecord_makesMissingPartitions$",
-	},
-	{
-		name:    "ledger-refused-for-ever-is-retried",
-		file:    "relay/internal/ledger/errors.go",
-		old:     "\tcase pglink.Refused:\n",
-		new:     "\tcase pglink.Refused:\n\t\treturn transient\n",
-		promise: "What Postgres will never take is an error, not a loop.",
-		pkg:     "./relay/internal/ledger",
-		run:     "^TestRecord_refusesForGoodWhatPostgresNeverTakes$",
 	},
 	{
 		name:    "ledger-removed-before-parked",

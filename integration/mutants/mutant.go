@@ -24,7 +24,7 @@ func all() []mutant {
 	return slices.Concat(
 		panelActsMutants,
 		accessMutants, agingMutants, apiMutants, configMutants, coreMutants, dispatchMutants,
-		faultMutants, healMutants, judgeMutants, holdMutants, http2Mutants, keyMutants, ledgerMutants, ledgerSweepMutants, askedSweepMutants, linkMutants, operateMutants,
+		faultMutants, healMutants, judgeMutants, scepticMutants, holdMutants, http2Mutants, keyMutants, ledgerMutants, ledgerSweepMutants, askedSweepMutants, linkMutants, operateMutants,
 		outboxMutants, panelMutants, payloadMutants, portalMutants, processMutants, queryMutants, querySweepMutants, readerMutants, readSweepMutants,
 		queueMutants, reachMutants, scanSweepMutants, schemaMutants, searchMutants, secondStrangersMutants, secondStrangersOuterMutants,
 		signatureMutants, sourceMutants, strangersMutants,

@@ -59,6 +59,10 @@ func readyz(ctx context.Context, s *Server, _ *principal, _ *healthInput) (*heal
 func unreadyReason(ctx context.Context, s *Server, status Status) (string, error) {
 	switch status.State {
 	case "delivering":
+		if waited := s.now().Sub(status.Unrecorded); !status.Unrecorded.IsZero() && waited >= stuckAfter {
+			return fmt.Sprintf("What became of deliveries cannot be recorded for %s, and delivery waits for that; the relay's log says why.",
+				waited.Round(time.Second)), nil
+		}
 		return "", nil
 	case "standby":
 	case "starting":

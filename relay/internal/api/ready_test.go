@@ -20,13 +20,14 @@ func TestReadyWhereEventsAreDelivered(t *testing.T) {
 	t.Parallel()
 	var mu sync.Mutex
 	state := "starting"
+	var unrecorded time.Time
 	b := setup(t, nil, func(o *api.Options) {
 		own := o.Status
 		o.Status = func() api.Status {
 			mu.Lock()
 			defer mu.Unlock()
 			s := own()
-			s.State = state
+			s.State, s.Unrecorded = state, unrecorded
 			return s
 		}
 	})
@@ -49,6 +50,12 @@ func TestReadyWhereEventsAreDelivered(t *testing.T) {
 	}
 	later(0) // from here on the test says how late it is
 	is("delivering", http.StatusOK, `"state":"delivering"`)
+	mu.Lock()
+	unrecorded = b.now
+	mu.Unlock()
+	is("delivering", http.StatusOK, "delivering") // a lock or a restart of the server passes
+	later(time.Minute)
+	is("delivering", http.StatusServiceUnavailable, "cannot be recorded for 1m0s")
 	is("starting", http.StatusServiceUnavailable, "taking the slot")
 	is("draining", http.StatusServiceUnavailable, "The relay is draining.")
 	is("standby", http.StatusServiceUnavailable, "no other one streams from the slot")

@@ -42,6 +42,8 @@ type Status struct {
 	Epoch int64
 	// LoadedAt is when the configuration took effect.
 	LoadedAt time.Time
+	// Unrecorded is since when what became of deliveries cannot be recorded; zero: it can.
+	Unrecorded time.Time
 }
 
 // Options say what a Server needs. All functions are called at every request, so that a reload

@@ -19,23 +19,11 @@ var (
 	ErrUncertain = errors.New("the outcome of an interrupted batch is unknown: take the slot again")
 )
 
-// RefusedError says that Postgres refuses a batch, and that running it again cannot help.
-type RefusedError struct {
-	Code string // SQLSTATE
-	Err  error
-}
-
-func (e *RefusedError) Error() string {
-	return fmt.Sprintf("record a batch: Postgres refuses it: %v", e.Err)
-}
-
-func (e *RefusedError) Unwrap() error { return e.Err }
-
 // verdict says what an error means for recording.
 type verdict int
 
 const (
-	refused     verdict = iota // it will fail again
+	refused     verdict = iota // it will fail again until somebody mends that
 	lost                       // the connection is gone or useless, what it ran last may have taken effect
 	transient                  // it took no effect and may well succeed later
 	noPartition                // tailpost.attempt lacks a day

@@ -113,6 +113,15 @@ func (l *Ledger) Connected() bool {
 	return l.recording.line.Load().Up()
 }
 
+// Unrecorded returns since when a batch waits because the database is out of reach or refuses it;
+// zero: none does.
+func (l *Ledger) Unrecorded() time.Time {
+	if since := l.recording.waits.Load(); since != nil {
+		return *since
+	}
+	return time.Time{}
+}
+
 // Watch waits on an idle connection for the server's goodbye and reports it through
 // Options.Disconnected, at once and without a query. It returns nil when ctx is done.
 func (l *Ledger) Watch(ctx context.Context) error {

@@ -20,10 +20,11 @@ import (
 // last one that Take gave. A batch without rows whose frontier has not moved is not written at all.
 //
 // Record rides out what passes: lost connections (it then finds out whether the commit took
-// effect), a server that restarts, locks, a full disk, days without a partition. It returns
-// ErrDeposed if the relay no longer holds the slot, a *RefusedError if Postgres will never take the
-// batch, and the cause of ctx's end if that comes first; then every further Record returns
-// ErrUncertain until Take.
+// effect), a server that restarts, locks, a full disk, days without a partition. It also waits
+// until somebody mends what makes Postgres refuse the batch, such as a right that was revoked:
+// whoever took the slot anew instead would send everything that is not recorded again, at every
+// try. It returns ErrDeposed if the relay no longer holds the slot, and the cause of ctx's end if
+// that comes first; then every further Record returns ErrUncertain until Take.
 func (l *Ledger) Record(ctx context.Context, hold Hold, b *Batch) error {
 	return l.recording.record(ctx, hold, b)
 }
@@ -36,6 +37,7 @@ type recorder struct {
 	lost    func(error) // told of each loss; see Options.Disconnected
 	days    *Partitions
 	line    atomic.Pointer[hangup.Line] // of the session, or of the last one
+	waits   atomic.Pointer[time.Time]   // since when a batch waits to be tried again; nil: none does
 
 	mu      sync.Mutex
 	session *session // nil: to be made
@@ -72,6 +74,7 @@ func (r *recorder) record(ctx context.Context, hold Hold, b *Batch) error {
 		e.now = time.Now()
 	}
 	err := r.commit(ctx, e)
+	r.waits.Store(nil)
 	switch {
 	case err == nil:
 		r.batch, r.place = r.batch+1, e.place
@@ -98,7 +101,7 @@ func (r *recorder) release(b *Batch) outbox.LSN {
 	return r.released
 }
 
-// commit runs e until it is committed or never will be.
+// commit runs e until it is committed or another relay is in charge.
 func (r *recorder) commit(ctx context.Context, e *entry) error {
 	t := try{entry: e, look: e.place == place{}}
 	for {
@@ -124,7 +127,7 @@ const mostMissed = 3
 type try struct {
 	*entry
 
-	mended bool // the missing partitions were made
+	mended bool // the missing partitions were made, and no refusal has been waited out since
 	missed int  // how often the row was not where it should be
 	// inDoubt says that a pipeline was lost with its connection. The server may commit it at any
 	// later time, as long as no other has taken its place in the row.
@@ -194,25 +197,37 @@ func (r *recorder) mend(ctx context.Context, t *try, err error) error {
 		// elsewhere now; or a lost pipeline was committed between the look at the row and the
 		// guard, which waited for it. The row tells.
 		t.look = true
-		if t.missed++; t.missed > mostMissed && r.pause.Wait(ctx) != nil {
-			return interrupted(ctx, "record a batch")
+		if t.missed++; t.missed > mostMissed {
+			return r.rest(ctx)
 		}
 		return nil
 	case noPartition:
-		if t.mended {
-			return refuse(err)
+		if !t.mended {
+			t.mended = true
+			if err = r.addDays(ctx, t.Attempts); err == nil {
+				return nil
+			}
 		}
-		t.mended = true
-		return r.addDays(ctx, t.Attempts)
+		t.mended = false
 	case transient:
 		r.log.Warn().Err(err).Msg("recording waits for the database")
-		if r.pause.Wait(ctx) != nil {
-			return interrupted(ctx, "record a batch")
-		}
-		return nil
+		return r.rest(ctx)
 	case refused:
 	}
-	return refuse(err)
+	r.log.Error().Err(pglink.Describe(err)).
+		Msg("Postgres refuses what is to be recorded, and delivery waits until that is mended: tailpost doctor may say how")
+	return r.rest(ctx)
+}
+
+// rest makes the pause before the next try.
+func (r *recorder) rest(ctx context.Context) error {
+	if now := time.Now(); r.waits.Load() == nil {
+		r.waits.Store(&now)
+	}
+	if r.pause.Wait(ctx) != nil {
+		return interrupted(ctx, "record a batch")
+	}
+	return nil
 }
 
 // loseSession drops the session and waits before the next try, longer and longer; not after the
@@ -233,10 +248,7 @@ func (r *recorder) loseSession(ctx context.Context, err error) error {
 		}
 	}
 	r.log.Warn().Err(pglink.Describe(err)).Msg("recording waits for the database")
-	if r.pause.Wait(ctx) != nil {
-		return interrupted(ctx, "record a batch")
-	}
-	return nil
+	return r.rest(ctx)
 }
 
 // addDays makes the partitions that attempts need.
@@ -253,10 +265,6 @@ func (r *recorder) addDays(ctx context.Context, attempts []outbox.Attempt) error
 		}
 	}
 	return nil
-}
-
-func refuse(err error) error {
-	return &RefusedError{Code: pglink.State(err), Err: pglink.Describe(err)}
 }
 
 // check makes the session again if its connection is lost. A relay that stood by has not used it

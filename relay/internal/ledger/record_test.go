@@ -347,23 +347,6 @@ func TestRecord_keepsTheBytesOfADatabaseWithoutEncoding(t *testing.T) {
 	require.Empty(t, has["a\xfe"])
 }
 
-func TestRecord_refusesForGoodWhatPostgresNeverTakes(t *testing.T) {
-	t.Parallel()
-	b := setup(t)
-	hold := take(t, b.ledger)
-	bad := pending("e1", "erp", "", 1, noon)
-	bad.State = "lost"
-	err := b.ledger.Record(t.Context(), hold, &ledger.Batch{
-		Attempts: []outbox.Attempt{attempt("e1", "erp", outbox.Delivered, 1)}, Park: []outbox.Delivery{bad}, Settled: 4,
-	})
-	var refused *ledger.RefusedError
-	require.ErrorAs(t, err, &refused)
-	require.Equal(t, "23514", refused.Code)
-	require.Zero(t, b.count(t, `SELECT count(*) FROM tailpost.attempt`), "all or nothing")
-	require.NoError(t, b.ledger.Record(t.Context(), hold, &ledger.Batch{Settled: 4}), "the hold is as good as before")
-	require.Equal(t, 1, b.count(t, `SELECT batch FROM tailpost.relay WHERE settled_lsn = '0/4'`))
-}
-
 // WAL without events is let go of ahead of a record, which is made once for a good stretch of it;
 // the last record of a hold says exactly how far it came.
 func TestRecord_ofAFrontierThatPassesWALIsMadeAheadOfIt(t *testing.T) {
