@@ -378,7 +378,8 @@ func (r *Relay) disconnected(err error) {
 // isPassing says that trying again may help although nobody changes the config or the database: it
 // is out of reach, starting, or full.
 func isPassing(err error) bool {
-	if errors.Is(err, postgres.ErrUnreadable) || errors.Is(err, postgres.ErrWALMissing) || errors.Is(err, ledger.ErrDeposed) {
+	if errors.Is(err, postgres.ErrUnreadable) || errors.Is(err, postgres.ErrWALMissing) || errors.Is(err, ledger.ErrDeposed) ||
+		errors.Is(err, errElsewhere) {
 		return true
 	}
 	if pglink.State(err) != "" {

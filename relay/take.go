@@ -2,6 +2,7 @@ package relay
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"time"
@@ -40,6 +41,7 @@ func takeSlot(ctx context.Context, r *Relay, led *ledger.Ledger) (*postgres.Stre
 		o := postgres.Options{
 			URL: url.Reveal(), Slot: cfg.Database.Slot, Table: cfg.Outbox.Mapping.Table,
 			ApplicationName: "tailpost " + cfg.Database.Slot, Create: !known, Waiting: r.waiting,
+			Admit: func(ctx context.Context, found postgres.Info) error { return admit(ctx, led, &found) },
 		}
 		for _, why := range r.signs.Mend(&o) {
 			if !known {
@@ -64,6 +66,26 @@ func takeSlot(ctx context.Context, r *Relay, led *ledger.Ledger) (*postgres.Stre
 	}
 	r.signs.Opened()
 	return stream, nil
+}
+
+// errElsewhere says that the stream and the ledger are connected to different servers. It may pass:
+// after a failover one of them may still be connected to the old primary.
+var errElsewhere = errors.New("database.url and database.replication_url lead to different servers: both must lead to the primary")
+
+// admit is an error where the stream would be of another database than the ledger's: its events
+// would be sent, and those of the ledger's own database never.
+func admit(ctx context.Context, led *ledger.Ledger, found *postgres.Info) error {
+	own, serves, err := led.Serves(ctx, found.PID, found.Database)
+	switch {
+	case err != nil:
+		return err
+	case !serves:
+		return errElsewhere
+	case own != found.Database:
+		return fmt.Errorf("%w: database.url leads to database %q, database.replication_url to %q: name the same one in both",
+			postgres.ErrSetup, own, found.Database)
+	}
+	return nil
 }
 
 // checkOtherSlots is an error where a relay with another slot serves the same database: to each of

@@ -39,4 +39,22 @@ var scepticMutants = []mutant{
 		pkg:     "./relay/internal/api",
 		run:     "^TestReadyWhereEventsAreDelivered$",
 	},
+	{
+		name:    "sceptic-streams-from-another-database",
+		file:    "relay/take.go",
+		old:     "\tcase own != found.Database:\n",
+		new:     "\tcase own == \"\":\n",
+		promise: "A stream of another database than database.url's is refused.",
+		pkg:     "./relay",
+		run:     "^TestAStreamOfAnotherDatabaseIsRefused$",
+	},
+	{
+		name:    "sceptic-streams-from-another-server",
+		file:    "relay/take.go",
+		old:     "\tcase !serves:\n",
+		new:     "\tcase !serves && own == \"\":\n",
+		promise: "A stream of another server than database.url's is not taken, and leaves nothing there.",
+		pkg:     "./relay",
+		run:     "^TestAStreamOfAnotherServerIsNotTaken$",
+	},
 }

@@ -1,6 +1,7 @@
 package ledger_test
 
 import (
+	"context"
 	"strings"
 	"testing"
 	"time"
@@ -261,7 +262,9 @@ func TestRecord_makesMissingPartitions(t *testing.T) {
 	hold := take(t, b.ledger)
 	far, farther := attempt("e1", "erp", outbox.Delivered, 1), attempt("e2", "erp", outbox.Delivered, 2)
 	far.AttemptedAt, farther.AttemptedAt = noon.AddDate(0, 2, 0), noon.AddDate(0, -2, 0)
-	require.NoError(t, b.ledger.Record(t.Context(), hold, &ledger.Batch{
+	patient, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+	defer cancel()
+	require.NoError(t, b.ledger.Record(patient, hold, &ledger.Batch{
 		Attempts: []outbox.Attempt{attempt("e0", "erp", outbox.Delivered, 1), far, farther}, Settled: 7,
 	}))
 	require.Equal(t, 3, b.count(t, `SELECT count(*) FROM tailpost.attempt`))

@@ -146,6 +146,23 @@ func (l *Ledger) Holds(ctx context.Context, hold Hold, pid int) (holds bool, err
 	return holds, err
 }
 
+const servesSQL = `
+SELECT current_database(), EXISTS (
+    SELECT
+    FROM pg_catalog.pg_stat_activity
+    WHERE pid = @pid
+      AND datname = @database
+)`
+
+// Serves returns the database that the ledger is in, and reports whether its server has a process
+// pid for a database of that name.
+func (l *Ledger) Serves(ctx context.Context, pid int, database string) (own string, serves bool, err error) {
+	err = l.link.Run(ctx, "look for the stream's process", func(ctx context.Context, conn *pgx.Conn) error {
+		return conn.QueryRow(ctx, servesSQL, pgx.NamedArgs{"pid": pid, "database": database}).Scan(&own, &serves)
+	})
+	return own, serves, err
+}
+
 const otherSlotsSQL = `
 SELECT r.slot, s.active
 FROM tailpost.relay AS r

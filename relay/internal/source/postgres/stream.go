@@ -98,6 +98,11 @@ func (s *Stream) setUp(ctx context.Context) error {
 	if err := s.session.check(ctx); err != nil {
 		return err
 	}
+	if s.opts.Admit != nil {
+		if err := s.opts.Admit(ctx, s.session.info); err != nil {
+			return err
+		}
+	}
 	s.interval = s.opts.StatusInterval
 	if t := s.session.info.SenderTimeout; t > 0 {
 		s.interval = min(s.interval, t/3)
