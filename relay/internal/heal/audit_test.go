@@ -435,6 +435,8 @@ func TestAGapIsQueuedInSmallTransactions(t *testing.T) {
 				pass(t, time.Minute)
 				require.Len(t, b.sent(), 2*test.rows)
 				b.see(func() {
+					require.Contains(t, b.notes, "due ledger")
+					require.NotContains(t, b.notes[slices.Index(b.notes, "due ledger"):], "due erp", "an order begins once all of it is there")
 					require.LessOrEqual(t, slices.Max(b.batches), test.most)
 					require.EqualValues(t, test.rows, b.audits[0].Events)
 				})

@@ -1,0 +1,47 @@
+package main
+
+// upkeepSweepMutants leave out what keeps upkeep and the audit from doing too much.
+var upkeepSweepMutants = []mutant{
+	{
+		name: "upkeep-sweep-rows-of-for-ever-are-removed", file: "relay/internal/upkeep/retention.go",
+		old:     "if k.outbox.Retention > 0 && k.outbox.Mapping.Table",
+		new:     "if k.outbox.Retention >= 0 && k.outbox.Mapping.Table",
+		promise: "Rows of the outbox table that are kept for ever stay.",
+		pkg:     "./relay/internal/upkeep", run: "TestRetentionRemovesWhatItIsSetFor",
+	},
+	{
+		name: "upkeep-sweep-attempts-of-for-ever-are-removed", file: "relay/internal/upkeep/retention.go",
+		old:     "if keep.Attempts > 0 {",
+		new:     "if keep.Attempts >= 0 {",
+		promise: "Attempts that are kept for ever stay.",
+		pkg:     "./relay/internal/upkeep", run: "TestRetentionRemovesWhatItIsSetFor",
+	},
+	{
+		name: "upkeep-sweep-dead-of-for-ever-are-removed", file: "relay/internal/upkeep/retention.go",
+		old:     "if keep.Dead > 0 {",
+		new:     "if keep.Dead >= 0 {",
+		promise: "Dead deliveries that are kept for ever stay.",
+		pkg:     "./relay/internal/upkeep", run: "TestRetentionRemovesWhatItIsSetFor",
+	},
+	{
+		name: "upkeep-sweep-resends-are-never-removed", file: "relay/internal/upkeep/retention.go",
+		old:     "return k.ledger.DropResends(ctx, before)",
+		new:     "return 0, false, nil",
+		promise: "Resends that are over are removed as attempts are.",
+		pkg:     "./relay/internal/upkeep", run: "TestRetentionRemovesWhatItIsSetFor",
+	},
+	{
+		name: "upkeep-sweep-counters-by-type-are-never-removed", file: "relay/internal/upkeep/retention.go",
+		old:     "return k.ledger.DropTypeStats(ctx, before)",
+		new:     "return 0, false, nil",
+		promise: "Old counters by type are removed.",
+		pkg:     "./relay/internal/upkeep", run: "TestRetentionRemovesWhatItIsSetFor",
+	},
+	{
+		name: "heal-sweep-an-order-begins-before-all-is-there", file: "relay/internal/heal/sweep.go",
+		old:     "case s.Dispatcher.Ordering(id) != config.OrderingNone:",
+		new:     "case s.Dispatcher.Ordering(id) != config.OrderingNone && false:",
+		promise: "An endpoint with an order gets what was missed once all of it is in the table.",
+		pkg:     "./relay/internal/heal", run: "TestAGapIsQueuedInSmallTransactions",
+	},
+}
