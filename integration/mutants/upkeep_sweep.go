@@ -1,6 +1,7 @@
 package main
 
-// upkeepSweepMutants leave out what keeps upkeep and the audit from doing too much.
+// upkeepSweepMutants leave out what keeps upkeep, the audit and what takes the stream in from doing
+// too much, or too little.
 var upkeepSweepMutants = []mutant{
 	{
 		name: "upkeep-sweep-rows-of-for-ever-are-removed", file: "relay/internal/upkeep/retention.go",
@@ -43,5 +44,26 @@ var upkeepSweepMutants = []mutant{
 		new:     "case s.Dispatcher.Ordering(id) != config.OrderingNone && false:",
 		promise: "An endpoint with an order gets what was missed once all of it is in the table.",
 		pkg:     "./relay/internal/heal", run: "TestAGapIsQueuedInSmallTransactions",
+	},
+	{
+		name: "intake-sweep-newest-secret-expires", file: "relay/internal/intake/rotation.go",
+		old:     "if i > 0 && !secret.ExpiresAt.IsZero() {",
+		new:     "if i >= 0 && !secret.ExpiresAt.IsZero() {",
+		promise: "The newest secret signs in any case.",
+		pkg:     "./relay/internal/intake", run: "TestRotationSignsWithTheNewestInAnyCase",
+	},
+	{
+		name: "intake-sweep-last-transaction-is-not-looked-up", file: "relay/internal/intake/again.go",
+		old:     "tx.Commit <= l.Until",
+		new:     "tx.Commit < l.Until",
+		promise: "All of what is recorded and brought again is looked up, to the last transaction.",
+		pkg:     "./relay/internal/intake", run: "TestWhatIsBroughtAgainIsLookedUpAsItComes",
+	},
+	{
+		name: "intake-sweep-no-event-is-recorded-again", file: "relay/internal/intake/intake.go",
+		old:     "\t\ti.collect(ev, problem)\n\t\treturn\n",
+		new:     "",
+		promise: "What is no event is recorded once, though the stream brings it again.",
+		pkg:     "./relay/internal/intake", run: "TestWhatIsBroughtAgainIsLookedUpAsItComes",
 	},
 }

@@ -382,6 +382,16 @@ func TestWhatIsBroughtAgainIsLookedUpAsItComes(t *testing.T) {
 		}
 	})
 	require.Len(t, notes, 1001+6+1, "500 at a time")
+	asked = nil
+	notes = b.transaction(t, 200, func() {
+		require.NoError(t, b.events.Message("app", []byte(`{"payload": {}}`)))
+		b.insert(t, idOne)
+	})
+	require.Equal(t, [][]string{{"msg_c8_0", idOne}}, asked, "also of what is no event, and up to the last transaction")
+	require.Len(t, notes, 5)
+	require.Equal(t, "known 1", notes[0])
+	require.Contains(t, notes[1], "reject msg_c8_0: ")
+	require.Equal(t, []string{"take " + idOne + " at 200/1", "known 0", "moved 210"}, notes[2:])
 	require.Equal(t, []string{"take " + idOne + " at 210/0", "moved 220"}, b.transaction(t, 210, func() { b.insert(t, idOne) }), "nothing is recorded of this one")
 
 	fail = errors.New("no database")

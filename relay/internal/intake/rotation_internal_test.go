@@ -42,6 +42,20 @@ func TestRotationEndsEachSecretAtItsTime(t *testing.T) {
 	}
 }
 
+// TestRotationSignsWithTheNewestInAnyCase: nothing goes out unsigned because its only secret has a
+// time to end.
+func TestRotationSignsWithTheNewestInAnyCase(t *testing.T) {
+	t.Parallel()
+	now := time.Now()
+	newest := config.NewSecret(signature.GenerateSecret())
+	for _, ends := range []time.Duration{-time.Hour, time.Hour} {
+		s := &rotation{config: config.Endpoint{Signature: config.SignatureStandard}, secrets: []ledger.EndpointSecret{{Secret: newest, ExpiresAt: now.Add(ends)}}}
+		secrets, until := s.live(now)
+		require.Equal(t, []config.Secret{newest}, secrets)
+		require.Zero(t, until)
+	}
+}
+
 // TestRotationKeepsConnections: while the grace lasts, receivers that know the old secret can
 // verify; after it, only those that know the new one; and the change costs no connection.
 func TestRotationKeepsConnections(t *testing.T) {
