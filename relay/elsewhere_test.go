@@ -1,9 +1,8 @@
 package relay_test
 
 import (
-	"bytes"
 	"context"
-	"sync"
+	"strings"
 	"testing"
 	"time"
 
@@ -17,31 +16,13 @@ import (
 	"github.com/tailpost/tailpost/relay"
 )
 
-// lines is a log that a test reads while it is written.
-type lines struct {
-	mu sync.Mutex
-	bytes.Buffer
-}
-
-func (l *lines) Write(p []byte) (int, error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.Buffer.Write(p)
-}
-
-func (l *lines) String() string {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.Buffer.String()
-}
-
 // elsewhere runs a relay whose stream is of another database than the rest, until its log has a
 // text or it ends by itself.
 func elsewhere(t *testing.T, db, other *kit.Database, until string) (log string, err error) {
 	t.Helper()
 	cfg := &config.Config{Database: config.Database{URL: config.NewSecret(db.URL), ReplicationURL: config.NewSecret(other.URL), Slot: db.Slot}}
 	cfg.Outbox.Mapping, cfg.Outbox.AuditInterval = outbox.DefaultMapping(), time.Hour
-	said := &lines{}
+	said := &journal{}
 	r, err := relay.New(cfg, relay.Options{Logger: zerolog.New(said)})
 	require.NoError(t, err)
 	ctx, cancel := context.WithTimeout(t.Context(), kit.Patience)
@@ -49,7 +30,7 @@ func elsewhere(t *testing.T, db, other *kit.Database, until string) (log string,
 	done := make(chan error, 1)
 	go func() { done <- r.Run(ctx) }()
 	kit.Eventually(t, kit.Patience, func() error {
-		if len(done) == 0 && !bytes.Contains([]byte(said.String()), []byte(until)) {
+		if len(done) == 0 && !strings.Contains(said.String(), until) {
 			return context.DeadlineExceeded
 		}
 		return nil

@@ -57,6 +57,9 @@ type holding struct {
 	broken     chan error // gets why the hold must end
 }
 
+// errEnded says that a hold ended before anything was sent. Another relay may have the slot now.
+var errEnded = errors.New("the stream ended before it could deliver")
+
 // prepare takes the epoch, which deposes every earlier holder, and loads what the table has.
 func (r *Relay) prepare(ctx, hard context.Context, led *ledger.Ledger, stream *postgres.Stream) (*holding, error) {
 	set, info := r.settings(), stream.Info()
@@ -109,7 +112,7 @@ func (r *Relay) prepare(ctx, hard context.Context, led *ledger.Ledger, stream *p
 		return nil, err
 	case !holds:
 		// Not only another relay ends a stream: WAL that cannot be decoded does too, at every try.
-		return nil, fmt.Errorf("%w: its stream ended before it could deliver: %w", ledger.ErrDeposed, stream.Ended(ctx))
+		return nil, fmt.Errorf("%w: %w", errEnded, stream.Ended(ctx))
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()

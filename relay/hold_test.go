@@ -30,6 +30,12 @@ func (j *journal) Write(line []byte) (int, error) {
 	return j.text.Write(line)
 }
 
+func (j *journal) String() string {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	return j.text.String()
+}
+
 // epochs returns the epochs of the lines of a message.
 func (j *journal) epochs(t *testing.T, message string) (list []int64) {
 	t.Helper()
@@ -91,5 +97,7 @@ func TestARelayWhoseStreamEndedBeforeItDeliversTakesTheSlotAgain(t *testing.T) {
 	awaitState(t, r, relay.Delivering)
 	ids := db.Insert(t, kit.Event("order.created", `{}`))
 	receiver.AwaitIDs(t, "/erp", ids...)
+	require.Contains(t, log.String(), "the stream ended before it could deliver")
+	require.NotContains(t, log.String(), "another relay", "there is none")
 	require.Equal(t, []int64{1, 3}, log.epochs(t, kit.LogDelivering), "the second took the slot and lost it")
 }

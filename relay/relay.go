@@ -265,7 +265,7 @@ func (r *Relay) holdAgain(ctx, hard context.Context, led *ledger.Ledger) error {
 				r.log.Warn().Err(err).Str("slot", r.status.Slot).Msg("stopped without recording what was in flight")
 				return nil
 			}
-			if err != nil && !errors.Is(err, context.Canceled) {
+			if err != nil && !errors.Is(err, context.Canceled) && !errors.Is(err, errEnded) {
 				return fmt.Errorf("stop: %w", err)
 			}
 			return nil
@@ -379,7 +379,7 @@ func (r *Relay) disconnected(err error) {
 // is out of reach, starting, or full.
 func isPassing(err error) bool {
 	if errors.Is(err, postgres.ErrUnreadable) || errors.Is(err, postgres.ErrWALMissing) || errors.Is(err, ledger.ErrDeposed) ||
-		errors.Is(err, errElsewhere) {
+		errors.Is(err, errEnded) || errors.Is(err, errElsewhere) {
 		return true
 	}
 	if pglink.State(err) != "" {

@@ -57,4 +57,13 @@ var scepticMutants = []mutant{
 		pkg:     "./relay",
 		run:     "^TestAStreamOfAnotherServerIsNotTaken$",
 	},
+	{
+		name:    "sceptic-speaks-of-another-relay",
+		file:    "relay/hold.go",
+		old:     "fmt.Errorf(\"%w: %w\", errEnded, stream.Ended(ctx))",
+		new:     "fmt.Errorf(\"%w: %w: %w\", ledger.ErrDeposed, errEnded, stream.Ended(ctx))",
+		promise: "The log speaks of another relay only where there is one.",
+		pkg:     "./relay",
+		run:     "^TestARelayWhoseStreamEndedBeforeItDeliversTakesTheSlotAgain$",
+	},
 }
