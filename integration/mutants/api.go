@@ -443,4 +443,11 @@ var apiMutants = []mutant{
 		promise: "Endpoints are listed without reading their counters where nobody wants them.",
 		pkg:     "./relay/internal/api", run: "TestEndpointsAreListedWithoutTheirCounters",
 	},
+	{
+		name: "api-changes-unchecked", file: "relay/internal/api/endpoint_types.go",
+		old:     "s.Properties[name] = &object",
+		new:     "s.Properties[name] = &huma.Schema{AnyOf: []*huma.Schema{{Ref: p.Ref}, {Type: \"null\"}}, Description: object.Description}",
+		promise: "A change of an endpoint is checked as a new one is.",
+		pkg:     "./relay/internal/api", run: "TestAChangeIsCheckedAsANewEndpointIs",
+	},
 }

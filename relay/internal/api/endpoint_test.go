@@ -236,6 +236,29 @@ func TestAuthOfAnEndpoint(t *testing.T) {
 	require.Zero(t, b.count(t, "SELECT count(*) FROM tailpost.audit AS a WHERE a::text LIKE '%hunter2%'"))
 }
 
+// What is refused of a new endpoint is refused of a change, and named alike.
+func TestAChangeIsCheckedAsANewEndpointIs(t *testing.T) {
+	t.Parallel()
+	b := setup(t, nil)
+	id := b.endpoint(t, "")
+	for setting, value := range map[string]any{
+		"circuit": map[string]any{}, "retry": map[string]any{"schedul": []string{"5s"}}, "auth": map[string]any{"type": "magic"},
+		"tls": map[string]any{"key": 7}, "timeout": 5, "ordering": "always",
+	} {
+		var pointers []any
+		for _, c := range []call{
+			{method: http.MethodPost, path: "/v1/endpoints", body: map[string]any{"url": "https://example.com/in", setting: value}},
+			{method: http.MethodPatch, path: "/v1/endpoints/" + id, body: map[string]any{setting: value}},
+		} {
+			c.key = adminKey
+			pointers = append(pointers, b.do(t, c).is(http.StatusUnprocessableEntity).at("errors.0.pointer"))
+		}
+		require.Equal(t, pointers[0], pointers[1], setting)
+		require.Contains(t, pointers[1], "#/"+setting)
+		b.do(t, call{key: adminKey, method: http.MethodPatch, path: "/v1/endpoints/" + id, body: map[string]any{setting: nil}}).is(http.StatusOK)
+	}
+}
+
 func TestATestEventCarriesWhatTheCallerWrote(t *testing.T) {
 	t.Parallel()
 	r := newReceiver(t)

@@ -228,13 +228,15 @@ func rateText(rate float64) string {
 }
 
 // TransformSchema lets every setting be null, which resets it to its default.
-func (EndpointPatch) TransformSchema(_ huma.Registry, s *huma.Schema) *huma.Schema {
+func (EndpointPatch) TransformSchema(r huma.Registry, s *huma.Schema) *huma.Schema {
 	for name, p := range s.Properties {
 		switch {
 		case name == "url" || name == "status":
 		case p.Ref != "":
-			null := &huma.Schema{Type: "null"}
-			s.Properties[name] = &huma.Schema{Description: p.Description, AnyOf: []*huma.Schema{{Ref: p.Ref}, null}}
+			// Not anyOf with null: huma takes anything for that.
+			object := *r.SchemaFromRef(p.Ref)
+			object.Description, object.Nullable = p.Description, true
+			s.Properties[name] = &object
 		default:
 			p.Nullable = true
 			if p.Enum != nil {

@@ -19,6 +19,7 @@ func FuzzBody(f *testing.F) {
 		`{"where":"event.data.a > 1 && !(event.key == null)"}`, `{"body":"{ a = event.data }"}`, `{"subscriptions":[{"events":["a.*"],"where":"true"}]}`,
 		`{"retry":{"schedule":["1s"]},"circuit":{"failures":1}}`, `{"endpoint_id":"x","since":"9999-12-31T23:59:59-23:59"}`, `{"all":true,"dry_run":true}`,
 		`{"scopes":["keys:write"],"name":"k"}`, `{"example":1e999999}`, `{"grace":"-1s"}`, `{"headers":{"":""}}`, `{"rate":"1/s","timeout":"1ns"}`, `{"most":1}`,
+		`{"circuit":{}}`, `{"retry":{}}`, `{"auth":{}}`, `{"tls":{"x":1}}`, `{"circuit":null,"retry":null,"auth":null,"tls":null}`,
 	} {
 		for call := range uint8(len(bodies(id))) {
 			f.Add(call, body)
