@@ -40,7 +40,7 @@ func proxying(t *testing.T) (address config.Secret, through *atomic.Int64) {
 			if err != nil {
 				return
 			}
-			wg.Go(func() { tunnel(from, through) })
+			wg.Go(func() { tunnel(t.Context(), from, through) })
 		}
 	})
 	t.Cleanup(func() {
@@ -51,14 +51,14 @@ func proxying(t *testing.T) (address config.Secret, through *atomic.Int64) {
 }
 
 // tunnel serves a connection to a proxy until one of its ends closes it.
-func tunnel(from net.Conn, through *atomic.Int64) {
+func tunnel(ctx context.Context, from net.Conn, through *atomic.Int64) {
 	defer from.Close()
 	reader := bufio.NewReader(from)
 	req, err := http.ReadRequest(reader)
 	if err != nil || req.Method != http.MethodConnect {
 		return
 	}
-	to, err := net.Dial("tcp", req.Host)
+	to, err := (&net.Dialer{}).DialContext(ctx, "tcp", req.Host)
 	if err != nil {
 		return
 	}

@@ -233,12 +233,19 @@ func TestAnEventIsSentAgainWhereItIsOver(t *testing.T) {
 		endpoint string
 		want     error
 	}{
-		{"", 1, "ep-1", nil}, {"alpha", 1, "ep-1", nil}, {"", 1, "ep-3", nil}, {"", 3, "ep-1", nil}, // delivered, dead, discarded
-		{"bravo", 1, "ep-1", query.ErrNotFound}, {"", 1, "none", query.ErrNotFound}, // whose endpoint
-		{"", 1, "ep-5", query.ErrNotFound}, {"", 3, "ep-5", query.ErrNotFound}, // another endpoint's trace
-		{"", 2, "ep-1", query.ErrNotFound}, {"", 8, "ep-1", query.ErrNotFound}, // another event's trace
+		{"", 1, "ep-1", nil},
+		{"alpha", 1, "ep-1", nil},
+		{"", 1, "ep-3", nil},
+		{"", 3, "ep-1", nil}, // delivered, dead, discarded
+		{"bravo", 1, "ep-1", query.ErrNotFound},
+		{"", 1, "none", query.ErrNotFound}, // whose endpoint
+		{"", 1, "ep-5", query.ErrNotFound},
+		{"", 3, "ep-5", query.ErrNotFound}, // another endpoint's trace
+		{"", 2, "ep-1", query.ErrNotFound},
+		{"", 8, "ep-1", query.ErrNotFound}, // another event's trace
 		{"", 2, "ep-2", query.ErrNotFound}, // a test
-		{"", 3, "ep-3", query.ErrConflict}, {"", 4, "ep-3", query.ErrConflict},
+		{"", 3, "ep-3", query.ErrConflict},
+		{"", 4, "ep-3", query.ErrConflict},
 		{"", 11, "ep-1", query.ErrConflict}, // its payload is gone
 	} {
 		require.ErrorIs(t, store.CanResend(t.Context(), ask.tenant, ev(ask.n), ask.endpoint), ask.want, "%+v", ask)
