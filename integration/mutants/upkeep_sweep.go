@@ -66,4 +66,11 @@ var upkeepSweepMutants = []mutant{
 		promise: "What is no event is recorded once, though the stream brings it again.",
 		pkg:     "./relay/internal/intake", run: "TestWhatIsBroughtAgainIsLookedUpAsItComes",
 	},
+	{
+		name: "upkeep-sweep-replay-of-another-tenant", file: "relay/internal/upkeep/replay.go",
+		old:     "case rg.Tenant != \"\" && row.Tenant != rg.Tenant:",
+		new:     "case rg.Tenant == \"\" && row.Tenant != rg.Tenant:",
+		promise: "A replay takes the rows of its endpoint's tenant alone.",
+		pkg:     "./relay/internal/upkeep", run: "TestAReplayTakesWhatItsRangeWants",
+	},
 }

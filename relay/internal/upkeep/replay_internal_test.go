@@ -87,3 +87,36 @@ func TestReplayWhosePageTakesTooLongEndsWithThatReason(t *testing.T) {
 	require.Equal(t, "failed", state)
 	require.Contains(t, problem, "make an index of created_at")
 }
+
+// A replay takes the rows of its tenant, types and time, and no others.
+func TestAReplayTakesWhatItsRangeWants(t *testing.T) {
+	t.Parallel()
+	since := time.Date(2026, 3, 1, 0, 0, 0, 0, time.UTC)
+	row := func(id, tenant, eventType string, at time.Time) scan.Row {
+		return scan.Row{RowPlace: scan.RowPlace{ID: id}, Tenant: tenant, Type: eventType, CreatedAt: at}
+	}
+	later := row("infinity", "acme", "order.paid", time.Time{})
+	later.Later = true
+	rows := []scan.Row{
+		row("acme", "acme", "order.paid", since), row("other", "other", "order.paid", since), row("nobody", "", "order.paid", since),
+		row("type", "acme", "order.lost", since), row("before", "acme", "order.paid", since.Add(-1)), row("timeless", "acme", "order.paid", time.Time{}), later,
+	}
+	for name, tc := range map[string]struct {
+		tenant string
+		since  time.Time
+		want   []string
+	}{
+		"of a tenant since a time": {"acme", since, []string{"acme"}},
+		"of all since a time":      {"", since, []string{"acme", "other", "nobody"}},
+		"of a tenant, all":         {"acme", time.Time{}, []string{"acme", "before", "timeless"}},
+	} {
+		chunk, places, wanted := cut(rows, scan.Range{Tenant: tc.tenant, Since: tc.since, Wants: func(t string) bool { return t == "order.paid" }})
+		require.Len(t, chunk, len(rows), name)
+		var ids []string
+		for _, place := range places {
+			ids = append(ids, place.ID)
+			require.Equal(t, place.ID, rows[wanted[place.ID]].ID, name)
+		}
+		require.Equal(t, tc.want, ids, name)
+	}
+}
