@@ -32,7 +32,7 @@ func TestTheAuditOfAnIntervalFindsRowsThatAreBackDated(t *testing.T) {
 	b.db.Run(t, "UPDATE tailpost.relay SET started_at = now() - interval '2 days', audited_at = now() - interval '2 hours'")
 	relay = kit.StartDelivering(t, kit.Options{Config: config})
 	relay.Await(t, logHealed, kit.Record{"events": 1, "deliveries": 1})
-	relay.Await(t, "nobody has these rows of the outbox table, and they do not say when they were created: they are new ones that the "+
+	relay.Await(t, "rows of the outbox table have neither an attempt nor a delivery, and no created_at: they are new ones that the "+
 		"stream did not bring, or old ones that were updated. Replay them if they are new, and give created_at a default and NOT NULL", kit.Record{"level": "warn", "rows": 1})
 	b.receiver.AwaitIDs(t, "/erp", "old", "timeless", "lost", "lost")
 	b.db.AwaitAttempts(t, "erp", 2)

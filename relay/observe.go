@@ -26,7 +26,7 @@ func resourceOf(ctx context.Context, r *Relay) *resource.Resource {
 	)
 	given, err := resource.New(ctx, resource.WithFromEnv())
 	if err != nil {
-		r.log.Warn().Err(err).Msg("OTEL_RESOURCE_ATTRIBUTES cannot be read whole")
+		r.log.Warn().Err(err).Msg("part of OTEL_RESOURCE_ATTRIBUTES was left out: write it as key=value,key=value")
 	}
 	if all, err := resource.Merge(own, given); err == nil {
 		return all

@@ -110,7 +110,7 @@ func checkOtherSlots(ctx context.Context, r *Relay, led *ledger.Ledger) (left []
 // noteGap makes the heal of a gap due before what tells of the gap is mended.
 func noteGap(ctx context.Context, r *Relay, led *ledger.Ledger, before ledger.Position, why string) error {
 	r.signs.Noted(why)
-	r.log.Warn().Str("why", why).Msg("events may have passed the stream by, the audit will look for them")
+	r.log.Warn().Str("why", why).Msg("the stream may have missed events, the audit will look for them in the outbox table")
 	return led.DueHeal(ctx, r.config().Database.Slot, heal.After(before, why, time.Now()))
 }
 
@@ -178,7 +178,7 @@ func claim(ctx context.Context, r *Relay, led *ledger.Ledger, info *postgres.Inf
 		t.first = f.Doubt(now)
 	}
 	if known && due != nil && noted == "" {
-		r.log.Warn().Str("why", due.Why).Msg("events may have passed the stream by, the audit will look for them")
+		r.log.Warn().Str("why", due.Why).Msg("the stream may have missed events, the audit will look for them in the outbox table")
 	}
 	return t, heal.Limit(ctx, led, slot, now)
 }

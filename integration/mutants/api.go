@@ -224,7 +224,7 @@ var apiMutants = []mutant{
 	},
 	{
 		name:    "api-explain-names-the-wrong-part",
-		file:    "relay/internal/api/filters.go",
+		file:    "relay/internal/api/explain_where.go",
 		old:     "if passes, missing := compiled.Match(ev); !passes {",
 		new:     "if passes, missing := compiled.Match(ev); passes || missing {",
 		promise: "Of a filter that is not true, the part that is not is named.",
@@ -233,7 +233,7 @@ var apiMutants = []mutant{
 	},
 	{
 		name: "api-explain-splits-within-quotes",
-		file: "relay/internal/api/filters.go",
+		file: "relay/internal/api/explain_where.go",
 		old: `		case quoted:
 `,
 		new: `		case quoted && depth > 99:

@@ -38,7 +38,7 @@ var coreMutants = []mutant{
 	{
 		name: "core-intake-asked-dropped",
 		file: "relay/internal/intake/intake.go",
-		old: `		i.upkeep.Asked()
+		old: `		i.upkeep.WakeOperations()
 `,
 		new:     "",
 		promise: "What a person asks for is looked at when the stream brings it.",

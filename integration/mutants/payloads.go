@@ -25,7 +25,7 @@ var payloadMutants = []mutant{
 		pkg:     "./relay/internal/api", run: "TestPayloadsNeedAScope",
 	},
 	{
-		name: "payloads-explained-to-all", file: "relay/internal/api/filters.go",
+		name: "payloads-explained-to-all", file: "relay/internal/api/explain_where.go",
 		old:     "		if !shown {\n",
 		new:     "		if false {\n",
 		promise: "Why a filter leaves an event out is explained without the values to a key that may not read payloads.",

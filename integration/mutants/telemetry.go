@@ -49,7 +49,7 @@ var telemetryMutants = []mutant{
 	},
 	{
 		name:    "process-wal-of-a-session-counted-twice",
-		file:    "relay/internal/telemetry/written.go",
+		file:    "relay/internal/telemetry/walwritten.go",
 		old:     "max(0, s.Bytes-w.last[s.Session])",
 		new:     "max(0, s.Bytes)",
 		promise: "What a session wrote to the WAL is counted once.",

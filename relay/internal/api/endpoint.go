@@ -32,7 +32,7 @@ func newID(prefix string) string { return prefix + rand.Text() }
 func decodeRow(s *Server, row *ledger.EndpointRow) config.Endpoint {
 	cfg, err := ledger.DecodeEndpoint(*row)
 	if err != nil {
-		s.log.Warn().Err(err).Str("endpoint", row.ID).Msg("an endpoint's row cannot be read whole")
+		s.log.Warn().Err(err).Str("endpoint", row.ID).Msg("part of an endpoint's row cannot be read and is left out: another version of tailpost wrote it")
 	}
 	return cfg
 }

@@ -188,7 +188,7 @@ func (l *liveTail) appendAttempt(text []byte, a *outbox.Attempt) ([]byte, error)
 
 func (l *liveTail) send(text string) error {
 	if err := l.control.SetWriteDeadline(time.Now().Add(tailWrite)); err != nil {
-		l.server.log.Debug().Err(err).Msg("a live tail has no deadline")
+		l.server.log.Debug().Err(err).Msg("write deadline of a live tail not set")
 	}
 	if _, err := l.w.Write([]byte(text)); err != nil {
 		return fmt.Errorf("send to a live tail: %w", err)

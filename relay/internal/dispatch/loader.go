@@ -110,7 +110,7 @@ func (ld *loader) load(ctx context.Context, l *lane) {
 			l.cancelReread(false)
 			return
 		case err != nil && !many:
-			ld.failed(ctx, l, err, "the order of parked deliveries not loaded, trying again")
+			ld.failed(ctx, l, err, "first parked deliveries of ordered keys not loaded, trying again")
 			l.cancelReread(true)
 			return
 		}
@@ -139,7 +139,7 @@ func (ld *loader) rouse(ctx context.Context, l *lane) {
 	}
 	at, more, err := ld.d.ledger.Rouse(ctx, l.id, from, now)
 	if err != nil {
-		ld.failed(ctx, l, err, "what waits behind nothing not found, trying again")
+		ld.failed(ctx, l, err, "keys of parked deliveries not searched for stuck ones, trying again")
 	}
 	l.finishRouse(generation, at, more, err != nil, now)
 }

@@ -29,8 +29,8 @@ type Finding struct {
 // detector looks for one cause of a gap.
 type detector struct {
 	name string
-	// looks returns why events may have passed the stream by, as logs and tailpost.gap have it;
-	// empty: they have not.
+	// looks returns why the stream may have missed events, as logs and tailpost.gap have it; empty:
+	// it has not.
 	looks func(f *Finding) string
 	// mend changes with what options the stream is opened, so that it can be. nil: it opened as it
 	// is.

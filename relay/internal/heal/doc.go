@@ -12,7 +12,7 @@
 //
 // # The audit
 //
-// Events may pass the stream by: the slot is dropped or invalidated, the publication or the table
+// The stream may miss events: the slot is dropped or invalidated, the publication or the table
 // is changed, a standby without the slot is promoted, somebody moves the slot. Each of these shows
 // in what the slot's row remembers (system identifier, timeline, settled position, identity of
 // publication and table), or in what opening the stream finds; while the relay runs, it looks at

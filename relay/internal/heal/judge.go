@@ -71,7 +71,7 @@ func (s *sweep) noteUntold() {
 		return
 	}
 	if !s.due {
-		s.log.Warn().Int64("rows", s.untold).Msg("nobody has these rows of the outbox table, and they do not say when they were created: they are new ones that the " +
+		s.log.Warn().Int64("rows", s.untold).Msg("rows of the outbox table have neither an attempt nor a delivery, and no created_at: they are new ones that the " +
 			"stream did not bring, or old ones that were updated. Replay them if they are new, and give created_at a default and NOT NULL")
 		return
 	}

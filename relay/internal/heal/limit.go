@@ -39,7 +39,7 @@ func Limit(ctx context.Context, led Counter, slot string, now time.Time) error {
 	return fmt.Errorf("%w: %d within an hour, the last because %s. Something keeps breaking the stream: table tailpost.gap tells more; look for "+
 		"whoever drops the slot or the publication, and at max_slot_wal_keep_size and idle_replication_slot_timeout of the server. Then "+
 		"run `tailpost heal` and start tailpost again. Without that every start ends like this until %s. The next relay that heals "+
-		"delivers from the outbox table what has passed the stream by", ErrTooManyGaps, len(gaps), last.Why, again.Format(time.RFC3339))
+		"delivers from the outbox table what the stream missed", ErrTooManyGaps, len(gaps), last.Why, again.Format(time.RFC3339))
 }
 
 // ClearGaps is relay.ClearGaps.

@@ -25,9 +25,10 @@ type Dispatcher interface {
 
 // Upkeep runs beside delivery; *upkeep.Upkeep is one.
 type Upkeep interface {
-	// Moved notes how far the source has come, Asked that somebody asked for something.
+	// Moved notes how far the source has come.
 	Moved(p source.Position)
-	Asked()
+	// WakeOperations has the tasks look for new replays and resends.
+	WakeOperations()
 }
 
 // Options are the dependencies of an Intake.
@@ -126,7 +127,7 @@ func (i *Intake) Commit(tx source.Tx) {
 		i.dispatcher.Due(id)
 	}
 	if len(i.due) > 0 {
-		i.upkeep.Asked()
+		i.upkeep.WakeOperations()
 	}
 	i.frontier.Commit(i.counts, tx.End)
 	i.counts = nil

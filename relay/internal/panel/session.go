@@ -268,7 +268,7 @@ func (v *visit) out() {
 
 // outage says that there is no answer now.
 func (v *visit) outage(err error) {
-	v.panel.log.Warn().Err(err).Msg("the panel cannot tell who visits")
+	v.panel.log.Warn().Err(err).Msg("the panel cannot check a session: the database cannot be used")
 	v.w.Header().Set("Retry-After", "5")
 	v.w.WriteHeader(http.StatusServiceUnavailable)
 	v.showBare("locked", "Not now", refuse(http.StatusServiceUnavailable,

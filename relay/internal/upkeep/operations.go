@@ -54,7 +54,7 @@ func (o *operations) run(ctx context.Context) {
 		case ctx.Err() != nil, errors.Is(err, ledger.ErrDeposed):
 			return
 		case err != nil:
-			o.log.Warn().Err(err).Str("what", o.what).Msg("replays and resends wait, trying again")
+			o.log.Warn().Err(err).Str("what", o.what).Msg("replays or resends interrupted, trying again")
 		case moved:
 			pause.Reset()
 			continue

@@ -73,7 +73,7 @@ func (w *publication) run(ctx context.Context) {
 		case ctx.Err() != nil:
 			return
 		case err != nil:
-			w.log.Warn().Err(err).Msg("publication not checked, trying again")
+			w.log.Warn().Err(err).Msg("check of the publication failed, trying again")
 			w.dirty.Store(true)
 			w.wake.Set()
 		case identity != w.identity:

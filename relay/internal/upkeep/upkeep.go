@@ -86,8 +86,9 @@ func New(o Options) *Upkeep {
 // Tasks returns what is to be run.
 func (u *Upkeep) Tasks() []Task { return u.tasks }
 
-// Asked has the tasks look for what people asked for.
-func (u *Upkeep) Asked() {
+// WakeOperations has the tasks look for new replays and resends, and for events that are to be read
+// again.
+func (u *Upkeep) WakeOperations() {
 	u.replays.Set()
 	u.resends.Set()
 	u.rejected.Set()

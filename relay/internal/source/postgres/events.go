@@ -173,7 +173,7 @@ func (e *Events) Loose(prefix string) {
 		return
 	}
 	e.loose = true
-	e.log.Warn().Msg("logical messages outside of transactions are no events and are ignored: emit them with pg_logical_emit_message(true, …)")
+	e.log.Warn().Msg("logical messages outside of transactions are not events and are ignored: emit them with pg_logical_emit_message(true, …)")
 }
 
 // own takes a logical message of our own. One that it does not understand is of a later release, or
@@ -181,7 +181,7 @@ func (e *Events) Loose(prefix string) {
 func (e *Events) own(content []byte) {
 	var m envelope
 	if err := json.Unmarshal(content, &m); err != nil {
-		e.log.Warn().Stringer("lsn", e.tx.Commit).Msg("a logical message with prefix tailpost is not one of ours, ignored")
+		e.log.Warn().Stringer("lsn", e.tx.Commit).Msg("a logical message with prefix tailpost is not JSON and is ignored: applications need another prefix")
 		return
 	}
 	if m.Mark != "" {
@@ -195,7 +195,7 @@ func (e *Events) own(content []byte) {
 	}
 	ev, err := outbox.DecodeEmitted(m.Event)
 	if err != nil || !ev.Operational() {
-		e.log.Warn().Stringer("lsn", e.tx.Commit).Msg("a logical message with prefix tailpost is no operational event, ignored")
+		e.log.Warn().Stringer("lsn", e.tx.Commit).Msg("a logical message with prefix tailpost is not an operational event and is ignored: a later release wrote it, or an application, which needs another prefix")
 		return
 	}
 	e.bring(ev, nil)
