@@ -86,8 +86,8 @@ var healMutants = []mutant{
 	{
 		name:    "heal-timeless-without-bound",
 		file:    "relay/internal/heal/sweep.go",
-		old:     "mostUntold = 1000",
-		new:     "mostUntold = 1 << 30",
+		old:     "mostUnjudged = 1000",
+		new:     "mostUnjudged = 1 << 30",
 		promise: "Rows that say nothing of their time are counted at a bounded cost.",
 		pkg:     "./relay/internal/heal",
 		run:     "TestRowsThatDoNotSay",

@@ -113,7 +113,7 @@ var judgeMutants = []mutant{
 	{
 		name:    "heal-timeless-in-silence",
 		file:    "relay/internal/heal/judge.go",
-		old:     "return s.untold < mostUntold // counted",
+		old:     "return s.unjudged < mostUnjudged // counted",
 		new:     "return false // counted",
 		promise: "A row that nobody has and that says nothing of its time is told of.",
 		pkg:     "./relay/internal/heal",

@@ -215,7 +215,7 @@ var strangersMutants = []mutant{
 	},
 	{
 		name: "stranger-upkeep-last-pages-of-a-resend-untold", file: "relay/internal/upkeep/resend.go",
-		old:     "\tfor id := range p.untold {\n\t\tp.tell(id, over)\n\t}\n",
+		old:     "\tfor id := range p.unnotified {\n\t\tp.notify(id, over)\n\t}\n",
 		new:     "",
 		promise: "All that a resend has made due is sent, to an endpoint with an order too.",
 		pkg:     "./relay", run: "TestResendOfManyStopsWhereItIsCancelled",

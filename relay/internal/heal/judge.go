@@ -26,10 +26,10 @@ func (s *sweep) suspicious(r *scan.Row) bool {
 	case slices.Contains(r.Recorded, dispatch.Everyone):
 		return false
 	case unread && wanted && s.tellsNothing(r):
-		s.untold++
+		s.unjudged++
 		return false
 	case unread && wanted && s.timeless(r.CreatedAt):
-		return s.untold < mostUntold // counted once it is known that somebody should have it
+		return s.unjudged < mostUnjudged // counted once it is known that somebody should have it
 	}
 	if noEvent {
 		return unread && (s.isGap() || !r.CreatedAt.Before(s.floor))
@@ -67,16 +67,16 @@ func (s *sweep) timeless(created time.Time) bool {
 // noteUntold says in the gap's note, or where no gap is known in the log, how many rows could not
 // be judged.
 func (s *sweep) noteUntold() {
-	if s.untold == 0 {
+	if s.unjudged == 0 {
 		return
 	}
 	if !s.due {
-		s.log.Warn().Int64("rows", s.untold).Msg("rows of the outbox table have neither an attempt nor a delivery, and no created_at: they are new ones that the " +
+		s.log.Warn().Int64("rows", s.unjudged).Msg("rows of the outbox table have neither an attempt nor a delivery, and no created_at: they are new ones that the " +
 			"stream did not bring, or old ones that were updated. Replay them if they are new, and give created_at a default and NOT NULL")
 		return
 	}
 	s.gap.Add(fmt.Sprintf("%d rows could not be judged and were not delivered: they have no id, or do not say when they were created, or say that it "+
-		"was before the slot or before the attempts that are kept, and may be old ones that were updated; replay them if they are new", s.untold))
+		"was before the slot or before the attempts that are kept, and may be old ones that were updated; replay them if they are new", s.unjudged))
 }
 
 // noteAgain says in the gap's note of how many rows it is not known whether they are new events
@@ -126,7 +126,7 @@ func (s *sweep) deliveries(f *scan.Found, created, now time.Time) (ds []outbox.D
 	}
 	if len(f.Recorded) == 0 && s.timeless(created) {
 		if ev := f.Event; f.Err != nil || len(s.Dispatcher.Route(s.ids[:0], &ev)) > 0 {
-			s.untold++
+			s.unjudged++
 		}
 		return nil
 	}

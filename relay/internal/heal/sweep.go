@@ -17,9 +17,9 @@ const (
 	// waits for its end.
 	queueRows  = 500
 	queueBytes = 1 << 20
-	// mostUntold is how many rows that cannot be judged are counted where no gap is known: each is
+	// mostUnjudged is how many rows that cannot be judged are counted where no gap is known: each is
 	// read twice for that.
-	mostUntold = 1000
+	mostUnjudged = 1000
 )
 
 // scope is which rows an inquiry is about. What was written before the horizon is settled, whatever
@@ -137,14 +137,14 @@ type sweep struct {
 	*Auditor
 	*Inquiry
 
-	table   Table
-	scope   scan.Scope
-	floor   time.Time
-	routed  map[string]ledger.Routed
-	gap     *ledger.Gap
-	ordered map[string]bool // endpoints with an order that got deliveries
-	untold  int64           // rows of which the table does not tell whether they were lost, at most mostUntold where no gap is known
-	again   int64           // rows of which it does not tell whether their ids were used again
+	table    Table
+	scope    scan.Scope
+	floor    time.Time
+	routed   map[string]ledger.Routed
+	gap      *ledger.Gap
+	ordered  map[string]bool // endpoints with an order that got deliveries
+	unjudged int64           // rows of which the table does not tell whether they were lost, at most mostUnjudged where no gap is known
+	again    int64           // rows of which it does not tell whether their ids were used again
 
 	ids  []string
 	last time.Time // of the event that came last, and how many had that time

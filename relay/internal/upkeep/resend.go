@@ -17,9 +17,9 @@ const (
 	// resendPace is how long a resend rests after each page, as a multiple of what the page took:
 	// recording waits for it.
 	resendPace = 1
-	// tellPause is how long the dispatcher is not told of more pages to an endpoint with an order:
-	// each time it reads the heads of all keys that wait.
-	tellPause = 5 * time.Second
+	// notifyPause is how long the dispatcher is not notified of more pages to an endpoint with an
+	// order: each time it reads the heads of all keys that wait.
+	notifyPause = 5 * time.Second
 )
 
 // resender carries out the resends of many deliveries that people asked for, in pages: what is due
@@ -32,8 +32,8 @@ type resender struct {
 	dispatcher *dispatch.Dispatcher
 	hold       ledger.Hold
 	log        zerolog.Logger
-	told       map[string]time.Time // when the dispatcher was last told of an endpoint with an order
-	untold     map[string]struct{}  // those of which it is to be told again
+	notified   map[string]time.Time // when the dispatcher was last notified of an endpoint with an order
+	unnotified map[string]struct{}  // those of which it is to be notified again
 	rejected   Signal
 }
 
@@ -41,7 +41,7 @@ type resender struct {
 func resends(o *Options, wake, rejected Signal) Task {
 	p := &resender{
 		ledger: o.Ledger, dispatcher: o.Dispatcher, hold: o.Hold, log: o.Logger,
-		told: make(map[string]time.Time), untold: make(map[string]struct{}), rejected: rejected,
+		notified: make(map[string]time.Time), unnotified: make(map[string]struct{}), rejected: rejected,
 	}
 	all := &operations{what: "resends", wake: wake, find: p.find, log: o.Logger}
 	return Task{Name: all.what, Wake: wake, Run: all.run}
@@ -50,11 +50,11 @@ func resends(o *Options, wake, rejected Signal) Task {
 func (p *resender) find(ctx context.Context) ([]operation, error) {
 	resends, err := p.ledger.Resends(ctx)
 	over := err == nil && len(resends) == 0
-	for id := range p.untold {
-		p.tell(id, over)
+	for id := range p.unnotified {
+		p.notify(id, over)
 	}
 	if over {
-		clear(p.told)
+		clear(p.notified)
 	}
 	return operationsOf(resends, func(r *ledger.Resend) string { return r.ID }, p.step), err
 }
@@ -76,7 +76,7 @@ func (p *resender) step(ctx context.Context, r *ledger.Resend) (bool, error) {
 			p.rejected.Set()
 			continue
 		}
-		p.tell(id, page.Over)
+		p.notify(id, page.Over)
 	}
 	if err != nil {
 		return false, err
@@ -89,15 +89,16 @@ func (p *resender) step(ctx context.Context, r *ledger.Resend) (bool, error) {
 	return true, nil
 }
 
-// tell has the dispatcher look at an endpoint's queue: now, or, if it has an order, not too often.
-func (p *resender) tell(id string, now bool) {
+// notify has the dispatcher look at an endpoint's queue: now, or, if it has an order, not too
+// often.
+func (p *resender) notify(id string, now bool) {
 	if p.dispatcher.Ordered(id) {
-		if !now && time.Since(p.told[id]) < tellPause {
-			p.untold[id] = struct{}{}
+		if !now && time.Since(p.notified[id]) < notifyPause {
+			p.unnotified[id] = struct{}{}
 			return
 		}
-		p.told[id] = time.Now()
+		p.notified[id] = time.Now()
 	}
-	delete(p.untold, id)
+	delete(p.unnotified, id)
 	p.dispatcher.Due(id)
 }
