@@ -17,8 +17,8 @@ const (
 	// waits for its end.
 	queueRows  = 500
 	queueBytes = 1 << 20
-	// mostUnjudged is how many rows that cannot be judged are counted where no gap is known: each is
-	// read twice for that.
+	// mostUnjudged is how many rows that cannot be judged are counted where no gap is known: each
+	// is read twice for that.
 	mostUnjudged = 1000
 )
 

@@ -219,9 +219,9 @@ func (t *Table) columns() columns {
 }
 
 // tellLives takes what is recorded from before a gap for that of an earlier event with the same id,
-// where a row says that it was created in the gap. It is doubtful where the row does not say so, and
-// was written after something was recorded of it; where no horizon says that transactions can be
-// compared, where the row does not say when it was created. Nobody uses a uuid again.
+// where a row says that it was created in the gap. It is doubtful where the row does not say so,
+// and was written after something was recorded of it; where no horizon says that transactions can
+// be compared, where the row does not say when it was created. Nobody uses a uuid again.
 func (t *Table) tellLives(c *columns, horizon bool) {
 	again := "COALESCE(" + c.earliest + " > @gap_at AND " + c.time + " <= @now, false)"
 	doubt := "false"

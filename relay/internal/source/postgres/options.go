@@ -50,8 +50,8 @@ type Options struct {
 	// SkipBacklog lets go of all WAL written so far, unread. It is what helps after ErrUnreadable.
 	SkipBacklog bool
 
-	// Admit is asked once it is known which server and database URL leads to, and before anything is
-	// made there; an error of it is Open's. nil: any will do.
+	// Admit is asked once it is known which server and database URL leads to, and before anything
+	// is made there; an error of it is Open's. nil: any will do.
 	Admit func(ctx context.Context, found Info) error
 	// Start is where to stream from. Zero: where the slot stands.
 	Start outbox.LSN
