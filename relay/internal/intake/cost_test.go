@@ -62,7 +62,7 @@ func (a *acceptor) Record(_ context.Context, _ ledger.Hold, b *ledger.Batch) err
 type idle struct{}
 
 func (idle) Moved(source.Position) {}
-func (idle) WakeOperations()                {}
+func (idle) WakeOperations()       {}
 
 // relation is the default outbox table.
 func relation() *source.Table {

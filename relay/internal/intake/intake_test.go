@@ -71,7 +71,7 @@ func (j *journal) Advanced() {
 }
 func (j *journal) Ready() <-chan struct{}  { return j.room }
 func (j *journal) Moved(p source.Position) { j.note("moved %d", p) }
-func (j *journal) WakeOperations()                  { j.note("asked") }
+func (j *journal) WakeOperations()         { j.note("asked") }
 
 // intakeBundle is what a slot's changes go through.
 type intakeBundle struct {
