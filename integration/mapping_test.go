@@ -208,7 +208,7 @@ func TestLogicalMessagesAreEventsWithoutATable(t *testing.T) {
 
 	// What was recorded is known by its id, also by one that the relay made.
 	require.Zero(t, relay.Stop(t))
-	require.Equal(t, 1, strings.Count(relay.Stderr(), "logical messages outside of transactions are no events"), "once, and of our prefix alone")
+	require.Equal(t, 1, strings.Count(relay.Stderr(), "logical messages outside of transactions are not events"), "once, and of our prefix alone")
 	kit.StartDelivering(t, kit.Options{Config: config})
 	b.db.Run(t, `SELECT pg_logical_emit_message(true, 'myapp', '{"id": "later", "type": "the.end"}')`)
 	b.receiver.AwaitIDs(t, "/erp", "later")

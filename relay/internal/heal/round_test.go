@@ -144,7 +144,7 @@ func TestTheAuditOfAnIntervalTellsOfRowsThatDoNotSayTheirTime(t *testing.T) {
 		require.Empty(t, b.sent())
 		b.see(func() { require.Nil(t, b.audits[0], "it is no gap") })
 		require.Contains(t, log.String(), `"rows":1,`)
-		require.Contains(t, log.String(), "do not say when they were created")
+		require.Contains(t, log.String(), "and no created_at")
 	})
 }
 
@@ -183,7 +183,7 @@ func TestRowsThatDoNotSayTheirTimeAreCountedAtABoundedCost(t *testing.T) {
 		})
 		b.run(t, nil)
 		pass(t, time.Hour+time.Minute)
-		require.Contains(t, log.String(), "do not say when they were created")
+		require.Contains(t, log.String(), "and no created_at")
 		b.see(func() {
 			read := 0
 			for _, note := range b.notes {
