@@ -239,6 +239,24 @@ func TestAPublicationThatIsDroppedOrChangedIsHealed(t *testing.T) {
 	}
 }
 
+// A table that inherits from the outbox while the relay runs is what a start refuses: the relay ends
+// with the same reason, and once that is mended nothing is lost.
+func TestAnOutboxThatIsInheritedEndsTheRelayWithTheReason(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	config := b.db.Config(b.endpoint("erp", ""))
+	relay := kit.StartDelivering(t, kit.Options{Config: config})
+	ids := b.db.Insert(t, orders(3)...)
+	b.db.AwaitAttempts(t, "erp", 3)
+	b.db.Run(t, `CREATE TABLE child () INHERITS (outbox)`)
+	require.Equal(t, 1, relay.Wait(t, kit.Patience))
+	require.Contains(t, relay.Stderr(), "NO INHERIT")
+	b.db.Run(t, `ALTER TABLE child NO INHERIT outbox`)
+	ids = append(ids, b.db.Insert(t, orders(3)...)...)
+	kit.StartDelivering(t, kit.Options{Config: config})
+	b.exactlyOnce(t, "erp", ids)
+}
+
 // WAL from a time without publication ends the stream at once, maybe before the relay has loaded
 // what it needs: to the relay that must not look like another one that has taken the slot, or it
 // would try the same again for ever.

@@ -66,4 +66,11 @@ var scepticMutants = []mutant{
 		pkg:     "./relay",
 		run:     "^TestARelayWhoseStreamEndedBeforeItDeliversTakesTheSlotAgain$",
 	},
+	{
+		name: "sceptic-inheritance-unseen", file: "relay/internal/ledger/heal.go",
+		old:     "THEN '.inherited'",
+		new:     "THEN ''",
+		promise: "An outbox table that another one inherits from ends the relay, as it ends a start.",
+		pkg:     "./relay/internal/ledger", run: "TestPublication_isAnotherOnceTheTableIsInherited",
+	},
 }

@@ -146,9 +146,14 @@ func (k *Healing) DueHeal(ctx context.Context, slot string, h Heal) error {
 }
 
 // publicationSQL names what changes with the identity of the publication, of the table, or of the
-// tie between them. Catalogue rows get another xmin whenever they are changed.
+// tie between them. Catalogue rows get another xmin whenever they are changed. A table that another
+// one inherits from is not what the stream was set up with either; partitions are.
 const publicationSQL = `
 SELECT format('%s.%s.%s.%s.%s', p.oid, p.xmin, c.oid, r.oid, r.xmin)
+       || CASE
+              WHEN c.relkind <> 'p' AND EXISTS (SELECT FROM pg_catalog.pg_inherits AS i WHERE i.inhparent = c.oid) THEN '.inherited'
+              ELSE ''
+          END
 FROM pg_catalog.pg_publication AS p
 LEFT JOIN pg_catalog.pg_class AS c
     ON c.relname = @name

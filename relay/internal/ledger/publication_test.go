@@ -47,3 +47,26 @@ LEFT JOIN (SELECT oid, xmin, prpubid FROM pg_publication_rel WHERE prrelid = $2:
 	require.NoError(t, err)
 	require.Regexp(t, `^\d+\.\d+\.\.\.$`, gone)
 }
+
+// The stream brings nothing of a table that inherits from the outbox: from then on it is another
+// outbox than the one that it was set up with.
+func TestPublication_isAnotherOnceTheTableIsInherited(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	b.exec(t, `CREATE TABLE plain (id bigint PRIMARY KEY)`)
+	b.exec(t, `CREATE TABLE parted (id bigint PRIMARY KEY) PARTITION BY RANGE (id)`)
+	b.exec(t, `CREATE PUBLICATION p FOR TABLE plain, parted`)
+	identity := func(table string) string {
+		got, err := b.ledger.Publication(t.Context(), "p", outbox.Mapping{Table: "public." + table})
+		require.NoError(t, err)
+		return got
+	}
+	plain, parted := identity("plain"), identity("parted")
+	b.exec(t, `CREATE TABLE part PARTITION OF parted DEFAULT`)
+	require.Equal(t, parted, identity("parted"), "a partition is a part of its table")
+	require.Equal(t, plain, identity("plain"))
+	b.exec(t, `CREATE TABLE child () INHERITS (plain)`)
+	require.NotEqual(t, plain, identity("plain"))
+	b.exec(t, `ALTER TABLE child NO INHERIT plain`)
+	require.Equal(t, plain, identity("plain"))
+}
