@@ -19,10 +19,12 @@ type gapWorld struct {
 
 	rnd       *rand.Rand
 	timed     bool
-	dated     bool   // times are whole days
-	parts     int    // 0: not partitioned
-	nullType  bool   // the column may be NULL
-	idType    string // bigint, text, uuid or a domain over char(n)
+	dated     bool     // times are whole days
+	parts     int      // 0: not partitioned
+	nullType  bool     // the column may be NULL
+	idType    string   // a number, text, uuid or a domain over char(n)
+	more      []string // names of mapped columns beside those, with the values that each may have
+	values    [][]string
 	next      int
 	used      int            // ids up to it were used before
 	down      bool           // no relay reads the stream
@@ -36,7 +38,7 @@ type gapWorld struct {
 func newGapWorld(t *testing.T, rnd *rand.Rand) (w *gapWorld, ddl string) {
 	t.Helper()
 	w = &gapWorld{testBundle: &testBundle{db: kit.NewEmptyDatabase(t), receiver: kit.NewReceiver(t)}, rnd: rnd, committed: make(map[string]int), doubtful: make(map[string]int)}
-	w.idType = pick(rnd, "bigint", "text", "uuid", "app.name")
+	w.idType = pick(rnd, "bigint", "numeric(12)", "text", "varchar(36)", "uuid", "app.name")
 	w.nullType = rnd.IntN(2) == 0
 	w.timed, w.updates = rnd.IntN(4) > 0, rnd.IntN(2) == 0
 	columns := []string{"id " + w.idType + " NOT NULL", "payload " + pick(rnd, "jsonb", "json", "text", "bytea")}
@@ -50,6 +52,19 @@ func newGapWorld(t *testing.T, rnd *rand.Rand) (w *gapWorld, ddl string) {
 		w.dated = kind == "date"
 		columns = append(columns, "created_at "+kind)
 	}
+	for _, column := range []struct {
+		name, kinds string
+		values      []string
+	}{
+		{"key", "text bigint varchar(40) app.name", []string{"NULL", "'1'", "'22'"}},
+		{"tenant", "text int app.name", []string{"NULL", "'7'"}},
+		{"headers", "jsonb json text", []string{"NULL", "'{}'", `'{"x-a": "1"}'`}},
+	} {
+		if rnd.IntN(2) == 0 {
+			columns = append(columns, column.name+" "+pick(rnd, strings.Fields(column.kinds)...))
+			w.more, w.values = append(w.more, column.name), append(w.values, column.values)
+		}
+	}
 	key, partition := "id", ""
 	if rnd.IntN(2) == 0 {
 		w.parts = 1 + rnd.IntN(3)
@@ -61,7 +76,12 @@ func newGapWorld(t *testing.T, rnd *rand.Rand) (w *gapWorld, ddl string) {
 	b.WriteString("CREATE SCHEMA app; CREATE DOMAIN app.name AS char(40); CREATE DOMAIN app.moment AS timestamptz;\n")
 	fmt.Fprintf(&b, "CREATE TABLE app.events (%s, PRIMARY KEY (%s))%s;\n", strings.Join(columns, ", "), key, partition)
 	for n := range w.parts {
-		fmt.Fprintf(&b, "CREATE TABLE app.events_%d PARTITION OF app.events FOR VALUES IN (%d);\n", n, n)
+		again := ""
+		if rnd.IntN(3) == 0 { // in parts itself
+			again = fmt.Sprintf(" PARTITION BY HASH (id); CREATE TABLE app.events_%[1]d_0 PARTITION OF app.events_%[1]d FOR VALUES WITH (MODULUS 2, REMAINDER 0);"+
+				" CREATE TABLE app.events_%[1]d_1 PARTITION OF app.events_%[1]d FOR VALUES WITH (MODULUS 2, REMAINDER 1)", n)
+		}
+		fmt.Fprintf(&b, "CREATE TABLE app.events_%d PARTITION OF app.events FOR VALUES IN (%d)%s;\n", n, n, again)
 	}
 	if rnd.IntN(2) == 0 {
 		zone := pick(rnd, "America/Los_Angeles", "Asia/Kolkata", "UTC")
@@ -75,12 +95,21 @@ func pick(rnd *rand.Rand, of ...string) string { return of[rnd.IntN(len(of))] }
 func (w *gapWorld) id() string {
 	w.next++
 	switch w.idType {
-	case "bigint":
+	case "bigint", "numeric(12)":
 		return strconv.Itoa(w.next)
 	case "uuid":
 		return fmt.Sprintf("00000000-0000-4000-8000-%012d", w.next)
 	}
 	return fmt.Sprintf("e-%d", w.next)
+}
+
+// mapped is the mapping of its table.
+func (w *gapWorld) mapped(created string) string {
+	text := mapped("app.events", "id", "type", "payload", created)
+	for _, name := range w.more {
+		text = strings.Replace(text, name+" = null", fmt.Sprintf("%[1]s = %[1]q", name), 1)
+	}
+	return text
 }
 
 // insert returns a statement that inserts a row, and what takes note of it once it has committed.
@@ -113,6 +142,9 @@ func (w *gapWorld) insert() (sql string, note func()) {
 	}
 	if w.timed && at != "NULL" {
 		names, values = append(names, "created_at"), append(values, at)
+	}
+	for i, name := range w.more {
+		names, values = append(names, name), append(values, pick(w.rnd, w.values[i]...))
 	}
 	if w.parts > 0 {
 		names, values = append(names, "part"), append(values, strconv.Itoa(w.rnd.IntN(w.parts)))
@@ -165,7 +197,11 @@ func (w *gapWorld) work(t *testing.T, transactions int) {
 			continue
 		}
 		if w.updates && w.rnd.IntN(3) == 0 { // it notes what it has done
-			sql += "UPDATE app.events SET payload = '{\"seen\": 1}' WHERE random() < 0.3;\n"
+			set := "payload = '{\"seen\": 1}'"
+			if w.parts > 0 { // and moves some to other parts
+				set += fmt.Sprintf(", part = (part + 1) %% %d", w.parts)
+			}
+			sql += "UPDATE app.events SET " + set + " WHERE random() < 0.3;\n"
 		}
 		w.db.Run(t, sql+"COMMIT")
 		for _, note := range notes {
@@ -231,7 +267,7 @@ func TestStreamAndAuditDeliverExactlyWhatCommitted(t *testing.T) {
 			if w.timed {
 				created = "created_at"
 			}
-			config.Outbox = mapped("app.events", "id", "type", "payload", created) + "\naudit_interval = \"2s\""
+			config.Outbox = w.mapped(created) + "\naudit_interval = \"2s\""
 			migrate := kit.Run(t, kit.Command{Args: []string{"migrate", "-c", writeConfig(t, config)}, Env: config.Env()})
 			require.Zero(t, migrate.ExitCode(), migrate.Output())
 			for gap := range 3 {
