@@ -181,9 +181,15 @@ func TestReplayOfRowsThatSayTheirDay(t *testing.T) {
 	far := b.insert(t, 2)
 	require.Equal(t, far, b.next(t))
 	b.exec(t, "UPDATE public.outbox SET created_at = 'infinity' WHERE id = $1::text::uuid", far)
-	b.awaitCount(t, 2, "SELECT count(*) FROM tailpost.attempt WHERE outcome = 'delivered'")
-	require.InDelta(t, 1, b.replayed(t, id)["queued"], 0)
-	require.Equal(t, event, b.next(t))
+	old := ""
+	for n, day := range []string{"300000-01-01", "4714-11-24 BC"} { // no timestamp, and none in every zone
+		old = b.insert(t, 3+n)
+		require.Equal(t, old, b.next(t))
+		b.exec(t, "UPDATE public.outbox SET created_at = $2::text::date WHERE id = $1::text::uuid", old, day)
+	}
+	b.awaitCount(t, 4, "SELECT count(*) FROM tailpost.attempt WHERE outcome = 'delivered'")
+	require.InDelta(t, 2, b.replayed(t, id)["queued"], 0)
+	require.ElementsMatch(t, []string{event, old}, []string{b.next(t), b.next(t)})
 }
 
 // A replay without types delivers what the endpoint wants, filters and all, and nothing else.

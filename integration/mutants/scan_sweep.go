@@ -128,4 +128,11 @@ var scanSweepMutants = []mutant{
 		pkg:     "./relay/internal/scan",
 		run:     "^TestRows_areThoseWrittenSinceAHorizon$",
 	},
+	{
+		name: "scan-sweep-dates-beyond-times", file: "relay/internal/scan/table.go",
+		old:     "CASE WHEN \" + column + \" >= '294276-12-31' THEN",
+		new:     "CASE WHEN \" + column + \" >= 'infinity' THEN",
+		promise: "A row with a date that is no time fails no replay.",
+		pkg:     "./relay", run: "TestReplayOfRowsThatSayTheirDay",
+	},
 }

@@ -199,6 +199,8 @@ func (t *Table) columns() columns {
 		c.createdAt = column + "::timestamptz"
 		if t.bareTime() {
 			c.createdAt = "(" + column + "::timestamp AT TIME ZONE '" + t.location.String() + "')"
+			// Not every date is a timestamp, and not every timestamp is one in every zone.
+			c.createdAt = "CASE WHEN " + column + " >= '294276-12-31' THEN 'infinity' WHEN " + column + " < '4713-01-01 BC' THEN '-infinity' ELSE " + c.createdAt + " END"
 		}
 		at := c.createdAt
 		if t.timeType == "date" {
