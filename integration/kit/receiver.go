@@ -178,19 +178,22 @@ func (r *Receiver) Await(t TB, path string, n int) []Request {
 // AwaitIDs waits until a path has got every one of these events at least once.
 func (r *Receiver) AwaitIDs(t TB, path string, ids ...string) {
 	t.Helper()
+	missing := make(map[string]bool, len(ids))
+	for _, id := range ids {
+		missing[id] = true
+	}
+	seen := 0 // requests that were looked at: a look at thousands, again and again, is felt by who is waited for
 	Eventually(t, Patience, func() error {
-		got := make(map[string]bool, len(ids))
-		for _, id := range r.IDs(path) {
-			got[id] = true
-		}
-		missing := 0
-		for _, id := range ids {
-			if !got[id] {
-				missing++
+		r.mu.Lock()
+		defer r.mu.Unlock()
+		for _, got := range r.requests[seen:] {
+			if path == "" || got.Path == path {
+				delete(missing, got.ID)
 			}
 		}
-		if missing > 0 {
-			return fmt.Errorf("%d of %d events have not arrived at %s", missing, len(ids), path)
+		seen = len(r.requests)
+		if len(missing) > 0 {
+			return fmt.Errorf("%d of %d events have not arrived at %s", len(missing), len(ids), path)
 		}
 		return nil
 	})
