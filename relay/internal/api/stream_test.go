@@ -285,12 +285,7 @@ func TestAStreamChoosesAsTheListDoes(t *testing.T) {
 		if expected == nil {
 			expected = []string{"e1", "last"}
 		}
-		var listed []string
-		for _, row := range b.do(t, call{key: adminKey, method: http.MethodGet, path: "/v1/attempts?" + name + "=" + url.QueryEscape(value)}).is(http.StatusOK).list("data") {
-			found, _ := row.(map[string]any)
-			id, _ := found["event_id"].(string)
-			listed = append(listed, id)
-		}
+		listed := found(t, b, adminKey, "/v1/attempts?"+name+"="+url.QueryEscape(value), "event_id")
 		require.ElementsMatch(t, expected, listed, name)
 		var got []string
 		for len(got) < len(expected) {
