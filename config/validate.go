@@ -153,7 +153,7 @@ func (c *checker) outbox() {
 	c.retention()
 }
 
-// tableless reports what an outbox of messages alone cannot follow.
+// tableless reports settings of a table where events come from logical messages alone.
 func (c *checker) tableless() {
 	o := &c.config.Outbox
 	for _, setting := range []struct {
@@ -163,7 +163,7 @@ func (c *checker) tableless() {
 		{"start", o.Start != (Start{})}, {"retention", o.Retention > 0}, {"time_zone", o.Mapping.TimeZone != ""},
 	} {
 		if setting.set {
-			c.fail("outbox."+setting.name, "Setting of a table", "With messages alone there is no table that it could be about: name the table, or leave %s out.", setting.name)
+			c.fail("outbox."+setting.name, "No outbox table", "It applies to an outbox table, and here events come from logical messages alone: name the table, or leave %s out.", setting.name)
 		}
 	}
 }

@@ -239,8 +239,8 @@ func TestAPublicationThatIsDroppedOrChangedIsHealed(t *testing.T) {
 	}
 }
 
-// A table that inherits from the outbox while the relay runs is what a start refuses: the relay ends
-// with the same reason, and once that is mended nothing is lost.
+// A start refuses an outbox table that another one inherits from. If that happens while the relay
+// runs, it ends with the same reason, and once that is mended nothing is lost.
 func TestAnOutboxThatIsInheritedEndsTheRelayWithTheReason(t *testing.T) {
 	t.Parallel()
 	b := setup(t)

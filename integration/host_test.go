@@ -214,8 +214,8 @@ func TestNothingOfOursWaitsLongForALock(t *testing.T) {
 	require.Zero(t, relay.Stop(t))
 }
 
-// A database that replays changes of another one fires no triggers but those that always fire. The
-// relay needs ours, for what endpoints want since when, and its tables have what they have elsewhere.
+// A database that replays the changes of another one fires only triggers that always fire. The relay
+// needs its own, which note since when endpoints want what, and works there as elsewhere.
 func TestADatabaseThatReplaysChangesOfAnotherIsServed(t *testing.T) {
 	t.Parallel()
 	b := setup(t)

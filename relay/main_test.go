@@ -10,8 +10,8 @@ import (
 )
 
 func TestMain(m *testing.M) {
-	// A relay that stops breaks statements off; pgx asks the server to cancel them, for some seconds
-	// at most.
+	// A relay that stops breaks off its statements; pgx asks the server to cancel them, for some
+	// seconds at most.
 	cancels := goleak.IgnoreAnyFunction("github.com/jackc/pgx/v5/pgconn.(*PgConn).asyncClose.func1")
 	goleak.VerifyTestMain(m, cancels, goleak.Cleanup(func(code int) {
 		kit.Cleanup()

@@ -55,7 +55,7 @@ func (f form) String() string {
 type node struct {
 	form     form
 	run      evaluate
-	test     test         // of a question: run without a value around it
+	test     test         // what run answers, for a node that can only be true, false or missing; else nil
 	constant bool         // the same for every event
 	path     payload.Path // of a payload path; nil: something else
 	payload  bool         // a payload path, perhaps an empty one

@@ -21,7 +21,8 @@ func folded(n node, parts ...node) node {
 	return constant(n.form, v)
 }
 
-// question makes a node of a test of what its parts are.
+// question returns the node of a test, a constant if all its parts are. No parts: the caller folds
+// it.
 func question(failed bool, t test, parts ...node) node {
 	n := node{form: formBool, failed: failed, test: t, run: func(e *outbox.Event) value { return t(e).value() }}
 	if len(parts) == 0 {

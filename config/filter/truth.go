@@ -12,10 +12,10 @@ type truth uint8
 
 const (
 	falseTruth truth = 1 << iota
-	trueTruth        // neither this nor false: missing
+	trueTruth
 	missedOnTheWay
 
-	missingTruth = missedOnTheWay
+	missingTruth = missedOnTheWay // neither true nor false
 )
 
 // test answers a question about an event.
@@ -116,6 +116,7 @@ func (o order) answer(a, b *value) truth {
 }
 
 // test compares two nodes. A constant at the right, where most people write it, is computed once.
+// This and equal are written out: what is called through a variable has its values allocated.
 func (o order) test(left, right node) test {
 	if right.constant {
 		r := right.run(&outbox.Event{})

@@ -324,8 +324,8 @@ var configMutants = []mutant{
 	},
 	{
 		name: "config-name-in-name", file: "outbox/payload/block.go",
-		old:     "b.strings = b.mayBegin(&w, quotes&inside, backslashes)",
-		new:     "b.strings = b.mayBegin(&w, allQuotes, backslashes)",
+		old:     "b.strings = b.candidates(&w, quotes&inside, backslashes)",
+		new:     "b.strings = b.candidates(&w, allQuotes, backslashes)",
 		promise: "A member is not taken for another whose name ends like its own.",
 		pkg:     "./outbox/payload", run: "TestFindBehindATextThatEndsLikeTheName",
 	},

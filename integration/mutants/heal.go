@@ -198,9 +198,9 @@ var healMutants = []mutant{
 		name: "core-heal-order-before-gap",
 		file: "relay/internal/heal/sweep.go",
 		old: `	s.tell()
-	s.noteUntold()
+	s.noteUnjudged()
 `,
-		new: `	s.noteUntold()
+		new: `	s.noteUnjudged()
 `,
 		promise: "An endpoint with an order gets what a gap lost before what came after it.",
 		pkg:     "./relay/internal/heal",

@@ -85,8 +85,8 @@ var schemaMutants = []mutant{
 		pkg:     "./outbox/schema", run: "TestWithoutATableTheRestIsMeasured",
 	},
 	{
-		name: "schema-loose-messages-silent", file: "relay/internal/source/postgres/events.go",
-		old:     "if e.opts.Messages == \"\" || prefix != e.opts.Messages || e.loose {",
+		name: "schema-non-transactional-messages-silent", file: "relay/internal/source/postgres/events.go",
+		old:     "if e.opts.Messages == \"\" || prefix != e.opts.Messages || e.warned {",
 		new:     "if true {",
 		promise: "Who emits events outside of transactions reads in the log that they are none.",
 		pkg:     "./integration", run: "TestLogicalMessages",

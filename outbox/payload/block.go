@@ -125,7 +125,7 @@ func (b *blocks) walk(text []byte) {
 		}
 		surface := b.depth == 0 || brackets != 0 && !b.deeper()
 		if surface && b.names {
-			b.strings = b.mayBegin(&w, quotes&inside, backslashes)
+			b.strings = b.candidates(&w, quotes&inside, backslashes)
 		}
 		if surface && b.opens|b.closes|b.strings != 0 {
 			return
@@ -155,8 +155,9 @@ func (b *blocks) backslashes(w *words) uint64 {
 	return found
 }
 
-// mayBegin returns those of the strings of a block that may spell the name that is looked for.
-func (b *blocks) mayBegin(w *words, strings, backslashes uint64) uint64 {
+// candidates returns the strings of a block that may spell the name that is looked for: they begin
+// as it does, or with an escape.
+func (b *blocks) candidates(w *words, strings, backslashes uint64) uint64 {
 	if strings == 0 || b.first == 0 {
 		return strings
 	}
@@ -216,6 +217,7 @@ func (w *words) load(block *[blockSize]byte) {
 	}
 }
 
+// mask removes the highest bits, and remembers which bytes had none.
 func (w *words) mask() {
 	var m uint64
 	for i, x := range w.w {
@@ -225,7 +227,8 @@ func (w *words) mask() {
 	w.ascii = ^inOrder(m)
 }
 
-// find finds an ASCII byte, given eight times as all.
+// find finds an ASCII byte, given eight times as all. Adding lows to a byte without its highest bit
+// sets that bit unless the byte is zero.
 func (w *words) find(all uint64) uint64 {
 	x := ((w.w[0] ^ all) + lows) & highs
 	x = x>>1 | ((w.w[1]^all)+lows)&highs

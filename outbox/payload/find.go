@@ -222,7 +222,7 @@ func End(doc []byte, at int) int {
 		return bracketEnd(doc, at)
 	default:
 		end := at
-		for end < len(doc) && !between[doc[end]] {
+		for end < len(doc) && !delimiters[doc[end]] {
 			end++
 		}
 		if end == at {
@@ -262,8 +262,8 @@ func bracketEnd(doc []byte, at int) int {
 	return b.at + b.closing() + 1
 }
 
-// between has the bytes that end a number or a word.
-var between = [256]bool{',': true, ']': true, '}': true, ' ': true, '\t': true, '\r': true, '\n': true} //nolint:gochecknoglobals // a table
+// delimiters are the bytes that end a number or a word.
+var delimiters = [256]bool{',': true, ']': true, '}': true, ' ': true, '\t': true, '\r': true, '\n': true} //nolint:gochecknoglobals // a table
 
 // Unquote decodes a JSON string with its quotes.
 func Unquote(raw []byte) (string, bool) {

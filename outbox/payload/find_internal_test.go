@@ -15,7 +15,8 @@ import (
 // document draws a JSON value, laid out in one of several ways.
 func document(t *rapid.T) []byte {
 	var draw func(depth int) string
-	// ¢, U+06C0, U+0710 and U+0740 have bytes that are a quote, a bracket or a backslash but for the highest bit.
+	// The bytes of ¢, U+06C0, U+0710 and U+0740 include those of a quote, brackets and a backslash
+	// with their highest bit set.
 	text := rapid.StringOfN(rapid.SampledFrom([]rune(`ab"\{}[]:,yY_é`+"¢\u06c0\u0710\u0740\n 0")), 0, 20, -1)
 	space := rapid.SampledFrom([]string{"", "", " ", "\n\t  "})
 	quote := func(s string) string {

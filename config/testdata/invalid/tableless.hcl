@@ -1,9 +1,9 @@
 database { url = "host=localhost dbname=app" }
 outbox {
   messages  = "myapp"
-  start     = "beginning" # ERROR "Setting of a table: With messages alone there is no table that it could be about: name the table, or leave start out"
-  retention = "168h" # ERROR "Setting of a table"
-  time_zone = "UTC" # ERROR "Setting of a table"
+  start     = "beginning" # ERROR "No outbox table: It applies to an outbox table, and here events come from logical messages alone: name the table, or leave start out"
+  retention = "168h" # ERROR "No outbox table"
+  time_zone = "UTC" # ERROR "No outbox table"
 }
 endpoint "erp" {
   url    = "https://erp.example.com/"

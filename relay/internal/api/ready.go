@@ -60,7 +60,7 @@ func unreadyReason(ctx context.Context, s *Server, status Status) (string, error
 	switch status.State {
 	case "delivering":
 		if waited := s.now().Sub(status.Unrecorded); !status.Unrecorded.IsZero() && waited >= stuckAfter {
-			return fmt.Sprintf("What became of deliveries cannot be recorded for %s, and delivery waits for that; the relay's log says why.",
+			return fmt.Sprintf("Attempts could not be recorded for %s, and delivery waits until they can be; the relay's log says why.",
 				waited.Round(time.Second)), nil
 		}
 		return "", nil

@@ -55,7 +55,7 @@ func TestReadyWhereEventsAreDelivered(t *testing.T) {
 	mu.Unlock()
 	is("delivering", http.StatusOK, "delivering") // a lock or a restart of the server passes
 	later(time.Minute)
-	is("delivering", http.StatusServiceUnavailable, "cannot be recorded for 1m0s")
+	is("delivering", http.StatusServiceUnavailable, "could not be recorded for 1m0s")
 	is("starting", http.StatusServiceUnavailable, "taking the slot")
 	is("draining", http.StatusServiceUnavailable, "The relay is draining.")
 	is("standby", http.StatusServiceUnavailable, "no other one streams from the slot")

@@ -42,7 +42,7 @@ type Status struct {
 	Epoch int64
 	// LoadedAt is when the configuration took effect.
 	LoadedAt time.Time
-	// Unrecorded is since when what became of deliveries cannot be recorded; zero: it can.
+	// Unrecorded is since when attempts cannot be recorded; zero: they can.
 	Unrecorded time.Time
 }
 

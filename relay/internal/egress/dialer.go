@@ -18,8 +18,8 @@ type Resolver interface {
 
 // Options say how a Dialer reaches receivers.
 type Options struct {
-	// Allow lists the addresses that requests may go to although they are not public.
-	// AllowedBy names the block of the configuration that says so; empty: network.
+	// Allow lists the addresses that requests may go to although they are not public. AllowedBy
+	// names the block of the configuration that lists them; empty: network.
 	Allow     []netip.Prefix
 	AllowedBy string
 	// Deny lists the relay's own listeners. No configuration allows a request to them.
@@ -41,7 +41,7 @@ type Options struct {
 // Dialer opens connections that requests may use. It is safe for concurrent use.
 type Dialer struct {
 	guard    *receiver.Guard
-	by       string
+	by       string // Options.AllowedBy
 	own      listeners
 	resolver Resolver
 	net      *net.Dialer

@@ -64,9 +64,9 @@ func (s *sweep) timeless(created time.Time) bool {
 	return !s.due && s.scope.Horizon.XID != 0 && created.IsZero()
 }
 
-// noteUntold says in the gap's note, or where no gap is known in the log, how many rows could not
+// noteUnjudged says in the gap's note, or where no gap is known in the log, how many rows could not
 // be judged.
-func (s *sweep) noteUntold() {
+func (s *sweep) noteUnjudged() {
 	if s.unjudged == 0 {
 		return
 	}

@@ -67,7 +67,7 @@ func (a *Auditor) sweep(ctx context.Context, q *Inquiry, now scan.Horizon, gap *
 		}
 	}
 	s.tell()
-	s.noteUntold()
+	s.noteUnjudged()
 	s.noteAgain()
 	return round, nil
 }

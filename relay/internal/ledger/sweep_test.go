@@ -181,7 +181,7 @@ func TestRows_ofAScope(t *testing.T) {
 	require.Len(t, recorded(t, all), 5)
 }
 
-// Whether a row that does not say that it was created in the gap is the event that had its id before
+// A row may not say that it was created in the gap. Whether it is the event that had its id before
 // shows in what wrote it: nothing is recorded of an event before its row is there. A uuid is never
 // used again.
 func TestRows_tellWhatWasWrittenSinceItsRecords(t *testing.T) {

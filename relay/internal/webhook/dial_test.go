@@ -89,8 +89,7 @@ func TestRefusedNotations(t *testing.T) {
 	}
 }
 
-// TestARefusalNamesTheBlockThatAllows: what is wrong with an endpoint of the API is not mended by the
-// network block.
+// TestARefusalNamesTheBlockThatAllows: the network block allows nothing to an endpoint of the API.
 func TestARefusalNamesTheBlockThatAllows(t *testing.T) {
 	t.Parallel()
 	var cfg config.Config

@@ -33,7 +33,7 @@ func (c *counter) Change(postgres.Op, *source.Table, []outbox.Value) error {
 }
 
 func (*counter) Message(string, []byte) error { return nil }
-func (*counter) Loose(string)                 {}
+func (*counter) NonTransactional(string)      {}
 
 func (c *counter) Commit(tx postgres.Tx) error {
 	c.stream.Ack(tx.EndLSN)

@@ -78,7 +78,7 @@ func (r *recorder) Message(prefix string, content []byte) error {
 	return r.note("message " + prefix + " " + string(content))
 }
 
-func (*recorder) Loose(string) {}
+func (*recorder) NonTransactional(string) {}
 
 func (r *recorder) Commit(tx postgres.Tx) error {
 	r.mu.Lock()

@@ -215,7 +215,7 @@ func (d *decoder) message(in *input) error {
 		return errCutShort
 	}
 	if flags&flagTransactional == 0 {
-		d.h.Loose(string(prefix))
+		d.h.NonTransactional(string(prefix))
 		return nil
 	}
 	if !d.inside {

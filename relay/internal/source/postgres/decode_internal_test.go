@@ -53,7 +53,9 @@ func (s *script) Message(prefix string, content []byte) error {
 	return s.fail
 }
 
-func (s *script) Loose(prefix string) { s.lines = append(s.lines, "loose "+prefix) }
+func (s *script) NonTransactional(prefix string) {
+	s.lines = append(s.lines, "non-transactional "+prefix)
+}
 
 func (s *script) Commit(tx Tx) error {
 	require.True(s.t, s.inside)
@@ -159,9 +161,9 @@ func TestDecode(t *testing.T) {
 		"T pg_catalog.endpoint",
 		"message tailpost one",
 		"message tailpost ",
-		"loose tailpost",
+		"non-transactional tailpost",
 		"commit 1/18",
-		"loose other",
+		"non-transactional other",
 	}, s.lines)
 }
 
@@ -295,7 +297,7 @@ type sink struct{ rows, bytes int }
 
 func (*sink) Begin(Tx) error               { return nil }
 func (*sink) Message(string, []byte) error { return nil }
-func (*sink) Loose(string)                 {}
+func (*sink) NonTransactional(string)      {}
 func (*sink) Commit(Tx) error              { return nil }
 func (*sink) Keepalive(outbox.LSN) error   { return nil }
 func (*sink) Ready() <-chan struct{}       { return nil }

@@ -41,7 +41,7 @@ type Events struct {
 	table   *source.Table  // what decoder was built for
 	broken  error          // why table cannot be decoded
 	passed  []string       // barriers of the transaction
-	loose   bool           // a loose message was told of
+	warned  bool           // the log has named messages that are not transactional
 	gone    string         // id of the row that was deleted right before
 	goneKey []outbox.Value // what the stream has of that row: its key
 }
@@ -166,13 +166,13 @@ func (e *Events) Message(prefix string, content []byte) error {
 	return nil
 }
 
-// Loose implements Handler. Such a message is no event, as nothing says that it is true: who meant
-// one reads so once.
-func (e *Events) Loose(prefix string) {
-	if e.opts.Messages == "" || prefix != e.opts.Messages || e.loose {
+// NonTransactional implements Handler. Such a message is not an event: what it reports may have
+// been rolled back. The log says so once, for whoever meant it as one.
+func (e *Events) NonTransactional(prefix string) {
+	if e.opts.Messages == "" || prefix != e.opts.Messages || e.warned {
 		return
 	}
-	e.loose = true
+	e.warned = true
 	e.log.Warn().Msg("logical messages outside of transactions are not events and are ignored: emit them with pg_logical_emit_message(true, …)")
 }
 

@@ -263,7 +263,7 @@ func (h *heapWatcher) Change(postgres.Op, *source.Table, []outbox.Value) error {
 }
 
 func (h *heapWatcher) Message(string, []byte) error { return nil }
-func (*heapWatcher) Loose(string)                   {}
+func (*heapWatcher) NonTransactional(string)        {}
 
 func (h *heapWatcher) Commit(postgres.Tx) error {
 	if h.rows >= 300_000 {

@@ -38,9 +38,9 @@ type Handler interface {
 	Change(op Op, rel *source.Table, row []outbox.Value) error
 	// Message is a transactional logical message.
 	Message(prefix string, content []byte) error
-	// Loose is a logical message that belongs to no transaction: it was sent at once, whether or
-	// not that commits, and may come within another.
-	Loose(prefix string)
+	// NonTransactional is a logical message that was sent at once, whether or not the transaction
+	// that sent it commits. It may come within another transaction.
+	NonTransactional(prefix string)
 	// Commit ends the transaction that Begin started.
 	Commit(tx Tx) error
 	// Keepalive says, outside a transaction, that nothing below lsn is still to come.
