@@ -148,7 +148,7 @@ func (h *holding) besides(cfg *config.Config, hold ledger.Hold, found taken) {
 	})
 	h.upkeep = upkeep.New(upkeep.Options{
 		Ledger: h.ledger, Dispatcher: h.dispatcher, Hold: hold, Barriers: h.barriers, Outbox: cfg.Outbox,
-		Retention: func() config.Retention { return h.r.config().Retention }, Sound: h.auditor.Sound(),
+		Retention: func() config.Retention { return h.r.config().Retention }, Healed: h.auditor.Healed(),
 		Publication: found.publication, End: h.end, Logger: h.r.log,
 	})
 }

@@ -100,7 +100,7 @@ type Relay struct {
 	acked   source.Position // the last frontier that was acknowledged, in any hold
 
 	// Owned by the goroutine of Run.
-	signs     heal.Signs
+	signs     heal.Symptoms
 	untouched bool // nobody had changed the publication when the slot was to be taken
 
 	listener net.Listener // of the API; nil: it does not listen

@@ -148,7 +148,7 @@ func claim(ctx context.Context, r *Relay, led *ledger.Ledger, info *postgres.Inf
 		r.log.Warn().Msg(advice)
 	}
 	f := &heal.Finding{Before: before, Info: *info, Publication: t.publication, Acked: ackedSoFar(r)}
-	due := heal.Backfill(cfg.Outbox.Start, info.ConfirmedFlush, now)
+	due := heal.Backfill(cfg.Outbox.Start, source.Position(info.ConfirmedFlush), now)
 	if known {
 		due = f.Gap(now)
 	}

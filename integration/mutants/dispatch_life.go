@@ -113,8 +113,8 @@ var lifeMutants = []mutant{
 	{
 		name:    "dispatch-strain-told-each-time",
 		file:    "relay/internal/dispatch/strain.go",
-		old:     "now.Sub(s.told) >= toldEvery",
-		new:     "now.Sub(s.told) >= 0",
+		old:     "now.Sub(s.reported) >= reportEvery",
+		new:     "now.Sub(s.reported) >= 0",
 		promise: "The log says what the machine is short of once a minute.",
 		pkg:     "./relay/internal/dispatch",
 		run:     "^TestLocal_costsNeitherAttemptsNorHealth$",

@@ -182,12 +182,12 @@ var healMutants = []mutant{
 		run:     "TestAnAuditWaits",
 	},
 	{
-		name: "core-heal-sound-too-soon",
+		name: "core-heal-healed-too-soon",
 		file: "relay/internal/heal/audit.go",
 		old: `		if q == nil {
-			sound()
+			healed()
 `,
-		new: `		sound()
+		new: `		healed()
 		if q == nil {
 `,
 		promise: "Nothing is removed from the table while a gap waits to be healed.",

@@ -243,8 +243,8 @@ var judgeMutants = []mutant{
 	{
 		name:    "core-heal-mended-again",
 		file:    "relay/internal/heal/detect.go",
-		old:     "func (s *Signs) Opened() { s.broken = nil }",
-		new:     "func (s *Signs) Opened() {}",
+		old:     "func (s *Symptoms) Opened() { s.broken = nil }",
+		new:     "func (s *Symptoms) Opened() {}",
 		promise: "A slot that was mended is not replaced once more.",
 		pkg:     "./relay/internal/heal",
 		run:     "TestSigns",
@@ -252,8 +252,8 @@ var judgeMutants = []mutant{
 	{
 		name:    "core-heal-standby-remembers",
 		file:    "relay/internal/heal/detect.go",
-		old:     "func (s *Signs) Forget() { s.broken = nil }",
-		new:     "func (s *Signs) Forget() {}",
+		old:     "func (s *Symptoms) Forget() { s.broken = nil }",
+		new:     "func (s *Symptoms) Forget() {}",
 		promise: "A relay that stands by leaves it to the holder what is wrong with the slot.",
 		pkg:     "./relay/internal/heal",
 		run:     "TestSigns",

@@ -4,7 +4,7 @@ package main
 // all that they read and write.
 var ledgerSweepMutants = []mutant{
 	{
-		name:    "ledger-sweep-rouses-elsewhere",
+		name:    "ledger-sweep-unblocks-elsewhere",
 		file:    "relay/internal/ledger/duekeys.go",
 		old:     "    WHERE d.event_id = h.event_id\n      AND d.endpoint_id = @endpoint\n",
 		new:     "    WHERE d.event_id = h.event_id\n      AND @endpoint::text IS NOT NULL\n",
@@ -26,12 +26,12 @@ var ledgerSweepMutants = []mutant{
 		file:    "relay/internal/ledger/duekeys.go",
 		old:     "ON d.event_id = w.event_id AND d.endpoint_id = @endpoint\n",
 		new:     "ON d.event_id = w.event_id\n",
-		promise: "Rousing waits for no row that somebody is busy with.",
+		promise: "Unblocking waits for no row that somebody is busy with.",
 		pkg:     "./relay/internal/ledger",
 		run:     "^TestWhatIsWritten_changesNothingElse$",
 	},
 	{
-		name:    "ledger-sweep-rouses-past-what-waits",
+		name:    "ledger-sweep-unblocks-past-what-waits",
 		file:    "relay/internal/ledger/duekeys.go",
 		old:     "      AND state = 'pending'\n      AND next_attempt_at IS NULL\n      AND (commit_lsn",
 		new:     "      AND next_attempt_at IS NULL\n      AND (commit_lsn",

@@ -26,7 +26,7 @@ var secondStrangersMutants = []mutant{
 	},
 	{
 		name: "stranger2-dispatch-recovery-after-a-restart-is-not-told", file: "relay/internal/dispatch/health.go",
-		old:     ", told: !s.FailingSince.IsZero()}",
+		old:     ", notified: !s.FailingSince.IsZero()}",
 		new:     "}",
 		promise: "An endpoint that recovers after a restart is told of as one that does without.",
 		pkg:     "./relay/internal/dispatch", run: "TestNotices_ofRecoverySurviveARestart",
@@ -166,8 +166,8 @@ var secondStrangersMutants = []mutant{
 	},
 	{
 		name: "stranger2-upkeep-rows-are-removed-before-a-gap-is-healed", file: "relay/internal/upkeep/retention.go",
-		old:     "\tcase <-k.sound:\n",
-		new:     "\tcase <-k.sound:\n\tdefault:\n",
+		old:     "\tcase <-k.healed:\n",
+		new:     "\tcase <-k.healed:\n\tdefault:\n",
 		promise: "No row is removed while a gap is to be healed.",
 		pkg:     "./relay/internal/upkeep", run: "TestRetentionWaitsForAGapToBeHealed",
 	},

@@ -103,7 +103,7 @@ var wiringSweepMutants = []mutant{
 	},
 	{
 		name: "dispatch-sweep-failing-is-told-each-time", file: "relay/internal/dispatch/notice.go",
-		old:     "\t\th.failing.told = true\n",
+		old:     "\t\th.failing.notified = true\n",
 		new:     "",
 		promise: "That an endpoint fails is told once, until it recovers.",
 		pkg:     "./relay/internal/dispatch", run: "TestNotices_ofAnEndpointThatFails",

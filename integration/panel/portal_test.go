@@ -175,7 +175,7 @@ func TestACustomerManagesAnEndpoint(t *testing.T) {
 
 	b.click(".side > .who form[action$='/logout'] button")
 	b.at("/portal/over")
-	b.sees("Your visit is over")
+	b.sees("Your session has ended")
 	b.open("/portal/log")
 	b.until("location.pathname === '/app'")
 }

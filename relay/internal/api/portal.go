@@ -58,7 +58,7 @@ func scopesOfCapability(capability string) []string {
 // PortalLink lets the people of one tenant into the customer portal.
 type PortalLink struct {
 	ID           string     `json:"id" doc:"Identity."`
-	URL          string     `json:"url,omitempty" doc:"The link itself; only in the answer of the call that made it. Whoever has it is in: give it to nobody but the visitor."`
+	URL          string     `json:"url,omitempty" doc:"The link itself; only in the answer of the call that made it. Anyone who has it can sign in: send it only to the visitor."`
 	Tenant       string     `json:"tenant" doc:"Nothing of other tenants exists for its visitors."`
 	Capabilities []string   `json:"capabilities" nullable:"false" doc:"What visitors may do."`
 	RefreshURL   string     `json:"refresh_url,omitempty" doc:"Where a visitor is sent once the link is over; missing: where the configuration says."`

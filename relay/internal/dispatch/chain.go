@@ -40,7 +40,7 @@ type chain struct {
 	// uncommitted counts the items of this key that the recorder has not committed; the table is
 	// read only when there is none.
 	uncommitted int
-	at          int // on the agenda of its lane
+	at          int // on the due heap of its lane
 }
 
 // chainKey returns the chain that an event with this key belongs to, if any.

@@ -15,10 +15,10 @@ import (
 // sweep finds the others as they come due, and a chain that the table tells all about is forgotten.
 // A key that is unknown may have rows then, so a fresh delivery of it is parked behind them.
 type chains struct {
-	byKey  map[string]*chain
-	agenda agenda[*chain]
-	sweep  *sweep // nil: every key that has rows is among them
-	bound  int    // of byKey, beyond which chains are forgotten
+	byKey map[string]*chain
+	byDue dueHeap[*chain]
+	sweep *sweep // nil: every key that has rows is among them
+	bound int    // of byKey, beyond which chains are forgotten
 	// reading says that the table is asked for all keys: what is forgotten meanwhile might be
 	// missing in the answer.
 	reading bool
@@ -66,29 +66,29 @@ func (cs *chains) settle(c *chain) time.Time {
 	return time.Time{}
 }
 
-// plan puts a chain on the agenda, at its time.
+// plan puts a chain on the due heap, at its time.
 func (cs *chains) plan(c *chain) {
 	if c.at == unplanned {
-		heap.Push(&cs.agenda, c)
+		heap.Push(&cs.byDue, c)
 		return
 	}
-	heap.Fix(&cs.agenda, c.at)
+	heap.Fix(&cs.byDue, c.at)
 }
 
 func (cs *chains) unplan(c *chain) {
 	if c.at != unplanned {
-		heap.Remove(&cs.agenda, c.at)
+		heap.Remove(&cs.byDue, c.at)
 	}
 }
 
-// due takes up to limit chains off the agenda whose rows can be brought back, and says when the
+// due takes up to limit chains off the due heap whose rows can be brought back, and says when the
 // next one is due.
 func (cs *chains) due(now time.Time, limit int) (keys []string, next time.Time) {
 	if cs == nil {
 		return nil, time.Time{}
 	}
-	for len(cs.agenda) > 0 {
-		c := cs.agenda[0]
+	for len(cs.byDue) > 0 {
+		c := cs.byDue[0]
 		switch {
 		case !c.idle() || c.rows == 0:
 			cs.unplan(c) // settle plans it again
@@ -135,8 +135,8 @@ func (cs *chains) shrink(most int) bool {
 	return len(forgotten) > 0
 }
 
-// share returns how many of most chains that are brought back may be those on the agenda: with very
-// many of these a part is for what a sweep finds, which may wait for longer.
+// share returns how many of most chains that are brought back may be those on the due heap: with
+// very many of these a part is for what a sweep finds, which may wait for longer.
 func (cs *chains) share(most int) int {
 	if cs.sweep != nil {
 		return max(1, most-most/4)
@@ -231,7 +231,7 @@ func (cs *chains) clear() {
 	for _, c := range cs.byKey {
 		c.head, c.wait, c.rows, c.at = nil, nil, 0, unplanned
 	}
-	cs.agenda = nil
+	cs.byDue = nil
 }
 
 func (c *chain) due() time.Time { return c.next }

@@ -34,10 +34,10 @@ type Ledger interface {
 	// InOrder reads the first pending deliveries of an endpoint, in commit order; whole as above.
 	InOrder(ctx context.Context, endpointID string, limit int, dead bool) (rows []outbox.Delivery, whole bool, err error)
 	// DueKeys reads the keys of pending deliveries that have a time, due or not, after a place in
-	// that order. Rouse makes due what waits behind nothing, after a place. Both do some of it, and
-	// say whether there is more.
+	// that order. Unblock makes due the deliveries that nothing blocks, after a place. Both do some
+	// of it, and say whether there is more.
 	DueKeys(ctx context.Context, endpointID string, after ledger.DuePlace) (keys []ledger.DueKey, more bool, err error)
-	Rouse(ctx context.Context, endpointID string, after ledger.DuePlace, now time.Time) (at ledger.DuePlace, more bool, err error)
+	Unblock(ctx context.Context, endpointID string, after ledger.DuePlace, now time.Time) (at ledger.DuePlace, more bool, err error)
 	// KeyHeads reads the first pending delivery of each key of an endpoint, or fails with
 	// ledger.ErrManyKeys if there are more than most; First reads that of all its deliveries.
 	KeyHeads(ctx context.Context, endpointID string, dead bool, most int) ([]ledger.KeyHead, error)
@@ -103,9 +103,9 @@ type Options struct {
 	// LaneKeys bounds the keys of an endpoint that a lane has a chain of although nothing of them
 	// is in memory. 0: twice MostKeys.
 	LaneKeys int
-	// RouseEvery is how often an endpoint of more keys is looked through for what waits behind
-	// nothing, although nobody said that its rows were changed. 0: every 10 minutes.
-	RouseEvery time.Duration
+	// UnblockEvery is how often an endpoint of more keys is looked through for deliveries that
+	// nothing blocks, although nobody said that its rows were changed. 0: every 10 minutes.
+	UnblockEvery time.Duration
 	// MaxYoung bounds the requests over all lanes that are both young and unanswered. 0: 64 for
 	// each CPU.
 	MaxYoung int
@@ -146,10 +146,10 @@ type Dispatcher struct {
 	grace    time.Duration
 	patience time.Duration // the shortest park_after
 
-	laneEvents int
-	laneKeys   int
-	rouseEvery time.Duration
-	log        zerolog.Logger
+	laneEvents   int
+	laneKeys     int
+	unblockEvery time.Duration
+	log          zerolog.Logger
 
 	budget   *budget
 	gate     *gate
@@ -205,8 +205,8 @@ func New(hard context.Context, o Options) *Dispatcher {
 	if d.laneKeys = o.LaneKeys; d.laneKeys == 0 {
 		d.laneKeys = 2 * MostKeys
 	}
-	if d.rouseEvery = o.RouseEvery; d.rouseEvery == 0 {
-		d.rouseEvery = 10 * time.Minute
+	if d.unblockEvery = o.UnblockEvery; d.unblockEvery == 0 {
+		d.unblockEvery = 10 * time.Minute
 	}
 	d.budget = newBudget(o.MaxEvents, o.MaxBytes)
 	d.gate = newGate(o.MaxYoung)

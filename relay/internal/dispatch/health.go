@@ -24,16 +24,16 @@ type health struct {
 
 // failing is since when an endpoint has had no success.
 type failing struct {
-	since time.Time // zero: the last attempt succeeded
-	count int       // attempts since then
-	stale bool      // its row still has a since that is over
-	warns int       // warnings that were given before it is disabled
-	told  bool      // somebody may have heard of it, and has not heard of its recovery
+	since    time.Time // zero: the last attempt succeeded
+	count    int       // attempts since then
+	stale    bool      // its row still has a since that is over
+	warns    int       // warnings that were given before it is disabled
+	notified bool      // somebody may have heard of it, and has not heard of its recovery
 }
 
 func newHealth(s ledger.EndpointState, patience time.Duration) health {
 	// Whether somebody has heard of it is not recorded: most likely they have.
-	h := health{patience: patience, failing: failing{since: s.FailingSince, told: !s.FailingSince.IsZero()}}
+	h := health{patience: patience, failing: failing{since: s.FailingSince, notified: !s.FailingSince.IsZero()}}
 	h.assign(s)
 	return h
 }

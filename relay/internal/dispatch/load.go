@@ -330,30 +330,31 @@ func (l *lane) shrink() {
 	}
 }
 
-// planRouse says from where on to look for what waits behind nothing, if that is to be done now.
-func (l *lane) planRouse(now time.Time) (from ledger.DuePlace, generation int, ok bool) {
+// planUnblock says from where on to look for the deliveries that nothing blocks, if that is to be
+// done now.
+func (l *lane) planUnblock(now time.Time) (from ledger.DuePlace, generation int, ok bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if l.chains == nil || l.chains.sweep == nil || l.reordering || l.closed || l.d.stopping.Load() {
 		return from, 0, false
 	}
-	from, ok = l.chains.sweep.rouses(now, l.d.rouseEvery)
+	from, ok = l.chains.sweep.unblocks(now, l.d.unblockEvery)
 	return from, l.generation, ok
 }
 
-// finishRouse notes that what waits behind nothing up to a place is due, as of now.
-func (l *lane) finishRouse(generation int, at ledger.DuePlace, more, failed bool, now time.Time) {
+// finishUnblock notes that all deliveries up to a place that nothing blocks are due, as of now.
+func (l *lane) finishUnblock(generation int, at ledger.DuePlace, more, failed bool, now time.Time) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if l.generation != generation || l.chains.sweep == nil {
 		return
 	}
 	if failed {
-		l.chains.sweep.rouseAt = now.Add(rousePause)
-		l.noteDue(now.Add(rousePause))
+		l.chains.sweep.unblockAt = now.Add(unblockPause)
+		l.noteDue(now.Add(unblockPause))
 		return
 	}
-	l.chains.sweep.rousedTo(at, !more, now)
+	l.chains.sweep.unblockedTo(at, !more, now)
 	l.noteDue(now)
 }
 

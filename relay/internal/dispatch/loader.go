@@ -18,19 +18,19 @@ type loader struct {
 	signal chan struct{} // capacity 1
 
 	mu    sync.Mutex
-	heap  agenda[*appointment]
-	index map[*lane]*appointment
+	heap  dueHeap[*wakeup]
+	index map[*lane]*wakeup
 }
 
-// appointment is when a lane is to be looked at.
-type appointment struct {
+// wakeup is when a lane is to be looked at.
+type wakeup struct {
 	lane *lane
 	at   time.Time
 	pos  int
 }
 
 func newLoader(d *Dispatcher) *loader {
-	return &loader{d: d, signal: make(chan struct{}, 1), index: map[*lane]*appointment{}}
+	return &loader{d: d, signal: make(chan struct{}, 1), index: map[*lane]*wakeup{}}
 }
 
 // schedule asks for the lane to be looked at, at the latest at t.
@@ -39,7 +39,7 @@ func (ld *loader) schedule(l *lane, t time.Time) {
 	a := ld.index[l]
 	switch {
 	case a == nil:
-		a = &appointment{lane: l, at: t}
+		a = &wakeup{lane: l, at: t}
 		ld.index[l] = a
 		heap.Push(&ld.heap, a)
 	case t.Before(a.at):
@@ -56,7 +56,7 @@ func (ld *loader) schedule(l *lane, t time.Time) {
 	}
 }
 
-// next takes the first due lane off the agenda, or says how long until there is one; negative:
+// next takes the first due lane off the due heap, or says how long until there is one; negative:
 // nothing is planned.
 func (ld *loader) next(now time.Time) (*lane, time.Duration) {
 	ld.mu.Lock()
@@ -116,7 +116,7 @@ func (ld *loader) load(ctx context.Context, l *lane) {
 		}
 		l.finishReread(p, heads, many, time.Now())
 	}
-	ld.rouse(ctx, l)
+	ld.unblock(ctx, l)
 	p, ok := l.planLoad(time.Now())
 	if !ok {
 		return
@@ -130,18 +130,18 @@ func (ld *loader) load(ctx context.Context, l *lane) {
 	l.finishLoad(&p, f)
 }
 
-// rouse has what waits behind nothing found, where a sweep would never find it.
-func (ld *loader) rouse(ctx context.Context, l *lane) {
+// unblock makes due the deliveries that nothing blocks, which a sweep would never find.
+func (ld *loader) unblock(ctx context.Context, l *lane) {
 	now := time.Now()
-	from, generation, ok := l.planRouse(now)
+	from, generation, ok := l.planUnblock(now)
 	if !ok {
 		return
 	}
-	at, more, err := ld.d.ledger.Rouse(ctx, l.id, from, now)
+	at, more, err := ld.d.ledger.Unblock(ctx, l.id, from, now)
 	if err != nil {
 		ld.failed(ctx, l, err, "keys of parked deliveries not searched for stuck ones, trying again")
 	}
-	l.finishRouse(generation, at, more, err != nil, now)
+	l.finishUnblock(generation, at, more, err != nil, now)
 }
 
 func (ld *loader) failed(ctx context.Context, l *lane, err error, message string) {
@@ -150,5 +150,5 @@ func (ld *loader) failed(ctx context.Context, l *lane, err error, message string
 	}
 }
 
-func (a *appointment) due() time.Time { return a.at }
-func (a *appointment) moved(to int)   { a.pos = to }
+func (a *wakeup) due() time.Time { return a.at }
+func (a *wakeup) moved(to int)   { a.pos = to }

@@ -64,7 +64,7 @@ type teller struct {
 func (t teller) notify(it *item, h *health, since, now time.Time) {
 	ev := &it.dl.ev.Event
 	disabled := it.change != nil && it.change.Status == ledger.StatusDisabled
-	if ev.Operational() || it.attempt.Outcome == outbox.Delivered && !h.failing.told && !disabled {
+	if ev.Operational() || it.attempt.Outcome == outbox.Delivered && !h.failing.notified && !disabled {
 		return
 	}
 	n := notice{
@@ -81,11 +81,11 @@ func (t teller) notify(it *item, h *health, since, now time.Time) {
 		n.Since = &began
 	}
 	switch {
-	case it.attempt.Outcome == outbox.Delivered && h.failing.told:
-		h.failing.told = false
+	case it.attempt.Outcome == outbox.Delivered && h.failing.notified:
+		h.failing.notified = false
 		t.tell(it, outbox.TypeRecovered, n, now)
-	case it.attempt.Outcome != outbox.Delivered && h.persists(t.policy.circuit.Failures) && !h.failing.told:
-		h.failing.told = true
+	case it.attempt.Outcome != outbox.Delivered && h.persists(t.policy.circuit.Failures) && !h.failing.notified:
+		h.failing.notified = true
 		t.tell(it, outbox.TypeFailing, n, now)
 	}
 	if it.attempt.Outcome != outbox.Delivered && h.warned(t.policy.disableAfter, now) {

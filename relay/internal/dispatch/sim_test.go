@@ -95,7 +95,7 @@ func (w *world) live(until int, how ending) {
 	d := dispatch.New(hard, dispatch.Options{
 		Hold: ledger.Hold{Epoch: w.tables.takeEpoch()}, Ledger: w.tables, Frontier: tracker, Endpoints: w.loaded(), Recorded: w.recorded(),
 		Ack: w.tables.ack, Held: w.held.Load, Grace: 5 * time.Second, Logger: zerolog.Nop(),
-		LaneEvents: w.lane, LaneKeys: w.tables.keys, RouseEvery: 1000 * time.Hour, MaxYoung: w.young, MaxEvents: w.memory,
+		LaneEvents: w.lane, LaneKeys: w.tables.keys, UnblockEvery: 1000 * time.Hour, MaxYoung: w.young, MaxEvents: w.memory,
 	})
 	w.mu.Lock()
 	w.dispatcher = d

@@ -14,20 +14,20 @@ import (
 type strain struct {
 	count atomic.Uint64
 
-	mu   sync.Mutex
-	told time.Time
+	mu       sync.Mutex
+	reported time.Time
 }
 
-// toldEvery is how often the log says so at most.
-const toldEvery = time.Minute
+// reportEvery is how often the log says so at most.
+const reportEvery = time.Minute
 
 // met notes that a request failed for want of something.
 func (s *strain) met(log *zerolog.Logger, endpoint, problem string, now time.Time) {
 	s.count.Add(1)
 	s.mu.Lock()
-	tell := s.told.IsZero() || now.Sub(s.told) >= toldEvery
+	tell := s.reported.IsZero() || now.Sub(s.reported) >= reportEvery
 	if tell {
-		s.told = now
+		s.reported = now
 	}
 	s.mu.Unlock()
 	if tell {

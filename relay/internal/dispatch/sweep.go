@@ -11,30 +11,30 @@ import (
 // through what is due in the order of its times, once, and remembers where it is.
 //
 // It finds each of them, because a chain is forgotten only if the table has a row of its key that
-// is due where the sweep has not been; where it has, it goes back as far as that. What waits behind
-// nothing has no time: a relay was killed before it went on with that key, or a person discarded
-// what was before it. It is roused, which means that it gets a time, when a sweep begins, when
-// somebody else has changed the table, and now and then, should anybody have changed it who did not
-// say so.
+// is due where the sweep has not been; where it has, it goes back as far as that. A delivery that
+// nothing blocks any more may still have no time: a relay was killed before it went on with that
+// key, or a person discarded what was before it. It is unblocked, which sets its time, when a sweep
+// begins, when somebody else has changed the table, and now and then, should anybody have changed
+// it who did not say so.
 type sweep struct {
 	at    ledger.DuePlace // every due row up to here has been seen
 	back  time.Time       // to where the sweep has to go back; zero: it need not
 	again bool            // at its end it begins anew: somebody changed what it has seen
 
-	rousing    bool
-	roused     ledger.DuePlace // up to where
-	rouseAgain bool
-	rouseAt    time.Time // not before that
+	unblocking   bool
+	unblocked    ledger.DuePlace // up to where
+	unblockAgain bool
+	unblockAt    time.Time // not before that
 
 	asks  pace.Backoff // between two looks whether the chains of all keys have room in memory by now
 	askAt time.Time
 }
 
-// rousePause is how long nothing is roused after that failed.
-const rousePause = 10 * time.Second
+// unblockPause is how long nothing is unblocked after that failed.
+const unblockPause = 10 * time.Second
 
 func newSweep(now time.Time) *sweep {
-	s := &sweep{rousing: true, asks: pace.Backoff{Least: 10 * time.Second, Most: 10 * time.Minute}}
+	s := &sweep{unblocking: true, asks: pace.Backoff{Least: 10 * time.Second, Most: 10 * time.Minute}}
 	s.postpone(now)
 	return s
 }
@@ -66,25 +66,25 @@ func (s *sweep) passed(at ledger.DuePlace, end bool) (more bool) {
 
 // stir notes that somebody else changed the table.
 func (s *sweep) stir() {
-	s.again, s.rouseAgain = true, s.rousing
-	s.rousing = true
+	s.again, s.unblockAgain = true, s.unblocking
+	s.unblocking = true
 }
 
-// rouses reports whether something is to be roused now, and from where on. Without a reason that is
-// every so often.
-func (s *sweep) rouses(now time.Time, every time.Duration) (from ledger.DuePlace, yes bool) {
-	if !s.rousing && now.Sub(s.rouseAt) >= every {
-		s.rousing = true
+// unblocks reports whether something is to be unblocked now, and from where on. Without a reason
+// that is every so often.
+func (s *sweep) unblocks(now time.Time, every time.Duration) (from ledger.DuePlace, yes bool) {
+	if !s.unblocking && now.Sub(s.unblockAt) >= every {
+		s.unblocking = true
 	}
-	return s.roused, s.rousing && !now.Before(s.rouseAt)
+	return s.unblocked, s.unblocking && !now.Before(s.unblockAt)
 }
 
-// rousedTo notes that all up to a place was looked at, and what waited behind nothing is due since
-// t.
-func (s *sweep) rousedTo(at ledger.DuePlace, end bool, t time.Time) {
+// unblockedTo notes that all rows up to a place were looked at, and those that nothing blocks are
+// due since t.
+func (s *sweep) unblockedTo(at ledger.DuePlace, end bool, t time.Time) {
 	s.forgot(t)
-	if s.roused = at; end {
-		s.roused, s.rousing, s.rouseAgain, s.rouseAt = ledger.DuePlace{}, s.rouseAgain, false, t
+	if s.unblocked = at; end {
+		s.unblocked, s.unblocking, s.unblockAgain, s.unblockAt = ledger.DuePlace{}, s.unblockAgain, false, t
 	}
 }
 

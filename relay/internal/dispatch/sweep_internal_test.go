@@ -104,13 +104,13 @@ func TestChains_keepWhatOnlyTheyKnow(t *testing.T) {
 	// Where they are too many all the same, what waits is looked through.
 	cs := newChains()
 	cs.sweep = newSweep(noon)
-	cs.sweep.rousedTo(ledger.DuePlace{}, true, noon)
+	cs.sweep.unblockedTo(ledger.DuePlace{}, true, noon)
 	c := &chain{key: "k", rows: 1, at: unplanned}
 	cs.byKey["k"] = c
 	cs.settle(c)
 	require.True(t, cs.shrink(0))
-	_, rouses := cs.sweep.rouses(noon, time.Hour)
-	require.True(t, rouses)
+	_, unblocks := cs.sweep.unblocks(noon, time.Hour)
+	require.True(t, unblocks)
 	require.True(t, cs.sweep.again)
 }
 
@@ -165,24 +165,24 @@ func TestSweep_beginsAnewOnceSomebodyChangedTheTable(t *testing.T) {
 	require.False(t, s.passed(at(noon, 4), true))
 }
 
-func TestSweep_rousesAtFirstAndOnceThereIsAReason(t *testing.T) {
+func TestSweep_unblocksAtFirstAndOnceThereIsAReason(t *testing.T) {
 	t.Parallel()
 	s := newSweep(noon)
-	from, yes := s.rouses(noon, time.Hour)
+	from, yes := s.unblocks(noon, time.Hour)
 	require.True(t, yes)
 	require.Zero(t, from)
-	s.rousedTo(at(time.Time{}, 3), false, noon)
-	from, yes = s.rouses(noon, time.Hour)
+	s.unblockedTo(at(time.Time{}, 3), false, noon)
+	from, yes = s.unblocks(noon, time.Hour)
 	require.True(t, yes)
 	require.Equal(t, at(time.Time{}, 3), from)
 	s.stir() // something that it may have passed already
-	s.rousedTo(at(time.Time{}, 5), true, noon)
-	from, yes = s.rouses(noon, time.Hour)
+	s.unblockedTo(at(time.Time{}, 5), true, noon)
+	from, yes = s.unblocks(noon, time.Hour)
 	require.True(t, yes)
 	require.Zero(t, from)
-	s.rousedTo(at(time.Time{}, 5), true, noon)
-	_, yes = s.rouses(after(time.Minute), time.Hour)
+	s.unblockedTo(at(time.Time{}, 5), true, noon)
+	_, yes = s.unblocks(after(time.Minute), time.Hour)
 	require.False(t, yes)
-	_, yes = s.rouses(after(time.Hour), time.Hour)
+	_, yes = s.unblocks(after(time.Hour), time.Hour)
 	require.True(t, yes, "now and then without a reason")
 }

@@ -329,7 +329,7 @@ func (f *tables) DueKeys(ctx context.Context, endpoint string, after ledger.DueP
 	return keys, more, nil
 }
 
-func (f *tables) Rouse(ctx context.Context, endpoint string, after ledger.DuePlace, now time.Time) (at ledger.DuePlace, more bool, err error) {
+func (f *tables) Unblock(ctx context.Context, endpoint string, after ledger.DuePlace, now time.Time) (at ledger.DuePlace, more bool, err error) {
 	const page = 3
 	f.latency(ctx)
 	f.mu.Lock()
@@ -346,7 +346,7 @@ func (f *tables) Rouse(ctx context.Context, endpoint string, after ledger.DuePla
 		after = place(d)
 		first := f.pending(endpoint, func(o outbox.Delivery) bool { return o.Event.Key == d.Event.Key })[0]
 		if d.Event.Key != "" && first.Event.ID == d.Event.ID {
-			trace("rouse %s %s", endpoint, d.Event.ID)
+			trace("unblock %s %s", endpoint, d.Event.ID)
 			d.NextAttemptAt = now
 			f.rows[outbox.Pair{EventID: d.Event.ID, EndpointID: endpoint}] = d
 		}

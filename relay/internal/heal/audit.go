@@ -103,14 +103,14 @@ type Auditor struct {
 	audited  time.Time // events created before it are settled
 	horizons horizons
 	round    ledger.Round
-	sound    chan struct{} // closed once no gap waits to be healed
+	healed   chan struct{} // closed once no gap waits to be healed
 	log      zerolog.Logger
 }
 
 // NewAuditor returns an Auditor.
 func NewAuditor(o AuditorOptions) *Auditor {
 	return &Auditor{
-		AuditorOptions: o, audited: pace.Later(o.Position.AuditedAt, o.Position.StartedAt), sound: make(chan struct{}), log: o.Logger,
+		AuditorOptions: o, audited: pace.Later(o.Position.AuditedAt, o.Position.StartedAt), healed: make(chan struct{}), log: o.Logger,
 		horizons: horizons{}.with(o.Position.Horizon), round: o.Position.Round,
 	}
 }
@@ -143,8 +143,8 @@ func (hs horizons) settled() scan.Horizon {
 	return hs[0]
 }
 
-// Sound is closed once no gap waits to be healed.
-func (a *Auditor) Sound() <-chan struct{} { return a.sound }
+// Healed is closed once no gap waits to be healed.
+func (a *Auditor) Healed() <-chan struct{} { return a.healed }
 
 // Inquiry says what an audit looks at.
 type Inquiry struct {
@@ -178,10 +178,10 @@ func (q *Inquiry) isGap() bool { return q.due && q.Why != whyBackfill }
 // Run audits until ctx is done: first what is wanted at once, if anything, then at every interval.
 func (a *Auditor) Run(ctx context.Context, first *Inquiry) error {
 	defer a.Dispatcher.Healed()
-	sound := sync.OnceFunc(func() { close(a.sound) })
+	healed := sync.OnceFunc(func() { close(a.healed) })
 	for q := first; ; {
 		if q == nil {
-			sound()
+			healed()
 			if q = a.await(ctx); q == nil {
 				return nil
 			}

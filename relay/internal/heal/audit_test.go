@@ -142,7 +142,7 @@ func TestEndpointsWithAnOrderGoOnOnceTheGapIsHealed(t *testing.T) {
 			require.Greater(t, healed, due, "%q", b.notes)
 		})
 		select {
-		case <-b.Sound():
+		case <-b.Auditor.Healed():
 		default:
 			t.Fatal("the gap is healed, so retention may go on")
 		}
@@ -171,14 +171,14 @@ func TestAnAuditThatFailsIsMadeAgainAndNothingIsRemovedMeanwhile(t *testing.T) {
 			require.Contains(t, b.notes, "healed", "it must not hold the order up for as long as it fails")
 		})
 		select {
-		case <-b.Sound():
+		case <-b.Auditor.Healed():
 			t.Fatal("what is deleted cannot be healed any more")
 		default:
 		}
 		b.see(func() { b.fail = nil })
 		pass(t, 2*time.Minute)
 		require.Len(t, b.sent(), 2)
-		<-b.Sound()
+		<-b.Auditor.Healed()
 		b.see(func() { require.Equal(t, []int{1, 1}, []int{failures, complete}) })
 	})
 }

@@ -214,11 +214,11 @@ func After(before ledger.Position, why string, now time.Time) ledger.Heal {
 
 // Backfill returns the heal that delivers rows older than the slot, which begins at a place; nil:
 // none is asked for.
-func Backfill(start config.Start, place outbox.LSN, now time.Time) *ledger.Heal {
+func Backfill(start config.Start, place source.Position, now time.Time) *ledger.Heal {
 	if !start.Beginning && start.At.IsZero() {
 		return nil
 	}
-	return &ledger.Heal{Why: whyBackfill, Since: start.At, From: place, At: now}
+	return &ledger.Heal{Why: whyBackfill, Since: start.At, From: outbox.LSN(place), At: now}
 }
 
 // Missed reports whether the stream may have missed changes of endpoints, not only events: one of
@@ -227,27 +227,27 @@ func Missed(heals ...*ledger.Heal) bool {
 	return slices.ContainsFunc(heals, func(h *ledger.Heal) bool { return h != nil && h.Why != whyBackfill })
 }
 
-// Signs collects the signs of gaps between the end of one hold and the taking of the slot. They
+// Symptoms collects the signs of gaps between the end of one hold and the taking of the slot. They
 // belong to one goroutine.
-type Signs struct {
-	broken []sign // what keeps the stream from being opened
-	noted  string // why a gap was noted in the database since the slot was last taken; empty: none was
+type Symptoms struct {
+	broken []symptom // what keeps the stream from being opened
+	noted  string    // why a gap was noted in the database since the slot was last taken; empty: none was
 }
 
-// sign is an error that tells of a gap, and what is to be done about it.
-type sign struct {
+// symptom is an error that tells of a gap, and what is to be done about it.
+type symptom struct {
 	why  string
 	mend func(*postgres.Options)
 }
 
 // Ended notes why a stream ended.
-func (s *Signs) Ended(err error) { s.found(err, false) }
+func (s *Symptoms) Ended(err error) { s.found(err, false) }
 
 // Refused notes why a stream could not be opened, and reports whether it can be once Mend has
 // changed the options.
-func (s *Signs) Refused(err error) bool { return s.found(err, true) }
+func (s *Symptoms) Refused(err error) bool { return s.found(err, true) }
 
-func (s *Signs) found(err error, refusal bool) (found bool) {
+func (s *Symptoms) found(err error, refusal bool) (found bool) {
 	all := detectors()
 	for i := range all {
 		d := &all[i]
@@ -259,19 +259,19 @@ func (s *Signs) found(err error, refusal bool) (found bool) {
 			continue
 		}
 		found = true
-		if !slices.ContainsFunc(s.broken, func(b sign) bool { return b.why == why }) {
-			s.broken = append(s.broken, sign{why: why, mend: d.mend})
+		if !slices.ContainsFunc(s.broken, func(b symptom) bool { return b.why == why }) {
+			s.broken = append(s.broken, symptom{why: why, mend: d.mend})
 		}
 	}
 	return found
 }
 
 // Forget drops what was found: another relay holds the slot, and finds out for itself.
-func (s *Signs) Forget() { s.broken = nil }
+func (s *Symptoms) Forget() { s.broken = nil }
 
 // Mend changes the options with which the stream is opened so that it can be, and returns why: that
 // is to be noted in the database first, so that no crash forgets it.
-func (s *Signs) Mend(o *postgres.Options) (whys []string) {
+func (s *Symptoms) Mend(o *postgres.Options) (whys []string) {
 	for _, b := range s.broken {
 		b.mend(o)
 		whys = append(whys, b.why)
@@ -280,14 +280,14 @@ func (s *Signs) Mend(o *postgres.Options) (whys []string) {
 }
 
 // Noted notes that a gap was noted in the database.
-func (s *Signs) Noted(why string) { s.noted = why }
+func (s *Symptoms) Noted(why string) { s.noted = why }
 
 // Opened notes that the stream was opened: nothing is left to mend.
-func (s *Signs) Opened() { s.broken = nil }
+func (s *Symptoms) Opened() { s.broken = nil }
 
 // Taken notes that the slot was taken, and returns why a gap was noted before that; empty: none
 // was.
-func (s *Signs) Taken() (noted string) {
+func (s *Symptoms) Taken() (noted string) {
 	noted, s.noted = s.noted, ""
 	return noted
 }

@@ -104,7 +104,7 @@ func TestSignsOfABrokenSlotAreMendedOnceAndNotedFirst(t *testing.T) {
 	} {
 		t.Run(kind.Error(), func(t *testing.T) {
 			t.Parallel()
-			var s heal.Signs
+			var s heal.Symptoms
 			err := fmt.Errorf("run stream: %w", kind)
 			require.Equal(t, test.refusal, s.Refused(err))
 			s.Ended(err)
@@ -119,7 +119,7 @@ func TestSignsOfABrokenSlotAreMendedOnceAndNotedFirst(t *testing.T) {
 			require.Equal(t, postgres.Options{}, sane)
 		})
 	}
-	var s heal.Signs
+	var s heal.Symptoms
 	require.False(t, s.Refused(postgres.ErrSlotActive))
 	s.Ended(postgres.ErrSlotMissing)
 	require.Empty(t, s.Mend(&postgres.Options{}), "whether a slot is missing is found out when it is opened")

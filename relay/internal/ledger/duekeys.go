@@ -65,9 +65,9 @@ func (w *Parked) DueKeys(ctx context.Context, endpointID string, after DuePlace)
 	return keys, len(keys) == duePage, err
 }
 
-// rouseSQL reads along the index of what is due, where that which has no time has a part of its
+// unblockSQL reads along the index of what is due, where that which has no time has a part of its
 // own. It waits for nobody: a row that is locked belongs to a key that somebody is busy with.
-const rouseSQL = `
+const unblockSQL = `
 WITH waiting AS (
     SELECT event_id, key, commit_lsn, seq
     FROM tailpost.delivery
@@ -91,7 +91,7 @@ WITH waiting AS (
                         ORDER BY o.commit_lsn, o.seq
                         LIMIT 1)
     FOR UPDATE OF d SKIP LOCKED
-), roused AS (
+), unblocked AS (
     UPDATE tailpost.delivery AS d
     SET next_attempt_at = @now
     FROM heads AS h
@@ -103,10 +103,10 @@ FROM waiting AS w
 ORDER BY w.commit_lsn DESC, w.seq DESC, w.event_id DESC
 LIMIT 1`
 
-// Rouse makes due the first pending delivery of each key that waits although nothing of its key is
-// before it any more. It looks through one page of what waits after a place, and returns where that
-// ended and whether there is more.
-func (w *Parked) Rouse(ctx context.Context, endpointID string, after DuePlace, now time.Time) (at DuePlace, more bool, err error) {
+// Unblock makes due the first pending delivery of each key that waits although nothing of its key
+// is before it any more. It looks through one page of what waits after a place, and returns where
+// that ended and whether there is more.
+func (w *Parked) Unblock(ctx context.Context, endpointID string, after DuePlace, now time.Time) (at DuePlace, more bool, err error) {
 	err = w.link.Once(ctx, "let deliveries go that waited", func(ctx context.Context, conn *pgx.Conn) error {
 		at, more = after, false
 		args := after.args(endpointID, loosenPage)
@@ -115,7 +115,7 @@ func (w *Parked) Rouse(ctx context.Context, endpointID string, after DuePlace, n
 			lsn string
 			n   int64
 		)
-		switch err := conn.QueryRow(ctx, rouseSQL, args).Scan(&lsn, &at.Seq, &at.EventID, &n); {
+		switch err := conn.QueryRow(ctx, unblockSQL, args).Scan(&lsn, &at.Seq, &at.EventID, &n); {
 		case errors.Is(err, pgx.ErrNoRows):
 			return nil
 		case err != nil:

@@ -72,9 +72,9 @@ func TestDueKeys_readsOnePage(t *testing.T) {
 	require.Len(t, seen, keys)
 }
 
-// TestRouse_findsWhatWaitsBehindNothing: the first of a key is due once nothing is before it, and
+// TestUnblock_findsWhatNothingBlocks: the first of a key is due once nothing is before it, and
 // nothing else is changed.
-func TestRouse_findsWhatWaitsBehindNothing(t *testing.T) {
+func TestUnblock_findsWhatNothingBlocks(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
 	const keys, each, page = 1500, 3, 2000
@@ -90,14 +90,14 @@ func TestRouse_findsWhatWaitsBehindNothing(t *testing.T) {
 	pages := 0
 	var at ledger.DuePlace
 	for more := true; more; pages++ {
-		at, more, err = b.ledger.Rouse(t.Context(), "erp", at, noon)
+		at, more, err = b.ledger.Unblock(t.Context(), "erp", at, noon)
 		require.NoError(t, err)
 	}
 	require.NoError(t, busy.Rollback(t.Context()))
 	require.Equal(t, (keys*each-5)/page+1, pages, "a bounded part at a time")
-	roused := "SELECT count(*) FROM tailpost.delivery WHERE next_attempt_at = $1"
-	require.Equal(t, keys-4, b.count(t, roused, noon))
-	require.Equal(t, keys-5, b.count(t, roused+" AND event_id LIKE '%/3'", noon))
-	require.Equal(t, 1, b.count(t, roused+" AND event_id = '8/2'", noon), "what is dead holds nobody here")
-	require.Zero(t, b.count(t, roused+" AND event_id = '11/3'", noon), "somebody is busy with it, and is not waited for")
+	unblocked := "SELECT count(*) FROM tailpost.delivery WHERE next_attempt_at = $1"
+	require.Equal(t, keys-4, b.count(t, unblocked, noon))
+	require.Equal(t, keys-5, b.count(t, unblocked+" AND event_id LIKE '%/3'", noon))
+	require.Equal(t, 1, b.count(t, unblocked+" AND event_id = '8/2'", noon), "what is dead holds nobody here")
+	require.Zero(t, b.count(t, unblocked+" AND event_id = '11/3'", noon), "somebody is busy with it, and is not waited for")
 }

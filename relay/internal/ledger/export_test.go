@@ -19,7 +19,7 @@ const (
 	PageSQL, NextSQL   = pageSQL, nextSQL
 	HeadsSQL, FirstSQL = headsSQL, firstSQL
 	DueKeysSQL         = dueKeysSQL
-	RouseSQL           = rouseSQL
+	UnblockSQL         = unblockSQL
 )
 
 // Explain returns the plan of a statement on the connection for what waits, with what it read.

@@ -51,7 +51,7 @@ func TestLedger_findsNothingInPublic(t *testing.T) {
 		require.NoError(t, err)
 		_, _, err = l.DueKeys(t.Context(), "crm", ledger.DuePlace{})
 		require.NoError(t, err)
-		_, _, err = l.Rouse(t.Context(), "crm", ledger.DuePlace{}, noon)
+		_, _, err = l.Unblock(t.Context(), "crm", ledger.DuePlace{}, noon)
 		require.NoError(t, err)
 		_, err = l.KeyHeads(t.Context(), "crm", dead, 100_000)
 		require.NoError(t, err)

@@ -18,7 +18,7 @@ type KeyHead struct {
 }
 
 // ErrManyKeys is the error of KeyHeads where there are more than wanted. DueKeys finds them as they
-// come due, and Rouse what DueKeys would never find.
+// come due, and Unblock what DueKeys would never find.
 var ErrManyKeys = errors.New("more keys wait than there is room for")
 
 // headsSQL goes from key to key along the index, however many rows each key has.

@@ -185,22 +185,22 @@ func TestWhatIsWritten_changesNothingElse(t *testing.T) {
 			do:   func(ctx context.Context) error { _, err := l.Loosen(ctx, "erp", false, noon); return err },
 			want: []string{"~ delivery no key of erp"},
 		},
-		"rousing what waits behind nothing": {
+		"unblocking the deliveries that nothing blocks": {
 			do: func(ctx context.Context) error {
-				at, more, err := l.Rouse(ctx, "erp", ledger.DuePlace{}, noon)
+				at, more, err := l.Unblock(ctx, "erp", ledger.DuePlace{}, noon)
 				require.False(t, more)
 				require.Equal(t, ledger.DuePlace{CommitLSN: 0x50, EventID: "no key"}, at, "the last that waits")
 				return err
 			},
 			want: []string{"~ delivery waits of erp"},
 		},
-		"rousing what others are busy with": {
+		"unblocking what others are busy with": {
 			do: func(ctx context.Context) error {
 				busy, err := n.db.Conn(t).Begin(ctx)
 				require.NoError(t, err)
 				_, err = busy.Exec(ctx, "SELECT FROM tailpost.delivery WHERE event_id = 'waits' AND endpoint_id = 'erp' FOR UPDATE")
 				require.NoError(t, err)
-				_, _, err = l.Rouse(ctx, "erp", ledger.DuePlace{}, noon)
+				_, _, err = l.Unblock(ctx, "erp", ledger.DuePlace{}, noon)
 				require.NoError(t, busy.Rollback(ctx))
 				return err
 			},

@@ -37,7 +37,7 @@ func (c *caller) out(to string) {
 		got := c.get(path)
 		if to == "" {
 			require.Equal(c.h.t, http.StatusUnauthorized, got.status, got.body)
-			require.Contains(c.h.t, got.body, "Your visit is over")
+			require.Contains(c.h.t, got.body, "Your session has ended")
 			continue
 		}
 		require.Equal(c.h.t, http.StatusSeeOther, got.status, got.body)

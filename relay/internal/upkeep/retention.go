@@ -32,14 +32,14 @@ type keeper struct {
 	barriers *source.Barriers
 	outbox   config.Outbox
 	keep     func() config.Retention // of the present configuration
-	sound    <-chan struct{}         // closed once no gap waits to be healed
+	healed   <-chan struct{}         // closed once no gap waits to be healed
 	log      zerolog.Logger
 	refused  bool // it was logged that rows may not be deleted
 }
 
 // retention is the task that does it.
 func retention(o *Options) Task {
-	k := &keeper{ledger: o.Ledger, barriers: o.Barriers, outbox: o.Outbox, keep: o.Retention, sound: o.Sound, log: o.Logger}
+	k := &keeper{ledger: o.Ledger, barriers: o.Barriers, outbox: o.Outbox, keep: o.Retention, healed: o.Healed, log: o.Logger}
 	return Task{Name: "retention", Run: k.run}
 }
 
@@ -51,7 +51,7 @@ func (k *keeper) run(ctx context.Context) {
 	}
 	// What is deleted cannot be healed any more, and the audit relies on the attempts.
 	select {
-	case <-k.sound:
+	case <-k.healed:
 	case <-ctx.Done():
 		return
 	}

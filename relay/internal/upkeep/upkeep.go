@@ -48,8 +48,8 @@ type Options struct {
 	Outbox     config.Outbox
 	// Retention returns that of the present configuration.
 	Retention func() config.Retention
-	// Sound is closed once no gap waits to be healed: what is deleted cannot be healed any more.
-	Sound <-chan struct{}
+	// Healed is closed once no gap waits to be healed: what is deleted cannot be healed any more.
+	Healed <-chan struct{}
 	// Publication is the identity of publication and outbox table that the stream was set up with.
 	Publication string
 	// End breaks the hold.

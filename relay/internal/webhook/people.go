@@ -11,8 +11,8 @@ import (
 	"github.com/tailpost/tailpost/outbox"
 )
 
-// told is the content of an operational event.
-type told struct {
+// operational is the content of an operational event.
+type operational struct {
 	Endpoint struct {
 		ID   string `json:"id"`
 		Name string `json:"name"`
@@ -41,7 +41,7 @@ type message struct {
 func people(format config.Format, ev *outbox.Event) ([]byte, error) {
 	m := message{title: "Event " + ev.Type, facts: [][2]string{{"Event", ev.ID}}}
 	if ev.Operational() {
-		var t told
+		var t operational
 		if err := json.Unmarshal(ev.Payload, &t); err != nil {
 			return nil, failuref("the operational event cannot be read: %v", err)
 		}
@@ -62,7 +62,7 @@ func people(format config.Format, ev *outbox.Event) ([]byte, error) {
 	return bytes.TrimSpace(body.Bytes()), nil
 }
 
-func (t *told) message(eventType string) message {
+func (t *operational) message(eventType string) message {
 	name := t.Endpoint.Name
 	if name == "" {
 		name = t.Endpoint.ID
