@@ -122,6 +122,7 @@ func TestTheSlotMovedByAnotherIsHealed(t *testing.T) {
 	relay.Await(t, logHealed, kit.Record{"events": 5})
 	b.exactlyOnce(t, "erp", ids)
 	require.Equal(t, 1, b.gaps(t, "ahead of what was recorded"))
+	b.db.AwaitCount(t, 1, "SELECT count(*) FROM tailpost.relay WHERE audited_at IS NOT NULL")
 	require.Zero(t, relay.Stop(t))
 
 	// A clean stop leaves no doubt: the next audit is that of the interval, none comes with the
