@@ -175,7 +175,8 @@ func (r *Receiver) Await(t TB, path string, n int) []Request {
 	return requests
 }
 
-// AwaitIDs waits until a path has got every one of these events at least once.
+// AwaitIDs waits until a path has got every one of these events at least once. Of many, a thousand
+// more are to arrive each time within Patience, so that it does not bound how slow a machine may be.
 func (r *Receiver) AwaitIDs(t TB, path string, ids ...string) {
 	t.Helper()
 	missing := make(map[string]bool, len(ids))
@@ -183,20 +184,22 @@ func (r *Receiver) AwaitIDs(t TB, path string, ids ...string) {
 		missing[id] = true
 	}
 	seen := 0 // requests that were looked at: a look at thousands, again and again, is felt by who is waited for
-	Eventually(t, Patience, func() error {
-		r.mu.Lock()
-		defer r.mu.Unlock()
-		for _, got := range r.requests[seen:] {
-			if path == "" || got.Path == path {
-				delete(missing, got.ID)
+	for len(missing) > 0 {
+		most := max(0, len(missing)-1000)
+		Eventually(t, Patience, func() error {
+			r.mu.Lock()
+			defer r.mu.Unlock()
+			for _, got := range r.requests[seen:] {
+				if path == "" || got.Path == path {
+					delete(missing, got.ID)
+				}
 			}
-		}
-		seen = len(r.requests)
-		if len(missing) > 0 {
-			return fmt.Errorf("%d of %d events have not arrived at %s", len(missing), len(ids), path)
-		}
-		return nil
-	})
+			if seen = len(r.requests); len(missing) > most {
+				return fmt.Errorf("%d of %d events have not arrived at %s", len(missing), len(ids), path)
+			}
+			return nil
+		})
+	}
 }
 
 // Statuses answers the first requests for an event with these in turn, and all later ones with the

@@ -225,10 +225,6 @@ func (m *maker) endpoint(row *ledger.EndpointRow) (dispatch.Endpoint, closer, er
 		e.Config.Secrets = append(e.Config.Secrets, s.Secret)
 	}
 	sealed.Give(&e.Config)
-	if len(sealed.Secrets) == 0 {
-		// The lack is known already, and the rules are to find what else is wrong.
-		e.Config.Secrets = []config.Secret{config.NewSecret("whsec_AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=")}
-	}
 	if err = errors.Join(err, sealedErr); err == nil {
 		if diags := config.ValidateEndpoint(&e.Config, m.network); diags.HasErrors() {
 			err = diags

@@ -101,6 +101,25 @@ func setupIntake(t *testing.T, o postgres.EventsOptions) *intakeBundle {
 	return b
 }
 
+// again has the intake look up what is recorded of what comes again.
+func (b *intakeBundle) again(a *intake.Again) {
+	b.intake.Again = a
+	b.anew()
+}
+
+// useFeed has the intake know other endpoints.
+func (b *intakeBundle) useFeed(feed *intake.Feed) {
+	b.intake.Endpoints = feed
+	b.anew()
+}
+
+// anew begins with a new intake.
+func (b *intakeBundle) anew() {
+	b.events = postgres.NewEvents(postgres.EventsOptions{
+		Mapping: outbox.DefaultMapping(), Messages: "app", Barriers: source.NewBarriers(1, nil), Logger: zerolog.Nop(),
+	}, intake.New(b.intake))
+}
+
 // transaction puts one through, which begins its commit record at lsn and ends 10 behind that.
 func (b *intakeBundle) transaction(t *testing.T, lsn outbox.LSN, changes func()) []string {
 	t.Helper()
@@ -196,7 +215,10 @@ func TestTheFrontierWaitsForWhatATransactionBrought(t *testing.T) {
 	b := setupIntake(t, postgres.EventsOptions{})
 	b.transaction(t, 100, func() { b.insert(t, idOne) })
 	b.transaction(t, 200, func() {})
+	advanced := 0
+	b.advanced = func() { advanced++ }
 	require.NoError(t, b.events.Keepalive(300))
+	require.Equal(t, 1, advanced, "who waits for the frontier looks at it again")
 	at, _ := b.frontier.Position()
 	require.Zero(t, at)
 	b.frontier.Settle(b.open[0], 1)
@@ -356,16 +378,13 @@ func TestWhatIsBroughtAgainIsLookedUpAsItComes(t *testing.T) {
 	b := setupIntake(t, postgres.EventsOptions{})
 	var asked [][]string
 	var fail, failed error
-	b.intake.Again = &intake.Again{
+	b.again(&intake.Again{
 		Until: 200, Fail: func(err error) { failed = err },
 		Of: func(ids []string) (map[outbox.Pair]struct{}, error) {
 			asked = append(asked, ids)
 			return map[outbox.Pair]struct{}{{EventID: ids[0], EndpointID: "erp"}: {}}, fail
 		},
-	}
-	b.events = postgres.NewEvents(postgres.EventsOptions{
-		Mapping: outbox.DefaultMapping(), Messages: "app", Barriers: source.NewBarriers(1, nil), Logger: zerolog.Nop(),
-	}, intake.New(b.intake))
+	})
 	require.Equal(t, []string{
 		"known 1", "take " + idOne + " at 100/0", "take " + idTwo + " at 100/1", "known 0",
 		"known 1", "take msg_64_2 at 100/2", "known 0", "moved 110",

@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"net/netip"
+	"slices"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -25,20 +26,23 @@ func TestRotationEndsEachSecretAtItsTime(t *testing.T) {
 	t.Parallel()
 	now := time.Now()
 	secret := func() config.Secret { return config.NewSecret(signature.GenerateSecret()) }
-	s := &rotation{config: config.Endpoint{Signature: config.SignatureStandard}, secrets: []ledger.EndpointSecret{
-		{Secret: secret()},
+	old := []ledger.EndpointSecret{
 		{Secret: secret(), ExpiresAt: now.Add(2 * time.Hour)},
 		{Secret: secret(), ExpiresAt: now.Add(time.Hour)},
 		{Secret: secret(), ExpiresAt: now.Add(-time.Hour)},
-	}}
-	for after, want := range map[time.Duration]struct {
-		secrets int
-		until   time.Duration // 0: for good
-	}{0: {3, time.Hour}, time.Hour: {2, 2 * time.Hour}, 2 * time.Hour: {1, 0}} {
-		secrets, until := s.live(now.Add(after))
-		require.Len(t, secrets, want.secrets, "after %s", after)
-		require.Equal(t, want.until == 0, until.IsZero(), "after %s", after)
-		require.True(t, want.until == 0 || until.Equal(now.Add(want.until)), "after %s: until %s", after, until)
+	}
+	for range 2 {
+		s := &rotation{config: config.Endpoint{Signature: config.SignatureStandard}, secrets: append([]ledger.EndpointSecret{{Secret: secret()}}, old...)}
+		for after, want := range map[time.Duration]struct {
+			secrets int
+			until   time.Duration // 0: for good
+		}{0: {3, time.Hour}, time.Hour: {2, 2 * time.Hour}, 2 * time.Hour: {1, 0}} {
+			secrets, until := s.live(now.Add(after))
+			require.Len(t, secrets, want.secrets, "after %s", after)
+			require.Equal(t, want.until == 0, until.IsZero(), "after %s", after)
+			require.True(t, want.until == 0 || until.Equal(now.Add(want.until)), "after %s: until %s", after, until)
+		}
+		slices.Reverse(old) // in whatever order they end
 	}
 }
 

@@ -80,9 +80,19 @@ FROM (`
 ) AS a`
 )
 
-// searchPatience is how long a page goes on that is not full: who reads the first page only takes
-// an empty one for all there is.
-const searchPatience = 60 * time.Millisecond
+const (
+	// searchPatience is how long a page goes on that is not full: who reads the first page only takes
+	// an empty one for all there is.
+	searchPatience = 60 * time.Millisecond
+	// leastParts is how many parts an empty page has at least, however long they take. Windows grow
+	// with each, so that a slow machine finds what a fast one finds.
+	leastParts = 4
+)
+
+// enough reports whether a page ends although it is not full and more may follow.
+func (p *AttemptPage) enough(parts int, took time.Duration) bool {
+	return took > searchPatience && (len(p.Attempts) > 0 || parts >= leastParts)
+}
 
 // Attempts returns a page.
 func (s attempts) Attempts(ctx context.Context, q AttemptQuery) (page AttemptPage, err error) {
@@ -100,14 +110,15 @@ func (s attempts) Attempts(ctx context.Context, q AttemptQuery) (page AttemptPag
 			page.Tail = positionOf(end)
 		}
 		q, limit := q, q.Limit
-		for began := time.Now(); ; {
+		began := time.Now()
+		for parts := 1; ; parts++ {
 			part, err := readAttempts(ctx, tx, q)
 			if err != nil {
 				return err
 			}
 			page.Attempts, page.Next = append(page.Attempts, part.Attempts...), part.Next
 			q.Limit = limit - len(page.Attempts)
-			if page.Next == nil || q.Limit == 0 || time.Since(began) > searchPatience {
+			if page.Next == nil || q.Limit == 0 || page.enough(parts, time.Since(began)) {
 				return nil
 			}
 			q.After = *page.Next

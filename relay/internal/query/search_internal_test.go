@@ -12,6 +12,7 @@ import (
 
 	"github.com/tailpost/tailpost/config"
 	"github.com/tailpost/tailpost/integration/pgtest"
+	"github.com/tailpost/tailpost/outbox"
 	"github.com/tailpost/tailpost/outbox/schema"
 )
 
@@ -194,4 +195,26 @@ func TestTail_readsTheLastPagesOnly(t *testing.T) {
 		return err
 	})
 	require.NoError(t, err)
+}
+
+// On a slow machine an empty page is worth no less than on a fast one: whoever reads it takes it
+// for all there is.
+func TestAPageEndsEarlyOnlyOnceItHasLookedFarEnough(t *testing.T) {
+	t.Parallel()
+	some := &AttemptPage{Attempts: make([]outbox.Attempt, 1)}
+	for name, test := range map[string]struct {
+		page  *AttemptPage
+		parts int
+		took  time.Duration
+		want  bool
+	}{
+		"something, in time":     {some, 9, searchPatience, false},
+		"something, late":        {some, 1, searchPatience + 1, true},
+		"nothing, in time":       {&AttemptPage{}, 9, searchPatience, false},
+		"nothing, late at once":  {&AttemptPage{}, 1, time.Minute, false},
+		"nothing, late by parts": {&AttemptPage{}, leastParts - 1, time.Minute, false},
+		"nothing, looked enough": {&AttemptPage{}, leastParts, searchPatience + 1, true},
+	} {
+		require.Equal(t, test.want, test.page.enough(test.parts, test.took), name)
+	}
 }
