@@ -222,7 +222,7 @@ func (d *decoder) columns(s *section, m *outbox.Mapping) {
 	}
 	columns := map[string]*string{
 		"id": &m.ID, "type": &m.Type, "key": &m.Key, "tenant": &m.Tenant, "payload": &m.Payload, "headers": &m.Headers,
-		"created_at": &m.CreatedAt,
+		"created_at": &m.CreatedAt, "deliver_at": &m.DeliverAt, "expires_at": &m.ExpiresAt,
 	}
 	optional := map[string]*bool{
 		"key": &m.Optional.Key, "tenant": &m.Optional.Tenant, "headers": &m.Optional.Headers, "created_at": &m.Optional.CreatedAt,

@@ -25,7 +25,7 @@ func (c Config) MarshalJSON() ([]byte, error) {
 			"retention": spell(c.Outbox.Retention, "forever"), "search": c.Outbox.Search.Source(), "time_zone": m.TimeZone,
 			"columns": map[string]string{
 				"id": m.ID, "type": m.Type, "key": m.Key, "tenant": m.Tenant, "payload": m.Payload, "headers": m.Headers,
-				"created_at": m.CreatedAt,
+				"created_at": m.CreatedAt, "deliver_at": m.DeliverAt, "expires_at": m.ExpiresAt,
 			},
 		},
 		"attempts":  map[string]bool{"headers": c.Attempts.Headers},

@@ -113,7 +113,7 @@ func reference(t *testing.T) map[string]map[string]string {
 func TestTheReferenceHasEveryName(t *testing.T) {
 	t.Parallel()
 	tables, known := reference(t), places()
-	columns := []string{"id", "type", "key", "tenant", "payload", "headers", "created_at"}
+	columns := []string{"id", "type", "key", "tenant", "payload", "headers", "created_at", "deliver_at", "expires_at"}
 	for _, path := range slices.Sorted(maps.Keys(known)) {
 		p := known[path]
 		var attributes []string
@@ -158,7 +158,7 @@ func TestTheDefaultsOfTheReferenceAreTheDefaults(t *testing.T) {
 				"endpoint.auth.oauth2": " token_url = \"https://login.example.com/\"\n client_id = \"a\"\n client_secret = env(\"ERP_SECRET\")\n",
 			}[path]
 			line := " " + name + " = " + match[1] + "\n"
-			if path == "outbox" && slices.Contains([]string{"id", "type", "key", "tenant", "payload", "headers", "created_at"}, name) {
+			if path == "outbox" && slices.Contains([]string{"id", "type", "key", "tenant", "payload", "headers", "created_at", "deliver_at", "expires_at"}, name) {
 				// A column that is named has to be there, so only the required ones change nothing.
 				if name != "id" && name != "type" && name != "payload" {
 					continue

@@ -93,6 +93,10 @@ func (d *Decoder) In(zone *time.Location) *Decoder {
 //	created_at  timestamptz, timestamp or date (taken as UTC, see In); NULL, infinite, outside
 //	            the years 2 to 9998 or no such column: Event.CreatedAt is zero and the caller
 //	            takes the transaction's commit time
+//	deliver_at  a time as above; NULL, -infinity or before the year 2: at once. Infinity or after
+//	            the year 9998 is an error: the event would never be delivered
+//	expires_at  a time as above; NULL, infinity or after the year 9998: never. -infinity or before
+//	            the year 2: it is over already
 //
 // What does not fit is a *DecodeError; the Event is returned as far as it could be read, so that it
 // can be recorded. CommitLSN and Seq are the caller's.
@@ -133,18 +137,9 @@ func (d *Decoder) Decode(row []Value) (Event, error) {
 }
 
 func (d *Decoder) decodeRest(row []Value, e *Event) error {
-	at, ok, err := d.value(row, fieldCreatedAt)
-	if err != nil {
+	if err := d.decodeTimes(row, e); err != nil {
 		return err
 	}
-	if ok {
-		if e.CreatedAt, ok = parseTimestamp(at); !ok {
-			e.CreatedAt = time.Time{}
-			return d.problem(fieldCreatedAt, "is not a timestamp in ISO form")
-		}
-		e.CreatedAt = d.time(e.CreatedAt)
-	}
-
 	headers, ok, err := d.value(row, fieldHeaders)
 	if err != nil {
 		return err
@@ -172,14 +167,33 @@ func (d *Decoder) decodeRest(row []Value, e *Event) error {
 	return nil
 }
 
-// time places a time in the Decoder's zone where it names none. One that nobody can mean is
-// unknown: it has no form in JSON.
-func (d *Decoder) time(t time.Time) time.Time {
-	const first, last = 2, 9998
-	if t.Year() < first || t.Year() > last {
-		return time.Time{}
+// decodeTimes reads the times of an event.
+func (d *Decoder) decodeTimes(row []Value, e *Event) error {
+	for _, f := range [...]int{fieldCreatedAt, fieldDeliverAt, fieldExpiresAt} {
+		text, ok, err := d.value(row, f)
+		if err != nil {
+			return err
+		}
+		if !ok {
+			continue
+		}
+		at, ok := parseMoment(text)
+		if !ok {
+			return d.problem(f, "is not a timestamp in ISO form")
+		}
+		if at.era == 0 {
+			at.Time = d.time(at.Time, d.at[f].oid)
+		}
+		if problem := e.setTime(f, at); problem != "" {
+			return d.problem(f, problem)
+		}
 	}
-	if oid := d.at[fieldCreatedAt].oid; oid == pgtype.TimestampOID || oid == pgtype.DateOID {
+	return nil
+}
+
+// time places a time in the Decoder's zone where its type has none.
+func (d *Decoder) time(t time.Time, oid uint32) time.Time {
+	if oid == pgtype.TimestampOID || oid == pgtype.DateOID {
 		return time.Date(t.Year(), t.Month(), t.Day(), t.Hour(), t.Minute(), t.Second(), t.Nanosecond(), d.zone).UTC()
 	}
 	return t

@@ -86,6 +86,7 @@ func encodeEmitted(e *Event, id string) (string, error) {
 	separator := "{"
 	for _, f := range [...]struct{ name, value string }{
 		{"id", id}, {"type", e.Type}, {"key", e.Key}, {"tenant", e.Tenant}, {"created_at", timeText(e.CreatedAt)},
+		{"deliver_at", timeText(e.DeliverAt)}, {"expires_at", timeText(e.ExpiresAt)},
 	} {
 		if f.value == "" {
 			continue
@@ -127,6 +128,8 @@ type emitted struct {
 	Payload   json.RawMessage `json:"payload"`
 	Headers   json.RawMessage `json:"headers"`
 	CreatedAt json.RawMessage `json:"created_at"`
+	DeliverAt json.RawMessage `json:"deliver_at"`
+	ExpiresAt json.RawMessage `json:"expires_at"`
 }
 
 // DecodeEmitted reads the content of a logical message, whoever produced it, and copies what it
@@ -140,6 +143,8 @@ type emitted struct {
 //	headers     object; see Decoder.Decode for its values
 //	created_at  RFC 3339 or as Postgres prints a timestamptz; missing: Event.CreatedAt is zero and
 //	            the caller takes the transaction's commit time
+//	deliver_at, expires_at
+//	            the same; see Decoder.Decode for times that are infinite
 //
 // Null is the same as missing, except for data, where it is the JSON document null. What does not
 // fit is a *DecodeError; the Event is returned as far as it could be read, so that it can be
@@ -177,16 +182,22 @@ func DecodeEmitted(content []byte) (Event, error) {
 }
 
 func decodeEmittedRest(m *emitted, e *Event) error {
-	if !isNull(m.CreatedAt) {
-		text, problem := scalarText(m.CreatedAt, true)
+	for f, raw := range [...]json.RawMessage{fieldCreatedAt: m.CreatedAt, fieldDeliverAt: m.DeliverAt, fieldExpiresAt: m.ExpiresAt} {
+		if isNull(raw) {
+			continue
+		}
+		text, problem := scalarText(raw, true)
+		at, ok := parseMoment([]byte(text))
+		switch {
+		case problem != "":
+		case !ok:
+			problem = "is not a time, for example 2026-01-31T10:00:00Z"
+		default:
+			problem = e.setTime(f, at)
+		}
 		if problem != "" {
-			return &DecodeError{Column: "created_at", Problem: problem}
+			return &DecodeError{Column: (Mapping{}).fields()[f].name, Problem: problem}
 		}
-		at, ok := parseTimestamp([]byte(text))
-		if !ok {
-			return &DecodeError{Column: "created_at", Problem: "is not a time, for example 2026-01-31T10:00:00Z"}
-		}
-		e.CreatedAt = at
 	}
 	if !isNull(m.Headers) {
 		headers, ok := decodeHeaders(m.Headers)

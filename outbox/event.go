@@ -33,6 +33,11 @@ type Event struct {
 	Headers map[string]string
 	// CreatedAt is when the application created the event.
 	CreatedAt time.Time
+	// DeliverAt is the time before which the event is not delivered. Zero: at once.
+	DeliverAt time.Time
+	// ExpiresAt is the time from which on the event is not delivered any more. Zero: it never
+	// expires.
+	ExpiresAt time.Time
 
 	// CommitLSN is the LSN of the commit record of the event's transaction. Zero before the event
 	// is committed.

@@ -81,6 +81,8 @@ const (
 	ReasonReplay      Reason = "replay"       // a person asked for it again
 	ReasonUnusable    Reason = "unusable"     // the endpoint's settings or secrets cannot be read, see the relay's log
 	ReasonAudit       Reason = "audit"        // an audit found that the stream had not brought the event
+	ReasonScheduled   Reason = "scheduled"    // its event is not to be delivered yet
+	ReasonExpired     Reason = "expired"      // its event's time was over before it was delivered
 	ReasonIDReused    Reason = "id_reused"    // an earlier event of the same id is not delivered yet, see last_error
 )
 
@@ -97,6 +99,13 @@ type Delivery struct {
 	Trigger       Trigger   // of the next attempts, where a person asked for them: TriggerResend or TriggerReplay
 	Search        []string  // what the event is found by, while it has no attempt
 	QueuedAt      time.Time // when its row was written; zero: it is not yet
+}
+
+// Schedule has a delivery that is due wait for the time of its event, if that is later.
+func (d *Delivery) Schedule() {
+	if at := d.Event.NotBefore(); at.After(d.NextAttemptAt) {
+		d.Reason, d.NextAttemptAt = ReasonScheduled, at
+	}
 }
 
 // Pair names a delivery.

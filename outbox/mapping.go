@@ -21,8 +21,10 @@ type Mapping struct {
 	Payload   string
 	Headers   string
 	CreatedAt string
+	DeliverAt string
+	ExpiresAt string
 
-	// TimeZone is that of a CreatedAt whose type has none (timestamp, date), a name of the IANA
+	// TimeZone is that of times whose type has none (timestamp, date), a name of the IANA
 	// database; empty: the database's.
 	TimeZone string
 
@@ -133,6 +135,8 @@ const (
 	fieldPayload
 	fieldHeaders
 	fieldCreatedAt
+	fieldDeliverAt
+	fieldExpiresAt
 	fieldCount
 )
 
@@ -152,6 +156,8 @@ func (m Mapping) fields() [fieldCount]field {
 		fieldPayload:   {name: "payload", column: m.Payload, required: true},
 		fieldHeaders:   {name: "headers", column: m.Headers},
 		fieldCreatedAt: {name: "created_at", column: m.CreatedAt},
+		fieldDeliverAt: {name: "deliver_at", column: m.DeliverAt},
+		fieldExpiresAt: {name: "expires_at", column: m.ExpiresAt},
 	}
 }
 

@@ -51,8 +51,9 @@ func InsertSQL(ctx context.Context, tx SQLTx, events ...Event) ([]string, error)
 // use.
 type Writer struct {
 	mapping      Mapping
-	insert       string // the statement up to its rows
-	returning    string // the statement after its rows
+	zone         *time.Location // of columns that have none
+	insert       string         // the statement up to its rows
+	returning    string         // the statement after its rows
 	databaseIDs  bool
 	byteaPayload bool
 }
@@ -77,7 +78,10 @@ func NewWriter(m Mapping, options ...WriterOption) (*Writer, error) {
 	if err := m.Validate(); err != nil {
 		return nil, err
 	}
-	w := &Writer{mapping: m}
+	w := &Writer{mapping: m, zone: time.UTC}
+	if zone, err := m.Location(); err == nil && zone != nil {
+		w.zone = zone
+	}
 	for _, option := range options {
 		option(w)
 	}
@@ -95,10 +99,13 @@ func NewWriter(m Mapping, options ...WriterOption) (*Writer, error) {
 }
 
 // Insert writes events inside the caller's transaction and returns their ids in order. It is one
-// statement for up to about 9,000 events. An event without ID gets a UUIDv7; every other field that
+// statement for up to about 7,000 events. An event without ID gets a UUIDv7; every other field that
 // is empty takes its column's default. A field that is set but has no column is an error, as is all
 // else that ErrInvalidEvent stands for: nothing is lost in silence. Calling it without events does
 // nothing.
+//
+// A column of a type without a time zone gets the time of Mapping.TimeZone, or of UTC where that is
+// empty: name the zone where the database's is another one, as the relay takes it for that.
 //
 // Postgres checks the values too: a jsonb payload, for example, may not hold \u0000. Its error
 // leaves the transaction aborted, as always. A jsonb column keeps the meaning of a payload but not
@@ -190,6 +197,7 @@ func (w *Writer) prepare(events []Event) ([]string, error) {
 		}
 		for f, set := range [...]bool{
 			fieldKey: e.Key != "", fieldTenant: e.Tenant != "", fieldHeaders: len(e.Headers) > 0, fieldCreatedAt: !e.CreatedAt.IsZero(),
+			fieldDeliverAt: !e.DeliverAt.IsZero(), fieldExpiresAt: !e.ExpiresAt.IsZero(),
 		} {
 			if set && fields[f].column == "" {
 				return nil, invalid(i, len(events), fmt.Sprintf("its %s is set, but table %s has no column for it", fields[f].name, w.mapping.Table))
@@ -251,9 +259,11 @@ func (w *Writer) values(e *Event, id string) (values [fieldCount]any, err error)
 	default:
 		values[fieldPayload] = string(e.Payload)
 	}
-	if !e.CreatedAt.IsZero() {
-		// In UTC, so that a column without time zone holds UTC too: it ignores the zone.
-		values[fieldCreatedAt] = e.CreatedAt.UTC().Format(time.RFC3339Nano)
+	for f, t := range [...]time.Time{fieldCreatedAt: e.CreatedAt, fieldDeliverAt: e.DeliverAt, fieldExpiresAt: e.ExpiresAt} {
+		if !t.IsZero() {
+			// A column without time zone ignores the offset, so the clock must show its zone.
+			values[f] = t.In(w.zone).Format(time.RFC3339Nano)
+		}
 	}
 	return values, nil
 }

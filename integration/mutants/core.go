@@ -240,12 +240,10 @@ var coreMutants = []mutant{
 		run:     "TestAGapIsHealedByWhatARowIs/a_day",
 	},
 	{
-		name: "core-rows-zone-of-sessions",
-		file: "relay/internal/scan/table.go",
-		old: `	if t.bareTime() {
-		location, err`,
-		new: `	if !t.bareTime() {
-		location, err`,
+		name:    "core-rows-zone-of-sessions",
+		file:    "relay/internal/scan/table.go",
+		old:     `location, unknown = time.LoadLocation(zone)`,
+		new:     `location = time.UTC`,
 		promise: "A time without a zone is the database's.",
 		pkg:     "./integration",
 		run:     "TestAGapIsHealedByWhatARowIs/times_of_another_zone",

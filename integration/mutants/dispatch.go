@@ -28,8 +28,8 @@ var laneMutants = []mutant{
 	{
 		name:    "dispatch-rejected-is-pending",
 		file:    "relay/internal/dispatch/recorder.go",
-		old:     "\tcase itemReject:\n\t\tr.keep(it, outbox.StateDead)\n",
-		new:     "\tcase itemReject:\n\t\tr.keep(it, outbox.Pending)\n",
+		old:     "\tcase itemReject, itemLapse:\n\t\tr.keep(it, outbox.StateDead)\n",
+		new:     "\tcase itemReject, itemLapse:\n\t\tr.keep(it, outbox.Pending)\n",
 		promise: "An event that cannot be decoded is a dead delivery.",
 		pkg:     "./relay/internal/dispatch",
 		run:     "^TestReject_",
@@ -163,8 +163,8 @@ var laneMutants = []mutant{
 	{
 		name:    "dispatch-gone-endpoint-never-due-again",
 		file:    "relay/internal/dispatch/send.go",
-		old:     "\tif it.next.IsZero() && decision.Outcome == outbox.Retry {\n",
-		new:     "\tif it.next.IsZero() && decision.Outcome == outbox.Dead {\n",
+		old:     "\t\tif it.next.IsZero() {\n",
+		new:     "\t\tif it.next.IsZero() && decision.Outcome == outbox.Dead {\n",
 		promise: "What an endpoint was disabled over is sent once it is enabled.",
 		pkg:     "./relay/internal/dispatch",
 		run:     "^TestSetState_enablingClearsWhatItWasDisabledFor$",

@@ -5,7 +5,7 @@ var lifeMutants = []mutant{
 	{
 		name:    "dispatch-notices-lost",
 		file:    "relay/internal/dispatch/recorder.go",
-		old:     "\t\tb.Emit = append(b.Emit, it.notices...)\n",
+		old:     "\tb.Emit = append(b.Emit, it.notices...)\n",
 		new:     "",
 		promise: "Whoever is told of an attempt is told in the transaction that records it.",
 		pkg:     "./relay/internal/dispatch",

@@ -60,8 +60,8 @@ var ruleMutants = []mutant{
 	{
 		name:    "dispatch-chain-sent-early",
 		file:    "relay/internal/dispatch/chain.go",
-		old:     "\tcase row.NextAttemptAt.After(now):\n\t\tk.next",
-		new:     "\tcase row.NextAttemptAt.After(now.Add(time.Hour)):\n\t\tk.next",
+		old:     "\tcase due.After(now):\n\t\tk.next",
+		new:     "\tcase due.After(now.Add(time.Hour)):\n\t\tk.next",
 		promise: "No retry comes early, in an order either.",
 		pkg:     "./relay/internal/dispatch",
 		run:     "^TestLinks_endWhereTheOrderDoes$",

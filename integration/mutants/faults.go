@@ -159,8 +159,8 @@ var faultMutants = []mutant{
 	{
 		name:    "faults-configured-zone-ignored",
 		file:    "relay/internal/scan/table.go",
-		old:     "if err == nil && location == nil {",
-		new:     "if err == nil {",
+		old:     "if unknown == nil && location == nil {",
+		new:     "if unknown == nil {",
 		promise: "A time without a zone is of the zone that is configured.",
 		pkg:     "./integration",
 		run:     "TestAGapIsHealedByWhatARowIs/times_of_a_zone_that_is_configured",

@@ -28,7 +28,7 @@ func all() []mutant {
 		outboxMutants, panelMutants, payloadMutants, portalMutants, processMutants, queryMutants, querySweepMutants, readerMutants, readSweepMutants,
 		queueMutants, reachMutants, scanSweepMutants, schemaMutants, searchMutants, secondStrangersMutants, secondStrangersOuterMutants,
 		signatureMutants, sourceMutants, strangersMutants,
-		intakeSweepMutants, telemetryMutants, tracingMutants, upkeepSweepMutants, webhookMutants, wireMutants, wiringSweepMutants,
+		intakeSweepMutants, telemetryMutants, tracingMutants, upkeepSweepMutants, webhookMutants, whenMutants, wireMutants, wiringSweepMutants,
 	)
 }
 

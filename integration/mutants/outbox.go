@@ -102,8 +102,8 @@ var outboxMutants = []mutant{
 	},
 	{
 		name: "outbox-written-in-utc", file: "outbox/writer.go",
-		old:     "values[fieldCreatedAt] = e.CreatedAt.UTC().Format(time.RFC3339Nano)",
-		new:     "values[fieldCreatedAt] = e.CreatedAt.Format(time.RFC3339Nano)",
+		old:     "values[f] = t.In(w.zone).Format(time.RFC3339Nano)",
+		new:     "values[f] = t.Format(time.RFC3339Nano)",
 		promise: "A column without time zone holds UTC, wherever the application runs.",
 		pkg:     "./outbox", run: "TestStatementsOfAWriter",
 	},

@@ -68,8 +68,8 @@ var secondStrangersMutants = []mutant{
 	},
 	{
 		name: "stranger2-ledger-replay-held-by-anothers-queue", file: "relay/internal/ledger/replay.go",
-		old:     "    WHERE endpoint_id = @endpoint\n      AND state = 'pending'\n    LIMIT @most\n",
-		new:     "    WHERE state = 'pending'\n    LIMIT @most\n",
+		old:     "    WHERE endpoint_id = @endpoint\n      AND state = 'pending'\n      AND (deliver_at IS NULL OR deliver_at <= @now)\n    LIMIT @most\n",
+		new:     "    WHERE state = 'pending'\n      AND (deliver_at IS NULL OR deliver_at <= @now)\n    LIMIT @most\n",
 		promise: "A replay waits for its own endpoint's queue only.",
 		pkg:     "./relay/internal/ledger", run: "TestPendingUpTo_countsWhatTheEndpointHasToSend",
 	},

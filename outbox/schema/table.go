@@ -224,6 +224,7 @@ func columnProblems(m outbox.Mapping, columns []columnRow) []error {
 	}
 	for _, f := range []struct{ name, column string }{
 		{"id", m.ID}, {"type", m.Type}, {"key", m.Key}, {"tenant", m.Tenant}, {"payload", m.Payload}, {"headers", m.Headers}, {"created_at", m.CreatedAt},
+		{"deliver_at", m.DeliverAt}, {"expires_at", m.ExpiresAt},
 	} {
 		at := slices.IndexFunc(columns, func(c columnRow) bool { return f.column != "" && c.Name == f.column })
 		if at < 0 {

@@ -28,6 +28,8 @@ type Delivery struct {
 	LastStatus     int        `json:"last_status,omitempty"`
 	LastError      string     `json:"last_error,omitempty"`
 	EventCreatedAt *time.Time `json:"event_created_at,omitempty" doc:"Missing: no time that RFC 3339 can write."`
+	DeliverAt      *time.Time `json:"deliver_at,omitempty" doc:"Its event is not to be delivered before; missing: at once."`
+	ExpiresAt      *time.Time `json:"expires_at,omitempty" doc:"Its event is not to be delivered from then on; missing: it never expires."`
 	CommitLSN      string     `json:"commit_lsn"`
 	CreatedAt      time.Time  `json:"created_at" doc:"When it was parked."`
 	UpdatedAt      time.Time  `json:"updated_at"`
@@ -39,7 +41,7 @@ func showDelivery(p *principal, d *query.Delivery) Delivery {
 		EndpointName: d.EndpointName, State: string(d.State), Reason: string(d.Reason), Explanation: explain(d),
 		Attempts: d.Attempts, Trigger: d.Trigger, LastStatus: d.LastStatus, LastError: p.readable(d.LastError),
 		EventCreatedAt: writable(d.Event.CreatedAt), CommitLSN: d.Event.CommitLSN.String(), CreatedAt: d.CreatedAt.UTC(),
-		UpdatedAt: d.UpdatedAt.UTC(),
+		UpdatedAt: d.UpdatedAt.UTC(), DeliverAt: writable(d.Event.DeliverAt), ExpiresAt: writable(d.Event.ExpiresAt),
 	}
 	shown.NextAttemptAt = writable(d.NextAttemptAt)
 	return shown
@@ -63,6 +65,8 @@ func explain(d *query.Delivery) string {
 		outbox.ReasonInvalid:     "The event cannot be sent: the error says why.",
 		outbox.ReasonAuthFailed:  "There is no access token to send it with: the error says why. It is tried again when it is due.",
 		outbox.ReasonRejected:    "The receiver will not take it: its last answer says so.",
+		outbox.ReasonScheduled:   "Its event is not to be delivered before " + clock(d.Event.DeliverAt) + ".",
+		outbox.ReasonExpired:     "Its event expired before it was delivered; resend it to send it all the same, or discard it.",
 		outbox.ReasonIDReused:    "An earlier event with the same id is not delivered yet; resend or discard that one, then resend this one.",
 		reasonResend:             "A person asked for it to be sent again.",
 		reasonReplay:             "A person asked for its range to be delivered once more.",

@@ -18,6 +18,8 @@ type Event struct {
 	Tenant        string            `json:"tenant,omitempty"`
 	Headers       map[string]string `json:"headers,omitempty" doc:"Only for keys with payloads:read."`
 	CreatedAt     *time.Time        `json:"created_at,omitempty"`
+	DeliverAt     *time.Time        `json:"deliver_at,omitempty" doc:"It is not to be delivered before; missing: at once, or not known any more."`
+	ExpiresAt     *time.Time        `json:"expires_at,omitempty" doc:"It is not to be delivered from then on; missing: it never expires, or that is not known any more."`
 	CommitLSN     string            `json:"commit_lsn,omitempty"`
 	PayloadExists bool              `json:"payload_exists" doc:"Whether the outbox row, or an unfinished delivery, still has the payload. Without it the event cannot be replayed."`
 	Payload       any               `json:"payload,omitempty" doc:"The payload, where it is JSON."`
@@ -51,7 +53,7 @@ func showEvent(p *principal, in *getEventInput, found *query.Event) Event {
 	shown := Event{
 		ID: in.ID, Type: ev.Type, Key: ev.Key, Tenant: ev.Tenant, Headers: ev.Headers, PayloadExists: found.HasRow,
 		Deliveries: make([]Delivery, 0, len(found.Deliveries)), Attempts: showAttempts(p, found.Attempts),
-		MoreAttempts: found.More != nil, CreatedAt: writable(ev.CreatedAt),
+		MoreAttempts: found.More != nil, CreatedAt: writable(ev.CreatedAt), DeliverAt: writable(ev.DeliverAt), ExpiresAt: writable(ev.ExpiresAt),
 	}
 	if ev.CommitLSN != 0 {
 		shown.CommitLSN = ev.CommitLSN.String()

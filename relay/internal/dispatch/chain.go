@@ -173,7 +173,7 @@ func (c *chain) restore(found *links) []*delivery {
 	case len(found.due) == 0:
 		// It was tried again meanwhile: its own time counts, not the one that the chain was asked
 		// for.
-		c.rows, c.next, c.written = max(c.rows, 1), found.next, true
+		c.rows, c.next, c.written = max(c.rows, 1), found.next, !found.bare
 		return nil
 	}
 	if c.rows -= c.read; found.more {
@@ -194,6 +194,7 @@ type links struct {
 	onHold bool      // a dead one holds what follows
 	more   bool      // there may be others behind those that may go
 	next   time.Time // when the one that follows is due; zero: none is known
+	bare   bool      // its row does not say so
 }
 
 // add takes a row that revive makes a delivery of. A query that finds most rows may have left some
@@ -202,13 +203,22 @@ func (k *links) add(row *outbox.Delivery, now time.Time, most int, revive func(*
 	if k.rows++; k.rows >= most {
 		k.more = true
 	}
+	due := rowDue(row)
 	switch {
 	case k.onHold || !k.next.IsZero():
 	case row.State == outbox.StateDead:
 		k.onHold, k.more = true, true
-	case row.NextAttemptAt.After(now):
-		k.next, k.more = row.NextAttemptAt, true
+	case due.After(now):
+		k.next, k.more, k.bare = due, true, !due.Equal(row.NextAttemptAt)
 	default:
 		k.due = append(k.due, revive(row))
 	}
+}
+
+// rowDue returns when a row is due once nothing is before it in its order.
+func rowDue(row *outbox.Delivery) time.Time {
+	if row.Trigger == outbox.TriggerResend {
+		return row.NextAttemptAt
+	}
+	return pace.Later(row.NextAttemptAt, row.Event.NotBefore())
 }

@@ -302,3 +302,26 @@ func TestChains_takeInWhatOthersChanged(t *testing.T) {
 	require.Equal(t, noon.Add(-time.Hour), cs["known"].next)
 	require.Equal(t, noon, cs["waits"].next, "a head has nothing left to wait for")
 }
+
+// TestRestore_remembersATimeThatNoRowHas: a sweep finds keys by the times of their rows, and would
+// not find this one.
+func TestRestore_remembersATimeThatNoRowHas(t *testing.T) {
+	t.Parallel()
+	now := time.Date(2026, 1, 31, 12, 0, 0, 0, time.UTC)
+	cs := newChains()
+	cs.sweep = newSweep(now)
+	c := cs.of("k")
+	c.rows, c.read = 1, 1
+	var found links
+	found.add(&outbox.Delivery{State: outbox.Pending, Event: outbox.Event{DeliverAt: now.Add(time.Hour)}}, now, 16, nil)
+	require.Empty(t, c.restore(&found))
+	require.Equal(t, now.Add(time.Hour), cs.settle(c))
+	require.Contains(t, cs.byKey, "k")
+
+	c.read = c.rows
+	found = links{}
+	found.add(&outbox.Delivery{State: outbox.Pending, NextAttemptAt: now.Add(time.Hour)}, now, 16, nil)
+	require.Empty(t, c.restore(&found))
+	cs.settle(c)
+	require.NotContains(t, cs.byKey, "k", "the sweep finds it")
+}

@@ -52,3 +52,41 @@ type delivery struct {
 	row     bool // tailpost.delivery has it
 	settled bool // its transaction no longer waits for it
 }
+
+// bound reports whether the times of its event count for a delivery. They do not where a person
+// sends that one event again: they want it now, and know how old it is.
+func (dl *delivery) bound() bool { return dl.trigger != outbox.TriggerResend }
+
+// notBefore returns the time before which the delivery is not made; zero: there is none.
+func (dl *delivery) notBefore() time.Time {
+	if !dl.bound() {
+		return time.Time{}
+	}
+	return dl.ev.NotBefore()
+}
+
+// expired reports whether the delivery is not to be made any more.
+func (dl *delivery) expired(now time.Time) bool { return dl.bound() && dl.ev.Expired(now) }
+
+// beforeExpiry returns the time of the next attempt, but none after the event expires: the delivery
+// is dead then, and not only when it would be attempted.
+func (dl *delivery) beforeExpiry(next time.Time) time.Time {
+	if at := dl.ev.ExpiresAt; dl.bound() && !at.IsZero() && at.Before(next) {
+		return at
+	}
+	return next
+}
+
+// held returns what is asked right before the request is written. A connection takes time, and the
+// event may expire meanwhile; once a part of the request is on its way it may end.
+func (dl *delivery) held() func() bool {
+	held := dl.lane.d.held
+	if dl.ev.ExpiresAt.IsZero() || !dl.bound() {
+		return held
+	}
+	begun := false
+	return func() bool {
+		begun = held() && (begun || !dl.expired(time.Now()))
+		return begun
+	}
+}

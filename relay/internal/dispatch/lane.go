@@ -287,7 +287,7 @@ func (l *lane) recorded(it *item) {
 			l.noteDue(time.Now())
 		}
 	}
-	if it.kind == itemOutcome {
+	if it.kind == itemOutcome || it.kind == itemLapse {
 		l.memory.forget(dl)
 	}
 	switch {

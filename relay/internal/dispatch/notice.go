@@ -100,6 +100,18 @@ func (t teller) notify(it *item, h *health, since, now time.Time) {
 	}
 }
 
+// lapsed adds to an item that its event expired.
+func (t teller) lapsed(it *item, now time.Time) {
+	ev := &it.dl.ev.Event
+	if ev.Operational() {
+		return
+	}
+	t.tell(it, outbox.TypeFailed, notice{
+		Endpoint: noticeEndpoint{ID: t.id, Name: t.policy.name}, Event: &noticeEvent{ID: ev.ID, Type: ev.Type},
+		Attempts: it.attempt.Number, Error: it.attempt.Error, Reason: string(it.reason), Tenant: t.policy.tenant,
+	}, now)
+}
+
 // tell adds an operational event. Its tenant is that of the endpoint that it is about: an endpoint
 // of every tenant is its operator's business, whoever the event was for.
 func (t teller) tell(it *item, eventType string, n notice, now time.Time) {

@@ -4,6 +4,7 @@ import (
 	"time"
 
 	"github.com/tailpost/tailpost/outbox"
+	"github.com/tailpost/tailpost/relay/internal/pace"
 )
 
 // accept puts a fresh delivery into the lane, or hands it to the recorder to be parked. It never
@@ -16,7 +17,11 @@ func (l *lane) accept(dl *delivery) {
 	if key, ok := chainKey(l.policy.ordering, dl.ev.Key); ok {
 		dl.chain = l.chains.of(key)
 	}
-	if reason, next := l.refusal(dl.since); reason != "" {
+	reason, next := l.refusal(dl.since)
+	if at := dl.notBefore(); at.After(pace.Later(dl.since, next)) {
+		reason, next = outbox.ReasonScheduled, at
+	}
+	if reason != "" {
 		l.parkFresh(dl, reason, next)
 		return
 	}

@@ -24,23 +24,36 @@ func (q *queue) push(d *delivery) {
 	q.live++
 }
 
-// pop returns the oldest delivery that still waits, or nil.
-func (q *queue) pop() *delivery {
+// peek returns the oldest delivery that still waits, or nil.
+func (q *queue) peek() *delivery {
 	for q.count > 0 {
-		d := q.items[q.first]
-		q.items[q.first] = nil
-		q.first = (q.first + 1) % len(q.items)
-		q.count--
-		if d.phase == queued {
-			q.live--
+		if d := q.items[q.first]; d.phase == queued {
 			return d
 		}
+		q.drop()
 	}
 	if len(q.items) > spareRing {
 		q.items = nil
 	}
 	q.first = 0
 	return nil
+}
+
+// pop takes the oldest delivery that still waits out of the queue, or returns nil.
+func (q *queue) pop() *delivery {
+	d := q.peek()
+	if d != nil {
+		q.drop()
+		q.live--
+	}
+	return d
+}
+
+// drop takes away what is first.
+func (q *queue) drop() {
+	q.items[q.first] = nil
+	q.first = (q.first + 1) % len(q.items)
+	q.count--
 }
 
 // freshList holds a lane's unsettled deliveries, oldest first.

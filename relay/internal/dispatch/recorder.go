@@ -7,6 +7,7 @@ import (
 
 	"github.com/tailpost/tailpost/outbox"
 	"github.com/tailpost/tailpost/relay/internal/ledger"
+	"github.com/tailpost/tailpost/relay/internal/pace"
 	"github.com/tailpost/tailpost/relay/internal/source"
 )
 
@@ -19,6 +20,7 @@ const (
 	itemReject                  // a dead row for an event that cannot be decoded
 	itemVersion                 // a version of an endpoint
 	itemDrop                    // nothing: the delivery's endpoint is gone
+	itemLapse                   // a dead row for an event whose time is over, without an attempt
 )
 
 // item is one thing to record.
@@ -33,7 +35,7 @@ type item struct {
 	version *ledger.EndpointVersion // itemVersion
 	dropped *ledger.Dropped         // itemVersion: it is gone
 	forgets bool                    // itemOutcome: no row is kept
-	notices [][]byte                // itemOutcome: operational events to emit
+	notices [][]byte                // itemOutcome, itemLapse: operational events to emit
 }
 
 // remains reports whether the delivery is now a pending row that is not in memory.
@@ -43,7 +45,7 @@ func (it *item) remains() bool {
 		return !it.stays
 	case itemOutcome:
 		return it.attempt.Outcome == outbox.Retry
-	case itemReject, itemVersion, itemDrop:
+	case itemReject, itemVersion, itemDrop, itemLapse:
 	}
 	return false
 }
@@ -270,12 +272,13 @@ func (r *recorder) write(it *item) {
 	if it.change != nil {
 		b.Endpoints = append(b.Endpoints, *it.change)
 	}
+	b.Emit = append(b.Emit, it.notices...)
 	switch it.kind {
 	case itemPark:
 		if !dl.row {
 			r.keep(it, outbox.Pending)
 		}
-	case itemReject:
+	case itemReject, itemLapse:
 		r.keep(it, outbox.StateDead)
 	case itemVersion:
 		b.Versions = append(b.Versions, *it.version)
@@ -285,7 +288,6 @@ func (r *recorder) write(it *item) {
 	case itemDrop:
 	case itemOutcome:
 		b.Attempts = append(b.Attempts, it.attempt)
-		b.Emit = append(b.Emit, it.notices...)
 		if it.forgets {
 			break
 		}
@@ -306,11 +308,12 @@ func (r *recorder) write(it *item) {
 	r.settle(dl)
 }
 
-// wait notes how long a delivery took from the commit of its event.
+// wait notes how long a delivery took from the commit of its event, or from when it might be made.
 func (r *recorder) wait(it *item) {
 	a := &it.attempt
 	if asked := a.Trigger != outbox.TriggerStream && a.Trigger != outbox.TriggerRetry; !asked && !it.dl.ev.committed.IsZero() {
-		r.waited = append(r.waited, a.AttemptedAt.Add(a.Duration).Sub(it.dl.ev.committed))
+		since := pace.Later(it.dl.ev.committed, it.dl.ev.NotBefore())
+		r.waited = append(r.waited, a.AttemptedAt.Add(a.Duration).Sub(since))
 	}
 }
 

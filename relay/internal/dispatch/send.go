@@ -74,6 +74,7 @@ func (l *lane) pick(req *webhook.Request) (*delivery, Sender, int64) {
 	now := time.Now()
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	l.lapseAll(now)
 	ticket, ok := l.admit(now)
 	if !ok {
 		l.workers--
@@ -90,9 +91,35 @@ func (l *lane) pick(req *webhook.Request) (*delivery, Sender, int64) {
 	default:
 		trigger = outbox.TriggerStream
 	}
-	*req = webhook.Request{Event: &dl.ev.Event, Body: dl.body, Number: dl.attempts + 1, Trigger: trigger, Now: now, Held: l.d.held}
+	*req = webhook.Request{Event: &dl.ev.Event, Body: dl.body, Number: dl.attempts + 1, Trigger: trigger, Now: now, Held: dl.held()}
 	l.staff()
 	return dl, l.sender, ticket
+}
+
+// lapseAll takes what has expired from the front of the queue. It comes before a request is
+// admitted, so that it uses up no rate and is nobody's probe.
+func (l *lane) lapseAll(now time.Time) {
+	for dl := l.memory.queue.peek(); dl != nil && dl.expired(now); dl = l.memory.queue.peek() {
+		l.lapse(l.memory.start(), now)
+	}
+}
+
+// lapse gives up a delivery whose event has expired: it is dead, without an attempt. That says
+// nothing about the endpoint.
+func (l *lane) lapse(dl *delivery, now time.Time) {
+	dl.phase = gone
+	l.memory.fresh.remove(dl)
+	it := item{kind: itemLapse, dl: dl, reason: outbox.ReasonExpired}
+	it.attempt = outbox.Attempt{
+		Number: dl.attempts, Outcome: outbox.Dead, Error: "the event expired at " + dl.ev.ExpiresAt.UTC().Format(time.RFC3339) + " before it was delivered",
+	}
+	t := teller{id: l.id, policy: &l.policy, routing: l.d.routing.Load(), log: &l.d.log}
+	t.lapsed(&it, now)
+	l.hand(it)
+	if l.d.log.GetLevel() <= zerolog.WarnLevel {
+		l.d.log.Warn().Str("event_id", dl.ev.ID).Str("endpoint", l.id).Time("expired", dl.ev.ExpiresAt).Msg("event expired before it was delivered")
+	}
+	l.advance(dl.chain, outbox.Dead, time.Time{}, now)
 }
 
 // admit reports whether there is a request that may start now. The ticket goes back to the gate
@@ -173,6 +200,10 @@ func (l *lane) finish(dl *delivery, res webhook.Result) outbox.Outcome {
 		next = l.noteStrain(res.Attempt.Error, now)
 	}
 	switch {
+	case res.Unsent && !l.dropped && dl.expired(now):
+		l.health.circuit.abandoned(dl)
+		l.lapse(dl, now)
+		return ""
 	case res.Unsent, (res.Local || aborted) && !res.Reached:
 		l.abandon(dl, next, now)
 		return ""
@@ -197,8 +228,11 @@ func (l *lane) finish(dl *delivery, res webhook.Result) outbox.Outcome {
 	dl.phase = gone
 	l.answered++
 	it := item{kind: itemOutcome, dl: dl, attempt: res.Attempt, reason: decision.Reason, next: decision.Next}
-	if it.next.IsZero() && decision.Outcome == outbox.Retry {
-		it.next = now
+	if decision.Outcome == outbox.Retry {
+		if it.next.IsZero() {
+			it.next = now
+		}
+		it.next = dl.beforeExpiry(it.next)
 	}
 	it.attempt.EndpointID, it.attempt.Outcome = l.id, decision.Outcome
 	if l.dropped {

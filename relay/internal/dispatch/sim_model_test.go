@@ -49,11 +49,19 @@ type fate struct {
 	over bool         // delivered, given up by a person, or dropped
 
 	dropped bool // its endpoint is gone
+
+	deliverAt, expiresAt time.Time
+	asked                bool // a person wants it now, whatever its times say
+}
+
+// expired reports whether it is not to be delivered any more.
+func (f *fate) expired(now time.Time) bool {
+	return !f.asked && !f.expiresAt.IsZero() && (!now.Before(f.expiresAt) || !f.deliverAt.Before(f.expiresAt))
 }
 
 // ended reports whether what follows in the order may go.
-func (f *fate) ended(holds bool) bool {
-	return f.over || !f.owed && !f.coming || f.answer == delivered || !holds && (f.answer == dead || f.row == outbox.StateDead)
+func (f *fate) ended(holds bool, now time.Time) bool {
+	return f.over || !holds && !f.inFlight && f.answer == unanswered && f.expired(now) || !f.owed && !f.coming || f.answer == delivered || !holds && (f.answer == dead || f.row == outbox.StateDead)
 }
 
 // subject is one endpoint.
@@ -102,6 +110,7 @@ type model struct {
 	held     bool
 	heldAt   time.Time
 	problems []string
+	lapsed   int // events that expired
 }
 
 func newModel() *model {
@@ -139,7 +148,7 @@ func (m *model) takes(place int, e *outbox.Event) {
 		s.before, s.lastTaken = s.lastTaken, m.clock()
 		f := s.fates[e.ID]
 		if f == nil {
-			f = &fate{event: e.ID, place: place, key: e.Key}
+			f = &fate{event: e.ID, place: place, key: e.Key, deliverAt: e.DeliverAt, expiresAt: e.ExpiresAt}
 			s.fates[e.ID] = f
 			m.fates, m.owners = append(m.fates, f), append(m.owners, s)
 			if key, ok := orderKey(s.policy.Ordering, f.key); ok {
@@ -195,6 +204,10 @@ func (m *model) requests(id, event string, number int, now time.Time) {
 		m.problem("%s got %s with number %d after %d attempts", id, event, number, f.recorded)
 	case now.Before(f.notUntil) && !s.reorder:
 		m.problem("%s got %s %s early", id, event, f.notUntil.Sub(now))
+	case !f.asked && now.Before(f.deliverAt):
+		m.problem("%s got %s %s before its time", id, event, f.deliverAt.Sub(now))
+	case f.expired(now):
+		m.problem("%s got %s %s after it expired", id, event, now.Sub(f.expiresAt))
 	}
 	m.allowed(id, s, f, now)
 	f.inFlight, f.started = true, now
@@ -246,7 +259,7 @@ func (m *model) allowed(id string, s *subject, f *fate, now time.Time) {
 		if earlier == f {
 			return
 		}
-		if !earlier.ended(s.policy.OnDead == config.OnDeadHold) && now.After(s.since) {
+		if !earlier.ended(s.policy.OnDead == config.OnDeadHold, now) && now.After(s.since) {
 			m.problem("%s got %s before %s", id, f.event, earlier.event)
 		}
 	}

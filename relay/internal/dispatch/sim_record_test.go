@@ -26,6 +26,8 @@ func (m *model) commits(b *ledger.Batch) {
 	for i := range b.Attempts {
 		m.recordsAttempt(&b.Attempts[i], last)
 	}
+	m.lapses(b.Park)
+	m.lapses(b.Update)
 	for i := range b.Park {
 		f := m.fate(&b.Park[i])
 		if f == nil {
@@ -77,6 +79,20 @@ func (m *model) commits(b *ledger.Batch) {
 		}
 	}
 	m.settles(source.Position(b.Settled))
+}
+
+// lapses judges rows that say that their events expired.
+func (m *model) lapses(rows []outbox.Delivery) {
+	for i := range rows {
+		f := m.fate(&rows[i])
+		switch expired := rows[i].Reason == outbox.ReasonExpired; {
+		case !expired:
+		case !f.expired(m.clock()), f.inFlight, rows[i].State != outbox.StateDead, rows[i].Attempts != f.recorded:
+			m.problem("%s is %s for %s after %d attempts, expired: %+v", f.event, rows[i].State, rows[i].EndpointID, rows[i].Attempts, *f)
+		default:
+			m.lapsed++
+		}
+	}
 }
 
 // fate finds what a row is about.
@@ -196,7 +212,7 @@ func (m *model) revisits(p outbox.Pair, resend bool) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	f := m.subjects[p.EndpointID].fates[p.EventID]
-	f.row, f.notUntil, f.noted = outbox.Pending, time.Time{}, time.Time{}
+	f.row, f.notUntil, f.noted, f.asked = outbox.Pending, time.Time{}, time.Time{}, true
 	if !resend {
 		f.row, f.over = "", true
 	}

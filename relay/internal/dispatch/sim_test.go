@@ -43,12 +43,14 @@ func TestTheSimulation(t *testing.T) {
 	if *simSeed >= 0 {
 		first, n = uint64(*simSeed), 1
 	}
+	lapsed := 0
 	for seed := first; seed < first+n && !t.Failed(); seed++ {
-		synctest.Test(t, func(t *testing.T) { simulate(t, seed) })
+		synctest.Test(t, func(t *testing.T) { lapsed += simulate(t, seed) })
 		if t.Failed() {
 			t.Logf("replay with: go test ./relay/internal/dispatch -run TestTheSimulation -seed %d -trace", seed)
 		}
 	}
+	require.True(t, lapsed > 0 || n < 10 || t.Failed(), "some events expire")
 }
 
 // ending is how a life of the relay ends.
@@ -63,18 +65,20 @@ const (
 	endings
 )
 
-func simulate(t *testing.T, seed uint64) {
+// simulate returns how many events expired.
+func simulate(t *testing.T, seed uint64) int {
 	t.Helper()
 	trace("SEED %d", seed)
 	w := newWorld(t, seed)
 	for range w.rnd.IntN(5) {
 		w.live(w.at+w.rnd.IntN(w.events/2), ending(w.rnd.IntN(int(completed))))
 		if w.failed() {
-			return
+			return w.model.lapsed
 		}
 	}
 	w.live(w.events, completed)
 	w.failed()
+	return w.model.lapsed
 }
 
 // failed reports whether the model has found something, and says what.

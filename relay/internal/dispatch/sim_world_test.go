@@ -54,6 +54,7 @@ type world struct {
 
 	events, keys, lane, young, burst, memory int
 	gap                                      time.Duration
+	began                                    time.Time
 	restless                                 bool // people reload the configuration all the time
 
 	mu         sync.Mutex // one change or event at a time
@@ -68,7 +69,7 @@ func newWorld(t *testing.T, seed uint64) *world {
 	t.Helper()
 	rnd := random(seed, 1)
 	w := &world{
-		t: t, seed: seed, rnd: rnd, model: newModel(), tables: newTables(random(seed, 2)),
+		t: t, seed: seed, rnd: rnd, began: time.Now(), model: newModel(), tables: newTables(random(seed, 2)),
 		events: 50 + rnd.IntN(350), keys: 1 + rnd.IntN(8), lane: []int{1, 8, 64, 0}[rnd.IntN(4)], young: []int{0, 1, 5}[seed%3],
 		burst: []int{1, 16, 100}[rnd.IntN(3)], memory: []int{40, 200, 1000}[rnd.IntN(3)],
 		gap: []time.Duration{time.Millisecond, 30 * time.Millisecond, time.Second}[rnd.IntN(3)],
@@ -119,6 +120,7 @@ func (w *world) entry(i int) *entry {
 	for j := len(w.entries); j <= i; j++ {
 		rnd := random(w.seed, uint64(1000+j))
 		e := entry{event: outbox.Event{ID: name(j), Type: []string{"a.b", "a.c", "b.b"}[rnd.IntN(3)], Payload: []byte("{}"), CommitLSN: outbox.LSN(begin(j)), Seq: 1}}
+		w.timed(&e.event, random(w.seed, uint64(100_000+j)), j)
 		if k := rnd.IntN(w.keys + 1); k > 0 {
 			e.event.Key = fmt.Sprintf("k%d", k)
 		}
@@ -128,6 +130,22 @@ func (w *world) entry(i int) *entry {
 		w.entries = append(w.entries, e)
 	}
 	return &w.entries[i]
+}
+
+// timed gives some events of some worlds times of their own.
+func (w *world) timed(e *outbox.Event, rnd *rand.Rand, i int) {
+	if w.seed%3 != 0 || rnd.IntN(4) > 0 {
+		return
+	}
+	about := w.began.Add(time.Duration(i/w.burst) * w.gap / 2)
+	if kind := rnd.IntN(3); kind != 0 {
+		e.DeliverAt = about.Add(time.Duration(rnd.Int64N(int64(20 * time.Second))))
+	} else {
+		e.ExpiresAt = about.Add(time.Duration(rnd.Int64N(int64(20 * time.Second))))
+	}
+	if rnd.IntN(3) == 0 {
+		e.ExpiresAt = about.Add(time.Duration(rnd.Int64N(int64(40 * time.Second))))
+	}
 }
 
 // alter makes a change of an endpoint.

@@ -13,6 +13,7 @@ import (
 	"github.com/tailpost/tailpost/outbox"
 	"github.com/tailpost/tailpost/relay/internal/dispatch"
 	"github.com/tailpost/tailpost/relay/internal/ledger"
+	"github.com/tailpost/tailpost/relay/internal/pace"
 	"github.com/tailpost/tailpost/relay/internal/source"
 )
 
@@ -74,13 +75,16 @@ func (f *tables) Record(ctx context.Context, hold ledger.Hold, b *ledger.Batch) 
 		if _, ok := f.rows[p]; ok {
 			f.problems = append(f.problems, "parked twice: "+p.EventID)
 		}
+		d.QueuedAt = time.Now()
 		f.rows[p] = d
 	}
 	for _, d := range b.Update {
 		p := outbox.Pair{EventID: d.Event.ID, EndpointID: d.EndpointID}
-		if _, ok := f.rows[p]; !ok {
+		was, ok := f.rows[p]
+		if !ok {
 			f.problems = append(f.problems, "updated without a row: "+p.EventID)
 		}
+		d.Trigger = was.Trigger
 		f.rows[p] = d
 	}
 	for _, r := range b.Remove {
@@ -219,7 +223,7 @@ func (f *tables) revisit(endpoint string, again func(outbox.Pair) bool) {
 			delete(f.rows, p)
 			continue
 		}
-		row.State, row.NextAttemptAt = outbox.Pending, time.Now()
+		row.State, row.NextAttemptAt, row.Trigger = outbox.Pending, time.Now(), outbox.TriggerResend
 		f.rows[p] = row
 	}
 }
@@ -347,7 +351,7 @@ func (f *tables) Unblock(ctx context.Context, endpoint string, after ledger.DueP
 		first := f.pending(endpoint, func(o outbox.Delivery) bool { return o.Event.Key == d.Event.Key })[0]
 		if d.Event.Key != "" && first.Event.ID == d.Event.ID {
 			trace("unblock %s %s", endpoint, d.Event.ID)
-			d.NextAttemptAt = now
+			d.NextAttemptAt = pace.Later(now, d.Event.NotBefore())
 			f.rows[outbox.Pair{EventID: d.Event.ID, EndpointID: endpoint}] = d
 		}
 	}
@@ -368,7 +372,7 @@ func (f *tables) Loosen(ctx context.Context, endpoint string, keyed bool, now ti
 
 func (f *tables) loosen(endpoint string, keyed bool, now time.Time) {
 	for _, d := range f.pending(endpoint, func(d outbox.Delivery) bool { return d.NextAttemptAt.IsZero() && (keyed || d.Event.Key == "") }) {
-		d.NextAttemptAt = now
+		d.NextAttemptAt = pace.Later(now, d.Event.NotBefore())
 		f.rows[outbox.Pair{EventID: d.Event.ID, EndpointID: endpoint}] = d
 	}
 }

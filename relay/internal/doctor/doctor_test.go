@@ -215,6 +215,26 @@ func TestWhatIsBrokenIsNamedWithWhatMendsIt(t *testing.T) {
 	}
 }
 
+// TestColumnsThatLookLikeTimesOfEventsAreMentioned: whoever meant them as such would wait for ever.
+func TestColumnsThatLookLikeTimesOfEventsAreMentioned(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	_, err := b.conn.Exec(t.Context(), "ALTER TABLE outbox ADD COLUMN deliver_at timestamptz, ADD COLUMN expires_at timestamptz")
+	require.NoError(t, err)
+	b.cfg.Outbox.Mapping.ExpiresAt = "expires_at"
+	var said []string
+	for _, f := range b.examine(t) {
+		if f.Check == "table" {
+			require.Equal(t, doctor.OK, f.Grade)
+			said = append(said, f.Detail)
+		}
+	}
+	require.Equal(t, []string{
+		"events can come from table public.outbox",
+		`column deliver_at of table public.outbox means nothing to the relay; if events are not to be delivered before it, write deliver_at = "deliver_at" in outbox.columns`,
+	}, said)
+}
+
 func TestAServerThatIsNotSetUpIsNamedWithWhatMendsIt(t *testing.T) {
 	t.Parallel()
 	for name, broken := range map[string]struct {

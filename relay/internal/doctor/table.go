@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -46,7 +47,35 @@ func examineTable(ctx context.Context, p *patient) ([]Finding, error) {
 	if len(all) == 0 {
 		all = []Finding{{Grade: OK, Detail: "events can come from table " + m.Table}}
 	}
-	return all, nil
+	idle, err := p.idleTimes(ctx)
+	return append(all, idle...), err
+}
+
+const idleTimesSQL = `
+SELECT a.attname::text
+FROM pg_catalog.pg_attribute AS a
+WHERE a.attrelid = to_regclass(@table)
+  AND a.attname IN ('deliver_at', 'expires_at')
+  AND a.attnum > 0
+  AND NOT a.attisdropped
+ORDER BY a.attname`
+
+// idleTimes mentions columns that look as if they were the times of events, and are not mapped: a
+// name alone does not say that they are.
+func (p *patient) idleTimes(ctx context.Context) (all []Finding, err error) {
+	m := p.cfg.Outbox.Mapping
+	rows, err := p.conn.Query(ctx, idleTimesSQL, pgx.NamedArgs{"table": m.QuotedTable()})
+	if err != nil {
+		return nil, err
+	}
+	names, err := pgx.CollectRows(rows, pgx.RowTo[string])
+	for _, name := range names {
+		meaning := map[string]string{"deliver_at": "not to be delivered before it", "expires_at": "not to be delivered from then on"}[name]
+		if !slices.Contains(m.Columns(), name) {
+			all = append(all, Finding{Grade: OK, Detail: fmt.Sprintf("column %s of table %s means nothing to the relay; if events are %s, write %s = %q in outbox.columns", name, m.Table, meaning, name, name)})
+		}
+	}
+	return all, err
 }
 
 // problems takes apart what CheckTable reports at once.

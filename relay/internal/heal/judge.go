@@ -152,7 +152,9 @@ func (s *sweep) deliveries(f *scan.Found, created, now time.Time) (ds []outbox.D
 		if slices.Contains(f.Recorded, id) || !s.entitled(id, created, len(f.Recorded) == 0) {
 			continue
 		}
-		ds = append(ds, outbox.Delivery{Event: ev, EndpointID: id, State: outbox.Pending, Reason: outbox.ReasonAudit, NextAttemptAt: now})
+		d := outbox.Delivery{Event: ev, EndpointID: id, State: outbox.Pending, Reason: outbox.ReasonAudit, NextAttemptAt: now}
+		d.Schedule()
+		ds = append(ds, d)
 	}
 	return ds
 }

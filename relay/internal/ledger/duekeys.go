@@ -93,7 +93,7 @@ WITH waiting AS (
     FOR UPDATE OF d SKIP LOCKED
 ), unblocked AS (
     UPDATE tailpost.delivery AS d
-    SET next_attempt_at = @now
+    SET next_attempt_at = GREATEST(@now, ` + notBeforeSQL + `)
     FROM heads AS h
     WHERE d.event_id = h.event_id
       AND d.endpoint_id = @endpoint

@@ -152,7 +152,7 @@ func (w *encoder) parkChunk(ds []outbox.Delivery) int {
 }
 
 func (w *encoder) park(ds []outbox.Delivery, now time.Time) {
-	w.bind(parkStatement, 18)
+	w.bind(parkStatement, 20)
 	w.state(ds)
 	column(w, oidText, ds, func(d *outbox.Delivery) { w.text(d.Event.Type) })
 	column(w, oidText, ds, func(d *outbox.Delivery) { w.textOrNull(d.Event.Tenant) })
@@ -171,6 +171,8 @@ func (w *encoder) park(ds []outbox.Delivery, now time.Time) {
 	w.last(ds)
 	w.time(now)
 	column(w, oidText, ds, func(d *outbox.Delivery) { w.termsText(d.Search) })
+	column(w, oidTimestamptz, ds, func(d *outbox.Delivery) { w.timeOrNull(d.Event.DeliverAt) })
+	column(w, oidTimestamptz, ds, func(d *outbox.Delivery) { w.timeOrNull(d.Event.ExpiresAt) })
 	w.run()
 }
 

@@ -59,7 +59,7 @@ const ThereSinceSQL = `CASE WHEN d.state = 'dead' OR d.trigger = 'resend' THEN d
 const ResendSQL = `
 UPDATE tailpost.delivery AS d
 SET state = 'pending',
-    reason = CASE WHEN d.state = 'dead' THEN 'resend' ELSE d.reason END,
+    reason = CASE WHEN d.state = 'dead' OR d.reason = 'scheduled' THEN 'resend' ELSE d.reason END,
     next_attempt_at = @now,
     trigger = 'resend',
     updated_at = @now`

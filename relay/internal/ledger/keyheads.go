@@ -181,9 +181,12 @@ func (w *Parked) NextDue(ctx context.Context) (map[string]Queue, error) {
 	return queues, err
 }
 
+// notBeforeSQL is outbox.Event.NotBefore of the event of a delivery d.
+const notBeforeSQL = `CASE WHEN d.deliver_at < COALESCE(d.expires_at, 'infinity') THEN d.deliver_at END`
+
 const loosenSQL = `
 UPDATE tailpost.delivery AS d
-SET next_attempt_at = @now
+SET next_attempt_at = GREATEST(@now, ` + notBeforeSQL + `)
 FROM (
     SELECT event_id, endpoint_id
     FROM tailpost.delivery

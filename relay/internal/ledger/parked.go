@@ -20,7 +20,7 @@ const dueBytes = 16 << 20
 const dueColumns = `
 SELECT event_id, endpoint_id, state, reason, attempts, next_attempt_at, event_type, COALESCE(tenant, ''),
        COALESCE(key, ''), payload, headers, event_created_at, commit_lsn::text, seq, COALESCE(last_status, 0),
-       COALESCE(last_error, ''), COALESCE(trigger, ''), created_at
+       COALESCE(last_error, ''), COALESCE(trigger, ''), created_at, deliver_at, expires_at
 FROM (`
 
 // Parked is what waits in tailpost.delivery. It has a connection of its own, so that nothing but
@@ -212,19 +212,19 @@ func delivery(row pgx.CollectableRow) (outbox.Delivery, error) {
 		d       outbox.Delivery
 		next    *time.Time
 		payload []byte
+		deliver *time.Time
+		expires *time.Time
 		headers *string
 		lsn     string
 	)
 	e := &d.Event
 	err := row.Scan(&e.ID, &d.EndpointID, &d.State, &d.Reason, &d.Attempts, &next, &e.Type, &e.Tenant, &e.Key, &payload,
-		&headers, &e.CreatedAt, &lsn, &e.Seq, &d.LastStatus, &d.LastError, &d.Trigger, &d.QueuedAt)
+		&headers, &e.CreatedAt, &lsn, &e.Seq, &d.LastStatus, &d.LastError, &d.Trigger, &d.QueuedAt, &deliver, &expires)
 	if err != nil {
 		return d, err
 	}
 	e.Payload, e.CreatedAt, d.QueuedAt = payload, e.CreatedAt.UTC(), d.QueuedAt.UTC()
-	if next != nil {
-		d.NextAttemptAt = next.UTC()
-	}
+	d.NextAttemptAt, e.DeliverAt, e.ExpiresAt = orZero(next), orZero(deliver), orZero(expires)
 	if headers != nil {
 		if err := json.Unmarshal([]byte(*headers), &e.Headers); err != nil {
 			return d, fmt.Errorf("read the headers of event %s: %w", e.ID, err)

@@ -61,6 +61,7 @@ func (o *Operations) Replays(ctx context.Context) (open []Replay, err error) {
 	return open, err
 }
 
+// replayPendingSQL leaves out what waits for a time of its own: a replay need not wait for that.
 const replayPendingSQL = `
 SELECT count(*)
 FROM (
@@ -68,13 +69,14 @@ FROM (
     FROM tailpost.delivery
     WHERE endpoint_id = @endpoint
       AND state = 'pending'
+      AND (deliver_at IS NULL OR deliver_at <= @now)
     LIMIT @most
 ) AS p`
 
 // PendingUpTo counts an endpoint's pending deliveries, but no further than most.
 func (o *Operations) PendingUpTo(ctx context.Context, endpointID string, most int) (n int, err error) {
 	err = o.link.Run(ctx, "count what an endpoint waits for", func(ctx context.Context, conn *pgx.Conn) error {
-		return conn.QueryRow(ctx, replayPendingSQL, pgx.NamedArgs{"endpoint": endpointID, "most": most}).Scan(&n)
+		return conn.QueryRow(ctx, replayPendingSQL, pgx.NamedArgs{"endpoint": endpointID, "most": most, "now": time.Now()}).Scan(&n)
 	})
 	return n, err
 }
@@ -137,11 +139,11 @@ WHERE id = @id
 const replayQueueSQL = `
 INSERT INTO tailpost.delivery (
     event_id, endpoint_id, state, reason, attempts, next_attempt_at, event_type, tenant, key, payload, headers,
-    event_created_at, commit_lsn, seq, trigger, created_at, updated_at
+    event_created_at, commit_lsn, seq, trigger, created_at, updated_at, deliver_at, expires_at
 )
 VALUES (
     @event, @endpoint, 'pending', @reason, 0, @next, @type, NULLIF(@tenant, ''), NULLIF(@key, ''), @payload, @headers,
-    @event_created, @lsn::text::pg_lsn, @seq, 'replay', @now, @now
+    @event_created, @lsn::text::pg_lsn, @seq, 'replay', @now, @now, @deliver_at, @expires_at
 )
 ON CONFLICT (event_id, endpoint_id) DO NOTHING`
 

@@ -43,7 +43,8 @@ const (
 	deliveryFields = `
 SELECT d.event_id, d.endpoint_id, COALESCE(e.name, ''), d.state, d.reason, d.attempts, d.next_attempt_at, d.event_type,
        COALESCE(d.tenant, ''), COALESCE(d.key, ''), d.event_created_at, d.commit_lsn::text, d.seq,
-       COALESCE(d.last_status, 0), COALESCE(d.last_error, ''), COALESCE(d.trigger, ''), d.created_at, d.updated_at`
+       COALESCE(d.last_status, 0), COALESCE(d.last_error, ''), COALESCE(d.trigger, ''), d.created_at, d.updated_at,
+       d.deliver_at, d.expires_at`
 
 	deliveryNames = `
 LEFT JOIN tailpost.endpoint AS e ON e.id = d.endpoint_id`
@@ -57,7 +58,7 @@ const (
 	deliveriesStartSQL = deliveryFields + `
 FROM (
     SELECT d.event_id, d.endpoint_id, d.state, d.reason, d.attempts, d.next_attempt_at, d.event_type, d.tenant, d.key, d.event_created_at,
-           d.commit_lsn, d.seq, d.last_status, d.last_error, d.trigger, d.created_at, d.updated_at
+           d.commit_lsn, d.seq, d.last_status, d.last_error, d.trigger, d.created_at, d.updated_at, d.deliver_at, d.expires_at
     FROM tailpost.delivery AS d`
 
 	deliveriesEndSQL = deliveriesOrder + `
@@ -88,15 +89,17 @@ func readDeliveries(ctx context.Context, tx pgx.Tx, q DeliveryQuery) ([]Delivery
 }
 
 func scanDelivery(row pgx.CollectableRow) (d Delivery, err error) {
-	var next, created pgtype.Timestamptz
+	var next, created, deliver, expires pgtype.Timestamptz
 	var lsn string
 	e := &d.Event
 	err = row.Scan(&e.ID, &d.EndpointID, &d.EndpointName, &d.State, &d.Reason, &d.Attempts, &next, &e.Type, &e.Tenant, &e.Key,
-		&created, &lsn, &e.Seq, &d.LastStatus, &d.LastError, &d.Trigger, &d.CreatedAt, &d.UpdatedAt)
+		&created, &lsn, &e.Seq, &d.LastStatus, &d.LastError, &d.Trigger, &d.CreatedAt, &d.UpdatedAt,
+		&deliver, &expires)
 	if err != nil {
 		return d, err
 	}
 	d.NextAttemptAt, e.CreatedAt = readableTime(next), readableTime(created)
+	e.DeliverAt, e.ExpiresAt = readableTime(deliver), readableTime(expires)
 	e.CommitLSN, err = outbox.ParseLSN(lsn)
 	return d, err
 }

@@ -12,6 +12,7 @@ import (
 	"github.com/tailpost/tailpost/outbox"
 	"github.com/tailpost/tailpost/outbox/pglink"
 	"github.com/tailpost/tailpost/relay/internal/ledger"
+	"github.com/tailpost/tailpost/relay/internal/scan"
 )
 
 // Event is an event with what became of it.
@@ -97,6 +98,10 @@ func outboxRow(ctx context.Context, tx pgx.Tx, m outbox.Mapping, id string) (ev 
 	}
 	schema, name := m.SchemaAndName()
 	sql := "SELECT * FROM " + pgx.Identifier{schema, name}.Sanitize() + " WHERE " + pgx.Identifier{m.ID}.Sanitize() + " = $1"
+	table, err := scan.LookAt(ctx, tx, m)
+	if err != nil {
+		return ev, false, err
+	}
 	var odd error
 	// A savepoint, because an id that is not of the column's type is an error to Postgres, and not
 	// found to people.
@@ -114,7 +119,7 @@ func outboxRow(ctx context.Context, tx pgx.Tx, m outbox.Mapping, id string) (ev 
 			return err
 		}
 		ok = true
-		ev, odd = decoder.Decode(rowValues(rows))
+		ev, odd = decoder.In(table.Zone()).Decode(rowValues(rows))
 		return nil
 	})
 	if pglink.NoValue(err) { // the id is not of the column's type

@@ -16,7 +16,8 @@ import (
 type QueueLength struct {
 	EndpointID    string
 	Pending, Dead int64
-	// Oldest is since when the pending delivery that waits longest is queued; nil: none is pending.
+	// Oldest is since when the pending delivery that waits longest is queued, or may be delivered
+	// where that is later; nil: none is pending.
 	Oldest *time.Time
 }
 
@@ -40,7 +41,7 @@ SELECT pg_relation_size('tailpost.delivery') / current_setting('block_size')::bi
 
 // queueCountsSQL counts the rows of some of the pages.
 const queueCountsSQL = `
-SELECT d.endpoint_id, d.state, d.reason, count(*), min(d.created_at)
+SELECT d.endpoint_id, d.state, d.reason, count(*), min(GREATEST(d.created_at, d.deliver_at))
 FROM tailpost.delivery AS d TABLESAMPLE SYSTEM (@percent::double precision)
 GROUP BY d.endpoint_id, d.state, d.reason`
 
@@ -77,9 +78,9 @@ dead (id) AS (
 SELECT e.id, 'pending', '', h.n, h.oldest
 FROM pending AS e
 CROSS JOIN LATERAL (
-    SELECT count(*) AS n, min(f.created_at) AS oldest
+    SELECT count(*) AS n, min(f.since) AS oldest
     FROM (
-        SELECT d.created_at
+        SELECT GREATEST(d.created_at, d.deliver_at) AS since
         FROM tailpost.delivery AS d
         WHERE d.endpoint_id = e.id
           AND d.state = 'pending'

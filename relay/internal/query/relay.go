@@ -25,7 +25,7 @@ type RelayState struct {
 
 	Pending  int64      // much of it is estimated, as longQueueSQL does
 	Dead     int64      // the same
-	Oldest   *time.Time // event of the oldest pending delivery
+	Oldest   *time.Time // since when the oldest event of a pending delivery could be delivered; nil: none could
 	Replicas []string   // processes that serve the API now
 }
 
@@ -41,18 +41,18 @@ LEFT JOIN pg_catalog.pg_replication_slots AS s ON s.slot_name = q.slot AND s.dat
 // queueSQL counts those that are dead by an index alone: they may be many more than wait.
 const queueSQL = `
 SELECT p.n, d.n, p.oldest
-FROM (SELECT count(*) AS n, min(event_created_at) AS oldest FROM tailpost.delivery WHERE state = 'pending') AS p,
+FROM (SELECT count(*) AS n, min(GREATEST(event_created_at, deliver_at)) AS oldest FROM tailpost.delivery WHERE state = 'pending') AS p,
      (SELECT count(*) AS n FROM tailpost.delivery WHERE state = 'dead') AS d`
 
 // longQueueSQL estimates a queue from some of its pages, counts either state as far as countedRows,
 // and looks for the oldest event among these and those that committed first.
 const longQueueSQL = `
 WITH sample AS (
-    SELECT s.state, s.event_created_at
+    SELECT s.state, GREATEST(s.event_created_at, s.deliver_at) AS since
     FROM tailpost.delivery AS s TABLESAMPLE SYSTEM (@percent::double precision)
 ),
 first AS (
-    SELECT f.state, f.event_created_at
+    SELECT f.state, GREATEST(f.event_created_at, f.deliver_at) AS since
     FROM tailpost.delivery AS f
     ORDER BY f.commit_lsn, f.seq
     LIMIT @rows
@@ -62,8 +62,8 @@ SELECT (SELECT count(*) FROM sample AS s WHERE s.state = 'pending'),
        (SELECT count(*) FROM (SELECT FROM tailpost.delivery AS p WHERE p.state = 'pending' LIMIT @rows) AS p),
        (SELECT count(*) FROM (SELECT FROM tailpost.delivery AS d WHERE d.state = 'dead' LIMIT @rows) AS d),
        LEAST(
-           (SELECT min(s.event_created_at) FROM sample AS s WHERE s.state = 'pending'),
-           (SELECT min(f.event_created_at) FROM first AS f WHERE f.state = 'pending')
+           (SELECT min(s.since) FROM sample AS s WHERE s.state = 'pending'),
+           (SELECT min(f.since) FROM first AS f WHERE f.state = 'pending')
        )`
 
 const replicasSQL = `
@@ -109,6 +109,11 @@ func (st *RelayState) readQueue(ctx context.Context, tx pgx.Tx) error {
 	if err := tx.QueryRow(ctx, queuePagesSQL).Scan(&pages); err != nil {
 		return err
 	}
+	defer func() {
+		if st.Oldest != nil && st.Oldest.After(time.Now()) {
+			st.Oldest = nil // all that is pending waits for a time to come
+		}
+	}()
 	if pages <= wholePages {
 		return tx.QueryRow(ctx, queueSQL).Scan(&st.Pending, &st.Dead, &st.Oldest)
 	}

@@ -93,9 +93,6 @@ func New(ctx context.Context, link Link, m outbox.Mapping, scope Scope) (*Sweep,
 	return s, err
 }
 
-// Zone returns the time zone of times in the table that name none.
-func (s *Sweep) Zone() *time.Location { return s.location }
-
 // blocksSQL counts the blocks of the largest of a table's parts, and of all of them. Ctids of all
 // parts are swept side by side.
 const blocksSQL = `

@@ -117,17 +117,18 @@ func LookAt(ctx context.Context, db DB, m outbox.Mapping) (Table, error) {
 		"schema": schema, "name": name, "id": m.ID, "created": m.CreatedAt,
 	}).Scan(&columns, &t.idType, &t.createdNotNull, &t.commitTimes, &t.operators, &t.timeType, &zone)
 	t.mapping, t.location = m.Fit(columns), time.UTC
-	if t.bareTime() {
-		location, err := m.Location()
-		if err == nil && location == nil {
-			location, err = time.LoadLocation(zone)
-		}
-		if err == nil { // else one that only Postgres knows
-			t.location = location
-		}
+	location, unknown := m.Location()
+	if unknown == nil && location == nil {
+		location, unknown = time.LoadLocation(zone)
+	}
+	if unknown == nil { // else one that only Postgres knows
+		t.location = location
 	}
 	return t, err
 }
+
+// Zone returns the time zone of times in the table that name none.
+func (t *Table) Zone() *time.Location { return t.location }
 
 // Timed reports whether rows have a time: of their own, or that of their commit. Without one, an
 // audit cannot tell old rows from lost ones.

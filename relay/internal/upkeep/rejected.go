@@ -109,9 +109,9 @@ func (p *rereader) read(ctx context.Context, r *ledger.Rejected, now time.Time) 
 		if slices.Contains(found.Recorded, id) {
 			continue
 		}
-		ds = append(ds, outbox.Delivery{
-			Event: ev, EndpointID: id, State: outbox.Pending, Reason: outbox.ReasonReplay, NextAttemptAt: now,
-		})
+		d := outbox.Delivery{Event: ev, EndpointID: id, State: outbox.Pending, Reason: outbox.ReasonReplay, NextAttemptAt: now}
+		d.Schedule()
+		ds = append(ds, d)
 	}
 	return ds, "", nil
 }
