@@ -122,7 +122,8 @@ type Recorded struct {
 
 	Took time.Duration // the transaction
 	// Waited is how long after the commit of its event each delivery was made; where the event had
-	// been queued, or was not to be delivered yet, after that. What a person asked for again is not among them.
+	// been queued, or was not to be delivered yet, after that. What a person asked for again is not
+	// among them.
 	Waited []time.Duration
 }
 

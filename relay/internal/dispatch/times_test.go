@@ -12,35 +12,8 @@ import (
 	"github.com/tailpost/tailpost/outbox"
 	"github.com/tailpost/tailpost/relay/internal/dispatch"
 	"github.com/tailpost/tailpost/relay/internal/ledger"
-	"github.com/tailpost/tailpost/relay/internal/source"
 	"github.com/tailpost/tailpost/relay/internal/webhook"
 )
-
-// timed brings an event with times, as so long from now; 0: it has none.
-func (l *life) timed(id, key string, deliver, expire time.Duration) {
-	ev := outbox.Event{ID: id, Type: "a", Key: key, Payload: []byte("{}")}
-	now := time.Now()
-	if deliver != 0 {
-		ev.DeliverAt = now.Add(deliver)
-	}
-	if expire != 0 {
-		ev.ExpiresAt = now.Add(expire)
-	}
-	l.commit(func(tx *source.Unsettled) {
-		ev.CommitLSN = outbox.LSN(l.at)
-		l.Dispatch(ev, tx)
-	})
-}
-
-// requireRow says what the table has of an event.
-func (l *life) requireRow(id string, state outbox.State, reason outbox.Reason) outbox.Delivery {
-	l.t.Helper()
-	row, ok := l.row(id)
-	require.True(l.t, ok, id)
-	require.Equal(l.t, state, row.State, id)
-	require.Equal(l.t, reason, row.Reason, id)
-	return row
-}
 
 func TestDeliverAt_isNotBefore(t *testing.T) {
 	t.Parallel()
