@@ -69,9 +69,9 @@ var whenMutants = []mutant{
 		pkg:     "./outbox", run: "TestWriter_writesTheTimes",
 	},
 	{
-		name: "when-rouse-is-early", file: "relay/internal/ledger/duekeys.go",
+		name: "when-unblocked-is-early", file: "relay/internal/ledger/duekeys.go",
 		old: "SET next_attempt_at = GREATEST(@now, ` + notBeforeSQL + `)", new: "SET next_attempt_at = GREATEST(@now, (` + notBeforeSQL + `) - interval '1 day')",
-		promise: "What is roused waits for the time of its event.",
+		promise: "What is unblocked waits for the time of its event.",
 		pkg:     "./relay/internal/ledger", run: "TestWhatIsMadeDue",
 	},
 	{

@@ -60,8 +60,8 @@ func TestWhatIsMadeDue_waitsForItsTime(t *testing.T) {
 			_, err := b.ledger.Loosen(t.Context(), "erp", true, noon)
 			return err
 		},
-		"roused": func(b *bundle) error {
-			_, _, err := b.ledger.Rouse(t.Context(), "erp", ledger.DuePlace{}, noon)
+		"unblocked": func(b *bundle) error {
+			_, _, err := b.ledger.Unblock(t.Context(), "erp", ledger.DuePlace{}, noon)
 			return err
 		},
 	} {
