@@ -5,6 +5,16 @@ import "strconv"
 // Statuses is a set of HTTP statuses as they are written: "409" is one, "4xx" is all of a class.
 type Statuses []string
 
+// Answer says how much of an answer with a status that means success has to come for the event to
+// count as delivered.
+type Answer string
+
+// What has to come.
+const (
+	AnswerStatus   Answer = "status"   // its head; what is wrong with the rest is noted with the attempt
+	AnswerComplete Answer = "complete" // all of it, in time and well framed
+)
+
 // Meaning is what the status of an answer means for a delivery.
 type Meaning int
 

@@ -90,6 +90,7 @@ func completeEndpoint(e *Endpoint) {
 	e.Concurrency = cmp.Or(e.Concurrency, defaultConcurrency)
 	e.Ordering = cmp.Or(e.Ordering, OrderingNone)
 	e.OnDead = cmp.Or(e.OnDead, OnDeadSkip)
+	e.Answer = cmp.Or(e.Answer, AnswerStatus)
 	e.Method = cmp.Or(e.Method, http.MethodPost)
 	e.ParkAfter = cmp.Or(e.ParkAfter, defaultParkAfter)
 	if e.Circuit.Failures > 0 {

@@ -197,6 +197,7 @@ type Endpoint struct { //nolint:recvcheck // encoded by value, asked by pointer
 	Method       string // POST, PUT, PATCH or DELETE
 	HTTP         string // version of the protocol, HTTP1 or HTTP2; empty: what the receiver settles on
 	Gzip         bool   // bodies of a kilobyte and more are compressed
+	Answer       Answer
 	Headers      map[string]string
 	Timeout      time.Duration
 	Concurrency  int     // requests at once

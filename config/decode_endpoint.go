@@ -20,7 +20,7 @@ import (
 func policyAttributes() []string {
 	return []string{
 		"signature", "format", "headers", "timeout", "concurrency", "rate", "ordering", "on_dead", "redirects", "park_after", "disable_after",
-		"method", "success", "permanent", "http", "gzip",
+		"method", "success", "permanent", "http", "gzip", "answer",
 	}
 }
 
@@ -89,6 +89,9 @@ func (d *decoder) policy(s *section, e *Endpoint) {
 	}
 	if text, ok := s.text("on_dead"); ok {
 		e.OnDead = OnDead(text)
+	}
+	if text, ok := s.text("answer"); ok {
+		e.Answer = Answer(text)
 	}
 	set(&e.Method)(s.text("method"))
 	set(&e.HTTP)(s.text("http"))

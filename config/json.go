@@ -139,6 +139,7 @@ type endpointJSON struct {
 	Method        string             `json:"method"`
 	HTTP          string             `json:"http,omitempty"`
 	Gzip          bool               `json:"gzip,omitempty"`
+	Answer        Answer             `json:"answer"`
 	Headers       map[string]string  `json:"headers,omitempty"`
 	Timeout       string             `json:"timeout"`
 	Concurrency   int                `json:"concurrency"`
@@ -208,7 +209,7 @@ func newEndpointJSON(e *Endpoint) endpointJSON {
 		Rate: e.Rate, Ordering: e.Ordering, Redirects: e.Redirects, Tenant: e.Tenant, ParkAfter: spell(e.ParkAfter, ""),
 		OnDead: e.OnDead, DisableAfter: spell(e.DisableAfter, "never"), File: e.Origin.File, Line: e.Origin.Line,
 		Auth: newAuthJSON(&e.Auth), TLS: newTLSJSON(&e.TLS),
-		Method: e.Method, HTTP: e.HTTP, Gzip: e.Gzip, Success: e.Retry.Success, Permanent: e.Retry.Permanent,
+		Method: e.Method, HTTP: e.HTTP, Gzip: e.Gzip, Answer: e.Answer, Success: e.Retry.Success, Permanent: e.Retry.Permanent,
 		Schedule:      make([]string, 0, len(e.Retry.Schedule)),
 		Headers:       make(map[string]string, len(e.Headers)),
 		Subscriptions: make([]subscriptionJSON, 0, len(e.Subscriptions)),

@@ -104,4 +104,22 @@ var whenMutants = []mutant{
 		promise: "A replay keeps to the times of events.",
 		pkg:     "./relay", run: "TestAResend_does",
 	},
+	{
+		name: "when-half-an-answer-is-complete", file: "relay/internal/webhook/endpoint.go",
+		old: "(err == nil || !e.complete)", new: "(err == nil || !e.complete || true)",
+		promise: "Where an endpoint asks for that, an answer that is cut short is no success.",
+		pkg:     "./relay/internal/webhook", run: "TestAnswerCounts",
+	},
+	{
+		name: "when-answers-have-to-be-complete", file: "relay/internal/webhook/client.go",
+		old: "ep.Answer == config.AnswerComplete", new: "ep.Answer != config.AnswerStatus",
+		promise: "A status that means success counts, whatever becomes of the body, unless the endpoint asks for more.",
+		pkg:     "./relay/internal/webhook", run: "TestAnswerCounts",
+	},
+	{
+		name: "when-answer-is-not-kept", file: "relay/internal/ledger/endpoint.go",
+		old: "e.Answer = config.Answer(p.Answer)", new: "e.Answer = config.AnswerStatus",
+		promise: "What an endpoint of the API asks of answers is kept.",
+		pkg:     "./relay/internal/api", run: "TestStatusesOfAnEndpoint",
+	},
 }

@@ -154,13 +154,14 @@ func TestStatusesOfAnEndpoint(t *testing.T) {
 	b := setup(t, nil)
 	made := b.post(t, "/v1/endpoints", map[string]any{
 		"url": "https://example.com/in", "method": "PUT", "success": []string{"2xx", "409"}, "permanent": []string{"422"},
-		"http": "1.1", "gzip": true, "format": "form",
+		"http": "1.1", "gzip": true, "format": "form", "answer": "complete",
 	}).is(http.StatusCreated)
 	path := "/v1/endpoints/" + made.text("id")
 	got := b.get(t, path).is(http.StatusOK)
 	require.Equal(t, "PUT", got.at("method"))
 	require.Equal(t, "1.1", got.at("http"))
 	require.Equal(t, true, got.at("gzip"))
+	require.Equal(t, "complete", got.at("answer"))
 	require.Equal(t, "form", got.at("format"))
 	require.Equal(t, []any{"2xx", "409"}, got.at("success"))
 	require.Equal(t, []any{"422"}, got.at("permanent"))
@@ -177,9 +178,10 @@ func TestStatusesOfAnEndpoint(t *testing.T) {
 	}
 	change(map[string]any{"retry": nil}).is(http.StatusOK)
 	require.Equal(t, []any{"422"}, b.get(t, path).at("permanent"), "the schedule's default is not that of the statuses")
-	change(map[string]any{"method": nil, "success": nil, "permanent": nil, "http": nil, "gzip": nil}).is(http.StatusOK)
+	change(map[string]any{"method": nil, "success": nil, "permanent": nil, "http": nil, "gzip": nil, "answer": nil}).is(http.StatusOK)
 	require.Nil(t, b.get(t, path).at("http"))
 	require.Equal(t, false, b.get(t, path).at("gzip"))
+	require.Equal(t, "status", b.get(t, path).at("answer"))
 	got = b.get(t, path).is(http.StatusOK)
 	require.Equal(t, []any{"POST", nil, nil}, []any{got.at("method"), got.at("success"), got.at("permanent")})
 }

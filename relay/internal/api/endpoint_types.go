@@ -45,6 +45,7 @@ type EndpointSettings struct {
 	Method        *string            `json:"method,omitempty" enum:"POST,PUT,PATCH,DELETE" doc:"The method of requests. Default: POST."`
 	HTTP          *string            `json:"http,omitempty" enum:"1.1,2" doc:"The version of HTTP that connections speak. Default: HTTP/2 where the receiver speaks it, else HTTP/1.1."`
 	Gzip          *bool              `json:"gzip,omitempty" doc:"Compress bodies of a kilobyte and more. The signature is that of the compressed bytes. Default: false."`
+	Answer        *string            `json:"answer,omitempty" enum:"status,complete" doc:"How much of an answer with a status that means success has to come for the event to count as delivered: its head, or all of it. Default: status."`
 	Headers       *map[string]string `json:"headers,omitempty" doc:"Further headers of every request. Their values are kept as secret as the signing secret: answers show the names only, and [redacted] as a value keeps the one that the endpoint has."`
 	Timeout       *string            `json:"timeout,omitempty" doc:"How long an attempt may take." example:"15s"`
 	Concurrency   *int               `json:"concurrency,omitempty" minimum:"1" maximum:"10000" doc:"Requests at once. Default: 32."`
@@ -118,6 +119,7 @@ type Endpoint struct {
 	Method         string         `json:"method" enum:"POST,PUT,PATCH,DELETE"`
 	HTTP           string         `json:"http,omitempty" enum:"1.1,2" doc:"The version of HTTP that it insists on. Missing: what the receiver settles on."`
 	Gzip           bool           `json:"gzip" doc:"Bodies of a kilobyte and more are compressed."`
+	Answer         string         `json:"answer" enum:"status,complete" doc:"How much of an answer has to come for the event to count as delivered."`
 	HeaderNames    []string       `json:"header_names" nullable:"false" doc:"Names of its further headers."`
 	Timeout        string         `json:"timeout"`
 	Concurrency    int            `json:"concurrency"`
@@ -150,7 +152,7 @@ func show(row *ledger.EndpointRow, cfg *config.Endpoint, stats query.Stats) Endp
 		Concurrency: cfg.Concurrency, Rate: rateText(cfg.Rate), Ordering: string(cfg.Ordering), OnDead: string(cfg.OnDead), Redirects: cfg.Redirects,
 		ParkAfter: cfg.ParkAfter.String(), DisableAfter: "never", HeaderNames: []string{}, Events: []string{},
 		Auth: showAuth(&cfg.Auth), TLS: showTLS(&cfg.TLS),
-		Method: cmp.Or(cfg.Method, http.MethodPost), HTTP: cfg.HTTP, Gzip: cfg.Gzip, Success: cfg.Retry.Success, Permanent: cfg.Retry.Permanent,
+		Method: cmp.Or(cfg.Method, http.MethodPost), HTTP: cfg.HTTP, Gzip: cfg.Gzip, Answer: string(cmp.Or(cfg.Answer, config.AnswerStatus)), Success: cfg.Retry.Success, Permanent: cfg.Retry.Permanent,
 		Retry:   Retry{Schedule: make([]string, 0, len(cfg.Retry.Schedule))},
 		Circuit: Circuit{Failures: cfg.Circuit.Failures}, Stats: totals(stats),
 		Subscriptions: make([]Subscription, 0, len(cfg.Subscriptions)),

@@ -84,6 +84,8 @@ func (s *settler) reset(names []string) { //nolint:funlen // a case for each set
 			e.HTTP = ""
 		case "gzip":
 			e.Gzip = false
+		case "answer":
+			e.Answer = ""
 		case "success":
 			e.Retry.Success = nil
 		case "permanent":
@@ -141,6 +143,7 @@ func (s *settler) apply(in *EndpointSettings) {
 	set(&e.Method, in.Method)
 	set(&e.HTTP, in.HTTP)
 	set(&e.Gzip, in.Gzip)
+	setText(&e.Answer, in.Answer)
 	setTexts(&e.Retry.Success, in.Success)
 	setTexts(&e.Retry.Permanent, in.Permanent)
 	s.headers(in.Headers)

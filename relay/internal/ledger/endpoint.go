@@ -64,6 +64,7 @@ type policyJSON struct {
 	Method       string      `json:"method,omitempty"`
 	HTTP         string      `json:"http,omitempty"`
 	Gzip         bool        `json:"gzip,omitempty"`
+	Answer       string      `json:"answer,omitempty"` // missing: status
 	Retry        []string    `json:"retry"`
 	Success      []string    `json:"success,omitempty"`
 	Permanent    []string    `json:"permanent,omitempty"`
@@ -131,6 +132,9 @@ func EncodeEndpoint(e config.Endpoint) (subscriptions, policy []byte, err error)
 		Method: e.Method, HTTP: e.HTTP, Gzip: e.Gzip, Success: e.Retry.Success, Permanent: e.Retry.Permanent,
 		Retry: make([]string, 0, len(e.Retry.Schedule)),
 	}
+	if e.Answer != config.AnswerStatus {
+		p.Answer = string(e.Answer)
+	}
 	for _, d := range e.Retry.Schedule {
 		p.Retry = append(p.Retry, d.String())
 	}
@@ -191,6 +195,7 @@ func decodePolicy(e *config.Endpoint, text []byte) error {
 	e.Signature, e.Format, e.Ordering = config.Signature(p.Signature), config.Format(p.Format), config.Ordering(p.Ordering)
 	e.OnDead, e.Method, e.HTTP, e.Gzip = config.OnDead(p.OnDead), p.Method, p.HTTP, p.Gzip
 	e.Retry.Success, e.Retry.Permanent = p.Success, p.Permanent
+	e.Answer = config.Answer(p.Answer)
 	e.Auth, e.TLS = p.Auth.decode(), p.TLS.decode()
 	e.Concurrency, e.Rate, e.Redirects, e.Circuit.Failures = p.Concurrency, p.Rate, p.Redirects, p.Circuit.Failures
 	if len(p.Headers.names) > 0 {

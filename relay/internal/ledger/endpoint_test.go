@@ -53,6 +53,7 @@ func TestEncodedEndpointsDecodeToThemselves(t *testing.T) {
 			Method:    rapid.SampledFrom([]string{"POST", "PUT", "PATCH", "DELETE"}).Draw(t, "method"),
 			HTTP:      rapid.SampledFrom([]string{"", config.HTTP1, config.HTTP2}).Draw(t, "http"),
 			Gzip:      rapid.Bool().Draw(t, "gzip"),
+			Answer:    rapid.SampledFrom([]config.Answer{"", config.AnswerComplete}).Draw(t, "answer"),
 			Retry: config.Retry{
 				Schedule: rapid.SliceOfN(delay, 0, 5).Draw(t, "schedule"), Success: config.Statuses{"2xx", "409"},
 				Permanent: config.Statuses{rapid.SampledFrom([]string{"4xx", "400"}).Draw(t, "permanent")},

@@ -16,7 +16,7 @@ type endpointForm struct {
 	ID, Version string // of the one that is changed; empty: a new one
 	Name, URL, Description, Tenant,
 	Events, Where, Body,
-	Signature, Format, Method, HTTP, Gzip, Timeout, Rate, Concurrency, Ordering, OnDead, Retry, Success, Permanent, SecretType string
+	Signature, Format, Method, HTTP, Gzip, Answer, Timeout, Rate, Concurrency, Ordering, OnDead, Retry, Success, Permanent, SecretType string
 	identity
 
 	Unshown   bool // a secret was written that this page does not show again
@@ -36,7 +36,7 @@ func (f *endpointForm) fields() map[string]*string {
 	fields := map[string]*string{
 		"name": &f.Name, "url": &f.URL, "description": &f.Description, "tenant": &f.Tenant, "events": &f.Events, "where": &f.Where,
 		"body": &f.Body, "signature": &f.Signature, "format": &f.Format, "timeout": &f.Timeout, "rate": &f.Rate,
-		"concurrency": &f.Concurrency, "ordering": &f.Ordering, "on_dead": &f.OnDead, "method": &f.Method, "http": &f.HTTP, "gzip": &f.Gzip,
+		"concurrency": &f.Concurrency, "ordering": &f.Ordering, "on_dead": &f.OnDead, "method": &f.Method, "http": &f.HTTP, "gzip": &f.Gzip, "answer": &f.Answer,
 		"success": &f.Success, "permanent": &f.Permanent, "retry": &f.Retry, "secret_type": &f.SecretType,
 	}
 	maps.Copy(fields, f.identity.fields())
@@ -66,7 +66,7 @@ func (f *endpointForm) settings(has *identity) map[string]any {
 	}
 	for name, text := range map[string]string{
 		"name": f.Name, "description": f.Description, "signature": f.Signature, "format": f.Format, "timeout": f.Timeout, "rate": f.Rate,
-		"ordering": f.Ordering, "on_dead": f.OnDead, "method": f.Method, "http": f.HTTP,
+		"ordering": f.Ordering, "on_dead": f.OnDead, "method": f.Method, "http": f.HTTP, "answer": f.Answer,
 	} {
 		put(name, text, text == "")
 	}
@@ -182,7 +182,7 @@ func editEndpoint(v *visit) error {
 	f := &endpointForm{
 		ID: e.ID, Version: strconv.FormatInt(e.Version, 10), Name: e.Name, URL: e.URL, Description: e.Description, Tenant: e.Tenant,
 		Signature: e.Signature, Format: e.Format, Timeout: e.Timeout, Rate: e.Rate, Concurrency: strconv.Itoa(e.Concurrency),
-		Ordering: e.Ordering, OnDead: e.OnDead, Method: e.Method, HTTP: e.HTTP, Success: strings.Join(e.Success, " "), Permanent: strings.Join(e.Permanent, " "),
+		Ordering: e.Ordering, OnDead: e.OnDead, Method: e.Method, HTTP: e.HTTP, Answer: e.Answer, Success: strings.Join(e.Success, " "), Permanent: strings.Join(e.Permanent, " "),
 		Retry: strings.Join(spans(e.Retry.Schedule), " "), identity: identityOf(&e),
 	}
 	if e.Gzip {

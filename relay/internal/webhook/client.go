@@ -176,6 +176,7 @@ func (c *Client) endpoint(ep config.Endpoint) (*Endpoint, error) {
 		client: c, id: ep.ID, shownURL: ep.ShownURL(), redirects: ep.Redirects,
 		timeout: ep.Timeout, format: ep.Format, concurrency: ep.Concurrency,
 		method: or(ep.Method, http.MethodPost), answers: ep.Retry, http: ep.HTTP, gzip: ep.Gzip,
+		complete: ep.Answer == config.AnswerComplete,
 	}
 	if ep.Redirects > 0 {
 		e.url = u

@@ -36,6 +36,7 @@ type Endpoint struct {
 	gzip         bool          // bodies are compressed
 	http         string        // the version that it insists on; empty: none
 	answers      config.Retry  // which statuses mean what
+	complete     bool          // only a whole answer means success
 	tokens       *token.Source // of its access tokens; nil: it needs none
 	tls          *tls.Config   // of connections to first
 	redirects    int
@@ -184,7 +185,7 @@ func (e *Endpoint) perform(ctx context.Context, x *exchange, res *Result, start 
 	a.Duration = time.Since(start)
 	a.StatusCode = x.Answer.Status
 	a.ResponseBody, a.ResponseTruncated = cleanBody(x.Answer.Body, x.Answer.Truncated)
-	res.Delivered = e.answers.Means(a.StatusCode) == config.MeansSuccess
+	res.Delivered = e.answers.Means(a.StatusCode) == config.MeansSuccess && (err == nil || !e.complete)
 	res.Word = x.Answer.Word
 	res.Reached, res.Again = x.reached, x.again
 	if a.StatusCode == http.StatusUnauthorized && x.token != "" {

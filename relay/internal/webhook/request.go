@@ -29,8 +29,8 @@ type Result struct {
 	// 0: none.
 	RetryAfter time.Duration
 	// Delivered reports whether the receiver took the event: the head of its answer came whole,
-	// with a status from 200 to 299. Attempt.Error then is a note on what was wrong with the rest
-	// of the answer.
+	// with a status that means success, and, where the endpoint asks for that, the rest of it too.
+	// Else Attempt.Error is a note on what was wrong with the rest.
 	Delivered bool
 	// Permanent says that no retry can help, for example because the body cannot be built.
 	Permanent bool

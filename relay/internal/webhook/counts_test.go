@@ -1,0 +1,73 @@
+package webhook_test
+
+import (
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/tailpost/tailpost/config"
+	"github.com/tailpost/tailpost/relay/internal/retry"
+	"github.com/tailpost/tailpost/relay/internal/webhook"
+)
+
+// TestAnswerCounts: by its status, with a note on what was wrong with the rest, or once all of it
+// came, as the endpoint asks for.
+func TestAnswerCounts(t *testing.T) {
+	t.Parallel()
+	const timeout = 500 * time.Millisecond
+	whole := func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, "thanks") }
+	cut := func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Content-Length", "10")
+		_, _ = io.WriteString(w, "half")
+		_ = http.NewResponseController(w).Flush()
+		panic(http.ErrAbortHandler)
+	}
+	unended := func(w http.ResponseWriter, _ *http.Request) {
+		_, _ = io.WriteString(w, "chunk")
+		_ = http.NewResponseController(w).Flush()
+		panic(http.ErrAbortHandler)
+	}
+	late := func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("Content-Length", "10")
+		_ = http.NewResponseController(w).Flush()
+		<-r.Context().Done()
+	}
+	conflict := func(w http.ResponseWriter, r *http.Request) {
+		w.WriteHeader(http.StatusConflict)
+		unended(w, r)
+	}
+	for name, test := range map[string]struct {
+		receiver http.HandlerFunc
+		whole    bool
+	}{"whole": {whole, true}, "cut short": {cut, false}, "badly framed": {unended, false}, "late": {late, false}, "success of its own": {conflict, false}} {
+		for protocol, start := range map[string]func(*httptest.Server){"http/1.1": plainHTTP, "h2": withH2} {
+			for _, answer := range []config.Answer{"", config.AnswerStatus, config.AnswerComplete} {
+				t.Run(name+" "+protocol+" "+string(answer), func(t *testing.T) {
+					t.Parallel()
+					rec := newReceiver(t, start, test.receiver)
+					o := webhook.Options{Network: loopback()}
+					if protocol == "h2" {
+						o.Roots = rootsOf(t, rec)
+					}
+					var policy config.Retry
+					e := endpointOf(t, newClient(t, o), rec.URL, func(ep *config.Endpoint) {
+						ep.Answer, ep.Timeout = answer, timeout
+						ep.Retry = config.Retry{Schedule: []time.Duration{time.Minute}, Success: config.Statuses{"2xx", "409"}}
+						policy = ep.Retry
+					})
+					res := e.Send(t.Context(), newRequest())
+					require.NotZero(t, res.Attempt.StatusCode)
+					require.Equal(t, test.whole, res.Attempt.Error == "", "what was wrong is noted: %q", res.Attempt.Error)
+					counts := test.whole || answer != config.AnswerComplete
+					require.Equal(t, counts, res.Delivered)
+					d := retry.Decide(policy, 1, retry.Result{StatusCode: res.Attempt.StatusCode, Error: res.Attempt.Error != "" && !res.Delivered}, time.Now(), 0)
+					require.Equal(t, counts, d.Next.IsZero(), "what does not count is tried again")
+				})
+			}
+		}
+	}
+}
