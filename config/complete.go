@@ -61,7 +61,7 @@ func unnamedColumns() outbox.Mapping {
 // complete returns a copy with defaults, and reports what breaks a rule.
 func (c Config) complete(report func(problem)) *Config {
 	c.Database.Slot = cmp.Or(c.Database.Slot, defaultSlot)
-	if c.Outbox.Mapping == (outbox.Mapping{}) && c.Outbox.Messages == "" {
+	if c.Outbox.Mapping.IsZero() && c.Outbox.Messages == "" {
 		c.Outbox.Mapping = unnamedColumns()
 	}
 	c.Outbox.AuditInterval = cmp.Or(c.Outbox.AuditInterval, defaultAudit)

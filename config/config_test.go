@@ -184,6 +184,7 @@ func TestLoadFull(t *testing.T) {
 	require.Equal(t, "host=direct password=hunter2", cfg.Database.ReplicationURL.Reveal())
 	require.Equal(t, outbox.Mapping{
 		Table: "public.outbox", ID: "id", Type: "type", Key: "aggregate_id", Tenant: "account_id", Payload: "payload",
+		Extra: map[string]string{"region": "region_col", "shop-id": "shop"},
 	}, cfg.Outbox.Mapping)
 	require.Equal(t, "10.1.0.0/16", cfg.Network.Allow[0].String())
 	require.Equal(t, "192.0.2.7/32", cfg.Network.Allow[1].String())

@@ -15,7 +15,6 @@ import (
 
 	"github.com/tailpost/tailpost/config/diag"
 	"github.com/tailpost/tailpost/config/filter"
-	"github.com/tailpost/tailpost/outbox"
 	"github.com/tailpost/tailpost/outbox/suggest"
 )
 
@@ -211,40 +210,6 @@ func (s *section) durationOr(name, never string) time.Duration {
 	}
 	v, _ := s.duration(name)
 	return v
-}
-
-// columns lays the named columns over those of the default table, of which the table may lack all
-// but the required ones. A null or empty one is a column that there is none of.
-func (d *decoder) columns(s *section, m *outbox.Mapping) {
-	named, ok := s.table("columns")
-	if !ok {
-		return
-	}
-	columns := map[string]*string{
-		"id": &m.ID, "type": &m.Type, "key": &m.Key, "tenant": &m.Tenant, "payload": &m.Payload, "headers": &m.Headers,
-		"created_at": &m.CreatedAt, "deliver_at": &m.DeliverAt, "expires_at": &m.ExpiresAt,
-	}
-	optional := map[string]*bool{
-		"key": &m.Optional.Key, "tenant": &m.Optional.Tenant, "headers": &m.Optional.Headers, "created_at": &m.Optional.CreatedAt,
-	}
-	for _, name := range sortedKeys(named) {
-		if o := optional[name]; o != nil {
-			*o = false
-		}
-		column, known := columns[name]
-		switch {
-		case !known:
-			at, placed := d.places[global]["outbox.columns."+name]
-			if !placed {
-				at = s.body.Attributes["columns"].Expr.Range()
-			}
-			s.fail(at, "Unknown column", "An event has %s, no %q.%s", diag.List(sortedKeys(columns), "and"), name, suggest.DidYouMean(name, sortedKeys(columns)))
-		case named[name] == nil:
-			*column = ""
-		default:
-			*column = *named[name]
-		}
-	}
 }
 
 // start reads outbox.start.

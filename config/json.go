@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"net/url"
 	"time"
+
+	"github.com/tailpost/tailpost/outbox"
 )
 
 // MarshalJSON returns the configuration without its secrets: for people and for `tailpost check
@@ -23,10 +25,7 @@ func (c Config) MarshalJSON() ([]byte, error) {
 		"outbox": map[string]any{
 			"table": m.Table, "messages": c.Outbox.Messages, "start": c.Outbox.Start.String(),
 			"retention": spell(c.Outbox.Retention, "forever"), "search": c.Outbox.Search.Source(), "time_zone": m.TimeZone,
-			"columns": map[string]string{
-				"id": m.ID, "type": m.Type, "key": m.Key, "tenant": m.Tenant, "payload": m.Payload, "headers": m.Headers,
-				"created_at": m.CreatedAt, "deliver_at": m.DeliverAt, "expires_at": m.ExpiresAt,
-			},
+			"columns": newColumnsJSON(m),
 		},
 		"attempts":  map[string]bool{"headers": c.Attempts.Headers},
 		"endpoints": endpoints,
@@ -44,6 +43,24 @@ func (c Config) MarshalJSON() ([]byte, error) {
 		return nil, fmt.Errorf("encode configuration: %w", err)
 	}
 	return text, nil
+}
+
+// columnsJSON are the columns of the outbox table as JSON shows them.
+type columnsJSON struct {
+	ID        string            `json:"id"`
+	Type      string            `json:"type"`
+	Key       string            `json:"key"`
+	Tenant    string            `json:"tenant"`
+	Payload   string            `json:"payload"`
+	Headers   string            `json:"headers"`
+	CreatedAt string            `json:"created_at"`
+	DeliverAt string            `json:"deliver_at"`
+	ExpiresAt string            `json:"expires_at"`
+	Extra     map[string]string `json:"extra,omitempty"`
+}
+
+func newColumnsJSON(m *outbox.Mapping) columnsJSON {
+	return columnsJSON{m.ID, m.Type, m.Key, m.Tenant, m.Payload, m.Headers, m.CreatedAt, m.DeliverAt, m.ExpiresAt, m.Extra}
 }
 
 // MarshalJSON returns the endpoint without its secrets, as Config.MarshalJSON does.

@@ -113,7 +113,7 @@ func reference(t *testing.T) map[string]map[string]string {
 func TestTheReferenceHasEveryName(t *testing.T) {
 	t.Parallel()
 	tables, known := reference(t), places()
-	columns := []string{"id", "type", "key", "tenant", "payload", "headers", "created_at", "deliver_at", "expires_at"}
+	columns := []string{"id", "type", "key", "tenant", "payload", "headers", "created_at", "deliver_at", "expires_at", "extra"}
 	for _, path := range slices.Sorted(maps.Keys(known)) {
 		p := known[path]
 		var attributes []string

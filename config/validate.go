@@ -87,6 +87,7 @@ func (c *checker) all() {
 	for i := range c.config.Endpoints {
 		c.endpoint = i
 		c.one(&c.config.Endpoints[i], first)
+		c.extras(&c.config.Endpoints[i])
 	}
 	c.endpoint = global
 }
@@ -138,6 +139,8 @@ func (c *checker) outbox() {
 			}
 		}
 	}
+	c.extraColumns(m)
+	c.known("outbox.search", o.Search.Extras())
 	if _, err := m.Location(); err != nil {
 		c.fail("outbox.time_zone", "Unknown time zone", "Write a name such as \"Europe/Berlin\" or \"UTC\".")
 	}

@@ -27,15 +27,26 @@ func (m Mapping) CheckColumns(columns []Column) error {
 			continue
 		}
 		want := typeProblem(i, columns[at])
-		if want == "" {
-			continue
+		if want != "" {
+			problems = append(problems, wrongType(m.Table, f, columns[at], want))
 		}
-		if columns[at].TypeName != "" {
-			want = "it is " + columns[at].TypeName + ", " + want
+	}
+	for _, name := range m.extraNames() {
+		at := slices.Index(all, m.Extra[name])
+		if at < 0 {
+			problems = append(problems, missingExtra(&m, name, all))
+		} else if want := extraProblem(columns[at]); want != "" {
+			problems = append(problems, wrongType(m.Table, field{name: "extra." + name, column: m.Extra[name]}, columns[at], want))
 		}
-		problems = append(problems, fmt.Errorf("outbox table %s: column %q cannot be the %s of events: %s", m.Table, f.column, f.name, want))
 	}
 	return errors.Join(problems...)
+}
+
+func wrongType(table string, f field, c Column, want string) error {
+	if c.TypeName != "" {
+		want = "it is " + c.TypeName + ", " + want
+	}
+	return fmt.Errorf("outbox table %s: column %q cannot be the %s of events: %s", table, f.column, f.name, want)
 }
 
 func names(columns []Column) []string {

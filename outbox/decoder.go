@@ -38,10 +38,11 @@ const (
 
 // Decoder turns streamed rows of one table into events. It is not safe for concurrent use.
 type Decoder struct {
-	table string
-	zone  *time.Location // of times that name none
-	at    [fieldCount]source
-	types map[string]string
+	table  string
+	zone   *time.Location // of times that name none
+	at     [fieldCount]source
+	extras []extraSource
+	types  map[string]string
 }
 
 // source is where a field is found in a row.
@@ -61,7 +62,7 @@ func NewDecoder(m Mapping, columns []Column) (*Decoder, error) {
 	if err := m.CheckColumns(columns); err != nil {
 		return nil, err
 	}
-	d := &Decoder{table: m.Table, zone: time.UTC, types: make(map[string]string)}
+	d := &Decoder{table: m.Table, zone: time.UTC, extras: m.extraSources(columns), types: make(map[string]string)}
 	for i, f := range m.Fit(names(columns)).fields() {
 		d.at[i] = source{index: -1, column: f.column}
 		for at, c := range columns {
@@ -97,6 +98,9 @@ func (d *Decoder) In(zone *time.Location) *Decoder {
 //	            the year 9998 is an error: the event would never be delivered
 //	expires_at  a time as above; NULL, infinity or after the year 9998: never. -infinity or before
 //	            the year 2: it is over already
+//	extra       a JSON object with a member of each column: numbers and bools as such, NULL as null,
+//	            json and jsonb as they are, timestamptz in RFC 3339 and UTC, all others as texts; so
+//	            are NaN and the infinities
 //
 // What does not fit is a *DecodeError; the Event is returned as far as it could be read, so that it
 // can be recorded. CommitLSN and Seq are the caller's.
@@ -150,6 +154,10 @@ func (d *Decoder) decodeRest(row []Value, e *Event) error {
 		}
 	}
 
+	if e.Extra, err = d.extra(row); err != nil {
+		return err
+	}
+
 	payload, ok, err := d.value(row, fieldPayload)
 	if err != nil {
 		return err
@@ -201,12 +209,15 @@ func (d *Decoder) time(t time.Time, oid uint32) time.Time {
 
 // value is the text form of a field; ok is false where it is NULL or has no column.
 func (d *Decoder) value(row []Value, f int) (data []byte, ok bool, err error) {
-	at := d.at[f]
+	return d.read(row, &d.at[f])
+}
+
+func (d *Decoder) read(row []Value, at *source) (data []byte, ok bool, err error) {
 	if at.index < 0 {
 		return nil, false, nil
 	}
 	if at.index >= len(row) {
-		return nil, false, d.problem(f, fmt.Sprintf("is column %d of a row of %d", at.index+1, len(row)))
+		return nil, false, d.odd(at, fmt.Sprintf("is column %d of a row of %d", at.index+1, len(row)))
 	}
 	v := row[at.index]
 	switch v.Kind {
@@ -219,14 +230,16 @@ func (d *Decoder) value(row []Value, f int) (data []byte, ok bool, err error) {
 		}
 		return v.Data, true, nil
 	case UnchangedTOAST:
-		return nil, false, d.problem(f, "was left alone by an UPDATE and is not in the stream")
+		return nil, false, d.odd(at, "was left alone by an UPDATE and is not in the stream")
 	default:
-		return nil, false, d.problem(f, "is not in text form")
+		return nil, false, d.odd(at, "is not in text form")
 	}
 }
 
-func (d *Decoder) problem(f int, problem string) error {
-	return &DecodeError{Table: d.table, Column: d.at[f].column, Problem: problem}
+func (d *Decoder) problem(f int, problem string) error { return d.odd(&d.at[f], problem) }
+
+func (d *Decoder) odd(at *source, problem string) error {
+	return &DecodeError{Table: d.table, Column: at.column, Problem: problem}
 }
 
 // intern returns the one copy of a type that all its events share.

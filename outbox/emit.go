@@ -82,7 +82,7 @@ func encodeEmitted(e *Event, id string) (string, error) {
 		return "", err
 	}
 	var b strings.Builder
-	b.Grow(len(e.Payload) + len(headers) + 192)
+	b.Grow(len(e.Payload) + len(headers) + len(e.Extra) + 192)
 	separator := "{"
 	for _, f := range [...]struct{ name, value string }{
 		{"id", id}, {"type", e.Type}, {"key", e.Key}, {"tenant", e.Tenant}, {"created_at", timeText(e.CreatedAt)},
@@ -101,6 +101,10 @@ func encodeEmitted(e *Event, id string) (string, error) {
 	}
 	if headers != "" {
 		b.WriteString(`,"headers":` + headers)
+	}
+	if e.Extra != nil {
+		b.WriteString(`,"extra":`)
+		b.Write(e.Extra)
 	}
 	if e.Payload != nil {
 		b.WriteString(`,"data":`)
@@ -127,6 +131,7 @@ type emitted struct {
 	Data      json.RawMessage `json:"data"`
 	Payload   json.RawMessage `json:"payload"`
 	Headers   json.RawMessage `json:"headers"`
+	Extra     json.RawMessage `json:"extra"`
 	CreatedAt json.RawMessage `json:"created_at"`
 	DeliverAt json.RawMessage `json:"deliver_at"`
 	ExpiresAt json.RawMessage `json:"expires_at"`
@@ -141,6 +146,7 @@ type emitted struct {
 //	key, tenant string or number
 //	data        any JSON, kept byte for byte; "payload" is the same
 //	headers     object; see Decoder.Decode for its values
+//	extra       object, kept byte for byte: Event.Extra
 //	created_at  RFC 3339 or as Postgres prints a timestamptz; missing: Event.CreatedAt is zero and
 //	            the caller takes the transaction's commit time
 //	deliver_at, expires_at
@@ -205,6 +211,12 @@ func decodeEmittedRest(m *emitted, e *Event) error {
 			return &DecodeError{Column: "headers", Problem: "is not a JSON object"}
 		}
 		e.Headers = headers
+	}
+	if !isNull(m.Extra) {
+		if m.Extra[0] != '{' {
+			return &DecodeError{Column: "extra", Problem: "is not a JSON object"}
+		}
+		e.Extra = m.Extra
 	}
 	if m.Data != nil && m.Payload != nil {
 		return &DecodeError{Column: "payload", Problem: "is the same as \"data\"; give one of them"}

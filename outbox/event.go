@@ -31,6 +31,9 @@ type Event struct {
 	Payload json.RawMessage
 	// Headers travel with the event, for example traceparent. Names are in lower case. Nil: none.
 	Headers map[string]string
+	// Extra has the values of Mapping.Extra by their names: a JSON object. Nil: none. Receivers get of
+	// it what an endpoint's expressions name.
+	Extra json.RawMessage
 	// CreatedAt is when the application created the event.
 	CreatedAt time.Time
 	// DeliverAt is the time before which the event is not delivered. Zero: at once.
@@ -87,6 +90,9 @@ func (e *Event) problem() string {
 		if !utf8.Valid(e.Payload) || !json.Valid(e.Payload) {
 			return "its payload is not JSON"
 		}
+	}
+	if problem := e.extraProblem(); problem != "" {
+		return problem
 	}
 	seen := make(map[string]struct{}, len(e.Headers))
 	for name, value := range e.Headers {

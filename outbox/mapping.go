@@ -3,6 +3,7 @@ package outbox
 import (
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 	"time"
@@ -23,6 +24,9 @@ type Mapping struct {
 	CreatedAt string
 	DeliverAt string
 	ExpiresAt string
+
+	// Extra maps names to further columns, at most MaxExtra: their values are Event.Extra. Nil: none.
+	Extra map[string]string
 
 	// TimeZone is that of times whose type has none (timestamp, date), a name of the IANA
 	// database; empty: the database's.
@@ -63,7 +67,20 @@ func (m Mapping) Columns() []string {
 			columns = append(columns, f.column)
 		}
 	}
+	for _, name := range m.extraNames() {
+		if column := m.Extra[name]; column != "" && !slices.Contains(columns, column) {
+			columns = append(columns, column)
+		}
+	}
 	return columns
+}
+
+// IsZero reports whether m is the zero Mapping, which stands for no table.
+func (m Mapping) IsZero() bool { return m.Equal(Mapping{}) }
+
+// Equal reports whether two mappings say the same.
+func (m Mapping) Equal(o Mapping) bool {
+	return m.fields() == o.fields() && m.Table == o.Table && m.TimeZone == o.TimeZone && m.Optional == o.Optional && maps.Equal(m.Extra, o.Extra)
 }
 
 // DefaultMapping is the table that schema.Migrate creates.
@@ -95,6 +112,9 @@ func (m Mapping) Validate() error {
 		if strings.ContainsRune(f.column, 0) {
 			problems = append(problems, fmt.Errorf("outbox table %s: the column for %q holds a NUL character", m.Table, f.name))
 		}
+	}
+	if err := m.CheckExtra(); err != nil {
+		problems = append(problems, err)
 	}
 	return errors.Join(problems...)
 }

@@ -91,6 +91,9 @@ func NewWriter(m Mapping, options ...WriterOption) (*Writer, error) {
 			columns = append(columns, pgx.Identifier{f.column}.Sanitize())
 		}
 	}
+	for _, name := range m.extraNames() {
+		columns = append(columns, pgx.Identifier{m.Extra[name]}.Sanitize())
+	}
 	w.insert = "INSERT INTO " + m.QuotedTable() + " (" + strings.Join(columns, ", ") + ")\nVALUES "
 	if w.databaseIDs {
 		w.returning = "\nRETURNING " + pgx.Identifier{m.ID}.Sanitize() + "::text"
@@ -168,7 +171,7 @@ func (w *Writer) write(events []Event, run func(statement) ([]string, error)) ([
 	if err != nil {
 		return nil, err
 	}
-	const most = maxParameters / fieldCount
+	most := maxParameters / (fieldCount + len(w.mapping.Extra))
 	written := make([]string, 0, len(events))
 	for from := 0; from < len(events); from += most {
 		to := min(from+most, len(events))
@@ -203,6 +206,9 @@ func (w *Writer) prepare(events []Event) ([]string, error) {
 				return nil, invalid(i, len(events), fmt.Sprintf("its %s is set, but table %s has no column for it", fields[f].name, w.mapping.Table))
 			}
 		}
+		if name := w.mapping.unmappedExtra(e); name != "" {
+			return nil, invalid(i, len(events), fmt.Sprintf("its extra %q is set, but table %s has no column for it", name, w.mapping.Table))
+		}
 	}
 	return prepare(events)
 }
@@ -220,19 +226,28 @@ func (w *Writer) statement(events []Event, ids []string) (statement, error) {
 			b.WriteString(",\n       ")
 		}
 		separator := "("
-		for f, column := range w.mapping.fields() {
-			if column.column == "" || f == fieldID && w.databaseIDs {
-				continue
-			}
+		add := func(value any) {
 			b.WriteString(separator)
 			separator = ", "
-			if values[f] == nil {
+			if value == nil {
 				b.WriteString("DEFAULT")
-				continue
+				return
 			}
-			s.args = append(s.args, values[f])
+			s.args = append(s.args, value)
 			b.WriteByte('$')
 			b.WriteString(strconv.Itoa(len(s.args)))
+		}
+		for f, column := range w.mapping.fields() {
+			if column.column != "" && (f != fieldID || !w.databaseIDs) {
+				add(values[f])
+			}
+		}
+		for _, name := range w.mapping.extraNames() {
+			value, err := events[i].extraText(name)
+			if err != nil {
+				return statement{}, invalid(i, len(events), err.Error())
+			}
+			add(value)
 		}
 		b.WriteByte(')')
 	}

@@ -281,6 +281,7 @@ func TestEmitReachesTheStream(t *testing.T) {
 				{
 					ID: "x.1", Type: "order.paid", Key: `k"`, Tenant: "<t>", Payload: json.RawMessage(`{ "n" : 1.50, "s":"\u0000ü" }`),
 					Headers: map[string]string{"TraceParent": "00"}, CreatedAt: time.Date(2026, 1, 31, 1, 2, 3, 456789, time.UTC),
+					Extra: json.RawMessage(`{"region":"eu", "size":1e20}`),
 				},
 				{Type: "bare"},
 				{Type: "third"},

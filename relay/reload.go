@@ -5,6 +5,7 @@ import (
 	"crypto/x509"
 	"errors"
 	"fmt"
+	"reflect"
 	"slices"
 	"time"
 
@@ -232,7 +233,7 @@ func fixed(old, cfg *config.Config) (*config.Config, error) {
 	}
 	search := c.Outbox.Search
 	c.Outbox.Search = old.Outbox.Search
-	if old.Outbox != c.Outbox {
+	if !reflect.DeepEqual(old.Outbox, c.Outbox) {
 		keep("the outbox block changed: restart tailpost to read another table")
 		c.Outbox = old.Outbox
 	}

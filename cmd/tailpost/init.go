@@ -194,7 +194,7 @@ func initConfig(answers *initAnswers, m outbox.Mapping) ([]byte, error) {
 	}
 	var text bytes.Buffer
 	err = tmpl.Execute(&text, map[string]any{
-		"Mapping": m, "Default": m == outbox.DefaultMapping(), "URL": answers.endpointURL,
+		"Mapping": m, "Default": m.Equal(outbox.DefaultMapping()), "URL": answers.endpointURL,
 		"Allow": allow, "HTTP": endpoint.Scheme == "http",
 	})
 	return text.Bytes(), err

@@ -113,7 +113,7 @@ func (f *triggerFlags) event(a *app, command, eventType string) (outbox.Event, e
 
 // write inserts or emits the event and returns its id.
 func (f *triggerFlags) write(ctx context.Context, tx pgx.Tx, cfg *config.Config, e outbox.Event) ([]string, error) {
-	if cfg.Outbox.Mapping == (outbox.Mapping{}) {
+	if cfg.Outbox.Mapping.IsZero() {
 		return outbox.Emit(ctx, tx, cfg.Outbox.Messages, e)
 	}
 	var options []outbox.WriterOption

@@ -23,8 +23,9 @@ import (
 // of the payload is copied byte for byte, so that no number changes; a missing one is null. HTML is
 // not escaped.
 type Body struct {
-	text string
-	run  render
+	text   string
+	run    render
+	extras []string
 }
 
 // render appends a JSON value to dst, which must not become longer than most.
@@ -54,7 +55,7 @@ func CompileBodySyntax(s *diag.Source, expr hclsyntax.Expression, text string) (
 	if len(c.diags) > 0 {
 		return nil, c.diags.Sorted()
 	}
-	return &Body{text: text, run: run}, nil
+	return &Body{text: text, run: run, extras: c.extras}, nil
 }
 
 // Append appends the body for e to dst as JSON. It fails only if the payload is not JSON where the
@@ -66,6 +67,14 @@ func (b *Body) Append(dst []byte, e *outbox.Event) ([]byte, error) {
 		return dst, fmt.Errorf("build body: %w", err)
 	}
 	return full, nil
+}
+
+// Extras returns the names of the extra columns that it reads; nil Bodies read none.
+func (b *Body) Extras() []string {
+	if b == nil {
+		return nil
+	}
+	return b.extras
 }
 
 // Source returns the expression as it was written.
@@ -89,6 +98,8 @@ func (c *compiler) render(expr hclsyntax.Expression) render {
 	switch {
 	case n.headers:
 		return renderHeaders
+	case n.extra:
+		return renderExtra
 	case n.payload:
 		return renderPath(n.path)
 	default:
@@ -202,6 +213,13 @@ func appendRaw(dst, doc []byte, at, most int) ([]byte, error) {
 		return dst, errNoJSON
 	}
 	return append(dst, doc[at:end]...), nil
+}
+
+func renderExtra(dst []byte, e *outbox.Event, most int) ([]byte, error) {
+	if e.Extra == nil {
+		return append(dst, "{}"...), nil
+	}
+	return appendRaw(dst, e.Extra, 0, most)
 }
 
 func renderHeaders(dst []byte, e *outbox.Event, most int) ([]byte, error) {

@@ -60,6 +60,7 @@ type node struct {
 	path     payload.Path // of a payload path; nil: something else
 	payload  bool         // a payload path, perhaps an empty one
 	headers  bool         // all headers of the event, which only bodies can write
+	extra    bool         // all extra columns of the event, which only bodies can write
 	failed   bool         // reported already
 }
 
@@ -67,7 +68,8 @@ type node struct {
 type compiler struct {
 	source   *diag.Source
 	diags    diag.Diagnostics
-	patterns int // instructions of the regular expressions so far
+	patterns int      // instructions of the regular expressions so far
+	extras   []string // names behind event.extra
 }
 
 // fail reports a problem, and returns a node that draws no further ones.
@@ -188,6 +190,8 @@ func (c *compiler) traversal(e *hclsyntax.ScopeTraversalExpr) node {
 		return node{form: formAny, run: readPath(rest), path: rest, payload: true}
 	case "headers":
 		return c.headers(e.Range(), rest)
+	case "extra":
+		return c.extra(e.Range(), rest)
 	}
 	n, known := attribute(name)
 	switch {
@@ -240,48 +244,6 @@ func WholeNumber(v cty.Value) (int, bool) {
 	}
 	i, accuracy := v.AsBigFloat().Int64()
 	return int(i), accuracy == big.Exact && i >= math.MinInt32 && i <= math.MaxInt32
-}
-
-// headers compiles event.headers, whole or one by its name in any case.
-func (c *compiler) headers(at hcl.Range, rest payload.Path) node {
-	if len(rest) == 0 {
-		return node{form: formComposite, headers: true, run: func(*outbox.Event) value { return missing() }}
-	}
-	name, isName := rest[0].Name()
-	if len(rest) > 1 || !isName {
-		return c.fail(at, "Path into a header", "A header is a single string: write event.headers[\"name\"].")
-	}
-	name = strings.ToLower(name)
-	return node{form: formAny, run: func(e *outbox.Event) value {
-		h, ok := e.Headers[name]
-		if !ok {
-			return missing()
-		}
-		return textual(h)
-	}}
-}
-
-func eventAttributes() []string {
-	return []string{"id", "type", "key", "tenant", "headers", "created_at", "data"}
-}
-
-// attribute compiles an attribute of the event itself. It is never missing: one that the event has
-// not is empty.
-func attribute(name string) (node, bool) {
-	switch name {
-	case "id":
-		return node{form: formString, run: func(e *outbox.Event) value { return textual(e.ID) }}, true
-	case "type":
-		return node{form: formString, run: func(e *outbox.Event) value { return textual(e.Type) }}, true
-	case "key":
-		return node{form: formString, run: func(e *outbox.Event) value { return textual(e.Key) }}, true
-	case "tenant":
-		return node{form: formString, run: func(e *outbox.Event) value { return textual(e.Tenant) }}, true
-	case "created_at":
-		return node{form: formTime, run: func(e *outbox.Event) value { return value{kind: kindTime, at: &e.CreatedAt} }}, true
-	default:
-		return node{}, false
-	}
 }
 
 // want reports a node that cannot be of the wanted form.
@@ -354,7 +316,7 @@ func (c *compiler) presence(e *hclsyntax.BinaryOpExpr, left, right node, negate 
 		other, at = right, e.RHS.Range()
 	}
 	if other.form != formAny {
-		return c.fail(at, "Comparison with null", "Only event.data and event.headers have values that may be null; this one is %s, empty where there is none.", other.form)
+		return c.fail(at, "Comparison with null", "Only event.data, event.headers and event.extra have values that may be null; this one is %s, empty where there is none.", other.form)
 	}
 	run := other.run
 	return question(false, func(ev *outbox.Event) truth {

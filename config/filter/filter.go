@@ -12,7 +12,7 @@ import (
 
 // Filter is a compiled `where` expression. It is immutable and safe for concurrent use.
 //
-// An expression sees event.id, .type, .key, .tenant, .headers, .created_at and .data. Of the
+// An expression sees event.id, .type, .key, .tenant, .headers, .extra, .created_at and .data. Of the
 // payload it reads only the paths that it names. Its logic is that of SQL, with three truths: a
 // comparison that touches a null or missing value, or orders values of different kinds, is neither
 // true nor false but missing; so is its negation, so that event.data.a != 1 and !(event.data.a ==
@@ -21,8 +21,9 @@ import (
 // replaces one that is not. Values of different kinds are not equal. Numbers compare exactly,
 // however many digits they have.
 type Filter struct {
-	text string
-	test test
+	text   string
+	test   test
+	extras []string
 }
 
 // Compile compiles an expression that stands at line of filename. It returns nil where the
@@ -51,7 +52,7 @@ func CompileSyntax(s *diag.Source, expr hclsyntax.Expression, text string) (*Fil
 	if len(c.diags) > 0 {
 		return nil, c.diags.Sorted()
 	}
-	return &Filter{text: text, test: n.asTest()}, nil
+	return &Filter{text: text, test: n.asTest(), extras: c.extras}, nil
 }
 
 // parseExpression parses src as if it stood at the start of a line of a file.
@@ -75,6 +76,14 @@ func parseExpression(src, filename string, line int) (*diag.Source, hclsyntax.Ex
 func (f *Filter) Match(e *outbox.Event) (ok, missing bool) {
 	t := f.test(e)
 	return t.holds(), t.missed()
+}
+
+// Extras returns the names of the extra columns that it reads; nil Filters read none.
+func (f *Filter) Extras() []string {
+	if f == nil {
+		return nil
+	}
+	return f.extras
 }
 
 // Source returns the expression as it was written.

@@ -23,6 +23,7 @@ func order() *outbox.Event {
 	return &outbox.Event{
 		ID: "e1", Type: "order.created", Tenant: "acme", CreatedAt: time.Date(2026, 1, 31, 12, 0, 0, 0, time.UTC),
 		Headers: map[string]string{"x-kind": "a", "traceparent": "00-1"},
+		Extra:   []byte(`{"region":"eu","count":9007199254740993,"live":true,"none":null,"flags":{"beta":[1,"x"]}}`),
 		Payload: []byte(`{
   "id": 9007199254740993, "total": 100.50, "price": "19.99", "tiny": 1e-400, "huge": 123456789012345678901234567890,
   "name": "Zoë \"Z\" <b>", "paid": true, "void": false, "nothing": null, "empty": "",
@@ -47,6 +48,16 @@ func TestFilter(t *testing.T) {
 		`event.headers["X-Kind"] == "a"`:                  yes,
 		`event.headers.traceparent == "00-1"`:             yes,
 		`event.headers.other == "a"`:                      miss,
+		`event.extra.region == "eu"`:                      yes,
+		`event.extra["region"] == "us"`:                   no,
+		`event.extra.count > 9007199254740992`:            yes,
+		`event.extra.live`:                                yes,
+		`event.extra.none == "x"`:                         miss,
+		`event.extra.none == null`:                        yes,
+		`event.extra.other == 1`:                          miss,
+		`event.extra.flags.beta[1] == "x"`:                yes,
+		`contains(event.extra.flags.beta, 1)`:             yes,
+		`can(event.extra.region)`:                         yes,
 		`event.created_at >= "2026-01-31T13:00:00+01:00"`: yes,
 		`event.created_at < "2026-01-31T12:00:00Z"`:       no,
 

@@ -27,6 +27,8 @@ type Search struct {
 	text  string
 	names []string
 	runs  []evaluate
+
+	extras []string
 }
 
 // CompileSearch compiles an object that stands at line of filename, such as { order =
@@ -65,6 +67,7 @@ func CompileSearchSyntax(s *diag.Source, expr hclsyntax.Expression, text string)
 	if len(search.names) == 0 {
 		return nil, nil
 	}
+	search.extras = c.extras
 	return search, nil
 }
 
@@ -86,7 +89,7 @@ func (c *compiler) term(search *Search, item hclsyntax.ObjectConsItem) {
 	n := c.compile(item.ValueExpr)
 	switch {
 	case n.failed:
-	case n.headers || n.payload && len(n.path) == 0:
+	case n.headers || n.extra || n.payload && len(n.path) == 0:
 		c.notOne(item.ValueExpr.Range())
 	case n.constant:
 		c.fail(item.ValueExpr.Range(), "Constant search value", "It is the same for every event. Name something of the event.")
@@ -114,6 +117,14 @@ func (s *Search) Names() []string {
 		return nil
 	}
 	return slices.Clone(s.names)
+}
+
+// Extras returns the names of the extra columns that it reads.
+func (s *Search) Extras() []string {
+	if s == nil {
+		return nil
+	}
+	return s.extras
 }
 
 // Source returns the object as it was written; empty: there is none.

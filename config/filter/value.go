@@ -63,13 +63,16 @@ type evaluate func(e *outbox.Event) value
 
 // readPath returns the value at a path of the payload.
 func readPath(path payload.Path) evaluate {
-	return func(e *outbox.Event) value {
-		at := path.Find(e.Payload)
-		if at == payload.Absent {
-			return missing()
-		}
-		return readValue(e.Payload, at)
+	return func(e *outbox.Event) value { return readIn(e.Payload, path) }
+}
+
+// readIn returns the value at a path of a document.
+func readIn(doc []byte, path payload.Path) value {
+	at := path.Find(doc)
+	if at == payload.Absent {
+		return missing()
 	}
+	return readValue(doc, at)
 }
 
 // readValue returns the value at doc[at].

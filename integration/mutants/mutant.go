@@ -67,6 +67,7 @@ func all() []mutant {
 		upkeepSweepMutants,
 		webhookMutants,
 		whenMutants,
+		whereMutants,
 		wireMutants,
 		wiringSweepMutants,
 	)

@@ -19,8 +19,8 @@ var payloadMutants = []mutant{
 	},
 	{
 		name: "payloads-headers-for-all", file: "relay/internal/api/event.go",
-		old:     "shown.Headers, shown.PayloadHidden = nil, true",
-		new:     "shown.PayloadHidden = true",
+		old:     "shown.Headers, shown.Extra, shown.ExtraText, shown.PayloadHidden = nil, nil, \"\", true",
+		new:     "shown.Extra, shown.ExtraText, shown.PayloadHidden = nil, \"\", true",
 		promise: "Only a key with payloads:read reads the headers of an event.",
 		pkg:     "./relay/internal/api", run: "TestPayloadsNeedAScope",
 	},

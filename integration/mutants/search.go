@@ -82,8 +82,8 @@ var searchMutants = []mutant{
 	},
 	{
 		name: "search-reload-asks-for-a-restart", file: "relay/reload.go",
-		old:     "	c.Outbox.Search = old.Outbox.Search\n	if old.Outbox != c.Outbox {",
-		new:     "	if old.Outbox != c.Outbox {",
+		old:     "	c.Outbox.Search = old.Outbox.Search\n	if !reflect.DeepEqual(old.Outbox, c.Outbox) {",
+		new:     "	if !reflect.DeepEqual(old.Outbox, c.Outbox) {",
 		promise: "A reload of the same search asks for no restart.",
 		pkg:     "./integration", run: "TestAReloadChangesWhatEventsAreFoundBy",
 	},

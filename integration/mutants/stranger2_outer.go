@@ -60,9 +60,9 @@ var secondStrangersOuterMutants = []mutant{
 		pkg:     "./relay/internal/api", run: "TestTheStateOfAnEventIsThatOfTheCallersEndpoints",
 	},
 	{
-		name: "stranger2-api-endpoints-are-checked-by-the-operators-network", file: "relay/internal/api/endpoint.go",
-		old:     "err := set.finish(s.config().TenantNetwork())\n",
-		new:     "err := set.finish(s.config().Network)\n",
+		name: "stranger2-api-endpoints-are-checked-by-the-operators-network", file: "relay/internal/api/settings.go",
+		old:     "config.ValidateEndpoint(s.e, current.TenantNetwork())",
+		new:     "config.ValidateEndpoint(s.e, current.Network)",
 		promise: "An endpoint of the API may be only where the API's network reaches.",
 		pkg:     "./relay/internal/api", run: "TestATenantsTestReachesNothingPrivate",
 	},

@@ -28,7 +28,7 @@ func execute(t *testing.T, conn *pgx.Conn, statements string) {
 // capture runs the SQL of the options.
 func capture(t *testing.T, conn *pgx.Conn, o schema.CaptureOptions) {
 	t.Helper()
-	if o.Mapping == (outbox.Mapping{}) {
+	if o.Mapping.IsZero() {
 		o.Mapping = outbox.DefaultMapping()
 	}
 	var script strings.Builder
@@ -145,7 +145,7 @@ func TestCapture_saysWhichOptionIsWrong(t *testing.T) {
 	} {
 		t.Run(problem, func(t *testing.T) {
 			t.Parallel()
-			if o.Mapping == (outbox.Mapping{}) {
+			if o.Mapping.IsZero() {
 				o.Mapping = outbox.DefaultMapping()
 			}
 			var script strings.Builder

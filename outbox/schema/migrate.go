@@ -128,7 +128,7 @@ const migrateLock int64 = 0x7461696c706f7374
 // outbox table's schema.
 func Migrate(ctx context.Context, conn *pgx.Conn, o MigrateOptions) (MigrateResult, error) {
 	var result MigrateResult
-	if o.Mapping != (outbox.Mapping{}) {
+	if !o.Mapping.IsZero() {
 		if err := o.Mapping.Validate(); err != nil {
 			return result, err
 		}
@@ -159,7 +159,7 @@ func Migrate(ctx context.Context, conn *pgx.Conn, o MigrateOptions) (MigrateResu
 	}
 	result.Version = len(steps)
 
-	if o.Mapping != (outbox.Mapping{}) {
+	if !o.Mapping.IsZero() {
 		err := migrateTurn(ctx, conn, func(tx pgx.Tx) (err error) {
 			result.OutboxCreated, err = ensureOutboxTable(ctx, tx, o.Mapping)
 			return err
@@ -354,5 +354,5 @@ func EnsurePartitions(ctx context.Context, db outbox.PgxTx, from time.Time, days
 func isDefault(m outbox.Mapping) bool {
 	shape := outbox.DefaultMapping()
 	shape.Table, shape.Optional = m.Table, m.Optional
-	return m == shape
+	return m.Equal(shape)
 }

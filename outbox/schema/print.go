@@ -44,7 +44,7 @@ func Print(w io.Writer, o PrintOptions) error {
 		Slot:                o.Slot,
 		EndpointPublication: outbox.EndpointPublication(o.Slot),
 	}
-	if o.Mapping != (outbox.Mapping{}) {
+	if !o.Mapping.IsZero() {
 		if err := o.Mapping.Validate(); err != nil {
 			return err
 		}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 
@@ -222,10 +223,15 @@ func columnProblems(m outbox.Mapping, columns []columnRow) []error {
 	problem := func(field, column, text string, args ...any) {
 		problems = append(problems, fmt.Errorf("outbox table %s: column %q cannot be the %s of events: it %s", m.Table, column, field, fmt.Sprintf(text, args...)))
 	}
-	for _, f := range []struct{ name, column string }{
+	type named struct{ name, column string }
+	fields := []named{
 		{"id", m.ID}, {"type", m.Type}, {"key", m.Key}, {"tenant", m.Tenant}, {"payload", m.Payload}, {"headers", m.Headers}, {"created_at", m.CreatedAt},
 		{"deliver_at", m.DeliverAt}, {"expires_at", m.ExpiresAt},
-	} {
+	}
+	for _, name := range slices.Sorted(maps.Keys(m.Extra)) {
+		fields = append(fields, named{"extra." + name, m.Extra[name]})
+	}
+	for _, f := range fields {
 		at := slices.IndexFunc(columns, func(c columnRow) bool { return f.column != "" && c.Name == f.column })
 		if at < 0 {
 			continue // CheckColumns said so

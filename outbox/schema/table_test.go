@@ -18,6 +18,7 @@ func TestCheckTable(t *testing.T) {
 	const columns = "type text NOT NULL, key text, payload jsonb, headers jsonb, at timestamptz"
 	for name, tc := range map[string]struct {
 		ddl      string
+		extra    map[string]string
 		warnings []string
 		problems []string // parts of the error, all expected
 	}{
@@ -98,6 +99,14 @@ func TestCheckTable(t *testing.T) {
 				`outbox table app.events: nothing keeps its id "id" unique, and it identifies events: ALTER TABLE "app"."events" ADD PRIMARY KEY ("id")`,
 			},
 		},
+		"a generated column, and one that is not there, as extra columns": {
+			ddl:   "CREATE TABLE app.events (id bigint PRIMARY KEY, " + columns + ", region text GENERATED ALWAYS AS (type) STORED)",
+			extra: map[string]string{"region": "region", "shop": "shpo"},
+			problems: []string{
+				`column "region" cannot be the extra.region of events: it is a generated column, which the stream leaves out`,
+				`outbox table app.events has no column "shpo" (mapped to extra.shop)`,
+			},
+		},
 		"a generated column": {
 			ddl: "CREATE TABLE app.events (id bigint PRIMARY KEY, type text NOT NULL, key text GENERATED ALWAYS AS (type) STORED, payload jsonb, headers jsonb, at timestamptz)",
 			problems: []string{
@@ -109,7 +118,9 @@ func TestCheckTable(t *testing.T) {
 			t.Parallel()
 			b := setup(t)
 			b.exec(t, "CREATE SCHEMA app; "+tc.ddl)
-			warnings, err := schema.CheckTable(t.Context(), b.conn, mapping)
+			m := mapping
+			m.Extra = tc.extra
+			warnings, err := schema.CheckTable(t.Context(), b.conn, m)
 			require.Equal(t, tc.warnings, warnings)
 			if tc.problems == nil {
 				require.NoError(t, err)

@@ -5,7 +5,7 @@ database {
 }
 outbox {
   table    = "a." # ERROR "Invalid table name: Write it with its schema"
-  columns  = { id = "id", tenat = "x" } # ERROR "Unknown column: .*Did you mean \"tenant\"?"
+  columns  = { id = "id", tenat = "x", extra = { "a b" = "x", region = [1], shop = "" } } # ERROR "Unknown column: .*Did you mean \"tenant\"?" "Invalid extra column: .*\"a b\" has a name that event.extra cannot have" "Wrong kind of value: Write the name of the column" "Invalid extra column: No column is named for extra \"shop\""
   time_zone = "Mars/Olympus" # ERROR "Unknown time zone: .*Europe/Berlin"
   messages = "tailpost" # ERROR "Reserved prefix"
   start    = "yesterday" # ERROR "Invalid start: .*beginning"

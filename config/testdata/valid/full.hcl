@@ -6,7 +6,7 @@ database {
 
 outbox {
   table     = "public.outbox"
-  columns   = { id = "id", type = "type", key = "aggregate_id", tenant = "account_id", payload = "payload", headers = null, created_at = "" }
+  columns   = { id = "id", type = "type", key = "aggregate_id", tenant = "account_id", payload = "payload", headers = null, created_at = "", extra = { region = "region_col", "shop-id" = "shop", none = null } }
   messages  = "myapp"
   start     = "now"
   retention = "forever"

@@ -243,7 +243,7 @@ func saveRow(ctx context.Context, s *Server, c *query.Change, p *principal, row 
 func fillRow(ctx context.Context, s *Server, c *query.Change, p *principal, row *ledger.EndpointRow, set *settler, status *string) error {
 	e := set.e
 	e.Secrets = live(set.sealed.Secrets, c.Now())
-	err := set.finish(s.config().TenantNetwork())
+	err := set.finish(s.config())
 	if err != nil {
 		return err
 	}

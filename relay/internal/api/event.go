@@ -17,6 +17,8 @@ type Event struct {
 	Key           string            `json:"key,omitempty"`
 	Tenant        string            `json:"tenant,omitempty"`
 	Headers       map[string]string `json:"headers,omitempty" doc:"Only for keys with payloads:read."`
+	Extra         any               `json:"extra,omitempty" doc:"The extra columns by their names, an object. Only for keys with payloads:read."`
+	ExtraText     string            `json:"extra_text,omitempty" doc:"In place of extra, where raw was asked for: its text, to the last digit."`
 	CreatedAt     *time.Time        `json:"created_at,omitempty"`
 	DeliverAt     *time.Time        `json:"deliver_at,omitempty" doc:"It is not to be delivered before; missing: at once, or not known any more."`
 	ExpiresAt     *time.Time        `json:"expires_at,omitempty" doc:"It is not to be delivered from then on; missing: it never expires, or that is not known any more."`
@@ -55,6 +57,13 @@ func showEvent(p *principal, in *getEventInput, found *query.Event) Event {
 		Deliveries: make([]Delivery, 0, len(found.Deliveries)), Attempts: showAttempts(p, found.Attempts),
 		MoreAttempts: found.More != nil, CreatedAt: writable(ev.CreatedAt), DeliverAt: writable(ev.DeliverAt), ExpiresAt: writable(ev.ExpiresAt),
 	}
+	switch {
+	case ev.Extra == nil:
+	case in.Raw:
+		shown.ExtraText = string(ev.Extra)
+	default:
+		shown.Extra = ev.Extra
+	}
 	if ev.CommitLSN != 0 {
 		shown.CommitLSN = ev.CommitLSN.String()
 	}
@@ -63,7 +72,7 @@ func showEvent(p *principal, in *getEventInput, found *query.Event) Event {
 	}
 	switch payload := ev.Payload; {
 	case !p.readsPayloads():
-		shown.Headers, shown.PayloadHidden = nil, true
+		shown.Headers, shown.Extra, shown.ExtraText, shown.PayloadHidden = nil, nil, "", true
 	case !found.HasRow || payload == nil:
 	case json.Valid(payload) && !in.Raw:
 		shown.Payload = payload

@@ -196,7 +196,7 @@ func nextSecret(s *Server, row *ledger.EndpointRow, body *NewSecret, sealed ledg
 		}
 	}
 	e.Secrets = []config.Secret{next}
-	return next, set.finish(s.config().TenantNetwork())
+	return next, set.finish(s.config())
 }
 
 func graceOf(text string) (time.Duration, error) {

@@ -331,11 +331,11 @@ func setTexts(to *config.Statuses, from *[]string) {
 }
 
 // finish fills in the defaults and applies the rules of the configuration.
-func (s *settler) finish(n config.Network) error {
+func (s *settler) finish(current *config.Config) error {
 	if len(s.problems) > 0 {
 		return invalid(s.problems...)
 	}
-	for _, d := range config.ValidateEndpoint(s.e, n) {
+	for _, d := range append(config.ValidateEndpoint(s.e, current.TenantNetwork()), config.CheckExtras(s.e, current.Outbox)...) {
 		if d.Severity == config.SeverityError {
 			s.fail(s.pointer(d.Field), d.Summary+". "+d.Detail)
 		}

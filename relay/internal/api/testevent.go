@@ -127,7 +127,7 @@ func sendableRow(s *Server, row *ledger.EndpointRow) (config.Endpoint, error) {
 	}
 	e.Secrets = webhook.Signing(e.Signature, live(sealed.Secrets, s.now()))
 	sealed.Give(&e)
-	return e, (&settler{e: &e}).finish(current.TenantNetwork())
+	return e, (&settler{e: &e}).finish(current)
 }
 
 // newTestEvent makes the event up.

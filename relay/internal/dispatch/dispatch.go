@@ -300,7 +300,7 @@ func (d *Dispatcher) Dispatch(ev outbox.Event, tx *source.Unsettled) {
 	if n == 0 {
 		return
 	}
-	e.cost = overhead + int64(len(ev.Payload)/n)
+	e.cost = overhead + int64((len(ev.Payload)+len(ev.Extra))/n)
 	now := time.Now()
 	for _, m := range d.matches {
 		l := r.lanes[m.Index]

@@ -248,7 +248,7 @@ func (l *lane) revive(row *outbox.Delivery) *delivery {
 	dl := &delivery{
 		ev: &event{Event: row.Event, committed: row.QueuedAt}, lane: l, attempts: row.Attempts,
 		row: true, settled: true, trigger: row.Trigger, generation: l.generation,
-		cost: overhead + int64(len(row.Event.Payload)),
+		cost: overhead + int64(len(row.Event.Payload)+len(row.Event.Extra)),
 	}
 	dl.body = l.d.routing.Load().body(l, &dl.ev.Event)
 	return dl

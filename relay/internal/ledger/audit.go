@@ -31,7 +31,7 @@ func (k *Healing) Zone(ctx context.Context, m outbox.Mapping) (*time.Location, e
 const parkFoundSQL = `
 INSERT INTO tailpost.delivery (
     event_id, endpoint_id, state, reason, attempts, next_attempt_at, event_type, tenant, key, payload, headers,
-    event_created_at, commit_lsn, seq, last_error, created_at, updated_at, deliver_at, expires_at
+    event_created_at, commit_lsn, seq, last_error, created_at, updated_at, deliver_at, expires_at, extra
 )
 SELECT CASE WHEN was.event_id IS NULL THEN p.event_id ELSE p.event_id || '~' || @lsn::text || '.' || @seq::bigint END,
        @endpoint,
@@ -41,7 +41,7 @@ SELECT CASE WHEN was.event_id IS NULL THEN p.event_id ELSE p.event_id || '~' || 
        CASE WHEN was.event_id IS NULL THEN @next::timestamptz END,
        @type, NULLIF(@tenant, ''), NULLIF(@key, ''), @payload, @headers, @event_created, @lsn::text::pg_lsn, @seq::bigint,
        CASE WHEN was.event_id IS NULL THEN NULLIF(@error, '') ELSE ` + reusedError + ` END,
-       @now, @now, @deliver_at, @expires_at
+       @now, @now, @deliver_at, @expires_at, @extra
 FROM (SELECT @event::text AS event_id) AS p
 LEFT JOIN tailpost.delivery AS was
     ON was.event_id = p.event_id
@@ -90,7 +90,7 @@ func foundArgs(d *outbox.Delivery, now time.Time) (pgx.NamedArgs, error) {
 	}
 	return pgx.NamedArgs{
 		"event": e.ID, "endpoint": d.EndpointID, "state": string(d.State), "reason": string(d.Reason), "next": nullTime(d.NextAttemptAt),
-		"type": e.Type, "tenant": e.Tenant, "key": e.Key, "payload": []byte(e.Payload), "headers": headers,
+		"type": e.Type, "tenant": e.Tenant, "key": e.Key, "payload": []byte(e.Payload), "headers": headers, "extra": []byte(e.Extra),
 		"event_created": e.CreatedAt, "deliver_at": nullTime(e.DeliverAt), "expires_at": nullTime(e.ExpiresAt), "lsn": e.CommitLSN.String(), "seq": e.Seq, "error": d.LastError, "now": now,
 	}, nil
 }

@@ -152,18 +152,12 @@ func (w *encoder) parkChunk(ds []outbox.Delivery) int {
 }
 
 func (w *encoder) park(ds []outbox.Delivery, now time.Time) {
-	w.bind(parkStatement, 20)
+	w.bind(parkStatement, 21)
 	w.state(ds)
 	column(w, oidText, ds, func(d *outbox.Delivery) { w.text(d.Event.Type) })
 	column(w, oidText, ds, func(d *outbox.Delivery) { w.textOrNull(d.Event.Tenant) })
 	column(w, oidText, ds, func(d *outbox.Delivery) { w.textOrNull(d.Event.Key) })
-	column(w, oidBytea, ds, func(d *outbox.Delivery) {
-		if d.Event.Payload == nil {
-			w.null()
-			return
-		}
-		w.bytes(d.Event.Payload)
-	})
+	column(w, oidBytea, ds, func(d *outbox.Delivery) { w.bytesOrNull(d.Event.Payload) })
 	column(w, oidText, ds, func(d *outbox.Delivery) { w.headers(d.Event.Headers) })
 	column(w, oidTimestamptz, ds, func(d *outbox.Delivery) { w.time(d.Event.CreatedAt) })
 	column(w, oidLSN, ds, func(d *outbox.Delivery) { w.lsn(d.Event.CommitLSN) })
@@ -173,6 +167,7 @@ func (w *encoder) park(ds []outbox.Delivery, now time.Time) {
 	column(w, oidText, ds, func(d *outbox.Delivery) { w.termsText(d.Search) })
 	column(w, oidTimestamptz, ds, func(d *outbox.Delivery) { w.timeOrNull(d.Event.DeliverAt) })
 	column(w, oidTimestamptz, ds, func(d *outbox.Delivery) { w.timeOrNull(d.Event.ExpiresAt) })
+	column(w, oidBytea, ds, func(d *outbox.Delivery) { w.bytesOrNull(d.Event.Extra) })
 	w.run()
 }
 

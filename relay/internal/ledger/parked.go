@@ -20,7 +20,7 @@ const dueBytes = 16 << 20
 const dueColumns = `
 SELECT event_id, endpoint_id, state, reason, attempts, next_attempt_at, event_type, COALESCE(tenant, ''),
        COALESCE(key, ''), payload, headers, event_created_at, commit_lsn::text, seq, COALESCE(last_status, 0),
-       COALESCE(last_error, ''), COALESCE(trigger, ''), created_at, deliver_at, expires_at
+       COALESCE(last_error, ''), COALESCE(trigger, ''), created_at, deliver_at, expires_at, extra
 FROM (`
 
 // Parked is what waits in tailpost.delivery. It has a connection of its own, so that nothing but
@@ -214,16 +214,17 @@ func delivery(row pgx.CollectableRow) (outbox.Delivery, error) {
 		payload []byte
 		deliver *time.Time
 		expires *time.Time
+		extra   []byte
 		headers *string
 		lsn     string
 	)
 	e := &d.Event
 	err := row.Scan(&e.ID, &d.EndpointID, &d.State, &d.Reason, &d.Attempts, &next, &e.Type, &e.Tenant, &e.Key, &payload,
-		&headers, &e.CreatedAt, &lsn, &e.Seq, &d.LastStatus, &d.LastError, &d.Trigger, &d.QueuedAt, &deliver, &expires)
+		&headers, &e.CreatedAt, &lsn, &e.Seq, &d.LastStatus, &d.LastError, &d.Trigger, &d.QueuedAt, &deliver, &expires, &extra)
 	if err != nil {
 		return d, err
 	}
-	e.Payload, e.CreatedAt, d.QueuedAt = payload, e.CreatedAt.UTC(), d.QueuedAt.UTC()
+	e.Payload, e.Extra, e.CreatedAt, d.QueuedAt = payload, extra, e.CreatedAt.UTC(), d.QueuedAt.UTC()
 	d.NextAttemptAt, e.DeliverAt, e.ExpiresAt = orZero(next), orZero(deliver), orZero(expires)
 	if headers != nil {
 		if err := json.Unmarshal([]byte(*headers), &e.Headers); err != nil {

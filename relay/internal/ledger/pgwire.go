@@ -145,6 +145,14 @@ func (w *pgwire) bytes(v []byte) {
 	w.buf = append(w.buf, v...)
 }
 
+func (w *pgwire) bytesOrNull(v []byte) {
+	if v == nil {
+		w.null()
+		return
+	}
+	w.bytes(v)
+}
+
 // postgresEpoch is 2000-01-01 UTC in microseconds of Unix time.
 const postgresEpoch = 946684800 * 1e6
 

@@ -117,6 +117,7 @@ func TestRecord_keepsEveryFieldOfAParkedEvent(t *testing.T) {
 	d.Event.Tenant, d.Event.Seq = "acme", 1<<40
 	d.Event.Headers = map[string]string{"traceparent": "00-<&>-é", "x": ""}
 	d.Event.Payload = []byte("{\"odd\":\"\x00\xff\"}")
+	d.Event.Extra = []byte(`{"region":"eu","size":1e+20}`)
 	none := pending("e2", "erp", "", 2, noon)
 	none.Event.Payload, none.Event.Headers, none.LastError = nil, nil, ""
 	empty := pending("e3", "erp", "", 3, noon)

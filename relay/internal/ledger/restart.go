@@ -90,7 +90,7 @@ func (l *Ledger) Check(ctx context.Context, m outbox.Mapping) (warnings []string
 		if err := schema.Check(ctx, conn); err != nil {
 			return err
 		}
-		if m == (outbox.Mapping{}) {
+		if m.IsZero() {
 			return nil
 		}
 		warnings, err = schema.CheckTable(ctx, conn, m)

@@ -99,7 +99,7 @@ const reusedError = `'an earlier event with id ' || p.event_id || ' is not deliv
 const parkSQL = `
 INSERT INTO tailpost.delivery (
     event_id, endpoint_id, state, reason, attempts, next_attempt_at, event_type, tenant, key, payload, headers,
-    event_created_at, commit_lsn, seq, last_status, last_error, created_at, updated_at, search, deliver_at, expires_at
+    event_created_at, commit_lsn, seq, last_status, last_error, created_at, updated_at, search, deliver_at, expires_at, extra
 )
 SELECT CASE WHEN was.event_id IS NULL THEN p.event_id ELSE p.event_id || '~' || p.commit_lsn || '.' || p.seq END,
        p.endpoint_id,
@@ -109,14 +109,14 @@ SELECT CASE WHEN was.event_id IS NULL THEN p.event_id ELSE p.event_id || '~' || 
        CASE WHEN was.event_id IS NULL THEN p.next_attempt_at END,
        p.event_type, p.tenant, p.key, p.payload, p.headers, p.event_created_at, p.commit_lsn, p.seq, p.last_status,
        CASE WHEN was.event_id IS NULL THEN p.last_error ELSE ` + reusedError + ` END,
-       $17::timestamptz, $17::timestamptz, p.search::text[], p.deliver_at, p.expires_at
+       $17::timestamptz, $17::timestamptz, p.search::text[], p.deliver_at, p.expires_at, p.extra
 FROM unnest(
     $1::text[], $2::text[], $3::text[], $4::text[], $5::integer[], $6::timestamptz[], $7::text[], $8::text[],
     $9::text[], $10::bytea[], $11::text[], $12::timestamptz[], $13::pg_lsn[], $14::bigint[], $15::integer[], $16::text[],
-    $18::text[], $19::timestamptz[], $20::timestamptz[]
+    $18::text[], $19::timestamptz[], $20::timestamptz[], $21::bytea[]
 ) AS p (
     event_id, endpoint_id, state, reason, attempts, next_attempt_at, event_type, tenant,
-    key, payload, headers, event_created_at, commit_lsn, seq, last_status, last_error, search, deliver_at, expires_at
+    key, payload, headers, event_created_at, commit_lsn, seq, last_status, last_error, search, deliver_at, expires_at, extra
 )
 LEFT JOIN tailpost.delivery AS was
     ON was.event_id = p.event_id

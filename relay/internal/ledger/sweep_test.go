@@ -263,6 +263,7 @@ func TestQueue_leavesAloneWhatWaitsAlready(t *testing.T) {
 	found := []outbox.Delivery{pending("e1", "erp", "", 1, noon.Add(time.Hour)), pending("e2", "erp", "k", 9, noon)}
 	found[1].Event.Tenant, found[1].Event.Seq, found[1].Attempts = "acme", 4, 0
 	found[1].Event.Headers = map[string]string{"traceparent": "00-é"}
+	found[1].Event.Extra = []byte(`{"region":"eu","size":1e+20}`)
 	queued, err := b.ledger.Queue(t.Context(), hold, found, noon)
 	require.NoError(t, err)
 	require.EqualValues(t, 1, queued)

@@ -17,6 +17,7 @@ type eventPage struct {
 	api.Event
 
 	Shown    shown
+	Extras   shown // the extra columns
 	Timeline []moment
 	Why      api.Explanation
 	More     string // further endpoints
@@ -140,7 +141,7 @@ func showEvent(v *visit) error {
 	if body.Why.NextCursor != "" {
 		body.More = href(v.site.root, "events/"+url.PathEscape(id), "cursor", body.Why.NextCursor)
 	}
-	body.Shown = showText(body.PayloadText)
+	body.Shown, body.Extras = showText(body.PayloadText), showText(body.ExtraText)
 	body.Timeline = timeline(&body.Event, body.Names)
 	f := logFilter{Event: id}
 	body.Copies = copiesOf(v, logSQL(v, &f), pathOf("events", id), nil, "explain "+quoteShell(id))

@@ -76,8 +76,8 @@ func (s events) readEvent(ctx context.Context, tx pgx.Tx, tenant, id string, fou
 		d := &found.Deliveries[0]
 		found.Event = d.Event
 		found.HasRow = true
-		err := tx.QueryRow(ctx, "SELECT payload FROM tailpost.delivery WHERE event_id = @event AND endpoint_id = @endpoint",
-			pgx.NamedArgs{"event": id, "endpoint": d.EndpointID}).Scan((*[]byte)(&found.Event.Payload))
+		err := tx.QueryRow(ctx, "SELECT payload, extra FROM tailpost.delivery WHERE event_id = @event AND endpoint_id = @endpoint",
+			pgx.NamedArgs{"event": id, "endpoint": d.EndpointID}).Scan((*[]byte)(&found.Event.Payload), (*[]byte)(&found.Event.Extra))
 		if err != nil {
 			return fmt.Errorf("read the payload: %w", err)
 		}

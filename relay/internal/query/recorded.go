@@ -24,11 +24,11 @@ func (s deliveries) CanResend(ctx context.Context, tenant, eventID, endpointID s
 const resendRecordedSQL = `
 INSERT INTO tailpost.delivery (
     event_id, endpoint_id, state, reason, attempts, next_attempt_at, event_type, tenant, key, payload, headers,
-    event_created_at, commit_lsn, seq, trigger, created_at, updated_at, deliver_at, expires_at
+    event_created_at, commit_lsn, seq, trigger, created_at, updated_at, deliver_at, expires_at, extra
 )
 VALUES (
     @event, @endpoint, 'pending', 'resend', 0, @now, @type, NULLIF(@tenant, ''), NULLIF(@key, ''), @payload, @headers,
-    @event_created, pg_current_wal_insert_lsn(), 0, 'resend', @now, @now, @deliver_at, @expires_at
+    @event_created, pg_current_wal_insert_lsn(), 0, 'resend', @now, @now, @deliver_at, @expires_at, @extra
 )
 ON CONFLICT (event_id, endpoint_id) DO NOTHING`
 
@@ -52,7 +52,7 @@ func (c deliveryChanges) ResendRecorded(ctx context.Context, tenant, eventID, en
 	}
 	tag, err := c.tx.Exec(ctx, resendRecordedSQL, pgx.NamedArgs{
 		"event": ev.ID, "endpoint": endpointID, "type": ev.Type, "tenant": ev.Tenant, "key": ev.Key,
-		"payload": []byte(ev.Payload), "headers": headers, "event_created": ev.CreatedAt, "now": c.now,
+		"payload": []byte(ev.Payload), "headers": headers, "extra": []byte(ev.Extra), "event_created": ev.CreatedAt, "now": c.now,
 		"deliver_at": timeOrNull(ev.DeliverAt), "expires_at": timeOrNull(ev.ExpiresAt),
 	})
 	switch {
