@@ -281,7 +281,7 @@ func TestURLsThatNothingCanBeSentTo(t *testing.T) {
 	} {
 		e := config.Endpoint{ID: "a", URL: url, Secrets: []config.Secret{config.NewSecret(hmacSecret)}}
 		network := config.Network{Allow: []netip.Prefix{netip.MustParsePrefix("10.0.0.0/8")}}
-		diags := config.ValidateEndpoint(&e, network)
+		diags := config.ValidateEndpoint(&e, network, nil)
 		c := config.Config{Database: config.Database{URL: config.NewSecret("postgres://localhost/app")}, Endpoints: []config.Endpoint{e}, Network: network}
 		_, err := c.Complete()
 		if want == "" {

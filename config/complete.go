@@ -72,9 +72,10 @@ func (c Config) complete(report func(problem)) *Config {
 	c.Log.Format = cmp.Or(c.Log.Format, defaultLogFormat)
 	c.Network.Allow, c.Network.NoProxy = slices.Clone(c.Network.Allow), slices.Clone(c.Network.NoProxy)
 	c.Secrets.Keys = slices.Clone(c.Secrets.Keys)
+	c.Versions = c.Versions.complete()
 	c.Endpoints = slices.Clone(c.Endpoints)
 	for i := range c.Endpoints {
-		completeEndpoint(&c.Endpoints[i])
+		completeEndpoint(&c.Endpoints[i], c.Versions)
 	}
 	c.API.complete()
 	check := checker{config: &c, report: report, endpoint: global}
@@ -82,7 +83,8 @@ func (c Config) complete(report func(problem)) *Config {
 	return &c
 }
 
-func completeEndpoint(e *Endpoint) {
+func completeEndpoint(e *Endpoint, versions Versions) {
+	versions.Pin(e, versions.Newest())
 	e.Name = cmp.Or(e.Name, e.ID)
 	e.Signature = cmp.Or(e.Signature, SignatureStandard)
 	e.Format = cmp.Or(e.Format, FormatStandard)

@@ -17,6 +17,7 @@ type Config struct {
 	Database  Database
 	Outbox    Outbox
 	Endpoints []Endpoint
+	Versions  Versions
 	Attempts  Attempts
 	Retention Retention
 	Network   Network
@@ -205,17 +206,22 @@ type Endpoint struct { //nolint:recvcheck // encoded by value, asked by pointer
 	Ordering     Ordering
 	OnDead       OnDead
 	Redirects    int
-	Tenant       string // only this tenant's events; empty: every tenant's
-	Retry        Retry
-	Auth         Auth
-	TLS          ClientTLS
-	Circuit      Circuit
-	ParkAfter    time.Duration
+	// Version is that of the events it gets; a complete endpoint of a configuration with versions
+	// has one, by default the newest.
+	Version   string
+	Tenant    string // only this tenant's events; empty: every tenant's
+	Retry     Retry
+	Auth      Auth
+	TLS       ClientTLS
+	Circuit   Circuit
+	ParkAfter time.Duration
 	// DisableAfter disables an endpoint that fails for this long without one success. 0: never.
 	DisableAfter  time.Duration
 	Subscriptions []Subscription // never empty: one without Events wants every event
 
 	Origin Origin // where it was declared
+
+	steps Steps // down to Version
 }
 
 // Origin is a place in a configuration file. The zero Origin means that Go code made the

@@ -85,14 +85,18 @@ func (d *decoder) file(src *diag.Source, body *hclsyntax.Body, defaultsOnly bool
 		functions: environment(d.opts, filepath.Dir(src.Name())),
 	}
 	if !defaultsOnly {
-		top.check(nil, []string{"database", "outbox", "attempts", "retention", "defaults", "endpoint", "network", "secrets", "api", "panel", "metrics", "log"})
+		top.check(nil, []string{"database", "outbox", "attempts", "retention", "defaults", "endpoint", "version", "network", "secrets", "api", "panel", "metrics", "log"})
 	}
 	for _, b := range body.Blocks {
-		if (b.Type == "defaults") != defaultsOnly || d.opts.DatabaseOnly && !slices.Contains([]string{"database", "outbox", "retention"}, b.Type) {
+		if (b.Type == "defaults") != defaultsOnly || d.opts.DatabaseOnly && !slices.Contains([]string{"database", "outbox", "retention", "version"}, b.Type) {
 			continue
 		}
 		if b.Type == "endpoint" {
 			d.endpoint(top, b)
+			continue
+		}
+		if b.Type == "version" {
+			d.version(top, b)
 			continue
 		}
 		d.block(top, b)

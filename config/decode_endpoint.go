@@ -21,6 +21,7 @@ func policyAttributes() []string {
 	return []string{
 		"signature", "format", "headers", "timeout", "concurrency", "rate", "ordering", "on_dead", "redirects", "park_after", "disable_after",
 		"method", "success", "permanent", "http", "gzip", "answer",
+		"version",
 	}
 }
 
@@ -95,6 +96,7 @@ func (d *decoder) policy(s *section, e *Endpoint) {
 	}
 	set(&e.Method)(s.text("method"))
 	set(&e.HTTP)(s.text("http"))
+	set(&e.Version)(s.text("version"))
 	if s.body.Attributes["gzip"] != nil {
 		e.Gzip = s.flag("gzip")
 	}
@@ -244,17 +246,23 @@ func (d *decoder) subscription(s *section, b *hclsyntax.Block, index int) Subscr
 	inner.check([]string{"events", "where", "body"}, nil)
 	var sub Subscription
 	sub.Events, _ = inner.texts("events")
-	if expr, text := inner.expression("where"); expr != nil {
-		where, diags := filter.CompileSyntax(s.src, expr, text)
-		sub.Where = where
-		d.diags = append(d.diags, diags...)
-	}
-	if expr, text := inner.expression("body"); expr != nil {
-		body, diags := filter.CompileBodySyntax(s.src, expr, text)
-		sub.Body = body
-		d.diags = append(d.diags, diags...)
-	}
+	sub.Where, sub.Body = inner.selection()
 	return sub
+}
+
+// selection decodes the expressions where and body.
+func (s *section) selection() (where *Filter, body *Body) {
+	if expr, text := s.expression("where"); expr != nil {
+		compiled, diags := filter.CompileSyntax(s.src, expr, text)
+		where = compiled
+		s.d.diags = append(s.d.diags, diags...)
+	}
+	if expr, text := s.expression("body"); expr != nil {
+		compiled, diags := filter.CompileBodySyntax(s.src, expr, text)
+		body = compiled
+		s.d.diags = append(s.d.diags, diags...)
+	}
+	return where, body
 }
 
 // expression returns an attribute's expression and its text, or nil.

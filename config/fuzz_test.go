@@ -66,7 +66,7 @@ func FuzzURL(f *testing.F) {
 	}
 	f.Fuzz(func(t *testing.T, text string) {
 		e := config.Endpoint{ID: "a", URL: text, Secrets: []config.Secret{config.NewSecret(hmacSecret)}}
-		diags := config.ValidateEndpoint(&e, config.Network{})
+		diags := config.ValidateEndpoint(&e, config.Network{}, nil)
 		if len(diags) > 0 {
 			for _, d := range diags {
 				require.True(t, utf8.ValidString(d.Detail))

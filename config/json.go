@@ -28,7 +28,7 @@ func (c Config) MarshalJSON() ([]byte, error) {
 			"columns": newColumnsJSON(m),
 		},
 		"attempts":  map[string]bool{"headers": c.Attempts.Headers},
-		"endpoints": endpoints,
+		"endpoints": endpoints, "versions": newVersionsJSON(c.Versions),
 		"network": map[string]any{
 			"allow": allowed(&c.Network), "allow_http": c.Network.AllowHTTP, "proxy": c.Network.Proxy,
 			"proxy_resolves": c.Network.ProxyResolves, "no_proxy": append([]string{}, c.Network.NoProxy...), "ca": c.Network.CA != "",
@@ -157,6 +157,7 @@ type endpointJSON struct {
 	HTTP          string             `json:"http,omitempty"`
 	Gzip          bool               `json:"gzip,omitempty"`
 	Answer        Answer             `json:"answer"`
+	Version       string             `json:"version,omitempty"`
 	Headers       map[string]string  `json:"headers,omitempty"`
 	Timeout       string             `json:"timeout"`
 	Concurrency   int                `json:"concurrency"`
@@ -226,7 +227,7 @@ func newEndpointJSON(e *Endpoint) endpointJSON {
 		Rate: e.Rate, Ordering: e.Ordering, Redirects: e.Redirects, Tenant: e.Tenant, ParkAfter: spell(e.ParkAfter, ""),
 		OnDead: e.OnDead, DisableAfter: spell(e.DisableAfter, "never"), File: e.Origin.File, Line: e.Origin.Line,
 		Auth: newAuthJSON(&e.Auth), TLS: newTLSJSON(&e.TLS),
-		Method: e.Method, HTTP: e.HTTP, Gzip: e.Gzip, Answer: e.Answer, Success: e.Retry.Success, Permanent: e.Retry.Permanent,
+		Method: e.Method, HTTP: e.HTTP, Gzip: e.Gzip, Answer: e.Answer, Version: e.Version, Success: e.Retry.Success, Permanent: e.Retry.Permanent,
 		Schedule:      make([]string, 0, len(e.Retry.Schedule)),
 		Headers:       make(map[string]string, len(e.Headers)),
 		Subscriptions: make([]subscriptionJSON, 0, len(e.Subscriptions)),

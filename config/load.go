@@ -22,9 +22,9 @@ type Options struct {
 	Getenv func(name string) (value string, ok bool)
 	// ReadFile reads configuration files, and what file() names. Nil: os.ReadFile.
 	ReadFile func(path string) ([]byte, error)
-	// DatabaseOnly reads the blocks database, outbox and retention only, for work that needs no
-	// more: what the others ask of the environment need not be there. The Config has no endpoints
-	// then.
+	// DatabaseOnly reads the blocks database, outbox, retention and version only, for work that
+	// needs no more: what the others ask of the environment need not be there. The Config has no
+	// endpoints then.
 	DatabaseOnly bool
 }
 

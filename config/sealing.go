@@ -52,12 +52,12 @@ func checkSealing(c *checker) {
 
 // ValidateEndpoint fills in the defaults of what is zero in e, an endpoint that was made through
 // the API, and checks every rule, as Config.Complete does for the endpoints of a configuration; n
-// is what it may reach. The fields of its diagnostics are the names of an endpoint block's
-// settings: url, retry.schedule[2], subscription[0].events[1].
-func ValidateEndpoint(e *Endpoint, n Network) Diagnostics {
+// is what it may reach, versions are those that it may pin. The fields of its diagnostics are the
+// names of an endpoint block's settings: url, retry.schedule[2], subscription[0].events[1].
+func ValidateEndpoint(e *Endpoint, n Network, versions Versions) Diagnostics {
 	var diags Diagnostics
-	completeEndpoint(e)
-	check := checker{config: &Config{Network: n, Endpoints: []Endpoint{*e}}, tenant: true, report: func(p problem) {
+	completeEndpoint(e, versions)
+	check := checker{config: &Config{Network: n, Versions: versions, Endpoints: []Endpoint{*e}}, tenant: true, report: func(p problem) {
 		diags = append(diags, Diagnostic{
 			Severity: SeverityError, Field: p.field.name, Summary: p.summary, Detail: p.detail,
 		})

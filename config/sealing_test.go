@@ -33,14 +33,14 @@ func TestSealKey(t *testing.T) {
 func TestValidateEndpointCompletesAndNamesFields(t *testing.T) {
 	t.Parallel()
 	e := config.Endpoint{ID: "ep_1", URL: "https://a.example", Secrets: []config.Secret{config.NewSecret(hmacSecret)}}
-	require.Empty(t, config.ValidateEndpoint(&e, config.Network{}))
+	require.Empty(t, config.ValidateEndpoint(&e, config.Network{}, nil))
 	require.Equal(t, config.DefaultSchedule(), e.Retry.Schedule)
 	require.Len(t, e.Subscriptions, 1)
 
 	e.URL, e.Timeout = "http://a.example", -1
 	e.Subscriptions = []config.Subscription{{Events: []string{"a", "a..b"}}}
 	var fields []string
-	for _, d := range config.ValidateEndpoint(&e, config.Network{}) {
+	for _, d := range config.ValidateEndpoint(&e, config.Network{}, nil) {
 		require.Equal(t, config.SeverityError, d.Severity)
 		fields = append(fields, d.Field)
 	}

@@ -74,6 +74,7 @@ func (c *checker) all() {
 	c.database()
 	c.outbox()
 	c.network()
+	c.versions()
 	checkSealing(c)
 	checkAPI(c)
 	checkPanel(c)

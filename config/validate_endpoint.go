@@ -42,7 +42,8 @@ func (c *checker) one(e *Endpoint, first map[string]int) {
 	oneOf(c, "on_dead", e.OnDead, OnDeadSkip, OnDeadHold)
 	oneOf(c, "answer", e.Answer, AnswerStatus, AnswerComplete)
 	oneOf(c, "method", e.Method, http.MethodPost, http.MethodPut, http.MethodPatch, http.MethodDelete)
-	c.version(e)
+	c.protocol(e)
+	c.pin(e)
 	c.answers(&e.Retry)
 	if e.OnDead == OnDeadHold && e.Ordering == OrderingNone {
 		c.fail("on_dead", "Nothing to hold", "Without an order no delivery waits for another. Set ordering = \"key\" or \"strict\", or leave on_dead out.")
@@ -180,8 +181,8 @@ func (c *checker) url(e *Endpoint) {
 	}
 }
 
-// version checks the version of HTTP that an endpoint insists on.
-func (c *checker) version(e *Endpoint) {
+// protocol checks the version of HTTP that an endpoint insists on.
+func (c *checker) protocol(e *Endpoint) {
 	if e.HTTP != "" {
 		oneOf(c, "http", e.HTTP, HTTP1, HTTP2)
 	}

@@ -194,8 +194,10 @@ func (r *Relay) newMetrics(st *query.Store) *telemetry.Metrics {
 	return telemetry.New(telemetry.Options{
 		Store: st, Slot: r.Status().Slot, Version: r.opts.Version, Status: r.metricsStatus,
 		LogDropped: r.opts.LogDropped, Clocks: r.clocks, Certificates: &r.certificates, Rare: &r.rare, Settings: r.metricsSettings,
-		Unaccounted: func(ctx context.Context) (int, error) { return api.Unaccounted(ctx, st, r.Status().Slot) },
-		States:      []string{string(Starting), string(Standby), string(Delivering), string(Draining), string(Stopped)},
+		Unaccounted: func(ctx context.Context) (int, error) {
+			return api.Unaccounted(ctx, st, r.Status().Slot, r.config().Versions)
+		},
+		States: []string{string(Starting), string(Standby), string(Delivering), string(Draining), string(Stopped)},
 	})
 }
 

@@ -160,11 +160,11 @@ func (r *Relay) receivers(
 	ctx context.Context, led *ledger.Ledger, set *settings, begin source.Position, now time.Time,
 ) ([]dispatch.Endpoint, *intake.Feed, error) {
 	endpoints := set.endpoints()
-	if err := mirror(ctx, led, set.cfg, endpoints, now); err != nil {
+	if err := r.mirror(ctx, led, set.cfg, endpoints, now); err != nil {
 		return nil, nil, err
 	}
 	feed, streamed, err := intake.Load(ctx, led, begin, intake.FeedOptions{
-		Client: set.clients.tenants, Network: set.cfg.TenantNetwork(), Keys: set.keyring, Logger: r.log,
+		Client: set.clients.tenants, Network: set.cfg.TenantNetwork(), Versions: set.cfg.Versions, Keys: set.keyring, Logger: r.log,
 	})
 	if err != nil {
 		return nil, nil, err
@@ -197,7 +197,8 @@ func (s *settings) endpoints() []dispatch.Endpoint {
 }
 
 // mirror writes the config's endpoints into their table, and adds the state that they have there.
-func mirror(ctx context.Context, led *ledger.Ledger, cfg *config.Config, endpoints []dispatch.Endpoint, now time.Time) error {
+// Endpoints of the API that are of before there were versions are pinned to the oldest.
+func (r *Relay) mirror(ctx context.Context, led *ledger.Ledger, cfg *config.Config, endpoints []dispatch.Endpoint, now time.Time) error {
 	states, err := led.Mirror(ctx, cfg.Endpoints, now)
 	if err != nil {
 		return err
@@ -205,7 +206,15 @@ func mirror(ctx context.Context, led *ledger.Ledger, cfg *config.Config, endpoin
 	for i := range endpoints {
 		endpoints[i].State = states[endpoints[i].Config.ID]
 	}
-	return nil
+	oldest := cfg.Versions.Oldest()
+	if oldest == "" {
+		return nil
+	}
+	pinned, err := led.PinOldest(ctx, oldest, now)
+	if pinned > 0 {
+		r.log.Info().Int64("endpoints", pinned).Str("version", oldest).Msg("endpoints made before there were versions are pinned to the oldest one")
+	}
+	return err
 }
 
 // queued adds to endpoints what the table has for them.

@@ -18,7 +18,8 @@ import (
 )
 
 // errAnew ends a hold because what changed concerns everything that it has in memory: an endpoint's
-// ordering, by which its deliveries are queued, the network, or the keys that open secrets.
+// ordering, by which its deliveries are queued, the network, the versions of events, or the keys
+// that open secrets.
 var errAnew = errors.New("the configuration changed")
 
 // ErrRestart is the error of a Reload that is in effect, but for what only a restart can change.
@@ -135,7 +136,7 @@ func (r *Relay) swap(ctx context.Context, old, next *settings) error {
 				return fmt.Errorf("reload: %w", err)
 			}
 		}
-		if err := mirror(ctx, led, next.cfg, endpoints, now); err != nil {
+		if err := r.mirror(ctx, led, next.cfg, endpoints, now); err != nil {
 			return fmt.Errorf("reload: %w", err)
 		}
 	}
@@ -218,7 +219,7 @@ func (h *holding) follow(ctx context.Context, cfg *config.Config, endpoints []di
 
 // concernsAll reports whether what changed concerns everything that a hold has in memory.
 func (s *settings) concernsAll(next *settings) bool {
-	return reordered(s.cfg, next.cfg) || s.clients != next.clients || !sameKeys(s.cfg.Secrets, next.cfg.Secrets)
+	return reordered(s.cfg, next.cfg) || !s.cfg.Versions.Equal(next.cfg.Versions) || s.clients != next.clients || !sameKeys(s.cfg.Secrets, next.cfg.Secrets)
 }
 
 // fixed returns a config with what only a restart can change as it was, and an error that names it;

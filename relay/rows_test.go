@@ -62,7 +62,7 @@ func (b *rowsBundle) row(t *testing.T, id string, change func(e *config.Endpoint
 	if change != nil {
 		change(&e)
 	}
-	require.Empty(t, config.ValidateEndpoint(&e, config.Network{AllowHTTP: true, Allow: []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}}))
+	require.Empty(t, config.ValidateEndpoint(&e, config.Network{AllowHTTP: true, Allow: []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}}, nil))
 	subs, policy, err := ledger.EncodeEndpoint(e)
 	require.NoError(t, err)
 	if len(secrets) == 0 {

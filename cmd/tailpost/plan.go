@@ -22,7 +22,8 @@ func newPlanCommand(a *app) *cobra.Command {
 		Short: "Say what the configuration would change",
 		Long: `Compare the configuration with what the relay read last, as tailpost.endpoint has it, and say what would change: endpoints that come,
 change or go, how many of the newest 1,000 events each would get more or less, and what is queued for it. Endpoints that somebody
-paused, or that are disabled, are named as drift. Changes nothing. A change of a secret, of a header's value or of what is redacted
+paused, or that are disabled, are named as drift, and so are versions that endpoints of the API pin and the configuration does not have.
+Changes nothing. A change of a secret, of a header's value or of what is redacted
 of a URL is not seen: the database does not have them.
 
 With --detailed-exitcode the exit code is 0 without changes, 2 with some, and 1 for every failure, an invalid configuration too.`,
@@ -85,6 +86,10 @@ func printPlan(a *app, p *relay.Plan) error {
 	}
 	for _, d := range p.Drift {
 		fmt.Fprintf(&b, "! %s: %s\n", printable(d.ID, maxPreview), printable(d.Detail, maxPreview*4))
+	}
+	for _, v := range p.Pins {
+		fmt.Fprintf(&b, "! version %s: not in the configuration, and %s of the API pin it (%s): what they should get waits\n",
+			printable(v.Version, maxPreview), count(v.Endpoints, "endpoint"), printable(strings.Join(v.Examples, ", "), maxPreview*4))
 	}
 	if p.Note != "" {
 		fmt.Fprintf(&b, "No subscription was tried: %s\n", printable(p.Note, maxPreview*4))

@@ -62,7 +62,7 @@ func CompileBodySyntax(s *diag.Source, expr hclsyntax.Expression, text string) (
 // body needs it, or with ErrTooLarge if the body would have more than 1 MiB beside twice the
 // payload; dst is then as it was.
 func (b *Body) Append(dst []byte, e *outbox.Event) ([]byte, error) {
-	full, err := b.run(dst, e, len(dst)+mostOf(e))
+	full, err := b.run(dst, e, len(dst)+MostOf(e))
 	if err != nil {
 		return dst, fmt.Errorf("build body: %w", err)
 	}

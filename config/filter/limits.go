@@ -28,8 +28,8 @@ const (
 // ErrTooLarge is a body that would be far larger than the event that it is made of.
 var ErrTooLarge = errors.New("body is too large")
 
-// mostOf returns how long a body for the event may be.
-func mostOf(e *outbox.Event) int {
+// MostOf returns how long a body for the event may be.
+func MostOf(e *outbox.Event) int {
 	return bodyRoom + bodyGrowth*len(e.Payload)
 }
 

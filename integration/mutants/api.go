@@ -364,8 +364,8 @@ var apiMutants = []mutant{
 	{
 		name:    "api-backtest-shows-the-old-body",
 		file:    "relay/internal/api/backtest.go",
-		old:     "BacktestBodies{EventID: ev.ID, Before: was, After: is}",
-		new:     "BacktestBodies{EventID: ev.ID, Before: is, After: was}",
+		old:     "		bodies.After = is\n",
+		new:     "		bodies.After = was\n",
 		promise: "A backtest shows the body that would be sent.",
 		pkg:     "./relay/internal/api",
 		run:     "TestSubscriptionsAreTried",

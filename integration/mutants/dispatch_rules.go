@@ -339,8 +339,8 @@ var ruleMutants = []mutant{
 	{
 		name:    "dispatch-route-filter-ignored",
 		file:    "relay/internal/route/table.go",
-		old:     "\t\tif s.where != nil && !t.passes(s.where, found[i].Index, e) {\n",
-		new:     "\t\tif s.where != nil && !t.passes(s.where, found[i].Index, e) && s.body != nil {\n",
+		old:     "\t\tif !t.passes(s.where, found[i].Index, &versions) {\n",
+		new:     "\t\tif !t.passes(s.where, found[i].Index, &versions) && s.body != nil {\n",
 		promise: "An event that a filter turns away is not sent.",
 		pkg:     "./relay/internal/route",
 		run:     "^TestM",

@@ -65,6 +65,7 @@ func all() []mutant {
 		telemetryMutants,
 		tracingMutants,
 		upkeepSweepMutants,
+		versionMutants,
 		webhookMutants,
 		whenMutants,
 		whereMutants,

@@ -303,8 +303,8 @@ var operateMutants = []mutant{
 	{
 		name:    "operate-doctor-retention-of-the-default",
 		file:    "config/decode.go",
-		old:     `[]string{"database", "outbox", "retention"}`,
-		new:     `[]string{"database", "outbox"}`,
+		old:     `[]string{"database", "outbox", "retention", "version"}`,
+		new:     `[]string{"database", "outbox", "version"}`,
 		promise: "Commands that read the database alone know for how long attempts are kept.",
 		pkg:     "./config",
 		run:     "TestOnlyTheDatabaseIsReadWhereNoMoreIsNeeded",

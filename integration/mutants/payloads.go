@@ -33,8 +33,8 @@ var payloadMutants = []mutant{
 	},
 	{
 		name: "payloads-tried-by-all", file: "relay/internal/api/backtest.go",
-		old:     "newTrial(before, after, p.readsPayloads())",
-		new:     "newTrial(before, after, true)",
+		old:     "newTrial(before, after, p.readsPayloads(), ",
+		new:     "newTrial(before, after, true, ",
 		promise: "A backtest shows bodies to keys with payloads:read alone.",
 		pkg:     "./relay/internal/api", run: "TestPayloadsNeedAScope",
 	},

@@ -187,8 +187,8 @@ var secondStrangersMutants = []mutant{
 	},
 	{
 		name: "stranger2-route-body-of-a-subscription-that-does-not-match", file: "relay/internal/route/table.go",
-		old:     "\t\t\tif ok, _ := s.where.Match(e); !ok {\n\t\t\t\tcontinue\n\t\t\t}\n\t\t}\n\t\treturn s.body\n",
-		new:     "\t\t\t_, _ = s.where.Match(e)\n\t\t}\n\t\treturn s.body\n",
+		old:     "\t\tif ok, _ := passes(s.where, ep, &versions); !ok {\n\t\t\tcontinue\n\t\t}\n\t\treturn s.body\n",
+		new:     "\t\t_, _ = passes(s.where, ep, &versions)\n\t\treturn s.body\n",
 		promise: "An event's body is made by the subscription that took it.",
 		pkg:     "./relay/internal/route", run: "TestFirstMatchingSubscriptionGivesTheBody",
 	},

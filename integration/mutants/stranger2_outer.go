@@ -61,8 +61,8 @@ var secondStrangersOuterMutants = []mutant{
 	},
 	{
 		name: "stranger2-api-endpoints-are-checked-by-the-operators-network", file: "relay/internal/api/settings.go",
-		old:     "config.ValidateEndpoint(s.e, current.TenantNetwork())",
-		new:     "config.ValidateEndpoint(s.e, current.Network)",
+		old:     "config.ValidateEndpoint(s.e, current.TenantNetwork(), current.Versions)",
+		new:     "config.ValidateEndpoint(s.e, current.Network, current.Versions)",
 		promise: "An endpoint of the API may be only where the API's network reaches.",
 		pkg:     "./relay/internal/api", run: "TestATenantsTestReachesNothingPrivate",
 	},

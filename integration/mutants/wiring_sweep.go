@@ -26,8 +26,8 @@ var wiringSweepMutants = []mutant{
 	},
 	{
 		name: "intake-sweep-endpoint-that-is-not-allowed-is-sent-to", file: "relay/internal/intake/feed.go",
-		old:     "config.ValidateEndpoint(&e.Config, m.network); diags.HasErrors() {",
-		new:     "config.ValidateEndpoint(&e.Config, m.network); diags.HasErrors() && false {",
+		old:     "config.ValidateEndpoint(&e.Config, m.network, m.versions); diags.HasErrors() {",
+		new:     "config.ValidateEndpoint(&e.Config, m.network, m.versions); diags.HasErrors() && false {",
 		promise: "An endpoint of the API that the network does not allow any more is sent nothing.",
 		pkg:     "./relay", run: "TestAReloadDecidesWhichEndpointsOfTheAPICanBeUsed/no_loopback",
 	},

@@ -27,6 +27,7 @@ type BacktestSettings struct {
 	Where         *string         `json:"where,omitempty" maxLength:"16384" doc:"Only events for which this is true."`
 	Body          *string         `json:"body,omitempty" maxLength:"65536" doc:"What the receiver would get in place of the payload."`
 	Subscriptions *[]Subscription `json:"subscriptions,omitempty" maxItems:"100" doc:"Several selections of events, in place of events, where and body."`
+	Version       *string         `json:"payload_version,omitempty" maxLength:"64" doc:"The version of the events' data that it would get. Default: that of the endpoint; for a new one the newest."`
 	Most          int             `json:"most,omitempty" minimum:"1" maximum:"10000" doc:"On how many of the newest events. Default: 1000."`
 }
 
@@ -50,6 +51,8 @@ type Backtest struct {
 	NoLongerMatched BacktestEvents   `json:"no_longer_matched"`
 	Bodies          []BacktestBodies `json:"bodies" nullable:"false" doc:"What the first events that match would send; only for keys with payloads:read."`
 	Failed          int64            `json:"failed" doc:"Events whose body cannot be built, because their payload is not JSON."`
+	BeforeVersion   string           `json:"before_version,omitempty" doc:"The version of now. Missing: there are no versions, or there is no endpoint yet."`
+	Version         string           `json:"payload_version,omitempty" doc:"The version that was tried. Missing: there are no versions."`
 	Note            string           `json:"note,omitempty" doc:"Why there was nothing to look at."`
 }
 
@@ -68,9 +71,11 @@ type BacktestEvent struct {
 
 // BacktestBodies holds the body that an endpoint sends for an event, and the one it would send.
 type BacktestBodies struct {
-	EventID string `json:"event_id"`
-	Before  any    `json:"before,omitempty" doc:"Missing: it does not send it, or the payload is too large to show."`
-	After   any    `json:"after,omitempty" doc:"Missing: it would not send it, or the payload is too large to show."`
+	EventID string   `json:"event_id"`
+	Before  any      `json:"before,omitempty" doc:"Missing: it does not send it, or the payload is too large to show."`
+	After   any      `json:"after,omitempty" doc:"Missing: it would not send it, or the payload is too large to show."`
+	Newest  any      `json:"newest,omitempty" doc:"The data as the application writes it, where an older version was tried."`
+	Differs []string `json:"differs,omitempty" maxItems:"100" doc:"Pointers to what differs between before and after; where there is no before, between newest and after. At most 100."`
 }
 
 type backtestOutput struct {
@@ -127,6 +132,7 @@ func runBacktest(ctx context.Context, s *Server, p *principal, before, after *co
 	set := settler{e: after}
 	set.subscriptions(in.settings())
 	set.patterns()
+	set.pinVersion(s.config().Versions, in.Version)
 	if len(set.problems) > 0 {
 		return nil, invalid(set.problems...)
 	}
@@ -144,7 +150,7 @@ func runBacktest(ctx context.Context, s *Server, p *principal, before, after *co
 	if most == 0 {
 		most = defaultBacktest
 	}
-	try := newTrial(before, after, p.readsPayloads())
+	try := newTrial(before, after, p.readsPayloads(), s.config().Versions.Newest())
 	recent, err := s.store.Recent(ctx, query.RecentQuery{Tenant: tenant, Most: most}, try.event)
 	if err != nil {
 		return nil, err
@@ -158,19 +164,26 @@ func runBacktest(ctx context.Context, s *Server, p *principal, before, after *co
 
 // trial compares what an endpoint does with events before a change and after it.
 type trial struct {
-	table  *routing.Table // before at 0, if there is one, after at 1
-	bodies bool           // may be shown
+	table  *routing.Table  // before at 0, if there is one, after at 1
+	bodies bool            // may be shown
+	newest string          // version; empty: there are none
+	steps  [2]config.Steps // of before and after
 	out    Backtest
 }
 
-func newTrial(before, after *config.Endpoint, bodies bool) *trial {
+func newTrial(before, after *config.Endpoint, bodies bool, newest string) *trial {
+	t := &trial{bodies: bodies, newest: newest, out: Backtest{
+		NewlyMatched: BacktestEvents{Events: []BacktestEvent{}}, NoLongerMatched: BacktestEvents{Events: []BacktestEvent{}}, Bodies: []BacktestBodies{},
+		Version: after.Version,
+	}}
+	t.steps[1] = after.Steps()
 	changes := []routing.Change{{Index: 1, Endpoint: after}}
 	if before != nil {
 		changes = append(changes, routing.Change{Index: 0, Endpoint: before})
+		t.steps[0], t.out.BeforeVersion = before.Steps(), before.Version
 	}
-	return &trial{table: (&routing.Table{}).Change(changes), bodies: bodies, out: Backtest{
-		NewlyMatched: BacktestEvents{Events: []BacktestEvent{}}, NoLongerMatched: BacktestEvents{Events: []BacktestEvent{}}, Bodies: []BacktestBodies{},
-	}}
+	t.table = (&routing.Table{}).Change(changes)
+	return t
 }
 
 // event looks at one event.
@@ -205,32 +218,60 @@ func (t *trial) event(ev *outbox.Event) {
 
 // show renders the bodies of an event.
 func (t *trial) show(ev *outbox.Event, before, after *routing.Match) {
-	was, _ := rendered(before, ev) // that it fails as it is, is no news
-	is, err := rendered(after, ev)
+	was, _ := t.rendered(before, ev) // that it fails as it is, is no news
+	is, err := t.rendered(after, ev)
 	if err != nil {
 		t.out.Failed++
 	}
-	if t.bodies && len(t.out.Bodies) < shownBodies {
-		t.out.Bodies = append(t.out.Bodies, BacktestBodies{EventID: ev.ID, Before: was, After: is})
+	if !t.bodies || len(t.out.Bodies) == shownBodies {
+		return
 	}
+	bodies := BacktestBodies{EventID: ev.ID}
+	if is != nil {
+		bodies.After = is
+	}
+	against := was
+	if was != nil {
+		bodies.Before = was
+	}
+	if t.out.Version != t.newest && after != nil {
+		if written := showable(ev.Payload); written != nil {
+			bodies.Newest = written
+			if before == nil {
+				against = written
+			}
+		}
+	}
+	if is != nil && against != nil {
+		bodies.Differs = differences(against, is)
+	}
+	t.out.Bodies = append(t.out.Bodies, bodies)
 }
 
 // rendered returns the data that a match sends, nil where there is none or it is too large to show.
-func rendered(m *routing.Match, ev *outbox.Event) (any, error) {
+func (t *trial) rendered(m *routing.Match, ev *outbox.Event) (json.RawMessage, error) {
 	if m == nil {
 		return nil, nil
 	}
+	ev, err := t.steps[m.Index].Event(ev)
+	if err != nil {
+		return nil, err
+	}
 	data := []byte(ev.Payload)
 	if m.Body != nil {
-		var err error
 		if data, err = m.Body.Append(nil, ev); err != nil {
 			return nil, err
 		}
 	}
+	return showable(data), nil
+}
+
+// showable returns a document, or nil where it is none or too large to show.
+func showable(data []byte) json.RawMessage {
 	if len(data) == 0 || len(data) > shownBodySize || !json.Valid(data) {
-		return nil, nil
+		return nil
 	}
-	return json.RawMessage(data), nil
+	return data
 }
 
 func (e *BacktestEvents) add(ev *outbox.Event) {

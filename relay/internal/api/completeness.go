@@ -138,10 +138,12 @@ func checkCompleteness(ctx context.Context, s *Server, p *principal, in *complet
 const unaccountedRows = 200
 
 // Unaccounted returns how many of the newest settled events of a slot left no trace although an
-// endpoint wants them. Where the outbox table cannot be listed that is an error.
-func Unaccounted(ctx context.Context, store *query.Store, slot string) (int, error) {
+// endpoint wants them, by filters that see the versions that endpoints pin. Where the outbox table
+// cannot be listed that is an error.
+func Unaccounted(ctx context.Context, store *query.Store, slot string, versions config.Versions) (int, error) {
 	c, err := store.Completeness(ctx, slot, unaccountedRows, wantingBy(func(row *ledger.EndpointRow) config.Endpoint {
 		e, _ := ledger.DecodeEndpoint(*row) // what cannot be read whole is logged when it is routed
+		ledger.Pin(&e, row, versions)
 		return e
 	}))
 	if err == nil && !c.Listed {

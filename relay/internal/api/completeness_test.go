@@ -92,5 +92,5 @@ func countUnaccounted(t *testing.T, b *bundle) (int, error) {
 	store, err := query.Open(t.Context(), query.Options{URL: b.cfg.Database.URL, Mapping: b.cfg.Outbox.Mapping})
 	require.NoError(t, err)
 	defer store.Close()
-	return api.Unaccounted(t.Context(), store, "tailpost")
+	return api.Unaccounted(t.Context(), store, "tailpost", nil)
 }

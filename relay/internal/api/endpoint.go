@@ -34,6 +34,7 @@ func decodeRow(s *Server, row *ledger.EndpointRow) config.Endpoint {
 	if err != nil {
 		s.log.Warn().Err(err).Str("endpoint", row.ID).Msg("part of an endpoint's row cannot be read and is left out: another version of tailpost wrote it")
 	}
+	ledger.Pin(&cfg, row, s.config().Versions)
 	return cfg
 }
 
@@ -195,6 +196,7 @@ func updateEndpoint(ctx context.Context, s *Server, c *query.Change, p *principa
 	if err != nil {
 		return nil, fmt.Errorf("decode endpoint %q: %w", row.ID, err)
 	}
+	ledger.Pin(&e, &row, s.config().Versions) // before null pins the newest
 	set := settler{e: &e}
 	if set.sealed, err = unsealRow(s, &row); err != nil {
 		return nil, err
@@ -220,7 +222,7 @@ func replaceEndpoint(ctx context.Context, s *Server, c *query.Change, p *princip
 	if err != nil {
 		return nil, err
 	}
-	e := config.Endpoint{ID: row.ID, URL: row.URL, Tenant: row.Tenant}
+	e := replaced(s, &row)
 	set := settler{e: &e}
 	if set.sealed, err = unsealRow(s, &row); err != nil {
 		return nil, err
@@ -228,6 +230,12 @@ func replaceEndpoint(ctx context.Context, s *Server, c *query.Change, p *princip
 	set.moveTo(in.Body.URL)
 	set.apply(&in.Body.EndpointSettings)
 	return saveRow(ctx, s, c, p, &row, &set, in.Body.Status, "endpoint.replace")
+}
+
+// replaced is an endpoint whose settings are all to be replaced: with what stays.
+func replaced(s *Server, row *ledger.EndpointRow) config.Endpoint {
+	was := decodeRow(s, row)
+	return config.Endpoint{ID: row.ID, URL: row.URL, Tenant: row.Tenant, Version: was.Version}
 }
 
 // saveRow writes the settings of an endpoint over its row.

@@ -61,6 +61,8 @@ type EndpointSettings struct {
 	TLS           *EndpointTLS       `json:"tls,omitempty" doc:"A client certificate, and authorities of its own."`
 	ParkAfter     *string            `json:"park_after,omitempty" doc:"How long a delivery may wait in memory." example:"1s"`
 	DisableAfter  *string            `json:"disable_after,omitempty" doc:"For how long it may fail without one success before it is disabled, or never." example:"120h"`
+
+	PayloadVersion *string `json:"payload_version,omitempty" maxLength:"64" doc:"The version of the events' data that it gets: a version block of the configuration file. Default for a new endpoint: the newest, which it then keeps. A replacement that leaves it out keeps it; null pins the newest." example:"2026-09-20"`
 }
 
 // NewEndpoint is the request for a new endpoint.
@@ -140,6 +142,8 @@ type Endpoint struct {
 	Version        int64          `json:"version" doc:"Raised by every change; the ETag."`
 	CreatedAt      time.Time      `json:"created_at"`
 	UpdatedAt      time.Time      `json:"updated_at"`
+
+	PayloadVersion string `json:"payload_version,omitempty" doc:"The version of the events' data that it gets. Missing: the configuration has no versions."`
 }
 
 // show returns an endpoint as the API shows it.
@@ -157,6 +161,7 @@ func show(row *ledger.EndpointRow, cfg *config.Endpoint, stats query.Stats) Endp
 		Circuit: Circuit{Failures: cfg.Circuit.Failures}, Stats: totals(stats),
 		Subscriptions: make([]Subscription, 0, len(cfg.Subscriptions)),
 	}
+	e.PayloadVersion = cfg.Version
 	if !row.FailingSince.IsZero() {
 		e.FailingSince = &row.FailingSince
 	}

@@ -1,7 +1,6 @@
 package api
 
 import (
-	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -15,22 +14,24 @@ import (
 
 // EventType is an entry of the catalogue of events.
 type EventType struct {
-	Name        string         `json:"name" doc:"Type of the events." example:"order.created"`
-	Description string         `json:"description"`
-	Schema      map[string]any `json:"schema,omitempty" doc:"JSON Schema of the payload."`
-	Example     any            `json:"example,omitempty" doc:"An example of the payload."`
-	Deprecated  bool           `json:"deprecated" doc:"Nobody should subscribe to it any more."`
-	Version     int64          `json:"version" doc:"Raised by every change; the ETag."`
-	CreatedAt   time.Time      `json:"created_at"`
-	UpdatedAt   time.Time      `json:"updated_at"`
+	Name        string             `json:"name" doc:"Type of the events." example:"order.created"`
+	Description string             `json:"description"`
+	Schema      map[string]any     `json:"schema,omitempty" doc:"JSON Schema of the payload."`
+	Example     any                `json:"example,omitempty" doc:"An example of the payload."`
+	Versions    []EventTypeVersion `json:"versions,omitempty" doc:"The same in older versions, newest first. Missing: there are none."`
+	Deprecated  bool               `json:"deprecated" doc:"Nobody should subscribe to it any more."`
+	Version     int64              `json:"version" doc:"Raised by every change; the ETag."`
+	CreatedAt   time.Time          `json:"created_at"`
+	UpdatedAt   time.Time          `json:"updated_at"`
 }
 
 // EventTypeSettings describe a type of events.
 type EventTypeSettings struct {
-	Description string         `json:"description,omitempty" maxLength:"10000" doc:"What happened when such an event is sent."`
-	Schema      map[string]any `json:"schema,omitempty" doc:"JSON Schema of the payload."`
-	Example     any            `json:"example,omitempty" doc:"An example of the payload; test events carry it."`
-	Deprecated  bool           `json:"deprecated,omitempty" doc:"Nobody should subscribe to it any more."`
+	Description string                              `json:"description,omitempty" maxLength:"10000" doc:"What happened when such an event is sent."`
+	Schema      map[string]any                      `json:"schema,omitempty" doc:"JSON Schema of the payload."`
+	Example     any                                 `json:"example,omitempty" doc:"An example of the payload; test events carry it."`
+	Versions    map[string]EventTypeVersionSettings `json:"versions,omitempty" doc:"Schema and example of older versions, by their names. Those beside it are the newest version's."`
+	Deprecated  bool                                `json:"deprecated,omitempty" doc:"Nobody should subscribe to it any more."`
 }
 
 type eventTypeOutput struct {
@@ -43,7 +44,7 @@ type EventTypeName struct {
 	Name string `path:"name" minLength:"1" maxLength:"200" doc:"Type of the events."`
 }
 
-func showEventType(t *query.EventType) EventType {
+func showEventType(t *query.EventType, versions config.Versions) EventType {
 	shown := EventType{
 		Name: t.Name, Description: t.Description, Deprecated: t.Deprecated, Version: t.Version,
 		CreatedAt: t.CreatedAt.UTC(), UpdatedAt: t.UpdatedAt.UTC(),
@@ -51,12 +52,7 @@ func showEventType(t *query.EventType) EventType {
 	if t.Example != nil {
 		shown.Example = json.RawMessage(t.Example)
 	}
-	if t.Schema != nil {
-		// It was an object when it was taken; numbers keep their digits.
-		dec := json.NewDecoder(bytes.NewReader(t.Schema))
-		dec.UseNumber()
-		_ = dec.Decode(&shown.Schema)
-	}
+	shown.Schema, shown.Versions = object(t.Schema), showVersions(t, versions)
 	return shown
 }
 
@@ -73,7 +69,8 @@ func listEventTypes(ctx context.Context, s *Server, _ *principal, in *listEventT
 	if err != nil {
 		return nil, err
 	}
-	return paged(rows, in.limit(), showEventType, func(t *query.EventType) string { return t.Name })
+	versions := s.config().Versions
+	return paged(rows, in.limit(), func(t *query.EventType) EventType { return showEventType(t, versions) }, func(t *query.EventType) string { return t.Name })
 }
 
 func getEventType(ctx context.Context, s *Server, _ *principal, in *EventTypeName) (*eventTypeOutput, error) {
@@ -81,7 +78,7 @@ func getEventType(ctx context.Context, s *Server, _ *principal, in *EventTypeNam
 	if err != nil {
 		return nil, err
 	}
-	return &eventTypeOutput{ETag: etag(t.Version), Body: showEventType(&t)}, nil
+	return &eventTypeOutput{ETag: etag(t.Version), Body: showEventType(&t, s.config().Versions)}, nil
 }
 
 // unbound refuses keys that are bound to a tenant what belongs to all.
@@ -100,7 +97,7 @@ type putEventTypeInput struct {
 	RawBody []byte
 }
 
-func putEventType(ctx context.Context, _ *Server, c *query.Change, p *principal, in *putEventTypeInput) (*eventTypeOutput, error) {
+func putEventType(ctx context.Context, s *Server, c *query.Change, p *principal, in *putEventTypeInput) (*eventTypeOutput, error) {
 	if err := unbound(p); err != nil {
 		return nil, err
 	}
@@ -109,21 +106,27 @@ func putEventType(ctx context.Context, _ *Server, c *query.Change, p *principal,
 	}
 	// As they were sent: numbers keep their digits.
 	var raw struct {
-		Schema  json.RawMessage `json:"schema"`
-		Example json.RawMessage `json:"example"`
+		Schema   json.RawMessage       `json:"schema"`
+		Example  json.RawMessage       `json:"example"`
+		Versions map[string]rawVersion `json:"versions"`
 	}
 	if err := json.Unmarshal(in.RawBody, &raw); err != nil {
 		return nil, problem(http.StatusBadRequest, "The body is not valid JSON.")
 	}
 	t := query.EventType{Name: in.Name, Description: in.Body.Description, Deprecated: in.Body.Deprecated}
 	t.Schema, t.Example = given(raw.Schema), given(raw.Example)
+	versions := s.config().Versions
+	var err error
+	if t.Versions, err = takenVersions(raw.Versions, versions); err != nil {
+		return nil, err
+	}
 	var before any
 	switch old, err := c.EventType(ctx, in.Name); {
 	case err == nil:
 		if err := in.check(old.Version); err != nil {
 			return nil, err
 		}
-		before = showEventType(&old)
+		before = showEventType(&old, versions)
 	case !errors.Is(err, query.ErrNotFound):
 		return nil, err
 	case in.IfMatch != "":
@@ -132,7 +135,7 @@ func putEventType(ctx context.Context, _ *Server, c *query.Change, p *principal,
 	if err := c.PutEventType(ctx, &t); err != nil {
 		return nil, err
 	}
-	out := &eventTypeOutput{ETag: etag(t.Version), Body: showEventType(&t)}
+	out := &eventTypeOutput{ETag: etag(t.Version), Body: showEventType(&t, versions)}
 	return out, c.Audit(ctx, "event_type.put", t.Name, "", before, out.Body)
 }
 
@@ -163,7 +166,7 @@ type deleteEventTypeInput struct {
 	Conditional
 }
 
-func deleteEventType(ctx context.Context, _ *Server, c *query.Change, p *principal, in *deleteEventTypeInput) (*deletedOutput, error) {
+func deleteEventType(ctx context.Context, s *Server, c *query.Change, p *principal, in *deleteEventTypeInput) (*deletedOutput, error) {
 	if err := unbound(p); err != nil {
 		return nil, err
 	}
@@ -177,5 +180,5 @@ func deleteEventType(ctx context.Context, _ *Server, c *query.Change, p *princip
 	if err := c.DeleteEventType(ctx, in.Name); err != nil {
 		return nil, err
 	}
-	return &deletedOutput{Body: Deleted{ID: in.Name, Deleted: true}}, c.Audit(ctx, "event_type.delete", in.Name, "", showEventType(&old), nil)
+	return &deletedOutput{Body: Deleted{ID: in.Name, Deleted: true}}, c.Audit(ctx, "event_type.delete", in.Name, "", showEventType(&old, s.config().Versions), nil)
 }

@@ -211,7 +211,12 @@ func (x *explainer) wanted() (wanted *bool, reason string) {
 			x.note("where", false, "the payload is gone, so that "+sub.Where.Source()+" cannot be tried")
 			continue
 		}
-		ok, detail := tryFilter(sub.Where, ev, x.values)
+		seen, err := x.cfg.Steps().Event(ev)
+		if err != nil { // it goes out all the same, and the attempt says what is wrong with it
+			x.note("where", true, "the data of version "+x.cfg.Version+" cannot be made, so that the filter is not tried")
+			return &yes, ""
+		}
+		ok, detail := tryFilter(sub.Where, seen, x.values)
 		x.note("where", ok, detail)
 		if ok {
 			return &yes, ""

@@ -252,6 +252,10 @@ func otherRoutes(s *Server) {
 		summary: "Remove an entry of the catalogue", errors: []int{http.StatusNotFound, http.StatusPreconditionFailed},
 	}, deleteEventType)
 	ask(s, route{
+		id: "list-versions", method: http.MethodGet, path: "/v1/versions", tag: "Event types", scope: read,
+		summary: "List the versions of the events' data", detail: "Those of the configuration, newest first; none where it has no version blocks.",
+	}, listVersions)
+	ask(s, route{
 		id: "list-keys", method: http.MethodGet, path: "/v1/keys", tag: "Keys", scope: config.ScopeKeysWrite,
 		summary: "List keys", detail: "Newest first, those of the configuration among them.",
 	}, listKeys)

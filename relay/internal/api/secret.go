@@ -182,6 +182,7 @@ func nextSecret(s *Server, row *ledger.EndpointRow, body *NewSecret, sealed ledg
 	if err != nil {
 		return config.Secret{}, fmt.Errorf("decode endpoint %q: %w", row.ID, err)
 	}
+	ledger.Pin(&e, row, s.config().Versions)
 	sealed.Give(&e)
 	old := sealed.Secrets
 	kind := body.SecretType

@@ -82,6 +82,8 @@ func (s *settler) reset(names []string) { //nolint:funlen // a case for each set
 			e.Method = ""
 		case "http":
 			e.HTTP = ""
+		case "payload_version":
+			e.Version = "" // finish pins the newest
 		case "gzip":
 			e.Gzip = false
 		case "answer":
@@ -144,6 +146,7 @@ func (s *settler) apply(in *EndpointSettings) {
 	set(&e.HTTP, in.HTTP)
 	set(&e.Gzip, in.Gzip)
 	setText(&e.Answer, in.Answer)
+	set(&e.Version, in.PayloadVersion)
 	setTexts(&e.Retry.Success, in.Success)
 	setTexts(&e.Retry.Permanent, in.Permanent)
 	s.headers(in.Headers)
@@ -330,12 +333,13 @@ func setTexts(to *config.Statuses, from *[]string) {
 	}
 }
 
-// finish fills in the defaults and applies the rules of the configuration.
+// finish fills in the defaults and applies the rules of the configuration. An endpoint that pins no
+// version gets the newest.
 func (s *settler) finish(current *config.Config) error {
 	if len(s.problems) > 0 {
 		return invalid(s.problems...)
 	}
-	for _, d := range append(config.ValidateEndpoint(s.e, current.TenantNetwork()), config.CheckExtras(s.e, current.Outbox)...) {
+	for _, d := range append(config.ValidateEndpoint(s.e, current.TenantNetwork(), current.Versions), config.CheckExtras(s.e, current.Outbox)...) {
 		if d.Severity == config.SeverityError {
 			s.fail(s.pointer(d.Field), d.Summary+". "+d.Detail)
 		}
@@ -351,6 +355,9 @@ func (s *settler) finish(current *config.Config) error {
 func (s *settler) pointer(field string) string {
 	if name, ok := strings.CutPrefix(field, "headers."); ok {
 		return "/headers/" + escapePointer(name)
+	}
+	if field == "version" {
+		return "/payload_version"
 	}
 	if rest, ok := strings.CutPrefix(field, "auth."); ok {
 		if rest == "bearer" {

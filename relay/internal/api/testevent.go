@@ -121,6 +121,7 @@ func sendableRow(s *Server, row *ledger.EndpointRow) (config.Endpoint, error) {
 	if err != nil {
 		return e, fmt.Errorf("decode endpoint %q: %w", row.ID, err)
 	}
+	ledger.Pin(&e, row, current.Versions)
 	sealed, err := unsealRow(s, row)
 	if err != nil {
 		return e, err

@@ -8,7 +8,6 @@ import (
 	"reflect"
 	"strings"
 
-	"github.com/tailpost/tailpost/config"
 	"github.com/tailpost/tailpost/relay/internal/ledger"
 	"github.com/tailpost/tailpost/relay/internal/query"
 )
@@ -86,7 +85,7 @@ func putEndpoint(ctx context.Context, s *Server, c *query.Change, p *principal, 
 
 // putOver replaces the settings of an endpoint.
 func putOver(ctx context.Context, s *Server, c *query.Change, p *principal, row *ledger.EndpointRow, in *NamedEndpoint) (*endpointOutput, error) {
-	e := config.Endpoint{ID: row.ID, URL: row.URL, Tenant: row.Tenant}
+	e := replaced(s, row)
 	set := settler{e: &e}
 	var err error
 	if set.sealed, err = unsealRow(s, row); err != nil {

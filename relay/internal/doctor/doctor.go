@@ -75,6 +75,7 @@ func checks() []check {
 		{"prepared", one(examinePrepared)},
 		{"privileges", one(examinePrivileges)},
 		{"names", one(examineNames)},
+		{"versions", one(examineVersions)},
 		{"search_path", one(examineSearchPath)},
 		{"size", one(examineSize)},
 		{"audit", one(examineAudit)},

@@ -192,6 +192,11 @@ func TestWhatIsBrokenIsNamedWithWhatMendsIt(t *testing.T) {
 				SELECT 'SLOT', 'slot dropped', '0/0', '0/0', 0, 0, now(), now() - n * interval '1 minute' FROM generate_series(1, 4) AS n`,
 			check: "gaps", grade: doctor.Failure, detail: "4 gaps within the last hour", fix: "tailpost heal",
 		},
+		"a version that is gone": {
+			sql: `INSERT INTO tailpost.endpoint (id, name, url, subscriptions, policy, status, source, created_at, updated_at)
+				VALUES ('ep_1', 'a', 'https://a.example', '[]', '{"version": "2025-01-01"}', 'active', 'api', now(), now())`,
+			check: "versions", grade: doctor.Failure, detail: `the configuration has no version "2025-01-01" that 1 of them pin`, fix: "declare the version again",
+		},
 		"a name that the API has": {
 			sql: `INSERT INTO tailpost.endpoint (id, name, url, subscriptions, policy, status, source, created_at, updated_at)
 				VALUES ('erp', 'erp', 'https://a.example', '[]', '{}', 'active', 'api', now(), now())`,

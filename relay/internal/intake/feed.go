@@ -49,10 +49,11 @@ type closer interface{ Close() }
 
 // maker makes endpoints of rows.
 type maker struct {
-	client  *webhook.Client
-	network config.Network
-	keys    *seal.Keyring
-	log     zerolog.Logger
+	client   *webhook.Client
+	network  config.Network
+	versions config.Versions
+	keys     *seal.Keyring
+	log      zerolog.Logger
 }
 
 // blockedLogged bounds how many endpoints that cannot be used are named in the log when a hold
@@ -61,10 +62,11 @@ const blockedLogged = 10
 
 // FeedOptions are the dependencies of a Feed.
 type FeedOptions struct {
-	Client  *webhook.Client
-	Network config.Network
-	Keys    *seal.Keyring
-	Logger  zerolog.Logger
+	Client   *webhook.Client
+	Network  config.Network
+	Versions config.Versions // that endpoints may pin
+	Keys     *seal.Keyring
+	Logger   zerolog.Logger
 }
 
 // Versions are the endpoints made through the API; *ledger.Ledger has them.
@@ -77,7 +79,7 @@ type Versions interface {
 // were there.
 func Load(ctx context.Context, led Versions, from source.Position, o FeedOptions) (*Feed, []dispatch.Endpoint, error) {
 	s := &Feed{
-		maker: &maker{client: o.Client, network: o.Network, keys: o.Keys, log: o.Logger}, log: o.Logger,
+		maker: &maker{client: o.Client, network: o.Network, versions: o.Versions, keys: o.Keys, log: o.Logger}, log: o.Logger,
 		known: make(map[string]*known),
 	}
 	found, err := led.Versions(ctx, outbox.LSN(from))
@@ -220,17 +222,18 @@ func (m *maker) endpoint(row *ledger.EndpointRow) (dispatch.Endpoint, closer, er
 	e := dispatch.Endpoint{State: row.State(), Streamed: true}
 	var err error
 	e.Config, err = ledger.DecodeEndpoint(*row)
+	ledger.Pin(&e.Config, row, m.versions) // the rules report one that is not known
 	sealed, sealedErr := m.open(row)
 	for _, s := range sealed.Secrets {
 		e.Config.Secrets = append(e.Config.Secrets, s.Secret)
 	}
 	sealed.Give(&e.Config)
 	if err = errors.Join(err, sealedErr); err == nil {
-		if diags := config.ValidateEndpoint(&e.Config, m.network); diags.HasErrors() {
+		if diags := config.ValidateEndpoint(&e.Config, m.network, m.versions); diags.HasErrors() {
 			err = diags
 		}
 	} else {
-		_ = config.ValidateEndpoint(&e.Config, m.network) // for the defaults
+		_ = config.ValidateEndpoint(&e.Config, m.network, m.versions) // for the defaults
 	}
 	var sender closer
 	if err == nil {

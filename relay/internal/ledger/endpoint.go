@@ -63,6 +63,7 @@ type policyJSON struct {
 	Redirects    int         `json:"redirects"`
 	Method       string      `json:"method,omitempty"`
 	HTTP         string      `json:"http,omitempty"`
+	Version      string      `json:"version,omitempty"`
 	Gzip         bool        `json:"gzip,omitempty"`
 	Answer       string      `json:"answer,omitempty"` // missing: status
 	Retry        []string    `json:"retry"`
@@ -130,7 +131,7 @@ func EncodeEndpoint(e config.Endpoint) (subscriptions, policy []byte, err error)
 		ParkAfter: e.ParkAfter.String(), DisableAfter: e.DisableAfter.String(),
 		Auth: openAuth(&e.Auth), TLS: openTLS(&e.TLS),
 		Method: e.Method, HTTP: e.HTTP, Gzip: e.Gzip, Success: e.Retry.Success, Permanent: e.Retry.Permanent,
-		Retry: make([]string, 0, len(e.Retry.Schedule)),
+		Retry: make([]string, 0, len(e.Retry.Schedule)), Version: e.Version,
 	}
 	if e.Answer != config.AnswerStatus {
 		p.Answer = string(e.Answer)
@@ -154,6 +155,17 @@ func DecodeEndpoint(row EndpointRow) (config.Endpoint, error) {
 	}
 	subErr := decodeSubscriptions(&e, row.Subscriptions)
 	return e, errors.Join(subErr, decodePolicy(&e, row.Policy))
+}
+
+// Pin has an endpoint that was decoded of a row get events of the version that the row names, and
+// reports whether there is such a version. A row without one is of before there were versions: one
+// of the API stays at the oldest, which is what it got then; the configuration's gets the newest.
+func Pin(e *config.Endpoint, row *EndpointRow, versions config.Versions) bool {
+	otherwise := versions.Newest()
+	if row.Source == SourceAPI {
+		otherwise = versions.Oldest()
+	}
+	return versions.Pin(e, otherwise)
 }
 
 func decodeSubscriptions(e *config.Endpoint, text []byte) error {
@@ -196,6 +208,7 @@ func decodePolicy(e *config.Endpoint, text []byte) error {
 	e.OnDead, e.Method, e.HTTP, e.Gzip = config.OnDead(p.OnDead), p.Method, p.HTTP, p.Gzip
 	e.Retry.Success, e.Retry.Permanent = p.Success, p.Permanent
 	e.Answer = config.Answer(p.Answer)
+	e.Version = p.Version
 	e.Auth, e.TLS = p.Auth.decode(), p.TLS.decode()
 	e.Concurrency, e.Rate, e.Redirects, e.Circuit.Failures = p.Concurrency, p.Rate, p.Redirects, p.Circuit.Failures
 	if len(p.Headers.names) > 0 {

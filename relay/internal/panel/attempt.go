@@ -109,7 +109,7 @@ func fillAttempt(v *visit, body *attemptPage) error {
 		}
 	}
 	if text := ev.PayloadText; text != "" && len(text) <= prettyBytes && body.Endpoint != nil {
-		body.Curl = repeat(body, &ev, text)
+		body.Curl = repeat(body, &ev, inVersion(v.panel.config().Versions, body, text))
 	}
 	return nil
 }

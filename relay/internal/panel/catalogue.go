@@ -16,6 +16,18 @@ type typeDetail struct {
 
 	Schema  json.RawMessage `json:"schema"`
 	Example json.RawMessage `json:"example"`
+
+	Versions []versionDetail `json:"versions"`
+}
+
+// versionDetail is a type in an older version, with its documents as they are.
+type versionDetail struct {
+	Version string          `json:"version"`
+	Schema  json.RawMessage `json:"schema"`
+	Example json.RawMessage `json:"example"`
+	Made    bool            `json:"made"`
+
+	SchemaShown, ExampleShown shown
 }
 
 // cataloguePage lists types of events.
@@ -51,15 +63,20 @@ func showEventType(v *visit) error {
 		return err
 	}
 	body.SchemaShown, body.ExampleShown = showText(string(body.Schema)), showText(string(body.Example))
+	for i := range body.Versions {
+		v := &body.Versions[i]
+		v.SchemaShown, v.ExampleShown = showText(string(v.Schema)), showText(string(v.Example))
+	}
 	v.show(http.StatusOK, "type", body.Name, "catalogue", body)
 	return nil
 }
 
 // typeForm is an entry as a person writes it.
 type typeForm struct {
-	Name, Description, Schema, Example, Version string
-	Deprecated, New                             bool
-	Problem                                     *api.Problem
+	Name, Description, Schema, Example, Versions, Version string
+	Deprecated, New                                       bool
+	Problem                                               *api.Problem
+	Versioned                                             bool // there are versions to describe
 }
 
 func editType(v *visit) error {
@@ -71,11 +88,45 @@ func editType(v *visit) error {
 		} else if err == nil {
 			form = &typeForm{
 				Name: t.Name, Description: t.Description, Schema: indent(t.Schema), Example: indent(t.Example), Deprecated: t.Deprecated,
-				Version: strconv.FormatInt(t.Version, 10),
+				Version: strconv.FormatInt(t.Version, 10), Versions: olderText(t.Versions),
 			}
 		}
 	}
-	v.show(http.StatusOK, "type-form", "Describe a type", "catalogue", form)
+	return showTypeForm(v, http.StatusOK, form)
+}
+
+// olderText is what people described of older versions, as the API takes it.
+func olderText(versions []versionDetail) string {
+	described := make(map[string]map[string]json.RawMessage)
+	for i := range versions {
+		is := make(map[string]json.RawMessage)
+		if versions[i].Schema != nil {
+			is["schema"] = versions[i].Schema
+		}
+		if versions[i].Example != nil && !versions[i].Made {
+			is["example"] = versions[i].Example
+		}
+		if len(is) > 0 {
+			described[versions[i].Version] = is
+		}
+	}
+	if len(described) == 0 {
+		return ""
+	}
+	text, err := json.Marshal(described)
+	if err != nil {
+		return "" // it came as JSON
+	}
+	return indent(text)
+}
+
+func showTypeForm(v *visit, status int, form *typeForm) error {
+	var all api.PayloadVersions
+	if err := v.get("/v1/versions", nil, &all); err != nil {
+		return err
+	}
+	form.Versioned = len(all.Data) > 1 || form.Versions != ""
+	v.show(status, "type-form", "Describe a type", "catalogue", form)
 	return nil
 }
 
@@ -94,17 +145,16 @@ func saveType(v *visit) error {
 	of := v.r.PostFormValue
 	form := &typeForm{
 		Name: strings.TrimSpace(of("name")), Description: strings.TrimSpace(of("description")), Schema: strings.TrimSpace(of("schema")),
-		Example: strings.TrimSpace(of("example")), Version: of("version"), Deprecated: of("deprecated") != "", New: of("version") == "",
+		Example: strings.TrimSpace(of("example")), Versions: strings.TrimSpace(of("versions")), Version: of("version"), Deprecated: of("deprecated") != "", New: of("version") == "",
 	}
 	asked := map[string]any{"description": form.Description, "deprecated": form.Deprecated}
-	for name, text := range map[string]string{"schema": form.Schema, "example": form.Example} {
+	for name, text := range map[string]string{"schema": form.Schema, "example": form.Example, "versions": form.Versions} {
 		if text == "" {
 			continue
 		}
 		if !json.Valid([]byte(text)) {
-			form.Problem = refuse(http.StatusUnprocessableEntity, "The "+name+" is not valid JSON.")
-			v.show(http.StatusUnprocessableEntity, "type-form", "Describe a type", "catalogue", form)
-			return nil
+			form.Problem = refuse(http.StatusUnprocessableEntity, "What is in the field "+name+" is not valid JSON.")
+			return showTypeForm(v, http.StatusUnprocessableEntity, form)
 		}
 		asked[name] = json.RawMessage(text)
 	}
@@ -115,8 +165,7 @@ func saveType(v *visit) error {
 	err := v.do(in, nil)
 	if p := problemOf(err); p != nil && p.Status < http.StatusInternalServerError && p.Status != http.StatusUnauthorized {
 		form.Problem = p
-		v.show(p.Status, "type-form", "Describe a type", "catalogue", form)
-		return nil
+		return showTypeForm(v, p.Status, form)
 	}
 	if err != nil {
 		return err

@@ -8,6 +8,7 @@ import (
 
 	"github.com/tailpost/tailpost/config"
 	"github.com/tailpost/tailpost/config/diag"
+	"github.com/tailpost/tailpost/outbox"
 	"github.com/tailpost/tailpost/relay/internal/api"
 )
 
@@ -61,6 +62,17 @@ func bodyOf(body *attemptPage, ev *api.Event, payload string) (sent string, exac
 	return payload, false
 }
 
+// inVersion is a payload as the endpoint of an attempt gets it now.
+func inVersion(versions config.Versions, body *attemptPage, payload string) string {
+	pin := config.Endpoint{Version: body.Endpoint.PayloadVersion}
+	versions.Pin(&pin, "")
+	ev, err := pin.Steps().Event(&outbox.Event{ID: body.EventID, Type: body.EventType, Payload: []byte(payload)})
+	if err != nil {
+		return payload // such an event is not sent
+	}
+	return string(ev.Payload)
+}
+
 // hidden stands in a URL for what no page shows of it: a word that every shell and curl take.
 const hidden = "REDACTED"
 
@@ -102,9 +114,13 @@ func repeat(body *attemptPage, ev *api.Event, payload string) []copied {
 	if e.HTTP != "" {
 		options += " --http" + e.HTTP
 	}
+	version := ""
+	if e.PayloadVersion != "" && config.Versioned(body.EventType) {
+		version = ` -H 'webhook-version: ` + e.PayloadVersion + `'`
+	}
 	script := "id=" + quoteShell(body.EventID) + "\nnow=$(date +%s)\nbody=" + quoteShell(sent) + "\n" + s.command + `
 curl -sS -i` + options + ` ` + quoteShell(address) + ` \
-  -H 'Content-Type: ` + s.contentType + `' -H "webhook-id: $id" -H "webhook-timestamp: $now" \
+  -H 'Content-Type: ` + s.contentType + `' -H "webhook-id: $id" -H "webhook-timestamp: $now"` + version + ` \
   -H "` + s.header + `" --data-binary "$body"`
 	return []copied{{ID: "copy-request", Name: "The request as curl, with a fresh signature", Text: script, Hint: hint}}
 }

@@ -5,6 +5,7 @@ import (
 	"maps"
 	"net/http"
 	"net/url"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -16,12 +17,13 @@ type endpointForm struct {
 	ID, Version string // of the one that is changed; empty: a new one
 	Name, URL, Description, Tenant,
 	Events, Where, Body,
-	Signature, Format, Method, HTTP, Gzip, Answer, Timeout, Rate, Concurrency, Ordering, OnDead, Retry, Success, Permanent, SecretType string
+	Signature, Format, Method, HTTP, Gzip, Answer, Timeout, Rate, Concurrency, Ordering, OnDead, Retry, Success, Permanent, SecretType, PayloadVersion string
 	identity
 
 	Unshown   bool // a secret was written that this page does not show again
 	Several   bool // it has subscriptions that this form does not show, and leaves alone
 	Catalogue []api.EventType
+	Versions  []string // of events, that may be pinned; none: there are none
 	Problem   *api.Problem
 	Wrong     map[string]string // by field: what is wrong with it
 	Nonce     string
@@ -38,6 +40,7 @@ func (f *endpointForm) fields() map[string]*string {
 		"body": &f.Body, "signature": &f.Signature, "format": &f.Format, "timeout": &f.Timeout, "rate": &f.Rate,
 		"concurrency": &f.Concurrency, "ordering": &f.Ordering, "on_dead": &f.OnDead, "method": &f.Method, "http": &f.HTTP, "gzip": &f.Gzip, "answer": &f.Answer,
 		"success": &f.Success, "permanent": &f.Permanent, "retry": &f.Retry, "secret_type": &f.SecretType,
+		"payload_version": &f.PayloadVersion,
 	}
 	maps.Copy(fields, f.identity.fields())
 	return fields
@@ -76,6 +79,9 @@ func (f *endpointForm) settings(has *identity) map[string]any {
 		put("concurrency", f.Concurrency, f.Concurrency == "")
 	}
 	put("gzip", true, f.Gzip == "")
+	if f.PayloadVersion != "" { // left out it stays, or is the newest of a new one
+		s["payload_version"] = f.PayloadVersion
+	}
 	put("success", words(f.Success), f.Success == "")
 	put("permanent", words(f.Permanent), f.Permanent == "")
 	put("retry", map[string]any{"schedule": words(f.Retry)}, f.Retry == "")
@@ -115,6 +121,9 @@ func showForm(v *visit, status int, f *endpointForm) error {
 	if err := v.get("/v1/event-types", queryOf("limit", textOf(namesKnown)), &types); err != nil {
 		return err
 	}
+	if err := f.readVersions(v); err != nil {
+		return err
+	}
 	f.Catalogue, f.AskTenant = types.Data, v.session.Tenant() == ""
 	if f.Nonce == "" {
 		f.Nonce = newToken()
@@ -126,6 +135,22 @@ func showForm(v *visit, status int, f *endpointForm) error {
 	f.Unshown = f.AuthSecret != "" || f.CertKey != ""
 	f.Verdicts = map[string]verdict{"where": judgeWhere(f.Where), "body": judgeBody(f.Body)}
 	v.show(status, "endpoint-form", f.Title, "endpoints", f)
+	return nil
+}
+
+// readVersions reads what an endpoint may pin. One that the configuration no longer has stays where
+// it is, so that saving the form changes nothing without a word.
+func (f *endpointForm) readVersions(v *visit) error {
+	var all api.PayloadVersions
+	if err := v.get("/v1/versions", nil, &all); err != nil {
+		return err
+	}
+	for i := range all.Data {
+		f.Versions = append(f.Versions, all.Data[i].Name)
+	}
+	if f.PayloadVersion != "" && !slices.Contains(f.Versions, f.PayloadVersion) {
+		f.Versions = append(f.Versions, f.PayloadVersion)
+	}
 	return nil
 }
 
@@ -184,6 +209,7 @@ func editEndpoint(v *visit) error {
 		Signature: e.Signature, Format: e.Format, Timeout: e.Timeout, Rate: e.Rate, Concurrency: strconv.Itoa(e.Concurrency),
 		Ordering: e.Ordering, OnDead: e.OnDead, Method: e.Method, HTTP: e.HTTP, Answer: e.Answer, Success: strings.Join(e.Success, " "), Permanent: strings.Join(e.Permanent, " "),
 		Retry: strings.Join(spans(e.Retry.Schedule), " "), identity: identityOf(&e),
+		PayloadVersion: e.PayloadVersion,
 	}
 	if e.Gzip {
 		f.Gzip = "true"

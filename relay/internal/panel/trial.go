@@ -22,13 +22,15 @@ type triedBody struct {
 	EventID string          `json:"event_id"`
 	Before  json.RawMessage `json:"before"`
 	After   json.RawMessage `json:"after"`
+	Newest  json.RawMessage `json:"newest"`
+	Differs []string        `json:"differs"`
 }
 
 // tryForm tries the form's subscription on recent events. Nothing is stored or sent.
 func tryForm(v *visit, f *endpointForm, path string) error {
 	asked := make(map[string]any)
 	settings := f.settings(nil)
-	for _, name := range []string{"events", "where", "body", "tenant"} {
+	for _, name := range []string{"events", "where", "body", "tenant", "payload_version"} {
 		if value, ok := settings[name]; ok {
 			asked[name] = value
 		}

@@ -28,9 +28,12 @@ const (
 type Plan struct {
 	Endpoints []Endpoint `json:"endpoints"` // those that change, in the order of their ids
 	Drift     []Drift    `json:"drift"`
+	Pins      []Pin      `json:"pins"`           // versions that are missing
 	LookedAt  int64      `json:"looked_at"`      // events that subscriptions were tried on
 	Whole     bool       `json:"whole"`          // as many as should be, or all there are
 	Note      string     `json:"note,omitempty"` // why no events were looked at
+
+	versions config.Versions
 }
 
 // Changes reports whether a relay that reads the configuration would do something else than now.
@@ -75,7 +78,7 @@ func Make(ctx context.Context, store *query.Store, cfg *config.Config) (*Plan, e
 	if err != nil {
 		return nil, err
 	}
-	p := &Plan{Endpoints: []Endpoint{}, Drift: []Drift{}}
+	p := &Plan{Endpoints: []Endpoint{}, Drift: []Drift{}, Pins: pins(rows, cfg.Versions), versions: cfg.Versions}
 	for i := range cfg.Endpoints {
 		if err := p.wanted(&cfg.Endpoints[i], rows[cfg.Endpoints[i].ID]); err != nil {
 			return nil, err
@@ -84,7 +87,7 @@ func Make(ctx context.Context, store *query.Store, cfg *config.Config) (*Plan, e
 	}
 	for _, row := range rows {
 		if row.Source == ledger.SourceConfig && !removed(row) {
-			p.Endpoints = append(p.Endpoints, gone(row))
+			p.Endpoints = append(p.Endpoints, gone(row, p.versions))
 		}
 	}
 	slices.SortFunc(p.Endpoints, func(a, b Endpoint) int { return cmp.Compare(a.ID, b.ID) })
@@ -144,8 +147,8 @@ func (p *Plan) wanted(e *config.Endpoint, row *ledger.EndpointRow) error {
 		p.drifted(row, moved)
 		return nil
 	default:
-		is.Action, is.before = Change, decoded(row)
-		is.routed = slices.ContainsFunc(is.Settings, func(s Setting) bool { return s.Name == "subscriptions" || s.Name == "tenant" })
+		is.Action, is.before = Change, decoded(row, p.versions)
+		is.routed = slices.ContainsFunc(is.Settings, func(s Setting) bool { return slices.Contains([]string{"subscriptions", "tenant", "version"}, s.Name) })
 		p.drifted(row, moved)
 	}
 	if moved && row.Status == ledger.StatusDisabled && !removed(row) {
@@ -165,15 +168,20 @@ func (p *Plan) drifted(row *ledger.EndpointRow, moved bool) {
 	}
 }
 
-func gone(row *ledger.EndpointRow) Endpoint {
-	return Endpoint{ID: row.ID, Action: Remove, Settings: []Setting{}, Notes: []string{}, before: decoded(row), routed: true}
+func gone(row *ledger.EndpointRow, versions config.Versions) Endpoint {
+	return Endpoint{ID: row.ID, Action: Remove, Settings: []Setting{}, Notes: []string{}, before: decoded(row, versions), routed: true}
 }
 
-// decoded is the endpoint of a row as far as it can be read.
-func decoded(row *ledger.EndpointRow) *config.Endpoint {
+// decoded is the endpoint of a row as far as it can be read. Its version may be one that the
+// configuration no longer has: its filters are tried on events as they are then.
+func decoded(row *ledger.EndpointRow, versions config.Versions) *config.Endpoint {
 	e, err := ledger.DecodeEndpoint(*row)
 	if err != nil {
 		return &config.Endpoint{ID: row.ID, Tenant: row.Tenant} // it gets nothing either
+	}
+	if !ledger.Pin(&e, row, versions) {
+		e.Version = ""
+		versions.Pin(&e, versions.Newest())
 	}
 	return &e
 }
@@ -217,6 +225,8 @@ func (e *Endpoint) queued() string {
 		return "they go to the new URL"
 	case named("subscriptions"), named("tenant"):
 		return "they go out, whatever the subscriptions say now"
+	case named("version"):
+		return "they go out in the version that it pins now"
 	case named("ordering"):
 		return "they follow the new ordering"
 	}

@@ -15,6 +15,7 @@ type EventType struct {
 	Description string
 	Schema      []byte // nil: none
 	Example     []byte // nil: none
+	Versions    []byte // an object by the names of older versions, nil: none
 	Deprecated  bool
 	Version     int64
 	CreatedAt   time.Time
@@ -22,7 +23,7 @@ type EventType struct {
 }
 
 const eventTypeColumns = `
-SELECT name, description, schema, example, deprecated, version, created_at, updated_at
+SELECT name, description, schema, example, versions, deprecated, version, created_at, updated_at
 FROM tailpost.event_type`
 
 // EventTypes returns a page of the catalogue in the order of names, from after that name on.
@@ -72,17 +73,18 @@ func (c eventTypeChanges) PutEventType(ctx context.Context, t *EventType) error 
 		return &s
 	}
 	tag, err := c.tx.Exec(ctx, `
-INSERT INTO tailpost.event_type AS t (name, description, schema, example, deprecated, version, created_at, updated_at)
-VALUES (@name, @description, @schema::text::json, @example::text::json, @deprecated, @version, @created_at, @now)
+INSERT INTO tailpost.event_type AS t (name, description, schema, example, versions, deprecated, version, created_at, updated_at)
+VALUES (@name, @description, @schema::text::json, @example::text::json, @versions::text::json, @deprecated, @version, @created_at, @now)
 ON CONFLICT (name) DO UPDATE
 SET description = EXCLUDED.description,
     schema = EXCLUDED.schema,
     example = EXCLUDED.example,
+    versions = EXCLUDED.versions,
     deprecated = EXCLUDED.deprecated,
     version = EXCLUDED.version,
     updated_at = EXCLUDED.updated_at
 WHERE t.version = EXCLUDED.version - 1`, pgx.NamedArgs{
-		"name": t.Name, "description": t.Description, "schema": text(t.Schema), "example": text(t.Example),
+		"name": t.Name, "description": t.Description, "schema": text(t.Schema), "example": text(t.Example), "versions": text(t.Versions),
 		"deprecated": t.Deprecated, "version": t.Version, "created_at": t.CreatedAt, "now": c.now,
 	})
 	if err != nil {

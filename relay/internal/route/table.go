@@ -31,6 +31,7 @@ type Match struct {
 type endpoint struct {
 	tenant        string
 	subscriptions []subscription
+	steps         config.Steps // to the version that its filters are about
 	missing       atomic.Uint64
 }
 
@@ -80,7 +81,7 @@ func (t *Table) Change(changes []Change) *Table {
 			n.gone += counted
 			continue
 		}
-		ep := &endpoint{tenant: c.Endpoint.Tenant, subscriptions: make([]subscription, 0, len(c.Endpoint.Subscriptions))}
+		ep := &endpoint{tenant: c.Endpoint.Tenant, steps: c.Endpoint.Steps(), subscriptions: make([]subscription, 0, len(c.Endpoint.Subscriptions))}
 		for i := range c.Endpoint.Subscriptions {
 			ep.subscriptions = append(ep.subscriptions, newSubscription(&c.Endpoint.Subscriptions[i]))
 		}
@@ -147,19 +148,21 @@ func newSubscription(s *config.Subscription) subscription {
 }
 
 // Match appends to dst the endpoints that the event goes to, each once, in the order of their
-// indexes. The first subscription of an endpoint that takes the event decides the body. It
-// allocates only if dst has no room for the subscriptions that want the event's type.
+// indexes. The first subscription of an endpoint that takes the event decides the body. Filters see
+// the event as the version has it that their endpoint pins. It allocates only for an older version,
+// or if dst has no room for the subscriptions that want the event's type.
 func (t *Table) Match(dst []Match, e *outbox.Event) []Match {
 	start := len(dst)
 	dst = t.collect(dst, e)
 	found := dst[start:]
 	kept := 0
+	versions := versioned{event: e}
 	for i := range found {
 		if kept > 0 && found[kept-1].Index == found[i].Index {
 			continue // matched already
 		}
 		s := &t.endpoints[found[i].Index].subscriptions[found[i].subscription]
-		if s.where != nil && !t.passes(s.where, found[i].Index, e) {
+		if !t.passes(s.where, found[i].Index, &versions) {
 			continue
 		}
 		found[kept] = Match{Index: found[i].Index, Body: s.body, subscription: found[i].subscription}
@@ -199,8 +202,8 @@ func compare(a, b Match) int {
 	return cmp.Or(cmp.Compare(a.Index, b.Index), cmp.Compare(a.subscription, b.subscription))
 }
 
-func (t *Table) passes(where *config.Filter, index int, e *outbox.Event) bool {
-	ok, missing := where.Match(e)
+func (t *Table) passes(where *config.Filter, index int, v *versioned) bool {
+	ok, missing := passes(where, t.endpoints[index], v)
 	if missing {
 		t.endpoints[index].missing.Add(1)
 	}
@@ -210,15 +213,14 @@ func (t *Table) passes(where *config.Filter, index int, e *outbox.Event) bool {
 // Body returns the body of an event for one endpoint, as Match does, for a delivery that was
 // parked. Nil also stands for an event that the endpoint would not get any more.
 func (t *Table) Body(index int, e *outbox.Event) *config.Body {
-	for i := range t.endpoints[index].subscriptions {
-		s := &t.endpoints[index].subscriptions[i]
+	ep, versions := t.endpoints[index], versioned{event: e}
+	for i := range ep.subscriptions {
+		s := &ep.subscriptions[i]
 		if !s.wants(e) {
 			continue
 		}
-		if s.where != nil {
-			if ok, _ := s.where.Match(e); !ok {
-				continue
-			}
+		if ok, _ := passes(s.where, ep, &versions); !ok {
+			continue
 		}
 		return s.body
 	}

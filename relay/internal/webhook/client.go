@@ -177,6 +177,7 @@ func (c *Client) endpoint(ep config.Endpoint) (*Endpoint, error) {
 		timeout: ep.Timeout, format: ep.Format, concurrency: ep.Concurrency,
 		method: or(ep.Method, http.MethodPost), answers: ep.Retry, http: ep.HTTP, gzip: ep.Gzip,
 		complete: ep.Answer == config.AnswerComplete,
+		version:  ep.Version, steps: ep.Steps(),
 	}
 	if ep.Redirects > 0 {
 		e.url = u

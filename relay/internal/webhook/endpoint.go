@@ -34,7 +34,9 @@ type Endpoint struct {
 	format       config.Format
 	method       string
 	gzip         bool          // bodies are compressed
-	http         string        // the version that it insists on; empty: none
+	http         string        // the version of the protocol that it insists on; empty: none
+	version      string        // of the events it gets; empty: they have none
+	steps        config.Steps  // down to that version
 	answers      config.Retry  // which statuses mean what
 	complete     bool          // only a whole answer means success
 	tokens       *token.Source // of its access tokens; nil: it needs none
@@ -139,13 +141,28 @@ func (e *Endpoint) Send(ctx context.Context, r *Request) Result {
 	start := time.Now()
 	if err := e.authorize(ctx, x, start, &res); err != nil {
 		res.Attempt.Error, res.Attempt.Duration = err.Error(), time.Since(start)
-	} else if err := x.build(e, r); err != nil {
+	} else if err := e.prepare(x, r); err != nil {
 		res.Attempt.Error, res.Permanent = err.Error(), true
 	} else {
 		e.perform(ctx, x, &res, start)
 	}
 	x.release(&e.client.exchanges)
 	return res
+}
+
+// prepare builds the request of the event as the endpoint's version has it. An error means that
+// this event can never be sent.
+func (e *Endpoint) prepare(x *exchange, r *Request) error {
+	ev, err := e.steps.Event(r.Event)
+	if err != nil {
+		return failuref("%v", err)
+	}
+	if ev != r.Event {
+		versioned := *r
+		versioned.Event = ev
+		r = &versioned
+	}
+	return x.build(e, r)
 }
 
 // authorize gets the access token of an attempt, where the endpoint has an authorization server. An

@@ -77,6 +77,9 @@ func (x *exchange) appendFields(dst []byte, e *Endpoint, r *Request, c content) 
 	dst = append(append(append(dst, "\r\n"...), e.scheme.Header()...), ": "...)
 	dst = e.signer.Load().Append(dst, id, r.Now, c.body)
 	dst = append(dst, "\r\n"...)
+	if e.version != "" && config.Versioned(r.Event.Type) {
+		dst = appendLine(dst, "webhook-version", e.version)
+	}
 	if e.format == config.FormatCloudEventsBinary {
 		dst = appendCloudEventsHeaders(dst, e.client.source, r)
 	}

@@ -1,0 +1,76 @@
+package webhook_test
+
+import (
+	"encoding/json"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/tailpost/tailpost/config"
+	"github.com/tailpost/tailpost/relay/signature"
+)
+
+// pins has an endpoint pin a version, of two.
+func pins(t *testing.T, version string) func(*config.Endpoint) {
+	t.Helper()
+	before, diags := config.CompileBody(`{ total = event.data.total.amount }`, "test.hcl", 1)
+	require.False(t, diags.HasErrors())
+	cfg, err := config.Config{
+		Database: config.Database{URL: config.NewSecret("postgres://localhost/app")},
+		API:      config.API{Listen: "127.0.0.1:0"},
+		Versions: config.Versions{{Name: "2025-01-01"}, {Name: "2026-09-20", Events: []config.VersionEvent{{Events: "order.*", Body: before}}}},
+	}.Complete()
+	require.NoError(t, err)
+	return func(ep *config.Endpoint) {
+		ep.Version = version
+		cfg.Versions.Pin(ep, "")
+	}
+}
+
+func TestARequestHasTheDataOfTheVersionThatItsEndpointPins(t *testing.T) {
+	t.Parallel()
+	const old = `{"total":9.50}`
+	const written = `{"total": {"amount": 9.50, "currency": "EUR"}}`
+	for format, want := range map[config.Format]string{
+		config.FormatStandard:          `{"id":"evt_1","type":"order.created","timestamp":"2026-02-03T03:05:06.7Z","data":` + old + `}`,
+		config.FormatRaw:               old,
+		config.FormatCloudEventsBinary: old,
+		config.FormatForm:              "total=9.50",
+	} {
+		r := newRequest()
+		r.Event.Payload = json.RawMessage(written)
+		got := deliver(t, r, formatted(format), pins(t, "2025-01-01"))
+		require.Equal(t, want, string(got.body), format)
+		require.Equal(t, "2025-01-01", got.header.Get("webhook-version"), format)
+		v, err := signature.NewVerifier(testSecret)
+		require.NoError(t, err)
+		require.NoError(t, v.Verify(got.header, got.body), format)
+		require.Equal(t, written, string(r.Event.Payload), "other endpoints have the event too")
+	}
+
+	r := newRequest()
+	r.Event.Payload = json.RawMessage(written)
+	own, diags := config.CompileBody(`{ own = event.data.total }`, "test.hcl", 1)
+	require.False(t, diags.HasErrors())
+	r.Body = own
+	require.JSONEq(t, `{"own":9.50}`, string(deliver(t, r, formatted(config.FormatRaw), pins(t, "2025-01-01")).body), "the subscription's body comes last")
+	r.Body = nil
+	newest := deliver(t, r, formatted(config.FormatRaw), pins(t, "2026-09-20"))
+	require.Equal(t, written, string(newest.body))
+	require.Equal(t, "2026-09-20", newest.header.Get("webhook-version"))
+	require.Empty(t, deliver(t, r).header.Values("webhook-version"), "there are no versions")
+	r.Event.ID, r.Event.Type = "op_1", "webhook.failed"
+	require.Empty(t, deliver(t, r, pins(t, "2025-01-01")).header.Values("webhook-version"), "Tailpost's own events have none")
+}
+
+func TestAnEventThatCannotBeBroughtToAVersionIsNotSent(t *testing.T) {
+	t.Parallel()
+	rec := newReceiver(t, plainHTTP, nil)
+	r := newRequest()
+	r.Event.Payload = json.RawMessage(`{"total": {"amount": oops`)
+	res := newEndpoint(t, rec.URL, formatted(config.FormatRaw), pins(t, "2025-01-01")).Send(t.Context(), r)
+	require.True(t, res.Permanent)
+	require.False(t, res.Reached)
+	require.Equal(t, `go back before version "2026-09-20": build body: payload is not valid JSON`, res.Attempt.Error)
+	require.Empty(t, rec.requests)
+}
