@@ -65,7 +65,7 @@ func scopesOf(method, path string) (needed, tooLittle string) {
 		return config.ScopeSecretsWrite, config.ScopeEndpointsRead
 	case strings.HasSuffix(path, "/backtest"):
 		return config.ScopeDeliveriesRead, "" // it changes nothing
-	case strings.HasPrefix(path, "/v1/endpoints") && !strings.HasSuffix(path, "/attempts"), strings.HasPrefix(path, "/v1/event-types"):
+	case strings.HasPrefix(path, "/v1/endpoints") && !strings.HasSuffix(path, "/attempts"), strings.HasPrefix(path, "/v1/event-types"), path == "/v1/versions":
 		what = "endpoints"
 	}
 	if method == http.MethodGet {

@@ -101,6 +101,7 @@ func (b *bundle) testEvents(t *testing.T, path, secret string, r *receiver) {
 	b.do(t, call{key: adminKey, method: http.MethodPut, path: "/v1/event-types/order.created", body: map[string]any{
 		"description": "An order was placed.", "schema": map[string]any{"type": "object"}, "example": map[string]any{"id": 12},
 	}}).is(http.StatusOK)
+	b.get(t, "/v1/versions").is(http.StatusOK)
 	attempt := b.post(t, path+"/test", map[string]any{"type": "order.created"}).is(http.StatusOK)
 	require.Equal(t, "delivered", attempt.at("outcome"))
 	require.Equal(t, "test", attempt.at("trigger"))
