@@ -277,6 +277,8 @@ func (c *checker) versionEvent(name string, e *VersionEvent) {
 	} else if !Versioned(e.Events) {
 		c.fail(name, "Tailpost's own events", "They have no versions: leave the block out.")
 	}
+	c.known(name+".where", e.Where.Extras())
+	c.known(name+".body", e.Body.Extras())
 	if e.Body == nil {
 		c.fail(name+".body", "Missing body", "Set body to what the data was before, such as { id = event.data.id }.")
 	}

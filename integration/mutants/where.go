@@ -52,7 +52,7 @@ var whereMutants = []mutant{
 	},
 	{
 		name: "where-extra-nobody-knows-in-the-api", file: "relay/internal/api/settings.go",
-		old: "append(config.ValidateEndpoint(s.e, current.TenantNetwork()), config.CheckExtras(s.e, current.Outbox)...)", new: "config.ValidateEndpoint(s.e, current.TenantNetwork())",
+		old: "append(config.ValidateEndpoint(s.e, current.TenantNetwork(), current.Versions), config.CheckExtras(s.e, current.Outbox)...)", new: "config.ValidateEndpoint(s.e, current.TenantNetwork(), current.Versions)",
 		promise: "The API refuses what the configuration refuses.",
 		pkg:     "./relay/internal/api", run: "TestExtraColumns",
 	},

@@ -13,6 +13,9 @@ version "2026-09-20" {
   event "user.*" {
     body = { id = evnt.data.id } # ERROR "Unknown"
   }
+  event "shop.*" { # ERROR "Unknown extra column"
+    body = { id = event.extra.region }
+  }
   event { # ERROR "Write event \"order.*\" "
     body = { id = event.data.id }
   }
