@@ -306,8 +306,8 @@ var coreMutants = []mutant{
 	{
 		name:    "core-rejected-under-no-id-of-its-own",
 		file:    "relay/internal/source/event.go",
-		old:     "		*f.value = \"\"\n",
-		new:     "		*f.value = \"\"\n		ev.ID = \"\"\n",
+		old:     "		*value = \"\"\n",
+		new:     "		*value = \"\"\n		ev.ID = \"\"\n",
 		promise: "A row that is no event is on record under its own id, where that can be.",
 		pkg:     "./relay",
 		run:     "TestRowsThatAreNoEvents",

@@ -110,8 +110,8 @@ var secondStrangersMutants = []mutant{
 	},
 	{
 		name: "stranger2-source-unrecordable-tenant-ends-the-stream", file: "relay/internal/source/event.go",
-		old:     ", {\"tenant\", &ev.Tenant}}",
-		new:     "}",
+		old:     ", &ev.Type, &ev.Tenant}",
+		new:     ", &ev.Type}",
 		promise: "An event whose tenant cannot be written down is dead, and what follows it is delivered.",
 		pkg:     "./relay/internal/source", run: "TestUnrecordable",
 	},

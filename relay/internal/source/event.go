@@ -22,20 +22,19 @@ func Unrecordable(ev *outbox.Event) error {
 // Fit leaves out of an event what makes it unrecordable, and returns why; nil if nothing does. What
 // is left is what can be on record of it: without an ID, nothing under one of its own.
 func Fit(ev *outbox.Event) (why error) {
-	for _, f := range []struct {
-		name  string
-		value *string
-	}{{"id", &ev.ID}, {"key", &ev.Key}, {"type", &ev.Type}, {"tenant", &ev.Tenant}} {
+	// Apart from their values, or what an error is told of a name would put the event on the heap.
+	names := [...]string{"id", "key", "type", "tenant"}
+	for i, value := range [...]*string{&ev.ID, &ev.Key, &ev.Type, &ev.Tenant} {
 		var problem error
 		switch {
-		case len(*f.value) > maxName:
-			problem = fmt.Errorf("%s of the event is longer than %d bytes", f.name, maxName)
-		case strings.ContainsRune(*f.value, 0) || !utf8.ValidString(*f.value):
-			problem = fmt.Errorf("%s of the event is not text: it has a NUL or bytes that are not UTF-8", f.name)
+		case len(*value) > maxName:
+			problem = fmt.Errorf("%s of the event is longer than %d bytes", names[i], maxName)
+		case strings.ContainsRune(*value, 0) || !utf8.ValidString(*value):
+			problem = fmt.Errorf("%s of the event is not text: it has a NUL or bytes that are not UTF-8", names[i])
 		default:
 			continue
 		}
-		*f.value = ""
+		*value = ""
 		if why == nil {
 			why = problem
 		}
