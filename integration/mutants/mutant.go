@@ -31,6 +31,7 @@ func all() []mutant {
 		dispatchMutants,
 		faultMutants,
 		healMutants,
+		healSweepMutants,
 		holdMutants,
 		http2Mutants,
 		intakeSweepMutants,

@@ -2,7 +2,6 @@ package heal_test
 
 import (
 	"cmp"
-	"context"
 	"errors"
 	"fmt"
 	"slices"
@@ -17,7 +16,6 @@ import (
 	"github.com/tailpost/tailpost/relay/internal/heal"
 	"github.com/tailpost/tailpost/relay/internal/ledger"
 	"github.com/tailpost/tailpost/relay/internal/scan"
-	"github.com/tailpost/tailpost/relay/internal/source"
 )
 
 func TestAnAuditDeliversWhatTheStreamDidNotBringAndNothingElse(t *testing.T) {
@@ -101,8 +99,7 @@ func TestAnAuditWaitsForTheStream(t *testing.T) {
 			b := setupAudit(t, 0)
 			b.insert(b.gap, "lost")
 			b.insert(time.Now(), "coming")
-			late := &lateStream{world: b.world}
-			b.Barriers = late
+			b.Barriers = &meanwhile{world: b.world, then: func() { b.onTheirWay = []string{"coming"} }}
 			b.run(t, b.due())
 			pass(t, time.Minute)
 			require.ElementsMatch(t, []string{"lost>erp", "lost>ledger"}, b.sent())
@@ -113,20 +110,6 @@ func TestAnAuditWaitsForTheStream(t *testing.T) {
 			})
 		})
 	})
-}
-
-// lateStream brings an event between the look at the table and the second one.
-type lateStream struct {
-	*world
-
-	waits int
-}
-
-func (l *lateStream) Wait(ctx context.Context) (source.Position, error) {
-	if l.waits++; l.waits == 2 {
-		l.see(func() { l.onTheirWay = []string{"coming"} })
-	}
-	return l.world.Wait(ctx)
 }
 
 func TestEndpointsWithAnOrderGoOnOnceTheGapIsHealed(t *testing.T) {

@@ -32,7 +32,7 @@ func (s *sweep) suspicious(r *scan.Row) bool {
 		return s.unjudged < mostUnjudged // counted once it is known that somebody should have it
 	}
 	if noEvent {
-		return unread && (s.isGap() || !r.CreatedAt.Before(s.floor))
+		return unread && (s.due || !r.CreatedAt.Before(s.floor))
 	}
 	return slices.ContainsFunc(s.ids, func(id string) bool {
 		return !slices.Contains(r.Recorded, id) && s.entitled(id, r.CreatedAt, unread)

@@ -45,6 +45,7 @@ type world struct {
 	reads      int
 	blocks     []int64       // that were read
 	indexed    bool          // an index tells new rows
+	untimed    bool          // no column says when rows were created
 	parts      int64         // of the table, all as large
 	round      ledger.Round  // that was noted
 	hold       chan struct{} // non-nil: a barrier waits for it
@@ -129,7 +130,7 @@ func (w *world) Gaps(context.Context, ledger.GapsOptions) ([]ledger.RecentGap, e
 	return make([]ledger.RecentGap, w.gaps), nil
 }
 
-func (w *world) Timed() bool { return true }
+func (w *world) Timed() bool { return !w.untimed }
 
 func (w *world) Blocks(context.Context) (most, all int64, err error) {
 	w.mu.Lock()
