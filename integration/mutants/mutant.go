@@ -65,6 +65,7 @@ func all() []mutant {
 		strangersMutants,
 		telemetryMutants,
 		tracingMutants,
+		upkeepAgainMutants,
 		upkeepSweepMutants,
 		versionMutants,
 		webhookMutants,
