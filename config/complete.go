@@ -98,6 +98,7 @@ func completeEndpoint(e *Endpoint, versions Versions) {
 	if e.Circuit.Failures > 0 {
 		e.Circuit.Reopen = cmp.Or(e.Circuit.Reopen, defaultReopen)
 	}
+	completeBatch(&e.Batch)
 	if e.Retry.Schedule == nil {
 		e.Retry.Schedule = DefaultSchedule()
 	}

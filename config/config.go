@@ -214,6 +214,7 @@ type Endpoint struct { //nolint:recvcheck // encoded by value, asked by pointer
 	Auth      Auth
 	TLS       ClientTLS
 	Circuit   Circuit
+	Batch     Batch
 	ParkAfter time.Duration
 	// DisableAfter disables an endpoint that fails for this long without one success. 0: never.
 	DisableAfter  time.Duration

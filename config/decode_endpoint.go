@@ -26,7 +26,7 @@ func policyAttributes() []string {
 }
 
 func policyBlocks() []string {
-	return []string{"retry", "circuit"}
+	return []string{"retry", "circuit", "batch"}
 }
 
 // endpointAttributes are those of an endpoint block only.
@@ -137,6 +137,9 @@ func (d *decoder) policy(s *section, e *Endpoint) {
 		}
 		inner.count("failures", &e.Circuit.Failures, 1)
 		set(&e.Circuit.Reopen)(inner.duration("reopen"))
+	}
+	if b := s.single("batch"); b != nil {
+		decodeBatch(s, b, &e.Batch)
 	}
 }
 

@@ -171,6 +171,7 @@ type endpointJSON struct {
 	Success       []string           `json:"success,omitempty"`
 	Permanent     []string           `json:"permanent,omitempty"`
 	Circuit       *circuitJSON       `json:"circuit,omitempty"`
+	Batch         *batchJSON         `json:"batch,omitempty"`
 	DisableAfter  string             `json:"disable_after"`
 	Auth          *authJSON          `json:"auth,omitempty"`
 	TLS           *tlsJSON           `json:"tls,omitempty"`
@@ -214,6 +215,13 @@ type circuitJSON struct {
 	Reopen   string `json:"reopen"`
 }
 
+type batchJSON struct {
+	Events  int    `json:"events"`
+	Wait    string `json:"wait"`
+	Bytes   string `json:"bytes"`
+	Partial bool   `json:"partial"`
+}
+
 type subscriptionJSON struct {
 	Events []string `json:"events"`
 	Where  string   `json:"where,omitempty"`
@@ -240,6 +248,9 @@ func newEndpointJSON(e *Endpoint) endpointJSON {
 	}
 	if e.Circuit.Failures > 0 {
 		j.Circuit = &circuitJSON{Failures: e.Circuit.Failures, Reopen: spell(e.Circuit.Reopen, "")}
+	}
+	if b := &e.Batch; b.On() {
+		j.Batch = &batchJSON{b.Events, b.Wait.String(), SpellSize(b.Bytes), b.Partial}
 	}
 	for i := range e.Subscriptions {
 		sub := subscriptionJSON{Events: append([]string{}, e.Subscriptions[i].Events...)}

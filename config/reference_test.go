@@ -45,6 +45,7 @@ func places() map[string]place {
 		"endpoint":              {"endpoint", endpoint, "}\n"},
 		"endpoint.retry":        {"retry", endpoint + "retry {\n", "}\n}\n"},
 		"endpoint.circuit":      {"circuit", endpoint + "circuit {\n", "}\n}\n"},
+		"endpoint.batch":        {"batch", endpoint + "batch {\n", "}\n}\n"},
 		"endpoint.auth":         {"auth", endpoint + "auth {\n", "}\n}\n"},
 		"endpoint.auth.basic":   {"basic", endpoint + "auth {\nbasic {\n", "}\n}\n}\n"},
 		"endpoint.auth.oauth2":  {"oauth2", endpoint + "auth {\noauth2 {\n", "}\n}\n}\n"},

@@ -70,6 +70,7 @@ func (c *checker) one(e *Endpoint, first map[string]int) {
 	if e.Circuit.Failures > 0 {
 		c.within("circuit.reopen", e.Circuit.Reopen, time.Millisecond, 24*time.Hour)
 	}
+	checkBatch(c, e)
 	if e.DisableAfter != 0 {
 		c.within("disable_after", e.DisableAfter, time.Second, 365*24*time.Hour)
 	}

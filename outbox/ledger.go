@@ -24,7 +24,7 @@ const (
 	TriggerTest   Trigger = "test"   // by a person, a made-up event
 )
 
-// Attempt is one HTTP request and what came of it: a row of tailpost.attempt.
+// Attempt is one HTTP request with an event and what came of it: a row of tailpost.attempt.
 type Attempt struct {
 	EventID    string
 	EventType  string
@@ -43,6 +43,8 @@ type Attempt struct {
 
 	AttemptedAt time.Time
 	CommitLSN   LSN
+
+	RequestID string // of a request that has several events, each with an attempt; empty: it has this one
 
 	Search []string // what the event is found by, as "name=value"
 

@@ -71,6 +71,7 @@ interrupted. More than 50 a second are not shown one by one. ` + asks,
 	by.register(
 		cmd, [3]string{"endpoint", "endpoint_id", "only of this `endpoint`"}, [3]string{"event", "event_id", "only of this `event`"},
 		[3]string{"type", "event_type", "only of events of this `type`"}, [3]string{"tenant", "tenant", "only of this `tenant`'s events"},
+		[3]string{"request", "request_id", "only those of this `request` with several events"},
 		[3]string{"outcome", "outcome", "only with this `outcome`: delivered, retry, dead"},
 		[3]string{"status", "status_class", "only with a status of this `class`: 2xx, 3xx, 4xx, 5xx"},
 		[3]string{"search", "search", "only of events with this `value`, as name=value (outbox.search names them)"},

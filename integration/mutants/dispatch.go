@@ -118,8 +118,8 @@ var laneMutants = []mutant{
 	{
 		name:    "dispatch-unsent-is-lost",
 		file:    "relay/internal/dispatch/send.go",
-		old:     "\tl.hand(item{kind: itemPark, dl: dl, reason: outbox.ReasonShutdown, next: next})\n\tl.advance",
-		new:     "\tl.hand(item{kind: itemDrop, dl: dl})\n\tl.advance",
+		old:     "\tl.hand(item{kind: itemPark, dl: dl, reason: outbox.ReasonShutdown, next: next})\n\treturn true",
+		new:     "\tl.hand(item{kind: itemDrop, dl: dl})\n\treturn true",
 		promise: "A request that was not sent is sent later.",
 		pkg:     "./relay/internal/dispatch",
 		run:     "^TestTheSimulation$",
@@ -244,8 +244,8 @@ var laneMutants = []mutant{
 	{
 		name:    "dispatch-root-without-a-row",
 		file:    "relay/internal/dispatch/park.go",
-		old:     "\tif dl := c.rootless(); dl != nil {\n",
-		new:     "\tif dl := c.rootless(); dl != nil && dl.phase != inFlight {\n",
+		old:     "\tfor dl := c.rootless(); dl != nil; dl = c.rootless() {\n",
+		new:     "\tfor dl := c.rootless(); dl != nil && dl.phase != inFlight; dl = c.rootless() {\n",
 		promise: "After a crash the first of a key is sent before those behind it.",
 		pkg:     "./relay/internal/dispatch",
 		run:     "^TestOrder_noRowBeforeThatOfAnEarlierDelivery$",

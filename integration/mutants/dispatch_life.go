@@ -140,8 +140,8 @@ var lifeMutants = []mutant{
 	{
 		name:    "dispatch-evicted-takes-room",
 		file:    "relay/internal/dispatch/memory.go",
-		old:     "\tcase waiting:\n\t\tm.waiting--\n\tcase arriving",
-		new:     "\tcase waiting:\n\tcase arriving",
+		old:     "\tcase waiting:\n\t\tm.waiting--\n\t\tm.weight -= dl.weight()\n\tcase arriving",
+		new:     "\tcase waiting:\n\t\tm.weight -= dl.weight()\n\tcase arriving",
 		promise: "What is evicted takes no room in its lane any more.",
 		pkg:     "./relay/internal/dispatch",
 		run:     "^TestMemory_keepsTheOrderAndItsCounts$",

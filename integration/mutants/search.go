@@ -26,7 +26,7 @@ var searchMutants = []mutant{
 	},
 	{
 		name: "search-not-written-with-attempts", file: "relay/internal/dispatch/send.go",
-		old:     "		res.Attempt.Search = l.d.search.Load().Terms(req.Event)\n",
+		old:     "	res.Attempt.Search = l.d.search.Load().Terms(req.Event)\n",
 		new:     "",
 		promise: "An attempt is written with what its event is found by.",
 		pkg:     "./integration/panel", run: "TestWhereIsOrder42",
@@ -145,8 +145,8 @@ var searchMutants = []mutant{
 	},
 	{
 		name: "search-headers-not-recorded", file: "relay/internal/ledger/encode.go",
-		old:     "	w.headers(a.ResponseHeaders)\n}",
-		new:     "	w.headers(nil)\n}",
+		old:     "	w.headers(a.ResponseHeaders)\n	w.textOrNull",
+		new:     "	w.headers(nil)\n	w.textOrNull",
 		promise: "The headers of an answer are on record.",
 		pkg:     "./integration/panel", run: "TestAnAttemptShowsItsHeaders",
 	},

@@ -65,13 +65,13 @@ var versionMutants = []mutant{
 	},
 	{
 		name: "versions-request-of-the-newest", file: "relay/internal/webhook/endpoint.go",
-		old: "		versioned.Event = ev\n", new: "",
+		old: "	older.Event = ev\n", new: "",
 		promise: "A request has the data of the version that its endpoint pins.",
 		pkg:     "./relay/internal/webhook", run: "TestARequestHasTheDataOfTheVersionThatItsEndpointPins",
 	},
 	{
 		name: "versions-no-header", file: "relay/internal/webhook/head.go",
-		old: "if e.version != \"\" && config.Versioned(r.Event.Type) {", new: "if e.version != \"\" && e.version == r.Event.Type {",
+		old: "(e.batch.On() || config.Versioned(r.Event.Type))", new: "(e.batch.On() || e.version == r.Event.Type)",
 		promise: "A request says which version its data has.",
 		pkg:     "./relay/internal/webhook", run: "TestARequestHasTheDataOfTheVersionThatItsEndpointPins",
 	},

@@ -32,8 +32,8 @@ var webhookMutants = []mutant{
 	{
 		name:    "webhook-permanent-retried",
 		file:    "relay/internal/webhook/endpoint.go",
-		old:     "res.Attempt.Error, res.Permanent = err.Error(), true",
-		new:     "res.Attempt.Error, res.Permanent = err.Error(), false",
+		old:     "e.prepare(x, r); err != nil {\n\t\tres.Attempt.Error, res.Permanent = err.Error(), true",
+		new:     "e.prepare(x, r); err != nil {\n\t\tres.Attempt.Error, res.Permanent = err.Error(), false",
 		promise: "An event that no attempt can send is given up at once.",
 		pkg:     "./relay/internal/webhook",
 		run:     "TestUnsendable",

@@ -16,4 +16,17 @@ endpoint "a" {
     failures = 5
     reopen   = "10s"
   }
+  batch {
+    events = 50
+    wait   = "0s"
+  }
+}
+endpoint "b" {
+  url    = "https://b.example.com"
+  secret = env("ERP_SECRET")
+  format = "cloudevents"
+  batch {
+    bytes   = "256KiB"
+    partial = true
+  }
 }

@@ -8,15 +8,17 @@ import (
 
 	"github.com/tailpost/tailpost/config"
 	"github.com/tailpost/tailpost/outbox"
+	"github.com/tailpost/tailpost/relay/internal/ledger"
 	"github.com/tailpost/tailpost/relay/internal/query"
 )
 
 // Attempt is one HTTP request and what came of it.
 type Attempt struct {
-	EventID           string    `json:"event_id" doc:"The event; sent as webhook-id."`
+	EventID           string    `json:"event_id" doc:"The event; sent as webhook-id, where there is no request_id."`
 	EventType         string    `json:"event_type"`
 	Tenant            string    `json:"tenant,omitempty" doc:"Tenant of the event."`
 	EndpointID        string    `json:"endpoint_id"`
+	RequestID         string    `json:"request_id,omitempty" doc:"The request that it shares with the attempts of other events (batch); sent as webhook-id. Missing: it has one of its own."`
 	Number            int       `json:"number" doc:"Number within its delivery, from 1."`
 	Trigger           string    `json:"trigger" enum:"stream,retry,resend,replay,test" doc:"Why it was made."`
 	URL               string    `json:"url" doc:"Where the request went, without user information; without path and query for keys that may not read endpoints."`
@@ -38,7 +40,7 @@ type Attempt struct {
 
 func showAttempt(p *principal, a *outbox.Attempt) Attempt {
 	shown := Attempt{
-		EventID: a.EventID, EventType: a.EventType, Tenant: a.Tenant, EndpointID: a.EndpointID, Number: a.Number,
+		EventID: a.EventID, EventType: a.EventType, Tenant: a.Tenant, EndpointID: a.EndpointID, RequestID: a.RequestID, Number: a.Number,
 		Trigger: string(a.Trigger), URL: a.URL, Outcome: string(a.Outcome), StatusCode: a.StatusCode, Error: p.readable(a.Error),
 		DurationMS: float64(a.Duration) / float64(time.Millisecond), ResponseBody: string(a.ResponseBody),
 		ResponseTruncated: a.ResponseTruncated, AttemptedAt: a.AttemptedAt.UTC(), CommitLSN: a.CommitLSN.String(),
@@ -76,6 +78,7 @@ type AttemptFilter struct {
 
 	EventID     string    `query:"event_id" maxLength:"1000" doc:"Only of this event."`
 	EventType   string    `query:"event_type" maxLength:"1000" doc:"Only of events of this type."`
+	RequestID   string    `query:"request_id" maxLength:"100" doc:"Only those of this request (batch)."`
 	Tenant      string    `query:"tenant" maxLength:"200" doc:"Only of this tenant's events."`
 	Outcome     string    `query:"outcome" enum:"delivered,retry,dead" doc:"Only with this outcome."`
 	StatusClass string    `query:"status_class" enum:"1xx,2xx,3xx,4xx,5xx" doc:"Only with an answer of this class."`
@@ -86,7 +89,10 @@ type AttemptFilter struct {
 func attemptQuery(s *Server, f *AttemptFilter, p *principal, paged *Paged) (query.AttemptQuery, error) {
 	q := query.AttemptQuery{
 		Tenant: p.tenant(), EventID: f.EventID, EventType: f.EventType, EventTenant: f.Tenant, Outcome: f.Outcome,
-		Since: f.Since, Until: f.Until, Limit: paged.limit(),
+		RequestID: f.RequestID, Since: f.Since, Until: f.Until, Limit: paged.limit(),
+	}
+	if _, ok := ledger.RequestTime(f.RequestID); !ok && f.RequestID != "" {
+		return q, invalid(of("request_id", "Write the request_id of an attempt: req_ and 26 characters."))
 	}
 	if f.StatusClass != "" {
 		q.StatusClass, _ = strconv.Atoi(f.StatusClass[:1]) // one of the enum

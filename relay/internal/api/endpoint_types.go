@@ -32,6 +32,14 @@ type Circuit struct {
 	Reopen   string `json:"reopen,omitempty" doc:"How long until a probe." example:"30s"`
 }
 
+// Batch is how many events share a request.
+type Batch struct {
+	Events  *int    `json:"events,omitempty" minimum:"1" maximum:"1000" doc:"Events of a request, at most. Default: 100."`
+	Wait    *string `json:"wait,omitempty" doc:"How long an event waits for company at most; shorter than park_after. Default: 200ms." example:"200ms"`
+	Bytes   *string `json:"bytes,omitempty" doc:"Size of a body before it is compressed, at most; an event that is larger goes alone. Default: 1MB." example:"1MB"`
+	Partial *bool   `json:"partial,omitempty" doc:"The answer may name the events that failed. Default: false."`
+}
+
 // EndpointSettings are the settings of an endpoint that have a default.
 type EndpointSettings struct {
 	Name          *string            `json:"name,omitempty" minLength:"1" maxLength:"200" doc:"Name for people. Default: the id."`
@@ -57,6 +65,7 @@ type EndpointSettings struct {
 	Success       *[]string          `json:"success,omitempty" maxItems:"50" doc:"Statuses of answers that take the event: single ones, or classes. Default: 2xx." example:"[\"2xx\",\"409\"]"`
 	Permanent     *[]string          `json:"permanent,omitempty" maxItems:"50" doc:"Statuses of answers after which the delivery is dead at once. A single one counts before a class. Default: none." example:"[\"400\",\"422\"]"`
 	Circuit       *Circuit           `json:"circuit,omitempty" doc:"When a failing endpoint is left alone."`
+	Batch         *Batch             `json:"batch,omitempty" doc:"Send several events in a request, as an array. Default: each has a request of its own."`
 	Auth          *EndpointAuth      `json:"auth,omitempty" doc:"How requests show who sends them, beside the signature. Its secrets are kept as secret as the signing secret. Default: not at all."`
 	TLS           *EndpointTLS       `json:"tls,omitempty" doc:"A client certificate, and authorities of its own."`
 	ParkAfter     *string            `json:"park_after,omitempty" doc:"How long a delivery may wait in memory." example:"1s"`
@@ -133,6 +142,7 @@ type Endpoint struct {
 	Success        []string       `json:"success,omitempty" doc:"Statuses of answers that take the event. Missing: 2xx."`
 	Permanent      []string       `json:"permanent,omitempty" doc:"Statuses of answers after which a delivery is dead at once."`
 	Circuit        Circuit        `json:"circuit"`
+	Batch          *Batch         `json:"batch,omitempty" doc:"How many events share a request. Missing: each has its own."`
 	Auth           *EndpointAuth  `json:"auth,omitempty" doc:"How requests show who sends them, without its secret."`
 	TLS            *EndpointTLS   `json:"tls,omitempty" doc:"What its connections have of their own, without the key."`
 	ParkAfter      string         `json:"park_after"`
@@ -170,6 +180,10 @@ func show(row *ledger.EndpointRow, cfg *config.Endpoint, stats query.Stats) Endp
 	}
 	if cfg.Circuit.Reopen > 0 {
 		e.Circuit.Reopen = cfg.Circuit.Reopen.String()
+	}
+	if b := cfg.Batch; b.On() {
+		wait, bytes := b.Wait.String(), config.SpellSize(b.Bytes)
+		e.Batch = &Batch{&b.Events, &wait, &bytes, &b.Partial}
 	}
 	for name := range cfg.Headers {
 		e.HeaderNames = append(e.HeaderNames, name)

@@ -98,6 +98,8 @@ func (s *settler) reset(names []string) { //nolint:funlen // a case for each set
 			e.Retry.Schedule = nil
 		case "circuit":
 			e.Circuit = zero.Circuit
+		case "batch":
+			e.Batch = zero.Batch
 		case "park_after":
 			e.ParkAfter = 0
 		case "disable_after":
@@ -180,7 +182,31 @@ func (s *settler) apply(in *EndpointSettings) {
 			s.duration("/circuit/reopen", &e.Circuit.Reopen, &in.Circuit.Reopen)
 		}
 	}
+	s.batch(in.Batch)
 	s.subscriptions(in)
+}
+
+// batch replaces how events share requests: what it leaves out has its default.
+func (s *settler) batch(in *Batch) {
+	if in == nil {
+		return
+	}
+	b := config.DefaultBatch()
+	set(&b.Events, in.Events)
+	set(&b.Partial, in.Partial)
+	var ok bool
+	if in.Wait != nil {
+		if b.Wait, ok = config.ParseWait(*in.Wait); !ok {
+			s.fail("/batch/wait", `Write "0s" or a number and a unit, such as "200ms" or "1s".`)
+		}
+	}
+	if in.Bytes != nil {
+		if b.Bytes, ok = config.ParseSize(*in.Bytes); !ok {
+			s.fail("/batch/bytes", `Write a number and a unit, such as "500KB", "1MB" or "256KiB".`)
+			b.Bytes = config.DefaultBatch().Bytes
+		}
+	}
+	s.e.Batch = b
 }
 
 // moveTo changes the URL. Values of headers, authentication and certificates are for whoever they

@@ -95,9 +95,15 @@ func sendTest(ctx context.Context, s *Server, row *ledger.EndpointRow, body *Tes
 	}
 	defer endpoint.Close()
 	// A caller who leaves does not change what is recorded.
-	result := endpoint.Send(context.WithoutCancel(ctx), &webhook.Request{
-		Event: ev, Number: 1, Trigger: outbox.TriggerTest, Now: s.now().UTC(),
-	})
+	ctx = context.WithoutCancel(ctx)
+	request := webhook.Request{Event: ev, Number: 1, Trigger: outbox.TriggerTest, Now: s.now().UTC()}
+	var result webhook.Result
+	if cfg.Batch.On() {
+		// The receiver expects an array.
+		result = endpoint.SendBatch(ctx, &webhook.Batch{ID: ledger.NewRequestID(request.Now), Requests: []webhook.Request{request}})[0]
+	} else {
+		result = endpoint.Send(ctx, &request)
+	}
 	attempt := result.Attempt
 	attempt.Outcome = outbox.Dead
 	if result.Delivered {

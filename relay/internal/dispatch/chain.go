@@ -1,6 +1,7 @@
 package dispatch
 
 import (
+	"slices"
 	"time"
 
 	"github.com/tailpost/tailpost/config"
@@ -8,9 +9,9 @@ import (
 	"github.com/tailpost/tailpost/relay/internal/pace"
 )
 
-// chain is one ordered key of a lane. At most one of its deliveries is queued or in flight; later
-// ones wait behind it, in memory or, once any of them had to be parked, in the table, where commit
-// order is (commit_lsn, seq).
+// chain is one ordered key of a lane. At most one of its deliveries is queued or in flight, but for
+// those that go with it in one request; later ones wait behind it, in memory or, once any of them
+// had to be parked, in the table, where commit order is (commit_lsn, seq).
 //
 // Two rules keep the order. While rows > 0 every fresh delivery of the key is parked too, so that
 // memory never overtakes the table. And no delivery gets a row before all earlier ones of its key
@@ -21,8 +22,10 @@ import (
 // table, by its caller.
 type chain struct {
 	key  string
-	head *delivery   // queued or in flight; nil: none
-	wait []*delivery // behind head
+	head *delivery // queued or in flight; nil: none
+	// riders are in flight with the head, in the same request, behind it.
+	riders []*delivery
+	wait   []*delivery // behind head
 	// rows is 0 only if the table has no pending row of the key that is not in memory, committed or
 	// not. It may be less than there are, and more: a chain asks for rows until there are none.
 	rows   int
@@ -113,19 +116,39 @@ func (c *chain) shed(until time.Time) (head *delivery, spilled []*delivery) {
 	return head, c.spill()
 }
 
-// rootless returns the head if it has no row though others behind it are about to get theirs; nil:
-// all is well.
+// rootless returns the first of the head and those in flight with it that has no row though others
+// behind it are about to get theirs; nil: all is well.
 func (c *chain) rootless() *delivery {
 	if c.head != nil && c.head.fresh {
 		return c.head
 	}
+	for _, dl := range c.riders {
+		if dl.fresh {
+			return dl
+		}
+	}
 	return nil
+}
+
+// board has the first that waits go with the head, which is in flight or about to be.
+func (c *chain) board() *delivery {
+	dl := c.wait[0]
+	c.wait[0] = nil
+	c.wait = c.wait[1:]
+	c.riders = append(c.riders, dl)
+	return dl
+}
+
+// alight puts the last that was to go with the head back to those that wait.
+func (c *chain) alight(dl *delivery) {
+	c.riders = c.riders[:len(c.riders)-1]
+	c.wait = slices.Insert(c.wait, 0, dl)
 }
 
 // answered notes what became of the head, whose next attempt is at next, and returns the delivery
 // that may go now, and what is to be parked.
 func (c *chain) answered(outcome outbox.Outcome, holds bool, next, now time.Time) (following *delivery, spilled []*delivery) {
-	c.head = nil
+	c.head, c.riders = nil, nil
 	switch {
 	case outcome == outbox.Retry:
 		// The head keeps its place: it is a row now, and what waited is written behind it.

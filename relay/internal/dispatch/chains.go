@@ -229,7 +229,7 @@ func (cs *chains) clear() {
 		return
 	}
 	for _, c := range cs.byKey {
-		c.head, c.wait, c.rows, c.at = nil, nil, 0, unplanned
+		c.head, c.riders, c.wait, c.rows, c.at = nil, nil, nil, 0, unplanned
 	}
 	cs.byDue = nil
 }

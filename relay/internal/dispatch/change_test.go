@@ -21,6 +21,8 @@ import (
 
 // gate is a Sender that answers when it is told to.
 type gate struct {
+	alone
+
 	mu     sync.Mutex
 	calls  []webhook.Request
 	answer chan int // a status code for each request

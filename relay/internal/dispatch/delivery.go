@@ -39,7 +39,7 @@ type delivery struct {
 	cost     int64          // bytes in memory, of one that was read from the table
 	trigger  outbox.Trigger // of the next attempt, if a person asked for it; empty: stream or retry
 	since    time.Time
-	started  time.Time // its request, while there is one
+	started  time.Time // its request, while there is one; before that, when it came into the queue, if that counts
 
 	generation int // of the lane, see there
 
@@ -89,4 +89,10 @@ func (dl *delivery) held() func() bool {
 		begun = held() && (begun || !dl.expired(time.Now()))
 		return begun
 	}
+}
+
+// weight is about what the delivery takes in the body of a request.
+func (dl *delivery) weight() int {
+	const envelope = 128
+	return envelope + len(dl.ev.ID) + len(dl.ev.Type) + len(dl.ev.Payload)
 }

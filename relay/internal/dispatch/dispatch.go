@@ -20,6 +20,8 @@ import (
 // Sender makes one request; *webhook.Endpoint does. It must return soon after ctx is done.
 type Sender interface {
 	Send(ctx context.Context, r *webhook.Request) webhook.Result
+	// SendBatch is Send for the events of one request, for an endpoint with batches.
+	SendBatch(ctx context.Context, b *webhook.Batch) []webhook.Result
 }
 
 // Ledger is the database's side; *ledger.Ledger is one. Record is called by one goroutine and the

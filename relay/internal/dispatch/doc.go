@@ -9,6 +9,8 @@
 //	chain        one ordered key: what waits for what
 //	chains       the keys of a lane that have one
 //	sweep        finds in the table the keys that have none, because they are too many
+//	company      which deliveries share a request, where an endpoint has batches
+//	batch        such a request: taken in one go, settled one by one
 //	health       may the endpoint be sent to: its status, its circuit, since when it is failing
 //	gate         paces the start of requests over all lanes
 //	budget       bounds what the stream may have in memory

@@ -22,6 +22,8 @@ import (
 // counter answers after a while and knows how many requests waited for it at once, over all
 // endpoints.
 type counter struct {
+	alone
+
 	answers  func(event string) time.Duration
 	inFlight atomic.Int64
 	done     atomic.Int64

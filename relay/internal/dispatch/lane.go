@@ -27,6 +27,7 @@ type lane struct {
 	limiter *rate.Limiter // nil: unlimited
 	memory  memory
 	chains  *chains // nil: unordered
+	company company
 
 	workers  int
 	inFlight int
@@ -108,6 +109,7 @@ func (l *lane) configure(e Endpoint) {
 	}
 	l.policy, l.sender = policyOf(&e.Config), e.Sender
 	l.health.blocked, l.health.patience, l.health.admission.ceiling = e.Blocked, e.Config.ParkAfter, e.Config.Concurrency
+	l.company.configure(&e.Config)
 	l.limit(e.Config.Rate)
 	if e.Config.Ordering != config.OrderingNone && l.chains == nil {
 		l.chains = newChains()
@@ -235,7 +237,9 @@ func (l *lane) over() bool {
 }
 
 // capacity is how many deliveries may wait in memory while other lanes have work too.
-func (l *lane) capacity() int { return max(l.d.laneEvents, 4*l.policy.concurrency) }
+func (l *lane) capacity() int {
+	return max(l.d.laneEvents, 4*l.policy.concurrency, 2*l.company.Events)
+}
 
 // view returns what the endpoint is admitted now.
 func (l *lane) view() Admission {
@@ -249,10 +253,17 @@ func (l *lane) view() Admission {
 	return v
 }
 
-// unrecorded is how many answered requests may wait for the recorder: with those in flight, what a
-// crash has sent again. At this size the recorder is what a busy lane waits for only where a commit
-// takes longer than three requests.
-func (l *lane) unrecorded() int { return max(32, 3*l.policy.concurrency) }
+// unrecorded is how many answered deliveries may wait for the recorder: with those in flight, what
+// a crash has sent again. Where requests have several, that is one recording transaction. At this
+// size the recorder is what a busy lane waits for only where a commit takes longer than three
+// requests.
+func (l *lane) unrecorded() int {
+	n := max(32, 3*l.policy.concurrency)
+	if l.company.On() {
+		return max(n, maxBatch)
+	}
+	return n
+}
 
 // hand passes an item to the recorder.
 func (l *lane) hand(it item) {

@@ -33,6 +33,23 @@ func (s sender) Send(ctx context.Context, r *webhook.Request) webhook.Result {
 	return s(ctx, r)
 }
 
+// SendBatch has the function answer for each event.
+func (s sender) SendBatch(ctx context.Context, b *webhook.Batch) []webhook.Result {
+	results := make([]webhook.Result, len(b.Requests))
+	for i := range b.Requests {
+		results[i] = s.Send(ctx, &b.Requests[i])
+		results[i].Attempt.RequestID = b.ID
+	}
+	return results
+}
+
+// alone is a Sender for endpoints without batches.
+type alone struct{}
+
+func (alone) SendBatch(context.Context, *webhook.Batch) []webhook.Result {
+	panic("no endpoint has batches")
+}
+
 // answer is the result of a request that was answered with a status.
 func answer(r *webhook.Request, status int) webhook.Result {
 	return webhook.Result{Attempt: outbox.Attempt{

@@ -11,6 +11,7 @@ import (
 type memory struct {
 	queue   queue
 	waiting int // behind an earlier delivery of their key
+	weight  int // of those that wait for a worker or behind another, about what they take in a body
 	fresh   freshList
 	loaded  map[string]*delivery // by event; the loader leaves those alone
 	bytes   *atomic.Int64        // that the rows which were read take, over all lanes
@@ -26,6 +27,8 @@ func (m *memory) size() int { return m.queue.live + m.waiting }
 func (m *memory) enqueue(dl *delivery) {
 	if dl.phase == waiting {
 		m.waiting--
+	} else {
+		m.weight += dl.weight()
 	}
 	dl.phase = queued
 	m.queue.push(dl)
@@ -35,6 +38,7 @@ func (m *memory) enqueue(dl *delivery) {
 func (m *memory) wait(dl *delivery) {
 	dl.phase = waiting
 	m.waiting++
+	m.weight += dl.weight()
 }
 
 // start returns the next delivery for a worker; nil: none waits for one.
@@ -42,8 +46,23 @@ func (m *memory) start() *delivery {
 	dl := m.queue.pop()
 	if dl != nil {
 		dl.phase = inFlight
+		m.weight -= dl.weight()
 	}
 	return dl
+}
+
+// board has a delivery that waits for an earlier one of its key go with that.
+func (m *memory) board(dl *delivery) {
+	dl.phase = inFlight
+	m.waiting--
+	m.weight -= dl.weight()
+}
+
+// requeue puts a delivery back where start took it from.
+func (m *memory) requeue(dl *delivery) {
+	dl.phase = queued
+	m.queue.unshift(dl)
+	m.weight += dl.weight()
 }
 
 // load notes that a delivery has a row. Where an earlier event of the same id has its row in
@@ -86,8 +105,10 @@ func (m *memory) evict(dl *delivery) (fresh bool) {
 	switch dl.phase {
 	case queued:
 		m.queue.live--
+		m.weight -= dl.weight()
 	case waiting:
 		m.waiting--
+		m.weight -= dl.weight()
 	case arriving, inFlight, gone:
 	}
 	dl.phase = gone

@@ -20,6 +20,8 @@ import (
 
 // receiverOf is a receiver that takes so much and refuses the rest.
 type receiverOf struct {
+	alone
+
 	latency  time.Duration
 	refusal  func() (status int, hint time.Duration)
 	refuses  func(now time.Time) bool // whatever there is to do

@@ -36,6 +36,7 @@ func (l *lane) accept(dl *delivery) {
 	case inMemory:
 		l.memory.fresh.push(dl)
 		l.memory.wait(dl)
+		l.company.joins(dl, dl.since)
 	case atHead:
 		l.memory.fresh.push(dl)
 		l.enqueue(dl)
@@ -212,10 +213,10 @@ func (l *lane) shedChain(c *chain, reason outbox.Reason, until time.Time) {
 	}
 }
 
-// root writes a row for the head of a chain, which stays in memory, if others behind it are about
-// to get theirs.
+// root writes a row for what is in flight of a chain, or is to be, and stays in memory, if others
+// behind it are about to get theirs.
 func (l *lane) root(c *chain) {
-	if dl := c.rootless(); dl != nil {
+	for dl := c.rootless(); dl != nil; dl = c.rootless() {
 		l.memory.load(dl)
 		l.hand(item{kind: itemPark, dl: dl, reason: outbox.ReasonOrder, next: time.Now(), stays: true})
 	}

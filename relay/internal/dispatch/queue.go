@@ -1,5 +1,7 @@
 package dispatch
 
+import "iter"
+
 // queue is a first-in first-out ring of deliveries that wait for a worker. One that leaves memory
 // while it waits stays in the ring, marked gone, until pop meets it.
 type queue struct {
@@ -13,15 +15,42 @@ type queue struct {
 const spareRing = 1024
 
 func (q *queue) push(d *delivery) {
-	if q.count == len(q.items) {
-		grown := make([]*delivery, max(4, 2*len(q.items)))
-		n := copy(grown, q.items[q.first:])
-		copy(grown[n:], q.items[:q.first])
-		q.items, q.first = grown, 0
-	}
+	q.grow()
 	q.items[(q.first+q.count)%len(q.items)] = d
 	q.count++
 	q.live++
+}
+
+// grow makes room for one more.
+func (q *queue) grow() {
+	if q.count < len(q.items) {
+		return
+	}
+	grown := make([]*delivery, max(4, 2*len(q.items)))
+	n := copy(grown, q.items[q.first:])
+	copy(grown[n:], q.items[:q.first])
+	q.items, q.first = grown, 0
+}
+
+// unshift puts a delivery before all others.
+func (q *queue) unshift(d *delivery) {
+	q.grow()
+	q.first = (q.first + len(q.items) - 1) % len(q.items)
+	q.items[q.first] = d
+	q.count++
+	q.live++
+}
+
+// all returns the deliveries that wait, oldest first.
+func (q *queue) all() iter.Seq[*delivery] {
+	return func(yield func(*delivery) bool) {
+		for i := range q.count {
+			d := q.items[(q.first+i)%len(q.items)]
+			if d.phase == queued && !yield(d) {
+				return
+			}
+		}
+	}
 }
 
 // peek returns the oldest delivery that still waits, or nil.

@@ -6,6 +6,7 @@ import (
 
 	"github.com/rs/zerolog"
 
+	"github.com/tailpost/tailpost/config"
 	"github.com/tailpost/tailpost/outbox"
 	"github.com/tailpost/tailpost/relay/internal/pace"
 	"github.com/tailpost/tailpost/relay/internal/retry"
@@ -14,7 +15,7 @@ import (
 
 // staff starts a worker if there is work and none is free.
 func (l *lane) staff() {
-	for l.workers < l.health.admission.width() && l.workers-l.inFlight < l.memory.queue.live && !l.gated && !l.d.stopping.Load() {
+	for l.workers < l.health.admission.width() && l.workers-l.inFlight < l.ready() && !l.gated && !l.d.stopping.Load() {
 		l.workers++
 		l.d.workers.Go(l.work)
 		if l.workers-l.inFlight >= 1 {
@@ -24,8 +25,25 @@ func (l *lane) staff() {
 	}
 }
 
+// ready returns how many requests there is something to send for; more than one may be missing.
+// Where deliveries wait for company, it sees that somebody looks again.
+func (l *lane) ready() int {
+	if !l.company.On() || l.memory.queue.live == 0 {
+		return l.memory.queue.live
+	}
+	if wait := l.company.waits(&l.memory, l.health.circuit.open, time.Now()); wait > 0 {
+		l.wakeIn(wait)
+		return 0
+	}
+	return 1
+}
+
 // enqueue puts a delivery at the end of the queue and sees that a worker is there to take it.
 func (l *lane) enqueue(dl *delivery) {
+	if l.company.On() {
+		dl.started = time.Now()
+		l.company.joins(dl, dl.started)
+	}
 	l.memory.enqueue(dl)
 	l.staff()
 }
@@ -47,30 +65,47 @@ func (l *lane) pass() {
 func (l *lane) work() {
 	var req webhook.Request
 	for {
-		dl, sender, ticket := l.pick(&req)
-		if dl == nil {
+		p := l.pick(&req)
+		switch {
+		case p.batch != nil:
+			p.batch.send(p.sender)
+		case p.dl != nil:
+			l.send(p.dl, p.sender, &req)
+		default:
 			l.d.gate.admit()
 			return
 		}
-		var traced Trace
-		if l.d.trace != nil {
-			traced = l.d.trace(req.Event, l.id, req.Number, req.Trigger, req.Now)
-			req.Traceparent, req.Tracestate = traced.Headers()
-		}
-		res := sender.Send(l.d.sendCtx, &req)
-		res.Attempt.Search = l.d.search.Load().Terms(req.Event)
-		outcome := l.finish(dl, res)
-		if traced != nil {
-			attempt := res.Attempt // or each result would be on the heap, traced or not
-			traced.End(&attempt, outcome)
-		}
-		l.d.gate.leave(ticket)
+		l.d.gate.leave(p.ticket)
 		l.d.gate.admit()
 	}
 }
 
-// pick takes the next delivery for a worker, or returns nil and the worker is gone.
-func (l *lane) pick(req *webhook.Request) (*delivery, Sender, int64) {
+// send makes a request for one delivery.
+func (l *lane) send(dl *delivery, sender Sender, req *webhook.Request) {
+	var traced Trace
+	if l.d.trace != nil {
+		traced = l.d.trace(req.Event, l.id, req.Number, req.Trigger, req.Now)
+		req.Traceparent, req.Tracestate = traced.Headers()
+	}
+	res := sender.Send(l.d.sendCtx, req)
+	res.Attempt.Search = l.d.search.Load().Terms(req.Event)
+	outcome := l.finish(dl, res)
+	if traced != nil {
+		attempt := res.Attempt // or each result would be on the heap, traced or not
+		traced.End(&attempt, outcome)
+	}
+}
+
+// picked is what a worker is to send: dl, or a batch; neither: nothing, and the worker is gone.
+type picked struct {
+	dl     *delivery
+	batch  *batch
+	sender Sender
+	ticket int64 // of the gate
+}
+
+// pick takes what is to be sent next for a worker; of one delivery it fills in the request.
+func (l *lane) pick(req *webhook.Request) picked {
 	now := time.Now()
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -78,11 +113,24 @@ func (l *lane) pick(req *webhook.Request) (*delivery, Sender, int64) {
 	ticket, ok := l.admit(now)
 	if !ok {
 		l.workers--
-		return nil, nil, 0
+		return picked{}
 	}
-	dl := l.memory.start()
-	l.health.started(dl, now)
+	p := picked{sender: l.sender, ticket: ticket}
+	if l.company.On() {
+		p.batch = newBatch(l, now)
+		l.health.started(p.batch.dls[0], now)
+	} else {
+		p.dl = l.memory.start()
+		l.health.started(p.dl, now)
+		*req = p.dl.request(now)
+	}
 	l.inFlight++
+	l.staff()
+	return p
+}
+
+// request returns the attempt that is to be made now.
+func (dl *delivery) request(now time.Time) webhook.Request {
 	trigger := dl.trigger
 	switch {
 	case trigger != "":
@@ -91,9 +139,7 @@ func (l *lane) pick(req *webhook.Request) (*delivery, Sender, int64) {
 	default:
 		trigger = outbox.TriggerStream
 	}
-	*req = webhook.Request{Event: &dl.ev.Event, Body: dl.body, Number: dl.attempts + 1, Trigger: trigger, Now: now, Held: dl.held()}
-	l.staff()
-	return dl, l.sender, ticket
+	return webhook.Request{Event: &dl.ev.Event, Body: dl.body, Number: dl.attempts + 1, Trigger: trigger, Now: now, Held: dl.held()}
 }
 
 // lapseAll takes what has expired from the front of the queue. It comes before a request is
@@ -107,6 +153,12 @@ func (l *lane) lapseAll(now time.Time) {
 // lapse gives up a delivery whose event has expired: it is dead, without an attempt. That says
 // nothing about the endpoint.
 func (l *lane) lapse(dl *delivery, now time.Time) {
+	l.lapsed(dl, now)
+	l.advance(dl.chain, outbox.Dead, time.Time{}, now)
+}
+
+// lapsed is lapse without what follows for the chain.
+func (l *lane) lapsed(dl *delivery, now time.Time) {
 	dl.phase = gone
 	l.memory.fresh.remove(dl)
 	it := item{kind: itemLapse, dl: dl, reason: outbox.ReasonExpired}
@@ -119,13 +171,12 @@ func (l *lane) lapse(dl *delivery, now time.Time) {
 	if l.d.log.GetLevel() <= zerolog.WarnLevel {
 		l.d.log.Warn().Str("event_id", dl.ev.ID).Str("endpoint", l.id).Time("expired", dl.ev.ExpiresAt).Msg("event expired before it was delivered")
 	}
-	l.advance(dl.chain, outbox.Dead, time.Time{}, now)
 }
 
 // admit reports whether there is a request that may start now. The ticket goes back to the gate
 // after it.
 func (l *lane) admit(now time.Time) (ticket int64, ok bool) {
-	if l.memory.queue.live == 0 {
+	if l.ready() == 0 {
 		l.d.gate.decline(l)
 		return 0, false
 	}
@@ -208,52 +259,70 @@ func (l *lane) finish(dl *delivery, res webhook.Result) outbox.Outcome {
 		l.abandon(dl, next, now)
 		return ""
 	case res.Local || aborted:
-		l.interrupt(dl, res.Attempt, next, now)
+		l.interrupt(dl, &res.Attempt, next, now)
 		return ""
 	}
 	l.strained.Reset()
-	// A 410 leaves the delivery pending without a time: it is due when a person enables the
-	// endpoint again.
-	decision := retry.Decide(l.policy.retry, dl.attempts+1, retry.Result{
-		StatusCode: res.Attempt.StatusCode,
-		Error:      res.Attempt.Error != "" && !res.Delivered,
-		RetryAfter: res.RetryAfter,
-		Permanent:  res.Permanent,
-		Word:       retry.Word(res.Word),
-		NoToken:    res.NoToken,
-	}, now, rand.Float64()) //nolint:gosec // Jitter needs no secrecy.
-	if res.Again && decision.Outcome == outbox.Retry {
-		decision.Next = now // the receiver closed a connection that had been idle: nothing says that it is unwell
-	}
+	decision := decide(l.policy.retry, dl, &res, now, rand.Float64()) //nolint:gosec // Jitter needs no secrecy.
 	dl.phase = gone
 	l.answered++
-	it := item{kind: itemOutcome, dl: dl, attempt: res.Attempt, reason: decision.Reason, next: decision.Next}
-	if decision.Outcome == outbox.Retry {
-		if it.next.IsZero() {
-			it.next = now
-		}
-		it.next = dl.beforeExpiry(it.next)
-	}
-	it.attempt.EndpointID, it.attempt.Outcome = l.id, decision.Outcome
+	it := l.outcome(dl, &res.Attempt, decision, now)
 	if l.dropped {
 		l.finishDropped(&it)
 		return it.attempt.Outcome
 	}
 	since := l.health.failing.since
 	change := l.judge(&it, decision, res.NoToken, now)
-	t := teller{id: l.id, policy: &l.policy, routing: l.d.routing.Load(), log: &l.d.log}
-	t.notify(&it, &l.health, pace.Later(since, l.health.failing.since), now)
-	l.hand(it)
-	if l.answered >= l.unrecorded()/2 {
-		// The other half is for the time that recording takes.
-		l.d.recorder.hasten()
-	}
-	l.logAttempt(&it)
+	l.conclude(&it, since, now)
 	l.advance(dl.chain, decision.Outcome, it.next, now)
 	if change {
 		l.shed(now)
 	}
 	return decision.Outcome
+}
+
+// decide returns what becomes of a delivery after an attempt.
+func decide(policy config.Retry, dl *delivery, res *webhook.Result, now time.Time, rnd float64) retry.Decision {
+	decision := retry.Decide(policy, dl.attempts+1, retry.Result{
+		StatusCode: res.Attempt.StatusCode,
+		Error:      res.Attempt.Error != "" && !res.Delivered,
+		RetryAfter: res.RetryAfter,
+		Permanent:  res.Permanent,
+		Word:       retry.Word(res.Word),
+		NoToken:    res.NoToken,
+	}, now, rnd)
+	if res.Again && decision.Outcome == outbox.Retry {
+		decision.Next = now // the receiver closed a connection that had been idle: nothing says that it is unwell
+	}
+	return decision
+}
+
+// outcome returns what is to be recorded of an attempt.
+func (l *lane) outcome(dl *delivery, attempt *outbox.Attempt, decision retry.Decision, now time.Time) item {
+	it := item{kind: itemOutcome, dl: dl, attempt: *attempt, reason: decision.Reason, next: decision.Next}
+	if decision.Outcome == outbox.Retry {
+		if it.next.IsZero() {
+			// A 410 leaves the delivery pending without a time: it is due when a person enables the
+			// endpoint again.
+			it.next = now
+		}
+		it.next = dl.beforeExpiry(it.next)
+	}
+	it.attempt.EndpointID, it.attempt.Outcome = l.id, decision.Outcome
+	return it
+}
+
+// conclude tells of an outcome and hands it to the recorder. since is when the endpoint began to
+// fail before it.
+func (l *lane) conclude(it *item, since, now time.Time) {
+	t := teller{id: l.id, policy: &l.policy, routing: l.d.routing.Load(), log: &l.d.log}
+	t.notify(it, &l.health, pace.Later(since, l.health.failing.since), now)
+	l.hand(*it)
+	if l.answered >= l.unrecorded()/2 {
+		// The other half is for the time that recording takes.
+		l.d.recorder.hasten()
+	}
+	l.logAttempt(it)
 }
 
 // finishDropped records the attempt that was in flight when the endpoint went: whatever came of it,
@@ -328,38 +397,53 @@ func (l *lane) noteStrain(problem string, now time.Time) time.Time {
 // interrupt records a request that reached the receiver, perhaps, and that the relay could not see
 // to its end. It says nothing about the receiver, and does not use up the schedule: it is tried
 // again at next.
-func (l *lane) interrupt(dl *delivery, attempt outbox.Attempt, next, now time.Time) {
+func (l *lane) interrupt(dl *delivery, attempt *outbox.Attempt, next, now time.Time) {
+	if l.interrupted(dl, attempt, next) {
+		l.advance(dl.chain, outbox.Retry, next, now)
+	}
+}
+
+// interrupted is interrupt without what follows for the chain; false: nothing does.
+func (l *lane) interrupted(dl *delivery, attempt *outbox.Attempt, next time.Time) bool {
 	dl.phase = gone
 	l.health.circuit.abandoned(dl)
 	l.answered++
-	it := item{kind: itemOutcome, dl: dl, attempt: attempt, reason: outbox.ReasonShutdown, next: next}
+	it := item{kind: itemOutcome, dl: dl, attempt: *attempt, reason: outbox.ReasonShutdown, next: next}
 	it.attempt.EndpointID, it.attempt.Outcome = l.id, outbox.Retry
 	if l.dropped {
 		l.finishDropped(&it)
-		return
+		return false
 	}
 	l.hand(it)
 	l.logAttempt(&it)
-	l.advance(dl.chain, outbox.Retry, next, now)
+	return true
 }
 
 // abandon gives up a request that the relay itself broke off, or did not send: nothing is known of
 // its outcome, so no attempt is recorded. Should the relay deliver again after all, the table has
 // it, due at next.
 func (l *lane) abandon(dl *delivery, next, now time.Time) {
-	dl.phase = gone
-	l.health.circuit.abandoned(dl)
-	if l.dropped {
-		l.hand(item{kind: itemDrop, dl: dl})
+	parked := l.memory.parked(dl)
+	if !l.abandoned(dl, next) {
 		return
 	}
-	parked := l.memory.parked(dl)
-	l.memory.forget(dl)
-	l.hand(item{kind: itemPark, dl: dl, reason: outbox.ReasonShutdown, next: next})
 	l.advance(dl.chain, outbox.Retry, next, now)
 	if dl.chain != nil && parked {
 		dl.chain.written = false // its row keeps the time that it has
 	}
+}
+
+// abandoned is abandon without what follows for the chain; false: nothing does.
+func (l *lane) abandoned(dl *delivery, next time.Time) bool {
+	dl.phase = gone
+	l.health.circuit.abandoned(dl)
+	if l.dropped {
+		l.hand(item{kind: itemDrop, dl: dl})
+		return false
+	}
+	l.memory.forget(dl)
+	l.hand(item{kind: itemPark, dl: dl, reason: outbox.ReasonShutdown, next: next})
+	return true
 }
 
 // advance lets a chain go on after its head was answered; nil: the delivery was in none.

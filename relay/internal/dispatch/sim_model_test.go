@@ -11,6 +11,7 @@ import (
 	"github.com/tailpost/tailpost/outbox"
 	"github.com/tailpost/tailpost/relay/internal/ledger"
 	"github.com/tailpost/tailpost/relay/internal/source"
+	"github.com/tailpost/tailpost/relay/internal/webhook"
 )
 
 // The model is what package dispatch promises, in words that can be checked at every step. It
@@ -37,8 +38,9 @@ type fate struct {
 	coming   bool // it had, and the stream will bring it again
 	inFlight bool
 	started  time.Time
-	probe    bool // while the circuit was open
-	recorded int  // attempts in the table
+	ordering config.Ordering // then
+	probe    bool            // while the circuit was open
+	recorded int             // attempts in the table
 	answer   verdict
 	invalid  bool      // the answer says nothing of the endpoint
 	since    time.Time // failing since, at that answer
@@ -73,7 +75,8 @@ type subject struct {
 	status   string
 	since    time.Time // of the last change of present, blocked or status
 
-	inFlight   int
+	inFlight   int // requests
+	flying     int // events in them
 	unrecorded int
 
 	failures     int
@@ -182,14 +185,50 @@ func orderKey(o config.Ordering, key string) (string, bool) {
 	return "", false
 }
 
-// requests judges the start of a request, which was decided on at now.
-func (m *model) requests(id, event string, number int, now time.Time) {
+// requests judges the start of a request with events.
+func (m *model) requests(id string, qs []webhook.Request) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	s := m.subjects[id]
-	f := s.fates[event]
+	s, now := m.subjects[id], qs[0].Now
+	together := map[*fate]bool{}
+	place := -1
+	for i := range qs {
+		f := s.fates[qs[i].Event.ID]
+		if f == nil {
+			m.problem("%s got %s, which is not for it", id, qs[i].Event.ID)
+			return
+		}
+		m.begins(id, s, f, qs[i].Number, now)
+		m.follows(id, s, f, together, now)
+		if s.policy.Ordering != config.OrderingNone && f.place < place && !s.reorder {
+			m.problem("%s got %s behind a later event", id, f.event)
+		}
+		together[f], place = true, f.place
+		f.inFlight, f.started, f.ordering = true, now, s.policy.Ordering
+	}
+	if n := max(1, s.policy.Batch.Events); len(qs) > n {
+		m.problem("%s got %d events in a request, its most is %d", id, len(qs), n)
+	}
+	m.allowed(id, s, s.fates[qs[0].Event.ID], now)
+	s.inFlight++
+	s.flying += len(qs)
+	if s.inFlight > s.policy.Concurrency {
+		m.problem("%s has %d requests at once", id, s.inFlight)
+	}
+	n := max(32, 3*s.policy.Concurrency) + s.policy.Concurrency
+	if b := s.policy.Batch; b.On() {
+		n = max(n, 2048) + b.Events*(1+s.policy.Concurrency)
+	}
+	if s.flying+s.unrecorded > n {
+		m.problem("%s would get %d events again after a crash", id, s.flying+s.unrecorded)
+	}
+}
+
+// begins judges the start of an attempt, which was decided on at now.
+func (m *model) begins(id string, s *subject, f *fate, number int, now time.Time) {
+	event := f.event
 	trace("send %s %s #%d", id, event, number)
-	if f == nil || !f.owed && now.After(s.since) {
+	if !f.owed && now.After(s.since) {
 		m.problem("%s got %s, which is not for it", id, event)
 		return
 	}
@@ -208,15 +247,6 @@ func (m *model) requests(id, event string, number int, now time.Time) {
 		m.problem("%s got %s %s before its time", id, event, f.deliverAt.Sub(now))
 	case f.expired(now):
 		m.problem("%s got %s %s after it expired", id, event, now.Sub(f.expiresAt))
-	}
-	m.allowed(id, s, f, now)
-	f.inFlight, f.started = true, now
-	s.inFlight++
-	if s.inFlight > s.policy.Concurrency {
-		m.problem("%s has %d requests at once", id, s.inFlight)
-	}
-	if n := max(32, 3*s.policy.Concurrency) + s.policy.Concurrency; s.inFlight+s.unrecorded > n {
-		m.problem("%s would get %d requests again after a crash", id, s.inFlight+s.unrecorded)
 	}
 }
 
@@ -248,6 +278,10 @@ func (m *model) allowed(id string, s *subject, f *fate, now time.Time) {
 			s.tokens = 0
 		}
 	}
+}
+
+// follows judges the place of an event in its order; together are those before it in its request.
+func (m *model) follows(id string, s *subject, f *fate, together map[*fate]bool, now time.Time) {
 	key, ok := orderKey(s.policy.Ordering, f.key)
 	if !ok {
 		return
@@ -259,23 +293,27 @@ func (m *model) allowed(id string, s *subject, f *fate, now time.Time) {
 		if earlier == f {
 			return
 		}
-		if !earlier.ended(s.policy.OnDead == config.OnDeadHold, now) && now.After(s.since) {
+		if !together[earlier] && !earlier.ended(s.policy.OnDead == config.OnDeadHold, now) && now.After(s.since) {
 			m.problem("%s got %s before %s", id, f.event, earlier.event)
 		}
 	}
 }
 
 // broken notes that a request ended without an outcome.
-func (m *model) broken(id, event string) {
+func (m *model) broken(id string, qs []webhook.Request) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	s := m.subjects[id]
-	m.returns(s, s.fates[event])
+	for i := range qs {
+		s.fates[qs[i].Event.ID].inFlight = false
+	}
+	m.returns(s, s.fates[qs[0].Event.ID], len(qs))
 }
 
-func (m *model) returns(s *subject, f *fate) {
-	f.inFlight = false
+// returns notes the end of a request with n events, of which f is the first.
+func (m *model) returns(s *subject, f *fate, n int) {
 	s.inFlight--
+	s.flying -= n
 	if f.probe {
 		f.probe = false
 		s.probes = max(0, s.probes-1)
@@ -283,41 +321,67 @@ func (m *model) returns(s *subject, f *fate) {
 }
 
 // answers notes the outcome of a request.
-func (m *model) answers(id string, a *outbox.Attempt, hint time.Duration, permanent bool) {
+func (m *model) answers(id string, results []webhook.Result, hint time.Duration, permanent bool) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	s, now := m.subjects[id], m.clock()
-	f := s.fates[a.EventID]
-	probe := f.probe
-	m.returns(s, f)
-	f.invalid = permanent
-	trace("answer %s %s #%d: %d %s hint %s", id, a.EventID, a.Number, a.StatusCode, a.Error, hint)
-	s.unrecorded++
+	first := s.fates[results[0].Attempt.EventID]
+	probe := first.probe
+	m.returns(s, first, len(results))
+	s.unrecorded += len(results)
+	gone := !s.present && s.streamed
+	took := false
+	waits := map[string]bool{} // by key: one of it failed
+	for i := range results {
+		a := &results[i].Attempt
+		f := s.fates[a.EventID]
+		f.inFlight, f.invalid = false, permanent
+		trace("answer %s %s #%d: %d %s hint %s", id, a.EventID, a.Number, a.StatusCode, a.Error, hint)
+		key, ordered := orderKey(f.ordering, f.key)
+		delivered := m.outcome(s, f, &results[i], hint, now)
+		took = took || delivered
+		switch {
+		case !ordered || gone:
+		case waits[key]:
+			f.answer, f.notUntil = again, time.Time{} // it comes after the one before it
+		case f.answer == again || f.answer == dead && s.policy.OnDead == config.OnDeadHold:
+			waits[key] = true
+		}
+	}
 	switch {
 	case permanent:
-		f.answer = dead
 		return
-	case a.Error == "" && a.StatusCode/100 == 2:
-		f.answer = delivered
+	case took:
 		s.failures, s.open, s.probes, s.asking, s.unsure = 0, false, 0, time.Time{}, false
 		s.failingSince, s.pausedTo = time.Time{}, time.Time{}
-		f.since = s.failingSince
-		return
+	case !gone: // nothing is kept of its health
+		m.fails(s, first, results[0].Attempt.StatusCode, hint, probe)
 	}
-	f.answer = again
+	for i := range results {
+		s.fates[results[i].Attempt.EventID].since = s.failingSince
+	}
+}
+
+// outcome notes what an answer means for one event, and reports whether it was taken.
+func (m *model) outcome(s *subject, f *fate, res *webhook.Result, hint time.Duration, now time.Time) bool {
+	a := &res.Attempt
 	schedule := s.policy.Retry.Schedule
 	switch {
+	case res.Permanent:
+		f.answer = dead
+	case res.Delivered:
+		f.answer = delivered
+		return true
+	case !s.present && s.streamed:
+		f.answer = dead // nobody will try again
 	case a.StatusCode == http.StatusGone:
+		f.answer = again
 	case a.Number > len(schedule):
 		f.answer = dead
 	default:
-		f.notUntil = now.Add(max(schedule[a.Number-1], hint))
+		f.answer, f.notUntil = again, now.Add(max(schedule[a.Number-1], hint))
 	}
-	if !s.present && s.streamed {
-		f.answer = dead // nobody will try again, and nothing is kept of its health
-		return
-	}
-	m.fails(s, f, a.StatusCode, hint, probe)
+	return false
 }
 
 // fails notes what a failure means for the endpoint.
@@ -326,7 +390,6 @@ func (m *model) fails(s *subject, f *fate, status int, hint time.Duration, probe
 	if s.failingSince.IsZero() {
 		s.failingSince = now
 	}
-	f.since = s.failingSince
 	busy := status == http.StatusTooManyRequests || status == http.StatusServiceUnavailable
 	switch {
 	case !busy:

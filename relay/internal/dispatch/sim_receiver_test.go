@@ -37,6 +37,8 @@ type actor struct {
 	until time.Time // when it changes
 	ends  map[time.Time]struct{}
 	calm  bool // it stays well
+
+	partial bool // its answers to batches name events that failed
 }
 
 const simTimeout = 5 * time.Second
@@ -101,40 +103,89 @@ func unsendable(event string) bool { return event[len(event)-2:] == "77" }
 
 // Send implements dispatch.Sender.
 func (r *actor) Send(ctx context.Context, q *webhook.Request) webhook.Result {
-	m := r.w.model
-	m.requests(r.id, q.Event.ID, q.Number, q.Now)
-	a := outbox.Attempt{
-		EventID: q.Event.ID, EventType: q.Event.Type, EndpointID: r.id, Number: q.Number, Trigger: q.Trigger, AttemptedAt: q.Now,
-		CommitLSN: q.Event.CommitLSN,
+	return r.send(ctx, []webhook.Request{*q})[0]
+}
+
+// SendBatch implements dispatch.Sender.
+func (r *actor) SendBatch(ctx context.Context, b *webhook.Batch) []webhook.Result {
+	r.mu.Lock()
+	n := 1
+	for n < len(b.Requests) && !unsendable(b.Requests[0].Event.ID) && !unsendable(b.Requests[n].Event.ID) && r.rnd.IntN(40) > 0 {
+		n++
 	}
-	if unsendable(q.Event.ID) {
+	r.mu.Unlock()
+	if n < len(b.Requests) {
+		b.Left(len(b.Requests) - n)
+	}
+	return r.send(ctx, b.Requests[:n])
+}
+
+// send makes a request for events, of which all or none but the only one can be sent.
+func (r *actor) send(ctx context.Context, qs []webhook.Request) []webhook.Result {
+	m := r.w.model
+	m.requests(r.id, qs)
+	results := make([]webhook.Result, len(qs))
+	every := func(do func(res *webhook.Result)) []webhook.Result {
+		for i := range qs {
+			q := &qs[i]
+			results[i].Attempt = outbox.Attempt{
+				EventID: q.Event.ID, EventType: q.Event.Type, EndpointID: r.id, Number: q.Number, Trigger: q.Trigger,
+				AttemptedAt: q.Now, CommitLSN: q.Event.CommitLSN,
+			}
+			do(&results[i])
+		}
+		return results
+	}
+	aborted := func(res *webhook.Result) { res.Attempt.Error = "aborted" }
+	if unsendable(qs[0].Event.ID) {
 		pause(ctx, time.Microsecond)
 		if ctx.Err() != nil {
-			m.broken(r.id, q.Event.ID)
-			a.Error = "aborted"
-			return webhook.Result{Attempt: a}
+			m.broken(r.id, qs)
+			return every(aborted)
 		}
-		a.Error = "not JSON"
-		m.answers(r.id, &a, 0, true)
-		return webhook.Result{Attempt: a, Permanent: true}
+		every(func(res *webhook.Result) { res.Permanent, res.Attempt.Error = true, "not JSON" })
+		m.answers(r.id, results, 0, true)
+		return results
 	}
-	if q.Held != nil && !q.Held() {
-		m.broken(r.id, q.Event.ID)
-		return webhook.Result{Unsent: true}
+	if qs[0].Held != nil && !qs[0].Held() {
+		m.broken(r.id, qs)
+		return every(func(res *webhook.Result) { res.Unsent = true })
 	}
 	takes, status, hint := r.plan(time.Now())
 	pause(ctx, takes)
-	a.Duration, a.StatusCode = time.Since(q.Now), status
-	switch {
-	case ctx.Err() != nil:
-		a.StatusCode, a.Error = 0, "aborted"
-		m.broken(r.id, q.Event.ID)
-		return webhook.Result{Attempt: a}
-	case status == 0:
-		a.Error = "endpoint timeout 5s"
+	if ctx.Err() != nil {
+		m.broken(r.id, qs)
+		return every(aborted)
 	}
-	m.answers(r.id, &a, hint, false)
-	return webhook.Result{Attempt: a, RetryAfter: hint}
+	named := r.names(len(qs), status)
+	every(func(res *webhook.Result) {
+		res.Attempt.Duration, res.Attempt.StatusCode, res.RetryAfter = time.Since(qs[0].Now), status, hint
+		res.Delivered = status/100 == 2
+		if status == 0 {
+			res.Attempt.Error = "endpoint timeout 5s"
+		}
+	})
+	for i := range results {
+		if named[i] {
+			results[i].Delivered, results[i].Attempt.Error = false, "the answer names it as failed"
+		}
+	}
+	m.answers(r.id, results, hint, false)
+	return results
+}
+
+// names says which of the events of a request that succeeds the answer names as failed.
+func (r *actor) names(n, status int) []bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	named := make([]bool, n)
+	if status/100 != 2 || r.calm || !r.partial || r.rnd.IntN(3) > 0 {
+		return named
+	}
+	for i := range named {
+		named[i] = r.rnd.IntN(4) == 0
+	}
+	return named
 }
 
 // recover makes the receiver well for good.

@@ -178,7 +178,7 @@ func (m *model) stops(finished bool, from int) {
 		f.notUntil = f.noted
 	}
 	for _, s := range m.subjects {
-		s.inFlight, s.unrecorded, s.before, s.lastTaken = 0, 0, time.Time{}, time.Time{}
+		s.inFlight, s.flying, s.unrecorded, s.before, s.lastTaken = 0, 0, 0, time.Time{}, time.Time{}
 		s.failures, s.open, s.probes, s.asking, s.pausedTo, s.unsure = 0, false, 0, time.Time{}, time.Time{}, false
 		s.status, s.failingSince, s.since = s.rowStatus, s.rowSince, m.clock()
 		s.tokens = s.policy.Rate
@@ -235,10 +235,11 @@ func (m *model) bounded(id string, before, after dispatch.LaneView) {
 		busy = busy || other != id && s.present && now.Sub(taken) < s.policy.ParkAfter
 	}
 	s := m.subjects[id]
-	if busy && after.Fresh > max(before.Fresh, after.Capacity) {
+	// What a batch had no room for comes back to a lane that may be full by now.
+	if back := s.policy.Batch.Events; busy && after.Fresh > max(before.Fresh, after.Capacity)+back {
 		m.problem("%s has %d deliveries queued, beyond its %d, while others have work", id, after.Fresh, after.Capacity)
 	}
-	if most := after.Capacity + 2*s.policy.Concurrency + after.Chains; after.Loaded > most {
+	if most := after.Capacity + 2*s.policy.Concurrency*max(1, s.policy.Batch.Events) + after.Chains; after.Loaded > most {
 		m.problem("%s has %d rows in memory, its bound is %d: %+v %s", id, after.Loaded, most, after, s.policy.Ordering)
 	}
 }

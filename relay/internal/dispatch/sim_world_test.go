@@ -79,8 +79,9 @@ func newWorld(t *testing.T, seed uint64) *world {
 	w.tables.keys = []int{0, 1, 2, 4}[random(seed, 4).IntN(4)]
 	for i := range 1 + rnd.IntN(4) {
 		p := &party{id: fmt.Sprintf("ep%d", i), policy: newPolicy(rnd, fmt.Sprintf("ep%d", i)), streamed: rnd.IntN(2) == 0, present: true}
+		p.policy.Batch = newBatching(random(seed, uint64(30+i)))
 		p.ordering = p.policy.Ordering
-		p.receiver = &actor{w: w, id: p.policy.ID, rnd: random(seed, uint64(10+i))}
+		p.receiver = &actor{w: w, id: p.policy.ID, rnd: random(seed, uint64(10+i)), partial: p.policy.Batch.Partial}
 		w.endpoints = append(w.endpoints, p)
 		w.model.configure(p.policy.ID, &p.policy, false)
 		w.model.subjects[p.policy.ID].streamed = p.streamed
@@ -113,6 +114,17 @@ func newPolicy(rnd *rand.Rand, id string) config.Endpoint {
 		p.Subscriptions[0].Events = []string{"a.*"}
 	}
 	return p
+}
+
+// newBatching has every third endpoint get several events in a request.
+func newBatching(rnd *rand.Rand) (b config.Batch) {
+	if rnd.IntN(3) > 0 {
+		return b
+	}
+	return config.Batch{
+		Events: 1 + rnd.IntN(20), Wait: []time.Duration{0, 20 * time.Millisecond, 400 * time.Millisecond}[rnd.IntN(3)],
+		Bytes: []int{1000, 1_000_000}[rnd.IntN(2)], Partial: rnd.IntN(2) == 0,
+	}
 }
 
 // entry is transaction i of the stream, always the same one.

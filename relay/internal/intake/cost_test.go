@@ -53,6 +53,10 @@ func (*acceptor) Send(_ context.Context, r *webhook.Request) webhook.Result {
 	}}
 }
 
+func (*acceptor) SendBatch(context.Context, *webhook.Batch) []webhook.Result {
+	panic("no endpoint has batches")
+}
+
 func (a *acceptor) Record(_ context.Context, _ ledger.Hold, b *ledger.Batch) error {
 	a.recorded.Add(int64(len(b.Attempts)))
 	return nil

@@ -49,13 +49,30 @@ func (s *rotation) live(now time.Time) (secrets []config.Secret, until time.Time
 // Send implements dispatch.Sender.
 func (s *rotation) Send(ctx context.Context, r *webhook.Request) webhook.Result {
 	if err := s.expire(r.Now); err != nil {
-		// Nothing is signed with an expired secret.
-		return webhook.Result{Attempt: outbox.Attempt{
-			EventID: r.Event.ID, EventType: r.Event.Type, Tenant: r.Event.Tenant, EndpointID: s.config.ID,
-			Number: r.Number, Trigger: r.Trigger, Error: err.Error(), AttemptedAt: r.Now, CommitLSN: r.Event.CommitLSN,
-		}}
+		return s.unsigned(r, err)
 	}
 	return s.endpoint.Send(ctx, r)
+}
+
+// SendBatch implements dispatch.Sender.
+func (s *rotation) SendBatch(ctx context.Context, b *webhook.Batch) []webhook.Result {
+	if err := s.expire(b.Requests[0].Now); err != nil {
+		results := make([]webhook.Result, len(b.Requests))
+		for i := range b.Requests {
+			results[i] = s.unsigned(&b.Requests[i], err)
+			results[i].Attempt.RequestID = b.ID
+		}
+		return results
+	}
+	return s.endpoint.SendBatch(ctx, b)
+}
+
+// unsigned is the result of an attempt that was not made: nothing is signed with an expired secret.
+func (s *rotation) unsigned(r *webhook.Request, err error) webhook.Result {
+	return webhook.Result{Attempt: outbox.Attempt{
+		EventID: r.Event.ID, EventType: r.Event.Type, Tenant: r.Event.Tenant, EndpointID: s.config.ID,
+		Number: r.Number, Trigger: r.Trigger, Error: err.Error(), AttemptedAt: r.Now, CommitLSN: r.Event.CommitLSN,
+	}}
 }
 
 // expire stops signing with secrets that have expired by now.

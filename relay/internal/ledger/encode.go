@@ -112,7 +112,7 @@ func (w *encoder) copyAttempts(attempts []outbox.Attempt) {
 }
 
 func (w *encoder) attempt(a *outbox.Attempt) {
-	w.int16(18)
+	w.int16(19)
 	w.text(a.EventID)
 	w.text(a.EventType)
 	w.textOrNull(a.Tenant)
@@ -131,6 +131,7 @@ func (w *encoder) attempt(a *outbox.Attempt) {
 	w.terms(a.Search)
 	w.headers(a.RequestHeaders)
 	w.headers(a.ResponseHeaders)
+	w.textOrNull(a.RequestID)
 }
 
 // parkChunk is how many of ds, at least one, go into one statement. Two of the same id do not, as a

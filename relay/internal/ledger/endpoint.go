@@ -70,6 +70,7 @@ type policyJSON struct {
 	Success      []string    `json:"success,omitempty"`
 	Permanent    []string    `json:"permanent,omitempty"`
 	Circuit      circuitJSON `json:"circuit"`
+	Batch        *batchJSON  `json:"batch,omitempty"`
 	ParkAfter    string      `json:"park_after"`
 	DisableAfter string      `json:"disable_after"`
 	Auth         *authJSON   `json:"auth,omitempty"`
@@ -79,6 +80,13 @@ type policyJSON struct {
 type circuitJSON struct {
 	Failures int    `json:"failures"`
 	Reopen   string `json:"reopen"`
+}
+
+type batchJSON struct {
+	Events  int    `json:"events"`
+	Wait    string `json:"wait"`
+	Bytes   int    `json:"bytes"`
+	Partial bool   `json:"partial,omitempty"`
 }
 
 // headersJSON is a list of names: values of headers may be credentials. A row that was written
@@ -135,6 +143,9 @@ func EncodeEndpoint(e config.Endpoint) (subscriptions, policy []byte, err error)
 	}
 	if e.Answer != config.AnswerStatus {
 		p.Answer = string(e.Answer)
+	}
+	if b := &e.Batch; b.On() {
+		p.Batch = &batchJSON{Events: b.Events, Wait: b.Wait.String(), Bytes: b.Bytes, Partial: b.Partial}
 	}
 	for _, d := range e.Retry.Schedule {
 		p.Retry = append(p.Retry, d.String())
@@ -217,6 +228,10 @@ func decodePolicy(e *config.Endpoint, text []byte) error {
 	for _, name := range p.Headers.names {
 		e.Headers[name] = ""
 	}
+	if p.Batch == nil {
+		p.Batch = new(batchJSON)
+	}
+	e.Batch.Events, e.Batch.Bytes, e.Batch.Partial = p.Batch.Events, p.Batch.Bytes, p.Batch.Partial
 	for _, d := range []struct {
 		name string
 		text string
@@ -226,6 +241,7 @@ func decodePolicy(e *config.Endpoint, text []byte) error {
 		{"park_after", p.ParkAfter, &e.ParkAfter},
 		{"disable_after", p.DisableAfter, &e.DisableAfter},
 		{"circuit.reopen", p.Circuit.Reopen, &e.Circuit.Reopen},
+		{"batch.wait", p.Batch.Wait, &e.Batch.Wait},
 	} {
 		if d.text == "" {
 			continue

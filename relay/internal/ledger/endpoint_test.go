@@ -62,7 +62,10 @@ func TestEncodedEndpointsDecodeToThemselves(t *testing.T) {
 				Kind: config.AuthOAuth2, TokenURL: "https://login.example/token", ClientID: text.Draw(t, "client"), Scopes: []string{"a", "b"},
 				Audience: text.Draw(t, "audience"), Style: config.OAuth2Body, Secret: config.NewSecret("hunter2"),
 			},
-			TLS:       config.ClientTLS{Cert: "cert", Key: config.NewSecret("hunter2"), CA: "ca"},
+			TLS: config.ClientTLS{Cert: "cert", Key: config.NewSecret("hunter2"), CA: "ca"},
+			Batch: config.Batch{
+				Events: 7, Wait: delay.Draw(t, "wait"), Bytes: rapid.IntRange(1000, 10_000_000).Draw(t, "bytes"), Partial: rapid.Bool().Draw(t, "partial"),
+			},
 			Circuit:   config.Circuit{Failures: 3, Reopen: delay.Draw(t, "reopen")},
 			ParkAfter: delay.Draw(t, "park"), DisableAfter: delay.Draw(t, "disable"),
 			Subscriptions: rapid.SliceOfN(rapid.Custom(func(t *rapid.T) config.Subscription {

@@ -88,7 +88,8 @@ SELECT 1 / count(*), (array_agg(place))[1] FROM held`
 const copySQL = `
 COPY tailpost.attempt (
     event_id, event_type, tenant, endpoint_id, number, trigger, url, outcome, status_code, error, duration_ms,
-    response_body, response_truncated, attempted_at, commit_lsn, search, request_headers, response_headers
+    response_body, response_truncated, attempted_at, commit_lsn, search, request_headers, response_headers,
+    request_id
 ) FROM STDIN (FORMAT binary)`
 
 // reusedError is the last error of a delivery whose event has the id of an earlier one.

@@ -1,6 +1,7 @@
 package panel
 
 import (
+	"cmp"
 	"maps"
 	"net/http"
 	"net/url"
@@ -23,6 +24,8 @@ type attemptPage struct {
 	Response       shown
 	Prev, Next     string // within the delivery
 	Siblings       []*attemptRow
+	Together       []*attemptRow // of the same request, some of them
+	AllTogether    bool          // all of them
 	Waiting        *api.Delivery // what comes next
 	Curl           []copied
 	Copies         []copied
@@ -66,12 +69,28 @@ func showAttempt(v *visit) error {
 	for i := max(0, at-siblings/2); i < min(len(list.Data), at+siblings/2); i++ {
 		body.Siblings = append(body.Siblings, &attemptRow{Attempt: list.Data[i], root: v.site.root})
 	}
+	if err := fillRequest(v, body); err != nil {
+		return err
+	}
 	if err := fillAttempt(v, body); err != nil {
 		return err
 	}
 	f := logFilter{Event: event, Endpoint: endpoint}
 	body.Copies = copiesOf(v, logSQL(v, &f), "/v1/attempts", queryOf("event_id", event, "endpoint_id", endpoint), "explain "+quoteShell(event), "--endpoint", endpoint)
 	v.show(http.StatusOK, "attempt", "Attempt "+strconv.Itoa(body.Number)+" of "+body.EventType, "log", body)
+	return nil
+}
+
+// fillRequest reads what else the request of an attempt had.
+func fillRequest(v *visit, body *attemptPage) error {
+	if body.RequestID == "" {
+		return nil
+	}
+	var list api.Page[api.Attempt]
+	if err := v.get("/v1/attempts", queryOf("request_id", body.RequestID, "endpoint_id", body.EndpointID, "limit", "50"), &list); err != nil {
+		return err
+	}
+	body.Together, body.AllTogether = attemptRows(v, list.Data, nil), list.NextCursor == ""
 	return nil
 }
 
@@ -103,7 +122,7 @@ func fillAttempt(v *visit, body *attemptPage) error {
 	body.Sent, body.Answered, body.Kept = headersOf(body.RequestHeaders), headersOf(body.ResponseHeaders), body.RequestHeaders != nil
 	if !body.Kept {
 		body.Sent = []header{
-			{"webhook-id", body.EventID},
+			{"webhook-id", cmp.Or(body.RequestID, body.EventID)},
 			{"webhook-timestamp", strconv.FormatInt(body.AttemptedAt.Unix(), 10)},
 			{"webhook-signature", "not kept: it is made anew for every request"},
 		}

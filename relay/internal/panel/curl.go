@@ -97,6 +97,11 @@ func repeat(body *attemptPage, ev *api.Event, payload string) []copied {
 	if !exact {
 		hint += " This endpoint's format or body is another one: the body here is the payload, and not what was sent."
 	}
+	id := body.EventID
+	if body.RequestID != "" {
+		id, sent = body.RequestID, "["+sent+"]"
+		hint += " The request may have had other events: here it has this one."
+	}
 	if e.Gzip {
 		hint += " This endpoint's large bodies are compressed: here they are not."
 	}
@@ -118,7 +123,7 @@ func repeat(body *attemptPage, ev *api.Event, payload string) []copied {
 	if e.PayloadVersion != "" && config.Versioned(body.EventType) {
 		version = ` -H 'webhook-version: ` + e.PayloadVersion + `'`
 	}
-	script := "id=" + quoteShell(body.EventID) + "\nnow=$(date +%s)\nbody=" + quoteShell(sent) + "\n" + s.command + `
+	script := "id=" + quoteShell(id) + "\nnow=$(date +%s)\nbody=" + quoteShell(sent) + "\n" + s.command + `
 curl -sS -i` + options + ` ` + quoteShell(address) + ` \
   -H 'Content-Type: ` + s.contentType + `' -H "webhook-id: $id" -H "webhook-timestamp: $now"` + version + ` \
   -H "` + s.header + `" --data-binary "$body"`

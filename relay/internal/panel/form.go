@@ -19,6 +19,7 @@ type endpointForm struct {
 	Events, Where, Body,
 	Signature, Format, Method, HTTP, Gzip, Answer, Timeout, Rate, Concurrency, Ordering, OnDead, Retry, Success, Permanent, SecretType, PayloadVersion string
 	identity
+	batching
 
 	Unshown   bool // a secret was written that this page does not show again
 	Several   bool // it has subscriptions that this form does not show, and leaves alone
@@ -43,6 +44,7 @@ func (f *endpointForm) fields() map[string]*string {
 		"payload_version": &f.PayloadVersion,
 	}
 	maps.Copy(fields, f.identity.fields())
+	maps.Copy(fields, f.batching.fields())
 	return fields
 }
 
@@ -84,6 +86,8 @@ func (f *endpointForm) settings(has *identity) map[string]any {
 	}
 	put("success", words(f.Success), f.Success == "")
 	put("permanent", words(f.Permanent), f.Permanent == "")
+	batch := f.batching.settings()
+	put("batch", batch, batch == nil)
 	put("retry", map[string]any{"schedule": words(f.Retry)}, f.Retry == "")
 	if !f.Several {
 		events := words(f.Events)
@@ -208,7 +212,7 @@ func editEndpoint(v *visit) error {
 		ID: e.ID, Version: strconv.FormatInt(e.Version, 10), Name: e.Name, URL: e.URL, Description: e.Description, Tenant: e.Tenant,
 		Signature: e.Signature, Format: e.Format, Timeout: e.Timeout, Rate: e.Rate, Concurrency: strconv.Itoa(e.Concurrency),
 		Ordering: e.Ordering, OnDead: e.OnDead, Method: e.Method, HTTP: e.HTTP, Answer: e.Answer, Success: strings.Join(e.Success, " "), Permanent: strings.Join(e.Permanent, " "),
-		Retry: strings.Join(spans(e.Retry.Schedule), " "), identity: identityOf(&e),
+		Retry: strings.Join(spans(e.Retry.Schedule), " "), identity: identityOf(&e), batching: batchingOf(&e),
 		PayloadVersion: e.PayloadVersion,
 	}
 	if e.Gzip {

@@ -72,6 +72,37 @@ func TestTheFormOfAnEndpointHasEverySettingBothWays(t *testing.T) {
 	require.Equal(t, []any{map[string]any{}}, e["subscriptions"])
 }
 
+// TestTheFormOfAnEndpointHasItsBatches: how many events share a request is written, shown, refused
+// at its place, and taken back.
+func TestTheFormOfAnEndpointHasItsBatches(t *testing.T) {
+	t.Parallel()
+	h := newHouse(t, nil)
+	c := h.loggedIn("admin", houseKey)
+	written := []string{"batch_events", "40", "batch_wait", "100ms", "batch_bytes", "500KB", "batch_partial", "true"}
+	got := c.send(http.MethodPost, "/panel/endpoints/new", c.form("/panel/", append(written, "name", "Shop", "url", "https://shop.example/in")...))
+	require.Contains(t, []int{http.StatusOK, http.StatusCreated, http.StatusSeeOther}, got.status, got.body)
+	id := h.text("SELECT id FROM tailpost.endpoint WHERE name = 'Shop'")
+	api := func() any { return h.admin().made(http.MethodGet, "/v1/endpoints/"+id, nil)["batch"] }
+	require.Equal(t, map[string]any{"events": 40.0, "wait": "100ms", "bytes": "500KB", "partial": true}, api())
+	require.Contains(t, c.get("/panel/endpoints/"+id).body, "<dd>up to 40, 500KB; an event waits 100ms for others<br>the answer names those that failed</dd>")
+
+	shown := inputs(c.get("/panel/endpoints/" + id + "/edit").body)
+	for i := 0; i < len(written); i += 2 {
+		require.Equal(t, written[i+1], shown[written[i]], written[i])
+	}
+	save := func(pairs ...string) reply {
+		form := c.form("/panel/", append(pairs, "name", "Shop", "url", "https://shop.example/in")...)
+		return c.send(http.MethodPost, "/panel/endpoints/"+id+"/edit", form)
+	}
+	refused := save("batch_events", "40", "batch_wait", "3s", "format", "standard")
+	require.Equal(t, http.StatusUnprocessableEntity, refused.status)
+	require.Regexp(t, `field bad"><label for="batch_wait">.*Write a shorter wait`, refused.body)
+	refused = save("batch_events", "40", "format", "raw")
+	require.Regexp(t, `field bad"><label for="batch_events">.*no place for several events`, refused.body)
+	require.Equal(t, http.StatusSeeOther, save().status)
+	require.Nil(t, api())
+}
+
 var (
 	inputTag    = regexp.MustCompile(`<input [^>]*>`)
 	attribute   = regexp.MustCompile(`([a-z-]+)="([^"]*)"`)

@@ -23,7 +23,8 @@ func (i *identity) fields() map[string]*string {
 	}
 }
 
-// inputOf is the input that the API means by a part of auth or tls; empty: it means none of them.
+// inputOf is the input that the API means by a part of auth, tls or batch; empty: it means none of
+// them.
 func inputOf(part string) string {
 	switch part {
 	case "auth", "auth/type":
@@ -36,7 +37,9 @@ func inputOf(part string) string {
 		return strings.TrimPrefix(part, "auth/")
 	case "tls", "tls/cert":
 		return "tls_cert"
-	case "tls/key", "tls/ca":
+	case "batch":
+		return "batch_events"
+	case "tls/key", "tls/ca", "batch/events", "batch/wait", "batch/bytes", "batch/partial":
 		return strings.Replace(part, "/", "_", 1)
 	}
 	if strings.HasPrefix(part, "auth/scopes/") {

@@ -19,6 +19,7 @@ type AttemptQuery struct {
 	EventID     string
 	EventType   string
 	EventTenant string
+	RequestID   string
 	Outcome     string
 	StatusClass int       // 1 to 5; 0: any
 	Search      []Term    // all of them
@@ -62,7 +63,7 @@ type AttemptPage struct {
 const attemptColumns = `
 SELECT event_id, event_type, COALESCE(tenant, ''), endpoint_id, number, trigger, url, outcome, COALESCE(status_code, 0),
        COALESCE(error, ''), duration_ms, response_body, response_truncated, attempted_at, commit_lsn::text, search,
-       request_headers, response_headers
+       request_headers, response_headers, COALESCE(request_id, '')
 FROM tailpost.attempt AS a`
 
 const attemptsOrder = `
@@ -96,6 +97,16 @@ func (p *AttemptPage) enough(parts int, took time.Duration) bool {
 
 // Attempts returns a page.
 func (s attempts) Attempts(ctx context.Context, q AttemptQuery) (page AttemptPage, err error) {
+	if at, ok := ledger.RequestTime(q.RequestID); ok {
+		// The id has the time of its attempts.
+		end := at.Add(time.Millisecond)
+		if at.After(q.Since) {
+			q.Since = at
+		}
+		if q.Until.IsZero() || end.Before(q.Until) {
+			q.Until = end
+		}
+	}
 	o := pgx.TxOptions{AccessMode: pgx.ReadOnly}
 	if !q.Follow.IsZero() {
 		o.IsoLevel = pgx.RepeatableRead // the page and the place after it are of one moment
@@ -216,7 +227,7 @@ func attemptsQuery(q AttemptQuery) (sql string, args pgx.NamedArgs) {
 	sql = attemptColumns + "\nWHERE attempted_at < @high AND attempted_at >= @low"
 	args = pgx.NamedArgs{
 		"endpoint": q.EndpointID, "event": q.EventID, "type": q.EventType,
-		"event_tenant": q.EventTenant, "outcome": q.Outcome, "limit": q.Limit + 1,
+		"event_tenant": q.EventTenant, "request": q.RequestID, "outcome": q.Outcome, "limit": q.Limit + 1,
 	}
 	where := func(set bool, condition string) {
 		if set {
@@ -227,6 +238,7 @@ func attemptsQuery(q AttemptQuery) (sql string, args pgx.NamedArgs) {
 	where(q.EndpointID != "", "endpoint_id = @endpoint")
 	where(q.EventID != "", "event_id = @event")
 	where(q.EventType != "", "event_type = @type")
+	where(q.RequestID != "", "request_id = @request")
 	where(q.EventTenant != "", "tenant = @event_tenant")
 	where(q.Outcome != "", "outcome = @outcome")
 	// The partial indexes, and that of classes, are found only where the conditions stand there as
@@ -257,7 +269,7 @@ func scanAttemptAnd(row pgx.CollectableRow, more ...any) (a outbox.Attempt, err 
 	to := []any{
 		&a.EventID, &a.EventType, &a.Tenant, &a.EndpointID, &a.Number, &a.Trigger, &a.URL, &a.Outcome, &a.StatusCode,
 		&a.Error, &ms, &body, &a.ResponseTruncated, &a.AttemptedAt, &lsn, &a.Search, &a.RequestHeaders,
-		&a.ResponseHeaders,
+		&a.ResponseHeaders, &a.RequestID,
 	}
 	err = row.Scan(append(to, more...)...)
 	if err != nil {
@@ -285,7 +297,8 @@ func (c attemptChanges) RecordTest(ctx context.Context, a *outbox.Attempt) error
 		"trigger": a.Trigger, "url": a.URL, "outcome": a.Outcome, "status": a.StatusCode, "error": a.Error, "ms": ms,
 		"body": orNull(string(a.ResponseBody)), "truncated": a.ResponseTruncated, "at": a.AttemptedAt,
 		"request_headers": jsonOrNull(a.RequestHeaders), "response_headers": jsonOrNull(a.ResponseHeaders),
-		"hour": a.AttemptedAt.UTC().Truncate(time.Hour), "buckets": bucketsOf(ms),
+		"request": orNull(a.RequestID),
+		"hour":    a.AttemptedAt.UTC().Truncate(time.Hour), "buckets": bucketsOf(ms),
 		"delivered": 0, "failed": 1, "dead": 1, "classes": classesOf(a.StatusCode), "kind": ledger.CountedType(a.EventType),
 	}
 	if a.Outcome == outbox.Delivered {
@@ -294,11 +307,11 @@ func (c attemptChanges) RecordTest(ctx context.Context, a *outbox.Attempt) error
 	if _, err := c.tx.Exec(ctx, `
 INSERT INTO tailpost.attempt (
     event_id, event_type, tenant, endpoint_id, number, trigger, url, outcome, status_code, error, duration_ms,
-    response_body, response_truncated, attempted_at, commit_lsn, request_headers, response_headers
+    response_body, response_truncated, attempted_at, commit_lsn, request_headers, response_headers, request_id
 )
 VALUES (
     @event, @type, NULLIF(@tenant, ''), @endpoint, @number, @trigger, @url, @outcome, NULLIF(@status::integer, 0),
-    NULLIF(@error, ''), @ms, @body, @truncated, @at, '0/0', @request_headers, @response_headers
+    NULLIF(@error, ''), @ms, @body, @truncated, @at, '0/0', @request_headers, @response_headers, @request
 )`, args); err != nil {
 		return fmt.Errorf("record the attempt: %w", err)
 	}

@@ -232,7 +232,7 @@ func (t *Tail) endpoints(ctx context.Context, tx pgx.Tx) (map[string]bool, error
 func (t *Tail) chooses(a *outbox.Attempt, ids map[string]bool) bool {
 	q := &t.q
 	return (q.Tenant == "" || ids[a.EndpointID]) && (q.EndpointID == "" || a.EndpointID == q.EndpointID) &&
-		(q.EventID == "" || a.EventID == q.EventID) && (q.EventType == "" || a.EventType == q.EventType) &&
+		(q.EventID == "" || a.EventID == q.EventID) && (q.RequestID == "" || a.RequestID == q.RequestID) && (q.EventType == "" || a.EventType == q.EventType) &&
 		(q.EventTenant == "" || a.Tenant == q.EventTenant) && (q.Outcome == "" || string(a.Outcome) == q.Outcome) &&
 		(q.StatusClass == 0 || a.StatusCode/100 == q.StatusClass) && hasTerms(a, q.Search) &&
 		!a.AttemptedAt.Before(q.Since) && (q.Until.IsZero() || a.AttemptedAt.Before(q.Until))

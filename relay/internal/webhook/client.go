@@ -175,7 +175,7 @@ func (c *Client) endpoint(ep config.Endpoint) (*Endpoint, error) {
 	e := &Endpoint{
 		client: c, id: ep.ID, shownURL: ep.ShownURL(), redirects: ep.Redirects,
 		timeout: ep.Timeout, format: ep.Format, concurrency: ep.Concurrency,
-		method: or(ep.Method, http.MethodPost), answers: ep.Retry, http: ep.HTTP, gzip: ep.Gzip,
+		method: or(ep.Method, http.MethodPost), answers: ep.Retry, http: ep.HTTP, gzip: ep.Gzip, batch: ep.Batch,
 		complete: ep.Answer == config.AnswerComplete,
 		version:  ep.Version, steps: ep.Steps(),
 	}

@@ -13,6 +13,10 @@
 // that is SQL NULL is sent as null. A body expression replaces the payload. CloudEvents carry
 // Options.Source as their source and the event's key as partitionkey.
 //
+// Batches. An endpoint with batches gets arrays of envelopes, in requests that have an id of their
+// own. An event that cannot be sent is alone in its batch, so that the others are as they would be
+// without it. Where answers may name events that failed, one that cannot be read takes none.
+//
 // Neighbours. Package egress opens connections and knows where they may go; http1 and http2 speak
 // on them; token fetches the access tokens that some endpoints want. This package knows what is
 // sent, and to whom.

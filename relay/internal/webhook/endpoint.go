@@ -33,10 +33,11 @@ type Endpoint struct {
 	timeout      time.Duration
 	format       config.Format
 	method       string
-	gzip         bool          // bodies are compressed
-	http         string        // the version of the protocol that it insists on; empty: none
-	version      string        // of the events it gets; empty: they have none
-	steps        config.Steps  // down to that version
+	gzip         bool         // bodies are compressed
+	http         string       // the version of the protocol that it insists on; empty: none
+	version      string       // of the events it gets; empty: they have none
+	steps        config.Steps // down to that version
+	batch        config.Batch
 	answers      config.Retry  // which statuses mean what
 	complete     bool          // only a whole answer means success
 	tokens       *token.Source // of its access tokens; nil: it needs none
@@ -153,16 +154,61 @@ func (e *Endpoint) Send(ctx context.Context, r *Request) Result {
 // prepare builds the request of the event as the endpoint's version has it. An error means that
 // this event can never be sent.
 func (e *Endpoint) prepare(x *exchange, r *Request) error {
-	ev, err := e.steps.Event(r.Event)
+	r, err := e.versioned(r)
 	if err != nil {
-		return failuref("%v", err)
-	}
-	if ev != r.Event {
-		versioned := *r
-		versioned.Event = ev
-		r = &versioned
+		return err
 	}
 	return x.build(e, r)
+}
+
+// versioned returns a request with the event as the endpoint's version has it.
+func (e *Endpoint) versioned(r *Request) (*Request, error) {
+	ev, err := e.steps.Event(r.Event)
+	switch {
+	case err != nil:
+		return r, failuref("%v", err)
+	case ev == r.Event:
+		return r, nil
+	}
+	older := *r
+	older.Event = ev
+	return &older, nil
+}
+
+// SendBatch makes one attempt for several events and returns a Result for each, without those that
+// were left. An event that cannot be sent is alone in its batch, without a request.
+func (e *Endpoint) SendBatch(ctx context.Context, b *Batch) []Result {
+	x, _ := e.client.exchanges.Get().(*exchange)
+	defer x.release(&e.client.exchanges)
+	start := time.Now()
+	first := &b.Requests[0]
+	res := Result{Attempt: outbox.Attempt{EndpointID: e.id, RequestID: b.ID, URL: e.shownURL, AttemptedAt: first.Now}}
+	var n int
+	var err error
+	x.body, n, err = gather(x.body[:0], e, b.Requests)
+	if n < len(b.Requests) {
+		b.Left(len(b.Requests) - n)
+	}
+	if err != nil {
+		res.Attempt.Error, res.Permanent = err.Error(), true
+		return spread(b.Requests[:n], &res, nil)
+	}
+	c := content{body: x.body, contentType: e.jsonType()}
+	if e.format == config.FormatCloudEvents {
+		c.contentType = typeCloudEventsBatch
+	}
+	if err := e.authorize(ctx, x, start, &res); err != nil {
+		res.Attempt.Error, res.Attempt.Duration = err.Error(), time.Since(start)
+	} else if err := x.wrap(e, first, b.ID, c); err != nil {
+		res.Attempt.Error, res.Permanent = err.Error(), true
+	} else {
+		e.perform(ctx, x, &res, start)
+	}
+	var failed *verdicts
+	if e.batch.Partial && res.Delivered {
+		failed = judge(&res, x.Answer.Body, b.Requests[:n])
+	}
+	return spread(b.Requests[:n], &res, failed)
 }
 
 // authorize gets the access token of an attempt, where the endpoint has an authorization server. An

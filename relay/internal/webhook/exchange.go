@@ -61,6 +61,11 @@ func (x *exchange) build(e *Endpoint, r *Request) error {
 	if err != nil {
 		return err
 	}
+	return x.wrap(e, r, r.Event.ID, c)
+}
+
+// wrap puts the head before a body.
+func (x *exchange) wrap(e *Endpoint, r *Request, id string, c content) (err error) {
 	if e.gzip {
 		if c, x.packed, err = pack(x.packed, c); err != nil {
 			return err
@@ -69,7 +74,7 @@ func (x *exchange) build(e *Endpoint, r *Request) error {
 	x.sent, x.held = c.body, r.Held
 	x.head = x.appendToken(append(x.head[:0], e.head...))
 	x.hop = len(x.head)
-	x.head = x.appendFields(x.head, e, r, c)
+	x.head = x.appendFields(x.head, e, r, id, c)
 	x.finishHead()
 	return nil
 }

@@ -13,7 +13,9 @@ import (
 const (
 	typeJSON        = "application/json"
 	typeCloudEvents = "application/cloudevents+json; charset=utf-8"
-	typeBinary      = "application/octet-stream"
+	// typeCloudEventsBatch is that of an array of them.
+	typeCloudEventsBatch = "application/cloudevents-batch+json; charset=utf-8"
+	typeBinary           = "application/octet-stream"
 	// typeStripe is the type that Stripe sends: readers that look at the type alone (servlets)
 	// would take the body for Latin-1 otherwise.
 	typeStripe = "application/json; charset=utf-8"
@@ -42,31 +44,51 @@ func (x *exchange) format(e *Endpoint, r *Request) (content, error) {
 		x.body = c.body
 		return c, err
 	}
-	x.body = x.body[:0]
 	contentType := e.jsonType()
 	if e.format == config.FormatCloudEvents {
 		contentType = typeCloudEvents
-		x.body = appendCloudEvent(x.body, e.client.source, r)
+	}
+	var err error
+	x.body, err = e.appendWhole(x.body[:0], r)
+	return content{body: x.body, contentType: contentType}, err
+}
+
+// appendWhole appends an event in its envelope.
+func (e *Endpoint) appendWhole(dst []byte, r *Request) ([]byte, error) {
+	began := len(dst)
+	if e.format == config.FormatCloudEvents {
+		dst = appendCloudEvent(dst, e.client.source, r)
 	} else {
-		x.body = appendEnvelope(x.body, r)
+		dst = appendEnvelope(dst, r)
 	}
 	if r.Body != nil {
 		var err error
-		if x.body, err = r.Body.Append(x.body, r.Event); err != nil {
-			return content{}, failuref("%v", err)
+		if dst, err = r.Body.Append(dst, r.Event); err != nil {
+			return dst, failuref("%v", err)
 		}
-		if !utf8.Valid(x.body) {
-			return content{}, errNotUTF8
+		if !utf8.Valid(dst[began:]) {
+			return dst, errNotUTF8
 		}
 	} else {
 		data, err := dataOf(r)
 		if err != nil {
-			return content{}, err
+			return dst, err
 		}
-		x.body = append(x.body, data...)
+		dst = append(dst, data...)
 	}
-	x.body = append(x.body, '}')
-	return content{body: x.body, contentType: contentType}, nil
+	return append(dst, '}'), nil
+}
+
+// appendChecked appends an event of a batch, as the endpoint's version has it.
+func (e *Endpoint) appendChecked(dst []byte, r *Request) ([]byte, error) {
+	if err := e.checkEvent(r); err != nil {
+		return dst, err
+	}
+	r, err := e.versioned(r)
+	if err != nil {
+		return dst, err
+	}
+	return e.appendWhole(dst, r)
 }
 
 // formatBare is for the formats whose body is the data alone. Raw and binary CloudEvents carry any

@@ -62,27 +62,36 @@ func requestURI(u *url.URL) string {
 	return string(out)
 }
 
-// appendFields appends the second part, signature included.
-func (x *exchange) appendFields(dst []byte, e *Endpoint, r *Request, c content) []byte {
+// appendFields appends the second part, signature included. id is that of the request, which is its
+// event's unless it has several.
+func (x *exchange) appendFields(dst []byte, e *Endpoint, r *Request, id string, c content) []byte {
 	dst = append(append(dst, "Content-Type: "...), or(e.contentType, c.contentType)...)
 	if c.packed {
 		dst = append(dst, "\r\nContent-Encoding: gzip"...)
 	}
 	dst = append(dst, "\r\nContent-Length: "...)
 	dst = strconv.AppendInt(dst, int64(len(c.body)), 10)
-	id := headerID(r.Event.ID)
+	id = headerID(id)
 	dst = append(append(dst, "\r\nwebhook-id: "...), id...)
 	dst = append(dst, "\r\nwebhook-timestamp: "...)
 	dst = strconv.AppendInt(dst, r.Now.Unix(), 10)
 	dst = append(append(append(dst, "\r\n"...), e.scheme.Header()...), ": "...)
 	dst = e.signer.Load().Append(dst, id, r.Now, c.body)
 	dst = append(dst, "\r\n"...)
-	if e.version != "" && config.Versioned(r.Event.Type) {
+	if e.version != "" && (e.batch.On() || config.Versioned(r.Event.Type)) {
 		dst = appendLine(dst, "webhook-version", e.version)
 	}
 	if e.format == config.FormatCloudEventsBinary {
 		dst = appendCloudEventsHeaders(dst, e.client.source, r)
 	}
+	if e.batch.On() {
+		return dst // its events have a trace each
+	}
+	return appendTraces(dst, r)
+}
+
+// appendTraces appends the headers of the event's trace.
+func appendTraces(dst []byte, r *Request) []byte {
 	switch {
 	case r.Traceparent != "":
 		dst = appendTrace(dst, "traceparent", r.Traceparent)

@@ -1,0 +1,161 @@
+package main
+
+// batchMutants break requests with several events.
+var batchMutants = []mutant{
+	{
+		name: "batch-sends-without-company", file: "relay/internal/dispatch/company.go",
+		old: "\tif wait <= 0 || probe || c.hurry {\n", new: "\tif wait > 0 || probe || c.hurry {\n",
+		promise: "An event waits for company as long as it may, and no longer.",
+		pkg:     "./relay/internal/dispatch", run: "TestBatch_aFullOne",
+	},
+	{
+		name: "batch-full-one-waits", file: "relay/internal/dispatch/company.go",
+		old: "return p.list, full || len(p.list) >= p.most", new: "return p.list, full",
+		promise: "A full batch goes at once.",
+		pkg:     "./relay/internal/dispatch", run: "TestBatch_aFullOne",
+	},
+	{
+		name: "batch-never-splits", file: "relay/internal/dispatch/company.go",
+		old: "return max(1, c.Events>>(bits*attempts))", new: "return c.Events",
+		promise: "What failed together is tried again in smaller company.",
+		pkg:     "./relay/internal/dispatch", run: "TestBatch_aPoisoned",
+	},
+	{
+		name: "batch-last-attempt-together", file: "relay/internal/dispatch/company.go",
+		old: "\tcase attempts >= c.retries:\n", new: "\tcase attempts > c.retries:\n",
+		promise: "The last attempt of a delivery is alone: nobody is given up for another.",
+		pkg:     "./relay/internal/dispatch", run: "TestBatch_aPoisoned",
+	},
+	{
+		name: "batch-probe-is-full", file: "relay/internal/dispatch/company.go",
+		old: "\t\tp.most = 1\n", new: "\t\t_ = p.most\n",
+		promise: "A probe of an open circuit has one event.",
+		pkg:     "./relay/internal/dispatch", run: "TestBatch_aProbe",
+	},
+	{
+		name: "batch-refuses-all", file: "relay/internal/dispatch/batch.go",
+		old: "\t\tpolicy.Permanent = nil //", new: "\t\t_ = policy.Permanent //",
+		promise: "A refusal of a batch ends no delivery but that of an event that was alone.",
+		pkg:     "./relay/internal/dispatch", run: "TestBatch_aPoisoned",
+	},
+	{
+		name: "batch-follower-of-a-failure-is-delivered", file: "relay/internal/dispatch/batch.go",
+		old: "\tcase e.rows > 0 || e.held:\n", new: "\tcase e.held:\n",
+		promise: "What follows a failed event in its order comes again, after it.",
+		pkg:     "./relay/internal/dispatch", run: "TestBatch_inOrder",
+	},
+	{
+		name: "batch-follower-of-the-dead-is-delivered", file: "relay/internal/dispatch/batch.go",
+		old: "e.held = e.held || b.lane.policy.holds()", new: "e.held = e.held && b.lane.policy.holds()",
+		promise: "A dead delivery holds those behind it in the same request.",
+		pkg:     "./relay/internal/dispatch", run: "TestBatch_ofAStrictOrder",
+	},
+	{
+		name: "batch-array-out-of-order", file: "relay/internal/dispatch/batch.go",
+		old: "\tif l.chains != nil {\n\t\tslices.SortStableFunc", new: "\tif l.chains == nil {\n\t\tslices.SortStableFunc",
+		promise: "The array of an ordered endpoint is in the order of commits.",
+		pkg:     "./relay/internal/dispatch", run: "TestBatch_inOrder",
+	},
+	{
+		name: "batch-rider-without-a-row", file: "relay/internal/dispatch/chain.go",
+		old: "\tfor _, dl := range c.riders {\n\t\tif dl.fresh {", new: "\tfor _, dl := range c.riders {\n\t\tif dl.fresh && len(c.wait) > 1000 {",
+		promise: "No delivery gets a row before all earlier ones of its key have one, those in flight with its head among them.",
+		pkg:     "./relay/internal/dispatch", run: "TestBatch_noRow",
+	},
+	{
+		name: "batch-left-behind-is-lost", file: "relay/internal/dispatch/batch.go",
+		old: "\tdefault:\n\t\tl.memory.requeue(dl)\n", new: "\tdefault:\n\t\tdl.phase = queued\n",
+		promise: "What a body has no room for goes into the next one.",
+		pkg:     "./relay/internal/dispatch", run: "TestBatch_endsWhere",
+	},
+	{
+		name: "batch-jitter-tears-apart", file: "relay/internal/dispatch/batch.go",
+		old: "each[i] = decide(policy, dl, &res, now, rnd)", new: "each[i] = decide(policy, dl, &res, now, rand.Float64())",
+		promise: "What fails together is due together.",
+		pkg:     "./relay/internal/dispatch", run: "TestBatch_whatFailsTogether",
+	},
+	{
+		name: "batch-body-beyond-its-size", file: "relay/internal/webhook/batch.go",
+		old: "len(body) >= e.batch.Bytes:", new: "len(body) > e.batch.Bytes+200:",
+		promise: "No body of several events is larger than it may be.",
+		pkg:     "./relay/internal/webhook", run: "TestABatchEndsWhereItIsFull",
+	},
+	{
+		name: "batch-invalid-event-in-company", file: "relay/internal/webhook/batch.go",
+		old: "\t\tcase err != nil && i == 0:\n\t\t\treturn body, 1, err\n", new: "\t\tcase err != nil:\n\t\t\treturn body, i + 1, err\n",
+		promise: "An event that cannot be sent takes no other with it.",
+		pkg:     "./relay/internal/webhook", run: "TestAnEventThatCannotBeSentIsAlone",
+	},
+	{
+		name: "batch-unreadable-answer-takes-all", file: "relay/internal/webhook/batch.go",
+		old: "err != nil || answer.Failed == nil {", new: "err == nil && answer.Failed == nil {",
+		promise: "An answer that cannot be read takes no event.",
+		pkg:     "./relay/internal/webhook", run: "TestAnswersThatName",
+	},
+	{
+		name: "batch-cut-answer-takes-all", file: "relay/internal/webhook/batch.go",
+		old: "\tcase a.Error != \"\":\n\t\treturn &verdicts", new: "\tcase a.Error == \"-\":\n\t\treturn &verdicts",
+		promise: "An answer that is cut short takes no event, whatever it says up to there.",
+		pkg:     "./relay/internal/webhook", run: "TestAnswersWithNothing",
+	},
+	{
+		name: "batch-long-answer-takes-all", file: "relay/internal/webhook/batch.go",
+		old: "\tcase a.ResponseTruncated:\n\t\treturn &verdicts", new: "\tcase a.ResponseTruncated:\n\t\treturn nil\n\tcase false:\n\t\treturn &verdicts",
+		promise: "An answer that is too long to be read takes no event.",
+		pkg:     "./relay/internal/webhook", run: "TestAnswersThatName",
+	},
+	{
+		name: "batch-stranger-in-the-answer", file: "relay/internal/webhook/batch.go",
+		old: "\t\tif !sent[id] {\n", new: "\t\tif false {\n",
+		promise: "An answer that names an event that was not sent means something else than it seems.",
+		pkg:     "./relay/internal/webhook", run: "TestAnswersThatName",
+	},
+	{
+		name: "batch-answer-kept-by-all", file: "relay/internal/webhook/batch.go",
+		old: "\t\tif i > 0 {\n\t\t\tres.Attempt = brief", new: "\t\tif i > 1000 {\n\t\t\tres.Attempt = brief",
+		promise: "One attempt of a request keeps the whole answer.",
+		pkg:     "./relay/internal/webhook", run: "TestABatchIsASigned",
+	},
+	{
+		name: "batch-trace-of-one-event", file: "relay/internal/webhook/head.go",
+		old: "\tif e.batch.On() {\n\t\treturn dst //", new: "\tif false {\n\t\treturn dst //",
+		promise: "A request with several events carries the trace of none.",
+		pkg:     "./relay/internal/webhook", run: "TestABatchIsASigned",
+	},
+	{
+		name: "batch-format-without-batches", file: "config/batch.go",
+		old: "\tswitch e.Format {\n\tcase FormatStandard, FormatCloudEvents:\n", new: "\tswitch cmp.Or(FormatStandard, e.Format) {\n\tcase FormatStandard, FormatCloudEvents:\n",
+		promise: "A format that has no place for several events is refused, by the file and the API alike.",
+		pkg:     "./relay/internal/api", run: "TestBatchesOfAnEndpoint",
+	},
+	{
+		name: "batch-waits-beyond-parking", file: "config/batch.go",
+		old: "b.Wait >= e.ParkAfter", new: "b.Wait >= 10*e.ParkAfter",
+		promise: "No event waits for company until it is parked.",
+		pkg:     "./relay/internal/api", run: "TestBatchesOfAnEndpoint",
+	},
+	{
+		name: "batch-expires-in-company", file: "relay/internal/dispatch/company.go",
+		old: "\t\tc.hurry = true\n", new: "\t\tc.hurry = false\n",
+		promise: "No event waits for company until it expires.",
+		pkg:     "./relay/internal/dispatch", run: "TestBatch_whatExpires",
+	},
+	{
+		name: "batch-has-what-is-over", file: "relay/internal/dispatch/company.go",
+		old: "dl.expired(p.now) || n > 0", new: "n > 0",
+		promise: "An event that has expired is in no request.",
+		pkg:     "./relay/internal/dispatch", run: "TestBatch_whatExpires",
+	},
+	{
+		name: "batch-of-the-newest-version", file: "relay/internal/webhook/format.go",
+		old: "\tr, err := e.versioned(r)\n", new: "\t_, err := e.versioned(r)\n",
+		promise: "The events of a batch have the version that their endpoint pins.",
+		pkg:     "./relay/internal/webhook", run: "TestABatchHasTheVersion",
+	},
+	{
+		name: "batch-test-event-alone", file: "relay/internal/api/testevent.go",
+		old: "if cfg.Batch.On() {", new: "if cfg.Batch.Events > 1000 {",
+		promise: "A receiver of arrays gets a test event as an array.",
+		pkg:     "./relay/internal/api", run: "TestATestEventOfABatch",
+	},
+}
