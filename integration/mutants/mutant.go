@@ -66,6 +66,7 @@ func all() []mutant {
 		strangersMutants,
 		telemetryMutants,
 		tracingMutants,
+		upkeepAgainMutants,
 		upkeepSweepMutants,
 		versionMutants,
 		webhookMutants,

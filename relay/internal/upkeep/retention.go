@@ -45,10 +45,7 @@ func retention(o *Options) Task {
 
 // run removes what is old now and then until ctx is done.
 func (k *keeper) run(ctx context.Context) {
-	pause := mostRetentionPause
-	if k.outbox.Retention > 0 {
-		pause = min(max(k.outbox.Retention/10, leastRetentionPause), mostRetentionPause)
-	}
+	pause := retentionPause(k.outbox.Retention)
 	// What is deleted cannot be healed any more, and the audit relies on the attempts.
 	select {
 	case <-k.healed:
@@ -59,6 +56,15 @@ func (k *keeper) run(ctx context.Context) {
 		k.once(ctx)
 		_ = pace.Wait(ctx, pause)
 	}
+}
+
+// retentionPause is how long retention rests after it has run: rows of the outbox table are kept no
+// more than a tenth longer than they should be, where that is bearable.
+func retentionPause(rows time.Duration) time.Duration {
+	if rows <= 0 {
+		return mostRetentionPause
+	}
+	return min(max(rows/10, leastRetentionPause), mostRetentionPause)
 }
 
 // once removes what is old.
