@@ -8,6 +8,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
 
@@ -42,13 +43,14 @@ func (s *Server) NewIdentity(ctx context.Context) error {
 
 // CanReset reports whether NewIdentity has the programs that it needs: some builds of Postgres come
 // without.
-func (s *Server) CanReset() bool {
-	for _, name := range []string{"pg_controldata", "pg_resetwal"} {
-		if _, err := os.Stat(filepath.Join(s.binDir, name)); err != nil {
-			return false
-		}
-	}
-	return true
+func (s *Server) CanReset() bool { return s.has("pg_controldata", "pg_resetwal") }
+
+// has reports whether the server came with all of these programs.
+func (s *Server) has(names ...string) bool {
+	return !slices.ContainsFunc(names, func(name string) bool {
+		_, err := os.Stat(filepath.Join(s.binDir, name))
+		return err != nil
+	})
 }
 
 const tablesSQL = `
