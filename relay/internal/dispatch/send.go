@@ -357,7 +357,7 @@ func (l *lane) logAttempt(it *item) {
 	if a.Error != "" {
 		e = e.Str("error", a.Error)
 	}
-	if a.Outcome == outbox.Retry {
+	if a.Outcome == outbox.Retry && !it.next.IsZero() { // else it waits for another
 		e = e.Time("next", it.next)
 	}
 	e.Msg("attempt")
