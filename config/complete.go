@@ -78,6 +78,7 @@ func (c Config) complete(report func(problem)) *Config {
 		completeEndpoint(&c.Endpoints[i], c.Versions)
 	}
 	c.API.complete()
+	c.Panel.Portal.Verify = cmp.Or(c.Panel.Portal.Verify, VerifyEcho)
 	check := checker{config: &c, report: report, endpoint: global}
 	check.all()
 	return &c

@@ -199,6 +199,7 @@ type Endpoint struct { //nolint:recvcheck // encoded by value, asked by pointer
 	HTTP         string // version of the protocol, HTTP1 or HTTP2; empty: what the receiver settles on
 	Gzip         bool   // bodies of a kilobyte and more are compressed
 	Answer       Answer
+	Verify       Verify // what it has to show before its first event; empty: nothing
 	Headers      map[string]string
 	Timeout      time.Duration
 	Concurrency  int     // requests at once

@@ -20,7 +20,7 @@ import (
 func policyAttributes() []string {
 	return []string{
 		"signature", "format", "headers", "timeout", "concurrency", "rate", "ordering", "on_dead", "redirects", "park_after", "disable_after",
-		"method", "success", "permanent", "http", "gzip", "answer",
+		"method", "success", "permanent", "http", "gzip", "answer", "verify",
 		"version",
 	}
 }
@@ -90,6 +90,9 @@ func (d *decoder) policy(s *section, e *Endpoint) {
 	}
 	if text, ok := s.text("on_dead"); ok {
 		e.OnDead = OnDead(text)
+	}
+	if text, ok := s.text("verify"); ok {
+		e.Verify = Verify(text)
 	}
 	if text, ok := s.text("answer"); ok {
 		e.Answer = Answer(text)

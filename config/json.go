@@ -123,11 +123,12 @@ type portalJSON struct {
 	URL          string   `json:"url,omitempty"`
 	FrameOrigins []string `json:"frame_origins"`
 	RefreshURL   string   `json:"refresh_url,omitempty"`
+	Verify       Verify   `json:"verify"`
 }
 
 func newPortalJSON(p *Portal) portalJSON {
 	return portalJSON{
-		p.Name, p.Logo.Data != nil, p.Color, p.ColorDark, p.URL, append([]string{}, p.FrameOrigins...), p.RefreshURL,
+		p.Name, p.Logo.Data != nil, p.Color, p.ColorDark, p.URL, append([]string{}, p.FrameOrigins...), p.RefreshURL, p.Verify,
 	}
 }
 
@@ -157,6 +158,7 @@ type endpointJSON struct {
 	HTTP          string             `json:"http,omitempty"`
 	Gzip          bool               `json:"gzip,omitempty"`
 	Answer        Answer             `json:"answer"`
+	Verify        Verify             `json:"verify,omitempty"`
 	Version       string             `json:"version,omitempty"`
 	Headers       map[string]string  `json:"headers,omitempty"`
 	Timeout       string             `json:"timeout"`
@@ -235,7 +237,7 @@ func newEndpointJSON(e *Endpoint) endpointJSON {
 		Rate: e.Rate, Ordering: e.Ordering, Redirects: e.Redirects, Tenant: e.Tenant, ParkAfter: spell(e.ParkAfter, ""),
 		OnDead: e.OnDead, DisableAfter: spell(e.DisableAfter, "never"), File: e.Origin.File, Line: e.Origin.Line,
 		Auth: newAuthJSON(&e.Auth), TLS: newTLSJSON(&e.TLS),
-		Method: e.Method, HTTP: e.HTTP, Gzip: e.Gzip, Answer: e.Answer, Version: e.Version, Success: e.Retry.Success, Permanent: e.Retry.Permanent,
+		Method: e.Method, HTTP: e.HTTP, Gzip: e.Gzip, Answer: e.Answer, Verify: e.Verify, Version: e.Version, Success: e.Retry.Success, Permanent: e.Retry.Permanent,
 		Schedule:      make([]string, 0, len(e.Retry.Schedule)),
 		Headers:       make(map[string]string, len(e.Headers)),
 		Subscriptions: make([]subscriptionJSON, 0, len(e.Subscriptions)),

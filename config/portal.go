@@ -29,6 +29,7 @@ type Portal struct {
 	ColorDark    string   // the same in dark
 	URL          string   // where visitors reach the API's address; empty: where POST /v1/portal-links was called
 	FrameOrigins []string // such as https://app.example.com
+	Verify       Verify   // of the endpoints that visitors make; default echo
 	RefreshURL   string   // where a visitor goes whose link is over; empty: nowhere
 }
 
@@ -54,7 +55,7 @@ func decodePanel(d *decoder, s *section) {
 
 func decodePortal(d *decoder, outer *section, b *hclsyntax.Block) {
 	s := outer.nested(b, "panel.portal.", "the portal block")
-	s.check([]string{"name", "logo", "color", "color_dark", "url", "frame_origins", "refresh_url"}, nil)
+	s.check([]string{"name", "logo", "color", "color_dark", "url", "frame_origins", "refresh_url", "verify"}, nil)
 	p := &d.config.Panel.Portal
 	p.Name, _ = s.text("name")
 	p.Color, _ = s.text("color")
@@ -62,6 +63,9 @@ func decodePortal(d *decoder, outer *section, b *hclsyntax.Block) {
 	p.URL, _ = s.text("url")
 	p.FrameOrigins, _ = s.texts("frame_origins")
 	p.RefreshURL, _ = s.text("refresh_url")
+	if text, ok := s.text("verify"); ok {
+		p.Verify = Verify(text)
+	}
 	if path := s.path("logo"); path != "" {
 		logo, err := readLogo(path, s.d.opts.ReadFile)
 		if err != nil {
@@ -94,6 +98,7 @@ func logoTypes() []string { return []string{svgType, "image/png", "image/jpeg", 
 
 func checkPanel(c *checker) {
 	p := &c.config.Panel.Portal
+	oneOf(c, "panel.portal.verify", p.Verify, VerifyEcho, VerifyCloudEvents, VerifyNone)
 	if utf8.RuneCountInString(p.Name) > maxPortalName {
 		c.fail("panel.portal.name", "Long name", "Write %d characters at most.", maxPortalName)
 	}

@@ -19,7 +19,7 @@ func TestThePortalOfAFile(t *testing.T) {
 	require.True(t, strings.HasPrefix(string(p.Logo.Data), "<svg"))
 	p.Logo = config.Logo{}
 	require.Equal(t, config.Portal{
-		Name: "Acme", Color: "#1d4fb8", ColorDark: "#93b4ff", URL: "https://hooks.example.com",
+		Name: "Acme", Color: "#1d4fb8", ColorDark: "#93b4ff", URL: "https://hooks.example.com", Verify: config.VerifyEcho,
 		FrameOrigins: []string{"https://app.example.com", "http://localhost:3000"}, RefreshURL: "https://app.example.com/webhooks?from=tailpost",
 	}, p)
 }

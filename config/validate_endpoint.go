@@ -40,6 +40,9 @@ func (c *checker) one(e *Endpoint, first map[string]int) {
 	oneOf(c, "format", e.Format, FormatStandard, FormatRaw, FormatCloudEvents, FormatCloudEventsBinary, FormatForm, FormatSlack, FormatTeams)
 	oneOf(c, "ordering", e.Ordering, OrderingNone, OrderingKey, OrderingStrict)
 	oneOf(c, "on_dead", e.OnDead, OnDeadSkip, OnDeadHold)
+	if e.Verify != "" {
+		oneOf(c, "verify", e.Verify, VerifyEcho, VerifyCloudEvents)
+	}
 	oneOf(c, "answer", e.Answer, AnswerStatus, AnswerComplete)
 	oneOf(c, "method", e.Method, http.MethodPost, http.MethodPut, http.MethodPatch, http.MethodDelete)
 	c.protocol(e)

@@ -82,6 +82,7 @@ const (
 	ReasonRejected    Reason = "rejected"     // the receiver will never take it, see last_status
 	ReasonReplay      Reason = "replay"       // a person asked for it again
 	ReasonUnusable    Reason = "unusable"     // the endpoint's settings or secrets cannot be read, see the relay's log
+	ReasonUnverified  Reason = "unverified"   // the endpoint has not shown that it wants events
 	ReasonAudit       Reason = "audit"        // an audit found that the stream had not brought the event
 	ReasonScheduled   Reason = "scheduled"    // its event is not to be delivered yet
 	ReasonExpired     Reason = "expired"      // its event's time was over before it was delivered

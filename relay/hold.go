@@ -191,7 +191,7 @@ func (s *settings) endpoints() []dispatch.Endpoint {
 	endpoints := make([]dispatch.Endpoint, len(s.cfg.Endpoints))
 	for i := range s.cfg.Endpoints {
 		ep := s.cfg.Endpoints[i]
-		endpoints[i] = dispatch.Endpoint{Config: ep, Sender: s.senders[ep.ID]}
+		endpoints[i] = dispatch.Endpoint{Config: ep, Sender: s.senders[ep.ID], Proof: ep.Proof()}
 	}
 	return endpoints
 }

@@ -80,6 +80,28 @@ func (b *queueBundle) awaitCount(t *testing.T, n int, sql string, args ...any) {
 	require.Eventually(t, func() bool { return b.count(t, sql, args...) == n }, time.Minute, 20*time.Millisecond, sql)
 }
 
+// timed inserts an event and returns its id.
+func (b *queueBundle) timed(t *testing.T, due, until any) (id string) {
+	t.Helper()
+	require.NoError(t, b.conn.QueryRow(t.Context(),
+		"INSERT INTO outbox (type, payload, due, until) VALUES ('a', '{}', $1::timestamptz AT TIME ZONE 'Asia/Tokyo', $2::timestamptz) RETURNING id::text", due, until).Scan(&id))
+	return id
+}
+
+// ids returns the ids of all events, in the order of their commits.
+func (b *queueBundle) ids(t *testing.T) (ids []string) {
+	t.Helper()
+	rows, err := b.conn.Query(t.Context(), "SELECT id::text FROM outbox ORDER BY created_at")
+	require.NoError(t, err)
+	for rows.Next() {
+		var id string
+		require.NoError(t, rows.Scan(&id))
+		ids = append(ids, id)
+	}
+	require.NoError(t, rows.Err())
+	return ids
+}
+
 // next is the id of the next event that arrives.
 func (b *queueBundle) next(t *testing.T) string {
 	t.Helper()

@@ -26,14 +26,6 @@ func setupTimes(t *testing.T) *queueBundle {
 	})
 }
 
-// timed inserts an event and returns its id.
-func (b *queueBundle) timed(t *testing.T, due, until any) (id string) {
-	t.Helper()
-	require.NoError(t, b.conn.QueryRow(t.Context(),
-		"INSERT INTO outbox (type, payload, due, until) VALUES ('a', '{}', $1::timestamptz AT TIME ZONE 'Asia/Tokyo', $2::timestamptz) RETURNING id::text", due, until).Scan(&id))
-	return id
-}
-
 const ofReason = "SELECT count(*) FROM tailpost.delivery WHERE event_id = $1 AND reason = $2 AND state = $3"
 
 // TestAResend_doesNotKeepToTheTimesOfAnEvent: who sends one event again wants it now. A replay is

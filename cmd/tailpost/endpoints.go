@@ -17,6 +17,7 @@ type shownEndpoint struct {
 	URL    string   `json:"url"`
 	Events []string `json:"events"`
 	Status string   `json:"status"`
+	Waits  bool     `json:"unverified"`
 	Source string   `json:"source"`
 	Tenant string   `json:"tenant"`
 	Stats  struct {
@@ -29,6 +30,9 @@ func endpointTable() table {
 	return table{
 		columns: []string{"id", "status", "source", "tenant", "events", "delivered", "failed", "url"},
 		cells: row(func(v shownEndpoint) []string {
+			if v.Waits {
+				v.Status += ", unverified"
+			}
 			return []string{
 				v.ID, v.Status, v.Source, v.Tenant, cmp.Or(strings.Join(v.Events, ","), "all"), number(v.Stats.Successful), number(v.Stats.Failed), v.URL,
 			}

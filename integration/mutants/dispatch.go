@@ -361,8 +361,8 @@ var laneMutants = []mutant{
 	{
 		name:    "dispatch-resumed-endpoint-stays-quiet",
 		file:    "relay/internal/dispatch/routing.go",
-		old:     "\tl.mu.Unlock()\n\tl.resume()\n}",
-		new:     "\tl.mu.Unlock()\n}",
+		old:     "\tl.health.assign(s)\n\tl.shed(time.Now())\n\tl.mu.Unlock()\n\tl.resume()\n}",
+		new:     "\tl.health.assign(s)\n\tl.shed(time.Now())\n\tl.mu.Unlock()\n}",
 		promise: "Resuming an endpoint sends what waits.",
 		pkg:     "./relay/internal/dispatch",
 		run:     "^TestSetState_pausesAndResumes$",

@@ -150,7 +150,7 @@ var ruleMutants = []mutant{
 	{
 		name:    "dispatch-enabling-keeps-circuit",
 		file:    "relay/internal/dispatch/health.go",
-		old:     "*h = health{patience: h.patience, blocked: h.blocked, failing: failing{stale: stale}, admission: admission{ceiling: h.admission.ceiling}}",
+		old:     "*h = health{patience: h.patience, blocked: h.blocked, proof: h.proof, verified: h.verified, failing: failing{stale: stale}, admission: admission{ceiling: h.admission.ceiling}}",
 		new:     "h.failing = failing{stale: stale}",
 		promise: "Enabling an endpoint closes its circuit and lifts its throttle.",
 		pkg:     "./relay/internal/dispatch",
@@ -177,8 +177,8 @@ var ruleMutants = []mutant{
 	{
 		name:    "dispatch-blocked-endpoint-gets-requests",
 		file:    "relay/internal/dispatch/health.go",
-		old:     "\tif h.status != ledger.StatusActive || h.blocked {\n\t\treturn 0, false\n",
-		new:     "\tif h.status != ledger.StatusActive {\n\t\treturn 0, false\n",
+		old:     "func (h *health) open() bool { return h.status == ledger.StatusActive && !h.blocked }",
+		new:     "func (h *health) open() bool { return h.status == ledger.StatusActive }",
 		promise: "Nothing is sent to an endpoint that cannot be used.",
 		pkg:     "./relay/internal/dispatch",
 		run:     "^TestHealth_aPersonsWordCounts$",

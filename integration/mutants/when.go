@@ -118,8 +118,56 @@ var whenMutants = []mutant{
 	},
 	{
 		name: "when-answer-is-not-kept", file: "relay/internal/ledger/endpoint.go",
-		old: "e.Answer = config.Answer(p.Answer)", new: "e.Answer = config.AnswerStatus",
+		old: "config.Answer(p.Answer), config.Verify(p.Verify)", new: "config.AnswerStatus, config.Verify(p.Verify)",
 		promise: "What an endpoint of the API asks of answers is kept.",
 		pkg:     "./relay/internal/api", run: "TestStatusesOfAnEndpoint",
+	},
+	{
+		name: "when-unverified-gets-events", file: "relay/internal/dispatch/health.go",
+		old: "\tif !h.open() || h.unverified() {\n\t\treturn 0, false\n", new: "\tif !h.open() {\n\t\treturn 0, false\n",
+		promise: "Nothing is sent to an endpoint that has not shown yet that it wants events.",
+		pkg:     "./relay/internal/dispatch", run: "TestProof_",
+	},
+	{
+		name: "when-unverified-stays-in-memory", file: "relay/internal/dispatch/health.go",
+		old: "\tcase h.unverified():\n\t\treturn outbox.ReasonUnverified, now\n", new: "",
+		promise: "What waits for an endpoint to show that it wants events is in the table, with that reason.",
+		pkg:     "./relay/internal/dispatch", run: "TestProof_",
+	},
+	{
+		name: "when-verified-is-forgotten", file: "relay/internal/ledger/statements.go",
+		old: "verified = COALESCE(c.verified, e.verified),", new: "verified = e.verified,",
+		promise: "What an endpoint has shown outlives the relay.",
+		pkg:     "./integration", run: "TestWhatAnEndpointHasShown",
+	},
+	{
+		name: "when-another-url-passes-too", file: "config/verify.go",
+		old: "+ e.URL))", new: "))",
+		promise: "A changed URL has to pass again.",
+		pkg:     "./relay", run: "TestVerification_comesBefore",
+	},
+	{
+		name: "when-any-answer-is-an-echo", file: "relay/internal/webhook/verify.go",
+		old: "if res.Delivered && !echoes(", new: "if false && !echoes(",
+		promise: "An endpoint passes only with the challenge that it was sent.",
+		pkg:     "./relay/internal/webhook", run: "TestVerify_echo",
+	},
+	{
+		name: "when-allowed-rate-is-ignored", file: "relay/internal/webhook/verify.go",
+		old: "if p.rate == 0 || p.rate > n {", new: "if p.rate > n+100_000 {",
+		promise: "An endpoint gets no more requests a minute than its receiver allows.",
+		pkg:     "./relay/internal/webhook", run: "TestVerify_cloudEvents",
+	},
+	{
+		name: "when-visitors-need-not-show", file: "relay/internal/api/endpoint.go",
+		old: "if p.key.Source == query.SourcePortal {", new: "if false {",
+		promise: "What visitors of the portal make has to show that it wants events.",
+		pkg:     "./relay/internal/api", run: "TestWhatVisitorsMake",
+	},
+	{
+		name: "when-person-is-not-heard", file: "relay/internal/intake/feed.go",
+		old: "s.dispatcher.SetVerified(row.ID, row.Verified)", new: "_ = row.Verified",
+		promise: "Once a person has an endpoint pass, what waits goes out at once.",
+		pkg:     "./relay", run: "TestVerification_comesBefore",
 	},
 }

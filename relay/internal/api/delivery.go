@@ -61,6 +61,7 @@ func explain(d *query.Delivery) string {
 		outbox.ReasonOrder:       "It waits behind an earlier delivery of its key.",
 		outbox.ReasonShutdown:    "The relay stopped before it was sent; it goes out when the relay runs.",
 		outbox.ReasonUnusable:    "The endpoint's row cannot be used; correct the endpoint.",
+		outbox.ReasonUnverified:  "The endpoint has not shown yet that it wants events; it goes out once it has.",
 		outbox.ReasonAudit:       "The audit found it after a gap in the stream; it waits its turn.",
 		outbox.ReasonInvalid:     "The event cannot be sent: the error says why.",
 		outbox.ReasonAuthFailed:  "There is no access token to send it with: the error says why. It is tried again when it is due.",

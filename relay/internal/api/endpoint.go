@@ -35,6 +35,13 @@ func decodeRow(s *Server, row *ledger.EndpointRow) config.Endpoint {
 		s.log.Warn().Err(err).Str("endpoint", row.ID).Msg("part of an endpoint's row cannot be read and is left out: another version of tailpost wrote it")
 	}
 	ledger.Pin(&cfg, row, s.config().Versions)
+	if row.Source == ledger.SourceConfig { // whose row shows no secret of its URL
+		for i := range s.config().Endpoints {
+			if e := &s.config().Endpoints[i]; e.ID == row.ID {
+				cfg.URL = e.URL
+			}
+		}
+	}
 	return cfg
 }
 
@@ -251,6 +258,9 @@ func saveRow(ctx context.Context, s *Server, c *query.Change, p *principal, row 
 func fillRow(ctx context.Context, s *Server, c *query.Change, p *principal, row *ledger.EndpointRow, set *settler, status *string) error {
 	e := set.e
 	e.Secrets = live(set.sealed.Secrets, c.Now())
+	if p.key.Source == query.SourcePortal {
+		guardPortal(s, row, set)
+	}
 	err := set.finish(s.config())
 	if err != nil {
 		return err

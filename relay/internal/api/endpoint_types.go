@@ -54,6 +54,7 @@ type EndpointSettings struct {
 	HTTP          *string            `json:"http,omitempty" enum:"1.1,2" doc:"The version of HTTP that connections speak. Default: HTTP/2 where the receiver speaks it, else HTTP/1.1."`
 	Gzip          *bool              `json:"gzip,omitempty" doc:"Compress bodies of a kilobyte and more. The signature is that of the compressed bytes. Default: false."`
 	Answer        *string            `json:"answer,omitempty" enum:"status,complete" doc:"How much of an answer with a status that means success has to come for the event to count as delivered: its head, or all of it. Default: status."`
+	Verify        *string            `json:"verify,omitempty" enum:"echo,cloudevents" doc:"What the receiver has to do before its first event: answer with the challenge of a request (echo), or allow the origin by the webhook specification of CloudEvents. Until then its deliveries wait. A changed URL has to pass again. Default: nothing; of a visitor of the portal, what its configuration says."`
 	Headers       *map[string]string `json:"headers,omitempty" doc:"Further headers of every request. Their values are kept as secret as the signing secret: answers show the names only, and [redacted] as a value keeps the one that the endpoint has."`
 	Timeout       *string            `json:"timeout,omitempty" doc:"How long an attempt may take." example:"15s"`
 	Concurrency   *int               `json:"concurrency,omitempty" minimum:"1" maximum:"10000" doc:"Requests at once. Default: 32."`
@@ -131,6 +132,9 @@ type Endpoint struct {
 	HTTP           string         `json:"http,omitempty" enum:"1.1,2" doc:"The version of HTTP that it insists on. Missing: what the receiver settles on."`
 	Gzip           bool           `json:"gzip" doc:"Bodies of a kilobyte and more are compressed."`
 	Answer         string         `json:"answer" enum:"status,complete" doc:"How much of an answer has to come for the event to count as delivered."`
+	Verify         string         `json:"verify,omitempty" enum:"echo,cloudevents" doc:"What the receiver has to do before its first event. Missing: nothing."`
+	Unverified     bool           `json:"unverified,omitempty" doc:"It has not done that yet: its deliveries wait."`
+	VerifyError    string         `json:"verify_error,omitempty" doc:"Why it did not pass the last time."`
 	HeaderNames    []string       `json:"header_names" nullable:"false" doc:"Names of its further headers."`
 	Timeout        string         `json:"timeout"`
 	Concurrency    int            `json:"concurrency"`
@@ -166,12 +170,15 @@ func show(row *ledger.EndpointRow, cfg *config.Endpoint, stats query.Stats) Endp
 		Concurrency: cfg.Concurrency, Rate: rateText(cfg.Rate), Ordering: string(cfg.Ordering), OnDead: string(cfg.OnDead), Redirects: cfg.Redirects,
 		ParkAfter: cfg.ParkAfter.String(), DisableAfter: "never", HeaderNames: []string{}, Events: []string{},
 		Auth: showAuth(&cfg.Auth), TLS: showTLS(&cfg.TLS),
-		Method: cmp.Or(cfg.Method, http.MethodPost), HTTP: cfg.HTTP, Gzip: cfg.Gzip, Answer: string(cmp.Or(cfg.Answer, config.AnswerStatus)), Success: cfg.Retry.Success, Permanent: cfg.Retry.Permanent,
+		Method: cmp.Or(cfg.Method, http.MethodPost), HTTP: cfg.HTTP, Gzip: cfg.Gzip, Answer: string(cmp.Or(cfg.Answer, config.AnswerStatus)), Verify: string(cfg.Verify), Success: cfg.Retry.Success, Permanent: cfg.Retry.Permanent,
 		Retry:   Retry{Schedule: make([]string, 0, len(cfg.Retry.Schedule))},
 		Circuit: Circuit{Failures: cfg.Circuit.Failures}, Stats: totals(stats),
 		Subscriptions: make([]Subscription, 0, len(cfg.Subscriptions)),
 	}
 	e.PayloadVersion = cfg.Version
+	if proof := cfg.Proof(); proof != "" && proof != row.Verified {
+		e.Unverified, e.VerifyError = true, row.VerifyError
+	}
 	if !row.FailingSince.IsZero() {
 		e.FailingSince = &row.FailingSince
 	}

@@ -1,6 +1,7 @@
 package api_test
 
 import (
+	"encoding/json"
 	"net/http"
 	"strings"
 	"testing"
@@ -9,6 +10,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/tailpost/tailpost/config"
+	"github.com/tailpost/tailpost/relay/internal/api"
 )
 
 func createLinks(t *testing.T, b *bundle, key string, body map[string]any) *answer {
@@ -118,4 +120,39 @@ func TestRotatingHasAScope(t *testing.T) {
 	b.do(t, call{key: writer, method: http.MethodPost, path: "/v1/endpoints/" + id + "/rotate-secret"}).is(http.StatusOK)
 	_, rotator := b.key(t, "", "secrets:write")
 	b.do(t, call{key: rotator, method: http.MethodPost, path: "/v1/endpoints/" + id + "/pause"}).is(http.StatusForbidden)
+}
+
+// TestWhatVisitorsMakeHasToShowThatItWantsEvents: as the portal's configuration says, also where
+// they move an endpoint to another host, and they do not take back what is asked of one.
+func TestWhatVisitorsMakeHasToShowThatItWantsEvents(t *testing.T) {
+	t.Parallel()
+	b := setup(t, nil)
+	made := createLinks(t, b, adminKey, map[string]any{"tenant": "acme", "capabilities": []string{"manage_endpoints"}}).is(http.StatusCreated)
+	session, err := b.server.OpenLink(t.Context(), "192.0.2.1", made.text("url")[strings.LastIndex(made.text("url"), "/")+1:])
+	require.NoError(t, err)
+	visit := func(method, path string, body map[string]any) map[string]any {
+		t.Helper()
+		text, err := json.Marshal(body)
+		require.NoError(t, err)
+		res, err := b.server.Do(t.Context(), session, api.Request{Method: method, Path: path, Body: text})
+		require.NoError(t, err)
+		require.Less(t, res.Status, 300, "%s", res.Body)
+		var shown map[string]any
+		require.NoError(t, json.Unmarshal(res.Body, &shown))
+		return shown
+	}
+	mine := visit(http.MethodPost, "/v1/endpoints", map[string]any{"url": "https://a.example/in"})
+	require.Equal(t, "echo", mine["verify"])
+	require.Equal(t, true, mine["unverified"])
+	path := "/v1/endpoints/" + mine["id"].(string)
+	require.Equal(t, "echo", visit(http.MethodPatch, path, map[string]any{"verify": nil})["verify"], "not by whom it is asked")
+	require.Equal(t, "cloudevents", visit(http.MethodPatch, path, map[string]any{"verify": "cloudevents"})["verify"])
+
+	theirs := "/v1/endpoints/" + b.post(t, "/v1/endpoints", map[string]any{"url": "https://b.example/in", "tenant": "acme"}).is(http.StatusCreated).text("id")
+	require.Nil(t, b.get(t, theirs).at("verify"), "who has a key answers for their endpoints")
+	require.Nil(t, visit(http.MethodPatch, theirs, map[string]any{"url": "https://b.example/other"})["verify"])
+	require.Equal(t, "echo", visit(http.MethodPatch, theirs, map[string]any{"url": "https://c.example/in"})["verify"])
+
+	b.change(func(c *config.Config) { c.Panel.Portal.Verify = config.VerifyNone })
+	require.Nil(t, visit(http.MethodPost, "/v1/endpoints", map[string]any{"url": "https://d.example/in"})["verify"])
 }

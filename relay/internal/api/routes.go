@@ -104,6 +104,11 @@ func endpointRoutes(s *Server) {
 		detail: "One signed request, whatever the endpoint's status and subscriptions; its attempt is recorded and is the answer.",
 	}, testEndpoint)
 	ask(s, route{
+		id: "verify-endpoint", method: http.MethodPost, path: "/v1/endpoints/{id}/verify", tag: tag, scope: write,
+		summary: "Ask an endpoint whether it wants events", errors: state,
+		detail: "One request, as the endpoint's verify says, now and not only when the relay asks again. Once it passes, what waited for that goes out.",
+	}, verifyEndpoint)
+	ask(s, route{
 		id: "get-endpoint-stats", method: http.MethodGet, path: "/v1/endpoints/{id}/stats", tag: tag, scope: read,
 		summary: "Count an endpoint's deliveries", errors: []int{http.StatusNotFound},
 		detail: "Exact, from counters that are kept by the hour: the last 24h begin with the first whole hour within them, and so do 7d and 30d.",

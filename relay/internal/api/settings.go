@@ -88,6 +88,8 @@ func (s *settler) reset(names []string) { //nolint:funlen // a case for each set
 			e.Gzip = false
 		case "answer":
 			e.Answer = ""
+		case "verify":
+			e.Verify = ""
 		case "success":
 			e.Retry.Success = nil
 		case "permanent":
@@ -148,6 +150,7 @@ func (s *settler) apply(in *EndpointSettings) {
 	set(&e.HTTP, in.HTTP)
 	set(&e.Gzip, in.Gzip)
 	setText(&e.Answer, in.Answer)
+	setText(&e.Verify, in.Verify)
 	set(&e.Version, in.PayloadVersion)
 	setTexts(&e.Retry.Success, in.Success)
 	setTexts(&e.Retry.Permanent, in.Permanent)

@@ -80,6 +80,7 @@ func TestWalk(t *testing.T) {
 	require.Equal(t, []any{"1s", "1m0s"}, put.at("retry.schedule"))
 	named := putNamed(t, b, adminKey, "name="+url.QueryEscape(put.text("name")), map[string]any{"url": "https://example.com/named"}).is(http.StatusOK)
 	require.Equal(t, put.text("id"), named.text("id"))
+	b.post(t, path+"/verify", nil).is(http.StatusConflict)
 
 	deleted := b.do(t, call{key: adminKey, method: http.MethodDelete, path: path}).is(http.StatusOK)
 	require.Equal(t, true, deleted.at("deleted"))

@@ -67,6 +67,16 @@ type Endpoint struct {
 	// Blocked says that nothing can be sent to it for now: what it should get is parked. It needs
 	// no Sender.
 	Blocked bool
+	// Proof is what has to be on record of it, see config.Endpoint.Proof, before it is sent
+	// anything: until then its Sender, a Verifier too, asks it, and what it should get is parked.
+	// Empty: nothing has to.
+	Proof string
+}
+
+// Verifier asks a receiver whether it wants the events of an endpoint. Delivered says that it does.
+// A Sender of an endpoint that has to prove something is one; *webhook.Endpoint is.
+type Verifier interface {
+	Verify(ctx context.Context, held func() bool) webhook.Result
 }
 
 // MostKeys is how many keys of an endpoint are worth a chain each, while nothing of them is in

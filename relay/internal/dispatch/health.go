@@ -15,6 +15,8 @@ type health struct {
 	status         string
 	disabledReason string
 	blocked        bool          // nothing can be sent to it, see Endpoint
+	proof          string        // what has to be on record of it
+	verified       string        // what is
 	patience       time.Duration // park_after: what waits for less stays in memory
 
 	circuit   circuit
@@ -33,7 +35,7 @@ type failing struct {
 
 func newHealth(s ledger.EndpointState, patience time.Duration) health {
 	// Whether somebody has heard of it is not recorded: most likely they have.
-	h := health{patience: patience, failing: failing{since: s.FailingSince, notified: !s.FailingSince.IsZero()}}
+	h := health{patience: patience, verified: s.Verified, failing: failing{since: s.FailingSince, notified: !s.FailingSince.IsZero()}}
 	h.assign(s)
 	return h
 }
@@ -44,7 +46,7 @@ func (h *health) assign(s ledger.EndpointState) {
 		// Enabled by a person: what it was disabled for is over. Its row still says since when it
 		// was failing, or is about to.
 		stale := h.failing.stale || !h.failing.since.IsZero() || !s.FailingSince.IsZero()
-		*h = health{patience: h.patience, blocked: h.blocked, failing: failing{stale: stale}, admission: admission{ceiling: h.admission.ceiling}}
+		*h = health{patience: h.patience, blocked: h.blocked, proof: h.proof, verified: h.verified, failing: failing{stale: stale}, admission: admission{ceiling: h.admission.ceiling}}
 	}
 	h.status, h.disabledReason = s.Status, s.DisabledReason
 	if h.status == "" {
@@ -61,6 +63,8 @@ func (h *health) refusal(now time.Time) (outbox.Reason, time.Time) {
 		return outbox.ReasonPaused, now
 	case h.status == ledger.StatusDisabled:
 		return outbox.ReasonDisabled, now
+	case h.unverified():
+		return outbox.ReasonUnverified, now
 	}
 	if until, yes := h.circuit.refuses(now); yes {
 		return outbox.ReasonCircuitOpen, pace.Later(now, until)
@@ -71,10 +75,16 @@ func (h *health) refusal(now time.Time) (outbox.Reason, time.Time) {
 	return "", time.Time{}
 }
 
+// unverified reports whether the endpoint has to show first that it wants events.
+func (h *health) unverified() bool { return h.proof != "" && h.proof != h.verified }
+
+// open reports whether nobody has decided that nothing is sent to the endpoint.
+func (h *health) open() bool { return h.status == ledger.StatusActive && !h.blocked }
+
 // mayGo reports whether a request may start, and if not, after how long to ask again; 0: when
 // something else happens.
 func (h *health) mayGo(now time.Time) (wait time.Duration, ok bool) {
-	if h.status != ledger.StatusActive || h.blocked {
+	if !h.open() || h.unverified() {
 		return 0, false
 	}
 	if wait, ok := h.circuit.waits(now); !ok {
@@ -94,7 +104,7 @@ func (h *health) started(dl *delivery, now time.Time) {
 // loadable returns how many parked deliveries may be brought back, of a page, where so many wait
 // already; 0 with a time: then. A half-open circuit has use for one.
 func (h *health) loadable(now time.Time, page, queued int) (int, time.Time) {
-	if h.status != ledger.StatusActive || h.blocked {
+	if !h.open() || h.unverified() {
 		return 0, time.Time{}
 	}
 	if until := h.admission.pausedUntil; until.After(now) {

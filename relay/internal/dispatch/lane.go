@@ -1,6 +1,7 @@
 package dispatch
 
 import (
+	"strconv"
 	"sync"
 	"time"
 
@@ -8,7 +9,9 @@ import (
 
 	"github.com/tailpost/tailpost/config"
 	"github.com/tailpost/tailpost/outbox"
+	"github.com/tailpost/tailpost/relay/internal/ledger"
 	"github.com/tailpost/tailpost/relay/internal/pace"
+	"github.com/tailpost/tailpost/relay/internal/webhook"
 )
 
 // lane is the in-memory side of one endpoint. It composes what the endpoint has in memory, its
@@ -47,6 +50,11 @@ type lane struct {
 	generation int
 	stale      int
 
+	proving bool         // it is asked whether it wants events
+	asks    pace.Backoff // between two askings
+	askAt   time.Time    // not before that
+	asking  *time.Timer
+
 	strained      pace.Backoff // while the machine lacks something that requests need
 	strainedUntil time.Time
 
@@ -84,8 +92,15 @@ func policyOf(e *config.Endpoint) policy {
 // holds reports whether a dead delivery holds what follows in its order.
 func (p *policy) holds() bool { return p.onDead == config.OnDeadHold }
 
+// firstAsk and mostAsk bound the pause before an endpoint is asked again whether it wants events.
+const (
+	firstAsk = 5 * time.Second
+	mostAsk  = 10 * time.Minute
+)
+
 func newLane(d *Dispatcher, e Endpoint) *lane {
 	l := &lane{d: d, id: e.Config.ID, streamed: e.Streamed, reloads: pace.Backoff{Least: time.Second, Most: time.Minute}}
+	l.asks = pace.Backoff{Least: firstAsk, Most: mostAsk}
 	l.memory.bytes = &d.loadedBytes
 	l.health = newHealth(e.State, e.Config.ParkAfter)
 	l.policy.ordering = e.Config.Ordering
@@ -106,6 +121,10 @@ func (l *lane) configure(e Endpoint) {
 	}
 	if l.policy.onDead != e.Config.OnDead && l.chains != nil {
 		l.stir(time.Now())
+	}
+	if l.health.proof != e.Proof {
+		l.health.proof, l.askAt = e.Proof, time.Time{}
+		l.asks.Reset()
 	}
 	l.policy, l.sender = policyOf(&e.Config), e.Sender
 	l.health.blocked, l.health.patience, l.health.admission.ceiling = e.Blocked, e.Config.ParkAfter, e.Config.Concurrency
@@ -167,6 +186,7 @@ func (l *lane) reopen(e Endpoint) bool {
 	l.reorder(e.Config.Ordering)
 	l.configure(e)
 	l.health.assign(e.State)
+	l.health.verified = e.State.Verified
 	return true
 }
 
@@ -174,10 +194,79 @@ func (l *lane) reopen(e Endpoint) bool {
 func (l *lane) resume() {
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	l.prove()
 	l.staff()
 	if !l.nextDue.IsZero() {
 		l.d.loader.schedule(l, l.nextDue)
 	}
+}
+
+// prove has the endpoint asked whether it wants events, where it has to say so first.
+func (l *lane) prove() {
+	if !l.health.unverified() || !l.health.open() || l.proving || l.closed || l.d.stopping.Load() {
+		return
+	}
+	verifier, ok := l.sender.(Verifier)
+	if !ok {
+		return
+	}
+	wait := time.Until(l.askAt)
+	if wait <= 0 && !l.d.held() {
+		wait = time.Second
+	}
+	switch {
+	case wait <= 0:
+		l.proving = true
+		proof := l.health.proof
+		l.d.workers.Go(func() { l.asked(proof, verifier.Verify(l.d.sendCtx, l.d.held)) })
+	case l.asking == nil:
+		l.asking = time.AfterFunc(wait, l.resume)
+	default:
+		l.asking.Reset(wait)
+	}
+}
+
+// asked notes what the endpoint said. What it did not say, it is asked again after a pause that
+// grows.
+func (l *lane) asked(proof string, res webhook.Result) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.proving = false
+	now := time.Now()
+	switch {
+	case l.health.proof != proof || l.closed: // it was about another URL
+	case res.Unsent, res.Local:
+		l.askAt = now.Add(l.asks.Next())
+	case res.Delivered:
+		l.health.verified = proof
+		l.asks.Reset()
+		l.told(res.Attempt, outbox.Delivered, ledger.EndpointChange{Verified: proof})
+		l.d.log.Info().Str("endpoint", l.id).Msg("endpoint verified, delivering to it")
+		l.noteDue(now)
+	default:
+		l.askAt = now.Add(l.asks.Next())
+		l.told(res.Attempt, outbox.Dead, ledger.EndpointChange{VerifyError: problemOf(&res.Attempt)})
+		l.d.log.Warn().Str("endpoint", l.id).Int("status", res.Attempt.StatusCode).Str("error", res.Attempt.Error).Time("next", l.askAt).
+			Msg("endpoint not verified, its deliveries wait")
+	}
+	l.prove()
+	l.staff()
+}
+
+// told has what the endpoint said recorded.
+func (l *lane) told(a outbox.Attempt, outcome outbox.Outcome, c ledger.EndpointChange) {
+	a.EndpointID, a.Outcome = l.id, outcome
+	c.EndpointID, c.FailingSince = l.id, l.health.failing.since
+	dl := &delivery{ev: &event{}, lane: l, phase: gone, settled: true, generation: l.generation}
+	l.hand(item{kind: itemProof, dl: dl, attempt: a, change: &c})
+}
+
+// problemOf says why an attempt failed.
+func problemOf(a *outbox.Attempt) string {
+	if a.Error != "" {
+		return a.Error
+	}
+	return "the answer was status " + strconv.Itoa(a.StatusCode)
 }
 
 // close parks what waits, for a lane whose endpoint is gone or whose relay stops.
@@ -219,8 +308,10 @@ func (l *lane) retire() {
 	if l.patrol != nil {
 		l.patrol.Stop()
 	}
-	if l.wake != nil {
-		l.wake.Stop()
+	for _, timer := range []*time.Timer{l.wake, l.asking} {
+		if timer != nil {
+			timer.Stop()
+		}
 	}
 	if l.active {
 		l.active = false

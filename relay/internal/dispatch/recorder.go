@@ -20,6 +20,7 @@ const (
 	itemReject                  // a dead row for an event that cannot be decoded
 	itemVersion                 // a version of an endpoint
 	itemDrop                    // nothing: the delivery's endpoint is gone
+	itemProof                   // an attempt that was no delivery's, and what it showed
 	itemLapse                   // a dead row for an event whose time is over, without an attempt
 )
 
@@ -45,7 +46,7 @@ func (it *item) remains() bool {
 		return !it.stays
 	case itemOutcome:
 		return it.attempt.Outcome == outbox.Retry
-	case itemReject, itemVersion, itemDrop, itemLapse:
+	case itemReject, itemVersion, itemDrop, itemLapse, itemProof:
 	}
 	return false
 }
@@ -286,6 +287,8 @@ func (r *recorder) write(it *item) {
 			b.Dropped = append(b.Dropped, *it.dropped)
 		}
 	case itemDrop:
+	case itemProof:
+		b.Attempts = append(b.Attempts, it.attempt)
 	case itemOutcome:
 		b.Attempts = append(b.Attempts, it.attempt)
 		if it.forgets {

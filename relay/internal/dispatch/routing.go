@@ -249,6 +249,20 @@ func (d *Dispatcher) SetState(id string, s ledger.EndpointState) {
 	l.resume()
 }
 
+// SetVerified notes what is on record of an endpoint, see Endpoint.Proof.
+func (d *Dispatcher) SetVerified(id, verified string) {
+	l := d.lane(id)
+	if l == nil {
+		return
+	}
+	l.mu.Lock()
+	l.health.verified = verified
+	l.noteDue(time.Now())
+	l.shed(time.Now())
+	l.mu.Unlock()
+	l.resume()
+}
+
 // Due says that somebody else changed an endpoint's rows in the table.
 func (d *Dispatcher) Due(id string) {
 	l := d.lane(id)

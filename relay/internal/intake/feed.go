@@ -42,7 +42,9 @@ type Feed struct {
 type known struct {
 	sum    [sha256.Size]byte // of its version; zero: it is one of the configuration
 	status string
-	sender closer
+	// verified is what the endpoint has shown.
+	verified string
+	sender   closer
 }
 
 type closer interface{ Close() }
@@ -99,7 +101,7 @@ func Load(ctx context.Context, led Versions, from source.Position, o FeedOptions
 				logBlocked(o.Logger, found[i].ID, err)
 			}
 		}
-		s.known[found[i].ID] = &known{sum: sha256.Sum256(text), status: found[i].Status, sender: sender}
+		s.known[found[i].ID] = &known{sum: sha256.Sum256(text), status: found[i].Status, verified: found[i].Verified, sender: sender}
 		endpoints = append(endpoints, e)
 	}
 	if blocked > blockedLogged {
@@ -116,7 +118,7 @@ func logBlocked(log zerolog.Logger, id string, err error) {
 // Note remembers the status of the configuration's endpoints, so that their rows tell what changes.
 func (s *Feed) Note(endpoints []dispatch.Endpoint) {
 	for i := range endpoints {
-		s.known[endpoints[i].Config.ID] = &known{status: endpoints[i].State.Status}
+		s.known[endpoints[i].Config.ID] = &known{status: endpoints[i].State.Status, verified: endpoints[i].State.Verified}
 	}
 }
 
@@ -174,12 +176,18 @@ func (s *Feed) put(row *ledger.EndpointRow, version ledger.EndpointVersion, seq 
 	}
 	switch {
 	case old == nil:
-		s.known[row.ID] = &known{status: row.Status}
+		s.known[row.ID] = &known{status: row.Status, verified: row.Verified}
+		return
 	case old.status != row.Status:
 		old.status = row.Status
 		s.flush(tx)
 		s.dispatcher.SetState(row.ID, row.State())
 		s.log.Info().Str("endpoint", row.ID).Str("status", row.Status).Str("reason", row.DisabledReason).Msg("endpoint changed its status")
+	}
+	if old.verified != row.Verified {
+		old.verified = row.Verified
+		s.flush(tx)
+		s.dispatcher.SetVerified(row.ID, row.Verified)
 	}
 }
 
@@ -189,10 +197,10 @@ func (s *Feed) replace(row *ledger.EndpointRow, old *known, sum [sha256.Size]byt
 	if err != nil {
 		logBlocked(s.log, row.ID, err)
 	}
-	k := &known{sum: sum, status: row.Status, sender: sender}
+	k := &known{sum: sum, status: row.Status, verified: row.Verified, sender: sender}
 	if old != nil {
 		old.close()
-		k.status = old.status
+		k.status, k.verified = old.status, old.verified
 	}
 	s.known[row.ID] = k
 	s.pending = append(s.pending, dispatch.Change{ID: row.ID, Endpoint: &e, Version: version, Seq: seq})
@@ -242,6 +250,7 @@ func (m *maker) endpoint(row *ledger.EndpointRow) (dispatch.Endpoint, closer, er
 	if err != nil {
 		e.Blocked, e.Sender = true, nil
 	}
+	e.Proof = e.Config.Proof()
 	slim(&e.Config)
 	return e, sender, err
 }

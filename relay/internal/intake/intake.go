@@ -17,6 +17,7 @@ type Dispatcher interface {
 	Known(recorded map[outbox.Pair]struct{})
 	Change(cs []dispatch.Change, tx *source.Unsettled)
 	SetState(endpointID string, state ledger.EndpointState)
+	SetVerified(endpointID, verified string)
 	Due(endpointID string)
 	// Advanced tells that the frontier may have moved without a record.
 	Advanced()

@@ -60,6 +60,8 @@ func (j *journal) Change(cs []dispatch.Change, _ *source.Unsettled) {
 	}
 }
 
+func (j *journal) SetVerified(id, verified string) { j.note("%s has shown %q", id, verified) }
+
 func (j *journal) SetState(id string, state ledger.EndpointState) {
 	j.note("%s is %s", id, state.Status)
 }

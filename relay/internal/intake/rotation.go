@@ -75,6 +75,14 @@ func (s *rotation) unsigned(r *webhook.Request, err error) webhook.Result {
 	}}
 }
 
+// Verify implements dispatch.Verifier.
+func (s *rotation) Verify(ctx context.Context, held func() bool) webhook.Result {
+	if err := s.expire(time.Now()); err != nil {
+		return webhook.Result{Attempt: outbox.Attempt{EndpointID: s.config.ID, Error: err.Error()}, Local: true}
+	}
+	return s.endpoint.Verify(ctx, held)
+}
+
 // expire stops signing with secrets that have expired by now.
 func (s *rotation) expire(now time.Time) error {
 	s.mu.Lock()

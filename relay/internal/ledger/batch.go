@@ -55,6 +55,9 @@ type EndpointChange struct {
 	Status         string    // empty: unchanged
 	DisabledReason string    // with Status "disabled"
 	FailingSince   time.Time // zero: healthy (NULL)
+	// Verified is what the endpoint has shown, VerifyError why it has not. Both empty: unchanged.
+	Verified    string
+	VerifyError string
 }
 
 // Hold is a relay's hold on a slot.

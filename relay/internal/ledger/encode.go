@@ -235,12 +235,14 @@ func (w *encoder) types(rows []typeStats) {
 }
 
 func (w *encoder) change(changes []EndpointChange, now time.Time) {
-	w.bind(changeStatement, 5)
+	w.bind(changeStatement, 7)
 	column(w, oidText, changes, func(c *EndpointChange) { w.text(c.EndpointID) })
 	column(w, oidText, changes, func(c *EndpointChange) { w.textOrNull(c.Status) })
 	column(w, oidText, changes, func(c *EndpointChange) { w.textOrNull(c.DisabledReason) })
 	column(w, oidTimestamptz, changes, func(c *EndpointChange) { w.timeOrNull(c.FailingSince) })
 	w.time(now)
+	column(w, oidText, changes, func(c *EndpointChange) { w.textOrNull(c.Verified) })
+	column(w, oidText, changes, func(c *EndpointChange) { w.textOrNull(c.VerifyError) })
 	w.run()
 }
 
@@ -299,6 +301,9 @@ func mergeChanges(changes []EndpointChange) []EndpointChange {
 		}
 		if c.Status == "" {
 			c.Status, c.DisabledReason = merged[i].Status, merged[i].DisabledReason
+		}
+		if c.Verified == "" && c.VerifyError == "" {
+			c.Verified, c.VerifyError = merged[i].Verified, merged[i].VerifyError
 		}
 		merged[i] = c
 	}

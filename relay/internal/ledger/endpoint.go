@@ -34,13 +34,15 @@ type EndpointRow struct {
 	SecretPrefix   string
 	Origin         string
 	Version        int64
+	Verified       string // see config.Endpoint.Proof
+	VerifyError    string // why it did not pass the last time
 	CreatedAt      time.Time
 	UpdatedAt      time.Time
 }
 
 // State is the part of the row that is no setting.
 func (r *EndpointRow) State() EndpointState {
-	return EndpointState{Status: r.Status, DisabledReason: r.DisabledReason, FailingSince: r.FailingSince}
+	return EndpointState{Status: r.Status, DisabledReason: r.DisabledReason, FailingSince: r.FailingSince, Verified: r.Verified}
 }
 
 // subscriptionJSON is an element of tailpost.endpoint.subscriptions.
@@ -66,6 +68,7 @@ type policyJSON struct {
 	Version      string      `json:"version,omitempty"`
 	Gzip         bool        `json:"gzip,omitempty"`
 	Answer       string      `json:"answer,omitempty"` // missing: status
+	Verify       string      `json:"verify,omitempty"`
 	Retry        []string    `json:"retry"`
 	Success      []string    `json:"success,omitempty"`
 	Permanent    []string    `json:"permanent,omitempty"`
@@ -138,7 +141,7 @@ func EncodeEndpoint(e config.Endpoint) (subscriptions, policy []byte, err error)
 		Redirects: e.Redirects, Circuit: circuitJSON{Failures: e.Circuit.Failures, Reopen: e.Circuit.Reopen.String()},
 		ParkAfter: e.ParkAfter.String(), DisableAfter: e.DisableAfter.String(),
 		Auth: openAuth(&e.Auth), TLS: openTLS(&e.TLS),
-		Method: e.Method, HTTP: e.HTTP, Gzip: e.Gzip, Success: e.Retry.Success, Permanent: e.Retry.Permanent,
+		Method: e.Method, HTTP: e.HTTP, Gzip: e.Gzip, Verify: string(e.Verify), Success: e.Retry.Success, Permanent: e.Retry.Permanent,
 		Retry: make([]string, 0, len(e.Retry.Schedule)), Version: e.Version,
 	}
 	if e.Answer != config.AnswerStatus {
@@ -218,7 +221,7 @@ func decodePolicy(e *config.Endpoint, text []byte) error {
 	e.Signature, e.Format, e.Ordering = config.Signature(p.Signature), config.Format(p.Format), config.Ordering(p.Ordering)
 	e.OnDead, e.Method, e.HTTP, e.Gzip = config.OnDead(p.OnDead), p.Method, p.HTTP, p.Gzip
 	e.Retry.Success, e.Retry.Permanent = p.Success, p.Permanent
-	e.Answer = config.Answer(p.Answer)
+	e.Answer, e.Verify = config.Answer(p.Answer), config.Verify(p.Verify)
 	e.Version = p.Version
 	e.Auth, e.TLS = p.Auth.decode(), p.TLS.decode()
 	e.Concurrency, e.Rate, e.Redirects, e.Circuit.Failures = p.Concurrency, p.Rate, p.Redirects, p.Circuit.Failures

@@ -54,6 +54,7 @@ func TestEncodedEndpointsDecodeToThemselves(t *testing.T) {
 			HTTP:      rapid.SampledFrom([]string{"", config.HTTP1, config.HTTP2}).Draw(t, "http"),
 			Gzip:      rapid.Bool().Draw(t, "gzip"),
 			Answer:    rapid.SampledFrom([]config.Answer{"", config.AnswerComplete}).Draw(t, "answer"),
+			Verify:    rapid.SampledFrom([]config.Verify{"", config.VerifyEcho, config.VerifyCloudEvents}).Draw(t, "verify"),
 			Retry: config.Retry{
 				Schedule: rapid.SliceOfN(delay, 0, 5).Draw(t, "schedule"), Success: config.Statuses{"2xx", "409"},
 				Permanent: config.Statuses{rapid.SampledFrom([]string{"4xx", "400"}).Draw(t, "permanent")},

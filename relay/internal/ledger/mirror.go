@@ -30,6 +30,7 @@ type EndpointState struct {
 	Status         string
 	DisabledReason string
 	FailingSince   time.Time // zero: healthy
+	Verified       string    // see config.Endpoint.Proof; empty: it has shown nothing
 }
 
 // mirrored is an endpoint's row as far as the configuration decides it.
@@ -40,7 +41,7 @@ type mirrored struct {
 
 const mirrorReadSQL = `
 SELECT id, COALESCE(tenant, ''), name, url, description, COALESCE(origin, ''), subscriptions::text, policy::text, status,
-       COALESCE(disabled_reason, ''), failing_since, source
+       COALESCE(disabled_reason, ''), failing_since, source, COALESCE(verified, '')
 FROM tailpost.endpoint
 WHERE source = 'config' OR id = ANY (@ids::text[])
 ORDER BY id
@@ -242,7 +243,7 @@ func (r endpointRow) next(url string) EndpointState {
 	default:
 		return r.state
 	}
-	return EndpointState{Status: StatusActive}
+	return EndpointState{Status: StatusActive, Verified: r.state.Verified}
 }
 
 func readEndpoints(ctx context.Context, tx pgx.Tx, ids []string) (map[string]endpointRow, error) {
@@ -259,7 +260,7 @@ func readEndpoints(ctx context.Context, tx pgx.Tx, ids []string) (map[string]end
 	)
 	scans := []any{
 		&id, &r.tenant, &r.name, &r.url, &r.description, &r.origin, &subscriptions, &policy, &r.state.Status,
-		&r.state.DisabledReason, &failing, &r.source,
+		&r.state.DisabledReason, &failing, &r.source, &r.state.Verified,
 	}
 	_, err = pgx.ForEachRow(rows, scans, func() error {
 		r.subscriptions, r.policy = []byte(subscriptions), []byte(policy)

@@ -218,8 +218,12 @@ UPDATE tailpost.endpoint AS e
 SET status = COALESCE(c.status, e.status),
     disabled_reason = CASE WHEN c.status IS NULL THEN e.disabled_reason ELSE c.disabled_reason END,
     failing_since = c.failing_since,
-    updated_at = $5::timestamptz
-FROM unnest($1::text[], $2::text[], $3::text[], $4::timestamptz[]) AS c (id, status, disabled_reason, failing_since)
+    updated_at = $5::timestamptz,
+    verified = COALESCE(c.verified, e.verified),
+    verified_at = CASE WHEN c.verified IS NULL THEN e.verified_at ELSE $5::timestamptz END,
+    verify_error = CASE WHEN c.verified IS NULL THEN COALESCE(c.verify_error, e.verify_error) END
+FROM unnest($1::text[], $2::text[], $3::text[], $4::timestamptz[], $6::text[], $7::text[])
+    AS c (id, status, disabled_reason, failing_since, verified, verify_error)
 WHERE e.id = c.id`
 
 // emitSQL takes bytes because text would be sent in the database's encoding.

@@ -145,7 +145,7 @@ func lastVersions(vs []EndpointVersion) []EndpointVersion {
 const endpointColumns = `
 SELECT e.id, COALESCE(e.tenant, ''), e.name, e.url, e.description, e.subscriptions::text, e.policy::text, e.status,
        COALESCE(e.disabled_reason, ''), e.failing_since, e.source, e.secrets, COALESCE(e.secret_prefix, ''),
-       COALESCE(e.origin, ''), e.version, e.created_at, e.updated_at`
+       COALESCE(e.origin, ''), e.version, e.created_at, e.updated_at, COALESCE(e.verified, '')`
 
 func scanEndpoint(row pgx.CollectableRow) (e EndpointRow, err error) {
 	var (
@@ -153,7 +153,8 @@ func scanEndpoint(row pgx.CollectableRow) (e EndpointRow, err error) {
 		failing               *time.Time
 	)
 	err = row.Scan(&e.ID, &e.Tenant, &e.Name, &e.URL, &e.Description, &subscriptions, &policy, &e.Status,
-		&e.DisabledReason, &failing, &e.Source, &e.Secrets, &e.SecretPrefix, &e.Origin, &e.Version, &e.CreatedAt, &e.UpdatedAt)
+		&e.DisabledReason, &failing, &e.Source, &e.Secrets, &e.SecretPrefix, &e.Origin, &e.Version, &e.CreatedAt, &e.UpdatedAt,
+		&e.Verified)
 	e.Subscriptions, e.Policy = []byte(subscriptions), []byte(policy)
 	if failing != nil {
 		e.FailingSince = failing.UTC()
@@ -187,7 +188,7 @@ WHERE v.commit_lsn < @before::text::pg_lsn
   )`
 
 const versionsReadSQL = `
-SELECT v.endpoint_id, v."row"::text, e.status, COALESCE(e.disabled_reason, ''), e.failing_since, e.version
+SELECT v.endpoint_id, v."row"::text, e.status, COALESCE(e.disabled_reason, ''), e.failing_since, e.version, COALESCE(e.verified, '')
 FROM tailpost.endpoint_version AS v
 JOIN tailpost.endpoint AS e ON e.id = v.endpoint_id
 WHERE v.commit_lsn < @before::text::pg_lsn
@@ -250,7 +251,7 @@ func versions(ctx context.Context, tx pgx.Tx, before outbox.LSN) ([]EndpointRow,
 			text    string
 			failing *time.Time
 		)
-		if err := row.Scan(&e.ID, &text, &e.Status, &e.DisabledReason, &failing, &e.Version); err != nil {
+		if err := row.Scan(&e.ID, &text, &e.Status, &e.DisabledReason, &failing, &e.Version, &e.Verified); err != nil {
 			return e, err
 		}
 		if failing != nil {
@@ -325,7 +326,7 @@ func (p *RowParser) Parse(row []outbox.Value) (EndpointRow, error) {
 	e := EndpointRow{
 		ID: p.text(row, "id"), Tenant: p.text(row, "tenant"), Name: p.text(row, "name"), URL: p.text(row, "url"),
 		Description: p.text(row, "description"), Status: p.text(row, "status"), DisabledReason: p.text(row, "disabled_reason"),
-		Source: p.text(row, "source"), SecretPrefix: p.text(row, "secret_prefix"), Origin: p.text(row, "origin"),
+		Source: p.text(row, "source"), SecretPrefix: p.text(row, "secret_prefix"), Verified: p.text(row, "verified"), Origin: p.text(row, "origin"),
 		Subscriptions: []byte(p.text(row, "subscriptions")), Policy: []byte(p.text(row, "policy")),
 	}
 	for _, v := range row {

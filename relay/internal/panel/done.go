@@ -63,6 +63,8 @@ func doneInWords(word string, counts []int64) string {
 		"paused":          "The endpoint is paused. Its events are queued.",
 		"resumed":         "The endpoint is resumed. What was queued goes out first.",
 		"enabled":         "The endpoint is enabled again.",
+		"verified":        "The endpoint has shown that it wants events. What waited for that goes out.",
+		"unverified":      "The endpoint was asked, and did not pass.",
 		"deleted":         "The endpoint is deleted.",
 		"saved":           "The changes are saved.",
 		"made-before":     "The endpoint was made already, by the same form. Its secret was shown then and is not shown again.",

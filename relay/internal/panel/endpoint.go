@@ -178,3 +178,18 @@ func actOnEndpoint(v *visit) error {
 	v.see("endpoints/"+url.PathEscape(e.ID), a.done)
 	return nil
 }
+
+// verifyEndpoint asks an endpoint now whether it wants events.
+func verifyEndpoint(v *visit) error {
+	id := v.r.PathValue("id")
+	var came api.Verification
+	if err := v.post(pathOf("endpoints", id, "verify"), nil, &came); err != nil {
+		return err
+	}
+	done := "unverified"
+	if came.Verified {
+		done = "verified"
+	}
+	v.see("endpoints/"+url.PathEscape(id), done)
+	return nil
+}

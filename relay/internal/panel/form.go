@@ -17,7 +17,7 @@ type endpointForm struct {
 	ID, Version string // of the one that is changed; empty: a new one
 	Name, URL, Description, Tenant,
 	Events, Where, Body,
-	Signature, Format, Method, HTTP, Gzip, Answer, Timeout, Rate, Concurrency, Ordering, OnDead, Retry, Success, Permanent, SecretType, PayloadVersion string
+	Signature, Format, Method, HTTP, Gzip, Answer, Verify, Timeout, Rate, Concurrency, Ordering, OnDead, Retry, Success, Permanent, SecretType, PayloadVersion string
 	identity
 	batching
 
@@ -39,7 +39,7 @@ func (f *endpointForm) fields() map[string]*string {
 	fields := map[string]*string{
 		"name": &f.Name, "url": &f.URL, "description": &f.Description, "tenant": &f.Tenant, "events": &f.Events, "where": &f.Where,
 		"body": &f.Body, "signature": &f.Signature, "format": &f.Format, "timeout": &f.Timeout, "rate": &f.Rate,
-		"concurrency": &f.Concurrency, "ordering": &f.Ordering, "on_dead": &f.OnDead, "method": &f.Method, "http": &f.HTTP, "gzip": &f.Gzip, "answer": &f.Answer,
+		"concurrency": &f.Concurrency, "ordering": &f.Ordering, "on_dead": &f.OnDead, "method": &f.Method, "http": &f.HTTP, "gzip": &f.Gzip, "answer": &f.Answer, "verify": &f.Verify,
 		"success": &f.Success, "permanent": &f.Permanent, "retry": &f.Retry, "secret_type": &f.SecretType,
 		"payload_version": &f.PayloadVersion,
 	}
@@ -71,7 +71,7 @@ func (f *endpointForm) settings(has *identity) map[string]any {
 	}
 	for name, text := range map[string]string{
 		"name": f.Name, "description": f.Description, "signature": f.Signature, "format": f.Format, "timeout": f.Timeout, "rate": f.Rate,
-		"ordering": f.Ordering, "on_dead": f.OnDead, "method": f.Method, "http": f.HTTP, "answer": f.Answer,
+		"ordering": f.Ordering, "on_dead": f.OnDead, "method": f.Method, "http": f.HTTP, "answer": f.Answer, "verify": f.Verify,
 	} {
 		put(name, text, text == "")
 	}
@@ -211,7 +211,7 @@ func editEndpoint(v *visit) error {
 	f := &endpointForm{
 		ID: e.ID, Version: strconv.FormatInt(e.Version, 10), Name: e.Name, URL: e.URL, Description: e.Description, Tenant: e.Tenant,
 		Signature: e.Signature, Format: e.Format, Timeout: e.Timeout, Rate: e.Rate, Concurrency: strconv.Itoa(e.Concurrency),
-		Ordering: e.Ordering, OnDead: e.OnDead, Method: e.Method, HTTP: e.HTTP, Answer: e.Answer, Success: strings.Join(e.Success, " "), Permanent: strings.Join(e.Permanent, " "),
+		Ordering: e.Ordering, OnDead: e.OnDead, Method: e.Method, HTTP: e.HTTP, Answer: e.Answer, Verify: e.Verify, Success: strings.Join(e.Success, " "), Permanent: strings.Join(e.Permanent, " "),
 		Retry: strings.Join(spans(e.Retry.Schedule), " "), identity: identityOf(&e), batching: batchingOf(&e),
 		PayloadVersion: e.PayloadVersion,
 	}

@@ -271,7 +271,7 @@ func reasonInWords(reason string) string { return strings.ReplaceAll(reason, "_"
 
 // held says what a delivery waits for that no time brings; empty: its time does.
 func held(reason string) string {
-	return map[string]string{"paused": "once it is resumed", "disabled": "once it is enabled", "unusable": "once it is corrected"}[reason]
+	return map[string]string{"paused": "once it is resumed", "disabled": "once it is enabled", "unusable": "once it is corrected", "unverified": "once it is verified"}[reason]
 }
 
 // quoteShell makes one word of a POSIX shell.

@@ -38,6 +38,7 @@ func (s *site) endpointRoutes() {
 	s.act("endpoints/{id}/edit", saveEndpoint)
 	s.open("endpoints/{id}/test", needing(config.ScopeEndpointsWrite, testForm))
 	s.act("endpoints/{id}/test", sendTest)
+	s.act("endpoints/{id}/verify", verifyEndpoint)
 	s.open("endpoints/{id}/confirm/{act}", confirmEndpoint)
 	s.act("endpoints/{id}/confirm/{act}", actOnEndpoint)
 

@@ -13,13 +13,15 @@ import (
 const endpointColumns = `
 SELECT id, COALESCE(tenant, '') AS tenant, name, url, description, subscriptions, policy, status,
        COALESCE(disabled_reason, '') AS disabled_reason, failing_since, source, secrets,
-       COALESCE(secret_prefix, '') AS secret_prefix, COALESCE(origin, '') AS origin, version, created_at, updated_at
+       COALESCE(secret_prefix, '') AS secret_prefix, COALESCE(origin, '') AS origin, version, created_at, updated_at,
+       COALESCE(verified, '') AS verified, COALESCE(verify_error, '') AS verify_error
 FROM tailpost.endpoint`
 
 func scanEndpoint(row pgx.CollectableRow) (e ledger.EndpointRow, err error) {
 	var failing *time.Time
 	err = row.Scan(&e.ID, &e.Tenant, &e.Name, &e.URL, &e.Description, &e.Subscriptions, &e.Policy, &e.Status,
-		&e.DisabledReason, &failing, &e.Source, &e.Secrets, &e.SecretPrefix, &e.Origin, &e.Version, &e.CreatedAt, &e.UpdatedAt)
+		&e.DisabledReason, &failing, &e.Source, &e.Secrets, &e.SecretPrefix, &e.Origin, &e.Version, &e.CreatedAt, &e.UpdatedAt,
+		&e.Verified, &e.VerifyError)
 	if failing != nil {
 		e.FailingSince = failing.UTC()
 	}
@@ -199,4 +201,24 @@ func (c endpointChanges) DeleteEndpoint(ctx context.Context, id string) (discard
 		return 0, fmt.Errorf("discard its deliveries: %w", err)
 	}
 	return tag.RowsAffected(), nil
+}
+
+const saveVerificationSQL = `
+UPDATE tailpost.endpoint
+SET verified = COALESCE(NULLIF(@proof, ''), verified),
+    verified_at = CASE WHEN @proof::text = '' THEN verified_at ELSE @now END,
+    updated_at = @now,
+    verify_error = NULLIF(@problem, '')
+WHERE id = @id`
+
+// SaveVerification notes what an endpoint has shown, or why it has not.
+func (c endpointChanges) SaveVerification(ctx context.Context, id, proof, problem string) error {
+	tag, err := c.tx.Exec(ctx, saveVerificationSQL, pgx.NamedArgs{"id": id, "proof": proof, "problem": problem, "now": c.now})
+	switch {
+	case err != nil:
+		return fmt.Errorf("note the verification: %w", err)
+	case tag.RowsAffected() == 0:
+		return ErrNotFound
+	}
+	return nil
 }

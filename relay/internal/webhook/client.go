@@ -203,7 +203,7 @@ func (c *Client) endpoint(ep config.Endpoint) (*Endpoint, error) {
 	e.first = e.newOrigin(p, e.tls)
 	e.first.endpoint = e.id
 	e.head = e.hopHead(e.first, u, true)
-	return e, nil
+	return e, prepareVerification(e, u, ep)
 }
 
 // tlsOf returns how the connections of an endpoint are secured: as all are, unless it has a

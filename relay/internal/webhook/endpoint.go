@@ -40,6 +40,8 @@ type Endpoint struct {
 	batch        config.Batch
 	answers      config.Retry  // which statuses mean what
 	complete     bool          // only a whole answer means success
+	verify       config.Verify // how its receiver shows that it wants events; empty: it need not
+	probe        *probe        // of verify cloudevents
 	tokens       *token.Source // of its access tokens; nil: it needs none
 	tls          *tls.Config   // of connections to first
 	redirects    int
@@ -48,6 +50,7 @@ type Endpoint struct {
 	signer       atomic.Pointer[signature.Signer]
 	own          []byte // the headers of the endpoint's configuration, as lines
 	ownUserAgent bool
+	keepFields   bool   // the attempts have the headers of answers
 	contentType  string // in place of the format's; empty: the format's
 	head         []byte // hopHead of first
 	first        *origin
@@ -211,6 +214,10 @@ func (e *Endpoint) SendBatch(ctx context.Context, b *Batch) []Result {
 	return spread(b.Requests[:n], &res, failed)
 }
 
+// Verify asks the receiver whether it wants the events that are sent to it. The result is that of
+// the request; Delivered says that it does.
+func (e *Endpoint) Verify(ctx context.Context, held func() bool) Result { return verify(ctx, e, held) }
+
 // authorize gets the access token of an attempt, where the endpoint has an authorization server. An
 // error means that there is none.
 func (e *Endpoint) authorize(ctx context.Context, x *exchange, start time.Time, res *Result) error {
@@ -238,7 +245,7 @@ func (e *Endpoint) authorize(ctx context.Context, x *exchange, start time.Time, 
 
 // perform makes the hops of an attempt and files what came of them.
 func (e *Endpoint) perform(ctx context.Context, x *exchange, res *Result, start time.Time) {
-	x.KeepFields = e.client.keepHeaders.Load()
+	x.KeepFields = e.client.keepHeaders.Load() || e.keepFields
 	err := e.follow(ctx, x, start.Add(e.timeout))
 	if errors.Is(err, errNotHeld) {
 		res.Unsent = true
@@ -373,6 +380,9 @@ func (e *Endpoint) closeOrigins() {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	e.closed = true
+	if e.probe != nil {
+		e.probe.closeOrigins()
+	}
 	e.first.close()
 	for _, o := range e.others {
 		o.close()

@@ -1,0 +1,135 @@
+package dispatch_test
+
+import (
+	"context"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/tailpost/tailpost/config"
+	"github.com/tailpost/tailpost/outbox"
+	"github.com/tailpost/tailpost/relay/internal/dispatch"
+	"github.com/tailpost/tailpost/relay/internal/ledger"
+	"github.com/tailpost/tailpost/relay/internal/webhook"
+)
+
+// careful is a sender whose receiver is asked first whether it wants events.
+type careful struct {
+	*gate
+
+	asked  int
+	wants  bool
+	unsent bool
+}
+
+func (c *careful) Verify(context.Context, func() bool) webhook.Result {
+	looked.Lock()
+	defer looked.Unlock()
+	c.asked++
+	if c.unsent {
+		return webhook.Result{Unsent: true}
+	}
+	return webhook.Result{Delivered: c.wants, Attempt: outbox.Attempt{EventID: "verify_1", Trigger: outbox.TriggerTest, StatusCode: 404, AttemptedAt: time.Now()}}
+}
+
+// TestProof_comesBeforeTheFirstEvent: until the endpoint has shown that it wants events they wait in
+// the table, hold no WAL, and keep their order; then they go out.
+func TestProof_comesBeforeTheFirstEvent(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		l := newLife(t)
+		c := &careful{gate: l.gate}
+		e := l.endpoint()
+		e.Sender, e.Proof, e.Config.Ordering = c, "p1", config.OrderingKey
+		l.change(e)
+		l.keyed("e1", "k")
+		l.keyed("e2", "k")
+		l.later(time.Second)
+		require.Zero(t, l.gate.sent())
+		l.requireRow("e1", outbox.Pending, outbox.ReasonUnverified)
+		l.requireRow("e2", outbox.Pending, outbox.ReasonUnverified)
+		require.Equal(t, l.at+5, l.tables.position(), "it holds no WAL")
+		require.Equal(t, 1, c.asked)
+		l.later(6 * time.Second)
+		require.Equal(t, 2, c.asked, "it is asked again")
+		require.Equal(t, "the answer was status 404", l.tables.changes[0].VerifyError)
+		require.Empty(t, l.tables.changes[0].Verified)
+		require.Len(t, l.tables.attempts, 2, "each asking is on record")
+		require.Equal(t, outbox.TriggerTest, l.tables.attempts[0].Trigger)
+		l.later(time.Hour)
+		require.Less(t, c.asked, 20, "less and less often")
+
+		looked.Lock()
+		c.wants = true
+		looked.Unlock()
+		l.gate.answer <- 200
+		l.gate.answer <- 200
+		l.later(11 * time.Minute)
+		require.Equal(t, 2, l.gate.sent())
+		require.Empty(t, l.tables.rows)
+		last := l.tables.changes[len(l.tables.changes)-1]
+		require.Equal(t, "p1", last.Verified)
+		before := c.asked
+		l.event("e3")
+		l.gate.answer <- 200
+		l.later(time.Hour)
+		require.Equal(t, 3, l.gate.sent())
+		require.Equal(t, before, c.asked, "it passed")
+
+		again := l.endpoint()
+		again.Sender, again.Proof, again.Config.Ordering = c, "p2", config.OrderingKey
+		c.wants = false
+		l.change(again)
+		l.event("e4")
+		l.later(time.Second)
+		l.requireRow("e4", outbox.Pending, outbox.ReasonUnverified)
+		require.Equal(t, before+1, c.asked, "another URL has to pass too, and is asked at once")
+		l.gate.answer <- 200
+		l.SetVerified("ep_1", "p2") // a person asked
+		l.later(time.Second)
+		require.Equal(t, 4, l.gate.sent())
+		require.Empty(t, l.tables.rows)
+		l.stop()
+	})
+}
+
+// TestProof_isNotAskedForInVain: an endpoint that is paused, or has shown it, is not asked, and a
+// relay that does not hold the slot asks nobody.
+func TestProof_isNotAskedForInVain(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		held := true
+		l := newLife(t, func(_ *life, o *dispatch.Options) {
+			o.Held = func() bool { looked.Lock(); defer looked.Unlock(); return held }
+		})
+		c := &careful{gate: l.gate}
+		e := l.endpoint()
+		e.Sender, e.Proof, e.State = c, "p1", ledger.EndpointState{Status: "active", Verified: "p1"}
+		l.change(e)
+		l.gate.answer <- 200
+		l.event("e1")
+		l.later(time.Minute)
+		require.Equal(t, 1, l.gate.sent())
+		require.Zero(t, c.asked)
+
+		l.SetState("ep_1", ledger.EndpointState{Status: "paused", Verified: "p1"})
+		l.SetVerified("ep_1", "")
+		l.later(time.Hour)
+		require.Zero(t, c.asked)
+		looked.Lock()
+		held = false
+		looked.Unlock()
+		l.SetState("ep_1", ledger.EndpointState{Status: "active"})
+		l.later(time.Minute)
+		require.Zero(t, c.asked)
+		looked.Lock()
+		held, c.unsent = true, true
+		looked.Unlock()
+		l.later(2 * time.Second)
+		require.Equal(t, 1, c.asked)
+		require.Len(t, l.tables.attempts, 1, "nothing was asked, so nothing is on record of it")
+		l.stop()
+	})
+}
