@@ -79,6 +79,7 @@ func (c Config) complete(report func(problem)) *Config {
 	}
 	c.API.complete()
 	c.Panel.Portal.Verify = cmp.Or(c.Panel.Portal.Verify, VerifyEcho)
+	c.Catalogue.complete()
 	check := checker{config: &c, report: report, endpoint: global}
 	check.all()
 	return &c

@@ -18,6 +18,7 @@ type Config struct {
 	Outbox    Outbox
 	Endpoints []Endpoint
 	Versions  Versions
+	Catalogue Catalogue
 	Attempts  Attempts
 	Retention Retention
 	Network   Network

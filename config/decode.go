@@ -85,7 +85,7 @@ func (d *decoder) file(src *diag.Source, body *hclsyntax.Body, defaultsOnly bool
 		functions: environment(d.opts, filepath.Dir(src.Name())),
 	}
 	if !defaultsOnly {
-		top.check(nil, []string{"database", "outbox", "attempts", "retention", "defaults", "endpoint", "version", "network", "secrets", "api", "panel", "metrics", "log"})
+		top.check(nil, []string{"database", "outbox", "attempts", "retention", "defaults", "endpoint", "version", "catalogue", "network", "secrets", "api", "panel", "metrics", "log"})
 	}
 	for _, b := range body.Blocks {
 		if (b.Type == "defaults") != defaultsOnly || d.opts.DatabaseOnly && !slices.Contains([]string{"database", "outbox", "retention", "version"}, b.Type) {
@@ -124,6 +124,8 @@ func (d *decoder) block(top *section, b *hclsyntax.Block) {
 		d.config.Attempts.Headers = s.flag("headers")
 	case "retention":
 		d.retention(s)
+	case "catalogue":
+		decodeCatalogue(d, s)
 	case "network":
 		d.network(s)
 	case "secrets":

@@ -29,6 +29,7 @@ func (c Config) MarshalJSON() ([]byte, error) {
 		},
 		"attempts":  map[string]bool{"headers": c.Attempts.Headers},
 		"endpoints": endpoints, "versions": newVersionsJSON(c.Versions),
+		"catalogue": map[string]any{"files": append([]string{}, c.Catalogue.Files...), "types": len(c.Catalogue.Types), "validate": c.Catalogue.Validate},
 		"network": map[string]any{
 			"allow": allowed(&c.Network), "allow_http": c.Network.AllowHTTP, "proxy": c.Network.Proxy,
 			"proxy_resolves": c.Network.ProxyResolves, "no_proxy": append([]string{}, c.Network.NoProxy...), "ca": c.Network.CA != "",

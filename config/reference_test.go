@@ -25,6 +25,7 @@ func places() map[string]place {
 	const endpoint = "endpoint \"erp\" {\n url = \"https://erp.example.com/\"\n secret = env(\"ERP_SECRET\")\n"
 	return map[string]place{
 		"":                      {},
+		"catalogue":             {"catalogue", "catalogue {\n", "}\n"},
 		"version":               {"version", "version \"2026-09-20\" {\n", "}\nversion \"2025-01-01\" {}\n"},
 		"version.event":         {"event", "version \"2026-09-20\" {\nevent \"order.*\" {\n", "}\n}\nversion \"2025-01-01\" {}\n"},
 		"database":              {"database", "database {\n", "}\n"},

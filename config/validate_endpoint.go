@@ -46,7 +46,7 @@ func (c *checker) one(e *Endpoint, first map[string]int) {
 	oneOf(c, "answer", e.Answer, AnswerStatus, AnswerComplete)
 	oneOf(c, "method", e.Method, http.MethodPost, http.MethodPut, http.MethodPatch, http.MethodDelete)
 	c.protocol(e)
-	c.pin(e)
+	checkPin(c, e)
 	c.answers(&e.Retry)
 	if e.OnDead == OnDeadHold && e.Ordering == OrderingNone {
 		c.fail("on_dead", "Nothing to hold", "Without an order no delivery waits for another. Set ordering = \"key\" or \"strict\", or leave on_dead out.")

@@ -243,8 +243,8 @@ func (e VersionEvent) whereText() string {
 	return e.Where.Source()
 }
 
-// versions checks the versions of a complete configuration.
-func (c *checker) versions() {
+// checkVersions checks the versions of a complete configuration.
+func checkVersions(c *checker) {
 	all := c.config.Versions
 	if len(all) > maxVersions {
 		c.fail("version", "Too many versions", "Declare at most %d: leave out old ones that no endpoint pins.", maxVersions)
@@ -266,12 +266,12 @@ func (c *checker) versions() {
 			c.fail(name, "Too many event blocks", "Write at most %d.", maxVersionEvents)
 		}
 		for j := range v.Events {
-			c.versionEvent(fmt.Sprintf("%s.event[%d]", name, j), &v.Events[j])
+			checkVersionEvent(c, fmt.Sprintf("%s.event[%d]", name, j), &v.Events[j])
 		}
 	}
 }
 
-func (c *checker) versionEvent(name string, e *VersionEvent) {
+func checkVersionEvent(c *checker, name string, e *VersionEvent) {
 	if _, err := ParsePattern(e.Events); err != nil {
 		c.fail(name, "Invalid event pattern", "%s.", sentence(err.Error()))
 	} else if !Versioned(e.Events) {
@@ -284,8 +284,8 @@ func (c *checker) versionEvent(name string, e *VersionEvent) {
 	}
 }
 
-// pin checks the version that an endpoint pins.
-func (c *checker) pin(e *Endpoint) {
+// checkPin checks the version that an endpoint pins.
+func checkPin(c *checker, e *Endpoint) {
 	if e.steps.unknown == "" {
 		return
 	}

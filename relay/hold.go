@@ -206,6 +206,13 @@ func (r *Relay) mirror(ctx context.Context, led *ledger.Ledger, cfg *config.Conf
 	for i := range endpoints {
 		endpoints[i].State = states[endpoints[i].Config.ID]
 	}
+	if len(cfg.Catalogue.Types) > 0 {
+		described, err := led.Describe(ctx, cfg.Catalogue.Types, now)
+		if err != nil {
+			return err
+		}
+		r.log.Info().Int("types", len(cfg.Catalogue.Types)).Int64("changed", described).Msg("the catalogue has what the configuration's files describe")
+	}
 	oldest := cfg.Versions.Oldest()
 	if oldest == "" {
 		return nil

@@ -3,11 +3,13 @@ package relay
 import (
 	"context"
 	"errors"
+	"sync"
 	"time"
 
 	"go.opentelemetry.io/otel/attribute"
 	"go.opentelemetry.io/otel/sdk/resource"
 
+	"github.com/tailpost/tailpost/config"
 	"github.com/tailpost/tailpost/outbox"
 	"github.com/tailpost/tailpost/relay/internal/dispatch"
 	"github.com/tailpost/tailpost/relay/internal/telemetry"
@@ -63,4 +65,65 @@ func traceFunc(r *Relay) func(e *outbox.Event, endpoint string, number int, trig
 	return func(e *outbox.Event, endpoint string, number int, trigger outbox.Trigger, at time.Time) dispatch.Trace {
 		return r.tracer.Begin(e, endpoint, number, trigger, at)
 	}
+}
+
+const (
+	// invalidPause is how often the log tells of payloads of one type that their schema does not
+	// allow.
+	invalidPause = time.Minute
+	// invalidTypes bounds how many types it tells of in that time.
+	invalidTypes = 100
+)
+
+// validation holds events against the catalogue of a configuration.
+type validation struct {
+	relay     *Relay
+	catalogue *config.Catalogue
+
+	mu   sync.Mutex
+	told map[string]time.Time // by type
+}
+
+// newValidation returns what looks at payloads before they are sent; nil: nothing does.
+func newValidation(r *Relay, cfg *config.Config) func(*outbox.Event) error {
+	if cfg.Catalogue.Validate == config.ValidateOff || cfg.Catalogue.Validate == "" {
+		return nil
+	}
+	v := &validation{relay: r, catalogue: &cfg.Catalogue, told: make(map[string]time.Time)}
+	return v.check
+}
+
+// check returns what is wrong with an event's payload, and counts it.
+func (v *validation) check(e *outbox.Event) error {
+	err := v.catalogue.Check(e.Type, e.Payload)
+	if err == nil {
+		return nil
+	}
+	v.relay.rare.Invalid()
+	if v.tells(e.Type, time.Now()) {
+		v.relay.log.Warn().Str("type", e.Type).Str("event_id", e.ID).Str("problem", err.Error()).
+			Msg("the payload is not what its schema says; others of this type are not told of for a minute")
+	}
+	return err
+}
+
+// tells reports whether the log is to tell of a type now.
+func (v *validation) tells(eventType string, now time.Time) bool {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	if now.Sub(v.told[eventType]) < invalidPause {
+		return false
+	}
+	if len(v.told) >= invalidTypes {
+		for name, at := range v.told {
+			if now.Sub(at) >= invalidPause {
+				delete(v.told, name)
+			}
+		}
+		if len(v.told) >= invalidTypes {
+			return false
+		}
+	}
+	v.told[eventType] = now
+	return true
 }

@@ -165,6 +165,7 @@ func (r *Relay) newClients(cfg *config.Config, roots *x509.CertPool) (clients, e
 		Network: cfg.Network, UserAgent: "Tailpost/" + r.opts.Version, Deny: listeners, Refused: r.clocks.Receiver,
 		Secured: r.certificates.Presented,
 		Roots:   roots,
+		Check:   newValidation(r, cfg), Strict: cfg.Catalogue.Validate == config.ValidateDead,
 	}
 	own, err := webhook.NewClient(options)
 	if err != nil {

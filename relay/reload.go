@@ -75,9 +75,9 @@ func (r *Relay) build(cfg *config.Config, others *settings) (*settings, error) {
 }
 
 // sameWay reports whether requests go out by the same network, to receivers that the same
-// authorities vouch for.
+// authorities vouch for, and payloads are held against the same schemas.
 func (s *settings) sameWay(others *settings) bool {
-	return sameNetwork(s.cfg.Network, others.cfg.Network) && sameNetwork(s.cfg.API.Network, others.cfg.API.Network) &&
+	return s.cfg.Catalogue.Equal(&others.cfg.Catalogue) && sameNetwork(s.cfg.Network, others.cfg.Network) && sameNetwork(s.cfg.API.Network, others.cfg.API.Network) &&
 		(s.roots == others.roots || s.roots.Equal(others.roots))
 }
 

@@ -27,6 +27,7 @@ func all() []mutant {
 		apiMutants,
 		batchMutants,
 		askedSweepMutants,
+		catalogueMutants,
 		configMutants,
 		coreMutants,
 		dispatchMutants,

@@ -312,3 +312,72 @@ func nullTime(t time.Time) *time.Time {
 	}
 	return &t
 }
+
+const pinOldestSQL = `
+UPDATE tailpost.endpoint
+SET policy = policy || jsonb_build_object('version', @version::text),
+    version = version + 1,
+    updated_at = @now
+WHERE source = 'api'
+  AND NOT policy ? 'version'`
+
+// PinOldest pins the endpoints of the API that pin no version, because they are of before there
+// were any, to the oldest one, so that they stay with it when it is no longer the oldest. It
+// returns how many there were.
+func (e *Endpoints) PinOldest(ctx context.Context, oldest string, now time.Time) (pinned int64, err error) {
+	err = e.link.Run(ctx, "pin endpoints to a version", func(ctx context.Context, conn *pgx.Conn) error {
+		tag, err := conn.Exec(ctx, pinOldestSQL, pgx.NamedArgs{"version": oldest, "now": now})
+		if err != nil {
+			return fmt.Errorf("pin endpoints to version %q: %w", oldest, err)
+		}
+		pinned = tag.RowsAffected()
+		return nil
+	})
+	return pinned, err
+}
+
+const describeSQL = `
+INSERT INTO tailpost.event_type AS t (name, description, schema, example, deprecated, version, created_at, updated_at)
+SELECT m.name, m.description, m.schema::json, m.example::json, m.deprecated, 1, @now::timestamptz, @now::timestamptz
+FROM unnest(@name::text[], @description::text[], @schema::text[], @example::text[], @deprecated::boolean[])
+    AS m (name, description, schema, example, deprecated)
+ON CONFLICT (name) DO UPDATE
+SET description = EXCLUDED.description,
+    schema = EXCLUDED.schema,
+    example = EXCLUDED.example,
+    deprecated = EXCLUDED.deprecated,
+    version = t.version + 1,
+    updated_at = EXCLUDED.updated_at
+WHERE (t.description, t.schema::text, t.example::text, t.deprecated)
+    IS DISTINCT FROM (EXCLUDED.description, EXCLUDED.schema::text, EXCLUDED.example::text, EXCLUDED.deprecated)`
+
+// Describe writes the types that a configuration describes into the catalogue, as far as they
+// differ, and returns how many did. Others stay, and so does what is said of older versions.
+func (e *Endpoints) Describe(ctx context.Context, types []config.EventType, now time.Time) (changed int64, err error) {
+	text := func(raw []byte) *string {
+		if raw == nil {
+			return nil
+		}
+		s := string(raw)
+		return &s
+	}
+	var names, descriptions []string
+	var schemas, examples []*string
+	var deprecated []bool
+	for i := range types {
+		t := &types[i]
+		names, descriptions, deprecated = append(names, t.Name), append(descriptions, t.Description), append(deprecated, t.Deprecated)
+		schemas, examples = append(schemas, text(t.Schema)), append(examples, text(t.Example))
+	}
+	err = e.link.Run(ctx, "describe the event types", func(ctx context.Context, conn *pgx.Conn) error {
+		tag, err := conn.Exec(ctx, describeSQL, pgx.NamedArgs{
+			"name": names, "description": descriptions, "schema": schemas, "example": examples, "deprecated": deprecated, "now": now,
+		})
+		if err != nil {
+			return fmt.Errorf("describe the event types: %w", err)
+		}
+		changed = tag.RowsAffected()
+		return nil
+	})
+	return changed, err
+}

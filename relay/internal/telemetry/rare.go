@@ -9,6 +9,7 @@ type Rare struct {
 	audits, auditsFailed    atomic.Uint64
 	reloads, reloadsRefused atomic.Uint64
 	reloadRefusedLast       atomic.Bool
+	invalid                 atomic.Uint64
 }
 
 // Reconnected counts a stream that ended although nobody had stopped the relay.
@@ -34,7 +35,14 @@ func (r *Rare) Reloaded(refused bool) {
 	r.reloadRefusedLast.Store(refused)
 }
 
+// Invalid counts a payload that was to be sent and that its schema does not allow.
+func (r *Rare) Invalid() { r.invalid.Add(1) }
+
+// InvalidPayloads returns how many Invalid counted.
+func (r *Rare) InvalidPayloads() uint64 { return r.invalid.Load() }
+
 func (r *Rare) write(p page) {
+	p.counter("invalid_payloads_total", "Requests whose payload its schema does not allow, sent or not.").add(float64(r.InvalidPayloads()))
 	p.counter("reconnects_total", "Streams that ended although nobody had stopped the relay.").add(float64(r.reconnects.Load()))
 	audits := p.counter("audits_total", "Audits of the outbox table that this process ended, by what came of them.")
 	audits.add(float64(r.audits.Load()), "result", "complete")

@@ -298,10 +298,11 @@ func TestWhatIsSeldomIsCounted(t *testing.T) {
 	b.rare.Audited(errors.New("locked"))
 	b.rare.Reloaded(false)
 	b.rare.Reloaded(true)
+	b.rare.Invalid()
 	for name, want := range map[string]float64{
 		"tailpost_reconnects_total": 1, "tailpost_audits_total complete": 2, "tailpost_audits_total failed": 1,
 		"tailpost_reloads_total taken": 1, "tailpost_reloads_total refused": 1, "tailpost_config_last_reload_successful": 0,
-		"tailpost_in_flight_requests": 12,
+		"tailpost_in_flight_requests": 12, "tailpost_invalid_payloads_total": 1,
 	} {
 		metric := b.scrape(t)[name]
 		require.InDelta(t, want, metric.GetCounter().GetValue()+metric.GetGauge().GetValue(), 0, name)

@@ -63,6 +63,7 @@ func spread(rs []Request, shared *Result, failed *verdicts) []Result {
 		if why := failed.of(r.Event.ID); why != "" {
 			res.Delivered, a.Error = false, why
 		}
+		res.annotate(r)
 	}
 	return results
 }

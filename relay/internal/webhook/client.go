@@ -14,6 +14,7 @@ import (
 
 	"github.com/tailpost/tailpost/config"
 	"github.com/tailpost/tailpost/config/receiver"
+	"github.com/tailpost/tailpost/outbox"
 	"github.com/tailpost/tailpost/relay/internal/egress"
 	"github.com/tailpost/tailpost/relay/internal/token"
 )
@@ -53,6 +54,10 @@ type Options struct {
 	// Secured is called after each TLS handshake with an endpoint's own receiver, with when the
 	// first of the certificates that it presented expires. nil: nobody wants to know.
 	Secured func(endpoint string, until time.Time)
+	// Check says what is wrong with an event's payload, before it is sent; nil: nothing looks.
+	// Strict has such an event not sent, as one that can never be.
+	Check  func(*outbox.Event) error
+	Strict bool
 	// Dialer opens the sockets; nil: a plain one.
 	Dialer *net.Dialer
 }
@@ -68,6 +73,8 @@ type Client struct {
 	maxAge      time.Duration
 	refused     func(endpoint string, ahead time.Duration)
 	secured     func(endpoint string, until time.Time)
+	check       func(*outbox.Event) error
+	strict      bool
 	keepHeaders atomic.Bool // see KeepHeaders
 	exchanges   sync.Pool   // of *exchange
 
@@ -95,6 +102,8 @@ func NewClient(o Options) (*Client, error) {
 		maxAge:      o.MaxAge,
 		refused:     o.Refused,
 		secured:     o.Secured,
+		check:       o.Check,
+		strict:      o.Strict,
 		endpoints:   make(map[*Endpoint]struct{}),
 		tls: &tls.Config{
 			MinVersion: tls.VersionTLS12, RootCAs: o.Roots, NextProtos: []string{"h2", "http/1.1"},

@@ -149,6 +149,7 @@ func (e *Endpoint) Send(ctx context.Context, r *Request) Result {
 		res.Attempt.Error, res.Permanent = err.Error(), true
 	} else {
 		e.perform(ctx, x, &res, start)
+		res.annotate(r)
 	}
 	x.release(&e.client.exchanges)
 	return res
@@ -157,11 +158,30 @@ func (e *Endpoint) Send(ctx context.Context, r *Request) Result {
 // prepare builds the request of the event as the endpoint's version has it. An error means that
 // this event can never be sent.
 func (e *Endpoint) prepare(x *exchange, r *Request) error {
+	if err := e.validate(r); err != nil {
+		return err
+	}
 	r, err := e.versioned(r)
 	if err != nil {
 		return err
 	}
 	return x.build(e, r)
+}
+
+// validate notes what is wrong with the payload as the application wrote it. An error means that it
+// is not to be sent for that.
+func (e *Endpoint) validate(r *Request) error {
+	r.note = ""
+	if e.client.check == nil {
+		return nil
+	}
+	if err := e.client.check(r.Event); err != nil {
+		r.note = "the payload is not what its schema says: " + err.Error()
+	}
+	if r.note != "" && e.client.strict {
+		return &failure{r.note}
+	}
+	return nil
 }
 
 // versioned returns a request with the event as the endpoint's version has it.

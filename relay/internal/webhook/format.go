@@ -84,6 +84,9 @@ func (e *Endpoint) appendChecked(dst []byte, r *Request) ([]byte, error) {
 	if err := e.checkEvent(r); err != nil {
 		return dst, err
 	}
+	if err := e.validate(r); err != nil {
+		return dst, err
+	}
 	r, err := e.versioned(r)
 	if err != nil {
 		return dst, err

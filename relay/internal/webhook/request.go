@@ -19,6 +19,8 @@ type Request struct {
 	// Held, if set, is asked right before the request is written, when all that takes time before
 	// it is done: false, and nothing is sent.
 	Held func() bool
+
+	note string // what is wrong with a payload that is sent all the same; empty: nothing
 }
 
 // Result is the result of a Request: the attempt's row, except for its Outcome, and what the retry
@@ -53,4 +55,12 @@ type Result struct {
 	// NoToken says that the authorization server gave no access token, so that nothing was sent:
 	// the receiver had no part in it.
 	NoToken bool
+}
+
+// annotate has the attempt of an event that was delivered say what was wrong with its payload, if
+// nothing was wrong with the answer.
+func (r *Result) annotate(of *Request) {
+	if r.Delivered && r.Attempt.Error == "" {
+		r.Attempt.Error = of.note
+	}
 }

@@ -2,11 +2,14 @@ package webhook_test
 
 import (
 	"encoding/json"
+	"errors"
 	"testing"
 
 	"github.com/stretchr/testify/require"
 
 	"github.com/tailpost/tailpost/config"
+	"github.com/tailpost/tailpost/outbox"
+	"github.com/tailpost/tailpost/relay/internal/webhook"
 	"github.com/tailpost/tailpost/relay/signature"
 )
 
@@ -73,4 +76,82 @@ func TestAnEventThatCannotBeBroughtToAVersionIsNotSent(t *testing.T) {
 	require.False(t, res.Reached)
 	require.Equal(t, `go back before version "2026-09-20": build body: payload is not valid JSON`, res.Attempt.Error)
 	require.Empty(t, rec.requests)
+}
+
+func TestAPayloadThatItsSchemaDoesNotAllow(t *testing.T) {
+	t.Parallel()
+	rec := newReceiver(t, plainHTTP, nil)
+	checked := 0
+	check := func(e *outbox.Event) error {
+		checked++
+		if string(e.Payload) == `{"total": {"amount": 9.50}}` {
+			return nil
+		}
+		return errors.New("#/required: missing property 'total'")
+	}
+	send := func(strict bool, payload string) webhook.Result {
+		c, err := webhook.NewClient(webhook.Options{Network: only("127.0.0.0/8"), Check: check, Strict: strict})
+		require.NoError(t, err)
+		t.Cleanup(c.Close)
+		ep := config.Endpoint{ID: "erp", URL: rec.URL, Secrets: []config.Secret{config.NewSecret(testSecret)}, Format: config.FormatRaw}
+		pins(t, "2025-01-01")(&ep)
+		e, err := c.Endpoint(ep)
+		require.NoError(t, err)
+		r := newRequest()
+		r.Event.Payload = json.RawMessage(payload)
+		return e.Send(t.Context(), r)
+	}
+	good := send(true, `{"total": {"amount": 9.50}}`)
+	require.True(t, good.Delivered)
+	require.Empty(t, good.Attempt.Error)
+	require.JSONEq(t, `{"total":9.50}`, string((<-rec.requests).body), "what is checked is what the application wrote")
+
+	warned := send(false, `{"sum": 1}`)
+	require.True(t, warned.Delivered)
+	require.Equal(t, "the payload is not what its schema says: #/required: missing property 'total'", warned.Attempt.Error)
+	<-rec.requests
+
+	refused := send(true, `{"sum": 1}`)
+	require.True(t, refused.Permanent)
+	require.False(t, refused.Reached)
+	require.Equal(t, warned.Attempt.Error, refused.Attempt.Error)
+	require.Empty(t, rec.requests)
+	require.Equal(t, 3, checked)
+}
+
+// Of a batch only the events that their schema does not allow have the note, and none of them goes
+// along where it is not to be sent.
+func TestSchemasHoldInBatches(t *testing.T) {
+	t.Parallel()
+	rec := newReceiver(t, plainHTTP, nil)
+	check := func(e *outbox.Event) error {
+		if string(e.Payload) == "2" {
+			return errors.New("#/type: it breaks the rule const")
+		}
+		return nil
+	}
+	for _, strict := range []bool{false, true} {
+		c, err := webhook.NewClient(webhook.Options{Network: only("127.0.0.0/8"), Check: check, Strict: strict})
+		require.NoError(t, err)
+		t.Cleanup(c.Close)
+		ep := config.Endpoint{ID: "erp", URL: rec.URL, Secrets: []config.Secret{config.NewSecret(testSecret)}}
+		batched(false)(&ep)
+		e, err := c.Endpoint(ep)
+		require.NoError(t, err)
+		var left int
+		results := e.SendBatch(t.Context(), newBatch(&left, `1`, `2`, `3`))
+		<-rec.requests
+		if strict {
+			require.Len(t, results, 1, "those before it")
+			require.Equal(t, 2, left)
+			alone := e.SendBatch(t.Context(), newBatch(&left, `2`, `3`))
+			require.Len(t, alone, 1)
+			require.True(t, alone[0].Permanent)
+			require.Empty(t, rec.requests)
+			continue
+		}
+		require.Len(t, results, 3)
+		require.Equal(t, []string{"", "the payload is not what its schema says: #/type: it breaks the rule const", ""},
+			[]string{results[0].Attempt.Error, results[1].Attempt.Error, results[2].Attempt.Error})
+	}
 }

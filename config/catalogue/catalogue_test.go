@@ -1,0 +1,186 @@
+package catalogue_test
+
+import (
+	"encoding/json"
+	"fmt"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/tailpost/tailpost/config/catalogue"
+)
+
+const document = `
+openapi: 3.1.0
+info: {title: Shop, version: "1"}
+paths: {}
+webhooks:
+  order.paid:
+    post:
+      summary: An order was paid.
+      requestBody:
+        $ref: "#/components/requestBodies/Paid"
+  orderSent:
+    x-event-type: order.sent
+    post:
+      deprecated: true
+      description: An order is on its way.
+      requestBody:
+        content:
+          application/json:
+            schema: {$ref: "#/components/schemas/Envelope"}
+            examples:
+              one: {value: {id: "1", type: order.sent, timestamp: "2026-09-20T00:00:00Z", data: {id: 7}}}
+  order.gone:
+    put: {}
+components:
+  requestBodies:
+    Paid:
+      content:
+        application/json:
+          example: {id: 7, total: {amount: 9.5, currency: EUR}}
+          schema: {$ref: "#/components/schemas/Order"}
+  schemas:
+    Envelope:
+      type: object
+      properties:
+        id: {type: string}
+        type: {type: string}
+        timestamp: {type: string}
+        data: {$ref: "#/components/schemas/Order"}
+    Order:
+      type: object
+      required: [id]
+      properties:
+        id: {type: integer}
+        total: {$ref: "#/components/schemas/Money"}
+        parent: {$ref: "#/components/schemas/Order"}
+    Money:
+      type: object
+      properties:
+        amount: {type: number, minimum: 0}
+        currency: {type: string, pattern: "^[A-Z]{3}$"}
+`
+
+func TestAnOpenAPIDocumentDescribesTypes(t *testing.T) {
+	t.Parallel()
+	types, err := catalogue.Read("shop.yaml", []byte(document))
+	require.NoError(t, err)
+	require.Len(t, types, 3)
+	gone, paid, sent := types[0], types[1], types[2]
+	require.Equal(t, "order.gone", gone.Name)
+	require.Nil(t, gone.Schema)
+	require.Equal(t, []any{"order.paid", "An order was paid.", false}, []any{paid.Name, paid.Description, paid.Deprecated})
+	require.Equal(t, []any{"order.sent", "An order is on its way.", true}, []any{sent.Name, sent.Description, sent.Deprecated})
+	require.JSONEq(t, `{"id":7,"total":{"amount":9.5,"currency":"EUR"}}`, string(paid.Example))
+	require.JSONEq(t, `{"id":7}`, string(sent.Example), "of an envelope, its data")
+	for _, one := range []catalogue.Type{paid, sent} {
+		s, err := catalogue.Compile(one.Schema)
+		require.NoError(t, err, "%s", one.Schema)
+		require.NoError(t, s.Check([]byte(`{"id": 1, "parent": {"id": 2, "total": {"amount": 0}}}`)))
+		require.EqualError(t, s.Check([]byte(`{"id": 1, "parent": {"id": 2, "total": {"amount": -1}}}`)), "#/$defs/Money/properties/amount: it breaks the rule minimum")
+		require.ErrorContains(t, s.Check([]byte(`{"total": {}}`)), "missing property 'id'")
+		require.ErrorContains(t, s.Check(nil), "got null, want object")
+		require.EqualError(t, s.Check([]byte(`{"id": oops`)), "it is not valid JSON")
+	}
+}
+
+func TestAJSONSchemaFileDescribesTheTypeOfItsName(t *testing.T) {
+	t.Parallel()
+	types, err := catalogue.Read("schemas/order.paid.schema.json", []byte(`{"description": "Paid.", "deprecated": true, "examples": [{"total": 12345678901234567890.10}],
+		"properties": {"total": {"maximum": 12345678901234567890.10}}, "$defs": {"a": true}}`))
+	require.NoError(t, err)
+	require.Equal(t, "order.paid", types[0].Name)
+	require.Equal(t, "Paid.", types[0].Description)
+	require.True(t, types[0].Deprecated)
+	require.Equal(t, `{"total":12345678901234567890.10}`, string(types[0].Example))
+	s, err := catalogue.Compile(types[0].Schema)
+	require.NoError(t, err)
+	require.NoError(t, s.Check([]byte(`{"total": 12345678901234567890.10}`)))
+	require.EqualError(t, s.Check([]byte(`{"total": 12345678901234567890.11}`)), "#/properties/total: it breaks the rule maximum")
+}
+
+// What is wrong is said with its place, and nothing is fetched.
+func TestADocumentThatIsBrokenIsRefusedWithItsPlace(t *testing.T) {
+	t.Parallel()
+	hook := func(schema string) string {
+		return `{"openapi": "3.1.0", "webhooks": {"a/b": {"post": {"requestBody": {"content": {"application/json": {"schema": ` + schema + `}}}}}}, "components": {"schemas": {"A": {"$ref": "#/components/schemas/A"}}}}`
+	}
+	const at = "#/webhooks/a~1b/post/requestBody/content/application~1json/schema: "
+	deep := strings.Repeat(`{"not":`, 300) + "{}" + strings.Repeat("}", 300)
+	for text, want := range map[string]string{
+		"{\n\n\"a\": }":        "f.json: line 3: not valid JSON",
+		"a: [":                 "f.json: not valid YAML",
+		"[]":                   "not an object",
+		`{"openapi": "3.0.3"}`: "f.json#/openapi: write OpenAPI 3.1",
+		`{"openapi": "3.1.0"}`: "f.json#/webhooks: there is none",
+		`{"openapi": "3.1.0", "webhooks": {"a": {}}}`:               "f.json#/webhooks/a: no operation",
+		`{"openapi": "3.1.0", "webhooks": {"a": {"post": "get"}}}`:  "f.json#/webhooks/a/post: not an object",
+		`{"openapi": "3.1.0", "webhooks": {"a": {"$ref": "#/x"}}}`:  `f.json#/webhooks/a: $ref "#/x": it leads nowhere`,
+		hook(`{"$ref": "https://evil.example/s.json"}`):             at + `$ref "https://evil.example/s.json": a reference out of the file`,
+		hook(`{"items": {"$ref": "other.json#/a"}}`):                at + `$ref "other.json#/a": a reference out of the file`,
+		hook(`{"$ref": "#/components/schemas/A"}`):                  at + "references that lead in a circle",
+		hook(`{"items": {"$ref": "#/components/schemas/Missing"}}`): "it leads nowhere",
+		hook(`[]`): "schema: not an object",
+		hook(deep): "more than 200 levels deep",
+	} {
+		_, err := catalogue.Read("f.json", []byte(text))
+		require.ErrorContains(t, err, want, text)
+	}
+	_, err := catalogue.Read("f.yaml", []byte("a: &a [x,x,x,x,x,x,x,x,x]\nb: &b [*a,*a,*a,*a,*a,*a,*a,*a,*a]\nc: &c [*b,*b,*b,*b,*b,*b,*b,*b,*b]\n"+
+		"d: &d [*c,*c,*c,*c,*c,*c,*c,*c,*c]\ne: &e [*d,*d,*d,*d,*d,*d,*d,*d,*d]\nf: &f [*e,*e,*e,*e,*e,*e,*e,*e,*e]\ng: [*f,*f,*f,*f,*f,*f,*f,*f,*f]\n"))
+	require.Error(t, err)
+	_, err = catalogue.Read("f.json", make([]byte, catalogue.MaxFile+1))
+	require.ErrorContains(t, err, "more than 8 MiB")
+	for text, want := range map[string]string{
+		`{"type": "nonsense"}`:                        "/type",
+		`{"properties": {"a": {"pattern": "(?=a)"}}}`: "pattern",
+		`{"$ref": "https://evil.example/s.json"}`:     "nothing is fetched",
+		`{"$ref": "file:///etc/passwd"}`:              "nothing is fetched",
+		`{"$schema": "https://evil.example/meta"}`:    "nothing is fetched",
+		`[]`: "",
+	} {
+		_, err := catalogue.Compile(json.RawMessage(text))
+		require.Error(t, err, text)
+		require.ErrorContains(t, err, want, text)
+	}
+}
+
+// A schema may be made so that some payloads take for ever.
+func TestACheckIsBounded(t *testing.T) {
+	t.Parallel()
+	s, err := catalogue.Compile(json.RawMessage(`{"anyOf": [{"items": {"$ref": "#"}, "type": "array"}, {"items": {"$ref": "#"}, "type": "array", "minItems": 1}, {"const": 1}]}`))
+	require.NoError(t, err)
+	require.NoError(t, s.Check([]byte(`[[1]]`)))
+	require.EqualError(t, s.Check([]byte(strings.Repeat("[", 19)+"2"+strings.Repeat("]", 19))), "it takes too many steps to check")
+	require.NoError(t, s.Check([]byte(`[[1]]`)), "the next one has all steps again")
+	require.ErrorContains(t, s.Check([]byte(`"`+strings.Repeat("x", 5<<20)+`"`)), "larger than 4 MiB")
+
+	huge, err := catalogue.Compile(json.RawMessage(`{"maximum": 5, "uniqueItems": true, "multipleOf": 0.01}`))
+	require.NoError(t, err)
+	for _, text := range []string{"1e1000000000", "-1e1000000000", "1e-1000000000", `[1e1000000000, 1e1000000000]`} {
+		_ = huge.Check([]byte(text)) // it ends, and does not take the memory of the number
+	}
+	require.NotContains(t, fmt.Sprint(s.Check([]byte(`{"secret": "4711"}`))), "secret", "an error has not a word of the payload")
+}
+
+func FuzzRead(f *testing.F) {
+	f.Add([]byte(document))
+	f.Add([]byte(`{"type": "object", "properties": {"a": {"$ref": "#/$defs/a"}}, "$defs": {"a": {"type": "string"}}}`))
+	f.Fuzz(func(t *testing.T, text []byte) {
+		types, err := catalogue.Read("f.json", text)
+		if err != nil {
+			return
+		}
+		for i := range types {
+			if types[i].Schema == nil {
+				continue
+			}
+			s, err := catalogue.Compile(types[i].Schema)
+			if err == nil {
+				_ = s.Check([]byte(`{"a": [1, "x", null]}`)) // any answer, in time
+			}
+		}
+	})
+}
