@@ -5,8 +5,6 @@ import (
 	"strconv"
 	"strings"
 	"time"
-
-	"github.com/hashicorp/hcl/v2/hclsyntax"
 )
 
 // Batch is how many events share a request.
@@ -34,8 +32,12 @@ const (
 	defaultBatchBytes = 1_000_000
 )
 
-// decodeBatch decodes a batch block over what the endpoint has already.
-func decodeBatch(s *section, b *hclsyntax.Block, to *Batch) {
+// decodeBatch decodes a batch block, if there is one, over what the endpoint has already.
+func decodeBatch(s *section, to *Batch) {
+	b := s.single("batch")
+	if b == nil {
+		return
+	}
 	inner := s.nested(b, "batch.", "a batch block")
 	inner.check([]string{"events", "wait", "bytes", "partial"}, nil)
 	if !to.On() {

@@ -141,9 +141,7 @@ func (d *decoder) policy(s *section, e *Endpoint) {
 		inner.count("failures", &e.Circuit.Failures, 1)
 		set(&e.Circuit.Reopen)(inner.duration("reopen"))
 	}
-	if b := s.single("batch"); b != nil {
-		decodeBatch(s, b, &e.Batch)
-	}
+	decodeBatch(s, &e.Batch)
 }
 
 // literalHeaders warns of credentials that stand in the file.

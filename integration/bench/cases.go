@@ -17,6 +17,7 @@ type benchCase struct {
 func cases() []benchCase {
 	return []benchCase{
 		{name: "drain", run: runDrain},
+		{name: "batch", run: runBatch},
 		{name: "tls-http1", run: func(ctx context.Context, b *bench) error { return runSecure(ctx, b, false) }},
 		{name: "tls-http2", run: func(ctx context.Context, b *bench) error { return runSecure(ctx, b, true) }},
 		{name: "handshakes", run: runHandshakes},
@@ -170,6 +171,37 @@ func runDrain(ctx context.Context, b *bench) error {
 		reading{tailpost: float64(tailpost.duplicates)})
 	b.table.add(row{work: "peak RSS in the drain", unit: "MiB"}, reading{tailpost: tailpost.memory.peak})
 	return d.close(ctx)
+}
+
+// runBatch drains to an endpoint with batches, beside the same drain without them.
+func runBatch(ctx context.Context, b *bench) error {
+	n := b.size(50_000)
+	var single drained
+	for _, block := range []string{"", "\n  batch {}"} {
+		d, err := b.newDatabase(ctx, endpoints(1, true, "concurrency = 64"+block))
+		if err != nil {
+			return err
+		}
+		got, err := d.fillAndDrain(ctx, n)
+		if err := errors.Join(err, d.close(ctx)); err != nil {
+			return err
+		}
+		if block == "" {
+			single = got
+			continue
+		}
+		thousands := float64(n) / 1000
+		b.table.add(row{work: "drain 50,000 with batch", unit: "of the rate without", target: "1.5", met: atLeast(1.5)},
+			reading{tailpost: got.rate() / single.rate()})
+		b.table.add(row{work: "CPU of the relay in it", unit: "s/1000"}, reading{tailpost: got.relayCPU / thousands})
+		b.table.add(row{work: "CPU of the relay without batch", unit: "s/1000"}, reading{tailpost: single.relayCPU / thousands})
+		b.table.add(row{work: "CPU of the relay beside that without", unit: "ratio", target: "0.6", met: atMost(0.6)},
+			reading{tailpost: got.relayCPU / single.relayCPU})
+		b.table.add(row{work: "sent twice in it", unit: "events", target: "0", met: func(s summary) bool { return s.tailpost == 0 }},
+			reading{tailpost: float64(got.duplicates)})
+		b.table.add(row{work: "peak RSS in it", unit: "MiB"}, reading{tailpost: got.memory.peak})
+	}
+	return nil
 }
 
 func runHundred(ctx context.Context, b *bench) error {

@@ -169,6 +169,17 @@ func (t tally) rate() float64 {
 
 func (in *inbox) receive(body []byte) {
 	now := time.Now().UnixNano()
+	if len(body) == 0 || body[0] != '[' {
+		in.take(body, now)
+		return
+	}
+	for one := range bytes.SplitSeq(body, []byte(`,{"id":`)) {
+		in.take(one, now)
+	}
+}
+
+// take notes one event.
+func (in *inbox) take(body []byte, now int64) {
 	seq, ok := field(body, `"seq":`)
 	if !ok {
 		return

@@ -157,7 +157,8 @@ func (b *batch) finish(results []webhook.Result) []outbox.Outcome {
 func (b *batch) giveUp(results []webhook.Result, reached bool, next, now time.Time) {
 	l := b.lane
 	for i, dl := range b.dls {
-		c, parked, goesOn := dl.chain, l.memory.parked(dl), false
+		c, parked := dl.chain, l.memory.parked(dl)
+		var goesOn bool
 		switch {
 		case reached:
 			goesOn = l.interrupted(dl, &results[i].Attempt, next)
@@ -170,7 +171,7 @@ func (b *batch) giveUp(results []webhook.Result, reached bool, next, now time.Ti
 			goesOn = l.abandoned(dl, next)
 		}
 		if goesOn && c != nil {
-			b.note(c).row(next, !(parked && !reached))
+			b.note(c).row(next, reached || !parked)
 		}
 	}
 	b.advance(now)

@@ -192,7 +192,9 @@ func TestABatchHasTheVersionOfItsEndpoint(t *testing.T) {
 	results := newEndpoint(t, rec.URL, batched(false), pins(t, "2025-01-01")).SendBatch(t.Context(), b)
 	require.Len(t, results, 3)
 	got := <-rec.requests
-	var events []struct{ Data map[string]json.Number }
+	var events []struct {
+		Data map[string]json.Number `json:"data"`
+	}
 	require.NoError(t, json.Unmarshal(got.body, &events))
 	require.Equal(t, []json.Number{"9.50", "1", "7"}, []json.Number{events[0].Data["total"], events[1].Data["total"], events[2].Data["total"]})
 	require.Equal(t, "2025-01-01", got.header.Get("webhook-version"))
