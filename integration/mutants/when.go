@@ -124,7 +124,7 @@ var whenMutants = []mutant{
 	},
 	{
 		name: "when-unverified-gets-events", file: "relay/internal/dispatch/health.go",
-		old: "\tif !h.open() || h.unverified() {\n\t\treturn 0, false\n", new: "\tif !h.open() {\n\t\treturn 0, false\n",
+		old: `return h.proof != "" && h.proof != h.verified`, new: `return h.proof != "" && h.proof == h.verified`,
 		promise: "Nothing is sent to an endpoint that has not shown yet that it wants events.",
 		pkg:     "./relay/internal/dispatch", run: "TestProof_",
 	},

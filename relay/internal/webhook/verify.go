@@ -1,6 +1,7 @@
 package webhook
 
 import (
+	"bytes"
 	"context"
 	"crypto/rand"
 	"encoding/json"
@@ -92,6 +93,7 @@ func refuse(res *Result, problem string) {
 
 // echoes reports whether a body is the challenge, or a JSON object that has it.
 func echoes(body []byte, challenge string) bool {
+	body = bytes.TrimPrefix(body, []byte("\ufeff")) // some frameworks begin every text with it
 	text := strings.TrimSpace(string(body))
 	if text == challenge || text == `"`+challenge+`"` {
 		return true

@@ -41,6 +41,7 @@ func TestVerify_echo(t *testing.T) {
 		"its text":       {func(w http.ResponseWriter, c string) { _, _ = io.WriteString(w, c+"\n") }, true, ""},
 		"in an object":   {func(w http.ResponseWriter, c string) { _, _ = io.WriteString(w, `{"ok":true,"challenge":"`+c+`"}`) }, true, ""},
 		"a JSON text":    {func(w http.ResponseWriter, c string) { _, _ = io.WriteString(w, `"`+c+`"`) }, true, ""},
+		"behind a BOM":   {func(w http.ResponseWriter, c string) { _, _ = io.WriteString(w, "\ufeff"+`{"challenge":"`+c+`"}`) }, true, ""},
 		"nothing":        {func(http.ResponseWriter, string) {}, false, "does not hold the challenge"},
 		"another":        {func(w http.ResponseWriter, c string) { _, _ = io.WriteString(w, c+"x") }, false, "does not hold the challenge"},
 		"somewhere else": {func(w http.ResponseWriter, c string) { _, _ = io.WriteString(w, `{"data":{"challenge":"`+c+`"}}`) }, false, "does not hold the challenge"},
