@@ -107,7 +107,7 @@ func completeEndpoint(e *Endpoint, versions Versions) {
 	e.Retry.Schedule = slices.Clone(e.Retry.Schedule)
 	e.Retry.Success, e.Retry.Permanent = slices.Clone(e.Retry.Success), slices.Clone(e.Retry.Permanent)
 	e.Secrets = slices.Clone(e.Secrets)
-	e.Headers = maps.Clone(e.Headers)
+	e.Headers, e.Query = maps.Clone(e.Headers), maps.Clone(e.Query)
 	if e.Auth.Kind == AuthOAuth2 {
 		e.Auth.Style = cmp.Or(e.Auth.Style, OAuth2Header)
 	}

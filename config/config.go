@@ -189,7 +189,7 @@ type Endpoint struct { //nolint:recvcheck // encoded by value, asked by pointer
 	ID          string // identity in every table; the block label
 	Name        string
 	Description string
-	URL         string
+	URL         string // a text with expressions over the event, see Address
 	// SensitiveURL says that the URL is a secret itself, as one that came from the environment or a
 	// file: only its scheme and host are shown and recorded.
 	SensitiveURL bool
@@ -201,13 +201,16 @@ type Endpoint struct { //nolint:recvcheck // encoded by value, asked by pointer
 	Gzip         bool   // bodies of a kilobyte and more are compressed
 	Answer       Answer
 	Verify       Verify // what it has to show before its first event; empty: nothing
-	Headers      map[string]string
-	Timeout      time.Duration
-	Concurrency  int     // requests at once
-	Rate         float64 // requests a second; 0: unlimited
-	Ordering     Ordering
-	OnDead       OnDead
-	Redirects    int
+	// Headers are added to every request, and Query to the parameters of the URL: texts as that of
+	// URL, see Address.
+	Query       map[string]string
+	Headers     map[string]string
+	Timeout     time.Duration
+	Concurrency int     // requests at once
+	Rate        float64 // requests a second; 0: unlimited
+	Ordering    Ordering
+	OnDead      OnDead
+	Redirects   int
 	// Version is that of the events it gets; a complete endpoint of a configuration with versions
 	// has one, by default the newest.
 	Version   string

@@ -21,7 +21,7 @@ func policyAttributes() []string {
 	return []string{
 		"signature", "format", "headers", "timeout", "concurrency", "rate", "ordering", "on_dead", "redirects", "park_after", "disable_after",
 		"method", "success", "permanent", "http", "gzip", "answer", "verify",
-		"version",
+		"version", "query",
 	}
 }
 
@@ -37,7 +37,7 @@ func endpointAttributes() []string {
 // endpoint decodes an endpoint block over the defaults.
 func (d *decoder) endpoint(top *section, b *hclsyntax.Block) {
 	e := d.base
-	e.Headers = maps.Clone(e.Headers)
+	e.Headers, e.Query = maps.Clone(e.Headers), maps.Clone(e.Query)
 	e.Retry.Schedule = slices.Clone(e.Retry.Schedule)
 	e.Retry.Success, e.Retry.Permanent = slices.Clone(e.Retry.Success), slices.Clone(e.Retry.Permanent)
 	e.Origin = Origin{File: top.src.Name(), Line: b.TypeRange.Start.Line}
@@ -52,8 +52,8 @@ func (d *decoder) endpoint(top *section, b *hclsyntax.Block) {
 	if len(b.Labels) == 0 {
 		d.spoil(index, "") // the label is missing, which check reported; the rules would call it invalid
 	}
-	if v, marked, ok := s.value("url", cty.String); ok {
-		e.URL, e.SensitiveURL = v.AsString(), marked
+	if text, marked, ok := s.address("url"); ok {
+		e.URL, e.SensitiveURL = text, e.SensitiveURL || marked
 	}
 	e.Description, _ = s.text("description")
 	e.Tenant, _ = s.text("tenant")
@@ -105,14 +105,12 @@ func (d *decoder) policy(s *section, e *Endpoint) {
 	}
 	s.statuses("success", &e.Retry.Success)
 	s.statuses("permanent", &e.Retry.Permanent)
-	if headers, ok := s.table("headers"); ok {
+	if headers, _, ok := s.addresses("headers"); ok {
 		s.literalHeaders()
-		e.Headers = make(map[string]string, len(headers))
-		for name, value := range headers {
-			if value != nil {
-				e.Headers[name] = *value
-			}
-		}
+		e.Headers = headers
+	}
+	if query, marked, ok := s.addresses("query"); ok {
+		e.Query, e.SensitiveURL = query, e.SensitiveURL || marked
 	}
 	set(&e.Timeout)(s.duration("timeout"))
 	set(&e.ParkAfter)(s.duration("park_after"))
@@ -153,6 +151,9 @@ func (s *section) literalHeaders() {
 	for _, item := range object.Items {
 		context := &hcl.EvalContext{Functions: s.functions}
 		key, _ := item.KeyExpr.Value(context) // errors are reported already
+		if seesEvent(item.ValueExpr) {
+			continue
+		}
 		value, _ := item.ValueExpr.Value(context)
 		key, _ = key.UnmarkDeep()
 		if key.Type() != cty.String || !key.IsKnown() || key.IsNull() || value.ContainsMarked() {

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"net/url"
+	"strings"
 	"time"
 
 	"github.com/tailpost/tailpost/outbox"
@@ -162,6 +163,7 @@ type endpointJSON struct {
 	Verify        Verify             `json:"verify,omitempty"`
 	Version       string             `json:"version,omitempty"`
 	Headers       map[string]string  `json:"headers,omitempty"`
+	Query         map[string]string  `json:"query,omitempty"`
 	Timeout       string             `json:"timeout"`
 	Concurrency   int                `json:"concurrency"`
 	Rate          float64            `json:"rate,omitempty"`
@@ -239,6 +241,7 @@ func newEndpointJSON(e *Endpoint) endpointJSON {
 		OnDead: e.OnDead, DisableAfter: spell(e.DisableAfter, "never"), File: e.Origin.File, Line: e.Origin.Line,
 		Auth: newAuthJSON(&e.Auth), TLS: newTLSJSON(&e.TLS),
 		Method: e.Method, HTTP: e.HTTP, Gzip: e.Gzip, Answer: e.Answer, Verify: e.Verify, Version: e.Version, Success: e.Retry.Success, Permanent: e.Retry.Permanent,
+		Query:         e.ShownQuery(),
 		Schedule:      make([]string, 0, len(e.Retry.Schedule)),
 		Headers:       make(map[string]string, len(e.Headers)),
 		Subscriptions: make([]subscriptionJSON, 0, len(e.Subscriptions)),
@@ -276,7 +279,11 @@ func ShownURL(text string) string {
 
 // ShownURL returns the URL as people and tables may have it: without its user information and
 // query, which may hold tokens, and of one that is a secret itself only scheme and host.
+// Expressions stand as they are written.
 func (e *Endpoint) ShownURL() string {
+	if hasExpression(e.URL) {
+		return e.shownTemplate()
+	}
 	u, err := url.Parse(e.URL)
 	if err != nil {
 		return redacted
@@ -293,6 +300,46 @@ func (e *Endpoint) ShownURL() string {
 	default:
 		return shown + u.EscapedPath()
 	}
+}
+
+func (e *Endpoint) shownTemplate() string {
+	a := &Address{}
+	parts, p := a.compileText("url", e.URL)
+	if p != nil || a.compileURL(e.URL) != nil {
+		return redacted
+	}
+	if e.SensitiveURL {
+		return a.URL.Scheme + "://" + a.URL.Host + "/" + redacted
+	}
+	var b strings.Builder
+	for i := range parts {
+		if parts[i].Source != "" {
+			b.WriteString("${" + parts[i].Source + "}")
+			continue
+		}
+		path, _, asks := strings.Cut(parts[i].Literal, "?")
+		b.WriteString(escapeTemplate(path))
+		if asks {
+			return b.String() + "?" + redacted
+		}
+	}
+	return b.String()
+}
+
+// ShownQuery returns the parameters that the endpoint adds as people and tables may have them: of
+// values that are the same for every event, which may be tokens, only their names.
+func (e *Endpoint) ShownQuery() map[string]string {
+	if e.Query == nil {
+		return nil
+	}
+	shown := make(map[string]string, len(e.Query))
+	for name, value := range e.Query {
+		shown[name] = redacted
+		if hasExpression(value) && !e.SensitiveURL {
+			shown[name] = value
+		}
+	}
+	return shown
 }
 
 // spell writes a duration, or what zero means.

@@ -191,7 +191,7 @@ func (s *section) references(expr hclsyntax.Expression) bool {
 			hint = fmt.Sprintf(" Did you mean env(%q)?", attr)
 		}
 		if name == "event" {
-			hint = " Only where, body and search see an event."
+			hint = " Only url, query, headers, where, body and search see an event."
 		}
 		s.fail(t.SourceRange(), "Unknown variable", "There is no variable %q here.%s", name, hint)
 	}

@@ -45,6 +45,8 @@ type checker struct {
 	endpoint int             // the one that is being checked, or global
 	tenant   bool            // it is a customer's, who learns nothing of the operator's
 	guard    *receiver.Guard // of the network, made when it is first needed
+
+	addressed *Address // of the endpoint; nil: its URL is wrong
 }
 
 func (c *checker) fail(name, summary, detail string, args ...any) {

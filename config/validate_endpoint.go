@@ -35,6 +35,7 @@ func (c *checker) one(e *Endpoint, first map[string]int) {
 	} else {
 		first[e.ID] = c.endpoint
 	}
+	c.addressed = nil
 	c.url(e)
 	oneOf(c, "signature", e.Signature, SignatureStandard, SignatureStripe, SignatureGitHub)
 	oneOf(c, "format", e.Format, FormatStandard, FormatRaw, FormatCloudEvents, FormatCloudEventsBinary, FormatForm, FormatSlack, FormatTeams)
@@ -164,18 +165,22 @@ func (c *checker) url(e *Endpoint) {
 		c.fail("url", "Missing URL", "Set url to where requests go, such as https://example.com/webhooks.")
 		return
 	}
-	u, place, err := receiver.Parse(e.URL)
-	switch {
-	case u == nil || u.Host == "" || u.Opaque != "":
-		c.fail("url", "Invalid URL", "Write an absolute URL with a host, such as https://example.com/webhooks.")
-	case u.User != nil:
+	a, problems := e.address()
+	for _, p := range problems {
+		c.fail(p.setting, p.summary, "%s", p.detail)
+	}
+	if a == nil {
+		return
+	}
+	c.addressed = a
+	if a.Varies() && e.Verify != "" {
+		c.fail("verify", "Verification without an event", "What verifies an endpoint is no event, and its url, query or headers have expressions over one: leave out verify, or them.")
+	}
+	switch place := a.Place; {
+	case a.URL.User != nil:
 		c.fail("url", "User information in the URL", "Remove user and password from the URL; send them as an Authorization header.")
-	case u.Fragment != "" || strings.HasSuffix(e.URL, "#"):
+	case a.cut:
 		c.fail("url", "Fragment in the URL", "Remove the # and what stands behind it; it is never sent.")
-	case u.Scheme != "https" && u.Scheme != "http":
-		c.fail("url", "Unsupported URL scheme", "Use https.")
-	case err != nil:
-		c.fail("url", "Invalid URL", "%s.", sentence(err.Error()))
 	case !place.Secure && !c.config.Network.AllowHTTP && c.tenant:
 		c.fail("url", "Plain http URL", "Use https.")
 	case !place.Secure && !c.config.Network.AllowHTTP:
@@ -276,10 +281,20 @@ func (c *checker) headers(e *Endpoint) {
 			c.fail(at, "Repeated header", "Header names ignore case. Remove one of the two.")
 		}
 		seen[lower] = true
-		if value := e.Headers[name]; len(value) > receiver.MaxHeaderValue || !receiver.ValidValue(value) {
+		value, fixed := c.header(e, name)
+		if fixed && (len(value) > receiver.MaxHeaderValue || !receiver.ValidValue(value)) {
 			c.fail(at, "Invalid header value", "Write one line of at most %d bytes without white space around it.", receiver.MaxHeaderValue)
 		}
 	}
+}
+
+// header returns the value of a header that is the same for every event.
+func (c *checker) header(e *Endpoint, name string) (value string, fixed bool) {
+	if c.addressed == nil {
+		return e.Headers[name], !hasExpression(e.Headers[name])
+	}
+	value, fixed = c.addressed.Headers[name]
+	return value, fixed
 }
 
 func (c *checker) events(subscription int, events []string) {

@@ -35,6 +35,11 @@ func CheckExtras(e *Endpoint, o Outbox) Diagnostics {
 
 // extras checks the expressions of an endpoint.
 func (c *checker) extras(e *Endpoint) {
+	if a, problems := e.address(); len(problems) == 0 {
+		for _, use := range a.extras {
+			c.known(use.setting, use.names)
+		}
+	}
 	for i := range e.Subscriptions {
 		c.known(fmt.Sprintf("subscription[%d].where", i), e.Subscriptions[i].Where.Extras())
 		c.known(fmt.Sprintf("subscription[%d].body", i), e.Subscriptions[i].Body.Extras())

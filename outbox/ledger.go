@@ -78,15 +78,18 @@ const (
 	ReasonOrder       Reason = "order"        // waits behind an earlier delivery of its key
 	ReasonShutdown    Reason = "shutdown"     // the relay stopped before it was sent
 	ReasonInvalid     Reason = "invalid"      // the event cannot be sent, see last_error
-	ReasonAuthFailed  Reason = "auth_failed"  // there is no token to send it with, see last_error; a retry is scheduled
-	ReasonRejected    Reason = "rejected"     // the receiver will never take it, see last_status
-	ReasonReplay      Reason = "replay"       // a person asked for it again
-	ReasonUnusable    Reason = "unusable"     // the endpoint's settings or secrets cannot be read, see the relay's log
-	ReasonUnverified  Reason = "unverified"   // the endpoint has not shown that it wants events
-	ReasonAudit       Reason = "audit"        // an audit found that the stream had not brought the event
-	ReasonScheduled   Reason = "scheduled"    // its event is not to be delivered yet
-	ReasonExpired     Reason = "expired"      // its event's time was over before it was delivered
-	ReasonIDReused    Reason = "id_reused"    // an earlier event of the same id is not delivered yet, see last_error
+	// ReasonUnaddressable: the endpoint's URL, query or headers name what the event has not, or what
+	// cannot be sent there, see last_error.
+	ReasonUnaddressable Reason = "unaddressable"
+	ReasonAuthFailed    Reason = "auth_failed" // there is no token to send it with, see last_error; a retry is scheduled
+	ReasonRejected      Reason = "rejected"    // the receiver will never take it, see last_status
+	ReasonReplay        Reason = "replay"      // a person asked for it again
+	ReasonUnusable      Reason = "unusable"    // the endpoint's settings or secrets cannot be read, see the relay's log
+	ReasonUnverified    Reason = "unverified"  // the endpoint has not shown that it wants events
+	ReasonAudit         Reason = "audit"       // an audit found that the stream had not brought the event
+	ReasonScheduled     Reason = "scheduled"   // its event is not to be delivered yet
+	ReasonExpired       Reason = "expired"     // its event's time was over before it was delivered
+	ReasonIDReused      Reason = "id_reused"   // an earlier event of the same id is not delivered yet, see last_error
 )
 
 // Delivery is one event that one endpoint should have and has not: a row of tailpost.delivery.

@@ -16,6 +16,7 @@ import (
 type Request struct {
 	Method string
 	Path   string
+	URI    string // path and query as the request line has them
 	ID     string // webhook-id
 	Header http.Header
 	Body   []byte
@@ -78,7 +79,7 @@ func (r *Receiver) serve(w http.ResponseWriter, req *http.Request) {
 	if err != nil {
 		return // the relay was killed within its request: nothing arrived
 	}
-	got := &Request{Method: req.Method, Path: req.URL.Path, ID: req.Header.Get("Webhook-Id"), Header: req.Header.Clone(), Body: body, At: time.Now()}
+	got := &Request{Method: req.Method, Path: req.URL.Path, URI: req.RequestURI, ID: req.Header.Get("Webhook-Id"), Header: req.Header.Clone(), Body: body, At: time.Now()}
 	r.mu.Lock()
 	key := [2]string{got.Path, got.ID}
 	r.numbers[key]++

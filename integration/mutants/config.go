@@ -464,8 +464,8 @@ var configMutants = []mutant{
 	},
 	{
 		name: "config-sensitive-urls", file: "config/decode_endpoint.go",
-		old:     "e.URL, e.SensitiveURL = v.AsString(), marked",
-		new:     "e.URL, e.SensitiveURL = v.AsString(), false && marked",
+		old:     "e.URL, e.SensitiveURL = text, e.SensitiveURL || marked",
+		new:     "e.URL, e.SensitiveURL = text, false && marked",
 		promise: "Of a URL that came from the environment only scheme and host are shown.",
 		pkg:     "./config", run: "TestPrintedConfigurationShowsNoSecret",
 	},

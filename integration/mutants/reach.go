@@ -23,7 +23,7 @@ var reachMutants = []mutant{
 	},
 	{
 		name: "reach-refusal-is-a-failure", file: "relay/internal/dispatch/send.go",
-		old: `it.reason == outbox.ReasonInvalid, it.reason == outbox.ReasonRejected, noToken:`, new: `it.reason == outbox.ReasonInvalid, noToken:`,
+		old: `it.reason == outbox.ReasonInvalid, it.reason == outbox.ReasonUnaddressable, it.reason == outbox.ReasonRejected, noToken:`, new: `it.reason == outbox.ReasonInvalid, it.reason == outbox.ReasonUnaddressable, noToken:`,
 		promise: "A receiver that refuses an event for good is well: no circuit opens for it.",
 		pkg:     "./relay/internal/dispatch", run: "TestARefusal",
 	},
@@ -143,7 +143,7 @@ var reachMutants = []mutant{
 	},
 	{
 		name: "reach-redirect-gets-the-password", file: "relay/internal/webhook/endpoint.go",
-		old: `head := e.hopHead(o, at, e.first.place.SameReceiver(p))`, new: `head := e.hopHead(o, at, true)`,
+		old: `head := e.hopHead(o, requestURI(at), own, e.first.place.SameReceiver(p))`, new: `head := e.hopHead(o, requestURI(at), own, true)`,
 		promise: "A redirect to another host gets none of the endpoint's headers.",
 		pkg:     "./relay/internal/webhook", run: "TestStaticAuthorization",
 	},

@@ -32,8 +32,8 @@ var webhookMutants = []mutant{
 	{
 		name:    "webhook-permanent-retried",
 		file:    "relay/internal/webhook/endpoint.go",
-		old:     "e.prepare(x, r); err != nil {\n\t\tres.Attempt.Error, res.Permanent = err.Error(), true",
-		new:     "e.prepare(x, r); err != nil {\n\t\tres.Attempt.Error, res.Permanent = err.Error(), false",
+		old:     "res.Attempt.Error, res.Permanent = err.Error(), true",
+		new:     "res.Attempt.Error, res.Permanent = err.Error(), false",
 		promise: "An event that no attempt can send is given up at once.",
 		pkg:     "./relay/internal/webhook",
 		run:     "TestUnsendable",
@@ -68,8 +68,8 @@ var webhookMutants = []mutant{
 	{
 		name:    "webhook-redirect-leaks-headers",
 		file:    "relay/internal/webhook/endpoint.go",
-		old:     "e.hopHead(o, at, e.first.place.SameReceiver(p))",
-		new:     "e.hopHead(o, at, e.first.place.Port != 1 || p.Port != 1)",
+		old:     "e.hopHead(o, requestURI(at), own, e.first.place.SameReceiver(p))",
+		new:     "e.hopHead(o, requestURI(at), own, e.first.place.Port != 1 || p.Port != 1)",
 		promise: "The endpoint's own headers go to no other host.",
 		pkg:     "./relay/internal/webhook",
 		run:     "TestRedirectFollowed",

@@ -1,6 +1,7 @@
 package main
 
-// whereMutants break what decides where a request goes: extra columns.
+// whereMutants break what decides where a request goes: extra columns, expressions in URLs, queries
+// and headers.
 var whereMutants = []mutant{
 	{
 		name: "where-extra-not-parked", file: "relay/internal/ledger/encode.go",
@@ -67,5 +68,113 @@ var whereMutants = []mutant{
 		old: "b.Write(e.Extra)", new: `b.WriteString("{}")`,
 		promise: "An event in a message has its extra values.",
 		pkg:     "./outbox", run: "TestEmitReachesTheStream",
+	},
+	{
+		name: "where-slash-in-a-value", file: "config/address.go",
+		old: `valueKept = "-._~"`, new: `valueKept = "-._~/"`,
+		promise: "A value is one segment of the path, whatever it holds.",
+		pkg:     "./config", run: "TestAValueArrivesAsItIs",
+	},
+	{
+		name: "where-a-way-up", file: "config/address.go",
+		old: "if !staysBelow(dst[:pathEnd], from, values) {", new: "if false && !staysBelow(dst[:pathEnd], from, values) {",
+		promise: "No value leads out of the path that is written around it.",
+		pkg:     "./config", run: "TestAddressRefusesEvents",
+	},
+	{
+		name: "where-a-way-up-decoded-twice", file: "config/address.go",
+		old: "unescapes = 3 ", new: "unescapes = 1 ",
+		promise: "Nor does one that a receiver decodes twice.",
+		pkg:     "./config", run: "TestAddressRefusesEvents",
+	},
+	{
+		name: "where-segment-without-its-literal", file: "config/address.go",
+		old: "for start > from && path[start-1] != '/' {", new: "for start > from && false {",
+		promise: "A segment is judged whole, with what is written around the value.",
+		pkg:     "./config", run: "TestAddressRefusesEvents",
+	},
+	{
+		name: "where-host-of-the-event", file: "config/address.go",
+		old: `case !found || !strings.ContainsAny(rest, "/?"):`, new: `case !found:`,
+		promise: "Scheme, host and port are the same for every event.",
+		pkg:     "./config", run: "TestAddressRefusesSettings",
+	},
+	{
+		name: "where-half-an-escape", file: "config/address.go",
+		old: "case cutEscape(before):", new: "case false && cutEscape(before):",
+		promise: "A value completes no escape that is written before it.",
+		pkg:     "./config", run: "TestAddressRefusesSettings",
+	},
+	{
+		name: "where-empty-value", file: "config/filter/template.go",
+		old: `case text.kind == kindMissing || text.text == "":`, new: `case text.kind == kindMissing:`,
+		promise: "An event without a key goes nowhere that the key names.",
+		pkg:     "./config", run: "TestAddressRefusesEvents",
+	},
+	{
+		name: "where-header-of-two-lines", file: "config/address.go",
+		old: "if !receiver.ValidValue(value.String()) {", new: "if false && !receiver.ValidValue(value.String()) {",
+		promise: "No value of an event adds a header of its own.",
+		pkg:     "./config", run: "TestAddressOfHeaders",
+	},
+	{
+		name: "where-literal-is-an-expression", file: "config/decode_address.go",
+		old: "return literalText(v.AsString()), marked, true", new: "return v.AsString(), marked, true",
+		promise: "What is written as $${ is a ${ as it is.",
+		pkg:     "./config", run: "TestExpressionsOfAnEndpoint",
+	},
+	{
+		name: "where-environment-shown", file: "config/decode_address.go",
+		old: "marked = marked || len(marks) > 0", new: "_ = marks",
+		promise: "What came from the environment is not shown because an expression stands beside it.",
+		pkg:     "./config", run: "TestWhatPeopleSeeOfAnAddress",
+	},
+	{
+		name: "where-query-shown", file: "config/json.go",
+		old: `return b.String() + "?" + redacted`, new: `return b.String() + "?" + parts[i].Literal`,
+		promise: "Of a URL's query nothing is shown, whatever expressions it has.",
+		pkg:     "./config", run: "TestWhatPeopleSeeOfAnAddress",
+	},
+	{
+		name: "where-redirect-from-the-pattern", file: "relay/internal/webhook/endpoint.go",
+		old: "		at = x.at\n", new: "		_ = x.at\n",
+		promise: "A relative redirect is relative to where the event went.",
+		pkg:     "./relay/internal/webhook", run: "TestSend_redirectsFromWhereTheEventWent",
+	},
+	{
+		name: "where-redirect-to-a-path-that-looks-like-a-host", file: "relay/internal/webhook/head.go",
+		old: `url.Parse(e.url.Scheme + "://" + e.url.Host + aimed)`, new: `e.url.Parse(aimed)`,
+		promise: "A path that begins with two slashes names no other host.",
+		pkg:     "./relay/internal/webhook", run: "TestSend_redirectsFromWhereTheEventWent",
+	},
+	{
+		name: "where-unaddressable-is-invalid", file: "relay/internal/webhook/endpoint.go",
+		old: "_, res.Unaddressable = errors.AsType[*config.UnaddressableError](err)", new: "_, _ = errors.AsType[*config.UnaddressableError](err)",
+		promise: "An event that has not what the address names is dead with that reason.",
+		pkg:     "./relay/internal/webhook", run: "TestSend_sendsNothingWithoutAValue",
+	},
+	{
+		name: "where-unaddressable-is-the-endpoints-fault", file: "relay/internal/dispatch/send.go",
+		old: "it.reason == outbox.ReasonUnaddressable, it.reason == outbox.ReasonRejected, noToken:", new: "it.reason == outbox.ReasonRejected, noToken:",
+		promise: "It says nothing about the endpoint's health.",
+		pkg:     "./relay/internal/dispatch", run: "TestAnEventWithNowhereToGo",
+	},
+	{
+		name: "where-parameters-follow-to-another-receiver", file: "relay/internal/api/settings.go",
+		old: "s.e.Query = nil", new: "_ = s.e.Query",
+		promise: "Parameters do not follow an endpoint to another receiver.",
+		pkg:     "./relay/internal/api", run: "TestAnEndpointGoesWhereItsEventsSay",
+	},
+	{
+		name: "where-parameters-in-the-table", file: "relay/internal/plan/compare.go",
+		old: "open.Query = e.ShownQuery()", new: "open.Query = e.Query",
+		promise: "A plan shows no parameter that may be a secret.",
+		pkg:     "./cmd/tailpost", run: "TestScript/plan$",
+	},
+	{
+		name: "where-batch-of-two-addresses", file: "relay/internal/webhook/batch.go",
+		old: "case err != nil || to != first:", new: "case err != nil:",
+		promise: "Events of one request go to one address.",
+		pkg:     "./relay/internal/webhook", run: "TestABatchHasOneAddress",
 	},
 }

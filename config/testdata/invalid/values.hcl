@@ -21,7 +21,7 @@ log {
 }
 endpoint "url" {
   url       = "erp.example.com/x" # ERROR "Invalid URL: Write an absolute URL"
-  secret    = event.data.x # ERROR "Unknown variable: .*Only where, body and search see an event"
+  secret    = event.data.x # ERROR "Unknown variable: .*Only url, query, headers, where, body and search see an event"
   signature = "standart" # ERROR "Unknown signature: .*Did you mean \"standard\"?"
   format    = "jsn" # ERROR "Unknown format: Write \"standard\""
 }

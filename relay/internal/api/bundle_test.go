@@ -370,6 +370,7 @@ type receiver struct {
 }
 
 type received struct {
+	uri    string
 	header http.Header
 	body   []byte
 }
@@ -381,7 +382,7 @@ func newReceiver(tb testing.TB) *receiver {
 		body, _ := io.ReadAll(req.Body)
 		r.mu.Lock()
 		defer r.mu.Unlock()
-		r.got = append(r.got, received{req.Header, body})
+		r.got = append(r.got, received{req.RequestURI, req.Header, body})
 		w.WriteHeader(r.code)
 		_, _ = io.WriteString(w, r.answer)
 	}))

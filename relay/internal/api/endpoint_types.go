@@ -55,7 +55,8 @@ type EndpointSettings struct {
 	Gzip          *bool              `json:"gzip,omitempty" doc:"Compress bodies of a kilobyte and more. The signature is that of the compressed bytes. Default: false."`
 	Answer        *string            `json:"answer,omitempty" enum:"status,complete" doc:"How much of an answer with a status that means success has to come for the event to count as delivered: its head, or all of it. Default: status."`
 	Verify        *string            `json:"verify,omitempty" enum:"echo,cloudevents" doc:"What the receiver has to do before its first event: answer with the challenge of a request (echo), or allow the origin by the webhook specification of CloudEvents. Until then its deliveries wait. A changed URL has to pass again. Default: nothing; of a visitor of the portal, what its configuration says."`
-	Headers       *map[string]string `json:"headers,omitempty" doc:"Further headers of every request. Their values are kept as secret as the signing secret: answers show the names only, and [redacted] as a value keeps the one that the endpoint has."`
+	Headers       *map[string]string `json:"headers,omitempty" doc:"Further headers of every request: texts in which ${…} is an expression over the event. Their values are kept as secret as the signing secret: answers show the names only, and [redacted] as a value keeps the one that the endpoint has."`
+	Query         *map[string]string `json:"query,omitempty" doc:"Parameters that are added to those of the URL: texts with expressions over the event, as in url." example:"{\"tenant\":\"${event.tenant}\"}"`
 	Timeout       *string            `json:"timeout,omitempty" doc:"How long an attempt may take." example:"15s"`
 	Concurrency   *int               `json:"concurrency,omitempty" minimum:"1" maximum:"10000" doc:"Requests at once. Default: 32."`
 	Rate          *string            `json:"rate,omitempty" doc:"Requests in a second, minute or hour. Default: unlimited." example:"100/s"`
@@ -79,7 +80,7 @@ type EndpointSettings struct {
 type NewEndpoint struct {
 	EndpointSettings
 
-	URL        string `json:"url" minLength:"1" maxLength:"2048" doc:"Where requests go." example:"https://example.com/webhooks"`
+	URL        string `json:"url" minLength:"1" maxLength:"2048" doc:"Where requests go. Behind the host, ${…} is an expression over the event: its value, percent-encoded." example:"https://example.com/webhooks"`
 	Tenant     string `json:"tenant,omitempty" maxLength:"200" doc:"It gets only this tenant's events. Default: that of the key; without one, every tenant's."`
 	Secret     string `json:"secret,omitempty" maxLength:"512" doc:"A signing secret of your own: whsec_ and the base64 of 24 to 64 bytes, or whsk_ and an Ed25519 key. Default: a new one." writeOnly:"true"`
 	SecretType string `json:"secret_type,omitempty" enum:"whsec,whsk" doc:"What a new secret is: shared (whsec, HMAC-SHA256) or a key pair (whsk, Ed25519). Default: whsec."`
@@ -89,7 +90,7 @@ type NewEndpoint struct {
 type EndpointPatch struct {
 	EndpointSettings
 
-	URL    *string `json:"url,omitempty" minLength:"1" maxLength:"2048" doc:"Where requests go."`
+	URL    *string `json:"url,omitempty" minLength:"1" maxLength:"2048" doc:"Where requests go. Behind the host, ${…} is an expression over the event: its value, percent-encoded."`
 	Status *string `json:"status,omitempty" enum:"active,paused,disabled" doc:"active sends, paused queues, disabled queues until a person enables it."`
 }
 
@@ -97,7 +98,7 @@ type EndpointPatch struct {
 type EndpointReplacement struct {
 	EndpointSettings
 
-	URL    string  `json:"url" minLength:"1" maxLength:"2048" doc:"Where requests go."`
+	URL    string  `json:"url" minLength:"1" maxLength:"2048" doc:"Where requests go. Behind the host, ${…} is an expression over the event: its value, percent-encoded."`
 	Status *string `json:"status,omitempty" enum:"active,paused,disabled" doc:"Default: what it is."`
 }
 
@@ -111,51 +112,52 @@ type EndpointStats struct {
 
 // Endpoint is a URL with its policy.
 type Endpoint struct {
-	ID             string         `json:"id" doc:"Identity." example:"ep_2x8Kq0T7vC4mWfZ1nYdRbL"`
-	Name           string         `json:"name"`
-	URL            string         `json:"url" doc:"Where requests go, without user information."`
-	Description    string         `json:"description"`
-	Events         []string       `json:"events" nullable:"false" doc:"Which events it wants; empty: all."`
-	Subscriptions  []Subscription `json:"subscriptions" nullable:"false" doc:"The same with filters and bodies."`
-	Status         string         `json:"status" enum:"active,paused,disabled"`
-	DisabledReason string         `json:"disabled_reason,omitempty" doc:"Why it is disabled."`
-	FailingSince   *time.Time     `json:"failing_since,omitempty" doc:"First failure after the last success."`
-	Secret         string         `json:"secret,omitempty" doc:"The signing secret; only in the answer of the call that made the endpoint."`
-	SecretPrefix   string         `json:"secret_prefix,omitempty" doc:"First 12 characters of the signing secret."`
-	PublicKey      string         `json:"public_key,omitempty" doc:"The public key (whpk_) of an endpoint that signs with a key pair; only where the secret is."`
-	Source         string         `json:"source" enum:"config,api" doc:"Who declares it: the configuration file or the API."`
-	Origin         string         `json:"origin,omitempty" doc:"File and line of one that the configuration declares."`
-	Tenant         string         `json:"tenant,omitempty" doc:"It gets only this tenant's events."`
-	Signature      string         `json:"signature" enum:"standard,stripe,github"`
-	Format         string         `json:"format" enum:"standard,raw,cloudevents,cloudevents-binary,form,slack,teams"`
-	Method         string         `json:"method" enum:"POST,PUT,PATCH,DELETE"`
-	HTTP           string         `json:"http,omitempty" enum:"1.1,2" doc:"The version of HTTP that it insists on. Missing: what the receiver settles on."`
-	Gzip           bool           `json:"gzip" doc:"Bodies of a kilobyte and more are compressed."`
-	Answer         string         `json:"answer" enum:"status,complete" doc:"How much of an answer has to come for the event to count as delivered."`
-	Verify         string         `json:"verify,omitempty" enum:"echo,cloudevents" doc:"What the receiver has to do before its first event. Missing: nothing."`
-	Unverified     bool           `json:"unverified,omitempty" doc:"It has not done that yet: its deliveries wait."`
-	VerifyError    string         `json:"verify_error,omitempty" doc:"Why it did not pass the last time."`
-	HeaderNames    []string       `json:"header_names" nullable:"false" doc:"Names of its further headers."`
-	Timeout        string         `json:"timeout"`
-	Concurrency    int            `json:"concurrency"`
-	Rate           string         `json:"rate,omitempty" doc:"Missing: unlimited."`
-	Ordering       string         `json:"ordering" enum:"none,key,strict"`
-	OnDead         string         `json:"on_dead" enum:"skip,hold"`
-	Redirects      int            `json:"redirects"`
-	Retry          Retry          `json:"retry"`
-	Success        []string       `json:"success,omitempty" doc:"Statuses of answers that take the event. Missing: 2xx."`
-	Permanent      []string       `json:"permanent,omitempty" doc:"Statuses of answers after which a delivery is dead at once."`
-	Circuit        Circuit        `json:"circuit"`
-	Batch          *Batch         `json:"batch,omitempty" doc:"How many events share a request. Missing: each has its own."`
-	Auth           *EndpointAuth  `json:"auth,omitempty" doc:"How requests show who sends them, without its secret."`
-	TLS            *EndpointTLS   `json:"tls,omitempty" doc:"What its connections have of their own, without the key."`
-	ParkAfter      string         `json:"park_after"`
-	DisableAfter   string         `json:"disable_after" doc:"A duration, or never."`
-	Stats          EndpointStats  `json:"stats"`
-	Admission      *Admission     `json:"admission,omitempty" doc:"How much it is sent now; only of one endpoint, from the process that delivers."`
-	Version        int64          `json:"version" doc:"Raised by every change; the ETag."`
-	CreatedAt      time.Time      `json:"created_at"`
-	UpdatedAt      time.Time      `json:"updated_at"`
+	ID             string            `json:"id" doc:"Identity." example:"ep_2x8Kq0T7vC4mWfZ1nYdRbL"`
+	Name           string            `json:"name"`
+	URL            string            `json:"url" doc:"Where requests go, without user information."`
+	Description    string            `json:"description"`
+	Events         []string          `json:"events" nullable:"false" doc:"Which events it wants; empty: all."`
+	Subscriptions  []Subscription    `json:"subscriptions" nullable:"false" doc:"The same with filters and bodies."`
+	Status         string            `json:"status" enum:"active,paused,disabled"`
+	DisabledReason string            `json:"disabled_reason,omitempty" doc:"Why it is disabled."`
+	FailingSince   *time.Time        `json:"failing_since,omitempty" doc:"First failure after the last success."`
+	Secret         string            `json:"secret,omitempty" doc:"The signing secret; only in the answer of the call that made the endpoint."`
+	SecretPrefix   string            `json:"secret_prefix,omitempty" doc:"First 12 characters of the signing secret."`
+	PublicKey      string            `json:"public_key,omitempty" doc:"The public key (whpk_) of an endpoint that signs with a key pair; only where the secret is."`
+	Source         string            `json:"source" enum:"config,api" doc:"Who declares it: the configuration file or the API."`
+	Origin         string            `json:"origin,omitempty" doc:"File and line of one that the configuration declares."`
+	Tenant         string            `json:"tenant,omitempty" doc:"It gets only this tenant's events."`
+	Signature      string            `json:"signature" enum:"standard,stripe,github"`
+	Format         string            `json:"format" enum:"standard,raw,cloudevents,cloudevents-binary,form,slack,teams"`
+	Method         string            `json:"method" enum:"POST,PUT,PATCH,DELETE"`
+	HTTP           string            `json:"http,omitempty" enum:"1.1,2" doc:"The version of HTTP that it insists on. Missing: what the receiver settles on."`
+	Gzip           bool              `json:"gzip" doc:"Bodies of a kilobyte and more are compressed."`
+	Answer         string            `json:"answer" enum:"status,complete" doc:"How much of an answer has to come for the event to count as delivered."`
+	Verify         string            `json:"verify,omitempty" enum:"echo,cloudevents" doc:"What the receiver has to do before its first event. Missing: nothing."`
+	Unverified     bool              `json:"unverified,omitempty" doc:"It has not done that yet: its deliveries wait."`
+	VerifyError    string            `json:"verify_error,omitempty" doc:"Why it did not pass the last time."`
+	Query          map[string]string `json:"query,omitempty" doc:"Parameters that are added to those of the URL. Of an endpoint that the configuration declares, a value without an expression is [redacted]."`
+	HeaderNames    []string          `json:"header_names" nullable:"false" doc:"Names of its further headers."`
+	Timeout        string            `json:"timeout"`
+	Concurrency    int               `json:"concurrency"`
+	Rate           string            `json:"rate,omitempty" doc:"Missing: unlimited."`
+	Ordering       string            `json:"ordering" enum:"none,key,strict"`
+	OnDead         string            `json:"on_dead" enum:"skip,hold"`
+	Redirects      int               `json:"redirects"`
+	Retry          Retry             `json:"retry"`
+	Success        []string          `json:"success,omitempty" doc:"Statuses of answers that take the event. Missing: 2xx."`
+	Permanent      []string          `json:"permanent,omitempty" doc:"Statuses of answers after which a delivery is dead at once."`
+	Circuit        Circuit           `json:"circuit"`
+	Batch          *Batch            `json:"batch,omitempty" doc:"How many events share a request. Missing: each has its own."`
+	Auth           *EndpointAuth     `json:"auth,omitempty" doc:"How requests show who sends them, without its secret."`
+	TLS            *EndpointTLS      `json:"tls,omitempty" doc:"What its connections have of their own, without the key."`
+	ParkAfter      string            `json:"park_after"`
+	DisableAfter   string            `json:"disable_after" doc:"A duration, or never."`
+	Stats          EndpointStats     `json:"stats"`
+	Admission      *Admission        `json:"admission,omitempty" doc:"How much it is sent now; only of one endpoint, from the process that delivers."`
+	Version        int64             `json:"version" doc:"Raised by every change; the ETag."`
+	CreatedAt      time.Time         `json:"created_at"`
+	UpdatedAt      time.Time         `json:"updated_at"`
 
 	PayloadVersion string `json:"payload_version,omitempty" doc:"The version of the events' data that it gets. Missing: the configuration has no versions."`
 }
@@ -169,7 +171,7 @@ func show(row *ledger.EndpointRow, cfg *config.Endpoint, stats query.Stats) Endp
 		Signature: string(cfg.Signature), Format: string(cfg.Format), Timeout: cfg.Timeout.String(),
 		Concurrency: cfg.Concurrency, Rate: rateText(cfg.Rate), Ordering: string(cfg.Ordering), OnDead: string(cfg.OnDead), Redirects: cfg.Redirects,
 		ParkAfter: cfg.ParkAfter.String(), DisableAfter: "never", HeaderNames: []string{}, Events: []string{},
-		Auth: showAuth(&cfg.Auth), TLS: showTLS(&cfg.TLS),
+		Auth: showAuth(&cfg.Auth), TLS: showTLS(&cfg.TLS), Query: cfg.Query,
 		Method: cmp.Or(cfg.Method, http.MethodPost), HTTP: cfg.HTTP, Gzip: cfg.Gzip, Answer: string(cmp.Or(cfg.Answer, config.AnswerStatus)), Verify: string(cfg.Verify), Success: cfg.Retry.Success, Permanent: cfg.Retry.Permanent,
 		Retry:   Retry{Schedule: make([]string, 0, len(cfg.Retry.Schedule))},
 		Circuit: Circuit{Failures: cfg.Circuit.Failures}, Stats: totals(stats),

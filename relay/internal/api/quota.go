@@ -87,7 +87,7 @@ func checkQuota(ctx context.Context, s *Server, c *query.Change, p *principal, e
 		problems = append(problems, at("/concurrency", "The endpoints of a tenant may have a concurrency of %d together, and the others have %d: write less, or ask the operator "+
 			"to raise concurrency in the quotas block of the API.", q.Concurrency, concurrency))
 	}
-	size := 0
+	size := e.Expressions()
 	for i := range e.Subscriptions {
 		if where := e.Subscriptions[i].Where; where != nil {
 			size += len(where.Source())
@@ -97,7 +97,7 @@ func checkQuota(ctx context.Context, s *Server, c *query.Change, p *principal, e
 		}
 	}
 	if q.Expressions > 0 && size > q.Expressions {
-		problems = append(problems, at("", "The expressions of an endpoint, where and body, may have %d bytes together, and these have %d: write less, or ask the operator to raise "+
+		problems = append(problems, at("", "The expressions of an endpoint, where, body, url, query and headers, may have %d bytes together, and these have %d: write less, or ask the operator to raise "+
 			"expressions in the quotas block of the API.", q.Expressions, size))
 	}
 	if len(problems) > 0 {

@@ -10,7 +10,6 @@ import (
 	"time"
 
 	"github.com/tailpost/tailpost/config"
-	"github.com/tailpost/tailpost/config/receiver"
 	"github.com/tailpost/tailpost/relay/internal/ledger"
 )
 
@@ -64,6 +63,8 @@ func (s *settler) reset(names []string) { //nolint:funlen // a case for each set
 			e.Format = ""
 		case "headers":
 			e.Headers = nil
+		case "query":
+			e.Query = nil
 		case "timeout":
 			e.Timeout = 0
 		case "concurrency":
@@ -155,6 +156,7 @@ func (s *settler) apply(in *EndpointSettings) {
 	setTexts(&e.Retry.Success, in.Success)
 	setTexts(&e.Retry.Permanent, in.Permanent)
 	s.headers(in.Headers)
+	set(&e.Query, in.Query)
 	s.auth(in.Auth)
 	s.tls(in.TLS)
 	set(&e.Concurrency, in.Concurrency)
@@ -217,17 +219,18 @@ func (s *settler) batch(in *Batch) {
 func (s *settler) moveTo(to string) {
 	if !sameReceiver(s.e.URL, to) {
 		s.moved, s.sealed = true, ledger.Sealed{Secrets: s.sealed.Secrets}
+		s.e.Query = nil
 	}
 	s.e.URL = to
 }
 
 // sameReceiver reports whether two URLs have the same scheme, host and port.
 func sameReceiver(a, b string) bool {
-	_, was, err := receiver.Parse(a)
+	_, was, err := config.ParseURL(a)
 	if err != nil {
 		return false
 	}
-	_, is, err := receiver.Parse(b)
+	_, is, err := config.ParseURL(b)
 	return err == nil && was == is
 }
 
@@ -382,8 +385,10 @@ func (s *settler) finish(current *config.Config) error {
 // pointer turns the configuration's name of a setting, such as subscription[0].events[1], into a
 // pointer.
 func (s *settler) pointer(field string) string {
-	if name, ok := strings.CutPrefix(field, "headers."); ok {
-		return "/headers/" + escapePointer(name)
+	for _, object := range []string{"headers", "query"} {
+		if name, ok := strings.CutPrefix(field, object+"."); ok {
+			return "/" + object + "/" + escapePointer(name)
+		}
 	}
 	if field == "version" {
 		return "/payload_version"

@@ -23,11 +23,12 @@ import (
 type gate struct {
 	alone
 
-	mu     sync.Mutex
-	calls  []webhook.Request
-	answer chan int // a status code for each request
-	word   string   // beside every answer
-	token  bool     // there is none to send with, where the answer is 0
+	mu      sync.Mutex
+	calls   []webhook.Request
+	answer  chan int // a status code for each request
+	word    string   // beside every answer
+	nowhere bool     // there is nowhere to send it
+	token   bool     // there is none to send with, where the answer is 0
 }
 
 func (g *gate) Send(ctx context.Context, r *webhook.Request) webhook.Result {
@@ -40,7 +41,7 @@ func (g *gate) Send(ctx context.Context, r *webhook.Request) webhook.Result {
 	case <-ctx.Done():
 		a.Error = "aborted"
 	}
-	return webhook.Result{Attempt: a, Word: g.word, NoToken: g.token && a.StatusCode == 0}
+	return webhook.Result{Attempt: a, Word: g.word, NoToken: g.token && a.StatusCode == 0, Permanent: g.nowhere, Unaddressable: g.nowhere}
 }
 
 func (g *gate) sent() int {
@@ -378,6 +379,30 @@ func TestARefusal_endsTheDeliveryAndNothingElse(t *testing.T) {
 			require.Equal(t, 1, row.Attempts)
 		}
 		require.Equal(t, 4, l.gate.sent())
+		require.Empty(t, l.tables.changes)
+		l.stop()
+	})
+}
+
+// TestAnEventWithNowhereToGo_saysNothingOfTheReceiver: its delivery is dead at once, and the
+// endpoint neither opens its circuit nor is disabled.
+func TestAnEventWithNowhereToGo_saysNothingOfTheReceiver(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		l := newLife(t)
+		l.gate.nowhere = true
+		e := l.endpoint()
+		e.Config.Circuit = config.Circuit{Failures: 2, Reopen: time.Hour}
+		e.Config.DisableAfter = time.Minute
+		l.change(e)
+		for _, id := range []string{"e1", "e2", "e3", "e4"} {
+			l.event(id)
+			l.gate.answer <- 0
+			l.later(time.Minute)
+			row := l.tables.rows[outbox.Pair{EventID: id, EndpointID: "ep_1"}]
+			require.Equal(t, outbox.ReasonUnaddressable, row.Reason, id)
+			require.Equal(t, outbox.StateDead, row.State)
+		}
 		require.Empty(t, l.tables.changes)
 		l.stop()
 	})

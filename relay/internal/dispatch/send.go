@@ -284,12 +284,13 @@ func (l *lane) finish(dl *delivery, res webhook.Result) outbox.Outcome {
 // decide returns what becomes of a delivery after an attempt.
 func decide(policy config.Retry, dl *delivery, res *webhook.Result, now time.Time, rnd float64) retry.Decision {
 	decision := retry.Decide(policy, dl.attempts+1, retry.Result{
-		StatusCode: res.Attempt.StatusCode,
-		Error:      res.Attempt.Error != "" && !res.Delivered,
-		RetryAfter: res.RetryAfter,
-		Permanent:  res.Permanent,
-		Word:       retry.Word(res.Word),
-		NoToken:    res.NoToken,
+		StatusCode:    res.Attempt.StatusCode,
+		Error:         res.Attempt.Error != "" && !res.Delivered,
+		RetryAfter:    res.RetryAfter,
+		Permanent:     res.Permanent,
+		Unaddressable: res.Unaddressable,
+		Word:          retry.Word(res.Word),
+		NoToken:       res.NoToken,
 	}, now, rnd)
 	if res.Again && decision.Outcome == outbox.Retry {
 		decision.Next = now // the receiver closed a connection that had been idle: nothing says that it is unwell
@@ -368,7 +369,7 @@ func (l *lane) judge(it *item, decision retry.Decision, noToken bool, now time.T
 	switch {
 	case decision.Outcome == outbox.Delivered:
 		it.change = l.health.succeeded(l.id, it.dl, now)
-	case it.reason == outbox.ReasonInvalid, it.reason == outbox.ReasonRejected, noToken:
+	case it.reason == outbox.ReasonInvalid, it.reason == outbox.ReasonUnaddressable, it.reason == outbox.ReasonRejected, noToken:
 		// The event cannot be sent anywhere, or not now, or the receiver works and will not have
 		// this one: that says nothing about the endpoint.
 		l.health.circuit.abandoned(it.dl)

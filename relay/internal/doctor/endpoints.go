@@ -71,7 +71,7 @@ func examineEndpoint(ctx context.Context, dialer *egress.Dialer, roots *x509.Cer
 }
 
 func tryEndpoint(ctx context.Context, dialer *egress.Dialer, roots *x509.CertPool, e *config.Endpoint, now time.Time) (Finding, error) {
-	u, place, err := receiver.Parse(e.URL)
+	u, place, err := config.ParseURL(e.URL)
 	if err != nil {
 		return Finding{}, err
 	}

@@ -54,30 +54,31 @@ type subscriptionJSON struct {
 
 // policyJSON is tailpost.endpoint.policy.
 type policyJSON struct {
-	Signature    string      `json:"signature"`
-	Format       string      `json:"format"`
-	Headers      headersJSON `json:"headers"`
-	Timeout      string      `json:"timeout"`
-	Concurrency  int         `json:"concurrency"`
-	Rate         float64     `json:"rate"`
-	Ordering     string      `json:"ordering"`
-	OnDead       string      `json:"on_dead,omitempty"`
-	Redirects    int         `json:"redirects"`
-	Method       string      `json:"method,omitempty"`
-	HTTP         string      `json:"http,omitempty"`
-	Version      string      `json:"version,omitempty"`
-	Gzip         bool        `json:"gzip,omitempty"`
-	Answer       string      `json:"answer,omitempty"` // missing: status
-	Verify       string      `json:"verify,omitempty"`
-	Retry        []string    `json:"retry"`
-	Success      []string    `json:"success,omitempty"`
-	Permanent    []string    `json:"permanent,omitempty"`
-	Circuit      circuitJSON `json:"circuit"`
-	Batch        *batchJSON  `json:"batch,omitempty"`
-	ParkAfter    string      `json:"park_after"`
-	DisableAfter string      `json:"disable_after"`
-	Auth         *authJSON   `json:"auth,omitempty"`
-	TLS          *tlsJSON    `json:"tls,omitempty"`
+	Signature    string            `json:"signature"`
+	Format       string            `json:"format"`
+	Headers      headersJSON       `json:"headers"`
+	Query        map[string]string `json:"query,omitempty"`
+	Timeout      string            `json:"timeout"`
+	Concurrency  int               `json:"concurrency"`
+	Rate         float64           `json:"rate"`
+	Ordering     string            `json:"ordering"`
+	OnDead       string            `json:"on_dead,omitempty"`
+	Redirects    int               `json:"redirects"`
+	Method       string            `json:"method,omitempty"`
+	HTTP         string            `json:"http,omitempty"`
+	Version      string            `json:"version,omitempty"`
+	Gzip         bool              `json:"gzip,omitempty"`
+	Answer       string            `json:"answer,omitempty"` // missing: status
+	Verify       string            `json:"verify,omitempty"`
+	Retry        []string          `json:"retry"`
+	Success      []string          `json:"success,omitempty"`
+	Permanent    []string          `json:"permanent,omitempty"`
+	Circuit      circuitJSON       `json:"circuit"`
+	Batch        *batchJSON        `json:"batch,omitempty"`
+	ParkAfter    string            `json:"park_after"`
+	DisableAfter string            `json:"disable_after"`
+	Auth         *authJSON         `json:"auth,omitempty"`
+	TLS          *tlsJSON          `json:"tls,omitempty"`
 }
 
 type circuitJSON struct {
@@ -140,7 +141,7 @@ func EncodeEndpoint(e config.Endpoint) (subscriptions, policy []byte, err error)
 		Timeout: e.Timeout.String(), Concurrency: e.Concurrency, Rate: e.Rate, Ordering: string(e.Ordering), OnDead: string(e.OnDead),
 		Redirects: e.Redirects, Circuit: circuitJSON{Failures: e.Circuit.Failures, Reopen: e.Circuit.Reopen.String()},
 		ParkAfter: e.ParkAfter.String(), DisableAfter: e.DisableAfter.String(),
-		Auth: openAuth(&e.Auth), TLS: openTLS(&e.TLS),
+		Auth: openAuth(&e.Auth), TLS: openTLS(&e.TLS), Query: e.Query,
 		Method: e.Method, HTTP: e.HTTP, Gzip: e.Gzip, Verify: string(e.Verify), Success: e.Retry.Success, Permanent: e.Retry.Permanent,
 		Retry: make([]string, 0, len(e.Retry.Schedule)), Version: e.Version,
 	}
@@ -223,7 +224,7 @@ func decodePolicy(e *config.Endpoint, text []byte) error {
 	e.Retry.Success, e.Retry.Permanent = p.Success, p.Permanent
 	e.Answer, e.Verify = config.Answer(p.Answer), config.Verify(p.Verify)
 	e.Version = p.Version
-	e.Auth, e.TLS = p.Auth.decode(), p.TLS.decode()
+	e.Auth, e.TLS, e.Query = p.Auth.decode(), p.TLS.decode(), p.Query
 	e.Concurrency, e.Rate, e.Redirects, e.Circuit.Failures = p.Concurrency, p.Rate, p.Redirects, p.Circuit.Failures
 	if len(p.Headers.names) > 0 {
 		e.Headers = make(map[string]string, len(p.Headers.names))

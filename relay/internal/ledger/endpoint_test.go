@@ -47,6 +47,7 @@ func TestEncodedEndpointsDecodeToThemselves(t *testing.T) {
 			ID: "ep_1", Name: text.Draw(t, "name"), Description: text.Draw(t, "description"), URL: "https://a.example/in?x=<1>",
 			Tenant: text.Draw(t, "tenant"), Signature: config.SignatureStripe, Format: config.FormatRaw,
 			Headers: rapid.MapOfN(rapid.StringMatching(`X-[a-z]{1,3}`), text, 1, 3).Draw(t, "headers"),
+			Query:   rapid.MapOfN(text, text, 1, 3).Draw(t, "query"),
 			Timeout: delay.Draw(t, "timeout"), Concurrency: rapid.IntRange(1, 10_000).Draw(t, "concurrency"),
 			Rate: rapid.Float64Range(0, 1e6).Draw(t, "rate"), Ordering: config.OrderingKey,
 			Redirects: rapid.IntRange(0, 2).Draw(t, "redirects"),

@@ -277,8 +277,10 @@ func readEndpoints(ctx context.Context, tx pgx.Tx, ids []string) (map[string]end
 func mirror(e *config.Endpoint) (mirrored, error) {
 	// Requests use the configuration's URL; the row's is for people.
 	row := mirrored{tenant: e.Tenant, name: e.Name, url: e.ShownURL(), description: e.Description, origin: origin(e.Origin)}
+	open := *e
+	open.Query = e.ShownQuery()
 	var err error
-	row.subscriptions, row.policy, err = EncodeEndpoint(*e)
+	row.subscriptions, row.policy, err = EncodeEndpoint(open)
 	return row, err
 }
 

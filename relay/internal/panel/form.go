@@ -17,7 +17,7 @@ type endpointForm struct {
 	ID, Version string // of the one that is changed; empty: a new one
 	Name, URL, Description, Tenant,
 	Events, Where, Body,
-	Signature, Format, Method, HTTP, Gzip, Answer, Verify, Timeout, Rate, Concurrency, Ordering, OnDead, Retry, Success, Permanent, SecretType, PayloadVersion string
+	Signature, Format, Method, HTTP, Gzip, Answer, Verify, Timeout, Rate, Concurrency, Ordering, OnDead, Retry, Success, Permanent, Query, SecretType, PayloadVersion string
 	identity
 	batching
 
@@ -40,7 +40,7 @@ func (f *endpointForm) fields() map[string]*string {
 		"name": &f.Name, "url": &f.URL, "description": &f.Description, "tenant": &f.Tenant, "events": &f.Events, "where": &f.Where,
 		"body": &f.Body, "signature": &f.Signature, "format": &f.Format, "timeout": &f.Timeout, "rate": &f.Rate,
 		"concurrency": &f.Concurrency, "ordering": &f.Ordering, "on_dead": &f.OnDead, "method": &f.Method, "http": &f.HTTP, "gzip": &f.Gzip, "answer": &f.Answer, "verify": &f.Verify,
-		"success": &f.Success, "permanent": &f.Permanent, "retry": &f.Retry, "secret_type": &f.SecretType,
+		"success": &f.Success, "permanent": &f.Permanent, "retry": &f.Retry, "query": &f.Query, "secret_type": &f.SecretType,
 		"payload_version": &f.PayloadVersion,
 	}
 	maps.Copy(fields, f.identity.fields())
@@ -88,6 +88,7 @@ func (f *endpointForm) settings(has *identity) map[string]any {
 	put("permanent", words(f.Permanent), f.Permanent == "")
 	batch := f.batching.settings()
 	put("batch", batch, batch == nil)
+	put("query", parameters(f.Query), f.Query == "")
 	put("retry", map[string]any{"schedule": words(f.Retry)}, f.Retry == "")
 	if !f.Several {
 		events := words(f.Events)
@@ -102,6 +103,27 @@ func (f *endpointForm) settings(has *identity) map[string]any {
 		s["secret_type"] = f.SecretType
 	}
 	return s
+}
+
+// parameters reads a name and a value in each line, as in tenant=${event.tenant}.
+func parameters(text string) map[string]string {
+	query := make(map[string]string)
+	for line := range strings.Lines(text) {
+		if line = strings.TrimSpace(line); line != "" {
+			name, value, _ := strings.Cut(line, "=")
+			query[strings.TrimSpace(name)] = strings.TrimSpace(value)
+		}
+	}
+	return query
+}
+
+// parameterLines is parameters the other way.
+func parameterLines(query map[string]string) string {
+	lines := make([]string, 0, len(query))
+	for _, name := range slices.Sorted(maps.Keys(query)) {
+		lines = append(lines, name+"="+query[name])
+	}
+	return strings.Join(lines, "\n")
 }
 
 // refused notes what the API said of the fields.
@@ -213,7 +235,7 @@ func editEndpoint(v *visit) error {
 		Signature: e.Signature, Format: e.Format, Timeout: e.Timeout, Rate: e.Rate, Concurrency: strconv.Itoa(e.Concurrency),
 		Ordering: e.Ordering, OnDead: e.OnDead, Method: e.Method, HTTP: e.HTTP, Answer: e.Answer, Verify: e.Verify, Success: strings.Join(e.Success, " "), Permanent: strings.Join(e.Permanent, " "),
 		Retry: strings.Join(spans(e.Retry.Schedule), " "), identity: identityOf(&e), batching: batchingOf(&e),
-		PayloadVersion: e.PayloadVersion,
+		PayloadVersion: e.PayloadVersion, Query: parameterLines(e.Query),
 	}
 	if e.Gzip {
 		f.Gzip = "true"

@@ -17,7 +17,7 @@ func TestTheFormOfAnEndpointHasEverySettingBothWays(t *testing.T) {
 	h := newHouse(t, nil)
 	c := h.loggedIn("admin", houseKey)
 	written := map[string]string{
-		"name": "Shop", "description": "orders", "url": "https://shop.example/in", "events": "order.* stock.low",
+		"name": "Shop", "description": "orders", "url": "https://shop.example/in", "query": "limit=5\ntenant=a$b", "events": "order.* stock.low",
 		"where": "event.data.total > 100", "body": "{ total = event.data.total }", "signature": "stripe", "format": "form", "method": "PUT", "http": "1.1", "gzip": "true",
 		"timeout": "7s", "rate": "5/s", "concurrency": "9", "ordering": "key", "on_dead": "hold", "retry": "2s 3s", "success": "2xx 409", "permanent": "422",
 		"answer": "complete", "verify": "cloudevents",
@@ -38,6 +38,7 @@ func TestTheFormOfAnEndpointHasEverySettingBothWays(t *testing.T) {
 	require.Equal(t, true, e["gzip"])
 	require.Equal(t, []any{"2xx", "409"}, e["success"])
 	require.Equal(t, []any{"422"}, e["permanent"])
+	require.Equal(t, map[string]any{"limit": "5", "tenant": "a$b"}, e["query"])
 	for _, name := range []string{
 		"name", "description", "url", "signature", "format", "method", "http", "timeout", "rate", "ordering", "on_dead", "answer", "verify",
 	} {
@@ -45,7 +46,7 @@ func TestTheFormOfAnEndpointHasEverySettingBothWays(t *testing.T) {
 	}
 
 	about := c.get("/panel/endpoints/" + id).body
-	for _, part := range []string{"<dd>PUT</dd>", "<dd>1.1 only</dd>", "<dd>gzip, of bodies of 1 KiB and more</dd>", "2xx, 409", "<dd>once it is complete</dd>", "<dd>cloudevents, not passed</dd>", "Ask now"} {
+	for _, part := range []string{"<dd>PUT</dd>", "<dd>1.1 only</dd>", "<dd>gzip, of bodies of 1 KiB and more</dd>", "2xx, 409", "<dd>once it is complete</dd>", "<dd>cloudevents, not passed</dd>", "Ask now", `<dt>Parameter tenant</dt><dd class="mono">a$b</dd>`} {
 		require.Contains(t, about, part, "what the endpoint is set to")
 	}
 
@@ -64,7 +65,7 @@ func TestTheFormOfAnEndpointHasEverySettingBothWays(t *testing.T) {
 	e = h.admin().made(http.MethodGet, "/v1/endpoints/"+id, nil)
 	for name, want := range map[string]any{
 		"signature": "standard", "format": "standard", "method": "POST", "http": nil, "gzip": false, "timeout": "15s", "rate": nil,
-		"ordering": "none", "on_dead": "skip", "answer": "status", "verify": nil, "success": nil, "permanent": nil,
+		"ordering": "none", "on_dead": "skip", "answer": "status", "verify": nil, "success": nil, "permanent": nil, "query": nil,
 	} {
 		require.Equal(t, want, e[name], name)
 	}

@@ -110,7 +110,7 @@ func listUndelivered(v *visit) error {
 	call := queryOf("state", f.State, "reason", f.Reason, "endpoint_id", f.Endpoint, "event_id", f.Event, "event_type", f.Type, "tenant", f.Tenant,
 		"since", sinceOf(v, f.Since), "until", sinceOf(v, f.Until))
 	body := &undeliveredPage{Filter: f, Filtered: len(link) > 1, Reasons: []string{
-		"failed", "exhausted", "lane_full", "slow", "paused", "disabled", "rate_limited", "circuit_open", "order", "scheduled", "expired", "shutdown", "unverified", "unusable", "audit", "invalid", "rejected", "auth_failed", "id_reused", "resend", "replay",
+		"failed", "exhausted", "lane_full", "slow", "paused", "disabled", "rate_limited", "circuit_open", "order", "scheduled", "expired", "shutdown", "unverified", "unusable", "audit", "invalid", "unaddressable", "rejected", "auth_failed", "id_reused", "resend", "replay",
 	}}
 	page := queryOf("cursor", v.r.URL.Query().Get("cursor"))
 	maps.Copy(page, call)

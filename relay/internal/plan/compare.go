@@ -37,7 +37,9 @@ func read(texts map[string]string, subscriptions, policy []byte) (settings, erro
 // compare lists the settings by which an endpoint differs from its row. Where it stands in the
 // configuration is none of them.
 func compare(e *config.Endpoint, row *ledger.EndpointRow) ([]Setting, error) {
-	subscriptions, policy, err := ledger.EncodeEndpoint(*e)
+	open := *e
+	open.Query = e.ShownQuery()
+	subscriptions, policy, err := ledger.EncodeEndpoint(open)
 	if err != nil {
 		return nil, fmt.Errorf("compare endpoint %q: %w", e.ID, err)
 	}

@@ -221,7 +221,7 @@ func (e *Endpoint) queued() string {
 		return "they wait until the endpoint returns, unless they are discarded (tailpost discard --state pending --endpoint " + e.ID + ")"
 	case e.Action == Return:
 		return "they go out"
-	case named("url"):
+	case named("url"), named("query"):
 		return "they go to the new URL"
 	case named("subscriptions"), named("tenant"):
 		return "they go out, whatever the subscriptions say now"

@@ -31,7 +31,9 @@ type Result struct {
 	RetryAfter time.Duration // the receiver's hint; 0: none
 	Permanent  bool          // no retry can help
 	Word       Word          // what the receiver said beside the status
-	NoToken    bool          // nothing was sent: the authorization server gave no token
+	// Unaddressable says, of one that is Permanent, that there is nowhere to send it.
+	Unaddressable bool
+	NoToken       bool // nothing was sent: the authorization server gave no token
 }
 
 // Word is the value of an answer's header webhook-delivery, as Svix defines it.
@@ -76,6 +78,8 @@ func Decide(policy config.Retry, number int, r Result, now time.Time, rnd float6
 		disable = "the endpoint answered 410 Gone"
 	}
 	switch {
+	case r.Unaddressable:
+		return Decision{Outcome: outbox.Dead, Reason: outbox.ReasonUnaddressable}
 	case r.Permanent:
 		return Decision{Outcome: outbox.Dead, Reason: outbox.ReasonInvalid}
 	case !r.Error && meaning == config.MeansSuccess:

@@ -96,6 +96,12 @@ func TestDecide(t *testing.T) {
 			0,
 			retry.Decision{Outcome: outbox.Retry, Reason: outbox.ReasonDisabled, Disable: gone},
 		},
+		"has nowhere to go": {
+			1,
+			retry.Result{Error: true, Permanent: true, Unaddressable: true},
+			0,
+			retry.Decision{Outcome: outbox.Dead, Reason: outbox.ReasonUnaddressable},
+		},
 		"cannot be built": {
 			1,
 			retry.Result{Error: true, Permanent: true},

@@ -26,8 +26,21 @@ const keptOfOthers = 256
 // least one. An error means that the first can never be sent.
 func gather(dst []byte, e *Endpoint, rs []Request) (body []byte, n int, err error) {
 	body = append(dst, '[')
+	first := ""
 	for i := range rs {
 		before := len(body)
+		if e.address != nil {
+			// A request has one address: an event that goes elsewhere begins the next one.
+			to, err := e.addressed(&rs[i])
+			switch {
+			case i == 0 && err != nil:
+				return body, 1, err
+			case i == 0:
+				first = to
+			case err != nil || to != first:
+				return append(body, ']'), i, nil
+			}
+		}
 		if i > 0 {
 			body = append(body, ',')
 		}
@@ -40,6 +53,20 @@ func gather(dst []byte, e *Endpoint, rs []Request) (body []byte, n int, err erro
 		}
 	}
 	return append(body, ']'), len(rs), nil
+}
+
+// addressed returns what of the request's head follows from an event.
+func (e *Endpoint) addressed(r *Request) (string, error) {
+	r, err := e.versioned(r)
+	if err != nil {
+		return "", err
+	}
+	head, err := e.address.AppendTarget(nil, r.Event)
+	if err != nil {
+		return "", err
+	}
+	err = e.address.EachHeader(r.Event, func(name, value string) { head = appendLine(append(head, '\n'), name, value) })
+	return string(head), err
 }
 
 // spread makes the result of a request that of each of its events. failed: which of them the answer

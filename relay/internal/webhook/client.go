@@ -171,10 +171,11 @@ func (c *Client) Endpoint(ep config.Endpoint) (*Endpoint, error) {
 }
 
 func (c *Client) endpoint(ep config.Endpoint) (*Endpoint, error) {
-	u, p, err := receiver.Parse(ep.URL)
+	address, err := ep.Address()
 	if err != nil {
 		return nil, err
 	}
+	u, p := address.URL, address.Place
 	if !p.Secure && !c.network.AllowHTTP {
 		return nil, fmt.Errorf("the URL is plain http: use https, or set %s.allow_http", c.network.AllowedBy())
 	}
@@ -198,7 +199,7 @@ func (c *Client) endpoint(ep config.Endpoint) (*Endpoint, error) {
 	if err := e.SetSecrets(ep.Secrets); err != nil {
 		return nil, err
 	}
-	if err := e.setHeaders(u, &ep); err != nil {
+	if err := e.setHeaders(address, &ep); err != nil {
 		return nil, err
 	}
 	if e.tls, err = c.tlsOf(&ep.TLS); err != nil {
@@ -211,7 +212,11 @@ func (c *Client) endpoint(ep config.Endpoint) (*Endpoint, error) {
 	}
 	e.first = e.newOrigin(p, e.tls)
 	e.first.endpoint = e.id
-	e.head = e.hopHead(e.first, u, true)
+	if address.Varies() {
+		e.address = address
+	}
+	e.target = requestURI(u)
+	e.head = e.hopHead(e.first, e.target, e.own, true)
 	return e, prepareVerification(e, u, ep)
 }
 

@@ -5,6 +5,7 @@ import (
 	"crypto/tls"
 	"errors"
 	"fmt"
+	"maps"
 	"net/http"
 	"net/url"
 	"slices"
@@ -50,9 +51,11 @@ type Endpoint struct {
 	signer       atomic.Pointer[signature.Signer]
 	own          []byte // the headers of the endpoint's configuration, as lines
 	ownUserAgent bool
-	keepFields   bool   // the attempts have the headers of answers
-	contentType  string // in place of the format's; empty: the format's
-	head         []byte // hopHead of first
+	keepFields   bool            // the attempts have the headers of answers
+	contentType  string          // in place of the format's; empty: the format's
+	head         []byte          // hopHead of first
+	target       string          // requestURI of the URL
+	address      *config.Address // what of it follows from the event; nil: nothing
 	first        *origin
 
 	mu     sync.Mutex
@@ -102,14 +105,18 @@ func Signing(s config.Signature, live []config.Secret) []config.Secret {
 	return live
 }
 
-func (e *Endpoint) setHeaders(u *url.URL, ep *config.Endpoint) error {
-	headers := ep.Headers
-	own, err := ownHeaders(headers)
+func (e *Endpoint) setHeaders(address *config.Address, ep *config.Endpoint) error {
+	own, err := ownHeaders(address.Headers)
 	if err != nil {
 		return err
 	}
-	authorized := false
-	for name, value := range headers {
+	authorized, all := false, maps.Clone(address.Headers)
+	for _, name := range address.HeaderNames() {
+		if all[name] = ""; receiver.CheckHeader(name, "") != nil {
+			return fmt.Errorf("header %q: %w", name, receiver.CheckHeader(name, ""))
+		}
+	}
+	for name, value := range all {
 		switch strings.ToLower(name) {
 		case "user-agent":
 			e.ownUserAgent = true
@@ -126,7 +133,7 @@ func (e *Endpoint) setHeaders(u *url.URL, ep *config.Endpoint) error {
 		own = appendLine(own, "Authorization", "Bearer "+auth.Secret.Reveal())
 	case config.AuthNone, config.AuthOAuth2:
 	}
-	if u.User != nil && !authorized {
+	if u := address.URL; u.User != nil && !authorized {
 		own = appendLine(own, "Authorization", egress.Basic(u.User))
 	}
 	e.own = own
@@ -146,7 +153,7 @@ func (e *Endpoint) Send(ctx context.Context, r *Request) Result {
 	if err := e.authorize(ctx, x, start, &res); err != nil {
 		res.Attempt.Error, res.Attempt.Duration = err.Error(), time.Since(start)
 	} else if err := e.prepare(x, r); err != nil {
-		res.Attempt.Error, res.Permanent = err.Error(), true
+		res.never(err)
 	} else {
 		e.perform(ctx, x, &res, start)
 		res.annotate(r)
@@ -213,7 +220,7 @@ func (e *Endpoint) SendBatch(ctx context.Context, b *Batch) []Result {
 		b.Left(len(b.Requests) - n)
 	}
 	if err != nil {
-		res.Attempt.Error, res.Permanent = err.Error(), true
+		res.never(err)
 		return spread(b.Requests[:n], &res, nil)
 	}
 	c := content{body: x.body, contentType: e.jsonType()}
@@ -222,8 +229,8 @@ func (e *Endpoint) SendBatch(ctx context.Context, b *Batch) []Result {
 	}
 	if err := e.authorize(ctx, x, start, &res); err != nil {
 		res.Attempt.Error, res.Attempt.Duration = err.Error(), time.Since(start)
-	} else if err := x.wrap(e, first, b.ID, c); err != nil {
-		res.Attempt.Error, res.Permanent = err.Error(), true
+	} else if err := e.wrapBatch(x, first, b.ID, c); err != nil {
+		res.never(err)
 	} else {
 		e.perform(ctx, x, &res, start)
 	}
@@ -237,6 +244,24 @@ func (e *Endpoint) SendBatch(ctx context.Context, b *Batch) []Result {
 // Verify asks the receiver whether it wants the events that are sent to it. The result is that of
 // the request; Delivered says that it does.
 func (e *Endpoint) Verify(ctx context.Context, held func() bool) Result { return verify(ctx, e, held) }
+
+// wrapBatch puts the head before the body of a batch, whose address is that of its first event.
+func (e *Endpoint) wrapBatch(x *exchange, first *Request, id string, c content) error {
+	if e.address == nil {
+		return x.wrap(e, first, id, c)
+	}
+	r, err := e.versioned(first)
+	if err != nil {
+		return err
+	}
+	return x.wrap(e, r, id, c)
+}
+
+// never notes why an event can never be sent.
+func (res *Result) never(err error) {
+	res.Attempt.Error, res.Permanent = err.Error(), true
+	_, res.Unaddressable = errors.AsType[*config.UnaddressableError](err)
+}
 
 // authorize gets the access token of an attempt, where the endpoint has an authorization server. An
 // error means that there is none.
@@ -302,7 +327,13 @@ func (e *Endpoint) perform(ctx context.Context, x *exchange, res *Result, start 
 // follow sends the request and follows redirects as far as the endpoint allows. A 307 or 308 that
 // is not followed is an error; any other answer that is not success speaks for itself.
 func (e *Endpoint) follow(ctx context.Context, x *exchange, deadline time.Time) error {
-	o, at := e.first, e.url
+	o, at, own := e.first, e.url, e.own
+	if x.at != nil {
+		at = x.at
+	}
+	if e.address != nil {
+		own = x.own
+	}
 	for hop := 0; ; hop++ {
 		if err := o.roundTrip(ctx, x, deadline); err != nil {
 			return err
@@ -321,7 +352,7 @@ func (e *Endpoint) follow(ctx context.Context, x *exchange, deadline time.Time) 
 			return failuref("redirect not followed: to plain http")
 		}
 		o, at = e.origin(p), next
-		head := e.hopHead(o, at, e.first.place.SameReceiver(p))
+		head := e.hopHead(o, requestURI(at), own, e.first.place.SameReceiver(p))
 		if e.first.place.SameReceiver(p) {
 			head = x.appendToken(head)
 		}

@@ -2,6 +2,7 @@ package webhook
 
 import (
 	"context"
+	"net/url"
 	"sync"
 	"time"
 
@@ -28,6 +29,9 @@ type exchange struct {
 	body    []byte      // room for building a body
 	packed  []byte      // room for compressing it
 	block   []byte      // room for the head as HTTP/2 has it
+	target  []byte      // room for a path and query that follow from the event
+	own     []byte      // the endpoint's own headers, where some follow from the event
+	at      *url.URL    // the URL, where it follows from the event and redirects are followed
 	token   string      // the access token of the request; empty: none
 	fresh   bool        // it was fetched for this request
 	held    func() bool // Request.Held
@@ -41,8 +45,9 @@ func newExchange() *exchange { return &exchange{Exchange: http1.NewExchange()} }
 func (x *exchange) release(pool *sync.Pool) {
 	x.sent, x.held, x.reached, x.again = nil, nil, false, false
 	x.token, x.fresh = "", false
+	x.at = nil
 	x.Reset()
-	for _, b := range []*[]byte{&x.head, &x.body, &x.packed, &x.block} {
+	for _, b := range []*[]byte{&x.head, &x.body, &x.packed, &x.block, &x.target, &x.own} {
 		if cap(*b) > keptBuffer {
 			*b = nil
 		}
@@ -72,7 +77,12 @@ func (x *exchange) wrap(e *Endpoint, r *Request, id string, c content) (err erro
 		}
 	}
 	x.sent, x.held = c.body, r.Held
-	x.head = x.appendToken(append(x.head[:0], e.head...))
+	if e.address == nil {
+		x.head = append(x.head[:0], e.head...)
+	} else if err := x.aim(e, r); err != nil {
+		return err
+	}
+	x.head = x.appendToken(x.head)
 	x.hop = len(x.head)
 	x.head = x.appendFields(x.head, e, r, id, c)
 	x.finishHead()

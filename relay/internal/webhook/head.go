@@ -19,13 +19,16 @@ import (
 // HTTP/2 writes the same lines its own way.
 
 // hopHead is the first part for one hop. The endpoint's own headers go only where its URL points.
-func (e *Endpoint) hopHead(o *origin, u *url.URL, withOwn bool) []byte {
-	var b []byte
+func (e *Endpoint) hopHead(o *origin, target string, own []byte, withOwn bool) []byte {
+	return e.appendHopHead(nil, o, target, own, withOwn)
+}
+
+func (e *Endpoint) appendHopHead(b []byte, o *origin, target string, own []byte, withOwn bool) []byte {
 	b = append(append(b, e.method...), ' ')
 	if o.absolute {
 		b = append(append(b, "http://"...), o.place.Authority()...)
 	}
-	b = append(append(b, requestURI(u)...), " HTTP/1.1\r\nHost: "...)
+	b = append(append(b, target...), " HTTP/1.1\r\nHost: "...)
 	b = append(append(b, o.place.Authority()...), "\r\n"...)
 	if o.absolute && o.proxyKey != "" {
 		b = append(append(append(b, "Proxy-Authorization: "...), o.proxyKey...), "\r\n"...)
@@ -34,7 +37,7 @@ func (e *Endpoint) hopHead(o *origin, u *url.URL, withOwn bool) []byte {
 		b = append(append(append(b, "User-Agent: "...), e.client.userAgent...), "\r\n"...)
 	}
 	if withOwn {
-		b = append(b, e.own...)
+		b = append(b, own...)
 	}
 	return b
 }
@@ -60,6 +63,31 @@ func requestURI(u *url.URL) string {
 		}
 	}
 	return string(out)
+}
+
+// aim makes the part of the head that follows from the event, and its URL where redirects need it.
+// The error is a *config.UnaddressableError.
+func (x *exchange) aim(e *Endpoint, r *Request) error {
+	// The head is written over it.
+	target, err := e.address.AppendTarget(x.target[:0], r.Event)
+	if x.target = target; err != nil {
+		return err
+	}
+	aimed := string(target)
+	if aimed == "" {
+		aimed = e.target
+	}
+	x.own = append(x.own[:0], e.own...)
+	if err := e.address.EachHeader(r.Event, func(name, value string) { x.own = appendLine(x.own, name, value) }); err != nil {
+		return err
+	}
+	if e.url != nil {
+		if x.at, err = url.Parse(e.url.Scheme + "://" + e.url.Host + aimed); err != nil {
+			return failuref("the URL that the event makes is not valid")
+		}
+	}
+	x.head = e.appendHopHead(x.head[:0], e.first, aimed, x.own, true)
+	return nil
 }
 
 // appendFields appends the second part, signature included. id is that of the request, which is its

@@ -36,6 +36,9 @@ type Result struct {
 	Delivered bool
 	// Permanent says that no retry can help, for example because the body cannot be built.
 	Permanent bool
+	// Unaddressable says, of one that is Permanent, that the event has no value for the URL, the
+	// query or a header of the endpoint, or one that cannot be sent there.
+	Unaddressable bool
 	// Word is the receiver's header webhook-delivery, sent beside the status.
 	Word string
 	// Unsent says that Request.Held forbade it: there was no attempt.

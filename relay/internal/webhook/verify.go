@@ -52,7 +52,7 @@ func prepareVerification(e *Endpoint, u *url.URL, ep config.Endpoint) error {
 	if p.rate > 0 {
 		p.own = appendLine(p.own, requestRate, strconv.Itoa(p.rate))
 	}
-	p.head = p.hopHead(p.first, u, true)
+	p.head = p.hopHead(p.first, requestURI(u), p.own, true)
 	p.keepFields = true
 	e.probe = p
 	return nil
