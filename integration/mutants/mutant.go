@@ -28,6 +28,7 @@ func all() []mutant {
 		batchMutants,
 		askedSweepMutants,
 		catalogueMutants,
+		clientMutants,
 		configMutants,
 		coreMutants,
 		dispatchMutants,
