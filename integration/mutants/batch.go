@@ -153,6 +153,18 @@ var batchMutants = []mutant{
 		pkg:     "./relay/internal/webhook", run: "TestABatchHasTheVersion",
 	},
 	{
+		name: "batch-list-of-a-moment", file: "relay/internal/query/attempt.go",
+		old: "\twhere(q.RequestID != \"\", \"request_id = @request\")\n", new: "",
+		promise: "The list of a request has what was in it, and nothing else.",
+		pkg:     "./relay/internal/panel", run: "TestTheAttemptOfABatch",
+	},
+	{
+		name: "batch-page-of-one-event", file: "relay/internal/panel/attempt.go",
+		old: "\tif body.RequestID == \"\" {\n", new: "\tif body.RequestID != \"\" {\n",
+		promise: "The page of an attempt lists the others of its request.",
+		pkg:     "./relay/internal/panel", run: "TestTheAttemptOfABatch",
+	},
+	{
 		name: "batch-test-event-alone", file: "relay/internal/api/testevent.go",
 		old: "if cfg.Batch.On() {", new: "if cfg.Batch.Events > 1000 {",
 		promise: "A receiver of arrays gets a test event as an array.",

@@ -4,10 +4,14 @@ import (
 	"net/http"
 	"net/url"
 	"regexp"
+	"strconv"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
+
+	"github.com/tailpost/tailpost/relay/internal/ledger"
 )
 
 // TestTheFormOfAnEndpointHasEverySettingBothWays: what a person writes is what the API has, the
@@ -134,4 +138,33 @@ func inputs(page string) map[string]string {
 		all[a[1]] = entities.Replace(a[2])
 	}
 	return all
+}
+
+// TestTheAttemptOfABatchShowsTheOthers: the page of an attempt lists all events of its request, and
+// says how to list them where there are more.
+func TestTheAttemptOfABatchShowsTheOthers(t *testing.T) {
+	t.Parallel()
+	h := newHouse(t, nil)
+	c := h.loggedIn("admin", houseKey)
+	ep := h.endpoint("", "batched")
+	for i := range 60 {
+		h.attempt(ep, "evt_"+strconv.Itoa(i), "", "batched")
+	}
+	const at = "2026-11-20T10:00:00.123456Z"
+	request := ledger.NewRequestID(time.Date(2026, 11, 20, 10, 0, 0, 123456000, time.UTC))
+	h.exec("SELECT tailpost.ensure_attempt_partitions('2026-11-20', 1)")
+	h.exec("UPDATE tailpost.attempt SET request_id = $1, attempted_at = $2 WHERE event_id IN ('evt_1', 'evt_2')", request, at)
+	h.exec("UPDATE tailpost.attempt SET attempted_at = $1, request_id = $2 WHERE event_id = 'evt_4'", at, ledger.NewRequestID(time.Unix(1, 0)))
+	page := func() string {
+		return c.get("/panel/attempt?event=evt_1&endpoint=" + ep + "&at=" + url.QueryEscape(at) + "&n=1").body
+	}
+	body := page()
+	require.Contains(t, body, "All events of this request")
+	require.Contains(t, body, "event=evt_2")
+	require.NotContains(t, body, "event=evt_3")
+	require.NotContains(t, body, "event=evt_4", "of the same time, and of another request")
+	require.Contains(t, body, "<dt>webhook-id</dt><dd>"+request+"</dd>")
+	require.NotContains(t, body, "--request")
+	h.exec("UPDATE tailpost.attempt SET request_id = $1, attempted_at = $2", request, at)
+	require.Contains(t, page(), "tailpost attempts --request "+request)
 }
