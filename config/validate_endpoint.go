@@ -43,6 +43,9 @@ func (c *checker) one(e *Endpoint, first map[string]int) {
 	oneOf(c, "on_dead", e.OnDead, OnDeadSkip, OnDeadHold)
 	if e.Verify != "" {
 		oneOf(c, "verify", e.Verify, VerifyEcho, VerifyCloudEvents)
+		if e.Verify == VerifyEcho && !e.Echoes() {
+			c.fail("verify", "Challenge for people", "A message in format %q holds no challenge to answer with: leave verify out, or use another format.", e.Format)
+		}
 	}
 	oneOf(c, "answer", e.Answer, AnswerStatus, AnswerComplete)
 	oneOf(c, "method", e.Method, http.MethodPost, http.MethodPut, http.MethodPatch, http.MethodDelete)

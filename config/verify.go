@@ -24,3 +24,7 @@ func (e *Endpoint) Proof() string {
 	sum := sha256.Sum256([]byte(string(e.Verify) + "\x00" + e.URL))
 	return hex.EncodeToString(sum[:16])
 }
+
+// Echoes reports whether the format of an endpoint has a place for a challenge. Messages for people
+// have none, and who reads them answers nothing.
+func (e *Endpoint) Echoes() bool { return e.Format != FormatSlack && e.Format != FormatTeams }

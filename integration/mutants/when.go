@@ -170,4 +170,16 @@ var whenMutants = []mutant{
 		promise: "Once a person has an endpoint pass, what waits goes out at once.",
 		pkg:     "./relay", run: "TestVerification_comesBefore",
 	},
+	{
+		name: "when-expiry-is-told-to-nobody", file: "relay/internal/dispatch/send.go",
+		old: "\tt.lapsed(&it, now)\n", new: "\t_ = t\n",
+		promise: "Whoever hears of deliveries that are given up hears of what expired.",
+		pkg:     "./relay/internal/dispatch", run: "TestExpiresAt_isToldOf",
+	},
+	{
+		name: "when-chats-are-challenged", file: "config/verify.go",
+		old: "return e.Format != FormatSlack && e.Format != FormatTeams", new: "return true",
+		promise: "An endpoint that cannot answer a challenge is not asked to.",
+		pkg:     "./relay/internal/api", run: "TestWhatVisitorsMake",
+	},
 }

@@ -153,6 +153,9 @@ func TestWhatVisitorsMakeHasToShowThatItWantsEvents(t *testing.T) {
 	require.Nil(t, visit(http.MethodPatch, theirs, map[string]any{"url": "https://b.example/other"})["verify"])
 	require.Equal(t, "echo", visit(http.MethodPatch, theirs, map[string]any{"url": "https://c.example/in"})["verify"])
 
+	chat := visit(http.MethodPost, "/v1/endpoints", map[string]any{"url": "https://chat.example/in", "format": "slack", "events": []string{"webhook.*"}})
+	require.Nil(t, chat["verify"], "a chat has no answer to a challenge")
+	b.post(t, "/v1/endpoints", map[string]any{"url": "https://chat.example/in", "format": "teams", "verify": "echo", "events": []string{"webhook.*"}}).is(http.StatusUnprocessableEntity)
 	b.change(func(c *config.Config) { c.Panel.Portal.Verify = config.VerifyNone })
 	require.Nil(t, visit(http.MethodPost, "/v1/endpoints", map[string]any{"url": "https://d.example/in"})["verify"])
 }

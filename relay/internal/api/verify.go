@@ -13,7 +13,7 @@ import (
 
 // guardPortal has an endpoint that a visitor of the portal makes, or moves to another receiver,
 // show that it wants events, as the portal's configuration says. What an endpoint was asked for, a
-// visitor does not take back.
+// visitor does not take back. A chat cannot answer a challenge, and is asked for none.
 func guardPortal(s *Server, row *ledger.EndpointRow, set *settler) {
 	wants := s.config().Panel.Portal.Verify
 	if before, err := ledger.DecodeEndpoint(*row); err == nil && row.Policy != nil && before.Verify != "" {
@@ -21,7 +21,7 @@ func guardPortal(s *Server, row *ledger.EndpointRow, set *settler) {
 	} else if row.Policy != nil && !set.moved {
 		return
 	}
-	if set.e.Verify == "" && wants != config.VerifyNone {
+	if set.e.Verify == "" && wants != config.VerifyNone && (wants != config.VerifyEcho || set.e.Echoes()) {
 		set.e.Verify = wants
 	}
 }

@@ -108,6 +108,23 @@ func TestExpiresAt_isDeadWithoutARequest(t *testing.T) {
 	})
 }
 
+// TestExpiresAt_isToldOf: whoever hears of deliveries that are given up hears of this one.
+func TestExpiresAt_isToldOf(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		l := newLife(t)
+		e := l.endpoint()
+		e.Config.Subscriptions = []config.Subscription{{}, {Events: []string{"webhook.failed"}}}
+		l.change(e)
+		l.timed("over", "", 0, -time.Second)
+		l.later(time.Second)
+		require.Len(t, l.tables.emitted, 1)
+		require.Contains(t, string(l.tables.emitted[0]), `"webhook.failed"`)
+		require.Contains(t, string(l.tables.emitted[0]), `"reason":"expired"`)
+		l.stop()
+	})
+}
+
 // TestExpiresAt_comesBeforeARetry: what would be tried again later is dead when it expires.
 func TestExpiresAt_comesBeforeARetry(t *testing.T) {
 	t.Parallel()
