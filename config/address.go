@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"net/url"
+	"strconv"
 	"strings"
 
 	"github.com/tailpost/tailpost/config/filter"
@@ -362,11 +363,7 @@ func staysBelow(path []byte, from int, values [][2]int) bool {
 		}
 		segment := string(path[start:end])
 		for range unescapes {
-			decoded, err := url.PathUnescape(segment)
-			if err != nil {
-				break // nobody decodes it
-			}
-			segment = decoded
+			segment = unescape(segment)
 			for piece := range strings.FieldsFuncSeq(segment, func(r rune) bool { return r == '/' || r == '\\' }) {
 				// What stands behind a semicolon is a parameter to some.
 				piece, _, _ = strings.Cut(piece, ";")
@@ -377,6 +374,22 @@ func staysBelow(path []byte, from int, values [][2]int) bool {
 		}
 	}
 	return true
+}
+
+// unescape decodes what is an escape and leaves the rest, as lenient receivers do.
+func unescape(text string) string {
+	var b strings.Builder
+	for i := 0; i < len(text); i++ {
+		if text[i] == '%' && i+2 < len(text) {
+			if n, err := strconv.ParseUint(text[i+1:i+3], 16, 8); err == nil {
+				b.WriteByte(byte(n))
+				i += 2
+				continue
+			}
+		}
+		b.WriteByte(text[i])
+	}
+	return b.String()
 }
 
 // EachHeader calls f with every header that follows from the event. The error is an

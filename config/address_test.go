@@ -89,12 +89,14 @@ func TestAddressRefusesEvents(t *testing.T) {
 		"dots":                {"https://h.example/a/${event.key}/b", "..", "would lead elsewhere"},
 		"a dot":               {"https://h.example/a/${event.key}", ".", "would lead elsewhere"},
 		"dots of two":         {"https://h.example/a/.${event.key}", ".", "would lead elsewhere"},
+		"a dot and more":      {"https://h.example/a/.${event.key}", ";x", "would lead elsewhere"},
 		"an escaped dot":      {"https://h.example/a/%2e${event.key}", ".", "would lead elsewhere"},
 		"a way up":            {"https://h.example/a/${event.key}", "../../admin", "would lead elsewhere"},
 		"a way up in between": {"https://h.example/a/${event.key}", "x/../../admin", "would lead elsewhere"},
 		"backslashes":         {"https://h.example/a/${event.key}", `..\..\admin`, "would lead elsewhere"},
 		"encoded dots":        {"https://h.example/a/${event.key}", "%2e%2e", "would lead elsewhere"},
 		"encoded twice":       {"https://h.example/a/${event.key}", "%252e%252e%252fadmin", "would lead elsewhere"},
+		"a broken escape":     {"https://h.example/a/${event.key}", "%2e%2e/%zz", "would lead elsewhere"},
 		"parameters":          {"https://h.example/a/${event.key}", "..;x=1/admin", "would lead elsewhere"},
 		"a NUL":               {"https://h.example/a/${event.key}", "..\x00/admin", "would lead elsewhere"},
 		"a long one":          {"https://h.example/a/${event.key}", strings.Repeat("k", 9000), "it is too long"},
@@ -113,10 +115,15 @@ func TestAddressRefusesEvents(t *testing.T) {
 			}
 		})
 	}
-	// In a query a dot is a dot.
+	// A segment is what a value and what is written around it are together.
 	ev := anEvent()
+	ev.Key = "."
+	got, err := addressed(t, config.Endpoint{URL: "https://h.example/a/o${event.key}"}).AppendTarget(nil, ev)
+	require.NoError(t, err)
+	require.Equal(t, "/a/o.", string(got))
+	// In a query a dot is a dot.
 	ev.Key = "../x"
-	got, err := addressed(t, config.Endpoint{URL: "https://h.example/a?k=${event.key}"}).AppendTarget(nil, ev)
+	got, err = addressed(t, config.Endpoint{URL: "https://h.example/a?k=${event.key}"}).AppendTarget(nil, ev)
 	require.NoError(t, err)
 	require.Equal(t, "/a?k=..%2Fx", string(got))
 }

@@ -95,7 +95,7 @@ var whereMutants = []mutant{
 	},
 	{
 		name: "where-host-of-the-event", file: "config/address.go",
-		old: `case !found || !strings.ContainsAny(rest, "/?"):`, new: `case !found:`,
+		old: `case !found || !strings.ContainsAny(rest, "/?"):`, new: `case !found || rest == "?":`,
 		promise: "Scheme, host and port are the same for every event.",
 		pkg:     "./config", run: "TestAddressRefusesSettings",
 	},
@@ -173,8 +173,14 @@ var whereMutants = []mutant{
 	},
 	{
 		name: "where-batch-of-two-addresses", file: "relay/internal/webhook/batch.go",
-		old: "case err != nil || to != first:", new: "case err != nil:",
+		old: "case err != nil || to != first:", new: `case err != nil || first == "?":`,
 		promise: "Events of one request go to one address.",
 		pkg:     "./relay/internal/webhook", run: "TestABatchHasOneAddress",
+	},
+	{
+		name: "where-a-broken-escape-hides-the-rest", file: "config/address.go",
+		old: "		b.WriteByte(text[i])\n	}", new: "		return text\n	}",
+		promise: "An escape that is none does not hide those behind it, or before it.",
+		pkg:     "./config", run: "TestAddressRefusesEvents",
 	},
 }

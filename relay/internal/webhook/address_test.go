@@ -67,24 +67,24 @@ func TestSend_redirectsFromWhereTheEventWent(t *testing.T) {
 	other := newReceiver(t, plainHTTP, nil)
 	to := "next"
 	rec := newReceiver(t, plainHTTP, func(w http.ResponseWriter, r *http.Request) {
-		if r.Header.Get("X-Key") == "k1" && r.URL.Path == "/a/k1" || r.URL.EscapedPath() == "//b/k1" {
+		if r.Header.Get("X-Key") == "k1" && r.URL.Path == "/a/k1/b" || r.URL.EscapedPath() == "//b/k1" {
 			w.Header().Set("Location", to)
 			w.WriteHeader(http.StatusTemporaryRedirect)
 		}
 	})
-	s := newEndpoint(t, rec.URL+"/a/${event.key}", func(e *config.Endpoint) {
+	s := newEndpoint(t, rec.URL+"/a/${event.key}/b", func(e *config.Endpoint) {
 		e.Redirects, e.Headers = 1, map[string]string{"X-Key": "${event.key}"}
 	})
 	key := func(e *outbox.Event) { e.Key = "k1" }
 	require.True(t, s.Send(t.Context(), requestOf(key)).Delivered)
-	require.Equal(t, "/a/k1", (<-rec.requests).uri)
+	require.Equal(t, "/a/k1/b", (<-rec.requests).uri)
 	got := <-rec.requests
-	require.Equal(t, "/a/next", got.uri)
+	require.Equal(t, "/a/k1/next", got.uri)
 	require.Equal(t, "k1", got.header.Get("X-Key"))
 
 	to = other.URL + "/elsewhere"
 	require.True(t, s.Send(t.Context(), requestOf(key)).Delivered)
-	require.Equal(t, "/a/k1", (<-rec.requests).uri)
+	require.Equal(t, "/a/k1/b", (<-rec.requests).uri)
 	got = <-other.requests
 	require.Equal(t, "/elsewhere", got.uri)
 	require.Empty(t, got.header.Get("X-Key"))
