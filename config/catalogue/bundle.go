@@ -2,7 +2,9 @@ package catalogue
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
+	"slices"
 	"strings"
 )
 
@@ -37,27 +39,32 @@ type bundler struct {
 
 // schema returns a copy whose references lead to defs.
 func (b *bundler) schema(v any, depth int) (any, error) {
-	if depth > maxDeep {
-		return nil, fmt.Errorf("more than %d levels deep", maxDeep)
-	}
 	switch v := v.(type) {
 	case []any:
 		copied := make([]any, len(v))
 		for i := range v {
 			var err error
-			if copied[i], err = b.schema(v[i], depth+1); err != nil {
+			if copied[i], err = b.deeper(v[i], depth); err != nil {
 				return nil, err
 			}
 		}
 		return copied, nil
 	case map[string]any:
+		if v["nullable"] == true {
+			return nil, errors.New("nullable is of OpenAPI 3.0, and means nothing here: write type: [string, \"null\"]")
+		}
 		copied := make(map[string]any, len(v))
 		for name, inner := range v {
 			var err error
-			if ref, ok := inner.(string); ok && name == "$ref" {
+			switch ref, isText := inner.(string); {
+			case name == "$ref" && isText:
 				copied[name], err = b.follow(ref)
-			} else {
-				copied[name], err = b.schema(inner, depth+1)
+			case slices.Contains([]string{"example", "examples", "default", "const", "enum"}, name):
+				copied[name] = inner // values, in which nothing refers to anything
+			case slices.Contains([]string{"properties", "patternProperties", "$defs", "dependentSchemas"}, name):
+				copied[name], err = b.named(inner, depth)
+			default:
+				copied[name], err = b.deeper(inner, depth)
 			}
 			if err != nil {
 				return nil, err
@@ -66,6 +73,29 @@ func (b *bundler) schema(v any, depth int) (any, error) {
 		return copied, nil
 	}
 	return v, nil
+}
+
+// named copies schemas that stand under names of the document's own.
+func (b *bundler) named(v any, depth int) (any, error) {
+	all, ok := v.(map[string]any)
+	if !ok {
+		return v, nil // the compiler reports it
+	}
+	copied := make(map[string]any, len(all))
+	for name, inner := range all {
+		var err error
+		if copied[name], err = b.deeper(inner, depth); err != nil {
+			return nil, err
+		}
+	}
+	return copied, nil
+}
+
+func (b *bundler) deeper(v any, depth int) (any, error) {
+	if depth++; depth > maxDeep {
+		return nil, fmt.Errorf("more than %d levels deep", maxDeep)
+	}
+	return b.schema(v, depth)
 }
 
 // follow takes what a reference leads to into defs, and returns the reference to it there.

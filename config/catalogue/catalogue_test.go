@@ -31,10 +31,13 @@ webhooks:
           application/json:
             schema: {$ref: "#/components/schemas/Envelope"}
             examples:
-              one: {value: {id: "1", type: order.sent, timestamp: "2026-09-20T00:00:00Z", data: {id: 7}}}
+              one: {$ref: "#/components/examples/Sent"}
   order.gone:
     put: {}
 components:
+  examples:
+    Sent:
+      value: {id: "1", type: order.sent, timestamp: 2026-09-20T00:00:00Z, data: {id: 7, day: 2026-09-20, total: 9.50, big: 12345678901234567890123, hex: 0x10, "on": true}}
   requestBodies:
     Paid:
       content:
@@ -74,7 +77,7 @@ func TestAnOpenAPIDocumentDescribesTypes(t *testing.T) {
 	require.Equal(t, []any{"order.paid", "An order was paid.", false}, []any{paid.Name, paid.Description, paid.Deprecated})
 	require.Equal(t, []any{"order.sent", "An order is on its way.", true}, []any{sent.Name, sent.Description, sent.Deprecated})
 	require.JSONEq(t, `{"id":7,"total":{"amount":9.5,"currency":"EUR"}}`, string(paid.Example))
-	require.JSONEq(t, `{"id":7}`, string(sent.Example), "of an envelope, its data")
+	require.Equal(t, `{"big":12345678901234567890123,"day":"2026-09-20","hex":16,"id":7,"on":true,"total":9.50}`, string(sent.Example), "of an envelope, its data")
 	for _, one := range []catalogue.Type{paid, sent} {
 		s, err := catalogue.Compile(one.Schema)
 		require.NoError(t, err, "%s", one.Schema)
@@ -123,6 +126,7 @@ func TestADocumentThatIsBrokenIsRefusedWithItsPlace(t *testing.T) {
 		hook(`{"$ref": "#/components/schemas/A"}`):                  at + "references that lead in a circle",
 		hook(`{"items": {"$ref": "#/components/schemas/Missing"}}`): "it leads nowhere",
 		hook(`[]`): "schema: not an object",
+		hook(`{"properties": {"a": {"type": "string", "nullable": true}}}`): at + "nullable is of OpenAPI 3.0",
 		hook(deep): "more than 200 levels deep",
 	} {
 		_, err := catalogue.Read("f.json", []byte(text))
@@ -163,6 +167,15 @@ func TestACheckIsBounded(t *testing.T) {
 		_ = huge.Check([]byte(text)) // it ends, and does not take the memory of the number
 	}
 	require.NotContains(t, fmt.Sprint(s.Check([]byte(`{"secret": "4711"}`))), "secret", "an error has not a word of the payload")
+}
+
+// What stands in an example, or under a name of the document's own, is no keyword.
+func TestValuesOfASchemaAreNoKeywords(t *testing.T) {
+	t.Parallel()
+	types, err := catalogue.Read("f.json", []byte(`{"openapi": "3.1.0", "webhooks": {"a": {"post": {"requestBody": {"content": {"application/json": {"schema":
+		{"const": {"$ref": "x", "nullable": true}, "properties": {"const": {"$ref": "#/components/schemas/A"}, "nullable": true}}}}}}}}, "components": {"schemas": {"A": {"type": "string"}}}}`))
+	require.NoError(t, err)
+	require.JSONEq(t, `{"const": {"$ref": "x", "nullable": true}, "properties": {"const": {"$ref": "#/$defs/A"}, "nullable": true}, "$defs": {"A": {"type": "string"}}}`, string(types[0].Schema))
 }
 
 func FuzzRead(f *testing.F) {

@@ -74,11 +74,17 @@ func decode(text []byte) (map[string]any, error) {
 			return nil, fmt.Errorf("not valid JSON: %w", err)
 		}
 	} else {
-		if err := yaml.Unmarshal(text, &doc); err != nil {
+		var node yaml.Node
+		if err := yaml.Unmarshal(text, &node); err != nil {
 			return nil, fmt.Errorf("not valid YAML: %w", err)
 		}
+		var any any // which looks for aliases that multiply, and for names that come twice
+		if err := node.Decode(&any); err != nil {
+			return nil, fmt.Errorf("not valid YAML: %w", err)
+		}
+		y := yamlReader{}
 		var err error
-		if doc, err = plain(doc, 0); err != nil {
+		if doc, err = y.value(&node, 0); err != nil {
 			return nil, err
 		}
 	}
@@ -89,45 +95,75 @@ func decode(text []byte) (map[string]any, error) {
 	return object, nil
 }
 
-// plain turns what YAML decodes to into what JSON does.
-func plain(v any, depth int) (any, error) {
+// maxNodes bounds the values of a YAML document, aliases counted each time.
+const maxNodes = 2_000_000
+
+// yamlReader turns YAML into what JSON decodes to. Numbers keep their digits, and what looks like a
+// day stays a text: JSON has neither dates nor other forms of numbers.
+type yamlReader struct{ nodes int }
+
+func (y *yamlReader) value(n *yaml.Node, depth int) (any, error) {
 	if depth > maxDeep {
-		return nil, fmt.Errorf("more than %d levels deep", maxDeep)
+		return nil, fmt.Errorf("line %d: more than %d levels deep", n.Line, maxDeep)
 	}
-	switch v := v.(type) {
-	case map[string]any:
-		for name, inner := range v {
-			is, err := plain(inner, depth+1)
-			if err != nil {
+	if y.nodes++; y.nodes > maxNodes {
+		return nil, fmt.Errorf("line %d: more than %d values", n.Line, maxNodes)
+	}
+	switch n.Kind {
+	case yaml.DocumentNode:
+		return y.value(n.Content[0], depth)
+	case yaml.AliasNode:
+		return y.value(n.Alias, depth+1)
+	case yaml.SequenceNode:
+		list := make([]any, len(n.Content))
+		for i, inner := range n.Content {
+			var err error
+			if list[i], err = y.value(inner, depth+1); err != nil {
 				return nil, err
 			}
-			v[name] = is
 		}
-		return v, nil
-	case map[any]any:
-		return nil, errors.New("a name in it is no text: write it in quotes")
-	case []any:
-		for i := range v {
-			is, err := plain(v[i], depth+1)
-			if err != nil {
+		return list, nil
+	case yaml.MappingNode:
+		object := make(map[string]any, len(n.Content)/2)
+		for i := 0; i+1 < len(n.Content); i += 2 {
+			name := n.Content[i]
+			if name.Kind != yaml.ScalarNode || name.Tag == "!!merge" {
+				return nil, fmt.Errorf("line %d: the name of a member is a text: JSON has no other", name.Line)
+			}
+			var err error
+			if object[name.Value], err = y.value(n.Content[i+1], depth+1); err != nil {
 				return nil, err
 			}
-			v[i] = is
 		}
-		return v, nil
-	case nil, bool, string:
-		return v, nil
+		return object, nil
+	case yaml.ScalarNode:
 	}
-	text, err := json.Marshal(v) // a number, or a time
-	if err != nil {
-		return nil, fmt.Errorf("a value in it is none of JSON: %w", err)
+	return y.scalar(n)
+}
+
+func (y *yamlReader) scalar(n *yaml.Node) (any, error) {
+	switch n.ShortTag() {
+	case "!!null":
+		return nil, nil
+	case "!!bool":
+		var is bool
+		err := n.Decode(&is)
+		return is, err
+	case "!!int", "!!float":
+		if number := json.Number(n.Value); json.Valid([]byte(number)) {
+			return number, nil
+		}
+		var v any
+		if err := n.Decode(&v); err != nil {
+			return nil, err
+		}
+		text, err := json.Marshal(v)
+		if err != nil {
+			return nil, fmt.Errorf("line %d: JSON has no number %s", n.Line, n.Value)
+		}
+		return json.Number(text), nil
 	}
-	if text[0] == '"' {
-		var s string
-		err = json.Unmarshal(text, &s)
-		return s, err
-	}
-	return json.Number(text), nil
+	return n.Value, nil
 }
 
 func readOpenAPI(name string, doc map[string]any, version any) ([]Type, error) {
@@ -223,6 +259,13 @@ func (d *document) body(pointer string, raw any, t *Type) error {
 	if schema != nil {
 		if followed, err = d.object(pointer+"/schema", schema); err != nil {
 			return err
+		}
+	}
+	if all, ok := media["examples"].(map[string]any); ok {
+		for name, one := range all {
+			if all[name], err = d.object(pointer+"/examples/"+escape(name), one); err != nil {
+				return err
+			}
 		}
 	}
 	if t.Example, err = exampleOf(media, followed); err != nil {

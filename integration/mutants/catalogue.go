@@ -27,6 +27,24 @@ var catalogueMutants = []mutant{
 		pkg:     "./config/catalogue", run: "TestAnOpenAPIDocumentDescribesTypes",
 	},
 	{
+		name: "catalogue-yaml-loses-digits", file: "config/catalogue/read.go",
+		old: "json.Valid([]byte(number)) {", new: "json.Valid([]byte(number)) && len(number) > 99 {",
+		promise: "Numbers of a YAML document keep their digits.",
+		pkg:     "./config/catalogue", run: "TestAnOpenAPIDocumentDescribesTypes",
+	},
+	{
+		name: "catalogue-nullable-means-nothing", file: "config/catalogue/bundle.go",
+		old: "if v[\"nullable\"] == true {", new: "if v[\"nullable\"] == 1 {",
+		promise: "What OpenAPI 3.1 ignores of 3.0 is refused, not ignored.",
+		pkg:     "./config/catalogue", run: "TestADocumentThatIsBrokenIsRefusedWithItsPlace",
+	},
+	{
+		name: "catalogue-values-are-keywords", file: "config/catalogue/bundle.go",
+		old: "copied[name] = inner // values", new: "copied[name], err = b.deeper(inner, depth) // values",
+		promise: "What stands in an example or a constant is no keyword.",
+		pkg:     "./config/catalogue", run: "TestValuesOfASchemaAreNoKeywords",
+	},
+	{
 		name: "catalogue-circle", file: "config/catalogue/bundle.go",
 		old: "if _, known := b.defs[name]; !known {", new: "if b.defs[name] == nil && len(b.defs) < 1000 {",
 		promise: "Components that refer to each other are taken once.",
