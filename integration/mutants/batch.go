@@ -153,6 +153,12 @@ var batchMutants = []mutant{
 		pkg:     "./relay/internal/webhook", run: "TestABatchHasTheVersion",
 	},
 	{
+		name: "batch-stream-of-all-requests", file: "relay/internal/query/tail.go",
+		old: "(q.RequestID == \"\" || a.RequestID == q.RequestID) &&", new: "(q.RequestID == \"\" || a.RequestID != \"\") &&",
+		promise: "The stream of attempts chooses by their request, as the list does.",
+		pkg:     "./relay/internal/api", run: "TestAStreamChooses",
+	},
+	{
 		name: "batch-list-of-a-moment", file: "relay/internal/query/attempt.go",
 		old: "\twhere(q.RequestID != \"\", \"request_id = @request\")\n", new: "",
 		promise: "The list of a request has what was in it, and nothing else.",

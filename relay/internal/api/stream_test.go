@@ -15,6 +15,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/tailpost/tailpost/relay/internal/api"
+	"github.com/tailpost/tailpost/relay/internal/ledger"
 )
 
 // tail reads a stream of server-sent events.
@@ -258,14 +259,17 @@ func TestAStreamChoosesAsTheListDoes(t *testing.T) {
 	t.Parallel()
 	b := setup(t, nil)
 	a, other := b.endpoint(t, ""), b.endpoint(t, "")
+	requests := make(map[string]string) // by endpoint
 	add := func(id, kind, tenant, endpoint, outcome string, status int, at time.Time) {
-		b.exec(t, `INSERT INTO tailpost.attempt (event_id, event_type, tenant, endpoint_id, number, trigger, url, outcome, status_code, duration_ms, attempted_at, commit_lsn)
-			VALUES ($1, $2, $3, $4, 1, 'stream', 'https://example.com/in', $5, $6, 1, $7, '0/10')`, id, kind, tenant, endpoint, outcome, status, at)
+		b.exec(t, `INSERT INTO tailpost.attempt (event_id, event_type, tenant, endpoint_id, number, trigger, url, outcome, status_code, duration_ms, attempted_at, commit_lsn, request_id)
+			VALUES ($1, $2, $3, $4, 1, 'stream', 'https://example.com/in', $5, $6, 1, $7, '0/10', $8)`, id, kind, tenant, endpoint, outcome, status, at, requests[endpoint])
 	}
 	now := time.Now().UTC().Truncate(24 * time.Hour).Add(12 * time.Hour) // far from the end of a day
 	soon, before := now.Add(time.Second), now.Add(-time.Second)
+	requests[a], requests[other] = ledger.NewRequestID(now), ledger.NewRequestID(now)
 	filters := map[string]string{
-		"event_id": "e1", "event_type": "order.created", "tenant": "acme", "endpoint_id": a, "outcome": "delivered", "status_class": "2xx",
+		"request_id": requests[a],
+		"event_id":   "e1", "event_type": "order.created", "tenant": "acme", "endpoint_id": a, "outcome": "delivered", "status_class": "2xx",
 		"since": now.Format(time.RFC3339), "until": soon.Format(time.RFC3339),
 	}
 	first := b.do(t, call{key: adminKey, method: http.MethodGet, path: "/v1/attempts?follow=true"}).is(http.StatusOK).text("after")
