@@ -8,6 +8,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -55,11 +56,12 @@ func questions(t *testing.T) []receiving {
 			signing, verifying = signature.GenerateKeyPair()
 			_, stranger = signature.GenerateKeyPair()
 		}
+		id, body := "e1", body
 		add := func(what string, genuine bool, secret string, at time.Time, sent []byte, secrets ...string) {
 			signer, err := signature.NewSignerFor(of, secrets...)
 			require.NoError(t, err)
 			headers := make(map[string]string)
-			for name, values := range signer.Sign("e1", at, body) {
+			for name, values := range signer.Sign(id, at, body) {
 				headers[strings.ToLower(name)] = strings.Join(values, ", ")
 			}
 			all = append(all, receiving{scheme + ": " + what, genuine, scheme, secret, headers, sent})
@@ -75,6 +77,10 @@ func questions(t *testing.T) []receiving {
 		if scheme != "github" {
 			add("an old timestamp", false, verifying, now.Add(-6*time.Minute), body, signing)
 		}
+		batch := slices.Concat([]byte("["), body, []byte(","), body, []byte("]"))
+		id, body = "req_06p2e0k8v4l9d3q6h1n7t5m2c0", batch
+		add("a batch", true, verifying, now, batch, signing)
+		add("a batch without its end", false, verifying, now, batch[:len(batch)/2], signing)
 		if of == signature.Standard { // Stripe's own library takes the others
 			add("a timestamp of the future", false, verifying, now.Add(6*time.Minute), body, signing)
 		}
