@@ -32,8 +32,9 @@ type Catalogue struct {
 	schemas map[string]*catalogue.Schema // by the names of types
 }
 
-// Check returns what is wrong with the payload of an event, by the schema of its type: the rule that
-// it breaks, without a word of it; nil for a type without one. The Catalogue is a complete one's.
+// Check returns what is wrong with the payload of an event, by the schema of its type: the rule
+// that it breaks, without a word of it; nil for a type without one. The Catalogue is a complete
+// one's.
 func (c *Catalogue) Check(eventType string, payload []byte) error {
 	s := c.schemas[eventType]
 	if s == nil {

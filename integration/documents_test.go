@@ -84,6 +84,15 @@ func documentEnvironment(name string) (string, bool) {
 	}
 }
 
+// documentFiles are those that configurations of documents name, with the least that is one.
+func documentFiles() map[string]string {
+	return map[string]string{
+		"logo.svg":                    `<svg xmlns="http://www.w3.org/2000/svg"/>`,
+		"openapi.yaml":                "openapi: 3.1.0\ninfo: {title: shop, version: '1'}\nwebhooks:\n  order.paid:\n    post:\n      requestBody: {content: {application/json: {schema: {type: object}}}}\n",
+		"schemas/order.refunded.json": `{"type": "object"}`,
+	}
+}
+
 // TestTheConfigurationsOfTheDocumentsAreValid loads every block of HCL, with the least that makes a
 // part a whole, and requires that it has no warning and is formatted.
 func TestTheConfigurationsOfTheDocumentsAreValid(t *testing.T) {
@@ -104,7 +113,10 @@ func TestTheConfigurationsOfTheDocumentsAreValid(t *testing.T) {
 			}
 			dir := t.TempDir()
 			kit.WriteFile(t, filepath.Join(dir, "tailpost.hcl"), whole)
-			kit.WriteFile(t, filepath.Join(dir, "logo.svg"), `<svg xmlns="http://www.w3.org/2000/svg"/>`)
+			for file, content := range documentFiles() {
+				require.NoError(t, os.MkdirAll(filepath.Dir(filepath.Join(dir, file)), 0o700))
+				kit.WriteFile(t, filepath.Join(dir, file), content)
+			}
 			_, diags := config.Load(dir, config.Options{Getenv: documentEnvironment})
 			require.Empty(t, diags, "%s:\n%s", name, block)
 		}

@@ -98,9 +98,9 @@ func (d *Decoder) In(zone *time.Location) *Decoder {
 //	            the year 9998 is an error: the event would never be delivered
 //	expires_at  a time as above; NULL, infinity or after the year 9998: never. -infinity or before
 //	            the year 2: it is over already
-//	extra       a JSON object with a member of each column: numbers and bools as such, NULL as null,
-//	            json and jsonb as they are, timestamptz in RFC 3339 and UTC, all others as texts; so
-//	            are NaN and the infinities
+//	extra       a JSON object with a member of each column: numbers and bools as such, NULL as
+//	            null, json and jsonb as they are, timestamptz in RFC 3339 and UTC, all others as
+//	            texts; so are NaN and the infinities
 //
 // What does not fit is a *DecodeError; the Event is returned as far as it could be read, so that it
 // can be recorded. CommitLSN and Seq are the caller's.

@@ -31,8 +31,8 @@ type Event struct {
 	Payload json.RawMessage
 	// Headers travel with the event, for example traceparent. Names are in lower case. Nil: none.
 	Headers map[string]string
-	// Extra has the values of Mapping.Extra by their names: a JSON object. Nil: none. Receivers get of
-	// it what an endpoint's expressions name.
+	// Extra has the values of Mapping.Extra by their names: a JSON object. Nil: none. Receivers get
+	// of it what an endpoint's expressions name.
 	Extra json.RawMessage
 	// CreatedAt is when the application created the event.
 	CreatedAt time.Time

@@ -78,8 +78,8 @@ const (
 	ReasonOrder       Reason = "order"        // waits behind an earlier delivery of its key
 	ReasonShutdown    Reason = "shutdown"     // the relay stopped before it was sent
 	ReasonInvalid     Reason = "invalid"      // the event cannot be sent, see last_error
-	// ReasonUnaddressable: the endpoint's URL, query or headers name what the event has not, or what
-	// cannot be sent there, see last_error.
+	// ReasonUnaddressable: the endpoint's URL, query or headers name what the event has not, or
+	// what cannot be sent there, see last_error.
 	ReasonUnaddressable Reason = "unaddressable"
 	ReasonAuthFailed    Reason = "auth_failed" // there is no token to send it with, see last_error; a retry is scheduled
 	ReasonRejected      Reason = "rejected"    // the receiver will never take it, see last_status

@@ -25,7 +25,8 @@ type Mapping struct {
 	DeliverAt string
 	ExpiresAt string
 
-	// Extra maps names to further columns, at most MaxExtra: their values are Event.Extra. Nil: none.
+	// Extra maps names to further columns, at most MaxExtra: their values are Event.Extra. Nil:
+	// none.
 	Extra map[string]string
 
 	// TimeZone is that of times whose type has none (timestamp, date), a name of the IANA

@@ -50,8 +50,8 @@ func (nowhere) Load(string) (any, error) { return nil, errElsewhere }
 // place stands for the file of a schema while it is compiled.
 const place = "tailpost:schema"
 
-// Compile compiles a schema. Patterns are those of RE2, so that none takes long. An error says where
-// in the schema something is wrong.
+// Compile compiles a schema. Patterns are those of RE2, so that none takes long. An error says
+// where in the schema something is wrong.
 func Compile(text json.RawMessage) (compiled *Schema, err error) {
 	defer func() {
 		if problem := recover(); problem != nil {
@@ -88,8 +88,8 @@ func compileError(err error) error {
 	return errors.New(shorten(strings.ReplaceAll(strings.Join(strings.Fields(err.Error()), " "), place, ""), 2*maxShown))
 }
 
-// Check returns what is wrong with a payload: which rule of the schema it breaks, without a word of it.
-// What cannot be checked within the bounds is an error too.
+// Check returns what is wrong with a payload: which rule of the schema it breaks, without a word of
+// it. What cannot be checked within the bounds is an error too.
 func (s *Schema) Check(payload []byte) (err error) {
 	if payload == nil {
 		payload = []byte("null")
@@ -123,8 +123,8 @@ func (s *Schema) Check(payload []byte) (err error) {
 	}
 }
 
-// describe says what the first of the innermost problems is, and at which place of the schema: names
-// in the payload may be as private as its values.
+// describe says what the first of the innermost problems is, and at which place of the schema:
+// names in the payload may be as private as its values.
 func describe(e *jsonschema.ValidationError) string {
 	for len(e.Causes) > 0 {
 		e = e.Causes[0]

@@ -32,8 +32,8 @@ type Type struct {
 }
 
 // Read returns the types that a file describes: the webhooks of an OpenAPI document, or the one
-// whose name the name of a JSON Schema file is. Both may be JSON or YAML. An error says where in the
-// file something is wrong.
+// whose name the name of a JSON Schema file is. Both may be JSON or YAML. An error says where in
+// the file something is wrong.
 func Read(name string, text []byte) ([]Type, error) {
 	if len(text) > MaxFile {
 		return nil, fmt.Errorf("%s: more than %d MiB: split it", name, MaxFile>>20)

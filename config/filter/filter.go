@@ -12,8 +12,8 @@ import (
 
 // Filter is a compiled `where` expression. It is immutable and safe for concurrent use.
 //
-// An expression sees event.id, .type, .key, .tenant, .headers, .extra, .created_at and .data. Of the
-// payload it reads only the paths that it names. Its logic is that of SQL, with three truths: a
+// An expression sees event.id, .type, .key, .tenant, .headers, .extra, .created_at and .data. Of
+// the payload it reads only the paths that it names. Its logic is that of SQL, with three truths: a
 // comparison that touches a null or missing value, or orders values of different kinds, is neither
 // true nor false but missing; so is its negation, so that event.data.a != 1 and !(event.data.a ==
 // 1) say the same; missing || true is true, missing && false is false. Only true passes. A

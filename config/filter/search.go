@@ -6,7 +6,6 @@ import (
 	"strings"
 	"unicode/utf8"
 
-	"github.com/hashicorp/hcl/v2"
 	"github.com/hashicorp/hcl/v2/hclsyntax"
 	"github.com/zclconf/go-cty/cty"
 
@@ -59,7 +58,7 @@ func CompileSearchSyntax(s *diag.Source, expr hclsyntax.Expression, text string)
 			c.fail(item.KeyExpr.Range(), "Too many search values", "Name at most %d: each is written with every attempt.", maxTerms)
 			break
 		}
-		c.term(search, item)
+		search.add(&c, item)
 	}
 	if len(c.diags) > 0 {
 		return nil, c.diags.Sorted()
@@ -71,8 +70,8 @@ func CompileSearchSyntax(s *diag.Source, expr hclsyntax.Expression, text string)
 	return search, nil
 }
 
-// term compiles one name with its expression.
-func (c *compiler) term(search *Search, item hclsyntax.ObjectConsItem) {
+// add compiles one name with its expression.
+func (s *Search) add(c *compiler, item hclsyntax.ObjectConsItem) {
 	at := item.KeyExpr.Range()
 	key, diags := item.KeyExpr.Value(nil)
 	if diags.HasErrors() || !key.IsWhollyKnown() || key.IsNull() || key.Type() != cty.String {
@@ -83,22 +82,18 @@ func (c *compiler) term(search *Search, item hclsyntax.ObjectConsItem) {
 	switch {
 	case !isTermName(name):
 		c.fail(at, "Invalid search name", "Write up to %d letters, digits, _ and -, beginning with a letter.", maxTermName)
-	case slices.Contains(search.names, name):
+	case slices.Contains(s.names, name):
 		c.fail(at, "Repeated attribute", "%q is there already. Remove one of the two.", name)
 	}
 	n := c.compile(item.ValueExpr)
 	switch {
 	case n.failed:
 	case n.headers || n.extra || n.payload && len(n.path) == 0:
-		c.notOne(item.ValueExpr.Range())
+		c.fail(item.ValueExpr.Range(), "Object as a search value", "Name one value of it, such as event.data.order_id.")
 	case n.constant:
 		c.fail(item.ValueExpr.Range(), "Constant search value", "It is the same for every event. Name something of the event.")
 	}
-	search.names, search.runs = append(search.names, name), append(search.runs, n.run)
-}
-
-func (c *compiler) notOne(at hcl.Range) {
-	c.fail(at, "Object as a search value", "Name one value of it, such as event.data.order_id.")
+	s.names, s.runs = append(s.names, name), append(s.runs, n.run)
 }
 
 func isTermName(name string) bool {

@@ -53,12 +53,12 @@ func CompileTemplate(src, filename string, line int) (*Template, diag.Diagnostic
 	switch e := expr.(type) {
 	case *hclsyntax.TemplateExpr:
 		for _, p := range e.Parts {
-			c.part(t, p)
+			t.add(&c, p)
 		}
 	case *hclsyntax.TemplateWrapExpr:
-		c.part(t, e.Wrapped)
+		t.add(&c, e.Wrapped)
 	default:
-		c.part(t, expr)
+		t.add(&c, expr)
 	}
 	if len(c.diags) > 0 {
 		return nil, c.diags.Sorted()
@@ -67,8 +67,8 @@ func CompileTemplate(src, filename string, line int) (*Template, diag.Diagnostic
 	return t, nil
 }
 
-// part compiles one part. Literals that stand beside each other become one.
-func (c *compiler) part(t *Template, expr hclsyntax.Expression) {
+// add compiles one part. Literals that stand beside each other become one.
+func (t *Template) add(c *compiler, expr hclsyntax.Expression) {
 	if l, ok := expr.(*hclsyntax.LiteralValueExpr); ok && l.Val.Type() == cty.String && !l.Val.IsNull() {
 		if n := len(t.parts); n > 0 && t.parts[n-1].Source == "" {
 			t.parts[n-1].Literal += l.Val.AsString()

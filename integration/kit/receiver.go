@@ -177,7 +177,8 @@ func (r *Receiver) Await(t TB, path string, n int) []Request {
 }
 
 // AwaitIDs waits until a path has got every one of these events at least once. Of many, a thousand
-// more are to arrive each time within Patience, so that it does not bound how slow a machine may be.
+// more are to arrive each time within Patience, so that it does not bound how slow a machine may
+// be.
 func (r *Receiver) AwaitIDs(t TB, path string, ids ...string) {
 	t.Helper()
 	missing := make(map[string]bool, len(ids))

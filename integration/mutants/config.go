@@ -302,7 +302,7 @@ var configMutants = []mutant{
 		pkg:     "./config", run: "TestNetworksInEveryForm",
 	},
 	{
-		name: "config-columns-not-named", file: "config/decode_columns.go",
+		name: "config-columns-not-named", file: "config/decode.go",
 		old:     "if o := optional[name]; o != nil {\n\t\t\t*o = false",
 		new:     "if o := optional[name]; o != nil {\n\t\t\t*o = true",
 		promise: "A column that the configuration names must be there.",

@@ -82,8 +82,8 @@ FROM (`
 )
 
 const (
-	// searchPatience is how long a page goes on that is not full: who reads the first page only takes
-	// an empty one for all there is.
+	// searchPatience is how long a page goes on that is not full: who reads the first page only
+	// takes an empty one for all there is.
 	searchPatience = 60 * time.Millisecond
 	// leastParts is how many parts an empty page has at least, however long they take. Windows grow
 	// with each, so that a slow machine finds what a fast one finds.

@@ -55,20 +55,6 @@ func gather(dst []byte, e *Endpoint, rs []Request) (body []byte, n int, err erro
 	return append(body, ']'), len(rs), nil
 }
 
-// addressed returns what of the request's head follows from an event.
-func (e *Endpoint) addressed(r *Request) (string, error) {
-	r, err := e.versioned(r)
-	if err != nil {
-		return "", err
-	}
-	head, err := e.address.AppendTarget(nil, r.Event)
-	if err != nil {
-		return "", err
-	}
-	err = e.address.EachHeader(r.Event, func(name, value string) { head = appendLine(append(head, '\n'), name, value) })
-	return string(head), err
-}
-
 // spread makes the result of a request that of each of its events. failed: which of them the answer
 // excepts; nil: none.
 func spread(rs []Request, shared *Result, failed *verdicts) []Result {

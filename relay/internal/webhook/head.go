@@ -204,3 +204,17 @@ func schemeOf(s config.Signature) signature.Scheme {
 	}
 	return signature.Scheme(s)
 }
+
+// addressed returns what of the request's head follows from an event.
+func (e *Endpoint) addressed(r *Request) (string, error) {
+	r, err := e.versioned(r)
+	if err != nil {
+		return "", err
+	}
+	head, err := e.address.AppendTarget(nil, r.Event)
+	if err != nil {
+		return "", err
+	}
+	err = e.address.EachHeader(r.Event, func(name, value string) { head = appendLine(append(head, '\n'), name, value) })
+	return string(head), err
+}
