@@ -97,9 +97,9 @@ func (d *decoder) policy(s *section, e *Endpoint) {
 	if text, ok := s.text("answer"); ok {
 		e.Answer = Answer(text)
 	}
-	set(&e.Method)(s.text("method"))
-	set(&e.HTTP)(s.text("http"))
-	set(&e.Version)(s.text("version"))
+	for name, to := range map[string]*string{"method": &e.Method, "http": &e.HTTP, "version": &e.Version} {
+		set(to)(s.text(name))
+	}
 	if s.body.Attributes["gzip"] != nil {
 		e.Gzip = s.flag("gzip")
 	}

@@ -40,7 +40,7 @@ func TestInvalidPayloadsAreCountedAndToldOfOnceInAMinute(t *testing.T) {
 		}
 		require.Equal(t, 1, told())
 		require.NotContains(t, log.String(), "4711")
-		time.Sleep(invalidPause)
+		time.Sleep(invalidPause) //nolint:forbidigo // the clock of synctest
 		say("t0")
 		require.Equal(t, 2, told())
 		for i := range 2 * invalidTypes {

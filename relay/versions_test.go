@@ -46,7 +46,9 @@ func (b *rowsBundle) versioned(versions config.Versions) *config.Config {
 func (b *rowsBundle) data(t *testing.T, path string) (data, versions []string) {
 	t.Helper()
 	for _, r := range b.receiver.Requests(path) {
-		var body struct{ Data json.RawMessage }
+		var body struct {
+			Data json.RawMessage `json:"data"`
+		}
 		require.NoError(t, json.Unmarshal(r.Body, &body))
 		data, versions = append(data, string(body.Data)), append(versions, r.Header.Get("webhook-version"))
 	}

@@ -77,7 +77,8 @@ func TestAnOpenAPIDocumentDescribesTypes(t *testing.T) {
 	require.Equal(t, []any{"order.paid", "An order was paid.", false}, []any{paid.Name, paid.Description, paid.Deprecated})
 	require.Equal(t, []any{"order.sent", "An order is on its way.", true}, []any{sent.Name, sent.Description, sent.Deprecated})
 	require.JSONEq(t, `{"id":7,"total":{"amount":9.5,"currency":"EUR"}}`, string(paid.Example))
-	require.Equal(t, `{"big":12345678901234567890123,"day":"2026-09-20","hex":16,"id":7,"on":true,"total":9.50}`, string(sent.Example), "of an envelope, its data")
+	digits := `{"big":12345678901234567890123,"day":"2026-09-20","hex":16,"id":7,"on":true,"total":9.50}`
+	require.True(t, string(sent.Example) == digits, "of an envelope, its data, with its digits: %s", sent.Example) //nolint:testifylint // JSONEq knows no digits
 	for _, one := range []catalogue.Type{paid, sent} {
 		s, err := catalogue.Compile(one.Schema)
 		require.NoError(t, err, "%s", one.Schema)
@@ -181,7 +182,7 @@ func TestValuesOfASchemaAreNoKeywords(t *testing.T) {
 func FuzzRead(f *testing.F) {
 	f.Add([]byte(document))
 	f.Add([]byte(`{"type": "object", "properties": {"a": {"$ref": "#/$defs/a"}}, "$defs": {"a": {"type": "string"}}}`))
-	f.Fuzz(func(t *testing.T, text []byte) {
+	f.Fuzz(func(_ *testing.T, text []byte) {
 		types, err := catalogue.Read("f.json", text)
 		if err != nil {
 			return

@@ -78,8 +78,8 @@ func decode(text []byte) (map[string]any, error) {
 		if err := yaml.Unmarshal(text, &node); err != nil {
 			return nil, fmt.Errorf("not valid YAML: %w", err)
 		}
-		var any any // which looks for aliases that multiply, and for names that come twice
-		if err := node.Decode(&any); err != nil {
+		var whole any // which looks for aliases that multiply, and for names that come twice
+		if err := node.Decode(&whole); err != nil {
 			return nil, fmt.Errorf("not valid YAML: %w", err)
 		}
 		y := yamlReader{}
@@ -261,15 +261,8 @@ func (d *document) body(pointer string, raw any, t *Type) error {
 			return err
 		}
 	}
-	if all, ok := media["examples"].(map[string]any); ok {
-		for name, one := range all {
-			if all[name], err = d.object(pointer+"/examples/"+escape(name), one); err != nil {
-				return err
-			}
-		}
-	}
-	if t.Example, err = exampleOf(media, followed); err != nil {
-		return d.fail(pointer, "%v", err)
+	if t.Example, err = d.example(pointer, media, followed); err != nil {
+		return err
 	}
 	if properties, _ := followed["properties"].(map[string]any); properties["data"] != nil && properties["type"] != nil && properties["timestamp"] != nil {
 		if schema, ok = properties["data"].(map[string]any); !ok {
@@ -289,6 +282,23 @@ func (d *document) body(pointer string, raw any, t *Type) error {
 		return d.fail(pointer+"/schema", "%v", err)
 	}
 	return nil
+}
+
+// example returns the example of a body. Those of the media type may be references.
+func (d *document) example(pointer string, media, schema map[string]any) (json.RawMessage, error) {
+	if all, ok := media["examples"].(map[string]any); ok {
+		for name, one := range all {
+			var err error
+			if all[name], err = d.object(pointer+"/examples/"+escape(name), one); err != nil {
+				return nil, err
+			}
+		}
+	}
+	found, err := exampleOf(media, schema)
+	if err != nil {
+		return nil, d.fail(pointer, "%v", err)
+	}
+	return found, nil
 }
 
 // object follows references to an object of the document.

@@ -70,7 +70,7 @@ var catalogueMutants = []mutant{
 	},
 	{
 		name: "catalogue-warn-without-a-word", file: "relay/internal/webhook/request.go",
-		old: "		r.Attempt.Error = of.note\n", new: "",
+		old: "		res.Attempt.Error = r.note\n", new: "",
 		promise: "With validate = \"warn\" the attempt has a note.",
 		pkg:     "./relay/internal/webhook", run: "TestAPayloadThatItsSchemaDoesNotAllow",
 	},

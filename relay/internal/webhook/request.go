@@ -62,8 +62,8 @@ type Result struct {
 
 // annotate has the attempt of an event that was delivered say what was wrong with its payload, if
 // nothing was wrong with the answer.
-func (r *Result) annotate(of *Request) {
-	if r.Delivered && r.Attempt.Error == "" {
-		r.Attempt.Error = of.note
+func (res *Result) annotate(r *Request) {
+	if res.Delivered && res.Attempt.Error == "" {
+		res.Attempt.Error = r.note
 	}
 }
