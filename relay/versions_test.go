@@ -102,8 +102,7 @@ func TestAnEndpointOfTheAPINeverGetsAnotherVersionWithoutAWord(t *testing.T) {
 	first := b.db.Insert(t, kit.Event("order.paid", paidInEuros))
 	b.receiver.AwaitIDs(t, "/ep_1", first...)
 
-	require.NoError(t, r.Reload(t.Context(), complete(t, withdrawn)))
-	awaitState(t, r, "delivering")
+	reloadAnew(t, r, complete(t, withdrawn))
 	second := b.db.Insert(t, kit.Event("order.paid", paidInEuros))
 	b.db.AwaitCount(t, 1, "SELECT count(*) FROM tailpost.delivery WHERE endpoint_id = 'ep_1' AND reason = 'unusable'")
 	require.Equal(t, "2025-01-01", b.db.Text(t, version))
