@@ -13,8 +13,8 @@ type moment struct {
 // JSON.
 const firstYear, lastYear = 2, 9998
 
-// longAgo is over, whatever time it is.
-var longAgo = time.Date(firstYear, time.January, 1, 0, 0, 0, 0, time.UTC)
+// longAgo returns a time that is over, whatever time it is.
+func longAgo() time.Time { return time.Date(firstYear, time.January, 1, 0, 0, 0, 0, time.UTC) }
 
 // parseMoment reads what parseTimestamp does, and tells infinite times apart.
 func parseMoment(text []byte) (m moment, ok bool) {
@@ -40,7 +40,7 @@ func (e *Event) setTime(f int, m moment) (problem string) {
 	case f == fieldExpiresAt && m.era == 0:
 		e.ExpiresAt = m.Time
 	case f == fieldExpiresAt && m.era < 0:
-		e.ExpiresAt = longAgo
+		e.ExpiresAt = longAgo()
 	}
 	return ""
 }

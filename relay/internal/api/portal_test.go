@@ -144,7 +144,8 @@ func TestWhatVisitorsMakeHasToShowThatItWantsEvents(t *testing.T) {
 	mine := visit(http.MethodPost, "/v1/endpoints", map[string]any{"url": "https://a.example/in"})
 	require.Equal(t, "echo", mine["verify"])
 	require.Equal(t, true, mine["unverified"])
-	path := "/v1/endpoints/" + mine["id"].(string)
+	id, _ := mine["id"].(string)
+	path := "/v1/endpoints/" + id
 	require.Equal(t, "echo", visit(http.MethodPatch, path, map[string]any{"verify": nil})["verify"], "not by whom it is asked")
 	require.Equal(t, "cloudevents", visit(http.MethodPatch, path, map[string]any{"verify": "cloudevents"})["verify"])
 

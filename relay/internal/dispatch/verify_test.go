@@ -102,7 +102,11 @@ func TestProof_isNotAskedForInVain(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		held := true
 		l := newLife(t, func(_ *life, o *dispatch.Options) {
-			o.Held = func() bool { looked.Lock(); defer looked.Unlock(); return held }
+			o.Held = func() bool {
+				looked.Lock()
+				defer looked.Unlock()
+				return held
+			}
 		})
 		c := &careful{gate: l.gate}
 		e := l.endpoint()

@@ -8,6 +8,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
 	"github.com/tailpost/tailpost/config"
@@ -18,16 +19,16 @@ import (
 func challengeOf(t *testing.T, r *http.Request) string {
 	t.Helper()
 	body, err := io.ReadAll(r.Body)
-	require.NoError(t, err)
+	assert.NoError(t, err)
 	var ev struct {
 		Type string `json:"type"`
 		Data struct {
 			Challenge string `json:"challenge"`
 		} `json:"data"`
 	}
-	require.NoError(t, json.Unmarshal(body, &ev))
-	require.Equal(t, webhook.VerificationType, ev.Type)
-	require.GreaterOrEqual(t, len(ev.Data.Challenge), 26)
+	assert.NoError(t, json.Unmarshal(body, &ev))
+	assert.Equal(t, webhook.VerificationType, ev.Type)
+	assert.GreaterOrEqual(t, len(ev.Data.Challenge), 26)
 	return ev.Data.Challenge
 }
 
@@ -45,15 +46,18 @@ func TestVerify_echo(t *testing.T) {
 		"nothing":        {func(http.ResponseWriter, string) {}, false, "does not hold the challenge"},
 		"another":        {func(w http.ResponseWriter, c string) { _, _ = io.WriteString(w, c+"x") }, false, "does not hold the challenge"},
 		"somewhere else": {func(w http.ResponseWriter, c string) { _, _ = io.WriteString(w, `{"data":{"challenge":"`+c+`"}}`) }, false, "does not hold the challenge"},
-		"with a failure": {func(w http.ResponseWriter, c string) { w.WriteHeader(http.StatusNotFound); _, _ = io.WriteString(w, c) }, false, ""},
+		"with a failure": {func(w http.ResponseWriter, c string) {
+			w.WriteHeader(http.StatusNotFound)
+			_, _ = io.WriteString(w, c)
+		}, false, ""},
 	} {
 		for protocol, start := range map[string]func(*httptest.Server){"http/1.1": plainHTTP, "h2": withH2} {
 			t.Run(name+" "+protocol, func(t *testing.T) {
 				t.Parallel()
 				server := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-					require.Equal(t, http.MethodPost, r.Method)
-					require.Equal(t, "shop", r.Header.Get("X-Source"))
-					require.NotEmpty(t, r.Header.Get("webhook-signature"))
+					assert.Equal(t, http.MethodPost, r.Method)
+					assert.Equal(t, "shop", r.Header.Get("X-Source"))
+					assert.NotEmpty(t, r.Header.Get("webhook-signature"))
 					test.answer(w, challengeOf(t, r))
 				}))
 				server.Config.ErrorLog = quiet()
