@@ -211,17 +211,15 @@ func (a *Address) takeApart(parts []filter.TemplatePart) {
 				literal = "/" + literal
 			}
 		}
-		path, rest, asks := literal, "", false
+		rest := literal
 		if !query {
-			path, rest, asks = strings.Cut(literal, "?")
+			var path string
+			path, rest, query = strings.Cut(literal, "?")
 			a.target = append(a.target, addressPart{literal: string(appendKept(nil, path, pathKept))})
-		} else {
-			rest = literal
+			if query {
+				rest = "?" + rest
+			}
 		}
-		if asks {
-			rest = "?" + rest
-		}
-		query = query || asks
 		if rest != "" {
 			a.target = append(a.target, addressPart{literal: string(appendKept(nil, rest, queryKept)), query: true})
 		}

@@ -206,7 +206,7 @@ func TestAValueArrivesAsItIs(t *testing.T) {
 	t.Parallel()
 	type found struct{ segments, key, tenant, host, path string }
 	got := make(chan found, 1)
-	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+	server := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
 		segments := strings.Split(r.URL.EscapedPath(), "/")
 		f := found{host: r.Host, path: r.URL.EscapedPath()}
 		if len(segments) == 4 {

@@ -25,6 +25,17 @@ const (
 	maxStatuses    = 50
 )
 
+// checkVerify checks how an endpoint is to show that it wants events.
+func checkVerify(c *checker, e *Endpoint) {
+	if e.Verify == "" {
+		return
+	}
+	oneOf(c, "verify", e.Verify, VerifyEcho, VerifyCloudEvents)
+	if e.Verify == VerifyEcho && !e.Echoes() {
+		c.fail("verify", "Challenge for people", "A message in format %q holds no challenge to answer with: leave verify out, or use another format.", e.Format)
+	}
+}
+
 // one checks an endpoint. First holds the index of each ID seen.
 func (c *checker) one(e *Endpoint, first map[string]int) {
 	if !validLabel(e.ID) {
@@ -41,12 +52,7 @@ func (c *checker) one(e *Endpoint, first map[string]int) {
 	oneOf(c, "format", e.Format, FormatStandard, FormatRaw, FormatCloudEvents, FormatCloudEventsBinary, FormatForm, FormatSlack, FormatTeams)
 	oneOf(c, "ordering", e.Ordering, OrderingNone, OrderingKey, OrderingStrict)
 	oneOf(c, "on_dead", e.OnDead, OnDeadSkip, OnDeadHold)
-	if e.Verify != "" {
-		oneOf(c, "verify", e.Verify, VerifyEcho, VerifyCloudEvents)
-		if e.Verify == VerifyEcho && !e.Echoes() {
-			c.fail("verify", "Challenge for people", "A message in format %q holds no challenge to answer with: leave verify out, or use another format.", e.Format)
-		}
-	}
+	checkVerify(c, e)
 	oneOf(c, "answer", e.Answer, AnswerStatus, AnswerComplete)
 	oneOf(c, "method", e.Method, http.MethodPost, http.MethodPut, http.MethodPatch, http.MethodDelete)
 	c.protocol(e)

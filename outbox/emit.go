@@ -85,8 +85,13 @@ func encodeEmitted(e *Event, id string) (string, error) {
 	b.Grow(len(e.Payload) + len(headers) + len(e.Extra) + 192)
 	separator := "{"
 	for _, f := range [...]struct{ name, value string }{
-		{"id", id}, {"type", e.Type}, {"key", e.Key}, {"tenant", e.Tenant}, {"created_at", timeText(e.CreatedAt)},
-		{"deliver_at", timeText(e.DeliverAt)}, {"expires_at", timeText(e.ExpiresAt)},
+		{"id", id},
+		{"type", e.Type},
+		{"key", e.Key},
+		{"tenant", e.Tenant},
+		{"created_at", timeText(e.CreatedAt)},
+		{"deliver_at", timeText(e.DeliverAt)},
+		{"expires_at", timeText(e.ExpiresAt)},
 	} {
 		if f.value == "" {
 			continue

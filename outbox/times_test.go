@@ -44,8 +44,11 @@ func TestDecoder_readsTheTimesOfEvents(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			d, err := outbox.NewDecoder(timed(), []outbox.Column{
-				{Name: "id", TypeOID: pgtype.TextOID}, {Name: "type", TypeOID: pgtype.TextOID}, {Name: "payload", TypeOID: pgtype.JSONBOID},
-				{Name: "due", TypeOID: test.oid}, {Name: "until", TypeOID: test.oid},
+				{Name: "id", TypeOID: pgtype.TextOID},
+				{Name: "type", TypeOID: pgtype.TextOID},
+				{Name: "payload", TypeOID: pgtype.JSONBOID},
+				{Name: "due", TypeOID: test.oid},
+				{Name: "until", TypeOID: test.oid},
 			})
 			require.NoError(t, err)
 			text := func(s string) outbox.Value {
@@ -70,7 +73,9 @@ func TestDecoder_readsTheTimesOfEvents(t *testing.T) {
 func TestTimesOfEvents_needColumnsOfATime(t *testing.T) {
 	t.Parallel()
 	columns := []outbox.Column{
-		{Name: "id", TypeOID: pgtype.TextOID}, {Name: "type", TypeOID: pgtype.TextOID}, {Name: "payload", TypeOID: pgtype.JSONBOID},
+		{Name: "id", TypeOID: pgtype.TextOID},
+		{Name: "type", TypeOID: pgtype.TextOID},
+		{Name: "payload", TypeOID: pgtype.JSONBOID},
 		{Name: "due", TypeOID: pgtype.Int8OID, TypeName: "bigint"},
 	}
 	err := timed().CheckColumns(columns)

@@ -77,7 +77,7 @@ func TestARelayWhoseStreamEndedBeforeItDeliversTakesTheSlotAgain(t *testing.T) {
 		}
 	}
 	r, end := begin() // it makes slot and row
-	awaitState(t, r, relay.Delivering)
+	requireDelivering(t, r)
 	end()
 
 	holds, err := db.Begin(t.Context())
@@ -94,7 +94,7 @@ func TestARelayWhoseStreamEndedBeforeItDeliversTakesTheSlotAgain(t *testing.T) {
 	db.AwaitCount(t, 0, "SELECT count(*) FROM pg_replication_slots WHERE slot_name = $1 AND active", db.Slot)
 	require.NoError(t, holds.Rollback(t.Context()))
 
-	awaitState(t, r, relay.Delivering)
+	requireDelivering(t, r)
 	ids := db.Insert(t, kit.Event("order.created", `{}`))
 	receiver.AwaitIDs(t, "/erp", ids...)
 	require.Contains(t, log.String(), "the stream ended before it could deliver")

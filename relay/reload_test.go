@@ -89,14 +89,14 @@ func delivering(t *testing.T, cfg *config.Config, roots *x509.CertPool) *relay.R
 		stop()
 		require.NoError(t, <-done)
 	})
-	awaitState(t, r, relay.Delivering)
+	requireDelivering(t, r)
 	return r
 }
 
-func awaitState(t *testing.T, r *relay.Relay, state relay.State) {
+func requireDelivering(t *testing.T, r *relay.Relay) {
 	t.Helper()
 	kit.Eventually(t, kit.Patience, func() error {
-		if got := r.Status().State; got != state {
+		if got := r.Status().State; got != relay.Delivering {
 			return fmt.Errorf("it is %s", got)
 		}
 		return nil

@@ -101,11 +101,11 @@ func (t *Template) Source() string { return t.text }
 // ErrNoText is what Value's errors wrap: the expression has no text for this event.
 var ErrNoText = errors.New("no text")
 
-type noText struct{ problem string }
+type noTextError struct{ problem string }
 
-func (e *noText) Error() string { return e.problem }
+func (e *noTextError) Error() string { return e.problem }
 
-func (e *noText) Unwrap() error { return ErrNoText }
+func (e *noTextError) Unwrap() error { return ErrNoText }
 
 // maxSource is how much of an expression an error quotes.
 const maxSource = 80
@@ -115,7 +115,7 @@ const maxSource = 80
 func (p *TemplatePart) Value(e *outbox.Event) (string, error) {
 	v := p.run(e)
 	text := toText(v)
-	problem := ""
+	var problem string
 	switch {
 	case v.kind == kindComposite:
 		problem = "is an object or a list"
@@ -130,5 +130,5 @@ func (p *TemplatePart) Value(e *outbox.Event) (string, error) {
 	if len(source) > maxSource {
 		source = "an expression"
 	}
-	return "", &noText{source + " " + problem}
+	return "", &noTextError{source + " " + problem}
 }

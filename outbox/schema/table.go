@@ -225,8 +225,15 @@ func columnProblems(m outbox.Mapping, columns []columnRow) []error {
 	}
 	type named struct{ name, column string }
 	fields := []named{
-		{"id", m.ID}, {"type", m.Type}, {"key", m.Key}, {"tenant", m.Tenant}, {"payload", m.Payload}, {"headers", m.Headers}, {"created_at", m.CreatedAt},
-		{"deliver_at", m.DeliverAt}, {"expires_at", m.ExpiresAt},
+		{"id", m.ID},
+		{"type", m.Type},
+		{"key", m.Key},
+		{"tenant", m.Tenant},
+		{"payload", m.Payload},
+		{"headers", m.Headers},
+		{"created_at", m.CreatedAt},
+		{"deliver_at", m.DeliverAt},
+		{"expires_at", m.ExpiresAt},
 	}
 	for _, name := range slices.Sorted(maps.Keys(m.Extra)) {
 		fields = append(fields, named{"extra." + name, m.Extra[name]})

@@ -56,7 +56,8 @@ func TestATestEventOfABatch(t *testing.T) {
 	require.NotEqual(t, request, other)
 
 	list := b.get(t, "/v1/attempts?request_id="+request).is(http.StatusOK)
-	require.Equal(t, []any{1, one.text("event_id")}, []any{len(list.at("data").([]any)), list.text("data.0.event_id")})
+	require.Len(t, list.at("data"), 1)
+	require.Equal(t, one.text("event_id"), list.text("data.0.event_id"))
 	require.Empty(t, b.get(t, "/v1/attempts?request_id="+request+"&since=2100-01-01T00:00:00Z").is(http.StatusOK).at("data"))
 	for _, wrong := range []string{"req_1", strings.ToUpper(request), one.text("event_id")} {
 		b.get(t, "/v1/attempts?request_id="+wrong).is(http.StatusUnprocessableEntity)

@@ -31,6 +31,7 @@ const (
 )
 
 func withVersions(tb testing.TB, steps map[string]string) func(*config.Config) {
+	tb.Helper()
 	return func(c *config.Config) { c.Versions = versions(tb, steps) }
 }
 

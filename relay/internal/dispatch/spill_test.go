@@ -220,7 +220,7 @@ func TestAdmission_saysUntilWhenAnEndpointIsLeftAlone(t *testing.T) {
 		require.Zero(t, a.Admitting)
 		require.WithinRange(t, a.PausedUntil, asked.Add(10*time.Minute), asked.Add(11*time.Minute))
 		require.Equal(t, a, l.Limited()["ep_1"])
-		l.later(a.PausedUntil.Sub(time.Now()))
+		l.later(time.Until(a.PausedUntil))
 		a, _ = l.Admission("ep_1")
 		require.Equal(t, 1, a.Admitting)
 		require.Zero(t, a.PausedUntil)

@@ -99,9 +99,10 @@ func setupSealing(t *testing.T) *sealing {
 	return s
 }
 
-// row is that of an endpoint whose secrets are sealed.
-func (s *sealing) row(t *testing.T, id, url string, what ledger.Sealed) ledger.EndpointRow {
+// row is that of ep_1, whose secrets are sealed.
+func (s *sealing) row(t *testing.T, url string, what ledger.Sealed) ledger.EndpointRow {
 	t.Helper()
+	const id = "ep_1"
 	text, err := ledger.EncodeSealed(what)
 	require.NoError(t, err)
 	sealed, err := s.keys.Seal(text, []byte(id))
@@ -138,7 +139,7 @@ func TestAnEndpointSendsWithWhatIsSealedOfIt(t *testing.T) {
 	t.Parallel()
 	s, r := setupSealing(t), startReceiver(t)
 	secret := signature.GenerateSecret()
-	_, endpoints := s.load(t, s.row(t, "ep_1", r.URL+"/hook", ledger.Sealed{
+	_, endpoints := s.load(t, s.row(t, r.URL+"/hook", ledger.Sealed{
 		Secrets: []ledger.EndpointSecret{{Secret: config.NewSecret(secret)}},
 		Headers: map[string]string{"X-Region": "eu"},
 		Auth:    config.Auth{Kind: config.AuthBearer, Secret: config.NewSecret("token-of-the-receiver")},
@@ -172,33 +173,39 @@ func TestTheLogSaysWhyAnEndpointCannotBeUsed(t *testing.T) {
 	}{
 		"no secrets": {
 			func(row *ledger.EndpointRow) { row.Secrets = nil },
-			[]string{"it has no secrets: rotate them through the API"}, []string{"ecret is missing", "whsec"},
+			[]string{"it has no secrets: rotate them through the API"},
+			[]string{"ecret is missing", "whsec"},
 		},
 		"secrets of another endpoint": {
 			func(row *ledger.EndpointRow) { row.ID = "ep_2" },
-			[]string{"open its secrets"}, []string{"ecret is missing", "no secrets"},
+			[]string{"open its secrets"},
+			[]string{"ecret is missing", "no secrets"},
 		},
 		"a URL that is none": {
 			func(row *ledger.EndpointRow) { row.URL = "erp" },
-			[]string{"URL"}, []string{"secret"},
+			[]string{"URL"},
+			[]string{"secret"},
 		},
 		"a policy that breaks a rule": {
 			func(row *ledger.EndpointRow) { row.Policy = []byte(`{"concurrency": 100000}`) },
-			[]string{"oncurrency"}, []string{"secret"},
+			[]string{"oncurrency"},
+			[]string{"secret"},
 		},
 		"a policy that is none": {
 			func(row *ledger.EndpointRow) { row.Policy = []byte(`[]`) },
-			[]string{"policy"}, []string{"secret"},
+			[]string{"policy"},
+			[]string{"secret"},
 		},
 		"a policy that is none, and no secrets": {
 			func(row *ledger.EndpointRow) { row.Policy, row.Secrets = []byte(`[]`), nil },
-			[]string{"policy", "it has no secrets"}, nil,
+			[]string{"policy", "it has no secrets"},
+			nil,
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			s := setupSealing(t)
-			row := s.row(t, "ep_1", "http://127.0.0.1:1/", secret)
+			row := s.row(t, "http://127.0.0.1:1/", secret)
 			test.change(&row)
 			_, endpoints := s.load(t, row)
 			require.True(t, endpoints[0].Blocked)
@@ -239,10 +246,12 @@ func TestConnectionsGoWithTheEndpointThatHadThem(t *testing.T) {
 	t.Parallel()
 	for name, end := range map[string]func(t *testing.T, b *intakeBundle, row []outbox.Value){
 		"changed": func(t *testing.T, b *intakeBundle, row []outbox.Value) {
+			t.Helper()
 			row[2] = textValue("renamed")
 			require.NoError(t, b.events.Change(postgres.Update, endpointTable, row))
 		},
 		"deleted": func(t *testing.T, b *intakeBundle, row []outbox.Value) {
+			t.Helper()
 			require.NoError(t, b.events.Change(postgres.Delete, endpointTable, row))
 		},
 	} {
@@ -253,7 +262,7 @@ func TestConnectionsGoWithTheEndpointThatHadThem(t *testing.T) {
 				sealed := ledger.Sealed{Secrets: []ledger.EndpointSecret{
 					{Secret: config.NewSecret(signature.GenerateSecret())}, {Secret: config.NewSecret(signature.GenerateSecret()), ExpiresAt: ends},
 				}}
-				feed, endpoints := s.load(t, s.row(t, "ep_1", r.URL, sealed))
+				feed, endpoints := s.load(t, s.row(t, r.URL, sealed))
 				b := setupIntake(t, postgres.EventsOptions{})
 				b.useFeed(feed)
 				deliver(t, &endpoints[0], time.Now())
@@ -279,7 +288,7 @@ func TestAnEndpointSignsWithEachOfItsSecretsUntilItsTime(t *testing.T) {
 		"has ended":       {now.Add(-time.Hour), map[time.Duration]bool{0: false}},
 		"never ends":      {time.Time{}, map[time.Duration]bool{0: true, 2 * time.Hour: true}},
 	} {
-		_, endpoints := s.load(t, s.row(t, "ep_1", r.URL, ledger.Sealed{Secrets: []ledger.EndpointSecret{
+		_, endpoints := s.load(t, s.row(t, r.URL, ledger.Sealed{Secrets: []ledger.EndpointSecret{
 			{Secret: config.NewSecret(newest)}, {Secret: config.NewSecret(old), ExpiresAt: test.ends},
 		}}))
 		for _, after := range []time.Duration{0, 2 * time.Hour} {

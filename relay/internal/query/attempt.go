@@ -10,6 +10,7 @@ import (
 
 	"github.com/tailpost/tailpost/outbox"
 	"github.com/tailpost/tailpost/relay/internal/ledger"
+	"github.com/tailpost/tailpost/relay/internal/pace"
 )
 
 // AttemptQuery asks for a page of attempts, newest first.
@@ -95,18 +96,21 @@ func (p *AttemptPage) enough(parts int, took time.Duration) bool {
 	return took > searchPatience && (len(p.Attempts) > 0 || parts >= leastParts)
 }
 
+// narrow has a query for a request look at its time only, which the request's id has.
+func (q *AttemptQuery) narrow() {
+	at, ok := ledger.RequestTime(q.RequestID)
+	if !ok {
+		return
+	}
+	q.Since = pace.Later(q.Since, at)
+	if end := at.Add(time.Millisecond); q.Until.IsZero() || end.Before(q.Until) {
+		q.Until = end
+	}
+}
+
 // Attempts returns a page.
 func (s attempts) Attempts(ctx context.Context, q AttemptQuery) (page AttemptPage, err error) {
-	if at, ok := ledger.RequestTime(q.RequestID); ok {
-		// The id has the time of its attempts.
-		end := at.Add(time.Millisecond)
-		if at.After(q.Since) {
-			q.Since = at
-		}
-		if q.Until.IsZero() || end.Before(q.Until) {
-			q.Until = end
-		}
-	}
+	q.narrow()
 	o := pgx.TxOptions{AccessMode: pgx.ReadOnly}
 	if !q.Follow.IsZero() {
 		o.IsoLevel = pgx.RepeatableRead // the page and the place after it are of one moment

@@ -12,6 +12,8 @@ import (
 	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/rs/zerolog"
 	"github.com/stretchr/testify/require"
+
+	"github.com/tailpost/tailpost/relay/internal/pace"
 )
 
 func TestRetentionRunsAsOftenAsRowsAreKeptBriefly(t *testing.T) {
@@ -61,7 +63,7 @@ func TestRetentionGoesOnUntilThereIsNoMore(t *testing.T) {
 			k := &keeper{log: zerolog.New(&log)}
 			calls, began := 0, time.Now()
 			require.NoError(t, k.again(t.Context(), "resends", func() (int64, bool, error) {
-				time.Sleep(time.Second) // in a bubble: what the statement takes
+				require.NoError(t, pace.Wait(t.Context(), time.Second), "what the statement takes")
 				calls++
 				return test.pages[calls-1], calls < len(test.pages), nil
 			}), name)
