@@ -136,7 +136,7 @@ func TestInsert_extraColumns(t *testing.T) {
 	events := b.stream(t, m)
 	require.Len(t, events, 3)
 	require.Equal(t, `{"at":"`+at+`","flags":{"a": [1]},"live":true,"region":"e\"u","size":12.50}`, string(events[0].Extra))
-	require.Equal(t, `{"at":null,"flags":null,"live":null,"region":"home","size":null}`, string(events[1].Extra))           
+	require.Equal(t, `{"at":null,"flags":null,"live":null,"region":"home","size":null}`, string(events[1].Extra)) //nolint:testifylint // with each member
 
 	for extra, want := range map[string]string{
 		`{"shop":1}`: `its extra "shop" is set, but table public.events has no column for it`,
