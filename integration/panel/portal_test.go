@@ -1,6 +1,8 @@
 package panel_test
 
 import (
+	"context"
+	"encoding/json"
 	"fmt"
 	"io"
 	"net/http"
@@ -123,6 +125,12 @@ func TestACustomerManagesAnEndpoint(t *testing.T) {
 	require.Equal(t, "rgb(11, 93, 59)", eval[string](b, "getComputedStyle(document.querySelector('main a.primary')).backgroundColor"), "in the owner's colour")
 	require.True(t, eval[bool](b, "document.querySelector('.brand img').naturalWidth > 0"), "with the owner's logo")
 
+	// The portal asks receivers to show that they want events.
+	m.receiver.On("/new", func(ctx context.Context, w http.ResponseWriter, r kit.Request) int {
+		var e struct{ Data struct{ Challenge string } }
+		_ = json.Unmarshal(r.Body, &e) // an event has none
+		return kit.Respond(http.StatusOK, e.Data.Challenge)(ctx, w, r)
+	})
 	b.click("main a.primary")
 	b.at("/portal/endpoints/new")
 	b.fill("#url", m.receiver.URL("/new"))
