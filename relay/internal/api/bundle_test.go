@@ -164,6 +164,33 @@ func (b *bundle) clock() time.Time {
 	return b.now
 }
 
+// validators are those of the documents that tests have read. To read one takes a second and 100 MB
+// with the race detector, and nearly all tests have the same.
+var validators sync.Map // *validatorOnce by the text of its document
+
+// validatorOnce makes a validator once.
+type validatorOnce struct {
+	once sync.Once
+	v    validator.Validator
+	errs []error
+}
+
+func validatorOf(tb testing.TB, text []byte) validator.Validator {
+	tb.Helper()
+	loaded, _ := validators.LoadOrStore(string(text), new(validatorOnce))
+	one, _ := loaded.(*validatorOnce)
+	one.once.Do(func() {
+		doc, err := libopenapi.NewDocument(text)
+		if err != nil {
+			one.errs = []error{err}
+			return
+		}
+		one.v, one.errs = validator.NewValidator(doc)
+	})
+	require.Empty(tb, one.errs)
+	return one.v
+}
+
 // readDocument gets the OpenAPI document as a client would.
 func (b *bundle) readDocument(tb testing.TB) {
 	tb.Helper()
@@ -174,11 +201,7 @@ func (b *bundle) readDocument(tb testing.TB) {
 	defer res.Body.Close()
 	text, err := io.ReadAll(res.Body)
 	require.NoError(tb, err)
-	doc, err := libopenapi.NewDocument(text)
-	require.NoError(tb, err)
-	v, errs := validator.NewValidator(doc)
-	require.Empty(tb, errs)
-	b.doc = v
+	b.doc = validatorOf(tb, text)
 	var parsed struct {
 		Paths json.RawMessage `json:"paths"`
 	}
