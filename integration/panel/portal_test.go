@@ -127,7 +127,11 @@ func TestACustomerManagesAnEndpoint(t *testing.T) {
 
 	// The portal asks receivers to show that they want events.
 	m.receiver.On("/new", func(ctx context.Context, w http.ResponseWriter, r kit.Request) int {
-		var e struct{ Data struct{ Challenge string } }
+		var e struct {
+			Data struct {
+				Challenge string `json:"challenge"`
+			} `json:"data"`
+		}
 		_ = json.Unmarshal(r.Body, &e) // an event has none
 		return kit.Respond(http.StatusOK, e.Data.Challenge)(ctx, w, r)
 	})
