@@ -430,8 +430,8 @@ var apiMutants = []mutant{
 	{
 		name:    "api-test-reaches-private-addresses",
 		file:    "relay/internal/api/testevent.go",
-		old:     "s.client(row.Source == ledger.SourceConfig).Endpoint(cfg)",
-		new:     `s.client(row.Source != "").Endpoint(cfg)`,
+		old:     "s.client(row.Source == ledger.SourceConfig).Endpoint(*cfg)",
+		new:     `s.client(row.Source != "").Endpoint(*cfg)`,
 		promise: "A test of a tenant's endpoint reaches nothing that the network of the API does not allow.",
 		pkg:     "./relay/internal/api",
 		run:     "TestATenantsTest",

@@ -47,7 +47,7 @@ var payloadMutants = []mutant{
 	},
 	{
 		name: "payloads-in-kept-answers", file: "relay/internal/api/testevent.go",
-		old:     "		out.Body.conceal(p) // the key may have lost the scope meanwhile\n",
+		old:     "		P(out).conceal(p) // the key may have lost the scope meanwhile\n",
 		new:     "",
 		promise: "An answer that is kept for a request sent again is shown by what the key may by now.",
 		pkg:     "./relay/internal/api", run: "TestAnAnswerIsHiddenAgain",

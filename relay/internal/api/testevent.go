@@ -39,10 +39,39 @@ type attemptOutput struct {
 	Body Attempt
 }
 
+func (o *attemptOutput) conceal(p *principal) { o.Body.conceal(p) }
+
 func testEndpoint(ctx context.Context, s *Server, p *principal, in *testEndpointInput) (*attemptOutput, error) {
-	op := (&route{method: http.MethodPost, path: "/v1/endpoints/{id}/test"}).operation()
-	// The request is made outside of the transaction, which would otherwise be open for as long as
-	// the receiver likes.
+	return byHand(ctx, s, p, "/v1/endpoints/{id}/test", in, in.ID, func(row *ledger.EndpointRow) (recorder[attemptOutput], error) {
+		attempt, err := sendTest(ctx, s, row, in.Body)
+		if err != nil {
+			return nil, err
+		}
+		return func(ctx context.Context, c *query.Change) (*attemptOutput, error) {
+			if err := c.RecordTest(ctx, attempt); err != nil {
+				return nil, err
+			}
+			shown := showAttempt(p, attempt)
+			return &attemptOutput{Body: shown}, c.Audit(ctx, "endpoint.test", row.ID, row.Tenant, nil, map[string]any{
+				"event_id": attempt.EventID, "outcome": attempt.Outcome, "status_code": attempt.StatusCode,
+			})
+		}, nil
+	})
+}
+
+// recorder records what came of a request, and answers the caller.
+type recorder[O any] func(context.Context, *query.Change) (*O, error)
+
+// byHand has a request made to an endpoint that a person asks for, and recorded. An answer that is
+// kept for the caller's Idempotency-Key is shown again without a second request.
+//
+// The request is made outside of the transaction, which would otherwise be open for as long as the
+// receiver likes.
+func byHand[I, O any, P interface {
+	*O
+	conceal(p *principal)
+}](ctx context.Context, s *Server, p *principal, path string, in *I, id string, send func(*ledger.EndpointRow) (recorder[O], error)) (*O, error) {
+	op := (&route{method: http.MethodPost, path: path}).operation()
 	r, err := remembered(&op, p, in)
 	if err != nil {
 		return nil, err
@@ -51,30 +80,24 @@ func testEndpoint(ctx context.Context, s *Server, p *principal, in *testEndpoint
 		if err != nil {
 			return nil, err
 		}
-		out := new(attemptOutput)
+		out := new(O)
 		err := openAnswer(p, in, again, out)
-		out.Body.conceal(p) // the key may have lost the scope meanwhile
+		P(out).conceal(p) // the key may have lost the scope meanwhile
 		return out, err
 	}
-	row, err := s.store.Endpoint(ctx, p.tenant(), in.ID)
+	row, err := s.store.Endpoint(ctx, p.tenant(), id)
 	if err != nil {
 		return nil, err
 	}
 	if err := mayTest(s, p); err != nil {
 		return nil, err
 	}
-	attempt, err := sendTest(ctx, s, &row, in.Body)
+	record, err := send(&row)
 	if err != nil {
 		return nil, err
 	}
-	return inChange(ctx, s, &op, p, in, func(ctx context.Context, _ *Server, c *query.Change, _ *principal, _ *testEndpointInput) (*attemptOutput, error) {
-		if err := c.RecordTest(ctx, attempt); err != nil {
-			return nil, err
-		}
-		shown := showAttempt(p, attempt)
-		return &attemptOutput{Body: shown}, c.Audit(ctx, "endpoint.test", row.ID, row.Tenant, nil, map[string]any{
-			"event_id": attempt.EventID, "outcome": attempt.Outcome, "status_code": attempt.StatusCode,
-		})
+	return inChange(ctx, s, &op, p, in, func(ctx context.Context, _ *Server, c *query.Change, _ *principal, _ *I) (*O, error) {
+		return record(ctx, c)
 	})
 }
 
@@ -88,22 +111,29 @@ func sendTest(ctx context.Context, s *Server, row *ledger.EndpointRow, body *Tes
 	if err != nil {
 		return nil, err
 	}
+	request := webhook.Request{Event: ev, Number: 1, Trigger: outbox.TriggerTest, Now: s.now().UTC()}
+	return sendOnce(ctx, s, row, &cfg, func(ctx context.Context, endpoint *webhook.Endpoint) webhook.Result {
+		if cfg.Batch.On() {
+			// The receiver expects an array.
+			return endpoint.SendBatch(ctx, &webhook.Batch{ID: ledger.NewRequestID(request.Now), Requests: []webhook.Request{request}})[0]
+		}
+		return endpoint.Send(ctx, &request)
+	})
+}
+
+// sendOnce makes one request by an endpoint of its own, and returns it as the attempt that is
+// recorded: what did not succeed is not tried again.
+func sendOnce(ctx context.Context, s *Server, row *ledger.EndpointRow, cfg *config.Endpoint,
+	send func(context.Context, *webhook.Endpoint) webhook.Result,
+) (*outbox.Attempt, error) {
 	cfg.Timeout = min(cfg.Timeout, testTimeout)
-	endpoint, err := s.client(row.Source == ledger.SourceConfig).Endpoint(cfg)
+	endpoint, err := s.client(row.Source == ledger.SourceConfig).Endpoint(*cfg)
 	if err != nil {
-		return nil, fmt.Errorf("prepare the test: %w", err)
+		return nil, fmt.Errorf("prepare the request: %w", err)
 	}
 	defer endpoint.Close()
 	// A caller who leaves does not change what is recorded.
-	ctx = context.WithoutCancel(ctx)
-	request := webhook.Request{Event: ev, Number: 1, Trigger: outbox.TriggerTest, Now: s.now().UTC()}
-	var result webhook.Result
-	if cfg.Batch.On() {
-		// The receiver expects an array.
-		result = endpoint.SendBatch(ctx, &webhook.Batch{ID: ledger.NewRequestID(request.Now), Requests: []webhook.Request{request}})[0]
-	} else {
-		result = endpoint.Send(ctx, &request)
-	}
+	result := send(context.WithoutCancel(ctx), endpoint)
 	attempt := result.Attempt
 	attempt.Outcome = outbox.Dead
 	if result.Delivered {

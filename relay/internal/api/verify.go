@@ -9,6 +9,7 @@ import (
 	"github.com/tailpost/tailpost/outbox"
 	"github.com/tailpost/tailpost/relay/internal/ledger"
 	"github.com/tailpost/tailpost/relay/internal/query"
+	"github.com/tailpost/tailpost/relay/internal/webhook"
 )
 
 // guardPortal has an endpoint that a visitor of the portal makes, or moves to another receiver,
@@ -42,53 +43,41 @@ type verifyOutput struct {
 	Body Verification
 }
 
+func (o *verifyOutput) conceal(p *principal) { o.Body.Attempt.conceal(p) }
+
 // verifyEndpoint asks an endpoint now whether it wants events. The relay that delivers hears of it
 // through the endpoint's row.
 func verifyEndpoint(ctx context.Context, s *Server, p *principal, in *verifyEndpointInput) (*verifyOutput, error) {
-	op := (&route{method: http.MethodPost, path: "/v1/endpoints/{id}/verify"}).operation()
-	r, err := remembered(&op, p, in)
-	if err != nil {
-		return nil, err
-	}
-	if again, err := s.store.Recall(ctx, r); err != nil || again != nil {
+	return byHand(ctx, s, p, "/v1/endpoints/{id}/verify", in, in.ID, func(row *ledger.EndpointRow) (recorder[verifyOutput], error) {
+		proof, attempt, err := sendChallenge(ctx, s, row)
 		if err != nil {
 			return nil, err
 		}
-		out := new(verifyOutput)
-		err := openAnswer(p, in, again, out)
-		out.Body.Attempt.conceal(p) // the key may have lost the scope meanwhile
-		return out, err
+		return func(ctx context.Context, c *query.Change) (*verifyOutput, error) {
+			return recordVerification(ctx, c, p, row, proof, attempt)
+		}, nil
+	})
+}
+
+// recordVerification records whether an endpoint has shown that it wants events.
+func recordVerification(ctx context.Context, c *query.Change, p *principal, row *ledger.EndpointRow, proof string, attempt *outbox.Attempt) (*verifyOutput, error) {
+	out := &verifyOutput{Body: Verification{Verified: attempt.Outcome == outbox.Delivered}}
+	if !out.Body.Verified {
+		if out.Body.Problem = attempt.Error; attempt.Error == "" {
+			out.Body.Problem = fmt.Sprintf("the answer was status %d", attempt.StatusCode)
+		}
+		proof = ""
 	}
-	row, err := s.store.Endpoint(ctx, p.tenant(), in.ID)
-	if err != nil {
+	if err := c.SaveVerification(ctx, row.ID, proof, out.Body.Problem); err != nil {
 		return nil, err
 	}
-	if err := mayTest(s, p); err != nil {
+	if err := c.RecordTest(ctx, attempt); err != nil {
 		return nil, err
 	}
-	proof, attempt, err := sendChallenge(ctx, s, &row)
-	if err != nil {
-		return nil, err
-	}
-	return inChange(ctx, s, &op, p, in, func(ctx context.Context, _ *Server, c *query.Change, _ *principal, _ *verifyEndpointInput) (*verifyOutput, error) {
-		out := &verifyOutput{Body: Verification{Verified: attempt.Outcome == outbox.Delivered}}
-		if !out.Body.Verified {
-			if out.Body.Problem = attempt.Error; attempt.Error == "" {
-				out.Body.Problem = fmt.Sprintf("the answer was status %d", attempt.StatusCode)
-			}
-			proof = ""
-		}
-		if err := c.SaveVerification(ctx, row.ID, proof, out.Body.Problem); err != nil {
-			return nil, err
-		}
-		if err := c.RecordTest(ctx, attempt); err != nil {
-			return nil, err
-		}
-		out.Body.Attempt = showAttempt(p, attempt)
-		out.Body.Problem = p.readable(out.Body.Problem)
-		return out, c.Audit(ctx, "endpoint.verify", row.ID, row.Tenant, nil, map[string]any{
-			"verified": out.Body.Verified, "status_code": attempt.StatusCode,
-		})
+	out.Body.Attempt = showAttempt(p, attempt)
+	out.Body.Problem = p.readable(out.Body.Problem)
+	return out, c.Audit(ctx, "endpoint.verify", row.ID, row.Tenant, nil, map[string]any{
+		"verified": out.Body.Verified, "status_code": attempt.StatusCode,
 	})
 }
 
@@ -101,17 +90,8 @@ func sendChallenge(ctx context.Context, s *Server, row *ledger.EndpointRow) (pro
 	if cfg.Verify == "" {
 		return "", nil, problem(http.StatusConflict, "The endpoint has nothing to show: set verify first.")
 	}
-	cfg.Timeout = min(cfg.Timeout, testTimeout)
-	endpoint, err := s.client(row.Source == ledger.SourceConfig).Endpoint(cfg)
-	if err != nil {
-		return "", nil, fmt.Errorf("prepare the verification: %w", err)
-	}
-	defer endpoint.Close()
-	// A caller who leaves does not change what is recorded.
-	result := endpoint.Verify(context.WithoutCancel(ctx), nil)
-	result.Attempt.Outcome = outbox.Dead
-	if result.Delivered {
-		result.Attempt.Outcome = outbox.Delivered
-	}
-	return cfg.Proof(), &result.Attempt, nil
+	made, err = sendOnce(ctx, s, row, &cfg, func(ctx context.Context, endpoint *webhook.Endpoint) webhook.Result {
+		return endpoint.Verify(ctx, nil)
+	})
+	return cfg.Proof(), made, err
 }

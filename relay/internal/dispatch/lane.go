@@ -240,12 +240,12 @@ func (l *lane) asked(proof string, res webhook.Result) {
 	case res.Delivered:
 		l.health.verified = proof
 		l.asks.Reset()
-		l.told(res.Attempt, outbox.Delivered, ledger.EndpointChange{Verified: proof})
+		l.recordVerification(res.Attempt, outbox.Delivered, ledger.EndpointChange{Verified: proof})
 		l.d.log.Info().Str("endpoint", l.id).Msg("endpoint verified, delivering to it")
 		l.noteDue(now)
 	default:
 		l.askAt = now.Add(l.asks.Next())
-		l.told(res.Attempt, outbox.Dead, ledger.EndpointChange{VerifyError: problemOf(&res.Attempt)})
+		l.recordVerification(res.Attempt, outbox.Dead, ledger.EndpointChange{VerifyError: problemOf(&res.Attempt)})
 		l.d.log.Warn().Str("endpoint", l.id).Int("status", res.Attempt.StatusCode).Str("error", res.Attempt.Error).Time("next", l.askAt).
 			Msg("endpoint not verified, its deliveries wait")
 	}
@@ -253,8 +253,8 @@ func (l *lane) asked(proof string, res webhook.Result) {
 	l.staff()
 }
 
-// told has what the endpoint said recorded.
-func (l *lane) told(a outbox.Attempt, outcome outbox.Outcome, c ledger.EndpointChange) {
+// recordVerification has what the endpoint answered to a challenge recorded.
+func (l *lane) recordVerification(a outbox.Attempt, outcome outbox.Outcome, c ledger.EndpointChange) {
 	a.EndpointID, a.Outcome = l.id, outcome
 	c.EndpointID, c.FailingSince = l.id, l.health.failing.since
 	dl := &delivery{ev: &event{}, lane: l, phase: gone, settled: true, generation: l.generation}
