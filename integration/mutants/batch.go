@@ -176,4 +176,10 @@ var batchMutants = []mutant{
 		promise: "A receiver of arrays gets a test event as an array.",
 		pkg:     "./relay/internal/api", run: "TestATestEventOfABatch",
 	},
+	{
+		name: "batch-next-in-the-year-1", file: "relay/internal/dispatch/send.go",
+		old: "a.Outcome == outbox.Retry && !it.next.IsZero()", new: "a.Outcome == outbox.Retry",
+		promise: "The log names no time for what waits for another event.",
+		pkg:     "./relay/internal/dispatch", run: "TestBatch_inOrder",
+	},
 }

@@ -1,6 +1,7 @@
 package dispatch_test
 
 import (
+	"bytes"
 	"context"
 	"fmt"
 	"slices"
@@ -10,6 +11,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/rs/zerolog"
 	"github.com/stretchr/testify/require"
 
 	"github.com/tailpost/tailpost/config"
@@ -69,9 +71,9 @@ func (a *arrays) SendBatch(ctx context.Context, b *webhook.Batch) []webhook.Resu
 }
 
 // newArrays is a life whose endpoint has batches.
-func newArrays(t *testing.T, a *arrays, change func(*config.Endpoint)) *life {
+func newArrays(t *testing.T, a *arrays, change func(*config.Endpoint), settings ...func(*life, *dispatch.Options)) *life {
 	t.Helper()
-	l := newLife(t)
+	l := newLife(t, settings...)
 	e := l.endpoint()
 	e.Sender = a
 	e.Config.Batch = config.Batch{Events: 3, Wait: 200 * time.Millisecond, Bytes: 1_000_000}
@@ -261,9 +263,10 @@ func TestBatch_inOrderWhatFollowsAFailureComesAgain(t *testing.T) {
 					}
 					return 200, nil
 				}}
+				var log bytes.Buffer
 				l := newArrays(t, a, func(e *config.Endpoint) {
 					e.Ordering, e.OnDead, e.Batch.Events, e.Batch.Partial = config.OrderingKey, onDead, 6, true
-				})
+				}, func(_ *life, o *dispatch.Options) { o.Logger = zerolog.New(zerolog.SyncWriter(&log)) })
 				for _, id := range []string{"a1", "b1", "a2", "b2", "a3", "x"} {
 					l.keyed(id, strings.TrimRight(id, "123x"))
 				}
@@ -281,6 +284,8 @@ func TestBatch_inOrderWhatFollowsAFailureComesAgain(t *testing.T) {
 				require.Equal(t, [][]string{{"a2"}, {"a3"}}, a.all[1:])
 				l.stop()
 				require.Empty(t, l.tables.problems)
+				require.Contains(t, log.String(), `"event_id":"a3"`)
+				require.NotContains(t, log.String(), `"0001-`, "what waits for another has no time of its own")
 			})
 		})
 	}
