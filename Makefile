@@ -17,6 +17,8 @@ SOAK     ?= 10m
 BENCHFLAGS ?=
 KEEP     ?=
 TARGETS  ?=
+OLD      ?=
+NEW      ?=
 IMAGE    ?= tailpost:$(VERSION)
 POSTGRES ?= 14 15 16 17 18
 
@@ -68,6 +70,10 @@ test-matrix: ## run all tests on each Postgres of POSTGRES="14 15 16 17 18", and
 	  go run ./integration/pgtest/cmd -- $(GO_TEST) ./... || failed="$$failed $$version"; \
 	done; \
 	[ -z "$$failed" ] || { echo "==> failed on Postgres$$failed" >&2; exit 1; }
+
+.PHONY: test-upgrade
+test-upgrade: ## move a cluster from the Postgres of OLD=/usr/lib/postgresql/15/bin to that of NEW by pg_upgrade, and see that nothing is lost
+	PGBIN_OLD="$(OLD)" PGBIN="$(or $(NEW),$$(.ci/postgres.sh))" go test -count=1 -v -run TestAnUpgradedClusterGoesOn ./integration
 
 .PHONY: alerts
 alerts: ## break what each alert rule of examples/prometheus watches, and see it fire and end by Prometheus' own code

@@ -14,7 +14,13 @@ import (
 // ownServer is a bundle on a server of the test's own.
 func ownServer(t *testing.T) (*testBundle, *pgserver.Server) {
 	t.Helper()
-	server, err := pgserver.Start(t.Context(), pgserver.Options{Settings: pgserver.FastSettings()})
+	return ownServerOf(t, "")
+}
+
+// ownServerOf is ownServer of these binaries.
+func ownServerOf(t *testing.T, binDir string) (*testBundle, *pgserver.Server) {
+	t.Helper()
+	server, err := pgserver.Start(t.Context(), pgserver.Options{BinDir: binDir, Settings: pgserver.FastSettings()})
 	require.NoError(t, err)
 	t.Cleanup(func() { require.NoError(t, server.Close()) })
 	b := &testBundle{db: kit.OpenDatabase(t, server.URL("postgres"), "tailpost"), receiver: kit.NewReceiver(t)}
@@ -68,51 +74,6 @@ func TestAClusterWithAnotherIdentityIsHealed(t *testing.T) {
 	ids = append(ids, b.db.Insert(t, orders(1)...)...)
 	b.exactlyOnce(t, "erp", ids)
 	require.Equal(t, 1, b.gaps(t, ""))
-	require.Zero(t, relay.Stop(t))
-}
-
-// A major upgrade takes the slot away, and WAL with it: what was committed between the last event
-// that the relay got and the upgrade is in the table alone.
-func TestAnUpgradedClusterIsHealed(t *testing.T) {
-	t.Parallel()
-	b, server := ownServer(t)
-	if !server.CanUpgrade() {
-		t.Skip("this Postgres comes without pg_upgrade")
-	}
-	b.db.Migrate(t, outbox.DefaultMapping())
-	config := b.db.Config(b.endpoint("erp", ""), b.endpoint("strict", inOrder))
-	b.receiver.On("/later", kit.Statuses(503, 200))
-	config.Endpoints = append(config.Endpoints, b.endpoint("later", `retry { schedule = ["1s"] }`))
-	relay := kit.StartDelivering(t, kit.Options{Config: config})
-	ids := b.db.Insert(t, orders(20)...)
-	b.exactlyOnce(t, "erp", ids)
-	b.exactlyOnce(t, "strict", ids)
-	require.Zero(t, relay.Stop(t))
-	lost := 0
-	const keepsSlots = 170000 // which must have been read to their ends
-	if b.db.Count(t, "SELECT current_setting('server_version_num')::int") < keepsSlots {
-		lost = 30
-		ids = append(ids, b.db.Insert(t, orders(lost)...)...)
-	}
-	before := identity(t, b)
-	table := b.db.Count(t, "SELECT 'public.outbox'::regclass::oid::int")
-	require.NoError(t, server.Stop(t.Context(), pgserver.Fast))
-	require.NoError(t, server.Upgrade(t.Context()))
-	require.NoError(t, server.Restart(t.Context(), pgserver.Fast))
-	b.db.Reset() // of the connections to the server that was
-	require.NotEqual(t, before, identity(t, b))
-	require.Equal(t, table, b.db.Count(t, "SELECT 'public.outbox'::regclass::oid::int"), "by which nobody can tell that it is another one")
-
-	relay = kit.StartDelivering(t, kit.Options{Config: config})
-	ids = append(ids, b.db.Insert(t, orders(10)...)...)
-	relay.Await(t, logHealed, nil)
-	require.GreaterOrEqual(t, b.db.Count(t, "SELECT events FROM tailpost.gap"), lost)
-	b.exactlyOnce(t, "erp", ids)
-	b.exactlyOnce(t, "strict", ids)
-	require.Equal(t, ids, b.receiver.IDs("/strict"))
-	b.receiver.AwaitIDs(t, "/later", ids...)
-	b.db.AwaitEmptyQueue(t)
-	require.Equal(t, 1, b.gaps(t, "the server is another one: system identifier "+identity(t, b)+" instead of "+before))
 	require.Zero(t, relay.Stop(t))
 }
 

@@ -114,24 +114,23 @@ func (s *Server) tool(ctx context.Context, name string, args ...string) (string,
 	return string(out), nil
 }
 
-// Upgrade moves a server that was stopped into a new cluster by pg_upgrade, as for a new major
-// version: tables, roles and their OIDs stay; the system identifier, WAL and, before Postgres 17,
-// logical slots do not. Restart starts the new cluster on the port of the old one.
-func (s *Server) Upgrade(ctx context.Context) error {
+// Upgrade moves a server that was stopped into a new cluster by the pg_upgrade of binDir, as for a
+// new major version: tables, roles and their OIDs stay; the system identifier, WAL and, from before
+// Postgres 17, logical slots do not. From 17 on it is an error if a slot has not confirmed all WAL
+// that has something for it. Restart starts the new cluster on the port of the old one.
+func (s *Server) Upgrade(ctx context.Context, binDir string) error {
 	if s.PID() != 0 {
 		return errors.New("upgrade the cluster: the server runs")
 	}
-	const next = "next"
-	to := filepath.Join(s.dir, next)
-	if _, err := s.tool(ctx, "initdb", "-D", to, "-U", "postgres", "--auth=trust", "-E", "UTF8", "--locale=C", "--no-sync"); err != nil {
+	before := s.binDir
+	s.binDir = binDir
+	to := filepath.Join(s.dir, "next")
+	if err := s.initNext(ctx, to); err != nil {
 		return err
-	}
-	if err := s.copyFile(filepath.Join(s.dataDir(), "postgresql.conf"), filepath.Join(to, "postgresql.conf")); err != nil {
-		return fmt.Errorf("configure the new cluster: %w", err)
 	}
 	// Its sockets are in the current directory.
-	if _, err := s.tool(ctx, "pg_upgrade", "-b", s.binDir, "-B", s.binDir, "-d", s.dataDir(), "-D", to, "-U", "postgres"); err != nil {
-		return err
+	if _, err := s.tool(ctx, "pg_upgrade", "-b", before, "-B", s.binDir, "-d", s.dataDir(), "-D", to, "-U", "postgres"); err != nil {
+		return fmt.Errorf("%w%s", err, upgradeLogs(to))
 	}
 	if err := os.Rename(s.dataDir(), filepath.Join(s.dir, "before")); err != nil {
 		return fmt.Errorf("put the old cluster away: %w", err)
@@ -142,8 +141,46 @@ func (s *Server) Upgrade(ctx context.Context) error {
 	return nil
 }
 
-// CanUpgrade reports whether Upgrade has the programs that it needs: some builds of Postgres come
-// without.
-func (s *Server) CanUpgrade() bool {
-	return s.has("pg_upgrade", "pg_controldata", "pg_resetwal", "pg_dump", "pg_dumpall")
+// initNext makes the cluster that the server's data moves to.
+func (s *Server) initNext(ctx context.Context, to string) error {
+	args := []string{"-D", to, "-U", "postgres", "--auth=trust", "-E", "UTF8", "--locale=C", "--no-sync"}
+	help, err := s.tool(ctx, "initdb", "--help")
+	if err != nil {
+		return err
+	}
+	// pg_upgrade wants both clusters alike, and Postgres 18 has checksums unless told otherwise.
+	const noChecksums = "--no-data-checksums"
+	if strings.Contains(help, noChecksums) {
+		args = append(args, noChecksums)
+	}
+	if _, err := s.tool(ctx, "initdb", args...); err != nil {
+		return err
+	}
+	if err := s.copyFile(filepath.Join(s.dataDir(), "postgresql.conf"), filepath.Join(to, "postgresql.conf")); err != nil {
+		return fmt.Errorf("configure the new cluster: %w", err)
+	}
+	return nil
+}
+
+// upgradeLogs returns the end of each log of a pg_upgrade that failed: what it printed only names
+// them.
+func upgradeLogs(cluster string) string {
+	paths, err := filepath.Glob(filepath.Join(cluster, "pg_upgrade_output.d", "*", "log", "*"))
+	if err != nil {
+		return ""
+	}
+	var b strings.Builder
+	for _, path := range paths {
+		const limit = 1000
+		if content, err := os.ReadFile(path); err == nil { //nolint:gosec // a log in a folder of ours
+			fmt.Fprintf(&b, "\n%s:\n%s", filepath.Base(path), content[max(0, len(content)-limit):])
+		}
+	}
+	return b.String()
+}
+
+// CanUpgrade reports whether Upgrade has the programs that it needs, of the server's own and of
+// binDir's: some builds of Postgres come without.
+func (s *Server) CanUpgrade(binDir string) bool {
+	return s.has("pg_controldata", "pg_resetwal") && (&Server{binDir: binDir}).has("pg_upgrade", "pg_controldata", "pg_resetwal", "pg_dump", "pg_dumpall", "psql", "vacuumdb")
 }

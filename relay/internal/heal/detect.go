@@ -78,6 +78,7 @@ func detectors() []detector {
 		{name: "another server", looks: anotherServer},
 		{name: "timeline", looks: timeline},
 		{name: "publication", looks: publication},
+		{name: "upgraded", looks: upgraded, doubt: true},
 		{name: "skipped", looks: skipped, alone: true},
 		{name: "slot ahead", looks: ahead, alone: true, doubt: true},
 		{name: "slot ahead within the lease", looks: leased, alone: true, doubt: true, glance: true},
@@ -97,11 +98,41 @@ func on(kind error, why string) func(*Finding) string {
 func create(o *postgres.Options) { o.Create, o.ReplaceLost = true, true }
 
 func anotherServer(f *Finding) string {
-	if f.Info.SystemID == "" || f.Before.SystemID == f.Info.SystemID {
+	if !f.isElsewhere() || f.isUpgraded() {
 		return ""
 	}
 	return fmt.Sprintf("the server is another one: system identifier %s instead of %s", f.Info.SystemID, f.Before.SystemID)
 }
+
+// upgraded is that pg_upgrade has kept the slot. It does not unless the slot had confirmed all WAL
+// that had something for it.
+func upgraded(f *Finding) string {
+	if !f.isUpgraded() {
+		return ""
+	}
+	return fmt.Sprintf("pg_upgrade has kept the slot: system identifier %s instead of %s", f.Info.SystemID, f.Before.SystemID)
+}
+
+// isElsewhere reports whether the slot is on another cluster than it was.
+func (f *Finding) isElsewhere() bool {
+	return f.Info.SystemID != "" && f.Before.SystemID != f.Info.SystemID
+}
+
+// isUpgraded reports whether the other cluster has what pg_upgrade keeps, and a dump does not: the
+// slot, later positions, and the table's OID. The publication is created anew.
+func (f *Finding) isUpgraded() bool {
+	const keepsSlots = 170000
+	was, is := strings.Split(f.Before.Publication, "."), strings.Split(f.Publication, ".")
+	return f.isElsewhere() && f.Info.ServerVersion >= keepsSlots && !f.Info.SlotCreated && f.Before.Heal == nil &&
+		source.Position(f.Info.ConfirmedFlush) >= f.reached() &&
+		len(was) == publicationParts && len(is) == publicationParts && was[publicationTable] == is[publicationTable]
+}
+
+// The parts of an identity of Ledger.Publication, and which of them is the table.
+const (
+	publicationParts = 5
+	publicationTable = 2
+)
 
 func timeline(f *Finding) string {
 	if f.Before.SystemID != f.Info.SystemID || f.Before.Timeline == f.Info.Timeline {
@@ -112,15 +143,14 @@ func timeline(f *Finding) string {
 
 // publication says what differs between two identities of Ledger.Publication.
 func publication(f *Finding) string {
-	if f.Before.Publication == "" || f.Before.Publication == f.Publication {
+	if f.Before.Publication == "" || f.Before.Publication == f.Publication || f.isUpgraded() {
 		return ""
 	}
 	was, is := strings.Split(f.Before.Publication, "."), strings.Split(f.Publication, ".")
-	const parts, table = 5, 2
 	switch {
-	case len(was) != parts || len(is) != parts:
+	case len(was) != publicationParts || len(is) != publicationParts:
 		return "the publication was changed"
-	case was[table] != is[table]:
+	case was[publicationTable] != is[publicationTable]:
 		return "the outbox table was created anew"
 	case was[0] != is[0]:
 		return "the publication was created anew"
@@ -160,7 +190,12 @@ func leased(f *Finding) string {
 // isAhead reports whether the slot stands beyond what was recorded, and this process has not
 // acknowledged it that far.
 func (f *Finding) isAhead() bool {
-	return f.Before.Heal == nil && source.Position(f.Info.ConfirmedFlush) > max(source.Position(f.Before.Settled), f.Acked)
+	return f.Before.Heal == nil && source.Position(f.Info.ConfirmedFlush) > f.reached()
+}
+
+// reached is up to where the slot may stand with nobody else's doing.
+func (f *Finding) reached() source.Position {
+	return max(source.Position(f.Before.Settled), f.Acked)
 }
 
 // Gap returns the heal that is due for what taking the slot has brought to light; nil: none is.

@@ -26,6 +26,21 @@ func sound() *heal.Finding {
 	}
 }
 
+// upgraded is what pg_upgrade makes of a slot that it keeps.
+func upgraded(f *heal.Finding) {
+	f.Info.ServerVersion, f.Info.SystemID, f.Info.ConfirmedFlush = 180000, "2", 200
+	f.Publication = "9.9.3.9.9"
+}
+
+func but(first, then func(f *heal.Finding)) func(f *heal.Finding) {
+	return func(f *heal.Finding) { first(f); then(f) }
+}
+
+const (
+	anotherServer = "the server is another one: system identifier 2 instead of 1; the publication was created anew"
+	moved         = "the slot is ahead of what was recorded"
+)
+
 func TestDetectors(t *testing.T) {
 	t.Parallel()
 	for name, test := range map[string]struct {
@@ -54,13 +69,23 @@ func TestDetectors(t *testing.T) {
 			func(f *heal.Finding) { f.Info.Timeline, f.Info.SkippedFrom = 2, 90 },
 			"the server went from timeline 1 to 2: a failover or a restore", "",
 		},
-		"a slot that was moved":                 {func(f *heal.Finding) { f.Info.ConfirmedFlush = 101 }, "", "the slot is ahead of what was recorded"},
-		"a slot that we moved":                  {func(f *heal.Finding) { f.Info.ConfirmedFlush, f.Acked = 101, 101 }, "", ""},
-		"a slot that was moved beyond our acks": {func(f *heal.Finding) { f.Info.ConfirmedFlush, f.Acked = 102, 101 }, "", "the slot is ahead of what was recorded"},
-		"a slot within what a relay lets go of": {func(f *heal.Finding) { f.Info.ConfirmedFlush, f.Before.Released = 150, 150 }, "", "the slot is ahead of what was recorded"},
-		"a slot that we moved within it":        {func(f *heal.Finding) { f.Info.ConfirmedFlush, f.Before.Released, f.Acked = 150, 150, 150 }, "", ""},
-		"a slot beyond what a relay lets go of": {func(f *heal.Finding) { f.Info.ConfirmedFlush, f.Before.Released = 151, 150 }, "", "the slot is ahead of what was recorded"},
-		"a slot behind what is recorded":        {func(f *heal.Finding) { f.Info.ConfirmedFlush = 99 }, "", ""},
+		"a slot that was moved":                                   {func(f *heal.Finding) { f.Info.ConfirmedFlush = 101 }, "", "the slot is ahead of what was recorded"},
+		"a slot that we moved":                                    {func(f *heal.Finding) { f.Info.ConfirmedFlush, f.Acked = 101, 101 }, "", ""},
+		"a slot that was moved beyond our acks":                   {func(f *heal.Finding) { f.Info.ConfirmedFlush, f.Acked = 102, 101 }, "", "the slot is ahead of what was recorded"},
+		"a slot within what a relay lets go of":                   {func(f *heal.Finding) { f.Info.ConfirmedFlush, f.Before.Released = 150, 150 }, "", "the slot is ahead of what was recorded"},
+		"a slot that we moved within it":                          {func(f *heal.Finding) { f.Info.ConfirmedFlush, f.Before.Released, f.Acked = 150, 150, 150 }, "", ""},
+		"a slot beyond what a relay lets go of":                   {func(f *heal.Finding) { f.Info.ConfirmedFlush, f.Before.Released = 151, 150 }, "", "the slot is ahead of what was recorded"},
+		"a slot behind what is recorded":                          {func(f *heal.Finding) { f.Info.ConfirmedFlush = 99 }, "", ""},
+		"an upgraded server that kept the slot":                   {upgraded, "", "pg_upgrade has kept the slot: system identifier 2 instead of 1"},
+		"one where the slot was made anew":                        {but(upgraded, func(f *heal.Finding) { f.Info.SlotCreated = true }), anotherServer, moved},
+		"one that is due to be healed":                            {but(upgraded, func(f *heal.Finding) { f.Before.Heal = &ledger.Heal{Why: "known"} }), anotherServer, ""},
+		"one of a version that keeps no slots":                    {but(upgraded, func(f *heal.Finding) { f.Info.ServerVersion = 169999 }), anotherServer, moved},
+		"one whose positions are lower":                           {but(upgraded, func(f *heal.Finding) { f.Info.ConfirmedFlush = 99 }), anotherServer, ""},
+		"one whose positions are lower than what we acknowledged": {but(upgraded, func(f *heal.Finding) { f.Acked = 201 }), anotherServer, ""},
+		"one where the table is another": {
+			but(upgraded, func(f *heal.Finding) { f.Publication = "9.9.4.9.9" }),
+			"the server is another one: system identifier 2 instead of 1; the outbox table was created anew", moved,
+		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

@@ -102,6 +102,11 @@
 // earlier positions mean nothing and may be higher than what is committed now. What waits from
 // there is put before everything that the stream brings.
 //
+// Where pg_upgrade has kept the slot (Postgres 17 or later), nothing is lost: it does so only for a
+// slot that had confirmed all WAL with something for it. Such a cluster is known by later positions
+// and the table's OID. The table is looked at while deliveries go on, and a gap is reported only if
+// something was lost after all.
+//
 // # Ids that are used again
 //
 // An id may be used again in a gap (TRUNCATE ... RESTART IDENTITY, natural ids). Where the row's
