@@ -15,6 +15,24 @@ var batchMutants = []mutant{
 		pkg:     "./relay/internal/dispatch", run: "TestBatch_aFullOne",
 	},
 	{
+		name: "batch-null-fails-all", file: "relay/internal/webhook/batch.go",
+		old: "answer.Failed == nil ||", new: "answer.Failed == nil || string(answer.Failed) == \"null\" ||",
+		promise: "An answer whose list of failed events is null names none.",
+		pkg:     "./relay/internal/webhook", run: "TestAnswersThatName",
+	},
+	{
+		name: "batch-answer-has-no-room", file: "relay/internal/webhook/batch.go",
+		old: "return http1.MaxBody + nameRoom*e.batch.Events", new: "return http1.MaxBody",
+		promise: "An answer may name every event of its request.",
+		pkg:     "./relay/internal/webhook", run: "TestAnAnswerMayName",
+	},
+	{
+		name: "batch-answer-may-be-compressed", file: "relay/internal/webhook/endpoint.go",
+		old: "!asks && (ep.Batch.Partial ||", new: "!asks && (!ep.Batch.Partial ||",
+		promise: "A request whose answer is read asks for one that is not compressed.",
+		pkg:     "./relay/internal/webhook", run: "TestAnswersThatAreRead",
+	},
+	{
 		name: "batch-never-splits", file: "relay/internal/dispatch/company.go",
 		old: "return max(1, c.Events>>(bits*attempts))", new: "return c.Events",
 		promise: "What failed together is tried again in smaller company.",
@@ -88,19 +106,19 @@ var batchMutants = []mutant{
 	},
 	{
 		name: "batch-unreadable-answer-takes-all", file: "relay/internal/webhook/batch.go",
-		old: "err != nil || answer.Failed == nil {", new: "err == nil && answer.Failed == nil {",
+		old: "err != nil || answer.Failed == nil ||", new: "err == nil && answer.Failed == nil &&",
 		promise: "An answer that cannot be read takes no event.",
 		pkg:     "./relay/internal/webhook", run: "TestAnswersThatName",
 	},
 	{
 		name: "batch-cut-answer-takes-all", file: "relay/internal/webhook/batch.go",
-		old: "\tcase a.Error != \"\":\n\t\treturn &verdicts", new: "\tcase a.Error == \"-\":\n\t\treturn &verdicts",
+		old: "case res.Attempt.Error != \"\":", new: "case res.Attempt.Error == \"-\":",
 		promise: "An answer that is cut short takes no event, whatever it says up to there.",
 		pkg:     "./relay/internal/webhook", run: "TestAnswersWithNothing",
 	},
 	{
 		name: "batch-long-answer-takes-all", file: "relay/internal/webhook/batch.go",
-		old: "\tcase a.ResponseTruncated:\n\t\treturn &verdicts", new: "\tcase a.ResponseTruncated:\n\t\treturn nil\n\tcase false:\n\t\treturn &verdicts",
+		old: "\tcase got.Truncated:\n", new: "\tcase got.Truncated:\n\t\treturn nil\n\tcase false:\n",
 		promise: "An answer that is too long to be read takes no event.",
 		pkg:     "./relay/internal/webhook", run: "TestAnswersThatName",
 	},

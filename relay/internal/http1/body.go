@@ -1,13 +1,14 @@
 package http1
 
 import (
+	"cmp"
 	"errors"
 	"io"
 	"net/http/httputil"
 )
 
 const (
-	// MaxBody is how much of an answer's body is kept.
+	// MaxBody is how much of an answer's body is kept, unless Exchange.MostBody says another size.
 	MaxBody = 16 << 10
 	// maxDrain is how much is read beyond that, so that the connection can be used again.
 	maxDrain = 256 << 10
@@ -53,7 +54,7 @@ func (x *Exchange) readSized(length int64) (whole bool, err error) {
 	if length == 0 {
 		return true, nil
 	}
-	kept := int(min(length, MaxBody))
+	kept := int(min(length, int64(x.mostBody())))
 	if cap(x.Answer.Body) < kept {
 		x.Answer.Body = make([]byte, 0, kept)
 	}
@@ -74,13 +75,14 @@ func (x *Exchange) readSized(length int64) (whole bool, err error) {
 // readUntilEnd keeps the beginning of a body whose end r knows and reads on to its end, up to a
 // limit. It reports whether the end was reached.
 func (x *Exchange) readUntilEnd(r io.Reader) (whole bool, err error) {
-	for len(x.Answer.Body) < MaxBody {
+	most := x.mostBody()
+	for len(x.Answer.Body) < most {
 		if len(x.Answer.Body) == cap(x.Answer.Body) {
-			grown := make([]byte, len(x.Answer.Body), min(max(512, 4*cap(x.Answer.Body)), MaxBody))
+			grown := make([]byte, len(x.Answer.Body), min(max(512, 4*cap(x.Answer.Body)), most))
 			copy(grown, x.Answer.Body)
 			x.Answer.Body = grown
 		}
-		n, err := r.Read(x.Answer.Body[len(x.Answer.Body):min(cap(x.Answer.Body), MaxBody)])
+		n, err := r.Read(x.Answer.Body[len(x.Answer.Body):min(cap(x.Answer.Body), most)])
 		x.Answer.Body = x.Answer.Body[:len(x.Answer.Body)+n]
 		if errors.Is(err, io.EOF) && !errors.Is(err, io.ErrUnexpectedEOF) {
 			return true, nil
@@ -96,6 +98,9 @@ func (x *Exchange) readUntilEnd(r io.Reader) (whole bool, err error) {
 	}
 	return false, badChunks(err)
 }
+
+// mostBody returns how much of the body is kept.
+func (x *Exchange) mostBody() int { return cmp.Or(x.MostBody, MaxBody) }
 
 // unexpected is err of a read that should not have met the end.
 func unexpected(err error) error {

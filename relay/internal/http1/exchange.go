@@ -21,6 +21,8 @@ type Exchange struct {
 	Answer Answer
 	// KeepFields has Answer keep the header lines.
 	KeepFields bool
+	// MostBody is how much of an answer's body is kept; 0: MaxBody.
+	MostBody int
 
 	reader *bufio.Reader
 	line   []byte // room for a line that is longer than reader's buffer

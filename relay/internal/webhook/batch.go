@@ -4,6 +4,8 @@ import (
 	"bytes"
 	"encoding/json"
 	"net/http"
+
+	"github.com/tailpost/tailpost/relay/internal/http1"
 )
 
 // Batch is one request with several events: an array of what a request for each of them would
@@ -16,6 +18,18 @@ type Batch struct {
 	// have: they are too much for one body, or begin with an event that cannot be sent. nil: there
 	// is one Request.
 	Left func(n int)
+}
+
+// nameRoom is what the name of an event that failed may take in an answer, in bytes: a UUID takes
+// 39.
+const nameRoom = 128
+
+// answerRoom returns how much of an answer is read.
+func answerRoom(e *Endpoint) int {
+	if e.batch.Partial {
+		return http1.MaxBody + nameRoom*e.batch.Events
+	}
+	return http1.MaxBody
 }
 
 // keptOfOthers is how much of the answer each attempt of a batch keeps, in bytes. The first keeps
@@ -103,30 +117,35 @@ func (v *verdicts) of(id string) string {
 // judge reads which events of a request that was answered with success failed all the same. An
 // answer that does not say so in a way that can be relied on takes none of them: what it means is
 // not known, and an event that is sent twice is better than one that is lost.
-func judge(res *Result, body []byte, rs []Request) *verdicts {
-	a := &res.Attempt
+func judge(res *Result, got *http1.Answer, rs []Request) *verdicts {
+	unknown := func(why string) *verdicts { return &verdicts{all: "which events failed is not known: " + why} }
+	body := bytes.TrimPrefix(got.Body, []byte("\ufeff"))
 	switch {
-	case a.StatusCode == http.StatusNoContent:
+	case got.Status == http.StatusNoContent:
 		return nil // it has nothing to say
-	case a.Error != "":
-		return &verdicts{all: "which events failed is not known: " + a.Error}
-	case a.ResponseTruncated:
-		return &verdicts{all: `which events failed is not known: the answer is longer than 16 KiB`}
+	case res.Attempt.Error != "":
+		return unknown(res.Attempt.Error)
+	case got.Truncated:
+		return unknown("the answer is too long")
+	case bytes.HasPrefix(body, []byte("\x1f\x8b")):
+		return unknown("the answer is compressed, which the request asked not to do")
 	}
 	var answer struct {
-		Failed *[]string `json:"failed"`
+		// Null, which is a list without members to some languages, names none.
+		Failed json.RawMessage `json:"failed"`
 	}
-	if err := json.Unmarshal(bytes.TrimPrefix(body, []byte("\ufeff")), &answer); err != nil || answer.Failed == nil {
-		return &verdicts{all: `which events failed is not known: the answer is not {"failed": [ids]}`}
+	var ids []string
+	if err := json.Unmarshal(body, &answer); err != nil || answer.Failed == nil || json.Unmarshal(answer.Failed, &ids) != nil {
+		return unknown(`the answer is not {"failed": [ids]}`)
 	}
-	v := &verdicts{failed: make(map[string]bool, len(*answer.Failed))}
+	v := &verdicts{failed: make(map[string]bool, len(ids))}
 	sent := make(map[string]bool, len(rs))
 	for i := range rs {
 		sent[rs[i].Event.ID] = true
 	}
-	for _, id := range *answer.Failed {
+	for _, id := range ids {
 		if !sent[id] {
-			return &verdicts{all: "which events failed is not known: the answer names one that was not sent"}
+			return unknown("the answer names one that was not sent")
 		}
 		v.failed[id] = true
 	}

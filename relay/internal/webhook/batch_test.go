@@ -1,10 +1,14 @@
 package webhook_test
 
 import (
+	"bytes"
+	"compress/gzip"
 	"encoding/json"
 	"fmt"
 	"io"
 	"net/http"
+	"net/http/httptest"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -138,10 +142,10 @@ func TestAnEventThatCannotBeSentIsAloneInItsBatch(t *testing.T) {
 func TestAnswersThatNameWhatFailed(t *testing.T) {
 	t.Parallel()
 	all := []string{"e1", "e2", "e3"}
-	long := `{"failed":["e1"],"why":"` + strings.Repeat("x", 16<<10) + `"}`
+	long := `{"failed":["e1"],"why":"` + strings.Repeat("x", 32<<10) + `"}`
 	for answer, failed := range map[string][]string{
 		`{"failed":[]}`: nil, `{"failed":["e2"]}`: {"e2"}, ` {"took":1,"failed":["e3","e1","e3"]}`: {"e1", "e3"}, `{"failed":["e1","e2","e3"]}`: all,
-		``: all, `ok`: all, `{}`: all, `[]`: all, `null`: all, `{"failed":null}`: all, `{"failed":"e1"}`: all, `{"failed":[1]}`: all,
+		``: all, `ok`: all, `{}`: all, `[]`: all, `null`: all, `{"failed":null}`: nil, `{"failed":"e1"}`: all, `{"failed":[1]}`: all,
 		`{"failed":["e1"`: all, `{"failed":[]} {`: all, `{"failed":["e4"]}`: all, `{"failed":[""]}`: all, long: all,
 	} {
 		for _, partial := range []bool{true, false} {
@@ -164,6 +168,79 @@ func TestAnswersThatNameWhatFailed(t *testing.T) {
 			}
 		}
 	}
+}
+
+// TestAnAnswerMayNameEveryEvent: however many share a request, there is room to name them all, on
+// either protocol. What is kept of the answer does not grow with that.
+func TestAnAnswerMayNameEveryEvent(t *testing.T) {
+	t.Parallel()
+	const events = 1000
+	payloads := slices.Repeat([]string{`1`}, events)
+	for protocol, start := range map[string]func(*httptest.Server){"HTTP/1.1": plainHTTP, "HTTP/2": withH2} {
+		t.Run(protocol, func(t *testing.T) {
+			t.Parallel()
+			var left int
+			b := newBatch(&left, payloads...)
+			names := make([]string, 0, events)
+			for i := range b.Requests {
+				b.Requests[i].Event.ID = fmt.Sprintf("0198c1f2-6f0a-7b52-a3a5-0d2f4c%06d", i)
+				if i%2 == 0 {
+					names = append(names, b.Requests[i].Event.ID)
+				}
+			}
+			answer, err := json.MarshalIndent(map[string]any{"failed": names}, "", "    ")
+			require.NoError(t, err)
+			rec := newReceiver(t, start, func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write(answer) })
+			o := webhook.Options{Network: loopback()}
+			if protocol == "HTTP/2" {
+				o.Roots = rootsOf(t, rec)
+			}
+			e := endpointOf(t, newClient(t, o), rec.URL, batched(true), func(ep *config.Endpoint) { ep.Batch.Events = events })
+			results := e.SendBatch(t.Context(), b)
+			require.Zero(t, left)
+			for i := range results {
+				require.Equal(t, i%2 == 1, results[i].Delivered, "%d: %s", i, results[i].Attempt.Error)
+			}
+			require.Len(t, results[0].Attempt.ResponseBody, 16<<10)
+			require.True(t, results[0].Attempt.ResponseTruncated)
+		})
+	}
+}
+
+// TestAnswersThatAreReadAreNotCompressed: requests whose answer says something ask for it as it is;
+// a receiver that compresses it all the same learns why it is not understood.
+func TestAnswersThatAreReadAreNotCompressed(t *testing.T) {
+	t.Parallel()
+	var packed bytes.Buffer
+	zip := gzip.NewWriter(&packed)
+	_, _ = io.WriteString(zip, `{"failed":[]}`)
+	require.NoError(t, zip.Close())
+	rec := newReceiver(t, plainHTTP, func(w http.ResponseWriter, r *http.Request) {
+		if coding := r.Header.Get("Accept-Encoding"); coding == "identity" && r.URL.Path == "/just" {
+			_, _ = io.WriteString(w, `{"failed":[]}`)
+			return
+		}
+		w.Header().Set("Content-Encoding", "gzip")
+		_, _ = w.Write(packed.Bytes())
+	})
+	var left int
+	require.True(t, newEndpoint(t, rec.URL+"/just", batched(true)).SendBatch(t.Context(), newBatch(&left, `1`))[0].Delivered)
+	echo := func(ep *config.Endpoint) { ep.Verify = config.VerifyEcho }
+	held := func() bool { return true }
+	for name, res := range map[string]webhook.Result{
+		"batch": newEndpoint(t, rec.URL, batched(true)).SendBatch(t.Context(), newBatch(&left, `1`))[0],
+		"echo":  newEndpoint(t, rec.URL, echo).Verify(t.Context(), held),
+	} {
+		require.False(t, res.Delivered, name)
+		require.Contains(t, res.Attempt.Error, "compressed", name)
+	}
+	own := newEndpoint(t, rec.URL, batched(true), func(ep *config.Endpoint) { ep.Headers = map[string]string{"Accept-Encoding": "br"} })
+	own.SendBatch(t.Context(), newBatch(&left, `1`))
+	var last received
+	for len(rec.requests) > 0 {
+		last = <-rec.requests
+	}
+	require.Equal(t, []string{"br"}, last.header["Accept-Encoding"])
 }
 
 // TestAnswersWithNothingToName: a 204 has no body to name anything in; one that is cut short, or a

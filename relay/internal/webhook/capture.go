@@ -13,6 +13,9 @@ func cleanBody(kept []byte, truncated bool) ([]byte, bool) {
 	if len(kept) == 0 {
 		return nil, truncated
 	}
+	if len(kept) > http1.MaxBody {
+		kept, truncated = kept[:http1.MaxBody], true
+	}
 	if truncated {
 		kept = trimPartialRune(kept)
 	}

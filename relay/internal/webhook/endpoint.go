@@ -51,6 +51,7 @@ type Endpoint struct {
 	signer       atomic.Pointer[signature.Signer]
 	own          []byte // the headers of the endpoint's configuration, as lines
 	ownUserAgent bool
+	plainAnswers bool            // requests ask for answers that are not compressed
 	keepFields   bool            // the attempts have the headers of answers
 	contentType  string          // in place of the format's; empty: the format's
 	head         []byte          // hopHead of first
@@ -110,7 +111,7 @@ func (e *Endpoint) setHeaders(address *config.Address, ep *config.Endpoint) erro
 	if err != nil {
 		return err
 	}
-	authorized, all := false, maps.Clone(address.Headers)
+	authorized, asks, all := false, false, maps.Clone(address.Headers)
 	for _, name := range address.HeaderNames() {
 		if all[name] = ""; receiver.CheckHeader(name, "") != nil {
 			return fmt.Errorf("header %q: %w", name, receiver.CheckHeader(name, ""))
@@ -124,6 +125,8 @@ func (e *Endpoint) setHeaders(address *config.Address, ep *config.Endpoint) erro
 			e.contentType = value
 		case "authorization":
 			authorized = true
+		case "accept-encoding":
+			asks = true
 		}
 	}
 	switch auth := &ep.Auth; auth.Kind {
@@ -135,6 +138,10 @@ func (e *Endpoint) setHeaders(address *config.Address, ep *config.Endpoint) erro
 	}
 	if u := address.URL; u.User != nil && !authorized {
 		own = appendLine(own, "Authorization", egress.Basic(u.User))
+	}
+	if e.plainAnswers = !asks && (ep.Batch.Partial || ep.Verify == config.VerifyEcho); e.plainAnswers {
+		// Without it a server may compress what it answers, and here the answer is read.
+		own = appendLine(own, "Accept-Encoding", "identity")
 	}
 	e.own = own
 	return nil
@@ -236,7 +243,7 @@ func (e *Endpoint) SendBatch(ctx context.Context, b *Batch) []Result {
 	}
 	var failed *verdicts
 	if e.batch.Partial && res.Delivered {
-		failed = judge(&res, x.Answer.Body, b.Requests[:n])
+		failed = judge(&res, &x.Answer, b.Requests[:n])
 	}
 	return spread(b.Requests[:n], &res, failed)
 }
@@ -291,6 +298,7 @@ func (e *Endpoint) authorize(ctx context.Context, x *exchange, start time.Time, 
 // perform makes the hops of an attempt and files what came of them.
 func (e *Endpoint) perform(ctx context.Context, x *exchange, res *Result, start time.Time) {
 	x.KeepFields = e.client.keepHeaders.Load() || e.keepFields
+	x.MostBody = answerRoom(e)
 	err := e.follow(ctx, x, start.Add(e.timeout))
 	if errors.Is(err, errNotHeld) {
 		res.Unsent = true

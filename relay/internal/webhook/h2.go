@@ -47,7 +47,7 @@ func (o *origin) addH2(conn *tls.Conn) (*h2Conn, error) {
 		return h, nil
 	}
 	h := &h2Conn{origin: o, Conn: http2.New(conn, http2.Options{
-		MaxHead: http1.MaxHead, MaxBody: http1.MaxBody, MaxDrain: h2Drain, Fields: o.client.keptFields,
+		MaxHead: http1.MaxHead, MaxBody: o.mostBody, MaxDrain: h2Drain, Fields: o.client.keptFields,
 		IdleTimeout: o.pool.Timeout, PingAfter: h2PingAfter, PingTimeout: h2PingTimeout,
 	})}
 	if !h.Reserve() {

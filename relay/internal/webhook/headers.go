@@ -24,7 +24,7 @@ func (x *exchange) sentHeaders(e *Endpoint) map[string]string {
 	_, lines, _ := strings.Cut(string(x.head[:x.headEnd]), "\r\n")
 	open := map[string]bool{
 		"host": true, "user-agent": !e.ownUserAgent, lowerContentType: true, "content-length": true, "webhook-id": true, "webhook-timestamp": true,
-		"webhook-version": true, "traceparent": true, "tracestate": true,
+		"webhook-version": true, "traceparent": true, "tracestate": true, "accept-encoding": e.plainAnswers,
 	}
 	kept := keptHeaders{all: make(map[string]string, len(open))}
 	for line := range strings.SplitSeq(lines, "\r\n") {

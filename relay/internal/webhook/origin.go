@@ -27,6 +27,7 @@ type origin struct {
 	only2    bool        // the endpoint insists on HTTP/2
 	absolute bool        // the request line carries the whole URL, for a proxy
 	endpoint string      // whose own receiver it is; empty: it is a redirect's
+	mostBody int         // of an answer on HTTP/2, how much of its body is kept
 
 	authority string // of place
 	pool      http1.Pool
@@ -41,7 +42,7 @@ type origin struct {
 // newOrigin makes an origin whose connections are secured as secure says.
 func (e *Endpoint) newOrigin(p receiver.Place, secure *tls.Config) *origin {
 	c := e.client
-	o := &origin{client: c, place: p, authority: p.Authority(), pool: http1.Pool{Max: e.concurrency, Timeout: c.idleTimeout, MaxAge: c.maxAge}}
+	o := &origin{client: c, place: p, authority: p.Authority(), mostBody: answerRoom(e), pool: http1.Pool{Max: e.concurrency, Timeout: c.idleTimeout, MaxAge: c.maxAge}}
 	if p.Secure {
 		o.tls = secure.Clone()
 		o.tls.ServerName = p.ServerName()

@@ -78,7 +78,11 @@ func verify(ctx context.Context, e *Endpoint, held func() bool) Result {
 	}
 	r.Event.Payload = json.RawMessage(`{"challenge":"` + challenge + `"}`)
 	res := e.Send(ctx, r)
-	if res.Delivered && !echoes(res.Attempt.ResponseBody, challenge) {
+	switch body := res.Attempt.ResponseBody; {
+	case !res.Delivered || echoes(body, challenge):
+	case bytes.HasPrefix(body, []byte("\x1f\ufffd")): // gzip, as far as it is text
+		refuse(&res, "the answer is compressed, which the request asked not to do")
+	default:
 		refuse(&res, `the answer does not hold the challenge: answer with its text, or with {"challenge": "…"}`)
 	}
 	return res
