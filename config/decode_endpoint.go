@@ -251,6 +251,13 @@ func (d *decoder) subscription(s *section, b *hclsyntax.Block, index int) Subscr
 	inner.check([]string{"events", "where", "body"}, nil)
 	var sub Subscription
 	sub.Events, _ = inner.texts("events")
+	for i, pattern := range sub.Events {
+		if pattern == "*" {
+			at := d.places[s.endpoint][fmt.Sprintf("%s.events[%d]", prefix, i)]
+			d.diags = append(d.diags, s.src.Diagnose(SeverityWarning, at, "Types without a dot only",
+				`"*" stands for one segment: it takes "ping", not "order.paid". Write "**" for all types, or leave events out.`))
+		}
+	}
 	sub.Where, sub.Body = inner.selection()
 	return sub
 }

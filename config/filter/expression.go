@@ -196,8 +196,12 @@ func (c *compiler) traversal(e *hclsyntax.ScopeTraversalExpr) node {
 	n, known := attribute(name)
 	switch {
 	case !known:
+		hint := suggest.DidYouMean(name, eventAttributes())
+		if name == "payload" || name == "body" {
+			hint = " The payload is event.data."
+		}
 		return c.fail(e.Traversal[1].SourceRange(), "Unknown event attribute", "An event has %s, no %q.%s",
-			diag.List(eventAttributes(), "and"), name, suggest.DidYouMean(name, eventAttributes()))
+			diag.List(eventAttributes(), "and"), name, hint)
 	case len(rest) > 0:
 		return c.fail(e.Range(), "Attribute of a single value", "event.%s is %s and has no attributes. The payload is event.data.", name, n.form)
 	default:

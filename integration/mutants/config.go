@@ -476,4 +476,10 @@ var configMutants = []mutant{
 		promise: "A diagnostic shows no path of a URL, which may hold a token.",
 		pkg:     "./config", run: "TestSnippetsShowNoFullURL",
 	},
+	{
+		name: "config-one-segment-for-all", file: "config/decode_endpoint.go",
+		old: "if pattern == \"*\" {", new: "if pattern == \"**\" {",
+		promise: "Who writes * for all types hears that it takes one segment.",
+		pkg:     "./config", run: "TestFilesGiveTheDiagnostics",
+	},
 }

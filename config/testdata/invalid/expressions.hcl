@@ -7,8 +7,12 @@ endpoint "a" {
     where  = event.dta.total > 100 # ERROR "Unknown event attribute: .*Did you mean \"data\"?"
   }
   subscription {
+    events = ["order.*", "*"] # WARNING "Types without a dot only: .*Write \"\*\*\" for all types"
+    where  = event.payload.total > 100 # ERROR "Unknown event attribute: .*The payload is event.data"
+  }
+  subscription {
     where = evnt.data.total > 100 # ERROR "Unknown variable: .*Did you mean \"event\"?"
-    body  = { a = 1, a = 2 } # ERROR "Repeated attribute: \"a\" is set at line 11 already"
+    body  = { a = 1, a = 2 } # ERROR "Repeated attribute: \"a\" is set at line 15 already"
   }
   subscription {
     where = event.data == { a = 1 } # ERROR "Object or list as an operand"

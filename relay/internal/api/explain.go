@@ -235,13 +235,17 @@ func typed(patterns []string, ev *outbox.Event) (ok bool, detail string) {
 	if len(patterns) == 0 {
 		return !operational, ev.Type + " is sent to subscriptions that name it, and this one names no type"
 	}
+	short := "" // a pattern that would take the type if its last segment were open
 	for _, text := range patterns {
 		p, err := config.ParsePattern(text)
 		if err == nil && p.Match(ev.Type) && (!operational || len(p.Segments) > 0 && p.Segments[0] == "webhook") {
 			return true, ""
 		}
+		if open, err := config.ParsePattern(text + "*"); err == nil && open.Rest && open.Match(ev.Type) && !operational {
+			short = fmt.Sprintf(": %q stands for one segment there, %q for all that follow", "*", "**")
+		}
 	}
-	return false, "the type " + ev.Type + " is not among " + eventsText(patterns)
+	return false, "the type " + ev.Type + " is not among " + eventsText(patterns) + short
 }
 
 func eventsText(patterns []string) string {

@@ -20,6 +20,7 @@ func TestWhyAndWhyNot(t *testing.T) {
 	where := endpoint(map[string]any{"where": `event.data.country == "DE" && event.data.total > 100`})
 	missing := endpoint(map[string]any{"where": `event.data.city == "Berlin"`})
 	typed := endpoint(map[string]any{"events": []string{"user.*", "order"}})
+	short := endpoint(map[string]any{"events": []string{"*"}})
 	other := endpoint(map[string]any{"tenant": "other"})
 	plain := endpoint(map[string]any{})
 	ordered := endpoint(map[string]any{"ordering": "key"})
@@ -44,6 +45,7 @@ func TestWhyAndWhyNot(t *testing.T) {
 		where:   {"not_wanted", "event.data.total > 100 is false: event.data.total is 80"},
 		missing: {"not_wanted", `not true, for want of a value: event.data.city is null`},
 		typed:   {"not_wanted", "The type order.created is not among user.*, order."},
+		short:   {"not_wanted", `The type order.created is not among *: "*" stands for one segment there, "**" for all that follow.`},
 		other:   {"not_wanted", "The event's tenant is acme, the endpoint's other."},
 		plain:   {"delivered", "by attempt 1, with status 200."},
 		ordered: {"pending", "Queued behind event before of key 42, which waits for attempt 4 at 2026-03-14 14:05:00 UTC."},
@@ -70,7 +72,7 @@ func TestWhyAndWhyNot(t *testing.T) {
 	all := b.get(t, "/v1/events/"+rowOfAcme+"/explain?limit=6").is(http.StatusOK)
 	require.Len(t, all.list("endpoints"), 6)
 	rest := b.get(t, "/v1/events/"+rowOfAcme+"/explain?limit=6&cursor="+all.text("next_cursor")).is(http.StatusOK)
-	require.Len(t, rest.list("endpoints"), 3)
+	require.Len(t, rest.list("endpoints"), 4)
 	b.get(t, "/v1/events/nothing/explain").is(http.StatusNotFound)
 	b.get(t, "/v1/events/"+rowOfAcme+"/explain?endpoint=ep_none").is(http.StatusNotFound)
 
