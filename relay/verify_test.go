@@ -70,6 +70,7 @@ func TestVerification_comesBeforeTheFirstEvent(t *testing.T) {
 	insert()
 	b.awaitCount(t, 2, waits, id)
 	b.awaitCount(t, 1, "SELECT count(*) FROM tailpost.endpoint WHERE id = $1 AND verified IS NULL AND verify_error LIKE '%does not hold the challenge%'", id)
+	b.awaitCount(t, 0, "SELECT count(*) FROM tailpost.attempt WHERE endpoint_id = $1 AND outcome <> 'retry'", id) // nothing was given up: it asks again
 	_, shown := ask(t, http.DefaultClient, http.MethodGet, b.url+"/v1/endpoints/"+id, "")
 	require.Equal(t, true, shown["unverified"])
 	require.Contains(t, shown["verify_error"], "does not hold the challenge")

@@ -27,10 +27,18 @@ func deliveryTable() table {
 		cells: row(func(v shownDelivery) []string {
 			return []string{
 				v.EventID, v.EventType, v.EndpointID, v.State, v.Reason, strconv.Itoa(v.Attempts), at(v.NextAttemptAt),
-				cmp.Or(status(v.LastStatus), v.LastError),
+				lastOf(&v),
 			}
 		}),
 	}
+}
+
+// lastOf says what came of the last attempt: an error tells why an answer did not count.
+func lastOf(v *shownDelivery) string {
+	if v.LastStatus != 0 && v.LastError != "" {
+		return status(v.LastStatus) + ": " + v.LastError
+	}
+	return cmp.Or(status(v.LastStatus), v.LastError)
 }
 
 func newDeliveriesCommand(a *app) *cobra.Command {

@@ -200,4 +200,16 @@ var batchMutants = []mutant{
 		promise: "The log names no time for what waits for another event.",
 		pkg:     "./relay/internal/dispatch", run: "TestBatch_inOrder",
 	},
+	{
+		name: "batch-failed-by-a-200", file: "relay/internal/panel/format.go",
+		old: "\tcase problem == \"\":\n", new: "\tcase status != 0:\n",
+		promise: "A row of the log says why an answer did not count.",
+		pkg:     "./relay/internal/panel", run: "TestTheAttemptOfABatch",
+	},
+	{
+		name: "batch-verification-given-up", file: "relay/internal/dispatch/lane.go",
+		old: "l.recordVerification(res.Attempt, outbox.Retry,", new: "l.recordVerification(res.Attempt, outbox.Dead,",
+		promise: "A challenge that is asked again counts among the attempts that failed, not as an event that was given up.",
+		pkg:     "./relay", run: "TestVerification_comesBefore",
+	},
 }

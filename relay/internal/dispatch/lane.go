@@ -245,7 +245,7 @@ func (l *lane) asked(proof string, res webhook.Result) {
 		l.noteDue(now)
 	default:
 		l.askAt = now.Add(l.asks.Next())
-		l.recordVerification(res.Attempt, outbox.Dead, ledger.EndpointChange{VerifyError: problemOf(&res.Attempt)})
+		l.recordVerification(res.Attempt, outbox.Retry, ledger.EndpointChange{VerifyError: problemOf(&res.Attempt)})
 		l.d.log.Warn().Str("endpoint", l.id).Int("status", res.Attempt.StatusCode).Str("error", res.Attempt.Error).Time("next", l.askAt).
 			Msg("endpoint not verified, its deliveries wait")
 	}

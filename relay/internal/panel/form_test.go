@@ -158,8 +158,10 @@ func TestTheAttemptOfABatchShowsTheOthers(t *testing.T) {
 	page := func() string {
 		return c.get("/panel/attempt?event=evt_1&endpoint=" + ep + "&at=" + url.QueryEscape(at) + "&n=1").body
 	}
+	h.exec("UPDATE tailpost.attempt SET outcome = 'retry', status_code = 200, error = 'the answer names it as failed' WHERE event_id = 'evt_2'")
 	body := page()
 	require.Contains(t, body, "All events of this request")
+	require.Contains(t, body, "answer 200: the answer names it as failed")
 	require.Contains(t, body, "event=evt_2")
 	require.NotContains(t, body, "event=evt_3")
 	require.NotContains(t, body, "event=evt_4", "of the same time, and of another request")

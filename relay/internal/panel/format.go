@@ -242,6 +242,18 @@ func short(n int, text string) string {
 	return string(runes[:n]) + "…"
 }
 
+// answered says what came of a request in at most n characters: an error tells more than the status
+// of an answer that did not count.
+func answered(n, status int, problem string) string {
+	switch {
+	case status == 0:
+		return short(n, problem)
+	case problem == "":
+		return "answer " + strconv.Itoa(status)
+	}
+	return short(n, "answer "+strconv.Itoa(status)+": "+problem)
+}
+
 // hostOf is the part of a URL that tells endpoints apart.
 func hostOf(text string) string {
 	u, err := url.Parse(text)

@@ -77,7 +77,7 @@ func templateFuncs(s *site) template.FuncMap {
 		"asset": s.assets.path, "root": func() string { return s.root },
 		"count": count, "bytes": byteSize, "ms": milliseconds, "percent": percent, "ago": func(t any) string { return ago(s.panel.now(), t) },
 		"since": func(t any) string { return shortDuration(s.panel.now().Sub(timeOf(t))) }, "place": place,
-		"time": clock, "sentence": sentence, "held": held, "breakable": breakable, "cut": cut, "field": fieldInWords, "plainly": plainly, "iso": iso, "micros": micros, "short": short, "seconds": shortDuration,
+		"time": clock, "answered": answered, "sentence": sentence, "held": held, "breakable": breakable, "cut": cut, "field": fieldInWords, "plainly": plainly, "iso": iso, "micros": micros, "short": short, "seconds": shortDuration,
 		"json": prettyJSON, "dict": dict, "join": strings.Join, "lower": strings.ToLower, "host": hostOf,
 		"delivery": deliveryName,
 		"path": func(segments ...string) string {
