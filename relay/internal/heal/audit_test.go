@@ -2,6 +2,7 @@ package heal_test
 
 import (
 	"cmp"
+	"context"
 	"errors"
 	"fmt"
 	"slices"
@@ -137,6 +138,7 @@ func TestAnAuditThatFailsIsMadeAgainAndNothingIsRemovedMeanwhile(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := setupAudit(t, 0)
 		b.insert(b.gap, "lost")
+		log := b.watched(nil)
 		b.see(func() { b.fail = errors.New("statement timeout") })
 		var failures, complete int
 		b.Ended = func(err error) {
@@ -162,7 +164,11 @@ func TestAnAuditThatFailsIsMadeAgainAndNothingIsRemovedMeanwhile(t *testing.T) {
 		pass(t, 2*time.Minute)
 		require.Len(t, b.sent(), 2)
 		<-b.Auditor.Healed()
-		b.see(func() { require.Equal(t, []int{1, 1}, []int{failures, complete}) })
+		b.see(func() {
+			require.Equal(t, []int{1, 1}, []int{failures, complete})
+			require.Equal(t, 1, strings.Count(log.String(), "what the stream lost stays undelivered"), log)
+			require.Contains(t, log.String(), "statement timeout")
+		})
 	})
 }
 
@@ -205,21 +211,34 @@ func TestAnAuditFindsWhatCommittedLongAfterItsTime(t *testing.T) {
 	})
 }
 
-func TestTheRelayEndsWhereAuditsKeepFindingGaps(t *testing.T) {
+// An audit that the end of the hold cuts short has neither failed nor succeeded.
+func TestAnAuditThatIsCutShortIsNotTalkedOf(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		b := setupAudit(t, 10*time.Minute)
+		b := setupAudit(t, 0)
+		b.see(func() { b.world.hold = make(chan struct{}) })
+		log := b.watched(func(o *heal.AuditorOptions) {
+			o.Ended = func(err error) { t.Errorf("ended: %v", err) }
+		})
+		ctx, stop := context.WithCancel(t.Context())
+		done := make(chan error, 1)
+		go func() { done <- b.Run(ctx, b.due()) }()
+		synctest.Wait()
+		stop()
+		require.NoError(t, <-done)
+		require.Empty(t, log.String())
+	})
+}
+
+// Without a table there is nothing to audit at an interval.
+func TestLogicalMessagesAloneAreNotAudited(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		b := setupAudit(t, time.Minute)
+		b.Outbox.Messages, b.Outbox.Mapping.Table = "app", ""
 		b.run(t, nil)
-		for n := range 4 {
-			select {
-			case err := <-b.ended:
-				t.Fatalf("ended after %d gaps: %v", n, err)
-			default:
-			}
-			b.insert(time.Now(), fmt.Sprintf("lost %d", n))
-			pass(t, 10*time.Minute+time.Second)
-		}
-		require.ErrorIs(t, <-b.ended, heal.ErrTooManyGaps)
+		pass(t, time.Hour)
+		b.see(func() { require.Empty(t, b.notes) })
 	})
 }
 
@@ -233,28 +252,6 @@ func TestADeposedRelayAuditsNothingMore(t *testing.T) {
 		pass(t, time.Minute)
 		require.NoError(t, <-b.ended)
 		require.Empty(t, b.sent())
-	})
-}
-
-func TestWhoIsEntitledToWhatAGapHas(t *testing.T) {
-	t.Parallel()
-	synctest.Test(t, func(t *testing.T) {
-		b := setupAudit(t, 0)
-		b.see(func() {
-			b.routed["erp"] = ledger.Routed{Config: true, CreatedAt: b.gap, Since: time.Now()}
-			b.routed["ledger"] = ledger.Routed{CreatedAt: b.gap, Since: b.gap.Add(30 * time.Second)}
-		})
-		b.insert(b.gap.Add(time.Second), "unread")
-		b.insert(b.gap.Add(40*time.Second), "later")
-		b.insert(b.gap.Add(-30*time.Minute), "before anybody wanted it")
-		b.insert(b.gap.Add(-3*time.Hour), "older than the slot")
-		b.see(func() {
-			b.rows = append(b.rows, &row{Event: outbox.Event{ID: "nobody", Type: "nobody", CreatedAt: b.gap}, block: 9})
-		})
-		b.run(t, b.due())
-		pass(t, time.Minute)
-		require.ElementsMatch(t, []string{"unread>erp", "later>erp", "later>ledger"}, b.sent(),
-			"one of the configuration gets what was not read, as from the stream; another what came since it wants it")
 	})
 }
 
@@ -294,6 +291,7 @@ func TestBehindTheHorizonNoClockHidesALostRow(t *testing.T) {
 		require.ElementsMatch(t, []string{"new>erp", "new>ledger"}, b.sent()[5:])
 		b.see(func() {
 			require.EqualValues(t, 800, b.scopes[1].Horizon.XID)
+			require.Zero(t, b.scopes[1].Gap)
 			require.EqualValues(t, 901, b.horizon.XID, "an audit costs what is new since one an hour ago")
 		})
 	})
@@ -336,13 +334,17 @@ func TestAGapUponABackfillHealsBoth(t *testing.T) {
 			}
 		})
 		b.insert(b.gap.Add(-5*time.Hour), "older than the slot")
+		b.insert(time.Time{}, "no time")
 		b.insert(b.gap.Add(time.Second), "lost")
 		b.run(t, heal.Due(ledger.Heal{Why: "backfill; the slot was missing", From: 500}))
 		pass(t, time.Minute)
 		require.ElementsMatch(t, []string{
-			"older than the slot>erp", "older than the slot>ledger", "lost>erp", "lost>ledger",
+			"older than the slot>erp", "older than the slot>ledger", "no time>erp", "no time>ledger", "lost>erp", "lost>ledger",
 		}, b.sent())
-		b.see(func() { require.Zero(t, b.scopes[0].Horizon, "the horizon would leave out what is older") })
+		b.see(func() {
+			require.Zero(t, b.scopes[0].Horizon, "the horizon would leave out what is older")
+			require.Empty(t, b.audits[0].Note)
+		})
 	})
 }
 
@@ -463,15 +465,4 @@ func TestAFilterDecidesWhatAGapDelivers(t *testing.T) {
 		pass(t, time.Minute)
 		require.Equal(t, []string{"one>ledger"}, b.sent())
 	})
-}
-
-func TestMoreGapsThanAreHealedTellWhatToDo(t *testing.T) {
-	t.Parallel()
-	w := &world{t: t, gaps: 3}
-	now := time.Now()
-	require.NoError(t, heal.Limit(t.Context(), w, "tailpost", now))
-	w.gaps = 4
-	err := heal.Limit(t.Context(), w, "tailpost", now)
-	require.ErrorIs(t, err, heal.ErrTooManyGaps)
-	require.ErrorContains(t, err, "tailpost heal")
 }

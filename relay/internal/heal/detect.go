@@ -178,10 +178,11 @@ func ahead(f *Finding) string {
 	return whyAhead
 }
 
-// leased is that the slot stands beyond what was recorded, and within what a relay lets go of
-// without a record. After a crash it does; somebody else may have moved it there as well.
+// leased is that the slot stands beyond what was recorded, where ahead does not say that it is
+// beyond what a relay lets go of without a record. After a crash it does; somebody else may have
+// moved it there as well.
 func leased(f *Finding) string {
-	if !f.isAhead() || source.Position(f.Info.ConfirmedFlush) > source.Position(f.Before.Released) {
+	if !f.isAhead() {
 		return ""
 	}
 	return whyAhead

@@ -57,6 +57,7 @@ func TestDetectors(t *testing.T) {
 		"a changed publication":     {func(f *heal.Finding) { f.Publication = "1.9.3.4.5" }, "the publication was changed", ""},
 		"no publication":            {func(f *heal.Finding) { f.Publication = "" }, "the publication was changed", ""},
 		"a row of an older release": {func(f *heal.Finding) { f.Before.Publication = "" }, "", ""},
+		"a row of another release":  {func(f *heal.Finding) { f.Before.Publication = "1" }, "the publication was changed", ""},
 		"WAL let go unread":         {func(f *heal.Finding) { f.Info.SkippedFrom = 90 }, "WAL from a time without publication cannot be decoded", ""},
 		"WAL let go for a known cause": {func(f *heal.Finding) {
 			f.Info.SkippedFrom, f.Before.Heal = 90, &ledger.Heal{Why: "known"}
@@ -69,6 +70,7 @@ func TestDetectors(t *testing.T) {
 			func(f *heal.Finding) { f.Info.Timeline, f.Info.SkippedFrom = 2, 90 },
 			"the server went from timeline 1 to 2: a failover or a restore", "",
 		},
+		"a slot that was moved in a known gap":                    {func(f *heal.Finding) { f.Info.ConfirmedFlush, f.Before.Heal = 101, &ledger.Heal{Why: "known"} }, "", ""},
 		"a slot that was moved":                                   {func(f *heal.Finding) { f.Info.ConfirmedFlush = 101 }, "", "the slot is ahead of what was recorded"},
 		"a slot that we moved":                                    {func(f *heal.Finding) { f.Info.ConfirmedFlush, f.Acked = 101, 101 }, "", ""},
 		"a slot that was moved beyond our acks":                   {func(f *heal.Finding) { f.Info.ConfirmedFlush, f.Acked = 102, 101 }, "", "the slot is ahead of what was recorded"},
@@ -167,6 +169,7 @@ func TestABackfillIsNoGap(t *testing.T) {
 	require.Equal(t, now.Add(-time.Hour), some.Since)
 	require.False(t, heal.Missed(all, nil, some))
 	require.True(t, heal.Missed(nil, &ledger.Heal{Why: "the slot was missing"}))
+	require.False(t, (*heal.Inquiry)(nil).Certain(), "nothing is to be healed")
 }
 
 // A gap is looked for from an hour before the last of what is known to be settled, or to have been

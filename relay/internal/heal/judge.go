@@ -173,6 +173,6 @@ func (s *sweep) place(created time.Time) int64 {
 	}
 	epoch := time.Date(2000, time.January, 1, 0, 0, 0, 0, time.UTC)
 	micros := created.Unix()*1_000_000 + int64(created.Nanosecond())/1000 - epoch.UnixMicro()
-	const far = math.MaxInt64 >> 13
+	const far = math.MaxInt64 >> 12
 	return min(max(micros, -far), far)<<12 | s.ties
 }

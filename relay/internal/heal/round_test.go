@@ -85,13 +85,17 @@ func TestARoundGoesOnWhereItWas(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		b, _ := setupRound(t, 6000, ledger.Round{Block: 4096, Began: scan.Horizon{XID: 700}, Settled: scan.Horizon{XID: 600}})
-		b.run(t, nil)
+		b.run(t, b.due()) // which reads the whole table, and is no part of the round
+		pass(t, time.Minute)
+		_, n := b.read()
+		require.Equal(t, 6000, n)
+		b.see(func() { require.Less(t, b.reads, 30, "pages become as large as the table allows") })
 		pass(t, time.Hour+time.Minute)
 		first, n := b.read()
 		require.EqualValues(t, 4096, first)
 		require.Equal(t, 6000-4096, n)
 		b.see(func() {
-			require.EqualValues(t, 600, b.scopes[1].Horizon.XID)
+			require.EqualValues(t, 600, b.scopes[2].Horizon.XID)
 			require.Equal(t, ledger.Round{Settled: scan.Horizon{XID: 700}}, b.round)
 		})
 	})
@@ -101,13 +105,58 @@ func TestARoundGoesOnWhereItWas(t *testing.T) {
 func TestAPartOfARoundIsAsLargeInATableOfManyPartitions(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		b, _ := setupRound(t, 5000, ledger.Round{})
-		b.parts = 40
+		for parts, want := range map[int64]int{1: 4096, 40: 4096 / 40, 4096: 1, 5000: 1} {
+			b, _ := setupRound(t, 5000, ledger.Round{})
+			b.parts = parts
+			b.run(t, nil)
+			pass(t, time.Hour+time.Minute)
+			_, n := b.read()
+			require.Equal(t, want, n, "%d parts", parts)
+		}
+	})
+}
+
+// Until the first audit has been nothing is known to be settled, so that what is old cannot be told
+// from what was lost.
+func TestARoundBeginsOnceSomethingIsSettled(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		b, _ := setupRound(t, 100, ledger.Round{})
+		b.Position.Horizon = scan.Horizon{}
+		b.Auditor = heal.NewAuditor(b.AuditorOptions)
 		b.run(t, nil)
 		pass(t, time.Hour+time.Minute)
 		_, n := b.read()
-		require.Equal(t, 4096/40, n)
+		require.Zero(t, n)
+		pass(t, time.Hour+time.Minute)
+		_, n = b.read()
+		require.Equal(t, 100, n)
 	})
+}
+
+// An audit of the interval has the database for a tenth of the time, the heal of a gap for half.
+func TestAnAuditRestsAfterEachPage(t *testing.T) {
+	t.Parallel()
+	for name, gap := range map[string]bool{"the heal of a gap": true, "an audit of the interval": false} {
+		synctest.Test(t, func(t *testing.T) {
+			b, _ := setupRound(t, 60, ledger.Round{})
+			b.indexed, b.takes = false, 60*time.Millisecond
+			pause := 9 * b.takes
+			if gap {
+				pause = b.takes
+				b.run(t, b.due())
+			} else {
+				b.run(t, nil)
+			}
+			pass(t, time.Hour+time.Minute)
+			b.see(func() {
+				require.Greater(t, len(b.pages), 4)
+				for i := 1; i < 5; i++ {
+					require.Equal(t, b.takes+pause, b.pages[i].Sub(b.pages[i-1]), name)
+				}
+			})
+		})
+	}
 }
 
 // Where many rows are new, as many blocks of the round are read: what is old is gone round as fast

@@ -2,6 +2,7 @@ package heal_test
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"sync"
@@ -49,6 +50,8 @@ type world struct {
 	parts      int64         // of the table, all as large
 	round      ledger.Round  // that was noted
 	hold       chan struct{} // non-nil: a barrier waits for it
+	takes      time.Duration // of reading a page
+	pages      []time.Time   // when each was asked for
 }
 
 type row struct {
@@ -124,10 +127,13 @@ func (w *world) Audited(_ context.Context, _ ledger.Hold, audit ledger.Audit) er
 	return nil
 }
 
-func (w *world) Gaps(context.Context, ledger.GapsOptions) ([]ledger.RecentGap, error) {
+func (w *world) Gaps(_ context.Context, o ledger.GapsOptions) (gaps []ledger.RecentGap, err error) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	return make([]ledger.RecentGap, w.gaps), nil
+	for n := range w.gaps {
+		gaps = append(gaps, ledger.RecentGap{At: o.Since.Add(time.Duration(n+1) * time.Minute), Why: fmt.Sprint("cause ", n+1)})
+	}
+	return gaps, w.fail
 }
 
 func (w *world) Timed() bool { return !w.untimed }
@@ -157,7 +163,9 @@ func (w *world) Recent(_ context.Context, since time.Time) (spans []scan.Span, o
 	return spans, w.indexed, nil
 }
 
-func (w *world) Rows(_ context.Context, from, n int64) (rows []scan.Row, err error) {
+func (w *world) Rows(ctx context.Context, from, n int64) (rows []scan.Row, err error) {
+	w.see(func() { w.pages = append(w.pages, time.Now()) })
+	_ = pace.Wait(ctx, w.takes)
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.reads++
@@ -267,6 +275,9 @@ func setupAudit(t *testing.T, interval time.Duration) *auditBundle {
 	b.Auditor = heal.NewAuditor(heal.AuditorOptions{
 		Ledger: b.world, Dispatcher: b.world, Barriers: b.world, Hold: ledger.Hold{Slot: "tailpost", Epoch: 1},
 		Open: func(_ context.Context, scope scan.Scope) (heal.Table, error) {
+			if b.Outbox.Mapping.Table == "" {
+				return nil, errors.New("there is no outbox table")
+			}
 			b.see(func() { b.scopes = append(b.scopes, scope) })
 			return b.world, nil
 		},
