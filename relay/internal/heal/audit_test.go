@@ -216,7 +216,7 @@ func TestAnAuditThatIsCutShortIsNotTalkedOf(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		b := setupAudit(t, 0)
-		b.see(func() { b.world.hold = make(chan struct{}) })
+		b.see(func() { b.hold = make(chan struct{}) })
 		log := b.watched(func(o *heal.AuditorOptions) {
 			o.Ended = func(err error) { t.Errorf("ended: %v", err) }
 		})
