@@ -366,6 +366,7 @@ func TestBatch_aRequestThatIsNotMadeCostsNoAttempt(t *testing.T) {
 	t.Parallel()
 	for name, broken := range map[string]webhook.Result{
 		"not sent":                          {Unsent: true},
+		"not made for this machine's lack":  {Local: true},
 		"broken off by this machine's lack": {Local: true, Reached: true},
 	} {
 		for _, ordering := range []config.Ordering{config.OrderingNone, config.OrderingStrict} {
@@ -377,6 +378,7 @@ func TestBatch_aRequestThatIsNotMadeCostsNoAttempt(t *testing.T) {
 					l := newLife(t)
 					e := l.endpoint()
 					e.Config.Ordering, e.Config.Batch = ordering, config.Batch{Events: 4, Wait: 100 * time.Millisecond, Bytes: 10_000}
+					e.Config.Retry.Schedule = nil // a failure would be the last
 					e.Sender = batchSender(func(b *webhook.Batch) []webhook.Result {
 						tries++
 						results := make([]webhook.Result, len(b.Requests))
@@ -397,6 +399,7 @@ func TestBatch_aRequestThatIsNotMadeCostsNoAttempt(t *testing.T) {
 					require.ElementsMatch(t, []string{"e1", "e2", "e3", "e4", "e5", "e6"}, got)
 					require.True(t, ordering == config.OrderingNone || slices.IsSorted(got), "%v", got)
 					require.Empty(t, l.tables.rows)
+					require.Empty(t, l.tables.changes, "it says nothing of the receiver")
 					l.stop()
 					require.Empty(t, l.tables.problems)
 				})

@@ -235,6 +235,13 @@ func TestHealth_enablingClearsTheRowAtTheNextSuccess(t *testing.T) {
 		require.Equal(t, &ledger.EndpointChange{EndpointID: "erp"}, h.succeeded("erp", numbered(1), noon), name)
 		require.Nil(t, h.succeeded("erp", numbered(1), noon), name)
 	}
+	// A person had disabled it: nothing is to be cleared, unless its row says otherwise.
+	for said, want := range map[time.Time]*ledger.EndpointChange{{}: nil, noon: {EndpointID: "erp"}} {
+		h := healthy()
+		h.assign(ledger.EndpointState{Status: ledger.StatusDisabled})
+		h.assign(ledger.EndpointState{Status: ledger.StatusActive, FailingSince: said})
+		require.Equal(t, want, h.succeeded("erp", numbered(1), noon))
+	}
 }
 
 func TestHealth_resumingForgetsNothing(t *testing.T) {
