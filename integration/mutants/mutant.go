@@ -64,6 +64,7 @@ func all() []mutant {
 		secondStrangersOuterMutants,
 		signatureMutants,
 		sourceMutants,
+		sourceSweepMutants,
 		spillSweepMutants,
 		strangersMutants,
 		telemetryMutants,

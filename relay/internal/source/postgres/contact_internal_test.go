@@ -1,6 +1,7 @@
 package postgres
 
 import (
+	"math/rand/v2"
 	"testing"
 	"time"
 
@@ -41,6 +42,27 @@ func TestContact(t *testing.T) {
 		require.WithinDuration(t, at(now), sent, 11*time.Second)
 	})
 
+	t.Run("a slow wire says nothing of when it was sent", func(t *testing.T) {
+		t.Parallel()
+		rnd := rand.New(rand.NewPCG(1, 1))
+		c := newContact(start)
+		type seen struct{ at, delay time.Duration }
+		var all []seen
+		for now := time.Second; now < 3*contactWindow; now += time.Duration(rnd.Int64N(int64(contactWindow / 20))) {
+			delay := time.Duration(1+rnd.IntN(1000)) * wire
+			all = append(all, seen{now, delay})
+			sent := c.observe(at(now), server(now-delay))
+			least, since := delay, now-contactWindow
+			for _, o := range all {
+				if o.at >= since {
+					least = min(least, o.delay)
+				}
+			}
+			require.False(t, sent.Before(at(now-delay)), "it was not sent before it was")
+			require.False(t, sent.After(at(now-delay+least)), "the fastest of the last window tells how far the clocks differ")
+		}
+	})
+
 	t.Run("a reply proves the latest question that it can have seen", func(t *testing.T) {
 		t.Parallel()
 		c := newContact(start)
@@ -53,8 +75,11 @@ func TestContact(t *testing.T) {
 		require.WithinDuration(t, at(20*time.Second), c.at(), 0)
 		c.replied(at(26 * time.Second))
 		require.WithinDuration(t, at(20*time.Second), c.at(), 0)
-		c.replied(at(31 * time.Second))
+		c.replied(at(30 * time.Second))
 		require.WithinDuration(t, at(30*time.Second), c.at(), 0)
+		require.Empty(t, c.asks)
+		c.heard(at(29 * time.Second))
+		require.WithinDuration(t, at(30*time.Second), c.at(), 0, "what was said before it proves no more")
 	})
 
 	t.Run("what the server sent while this process was stopped proves nothing", func(t *testing.T) {
@@ -78,7 +103,7 @@ func TestContact(t *testing.T) {
 		for s := range 10 * maxAsks {
 			c.asked(at(time.Duration(s) * time.Second))
 		}
-		require.LessOrEqual(t, len(c.asks), maxAsks)
+		require.Len(t, c.asks, maxAsks)
 		c.replied(at(time.Hour))
 		require.WithinDuration(t, at(time.Duration(10*maxAsks-1)*time.Second), c.at(), 0)
 	})

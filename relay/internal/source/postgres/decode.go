@@ -303,9 +303,9 @@ func (d *decoder) tuple(in *input, rel *source.Table) ([]outbox.Value, error) {
 	return row, nil
 }
 
-// same reports whether a table is described as before.
+// same reports whether a table, by its OID, is described as before.
 func same(r, o *source.Table) bool {
-	if r.OID != o.OID || r.Schema != o.Schema || r.Name != o.Name || len(r.Columns) != len(o.Columns) {
+	if r.Schema != o.Schema || r.Name != o.Name || len(r.Columns) != len(o.Columns) {
 		return false
 	}
 	for i, c := range r.Columns {

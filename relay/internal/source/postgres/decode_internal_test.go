@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -177,11 +178,16 @@ func TestRelationIsNewOnlyWhenItChanged(t *testing.T) {
 		relation(1, "public", "outbox", "key"), insert(1, "c"),
 		relation(1, "public", "outbox", "key", "id"), insert(1, "d", "e"),
 		relation(1, "public", "outbux", "key", "id"), insert(1, "d", "e"),
+		relation(1, "elsewhere", "outbux", "key", "id"), insert(1, "d", "e"),
+		relation(2, "public", "empty"), insert(2),
 	))
 	require.Same(t, s.rels[0], s.rels[1])
 	require.NotSame(t, s.rels[1], s.rels[2])
 	require.NotSame(t, s.rels[2], s.rels[3])
 	require.NotSame(t, s.rels[3], s.rels[4])
+	require.NotSame(t, s.rels[4], s.rels[5])
+	require.Equal(t, "elsewhere", s.rels[5].Schema)
+	require.Empty(t, s.rels[6].Columns, "a table may have none")
 	require.Equal(t, "id", s.rels[0].Columns[0].Name, "a Table handed out changed")
 }
 
@@ -219,6 +225,8 @@ func TestDecodeRefuses(t *testing.T) {
 		"commit of another transaction":    {known, commit(10), "commits at 0/A, the open transaction at 0/9"},
 		"row outside a transaction":        {nil, insert(1, "a"), "no transaction is open"},
 		"logical message outside":          {nil, message(1, "p", "c"), "no transaction is open"},
+		"row behind a transaction":         {append(slices.Clone(known), commit(9)), insert(1, "a"), "no transaction is open"},
+		"a second commit":                  {append(slices.Clone(known), commit(9)), commit(9), "no transaction is open"},
 		"row of an unknown table":          {known, insert(2, "a"), "OID 2 was not described"},
 		"truncate of an unknown table":     {known, piece{'T'}.u32(1).u8(0).u32(2), "OID 2 was not described"},
 		"more columns than described":      {known, insert(1, "a", "b"), "row of 2 columns, public.outbox was described with 1"},
@@ -253,7 +261,11 @@ func TestDecodeOfEveryPrefix(t *testing.T) {
 		for n := range p {
 			d := newDecoder(&script{t: t})
 			require.NoError(t, decodeAll(d, story()[:i]...))
-			require.Error(t, d.decode(p[:n]), "piece %d (%c) cut to %d bytes", i, p[0], n)
+			want := "cut short"
+			if n == 0 {
+				want = "empty"
+			}
+			require.ErrorContains(t, d.decode(p[:n]), want, "piece %d (%c) cut to %d bytes", i, p[0], n)
 		}
 	}
 }
@@ -362,7 +374,10 @@ func TestRowsDoNotAllocate(t *testing.T) { //nolint:paralleltest // AllocsPerRun
 	d := newDecoder(&sink{})
 	pieces := []piece{begin(9, 1), relation(1, "public", "outbox", "id", "payload")}
 	require.NoError(t, decodeAll(d, append(pieces, commit(9))...))
-	transaction := []piece{begin(9, 1), insert(1, "a", "b"), message(1, "tailpost", "c"), commit(9)}
+	transaction := []piece{
+		begin(9, 1), insert(1, "a", "b"), message(1, "tailpost", "c"),
+		piece{'U'}.u32(1).u8('O').values("b", "x").u8('N').values("c", "u"), piece{'D'}.u32(1).u8('O').values("c", "y"), commit(9),
+	}
 	require.NoError(t, decodeAll(d, transaction...))
 	require.Zero(t, testing.AllocsPerRun(100, func() {
 		for _, p := range transaction {

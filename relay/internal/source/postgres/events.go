@@ -159,9 +159,6 @@ func (e *Events) Message(prefix string, content []byte) error {
 		return nil
 	}
 	ev, err := outbox.DecodeEmitted(content)
-	if ev.ID == "" {
-		ev.ID = e.id()
-	}
 	e.bring(ev, err)
 	return nil
 }

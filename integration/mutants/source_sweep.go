@@ -1,0 +1,103 @@
+package main
+
+// sourceSweepMutants break what the stream's decoder makes of what Postgres sends.
+var sourceSweepMutants = []mutant{
+	{
+		name: "source-sweep-transaction-never-ends", file: "relay/internal/source/postgres/decode.go",
+		old:     "\td.inside = false\n",
+		new:     "",
+		promise: "Behind a commit nothing belongs to its transaction.",
+		pkg:     "./relay/internal/source/postgres", run: "^TestDecodeRefuses$",
+	},
+	{
+		name: "source-sweep-moved-table-is-the-same", file: "relay/internal/source/postgres/decode.go",
+		old:     "if r.Schema != o.Schema || r.Name",
+		new:     "if r.Name",
+		promise: "A table that went to another schema is another table.",
+		pkg:     "./relay/internal/source/postgres", run: "^TestRelationIsNewOnlyWhenItChanged$",
+	},
+	{
+		name: "source-sweep-old-rows-allocate", file: "relay/internal/source/postgres/decode.go",
+		old:     "\t\t\td.old = old\n",
+		new:     "",
+		promise: "Decoding rows allocates nothing.",
+		pkg:     "./relay/internal/source/postgres", run: "^TestRowsDoNotAllocate$",
+	},
+	{
+		name: "source-sweep-slow-wire-is-the-clock", file: "relay/internal/source/postgres/contact.go",
+		old:     "c.current = min(c.current, offset)",
+		new:     "c.current = offset",
+		promise: "A slow wire does not make what was sent look newer.",
+		pkg:     "./relay/internal/source/postgres", run: "^TestContact$",
+	},
+	{
+		name: "source-sweep-contact-goes-back", file: "relay/internal/source/postgres/contact.go",
+		old:     "; at > c.last.Load() {",
+		new:     "; at != c.last.Load() {",
+		promise: "What the server is known to have heard is never forgotten.",
+		pkg:     "./relay/internal/source/postgres", run: "^TestContact$",
+	},
+	{
+		name: "source-sweep-deleted-before-is-moved-now", file: "relay/internal/source/postgres/events.go",
+		old:     "\te.rows, e.gone = 0, \"\"\n",
+		new:     "\te.rows = 0\n",
+		promise: "A row with the id of one that another transaction deleted is an event.",
+		pkg:     "./relay/internal/source/postgres", run: "^TestEvents$",
+	},
+	{
+		name: "source-sweep-endpoints-have-one-place", file: "relay/internal/source/postgres/events.go",
+		old:     "\t\te.rows++\n",
+		new:     "",
+		promise: "Rows of endpoints have their places in their transaction.",
+		pkg:     "./relay/internal/source/postgres", run: "^TestEvents$",
+	},
+	{
+		name: "source-sweep-anothers-deletion-hides-a-row", file: "relay/internal/source/postgres/events.go",
+		old:     "if e.idOf(table, row) == gone && !sameKey",
+		new:     "if !sameKey",
+		promise: "Only the row that was deleted right before can have been moved.",
+		pkg:     "./relay/internal/source/postgres", run: "^TestEvents$",
+	},
+	{
+		name: "source-sweep-moved-to-a-key-that-is-no-copy", file: "relay/internal/source/postgres/events.go",
+		old:     "\t\tv.Data = bytes.Clone(v.Data)\n",
+		new:     "",
+		promise: "The key of a row that was deleted is kept beyond the call.",
+		pkg:     "./relay/internal/source/postgres", run: "^TestEventsKeepCopies$",
+	},
+	{
+		name: "source-sweep-broken-table-is-told-of-each-time", file: "relay/internal/source/postgres/events.go",
+		old:     "\te.table = table\n",
+		new:     "",
+		promise: "A table that does not fit its mapping is told of once.",
+		pkg:     "./relay/internal/source/postgres", run: "^TestEvents$",
+	},
+	{
+		name: "source-sweep-messages-without-a-prefix", file: "relay/internal/source/postgres/events.go",
+		old:     "if e.opts.Messages == \"\" || prefix != e.opts.Messages || e.settled {",
+		new:     "if prefix != e.opts.Messages || e.settled {",
+		promise: "Where nobody asks for messages, none is an event.",
+		pkg:     "./relay/internal/source/postgres", run: "^TestEventsOfNoPrefix$",
+	},
+	{
+		name: "source-sweep-settled-notices-come-again", file: "relay/internal/source/postgres/events.go",
+		old:     "if m.Event == nil || e.settled {",
+		new:     "if m.Event == nil {",
+		promise: "Of a transaction that is settled no operational event comes again.",
+		pkg:     "./relay/internal/source/postgres", run: "^TestEvents$",
+	},
+	{
+		name: "source-sweep-times-of-no-zone", file: "relay/internal/source/postgres/events.go",
+		old:     "e.broken == nil && e.opts.Zone != nil",
+		new:     "e.broken != nil && e.opts.Zone != nil",
+		promise: "A time without a zone is one of the database.",
+		pkg:     "./relay/internal/source/postgres", run: "^TestEventsHaveTheTimesOfTheirRows$",
+	},
+	{
+		name: "source-sweep-padded-ids", file: "relay/internal/source/postgres/events.go",
+		old:     "c.TypeOID == pgtype.BPCharOID || c.BaseOID",
+		new:     "c.BaseOID",
+		promise: "An id is the same without its padding, also of a row that is no event.",
+		pkg:     "./relay/internal/source/postgres", run: "^TestEventsHaveIDsWithoutTheirPadding$",
+	},
+}
