@@ -1,6 +1,7 @@
 package dispatch_test
 
 import (
+	"context"
 	"fmt"
 	"testing"
 	"testing/synctest"
@@ -11,6 +12,7 @@ import (
 	"github.com/tailpost/tailpost/config"
 	"github.com/tailpost/tailpost/outbox"
 	"github.com/tailpost/tailpost/relay/internal/source"
+	"github.com/tailpost/tailpost/relay/internal/webhook"
 )
 
 // What is chosen for a request is about as much as its body has room for: the rest would only be
@@ -45,4 +47,60 @@ func TestBatch_hasWhatItsBodyHasRoomFor(t *testing.T) {
 			l.stop()
 		})
 	}
+}
+
+// What a stop breaks off says nothing of the receiver: nobody's attempts are used up, and nobody is
+// given up.
+func TestBatch_thatAStopBreaksOffWaitsForTheNextRelay(t *testing.T) {
+	t.Parallel()
+	for name, events := range map[string]int{"a batch": 3, "single events": 0} {
+		synctest.Test(t, func(t *testing.T) {
+			l := newLife(t)
+			e := l.endpoint()
+			e.Config.Concurrency, e.Config.ParkAfter = 3, time.Hour
+			e.Config.Batch = config.Batch{Events: events, Bytes: 10_000, Wait: time.Second}
+			e.Config.Retry.Schedule = nil // a failure would be the last
+			e.Sender = sender(func(ctx context.Context, r *webhook.Request) webhook.Result {
+				<-ctx.Done()
+				a := answer(r, 0)
+				a.Attempt.Error, a.Reached = "aborted", true
+				return a
+			})
+			l.change(e)
+			for n := range 3 {
+				l.event(fmt.Sprint("e", n))
+			}
+			l.later(10 * time.Second)
+			l.stop()
+			require.Len(t, l.tables.rows, 3, name)
+			for n := range 3 {
+				l.requireRow(fmt.Sprint("e", n), outbox.Pending, l.tables.rows[outbox.Pair{EventID: fmt.Sprint("e", n), EndpointID: "ep_1"}].Reason)
+			}
+			require.Empty(t, l.tables.changes, name)
+		})
+	}
+}
+
+// A delivery that comes back from the table has the body that it would have had at once.
+func TestRetry_fromTheTableHasItsBody(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		body, diags := config.CompileBody("{ n = event.id }", "x.hcl", 1)
+		require.Empty(t, diags)
+		l := newLife(t)
+		e := l.endpoint()
+		e.Config.Subscriptions[0].Body = body
+		l.change(e)
+		l.event("e1")
+		l.gate.answer <- 500
+		l.gate.answer <- 200
+		l.later(10 * time.Second)
+		l.requireRow("e1", outbox.Pending, outbox.ReasonFailed)
+		l.later(2 * time.Minute)
+		require.Len(t, l.gate.calls, 2)
+		for _, r := range l.gate.calls {
+			require.Same(t, body, r.Body)
+		}
+		l.stop()
+	})
 }
