@@ -54,6 +54,37 @@ func Build(t TB, dir string) string {
 	return builtOnce(t, dir, raceEnabled)
 }
 
+// BuildCommit builds tailpost as it was at a commit of the checkout's history, once for a test
+// binary, without the race detector.
+func BuildCommit(t TB, commit string) string {
+	t.Helper()
+	builds.Lock()
+	defer builds.Unlock()
+	name := "tailpost-" + commit
+	if path, ok := builds.paths[name]; ok {
+		return path
+	}
+	parent, err := buildsDir()
+	if err != nil {
+		t.Fatalf("%v", err)
+		return ""
+	}
+	path := filepath.Join(parent, name)
+	// The tree itself goes at once: what is built is one file.
+	const script = `mkdir "$2.tree" && git archive --format=tar "$1" | tar -x -C "$2.tree" && cd "$2.tree" && go build -buildvcs=false -o "$2" ./cmd/tailpost
+		status=$?; rm -rf "$2.tree"; exit $status`
+	ctx, cancel := context.WithTimeoutCause(context.Background(), buildTimeout, errors.New("the build took longer than "+buildTimeout.String()))
+	defer cancel()
+	cmd := exec.CommandContext(ctx, "/bin/sh", "-c", script, "sh", commit, path) //nolint:gosec // a commit that a test names
+	cmd.Dir = Root()
+	if out, err := cmd.CombinedOutput(); err != nil {
+		t.Fatalf("build tailpost of %s: %v\n%s", commit, errors.Join(err, context.Cause(ctx)), bytes.TrimSpace(out))
+		return ""
+	}
+	builds.paths[name] = path
+	return path
+}
+
 func builtOnce(t TB, dir string, race bool) string {
 	t.Helper()
 	builds.Lock()
@@ -75,14 +106,11 @@ func builtOnce(t TB, dir string, race bool) string {
 }
 
 func build(dir, name string, race bool) (string, error) {
-	if builds.dir == "" {
-		parent, err := os.MkdirTemp("", "tailpost-build-")
-		if err != nil {
-			return "", fmt.Errorf("make a folder for binaries: %w", err)
-		}
-		builds.dir, builds.paths = parent, make(map[string]string)
+	parent, err := buildsDir()
+	if err != nil {
+		return "", err
 	}
-	path := filepath.Join(builds.dir, name)
+	path := filepath.Join(parent, name)
 	args := []string{"build", "-o", path}
 	if race {
 		args = append(args, "-race")
@@ -95,6 +123,18 @@ func build(dir, name string, race bool) (string, error) {
 		return "", fmt.Errorf("build %s: %w\n%s", dir, errors.Join(err, context.Cause(ctx)), bytes.TrimSpace(out))
 	}
 	return path, nil
+}
+
+// buildsDir returns the folder of what is built, and makes it the first time.
+func buildsDir() (string, error) {
+	if builds.dir == "" {
+		parent, err := os.MkdirTemp("", "tailpost-build-")
+		if err != nil {
+			return "", fmt.Errorf("make a folder for binaries: %w", err)
+		}
+		builds.dir, builds.paths = parent, make(map[string]string)
+	}
+	return builds.dir, nil
 }
 
 // Root returns the root directory of the checkout: the nearest directory with a go.mod at or above

@@ -26,7 +26,8 @@ type Options struct {
 	Stderr *os.File          // see Command
 	// Descriptors is how many file descriptors the relay may have; 0: as many as the test.
 	Descriptors int
-	Plain       bool // run PlainBinary: the test measures memory or time
+	Plain       bool   // run PlainBinary: the test measures memory or time
+	Binary      string // run this tailpost instead
 	// Secrets must never be printed, beside Config's.
 	Secrets []string
 }
@@ -57,7 +58,11 @@ func StartRelay(t TB, o Options) *Relay {
 	if o.Plain {
 		binary = PlainBinary
 	}
-	command := append([]string{binary(t), "run", "-c", path}, o.Args...)
+	program := o.Binary
+	if program == "" {
+		program = binary(t)
+	}
+	command := append([]string{program, "run", "-c", path}, o.Args...)
 	if o.Descriptors > 0 {
 		// Go raises the soft limit to the hard one, so this lowers both.
 		command = append([]string{"/bin/sh", "-c", fmt.Sprintf(`ulimit -n %d && exec "$0" "$@"`, o.Descriptors)}, command...)

@@ -98,4 +98,17 @@ var schemaMutants = []mutant{
 		promise: "A refused address says which block of the configuration could allow it.",
 		pkg:     "./relay/internal/webhook", run: "TestARefusalNamesTheBlockThatAllows",
 	},
+	{
+		name: "schema-old-relay-cannot-record", file: "outbox/schema/migrations/0028_request_id.sql",
+		old:     "ADD COLUMN request_id text;",
+		new:     "ADD COLUMN request_id text, ADD CONSTRAINT asked CHECK (request_id IS NOT NULL) NOT VALID;",
+		promise: "A relay of the last release records in the new tables.",
+		pkg:     "./integration", run: "TestTheLastReleaseRunsOnTheNewTables",
+	},
+	{
+		name: "schema-unchecked-at-the-start", file: "relay/internal/ledger/ledger.go",
+		old: "return schema.Check(ctx, conn) })", new: "_ = schema.Check; return nil })",
+		promise: "A relay refuses tables of another version, and says what to do.",
+		pkg:     "./relay", run: "TestWhateverRunRefusesDoctorHasSaid",
+	},
 }

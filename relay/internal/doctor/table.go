@@ -177,8 +177,12 @@ func (p *patient) grants() string {
 	return "tailpost migrate --print --relay-role " + p.server.Role + " prints the grants"
 }
 
-// migrated reports whether the tables are there at all.
+// migrated reports whether the tables are there at all, and not known to be of another version.
 func (p *patient) migrated(ctx context.Context) bool {
+	var other *schema.VersionError
+	if errors.As(schema.Check(ctx, p.conn), &other) && other.Database > 0 {
+		return false // which examineSchema has said
+	}
 	var there bool
 	err := p.conn.QueryRow(ctx, `
 		SELECT count(*) = 5

@@ -288,7 +288,7 @@ func TestOpen_sayWhatIsWrongAndNoSecret(t *testing.T) {
 	for name, test := range map[string]struct{ url, want string }{
 		"unreadable":    {"postgres://app:hunter2/@[:1/x", "database URL: want postgres://"},
 		"out of reach":  {"postgres://app:hunter2@127.0.0.1:1/shop?sslmode=disable", "connect to Postgres: 127.0.0.1:1"},
-		"not migrated":  {b.db.URL, "run `tailpost migrate`"},
+		"not migrated":  {b.db.URL, "run tailpost migrate"},
 		"no such place": {strings.Replace(b.db.URL, b.db.Name, b.db.Name+"_gone", 1), "does not exist"},
 	} {
 		_, err := b.tryOpen(t.Context(), test.url)

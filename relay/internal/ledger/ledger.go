@@ -6,10 +6,12 @@ import (
 	"strings"
 	"time"
 
+	"github.com/jackc/pgx/v5"
 	"github.com/rs/zerolog"
 
 	"github.com/tailpost/tailpost/config"
 	"github.com/tailpost/tailpost/outbox/pglink"
+	"github.com/tailpost/tailpost/outbox/schema"
 	"github.com/tailpost/tailpost/relay/internal/pace"
 )
 
@@ -77,15 +79,18 @@ func Open(ctx context.Context, o Options) (*Ledger, error) {
 
 // open makes the connections.
 func (l *Ledger) open(ctx context.Context) error {
+	if err := l.link.open(ctx); err != nil {
+		return err
+	}
+	// Before statements are prepared that older tables do not know.
+	err := l.link.Run(ctx, "check the schema", func(ctx context.Context, conn *pgx.Conn) error { return schema.Check(ctx, conn) })
+	if err != nil {
+		return err
+	}
 	if err := l.recording.open(ctx); err != nil {
 		return err
 	}
-	for _, k := range []*Link{l.link, l.Parked.link} {
-		if err := k.open(ctx); err != nil {
-			return err
-		}
-	}
-	return nil
+	return l.Parked.link.open(ctx)
 }
 
 // Close closes the connections. Nothing else may run or follow.
