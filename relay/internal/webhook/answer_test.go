@@ -268,11 +268,11 @@ func TestDeadlines(t *testing.T) {
 			return false
 		})
 		t.Cleanup(func() { close(over) })
-		ep := newEndpoint(t, deaf.url, func(ep *config.Endpoint) { ep.Timeout = 2 * time.Second })
+		ep := newEndpoint(t, deaf.url, func(ep *config.Endpoint) { ep.Timeout = 6 * time.Second })
 		require.Empty(t, ep.Send(t.Context(), newRequest()).Attempt.Error)
 		r := newRequest()
 		r.Event.Payload = []byte(`"` + strings.Repeat("x", 20<<20) + `"`)
-		require.Equal(t, "timeout after 2s sending the request", ep.Send(t.Context(), r).Attempt.Error)
+		require.Equal(t, "timeout after 6s sending the request", ep.Send(t.Context(), r).Attempt.Error)
 	})
 	t.Run("http/2", func(t *testing.T) {
 		t.Parallel()

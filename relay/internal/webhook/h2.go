@@ -33,19 +33,15 @@ type h2Error struct {
 	during string
 	err    error
 	unread bool // the receiver says that it has not looked at the request
+	away   bool // because it takes no more of this connection
 }
 
 func (e *h2Error) Error() string { return e.text }
 func (e *h2Error) Unwrap() error { return e.err }
 
-// addH2 begins HTTP/2 on a connection and shares it with the requests to come. What it returns has
-// room for the caller's request. If another request was quicker to connect, its connection is used
-// and this one closed.
+// addH2 begins HTTP/2 on a connection and shares it with the requests to come. The caller's request
+// is its first one, and has room on it.
 func (o *origin) addH2(conn *tls.Conn) (*h2Conn, error) {
-	if h := o.reserveH2(); h != nil {
-		_ = conn.Close() // nothing was sent on it
-		return h, nil
-	}
 	h := &h2Conn{origin: o, Conn: http2.New(conn, http2.Options{
 		MaxHead: http1.MaxHead, MaxBody: o.mostBody, MaxDrain: h2Drain, Fields: o.client.keptFields,
 		IdleTimeout: o.pool.Timeout, PingAfter: h2PingAfter, PingTimeout: h2PingTimeout,
@@ -155,6 +151,8 @@ func (h *h2Conn) explain(err *http2.Error) *h2Error {
 		out.text, out.unread = "the receiver wants HTTP/1.1", true
 	case err.Reset:
 		out.text = "the receiver reset the HTTP/2 request"
+	default:
+		out.away = out.unread
 	}
 	return out
 }

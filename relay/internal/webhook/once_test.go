@@ -16,6 +16,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 	"golang.org/x/net/http2"
 
@@ -91,6 +92,7 @@ func TestRefusedStreamsEnd(t *testing.T) {
 	res := scripted(t, s.url, s.roots).Send(t.Context(), newRequest())
 	require.Equal(t, "the receiver reset the HTTP/2 request", res.Attempt.Error)
 	require.LessOrEqual(t, requests.Load(), int64(4))
+	require.EqualValues(t, 1, s.conns.Load(), "to one that has too much to do no further connection is made")
 }
 
 // TestGoAwayLeavesOut: of two requests on a connection that goes away, the one that the receiver
@@ -129,6 +131,32 @@ func TestGoAwayLeavesOut(t *testing.T) {
 	close(elsewhere)
 	require.Equal(t, 201, (<-answers).Attempt.StatusCode)
 	require.EqualValues(t, 2, s.conns.Load())
+}
+
+// TestAFewRequestsOfAConnection: of a receiver that takes one request of each connection, as
+// nginx's keepalive_requests has it, and leaves out all others, every request is answered in its
+// first attempt.
+func TestAFewRequestsOfAConnection(t *testing.T) {
+	t.Parallel()
+	const lanes, each = 16, 10
+	s := newH2Script(t, func(r *h2Request) {
+		if r.stream == 1 {
+			r.respond("200")
+			return
+		}
+		_ = r.WriteGoAway(1, http2.ErrCodeNo, nil)
+	})
+	e := scripted(t, s.url, s.roots)
+	var wg sync.WaitGroup
+	for range lanes {
+		wg.Go(func() {
+			for range each {
+				res := e.Send(t.Context(), newRequest())
+				assert.True(t, res.Delivered, res.Attempt.Error)
+			}
+		})
+	}
+	wg.Wait()
 }
 
 // TestHTTP11Required: a receiver that asks for HTTP/1.1 gets the request, and all later ones, over

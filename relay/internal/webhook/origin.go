@@ -15,7 +15,9 @@ import (
 )
 
 // maxUnread is how often a request may go out again because the receiver says that it has not
-// looked at it.
+// looked at it. Where that is because the connection went away, the last time has a new one, of
+// which it is the first request: a receiver that ends its connections after a few requests leaves
+// out most of those that wait for the next one together.
 const maxUnread = 3
 
 // origin is where requests of one endpoint go: a place, and the connections to it. Which protocol
@@ -65,33 +67,34 @@ func (e *Endpoint) newOrigin(p receiver.Place, secure *tls.Config) *origin {
 // HTTP/1.1. Whatever else befalls a request that was written is the end of the attempt, so that
 // there is an attempt for each request that may have reached the receiver.
 func (o *origin) roundTrip(ctx context.Context, x *exchange, deadline time.Time) error {
+	first := false
 	for unread := 0; ; unread++ {
-		err := o.try(ctx, x, deadline)
-		if unread == maxUnread || ctx.Err() != nil || !isUnread(err) {
+		err := o.try(ctx, x, deadline, first)
+		failed, ok := errors.AsType[*h2Error](err)
+		if unread == maxUnread || ctx.Err() != nil || !ok || !failed.unread {
 			return err
 		}
+		first = failed.away && unread+1 == maxUnread
 		x.reached = false
 	}
 }
 
-func isUnread(err error) bool {
-	var reset *h2Error
-	return errors.As(err, &reset) && reset.unread
-}
-
-func (o *origin) try(ctx context.Context, x *exchange, deadline time.Time) error {
+// try sends the request once. With first it is the first one of its connection.
+func (o *origin) try(ctx context.Context, x *exchange, deadline time.Time, first bool) error {
 	x.Reset()
-	if h := o.reserveH2(); h != nil {
-		return h.roundTrip(ctx, x, deadline)
+	if !first {
+		if h := o.reserveH2(); h != nil {
+			return h.roundTrip(ctx, x, deadline)
+		}
+		if c := o.pool.Get(deadline); c != nil {
+			return o.use(ctx, c, x, deadline)
+		}
 	}
-	if c := o.pool.Get(deadline); c != nil {
-		return o.use(ctx, c, x, deadline)
-	}
-	c, h, err := o.dial(ctx, deadline)
+	c, h, err := o.dial(ctx, deadline, first)
 	if err != nil && egress.IsLocal(err) {
 		// Idle connections hold descriptors.
 		o.client.dropIdle()
-		c, h, err = o.dial(ctx, deadline)
+		c, h, err = o.dial(ctx, deadline, first)
 	}
 	switch {
 	case err != nil:
@@ -125,8 +128,9 @@ func (o *origin) use(ctx context.Context, c *http1.Conn, x *exchange, deadline t
 	return err
 }
 
-// dial makes a new connection: one that speaks HTTP/1.1, or HTTP/2.
-func (o *origin) dial(ctx context.Context, deadline time.Time) (*http1.Conn, *h2Conn, error) {
+// dial makes a new connection: one that speaks HTTP/1.1, or HTTP/2. Without first, an HTTP/2
+// connection that was made meanwhile may take its place.
+func (o *origin) dial(ctx context.Context, deadline time.Time, first bool) (*http1.Conn, *h2Conn, error) {
 	ctx, cancel := context.WithDeadline(ctx, deadline)
 	defer cancel()
 	raw, err := o.client.dialer.Open(ctx, o.place)
@@ -151,6 +155,12 @@ func (o *origin) dial(ctx context.Context, deadline time.Time) (*http1.Conn, *h2
 		return nil, nil, errNoHTTP2
 	default:
 		return http1.New(t), nil, nil
+	}
+	if !first {
+		if h := o.reserveH2(); h != nil {
+			_ = t.Close() // nothing was sent on it
+			return nil, h, nil
+		}
 	}
 	h, err := o.addH2(t)
 	return nil, h, err
