@@ -73,4 +73,13 @@ var scepticMutants = []mutant{
 		promise: "An outbox table that another one inherits from ends the relay, as it ends a start.",
 		pkg:     "./relay/internal/ledger", run: "TestPublication_isAnotherOnceTheTableIsInherited",
 	},
+	{
+		name:    "doctor-overlooks-another-server",
+		file:    "relay/internal/doctor/slot.go",
+		old:     "if err == nil && !serves {",
+		new:     "if err == nil && serves && !serves {",
+		promise: "A replication_url of another server than url's is a failure before anything runs.",
+		pkg:     "./relay/internal/doctor",
+		run:     "TestAStreamOfAnotherServerIsAFailure",
+	},
 }

@@ -2,6 +2,7 @@ package doctor
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"strings"
 	"time"
@@ -12,6 +13,9 @@ import (
 	"github.com/tailpost/tailpost/relay/internal/source/postgres"
 )
 
+// errElsewhere is what a relay would say while it tries again.
+var errElsewhere = errors.New("database.url and database.replication_url lead to different servers: a relay takes no slot")
+
 // examineReplication opens a replication connection as the stream does.
 func examineReplication(ctx context.Context, p *patient) (Finding, error) {
 	o := postgres.Options{URL: p.cfg.Database.URL.Reveal(), Slot: p.cfg.Database.Slot, Table: p.cfg.Outbox.Mapping.Table, ApplicationName: name}
@@ -19,7 +23,17 @@ func examineReplication(ctx context.Context, p *patient) (Finding, error) {
 	if direct := p.cfg.Database.ReplicationURL.Reveal(); direct != "" {
 		o.URL, where = direct, "database.replication_url"
 	}
+	o.Admit = func(ctx context.Context, found postgres.Info) error {
+		_, serves, err := pglink.Serves(ctx, p.conn, found.PID, found.Database)
+		if err == nil && !serves {
+			err = errElsewhere
+		}
+		return err
+	}
 	found, err := postgres.Inspect(ctx, o)
+	if errors.Is(err, errElsewhere) {
+		return fail("let database.url and "+where+" lead to the same server, the primary; a standby is another one", "%s", err)
+	}
 	if err != nil {
 		return fail("see above; "+where+" must be the server's own address, of a role with REPLICATION", "the stream cannot be opened: %s", pglink.Describe(err))
 	}

@@ -8,6 +8,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"github.com/tailpost/tailpost/outbox"
+	"github.com/tailpost/tailpost/outbox/pglink"
 )
 
 // TakeOptions says who takes which slot, and where.
@@ -146,19 +147,12 @@ func (l *Ledger) Holds(ctx context.Context, hold Hold, pid int) (holds bool, err
 	return holds, err
 }
 
-const servesSQL = `
-SELECT current_database(), EXISTS (
-    SELECT
-    FROM pg_catalog.pg_stat_activity
-    WHERE pid = @pid
-      AND datname = @database
-)`
-
 // Serves returns the database that the ledger is in, and reports whether its server has a process
 // pid for a database of that name.
 func (l *Ledger) Serves(ctx context.Context, pid int, database string) (own string, serves bool, err error) {
-	err = l.link.Run(ctx, "look for the stream's process", func(ctx context.Context, conn *pgx.Conn) error {
-		return conn.QueryRow(ctx, servesSQL, pgx.NamedArgs{"pid": pid, "database": database}).Scan(&own, &serves)
+	err = l.link.Run(ctx, "look for the stream's process", func(ctx context.Context, conn *pgx.Conn) (err error) {
+		own, serves, err = pglink.Serves(ctx, conn, pid, database)
+		return err
 	})
 	return own, serves, err
 }

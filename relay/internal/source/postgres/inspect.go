@@ -48,6 +48,11 @@ func Inspect(ctx context.Context, o Options) (*Inspection, error) {
 	if err := s.check(ctx); err != nil {
 		return nil, err
 	}
+	if o.Admit != nil {
+		if err := o.Admit(ctx, s.info); err != nil {
+			return nil, err
+		}
+	}
 	found := &Inspection{Info: s.info}
 	for _, want := range s.publications() {
 		have, err := s.readPublication(ctx, want)
