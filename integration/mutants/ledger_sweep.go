@@ -354,4 +354,25 @@ var ledgerSweepMutants = []mutant{
 		pkg:     "./relay/internal/ledger",
 		run:     "^TestWhatIsRead_isNothingElse$",
 	},
+	{
+		name: "ledger-sweep-cut-recording-counts-as-made", file: "relay/internal/ledger/record.go",
+		old:     "case err == nil || errors.Is(err, errCommitted):",
+		new:     "case err == nil || errors.Is(err, errCommitted) || judge(err) == lost:",
+		promise: "A recording transaction that is cut in the middle does not count until the row says so.",
+		pkg:     "./relay/internal/ledger", run: "^TestRecord_writesOnceWhereverTheConnectionIsCut$",
+	},
+	{
+		name: "ledger-sweep-doubt-counts-as-made", file: "relay/internal/ledger/record.go",
+		old:     "case t.inDoubt && p.batch == t.batch+1:",
+		new:     "case t.inDoubt:",
+		promise: "A recording transaction of which nothing was heard is made again unless the row has it.",
+		pkg:     "./relay/internal/ledger", run: "^TestRecord_writesOnceWhereverTheConnectionIsCut$",
+	},
+	{
+		name: "ledger-sweep-end-of-a-pipeline-unheard", file: "relay/internal/ledger/session.go",
+		old:     "\t\t\treturn at, fmt.Errorf(\"read from Postgres: %w\", err)",
+		new:     "\t\t\tif guarded {\n\t\t\t\treturn at, nil\n\t\t\t}\n\t\t\treturn at, fmt.Errorf(\"read from Postgres: %w\", err)",
+		promise: "A recording transaction is made once the server is ready again, not before.",
+		pkg:     "./relay/internal/ledger", run: "^TestRecord_isNotMadeBecauseItsAnswerBegan$",
+	},
 }

@@ -86,4 +86,18 @@ var spillSweepMutants = []mutant{
 		promise: "Once an endpoint that was enabled has had a success, its row says nothing of failures.",
 		pkg:     "./relay/internal/dispatch", run: "^TestHealth_enablingClearsTheRowAtTheNextSuccess$",
 	},
+	{
+		name: "dispatch-sweep-stop-costs-a-batch-its-attempts", file: "relay/internal/dispatch/batch.go",
+		old:     "if first.Unsent || first.Local || aborted {",
+		new:     "if first.Unsent || first.Local {",
+		promise: "What a stop breaks off waits for the next relay.",
+		pkg:     "./relay/internal/dispatch", run: "^TestBatch_thatAStopBreaksOffWaitsForTheNextRelay$",
+	},
+	{
+		name: "dispatch-sweep-retry-without-its-body", file: "relay/internal/dispatch/load.go",
+		old:     "\tdl.body = l.d.routing.Load().body(l, &dl.ev.Event)\n",
+		new:     "",
+		promise: "A delivery that comes back from the table has the body that it would have had at once.",
+		pkg:     "./relay/internal/dispatch", run: "^TestRetry_fromTheTableHasItsBody$",
+	},
 }

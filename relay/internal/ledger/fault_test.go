@@ -63,6 +63,26 @@ func TestRecord_writesOnceWhereverTheConnectionIsCut(t *testing.T) {
 	}
 }
 
+// That the server began to answer says nothing: what it goes on to say may be that nothing was
+// recorded.
+func TestRecord_isNotMadeBecauseItsAnswerBegan(t *testing.T) {
+	t.Parallel()
+	for name, days := range map[string]int{"the server has recorded it": 0, "it has not, for there is no partition": 70} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			b, p := setupProxy(t)
+			hold := take(t, b.ledger)
+			require.NoError(t, b.ledger.Record(t.Context(), hold, oneOf("e1", 1)))
+			p.next(half)
+			batch := oneOf("e2", 2)
+			batch.Attempts[0].AttemptedAt = noon.AddDate(0, 0, days)
+			require.NoError(t, b.ledger.Record(t.Context(), hold, batch))
+			require.Equal(t, 1, b.losses())
+			requireRecorded(t, b, 2)
+		})
+	}
+}
+
 // The server goes on with a pipeline whose connection is lost: it commits after the relay has
 // looked at the row and while the same batch waits to be run again.
 func TestRecord_writesOnceWhenALostPipelineCommitsLate(t *testing.T) {

@@ -22,6 +22,7 @@ const (
 	unheard       // once the server has answered, before the answer reaches the relay
 	abandoned     // as soon as the Sync has reached the server, which goes on with the pipeline
 	committed     // like unheard, of the next COMMIT of a transaction that is no pipeline
+	half          // once the server has answered, when the relay has heard of the first row and no more
 )
 
 // proxy passes connections to Postgres on, counts what the frontend says and cuts where it is told
@@ -147,8 +148,12 @@ func (p *proxy) forward(client io.Reader, server io.Writer, back *answers) bool 
 		if todo == unsent {
 			return false
 		}
-		if todo == unheard {
+		switch todo {
+		case unheard:
 			back.drop()
+		case half:
+			back.halve()
+		case never, unsent, abandoned, committed:
 		}
 		if _, err := server.Write(message); err != nil {
 			return false
@@ -182,6 +187,13 @@ type answers struct {
 
 	mu      sync.Mutex
 	dropped bool
+	halved  bool // but for what comes up to the first row
+}
+
+func (a *answers) halve() {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.dropped, a.halved = true, true
 }
 
 func (a *answers) drop() {
@@ -195,6 +207,13 @@ func (a *answers) Write(b []byte) (int, error) {
 	defer a.mu.Unlock()
 	if !a.dropped {
 		return a.client.Write(b)
+	}
+	for rest := b; a.halved && len(rest) > 4; {
+		message := rest[:1+binary.BigEndian.Uint32(rest[1:])] // the server sends a short answer in one piece
+		if _, err := a.client.Write(message); err != nil {
+			return 0, err
+		}
+		a.halved, rest = message[0] != 'D', rest[len(message):]
 	}
 	// ReadyForQuery is the last message of an answer and the only one with this beginning.
 	if bytes.Contains(b, []byte{'Z', 0, 0, 0, 5}) {
