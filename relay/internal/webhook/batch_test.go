@@ -143,8 +143,9 @@ func TestAnswersThatNameWhatFailed(t *testing.T) {
 	t.Parallel()
 	all := []string{"e1", "e2", "e3"}
 	long := `{"failed":["e1"],"why":"` + strings.Repeat("x", 32<<10) + `"}`
+	unended := `{"failed":["e1"]}` + strings.Repeat(" ", 32<<10) + `but not these`
 	for answer, failed := range map[string][]string{
-		`{"failed":[]}`: nil, `{"failed":["e2"]}`: {"e2"}, ` {"took":1,"failed":["e3","e1","e3"]}`: {"e1", "e3"}, `{"failed":["e1","e2","e3"]}`: all,
+		unended: all, `{"failed":[]}`: nil, `{"failed":["e2"]}`: {"e2"}, ` {"took":1,"failed":["e3","e1","e3"]}`: {"e1", "e3"}, `{"failed":["e1","e2","e3"]}`: all,
 		``: all, `ok`: all, `{}`: all, `[]`: all, `null`: all, `{"failed":null}`: nil, `{"failed":"e1"}`: all, `{"failed":[1]}`: all,
 		`{"failed":["e1"`: all, `{"failed":[]} {`: all, `{"failed":["e4"]}`: all, `{"failed":[""]}`: all, long: all,
 	} {
