@@ -375,4 +375,11 @@ var ledgerSweepMutants = []mutant{
 		promise: "A recording transaction is made once the server is ready again, not before.",
 		pkg:     "./relay/internal/ledger", run: "^TestRecord_isNotMadeBecauseItsAnswerBegan$",
 	},
+	{
+		name: "ledger-sweep-dropped-endpoint-is-no-row", file: "relay/internal/ledger/batch.go",
+		old:     "+len(b.Dropped) > 0",
+		new:     " > 0",
+		promise: "That an endpoint is gone is recorded, whatever else there is.",
+		pkg:     "./relay/internal/ledger", run: "^TestBatch_hasRowsWhateverPartItHas$",
+	},
 }

@@ -396,4 +396,11 @@ var webhookMutants = []mutant{
 		pkg:     "./relay/internal/webhook",
 		run:     "^TestAnExchangeForgetsItsAttempt$",
 	},
+	{
+		name: "webhook-batch-answer-that-is-cut", file: "relay/internal/webhook/batch.go",
+		old:     "\tcase got.Truncated:\n\t\treturn unknown(\"the answer is too long\")\n",
+		new:     "",
+		promise: "An answer that is too long does not say which events failed.",
+		pkg:     "./relay/internal/webhook", run: "^TestAnswersThatNameWhatFailed$",
+	},
 }
