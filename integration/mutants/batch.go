@@ -15,6 +15,24 @@ var batchMutants = []mutant{
 		pkg:     "./relay/internal/dispatch", run: "TestBatch_aFullOne",
 	},
 	{
+		name: "batch-change-forgets-the-rest", file: "relay/internal/api/settings.go",
+		old: "\tb := s.e.Batch\n\tif !b.On() {\n", new: "\tb := s.e.Batch\n\tif b.Wait >= 0 {\n",
+		promise: "A change of one part of an endpoint's batches leaves the others as they are.",
+		pkg:     "./relay/internal/api", run: "TestBatchesOfAnEndpoint",
+	},
+	{
+		name: "batch-change-forgets-when-to-try-again", file: "relay/internal/api/settings.go",
+		old: "\t\te.Circuit.Failures = in.Circuit.Failures\n", new: "\t\te.Circuit = config.Circuit{Failures: in.Circuit.Failures}\n",
+		promise: "A change of how many failures open a circuit leaves it when it is tried again.",
+		pkg:     "./relay/internal/api", run: "TestACircuitKeeps",
+	},
+	{
+		name: "batch-form-keeps-what-is-emptied", file: "relay/internal/panel/batching.go",
+		old: "\tif change {\n", new: "\tif !change {\n",
+		promise: "What is emptied in the form of an endpoint's batches has its default.",
+		pkg:     "./relay/internal/panel", run: "TestTheFormOfAnEndpointHasItsBatches",
+	},
+	{
 		name: "batch-null-fails-all", file: "relay/internal/webhook/batch.go",
 		old: "answer.Failed == nil ||", new: "answer.Failed == nil || string(answer.Failed) == \"null\" ||",
 		promise: "An answer whose list of failed events is null names none.",

@@ -35,8 +35,35 @@ func TestBatchesOfAnEndpoint(t *testing.T) {
 		require.Equal(t, "#/batch", change(map[string]any{"format": format}).is(http.StatusUnprocessableEntity).at("errors.0.pointer"), format)
 	}
 	require.Equal(t, want, b.get(t, path).at("batch"))
+	part := func(name string, value, is any) {
+		change(map[string]any{"batch": map[string]any{name: value}}).is(http.StatusOK)
+		want[name] = is
+		require.Equal(t, want, b.get(t, path).at("batch"), name)
+	}
+	part("events", 8, json.Number("8")) // the rest stays
+	part("wait", "1ms", "1ms")
+	part("events", nil, json.Number("100"))
+	part("bytes", nil, "1MB")
+	part("wait", nil, "200ms")
+	part("partial", nil, false)
 	change(map[string]any{"batch": nil}).is(http.StatusOK)
 	require.Nil(t, b.get(t, path).at("batch"))
+}
+
+// TestACircuitKeepsWhatAChangeLeavesOut: a change of how many failures open it says nothing of when
+// it is tried again.
+func TestACircuitKeepsWhatAChangeLeavesOut(t *testing.T) {
+	t.Parallel()
+	b := setup(t, nil)
+	circuit := map[string]any{"failures": 5, "reopen": "2m"}
+	path := "/v1/endpoints/" + b.post(t, "/v1/endpoints", map[string]any{"url": "https://example.com/in", "circuit": circuit}).is(http.StatusCreated).text("id")
+	for _, step := range []struct {
+		circuit map[string]any
+		reopen  string
+	}{{map[string]any{"failures": 7}, "2m0s"}, {map[string]any{"failures": 7, "reopen": nil}, "30s"}} {
+		b.do(t, call{key: adminKey, method: http.MethodPatch, path: path, body: map[string]any{"circuit": step.circuit}}).is(http.StatusOK)
+		require.Equal(t, map[string]any{"failures": json.Number("7"), "reopen": step.reopen}, b.get(t, path).at("circuit"))
+	}
 }
 
 // TestATestEventOfABatch: a receiver of arrays gets an array, and the attempt says in which request

@@ -66,8 +66,8 @@ type EndpointSettings struct {
 	Retry         *Retry             `json:"retry,omitempty" doc:"When a failed delivery is attempted again."`
 	Success       *[]string          `json:"success,omitempty" maxItems:"50" doc:"Statuses of answers that take the event: single ones, or classes. Default: 2xx." example:"[\"2xx\",\"409\"]"`
 	Permanent     *[]string          `json:"permanent,omitempty" maxItems:"50" doc:"Statuses of answers after which the delivery is dead at once. A single one counts before a class. Default: none." example:"[\"400\",\"422\"]"`
-	Circuit       *Circuit           `json:"circuit,omitempty" doc:"When a failing endpoint is left alone."`
-	Batch         *Batch             `json:"batch,omitempty" doc:"Send several events in a request, as an array. Default: each has a request of its own."`
+	Circuit       *Circuit           `json:"circuit,omitempty" doc:"When a failing endpoint is left alone. What a change leaves out of it stays."`
+	Batch         *Batch             `json:"batch,omitempty" doc:"Send several events in a request, as an array. Default: each has a request of its own. What a change leaves out of it stays."`
 	Auth          *EndpointAuth      `json:"auth,omitempty" doc:"How requests show who sends them, beside the signature. Its secrets are kept as secret as the signing secret. Default: not at all."`
 	TLS           *EndpointTLS       `json:"tls,omitempty" doc:"A client certificate, and authorities of its own."`
 	ParkAfter     *string            `json:"park_after,omitempty" doc:"How long a delivery may wait in memory." example:"1s"`
@@ -257,6 +257,17 @@ func rateText(rate float64) string {
 	return strconv.FormatFloat(rate, 'g', -1, 64) + "/s"
 }
 
+// nullable returns properties that may be null, where the object may lack them.
+func nullable(properties map[string]*huma.Schema) map[string]*huma.Schema {
+	all := make(map[string]*huma.Schema, len(properties))
+	for name, p := range properties {
+		own := *p
+		own.Nullable = name != "failures"
+		all[name] = &own
+	}
+	return all
+}
+
 // TransformSchema lets every setting be null, which resets it to its default.
 func (EndpointPatch) TransformSchema(r huma.Registry, s *huma.Schema) *huma.Schema {
 	for name, p := range s.Properties {
@@ -266,6 +277,9 @@ func (EndpointPatch) TransformSchema(r huma.Registry, s *huma.Schema) *huma.Sche
 			// Not anyOf with null: huma takes anything for that.
 			object := *r.SchemaFromRef(p.Ref)
 			object.Description, object.Nullable = p.Description, true
+			if name == "batch" || name == "circuit" { // what they leave out stays
+				object.Properties = nullable(object.Properties)
+			}
 			s.Properties[name] = &object
 		default:
 			p.Nullable = true

@@ -26,7 +26,7 @@ func (s *settler) fail(pointer, detail string) {
 	s.problems = append(s.problems, at(pointer, "%s", detail))
 }
 
-// nulls lists the settings that a body sets to null.
+// nulls lists the settings that a body sets to null, and the parts of batch and circuit.
 func nulls(raw []byte) []string {
 	var members map[string]json.RawMessage
 	if json.Unmarshal(raw, &members) != nil {
@@ -34,8 +34,13 @@ func nulls(raw []byte) []string {
 	}
 	var names []string
 	for name, value := range members {
-		if string(value) == "null" {
+		switch {
+		case string(value) == "null":
 			names = append(names, name)
+		case name == "batch" || name == "circuit":
+			for _, part := range nulls(value) {
+				names = append(names, name+"/"+part)
+			}
 		}
 	}
 	return names
@@ -103,6 +108,16 @@ func (s *settler) reset(names []string) { //nolint:funlen // a case for each set
 			e.Circuit = zero.Circuit
 		case "batch":
 			e.Batch = zero.Batch
+		case "batch/events":
+			e.Batch.Events = config.DefaultBatch().Events
+		case "batch/wait":
+			e.Batch.Wait = config.DefaultBatch().Wait
+		case "batch/bytes":
+			e.Batch.Bytes = config.DefaultBatch().Bytes
+		case "batch/partial":
+			e.Batch.Partial = false
+		case "circuit/reopen":
+			e.Circuit.Reopen = 0
 		case "park_after":
 			e.ParkAfter = 0
 		case "disable_after":
@@ -182,7 +197,7 @@ func (s *settler) apply(in *EndpointSettings) {
 		}
 	}
 	if in.Circuit != nil {
-		e.Circuit = config.Circuit{Failures: in.Circuit.Failures}
+		e.Circuit.Failures = in.Circuit.Failures
 		if in.Circuit.Reopen != "" {
 			s.duration("/circuit/reopen", &e.Circuit.Reopen, &in.Circuit.Reopen)
 		}
@@ -191,12 +206,16 @@ func (s *settler) apply(in *EndpointSettings) {
 	s.subscriptions(in)
 }
 
-// batch replaces how events share requests: what it leaves out has its default.
+// batch changes how events share requests: what it leaves out stays, or has its default where each
+// had a request of its own.
 func (s *settler) batch(in *Batch) {
 	if in == nil {
 		return
 	}
-	b := config.DefaultBatch()
+	b := s.e.Batch
+	if !b.On() {
+		b = config.DefaultBatch()
+	}
 	set(&b.Events, in.Events)
 	set(&b.Partial, in.Partial)
 	var ok bool

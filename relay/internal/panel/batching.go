@@ -19,11 +19,14 @@ func (b *batching) fields() map[string]*string {
 }
 
 // settings is the form as the API has it; nil: each event has a request of its own.
-func (b *batching) settings() map[string]any {
+func (b *batching) settings(change bool) map[string]any {
 	if *b == (batching{}) {
 		return nil
 	}
-	s := make(map[string]any)
+	s := map[string]any{"partial": b.BatchPartial != ""}
+	if change {
+		s["events"], s["wait"], s["bytes"] = nil, nil, nil
+	}
 	if n, err := strconv.Atoi(b.BatchEvents); err == nil {
 		s["events"] = n
 	} else if b.BatchEvents != "" {
@@ -34,9 +37,6 @@ func (b *batching) settings() map[string]any {
 	}
 	if b.BatchBytes != "" {
 		s["bytes"] = b.BatchBytes
-	}
-	if b.BatchPartial != "" {
-		s["partial"] = true
 	}
 	return s
 }

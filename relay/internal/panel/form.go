@@ -86,7 +86,7 @@ func (f *endpointForm) settings(has *identity) map[string]any {
 	}
 	put("success", words(f.Success), f.Success == "")
 	put("permanent", words(f.Permanent), f.Permanent == "")
-	batch := f.batching.settings()
+	batch := f.batching.settings(change)
 	put("batch", batch, batch == nil)
 	put("query", parameters(f.Query), f.Query == "")
 	put("retry", map[string]any{"schedule": words(f.Retry)}, f.Retry == "")

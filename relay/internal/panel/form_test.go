@@ -91,6 +91,8 @@ func TestTheFormOfAnEndpointHasItsBatches(t *testing.T) {
 	require.Equal(t, map[string]any{"events": 40.0, "wait": "100ms", "bytes": "500KB", "partial": true}, api())
 	require.Contains(t, c.get("/panel/endpoints/"+id).body, "<dd>up to 40, 500KB; an event waits 100ms for others<br>the answer names those that failed</dd>")
 
+	got = c.send(http.MethodPost, "/panel/endpoints/new", c.form("/panel/", "name", "Few", "url", "https://few.example/in", "batch_events", "2"))
+	require.Contains(t, []int{http.StatusOK, http.StatusCreated, http.StatusSeeOther}, got.status, got.body)
 	shown := inputs(c.get("/panel/endpoints/" + id + "/edit").body)
 	for i := 0; i < len(written); i += 2 {
 		require.Equal(t, written[i+1], shown[written[i]], written[i])
@@ -104,6 +106,8 @@ func TestTheFormOfAnEndpointHasItsBatches(t *testing.T) {
 	require.Regexp(t, `field bad"><label for="batch_wait">.*Write a shorter wait`, refused.body)
 	refused = save("batch_events", "40", "format", "raw")
 	require.Regexp(t, `field bad"><label for="batch_events">.*no place for several events`, refused.body)
+	require.Equal(t, http.StatusSeeOther, save("batch_events", "50").status) // what is emptied has its default
+	require.Equal(t, map[string]any{"events": 50.0, "wait": "200ms", "bytes": "1MB", "partial": false}, api())
 	require.Equal(t, http.StatusSeeOther, save().status)
 	require.Nil(t, api())
 }
