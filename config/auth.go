@@ -8,7 +8,7 @@ const (
 	AuthNone   AuthKind = ""
 	AuthBasic  AuthKind = "basic"  // RFC 7617: a user and a password
 	AuthBearer AuthKind = "bearer" // RFC 6750: a token that does not change
-	AuthOAuth2 AuthKind = "oauth2" // RFC 6749, section 4.4: a token that is fetched with client credentials
+	AuthOAuth2 AuthKind = "oauth2" // RFC 6749: a token that is fetched with client credentials, or for an assertion
 )
 
 // The styles in which client credentials go to a token endpoint (RFC 6749, section 2.3.1).
@@ -28,7 +28,9 @@ type Auth struct {
 	ClientID string
 	Scopes   []string
 	Audience string // a parameter that some authorization servers want; empty: none
-	Style    string // OAuth2Header or OAuth2Body
+	Style    string // OAuth2Header or OAuth2Body; empty with an assertion of use client, which takes the secret's place
+
+	Assertion Assertion // zero: none
 }
 
 // ClientTLS is what an endpoint's connections have of their own. All three are PEM.

@@ -108,8 +108,13 @@ func completeEndpoint(e *Endpoint, versions Versions) {
 	e.Retry.Success, e.Retry.Permanent = slices.Clone(e.Retry.Success), slices.Clone(e.Retry.Permanent)
 	e.Secrets = slices.Clone(e.Secrets)
 	e.Headers, e.Query = maps.Clone(e.Headers), maps.Clone(e.Query)
-	if e.Auth.Kind == AuthOAuth2 {
-		e.Auth.Style = cmp.Or(e.Auth.Style, OAuth2Header)
+	if a := &e.Auth; a.Kind == AuthOAuth2 {
+		if !a.Assertion.IsZero() {
+			a.Assertion.Use = cmp.Or(a.Assertion.Use, AssertClient)
+		}
+		if a.Assertion.Use != AssertClient {
+			a.Style = cmp.Or(a.Style, OAuth2Header)
+		}
 	}
 	e.Auth.Scopes = slices.Clone(e.Auth.Scopes)
 	e.Subscriptions = slices.Clone(e.Subscriptions)

@@ -316,19 +316,42 @@ func (s *section) auth(to *Auth) {
 	}
 	if b := inner.single("oauth2"); b != nil {
 		found = append(found, "oauth2")
-		oauth := inner.nested(b, "auth.oauth2.", "an oauth2 block")
-		oauth.check([]string{"token_url", "client_id", "client_secret", "scopes", "audience", "style"}, nil)
-		to.Kind, to.Secret = AuthOAuth2, oauth.secret("client_secret", isText)
-		to.TokenURL, _ = oauth.text("token_url")
-		to.ClientID, _ = oauth.text("client_id")
-		to.Audience, _ = oauth.text("audience")
-		to.Style, _ = oauth.text("style")
-		if scopes, ok := oauth.texts("scopes"); ok {
-			to.Scopes = slices.Clone(scopes)
-		}
+		inner.oauth2(b, to)
 	}
 	if len(found) != 1 {
 		s.wrong("auth", b.DefRange(), "One way to authenticate", "Write one of bearer = …, basic { … } and oauth2 { … }.")
+	}
+}
+
+// oauth2 decodes an oauth2 block.
+func (s *section) oauth2(b *hclsyntax.Block, to *Auth) {
+	inner := s.nested(b, "auth.oauth2.", "an oauth2 block")
+	inner.check([]string{"token_url", "client_id", "client_secret", "scopes", "audience", "style"}, []string{"assertion"})
+	to.Kind, to.Secret = AuthOAuth2, inner.secret("client_secret", isText)
+	to.TokenURL, _ = inner.text("token_url")
+	to.ClientID, _ = inner.text("client_id")
+	to.Audience, _ = inner.text("audience")
+	to.Style, _ = inner.text("style")
+	if scopes, ok := inner.texts("scopes"); ok {
+		to.Scopes = slices.Clone(scopes)
+	}
+	if b := inner.single("assertion"); b != nil {
+		inner.assertion(b, &to.Assertion)
+	}
+}
+
+// assertion decodes an assertion block. Its key is PEM itself: file("tailpost.key") reads it, and
+// is read again when the file changes.
+func (s *section) assertion(b *hclsyntax.Block, to *Assertion) {
+	inner := s.nested(b, "auth.oauth2.assertion.", "an assertion block")
+	inner.check([]string{"use", "key", "key_id", "algorithm", "issuer", "subject", "audience"}, nil)
+	to.Use, to.Key = AssertClient, inner.secret("key", isText)
+	for name, text := range map[string]*string{
+		"use": &to.Use, "key_id": &to.KeyID, "algorithm": &to.Algorithm, "issuer": &to.Issuer, "subject": &to.Subject, "audience": &to.Audience,
+	} {
+		if value, ok := inner.text(name); ok {
+			*text = value
+		}
 	}
 }
 

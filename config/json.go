@@ -193,13 +193,28 @@ type authJSON struct {
 	Scopes   []string `json:"scopes,omitempty"`
 	Audience string   `json:"audience,omitempty"`
 	Style    string   `json:"style,omitempty"`
+
+	Assertion *assertionJSON `json:"assertion,omitempty"`
+}
+
+type assertionJSON struct {
+	Use       string `json:"use"`
+	KeyID     string `json:"key_id,omitempty"`
+	Algorithm string `json:"algorithm,omitempty"`
+	Issuer    string `json:"issuer,omitempty"`
+	Subject   string `json:"subject,omitempty"`
+	Audience  string `json:"audience,omitempty"`
 }
 
 func newAuthJSON(a *Auth) *authJSON {
 	if a.Kind == AuthNone {
 		return nil
 	}
-	return &authJSON{a.Kind, a.User, ShownURL(a.TokenURL), a.ClientID, a.Scopes, a.Audience, a.Style}
+	j := &authJSON{a.Kind, a.User, ShownURL(a.TokenURL), a.ClientID, a.Scopes, a.Audience, a.Style, nil}
+	if as := &a.Assertion; !as.IsZero() {
+		j.Assertion = &assertionJSON{as.Use, as.KeyID, as.Algorithm, as.Issuer, as.Subject, as.Audience}
+	}
+	return j
 }
 
 // tlsJSON says what an endpoint has of its own, not what that is.

@@ -24,34 +24,35 @@ type place struct {
 func places() map[string]place {
 	const endpoint = "endpoint \"erp\" {\n url = \"https://erp.example.com/\"\n secret = env(\"ERP_SECRET\")\n"
 	return map[string]place{
-		"":                      {},
-		"catalogue":             {"catalogue", "catalogue {\n", "}\n"},
-		"version":               {"version", "version \"2026-09-20\" {\n", "}\nversion \"2025-01-01\" {}\n"},
-		"version.event":         {"event", "version \"2026-09-20\" {\nevent \"order.*\" {\n", "}\n}\nversion \"2025-01-01\" {}\n"},
-		"database":              {"database", "database {\n", "}\n"},
-		"outbox":                {"outbox", "outbox {\n", "}\n"},
-		"attempts":              {heading: "attempts", before: "attempts {\n", after: "}\n"},
-		"retention":             {"retention", "retention {\n", "}\n"},
-		"network":               {"network", "network {\n", "}\n"},
-		"secrets":               {"secrets", "secrets {\n", "}\n"},
-		"metrics":               {"metrics", "metrics {\n", "}\n"},
-		"log":                   {"log", "log {\n", "}\n"},
-		"api":                   {"api", "api {\n", "}\n"},
-		"api.key":               {"key", "api {\nkey \"k\" {\n", "}\n}\n"},
-		"api.tls":               {"tls", "api {\ntls {\n", "}\n}\n"},
-		"api.network":           {"network of the API", "api {\nnetwork {\n", "}\n}\n"},
-		"panel":                 {"panel", "panel {\n", "}\n"},
-		"panel.portal":          {"portal", "panel {\nportal {\n", "}\n}\n"},
-		"api.quotas":            {"quotas", "api {\nquotas {\n", "}\n}\n"},
-		"endpoint":              {"endpoint", endpoint, "}\n"},
-		"endpoint.retry":        {"retry", endpoint + "retry {\n", "}\n}\n"},
-		"endpoint.circuit":      {"circuit", endpoint + "circuit {\n", "}\n}\n"},
-		"endpoint.batch":        {"batch", endpoint + "batch {\n", "}\n}\n"},
-		"endpoint.auth":         {"auth", endpoint + "auth {\n", "}\n}\n"},
-		"endpoint.auth.basic":   {"basic", endpoint + "auth {\nbasic {\n", "}\n}\n}\n"},
-		"endpoint.auth.oauth2":  {"oauth2", endpoint + "auth {\noauth2 {\n", "}\n}\n}\n"},
-		"endpoint.tls":          {"tls of an endpoint", endpoint + "tls {\n", "}\n}\n"},
-		"endpoint.subscription": {"subscription", endpoint + "subscription {\n", "}\n}\n"},
+		"":                               {},
+		"catalogue":                      {"catalogue", "catalogue {\n", "}\n"},
+		"version":                        {"version", "version \"2026-09-20\" {\n", "}\nversion \"2025-01-01\" {}\n"},
+		"version.event":                  {"event", "version \"2026-09-20\" {\nevent \"order.*\" {\n", "}\n}\nversion \"2025-01-01\" {}\n"},
+		"database":                       {"database", "database {\n", "}\n"},
+		"outbox":                         {"outbox", "outbox {\n", "}\n"},
+		"attempts":                       {heading: "attempts", before: "attempts {\n", after: "}\n"},
+		"retention":                      {"retention", "retention {\n", "}\n"},
+		"network":                        {"network", "network {\n", "}\n"},
+		"secrets":                        {"secrets", "secrets {\n", "}\n"},
+		"metrics":                        {"metrics", "metrics {\n", "}\n"},
+		"log":                            {"log", "log {\n", "}\n"},
+		"api":                            {"api", "api {\n", "}\n"},
+		"api.key":                        {"key", "api {\nkey \"k\" {\n", "}\n}\n"},
+		"api.tls":                        {"tls", "api {\ntls {\n", "}\n}\n"},
+		"api.network":                    {"network of the API", "api {\nnetwork {\n", "}\n}\n"},
+		"panel":                          {"panel", "panel {\n", "}\n"},
+		"panel.portal":                   {"portal", "panel {\nportal {\n", "}\n}\n"},
+		"api.quotas":                     {"quotas", "api {\nquotas {\n", "}\n}\n"},
+		"endpoint":                       {"endpoint", endpoint, "}\n"},
+		"endpoint.retry":                 {"retry", endpoint + "retry {\n", "}\n}\n"},
+		"endpoint.circuit":               {"circuit", endpoint + "circuit {\n", "}\n}\n"},
+		"endpoint.batch":                 {"batch", endpoint + "batch {\n", "}\n}\n"},
+		"endpoint.auth":                  {"auth", endpoint + "auth {\n", "}\n}\n"},
+		"endpoint.auth.basic":            {"basic", endpoint + "auth {\nbasic {\n", "}\n}\n}\n"},
+		"endpoint.auth.oauth2":           {"oauth2", endpoint + "auth {\noauth2 {\n", "}\n}\n}\n"},
+		"endpoint.auth.oauth2.assertion": {"assertion", endpoint + "auth {\noauth2 {\ntoken_url = \"https://login.example.com/\"\nclient_id = \"a\"\nassertion {\n", "}\n}\n}\n}\n"},
+		"endpoint.tls":                   {"tls of an endpoint", endpoint + "tls {\n", "}\n}\n"},
+		"endpoint.subscription":          {"subscription", endpoint + "subscription {\n", "}\n}\n"},
 	}
 }
 
@@ -149,7 +150,7 @@ func TestTheReferenceHasEveryName(t *testing.T) {
 func TestTheDefaultsOfTheReferenceAreTheDefaults(t *testing.T) {
 	t.Parallel()
 	literal := regexp.MustCompile("^`(.*)`$")
-	tables, tried := reference(t), 0
+	tables, tried, key := reference(t), 0, keyFile(t)
 	for path, p := range places() {
 		for name, text := range tables[p.heading] {
 			match := literal.FindStringSubmatch(text)
@@ -158,8 +159,9 @@ func TestTheDefaultsOfTheReferenceAreTheDefaults(t *testing.T) {
 			}
 			// The others of a block that has to be complete.
 			beside := map[string]string{
-				"api.key":              " secret = env(\"SEAL_KEY\")\n",
-				"endpoint.auth.oauth2": " token_url = \"https://login.example.com/\"\n client_id = \"a\"\n client_secret = env(\"ERP_SECRET\")\n",
+				"api.key":                        " secret = env(\"SEAL_KEY\")\n",
+				"endpoint.auth.oauth2.assertion": " key = file(\"" + key + "\")\n",
+				"endpoint.auth.oauth2":           " token_url = \"https://login.example.com/\"\n client_id = \"a\"\n client_secret = env(\"ERP_SECRET\")\n",
 			}[path]
 			line := " " + name + " = " + match[1] + "\n"
 			if path == "outbox" && slices.Contains([]string{"id", "type", "key", "tenant", "payload", "headers", "created_at", "deliver_at", "expires_at"}, name) {

@@ -165,4 +165,40 @@ var reachMutants = []mutant{
 		promise: "The database does not tell what shows a receiver who sends.",
 		pkg:     "./relay/internal/ledger", run: "TestEncodedEndpoints",
 	},
+	{
+		name: "reach-assertion-with-an-id-again", file: "relay/internal/token/assertion.go",
+		old: `"jti": rand.Text()`, new: `"jti": s.issuer + rand.Text()[:0]`,
+		promise: "An assertion has an id of its own, by which a server knows one that it was shown before.",
+		pkg:     "./relay/internal/webhook", run: "TestAssertions$",
+	},
+	{
+		name: "reach-assertion-with-an-empty-password", file: "relay/internal/token/token.go",
+		old: `if auth.Secret.IsZero() {`, new: `if !auth.Secret.IsZero() {`,
+		promise: "A client that signs sends no password, not an empty one either.",
+		pkg:     "./relay/internal/webhook", run: "TestAssertions",
+	},
+	{
+		name: "reach-assertion-key-in-the-policy", file: "relay/internal/ledger/auth.go",
+		old: `Use: as.Use, KeyID: as.KeyID, Algorithm: as.Algorithm, Issuer: as.Issuer, Subject: as.Subject, Audience: as.Audience,
+		}
+	}
+	return j`, new: `Use: as.Use, Key: as.Key.Reveal(), KeyID: as.KeyID, Algorithm: as.Algorithm, Issuer: as.Issuer, Subject: as.Subject, Audience: as.Audience,
+		}
+	}
+	return j`,
+		promise: "The database does not tell the key that signs assertions.",
+		pkg:     "./relay/internal/api", run: "TestAssertionOfAnEndpoint",
+	},
+	{
+		name: "reach-assertion-of-a-small-key", file: "config/assertion.go",
+		old: `bits < minRSABits`, new: `bits < minRSABits/2`,
+		promise: "An RSA key that is too small is refused when it is configured.",
+		pkg:     "./config", run: "TestKeysThatDoNotSign",
+	},
+	{
+		name: "reach-assertion-secret-stays-behind", file: "relay/internal/panel/identity.go",
+		old: `if i.AssertionUse != "client" {`, new: `if true {`,
+		promise: "What the form has no place for is not sent with an assertion.",
+		pkg:     "./integration/panel", run: "TestTheFormHasAnAssertion",
+	},
 }

@@ -10,6 +10,7 @@ import (
 	"fmt"
 	"math/big"
 	"net/http"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -118,9 +119,60 @@ func TestTheFormAsksForWhatTheAuthenticationNeeds(t *testing.T) {
 	require.Equal(t, "Authentication", shown())
 	for kind, want := range map[string]string{
 		"basic": "Authentication, User, Password", "bearer": "Authentication, Token",
-		"oauth2": "Authentication, Tokens come from, Client id, Client secret, Scopes, Audience, Id and secret go as",
+		"oauth2": "Authentication, Tokens come from, Client id, Client secret, Scopes, Audience, Id and secret go as, Signed assertion",
 	} {
 		b.run(chromedp.SetValue(chromedp.CSS("#auth_type"), kind))
 		require.Equal(t, want, shown())
 	}
+	const signs = "Signed assertion, Its private key, Key id, Algorithm, Issuer, Subject, Audience of the assertion"
+	b.run(chromedp.SetValue(chromedp.CSS("#auth_type"), "oauth2"), chromedp.SetValue(chromedp.CSS("#assertion_use"), "client"))
+	require.Equal(t, "Authentication, Tokens come from, Client id, Scopes, Audience, "+signs, shown())
+	b.run(chromedp.SetValue(chromedp.CSS("#assertion_use"), "grant"))
+	require.Equal(t, "Authentication, Tokens come from, Client id, Client secret, Scopes, Audience, Id and secret go as, "+signs, shown())
+	b.run(chromedp.SetValue(chromedp.CSS("#auth_type"), "bearer"))
+	require.Equal(t, "Authentication, Token", shown())
+}
+
+// TestTheFormHasAnAssertion: the key that signs is kept over other changes, a wrong one is refused
+// at its place, and no page shows it.
+func TestTheFormHasAnAssertion(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, keyedHCL)
+	v := loggedIn(t, w, adminKey)
+	cert, key := keyPair(t)
+	written := []string{
+		"auth_type", "oauth2", "token_url", "https://login.example.com/token", "client_id", "shop", "assertion_use", "client", "assertion_key_id", "2026",
+		"assertion_algorithm", "ES256", "assertion_issuer", "our-key", "assertion_audience", "https://login.example.com",
+	}
+	where := []string{"act", "save", "name", "Bank", "url", "https://bank.example.com/in"}
+	form := func(pairs ...string) []string { return slices.Concat(where, written, pairs) }
+	refused := v.post("/panel/endpoints/new", form("assertion_key", cert)...)
+	require.Equal(t, http.StatusUnprocessableEntity, refused.status)
+	require.Regexp(t, `field for-oauth2 for-assertion bad"><label for="assertion_key">.*It is public: write the private key`, refused.body)
+	require.Contains(t, refused.body, "is not shown again: write it once more")
+	made := v.post("/panel/endpoints/new", form("assertion_key", key, "auth_secret", "hunter2", "auth_style", "body")...)
+	require.Equal(t, http.StatusOK, made.status, made.body)
+	var id string
+	require.NoError(t, w.conn.QueryRow(t.Context(), "SELECT id FROM tailpost.endpoint").Scan(&id))
+	edit := "/panel/endpoints/" + id + "/edit"
+	has := func() any { return w.call(http.MethodGet, "/v1/endpoints/"+id, nil)["auth"] }
+	want := map[string]any{
+		"type": "oauth2", "token_url": "https://login.example.com/token", "client_id": "shop",
+		"assertion": map[string]any{"use": "client", "key_id": "2026", "algorithm": "ES256", "issuer": "our-key", "audience": "https://login.example.com"},
+	}
+	require.Equal(t, want, has())
+	shown := v.get(edit).body
+	require.NotContains(t, shown, strings.Split(strings.TrimSpace(key), "\n")[1])
+	for _, text := range []string{`name="assertion_key_id" value="2026"`, `<option selected>ES256`, `name="assertion_issuer" value="our-key"`, `value="client" selected`} {
+		require.Contains(t, shown, text)
+	}
+	require.Contains(t, v.get("/panel/endpoints/"+id).body, "the client signs an assertion</span>, key 2026")
+	require.Equal(t, http.StatusSeeOther, v.post(edit, form("description", "renamed")...).status)
+	require.Equal(t, want, has())
+	other := form("assertion_subject", "shop")
+	require.Equal(t, http.StatusSeeOther, v.post(edit, other...).status, "the key is kept")
+	refused = v.post(edit, form("assertion_subject", "somebody")...)
+	require.Regexp(t, `for-assertion bad"><label for="assertion_subject">.*Leave it out`, refused.body)
+	refused = v.post(edit, slices.Concat(where, written[:6])...)
+	require.Regexp(t, `bad"><label for="auth_secret">`, refused.body, "without an assertion there has to be a secret")
 }

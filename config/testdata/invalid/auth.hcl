@@ -30,7 +30,7 @@ endpoint "oauth2" {
   secret = env("ERP_SECRET")
   auth {
     oauth2 { # ERROR "Set it to the id"
-      token_url     = "http://127.0.0.1/token" # ERROR "Use https: the client's secret goes there"
+      token_url     = "http://127.0.0.1/token" # ERROR "Use https: what shows who the client is goes there"
       client_secret = env("ERP_SECRET")
       scopes        = ["a b"] # ERROR "each scope as an element"
       style         = "query" # ERROR "Write \"header\" or \"body\""
@@ -47,5 +47,52 @@ endpoint "tls" {
   tls { # ERROR "Set it to the key of the certificate"
     cert = "-----BEGIN CERTIFICATE-----"
     ca   = "no PEM" # ERROR "Write PEM of one certificate or more"
+  }
+}
+endpoint "assertion" {
+  url    = "https://a.example.com"
+  secret = env("ERP_SECRET")
+  auth {
+    oauth2 {
+      token_url     = "https://login.example.com/token"
+      client_id     = "tailpost"
+      client_secret = env("ERP_SECRET") # ERROR "The assertion shows who the client is"
+      style         = "body"            # ERROR "Leave it out: the assertion goes in the form"
+      assertion {
+        key       = env("ERP_SECRET") # ERROR "It is no PEM"
+        algorithm = "HS256"           # ERROR "Write \"RS256\""
+        subject   = "somebody"        # ERROR "Leave it out: of an assertion"
+        key_id    = "two\nlines"      # ERROR "Write one line"
+      }
+    }
+  }
+}
+endpoint "grant" {
+  url    = "https://a.example.com"
+  secret = env("ERP_SECRET")
+  auth {
+    oauth2 {
+      token_url = "https://login.example.com/token"
+      assertion { # ERROR "Set it to the name that the authorization server knows the key by"
+        use = "grant"
+        key = "" # ERROR "Set it to PEM of a private key"
+      }
+    }
+  }
+}
+endpoint "use" {
+  url    = "https://a.example.com"
+  secret = env("ERP_SECRET")
+  auth {
+    oauth2 {
+      token_url     = "https://login.example.com/token"
+      client_id     = "tailpost"
+      client_secret = env("ERP_SECRET")
+      assertion {
+        use = "both"                    # ERROR "Write \"client\" or \"grant\""
+        key = env("ERP_SECRET")         # ERROR "It is no PEM"
+        kid = "a"                       # ERROR "There is no \"kid\""
+      }
+    }
   }
 }

@@ -1,6 +1,12 @@
 package api_test
 
 import (
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/x509"
+	"encoding/pem"
+	"fmt"
 	"maps"
 	"net/http"
 	"slices"
@@ -236,6 +242,72 @@ func TestAuthOfAnEndpoint(t *testing.T) {
 	require.NotContains(t, b.answers.String(), "hunter2")
 	require.Zero(t, b.count(t, "SELECT count(*) FROM tailpost.endpoint AS e WHERE e::text LIKE '%hunter2%'"))
 	require.Zero(t, b.count(t, "SELECT count(*) FROM tailpost.audit AS a WHERE a::text LIKE '%hunter2%'"))
+}
+
+// TestAssertionOfAnEndpoint: the key of an assertion is kept over changes, sealed, never told, and
+// not inherited by another authorization server; a wrong one is refused where it stands.
+func TestAssertionOfAnEndpoint(t *testing.T) {
+	t.Parallel()
+	b := setup(t, nil)
+	private, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	require.NoError(t, err)
+	der, err := x509.MarshalPKCS8PrivateKey(private)
+	require.NoError(t, err)
+	public, err := x509.MarshalPKIXPublicKey(private.Public())
+	require.NoError(t, err)
+	block := func(kind string, der []byte) string {
+		return string(pem.EncodeToMemory(&pem.Block{Type: kind, Bytes: der}))
+	}
+	key := block("PRIVATE KEY", der)
+	oauth2 := func(assertion map[string]any, pairs ...any) map[string]any {
+		auth := map[string]any{"type": "oauth2", "client_id": "shop", "token_url": "https://login.example.com/token"}
+		if assertion != nil {
+			auth["assertion"] = assertion
+		}
+		for i := 0; i < len(pairs); i += 2 {
+			auth[fmt.Sprint(pairs[i])] = pairs[i+1]
+		}
+		return map[string]any{"auth": auth}
+	}
+	path := "/v1/endpoints/" + b.post(t, "/v1/endpoints", map[string]any{
+		"url": "https://example.com/in", "auth": oauth2(map[string]any{"key": key, "key_id": "2026"})["auth"],
+	}).is(http.StatusCreated).text("id")
+	change := func(body map[string]any) *answer {
+		return b.do(t, call{key: adminKey, method: http.MethodPatch, path: path, body: body})
+	}
+	shown := func() any { return b.get(t, path).is(http.StatusOK).at("auth") }
+	require.Equal(t, oauth2(map[string]any{"use": "client", "key_id": "2026"})["auth"], shown())
+	change(oauth2(map[string]any{"key_id": "2027", "key": "[redacted]"})).is(http.StatusOK)
+	change(oauth2(map[string]any{"key_id": "2027", "use": "grant", "subject": "somebody"})).is(http.StatusOK)
+	require.Equal(t, oauth2(map[string]any{"use": "grant", "key_id": "2027", "subject": "somebody"}, "style", "header")["auth"], shown())
+	for _, c := range []struct {
+		pointer string
+		body    map[string]any
+	}{
+		{"#/auth/assertion/key", oauth2(map[string]any{}, "token_url", "https://evil.example.com/token")},
+		{"#/auth/assertion/key", oauth2(map[string]any{"key": block("PUBLIC KEY", public)})},
+		{"#/auth/assertion/algorithm", oauth2(map[string]any{"algorithm": "RS256"})},
+		{"#/auth/assertion/algorithm", oauth2(map[string]any{"algorithm": "none"})},
+		{"#/auth/assertion/use", oauth2(map[string]any{"use": "both"})},
+		{"#/auth/assertion/subject", oauth2(map[string]any{"subject": "somebody"})},
+		{"#/auth/assertion", map[string]any{"auth": map[string]any{"type": "bearer", "token": "a-token", "assertion": map[string]any{"key": key}}}},
+		{"#/auth/client_secret", oauth2(map[string]any{}, "client_secret", "hunter2")},
+		{"#/auth/client_secret", oauth2(nil)},
+		{"#/auth/client_id", oauth2(map[string]any{"use": "grant", "issuer": "shop"}, "client_secret", "hunter2", "client_id", "")},
+	} {
+		require.Equal(t, c.pointer, change(c.body).is(http.StatusUnprocessableEntity).at("errors.0.pointer"))
+	}
+	// One that is the grant may have a secret beside it, which stays with it, and goes with it.
+	change(oauth2(map[string]any{"use": "grant"}, "client_secret", "hunter2")).is(http.StatusOK)
+	change(oauth2(map[string]any{"use": "grant"})).is(http.StatusOK)
+	change(oauth2(nil)).is(http.StatusOK)
+	require.Equal(t, "#/auth/assertion/key", change(oauth2(map[string]any{"use": "grant"})).is(http.StatusUnprocessableEntity).at("errors.0.pointer"))
+	change(oauth2(map[string]any{"key": key})).is(http.StatusOK)
+	secret := strings.Split(key, "\n")[1]
+	require.NotContains(t, b.answers.String(), secret)
+	for _, table := range []string{"endpoint", "audit"} {
+		require.Zero(t, b.count(t, "SELECT count(*) FROM tailpost."+table+" AS r WHERE r::text LIKE '%"+secret+"%' OR r::text LIKE '%hunter2%'"))
+	}
 }
 
 // What is refused of a new endpoint is refused of a change, and named alike.

@@ -416,7 +416,8 @@ func (s *settler) pointer(field string) string {
 		if rest == "bearer" {
 			return "/auth/token"
 		}
-		return "/auth/" + rest[strings.LastIndexByte(rest, '.')+1:]
+		_, member, _ := strings.Cut(rest, ".") // of basic or oauth2
+		return "/auth/" + strings.ReplaceAll(member, ".", "/")
 	}
 	pointer := strings.NewReplacer("[", "/", "]", "", ".", "/").Replace("/" + field)
 	if strings.HasPrefix(pointer, "/secret/") {

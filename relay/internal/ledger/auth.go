@@ -13,6 +13,19 @@ type authJSON struct {
 	Scopes   []string `json:"scopes,omitempty"`
 	Audience string   `json:"audience,omitempty"`
 	Style    string   `json:"style,omitempty"`
+
+	Assertion *assertionJSON `json:"assertion,omitempty"`
+}
+
+// assertionJSON is the assertion of an oauth2: in the policy without its key.
+type assertionJSON struct {
+	Use       string `json:"use"`
+	Key       string `json:"key,omitempty"`
+	KeyID     string `json:"key_id,omitempty"`
+	Algorithm string `json:"algorithm,omitempty"`
+	Issuer    string `json:"issuer,omitempty"`
+	Subject   string `json:"subject,omitempty"`
+	Audience  string `json:"audience,omitempty"`
 }
 
 // openAuth is a's public part; nil: there is none.
@@ -20,10 +33,16 @@ func openAuth(a *config.Auth) *authJSON {
 	if a.Kind == config.AuthNone {
 		return nil
 	}
-	return &authJSON{
+	j := &authJSON{
 		Kind: string(a.Kind), User: a.User, TokenURL: config.ShownURL(a.TokenURL), ClientID: a.ClientID, Scopes: a.Scopes,
 		Audience: a.Audience, Style: a.Style,
 	}
+	if as := &a.Assertion; !as.IsZero() {
+		j.Assertion = &assertionJSON{
+			Use: as.Use, KeyID: as.KeyID, Algorithm: as.Algorithm, Issuer: as.Issuer, Subject: as.Subject, Audience: as.Audience,
+		}
+	}
+	return j
 }
 
 // wholeAuth is all of a.
@@ -31,6 +50,9 @@ func wholeAuth(a *config.Auth) *authJSON {
 	j := openAuth(a)
 	if j != nil {
 		j.Secret, j.TokenURL = a.Secret.Reveal(), a.TokenURL
+		if j.Assertion != nil {
+			j.Assertion.Key = a.Assertion.Key.Reveal()
+		}
 	}
 	return j
 }
@@ -39,10 +61,17 @@ func (j *authJSON) decode() config.Auth {
 	if j == nil {
 		return config.Auth{}
 	}
-	return config.Auth{
+	a := config.Auth{
 		Kind: config.AuthKind(j.Kind), User: j.User, Secret: config.NewSecret(j.Secret), TokenURL: j.TokenURL, ClientID: j.ClientID,
 		Scopes: j.Scopes, Audience: j.Audience, Style: j.Style,
 	}
+	if as := j.Assertion; as != nil {
+		a.Assertion = config.Assertion{
+			Use: as.Use, Key: config.NewSecret(as.Key), KeyID: as.KeyID, Algorithm: as.Algorithm, Issuer: as.Issuer, Subject: as.Subject,
+			Audience: as.Audience,
+		}
+	}
+	return a
 }
 
 // tlsJSON holds the TLS settings of an endpoint's connections: in the policy without the key.

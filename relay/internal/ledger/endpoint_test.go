@@ -63,6 +63,10 @@ func TestEncodedEndpointsDecodeToThemselves(t *testing.T) {
 			Auth: config.Auth{
 				Kind: config.AuthOAuth2, TokenURL: "https://login.example/token", ClientID: text.Draw(t, "client"), Scopes: []string{"a", "b"},
 				Audience: text.Draw(t, "audience"), Style: config.OAuth2Body, Secret: config.NewSecret("hunter2"),
+				Assertion: config.Assertion{
+					Use: config.AssertGrant, Key: config.NewSecret("hunter2"), KeyID: text.Draw(t, "kid"), Algorithm: config.ES256, Issuer: text.Draw(t, "issuer"),
+					Subject: text.Draw(t, "subject"), Audience: text.Draw(t, "assertion audience"),
+				},
 			},
 			TLS: config.ClientTLS{Cert: "cert", Key: config.NewSecret("hunter2"), CA: "ca"},
 			Batch: config.Batch{
@@ -87,7 +91,7 @@ func TestEncodedEndpointsDecodeToThemselves(t *testing.T) {
 		for name := range e.Headers {
 			e.Headers[name] = "" // the values are sealed, elsewhere
 		}
-		e.Auth.Secret, e.TLS.Key = config.Secret{}, config.Secret{}
+		e.Auth.Secret, e.Auth.Assertion.Key, e.TLS.Key = config.Secret{}, config.Secret{}, config.Secret{}
 		got, err := ledger.DecodeEndpoint(ledger.EndpointRow{
 			ID: e.ID, Name: e.Name, Description: e.Description, URL: e.URL, Tenant: e.Tenant, Subscriptions: subs, Policy: policy,
 		})
@@ -178,7 +182,7 @@ func TestSealedEncodesAndDecodes(t *testing.T) {
 func TestTokenURLs(t *testing.T) {
 	t.Parallel()
 	const url = "https://login.example/token?api_key=hunter2"
-	e := config.Endpoint{ID: "ep_1", Auth: config.Auth{Kind: config.AuthOAuth2, TokenURL: url, ClientID: "shop", Secret: config.NewSecret("hunter3")}}
+	e := config.Endpoint{ID: "ep_1", Auth: config.Auth{Kind: config.AuthOAuth2, TokenURL: url, ClientID: "shop", Secret: config.NewSecret("hunter3"), Assertion: config.Assertion{Use: config.AssertGrant, Key: config.NewSecret("hunter4")}}}
 	subs, policy, err := ledger.EncodeEndpoint(e)
 	require.NoError(t, err)
 	require.NotContains(t, string(policy), "hunter")
@@ -193,6 +197,7 @@ func TestTokenURLs(t *testing.T) {
 	opened.Give(&got)
 	require.Equal(t, url, got.Auth.TokenURL)
 	require.Equal(t, "hunter3", got.Auth.Secret.Reveal())
+	require.Equal(t, "hunter4", got.Auth.Assertion.Key.Reveal())
 }
 
 func TestSecretPrefixTellsNothingOfAShortSecret(t *testing.T) {

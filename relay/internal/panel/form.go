@@ -158,7 +158,7 @@ func showForm(v *visit, status int, f *endpointForm) error {
 	if f.ID != "" {
 		f.Title = "Change " + f.Name
 	}
-	f.Unshown = f.AuthSecret != "" || f.CertKey != ""
+	f.Unshown = f.AuthSecret != "" || f.CertKey != "" || f.AssertionKey != ""
 	f.Verdicts = map[string]verdict{"where": judgeWhere(f.Where), "body": judgeBody(f.Body)}
 	v.show(status, "endpoint-form", f.Title, "endpoints", f)
 	return nil

@@ -1,6 +1,7 @@
 package panel
 
 import (
+	"maps"
 	"strings"
 
 	"github.com/tailpost/tailpost/relay/internal/api"
@@ -12,15 +13,18 @@ import (
 type identity struct {
 	AuthType, AuthUser, AuthSecret, TokenURL, ClientID, Scopes, Audience, AuthStyle,
 	Cert, CertKey, CA string
+	assertion
 }
 
 // fields are the parts of the form by the names of its inputs.
 func (i *identity) fields() map[string]*string {
-	return map[string]*string{
+	fields := map[string]*string{
 		"auth_type": &i.AuthType, "auth_user": &i.AuthUser, "auth_secret": &i.AuthSecret, "token_url": &i.TokenURL,
 		"client_id": &i.ClientID, "scopes": &i.Scopes, "audience": &i.Audience, "auth_style": &i.AuthStyle,
 		"tls_cert": &i.Cert, "tls_key": &i.CertKey, "tls_ca": &i.CA,
 	}
+	maps.Copy(fields, i.assertion.fields())
+	return fields
 }
 
 // inputOf is the input that the API means by a part of auth, tls or batch; empty: it means none of
@@ -35,6 +39,10 @@ func inputOf(part string) string {
 		return "auth_secret"
 	case "auth/token_url", "auth/client_id", "auth/scopes", "auth/audience":
 		return strings.TrimPrefix(part, "auth/")
+	case "auth/assertion":
+		return "assertion_use"
+	case "auth/assertion/use", "auth/assertion/key", "auth/assertion/key_id", "auth/assertion/algorithm", "auth/assertion/issuer", "auth/assertion/subject", "auth/assertion/audience":
+		return strings.ReplaceAll(strings.TrimPrefix(part, "auth/"), "/", "_")
 	case "tls", "tls/cert":
 		return "tls_cert"
 	case "batch":
@@ -56,6 +64,7 @@ func identityOf(e *api.Endpoint) (i identity) {
 		if !strings.Contains(a.TokenURL, "[redacted]") { // what is left out of it would be lost
 			i.TokenURL = a.TokenURL
 		}
+		i.assertion = assertionOf(a.Assertion)
 	}
 	if t := e.TLS; t != nil {
 		i.Cert, i.CA = t.Cert, t.CA
@@ -77,13 +86,14 @@ func (i *identity) put(s map[string]any, has *identity) {
 			s[name] = nil
 		}
 	}
-	set("auth", i.auth(), i.AuthSecret != "" || !sameAuth(i, &was))
+	set("auth", i.auth(), i.AuthSecret != "" || i.AssertionKey != "" || !sameAuth(i, &was))
 	set("tls", i.tls(&was), i.CertKey != "" || !samePEM(i.Cert, was.Cert) || !samePEM(i.CA, was.CA))
 }
 
 func sameAuth(a, b *identity) bool {
 	return a.AuthType == b.AuthType && a.AuthUser == b.AuthUser && a.TokenURL == b.TokenURL && a.ClientID == b.ClientID &&
-		strings.Join(words(a.Scopes), " ") == b.Scopes && a.Audience == b.Audience && a.AuthStyle == b.AuthStyle
+		strings.Join(words(a.Scopes), " ") == b.Scopes && a.Audience == b.Audience && a.AuthStyle == b.AuthStyle &&
+		a.assertion == b.assertion
 }
 
 // samePEM compares texts that a browser may have given other ends of lines.
@@ -109,13 +119,18 @@ func (i *identity) auth() map[string]any {
 	case "bearer":
 		put("token", i.AuthSecret)
 	case "oauth2":
-		put("client_secret", i.AuthSecret)
+		if i.AssertionUse != "client" { // then the form shows no place for them
+			put("client_secret", i.AuthSecret)
+			put("style", i.AuthStyle)
+		}
 		put("token_url", i.TokenURL)
 		put("client_id", i.ClientID)
 		put("audience", i.Audience)
-		put("style", i.AuthStyle)
 		if scopes := words(i.Scopes); len(scopes) > 0 {
 			a["scopes"] = scopes
+		}
+		if as := i.assertionSettings(); as != nil {
+			a["assertion"] = as
 		}
 	}
 	return a

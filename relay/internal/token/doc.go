@@ -1,5 +1,5 @@
 // Package token fetches and keeps the OAuth 2 access tokens that requests to an endpoint carry (RFC
-// 6749, section 4.4: client credentials).
+// 6749, section 4.4: client credentials; RFC 7523: assertions that a key of ours signs).
 //
 //	Token ─▶ kept, and good for a while yet? ─▶ its value
 //	            └─ no: one fetch at a time ─▶ egress (guard, proxy) ─▶ token endpoint

@@ -42,9 +42,10 @@ func (e *Error) Unwrap() error { return e.err }
 
 // Source holds the token of one endpoint. It is safe for concurrent use.
 type Source struct {
-	config clientcredentials.Config
-	client *http.Client  //nolint:forbidigo // it dials through the guard, see New
-	turn   chan struct{} // holds one value while somebody fetches
+	config clientcredentials.Config // without the assertion, which each fetch signs anew
+	signer *signer                  // nil: there is no assertion
+	client *http.Client             //nolint:forbidigo // it dials through the guard, see New
+	turn   chan struct{}            // holds one value while somebody fetches
 
 	mu      sync.Mutex
 	kept    *oauth2.Token // nil: none
@@ -72,6 +73,14 @@ func New(auth config.Auth, dialer *egress.Dialer, roots *x509.CertPool) (*Source
 	}
 	if auth.Audience != "" {
 		s.config.EndpointParams = url.Values{"audience": {auth.Audience}}
+	}
+	if !auth.Assertion.IsZero() {
+		if s.signer, err = newSigner(&auth); err != nil {
+			return nil, fmt.Errorf("assertion: %w", err)
+		}
+		if auth.Secret.IsZero() {
+			s.config.AuthStyle = oauth2.AuthStyleInParams // a header would say that the password is empty
+		}
 	}
 	s.client = &http.Client{ //nolint:forbidigo // it dials through the guard
 		Timeout: fetchTimeout,
@@ -146,7 +155,14 @@ func (s *Source) Refused(value string) {
 func (s *Source) Close() { s.client.CloseIdleConnections() }
 
 func (s *Source) fetch(ctx context.Context) (*oauth2.Token, error) {
-	got, err := s.config.Token(context.WithValue(ctx, oauth2.HTTPClient, s.client))
+	with := s.config
+	if s.signer != nil {
+		var err error
+		if with.EndpointParams, err = s.signer.params(s.config.EndpointParams, time.Now()); err != nil {
+			return nil, &Error{"the key does not sign the assertion", err}
+		}
+	}
+	got, err := with.Token(context.WithValue(ctx, oauth2.HTTPClient, s.client))
 	if err != nil {
 		return nil, &Error{explain(err), err}
 	}
