@@ -201,4 +201,22 @@ var reachMutants = []mutant{
 		promise: "What the form has no place for is not sent with an assertion.",
 		pkg:     "./integration/panel", run: "TestTheFormHasAnAssertion",
 	},
+	{
+		name: "reach-recent-times-in-utc", file: "relay/internal/query/event.go",
+		old: `			decoder = decoder.In(table.Zone())`, new: `			_ = table`,
+		promise: "A back-test reads times without a zone as the stream does.",
+		pkg:     "./relay/internal/query", run: "TestRecentEventsHaveTheTimesOfTheStream",
+	},
+	{
+		name: "reach-reader-without-a-column", file: "outbox/schema/migrations/roles.sql.tmpl",
+		old: `verified_at, verify_error, `, new: `verified_at, `,
+		promise: "People may read every column that is no secret.",
+		pkg:     "./outbox/schema", run: "TestTheReaderReadsEveryColumn",
+	},
+	{
+		name: "reach-reader-reads-hashes", file: "outbox/schema/migrations/roles.sql.tmpl",
+		old: `GRANT SELECT (id, name, source, prefix, scopes, tenant, created_by, created_at, last_used_at) ON tailpost.api_key`, new: `GRANT SELECT ON tailpost.api_key`,
+		promise: "People may not read what is secret.",
+		pkg:     "./outbox/schema", run: "TestTheReaderReadsEveryColumn",
+	},
 }

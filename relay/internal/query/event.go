@@ -155,10 +155,14 @@ func rowValues(rows pgx.Rows) []outbox.Value {
 	return values
 }
 
-// outboxRows reads the rows of events that were listed. Those that are no events, or are gone by
-// now, are missing.
+// outboxRows reads the rows of events that were listed, as the stream would. Those that are no
+// events, or are gone by now, are missing.
 func outboxRows(ctx context.Context, tx pgx.Tx, t *eventTable, ids []string) ([]outbox.Event, error) {
 	sql := "SELECT o.* FROM " + t.mapping.QuotedTable() + " AS o WHERE " + t.column(t.mapping.ID) + " = ANY ($1::text[]::" + t.idType + "[])"
+	table, err := scan.LookAt(ctx, tx, t.mapping)
+	if err != nil {
+		return nil, err
+	}
 	rows, err := tx.Query(ctx, sql, pgx.QueryResultFormats{pgx.TextFormatCode}, ids)
 	if err != nil {
 		return nil, err
@@ -171,6 +175,7 @@ func outboxRows(ctx context.Context, tx pgx.Tx, t *eventTable, ids []string) ([]
 			if decoder, err = rowDecoder(t.mapping, rows); err != nil {
 				return nil, err
 			}
+			decoder = decoder.In(table.Zone())
 		}
 		if ev, err := decoder.Decode(rowValues(rows)); err == nil {
 			events = append(events, ev)

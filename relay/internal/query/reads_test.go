@@ -10,6 +10,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/tailpost/tailpost/config"
+	"github.com/tailpost/tailpost/integration/pgtest"
 	"github.com/tailpost/tailpost/outbox"
 	"github.com/tailpost/tailpost/outbox/schema"
 	"github.com/tailpost/tailpost/relay/internal/query"
@@ -302,5 +303,40 @@ func TestRecentEventsAreATenantsOwn(t *testing.T) {
 		require.NoError(t, err)
 		require.True(t, recent.Listed)
 		require.Equal(t, want, got, tenant)
+	}
+}
+
+// TestRecentEventsHaveTheTimesOfTheStream: a time without a zone is of the zone that the
+// configuration names, or else of the database's, in a list of events as in one alone.
+func TestRecentEventsHaveTheTimesOfTheStream(t *testing.T) {
+	t.Parallel()
+	for zone, want := range map[string]string{"": "2026-07-01T06:30:00Z", "America/Los_Angeles": "2026-07-01T19:00:00Z"} {
+		db := pgtest.NewDB(t)
+		conn := db.Conn(t)
+		_, err := schema.Migrate(t.Context(), conn, schema.MigrateOptions{Now: noon})
+		require.NoError(t, err)
+		for _, sql := range []string{
+			"CREATE TABLE e (id text PRIMARY KEY, type text NOT NULL, key text, tenant text, payload jsonb, headers jsonb, created_at timestamp)",
+			"INSERT INTO e (id, type, payload, created_at) VALUES ('ev-1', 'order.created', '{}', '2026-07-01 12:00')",
+			"ALTER DATABASE " + pgx.Identifier{db.Name}.Sanitize() + " SET TimeZone = 'Asia/Kolkata'",
+		} {
+			_, err := conn.Exec(t.Context(), sql)
+			require.NoError(t, err)
+		}
+		m := outbox.DefaultMapping()
+		m.Table, m.TimeZone = "public.e", zone
+		store, err := query.Open(t.Context(), query.Options{URL: config.NewSecret(db.URL), Owner: "test", Mapping: m})
+		require.NoError(t, err)
+		t.Cleanup(store.Close)
+		var got []time.Time
+		_, err = store.Recent(t.Context(), query.RecentQuery{Most: 10}, func(e *outbox.Event) { got = append(got, e.CreatedAt) })
+		require.NoError(t, err)
+		one, err := store.Event(t.Context(), "", "ev-1")
+		require.NoError(t, err)
+		at, err := time.Parse(time.RFC3339, want)
+		require.NoError(t, err)
+		require.Len(t, got, 1)
+		require.True(t, at.Equal(got[0]), "%s: %s", zone, got[0])
+		require.True(t, at.Equal(one.Event.CreatedAt), "%s: %s", zone, one.Event.CreatedAt)
 	}
 }
