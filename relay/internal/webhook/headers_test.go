@@ -62,6 +62,48 @@ func TestSendKeepsHeaders(t *testing.T) {
 	}
 }
 
+// Whatever a header of an answer is called, a name that sounds of a secret is enough to leave out
+// its value.
+func TestSendKeepsNoSecretsOfAnswers(t *testing.T) {
+	t.Parallel()
+	secrets := []string{"Set-Cookie", "Cookie", "WWW-Authenticate", "Authorization", "X-Auth", "X-CSRF-Token", "Client-Secret", "X-SECRET"}
+	rec := newReceiver(t, plainHTTP, func(w http.ResponseWriter, _ *http.Request) {
+		for _, name := range secrets {
+			w.Header()[name] = []string{"hunter2"}
+		}
+		w.Header().Set("X-Open", "seen")
+	})
+	c := newClient(t, webhook.Options{Network: loopback()})
+	c.KeepHeaders(true)
+	res := endpointOf(t, c, rec.URL).Send(t.Context(), newRequest())
+	require.NotContains(t, fmt.Sprint(res), "hunter2")
+	require.Equal(t, "seen", res.Attempt.ResponseHeaders["x-open"])
+	for _, name := range secrets {
+		require.Equal(t, "[redacted]", res.Attempt.ResponseHeaders[strings.ToLower(name)], name)
+	}
+}
+
+// The attributes of an event that go in headers are no secret.
+func TestSendKeepsTheAttributesOfCloudEvents(t *testing.T) {
+	t.Parallel()
+	rec := newReceiver(t, plainHTTP, nil)
+	c := newClient(t, webhook.Options{Network: loopback()})
+	c.KeepHeaders(true)
+	r := newRequest()
+	r.Event.Key = "a b\x7f\"%é~"
+	res := endpointOf(t, c, rec.URL, func(ep *config.Endpoint) { ep.Format = config.FormatCloudEventsBinary }).Send(t.Context(), r)
+	require.Equal(t, "1.0", res.Attempt.RequestHeaders["ce-specversion"])
+	require.Equal(t, "a%20b%7F%22%25%C3%A9~", res.Attempt.RequestHeaders["ce-partitionkey"])
+	r.Event.Key = ""
+	for _, format := range []config.Format{config.FormatCloudEventsBinary, config.FormatCloudEvents} {
+		<-rec.requests
+		res = endpointOf(t, c, rec.URL, func(ep *config.Endpoint) { ep.Format = format }).Send(t.Context(), r)
+		require.True(t, res.Delivered)
+		require.NotContains(t, res.Attempt.RequestHeaders, "ce-partitionkey")
+	}
+	require.NotContains(t, string((<-rec.requests).body), "partitionkey")
+}
+
 // However much a receiver answers, what is kept of its headers is bounded.
 func TestSendKeepsFewHeaders(t *testing.T) {
 	t.Parallel()

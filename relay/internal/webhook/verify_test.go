@@ -97,6 +97,8 @@ func TestVerify_cloudEvents(t *testing.T) {
 		"a rate, none here": {0, map[string]string{"WebHook-Allowed-Origin": "*", "WebHook-Allowed-Rate": "60"}, 200, "set the rate of the endpoint to 60/m or less"},
 		"no rate":           {2, map[string]string{"WebHook-Allowed-Origin": "*"}, 200, "no WebHook-Allowed-Rate"},
 		"no number":         {2, map[string]string{"WebHook-Allowed-Origin": "*", "WebHook-Allowed-Rate": "many"}, 200, "no number"},
+		"a rate of nothing": {2, map[string]string{"WebHook-Allowed-Origin": "*", "WebHook-Allowed-Rate": "0"}, 200, "no number"},
+		"below nothing":     {2, map[string]string{"WebHook-Allowed-Origin": "*", "WebHook-Allowed-Rate": "-5"}, 200, "no number"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
