@@ -19,7 +19,7 @@ transaction of the change. For a start without a place in the application's code
 what is printed with psql, or with your own migration tool. Run again, it replaces what it made.
 
 The event's payload is the row as JSON: the new one, and of a DELETE the one that was deleted.`,
-		Example: `  tailpost capture orders --key id | psql "$DATABASE_URL"
+		Example: `  tailpost capture orders --key id --type 'order.{op}' | psql "$DATABASE_URL"
   tailpost capture shop.orders --on update --when 'OLD.status IS DISTINCT FROM NEW.status' --type order.status_changed
   tailpost capture orders --columns id,status,total --key id --tenant account_id --type 'order.{op}'`,
 		Args: args(1, 1),
