@@ -51,14 +51,26 @@ var batchMutants = []mutant{
 		pkg:     "./relay/internal/webhook", run: "TestAnswersThatAreRead",
 	},
 	{
+		name: "batch-splits-for-the-busy", file: "relay/internal/dispatch/company.go",
+		old: "\tcase dl.spared:\n", new: "\tcase dl.spared && c.retries == 0:\n",
+		promise: "A receiver that has too much to do does not get more requests for that.",
+		pkg:     "./relay/internal/dispatch", run: "TestBatch_ofABusy",
+	},
+	{
+		name: "batch-splits-without-a-token", file: "relay/internal/dispatch/load.go",
+		old: "spared: row.Reason == outbox.ReasonAuthFailed || retry", new: "spared: retry",
+		promise: "What waits for an access token is not split for that.",
+		pkg:     "./relay/internal/dispatch", run: "TestBatch_ofABusy",
+	},
+	{
 		name: "batch-never-splits", file: "relay/internal/dispatch/company.go",
-		old: "return max(1, c.Events>>(bits*attempts))", new: "return c.Events",
+		old: "return max(1, c.Events>>(bits*dl.attempts))", new: "return c.Events",
 		promise: "What failed together is tried again in smaller company.",
 		pkg:     "./relay/internal/dispatch", run: "TestBatch_aPoisoned",
 	},
 	{
 		name: "batch-last-attempt-together", file: "relay/internal/dispatch/company.go",
-		old: "\tcase attempts >= c.retries:\n", new: "\tcase attempts > c.retries:\n",
+		old: "\tcase dl.attempts >= c.retries:\n", new: "\tcase dl.attempts > c.retries:\n",
 		promise: "The last attempt of a delivery is alone: nobody is given up for another.",
 		pkg:     "./relay/internal/dispatch", run: "TestBatch_aPoisoned",
 	},

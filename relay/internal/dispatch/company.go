@@ -11,6 +11,8 @@ import (
 //
 // What failed together is tried again in a quarter of the company, and at last alone: so an event
 // that the receiver never takes fails by itself before the schedules of the others are used up.
+// A failure that is not about events (429, 503, no access token) splits nobody: a receiver that
+// asks for less would get more requests.
 type company struct {
 	config.Batch
 
@@ -38,16 +40,18 @@ func (c *company) took(m *memory) {
 	}
 }
 
-// most returns how many deliveries may share a request with one that was attempted so often.
-func (c *company) most(attempts int) int {
+// most returns how many deliveries may share a request with one of them.
+func (c *company) most(dl *delivery) int {
 	const bits = 2 // a quarter
 	switch {
-	case attempts == 0:
+	case dl.attempts == 0:
 		return c.Events
-	case attempts >= c.retries:
+	case dl.attempts >= c.retries:
 		return 1 // it is its last attempt: nobody else is to be the reason if it fails
+	case dl.spared:
+		return c.Events
 	}
-	return max(1, c.Events>>(bits*attempts))
+	return max(1, c.Events>>(bits*dl.attempts))
 }
 
 // waits returns for how long the first delivery is to wait for company yet; 0: it may go. A probe
@@ -58,7 +62,7 @@ func (c *company) waits(m *memory, probe bool, now time.Time) time.Duration {
 	if wait <= 0 || probe || c.hurry {
 		return 0
 	}
-	if m.size() < c.most(head.attempts) && m.weight < c.Bytes {
+	if m.size() < c.most(head) && m.weight < c.Bytes {
 		return wait // whoever waits
 	}
 	if _, full := c.choose(m, probe, now); full {
@@ -107,7 +111,7 @@ type party struct {
 
 // join adds a delivery, and reports whether there was room for it.
 func (p *party) join(dl *delivery) bool {
-	most, weight := min(p.most, p.company.most(dl.attempts)), p.weight+dl.weight()
+	most, weight := min(p.most, p.company.most(dl)), p.weight+dl.weight()
 	if n := len(p.list); dl.expired(p.now) || n > 0 && (n >= most || weight > p.Bytes) {
 		return false
 	}

@@ -36,6 +36,7 @@ type delivery struct {
 	chain    *chain // nil: unordered
 	body     *config.Body
 	attempts int
+	spared   bool           // its last attempt failed for a reason that is not in the event
 	cost     int64          // bytes in memory, of one that was read from the table
 	trigger  outbox.Trigger // of the next attempt, if a person asked for it; empty: stream or retry
 	since    time.Time

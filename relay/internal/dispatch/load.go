@@ -8,6 +8,7 @@ import (
 	"github.com/tailpost/tailpost/outbox"
 	"github.com/tailpost/tailpost/relay/internal/ledger"
 	"github.com/tailpost/tailpost/relay/internal/pace"
+	"github.com/tailpost/tailpost/relay/internal/retry"
 )
 
 const (
@@ -248,7 +249,8 @@ func (l *lane) revive(row *outbox.Delivery) *delivery {
 	dl := &delivery{
 		ev: &event{Event: row.Event, committed: row.QueuedAt}, lane: l, attempts: row.Attempts,
 		row: true, settled: true, trigger: row.Trigger, generation: l.generation,
-		cost: overhead + int64(len(row.Event.Payload)+len(row.Event.Extra)),
+		cost:   overhead + int64(len(row.Event.Payload)+len(row.Event.Extra)),
+		spared: row.Reason == outbox.ReasonAuthFailed || retry.Busy(row.LastStatus),
 	}
 	dl.body = l.d.routing.Load().body(l, &dl.ev.Event)
 	return dl

@@ -106,6 +106,12 @@ func Decide(policy config.Retry, number int, r Result, now time.Time, rnd float6
 	return d
 }
 
+// Busy reports whether a status says that the receiver has too much to do, whatever it was sent.
+func Busy(status int) bool {
+	_, busy := load(status)
+	return busy
+}
+
 // load returns what a status tells about a receiver's load.
 func load(status int) (overloaded, busy bool) {
 	switch status {
