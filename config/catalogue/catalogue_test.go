@@ -105,6 +105,35 @@ func TestAJSONSchemaFileDescribesTheTypeOfItsName(t *testing.T) {
 	require.EqualError(t, s.Check([]byte(`{"total": 12345678901234567890.11}`)), "#/properties/total: it breaks the rule maximum")
 }
 
+// JSON has many names: with a charset, as what a vendor calls it, in a range. The plainest that is
+// there counts. A CloudEvent is an envelope too.
+func TestAnyMediaTypeOfJSONDescribesAPayload(t *testing.T) {
+	t.Parallel()
+	read := func(content string) (*catalogue.Type, error) {
+		types, err := catalogue.Read("f.json", []byte(`{"openapi": "3.1.0", "webhooks": {"a": {"post": {"requestBody": {"content": {`+content+`}}}}}}`))
+		if err != nil {
+			return nil, err
+		}
+		require.Len(t, types, 1)
+		return &types[0], nil
+	}
+	of := func(name, title string) string { return `"` + name + `": {"schema": {"title": "` + title + `"}}` }
+	for _, content := range []string{
+		of("application/json", "it"), of("application/json; charset=utf-8", "it"), of("Application/JSON", "it"), of("application/vnd.shop.order+json;v=1", "it"),
+		of("application/*", "it"), of("*/*", "it"), of("*/*", "range") + "," + of("application/xml", "xml") + "," + of("application/json;charset=utf-8", "it"),
+		of("application/a+json", "suffix") + "," + of("application/json", "it") + "," + of("application/json; v=0", "parameter"),
+		`"application/cloudevents+json": {"schema": {"properties": {"specversion": {}, "type": {}, "data": {"title": "it"}}}}`,
+	} {
+		got, err := read(content)
+		require.NoError(t, err, content)
+		require.Contains(t, string(got.Schema), `"it"`, content)
+	}
+	for _, content := range []string{of("application/xml", "x"), of("text/*", "x"), of("application/jsonp", "x"), of("application/cloudevents-batch+json", "x"), ""} {
+		_, err := read(content)
+		require.ErrorContains(t, err, "f.json#/webhooks/a/post/requestBody/content: no application/json", content)
+	}
+}
+
 // What is wrong is said with its place, and nothing is fetched.
 func TestADocumentThatIsBrokenIsRefusedWithItsPlace(t *testing.T) {
 	t.Parallel()

@@ -244,11 +244,15 @@ func (d *document) body(pointer string, raw any, t *Type) error {
 		return err
 	}
 	content, _ := request["content"].(map[string]any)
-	media, ok := content["application/json"].(map[string]any)
-	if !ok {
+	name := jsonOf(content)
+	if name == "" {
 		return d.fail(pointer+"/content", "no application/json: payloads are JSON")
 	}
-	pointer += "/content/application~1json"
+	pointer += "/content/" + escape(name)
+	media, ok := content[name].(map[string]any)
+	if !ok {
+		return d.fail(pointer, "not an object")
+	}
 	var schema map[string]any
 	if media["schema"] != nil {
 		if schema, ok = media["schema"].(map[string]any); !ok {
@@ -264,7 +268,8 @@ func (d *document) body(pointer string, raw any, t *Type) error {
 	if t.Example, err = d.example(pointer, media, followed); err != nil {
 		return err
 	}
-	if properties, _ := followed["properties"].(map[string]any); properties["data"] != nil && properties["type"] != nil && properties["timestamp"] != nil {
+	if properties, _ := followed["properties"].(map[string]any); properties["data"] != nil && properties["type"] != nil &&
+		(properties["timestamp"] != nil || properties["specversion"] != nil) {
 		if schema, ok = properties["data"].(map[string]any); !ok {
 			return d.fail(pointer+"/schema/properties/data", "not an object")
 		}
@@ -282,6 +287,35 @@ func (d *document) body(pointer string, raw any, t *Type) error {
 		return d.fail(pointer+"/schema", "%v", err)
 	}
 	return nil
+}
+
+// jsonOf returns the name of the media type of a content that speaks of JSON: application/json, be
+// it with a charset, before others such as application/cloudevents+json, before ranges that have it
+// among others. Empty: there is none.
+func jsonOf(content map[string]any) string {
+	const none = 4
+	best, found := none, ""
+	for _, name := range slices.Sorted(maps.Keys(content)) {
+		rank := none
+		switch bare, _, _ := strings.Cut(strings.ToLower(name), ";"); strings.TrimSpace(bare) {
+		case "application/json":
+			rank = 0
+			if name != "application/json" {
+				rank = 1
+			}
+		case "application/cloudevents-batch+json": // a list of them
+		case "application/*", "*/*":
+			rank = 3
+		default:
+			if strings.HasSuffix(strings.TrimSpace(bare), "+json") {
+				rank = 2
+			}
+		}
+		if rank < best {
+			best, found = rank, name
+		}
+	}
+	return found
 }
 
 // example returns the example of a body. Those of the media type may be references.

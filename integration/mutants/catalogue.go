@@ -3,6 +3,18 @@ package main
 // catalogueMutants break how events are described by files, and how payloads are held against that.
 var catalogueMutants = []mutant{
 	{
+		name: "catalogue-json-by-one-name", file: "config/catalogue/read.go",
+		old: "\t\t\trank = 0\n\t\t\tif name != \"application/json\" {\n\t\t\t\trank = 1\n", new: "\t\t\trank = 0\n\t\t\tif name != \"application/json\" {\n\t\t\t\trank = none\n",
+		promise: "A media type of JSON describes a payload with a charset as well.",
+		pkg:     "./config/catalogue", run: "TestAnyMediaType",
+	},
+	{
+		name: "catalogue-takes-the-range-first", file: "config/catalogue/read.go",
+		old: "\t\tif rank < best {\n", new: "\t\tif rank < none && best >= 0 {\n",
+		promise: "Of several media types of JSON the plainest describes the payload.",
+		pkg:     "./config/catalogue", run: "TestAnyMediaType",
+	},
+	{
 		name: "catalogue-fetches", file: "config/catalogue/check.go",
 		old: "	c.UseLoader(nowhere{})\n", new: "	c.UseLoader(jsonschema.FileLoader{})\n",
 		promise: "No schema has a file read or anything fetched.",
@@ -22,7 +34,7 @@ var catalogueMutants = []mutant{
 	},
 	{
 		name: "catalogue-envelope-is-the-payload", file: "config/catalogue/read.go",
-		old: "properties[\"timestamp\"] != nil {", new: "properties[\"timestamps\"] != nil {",
+		old: "(properties[\"timestamp\"] != nil ||", new: "(properties[\"timestamps\"] != nil ||",
 		promise: "A schema of the standard envelope is about what is in its data.",
 		pkg:     "./config/catalogue", run: "TestAnOpenAPIDocumentDescribesTypes",
 	},
