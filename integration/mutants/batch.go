@@ -33,6 +33,12 @@ var batchMutants = []mutant{
 		pkg:     "./relay/internal/panel", run: "TestTheFormOfAnEndpointHasItsBatches",
 	},
 	{
+		name: "batch-signs-the-beginning", file: "relay/internal/webhook/head.go",
+		old: "Append(dst, id, r.Now, c.body)", new: "Append(dst, id, r.Now, c.body[:min(len(c.body), 8<<10)])",
+		promise: "Whatever the policy, what is signed are the bytes that arrive.",
+		pkg:     "./relay/internal/webhook", run: "TestWhateverThePolicy",
+	},
+	{
 		name: "batch-null-fails-all", file: "relay/internal/webhook/batch.go",
 		old: "answer.Failed == nil ||", new: "answer.Failed == nil || string(answer.Failed) == \"null\" ||",
 		promise: "An answer whose list of failed events is null names none.",
