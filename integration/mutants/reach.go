@@ -219,4 +219,10 @@ var reachMutants = []mutant{
 		promise: "People may not read what is secret.",
 		pkg:     "./outbox/schema", run: "TestTheReaderReadsEveryColumn",
 	},
+	{
+		name: "reach-visitor-told-of-verify", file: "relay/internal/api/verify.go",
+		old: "	set.guarded = wants != config.VerifyNone\n", new: "",
+		promise: "A visitor of the portal is told at what they wrote what stands in the way of a verification.",
+		pkg:     "./relay/internal/api", run: "TestWhatVisitorsMakeHasToShowThatItWantsEvents",
+	},
 }

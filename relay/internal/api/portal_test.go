@@ -2,6 +2,7 @@ package api_test
 
 import (
 	"encoding/json"
+	"fmt"
 	"net/http"
 	"strings"
 	"testing"
@@ -130,15 +131,19 @@ func TestWhatVisitorsMakeHasToShowThatItWantsEvents(t *testing.T) {
 	made := createLinks(t, b, adminKey, map[string]any{"tenant": "acme", "capabilities": []string{"manage_endpoints"}}).is(http.StatusCreated)
 	session, err := b.server.OpenLink(t.Context(), "192.0.2.1", made.text("url")[strings.LastIndex(made.text("url"), "/")+1:])
 	require.NoError(t, err)
-	visit := func(method, path string, body map[string]any) map[string]any {
+	try := func(method, path string, body map[string]any) (status int, shown map[string]any) {
 		t.Helper()
 		text, err := json.Marshal(body)
 		require.NoError(t, err)
 		res, err := b.server.Do(t.Context(), session, api.Request{Method: method, Path: path, Body: text})
 		require.NoError(t, err)
-		require.Less(t, res.Status, 300, "%s", res.Body)
-		var shown map[string]any
 		require.NoError(t, json.Unmarshal(res.Body, &shown))
+		return res.Status, shown
+	}
+	visit := func(method, path string, body map[string]any) map[string]any {
+		t.Helper()
+		status, shown := try(method, path, body)
+		require.Less(t, status, 300, "%s", shown)
 		return shown
 	}
 	mine := visit(http.MethodPost, "/v1/endpoints", map[string]any{"url": "https://a.example/in"})
@@ -157,6 +162,21 @@ func TestWhatVisitorsMakeHasToShowThatItWantsEvents(t *testing.T) {
 	chat := visit(http.MethodPost, "/v1/endpoints", map[string]any{"url": "https://chat.example/in", "format": "slack", "events": []string{"webhook.*"}})
 	require.Nil(t, chat["verify"], "a chat has no answer to a challenge")
 	b.post(t, "/v1/endpoints", map[string]any{"url": "https://chat.example/in", "format": "teams", "verify": "echo", "events": []string{"webhook.*"}}).is(http.StatusUnprocessableEntity)
+
+	// Where a visitor writes what no challenge can go to, they are told so at what they wrote.
+	for pointer, written := range map[string]map[string]any{
+		"#/url": {"url": "https://e.example/in/${event.key}"}, "#/query/of": {"url": "https://e.example/in", "query": map[string]any{"of": "${event.key}"}},
+		"#/headers/X-Of": {"url": "https://e.example/in", "headers": map[string]any{"X-Of": "${event.key}"}},
+	} {
+		for path, method := range map[string]string{"/v1/endpoints": http.MethodPost, path: http.MethodPatch} {
+			status, problem := try(method, path, written)
+			require.Equal(t, http.StatusUnprocessableEntity, status)
+			require.Len(t, problem["errors"], 1)
+			require.Contains(t, fmt.Sprint(problem["errors"]), "pointer:"+pointer)
+			require.Contains(t, fmt.Sprint(problem["errors"]), "Write it without ${…}: your receiver is first asked")
+		}
+	}
 	b.change(func(c *config.Config) { c.Panel.Portal.Verify = config.VerifyNone })
+	require.NotNil(t, visit(http.MethodPost, "/v1/endpoints", map[string]any{"url": "https://e.example/in/${event.key}"}))
 	require.Nil(t, visit(http.MethodPost, "/v1/endpoints", map[string]any{"url": "https://d.example/in"})["verify"])
 }

@@ -20,6 +20,7 @@ type settler struct {
 	problems []FieldProblem
 	moved    bool // the request goes to another receiver
 	flat     bool // the request has events, where or body, not subscriptions
+	guarded  bool // the portal asks for verify, whatever the request says
 }
 
 func (s *settler) fail(pointer, detail string) {
@@ -391,7 +392,11 @@ func (s *settler) finish(current *config.Config) error {
 		return invalid(s.problems...)
 	}
 	for _, d := range append(config.ValidateEndpoint(s.e, current.TenantNetwork(), current.Versions), config.CheckExtras(s.e, current.Outbox)...) {
-		if d.Severity == config.SeverityError {
+		switch {
+		case d.Severity != config.SeverityError:
+		case s.guarded && d.Field == "verify":
+			s.refuseExpressions()
+		default:
 			s.fail(s.pointer(d.Field), d.Summary+". "+d.Detail)
 		}
 	}

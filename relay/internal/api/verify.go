@@ -3,7 +3,10 @@ package api
 import (
 	"context"
 	"fmt"
+	"maps"
 	"net/http"
+	"slices"
+	"strings"
 
 	"github.com/tailpost/tailpost/config"
 	"github.com/tailpost/tailpost/outbox"
@@ -22,8 +25,27 @@ func guardPortal(s *Server, row *ledger.EndpointRow, set *settler) {
 	} else if row.Policy != nil && !set.moved {
 		return
 	}
+	set.guarded = wants != config.VerifyNone
 	if set.e.Verify == "" && wants != config.VerifyNone && (wants != config.VerifyEcho || set.e.Echoes()) {
 		set.e.Verify = wants
+	}
+}
+
+// refuseExpressions says to a visitor, of whom the portal asks for a verification, what stands in
+// its way, where that was written: of verify they have written nothing.
+func (s *settler) refuseExpressions() {
+	const detail = "Write it without ${…}: your receiver is first asked whether it wants events, and that request is about none. Every event has its values in its body."
+	written := map[string]string{"/url": s.e.URL}
+	for name, value := range s.e.Query {
+		written["/query/"+escapePointer(name)] = value
+	}
+	for name, value := range s.e.Headers {
+		written["/headers/"+escapePointer(name)] = value
+	}
+	for _, pointer := range slices.Sorted(maps.Keys(written)) {
+		if strings.Contains(written[pointer], "${") {
+			s.fail(pointer, detail)
+		}
 	}
 }
 

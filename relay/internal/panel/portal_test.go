@@ -389,3 +389,13 @@ func TestTheOperatorMakesLinks(t *testing.T) {
 	require.Equal(t, http.StatusSeeOther, admin.send(http.MethodPost, "/panel/portal-links/"+id+"/delete", admin.form("/panel/")).status)
 	c.out("")
 }
+
+// TestAVisitorIsToldWhereAnExpressionIsInTheWay: what the portal asks for is no field that a
+// visitor could leave out.
+func TestAVisitorIsToldWhereAnExpressionIsInTheWay(t *testing.T) {
+	t.Parallel()
+	c := newHouse(t, nil).visitor("acme", "view", "manage_endpoints")
+	got := c.send(http.MethodPost, "/portal/endpoints/new", c.form("/portal/", "name", "Shop", "url", "https://shop.example/in/${event.key}"))
+	require.Equal(t, http.StatusUnprocessableEntity, got.status)
+	require.Regexp(t, `field bad"><label for="url">.*<span class="wrong" id="url-wrong">Write it without \$\{…\}: your receiver is first asked`, got.body)
+}
