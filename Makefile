@@ -139,6 +139,10 @@ reproducible: ## build the binary twice, in different places, and compare (TARGE
 cross: ## build the binary for each system that a release is for, and keep none
 	for system in linux darwin windows; do GOOS=$$system CGO_ENABLED=0 go build -o /dev/null ./cmd/tailpost; done
 
+.PHONY: release-check
+release-check: ## make a release's archives and packages as a snapshot, and look into them (the first time takes many minutes)
+	.ci/release-check.sh
+
 .PHONY: clean
 clean: ## remove what was built, installed and cached in this folder
 	rm -rf bin .cache integration/receivers/node_modules
