@@ -12,6 +12,11 @@ bin="$PWD/.cache/bin/goreleaser"
 mkdir -p "$(dirname "$bin")"
 (cd .ci/goreleaser && go build -mod=readonly -buildvcs=false -o "$bin" github.com/goreleaser/goreleaser/v2)
 
+# goreleaser wants a remote, which a clone has. What is not committed is not in it.
+work="$(mktemp -d)"
+trap 'rm -rf "$work"' EXIT
+git clone -q . "$work/tailpost"
+cd "$work/tailpost"
 "$bin" check
 "$bin" release --snapshot --clean --skip=sign,publish,sbom --parallelism 2
 
@@ -33,9 +38,9 @@ if command -v dpkg-deb >/dev/null; then
   done
 fi
 
-root="$(mktemp -d)"
-trap 'rm -rf "$root"' EXIT
-chmod 555 "$root"
+root="$work/root"
+mkdir "$root"
+chmod 755 "$work"
 cp tailpost_linux_amd64_v1/tailpost "$root/tailpost"
 if [ "$(id -u)" = 0 ] && [ "$(uname -s)/$(uname -m)" = Linux/x86_64 ]; then
   unshare --mount sh -eu -c 'mount --bind "$1" "$1"; mount -o remount,bind,ro "$1"; chroot --userspec=65532:65532 "$1" /tailpost version' sh "$root"
