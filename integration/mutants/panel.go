@@ -423,4 +423,16 @@ var panelMutants = []mutant{
 		promise: "The last failure beside a count is of those counted.",
 		pkg:     "./relay/internal/panel", run: "TestErrorsOfTheLastDayAreCountedExactly",
 	},
+	{
+		name: "panel-form-shows-headers", file: "relay/internal/panel/identity.go",
+		old: "			value = \" \" + keptValue\n", new: "			value = \" \" + value\n",
+		promise: "No page shows the value of a header.",
+		pkg:     "./relay/internal/panel", run: "TestTheFormOfAnEndpointHasItsHeaders",
+	},
+	{
+		name: "panel-form-takes-the-second-of-a-name", file: "relay/internal/panel/form.go",
+		old: "name != \"\" && seen[name]", new: "name != \"\" && !seen[name] && seen[\"\"]",
+		promise: "Of two lines with one name none is dropped in silence.",
+		pkg:     "./relay/internal/panel", run: "TestTheFormOfAnEndpointHasItsHeaders",
+	},
 }

@@ -88,7 +88,7 @@ func (f *endpointForm) settings(has *identity) map[string]any {
 	put("permanent", words(f.Permanent), f.Permanent == "")
 	batch := f.batching.settings(change)
 	put("batch", batch, batch == nil)
-	put("query", parameters(f.Query), f.Query == "")
+	put("query", pairs(f.Query, "="), f.Query == "")
 	put("retry", map[string]any{"schedule": words(f.Retry)}, f.Retry == "")
 	if !f.Several {
 		events := words(f.Events)
@@ -105,19 +105,38 @@ func (f *endpointForm) settings(has *identity) map[string]any {
 	return s
 }
 
-// parameters reads a name and a value in each line, as in tenant=${event.tenant}.
-func parameters(text string) map[string]string {
-	query := make(map[string]string)
+// pairs reads a name and a value in each line, as in tenant=${event.tenant}.
+func pairs(text, between string) map[string]string {
+	all := make(map[string]string)
 	for line := range strings.Lines(text) {
 		if line = strings.TrimSpace(line); line != "" {
-			name, value, _ := strings.Cut(line, "=")
-			query[strings.TrimSpace(name)] = strings.TrimSpace(value)
+			name, value, _ := strings.Cut(line, between)
+			all[strings.TrimSpace(name)] = strings.TrimSpace(value)
 		}
 	}
-	return query
+	return all
 }
 
-// parameterLines is parameters the other way.
+// repeated refuses a name that two lines have, of which the API would see one.
+func (f *endpointForm) repeated() *api.Problem {
+	p := refuse(http.StatusUnprocessableEntity, "A name is there twice.")
+	for _, field := range [][3]string{{"query", f.Query, "="}, {"headers", f.Headers, ":"}} {
+		seen := make(map[string]bool)
+		for line := range strings.Lines(field[1]) {
+			name, _, _ := strings.Cut(line, field[2])
+			if name = strings.TrimSpace(name); name != "" && seen[name] {
+				p.Errors = append(p.Errors, api.FieldProblem{Pointer: "#/" + field[0], Detail: name + " is there twice: remove one of the two."})
+			}
+			seen[name] = true
+		}
+	}
+	if len(p.Errors) == 0 {
+		return nil
+	}
+	return p
+}
+
+// parameterLines is pairs the other way.
 func parameterLines(query map[string]string) string {
 	lines := make([]string, 0, len(query))
 	for _, name := range slices.Sorted(maps.Keys(query)) {
@@ -158,7 +177,7 @@ func showForm(v *visit, status int, f *endpointForm) error {
 	if f.ID != "" {
 		f.Title = "Change " + f.Name
 	}
-	f.Unshown = f.AuthSecret != "" || f.CertKey != "" || f.AssertionKey != ""
+	f.Unshown = f.hideHeaders() || f.AuthSecret != "" || f.CertKey != "" || f.AssertionKey != ""
 	f.Verdicts = map[string]verdict{"where": judgeWhere(f.Where), "body": judgeBody(f.Body)}
 	v.show(status, "endpoint-form", f.Title, "endpoints", f)
 	return nil
@@ -188,6 +207,10 @@ func createEndpoint(v *visit) error {
 	f := readForm(v)
 	if v.r.PostFormValue("act") == "try" {
 		return tryForm(v, f, "/v1/endpoints/backtest")
+	}
+	if p := f.repeated(); p != nil {
+		f.refused(p)
+		return showForm(v, p.Status, f)
 	}
 	var made api.Endpoint
 	err := v.do(api.Request{Method: http.MethodPost, Path: "/v1/endpoints", Header: onceHeader(v), Body: f.settings(nil)}, &made)
@@ -256,6 +279,10 @@ func saveEndpoint(v *visit) error {
 	f.ID = v.r.PathValue("id")
 	if v.r.PostFormValue("act") == "try" {
 		return tryForm(v, f, pathOf("endpoints", f.ID, "backtest"))
+	}
+	if p := f.repeated(); p != nil {
+		f.refused(p)
+		return showForm(v, p.Status, f)
 	}
 	e, err := readEndpoint(v)
 	if err != nil {

@@ -77,6 +77,56 @@ func TestTheFormOfAnEndpointHasEverySettingBothWays(t *testing.T) {
 	require.Equal(t, []any{map[string]any{}}, e["subscriptions"])
 }
 
+// TestTheFormOfAnEndpointHasItsHeaders: they are written, their values shown to nobody and kept,
+// refused at their place, and taken back.
+func TestTheFormOfAnEndpointHasItsHeaders(t *testing.T) {
+	t.Parallel()
+	h := newHouse(t, nil)
+	c := h.loggedIn("admin", houseKey)
+	const first = "X-Api-Key: s3cret-value\nX-Tenant: ${event.tenant}"
+	const at = "https://shop.example/in"
+	made := c.send(http.MethodPost, "/panel/endpoints/new", c.form("/panel/", "name", "Shop", "url", at, "headers", first))
+	require.Contains(t, []int{http.StatusOK, http.StatusCreated, http.StatusSeeOther}, made.status, made.body)
+	id := h.text("SELECT id FROM tailpost.endpoint WHERE name = 'Shop'")
+	has := func() any { return h.admin().made(http.MethodGet, "/v1/endpoints/"+id, nil)["header_names"] }
+	require.Equal(t, []any{"X-Api-Key", "X-Tenant"}, has())
+	page := c.get("/panel/endpoints/" + id + "/edit").body
+	require.Equal(t, "X-Api-Key: [redacted]\nX-Tenant: [redacted]", strings.TrimSpace(inputs(page)["headers"]))
+
+	save := func(pairs ...string) reply {
+		return c.send(http.MethodPost, "/panel/endpoints/"+id+"/edit", c.form("/panel/", append(pairs, "name", "Shop")...))
+	}
+	place := func(r reply) string {
+		_, rest, found := strings.Cut(r.body, `field bad"><label for="headers">`)
+		require.True(t, found, r.body)
+		field, _, _ := strings.Cut(rest, "</div>")
+		return entities.Replace(field)
+	}
+	sealed := h.text("SELECT encode(secrets, 'hex') FROM tailpost.endpoint WHERE id = $1", id)
+	require.Equal(t, http.StatusSeeOther, save("url", at, "headers", "X-Api-Key: [redacted]\r\nX-Shop: 7").status)
+	require.Equal(t, []any{"X-Api-Key", "X-Shop"}, has())
+	require.NotEqual(t, sealed, h.text("SELECT encode(secrets, 'hex') FROM tailpost.endpoint WHERE id = $1", id))
+
+	for written, want := range map[string]string{
+		"X-Api-Key: s3cret-value\nX-Api-Key: b": "X-Api-Key is there twice: remove one of the two",
+		"Content-Length: 7":                     "Tailpost and HTTP itself set this header",
+		"X Y: s3cret-value":                     "Write letters, digits and hyphens",
+		"X-New: [redacted]":                     "it has none: write one",
+		"X-Shop: ${event.tenat}":                "Did you mean",
+	} {
+		refused := save("url", at, "headers", written)
+		require.Equal(t, http.StatusUnprocessableEntity, refused.status, written)
+		require.Contains(t, place(refused), want)
+		require.NotContains(t, refused.body, "s3cret-value", "what is secret is shown to nobody")
+		require.Equal(t, !strings.Contains(written, "[redacted]"), strings.Contains(refused.body, "write it once more"), written)
+	}
+	elsewhere := save("url", "https://other.example/in", "headers", "X-Api-Key: [redacted]")
+	require.Contains(t, place(elsewhere), "write the value again")
+	require.Equal(t, http.StatusUnprocessableEntity, save("url", at, "query", "a=1\na=2").status)
+	require.Equal(t, http.StatusSeeOther, save("url", at).status)
+	require.Empty(t, has())
+}
+
 // TestTheFormOfAnEndpointHasItsBatches: how many events share a request is written, shown, refused
 // at its place, and taken back.
 func TestTheFormOfAnEndpointHasItsBatches(t *testing.T) {

@@ -12,7 +12,8 @@ import (
 // the endpoint has.
 type identity struct {
 	AuthType, AuthUser, AuthSecret, TokenURL, ClientID, Scopes, Audience, AuthStyle,
-	Cert, CertKey, CA string
+	Cert, CertKey, CA,
+	Headers string // a name and a value in each line; keptValue stands for the value that the endpoint has
 	assertion
 }
 
@@ -21,7 +22,7 @@ func (i *identity) fields() map[string]*string {
 	fields := map[string]*string{
 		"auth_type": &i.AuthType, "auth_user": &i.AuthUser, "auth_secret": &i.AuthSecret, "token_url": &i.TokenURL,
 		"client_id": &i.ClientID, "scopes": &i.Scopes, "audience": &i.Audience, "auth_style": &i.AuthStyle,
-		"tls_cert": &i.Cert, "tls_key": &i.CertKey, "tls_ca": &i.CA,
+		"tls_cert": &i.Cert, "tls_key": &i.CertKey, "tls_ca": &i.CA, "headers": &i.Headers,
 	}
 	maps.Copy(fields, i.assertion.fields())
 	return fields
@@ -69,6 +70,9 @@ func identityOf(e *api.Endpoint) (i identity) {
 	if t := e.TLS; t != nil {
 		i.Cert, i.CA = t.Cert, t.CA
 	}
+	for _, name := range e.HeaderNames {
+		i.Headers += name + ": " + keptValue + "\n"
+	}
 	return i
 }
 
@@ -86,8 +90,38 @@ func (i *identity) put(s map[string]any, has *identity) {
 			s[name] = nil
 		}
 	}
+	// Headers always go along: where a new host takes their values, the API says so.
+	headers := pairs(i.Headers, ":")
+	switch {
+	case len(headers) > 0:
+		s["headers"] = headers
+	case was.Headers != "":
+		s["headers"] = nil
+	}
 	set("auth", i.auth(), i.AuthSecret != "" || i.AssertionKey != "" || !sameAuth(i, &was))
 	set("tls", i.tls(&was), i.CertKey != "" || !samePEM(i.Cert, was.Cert) || !samePEM(i.CA, was.CA))
+}
+
+// keptValue stands, as the value of a header, for the one that the endpoint has: the API's word.
+const keptValue = "[redacted]"
+
+// hideHeaders takes the values from the headers, which no page shows, and reports whether there
+// were any.
+func (i *identity) hideHeaders() (hidden bool) {
+	var lines strings.Builder
+	for line := range strings.Lines(i.Headers) {
+		name, value, found := strings.Cut(strings.TrimSpace(line), ":")
+		if value = strings.TrimSpace(value); value != "" {
+			hidden = hidden || value != keptValue
+			value = " " + keptValue
+		}
+		if lines.WriteString(name); found {
+			lines.WriteString(":" + value)
+		}
+		lines.WriteByte('\n')
+	}
+	i.Headers = lines.String()
+	return hidden
 }
 
 func sameAuth(a, b *identity) bool {
