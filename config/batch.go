@@ -43,7 +43,7 @@ func decodeBatch(s *section, to *Batch) {
 	if !to.On() {
 		*to = DefaultBatch()
 	}
-	inner.count("events", &to.Events, 1)
+	inner.count("events", &to.Events, 0)
 	if text, ok := inner.text("wait"); ok {
 		if wait, ok := ParseWait(text); ok {
 			to.Wait = wait
@@ -62,6 +62,9 @@ func decodeBatch(s *section, to *Batch) {
 	}
 	if inner.body.Attributes["partial"] != nil {
 		to.Partial = inner.flag("partial")
+	}
+	if to.Events == 0 { // against the defaults
+		*to = Batch{}
 	}
 }
 
@@ -123,7 +126,7 @@ func completeBatch(b *Batch) {
 func checkBatch(c *checker, e *Endpoint) {
 	b := &e.Batch
 	if b.Events < 0 || b.Events > maxBatchEvents {
-		c.fail("batch.events", "Number out of range", "Write a number from 1 to %d, or leave the batch block out.", maxBatchEvents)
+		c.fail("batch.events", "Number out of range", "Write a number from 1 to %d, or 0 for a request each.", maxBatchEvents)
 	}
 	if !b.On() {
 		return
@@ -139,6 +142,6 @@ func checkBatch(c *checker, e *Endpoint) {
 	switch e.Format {
 	case FormatStandard, FormatCloudEvents:
 	case FormatRaw, FormatCloudEventsBinary, FormatForm, FormatSlack, FormatTeams:
-		c.fail("batch", "Format without batches", "Format %q has no place for several events. Set format = \"standard\" or \"cloudevents\", or leave the batch block out.", e.Format)
+		c.fail("batch", "Format without batches", "Format %q has no place for several events. Set format = \"standard\" or \"cloudevents\", or leave batch out, with events = 0 if the defaults have it.", e.Format)
 	}
 }

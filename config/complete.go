@@ -108,6 +108,9 @@ func completeEndpoint(e *Endpoint, versions Versions) {
 	e.Retry.Success, e.Retry.Permanent = slices.Clone(e.Retry.Success), slices.Clone(e.Retry.Permanent)
 	e.Secrets = slices.Clone(e.Secrets)
 	e.Headers, e.Query = maps.Clone(e.Headers), maps.Clone(e.Query)
+	if e.Verify == VerifyNone { // against the defaults
+		e.Verify = ""
+	}
 	if a := &e.Auth; a.Kind == AuthOAuth2 {
 		if !a.Assertion.IsZero() {
 			a.Assertion.Use = cmp.Or(a.Assertion.Use, AssertClient)

@@ -239,11 +239,20 @@ database {
 }
 defaults {
   disable_after = "1h"
+  verify        = "echo"
+  batch {
+    events = 7
+  }
 }
 endpoint "never" {
-  url           = "https://a.example.com"
+  url           = "https://a.example.com/${event.id}"
   secret        = env("ERP_SECRET")
+  format        = "raw"
   disable_after = "never"
+  verify        = "none"
+  batch {
+    events = 0
+  }
 }
 endpoint "default" {
   url    = "https://b.example.com"
@@ -253,6 +262,8 @@ endpoint "default" {
 	require.Empty(t, diags)
 	require.Zero(t, cfg.Endpoints[0].DisableAfter)
 	require.Equal(t, time.Hour, cfg.Endpoints[1].DisableAfter)
+	require.Equal(t, []config.Verify{"", config.VerifyEcho}, []config.Verify{cfg.Endpoints[0].Verify, cfg.Endpoints[1].Verify})
+	require.Equal(t, []bool{false, true}, []bool{cfg.Endpoints[0].Batch.On(), cfg.Endpoints[1].Batch.On()})
 }
 
 func TestDefaults(t *testing.T) {

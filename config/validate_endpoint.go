@@ -32,7 +32,7 @@ func checkVerify(c *checker, e *Endpoint) {
 	}
 	oneOf(c, "verify", e.Verify, VerifyEcho, VerifyCloudEvents)
 	if e.Verify == VerifyEcho && !e.Echoes() {
-		c.fail("verify", "Challenge for people", "A message in format %q holds no challenge to answer with: leave verify out, or use another format.", e.Format)
+		c.fail("verify", "Challenge for people", "A message in format %q holds no challenge to answer with: leave verify out (\"none\" against the defaults), or use another format.", e.Format)
 	}
 }
 
@@ -183,7 +183,7 @@ func (c *checker) url(e *Endpoint) {
 	}
 	c.addressed = a
 	if a.Varies() && e.Verify != "" {
-		c.fail("verify", "Verification without an event", "What verifies an endpoint is no event, and its url, query or headers have expressions over one: leave out verify, or them.")
+		c.fail("verify", "Verification without an event", "What verifies an endpoint is no event, and its url, query or headers have expressions over one: leave verify out (\"none\" against the defaults), or them.")
 	}
 	switch place := a.Place; {
 	case a.URL.User != nil:

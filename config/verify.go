@@ -12,7 +12,7 @@ type Verify string
 const (
 	VerifyEcho        Verify = "echo"        // it answers with the challenge that it is sent
 	VerifyCloudEvents Verify = "cloudevents" // it allows our origin, by the specification of CloudEvents' webhooks
-	VerifyNone        Verify = "none"        // of the portal: not at all
+	VerifyNone        Verify = "none"        // not at all: the portal's word, and that of an endpoint against the defaults
 )
 
 // Proof returns what is on record of an endpoint once its URL has passed the verification that it

@@ -248,4 +248,16 @@ var batchMutants = []mutant{
 		promise: "A challenge that is asked again counts among the attempts that failed, not as an event that was given up.",
 		pkg:     "./relay", run: "TestVerification_comesBefore",
 	},
+	{
+		name: "batch-of-the-defaults-stays", file: "config/batch.go",
+		old: "inner.count(\"events\", &to.Events, 0)", new: "inner.count(\"events\", &to.Events, 1)",
+		promise: "An endpoint takes back that the defaults have it get several events in a request.",
+		pkg:     "./config", run: "TestNeverIs",
+	},
+	{
+		name: "batch-verify-of-the-defaults-stays", file: "config/complete.go",
+		old: "e.Verify == VerifyNone", new: "e.Verify == VerifyCloudEvents",
+		promise: "An endpoint takes back that the defaults have receivers show that they want events.",
+		pkg:     "./config", run: "TestNeverIs",
+	},
 }

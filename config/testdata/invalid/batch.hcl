@@ -13,7 +13,7 @@ endpoint "b" {
   url    = "https://b.example.com"
   secret = env("ERP_SECRET")
   batch {
-    events = 0       # ERROR "Number out of range"
+    events = -1      # ERROR "Number out of range"
     wait   = "-1s"   # ERROR "Invalid duration"
     bytes  = "100MB" # ERROR "Size out of range: .*from 1KB to 10MB"
     size   = 3       # ERROR "Unknown"
