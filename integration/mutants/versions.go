@@ -76,6 +76,12 @@ var versionMutants = []mutant{
 		pkg:     "./relay/internal/webhook", run: "TestARequestHasTheDataOfTheVersionThatItsEndpointPins",
 	},
 	{
+		name: "versions-header-in-batches-only", file: "relay/internal/webhook/head.go",
+		old: "(e.batch.On() || config.Versioned(r.Event.Type))", new: "(e.batch.On() || !config.Versioned(r.Event.Type))",
+		promise: "A receiver finds the schema of what it got by the header, batch or not.",
+		pkg:     "./integration", run: "TestReceiversValidateTheVersionThatTheyPin",
+	},
+	{
 		name: "versions-made-before-gets-the-newest", file: "relay/internal/ledger/endpoint.go",
 		old: "		otherwise = versions.Oldest()\n", new: "",
 		promise: "An endpoint of before there were versions stays with what it got.",
