@@ -1,6 +1,9 @@
 package integration_test
 
 import (
+	"crypto/ed25519"
+	"crypto/x509"
+	"encoding/pem"
 	"fmt"
 	"io/fs"
 	"os"
@@ -85,11 +88,17 @@ func documentEnvironment(name string) (string, bool) {
 }
 
 // documentFiles are those that configurations of documents name, with the least that is one.
-func documentFiles() map[string]string {
+func documentFiles(t *testing.T) map[string]string {
+	t.Helper()
+	_, key, err := ed25519.GenerateKey(nil)
+	require.NoError(t, err)
+	der, err := x509.MarshalPKCS8PrivateKey(key)
+	require.NoError(t, err)
 	return map[string]string{
 		"logo.svg":                    `<svg xmlns="http://www.w3.org/2000/svg"/>`,
 		"openapi.yaml":                "openapi: 3.1.0\ninfo: {title: shop, version: '1'}\nwebhooks:\n  order.paid:\n    post:\n      requestBody: {content: {application/json: {schema: {type: object}}}}\n",
 		"schemas/order.refunded.json": `{"type": "object"}`,
+		"tailpost.key":                string(pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: der})),
 	}
 }
 
@@ -113,7 +122,7 @@ func TestTheConfigurationsOfTheDocumentsAreValid(t *testing.T) {
 			}
 			dir := t.TempDir()
 			kit.WriteFile(t, filepath.Join(dir, "tailpost.hcl"), whole)
-			for file, content := range documentFiles() {
+			for file, content := range documentFiles(t) {
 				require.NoError(t, os.MkdirAll(filepath.Dir(filepath.Join(dir, file)), 0o700))
 				kit.WriteFile(t, filepath.Join(dir, file), content)
 			}

@@ -29,8 +29,8 @@ func TestPagesBreakAttemptsDown(t *testing.T) {
 		"/panel/": {
 			`<a href="/panel/log?since=48h&amp;type=order.created">order.created</a></td><td class="num">2</td><td class="num p2">0</td>`,
 			`<a href="/panel/log?since=48h&amp;type=invoice.sent">invoice.sent</a></td><td class="num">1</td><td class="num p2">1</td>`,
-			`<a href="/panel/log?class=2xx&amp;since=48h">2xx</a></td><td class="num">3</td><td class="num p2">0</td>`,
-			`<a href="/panel/log?class=5xx&amp;since=48h">5xx</a></td><td class="num">1</td><td class="num p2">1</td>`,
+			`<a href="/panel/log?class=2xx&amp;since=48h">2xx</a></td><td class="num">3</td><td class="p3">`,
+			`<a href="/panel/log?class=5xx&amp;since=48h">5xx</a></td><td class="num">1</td><td class="p3">`,
 		},
 		"/panel/endpoints/" + good: {
 			`<a href="/panel/log?endpoint=` + good + `&amp;since=48h&amp;type=order.paid">order.paid</a></td><td class="num">1</td>`,

@@ -3,6 +3,8 @@ package api
 import (
 	"cmp"
 
+	"github.com/danielgtaylor/huma/v2"
+
 	"github.com/tailpost/tailpost/config"
 )
 
@@ -31,6 +33,13 @@ type EndpointAssertion struct {
 	Issuer    string `json:"issuer,omitempty" maxLength:"2048" doc:"The claim iss. Default: client_id."`
 	Subject   string `json:"subject,omitempty" maxLength:"2048" doc:"The claim sub. Default: the issuer; with use client always client_id."`
 	Audience  string `json:"audience,omitempty" maxLength:"2048" doc:"The claim aud. Default: token_url."`
+}
+
+// TransformSchema names the uses for generators of clients: "client" would be a constant Client, as
+// the type that oapi-codegen makes is.
+func (EndpointAssertion) TransformSchema(_ huma.Registry, s *huma.Schema) *huma.Schema {
+	s.Properties["use"].Extensions = map[string]any{"x-enum-varnames": []string{"AssertionClient", "AssertionGrant"}}
+	return s
 }
 
 // EndpointTLS holds the TLS settings of an endpoint's connections.
