@@ -197,3 +197,35 @@ func TestAPostgresThatStopsIsNotHeldUpAndIsFoundAgain(t *testing.T) {
 		})
 	}
 }
+
+// TestAPostgresThatStopsDoesNotWaitForARelayThatBegins: it waits for the stream, and so the stream
+// must not wait for it.
+func TestAPostgresThatStopsDoesNotWaitForARelayThatBegins(t *testing.T) {
+	t.Parallel()
+	server, err := pgserver.Start(t.Context(), pgserver.Options{Settings: pgserver.FastSettings()})
+	require.NoError(t, err)
+	t.Cleanup(func() { require.NoError(t, server.Close()) })
+	b := &testBundle{db: kit.OpenDatabase(t, server.URL("postgres"), "tailpost"), receiver: kit.NewReceiver(t)}
+	b.db.Migrate(t, outbox.DefaultMapping())
+	config := b.db.Config(b.endpoint("erp", ""))
+	require.Zero(t, kit.StartDelivering(t, kit.Options{Config: config}).Stop(t))
+	missed := b.db.Insert(t, orders(5)...)
+
+	// It has the stream, and cannot take the epoch.
+	locked, err := b.db.Begin(t.Context())
+	require.NoError(t, err)
+	t.Cleanup(func() { _ = locked.Rollback(context.Background()) }) // which gives its connection back
+	_, err = locked.Exec(t.Context(), "SELECT FROM tailpost.relay FOR UPDATE")
+	require.NoError(t, err)
+	relay := kit.StartRelay(t, kit.Options{Config: config})
+	b.db.AwaitCount(t, 1, "SELECT count(*) FROM pg_stat_replication WHERE state IN ('streaming', 'catchup')")
+	b.db.AwaitCount(t, 1, "SELECT count(*) FROM pg_locks WHERE locktype = 'transactionid' AND NOT granted")
+
+	ctx, cancel := context.WithTimeout(t.Context(), kit.Patience)
+	defer cancel()
+	require.NoError(t, server.Stop(ctx, pgserver.Fast))
+	require.NoError(t, server.Restart(t.Context(), pgserver.Fast))
+	b.db.Reset()
+	b.receiver.AwaitIDs(t, "/erp", missed...)
+	require.Zero(t, relay.Stop(t))
+}

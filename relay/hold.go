@@ -30,16 +30,36 @@ func (r *Relay) hold(ctx, hard context.Context, led *ledger.Ledger) (delivered b
 		return false, err
 	}
 	defer stream.Close()
-	var h *holding
-	err = stream.While(func() (err error) {
-		h, err = r.prepare(ctx, hard, led, stream)
-		return err
-	})
+	h, err := r.readied(ctx, hard, led, stream)
 	if err != nil {
 		return false, err
 	}
 	defer r.release()
 	return true, h.run(ctx)
+}
+
+// readied prepares while the server hears of the stream. A connection of the ledger that is lost
+// meanwhile ends that, as it ends a hold: a server that shuts down waits for the stream, which must
+// not wait for the server.
+func (r *Relay) readied(ctx, hard context.Context, led *ledger.Ledger, stream *postgres.Stream) (h *holding, err error) {
+	preparing, lost := context.WithCancelCause(ctx)
+	defer lost(nil)
+	r.setLost(lost)
+	defer r.setLost(nil)
+	err = stream.While(func() (err error) {
+		h, err = r.prepare(preparing, hard, led, stream)
+		return err
+	})
+	if cause := context.Cause(preparing); err != nil && cause != nil && ctx.Err() == nil {
+		err = cause
+	}
+	return h, err
+}
+
+func (r *Relay) setLost(lost context.CancelCauseFunc) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.lost = lost
 }
 
 // holding is one hold of the slot.

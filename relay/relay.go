@@ -93,11 +93,12 @@ type Relay struct {
 	mu      sync.Mutex
 	set     *settings
 	status  Status
-	unready bool            // while standing by: the slot is still being created
-	holding *holding        // nil: the slot is not held
-	ledger  *ledger.Ledger  // nil before Run
-	store   *query.Store    // of the API and the metrics; nil: there are neither
-	acked   source.Position // the last frontier that was acknowledged, in any hold
+	unready bool                    // while standing by: the slot is still being created
+	holding *holding                // nil: the slot is not held
+	lost    context.CancelCauseFunc // ends what prepares a hold; nil: nothing does
+	ledger  *ledger.Ledger          // nil before Run
+	store   *query.Store            // of the API and the metrics; nil: there are neither
+	acked   source.Position         // the last frontier that was acknowledged, in any hold
 
 	// Owned by the goroutine of Run.
 	signs     heal.Symptoms
@@ -366,13 +367,18 @@ func (r *Relay) tryOpen(ctx context.Context) (*ledger.Ledger, error) {
 	return led, nil
 }
 
-// disconnected ends the hold when a connection of the ledger is lost: a server that shuts down
-// waits until the replication connection is closed, and that one hears nothing.
+// disconnected ends the hold, or what prepares it, when a connection of the ledger is lost: a
+// server that shuts down waits until the replication connection is closed, and that one hears
+// nothing.
 func (r *Relay) disconnected(err error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if r.holding != nil {
-		r.holding.end(fmt.Errorf("database connection lost: %w", err))
+	err = fmt.Errorf("database connection lost: %w", err)
+	switch {
+	case r.holding != nil:
+		r.holding.end(err)
+	case r.lost != nil:
+		r.lost(fmt.Errorf("%w: %w", errEnded, err))
 	}
 }
 

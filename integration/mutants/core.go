@@ -391,4 +391,10 @@ var coreMutants = []mutant{
 		pkg:     "./relay/internal/intake",
 		run:     "^TestRotationEndsEachSecretAtItsTime$",
 	},
+	{
+		name: "core-stop-waits-for-a-relay-that-begins", file: "relay/relay.go",
+		old: "	case r.lost != nil:\n", new: "	case r.lost != nil && r.holding != nil:\n",
+		promise: "A Postgres that stops does not wait for a relay that takes the slot, and waits for Postgres.",
+		pkg:     "./integration", run: "TestAPostgresThatStopsDoesNotWait",
+	},
 }
