@@ -30,7 +30,7 @@ func (r *Relay) hold(ctx, hard context.Context, led *ledger.Ledger) (delivered b
 		return false, err
 	}
 	defer stream.Close()
-	h, err := r.readied(ctx, hard, led, stream)
+	h, err := r.prepareAlive(ctx, hard, led, stream)
 	if err != nil {
 		return false, err
 	}
@@ -38,10 +38,10 @@ func (r *Relay) hold(ctx, hard context.Context, led *ledger.Ledger) (delivered b
 	return true, h.run(ctx)
 }
 
-// readied prepares while the server hears of the stream. A connection of the ledger that is lost
-// meanwhile ends that, as it ends a hold: a server that shuts down waits for the stream, which must
-// not wait for the server.
-func (r *Relay) readied(ctx, hard context.Context, led *ledger.Ledger, stream *postgres.Stream) (h *holding, err error) {
+// prepareAlive prepares a hold and keeps the stream alive meanwhile. It gives up when the ledger
+// loses a connection, as a hold does: a server that shuts down waits until the stream is closed, so
+// the stream must not wait for the server.
+func (r *Relay) prepareAlive(ctx, hard context.Context, led *ledger.Ledger, stream *postgres.Stream) (h *holding, err error) {
 	preparing, lost := context.WithCancelCause(ctx)
 	defer lost(nil)
 	r.setLost(lost)

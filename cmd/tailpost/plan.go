@@ -23,8 +23,8 @@ func newPlanCommand(a *app) *cobra.Command {
 		Long: `Compare the configuration with what the relay read last, as tailpost.endpoint has it, and say what would change: endpoints that come,
 change or go, how many of the newest 1,000 events each would get more or less, and what is queued for it. Endpoints that somebody
 paused, or that are disabled, are named as drift, and so are versions that endpoints of the API pin and the configuration does not have.
-Changes nothing. A change of a secret, of a header's value, of what is redacted of a URL, or of what a version block says is not seen,
-though endpoints that pin an older version get other data by the last: the database does not have them.
+Changes nothing. The database does not have secrets, values of headers, what is redacted of a URL, or what version blocks say: changes
+of these are not seen, though a changed version block gives other data to endpoints that pin an older version.
 
 With --detailed-exitcode the exit code is 0 without changes, 2 with some, and 1 for every failure, an invalid configuration too.`,
 		Example: `  tailpost plan -c tailpost.new.hcl

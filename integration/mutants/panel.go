@@ -431,8 +431,14 @@ var panelMutants = []mutant{
 	},
 	{
 		name: "panel-form-takes-the-second-of-a-name", file: "relay/internal/panel/form.go",
-		old: "name != \"\" && seen[name]", new: "name != \"\" && !seen[name] && seen[\"\"]",
+		old: "			case seen[name]:\n", new: "			case seen[name] && !found:\n",
 		promise: "Of two lines with one name none is dropped in silence.",
+		pkg:     "./relay/internal/panel", run: "TestTheFormOfAnEndpointHasItsHeaders",
+	},
+	{
+		name: "panel-form-shows-a-header-without-a-colon", file: "relay/internal/panel/form.go",
+		old: "case !found && field[0] == \"headers\":", new: "case !found && field[0] == \"header\":",
+		promise: "A header's value is shown to nobody, not even where its colon was forgotten.",
 		pkg:     "./relay/internal/panel", run: "TestTheFormOfAnEndpointHasItsHeaders",
 	},
 }

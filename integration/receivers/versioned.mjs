@@ -1,7 +1,10 @@
-// A receiver of pinned versions: answers 204 to what is signed, says its version, and is of that version's schema,
-// and 400 with the reason to everything else. Reads one line {"secrets": {"/path": "whsec_…"}} and prints its port; then
-// `PUT /catalogue` with {"url": …, "newest": …} has it fetch an event type of Tailpost's API, schemas and all. `GET /taken`
-// lists what it took: for each event {"path", "version", "packed", "batch", "names" of the data, "fits": versions whose schema takes it}.
+// A receiver of pinned versions. It answers 204 to what is signed, names its version, and fits that
+// version's schema, and 400 with the reason to everything else.
+//
+// It reads one line {"secrets": {"/path": "whsec_…"}} and prints its port. `PUT /catalogue` with
+// {"url": …, "newest": …} has it fetch an event type, with its schemas, from Tailpost's API. `GET
+// /taken` lists the events that it took: {"path", "version", "packed", "batch", "names": of the
+// data, "fits": the versions whose schema takes it}.
 
 import { createHmac, timingSafeEqual } from "node:crypto";
 import { once } from "node:events";
@@ -15,7 +18,7 @@ import { Webhook } from "standardwebhooks";
 
 const toleranceSeconds = 300;
 
-// The library makes text of what it verifies, which compressed bytes are not: those are for Node's own crypto.
+// The library turns what it verifies into text, which compressed bytes are not.
 function verifyPacked(secret, headers, body) {
   const { "webhook-id": id, "webhook-timestamp": timestamp, "webhook-signature": signatures } = headers;
   if (!(Math.abs(Date.now() / 1000 - Number(timestamp)) <= toleranceSeconds)) {

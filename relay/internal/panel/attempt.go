@@ -152,6 +152,27 @@ func showNothing(_ *visit) error {
 	return refuse(http.StatusNotFound, "There is no page at this address.")
 }
 
+// searchedEvents returns the ids of the newest events with a value to search by, a few at most,
+// and reports whether these are all. A page ends when its time is over, whatever it has: the search
+// goes on with the next ones, up to a bound.
+func searchedEvents(v *visit, text string) (ids []string, all bool, err error) {
+	const enough, most = 2, 10
+	cursor := ""
+	for range most {
+		var list api.EventPage
+		if err := v.get("/v1/events", queryOf("search", text, "limit", textOf(enough), "cursor", cursor), &list); err != nil {
+			return nil, false, err
+		}
+		for i := range list.Data {
+			ids = append(ids, list.Data[i].ID)
+		}
+		if cursor = list.NextCursor; cursor == "" || len(ids) >= enough {
+			break
+		}
+	}
+	return ids, cursor == "", nil
+}
+
 // findAnything leads to what a person looks for: an endpoint by its id or name, an event by its
 // id, what the configuration names to search by, or the events of a key.
 func findAnything(v *visit) error {
@@ -181,14 +202,14 @@ func findAnything(v *visit) error {
 		}
 	}
 	if name, _ := config.SplitSearchTerm(text); name != "" || len(v.panel.config().Outbox.Search.Names()) > 0 {
-		var list api.EventPage
-		switch err := v.get("/v1/events", queryOf("search", text, "limit", "2"), &list); {
+		found, all, err := searchedEvents(v, text)
+		switch {
 		case err != nil && problemOf(err) == nil:
 			return err
-		case len(list.Data) == 1 && list.NextCursor == "":
-			v.see("events/"+url.PathEscape(list.Data[0].ID), "")
+		case len(found) == 1 && all:
+			v.see("events/"+url.PathEscape(found[0]), "")
 			return nil
-		case len(list.Data) > 0 || name != "":
+		case len(found) > 0 || name != "":
 			v.redirect(href(v.site.root, "events", "search", text))
 			return nil
 		}

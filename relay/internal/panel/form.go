@@ -117,17 +117,27 @@ func pairs(text, between string) map[string]string {
 	return all
 }
 
-// repeated refuses a name that two lines have, of which the API would see one.
-func (f *endpointForm) repeated() *api.Problem {
-	p := refuse(http.StatusUnprocessableEntity, "A name is there twice.")
+// checkLines refuses a name that two lines have, of which the API would see one, and a header
+// without a colon, which it would take for a name and repeat in its answer, value and all.
+func (f *endpointForm) checkLines() *api.Problem {
+	p := refuse(http.StatusUnprocessableEntity, "The request is not valid.")
+	fail := func(field, detail string) {
+		p.Errors = append(p.Errors, api.FieldProblem{Pointer: "#/" + field, Detail: detail})
+	}
 	for _, field := range [][3]string{{"query", f.Query, "="}, {"headers", f.Headers, ":"}} {
-		seen := make(map[string]bool)
+		n, seen := 0, make(map[string]bool)
 		for line := range strings.Lines(field[1]) {
-			name, _, _ := strings.Cut(line, field[2])
-			if name = strings.TrimSpace(name); name != "" && seen[name] {
-				p.Errors = append(p.Errors, api.FieldProblem{Pointer: "#/" + field[0], Detail: name + " is there twice: remove one of the two."})
+			n++
+			name, _, found := strings.Cut(strings.TrimSpace(line), field[2])
+			name = strings.TrimSpace(name)
+			switch {
+			case name == "" && !found:
+			case !found && field[0] == "headers":
+				fail(field[0], fmt.Sprintf("Line %d has no colon: write the name, a colon and the value.", n))
+			case seen[name]:
+				fail(field[0], name+" is there twice: remove one of the two.")
 			}
-			seen[name] = true
+			seen[name] = found
 		}
 	}
 	if len(p.Errors) == 0 {
@@ -208,7 +218,7 @@ func createEndpoint(v *visit) error {
 	if v.r.PostFormValue("act") == "try" {
 		return tryForm(v, f, "/v1/endpoints/backtest")
 	}
-	if p := f.repeated(); p != nil {
+	if p := f.checkLines(); p != nil {
 		f.refused(p)
 		return showForm(v, p.Status, f)
 	}
@@ -280,7 +290,7 @@ func saveEndpoint(v *visit) error {
 	if v.r.PostFormValue("act") == "try" {
 		return tryForm(v, f, pathOf("endpoints", f.ID, "backtest"))
 	}
-	if p := f.repeated(); p != nil {
+	if p := f.checkLines(); p != nil {
 		f.refused(p)
 		return showForm(v, p.Status, f)
 	}

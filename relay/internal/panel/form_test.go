@@ -111,6 +111,8 @@ func TestTheFormOfAnEndpointHasItsHeaders(t *testing.T) {
 		"X-Api-Key: s3cret-value\nX-Api-Key: b": "X-Api-Key is there twice: remove one of the two",
 		"Content-Length: 7":                     "Tailpost and HTTP itself set this header",
 		"X Y: s3cret-value":                     "Write letters, digits and hyphens",
+		"X-Api-Key=s3cret-value":                "Line 1 has no colon",
+		"X-Shop: 7\n\nX-Api-Key s3cret-value":   "Line 3 has no colon",
 		"X-New: [redacted]":                     "it has none: write one",
 		"X-Shop: ${event.tenat}":                "Did you mean",
 	} {

@@ -111,6 +111,9 @@ func (i *identity) hideHeaders() (hidden bool) {
 	var lines strings.Builder
 	for line := range strings.Lines(i.Headers) {
 		name, value, found := strings.Cut(strings.TrimSpace(line), ":")
+		if end := strings.IndexAny(name, " \t="); !found && end >= 0 { // what follows may be a value
+			name, hidden = name[:end], true
+		}
 		if value = strings.TrimSpace(value); value != "" {
 			hidden = hidden || value != keptValue
 			value = " " + keptValue
