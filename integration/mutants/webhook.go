@@ -3,6 +3,12 @@ package main
 // webhookMutants break what an attempt promises.
 var webhookMutants = []mutant{
 	{
+		name: "webhook-timeout-counts-own-work", file: "relay/internal/webhook/endpoint.go",
+		old: "e.perform(ctx, x, &res, start.Add(work))\n\t\tres.annotate(r)", new: "e.perform(ctx, x, &res, start.Add(0*work))\n\t\tres.annotate(r)",
+		promise: "What the relay takes to make a request is not the receiver's time.",
+		pkg:     "./relay/internal/webhook", run: "TestTheTimeoutIsTheReceivers",
+	},
+	{
 		name:    "webhook-timeout-per-hop",
 		file:    "relay/internal/webhook/endpoint.go",
 		old:     "o.roundTrip(ctx, x, deadline); err != nil",

@@ -238,3 +238,27 @@ func TestContextEnds(t *testing.T) {
 	res = e.Send(ctx, newRequest())
 	require.Contains(t, res.Attempt.Error, "canceled while")
 }
+
+// TestTheTimeoutIsTheReceivers: what the relay itself takes to make a request, here with a schema
+// that takes long to look at, is neither the receiver's time nor the attempt's.
+func TestTheTimeoutIsTheReceivers(t *testing.T) {
+	t.Parallel()
+	const timeout = 5 * time.Second
+	for name, batched := range map[string]bool{"alone": false, "batch": true} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			rec := newReceiver(t, plainHTTP, nil)
+			slow := func(*outbox.Event) error { <-time.After(timeout + time.Second); return nil }
+			e := endpointOf(t, newClient(t, webhook.Options{Network: loopback(), Check: slow}), rec.URL,
+				func(ep *config.Endpoint) { ep.Timeout, ep.Batch = timeout, config.Batch{Events: 2, Bytes: 1 << 20} })
+			var res webhook.Result
+			if batched {
+				res = e.SendBatch(t.Context(), &webhook.Batch{ID: "req_1", Requests: []webhook.Request{*newRequest()}})[0]
+			} else {
+				res = e.Send(t.Context(), newRequest())
+			}
+			require.Equal(t, 200, res.Attempt.StatusCode, res.Attempt.Error)
+			require.Less(t, res.Attempt.Duration, timeout)
+		})
+	}
+}
