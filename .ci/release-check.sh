@@ -1,31 +1,37 @@
 #!/usr/bin/env bash
-# Makes everything of a release as a snapshot and publishes nothing: archives, packages, completions, man pages, checksums. Then
-# looks into the packages, and runs the binary for Linux read-only, in an empty root, as somebody else than root where it can.
-# The SBOM (syft) and the signature (cosign) are made by .github/workflows/release.yaml alone.
+# Makes everything of a release as a snapshot and publishes nothing: archives, packages, completions, man pages, SBOMs, checksums.
+# Then looks into the packages and SBOMs, and runs the binary for Linux read-only, in an empty root, as somebody else than root
+# where it can. The signature (cosign) is made by .github/workflows/release.yaml alone.
 #
-# goreleaser is its own module, so that the product's go.mod stays small; its first build takes some minutes. v2.16.0 is the
-# newest that can be had of the Go module proxy alone and builds with the Go of go.mod.
+# goreleaser and cyclonedx-gomod are their own module, so that the product's go.mod stays small; their first build takes some
+# minutes. v2.16.0 of goreleaser is the newest that can be had of the Go module proxy alone and builds with the Go of go.mod.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
-bin="$PWD/.cache/bin/goreleaser"
-mkdir -p "$(dirname "$bin")"
-(cd .ci/goreleaser && go build -mod=readonly -buildvcs=false -o "$bin" github.com/goreleaser/goreleaser/v2)
+bin="$PWD/.cache/bin"
+mkdir -p "$bin"
+(cd .ci/goreleaser && go build -mod=readonly -buildvcs=false -o "$bin/" \
+  github.com/goreleaser/goreleaser/v2 github.com/CycloneDX/cyclonedx-gomod/cmd/cyclonedx-gomod)
+export PATH="$bin:$PATH"
 
 # goreleaser wants a remote, which a clone has. What is not committed is not in it.
 work="$(mktemp -d)"
 trap 'rm -rf "$work"' EXIT
 git clone -q . "$work/tailpost"
 cd "$work/tailpost"
-"$bin" check
-"$bin" release --snapshot --clean --skip=sign,publish,sbom --parallelism 2
+goreleaser check
+goreleaser release --snapshot --clean --skip=sign,publish --parallelism 2
 
 cd dist
 sha256sum --quiet -c checksums.txt
 fail() { echo "release-check: $*" >&2; exit 1; }
+linked="$(go -C .. list -m -f '{{.Path}}@{{.Version}}' github.com/jackc/pgx/v5 github.com/jackc/pglogrepl github.com/hashicorp/hcl/v2)"
 for system in linux darwin windows; do
   for arch in amd64 arm64; do
-    ls tailpost_*_"${system}_$arch".* >/dev/null || fail "no archive for $system/$arch"
+    compgen -G "tailpost_*_${system}_$arch.*[pz]" >/dev/null || fail "no archive for $system/$arch"
+    for module in $linked; do
+      grep -qF "\"pkg:golang/$module?" tailpost_*_"${system}_$arch".cdx.json || fail "the SBOM of $system/$arch lacks $module"
+    done
   done
 done
 wanted="usr/bin/tailpost usr/share/man/man1/tailpost.1 usr/share/bash-completion/completions/tailpost
@@ -35,6 +41,13 @@ if command -v dpkg-deb >/dev/null; then
   files="$(dpkg-deb -c tailpost_*_linux_amd64.deb)"
   for file in $wanted; do
     grep -qE " [./]*$file(\.gz)?\$" <<<"$files" || fail "the deb lacks $file"
+  done
+fi
+
+if command -v rpm >/dev/null; then
+  files="$(rpm -qlp tailpost_*_linux_amd64.rpm)"
+  for file in $wanted; do
+    grep -qE "^/$file(\.gz)?\$" <<<"$files" || fail "the rpm lacks $file"
   done
 fi
 

@@ -63,10 +63,7 @@ func (o *operation) list(a *app) *cobra.Command {
 		}),
 	}
 	api.register(cmd)
-	by.register(
-		cmd, [3]string{"endpoint", "endpoint_id", "only to this `endpoint`"},
-		[3]string{"state", "state", "only in this `state`: pending, running, done, cancelled, failed"},
-	)
+	by.register(cmd)
 	return cmd
 }
 
