@@ -68,13 +68,13 @@ interrupted. More than 50 a second are not shown one by one. ` + asks,
 	}
 	api.register(cmd)
 	cmd.Flags().BoolVarP(&following, "follow", "f", false, "print attempts as they are recorded, until interrupted")
+	by.registerSearch(cmd)
 	by.register(
 		cmd, [3]string{"endpoint", "endpoint_id", "only of this `endpoint`"}, [3]string{"event", "event_id", "only of this `event`"},
 		[3]string{"type", "event_type", "only of events of this `type`"}, [3]string{"tenant", "tenant", "only of this `tenant`'s events"},
 		[3]string{"request", "request_id", "only those of this `request` with several events"},
 		[3]string{"outcome", "outcome", "only with this `outcome`: delivered, retry, dead"},
 		[3]string{"status", "status_class", "only with a status of this `class`: 2xx, 3xx, 4xx, 5xx"},
-		[3]string{"search", "search", "only of events with this `value`, as name=value (outbox.search names them)"},
 		[3]string{"since", "since", "only from this `time` on (RFC 3339)"}, [3]string{"until", "until", "only before this `time` (RFC 3339)"},
 	)
 	return cmd

@@ -308,25 +308,51 @@ func at(t *time.Time) string {
 
 // filters are flags that become parameters of a query.
 type filters struct {
-	values map[string]*string // by the name of the parameter
+	values map[string]func() []string // by the name of the parameter; none: it is not set
 	limit  int
 }
 
 // register makes flags, each given as its name, the parameter's name, and its help.
 func (f *filters) register(cmd *cobra.Command, flags ...[3]string) {
-	f.values = make(map[string]*string, len(flags))
 	for _, flag := range flags {
-		f.values[flag[1]] = cmd.Flags().String(flag[0], "", flag[2])
+		value := cmd.Flags().String(flag[0], "", flag[2])
+		f.set(flag[1], func() []string { return []string{*value} })
 	}
 	const some = 50
 	cmd.Flags().IntVar(&f.limit, "limit", some, "print at most `N`")
 }
 
+// registerSearch makes the flag of what people look for, which may be repeated.
+func (f *filters) registerSearch(cmd *cobra.Command) {
+	values := cmd.Flags().StringArray("search", nil, "only of events with this `value`, as name=value (outbox.search names them); may be repeated")
+	f.set("search", func() []string { return *values })
+}
+
+// registerBool makes a flag that is set or not.
+func (f *filters) registerBool(cmd *cobra.Command, flag, parameter, help string) {
+	value := cmd.Flags().Bool(flag, false, help)
+	f.set(parameter, func() []string {
+		if *value {
+			return []string{"true"}
+		}
+		return nil
+	})
+}
+
+func (f *filters) set(parameter string, values func() []string) {
+	if f.values == nil {
+		f.values = make(map[string]func() []string)
+	}
+	f.values[parameter] = values
+}
+
 func (f *filters) query() url.Values {
 	query := make(url.Values)
-	for name, value := range f.values {
-		if *value != "" {
-			query.Set(name, *value)
+	for name, values := range f.values {
+		for _, value := range values() {
+			if value != "" {
+				query.Add(name, value)
+			}
 		}
 	}
 	return query

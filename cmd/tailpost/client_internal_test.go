@@ -2,13 +2,19 @@ package main
 
 import (
 	"bytes"
+	"encoding/json"
 	"fmt"
 	"net/http"
 	"net/http/httptest"
+	"os"
+	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
 
+	"github.com/spf13/pflag"
+	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 )
 
@@ -52,6 +58,60 @@ func TestListsGoOnUntilTheirLimit(t *testing.T) {
 		code, stdout, stderr := askAPI(t, handler, "attempts", "--json", "--limit", strconv.Itoa(limit))
 		require.Equal(t, exitOK, code, stderr)
 		require.Len(t, strings.Split(strings.TrimSpace(stdout), "\n"), want, "limit %d", limit)
+	}
+}
+
+// What the API lists by, the command that lists it has a flag for: all of them together ask for
+// every parameter that the document has.
+func TestListsHaveTheFiltersOfTheAPI(t *testing.T) {
+	t.Parallel()
+	raw, err := os.ReadFile(filepath.Join("..", "..", "relay", "internal", "api", "openapi.json"))
+	require.NoError(t, err)
+	var document struct {
+		Paths map[string]map[string]struct {
+			Parameters []struct {
+				Name string `json:"name"`
+			} `json:"parameters"`
+		} `json:"paths"`
+	}
+	require.NoError(t, json.Unmarshal(raw, &document))
+	for command, path := range map[string]string{
+		"attempts": "/v1/attempts", "deliveries": "/v1/deliveries", "endpoints": "/v1/endpoints", "events": "/v1/events",
+		"replay list": "/v1/replays", "resend list": "/v1/resends",
+	} {
+		// Pages are turned by themselves; attempts are followed elsewhere; counters are shown; an
+		// event is named without a flag.
+		asked := map[string]bool{"cursor": true, "follow": true, "stats": true, "id": true}
+		args := append(strings.Fields(command), "--search=a=1", "--search=b=2")
+		cmd, _, err := newRootCommand(&app{}).Find(strings.Fields(command))
+		require.NoError(t, err)
+		cmd.Flags().VisitAll(func(flag *pflag.Flag) {
+			switch {
+			case flag.Name == "search", flag.Name == "json", flag.Name == "api", flag.Name == "follow", flag.Name == "limit":
+			case flag.Value.Type() == "bool":
+				args = append(args, "--"+flag.Name)
+			default:
+				args = append(args, "--"+flag.Name+"=x")
+			}
+		})
+		if cmd.Flags().Lookup("search") == nil {
+			args = slices.DeleteFunc(args, func(arg string) bool { return strings.HasPrefix(arg, "--search") })
+		}
+		code, _, stderr := askAPI(t, func(w http.ResponseWriter, r *http.Request) {
+			query := r.URL.Query()
+			for name := range query {
+				asked[name] = true
+			}
+			if searched := query["search"]; len(searched) > 0 {
+				assert.Equal(t, []string{"a=1", "b=2"}, searched, command)
+			}
+			assert.Equal(t, path, r.URL.Path)
+			_, _ = fmt.Fprint(w, `{"data": []}`)
+		}, args...)
+		require.Equal(t, exitOK, code, "%v: %s", args, stderr)
+		for _, parameter := range document.Paths[path]["get"].Parameters {
+			require.True(t, asked[parameter.Name], "tailpost %s has no flag for %s", command, parameter.Name)
+		}
 	}
 }
 

@@ -53,8 +53,9 @@ func newEndpointsCommand(a *app) *cobra.Command {
 		}),
 	}
 	api.register(cmd)
+	by.registerBool(cmd, "trouble", "trouble", "only those that are not active, or that fail since their last success")
 	by.register(
-		cmd, [3]string{"status", "status", "only with this `status`: active, paused, disabled"},
+		cmd, [3]string{"name", "name", "only those of this `name`, in capitals or not"}, [3]string{"status", "status", "only with this `status`: active, paused, disabled"},
 		[3]string{"source", "source", "only from this `source`: config, api"}, [3]string{"tenant", "tenant", "only of this `tenant`"},
 	)
 	return cmd

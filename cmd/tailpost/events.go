@@ -43,6 +43,7 @@ func newEventsCommand(a *app) *cobra.Command {
 		Long: `List events, newest first, each with what became of it: those of the outbox table, then those that were attempted and whose row is
 gone. With EVENT, its id, show that one with its deliveries and attempts. ` + asks,
 		Example: `  tailpost events --key order-42
+  tailpost events --search order=42
   tailpost events --type 'order.*' --since 2026-03-14T00:00:00Z --json
   tailpost events 0198c7a2-7f3e-7c1e-9f6e-8f0d5a4b3c21`,
 		Args: args(0, 1),
@@ -69,6 +70,7 @@ gone. With EVENT, its id, show that one with its deliveries and attempts. ` + as
 		},
 	}
 	api.register(cmd)
+	by.registerSearch(cmd)
 	by.register(
 		cmd, [3]string{"key", "key", "only with this ordering `key`"},
 		[3]string{"type", "type", "only of this `type`, or of those that a pattern names (order.*)"},

@@ -63,7 +63,10 @@ func (o *operation) list(a *app) *cobra.Command {
 		}),
 	}
 	api.register(cmd)
-	by.register(cmd)
+	by.register(
+		cmd, [3]string{"endpoint", "endpoint_id", "only to this `endpoint`"},
+		[3]string{"state", "state", "only in this `state`: pending, running, done, cancelled, failed"},
+	)
 	return cmd
 }
 

@@ -327,4 +327,13 @@ var operateMutants = []mutant{
 		pkg:     "./relay/internal/query",
 		run:     "TestAnEventThatNobodyWantsIsUnmatchedOnceItIsSettled",
 	},
+	{
+		name:    "operate-list-without-a-filter",
+		file:    "cmd/tailpost/events.go",
+		old:     "\tby.registerSearch(cmd)\n",
+		new:     "",
+		promise: "What the API lists by, the command that lists it has a flag for.",
+		pkg:     "./cmd/tailpost",
+		run:     "TestListsHaveTheFiltersOfTheAPI",
+	},
 }

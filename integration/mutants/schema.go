@@ -27,6 +27,36 @@ var schemaMutants = []mutant{
 		pkg:     "./outbox/schema", run: "TestCapture_againReplacesWhatItMade",
 	},
 	{
+		name: "schema-capture-one-function", file: "outbox/schema/capture.go",
+		old: "if schema != \"public\" {", new: "if false {",
+		promise: "Captured tables of one name in two schemas do not share a function.",
+		pkg:     "./outbox/schema", run: "TestCapture_tablesOfOneNameKeepTheirOwn",
+	},
+	{
+		name: "schema-capture-long-names", file: "outbox/schema/capture.go",
+		old: "if plain && len(readable) <= most {", new: "if plain {",
+		promise: "Captured tables whose long names begin alike do not share a function.",
+		pkg:     "./outbox/schema", run: "TestCapture_tablesOfOneNameKeepTheirOwn",
+	},
+	{
+		name: "schema-capture-own-types", file: "outbox/schema/capture.sql.tmpl",
+		old: "event_key {{quote .OutboxSchema .Outbox .Mapping.Key}}%TYPE", new: "event_key text",
+		promise: "A capture writes an outbox whose key is a number or a uuid.",
+		pkg:     "./outbox/schema", run: "TestCapture_writesTheTypesOfTheOutbox",
+	},
+	{
+		name: "schema-capture-needs", file: "outbox/schema/capture.sql.tmpl",
+		old: "IF missing IS NOT NULL THEN", new: "IF false THEN",
+		promise: "A capture whose events the outbox would not take is refused, and does not keep the application from writing.",
+		pkg:     "./outbox/schema", run: "TestCapture_failsWhereItsTriggersWould",
+	},
+	{
+		name: "schema-capture-named", file: "outbox/schema/capture.go",
+		old: "return captureName + distinct(maxCaptureName, []string{table}, o.Name)", new: "return captureName + cut(table, maxCaptureName)",
+		promise: "Captures of a table that have names of their own leave each other alone.",
+		pkg:     "./outbox/schema", run: "TestCapture_severalByTheirNames",
+	},
+	{
 		name: "schema-capture-missing-column", file: "outbox/schema/capture.sql.tmpl",
 		old: "{{if .Named}}", new: "{{if false}}",
 		promise: "A misspelt column fails when the trigger is made, and is not NULL in every event.",

@@ -1,7 +1,9 @@
 package schema
 
 import (
+	"crypto/sha256"
 	_ "embed"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"io"
@@ -29,8 +31,9 @@ func Operations() []Operation { return []Operation{Insert, Update, Delete} }
 
 // CaptureOptions say which changes of a table become events, and which events.
 type CaptureOptions struct {
-	// Mapping is the outbox table that the events are written to. Its id column needs a default,
-	// and its payload column is of type jsonb, json or text.
+	// Mapping is the outbox table that the events are written to. Its columns that no event has,
+	// and that must not be NULL, need a default: the id for one. Its payload column is of type
+	// jsonb, json or text. The script fails where that is not so.
 	Mapping outbox.Mapping
 	// Table is the table whose changes become events, as schema.name; a name alone is in schema
 	// public.
@@ -49,6 +52,9 @@ type CaptureOptions struct {
 	// Key and Tenant name the columns of the table whose values become the event's key and tenant.
 	// Empty: none.
 	Key, Tenant string
+	// Name tells this capture from others of the same table, which stay as they are. Empty: the one
+	// without a name.
+	Name string
 }
 
 // captureQuote is what the template puts around the function's text.
@@ -58,8 +64,8 @@ const captureQuote = "$tailpost_capture$"
 var captureText string
 
 // PrintCapture writes SQL that makes each chosen change of a table insert an event, in the
-// transaction of the change. Running it again replaces what it made before. An error says which
-// option to correct; nothing is written then.
+// transaction of the change. Running it again replaces what it made before under the same name. An
+// error says which option to correct; nothing is written then.
 func PrintCapture(w io.Writer, o CaptureOptions) error {
 	o.Table = withSchema(o.Table)
 	if len(o.On) == 0 {
@@ -86,8 +92,8 @@ func PrintCapture(w io.Writer, o CaptureOptions) error {
 	return tmpl.Execute(w, map[string]any{
 		"Schema": schema, "Table": table, "OutboxSchema": toSchema, "Outbox": to, "Mapping": o.Mapping,
 		"Operations": o.On, "When": o.When, "Columns": o.Columns, "Key": o.Key, "Tenant": o.Tenant,
-		"Type": strings.ReplaceAll(o.Type, "{table}", table), "Name": captureName(table),
-		"Named": o.named(), "Others": o.others(),
+		"Type": strings.ReplaceAll(o.Type, "{table}", table), "Function": o.function(schema, table), "Trigger": o.trigger(table),
+		"Named": o.named(), "Others": o.others(), "Written": o.written(),
 	})
 }
 
@@ -107,14 +113,62 @@ func (o *CaptureOptions) others() []Operation {
 	return slices.DeleteFunc(Operations(), func(op Operation) bool { return slices.Contains(o.On, op) })
 }
 
-// captureName returns the name of the function and of the triggers, within what Postgres keeps of a
-// name (63 bytes).
-func captureName(table string) string {
-	const most = 63 - len("tailpost_capture__delete")
-	for len(table) > most {
-		table = table[:len(table)-1]
+// written returns the columns of the outbox that the triggers write.
+func (o *CaptureOptions) written() []string {
+	columns := []string{o.Mapping.Type}
+	if o.Key != "" {
+		columns = append(columns, o.Mapping.Key)
 	}
-	return "tailpost_capture_" + strings.ToValidUTF8(table, "")
+	if o.Tenant != "" {
+		columns = append(columns, o.Mapping.Tenant)
+	}
+	return append(columns, o.Mapping.Payload)
+}
+
+// captureName is what the names of functions and triggers begin with.
+const captureName = "tailpost_capture_"
+
+// function returns the name of the function. The functions of all captured tables are in the
+// outbox's schema, so that each has a name that no other table's has.
+func (o *CaptureOptions) function(schema, table string) string {
+	parts := []string{table}
+	if schema != "public" {
+		parts = []string{schema, table}
+	}
+	return captureName + distinct(maxCaptureName, parts, o.Name)
+}
+
+// trigger returns what the names of the triggers begin with. Two tables may have triggers of the
+// same name.
+func (o *CaptureOptions) trigger(table string) string {
+	if o.Name == "" {
+		return captureName + cut(table, maxCaptureName)
+	}
+	return captureName + distinct(maxCaptureName, []string{table}, o.Name)
+}
+
+// maxCaptureName is how much of a name (63 bytes) a table and a capture have.
+const maxCaptureName = 63 - len(captureName+"_delete")
+
+// distinct makes a name of at most so many bytes out of names. It is that of no others: where the
+// names themselves do not tell, a checksum does.
+func distinct(most int, parts []string, name string) string {
+	readable := strings.Join(parts, ".")
+	if name != "" {
+		readable += ":" + name
+	}
+	plain := !slices.ContainsFunc(append(parts, name), func(part string) bool { return strings.ContainsAny(part, ".:") })
+	if plain && len(readable) <= most {
+		return readable
+	}
+	sum := sha256.Sum256([]byte(strings.Join(append(slices.Clone(parts), ":", name), "\x00")))
+	checksum := "_" + hex.EncodeToString(sum[:4])
+	return cut(readable, most-len(checksum)) + checksum
+}
+
+// cut returns the first bytes of a text, without a part of a character.
+func cut(text string, most int) string {
+	return strings.ToValidUTF8(text[:min(len(text), most)], "")
 }
 
 func withSchema(table string) string {
@@ -150,7 +204,7 @@ func (o *CaptureOptions) validate() error {
 	if o.Tenant != "" && o.Mapping.Tenant == "" {
 		problems = append(problems, fmt.Errorf("the outbox %s has no column for a tenant: map one, or name no tenant", o.Mapping.Table))
 	}
-	for _, name := range append([]string{o.Table, o.Type, o.When, o.Key, o.Tenant}, o.Columns...) {
+	for _, name := range append([]string{o.Table, o.Type, o.When, o.Key, o.Tenant, o.Name}, o.Columns...) {
 		if strings.ContainsRune(name, 0) {
 			problems = append(problems, errors.New("a name or the condition holds a NUL character"))
 		}

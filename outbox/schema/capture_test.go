@@ -79,6 +79,135 @@ func TestCapture_againReplacesWhatItMade(t *testing.T) {
 	require.Equal(t, []string{`order.status_changed {"status": "paid"}`}, written(t, conn))
 }
 
+// TestCapture_tablesOfOneNameKeepTheirOwn: a function for each, though all are in the schema of the
+// outbox.
+func TestCapture_tablesOfOneNameKeepTheirOwn(t *testing.T) {
+	t.Parallel()
+	conn := pgtest.NewDB(t).Conn(t)
+	execute(t, conn, captured)
+	long := strings.Repeat("o", 60)
+	tables := []string{"shop.orders", "crm.orders", "orders", "public.shop.orders", "public." + long + "1", "public." + long + "2", "orders.orders"}
+	execute(t, conn, "CREATE SCHEMA shop; CREATE SCHEMA crm; CREATE SCHEMA orders")
+	for i, table := range tables {
+		column := string(rune('a' + i))
+		if table != "orders" {
+			namespace, name, _ := strings.Cut(table, ".")
+			execute(t, conn, "CREATE TABLE "+pgx.Identifier{namespace, name}.Sanitize()+" ("+column+" int)")
+		} else {
+			execute(t, conn, "ALTER TABLE public.orders ADD COLUMN "+column+" int, ALTER COLUMN id SET DEFAULT 1")
+		}
+		capture(t, conn, schema.CaptureOptions{Table: table, Key: column, Columns: []string{column}, Type: "of." + column})
+	}
+	for i, table := range tables {
+		column := string(rune('a' + i))
+		namespace, name, found := strings.Cut(table, ".")
+		if !found {
+			namespace, name = "public", table
+		}
+		execute(t, conn, "INSERT INTO "+pgx.Identifier{namespace, name}.Sanitize()+" ("+column+") VALUES (7)")
+		require.Equal(t, []string{"of." + column + ` 7 {"` + column + `": 7}`}, written(t, conn), table)
+	}
+}
+
+func TestCapture_writesTheTypesOfTheOutbox(t *testing.T) {
+	t.Parallel()
+	for name, types := range map[string]struct{ key, kind, payload string }{
+		"a number": {key: "bigint", kind: "varchar(40)", payload: "json"},
+		"a uuid":   {key: "uuid", kind: "kind", payload: "text"},
+		"a domain": {key: "key", kind: "given", payload: "body"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			conn := pgtest.NewDB(t).Conn(t)
+			execute(t, conn, `CREATE TYPE kind AS ENUM ('orders.insert'); CREATE DOMAIN key AS numeric NOT NULL;
+				CREATE DOMAIN given AS text NOT NULL CHECK (VALUE <> ''); CREATE DOMAIN body AS jsonb NOT NULL;
+				CREATE TABLE orders (id text, total numeric);
+				CREATE TABLE outbox (id uuid DEFAULT gen_random_uuid() PRIMARY KEY, type `+types.kind+` NOT NULL, key `+types.key+` NOT NULL,
+					tenant text, payload `+types.payload+` NOT NULL, created_at timestamptz NOT NULL DEFAULT now())`)
+			capture(t, conn, schema.CaptureOptions{Table: "orders", Key: "id", Columns: []string{"id"}})
+			id := "12"
+			if types.key == "uuid" {
+				id = "de15f7c0-a92c-4425-bd40-4f228b230d53"
+			}
+			execute(t, conn, "INSERT INTO orders VALUES ('"+id+"', 1)")
+			require.Equal(t, []string{"orders.insert " + id + ` {"id": "` + id + `"}`}, written(t, conn))
+		})
+	}
+}
+
+// TestCapture_failsWhereItsTriggersWould: what would keep the application from writing keeps the
+// script from changing anything.
+func TestCapture_failsWhereItsTriggersWould(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]struct{ change, problem string }{
+		"an id without a default": {change: `ALTER COLUMN id DROP DEFAULT`, problem: "needs a value in id,"},
+		"columns of its own":      {change: `ADD COLUMN "of What" text NOT NULL, ADD COLUMN n int NOT NULL, ADD COLUMN m int NOT NULL DEFAULT 1`, problem: `needs a value in "of What", n,`},
+		"a key that must be":      {change: `ALTER COLUMN key SET NOT NULL`, problem: "needs a value in key,"},
+		"a domain that must be":   {change: `ALTER COLUMN tenant TYPE given`, problem: "needs a value in tenant,"},
+		"bytes":                   {change: `ALTER COLUMN payload TYPE bytea USING NULL`, problem: "is of type bytea"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			conn := pgtest.NewDB(t).Conn(t)
+			execute(t, conn, captured+"CREATE DOMAIN given AS text NOT NULL; ALTER TABLE public.outbox "+c.change)
+			var script strings.Builder
+			require.NoError(t, schema.PrintCapture(&script, schema.CaptureOptions{Mapping: outbox.DefaultMapping(), Table: "orders"}))
+			_, err := conn.PgConn().Exec(t.Context(), script.String()).ReadAll()
+			require.ErrorContains(t, err, c.problem)
+			execute(t, conn, "ROLLBACK; INSERT INTO orders VALUES (1)")
+		})
+	}
+}
+
+// TestCapture_aTriggerMayFillWhatHasNoDefault, so a column without one is nothing to complain of
+// there.
+func TestCapture_aTriggerMayFillWhatHasNoDefault(t *testing.T) {
+	t.Parallel()
+	conn := pgtest.NewDB(t).Conn(t)
+	execute(t, conn, captured+`ALTER TABLE public.outbox ALTER COLUMN id DROP DEFAULT;
+		CREATE FUNCTION fill() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN NEW.id := gen_random_uuid(); RETURN NEW; END $$;
+		CREATE TRIGGER fill BEFORE INSERT ON public.outbox FOR EACH ROW EXECUTE FUNCTION fill()`)
+	capture(t, conn, schema.CaptureOptions{Table: "orders", Columns: []string{"id"}})
+	execute(t, conn, "INSERT INTO orders VALUES (1)")
+	require.Equal(t, []string{`orders.insert {"id": 1}`}, written(t, conn))
+}
+
+func TestCapture_severalByTheirNames(t *testing.T) {
+	t.Parallel()
+	conn := pgtest.NewDB(t).Conn(t)
+	execute(t, conn, captured)
+	created := schema.CaptureOptions{Table: "orders", Name: "created", On: []schema.Operation{schema.Insert}, Type: "order.new", Columns: []string{"id"}}
+	paid := schema.CaptureOptions{
+		Table: "orders", Name: "paid", On: []schema.Operation{schema.Update}, When: "NEW.status = 'paid'", Type: "order.paid", Columns: []string{"status"},
+	}
+	capture(t, conn, schema.CaptureOptions{Table: "orders", On: []schema.Operation{schema.Delete}, Columns: []string{"total"}})
+	capture(t, conn, created)
+	capture(t, conn, paid)
+	created.Type = "order.created"
+	capture(t, conn, created)
+
+	execute(t, conn, "INSERT INTO orders VALUES (1, 'acme', 1, 'new')")
+	execute(t, conn, "UPDATE orders SET status = 'paid'")
+	execute(t, conn, "DELETE FROM orders")
+	require.Equal(t, []string{
+		`order.created {"id": 1}`, `order.paid {"status": "paid"}`, `orders.delete {"total": 1.0000000000}`,
+	}, written(t, conn))
+}
+
+func TestCapture_saysHowToTakeItAwayAgain(t *testing.T) {
+	t.Parallel()
+	conn := pgtest.NewDB(t).Conn(t)
+	execute(t, conn, captured)
+	var script strings.Builder
+	require.NoError(t, schema.PrintCapture(&script, schema.CaptureOptions{Mapping: outbox.DefaultMapping(), Table: "orders"}))
+	execute(t, conn, script.String())
+	_, drop, found := strings.Cut(script.String(), "none any more: ")
+	require.True(t, found)
+	drop, _, _ = strings.Cut(drop, "\n")
+	execute(t, conn, drop+"INSERT INTO orders VALUES (1)")
+	require.Empty(t, written(t, conn))
+}
+
 func TestCapture_takesNamesAsTheyAre(t *testing.T) {
 	t.Parallel()
 	conn := pgtest.NewDB(t).Conn(t)
