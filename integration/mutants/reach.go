@@ -23,7 +23,7 @@ var reachMutants = []mutant{
 	},
 	{
 		name: "reach-refusal-is-a-failure", file: "relay/internal/dispatch/send.go",
-		old: `it.reason == outbox.ReasonInvalid, it.reason == outbox.ReasonUnaddressable, it.reason == outbox.ReasonRejected, noToken:`, new: `it.reason == outbox.ReasonInvalid, it.reason == outbox.ReasonUnaddressable, noToken:`,
+		old: `it.reason == outbox.ReasonInvalid, it.reason == outbox.ReasonUnaddressable, it.reason == outbox.ReasonRejected, barred:`, new: `it.reason == outbox.ReasonInvalid, it.reason == outbox.ReasonUnaddressable, barred:`,
 		promise: "A receiver that refuses an event for good is well: no circuit opens for it.",
 		pkg:     "./relay/internal/dispatch", run: "TestARefusal",
 	},
@@ -82,6 +82,36 @@ var reachMutants = []mutant{
 		pkg:     "./relay/internal/webhook", run: "TestProxyResolves",
 	},
 	{
+		name: "reach-proxy-resolves-unasked", file: "relay/internal/egress/dial.go",
+		old: "if via != nil && d.resolves && !p.Addr.IsValid() {", new: "if via != nil && !p.Addr.IsValid() {",
+		promise: "The proxy looks names up only where the configuration says so.",
+		pkg:     "./relay/internal/webhook", run: "^TestProxy$",
+	},
+	{
+		name: "reach-proxy-407-is-an-answer", file: "relay/internal/webhook/origin.go",
+		old: "if o.absolute && x.Answer.Status == http.StatusProxyAuthRequired {", new: "if !o.absolute && x.Answer.Status == http.StatusProxyAuthRequired {",
+		promise: "What the egress proxy refuses is never the receiver's answer.",
+		pkg:     "./relay/internal/webhook", run: "TestProxyBars",
+	},
+	{
+		name: "reach-proxy-bars-and-the-receiver-pays", file: "relay/internal/webhook/endpoint.go",
+		old: "res.Barred = a.StatusCode == 0 && egress.IsBarred(err)", new: "res.Barred = a.StatusCode != 0 && egress.IsBarred(err)",
+		promise: "An egress proxy that refuses the relay's password opens no circuit.",
+		pkg:     "./relay/internal/webhook", run: "TestProxyBars",
+	},
+	{
+		name: "reach-proxy-rule-taken-for-a-login", file: "relay/internal/egress/proxy.go",
+		old: ` && resp.Header.Get("Proxy-Authenticate") != "":`, new: ":",
+		promise: "A 407 that asks for no password is a rule about the receiver.",
+		pkg:     "./relay/internal/egress", run: "TestTunnel",
+	},
+	{
+		name: "reach-tunnel-of-200-alone", file: "relay/internal/egress/proxy.go",
+		old: "resp.StatusCode >= http.StatusOK && resp.StatusCode < http.StatusMultipleChoices:", new: "resp.StatusCode == http.StatusOK:",
+		promise: "Any 2xx to CONNECT is a tunnel.",
+		pkg:     "./relay/internal/egress", run: "TestTunnel",
+	},
+	{
 		name: "reach-no-proxy-ignored", file: "relay/internal/egress/dialer.go",
 		old: "if d.proxy == nil || d.bypass.Has(p) {", new: "if d.proxy == nil {",
 		promise: "What no_proxy names is reached without the proxy.",
@@ -113,7 +143,7 @@ var reachMutants = []mutant{
 	},
 	{
 		name: "reach-missing-token-blamed", file: "relay/internal/dispatch/send.go",
-		old: `it.reason == outbox.ReasonRejected, noToken:`, new: `it.reason == outbox.ReasonRejected:`,
+		old: `it.reason == outbox.ReasonRejected, barred:`, new: `it.reason == outbox.ReasonRejected:`,
 		promise: "An authorization server that issues no token says nothing of the receiver.",
 		pkg:     "./relay/internal/dispatch", run: "TestAMissingToken",
 	},

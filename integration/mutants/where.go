@@ -155,7 +155,7 @@ var whereMutants = []mutant{
 	},
 	{
 		name: "where-unaddressable-is-the-endpoints-fault", file: "relay/internal/dispatch/send.go",
-		old: "it.reason == outbox.ReasonUnaddressable, it.reason == outbox.ReasonRejected, noToken:", new: "it.reason == outbox.ReasonRejected, noToken:",
+		old: "it.reason == outbox.ReasonUnaddressable, it.reason == outbox.ReasonRejected, barred:", new: "it.reason == outbox.ReasonRejected, barred:",
 		promise: "It says nothing about the endpoint's health.",
 		pkg:     "./relay/internal/dispatch", run: "TestAnEventWithNowhereToGo",
 	},

@@ -61,7 +61,7 @@ func (a *arrays) SendBatch(ctx context.Context, b *webhook.Batch) []webhook.Resu
 	results := make([]webhook.Result, len(ids))
 	for i := range results {
 		results[i] = answer(&b.Requests[i], status)
-		results[i].Attempt.RequestID, results[i].NoToken = b.ID, status == 0
+		results[i].Attempt.RequestID, results[i].Barred = b.ID, status == 0
 		results[i].Delivered = status == 200
 		if slices.Contains(failed, ids[i]) {
 			results[i].Delivered, results[i].Attempt.Error = false, "the answer names it as failed"

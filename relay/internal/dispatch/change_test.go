@@ -41,7 +41,7 @@ func (g *gate) Send(ctx context.Context, r *webhook.Request) webhook.Result {
 	case <-ctx.Done():
 		a.Error = "aborted"
 	}
-	return webhook.Result{Attempt: a, Word: g.word, NoToken: g.token && a.StatusCode == 0, Permanent: g.nowhere, Unaddressable: g.nowhere}
+	return webhook.Result{Attempt: a, Word: g.word, Barred: g.token && a.StatusCode == 0, Permanent: g.nowhere, Unaddressable: g.nowhere}
 }
 
 func (g *gate) sent() int {

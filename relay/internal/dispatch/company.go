@@ -11,8 +11,8 @@ import (
 //
 // What failed together is tried again in a quarter of the company, and at last alone: so an event
 // that the receiver never takes fails by itself before the schedules of the others are used up.
-// A failure that is not about events (429, 503, no access token) splits nobody: a receiver that
-// asks for less would get more requests.
+// A failure that is not about events (429, 503, no access token, an egress proxy that refuses the
+// relay) splits nobody: a receiver that asks for less would get more requests.
 type company struct {
 	config.Batch
 

@@ -272,7 +272,7 @@ func (l *lane) finish(dl *delivery, res webhook.Result) outbox.Outcome {
 		return it.attempt.Outcome
 	}
 	since := l.health.failing.since
-	change := l.judge(&it, decision, res.NoToken, now)
+	change := l.judge(&it, decision, res.Barred, now)
 	l.conclude(&it, since, now)
 	l.advance(dl.chain, decision.Outcome, it.next, now)
 	if change {
@@ -290,7 +290,7 @@ func decide(policy config.Retry, dl *delivery, res *webhook.Result, now time.Tim
 		Permanent:     res.Permanent,
 		Unaddressable: res.Unaddressable,
 		Word:          retry.Word(res.Word),
-		NoToken:       res.NoToken,
+		Barred:        res.Barred,
 	}, now, rnd)
 	if res.Again && decision.Outcome == outbox.Retry {
 		decision.Next = now // the receiver closed a connection that had been idle: nothing says that it is unwell
@@ -365,11 +365,11 @@ func (l *lane) logAttempt(it *item) {
 }
 
 // judge updates the endpoint's health and reports whether the lane must be shed.
-func (l *lane) judge(it *item, decision retry.Decision, noToken bool, now time.Time) (shed bool) {
+func (l *lane) judge(it *item, decision retry.Decision, barred bool, now time.Time) (shed bool) {
 	switch {
 	case decision.Outcome == outbox.Delivered:
 		it.change = l.health.succeeded(l.id, it.dl, now)
-	case it.reason == outbox.ReasonInvalid, it.reason == outbox.ReasonUnaddressable, it.reason == outbox.ReasonRejected, noToken:
+	case it.reason == outbox.ReasonInvalid, it.reason == outbox.ReasonUnaddressable, it.reason == outbox.ReasonRejected, barred:
 		// The event cannot be sent anywhere, or not now, or the receiver works and will not have
 		// this one: that says nothing about the endpoint.
 		l.health.circuit.abandoned(it.dl)

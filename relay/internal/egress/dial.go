@@ -38,10 +38,11 @@ func (d *Dialer) Open(ctx context.Context, p receiver.Place) (net.Conn, error) {
 	return conn, nil
 }
 
-// openFirst connects through a proxy to the first of addrs that it reaches.
+// openFirst connects through a proxy to the first of addrs that it reaches. One that lets the relay
+// through to nobody is not asked again.
 func openFirst(ctx context.Context, via proxy, p receiver.Place, addrs []netip.AddrPort) (conn net.Conn, err error) {
 	for _, addr := range addrs {
-		if conn, err = via.open(ctx, p, addr.String()); err == nil || ctx.Err() != nil {
+		if conn, err = via.open(ctx, p, addr.String()); err == nil || ctx.Err() != nil || IsBarred(err) {
 			break
 		}
 	}

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net"
 	"net/netip"
+	"net/url"
 	"sync/atomic"
 
 	"github.com/tailpost/tailpost/config/receiver"
@@ -98,12 +99,12 @@ func (d *Dialer) through(p receiver.Place) proxy {
 }
 
 // Proxied reports whether plain http requests to p go to the egress proxy, with the whole URL in
-// their request line, and what Proxy-Authorization they carry; empty: none.
-func (d *Dialer) Proxied(p receiver.Place) (authorization string, proxied bool) {
+// their request line, and which user their Proxy-Authorization shows; nil: they have none.
+func (d *Dialer) Proxied(p receiver.Place) (user *url.Userinfo, proxied bool) {
 	if x, is := d.through(p).(*httpProxy); is && !p.Secure {
-		return x.authorization, true
+		return x.user, true
 	}
-	return "", false
+	return nil, false
 }
 
 // check returns a denial if no request may go to dst; nil if one may.

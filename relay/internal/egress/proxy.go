@@ -42,10 +42,7 @@ func (d *Dialer) newProxy(text string, roots *x509.CertPool) (proxy, error) {
 	if p.SOCKS {
 		return newSOCKSProxy(p, d.net)
 	}
-	x := &httpProxy{place: p.Place, net: d.net}
-	if p.User != nil {
-		x.authorization = Basic(p.User)
-	}
+	x := &httpProxy{place: p.Place, user: p.User, net: d.net}
 	if p.Place.Secure {
 		x.tls = &tls.Config{
 			MinVersion: tls.VersionTLS12, ServerName: p.Place.ServerName(), RootCAs: roots, NextProtos: []string{"http/1.1"},
@@ -79,6 +76,12 @@ func newSOCKSProxy(p receiver.Proxy, through *net.Dialer) (*socksProxy, error) {
 	return &socksProxy{dialer}, nil
 }
 
+// isLogin reports whether a text of golang.org/x/net/proxy, which has no types for them, says that
+// the proxy takes no user and password, or not these.
+func isLogin(text string) bool {
+	return text == "no acceptable authentication methods" || text == "username/password authentication failed"
+}
+
 func (x *socksProxy) open(ctx context.Context, _ receiver.Place, target string) (net.Conn, error) {
 	conn, err := x.dialer.DialContext(ctx, "tcp", target)
 	switch errno := syscall.Errno(0); {
@@ -91,15 +94,19 @@ func (x *socksProxy) open(ctx context.Context, _ receiver.Place, target string) 
 	for inner := errors.Unwrap(err); inner != nil; inner = errors.Unwrap(err) {
 		err = inner
 	}
-	return nil, &RefusalError{"the egress proxy refused the connection: " + strings.TrimPrefix(err.Error(), "unknown error ")}
+	text := "the egress proxy refused the connection: " + strings.TrimPrefix(err.Error(), "unknown error ")
+	if isLogin(err.Error()) {
+		return nil, &RefusalError{text: text + barredText, barred: true}
+	}
+	return nil, &RefusalError{text: text}
 }
 
 // httpProxy makes tunnels by CONNECT, and gets the whole URL of what is plain http.
 type httpProxy struct {
-	place         receiver.Place
-	authorization string // the value of Proxy-Authorization; empty: none
-	tls           *tls.Config
-	net           *net.Dialer
+	place receiver.Place
+	user  *url.Userinfo // nil: none
+	tls   *tls.Config
+	net   *net.Dialer
 }
 
 // Basic is the value of an Authorization header for what stands before the host in a URL.
@@ -137,26 +144,41 @@ func (x *httpProxy) tunnel(ctx context.Context, conn net.Conn, target string) er
 	stop := context.AfterFunc(ctx, func() { _ = conn.SetDeadline(time.Unix(1, 0)) })
 	defer stop()
 	req := "CONNECT " + target + " HTTP/1.1\r\nHost: " + target + "\r\n"
-	if x.authorization != "" {
-		req += "Proxy-Authorization: " + x.authorization + "\r\n"
+	if x.user != nil {
+		req += "Proxy-Authorization: " + Basic(x.user) + "\r\n"
 	}
 	if _, err := conn.Write([]byte(req + "\r\n")); err != nil {
 		return err
 	}
 	br := bufio.NewReader(conn)
-	resp, err := http.ReadResponse(br, &http.Request{Method: http.MethodConnect})
-	if err != nil {
+	if err := readTunnel(br); err != nil {
 		return err
 	}
-	defer resp.Body.Close()
-	if resp.StatusCode != http.StatusOK {
-		return &RefusalError{fmt.Sprintf("the egress proxy refused the connection with status %d", resp.StatusCode)}
-	}
 	if br.Buffered() > 0 {
-		return &RefusalError{"the egress proxy sent data before the connection was made"}
+		return &RefusalError{text: "the egress proxy sent data before the connection was made"}
 	}
 	if !stop() {
 		return context.Cause(ctx)
 	}
 	return nil
+}
+
+// readTunnel reads the answer to CONNECT. Any 2xx means that there is a tunnel, which begins right
+// behind the head, whatever that says of a body (RFC 9110, section 9.3.6). The body of a refusal
+// goes with its connection.
+func readTunnel(br *bufio.Reader) error {
+	for {
+		resp, err := http.ReadResponse(br, &http.Request{Method: http.MethodConnect}) //nolint:bodyclose // to close it would read it
+		switch {
+		case err != nil:
+			return err
+		case resp.StatusCode < http.StatusOK && resp.StatusCode != http.StatusSwitchingProtocols: // interim
+		case resp.StatusCode >= http.StatusOK && resp.StatusCode < http.StatusMultipleChoices:
+			return nil
+		case resp.StatusCode == http.StatusProxyAuthRequired && resp.Header.Get("Proxy-Authenticate") != "":
+			return unknown("connection")
+		default:
+			return &RefusalError{text: fmt.Sprintf("the egress proxy refused the connection with status %d", resp.StatusCode)}
+		}
+	}
 }

@@ -25,6 +25,7 @@ type Answer struct {
 	Date       string // of an answer that is no success
 	Location   string
 	Word       string // of the header webhook-delivery
+	Challenged bool   // it has the header Proxy-Authenticate
 	Body       []byte // the beginning of the body, valid until the Exchange is used again
 	Truncated  bool   // the body is longer than Body
 	// Fields are the first MaxFields header lines, without what is wrong with any of them; nil
@@ -77,7 +78,7 @@ func (x *Exchange) readHead(f *framing) error {
 		}
 		*f = framing{budget: f.budget, http10: http10, length: lengthUnknown, folded: true}
 		x.Answer.RetryAfter, x.Answer.Location, x.Answer.Date, x.Answer.Word = "", "", "", ""
-		x.Answer.Fields, f.keeps = nil, x.KeepFields
+		x.Answer.Challenged, x.Answer.Fields, f.keeps = false, nil, x.KeepFields
 		f.refusal = status >= http.StatusBadRequest
 		if err := x.readFields(f); err != nil {
 			return err
@@ -206,13 +207,14 @@ func (x *Exchange) readField(f *framing, name, value []byte) (matters bool, err 
 			x.Answer.Word = string(value)
 			return true, nil
 		}
+	case len("proxy-authenticate"):
+		if equalFold(name, "proxy-authenticate") {
+			x.Answer.Challenged = true
+			return true, nil
+		}
 	case len("transfer-encoding"):
 		if equalFold(name, "transfer-encoding") {
-			if f.chunked || !equalFold(value, "chunked") {
-				return true, &MalformedError{"the answer has a transfer encoding that is not supported"}
-			}
-			f.chunked = true
-			return true, nil
+			return true, f.transferEncoding(value)
 		}
 	}
 	return false, nil
@@ -224,6 +226,14 @@ func (f *framing) connection(value []byte) {
 		f.closes = f.closes || equalFold(token, "close")
 		f.keepAlive = f.keepAlive || equalFold(token, "keep-alive")
 	}
+}
+
+func (f *framing) transferEncoding(value []byte) error {
+	if f.chunked || !equalFold(value, "chunked") {
+		return &MalformedError{"the answer has a transfer encoding that is not supported"}
+	}
+	f.chunked = true
+	return nil
 }
 
 // contentLength takes a repeated length only if it says the same.

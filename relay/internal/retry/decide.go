@@ -33,7 +33,7 @@ type Result struct {
 	Word       Word          // what the receiver said beside the status
 	// Unaddressable says, of one that is Permanent, that there is nowhere to send it.
 	Unaddressable bool
-	NoToken       bool // nothing was sent: the authorization server gave no token
+	Barred        bool // nothing was sent: no access token, or the egress proxy refused the relay
 }
 
 // Word is the value of an answer's header webhook-delivery, as Svix defines it.
@@ -98,7 +98,7 @@ func Decide(policy config.Retry, number int, r Result, now time.Time, rnd float6
 	index := max(number, 1) - 1
 	if index < len(policy.Schedule) {
 		d.Outcome, d.Reason = outbox.Retry, outbox.ReasonFailed
-		if r.NoToken {
+		if r.Barred {
 			d.Reason = outbox.ReasonAuthFailed
 		}
 		d.Next = now.Add(jittered(max(policy.Schedule[index], hint), rnd))

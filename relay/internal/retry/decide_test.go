@@ -175,9 +175,9 @@ func TestDecideByTheReceiversWord(t *testing.T) {
 func TestDecideWithoutAToken(t *testing.T) {
 	t.Parallel()
 	want := retry.Decision{Outcome: outbox.Retry, Reason: outbox.ReasonAuthFailed, Next: now.Add(5 * time.Second)}
-	require.Equal(t, want, retry.Decide(policy(), 1, retry.Result{Error: true, NoToken: true}, now, 0))
+	require.Equal(t, want, retry.Decide(policy(), 1, retry.Result{Error: true, Barred: true}, now, 0))
 	want = retry.Decision{Outcome: outbox.Dead, Reason: outbox.ReasonExhausted}
-	require.Equal(t, want, retry.Decide(policy(), 4, retry.Result{Error: true, NoToken: true}, now, 0))
+	require.Equal(t, want, retry.Decide(policy(), 4, retry.Result{Error: true, Barred: true}, now, 0))
 }
 
 func TestDecideWithoutSchedule(t *testing.T) {

@@ -185,7 +185,7 @@ func TestAssertionsThatAreRefused(t *testing.T) {
 	rec := a.guarded(t)
 	res := a.endpoint(t, rec.URL, signs(t, keys[config.ES256], &config.Assertion{Use: config.AssertClient})).Send(t.Context(), newRequest())
 	require.Equal(t, "OAuth 2: the token endpoint answered 400 (invalid_client)", res.Attempt.Error)
-	require.True(t, res.NoToken)
+	require.True(t, res.Barred)
 	require.Empty(t, rec.requests)
 
 	_, err := newClient(t, webhook.Options{Network: loopback()}).Endpoint(config.Endpoint{

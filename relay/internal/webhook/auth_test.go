@@ -112,12 +112,15 @@ func (a *authorizer) guarded(t *testing.T) *receiver {
 
 func (a *authorizer) endpoint(t *testing.T, url string, change ...func(*config.Endpoint)) *webhook.Endpoint {
 	t.Helper()
-	return newEndpoint(t, url, append([]func(*config.Endpoint){func(e *config.Endpoint) {
-		e.Auth = config.Auth{
-			Kind: config.AuthOAuth2, ClientID: "tailpost", Secret: config.NewSecret("client-secret"), TokenURL: a.URL + "/token",
-			Scopes: []string{"events.write"}, Style: config.OAuth2Header,
-		}
-	}}, change...)...)
+	return newEndpoint(t, url, append([]func(*config.Endpoint){a.client}, change...)...)
+}
+
+// client has an endpoint fetch its tokens from a.
+func (a *authorizer) client(e *config.Endpoint) {
+	e.Auth = config.Auth{
+		Kind: config.AuthOAuth2, ClientID: "tailpost", Secret: config.NewSecret("client-secret"), TokenURL: a.URL + "/token",
+		Scopes: []string{"events.write"}, Style: config.OAuth2Header,
+	}
 }
 
 // TestOAuth2: many requests share a token, and one fetch.
@@ -151,7 +154,7 @@ func TestOAuth2_tokenThatIsRefused(t *testing.T) {
 	res := e.Send(t.Context(), newRequest())
 	require.Equal(t, http.StatusUnauthorized, res.Attempt.StatusCode)
 	require.True(t, res.Again)
-	require.False(t, res.NoToken)
+	require.False(t, res.Barred)
 	require.True(t, e.Send(t.Context(), newRequest()).Delivered)
 	require.EqualValues(t, 2, a.fetches.Load())
 
@@ -209,11 +212,11 @@ func TestOAuth2_noToken(t *testing.T) {
 			e := a.endpoint(t, rec.URL, func(e *config.Endpoint) { e.Timeout = 2 * time.Second })
 			res := e.Send(t.Context(), newRequest())
 			require.Equal(t, want, res.Attempt.Error)
-			require.True(t, res.NoToken)
+			require.True(t, res.Barred)
 			require.False(t, res.Reached)
 			require.Empty(t, rec.requests)
 			before := a.fetches.Load()
-			require.True(t, e.Send(t.Context(), newRequest()).NoToken)
+			require.True(t, e.Send(t.Context(), newRequest()).Barred)
 			if want != "OAuth 2: no token after 2s" { // the caller's time was up: the next one tries
 				require.Equal(t, before, a.fetches.Load(), "it was asked a moment ago")
 			}
@@ -297,7 +300,7 @@ func TestOAuth2_guard(t *testing.T) {
 	})
 	res := public.Send(t.Context(), newRequest())
 	require.Contains(t, res.Attempt.Error, "is not allowed (loopback)")
-	require.True(t, res.NoToken)
+	require.True(t, res.Barred)
 	require.Zero(t, a.fetches.Load())
 }
 

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"io"
+	"maps"
 	"net"
 	"net/http"
 	"net/http/httptest"
@@ -244,6 +245,7 @@ func forward(t *testing.T, transport *http.Transport, w http.ResponseWriter, r *
 		return
 	}
 	defer resp.Body.Close()
+	maps.Copy(w.Header(), resp.Header)
 	w.WriteHeader(resp.StatusCode)
 	_, _ = io.Copy(w, resp.Body)
 }

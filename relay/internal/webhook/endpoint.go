@@ -294,11 +294,11 @@ func (e *Endpoint) authorize(ctx context.Context, x *exchange, start time.Time, 
 	case ctx.Err() != nil: // the relay stops
 		res.Local = true
 	case limited.Err() != nil:
-		res.NoToken, err = true, failuref("OAuth 2: no token after %s", shortDuration(e.timeout))
+		res.Barred, err = true, failuref("OAuth 2: no token after %s", shortDuration(e.timeout))
 	case egress.IsLocal(err):
 		res.Local = true
 	default:
-		res.NoToken = true
+		res.Barred = true
 	}
 	return err
 }
@@ -331,6 +331,7 @@ func (e *Endpoint) perform(ctx context.Context, x *exchange, res *Result, start 
 	if err != nil {
 		a.Error = explain(ctx, err, e.timeout)
 		res.Local = a.StatusCode == 0 && (ctx.Err() != nil || egress.IsLocal(err))
+		res.Barred = a.StatusCode == 0 && egress.IsBarred(err)
 	}
 	if e.client.refused != nil && a.StatusCode >= http.StatusBadRequest && x.Answer.Date != "" {
 		e.client.refuse(e.id, x.Answer.Date, start, start.Add(a.Duration))

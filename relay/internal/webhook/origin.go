@@ -5,6 +5,8 @@ import (
 	"crypto/tls"
 	"crypto/x509"
 	"errors"
+	"net/http"
+	"net/url"
 	"sync"
 	"time"
 
@@ -58,7 +60,10 @@ func (e *Endpoint) newOrigin(p receiver.Place, secure *tls.Config) *origin {
 			o.tls.NextProtos = []string{"h2"}
 		}
 	}
-	o.proxyKey, o.absolute = c.dialer.Proxied(p)
+	var user *url.Userinfo
+	if user, o.absolute = c.dialer.Proxied(p); user != nil {
+		o.proxyKey = egress.Basic(user)
+	}
 	return o
 }
 
@@ -67,9 +72,15 @@ func (e *Endpoint) newOrigin(p receiver.Place, secure *tls.Config) *origin {
 // HTTP/1.1. Whatever else befalls a request that was written is the end of the attempt, so that
 // there is an attempt for each request that may have reached the receiver.
 func (o *origin) roundTrip(ctx context.Context, x *exchange, deadline time.Time) error {
-	first := false
+	first, reached := false, x.reached
 	for unread := 0; ; unread++ {
 		err := o.try(ctx, x, deadline, first)
+		if o.absolute && x.Answer.Status == http.StatusProxyAuthRequired {
+			challenged := x.Answer.Challenged
+			x.reached = reached || !challenged
+			x.Reset()
+			return egress.Unpassed(challenged)
+		}
 		failed, ok := errors.AsType[*h2Error](err)
 		if unread == maxUnread || ctx.Err() != nil || !ok || !failed.unread {
 			return err

@@ -6,6 +6,7 @@ import (
 	"io"
 	"log" //nolint:depguard // of the library's server
 	"net"
+	"net/http"
 	"net/http/httptest"
 	"net/netip"
 	"strconv"
@@ -87,7 +88,8 @@ func TestSOCKS(t *testing.T) {
 		"plain http":      {user: "me:pw"},
 		"name":            {secure: true, resolves: true, user: "me:pw"},
 		"refused":         {secure: true, user: "me:pw", refuses: true, want: "the egress proxy refused the connection: connection not allowed by ruleset"},
-		"wrong password":  {secure: true, user: "me:pq", want: "the egress proxy refused the connection: username/password authentication failed"},
+		"wrong password":  {secure: true, user: "me:pq", want: "the egress proxy refused the connection: username/password authentication failed: check the user and password in network.proxy"},
+		"no password":     {secure: true, want: "the egress proxy refused the connection: no acceptable authentication methods: check the user and password in network.proxy"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -97,13 +99,14 @@ func TestSOCKS(t *testing.T) {
 				o.Resolver = resolvesTo("127.0.0.1")
 			}
 			o.Network.ProxyResolves = test.resolves
-			o.Network.Proxy = config.NewSecret("socks5://" + test.user + "@" + proxy.address)
+			o.Network.Proxy = config.NewSecret("socks5://" + strings.TrimPrefix(test.user+"@", "@") + proxy.address)
 			rec := newReceiver(t, map[bool]func(*httptest.Server){false: plainHTTP, true: tlsOnly}[test.secure], nil)
 			if test.secure {
 				o.Roots = rootsOf(t, rec)
 			}
 			res := endpointOf(t, newClient(t, o), named(t, rec, "example.com")+"/in").Send(t.Context(), newRequest())
 			require.Equal(t, test.want, res.Attempt.Error)
+			require.Equal(t, strings.HasSuffix(name, "password"), res.Barred)
 			if test.want == "" {
 				require.Equal(t, "/in", (<-rec.requests).uri, "a tunnel takes the path alone")
 			}
@@ -111,7 +114,7 @@ func TestSOCKS(t *testing.T) {
 			switch {
 			case test.resolves:
 				at = "example.com:" + at[strings.LastIndexByte(at, ':')+1:]
-			case name == "wrong password":
+			case res.Barred:
 				require.Empty(t, proxy.asked())
 				return
 			}
@@ -198,6 +201,58 @@ func TestHTTPVersion(t *testing.T) {
 			}
 			require.Empty(t, rec.requests)
 			require.False(t, res.Reached)
+		})
+	}
+}
+
+// TestProxyBars: that the egress proxy refuses the relay is held against no receiver, and 407 is the
+// answer of none.
+func TestProxyBars(t *testing.T) {
+	t.Parallel()
+	const login = " with status 407: check the user and password in network.proxy"
+	for name, test := range map[string]struct {
+		scheme, challenge, want string
+		barred                  bool
+	}{
+		"https":         {"https", "Basic", "the egress proxy refused the connection" + login, true},
+		"http":          {"http", "Basic", "the egress proxy refused the request" + login, true},
+		"https, a rule": {"https", "", "the egress proxy refused the connection with status 407", false},
+		"http, a rule":  {"http", "", "407 is no receiver's answer: the egress proxy refused the request, or the receiver took itself for a proxy", false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			proxy := newReceiver(t, plainHTTP, func(w http.ResponseWriter, r *http.Request) {
+				if r.URL.Path == "/first" {
+					http.Redirect(w, r, "/second", http.StatusTemporaryRedirect)
+					return
+				}
+				if test.challenge != "" {
+					w.Header().Set("Proxy-Authenticate", test.challenge)
+				}
+				w.Header().Set("Retry-After", "3600")
+				w.WriteHeader(http.StatusProxyAuthRequired)
+				_, _ = io.WriteString(w, "the proxy's page")
+			})
+			o := webhook.Options{Network: only("127.0.0.1/32")}
+			o.Network.Proxy = config.NewSecret(proxy.URL)
+			c := newClient(t, o)
+			send := func(path string) webhook.Result {
+				return endpointOf(t, c, test.scheme+"://127.0.0.1:9"+path, func(ep *config.Endpoint) {
+					ep.Redirects, ep.Retry.Permanent = 1, []string{"4xx"}
+				}).Send(t.Context(), newRequest())
+			}
+			res := send("/in")
+			require.Equal(t, test.want, res.Attempt.Error)
+			require.Equal(t, test.barred, res.Barred)
+			require.Zero(t, res.Attempt.StatusCode)
+			require.Zero(t, res.RetryAfter)
+			require.Empty(t, res.Attempt.ResponseBody)
+			require.Equal(t, test.scheme == "http" && !test.barred, res.Reached, "the receiver may have answered so")
+			if test.scheme == "http" {
+				res = send("/first")
+				require.Equal(t, test.want, res.Attempt.Error)
+				require.True(t, res.Reached, "the first hop did")
+			}
 		})
 	}
 }

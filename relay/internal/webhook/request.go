@@ -55,9 +55,10 @@ type Result struct {
 	// its keep-alive, or with an access token that the receiver no longer takes. That says nothing
 	// about its health. A retry may follow at once.
 	Again bool
-	// NoToken says that the authorization server gave no access token, so that nothing was sent:
-	// the receiver had no part in it.
-	NoToken bool
+	// Barred says that nothing was sent for what the relay has to show others than the receiver,
+	// who had no part in it: the authorization server gave no access token, or the egress proxy
+	// refused the relay's user and password.
+	Barred bool
 }
 
 // annotate has the attempt of an event that was delivered say what was wrong with its payload, if

@@ -1,0 +1,92 @@
+package egress_test
+
+import (
+	"bufio"
+	"io"
+	"net"
+	"net/http"
+	"net/netip"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/tailpost/tailpost/config/receiver"
+	"github.com/tailpost/tailpost/relay/internal/egress"
+)
+
+// answering is an egress proxy that answers one request with a text, and then is an echo. It returns
+// its URL. It takes no second connection.
+func answering(t *testing.T, answer string) string {
+	t.Helper()
+	l, err := (&net.ListenConfig{}).Listen(t.Context(), "tcp", "127.0.0.1:0")
+	require.NoError(t, err)
+	ended := make(chan struct{})
+	go func() {
+		defer close(ended)
+		c, err := l.Accept()
+		if err != nil {
+			return
+		}
+		defer c.Close()
+		_ = l.Close() // one connection has to do
+		r := bufio.NewReader(c)
+		if _, err := http.ReadRequest(r); err != nil {
+			return
+		}
+		_, _ = io.WriteString(c, answer)
+		_, _ = io.Copy(c, r) // until the other end closes
+	}()
+	t.Cleanup(func() { _ = l.Close(); <-ended })
+	return "http://me:pw@" + l.Addr().String()
+}
+
+// TestTunnel: any 2xx is a tunnel that begins behind the head, and anything else is a refusal, whose
+// body nobody waits for.
+func TestTunnel(t *testing.T) {
+	t.Parallel()
+	const refused, login = "the egress proxy refused the connection with status ", ": check the user and password in network.proxy"
+	for name, test := range map[string]struct {
+		answer, want string
+		barred       bool
+	}{
+		"200":                     {answer: "HTTP/1.1 200 OK\r\n\r\n"},
+		"200 of HTTP/1.0":         {answer: "HTTP/1.0 200 Connection established\r\nProxy-Agent: x\r\n\r\n"},
+		"201":                     {answer: "HTTP/1.1 201 Created\r\n\r\n"},
+		"204":                     {answer: "HTTP/1.1 204 No Content\r\n\r\n"},
+		"299":                     {answer: "HTTP/1.1 299 Fine\r\n\r\n"},
+		"200 with a length":       {answer: "HTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\n"},
+		"200 with chunks":         {answer: "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"},
+		"200 after interim ones":  {answer: "HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 103 Early Hints\r\nLink: x\r\n\r\nHTTP/1.1 200 OK\r\n\r\n"},
+		"101":                     {answer: "HTTP/1.1 101 Switching Protocols\r\n\r\n", want: refused + "101"},
+		"300":                     {answer: "HTTP/1.1 300 Multiple Choices\r\n\r\n", want: refused + "300"},
+		"403":                     {answer: "HTTP/1.1 403 Forbidden\r\n\r\n", want: refused + "403"},
+		"a page that never comes": {answer: "HTTP/1.1 503 Service Unavailable\r\nContent-Length: 3000\r\n\r\n<html>", want: refused + "503"},
+		"407":                     {answer: "HTTP/1.1 407 No\r\nProxy-Authenticate: Basic realm=\"x\"\r\n\r\n", want: refused + "407" + login, barred: true},
+		"407 of a rule":           {answer: "HTTP/1.1 407 Request rejected by proxy\r\n\r\n", want: refused + "407"},
+		"data before the tunnel":  {answer: "HTTP/1.1 200 OK\r\n\r\nhello", want: "the egress proxy sent data before the connection was made"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			d, err := egress.New(egress.Options{Proxy: answering(t, test.answer), Allow: []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}})
+			require.NoError(t, err)
+			_, place, err := receiver.Parse("https://127.0.0.1:9")
+			require.NoError(t, err)
+			conn, err := d.Open(t.Context(), place)
+			require.Equal(t, test.barred, egress.IsBarred(err))
+			if test.want != "" {
+				var refusal *egress.RefusalError
+				require.ErrorAs(t, err, &refusal)
+				require.Equal(t, test.want, refusal.Error())
+				return
+			}
+			require.NoError(t, err)
+			defer conn.Close()
+			_, err = io.WriteString(conn, "hello")
+			require.NoError(t, err)
+			got := make([]byte, len("hello"))
+			_, err = io.ReadFull(conn, got)
+			require.NoError(t, err)
+			require.Equal(t, "hello", string(got))
+		})
+	}
+}
