@@ -106,6 +106,18 @@ var reachMutants = []mutant{
 		pkg:     "./relay/internal/egress", run: "TestTunnel",
 	},
 	{
+		name: "reach-proxy-whole-url-left-out-by-doctor", file: "relay/internal/doctor/endpoints.go",
+		old: `target = "http://" + place.Authority() + target`, new: `target = place.Authority() + target`,
+		promise: "doctor asks the egress proxy for the receiver, not for itself.",
+		pkg:     "./relay/internal/doctor", run: "TestReceiversOfPlainHTTP",
+	},
+	{
+		name: "reach-proxy-whole-url-left-out-for-tokens", file: "relay/internal/token/token.go",
+		old: "				if s.whole {\n", new: "				if !s.whole {\n",
+		promise: "A token endpoint is reached through the egress proxy as receivers are.",
+		pkg:     "./relay/internal/webhook", run: "TestProxyTakesTokenRequests",
+	},
+	{
 		name: "reach-tunnel-of-200-alone", file: "relay/internal/egress/proxy.go",
 		old: "resp.StatusCode >= http.StatusOK && resp.StatusCode < http.StatusMultipleChoices:", new: "resp.StatusCode == http.StatusOK:",
 		promise: "Any 2xx to CONNECT is a tunnel.",

@@ -111,22 +111,43 @@ func tryEndpoint(ctx context.Context, dialer *egress.Dialer, roots *x509.CertPoo
 			return fail("leave http out", "endpoint %s speaks no HTTP/2, and its http is 2", e.ID)
 		}
 	}
-	status, err := askHead(conn, u, place)
-	if err != nil {
-		return Finding{}, fmt.Errorf("no HTTP answer: %w", err)
-	}
-	return ok("endpoint %s answers (%d to HEAD)%s", e.ID, status, certificate)
+	return tryHead(conn, u, place, dialer, e.ID, certificate)
 }
 
-// askHead sends a HEAD request, which is no event, and returns the status of the answer.
-func askHead(conn net.Conn, u *url.URL, place receiver.Place) (status int, err error) {
-	_, err = fmt.Fprintf(conn, "HEAD %s HTTP/1.1\r\nHost: %s\r\nUser-Agent: Tailpost doctor\r\nConnection: close\r\n\r\n", u.RequestURI(), place.Authority())
+// tryHead sees whether an endpoint answers HTTP on conn.
+func tryHead(conn net.Conn, u *url.URL, place receiver.Place, dialer *egress.Dialer, id, certificate string) (Finding, error) {
+	user, whole := dialer.Proxied(place)
+	status, err := askHead(conn, u, place, user, whole)
+	switch {
+	case err != nil:
+		return Finding{}, fmt.Errorf("no HTTP answer: %w", err)
+	case whole && (status == http.StatusForbidden || status >= http.StatusInternalServerError):
+		return warn("look at the proxy's log: it answers so itself where it refuses a request or does not reach the receiver",
+			"endpoint %s, or the egress proxy for it, answers %d to HEAD", id, status)
+	}
+	return ok("endpoint %s answers (%d to HEAD)%s", id, status, certificate)
+}
+
+// askHead sends a HEAD request, which is no event, and returns the status of the answer. With whole
+// the request goes to the egress proxy, as user.
+func askHead(conn net.Conn, u *url.URL, place receiver.Place, user *url.Userinfo, whole bool) (status int, err error) {
+	target, key := u.RequestURI(), ""
+	if whole {
+		target = "http://" + place.Authority() + target
+	}
+	if user != nil {
+		key = "Proxy-Authorization: " + egress.Basic(user) + "\r\n"
+	}
+	_, err = fmt.Fprintf(conn, "HEAD %s HTTP/1.1\r\nHost: %s\r\n%sUser-Agent: Tailpost doctor\r\nConnection: close\r\n\r\n", target, place.Authority(), key)
 	if err != nil {
 		return 0, err
 	}
 	answer, err := http.ReadResponse(bufio.NewReader(conn), &http.Request{Method: http.MethodHead})
 	if err != nil {
 		return 0, err
+	}
+	if whole && answer.StatusCode == http.StatusProxyAuthRequired {
+		return 0, egress.Unpassed(answer.Header.Get("Proxy-Authenticate") != "")
 	}
 	return answer.StatusCode, answer.Body.Close()
 }

@@ -105,3 +105,46 @@ func TestReceiversAreExaminedAsTheyAreSentTo(t *testing.T) {
 	require.Equal(t, doctor.OK, found[0].Grade, "an endpoint's own authorities vouch for its receiver")
 	require.Equal(t, doctor.Failure, found[1].Grade)
 }
+
+// TestReceiversOfPlainHTTPAreExaminedThroughTheProxy: it gets the whole URL and the relay's user, and
+// what it answers itself is not taken for a receiver that is well.
+func TestReceiversOfPlainHTTPAreExaminedThroughTheProxy(t *testing.T) {
+	t.Parallel()
+	proxy := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		switch {
+		case !r.URL.IsAbs():
+			w.WriteHeader(http.StatusBadRequest)
+		case r.Header.Get("Proxy-Authorization") != "Basic bWU6cHc=":
+			w.Header().Set("Proxy-Authenticate", "Basic")
+			w.WriteHeader(http.StatusProxyAuthRequired)
+		case r.URL.String() == "http://127.0.0.1:9/down":
+			w.WriteHeader(http.StatusServiceUnavailable)
+		case r.URL.String() == "http://127.0.0.1:9/denied":
+			w.WriteHeader(http.StatusForbidden)
+		case r.URL.String() == "http://127.0.0.1:9/hook?key=1":
+			w.WriteHeader(http.StatusMethodNotAllowed)
+		}
+	}))
+	t.Cleanup(proxy.Close)
+	through := func(user, path string) doctor.Finding {
+		found := doctor.Endpoints(t.Context(), &config.Config{
+			Network: config.Network{
+				AllowHTTP: true, Allow: []netip.Prefix{netip.MustParsePrefix("127.0.0.1/32")},
+				Proxy: config.NewSecret(strings.Replace(proxy.URL, "://", "://"+user+"@", 1)),
+			},
+			Endpoints: []config.Endpoint{{ID: "e", URL: "http://127.0.0.1:9" + path}},
+		}, time.Now())
+		require.Len(t, found, 1)
+		return found[0]
+	}
+	require.Equal(t, doctor.Finding{Check: "endpoint", Grade: doctor.OK, Detail: "endpoint e answers (405 to HEAD)"}, through("me:pw", "/hook?key=1"))
+	for path, status := range map[string]string{"/down": "503", "/denied": "403"} {
+		found := through("me:pw", path)
+		require.Equal(t, doctor.Warning, found.Grade)
+		require.Equal(t, "endpoint e, or the egress proxy for it, answers "+status+" to HEAD", found.Detail)
+		require.Contains(t, found.Fix, "the proxy's log")
+	}
+	found := through("me:other", "/hook?key=1")
+	require.Equal(t, doctor.Failure, found.Grade)
+	require.Contains(t, found.Detail, "status 407: check the user and password in network.proxy")
+}

@@ -45,6 +45,7 @@ type Source struct {
 	config clientcredentials.Config // without the assertion, which each fetch signs anew
 	signer *signer                  // nil: there is no assertion
 	client *http.Client             //nolint:forbidigo // it dials through the guard, see New
+	whole  bool                     // requests are plain http to the egress proxy, with their whole URL
 	turn   chan struct{}            // holds one value while somebody fetches
 
 	mu      sync.Mutex
@@ -82,12 +83,20 @@ func New(auth config.Auth, dialer *egress.Dialer, roots *x509.CertPool) (*Source
 			s.config.AuthStyle = oauth2.AuthStyleInParams // a header would say that the password is empty
 		}
 	}
+	proxy := &url.URL{Scheme: "http", Host: "egress-proxy.invalid"} // the dialer knows where it is
+	proxy.User, s.whole = dialer.Proxied(place)
 	s.client = &http.Client{ //nolint:forbidigo // it dials through the guard
 		Timeout: fetchTimeout,
 		Transport: &http.Transport{ //nolint:forbidigo // it dials through the guard
 			// Every connection of this transport goes to one place: the guard judges that.
 			DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
 				return dialer.Open(ctx, place)
+			},
+			Proxy: func(*http.Request) (*url.URL, error) {
+				if s.whole {
+					return proxy, nil
+				}
+				return nil, nil //nolint:nilnil // as http.Transport has it: no proxy
 			},
 			TLSClientConfig: &tls.Config{MinVersion: tls.VersionTLS12, RootCAs: roots},
 			IdleConnTimeout: idleTimeout, MaxIdleConns: 1, ForceAttemptHTTP2: true,
@@ -163,6 +172,9 @@ func (s *Source) fetch(ctx context.Context) (*oauth2.Token, error) {
 		}
 	}
 	got, err := with.Token(context.WithValue(ctx, oauth2.HTTPClient, s.client))
+	if answered, is := errors.AsType[*oauth2.RetrieveError](err); is && s.whole && answered.Response.StatusCode == http.StatusProxyAuthRequired {
+		err = egress.Unpassed(answered.Response.Header.Get("Proxy-Authenticate") != "")
+	}
 	if err != nil {
 		return nil, &Error{explain(err), err}
 	}
@@ -184,6 +196,7 @@ func (s *Source) fetch(ctx context.Context) (*oauth2.Token, error) {
 func explain(err error) string {
 	var answered *oauth2.RetrieveError
 	var denied *receiver.DenialError
+	var refused *egress.RefusalError
 	var dns *net.DNSError
 	var untrusted *tls.CertificateVerificationError
 	var timeout net.Error
@@ -196,6 +209,8 @@ func explain(err error) string {
 		return text
 	case errors.As(err, &denied):
 		return denied.Error()
+	case errors.As(err, &refused):
+		return refused.Error()
 	case errors.As(err, &dns):
 		return "the token endpoint's name cannot be resolved"
 	case errors.As(err, &untrusted):

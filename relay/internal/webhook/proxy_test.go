@@ -13,6 +13,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/armon/go-socks5"
 	"github.com/stretchr/testify/require"
@@ -255,4 +256,21 @@ func TestProxyBars(t *testing.T) {
 			}
 		})
 	}
+}
+
+// TestProxyTakesTokenRequests: a plain http token endpoint is reached through the proxy as receivers
+// are.
+func TestProxyTakesTokenRequests(t *testing.T) {
+	t.Parallel()
+	a := newAuthorizer(t, time.Hour)
+	proxy := newTestProxy(t, plainHTTP, 0)
+	rec := a.guarded(t)
+	o := webhook.Options{Network: only("127.0.0.1/32")}
+	o.Network.Proxy = config.NewSecret(strings.Replace(proxy.URL, "://", "://me:pw@", 1))
+	res := endpointOf(t, newClient(t, o), rec.URL+"/in", a.client).Send(t.Context(), newRequest())
+	require.True(t, res.Delivered, res.Attempt.Error)
+	proxy.mu.Lock()
+	defer proxy.mu.Unlock()
+	const auth = " Basic bWU6cHc="
+	require.Equal(t, []string{"POST " + a.URL + "/token" + auth, "POST " + rec.URL + "/in" + auth}, proxy.lines)
 }
