@@ -33,7 +33,7 @@ WITH_BROWSER = CHROMIUM="$$(.ci/chromium.sh)"; export CHROMIUM;
 # The integration tests' verifiers run in Node.js.
 WITH_NODE   = node="$$(.ci/node.sh)"; export PATH="$${node:+$$node:}$$PATH";
 
-# Tests run Tailpost beside PgBouncer, nginx and receivers in Python.
+# Tests run Tailpost beside PgBouncer, nginx, squid and receivers in Python.
 WITH_PEERS  = .ci/peers.sh;
 
 .PHONY: help

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Installs the programs that tests run beside Tailpost, where they are not here: PgBouncer, nginx, Tomcat, and Python with its
+# Installs the programs that tests run beside Tailpost, where they are not here: PgBouncer, nginx, squid, Tomcat, and Python with its
 # package cryptography. Says which it could not; tests that need one of those are skipped, unless CI is set.
 #
 # Installs through the distribution's package manager when root, or through Homebrew. Starts no service.
@@ -11,7 +11,7 @@ PATH="$PATH:/usr/sbin:/usr/local/sbin"
 
 # missing prints which of them are not here.
 missing() {
-  for program in pgbouncer nginx python3; do
+  for program in pgbouncer nginx squid python3; do
     command -v "$program" >/dev/null || echo "$program"
   done
   if command -v python3 >/dev/null && ! python3 -c 'import cryptography' 2>/dev/null; then
@@ -31,7 +31,15 @@ case " $wanted " in *" python3 "*) wanted="$wanted python3-cryptography" ;; esac
 
 if [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null; then
   say "installing with apt-get: $wanted"
-  export DEBIAN_FRONTEND=noninteractive RUNLEVEL=1 # at which Debian starts no service
+  # Debian starts the services that it installs, unless this program forbids it. RUNLEVEL=1 would do for init scripts, but
+  # systemd's are started at any.
+  policy=/usr/sbin/policy-rc.d
+  if [ ! -e "$policy" ]; then
+    trap 'rm -f "$policy"' EXIT
+    printf '#!/bin/sh\nexit 101\n' >"$policy"
+    chmod 755 "$policy"
+  fi
+  export DEBIAN_FRONTEND=noninteractive RUNLEVEL=1
   apt-get -o Acquire::Retries=3 update -q >&2 || true
   # shellcheck disable=SC2086 # a list
   apt-get -o Acquire::Retries=3 install -qy --no-install-recommends $wanted >&2 || true

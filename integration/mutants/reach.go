@@ -85,19 +85,19 @@ var reachMutants = []mutant{
 		name: "reach-proxy-resolves-unasked", file: "relay/internal/egress/dial.go",
 		old: "if via != nil && d.resolves && !p.Addr.IsValid() {", new: "if via != nil && !p.Addr.IsValid() {",
 		promise: "The proxy looks names up only where the configuration says so.",
-		pkg:     "./relay/internal/webhook", run: "^TestProxy$",
+		pkg:     "./relay/internal/webhook", run: "^TestProxy$|^TestSquid$",
 	},
 	{
 		name: "reach-proxy-407-is-an-answer", file: "relay/internal/webhook/origin.go",
 		old: "if o.absolute && x.Answer.Status == http.StatusProxyAuthRequired {", new: "if !o.absolute && x.Answer.Status == http.StatusProxyAuthRequired {",
 		promise: "What the egress proxy refuses is never the receiver's answer.",
-		pkg:     "./relay/internal/webhook", run: "TestProxyBars",
+		pkg:     "./relay/internal/webhook", run: "TestProxyBars|TestSquidBars",
 	},
 	{
 		name: "reach-proxy-bars-and-the-receiver-pays", file: "relay/internal/webhook/endpoint.go",
 		old: "res.Barred = a.StatusCode == 0 && egress.IsBarred(err)", new: "res.Barred = a.StatusCode != 0 && egress.IsBarred(err)",
 		promise: "An egress proxy that refuses the relay's password opens no circuit.",
-		pkg:     "./relay/internal/webhook", run: "TestProxyBars",
+		pkg:     "./relay/internal/webhook", run: "TestProxyBars|TestSquidBars",
 	},
 	{
 		name: "reach-proxy-rule-taken-for-a-login", file: "relay/internal/egress/proxy.go",
@@ -115,7 +115,7 @@ var reachMutants = []mutant{
 		name: "reach-proxy-whole-url-left-out-for-tokens", file: "relay/internal/token/token.go",
 		old: "				if s.whole {\n", new: "				if !s.whole {\n",
 		promise: "A token endpoint is reached through the egress proxy as receivers are.",
-		pkg:     "./relay/internal/webhook", run: "TestProxyTakesTokenRequests",
+		pkg:     "./relay/internal/webhook", run: "TestProxyTakesTokenRequests|TestSquidTakesTokenRequests",
 	},
 	{
 		name: "reach-tunnel-of-200-alone", file: "relay/internal/egress/proxy.go",

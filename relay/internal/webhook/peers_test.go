@@ -31,18 +31,24 @@ import (
 // skips the test, unless it is CI's: .ci/peers.sh installs it.
 func startPeer(t *testing.T, name string, args ...string) *bufio.Reader {
 	t.Helper()
+	cmd := peer(t, name, args...)
+	stdout, err := cmd.StdoutPipe()
+	require.NoError(t, err)
+	require.NoError(t, cmd.Start())
+	t.Cleanup(func() { _ = cmd.Process.Kill(); _ = cmd.Wait() })
+	return bufio.NewReader(stdout)
+}
+
+// peer is a program that is not started yet.
+func peer(t *testing.T, name string, args ...string) *exec.Cmd {
+	t.Helper()
 	path, err := exec.LookPath(name)
 	if err != nil {
 		require.Empty(t, os.Getenv("CI"), //nolint:forbidigo // a test
 			"%s is not installed: .ci/peers.sh could not", name)
 		t.Skipf("%s is not installed: run .ci/peers.sh", name)
 	}
-	cmd := exec.CommandContext(t.Context(), path, args...)
-	stdout, err := cmd.StdoutPipe()
-	require.NoError(t, err)
-	require.NoError(t, cmd.Start())
-	t.Cleanup(func() { _ = cmd.Process.Kill(); _ = cmd.Wait() })
-	return bufio.NewReader(stdout)
+	return exec.CommandContext(t.Context(), path, args...)
 }
 
 func freePort(t *testing.T) string {
