@@ -27,7 +27,7 @@ import (
 
 	"github.com/tailpost/tailpost/config"
 	"github.com/tailpost/tailpost/integration/kit"
-	"github.com/tailpost/tailpost/integration/pgtest"
+	"github.com/tailpost/tailpost/integration/pgtest/pgschema"
 	"github.com/tailpost/tailpost/outbox"
 	"github.com/tailpost/tailpost/outbox/schema"
 	"github.com/tailpost/tailpost/relay"
@@ -39,7 +39,7 @@ const apiKey = "a-key-to-the-api-of-the-tests"
 // serving is a relay that runs with its API.
 func serving(t *testing.T, change func(*config.Config)) *relay.Relay {
 	t.Helper()
-	db := pgtest.NewDB(t)
+	db := pgschema.NewDB(t)
 	_, err := schema.Migrate(t.Context(), db.Conn(t), schema.MigrateOptions{Mapping: outbox.DefaultMapping()})
 	require.NoError(t, err)
 	local := config.Network{AllowHTTP: true, Allow: []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}}

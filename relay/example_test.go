@@ -14,6 +14,7 @@ import (
 
 	"github.com/tailpost/tailpost/config"
 	"github.com/tailpost/tailpost/integration/pgtest"
+	"github.com/tailpost/tailpost/integration/pgtest/pgschema"
 	"github.com/tailpost/tailpost/outbox"
 	"github.com/tailpost/tailpost/outbox/schema"
 	"github.com/tailpost/tailpost/relay"
@@ -124,7 +125,7 @@ func awaitDelivering(r *relay.Relay, done <-chan error) {
 // exampleDatabase makes a migrated database.
 func exampleDatabase(ctx context.Context) (*pgtest.DB, func()) {
 	tb, cleanup := pgtest.ExampleTB(context.WithoutCancel(ctx), "Relay")
-	db := pgtest.NewDB(tb)
+	db := pgschema.NewDB(tb)
 	_, err := schema.Migrate(ctx, db.Conn(tb), schema.MigrateOptions{Mapping: outbox.DefaultMapping()})
 	check(err)
 	return db, cleanup

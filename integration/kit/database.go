@@ -9,6 +9,7 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 
 	"github.com/tailpost/tailpost/integration/pgtest"
+	"github.com/tailpost/tailpost/integration/pgtest/pgschema"
 	"github.com/tailpost/tailpost/outbox"
 	"github.com/tailpost/tailpost/outbox/schema"
 )
@@ -24,7 +25,7 @@ type Database struct {
 // NewDatabase makes an empty database with Tailpost's schema and the default outbox table.
 func NewDatabase(t TB) *Database {
 	t.Helper()
-	d := NewEmptyDatabase(t)
+	d := ofTest(t, pgschema.NewDB(t))
 	d.Migrate(t, outbox.DefaultMapping())
 	return d
 }
@@ -32,7 +33,11 @@ func NewDatabase(t TB) *Database {
 // NewEmptyDatabase makes an empty database on the shared server.
 func NewEmptyDatabase(t TB) *Database {
 	t.Helper()
-	db := pgtest.NewDB(t)
+	return ofTest(t, pgtest.NewDB(t))
+}
+
+func ofTest(t TB, db *pgtest.DB) *Database {
+	t.Helper()
 	// The name's end is what makes it unique, and a slot's name may be no longer than 54
 	// characters.
 	const unique = 24

@@ -7,7 +7,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/tailpost/tailpost/integration/kit"
-	"github.com/tailpost/tailpost/integration/pgtest"
+	"github.com/tailpost/tailpost/integration/pgtest/pgschema"
 	"github.com/tailpost/tailpost/outbox"
 	"github.com/tailpost/tailpost/outbox/schema"
 )
@@ -30,7 +30,7 @@ outbox { messages = "shop's" }
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			db := pgtest.NewDB(t)
+			db := pgschema.NewDB(t)
 			w := &world{t: t, conn: db.Conn(t), receiver: kit.NewReceiver(t)}
 			_, err := schema.Migrate(t.Context(), w.conn, schema.MigrateOptions{Mapping: outbox.DefaultMapping()})
 			require.NoError(t, err)

@@ -16,7 +16,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/tailpost/tailpost/integration/kit"
-	"github.com/tailpost/tailpost/integration/pgtest"
+	"github.com/tailpost/tailpost/integration/pgtest/pgschema"
 	"github.com/tailpost/tailpost/outbox"
 	"github.com/tailpost/tailpost/outbox/schema"
 )
@@ -43,7 +43,7 @@ func TestPagesAreQuickAmongMillions(t *testing.T) {
 	}
 	at := os.Getenv("TAILPOST_PAGES_URL")
 	if at == "" {
-		at = pgtest.NewDB(t).URL
+		at = pgschema.NewDB(t).URL
 	}
 	conn, err := pgx.Connect(t.Context(), at)
 	require.NoError(t, err)

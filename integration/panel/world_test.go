@@ -22,6 +22,7 @@ import (
 	"github.com/tailpost/tailpost/config"
 	"github.com/tailpost/tailpost/integration/kit"
 	"github.com/tailpost/tailpost/integration/pgtest"
+	"github.com/tailpost/tailpost/integration/pgtest/pgschema"
 	"github.com/tailpost/tailpost/outbox"
 	"github.com/tailpost/tailpost/outbox/schema"
 	"github.com/tailpost/tailpost/relay"
@@ -85,7 +86,7 @@ api {
 // newWorld starts a relay with this configuration beside the frame, and more of its environment.
 func newWorld(t *testing.T, hcl string, more ...map[string]string) *world {
 	t.Helper()
-	db := pgtest.NewDB(t)
+	db := pgschema.NewDB(t)
 	w := &world{t: t, conn: db.Conn(t), receiver: kit.NewReceiver(t)}
 	_, err := schema.Migrate(t.Context(), w.conn, schema.MigrateOptions{Mapping: outbox.DefaultMapping()})
 	require.NoError(t, err)

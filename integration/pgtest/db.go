@@ -47,6 +47,14 @@ type DB struct {
 // then the database itself are dropped, whoever still uses them.
 func NewDB(t TB) *DB {
 	t.Helper()
+	return newDB(t, func(ctx context.Context, conn *pgx.Conn, _, name string) error {
+		return insist(ctx, func() error { return create(ctx, conn, name, "template0") })
+	})
+}
+
+// newDB returns a database that makeIt makes under this name, by a connection to this server.
+func newDB(t TB, makeIt func(ctx context.Context, conn *pgx.Conn, server, name string) error) *DB {
+	t.Helper()
 	server, err := sharedServer()
 	if err != nil {
 		t.Fatalf("start the shared Postgres: %v", err)
@@ -56,16 +64,18 @@ func NewDB(t TB) *DB {
 		t.Fatalf("%v", err)
 	}
 	admin(t.Context(), t, server.url, func(ctx context.Context, conn *pgx.Conn) error {
-		return insist(ctx, func() error {
-			_, err := conn.Exec(ctx, "CREATE DATABASE "+db.Name+" TEMPLATE template0")
-			return err
-		})
+		return makeIt(ctx, conn, server.url, db.Name)
 	})
 	t.Cleanup(func() {
 		t.Helper()
 		admin(context.WithoutCancel(t.Context()), t, server.url, db.drop)
 	})
 	return db
+}
+
+func create(ctx context.Context, conn *pgx.Conn, name, template string) error {
+	_, err := conn.Exec(ctx, "CREATE DATABASE "+name+" TEMPLATE "+template)
+	return err
 }
 
 // Conn is a connection to the database, closed at cleanup.

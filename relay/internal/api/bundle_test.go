@@ -23,6 +23,7 @@ import (
 
 	"github.com/tailpost/tailpost/config"
 	"github.com/tailpost/tailpost/integration/pgtest"
+	"github.com/tailpost/tailpost/integration/pgtest/pgschema"
 	"github.com/tailpost/tailpost/outbox"
 	"github.com/tailpost/tailpost/outbox/schema"
 	"github.com/tailpost/tailpost/relay/internal/api"
@@ -93,7 +94,7 @@ func baseConfig(tb testing.TB, url string) config.Config {
 // server gets.
 func setup(tb testing.TB, change func(*config.Config), options ...func(*api.Options)) *bundle {
 	tb.Helper()
-	b := &bundle{db: pgtest.NewDB(tb), log: new(lockedBuffer), called: make(map[string]bool)}
+	b := &bundle{db: pgschema.NewDB(tb), log: new(lockedBuffer), called: make(map[string]bool)}
 	b.conn = b.db.Conn(tb)
 	_, err := schema.Migrate(tb.Context(), b.conn, schema.MigrateOptions{Mapping: outbox.DefaultMapping()})
 	require.NoError(tb, err)

@@ -17,6 +17,7 @@ import (
 	"github.com/tailpost/tailpost/config"
 	"github.com/tailpost/tailpost/integration/pgserver"
 	"github.com/tailpost/tailpost/integration/pgtest"
+	"github.com/tailpost/tailpost/integration/pgtest/pgschema"
 	"github.com/tailpost/tailpost/outbox"
 	"github.com/tailpost/tailpost/outbox/schema"
 	"github.com/tailpost/tailpost/relay/internal/doctor"
@@ -35,7 +36,7 @@ type testBundle struct {
 // setup makes a database in which a relay could run.
 func setup(t *testing.T) *testBundle {
 	t.Helper()
-	db := pgtest.NewDB(t)
+	db := pgschema.NewDB(t)
 	b := bundle(t, db.URL, db.Slot())
 	b.migrate(t)
 	return b

@@ -12,6 +12,7 @@ import (
 
 	"github.com/tailpost/tailpost/config"
 	"github.com/tailpost/tailpost/integration/pgtest"
+	"github.com/tailpost/tailpost/integration/pgtest/pgschema"
 	"github.com/tailpost/tailpost/outbox"
 	"github.com/tailpost/tailpost/outbox/schema"
 	"github.com/tailpost/tailpost/relay/internal/ledger"
@@ -40,7 +41,7 @@ func setup(t *testing.T) *bundle {
 
 func migrated(tb testing.TB) *bundle {
 	tb.Helper()
-	b := &bundle{db: pgtest.NewDB(tb)}
+	b := &bundle{db: pgschema.NewDB(tb)}
 	b.conn = b.db.Conn(tb)
 	migrate(tb, b.conn)
 	return b

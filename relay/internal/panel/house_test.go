@@ -23,7 +23,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/tailpost/tailpost/config"
-	"github.com/tailpost/tailpost/integration/pgtest"
+	"github.com/tailpost/tailpost/integration/pgtest/pgschema"
 	"github.com/tailpost/tailpost/outbox"
 	"github.com/tailpost/tailpost/outbox/schema"
 	"github.com/tailpost/tailpost/relay/internal/api"
@@ -65,7 +65,7 @@ type house struct {
 // gets.
 func newHouse(t *testing.T, change func(*config.Config), options ...func(*api.Options)) *house {
 	t.Helper()
-	db := pgtest.NewDB(t)
+	db := pgschema.NewDB(t)
 	h := &house{t: t, conn: db.Conn(t)}
 	_, err := schema.Migrate(t.Context(), h.conn, schema.MigrateOptions{Mapping: outbox.DefaultMapping()})
 	require.NoError(t, err)

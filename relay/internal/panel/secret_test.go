@@ -16,7 +16,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/tailpost/tailpost/config"
-	"github.com/tailpost/tailpost/integration/pgtest"
+	"github.com/tailpost/tailpost/integration/pgtest/pgschema"
 	"github.com/tailpost/tailpost/outbox"
 	"github.com/tailpost/tailpost/outbox/schema"
 	"github.com/tailpost/tailpost/relay/internal/api"
@@ -50,7 +50,7 @@ func (b *bundle) advance(d time.Duration) {
 
 func setup(t *testing.T) *bundle {
 	t.Helper()
-	db := pgtest.NewDB(t)
+	db := pgschema.NewDB(t)
 	_, err := schema.Migrate(t.Context(), db.Conn(t), schema.MigrateOptions{Mapping: outbox.DefaultMapping()})
 	require.NoError(t, err)
 	raw := config.Config{

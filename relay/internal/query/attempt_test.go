@@ -14,7 +14,7 @@ import (
 	"pgregory.net/rapid"
 
 	"github.com/tailpost/tailpost/config"
-	"github.com/tailpost/tailpost/integration/pgtest"
+	"github.com/tailpost/tailpost/integration/pgtest/pgschema"
 	"github.com/tailpost/tailpost/outbox"
 	"github.com/tailpost/tailpost/outbox/schema"
 	"github.com/tailpost/tailpost/relay/internal/query"
@@ -34,7 +34,7 @@ type bundle struct {
 
 func setup(tb testing.TB) *bundle {
 	tb.Helper()
-	db := pgtest.NewDB(tb)
+	db := pgschema.NewDB(tb)
 	b := &bundle{conn: db.Conn(tb), now: time.Now().UTC().Truncate(time.Microsecond)}
 	_, err := schema.Migrate(tb.Context(), b.conn, schema.MigrateOptions{Now: b.now})
 	require.NoError(tb, err)

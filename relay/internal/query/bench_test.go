@@ -9,7 +9,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/tailpost/tailpost/config"
-	"github.com/tailpost/tailpost/integration/pgtest"
+	"github.com/tailpost/tailpost/integration/pgtest/pgschema"
 	"github.com/tailpost/tailpost/outbox/schema"
 	"github.com/tailpost/tailpost/relay/internal/query"
 )
@@ -102,7 +102,7 @@ func benchPages(b *testing.B, name string, st *query.Store, q query.AttemptQuery
 // benchStore is a store over n attempts, the newest of which is new, and a time in their middle.
 func benchStore(b *testing.B, n int) (st *query.Store, middle time.Time) {
 	b.Helper()
-	db := pgtest.NewDB(b)
+	db := pgschema.NewDB(b)
 	conn := db.Conn(b)
 	now := time.Now().UTC()
 	_, err := schema.Migrate(b.Context(), conn, schema.MigrateOptions{Now: now.Add(-3 * 24 * time.Hour)})

@@ -14,7 +14,7 @@ import (
 	"pgregory.net/rapid"
 
 	"github.com/tailpost/tailpost/config"
-	"github.com/tailpost/tailpost/integration/pgtest"
+	"github.com/tailpost/tailpost/integration/pgtest/pgschema"
 	"github.com/tailpost/tailpost/outbox"
 	"github.com/tailpost/tailpost/outbox/schema"
 	"github.com/tailpost/tailpost/relay/internal/query"
@@ -82,7 +82,7 @@ func drawRow(t *rapid.T, n int) row {
 // once, in their order.
 func TestEvents_pagesSkipNothingAndRepeatNothing(t *testing.T) {
 	t.Parallel()
-	db := pgtest.NewDB(t)
+	db := pgschema.NewDB(t)
 	b := &bundle{conn: db.Conn(t), now: time.Now().UTC().Truncate(time.Second)}
 	_, err := schema.Migrate(t.Context(), b.conn, schema.MigrateOptions{Now: b.now})
 	require.NoError(t, err)

@@ -10,7 +10,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/tailpost/tailpost/config"
-	"github.com/tailpost/tailpost/integration/pgtest"
+	"github.com/tailpost/tailpost/integration/pgtest/pgschema"
 	"github.com/tailpost/tailpost/outbox"
 	"github.com/tailpost/tailpost/outbox/schema"
 	"github.com/tailpost/tailpost/relay/internal/query"
@@ -311,7 +311,7 @@ func TestRecentEventsAreATenantsOwn(t *testing.T) {
 func TestRecentEventsHaveTheTimesOfTheStream(t *testing.T) {
 	t.Parallel()
 	for zone, want := range map[string]string{"": "2026-07-01T06:30:00Z", "America/Los_Angeles": "2026-07-01T19:00:00Z"} {
-		db := pgtest.NewDB(t)
+		db := pgschema.NewDB(t)
 		conn := db.Conn(t)
 		_, err := schema.Migrate(t.Context(), conn, schema.MigrateOptions{Now: noon})
 		require.NoError(t, err)

@@ -11,7 +11,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/tailpost/tailpost/config"
-	"github.com/tailpost/tailpost/integration/pgtest"
+	"github.com/tailpost/tailpost/integration/pgtest/pgschema"
 	"github.com/tailpost/tailpost/outbox"
 	"github.com/tailpost/tailpost/outbox/schema"
 )
@@ -22,7 +22,7 @@ const hours = 60
 // one failed always with a 503; the others never did.
 func setup(t *testing.T) *Store {
 	t.Helper()
-	db := pgtest.NewDB(t)
+	db := pgschema.NewDB(t)
 	conn := db.Conn(t)
 	now := time.Now().UTC()
 	_, err := schema.Migrate(t.Context(), conn, schema.MigrateOptions{Now: now})

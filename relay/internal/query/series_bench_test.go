@@ -7,7 +7,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/tailpost/tailpost/config"
-	"github.com/tailpost/tailpost/integration/pgtest"
+	"github.com/tailpost/tailpost/integration/pgtest/pgschema"
 	"github.com/tailpost/tailpost/outbox/schema"
 	"github.com/tailpost/tailpost/relay/internal/query"
 )
@@ -15,7 +15,7 @@ import (
 // BenchmarkSeries reads counters over time: of a week in which 10,000 endpoints got events of 20
 // types in every hour.
 func BenchmarkSeries(b *testing.B) {
-	db := pgtest.NewDB(b)
+	db := pgschema.NewDB(b)
 	conn := db.Conn(b)
 	now := time.Now().UTC().Truncate(time.Hour)
 	_, err := schema.Migrate(b.Context(), conn, schema.MigrateOptions{})

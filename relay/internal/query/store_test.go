@@ -7,7 +7,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/tailpost/tailpost/config"
-	"github.com/tailpost/tailpost/integration/pgtest"
+	"github.com/tailpost/tailpost/integration/pgtest/pgschema"
 	"github.com/tailpost/tailpost/outbox"
 	"github.com/tailpost/tailpost/outbox/schema"
 	"github.com/tailpost/tailpost/relay/internal/ledger"
@@ -36,7 +36,7 @@ func TestAnErrorTellsNothingOfTheConnectionString(t *testing.T) {
 // nothing.
 func TestReaddressIsForTheNextConnection(t *testing.T) {
 	t.Parallel()
-	db := pgtest.NewDB(t)
+	db := pgschema.NewDB(t)
 	conn := db.Conn(t)
 	_, err := schema.Migrate(t.Context(), conn, schema.MigrateOptions{})
 	require.NoError(t, err)
@@ -54,7 +54,7 @@ func TestReaddressIsForTheNextConnection(t *testing.T) {
 // statements do what they want.
 func TestStatementsFindNothingInPublic(t *testing.T) {
 	t.Parallel()
-	db := pgtest.NewDB(t)
+	db := pgschema.NewDB(t)
 	conn := db.Conn(t)
 	_, err := schema.Migrate(t.Context(), conn, schema.MigrateOptions{Mapping: outbox.DefaultMapping()})
 	require.NoError(t, err)

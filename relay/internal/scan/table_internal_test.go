@@ -10,6 +10,7 @@ import (
 	"go.uber.org/goleak"
 
 	"github.com/tailpost/tailpost/integration/pgtest"
+	"github.com/tailpost/tailpost/integration/pgtest/pgschema"
 	"github.com/tailpost/tailpost/outbox"
 	"github.com/tailpost/tailpost/outbox/schema"
 )
@@ -192,7 +193,7 @@ CREATE INDEX ON a.p2 (at);`)
 // tables.
 func migrated(t *testing.T, n int) *pgx.Conn {
 	t.Helper()
-	conn := pgtest.NewDB(t).Conn(t)
+	conn := pgschema.NewDB(t).Conn(t)
 	_, err := schema.Migrate(t.Context(), conn, schema.MigrateOptions{})
 	require.NoError(t, err)
 	_, err = conn.Exec(t.Context(), "CREATE TABLE public.events (id bigint PRIMARY KEY, type text, payload json)")

@@ -11,7 +11,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/tailpost/tailpost/config"
-	"github.com/tailpost/tailpost/integration/pgtest"
+	"github.com/tailpost/tailpost/integration/pgtest/pgschema"
 	"github.com/tailpost/tailpost/outbox"
 	"github.com/tailpost/tailpost/outbox/schema"
 	"github.com/tailpost/tailpost/relay/internal/dispatch"
@@ -31,7 +31,7 @@ type againBundle struct {
 
 func setupAgain(t *testing.T) *againBundle {
 	t.Helper()
-	db := pgtest.NewDB(t)
+	db := pgschema.NewDB(t)
 	b := &againBundle{conn: db.Conn(t)}
 	_, err := schema.Migrate(t.Context(), b.conn, schema.MigrateOptions{})
 	require.NoError(t, err)

@@ -10,7 +10,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/tailpost/tailpost/config"
-	"github.com/tailpost/tailpost/integration/pgtest"
+	"github.com/tailpost/tailpost/integration/pgtest/pgschema"
 	"github.com/tailpost/tailpost/outbox"
 	"github.com/tailpost/tailpost/outbox/schema"
 	"github.com/tailpost/tailpost/relay/internal/ledger"
@@ -38,7 +38,7 @@ func cancelling(t *testing.T, conn *pgx.Conn, f func() error) error {
 // from the connection.
 func TestReplayWhosePageTakesTooLongEndsWithThatReason(t *testing.T) {
 	t.Parallel()
-	db := pgtest.NewDB(t)
+	db := pgschema.NewDB(t)
 	conn := db.Conn(t)
 	_, err := schema.Migrate(t.Context(), conn, schema.MigrateOptions{})
 	require.NoError(t, err)

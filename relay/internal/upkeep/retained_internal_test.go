@@ -12,7 +12,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/tailpost/tailpost/config"
-	"github.com/tailpost/tailpost/integration/pgtest"
+	"github.com/tailpost/tailpost/integration/pgtest/pgschema"
 	"github.com/tailpost/tailpost/outbox"
 	"github.com/tailpost/tailpost/outbox/schema"
 	"github.com/tailpost/tailpost/relay/internal/ledger"
@@ -52,7 +52,7 @@ WHERE inhparent = 'tailpost.attempt'::regclass`
 // over, however old it is.
 func TestRetentionRemovesWhatItIsSetFor(t *testing.T) {
 	t.Parallel()
-	db := pgtest.NewDB(t)
+	db := pgschema.NewDB(t)
 	conn := db.Conn(t)
 	mapping := outbox.DefaultMapping()
 	_, err := schema.Migrate(t.Context(), conn, schema.MigrateOptions{Mapping: mapping})

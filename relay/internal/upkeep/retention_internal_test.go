@@ -9,7 +9,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/tailpost/tailpost/config"
-	"github.com/tailpost/tailpost/integration/pgtest"
+	"github.com/tailpost/tailpost/integration/pgtest/pgschema"
 	"github.com/tailpost/tailpost/outbox"
 	"github.com/tailpost/tailpost/outbox/schema"
 	"github.com/tailpost/tailpost/relay/internal/ledger"
@@ -19,7 +19,7 @@ import (
 // A row that is still in the stream is all that could heal it.
 func TestRetentionWaitsForTheStream(t *testing.T) {
 	t.Parallel()
-	db := pgtest.NewDB(t)
+	db := pgschema.NewDB(t)
 	mapping := outbox.DefaultMapping()
 	_, err := schema.Migrate(t.Context(), db.Conn(t), schema.MigrateOptions{Mapping: mapping})
 	require.NoError(t, err)
@@ -49,7 +49,7 @@ func TestRetentionWaitsForTheStream(t *testing.T) {
 // nor attempts, by which the audit goes.
 func TestRetentionWaitsForAGapToBeHealed(t *testing.T) {
 	t.Parallel()
-	db := pgtest.NewDB(t)
+	db := pgschema.NewDB(t)
 	conn := db.Conn(t)
 	mapping := outbox.DefaultMapping()
 	_, err := schema.Migrate(t.Context(), conn, schema.MigrateOptions{Mapping: mapping})
