@@ -171,25 +171,27 @@ func (d *Database) AwaitAttempts(t TB, endpoint string, n int) []Attempt {
 	return d.Attempts(t, endpoint)
 }
 
-// AwaitCount waits until a query's number is at least n.
+// AwaitCount waits until a query's number is at least n, for as long as it rises.
 func (d *Database) AwaitCount(t TB, n int, sql string, args ...any) {
 	t.Helper()
-	Eventually(t, Patience, func() error {
-		if got := d.Count(t, sql, args...); got < n {
-			return fmt.Errorf("%d of %d: %s %v", got, n, sql, args)
+	Progress(t, func() (int, error) {
+		got := d.Count(t, sql, args...)
+		if got < n {
+			return got, fmt.Errorf("%d of %d: %s %v", got, n, sql, args)
 		}
-		return nil
+		return got, nil
 	})
 }
 
-// AwaitEmptyQueue waits until no delivery is unfinished.
+// AwaitEmptyQueue waits until no delivery is unfinished, for as long as they become fewer.
 func (d *Database) AwaitEmptyQueue(t TB) {
 	t.Helper()
-	Eventually(t, Patience, func() error {
-		if n := d.Count(t, "SELECT count(*) FROM tailpost.delivery"); n > 0 {
-			return fmt.Errorf("%d deliveries are unfinished", n)
+	Progress(t, func() (int, error) {
+		n := d.Count(t, "SELECT count(*) FROM tailpost.delivery")
+		if n > 0 {
+			return -n, fmt.Errorf("%d deliveries are unfinished", n)
 		}
-		return nil
+		return 0, nil
 	})
 }
 

@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/stretchr/testify/require"
@@ -97,6 +98,25 @@ func TestWaitingForALogRecordEndsWithTheProcess(t *testing.T) {
 	})
 	require.Len(t, errors, 1)
 	require.Contains(t, errors[0], "second")
+}
+
+func TestProgressIsWaitedForAsLongAsThereIsSome(t *testing.T) {
+	t.Parallel()
+	for most, want := range map[int][]string{5: nil, 2: {"no progress within 1m0s: 2 of 4"}} {
+		synctest.Test(t, func(t *testing.T) {
+			began := time.Now()
+			require.Equal(t, want, try(t, func(tb kit.TB) {
+				kit.Progress(tb, func() (int, error) {
+					n := min(most, int(time.Since(began)/(kit.Patience-time.Second)))
+					if n < 4 {
+						return n, fmt.Errorf("%d of 4", n)
+					}
+					return n, nil
+				})
+			}))
+			require.Greater(t, time.Since(began), 2*kit.Patience)
+		})
+	}
 }
 
 func TestEventuallyFailsAtItsDeadlineWithTheLastError(t *testing.T) {

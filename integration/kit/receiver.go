@@ -163,22 +163,21 @@ func (r *Receiver) IDs(path string) []string {
 	return ids
 }
 
-// Await waits until a path has got at least n requests, and returns them.
+// Await waits until a path has got at least n requests, for as long as more come, and returns them.
 func (r *Receiver) Await(t TB, path string, n int) []Request {
 	t.Helper()
 	var requests []Request
-	Eventually(t, Patience, func() error {
+	Progress(t, func() (int, error) {
 		if requests = r.Requests(path); len(requests) < n {
-			return fmt.Errorf("%d of %d requests arrived at %s", len(requests), n, path)
+			return len(requests), fmt.Errorf("%d of %d requests arrived at %s", len(requests), n, path)
 		}
-		return nil
+		return n, nil
 	})
 	return requests
 }
 
-// AwaitIDs waits until a path has got every one of these events at least once. Of many, a thousand
-// more are to arrive each time within Patience, so that it does not bound how slow a machine may
-// be.
+// AwaitIDs waits until a path has got every one of these events at least once, for as long as more
+// of them come.
 func (r *Receiver) AwaitIDs(t TB, path string, ids ...string) {
 	t.Helper()
 	missing := make(map[string]bool, len(ids))
@@ -186,22 +185,19 @@ func (r *Receiver) AwaitIDs(t TB, path string, ids ...string) {
 		missing[id] = true
 	}
 	seen := 0 // requests that were looked at: a look at thousands, again and again, is felt by who is waited for
-	for len(missing) > 0 {
-		most := max(0, len(missing)-1000)
-		Eventually(t, Patience, func() error {
-			r.mu.Lock()
-			defer r.mu.Unlock()
-			for _, got := range r.requests[seen:] {
-				if path == "" || got.Path == path {
-					delete(missing, got.ID)
-				}
+	Progress(t, func() (int, error) {
+		r.mu.Lock()
+		defer r.mu.Unlock()
+		for _, got := range r.requests[seen:] {
+			if path == "" || got.Path == path {
+				delete(missing, got.ID)
 			}
-			if seen = len(r.requests); len(missing) > most {
-				return fmt.Errorf("%d of %d events have not arrived at %s", len(missing), len(ids), path)
-			}
-			return nil
-		})
-	}
+		}
+		if seen = len(r.requests); len(missing) > 0 {
+			return -len(missing), fmt.Errorf("%d of %d events have not arrived at %s", len(missing), len(ids), path)
+		}
+		return 0, nil
+	})
 }
 
 // Statuses answers the first requests for an event with these in turn, and all later ones with the
