@@ -70,8 +70,9 @@ func BuildCommit(t TB, commit string) string {
 		return ""
 	}
 	path := filepath.Join(parent, name)
-	// The tree itself goes at once: what is built is one file.
-	const script = `mkdir "$2.tree" && git archive --format=tar "$1" | tar -x -C "$2.tree" && cd "$2.tree" && go build -buildvcs=false -o "$2" ./cmd/tailpost
+	// The tree itself goes at once: what is built is one file. Its path is another one each time, so
+	// it must be no part of what is compiled, or nothing would ever be found in Go's build cache.
+	const script = `mkdir "$2.tree" && git archive --format=tar "$1" | tar -x -C "$2.tree" && cd "$2.tree" && go build -trimpath -buildvcs=false -o "$2" ./cmd/tailpost
 		status=$?; rm -rf "$2.tree"; exit $status`
 	ctx, cancel := context.WithTimeoutCause(context.Background(), buildTimeout, errors.New("the build took longer than "+buildTimeout.String()))
 	defer cancel()
