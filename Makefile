@@ -59,7 +59,7 @@ test-short: ## run the tests without the long ones
 .PHONY: soak
 soak: ## hold the promises under random faults for SOAK=10m (FAULTS_SEED=n: begin with the schedule of a run before)
 	$(WITH_PG) env TAILPOST_SOAK=$(SOAK) TAILPOST_FAULTS_SEED=$(FAULTS_SEED) \
-	  go test -race -count=1 -timeout 0 -v -run 'TestThePromisesHoldUnderFaults|TestAGiantTransaction' ./integration
+	  go test -race -count=1 -timeout 0 -v -run 'TestThePromisesHoldUnderFaults|TestAGiantTransaction|TestMoreKeys|TestALargePayload|TestALogThatNobody' ./integration
 
 .PHONY: test-matrix
 test-matrix: ## run all tests on each Postgres of POSTGRES="14 15 16 17 18", and say at the end on which they failed

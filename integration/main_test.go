@@ -17,6 +17,9 @@ func TestMain(m *testing.M) {
 	}))
 }
 
+// soaks reports whether tests may take their time, as those of make soak do.
+func soaks() bool { return os.Getenv("TAILPOST_SOAK") != "" }
+
 // fast is an endpoint whose retries come quickly.
 const fast = `
   retry { schedule = ["50ms", "50ms", "50ms", "50ms", "50ms", "50ms", "50ms", "50ms", "50ms", "50ms"] }

@@ -45,7 +45,7 @@ func TestAGiantTransactionTakesConstantMemory(t *testing.T) {
 			t.Parallel()
 			rows := tx.rows
 			switch {
-			case os.Getenv("TAILPOST_SOAK") != "":
+			case soaks():
 				rows *= 10
 			case testing.Short():
 				rows /= 2

@@ -41,7 +41,7 @@ func TestALogThatNobodyReadsStopsNothing(t *testing.T) {
 	config := b.db.Config(b.endpoint("erp", "concurrency = 64"))
 	address := freeAddress(t)
 	config.More = fmt.Sprintf("metrics { listen = %q }", address)
-	relay := kit.StartRelay(t, kit.Options{Config: config, Stderr: writer})
+	relay := kit.StartRelay(t, kit.Options{Config: config, Stderr: writer, Plain: !soaks()})
 	require.NoError(t, writer.Close())
 	b.db.AwaitCount(t, 1, "SELECT count(*) FROM tailpost.relay WHERE slot = $1", b.db.Slot)
 	// At level debug each is a line of some 200 bytes: 2 MB, of which a pipe and the queue hold

@@ -26,7 +26,7 @@ type Options struct {
 	Stderr *os.File          // see Command
 	// Descriptors is how many file descriptors the relay may have; 0: as many as the test.
 	Descriptors int
-	Plain       bool   // run PlainBinary: the test measures memory or time
+	Plain       bool   // run PlainBinary: the test measures memory or time, or takes minutes otherwise
 	Binary      string // run this tailpost instead
 	// Secrets must never be printed, beside Config's.
 	Secrets []string
