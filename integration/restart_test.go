@@ -119,7 +119,7 @@ func TestASecondRelayStandsByAndTakesOver(t *testing.T) {
 	second.Await(t, kit.LogDelivering, nil)
 	takeover := time.Since(killed)
 	b.receiver.AwaitIDs(t, "/erp", ids...)
-	require.Less(t, takeover, 5*time.Second)
+	require.Less(t, takeover, 30*time.Second, "not when Postgres gives a silent relay up")
 	t.Logf("takeover after SIGKILL: %s", takeover.Round(time.Millisecond))
 
 	b.db.AwaitAttempts(t, "erp", len(ids))
@@ -180,7 +180,7 @@ func TestAPostgresThatStopsIsNotHeldUpAndIsFoundAgain(t *testing.T) {
 			began := time.Now()
 			require.NoError(t, server.Stop(ctx, mode))
 			stopped := time.Since(began)
-			require.Less(t, stopped, 5*time.Second)
+			require.Less(t, stopped, 30*time.Second, "not when Postgres gives a silent relay up")
 
 			require.NoError(t, server.Restart(ctx, mode))
 			b.db.Reset()
@@ -188,7 +188,7 @@ func TestAPostgresThatStopsIsNotHeldUpAndIsFoundAgain(t *testing.T) {
 			after := b.db.Insert(t, orders(5)...)
 			b.receiver.AwaitIDs(t, "/healthy", append(before, after...)...)
 			back := time.Since(began)
-			require.Less(t, back, 10*time.Second)
+			require.Less(t, back, 30*time.Second)
 			t.Logf("stopped, with an endpoint hanging, in %s; delivering again in %s", stopped.Round(time.Millisecond), back.Round(time.Millisecond))
 
 			b.db.AwaitAttempts(t, "healthy", 25)

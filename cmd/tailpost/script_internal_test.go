@@ -130,7 +130,7 @@ func send(ts *testscript.TestScript, _ bool, args []string) {
 	signer, err := signature.NewSigner(ts.Getenv(secretVariable))
 	ts.Check(err)
 	body := ts.ReadFile(args[2])
-	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 	defer cancel()
 	for {
 		req, err := http.NewRequestWithContext(ctx, http.MethodPost, "http://127.0.0.1:"+args[0], strings.NewReader(body))
@@ -138,6 +138,10 @@ func send(ts *testscript.TestScript, _ bool, args []string) {
 		req.Header = signer.Sign(args[1], time.Now(), []byte(body))
 		res, err := http.DefaultClient.Do(req)
 		if errors.Is(err, syscall.ECONNREFUSED) {
+			select {
+			case <-time.After(10 * time.Millisecond):
+			case <-ctx.Done():
+			}
 			continue
 		}
 		ts.Check(err)

@@ -43,7 +43,7 @@ func TestExpressionsThatAreTooMuch(t *testing.T) {
 			require.Contains(t, diags.Error(), tc.want)
 			_, diags = config.Parse(map[string][]byte{"x.hcl": []byte("endpoint \"a\" {\n subscription {\n where = " + tc.src + "\n}\n}")}, config.Options{})
 			require.Contains(t, diags.Error(), tc.want)
-			require.Less(t, time.Since(begin), 5*time.Second)
+			require.Less(t, time.Since(begin), 30*time.Second)
 		})
 	}
 }

@@ -20,7 +20,7 @@ import (
 )
 
 // patience bounds every wait for something that comes by itself.
-const patience = 20 * time.Second
+const patience = 40 * time.Second
 
 // recorder is a Handler that keeps what it is given, as lines. Transactions with nothing in them,
 // which Postgres 14 streams too, leave none.
