@@ -105,7 +105,11 @@ bench: build ## measure Tailpost beside net/http and a poller, in one table (BEN
 
 .PHONY: pages
 pages: ## time every page of the panel among PAGES=10000000 attempts to a thousandth as many endpoints (takes minutes and 5 GB)
-	$(WITH_PG) env TAILPOST_PAGES=$(PAGES) go test -count=1 -timeout 60m -v -run TestPagesAreQuickAmongMillions ./integration/panel
+	$(WITH_BROWSER) $(WITH_PG) env TAILPOST_PAGES=$(PAGES) go test -count=1 -timeout 60m -v -run 'TestPagesAreQuickAmongMillions|TestThousandsAreResentByClicks' ./integration/panel
+
+.PHONY: screenshots
+screenshots: ## keep a picture of every page of the panel and the portal, in every look, in integration/panel/screenshots
+	$(WITH_BROWSER) $(WITH_PG) env TAILPOST_SCREENSHOTS=all go test -count=1 -timeout 20m -v -run TestScreenshots ./integration/panel
 
 .PHONY: microbench
 microbench: ## run the benchmarks of single functions that match BENCH=.
