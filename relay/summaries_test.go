@@ -16,6 +16,7 @@ import (
 func TestAttemptsAreSummarisedAsTheyBecomeMany(t *testing.T) {
 	t.Parallel()
 	b := setupRows(t)
+	b.options.Plain = true // the race detector makes minutes of so many
 	relay := kit.StartDelivering(t, b.options)
 	b.put(t, b.row(t, "ep_1", nil))
 	b.db.AwaitConfirmed(t, b.db.LSN(t))

@@ -4,6 +4,8 @@ import (
 	"testing"
 
 	"github.com/rogpeppe/go-internal/testscript"
+
+	"github.com/tailpost/tailpost/integration/kit"
 )
 
 func TestMain(m *testing.M) {
@@ -21,6 +23,7 @@ func TestScripts(t *testing.T) {
 		Cmds:                scriptCommands(),
 		Setup: func(env *testscript.Env) error {
 			env.Values[testKey{}] = env.T()
+			env.Vars = append(env.Vars, kit.RaceOptions)
 			return nil
 		},
 	})

@@ -111,14 +111,15 @@ func (p *Process) dump() {
 	}
 }
 
-// raceOptions leave a process with the race detector, which by itself sleeps for a second at its
-// end, time enough for a report that another goroutine is writing: tests run hundreds of them.
-const raceOptions = "atexit_sleep_ms=50"
+// RaceOptions is a variable of the environment that leaves a process with the race detector, which
+// by itself sleeps for a second at its end, time enough for a report that another goroutine is
+// writing: tests run hundreds of them.
+const RaceOptions = "GORACE=atexit_sleep_ms=50"
 
 // environment is the little that a process may see of ours, so that no test depends on the
 // machine's settings.
 func environment(own map[string]string) []string {
-	env := []string{"PATH=" + os.Getenv("PATH"), "HOME=" + os.Getenv("HOME"), "TMPDIR=" + os.TempDir(), "GORACE=" + raceOptions}
+	env := []string{"PATH=" + os.Getenv("PATH"), "HOME=" + os.Getenv("HOME"), "TMPDIR=" + os.TempDir(), RaceOptions}
 	for _, name := range slices.Sorted(maps.Keys(own)) {
 		env = append(env, name+"="+own[name])
 	}
