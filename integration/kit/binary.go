@@ -16,7 +16,7 @@ import (
 // one is built.
 const BinaryVariable = "TAILPOST_TEST_BINARY"
 
-const buildTimeout = 5 * time.Minute
+const buildTimeout = 10 * time.Minute
 
 // builds holds what was built for this test binary; Cleanup removes it.
 var builds struct {
@@ -70,8 +70,8 @@ func BuildCommit(t TB, commit string) string {
 		return ""
 	}
 	path := filepath.Join(parent, name)
-	// The tree itself goes at once: what is built is one file. Its path is another one each time, so
-	// it must be no part of what is compiled, or nothing would ever be found in Go's build cache.
+	// The tree itself goes at once: what is built is one file. Its path, new each time, must
+	// be no part of what is compiled, or Go's build cache would have nothing of it.
 	const script = `mkdir "$2.tree" && git archive --format=tar "$1" | tar -x -C "$2.tree" && cd "$2.tree" && go build -trimpath -buildvcs=false -o "$2" ./cmd/tailpost
 		status=$?; rm -rf "$2.tree"; exit $status`
 	ctx, cancel := context.WithTimeoutCause(context.Background(), buildTimeout, errors.New("the build took longer than "+buildTimeout.String()))
