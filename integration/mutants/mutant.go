@@ -70,6 +70,7 @@ func all() []mutant {
 		telemetryMutants,
 		tracingMutants,
 		upkeepAgainMutants,
+		upkeepPageMutants,
 		upkeepSweepMutants,
 		versionMutants,
 		webhookMutants,

@@ -11,28 +11,54 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/tailpost/tailpost/config"
+	"github.com/tailpost/tailpost/integration/pgtest"
 	"github.com/tailpost/tailpost/integration/pgtest/pgschema"
 	"github.com/tailpost/tailpost/outbox"
 	"github.com/tailpost/tailpost/outbox/schema"
 	"github.com/tailpost/tailpost/relay/internal/dispatch"
 	"github.com/tailpost/tailpost/relay/internal/ledger"
 	"github.com/tailpost/tailpost/relay/internal/source"
+	"github.com/tailpost/tailpost/relay/internal/webhook"
 )
 
-// againBundle is a slot that was taken, over a table of two events, with the endpoint erp, which
-// nobody runs: its deliveries stay in the queue.
+// againBundle is a slot that was taken, over a table of two events, with the endpoint erp. Its
+// deliveries stay in the queue unless somebody runs the dispatcher.
 type againBundle struct {
+	db         *pgtest.DB
 	conn       *pgx.Conn
 	ledger     *ledger.Ledger
 	dispatcher *dispatch.Dispatcher
 	hold       ledger.Hold
 	mapping    outbox.Mapping
+	endpoint   dispatch.Endpoint
+	sent       sink
 }
 
-func setupAgain(t *testing.T) *againBundle {
+// sink takes every event and tells its id.
+type sink chan string
+
+func (s sink) Send(_ context.Context, r *webhook.Request) webhook.Result {
+	s <- r.Event.ID
+	return webhook.Result{
+		Attempt: outbox.Attempt{
+			EventID: r.Event.ID, EventType: r.Event.Type, CommitLSN: r.Event.CommitLSN, Number: r.Number, Trigger: r.Trigger, AttemptedAt: r.Now, StatusCode: 200,
+		},
+		Delivered: true, Reached: true,
+	}
+}
+
+func (s sink) SendBatch(ctx context.Context, b *webhook.Batch) []webhook.Result {
+	results := make([]webhook.Result, len(b.Requests))
+	for i := range b.Requests {
+		results[i] = s.Send(ctx, &b.Requests[i])
+	}
+	return results
+}
+
+func setupAgain(t *testing.T, changes ...func(*dispatch.Endpoint)) *againBundle {
 	t.Helper()
 	db := pgschema.NewDB(t)
-	b := &againBundle{conn: db.Conn(t)}
+	b := &againBundle{db: db, conn: db.Conn(t), sent: make(sink, 10)}
 	_, err := schema.Migrate(t.Context(), b.conn, schema.MigrateOptions{})
 	require.NoError(t, err)
 	b.exec(t, `
@@ -43,14 +69,23 @@ func setupAgain(t *testing.T) *againBundle {
 	t.Cleanup(func() { _ = b.ledger.Close(context.WithoutCancel(t.Context())) })
 	b.hold, err = b.ledger.Take(t.Context(), ledger.TakeOptions{Slot: "s", SystemID: "7", Now: time.Now()})
 	require.NoError(t, err)
-	b.dispatcher = dispatch.New(t.Context(), dispatch.Options{
-		Ledger: b.ledger, Hold: b.hold, Frontier: source.NewFrontier(0), Ack: func(source.Position) {},
-		Endpoints: []dispatch.Endpoint{{Config: config.Endpoint{
-			ID: "erp", Concurrency: 1, ParkAfter: time.Second, Timeout: time.Second, Subscriptions: []config.Subscription{{}},
-		}}},
-	})
+	b.endpoint = dispatch.Endpoint{Sender: b.sent, Config: config.Endpoint{
+		ID: "erp", Concurrency: 1, Ordering: config.OrderingNone, ParkAfter: time.Minute, Timeout: time.Second, Subscriptions: []config.Subscription{{}},
+	}}
+	for _, change := range changes {
+		change(&b.endpoint)
+	}
+	b.dispatcher = b.dispatching(t)
 	b.mapping = outbox.Mapping{Table: "public.events", ID: "id", Type: "type", Payload: "payload", CreatedAt: "created_at"}
 	return b
+}
+
+// dispatching returns another dispatcher of the endpoint, as another relay has it.
+func (b *againBundle) dispatching(t *testing.T) *dispatch.Dispatcher {
+	t.Helper()
+	return dispatch.New(context.WithoutCancel(t.Context()), dispatch.Options{
+		Ledger: b.ledger, Hold: b.hold, Frontier: source.NewFrontier(0), Ack: func(source.Position) {}, Endpoints: []dispatch.Endpoint{b.endpoint},
+	})
 }
 
 func (b *againBundle) exec(t *testing.T, sql string, args ...any) {

@@ -17,21 +17,27 @@ import (
 	"github.com/tailpost/tailpost/relay/internal/scan"
 )
 
-// cancelling ends the statement that waits for the table, as its timeout would, and returns what f
-// then returns.
+// cancelling ends each statement that waits for the table, as its timeout would, until f returns,
+// and returns what that does.
 func cancelling(t *testing.T, conn *pgx.Conn, f func() error) error {
 	t.Helper()
 	done := make(chan error, 1)
 	go func() { done <- f() }()
-	require.Eventually(t, func() bool {
-		var n int
-		require.NoError(t, conn.QueryRow(t.Context(), `
-			SELECT count(*) FILTER (WHERE pg_cancel_backend(pid))
-			FROM pg_stat_activity
-			WHERE datname = current_database() AND wait_event = 'relation'`).Scan(&n))
-		return n == 1
-	}, 30*time.Second, 10*time.Millisecond)
-	return <-done
+	deadline := time.After(30 * time.Second)
+	for {
+		select {
+		case err := <-done:
+			return err
+		case <-deadline:
+			t.Fatal("it does not end")
+		case <-time.After(10 * time.Millisecond):
+			_, err := conn.Exec(t.Context(), `
+				SELECT pg_cancel_backend(pid)
+				FROM pg_stat_activity
+				WHERE datname = current_database() AND wait_event = 'relation'`)
+			require.NoError(t, err)
+		}
+	}
 }
 
 // A table without a usable index would keep a replay at its next page for ever, and everybody else

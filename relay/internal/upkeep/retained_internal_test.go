@@ -2,7 +2,9 @@ package upkeep
 
 import (
 	"context"
+	"fmt"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -76,12 +78,7 @@ func TestRetentionRemovesWhatItIsSetFor(t *testing.T) {
 	led, err := ledger.Open(t.Context(), ledger.Options{URL: config.NewSecret(db.URL)})
 	require.NoError(t, err)
 	t.Cleanup(func() { _ = led.Close(context.WithoutCancel(t.Context())) })
-	var barriers *source.Barriers
-	barriers = source.NewBarriers(1, func(_ context.Context, name string) error {
-		barriers.Seen(name, 10)
-		barriers.Settled(10)
-		return nil
-	})
+	barriers := passed()
 	want := left()
 	require.Len(t, want, 17)
 	for _, is := range []struct {
@@ -105,5 +102,95 @@ func TestRetentionRemovesWhatItIsSetFor(t *testing.T) {
 			got := left()
 			return !assert.Subset(t, got, want, "rows for %s, %+v", is.rows, is.keep) || len(got) == len(want)
 		}, time.Minute, 10*time.Millisecond)
+	}
+}
+
+// passed are barriers of a stream that has nothing on its way.
+func passed() (barriers *source.Barriers) {
+	barriers = source.NewBarriers(1, func(_ context.Context, name string) error {
+		barriers.Seen(name, 10)
+		barriers.Settled(10)
+		return nil
+	})
+	return barriers
+}
+
+// TestRetentionKeepsEachForItsOwnTime: attempts, dead deliveries and counters are kept for times of
+// their own, whichever is longest.
+func TestRetentionKeepsEachForItsOwnTime(t *testing.T) {
+	t.Parallel()
+	const day = 24 * time.Hour
+	for _, keep := range []config.Retention{
+		{Attempts: 5 * day, Dead: 15 * day, Stats: 25 * day},
+		{Attempts: 15 * day, Dead: 25 * day, Stats: 5 * day},
+		{Attempts: 25 * day, Dead: 5 * day, Stats: 15 * day},
+	} {
+		t.Run(keep.Attempts.String(), func(t *testing.T) {
+			t.Parallel()
+			b := setupAgain(t)
+			now := time.Now()
+			for _, old := range []int{0, 10, 20, 30} {
+				b.exec(t, "INSERT INTO tailpost.discarded (event_id, endpoint_id, at) VALUES ('d' || $1::int, 'erp', now() - $1::int * interval '1 day')", old)
+				b.exec(t, `
+					INSERT INTO tailpost.delivery (event_id, endpoint_id, state, reason, attempts, event_type, commit_lsn, seq, event_created_at, created_at, updated_at)
+					SELECT 'd' || $1::int, 'erp', 'dead', 'exhausted', 1, 'a', '0/10', $1::int, at, at, at FROM (SELECT now() - $1::int * interval '1 day' AS at) AS x`, old)
+				b.exec(t, `
+					INSERT INTO tailpost.endpoint_stats (endpoint_id, hour, attempts, delivered, failed, dead, duration_ms_sum, buckets)
+					VALUES ('erp', date_trunc('hour', now() - $1::int * interval '1 day'), 1, 1, 0, 0, 1, array_fill(0::bigint, ARRAY[15]))`, old)
+			}
+			tomorrow := "tailpost.attempt_" + now.UTC().Add(day).Format("20060102")
+			b.exec(t, "DROP TABLE IF EXISTS "+tomorrow)
+			k := &keeper{
+				ledger: b.ledger, barriers: passed(), outbox: config.Outbox{Mapping: b.mapping}, log: zerolog.Nop(), keep: func() config.Retention { return keep },
+			}
+			want := func(kept time.Duration) string {
+				return map[time.Duration]string{5 * day: "0", 15 * day: "0 10", 25 * day: "0 10 20"}[kept]
+			}
+			const ages = "SELECT COALESCE(string_agg(age, ' ' ORDER BY age), '') FROM (SELECT round(extract(epoch FROM now() - %s) / 86400)::text AS age FROM tailpost.%s WHERE %[1]s > 'epoch') AS x"
+			require.Eventually(t, func() bool {
+				k.once(t.Context()) // a statement that had to wait for long is for the next time
+				for _, is := range []struct {
+					column, table string
+					kept          time.Duration
+				}{{"at", "discarded", keep.Attempts}, {"updated_at", "delivery", keep.Dead}, {"hour", "endpoint_stats", keep.Stats}} {
+					got := b.text(t, fmt.Sprintf(ages, is.column, is.table))
+					if !assert.True(t, strings.HasPrefix(got, want(is.kept)), "%s: %s are left, kept for %s", is.table, got, is.kept) {
+						return true
+					}
+					if got != want(is.kept) {
+						return false
+					}
+				}
+				return true
+			}, time.Minute, 10*time.Millisecond)
+			require.Equal(t, "true", b.text(t, "SELECT (to_regclass('"+tomorrow+"') IS NOT NULL)::text"), "tomorrow is made before it comes")
+		})
+	}
+}
+
+// TestRetentionGoesThroughAllOfTheTable: pages grow while rows are removed, and none is left out.
+func TestRetentionGoesThroughAllOfTheTable(t *testing.T) {
+	t.Parallel()
+	b := setupAgain(t)
+	b.exec(t, `
+		TRUNCATE public.events;
+		ALTER TABLE public.events SET (fillfactor = 10);
+		INSERT INTO public.events
+		SELECT 'e' || n, 'order.created', to_json(repeat(md5(n::text), 20)), now() - interval '1 day' FROM generate_series(1, 300) AS n`)
+	k := &keeper{ledger: b.ledger, barriers: passed(), outbox: config.Outbox{Mapping: b.mapping}, log: zerolog.Nop()}
+	require.NoError(t, k.events(t.Context(), time.Now().Add(-time.Hour)))
+	require.Equal(t, "0", b.text(t, "SELECT count(*)::text FROM public.events"))
+}
+
+// TestWhatPeopleAskForWakesItsTasks: nobody looks for a replay, a resend or a rejected event by
+// itself.
+func TestWhatPeopleAskForWakesItsTasks(t *testing.T) {
+	t.Parallel()
+	b := setupAgain(t)
+	u := New(Options{Ledger: b.ledger, Dispatcher: b.dispatcher, Hold: b.hold, Outbox: config.Outbox{Mapping: b.mapping}, Logger: zerolog.Nop()})
+	asked := []string{"replays", "resends", "rejected events"}
+	u.WakeOperations()
+	for _, task := range u.Tasks() {
+		require.Equal(t, slices.Contains(asked, task.Name), len(task.Wake) == 1, task.Name)
 	}
 }
