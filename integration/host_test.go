@@ -77,6 +77,16 @@ func TestARelayWithTheLeastPrivilegesDelivers(t *testing.T) {
 	b.db.AwaitCount(t, 1, "SELECT count(*) FROM tailpost.endpoint WHERE id = 'gone' AND status = 'disabled'")
 	b.db.AwaitConfirmed(t, b.db.LSN(t))
 	require.Zero(t, relay.Stop(t))
+	const noted = "SELECT count(*) FROM tailpost.configuration JOIN tailpost.relay USING (slot, epoch)"
+	require.Equal(t, 1, b.db.Count(t, noted))
+
+	// A role of an earlier release's script lacks what only a plan reads, and delivers without it.
+	_, err = conn.Exec(t.Context(), "REVOKE ALL ON tailpost.configuration FROM "+roles["relay"])
+	require.NoError(t, err)
+	relay = kit.StartDelivering(t, kit.Options{Config: config})
+	require.Contains(t, relay.Stderr(), "the role lacks grants that tailpost migrate --print has")
+	require.Zero(t, b.db.Count(t, noted), "what an earlier hold noted is not taken for this one's")
+	require.Zero(t, relay.Stop(t))
 
 	_, err = conn.Exec(t.Context(), "SET ROLE "+roles["reader"])
 	require.NoError(t, err)

@@ -110,10 +110,14 @@ func (c *Console) Close() {
 // what is queued for them.
 type Plan = plan.Plan
 
+// PlannedVersion is a version block that comes, changes or goes, with the endpoints whose data that
+// changes.
+type PlannedVersion = plan.Version
+
 // MakePlan compares a configuration with what a relay read last, and changes nothing. Relays may
-// run. A change of a secret, of a header's value, of what is redacted of a URL or of the steps of a
-// version is not seen: the database does not have them. A name that an endpoint of the API has is
-// an error, as it is for a relay.
+// run. A change of a secret, of a header's value or of what is redacted of a URL is not seen: the
+// database does not have them. Nor is one of where a relay connects, listens and logs. A name that
+// an endpoint of the API has is an error, as it is for a relay.
 func MakePlan(ctx context.Context, cfg *config.Config) (*Plan, error) {
 	st, err := query.Open(ctx, query.Options{URL: cfg.Database.URL, Mapping: cfg.Outbox.Mapping})
 	if err != nil {

@@ -10,6 +10,7 @@ import (
 
 	"github.com/tailpost/tailpost/config"
 	"github.com/tailpost/tailpost/outbox"
+	"github.com/tailpost/tailpost/outbox/pglink"
 	"github.com/tailpost/tailpost/relay/internal/dispatch"
 	"github.com/tailpost/tailpost/relay/internal/heal"
 	"github.com/tailpost/tailpost/relay/internal/intake"
@@ -66,6 +67,7 @@ func (r *Relay) setLost(lost context.CancelCauseFunc) {
 type holding struct {
 	r          *Relay
 	hard       context.Context //nolint:containedctx // Bounds the draining, which outlives the context of run.
+	hold       ledger.Hold
 	stream     source.Source
 	ledger     *ledger.Ledger
 	dispatcher *dispatch.Dispatcher
@@ -104,11 +106,14 @@ func (r *Relay) prepare(ctx, hard context.Context, led *ledger.Ledger, stream *p
 	if err != nil {
 		return nil, err
 	}
+	if err := r.note(ctx, led, hold, cfg, now); err != nil {
+		return nil, err
+	}
 	zone, err := led.Zone(ctx, cfg.Outbox.Mapping)
 	if err != nil {
 		return nil, err
 	}
-	h := &holding{r: r, hard: hard, ledger: led, broken: make(chan error, 1), barriers: barriers(led, hold.Epoch), inquiry: found.first}
+	h := &holding{r: r, hard: hard, hold: hold, ledger: led, broken: make(chan error, 1), barriers: barriers(led, hold.Epoch), inquiry: found.first}
 	h.stream = postgres.NewSource(stream, postgres.EventsOptions{
 		Mapping: cfg.Outbox.Mapping, Zone: zone, Messages: cfg.Outbox.Messages, Settled: source.Position(hold.Settled), Barriers: h.barriers,
 		Logger: r.log,
@@ -240,6 +245,18 @@ func (r *Relay) mirror(ctx context.Context, led *ledger.Ledger, cfg *config.Conf
 	pinned, err := led.PinOldest(ctx, oldest, now)
 	if pinned > 0 {
 		r.log.Info().Int64("endpoints", pinned).Str("version", oldest).Msg("endpoints made before there were versions are pinned to the oldest one")
+	}
+	return err
+}
+
+// note writes down what the configuration says beside its endpoints, for a plan to compare. A role
+// that was granted its tables by an earlier release may not: a plan says then that it cannot
+// compare, and deliveries do not depend on it.
+func (r *Relay) note(ctx context.Context, led *ledger.Ledger, hold ledger.Hold, cfg *config.Config, now time.Time) error {
+	err := led.NoteConfiguration(ctx, hold, cfg.Fingerprints(), now)
+	if pglink.Is(err, pglink.InsufficientPrivilege) {
+		r.log.Warn().Err(err).Msg("the role lacks grants that tailpost migrate --print has, so that tailpost plan cannot compare all of the configuration")
+		return nil
 	}
 	return err
 }

@@ -139,6 +139,9 @@ func (r *Relay) swap(ctx context.Context, old, next *settings) error {
 		if err := r.mirror(ctx, led, next.cfg, endpoints, now); err != nil {
 			return fmt.Errorf("reload: %w", err)
 		}
+		if err := r.note(ctx, led, h.hold, next.cfg, now); err != nil {
+			return fmt.Errorf("reload: %w", err)
+		}
 	}
 	if h == nil && led != nil {
 		if err := usable(ctx, led, next.cfg); err != nil {

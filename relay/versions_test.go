@@ -114,3 +114,34 @@ func TestAnEndpointOfTheAPINeverGetsAnotherVersionWithoutAWord(t *testing.T) {
 	require.Equal(t, []string{`{"id":7,"total":9.50}`, `{"id":7,"total":9.50}`}, data)
 	require.Equal(t, []string{"2025-01-01", "2025-01-01"}, versions)
 }
+
+// A plan compares with what the relay wrote down: at the start of each hold, and at a reload.
+func TestTheRelayWritesDownWhatItsConfigurationSays(t *testing.T) {
+	t.Parallel()
+	b := setupRows(t)
+	noted := func(cfg *config.Config) {
+		t.Helper()
+		text, err := json.Marshal(complete(t, cfg).Fingerprints())
+		require.NoError(t, err)
+		b.db.AwaitCount(t, 1, fmt.Sprintf("SELECT count(*) FROM tailpost.configuration JOIN tailpost.relay USING (slot, epoch) WHERE slot = '%s' AND fingerprints = '%s'", b.db.Slot, text))
+	}
+	cfg := b.versioned(dated(t, [2]string{"2026-09-20", `{ id = event.data.id }`}, [2]string{"2025-01-01", ""}))
+	r := delivering(t, cfg, nil)
+	noted(cfg)
+
+	later := *cfg
+	later.Retention.Dead = 240 * time.Hour
+	before := r.Status().Epoch
+	require.NoError(t, r.Reload(t.Context(), complete(t, &later)))
+	require.Equal(t, before, r.Status().Epoch, "the hold goes on")
+	noted(&later)
+
+	later.Versions = dated(t, [2]string{"2026-09-20", `{ id = event.data.number }`}, [2]string{"2025-01-01", ""})
+	reloadAnew(t, r, complete(t, &later))
+	noted(&later)
+
+	elsewhere := later
+	elsewhere.Outbox.Messages = "shop"
+	require.Error(t, r.Reload(t.Context(), complete(t, &elsewhere)))
+	noted(&later) // it still reads what it did: only a restart changes that
+}

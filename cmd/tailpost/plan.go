@@ -20,13 +20,15 @@ func newPlanCommand(a *app) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "plan",
 		Short: "Say what the configuration would change",
-		Long: `Compare the configuration with what the relay read last, as tailpost.endpoint has it, and say what would change: endpoints that come,
-change or go, how many of the newest 1,000 events each would get more or less, and what is queued for it. Endpoints that somebody
+		Long: `Compare the configuration with what the relay read last, as tailpost.endpoint and tailpost.configuration have it, and say what would
+change: endpoints that come, change or go, how many of the newest 1,000 events each would get more or less, and what is queued for it;
+version blocks that come, change or go, and whose data changes with them; other blocks that say something else. Endpoints that somebody
 paused, or that are disabled, are named as drift, and so are versions that endpoints of the API pin and the configuration does not have.
-Changes nothing. The database does not have secrets, values of headers, what is redacted of a URL, or what version blocks say: changes
-of these are not seen, though a changed version block gives other data to endpoints that pin an older version.
+Changes nothing. Not compared are what the database does not have, which is secrets, values of headers and what is redacted of a URL,
+and what is each relay's own: where it connects, listens and logs. Layout and comments are no change.
 
-With --detailed-exitcode the exit code is 0 without changes, 2 with some, and 1 for every failure, an invalid configuration too.`,
+With --detailed-exitcode the exit code is 0 without changes, 2 with some or where not all could be compared, and 1 for every failure,
+an invalid configuration too.`,
 		Example: `  tailpost plan -c tailpost.new.hcl
   tailpost plan --detailed-exitcode --json | jq '.endpoints[] | select(.no_longer_matched > 0)'`,
 		Args: args(0, 0),
@@ -84,6 +86,15 @@ func printPlan(a *app, p *relay.Plan) error {
 			fmt.Fprintf(&b, "    %s\n", printable(note, maxPreview*4))
 		}
 	}
+	for i := range p.Versions {
+		v := &p.Versions[i]
+		counts[signs()[v.Action]]++
+		fmt.Fprintf(&b, "%s version %s: %s\n    %s\n", signs()[v.Action], printable(v.Version, maxPreview), v.Action, affected(v))
+	}
+	for _, name := range p.Blocks {
+		counts["~"]++
+		fmt.Fprintf(&b, "~ block %s: change\n", printable(name, maxPreview))
+	}
 	for _, d := range p.Drift {
 		fmt.Fprintf(&b, "! %s: %s\n", printable(d.ID, maxPreview), printable(d.Detail, maxPreview*4))
 	}
@@ -96,10 +107,25 @@ func printPlan(a *app, p *relay.Plan) error {
 	} else if !p.Whole {
 		fmt.Fprintf(&b, "Subscriptions were tried on %s only: time or size set an end\n", count(int(p.LookedAt), "event"))
 	}
+	if p.Uncompared != "" {
+		fmt.Fprintf(&b, "! version and other blocks were not compared: %s\n", printable(p.Uncompared, maxPreview*4))
+	}
 	if !p.Changes() {
-		return a.printf("%sNo changes: the relay runs with this configuration\n", b.String())
+		return a.printf("%sNo changes. Not compared: secrets, values of headers, what is redacted of URLs, and where a relay connects, listens and logs\n", b.String())
 	}
 	return a.printf("%s%d to add, %d to change, %d to remove\n", b.String(), counts["+"], counts["~"], counts["-"])
+}
+
+// affected says who gets other data by a version.
+func affected(v *relay.PlannedVersion) string {
+	if v.Endpoints == 0 {
+		return "no endpoint gets other data by it"
+	}
+	verb := "get"
+	if v.Endpoints == 1 {
+		verb = "gets"
+	}
+	return fmt.Sprintf("%s %s other data by it, %d of the API: %s", count(v.Endpoints, "endpoint"), verb, v.OfAPI, printable(strings.Join(v.Examples, ", "), maxPreview*4))
 }
 
 func settingText(text string) string {

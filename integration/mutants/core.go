@@ -286,12 +286,12 @@ var coreMutants = []mutant{
 	{
 		name: "core-reload-undoes-pause",
 		file: "relay/reload.go",
-		old: `		if err := r.mirror(ctx, led, next.cfg, endpoints, now); err != nil {
+		old: `		if err := r.note(ctx, led, h.hold, next.cfg, now); err != nil {
 			return fmt.Errorf("reload: %w", err)
 		}
 	}
 `,
-		new: `		if err := r.mirror(ctx, led, next.cfg, endpoints, now); err != nil {
+		new: `		if err := r.note(ctx, led, h.hold, next.cfg, now); err != nil {
 			return fmt.Errorf("reload: %w", err)
 		}
 		for i := range endpoints {

@@ -149,6 +149,7 @@ FROM (VALUES ('tailpost.attempt', 'INSERT'), ('tailpost.attempt', 'SELECT'), ('t
              ('tailpost.delivery', 'UPDATE'), ('tailpost.delivery', 'DELETE'), ('tailpost.endpoint', 'INSERT'),
              ('tailpost.endpoint', 'UPDATE'), ('tailpost.endpoint_stats', 'INSERT'), ('tailpost.endpoint_stats', 'UPDATE'),
              ('tailpost.relay', 'INSERT'), ('tailpost.relay', 'UPDATE'),
+             ('tailpost.configuration', 'INSERT'), ('tailpost.configuration', 'UPDATE'),
              ('tailpost.type_stats', 'INSERT'), ('tailpost.type_stats', 'UPDATE')) AS t (name, privilege)
 WHERE NOT has_schema_privilege('tailpost', 'USAGE')
    OR NOT has_table_privilege(t.name, t.privilege)

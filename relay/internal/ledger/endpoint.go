@@ -172,6 +172,17 @@ func DecodeEndpoint(row EndpointRow) (config.Endpoint, error) {
 	return e, errors.Join(subErr, decodePolicy(&e, row.Policy))
 }
 
+// PinnedVersion returns the version that the row names; empty: none, or the policy is no such JSON.
+func (r *EndpointRow) PinnedVersion() string {
+	var p struct {
+		Version string `json:"version"`
+	}
+	if json.Unmarshal(r.Policy, &p) != nil {
+		return ""
+	}
+	return p.Version
+}
+
 // Pin has an endpoint that was decoded of a row get events of the version that the row names, and
 // reports whether there is such a version. A row without one is of before there were versions: one
 // of the API stays at the oldest, which is what it got then; the configuration's gets the newest.

@@ -11,6 +11,9 @@ import (
 	"github.com/tailpost/tailpost/relay/internal/ledger"
 )
 
+// subscriptionsName is the setting whose texts may differ though they mean the same.
+const subscriptionsName = "subscriptions"
+
 // settings are those of an endpoint by their names, as JSON.
 type settings map[string]json.RawMessage
 
@@ -20,7 +23,7 @@ func read(texts map[string]string, subscriptions, policy []byte) (settings, erro
 	if err := json.Unmarshal(policy, &s); err != nil {
 		return nil, fmt.Errorf("read policy: %w", err)
 	}
-	s["subscriptions"] = subscriptions
+	s[subscriptionsName] = subscriptions
 	for name, text := range texts {
 		if text == "" {
 			continue
@@ -60,11 +63,20 @@ func compare(e *config.Endpoint, row *ledger.EndpointRow) ([]Setting, error) {
 	changed := []Setting{}
 	for _, name := range slices.Sorted(maps.Keys(names)) {
 		was, is := before[name], after[name]
-		if !bytes.Equal(canonical(was), canonical(is)) {
+		if !bytes.Equal(canonical(was), canonical(is)) && (name != subscriptionsName || !sameSubscriptions(e, row)) {
 			changed = append(changed, Setting{Name: name, Before: shown(was), After: shown(is)})
 		}
 	}
 	return changed, nil
+}
+
+// sameSubscriptions reports whether an endpoint takes the same events as its row says, however the
+// expressions are laid out.
+func sameSubscriptions(e *config.Endpoint, row *ledger.EndpointRow) bool {
+	was, err := ledger.DecodeEndpoint(*row)
+	return err == nil && slices.EqualFunc(was.Subscriptions, e.Subscriptions, func(a, b config.Subscription) bool {
+		return slices.Equal(a.Events, b.Events) && a.Where.Canonical() == b.Where.Canonical() && a.Body.Canonical() == b.Body.Canonical()
+	})
 }
 
 // canonical writes JSON in one way, with sorted names.

@@ -29,15 +29,22 @@ type Plan struct {
 	Endpoints []Endpoint `json:"endpoints"` // those that change, in the order of their ids
 	Drift     []Drift    `json:"drift"`
 	Pins      []Pin      `json:"pins"`           // versions that are missing
+	Versions  []Version  `json:"versions"`       // whose blocks come, change or go, newest first
+	Blocks    []string   `json:"blocks"`         // the names of others that say something else
 	LookedAt  int64      `json:"looked_at"`      // events that subscriptions were tried on
 	Whole     bool       `json:"whole"`          // as many as should be, or all there are
 	Note      string     `json:"note,omitempty"` // why no events were looked at
+	// Uncompared says why neither versions nor other blocks were compared. Empty: they were.
+	Uncompared string `json:"uncompared,omitempty"`
 
 	versions config.Versions
 }
 
-// Changes reports whether a relay that reads the configuration would do something else than now.
-func (p *Plan) Changes() bool { return len(p.Endpoints) > 0 }
+// Changes reports whether a relay that reads the configuration would do something else than now, or
+// may, where that could not be compared.
+func (p *Plan) Changes() bool {
+	return len(p.Endpoints)+len(p.Versions)+len(p.Blocks) > 0 || p.Uncompared != ""
+}
 
 // Endpoint says what becomes of one endpoint.
 type Endpoint struct {
@@ -78,7 +85,14 @@ func Make(ctx context.Context, store *query.Store, cfg *config.Config) (*Plan, e
 	if err != nil {
 		return nil, err
 	}
-	p := &Plan{Endpoints: []Endpoint{}, Drift: []Drift{}, Pins: pins(rows, cfg.Versions), versions: cfg.Versions}
+	noted, err := store.NotedConfiguration(ctx, cfg.Database.Slot)
+	if err != nil {
+		return nil, err
+	}
+	p := &Plan{
+		Endpoints: []Endpoint{}, Drift: []Drift{}, Pins: pins(rows, cfg.Versions), Versions: []Version{}, Blocks: []string{}, versions: cfg.Versions,
+	}
+	p.compareBlocks(noted, cfg.Database.Slot, cfg, rows)
 	for i := range cfg.Endpoints {
 		if err := p.wanted(&cfg.Endpoints[i], rows[cfg.Endpoints[i].ID]); err != nil {
 			return nil, err
@@ -148,7 +162,7 @@ func (p *Plan) wanted(e *config.Endpoint, row *ledger.EndpointRow) error {
 		return nil
 	default:
 		is.Action, is.before = Change, decoded(row, p.versions)
-		is.routed = slices.ContainsFunc(is.Settings, func(s Setting) bool { return slices.Contains([]string{"subscriptions", "tenant", "version"}, s.Name) })
+		is.routed = slices.ContainsFunc(is.Settings, func(s Setting) bool { return slices.Contains([]string{subscriptionsName, "tenant", "version"}, s.Name) })
 		p.drifted(row, moved)
 	}
 	if moved && row.Status == ledger.StatusDisabled && !removed(row) {
@@ -223,7 +237,7 @@ func (e *Endpoint) queued() string {
 		return "they go out"
 	case named("url"), named("query"):
 		return "they go to the new URL"
-	case named("subscriptions"), named("tenant"):
+	case named(subscriptionsName), named("tenant"):
 		return "they go out, whatever the subscriptions say now"
 	case named("version"):
 		return "they go out in the version that it pins now"

@@ -1,0 +1,114 @@
+package plan
+
+import (
+	"cmp"
+	"fmt"
+	"slices"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+	"pgregory.net/rapid"
+
+	"github.com/tailpost/tailpost/config"
+	"github.com/tailpost/tailpost/outbox"
+	"github.com/tailpost/tailpost/relay/internal/ledger"
+	"github.com/tailpost/tailpost/relay/internal/query"
+)
+
+// marking are versions by their days; each wraps the data in a list with a mark, 0 is no step.
+func marking(t require.TestingT, marks map[int]int) config.Config {
+	cfg := config.Config{Database: config.Database{URL: config.NewSecret("postgres://db/app")}, API: config.API{Listen: "127.0.0.1:0"}}
+	for day, mark := range marks {
+		v := config.Version{Name: dayOf(day)}
+		if mark > 0 {
+			body, diags := config.CompileBody(fmt.Sprintf("[%d, event.data]", mark), "test.hcl", 1)
+			require.False(t, diags.HasErrors())
+			v.Events = []config.VersionEvent{{Events: "order", Body: body}}
+		}
+		cfg.Versions = append(cfg.Versions, v)
+	}
+	first := slices.MinFunc(cfg.Versions, func(a, b config.Version) int { return cmp.Compare(a.Name, b.Name) }).Name
+	for i := range cfg.Versions {
+		if cfg.Versions[i].Name == first {
+			cfg.Versions[i].Events = nil // nothing was before the oldest
+		}
+	}
+	done, err := cfg.Complete()
+	require.NoError(t, err)
+	return *done
+}
+
+func dayOf(n int) string { return fmt.Sprintf("2026-01-%02d", n) }
+
+// data is what an endpoint that pins a day gets; false: nothing.
+func data(versions config.Versions, day string) (string, bool) {
+	e := config.Endpoint{Version: day}
+	if !versions.Pin(&e, "") {
+		return "", false
+	}
+	ev, err := e.Steps().Event(&outbox.Event{Type: "order", Payload: []byte("null")})
+	if err != nil {
+		return "", false
+	}
+	return string(ev.Payload), true
+}
+
+// Whoever gets other data is counted beside a version, and nobody else is.
+func TestWhoGetsOtherDataIsCountedBesideAVersion(t *testing.T) {
+	t.Parallel()
+	rapid.Check(t, func(t *rapid.T) {
+		draw := func(name string) config.Config {
+			return marking(t, rapid.MapOfN(rapid.IntRange(1, 5), rapid.IntRange(0, 2), 1, 5).Draw(t, name))
+		}
+		before, after := draw("before"), draw("after")
+		rows := map[string]*ledger.EndpointRow{}
+		for _, v := range before.Versions {
+			rows[v.Name] = &ledger.EndpointRow{ID: v.Name, Source: ledger.SourceAPI, Policy: fmt.Appendf(nil, `{"version": %q}`, v.Name)}
+		}
+		p := Plan{}
+		p.compareBlocks(query.NotedConfiguration{Epoch: 1, Noted: true, Fingerprints: before.Fingerprints()}, "slot", &after, rows)
+		require.Empty(t, p.Uncompared)
+		counted := map[string]bool{}
+		for i, v := range p.Versions {
+			require.Len(t, v.Examples, v.Endpoints)
+			require.Equal(t, v.Endpoints, v.OfAPI)
+			require.True(t, i == 0 || p.Versions[i-1].Version > v.Version, "newest first")
+			for _, id := range v.Examples {
+				require.Less(t, id, v.Version, "it does not go through the step")
+				counted[id] = true
+			}
+		}
+		for id := range rows {
+			was, _ := data(before.Versions, id)
+			is, there := data(after.Versions, id)
+			require.Equal(t, there && was != is, counted[id], "%s got %s, gets %s: %+v", id, was, is, p.Versions)
+		}
+	})
+}
+
+func TestWhoIsNotThereBeforeAndAfterGetsNoOtherData(t *testing.T) {
+	t.Parallel()
+	before, after := marking(t, map[int]int{1: 0, 2: 1}), marking(t, map[int]int{1: 0, 2: 2})
+	after.Endpoints = []config.Endpoint{
+		{ID: "stays", Version: dayOf(1)},
+		{ID: "new", Version: dayOf(1)},
+		{ID: "back", Version: dayOf(1)},
+		{ID: "newest", Version: dayOf(2)},
+		{ID: "unpinned", Version: dayOf(1)},
+	}
+	ofConfig := func(policy string) *ledger.EndpointRow {
+		return &ledger.EndpointRow{Source: ledger.SourceConfig, Policy: []byte(policy)}
+	}
+	first := fmt.Sprintf(`{"version": %q}`, dayOf(1))
+	rows := map[string]*ledger.EndpointRow{
+		"stays": ofConfig(first), "gone": ofConfig(first), "back": ofConfig(first), "newest": ofConfig(fmt.Sprintf(`{"version": %q}`, dayOf(2))),
+		"unpinned": ofConfig(`{}`), "customer": {Source: ledger.SourceAPI, Policy: []byte(`{}`)}, "broken": {Source: ledger.SourceAPI, Policy: []byte(`[]`)},
+	}
+	rows["back"].Status, rows["back"].DisabledReason = ledger.StatusDisabled, ledger.ReasonRemoved
+	p := Plan{}
+	p.compareBlocks(query.NotedConfiguration{Epoch: 1, Noted: true, Fingerprints: before.Fingerprints()}, "slot", &after, rows)
+	require.Equal(t, []Version{{
+		Version: dayOf(2), Action: Change, Endpoints: 4, OfAPI: 2, Examples: []string{"broken", "customer", "stays", "unpinned"},
+	}}, p.Versions)
+	require.Empty(t, p.Blocks)
+}
