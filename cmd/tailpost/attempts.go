@@ -75,7 +75,7 @@ interrupted. More than 50 a second are not shown one by one. ` + asks,
 		[3]string{"request", "request_id", "only those of this `request` with several events"},
 		[3]string{"outcome", "outcome", "only with this `outcome`: delivered, retry, dead"},
 		[3]string{"status", "status_class", "only with a status of this `class`: 2xx, 3xx, 4xx, 5xx"},
-		[3]string{"since", "since", "only from this `time` on (RFC 3339)"}, [3]string{"until", "until", "only before this `time` (RFC 3339)"},
+		[3]string{"since", "since", "only from this `time` on (RFC 3339, or how long ago: 2h)"}, [3]string{"until", "until", "only before this `time` (RFC 3339, or how long ago: 2h)"},
 	)
 	return cmd
 }

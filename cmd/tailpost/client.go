@@ -8,7 +8,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"net"
 	"net/http"
 	"net/netip"
 	"net/url"
@@ -91,16 +90,6 @@ func isLoopback(host string) bool {
 	return host == "localhost" || err == nil && addr.IsLoopback()
 }
 
-// problem is an error of the API, as RFC 9457 has it.
-type problem struct {
-	Detail string `json:"detail"`
-	Errors []struct {
-		Detail    string `json:"detail"`
-		Pointer   string `json:"pointer"`
-		Parameter string `json:"parameter"`
-	} `json:"errors"`
-}
-
 // request makes a request. A body of nil sends none.
 func (c *client) request(ctx context.Context, method, path string, query url.Values, body any) (*http.Request, error) {
 	text, err := json.Marshal(body)
@@ -130,7 +119,7 @@ func (c *client) request(ctx context.Context, method, path string, query url.Val
 func (c *client) do(req *http.Request) (*http.Response, error) {
 	res, err := c.http.Do(req)
 	if err != nil {
-		return nil, hint(fmt.Errorf("ask the API at %s: %w", c.base.Host, reason(err)), "--api, and that a relay with an api block runs there")
+		return nil, c.unreachable(err)
 	}
 	return res, nil
 }
@@ -153,7 +142,7 @@ func (c *client) ask(ctx context.Context, method, path string, query url.Values,
 		return nil, fmt.Errorf("read the API's answer: %w", reason(err))
 	}
 	if res.StatusCode < http.StatusOK || res.StatusCode >= http.StatusMultipleChoices {
-		return nil, refusal(res.StatusCode, answer)
+		return nil, c.refusal(path, res.StatusCode, answer)
 	}
 	if len(answer) > 0 && !json.Valid(answer) {
 		return nil, hint(fmt.Errorf("the answer of %s is not JSON", c.base.Host), "--api with the URL of a relay's API")
@@ -161,37 +150,10 @@ func (c *client) ask(ctx context.Context, method, path string, query url.Values,
 	return answer, nil
 }
 
-// reason is why a request failed, without its URL, whose query may name what is nobody's business.
-func reason(err error) error {
-	if failed, ok := errors.AsType[*url.Error](err); ok {
-		err = failed.Err
-	}
-	if failed, ok := errors.AsType[*net.OpError](err); ok {
-		return failed.Err
-	}
-	return err
-}
-
-func refusal(status int, answer []byte) error {
-	var p problem
-	if json.Unmarshal(answer, &p) != nil || p.Detail == "" {
-		p.Detail = http.StatusText(status)
-	}
-	var text strings.Builder
-	text.WriteString(printable(p.Detail, maxPreview*4))
-	for _, e := range p.Errors {
-		fmt.Fprintf(&text, "; %s: %s", printable(cmp.Or(e.Parameter, e.Pointer), maxPreview), printable(e.Detail, maxPreview*4))
-	}
-	err := fmt.Errorf("the API answers %d: %s", status, text.String())
-	if status == http.StatusUnauthorized || status == http.StatusForbidden {
-		return hint(err, "$"+keyVariable+" with a key that may do this")
-	}
-	return err
-}
-
 // printPages prints what a path lists, at most limit entries: as the API has them, or as a table.
 func printPages(ctx context.Context, a *app, c *client, path string, query url.Values, limit int, t table, asJSON bool) error {
 	rows := t.begin(a)
+	none := true
 	for limit > 0 {
 		query.Set("limit", fmt.Sprint(min(limit, apiPage)))
 		answer, err := c.ask(ctx, http.MethodGet, path, query, nil)
@@ -205,6 +167,7 @@ func printPages(ctx context.Context, a *app, c *client, path string, query url.V
 		if err := json.Unmarshal(answer, &page); err != nil {
 			return fmt.Errorf("read the API's answer: %w", err)
 		}
+		none = none && len(page.Data) == 0
 		for _, entry := range page.Data[:min(limit, len(page.Data))] {
 			if asJSON {
 				err = printRaw(a, entry)
@@ -220,6 +183,11 @@ func printPages(ctx context.Context, a *app, c *client, path string, query url.V
 			break
 		}
 		query.Set("cursor", page.NextCursor)
+	}
+	if none {
+		if err := noEndpoint(ctx, c, query.Get("endpoint_id")); err != nil {
+			return err
+		}
 	}
 	if asJSON {
 		return nil
@@ -304,56 +272,4 @@ func at(t *time.Time) string {
 		return ""
 	}
 	return t.UTC().Format(time.RFC3339)
-}
-
-// filters are flags that become parameters of a query.
-type filters struct {
-	values map[string]func() []string // by the name of the parameter; none: it is not set
-	limit  int
-}
-
-// register makes flags, each given as its name, the parameter's name, and its help.
-func (f *filters) register(cmd *cobra.Command, flags ...[3]string) {
-	for _, flag := range flags {
-		value := cmd.Flags().String(flag[0], "", flag[2])
-		f.set(flag[1], func() []string { return []string{*value} })
-	}
-	const some = 50
-	cmd.Flags().IntVar(&f.limit, "limit", some, "print at most `N`")
-}
-
-// registerSearch makes the flag of what people look for, which may be repeated.
-func (f *filters) registerSearch(cmd *cobra.Command) {
-	values := cmd.Flags().StringArray("search", nil, "only of events with this `value`, as name=value (outbox.search names them); may be repeated")
-	f.set("search", func() []string { return *values })
-}
-
-// registerBool makes a flag that is set or not.
-func (f *filters) registerBool(cmd *cobra.Command, flag, parameter, help string) {
-	value := cmd.Flags().Bool(flag, false, help)
-	f.set(parameter, func() []string {
-		if *value {
-			return []string{"true"}
-		}
-		return nil
-	})
-}
-
-func (f *filters) set(parameter string, values func() []string) {
-	if f.values == nil {
-		f.values = make(map[string]func() []string)
-	}
-	f.values[parameter] = values
-}
-
-func (f *filters) query() url.Values {
-	query := make(url.Values)
-	for name, values := range f.values {
-		for _, value := range values() {
-			if value != "" {
-				query.Add(name, value)
-			}
-		}
-	}
-	return query
 }

@@ -124,7 +124,7 @@ func TestAKeyGoesToNoOtherAddress(t *testing.T) {
 		http.Redirect(w, r, other.URL+"/stolen", http.StatusTemporaryRedirect)
 	}, "status")
 	require.Equal(t, exitFailed, code)
-	require.Contains(t, stderr, "the API answers 307")
+	require.Contains(t, stderr, " answers 307 Temporary Redirect, and not as a relay's API does\nTry: --api with the URL itself")
 	require.Empty(t, elsewhere)
 }
 
@@ -137,4 +137,40 @@ func TestTablesShowNoControlCharacters(t *testing.T) {
 	require.Equal(t, exitOK, code)
 	require.NotContains(t, stdout, "\x1b")
 	require.Contains(t, stdout, `a\x1b[31mb\tc`)
+}
+
+// TestAnAnswerThatNoRelayGaveIsNotTakenForOne: a proxy's page, or that of another program.
+func TestAnAnswerThatNoRelayGaveIsNotTakenForOne(t *testing.T) {
+	t.Parallel()
+	for status, try := range map[int]string{
+		http.StatusBadGateway: "Try: that a relay runs behind the proxy at --api\n",
+		http.StatusNotFound:   "Try: --api with the URL of a relay's API, and with the path that a proxy has it under\n",
+	} {
+		code, stdout, stderr := askAPI(t, func(w http.ResponseWriter, _ *http.Request) {
+			w.WriteHeader(status)
+			_, _ = fmt.Fprint(w, "<html>secret-page</html>")
+		}, "pause", "shop")
+		require.Equal(t, exitFailed, code)
+		require.Empty(t, stdout)
+		require.Contains(t, stderr, fmt.Sprintf(" answers %d %s, and not as a relay's API does\n", status, http.StatusText(status)))
+		require.Contains(t, stderr, try)
+		require.NotContains(t, stderr, "secret-page")
+	}
+}
+
+func TestAnUnknownAuthorityIsToldWithItsRemedy(t *testing.T) {
+	t.Parallel()
+	server := httptest.NewTLSServer(http.NotFoundHandler())
+	t.Cleanup(server.Close)
+	var out, errors bytes.Buffer
+	code := run(t.Context(), []string{"tailpost", "status", "--api", server.URL}, func(string) string { return "" }, nil, &out, &errors)
+	require.Equal(t, exitFailed, code)
+	require.Contains(t, errors.String(), "its certificate is of an authority that this machine does not know\nTry: SSL_CERT_FILE")
+}
+
+func TestSizesAreReadable(t *testing.T) {
+	t.Parallel()
+	for n, want := range map[int64]string{0: "0 B", 1023: "1023 B", 1024: "1.0 KiB", 53_687_091_200: "50.0 GiB", 1 << 50: "1024.0 TiB"} {
+		require.Equal(t, want, size(n))
+	}
 }

@@ -60,7 +60,7 @@ func newDeliveriesCommand(a *app) *cobra.Command {
 		cmd, [3]string{"state", "state", "only in this `state`: pending, dead"}, [3]string{"reason", "reason", "only for this `reason`"},
 		[3]string{"endpoint", "endpoint_id", "only to this `endpoint`"}, [3]string{"event", "event_id", "only of this `event`"},
 		[3]string{"type", "event_type", "only of events of this `type`"}, [3]string{"tenant", "tenant", "only of this `tenant`'s events"},
-		[3]string{"since", "since", "only of events from this `time` on (RFC 3339)"}, [3]string{"until", "until", "only of events before this `time` (RFC 3339)"},
+		[3]string{"since", "since", "only of events from this `time` on (RFC 3339, or how long ago: 2h)"}, [3]string{"until", "until", "only of events before this `time` (RFC 3339, or how long ago: 2h)"},
 	)
 	return cmd
 }

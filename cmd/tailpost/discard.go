@@ -18,7 +18,8 @@ func newDiscardCommand(a *app) *cobra.Command {
 with --dry-run. ` + asks,
 		Example: `  tailpost discard --endpoint erp --until 2026-03-01T00:00:00Z --dry-run
   tailpost discard --event 0198c7a2-7f3e-7c1e-9f6e-8f0d5a4b3c21 --endpoint erp`,
-		Args: args(0, 0),
+		Args:    args(0, 0),
+		PreRunE: func(cmd *cobra.Command, _ []string) error { return which.check(cmd.CommandPath()) },
 		RunE: api.run(a, func(cmd *cobra.Command, c *client, _ []string) error {
 			return discard(a, cmd, c, &which, api.asJSON)
 		}),
@@ -59,6 +60,11 @@ func discard(a *app, cmd *cobra.Command, c *client, which *deliverySelection, as
 			break
 		}
 		a.note("tailpost: %s", pace.say("discarded", all.Changed, nil))
+	}
+	if all.Matched == 0 {
+		if err := noEndpoint(cmd.Context(), c, which.EndpointID); err != nil {
+			return err
+		}
 	}
 	switch {
 	case asJSON:

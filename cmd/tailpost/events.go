@@ -75,7 +75,7 @@ gone. With EVENT, its id, show that one with its deliveries and attempts. ` + as
 		cmd, [3]string{"key", "key", "only with this ordering `key`"},
 		[3]string{"type", "type", "only of this `type`, or of those that a pattern names (order.*)"},
 		[3]string{"tenant", "tenant", "only of this `tenant`"},
-		[3]string{"since", "since", "only from this `time` on (RFC 3339)"}, [3]string{"until", "until", "only before this `time` (RFC 3339)"},
+		[3]string{"since", "since", "only from this `time` on (RFC 3339, or how long ago: 2h)"}, [3]string{"until", "until", "only before this `time` (RFC 3339, or how long ago: 2h)"},
 	)
 	return cmd
 }

@@ -83,7 +83,7 @@ func (f *follower) stream(ctx context.Context) (began bool, err error) {
 	if res.StatusCode != http.StatusOK {
 		answer, _ := io.ReadAll(io.LimitReader(res.Body, maxAnswer)) // what there is of it says enough
 		// A relay that restarts, or has too many tails, may take it later.
-		return f.shown && res.StatusCode >= http.StatusTooManyRequests, refusal(res.StatusCode, answer)
+		return f.shown && res.StatusCode >= http.StatusTooManyRequests, f.client.refusal(req.URL.Path, res.StatusCode, answer)
 	}
 	if err := f.head(); err != nil {
 		return true, err

@@ -30,10 +30,23 @@ func (w *deliverySelection) register(cmd *cobra.Command) {
 	cmd.Flags().StringVar(&w.Tenant, "tenant", "", "only of this `tenant`'s events")
 	cmd.Flags().StringVar(&w.State, "state", "", "in this `state`: dead (default), or pending")
 	cmd.Flags().StringVar(&w.Reason, "reason", "", "only for this `reason`")
-	cmd.Flags().StringVar(&w.Since, "since", "", "only of events from this `time` on (RFC 3339)")
-	cmd.Flags().StringVar(&w.Until, "until", "", "only of events before this `time` (RFC 3339)")
+	cmd.Flags().Var(timeFlag{&w.Since}, "since", "only of events from this `time` on (RFC 3339, or how long ago: 2h)")
+	cmd.Flags().Var(timeFlag{&w.Until}, "until", "only of events before this `time` (RFC 3339, or how long ago: 2h)")
 	cmd.Flags().BoolVar(&w.All, "all", false, "all there are")
 	cmd.Flags().BoolVar(&w.DryRun, "dry-run", false, "count them, and change nothing")
+}
+
+// check reports a selection that chooses nothing, or everything and not everything: what is done to
+// deliveries is done to those that somebody named.
+func (w *deliverySelection) check(command string) error {
+	some := w.EventID != "" || w.EndpointID != "" || len(w.EventTypes) > 0 || w.Tenant != "" || w.Reason != "" || w.Since != "" || w.Until != ""
+	switch {
+	case !some && !w.All:
+		return usagef(command, "choose deliveries by --event, --endpoint, --type, --tenant, --reason, --since or --until, or take --all")
+	case some && w.All:
+		return usagef(command, "--all: leave it out, or everything that chooses some")
+	}
+	return nil
 }
 
 func resends() *operation {
@@ -62,15 +75,25 @@ background, at the endpoint's rate and in its order. ` + asks,
 		Example: `  tailpost resend --endpoint erp --state dead --dry-run
   tailpost resend --endpoint erp --since 2026-03-14T08:00:00Z --wait
   tailpost resend --event 0198c7a2-7f3e-7c1e-9f6e-8f0d5a4b3c21 --endpoint erp`,
-		Args: args(0, 0),
+		Args:    args(0, 0),
+		PreRunE: func(cmd *cobra.Command, _ []string) error { return which.check(cmd.CommandPath()) },
 		RunE: api.run(a, func(cmd *cobra.Command, c *client, _ []string) error {
 			answer, err := c.ask(cmd.Context(), http.MethodPost, "/v1/deliveries/resend", nil, which)
 			if err != nil {
 				return err
 			}
-			var begun shownOperation
+			var begun struct {
+				shownOperation
+
+				Matched int64 `json:"matched"`
+			}
 			if err := json.Unmarshal(answer, &begun); err != nil {
 				return fmt.Errorf("read the API's answer: %w", err)
+			}
+			if begun.Matched == 0 && (begun.ID == "" || begun.Total != nil && *begun.Total == 0) {
+				if err := noEndpoint(cmd.Context(), c, which.EndpointID); err != nil {
+					return err
+				}
 			}
 			switch {
 			case wait && begun.ID != "":

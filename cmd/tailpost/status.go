@@ -71,7 +71,7 @@ func printStatus(a *app, r *shownRelay) error {
 	case !r.SlotState.Exists:
 		streaming = "it does not exist"
 	case r.SlotState.Active:
-		streaming = "taken " + count(int(r.Epoch), "time") + ", last by " + printable(r.Holder, maxPreview)
+		streaming = "streaming, taken " + count(int(r.Epoch), "time") + ", last by " + printable(r.Holder, maxPreview)
 	}
 	answered := printable(r.This.Owner, maxPreview) + ", " + printable(r.This.State, maxPreview)
 	if r.This.Owner == "" {
@@ -80,7 +80,7 @@ func printStatus(a *app, r *shownRelay) error {
 	for _, line := range [][2]string{
 		{"answered by", answered},
 		{"slot", printable(r.Slot, maxPreview) + ": " + streaming},
-		{"log", fmt.Sprintf("%d bytes not confirmed, %d bytes kept", r.SlotState.LagBytes, r.SlotState.RetainedBytes)},
+		{"log", size(r.SlotState.LagBytes) + " not confirmed, " + size(r.SlotState.RetainedBytes) + " kept"},
 		{"settled", orNever(at(r.SettledAt))},
 		{"audited", orNever(at(r.AuditedAt))},
 		{"pending", number(r.Queue.Pending) + oldest(r.Queue.OldestPendingAt)},
@@ -108,3 +108,19 @@ func orNever(text string) string {
 }
 
 func number(n int64) string { return strconv.FormatInt(n, 10) }
+
+// size shows a number of bytes.
+func size(n int64) string {
+	const unit = 1 << 10
+	value, name := float64(n), ""
+	for _, larger := range []string{"KiB", "MiB", "GiB", "TiB"} {
+		if value < unit {
+			break
+		}
+		value, name = value/unit, larger
+	}
+	if name == "" {
+		return number(n) + " B"
+	}
+	return fmt.Sprintf("%.1f %s", value, name)
+}
