@@ -67,7 +67,7 @@ func storeHint(err error) error {
 		return hint(err, "tailpost migrate")
 	case errors.Is(err, schema.ErrNewer):
 		return hint(err, "a later tailpost")
-	case err != nil && pglink.Passes(err):
+	case err != nil && pglink.Passes(err) && pglink.State(err) == "": // what the server answers says more
 		return hint(err, "database.url, and that the server takes connections")
 	}
 	return err

@@ -282,6 +282,15 @@ var telemetryMutants = []mutant{
 		run:     "TestTheCreationOfASlotSaysWhoHoldsItUp",
 	},
 	{
+		name:    "process-lock-not-named",
+		file:    "relay/internal/doctor/locks.go",
+		old:     "ORDER BY ours DESC",
+		new:     "AND n.nspname <> 'tailpost' ORDER BY ours DESC",
+		promise: "Who keeps a relay from recording is named with what ends it.",
+		pkg:     "./relay/internal/doctor",
+		run:     "TestWhoKeepsOthersFromTheTablesIsNamed",
+	},
+	{
 		name:    "process-prepared-transaction-not-named",
 		file:    "relay/internal/source/postgres/blockers.go",
 		old:     "COALESCE(p.gid, '') AS prepared",

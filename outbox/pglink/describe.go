@@ -43,6 +43,14 @@ func remedy(err error) string {
 			"writable again, and the relay goes on by itself"
 	case InvalidPassword:
 		return "put the new password into database.url and reload (SIGHUP)"
+	case InvalidAuthorization:
+		return "correct the user in database.url, or let it in by pg_hba.conf"
+	case NoDatabase:
+		return "correct the name of the database in database.url, or create it"
+	case TooManyConnections:
+		return "end connections, or raise max_connections or the CONNECTION LIMIT of the role"
+	case LockNotAvailable:
+		return "a session holds a lock on a table that this needs: tailpost doctor names it"
 	case InsufficientPrivilege:
 		if strings.Contains(pgErr.Message, "row-level security") {
 			return "row-level security would hide rows from the relay: ALTER ROLE … BYPASSRLS, or let a role without it own the table"

@@ -49,12 +49,12 @@ func CheckTable(ctx context.Context, db outbox.PgxTx, m outbox.Mapping) (warning
 		warnings = append(warnings, warning)
 	}
 	if !table.Readable {
-		warnings = append(warnings, fmt.Sprintf("outbox table %s: this role may not read it, so rows that the stream lost cannot be found again: GRANT SELECT ON %s",
-			m.Table, m.QuotedTable()))
+		warnings = append(warnings, fmt.Sprintf("outbox table %s: this role may not read it, so rows that the stream lost cannot be found again: GRANT SELECT ON %s TO %s;",
+			m.Table, m.QuotedTable(), table.Role))
 	}
 	if table.RowSecurity {
 		warnings = append(warnings, fmt.Sprintf("outbox table %s: row-level security would hide rows from this role, so it may not read the table, and rows that the stream lost "+
-			"are not found again: ALTER ROLE … BYPASSRLS, or let a role without it own the table", m.Table))
+			"are not found again: ALTER ROLE %s BYPASSRLS; or let a role without it own the table", m.Table, table.Role))
 	}
 	if table.Updated > 0 {
 		warnings = append(warnings, fmt.Sprintf("outbox table %s: %d rows were updated since its statistics began, and an outbox row is written once: an event is delivered as it was "+
@@ -78,6 +78,7 @@ type tableRow struct {
 	Storage     string
 	RowSecurity bool
 	Readable    bool
+	Role        string   // that asks, as SQL has it
 	Unstreamed  []string // partitions whose rows never reach the WAL
 	Updated     int64    // updates that the server's statistics know of
 }
@@ -90,6 +91,7 @@ SELECT c.oid,
        c.relpersistence::text AS storage,
        row_security_active(c.oid) AS row_security,
        has_table_privilege(c.oid, 'SELECT') AS readable,
+       quote_ident(current_user) AS role,
        array(SELECT p.relid::regclass::text
              FROM pg_partition_tree(c.oid) AS p
              JOIN pg_class AS l ON l.oid = p.relid

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
 
 	"github.com/tailpost/tailpost/config"
 	"github.com/tailpost/tailpost/outbox/pglink"
@@ -73,6 +74,7 @@ func checks() []check {
 		{"failover", one(examineFailover)},
 		{"transactions", one(examineTransactions)},
 		{"prepared", one(examinePrepared)},
+		{"locks", one(examineLocks)},
 		{"privileges", one(examinePrivileges)},
 		{"names", one(examineNames)},
 		{"versions", one(examineVersions)},
@@ -95,6 +97,9 @@ type Options struct {
 	Now time.Time
 	// Long is from which age on a transaction is worth a warning. 0: five minutes.
 	Long time.Duration
+	// Held is from which age on a transaction that keeps others from our tables is told of. 0: five
+	// seconds.
+	Held time.Duration
 	// Free is how many bytes the database's disk has left, which no server tells. 0: not known.
 	Free int64
 }
@@ -103,6 +108,9 @@ type Options struct {
 func Database(ctx context.Context, cfg *config.Config, o Options) []Finding {
 	if o.Long == 0 {
 		o.Long = defaultLong
+	}
+	if o.Held == 0 {
+		o.Held = defaultHeld
 	}
 	conn, err := pglink.Connect(ctx, cfg.Database.URL.Reveal(), pglink.Session{Name: name})
 	if err != nil {
@@ -116,7 +124,10 @@ func Database(ctx context.Context, cfg *config.Config, o Options) []Finding {
 	}
 	for _, c := range checks() {
 		found, err := c.examine(ctx, p)
-		if err != nil {
+		switch {
+		case pglink.Is(err, pglink.LockNotAvailable): // examineLocks says how bad that is
+			found = []Finding{{Grade: Warning, Detail: "not examined, because a session holds a lock on a table that it needs: see locks"}}
+		case err != nil:
 			found = []Finding{{Grade: Failure, Detail: pglink.Describe(err).Error()}}
 		}
 		for _, f := range found {
@@ -132,6 +143,9 @@ func Database(ctx context.Context, cfg *config.Config, o Options) []Finding {
 func connectionFix(err error) string {
 	if errors.Is(err, pglink.ErrPooler) {
 		return "put the server's own address into database.url, or use the pooler's session mode"
+	}
+	if _, answered := errors.AsType[*pgconn.PgError](err); answered {
+		return "" // the finding says what to do about the server's answer
 	}
 	return "database.url, and that the server takes connections from here (listen_addresses, pg_hba.conf, the firewall)"
 }
