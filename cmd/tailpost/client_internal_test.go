@@ -12,6 +12,7 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/spf13/pflag"
 	"github.com/stretchr/testify/assert"
@@ -172,5 +173,19 @@ func TestSizesAreReadable(t *testing.T) {
 	t.Parallel()
 	for n, want := range map[int64]string{0: "0 B", 1023: "1023 B", 1024: "1.0 KiB", 53_687_091_200: "50.0 GiB", 1 << 50: "1024.0 TiB"} {
 		require.Equal(t, want, size(n))
+	}
+}
+
+func TestTimesMayBeHowLongAgo(t *testing.T) {
+	t.Parallel()
+	var got string
+	require.NoError(t, timeFlag{&got}.Set("90m"))
+	then, err := time.Parse(time.RFC3339Nano, got)
+	require.NoError(t, err)
+	require.WithinRange(t, then, time.Now().Add(-91*time.Minute), time.Now().Add(-89*time.Minute))
+	require.NoError(t, timeFlag{&got}.Set("2026-03-14T08:00:00Z"))
+	require.Equal(t, "2026-03-14T08:00:00Z", got)
+	for _, wrong := range []string{"yesterday", "-2h", "2026-03-14", ""} {
+		require.ErrorContains(t, timeFlag{&got}.Set(wrong), "how long ago", "%q", wrong)
 	}
 }

@@ -234,7 +234,7 @@ var processMutants = []mutant{
 		new:     "time.Now().Add(ago)",
 		promise: "--since 1h is an hour ago.",
 		pkg:     "./cmd/tailpost",
-		run:     "TestScripts/events",
+		run:     "TestTimesMayBeHowLongAgo",
 	},
 	{
 		name:    "process-proxy-taken-for-a-relay",
