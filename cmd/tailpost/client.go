@@ -150,22 +150,32 @@ func (c *client) ask(ctx context.Context, method, path string, query url.Values,
 	return answer, nil
 }
 
+// listPage is a page of a list as the API has it.
+type listPage struct {
+	Data       []json.RawMessage `json:"data"`
+	NextCursor string            `json:"next_cursor"`
+}
+
+func (c *client) page(ctx context.Context, path string, query url.Values) (page listPage, err error) {
+	answer, err := c.ask(ctx, http.MethodGet, path, query, nil)
+	if err != nil {
+		return page, err
+	}
+	if err := json.Unmarshal(answer, &page); err != nil {
+		return page, fmt.Errorf("read the API's answer: %w", err)
+	}
+	return page, nil
+}
+
 // printPages prints what a path lists, at most limit entries: as the API has them, or as a table.
 func printPages(ctx context.Context, a *app, c *client, path string, query url.Values, limit int, t table, asJSON bool) error {
 	rows := t.begin(a)
 	none := true
 	for limit > 0 {
 		query.Set("limit", fmt.Sprint(min(limit, apiPage)))
-		answer, err := c.ask(ctx, http.MethodGet, path, query, nil)
+		page, err := c.page(ctx, path, query)
 		if err != nil {
 			return err
-		}
-		var page struct {
-			Data       []json.RawMessage `json:"data"`
-			NextCursor string            `json:"next_cursor"`
-		}
-		if err := json.Unmarshal(answer, &page); err != nil {
-			return fmt.Errorf("read the API's answer: %w", err)
 		}
 		none = none && len(page.Data) == 0
 		for _, entry := range page.Data[:min(limit, len(page.Data))] {
