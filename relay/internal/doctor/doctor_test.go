@@ -2,7 +2,6 @@ package doctor_test
 
 import (
 	"context"
-	"fmt"
 	"maps"
 	"net/url"
 	"strings"
@@ -315,45 +314,6 @@ func TestOldTransactionsAreNamed(t *testing.T) {
 	require.Contains(t, b.find(t, "prepared", doctor.Warning).Fix, "ROLLBACK PREPARED 'it''s old'")
 	other.exec(t, "COMMIT")
 	b.exec(t, "ROLLBACK PREPARED 'it''s old'")
-}
-
-// TestWhoKeepsOthersFromTheTablesIsNamed: what cannot be examined meanwhile is no failure of its
-// own.
-func TestWhoKeepsOthersFromTheTablesIsNamed(t *testing.T) {
-	t.Parallel()
-	b := setup(t)
-	b.held = time.Millisecond
-	other := bundle(t, b.cfg.Database.URL.Reveal()+"&application_name=importer", "tailpost")
-	b.find(t, "locks", doctor.OK)
-	other.exec(t, "BEGIN; LOCK TABLE tailpost.delivery IN SHARE MODE")
-	found := b.find(t, "locks", doctor.Failure)
-	require.Contains(t, found.Detail, `application "importer") has a lock on tailpost.delivery`)
-	require.Contains(t, found.Fix, fmt.Sprintf("SELECT pg_terminate_backend(%d);", other.conn.PgConn().PID()))
-	other.exec(t, "COMMIT; BEGIN; LOCK TABLE outbox IN ACCESS EXCLUSIVE MODE")
-	var said []string
-	for _, f := range b.examine(t) {
-		require.NotEqual(t, doctor.Failure, f.Grade, "%v", f)
-		if f.Check == "locks" || f.Check == "size" {
-			said = append(said, f.Detail)
-		}
-	}
-	require.Len(t, said, 2)
-	require.Contains(t, said[0], "has a lock on public.outbox")
-	require.Contains(t, said[1], "see locks")
-	other.exec(t, "COMMIT")
-}
-
-// TestAConnectionThatTheServerRefusesIsTold: its name is wrong, not its address.
-func TestAConnectionThatTheServerRefusesIsTold(t *testing.T) {
-	t.Parallel()
-	b := setup(t)
-	link, err := url.Parse(b.cfg.Database.URL.Reveal())
-	require.NoError(t, err)
-	link.Path = "/nowhere"
-	b.cfg.Database.URL = config.NewSecret(link.String())
-	found := b.find(t, "connection", doctor.Failure)
-	require.Contains(t, found.Detail, "correct the name of the database in database.url")
-	require.NotContains(t, found.Fix, "firewall")
 }
 
 func TestAStandbyIsNotOneToRunOn(t *testing.T) {
