@@ -101,6 +101,13 @@ var schemaMutants = []mutant{
 		pkg:     "./outbox/schema", run: "TestMigrate_givesUpALockThatOthersHold",
 	},
 	{
+		name: "schema-look-at-every-table", file: "outbox/schema/prepare.go",
+		old:     "WHERE p.relkind = 'r'\nORDER BY p.relname",
+		new:     "WHERE p.relkind = 'r'\n  AND pg_catalog.pg_relation_size(p.oid) >= 0\nORDER BY p.relname",
+		promise: "A migration waits for no lock on a table that is not ours.",
+		pkg:     "./outbox/schema", run: "TestMigrate_waitsForNoTableOfTheApplication",
+	},
+	{
 		name: "schema-printed-twice", file: "outbox/schema/print.go",
 		old:     "IF EXISTS (SELECT FROM tailpost.migration AS m WHERE m.version = %d) THEN",
 		new:     "IF EXISTS (SELECT FROM tailpost.migration AS m WHERE m.version < %d - 1000) THEN",

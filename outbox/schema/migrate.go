@@ -181,7 +181,7 @@ func prepareNext(ctx context.Context, conn *pgx.Conn, steps []Migration, large i
 	if large == 0 {
 		large = defaultLarge
 	}
-	return gaveUp(withOwnSettings(ctx, conn, func() error {
+	return gaveUp(ctx, conn, withOwnSettings(ctx, conn, func() error {
 		step, err := nextMigration(ctx, conn, steps)
 		if err != nil || step == nil || len(step.indexes()) == 0 {
 			return err
@@ -216,15 +216,43 @@ func migrateTurn(ctx context.Context, conn *pgx.Conn, f func(pgx.Tx) error) erro
 		}
 		return f(tx)
 	})
-	return gaveUp(err)
+	return gaveUp(ctx, conn, err)
 }
 
+// holdersSQL names the sessions whose transactions hold locks on our tables and had begun before the
+// wait for a lock did (migrateLockTimeout), the oldest first. A role without pg_read_all_stats sees
+// no times of others.
+const holdersSQL = `
+SELECT 'process ' || l.pid || COALESCE(' of role ' || a.usename, '') || COALESCE(' (' || NULLIF(left(a.application_name, 40), '') || ')', '')
+FROM pg_catalog.pg_locks AS l
+JOIN pg_catalog.pg_class AS c ON c.oid = l.relation
+JOIN pg_catalog.pg_namespace AS n ON n.oid = c.relnamespace
+LEFT JOIN pg_catalog.pg_stat_activity AS a ON a.pid = l.pid
+WHERE l.locktype = 'relation'
+  AND l.database = (SELECT d.oid FROM pg_catalog.pg_database AS d WHERE d.datname = pg_catalog.current_database())
+  AND l.granted
+  AND l.pid <> pg_catalog.pg_backend_pid()
+  AND n.nspname = 'tailpost'
+  AND COALESCE(a.xact_start < pg_catalog.now() - interval '4 seconds', true)
+GROUP BY l.pid, a.usename, a.application_name, a.xact_start
+ORDER BY a.xact_start, l.pid
+LIMIT 3`
+
 // gaveUp says what to do after the wait for a lock was given up.
-func gaveUp(err error) error {
-	if pglink.Is(err, pglink.LockNotAvailable) {
-		return fmt.Errorf("another session holds a lock on what is to be changed, nothing was changed by this step, run it again later: %w", err)
+func gaveUp(ctx context.Context, conn *pgx.Conn, err error) error {
+	if !pglink.Is(err, pglink.LockNotAvailable) {
+		return err
 	}
-	return err
+	who := "another session"
+	rows, queryErr := conn.Query(ctx, holdersSQL)
+	if queryErr == nil {
+		// What failed is told all the same, if without a name.
+		if found, _ := pgx.CollectRows(rows, pgx.RowTo[string]); len(found) > 0 {
+			who += ", such as " + strings.Join(found, ", ") + ","
+		}
+	}
+	return fmt.Errorf("%s holds a lock on what is to be changed, nothing was changed by this step, run it again when that has ended "+
+		"(or end it: SELECT pg_terminate_backend(PROCESS)): %w", who, err)
 }
 
 func setLocal(ctx context.Context, tx pgx.Tx, name, value string) error {

@@ -38,8 +38,10 @@ func (m *Migration) indexes() (added []newIndex) {
 	return added
 }
 
-// partsSQL names what of a table is large, its partitions where it has some, and says whether the
-// index is there and usable.
+// partsSQL names the parts of a table, its partitions where it has some, and says whether the index
+// is there and usable. The size of each part is asked for alone (sizeSQL): a size takes a lock on
+// its table, and in a condition beside the join it would be asked of every table of the database,
+// so that one which somebody holds locked would keep us waiting.
 const partsSQL = `
 SELECT p.relname::text, x.indexrelid IS NOT NULL, COALESCE(x.indisvalid, false)
 FROM (
@@ -56,10 +58,11 @@ LEFT JOIN pg_catalog.pg_class AS i
    AND i.relname = left(CASE WHEN t.level > 0 THEN p.relname || '_' ELSE '' END || @index, 63)
 LEFT JOIN pg_catalog.pg_index AS x ON x.indexrelid = i.oid
 WHERE p.relkind = 'r'
-  AND pg_catalog.pg_relation_size(p.oid) >= @large
 ORDER BY p.relname`
 
-// part is a large table, or a large partition of one.
+const sizeSQL = "SELECT pg_catalog.pg_relation_size(pg_catalog.to_regclass('tailpost.' || pg_catalog.quote_ident($1)))"
+
+// part is a table, or a partition of one.
 type part struct {
 	Name         string
 	There, Valid bool // the index
@@ -72,16 +75,23 @@ type part struct {
 func prepare(ctx context.Context, conn *pgx.Conn, step *Migration, large int64) error {
 	for _, index := range step.indexes() {
 		rows, err := conn.Query(ctx, partsSQL, pgx.NamedArgs{
-			"table": index.table, "index": index.name, "large": large, "optional": index.optional,
+			"table": index.table, "index": index.name, "optional": index.optional,
 		})
 		if err != nil {
-			return fmt.Errorf("look at the size of tailpost.%s: %w", index.table, err)
+			return fmt.Errorf("look at tailpost.%s: %w", index.table, err)
 		}
 		parts, err := pgx.CollectRows(rows, pgx.RowToStructByPos[part])
 		if err != nil {
-			return fmt.Errorf("look at the size of tailpost.%s: %w", index.table, err)
+			return fmt.Errorf("look at tailpost.%s: %w", index.table, err)
 		}
 		for _, p := range parts {
+			var size *int64 // nothing where the partition has been dropped meanwhile
+			if err := conn.QueryRow(ctx, sizeSQL, p.Name).Scan(&size); err != nil {
+				return fmt.Errorf("look at the size of tailpost.%s: %w", p.Name, err)
+			}
+			if size == nil || *size < large {
+				continue
+			}
 			if err := index.build(ctx, conn, p); err != nil {
 				return fmt.Errorf("build index %s of tailpost.%s: %w", index.name, p.Name, err)
 			}

@@ -2,6 +2,7 @@ package schema
 
 import (
 	"context"
+	"fmt"
 	"testing"
 	"time"
 
@@ -129,11 +130,31 @@ func TestMigrate_givesUpALockThatOthersHold(t *testing.T) {
 			ctx, cancel := context.WithTimeout(t.Context(), eventuallyTimeout)
 			defer cancel()
 			_, err = Migrate(ctx, conn, MigrateOptions{})
-			require.ErrorContains(t, err, "another session holds a lock on what is to be changed")
+			require.ErrorContains(t, err, "holds a lock on what is to be changed")
+			require.ErrorContains(t, err, fmt.Sprintf("another session, such as process %d of role ", other.PgConn().PID()), "and it is named")
 			require.NoError(t, tx.Rollback(t.Context()))
 			_, err = Migrate(t.Context(), conn, MigrateOptions{})
 			require.NoError(t, err)
 			require.NoError(t, Check(t.Context(), conn))
 		})
 	}
+}
+
+// TestMigrate_waitsForNoTableOfTheApplication: whatever its sessions do with their own tables, an
+// ALTER TABLE that takes hours for example.
+func TestMigrate_waitsForNoTableOfTheApplication(t *testing.T) {
+	t.Parallel()
+	conn := upTo(t, 13, 1)
+	_, err := conn.Exec(t.Context(), "CREATE TABLE public.orders (id int)")
+	require.NoError(t, err)
+	other, err := pgx.ConnectConfig(t.Context(), conn.Config())
+	require.NoError(t, err)
+	t.Cleanup(func() { _ = other.Close(context.WithoutCancel(t.Context())) })
+	tx, err := other.Begin(t.Context())
+	require.NoError(t, err)
+	_, err = tx.Exec(t.Context(), "LOCK TABLE public.orders IN ACCESS EXCLUSIVE MODE")
+	require.NoError(t, err)
+	_, err = Migrate(t.Context(), conn, MigrateOptions{})
+	require.NoError(t, err)
+	require.NoError(t, tx.Rollback(t.Context()))
 }
