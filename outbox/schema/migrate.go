@@ -219,9 +219,9 @@ func migrateTurn(ctx context.Context, conn *pgx.Conn, f func(pgx.Tx) error) erro
 	return gaveUp(ctx, conn, err)
 }
 
-// holdersSQL names the sessions whose transactions hold locks on our tables and had begun before the
-// wait for a lock did (migrateLockTimeout), the oldest first. A role without pg_read_all_stats sees
-// no times of others.
+// holdersSQL names the sessions whose transactions hold locks on our tables and had begun before
+// the wait for a lock did (migrateLockTimeout), the oldest first. A role without pg_read_all_stats
+// sees no times of others.
 const holdersSQL = `
 SELECT 'process ' || l.pid || COALESCE(' of role ' || a.usename, '') || COALESCE(' (' || NULLIF(left(a.application_name, 40), '') || ')', '')
 FROM pg_catalog.pg_locks AS l
