@@ -64,6 +64,7 @@ func checks() []check {
 		{"schema", one(examineSchema)},
 		{"table", examineTable},
 		{"replication", one(examineReplication)},
+		{"output_plugin", one(examineOutputPlugin)},
 		{"slot", one(examineSlot)},
 		{"other_slots", one(examineOtherSlots)},
 		{"gaps", one(examineGaps)},

@@ -23,6 +23,19 @@ func TestVersionsAreJudgedByTheirSupport(t *testing.T) {
 	require.Equal(t, OK, found.Grade, "the last day of its support")
 }
 
+func TestFromPostgres19OnASlotHasTheServerDecode(t *testing.T) {
+	t.Parallel()
+	for level, want := range map[string]map[int]Grade{
+		"logical": {150004: OK, 190000: OK}, "replica": {150004: Failure, 180006: Failure, 190000: OK}, "minimal": {150004: Failure, 190000: Failure},
+	} {
+		for version, grade := range want {
+			found, err := examineWALLevel(t.Context(), &patient{server: server{Version: version, WALLevel: level}})
+			require.NoError(t, err)
+			require.Equal(t, grade, found.Grade, "%d %s", version, level)
+		}
+	}
+}
+
 func TestClocksAreJudgedByWhatReceiversTake(t *testing.T) {
 	t.Parallel()
 	asked := time.Date(2026, 3, 14, 12, 0, 0, 0, time.UTC)

@@ -423,30 +423,6 @@ func (b *testBundle) version(t *testing.T) (n int) {
 	return n
 }
 
-// A slot that a failover would lose: from Postgres 17 on it need not be.
-func TestASlotThatNoStandbyHasIsNamed(t *testing.T) {
-	t.Parallel()
-	settings := pgserver.FastSettings()
-	server, err := pgserver.Start(t.Context(), pgserver.Options{Settings: settings})
-	require.NoError(t, err)
-	t.Cleanup(func() { require.NoError(t, server.Close()) })
-	b := bundle(t, server.URL("postgres"), "tailpost")
-	b.migrate(t)
-	require.Contains(t, b.find(t, "failover", doctor.OK).Detail, "none to fail over to")
-	standby, err := server.Standby(t.Context())
-	require.NoError(t, err)
-	t.Cleanup(func() { require.NoError(t, standby.Close()) })
-	b.exec(t, "SELECT pg_create_logical_replication_slot('SLOT', 'pgoutput')")
-	if b.version(t) < 170000 {
-		require.Contains(t, b.find(t, "failover", doctor.OK).Detail, "before Postgres 17")
-		return
-	}
-	require.Contains(t, b.find(t, "failover", doctor.Warning).Fix, "it makes the slot with failover")
-	b.exec(t, "SELECT pg_drop_replication_slot('SLOT')")
-	b.exec(t, "SELECT pg_create_logical_replication_slot('SLOT', 'pgoutput', false, false, true)")
-	require.Contains(t, b.find(t, "failover", doctor.Warning).Fix, "synchronized_standby_slots")
-}
-
 func TestSizesSayHowLongTheDiskLasts(t *testing.T) {
 	t.Parallel()
 	b := setup(t)

@@ -6,6 +6,8 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5"
+
+	"github.com/tailpost/tailpost/relay/internal/source/postgres"
 )
 
 // server is what one query reads of the server.
@@ -71,8 +73,11 @@ func examineVersion(_ context.Context, p *patient) (Finding, error) {
 }
 
 func examineWALLevel(_ context.Context, p *patient) (Finding, error) {
-	if p.server.WALLevel == "logical" {
+	switch level := p.server.WALLevel; {
+	case level == "logical":
 		return ok("wal_level is logical")
+	case postgres.Decodes(p.server.Version, level):
+		return ok("wal_level is %s: Postgres writes what decoding needs as soon as there is a slot", level)
 	}
 	return fail("ALTER SYSTEM SET wal_level = 'logical'; and restart Postgres. Amazon RDS and Aurora: rds.logical_replication = 1; "+
 		"Google Cloud SQL: cloudsql.logical_decoding = on; Azure: wal_level = logical",

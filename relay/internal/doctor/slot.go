@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -42,6 +43,19 @@ func examineReplication(ctx context.Context, p *patient) (Finding, error) {
 	}
 	p.stream = found
 	return ok("the role may replicate, and %s leads to the server itself", where)
+}
+
+// examineOutputPlugin asks the server of the stream, where the setting may be the role's own.
+func examineOutputPlugin(_ context.Context, p *patient) (Finding, error) {
+	switch {
+	case p.stream == nil:
+		return none()
+	case p.stream.PluginError != nil:
+		return fail("", "%s", p.stream.PluginError)
+	case p.stream.PluginHidden:
+		return ok("this role may not read output_plugin_libraries: if somebody set it, see that it names pgoutput (SHOW output_plugin_libraries, as a superuser)")
+	}
+	return ok("the server decodes with pgoutput")
 }
 
 func examineSlot(_ context.Context, p *patient) (Finding, error) {
@@ -115,11 +129,15 @@ const headroomSQL = `
 SELECT current_setting('max_replication_slots')::int,
        (SELECT count(*) FROM pg_catalog.pg_replication_slots)::int,
        current_setting('max_wal_senders')::int,
-       (SELECT count(*) FROM pg_catalog.pg_stat_activity WHERE backend_type = 'walsender')::int`
+       (SELECT count(*) FROM pg_catalog.pg_stat_replication WHERE pid <> @own)::int`
 
 func examineHeadroom(ctx context.Context, p *patient) ([]Finding, error) {
 	var slots, usedSlots, senders, usedSenders int
-	if err := p.conn.QueryRow(ctx, headroomSQL).Scan(&slots, &usedSlots, &senders, &usedSenders); err != nil {
+	own := 0 // the connection that looked at the slot, should the server not have noticed its end
+	if p.stream != nil {
+		own = p.stream.Info.PID
+	}
+	if err := p.conn.QueryRow(ctx, headroomSQL, pgx.NamedArgs{"own": own}).Scan(&slots, &usedSlots, &senders, &usedSenders); err != nil {
 		return nil, err
 	}
 	ours := p.stream != nil && p.stream.Slot != nil
@@ -174,28 +192,44 @@ func examineSlotTimeout(_ context.Context, p *patient) (Finding, error) {
 	return ok("Postgres drops no slot for being idle")
 }
 
+// failoverSQL reads who could take over. The stream of a slot with failover waits for the slots
+// that synchronized_standby_slots names; a standby that copies slots is connected under the
+// worker's name.
 const failoverSQL = `
 SELECT EXISTS (SELECT FROM pg_catalog.pg_stat_replication AS r JOIN pg_catalog.pg_replication_slots AS s ON s.active_pid = r.pid AND s.slot_type = 'physical'),
-       COALESCE(current_setting('synchronized_standby_slots', true), '')`
+       array(SELECT w.name
+             FROM unnest(string_to_array(COALESCE(current_setting('synchronized_standby_slots', true), ''), ',')) AS l (item)
+             CROSS JOIN LATERAL (SELECT btrim(l.item, E' "\t\n')) AS w (name)
+             WHERE w.name <> ''),
+       array(SELECT s.slot_name::text FROM pg_catalog.pg_replication_slots AS s WHERE s.slot_type = 'physical' AND s.active),
+       EXISTS (SELECT FROM pg_catalog.pg_stat_activity AS a WHERE a.application_name LIKE '%slotsync worker')`
 
 func examineFailover(ctx context.Context, p *patient) (Finding, error) {
 	const sinceFailover = 170000
-	var standbys bool
-	var synchronized string
-	if err := p.conn.QueryRow(ctx, failoverSQL).Scan(&standbys, &synchronized); err != nil {
+	const onStandbys = "on each standby sync_replication_slots = on, hot_standby_feedback = on, primary_slot_name, and a dbname in primary_conninfo"
+	var standbys, copies bool
+	var awaited, active []string
+	if err := p.conn.QueryRow(ctx, failoverSQL).Scan(&standbys, &awaited, &active, &copies); err != nil {
 		return Finding{}, err
 	}
+	away := slices.DeleteFunc(slices.Clone(awaited), func(name string) bool { return slices.Contains(active, name) })
+	lone := p.stream != nil && p.stream.Slot != nil && !p.stream.Slot.Failover
 	switch {
+	case len(away) > 0 && !lone && p.server.Version >= sinceFailover:
+		return fail("start the standby; or, if it is gone for good, take its slot out: ALTER SYSTEM SET synchronized_standby_slots = …; SELECT pg_reload_conf();",
+			"synchronized_standby_slots names %s, and no standby streams by that slot: the server sends the relay nothing until one does", strings.Join(away, ", "))
 	case !standbys:
 		return ok("no standby streams by a slot: there is none to fail over to")
 	case p.server.Version < sinceFailover:
 		return ok("before Postgres 17 a slot is not on the standby: after a failover the relay makes it anew, and finds what it missed in the table")
-	case p.stream != nil && p.stream.Slot != nil && !p.stream.Slot.Failover:
+	case lone:
 		return warn("stop the relay, SELECT pg_drop_replication_slot('"+p.cfg.Database.Slot+"'); and start it: it makes the slot with failover",
 			"the slot is not one that standbys keep a copy of")
-	case synchronized == "":
-		return warn("ALTER SYSTEM SET synchronized_standby_slots = '…'; with the standbys' slots, and on each of them sync_replication_slots = on, hot_standby_feedback = on",
+	case len(awaited) == 0:
+		return warn("ALTER SYSTEM SET synchronized_standby_slots = '…'; with the standbys' slots, and "+onStandbys,
 			"synchronized_standby_slots is empty: a standby may be behind the relay when it takes over")
+	case !copies:
+		return warn(onStandbys, "no standby copies slots from here now: one that takes over has an old copy of the slot, or none")
 	}
-	return ok("standbys keep a copy of the slot, and the relay does not run ahead of them")
+	return ok("a standby keeps a copy of the slot, and the relay does not run ahead of it")
 }

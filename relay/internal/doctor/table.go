@@ -94,25 +94,31 @@ func problems(err error) []error {
 // slot, and keeps the server from cleaning up.
 const defaultLong = 5 * time.Minute
 
+// transactionsSQL tells how old transactions are of those sessions that the role may look into.
+const transactionsSQL = `
+SELECT pg_has_role('pg_read_all_stats', 'USAGE'), a.pid, a.application_name, clock_timestamp() - a.xact_start
+FROM (VALUES (1)) AS one
+LEFT JOIN pg_catalog.pg_stat_activity AS a ON a.backend_type = 'client backend' AND clock_timestamp() - a.xact_start > @long::interval
+ORDER BY a.xact_start
+LIMIT 1`
+
 func examineTransactions(ctx context.Context, p *patient) (Finding, error) {
-	var pid int
-	var application string
-	var age time.Duration
-	err := p.conn.QueryRow(ctx, `
-		SELECT a.pid, a.application_name, clock_timestamp() - a.xact_start
-		FROM pg_catalog.pg_stat_activity AS a
-		WHERE a.backend_type = 'client backend'
-		  AND clock_timestamp() - a.xact_start > @long::interval
-		ORDER BY a.xact_start
-		LIMIT 1`, pgx.NamedArgs{"long": p.Long}).Scan(&pid, &application, &age)
+	var sees bool
+	var pid *int
+	var application *string
+	var age *time.Duration
+	err := p.conn.QueryRow(ctx, transactionsSQL, pgx.NamedArgs{"long": p.Long}).Scan(&sees, &pid, &application, &age)
 	switch {
-	case errors.Is(err, pgx.ErrNoRows):
-		return ok("no transaction is open for longer than %s", p.Long)
 	case err != nil:
 		return Finding{}, err
+	case pid == nil && !sees:
+		return ok("no transaction of role %s is open for longer than %s; how old those of other roles are it may not see (GRANT pg_read_all_stats TO %s;)",
+			p.server.Role, p.Long, pgx.Identifier{p.server.Role}.Sanitize())
+	case pid == nil:
+		return ok("no transaction is open for longer than %s", p.Long)
 	}
-	return warn(fmt.Sprintf("let it end, or SELECT pg_terminate_backend(%d);", pid),
-		"process %d (application %q) has had a transaction open for %s%s", pid, application, age.Round(time.Second), p.holdsUp())
+	return warn(fmt.Sprintf("let it end, or SELECT pg_terminate_backend(%d);", *pid),
+		"process %d (application %q) has had a transaction open for %s%s", *pid, *application, age.Round(time.Second), p.holdsUp())
 }
 
 func examinePrepared(ctx context.Context, p *patient) (Finding, error) {

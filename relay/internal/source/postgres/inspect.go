@@ -14,6 +14,11 @@ type Inspection struct {
 	Slot         *SlotState // nil: there is none
 	// SlotError is why the slot can never be this stream's, with the remedy; nil: it can.
 	SlotError error
+	// PluginError is why the server does not decode for the stream, with the remedy; nil: it does,
+	// or it is not known.
+	PluginError error
+	// PluginHidden reports whether the role may not read which plugins the server allows.
+	PluginHidden bool
 }
 
 // PublicationState is a publication that the stream needs.
@@ -65,6 +70,13 @@ func Inspect(ctx context.Context, o Options) (*Inspection, error) {
 			}
 		}
 		found.Publications = append(found.Publications, state)
+	}
+	found.PluginHidden, err = checkPlugin(ctx, s)
+	switch {
+	case errors.Is(err, ErrSetup):
+		found.PluginError = err
+	case err != nil:
+		return nil, err
 	}
 	have, err := s.readSlot(ctx)
 	switch {

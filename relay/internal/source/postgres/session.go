@@ -66,8 +66,7 @@ func connectError(role string, err error) error {
 	}
 	switch pgErr.Code {
 	case pglink.InsufficientPrivilege:
-		return fmt.Errorf("%w: role %s may not replicate: run ALTER ROLE %s REPLICATION; as a superuser "+
-			"(Amazon RDS: GRANT rds_replication TO %s;): %w", ErrSetup, role, quoteIdentifier(role), quoteIdentifier(role), pgErr)
+		return mayNotReplicate(role, pgErr)
 	case pglink.InvalidAuthorization:
 		return fmt.Errorf("%w: the server refuses role %s: it needs LOGIN and REPLICATION and a line in pg_hba.conf for its database: %w",
 			ErrSetup, role, pgErr)
@@ -77,6 +76,19 @@ func connectError(role string, err error) error {
 		return fmt.Errorf("%w: connect for replication: %w", ErrServerStopped, pgErr)
 	}
 	return fmt.Errorf("%w: connect for replication: %w", ErrConnection, pgErr)
+}
+
+// mayNotReplicate says what gives a role the right, also on services where nobody is a superuser.
+func mayNotReplicate(role string, err error) error {
+	return fmt.Errorf("%w: role %s may not replicate: run ALTER ROLE %s REPLICATION; as a superuser, or as the administrator of Google Cloud SQL, AlloyDB or Azure "+
+		"(Amazon RDS and Aurora: GRANT rds_replication TO %s;): %w", ErrSetup, role, quoteIdentifier(role), quoteIdentifier(role), err)
+}
+
+// Decodes reports whether a server of a version with a wal_level decodes its log. From Postgres 19
+// on the first logical slot has it write what that needs.
+func Decodes(version int, level string) bool {
+	const onDemand = 190000
+	return level == "logical" || version >= onDemand && level == "replica"
 }
 
 // check reads who the server is and whether it can decode at all.
@@ -114,7 +126,7 @@ func (s *session) check(ctx context.Context) error {
 		return fmt.Errorf("%w: Postgres %d is too old, 14 or later is needed", ErrSetup, version/10000)
 	case row["standby"] != "f":
 		return fmt.Errorf("%w: give the primary's address (replication_url), or wait for its promotion: %w", ErrStandby, ErrSetup)
-	case row["wal_level"] != "logical":
+	case !Decodes(version, row["wal_level"]):
 		return fmt.Errorf("%w: wal_level is %q: run ALTER SYSTEM SET wal_level = 'logical'; as a superuser, then restart Postgres",
 			ErrSetup, row["wal_level"])
 	}

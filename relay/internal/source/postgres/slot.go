@@ -1,6 +1,7 @@
 package postgres
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"strconv"
@@ -89,7 +90,7 @@ func (s *session) readSlot(ctx context.Context) (*slot, error) {
 	switch {
 	case row["slot_type"] != "logical":
 		wrong = "a physical slot"
-	case row["plugin"] != "pgoutput":
+	case row["plugin"] != plugin:
 		wrong = "made for output plugin " + strconv.Quote(row["plugin"])
 	case row["database"] != s.info.Database:
 		wrong = "made in database " + strconv.Quote(row["database"])
@@ -132,7 +133,7 @@ func (s *session) createSlot(ctx context.Context) error {
 	// It waits for every transaction that runs now to end, however long that takes.
 	stop := s.watchWait(ctx)
 	err := s.patiently(ctx, func() error {
-		_, err := s.query(ctx, "CREATE_REPLICATION_SLOT "+quoteIdentifier(s.opts.Slot)+" LOGICAL pgoutput "+option)
+		_, err := s.query(ctx, "CREATE_REPLICATION_SLOT "+quoteIdentifier(s.opts.Slot)+" LOGICAL "+plugin+" "+option)
 		return err
 	})
 	stop()
@@ -146,8 +147,7 @@ func (s *session) createSlot(ctx context.Context) error {
 		err = fmt.Errorf("%w: no slot is free: drop one that nobody uses (pg_replication_slots), "+
 			"or raise max_replication_slots and restart Postgres: %w", ErrSetup, err)
 	case pglink.InsufficientPrivilege:
-		err = fmt.Errorf("%w: role %s may not replicate: run ALTER ROLE %s REPLICATION; as a superuser: %w",
-			ErrSetup, s.role, quoteIdentifier(s.role), err)
+		err = cmp.Or(pluginError(ctx, s, err), mayNotReplicate(s.role, err))
 	}
 	if err != nil {
 		return fmt.Errorf("create slot %q: %w", s.opts.Slot, err)
@@ -249,6 +249,8 @@ func (s *session) startReplication(ctx context.Context) error {
 		return fmt.Errorf("%w: %w", ErrSlotLost, err)
 	case pglink.UndefinedFile:
 		return fmt.Errorf("%w: %w", ErrWALMissing, err)
+	case pglink.InsufficientPrivilege:
+		return cmp.Or(pluginError(ctx, s, err), err)
 	}
 	return classify(err)
 }
