@@ -215,6 +215,15 @@ func anchors(document string) []string {
 	return all
 }
 
+// TestTheTablesOfTheDocumentsHaveHeads looks for rows behind a blank line, which are shown as text.
+func TestTheTablesOfTheDocumentsHaveHeads(t *testing.T) {
+	t.Parallel()
+	headless := regexp.MustCompile(`(?m)^\n\|.*\n([^|]|\|[^-:])`)
+	for _, name := range append(documents(t), "CHANGELOG.md") {
+		require.Empty(t, headless.FindString(readDocument(t, name)), "%s: rows without the head of a table", name)
+	}
+}
+
 // TestTheTestsThatTheDocumentsNameExist looks for each `Test…` of a document.
 func TestTheTestsThatTheDocumentsNameExist(t *testing.T) {
 	t.Parallel()
