@@ -56,6 +56,7 @@ func all() []mutant {
 		reachMutants,
 		readSweepMutants,
 		readerMutants,
+		sampleMutants,
 		scanSweepMutants,
 		scepticMutants,
 		schemaMutants,

@@ -3,6 +3,7 @@ package dispatch_test
 import (
 	"context"
 	"fmt"
+	"slices"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -44,6 +45,25 @@ func TestBatch_hasWhatItsBodyHasRoomFor(t *testing.T) {
 			for _, ids := range a.all[:20/test.want] {
 				require.Len(t, ids, test.want, name)
 			}
+			l.stop()
+		})
+	}
+}
+
+// What a body has no room for goes with the next request, at the place that it had.
+func TestBatch_whatHasNoRoomKeepsItsPlace(t *testing.T) {
+	t.Parallel()
+	for _, ordering := range []config.Ordering{config.OrderingNone, config.OrderingKey, config.OrderingStrict} {
+		synctest.Test(t, func(t *testing.T) {
+			a := &arrays{room: 1}
+			l := newArrays(t, a, func(e *config.Endpoint) { e.Ordering = ordering })
+			var want []string
+			for n := range 7 {
+				want = append(want, fmt.Sprint("e", n))
+				l.keyed(want[n], "k")
+			}
+			l.later(time.Minute)
+			require.Equal(t, want, slices.Concat(a.all...), ordering)
 			l.stop()
 		})
 	}

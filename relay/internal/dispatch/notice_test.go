@@ -98,6 +98,27 @@ func TestNotices_areOfTheirAttempt(t *testing.T) {
 	})
 }
 
+// What expires has no attempt that would tell one from another: each is told of by itself all the
+// same, and none takes the place of another where ids are compared.
+func TestNotices_ofWhatExpiredAreOfEachEvent(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		l, heard := tells(t)
+		for _, id := range []string{"e1", "e2", "e3"} {
+			l.timed(id, "", 0, -time.Second)
+		}
+		l.later(time.Second)
+		require.Len(t, *heard, 3)
+		ids, about := make(map[string]bool), []string(nil)
+		for _, one := range *heard {
+			ids[one.id], about = true, append(about, one.about)
+		}
+		require.Len(t, ids, 3)
+		require.ElementsMatch(t, []string{"e1", "e2", "e3"}, about)
+		l.stop()
+	})
+}
+
 // Nobody is told of what becomes of operational events: there would be no end to it.
 func TestNotices_areNotOfNotices(t *testing.T) {
 	t.Parallel()

@@ -10,7 +10,11 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/tailpost/tailpost/config"
+	"github.com/tailpost/tailpost/outbox"
 	"github.com/tailpost/tailpost/relay/internal/dispatch"
+	"github.com/tailpost/tailpost/relay/internal/ledger"
+	"github.com/tailpost/tailpost/relay/internal/pace"
+	"github.com/tailpost/tailpost/relay/internal/source"
 	"github.com/tailpost/tailpost/relay/internal/webhook"
 )
 
@@ -152,4 +156,57 @@ func TestReload_withAnotherOnDeadGoesByThatFromThenOn(t *testing.T) {
 			})
 		})
 	}
+}
+
+// TestChange_keepsNothingOfItsArguments: the stream uses their memory again for the next
+// transaction, while what it brought waits to be recorded.
+func TestChange_keepsNothingOfItsArguments(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		l := newLife(t)
+		version := ledger.EndpointVersion{EndpointID: "ep_1", Seq: 3, Row: []byte("{}")}
+		l.commit(func(tx *source.Unsettled) {
+			version.CommitLSN = outbox.LSN(l.at)
+			changes := []dispatch.Change{{ID: "ep_1", Endpoint: l.endpoint(), Version: version}}
+			l.Change(changes, tx)
+			changes[0] = dispatch.Change{ID: "ep_2", Version: ledger.EndpointVersion{EndpointID: "ep_2"}}
+		})
+		l.later(time.Second)
+		require.Equal(t, []ledger.EndpointVersion{version}, l.tables.versions)
+		l.stop()
+	})
+}
+
+// TestStrain_ofRequestsThatFailTogetherIsOne: how many requests were under way when this machine ran
+// short says nothing of how long it will be.
+func TestStrain_ofRequestsThatFailTogetherIsOne(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		const together = 8
+		l := newLife(t)
+		tries := 0
+		e := l.endpoint()
+		e.Config.Concurrency = together
+		e.Sender = sender(func(ctx context.Context, r *webhook.Request) webhook.Result {
+			looked.Lock()
+			tries++
+			short := tries <= together
+			looked.Unlock()
+			if !short {
+				res := answer(r, 200)
+				res.Delivered = true
+				return res
+			}
+			pause(ctx, time.Second)
+			return webhook.Result{Local: true, Attempt: outbox.Attempt{Error: "too many open files"}}
+		})
+		l.change(e)
+		for n := range together {
+			l.event(fmt.Sprint("e", n))
+		}
+		l.later(time.Second + 2*pace.DefaultLeast + 10*time.Millisecond)
+		require.Equal(t, 2*together, tries)
+		require.Empty(t, l.tables.rows)
+		l.stop()
+	})
 }

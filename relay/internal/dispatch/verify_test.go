@@ -137,3 +137,57 @@ func TestProof_isNotAskedForInVain(t *testing.T) {
 		l.stop()
 	})
 }
+
+// TestProof_isThatOfTheEndpointThatIsBack: what is on record of an endpoint when it comes back
+// counts, whatever was when it went, though requests of before are still in flight.
+func TestProof_isThatOfTheEndpointThatIsBack(t *testing.T) {
+	t.Parallel()
+	for name, test := range map[string]struct {
+		went, back string
+		sent       int
+	}{"shown meanwhile": {"", "p1", 2}, "not any more": {"p1", "", 1}} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				l := newLife(t)
+				c := &careful{gate: l.gate}
+				e := l.endpoint()
+				e.Streamed, e.Sender, e.Proof, e.State = false, c, "p1", ledger.EndpointState{Status: ledger.StatusActive, Verified: "p1"}
+				l.Reload([]dispatch.Endpoint{*e})
+				l.event("e1")
+				l.later(time.Millisecond)
+				require.Equal(t, 1, l.gate.sent())
+				l.SetVerified("ep_1", test.went)
+				l.Reload(nil)
+				e.State.Verified = test.back
+				l.Reload([]dispatch.Endpoint{*e})
+				l.event("e2")
+				l.gate.answer <- 200
+				l.gate.answer <- 200
+				l.later(time.Second)
+				require.Equal(t, test.sent, l.gate.sent())
+				l.stop()
+			})
+		})
+	}
+}
+
+// TestProof_isStillToBeShownOnceEnabled: that a person enables an endpoint says nothing of what its
+// receiver wants.
+func TestProof_isStillToBeShownOnceEnabled(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		l := newLife(t)
+		c := &careful{gate: l.gate}
+		e := l.endpoint()
+		e.Sender, e.Proof, e.State = c, "p1", ledger.EndpointState{Status: ledger.StatusDisabled}
+		l.change(e)
+		l.SetState("ep_1", ledger.EndpointState{Status: ledger.StatusDisabled})
+		l.SetState("ep_1", ledger.EndpointState{Status: ledger.StatusActive})
+		l.event("e1")
+		l.later(time.Second)
+		require.Zero(t, l.gate.sent())
+		l.requireRow("e1", outbox.Pending, outbox.ReasonUnverified)
+		l.stop()
+	})
+}

@@ -79,18 +79,27 @@ func (k *Healing) Queue(ctx context.Context, hold Hold, ds []outbox.Delivery, no
 // foundArgs are the arguments of parkFoundSQL.
 func foundArgs(d *outbox.Delivery, now time.Time) (pgx.NamedArgs, error) {
 	e := &d.Event
-	var headers *string
-	if len(e.Headers) > 0 {
-		text, err := json.Marshal(e.Headers)
-		if err != nil {
-			return nil, fmt.Errorf("encode the headers of event %s: %w", e.ID, err)
-		}
-		s := string(text)
-		headers = &s
+	headers, err := HeadersText(e)
+	if err != nil {
+		return nil, err
 	}
 	return pgx.NamedArgs{
 		"event": e.ID, "endpoint": d.EndpointID, "state": string(d.State), "reason": string(d.Reason), "next": nullTime(d.NextAttemptAt),
 		"type": e.Type, "tenant": e.Tenant, "key": e.Key, "payload": []byte(e.Payload), "headers": headers, "extra": []byte(e.Extra),
 		"event_created": e.CreatedAt, "deliver_at": nullTime(e.DeliverAt), "expires_at": nullTime(e.ExpiresAt), "lsn": e.CommitLSN.String(), "seq": e.Seq, "error": d.LastError, "now": now,
 	}, nil
+}
+
+// HeadersText returns tailpost.delivery.headers of an event; nil: it has none. It is ASCII: a row or
+// a message may spell, by an escape, a character that the database's encoding does not know.
+func HeadersText(e *outbox.Event) (*string, error) {
+	if len(e.Headers) == 0 {
+		return nil, nil
+	}
+	text, err := json.Marshal(e.Headers)
+	if err != nil {
+		return nil, fmt.Errorf("encode the headers of event %s: %w", e.ID, err)
+	}
+	headers := string(asciiJSON(text))
+	return &headers, nil
 }

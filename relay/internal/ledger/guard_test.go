@@ -322,6 +322,7 @@ func TestAudited_keepsTheRoundUntilTheClusterIsAnother(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
 	hold := take(t, b.ledger)
+	require.NoError(t, b.ledger.Record(t.Context(), hold, &ledger.Batch{Settled: 9, Passing: true}))
 	round := ledger.Round{Block: 4096, Began: scan.Horizon{XID: 901, At: noon}, Settled: scan.Horizon{XID: 800, At: noon.Add(-time.Hour)}}
 	require.NoError(t, b.ledger.Audited(t.Context(), hold, ledger.Audit{Before: noon, Horizon: scan.Horizon{XID: 900, At: noon}, Round: round}))
 	on := func(system string) ledger.Position {
@@ -334,5 +335,12 @@ func TestAudited_keepsTheRoundUntilTheClusterIsAnother(t *testing.T) {
 	p, _, err := b.ledger.Position(t.Context(), hold.Slot)
 	require.NoError(t, err)
 	require.Equal(t, round, on(p.SystemID).Round)
-	require.Zero(t, on("another").Round)
+	require.NotZero(t, on(p.SystemID).Released)
+	require.NotZero(t, on(p.SystemID).Horizon)
+	// How far a slot of another cluster may stand says nothing of this one's, nor do its
+	// transactions: taken for this one's they would hide what is missing.
+	moved := on("another")
+	require.Zero(t, moved.Round)
+	require.Zero(t, moved.Released)
+	require.Zero(t, moved.Horizon)
 }

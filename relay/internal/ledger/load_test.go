@@ -31,7 +31,7 @@ func TestRecorded_givesWhatIsSettledAtOrAboveThePosition(t *testing.T) {
 			attempt("retried without a row", "erp", outbox.Retry, 14),
 		},
 		Park: []outbox.Delivery{
-			dead, pending("parked", "erp", "", 13, noon), pending("parked below", "erp", "", 9, noon),
+			dead, pending("parked", "erp", "", 13, noon), pending("parked at", "erp", "", 10, noon), pending("parked below", "erp", "", 9, noon),
 		},
 	}))
 	got, _, err := b.ledger.Recorded(t.Context(), "s", 10, ledger.MostRecorded)
@@ -42,6 +42,7 @@ func TestRecorded_givesWhatIsSettledAtOrAboveThePosition(t *testing.T) {
 		{EventID: "dead", EndpointID: "erp"}:      {},
 		{EventID: "discarded", EndpointID: "erp"}: {},
 		{EventID: "parked", EndpointID: "erp"}:    {},
+		{EventID: "parked at", EndpointID: "erp"}: {},
 	}, got)
 }
 
@@ -376,6 +377,13 @@ func TestOrderedLoads_haveTheFirstOfTheDead(t *testing.T) {
 	ds, _, err = b.ledger.InOrder(t.Context(), "erp", 10, true)
 	require.NoError(t, err)
 	require.Equal(t, []string{"d1", "p2", "p4"}, ids(ds))
+	// Where the dead hold nobody they are not asked for.
+	ds, _, err = b.ledger.InKeyOrder(t.Context(), "erp", []string{"k"}, 10, false)
+	require.NoError(t, err)
+	require.Equal(t, []string{"p2", "p4"}, ids(ds))
+	ds, _, err = b.ledger.InOrder(t.Context(), "erp", 10, false)
+	require.NoError(t, err)
+	require.Equal(t, []string{"p2", "p4"}, ids(ds))
 	for name, heads := range map[string]func(context.Context, string, bool) ([]ledger.KeyHead, error){
 		"of keys": func(ctx context.Context, id string, dead bool) ([]ledger.KeyHead, error) {
 			return b.ledger.KeyHeads(ctx, id, dead, 10)
@@ -427,16 +435,16 @@ func TestRecorded_isBounded(t *testing.T) {
 	hold := take(t, b.ledger)
 	require.NoError(t, b.ledger.Record(t.Context(), hold, &ledger.Batch{
 		Attempts: []outbox.Attempt{attempt("e1", "erp", outbox.Delivered, 3), attempt("e2", "erp", outbox.Delivered, 5), attempt("e2", "crm", outbox.Retry, 5)},
-		Park:     []outbox.Delivery{pending("e2", "crm", "", 5, noon), pending("e3", "erp", "", 4, noon)},
+		Park:     []outbox.Delivery{pending("e2", "crm", "", 5, noon), pending("e3", "erp", "", 4, noon), pending("e4", "erp", "", 9, noon)},
 	}))
-	got, until, err := b.ledger.Recorded(t.Context(), "s", 3, 4)
+	got, until, err := b.ledger.Recorded(t.Context(), "s", 3, 5)
 	require.NoError(t, err)
-	require.Len(t, got, 4)
+	require.Len(t, got, 5)
 	require.Zero(t, until)
 	got, until, err = b.ledger.Recorded(t.Context(), "s", 3, 2)
 	require.NoError(t, err)
 	require.Empty(t, got)
-	require.EqualValues(t, 5, until)
+	require.EqualValues(t, 9, until, "of all that is recorded, not of what was read before it was too much")
 	got, err = b.ledger.RecordedOf(t.Context(), "s", 4, []string{"e1", "e2", "e9"})
 	require.NoError(t, err)
 	require.Equal(t, map[outbox.Pair]struct{}{{EventID: "e2", EndpointID: "erp"}: {}, {EventID: "e2", EndpointID: "crm"}: {}}, got, "e1 was before that")

@@ -3,6 +3,7 @@ package ledger_test
 import (
 	"context"
 	"encoding/json"
+	"fmt"
 	"testing"
 	"time"
 
@@ -139,4 +140,18 @@ func TestMirror_leavesWhatIsMadeMeanwhile(t *testing.T) {
 	require.NoError(t, tx.Commit(t.Context()))
 	require.True(t, ledger.NameTaken(<-done))
 	require.Equal(t, []string{"erp api made https://made.example"}, b.texts(t, "SELECT concat_ws(' ', id, source, name, url) FROM tailpost.endpoint"))
+}
+
+// However many endpoints a configuration has, each is written once.
+func TestMirror_writesEndpointsOfAnyNumber(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	ids := make([]string, 1100) // more than are written in one go, twice
+	for i := range ids {
+		ids[i] = fmt.Sprintf("e%04d", i)
+	}
+	states, err := b.ledger.Mirror(t.Context(), endpoints(ids...), noon)
+	require.NoError(t, err)
+	require.Len(t, states, len(ids))
+	require.Equal(t, ids, b.texts(t, "SELECT id FROM tailpost.endpoint WHERE version = 1 AND url LIKE 'https://' || id || '.%' ORDER BY id"))
 }

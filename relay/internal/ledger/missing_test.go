@@ -368,6 +368,38 @@ func TestReplayThatIsCancelledQueuesNoMore(t *testing.T) {
 	require.Equal(t, 1, b.count(t, "SELECT done FROM tailpost.replay"))
 }
 
+// What a replay says that it queued is what it added: neither what waited already, nor, where a page
+// had to be done again, all of it once more.
+func TestQueueReplay_countsWhatItAdds(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	hold, r := b.replay(t)
+	b.exec(t, "UPDATE tailpost.replay SET state = 'running', place = '0/40'")
+	require.NoError(t, b.ledger.Record(t.Context(), hold, &ledger.Batch{Now: noon, Park: []outbox.Delivery{pending("e2", "erp", "", 1, noon)}}))
+	tx, err := b.db.Conn(t).Begin(t.Context())
+	require.NoError(t, err)
+	_, err = tx.Exec(t.Context(), "SELECT FROM tailpost.replay FOR UPDATE")
+	require.NoError(t, err)
+	type result struct {
+		queued int64
+		err    error
+	}
+	done := make(chan result, 1)
+	go func() {
+		queued, err := b.ledger.QueueReplay(t.Context(), hold, r, ledger.Step{
+			Deliveries: []outbox.Delivery{pending("e1", "erp", "", r.Place, noon), pending("e2", "erp", "", r.Place, noon), pending("e3", "erp", "", r.Place, noon)},
+			Cursor:     scan.Cursor{Key: "e3"}, Done: 3,
+		}, noon)
+		done <- result{queued, err}
+	}()
+	b.awaitBlocked(t)
+	b.exec(t, "SELECT pg_cancel_backend(pid) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'") // as a timeout does
+	require.NoError(t, tx.Rollback(t.Context()))
+	require.Equal(t, result{queued: 2}, <-done)
+	require.Equal(t, 2, b.count(t, "SELECT queued FROM tailpost.replay"))
+	require.Equal(t, 3, b.count(t, "SELECT done FROM tailpost.replay"))
+}
+
 // A replay waits for what its own endpoint has to send, and for nobody else's.
 func TestPendingUpTo_countsWhatTheEndpointHasToSend(t *testing.T) {
 	t.Parallel()

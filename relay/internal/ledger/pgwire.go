@@ -4,10 +4,12 @@ import (
 	"bytes"
 	"encoding/binary"
 	"encoding/json"
+	"fmt"
 	"io"
 	"math"
 	"strings"
 	"time"
+	"unicode/utf16"
 	"unicode/utf8"
 
 	"github.com/tailpost/tailpost/outbox"
@@ -212,7 +214,8 @@ func (w *pgwire) freeBytes(b []byte) {
 	}
 }
 
-// headers writes a JSON object, NULL for none.
+// headers writes a JSON object, NULL for none. Characters that the database's encoding may not know
+// are escaped.
 func (w *pgwire) headers(h map[string]string) {
 	if h == nil {
 		w.null()
@@ -222,6 +225,9 @@ func (w *pgwire) headers(h map[string]string) {
 	if err != nil { // a map of strings always has a JSON form
 		w.null()
 		return
+	}
+	if w.ascii {
+		b = asciiJSON(b)
 	}
 	w.bytes(b)
 }
@@ -289,6 +295,23 @@ func (w *pgwire) array(oid int32, n int) int {
 
 func (w *pgwire) arrayEnd(at int) {
 	w.patch(at, len(w.buf)-at-4)
+}
+
+// asciiJSON escapes what is not ASCII in a JSON text.
+func asciiJSON(text []byte) []byte {
+	out := make([]byte, 0, len(text))
+	for _, r := range string(text) {
+		switch {
+		case r < utf8.RuneSelf:
+			out = append(out, byte(r))
+		case utf16.RuneLen(r) == 1:
+			out = fmt.Appendf(out, `\u%04x`, r)
+		default:
+			high, low := utf16.EncodeRune(r)
+			out = fmt.Appendf(out, `\u%04x\u%04x`, high, low)
+		}
+	}
+	return out
 }
 
 func toASCII(s string) string {

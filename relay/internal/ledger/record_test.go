@@ -2,6 +2,7 @@ package ledger_test
 
 import (
 	"context"
+	"encoding/json"
 	"strings"
 	"testing"
 	"time"
@@ -133,10 +134,13 @@ func TestRecord_changesEndpoints(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
 	hold := take(t, b.ledger)
-	_, err := b.ledger.Mirror(t.Context(), endpoints("erp", "crm", "old"), noon)
+	_, err := b.ledger.Mirror(t.Context(), endpoints("erp", "crm", "old", "shown"), noon)
 	require.NoError(t, err)
 	require.NoError(t, b.ledger.Record(t.Context(), hold, &ledger.Batch{
 		Endpoints: []ledger.EndpointChange{
+			{EndpointID: "shown", VerifyError: "the answer was status 500"},
+			{EndpointID: "shown", Verified: "https://shown.example"},
+			{EndpointID: "shown", FailingSince: noon},
 			{EndpointID: "erp", FailingSince: noon},
 			{EndpointID: "crm", Status: ledger.StatusDisabled, DisabledReason: "gone", FailingSince: noon},
 			{EndpointID: "crm", FailingSince: noon.Add(-time.Hour)},
@@ -148,6 +152,8 @@ func TestRecord_changesEndpoints(t *testing.T) {
 	require.Equal(t, 1, b.count(t, `SELECT count(*) FROM tailpost.endpoint WHERE id = 'crm' AND status = 'disabled'
 		AND disabled_reason = 'gone' AND failing_since = $1::timestamptz - interval '1 hour'`, noon))
 	require.Equal(t, 1, b.count(t, `SELECT count(*) FROM tailpost.endpoint WHERE id = 'old' AND updated_at = $1`, noon))
+	require.Equal(t, 1, b.count(t, `SELECT count(*) FROM tailpost.endpoint WHERE id = 'shown' AND verified = 'https://shown.example'
+		AND verify_error IS NULL AND failing_since = $1`, noon), "what it showed after all counts")
 }
 
 func TestRecord_keepsTheReasonOfADisabledEndpoint(t *testing.T) {
@@ -318,7 +324,31 @@ func TestRecord_writesASCIIWhereTheDatabaseIsNotUTF8(t *testing.T) {
 	conn, l := openEncoded(t, migrated(t), "LATIN1")
 	a := attempt("é", "erp", outbox.Delivered, 1)
 	a.ResponseBody = []byte("café €")
-	require.NoError(t, l.Record(t.Context(), take(t, l), &ledger.Batch{Attempts: []outbox.Attempt{a}}))
+	// What stands in JSON can be escaped, so that nothing of it is lost: a value that was cut ends
+	// with a character that few encodings have.
+	headers := map[string]string{"x-policy": "default-src…", "x-name": "é€😀"}
+	a.RequestHeaders, a.ResponseHeaders = headers, headers
+	parked, found := pending("e1", "erp", "", 2, noon), pending("e2", "erp", "", 3, noon)
+	parked.Event.Headers, found.Event.Headers = headers, headers
+	hold := take(t, l)
+	within, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+	defer cancel()
+	require.NoError(t, l.Record(within, hold, &ledger.Batch{Attempts: []outbox.Attempt{a}, Park: []outbox.Delivery{parked}}))
+	_, err := l.Queue(within, hold, []outbox.Delivery{found}, noon)
+	require.NoError(t, err)
+	ds, _, err := l.InOrder(t.Context(), "erp", 10, false)
+	require.NoError(t, err)
+	require.Equal(t, []string{"e1", "e2"}, ids(ds))
+	for i := range ds {
+		require.Equal(t, headers, ds[i].Event.Headers)
+	}
+	var request, response string
+	require.NoError(t, conn.QueryRow(t.Context(), "SELECT request_headers::text, response_headers::text FROM tailpost.attempt").Scan(&request, &response))
+	for _, text := range []string{request, response} {
+		var got map[string]string
+		require.NoError(t, json.Unmarshal([]byte(text), &got))
+		require.Equal(t, headers, got)
+	}
 	var body string
 	require.NoError(t, conn.QueryRow(t.Context(), `SELECT response_body FROM tailpost.attempt WHERE event_id = chr(233)`).Scan(&body))
 	require.Equal(t, "caf? ?", body)

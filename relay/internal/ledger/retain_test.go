@@ -157,7 +157,7 @@ func TestDropDiscarded_forgetsTheOldest(t *testing.T) {
 func TestDropReplaysAndResends_leaveWhatIsNotOver(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
-	const values = `SELECT state || n, 'erp', '{}', state, $1::timestamptz - n * interval '1 hour', $1::timestamptz - n * interval '1 hour'
+	const values = `SELECT state || n, 'erp', '{}', state, $1::timestamptz - interval '1 day', $1::timestamptz - n * interval '1 hour'
 		FROM unnest('{pending,running,done,cancelled,failed}'::text[]) AS state, generate_series(0, 2) AS n`
 	b.exec(t, "INSERT INTO tailpost.replay (id, endpoint_id, types, state, created_at, updated_at, until) "+strings.Replace(values, "FROM", ", now() FROM", 1), noon)
 	b.exec(t, "INSERT INTO tailpost.resend (id, tenant, selection, state, created_at, updated_at) "+strings.Replace(values, "'{}'", "'{}'::jsonb", 1), noon)

@@ -70,8 +70,13 @@ func TestALongQueueIsEstimatedAndWhatIsRareIsExact(t *testing.T) {
 	require.NoError(t, err)
 	guesses, states := make(map[int64]bool), make(map[int64]bool)
 	for range 5 {
-		_, queues = measure()
+		m, queues = measure()
 		require.Len(t, queues, 3)
+		of := make(map[string]int64)
+		for _, r := range m.Reasons {
+			of[r.Reason] = r.Count
+		}
+		require.InEpsilon(t, many, of["retry"], 0.1, "a reason is estimated as its queue is")
 		require.EqualValues(t, 3, queues["rare"].Pending)
 		require.EqualValues(t, 2, queues["given-up"].Dead)
 		require.Zero(t, queues["given-up"].Pending)

@@ -253,7 +253,14 @@ func TestAnEventIsSentAgainWhereItIsOver(t *testing.T) {
 	}
 	before := rowsOf(t, conn)
 	require.NoError(t, change(func(ctx context.Context, c *query.Change) error {
-		return c.ResendRecorded(ctx, "alpha", ev(3), "ep-1")
+		if err := c.ResendRecorded(ctx, "alpha", ev(3), "ep-1"); err != nil {
+			return err
+		}
+		// Who deletes the endpoint waits: what is queued would stay for ever.
+		var free int
+		require.NoError(t, conn.QueryRow(ctx, "SELECT count(*) FROM (SELECT FROM tailpost.endpoint WHERE id = 'ep-1' FOR UPDATE SKIP LOCKED) AS x").Scan(&free))
+		require.Zero(t, free)
+		return nil
 	})(t.Context(), store))
 	require.Equal(t, []string{ev(3) + " to ep-1"}, differences(before, rowsOf(t, conn)))
 }

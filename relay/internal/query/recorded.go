@@ -2,7 +2,6 @@ package query
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"time"
@@ -11,6 +10,7 @@ import (
 
 	"github.com/tailpost/tailpost/outbox"
 	"github.com/tailpost/tailpost/outbox/pglink"
+	"github.com/tailpost/tailpost/relay/internal/ledger"
 )
 
 // CanResend says whether Change.ResendRecorded would queue the event: nil, or why not.
@@ -41,14 +41,9 @@ func (c deliveryChanges) ResendRecorded(ctx context.Context, tenant, eventID, en
 	if err != nil {
 		return err
 	}
-	var headers *string
-	if len(ev.Headers) > 0 {
-		text, err := json.Marshal(ev.Headers)
-		if err != nil {
-			return fmt.Errorf("encode the headers of event %s: %w", ev.ID, err)
-		}
-		s := string(text)
-		headers = &s
+	headers, err := ledger.HeadersText(&ev)
+	if err != nil {
+		return err
 	}
 	tag, err := c.tx.Exec(ctx, resendRecordedSQL, pgx.NamedArgs{
 		"event": ev.ID, "endpoint": endpointID, "type": ev.Type, "tenant": ev.Tenant, "key": ev.Key,

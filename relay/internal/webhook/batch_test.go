@@ -147,7 +147,8 @@ func TestAnswersThatNameWhatFailed(t *testing.T) {
 	for answer, failed := range map[string][]string{
 		unended: all, `{"failed":[]}`: nil, `{"failed":["e2"]}`: {"e2"}, ` {"took":1,"failed":["e3","e1","e3"]}`: {"e1", "e3"}, `{"failed":["e1","e2","e3"]}`: all,
 		``: all, `ok`: all, `{}`: all, `[]`: all, `null`: all, `{"failed":null}`: nil, `{"failed":"e1"}`: all, `{"failed":[1]}`: all,
-		`{"failed":["e1"`: all, `{"failed":[]} {`: all, `{"failed":["e4"]}`: all, `{"failed":[""]}`: all, long: all,
+		"\ufeff" + `{"failed":["e2"]}`: {"e2"}, // some frameworks begin every text with it
+		`{"failed":["e1"`:              all, `{"failed":[]} {`: all, `{"failed":["e4"]}`: all, `{"failed":[""]}`: all, long: all,
 	} {
 		for _, partial := range []bool{true, false} {
 			rec := newReceiver(t, plainHTTP, func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, answer) })
@@ -168,6 +169,21 @@ func TestAnswersThatNameWhatFailed(t *testing.T) {
 				require.Empty(t, got, "%.40s", answer)
 			}
 		}
+	}
+}
+
+// TestTheHeadersOfABatchAreKeptOnce: those of the request and of its answer are the same for all of
+// its events, of which there may be thousands.
+func TestTheHeadersOfABatchAreKeptOnce(t *testing.T) {
+	t.Parallel()
+	rec := newReceiver(t, plainHTTP, func(w http.ResponseWriter, _ *http.Request) { w.Header().Set("X-Open", "seen") })
+	c := newClient(t, webhook.Options{Network: loopback()})
+	c.KeepHeaders(true)
+	var left int
+	results := endpointOf(t, c, rec.URL, batched(false)).SendBatch(t.Context(), newBatch(&left, `1`, `2`, `3`))
+	for i, res := range results {
+		require.Equal(t, i == 0, res.Attempt.RequestHeaders != nil, "event %d", i)
+		require.Equal(t, i == 0, res.Attempt.ResponseHeaders["x-open"] == "seen", "event %d", i)
 	}
 }
 

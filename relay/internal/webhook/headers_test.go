@@ -83,6 +83,21 @@ func TestSendKeepsNoSecretsOfAnswers(t *testing.T) {
 	}
 }
 
+// A header that the endpoint sets itself may be a credential, whatever it is called: also where the
+// relay would have set it otherwise, and nothing of its own would be secret.
+func TestSendKeepsNoValuesOfTheEndpointsOwn(t *testing.T) {
+	t.Parallel()
+	rec := newReceiver(t, plainHTTP, nil)
+	c := newClient(t, webhook.Options{Network: loopback(), UserAgent: "Tailpost/1.2.3"})
+	c.KeepHeaders(true)
+	for _, name := range []string{"User-Agent", "Accept-Encoding", "Accept", "X-Source", "Cookie"} {
+		res := endpointOf(t, c, rec.URL, func(ep *config.Endpoint) { ep.Headers = map[string]string{name: "hunter2"} }).Send(t.Context(), newRequest())
+		require.Equal(t, "hunter2", (<-rec.requests).header.Get(name))
+		require.Equal(t, "[redacted]", res.Attempt.RequestHeaders[strings.ToLower(name)], name)
+		require.NotContains(t, fmt.Sprint(res), "hunter2")
+	}
+}
+
 // The attributes of an event that go in headers are no secret.
 func TestSendKeepsTheAttributesOfCloudEvents(t *testing.T) {
 	t.Parallel()
