@@ -90,8 +90,8 @@ func foundArgs(d *outbox.Delivery, now time.Time) (pgx.NamedArgs, error) {
 	}, nil
 }
 
-// HeadersText returns tailpost.delivery.headers of an event; nil: it has none. It is ASCII: a row or
-// a message may spell, by an escape, a character that the database's encoding does not know.
+// HeadersText returns tailpost.delivery.headers of an event; nil: it has none. It is ASCII: a row
+// or a message may spell, by an escape, a character that the database's encoding does not know.
 func HeadersText(e *outbox.Event) (*string, error) {
 	if len(e.Headers) == 0 {
 		return nil, nil
