@@ -166,8 +166,14 @@ var reachMutants = []mutant{
 		pkg:     "./relay/internal/webhook", run: "TestOAuth2_tokenThatIsRefused",
 	},
 	{
+		name: "reach-token-of-any-length", file: "relay/internal/token/token.go",
+		old: "len(got.AccessToken) > most", new: "len(got.AccessToken) > 100*most",
+		promise: "What is kept of a token endpoint's answer is little, whatever it writes.",
+		pkg:     "./relay/internal/webhook", run: "TestOAuth2_noToken",
+	},
+	{
 		name: "reach-token-used-to-its-end", file: "relay/internal/token/token.go",
-		old: `now.Before(s.kept.Expiry.Add(-early))`, new: `true`,
+		old: `now.Before(s.kept.until)`, new: `true`,
 		promise: "A token is replaced before it ends.",
 		pkg:     "./relay/internal/webhook", run: "TestOAuth2_tokensEnd",
 	},

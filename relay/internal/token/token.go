@@ -29,6 +29,11 @@ const (
 	// fetchTimeout bounds one fetch, whoever waits for it.
 	fetchTimeout = 15 * time.Second
 	idleTimeout  = 30 * time.Second
+	// most is the longest token that is kept, in bytes. Few servers take a header as long, and each
+	// endpoint of a tenant may have a token endpoint of the tenant's own.
+	most = 16 << 10
+	// mostHeader bounds the head of a token endpoint's answer.
+	mostHeader = 64 << 10
 )
 
 // Error is why there is no token. Its text is fit for people and holds no secret.
@@ -49,10 +54,16 @@ type Source struct {
 	turn   chan struct{}            // holds one value while somebody fetches
 
 	mu      sync.Mutex
-	kept    *oauth2.Token // nil: none
-	failed  error         // of the last fetch; nil: it succeeded
-	retryAt time.Time     // until then nobody tries again
+	kept    kept
+	failed  error     // of the last fetch; nil: it succeeded
+	retryAt time.Time // until then nobody tries again
 	pause   pace.Backoff
+}
+
+// kept is what is kept of an answer: a token of the library has all of it.
+type kept struct {
+	value string    // empty: there is none
+	until time.Time // zero: for good
 }
 
 // New makes a Source. It fetches nothing yet. Roots are the authorities that sign the token
@@ -99,7 +110,7 @@ func New(auth config.Auth, dialer *egress.Dialer, roots *x509.CertPool) (*Source
 				return nil, nil //nolint:nilnil // as http.Transport has it: no proxy
 			},
 			TLSClientConfig: &tls.Config{MinVersion: tls.VersionTLS12, RootCAs: roots},
-			IdleConnTimeout: idleTimeout, MaxIdleConns: 1, ForceAttemptHTTP2: true,
+			IdleConnTimeout: idleTimeout, MaxIdleConns: 1, ForceAttemptHTTP2: true, MaxResponseHeaderBytes: mostHeader,
 		},
 		// A redirect would carry the client's secret to another place.
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
@@ -135,15 +146,15 @@ func (s *Source) Token(ctx context.Context) (value string, fresh bool, err error
 	}
 	s.kept, s.failed = got, nil
 	s.pause.Reset()
-	return got.AccessToken, true, nil
+	return got.value, true, nil
 }
 
 // known returns what is known without a fetch: the token, or why there is none; neither: fetch.
 func (s *Source) known(now time.Time) (string, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.kept != nil && (s.kept.Expiry.IsZero() || now.Before(s.kept.Expiry.Add(-early))) {
-		return s.kept.AccessToken, nil
+	if s.kept.value != "" && (s.kept.until.IsZero() || now.Before(s.kept.until)) {
+		return s.kept.value, nil
 	}
 	if s.failed != nil && now.Before(s.retryAt) {
 		return "", s.failed
@@ -155,40 +166,42 @@ func (s *Source) known(now time.Time) (string, error) {
 func (s *Source) Refused(value string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.kept != nil && s.kept.AccessToken == value {
-		s.kept = nil
+	if s.kept.value == value {
+		s.kept = kept{}
 	}
 }
 
 // Close closes idle connections.
 func (s *Source) Close() { s.client.CloseIdleConnections() }
 
-func (s *Source) fetch(ctx context.Context) (*oauth2.Token, error) {
+func (s *Source) fetch(ctx context.Context) (kept, error) {
 	with := s.config
 	if s.signer != nil {
 		var err error
 		if with.EndpointParams, err = s.signer.params(s.config.EndpointParams, time.Now()); err != nil {
-			return nil, &Error{"the key does not sign the assertion", err}
+			return kept{}, &Error{"the key does not sign the assertion", err}
 		}
 	}
 	got, err := with.Token(context.WithValue(ctx, oauth2.HTTPClient, s.client))
 	if answered, is := errors.AsType[*oauth2.RetrieveError](err); is && s.whole && answered.Response.StatusCode == http.StatusProxyAuthRequired {
 		err = egress.Unpassed(answered.Response.Header.Get("Proxy-Authenticate") != "")
 	}
-	if err != nil {
-		return nil, &Error{explain(err), err}
+	switch {
+	case err != nil:
+		return kept{}, &Error{explain(err), err}
+	case !strings.EqualFold(got.Type(), "bearer"):
+		return kept{}, &Error{text: "the token endpoint gave a token that is no bearer token"}
+	case len(got.AccessToken) > most:
+		return kept{}, &Error{text: fmt.Sprintf("the token endpoint gave a token of more than %d KiB", most>>10)}
+	case !receiver.ValidValue(got.AccessToken):
+		return kept{}, &Error{text: "the token endpoint gave a token that no header can carry"}
 	}
-	if !strings.EqualFold(got.Type(), "bearer") {
-		return nil, &Error{text: "the token endpoint gave a token that is no bearer token"}
+	k := kept{value: strings.Clone(got.AccessToken)}
+	if !got.Expiry.IsZero() {
+		// A token whose life is shorter than what is kept in hand is used for half of it.
+		k.until = got.Expiry.Add(-min(early, time.Until(got.Expiry)/2))
 	}
-	if !receiver.ValidValue(got.AccessToken) {
-		return nil, &Error{text: "the token endpoint gave a token that no header can carry"}
-	}
-	// A token whose life is shorter than what is kept in hand is used for half of it.
-	if life := time.Until(got.Expiry); !got.Expiry.IsZero() && life < 2*early {
-		got.Expiry = got.Expiry.Add(early - life/2)
-	}
-	return got, nil
+	return k, nil
 }
 
 // explain says why a fetch failed, without a word of what the token endpoint wrote but its error

@@ -199,6 +199,11 @@ func TestOAuth2_noToken(t *testing.T) {
 		"OAuth 2: the token endpoint gave no token":                         answer(200, `{}`),
 		"OAuth 2: the token endpoint gave a token that is no bearer token":  answer(200, `{"access_token": "x", "token_type": "mac"}`),
 		"OAuth 2: the token endpoint gave a token that no header can carry": answer(200, `{"access_token": "x\r\nX: y", "token_type": "Bearer"}`),
+		"OAuth 2: the token endpoint gave a token of more than 16 KiB":      answer(200, `{"access_token": "`+strings.Repeat("x", 16<<10+1)+`", "token_type": "Bearer"}`),
+		"OAuth 2: no connection to the token endpoint": func(w http.ResponseWriter, _ *http.Request) {
+			w.Header().Set("X", strings.Repeat("x", 1<<20))
+			_, _ = w.Write([]byte(`{"access_token": "x", "token_type": "Bearer"}`))
+		},
 		"OAuth 2: no token after 2s": func(_ http.ResponseWriter, r *http.Request) {
 			_, _ = io.Copy(io.Discard, r.Body) // only then the server sees that the client has left
 			<-r.Context().Done()
