@@ -115,7 +115,7 @@ func (r *Relay) prepare(ctx, hard context.Context, led *ledger.Ledger, stream *p
 	}
 	h := &holding{r: r, hard: hard, hold: hold, ledger: led, broken: make(chan error, 1), barriers: barriers(led, hold.Epoch), inquiry: found.first}
 	h.stream = postgres.NewSource(stream, postgres.EventsOptions{
-		Mapping: cfg.Outbox.Mapping, Zone: zone, Messages: cfg.Outbox.Messages, Settled: source.Position(hold.Settled), Barriers: h.barriers,
+		Mapping: cfg.Outbox.Mapping, Zone: zone, Messages: cfg.Outbox.Messages, Encoding: info.Encoding, Settled: source.Position(hold.Settled), Barriers: h.barriers,
 		Logger: r.log,
 	})
 	tracker := source.NewFrontier(begin)

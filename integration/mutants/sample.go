@@ -149,4 +149,16 @@ var sampleMutants = []mutant{
 		promise: "The value of a header of the endpoint is never shown.",
 		pkg:     "./relay/internal/webhook", run: "TestSendKeepsNoValuesOfTheEndpointsOwn",
 	},
+	{
+		name: "sample-reason-of-any-characters", file: "relay/internal/ledger/encode.go",
+		old: "w.free(c.VerifyError)", new: "w.textOrNull(c.VerifyError)",
+		promise: "What the database's encoding does not know stops no recording.",
+		pkg:     "./relay/internal/ledger", run: "TestRecord_writesASCII",
+	},
+	{
+		name: "sample-message-of-any-characters", file: "relay/internal/source/event.go",
+		old: "last = unicode.MaxASCII", new: "last = unicode.MaxLatin1",
+		promise: "A message whose names the database cannot write down is dead, and stops nothing.",
+		pkg:     "./relay/internal/source/postgres", run: "TestMessagesThat",
+	},
 }

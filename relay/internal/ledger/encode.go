@@ -238,11 +238,11 @@ func (w *encoder) change(changes []EndpointChange, now time.Time) {
 	w.bind(changeStatement, 7)
 	column(w, oidText, changes, func(c *EndpointChange) { w.text(c.EndpointID) })
 	column(w, oidText, changes, func(c *EndpointChange) { w.textOrNull(c.Status) })
-	column(w, oidText, changes, func(c *EndpointChange) { w.textOrNull(c.DisabledReason) })
+	column(w, oidText, changes, func(c *EndpointChange) { w.free(c.DisabledReason) })
 	column(w, oidTimestamptz, changes, func(c *EndpointChange) { w.timeOrNull(c.FailingSince) })
 	w.time(now)
 	column(w, oidText, changes, func(c *EndpointChange) { w.textOrNull(c.Verified) })
-	column(w, oidText, changes, func(c *EndpointChange) { w.textOrNull(c.VerifyError) })
+	column(w, oidText, changes, func(c *EndpointChange) { w.free(c.VerifyError) })
 	w.run()
 }
 

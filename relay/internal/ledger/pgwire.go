@@ -303,7 +303,7 @@ func asciiJSON(text []byte) []byte {
 	for _, r := range string(text) {
 		switch {
 		case r < utf8.RuneSelf:
-			out = append(out, byte(r))
+			out = utf8.AppendRune(out, r)
 		case utf16.RuneLen(r) == 1:
 			out = fmt.Appendf(out, `\u%04x`, r)
 		default:

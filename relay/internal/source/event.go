@@ -1,8 +1,10 @@
 package source
 
 import (
+	"cmp"
 	"fmt"
 	"strings"
+	"unicode"
 	"unicode/utf8"
 
 	"github.com/tailpost/tailpost/outbox"
@@ -37,6 +39,33 @@ func Fit(ev *outbox.Event) (why error) {
 		*value = ""
 		if why == nil {
 			why = problem
+		}
+	}
+	return why
+}
+
+// Encode leaves out of an event the names that a database of an encoding may not be able to hold,
+// and returns why; nil: it holds all. Postgres would refuse the whole of what is recorded with it.
+// Of an encoding that is neither UTF8 nor LATIN1 only ASCII is known to be in it. SQL_ASCII takes
+// any bytes. An empty encoding is UTF8.
+func Encode(ev *outbox.Event, encoding string) (why error) {
+	var last rune
+	switch encoding {
+	case "", "UTF8", "SQL_ASCII":
+		return nil
+	case "LATIN1":
+		last = unicode.MaxLatin1
+	default:
+		last = unicode.MaxASCII
+	}
+	unknown := func(r rune) bool { return r > last }
+	for _, name := range []struct {
+		is    string
+		value *string
+	}{{"id", &ev.ID}, {"key", &ev.Key}, {"type", &ev.Type}, {"tenant", &ev.Tenant}} {
+		if strings.ContainsFunc(*name.value, unknown) {
+			*name.value = ""
+			why = cmp.Or(why, fmt.Errorf("%s of the event has characters that a database in %s may not know", name.is, encoding))
 		}
 	}
 	return why

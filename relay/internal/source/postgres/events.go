@@ -18,6 +18,7 @@ type EventsOptions struct {
 	Mapping  outbox.Mapping
 	Zone     *time.Location // of times in the table that name none; nil: UTC
 	Messages string         // prefix of logical messages that carry events; empty: none
+	Encoding string         // of the database, as Info has it; empty: UTF8
 	// Settled is the recorded frontier: a transaction whose commit record begins below it is
 	// settled.
 	Settled  source.Position
@@ -159,6 +160,10 @@ func (e *Events) Message(prefix string, content []byte) error {
 		return nil
 	}
 	ev, err := outbox.DecodeEmitted(content)
+	// What a row says the database can write down; a message may spell anything.
+	if why := source.Encode(&ev, e.opts.Encoding); err == nil {
+		err = why
+	}
 	e.bring(ev, err)
 	return nil
 }

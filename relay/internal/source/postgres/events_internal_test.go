@@ -151,6 +151,25 @@ func TestEvents(t *testing.T) {
 	}
 }
 
+// What a message spells and the database cannot write down is on record as dead, under what of its
+// names the database knows; in others it is an event.
+func TestMessagesThatTheDatabaseCannotWriteDown(t *testing.T) {
+	t.Parallel()
+	for encoding, known := range map[string]string{"": "aé€", "UTF8": "aé€", "SQL_ASCII": "aé€", "LATIN1": "aé", "LATIN2": "a"} {
+		for _, name := range []string{"a", "é", "€"} {
+			s := &scribe{}
+			d := newDecoder(NewEvents(EventsOptions{Messages: "app", Encoding: encoding, Barriers: source.NewBarriers(1, nil), Logger: zerolog.Nop()}, s))
+			spelt := strings.NewReplacer("é", `\u00e9`, "€", `\u20ac`).Replace(name)
+			require.NoError(t, decodeAll(d, begin(0x40, 2), message(1, "app", `{"id": "m", "type": "`+spelt+`", "key": "`+spelt+`", "payload": {}}`), commit(0x40)))
+			want := "0 m " + name + " {}"
+			if !strings.Contains(known, name) {
+				want = "0 m invalid: key of the event has characters that a database in " + encoding + " may not know"
+			}
+			require.Contains(t, strings.Join(s.lines, "\n"), want, "%s in %s", name, encoding)
+		}
+	}
+}
+
 // A marker is passed where its transaction ends, also where that is settled, and in its own only.
 func TestEventsPassBarriers(t *testing.T) {
 	t.Parallel()

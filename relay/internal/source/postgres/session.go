@@ -103,6 +103,7 @@ func (s *session) check(ctx context.Context) error {
 		       floor(extract(epoch FROM clock_timestamp()) * 1000)::bigint AS clock,
 		       pg_backend_pid() AS pid,
 		       current_setting('wal_level') AS wal_level,
+		       current_setting('server_encoding') AS encoding,
 		       pg_is_in_recovery() AS standby,
 		       current_user AS role,
 		       (SELECT setting FROM pg_settings WHERE name = 'wal_sender_timeout') AS sender_timeout`)
@@ -134,7 +135,7 @@ func (s *session) check(ctx context.Context) error {
 	s.info.PID, s.info.Clock = pid, time.UnixMilli(clock)
 	s.info.SenderTimeout = time.Duration(senderTimeout) * time.Millisecond
 	s.info.ServerVersion, s.info.SystemID = version, system.SystemID
-	s.info.Timeline, s.info.Database = system.Timeline, system.DBName
+	s.info.Timeline, s.info.Database, s.info.Encoding = system.Timeline, system.DBName, row["encoding"]
 	return nil
 }
 
