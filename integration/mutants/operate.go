@@ -372,4 +372,22 @@ var operateMutants = []mutant{
 		pkg:     "./relay/internal/source/postgres",
 		run:     "TestARefusedPluginIsNoRoleWithoutTheRight",
 	},
+	{
+		name:    "operate-doctor-blind-to-retention",
+		file:    "relay/internal/doctor/table.go",
+		old:     "p.cfg.Outbox.Retention > 0",
+		new:     "p.cfg.Outbox.Retention < 0",
+		promise: "doctor says that the role may not delete what outbox.retention is to delete.",
+		pkg:     "./relay/internal/doctor",
+		run:     "TestWhatARoleLacksIsNamedByWhatItStops",
+	},
+	{
+		name:    "operate-doctor-lenient-with-rights",
+		file:    "relay/internal/doctor/table.go",
+		old:     "return slices.Contains(vital(), table)",
+		new:     "return table == \"\"",
+		promise: "A role that may not record is a failure, and one that may not replay a warning.",
+		pkg:     "./relay/internal/doctor",
+		run:     "TestWhatARoleLacksIsNamedByWhatItStops",
+	},
 }

@@ -29,6 +29,8 @@ type printData struct {
 	QuotedTable, Schema        string
 	Relay, Application, Reader string
 	Slot, EndpointPublication  string
+	RelayGrants                []grant
+	RelayFunctions             []string
 }
 
 // Print writes what Migrate does as one script for the user's own migration tool, followed by roles
@@ -43,6 +45,8 @@ func Print(w io.Writer, o PrintOptions) error {
 		Reader:              cmp.Or(o.Reader, "tailpost_reader"),
 		Slot:                o.Slot,
 		EndpointPublication: outbox.EndpointPublication(o.Slot),
+		RelayGrants:         relayGrants(),
+		RelayFunctions:      relayFunctions(),
 	}
 	if !o.Mapping.IsZero() {
 		if err := o.Mapping.Validate(); err != nil {

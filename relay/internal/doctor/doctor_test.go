@@ -168,7 +168,7 @@ func TestWhatIsBrokenIsNamedWithWhatMendsIt(t *testing.T) {
 			check: "audit", grade: doctor.Warning, detail: "created_at may be NULL and has no default", fix: `ALTER TABLE "public"."outbox" ALTER COLUMN "created_at" SET DEFAULT now();`,
 		},
 		"a role that may not replicate": {role: "NOREPLICATION", check: "replication", grade: doctor.Failure, detail: "REPLICATION"},
-		"a role without rights":         {role: "REPLICATION", check: "privileges", grade: doctor.Failure, detail: "tailpost.attempt INSERT", fix: "migrate --print"},
+		"a role without rights":         {role: "REPLICATION", check: "privileges", grade: doctor.Failure, detail: "may not use schema tailpost", fix: "migrate --print"},
 		"a role that may not publish":   {role: "REPLICATION", check: "publication", grade: doctor.Failure, detail: "does not exist", fix: `CREATE PUBLICATION "SLOT"`},
 		"a publication of everything": {
 			sql: `CREATE PUBLICATION "SLOT" FOR ALL TABLES`, check: "publication", grade: doctor.Warning, detail: "FOR ALL TABLES", fix: `CREATE PUBLICATION "SLOT" FOR TABLE`,

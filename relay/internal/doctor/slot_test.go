@@ -1,7 +1,9 @@
 package doctor_test
 
 import (
+	"bytes"
 	"context"
+	"net/url"
 	"slices"
 	"strings"
 	"testing"
@@ -10,6 +12,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/tailpost/tailpost/integration/pgserver"
+	"github.com/tailpost/tailpost/outbox/schema"
 	"github.com/tailpost/tailpost/relay/internal/doctor"
 )
 
@@ -110,4 +113,30 @@ func TestWhatARoleMayNotSeeIsSaid(t *testing.T) {
 			require.Equal(t, "1 of 3 walsenders are in use", f.Detail)
 		}
 	}
+}
+
+// A role that had its grants from an earlier release lacks those for the tables of later ones.
+func TestWhatARoleLacksIsNamedByWhatItStops(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	var script bytes.Buffer
+	b.as(t, "REPLICATION")
+	address, err := url.Parse(b.cfg.Database.URL.Reveal())
+	require.NoError(t, err)
+	role := address.User.Username()
+	require.NoError(t, schema.Print(&script, schema.PrintOptions{
+		Mapping: b.cfg.Outbox.Mapping, Slot: b.cfg.Database.Slot, Relay: role, Application: role, Reader: role,
+	}))
+	b.exec(t, script.String())
+	require.Contains(t, b.find(t, "privileges", doctor.OK).Detail, "may do what a relay does")
+	b.cfg.Outbox.Retention = time.Hour
+	require.Equal(t, `GRANT DELETE ON "public"."outbox" TO "`+role+`";`, b.find(t, "privileges", doctor.Warning).Fix)
+	b.exec(t, "REVOKE INSERT ON tailpost.gap FROM "+role+"; REVOKE EXECUTE ON FUNCTION tailpost.summarize_attempts(integer) FROM "+role+", PUBLIC")
+	found := b.find(t, "privileges", doctor.Warning)
+	require.Contains(t, found.Detail, `delivers, but lacks tailpost.gap INSERT, tailpost.summarize_attempts(integer) EXECUTE, "public"."outbox" DELETE:`)
+	require.Contains(t, found.Fix, "migrate --print --relay-role "+role)
+	b.exec(t, "REVOKE UPDATE ON tailpost.relay FROM "+role)
+	require.Contains(t, b.find(t, "privileges", doctor.Failure).Detail, "lacks tailpost.relay UPDATE, tailpost.gap INSERT")
+	b.exec(t, "REVOKE USAGE ON SCHEMA tailpost FROM "+role)
+	require.Contains(t, b.find(t, "schema", doctor.Failure).Fix, "migrate --print")
 }

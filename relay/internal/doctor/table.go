@@ -149,32 +149,39 @@ func (p *patient) holdsUp() string {
 	return ""
 }
 
-const privilegesSQL = `
-SELECT t.name || ' ' || t.privilege
-FROM (VALUES ('tailpost.attempt', 'INSERT'), ('tailpost.attempt', 'SELECT'), ('tailpost.delivery', 'INSERT'),
-             ('tailpost.delivery', 'UPDATE'), ('tailpost.delivery', 'DELETE'), ('tailpost.endpoint', 'INSERT'),
-             ('tailpost.endpoint', 'UPDATE'), ('tailpost.endpoint_stats', 'INSERT'), ('tailpost.endpoint_stats', 'UPDATE'),
-             ('tailpost.relay', 'INSERT'), ('tailpost.relay', 'UPDATE'),
-             ('tailpost.configuration', 'INSERT'), ('tailpost.configuration', 'UPDATE'),
-             ('tailpost.type_stats', 'INSERT'), ('tailpost.type_stats', 'UPDATE')) AS t (name, privilege)
-WHERE NOT has_schema_privilege('tailpost', 'USAGE')
-   OR NOT has_table_privilege(t.name, t.privilege)
-ORDER BY 1`
+// vital are the tables without which a relay records nothing. What it does beside that, heals,
+// replays, the API, the panel and plans, need the others.
+func vital() []string {
+	return []string{"attempt", "delivery", "endpoint", "endpoint_stats", "relay", "type_stats"}
+}
 
 func examinePrivileges(ctx context.Context, p *patient) (Finding, error) {
 	if !p.migrated(ctx) {
 		return none()
 	}
-	rows, err := p.conn.Query(ctx, privilegesSQL)
+	var uses bool
+	if err := p.conn.QueryRow(ctx, "SELECT has_schema_privilege('tailpost', 'USAGE')").Scan(&uses); err != nil {
+		return Finding{}, err
+	}
+	if !uses {
+		return fail(p.grants(), "role %s may not use schema tailpost", p.server.Role)
+	}
+	missing, err := schema.MissingRights(ctx, p.conn, p.cfg.Outbox.Mapping, p.cfg.Outbox.Retention > 0)
 	if err != nil {
 		return Finding{}, err
 	}
-	missing, err := pgx.CollectRows(rows, pgx.RowTo[string])
-	switch {
-	case err != nil:
-		return Finding{}, err
-	case len(missing) > 0:
+	stops := slices.ContainsFunc(missing, func(right string) bool {
+		table, _, _ := strings.Cut(strings.TrimPrefix(right, "tailpost."), " ")
+		return slices.Contains(vital(), table)
+	})
+	switch removal := p.cfg.Outbox.Mapping.QuotedTable() + " DELETE"; {
+	case stops:
 		return fail(p.grants(), "role %s lacks %s", p.server.Role, strings.Join(missing, ", "))
+	case len(missing) == 1 && missing[0] == removal:
+		return warn("GRANT DELETE ON "+p.cfg.Outbox.Mapping.QuotedTable()+" TO "+pgx.Identifier{p.server.Role}.Sanitize()+";",
+			"role %s lacks %s, and outbox.retention is to delete settled rows", p.server.Role, removal)
+	case len(missing) > 0:
+		return warn(p.grants(), "role %s delivers, but lacks %s: heals, replays, plans, the API or the panel fail where they need that", p.server.Role, strings.Join(missing, ", "))
 	}
 	return ok("role %s may do what a relay does", p.server.Role)
 }
