@@ -373,6 +373,15 @@ var operateMutants = []mutant{
 		run:     "TestARefusedPluginIsNoRoleWithoutTheRight",
 	},
 	{
+		name:    "operate-doctor-asks-as-a-relay",
+		file:    "relay/internal/doctor/server.go",
+		old:     `current_setting('default_transaction_read_only')::boolean").Scan(&readOnly)`,
+		new:     `current_setting('default_transaction_read_only')::boolean AND false").Scan(&readOnly)`,
+		promise: "doctor says that an application cannot write where a relay can.",
+		pkg:     "./relay/internal/doctor",
+		run:     "TestWhatIsBrokenIsNamedWithWhatMendsIt",
+	},
+	{
 		name:    "operate-doctor-blind-to-retention",
 		file:    "relay/internal/doctor/table.go",
 		old:     "p.cfg.Outbox.Retention > 0",

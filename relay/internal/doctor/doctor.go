@@ -59,6 +59,7 @@ func checks() []check {
 		{"version", one(examineVersion)},
 		{"wal_level", one(examineWALLevel)},
 		{"recovery", one(examineRecovery)},
+		{"read_only", one(examineReadOnly)},
 		{"encoding", one(examineEncoding)},
 		{"clock", one(examineClock)},
 		{"schema", one(examineSchema)},

@@ -167,6 +167,10 @@ func TestWhatIsBrokenIsNamedWithWhatMendsIt(t *testing.T) {
 			sql:   "ALTER TABLE outbox ALTER created_at DROP NOT NULL, ALTER created_at DROP DEFAULT",
 			check: "audit", grade: doctor.Warning, detail: "created_at may be NULL and has no default", fix: `ALTER TABLE "public"."outbox" ALTER COLUMN "created_at" SET DEFAULT now();`,
 		},
+		"a database that is read-only by default": {
+			sql:   "DO $$ BEGIN EXECUTE format('ALTER DATABASE %I SET default_transaction_read_only = on', current_database()); END $$",
+			check: "read_only", grade: doctor.Warning, detail: "read-only by default", fix: "RESET default_transaction_read_only",
+		},
 		"a role that may not replicate": {role: "NOREPLICATION", check: "replication", grade: doctor.Failure, detail: "REPLICATION"},
 		"a role without rights":         {role: "REPLICATION", check: "privileges", grade: doctor.Failure, detail: "may not use schema tailpost", fix: "migrate --print"},
 		"a role that may not publish":   {role: "REPLICATION", check: "publication", grade: doctor.Failure, detail: "does not exist", fix: `CREATE PUBLICATION "SLOT"`},

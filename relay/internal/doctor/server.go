@@ -7,6 +7,7 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
+	"github.com/tailpost/tailpost/outbox/pglink"
 	"github.com/tailpost/tailpost/relay/internal/source/postgres"
 )
 
@@ -89,6 +90,30 @@ func examineRecovery(_ context.Context, p *patient) (Finding, error) {
 		return fail("give the primary's address in database.url", "the server is a standby")
 	}
 	return ok("the server is a primary")
+}
+
+// examineReadOnly asks as an application does, on a connection without the settings that a relay's
+// have: with those it writes all the same.
+func examineReadOnly(ctx context.Context, p *patient) (Finding, error) {
+	cfg, err := pglink.ParseConfig(p.cfg.Database.URL.Reveal())
+	if err != nil {
+		return Finding{}, err
+	}
+	cfg.RuntimeParams["application_name"] = name
+	conn, err := pgx.ConnectConfig(ctx, cfg)
+	if err != nil {
+		return Finding{}, err
+	}
+	defer func() { _ = conn.Close(ctx) }()
+	var readOnly bool
+	if err := conn.QueryRow(ctx, "SELECT current_setting('default_transaction_read_only')::boolean").Scan(&readOnly); err != nil {
+		return Finding{}, err
+	}
+	if readOnly {
+		return warn("ALTER DATABASE "+pgx.Identifier{p.server.Database}.Sanitize()+" RESET default_transaction_read_only; or where else it is set: for the role, in postgresql.conf",
+			"transactions are read-only by default (default_transaction_read_only): a relay's are not, but an application that is read-only too inserts no event")
+	}
+	return ok("transactions may write")
 }
 
 func examineEncoding(_ context.Context, p *patient) (Finding, error) {
