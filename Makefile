@@ -25,7 +25,7 @@ POSTGRES ?= 14 15 16 17 18
 export FUZZTIME VERSION COUNT SLOW PIECE
 
 # Packages share one Postgres and, in CI, two cores. The race detector would sleep for a second at the end of each.
-GO_TEST    := GORACE=atexit_sleep_ms=50 go test -race -shuffle=on -count=1 -p 2 -timeout 40m
+GO_TEST    := env GORACE=atexit_sleep_ms=50 go test -race -shuffle=on -count=1 -p 2 -timeout 40m
 # Runs a command beside a throw-away Postgres that all its tests share.
 WITH_PG     = PGBIN="$$(.ci/postgres.sh)"; export PGBIN; go run ./integration/pgtest/cmd --
 # The panel's tests drive a browser, where there is one or one can be installed.
