@@ -6,11 +6,13 @@ import (
 	"fmt"
 	"net"
 	"os"
+	"strconv"
 	"testing"
 
 	"github.com/stretchr/testify/require"
 
 	"github.com/tailpost/tailpost/integration/kit"
+	"github.com/tailpost/tailpost/integration/pgserver"
 )
 
 // pipe is a stderr whose reader is the test. The relay's end is closed in this process once the
@@ -26,10 +28,9 @@ func pipe(t *testing.T) (reader, writer *os.File) {
 // freeAddress returns an address of loopback that nobody listens on.
 func freeAddress(t *testing.T) string {
 	t.Helper()
-	l, err := (&net.ListenConfig{}).Listen(t.Context(), "tcp", "127.0.0.1:0")
+	port, err := pgserver.FreePort(t.Context())
 	require.NoError(t, err)
-	defer l.Close()
-	return l.Addr().String()
+	return net.JoinHostPort("127.0.0.1", strconv.Itoa(port))
 }
 
 // A log shipper that is stuck stops neither deliveries nor their records nor the end of the

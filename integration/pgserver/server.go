@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"math/rand/v2"
 	"net"
 	"net/url"
 	"os"
@@ -193,18 +194,24 @@ func (s *Server) startOnPort(ctx context.Context, port int) error {
 	return err
 }
 
-// FreePort returns a TCP port of 127.0.0.1 that nobody listens on. Somebody may, a moment later.
+// Ports that FreePort gives: below those that systems give to connections (RFC 6335, section 6:
+// from 49152; Linux: from 32768), else one of these takes the port before the server that is to
+// have it has started.
+const firstPort, lastPort = 16_384, 32_767
+
+// FreePort returns a TCP port of 127.0.0.1 that nobody listens on, and that no connection gets by
+// chance. Somebody may listen on it a moment later.
 func FreePort(ctx context.Context) (int, error) {
 	var lc net.ListenConfig
-	l, err := lc.Listen(ctx, "tcp", "127.0.0.1:0")
-	if err != nil {
-		return 0, fmt.Errorf("find a free port: %w", err)
+	var err error
+	for range portTries {
+		port := firstPort + rand.IntN(lastPort-firstPort+1) //nolint:gosec // not a secret
+		var l net.Listener
+		if l, err = lc.Listen(ctx, "tcp", net.JoinHostPort("127.0.0.1", strconv.Itoa(port))); err == nil {
+			return port, l.Close()
+		}
 	}
-	addr, ok := l.Addr().(*net.TCPAddr)
-	if !ok {
-		return 0, errors.Join(fmt.Errorf("find a free port: not a TCP address: %v", l.Addr()), l.Close())
-	}
-	return addr.Port, l.Close()
+	return 0, fmt.Errorf("find a free port: %w", err)
 }
 
 // URL is the address of a database on the server.

@@ -325,11 +325,7 @@ func TestProxyIsNoWayAround(t *testing.T) {
 // TestProxyDown names the proxy, not the receiver, as what does not answer.
 func TestProxyDown(t *testing.T) {
 	t.Parallel()
-	l, err := (&net.ListenConfig{}).Listen(t.Context(), "tcp", "127.0.0.1:0")
-	require.NoError(t, err)
-	addr := l.Addr().String()
-	require.NoError(t, l.Close())
-	c := newClient(t, webhook.Options{Network: config.Network{Proxy: config.NewSecret("http://" + addr)}, Resolver: resolvesTo("8.8.8.8")})
+	c := newClient(t, webhook.Options{Network: config.Network{Proxy: config.NewSecret("http://" + freePort(t))}, Resolver: resolvesTo("8.8.8.8")})
 	res := endpointOf(t, c, "https://receiver.example").Send(t.Context(), newRequest())
 	require.Equal(t, "connection refused by the egress proxy", res.Attempt.Error)
 }
