@@ -82,7 +82,9 @@ func (s *squid) start() {
 
 // service is the name under which it has shared memory, its own: of two that start at once with one
 // name, one ends.
-func (s *squid) service() string { return "tailpost" + s.address[strings.LastIndexByte(s.address, ':')+1:] }
+func (s *squid) service() string {
+	return "tailpost" + s.address[strings.LastIndexByte(s.address, ':')+1:]
+}
 
 // stop ends it as a crash would, and removes the shared memory that this leaves on Linux.
 func (s *squid) stop() {
