@@ -54,6 +54,17 @@ func (b *Barriers) Wait(ctx context.Context) (Position, error) {
 	}
 }
 
+// Awaited returns the end of the last barrier that was seen and that somebody waits for; 0: there
+// is none.
+func (b *Barriers) Awaited() Position {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if len(b.seen) == 0 {
+		return 0
+	}
+	return b.seen[len(b.seen)-1].end
+}
+
 // forget drops a barrier that nobody waits for any more.
 func (b *Barriers) forget(name string) {
 	b.mu.Lock()

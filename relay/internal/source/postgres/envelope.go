@@ -31,3 +31,13 @@ func BarrierMessage(name string) (string, error) {
 	}
 	return string(content), nil
 }
+
+// DueMessage returns the content of the logical message that says that rows of an endpoint's
+// deliveries were changed.
+func DueMessage(endpoint string) (string, error) {
+	content, err := json.Marshal(envelope{Due: &due{Endpoint: endpoint}})
+	if err != nil {
+		return "", fmt.Errorf("encode what is due: %w", err)
+	}
+	return string(content), nil
+}

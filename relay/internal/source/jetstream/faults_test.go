@@ -1,0 +1,238 @@
+package jetstream_test
+
+import (
+	"os"
+	"strconv"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/tailpost/tailpost/config"
+	"github.com/tailpost/tailpost/relay/internal/source"
+	"github.com/tailpost/tailpost/relay/internal/source/jetstream"
+)
+
+func TestANodeOfThreeIsLostAndBack(t *testing.T) {
+	t.Parallel()
+	nodes := newCluster(t)
+	o := options(nodes[0].Addr().String())
+	o.URL = config.NewSecret(o.URL.Reveal() + ", " + nodes[1].Addr().String() + ",nats://" + nodes[2].Addr().String())
+	o.Replicas = 3
+	f := open(t, o)
+	s := newSender(t, f, 0)
+	r := newReader(t, f, 1)
+	n := 0
+	more := func(txs int) {
+		for range txs {
+			n++
+			r.transaction(n, 2)
+		}
+	}
+	more(20)
+	r.await(t, "commit 20")
+	leader := -1
+	for i, node := range nodes {
+		if node.JetStreamIsStreamLeader("$G", stream0) {
+			leader = i
+		}
+	}
+	require.GreaterOrEqual(t, leader, 0)
+	nodes[leader].stop()
+	more(20)
+	s.await(t, endOf(40))
+	nodes[leader].start()
+	more(20)
+	s.await(t, endOf(60))
+	r.await(t, "commit 60")
+	require.Equal(t, expected(1, 61, 2), s.all())
+}
+
+func TestAStreamIsDeleted(t *testing.T) {
+	t.Parallel()
+	n := newNode(t, nil)
+	js := admin(t, n.Addr().String())
+	f := open(t, options(n.Addr().String()))
+	s := newSender(t, f, 0)
+	r := newSmallReader(t, f)
+	for i := 1; i <= 5; i++ {
+		r.transaction(i, 1)
+		r.flush()
+	}
+	r.Begin(beginOf(6))
+	r.part(6, 0, 1)
+	r.flush()
+	require.Eventually(t, func() bool { return len(s.all()) == len(expected(1, 6, 1))+2 }, patience, poll)
+
+	require.NoError(t, js.DeleteStream(t.Context(), stream0))
+	r.part(6, 1, 2)
+	r.Commit(txOf(6), nil)
+	r.flush()
+	for i := 7; i <= 12; i++ { // it gets longer than the one that was read
+		r.transaction(i, 1)
+		r.flush()
+	}
+	s.await(t, endOf(12))
+	want := append(expected(1, 6, 1), expected(6, 7, 2)...)
+	require.Equal(t, append(want, expected(7, 13, 1)...), s.all())
+
+	// What was acknowledged before does not let the new stream's messages go.
+	s.Ack(endOf(5))
+	late := newSender(t, f, endOf(5))
+	late.await(t, endOf(12))
+	// The beginning of the transaction is lost, its rest is brought.
+	require.Equal(t, append([]string{"begin 60", "event 60.1", "commit 60-65"}, expected(7, 13, 1)...), late.all())
+}
+
+func TestAServerComesBackFromAnOlderStore(t *testing.T) {
+	t.Parallel()
+	for _, after := range []int{1, 12} { // the stream is shorter than the one that was read, and longer
+		t.Run(strconv.Itoa(after), func(t *testing.T) {
+			t.Parallel()
+			n := newNode(t, nil)
+			f := open(t, options(n.Addr().String()))
+			s := newSender(t, f, 0)
+			r := newSmallReader(t, f)
+			i := 0
+			more := func(txs int) {
+				for range txs {
+					i++
+					r.transaction(i, 1)
+					r.flush()
+				}
+			}
+			more(3)
+			n.stop()
+			older := t.TempDir()
+			require.NoError(t, os.CopyFS(older, os.DirFS(n.opts.StoreDir)))
+			n.start()
+			more(6)
+			s.await(t, endOf(9))
+			admit := s.full() // so that it does not see what comes first
+			n.stop()
+			n.opts.StoreDir = older
+			n.start()
+			more(after)
+			admit()
+			s.await(t, source.Position(10*i+5))
+			require.Equal(t, expected(1, i+1, 1), s.all())
+		})
+	}
+}
+
+func TestMessagesThatWerePurgedByHand(t *testing.T) {
+	t.Parallel()
+	n := newNode(t, nil)
+	js := admin(t, n.Addr().String())
+	p := newProxy(t, n.Addr().String())
+	f := open(t, options(n.Addr().String()))
+	reading := open(t, options(p.Addr().String()))
+	s := newSender(t, reading, 0)
+	r := newReader(t, f, 1)
+	r.transaction(1, 1)
+	s.await(t, endOf(1))
+	p.set(true)
+	r.transaction(2, 1)
+	r.await(t, "commit 2")
+	stream, err := js.Stream(t.Context(), stream0)
+	require.NoError(t, err)
+	require.NoError(t, stream.Purge(t.Context()))
+	r.transaction(3, 1)
+	r.await(t, "commit 3")
+	p.set(false)
+	s.await(t, endOf(3))
+	require.Equal(t, append(expected(1, 2, 1), expected(3, 4, 1)...), s.all())
+}
+
+func TestAMessageThatCannotBeRead(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]struct {
+		data string
+		says string
+	}{
+		"of a later release": {"\xa1\x01\x02", "version 2"},
+		"of somebody else":   {"hello", "not a message of Tailpost's"},
+		"without number":     {"\xa1\x01\x01", "it has no number"},
+		"cut off":            {"\xa3\x01\x01\x02\x09\x03\x01\xa1", "not a message of Tailpost's"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			n := newNode(t, nil)
+			js := admin(t, n.Addr().String())
+			f := open(t, options(n.Addr().String()))
+			s := newSender(t, f, 0)
+			r := newReader(t, f, 1)
+			r.transaction(1, 1)
+			s.await(t, endOf(1))
+			ack, err := js.Publish(t.Context(), "TAILPOST.s.2.00", []byte(c.data))
+			require.NoError(t, err)
+			s.wait(t)
+			require.ErrorContains(t, s.err, c.says)
+			require.ErrorContains(t, s.err, "message "+strconv.FormatUint(ack.Sequence, 10)+" of stream "+stream0)
+			require.Equal(t, expected(1, 2, 1), s.all())
+		})
+	}
+}
+
+func TestPositionsThatGoBack(t *testing.T) {
+	t.Parallel()
+	n := newNode(t, nil)
+	js := admin(t, n.Addr().String())
+	f := open(t, options(n.Addr().String()))
+	moved := make(chan int32, 9)
+	o := sourceOptions(0, "sys", 1)
+	o.Moved = func(_ string, timeline int32) { moved <- timeline }
+	s := newSenderOf(t, f, o)
+	first := newSmallReader(t, f)
+	for i := 1; i <= 5; i++ {
+		first.transaction(i, 1)
+		first.flush()
+	}
+	first.Begin(beginOf(6))
+	first.part(6, 0, 1)
+	first.flush()
+	first.stop(t)
+
+	// The standby that was promoted had not got all: transactions 4 to 6 were never there.
+	second := newReaderOf(t, f, jetstream.PublisherOptions{Epoch: 2, SystemID: "sys", Timeline: 2, Room: 1})
+	second.transaction(4, 2)
+	second.flush()
+	require.Eventually(t, func() bool { return len(s.all()) == 22 }, patience, poll)
+	want := append(expected(1, 6, 1), "begin 60", "event 60.0", "commit 60-55")
+	require.Equal(t, append(want, expected(4, 5, 2)...), s.all())
+	require.Equal(t, int32(2), <-moved)
+
+	// An acknowledgement of the old line says nothing of the new one.
+	s.Ack(endOf(5))
+	require.Eventually(t, func() bool { return state(t, js).FirstSeq >= 6 }, patience, poll)
+	fresh := newSenderOf(t, f, sourceOptions(0, "sys", 2))
+	require.Eventually(t, func() bool { return len(fresh.all()) == 7 }, patience, poll)
+	require.Equal(t, append([]string{"begin 60", "event 60.0", "commit 60-0"}, expected(4, 5, 2)...), fresh.all())
+	second.transaction(7, 1)
+	s.await(t, endOf(7))
+	s.Ack(endOf(7))
+	require.Eventually(t, func() bool { return state(t, js).Msgs == 1 }, patience, poll)
+}
+
+func TestAConsumerIsDeleted(t *testing.T) {
+	t.Parallel()
+	n := newNode(t, nil)
+	js := admin(t, n.Addr().String())
+	f := open(t, options(n.Addr().String()))
+	s := newSender(t, f, 0)
+	r := newReader(t, f, 1)
+	r.transaction(1, 1)
+	s.await(t, endOf(1))
+	stream, err := js.Stream(t.Context(), stream0)
+	require.NoError(t, err)
+	deleted := 0
+	for c := range stream.ListConsumers(t.Context()).Info() {
+		require.NoError(t, js.DeleteConsumer(t.Context(), stream0, c.Name))
+		deleted++
+	}
+	require.Equal(t, 1, deleted)
+	r.transaction(2, 1)
+	s.await(t, endOf(2))
+	require.Equal(t, expected(1, 3, 1), s.all())
+	s.stop(t)
+	require.Eventually(t, func() bool { return state(t, js).Consumers == 0 }, patience, poll, "a consumer is left")
+}

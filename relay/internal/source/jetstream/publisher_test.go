@@ -1,0 +1,138 @@
+package jetstream_test
+
+import (
+	"context"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/tailpost/tailpost/relay/internal/source"
+	"github.com/tailpost/tailpost/relay/internal/source/jetstream"
+)
+
+func TestThereIsNoRoomUntilSomethingIsStored(t *testing.T) {
+	t.Parallel()
+	n := newNode(t, nil)
+	p := newProxy(t, n.Addr().String())
+	f := open(t, options(p.Addr().String()))
+	s := newSender(t, f, 0)
+	const room = 150 << 10 // a part of it does not make a partition publish by itself
+	r := newReaderOf(t, f, jetstream.PublisherOptions{Epoch: 1, SystemID: "sys", Timeline: 1, Room: room})
+	require.Nil(t, r.Full())
+	require.True(t, r.Stuck().IsZero())
+	p.set(true)
+	require.Eventually(t, func() bool { return !f.Connected() }, patience, poll)
+
+	large := eventOf(1, 0)
+	large.Payload = []byte(`"` + strings.Repeat("x", 60<<10) + `"`)
+	r.Begin(beginOf(1))
+	published := 0
+	for r.Full() == nil {
+		ev := *large
+		ev.Seq = int64(published)
+		r.Event(published%2, &ev, nil)
+		published++
+	}
+	require.Equal(t, 3, published)
+	full := r.Full()
+	require.Equal(t, full, r.Full())
+	require.Eventually(t, func() bool { return !r.Stuck().IsZero() }, patience, poll)
+	require.Less(t, time.Since(r.Stuck()), patience)
+	select {
+	case <-full:
+		t.Fatal("there is room although nothing is stored")
+	default:
+	}
+	p.set(false)
+	select {
+	case <-full: // in the middle of the transaction
+	case <-time.After(patience):
+		t.Fatal("there is no room although all can be stored")
+	}
+	require.Eventually(t, func() bool { return r.Full() == nil }, patience, poll)
+	r.Commit(txOf(1), r.note("commit 1"))
+	s.await(t, endOf(1))
+	require.Equal(t, []string{"begin 10", "event 10.0", "event 10.2", "commit 10-15"}, s.all())
+	require.Eventually(t, func() bool { return r.Stuck().IsZero() }, patience, poll)
+}
+
+func TestKeepalivesReachIdlePartitions(t *testing.T) {
+	t.Parallel()
+	n := newNode(t, nil)
+	js := admin(t, n.Addr().String())
+	f := open(t, options(n.Addr().String()))
+	busy := newSender(t, f, 0)
+	o := sourceOptions(0, "sys", 1)
+	o.Partition = 1
+	idle := newSenderOf(t, f, o)
+	r := newReader(t, f, 1)
+
+	r.transaction(1, 1)
+	busy.await(t, endOf(1))
+	idle.await(t, endOf(1))
+	require.Empty(t, idle.all())
+	before := state(t, js).LastSeq
+	for p := endOf(1); p <= 10_000; p++ {
+		r.Keepalive(p)
+	}
+	busy.await(t, 10_000)
+	idle.await(t, 10_000)
+	require.LessOrEqual(t, state(t, js).LastSeq-before, uint64(3), "they are coalesced")
+
+	r.KeepaliveNow(20_000)
+	busy.await(t, 20_000)
+	idle.await(t, 20_000)
+	require.Equal(t, expected(1, 2, 1), busy.all())
+}
+
+func TestABarrierReachesAllPartitionsBehindWhatIsBeforeIt(t *testing.T) {
+	t.Parallel()
+	n := newNode(t, nil)
+	f := open(t, options(n.Addr().String()))
+	s := newSender(t, f, 0)
+	r := newReader(t, f, 1)
+	for i := range 50 {
+		r.transaction(i+1, 1)
+		r.KeepaliveNow(endOf(i + 1))
+	}
+	r.transaction(51, 1)
+	s.await(t, endOf(51))
+	require.Equal(t, expected(1, 52, 1), s.all())
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	var at source.Position
+	for _, c := range s.calls {
+		if strings.HasPrefix(c, "commit ") {
+			at += 10
+		}
+		if p, ok := strings.CutPrefix(c, "keepalive "); ok {
+			t.Fatalf("keepalive %s at %d, which the commit before it covers", p, at)
+		}
+	}
+}
+
+func TestRunEndsWithItsContext(t *testing.T) {
+	t.Parallel()
+	n := newNode(t, nil)
+	f := open(t, options(n.Addr().String()))
+	n.stop()
+	r := newReader(t, f, 1)
+	r.transaction(1, 1)
+	require.Eventually(t, func() bool { return !r.Stuck().IsZero() }, patience, poll)
+	r.stop(t)
+	require.NoError(t, r.err)
+	s := newSender(t, f, 0)
+	s.stop(t)
+	require.NoError(t, s.err)
+	require.NoError(t, f.NewPublisher(jetstream.PublisherOptions{}).Run(cancelled(t)))
+	require.False(t, r.has("commit 1"))
+}
+
+func cancelled(t *testing.T) context.Context {
+	t.Helper()
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	return ctx
+}

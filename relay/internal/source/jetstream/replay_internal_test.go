@@ -1,0 +1,289 @@
+package jetstream
+
+import (
+	"slices"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+	"pgregory.net/rapid"
+
+	"github.com/tailpost/tailpost/relay/internal/source"
+)
+
+// log is a stream that several readers write, each until it is deposed and some beyond that. What
+// is in it is complete: a reader begins no later than its predecessors' first transaction that is
+// not stored whole.
+func log(t *rapid.T, txs [][]thing, l line) (messages [][]byte) {
+	stored := 0 // transactions that are known to be stored whole
+	var old []*tail
+	readers := rapid.IntRange(1, 4).Draw(t, "readers")
+	for epoch := range readers {
+		w := newWriter(int64(epoch+1), l)
+		from := rapid.IntRange(0, stored).Draw(t, "from")
+		if from > 0 && rapid.Bool().Draw(t, "keepalive") {
+			w.thing(&thing{event: -1, row: -1, alive: endOf(txs[from-1])})
+		}
+		var todo []thing
+		ends := make(map[int]int) // of todo, to transactions
+		for n := from; n < len(txs); n++ {
+			todo = append(todo, txs[n]...)
+			ends[len(todo)] = n + 1
+		}
+		until := len(todo)
+		if epoch < readers-1 {
+			until = rapid.IntRange(0, len(todo)).Draw(t, "until")
+		}
+		for i := range until {
+			w.thing(&todo[i])
+			if rapid.Bool().Draw(t, "cut") || i == until-1 {
+				messages = append(messages, w.cut())
+				if rapid.IntRange(0, 9).Draw(t, "twice") == 0 {
+					messages = append(messages, messages[len(messages)-1])
+				}
+				for n, count := range ends {
+					if n <= i+1 {
+						stored = max(stored, count)
+					}
+				}
+			}
+			if len(old) > 0 && rapid.IntRange(0, 3).Draw(t, "deposed") == 0 {
+				messages = append(messages, rapid.SampledFrom(old).Draw(t, "which").next()...)
+			}
+		}
+		if until > 0 {
+			old = append(old, &tail{writer: w, rest: todo[until:]})
+		}
+	}
+	return messages
+}
+
+// tail is a deposed reader that does not know it.
+type tail struct {
+	*writer
+	rest []thing
+}
+
+func (d *tail) next() [][]byte {
+	if len(d.rest) == 0 {
+		return nil
+	}
+	d.thing(&d.rest[0])
+	d.rest = d.rest[1:]
+	return [][]byte{d.cut()}
+}
+
+func TestEachTransactionIsBroughtOnceWhoeverPublishesIt(t *testing.T) {
+	t.Parallel()
+	rapid.Check(t, func(t *rapid.T) {
+		l := line{systemID: "sys", timeline: 3}
+		txs, want := history(t)
+		messages := log(t, txs, l)
+		r := newReading(SourceOptions{SystemID: l.systemID, Timeline: l.timeline})
+		for _, m := range messages {
+			require.NoError(t, r.take(m))
+		}
+		require.Equal(t, want, r.all)
+	})
+}
+
+// TestNothingIsPurgedThatIsNotSettled: whatever is acknowledged, whenever the stream is purged as
+// far as it may be and the sender dies, its successor gets all that was not acknowledged from what
+// is left.
+func TestNothingIsPurgedThatIsNotSettled(t *testing.T) {
+	t.Parallel()
+	rapid.Check(t, func(t *rapid.T) {
+		l := line{systemID: "sys", timeline: 3}
+		txs, want := history(t)
+		messages := log(t, txs, l)
+		r := newReading(SourceOptions{SystemID: l.systemID, Timeline: l.timeline})
+		var acked source.Position
+		first := uint64(1) // that is left
+		for i, m := range messages {
+			require.NoError(t, r.take(m))
+			if rapid.IntRange(0, 2).Draw(t, "ack") > 0 {
+				continue
+			}
+			// What was brought whole may be settled, in its order.
+			brought := slices.DeleteFunc(slices.Clone(txs), func(tx []thing) bool { return endOf(tx) > r.done })
+			if len(brought) > 0 {
+				acked = max(acked, endOf(rapid.SampledFrom(brought).Draw(t, "acked")))
+				r.keep.ack(acked)
+			}
+			if to, due := r.keep.boundary(); due {
+				require.LessOrEqual(t, to, uint64(i+1), "the last message stays")
+				r.keep.purgedTo(to)
+				first = to
+			}
+			if rapid.IntRange(0, 3).Draw(t, "dies") == 0 {
+				r = newReading(SourceOptions{SystemID: l.systemID, Timeline: l.timeline, Settled: acked})
+				for seq := first; seq <= uint64(i+1); seq++ {
+					require.NoError(t, r.takeAt(seq, messages[seq-1]))
+				}
+				r.seq = uint64(i + 1)
+			}
+		}
+		r = newReading(SourceOptions{SystemID: l.systemID, Timeline: l.timeline, Settled: acked})
+		for seq := first; seq <= uint64(len(messages)); seq++ {
+			require.NoError(t, r.takeAt(seq, messages[seq-1]))
+		}
+		var settled int
+		for i, tx := range txs {
+			if endOf(tx) <= acked {
+				settled = i + 1
+			}
+		}
+		skip := 0
+		for _, tx := range txs[:settled] {
+			skip += len(tx)
+		}
+		require.Equal(t, want[skip:], append([]string{}, r.all...))
+	})
+}
+
+func TestAMessageIsKeptUntilItsTransactionEnds(t *testing.T) {
+	t.Parallel()
+	k := newKeep(0)
+	k.ended(10)
+	k.read(1, true) // of the next transaction there is something in it
+	k.read(2, true)
+	k.ack(10)
+	_, due := k.boundary()
+	require.False(t, due)
+	k.ended(20)
+	k.read(3, false)
+	_, due = k.boundary()
+	require.False(t, due, "it is not settled")
+	k.ack(19)
+	_, due = k.boundary()
+	require.False(t, due)
+	k.ack(20)
+	to, due := k.boundary()
+	require.True(t, due)
+	require.EqualValues(t, 3, to, "the last one stays")
+	k.purgedTo(to)
+	_, due = k.boundary()
+	require.False(t, due)
+}
+
+func TestPositionsThatGoBackKeepTheirMessages(t *testing.T) {
+	t.Parallel()
+	k := newKeep(100)
+	k.read(1, false)
+	k.ended(50) // of another line
+	k.read(2, false)
+	k.read(3, false)
+	k.ack(100)
+	to, due := k.boundary()
+	require.True(t, due)
+	require.EqualValues(t, 2, to)
+	k.ended(120)
+	k.read(4, false)
+	k.ack(119)
+	to, _ = k.boundary()
+	require.EqualValues(t, 4, to, "what is beyond the old line's end came behind it")
+}
+
+func TestATransactionThatIsRoutedAnewComesBeforeTheOpenOne(t *testing.T) {
+	t.Parallel()
+	l := line{systemID: "sys"}
+	r := newReading(SourceOptions{SystemID: "sys"})
+	first := newWriter(1, l)
+	five := &wireCommit{Commit: 50}
+	first.thing(&thing{begin: five, event: -1, row: -1})
+	first.thing(&thing{event: 0, row: -1})
+	require.NoError(t, r.take(first.cut()))
+	second := newWriter(2, l)
+	four := &wireCommit{Commit: 40}
+	for _, th := range []thing{
+		{begin: four, event: -1, row: -1},
+		{event: 0, row: -1},
+		{event: -1, row: -1, commit: 45},
+		{begin: five, event: -1, row: -1},
+		{event: 0, row: -1},
+		{event: 1, row: -1},
+		{event: -1, row: -1, commit: 55},
+	} {
+		second.thing(&th)
+	}
+	require.NoError(t, r.take(second.cut()))
+	require.Equal(t, []string{
+		"begin 50", "event 50.0", "commit 50-0", "begin 40", "event 40.0", "commit 40-45", "begin 50", "event 50.1", "commit 50-55",
+	}, r.all)
+}
+
+func TestPiecesOfAReaderThatIsGoneAreForgotten(t *testing.T) {
+	t.Parallel()
+	l := line{systemID: "sys"}
+	r := newReading(SourceOptions{SystemID: "sys"})
+	tx := &wireCommit{Commit: 50}
+	inner := newWriter(0, l)
+	inner.within = tx
+	inner.thing(&thing{event: 0, row: -1})
+	whole := inner.entries
+	send := func(w *writer, pieces ...int) {
+		w.thing(&thing{begin: tx, event: -1, row: -1})
+		cut := len(whole) / 3
+		parts := [][]byte{whole[:cut], whole[cut : 2*cut], whole[2*cut:]}
+		for _, i := range pieces {
+			w.add(entry{Kind: pieceEntry, Piece: &piece{Index: i, Last: i == 2, Data: parts[i]}})
+			require.NoError(t, r.take(w.cut()))
+		}
+	}
+	send(newWriter(1, l), 0, 1)
+	send(newWriter(2, l), 2) // its first ones were lost
+	require.Equal(t, []string{"begin 50"}, r.all)
+	send(newWriter(3, l), 0, 1, 2)
+	require.Equal(t, []string{"begin 50", "event 50.0"}, r.all)
+}
+
+// A message that is stored twice, because its answer was lost for longer than the stream knows its
+// id, is taken once.
+func TestAMessageThatIsStoredTwice(t *testing.T) {
+	t.Parallel()
+	r := newReading(SourceOptions{})
+	w := newWriter(1, line{})
+	w.thing(&thing{begin: &wireCommit{Commit: 50}, event: -1, row: -1})
+	inner := newWriter(0, line{})
+	inner.within = w.within
+	inner.thing(&thing{event: 0, row: -1})
+	cut := len(inner.entries) / 2
+	w.add(entry{Kind: dueEntry, Endpoint: "ep"})
+	w.add(entry{Kind: pieceEntry, Piece: &piece{Index: 0, Data: inner.entries[:cut]}})
+	first := w.cut()
+	w.add(entry{Kind: pieceEntry, Piece: &piece{Index: 1, Last: true, Data: inner.entries[cut:]}})
+	for _, m := range [][]byte{first, first, w.cut(), first} {
+		require.NoError(t, r.take(m))
+	}
+	require.Equal(t, []string{"begin 50", "due ep", "event 50.0"}, r.all)
+}
+
+// A deposed reader's messages stay as long as what they have is not settled: whoever finds the rest
+// of them first would take it for a legitimate reader's, and skip what came before it.
+func TestWhatADeposedReaderHasIsKept(t *testing.T) {
+	t.Parallel()
+	for name, things := range map[string][]thing{
+		"a transaction":      {{begin: &wireCommit{Commit: 50}, event: -1, row: -1}, {event: 0, row: -1}, {event: -1, row: -1, commit: 60}},
+		"a beginning of one": {{begin: &wireCommit{Commit: 50}, event: -1, row: -1}, {event: 0, row: -1}},
+		"a keepalive":        {{event: -1, row: -1, alive: 51}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			r := newReading(SourceOptions{})
+			next, old := newWriter(2, line{}), newWriter(1, line{})
+			next.thing(&thing{event: -1, row: -1, alive: 10})
+			require.NoError(t, r.take(next.cut()))
+			for i := range things {
+				old.thing(&things[i])
+			}
+			require.NoError(t, r.take(old.cut()))
+			next.thing(&thing{event: -1, row: -1, alive: 20})
+			require.NoError(t, r.take(next.cut()))
+			r.keep.ack(50)
+			to, _ := r.keep.boundary()
+			require.LessOrEqual(t, to, uint64(2))
+			r.keep.ack(60)
+			to, _ = r.keep.boundary()
+			require.EqualValues(t, 3, to)
+		})
+	}
+}
