@@ -90,7 +90,7 @@ func (d *database) drain(ctx context.Context, n int) (r drained, err error) {
 	end, err := d.wal(ctx)
 	r.walBytes = end - wal
 	if err == nil {
-		err = d.conn.QueryRow(ctx, "SELECT batch FROM tailpost.relay").Scan(&r.batches)
+		err = d.conn.QueryRow(ctx, "SELECT batch FROM tailpost.relay WHERE partition_of IS NULL").Scan(&r.batches)
 	}
 	fmt.Fprintf(d.b.log, "  %.0f events/s, %d connections, %d recording transactions, relay %.2f s and Postgres %.2f s of CPU, %d bytes of WAL, peak RSS %.1f MiB\n",
 		r.rate(), d.b.sink.accepted.Load()-connections, r.batches, r.relayCPU, r.postgresCPU, r.walBytes, r.memory.peak)

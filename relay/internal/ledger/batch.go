@@ -60,9 +60,9 @@ type EndpointChange struct {
 	VerifyError string
 }
 
-// Hold is a relay's hold on a slot.
+// Hold is a relay's hold on a slot, or on a partition of its fan-out.
 type Hold struct {
-	Slot    string
+	Slot    string // of a partition: PartitionSlot
 	Owner   string
 	Epoch   int64
 	Settled outbox.LSN // everything whose transaction ended at or before it is settled

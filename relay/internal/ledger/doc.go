@@ -40,4 +40,17 @@
 //	         │                     │ └─────────────────────────────────────
 //	         │                     └──▶ epoch moved on ──▶ deposed
 //	         └── ctx done while it runs ──▶ uncertain: only Take goes on
+//
+// # Partitions
+//
+// The holder of a slot may publish to partitions, whose owners record. A partition has a row of its
+// own, and a hold of it is one of a slot in every respect. What the slot's row says is settled is
+// then only published. Publishing alone makes partitions' rows, where the slot is before anything
+// is published, and takes them out of use:
+//
+//	not there ──▶ laid, at the slot's position (epoch 0) ──TakePartition──▶ owned (epoch e)
+//	                        ▲                                                │
+//	                        └─── published again ─── out of use ◀── Publishing of another number
+//
+// Out of use its epoch is one higher, so that its owner has been deposed, and nobody takes it.
 package ledger

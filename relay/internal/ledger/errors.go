@@ -17,6 +17,11 @@ var (
 	// ErrUncertain says that an earlier Record was interrupted by its context, so that nobody knows
 	// whether it took effect. Take starts afresh, and Recorded then tells.
 	ErrUncertain = errors.New("the outcome of an interrupted batch is unknown: take the slot again")
+	// ErrNotPublished says that the slot's holder does not publish to a partition as it is asked
+	// for: it delivers itself, publishes to another number of partitions, or has just come to
+	// another cluster. It may do so later.
+	ErrNotPublished = errors.New("the slot's holder does not publish to this number of partitions: wait until it does, and give all relays " +
+		"the same fanout.partitions")
 )
 
 // verdict says what an error means for recording.

@@ -21,7 +21,8 @@ type Position struct {
 	Place
 
 	Settled     outbox.LSN
-	SettledAt   time.Time    // commit time of the last settled transaction; zero: unknown
+	SettledAt   time.Time    // commit time of the last settled transaction, of the partition that is behind most; zero: unknown
+	Partitions  int          // to how many the holder publishes; 0: it delivers itself
 	Released    outbox.LSN   // the slot may stand up to here without having missed anything; 0: not known
 	StartedAt   time.Time    // when the slot was taken for the first time
 	Publication string       // identity of publication and table, see Ledger.Publication
@@ -59,11 +60,23 @@ type Heal struct {
 	At    time.Time  // when it became due
 }
 
+// positionOfSQL has the time of the partition that is behind most: a heal must not begin later. The
+// place stays the slot's, for it is compared with where the replication slot stands.
 const positionOfSQL = `
-SELECT system_id, timeline, settled_lsn::text, settled_at, started_at, publication, audited_at, heal, heal_since,
+SELECT system_id, timeline, settled_lsn::text,
+       CASE
+           WHEN partitions = 0 THEN settled_at
+           ELSE (
+               SELECT CASE WHEN count(p.settled_at) = r.partitions THEN min(p.settled_at) END
+               FROM tailpost.relay AS p
+               WHERE p.partition_of = r.slot
+                 AND p.partitions = r.partitions
+           )
+       END,
+       started_at, publication, audited_at, heal, heal_since,
        heal_from::text, heal_at, horizon::text::bigint, horizon_at, COALESCE(released_lsn, '0/0')::text,
-       round_block, round_began::text::bigint, round_began_at, round_settled::text::bigint, round_settled_at
-FROM tailpost.relay
+       round_block, round_began::text::bigint, round_began_at, round_settled::text::bigint, round_settled_at, partitions
+FROM tailpost.relay AS r
 WHERE slot = @slot`
 
 // Position reads the slot's row. It is false if the slot was never taken.
@@ -79,7 +92,7 @@ func (k *Healing) Position(ctx context.Context, slot string) (p Position, known 
 		)
 		err := conn.QueryRow(ctx, positionOfSQL, pgx.NamedArgs{"slot": slot}).Scan(&p.SystemID, &p.Timeline, &settled, &settledAt,
 			&startedAt, &p.Publication, &auditedAt, &why, &healSince, &from, &healDue, &horizon, &horizonAt, &released,
-			&p.Round.Block, &roundBegan, &roundBeganAt, &roundSettled, &roundSettledAt)
+			&p.Round.Block, &roundBegan, &roundBeganAt, &roundSettled, &roundSettledAt, &p.Partitions)
 		if errors.Is(err, pgx.ErrNoRows) {
 			return nil
 		}

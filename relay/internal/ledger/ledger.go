@@ -46,6 +46,7 @@ type Ledger struct {
 	*Healing    // gaps and heals
 	*Aging      // what is old
 	*Partitions // of tailpost.attempt
+	*Fanout     // partitions of the slot
 
 	address   *address
 	recording *recorder
@@ -71,6 +72,7 @@ func Open(ctx context.Context, o Options) (*Ledger, error) {
 		address: a, setup: pglink.Session{Name: name, Settings: recordingSettings()}, log: o.Logger, lost: lost, days: l.Partitions,
 		pause: pace.Backoff{Least: firstDelay, Most: maxDelay},
 	}
+	l.Fanout = &Fanout{link: l.link, recording: l.recording}
 	if err := l.open(ctx); err != nil {
 		return nil, errors.Join(pglink.Describe(err), l.Close(ctx))
 	}

@@ -107,6 +107,26 @@ func (e *Endpoints) Mirror(ctx context.Context, endpoints []config.Endpoint, now
 	return states, err
 }
 
+// States returns what Mirror returns and writes nothing: it is for relays beside the one that
+// mirrors.
+func (e *Endpoints) States(ctx context.Context, endpoints []config.Endpoint) (map[string]EndpointState, error) {
+	ids := make([]string, len(endpoints))
+	for i := range endpoints {
+		ids[i] = endpoints[i].ID
+	}
+	states := make(map[string]EndpointState, len(endpoints))
+	err := e.link.Run(ctx, "read the endpoints' state", func(ctx context.Context, conn *pgx.Conn) error {
+		return pgx.BeginFunc(ctx, conn, func(tx pgx.Tx) error {
+			have, err := readEndpoints(ctx, tx, ids)
+			for i := range endpoints {
+				states[endpoints[i].ID] = have[endpoints[i].ID].next(endpoints[i].ShownURL())
+			}
+			return err
+		})
+	})
+	return states, err
+}
+
 const mirrorTakenSQL = `
 SELECT id
 FROM tailpost.endpoint

@@ -16,7 +16,11 @@ SELECT event_id, endpoint_id, commit_lsn::text
 FROM tailpost.attempt
 WHERE commit_lsn >= @from::text::pg_lsn
   AND outcome IN ('delivered', 'dead')
-  AND attempted_at >= COALESCE((SELECT r.moved_at - interval '1 hour' FROM tailpost.relay AS r WHERE r.slot = @slot), '-infinity')
+  AND attempted_at >= COALESCE((
+          SELECT r.moved_at - interval '1 hour'
+          FROM tailpost.relay AS r
+          WHERE r.slot = COALESCE((SELECT p.partition_of FROM tailpost.relay AS p WHERE p.slot = @slot), @slot)
+      ), '-infinity')
   AND (@events::text[] IS NULL OR event_id = ANY (@events))
 UNION ALL
 SELECT event_id, endpoint_id, commit_lsn::text
@@ -30,7 +34,8 @@ const MostRecorded = 100_000
 // Recorded returns the deliveries of events that committed at or after from and are settled: they
 // have a final attempt, or a row in the queue. A relay that starts streaming at from skips them
 // once. Attempts of long before the database moved to this cluster are left out: their positions
-// may all be higher than from, and they are many.
+// may all be higher than from, and they are many. The slot may be a partition's, whose slot says
+// when that was; deliveries of other partitions are among what is returned.
 //
 // A crash within a giant transaction leaves more than anybody should keep in memory. Where there
 // are more than most, none is returned, and until is the place up to which RecordedOf is to be

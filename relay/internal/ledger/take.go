@@ -117,28 +117,46 @@ func (l *Ledger) Take(ctx context.Context, o TakeOptions) (Hold, error) {
 	if hold.Settled, err = outbox.ParseLSN(settled); err != nil {
 		return Hold{}, fmt.Errorf("take the slot's row: %w", err)
 	}
-	r.slot, r.epoch, r.batch, r.settled, r.uncertain = o.Slot, hold.Epoch, 0, hold.Settled, false
+	r.begin(ctx, hold)
+	return hold, nil
+}
+
+// begin has the recorder record for a hold.
+func (r *recorder) begin(ctx context.Context, hold Hold) {
+	r.slot, r.epoch, r.batch, r.settled, r.uncertain = hold.Slot, hold.Epoch, 0, hold.Settled, false
 	r.released = 0
 	r.place = place{}
-	if p, err := r.session.position(ctx, o.Slot); err == nil { // else the first Record looks for it
+	if p, err := r.session.position(ctx, hold.Slot); err == nil { // else the first Record looks for it
 		r.place = p.at
 	}
-	return hold, nil
 }
 
 const holdsSQL = `
 SELECT EXISTS (
     SELECT
     FROM tailpost.relay AS r
-    JOIN pg_catalog.pg_replication_slots AS s ON s.slot_name = r.slot
     WHERE r.slot = @slot
       AND r.epoch = @epoch
-      AND s.active_pid = @pid
+      AND CASE
+              WHEN r.partition_of IS NULL THEN EXISTS (
+                  SELECT
+                  FROM pg_catalog.pg_replication_slots AS s
+                  WHERE s.slot_name = r.slot
+                    AND s.active_pid = @pid
+              )
+              ELSE EXISTS (
+                  SELECT
+                  FROM pg_catalog.pg_stat_activity AS a
+                  WHERE a.pid = @pid
+                    AND a.datname = current_database()
+              )
+          END
 )`
 
 // Holds reports whether a hold is still the last one, and the slot served by the process that
 // serves the relay's stream: one that had to wait for the database may have lost its stream
-// meanwhile, and with it the slot to another relay.
+// meanwhile, and with it the slot to another relay. Of a partition, pid is the process that serves
+// the sender's lease, which must be there still.
 func (l *Ledger) Holds(ctx context.Context, hold Hold, pid int) (holds bool, err error) {
 	err = l.link.Run(ctx, "look at who holds the slot", func(ctx context.Context, conn *pgx.Conn) error {
 		args := pgx.NamedArgs{"slot": hold.Slot, "epoch": hold.Epoch, "pid": pid}

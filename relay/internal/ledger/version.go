@@ -72,8 +72,12 @@ FROM unnest($1::text[], $2::pg_lsn[], $3::bigint[], $4::text[]) AS n (endpoint_i
 ON CONFLICT (endpoint_id, commit_lsn, seq) DO UPDATE
 SET "row" = EXCLUDED."row"`
 
+// leastSQL is a place below which nobody begins to stream: where the slot is, or the partition that
+// is behind most.
+const leastSQL = `LEAST(%s::pg_lsn, (SELECT min(p.settled_lsn) FROM tailpost.relay AS p WHERE p.partition_of IS NOT NULL AND p.partitions <> 0))`
+
 // pruneSQL leaves of each endpoint's versions the newest before the frontier and those after it.
-const pruneSQL = `
+var pruneSQL = `
 DELETE FROM tailpost.endpoint_version AS v
 USING unnest($1::text[]) AS n (endpoint_id)
 WHERE v.endpoint_id = n.endpoint_id
@@ -81,7 +85,7 @@ WHERE v.endpoint_id = n.endpoint_id
       SELECT 1
       FROM tailpost.endpoint_version AS o
       WHERE o.endpoint_id = v.endpoint_id
-        AND o.commit_lsn < $2::pg_lsn
+        AND o.commit_lsn < ` + fmt.Sprintf(leastSQL, "$2") + `
         AND (o.commit_lsn, o.seq) > (v.commit_lsn, v.seq)
   )`
 
@@ -173,15 +177,15 @@ SELECT id, '0/0', 0, jsonb_strip_nulls(jsonb_build_object(
 FROM tailpost.endpoint
 WHERE source = 'api'`
 
-const versionsPruneSQL = `
+var versionsPruneSQL = `
 DELETE FROM tailpost.endpoint_version AS v
-WHERE v.commit_lsn < @before::text::pg_lsn
+WHERE v.commit_lsn < ` + fmt.Sprintf(leastSQL, "@before::text") + `
   AND (
       EXISTS (
           SELECT 1
           FROM tailpost.endpoint_version AS o
           WHERE o.endpoint_id = v.endpoint_id
-            AND o.commit_lsn < @before::text::pg_lsn
+            AND o.commit_lsn < ` + fmt.Sprintf(leastSQL, "@before::text") + `
             AND (o.commit_lsn, o.seq) > (v.commit_lsn, v.seq)
       )
       OR v."row" IS NULL
@@ -189,9 +193,14 @@ WHERE v.commit_lsn < @before::text::pg_lsn
 
 const versionsReadSQL = `
 SELECT v.endpoint_id, v."row"::text, e.status, COALESCE(e.disabled_reason, ''), e.failing_since, e.version, COALESCE(e.verified, '')
-FROM tailpost.endpoint_version AS v
+FROM (
+    SELECT DISTINCT ON (endpoint_id) endpoint_id, "row"
+    FROM tailpost.endpoint_version
+    WHERE commit_lsn < @before::text::pg_lsn
+    ORDER BY endpoint_id, commit_lsn DESC, seq DESC
+) AS v
 JOIN tailpost.endpoint AS e ON e.id = v.endpoint_id
-WHERE v.commit_lsn < @before::text::pg_lsn
+WHERE v."row" IS NOT NULL
   AND e.source = 'api'
 ORDER BY v.endpoint_id`
 

@@ -104,6 +104,32 @@ func TestVersions_areKeptUntilTheFrontierHasPassedTheirSuccessors(t *testing.T) 
 	require.Equal(t, map[string]string{"ep_1": "https://v3.example"}, readURLs(t, b, 31))
 }
 
+// TestVersions_areKeptForThePartitionThatIsBehind: who reads the slot is further than a sender, which
+// has to find the endpoints as they were where it is.
+func TestVersions_areKeptForThePartitionThatIsBehind(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	hold := take(t, b.ledger)
+	insertEndpoint(t, b, apiRow("ep_1", "https://now.example"))
+	record := func(settled outbox.LSN, vs ...ledger.EndpointVersion) {
+		require.NoError(t, b.ledger.Record(t.Context(), hold, &ledger.Batch{Versions: vs, Settled: settled, Now: noon}))
+	}
+	kept := func() int { return b.count(t, "SELECT count(*) FROM tailpost.endpoint_version") }
+	record(5, version(t, 10, 0, apiRow("ep_1", "https://v1.example")))
+	record(15)
+	_, err := b.ledger.Publishing(t.Context(), hold, ledger.PublishingOptions{Partitions: 1, Now: noon})
+	require.NoError(t, err) // the partition begins at 15
+	record(25, version(t, 20, 0, apiRow("ep_1", "https://v2.example")))
+	record(35, version(t, 30, 0, apiRow("ep_1", "https://v3.example")))
+	require.Equal(t, map[string]string{"ep_1": "https://v3.example"}, readURLs(t, b, 35), "the reader's")
+	require.Equal(t, 3, kept())
+	require.Equal(t, map[string]string{"ep_1": "https://v1.example"}, readURLs(t, b, 15), "the sender's")
+	b.exec(t, "UPDATE tailpost.relay SET settled_lsn = '0/19' WHERE partition_of IS NOT NULL")
+	record(45, version(t, 40, 0, apiRow("ep_1", "https://v4.example")))
+	require.Equal(t, 3, kept(), "the sender has come to 25")
+	require.Equal(t, map[string]string{"ep_1": "https://v2.example"}, readURLs(t, b, 25))
+}
+
 // A transaction that is read again within a batch, after a reconnect, has the same places.
 func TestVersions_readTwiceInABatchAreTheLast(t *testing.T) {
 	t.Parallel()

@@ -28,8 +28,8 @@ type Completeness struct {
 type Audit struct {
 	StartedAt *time.Time // rows from before are no business of the audit's
 	AuditedAt *time.Time // rows from before were found settled
-	SettledAt *time.Time
-	Due       string // why one is due; empty: none is
+	SettledAt *time.Time // of the partition that is behind most
+	Due       string     // why one is due; empty: none is
 	DueSince  *time.Time
 }
 
@@ -53,7 +53,7 @@ type WAL struct {
 }
 
 const auditSQL = `
-SELECT r.started_at, r.audited_at, r.settled_at, COALESCE(r.heal, ''), r.heal_at
+SELECT r.started_at, r.audited_at, ` + settledAtSQL + `, COALESCE(r.heal, ''), r.heal_at
 FROM tailpost.relay AS r
 WHERE r.slot = @slot`
 

@@ -28,14 +28,16 @@ type EventState struct {
 }
 
 // caughtUpSQL reports whether a relay has settled all that is committed: its slot has let go of all
-// of the server's log. Of events that nobody wants the relay records nothing, so that on an idle
-// server the position that it recorded last may be from before them.
+// of the server's log, and every partition has come that far, if there are any. Of events that
+// nobody wants the relay records nothing, so that on an idle server the position that it recorded
+// last may be from before them.
 const caughtUpSQL = `
 SELECT CASE WHEN pg_is_in_recovery() THEN false ELSE EXISTS (
            SELECT
            FROM tailpost.relay AS r
            JOIN pg_catalog.pg_replication_slots AS s ON s.slot_name = r.slot AND s.database = current_database()
            WHERE s.confirmed_flush_lsn >= pg_current_wal_insert_lsn()
+             AND (r.partitions = 0 OR ` + settledSQL + ` >= s.confirmed_flush_lsn)
        ) END`
 
 // statesSQL sums up what became of events. Those that left no trace matched nothing, unless they
@@ -43,7 +45,11 @@ SELECT CASE WHEN pg_is_in_recovery() THEN false ELSE EXISTS (
 const statesSQL = `
 SELECT u.id, COALESCE(a.delivered, 0), COALESCE(a.attempts, 0), a.last, COALESCE(d.pending, 0), COALESCE(d.dead, 0),
        EXISTS (SELECT FROM tailpost.discarded AS x WHERE x.event_id = u.id),
-       @caught_up OR COALESCE(u.created_at < (SELECT max(GREATEST(r.settled_at, r.audited_at)) FROM tailpost.relay AS r), false)
+       @caught_up OR COALESCE(u.created_at < (
+           SELECT max(GREATEST(` + settledAtSQL + `, r.audited_at))
+           FROM tailpost.relay AS r
+           WHERE r.partition_of IS NULL
+       ), false)
 FROM unnest(@ids::text[], @created::timestamptz[]) AS u (id, created_at)
 LEFT JOIN LATERAL (
     SELECT count(DISTINCT b.endpoint_id) FILTER (WHERE b.outcome = 'delivered') AS delivered, count(*) AS attempts,

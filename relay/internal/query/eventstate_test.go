@@ -75,6 +75,23 @@ func TestAnEventThatNobodyWantsIsUnmatchedOnceItIsSettled(t *testing.T) {
 		return nil
 	})
 	require.Equal(t, query.EventNew, ofCopy())
+
+	// Where the slot's holder publishes to partitions, by the slot and by all of them.
+	db.Run(t, "UPDATE tailpost.relay SET partitions = 2")
+	db.Run(t, `INSERT INTO tailpost.relay (slot, epoch, owner, system_id, timeline, batch, settled_lsn, updated_at, partitions, partition_of)
+		SELECT 'tailpost#0' || n, 1, 'o', 's', 1, 1, 'FFFFFFFF/0', now(), 2, 'tailpost' FROM generate_series(0, 1) AS n`)
+	kit.Eventually(t, kit.Patience, func() error {
+		db.Run(t, "SELECT pg_replication_slot_advance('tailpost', pg_current_wal_lsn())")
+		if got := state(); got != query.EventUnmatched {
+			return fmt.Errorf("it is %s", got)
+		}
+		return nil
+	})
+	db.Run(t, "UPDATE tailpost.relay SET settled_lsn = '0/10' WHERE slot = 'tailpost#01'")
+	db.Run(t, "SELECT pg_replication_slot_advance('tailpost', pg_current_wal_lsn())")
+	require.Equal(t, query.EventNew, state(), "a partition is behind")
+	db.Run(t, "DELETE FROM tailpost.relay WHERE partition_of IS NOT NULL")
+	db.Run(t, "UPDATE tailpost.relay SET partitions = 0")
 	db.Insert(t, kit.Event("order.paid", `{}`), kit.Event("order.paid", `{}`))
 	page, err := store.Events(t.Context(), query.EventQuery{Limit: 10, Since: time.Now().Add(-time.Hour)})
 	require.NoError(t, err)

@@ -24,7 +24,7 @@ type ExplainQuery struct {
 type Explained struct {
 	Event     outbox.Event
 	HasRow    bool       // the payload is there
-	SettledAt *time.Time // commit time of the last settled transaction; nil: not known
+	SettledAt *time.Time // commit time of the last settled transaction, of the partition that is behind most; nil: not known
 	Endpoints []ExplainedEndpoint
 }
 
@@ -97,7 +97,7 @@ func (s events) Explain(ctx context.Context, q ExplainQuery) (Explained, error) 
 			return err
 		}
 		out.Event, out.HasRow = found.Event, found.HasRow
-		if err := tx.QueryRow(ctx, "SELECT max(settled_at) FROM tailpost.relay").Scan(&out.SettledAt); err != nil {
+		if err := tx.QueryRow(ctx, explainSettledSQL).Scan(&out.SettledAt); err != nil {
 			return err
 		}
 		rows, err := many(ctx, tx, explainEndpointsSQL, pgx.NamedArgs{
@@ -117,6 +117,11 @@ func (s events) Explain(ctx context.Context, q ExplainQuery) (Explained, error) 
 	})
 	return out, err
 }
+
+const explainSettledSQL = `
+SELECT max(` + settledAtSQL + `)
+FROM tailpost.relay AS r
+WHERE r.partition_of IS NULL`
 
 // explainAt fills in what there is of the event at each endpoint.
 func explainAt(ctx context.Context, tx pgx.Tx, event string, endpoints []ExplainedEndpoint) error {

@@ -12,8 +12,8 @@ import (
 // Measures are the numbers of a slot and its queues, read from the database.
 type Measures struct {
 	Now           time.Time  // by the database's clock
-	Settled       uint64     // LSN; 0: the slot was never held
-	SettledAt     *time.Time // commit time of the last settled transaction; nil: not known
+	Settled       uint64     // LSN, of the partition that is behind most; 0: the slot was never held
+	SettledAt     *time.Time // commit time of the last settled transaction there; nil: not known
 	AuditedAt     *time.Time // when the last audit that ended began, or the slot was first taken; nil: never
 	SlotActive    bool       // a relay streams from it
 	LagBytes      int64      // WAL that the slot has not confirmed
@@ -23,14 +23,15 @@ type Measures struct {
 	Healed        int64      // events that these gaps had lost
 	// Written is the WAL of the sessions of the slot's relays that are connected; nil: the server
 	// does not say (before Postgres 18).
-	Written []Written
-	Queues  []QueueLength
-	Reasons []ReasonCount
-	Gone    []string // of the endpoints that were asked about: those that are there no more
+	Written    []Written
+	Partitions []Partition // of a fan-out; without one there are none
+	Queues     []QueueLength
+	Reasons    []ReasonCount
+	Gone       []string // of the endpoints that were asked about: those that are there no more
 }
 
 const measureSQL = `
-SELECT clock_timestamp(), COALESCE(r.settled_lsn - '0/0'::pg_lsn, 0)::bigint, r.settled_at, GREATEST(r.audited_at, r.started_at),
+SELECT clock_timestamp(), COALESCE(` + settledSQL + ` - '0/0'::pg_lsn, 0)::bigint, ` + settledAtSQL + `, GREATEST(r.audited_at, r.started_at),
        COALESCE(s.active, false),
        CASE WHEN pg_is_in_recovery() THEN 0 ELSE COALESCE(pg_wal_lsn_diff(pg_current_wal_lsn(), s.confirmed_flush_lsn), 0) END::bigint,
        CASE WHEN pg_is_in_recovery() THEN 0 ELSE COALESCE(pg_wal_lsn_diff(pg_current_wal_lsn(), s.restart_lsn), 0) END::bigint,
@@ -91,6 +92,9 @@ func (s health) Measure(ctx context.Context, slot string, known []string) (m Mea
 			return err
 		}
 		m.Settled = uint64(max(settled, 0))
+		if m.Partitions, err = readPartitions(ctx, tx, slot); err != nil {
+			return err
+		}
 		if m.Queues, m.Reasons, err = readQueues(ctx, tx); err != nil {
 			return err
 		}

@@ -11,7 +11,7 @@ import (
 type RelayState struct {
 	Epoch     int64 // 0: the slot was never held
 	Owner     string
-	Settled   string // LSN
+	Settled   string // LSN, of the partition that is behind most
 	SettledAt *time.Time
 	AuditedAt *time.Time
 	UpdatedAt *time.Time
@@ -23,6 +23,9 @@ type RelayState struct {
 	LagBytes       int64 // WAL that the slot has not confirmed
 	RetainedBytes  int64 // WAL that the server keeps for the slot
 
+	PublishesTo int         // to how many partitions the slot's holder publishes; 0: it delivers itself
+	Partitions  []Partition // those that have a row, in order; SlotState does not read them
+
 	Pending  int64      // much of it is estimated, as longQueueSQL does
 	Dead     int64      // the same
 	Oldest   *time.Time // since when the oldest event of a pending delivery could be delivered; nil: none could
@@ -30,7 +33,8 @@ type RelayState struct {
 }
 
 const relayStateSQL = `
-SELECT COALESCE(r.epoch, 0), COALESCE(r.owner, ''), COALESCE(r.settled_lsn, '0/0')::text, r.settled_at, r.audited_at, r.updated_at,
+SELECT COALESCE(r.epoch, 0), COALESCE(r.owner, ''), COALESCE(` + settledSQL + `, '0/0')::text, ` + settledAtSQL + `, r.audited_at, r.updated_at,
+       COALESCE(r.partitions, 0),
        s.slot_name IS NOT NULL, COALESCE(s.active, false), COALESCE(s.wal_status, ''), COALESCE(s.confirmed_flush_lsn, '0/0')::text,
        CASE WHEN pg_is_in_recovery() THEN 0 ELSE COALESCE(pg_wal_lsn_diff(pg_current_wal_lsn(), s.confirmed_flush_lsn), 0) END::bigint,
        CASE WHEN pg_is_in_recovery() THEN 0 ELSE COALESCE(pg_wal_lsn_diff(pg_current_wal_lsn(), s.restart_lsn), 0) END::bigint
@@ -84,7 +88,7 @@ func (s health) SlotState(ctx context.Context, slot string) (st RelayState, err 
 
 func (st *RelayState) readSlot(ctx context.Context, tx pgx.Tx, slot string) error {
 	return tx.QueryRow(ctx, relayStateSQL, pgx.NamedArgs{"slot": slot}).Scan(&st.Epoch, &st.Owner, &st.Settled, &st.SettledAt,
-		&st.AuditedAt, &st.UpdatedAt, &st.SlotExists, &st.SlotActive, &st.WALStatus, &st.ConfirmedFlush, &st.LagBytes, &st.RetainedBytes)
+		&st.AuditedAt, &st.UpdatedAt, &st.PublishesTo, &st.SlotExists, &st.SlotActive, &st.WALStatus, &st.ConfirmedFlush, &st.LagBytes, &st.RetainedBytes)
 }
 
 // RelayState reads the state of a slot. However much is queued, it reads no more than so much of
@@ -96,6 +100,11 @@ func (s health) RelayState(ctx context.Context, slot string) (st RelayState, err
 		}
 		if err := st.readQueue(ctx, tx); err != nil {
 			return err
+		}
+		if st.PublishesTo > 0 {
+			if st.Partitions, err = readPartitions(ctx, tx, slot); err != nil {
+				return err
+			}
 		}
 		st.Replicas, err = many(ctx, tx, replicasSQL, pgx.NamedArgs{}, pgx.RowTo[string])
 		return err
