@@ -77,6 +77,7 @@ func (c Config) complete(report func(problem)) *Config {
 	for i := range c.Endpoints {
 		completeEndpoint(&c.Endpoints[i], c.Versions)
 	}
+	c.Fanout.complete()
 	c.API.complete()
 	c.Panel.Portal.Verify = cmp.Or(c.Panel.Portal.Verify, VerifyEcho)
 	c.Catalogue.complete()

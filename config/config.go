@@ -2,8 +2,6 @@ package config
 
 import (
 	"crypto/x509"
-	"errors"
-	"fmt"
 	"net/netip"
 	"time"
 
@@ -23,6 +21,7 @@ type Config struct {
 	Retention Retention
 	Network   Network
 	Secrets   Secrets
+	Fanout    Fanout
 	API       API
 	Panel     Panel
 	Metrics   Metrics
@@ -111,22 +110,7 @@ func (n *Network) AllowedBy() string {
 // Roots returns the authorities that vouch for receivers: those of the network beside others; nil
 // stands for the system's.
 func (n *Network) Roots(others *x509.CertPool) (*x509.CertPool, error) {
-	if n.CA == "" {
-		return others, nil
-	}
-	var all *x509.CertPool
-	if others != nil {
-		all = others.Clone()
-	} else {
-		var err error
-		if all, err = x509.SystemCertPool(); err != nil {
-			return nil, fmt.Errorf("read the system's authorities: %w", err)
-		}
-	}
-	if !all.AppendCertsFromPEM([]byte(n.CA)) {
-		return nil, errors.New("network.ca is not PEM of a certificate")
-	}
-	return all, nil
+	return authorities("network.ca", n.CA, others)
 }
 
 // Log says how the relay logs.

@@ -45,14 +45,19 @@ func getenv(name string) (string, bool) {
 		"SEAL_KEY":       sealKey,
 		"SEAL_KEY_OLD":   "000102030405060708090a0b0c0d0e0f101112131415161718191a1b1c1d1e1f",
 		"EGRESS_PROXY":   "http://user:hunter2@proxy.example.com:3128",
+		"NATS_URL":       "nats://app:hunter2@n1.example.com,tls://n2.example.com:4223",
+		"NATS_HOST":      "nats://n1.example.com",
 	}[name]
 	return value, ok
 }
 
 func options() config.Options {
 	return config.Options{Getenv: getenv, ReadFile: func(path string) ([]byte, error) {
-		if path == filepath.Join("testdata", "valid", "secrets", "legacy") {
+		switch path {
+		case filepath.Join("testdata", "valid", "secrets", "legacy"):
 			return []byte("legacy-hunter2\r\n"), nil
+		case filepath.Join("testdata", "valid", "secrets", "nats.creds"):
+			return []byte(natsCredentials), nil
 		}
 		return os.ReadFile(path)
 	}}
@@ -166,6 +171,7 @@ func requireNoSecret(tb testing.TB, cfg *config.Config, diags config.Diagnostics
 		text, err := json.Marshal(*cfg)
 		require.NoError(tb, err)
 		printed.Write(text)
+		fmt.Fprintf(&printed, "%v %+v %#v", cfg.Fanout, &cfg.Fanout, cfg.Fanout)
 		fmt.Fprintf(&printed, "%v %+v %s %q %x", cfg.Database, cfg.Database, cfg.Database.URL, cfg.Database.URL, cfg.Database.URL)
 		for i := range cfg.Endpoints {
 			fmt.Fprintf(&printed, "%v %+v %#v", cfg.Endpoints[i].Secrets, cfg.Endpoints[i].Secrets, cfg.Endpoints[i].Secrets)
@@ -444,16 +450,6 @@ func TestSecret(t *testing.T) {
 	text, err := json.Marshal(map[string]any{"a": s, "b": &s, "c": config.Secret{}})
 	require.NoError(t, err)
 	require.JSONEq(t, `{"a":"[redacted]","b":"[redacted]","c":""}`, string(text))
-}
-
-func TestFormatSource(t *testing.T) {
-	t.Parallel()
-	got, err := config.FormatSource([]byte("log{\nlevel=\"info\"\n  format   = \"json\"\n}"), "x.hcl")
-	require.NoError(t, err)
-	require.Equal(t, "log {\n  level  = \"info\"\n  format = \"json\"\n}", string(got))
-	_, err = config.FormatSource([]byte("log {"), "x.hcl")
-	var diags config.Diagnostics
-	require.ErrorAs(t, err, &diags)
 }
 
 // TestAuthoritiesOfTheNetwork: they are trusted beside the others, and those are left as they were.

@@ -26,14 +26,15 @@ const defaults = -2
 
 // decoder gathers a Config from files, and where each setting stands.
 type decoder struct {
-	opts    Options
-	config  Config
-	base    Endpoint // what the defaults block says
-	sources map[string]*diag.Source
-	blocks  map[string]hcl.Range // first place of each block that occurs once
-	places  map[int]map[string]hcl.Range
-	spoiled map[field]bool // reported already; the rules have nothing to add
-	diags   Diagnostics
+	opts     Options
+	config   Config
+	readOnly []string // the blocks that are read; nil: all
+	base     Endpoint // what the defaults block says
+	sources  map[string]*diag.Source
+	blocks   map[string]hcl.Range // first place of each block that occurs once
+	places   map[int]map[string]hcl.Range
+	spoiled  map[field]bool // reported already; the rules have nothing to add
+	diags    Diagnostics
 }
 
 func newDecoder(opts Options) *decoder {
@@ -88,10 +89,10 @@ func (d *decoder) file(src *diag.Source, body *hclsyntax.Body, defaultsOnly bool
 		functions: environment(d.opts, filepath.Dir(src.Name())),
 	}
 	if !defaultsOnly {
-		top.check(nil, []string{"database", "outbox", "attempts", "retention", "defaults", "endpoint", "version", "catalogue", "network", "secrets", "api", "panel", "metrics", "log"})
+		top.check(nil, []string{"database", "outbox", "attempts", "retention", "defaults", "endpoint", "version", "catalogue", "network", "secrets", "fanout", "api", "panel", "metrics", "log"})
 	}
 	for _, b := range body.Blocks {
-		if (b.Type == "defaults") != defaultsOnly || d.opts.DatabaseOnly && !slices.Contains([]string{"database", "outbox", "retention", "version"}, b.Type) {
+		if (b.Type == "defaults") != defaultsOnly || d.readOnly != nil && !slices.Contains(d.readOnly, b.Type) {
 			continue
 		}
 		if b.Type == "endpoint" {
@@ -133,6 +134,8 @@ func (d *decoder) block(top *section, b *hclsyntax.Block) {
 		d.network(s)
 	case "secrets":
 		decodeSealing(d, s)
+	case "fanout":
+		decodeFanout(d, s, b)
 	case "log":
 		d.log(s)
 	case "defaults":

@@ -22,13 +22,14 @@ import (
 // order of the blocks count, and of expressions their canonical form does.
 //
 // Secrets have no part in them, except whether one is set. Nor has where a relay connects, listens
-// and logs (database, metrics, log, listen and tls of api): each process has its own.
+// and logs (database, metrics, log, listen and tls of api): each process has its own. A fan-out is
+// one of a fleet, so the hosts of its servers have a part.
 type Fingerprints struct {
 	// Form is another number where the same configuration has other fingerprints than in an earlier
 	// release: they cannot be compared.
 	Form     int               `json:"form"`
 	Versions map[string]string `json:"versions"` // by their names; empty: a version without steps
-	Blocks   map[string]string `json:"blocks"`   // by the names of the blocks
+	Blocks   map[string]string `json:"blocks"`   // by the names of the blocks; fanout is empty where there is none
 }
 
 // fingerprintForm is Fingerprints.Form. A test says when it has to be raised.
@@ -54,7 +55,7 @@ func (c Config) Fingerprints() Fingerprints {
 	}
 	f.Blocks = map[string]string{
 		"api": fingerprint(c.API), "attempts": fingerprint(c.Attempts), "catalogue": fingerprint(Catalogue{Types: types, Validate: c.Catalogue.Validate}),
-		"network": fingerprint(c.Network), "outbox": fingerprint(c.Outbox), "panel": fingerprint(c.Panel), "retention": fingerprint(c.Retention),
+		"fanout": c.Fanout.says(), "network": fingerprint(c.Network), "outbox": fingerprint(c.Outbox), "panel": fingerprint(c.Panel), "retention": fingerprint(c.Retention),
 	}
 	return f
 }

@@ -203,6 +203,32 @@ func TestWhatNoFingerprintHas(t *testing.T) {
 	require.Equal(t, []string{"network"}, differing(cfg.Fingerprints(), other.Fingerprints()), "that there is one shows")
 }
 
+// Of the URL of a fan-out the hosts count: neither who logs in, nor which of them is asked first.
+func TestTheFingerprintOfAFanout(t *testing.T) {
+	t.Parallel()
+	of := func(lines string) config.Fingerprints {
+		return fingerprints(t, threeVersions+"\nfanout \"nats\" {\n"+lines+"}\n")
+	}
+	const url = "  url = \"nats://n1,nats://n2:4223\"\n"
+	before := of(url + "  token = env(\"TOKEN\")\n")
+	require.Empty(t, differing(before, of("  url = \"tls://N2:4223/, nats://n1:4222\"\n  partitions = 16\n  replicas = 1\n  token = env(\"ERP_SECRET\")\n")))
+	require.Empty(t, differing(of("  url = env(\"NATS_URL\")\n"), of("  url = \"nats://n1.example.com,nats://n2.example.com:4223\"\n")))
+	for what, lines := range map[string]string{
+		"another host":          "  url = \"nats://n1,nats://n3:4223\"\n  token = env(\"TOKEN\")\n",
+		"a host less":           "  url = \"nats://n1\"\n  token = env(\"TOKEN\")\n",
+		"another port":          "  url = \"nats://n1,nats://n2\"\n  token = env(\"TOKEN\")\n",
+		"other partitions":      url + "  token = env(\"TOKEN\")\n  partitions = 17\n",
+		"other replicas":        url + "  token = env(\"TOKEN\")\n  replicas = 3\n",
+		"another way to log in": url + "  user = \"u\"\n  password = env(\"TOKEN\")\n",
+	} {
+		require.Equal(t, []string{"fanout"}, differing(before, of(lines)), what)
+	}
+	// A release that knew no fan-out noted nothing for it.
+	none := fingerprints(t, threeVersions)
+	require.Empty(t, none.Blocks["fanout"])
+	require.Regexp(t, "^[0-9a-f]{16}$", before.Blocks["fanout"])
+}
+
 func TestTheSearchHasAFingerprint(t *testing.T) {
 	t.Parallel()
 	of := func(search string) config.Fingerprints {
@@ -249,6 +275,10 @@ api {
 panel {
   portal { name = "Shop" }
 }
+fanout "nats" {
+  url        = "nats://n1.example.com"
+  partitions = 7
+}
 `
 
 // A later release must not see a change where there is none. If this fails because a Go name or the
@@ -270,7 +300,7 @@ func TestTheFingerprintsOfAReleaseStay(t *testing.T) {
 		Form:     1,
 		Versions: map[string]string{"2025-01-01": "", "2026-01-15": "553c4e0658d31f15", "2026-09-20": "b63437e344fcb9fb"},
 		Blocks: map[string]string{
-			"api": "5feea937139b8145", "attempts": "f20ce8859585df1a", "catalogue": "f536b4f0159eaaea", "network": "5a9c0ced6c5c7a90",
+			"api": "5feea937139b8145", "attempts": "f20ce8859585df1a", "catalogue": "f536b4f0159eaaea", "fanout": "ef19d2dfdb371b5a", "network": "5a9c0ced6c5c7a90",
 			"outbox": "3138ed49b6b4382a", "panel": "c3cf2d879ef6e573", "retention": "ffec440b2d5cbf3b",
 		},
 	}, cfg.Fingerprints())

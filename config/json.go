@@ -36,6 +36,7 @@ func (c Config) MarshalJSON() ([]byte, error) {
 			"proxy_resolves": c.Network.ProxyResolves, "no_proxy": append([]string{}, c.Network.NoProxy...), "ca": c.Network.CA != "",
 		},
 		"secrets": map[string]any{"keys": append([]Secret{}, c.Secrets.Keys...)},
+		"fanout":  newFanoutJSON(&c.Fanout),
 		"api":     newAPIJSON(&c.API),
 		"panel":   map[string]any{"portal": newPortalJSON(&c.Panel.Portal)},
 		"metrics": newMetricsJSON(&c.Metrics),

@@ -26,6 +26,9 @@ type Options struct {
 	// needs no more: what the others ask of the environment need not be there. The Config has no
 	// endpoints then.
 	DatabaseOnly bool
+	// Fanout has DatabaseOnly read the block fanout too, if there is one, and then network, whose
+	// authorities vouch for its servers.
+	Fanout bool
 }
 
 // Load reads a configuration file, or all files *.hcl of a directory, merged in the order of their
@@ -130,6 +133,9 @@ func Parse(files map[string][]byte, opts Options) (*Config, Diagnostics) {
 			bodies[name] = body
 		}
 	}
+	if d.opts.DatabaseOnly {
+		d.readOnly = databaseBlocks(d.opts, bodies)
+	}
 	// What a file that does not parse says is not known: nothing is called missing then.
 	whole := !d.diags.HasErrors()
 	// The defaults come first, wherever they stand.
@@ -154,4 +160,15 @@ func Parse(files map[string][]byte, opts Options) (*Config, Diagnostics) {
 		return nil, d.diags
 	}
 	return done, d.diags
+}
+
+// databaseBlocks are the blocks that are read where Options has DatabaseOnly.
+func databaseBlocks(opts Options, bodies map[string]*hclsyntax.Body) []string {
+	read := []string{"database", "outbox", "retention", "version"}
+	for _, body := range bodies {
+		if opts.Fanout && slices.ContainsFunc(body.Blocks, func(b *hclsyntax.Block) bool { return b.Type == "fanout" }) {
+			return append(read, "fanout", "network")
+		}
+	}
+	return read
 }

@@ -280,3 +280,20 @@ func TestSnippetsShowNoFullURL(t *testing.T) {
 		require.Contains(t, diags[len(diags)-1].Snippet, "[redacted]", url)
 	}
 }
+
+// A secret that stands in the file is not in the line that a diagnostic shows of it.
+func TestSnippetsShowNoLiteralSecret(t *testing.T) {
+	t.Parallel()
+	const endpoint = "endpoint \"a\" {\n url = \"https://a.example.com\"\n secret = env(\"ERP_SECRET\")\n "
+	for name, around := range map[string][2]string{
+		"bearer":        {endpoint + "auth {\n", "}\n}\n"},
+		"client_secret": {endpoint + "auth {\n oauth2 {\n", "}\n}\n}\n"},
+		"credentials":   {"fanout \"nats\" {\n", "}\n"},
+		"token":         {"fanout \"nats\" {\n", "}\n"},
+	} {
+		_, diags := parse(t, around[0]+name+" = \"hunter2\" + 1\n"+around[1])
+		require.True(t, diags.HasErrors(), name)
+		require.Contains(t, mustJSON(t, diags), name+" = ", "the line is shown")
+		requireNoSecret(t, nil, diags)
+	}
+}

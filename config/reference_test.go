@@ -35,6 +35,7 @@ func places() map[string]place {
 		"network":                        {"network", "network {\n", "}\n"},
 		"secrets":                        {"secrets", "secrets {\n", "}\n"},
 		"metrics":                        {"metrics", "metrics {\n", "}\n"},
+		"fanout":                         {"fanout", "fanout \"nats\" {\n", "}\n"},
 		"log":                            {"log", "log {\n", "}\n"},
 		"api":                            {"api", "api {\n", "}\n"},
 		"api.key":                        {"key", "api {\nkey \"k\" {\n", "}\n}\n"},
@@ -159,6 +160,7 @@ func TestTheDefaultsOfTheReferenceAreTheDefaults(t *testing.T) {
 			}
 			// The others of a block that has to be complete.
 			beside := map[string]string{
+				"fanout":                         " url = \"nats://127.0.0.1:4222\"\n",
 				"api.key":                        " secret = env(\"SEAL_KEY\")\n",
 				"endpoint.auth.oauth2.assertion": " key = file(\"" + key + "\")\n",
 				"endpoint.auth.oauth2":           " token_url = \"https://login.example.com/\"\n client_id = \"a\"\n client_secret = env(\"ERP_SECRET\")\n",

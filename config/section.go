@@ -83,10 +83,12 @@ func (s *section) labels(b *hclsyntax.Block) {
 	switch {
 	case b.Type == "endpoint" && len(b.Labels) != 1:
 		s.fail(b.DefRange(), "Wrong number of labels", "Write endpoint \"name\" { … }.")
+	case b.Type == "fanout" && len(b.Labels) != 1:
+		s.fail(b.DefRange(), "Wrong number of labels", "Write fanout %q { … }.", EngineNATS)
 	case (b.Type == "version" || b.Type == "event") && len(b.Labels) != 1:
 		example := map[string]string{"version": "2026-09-20", "event": "order.*"}[b.Type]
 		s.fail(b.DefRange(), "Wrong number of labels", "Write %s %q { … }.", b.Type, example)
-	case !slices.Contains([]string{"endpoint", "key", "version", "event"}, b.Type) && len(b.Labels) > 0:
+	case !slices.Contains([]string{"endpoint", "key", "version", "event", "fanout"}, b.Type) && len(b.Labels) > 0:
 		s.fail(b.LabelRanges[0], "Label on a block that has none", "Write %s { … }.", b.Type)
 	}
 }

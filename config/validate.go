@@ -1,7 +1,6 @@
 package config
 
 import (
-	"crypto/x509"
 	"fmt"
 	"net/netip"
 	"slices"
@@ -79,6 +78,7 @@ func (c *checker) all() {
 	checkVersions(c)
 	checkCatalogue(c)
 	checkSealing(c)
+	checkFanout(c)
 	checkAPI(c)
 	checkPanel(c)
 	checkMetrics(c)
@@ -225,7 +225,5 @@ func (c *checker) network() {
 			c.fail(fmt.Sprintf("network.no_proxy[%d]", i), "Invalid receiver", "%s.", sentence(err.Error()))
 		}
 	}
-	if n.CA != "" && !x509.NewCertPool().AppendCertsFromPEM([]byte(n.CA)) {
-		c.fail("network.ca", "Invalid authorities", "Write PEM of one certificate or more; file(\"…\") reads it.")
-	}
+	checkAuthorities(c, "network.ca", n.CA)
 }

@@ -114,7 +114,7 @@ func secretLiterals(tokens hclsyntax.Tokens) []span {
 			continue
 		}
 		switch string(tokens[i].Bytes) {
-		case "secret", "secrets", "keys", "password", "token", "replication_url", "proxy", "headers":
+		case "secret", "secrets", "keys", "password", "token", "credentials", "bearer", "client_secret", "replication_url", "proxy", "headers":
 			found = append(found, literals(tokens[i+2:])...)
 		case "url":
 			found = append(found, connectionStrings(tokens[i+2:])...)

@@ -112,3 +112,30 @@ func TestWhoIsNotThereBeforeAndAfterGetsNoOtherData(t *testing.T) {
 	}}, p.Versions)
 	require.Empty(t, p.Blocks)
 }
+
+// TestAFanoutIsABlockThatIsCompared, also with what a release noted that knew none.
+func TestAFanoutIsABlockThatIsCompared(t *testing.T) {
+	t.Parallel()
+	without := marking(t, map[int]int{1: 0})
+	with := without
+	with.Fanout = config.Fanout{Engine: config.EngineNATS, URL: config.NewSecret("nats://n1"), Partitions: 16, Replicas: 1}
+	older := without.Fingerprints()
+	delete(older.Blocks, "fanout")
+	for name, tc := range map[string]struct {
+		before config.Fingerprints
+		after  config.Config
+		want   []string
+	}{
+		"none":                        {without.Fingerprints(), without, nil},
+		"none, of an earlier release": {older, without, nil},
+		"it comes":                    {without.Fingerprints(), with, []string{"fanout"}},
+		"it comes with the release":   {older, with, []string{"fanout"}},
+		"it goes":                     {with.Fingerprints(), without, []string{"fanout"}},
+		"it stays":                    {with.Fingerprints(), with, nil},
+	} {
+		p := Plan{}
+		p.compareBlocks(query.NotedConfiguration{Epoch: 1, Noted: true, Fingerprints: tc.before}, "slot", &tc.after, nil)
+		require.Equal(t, tc.want, p.Blocks, name)
+		require.Empty(t, p.Uncompared, name)
+	}
+}
