@@ -26,6 +26,23 @@ import (
 // runs one again, TAILPOST_SOAK says for how long.
 func TestThePromisesHoldUnderFaults(t *testing.T) {
 	t.Parallel()
+	underFaults(t, newFaultRun)
+}
+
+// The same world, where the relays are a fleet: whoever has the slot publishes, all of them send,
+// and NATS goes away now and then.
+func TestAFleetHoldsThePromisesUnderFaults(t *testing.T) {
+	t.Parallel()
+	underFaults(t, func(t *testing.T, seed uint64) *faultRun {
+		t.Helper()
+		f := newFaultRun(t, seed)
+		f.nats = kit.StartNATS(t, 1)
+		return f
+	})
+}
+
+func underFaults(t *testing.T, world func(*testing.T, uint64) *faultRun) {
+	t.Helper()
 	length := 8 * time.Second
 	if testing.Short() {
 		length = 3 * time.Second
@@ -46,7 +63,7 @@ func TestThePromisesHoldUnderFaults(t *testing.T) {
 	const longest = 20 * time.Second
 	for left := length; left > 0 && !t.Failed(); left -= longest {
 		t.Run(fmt.Sprintf("seed %d", seed), func(t *testing.T) {
-			f := newFaultRun(t, seed)
+			f := world(t, seed)
 			f.run(t, min(left, longest))
 		})
 		seed++
@@ -74,6 +91,7 @@ type faultRun struct {
 	db       *kit.Database
 	receiver *kit.Receiver
 	replicas []*replica
+	nats     *kit.NATS     // nil: each relay delivers what it reads
 	finished chan struct{} // closed when the faults are over
 
 	mu          sync.Mutex
@@ -154,6 +172,9 @@ func (f *faultRun) config(r *replica, name string) kit.Config {
 		endpoint(hostileEndpoint, "  timeout = \"300ms\"\n  circuit {\n    failures = 5\n    reopen = \"200ms\"\n  }"),
 	)
 	c.DatabaseURL = r.url
+	if f.nats != nil {
+		c.More = f.nats.Fanout(5, "")
+	}
 	return c
 }
 
@@ -198,6 +219,12 @@ func (f *faultRun) run(t *testing.T, length time.Duration) {
 		})
 	}
 	actors.Go(func() error { return f.afflictPostgres(t.Context()) })
+	if f.nats != nil {
+		actors.Go(func() error {
+			f.afflictNATS(t)
+			return nil
+		})
+	}
 	require.NoError(t, actors.Wait())
 	t.Logf("faults: %s", strings.Join(f.faults, ", "))
 	began := time.Now()
@@ -279,6 +306,19 @@ func (f *faultRun) afflictPostgres(ctx context.Context) error {
 		}
 	}
 	return nil
+}
+
+// afflictNATS has its node go away now and then.
+func (f *faultRun) afflictNATS(t *testing.T) {
+	t.Helper()
+	random := rand.New(rand.NewPCG(f.seed, 6))
+	for f.pause(time.Duration(1000+random.IntN(5000)) * time.Millisecond) {
+		lasting := time.Duration(50+random.IntN(3000)) * time.Millisecond
+		f.note("stop NATS for %s", lasting)
+		f.nats.Stop(0)
+		f.pause(lasting)
+		f.nats.Start(t, 0)
+	}
 }
 
 // write commits and rolls back transactions. Each writer has keys of its own, so that the order of

@@ -14,6 +14,7 @@ import (
 
 	"github.com/tailpost/tailpost/config"
 	"github.com/tailpost/tailpost/relay/internal/api"
+	"github.com/tailpost/tailpost/relay/internal/dispatch"
 	"github.com/tailpost/tailpost/relay/internal/panel"
 	"github.com/tailpost/tailpost/relay/internal/query"
 	"github.com/tailpost/tailpost/relay/internal/telemetry"
@@ -163,13 +164,16 @@ func (r *Relay) sendingClient(configured bool) *webhook.Client {
 
 // admission returns how much an endpoint is sent now, by this process.
 func (r *Relay) admission(id string) (api.Admission, bool) {
-	r.mu.Lock()
-	h := r.holding
-	r.mu.Unlock()
-	if h == nil {
+	var a dispatch.Admission
+	ok := false
+	for _, d := range dispatchers(r) {
+		if a, ok = d.Admission(id); ok {
+			break
+		}
+	}
+	if !ok {
 		return api.Admission{}, false
 	}
-	a, ok := h.dispatcher.Admission(id)
 	shown := api.Admission{Admitting: a.Admitting, Concurrency: a.Concurrency, InFlight: a.InFlight, Rate: a.Rate}
 	if !a.PausedUntil.IsZero() {
 		until := a.PausedUntil.UTC()
@@ -186,6 +190,7 @@ func (r *Relay) apiStatus() api.Status {
 	if led != nil {
 		status.Unrecorded = led.Unrecorded()
 	}
+	status.Unpublished, status.Alone = unpublished(r)
 	return status
 }
 
@@ -207,18 +212,19 @@ func (r *Relay) metricsSettings() telemetry.Settings {
 }
 
 func (r *Relay) metricsStatus() telemetry.Status {
-	r.mu.Lock()
-	status, h := r.status, r.holding
-	r.mu.Unlock()
-	s := telemetry.Status{State: string(status.State), Epoch: status.Epoch}
-	if h != nil {
-		s.InFlight = h.dispatcher.InFlight()
-		s.Deliveries, s.Bytes = h.dispatcher.InMemory()
-		for id, a := range h.dispatcher.Limited() {
+	status := r.Status()
+	s := telemetry.Status{State: string(status.State), Epoch: status.Epoch, Fanout: fanoutStatus(r)}
+	for _, d := range dispatchers(r) {
+		s.InFlight += d.InFlight()
+		deliveries, bytes := d.InMemory()
+		s.Deliveries, s.Bytes = s.Deliveries+deliveries, s.Bytes+bytes
+		for id, a := range d.Limited() {
 			s.Limited = append(s.Limited, telemetry.Limited{Endpoint: id, Admitting: a.Admitting, Concurrency: a.Concurrency})
 		}
-		s.LocalFailures = h.dispatcher.LocalFailures()
-		s.Oldest = h.intake.Frontier.Oldest()
+		s.LocalFailures += d.LocalFailures()
+		if oldest := d.Oldest(); s.Oldest.IsZero() || !oldest.IsZero() && oldest.Before(s.Oldest) {
+			s.Oldest = oldest
+		}
 	}
 	return s
 }

@@ -46,9 +46,9 @@ type DiagnoseOptions struct {
 	Free      int64 // bytes that the database's disk has left; 0: not known
 }
 
-// Diagnose examines the database of a configuration, and its receivers if asked, and returns what
-// it found in the order in which a person would mend it. It changes nothing and sends no event.
-// Relays may run.
+// Diagnose examines the database of a configuration, NATS where it has a fan-out, and its receivers
+// if asked, and returns what it found in the order in which a person would mend it. It changes
+// nothing and sends no event. Relays may run.
 func Diagnose(ctx context.Context, cfg *config.Config, o DiagnoseOptions) []Finding {
 	found := doctor.Database(ctx, cfg, doctor.Options{Now: time.Now(), Free: o.Free})
 	if o.Receivers {

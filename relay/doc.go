@@ -40,6 +40,23 @@
 //
 // The doc.go of each part says what it owns, what it never does, and its states.
 //
+// # A fleet
+//
+// With a fan-out the relay that holds the slot, the reader, delivers nothing itself: its dispatcher
+// routes, and publishes to partitions what their endpoints are to get. Every relay is a sender,
+// too: it owns a share of the partitions, each with a source, a dispatcher, a ledger and an epoch
+// of its own, and what runs beside delivery stays with the reader. See package fleet.
+//
+//	slot ─▶ intake ─▶ dispatch ─▶ fleet.Reader ─▶ jetstream.Publisher ─▶ streams      (the reader)
+//	streams ─▶ jetstream.Source ─▶ intake ─▶ dispatch ─▶ webhook; ledger        (each partition)
+//	                     ▲
+//	                   lease: who owns which
+//
+// A transaction is settled for the slot when all of it is stored in the streams, and for a
+// partition when what it got of it is recorded there. A barrier is passed once all partitions are
+// beyond it. Where NATS takes nothing for too long, the reader deposes the senders and delivers
+// alone.
+//
 // # Why nothing is lost
 //
 // An event leaves the stream in one of three ways, and none of them comes before its deliveries are

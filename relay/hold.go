@@ -12,6 +12,7 @@ import (
 	"github.com/tailpost/tailpost/outbox"
 	"github.com/tailpost/tailpost/outbox/pglink"
 	"github.com/tailpost/tailpost/relay/internal/dispatch"
+	"github.com/tailpost/tailpost/relay/internal/fleet"
 	"github.com/tailpost/tailpost/relay/internal/heal"
 	"github.com/tailpost/tailpost/relay/internal/intake"
 	"github.com/tailpost/tailpost/relay/internal/ledger"
@@ -26,6 +27,9 @@ import (
 // lost. By the time it returns everything that was in flight is recorded, or another relay is in
 // charge. delivered says that it got as far as delivering.
 func (r *Relay) hold(ctx, hard context.Context, led *ledger.Ledger) (delivered bool, err error) {
+	if err := r.fleet.Await(ctx); err != nil {
+		return false, err
+	}
 	stream, err := takeSlot(ctx, r, led)
 	if err != nil {
 		return false, err
@@ -76,7 +80,8 @@ type holding struct {
 	auditor    *heal.Auditor
 	inquiry    *heal.Inquiry // what the auditor is to look at first; nil: nothing
 	upkeep     *upkeep.Upkeep
-	broken     chan error // gets why the hold must end
+	reader     *fleet.Reader // nil: nobody else delivers what is read
+	broken     chan error    // gets why the hold must end
 }
 
 // errEnded says that a hold ended before anything was sent. Another relay may have the slot now.
@@ -97,11 +102,18 @@ func (r *Relay) prepare(ctx, hard context.Context, led *ledger.Ledger, stream *p
 		return nil, err
 	}
 	// The stream begins at the later of the two.
-	recorded, until, err := led.Recorded(ctx, hold.Slot, max(hold.Settled, info.ConfirmedFlush), ledger.MostRecorded)
-	if err != nil {
+	begin := source.Position(max(hold.Settled, info.ConfirmedFlush))
+	var recorded map[outbox.Pair]struct{}
+	var until outbox.LSN
+	partitions := r.fleet.Partitions()
+	if partitions == 0 { // else those who deliver know
+		if recorded, until, err = led.Recorded(ctx, hold.Slot, outbox.LSN(begin), ledger.MostRecorded); err != nil {
+			return nil, err
+		}
+	}
+	if err := publishing(ctx, r, led, &found, partitions, now); err != nil {
 		return nil, err
 	}
-	begin := source.Position(max(hold.Settled, info.ConfirmedFlush))
 	endpoints, feed, err := r.receivers(ctx, led, set, begin, now)
 	if err != nil {
 		return nil, err
@@ -119,13 +131,24 @@ func (r *Relay) prepare(ctx, hard context.Context, led *ledger.Ledger, stream *p
 		Logger: r.log,
 	})
 	tracker := source.NewFrontier(begin)
-	h.dispatcher = dispatch.New(hard, dispatch.Options{
+	options := dispatch.Options{
 		Hold: hold, Ledger: led, Frontier: tracker, Endpoints: endpoints, Recorded: recorded,
 		Healing: h.inquiry.Certain(), Ack: h.ack, Committed: h.committed, Held: h.held, Grace: r.opts.Grace,
 		Search: cfg.Outbox.Search, Trace: traceFunc(r), Logger: r.log,
-	})
+	}
+	if partitions > 0 {
+		h.reader = r.fleet.NewReader(fleet.ReaderOptions{
+			Hold: hold, SystemID: info.SystemID, Timeline: info.Timeline, Ledger: led, Barriers: h.barriers,
+			Acked: func() source.Position { return ackedSoFar(r) },
+		})
+		options.Elsewhere = h.reader
+	}
+	h.dispatcher = dispatch.New(hard, options)
 	h.besides(cfg, hold, found)
 	h.intake = intake.Options{Dispatcher: h.dispatcher, Frontier: tracker, Endpoints: feed, Upkeep: h.upkeep, Logger: r.log}
+	if h.reader != nil {
+		h.intake.Elsewhere, h.intake.Pending = h.reader.Within(), h.dispatcher.Pending
+	}
 	if until != 0 {
 		h.intake.Again = h.again(begin, until)
 	}
@@ -353,6 +376,13 @@ func (h *holding) run(ctx context.Context) error {
 		}
 		return nil
 	})
+	if h.reader != nil {
+		group.Go(func() error { return h.reader.Run(streaming) })
+	}
+	group.Go(func() error {
+		h.r.fleet.Watch(taking, h.reader, h.end)
+		return nil
+	})
 	for _, task := range h.upkeep.Tasks() {
 		group.Go(func() error {
 			task.Run(taking)
@@ -378,7 +408,9 @@ func (h *holding) end(err error) {
 
 func (h *holding) ack(p source.Position) {
 	h.stream.Ack(p)
-	h.barriers.Settled(p)
+	if h.reader == nil {
+		h.barriers.Settled(p)
+	}
 	h.r.mu.Lock()
 	defer h.r.mu.Unlock()
 	h.r.status.Settled, h.r.acked = outbox.LSN(p), p
@@ -392,7 +424,12 @@ func (h *holding) held() bool { return h.stream.Held() && h.ledger.Connected() }
 // committed notes what was recorded.
 func (h *holding) committed(recorded dispatch.Recorded) {
 	h.upkeep.Committed(recorded.Batch)
-	if m := h.r.metrics; m != nil {
+	h.r.counted(recorded)
+}
+
+// counted counts what was recorded, for the metrics.
+func (r *Relay) counted(recorded dispatch.Recorded) {
+	if m := r.metrics; m != nil {
 		m.Committed(telemetry.Recorded(recorded))
 	}
 }

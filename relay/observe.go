@@ -57,6 +57,45 @@ func withTelemetry(ctx context.Context, r *Relay, deliver func(context.Context) 
 	return err
 }
 
+// dispatchers returns those of this process: that of the slot, where it delivers, and those of its
+// partitions.
+func dispatchers(r *Relay) []*dispatch.Dispatcher {
+	all := r.fleet.Dispatchers()
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.holding != nil {
+		all = append(all, r.holding.dispatcher)
+	}
+	return all
+}
+
+// unpublished returns since when NATS does not take what was read, and since when that is so of a
+// relay that delivers alone meanwhile; zero: it is not so.
+func unpublished(r *Relay) (waiting, alone time.Time) {
+	r.mu.Lock()
+	h := r.holding
+	r.mu.Unlock()
+	switch {
+	case h == nil:
+		return time.Time{}, time.Time{}
+	case h.reader == nil:
+		return time.Time{}, r.fleet.Away()
+	}
+	return h.reader.Stuck(), time.Time{}
+}
+
+// fanoutStatus returns what this process does in a fan-out; nil: there is none.
+func fanoutStatus(r *Relay) *telemetry.Fanout {
+	if r.fleet == nil {
+		return nil
+	}
+	waiting, alone := unpublished(r)
+	if waiting.IsZero() {
+		waiting = alone
+	}
+	return &telemetry.Fanout{Unpublished: waiting, Owned: len(r.fleet.Dispatchers())}
+}
+
 // traceFunc returns the function by which dispatch begins spans; nil: nothing is traced.
 func traceFunc(r *Relay) func(e *outbox.Event, endpoint string, number int, trigger outbox.Trigger, at time.Time) dispatch.Trace {
 	if r.tracer == nil {

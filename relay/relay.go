@@ -19,6 +19,7 @@ import (
 	"github.com/tailpost/tailpost/config"
 	"github.com/tailpost/tailpost/outbox"
 	"github.com/tailpost/tailpost/outbox/pglink"
+	"github.com/tailpost/tailpost/relay/internal/fleet"
 	"github.com/tailpost/tailpost/relay/internal/heal"
 	"github.com/tailpost/tailpost/relay/internal/ledger"
 	"github.com/tailpost/tailpost/relay/internal/pace"
@@ -88,7 +89,8 @@ type Relay struct {
 	rare   telemetry.Rare
 
 	certificates telemetry.Certificates
-	reloading    sync.Mutex // one Reload at a time
+	fleet        *fleet.Fleet // nil: this relay delivers what it reads
+	reloading    sync.Mutex   // one Reload at a time
 
 	mu      sync.Mutex
 	set     *settings
@@ -137,6 +139,7 @@ func New(cfg *config.Config, o Options) (*Relay, error) {
 	if r.set, err = r.build(cfg, nil); err != nil {
 		return nil, err
 	}
+	r.fleet = newFleet(r)
 	return r, nil
 }
 
@@ -250,7 +253,28 @@ func (r *Relay) deliver(ctx context.Context) error {
 		endWatch()
 		_ = watch.Wait() // nil by its contract
 	}()
+	if r.fleet != nil {
+		return r.deliverTogether(ctx, hard, led)
+	}
 	return r.holdAgain(ctx, hard, led)
+}
+
+// deliverTogether delivers as one of a fleet: whoever has the slot publishes, and all of them send.
+func (r *Relay) deliverTogether(ctx, hard context.Context, led *ledger.Ledger) error {
+	ctx, stop := context.WithCancelCause(ctx)
+	defer stop(nil)
+	defer r.fleet.Close()
+	var group errgroup.Group
+	group.Go(func() error {
+		err := r.fleet.Run(ctx, hard)
+		if err != nil {
+			stop(err)
+		}
+		return err
+	})
+	err := r.holdAgain(ctx, hard, led)
+	stop(nil)
+	return errors.Join(group.Wait(), err)
 }
 
 // holdAgain holds the slot, or stands by, until ctx is done.
@@ -272,6 +296,8 @@ func (r *Relay) holdAgain(ctx, hard context.Context, led *ledger.Ledger) error {
 			}
 			return nil
 		case errors.Is(err, errAnew):
+			continue
+		case r.fleet.GoesOn(err):
 			continue
 		case errors.Is(err, heal.ErrTooManyGaps):
 			return err
@@ -351,9 +377,7 @@ func (r *Relay) open(ctx context.Context) (*ledger.Ledger, error) {
 // tryOpen connects the ledger and checks schema and outbox table.
 func (r *Relay) tryOpen(ctx context.Context) (*ledger.Ledger, error) {
 	cfg := r.config()
-	led, err := ledger.Open(ctx, ledger.Options{
-		URL: cfg.Database.URL, AppName: cfg.Database.Slot, Logger: r.log, Disconnected: r.disconnected,
-	})
+	led, err := r.openLedger(ctx, r.disconnected)
 	if err != nil {
 		return nil, err
 	}
@@ -365,6 +389,14 @@ func (r *Relay) tryOpen(ctx context.Context) (*ledger.Ledger, error) {
 		r.log.Warn().Str("table", cfg.Outbox.Mapping.Table).Msg(w)
 	}
 	return led, nil
+}
+
+// openLedger connects a ledger.
+func (r *Relay) openLedger(ctx context.Context, disconnected func(error)) (*ledger.Ledger, error) {
+	cfg := r.config()
+	return ledger.Open(ctx, ledger.Options{
+		URL: cfg.Database.URL, AppName: cfg.Database.Slot, Logger: r.log, Disconnected: disconnected,
+	})
 }
 
 // disconnected ends the hold, or what prepares it, when a connection of the ledger is lost: a

@@ -12,6 +12,7 @@ import (
 	"github.com/tailpost/tailpost/config"
 	"github.com/tailpost/tailpost/outbox/pglink"
 	"github.com/tailpost/tailpost/relay/internal/dispatch"
+	"github.com/tailpost/tailpost/relay/internal/fleet"
 	"github.com/tailpost/tailpost/relay/internal/ledger"
 	"github.com/tailpost/tailpost/relay/internal/seal"
 	"github.com/tailpost/tailpost/relay/internal/webhook"
@@ -45,6 +46,19 @@ func (r *Relay) settings() *settings {
 func (r *Relay) config() *config.Config { return r.settings().cfg }
 
 func (r *Relay) keys() *seal.Keyring { return r.settings().keyring }
+
+// ofFleet returns the settings as partitions have them.
+func (s *settings) ofFleet() fleet.Settings {
+	return fleet.Settings{Config: s.cfg, Endpoints: s.endpoints, Tenants: s.clients.tenants, Keys: s.keyring, Roots: s.roots, Is: s}
+}
+
+// newFleet returns the relay's part in a fleet; nil: it delivers what it reads.
+func newFleet(r *Relay) *fleet.Fleet {
+	return fleet.New(&r.set.cfg.Fanout, fleet.Options{
+		Settings: func() fleet.Settings { return r.settings().ofFleet() }, OpenLedger: r.openLedger, Queued: queued,
+		Committed: r.counted, Trace: func() fleet.Trace { return traceFunc(r) }, Owner: r.opts.Owner, Grace: r.opts.Grace, Logger: r.log,
+	})
+}
 
 // build makes settings of a config. The clients of others are kept where the network and the
 // authorities are the same.
@@ -156,6 +170,7 @@ func (r *Relay) swap(ctx context.Context, old, next *settings) error {
 	next.clients.keepHeaders(next.cfg.Attempts.Headers)
 	holding := r.holding
 	r.mu.Unlock()
+	r.fleet.Reload(ctx, next.ofFleet(), old.concernsAll(next))
 	switch {
 	case holding == nil:
 		// Standing by, or the slot is being taken: what holds it next begins with the new settings,
@@ -245,6 +260,10 @@ func fixed(old, cfg *config.Config) (*config.Config, error) {
 	if old.API.Listen != c.API.Listen || old.API.TLS != c.API.TLS {
 		keep("the address or the tls block of the API changed: restart tailpost to listen in another way")
 		c.API.Listen, c.API.TLS = old.API.Listen, old.API.TLS
+	}
+	if !old.Fanout.Equal(&c.Fanout) {
+		keep("the fanout block changed: restart tailpost to fan out in another way")
+		c.Fanout = old.Fanout
 	}
 	if old.Metrics != c.Metrics {
 		keep("the metrics block changed: restart tailpost to serve metrics in another way")

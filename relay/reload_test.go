@@ -233,3 +233,40 @@ func TestAReloadTakesAnotherRole(t *testing.T) {
 	receiver.AwaitIDs(t, "/erp", ids...)
 	db.AwaitCount(t, 1, "SELECT count(*) FROM tailpost.attempt WHERE outcome = 'delivered'")
 }
+
+// TestAReloadLeavesTheFanoutToARestart: partitions have their owners and streams by it, so it stays
+// as it was, the error names it without a secret, and the rest of the change is in effect.
+func TestAReloadLeavesTheFanoutToARestart(t *testing.T) {
+	t.Parallel()
+	with := func(change func(f *config.Fanout)) *config.Config {
+		f := config.Fanout{Engine: config.EngineNATS, URL: config.NewSecret("nats://n1"), Token: config.NewSecret("first-token")}
+		change(&f)
+		return complete(t, &config.Config{
+			Database: config.Database{URL: config.NewSecret("postgres://localhost/none")}, Fanout: f,
+			Endpoints: []config.Endpoint{{ID: "erp", URL: "https://erp.example.com", Secrets: []config.Secret{config.NewSecret(signature.GenerateSecret())}}},
+		})
+	}
+	same := func(*config.Fanout) {}
+	r, err := relay.New(with(same), relay.Options{})
+	require.NoError(t, err)
+	require.NoError(t, r.Reload(t.Context(), with(same)), "secrets are the same by what they say")
+	for name, change := range map[string]func(f *config.Fanout){
+		"another URL": func(f *config.Fanout) {
+			f.URL = config.NewSecret("nats://user:second-token@n1")
+			f.Token = config.Secret{}
+		},
+		"another token": func(f *config.Fanout) { f.Token = config.NewSecret("second-token") },
+		"partitions":    func(f *config.Fanout) { f.Partitions = 17 },
+		"replicas":      func(f *config.Fanout) { f.Replicas = 3 },
+		"no fan-out":    func(f *config.Fanout) { *f = config.Fanout{} },
+	} {
+		err := r.Reload(t.Context(), with(change))
+		require.ErrorIs(t, err, relay.ErrRestart, name)
+		require.ErrorContains(t, err, "the fanout block changed: restart tailpost to fan out in another way", name)
+		require.NotContains(t, err.Error(), "-token", name)
+		require.NoError(t, r.Reload(t.Context(), with(same)), "%s: it is still as it was", name)
+	}
+	without, err := relay.New(with(func(f *config.Fanout) { *f = config.Fanout{} }), relay.Options{})
+	require.NoError(t, err)
+	require.ErrorIs(t, without.Reload(t.Context(), with(same)), relay.ErrRestart)
+}

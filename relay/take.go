@@ -189,3 +189,20 @@ func ackedSoFar(r *Relay) source.Position {
 	defer r.mu.Unlock()
 	return r.acked
 }
+
+// publishing notes to how many partitions a hold publishes. Where senders left something behind
+// that has to be looked for, the audit begins with it.
+func publishing(ctx context.Context, r *Relay, led *ledger.Ledger, found *taken, partitions int, now time.Time) error {
+	left, err := led.Publishing(ctx, found.hold, ledger.PublishingOptions{Partitions: partitions, Why: heal.WhyPartitions, Margin: heal.GapMargin, Now: now})
+	if err != nil || left == nil {
+		return err
+	}
+	r.log.Warn().Stringer("lsn", left.From).Msg("senders did not record all that was published to them, the audit will look for it in the outbox table")
+	if found.position, _, err = led.Position(ctx, found.hold.Slot); err != nil {
+		return err
+	}
+	if found.position.Heal != nil {
+		found.first = heal.Due(*found.position.Heal)
+	}
+	return nil
+}

@@ -83,6 +83,17 @@ type Verifier interface {
 // memory. Of more the table is asked as they come due.
 const MostKeys = 10_000
 
+// Elsewhere takes what endpoints are to get, for others to deliver. Its methods are called on the
+// stream's goroutine and must not block.
+type Elsewhere interface {
+	// Event passes an event on to endpoints, one or more. stored is called once, from any
+	// goroutine, when it is where those others find it whatever happens to this process.
+	Event(ev *outbox.Event, endpoints []string, stored func())
+	// Due says that somebody changed an endpoint's rows in the table. It may be called from any
+	// goroutine.
+	Due(endpoint string)
+}
+
 // Options configure a Dispatcher.
 type Options struct {
 	Hold      ledger.Hold
@@ -92,6 +103,9 @@ type Options struct {
 	// Recorded names deliveries that the stream brings again although they are recorded or parked;
 	// each is skipped.
 	Recorded map[outbox.Pair]struct{}
+	// Elsewhere has others deliver: this dispatcher routes, passes on and records that it has, and
+	// sends nothing. nil: it delivers itself.
+	Elsewhere Elsewhere
 	// Ack takes the frontier after the transaction that settled it is committed.
 	Ack func(source.Position)
 	// Committed takes each batch once it is committed, in the recorder's goroutine, and keeps
@@ -155,9 +169,12 @@ type Dispatcher struct {
 	ack      func(source.Position)
 	commits  func(Recorded) // nil: nobody wants to know
 	held     func() bool
-	trace    func(e *outbox.Event, endpoint string, number int, trigger outbox.Trigger, at time.Time) Trace // nil: nobody traces
-	grace    time.Duration
-	patience time.Duration // the shortest park_after
+	// elsewhere is where others find what they deliver; nil: this one delivers.
+	elsewhere Elsewhere
+	awaited   atomic.Uint64                                                                                  // see Await
+	trace     func(e *outbox.Event, endpoint string, number int, trigger outbox.Trigger, at time.Time) Trace // nil: nobody traces
+	grace     time.Duration
+	patience  time.Duration // the shortest park_after
 
 	laneEvents   int
 	laneKeys     int
@@ -195,7 +212,7 @@ var errAborted = errors.New("the relay is stopping")
 // When hard is done everything is broken off.
 func New(hard context.Context, o Options) *Dispatcher {
 	d := &Dispatcher{
-		hold: o.Hold, ledger: o.Ledger, frontier: o.Frontier, ack: o.Ack, commits: o.Committed, held: o.Held, grace: o.Grace,
+		hold: o.Hold, ledger: o.Ledger, frontier: o.Frontier, ack: o.Ack, commits: o.Committed, held: o.Held, grace: o.Grace, elsewhere: o.Elsewhere,
 		log: o.Logger, recorded: o.Recorded, patience: time.Second, trace: o.Trace,
 	}
 	if d.held == nil {
@@ -248,7 +265,9 @@ func (d *Dispatcher) Run(ctx context.Context) error {
 	loading, endLoading := context.WithCancel(ctx)
 	defer endLoading()
 	var loader sync.WaitGroup
-	loader.Go(func() { d.loader.run(loading) })
+	if d.elsewhere == nil {
+		loader.Go(func() { d.loader.run(loading) })
+	}
 
 	drained := make(chan struct{})
 	recording := make(chan error, 1)
@@ -313,6 +332,11 @@ func (d *Dispatcher) Dispatch(ev outbox.Event, tx *source.Unsettled) {
 		return
 	}
 	e.cost = overhead + int64((len(ev.Payload)+len(ev.Extra))/n)
+	if d.elsewhere != nil {
+		e.cost = overhead + int64(len(ev.Payload)+len(ev.Extra))
+		d.passOn(e, r.lanes)
+		return
+	}
 	now := time.Now()
 	for _, m := range d.matches {
 		l := r.lanes[m.Index]
@@ -323,6 +347,28 @@ func (d *Dispatcher) Dispatch(ev outbox.Event, tx *source.Unsettled) {
 		d.budget.charge(1, e.cost)
 		l.accept(&delivery{ev: e, lane: l, body: m.Body, since: now})
 	}
+}
+
+// passOn hands an event to those who deliver it.
+func (d *Dispatcher) passOn(e *event, lanes []*lane) {
+	ids := make([]string, 0, len(d.matches))
+	for _, m := range d.matches {
+		ids = append(ids, lanes[m.Index].id)
+	}
+	d.elsewhere.Event(&e.Event, ids, d.pending(e))
+}
+
+// Pending has a transaction unsettled until settle is called, once, from any goroutine. Like Take
+// it belongs to the stream's goroutine.
+func (d *Dispatcher) Pending(tx *source.Unsettled) (settle func()) {
+	return d.pending(&event{tx: tx, cost: overhead})
+}
+
+func (d *Dispatcher) pending(e *event) (settle func()) {
+	e.tx.Add(1)
+	d.budget.charge(1, e.cost)
+	dl := &delivery{ev: e, lane: d.nobody, phase: gone}
+	return func() { d.recorder.add(item{kind: itemPassedOn, dl: dl}) }
 }
 
 // SetSearch has the events of later attempts found by something else; nil: by nothing. It is safe
@@ -372,6 +418,15 @@ func (d *Dispatcher) Ready() <-chan struct{} { return d.budget.ready() }
 // take. It may be called from any goroutine.
 func (d *Dispatcher) InMemory() (deliveries int, bytes int64) { return d.budget.charged() }
 
+// Await has it recorded that everything up to p is settled, once it is, also where nothing but WAL
+// without events leads there: somebody waits for that. It may be called from any goroutine.
+func (d *Dispatcher) Await(p source.Position) {
+	for old := d.awaited.Load(); old < uint64(p) && !d.awaited.CompareAndSwap(old, uint64(p)); {
+		old = d.awaited.Load()
+	}
+	d.recorder.notify()
+}
+
 // Advanced tells that the frontier may have moved without a record, after a transaction without
 // deliveries.
 func (d *Dispatcher) Advanced() { d.recorder.notify() }
@@ -383,6 +438,10 @@ func (d *Dispatcher) InFlight() (n int) {
 	}
 	return n
 }
+
+// Oldest returns the commit time of the oldest transaction that is not settled; zero: there is
+// none. It may be called from any goroutine.
+func (d *Dispatcher) Oldest() time.Time { return d.frontier.Oldest() }
 
 // Admission is how much of an endpoint's concurrency is in use, and what it is left of it because
 // its receiver has too much to do.
@@ -398,7 +457,7 @@ type Admission struct {
 // called from any goroutine.
 func (d *Dispatcher) Admission(id string) (Admission, bool) {
 	l := d.lane(id)
-	if l == nil {
+	if l == nil || d.elsewhere != nil {
 		return Admission{}, false
 	}
 	return l.view(), true

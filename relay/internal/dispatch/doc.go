@@ -16,6 +16,7 @@
 //	budget       bounds what the stream may have in memory
 //	recorder     writes every outcome in batches and moves the frontier
 //	loader       brings parked deliveries back when they are due
+//	Elsewhere    takes what others deliver; then lanes say who wants what, and nothing else
 //
 // A delivery in memory is in one of these phases:
 //

@@ -192,6 +192,9 @@ func (l *lane) reopen(e Endpoint) bool {
 
 // resume looks at everything that may be due, after a start or a change from outside.
 func (l *lane) resume() {
+	if l.d.elsewhere != nil {
+		return
+	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.prove()
@@ -373,8 +376,10 @@ func (l *lane) recorded(it *item) {
 	dl := it.dl
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if it.kind == itemReject || it.kind == itemVersion {
+	switch it.kind {
+	case itemReject, itemVersion, itemPassedOn:
 		return
+	case itemOutcome, itemPark, itemDrop, itemProof, itemLapse:
 	}
 	l.uncommitted--
 	if it.kind == itemOutcome {

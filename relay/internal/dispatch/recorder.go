@@ -15,13 +15,14 @@ import (
 type itemKind uint8
 
 const (
-	itemOutcome itemKind = iota // an attempt and what it means for the delivery
-	itemPark                    // a row of tailpost.delivery
-	itemReject                  // a dead row for an event that cannot be decoded
-	itemVersion                 // a version of an endpoint
-	itemDrop                    // nothing: the delivery's endpoint is gone
-	itemProof                   // an attempt that was no delivery's, and what it showed
-	itemLapse                   // a dead row for an event whose time is over, without an attempt
+	itemOutcome  itemKind = iota // an attempt and what it means for the delivery
+	itemPark                     // a row of tailpost.delivery
+	itemReject                   // a dead row for an event that cannot be decoded
+	itemVersion                  // a version of an endpoint
+	itemDrop                     // nothing: the delivery's endpoint is gone
+	itemProof                    // an attempt that was no delivery's, and what it showed
+	itemLapse                    // a dead row for an event whose time is over, without an attempt
+	itemPassedOn                 // nothing: others deliver it
 )
 
 // item is one thing to record.
@@ -46,7 +47,7 @@ func (it *item) remains() bool {
 		return !it.stays
 	case itemOutcome:
 		return it.attempt.Outcome == outbox.Retry
-	case itemReject, itemVersion, itemDrop, itemLapse, itemProof:
+	case itemReject, itemVersion, itemDrop, itemLapse, itemProof, itemPassedOn:
 	}
 	return false
 }
@@ -68,7 +69,8 @@ type recorder struct {
 	batch    ledger.Batch
 	waited   []time.Duration // see Recorded
 	acked    source.Position
-	now      time.Time // when the last batch was committed
+	recorded source.Position // how far everything is known to be settled by the table
+	now      time.Time       // when the last batch was committed
 	settled  int
 	window   time.Time
 	released struct {
@@ -205,13 +207,17 @@ func (r *recorder) recordAll(ctx context.Context, hurry <-chan struct{}) error {
 
 // pass acknowledges a frontier that has moved without a record.
 func (r *recorder) pass(ctx context.Context) error {
-	b := &ledger.Batch{Passing: true}
+	b := &ledger.Batch{}
 	settled := r.frontier(b)
-	if settled <= r.acked {
+	b.Passing = r.recorded >= min(source.Position(r.d.awaited.Load()), settled)
+	if b.Passing && settled <= r.acked {
 		return nil
 	}
 	if err := r.d.ledger.Record(ctx, r.d.hold, b); err != nil {
 		return err
+	}
+	if !b.Passing {
+		r.recorded = settled
 	}
 	r.ack(settled)
 	return nil
@@ -253,6 +259,7 @@ func (r *recorder) record(ctx context.Context, items []item) error {
 	if err := r.d.ledger.Record(ctx, r.d.hold, b); err != nil {
 		return err
 	}
+	r.recorded = settled
 	r.ack(settled)
 	r.now = time.Now()
 	if r.d.commits != nil {
@@ -286,7 +293,7 @@ func (r *recorder) write(it *item) {
 		if it.dropped != nil {
 			b.Dropped = append(b.Dropped, *it.dropped)
 		}
-	case itemDrop:
+	case itemDrop, itemPassedOn:
 	case itemProof:
 		b.Attempts = append(b.Attempts, it.attempt)
 	case itemOutcome:

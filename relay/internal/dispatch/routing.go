@@ -239,7 +239,7 @@ func (d *Dispatcher) Ordered(id string) bool {
 // SetState applies the status that a person gave an endpoint.
 func (d *Dispatcher) SetState(id string, s ledger.EndpointState) {
 	l := d.lane(id)
-	if l == nil {
+	if l == nil || d.elsewhere != nil {
 		return
 	}
 	l.mu.Lock()
@@ -252,7 +252,7 @@ func (d *Dispatcher) SetState(id string, s ledger.EndpointState) {
 // SetVerified notes what is on record of an endpoint, see Endpoint.Proof.
 func (d *Dispatcher) SetVerified(id, verified string) {
 	l := d.lane(id)
-	if l == nil {
+	if l == nil || d.elsewhere != nil {
 		return
 	}
 	l.mu.Lock()
@@ -265,6 +265,10 @@ func (d *Dispatcher) SetVerified(id, verified string) {
 
 // Due says that somebody else changed an endpoint's rows in the table.
 func (d *Dispatcher) Due(id string) {
+	if d.elsewhere != nil {
+		d.elsewhere.Due(id)
+		return
+	}
 	l := d.lane(id)
 	if l == nil {
 		return

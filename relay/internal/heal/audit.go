@@ -25,9 +25,9 @@ const (
 	// page took.
 	healPace  = 1
 	auditPace = 9
-	// gapMargin is how much older than the last settled transaction an event may say it is and
+	// GapMargin is how much older than the last settled transaction an event may say it is and
 	// still have been committed after it: transactions take time, and clocks differ.
-	gapMargin = time.Hour
+	GapMargin = time.Hour
 	// glanceMargin is that of a glance, and glanceBlocks is how many blocks it reads at most: 64
 	// MiB of WAL, the most that a relay lets go of without a record, cannot fill more with new
 	// rows.
@@ -125,10 +125,10 @@ func (hs horizons) with(h scan.Horizon) horizons {
 	if h.XID == 0 {
 		return hs
 	}
-	if n := len(hs); n < 2 || h.At.Sub(hs[n-1].At) >= gapMargin/60 { // not one for each second
+	if n := len(hs); n < 2 || h.At.Sub(hs[n-1].At) >= GapMargin/60 { // not one for each second
 		hs = append(slices.Clone(hs), h)
 	}
-	for len(hs) > 1 && h.At.Sub(hs[1].At) >= gapMargin {
+	for len(hs) > 1 && h.At.Sub(hs[1].At) >= GapMargin {
 		hs = hs[1:]
 	}
 	return hs
@@ -171,6 +171,13 @@ func (q *Inquiry) Certain() bool { return q != nil && q.due }
 // backfill reports whether rows older than the slot are asked for. A gap may have come upon a
 // backfill that was not over.
 func (q *Inquiry) backfill() bool { return slices.Contains(strings.Split(q.Why, "; "), whyBackfill) }
+
+// WhyPartitions is why a change of the partitions of a fan-out has the table looked at: what was
+// published and not recorded is in streams that nobody reads any more.
+const WhyPartitions = "the fan-out was begun, ended, or has another number of partitions"
+
+// ofPartitions reports whether what senders left behind is asked for.
+func (q *Inquiry) ofPartitions() bool { return strings.Contains(q.Why, WhyPartitions) }
 
 // isGap reports whether the stream is known to have missed something.
 func (q *Inquiry) isGap() bool { return q.due && q.Why != whyBackfill }
@@ -216,7 +223,7 @@ func (a *Auditor) await(ctx context.Context) *Inquiry {
 		return nil
 	}
 	now := time.Now()
-	since := pace.Later(a.audited.Add(-gapMargin), a.floor(now))
+	since := pace.Later(a.audited.Add(-GapMargin), a.floor(now))
 	return &Inquiry{Heal: ledger.Heal{Why: "an audit found events that nobody had got", Since: since, From: a.Hold.Settled, At: now}, pace: auditPace, routine: true}
 }
 
@@ -226,7 +233,7 @@ func (a *Auditor) floor(now time.Time) time.Time {
 	if a.Attempts == 0 {
 		return a.Position.StartedAt
 	}
-	return pace.Later(a.Position.StartedAt, now.Add(gapMargin-a.Attempts))
+	return pace.Later(a.Position.StartedAt, now.Add(GapMargin-a.Attempts))
 }
 
 // audit sweeps the table once, and reports what it found.
@@ -296,7 +303,7 @@ func (a *Auditor) report(q *Inquiry, gap *ledger.Gap) {
 func Due(h ledger.Heal) *Inquiry {
 	q := &Inquiry{Heal: h, due: true, pace: healPace}
 	if q.isGap() {
-		q.gapFrom = q.Since.Add(gapMargin)
+		q.gapFrom = q.Since.Add(GapMargin)
 	}
 	return q
 }

@@ -239,11 +239,11 @@ func After(before ledger.Position, why string, now time.Time) ledger.Heal {
 	heal := ledger.Heal{Why: why, From: before.Settled, At: now}
 	switch {
 	case !before.SettledAt.IsZero():
-		heal.Since = before.SettledAt.Add(-gapMargin)
+		heal.Since = before.SettledAt.Add(-GapMargin)
 	case !before.AuditedAt.IsZero():
-		heal.Since = before.AuditedAt.Add(-gapMargin)
+		heal.Since = before.AuditedAt.Add(-GapMargin)
 	default:
-		heal.Since = before.StartedAt.Add(-gapMargin)
+		heal.Since = before.StartedAt.Add(-GapMargin)
 	}
 	return heal
 }

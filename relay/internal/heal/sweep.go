@@ -29,8 +29,10 @@ func (a *Auditor) scope(q *Inquiry) scan.Scope {
 		return scan.Scope{Since: q.Since}
 	}
 	scope := scan.Scope{Since: q.Since, Horizon: a.horizons.settled()}
-	if (q.isGap() || q.doubt) && !q.Since.IsZero() {
-		scope.Gap = scan.GapStart{At: q.Since.Add(gapMargin), Place: q.From, Now: time.Now()}
+	// Partitions are at several places, each with a time of its own: there is none before which
+	// everything is of earlier events.
+	if (q.isGap() || q.doubt) && !q.Since.IsZero() && a.Position.Partitions == 0 && !q.ofPartitions() {
+		scope.Gap = scan.GapStart{At: q.Since.Add(GapMargin), Place: q.From, Now: time.Now()}
 	}
 	return scope
 }
@@ -113,7 +115,7 @@ func (a *Auditor) spans(ctx context.Context, q *Inquiry, table Table) (spans []s
 // newest returns the blocks with rows created since shortly before the last settled transaction, if
 // an index finds them and they are not too many: it is asked for after every crash.
 func (a *Auditor) newest(ctx context.Context, q *Inquiry, table Table) ([]scan.Span, error) {
-	spans, ok, err := table.Recent(ctx, q.Since.Add(gapMargin-glanceMargin))
+	spans, ok, err := table.Recent(ctx, q.Since.Add(GapMargin-glanceMargin))
 	if err != nil {
 		return nil, err
 	}

@@ -68,7 +68,9 @@ type FeedOptions struct {
 	Network  config.Network
 	Versions config.Versions // that endpoints may pin
 	Keys     *seal.Keyring
-	Logger   zerolog.Logger
+	// Mine reports whether an endpoint is this dispatcher's. nil: all are.
+	Mine   func(id string) bool
+	Logger zerolog.Logger
 }
 
 // Versions are the endpoints made through the API; *ledger.Ledger has them.
@@ -91,6 +93,9 @@ func Load(ctx context.Context, led Versions, from source.Position, o FeedOptions
 	endpoints := make([]dispatch.Endpoint, 0, len(found))
 	blocked := 0
 	for i := range found {
+		if o.Mine != nil && !o.Mine(found[i].ID) {
+			continue
+		}
 		text, err := ledger.EncodeVersion(&found[i])
 		if err != nil {
 			return nil, nil, err
@@ -149,6 +154,14 @@ func (s *Feed) change(row source.Row, tx source.Tx, counts *source.Unsettled) {
 	if len(s.pending) >= rowBatch {
 		s.flush(counts)
 	}
+}
+
+// id returns the endpoint that a row is of; empty: that cannot be told.
+func (s *Feed) id(row source.Row) string {
+	if s == nil || s.parser == nil {
+		return ""
+	}
+	return s.parser.ID(row.Values)
 }
 
 func (s *Feed) remove(version ledger.EndpointVersion, seq int64) {

@@ -39,6 +39,10 @@ type Options struct {
 	Endpoints  *Feed // nil: there are none but those of the configuration
 	Upkeep     Upkeep
 	Again      *Again // nil: the dispatcher knows what is recorded
+	// Elsewhere takes what others deliver, and Pending has a transaction unsettled until it is
+	// there. nil: the dispatcher delivers.
+	Elsewhere Elsewhere
+	Pending   func(tx *source.Unsettled) (settle func())
 	// Stopping is closed once nothing more is to be taken in: the source stays up for the last
 	// acknowledgement.
 	Stopping <-chan struct{}
@@ -51,6 +55,8 @@ type Intake struct {
 	frontier   *source.Frontier
 	endpoints  *Feed
 	upkeep     Upkeep
+	elsewhere  Elsewhere // nil: there is nobody else
+	pending    func(tx *source.Unsettled) (settle func())
 	stopping   <-chan struct{}
 	log        zerolog.Logger
 
@@ -66,7 +72,7 @@ var _ source.Handler = (*Intake)(nil)
 func New(o Options) *Intake {
 	i := &Intake{
 		dispatcher: o.Dispatcher, frontier: o.Frontier, endpoints: o.Endpoints, upkeep: o.Upkeep, stopping: o.Stopping, log: o.Logger,
-		lookup: lookup{Again: o.Again},
+		lookup: lookup{Again: o.Again}, elsewhere: o.Elsewhere, pending: o.Pending,
 	}
 	if i.endpoints != nil {
 		i.endpoints.dispatcher = o.Dispatcher
@@ -78,6 +84,9 @@ func New(o Options) *Intake {
 func (i *Intake) Begin(tx source.Tx) {
 	i.tx, i.due = tx, i.due[:0]
 	i.counts = i.frontier.Begin(tx.At)
+	if i.elsewhere != nil {
+		i.elsewhere.Begin(tx)
+	}
 }
 
 // Event implements source.Handler.
@@ -110,10 +119,19 @@ func (i *Intake) Endpoint(row source.Row) {
 	if i.endpoints != nil {
 		i.endpoints.change(row, i.tx, i.counts)
 	}
+	if id := i.endpoints.id(row); i.elsewhere != nil && id != "" {
+		i.elsewhere.Row(id, row, i.pending(i.counts))
+	}
 }
 
 // Due implements source.Handler.
-func (i *Intake) Due(endpoint string) { i.due = append(i.due, endpoint) }
+func (i *Intake) Due(endpoint string) {
+	if i.counts == nil {
+		i.dispatcher.Due(endpoint) // outside a transaction: of nobody whose endpoint it makes
+		return
+	}
+	i.due = append(i.due, endpoint)
+}
 
 // Commit implements source.Handler.
 func (i *Intake) Commit(tx source.Tx) {
@@ -125,14 +143,31 @@ func (i *Intake) Commit(tx source.Tx) {
 	i.endpoints.flush(i.counts)
 	// Only now: what is due may be an endpoint's of this transaction.
 	for _, id := range i.due {
-		i.dispatcher.Due(id)
+		switch {
+		case i.elsewhere == nil:
+			i.dispatcher.Due(id)
+		case id != "":
+			i.elsewhere.Due(id, i.pending(i.counts))
+		}
 	}
 	if len(i.due) > 0 {
 		i.upkeep.WakeOperations()
 	}
+	i.passOn(tx)
 	i.frontier.Commit(i.counts, tx.End)
 	i.counts = nil
 	i.dispatcher.Advanced()
+}
+
+// passOn has others know that a transaction is whole.
+func (i *Intake) passOn(tx source.Tx) {
+	switch {
+	case i.elsewhere == nil:
+	case i.elsewhere.Touched():
+		i.elsewhere.Commit(tx, i.pending(i.counts))
+	default:
+		i.elsewhere.Commit(tx, nil)
+	}
 }
 
 // Keepalive implements source.Handler.
@@ -142,6 +177,9 @@ func (i *Intake) Keepalive(p source.Position) {
 	}
 	i.upkeep.Moved(p)
 	i.frontier.Keepalive(p)
+	if i.elsewhere != nil {
+		i.elsewhere.Keepalive(p)
+	}
 	i.dispatcher.Advanced()
 }
 
@@ -151,6 +189,10 @@ func (i *Intake) Ready() <-chan struct{} {
 	case <-i.stopping:
 		return make(chan struct{}) // never: draining
 	default:
-		return i.dispatcher.Ready()
 	}
+	room := i.dispatcher.Ready()
+	if room != nil && i.elsewhere != nil {
+		i.elsewhere.Flush()
+	}
+	return room
 }

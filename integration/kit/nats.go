@@ -1,0 +1,119 @@
+package kit
+
+import (
+	"fmt"
+	"net/url"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"github.com/nats-io/nats-server/v2/server"
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+
+	"github.com/tailpost/tailpost/integration/pgserver"
+)
+
+// NATS is a JetStream of one node or more in this process, with real files. Its methods belong to
+// one goroutine.
+type NATS struct {
+	options []*server.Options
+	nodes   []*server.Server // nil: it is stopped
+}
+
+// StartNATS starts so many nodes; more than one are a cluster.
+func StartNATS(t TB, nodes int) *NATS {
+	t.Helper()
+	n := &NATS{nodes: make([]*server.Server, nodes)}
+	var routes []*url.URL
+	for i := range nodes {
+		o := &server.Options{
+			ServerName: fmt.Sprintf("n%d", i), Host: "127.0.0.1", Port: freePort(t), NoLog: true, NoSigs: true,
+			JetStream: true, StoreDir: filepath.Join(t.TempDir(), "jetstream"), SyncAlways: true,
+		}
+		if nodes > 1 {
+			o.Cluster = server.ClusterOpts{Name: "tailpost", Host: "127.0.0.1", Port: freePort(t)}
+			routes = append(routes, &url.URL{Scheme: "nats-route", Host: fmt.Sprintf("127.0.0.1:%d", o.Cluster.Port)})
+		}
+		n.options = append(n.options, o)
+	}
+	for i := range nodes {
+		n.options[i].Routes = routes
+		n.Start(t, i)
+	}
+	t.Cleanup(func() {
+		for i := range nodes {
+			n.Stop(i)
+		}
+	})
+	return n
+}
+
+func freePort(t TB) int {
+	t.Helper()
+	port, err := pgserver.FreePort(t.Context())
+	if err != nil {
+		t.Fatalf("find a port: %v", err)
+	}
+	return port
+}
+
+// Start starts a node that is stopped, with the files that it had.
+func (n *NATS) Start(t TB, node int) {
+	t.Helper()
+	s, err := server.NewServer(n.options[node].Clone())
+	if err != nil {
+		t.Fatalf("start NATS: %v", err)
+	}
+	n.nodes[node] = s
+	go s.Start()
+	if len(n.nodes) == 1 && !s.ReadyForConnections(time.Minute) {
+		t.Fatalf("NATS does not take connections")
+	}
+}
+
+// Stop stops a node and waits until it is gone.
+func (n *NATS) Stop(node int) {
+	if s := n.nodes[node]; s != nil {
+		s.Shutdown()
+		s.WaitForShutdown()
+		n.nodes[node] = nil
+	}
+}
+
+// URL is the address of all nodes.
+func (n *NATS) URL() string {
+	var all []string
+	for _, o := range n.options {
+		all = append(all, fmt.Sprintf("nats://127.0.0.1:%d", o.Port))
+	}
+	return strings.Join(all, ",")
+}
+
+// Fanout is the block of a configuration by which relays publish here, in so many partitions.
+func (n *NATS) Fanout(partitions int, more string) string {
+	return fmt.Sprintf("fanout \"nats\" {\n  url        = %q\n  partitions = %d\n  replicas   = %d\n%s\n}\n", n.URL(), partitions, len(n.nodes), more)
+}
+
+// DeleteStreams deletes all streams with what they hold.
+func (n *NATS) DeleteStreams(t TB) {
+	t.Helper()
+	conn, err := nats.Connect(n.URL())
+	if err != nil {
+		t.Fatalf("connect to NATS: %v", err)
+	}
+	defer conn.Close()
+	js, err := jetstream.New(conn)
+	if err != nil {
+		t.Fatalf("use JetStream: %v", err)
+	}
+	streams := js.StreamNames(t.Context())
+	for name := range streams.Name() {
+		if err := js.DeleteStream(t.Context(), name); err != nil {
+			t.Fatalf("delete stream %s: %v", name, err)
+		}
+	}
+	if err := streams.Err(); err != nil {
+		t.Fatalf("list the streams: %v", err)
+	}
+}

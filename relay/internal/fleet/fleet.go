@@ -1,0 +1,275 @@
+package fleet
+
+import (
+	"context"
+	"crypto/x509"
+	"errors"
+	"sync"
+	"time"
+
+	"github.com/rs/zerolog"
+
+	"github.com/tailpost/tailpost/config"
+	"github.com/tailpost/tailpost/outbox"
+	"github.com/tailpost/tailpost/relay/internal/dispatch"
+	"github.com/tailpost/tailpost/relay/internal/ledger"
+	"github.com/tailpost/tailpost/relay/internal/pace"
+	"github.com/tailpost/tailpost/relay/internal/seal"
+	"github.com/tailpost/tailpost/relay/internal/source/jetstream"
+	"github.com/tailpost/tailpost/relay/internal/webhook"
+)
+
+// Settings are what partitions deliver by. They are immutable: a reload makes others.
+type Settings struct {
+	Config    *config.Config
+	Endpoints func() []dispatch.Endpoint // of the configuration, without their state
+	Tenants   *webhook.Client            // what requests to endpoints of the API go out by
+	Keys      *seal.Keyring
+	Roots     *x509.CertPool // nil: the system's
+	Is        any            // tells them from others
+}
+
+// Trace begins the spans of an attempt, see dispatch.Options.
+type Trace = func(e *outbox.Event, endpoint string, number int, trigger outbox.Trigger, at time.Time) dispatch.Trace
+
+// Options are what a Fleet needs of its relay. The functions may be called from any goroutine.
+type Options struct {
+	Settings func() Settings
+	// OpenLedger connects a ledger. lost is told of each loss of a connection.
+	OpenLedger func(ctx context.Context, lost func(error)) (*ledger.Ledger, error)
+	// Queued adds to endpoints what the table has for them.
+	Queued    func(ctx context.Context, led *ledger.Ledger, endpoints []dispatch.Endpoint, now time.Time) error
+	Committed func(dispatch.Recorded)
+	// Trace returns what begins the spans of an attempt; nil: nothing is traced.
+	Trace  func() Trace
+	Owner  string
+	Grace  time.Duration
+	Logger zerolog.Logger
+}
+
+// Fleet is a relay's part in one. A nil Fleet is that of a relay which delivers what it reads: its
+// methods do nothing.
+type Fleet struct {
+	opts   Options
+	log    zerolog.Logger
+	fanned chan struct{} // closed once fan is set
+
+	alone bool // NATS is away for too long. Of the goroutine that holds the slot.
+
+	mu      sync.Mutex
+	fan     *jetstream.Fanout // nil: NATS was not reached yet
+	senders *senders          // nil: as fan
+	away    time.Time         // since when NATS took nothing when the relay went on alone
+}
+
+// New returns the Fleet of a configuration; nil: it has no fan-out.
+func New(cfg *config.Fanout, o Options) *Fleet {
+	if !cfg.Enabled() {
+		return nil
+	}
+	return &Fleet{opts: o, log: o.Logger, fanned: make(chan struct{})}
+}
+
+func (f *Fleet) config() *config.Config { return f.opts.Settings().Config }
+
+// Run connects to NATS, however long that takes, and sends a share of the partitions until ctx is
+// done. What is in flight then may end until hard is. An error says what is to be mended.
+func (f *Fleet) Run(ctx, hard context.Context) error {
+	fan, err := f.open(ctx)
+	if fan == nil {
+		return err
+	}
+	s := &senders{fleet: f, fan: fan, hard: hard, log: f.log, holds: make(map[int]*partition)}
+	f.mu.Lock()
+	f.fan, f.senders = fan, s
+	f.mu.Unlock()
+	close(f.fanned)
+	return s.run(ctx)
+}
+
+// Close ends the connection. Run and every Reader must have ended.
+func (f *Fleet) Close() {
+	if fan := f.reached(); fan != nil {
+		fan.Close()
+	}
+}
+
+// reached returns the connection; nil: NATS was not reached yet.
+func (f *Fleet) reached() *jetstream.Fanout {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.fan
+}
+
+// open connects, and waits for NATS while it is not there yet. nil without an error: ctx was done
+// first.
+func (f *Fleet) open(ctx context.Context) (*jetstream.Fanout, error) {
+	set := f.opts.Settings()
+	cfg := set.Config
+	roots, err := cfg.Fanout.Roots(set.Roots)
+	if err != nil {
+		return nil, err
+	}
+	var backoff pace.Backoff
+	for {
+		fan, err := jetstream.Open(ctx, jetstream.Options{
+			URL: cfg.Fanout.URL, Credentials: cfg.Fanout.Credentials, Token: cfg.Fanout.Token, User: cfg.Fanout.User, Password: cfg.Fanout.Password,
+			Roots: roots, Slot: cfg.Database.Slot, Partitions: cfg.Fanout.Partitions, Replicas: cfg.Fanout.Replicas, Logger: f.log,
+		})
+		switch {
+		case err == nil:
+			return fan, nil
+		case ctx.Err() != nil:
+			return nil, nil //nolint:nilerr,nilnil // Stopped before there was anything to publish to: nothing failed.
+		case errors.Is(err, jetstream.ErrSetup):
+			return nil, err
+		}
+		pause := backoff.Next()
+		f.log.Warn().Err(err).Dur("pause", pause).Msg("NATS not reached, trying again: until then the slot keeps what is committed")
+		_ = pace.Wait(ctx, pause) // the loop looks at ctx
+	}
+}
+
+// The reasons for which a hold of the slot is ended to go on in another way.
+var (
+	errAlone    = errors.New("NATS takes nothing")
+	errTogether = errors.New("NATS is back")
+)
+
+// GoesOn reports whether a hold of the slot was ended with err to go on in another way at once. It
+// belongs to the goroutine that holds the slot, like Await and Partitions.
+func (f *Fleet) GoesOn(err error) bool {
+	switch {
+	case errors.Is(err, errAlone):
+		f.alone = true
+	case errors.Is(err, errTogether):
+		f.alone = false
+	default:
+		return false
+	}
+	return true
+}
+
+// Await waits for NATS before the slot is taken, but not for ever. Its error is the cause of ctx's
+// end.
+func (f *Fleet) Await(ctx context.Context) error {
+	if f == nil || f.alone {
+		return nil
+	}
+	var late <-chan time.Time
+	cfg := f.config()
+	if canHeal(cfg) {
+		timer := time.NewTimer(cfg.Fanout.Hold)
+		defer timer.Stop()
+		late = timer.C
+	}
+	select {
+	case <-f.fanned:
+	case <-late:
+		f.goAlone(cfg.Fanout.Hold)
+		f.alone = true
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
+	return nil
+}
+
+func (f *Fleet) goAlone(after time.Duration) {
+	f.mu.Lock()
+	f.away = time.Now().Add(-after)
+	f.mu.Unlock()
+	f.log.Error().Dur("hold", after).Msg("NATS takes nothing for too long: this relay delivers alone what it reads, until NATS is back")
+}
+
+// Away returns since when NATS has taken nothing, of a relay that delivers alone; zero: there is no
+// fan-out.
+func (f *Fleet) Away() time.Time {
+	if f == nil {
+		return time.Time{}
+	}
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.away
+}
+
+// canHeal reports whether what is left in streams that cannot be read can be looked for elsewhere.
+func canHeal(cfg *config.Config) bool {
+	return !cfg.Outbox.Mapping.IsZero() && cfg.Outbox.AuditInterval > 0
+}
+
+// Partitions returns to how many the next hold of the slot publishes; 0: it delivers itself.
+func (f *Fleet) Partitions() int {
+	if f == nil || f.alone {
+		return 0
+	}
+	return f.config().Fanout.Partitions
+}
+
+const (
+	// poll is how often it is looked whether NATS takes what is published.
+	poll = time.Second
+	// soundFor is how long it has to be well before a relay that delivers alone relies on it.
+	soundFor = 5 * time.Second
+)
+
+// Watch calls end where a hold of the slot has to go on alone, or need not any more, until ctx is
+// done. reader is nil for one that delivers alone.
+func (f *Fleet) Watch(ctx context.Context, reader *Reader, end func(error)) {
+	if f == nil {
+		return
+	}
+	cfg := f.config()
+	var sound time.Time // since when; zero: it is not
+	for pace.Wait(ctx, poll) == nil {
+		if reader != nil {
+			stuck := reader.Stuck()
+			if !stuck.IsZero() && time.Since(stuck) > cfg.Fanout.Hold && canHeal(cfg) {
+				f.goAlone(cfg.Fanout.Hold)
+				end(errAlone)
+				return
+			}
+			continue
+		}
+		switch fan, now := f.reached(), time.Now(); {
+		case fan == nil || fan.Check(ctx) != nil:
+			sound = time.Time{}
+		case sound.IsZero():
+			sound = now
+		case now.Sub(sound) > soundFor:
+			end(errTogether)
+			return
+		}
+	}
+}
+
+// Reload has the partitions go on with other settings; anew says that all that they have in memory
+// is concerned.
+func (f *Fleet) Reload(ctx context.Context, next Settings, anew bool) {
+	for _, p := range f.sending() {
+		p.reload(ctx, next, anew)
+	}
+}
+
+// Dispatchers returns those of the partitions that this relay sends.
+func (f *Fleet) Dispatchers() (all []*dispatch.Dispatcher) {
+	for _, p := range f.sending() {
+		if d := p.delivering(); d != nil {
+			all = append(all, d)
+		}
+	}
+	return all
+}
+
+// sending returns the partitions of now, by their numbers.
+func (f *Fleet) sending() map[int]*partition {
+	if f == nil {
+		return nil
+	}
+	f.mu.Lock()
+	s := f.senders
+	f.mu.Unlock()
+	if s == nil {
+		return nil
+	}
+	return s.all()
+}

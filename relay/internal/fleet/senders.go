@@ -1,0 +1,234 @@
+package fleet
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+
+	"github.com/rs/zerolog"
+	"golang.org/x/sync/errgroup"
+
+	"github.com/tailpost/tailpost/outbox/pglink"
+	"github.com/tailpost/tailpost/relay/internal/lease"
+	"github.com/tailpost/tailpost/relay/internal/ledger"
+	"github.com/tailpost/tailpost/relay/internal/pace"
+	"github.com/tailpost/tailpost/relay/internal/source/jetstream"
+)
+
+// surveyEvery is how often a sender looks at who owns what.
+const surveyEvery = time.Second
+
+// errGivenBack ends the hold of a partition that another sender is to have.
+// It drains as at a stop.
+var errGivenBack = fmt.Errorf("the partition is given back: %w", context.Canceled)
+
+// senders are the partitions of a fan-out that this process sends.
+type senders struct {
+	fleet *Fleet
+	fan   *jetstream.Fanout
+	log   zerolog.Logger
+	hard  context.Context //nolint:containedctx // Bounds the draining, which outlives the context of run.
+
+	cut time.Time // since when NATS is not reached; zero: it is. Of run.
+
+	mu    sync.Mutex
+	holds map[int]*partition
+}
+
+// errHeal ends the hold of a partition that has to wait for an audit.
+var errHeal = errors.New("the stream has missed something")
+
+// cutOff is after how long without NATS a sender leaves its partitions to others.
+const cutOff = 10 * time.Second
+
+// errCutOff ends a lease that is of no use.
+var errCutOff = errors.New("NATS is not reached from here")
+
+// run owns a share of the partitions until ctx is done, then drains them. It outlives lost
+// connections.
+func (s *senders) run(ctx context.Context) error {
+	var backoff pace.Backoff
+	for ctx.Err() == nil {
+		if !s.fan.Connected() {
+			_ = pace.Wait(ctx, surveyEvery) // the loop looks at ctx
+			continue
+		}
+		s.cut = time.Time{}
+		began := time.Now()
+		err := s.lease(ctx)
+		if ctx.Err() != nil {
+			return nil //nolint:nilerr // Stopped: the partitions are somebody else's.
+		}
+		if time.Since(began) > time.Minute {
+			backoff.Reset()
+		}
+		pause := backoff.Next()
+		s.log.Warn().Err(pglink.Describe(err)).Dur("pause", pause).Msg("partitions lost, taking a share of them again")
+		_ = pace.Wait(ctx, pause) // the loop looks at ctx
+	}
+	return nil
+}
+
+// lease owns partitions for as long as one session stands.
+func (s *senders) lease(ctx context.Context) error {
+	cfg := s.fleet.config()
+	url := cfg.Database.ReplicationURL
+	if url.IsZero() {
+		url = cfg.Database.URL
+	}
+	l, err := lease.Open(ctx, lease.Options{
+		URL: url, Slot: cfg.Database.Slot, Partitions: cfg.Fanout.Partitions, Owner: s.fleet.opts.Owner, Logger: s.log,
+	})
+	if err != nil {
+		return err
+	}
+	defer l.Close(s.hard)
+	led, err := s.fleet.opts.OpenLedger(ctx, nil)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = led.Close(s.hard) }() // nothing is left to report to a database that is gone
+
+	// The lease stands while partitions drain.
+	keeping, endLease := context.WithCancel(s.hard)
+	defer endLease()
+	var group errgroup.Group
+	held, lost := context.WithCancelCause(ctx)
+	defer lost(nil)
+	group.Go(func() error {
+		err := l.Run(keeping)
+		lost(err)
+		return err
+	})
+	var holds sync.WaitGroup
+	err = s.share(held, l, led, &holds)
+	s.endAll(err)
+	holds.Wait()
+	endLease()
+	return errors.Join(err, group.Wait())
+}
+
+// share takes partitions and gives them back, until ctx is done.
+func (s *senders) share(ctx context.Context, l *lease.Lease, led *ledger.Ledger, holds *sync.WaitGroup) error {
+	for {
+		if err := s.round(ctx, l, led, holds); err != nil {
+			return err
+		}
+		if pace.Wait(ctx, surveyEvery) != nil {
+			return context.Cause(ctx)
+		}
+	}
+}
+
+// round looks once at who owns what, and at what the slot's holder does.
+func (s *senders) round(ctx context.Context, l *lease.Lease, led *ledger.Ledger, holds *sync.WaitGroup) error {
+	switch now := time.Now(); {
+	case s.fan.Connected():
+		s.cut = time.Time{}
+	case s.cut.IsZero():
+		s.cut = now
+	case now.Sub(s.cut) > cutOff:
+		return errCutOff
+	}
+	cfg := s.fleet.config()
+	slot, known, err := led.Position(ctx, cfg.Database.Slot)
+	if err != nil {
+		return err
+	}
+	if !known || slot.Partitions != cfg.Fanout.Partitions {
+		s.endAll(errGivenBack) // the slot's holder delivers itself, or to another layout
+		return s.giveBack(ctx, l)
+	}
+	s.heal(slot.Heal != nil)
+	survey, err := l.Survey(ctx)
+	if err != nil {
+		return err
+	}
+	take, release := lease.Share(survey.Mine, survey.Owned, survey.Members, cfg.Fanout.Partitions)
+	for _, p := range release {
+		s.end(p, errGivenBack)
+	}
+	if err := s.giveBack(ctx, l); err != nil {
+		return err
+	}
+	for _, p := range take {
+		ok, err := l.Take(ctx, p)
+		if err != nil {
+			return err
+		}
+		if ok {
+			s.begin(ctx, l, p, holds)
+		}
+	}
+	return nil
+}
+
+// begin has a partition sent.
+func (s *senders) begin(ctx context.Context, l *lease.Lease, number int, holds *sync.WaitGroup) {
+	p := newPartition(s, l, number)
+	s.mu.Lock()
+	s.holds[number] = p
+	s.mu.Unlock()
+	holds.Go(func() {
+		defer close(p.over)
+		if err := p.run(ctx); err != nil && !errors.Is(err, context.Canceled) {
+			s.log.Warn().Err(pglink.Describe(err)).Int("partition", number).Msg("partition ended")
+		}
+	})
+}
+
+// giveBack unlocks the partitions whose holds are over.
+func (s *senders) giveBack(ctx context.Context, l *lease.Lease) error {
+	for number, p := range s.all() {
+		select {
+		case <-p.over:
+		default:
+			continue
+		}
+		s.mu.Lock()
+		delete(s.holds, number)
+		s.mu.Unlock()
+		if err := l.Release(ctx, number); err != nil {
+			return fmt.Errorf("give back partition %d: %w", number, err)
+		}
+	}
+	return nil
+}
+
+// all returns the partitions of now.
+func (s *senders) all() map[int]*partition {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	all := make(map[int]*partition, len(s.holds))
+	for number, p := range s.holds {
+		all[number] = p
+	}
+	return all
+}
+
+func (s *senders) end(number int, why error) {
+	if p := s.all()[number]; p != nil {
+		p.end(why)
+	}
+}
+
+func (s *senders) endAll(why error) {
+	for _, p := range s.all() {
+		p.end(why)
+	}
+}
+
+// heal has partitions begin again where a heal has become due, so that what has an order waits for
+// it, and go on once it is over.
+func (s *senders) heal(due bool) {
+	for _, p := range s.all() {
+		switch {
+		case due && p.settled():
+			p.end(errHeal)
+		case !due:
+			p.healed()
+		}
+	}
+}
