@@ -80,6 +80,8 @@ func documentEnvironment(name string) (string, bool) {
 		return "000102030405060708090a0b0c0d0e0f101112131415161718191a1b1c1d1e1f", true
 	case strings.Contains(name, "SECRET"):
 		return signature.GenerateSecret(), true
+	case name == "NATS_URL":
+		return "nats://127.0.0.1:4222", true
 	case strings.HasSuffix(name, "_URL"):
 		return "postgres://127.0.0.1/shop", true
 	default:
@@ -98,6 +100,7 @@ func documentFiles(t *testing.T) map[string]string {
 		"logo.svg":                    `<svg xmlns="http://www.w3.org/2000/svg"/>`,
 		"openapi.yaml":                "openapi: 3.1.0\ninfo: {title: shop, version: '1'}\nwebhooks:\n  order.paid:\n    post:\n      requestBody: {content: {application/json: {schema: {type: object}}}}\n",
 		"schemas/order.refunded.json": `{"type": "object"}`,
+		"nats.creds":                  "-----BEGIN NATS USER JWT-----\n-----BEGIN USER NKEY SEED-----\n",
 		"tailpost.key":                string(pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: der})),
 	}
 }

@@ -323,3 +323,54 @@ func (c *caller) endpoints(t *testing.T, b *testBundle, own []string, header str
 	note(fmt.Sprint(answer["secret"]))
 	c.key = fmt.Sprint(answer["secret"])
 }
+
+// TestNothingPrintsTheSecretsOfAFanout has a canary in each of its secrets, in turn, and gives it to
+// the commands that read it, to a relay that refuses it, and to one that leaves it to a restart.
+func TestNothingPrintsTheSecretsOfAFanout(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	config := b.db.Config(b.endpoint("erp", ""))
+	env := config.Env()
+	env["CANARY"] = "canary-" + rand.Text()
+	env["NATS_URL"] = "nats://tailpost:" + env["CANARY"] + "@n1.invalid,tls://" + env["CANARY"] + "@n2.invalid:4223"
+	secrets := []string{env["CANARY"]}
+	dir := t.TempDir()
+	kit.WriteFile(t, filepath.Join(dir, "nats.creds"), "-----BEGIN NATS USER JWT-----\n"+env["CANARY"]+"\n------END NATS USER JWT------\n"+
+		"-----BEGIN USER NKEY SEED-----\n"+env["CANARY"]+"\n------END USER NKEY SEED------\n")
+
+	relay := kit.StartDelivering(t, kit.Options{Config: config, Env: env, Args: []string{"--watch=false"}, Secrets: secrets})
+	refused, restart := 0, 0
+	for name, lines := range map[string]string{
+		"url":         `url = env("NATS_URL")`,
+		"credentials": "url = \"nats://n1.invalid\"\n credentials = file(\"" + filepath.Join(dir, "nats.creds") + "\")",
+		"token":       "url = \"nats://n1.invalid\"\n token = env(\"CANARY\")",
+		"password":    "url = \"nats://n1.invalid\"\n user = \"u\"\n password = env(\"CANARY\")",
+		"a literal":   "url = \"nats://n1.invalid\"\n user = \"u\"\n password = \"" + env["CANARY"] + "\"",
+		"a URL":       `url = "` + env["NATS_URL"] + `"`,
+	} {
+		good := config.HCL() + "\nfanout \"nats\" {\n " + lines + "\n}\n"
+		wrong := config.HCL() + "\nfanout \"nat\" {\n replicas = env(\"CANARY\")\n partitions = 0\n ca = env(\"CANARY\")\n " + lines + " + 1\n}\n"
+		for text, code := range map[string]int{good: 0, wrong: 3} {
+			path := filepath.Join(t.TempDir(), "tailpost.hcl")
+			kit.WriteFile(t, path, text)
+			for _, args := range [][]string{{"check"}, {"check", "--json"}, {"plan"}, {"plan", "--json"}} {
+				done := kit.Run(t, kit.Command{Args: append(args, "-c", path), Env: env, Secrets: secrets})
+				require.Equal(t, code, done.ExitCode(), "%s: %v: %s", name, args, done.Output())
+				if code == 0 && args[0] == "plan" {
+					require.Contains(t, done.Output(), "fanout", name)
+				}
+			}
+			relay.Reload(t, text)
+			if code == 0 {
+				restart++
+				said := relay.AwaitNth(t, restart, "configuration reloaded, but for what only a restart can change", nil)
+				require.Contains(t, said["error"], "the fanout block changed: restart tailpost")
+			} else {
+				refused++
+				relay.AwaitNth(t, refused, "configuration not reloaded: it is invalid, the old one stays", nil)
+			}
+		}
+	}
+	require.Zero(t, relay.Stop(t))
+	kit.AssertNowhere(t, secrets, b.db.Everything(t))
+}

@@ -56,6 +56,11 @@ func (a *app) loadDatabase() (*config.Config, error) {
 	return a.accept(a.readConfig(config.Options{DatabaseOnly: true}))
 }
 
+// loadFleet is loadDatabase for a command that needs NATS too, where there is a fan-out.
+func (a *app) loadFleet() (*config.Config, error) {
+	return a.accept(a.readConfig(config.Options{DatabaseOnly: true, Fanout: true}))
+}
+
 func (a *app) accept(cfg *config.Config, diagnostics config.Diagnostics) (*config.Config, error) {
 	if diagnostics.HasErrors() {
 		return nil, &configError{diagnostics: diagnostics}

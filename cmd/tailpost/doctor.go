@@ -18,15 +18,15 @@ func newDoctorCommand(a *app) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "doctor",
 		Short: "Examine the database before a relay runs, or when one is ill",
-		Long: `Connect to the configured database as a relay would, look at all that it needs, and print what was found, each with what exactly mends
-it: an SQL statement, a setting, or a provider's switch. Changes nothing, and sends no event.
+		Long: `Connect to the configured database, and to NATS where there is a fan-out, as a relay would, look at all that it needs, and print what was
+found, each with what exactly mends it: an SQL statement, a setting, or a provider's switch. Changes nothing, and sends no event.
 
 The exit code is 1 if a relay would not start or not deliver. So it works as an init container, before or after migrate.`,
 		Example: `  tailpost doctor
   tailpost doctor --endpoints --json | jq '.checks[] | select(.grade != "ok")'`,
 		Args: args(0, 0),
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			load := a.loadDatabase
+			load := a.loadFleet
 			if receivers {
 				load = a.loadConfig
 			}

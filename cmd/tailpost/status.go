@@ -32,6 +32,29 @@ type shownRelay struct {
 		Owner string `json:"owner"`
 		State string `json:"state"`
 	} `json:"this"`
+	Publishing struct {
+		Partitions       int        `json:"partitions"`
+		UnpublishedSince *time.Time `json:"unpublished_since"`
+	} `json:"publishing"`
+	Partitions []json.RawMessage `json:"partitions"`
+}
+
+// shownPartition is a partition as the API has it.
+type shownPartition struct {
+	Number      int        `json:"number"`
+	Owner       string     `json:"owner"`
+	SettledAt   *time.Time `json:"settled_at"`
+	BehindBytes int64      `json:"behind_bytes"`
+	UpdatedAt   *time.Time `json:"updated_at"`
+}
+
+func partitionTable() table {
+	return table{
+		columns: []string{"partition", "owner", "settled", "behind", "recorded"},
+		cells: row(func(v shownPartition) []string {
+			return []string{strconv.Itoa(v.Number), v.Owner, at(v.SettledAt), size(v.BehindBytes), at(v.UpdatedAt)}
+		}),
+	}
 }
 
 func newStatusCommand(a *app) *cobra.Command {
@@ -77,7 +100,7 @@ func printStatus(a *app, r *shownRelay) error {
 	if r.This.Owner == "" {
 		answered = "the database"
 	}
-	for _, line := range [][2]string{
+	lines := [][2]string{
 		{"answered by", answered},
 		{"slot", printable(r.Slot, maxPreview) + ": " + streaming},
 		{"log", size(r.SlotState.LagBytes) + " not confirmed, " + size(r.SlotState.RetainedBytes) + " kept"},
@@ -85,12 +108,44 @@ func printStatus(a *app, r *shownRelay) error {
 		{"audited", orNever(at(r.AuditedAt))},
 		{"pending", number(r.Queue.Pending) + oldest(r.Queue.OldestPendingAt)},
 		{"dead", number(r.Queue.Dead)},
-	} {
+	}
+	if r.Publishing.Partitions > 0 || r.Publishing.UnpublishedSince != nil {
+		lines = append(lines, [2]string{"publishing", publishing(r)})
+	}
+	for _, line := range lines {
 		if err := a.printf("%-12s %s\n", line[0], line[1]); err != nil {
 			return err
 		}
 	}
-	return nil
+	return printPartitions(a, r.Partitions)
+}
+
+func publishing(r *shownRelay) string {
+	text := "to " + count(r.Publishing.Partitions, "partition")
+	if r.Publishing.Partitions == 0 {
+		text = "nothing, this relay delivers alone"
+	}
+	if since := at(r.Publishing.UnpublishedSince); since != "" {
+		text += ": NATS has taken nothing since " + since
+	}
+	return text
+}
+
+// printPartitions prints a table of them, where there are any.
+func printPartitions(a *app, all []json.RawMessage) error {
+	if len(all) == 0 {
+		return nil
+	}
+	if err := a.printf("\n"); err != nil {
+		return err
+	}
+	rows := partitionTable().begin(a)
+	for _, partition := range all {
+		if err := rows.add(partition); err != nil {
+			return err
+		}
+	}
+	return rows.end()
 }
 
 func oldest(t *time.Time) string {

@@ -3,6 +3,7 @@ package chart_test
 import (
 	"maps"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -176,6 +177,55 @@ priorityClassName: high
 	require.Equal(t, want, objects["PrometheusRule shop-tailpost"].(*monitoringv1.PrometheusRule).Spec, "the chart's copy of the rules")
 }
 
+// TestAFanoutRenders: the block is in the configuration, its secrets are in the environment, and
+// NATS is let through. A relay can read what comes of it.
+func TestAFanoutRenders(t *testing.T) {
+	const config = "database {\n  url = env(\"DATABASE_URL\")\n}\n\nendpoint \"erp\" {\n  url    = \"https://erp.example.com\"\n  secret = env(\"ERP_SECRET\")\n}"
+	for name, c := range map[string]struct {
+		fanout, secret string
+		keys           []string
+		want           string
+	}{
+		"least": {
+			"fanout: {enabled: true}", "tailpost",
+			[]string{"NATS_URL"},
+			"fanout \"nats\" {\n  url        = env(\"TAILPOST_NATS_URL\")\n  partitions = 16\n  replicas   = 3\n}\n",
+		},
+		"all": {
+			"fanout: {enabled: true, existingSecret: nats, urlKey: url, credentialsKey: creds, partitions: 32, replicas: 5, port: 4333}", "nats",
+			[]string{"url", "creds"},
+			"fanout \"nats\" {\n  url        = env(\"TAILPOST_NATS_URL\")\n  partitions = 32\n  replicas   = 5\n\n  credentials = env(\"TAILPOST_NATS_CREDENTIALS\")\n}\n",
+		},
+	} {
+		objects, err := render(t, c.fanout+"\nconfig: |-\n  "+strings.ReplaceAll(config, "\n", "\n  "))
+		require.NoError(t, err, name)
+		text := objects["ConfigMap shop-tailpost"].(*corev1.ConfigMap).Data["tailpost.hcl"]
+		require.Equal(t, config+"\n\n"+c.want, text, name)
+		require.Equal(t, text, objects["ConfigMap shop-tailpost-migrate"].(*corev1.ConfigMap).Data["tailpost.hcl"], name)
+		var keys []string
+		env := append(os.Environ(), "DATABASE_URL=postgres://u@db/app", "ERP_SECRET=whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw")
+		for _, e := range objects["Deployment shop-tailpost"].(*appsv1.Deployment).Spec.Template.Spec.Containers[0].Env {
+			if e.ValueFrom == nil {
+				continue
+			}
+			keys = append(keys, e.ValueFrom.SecretKeyRef.Key)
+			require.Equal(t, c.secret, e.ValueFrom.SecretKeyRef.Name, name)
+			env = append(env, e.Name+"="+map[string]string{"TAILPOST_NATS_URL": "nats://n1,nats://n2", "TAILPOST_NATS_CREDENTIALS": "BEGIN NATS USER JWT BEGIN USER NKEY SEED"}[e.Name])
+		}
+		require.Equal(t, c.keys, keys, name)
+		ports := objects["NetworkPolicy shop-tailpost"].(*networkingv1.NetworkPolicy).Spec.Egress[1].Ports
+		require.Len(t, ports, 3, name)
+		require.EqualValues(t, map[string]int32{"least": 4222, "all": 4333}[name], ports[1].Port.IntVal)
+
+		path := filepath.Join(t.TempDir(), "tailpost.hcl")
+		require.NoError(t, os.WriteFile(path, []byte(text), 0o600))
+		check := exec.CommandContext(t.Context(), "go", "run", "./cmd/tailpost", "check", "-c", path)
+		check.Dir, check.Env = root, env
+		out, err := check.CombinedOutput()
+		require.NoError(t, err, "%s: %s", name, out)
+	}
+}
+
 func TestTheLeastRenders(t *testing.T) {
 	objects, err := render(t, "replicas: 1\nmigrate: {enabled: false}\nnetworkPolicy: {enabled: false}\npodDisruptionBudget: {enabled: true}\n")
 	require.NoError(t, err)
@@ -189,6 +239,9 @@ func TestWrongValuesAreRefused(t *testing.T) {
 		"replica: 2":                        "replica",
 		"existingSecret: \"\"":              "existingSecret",
 		"goMemLimit: 1GB":                   "goMemLimit",
+		"fanout: {replicas: 2}":             "/fanout/replicas",
+		"fanout: {partitions: 257}":         "/fanout/partitions",
+		"fanout: {url: nats://n1}":          "'url'",
 		"networkPolicy: {egressPorts: [x]}": "egressPorts",
 		"serviceMonitor: {enabled: true}":   "serviceMonitor.authorization.secret",
 	} {

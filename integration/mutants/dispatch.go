@@ -10,8 +10,8 @@ var laneMutants = []mutant{
 	{
 		name:    "dispatch-ack-before-record",
 		file:    "relay/internal/dispatch/recorder.go",
-		old:     "\tif err := r.d.ledger.Record(ctx, r.d.hold, b); err != nil {\n\t\treturn err\n\t}\n\tr.ack(settled)\n\tr.now =",
-		new:     "\tr.ack(settled)\n\tif err := r.d.ledger.Record(ctx, r.d.hold, b); err != nil {\n\t\treturn err\n\t}\n\tr.now =",
+		old:     "\tif err := r.d.ledger.Record(ctx, r.d.hold, b); err != nil {\n\t\treturn err\n\t}\n\tr.recorded = settled\n\tr.ack(settled)\n\tr.now =",
+		new:     "\tr.recorded = settled\n\tr.ack(settled)\n\tif err := r.d.ledger.Record(ctx, r.d.hold, b); err != nil {\n\t\treturn err\n\t}\n\tr.now =",
 		promise: "The slot lets go only of what is recorded.",
 		pkg:     "./relay/internal/dispatch",
 		run:     "^TestTheSimulation$",

@@ -96,7 +96,7 @@ var faultMutants = []mutant{
 	{
 		name:    "faults-release-not-recorded",
 		file:    "relay/internal/dispatch/recorder.go",
-		old:     "	if err := r.d.ledger.Record(ctx, r.d.hold, b); err != nil {\n		return err\n	}\n	r.ack(settled)\n	return nil\n",
+		old:     "	if err := r.d.ledger.Record(ctx, r.d.hold, b); err != nil {\n		return err\n	}\n	if !b.Passing {\n		r.recorded = settled\n	}\n	r.ack(settled)\n	return nil\n",
 		new:     "	r.ack(settled)\n	return nil\n",
 		promise: "WAL without events is let go of only as far as a record says.",
 		pkg:     "./relay/internal/dispatch",

@@ -248,8 +248,8 @@ var healMutants = []mutant{
 	{
 		name:    "core-heal-horizon-never-moves",
 		file:    "relay/internal/heal/audit.go",
-		old:     "h.At.Sub(hs[1].At) >= gapMargin",
-		new:     "h.At.Sub(hs[1].At) >= 1000*gapMargin",
+		old:     "h.At.Sub(hs[1].At) >= GapMargin",
+		new:     "h.At.Sub(hs[1].At) >= 1000*GapMargin",
 		promise: "An audit costs what is new, not the table.",
 		pkg:     "./relay/internal/heal",
 		run:     "TestBehindTheHorizon",

@@ -74,7 +74,7 @@ var healSweepMutants = []mutant{
 	},
 	{
 		name: "heal-sweep-horizon-for-each-audit", file: "relay/internal/heal/audit.go",
-		old:     "if n := len(hs); n < 2 || h.At.Sub(hs[n-1].At) >= gapMargin/60 {",
+		old:     "if n := len(hs); n < 2 || h.At.Sub(hs[n-1].At) >= GapMargin/60 {",
 		new:     "if true {",
 		promise: "However often audits come, a relay holds few horizons.",
 		pkg:     "./relay/internal/heal", run: "^TestHorizonsAreFewAndTheRightOnes$",

@@ -167,8 +167,8 @@ var queueMutants = []mutant{
 	{
 		name:    "ledger-version-pruned-at-the-frontier",
 		file:    "relay/internal/ledger/version.go",
-		old:     "        AND o.commit_lsn < $2::pg_lsn\n",
-		new:     "        AND o.commit_lsn <= $2::pg_lsn\n",
+		old:     "        AND o.commit_lsn < ` + fmt.Sprintf(leastSQL, \"$2\") + `\n",
+		new:     "        AND o.commit_lsn <= ` + fmt.Sprintf(leastSQL, \"$2\") + `\n",
 		promise: "Whoever starts at the frontier finds the version of before it.",
 		pkg:     "./relay/internal/ledger",
 		run:     "^TestVersions_areKeptUntilTheFrontierHasPassedTheirSuccessors$",
@@ -176,8 +176,8 @@ var queueMutants = []mutant{
 	{
 		name:    "ledger-version-too-early",
 		file:    "relay/internal/ledger/version.go",
-		old:     "WHERE v.commit_lsn < @before::text::pg_lsn\n  AND e.source = 'api'",
-		new:     "WHERE v.commit_lsn <= @before::text::pg_lsn\n  AND e.source = 'api'",
+		old:     "    WHERE commit_lsn < @before::text::pg_lsn\n    ORDER BY",
+		new:     "    WHERE commit_lsn <= @before::text::pg_lsn\n    ORDER BY",
 		promise: "A change of an endpoint takes effect at its place in the stream.",
 		pkg:     "./relay/internal/ledger",
 		run:     "^TestVersions_areKeptUntilTheFrontierHasPassedTheirSuccessors$",

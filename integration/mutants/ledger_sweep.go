@@ -276,8 +276,8 @@ var ledgerSweepMutants = []mutant{
 	{
 		name:    "ledger-sweep-holds-another-slot",
 		file:    "relay/internal/ledger/take.go",
-		old:     "    JOIN pg_catalog.pg_replication_slots AS s ON s.slot_name = r.slot\n    WHERE",
-		new:     "    JOIN pg_catalog.pg_replication_slots AS s ON true\n    WHERE",
+		old:     "                  WHERE s.slot_name = r.slot\n                    AND",
+		new:     "                  WHERE",
 		promise: "Who streams from one slot holds no other.",
 		pkg:     "./relay/internal/ledger",
 		run:     "^TestHolds_isOfTheSlotAlone$",
@@ -321,8 +321,8 @@ var ledgerSweepMutants = []mutant{
 	{
 		name:    "ledger-sweep-prunes-by-another",
 		file:    "relay/internal/ledger/version.go",
-		old:     "      WHERE o.endpoint_id = v.endpoint_id\n        AND o.commit_lsn < $2::pg_lsn",
-		new:     "      WHERE o.commit_lsn < $2::pg_lsn",
+		old:     "      WHERE o.endpoint_id = v.endpoint_id\n        AND o.commit_lsn < ` + fmt.Sprintf(leastSQL, \"$2\") + `",
+		new:     "      WHERE o.commit_lsn < ` + fmt.Sprintf(leastSQL, \"$2\") + `",
 		promise: "A version of another endpoint replaces none of this one's.",
 		pkg:     "./relay/internal/ledger",
 		run:     "^TestWhatIsWritten_changesNothingElse$",
@@ -330,8 +330,8 @@ var ledgerSweepMutants = []mutant{
 	{
 		name:    "ledger-sweep-version-of-the-configurations",
 		file:    "relay/internal/ledger/version.go",
-		old:     "WHERE v.commit_lsn < @before::text::pg_lsn\n  AND e.source = 'api'\n",
-		new:     "WHERE v.commit_lsn < @before::text::pg_lsn\n",
+		old:     "WHERE v.\"row\" IS NOT NULL\n  AND e.source = 'api'\n",
+		new:     "WHERE v.\"row\" IS NOT NULL\n",
 		promise: "An endpoint of the configuration has no versions of before.",
 		pkg:     "./relay/internal/ledger",
 		run:     "^TestWhatIsRead_isNothingElse$",

@@ -302,7 +302,7 @@ var operateMutants = []mutant{
 	},
 	{
 		name:    "operate-doctor-retention-of-the-default",
-		file:    "config/decode.go",
+		file:    "config/load.go",
 		old:     `[]string{"database", "outbox", "retention", "version"}`,
 		new:     `[]string{"database", "outbox", "version"}`,
 		promise: "Commands that read the database alone know for how long attempts are kept.",
@@ -321,8 +321,8 @@ var operateMutants = []mutant{
 	{
 		name:    "operate-audit-settles-no-event",
 		file:    "relay/internal/query/eventstate.go",
-		old:     "max(GREATEST(r.settled_at, r.audited_at))",
-		new:     "max(r.settled_at)",
+		old:     "max(GREATEST(` + settledAtSQL + `, r.audited_at))",
+		new:     "max(` + settledAtSQL + `)",
 		promise: "An event that nobody wants is unmatched after an audit, whatever else is written.",
 		pkg:     "./relay/internal/query",
 		run:     "TestAnEventThatNobodyWantsIsUnmatchedOnceItIsSettled",

@@ -136,7 +136,7 @@ var reachMutants = []mutant{
 		pkg:     "./config/receiver", run: "TestBypass",
 	},
 	{
-		name: "reach-authorities-in-place-of-others", file: "config/config.go",
+		name: "reach-authorities-in-place-of-others", file: "config/authorities.go",
 		old: "		all = others.Clone()\n", new: "		all = x509.NewCertPool()\n",
 		promise: "The authorities of the network are trusted beside the others.",
 		pkg:     "./config", run: "TestAuthoritiesOfTheNetwork",

@@ -187,8 +187,8 @@ var strangersMutants = []mutant{
 	},
 	{
 		name: "stranger-intake-due-before-its-endpoint", file: "relay/internal/intake/intake.go",
-		old:     "\ti.endpoints.flush(i.counts)\n\t// Only now: what is due may be an endpoint's of this transaction.\n\tfor _, id := range i.due {\n\t\ti.dispatcher.Due(id)\n\t}\n",
-		new:     "\tfor _, id := range i.due {\n\t\ti.dispatcher.Due(id)\n\t}\n\ti.endpoints.flush(i.counts)\n",
+		old:     "\ti.endpoints.flush(i.counts)\n\t// Only now: what is due may be an endpoint's of this transaction.\n",
+		new:     "\tdefer i.endpoints.flush(i.counts)\n",
 		promise: "What is due may be an endpoint's of the same transaction.",
 		pkg:     "./relay/internal/intake", run: "TestAnEndpointHasItsStatusBehindWhatItIs",
 	},

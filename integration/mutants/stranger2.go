@@ -131,7 +131,7 @@ var secondStrangersMutants = []mutant{
 	},
 	{
 		name: "stranger2-heal-late-commits-before-a-gap", file: "relay/internal/heal/detect.go",
-		old:     "before.SettledAt.Add(-gapMargin)",
+		old:     "before.SettledAt.Add(-GapMargin)",
 		new:     "before.SettledAt.Add(0)",
 		promise: "A gap's rows are found though they were written up to an hour before what is settled.",
 		pkg:     "./relay/internal/heal", run: "TestAGapBeginsAnHourBeforeWhatIsKnown",
@@ -145,7 +145,7 @@ var secondStrangersMutants = []mutant{
 	},
 	{
 		name: "stranger2-heal-late-commits-before-an-audit", file: "relay/internal/heal/audit.go",
-		old:     "pace.Later(a.audited.Add(-gapMargin), a.floor(now))",
+		old:     "pace.Later(a.audited.Add(-GapMargin), a.floor(now))",
 		new:     "pace.Later(a.audited.Add(0), a.floor(now))",
 		promise: "An audit finds what was written up to an hour before the one before it.",
 		pkg:     "./relay/internal/heal", run: "TestAnAuditFindsWhatCommittedLongAfterItsTime",

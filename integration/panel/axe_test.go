@@ -88,3 +88,19 @@ func TestThePortalIsAccessible(t *testing.T) {
 		})
 	}
 }
+
+// TestTheRelayPageOfAFleetIsAccessible: it has a table more.
+func TestTheRelayPageOfAFleetIsAccessible(t *testing.T) {
+	t.Parallel()
+	axe, w := axeSource(t), newWorld(t, keyedHCL+kit.StartNATS(t, 1).Fanout(4, ""))
+	for name, look := range map[string]tabOptions{"light": {}, "dark": {dark: true}, "small": {width: 360, height: 740}} {
+		b := newTab(t, w.url, look)
+		b.open("/panel/login")
+		b.login()
+		b.open("/panel/relay")
+		b.settled()
+		require.EqualValues(t, 4, eval[int64](b, "document.querySelectorAll('#partitions tbody tr').length"))
+		require.Empty(t, b.violations(axe), name)
+		require.LessOrEqual(t, eval[float64](b, "document.documentElement.scrollWidth - innerWidth"), 0.0, name)
+	}
+}

@@ -63,6 +63,10 @@ func unreadyReason(ctx context.Context, s *Server, status Status) (string, error
 			return fmt.Sprintf("Attempts could not be recorded for %s, and delivery waits until they can be; the relay's log says why.",
 				waited.Round(time.Second)), nil
 		}
+		if waited := s.now().Sub(status.Unpublished); !status.Unpublished.IsZero() && waited >= stuckAfter {
+			return fmt.Sprintf("NATS has not taken what senders are to get for %s, and the slot keeps it; the relay's log says why.",
+				waited.Round(time.Second)), nil
+		}
 		return "", nil
 	case "standby":
 	case "starting":

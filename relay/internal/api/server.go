@@ -44,6 +44,11 @@ type Status struct {
 	LoadedAt time.Time
 	// Unrecorded is since when attempts cannot be recorded; zero: they can.
 	Unrecorded time.Time
+	// Unpublished is since when NATS does not take what senders are to get; zero: it does.
+	Unpublished time.Time
+	// Alone is since when NATS has taken nothing, where this relay delivers alone meanwhile; zero:
+	// it does not.
+	Alone time.Time
 }
 
 // Options say what a Server needs. All functions are called at every request, so that a reload

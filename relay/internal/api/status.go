@@ -18,6 +18,8 @@ type Relay struct {
 	SettledAt     *time.Time    `json:"settled_at,omitempty" doc:"Commit time of the last settled transaction."`
 	AuditedAt     *time.Time    `json:"audited_at,omitempty" doc:"When the last audit began that found every earlier event settled."`
 	SlotState     SlotState     `json:"slot_state"`
+	Publishing    Publishing    `json:"publishing" doc:"Of a fan-out."`
+	Partitions    []Partition   `json:"partitions" nullable:"false" doc:"Of a fan-out: how far senders are. Empty while the holder delivers itself."`
 	Queue         Queue         `json:"queue"`
 	This          Replica       `json:"this" doc:"The process that answers."`
 	Configuration Configuration `json:"configuration" doc:"Of the process that answers."`
@@ -32,6 +34,23 @@ type SlotState struct {
 	ConfirmedFlush string `json:"confirmed_flush_lsn"`
 	LagBytes       int64  `json:"lag_bytes" doc:"Write-ahead log that the relay has not confirmed."`
 	RetainedBytes  int64  `json:"retained_bytes" doc:"Write-ahead log that the server keeps for the slot."`
+}
+
+// Publishing says what the holder of the slot does for the senders of a fan-out.
+type Publishing struct {
+	Partitions       int        `json:"partitions" doc:"To how many it publishes; 0: it delivers itself."`
+	UnpublishedSince *time.Time `json:"unpublished_since,omitempty" doc:"Since when NATS takes nothing, while the holder waits, or, with partitions 0, delivers alone. Absent: NATS takes all, or another process than the one that answers has the slot."`
+}
+
+// Partition is a share of the endpoints, which one sender of a fan-out has.
+type Partition struct {
+	Number      int        `json:"number"`
+	Owner       string     `json:"owner,omitempty" doc:"The process that took it last; absent: none has."`
+	Epoch       int64      `json:"epoch" doc:"How often it was taken, or taken away."`
+	SettledLSN  string     `json:"settled_lsn" doc:"Every event of its endpoints that committed before it is delivered or queued."`
+	SettledAt   *time.Time `json:"settled_at,omitempty" doc:"Commit time of the last settled transaction."`
+	BehindBytes int64      `json:"behind_bytes" doc:"Write-ahead log from there to what is published."`
+	UpdatedAt   time.Time  `json:"updated_at" doc:"When its owner last recorded, or took it. Where it is long ago and the partition is behind, nobody sends for it."`
 }
 
 // Queue counts what is not delivered.
@@ -94,10 +113,27 @@ func getRelay(ctx context.Context, s *Server, p *principal, _ *relayInput) (*rel
 			Exists: st.SlotExists, Active: st.SlotActive, WALStatus: st.WALStatus, ConfirmedFlush: st.ConfirmedFlush,
 			LagBytes: st.LagBytes, RetainedBytes: st.RetainedBytes,
 		},
+		Publishing: Publishing{Partitions: st.PublishesTo, UnpublishedSince: writable(laterOf(status.Unpublished, status.Alone))}, Partitions: showPartitions(st.Partitions),
 		Queue:    Queue{Pending: st.Pending, Dead: st.Dead, OldestPendingAt: st.Oldest},
 		This:     Replica{Owner: status.Owner, State: status.State, Epoch: status.Epoch},
 		Replicas: append([]string{}, st.Replicas...), Configuration: showConfiguration(s.config(), status.LoadedAt),
 	}}, nil
+}
+
+// laterOf returns the later of two times, of which one at most is set but for a moment.
+func laterOf(a, b time.Time) time.Time {
+	if a.After(b) {
+		return a
+	}
+	return b
+}
+
+func showPartitions(all []query.Partition) []Partition {
+	shown := make([]Partition, len(all))
+	for i, p := range all {
+		shown[i] = Partition{p.Number, p.Owner, p.Epoch, p.Settled, p.SettledAt, p.Behind, p.UpdatedAt}
+	}
+	return shown
 }
 
 type metricsInput struct{}

@@ -387,6 +387,8 @@ func (b *bundle) keysAndRelay(t *testing.T) {
 	require.Equal(t, 1, relay.at("queue.pending"))
 	replicas, _ := relay.at("replicas").([]any)
 	require.True(t, slices.Contains(replicas, any("test/1")), "%v", replicas)
+	require.Equal(t, 0, relay.at("publishing.partitions"))
+	require.Equal(t, []any{}, relay.at("partitions"))
 	require.Equal(t, 2, b.get(t, "/v1/relay/completeness").is(http.StatusOK).at("events.seen"))
 	text := b.get(t, "/metrics").is(http.StatusOK)
 	require.Equal(t, "text/plain; version=0.0.4; charset=utf-8", text.Header.Get("Content-Type"))

@@ -71,6 +71,7 @@ func checks() []check {
 		{"gaps", one(examineGaps)},
 		{"publication", examinePublications},
 		{"headroom", examineHeadroom},
+		{"fanout", examineFanout},
 		{"wal_kept", one(examineWALKept)},
 		{"slot_timeout", one(examineSlotTimeout)},
 		{"failover", one(examineFailover)},

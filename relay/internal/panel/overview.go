@@ -121,9 +121,10 @@ func fillEndpoints(v *visit, body *overviewPage) error {
 type relayPage struct {
 	api.Relay
 
-	Complete   api.Completeness
-	Copies     []copied
-	GapsCopied []copied
+	Complete         api.Completeness
+	Copies           []copied
+	PartitionsCopied []copied
+	GapsCopied       []copied
 }
 
 func showRelay(v *visit) error {
@@ -134,8 +135,13 @@ func showRelay(v *visit) error {
 	if err := v.get("/v1/relay/completeness", queryOf("events", eventsCompared), &body.Complete); err != nil {
 		return err
 	}
-	s := statement{columns: "*", from: "tailpost.relay", order: "slot"}
+	s := statement{columns: "*", from: "tailpost.relay", where: []string{"partition_of IS NULL"}, order: "slot"}
 	body.Copies = copiesOf(v, s.String(), "/v1/relay", nil, "status")
+	partitions := statement{
+		columns: "slot, owner, epoch, settled_lsn, settled_at, updated_at", from: "tailpost.relay", where: []string{"partitions > 0"}, order: "length(slot), slot",
+	}
+	partitions.equal("partition_of", body.Slot)
+	body.PartitionsCopied = ofPart("partitions", copiesOf(v, partitions.String(), "/v1/relay", nil, "status"))
 	gaps := statement{columns: "detected_at, why, note, events, deliveries, at AS healed_at", from: "tailpost.gap", order: "at DESC, id DESC", limit: len(body.Complete.Gaps)}
 	gaps.equal("slot", body.Slot)
 	body.GapsCopied = ofPart("gaps", copiesOf(v, gaps.String(), "/v1/relay/completeness", nil))

@@ -51,6 +51,13 @@ type Status struct {
 	// LocalFailures is how many requests failed, since the slot was taken, for want of something
 	// that this machine lacks.
 	LocalFailures uint64
+	Fanout        *Fanout // nil: the configuration has none
+}
+
+// Fanout is what this process does in a fleet.
+type Fanout struct {
+	Owned       int       // partitions that it sends for
+	Unpublished time.Time // since when NATS does not take what it read; zero: it does
 }
 
 // Limited is an endpoint that is sent less than it could be.

@@ -450,10 +450,12 @@ func TestTheTableOfMetricsIsWhatIsShown(t *testing.T) {
 	now, n := b.now, int64(1)
 	b.Committed(telemetry.Recorded{Batch: &ledger.Batch{Attempts: attempts("erp", outbox.Delivered, 0)}})
 	b.status.Limited = []telemetry.Limited{{Endpoint: "erp"}}
+	b.status.Fanout = new(telemetry.Fanout)
 	b.certificates.Presented("erp", now)
 	b.database.answer = query.Measures{
 		SettledAt: &now, AuditedAt: &now, SafeBytes: &n, Written: []query.Written{},
 		Queues: []query.QueueLength{{EndpointID: "erp"}}, Reasons: []query.ReasonCount{{State: "dead", Reason: "paused"}},
+		Partitions: []query.Partition{{Number: 3}},
 	}
 	b.database.sizes.Growth = &n
 	parser := expfmt.NewTextParser(model.UTF8Validation)

@@ -6,6 +6,7 @@ import (
 	"maps"
 	"runtime"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -34,6 +35,7 @@ func (m *Metrics) write(text *bytes.Buffer) {
 	p.gauge("in_memory_deliveries", "Deliveries of the stream that are in memory and not settled.").add(float64(status.Deliveries))
 	p.gauge("in_memory_bytes", "About what the deliveries in memory take.").add(float64(status.Bytes))
 	p.limited(status.Limited)
+	p.fanout(status.Fanout, m.o.Now())
 	p.counter("local_failures_total", "Requests that failed for want of descriptors, ports, buffers or memory, since this process took the slot.").
 		add(float64(status.LocalFailures))
 	if m.o.LogDropped != nil {
@@ -71,6 +73,19 @@ func (p page) limited(all []Limited) {
 	for _, l := range all {
 		concurrency.add(float64(l.Concurrency), "endpoint", l.Endpoint)
 	}
+}
+
+// fanout writes what this process does in a fleet, if it is in one.
+func (p page) fanout(f *Fanout, now time.Time) {
+	if f == nil {
+		return
+	}
+	p.gauge("fanout_partitions_owned", "Partitions that this process sends for.").add(float64(f.Owned))
+	waited := 0.0
+	if !f.Unpublished.IsZero() {
+		waited = max(0, now.Sub(f.Unpublished).Seconds())
+	}
+	p.gauge("fanout_unpublished_seconds", "For how long NATS has taken nothing while this process has the slot; 0: it takes all, or another process has the slot.").add(waited)
 }
 
 func (m *Metrics) writeCounted(p page) {
@@ -120,6 +135,12 @@ func (m *Metrics) writeMeasured(p page, measures *query.Measures) {
 	if measures.Written != nil {
 		p.counter("wal_written_bytes_total", "Write-ahead log that the connections of this slot's relays wrote, since this process first looked.").
 			add(float64(walWritten(m)))
+	}
+	if len(measures.Partitions) > 0 {
+		lag := p.gauge("fanout_partition_lag_bytes", "Write-ahead log that is published and not settled in a partition.")
+		for _, part := range measures.Partitions {
+			lag.add(float64(part.Behind), "partition", strconv.Itoa(part.Number))
+		}
 	}
 	p.counter("gaps_total", "Gaps in the stream that were found.").add(float64(measures.Gaps))
 	p.counter("gap_events_total", "Events that were found in these gaps and delivered.").add(float64(measures.Healed))

@@ -36,3 +36,19 @@ readOnlyRootFilesystem: true
 capabilities:
   drop: [ALL]
 {{- end }}
+
+{{- define "tailpost.config" -}}
+{{ .Values.config }}
+{{- with .Values.fanout }}{{ if .enabled }}
+
+fanout "nats" {
+  url        = env("TAILPOST_NATS_URL")
+  partitions = {{ .partitions }}
+  replicas   = {{ .replicas }}
+  {{- if .credentialsKey }}
+
+  credentials = env("TAILPOST_NATS_CREDENTIALS")
+  {{- end }}
+}
+{{ end }}{{ end }}
+{{- end }}
