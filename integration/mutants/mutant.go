@@ -34,6 +34,7 @@ func all() []mutant {
 		dispatchMutants,
 		fanoutConfigMutants,
 		fanoutMutants,
+		fanoutViewMutants,
 		faultMutants,
 		healMutants,
 		healSweepMutants,

@@ -49,8 +49,8 @@ type Partition struct {
 	Epoch       int64      `json:"epoch" doc:"How often it was taken, or taken away."`
 	SettledLSN  string     `json:"settled_lsn" doc:"Every event of its endpoints that committed before it is delivered or queued."`
 	SettledAt   *time.Time `json:"settled_at,omitempty" doc:"Commit time of the last settled transaction."`
-	BehindBytes int64      `json:"behind_bytes" doc:"Write-ahead log from there to what is published."`
-	UpdatedAt   time.Time  `json:"updated_at" doc:"When its owner last recorded, or took it. Where it is long ago and the partition is behind, nobody sends for it."`
+	BehindBytes int64      `json:"behind_bytes" doc:"Write-ahead log from there to what is published. Up to 64 MB say nothing: what has no event for a partition is recorded there now and then."`
+	UpdatedAt   time.Time  `json:"updated_at" doc:"When its owner last recorded, or took it. Where it is long ago and the partition is behind by more than 64 MB, nobody sends for it."`
 }
 
 // Queue counts what is not delivered.

@@ -38,7 +38,9 @@ type Partition struct {
 	Epoch     int64
 	Settled   string // LSN
 	SettledAt *time.Time
-	Behind    int64     // bytes of WAL that the slot's holder has published and nobody has settled here
+	// Behind is how many bytes of WAL the slot's holder has published and nobody has recorded as
+	// settled here. What has no event for the partition is recorded now and then.
+	Behind    int64
 	UpdatedAt time.Time // when its owner last recorded, or took it
 }
 
