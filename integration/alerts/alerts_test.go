@@ -35,6 +35,7 @@ type world struct {
 	receiver *kit.Receiver
 	endpoint kit.Endpoint
 	outbox   string            // attributes of the outbox block
+	more     string            // further blocks
 	env      map[string]string // of the relay's process
 }
 
@@ -50,7 +51,7 @@ func (w *world) relay(t *testing.T, name, stream string) *kit.Relay {
 	t.Helper()
 	config := w.db.Config(w.endpoint)
 	config.Outbox = w.outbox
-	config.More = "metrics { listen = \"127.0.0.1:0\" }\n"
+	config.More = "metrics { listen = \"127.0.0.1:0\" }\n" + w.more
 	options := kit.Options{Config: config, Env: w.env}
 	if stream != "" {
 		options.Env = map[string]string{"DIRECT_URL": stream}
@@ -158,6 +159,22 @@ func TestARelayThatHangs(t *testing.T) {
 	w.clears(t, "TailpostSlotRetainsWAL", 1)
 	w.shows(t, func(m samples) bool { return m["tailpost_audit_age_seconds"] < 3*interval })
 	w.clears(t, "TailpostAuditOverdue", 1)
+}
+
+func TestNATSTakesNothing(t *testing.T) {
+	w := setup(t)
+	nats := kit.StartNATS(t, 1)
+	w.more = nats.Fanout(2, `hold = "3s"`)
+	w.lower(t, "TailpostFanoutAway", "> 60", "> 1")
+	w.relay(t, "a", "").Await(t, kit.LogDelivering, nil)
+	w.minutes(t, 2)
+	nats.Stop(0)
+	w.db.Insert(t, events(1)...)
+	w.shows(t, func(m samples) bool { return m["tailpost_fanout_unpublished_seconds"] > 4 }) // it delivers alone
+	w.fires(t, "TailpostFanoutAway", "", 3)
+	nats.Start(t, 0)
+	w.shows(t, func(m samples) bool { return m["tailpost_fanout_unpublished_seconds"] == 0 && m["tailpost_fanout_partitions_owned"] == 2 })
+	w.clears(t, "TailpostFanoutAway", 1)
 }
 
 func TestAnEndpointFails(t *testing.T) {

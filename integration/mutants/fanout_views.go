@@ -19,7 +19,7 @@ var fanoutViewMutants = []mutant{
 	{
 		name: "fanout-views-look-trusts-a-stream", file: "relay/internal/source/jetstream/look.go",
 		old:     "return true, judge(&have, &want)",
-		new:     "return true, judge(&want, &want)",
+		new:     "have = want\n\t\treturn true, judge(&have, &want)",
 		promise: "A stream that is set up otherwise is found before a fleet runs.",
 		pkg:     "./relay/internal/source/jetstream", run: "^TestALookSaysWhyNothingCouldBePublished$",
 	},
