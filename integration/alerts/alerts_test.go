@@ -173,7 +173,9 @@ func TestNATSTakesNothing(t *testing.T) {
 	w.shows(t, func(m samples) bool { return m["tailpost_fanout_unpublished_seconds"] > 4 }) // it delivers alone
 	w.fires(t, "TailpostFanoutAway", "", 3)
 	nats.Start(t, 0)
-	w.shows(t, func(m samples) bool { return m["tailpost_fanout_unpublished_seconds"] == 0 && m["tailpost_fanout_partitions_owned"] == 2 })
+	w.shows(t, func(m samples) bool {
+		return m["tailpost_fanout_unpublished_seconds"] == 0 && m["tailpost_fanout_partitions_owned"] == 2
+	})
 	w.clears(t, "TailpostFanoutAway", 1)
 }
 
