@@ -9,6 +9,7 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 
@@ -233,8 +234,8 @@ func TestNothingPrintsTheSecretsOfAFanout(t *testing.T) {
 	}
 	without, _ := parse(t, "database { url = env(\"DATABASE_URL\") }"+anEndpoint)
 	require.Contains(t, mustJSON(t, without), `"fanout":null`)
-	whole := mustJSON(t, fannedOut(config.Fanout{Engine: config.EngineNATS, URL: config.NewSecret("nats://n1"), Partitions: 2, Replicas: 3, User: "u", CA: "pem"}))
-	require.Contains(t, whole, `"fanout":{"engine":"nats","url":"[redacted]","partitions":2,"replicas":3,"credentials":"","token":"","user":"u","password":"","ca":true}`)
+	whole := mustJSON(t, fannedOut(config.Fanout{Engine: config.EngineNATS, URL: config.NewSecret("nats://n1"), Partitions: 2, Replicas: 3, Hold: time.Minute, User: "u", CA: "pem"}))
+	require.Contains(t, whole, `"fanout":{"engine":"nats","url":"[redacted]","partitions":2,"replicas":3,"hold":"1m0s","credentials":"","token":"","user":"u","password":"","ca":true}`)
 }
 
 func TestTheAuthoritiesOfAFanout(t *testing.T) {

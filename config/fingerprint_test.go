@@ -300,7 +300,7 @@ func TestTheFingerprintsOfAReleaseStay(t *testing.T) {
 		Form:     1,
 		Versions: map[string]string{"2025-01-01": "", "2026-01-15": "553c4e0658d31f15", "2026-09-20": "b63437e344fcb9fb"},
 		Blocks: map[string]string{
-			"api": "5feea937139b8145", "attempts": "f20ce8859585df1a", "catalogue": "f536b4f0159eaaea", "fanout": "ef19d2dfdb371b5a", "network": "5a9c0ced6c5c7a90",
+			"api": "5feea937139b8145", "attempts": "f20ce8859585df1a", "catalogue": "f536b4f0159eaaea", "fanout": "2f2e602ea594cace", "network": "5a9c0ced6c5c7a90",
 			"outbox": "3138ed49b6b4382a", "panel": "c3cf2d879ef6e573", "retention": "ffec440b2d5cbf3b",
 		},
 	}, cfg.Fingerprints())

@@ -89,10 +89,9 @@ var errEnded = errors.New("the stream ended before it could deliver")
 
 // prepare takes the epoch, which deposes every earlier holder, and loads what the table has.
 func (r *Relay) prepare(ctx, hard context.Context, led *ledger.Ledger, stream *postgres.Stream) (*holding, error) {
-	set, info := r.settings(), stream.Info()
+	set, info, now := r.settings(), stream.Info(), time.Now()
 	cfg := set.cfg
 	r.clocks.Database(telemetry.Apart(info.Clock, info.Asked, info.Answered))
-	now := time.Now()
 	found, err := claim(ctx, r, led, &info, now)
 	if err != nil {
 		return nil, err
@@ -103,13 +102,10 @@ func (r *Relay) prepare(ctx, hard context.Context, led *ledger.Ledger, stream *p
 	}
 	// The stream begins at the later of the two.
 	begin := source.Position(max(hold.Settled, info.ConfirmedFlush))
-	var recorded map[outbox.Pair]struct{}
-	var until outbox.LSN
 	partitions := r.fleet.Partitions()
-	if partitions == 0 { // else those who deliver know
-		if recorded, until, err = led.Recorded(ctx, hold.Slot, outbox.LSN(begin), ledger.MostRecorded); err != nil {
-			return nil, err
-		}
+	recorded, until, err := recordedFrom(ctx, led, hold, begin, partitions)
+	if err != nil {
+		return nil, err
 	}
 	if err := publishing(ctx, r, led, &found, partitions, now); err != nil {
 		return nil, err
@@ -130,25 +126,9 @@ func (r *Relay) prepare(ctx, hard context.Context, led *ledger.Ledger, stream *p
 		Mapping: cfg.Outbox.Mapping, Zone: zone, Messages: cfg.Outbox.Messages, Encoding: info.Encoding, Settled: source.Position(hold.Settled), Barriers: h.barriers,
 		Logger: r.log,
 	})
-	tracker := source.NewFrontier(begin)
-	options := dispatch.Options{
-		Hold: hold, Ledger: led, Frontier: tracker, Endpoints: endpoints, Recorded: recorded,
-		Healing: h.inquiry.Certain(), Ack: h.ack, Committed: h.committed, Held: h.held, Grace: r.opts.Grace,
-		Search: cfg.Outbox.Search, Trace: traceFunc(r), Logger: r.log,
-	}
-	if partitions > 0 {
-		h.reader = r.fleet.NewReader(fleet.ReaderOptions{
-			Hold: hold, SystemID: info.SystemID, Timeline: info.Timeline, Ledger: led, Barriers: h.barriers,
-			Acked: func() source.Position { return ackedSoFar(r) },
-		})
-		options.Elsewhere = h.reader
-	}
-	h.dispatcher = dispatch.New(hard, options)
+	h.assemble(begin, endpoints, recorded, feed, partitions > 0, &info)
 	h.besides(cfg, hold, found)
-	h.intake = intake.Options{Dispatcher: h.dispatcher, Frontier: tracker, Endpoints: feed, Upkeep: h.upkeep, Logger: r.log}
-	if h.reader != nil {
-		h.intake.Elsewhere, h.intake.Pending = h.reader.Within(), h.dispatcher.Pending
-	}
+	h.intake.Upkeep = h.upkeep
 	if until != 0 {
 		h.intake.Again = h.again(begin, until)
 	}
@@ -172,6 +152,43 @@ func (r *Relay) prepare(ctx, hard context.Context, led *ledger.Ledger, stream *p
 	r.log.Info().Str("slot", hold.Slot).Int64("epoch", hold.Epoch).Stringer("lsn", hold.Settled).
 		Bool("slot_created", info.SlotCreated).Msg("slot taken, delivering")
 	return h, nil
+}
+
+// recordedFrom returns what the stream brings again although it is recorded, see Ledger.Recorded. Of
+// what goes to partitions their senders know.
+func recordedFrom(
+	ctx context.Context, led *ledger.Ledger, hold ledger.Hold, begin source.Position, partitions int,
+) (recorded map[outbox.Pair]struct{}, until outbox.LSN, err error) {
+	if partitions > 0 {
+		return nil, 0, nil
+	}
+	return led.Recorded(ctx, hold.Slot, outbox.LSN(begin), ledger.MostRecorded)
+}
+
+// assemble makes what the stream goes through: an intake, a dispatcher, and, where it is published,
+// who does that.
+func (h *holding) assemble(
+	begin source.Position, endpoints []dispatch.Endpoint, recorded map[outbox.Pair]struct{}, feed *intake.Feed, publishes bool, info *postgres.Info,
+) {
+	tracker := source.NewFrontier(begin)
+	options := dispatch.Options{
+		Hold: h.hold, Ledger: h.ledger, Frontier: tracker, Endpoints: endpoints, Recorded: recorded,
+		Healing: h.inquiry.Certain(), Ack: h.ack, Committed: h.committed, Held: h.held, Grace: h.r.opts.Grace,
+		Search: h.r.config().Outbox.Search, Trace: traceFunc(h.r), Logger: h.r.log,
+	}
+	h.intake = intake.Options{Frontier: tracker, Endpoints: feed, Logger: h.r.log}
+	if publishes {
+		h.reader = h.r.fleet.NewReader(fleet.ReaderOptions{
+			Hold: h.hold, SystemID: info.SystemID, Timeline: info.Timeline, Ledger: h.ledger, Barriers: h.barriers,
+			Acked: func() source.Position { return ackedSoFar(h.r) },
+		})
+		options.Elsewhere, h.intake.Elsewhere = h.reader, h.reader.Within()
+	}
+	h.dispatcher = dispatch.New(h.hard, options)
+	h.intake.Dispatcher = h.dispatcher
+	if publishes {
+		h.intake.Pending = h.dispatcher.Pending
+	}
 }
 
 // again looks up what is recorded of what the stream brings again: it is too much for the memory.

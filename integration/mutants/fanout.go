@@ -53,8 +53,8 @@ var fanoutMutants = []mutant{
 	},
 	{
 		name: "fanout-versions-of-the-slot", file: "relay/internal/ledger/version.go",
-		old:     "LEAST(%s::pg_lsn, (SELECT min(p.settled_lsn)",
-		new:     "LEAST(%s::pg_lsn, (SELECT max(p.settled_lsn) + 1000000000000::numeric",
+		old:     "const leastSQL = `(SELECT min(p.settled_lsn)",
+		new:     "const leastSQL = `(SELECT max(p.settled_lsn) + 1000000000000::numeric",
 		promise: "A sender that is behind finds endpoints as they were there.",
 		pkg:     "./relay/internal/ledger", run: "^TestVersions_areKeptForThePartitionThatIsBehind$",
 	},

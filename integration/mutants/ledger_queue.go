@@ -167,8 +167,8 @@ var queueMutants = []mutant{
 	{
 		name:    "ledger-version-pruned-at-the-frontier",
 		file:    "relay/internal/ledger/version.go",
-		old:     "        AND o.commit_lsn < ` + fmt.Sprintf(leastSQL, \"$2\") + `\n",
-		new:     "        AND o.commit_lsn <= ` + fmt.Sprintf(leastSQL, \"$2\") + `\n",
+		old:     "        AND o.commit_lsn < LEAST($2::pg_lsn, ` + leastSQL + `)\n",
+		new:     "        AND o.commit_lsn <= LEAST($2::pg_lsn, ` + leastSQL + `)\n",
 		promise: "Whoever starts at the frontier finds the version of before it.",
 		pkg:     "./relay/internal/ledger",
 		run:     "^TestVersions_areKeptUntilTheFrontierHasPassedTheirSuccessors$",

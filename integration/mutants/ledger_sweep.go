@@ -321,8 +321,8 @@ var ledgerSweepMutants = []mutant{
 	{
 		name:    "ledger-sweep-prunes-by-another",
 		file:    "relay/internal/ledger/version.go",
-		old:     "      WHERE o.endpoint_id = v.endpoint_id\n        AND o.commit_lsn < ` + fmt.Sprintf(leastSQL, \"$2\") + `",
-		new:     "      WHERE o.commit_lsn < ` + fmt.Sprintf(leastSQL, \"$2\") + `",
+		old:     "      WHERE o.endpoint_id = v.endpoint_id\n        AND o.commit_lsn < LEAST($2::pg_lsn, ` + leastSQL + `)",
+		new:     "      WHERE o.commit_lsn < LEAST($2::pg_lsn, ` + leastSQL + `)",
 		promise: "A version of another endpoint replaces none of this one's.",
 		pkg:     "./relay/internal/ledger",
 		run:     "^TestWhatIsWritten_changesNothingElse$",

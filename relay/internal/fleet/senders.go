@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"sync"
 	"time"
 
@@ -201,11 +202,7 @@ func (s *senders) giveBack(ctx context.Context, l *lease.Lease) error {
 func (s *senders) all() map[int]*partition {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	all := make(map[int]*partition, len(s.holds))
-	for number, p := range s.holds {
-		all[number] = p
-	}
-	return all
+	return maps.Clone(s.holds)
 }
 
 func (s *senders) end(number int, why error) {

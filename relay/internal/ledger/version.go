@@ -72,12 +72,12 @@ FROM unnest($1::text[], $2::pg_lsn[], $3::bigint[], $4::text[]) AS n (endpoint_i
 ON CONFLICT (endpoint_id, commit_lsn, seq) DO UPDATE
 SET "row" = EXCLUDED."row"`
 
-// leastSQL is a place below which nobody begins to stream: where the slot is, or the partition that
-// is behind most.
-const leastSQL = `LEAST(%s::pg_lsn, (SELECT min(p.settled_lsn) FROM tailpost.relay AS p WHERE p.partition_of IS NOT NULL AND p.partitions <> 0))`
+// leastSQL is where the partition is that is behind most; NULL: there are none. Nobody begins to
+// stream below the least of that and the slot's place.
+const leastSQL = `(SELECT min(p.settled_lsn) FROM tailpost.relay AS p WHERE p.partition_of IS NOT NULL AND p.partitions <> 0)`
 
 // pruneSQL leaves of each endpoint's versions the newest before the frontier and those after it.
-var pruneSQL = `
+const pruneSQL = `
 DELETE FROM tailpost.endpoint_version AS v
 USING unnest($1::text[]) AS n (endpoint_id)
 WHERE v.endpoint_id = n.endpoint_id
@@ -85,7 +85,7 @@ WHERE v.endpoint_id = n.endpoint_id
       SELECT 1
       FROM tailpost.endpoint_version AS o
       WHERE o.endpoint_id = v.endpoint_id
-        AND o.commit_lsn < ` + fmt.Sprintf(leastSQL, "$2") + `
+        AND o.commit_lsn < LEAST($2::pg_lsn, ` + leastSQL + `)
         AND (o.commit_lsn, o.seq) > (v.commit_lsn, v.seq)
   )`
 
@@ -177,15 +177,15 @@ SELECT id, '0/0', 0, jsonb_strip_nulls(jsonb_build_object(
 FROM tailpost.endpoint
 WHERE source = 'api'`
 
-var versionsPruneSQL = `
+const versionsPruneSQL = `
 DELETE FROM tailpost.endpoint_version AS v
-WHERE v.commit_lsn < ` + fmt.Sprintf(leastSQL, "@before::text") + `
+WHERE v.commit_lsn < LEAST(@before::text::pg_lsn, ` + leastSQL + `)
   AND (
       EXISTS (
           SELECT 1
           FROM tailpost.endpoint_version AS o
           WHERE o.endpoint_id = v.endpoint_id
-            AND o.commit_lsn < ` + fmt.Sprintf(leastSQL, "@before::text") + `
+            AND o.commit_lsn < LEAST(@before::text::pg_lsn, ` + leastSQL + `)
             AND (o.commit_lsn, o.seq) > (v.commit_lsn, v.seq)
       )
       OR v."row" IS NULL
