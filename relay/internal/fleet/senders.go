@@ -21,8 +21,7 @@ import (
 // surveyEvery is how often a sender looks at who owns what.
 const surveyEvery = time.Second
 
-// errGivenBack ends the hold of a partition that another sender is to have.
-// It drains as at a stop.
+// errGivenBack ends the hold of a partition that another sender is to have. It drains as at a stop.
 var errGivenBack = fmt.Errorf("the partition is given back: %w", context.Canceled)
 
 // senders are the partitions of a fan-out that this process sends.
@@ -107,6 +106,9 @@ func (s *senders) lease(ctx context.Context) error {
 	err = s.share(held, l, led, &holds)
 	s.endAll(err)
 	holds.Wait()
+	s.mu.Lock()
+	clear(s.holds) // they were of this session
+	s.mu.Unlock()
 	endLease()
 	return errors.Join(err, group.Wait())
 }
