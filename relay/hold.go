@@ -154,8 +154,8 @@ func (r *Relay) prepare(ctx, hard context.Context, led *ledger.Ledger, stream *p
 	return h, nil
 }
 
-// recordedFrom returns what the stream brings again although it is recorded, see Ledger.Recorded. Of
-// what goes to partitions their senders know.
+// recordedFrom returns what the stream brings again although it is recorded, see Ledger.Recorded.
+// Of what goes to partitions their senders know.
 func recordedFrom(
 	ctx context.Context, led *ledger.Ledger, hold ledger.Hold, begin source.Position, partitions int,
 ) (recorded map[outbox.Pair]struct{}, until outbox.LSN, err error) {
