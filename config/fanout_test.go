@@ -253,8 +253,8 @@ func TestTheAuthoritiesOfAFanout(t *testing.T) {
 	require.EqualError(t, err, "fanout.ca is not PEM of a certificate")
 }
 
-// FuzzFanoutURL: whatever is written for a URL, what is taken leads to hosts with ports, and neither
-// they nor what is said of a refused one have a password.
+// FuzzFanoutURL: whatever is written for a URL, what is taken leads to hosts with ports, and
+// neither they nor what is said of a refused one have a password.
 func FuzzFanoutURL(f *testing.F) {
 	for _, seed := range []string{
 		"nats://n1", "tls://n1:4222,nats://[::1]:1", "nats://user:hunter2@n1", "nats://hunter2@n1/", "hunter2", "nats://n1,,", "nats://[fe80::1%25eth0]",

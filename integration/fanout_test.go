@@ -146,8 +146,8 @@ func TestAFleetHasEndpointsOfTheAPI(t *testing.T) {
 	require.Zero(t, first.Stop(t))
 }
 
-// TestAFleetTakesALargeTransaction: one whose events are more than what may be on its way at once is
-// published before its end.
+// TestAFleetTakesALargeTransaction: one whose events are more than what may be on its way at once
+// is published before its end.
 func TestAFleetTakesALargeTransaction(t *testing.T) {
 	t.Parallel()
 	f := newFleet(t, 1, 2)
@@ -187,8 +187,8 @@ func TestWhatNATSLosesIsHealed(t *testing.T) {
 	require.Zero(t, relay.Stop(t))
 }
 
-// TestAnAuditWaitsForSenders: what is published and not sent yet is not missing, however often it is
-// looked for.
+// TestAnAuditWaitsForSenders: what is published and not sent yet is not missing, however often it
+// is looked for.
 func TestAnAuditWaitsForSenders(t *testing.T) {
 	t.Parallel()
 	f := newFleet(t, 1, 3)
@@ -214,8 +214,8 @@ func TestAnAuditWaitsForSenders(t *testing.T) {
 	require.Len(t, f.receiver.Requests(""), 3*f.endpoints)
 }
 
-// TestAFleetWithoutNATSDeliversAlone: where NATS takes nothing for longer than hold, whoever has the
-// slot delivers alone, and all of them together again once NATS is back.
+// TestAFleetWithoutNATSDeliversAlone: where NATS takes nothing for longer than hold, whoever has
+// the slot delivers alone, and all of them together again once NATS is back.
 func TestAFleetWithoutNATSDeliversAlone(t *testing.T) {
 	t.Parallel()
 	f := newFleet(t, 1, 3)
@@ -240,8 +240,8 @@ func TestAFleetWithoutNATSDeliversAlone(t *testing.T) {
 	require.Len(t, f.receiver.Requests(""), 60*f.endpoints)
 }
 
-// TestAFleetIsLeftAndMade: a slot whose relays are told of another number of partitions, or of none,
-// goes on without an event lost, whatever senders had not recorded.
+// TestAFleetIsLeftAndMade: a slot whose relays are told of another number of partitions, or of
+// none, goes on without an event lost, whatever senders had not recorded.
 func TestAFleetIsLeftAndMade(t *testing.T) {
 	t.Parallel()
 	f := newFleet(t, 1, 3)
@@ -267,8 +267,8 @@ func TestAFleetIsLeftAndMade(t *testing.T) {
 	require.Zero(t, relay.Stop(t))
 }
 
-// TestAFleetOutlivesNodesOfNATS: of three nodes one may go, and the others know all that was stored;
-// without two of them nothing is lost either.
+// TestAFleetOutlivesNodesOfNATS: of three nodes one may go, and the others know all that was
+// stored; without two of them nothing is lost either.
 func TestAFleetOutlivesNodesOfNATS(t *testing.T) {
 	t.Parallel()
 	f := newFleet(t, 3, 3)

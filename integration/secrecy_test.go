@@ -324,8 +324,8 @@ func (c *caller) endpoints(t *testing.T, b *testBundle, own []string, header str
 	c.key = fmt.Sprint(answer["secret"])
 }
 
-// TestNothingPrintsTheSecretsOfAFanout has a canary in each of its secrets, in turn, and gives it to
-// the commands that read it, to a relay that refuses it, and to one that leaves it to a restart.
+// TestNothingPrintsTheSecretsOfAFanout has a canary in each of its secrets, in turn, and gives it
+// to the commands that read it, to a relay that refuses it, and to one that leaves it to a restart.
 func TestNothingPrintsTheSecretsOfAFanout(t *testing.T) {
 	t.Parallel()
 	b := setup(t)

@@ -77,8 +77,8 @@ func (p *passings) Record(ctx context.Context, hold ledger.Hold, b *ledger.Batch
 	return p.tables.Record(ctx, hold, b)
 }
 
-// TestAnAwaitedPositionIsRecorded: where somebody waits for it the table gets a position that nothing
-// but WAL without events leads to, once.
+// TestAnAwaitedPositionIsRecorded: where somebody waits for it the table gets a position that
+// nothing but WAL without events leads to, once.
 func TestAnAwaitedPositionIsRecorded(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {

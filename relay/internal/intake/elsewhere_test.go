@@ -94,8 +94,8 @@ func TestWhatOthersDeliverIsToldThemInItsPlace(t *testing.T) {
 	require.Equal(t, []string{"due erp"}, j.taken(), "outside a transaction, at once")
 }
 
-// TestWhatOthersDeliverIsNotHeldUpByItsEnd: while there is no room nothing of a transaction may wait
-// for its end, which is not read either.
+// TestWhatOthersDeliverIsNotHeldUpByItsEnd: while there is no room nothing of a transaction may
+// wait for its end, which is not read either.
 func TestWhatOthersDeliverIsNotHeldUpByItsEnd(t *testing.T) {
 	t.Parallel()
 	j := &journal{}

@@ -277,7 +277,7 @@ func (l *Lease) ask(ctx context.Context, what string, question func(context.Cont
 	return fmt.Errorf("%s: %w", what, pglink.Describe(err))
 }
 
-// lose gives up the session.
+// lose ends the session.
 func (l *Lease) lose(ctx context.Context, why error) {
 	l.why = why
 	l.gone.Store(true)

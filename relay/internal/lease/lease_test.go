@@ -193,7 +193,7 @@ func TestALostSessionIsNotHeld(t *testing.T) {
 	require.False(t, l.Held())
 }
 
-// Held goes by the time of the last question that has an answer, whatever the server still thinks:
+// Held counts from the last question that has an answer, whatever the server still thinks:
 // of a server that is out of reach nobody hears that it has given the session up.
 func TestHeldCountsFromTheQuestion(t *testing.T) {
 	t.Parallel()

@@ -79,7 +79,7 @@ func (f *fleet) act(pid int32, seen map[int]int32) (moves int) {
 	return moves + len(release)
 }
 
-// round has all members act once, in some order; together: each goes by what there was before.
+// round has all members act once, in some order; together: each acts on what there was before.
 func (f *fleet) round(t *rapid.T, together bool) (moves int) {
 	seen := maps.Clone(f.owned)
 	for _, pid := range rapid.Permutation(slices.Sorted(maps.Keys(f.members))).Draw(t, "order") {

@@ -104,8 +104,8 @@ func TestVersions_areKeptUntilTheFrontierHasPassedTheirSuccessors(t *testing.T) 
 	require.Equal(t, map[string]string{"ep_1": "https://v3.example"}, readURLs(t, b, 31))
 }
 
-// TestVersions_areKeptForThePartitionThatIsBehind: who reads the slot is further than a sender, which
-// has to find the endpoints as they were where it is.
+// TestVersions_areKeptForThePartitionThatIsBehind: who reads the slot is further than a sender,
+// which has to find the endpoints as they were where it is.
 func TestVersions_areKeptForThePartitionThatIsBehind(t *testing.T) {
 	t.Parallel()
 	b := setup(t)

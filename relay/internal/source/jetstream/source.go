@@ -251,7 +251,7 @@ func (s *Source) use(stream jetstream.Stream, c jetstream.Consumer) {
 	s.stream, s.consumer = stream, c
 }
 
-// drop gives up a consumer. One that cannot be deleted now goes by itself.
+// drop deletes a consumer. One that cannot be deleted now expires by itself.
 func (s *Source) drop(ctx context.Context, stream jetstream.Stream, c jetstream.Consumer) {
 	s.use(nil, nil)
 	if !s.fanout.Connected() {
