@@ -58,4 +58,11 @@ var fanoutMutants = []mutant{
 		promise: "A sender that is behind finds endpoints as they were there.",
 		pkg:     "./relay/internal/ledger", run: "^TestVersions_areKeptForThePartitionThatIsBehind$",
 	},
+	{
+		name: "fanout-nobody-gives-back", file: "relay/internal/fleet/senders.go",
+		old:     "\tfor _, p := range release {",
+		new:     "\tfor _, p := range release[:0] {",
+		promise: "A relay that joins a fleet gets its share.",
+		pkg:     "./integration", run: "^TestAFleetSharesTheSending$",
+	},
 }
