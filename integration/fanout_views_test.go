@@ -23,6 +23,10 @@ type viewed struct {
 		Number int    `json:"number"`
 		Owner  string `json:"owner"`
 	} `json:"partitions"`
+	This struct {
+		State string `json:"state"`
+		Epoch int64  `json:"epoch"`
+	} `json:"this"`
 }
 
 func view(t *testing.T, url string) (v viewed) {
@@ -87,27 +91,45 @@ func TestAFleetSaysWhoHasWhat(t *testing.T) {
 
 	f.nats.Stop(0)
 	f.db.Insert(t, orders(1)...)
+	urls := map[string]*kit.Relay{reader: first, other: second}
+	var holder string // it may be another one after each hold
 	for _, publishesTo := range []int{partitions, 0} { // it waits, then it delivers alone
 		kit.Eventually(t, kit.Patience, func() error {
-			if p := view(t, reader).Publishing; p.UnpublishedSince == nil || p.Partitions != publishesTo {
-				return fmt.Errorf("NATS is away, and it says %+v", p)
+			for holder = range urls {
+				v := view(t, holder)
+				if v.This.State == "delivering" && v.Publishing.UnpublishedSince != nil && v.Publishing.Partitions == publishesTo {
+					return nil
+				}
 			}
-			return nil
+			return fmt.Errorf("NATS is away, and none says so and that it publishes to %d", publishesTo)
 		})
 	}
-	metrics := scrape(t, reader+"/metrics", "")
+	metrics := scrape(t, holder+"/metrics", "")
 	require.GreaterOrEqual(t, metrics.number("tailpost_fanout_unpublished_seconds"), 5.0)
 	require.NotContains(t, metrics, "tailpost_fanout_partition_lag_bytes 0")
-	require.Empty(t, view(t, reader).Partitions)
-	require.Nil(t, view(t, other).Publishing.UnpublishedSince, "of one that has not the slot")
+	alone := view(t, holder)
+	require.Empty(t, alone.Partitions)
+	killed := urls[holder]
+	delete(urls, holder)
+	for holder = range urls {
+		require.Nil(t, view(t, holder).Publishing.UnpublishedSince, "of one that has not the slot")
+	}
+	killed.Kill()
+	kit.Eventually(t, kit.Patience, func() error {
+		if v := view(t, holder); v.This.State != "delivering" || v.Publishing.UnpublishedSince == nil {
+			return fmt.Errorf("the other one has not taken the slot: %+v", v)
+		}
+		return nil
+	})
+	require.Equal(t, alone.This.Epoch+1, view(t, holder).This.Epoch, "it had waited for NATS as long, and does not again")
+	require.Zero(t, view(t, holder).Publishing.Partitions)
 	f.nats.Start(t, 0)
 	f.db.AwaitCount(t, 21*f.endpoints, "SELECT count(*) FROM tailpost.attempt WHERE outcome = 'delivered'")
 	kit.Eventually(t, kit.Patience, func() error {
-		if p := view(t, reader).Publishing; p.UnpublishedSince != nil || p.Partitions != partitions {
+		if p := view(t, holder).Publishing; p.UnpublishedSince != nil || p.Partitions != partitions {
 			return fmt.Errorf("NATS is back, and it says %+v", p)
 		}
 		return nil
 	})
-	require.Zero(t, second.Stop(t))
-	require.Zero(t, first.Stop(t))
+	require.Zero(t, urls[holder].Stop(t))
 }

@@ -52,6 +52,13 @@ var fanoutMutants = []mutant{
 		pkg:     "./integration", run: "^TestAFleetIsLeftAndMade$",
 	},
 	{
+		name: "fanout-each-holder-waits-for-nats", file: "relay/internal/fleet/fleet.go",
+		old:     "tooLong(fan.Cut(), cfg.Fanout.Hold)",
+		new:     "tooLong(time.Time{}, cfg.Fanout.Hold)",
+		promise: "Where NATS is away, the slot waits for it once, not once for each process that takes it.",
+		pkg:     "./integration", run: "^TestAFleetSaysWhoHasWhat$",
+	},
+	{
 		name: "fanout-versions-of-the-slot", file: "relay/internal/ledger/version.go",
 		old:     "const leastSQL = `(SELECT min(p.settled_lsn)",
 		new:     "const leastSQL = `(SELECT max(p.settled_lsn) + 1000000000000::numeric",

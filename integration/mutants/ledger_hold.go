@@ -131,8 +131,8 @@ var holdMutants = []mutant{
 	{
 		name:    "ledger-silent-start",
 		file:    "relay/internal/source/postgres/stream.go",
-		old:     "\tif t := s.info.SenderTimeout; t > 0 {\n\t\tspeaking",
-		new:     "\tif t := s.info.SenderTimeout; t < 0 {\n\t\tspeaking",
+		old:     "\tif s.patience > 0 {\n\t\tspeaking",
+		new:     "\tif s.patience < 0 {\n\t\tspeaking",
 		promise: "A start that takes longer than wal_sender_timeout does not lose the stream.",
 		pkg:     "./relay/internal/source/postgres",
 		run:     "^TestWhileTheServerHearsOfTheStream$",

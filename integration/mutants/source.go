@@ -224,8 +224,8 @@ var sourceMutants = []mutant{
 	{
 		name:    "core-stream-held-for-ever",
 		file:    "relay/internal/source/postgres/stream.go",
-		old:     "time.Since(s.contact.at()) >= t",
-		new:     "time.Since(s.contact.at()) >= 100*t",
+		old:     "time.Since(s.contact.at()) >= s.patience",
+		new:     "time.Since(s.contact.at()) >= 100*s.patience",
 		promise: "A relay that the server has given up does not believe that it holds the slot.",
 		pkg:     "./relay/internal/source/postgres",
 		run:     "TestTheSlotIsHeld",

@@ -162,6 +162,12 @@ func (f *Fleet) Await(ctx context.Context) error {
 		timer := time.NewTimer(cfg.Fanout.Hold)
 		defer timer.Stop()
 		late = timer.C
+		// The holder before may have waited as long as this process has: once is enough.
+		if fan := f.reached(); fan != nil && tooLong(fan.Cut(), cfg.Fanout.Hold) {
+			f.goAlone(cfg.Fanout.Hold)
+			f.alone = true
+			return nil
+		}
 	}
 	select {
 	case <-f.fanned:
@@ -173,6 +179,10 @@ func (f *Fleet) Await(ctx context.Context) error {
 	}
 	return nil
 }
+
+// tooLong reports whether NATS has taken nothing since a time for longer than a slot waits for it;
+// zero: it takes what is published.
+func tooLong(since time.Time, hold time.Duration) bool { return !since.IsZero() && time.Since(since) > hold }
 
 func (f *Fleet) goAlone(after time.Duration) {
 	f.mu.Lock()
@@ -222,8 +232,7 @@ func (f *Fleet) Watch(ctx context.Context, reader *Reader, end func(error)) {
 	var sound time.Time // since when; zero: it is not
 	for pace.Wait(ctx, poll) == nil {
 		if reader != nil {
-			stuck := reader.Stuck()
-			if !stuck.IsZero() && time.Since(stuck) > cfg.Fanout.Hold && canHeal(cfg) {
+			if tooLong(reader.Stuck(), cfg.Fanout.Hold) && canHeal(cfg) {
 				f.goAlone(cfg.Fanout.Hold)
 				end(errAlone)
 				return

@@ -31,8 +31,6 @@ type senders struct {
 	log   zerolog.Logger
 	hard  context.Context //nolint:containedctx // Bounds the draining, which outlives the context of run.
 
-	cut time.Time // since when NATS is not reached; zero: it is. Of run.
-
 	mu    sync.Mutex
 	holds map[int]*partition
 }
@@ -55,7 +53,6 @@ func (s *senders) run(ctx context.Context) error {
 			_ = pace.Wait(ctx, surveyEvery) // the loop looks at ctx
 			continue
 		}
-		s.cut = time.Time{}
 		began := time.Now()
 		err := s.lease(ctx)
 		if ctx.Err() != nil {
@@ -127,12 +124,7 @@ func (s *senders) share(ctx context.Context, l *lease.Lease, led *ledger.Ledger,
 
 // round looks once at who owns what, and at what the slot's holder does.
 func (s *senders) round(ctx context.Context, l *lease.Lease, led *ledger.Ledger, holds *sync.WaitGroup) error {
-	switch now := time.Now(); {
-	case s.fan.Connected():
-		s.cut = time.Time{}
-	case s.cut.IsZero():
-		s.cut = now
-	case now.Sub(s.cut) > cutOff:
+	if cut := s.fan.Cut(); !cut.IsZero() && time.Since(cut) > cutOff {
 		return errCutOff
 	}
 	cfg := s.fleet.config()

@@ -104,6 +104,13 @@ func (f *Fanout) Check(ctx context.Context) error {
 // Connected reports whether there is a connection now.
 func (f *Fanout) Connected() bool { return f.nc.IsConnected() }
 
+// Cut returns since when there is no connection; zero: there is one.
+func (f *Fanout) Cut() time.Time {
+	f.link.mu.Lock()
+	defer f.link.mu.Unlock()
+	return f.link.cut
+}
+
 // Close ends the connection. It is safe to call twice. Sources and publishers must have ended.
 func (f *Fanout) Close() { f.nc.Close() }
 
@@ -119,8 +126,8 @@ func (f *Fanout) connect() error {
 		nats.PingInterval(pingInterval), nats.MaxPingsOutstanding(2),
 		// What waits for a connection would be published after what was published again.
 		nats.ReconnectBufSize(-1),
-		nats.DisconnectErrHandler(func(*nats.Conn, error) { f.link.changed() }),
-		nats.ReconnectHandler(func(*nats.Conn) { f.link.changed() }),
+		nats.DisconnectErrHandler(func(*nats.Conn, error) { f.link.changed(time.Now()) }),
+		nats.ReconnectHandler(func(*nats.Conn) { f.link.changed(time.Time{}) }),
 		nats.ErrorHandler(func(_ *nats.Conn, _ *nats.Subscription, err error) {
 			f.log.Debug().Err(err).Msg("NATS reports a problem")
 		}),
@@ -179,6 +186,7 @@ func plain(err error) error {
 // whoever pauses that there is one again.
 type link struct {
 	mu      sync.Mutex
+	cut     time.Time     // since when there is no connection; zero: there is one
 	changes chan struct{} // closed at the next change; nil: nobody waits
 }
 
@@ -192,9 +200,13 @@ func (l *link) change() <-chan struct{} {
 	return l.changes
 }
 
-func (l *link) changed() {
+// changed notes that the connection was lost, at a time, or, zero, made.
+func (l *link) changed(cut time.Time) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	if cut.IsZero() || l.cut.IsZero() {
+		l.cut = cut
+	}
 	if l.changes != nil {
 		close(l.changes)
 		l.changes = nil

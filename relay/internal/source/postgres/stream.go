@@ -39,6 +39,7 @@ type Stream struct {
 	frontend *pgproto3.Frontend // from Start on
 	contact  *contact
 	interval time.Duration
+	patience time.Duration // wal_sender_timeout as it was at Open, which Held may read during Start
 	opts     Options
 	domains  map[uint32]uint32 // see readDomains
 
@@ -103,9 +104,9 @@ func (s *Stream) setUp(ctx context.Context) error {
 			return err
 		}
 	}
-	s.interval = s.opts.StatusInterval
-	if t := s.session.info.SenderTimeout; t > 0 {
-		s.interval = min(s.interval, t/3)
+	s.interval, s.patience = s.opts.StatusInterval, s.session.info.SenderTimeout
+	if s.patience > 0 {
+		s.interval = min(s.interval, s.patience/3)
 	}
 	created, err := s.session.ensurePublications(ctx)
 	if err != nil {
@@ -156,8 +157,8 @@ func (s *Stream) Start(ctx context.Context) error {
 func (s *Stream) While(f func() error) error {
 	done := make(chan struct{})
 	var speaking sync.WaitGroup
-	if t := s.info.SenderTimeout; t > 0 {
-		speaking.Go(func() { s.speak(done, min(t/3, s.interval)) }) //nolint:mnd // two may come late
+	if s.patience > 0 {
+		speaking.Go(func() { s.speak(done, min(s.patience/3, s.interval)) }) //nolint:mnd // two may come late
 	}
 	err := f()
 	close(done)
@@ -274,7 +275,7 @@ func (s *Stream) Ack(lsn outbox.LSN) {
 // whatever reason, finds out by it at once. It costs about 100 ns, and a system call once in a
 // millisecond.
 func (s *Stream) Held() bool {
-	if t := s.info.SenderTimeout; t > 0 && time.Since(s.contact.at()) >= t {
+	if s.patience > 0 && time.Since(s.contact.at()) >= s.patience {
 		return false
 	}
 	if s.line.Up() {

@@ -54,9 +54,9 @@ func TestTheSlotIsHeldAsLongAsTheServerCanHaveHeardOfUs(t *testing.T) {
 	defer func() { require.NoError(t, theirs.Close()) }()
 	s := &Stream{contact: newContact(time.Now().Add(-time.Minute)), line: hangup.New(ours)}
 	require.True(t, s.Held(), "wal_sender_timeout is off")
-	s.info.SenderTimeout = 2 * time.Minute
+	s.patience = 2 * time.Minute
 	require.True(t, s.Held())
-	s.info.SenderTimeout = 30 * time.Second
+	s.patience = 30 * time.Second
 	require.False(t, s.Held())
 	s.contact.heard(time.Now())
 	require.True(t, s.Held())
