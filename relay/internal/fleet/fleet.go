@@ -182,7 +182,9 @@ func (f *Fleet) Await(ctx context.Context) error {
 
 // tooLong reports whether NATS has taken nothing since a time for longer than a slot waits for it;
 // zero: it takes what is published.
-func tooLong(since time.Time, hold time.Duration) bool { return !since.IsZero() && time.Since(since) > hold }
+func tooLong(since time.Time, hold time.Duration) bool {
+	return !since.IsZero() && time.Since(since) > hold
+}
 
 func (f *Fleet) goAlone(after time.Duration) {
 	f.mu.Lock()
