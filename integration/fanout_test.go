@@ -10,6 +10,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/tailpost/tailpost/integration/kit"
+	"github.com/tailpost/tailpost/outbox"
 )
 
 // fleet is a bundle whose relays share the sending.
@@ -295,4 +296,66 @@ func TestAFleetOutlivesNodesOfNATS(t *testing.T) {
 	f.db.AwaitConfirmed(t, f.db.LSN(t))
 	require.Zero(t, relay.Stop(t))
 	require.Equal(t, events*f.endpoints, f.db.Count(t, "SELECT count(*) FROM tailpost.attempt"))
+}
+
+// TestAFleetOfADatabaseThatWasMadeAnew: its epochs begin again, and what the streams have of the
+// database before neither is sent nor has anything ignored.
+func TestAFleetOfADatabaseThatWasMadeAnew(t *testing.T) {
+	t.Parallel()
+	f := newFleet(t, 1, 3)
+	for range 3 { // the slot's and the partitions' epochs are higher than they will be
+		r := f.start(t, "a", 2)
+		r.Await(t, logPartition, nil)
+		f.db.Insert(t, orders(5)...)
+		f.db.AwaitConfirmed(t, f.db.LSN(t)) // they are stored
+		r.Kill()
+	}
+	f.db.Run(t, "SELECT pg_terminate_backend(active_pid) FROM pg_replication_slots WHERE slot_name = $1", f.db.Slot)
+	f.db.AwaitCount(t, 0, "SELECT count(*) FROM pg_replication_slots WHERE slot_name = $1 AND active", f.db.Slot)
+	f.db.Run(t, "SELECT pg_drop_replication_slot($1)", f.db.Slot)
+	f.db.Run(t, "DROP SCHEMA tailpost CASCADE")
+	f.db.Run(t, "DROP TABLE outbox")
+	f.db.Migrate(t, outbox.DefaultMapping())
+	before := len(f.receiver.Requests(""))
+
+	const events = 50
+	r := f.start(t, "a", 2)
+	r.Await(t, logPartition, nil)
+	ids := f.db.Insert(t, orders(events)...)
+	f.delivered(t, events)
+	require.Zero(t, f.db.Count(t, "SELECT count(*) FROM tailpost.gap"))
+	require.Zero(t, r.Stop(t))
+	for i := range f.endpoints {
+		f.receiver.AwaitIDs(t, fmt.Sprintf("/e%d", i), ids...)
+	}
+	require.Len(t, f.receiver.Requests(""), before+events*f.endpoints)
+}
+
+// TestAFleetOfADatabaseThatWasRestored: where a database has forgotten holds of which the streams
+// have messages, senders would ignore what is published. The relay says so, delivers alone, and
+// publishes once the streams are purged.
+func TestAFleetOfADatabaseThatWasRestored(t *testing.T) {
+	t.Parallel()
+	f := newFleet(t, 1, 3)
+	f.fanout = `hold = "5s"`
+	for n := range 3 {
+		r := f.start(t, "a", 2)
+		r.Await(t, logPartition, nil)
+		f.db.Insert(t, orders(5)...)
+		f.delivered(t, 5*(n+1))
+		require.Zero(t, r.Stop(t))
+	}
+	f.db.Run(t, "UPDATE tailpost.relay SET epoch = 0")
+
+	r := f.start(t, "a", 2)
+	f.db.Insert(t, orders(5)...)
+	f.delivered(t, 20)
+	said := r.Await(t, "publishing to NATS waits", nil)
+	require.Contains(t, said["error"], "restored to an earlier time")
+	r.Await(t, "this relay goes on alone", nil)
+	f.nats.PurgeStreams(t)
+	r.Await(t, logPartition, nil)
+	f.db.Insert(t, orders(5)...)
+	f.delivered(t, 25)
+	require.Zero(t, r.Stop(t))
 }

@@ -72,6 +72,7 @@ type holding struct {
 	r          *Relay
 	hard       context.Context //nolint:containedctx // Bounds the draining, which outlives the context of run.
 	hold       ledger.Hold
+	timeline   int32 // that the slot is on
 	stream     source.Source
 	ledger     *ledger.Ledger
 	dispatcher *dispatch.Dispatcher
@@ -121,7 +122,7 @@ func (r *Relay) prepare(ctx, hard context.Context, led *ledger.Ledger, stream *p
 	if err != nil {
 		return nil, err
 	}
-	h := &holding{r: r, hard: hard, hold: hold, ledger: led, broken: make(chan error, 1), barriers: barriers(led, hold.Epoch), inquiry: found.first}
+	h := &holding{r: r, hard: hard, hold: hold, timeline: info.Timeline, ledger: led, broken: make(chan error, 1), barriers: barriers(led, hold.Epoch), inquiry: found.first}
 	h.stream = postgres.NewSource(stream, postgres.EventsOptions{
 		Mapping: cfg.Outbox.Mapping, Zone: zone, Messages: cfg.Outbox.Messages, Encoding: info.Encoding, Settled: source.Position(hold.Settled), Barriers: h.barriers,
 		Logger: r.log,
@@ -179,7 +180,7 @@ func (h *holding) assemble(
 	h.intake = intake.Options{Frontier: tracker, Endpoints: feed, Logger: h.r.log}
 	if publishes {
 		h.reader = h.r.fleet.NewReader(fleet.ReaderOptions{
-			Hold: h.hold, SystemID: info.SystemID, Timeline: info.Timeline, Ledger: h.ledger, Barriers: h.barriers,
+			Hold: h.hold, Timeline: info.Timeline, Ledger: h.ledger, Barriers: h.barriers,
 			Acked: func() source.Position { return ackedSoFar(h.r) },
 		})
 		options.Elsewhere, h.intake.Elsewhere = h.reader, h.reader.Within()
@@ -397,7 +398,7 @@ func (h *holding) run(ctx context.Context) error {
 		group.Go(func() error { return h.reader.Run(streaming) })
 	}
 	group.Go(func() error {
-		h.r.fleet.Watch(taking, h.reader, h.end)
+		h.r.fleet.Watch(taking, fleet.WatchOptions{Hold: h.hold, Timeline: h.timeline, Reader: h.reader, End: h.end})
 		return nil
 	})
 	for _, task := range h.upkeep.Tasks() {

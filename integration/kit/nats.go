@@ -98,6 +98,24 @@ func (n *NATS) Fanout(partitions int, more string) string {
 // DeleteStreams deletes all streams with what they hold.
 func (n *NATS) DeleteStreams(t TB) {
 	t.Helper()
+	n.each(t, "delete", func(js jetstream.JetStream, name string) error { return js.DeleteStream(t.Context(), name) })
+}
+
+// PurgeStreams deletes what all streams hold.
+func (n *NATS) PurgeStreams(t TB) {
+	t.Helper()
+	n.each(t, "purge", func(js jetstream.JetStream, name string) error {
+		stream, err := js.Stream(t.Context(), name)
+		if err != nil {
+			return err
+		}
+		return stream.Purge(t.Context())
+	})
+}
+
+// each does something with every stream.
+func (n *NATS) each(t TB, what string, do func(js jetstream.JetStream, name string) error) {
+	t.Helper()
 	conn, err := nats.Connect(n.URL())
 	if err != nil {
 		t.Fatalf("connect to NATS: %v", err)
@@ -109,8 +127,8 @@ func (n *NATS) DeleteStreams(t TB) {
 	}
 	streams := js.StreamNames(t.Context())
 	for name := range streams.Name() {
-		if err := js.DeleteStream(t.Context(), name); err != nil {
-			t.Fatalf("delete stream %s: %v", name, err)
+		if err := do(js, name); err != nil {
+			t.Fatalf("%s stream %s: %v", what, name, err)
 		}
 	}
 	if err := streams.Err(); err != nil {

@@ -51,6 +51,9 @@ func parse(args []string, stderr io.Writer) (options, error) {
 	if err := flags.Parse(args); err != nil {
 		return o, err
 	}
+	if flags.NArg() > 0 {
+		return o, fmt.Errorf("unexpected %q: names of mutants go behind -only", flags.Arg(0))
+	}
 	o.seed = rand.Uint64N(1_000_000)
 	if *seed != "" {
 		n, err := strconv.ParseUint(*seed, 10, 64)

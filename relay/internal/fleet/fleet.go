@@ -134,6 +134,8 @@ func (f *Fleet) open(ctx context.Context) (*jetstream.Fanout, error) {
 var (
 	errAlone    = errors.New("NATS takes nothing")
 	errTogether = errors.New("NATS is back")
+	// errNotReached keeps a relay alone that has not had a connection yet.
+	errNotReached = errors.New("NATS was not reached yet")
 )
 
 // GoesOn reports whether a hold of the slot was ended with err to go on in another way at once. It
@@ -224,33 +226,56 @@ const (
 	soundFor = 5 * time.Second
 )
 
-// Watch calls end where a hold of the slot has to go on alone, or need not any more, until ctx is
-// done. reader is nil for one that delivers alone.
-func (f *Fleet) Watch(ctx context.Context, reader *Reader, end func(error)) {
+// WatchOptions are the hold of the slot that is watched.
+type WatchOptions struct {
+	Hold     ledger.Hold
+	Timeline int32       // that the slot is on
+	Reader   *Reader     // nil: it delivers alone
+	End      func(error) // ends it to go on in another way
+}
+
+// Watch ends a hold of the slot that has to go on alone, or need not any more. It runs until then,
+// or until ctx is done.
+func (f *Fleet) Watch(ctx context.Context, o WatchOptions) {
 	if f == nil {
 		return
 	}
 	cfg := f.config()
+	often := f.log.Sample(&zerolog.BurstSampler{Burst: 1, Period: time.Minute})
 	var sound time.Time // since when; zero: it is not
 	for pace.Wait(ctx, poll) == nil {
-		if reader != nil {
-			if tooLong(reader.Stuck(), cfg.Fanout.Hold) && canHeal(cfg) {
+		if o.Reader != nil {
+			if tooLong(o.Reader.Stuck(), cfg.Fanout.Hold) && canHeal(cfg) {
 				f.goAlone(cfg.Fanout.Hold)
-				end(errAlone)
+				o.End(errAlone)
 				return
 			}
 			continue
 		}
-		switch fan, now := f.reached(), time.Now(); {
-		case fan == nil || fan.Check(ctx) != nil:
+		switch err, now := f.check(ctx, by(&o.Hold, o.Timeline)), time.Now(); {
+		case err != nil:
+			often.Warn().Err(err).Msg("this relay goes on alone")
 			sound = time.Time{}
 		case sound.IsZero():
 			sound = now
 		case now.Sub(sound) > soundFor:
-			end(errTogether)
+			o.End(errTogether)
 			return
 		}
 	}
+}
+
+// check is an error where a hold of the slot could not publish.
+func (f *Fleet) check(ctx context.Context, by jetstream.By) error {
+	fan := f.reached()
+	if fan == nil {
+		return errNotReached
+	}
+	return fan.Check(ctx, by)
+}
+
+func by(hold *ledger.Hold, timeline int32) jetstream.By {
+	return jetstream.By{Origin: hold.Origin, Timeline: timeline, Epoch: hold.Epoch}
 }
 
 // Reload has the partitions go on with other settings; anew says that all that they have in memory

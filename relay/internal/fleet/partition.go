@@ -100,7 +100,7 @@ func (p *partition) prepare(ctx context.Context, led *ledger.Ledger) (*jetstream
 	frontier := source.NewFrontier(begin)
 	var dispatcher *dispatch.Dispatcher
 	stream := p.s.fan.NewSource(jetstream.SourceOptions{
-		Partition: p.number, Settled: begin, SystemID: slot.SystemID, Timeline: slot.Timeline, Held: p.lease.Held, Logger: p.s.log,
+		Partition: p.number, Settled: begin, Origin: hold.Origin, Timeline: hold.Before.Timeline, Held: p.lease.Held, Logger: p.s.log,
 		Awaited: func(at source.Position) { dispatcher.Await(at) },
 	})
 	dispatcher = dispatch.New(p.s.hard, dispatch.Options{

@@ -23,8 +23,7 @@ import (
 // ReaderOptions are what a Reader needs of a hold of the slot.
 type ReaderOptions struct {
 	Hold     ledger.Hold
-	Timeline int32
-	SystemID string
+	Timeline int32 // that the slot is on
 	Ledger   *ledger.Ledger
 	Barriers *source.Barriers
 	Acked    func() source.Position // how far the slot is acknowledged
@@ -53,7 +52,7 @@ type Reader struct {
 func (f *Fleet) NewReader(o ReaderOptions) *Reader {
 	return &Reader{
 		o: o, log: f.log, partitions: f.config().Fanout.Partitions,
-		to:      f.reached().NewPublisher(jetstream.PublisherOptions{Epoch: o.Hold.Epoch, SystemID: o.SystemID, Timeline: o.Timeline}),
+		to:      f.reached().NewPublisher(jetstream.PublisherOptions{By: by(&o.Hold, o.Timeline)}),
 		stirred: make(chan struct{}, 1), due: make(map[string]struct{}),
 	}
 }

@@ -66,6 +66,8 @@ type Hold struct {
 	Owner   string
 	Epoch   int64
 	Settled outbox.LSN // everything whose transaction ended at or before it is settled
+	// Origin tells the slot's row, and so its epochs, from those of a database that was made anew.
+	Origin string
 	// Before is where the slot was held the last time, zero at the first time. Another cluster or
 	// timeline than the one given to Take means that events may have been skipped.
 	Before Place

@@ -49,7 +49,7 @@ WHERE p.slot = @name
   AND r.slot = @slot
   AND r.partitions = @partitions
   AND r.system_id = p.system_id
-RETURNING p.epoch, p.settled_lsn::text, r.system_id, r.timeline`
+RETURNING p.epoch, p.settled_lsn::text, r.system_id, r.timeline, COALESCE(r.started_at, 'epoch')`
 
 // TakePartition takes a partition's row, so that every Record of an earlier hold of it, by this or
 // another relay, returns ErrDeposed. Only whoever has the partition's lease may call it. It is
@@ -67,10 +67,11 @@ func (k *Fanout) TakePartition(ctx context.Context, o TakePartitionOptions) (Hol
 		return Hold{}, fmt.Errorf("%s: %w", what, err)
 	}
 	var settled string
+	var started time.Time
 	err := k.link.Run(ctx, what, func(ctx context.Context, conn *pgx.Conn) error {
 		err := conn.QueryRow(ctx, takePartitionSQL, pgx.NamedArgs{
 			"name": hold.Slot, "slot": o.Slot, "partitions": o.Partitions, "owner": o.Owner, "now": o.Now,
-		}).Scan(&hold.Epoch, &settled, &hold.Before.SystemID, &hold.Before.Timeline)
+		}).Scan(&hold.Epoch, &settled, &hold.Before.SystemID, &hold.Before.Timeline, &started)
 		if errors.Is(err, pgx.ErrNoRows) {
 			return ErrNotPublished
 		}
@@ -82,6 +83,7 @@ func (k *Fanout) TakePartition(ctx context.Context, o TakePartitionOptions) (Hol
 	if hold.Settled, err = outbox.ParseLSN(settled); err != nil {
 		return Hold{}, fmt.Errorf("%s: %w", what, err)
 	}
+	hold.Origin = originOf(hold.Before.SystemID, started)
 	r.begin(ctx, hold)
 	return hold, nil
 }

@@ -91,7 +91,7 @@ func TestTakePartition_deposesTheOwnerBefore(t *testing.T) {
 	t.Parallel()
 	f := setupFanout(t)
 	older, neighbour := f.sender(t, 3, 4), f.sender(t, 2, 4)
-	require.Equal(t, ledger.Hold{Slot: "s#03", Owner: "host:2", Epoch: 1, Settled: 0x10, Before: ledger.Place{SystemID: "7", Timeline: 1}}, older.hold)
+	require.Equal(t, ledger.Hold{Slot: "s#03", Owner: "host:2", Epoch: 1, Settled: 0x10, Origin: f.hold.Origin, Before: ledger.Place{SystemID: "7", Timeline: 1}}, older.hold)
 	require.NoError(t, older.Record(t.Context(), older.hold, oneOf("e1", 0x11)))
 	newer := f.sender(t, 3, 4)
 	require.EqualValues(t, 2, newer.hold.Epoch)

@@ -221,13 +221,14 @@ func TestTake_startsOverOnAnotherCluster(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
 	hold := take(t, b.ledger)
-	require.Equal(t, ledger.Hold{Slot: "s", Owner: "host:1", Epoch: 1}, hold)
+	require.Equal(t, ledger.Hold{Slot: "s", Owner: "host:1", Epoch: 1, Origin: hold.Origin}, hold)
 	require.NoError(t, b.ledger.Record(t.Context(), hold, &ledger.Batch{Settled: 9, SettledAt: noon}))
 	moved, err := b.ledger.Take(t.Context(), ledger.TakeOptions{Slot: "s", Owner: "host:2", SystemID: "8", Timeline: 3, Start: 4, Now: noon})
 	require.NoError(t, err)
 	require.Equal(t, ledger.Hold{
-		Slot: "s", Owner: "host:2", Epoch: 2, Settled: 4, Before: ledger.Place{SystemID: "7", Timeline: 1},
+		Slot: "s", Owner: "host:2", Epoch: 2, Settled: 4, Origin: moved.Origin, Before: ledger.Place{SystemID: "7", Timeline: 1},
 	}, moved)
+	require.NotEqual(t, hold.Origin, moved.Origin)
 	require.Equal(t, 1, b.count(t, `SELECT count(*) FROM tailpost.relay WHERE system_id = '8' AND timeline = 3 AND settled_at IS NULL`))
 }
 
@@ -483,4 +484,25 @@ func TestTake_makesTheRecordingConnectionAgain(t *testing.T) {
 	require.NoError(t, b.ledger.Record(t.Context(), hold, oneOf("e1", 1)))
 	require.Equal(t, before, b.losses(), "connections found lost after Take")
 	requireRecorded(t, b, 1)
+}
+
+// TestTake_saysWhoseEpochsTheseAre: those of a row that is made anew begin again.
+func TestTake_saysWhoseEpochsTheseAre(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	first := take(t, b.ledger)
+	require.NotEmpty(t, first.Origin)
+	at := func(now time.Time) ledger.Hold {
+		hold, err := b.ledger.Take(t.Context(), ledger.TakeOptions{Slot: "s", Owner: "host:2", SystemID: "7", Timeline: 2, Now: now})
+		require.NoError(t, err)
+		return hold
+	}
+	second := at(noon.Add(time.Hour))
+	require.Greater(t, second.Epoch, first.Epoch)
+	require.Equal(t, first.Origin, second.Origin)
+	_, err := b.conn.Exec(t.Context(), "DELETE FROM tailpost.relay")
+	require.NoError(t, err)
+	anew := at(noon.Add(time.Microsecond))
+	require.LessOrEqual(t, anew.Epoch, first.Epoch)
+	require.NotEqual(t, first.Origin, anew.Origin)
 }

@@ -3,6 +3,7 @@ package ledger
 import (
 	"context"
 	"fmt"
+	"strconv"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -87,7 +88,8 @@ SET epoch = r.epoch + 1,
     )
 RETURNING epoch, settled_lsn::text,
     COALESCE((SELECT b.system_id FROM tailpost.relay AS b WHERE b.slot = @slot), ''),
-    COALESCE((SELECT b.timeline FROM tailpost.relay AS b WHERE b.slot = @slot), 0)`
+    COALESCE((SELECT b.timeline FROM tailpost.relay AS b WHERE b.slot = @slot), 0),
+    system_id, COALESCE(started_at, 'epoch')`
 
 // Take takes the slot's row, so that every Record of an earlier hold, of this or another relay,
 // returns ErrDeposed. Only whoever streams from the slot may call it.
@@ -96,7 +98,8 @@ func (l *Ledger) Take(ctx context.Context, o TakeOptions) (Hold, error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	hold := Hold{Slot: o.Slot, Owner: o.Owner}
-	var settled string
+	var settled, system string
+	var started time.Time
 	args := pgx.NamedArgs{
 		"slot": o.Slot, "owner": o.Owner, "system_id": o.SystemID, "timeline": o.Timeline, "start": o.Start.String(), "now": o.Now,
 		"publication": o.Publication, "gap": o.Gap, "most": mostHealGaps, "why": nil, "since": nil, "from": nil, "due": nil,
@@ -109,16 +112,22 @@ func (l *Ledger) Take(ctx context.Context, o TakeOptions) (Hold, error) {
 	}
 	// A lost answer is asked for again and costs an epoch, which is nobody's.
 	err := l.link.Run(ctx, "take the slot's row", func(ctx context.Context, conn *pgx.Conn) error {
-		return conn.QueryRow(ctx, takeSQL, args).Scan(&hold.Epoch, &settled, &hold.Before.SystemID, &hold.Before.Timeline)
+		return conn.QueryRow(ctx, takeSQL, args).Scan(&hold.Epoch, &settled, &hold.Before.SystemID, &hold.Before.Timeline, &system, &started)
 	})
 	if err != nil {
 		return Hold{}, err
 	}
+	hold.Origin = originOf(system, started)
 	if hold.Settled, err = outbox.ParseLSN(settled); err != nil {
 		return Hold{}, fmt.Errorf("take the slot's row: %w", err)
 	}
 	r.begin(ctx, hold)
 	return hold, nil
+}
+
+// originOf returns an origin, see Hold. The time has the precision of a timestamptz.
+func originOf(systemID string, startedAt time.Time) string {
+	return systemID + "." + strconv.FormatInt(startedAt.UnixMicro(), 36)
 }
 
 // begin has the recorder record for a hold.

@@ -35,7 +35,7 @@ func BenchmarkStream(b *testing.B) {
 	f := open(b, options(n.Addr().String()))
 	k := &sink{end: source.Position(b.N) * 10, done: make(chan struct{})}
 	s := f.NewSource(jetstream.SourceOptions{})
-	p := f.NewPublisher(jetstream.PublisherOptions{Epoch: 1})
+	p := f.NewPublisher(jetstream.PublisherOptions{By: byOf(1, 1)})
 	run(b, func(ctx context.Context) error { return s.Run(ctx, k) })
 	run(b, p.Run)
 	ev := eventOf(1, 0)

@@ -15,16 +15,18 @@ import (
 // writer makes messages of entries as a Publisher does, without a stream.
 type writer struct {
 	codec  codec
-	epoch  int64
+	by     By
 	number uint64
-	line   line
 
 	within  *wireCommit
 	open    *wireCommit // where the message begins
 	entries []byte
 }
 
-func newWriter(epoch int64, l line) *writer { return &writer{codec: newCodec(), epoch: epoch, line: l} }
+// newWriter returns the writer of a hold on timeline 3.
+func newWriter(epoch int64) *writer { return newWriterOf(By{Origin: "sys", Timeline: 3, Epoch: epoch}) }
+
+func newWriterOf(by By) *writer { return &writer{codec: newCodec(), by: by} }
 
 func (w *writer) add(e entry) {
 	w.entries = append(w.entries, w.codec.encode(e)...)
@@ -41,7 +43,7 @@ func (w *writer) add(e entry) {
 func (w *writer) cut() []byte {
 	w.number++
 	m := w.codec.encode(head{
-		Version: version, Epoch: w.epoch, Number: w.number, SystemID: w.line.systemID, Timeline: w.line.timeline, Open: w.open,
+		Version: version, Epoch: w.by.Epoch, Number: w.number, Origin: w.by.Origin, Timeline: w.by.Timeline, Open: w.open,
 	})
 	m = append(m, w.entries...)
 	w.entries, w.open = nil, w.within
@@ -70,7 +72,7 @@ func (w *writer) thing(th *thing) {
 		w.entries = append(w.entries, w.codec.row(&source.Row{Place: th.row}, item)...)
 	default:
 		ev := outbox.Event{ID: "e", Type: "a", CommitLSN: outbox.LSN(w.within.Commit), Seq: th.event}
-		w.entries = append(w.entries, w.codec.event(&ev, nil)...)
+		w.entries = append(w.entries, w.codec.event(&ev)...)
 	}
 }
 
@@ -112,9 +114,10 @@ type reading struct {
 	seq  uint64
 }
 
-func newReading(o SourceOptions) *reading {
-	r := &reading{calls: &calls{}, keep: newKeep(o.Settled)}
-	r.replay = newReplay(&o, r.keep, r.calls)
+// newReading returns a replay of what is recorded up to a position on timeline 3.
+func newReading(settled source.Position) *reading {
+	r := &reading{calls: &calls{}, keep: newKeep(settled)}
+	r.replay = newReplay(&SourceOptions{Settled: settled, Origin: "sys", Timeline: 3}, r.keep, r.calls)
 	return r
 }
 

@@ -34,10 +34,13 @@
 // a server that came back from an older store, or a stream that was made anew, has another message
 // there, or none. Then everything is read again. That message is never purged.
 //
-// Each message has the epoch of the reader that published it, a number within that epoch, and the
-// transaction that is open where it begins. What comes again is told by that:
+// Each message says which hold of the slot published it (the origin of its row, the timeline, the
+// epoch), and has a number within that hold and the transaction that is open where it begins. What
+// comes again is told by that:
 //
-//   - A message of an older epoch than one read before is ignored, as is one whose number came.
+//   - A message of another origin is ignored: its database is gone, or is not ours.
+//   - A message of an older hold than one read before is ignored, as is one whose number came. A
+//     reader that finds a later hold's message last does not publish behind it.
 //   - A transaction that begins below what was brought whole is skipped.
 //   - A transaction that is open goes on behind its last event and its last row.
 //   - A transaction whose end was lost with its reader, or with the stream, is ended for the
@@ -47,8 +50,8 @@
 //
 // A message is purged once everything that it has a part of is acknowledged, be it ignored or not:
 // whoever reads the stream next may find a deposed reader's message first. Where positions go
-// back, because the cluster or its timeline is another one, an acknowledgement counts only once it
-// is beyond all that was brought before: it might be that of the other line.
+// back, because the timeline is another one, an acknowledgement counts only once it is beyond all
+// that was brought before: it might be that of the other timeline.
 //
 // # Streams
 //

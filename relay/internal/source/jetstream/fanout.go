@@ -91,10 +91,14 @@ func Open(ctx context.Context, o Options) (*Fanout, error) {
 	return f, nil
 }
 
-// Check is an error where a stream has nobody who takes what is published, or is gone.
-func (f *Fanout) Check(ctx context.Context) error {
+// Check is an error where a stream has nobody who takes what a hold publishes, or has what a later
+// one published.
+func (f *Fanout) Check(ctx context.Context, by By) error {
 	for n := range f.opts.Partitions {
 		if err := f.ensure(ctx, n); err != nil {
+			return err
+		}
+		if err := f.later(ctx, n, by); err != nil {
 			return err
 		}
 	}

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"strconv"
 	"sync"
 	"time"
 
@@ -56,6 +55,9 @@ func (p *Publisher) keepalives(ctx context.Context) {
 
 // publish stores what waits for a partition, one message after the other.
 func (p *Publisher) publish(ctx context.Context, t *part) {
+	if p.look(ctx, t) != nil {
+		return
+	}
 	for {
 		m, entries := p.take(t)
 		if m == nil {
@@ -97,7 +99,7 @@ func (p *Publisher) take(t *part) (*nats.Msg, []waiting) {
 		return nil, nil
 	}
 	data := p.codec.encode(head{
-		Version: version, Epoch: p.opts.Epoch, Number: t.number, SystemID: p.opts.SystemID, Timeline: p.opts.Timeline, Open: entries[0].within,
+		Version: version, Epoch: p.opts.Epoch, Number: t.number, Origin: p.opts.Origin, Timeline: p.opts.Timeline, Open: entries[0].within,
 	})
 	data = append(make([]byte, 0, len(data)+size), data...)
 	for i := range entries {
@@ -105,17 +107,34 @@ func (p *Publisher) take(t *part) (*nats.Msg, []waiting) {
 	}
 	m := nats.NewMsg(p.fanout.subject(t.partition))
 	m.Data = data
-	m.Header.Set(nats.MsgIdHdr, strconv.FormatInt(p.opts.Epoch, 10)+"-"+strconv.FormatUint(t.number, 10))
+	m.Header.Set(nats.MsgIdHdr, fmt.Sprintf("%s-%d-%d-%d", p.opts.Origin, p.opts.Timeline, p.opts.Epoch, t.number))
 	return m, entries
+}
+
+// look waits, before the first message, until the stream has nothing that would have it ignored.
+func (p *Publisher) look(ctx context.Context, t *part) error {
+	p.mu.Lock()
+	t.tried = time.Now()
+	p.mu.Unlock()
+	err := p.persist(ctx, t, func() error { return p.fanout.later(ctx, t.partition, p.opts.By) })
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	t.tried, t.failed = time.Time{}, false
+	return err
 }
 
 // store publishes a message until the stream has it. It returns the cause of ctx's end if that
 // comes first.
 func (p *Publisher) store(ctx context.Context, t *part, m *nats.Msg) error {
 	stream := p.fanout.stream(t.partition)
+	return p.persist(ctx, t, func() error { return p.try(ctx, stream, m) })
+}
+
+// persist tries until there is no error, and returns the cause of ctx's end if that comes first.
+func (p *Publisher) persist(ctx context.Context, t *part, try func() error) error {
 	pause := pace.Backoff{Least: leastPause, Most: mostPause}
 	for {
-		err := p.try(ctx, stream, m)
+		err := try()
 		if err == nil {
 			return nil
 		}
@@ -131,7 +150,7 @@ func (p *Publisher) store(ctx context.Context, t *part, m *nats.Msg) error {
 				err = fmt.Errorf("%w: %w", err, gone)
 			}
 		}
-		p.often.Warn().Err(err).Str("stream", stream).Msg("publishing to NATS waits")
+		p.often.Warn().Err(err).Str("stream", p.fanout.stream(t.partition)).Msg("publishing to NATS waits")
 		p.fanout.link.pause(ctx, pause.Next())
 	}
 }

@@ -11,12 +11,23 @@ import (
 	"github.com/tailpost/tailpost/relay/internal/source"
 )
 
+// By tells the messages of one hold of the slot from those of others.
+type By struct {
+	Origin   string // see ledger.Hold
+	Timeline int32
+	Epoch    int64 // two holds of an origin and a timeline never have the same
+}
+
+// before reports whether a hold of the same origin was before another one. A standby that was
+// promoted may have epochs that a hold of the former primary had.
+func (b By) before(o By) bool {
+	return b.Timeline < o.Timeline || b.Timeline == o.Timeline && b.Epoch < o.Epoch
+}
+
 // PublisherOptions are one hold of the slot.
 type PublisherOptions struct {
-	Epoch    int64 // of the hold; two publishers never have the same
-	SystemID string
-	Timeline int32
-	Room     int64 // bytes that may wait over all partitions; 0: 64 MiB
+	By
+	Room int64 // bytes that may wait over all partitions; 0: 64 MiB
 }
 
 const (
@@ -68,7 +79,7 @@ type part struct {
 	open     bool  // the queue, or what was published last, ends within a transaction
 	covered  source.Position
 	inFlight bool
-	tried    time.Time // when the message in flight was first published; zero: none is
+	tried    time.Time // of the first look at the stream, or when the message in flight was published; zero: done
 	failed   bool      // it was refused or not answered
 	number   uint64    // of the last message
 }
@@ -105,15 +116,9 @@ func (p *Publisher) Begin(tx source.Tx) {
 // goroutine, when the stream has it; not if the publisher ends before that.
 func (p *Publisher) Event(partition int, ev *outbox.Event, stored func()) {
 	if p.event == nil || p.eventSeq != ev.Seq {
-		p.event, p.eventSeq = p.codec.event(ev, nil), ev.Seq
+		p.event, p.eventSeq = p.codec.event(ev), ev.Seq
 	}
 	p.within(partition, p.event, stored)
-}
-
-// Invalid publishes a row that cannot be made an event, as Event does one that can.
-func (p *Publisher) Invalid(partition int, ev *outbox.Event, problem error, stored func()) {
-	why := problem.Error()
-	p.within(partition, p.codec.event(ev, &why), stored)
 }
 
 // Row publishes a row of the table of endpoints, whose values are used during the call only.

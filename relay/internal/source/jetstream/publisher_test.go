@@ -19,7 +19,7 @@ func TestThereIsNoRoomUntilSomethingIsStored(t *testing.T) {
 	f := open(t, options(p.Addr().String()))
 	s := newSender(t, f, 0)
 	const room = 150 << 10 // a part of it does not make a partition publish by itself
-	r := newReaderOf(t, f, jetstream.PublisherOptions{Epoch: 1, SystemID: "sys", Timeline: 1, Room: room})
+	r := newReaderOf(t, f, jetstream.PublisherOptions{By: byOf(1, 1), Room: room})
 	require.Nil(t, r.Full())
 	require.True(t, r.Stuck().IsZero())
 	p.set(true)
@@ -64,7 +64,7 @@ func TestKeepalivesReachIdlePartitions(t *testing.T) {
 	js := admin(t, n.Addr().String())
 	f := open(t, options(n.Addr().String()))
 	busy := newSender(t, f, 0)
-	o := sourceOptions(0, "sys", 1)
+	o := sourceOptions(0, 1)
 	o.Partition = 1
 	idle := newSenderOf(t, f, o)
 	r := newReader(t, f, 1)
@@ -135,4 +135,52 @@ func cancelled(t *testing.T) context.Context {
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
 	return ctx
+}
+
+// TestNothingIsPublishedBehindALaterHold: senders would ignore it, as a deposed reader's.
+func TestNothingIsPublishedBehindALaterHold(t *testing.T) {
+	t.Parallel()
+	n := newNode(t, nil)
+	js := admin(t, n.Addr().String())
+	f := open(t, options(n.Addr().String()))
+	later := newReader(t, f, 7)
+	later.transaction(9, 1)
+	later.await(t, "commit 9")
+	later.stop(t)
+
+	restored := newReader(t, f, 3) // its database knows nothing of the holds since
+	restored.transaction(1, 1)
+	require.Eventually(t, func() bool { return !restored.Stuck().IsZero() }, patience, poll)
+	err := f.Check(t.Context(), byOf(3, 1))
+	require.ErrorIs(t, err, jetstream.ErrLater)
+	require.ErrorContains(t, err, "nats stream purge "+stream0)
+	require.EqualValues(t, 1, state(t, js).Msgs)
+	require.NoError(t, f.Check(t.Context(), byOf(8, 1)))
+	require.NoError(t, f.Check(t.Context(), byOf(1, 2)), "of a later timeline")
+
+	stream, err := js.Stream(t.Context(), stream0)
+	require.NoError(t, err)
+	require.NoError(t, stream.Purge(t.Context()))
+	restored.await(t, "commit 1")
+	require.Eventually(t, func() bool { return restored.Stuck().IsZero() }, patience, poll)
+	s := newSender(t, f, 0)
+	s.await(t, endOf(1))
+	require.Equal(t, expected(1, 2, 1), s.all())
+}
+
+// TestTheSameNumbersOfAnotherDatabaseAreStored: a stream knows the ids of its messages for a while,
+// and takes one that comes again for stored.
+func TestTheSameNumbersOfAnotherDatabaseAreStored(t *testing.T) {
+	t.Parallel()
+	n := newNode(t, nil)
+	f := open(t, options(n.Addr().String()))
+	for _, origin := range []string{"gone", "sys"} {
+		r := newReaderOf(t, f, jetstream.PublisherOptions{By: jetstream.By{Origin: origin, Timeline: 1, Epoch: 1}})
+		r.transaction(1, 1)
+		r.await(t, "commit 1")
+		r.stop(t)
+	}
+	s := newSender(t, f, 0)
+	s.await(t, endOf(1))
+	require.Equal(t, expected(1, 2, 1), s.all())
 }

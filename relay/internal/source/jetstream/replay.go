@@ -2,7 +2,6 @@ package jetstream
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"time"
 
@@ -17,16 +16,13 @@ type replay struct {
 	codec   codec
 	handler source.Handler
 	keep    *keep
-	moved   func(systemID string, timeline int32) // told before the first entry of another line; nil: nobody
-	awaited func(p source.Position)               // told where somebody waits for a record; nil: nobody
-	settled source.Position
-	line    line // that settled belongs to
+	opts    *SourceOptions
 	log     zerolog.Logger
+	often   zerolog.Logger // for what may come with every message
 
 	// What was read.
-	now    line
-	epoch  int64
-	number uint64 // of the epoch's last message
+	by     By     // the last publisher
+	number uint64 // of its last message
 	skip   bool   // the transaction that is being read was brought whole
 	in     source.Position
 	inside bool   // a transaction is being read; in is its commit
@@ -42,12 +38,6 @@ type replay struct {
 	tab  *source.Table
 }
 
-// line is a history of positions. Those of two lines cannot be compared.
-type line struct {
-	systemID string
-	timeline int32
-}
-
 // half is how far a transaction was brought.
 type half struct {
 	tx    source.Tx
@@ -57,9 +47,9 @@ type half struct {
 }
 
 func newReplay(o *SourceOptions, k *keep, h source.Handler) *replay {
-	l := line{systemID: o.SystemID, timeline: o.Timeline}
 	return &replay{
-		codec: newCodec(), handler: h, keep: k, moved: o.Moved, awaited: o.Awaited, settled: o.Settled, line: l, now: l, epoch: -1, done: o.Settled, log: o.Logger,
+		codec: newCodec(), handler: h, keep: k, opts: o, by: By{Timeline: -1}, done: o.Settled,
+		log: o.Logger, often: o.Logger.Sample(&zerolog.BurstSampler{Burst: 1, Period: quiet}),
 	}
 }
 
@@ -69,14 +59,17 @@ func (r *replay) message(ctx context.Context, data []byte) error {
 	if err != nil {
 		return err
 	}
-	switch {
-	case h.Epoch < r.epoch:
+	switch by := h.by(); {
+	case by.Origin != r.opts.Origin:
+		r.often.Warn().Msg("messages that a relay of another database, or of this one before it was made anew, published are ignored")
+		return nil
+	case by.before(r.by):
 		r.log.Debug().Int64("epoch", h.Epoch).Msg("a message of a reader that was deposed is ignored")
 		return r.ignore(&h, entries)
-	case h.Epoch == r.epoch && h.Number <= r.number:
+	case r.by.before(by):
+		r.succeed(by)
+	case h.Number <= r.number:
 		return nil
-	case h.Epoch > r.epoch:
-		r.succeed(&h)
 	case h.Number != r.number+1:
 		r.log.Warn().Int64("epoch", h.Epoch).Uint64("messages", h.Number-r.number-1).
 			Msg("the stream of a partition has lost messages that it had acknowledged: the audit finds what they held")
@@ -101,8 +94,8 @@ func (r *replay) message(ctx context.Context, data []byte) error {
 
 // ignore has a deposed reader's message kept until all that it has is settled.
 func (r *replay) ignore(h *head, entries []byte) error {
-	if (line{systemID: h.SystemID, timeline: h.Timeline}) != r.now {
-		return nil // nothing of this line comes behind it
+	if h.Timeline != r.by.Timeline {
+		return nil // nothing of this timeline comes behind it
 	}
 	var last source.Position
 	if h.Open != nil {
@@ -122,21 +115,20 @@ func (r *replay) ignore(h *head, entries []byte) error {
 	return nil
 }
 
-// succeed begins with the messages of another reader.
-func (r *replay) succeed(h *head) {
-	r.epoch, r.inside = h.Epoch, false
+// succeed begins with the messages of another reader. On another timeline positions may go back.
+// What was recorded has its place on all earlier ones too: the rows that say so were written behind
+// it, before the timelines parted.
+func (r *replay) succeed(by By) {
+	same := by.Timeline == r.by.Timeline
+	r.by, r.inside = by, false
 	r.dropPieces()
-	l := line{systemID: h.SystemID, timeline: h.Timeline}
-	if l == r.now {
+	if same {
 		return
 	}
 	r.abandon()
-	r.now, r.left, r.done = l, half{}, 0
-	if l == r.line {
-		r.done = r.settled
-	}
-	if r.moved != nil {
-		r.moved(l.systemID, l.timeline)
+	r.left, r.done = half{}, 0
+	if by.Timeline <= r.opts.Timeline {
+		r.done = r.opts.Settled
 	}
 }
 
@@ -185,8 +177,8 @@ func (r *replay) entry(e *entry) error {
 		r.commit(e.Position)
 	case keepaliveEntry:
 		r.keepalive(e.Position)
-		if e.Awaited && r.awaited != nil {
-			r.awaited(e.Position)
+		if e.Awaited && r.opts.Awaited != nil {
+			r.opts.Awaited(e.Position)
 		}
 	case pieceEntry:
 		return r.join(e.Piece)
@@ -221,10 +213,6 @@ func (r *replay) event(w *wireEvent) {
 		return
 	}
 	r.half.seq = w.Seq
-	if w.Problem != nil {
-		r.handler.Invalid(w.outbox(), errors.New(*w.Problem))
-		return
-	}
 	r.handler.Event(w.outbox())
 }
 

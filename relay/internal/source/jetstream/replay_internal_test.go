@@ -1,6 +1,7 @@
 package jetstream
 
 import (
+	"fmt"
 	"slices"
 	"testing"
 
@@ -13,12 +14,12 @@ import (
 // log is a stream that several readers write, each until it is deposed and some beyond that. What
 // is in it is complete: a reader begins no later than its predecessors' first transaction that is
 // not stored whole.
-func log(t *rapid.T, txs [][]thing, l line) (messages [][]byte) {
+func log(t *rapid.T, txs [][]thing) (messages [][]byte) {
 	stored := 0 // transactions that are known to be stored whole
 	var old []*tail
 	readers := rapid.IntRange(1, 4).Draw(t, "readers")
 	for epoch := range readers {
-		w := newWriter(int64(epoch+1), l)
+		w := newWriter(int64(epoch + 1))
 		from := rapid.IntRange(0, stored).Draw(t, "from")
 		if from > 0 && rapid.Bool().Draw(t, "keepalive") {
 			w.thing(&thing{event: -1, row: -1, alive: endOf(txs[from-1])})
@@ -75,10 +76,9 @@ func (d *tail) next() [][]byte {
 func TestEachTransactionIsBroughtOnceWhoeverPublishesIt(t *testing.T) {
 	t.Parallel()
 	rapid.Check(t, func(t *rapid.T) {
-		l := line{systemID: "sys", timeline: 3}
 		txs, want := history(t)
-		messages := log(t, txs, l)
-		r := newReading(SourceOptions{SystemID: l.systemID, Timeline: l.timeline})
+		messages := log(t, txs)
+		r := newReading(0)
 		for _, m := range messages {
 			require.NoError(t, r.take(m))
 		}
@@ -92,10 +92,9 @@ func TestEachTransactionIsBroughtOnceWhoeverPublishesIt(t *testing.T) {
 func TestNothingIsPurgedThatIsNotSettled(t *testing.T) {
 	t.Parallel()
 	rapid.Check(t, func(t *rapid.T) {
-		l := line{systemID: "sys", timeline: 3}
 		txs, want := history(t)
-		messages := log(t, txs, l)
-		r := newReading(SourceOptions{SystemID: l.systemID, Timeline: l.timeline})
+		messages := log(t, txs)
+		r := newReading(0)
 		var acked source.Position
 		first := uint64(1) // that is left
 		for i, m := range messages {
@@ -115,14 +114,14 @@ func TestNothingIsPurgedThatIsNotSettled(t *testing.T) {
 				first = to
 			}
 			if rapid.IntRange(0, 3).Draw(t, "dies") == 0 {
-				r = newReading(SourceOptions{SystemID: l.systemID, Timeline: l.timeline, Settled: acked})
+				r = newReading(acked)
 				for seq := first; seq <= uint64(i+1); seq++ {
 					require.NoError(t, r.takeAt(seq, messages[seq-1]))
 				}
 				r.seq = uint64(i + 1)
 			}
 		}
-		r = newReading(SourceOptions{SystemID: l.systemID, Timeline: l.timeline, Settled: acked})
+		r = newReading(acked)
 		for seq := first; seq <= uint64(len(messages)); seq++ {
 			require.NoError(t, r.takeAt(seq, messages[seq-1]))
 		}
@@ -185,14 +184,13 @@ func TestPositionsThatGoBackKeepTheirMessages(t *testing.T) {
 
 func TestATransactionThatIsRoutedAnewComesBeforeTheOpenOne(t *testing.T) {
 	t.Parallel()
-	l := line{systemID: "sys"}
-	r := newReading(SourceOptions{SystemID: "sys"})
-	first := newWriter(1, l)
+	r := newReading(0)
+	first := newWriter(1)
 	five := &wireCommit{Commit: 50}
 	first.thing(&thing{begin: five, event: -1, row: -1})
 	first.thing(&thing{event: 0, row: -1})
 	require.NoError(t, r.take(first.cut()))
-	second := newWriter(2, l)
+	second := newWriter(2)
 	four := &wireCommit{Commit: 40}
 	for _, th := range []thing{
 		{begin: four, event: -1, row: -1},
@@ -213,10 +211,9 @@ func TestATransactionThatIsRoutedAnewComesBeforeTheOpenOne(t *testing.T) {
 
 func TestPiecesOfAReaderThatIsGoneAreForgotten(t *testing.T) {
 	t.Parallel()
-	l := line{systemID: "sys"}
-	r := newReading(SourceOptions{SystemID: "sys"})
+	r := newReading(0)
 	tx := &wireCommit{Commit: 50}
-	inner := newWriter(0, l)
+	inner := newWriter(0)
 	inner.within = tx
 	inner.thing(&thing{event: 0, row: -1})
 	whole := inner.entries
@@ -229,10 +226,10 @@ func TestPiecesOfAReaderThatIsGoneAreForgotten(t *testing.T) {
 			require.NoError(t, r.take(w.cut()))
 		}
 	}
-	send(newWriter(1, l), 0, 1)
-	send(newWriter(2, l), 2) // its first ones were lost
+	send(newWriter(1), 0, 1)
+	send(newWriter(2), 2) // its first ones were lost
 	require.Equal(t, []string{"begin 50"}, r.all)
-	send(newWriter(3, l), 0, 1, 2)
+	send(newWriter(3), 0, 1, 2)
 	require.Equal(t, []string{"begin 50", "event 50.0"}, r.all)
 }
 
@@ -240,10 +237,10 @@ func TestPiecesOfAReaderThatIsGoneAreForgotten(t *testing.T) {
 // id, is taken once.
 func TestAMessageThatIsStoredTwice(t *testing.T) {
 	t.Parallel()
-	r := newReading(SourceOptions{})
-	w := newWriter(1, line{})
+	r := newReading(0)
+	w := newWriter(1)
 	w.thing(&thing{begin: &wireCommit{Commit: 50}, event: -1, row: -1})
-	inner := newWriter(0, line{})
+	inner := newWriter(0)
 	inner.within = w.within
 	inner.thing(&thing{event: 0, row: -1})
 	cut := len(inner.entries) / 2
@@ -268,8 +265,8 @@ func TestWhatADeposedReaderHasIsKept(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			r := newReading(SourceOptions{})
-			next, old := newWriter(2, line{}), newWriter(1, line{})
+			r := newReading(0)
+			next, old := newWriter(2), newWriter(1)
 			next.thing(&thing{event: -1, row: -1, alive: 10})
 			require.NoError(t, r.take(next.cut()))
 			for i := range things {
@@ -284,6 +281,48 @@ func TestWhatADeposedReaderHasIsKept(t *testing.T) {
 			r.keep.ack(60)
 			to, _ = r.keep.boundary()
 			require.EqualValues(t, 3, to)
+		})
+	}
+}
+
+// TestWhoPublishedDecidesWhatIsBrought: messages that other holds of the slot left in a stream,
+// read by a sender that has recorded everything below 50 on timeline 3.
+func TestWhoPublishedDecidesWhatIsBrought(t *testing.T) {
+	t.Parallel()
+	const settled = 50
+	tx := func(by By, commit source.Position) []byte {
+		w := newWriterOf(by)
+		w.thing(&thing{begin: &wireCommit{Commit: commit}, event: -1, row: -1})
+		w.thing(&thing{event: 0, row: -1})
+		w.thing(&thing{event: -1, row: -1, commit: commit + 5})
+		return w.cut()
+	}
+	now := By{Origin: "sys", Timeline: 3, Epoch: 4}
+	for name, c := range map[string]struct {
+		before By
+		commit source.Position // of what it published
+		now    source.Position // of what is published now
+		want   []source.Position
+	}{
+		"a database that was made anew":                  {By{Origin: "gone", Timeline: 3, Epoch: 99}, 900, 60, []source.Position{60}},
+		"another database on a later timeline":           {By{Origin: "gone", Timeline: 9, Epoch: 1}, 900, 60, []source.Position{60}},
+		"the hold before":                                {By{Origin: "sys", Timeline: 3, Epoch: 3}, 60, 70, []source.Position{60, 70}},
+		"a deposed hold that goes on":                    {By{Origin: "sys", Timeline: 3, Epoch: 5}, 60, 70, []source.Position{60}},
+		"the former primary with a higher epoch":         {By{Origin: "sys", Timeline: 2, Epoch: 9}, 60, 70, []source.Position{60, 70}},
+		"the former primary, beyond where it was left":   {By{Origin: "sys", Timeline: 2, Epoch: 3}, 80, 70, []source.Position{80, 70}},
+		"the former primary, what is recorded":           {By{Origin: "sys", Timeline: 2, Epoch: 3}, 40, 70, []source.Position{70}},
+		"a primary that came after this sender's, first": {By{Origin: "sys", Timeline: 4, Epoch: 1}, 40, 70, []source.Position{40}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			r := newReading(settled)
+			require.NoError(t, r.take(tx(c.before, c.commit)))
+			require.NoError(t, r.take(tx(now, c.now)))
+			var want []string
+			for _, p := range c.want {
+				want = append(want, fmt.Sprintf("begin %d", p), fmt.Sprintf("event %d.0", p), fmt.Sprintf("commit %d-%d", p, p+5))
+			}
+			require.Equal(t, want, r.all)
 		})
 	}
 }

@@ -336,7 +336,7 @@ type reader struct {
 
 func newReader(t *testing.T, f *jetstream.Fanout, epoch int64) *reader {
 	t.Helper()
-	return newReaderOf(t, f, jetstream.PublisherOptions{Epoch: epoch, SystemID: "sys", Timeline: 1})
+	return newReaderOf(t, f, jetstream.PublisherOptions{By: byOf(epoch, 1)})
 }
 
 func newReaderOf(t *testing.T, f *jetstream.Fanout, o jetstream.PublisherOptions) *reader {
@@ -349,7 +349,7 @@ func newReaderOf(t *testing.T, f *jetstream.Fanout, o jetstream.PublisherOptions
 // newSmallReader returns the first reader, whose room is full with the first byte.
 func newSmallReader(t *testing.T, f *jetstream.Fanout) *reader {
 	t.Helper()
-	return newReaderOf(t, f, jetstream.PublisherOptions{Epoch: 1, SystemID: "sys", Timeline: 1, Room: 1})
+	return newReaderOf(t, f, jetstream.PublisherOptions{By: byOf(1, 1), Room: 1})
 }
 
 // flush waits until everything is stored that was published; of a small reader.
@@ -434,7 +434,7 @@ type sender struct {
 
 func newSender(t *testing.T, f *jetstream.Fanout, settled source.Position) *sender {
 	t.Helper()
-	return newSenderOf(t, f, jetstream.SourceOptions{Settled: settled, SystemID: "sys", Timeline: 1})
+	return newSenderOf(t, f, sourceOptions(settled, 1))
 }
 
 func newSenderOf(t *testing.T, f *jetstream.Fanout, o jetstream.SourceOptions) *sender {
@@ -474,10 +474,12 @@ func state(t *testing.T, js natsjs.JetStream) natsjs.StreamState {
 	return st
 }
 
-var errTest = errors.New("no event")
+func sourceOptions(settled source.Position, timeline int32) jetstream.SourceOptions {
+	return jetstream.SourceOptions{Settled: settled, Origin: "sys", Timeline: timeline}
+}
 
-func sourceOptions(settled source.Position, systemID string, timeline int32) jetstream.SourceOptions {
-	return jetstream.SourceOptions{Settled: settled, SystemID: systemID, Timeline: timeline}
+func byOf(epoch int64, timeline int32) jetstream.By {
+	return jetstream.By{Origin: "sys", Timeline: timeline, Epoch: epoch}
 }
 
 var endpointTable = &source.Table{Name: "endpoint", Columns: []outbox.Column{{Name: "id"}}}

@@ -19,13 +19,10 @@ import (
 type SourceOptions struct {
 	Partition int
 	Settled   source.Position // recorded: what ends at or below is skipped
-	SystemID  string          // with Timeline: what Settled belongs to; of another one nothing is skipped
-	Timeline  int32
+	Origin    string          // of the partition's rows: what others published is ignored
+	Timeline  int32           // on which Settled was recorded; what is of a later one is not skipped by it
 	// Held reports whether the partition may still be believed to be ours; nil: always.
 	Held func() bool
-	// Moved is told, on the goroutine of Run, that what comes next belongs to another cluster or
-	// timeline: positions may go back, and those recorded from now on belong to it. Nil: nobody is.
-	Moved func(systemID string, timeline int32)
 	// Awaited is told, on the goroutine of Run, that somebody waits until it is recorded that
 	// everything up to p is settled. Nil: nobody is.
 	Awaited func(p source.Position)

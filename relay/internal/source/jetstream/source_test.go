@@ -24,12 +24,11 @@ func TestWhatIsPublishedIsBrought(t *testing.T) {
 	r.Row(0, source.Row{Table: table, Values: []outbox.Value{{Kind: outbox.TextValue, Data: value}}, Place: 3, Seq: 2}, r.note("row"))
 	copy(value, "xxxx") // the row is not used after the call
 	r.Due(0, "ep_2", nil)
-	r.Invalid(0, eventOf(1, 2), errTest, r.note("invalid"))
 	r.Commit(txOf(1), r.note("commit 1"))
 	r.transaction(2, 1)
 
 	want := append([]string{
-		"begin 10", "event 10.0", "event 10.1", "row 3 endpoint ep_1", "due ep_2", "invalid 10.2 no event", "commit 10-15",
+		"begin 10", "event 10.0", "event 10.1", "row 3 endpoint ep_1", "due ep_2", "commit 10-15",
 	}, expected(2, 3, 1)...)
 	for _, k := range []*sender{s, other} {
 		k.await(t, endOf(2))
@@ -37,7 +36,7 @@ func TestWhatIsPublishedIsBrought(t *testing.T) {
 		require.Equal(t, *eventOf(1, 0), k.evs[0])
 	}
 	r.await(t, "commit 2")
-	for _, what := range []string{"event 1.0", "event 1.1", "row", "invalid", "commit 1", "event 2.0", "commit 2"} {
+	for _, what := range []string{"event 1.0", "event 1.1", "row", "commit 1", "event 2.0", "commit 2"} {
 		r.mu.Lock()
 		require.Equal(t, 1, r.stored[what], what)
 		r.mu.Unlock()
@@ -185,10 +184,6 @@ func TestItResumesBehindWhatIsRecorded(t *testing.T) {
 	again := newSender(t, f, endOf(3))
 	again.await(t, endOf(6))
 	require.Equal(t, expected(4, 7, 2), again.all())
-
-	all := newSenderOf(t, f, sourceOptions(endOf(3), "another", 1))
-	all.await(t, endOf(6))
-	require.Equal(t, expected(4, 7, 2), all.all()[len(all.all())-12:])
 }
 
 func TestAllIsSettledAndPurgedButTheLastMessage(t *testing.T) {
@@ -281,8 +276,8 @@ func TestHeldIsAskedFor(t *testing.T) {
 	t.Parallel()
 	n := newNode(t, nil)
 	f := open(t, options(n.Addr().String()))
-	require.True(t, f.NewSource(sourceOptions(0, "", 0)).Held())
-	o := sourceOptions(0, "", 0)
+	require.True(t, f.NewSource(sourceOptions(0, 1)).Held())
+	o := sourceOptions(0, 1)
 	o.Held = func() bool { return false }
 	require.False(t, f.NewSource(o).Held())
 }

@@ -60,6 +60,38 @@ func (f *Fanout) ensure(ctx context.Context, partition int) error {
 	return judge(&have, &want)
 }
 
+// ErrLater says that a stream has what another hold of the slot published later.
+var ErrLater = errors.New("the fan-out's streams have messages of a later hold of the slot: another process has it now, or the database was restored to an earlier time")
+
+// later is an error where the last message of a partition is of a later hold, for which senders
+// would ignore what this one publishes.
+func (f *Fanout) later(ctx context.Context, partition int, by By) error {
+	ctx, cancel := context.WithTimeoutCause(ctx, askTimeout, errors.New("no answer from JetStream: has the cluster a leader?"))
+	defer cancel()
+	name := f.stream(partition)
+	s, err := f.js.Stream(ctx, name)
+	if errors.Is(err, jetstream.ErrStreamNotFound) {
+		return f.ensure(ctx, partition)
+	}
+	var last *jetstream.RawStreamMsg
+	if err == nil {
+		last, err = s.GetLastMsgForSubject(ctx, f.subject(partition))
+	}
+	switch cause := context.Cause(ctx); {
+	case errors.Is(err, jetstream.ErrMsgNotFound):
+		return nil
+	case err != nil && cause != nil:
+		return fmt.Errorf("look at stream %s: %w", name, cause)
+	case err != nil:
+		return fmt.Errorf("look at stream %s: %w", name, err)
+	}
+	h, _, err := newCodec().decodeHead(last.Data)
+	if err != nil || h.Origin != by.Origin || h.by().before(by) {
+		return nil //nolint:nilerr // Whoever reads it says what is wrong with a message.
+	}
+	return fmt.Errorf("%w; after a restore, `nats stream purge %s` drops what the database has forgotten", ErrLater, name)
+}
+
 // judge returns what of a stream's settings has to be changed; nil: nothing.
 func judge(have, want *jetstream.StreamConfig) error {
 	wrong := differences(have, want)

@@ -36,10 +36,12 @@ type head struct {
 	Version  int         `cbor:"1,keyasint"`
 	Epoch    int64       `cbor:"2,keyasint"`
 	Number   uint64      `cbor:"3,keyasint"` // among the epoch's messages of this partition, from 1
-	SystemID string      `cbor:"4,keyasint"`
+	Origin   string      `cbor:"4,keyasint"`
 	Timeline int32       `cbor:"5,keyasint"`
 	Open     *wireCommit `cbor:"6,keyasint,omitempty"` // the transaction that is open where the message begins
 }
+
+func (h *head) by() By { return By{Origin: h.Origin, Timeline: h.Timeline, Epoch: h.Epoch} }
 
 // entry is a call of a Handler, or a piece of an entry that is too large for one message.
 type entry struct {
@@ -92,7 +94,6 @@ type wireEvent struct {
 	ExpiresAt *moment           `cbor:"10,keyasint,omitempty"`
 	CommitLSN uint64            `cbor:"11,keyasint"`
 	Seq       int64             `cbor:"12,keyasint"`
-	Problem   *string           `cbor:"13,keyasint,omitempty"` // nil: none
 }
 
 // wireRow is a source.Row. The table is an item of its own, so that two rows can be seen to have
@@ -157,11 +158,11 @@ func (c codec) encode(item any) []byte {
 	return b
 }
 
-// event returns the entry of an event; problem is why it cannot be delivered, nil: it can.
-func (c codec) event(ev *outbox.Event, problem *string) []byte {
+// event returns the entry of an event.
+func (c codec) event(ev *outbox.Event) []byte {
 	w := &wireEvent{
 		ID: ev.ID, Type: ev.Type, Key: ev.Key, Tenant: ev.Tenant, Payload: ev.Payload, Headers: ev.Headers, Extra: ev.Extra,
-		CreatedAt: momentOf(ev.CreatedAt), CommitLSN: uint64(ev.CommitLSN), Seq: ev.Seq, Problem: problem,
+		CreatedAt: momentOf(ev.CreatedAt), CommitLSN: uint64(ev.CommitLSN), Seq: ev.Seq,
 	}
 	if !ev.DeliverAt.IsZero() {
 		m := momentOf(ev.DeliverAt)

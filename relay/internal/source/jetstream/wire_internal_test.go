@@ -72,7 +72,7 @@ func TestABatchComesOutAsItWentIn(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		in := head{
 			Version: version, Epoch: rapid.Int64().Draw(t, "epoch"), Number: rapid.Uint64Min(1).Draw(t, "number"),
-			SystemID: text.Draw(t, "system"), Timeline: rapid.Int32().Draw(t, "timeline"),
+			Origin: text.Draw(t, "origin"), Timeline: rapid.Int32().Draw(t, "timeline"),
 		}
 		if rapid.Bool().Draw(t, "open") {
 			in.Open = &wireCommit{Commit: source.Position(rapid.Uint64().Draw(t, "commit")), At: momentOf(instant.Draw(t, "at"))}
@@ -83,7 +83,7 @@ func TestABatchComesOutAsItWentIn(t *testing.T) {
 			if rapid.Bool().Draw(t, "event") {
 				ev := anyEvent.Draw(t, "event")
 				want = append(want, ev)
-				message = append(message, c.event(&ev, nil)...)
+				message = append(message, c.event(&ev)...)
 			} else {
 				row := anyRow.Draw(t, "row")
 				want = append(want, row)
@@ -123,7 +123,7 @@ func TestABatchComesOutAsItWentIn(t *testing.T) {
 // The form is a promise to messages that are stored: a change of it needs another version.
 func TestTheFormOfAMessage(t *testing.T) {
 	t.Parallel()
-	w := newWriter(7, line{systemID: "sys", timeline: 2})
+	w := newWriterOf(By{Origin: "sys", Timeline: 2, Epoch: 7})
 	w.thing(&thing{begin: &wireCommit{Commit: 16, At: momentOf(time.Unix(5, 6))}, event: -1, row: -1})
 	w.thing(&thing{event: 1, row: -1})
 	w.thing(&thing{event: -1, row: -1, commit: 32})
@@ -134,7 +134,7 @@ func TestTheFormOfAMessage(t *testing.T) {
 }
 
 func FuzzMessage(f *testing.F) {
-	w := newWriter(1, line{})
+	w := newWriter(1)
 	w.thing(&thing{begin: &wireCommit{Commit: 16}, event: -1, row: -1})
 	w.thing(&thing{event: 1, row: -1})
 	w.thing(&thing{event: -1, row: 1})
@@ -145,7 +145,7 @@ func FuzzMessage(f *testing.F) {
 	f.Add(w.cut())
 	f.Add([]byte("hello"))
 	f.Fuzz(func(t *testing.T, message []byte) {
-		r := newReading(SourceOptions{})
+		r := newReading(0)
 		_ = r.take(message)
 		require.NoError(t, r.wrong)
 	})
@@ -162,10 +162,10 @@ func BenchmarkEvent(b *testing.B) {
 	b.Run("encode", func(b *testing.B) {
 		b.ReportAllocs()
 		for b.Loop() {
-			c.event(&ev, nil)
+			c.event(&ev)
 		}
 	})
-	item := c.event(&ev, nil)
+	item := c.event(&ev)
 	b.Run("decode", func(b *testing.B) {
 		b.ReportAllocs()
 		for b.Loop() {
