@@ -44,12 +44,33 @@ func (p *replicated) url() string {
 
 func TestAPromotedStandbyLosesNothingThatItHas(t *testing.T) {
 	t.Parallel()
+	t.Run("one relay", func(t *testing.T) {
+		t.Parallel()
+		losesNothing(t, "")
+	})
+	t.Run("a fleet", func(t *testing.T) {
+		t.Parallel()
+		losesNothing(t, kit.StartNATS(t, 1).Fanout(4, ""))
+	})
+}
+
+// losesNothing has a primary crash under load and its standby promoted. fanout is the block by
+// which two relays deliver together; empty: one does alone.
+func losesNothing(t *testing.T, fanout string) {
+	t.Helper()
 	p := newPair(t)
 	b := p.b
 	config := b.db.Config(b.endpoint("erp", fast), b.endpoint("flaky", fast), b.endpoint("keyed", `ordering = "key"`))
 	b.receiver.On("/flaky", kit.Random(7, kit.Statuses(200), kit.Statuses(500), kit.Slow(5*time.Millisecond, kit.Statuses(200))))
-	config.DatabaseURL = p.url()
+	config.DatabaseURL, config.More = p.url(), fanout
 	relay := kit.StartDelivering(t, kit.Options{Config: config})
+	relays := []*kit.Relay{relay}
+	if fanout != "" {
+		relay.Await(t, logPartition, nil)
+		second := kit.StartRelay(t, kit.Options{Config: config})
+		second.Await(t, logPartition, nil)
+		relays = append(relays, second)
+	}
 	version := b.db.Count(t, "SELECT current_setting('server_version_num')::int")
 
 	// Under load, and the crash comes between two inserts or within one.
@@ -92,11 +113,12 @@ func TestAPromotedStandbyLosesNothingThatItHas(t *testing.T) {
 	writer.Wait()
 	require.NoError(t, p.standby.Promote(t.Context()))
 	b.db = kit.OpenDatabase(t, p.standby.URL("postgres"), "tailpost")
-	relay.AwaitNth(t, 2, kit.LogDelivering, nil)
-	t.Logf("delivering %s after the crash", time.Since(crashed).Round(time.Millisecond))
-
+	if fanout == "" { // else any may have it
+		relay.AwaitNth(t, 2, kit.LogDelivering, nil)
+	}
 	live := b.db.Insert(t, orders(5)...)
 	b.receiver.AwaitIDs(t, "/erp", live...)
+	t.Logf("delivering %s after the crash", time.Since(crashed).Round(time.Millisecond))
 	kit.Eventually(t, kit.Patience, func() error {
 		if n := b.gaps(t, "timeline"); n != 1 {
 			return fmt.Errorf("%d gaps", n)
@@ -120,7 +142,9 @@ func TestAPromotedStandbyLosesNothingThatItHas(t *testing.T) {
 		b.db.CheckStats(t, endpoint)
 	}
 	t.Logf("%d rows on the new primary; gap: %s", rows, b.db.Text(t, "SELECT why || ', ' || events || ' events' FROM tailpost.gap"))
-	require.Zero(t, relay.Stop(t))
+	for _, relay := range relays {
+		require.Zero(t, relay.Stop(t))
+	}
 }
 
 func TestARelayWaitsForAStandbyToBePromoted(t *testing.T) {
