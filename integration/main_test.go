@@ -11,10 +11,10 @@ import (
 )
 
 func TestMain(m *testing.M) {
-	goleak.VerifyTestMain(m, goleak.Cleanup(func(code int) {
+	goleak.VerifyTestMain(m, append(kit.LeftByNATS(), goleak.Cleanup(func(code int) {
 		kit.Cleanup()
 		os.Exit(code)
-	}))
+	}))...)
 }
 
 // soaks reports whether tests may take their time, as those of make soak do.

@@ -101,9 +101,7 @@ func (r *Relay) prepare(ctx, hard context.Context, led *ledger.Ledger, stream *p
 	if err := led.EnsurePartitions(ctx, now); err != nil {
 		return nil, err
 	}
-	// The stream begins at the later of the two.
-	begin := source.Position(max(hold.Settled, info.ConfirmedFlush))
-	partitions := r.fleet.Partitions()
+	begin, partitions := found.begin, r.fleet.Partitions()
 	recorded, until, err := recordedFrom(ctx, led, hold, begin, partitions)
 	if err != nil {
 		return nil, err

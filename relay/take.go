@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/tailpost/tailpost/outbox"
+	"github.com/tailpost/tailpost/relay/internal/fleet"
 	"github.com/tailpost/tailpost/relay/internal/heal"
 	"github.com/tailpost/tailpost/relay/internal/ledger"
 	"github.com/tailpost/tailpost/relay/internal/source"
@@ -117,6 +118,7 @@ func noteGap(ctx context.Context, r *Relay, led *ledger.Ledger, before ledger.Po
 // taken is the slot as it was taken.
 type taken struct {
 	hold        ledger.Hold
+	begin       source.Position // where the stream begins
 	position    ledger.Position
 	publication string
 	first       *heal.Inquiry // what is to be audited at once; nil: nothing
@@ -168,6 +170,7 @@ func claim(ctx context.Context, r *Relay, led *ledger.Ledger, info *postgres.Inf
 		r.signs.Noted(noted)
 		return t, err
 	}
+	t.begin = source.Position(max(t.hold.Settled, info.ConfirmedFlush))
 	if t.position, _, err = led.Position(ctx, slot); err != nil {
 		return t, err
 	}
@@ -190,9 +193,16 @@ func ackedSoFar(r *Relay) source.Position {
 	return r.acked
 }
 
-// publishing notes to how many partitions a hold publishes. Where senders left something behind
-// that has to be looked for, the audit begins with it.
+// publishing notes to how many partitions a hold publishes. Where that is another number than
+// before, senders may record first what they have. Where they leave something behind that has to be
+// looked for, the audit begins with it.
 func publishing(ctx context.Context, r *Relay, led *ledger.Ledger, found *taken, partitions int, now time.Time) error {
+	err := r.fleet.Drain(ctx, fleet.DrainOptions{
+		Hold: found.hold, Timeline: found.position.Timeline, Former: found.position.Partitions, Begin: found.begin, Ledger: led,
+	})
+	if err != nil {
+		return err
+	}
 	left, err := led.Publishing(ctx, found.hold, ledger.PublishingOptions{Partitions: partitions, Why: heal.WhyPartitions, Margin: heal.GapMargin, Now: now})
 	if err != nil || left == nil {
 		return err

@@ -10,6 +10,7 @@ import (
 	"github.com/nats-io/nats-server/v2/server"
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
+	"go.uber.org/goleak"
 
 	"github.com/tailpost/tailpost/integration/pgserver"
 )
@@ -19,6 +20,16 @@ import (
 type NATS struct {
 	options []*server.Options
 	nodes   []*server.Server // nil: it is stopped
+}
+
+// LeftByNATS are the goroutines that a server now and then leaves behind when it shuts down.
+func LeftByNATS() []goleak.Option {
+	const server = "github.com/nats-io/nats-server/v2/server"
+	return []goleak.Option{
+		goleak.IgnoreTopFunction(server + ".(*fileStore).flushStreamStateLoop"),
+		goleak.IgnoreTopFunction(server + ".(*msgBlock).flushLoop"),
+		goleak.IgnoreTopFunction(server + "/ats.Register.func1"),
+	}
 }
 
 // StartNATS starts so many nodes; more than one are a cluster.

@@ -59,6 +59,13 @@ var fanoutMutants = []mutant{
 		pkg:     "./integration", run: "^TestAFleetSaysWhoHasWhat$",
 	},
 	{
+		name: "fanout-former-partitions-are-left", file: "relay/internal/fleet/reader.go",
+		old:     "case source.Position(settled) >= o.Begin:",
+		new:     "case source.Position(settled) < o.Begin:",
+		promise: "Another number of partitions begins where those of before have recorded all that they had.",
+		pkg:     "./integration", run: "^TestAFleetGetsAnotherNumberOfPartitions$",
+	},
+	{
 		name: "fanout-versions-of-the-slot", file: "relay/internal/ledger/version.go",
 		old:     "const leastSQL = `(SELECT min(p.settled_lsn)",
 		new:     "const leastSQL = `(SELECT max(p.settled_lsn) + 1000000000000::numeric",

@@ -15,6 +15,7 @@ import (
 	"go.uber.org/goleak"
 
 	"github.com/tailpost/tailpost/config"
+	"github.com/tailpost/tailpost/integration/kit"
 	"github.com/tailpost/tailpost/integration/pgserver"
 	"github.com/tailpost/tailpost/integration/pgtest"
 	"github.com/tailpost/tailpost/integration/pgtest/pgschema"
@@ -23,7 +24,7 @@ import (
 	"github.com/tailpost/tailpost/relay/internal/doctor"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m, kit.LeftByNATS()...) }
 
 // testBundle is a database that a test may break.
 type testBundle struct {

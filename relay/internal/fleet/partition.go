@@ -37,8 +37,8 @@ type partition struct {
 	healing    bool // what has an order waits for the audit
 }
 
-func newPartition(s *senders, l *lease.Lease, number int) *partition {
-	return &partition{s: s, lease: l, number: number, of: s.fleet.config().Fanout.Partitions, over: make(chan struct{}), broken: make(chan error, 1)}
+func newPartition(s *senders, l *lease.Lease, number, of int) *partition {
+	return &partition{s: s, lease: l, number: number, of: of, over: make(chan struct{}), broken: make(chan error, 1)}
 }
 
 // mine reports whether an endpoint is of this partition.
@@ -99,7 +99,7 @@ func (p *partition) prepare(ctx context.Context, led *ledger.Ledger) (*jetstream
 	}
 	frontier := source.NewFrontier(begin)
 	var dispatcher *dispatch.Dispatcher
-	stream := p.s.fan.NewSource(jetstream.SourceOptions{
+	stream := p.s.fan.Of(p.of).NewSource(jetstream.SourceOptions{
 		Partition: p.number, Settled: begin, Origin: hold.Origin, Timeline: hold.Before.Timeline, Held: p.lease.Held, Logger: p.s.log,
 		Awaited: func(at source.Position) { dispatcher.Await(at) },
 	})

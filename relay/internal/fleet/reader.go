@@ -2,6 +2,7 @@ package fleet
 
 import (
 	"context"
+	"errors"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -207,6 +208,61 @@ func (p *Reader) keepalive(at source.Position) {
 // recordEvery is how often partitions that get nothing write down how far everything is, while
 // transactions come: by that people are shown what is settled.
 const recordEvery = 30 * time.Second
+
+// DrainOptions are a hold of the slot that is about to publish to another number of partitions.
+type DrainOptions struct {
+	Hold     ledger.Hold
+	Timeline int32           // that the slot is on
+	Former   int             // to how many the holder before published; 0: it delivered itself
+	Begin    source.Position // where this hold begins to read: all before it was published
+	Ledger   *ledger.Ledger
+}
+
+// Drain waits until the former partitions have recorded all that was published to them, so that
+// nothing of it has to be looked for elsewhere: any process sends them, whatever its configuration
+// says. It does not wait for longer than for NATS. An error is ctx's.
+func (f *Fleet) Drain(ctx context.Context, o DrainOptions) error {
+	if o.Former == 0 || o.Former == f.Partitions() || f.Partitions() == 0 {
+		return nil
+	}
+	f.log.Info().Int("partitions", o.Former).Msg("waiting until the former partitions have recorded what was published to them")
+	err := f.drain(ctx, o)
+	if ctx.Err() != nil {
+		return context.Cause(ctx)
+	}
+	if err != nil {
+		f.log.Warn().Err(pglink.Describe(err)).Msg("the former partitions have not recorded all that was published to them")
+	}
+	return nil
+}
+
+func (f *Fleet) drain(ctx context.Context, o DrainOptions) error {
+	cause := errors.New("they took longer than NATS is waited for")
+	ctx, cancel := context.WithTimeoutCause(ctx, f.config().Fanout.Hold, cause)
+	defer cancel()
+	barrier := f.reached().Of(o.Former).NewPublisher(jetstream.PublisherOptions{By: by(&o.Hold, o.Timeline)})
+	barrier.KeepaliveNow(o.Begin)
+	var publishing errgroup.Group
+	defer func() { _ = publishing.Wait() }() // it ends with ctx, which is no error
+	defer cancel()
+	publishing.Go(func() error { return barrier.Run(ctx) })
+	for {
+		settled, known, err := o.Ledger.SettledPartitions(ctx, o.Hold.Slot, o.Former)
+		switch {
+		case ctx.Err() != nil:
+			return context.Cause(ctx)
+		case err != nil:
+			return err
+		case !known:
+			return errors.New("their rows are not of this slot any more")
+		case source.Position(settled) >= o.Begin:
+			return nil
+		}
+		if pace.Wait(ctx, partitionsPoll) != nil {
+			return context.Cause(ctx)
+		}
+	}
+}
 
 // partitionsPoll is how often the partitions' positions are asked for while somebody waits for
 // them.

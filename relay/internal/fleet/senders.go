@@ -41,8 +41,11 @@ var errHeal = errors.New("the stream has missed something")
 // cutOff is after how long without NATS a sender leaves its partitions to others.
 const cutOff = 10 * time.Second
 
-// errCutOff ends a lease that is of no use.
-var errCutOff = errors.New("NATS is not reached from here")
+// What ends a lease that is of no use.
+var (
+	errCutOff = errors.New("NATS is not reached from here")
+	errLayout = fmt.Errorf("the slot's holder publishes to another number of partitions: %w", context.Canceled)
+)
 
 // run owns a share of the partitions until ctx is done, then drains them. It outlives lost
 // connections.
@@ -58,6 +61,9 @@ func (s *senders) run(ctx context.Context) error {
 		if ctx.Err() != nil {
 			return nil //nolint:nilerr // Stopped: the partitions are somebody else's.
 		}
+		if errors.Is(err, errLayout) {
+			continue
+		}
 		if time.Since(began) > time.Minute {
 			backoff.Reset()
 		}
@@ -68,25 +74,28 @@ func (s *senders) run(ctx context.Context) error {
 	return nil
 }
 
-// lease owns partitions for as long as one session stands.
+// lease owns partitions for as long as one session stands and the slot's holder publishes to as
+// many. Those are the row's: this process may have another configuration than the holder.
 func (s *senders) lease(ctx context.Context) error {
 	cfg := s.fleet.config()
 	url := cfg.Database.ReplicationURL
 	if url.IsZero() {
 		url = cfg.Database.URL
 	}
-	l, err := lease.Open(ctx, lease.Options{
-		URL: url, Slot: cfg.Database.Slot, Partitions: cfg.Fanout.Partitions, Owner: s.fleet.opts.Owner, Logger: s.log,
-	})
-	if err != nil {
-		return err
-	}
-	defer l.Close(s.hard)
 	led, err := s.fleet.opts.OpenLedger(ctx, nil)
 	if err != nil {
 		return err
 	}
 	defer func() { _ = led.Close(s.hard) }() // nothing is left to report to a database that is gone
+	of, err := s.published(ctx, led)
+	if err != nil {
+		return err
+	}
+	l, err := lease.Open(ctx, lease.Options{URL: url, Slot: cfg.Database.Slot, Partitions: of, Owner: s.fleet.opts.Owner, Logger: s.log})
+	if err != nil {
+		return err
+	}
+	defer l.Close(s.hard)
 
 	// The lease stands while partitions drain.
 	keeping, endLease := context.WithCancel(s.hard)
@@ -100,7 +109,7 @@ func (s *senders) lease(ctx context.Context) error {
 		return err
 	})
 	var holds sync.WaitGroup
-	err = s.share(held, l, led, &holds)
+	err = s.share(held, l, led, of, &holds)
 	s.endAll(err)
 	holds.Wait()
 	s.mu.Lock()
@@ -110,10 +119,23 @@ func (s *senders) lease(ctx context.Context) error {
 	return errors.Join(err, group.Wait())
 }
 
-// share takes partitions and gives them back, until ctx is done.
-func (s *senders) share(ctx context.Context, l *lease.Lease, led *ledger.Ledger, holds *sync.WaitGroup) error {
+// published waits until the slot's holder publishes, and returns to how many partitions it does.
+func (s *senders) published(ctx context.Context, led *ledger.Ledger) (int, error) {
 	for {
-		if err := s.round(ctx, l, led, holds); err != nil {
+		slot, _, err := led.Position(ctx, s.fleet.config().Database.Slot)
+		if err != nil || slot.Partitions > 0 {
+			return slot.Partitions, err
+		}
+		if pace.Wait(ctx, surveyEvery) != nil {
+			return 0, context.Cause(ctx)
+		}
+	}
+}
+
+// share takes partitions and gives them back, until ctx is done.
+func (s *senders) share(ctx context.Context, l *lease.Lease, led *ledger.Ledger, of int, holds *sync.WaitGroup) error {
+	for {
+		if err := s.round(ctx, l, led, of, holds); err != nil {
 			return err
 		}
 		if pace.Wait(ctx, surveyEvery) != nil {
@@ -123,25 +145,26 @@ func (s *senders) share(ctx context.Context, l *lease.Lease, led *ledger.Ledger,
 }
 
 // round looks once at who owns what, and at what the slot's holder does.
-func (s *senders) round(ctx context.Context, l *lease.Lease, led *ledger.Ledger, holds *sync.WaitGroup) error {
+func (s *senders) round(ctx context.Context, l *lease.Lease, led *ledger.Ledger, of int, holds *sync.WaitGroup) error {
 	if cut := s.fan.Cut(); !cut.IsZero() && time.Since(cut) > cutOff {
 		return errCutOff
 	}
-	cfg := s.fleet.config()
-	slot, known, err := led.Position(ctx, cfg.Database.Slot)
-	if err != nil {
+	slot, _, err := led.Position(ctx, s.fleet.config().Database.Slot)
+	switch {
+	case err != nil:
 		return err
-	}
-	if !known || slot.Partitions != cfg.Fanout.Partitions {
-		s.endAll(errGivenBack) // the slot's holder delivers itself, or to another layout
+	case slot.Partitions == 0:
+		s.endAll(errGivenBack) // the slot's holder delivers itself
 		return s.giveBack(ctx, l)
+	case slot.Partitions != of:
+		return errLayout
 	}
 	s.heal(slot.Heal != nil)
 	survey, err := l.Survey(ctx)
 	if err != nil {
 		return err
 	}
-	take, release := lease.Share(survey.Mine, survey.Owned, survey.Members, cfg.Fanout.Partitions)
+	take, release := lease.Share(survey.Mine, survey.Owned, survey.Members, of)
 	for _, p := range release {
 		s.end(p, errGivenBack)
 	}
@@ -154,22 +177,21 @@ func (s *senders) round(ctx context.Context, l *lease.Lease, led *ledger.Ledger,
 			return err
 		}
 		if ok {
-			s.begin(ctx, l, p, holds)
+			s.begin(ctx, newPartition(s, l, p, of), holds)
 		}
 	}
 	return nil
 }
 
 // begin has a partition sent.
-func (s *senders) begin(ctx context.Context, l *lease.Lease, number int, holds *sync.WaitGroup) {
-	p := newPartition(s, l, number)
+func (s *senders) begin(ctx context.Context, p *partition, holds *sync.WaitGroup) {
 	s.mu.Lock()
-	s.holds[number] = p
+	s.holds[p.number] = p
 	s.mu.Unlock()
 	holds.Go(func() {
 		defer close(p.over)
 		if err := p.run(ctx); err != nil && !errors.Is(err, context.Canceled) {
-			s.log.Warn().Err(pglink.Describe(err)).Int("partition", number).Msg("partition ended")
+			s.log.Warn().Err(pglink.Describe(err)).Int("partition", p.number).Msg("partition ended")
 		}
 	})
 }

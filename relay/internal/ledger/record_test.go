@@ -485,24 +485,3 @@ func TestTake_makesTheRecordingConnectionAgain(t *testing.T) {
 	require.Equal(t, before, b.losses(), "connections found lost after Take")
 	requireRecorded(t, b, 1)
 }
-
-// TestTake_saysWhoseEpochsTheseAre: those of a row that is made anew begin again.
-func TestTake_saysWhoseEpochsTheseAre(t *testing.T) {
-	t.Parallel()
-	b := setup(t)
-	first := take(t, b.ledger)
-	require.NotEmpty(t, first.Origin)
-	at := func(now time.Time) ledger.Hold {
-		hold, err := b.ledger.Take(t.Context(), ledger.TakeOptions{Slot: "s", Owner: "host:2", SystemID: "7", Timeline: 2, Now: now})
-		require.NoError(t, err)
-		return hold
-	}
-	second := at(noon.Add(time.Hour))
-	require.Greater(t, second.Epoch, first.Epoch)
-	require.Equal(t, first.Origin, second.Origin)
-	_, err := b.conn.Exec(t.Context(), "DELETE FROM tailpost.relay")
-	require.NoError(t, err)
-	anew := at(noon.Add(time.Microsecond))
-	require.LessOrEqual(t, anew.Epoch, first.Epoch)
-	require.NotEqual(t, first.Origin, anew.Origin)
-}

@@ -132,3 +132,24 @@ WHERE (x.commit_lsn, x.seq) >= (y.commit_lsn, y.seq)`), "deliveries whose order 
 	require.Equal(t, was, n.count(t, places), "a queue that may be long is written once")
 	require.Empty(t, changes(after, n.allRows(t)))
 }
+
+// TestTake_saysWhoseEpochsTheseAre: those of a row that is made anew begin again.
+func TestTake_saysWhoseEpochsTheseAre(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	first := take(t, b.ledger)
+	require.NotEmpty(t, first.Origin)
+	at := func(now time.Time) ledger.Hold {
+		hold, err := b.ledger.Take(t.Context(), ledger.TakeOptions{Slot: "s", Owner: "host:2", SystemID: "7", Timeline: 2, Now: now})
+		require.NoError(t, err)
+		return hold
+	}
+	second := at(noon.Add(time.Hour))
+	require.Greater(t, second.Epoch, first.Epoch)
+	require.Equal(t, first.Origin, second.Origin)
+	_, err := b.conn.Exec(t.Context(), "DELETE FROM tailpost.relay")
+	require.NoError(t, err)
+	anew := at(noon.Add(time.Microsecond))
+	require.LessOrEqual(t, anew.Epoch, first.Epoch)
+	require.NotEqual(t, first.Origin, anew.Origin)
+}

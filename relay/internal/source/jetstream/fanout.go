@@ -67,7 +67,7 @@ type Fanout struct {
 	nc   *nats.Conn
 	js   jetstream.JetStream
 	log  zerolog.Logger
-	link link
+	link *link
 }
 
 // Open connects and makes the streams that are missing. A stream that is there must be set up as
@@ -78,7 +78,7 @@ func Open(ctx context.Context, o Options) (*Fanout, error) {
 		return nil, errors.New("open the fan-out: it needs at least one partition")
 	}
 	o.Replicas = max(o.Replicas, 1)
-	f := &Fanout{opts: o, log: o.Logger}
+	f := &Fanout{opts: o, log: o.Logger, link: &link{}}
 	if err := f.connect(); err != nil {
 		return nil, fmt.Errorf("connect to NATS: %w", err)
 	}
@@ -89,6 +89,14 @@ func Open(ctx context.Context, o Options) (*Fanout, error) {
 		}
 	}
 	return f, nil
+}
+
+// Of returns the fan-out of the same slot to another number of partitions, over the same
+// connection. It is not to be closed.
+func (f *Fanout) Of(partitions int) *Fanout {
+	other := *f
+	other.opts.Partitions = partitions
+	return &other
 }
 
 // Check is an error where a stream has nobody who takes what a hold publishes, or has what a later

@@ -27,7 +27,7 @@ const overlapTimeout = time.Second
 // authenticates.
 func Look(ctx context.Context, o Options) (there int, err error) {
 	o.Replicas = max(o.Replicas, 1)
-	f := &Fanout{opts: o, log: o.Logger}
+	f := &Fanout{opts: o, log: o.Logger, link: &link{}}
 	if err := f.connect(); err != nil {
 		return 0, whyNotConnected(err)
 	}

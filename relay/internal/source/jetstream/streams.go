@@ -87,7 +87,7 @@ func (f *Fanout) later(ctx context.Context, partition int, by By) error {
 	}
 	h, _, err := newCodec().decodeHead(last.Data)
 	if err != nil || h.Origin != by.Origin || h.by().before(by) {
-		return nil //nolint:nilerr // Whoever reads it says what is wrong with a message.
+		return nil // whoever reads it says what is wrong with a message
 	}
 	return fmt.Errorf("%w; after a restore, `nats stream purge %s` drops what the database has forgotten", ErrLater, name)
 }
