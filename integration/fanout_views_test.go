@@ -92,7 +92,7 @@ func TestAFleetSaysWhoHasWhat(t *testing.T) {
 	f.nats.Stop(0)
 	f.db.Insert(t, orders(1)...)
 	urls := map[string]*kit.Relay{reader: first, other: second}
-	var holder string                                  // it may be another one after each hold
+	var holder string // it may be another one after each hold
 	var epochs []int64
 	for _, publishesTo := range []int{partitions, 0} { // it waits, then it delivers alone
 		kit.Eventually(t, kit.Patience, func() error {
