@@ -60,6 +60,28 @@ func (c Config) Fingerprints() Fingerprints {
 	return f
 }
 
+// route is what decides which events an endpoint gets, and how they wait.
+type route struct {
+	ID, Tenant, Version string
+	Ordering            Ordering
+	Subscriptions       []Subscription
+}
+
+// Routing returns a short hash of what a complete configuration says of which endpoint gets which
+// event. All processes of a fleet have to agree on that; not on how an event is sent.
+func (c Config) Routing() string {
+	routes := make([]route, 0, len(c.Endpoints))
+	for i := range c.Endpoints {
+		e := &c.Endpoints[i]
+		routes = append(routes, route{ID: e.ID, Tenant: e.Tenant, Version: e.Version, Ordering: e.Ordering, Subscriptions: e.Subscriptions})
+	}
+	slices.SortFunc(routes, func(a, b route) int { return cmp.Compare(a.ID, b.ID) })
+	return fingerprint(struct {
+		Routes   []route
+		Versions map[string]string
+	}{routes, c.Fingerprints().Versions})
+}
+
 // fingerprintSize is how many bytes of a hash are kept: two that differ are the same by chance once
 // in 2^64.
 const fingerprintSize = 8

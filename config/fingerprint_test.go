@@ -305,3 +305,50 @@ func TestTheFingerprintsOfAReleaseStay(t *testing.T) {
 		},
 	}, cfg.Fingerprints())
 }
+
+// TestRoutingIsWhichEndpointGetsWhat: processes of a fleet have to agree on it, and on nothing else
+// of an endpoint.
+func TestRoutingIsWhichEndpointGetsWhat(t *testing.T) {
+	t.Parallel()
+	const before = `
+database {
+  url = "postgres://localhost/app"
+}
+endpoint "a" {
+  url    = "https://a.example"
+  secret = env("ERP_SECRET")
+  subscription {
+    events = ["order.*"]
+  }
+}
+endpoint "b" {
+  url    = "https://b.example"
+  secret = env("ERP_SECRET")
+}
+`
+	routing := func(t *testing.T, text string) string {
+		t.Helper()
+		cfg, diags := parse(t, text)
+		require.Empty(t, diags)
+		return cfg.Routing()
+	}
+	for name, c := range map[string]struct {
+		old, new string
+		same     bool
+	}{
+		"a url":       {"https://a.example", "https://c.example", true},
+		"a timeout":   {"url    = \"https://b.example\"", "url    = \"https://b.example\"\n timeout = \"3s\"", true},
+		"a name":      {"endpoint \"b\"", "endpoint \"c\"", false},
+		"events":      {`["order.*"]`, `["order.*", "invoice.*"]`, false},
+		"a condition": {`["order.*"]`, "[\"order.*\"]\n where = event.type == \"order.paid\"", false},
+		"a tenant":    {"url    = \"https://b.example\"", "url    = \"https://b.example\"\n tenant = \"acme\"", false},
+		"an order":    {"url    = \"https://b.example\"", "url    = \"https://b.example\"\n ordering = \"key\"", false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			after := strings.Replace(before, c.old, c.new, 1)
+			require.NotEqual(t, before, after)
+			require.Equal(t, c.same, routing(t, before) == routing(t, after))
+		})
+	}
+}

@@ -69,3 +69,52 @@ func TestAFleetGetsAnotherNumberOfPartitions(t *testing.T) {
 		require.Zero(t, relay.Stop(t))
 	}
 }
+
+// TestAFleetWhoseFilesDiffer: the processes of a fleet hear of a new configuration at different
+// times. An endpoint gets its events from when the slot's holder has it, and none but those.
+func TestAFleetWhoseFilesDiffer(t *testing.T) {
+	t.Parallel()
+	const differs = "the process that has the slot routes by other endpoints, subscriptions or versions than this configuration has: " +
+		"this one sends for no partition until they are the same"
+	f := newFleet(t, 1, 8)
+	env := f.config("", 4).Env() // has the secrets of them all
+	env["SEALING"], _ = documentEnvironment("SEALING_KEY")
+	f.endpoints = 3
+	reader := kit.StartRelay(t, kit.Options{Config: f.config("a", 4), Env: env})
+	reader.Await(t, logPartition, nil)
+	other := kit.StartRelay(t, kit.Options{Config: f.config("b", 4), Env: env})
+	other.Await(t, logPartition, nil)
+	reload := func(relay *kit.Relay, name string, endpoints int) {
+		f.endpoints = endpoints
+		relay.Reload(t, f.config(name, 4).HCL())
+	}
+
+	// More endpoints, which the reader has first.
+	reload(reader, "a", 8)
+	reader.Await(t, "configuration reloaded", nil)
+	first := f.db.Insert(t, orders(50)...)
+	f.delivered(t, len(first))
+	other.Await(t, differs, nil)
+	for _, r := range f.receiver.Requests("/e7") {
+		require.Equal(t, "a", r.Header.Get(relayHeader))
+	}
+	reload(other, "b", 8)
+	other.AwaitNth(t, 3, logPartition, nil)
+	made := f.senders()["b"]
+	second := f.db.Insert(t, orders(50)...)
+	f.db.AwaitCount(t, 8*(len(first)+len(second)), "SELECT count(*) FROM tailpost.attempt WHERE outcome = 'delivered'")
+	require.Greater(t, f.senders()["b"], made, "it takes part again")
+
+	// Fewer, which another one has first.
+	reload(other, "b", 2)
+	other.AwaitNth(t, 2, differs, nil)
+	third := f.db.Insert(t, orders(50)...)
+	f.db.AwaitCount(t, 8*(len(first)+len(second)+len(third)), "SELECT count(*) FROM tailpost.attempt WHERE outcome = 'delivered'")
+	reload(reader, "a", 2)
+	fourth := f.db.Insert(t, orders(50)...)
+	f.db.AwaitCount(t, 8*(len(first)+len(second)+len(third))+2*len(fourth), "SELECT count(*) FROM tailpost.attempt WHERE outcome = 'delivered'")
+	f.db.AwaitEmptyQueue(t)
+	require.Zero(t, f.db.Count(t, "SELECT count(*) FROM tailpost.gap"))
+	require.Zero(t, other.Stop(t))
+	require.Zero(t, reader.Stop(t))
+}

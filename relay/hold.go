@@ -73,6 +73,7 @@ type holding struct {
 	hard       context.Context //nolint:containedctx // Bounds the draining, which outlives the context of run.
 	hold       ledger.Hold
 	timeline   int32 // that the slot is on
+	routing    int64 // number of the one by which is published
 	stream     source.Source
 	ledger     *ledger.Ledger
 	dispatcher *dispatch.Dispatcher
@@ -120,7 +121,7 @@ func (r *Relay) prepare(ctx, hard context.Context, led *ledger.Ledger, stream *p
 	if err != nil {
 		return nil, err
 	}
-	h := &holding{r: r, hard: hard, hold: hold, timeline: info.Timeline, ledger: led, broken: make(chan error, 1), barriers: barriers(led, hold.Epoch), inquiry: found.first}
+	h := &holding{r: r, hard: hard, hold: hold, timeline: info.Timeline, routing: found.routing, ledger: led, broken: make(chan error, 1), barriers: barriers(led, hold.Epoch), inquiry: found.first}
 	h.stream = postgres.NewSource(stream, postgres.EventsOptions{
 		Mapping: cfg.Outbox.Mapping, Zone: zone, Messages: cfg.Outbox.Messages, Encoding: info.Encoding, Settled: source.Position(hold.Settled), Barriers: h.barriers,
 		Logger: r.log,
@@ -178,7 +179,7 @@ func (h *holding) assemble(
 	h.intake = intake.Options{Frontier: tracker, Endpoints: feed, Logger: h.r.log}
 	if publishes {
 		h.reader = h.r.fleet.NewReader(fleet.ReaderOptions{
-			Hold: h.hold, Timeline: info.Timeline, Ledger: h.ledger, Barriers: h.barriers,
+			Hold: h.hold, Timeline: info.Timeline, Routing: h.routing, Ledger: h.ledger, Barriers: h.barriers,
 			Acked: func() source.Position { return ackedSoFar(h.r) },
 		})
 		options.Elsewhere, h.intake.Elsewhere = h.reader, h.reader.Within()

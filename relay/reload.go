@@ -141,19 +141,11 @@ func (r *Relay) swap(ctx context.Context, old, next *settings) error {
 	r.mu.Lock()
 	led, h := r.ledger, r.holding
 	r.mu.Unlock()
-	now := time.Now()
 	var endpoints []dispatch.Endpoint
+	var routing int64
 	if h != nil {
-		endpoints = next.endpoints()
-		if !old.concernsAll(next) {
-			if err := queued(ctx, led, endpoints, now); err != nil {
-				return fmt.Errorf("reload: %w", err)
-			}
-		}
-		if err := r.mirror(ctx, led, next.cfg, endpoints, now); err != nil {
-			return fmt.Errorf("reload: %w", err)
-		}
-		if err := r.note(ctx, led, h.hold, next.cfg, now); err != nil {
+		var err error
+		if endpoints, routing, err = r.write(ctx, led, h, old, next); err != nil {
 			return fmt.Errorf("reload: %w", err)
 		}
 	}
@@ -179,10 +171,33 @@ func (r *Relay) swap(ctx context.Context, old, next *settings) error {
 		holding.end(errAnew)
 	default:
 		h.dispatcher.SetSearch(next.cfg.Outbox.Search)
+		h.reader.Route(routing) // before anything is routed so
 		h.dispatcher.Reload(endpoints)
 		h.follow(ctx, next.cfg, endpoints)
 	}
 	return nil
+}
+
+// write writes down what a hold goes on with, and returns the endpoints as the table has them and,
+// where they are published to, the number of their routing.
+func (r *Relay) write(ctx context.Context, led *ledger.Ledger, h *holding, old, next *settings) (endpoints []dispatch.Endpoint, routing int64, err error) {
+	now := time.Now()
+	endpoints = next.endpoints()
+	if !old.concernsAll(next) {
+		if err := queued(ctx, led, endpoints, now); err != nil {
+			return nil, 0, err
+		}
+	}
+	if err := r.mirror(ctx, led, next.cfg, endpoints, now); err != nil {
+		return nil, 0, err
+	}
+	if err := r.note(ctx, led, h.hold, next.cfg, now); err != nil {
+		return nil, 0, err
+	}
+	if h.reader != nil {
+		routing, err = led.Route(ctx, h.hold, next.cfg.Routing())
+	}
+	return endpoints, routing, err
 }
 
 // readdress has the next connections go to another address, or with another password. Those that

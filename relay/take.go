@@ -119,6 +119,7 @@ func noteGap(ctx context.Context, r *Relay, led *ledger.Ledger, before ledger.Po
 type taken struct {
 	hold        ledger.Hold
 	begin       source.Position // where the stream begins
+	routing     int64           // number of the one by which is routed; 0: nothing is published
 	position    ledger.Position
 	publication string
 	first       *heal.Inquiry // what is to be audited at once; nil: nothing
@@ -193,11 +194,23 @@ func ackedSoFar(r *Relay) source.Position {
 	return r.acked
 }
 
+// route notes by which endpoints what is published is routed.
+func route(ctx context.Context, r *Relay, led *ledger.Ledger, found *taken, partitions int) (err error) {
+	if partitions > 0 {
+		found.routing, err = led.Route(ctx, found.hold, r.config().Routing())
+	}
+	return err
+}
+
 // publishing notes to how many partitions a hold publishes. Where that is another number than
 // before, senders may record first what they have. Where they leave something behind that has to be
 // looked for, the audit begins with it.
 func publishing(ctx context.Context, r *Relay, led *ledger.Ledger, found *taken, partitions int, now time.Time) error {
-	err := r.fleet.Drain(ctx, fleet.DrainOptions{
+	err := route(ctx, r, led, found, partitions)
+	if err != nil {
+		return err
+	}
+	err = r.fleet.Drain(ctx, fleet.DrainOptions{
 		Hold: found.hold, Timeline: found.position.Timeline, Former: found.position.Partitions, Begin: found.begin, Ledger: led,
 	})
 	if err != nil {

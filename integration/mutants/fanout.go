@@ -59,6 +59,27 @@ var fanoutMutants = []mutant{
 		pkg:     "./integration", run: "^TestAFleetSaysWhoHasWhat$",
 	},
 	{
+		name: "fanout-other-endpoints-than-the-readers", file: "relay/internal/ledger/partition.go",
+		old:     "  AND r.routing = @routing\n",
+		new:     "",
+		promise: "A process whose endpoints are not those of the slot's holder takes no partition.",
+		pkg:     "./relay/internal/ledger", run: "^TestRoute_numbersWhatSendersHaveToGoBy$",
+	},
+	{
+		name: "fanout-routed-before-it-is-told", file: "relay/reload.go",
+		old:     "h.reader.Route(routing) // before anything is routed so",
+		new:     "_ = routing",
+		promise: "A sender that does not know an endpoint yet records nothing of what is for it.",
+		pkg:     "./integration", run: "^TestAFleetWhoseFilesDiffer$",
+	},
+	{
+		name: "fanout-member-without-a-share", file: "relay/internal/fleet/senders.go",
+		old:     "case s.idle(&slot) || slot.Partitions != of:",
+		new:     "case s.idle(&slot):\n\t\ts.endAll(errGivenBack)\n\t\treturn s.giveBack(ctx, l)\n\tcase slot.Partitions != of:",
+		promise: "A process that sends nothing does not keep its share from the others.",
+		pkg:     "./integration", run: "^TestAFleetWhoseFilesDiffer$",
+	},
+	{
 		name: "fanout-former-partitions-are-left", file: "relay/internal/fleet/reader.go",
 		old:     "case source.Position(settled) >= o.Begin:",
 		new:     "case source.Position(settled) < o.Begin:",

@@ -68,6 +68,15 @@ var jetstreamMutants = []mutant{
 		run:     "TestNothingIsPublishedBehindALaterHold",
 	},
 	{
+		name:    "jetstream-other-routing-brought",
+		file:    "relay/internal/source/jetstream/replay.go",
+		old:     "h.Routing > r.opts.Routing()",
+		new:     "h.Routing > r.opts.Routing()+1",
+		promise: "What was routed by endpoints that a sender does not know is left to others.",
+		pkg:     "./relay/internal/source/jetstream",
+		run:     "TestWhatIsRoutedByOtherEndpointsIsLeftToOthers",
+	},
+	{
 		name:    "jetstream-another-stream-read-on",
 		file:    "relay/internal/source/jetstream/source.go",
 		old:     "known := s.last == 0",

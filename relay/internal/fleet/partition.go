@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -30,6 +31,8 @@ type partition struct {
 	of     int           // how many there are
 	over   chan struct{} // closed when nothing of it is in flight any more
 	broken chan error    // gets why the hold must end
+
+	routing atomic.Int64 // number of the routing that the dispatcher goes by
 
 	mu         sync.Mutex
 	dispatcher *dispatch.Dispatcher // nil before it delivers
@@ -80,11 +83,12 @@ func (p *partition) prepare(ctx context.Context, led *ledger.Ledger) (*jetstream
 		return nil, none, err
 	}
 	hold, err := led.TakePartition(ctx, ledger.TakePartitionOptions{
-		Slot: set.Config.Database.Slot, Partition: p.number, Partitions: p.of, Owner: o.Owner, Now: now,
+		Slot: set.Config.Database.Slot, Partition: p.number, Partitions: p.of, Routing: set.Config.Routing(), Owner: o.Owner, Now: now,
 	})
 	if err != nil {
 		return nil, none, err
 	}
+	p.routing.Store(hold.Routing)
 	if err := led.EnsurePartitions(ctx, now); err != nil {
 		return nil, none, err
 	}
@@ -100,7 +104,7 @@ func (p *partition) prepare(ctx context.Context, led *ledger.Ledger) (*jetstream
 	frontier := source.NewFrontier(begin)
 	var dispatcher *dispatch.Dispatcher
 	stream := p.s.fan.Of(p.of).NewSource(jetstream.SourceOptions{
-		Partition: p.number, Settled: begin, Origin: hold.Origin, Timeline: hold.Before.Timeline, Held: p.lease.Held, Logger: p.s.log,
+		Partition: p.number, Settled: begin, Origin: hold.Origin, Timeline: hold.Before.Timeline, Routing: p.routing.Load, Held: p.lease.Held, Logger: p.s.log,
 		Awaited: func(at source.Position) { dispatcher.Await(at) },
 	})
 	dispatcher = dispatch.New(p.s.hard, dispatch.Options{
@@ -217,6 +221,14 @@ func (p *partition) reload(ctx context.Context, next Settings, anew bool) {
 		return
 	}
 	err := led.Readdress(next.Config.Database.URL)
+	var slot ledger.Position
+	if err == nil {
+		slot, _, err = led.Position(ctx, next.Config.Database.Slot)
+	}
+	if err == nil && slot.Routing.Hash != next.Config.Routing() {
+		p.end(errGivenBack) // until the slot's holder has the same
+		return
+	}
 	var endpoints []dispatch.Endpoint
 	if err == nil {
 		endpoints, err = p.configured(ctx, led, next)
@@ -230,6 +242,7 @@ func (p *partition) reload(ctx context.Context, next Settings, anew bool) {
 	}
 	dispatcher.SetSearch(next.Config.Outbox.Search)
 	dispatcher.Reload(endpoints)
+	p.routing.Store(slot.Routing.Number)
 }
 
 // settled reports whether nothing waits for an audit.

@@ -25,13 +25,14 @@ import (
 type ReaderOptions struct {
 	Hold     ledger.Hold
 	Timeline int32 // that the slot is on
+	Routing  int64 // number of the one by which is routed
 	Ledger   *ledger.Ledger
 	Barriers *source.Barriers
 	Acked    func() source.Position // how far the slot is acknowledged
 }
 
 // Reader publishes what a hold of the slot reads. It belongs to the stream's goroutine, but for
-// Run, Due and Stuck.
+// Run, Due, Route and Stuck.
 type Reader struct {
 	o   ReaderOptions
 	log zerolog.Logger
@@ -53,8 +54,16 @@ type Reader struct {
 func (f *Fleet) NewReader(o ReaderOptions) *Reader {
 	return &Reader{
 		o: o, log: f.log, partitions: f.config().Fanout.Partitions,
-		to:      f.reached().NewPublisher(jetstream.PublisherOptions{By: by(&o.Hold, o.Timeline)}),
+		to:      f.reached().NewPublisher(jetstream.PublisherOptions{By: by(&o.Hold, o.Timeline), Routing: o.Routing}),
 		stirred: make(chan struct{}, 1), due: make(map[string]struct{}),
+	}
+}
+
+// Route says by the routing of which number is routed from now on, see Ledger.Route. A nil Reader
+// publishes nothing. It may be called from any goroutine.
+func (p *Reader) Route(number int64) {
+	if p != nil {
+		p.to.Route(number)
 	}
 }
 

@@ -31,6 +31,8 @@ type senders struct {
 	log   zerolog.Logger
 	hard  context.Context //nolint:containedctx // Bounds the draining, which outlives the context of run.
 
+	differs bool // the holder has another routing. Of run.
+
 	mu    sync.Mutex
 	holds map[int]*partition
 }
@@ -44,7 +46,7 @@ const cutOff = 10 * time.Second
 // What ends a lease that is of no use.
 var (
 	errCutOff = errors.New("NATS is not reached from here")
-	errLayout = fmt.Errorf("the slot's holder publishes to another number of partitions: %w", context.Canceled)
+	errOther  = fmt.Errorf("the slot's holder publishes otherwise: %w", context.Canceled)
 )
 
 // run owns a share of the partitions until ctx is done, then drains them. It outlives lost
@@ -61,7 +63,7 @@ func (s *senders) run(ctx context.Context) error {
 		if ctx.Err() != nil {
 			return nil //nolint:nilerr // Stopped: the partitions are somebody else's.
 		}
-		if errors.Is(err, errLayout) {
+		if errors.Is(err, errOther) {
 			continue
 		}
 		if time.Since(began) > time.Minute {
@@ -119,11 +121,24 @@ func (s *senders) lease(ctx context.Context) error {
 	return errors.Join(err, group.Wait())
 }
 
-// published waits until the slot's holder publishes, and returns to how many partitions it does.
+// idle reports whether there is nothing to send for this process: the slot's holder delivers itself,
+// or what it routes goes to endpoints that this process knows otherwise, or not at all.
+func (s *senders) idle(slot *ledger.Position) bool {
+	differs := slot.Partitions > 0 && slot.Routing.Hash != s.fleet.config().Routing()
+	if differs && !s.differs {
+		s.log.Warn().Msg("the process that has the slot routes by other endpoints, subscriptions or versions than this configuration has: " +
+			"this one sends for no partition until they are the same")
+	}
+	s.differs = differs
+	return slot.Partitions == 0 || differs
+}
+
+// published waits until there is something to send for this process, and returns to how many
+// partitions the slot's holder publishes.
 func (s *senders) published(ctx context.Context, led *ledger.Ledger) (int, error) {
 	for {
 		slot, _, err := led.Position(ctx, s.fleet.config().Database.Slot)
-		if err != nil || slot.Partitions > 0 {
+		if err != nil || !s.idle(&slot) {
 			return slot.Partitions, err
 		}
 		if pace.Wait(ctx, surveyEvery) != nil {
@@ -153,11 +168,8 @@ func (s *senders) round(ctx context.Context, l *lease.Lease, led *ledger.Ledger,
 	switch {
 	case err != nil:
 		return err
-	case slot.Partitions == 0:
-		s.endAll(errGivenBack) // the slot's holder delivers itself
-		return s.giveBack(ctx, l)
-	case slot.Partitions != of:
-		return errLayout
+	case s.idle(&slot) || slot.Partitions != of:
+		return errOther // a member without a share would keep others from it
 	}
 	s.heal(slot.Heal != nil)
 	survey, err := l.Survey(ctx)

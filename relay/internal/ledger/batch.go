@@ -68,6 +68,8 @@ type Hold struct {
 	Settled outbox.LSN // everything whose transaction ended at or before it is settled
 	// Origin tells the slot's row, and so its epochs, from those of a database that was made anew.
 	Origin string
+	// Routing is the number of the routing by which a partition is sent, see Ledger.Route.
+	Routing int64
 	// Before is where the slot was held the last time, zero at the first time. Another cluster or
 	// timeline than the one given to Take means that events may have been skipped.
 	Before Place

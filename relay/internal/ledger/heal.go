@@ -23,6 +23,7 @@ type Position struct {
 	Settled     outbox.LSN
 	SettledAt   time.Time    // commit time of the last settled transaction, of the partition that is behind most; zero: unknown
 	Partitions  int          // to how many the holder publishes; 0: it delivers itself
+	Routing     Routing      // by what it routes
 	Released    outbox.LSN   // the slot may stand up to here without having missed anything; 0: not known
 	StartedAt   time.Time    // when the slot was taken for the first time
 	Publication string       // identity of publication and table, see Ledger.Publication
@@ -30,6 +31,12 @@ type Position struct {
 	Horizon     scan.Horizon // what is known to be settled whatever its time says; zero: nothing
 	Round       Round        // how far the look at the whole table is
 	Heal        *Heal        // nil: none is due
+}
+
+// Routing is which endpoint of the configuration gets which event.
+type Routing struct {
+	Hash   string // see config.Config.Routing; empty: no holder has published
+	Number int64  // how often it has changed
 }
 
 // Round is how far the audits of an interval are on their way through the whole outbox table.
@@ -75,7 +82,8 @@ SELECT system_id, timeline, settled_lsn::text,
        END,
        started_at, publication, audited_at, heal, heal_since,
        heal_from::text, heal_at, horizon::text::bigint, horizon_at, COALESCE(released_lsn, '0/0')::text,
-       round_block, round_began::text::bigint, round_began_at, round_settled::text::bigint, round_settled_at, partitions
+       round_block, round_began::text::bigint, round_began_at, round_settled::text::bigint, round_settled_at, partitions,
+       COALESCE(routing, ''), routing_number
 FROM tailpost.relay AS r
 WHERE slot = @slot`
 
@@ -92,7 +100,7 @@ func (k *Healing) Position(ctx context.Context, slot string) (p Position, known 
 		)
 		err := conn.QueryRow(ctx, positionOfSQL, pgx.NamedArgs{"slot": slot}).Scan(&p.SystemID, &p.Timeline, &settled, &settledAt,
 			&startedAt, &p.Publication, &auditedAt, &why, &healSince, &from, &healDue, &horizon, &horizonAt, &released,
-			&p.Round.Block, &roundBegan, &roundBeganAt, &roundSettled, &roundSettledAt, &p.Partitions)
+			&p.Round.Block, &roundBegan, &roundBeganAt, &roundSettled, &roundSettledAt, &p.Partitions, &p.Routing.Hash, &p.Routing.Number)
 		if errors.Is(err, pgx.ErrNoRows) {
 			return nil
 		}

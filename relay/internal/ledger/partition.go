@@ -26,6 +26,7 @@ type TakePartitionOptions struct {
 	Slot       string
 	Partition  int
 	Partitions int    // to how many the slot's holder is to publish
+	Routing    string // by which it is to route, see config.Config.Routing
 	Owner      string // host name and process id
 	Now        time.Time
 }
@@ -48,8 +49,9 @@ WHERE p.slot = @name
   AND @partitions > 0
   AND r.slot = @slot
   AND r.partitions = @partitions
+  AND r.routing = @routing
   AND r.system_id = p.system_id
-RETURNING p.epoch, p.settled_lsn::text, r.system_id, r.timeline, COALESCE(r.started_at, 'epoch')`
+RETURNING p.epoch, p.settled_lsn::text, r.system_id, r.timeline, COALESCE(r.started_at, 'epoch'), r.routing_number`
 
 // TakePartition takes a partition's row, so that every Record of an earlier hold of it, by this or
 // another relay, returns ErrDeposed. Only whoever has the partition's lease may call it. It is
@@ -70,8 +72,8 @@ func (k *Fanout) TakePartition(ctx context.Context, o TakePartitionOptions) (Hol
 	var started time.Time
 	err := k.link.Run(ctx, what, func(ctx context.Context, conn *pgx.Conn) error {
 		err := conn.QueryRow(ctx, takePartitionSQL, pgx.NamedArgs{
-			"name": hold.Slot, "slot": o.Slot, "partitions": o.Partitions, "owner": o.Owner, "now": o.Now,
-		}).Scan(&hold.Epoch, &settled, &hold.Before.SystemID, &hold.Before.Timeline, &started)
+			"name": hold.Slot, "slot": o.Slot, "partitions": o.Partitions, "routing": o.Routing, "owner": o.Owner, "now": o.Now,
+		}).Scan(&hold.Epoch, &settled, &hold.Before.SystemID, &hold.Before.Timeline, &started, &hold.Routing)
 		if errors.Is(err, pgx.ErrNoRows) {
 			return ErrNotPublished
 		}
@@ -122,6 +124,24 @@ type PublishingOptions struct {
 	// Margin is how much older than what was last settled the events are that the heal looks at.
 	Margin time.Duration
 	Now    time.Time
+}
+
+const routeSQL = `
+UPDATE tailpost.relay
+SET routing = @routing,
+    routing_number = routing_number + CASE WHEN routing IS NOT DISTINCT FROM @routing THEN 0 ELSE 1 END
+WHERE slot = @slot
+RETURNING routing_number`
+
+// Route notes, while the slot is held, by what its holder routes from now on, and returns the
+// number of that routing: it is higher than those of all before. It is to be called before anything
+// is routed so. A sender that goes by a routing with a lower number is to record nothing of what was
+// routed by it.
+func (k *Fanout) Route(ctx context.Context, hold Hold, routing string) (number int64, err error) {
+	err = k.link.WhileHeld(ctx, hold, "note by what is routed", func(ctx context.Context, tx pgx.Tx) error {
+		return tx.QueryRow(ctx, routeSQL, pgx.NamedArgs{"slot": hold.Slot, "routing": routing}).Scan(&number)
+	})
+	return number, err
 }
 
 // Left is what senders had not settled when they were deposed.

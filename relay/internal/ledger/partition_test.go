@@ -22,8 +22,16 @@ func setupFanout(t *testing.T) *fanout {
 	f := &fanout{bundle: setup(t)}
 	f.hold = take(t, f.ledger)
 	f.settle(t, f.ledger, f.hold, 0x10)
+	require.EqualValues(t, 1, f.route(t, "by a"))
 	require.Nil(t, f.publish(t, 4))
 	return f
+}
+
+func (f *fanout) route(t *testing.T, routing string) int64 {
+	t.Helper()
+	number, err := f.ledger.Route(t.Context(), f.hold, routing)
+	require.NoError(t, err)
+	return number
 }
 
 // settle records that everything up to a position is settled, at noon and so many seconds.
@@ -58,7 +66,7 @@ type sender struct {
 func (f *fanout) try(t *testing.T, l *ledger.Ledger, partition, partitions int) (ledger.Hold, error) {
 	t.Helper()
 	return l.TakePartition(t.Context(), ledger.TakePartitionOptions{
-		Slot: "s", Partition: partition, Partitions: partitions, Owner: "host:2", Now: noon,
+		Slot: "s", Partition: partition, Partitions: partitions, Routing: "by a", Owner: "host:2", Now: noon,
 	})
 }
 
@@ -91,7 +99,7 @@ func TestTakePartition_deposesTheOwnerBefore(t *testing.T) {
 	t.Parallel()
 	f := setupFanout(t)
 	older, neighbour := f.sender(t, 3, 4), f.sender(t, 2, 4)
-	require.Equal(t, ledger.Hold{Slot: "s#03", Owner: "host:2", Epoch: 1, Settled: 0x10, Origin: f.hold.Origin, Before: ledger.Place{SystemID: "7", Timeline: 1}}, older.hold)
+	require.Equal(t, ledger.Hold{Slot: "s#03", Owner: "host:2", Epoch: 1, Settled: 0x10, Origin: f.hold.Origin, Routing: 1, Before: ledger.Place{SystemID: "7", Timeline: 1}}, older.hold)
 	require.NoError(t, older.Record(t.Context(), older.hold, oneOf("e1", 0x11)))
 	newer := f.sender(t, 3, 4)
 	require.EqualValues(t, 2, newer.hold.Epoch)
@@ -342,4 +350,22 @@ func TestHolds_ofAPartitionGoesByItsSession(t *testing.T) {
 	require.False(t, holds(f.hold, pid), "nobody streams from the slot")
 	f.sender(t, 1, 4)
 	require.False(t, holds(s.hold, pid))
+}
+
+// TestRoute_numbersWhatSendersHaveToGoBy: a sender with other endpoints takes nothing, and what is
+// routed anew has a number that those who took before do not have.
+func TestRoute_numbersWhatSendersHaveToGoBy(t *testing.T) {
+	t.Parallel()
+	f := setupFanout(t)
+	require.EqualValues(t, 1, f.sender(t, 0, 4).hold.Routing)
+	require.EqualValues(t, 1, f.route(t, "by a"), "it is the same")
+	require.EqualValues(t, 2, f.route(t, "by b"))
+	require.Equal(t, ledger.Routing{Hash: "by b", Number: 2}, f.position(t).Routing)
+	_, err := f.try(t, f.open(t, f.db.URL), 0, 4)
+	require.ErrorIs(t, err, ledger.ErrNotPublished)
+	require.EqualValues(t, 3, f.route(t, "by a"), "and back")
+	require.EqualValues(t, 3, f.sender(t, 0, 4).hold.Routing)
+	take(t, f.open(t, f.db.URL))
+	_, err = f.ledger.Route(t.Context(), f.hold, "by c")
+	require.ErrorIs(t, err, ledger.ErrDeposed)
 }

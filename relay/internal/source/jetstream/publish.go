@@ -99,7 +99,7 @@ func (p *Publisher) take(t *part) (*nats.Msg, []waiting) {
 		return nil, nil
 	}
 	data := p.codec.encode(head{
-		Version: version, Epoch: p.opts.Epoch, Number: t.number, Origin: p.opts.Origin, Timeline: p.opts.Timeline, Open: entries[0].within,
+		Version: version, Epoch: p.opts.Epoch, Number: t.number, Origin: p.opts.Origin, Timeline: p.opts.Timeline, Open: entries[0].within, Routing: p.routing.Load(),
 	})
 	data = append(make([]byte, 0, len(data)+size), data...)
 	for i := range entries {

@@ -27,7 +27,8 @@ func (b By) before(o By) bool {
 // PublisherOptions are one hold of the slot.
 type PublisherOptions struct {
 	By
-	Room int64 // bytes that may wait over all partitions; 0: 64 MiB
+	Routing int64 // number of the one by which is routed, see Publisher.Route
+	Room    int64 // bytes that may wait over all partitions; 0: 64 MiB
 }
 
 const (
@@ -43,13 +44,15 @@ const (
 )
 
 // Publisher publishes what one hold of the slot reads. Its methods belong to the goroutine of the
-// source but for Run, which belongs to another one, and Stuck, which any may call.
+// source but for Run, which belongs to another one, and Stuck and Route, which any may call.
 type Publisher struct {
 	fanout *Fanout
 	opts   PublisherOptions
 	codec  codec
 	log    zerolog.Logger
 	often  zerolog.Logger // for what may come at every try
+
+	routing atomic.Int64
 
 	// Of the source's goroutine.
 	tx       source.Tx
@@ -99,11 +102,17 @@ func (f *Fanout) NewPublisher(o PublisherOptions) *Publisher {
 	p := &Publisher{
 		fanout: f, opts: o, codec: newCodec(), log: f.log, often: f.log.Sample(&zerolog.BurstSampler{Burst: 1, Period: quiet}),
 	}
+	p.routing.Store(o.Routing)
 	for n := range f.opts.Partitions {
 		p.parts = append(p.parts, &part{partition: n, wake: make(chan struct{}, 1)})
 	}
 	return p
 }
+
+// Route says by the routing of which number events are routed that come from now on. Senders that go
+// by one with a lower number do not take what is published then: they might know nothing of an
+// endpoint that it is for.
+func (p *Publisher) Route(number int64) { p.routing.Store(number) }
 
 // Begin begins a transaction. A partition hears of it with the first thing that it gets of it.
 func (p *Publisher) Begin(tx source.Tx) {

@@ -75,6 +75,9 @@ func (r *replay) message(ctx context.Context, data []byte) error {
 			Msg("the stream of a partition has lost messages that it had acknowledged: the audit finds what they held")
 		r.dropPieces()
 	}
+	if r.opts.Routing != nil && h.Routing > r.opts.Routing() {
+		return ErrRouting
+	}
 	r.number = h.Number
 	r.enter(h.Open)
 	for len(entries) > 0 {

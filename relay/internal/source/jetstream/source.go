@@ -21,6 +21,8 @@ type SourceOptions struct {
 	Settled   source.Position // recorded: what ends at or below is skipped
 	Origin    string          // of the partition's rows: what others published is ignored
 	Timeline  int32           // on which Settled was recorded; what is of a later one is not skipped by it
+	// Routing returns the number of the routing by which the handler goes; nil: it goes by any.
+	Routing func() int64
 	// Held reports whether the partition may still be believed to be ours; nil: always.
 	Held func() bool
 	// Awaited is told, on the goroutine of Run, that somebody waits until it is recorded that
@@ -83,7 +85,7 @@ func (s *Source) Held() bool { return s.opts.Held == nil || s.opts.Held() }
 func (s *Source) Close() { s.close.Do(func() { close(s.closed) }) }
 
 // Run implements source.Source. Whatever happens to the connection, the servers or the stream, it
-// goes on once that has passed. Its errors are of messages that it cannot read.
+// goes on once that has passed. Its errors are of messages that it cannot read, and ErrRouting.
 func (s *Source) Run(ctx context.Context, h source.Handler) error {
 	ctx, stop := context.WithCancel(ctx)
 	var group sync.WaitGroup
@@ -103,7 +105,7 @@ func (s *Source) Run(ctx context.Context, h source.Handler) error {
 	for {
 		before := s.last
 		err := s.read(ctx, r)
-		if bad := new(messageError); errors.As(err, &bad) {
+		if bad := new(messageError); errors.As(err, &bad) || errors.Is(err, ErrRouting) {
 			return err
 		}
 		if ctx.Err() != nil {
@@ -116,6 +118,9 @@ func (s *Source) Run(ctx context.Context, h source.Handler) error {
 		s.fanout.link.pause(ctx, pause.Next())
 	}
 }
+
+// ErrRouting says that what comes next was routed by other endpoints than the handler has.
+var ErrRouting = errors.New("events are routed by endpoints that this process does not have in its configuration yet")
 
 // messageError is of a message that cannot be read.
 type messageError struct {
@@ -188,7 +193,7 @@ func (s *Source) read(ctx context.Context, r *replay) error {
 			return errSequence
 		}
 		if err := r.message(ctx, m.Data()); err != nil {
-			if ctx.Err() != nil {
+			if ctx.Err() != nil || errors.Is(err, ErrRouting) {
 				return err
 			}
 			return &messageError{stream: s.name, sequence: sequence, err: err}

@@ -8,6 +8,7 @@ import (
 
 	"github.com/tailpost/tailpost/outbox"
 	"github.com/tailpost/tailpost/relay/internal/source"
+	"github.com/tailpost/tailpost/relay/internal/source/jetstream"
 )
 
 func TestWhatIsPublishedIsBrought(t *testing.T) {
@@ -280,4 +281,28 @@ func TestHeldIsAskedFor(t *testing.T) {
 	o := sourceOptions(0, 1)
 	o.Held = func() bool { return false }
 	require.False(t, f.NewSource(o).Held())
+}
+
+// TestWhatIsRoutedByOtherEndpointsIsLeftToOthers: a sender whose configuration is behind the
+// reader's brings what was routed before, and neither brings nor lets go of anything behind that.
+func TestWhatIsRoutedByOtherEndpointsIsLeftToOthers(t *testing.T) {
+	t.Parallel()
+	n := newNode(t, nil)
+	f := open(t, options(n.Addr().String()))
+	o := sourceOptions(0, 1)
+	o.Routing = func() int64 { return 1 }
+	behind := newSenderOf(t, f, o)
+	r := newReaderOf(t, f, jetstream.PublisherOptions{By: byOf(1, 1), Routing: 1})
+	r.transaction(1, 1)
+	behind.await(t, endOf(1))
+	r.Route(2)
+	r.transaction(2, 1)
+	behind.wait(t)
+	require.ErrorIs(t, behind.err, jetstream.ErrRouting)
+	require.Equal(t, expected(1, 2, 1), behind.all())
+
+	o.Routing = func() int64 { return 3 }
+	ahead := newSenderOf(t, f, o)
+	ahead.await(t, endOf(2))
+	require.Equal(t, expected(1, 3, 1), ahead.all())
 }

@@ -39,6 +39,7 @@ type head struct {
 	Origin   string      `cbor:"4,keyasint"`
 	Timeline int32       `cbor:"5,keyasint"`
 	Open     *wireCommit `cbor:"6,keyasint,omitempty"` // the transaction that is open where the message begins
+	Routing  int64       `cbor:"7,keyasint,omitempty"`
 }
 
 func (h *head) by() By { return By{Origin: h.Origin, Timeline: h.Timeline, Epoch: h.Epoch} }
