@@ -3,6 +3,7 @@ package integration_test
 import (
 	"context"
 	"fmt"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -117,4 +118,35 @@ func TestAFleetWhoseFilesDiffer(t *testing.T) {
 	require.Zero(t, f.db.Count(t, "SELECT count(*) FROM tailpost.gap"))
 	require.Zero(t, other.Stop(t))
 	require.Zero(t, reader.Stop(t))
+}
+
+// TestAReaderThatAloneIsCutOffFromNATS leaves the slot to a process that reaches it. The events are
+// messages without a table, so that it could never go on alone.
+func TestAReaderThatAloneIsCutOffFromNATS(t *testing.T) {
+	t.Parallel()
+	f := newFleet(t, 1, 6)
+	f.db.Run(t, "DROP TABLE outbox")
+	f.outbox = `messages = "app"`
+	proxy, through := kit.NewProxy(t, f.nats.URL(), 1)
+	c := f.config("a", 4)
+	c.More = strings.Replace(c.More, f.nats.URL(), through, 1)
+	sealing, _ := documentEnvironment("SEALING_KEY")
+	reader := kit.StartRelay(t, kit.Options{Config: c, Env: map[string]string{"SEALING": sealing}})
+	reader.Await(t, logPartition, nil)
+	other := f.start(t, "b", 4)
+	other.Await(t, logPartition, nil)
+
+	proxy.Refuse(true)
+	proxy.Cut()
+	const events = 30
+	f.db.Tx(t, func(tx pgx.Tx) error {
+		_, err := outbox.Emit(t.Context(), tx, "app", orders(events)...)
+		return err
+	})
+	other.Await(t, kit.LogDelivering, nil)
+	f.delivered(t, events)
+	proxy.Refuse(false)
+	reader.AwaitNth(t, 5, logPartition, nil) // four at first
+	require.Zero(t, reader.Stop(t))
+	require.Zero(t, other.Stop(t))
 }

@@ -27,7 +27,7 @@ import (
 // lost. By the time it returns everything that was in flight is recorded, or another relay is in
 // charge. delivered says that it got as far as delivering.
 func (r *Relay) hold(ctx, hard context.Context, led *ledger.Ledger) (delivered bool, err error) {
-	if err := r.fleet.Await(ctx); err != nil {
+	if err := r.fleet.Await(ctx, led); err != nil {
 		return false, err
 	}
 	stream, err := takeSlot(ctx, r, led)
@@ -397,7 +397,7 @@ func (h *holding) run(ctx context.Context) error {
 		group.Go(func() error { return h.reader.Run(streaming) })
 	}
 	group.Go(func() error {
-		h.r.fleet.Watch(taking, fleet.WatchOptions{Hold: h.hold, Timeline: h.timeline, Reader: h.reader, End: h.end})
+		h.r.fleet.Watch(taking, fleet.WatchOptions{Hold: h.hold, Timeline: h.timeline, Ledger: h.ledger, Reader: h.reader, End: h.end})
 		return nil
 	})
 	for _, task := range h.upkeep.Tasks() {

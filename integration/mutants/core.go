@@ -286,17 +286,15 @@ var coreMutants = []mutant{
 	{
 		name: "core-reload-undoes-pause",
 		file: "relay/reload.go",
-		old: `		if err := r.note(ctx, led, h.hold, next.cfg, now); err != nil {
-			return fmt.Errorf("reload: %w", err)
-		}
+		old: `	if err := r.note(ctx, led, h.hold, next.cfg, now); err != nil {
+		return nil, 0, err
 	}
 `,
-		new: `		if err := r.note(ctx, led, h.hold, next.cfg, now); err != nil {
-			return fmt.Errorf("reload: %w", err)
-		}
-		for i := range endpoints {
-			h.dispatcher.SetState(endpoints[i].Config.ID, ledger.EndpointState{Status: ledger.StatusActive})
-		}
+		new: `	if err := r.note(ctx, led, h.hold, next.cfg, now); err != nil {
+		return nil, 0, err
+	}
+	for i := range endpoints {
+		h.dispatcher.SetState(endpoints[i].Config.ID, ledger.EndpointState{Status: ledger.StatusActive})
 	}
 `,
 		promise: "The row of an endpoint says whether it is paused, not a reload.",

@@ -53,8 +53,8 @@ var fanoutMutants = []mutant{
 	},
 	{
 		name: "fanout-each-holder-waits-for-nats", file: "relay/internal/fleet/fleet.go",
-		old:     "tooLong(fan.Cut(), cfg.Fanout.Hold)",
-		new:     "tooLong(time.Time{}, cfg.Fanout.Hold)",
+		old:     "heals && tooLong(f.reached().Cut(), hold)",
+		new:     "heals && f.reached() == nil",
 		promise: "Where NATS is away, the slot waits for it once, not once for each process that takes it.",
 		pkg:     "./integration", run: "^TestAFleetSaysWhoHasWhat$",
 	},

@@ -12,6 +12,7 @@ import (
 	"github.com/tailpost/tailpost/config"
 	"github.com/tailpost/tailpost/outbox"
 	"github.com/tailpost/tailpost/relay/internal/dispatch"
+	"github.com/tailpost/tailpost/relay/internal/lease"
 	"github.com/tailpost/tailpost/relay/internal/ledger"
 	"github.com/tailpost/tailpost/relay/internal/pace"
 	"github.com/tailpost/tailpost/relay/internal/seal"
@@ -152,34 +153,68 @@ func (f *Fleet) GoesOn(err error) bool {
 	return true
 }
 
-// Await waits for NATS before the slot is taken, but not for ever. Its error is the cause of ctx's
-// end.
-func (f *Fleet) Await(ctx context.Context) error {
+// Await waits before the slot is taken: for NATS, but not for ever, and while others than this
+// process reach it. Its error is the cause of ctx's end, or the ledger's.
+func (f *Fleet) Await(ctx context.Context, led *ledger.Ledger) error {
 	if f == nil || f.alone {
 		return nil
 	}
+	hold, heals := f.config().Fanout.Hold, canHeal(f.config())
 	var late <-chan time.Time
-	cfg := f.config()
-	if canHeal(cfg) {
-		timer := time.NewTimer(cfg.Fanout.Hold)
+	if heals {
+		timer := time.NewTimer(hold)
 		defer timer.Stop()
 		late = timer.C
-		// The holder before may have waited as long as this process has: once is enough.
-		if fan := f.reached(); fan != nil && tooLong(fan.Cut(), cfg.Fanout.Hold) {
-			f.goAlone(cfg.Fanout.Hold)
-			f.alone = true
-			return nil
-		}
 	}
 	select {
 	case <-f.fanned:
 	case <-late:
-		f.goAlone(cfg.Fanout.Hold)
+		f.goAlone(hold)
 		f.alone = true
+		return nil
 	case <-ctx.Done():
 		return context.Cause(ctx)
 	}
+	for {
+		yields, err := f.yields(ctx, led)
+		if err != nil {
+			return err
+		}
+		if !yields {
+			break
+		}
+		if pace.Wait(ctx, poll) != nil {
+			return context.Cause(ctx)
+		}
+	}
+	// The holder before may have waited as long as this process has: once is enough.
+	if heals && tooLong(f.reached().Cut(), hold) {
+		f.goAlone(hold)
+		f.alone = true
+	}
 	return nil
+}
+
+// yieldAfter is after how long without NATS a process leaves the slot to others. Where all have
+// lost NATS they have left the fleet by then, see cutOff.
+const yieldAfter = cutOff + 5*time.Second
+
+// errYields ends a hold of the slot that others had better have.
+var errYields = errors.New("NATS is not reached from here, and is by others: the slot is theirs")
+
+// yields reports whether this process is cut off from NATS for long while others reach it.
+func (f *Fleet) yields(ctx context.Context, led *ledger.Ledger) (bool, error) {
+	fan := f.reached()
+	if fan == nil || !tooLong(fan.Cut(), yieldAfter) {
+		return false, nil
+	}
+	members, err := led.Senders(ctx, lease.Members(f.config().Database.Slot))
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.senders.member.Load() {
+		members--
+	}
+	return members > 0, err
 }
 
 // tooLong reports whether NATS has taken nothing since a time for longer than a slot waits for it;
@@ -229,7 +264,8 @@ const (
 // WatchOptions are the hold of the slot that is watched.
 type WatchOptions struct {
 	Hold     ledger.Hold
-	Timeline int32       // that the slot is on
+	Timeline int32 // that the slot is on
+	Ledger   *ledger.Ledger
 	Reader   *Reader     // nil: it delivers alone
 	End      func(error) // ends it to go on in another way
 }
@@ -245,6 +281,10 @@ func (f *Fleet) Watch(ctx context.Context, o WatchOptions) {
 	var sound time.Time // since when; zero: it is not
 	for pace.Wait(ctx, poll) == nil {
 		if o.Reader != nil {
+			if yields, err := f.yields(ctx, o.Ledger); yields && err == nil {
+				o.End(errYields)
+				return
+			}
 			if tooLong(o.Reader.Stuck(), cfg.Fanout.Hold) && canHeal(cfg) {
 				f.goAlone(cfg.Fanout.Hold)
 				o.End(errAlone)

@@ -59,17 +59,29 @@ func (p *partition) end(err error) {
 
 // run takes the partition's row and delivers until ctx is done or the hold is broken, then drains.
 func (p *partition) run(ctx context.Context) error {
-	led, err := p.s.fleet.opts.OpenLedger(ctx, func(err error) { p.end(fmt.Errorf("database connection lost: %w", err)) })
+	led, stream, in, err := p.take(ctx)
 	if err != nil {
 		return err
 	}
 	defer func() { _ = led.Close(p.s.hard) }() // nothing is left to report to a database that is gone
-	stream, in, err := p.prepare(ctx, led)
-	if err != nil {
-		return err
-	}
 	defer stream.Close()
 	return p.deliver(ctx, stream, in)
+}
+
+// take connects and prepares. No other partition of this process does so meanwhile.
+func (p *partition) take(ctx context.Context) (*ledger.Ledger, *jetstream.Source, intake.Options, error) {
+	p.s.taking.Lock()
+	defer p.s.taking.Unlock()
+	led, err := p.s.fleet.opts.OpenLedger(ctx, func(err error) { p.end(fmt.Errorf("database connection lost: %w", err)) })
+	if err != nil {
+		return nil, nil, intake.Options{}, err
+	}
+	stream, in, err := p.prepare(ctx, led)
+	if err != nil {
+		_ = led.Close(p.s.hard) // what counts is why it is of no use
+		return nil, nil, in, err
+	}
+	return led, stream, in, nil
 }
 
 // prepare takes the epoch, which deposes every earlier sender of the partition, and loads what the

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"maps"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/rs/zerolog"
@@ -31,7 +32,9 @@ type senders struct {
 	log   zerolog.Logger
 	hard  context.Context //nolint:containedctx // Bounds the draining, which outlives the context of run.
 
-	differs bool // the holder has another routing. Of run.
+	differs bool        // the holder has another routing. Of run.
+	member  atomic.Bool // there is a lease
+	taking  sync.Mutex  // one partition is taken at a time, so that connections that are too few are enough for some
 
 	mu    sync.Mutex
 	holds map[int]*partition
@@ -97,7 +100,11 @@ func (s *senders) lease(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	defer l.Close(s.hard)
+	s.member.Store(true)
+	defer func() {
+		l.Close(s.hard)
+		s.member.Store(false)
+	}()
 
 	// The lease stands while partitions drain.
 	keeping, endLease := context.WithCancel(s.hard)

@@ -24,6 +24,9 @@ func keysOf(slot string) keys {
 	return keys{partitions: class("tailpost:" + slot), members: class("tailpost:" + slot + ":members")}
 }
 
+// Members returns the key of the advisory lock (key, 0) that the members of a slot's fan-out share.
+func Members(slot string) int32 { return keysOf(slot).members }
+
 // Survey is who owns what at one moment.
 type Survey struct {
 	Members int // with this one

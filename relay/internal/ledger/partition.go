@@ -135,8 +135,8 @@ RETURNING routing_number`
 
 // Route notes, while the slot is held, by what its holder routes from now on, and returns the
 // number of that routing: it is higher than those of all before. It is to be called before anything
-// is routed so. A sender that goes by a routing with a lower number is to record nothing of what was
-// routed by it.
+// is routed so. A sender that goes by a routing with a lower number is to record nothing of what
+// was routed by it.
 func (k *Fanout) Route(ctx context.Context, hold Hold, routing string) (number int64, err error) {
 	err = k.link.WhileHeld(ctx, hold, "note by what is routed", func(ctx context.Context, tx pgx.Tx) error {
 		return tx.QueryRow(ctx, routeSQL, pgx.NamedArgs{"slot": hold.Slot, "routing": routing}).Scan(&number)
@@ -149,6 +149,24 @@ type Left struct {
 	From outbox.LSN // all before it was settled; 0: not known, or of another cluster
 	At   time.Time  // commit time of what was settled last in the partition that is behind most; zero: not known
 }
+
+// Senders returns how many sessions hold the shared advisory lock (key, 0), see lease.Members.
+func (k *Fanout) Senders(ctx context.Context, key int32) (n int, err error) {
+	err = k.link.Run(ctx, "count who sends", func(ctx context.Context, conn *pgx.Conn) error {
+		return conn.QueryRow(ctx, sendersSQL, pgx.NamedArgs{"key": key}).Scan(&n)
+	})
+	return n, err
+}
+
+const sendersSQL = `
+SELECT count(*)
+FROM pg_catalog.pg_locks AS l
+WHERE l.locktype = 'advisory'
+  AND l.granted
+  AND l.objsubid = 2
+  AND l.database = (SELECT d.oid FROM pg_catalog.pg_database AS d WHERE d.datname = current_database())
+  AND l.classid = @key::integer::oid
+  AND l.objid = 0`
 
 // Publishing notes, while the slot is held, to how many partitions its holder publishes from the
 // slot's position on. Each hold calls it before it publishes or sends anything, whether it has a

@@ -109,8 +109,8 @@ func (f *Fanout) NewPublisher(o PublisherOptions) *Publisher {
 	return p
 }
 
-// Route says by the routing of which number events are routed that come from now on. Senders that go
-// by one with a lower number do not take what is published then: they might know nothing of an
+// Route says by the routing of which number events are routed that come from now on. Senders that
+// go by one with a lower number do not take what is published then: they might know nothing of an
 // endpoint that it is for.
 func (p *Publisher) Route(number int64) { p.routing.Store(number) }
 
