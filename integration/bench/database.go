@@ -20,6 +20,8 @@ type database struct {
 	url    string
 	conn   *pgx.Conn
 	config string // path
+
+	proxied bool // requests go through the proxy that each process is told of
 }
 
 // endpoint is an endpoint block of a case.
@@ -45,8 +47,8 @@ func endpoints(n int, all bool, hcl string) []endpoint {
 func eventType(n int) string { return fmt.Sprintf("bench.type_%d", n) }
 
 // newDatabase makes a database and lets the relay take its slot once, so that what is inserted from
-// now on is delivered.
-func (b *bench) newDatabase(ctx context.Context, list []endpoint) (*database, error) {
+// now on is delivered. More are further blocks of the configuration.
+func (b *bench) newDatabase(ctx context.Context, list []endpoint, more ...string) (*database, error) {
 	b.sink.reset()
 	b.number++
 	d := &database{b: b, name: fmt.Sprintf("bench_%d", b.number)}
@@ -55,7 +57,7 @@ func (b *bench) newDatabase(ctx context.Context, list []endpoint) (*database, er
 	if err := b.exec(ctx, "CREATE DATABASE "+d.name); err != nil {
 		return nil, err
 	}
-	if err := d.configure(list); err != nil {
+	if err := d.configure(list, more...); err != nil {
 		return nil, err
 	}
 	if out, err := d.command(ctx, "migrate").CombinedOutput(); err != nil {
@@ -114,7 +116,11 @@ func (b *bench) exec(ctx context.Context, sql string) error {
 func (d *database) configure(list []endpoint, more ...string) error {
 	var b strings.Builder
 	fmt.Fprintf(&b, "database {\n  url  = env(\"DATABASE_URL\")\n  slot = %q\n}\n", d.name)
-	b.WriteString("network {\n  allow      = [\"127.0.0.0/8\"]\n  allow_http = true\n}\n")
+	b.WriteString("network {\n  allow      = [\"127.0.0.0/8\"]\n  allow_http = true\n")
+	if d.proxied {
+		b.WriteString("  proxy      = env(\"PROXY\")\n")
+	}
+	b.WriteString("}\n")
 	b.WriteString(strings.Join(more, ""))
 	for i, e := range list {
 		if e.url == "" {

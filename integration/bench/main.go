@@ -26,13 +26,15 @@ func main() {
 }
 
 func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
-	// The limit and the poller are this program again, as processes of their own.
+	// The limit, the poller and NATS are this program again, as processes of their own.
 	if len(args) > 0 {
 		switch args[0] {
 		case "post":
 			return runPost(ctx, args[1:], stdout)
 		case "poll":
 			return runPoll(ctx, args[1:])
+		case "nats":
+			return runNATS(ctx, args[1:], stdout)
 		}
 	}
 	flags := flag.NewFlagSet("bench", flag.ContinueOnError)

@@ -14,11 +14,11 @@ import (
 const clockTick = 100
 
 // cpuSeconds is what a process tree has used: its living members and the children that they have
-// reaped.
+// reaped. Of children that are gone the kernel tells whole ticks of 10 ms.
 func cpuSeconds(root int) float64 {
 	// The pattern is constant and well-formed.
 	stats, _ := filepath.Glob("/proc/[0-9]*/stat")
-	seconds, children := make(map[int]float64), make(map[int][]int)
+	seconds, reaped, children := make(map[int]float64), make(map[int]float64), make(map[int][]int)
 	for _, file := range stats {
 		data, err := os.ReadFile(file) //nolint:gosec // a file of /proc
 		if err != nil {
@@ -27,19 +27,36 @@ func cpuSeconds(root int) float64 {
 		// The command's name, field 2, may hold blanks and parentheses.
 		fields := strings.Fields(string(data[bytes.LastIndexByte(data, ')')+1:]))
 		pid, parent := atoi(filepath.Base(filepath.Dir(file))), atoi(fields[1])
-		ticks := 0
-		for _, f := range fields[11:15] { // utime, stime, cutime, cstime
-			ticks += atoi(f)
-		}
-		seconds[pid] = float64(ticks) / clockTick
+		// utime, stime, cutime, cstime
+		seconds[pid] = float64(atoi(fields[11])+atoi(fields[12])) / clockTick
+		reaped[pid] = float64(atoi(fields[13])+atoi(fields[14])) / clockTick
 		children[parent] = append(children[parent], pid)
 	}
 	total := 0.0
 	for queue := []int{root}; len(queue) > 0; queue = queue[1:] {
-		total += seconds[queue[0]]
-		queue = append(queue, children[queue[0]]...)
+		pid := queue[0]
+		total += max(seconds[pid], runSeconds(pid)) + reaped[pid]
+		queue = append(queue, children[pid]...)
 	}
 	return total
+}
+
+// runSeconds is what the threads of a process that still run have used, to the nanosecond: a server
+// of a hundred processes that have a few ms to do each is known by that alone. 0: the kernel does
+// not tell.
+func runSeconds(pid int) float64 {
+	// The pattern is constant and well-formed.
+	threads, _ := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/schedstat", pid))
+	total := 0
+	for _, file := range threads {
+		data, err := os.ReadFile(file) //nolint:gosec // a file of /proc
+		if err != nil {
+			continue // it ended meanwhile
+		}
+		ran, _, _ := strings.Cut(string(data), " ")
+		total += atoi(ran)
+	}
+	return time.Duration(total).Seconds()
 }
 
 func atoi(s string) int {
@@ -85,3 +102,13 @@ func (m meter) cpu() float64 { return cpuSeconds(m.pid) - m.from }
 
 // share is the part of one core.
 func (m meter) share() float64 { return m.cpu() / time.Since(m.began).Seconds() }
+
+// meters measure several trees together.
+type meters []meter
+
+func (all meters) cpu() (seconds float64) {
+	for _, m := range all {
+		seconds += m.cpu()
+	}
+	return seconds
+}

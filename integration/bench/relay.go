@@ -21,16 +21,23 @@ const patience = 4 * time.Minute
 // process is a relay, or the poller, that runs beside the case.
 type process struct {
 	cmd     *exec.Cmd
-	startup time.Duration // until it delivered
+	startup time.Duration // until it delivered, or what else it was to do
 }
 
 // startRelay runs the relay and returns once it delivers.
 func (d *database) startRelay(ctx context.Context) (*process, error) {
+	return d.startUntil(ctx, "slot taken, delivering")
+}
+
+// startUntil runs a relay, with more in its environment, and returns once it logs what is to be
+// awaited.
+func (d *database) startUntil(ctx context.Context, awaited string, env ...string) (*process, error) {
 	args := []string{"run", "--watch=false", "--grace", "1s"}
 	if d.b.verbose {
 		args = append(args, "--pprof", "127.0.0.1:0")
 	}
 	cmd := d.command(ctx, args...)
+	cmd.Env = append(cmd.Env, env...)
 	stderr, err := cmd.StderrPipe()
 	if err != nil {
 		return nil, fmt.Errorf("start the relay: %w", err)
@@ -40,7 +47,7 @@ func (d *database) startRelay(ctx context.Context) (*process, error) {
 		return nil, fmt.Errorf("start the relay: %w", err)
 	}
 	p := &process{cmd: cmd}
-	delivering := make(chan struct{})
+	started := make(chan struct{})
 	ended := make(chan string, 1)
 	go func() {
 		var last strings.Builder
@@ -49,9 +56,9 @@ func (d *database) startRelay(ctx context.Context) (*process, error) {
 			if d.b.verbose {
 				fmt.Fprintln(d.b.log, lines.Text())
 			}
-			if waiting && strings.Contains(lines.Text(), "slot taken, delivering") {
+			if waiting && strings.Contains(lines.Text(), awaited) {
 				p.startup = time.Since(began)
-				close(delivering)
+				close(started)
 				waiting = false
 			}
 			if waiting {
@@ -61,7 +68,7 @@ func (d *database) startRelay(ctx context.Context) (*process, error) {
 		ended <- last.String()
 	}()
 	select {
-	case <-delivering:
+	case <-started:
 		return p, nil
 	case out := <-ended:
 		return nil, errors.Join(errors.New("the relay ended: "+out), p.stop())
@@ -97,11 +104,24 @@ func (p *process) stop() error {
 	if err := p.cmd.Process.Signal(syscall.SIGTERM); err != nil && !errors.Is(err, os.ErrProcessDone) {
 		return fmt.Errorf("stop a process: %w", err)
 	}
+	return p.wait()
+}
+
+// wait waits until the process has ended, however it does.
+func (p *process) wait() error {
 	var exit *exec.ExitError
 	if err := p.cmd.Wait(); err != nil && !errors.As(err, &exit) {
 		return fmt.Errorf("wait for a process: %w", err)
 	}
 	return nil
+}
+
+// kill ends the process without a word, also one that was stopped.
+func (p *process) kill() error {
+	if err := p.cmd.Process.Kill(); err != nil && !errors.Is(err, os.ErrProcessDone) {
+		return fmt.Errorf("kill a process: %w", err)
+	}
+	return p.wait()
 }
 
 // limit posts n requests to as many paths, in a process of its own, and returns its rate and CPU.

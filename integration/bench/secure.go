@@ -94,7 +94,7 @@ func newSecureSink(ctx context.Context, a *authority, http2 bool) (*sink, error)
 	s.url, s.http2 = "https://"+s.listener.Addr().String(), http2
 	config := &tls.Config{MinVersion: tls.VersionTLS12, GetCertificate: a.certificate, NextProtos: []string{"http/1.1"}}
 	if !http2 {
-		go s.accept(tls.NewListener(s.listener, config))
+		go s.accept(tls.NewListener(s.listener, config), nil)
 		return s, nil
 	}
 	var protocols http.Protocols
@@ -126,7 +126,7 @@ func newNamedSink(ctx context.Context, a *authority, n int) (s *sink, urls []str
 		}
 		listeners = append(listeners, l)
 		urls = append(urls, "https://"+l.Addr().String())
-		go s.accept(tls.NewListener(l, &tls.Config{MinVersion: tls.VersionTLS12, GetCertificate: a.certificate, NextProtos: []string{"http/1.1"}}))
+		go s.accept(tls.NewListener(l, &tls.Config{MinVersion: tls.VersionTLS12, GetCertificate: a.certificate, NextProtos: []string{"http/1.1"}}), nil)
 	}
 	return s, urls, nil
 }

@@ -45,6 +45,7 @@ type inbox struct {
 	mu        sync.Mutex
 	seen      []uint64 // bits by event number
 	latencies []float64
+	silence   int64 // the longest time between two first sights since hush, in nanoseconds
 	history   history
 	bucket    bucket
 }
@@ -54,7 +55,7 @@ func newSink(ctx context.Context) (*sink, error) {
 	if err != nil {
 		return nil, err
 	}
-	go s.accept(s.listener)
+	go s.accept(s.listener, nil)
 	return s, nil
 }
 
@@ -70,7 +71,9 @@ func listen(ctx context.Context, address string) (*sink, error) {
 	return s, nil
 }
 
-func (s *sink) accept(l net.Listener) {
+// accept serves what comes to l. Turns has room for as many requests as are answered at once; nil:
+// all are.
+func (s *sink) accept(l net.Listener, turns chan struct{}) {
 	for {
 		conn, err := l.Accept()
 		if err != nil {
@@ -85,7 +88,7 @@ func (s *sink) accept(l net.Listener) {
 			if t, ok := conn.(*tls.Conn); ok && t.HandshakeContext(context.Background()) == nil && t.ConnectionState().DidResume {
 				s.resumed.Add(1)
 			}
-			_ = s.serve(conn)
+			_ = s.serve(conn, turns)
 			s.mu.Lock()
 			delete(s.conns, conn)
 			s.mu.Unlock()
@@ -152,6 +155,31 @@ func (s *sink) tally(prefix string) (t tally) {
 	return t
 }
 
+// hush begins to look for the longest silence of a path.
+func (s *sink) hush() {
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	for _, in := range s.paths {
+		in.mu.Lock()
+		in.silence = 0
+		in.mu.Unlock()
+	}
+}
+
+// silence returns the longest time for which a path that ever got something got nothing new since
+// hush, be it over or not.
+func (s *sink) silence() (longest time.Duration) {
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	now := time.Now().UnixNano()
+	for _, in := range s.paths {
+		in.mu.Lock()
+		longest = max(longest, time.Duration(max(in.silence, now-in.last.Load())))
+		in.mu.Unlock()
+	}
+	return longest
+}
+
 // tally is what some paths got.
 type tally struct {
 	received, duplicates int
@@ -195,13 +223,17 @@ func (in *inbox) take(body []byte, now int64) {
 	if timed && !again && sent > 0 {
 		in.latencies = append(in.latencies, float64(now-sent)/1e6)
 	}
+	if !again {
+		if last := in.last.Swap(now); last > 0 {
+			in.silence = max(in.silence, now-last)
+		}
+	}
 	in.mu.Unlock()
 	if again {
 		in.duplicates.Add(1)
 		return
 	}
 	in.first.CompareAndSwap(0, now)
-	in.last.Store(now)
 	in.received.Add(1)
 }
 
@@ -222,7 +254,7 @@ func field(body []byte, name string) (int64, bool) {
 
 var answer = []byte("HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nContent-Length: 2\r\n\r\nok")
 
-func (s *sink) serve(conn net.Conn) error { //nolint:gocognit // one request after the other, read top to bottom
+func (s *sink) serve(conn net.Conn, turns chan struct{}) error {
 	r := bufio.NewReaderSize(conn, 16<<10)
 	var body []byte
 	for {
@@ -234,7 +266,7 @@ func (s *sink) serve(conn net.Conn) error { //nolint:gocognit // one request aft
 		if len(fields) != 3 {
 			return errors.New("not a request")
 		}
-		in := s.at(string(fields[1]))
+		in := s.at(strings.TrimPrefix(string(fields[1]), s.url)) // what asks a proxy has the whole URL
 		length, err := contentLength(r)
 		if err != nil {
 			return err
@@ -246,24 +278,35 @@ func (s *sink) serve(conn net.Conn) error { //nolint:gocognit // one request aft
 		if _, err := io.ReadFull(r, body); err != nil {
 			return err
 		}
-		if t := in.temper.Load(); t != nil && in.refuses(t) {
-			if _, err := conn.Write(t.answer()); err != nil {
-				return err
-			}
-			continue
+		if turns != nil {
+			turns <- struct{}{}
 		}
-		in.receive(body)
-		switch delay := in.delay.Load(); {
-		case delay < 0:
-			_, err := r.ReadByte() // until the client gives up
-			return err
-		case delay > 0:
-			time.Sleep(time.Duration(delay))
+		err = in.answer(conn, r, body)
+		if turns != nil {
+			<-turns
 		}
-		if _, err := conn.Write(answer); err != nil {
+		if err != nil {
 			return err
 		}
 	}
+}
+
+// answer answers one request as the path does.
+func (in *inbox) answer(conn net.Conn, r *bufio.Reader, body []byte) error {
+	if t := in.temper.Load(); t != nil && in.refuses(t) {
+		_, err := conn.Write(t.answer())
+		return err
+	}
+	in.receive(body)
+	switch delay := in.delay.Load(); {
+	case delay < 0:
+		_, err := r.ReadByte() // until the client gives up
+		return err
+	case delay > 0:
+		time.Sleep(time.Duration(delay))
+	}
+	_, err := conn.Write(answer)
+	return err
 }
 
 // contentLength reads the header up to its end.

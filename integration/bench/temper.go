@@ -105,6 +105,20 @@ func most(counts []int) float64 {
 	return float64(best)
 }
 
+// extremes returns the rates of the slowest and the busiest window of a length that lies wholly
+// within the history.
+func extremes(counts []int, length time.Duration) (least, highest float64) {
+	steps := int(length / historyStep)
+	for i := 0; i+steps < len(counts); i++ { // the last step may not be whole
+		rate := perSecond(counts, time.Duration(i)*historyStep, time.Duration(i+steps)*historyStep)
+		if i == 0 || rate < least {
+			least = rate
+		}
+		highest = max(highest, rate)
+	}
+	return least, highest
+}
+
 // reaches returns how long after from a whole second at the rate ends for the first time.
 func reaches(counts []int, from time.Duration, rate float64) (time.Duration, bool) {
 	const window = int(time.Second / historyStep)

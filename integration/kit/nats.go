@@ -1,6 +1,8 @@
 package kit
 
 import (
+	"context"
+	"errors"
 	"fmt"
 	"net/url"
 	"path/filepath"
@@ -38,10 +40,7 @@ func StartNATS(t TB, nodes int) *NATS {
 	n := &NATS{nodes: make([]*server.Server, nodes)}
 	var routes []*url.URL
 	for i := range nodes {
-		o := &server.Options{
-			ServerName: fmt.Sprintf("n%d", i), Host: "127.0.0.1", Port: freePort(t), NoLog: true, NoSigs: true,
-			JetStream: true, StoreDir: filepath.Join(t.TempDir(), "jetstream"), SyncAlways: true,
-		}
+		o := natsOptions(fmt.Sprintf("n%d", i), freePort(t), t.TempDir())
 		if nodes > 1 {
 			o.Cluster = server.ClusterOpts{Name: "tailpost", Host: "127.0.0.1", Port: freePort(t)}
 			routes = append(routes, &url.URL{Scheme: "nats-route", Host: fmt.Sprintf("127.0.0.1:%d", o.Cluster.Port)})
@@ -58,6 +57,32 @@ func StartNATS(t TB, nodes int) *NATS {
 		}
 	})
 	return n
+}
+
+// natsOptions are those of a node that has a message on the disk before it acknowledges it.
+func natsOptions(name string, port int, dir string) *server.Options {
+	return &server.Options{
+		ServerName: name, Host: "127.0.0.1", Port: port, NoLog: true, NoSigs: true,
+		JetStream: true, StoreDir: filepath.Join(dir, "jetstream"), SyncAlways: true,
+	}
+}
+
+// ServeNATS is one node, of a process that is no test's: it keeps its files in dir, calls serving
+// with its address once clients can connect, and returns when ctx is done.
+func ServeNATS(ctx context.Context, dir string, serving func(url string)) error {
+	s, err := server.NewServer(natsOptions("n0", server.RANDOM_PORT, dir))
+	if err != nil {
+		return fmt.Errorf("start NATS: %w", err)
+	}
+	go s.Start()
+	defer s.WaitForShutdown()
+	defer s.Shutdown()
+	if !s.ReadyForConnections(time.Minute) {
+		return errors.New("NATS does not take connections")
+	}
+	serving(s.ClientURL())
+	<-ctx.Done()
+	return nil
 }
 
 func freePort(t TB) int {
