@@ -191,6 +191,21 @@ func TestTakePartition_isRefusedWhereThatEndsMeanwhile(t *testing.T) {
 	require.ErrorIs(t, <-refused, ledger.ErrNotPublished)
 }
 
+// When all was settled is known once every partition says so, and is what the one says that is
+// behind most: a heal that began later would leave out what that one has not settled.
+func TestPosition_hasATimeOnceEveryPartitionHas(t *testing.T) {
+	t.Parallel()
+	f := &fanout{bundle: setup(t)}
+	f.hold = take(t, f.ledger)
+	require.Nil(t, f.publish(t, 2))
+	first, second := f.sender(t, 0, 2), f.sender(t, 1, 2)
+	require.Zero(t, f.position(t).SettledAt)
+	f.settle(t, first.Ledger, first.hold, 0x30)
+	require.Zero(t, f.position(t).SettledAt, "the other one may not have settled anything")
+	f.settle(t, second.Ledger, second.hold, 0x20)
+	require.Equal(t, at(0x20), f.position(t).SettledAt)
+}
+
 // Positions of another cluster mean nothing. The senders wait until the slot's holder publishes
 // there, and all that they had not settled is looked for.
 func TestPublishing_beginsAnewOnAnotherCluster(t *testing.T) {
