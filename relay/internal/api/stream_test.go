@@ -169,6 +169,10 @@ func TestALiveTailIsBoundedInRate(t *testing.T) {
 	require.Equal(t, 400, shown+skipped)
 	require.GreaterOrEqual(t, shown, 100)
 	require.Positive(t, skipped)
+	b.attempted(t, "behind them", id, "stream")
+	for name, data := all.next(); name != "attempt"; name, data = all.next() {
+		require.NotEqual(t, "skipped", name, "what was left out is told of once: %s", data)
+	}
 }
 
 func TestALiveTailEndsWithItsKeyAndWithTheServer(t *testing.T) {

@@ -159,6 +159,22 @@ func TestResendQueuesWhatItsSelectionChooses(t *testing.T) {
 	}
 }
 
+// What waited for its time waits no longer, because somebody resends it; what was tried already
+// waits for what it did.
+func TestResendSaysWhyWhatWaitsIsDue(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	hold := take(t, b.ledger)
+	b.deadRows(t, 3, "a")
+	b.exec(t, `UPDATE tailpost.delivery SET state = 'pending', next_attempt_at = $1, reason = CASE event_id WHEN '1' THEN 'scheduled' ELSE 'failed' END
+		WHERE event_id <> '3'`, noon.Add(time.Hour))
+	b.resend(t, "", `{}`)
+	for b.next(t, b.ledger) != nil {
+		b.page(t, hold, 4, noon)
+	}
+	require.Equal(t, []string{"1 resend", "2 failed", "3 resend"}, b.texts(t, "SELECT event_id || ' ' || reason FROM tailpost.delivery WHERE trigger = 'resend' ORDER BY event_id"))
+}
+
 func TestResendThatIsCancelledQueuesNoMore(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
