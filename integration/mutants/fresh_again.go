@@ -136,4 +136,11 @@ var freshAgainMutants = []mutant{
 		promise: "A size is bounded in whatever unit it is written.",
 		pkg:     "./config", run: "^TestSizes$",
 	},
+	{
+		name: "fresh-fleet-stored-by-the-first-partition", file: "relay/internal/fleet/reader.go",
+		old:     "\tif len(p.parts) > 1 {\n\t\tstored = after(len(p.parts), stored)\n\t}\n",
+		new:     "\tstored = after(1, stored)\n",
+		promise: "An event of several partitions is settled once all of them have it.",
+		pkg:     "./relay/internal/fleet", run: "^TestEvent_isStoredOnceAllPartitionsHaveIt$",
+	},
 }
