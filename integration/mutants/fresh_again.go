@@ -143,4 +143,11 @@ var freshAgainMutants = []mutant{
 		promise: "An event of several partitions is settled once all of them have it.",
 		pkg:     "./relay/internal/fleet", run: "^TestEvent_isStoredOnceAllPartitionsHaveIt$",
 	},
+	{
+		name: "fresh-process-bad-file-is-not-counted", file: "cmd/tailpost/run.go",
+		old:     "\t\tr.ReloadRefused()\n",
+		new:     "",
+		promise: "A configuration that cannot be read counts as a reload that was refused.",
+		pkg:     "./integration", run: "^TestABadConfigurationChangesNothingAndSaysWhy$",
+	},
 }
