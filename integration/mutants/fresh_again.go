@@ -150,4 +150,11 @@ var freshAgainMutants = []mutant{
 		promise: "A configuration that cannot be read counts as a reload that was refused.",
 		pkg:     "./integration", run: "^TestABadConfigurationChangesNothingAndSaysWhy$",
 	},
+	{
+		name: "fresh-relay-unkeyed-wait-for-an-order-that-is-gone", file: "relay/hold.go",
+		old:     "if q.Unscheduled && e.Config.Ordering != config.OrderingStrict {",
+		new:     "if q.Unscheduled && e.Config.Ordering == config.OrderingNone {",
+		promise: "What waited in an order that a restart ended is looked at.",
+		pkg:     "./integration", run: "^TestWhatHasNoKeyGoesOnceOnlyKeysHaveAnOrder$",
+	},
 }
