@@ -54,6 +54,30 @@ func TestExpressionsOfAnEndpoint(t *testing.T) {
 	require.True(t, cfg.Endpoints[0].SensitiveURL, "a parameter came from the environment")
 }
 
+// Headers and query of the defaults are those of an endpoint that has none of its own, whole.
+func TestDefaultsOfHeadersAndQuery(t *testing.T) {
+	t.Parallel()
+	const defaults = `
+defaults {
+  headers = { X-Tenant = event.tenant }
+  query   = { region = "eu", key = env("ERP_SECRET") }
+}
+`
+	cfg, diags := parse(t, endpointWith(`"https://h.example/"`, "")+defaults)
+	require.Empty(t, diags)
+	e := cfg.Endpoints[0]
+	require.Equal(t, map[string]string{"X-Tenant": "${event.tenant}"}, e.Headers)
+	require.Len(t, e.Query, 2)
+	require.Equal(t, "eu", e.Query["region"])
+	require.True(t, e.SensitiveURL)
+	cfg, diags = parse(t, endpointWith(`"https://h.example/"`, `
+ headers = { X-Other = "1" }
+ query   = { limit = "5" }`)+defaults)
+	require.Empty(t, diags)
+	e = cfg.Endpoints[0]
+	require.Equal(t, []map[string]string{{"X-Other": "1"}, {"limit": "5"}}, []map[string]string{e.Headers, e.Query})
+}
+
 func TestExpressionsThatCannotBe(t *testing.T) {
 	t.Parallel()
 	for name, test := range map[string]struct{ url, lines, summary string }{

@@ -80,6 +80,23 @@ func TestStrictOrderIsThatOfTheWholeEndpoint(t *testing.T) {
 	requireOrder(t, b, "erp", map[string][]string{"": all})
 }
 
+// What waited behind others in the order of its endpoint, and has no place in the one that a restart
+// brings, waits for nothing any more.
+func TestWhatHasNoKeyGoesOnceOnlyKeysHaveAnOrder(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	relay := kit.StartDelivering(t, kit.Options{Config: b.db.Config(b.endpoint("erp", `ordering = "strict"`))})
+	b.db.Run(t, "UPDATE tailpost.endpoint SET status = 'paused' WHERE id = 'erp'")
+	relay.Await(t, "endpoint changed its status", nil)
+	ids := b.db.Insert(t, kit.Event("order.changed", `1`), kit.Event("order.changed", `2`))
+	b.db.AwaitCount(t, len(ids), "SELECT count(*) FROM tailpost.delivery")
+	require.Zero(t, relay.Stop(t))
+	b.db.Run(t, "UPDATE tailpost.delivery SET next_attempt_at = NULL") // as of what an earlier delivery goes before
+	b.db.Run(t, "UPDATE tailpost.endpoint SET status = 'active' WHERE id = 'erp'")
+	kit.StartDelivering(t, kit.Options{Config: b.db.Config(b.endpoint("erp", `ordering = "key"`))})
+	b.receiver.AwaitIDs(t, "/erp", ids...)
+}
+
 // Once failures in a row have opened the circuit, one request goes out each time that reopen is
 // over, whatever is due and however much the endpoint may be sent at once.
 func TestAnOpenCircuitLetsOnlyProbesOut(t *testing.T) {

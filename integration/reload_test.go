@@ -163,6 +163,8 @@ func TestABadConfigurationChangesNothingAndSaysWhy(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
 	config := b.db.Config(b.endpoint("erp", ""))
+	address := freeAddress(t)
+	config.More = fmt.Sprintf("metrics { listen = %q }", address)
 	relay := kit.StartDelivering(t, kit.Options{Config: config, Args: []string{"--watch=false"}})
 	const refused = "configuration not reloaded: it is invalid, the old one stays"
 
@@ -181,6 +183,9 @@ func TestABadConfigurationChangesNothingAndSaysWhy(t *testing.T) {
 	require.NoError(t, os.Remove(relay.Path))
 	relay.Signal(t, syscall.SIGHUP)
 	relay.AwaitNth(t, 4, refused, nil)
+	metrics := scrape(t, "http://"+address+"/metrics", "")
+	require.InDelta(t, 4, metrics.number("tailpost_reloads_total refused"), 0)
+	require.InDelta(t, 0, metrics.number("tailpost_config_last_reload_successful"), 0)
 
 	b.receiver.AwaitIDs(t, "/erp", b.db.Insert(t, kit.Event("order.created", `1`))...)
 	for _, record := range relay.Log() {

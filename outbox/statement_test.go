@@ -83,6 +83,29 @@ func TestStatementsOfAWriter(t *testing.T) {
 			require.Equal(t, []any{ids[i], "a", fmt.Sprint(i)}, written[3*i:3*i+3])
 		}
 	})
+	t.Run("have no more parameters than the protocol lets them, whatever the events have", func(t *testing.T) {
+		t.Parallel()
+		full := m
+		full.Extra = map[string]string{"region": "region", "shop": "shop", "total": "total"}
+		w, err := outbox.NewWriter(full)
+		require.NoError(t, err)
+		events := make([]outbox.Event, 16_000)
+		for i := range events {
+			events[i] = outbox.Event{
+				Type: "a", Key: "k", Tenant: "t", Payload: json.RawMessage("{}"), Headers: map[string]string{"a": "b"}, CreatedAt: time.Unix(1, 0),
+				Extra: json.RawMessage(`{"region": "eu", "shop": "7", "total": "1"}`),
+			}
+		}
+		var tx recording
+		_, err = w.Insert(t.Context(), &tx, events...)
+		require.NoError(t, err)
+		written := 0
+		for _, args := range tx.args {
+			require.LessOrEqual(t, len(args), 65535)
+			written += len(args)
+		}
+		require.Equal(t, 10*len(events), written)
+	})
 	t.Run("hold a bytea payload in its hex form", func(t *testing.T) {
 		t.Parallel()
 		w, err := outbox.NewWriter(m, outbox.WithByteaPayload())
@@ -103,6 +126,17 @@ func TestStatementsOfEmit(t *testing.T) {
 		"SELECT pg_logical_emit_message(true, $1::text, convert_to(v.content, 'UTF8'))\nFROM (VALUES ($2::text), ($3::text)) AS v (content)",
 	}, tx.statements)
 	require.Equal(t, [][]any{{"myapp", `{"id":"1","type":"a"}`, `{"id":"` + ids[1] + `","type":"b","data":{ "n" : 1.0 }}`}}, tx.args)
+
+	many := make([]outbox.Event, 65535)
+	for i := range many {
+		many[i].Type = "a"
+	}
+	tx = recording{}
+	_, err = outbox.Emit(t.Context(), &tx, "myapp", many...)
+	require.NoError(t, err)
+	require.Len(t, tx.args, 2, "the prefix is a parameter of each statement too")
+	require.Len(t, tx.args[0], 65535)
+	require.Len(t, tx.args[1], 2)
 }
 
 // What Tailpost tells about its own deliveries is known by its id too, which no application's event

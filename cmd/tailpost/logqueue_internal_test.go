@@ -73,6 +73,28 @@ func TestLogQueue_dropsAndCountsWhatNobodyReadsAndSaysSoOnce(t *testing.T) {
 	})
 }
 
+// A reader that is only too slow would be told of each line that was dropped: it is told once half of
+// the queue is free.
+func TestLogQueue_tellsAReaderThatIsSlowOnceItHasCaughtUp(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		out := &gatedWriter{opened: make(chan struct{})}
+		told := 0
+		q := newLogQueue(out, 10)
+		q.onResumed(func(uint64) { told++ })
+		for range 6 {
+			_, err := q.Write([]byte("a\n"))
+			require.NoError(t, err)
+		}
+		for _, want := range []int{0, 0, 1, 1, 1} { // by line that is read: 8, 6, 4, 2 and no bytes are left
+			out.opened <- struct{}{}
+			synctest.Wait()
+			require.Equal(t, want, told)
+		}
+		q.Close(time.Hour)
+	})
+}
+
 func TestLogQueue_itsEndIsNotHeldUpByAReader(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {

@@ -35,6 +35,8 @@ func all() []mutant {
 		fanoutConfigMutants,
 		fanoutMutants,
 		fanoutViewMutants,
+		freshAgainMutants,
+		freshMutants,
 		faultMutants,
 		healMutants,
 		healSweepMutants,

@@ -28,3 +28,19 @@ endpoint "c" {
     bytes = "999B"  # ERROR "Size out of range"
   }
 }
+endpoint "d" {
+  url        = "https://d.example.com"
+  secret     = env("ERP_SECRET")
+  park_after = "2s"
+  batch {
+    wait = "2s" # ERROR "Longer than park_after"
+  }
+}
+endpoint "e" {
+  url        = "https://e.example.com"
+  secret     = env("ERP_SECRET")
+  park_after = "2s"
+  batch {
+    wait = "1999ms"
+  }
+}

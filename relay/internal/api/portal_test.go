@@ -53,6 +53,8 @@ func TestPortalLinks(t *testing.T) {
 	b.do(t, call{key: adminKey, method: http.MethodDelete, path: "/v1/portal-links/" + made.text("id")}).is(http.StatusNotFound)
 	b.exec(t, "UPDATE tailpost.portal_link SET expires_at = now() - interval '1 second'")
 	require.Empty(t, b.get(t, "/v1/portal-links").is(http.StatusOK).list("data"), "those that are over are not listed")
+	createLinks(t, b, adminKey, map[string]any{"tenant": "acme"}).is(http.StatusCreated)
+	require.Equal(t, 4, b.count(t, "SELECT count(*) FROM tailpost.portal_link"), "but tell for a while where their visitors go")
 	b.exec(t, "UPDATE tailpost.portal_link SET expires_at = now() - interval '8 days'")
 	createLinks(t, b, adminKey, map[string]any{"tenant": "acme"}).is(http.StatusCreated)
 	require.Equal(t, 1, b.count(t, "SELECT count(*) FROM tailpost.portal_link"), "and go in the end")

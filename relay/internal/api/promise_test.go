@@ -137,6 +137,20 @@ func TestRotationEndsOlderSecretsToo(t *testing.T) {
 	b.post(t, path+"/rotate-secret", map[string]any{"secret": after.text("secret")}).is(http.StatusConflict)
 }
 
+// By the prefix people tell which secret their receiver is to have: it is that of the newest.
+func TestARotatedSecretIsKnownByItsOwnPrefix(t *testing.T) {
+	t.Parallel()
+	b := setup(t, nil)
+	made := b.post(t, "/v1/endpoints", map[string]any{"url": "https://a.example"}).is(http.StatusCreated)
+	path := "/v1/endpoints/" + made.text("id")
+	rotated := b.post(t, path+"/rotate-secret", nil).is(http.StatusOK)
+	prefix := rotated.text("secret")[:12]
+	require.NotEqual(t, made.text("secret")[:12], prefix)
+	require.Equal(t, prefix, rotated.at("secret_prefix"))
+	require.Equal(t, prefix, b.get(t, path).is(http.StatusOK).at("secret_prefix"))
+	require.Equal(t, prefix, b.get(t, "/v1/endpoints").is(http.StatusOK).at("data.0.secret_prefix"))
+}
+
 func TestPublicKeysLeaveWithTheirGrace(t *testing.T) {
 	t.Parallel()
 	b := setup(t, nil)

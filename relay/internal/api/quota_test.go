@@ -50,6 +50,9 @@ func TestATenantHasNoMoreThanItsQuotas(t *testing.T) {
 	change(map[string]any{"concurrency": 9}).is(http.StatusOK)
 	create(other, map[string]any{"concurrency": 40}).is(http.StatusCreated) // each for itself
 	b.post(t, "/v1/endpoints", map[string]any{"url": "https://example.com/in", "tenant": "acme", "concurrency": 500}).is(http.StatusCreated)
+	b.change(func(c *config.Config) { c.API.Quotas = config.Quotas{Endpoints: 1} })
+	change(map[string]any{"name": "still mine, though they are too many now"}).is(http.StatusOK)
+	create(key, nil).is(http.StatusUnprocessableEntity)
 	b.do(t, call{key: key, method: http.MethodDelete, path: "/v1/endpoints/" + first}).is(http.StatusOK)
 }
 

@@ -202,14 +202,20 @@ func TestWithoutKeysOnlyThisMachineIsAnswered(t *testing.T) {
 	b.do(t, call{method: http.MethodPost, path: "/v1/endpoints", body: map[string]any{"url": "https://a.example"}, headers: http.Header{
 		"Origin": {"https://evil.example"},
 	}}).is(http.StatusForbidden)
-	req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, b.http.URL+"/v1/endpoints", nil)
-	require.NoError(t, err)
-	req.Host = "rebound.example"
-	res, err := http.DefaultClient.Do(req)
-	require.NoError(t, err)
-	require.NoError(t, res.Body.Close())
-	require.Equal(t, http.StatusForbidden, res.StatusCode)
-	require.Empty(t, res.Header.Get("Access-Control-Allow-Origin"))
+	for host, want := range map[string]int{
+		"localhost": http.StatusOK, "localhost:8080": http.StatusOK, "127.0.0.2": http.StatusOK, "[::1]:8080": http.StatusOK,
+		"rebound.example": http.StatusForbidden, "192.168.1.7": http.StatusForbidden, "10.0.0.1:8080": http.StatusForbidden,
+		"[fd00::1]": http.StatusForbidden, "0.0.0.0": http.StatusForbidden,
+	} {
+		req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, b.http.URL+"/v1/endpoints", nil)
+		require.NoError(t, err)
+		req.Host = host
+		res, err := http.DefaultClient.Do(req)
+		require.NoError(t, err)
+		require.NoError(t, res.Body.Close())
+		require.Equal(t, want, res.StatusCode, host)
+		require.Empty(t, res.Header.Get("Access-Control-Allow-Origin"))
+	}
 }
 
 func TestKeysGiveNoMoreThanTheyHave(t *testing.T) {
@@ -225,4 +231,6 @@ func TestKeysGiveNoMoreThanTheyHave(t *testing.T) {
 	require.Equal(t, "acme", made.at("tenant"))
 	child(map[string]any{"name": "x", "scopes": []string{"everything"}}).is(http.StatusUnprocessableEntity)
 	require.Equal(t, 2, b.count(t, "SELECT count(*) FROM tailpost.api_key WHERE source = 'api'"))
+	made = child(map[string]any{"name": "of which nothing is asked"}).is(http.StatusCreated)
+	require.ElementsMatch(t, []any{"keys:write", "endpoints:write"}, made.list("scopes"))
 }

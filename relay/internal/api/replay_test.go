@@ -106,6 +106,24 @@ func TestDryRunCountsAsTheReplayWould(t *testing.T) {
 	require.Equal(t, 0, none.at("total"))
 	require.Equal(t, 0, none.at("missing"))
 	require.Nil(t, none.at("note"))
+	since := time.Now().UTC()
+	later := b.post(t, "/v1/replays", map[string]any{
+		"endpoint_id": id, "dry_run": true, "since": since.Format(time.RFC3339Nano), "until": since.Add(time.Hour).Format(time.RFC3339Nano),
+	}).is(http.StatusOK)
+	require.Equal(t, 0, later.at("total"), "all of it was before that")
+	require.Equal(t, 0, later.at("missing"))
+}
+
+// A range has to have room for an event.
+func TestReplayOfARangeWithoutRoomIsRefused(t *testing.T) {
+	t.Parallel()
+	b := setup(t, nil)
+	id := b.endpoint(t, "")
+	for until, want := range map[string]int{
+		"2026-03-14T11:59:59Z": http.StatusUnprocessableEntity, "2026-03-14T12:00:00Z": http.StatusUnprocessableEntity, "2026-03-14T12:00:01Z": http.StatusCreated,
+	} {
+		b.post(t, "/v1/replays", map[string]any{"endpoint_id": id, "since": "2026-03-14T12:00:00Z", "until": until}).is(want)
+	}
 }
 
 func TestDryRunSaysWhatTakesTooLong(t *testing.T) {

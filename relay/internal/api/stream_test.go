@@ -169,6 +169,13 @@ func TestALiveTailIsBoundedInRate(t *testing.T) {
 	require.Equal(t, 400, shown+skipped)
 	require.GreaterOrEqual(t, shown, 100)
 	require.Positive(t, skipped)
+	b.attempted(t, "behind them", id, "stream")
+	var after []string // what was left out would come with it, or before
+	for name := ""; name != "seen" || !slices.Contains(after, "attempt"); {
+		name, _ = all.next()
+		after = append(after, name)
+	}
+	require.NotContains(t, after, "skipped", "it is told of once")
 }
 
 func TestALiveTailEndsWithItsKeyAndWithTheServer(t *testing.T) {

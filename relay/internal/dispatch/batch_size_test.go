@@ -12,9 +12,46 @@ import (
 
 	"github.com/tailpost/tailpost/config"
 	"github.com/tailpost/tailpost/outbox"
+	"github.com/tailpost/tailpost/relay/internal/ledger"
 	"github.com/tailpost/tailpost/relay/internal/source"
 	"github.com/tailpost/tailpost/relay/internal/webhook"
 )
+
+// Once what was in a hurry is sent, the others wait for company again.
+func TestBatch_aHurryIsOverWithWhatExpired(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		a := &arrays{}
+		l := newArrays(t, a, func(e *config.Endpoint) { e.ParkAfter = time.Minute })
+		l.commit(func(tx *source.Unsettled) {
+			l.Dispatch(outbox.Event{ID: "soon", Type: "a", Payload: []byte("{}"), CommitLSN: outbox.LSN(l.at), ExpiresAt: time.Now().Add(100 * time.Millisecond)}, tx)
+		})
+		l.later(time.Second)
+		require.Len(t, a.all, 1)
+		l.event("e1")
+		l.later(100 * time.Millisecond)
+		require.Len(t, a.all, 1)
+		l.event("e2")
+		l.later(time.Second)
+		require.Equal(t, [][]string{{"soon"}, {"e1", "e2"}}, a.all)
+		l.stop()
+	})
+}
+
+// What a request says of an endpoint is noted once, however many events it had.
+func TestBatch_whatItSaysOfTheEndpointIsNotedOnce(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		a := &arrays{answers: func([]string) (int, []string) { return 410, nil }}
+		l := newArrays(t, a, nil)
+		events(l, 1, 3)
+		l.later(time.Second)
+		require.Equal(t, [][]string{{"e1", "e2", "e3"}}, a.all)
+		require.Len(t, l.tables.changes, 1)
+		require.Equal(t, ledger.StatusDisabled, l.tables.changes[0].Status)
+		l.stop()
+	})
+}
 
 // What is chosen for a request is about as much as its body has room for: the rest would only be
 // put back.

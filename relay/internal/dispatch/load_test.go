@@ -123,6 +123,31 @@ func TestLoader_asksAgainAfterPausesThatGrow(t *testing.T) {
 	})
 }
 
+// A table that was read again is soon asked once more, should it fail another time.
+func TestLoader_asksSoonAfterALoadThatWorked(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		f := &failingPages{until: time.Now().Add(10 * time.Minute)}
+		l := newLife(t, func(l *life, o *dispatch.Options) {
+			f.Ledger = l.tables
+			e := l.waiting(1)
+			e.Config.Retry.Schedule = []time.Duration{time.Minute, time.Minute, time.Minute}
+			o.Ledger, o.Endpoints = f, []dispatch.Endpoint{*e}
+		})
+		l.gate.answer <- 500
+		for l.gate.sent() == 0 {
+			l.later(time.Second)
+		}
+		looked.Lock()
+		f.until = time.Now().Add(70 * time.Second) // the retry is due before that
+		looked.Unlock()
+		l.gate.answer <- 200
+		l.later(85 * time.Second)
+		require.Equal(t, 2, l.gate.sent())
+		l.stop()
+	})
+}
+
 // TestLoader_isBoundedInBytes: five hundred endpoints that come back at once must not fill the
 // memory with what waits for them.
 func TestLoader_isBoundedInBytes(t *testing.T) {

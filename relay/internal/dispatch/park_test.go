@@ -37,3 +37,27 @@ func TestParkAfter_holdsForAnEndpointThatWasIdle(t *testing.T) {
 		l.stop()
 	})
 }
+
+// Each delivery has its own time: one that comes while another is being waited for is in the table
+// when it has waited for park_after itself, not when the next look at both would come.
+func TestParkAfter_countsForEachDelivery(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		l := newLife(t)
+		l.change(l.endpoint())
+		l.event("first")
+		l.later(600 * time.Millisecond)
+		l.event("second")
+		l.later(600 * time.Millisecond)
+		l.requireRow("first", outbox.Pending, outbox.ReasonSlow)
+		_, parked := l.row("second")
+		require.False(t, parked)
+		l.later(600 * time.Millisecond)
+		l.requireRow("second", outbox.Pending, outbox.ReasonSlow)
+		l.gate.answer <- 200
+		l.gate.answer <- 200
+		l.later(time.Second)
+		require.Empty(t, l.tables.rows)
+		l.stop()
+	})
+}

@@ -33,6 +33,25 @@ func TestMemory_keepsTheRowOfAnEarlierEventWithTheSameID(t *testing.T) {
 	require.Zero(t, m.bytes.Load())
 }
 
+// What had no room in a request weighs again, or what waits with it would wait for company though
+// there is enough for a whole request.
+func TestMemory_weighsWhatGoesBack(t *testing.T) {
+	t.Parallel()
+	m := memory{bytes: new(atomic.Int64)}
+	dl := numbered(1)
+	dl.ev.Payload = []byte(`{"total": 7}`)
+	m.fresh.push(dl)
+	m.enqueue(dl)
+	weight := m.weight
+	require.Positive(t, weight)
+	require.Same(t, dl, m.start())
+	require.Zero(t, m.weight)
+	m.requeue(dl)
+	require.Equal(t, weight, m.weight)
+	require.Equal(t, 1, m.size())
+	require.Same(t, dl, m.start())
+}
+
 // TestMemory_keepsTheOrderAndItsCounts holds a memory against a plain list, whatever comes, goes,
 // waits or is evicted.
 func TestMemory_keepsTheOrderAndItsCounts(t *testing.T) {

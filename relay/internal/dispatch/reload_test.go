@@ -18,6 +18,33 @@ import (
 	"github.com/tailpost/tailpost/relay/internal/webhook"
 )
 
+// An endpoint that comes back is what its row says by then, though requests of before are still in
+// flight.
+func TestReload_putsBackWhatIsPausedByNow(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		l := newLife(t)
+		e := l.endpoint()
+		e.Streamed = false
+		l.Reload([]dispatch.Endpoint{*e})
+		l.event("e1")
+		l.later(time.Millisecond)
+		require.Equal(t, 1, l.gate.sent())
+		l.Reload(nil)
+		e.State.Status = ledger.StatusPaused
+		l.Reload([]dispatch.Endpoint{*e})
+		l.event("e2")
+		l.gate.answer <- 200
+		l.gate.answer <- 200
+		l.later(time.Minute)
+		require.Equal(t, 1, l.gate.sent())
+		row, waits := l.row("e2")
+		require.True(t, waits)
+		require.Equal(t, outbox.Pending, row.State)
+		l.stop()
+	})
+}
+
 func TestReload_leavesStreamedEndpointsAlone(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {

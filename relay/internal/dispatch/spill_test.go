@@ -82,6 +82,44 @@ func TestALaneThatWasFullTakesNothingNewBeforeWhatItParked(t *testing.T) {
 	})
 }
 
+// What waits in the table for a time of its own, such as a retry, is not caught up with: it keeps
+// nothing new from memory.
+func TestALaneThatWasFullWaitsForNothingThatIsNotDue(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		const room = 4
+		l := beside(t, room)
+		e := l.endpoint()
+		e.Config.ParkAfter, e.Config.Subscriptions = time.Hour, []config.Subscription{{Events: []string{"a"}}}
+		e.Config.Retry.Schedule = []time.Duration{10 * time.Hour}
+		l.change(e)
+		l.commit(func(tx *source.Unsettled) {
+			l.Dispatch(outbox.Event{ID: "b", Type: "b", Payload: []byte("{}"), CommitLSN: outbox.LSN(l.at)}, tx)
+		})
+		l.event("fails")
+		l.gate.answer <- 500
+		l.later(time.Second)
+		l.requireRow("fails", outbox.Pending, outbox.ReasonFailed)
+		for i := range room + 2 {
+			l.event(fmt.Sprint("e", i))
+			l.later(50 * time.Millisecond)
+		}
+		l.requireRow("e5", outbox.Pending, outbox.ReasonLaneFull)
+		for range room + 2 {
+			l.gate.answer <- 200
+			l.later(time.Minute)
+		}
+		l.event("new")
+		l.later(time.Second)
+		require.Equal(t, room+4, l.gate.sent(), "it is on its way")
+		_, parked := l.row("new")
+		require.False(t, parked)
+		l.gate.answer <- 200
+		l.later(time.Second)
+		l.stop()
+	})
+}
+
 // Alone, an endpoint keeps nobody waiting: its lane grows as far as the budget of all.
 func TestALaneOfTheOnlyEndpointWithTrafficIsNeverFull(t *testing.T) {
 	t.Parallel()

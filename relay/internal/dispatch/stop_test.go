@@ -101,6 +101,31 @@ func TestRecord_keepsItsTransactionsShort(t *testing.T) {
 	})
 }
 
+// A lane that is busy waits for the database and for nothing else: what it has to have recorded
+// before it may send more is recorded at once, not after the pause in which others join.
+func TestRecord_comesAtOnceForALaneThatIsBusy(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		const events, unrecorded, pause = 3200, 32, 10 * time.Millisecond
+		l := newLife(t)
+		e := l.endpoint()
+		e.Sender = sender(func(_ context.Context, r *webhook.Request) webhook.Result { return answer(r, 200) })
+		l.change(e)
+		l.later(time.Second)
+		began := time.Now()
+		l.commit(func(tx *source.Unsettled) {
+			for i := range events {
+				l.Dispatch(outbox.Event{ID: fmt.Sprint("e", i), Type: "a", Payload: []byte("{}"), CommitLSN: outbox.LSN(l.at), Seq: int64(i)}, tx)
+			}
+		})
+		for l.tables.position() < l.at+5 {
+			l.later(pause)
+		}
+		require.Less(t, time.Since(began), events/unrecorded*pause*3/4)
+		l.stop()
+	})
+}
+
 // A connection that the receiver closed while it was idle says nothing of how well the receiver is:
 // the request is made again at once.
 func TestRetry_overAConnectionThatHadBeenIdleComesAtOnce(t *testing.T) {

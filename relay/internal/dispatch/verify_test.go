@@ -172,6 +172,49 @@ func TestProof_isThatOfTheEndpointThatIsBack(t *testing.T) {
 	}
 }
 
+// doubtful is a sender whose receiver takes its time to say whether it wants events.
+type doubtful struct {
+	*gate
+
+	asked   int
+	verdict chan int
+}
+
+func (d *doubtful) Verify(context.Context, func() bool) webhook.Result {
+	looked.Lock()
+	d.asked++
+	looked.Unlock()
+	status := <-d.verdict
+	return webhook.Result{Delivered: status == 200, Attempt: outbox.Attempt{EventID: "verify_1", Trigger: outbox.TriggerTest, StatusCode: status, AttemptedAt: time.Now()}}
+}
+
+// TestProof_ofAnotherURLSaysNothing: what a receiver answers after its endpoint has moved is neither
+// on record of the new one nor a reason to ask that one later.
+func TestProof_ofAnotherURLSaysNothing(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		l := newLife(t)
+		d := &doubtful{gate: l.gate, verdict: make(chan int, 1)}
+		e := l.endpoint()
+		e.Sender, e.Proof = d, "p1"
+		l.change(e)
+		synctest.Wait()
+		require.Equal(t, 1, d.asked)
+		moved := *e
+		moved.Proof = "p2"
+		l.change(&moved)
+		d.verdict <- 404
+		l.later(100 * time.Millisecond)
+		require.Equal(t, 2, d.asked, "at once")
+		require.Empty(t, l.tables.changes)
+		d.verdict <- 200
+		l.later(100 * time.Millisecond)
+		require.Len(t, l.tables.changes, 1)
+		require.Equal(t, "p2", l.tables.changes[0].Verified)
+		l.stop()
+	})
+}
+
 // TestProof_isStillToBeShownOnceEnabled: that a person enables an endpoint says nothing of what its
 // receiver wants.
 func TestProof_isStillToBeShownOnceEnabled(t *testing.T) {

@@ -1,6 +1,7 @@
 package heal_test
 
 import (
+	"bytes"
 	"cmp"
 	"context"
 	"errors"
@@ -428,6 +429,26 @@ func TestAGapIsQueuedInSmallTransactions(t *testing.T) {
 			})
 		})
 	}
+}
+
+// What is in memory of the table at once is bounded, however large its payloads are.
+func TestAGapIsReadInSmallPieces(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		b := setupAudit(t, 0)
+		b.insert(b.gap, "large", "as large", "small", "smaller")
+		b.see(func() {
+			for i, size := range []int{600_000, 600_000, 200_000, 200_000} {
+				b.rows[i].Payload, b.rows[i].block = bytes.Repeat([]byte("1"), size), 0
+			}
+		})
+		b.run(t, b.due())
+		pass(t, time.Minute)
+		require.Len(t, b.sent(), 8)
+		b.see(func() {
+			require.Equal(t, []string{"events 1", "events 3"}, slices.DeleteFunc(slices.Clone(b.notes), func(n string) bool { return !strings.HasPrefix(n, "events") }))
+		})
+	})
 }
 
 func TestARowThatIsNoEventIsDeadWithItsReasonAndHoldsNothingUp(t *testing.T) {

@@ -330,6 +330,52 @@ func TestAnEventWithoutATimeHasThatOfTheHeal(t *testing.T) {
 	})
 }
 
+// Where the table has no column for times, an event has that of its commit, and its place among the
+// others by it.
+func TestAnEventHasTheTimeOfItsCommitWhereTheTableHasNone(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		b := setupAudit(t, 0)
+		b.insert(time.Time{}, "third", "first", "second")
+		commits := []time.Time{b.gap.Add(3 * time.Second), b.gap.Add(time.Second), b.gap.Add(2 * time.Second)}
+		b.see(func() {
+			for i := range b.rows {
+				b.rows[i].committed, b.rows[i].block = commits[i], 0
+			}
+		})
+		b.run(t, b.due())
+		pass(t, time.Minute)
+		require.Equal(t, []string{"first>erp", "first>ledger", "second>erp", "second>ledger", "third>erp", "third>ledger"}, b.sent())
+		b.see(func() {
+			for i, d := range b.queued {
+				require.Equal(t, b.gap.Add(time.Duration(i/2+1)*time.Second), d.Event.CreatedAt)
+				if i >= 2 {
+					require.Greater(t, d.Event.Seq, b.queued[i-2].Event.Seq, "its place is by that time too")
+				}
+			}
+		})
+	})
+}
+
+// The report of a gap counts what was healed, not what somebody else, such as a replay, had queued
+// by then.
+func TestWhatWasThereBeforeIsNotCountedAsHealed(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		b := setupAudit(t, 0)
+		b.insert(b.gap.Add(time.Second), "lost")
+		b.see(func() { b.queued = []outbox.Delivery{{Event: outbox.Event{ID: "lost"}, EndpointID: "erp"}} })
+		b.run(t, b.due())
+		pass(t, time.Minute)
+		require.Equal(t, []string{"lost>erp", "lost>ledger"}, b.sent())
+		b.see(func() {
+			require.Len(t, b.audits, 1)
+			require.EqualValues(t, 1, b.audits[0].Events)
+			require.EqualValues(t, 1, b.audits[0].Deliveries)
+		})
+	})
+}
+
 // An event of a gap whose time has not come waits for it in the queue.
 func TestAnEventOfAGapIsNotDueBeforeItsTime(t *testing.T) {
 	t.Parallel()

@@ -57,9 +57,10 @@ type world struct {
 type row struct {
 	outbox.Event
 
-	block    int64
-	err      error
-	doubtful bool
+	block     int64
+	committed time.Time // of a table without a column for times, as the server remembers it; zero: it has one
+	err       error
+	doubtful  bool
 }
 
 func (w *world) note(format string, args ...any) {
@@ -175,7 +176,7 @@ func (w *world) Rows(ctx context.Context, from, n int64) (rows []scan.Row, err e
 	for _, r := range w.rows {
 		if r.block >= from && r.block < from+n {
 			rows = append(rows, scan.Row{
-				RowPlace: scan.RowPlace{ID: r.ID, OID: 1, TID: fmt.Sprintf("(%d,1)", r.block)}, Type: r.Type, CreatedAt: r.CreatedAt, Size: len(r.Payload),
+				RowPlace: scan.RowPlace{ID: r.ID, OID: 1, TID: fmt.Sprintf("(%d,1)", r.block)}, Type: r.Type, CreatedAt: pace.Later(r.CreatedAt, r.committed), Size: len(r.Payload),
 				Recorded: slices.Clone(w.recorded[r.ID]), Doubtful: r.doubtful,
 			})
 		}

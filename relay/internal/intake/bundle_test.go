@@ -28,7 +28,7 @@ func textValue(s string) outbox.Value { return outbox.Value{Kind: outbox.TextVal
 // endpointColumns are those of tailpost.endpoint that a row is read by.
 var endpointColumns = []string{
 	"id", "tenant", "name", "url", "description", "subscriptions", "policy", "status", "disabled_reason", "failing_since", "source",
-	"secrets", "version",
+	"secrets", "verified", "version",
 }
 
 var endpointTable = func() *source.Table {

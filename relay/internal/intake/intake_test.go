@@ -284,6 +284,23 @@ func TestAnEndpointHasItsStatusBehindWhatItIs(t *testing.T) {
 	}), "one that is made again as it was is there again")
 }
 
+// What an endpoint has shown counts for what it is then: its new URL, say, and not the old one.
+func TestAnEndpointHasShownWhatItIsThen(t *testing.T) {
+	t.Parallel()
+	b := setupIntake(t, postgres.EventsOptions{})
+	verified := func(name, proof string) []outbox.Value {
+		row := apiRow("ep_1", name, "active")
+		row[slices.Index(endpointColumns, "verified")] = textValue(proof)
+		return row
+	}
+	b.transaction(t, 100, func() {
+		require.NoError(t, b.events.Change(postgres.Insert, endpointTable, verified("one", "a")))
+	})
+	require.Equal(t, []string{"change ep_1 before 0, gone false", `ep_1 has shown "b"`, "moved 210"}, b.transaction(t, 200, func() {
+		require.NoError(t, b.events.Change(postgres.Update, endpointTable, verified("two", "b")))
+	}))
+}
+
 func TestARowThatCannotBeReadChangesNothing(t *testing.T) {
 	t.Parallel()
 	b := setupIntake(t, postgres.EventsOptions{})

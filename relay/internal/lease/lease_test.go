@@ -227,6 +227,29 @@ func TestHeldCountsFromTheQuestion(t *testing.T) {
 	require.True(t, l.Held())
 }
 
+// Nobody believes in a lease that is being closed, though the session stands until a question that
+// is under way has its answer.
+func TestALeaseThatIsBeingClosedIsNotHeld(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	l := b.open(t, "s", longTTL)
+	b.exec(t, "SELECT pg_advisory_lock(1, 78)")
+	answered, closed := make(chan error, 1), make(chan struct{})
+	go func() { answered <- l.Ask(t.Context(), "SET lock_timeout = 0; SELECT pg_advisory_lock(1, 78)") }()
+	require.Eventually(t, func() bool {
+		return b.count(t, "SELECT count(*) FROM pg_stat_activity WHERE pid = $1 AND wait_event_type = 'Lock'", l.PID()) > 0
+	}, patience, between)
+	require.True(t, l.Held())
+	go func() {
+		defer close(closed)
+		l.Close(t.Context())
+	}()
+	require.Eventually(t, func() bool { return !l.Held() }, patience, between)
+	b.exec(t, "SELECT pg_advisory_unlock(1, 78)")
+	require.NoError(t, <-answered)
+	<-closed
+}
+
 // Whoever waits for a lease gives up with its context, and the session is not lost by it.
 func TestGivingUpLosesNothing(t *testing.T) {
 	t.Parallel()

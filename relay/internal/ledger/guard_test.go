@@ -269,6 +269,29 @@ func TestDueHeal_widensWhatIsDue(t *testing.T) {
 	require.Equal(t, &ledger.Heal{Why: "a; b; c", From: 5, At: noon}, due(ledger.Heal{Why: "a", Since: noon, From: 8, At: noon}))
 }
 
+// However many gaps came before, those of the last hour count: a loop that finds one gap after the
+// other is noticed.
+func TestGaps_countTheNewestHoweverManyThereWere(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	gap := func(at time.Time) {
+		_, err := b.ledger.Take(t.Context(), ledger.TakeOptions{
+			Slot: "s", Owner: "host:1", SystemID: "7", Timeline: 1, Gap: true, Now: at, Heal: &ledger.Heal{Why: "lost", From: 1, At: at},
+		})
+		require.NoError(t, err)
+	}
+	for i := range 20 {
+		gap(noon.Add(time.Duration(i) * time.Second))
+	}
+	now := noon.Add(3 * time.Hour)
+	for i := range 4 {
+		gap(now.Add(time.Duration(i) * time.Second))
+	}
+	gaps, err := b.ledger.Gaps(t.Context(), ledger.GapsOptions{Slot: "s", Backfill: "backfill", Since: now.Add(-time.Hour), Now: now.Add(time.Minute)})
+	require.NoError(t, err)
+	require.Len(t, gaps, 4)
+}
+
 func TestGaps_countUntilTheyAreHealedAndAnHourAfter(t *testing.T) {
 	t.Parallel()
 	b := setup(t)

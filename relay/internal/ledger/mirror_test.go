@@ -95,6 +95,7 @@ func TestMirror_keepsStatesAndFollowsRemovals(t *testing.T) {
 	_, err = b.conn.Exec(t.Context(), `
 		UPDATE tailpost.endpoint SET status = 'paused' WHERE id = 'paused';
 		UPDATE tailpost.endpoint SET status = 'disabled', disabled_reason = 'answered 410' WHERE id IN ('disabled', 'moved');
+		UPDATE tailpost.endpoint SET verified = 'what it has shown' WHERE id = 'removed';
 		INSERT INTO tailpost.endpoint (id, name, url, subscriptions, policy, status, source, created_at, updated_at)
 		VALUES ('made', 'made', 'https://example.com', '[]', '{}', 'active', 'api', now(), now());
 	`)
@@ -113,12 +114,16 @@ func TestMirror_keepsStatesAndFollowsRemovals(t *testing.T) {
 		AND disabled_reason = 'removed from the configuration'`))
 	require.Equal(t, 1, b.count(t, `SELECT count(*) FROM tailpost.endpoint WHERE id = 'made' AND status = 'active'`))
 
-	require.Equal(t, map[string]ledger.EndpointState{"removed": active}, mirror(endpoints("removed")))
+	require.Equal(t, map[string]ledger.EndpointState{"removed": {Status: ledger.StatusActive, Verified: "what it has shown"}}, mirror(endpoints("removed")))
 	require.Equal(t, 4, b.count(t, `SELECT count(*) FROM tailpost.endpoint WHERE disabled_reason = 'removed from the configuration'`))
 
 	_, err = b.ledger.Mirror(t.Context(), endpoints("made"), noon)
 	require.ErrorContains(t, err, `endpoint "made" exists already, made through the API`)
 	require.Equal(t, map[string]ledger.EndpointState{}, mirror(nil))
+	const versions = "SELECT id || ' ' || version FROM tailpost.endpoint ORDER BY id"
+	before := b.texts(t, versions)
+	require.Empty(t, mirror(nil))
+	require.Equal(t, before, b.texts(t, versions), "what is removed already is left alone")
 }
 
 // An endpoint that is made through the API while the configuration's are written keeps what it is,

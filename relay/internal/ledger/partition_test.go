@@ -199,6 +199,37 @@ func TestTakePartition_isRefusedWhereThatEndsMeanwhile(t *testing.T) {
 	require.ErrorIs(t, <-refused, ledger.ErrNotPublished)
 }
 
+// When all was settled is known once every partition says so, and is what the one says that is
+// behind most: a heal that began later would leave out what that one has not settled.
+func TestPosition_hasATimeOnceEveryPartitionHas(t *testing.T) {
+	t.Parallel()
+	f := &fanout{bundle: setup(t)}
+	f.hold = take(t, f.ledger)
+	require.Nil(t, f.publish(t, 2))
+	first, second := f.sender(t, 0, 2), f.sender(t, 1, 2)
+	require.Zero(t, f.position(t).SettledAt)
+	f.settle(t, first.Ledger, first.hold, 0x30)
+	require.Zero(t, f.position(t).SettledAt, "the other one may not have settled anything")
+	f.settle(t, second.Ledger, second.hold, 0x20)
+	require.Equal(t, at(0x20), f.position(t).SettledAt)
+}
+
+// What senders leave behind has no time where one of them has none: then all of the table is looked
+// at.
+func TestPublishing_leavesWhatHasNoTimeToAHealOfAll(t *testing.T) {
+	t.Parallel()
+	f := &fanout{bundle: setup(t)}
+	f.hold = take(t, f.ledger)
+	require.Nil(t, f.publish(t, 2))
+	first := f.sender(t, 0, 2)
+	f.settle(t, first.Ledger, first.hold, 0x30)
+	f.settle(t, f.ledger, f.hold, 0x40)
+	left := f.publish(t, 0)
+	require.NotNil(t, left)
+	require.Zero(t, left.At)
+	require.Zero(t, f.position(t).Heal.Since)
+}
+
 // Positions of another cluster mean nothing. The senders wait until the slot's holder publishes
 // there, and all that they had not settled is looked for.
 func TestPublishing_beginsAnewOnAnotherCluster(t *testing.T) {

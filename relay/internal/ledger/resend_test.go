@@ -130,7 +130,10 @@ func TestResendQueuesWhatItsSelectionChooses(t *testing.T) {
 		{"of a type, with pages that have none", "", `{"state": "dead", "event_types": ["order.paid"]}`, 6},
 		{"with a reason", "", `{"state": "dead", "reason": "invalid"}`, 0},
 		{"of events of a tenant", "", `{"state": "dead", "event_tenant": "acme"}`, 60},
-		{"of a time", "", `{"state": "dead", "until": "2026-03-14T11:00:00Z"}`, 0},
+		{"from their time on", "", `{"state": "dead", "since": "2026-03-14T11:00:00Z"}`, 60},
+		{"after their time", "", `{"state": "dead", "since": "2026-03-14T11:00:00.000001Z"}`, 0},
+		{"up to their time", "", `{"state": "dead", "until": "2026-03-14T11:00:00Z"}`, 0},
+		{"up to a time after theirs", "", `{"state": "dead", "until": "2026-03-14T11:00:00.000001Z"}`, 60},
 		{"to the endpoints of a tenant", "bravo", `{"state": "dead"}`, 30},
 		{"to the endpoints of nobody", "other", `{"state": "dead", "endpoint_id": "b"}`, 0},
 		{"of those that wait", "", `{"state": "pending"}`, 2},
@@ -154,6 +157,22 @@ func TestResendQueuesWhatItsSelectionChooses(t *testing.T) {
 			require.Equal(t, c.queued, b.count(t, "SELECT queued FROM tailpost.resend WHERE state = 'done'"))
 		})
 	}
+}
+
+// What waited for its time waits no longer, because somebody resends it; what was tried already
+// waits for what it did.
+func TestResendSaysWhyWhatWaitsIsDue(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	hold := take(t, b.ledger)
+	b.deadRows(t, 3, "a")
+	b.exec(t, `UPDATE tailpost.delivery SET state = 'pending', next_attempt_at = $1, reason = CASE event_id WHEN '1' THEN 'scheduled' ELSE 'failed' END
+		WHERE event_id <> '3'`, noon.Add(time.Hour))
+	b.resend(t, "", `{}`)
+	for b.next(t, b.ledger) != nil {
+		b.page(t, hold, 4, noon)
+	}
+	require.Equal(t, []string{"1 resend", "2 failed", "3 resend"}, b.texts(t, "SELECT event_id || ' ' || reason FROM tailpost.delivery WHERE trigger = 'resend' ORDER BY event_id"))
 }
 
 func TestResendThatIsCancelledQueuesNoMore(t *testing.T) {

@@ -134,11 +134,61 @@ func TestRows_findAttemptsThatAnotherClockPutsBeforeTheEvent(t *testing.T) {
 // The key may be of a type that an extension brought, whose operators are in a schema that our
 // search_path leaves out. Compared as anything else its order would not be that of its index, and
 // pages of a replay would leave rows out.
+// A time without a zone is one of the zone that the outbox has, not of the session's.
+func TestRecent_takesTimesForThoseOfTheirZone(t *testing.T) {
+	t.Parallel()
+	for kind, newest := range map[string]string{"timestamp": "2026-03-14 06:00:00", "date": "2026-03-14"} { // 13:00 in UTC, for the first
+		t.Run(kind, func(t *testing.T) {
+			t.Parallel()
+			b := setup(t)
+			b.exec(t, "CREATE TABLE public.app (id bigint PRIMARY KEY, type text, payload text, at "+kind+"); CREATE INDEX ON public.app (at)")
+			b.exec(t, "INSERT INTO public.app VALUES (1, 't', 'x', $1)", newest)
+			m := outbox.Mapping{Table: "public.app", ID: "id", Type: "type", Payload: "payload", CreatedAt: "at", TimeZone: "America/Los_Angeles"}
+			sweep, err := b.ledger.NewSweep(t.Context(), m, scan.Scope{})
+			require.NoError(t, err)
+			spans, ok, err := sweep.Recent(t.Context(), noon)
+			require.NoError(t, err)
+			require.True(t, ok)
+			require.Len(t, spans, 1)
+		})
+	}
+}
+
+// What a replay would look at is counted as it reads it: from a time on, and before another one.
+func TestCount_isOfTheRange(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	m := b.outboxOf(t, "text", "first", "second", "untimed")
+	b.exec(t, "UPDATE public.events SET created_at = CASE id WHEN 'first' THEN $1::timestamptz WHEN 'second' THEN $1 + interval '1 second' END", noon)
+	table, err := scan.LookAt(t.Context(), b.conn, m)
+	require.NoError(t, err)
+	for name, test := range map[string]struct {
+		of   scan.Range
+		want int64
+	}{
+		"everything":                 {scan.Range{Until: noon.Add(time.Hour)}, 3},
+		"from the first on":          {scan.Range{Since: noon, Until: noon.Add(time.Hour)}, 2},
+		"from the first up to it":    {scan.Range{Since: noon, Until: noon}, 0},
+		"from the first up to a 2nd": {scan.Range{Since: noon, Until: noon.Add(time.Second)}, 1},
+		"behind the first":           {scan.Range{Since: noon.Add(time.Microsecond), Until: noon.Add(time.Hour)}, 1},
+		"of a tenant":                {scan.Range{Tenant: "acme", Until: noon.Add(time.Hour)}, 0},
+	} {
+		test.of.Wants = all
+		n, err := table.Count(t.Context(), b.conn, test.of)
+		require.NoError(t, err)
+		require.Equal(t, test.want, n, name)
+		test.of.Wants = func(name string) bool { return name != "a" }
+		n, err = table.Count(t.Context(), b.conn, test.of)
+		require.NoError(t, err)
+		require.Zero(t, n, name)
+	}
+}
+
 func TestRowsAfter_goInTheOrderOfTheKeysOwnType(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
 	b.exec(t, "CREATE EXTENSION citext SCHEMA public")
-	m := b.outboxOf(t, "public.citext", "a", "B", "c", "D")
+	m := b.outboxOf(t, "public.citext", "c", "a", "D", "B") // all of one time
 	_, r := b.replay(t)
 	sweep, err := b.ledger.NewSweep(t.Context(), m, scan.Scope{})
 	require.NoError(t, err)

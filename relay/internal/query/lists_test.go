@@ -208,6 +208,33 @@ func TestAnAnswerIsThatOfItsRequest(t *testing.T) {
 	}
 }
 
+// An endpoint was verified when it last showed that it wants events. That it did not, since, says
+// why and changes neither what it has shown nor when.
+func TestTheTimeOfAVerificationIsThatOfTheLastSuccess(t *testing.T) {
+	t.Parallel()
+	store, conn := neighbours(t)
+	verify := func(at time.Time, proof, problem string) {
+		_, err := store.Change(t.Context(), query.Actor{}, query.Remembered{}, at, func(ctx context.Context, c *query.Change) ([]byte, error) {
+			return nil, c.SaveVerification(ctx, "ep-1", proof, problem)
+		})
+		require.NoError(t, err)
+	}
+	verified := func(want time.Time, proof, problem string) {
+		var at time.Time
+		require.NoError(t, conn.QueryRow(t.Context(), "SELECT verified_at FROM tailpost.endpoint WHERE id = 'ep-1'").Scan(&at))
+		require.Equal(t, want, at.UTC())
+		e, err := store.Endpoint(t.Context(), "", "ep-1")
+		require.NoError(t, err)
+		require.Equal(t, []string{proof, problem}, []string{e.Verified, e.VerifyError})
+	}
+	verify(noon, "a", "")
+	verified(noon, "a", "")
+	verify(noon.Add(time.Hour), "", "no answer")
+	verified(noon, "a", "no answer")
+	verify(noon.Add(2*time.Hour), "b", "")
+	verified(noon.Add(2*time.Hour), "b", "")
+}
+
 // TestCountersAreThoseOfTheirEndpoint: and of their time.
 func TestCountersAreThoseOfTheirEndpoint(t *testing.T) {
 	t.Parallel()

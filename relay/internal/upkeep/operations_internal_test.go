@@ -21,6 +21,7 @@ type queueOf struct {
 	mu    sync.Mutex
 	pages map[string]int
 	fails map[string]error // by id: why it cannot go on
+	waits map[string]bool  // by id: for an endpoint that has enough to do
 	done  []string         // ids of the pages that were done
 	looks int
 }
@@ -45,6 +46,9 @@ func (q *queueOf) step(id string) (bool, error) {
 			q.pages[id] = 0
 		}
 		return false, err
+	}
+	if q.waits[id] {
+		return false, nil
 	}
 	q.pages[id]--
 	q.done = append(q.done, id)
@@ -112,6 +116,31 @@ func TestOperationsGoOnBesideWhatFails(t *testing.T) {
 			delete(q.fails, "a")
 		})
 		q.after(t, operationPauseMost, func() { require.Zero(t, q.pages["a"]) })
+	})
+}
+
+func TestOperationsGoOnBesideWhatWaits(t *testing.T) {
+	t.Parallel()
+	for _, waits := range []string{"a", "b", "c"} {
+		synctest.Test(t, func(t *testing.T) {
+			q := &queueOf{pages: map[string]int{"a": 3, "b": 3, "c": 3}, waits: map[string]bool{waits: true}}
+			q.running(t)
+			q.after(t, 0, func() { require.Len(t, q.done, 6, "at once, whichever waits") })
+		})
+	}
+}
+
+// What has waited for long is looked at seldom. Whoever asks for something new then waits no longer
+// for it than whoever asked first.
+func TestOperationsAreLookedAtSoonOnceTheyAreWoken(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		q := &queueOf{pages: map[string]int{"a": 1, "b": 0}, waits: map[string]bool{"a": true, "b": true}}
+		r, _ := q.running(t)
+		q.after(t, 10*operationPauseMost, func() { q.pages["b"] = 1 })
+		r.wake.Set()
+		q.after(t, operationPause/10, func() { delete(q.waits, "b") })
+		q.after(t, 2*operationPause, func() { require.Equal(t, []string{"b"}, q.done) })
 	})
 }
 

@@ -178,6 +178,20 @@ func TestOAuth2_tokensEnd(t *testing.T) {
 	}, time.Minute, 20*time.Millisecond)
 }
 
+// A token that ends soon is used for half of its life, and not fetched for each request.
+func TestOAuth2_tokensThatEndSoon(t *testing.T) {
+	t.Parallel()
+	a := newAuthorizer(t, 25*time.Second)
+	rec := a.guarded(t)
+	e := a.endpoint(t, rec.URL)
+	seen := map[string]bool{}
+	for range 3 {
+		require.True(t, e.Send(t.Context(), newRequest()).Delivered)
+		seen[(<-rec.requests).header.Get("Authorization")] = true
+	}
+	require.Len(t, seen, 1)
+}
+
 // TestOAuth2_noToken: while there is no token nothing is sent, the attempt says why without a word
 // of what is secret, and the authorization server is not stormed.
 func TestOAuth2_noToken(t *testing.T) {

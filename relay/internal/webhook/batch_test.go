@@ -117,6 +117,26 @@ func TestABatchEndsWhereItIsFull(t *testing.T) {
 	}
 }
 
+// The size of a batch is that of its whole body, to the byte.
+func TestABatchIsNoLargerThanItsBytes(t *testing.T) {
+	t.Parallel()
+	text := string(quoted(200))
+	send := func(bytes int) (events, size int) {
+		rec := newReceiver(t, plainHTTP, nil)
+		var left int
+		e := newEndpoint(t, rec.URL, batched(false), func(ep *config.Endpoint) { ep.Batch.Bytes = bytes })
+		events = len(e.SendBatch(t.Context(), newBatch(&left, text, text, text)))
+		return events, len((<-rec.requests).body)
+	}
+	events, whole := send(10_000)
+	require.Equal(t, 3, events)
+	events, size := send(whole)
+	require.Equal(t, []int{3, whole}, []int{events, size})
+	events, size = send(whole - 1)
+	require.Equal(t, 2, events)
+	require.Less(t, size, whole-1)
+}
+
 // TestAnEventThatCannotBeSentIsAloneInItsBatch: the others go without it, and it costs no request.
 func TestAnEventThatCannotBeSentIsAloneInItsBatch(t *testing.T) {
 	t.Parallel()

@@ -71,3 +71,32 @@ func TestAnswerCounts(t *testing.T) {
 		}
 	}
 }
+
+// What a Date says of the receiver's clock has whole seconds: one that is right is not said to
+// differ.
+func TestRefused_saysHowFarTheReceiversClockIsAhead(t *testing.T) {
+	t.Parallel()
+	for name, test := range map[string]struct {
+		ahead       time.Duration
+		least, most time.Duration
+	}{
+		"right":        {0, 0, 0},
+		"an hour on":   {time.Hour, time.Hour - 10*time.Second, time.Hour},
+		"an hour back": {-time.Hour, -time.Hour - time.Second, -time.Hour + 10*time.Second},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			rec := newReceiver(t, plainHTTP, func(w http.ResponseWriter, _ *http.Request) {
+				w.Header().Set("Date", time.Now().Add(test.ahead).UTC().Format(http.TimeFormat))
+				w.WriteHeader(http.StatusUnauthorized)
+			})
+			heard := make(chan time.Duration, 1)
+			o := webhook.Options{Network: loopback(), Refused: func(_ string, ahead time.Duration) { heard <- ahead }}
+			res := endpointOf(t, newClient(t, o), rec.URL).Send(t.Context(), newRequest())
+			require.Equal(t, http.StatusUnauthorized, res.Attempt.StatusCode)
+			ahead := <-heard
+			require.GreaterOrEqual(t, ahead, test.least)
+			require.LessOrEqual(t, ahead, test.most)
+		})
+	}
+}

@@ -328,6 +328,39 @@ func TestSlotActiveThenTakenOver(t *testing.T) {
 	require.Equal(t, []string{"begin", inserted(2), "commit"}, second.await(t, 3))
 }
 
+// Another relay may stream from the slot while this one mends the publication. It stands by, and
+// lets go of nothing that is the other's.
+func TestPublicationIsMendedBesideAnotherRelay(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	r := run(t, b.open(t, b.options()), newRecorder())
+	b.exec(t, `DROP PUBLICATION `+b.slot)
+	s := b.open(t, b.options())
+	require.Equal(t, []string{b.slot}, s.Info().Changed)
+	require.Zero(t, s.Info().SkippedFrom)
+	require.ErrorIs(t, s.Start(t.Context()), postgres.ErrSlotActive)
+	r.stopped(t)
+}
+
+// Whoever opens a stream may begin it later. What is known of the slot then is where it stands by
+// then, or what somebody else has acknowledged meanwhile would look like a slot that was moved.
+func TestSlotThatMovedBetweenOpenAndStart(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	s := b.open(t, b.options())
+	other := b.open(t, b.options())
+	h := newRecorder()
+	h.onEnd = other.Ack
+	r := run(t, other, h)
+	b.insert(t, 1)
+	h.await(t, 3)
+	r.stopped(t)
+	moved := b.confirmed(t)
+	require.Greater(t, moved, s.Info().ConfirmedFlush)
+	require.NoError(t, s.Start(t.Context()))
+	require.Equal(t, moved, s.Info().ConfirmedFlush)
+}
+
 func TestSlotLost(t *testing.T) {
 	t.Parallel()
 	_, b := setupServer(t, map[string]string{

@@ -135,12 +135,21 @@ func TestPartitionedTableArrivesAsItsRoot(t *testing.T) {
 	require.Equal(t, []string{"I public.Big Events id=1 type=a", "I public.Big Events id=11 type=b"}, only(h.await(t, 0), "I"))
 }
 
+// seldom has nothing told by time alone: what the server hears it hears for a reason.
+func (b *testBundle) seldom(t *testing.T) postgres.Options {
+	t.Helper()
+	b.exec(t, `DO $$ BEGIN EXECUTE format('ALTER DATABASE %I SET wal_sender_timeout = 0', current_database()); END $$`)
+	o := b.options()
+	o.StatusInterval = time.Hour
+	return o
+}
+
 func TestAck(t *testing.T) {
 	t.Parallel()
 	t.Run("moves the slot and never beyond what was streamed", func(t *testing.T) {
 		t.Parallel()
 		b := setup(t)
-		s := b.open(t, b.options())
+		s := b.open(t, b.seldom(t))
 		h := newRecorder()
 		start := s.Info().ConfirmedFlush
 		r := run(t, s, h)
@@ -163,9 +172,7 @@ func TestAck(t *testing.T) {
 	t.Run("is told while there is no room for more", func(t *testing.T) {
 		t.Parallel()
 		b := setup(t)
-		o := b.options()
-		o.StatusInterval = time.Hour
-		s := b.open(t, o)
+		s := b.open(t, b.seldom(t))
 		h := newRecorder()
 		run(t, s, h)
 		b.insert(t, 1)
