@@ -34,7 +34,7 @@ func TestAwait_waitsWhereNothingCouldBeHealed(t *testing.T) {
 				ctx, cancel := context.WithTimeout(t.Context(), time.Hour)
 				defer cancel()
 				began := time.Now()
-				err := f.Await(ctx)
+				err := f.Await(ctx, nil)
 				if !test.alone {
 					require.ErrorIs(t, err, context.DeadlineExceeded)
 					require.Equal(t, 4, f.Partitions())

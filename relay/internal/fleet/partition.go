@@ -20,6 +20,13 @@ import (
 	"github.com/tailpost/tailpost/relay/internal/source/jetstream"
 )
 
+// Bytes of events that may be on their way in all partitions together, if one process has them all,
+// and in each of many.
+const (
+	senderBytes    = 64 << 20
+	partitionBytes = 1 << 20
+)
+
 // errAnew ends the hold of a partition whose settings changed.
 var errAnew = errors.New("the configuration changed")
 
@@ -122,7 +129,7 @@ func (p *partition) prepare(ctx context.Context, led *ledger.Ledger) (*jetstream
 	dispatcher = dispatch.New(p.s.hard, dispatch.Options{
 		Hold: hold, Ledger: led, Frontier: frontier, Endpoints: endpoints, Recorded: recorded, Healing: slot.Heal != nil,
 		Ack: stream.Ack, Committed: o.Committed, Held: func() bool { return p.lease.Held() && led.Connected() }, Grace: o.Grace,
-		Search: set.Config.Outbox.Search, Trace: o.Trace(), Logger: p.s.log,
+		MaxBytes: max(partitionBytes, senderBytes/int64(p.of)), Search: set.Config.Outbox.Search, Trace: o.Trace(), Logger: p.s.log,
 	})
 	in := intake.Options{Dispatcher: dispatcher, Frontier: frontier, Endpoints: feed, Upkeep: nothingBeside{}, Logger: p.s.log}
 	if until != 0 {

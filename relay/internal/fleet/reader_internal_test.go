@@ -41,7 +41,7 @@ func TestEvent_isStoredOnceAllPartitionsHaveIt(t *testing.T) {
 	f := New(&cfg.Fanout, Options{Settings: func() Settings { return Settings{Config: cfg} }, Logger: zerolog.Nop()})
 	f.fan = fan
 	r := f.NewReader(ReaderOptions{
-		SystemID: "1", Timeline: 1, Barriers: source.NewBarriers(1, func(context.Context, string) error { return nil }),
+		Timeline: 1, Barriers: source.NewBarriers(1, func(context.Context, string) error { return nil }),
 	})
 	ctx, stop := context.WithCancel(t.Context())
 	ended := make(chan error, 1)

@@ -140,8 +140,9 @@ const (
 	leastPause = 50 * time.Millisecond
 	mostPause  = 2 * time.Second
 
-	// pullMessages bounds what waits in memory for a handler that is not ready.
-	pullMessages  = 16
+	// pullMessages bounds what waits in memory for a handler that is not ready. One may have
+	// maxMessage bytes, and a process has many partitions.
+	pullMessages  = 4
 	pullHeartbeat = time.Second // none for twice as long: the consumer is gone
 	pullExpiry    = 30 * time.Second
 	// consumerIdle is how long a consumer outlives its process.
