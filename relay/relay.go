@@ -266,7 +266,7 @@ func (r *Relay) deliverTogether(ctx, hard context.Context, led *ledger.Ledger) e
 	defer r.fleet.Close()
 	var group errgroup.Group
 	group.Go(func() error {
-		err := r.fleet.Run(ctx, hard)
+		err := r.fleet.Run(ctx, hard, led)
 		if err != nil {
 			stop(err)
 		}

@@ -60,8 +60,7 @@ func examineNATS(ctx context.Context, p *patient) (Finding, error) {
 
 const (
 	ofPartition = 3 // connections of a partition's owner
-	ofReader    = 2 // beside the replication connection, which is not counted
-	ofProcess   = 1 // its lease
+	ofProcess   = 4 // three by which it reads or stands by, and its lease; a replication connection is not counted
 	ofAPI       = 4 // of a process, when they are used
 	// spare is what a limit is to have beyond what is used: for other processes of the fleet.
 	spare = 20
@@ -95,7 +94,7 @@ func examineConnections(ctx context.Context, p *patient) (Finding, error) {
 		return Finding{}, err
 	}
 	defer rows.Close()
-	need := ofPartition*p.cfg.Fanout.Partitions + ofReader + ofProcess
+	need := ofPartition*p.cfg.Fanout.Partitions + ofProcess
 	worst := Finding{}
 	for rows.Next() {
 		var limit string

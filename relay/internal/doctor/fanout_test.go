@@ -105,7 +105,7 @@ func TestConnectionsThatAFleetLacksAreNamed(t *testing.T) {
 		return doctor.Finding{}
 	}
 	f := connections(doctor.Failure, 16)
-	require.Contains(t, f.Detail, "16 partitions need 51 connections")
+	require.Contains(t, f.Detail, "16 partitions need 52 connections")
 	require.Contains(t, f.Detail, "max_connections leaves 20 to all, of which others use 1 now")
 	require.Contains(t, f.Fix, "ALTER SYSTEM SET max_connections = ")
 	f = connections(doctor.Warning, 5) // 18, of an API 4, and the one of this test

@@ -74,13 +74,14 @@ func New(cfg *config.Fanout, o Options) *Fleet {
 func (f *Fleet) config() *config.Config { return f.opts.Settings().Config }
 
 // Run connects to NATS, however long that takes, and sends a share of the partitions until ctx is
-// done. What is in flight then may end until hard is. An error says what is to be mended.
-func (f *Fleet) Run(ctx, hard context.Context) error {
+// done. What is in flight then may end until hard is. What the slot's holder does is read by led,
+// the relay's own. An error says what is to be mended.
+func (f *Fleet) Run(ctx, hard context.Context, led *ledger.Ledger) error {
 	fan, err := f.open(ctx)
 	if fan == nil {
 		return err
 	}
-	s := &senders{fleet: f, fan: fan, hard: hard, log: f.log, holds: make(map[int]*partition)}
+	s := &senders{fleet: f, fan: fan, ledger: led, hard: hard, log: f.log, holds: make(map[int]*partition)}
 	f.mu.Lock()
 	f.fan, f.senders = fan, s
 	f.mu.Unlock()

@@ -27,10 +27,11 @@ var errGivenBack = fmt.Errorf("the partition is given back: %w", context.Cancele
 
 // senders are the partitions of a fan-out that this process sends.
 type senders struct {
-	fleet *Fleet
-	fan   *jetstream.Fanout
-	log   zerolog.Logger
-	hard  context.Context //nolint:containedctx // Bounds the draining, which outlives the context of run.
+	fleet  *Fleet
+	fan    *jetstream.Fanout
+	log    zerolog.Logger
+	ledger *ledger.Ledger  // the relay's
+	hard   context.Context //nolint:containedctx // Bounds the draining, which outlives the context of run.
 
 	differs bool        // the holder has another routing. Of run.
 	member  atomic.Bool // there is a lease
@@ -87,12 +88,7 @@ func (s *senders) lease(ctx context.Context) error {
 	if url.IsZero() {
 		url = cfg.Database.URL
 	}
-	led, err := s.fleet.opts.OpenLedger(ctx, nil)
-	if err != nil {
-		return err
-	}
-	defer func() { _ = led.Close(s.hard) }() // nothing is left to report to a database that is gone
-	of, err := s.published(ctx, led)
+	of, err := s.published(ctx)
 	if err != nil {
 		return err
 	}
@@ -118,7 +114,7 @@ func (s *senders) lease(ctx context.Context) error {
 		return err
 	})
 	var holds sync.WaitGroup
-	err = s.share(held, l, led, of, &holds)
+	err = s.share(held, l, of, &holds)
 	s.endAll(err)
 	holds.Wait()
 	s.mu.Lock()
@@ -142,9 +138,9 @@ func (s *senders) idle(slot *ledger.Position) bool {
 
 // published waits until there is something to send for this process, and returns to how many
 // partitions the slot's holder publishes.
-func (s *senders) published(ctx context.Context, led *ledger.Ledger) (int, error) {
+func (s *senders) published(ctx context.Context) (int, error) {
 	for {
-		slot, _, err := led.Position(ctx, s.fleet.config().Database.Slot)
+		slot, _, err := s.ledger.Position(ctx, s.fleet.config().Database.Slot)
 		if err != nil || !s.idle(&slot) {
 			return slot.Partitions, err
 		}
@@ -155,9 +151,9 @@ func (s *senders) published(ctx context.Context, led *ledger.Ledger) (int, error
 }
 
 // share takes partitions and gives them back, until ctx is done.
-func (s *senders) share(ctx context.Context, l *lease.Lease, led *ledger.Ledger, of int, holds *sync.WaitGroup) error {
+func (s *senders) share(ctx context.Context, l *lease.Lease, of int, holds *sync.WaitGroup) error {
 	for {
-		if err := s.round(ctx, l, led, of, holds); err != nil {
+		if err := s.round(ctx, l, of, holds); err != nil {
 			return err
 		}
 		if pace.Wait(ctx, surveyEvery) != nil {
@@ -167,11 +163,11 @@ func (s *senders) share(ctx context.Context, l *lease.Lease, led *ledger.Ledger,
 }
 
 // round looks once at who owns what, and at what the slot's holder does.
-func (s *senders) round(ctx context.Context, l *lease.Lease, led *ledger.Ledger, of int, holds *sync.WaitGroup) error {
+func (s *senders) round(ctx context.Context, l *lease.Lease, of int, holds *sync.WaitGroup) error {
 	if cut := s.fan.Cut(); !cut.IsZero() && time.Since(cut) > cutOff {
 		return errCutOff
 	}
-	slot, _, err := led.Position(ctx, s.fleet.config().Database.Slot)
+	slot, _, err := s.ledger.Position(ctx, s.fleet.config().Database.Slot)
 	switch {
 	case err != nil:
 		return err
