@@ -92,7 +92,7 @@ func TestWhatAFleetLacksIsNamedWithWhatMendsIt(t *testing.T) {
 // TestConnectionsThatAFleetLacksAreNamed: the server's, the database's and the role's limit.
 func TestConnectionsThatAFleetLacksAreNamed(t *testing.T) {
 	t.Parallel()
-	b := setupServer(t, map[string]string{"max_connections": "23", "superuser_reserved_connections": "3"})
+	b := setupServer(t, map[string]string{"max_connections": "24", "superuser_reserved_connections": "3"})
 	connections := func(grade doctor.Grade, partitions int) doctor.Finding {
 		t.Helper()
 		b.fleet("nats://127.0.0.1:1", partitions)
@@ -106,11 +106,11 @@ func TestConnectionsThatAFleetLacksAreNamed(t *testing.T) {
 	}
 	f := connections(doctor.Failure, 16)
 	require.Contains(t, f.Detail, "16 partitions need 52 connections")
-	require.Contains(t, f.Detail, "max_connections leaves 20 to all, of which others use 1 now")
+	require.Contains(t, f.Detail, "max_connections leaves 21 to all, of which others use 1 now")
 	require.Contains(t, f.Fix, "ALTER SYSTEM SET max_connections = ")
-	f = connections(doctor.Warning, 5) // 18, of an API 4, and the one of this test
+	f = connections(doctor.Warning, 5) // 19, of an API 4, and the one of this test
 	require.Contains(t, f.Fix, "restart Postgres")
-	f = connections(doctor.OK, 4) // 15 + 4 + 1 = 20
+	f = connections(doctor.OK, 4) // 16 + 4 + 1 = 21
 	require.Empty(t, f.Fix)
 
 	other, err := pgx.Connect(t.Context(), b.conn.Config().ConnString())
