@@ -40,6 +40,7 @@ func all() []mutant {
 		healSweepMutants,
 		holdMutants,
 		http2Mutants,
+		huntMutants,
 		intakeSweepMutants,
 		jetstreamMutants,
 		judgeMutants,

@@ -1,0 +1,26 @@
+package main
+
+// huntMutants are what a stranger found who ran a fleet and took things away from it.
+var huntMutants = []mutant{
+	{
+		name: "hunt-heal-rests-for-its-rests", file: "relay/internal/heal/sweep.go",
+		old:     "\ttook := s.busy\n\ts.busy = 0\n",
+		new:     "\ttook := s.busy\n\tdefer func(began time.Time) { s.busy = time.Since(began) }(time.Now())\n",
+		promise: "However much is missing, it is there after a small multiple of what the database does for it.",
+		pkg:     "./relay/internal/heal", run: "^TestAHealRestsOnceForWhatItDoes$",
+	},
+	{
+		name: "hunt-heal-queues-without-a-rest", file: "relay/internal/heal/sweep.go",
+		old:     "\t// Recording waits for the slot's row while a batch has it.\n\treturn s.rest(ctx)\n",
+		new:     "\treturn nil\n",
+		promise: "Recording has its turn after each transaction of a heal.",
+		pkg:     "./relay/internal/heal", run: "^TestAHealRestsOnceForWhatItDoes$",
+	},
+	{
+		name: "hunt-heal-tells-at-its-end-alone", file: "relay/internal/heal/sweep.go",
+		old:     "\ts.tellProgress()\n",
+		new:     "",
+		promise: "The log says that an audit found something when it begins to queue it.",
+		pkg:     "./relay/internal/heal", run: "^TestAnAuditTellsHowFarItIs$",
+	},
+}
