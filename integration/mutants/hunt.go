@@ -23,4 +23,18 @@ var huntMutants = []mutant{
 		promise: "The log says that an audit found something when it begins to queue it.",
 		pkg:     "./relay/internal/heal", run: "^TestAnAuditTellsHowFarItIs$",
 	},
+	{
+		name: "hunt-settled-never-for-one-partition", file: "relay/internal/query/settled.go",
+		old:     "WHEN count(*) = r.partitions THEN min(p.settled_at)",
+		new:     "WHEN count(p.settled_at) = r.partitions THEN min(p.settled_at)",
+		promise: "A partition that never had a transaction hides not when the others settled theirs.",
+		pkg:     "./relay/internal/query", run: "^TestWhatIsSettledIsWhatAllPartitionsHaveSettled$",
+	},
+	{
+		name: "hunt-settled-an-event-of-an-unknown-partition-is-unmatched", file: "relay/internal/query/settled.go",
+		old:     "count(p.settled_at) = r.partitions ` + partitionsSQL",
+		new:     "count(*) = r.partitions ` + partitionsSQL",
+		promise: "An event that waits in a partition that has recorded nothing yet is new, and not unmatched.",
+		pkg:     "./relay/internal/query", run: "^TestWhatIsSettledIsWhatAllPartitionsHaveSettled$",
+	},
 }

@@ -9,7 +9,11 @@ import (
 
 // What a slot's row r says is settled. Where its holder publishes to partitions, the row says only
 // how far it has published, and all that is before it is settled where the partitions are: up to
-// the one that is behind most. A partition without a position leaves it unknown.
+// the one that is behind most. A partition without a row leaves it unknown.
+//
+// A partition that never had a transaction has a position, and no time. settledAtSQL, which is
+// shown, passes over it; what becomes of an event is told by allSettledAtSQL, as the event may wait
+// in just that partition.
 const (
 	partitionsSQL = `FROM tailpost.relay AS p
                WHERE p.partition_of = r.slot
@@ -18,9 +22,12 @@ const (
 	settledAtSQL = `CASE
            WHEN r.partitions = 0 THEN r.settled_at
            ELSE (
-               SELECT CASE WHEN count(p.settled_at) = r.partitions THEN min(p.settled_at) END
+               SELECT CASE WHEN count(*) = r.partitions THEN min(p.settled_at) END
                ` + partitionsSQL + `
            )
+       END`
+	allSettledAtSQL = `CASE
+           WHEN r.partitions = 0 OR (SELECT count(p.settled_at) = r.partitions ` + partitionsSQL + `) THEN ` + settledAtSQL + `
        END`
 	settledSQL = `CASE
            WHEN r.partitions = 0 THEN r.settled_lsn
