@@ -37,4 +37,18 @@ var huntMutants = []mutant{
 		promise: "An event that waits in a partition that has recorded nothing yet is new, and not unmatched.",
 		pkg:     "./relay/internal/query", run: "^TestWhatIsSettledIsWhatAllPartitionsHaveSettled$",
 	},
+	{
+		name: "hunt-watch-waits-for-the-whole-folder", file: "config/watch.go",
+		old:     "\t\tif !looking {\n",
+		new:     "\t\tif true {\n",
+		promise: "A busy file beside the configuration delays no reload.",
+		pkg:     "./config", run: "^TestWatchSeesAChangeBesideABusyFile$",
+	},
+	{
+		name: "hunt-watch-reads-what-is-half-written", file: "config/watch.go",
+		old:     "\tbefore := w.last\n\tw.begin()\n",
+		new:     "\tw.begin()\n\tbefore := w.last\n",
+		promise: "What is still being written is not read.",
+		pkg:     "./config", run: "^TestAChangeCountsOnceItWasLeftAlone$",
+	},
 }
