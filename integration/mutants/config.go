@@ -275,8 +275,8 @@ var configMutants = []mutant{
 	},
 	{
 		name: "config-watch-settles", file: "config/watch.go",
-		old:     "\tcase before:\n",
-		new:     "\tcase contents{}:\n",
+		old:     "\t\treturn true, false\n",
+		new:     "\t\treturn false, false\n",
 		promise: "A changed file is noticed, and one that was only touched is not.",
 		pkg:     "./config", run: "TestWatchSeesWritesAndRenames|TestWatchIgnoresWhatChangesNothing",
 	},

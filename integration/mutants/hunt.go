@@ -40,7 +40,7 @@ var huntMutants = []mutant{
 	{
 		name: "hunt-watch-waits-for-the-whole-folder", file: "config/watch.go",
 		old:     "\t\tif !looking {\n",
-		new:     "\t\tif true {\n",
+		new:     "\t\tif !looking || true {\n",
 		promise: "A busy file beside the configuration delays no reload.",
 		pkg:     "./config", run: "^TestWatchSeesAChangeBesideABusyFile$",
 	},
@@ -50,5 +50,26 @@ var huntMutants = []mutant{
 		new:     "\tw.begin()\n\tbefore := w.last\n",
 		promise: "What is still being written is not read.",
 		pkg:     "./config", run: "^TestAChangeCountsOnceItWasLeftAlone$",
+	},
+	{
+		name: "hunt-alone-of-a-former-holder", file: "relay/internal/query/settled.go",
+		old:     "AS c USING (slot, epoch)",
+		new:     "AS c USING (slot)",
+		promise: "What a holder of before had noted does not tell how this one delivers.",
+		pkg:     "./relay/internal/query", run: "^TestAHolderThatDeliversAlone",
+	},
+	{
+		name: "hunt-status-is-silent-of-a-relay-alone", file: "cmd/tailpost/status.go",
+		old:     "\tcase r.Publishing.Alone:\n",
+		new:     "\tcase false:\n",
+		promise: "Whoever is asked says that a fleet's relay delivers alone.",
+		pkg:     "./cmd/tailpost", run: "^TestStatusSaysSinceWhenNATSTakesNothing$",
+	},
+	{
+		name: "hunt-heal-says-the-year-one", file: "relay/internal/heal/audit.go",
+		old:     "if !gap.Since.IsZero() {",
+		new:     "if true {",
+		promise: "The log has no time that is not known.",
+		pkg:     "./relay/internal/heal", run: "^TestTheReportOfAGapSaysWhatCouldNotBeHealed$",
 	},
 }

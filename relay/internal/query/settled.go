@@ -61,6 +61,28 @@ WHERE r.slot = @slot
   AND r.partitions > 0
 ORDER BY number`
 
+// aloneSQL reports whether a holder that publishes nothing has noted a fan-out: the fingerprint of
+// none is empty.
+const aloneSQL = `
+SELECT EXISTS (
+    SELECT
+    FROM tailpost.relay AS r
+    JOIN tailpost.configuration AS c USING (slot, epoch)
+    WHERE r.slot = @slot
+      AND r.partitions = 0
+      AND c.fingerprints -> 'blocks' ->> 'fanout' <> ''
+)`
+
+// readAlone is false to a role without the grants of this release: it may read the rest.
+func readAlone(ctx context.Context, tx pgx.Tx, slot string) (alone bool, err error) {
+	var may bool
+	if err := tx.QueryRow(ctx, "SELECT has_table_privilege('tailpost.configuration', 'SELECT')").Scan(&may); err != nil || !may {
+		return false, err
+	}
+	err = tx.QueryRow(ctx, aloneSQL, pgx.NamedArgs{"slot": slot}).Scan(&alone)
+	return alone, err
+}
+
 func readPartitions(ctx context.Context, tx pgx.Tx, slot string) ([]Partition, error) {
 	return many(ctx, tx, eachPartitionSQL, pgx.NamedArgs{"slot": slot}, pgx.RowToStructByPos[Partition])
 }
