@@ -72,4 +72,18 @@ var huntMutants = []mutant{
 		promise: "The log has no time that is not known.",
 		pkg:     "./relay/internal/heal", run: "^TestTheReportOfAGapSaysWhatCouldNotBeHealed$",
 	},
+	{
+		name: "hunt-look-at-the-configuration-alone", file: "relay/internal/source/jetstream/look.go",
+		old:     "return true, judgeReplicas(info)",
+		new:     "return true, nil",
+		promise: "Whoever looks while servers are away is told which.",
+		pkg:     "./relay/internal/source/jetstream", run: "^TestALookSaysWhichReplicasAreAway$",
+	},
+	{
+		name: "hunt-look-calls-a-lost-quorum-degraded", file: "relay/internal/source/jetstream/look.go",
+		old:     "info.Config.Replicas/2 + 1; {",
+		new:     "info.Config.Replicas / 2; {",
+		promise: "One of three replicas is too few, and a look says so.",
+		pkg:     "./relay/internal/source/jetstream", run: "^TestALookSaysWhichReplicasAreAway$",
+	},
 }
