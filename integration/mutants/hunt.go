@@ -86,4 +86,18 @@ var huntMutants = []mutant{
 		promise: "One of three replicas is too few, and a look says so.",
 		pkg:     "./relay/internal/source/jetstream", run: "^TestALookSaysWhichReplicasAreAway$",
 	},
+	{
+		name: "hunt-log-of-a-buffer-without-room", file: "relay/internal/source/jetstream/publish.go",
+		old:     "p.often.Warn().Err(p.fanout.explain(err))",
+		new:     "p.often.Warn().Err(err)",
+		promise: "Who has no connection to NATS says so in the log, and why.",
+		pkg:     "./relay/internal/source/jetstream", run: "^TestWithoutAConnectionTheLogSaysWhy$",
+	},
+	{
+		name: "hunt-refused-login-is-not-said", file: "relay/internal/source/jetstream/fanout.go",
+		old:     "if !nc.IsConnected() {",
+		new:     "if nc.IsClosed() {",
+		promise: "That NATS refuses the login is said while a relay runs too.",
+		pkg:     "./relay/internal/source/jetstream", run: "^TestWithoutAConnectionTheLogSaysWhy$",
+	},
 }

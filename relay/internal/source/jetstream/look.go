@@ -36,8 +36,8 @@ const (
 const overlapTimeout = time.Second
 
 // Look connects as Open does and looks at the streams. It returns how many of them are there; those
-// that are missing Open would make. ErrDegraded comes only where nothing else is wrong. Look changes
-// nothing. Its errors show neither the URL nor what authenticates.
+// that are missing Open would make. ErrDegraded comes only where nothing else is wrong. Look
+// changes nothing. Its errors show neither the URL nor what authenticates.
 func Look(ctx context.Context, o Options) (there int, err error) {
 	o.Replicas = max(o.Replicas, 1)
 	f := &Fanout{opts: o, log: o.Logger, link: &link{}}
