@@ -12,8 +12,8 @@ import (
 	"github.com/fsnotify/fsnotify"
 )
 
-// quiet is how long files must be left alone before a change counts, so that a half-written one is
-// not read.
+// quiet is how long contents must stay as they are before a change counts, so that a half-written
+// file is not read.
 const quiet = 200 * time.Millisecond
 
 // Watch calls onChange each time the contents of the configuration at path, or of a file that it
@@ -38,33 +38,38 @@ func Watch(ctx context.Context, path string, named <-chan []string, onChange fun
 		return fmt.Errorf("watch configuration folder %s: %w", folder, err)
 	}
 	w := watched{path: path, watcher: watcher}
-	w.follow()
-	seen := w.fingerprint()
-	settled := time.NewTimer(quiet)
-	settled.Stop()
-	for {
+	w.know()
+	next := time.NewTimer(quiet)
+	next.Stop()
+	for looking := false; ; {
+		var ok bool
 		select {
 		case <-ctx.Done():
 			return nil
-		case _, ok := <-watcher.Events:
-			if !ok {
-				return errors.New("watch configuration: the watcher ended")
-			}
-			settled.Reset(quiet)
-		case _, ok := <-watcher.Errors:
-			if !ok {
-				return errors.New("watch configuration: the watcher ended")
-			}
-			settled.Reset(quiet) // events were lost: look
 		case w.named = <-named:
-			w.follow()
-			seen = w.fingerprint()
-		case <-settled.C:
-			w.follow()
-			if now := w.fingerprint(); now != seen {
-				seen = now
+			w.know()
+			continue
+		case <-next.C:
+			changed, again := w.look()
+			if looking = again; again {
+				next.Reset(quiet)
+			}
+			if changed {
 				onChange()
 			}
+			continue
+		case _, ok = <-watcher.Events:
+		case _, ok = <-watcher.Errors: // events were lost: look
+		}
+		if !ok {
+			return errors.New("watch configuration: the watcher ended")
+		}
+		// A folder has other files too, of which one may never be left alone: events say when to
+		// begin to look, and contents whether they were.
+		if !looking {
+			looking = true
+			w.begin()
+			next.Reset(quiet)
 		}
 	}
 }
@@ -74,6 +79,36 @@ type watched struct {
 	path    string
 	named   []string
 	watcher *fsnotify.Watcher
+
+	seen contents // that somebody knows of
+	last contents // at the last look
+}
+
+// know takes what is there now for known.
+func (w *watched) know() {
+	w.follow()
+	w.seen = w.fingerprint()
+}
+
+// begin looks for the first time after something happened.
+func (w *watched) begin() {
+	w.follow()
+	w.last = w.fingerprint()
+}
+
+// look reports whether the contents have changed and were left alone since the last look, and
+// whether to look again, because they were not.
+func (w *watched) look() (changed, again bool) {
+	before := w.last
+	w.begin()
+	switch w.last {
+	case w.seen:
+		return false, false
+	case before:
+		w.seen = w.last
+		return true, false
+	}
+	return false, true
 }
 
 // files returns all of them. Those that are named are there although they may not exist.
@@ -95,13 +130,16 @@ func (w *watched) follow() {
 	}
 }
 
+// contents are a fingerprint of files.
+type contents [sha256.Size]byte
+
 // fingerprint tells contents apart. What cannot be read has a fingerprint too.
-func (w *watched) fingerprint() [sha256.Size]byte {
+func (w *watched) fingerprint() contents {
 	sum := sha256.New()
 	for _, file := range w.files() {
 		text, err := os.ReadFile(file) //nolint:gosec // the operator's own file
 		fmt.Fprintf(sum, "%q %t %d\n", file, err == nil, len(text))
 		sum.Write(text)
 	}
-	return [sha256.Size]byte(sum.Sum(nil))
+	return contents(sum.Sum(nil))
 }

@@ -145,6 +145,42 @@ func TestWatchIgnoresWhatChangesNothing(t *testing.T) {
 	eventually(t, changes, func(n int) { write(t, path, numbered(1000+n)) })
 }
 
+// A log beside the configuration is never left alone, and delays no reload.
+func TestWatchSeesAChangeBesideABusyFile(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	path := filepath.Join(dir, "tailpost.hcl")
+	write(t, path, "")
+	changes := watch(t, path, nil)
+	eventually(t, changes, func(n int) { write(t, path, numbered(n)) })
+
+	busy, err := os.Create(filepath.Join(dir, "app.log"))
+	require.NoError(t, err)
+	ctx, stop := context.WithCancel(t.Context())
+	wrote := make(chan error, 1)
+	go func() { wrote <- writeLines(ctx, busy) }()
+	eventually(t, changes, func(n int) { write(t, path, numbered(100+n)) })
+	eventually(t, changes, func(n int) { write(t, path, numbered(200+n)) })
+	stop()
+	require.NoError(t, <-wrote)
+}
+
+// writeLines writes to a file many times in a second until ctx is done.
+func writeLines(ctx context.Context, file *os.File) error {
+	tick := time.NewTicker(10 * time.Millisecond)
+	defer tick.Stop()
+	for {
+		select {
+		case <-tick.C:
+			if _, err := file.WriteString("GET / 200\n"); err != nil {
+				return err
+			}
+		case <-ctx.Done():
+			return file.Close()
+		}
+	}
+}
+
 // Secrets that a configuration names are mounted as it is: by Kubernetes as links that are swapped,
 // by others written in place.
 func TestWatchSeesNamedFiles(t *testing.T) {

@@ -17,6 +17,7 @@ import (
 type viewed struct {
 	Publishing struct {
 		Partitions       int        `json:"partitions"`
+		Alone            bool       `json:"alone"`
 		UnpublishedSince *time.Time `json:"unpublished_since"`
 	} `json:"publishing"`
 	Partitions []struct {
@@ -114,7 +115,9 @@ func TestAFleetSaysWhoHasWhat(t *testing.T) {
 	killed := urls[holder]
 	delete(urls, holder)
 	for holder = range urls {
-		require.Nil(t, view(t, holder).Publishing.UnpublishedSince, "of one that has not the slot")
+		v := view(t, holder).Publishing
+		require.Nil(t, v.UnpublishedSince, "of one that has not the slot")
+		require.True(t, v.Alone, "but whoever is asked knows that NATS takes nothing")
 	}
 	killed.Kill()
 	kit.Eventually(t, kit.Patience, func() error {
@@ -127,7 +130,7 @@ func TestAFleetSaysWhoHasWhat(t *testing.T) {
 	f.nats.Start(t, 0)
 	f.db.AwaitCount(t, 21*f.endpoints, "SELECT count(*) FROM tailpost.attempt WHERE outcome = 'delivered'")
 	kit.Eventually(t, kit.Patience, func() error {
-		if p := view(t, holder).Publishing; p.UnpublishedSince != nil || p.Partitions != partitions {
+		if p := view(t, holder).Publishing; p.Alone || p.UnpublishedSince != nil || p.Partitions != partitions {
 			return fmt.Errorf("NATS is back, and it says %+v", p)
 		}
 		return nil

@@ -34,6 +34,7 @@ type shownRelay struct {
 	} `json:"this"`
 	Publishing struct {
 		Partitions       int        `json:"partitions"`
+		Alone            bool       `json:"alone"`
 		UnpublishedSince *time.Time `json:"unpublished_since"`
 	} `json:"publishing"`
 	Partitions []json.RawMessage `json:"partitions"`
@@ -109,7 +110,7 @@ func printStatus(a *app, r *shownRelay) error {
 		{"pending", number(r.Queue.Pending) + oldest(r.Queue.OldestPendingAt)},
 		{"dead", number(r.Queue.Dead)},
 	}
-	if r.Publishing.Partitions > 0 || r.Publishing.UnpublishedSince != nil {
+	if r.Publishing.Partitions > 0 || r.Publishing.Alone || r.Publishing.UnpublishedSince != nil {
 		lines = append(lines, [2]string{"publishing", publishing(r)})
 	}
 	for _, line := range lines {
@@ -123,10 +124,13 @@ func printStatus(a *app, r *shownRelay) error {
 func publishing(r *shownRelay) string {
 	text := "to " + count(r.Publishing.Partitions, "partition")
 	if r.Publishing.Partitions == 0 {
-		text = "nothing, this relay delivers alone"
+		text = "to nobody, the relay that has the slot delivers alone"
 	}
-	if since := at(r.Publishing.UnpublishedSince); since != "" {
+	switch since := at(r.Publishing.UnpublishedSince); {
+	case since != "": // only that relay knows
 		text += ": NATS has taken nothing since " + since
+	case r.Publishing.Alone:
+		text += ": NATS takes nothing, its log says why"
 	}
 	return text
 }

@@ -14,5 +14,7 @@ func TestStatusSaysSinceWhenNATSTakesNothing(t *testing.T) {
 	require.NoError(t, json.Unmarshal([]byte(`{"publishing": {"partitions": 1, "unpublished_since": "2026-09-01T14:00:00+02:00"}}`), &r))
 	require.Equal(t, "to 1 partition: NATS has taken nothing since 2026-09-01T12:00:00Z", publishing(&r))
 	r.Publishing.Partitions = 0
-	require.Equal(t, "nothing, this relay delivers alone: NATS has taken nothing since 2026-09-01T12:00:00Z", publishing(&r))
+	require.Equal(t, "to nobody, the relay that has the slot delivers alone: NATS has taken nothing since 2026-09-01T12:00:00Z", publishing(&r))
+	r.Publishing.Alone, r.Publishing.UnpublishedSince = true, nil
+	require.Equal(t, "to nobody, the relay that has the slot delivers alone: NATS takes nothing, its log says why", publishing(&r))
 }

@@ -18,8 +18,8 @@ var fanoutViewMutants = []mutant{
 	},
 	{
 		name: "fanout-views-look-trusts-a-stream", file: "relay/internal/source/jetstream/look.go",
-		old:     "return true, judge(&have, &want)",
-		new:     "have = want\n\t\treturn true, judge(&have, &want)",
+		old:     "judge(&info.Config, &want)",
+		new:     "judge(&want, &want)",
 		promise: "A stream that is set up otherwise is found before a fleet runs.",
 		pkg:     "./relay/internal/source/jetstream", run: "^TestALookSaysWhyNothingCouldBePublished$",
 	},

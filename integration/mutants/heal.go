@@ -173,7 +173,7 @@ var healMutants = []mutant{
 		name: "core-heal-suspicion-is-enough",
 		file: "relay/internal/heal/sweep.go",
 		old: `	if _, err := s.Barriers.Wait(ctx); err != nil {
-		return read, read, err
+		return read, err
 	}
 `,
 		new:     "",

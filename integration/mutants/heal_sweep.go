@@ -179,8 +179,8 @@ var healSweepMutants = []mutant{
 	},
 	{
 		name: "heal-sweep-audit-does-not-rest", file: "relay/internal/heal/sweep.go",
-		old:     "pace.Rest{Times: s.pace}.After(busy)",
-		new:     "pace.Rest{}.After(busy)",
+		old:     "pace.Rest{Times: s.pace}.After(took)",
+		new:     "pace.Rest{}.After(took)",
 		promise: "An audit of the interval has the database for a tenth of the time.",
 		pkg:     "./relay/internal/heal", run: "^TestAnAuditRestsAfterEachPage$",
 	},

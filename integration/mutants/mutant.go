@@ -42,6 +42,7 @@ func all() []mutant {
 		healSweepMutants,
 		holdMutants,
 		http2Mutants,
+		huntMutants,
 		intakeSweepMutants,
 		jetstreamMutants,
 		judgeMutants,

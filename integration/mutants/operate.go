@@ -321,8 +321,8 @@ var operateMutants = []mutant{
 	{
 		name:    "operate-audit-settles-no-event",
 		file:    "relay/internal/query/eventstate.go",
-		old:     "max(GREATEST(` + settledAtSQL + `, r.audited_at))",
-		new:     "max(` + settledAtSQL + `)",
+		old:     "max(GREATEST(` + allSettledAtSQL + `, r.audited_at))",
+		new:     "max(` + allSettledAtSQL + `)",
 		promise: "An event that nobody wants is unmatched after an audit, whatever else is written.",
 		pkg:     "./relay/internal/query",
 		run:     "TestAnEventThatNobodyWantsIsUnmatchedOnceItIsSettled",

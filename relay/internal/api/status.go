@@ -39,6 +39,7 @@ type SlotState struct {
 // Publishing says what the holder of the slot does for the senders of a fan-out.
 type Publishing struct {
 	Partitions       int        `json:"partitions" doc:"To how many it publishes; 0: it delivers itself."`
+	Alone            bool       `json:"alone" doc:"It delivers itself although its configuration has a fan-out: NATS takes nothing."`
 	UnpublishedSince *time.Time `json:"unpublished_since,omitempty" doc:"Since when NATS takes nothing, while the holder waits, or, with partitions 0, delivers alone. Absent: NATS takes all, or another process than the one that answers has the slot."`
 }
 
@@ -113,7 +114,7 @@ func getRelay(ctx context.Context, s *Server, p *principal, _ *relayInput) (*rel
 			Exists: st.SlotExists, Active: st.SlotActive, WALStatus: st.WALStatus, ConfirmedFlush: st.ConfirmedFlush,
 			LagBytes: st.LagBytes, RetainedBytes: st.RetainedBytes,
 		},
-		Publishing: Publishing{Partitions: st.PublishesTo, UnpublishedSince: writable(laterOf(status.Unpublished, status.Alone))}, Partitions: showPartitions(st.Partitions),
+		Publishing: Publishing{Partitions: st.PublishesTo, Alone: st.Alone, UnpublishedSince: writable(laterOf(status.Unpublished, status.Alone))}, Partitions: showPartitions(st.Partitions),
 		Queue:    Queue{Pending: st.Pending, Dead: st.Dead, OldestPendingAt: st.Oldest},
 		This:     Replica{Owner: status.Owner, State: status.State, Epoch: status.Epoch},
 		Replicas: append([]string{}, st.Replicas...), Configuration: showConfiguration(s.config(), status.LoadedAt),

@@ -48,6 +48,10 @@ func examineNATS(ctx context.Context, p *patient) (Finding, error) {
 		return fail("jetstream { store_dir: /data } in the configuration of each server; with accounts, jetstream: enabled in the account", "%s: %s", where, err)
 	case errors.Is(err, jetstream.ErrNoAnswer):
 		return fail("see that most servers of the cluster run and have chosen a leader: nats server report jetstream", "%s: %s", where, err)
+	case errors.Is(err, jetstream.ErrNoQuorum):
+		return fail("start the servers that are offline, and see with nats stream report that those behind catch up; after fanout.hold whoever has the slot delivers alone", "%s: %s", where, err)
+	case errors.Is(err, jetstream.ErrDegraded):
+		return warn("start the servers that are offline, and see with nats stream report that those behind catch up: once most are away nothing can be published", "%s: %s", where, err)
 	case errors.Is(err, jetstream.ErrSetup):
 		return fail("", "%s", err) // it says what to do
 	case err != nil:

@@ -172,9 +172,9 @@ func (q *Inquiry) Certain() bool { return q != nil && q.due }
 // backfill that was not over.
 func (q *Inquiry) backfill() bool { return slices.Contains(strings.Split(q.Why, "; "), whyBackfill) }
 
-// WhyPartitions is why a change of the partitions of a fan-out has the table looked at: what was
+// WhyPartitions is why the table is looked at once partitions of a fan-out were given up: what was
 // published and not recorded is in streams that nobody reads any more.
-const WhyPartitions = "the fan-out was begun, ended, or has another number of partitions"
+const WhyPartitions = "not all that a fan-out had published was recorded when its partitions were given up: NATS took nothing, or the fan-out or the database was changed"
 
 // ofPartitions reports whether what senders left behind is asked for.
 func (q *Inquiry) ofPartitions() bool { return strings.Contains(q.Why, WhyPartitions) }
@@ -295,7 +295,12 @@ func (a *Auditor) report(q *Inquiry, gap *ledger.Gap) {
 	case gap.Note != "":
 		level, text = zerolog.ErrorLevel, "a gap in the stream is healed as far as the outbox table goes"
 	}
-	a.log.WithLevel(level).Str("why", gap.Why).Stringer("from", gap.From).Stringer("to", gap.To).Time("since", gap.Since).
+	since := func(e *zerolog.Event) {
+		if !gap.Since.IsZero() { // else all of the table was looked at
+			e.Time("since", gap.Since)
+		}
+	}
+	a.log.WithLevel(level).Str("why", gap.Why).Stringer("from", gap.From).Stringer("to", gap.To).Func(since).
 		Int64("events", gap.Events).Int64("deliveries", gap.Deliveries).Str("note", gap.Note).Msg(text)
 }
 

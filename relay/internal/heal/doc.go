@@ -61,8 +61,9 @@
 //
 // # What an audit reads
 //
-// A sweep reads every block of the table once, at a tenth of the speed that it could have; only
-// rows behind the horizon cost more than that.
+// A sweep reads every block of the table once, at a tenth of the speed that it could have, or at
+// half of it where a gap is known; only rows behind the horizon cost more than that. Whatever it
+// does in the database, reading or queueing, is rested for, and rested for once.
 //
 // The audit of an interval, when nothing tells of a gap, reads only blocks with rows created since
 // an hour before the last one, if an index finds those (a BRIN does), and goes on with a round

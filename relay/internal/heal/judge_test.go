@@ -248,6 +248,7 @@ func TestTheReportOfAGapSaysWhatCouldNotBeHealed(t *testing.T) {
 				b.see(func() {
 					require.Equal(t, 1, strings.Count(log.String(), test.text), log)
 					require.Contains(t, log.String(), fmt.Sprintf(`{"level":%q`, test.level))
+					require.NotContains(t, log.String(), "0001-01-01", "a time that is not known is left out")
 					require.Len(t, b.audits, 1)
 					if found := b.audits[0]; found != nil {
 						require.Contains(t, found.Note, test.note)

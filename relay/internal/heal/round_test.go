@@ -159,6 +159,67 @@ func TestAnAuditRestsAfterEachPage(t *testing.T) {
 	}
 }
 
+// However much is missing: it is there after a small multiple of what reading and queueing it take,
+// and whoever records has the rest of the time.
+func TestAHealRestsOnceForWhatItDoes(t *testing.T) {
+	t.Parallel()
+	for name, times := range map[string]int{"the heal of a gap": 1, "an audit of the interval": 9} {
+		synctest.Test(t, func(t *testing.T) {
+			b, log := setupRound(t, 0, ledger.Round{})
+			b.takes, b.writes = 10*time.Millisecond, 200*time.Millisecond
+			for n := range 3000 {
+				b.insert(time.Now(), fmt.Sprint("lost ", n))
+			}
+			began := time.Now()
+			if times == 1 {
+				b.run(t, b.due())
+			} else {
+				b.run(t, nil)
+				pass(t, time.Hour)
+				began = began.Add(time.Hour)
+			}
+			pass(t, 59*time.Minute)
+			b.see(func() {
+				require.Len(t, b.queued, 6000, name)
+				require.Len(t, b.audits, 1, name)
+				took := b.audits[0].Now.Sub(began)
+				require.GreaterOrEqual(t, took, time.Duration(1+times)*b.worked, name)
+				require.Less(t, took, time.Duration(1+times)*b.worked+time.Second, name)
+				for i := 1; i < len(b.queues); i++ {
+					require.GreaterOrEqual(t, b.queues[i].Sub(b.queues[i-1]), time.Duration(1+times)*b.writes, "%s: recording has its turn after each transaction", name)
+				}
+			})
+			require.Contains(t, log.String(), "are being queued", name)
+		})
+	}
+}
+
+// An audit that finds much says so when it begins to queue, and each minute after that: endpoints
+// with an order wait for its end.
+func TestAnAuditTellsHowFarItIs(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		b, log := setupRound(t, 0, ledger.Round{})
+		b.writes = 5 * time.Second // and as often again of rest, nine times
+		told := func() int {
+			return bytes.Count(log.Bytes(), []byte("events that nobody had got are being queued from the outbox table"))
+		}
+		for n := range 1024 {
+			b.insert(time.Now(), fmt.Sprint("lost ", n))
+		}
+		b.run(t, nil)
+		pass(t, time.Hour-time.Second)
+		require.Zero(t, told())
+		pass(t, 10*time.Second)
+		require.Equal(t, 1, told(), "at the first of it")
+		require.Contains(t, log.String(), `"level":"warn","why":"an audit found events that nobody had got","events":`)
+		pass(t, 40*time.Second)
+		require.Equal(t, 1, told(), "not for each transaction")
+		pass(t, 3*time.Minute)
+		require.Equal(t, 3, told())
+	})
+}
+
 // Where many rows are new, as many blocks of the round are read: what is old is gone round as fast
 // as what is new comes.
 func TestARoundKeepsUpWithWhatIsNew(t *testing.T) {

@@ -5,6 +5,8 @@ import (
 	"slices"
 	"time"
 
+	"github.com/rs/zerolog"
+
 	"github.com/tailpost/tailpost/config"
 	"github.com/tailpost/tailpost/outbox"
 	"github.com/tailpost/tailpost/relay/internal/ledger"
@@ -20,6 +22,8 @@ const (
 	// mostUnjudged is how many rows that cannot be judged are counted where no gap is known: each
 	// is read twice for that.
 	mostUnjudged = 1000
+	// tellEvery is the least time between two messages of how much is queued so far.
+	tellEvery = time.Minute
 )
 
 // scope is which rows an inquiry is about. What was written before the horizon is settled, whatever
@@ -80,11 +84,11 @@ func (s *sweep) read(ctx context.Context, spans []scan.Span) error {
 	for _, span := range spans {
 		for at := span.From; at < span.To; {
 			n := min(page.Size(), span.To-at)
-			read, busy, err := s.page(ctx, at, n)
+			read, err := s.page(ctx, at, n)
 			if err != nil {
 				return err
 			}
-			if err := pace.Wait(ctx, pace.Rest{Times: s.pace}.After(busy)); err != nil {
+			if err := s.rest(ctx); err != nil {
 				return err
 			}
 			at += n
@@ -148,30 +152,50 @@ type sweep struct {
 	unjudged int64           // rows of which the table does not tell whether they were lost, at most mostUnjudged where no gap is known
 	again    int64           // rows of which it does not tell whether their ids were used again
 
+	busy time.Duration // how long the database worked since the last rest
+	told time.Time     // when the log was last told how much is queued
+
 	ids  []string
 	last time.Time // of the event that came last, and how many had that time
 	ties int64
 }
 
-// page looks at some blocks, and queues what is missing. It returns how long reading them took, and
-// how long the database was busy in all.
-func (s *sweep) page(ctx context.Context, from, n int64) (read, busy time.Duration, err error) {
+// work does something in the database, which rest rests for. It returns how long that took.
+func (s *sweep) work(do func() error) (took time.Duration, err error) {
 	began := time.Now()
-	rows, err := s.table.Rows(ctx, from, n)
-	read = time.Since(began)
+	err = do()
+	took = time.Since(began)
+	s.busy += took
+	return took, err
+}
+
+// rest leaves the database alone, as long as the pace says, for what it did since the last rest. No
+// work is rested for twice: what is missing waits for every rest.
+func (s *sweep) rest(ctx context.Context) error {
+	took := s.busy
+	s.busy = 0
+	return pace.Wait(ctx, pace.Rest{Times: s.pace}.After(took))
+}
+
+// page looks at some blocks, and queues what is missing. It returns how long reading them took.
+func (s *sweep) page(ctx context.Context, from, n int64) (read time.Duration, err error) {
+	var rows []scan.Row
+	read, err = s.work(func() (err error) {
+		rows, err = s.table.Rows(ctx, from, n)
+		return err
+	})
 	if err != nil {
-		return read, read, err
+		return read, err
 	}
 	rows = slices.DeleteFunc(rows, func(r scan.Row) bool { return !s.suspicious(&r) })
 	if len(rows) == 0 {
-		return read, read, nil
+		return read, nil
 	}
 	// Some may be on their way through the stream. Once it has passed this moment, what nobody has
 	// got nobody will get.
 	if _, err := s.Barriers.Wait(ctx); err != nil {
-		return read, read, err
+		return read, err
 	}
-	began = time.Now()
 	for len(rows) > 0 {
 		n, bytes := 0, 0
 		for n < len(rows) && n < chunkRows && (n == 0 || bytes+rows[n].Size <= chunkBytes) {
@@ -179,11 +203,11 @@ func (s *sweep) page(ctx context.Context, from, n int64) (read, busy time.Durati
 			n++
 		}
 		if err := s.chunk(ctx, rows[:n]); err != nil {
-			return read, read, err
+			return read, err
 		}
 		rows = rows[n:]
 	}
-	return read, read + time.Since(began), nil
+	return read, nil
 }
 
 // chunk queues the deliveries that are missing of the events of some rows.
@@ -194,7 +218,11 @@ func (s *sweep) chunk(ctx context.Context, rows []scan.Row) error {
 		places[i] = rows[i].RowPlace
 		created[rows[i].ID] = rows[i].CreatedAt
 	}
-	found, err := s.table.Events(ctx, places)
+	var found []scan.Found
+	_, err := s.work(func() (err error) {
+		found, err = s.table.Events(ctx, places)
+		return err
+	})
 	if err != nil {
 		return err
 	}
@@ -243,12 +271,15 @@ func (s *sweep) queue(ctx context.Context, b *batch, now time.Time) error {
 	if len(b.ds) == 0 {
 		return nil
 	}
-	began := time.Now()
-	queued, err := s.Ledger.Queue(ctx, s.Hold, b.ds, now)
+	_, err := s.work(func() error {
+		queued, err := s.Ledger.Queue(ctx, s.Hold, b.ds, now)
+		s.gap.Deliveries += queued
+		return err
+	})
 	if err != nil {
 		return err
 	}
-	s.gap.Deliveries += queued
+	s.tellProgress()
 	var unordered []string
 	for i := range b.ds {
 		switch id := b.ds[i].EndpointID; {
@@ -263,7 +294,23 @@ func (s *sweep) queue(ctx context.Context, b *batch, now time.Time) error {
 	}
 	b.ds, b.bytes = b.ds[:0], 0
 	// Recording waits for the slot's row while a batch has it.
-	return pace.Rest{Times: s.pace}.Wait(ctx, began)
+	return s.rest(ctx)
+}
+
+// tellProgress tells the log that something is being queued: at the first of it, and then at times.
+// The report comes when all is queued, and endpoints with an order wait until then.
+func (s *sweep) tellProgress() {
+	now := time.Now()
+	if s.gap.Deliveries == 0 || now.Sub(s.told) < tellEvery {
+		return
+	}
+	s.told = now
+	level := zerolog.WarnLevel
+	if s.Why == whyBackfill {
+		level = zerolog.InfoLevel
+	}
+	s.log.WithLevel(level).Str("why", s.Why).Int64("events", s.gap.Events).Int64("deliveries", s.gap.Deliveries).
+		Msg("events that nobody had got are being queued from the outbox table")
 }
 
 // tell lets the endpoints with an order look at the table.

@@ -51,6 +51,9 @@ type world struct {
 	round      ledger.Round  // that was noted
 	hold       chan struct{} // non-nil: a barrier waits for it
 	takes      time.Duration // of reading a page
+	writes     time.Duration // of queueing
+	queues     []time.Time   // when each ended
+	worked     time.Duration // of what it was asked for, in all
 	pages      []time.Time   // when each was asked for
 }
 
@@ -91,9 +94,11 @@ func (w *world) Wait(ctx context.Context) (source.Position, error) {
 
 func (w *world) Routed(context.Context) (map[string]ledger.Routed, error) { return w.routed, nil }
 
-func (w *world) Queue(_ context.Context, _ ledger.Hold, ds []outbox.Delivery, _ time.Time) (queued int64, err error) {
+func (w *world) Queue(ctx context.Context, _ ledger.Hold, ds []outbox.Delivery, _ time.Time) (queued int64, err error) {
+	w.work(ctx, w.writes)
 	w.mu.Lock()
 	defer w.mu.Unlock()
+	w.queues = append(w.queues, time.Now())
 	if w.deposed {
 		return 0, ledger.ErrDeposed
 	}
@@ -137,6 +142,12 @@ func (w *world) Gaps(_ context.Context, o ledger.GapsOptions) (gaps []ledger.Rec
 	return gaps, w.fail
 }
 
+// work keeps the database busy.
+func (w *world) work(ctx context.Context, takes time.Duration) {
+	_ = pace.Wait(ctx, takes)
+	w.see(func() { w.worked += takes })
+}
+
 func (w *world) Timed() bool { return !w.untimed }
 
 func (w *world) Blocks(context.Context) (most, all int64, err error) {
@@ -166,7 +177,7 @@ func (w *world) Recent(_ context.Context, since time.Time) (spans []scan.Span, o
 
 func (w *world) Rows(ctx context.Context, from, n int64) (rows []scan.Row, err error) {
 	w.see(func() { w.pages = append(w.pages, time.Now()) })
-	_ = pace.Wait(ctx, w.takes)
+	w.work(ctx, w.takes)
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.reads++
@@ -184,7 +195,8 @@ func (w *world) Rows(ctx context.Context, from, n int64) (rows []scan.Row, err e
 	return rows, w.fail
 }
 
-func (w *world) Events(_ context.Context, places []scan.RowPlace) (found []scan.Found, err error) {
+func (w *world) Events(ctx context.Context, places []scan.RowPlace) (found []scan.Found, err error) {
+	w.work(ctx, w.takes)
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.note("events %d", len(places))

@@ -46,7 +46,7 @@ const statesSQL = `
 SELECT u.id, COALESCE(a.delivered, 0), COALESCE(a.attempts, 0), a.last, COALESCE(d.pending, 0), COALESCE(d.dead, 0),
        EXISTS (SELECT FROM tailpost.discarded AS x WHERE x.event_id = u.id),
        @caught_up OR COALESCE(u.created_at < (
-           SELECT max(GREATEST(` + settledAtSQL + `, r.audited_at))
+           SELECT max(GREATEST(` + allSettledAtSQL + `, r.audited_at))
            FROM tailpost.relay AS r
            WHERE r.partition_of IS NULL
        ), false)

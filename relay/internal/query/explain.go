@@ -24,7 +24,7 @@ type ExplainQuery struct {
 type Explained struct {
 	Event     outbox.Event
 	HasRow    bool       // the payload is there
-	SettledAt *time.Time // commit time of the last settled transaction, of the partition that is behind most; nil: not known
+	SettledAt *time.Time // commit time of the last settled transaction, of the partition that is behind most; nil: not known of each
 	Endpoints []ExplainedEndpoint
 }
 
@@ -119,7 +119,7 @@ func (s events) Explain(ctx context.Context, q ExplainQuery) (Explained, error) 
 }
 
 const explainSettledSQL = `
-SELECT max(` + settledAtSQL + `)
+SELECT max(` + allSettledAtSQL + `)
 FROM tailpost.relay AS r
 WHERE r.partition_of IS NULL`
 

@@ -59,3 +59,33 @@ func TestEachPartitionSaysHowFarItIs(t *testing.T) {
 	exec("UPDATE tailpost.relay SET partitions = 0")
 	is(0, nil) // the holder delivers itself
 }
+
+// A holder that delivers itself although its configuration has a fan-out does so as NATS takes
+// nothing, and anybody who reads the database can say so.
+func TestAHolderThatDeliversAloneIsToldFromOneWithoutAFanout(t *testing.T) {
+	t.Parallel()
+	store, conn := migrated(t)
+	exec := func(sql string, args ...any) {
+		t.Helper()
+		_, err := conn.Exec(t.Context(), sql, args...)
+		require.NoError(t, err)
+	}
+	exec(`INSERT INTO tailpost.relay (slot, epoch, owner, system_id, timeline, batch, settled_lsn, updated_at, partitions)
+		VALUES ('s', 2, 'r', '7', 1, 1, '0/90', $1, 0)`, noon)
+	for _, step := range []struct {
+		change string
+		alone  bool
+	}{
+		{"SELECT 1", false},
+		{`INSERT INTO tailpost.configuration (slot, epoch, fingerprints, updated_at) VALUES ('s', 2, '{"blocks": {"fanout": ""}}', now())`, false},
+		{`UPDATE tailpost.configuration SET fingerprints = '{"blocks": {"fanout": "ab12"}}'`, true},
+		{"UPDATE tailpost.relay SET partitions = 4", false},
+		{"UPDATE tailpost.relay SET partitions = 0, epoch = 3", false}, // another holder, which has noted nothing yet
+		{`UPDATE tailpost.configuration SET epoch = 3, fingerprints = '{}'`, false},
+	} {
+		exec(step.change)
+		st, err := store.RelayState(t.Context(), "s")
+		require.NoError(t, err, step.change)
+		require.Equal(t, step.alone, st.Alone, step.change)
+	}
+}

@@ -23,6 +23,9 @@ type RelayState struct {
 	LagBytes       int64 // WAL that the slot has not confirmed
 	RetainedBytes  int64 // WAL that the server keeps for the slot
 
+	// Alone says that the holder delivers itself although its configuration has a fan-out: NATS
+	// takes nothing. SlotState does not read it.
+	Alone       bool
 	PublishesTo int         // to how many partitions the slot's holder publishes; 0: it delivers itself
 	Partitions  []Partition // those that have a row, in order; SlotState does not read them
 
@@ -102,9 +105,12 @@ func (s health) RelayState(ctx context.Context, slot string) (st RelayState, err
 			return err
 		}
 		if st.PublishesTo > 0 {
-			if st.Partitions, err = readPartitions(ctx, tx, slot); err != nil {
-				return err
-			}
+			st.Partitions, err = readPartitions(ctx, tx, slot)
+		} else {
+			st.Alone, err = readAlone(ctx, tx, slot)
+		}
+		if err != nil {
+			return err
 		}
 		st.Replicas, err = many(ctx, tx, replicasSQL, pgx.NamedArgs{}, pgx.RowTo[string])
 		return err

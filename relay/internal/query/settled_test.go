@@ -12,7 +12,8 @@ import (
 
 // Where a slot's holder publishes to partitions, its row says how far it has published. What is
 // settled is what all of them have settled: not what one has, nor what one of an earlier layout or
-// of another slot says.
+// of another slot says. One that never had a transaction has no time: the others' is shown, and
+// what becomes of events stays open, as one may wait there.
 func TestWhatIsSettledIsWhatAllPartitionsHaveSettled(t *testing.T) {
 	t.Parallel()
 	store, conn := migrated(t)
@@ -34,42 +35,44 @@ func TestWhatIsSettledIsWhatAllPartitionsHaveSettled(t *testing.T) {
 	for _, step := range []struct {
 		change  string
 		settled string
-		at      *time.Time
-		state   string // of the event that was created 55 minutes ago
-		of      string // of the one that was 65 minutes ago
+		at      *time.Time // that is shown
+		all     *time.Time // by which it is told what becomes of events
+		state   string     // of the event that was created 55 minutes ago
+		of      string     // of the one that was 65 minutes ago
 	}{
-		{"SELECT 1", "0/20", new(ago(60)), query.EventNew, query.EventUnmatched},
-		{"UPDATE tailpost.relay SET settled_lsn = '0/30', settled_at = settled_at + interval '9 minutes' WHERE slot = 's#00'", "0/30", new(ago(51)), query.EventUnmatched, query.EventUnmatched},
-		{"UPDATE tailpost.relay SET settled_at = NULL WHERE slot = 's#00'", "0/30", nil, query.EventNew, query.EventNew},
-		{"UPDATE tailpost.relay SET system_id = '8' WHERE slot = 's#00'", "0/0", nil, query.EventNew, query.EventNew},
-		{"UPDATE tailpost.relay SET partitions = 0", "0/90", new(ago(10)), query.EventUnmatched, query.EventUnmatched},
+		{"SELECT 1", "0/20", new(ago(60)), new(ago(60)), query.EventNew, query.EventUnmatched},
+		{"UPDATE tailpost.relay SET settled_lsn = '0/30', settled_at = settled_at + interval '9 minutes' WHERE slot = 's#00'", "0/30", new(ago(51)), new(ago(51)), query.EventUnmatched, query.EventUnmatched},
+		{"UPDATE tailpost.relay SET settled_at = NULL WHERE slot = 's#00'", "0/30", new(ago(5)), nil, query.EventNew, query.EventNew},
+		{"UPDATE tailpost.relay SET settled_at = NULL WHERE slot = 's#01'", "0/30", nil, nil, query.EventNew, query.EventNew},
+		{"UPDATE tailpost.relay SET system_id = '8' WHERE slot = 's#00'", "0/0", nil, nil, query.EventNew, query.EventNew},
+		{"UPDATE tailpost.relay SET partitions = 0", "0/90", new(ago(10)), new(ago(10)), query.EventUnmatched, query.EventUnmatched},
 	} {
 		exec(step.change)
 		want, err := outbox.ParseLSN(step.settled)
 		require.NoError(t, err)
-		same := func(at *time.Time) {
+		same := func(want, at *time.Time) {
 			t.Helper()
-			if step.at == nil {
+			if want == nil {
 				require.Nil(t, at, step.change)
 				return
 			}
 			require.NotNil(t, at, step.change)
-			require.Equal(t, *step.at, at.UTC(), step.change)
+			require.Equal(t, *want, at.UTC(), step.change)
 		}
 		m, err := store.Measure(t.Context(), "s", nil)
 		require.NoError(t, err)
 		require.EqualValues(t, want, m.Settled, step.change)
-		same(m.SettledAt)
+		same(step.at, m.SettledAt)
 		st, err := store.SlotState(t.Context(), "s")
 		require.NoError(t, err)
 		require.Equal(t, step.settled, st.Settled, step.change)
-		same(st.SettledAt)
+		same(step.at, st.SettledAt)
 		c, err := store.Completeness(t.Context(), "s", 0, nil)
 		require.NoError(t, err)
-		same(c.Audit.SettledAt)
+		same(step.at, c.Audit.SettledAt)
 		explained, err := store.Explain(t.Context(), query.ExplainQuery{EventID: ev(1), Limit: 10})
 		require.NoError(t, err)
-		same(explained.SettledAt)
+		same(step.all, explained.SettledAt)
 		page, err := store.Events(t.Context(), query.EventQuery{Limit: 10})
 		require.NoError(t, err)
 		require.NoError(t, store.EventStates(t.Context(), "", page.Events))

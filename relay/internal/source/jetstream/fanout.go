@@ -1,6 +1,7 @@
 package jetstream
 
 import (
+	"cmp"
 	"context"
 	"crypto/tls"
 	"crypto/x509"
@@ -104,13 +105,22 @@ func (f *Fanout) Of(partitions int) *Fanout {
 func (f *Fanout) Check(ctx context.Context, by By) error {
 	for n := range f.opts.Partitions {
 		if err := f.ensure(ctx, n); err != nil {
-			return err
+			return f.explain(err)
 		}
 		if err := f.later(ctx, n, by); err != nil {
-			return err
+			return f.explain(err)
 		}
 	}
 	return nil
+}
+
+// explain returns an error that came of the lack of a connection as one that says so, and why there
+// is none; others as they are.
+func (f *Fanout) explain(err error) error {
+	if f.nc.IsConnected() && !errors.Is(err, nats.ErrReconnectBufExceeded) {
+		return err
+	}
+	return fmt.Errorf("NATS is not connected: %w", whyNotConnected(f.link.reason()))
 }
 
 // Connected reports whether there is a connection now.
@@ -138,9 +148,16 @@ func (f *Fanout) connect() error {
 		nats.PingInterval(pingInterval), nats.MaxPingsOutstanding(2),
 		// What waits for a connection would be published after what was published again.
 		nats.ReconnectBufSize(-1),
-		nats.DisconnectErrHandler(func(*nats.Conn, error) { f.link.changed(time.Now()) }),
+		nats.DisconnectErrHandler(func(_ *nats.Conn, err error) {
+			f.link.failed(err)
+			f.link.changed(time.Now())
+		}),
+		nats.ReconnectErrHandler(func(_ *nats.Conn, err error) { f.link.failed(err) }),
 		nats.ReconnectHandler(func(*nats.Conn) { f.link.changed(time.Time{}) }),
-		nats.ErrorHandler(func(_ *nats.Conn, _ *nats.Subscription, err error) {
+		nats.ErrorHandler(func(nc *nats.Conn, _ *nats.Subscription, err error) {
+			if !nc.IsConnected() { // a login that is refused comes here
+				f.link.failed(err)
+			}
 			f.log.Debug().Err(err).Msg("NATS reports a problem")
 		}),
 	}
@@ -199,6 +216,7 @@ func plain(err error) error {
 type link struct {
 	mu      sync.Mutex
 	cut     time.Time     // since when there is no connection; zero: there is one
+	why     error         // there was none when it was last looked for; nil: not known
 	changes chan struct{} // closed at the next change; nil: nobody waits
 }
 
@@ -223,6 +241,22 @@ func (l *link) changed(cut time.Time) {
 		close(l.changes)
 		l.changes = nil
 	}
+}
+
+// failed notes why the connection was lost, or could not be made again.
+func (l *link) failed(why error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if why != nil {
+		l.why = plain(why)
+	}
+}
+
+// reason returns why there is no connection.
+func (l *link) reason() error {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return cmp.Or(l.why, errLink)
 }
 
 // pause waits for d, or until the connection is lost or made.

@@ -3,8 +3,12 @@ package jetstream_test
 import (
 	"os"
 	"strconv"
+	"strings"
+	"sync"
 	"testing"
 
+	"github.com/nats-io/nats-server/v2/server"
+	"github.com/rs/zerolog"
 	"github.com/stretchr/testify/require"
 
 	"github.com/tailpost/tailpost/config"
@@ -45,6 +49,59 @@ func TestANodeOfThreeIsLostAndBack(t *testing.T) {
 	s.await(t, endOf(60))
 	r.await(t, "commit 60")
 	require.Equal(t, expected(1, 61, 2), s.all())
+}
+
+// Who has no connection says so, and why, in the log too: not in whose buffer a message had no room.
+func TestWithoutAConnectionTheLogSaysWhy(t *testing.T) {
+	t.Parallel()
+	n := newNode(t, func(o *server.Options) { o.Username, o.Password = "u", "r1ght" })
+	o, said := options(n.Addr().String()), new(lines)
+	o.User, o.Password, o.Logger = "u", config.NewSecret("r1ght"), zerolog.New(said)
+	f := open(t, o)
+	r := newReader(t, f, 1)
+	r.transaction(1, 1)
+	r.await(t, "commit 1")
+	check := func(text string) {
+		t.Helper()
+		require.Eventually(t, func() bool {
+			err := f.Check(t.Context(), byOf(2, 1))
+			return err != nil && strings.HasPrefix(err.Error(), text)
+		}, patience, poll, text)
+	}
+
+	n.stop()
+	r.transaction(2, 1)
+	check("NATS is not connected: NATS cannot be reached: dial tcp " + n.opts.Host)
+	require.Eventually(t, func() bool { return said.has(`"error":"NATS is not connected: NATS cannot be reached: `) }, patience, poll)
+	n.opts.Password = "another"
+	n.start()
+	check("NATS is not connected: NATS refuses who logs in: nats: authorization violation")
+	n.stop()
+	n.opts.Password = "r1ght"
+	n.start()
+	r.await(t, "commit 2")
+	require.Eventually(t, func() bool { return f.Check(t.Context(), byOf(2, 1)) == nil }, patience, poll)
+	for _, secret := range []string{"buffer limit", "r1ght", "nats://"} {
+		require.False(t, said.has(secret), secret)
+	}
+}
+
+// lines is a log.
+type lines struct {
+	mu   sync.Mutex
+	text strings.Builder
+}
+
+func (l *lines) Write(line []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.text.Write(line)
+}
+
+func (l *lines) has(text string) bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return strings.Contains(l.text.String(), text)
 }
 
 func TestAStreamIsDeleted(t *testing.T) {

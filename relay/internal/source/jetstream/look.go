@@ -1,9 +1,11 @@
 package jetstream
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/nats-io/nats.go"
@@ -17,14 +19,25 @@ var (
 	ErrForbidden   = errors.New("NATS forbids who logs in what the fan-out needs")
 	ErrNoJetStream = errors.New("JetStream is not enabled")
 	ErrNoAnswer    = errors.New("JetStream does not answer")
+	ErrNoQuorum    = errors.New("a stream takes nothing without most of its replicas")
+)
+
+// ErrDegraded is why less is safe than the configuration says, while everything can be published.
+var ErrDegraded = errors.New("a stream lacks replicas")
+
+// What the server answers of a stream that nobody leads; the package of the client does not name
+// them.
+const (
+	codeUnavailable = 10008
+	codeOffline     = 10118
 )
 
 // overlapTimeout bounds the question whose the subject of a stream is, which not everybody may ask.
 const overlapTimeout = time.Second
 
 // Look connects as Open does and looks at the streams. It returns how many of them are there; those
-// that are missing Open would make. Look changes nothing. Its errors show neither the URL nor what
-// authenticates.
+// that are missing Open would make. ErrDegraded comes only where nothing else is wrong. Look
+// changes nothing. Its errors show neither the URL nor what authenticates.
 func Look(ctx context.Context, o Options) (there int, err error) {
 	o.Replicas = max(o.Replicas, 1)
 	f := &Fanout{opts: o, log: o.Logger, link: &link{}}
@@ -33,9 +46,13 @@ func Look(ctx context.Context, o Options) (there int, err error) {
 	}
 	defer f.Close()
 	missing := -1
+	var degraded error
 	for n := range o.Partitions {
 		found, err := lookAt(ctx, f, n)
 		switch {
+		case errors.Is(err, ErrDegraded):
+			there++
+			degraded = cmp.Or(degraded, err)
 		case err != nil:
 			return there, err
 		case found:
@@ -44,10 +61,12 @@ func Look(ctx context.Context, o Options) (there int, err error) {
 			missing = n
 		}
 	}
-	if missing < 0 {
-		return there, nil
+	if missing >= 0 {
+		if err := couldMake(ctx, f, missing); err != nil {
+			return there, err
+		}
 	}
-	return there, couldMake(ctx, f, missing)
+	return there, degraded
 }
 
 func whyNotConnected(err error) error {
@@ -70,12 +89,17 @@ func lookAt(ctx context.Context, f *Fanout, partition int) (there bool, err erro
 	s, err := f.js.Stream(ctx, want.Name)
 	switch {
 	case err == nil:
-		have := s.CachedInfo().Config
-		return true, judge(&have, &want)
+		info := s.CachedInfo()
+		if err := judge(&info.Config, &want); err != nil {
+			return true, err
+		}
+		return true, judgeReplicas(info)
 	case errors.Is(err, jetstream.ErrStreamNotFound):
 		return false, nil
 	case errors.Is(err, jetstream.ErrJetStreamNotEnabled), errors.Is(err, jetstream.ErrJetStreamNotEnabledForAccount), errors.Is(err, nats.ErrNoResponders):
 		return false, ErrNoJetStream
+	case isLeaderless(err):
+		return false, fmt.Errorf("%w: stream %s has no leader", ErrNoQuorum, want.Name)
 	case errors.Is(f.nc.LastError(), nats.ErrPermissionViolation):
 		// What is forbidden is not answered.
 		return false, fmt.Errorf("%w: %w", ErrForbidden, f.nc.LastError())
@@ -84,6 +108,41 @@ func lookAt(ctx context.Context, f *Fanout, partition int) (there bool, err erro
 		err = cause
 	}
 	return false, fmt.Errorf("look at stream %s: %w", want.Name, err)
+}
+
+// judgeReplicas returns what of a stream's replicas is away; nil: nothing. A server alone tells of
+// none.
+func judgeReplicas(info *jetstream.StreamInfo) error {
+	if info.Cluster == nil {
+		return nil
+	}
+	if info.Cluster.Leader == "" {
+		return fmt.Errorf("%w: stream %s has no leader", ErrNoQuorum, info.Config.Name)
+	}
+	live, away := 1, []string(nil)
+	for _, r := range info.Cluster.Replicas {
+		switch {
+		case r.Offline:
+			away = append(away, r.Name+" is offline")
+		case !r.Current:
+			away = append(away, r.Name+" is behind")
+		default:
+			live++
+		}
+	}
+	kind := ErrDegraded
+	switch most := info.Config.Replicas/2 + 1; {
+	case len(away) == 0:
+		return nil
+	case live < most:
+		kind = ErrNoQuorum
+	}
+	return fmt.Errorf("%w: stream %s has %d of %d: %s", kind, info.Config.Name, live, info.Config.Replicas, strings.Join(away, ", "))
+}
+
+func isLeaderless(err error) bool {
+	said := new(jetstream.APIError)
+	return errors.As(err, &said) && (said.ErrorCode == codeUnavailable || said.ErrorCode == codeOffline)
 }
 
 // couldMake looks for what would keep a stream from being made.

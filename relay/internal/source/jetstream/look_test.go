@@ -2,6 +2,9 @@ package jetstream_test
 
 import (
 	"context"
+	"errors"
+	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -43,6 +46,37 @@ func TestALookChangesNothing(t *testing.T) {
 	require.NoError(t, err)
 	require.Equal(t, 1, there)
 	require.Len(t, names(t, js), 1)
+}
+
+// Whoever looks while servers are away is told which: of one that less is safe, of two of three that
+// nothing can be published.
+func TestALookSaysWhichReplicasAreAway(t *testing.T) {
+	t.Parallel()
+	nodes := newCluster(t)
+	o := options(nodes[0].Addr().String())
+	o.URL = config.NewSecret(o.URL.Reveal() + "," + nodes[1].Addr().String() + "," + nodes[2].Addr().String())
+	o.Replicas, o.Partitions = 3, 1
+	open(t, o)
+	look := func() error {
+		_, err := jetstream.Look(t.Context(), o)
+		return err
+	}
+	require.Eventually(t, func() bool { return look() == nil }, patience, poll)
+
+	leader := slices.IndexFunc(nodes, func(n *node) bool { return n.JetStreamIsStreamLeader("$G", "TAILPOST_s_1_00") })
+	require.GreaterOrEqual(t, leader, 0)
+	one, two := nodes[(leader+1)%3], nodes[(leader+2)%3]
+	one.stop()
+	require.Eventually(t, func() bool { return errors.Is(look(), jetstream.ErrDegraded) }, patience, poll)
+	require.ErrorContains(t, look(), "stream TAILPOST_s_1_00 has 2 of 3: "+one.opts.ServerName+" is offline")
+	two.stop()
+	var err error
+	require.Eventually(t, func() bool {
+		err = look()
+		return errors.Is(err, jetstream.ErrNoQuorum) || err != nil && strings.Contains(err.Error(), " has 1 of 3")
+	}, patience, poll)
+	require.ErrorIs(t, err, jetstream.ErrNoQuorum)
+	require.ErrorContains(t, err, "stream TAILPOST_s_1_00 has ") // 1 of 3, or later no leader
 }
 
 func TestALookSaysWhyNothingCouldBePublished(t *testing.T) {

@@ -150,7 +150,7 @@ func (p *Publisher) persist(ctx context.Context, t *part, try func() error) erro
 				err = fmt.Errorf("%w: %w", err, gone)
 			}
 		}
-		p.often.Warn().Err(err).Str("stream", p.fanout.stream(t.partition)).Msg("publishing to NATS waits")
+		p.often.Warn().Err(p.fanout.explain(err)).Str("stream", p.fanout.stream(t.partition)).Msg("publishing to NATS waits")
 		p.fanout.link.pause(ctx, pause.Next())
 	}
 }

@@ -23,7 +23,7 @@ func (s *Source) purge(ctx context.Context) {
 			return
 		}
 		if err := s.purgeOnce(ctx); err != nil && ctx.Err() == nil {
-			s.log.Debug().Err(err).Str("stream", s.name).Msg("purging waits")
+			s.log.Debug().Err(s.fanout.explain(err)).Str("stream", s.name).Msg("purging waits")
 			s.purgeSoon()
 		}
 		if pace.Wait(ctx, purgeRest) != nil {

@@ -111,7 +111,7 @@ func (s *Source) Run(ctx context.Context, h source.Handler) error {
 		if ctx.Err() != nil {
 			return nil
 		}
-		s.often.Warn().Err(err).Str("stream", s.name).Msg("reading a partition is interrupted and begins again")
+		s.often.Warn().Err(s.fanout.explain(err)).Str("stream", s.name).Msg("reading a partition is interrupted and begins again")
 		if s.last != before {
 			pause.Reset()
 		}
