@@ -15,6 +15,10 @@
 //	    ▲                                                   │
 //	    └────────── every stream is well for 5 s ───────────┘
 //
+// A reader that is cut off from NATS while others are not leaves the slot to them. A process sends
+// only while its endpoints are those that the slot's holder routes by, and for as many partitions
+// as that publishes to, whatever its own configuration says.
+//
 // A partition goes through these, as a sender sees it:
 //
 //	free ─ lock ─▶ taken ─ epoch, endpoints, queue ─▶ delivering ─▶ draining ─ unlock ─▶ free

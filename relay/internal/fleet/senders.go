@@ -124,8 +124,8 @@ func (s *senders) lease(ctx context.Context) error {
 	return errors.Join(err, group.Wait())
 }
 
-// idle reports whether there is nothing to send for this process: the slot's holder delivers itself,
-// or what it routes goes to endpoints that this process knows otherwise, or not at all.
+// idle reports whether there is nothing to send for this process: the slot's holder delivers
+// itself, or what it routes goes to endpoints that this process knows otherwise, or not at all.
 func (s *senders) idle(slot *ledger.Position) bool {
 	differs := slot.Partitions > 0 && slot.Routing.Hash != s.fleet.config().Routing()
 	if differs && !s.differs {
