@@ -137,7 +137,14 @@ func TestAReloadTakesAnotherProxy(t *testing.T) {
 	}{{first, 1, 0}, {second, 1, 1}, {config.Secret{}, 1, 1}} {
 		cfg.Network.Proxy = is.proxy
 		if n > 0 {
+			former := r.Status().Epoch
 			require.NoError(t, r.Reload(t.Context(), complete(t, cfg)))
+			kit.Eventually(t, kit.Patience, func() error { // a hold that has begun an event may end it
+				if now := r.Status().Epoch; now == former {
+					return fmt.Errorf("hold %d goes on", now)
+				}
+				return nil
+			})
 		}
 		db.Insert(t, kit.Event("order.created", `{}`))
 		db.AwaitCount(t, n+1, "SELECT count(*) FROM tailpost.attempt WHERE outcome = 'delivered'")

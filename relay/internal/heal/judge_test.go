@@ -1,7 +1,6 @@
 package heal_test
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -23,8 +22,8 @@ import (
 )
 
 // watched has an audit write its log to where a test reads it.
-func (b *auditBundle) watched(change func(o *heal.AuditorOptions)) *bytes.Buffer {
-	log := new(bytes.Buffer)
+func (b *auditBundle) watched(change func(o *heal.AuditorOptions)) *journal {
+	log := new(journal)
 	b.Logger = zerolog.New(log)
 	if change != nil {
 		change(&b.AuditorOptions)

@@ -1,8 +1,8 @@
 package heal_test
 
 import (
-	"bytes"
 	"fmt"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -18,10 +18,10 @@ import (
 )
 
 // setupRound is an auditor over a large table that is settled, whose slot was taken days ago.
-func setupRound(t *testing.T, rows int, round ledger.Round) (b *auditBundle, log *bytes.Buffer) {
+func setupRound(t *testing.T, rows int, round ledger.Round) (b *auditBundle, log *journal) {
 	t.Helper()
 	now := time.Now()
-	b, log = setupAudit(t, time.Hour), new(bytes.Buffer)
+	b, log = setupAudit(t, time.Hour), new(journal)
 	b.indexed = true
 	for id, r := range b.routed {
 		r.CreatedAt, r.Since = now.Add(-200*time.Hour), now.Add(-200*time.Hour)
@@ -202,7 +202,7 @@ func TestAnAuditTellsHowFarItIs(t *testing.T) {
 		b, log := setupRound(t, 0, ledger.Round{})
 		b.writes = 5 * time.Second // and as often again of rest, nine times
 		told := func() int {
-			return bytes.Count(log.Bytes(), []byte("events that nobody had got are being queued from the outbox table"))
+			return strings.Count(log.String(), "events that nobody had got are being queued from the outbox table")
 		}
 		for n := range 1024 {
 			b.insert(time.Now(), fmt.Sprint("lost ", n))

@@ -205,6 +205,7 @@ func TestPosition_hasATimeOnceEveryPartitionHas(t *testing.T) {
 	t.Parallel()
 	f := &fanout{bundle: setup(t)}
 	f.hold = take(t, f.ledger)
+	f.route(t, "by a")
 	require.Nil(t, f.publish(t, 2))
 	first, second := f.sender(t, 0, 2), f.sender(t, 1, 2)
 	require.Zero(t, f.position(t).SettledAt)
@@ -220,6 +221,7 @@ func TestPublishing_leavesWhatHasNoTimeToAHealOfAll(t *testing.T) {
 	t.Parallel()
 	f := &fanout{bundle: setup(t)}
 	f.hold = take(t, f.ledger)
+	f.route(t, "by a")
 	require.Nil(t, f.publish(t, 2))
 	first := f.sender(t, 0, 2)
 	f.settle(t, first.Ledger, first.hold, 0x30)
