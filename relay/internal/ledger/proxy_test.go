@@ -210,7 +210,7 @@ func (a *answers) Write(b []byte) (int, error) {
 	}
 	for rest := b; a.halved && len(rest) > 4; {
 		message := rest[:1+binary.BigEndian.Uint32(rest[1:])] // the server sends a short answer in one piece
-		if message[0] == 'C' { // a COPY in between had it send the row before
+		if message[0] == 'C' {                                // a COPY in between had it send the row before
 			a.halved = false
 			break
 		}
