@@ -22,7 +22,7 @@ func elsewhere(t *testing.T, db, other *kit.Database, until string) (log string,
 	t.Helper()
 	cfg := &config.Config{Database: config.Database{URL: config.NewSecret(db.URL), ReplicationURL: config.NewSecret(other.URL), Slot: db.Slot}}
 	cfg.Outbox.Mapping, cfg.Outbox.AuditInterval = outbox.DefaultMapping(), time.Hour
-	said := &journal{}
+	said := new(kit.Log)
 	r, err := relay.New(cfg, relay.Options{Logger: zerolog.New(said)})
 	require.NoError(t, err)
 	ctx, cancel := context.WithTimeout(t.Context(), kit.Patience)

@@ -73,7 +73,7 @@ type holding struct {
 	hard       context.Context //nolint:containedctx // Bounds the draining, which outlives the context of run.
 	hold       ledger.Hold
 	timeline   int32 // that the slot is on
-	routing    int64 // number of the one by which is published
+	routing    int64 // number of the routing, where it publishes
 	stream     source.Source
 	ledger     *ledger.Ledger
 	dispatcher *dispatch.Dispatcher
@@ -397,7 +397,7 @@ func (h *holding) run(ctx context.Context) error {
 		group.Go(func() error { return h.reader.Run(streaming) })
 	}
 	group.Go(func() error {
-		h.r.fleet.Watch(taking, fleet.WatchOptions{Hold: h.hold, Timeline: h.timeline, Ledger: h.ledger, Reader: h.reader, End: h.end})
+		h.r.fleet.Watch(taking, fleet.WatchOptions{Hold: h.hold, Timeline: h.timeline, Members: h.ledger, Reader: h.reader, End: h.end})
 		return nil
 	})
 	for _, task := range h.upkeep.Tasks() {

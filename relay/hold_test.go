@@ -1,10 +1,9 @@
 package relay_test
 
 import (
-	"bytes"
 	"context"
 	"encoding/json"
-	"sync"
+	"strings"
 	"testing"
 	"time"
 
@@ -18,35 +17,15 @@ import (
 	"github.com/tailpost/tailpost/relay/signature"
 )
 
-// journal keeps the lines of a log.
-type journal struct {
-	mu   sync.Mutex
-	text bytes.Buffer
-}
-
-func (j *journal) Write(line []byte) (int, error) {
-	j.mu.Lock()
-	defer j.mu.Unlock()
-	return j.text.Write(line)
-}
-
-func (j *journal) String() string {
-	j.mu.Lock()
-	defer j.mu.Unlock()
-	return j.text.String()
-}
-
 // epochs returns the epochs of the lines of a message.
-func (j *journal) epochs(t *testing.T, message string) (list []int64) {
+func epochs(t *testing.T, log *kit.Log, message string) (list []int64) {
 	t.Helper()
-	j.mu.Lock()
-	defer j.mu.Unlock()
-	for line := range bytes.Lines(j.text.Bytes()) {
+	for line := range strings.Lines(log.String()) {
 		var l struct {
 			Message string `json:"message"`
 			Epoch   int64  `json:"epoch"`
 		}
-		require.NoError(t, json.Unmarshal(line, &l))
+		require.NoError(t, json.Unmarshal([]byte(line), &l))
 		if l.Message == message {
 			list = append(list, l.Epoch)
 		}
@@ -64,7 +43,7 @@ func TestARelayWhoseStreamEndedBeforeItDeliversTakesTheSlotAgain(t *testing.T) {
 		Database: config.Database{URL: config.NewSecret(db.URL), Slot: db.Slot}, Outbox: config.Outbox{Mapping: outbox.DefaultMapping()}, Network: onLoopback,
 		Endpoints: []config.Endpoint{{ID: "erp", URL: receiver.URL("/erp"), Secrets: []config.Secret{config.NewSecret(signature.GenerateSecret())}}},
 	})
-	var log journal
+	var log kit.Log
 	begin := func() (r *relay.Relay, end func()) {
 		r, err := relay.New(cfg, relay.Options{Grace: time.Second, Logger: zerolog.New(&log)})
 		require.NoError(t, err)
@@ -99,5 +78,5 @@ func TestARelayWhoseStreamEndedBeforeItDeliversTakesTheSlotAgain(t *testing.T) {
 	receiver.AwaitIDs(t, "/erp", ids...)
 	require.Contains(t, log.String(), "the stream ended before it could deliver")
 	require.NotContains(t, log.String(), "another relay", "there is none")
-	require.Equal(t, []int64{1, 3}, log.epochs(t, kit.LogDelivering), "the second took the slot and lost it")
+	require.Equal(t, []int64{1, 3}, epochs(t, &log, kit.LogDelivering), "the second took the slot and lost it")
 }

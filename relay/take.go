@@ -119,7 +119,7 @@ func noteGap(ctx context.Context, r *Relay, led *ledger.Ledger, before ledger.Po
 type taken struct {
 	hold        ledger.Hold
 	begin       source.Position // where the stream begins
-	routing     int64           // number of the one by which is routed; 0: nothing is published
+	routing     int64           // number of the routing; 0: nothing is published
 	position    ledger.Position
 	publication string
 	first       *heal.Inquiry // what is to be audited at once; nil: nothing
@@ -194,7 +194,7 @@ func ackedSoFar(r *Relay) source.Position {
 	return r.acked
 }
 
-// route notes by which endpoints what is published is routed.
+// route records how what is published is routed.
 func route(ctx context.Context, r *Relay, led *ledger.Ledger, found *taken, partitions int) (err error) {
 	if partitions > 0 {
 		found.routing, err = led.Route(ctx, found.hold, r.config().Routing())
@@ -202,9 +202,8 @@ func route(ctx context.Context, r *Relay, led *ledger.Ledger, found *taken, part
 	return err
 }
 
-// publishing notes to how many partitions a hold publishes. Where that is another number than
-// before, senders may record first what they have. Where they leave something behind that has to be
-// looked for, the audit begins with it.
+// publishing records to how many partitions a hold publishes. If that number changes, the senders
+// of before get time to record what they have; the audit begins with what they leave behind.
 func publishing(ctx context.Context, r *Relay, led *ledger.Ledger, found *taken, partitions int, now time.Time) error {
 	err := route(ctx, r, led, found, partitions)
 	if err != nil {

@@ -80,6 +80,20 @@ var fanoutMutants = []mutant{
 		pkg:     "./integration", run: "^TestAFleetWhoseFilesDiffer$",
 	},
 	{
+		name: "fanout-alone-beside-others", file: "relay/internal/fleet/fleet.go",
+		old:     "\t\t\tif !others {",
+		new:     "\t\t\tif others || !others {",
+		promise: "A process that has never reached NATS does not take partitions from those that do.",
+		pkg:     "./relay/internal/fleet", run: "^TestAwait_leavesTheSlotToThoseThatReachNATS$",
+	},
+	{
+		name: "fanout-cut-off-and-keeps-the-slot", file: "relay/internal/fleet/fleet.go",
+		old:     "if yields, err := f.yields(ctx, o.Members); yields && err == nil {",
+		new:     "if yields, err := f.yields(ctx, o.Members); yields && err != nil {",
+		promise: "A reader that alone is cut off from NATS leaves the slot to those that are not.",
+		pkg:     "./integration", run: "^TestAReaderThatAloneIsCutOffFromNATS$",
+	},
+	{
 		name: "fanout-former-partitions-are-left", file: "relay/internal/fleet/reader.go",
 		old:     "case source.Position(settled) >= o.Begin:",
 		new:     "case source.Position(settled) < o.Begin:",

@@ -23,6 +23,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/tailpost/tailpost/config"
+	"github.com/tailpost/tailpost/integration/kit"
 	"github.com/tailpost/tailpost/integration/pgtest"
 	"github.com/tailpost/tailpost/integration/pgtest/pgschema"
 	"github.com/tailpost/tailpost/outbox"
@@ -50,7 +51,7 @@ type bundle struct {
 	conn   *pgx.Conn
 	http   *httptest.Server
 	server *api.Server
-	log    *lockedBuffer
+	log    *kit.Log
 
 	mu      sync.Mutex
 	cfg     *config.Config
@@ -61,23 +62,6 @@ type bundle struct {
 	paths   map[string]map[string]struct {
 		OperationID string `json:"operationId"`
 	}
-}
-
-type lockedBuffer struct {
-	mu sync.Mutex
-	b  bytes.Buffer
-}
-
-func (l *lockedBuffer) Write(p []byte) (int, error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.b.Write(p)
-}
-
-func (l *lockedBuffer) String() string {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.b.String()
 }
 
 func baseConfig(tb testing.TB, url string) config.Config {
@@ -95,7 +79,7 @@ func baseConfig(tb testing.TB, url string) config.Config {
 // server gets.
 func setup(tb testing.TB, change func(*config.Config), options ...func(*api.Options)) *bundle {
 	tb.Helper()
-	b := &bundle{db: pgschema.NewDB(tb), log: new(lockedBuffer), called: make(map[string]bool)}
+	b := &bundle{db: pgschema.NewDB(tb), log: new(kit.Log), called: make(map[string]bool)}
 	b.conn = b.db.Conn(tb)
 	_, err := schema.Migrate(tb.Context(), b.conn, schema.MigrateOptions{Mapping: outbox.DefaultMapping()})
 	require.NoError(tb, err)

@@ -154,9 +154,16 @@ func (f *Fleet) GoesOn(err error) bool {
 	return true
 }
 
-// Await waits before the slot is taken: for NATS, but not for ever, and while others than this
-// process reach it. Its error is the cause of ctx's end, or the ledger's.
-func (f *Fleet) Await(ctx context.Context, led *ledger.Ledger) error {
+// Members counts the processes that send. Ledger is one.
+type Members interface {
+	// Senders returns how many sessions hold an advisory lock that they share, see lease.Members.
+	Senders(ctx context.Context, key int32) (int, error)
+}
+
+// Await waits before the slot is taken: for NATS, but not for ever, and for as long as it is
+// reached by other processes and not by this one. Its error is the cause of ctx's end, or that of
+// all.
+func (f *Fleet) Await(ctx context.Context, all Members) error {
 	if f == nil || f.alone {
 		return nil
 	}
@@ -167,26 +174,27 @@ func (f *Fleet) Await(ctx context.Context, led *ledger.Ledger) error {
 		defer timer.Stop()
 		late = timer.C
 	}
-	select {
-	case <-f.fanned:
-	case <-late:
-		f.goAlone(hold)
-		f.alone = true
-		return nil
-	case <-ctx.Done():
-		return context.Cause(ctx)
-	}
-	for {
-		yields, err := f.yields(ctx, led)
-		if err != nil {
-			return err
-		}
-		if !yields {
-			break
-		}
-		if pace.Wait(ctx, poll) != nil {
+	for connected := false; !connected; {
+		select {
+		case <-f.fanned:
+			connected = true
+		case <-late:
+			others, err := f.others(ctx, all)
+			if err != nil {
+				return err
+			}
+			if !others {
+				f.goAlone(hold)
+				f.alone = true
+				return nil
+			}
+			late = time.After(poll)
+		case <-ctx.Done():
 			return context.Cause(ctx)
 		}
+	}
+	if err := f.awaitTurn(ctx, all); err != nil {
+		return err
 	}
 	// The holder before may have waited as long as this process has: once is enough.
 	if heals && tooLong(f.reached().Cut(), hold) {
@@ -196,6 +204,19 @@ func (f *Fleet) Await(ctx context.Context, led *ledger.Ledger) error {
 	return nil
 }
 
+// awaitTurn waits while others had better have the slot.
+func (f *Fleet) awaitTurn(ctx context.Context, all Members) error {
+	for {
+		yields, err := f.yields(ctx, all)
+		if err != nil || !yields {
+			return err
+		}
+		if pace.Wait(ctx, poll) != nil {
+			return context.Cause(ctx)
+		}
+	}
+}
+
 // yieldAfter is after how long without NATS a process leaves the slot to others. Where all have
 // lost NATS they have left the fleet by then, see cutOff.
 const yieldAfter = cutOff + 5*time.Second
@@ -203,25 +224,29 @@ const yieldAfter = cutOff + 5*time.Second
 // errYields ends a hold of the slot that others had better have.
 var errYields = errors.New("NATS is not reached from here, and is by others: the slot is theirs")
 
-// yields reports whether this process is cut off from NATS for long while others reach it.
-func (f *Fleet) yields(ctx context.Context, led *ledger.Ledger) (bool, error) {
+// yields reports whether this process has been cut off from NATS for long while others reach it.
+func (f *Fleet) yields(ctx context.Context, all Members) (bool, error) {
 	fan := f.reached()
 	if fan == nil || !tooLong(fan.Cut(), yieldAfter) {
 		return false, nil
 	}
-	members, err := led.Senders(ctx, lease.Members(f.config().Database.Slot))
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	if f.senders.member.Load() {
-		members--
-	}
-	return members > 0, err
+	return f.others(ctx, all)
 }
 
-// tooLong reports whether NATS has taken nothing since a time for longer than a slot waits for it;
-// zero: it takes what is published.
-func tooLong(since time.Time, hold time.Duration) bool {
-	return !since.IsZero() && time.Since(since) > hold
+// others reports whether other processes send: those that do not reach NATS leave the fleet.
+func (f *Fleet) others(ctx context.Context, all Members) (bool, error) {
+	n, err := all.Senders(ctx, lease.Members(f.config().Database.Slot))
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.senders != nil && f.senders.member.Load() {
+		n--
+	}
+	return n > 0, err
+}
+
+// tooLong reports whether something has been so for longer than that; since zero: it is not so.
+func tooLong(since time.Time, most time.Duration) bool {
+	return !since.IsZero() && time.Since(since) > most
 }
 
 func (f *Fleet) goAlone(after time.Duration) {
@@ -266,7 +291,7 @@ const (
 type WatchOptions struct {
 	Hold     ledger.Hold
 	Timeline int32 // that the slot is on
-	Ledger   *ledger.Ledger
+	Members  Members
 	Reader   *Reader     // nil: it delivers alone
 	End      func(error) // ends it to go on in another way
 }
@@ -282,7 +307,7 @@ func (f *Fleet) Watch(ctx context.Context, o WatchOptions) {
 	var sound time.Time // since when; zero: it is not
 	for pace.Wait(ctx, poll) == nil {
 		if o.Reader != nil {
-			if yields, err := f.yields(ctx, o.Ledger); yields && err == nil {
+			if yields, err := f.yields(ctx, o.Members); yields && err == nil {
 				o.End(errYields)
 				return
 			}

@@ -13,6 +13,16 @@ import (
 	"github.com/tailpost/tailpost/relay/internal/fleet"
 )
 
+// others are processes that reach NATS until a time.
+type others struct{ until time.Time }
+
+func (o others) Senders(context.Context, int32) (int, error) {
+	if time.Now().Before(o.until) {
+		return 1, nil
+	}
+	return 0, nil
+}
+
 // A relay goes on without NATS after a while only if what is left in its streams can be found in the
 // outbox table later: that takes a table, and audits. Otherwise it waits, and the slot keeps what is
 // committed.
@@ -34,7 +44,7 @@ func TestAwait_waitsWhereNothingCouldBeHealed(t *testing.T) {
 				ctx, cancel := context.WithTimeout(t.Context(), time.Hour)
 				defer cancel()
 				began := time.Now()
-				err := f.Await(ctx, nil)
+				err := f.Await(ctx, others{})
 				if !test.alone {
 					require.ErrorIs(t, err, context.DeadlineExceeded)
 					require.Equal(t, 4, f.Partitions())
@@ -47,4 +57,22 @@ func TestAwait_waitsWhereNothingCouldBeHealed(t *testing.T) {
 			})
 		})
 	}
+}
+
+// A process that has never reached NATS, as one on a machine that is cut off, leaves the slot to
+// those that do: alone it would take all partitions from them.
+func TestAwait_leavesTheSlotToThoseThatReachNATS(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		cfg := &config.Config{
+			Outbox: config.Outbox{Mapping: outbox.DefaultMapping(), AuditInterval: time.Hour},
+			Fanout: config.Fanout{Engine: config.EngineNATS, Partitions: 4, Hold: time.Minute},
+		}
+		f := fleet.New(&cfg.Fanout, fleet.Options{Settings: func() fleet.Settings { return fleet.Settings{Config: cfg} }})
+		leave := time.Now().Add(time.Hour)
+		require.NoError(t, f.Await(t.Context(), others{until: leave}))
+		require.False(t, time.Now().Before(leave))
+		require.Less(t, time.Since(leave), time.Minute)
+		require.Zero(t, f.Partitions(), "nobody else is there: it delivers what it reads")
+	})
 }

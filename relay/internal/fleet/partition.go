@@ -20,9 +20,9 @@ import (
 	"github.com/tailpost/tailpost/relay/internal/source/jetstream"
 )
 
-// Bytes of events that may be on their way in all partitions together, if one process has them all,
-// and in each of many.
 const (
+	// senderBytes bounds the events in memory of a process that has all partitions: each gets its
+	// part of that, but not less than partitionBytes.
 	senderBytes    = 64 << 20
 	partitionBytes = 1 << 20
 )
@@ -39,7 +39,7 @@ type partition struct {
 	over   chan struct{} // closed when nothing of it is in flight any more
 	broken chan error    // gets why the hold must end
 
-	routing atomic.Int64 // number of the routing that the dispatcher goes by
+	routing atomic.Int64 // number of the dispatcher's routing, see ledger.Routing
 
 	mu         sync.Mutex
 	dispatcher *dispatch.Dispatcher // nil before it delivers

@@ -25,7 +25,7 @@ import (
 type ReaderOptions struct {
 	Hold     ledger.Hold
 	Timeline int32 // that the slot is on
-	Routing  int64 // number of the one by which is routed
+	Routing  int64 // number of the first routing, see Route
 	Ledger   *ledger.Ledger
 	Barriers *source.Barriers
 	Acked    func() source.Position // how far the slot is acknowledged
@@ -59,7 +59,7 @@ func (f *Fleet) NewReader(o ReaderOptions) *Reader {
 	}
 }
 
-// Route says by the routing of which number is routed from now on, see Ledger.Route. A nil Reader
+// Route sets the number of the routing that is used from now on, see Ledger.Route. A nil Reader
 // publishes nothing. It may be called from any goroutine.
 func (p *Reader) Route(number int64) {
 	if p != nil {
@@ -227,9 +227,10 @@ type DrainOptions struct {
 	Ledger   *ledger.Ledger
 }
 
-// Drain waits until the former partitions have recorded all that was published to them, so that
-// nothing of it has to be looked for elsewhere: any process sends them, whatever its configuration
-// says. It does not wait for longer than for NATS. An error is ctx's.
+// Drain waits until the former partitions have recorded all that was published to them, so that the
+// audit need not look for it: any process with the same routing sends for them, whatever number of
+// partitions its configuration has. It waits no longer than the slot waits for NATS. Its error is
+// the cause of ctx's end.
 func (f *Fleet) Drain(ctx context.Context, o DrainOptions) error {
 	if o.Former == 0 || o.Former == f.Partitions() || f.Partitions() == 0 {
 		return nil
@@ -246,7 +247,7 @@ func (f *Fleet) Drain(ctx context.Context, o DrainOptions) error {
 }
 
 func (f *Fleet) drain(ctx context.Context, o DrainOptions) error {
-	cause := errors.New("they took longer than NATS is waited for")
+	cause := errors.New("they took longer than fanout.hold")
 	ctx, cancel := context.WithTimeoutCause(ctx, f.config().Fanout.Hold, cause)
 	defer cancel()
 	barrier := f.reached().Of(o.Former).NewPublisher(jetstream.PublisherOptions{By: by(&o.Hold, o.Timeline)})

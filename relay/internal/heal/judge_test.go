@@ -13,6 +13,7 @@ import (
 	"github.com/rs/zerolog"
 	"github.com/stretchr/testify/require"
 
+	"github.com/tailpost/tailpost/integration/kit"
 	"github.com/tailpost/tailpost/outbox"
 	"github.com/tailpost/tailpost/relay/internal/dispatch"
 	"github.com/tailpost/tailpost/relay/internal/heal"
@@ -22,8 +23,8 @@ import (
 )
 
 // watched has an audit write its log to where a test reads it.
-func (b *auditBundle) watched(change func(o *heal.AuditorOptions)) *journal {
-	log := new(journal)
+func (b *auditBundle) watched(change func(o *heal.AuditorOptions)) *kit.Log {
+	log := new(kit.Log)
 	b.Logger = zerolog.New(log)
 	if change != nil {
 		change(&b.AuditorOptions)

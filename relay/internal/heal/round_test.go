@@ -10,6 +10,7 @@ import (
 	"github.com/rs/zerolog"
 	"github.com/stretchr/testify/require"
 
+	"github.com/tailpost/tailpost/integration/kit"
 	"github.com/tailpost/tailpost/outbox"
 	"github.com/tailpost/tailpost/relay/internal/dispatch"
 	"github.com/tailpost/tailpost/relay/internal/heal"
@@ -18,10 +19,10 @@ import (
 )
 
 // setupRound is an auditor over a large table that is settled, whose slot was taken days ago.
-func setupRound(t *testing.T, rows int, round ledger.Round) (b *auditBundle, log *journal) {
+func setupRound(t *testing.T, rows int, round ledger.Round) (b *auditBundle, log *kit.Log) {
 	t.Helper()
 	now := time.Now()
-	b, log = setupAudit(t, time.Hour), new(journal)
+	b, log = setupAudit(t, time.Hour), new(kit.Log)
 	b.indexed = true
 	for id, r := range b.routed {
 		r.CreatedAt, r.Since = now.Add(-200*time.Hour), now.Add(-200*time.Hour)

@@ -1,10 +1,8 @@
 package lease_test
 
 import (
-	"bytes"
 	"context"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
@@ -13,6 +11,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/tailpost/tailpost/config"
+	"github.com/tailpost/tailpost/integration/kit"
 	"github.com/tailpost/tailpost/integration/pgserver"
 	"github.com/tailpost/tailpost/integration/pgtest"
 	"github.com/tailpost/tailpost/relay/internal/lease"
@@ -29,7 +28,7 @@ const (
 type bundle struct {
 	db   *pgtest.DB
 	conn *pgx.Conn
-	log  log
+	log  kit.Log
 }
 
 func setup(t *testing.T) *bundle {
@@ -39,22 +38,9 @@ func setup(t *testing.T) *bundle {
 	return b
 }
 
-// log keeps what is logged.
-type log struct {
-	mu  sync.Mutex
-	buf bytes.Buffer
-}
-
-func (l *log) Write(p []byte) (int, error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.buf.Write(p)
-}
-
-func (l *log) lines() []string {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return strings.Split(strings.TrimSpace(l.buf.String()), "\n")
+// lines are those of a log.
+func lines(log *kit.Log) []string {
+	return strings.Split(strings.TrimSpace(log.String()), "\n")
 }
 
 func (b *bundle) options(slot string, ttl time.Duration) lease.Options {
@@ -285,10 +271,10 @@ func TestAnApplicationsLockIsNoMembers(t *testing.T) {
 	require.False(t, tries(t, l, 2))
 	want := lease.Survey{Members: 2, Owned: map[int]int32{2: 0}}
 	require.Equal(t, want, survey(t, l))
-	require.Equal(t, []string{""}, b.log.lines(), "a session that ends lets go of its locks one after the other")
+	require.Equal(t, []string{""}, lines(&b.log), "a session that ends lets go of its locks one after the other")
 	require.Equal(t, want, survey(t, l))
 	require.Equal(t, want, survey(t, l))
-	lines := b.log.lines()
+	lines := lines(&b.log)
 	require.Len(t, lines, 1)
 	require.Contains(t, lines[0], `"level":"error"`)
 	require.Contains(t, lines[0], `"partition":2`)

@@ -66,9 +66,10 @@ type Hold struct {
 	Owner   string
 	Epoch   int64
 	Settled outbox.LSN // everything whose transaction ended at or before it is settled
-	// Origin tells the slot's row, and so its epochs, from those of a database that was made anew.
+	// Origin identifies the slot's row: a database that is made anew has another one, whose epochs
+	// begin again.
 	Origin string
-	// Routing is the number of the routing by which a partition is sent, see Ledger.Route.
+	// Routing is the number of a partition's routing when it was taken, see Ledger.Route.
 	Routing int64
 	// Before is where the slot was held the last time, zero at the first time. Another cluster or
 	// timeline than the one given to Take means that events may have been skipped.

@@ -20,8 +20,8 @@ var (
 	// ErrNotPublished says that the slot's holder does not publish to a partition as it is asked
 	// for: it delivers itself, publishes to another number of partitions, or has just come to
 	// another cluster. It may do so later.
-	ErrNotPublished = errors.New("the slot's holder does not publish to this number of partitions, or routes by other endpoints: wait until it does not, and give " +
-		"all relays the same configuration")
+	ErrNotPublished = errors.New("the slot's holder publishes to another number of partitions, to none, or has other endpoints: give all relays " +
+		"the same configuration")
 )
 
 // verdict says what an error means for recording.

@@ -23,7 +23,7 @@ type Position struct {
 	Settled     outbox.LSN
 	SettledAt   time.Time    // commit time of the last settled transaction, of the partition that is behind most; zero: unknown
 	Partitions  int          // to how many the holder publishes; 0: it delivers itself
-	Routing     Routing      // by what it routes
+	Routing     Routing      // how it routes
 	Released    outbox.LSN   // the slot may stand up to here without having missed anything; 0: not known
 	StartedAt   time.Time    // when the slot was taken for the first time
 	Publication string       // identity of publication and table, see Ledger.Publication

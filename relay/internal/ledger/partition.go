@@ -26,7 +26,7 @@ type TakePartitionOptions struct {
 	Slot       string
 	Partition  int
 	Partitions int    // to how many the slot's holder is to publish
-	Routing    string // by which it is to route, see config.Config.Routing
+	Routing    string // how it is to route, see config.Config.Routing
 	Owner      string // host name and process id
 	Now        time.Time
 }
@@ -133,12 +133,12 @@ SET routing = @routing,
 WHERE slot = @slot
 RETURNING routing_number`
 
-// Route notes, while the slot is held, by what its holder routes from now on, and returns the
-// number of that routing: it is higher than those of all before. It is to be called before anything
-// is routed so. A sender that goes by a routing with a lower number is to record nothing of what
-// was routed by it.
+// Route records, while the slot is held, how its holder routes from now on, and returns the number
+// of that routing, which is higher than that of any other before it. Call it before anything is
+// routed that way. A sender whose routing has a lower number must not record what was routed by
+// this one: it may lack an endpoint.
 func (k *Fanout) Route(ctx context.Context, hold Hold, routing string) (number int64, err error) {
-	err = k.link.WhileHeld(ctx, hold, "note by what is routed", func(ctx context.Context, tx pgx.Tx) error {
+	err = k.link.WhileHeld(ctx, hold, "record how events are routed", func(ctx context.Context, tx pgx.Tx) error {
 		return tx.QueryRow(ctx, routeSQL, pgx.NamedArgs{"slot": hold.Slot, "routing": routing}).Scan(&number)
 	})
 	return number, err

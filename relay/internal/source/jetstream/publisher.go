@@ -27,7 +27,7 @@ func (b By) before(o By) bool {
 // PublisherOptions are one hold of the slot.
 type PublisherOptions struct {
 	By
-	Routing int64 // number of the one by which is routed, see Publisher.Route
+	Routing int64 // number of the first routing, see Publisher.Route
 	Room    int64 // bytes that may wait over all partitions; 0: 64 MiB
 }
 
@@ -109,9 +109,8 @@ func (f *Fanout) NewPublisher(o PublisherOptions) *Publisher {
 	return p
 }
 
-// Route says by the routing of which number events are routed that come from now on. Senders that
-// go by one with a lower number do not take what is published then: they might know nothing of an
-// endpoint that it is for.
+// Route sets the number of the routing that what is published from now on was routed by. Senders
+// whose routing has a lower number do not take it: they may lack an endpoint that it is for.
 func (p *Publisher) Route(number int64) { p.routing.Store(number) }
 
 // Begin begins a transaction. A partition hears of it with the first thing that it gets of it.

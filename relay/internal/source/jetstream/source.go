@@ -21,7 +21,7 @@ type SourceOptions struct {
 	Settled   source.Position // recorded: what ends at or below is skipped
 	Origin    string          // of the partition's rows: what others published is ignored
 	Timeline  int32           // on which Settled was recorded; what is of a later one is not skipped by it
-	// Routing returns the number of the routing by which the handler goes; nil: it goes by any.
+	// Routing returns the number of the handler's routing, see Publisher.Route; nil: it takes all.
 	Routing func() int64
 	// Held reports whether the partition may still be believed to be ours; nil: always.
 	Held func() bool

@@ -60,11 +60,11 @@ func (f *Fanout) ensure(ctx context.Context, partition int) error {
 	return judge(&have, &want)
 }
 
-// ErrLater says that a stream has what another hold of the slot published later.
+// ErrLater says that a stream already has messages of a later hold of the slot.
 var ErrLater = errors.New("the fan-out's streams have messages of a later hold of the slot: another process has it now, or the database was restored to an earlier time")
 
-// later is an error where the last message of a partition is of a later hold, for which senders
-// would ignore what this one publishes.
+// later returns ErrLater if the last message of a partition is of a later hold: senders would
+// ignore whatever this one publishes behind it.
 func (f *Fanout) later(ctx context.Context, partition int, by By) error {
 	ctx, cancel := context.WithTimeoutCause(ctx, askTimeout, errors.New("no answer from JetStream: has the cluster a leader?"))
 	defer cancel()
