@@ -229,3 +229,36 @@ func TestAPostgresThatStopsDoesNotWaitForARelayThatBegins(t *testing.T) {
 	b.receiver.AwaitIDs(t, "/erp", missed...)
 	require.Zero(t, relay.Stop(t))
 }
+
+// A relay that stands by asks whether the slot is free, and makes no connection for that: the host's
+// database has a new process for each.
+func TestARelayThatStandsByMakesNoConnections(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	config := b.db.Config(b.endpoint("erp", fast))
+	first := kit.StartDelivering(t, kit.Options{Config: config})
+	proxy, through := kit.NewProxy(t, b.db.URL, 1)
+	config.DatabaseURL = through
+	second := kit.StartRelay(t, kit.Options{Config: config})
+	second.Await(t, kit.LogStandby, nil)
+
+	awaitAsks := func(n int) {
+		asks := make(map[string]struct{})
+		require.Eventually(t, func() bool {
+			asks[b.db.Text(t, `
+SELECT COALESCE(max(query_start)::text, '')
+FROM pg_stat_activity
+WHERE datname = current_database() AND pid <> pg_backend_pid() AND query LIKE '%FROM pg_catalog.pg_replication_slots AS s%AND s.active%'`)] = struct{}{}
+			delete(asks, "")
+			return len(asks) >= n
+		}, kit.Patience, 20*time.Millisecond)
+	}
+	awaitAsks(1)
+	clients := proxy.Clients()
+	awaitAsks(6)
+	require.Equal(t, clients, proxy.Clients())
+
+	first.Kill()
+	second.Await(t, kit.LogDelivering, nil)
+	b.receiver.AwaitIDs(t, "/erp", b.db.Insert(t, orders(1)...)...)
+}

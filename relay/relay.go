@@ -116,8 +116,13 @@ type Relay struct {
 // drainMargin is how long recording may take after the grace of the requests in flight.
 const drainMargin = 10 * time.Second
 
-// standbyPause is how often a relay that stands by asks for the slot.
-const standbyPause = time.Second
+const (
+	// standbyPause is how often a relay that stands by asks whether the slot is free.
+	standbyPause = 500 * time.Millisecond
+	// standbyTry is how often it tries to take it all the same: that finds out what else there is
+	// to say, and costs a connection.
+	standbyTry = 30 * time.Second
+)
 
 // New makes a Relay. It opens no connection; an endpoint that cannot be built is an error.
 func New(cfg *config.Config, o Options) (*Relay, error) {
@@ -308,7 +313,7 @@ func (r *Relay) holdAgain(ctx, hard context.Context, led *ledger.Ledger) error {
 				r.signs.Forget()
 			}
 			backoff.Reset()
-			_ = pace.Wait(ctx, standbyPause) // the loop looks at ctx
+			r.awaitSlot(ctx, led, errors.Is(err, postgres.ErrSlotUnready))
 			continue
 		case !delivered && !isPassing(err):
 			return err
@@ -343,6 +348,18 @@ func (r *Relay) standby(err error) (known bool) {
 		r.log.Info().Str("slot", r.status.Slot).Msg("another relay holds the slot, standing by")
 	}
 	return known
+}
+
+// awaitSlot returns when it is worth another try to take the slot: nobody has it any more, or
+// nothing was heard of it for standbyTry. A slot that is being created is tried each time, which
+// tells for whom that waits.
+func (r *Relay) awaitSlot(ctx context.Context, led *ledger.Ledger, unready bool) {
+	until := time.Now().Add(standbyTry)
+	for pace.Wait(ctx, standbyPause) == nil && !unready && time.Now().Before(until) {
+		if active, err := led.SlotActive(ctx, r.config().Database.Slot); err != nil || !active {
+			return
+		}
+	}
 }
 
 // waiting reports who holds up the creation of the slot.

@@ -23,6 +23,7 @@ type Proxy struct {
 	delay   time.Duration // of each piece that passes
 	piece   int           // the most bytes of one
 	refuse  bool
+	clients int // that were let in
 }
 
 // NewProxy starts a proxy to the server that a database URL names, and returns it with the URL that
@@ -74,6 +75,9 @@ func (p *Proxy) serve(client net.Conn) {
 	if !p.admit(client) {
 		return
 	}
+	p.mu.Lock()
+	p.clients++
+	p.mu.Unlock()
 	server, err := (&net.Dialer{}).DialContext(p.ctx, "tcp", p.backend)
 	if err != nil {
 		return // Postgres is down, and so the client learns
@@ -97,6 +101,13 @@ func (p *Proxy) admit(conn net.Conn) bool {
 	}
 	p.conns[conn] = struct{}{}
 	return true
+}
+
+// Clients returns how many connections there have been.
+func (p *Proxy) Clients() int {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.clients
 }
 
 func (p *Proxy) drop(conn net.Conn) {

@@ -210,6 +210,22 @@ func (l *Ledger) OtherSlots(ctx context.Context, slot string) (others []OtherSlo
 	return others, err
 }
 
+const slotActiveSQL = `
+SELECT EXISTS (
+    SELECT
+    FROM pg_catalog.pg_replication_slots AS s
+    WHERE s.slot_name = @slot
+      AND s.active
+)`
+
+// SlotActive reports whether some connection has a slot.
+func (l *Ledger) SlotActive(ctx context.Context, slot string) (active bool, err error) {
+	err = l.link.Run(ctx, "ask whether the slot is free", func(ctx context.Context, conn *pgx.Conn) error {
+		return conn.QueryRow(ctx, slotActiveSQL, pgx.NamedArgs{"slot": slot}).Scan(&active)
+	})
+	return active, err
+}
+
 const movedSQL = `
 SELECT EXISTS (
     SELECT

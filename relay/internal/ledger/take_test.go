@@ -38,6 +38,30 @@ func TestHolds_isOfTheSlotAlone(t *testing.T) {
 	require.False(t, holds(ledger.Hold{Slot: "never taken", Epoch: ours.Epoch}))
 }
 
+// A slot is active while a connection has it, whoever that is: a relay that stands by waits for no
+// other.
+func TestSlotActive_isOneThatAConnectionHas(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	slot := b.db.Slot()
+	b.exec(t, "CREATE PUBLICATION p")
+	b.makeSlot(t, slot)
+	active := func(slot string) bool {
+		active, err := b.ledger.SlotActive(t.Context(), slot)
+		require.NoError(t, err)
+		return active
+	}
+	require.False(t, active(slot), "nobody has it")
+	require.False(t, active(slot+"_never"), "there is none")
+	stream, err := pgconn.Connect(t.Context(), b.db.URL+"&replication=database")
+	require.NoError(t, err)
+	t.Cleanup(func() { _ = stream.Close(context.WithoutCancel(t.Context())) })
+	stream.Exec(t.Context(), "START_REPLICATION SLOT "+slot+" LOGICAL 0/0 (proto_version '1', publication_names 'p')")
+	require.Eventually(t, func() bool { return active(slot) }, 30*time.Second, 10*time.Millisecond)
+	require.NoError(t, stream.Conn().Close())
+	require.Eventually(t, func() bool { return !active(slot) }, 30*time.Second, 10*time.Millisecond)
+}
+
 // Other slots are those that relays of this database have held and that are there: not the one that
 // asks, not what another database has under the name, not one that is gone, nor one of somebody who
 // is no relay.
