@@ -41,6 +41,7 @@ func cases() []benchCase {
 		{name: "backlog-1000000", run: runBacklog},
 		{name: "attempts-10000000", once: true, run: runAttempts},
 		{name: "fanout-cost", run: runFanoutCost},
+		{name: "fanout-steady", run: runFanoutSteady},
 		{name: "fanout-scale", run: runFanoutScale},
 		{name: "fanout-delay", run: runFanoutDelay},
 		{name: "fanout-takeover", run: runFanoutTakeover},

@@ -47,6 +47,72 @@ func runFanoutDelay(ctx context.Context, b *bench) error {
 	return nil
 }
 
+// runFanoutSteady writes events at a rate that leaves the machine idle at times, for fleets and for
+// one process: each has the same to do in the same time, so that what Postgres spends can be
+// compared.
+func runFanoutSteady(ctx context.Context, b *bench) error {
+	const perSecond = 2000
+	sums := make(map[int]*spent)
+	err := withNATS(ctx, b, func(n *nats) error {
+		for _, senders := range sendersInTurns() {
+			got, err := writeSteadily(ctx, b, n, senders, perSecond)
+			if err != nil {
+				return fmt.Errorf("%s: %w", named(senders), err)
+			}
+			if sums[senders] == nil {
+				sums[senders] = &spent{}
+			}
+			sums[senders].add(got)
+		}
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	const work = "fleet, 2,000/s to 64 endpoints: "
+	postgres := func(s *spent) float64 { return 1000 * s.postgres / s.events }
+	b.table.add(row{work: work + "CPU of Postgres, 1, 2, 4 senders", unit: "most / least", target: "1.05", met: atMost(1.05)}, reading{tailpost: apart(sums, postgres)})
+	for _, senders := range []int{0, 1, 2, 4} {
+		s := sums[senders]
+		b.table.add(row{work: work + named(senders) + ": CPU of Postgres, writer's included", unit: "s/1000"}, reading{tailpost: postgres(s)})
+		b.table.add(row{work: work + named(senders) + ": CPU of the processes", unit: "s/1000"}, reading{tailpost: 1000 * s.relay / s.events})
+	}
+	return nil
+}
+
+// writeSteadily returns what is spent on events that are written 20 at a time.
+func writeSteadily(ctx context.Context, b *bench, n *nats, senders, perSecond int) (s spent, err error) {
+	const count = 64
+	d, _, err := newFleet(ctx, b, n, senders, endpoints(count, false, "concurrency = 16"))
+	if err != nil {
+		return s, err
+	}
+	f, err := startReading(ctx, d, senders)
+	if err != nil {
+		return s, err
+	}
+	const together = 20
+	events := perSecond * b.size(10)
+	relays, postgres := f.meters(), startMeter(b.server.PID())
+	began := time.Now()
+	for i := 0; i < events && err == nil; i += together {
+		time.Sleep(time.Until(began.Add(time.Duration(i) * time.Second / time.Duration(perSecond))))
+		_, err = d.conn.Exec(ctx, "CALL fill('outbox', $1, $2, $2, $3, $4)", i, together, count, filler)
+	}
+	if err == nil {
+		_, err = b.await(ctx, "/endpoint", events)
+	}
+	if err == nil {
+		s = spent{events: float64(events), relay: relays.cpu(), postgres: postgres.cpu()}
+		err = f.settle(ctx, events)
+	}
+	if err == nil {
+		s.batches, err = f.quiet(ctx)
+	}
+	fmt.Fprintf(b.log, "  %s: CPU of processes %.2f s, Postgres %.2f s, %d recording transactions\n", named(senders), s.relay, s.postgres, s.batches)
+	return s, errors.Join(err, f.stop(ctx), d.close(ctx))
+}
+
 // writeTogether returns the latencies of events that are written one by one.
 func writeTogether(ctx context.Context, b *bench, n *nats, senders, perSecond int) ([]float64, error) {
 	d, _, err := newFleet(ctx, b, n, senders, endpoints(1, true, "concurrency = 64"))

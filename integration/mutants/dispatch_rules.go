@@ -240,8 +240,8 @@ var ruleMutants = []mutant{
 	{
 		name:    "dispatch-budget-shrinks-to-nothing",
 		file:    "relay/internal/dispatch/budget.go",
-		old:     "min(max(int(perPark/2), minBudget), b.available)",
-		new:     "min(int(perPark/2), b.available)",
+		old:     "min(max(int(perPark/4), inFlight+inFlight/4+b.least/4, b.least), b.available)",
+		new:     "min(int(perPark/4), b.available)",
 		promise: "However slow receivers are, the stream goes on.",
 		pkg:     "./relay/internal/dispatch",
 		run:     "^TestBudget_",

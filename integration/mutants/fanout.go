@@ -3,6 +3,48 @@ package main
 // fanoutMutants are of relays that deliver together.
 var fanoutMutants = []mutant{
 	{
+		name: "fanout-backlog-waits-in-memory", file: "relay/internal/dispatch/budget.go",
+		old:     "max(int(perPark/4),",
+		new:     "max(int(perPark),",
+		promise: "A backlog for a slow receiver stays in the stream, and does not go through the table.",
+		pkg:     "./relay/internal/dispatch", run: "^TestBudget_leavesABacklogInTheStream$",
+	},
+	{
+		name: "fanout-in-flight-is-not-counted", file: "relay/internal/dispatch/send.go",
+		old:     "\t\tl.d.inFlight.Add(1)\n",
+		new:     "",
+		promise: "A receiver that is slow gets as many requests at once as its endpoint allows.",
+		pkg:     "./relay/internal/dispatch", run: "^(TestBudget_|TestTheSimulation$)",
+	},
+	{
+		name: "fanout-left-is-in-flight", file: "relay/internal/dispatch/batch.go",
+		old:     "\tl.d.inFlight.Add(-int32(n)) //nolint:gosec // bounded by the settings of a batch\n",
+		new:     "",
+		promise: "What was put back before it was sent is not in flight.",
+		pkg:     "./relay/internal/dispatch", run: "^TestTheSimulation$",
+	},
+	{
+		name: "fanout-recorder-does-not-wait-as-told", file: "relay/internal/dispatch/recorder.go",
+		old:     "wait := r.d.recordPause - time.Since(r.now)",
+		new:     "wait := defaultRecordPause - time.Since(r.now)",
+		promise: "A partition's outcomes are recorded with those of the next 50 ms.",
+		pkg:     "./relay/internal/dispatch", run: "^TestRecord_waitsForCompany$",
+	},
+	{
+		name: "fanout-recorder-uses-up-the-budget", file: "relay/internal/dispatch/budget.go",
+		old:     "return min(fullBatch, b.maxCount/2)",
+		new:     "return fullBatch",
+		promise: "The stream does not wait for what waits for the recorder.",
+		pkg:     "./relay/internal/dispatch", run: "^TestRecord_comesBeforeTheBudgetIsUsedUp$",
+	},
+	{
+		name: "fanout-recorder-keeps-the-first-size", file: "relay/internal/dispatch/recorder.go",
+		old:     "\tr.full = r.d.budget.half()\n",
+		new:     "",
+		promise: "Where more is in memory, more is recorded at once.",
+		pkg:     "./relay/internal/dispatch", run: "^TestRecord_takesMoreAtOnceWhereMoreIsInMemory$",
+	},
+	{
 		name: "fanout-settled-before-it-is-stored", file: "relay/internal/dispatch/dispatch.go",
 		old:     "\treturn func() { d.recorder.add(item{kind: itemPassedOn, dl: dl}) }",
 		new:     "\td.recorder.add(item{kind: itemPassedOn, dl: dl})\n\treturn func() {}",
@@ -113,5 +155,19 @@ var fanoutMutants = []mutant{
 		new:     "\tfor _, p := range release[:0] {",
 		promise: "A relay that joins a fleet gets its share.",
 		pkg:     "./integration", run: "^TestAFleetSharesTheSending$",
+	},
+	{
+		name: "standby-connects-each-time", file: "relay/relay.go",
+		old:     "err != nil || !active {\n\t\t\treturn\n",
+		new:     "err != nil || active {\n\t\t\treturn\n",
+		promise: "A relay that stands by makes no connections while another has the slot.",
+		pkg:     "./integration", run: "^TestARelayThatStandsByMakesNoConnections$",
+	},
+	{
+		name: "standby-any-slot-is-active", file: "relay/internal/ledger/take.go",
+		old:     "      AND s.active\n)`",
+		new:     ")`",
+		promise: "A relay that stands by takes the slot once nobody has it.",
+		pkg:     "./relay/internal/ledger", run: "^TestSlotActive_",
 	},
 }

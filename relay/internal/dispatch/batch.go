@@ -102,7 +102,8 @@ func (b *batch) leave(n int) {
 		b.back(dl, now)
 	}
 	b.dls = b.dls[:kept]
-	l.shed(now) // the endpoint may have been paused, or be gone
+	l.d.inFlight.Add(-int32(n)) //nolint:gosec // bounded by the settings of a batch
+	l.shed(now)                 // the endpoint may have been paused, or be gone
 	l.staff()
 }
 
@@ -131,6 +132,7 @@ func (b *batch) finish(results []webhook.Result) []outbox.Outcome {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.inFlight--
+	l.d.inFlight.Add(-int32(len(b.dls))) //nolint:gosec // bounded by the settings of a batch
 	if b.dls[0].generation != l.generation {
 		l.stale--
 	}

@@ -13,14 +13,13 @@ type budget struct {
 	maxBytes  int64
 	waiter    chan struct{} // non-nil while the reader waits
 	available int           // ceiling of maxCount
+	least     int           // floor of maxCount: what may be in memory however slowly receivers answer
 }
 
-func newBudget(count int, bytes int64) *budget {
-	return &budget{maxCount: min(count, minBudget), maxBytes: bytes, available: count}
+func newBudget(least, most int, bytes int64) *budget {
+	least = min(least, most)
+	return &budget{maxCount: least, maxBytes: bytes, available: most, least: least}
 }
-
-// minBudget is how much the stream may have in memory however slowly receivers answer.
-const minBudget = 1024
 
 func (b *budget) charge(n int, bytes int64) {
 	b.mu.Lock()
@@ -46,12 +45,20 @@ func (b *budget) charged() (count int, bytes int64) {
 
 // resize sets the bound from the rate at which deliveries are settled, so that what waits in memory
 // is settled before park_after: a bound that is too high for slow receivers would send every event
-// of a backlog through the table.
-func (b *budget) resize(perPark float64) {
+// of a backlog through the table. Beside the deliveries that are in flight, which no rate tells of
+// where receivers take longer than that, there is always room for more.
+func (b *budget) resize(perPark float64, inFlight int) {
 	b.mu.Lock()
-	b.maxCount = min(max(int(perPark/2), minBudget), b.available)
+	b.maxCount = min(max(int(perPark/4), inFlight+inFlight/4+b.least/4, b.least), b.available)
 	b.wake()
 	b.mu.Unlock()
+}
+
+// half is how much of the bound may wait for the recorder before it records at once.
+func (b *budget) half() int {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return min(fullBatch, b.maxCount/2)
 }
 
 // wake lets the reader go on once a quarter of the bound is free, so that it reads in runs and not

@@ -26,7 +26,7 @@ func TestBudget_stopsTheReaderAtItsBounds(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			b := newBudget(100, 1000)
+			b := newBudget(100, 100, 1000)
 			b.charge(99, 999)
 			require.True(t, open(b.ready()))
 			b.release(99, 999)
@@ -44,7 +44,7 @@ func TestBudget_stopsTheReaderAtItsBounds(t *testing.T) {
 // TestBudget_letsTheReaderGoOnInRuns: event by event it would wake for each.
 func TestBudget_letsTheReaderGoOnInRuns(t *testing.T) {
 	t.Parallel()
-	b := newBudget(100, 1<<20)
+	b := newBudget(100, 100, 1<<20)
 	b.charge(100, 100)
 	ready := b.ready()
 	b.release(24, 24)
@@ -52,7 +52,7 @@ func TestBudget_letsTheReaderGoOnInRuns(t *testing.T) {
 	b.release(1, 1)
 	require.True(t, open(ready), "75 of 100 are left")
 
-	b = newBudget(100, 1000)
+	b = newBudget(100, 100, 1000)
 	b.charge(10, 1000)
 	ready = b.ready()
 	b.release(9, 200)
@@ -65,7 +65,7 @@ func TestBudget_letsTheReaderGoOnInRuns(t *testing.T) {
 // is there.
 func TestBudget_oneLargeEventPasses(t *testing.T) {
 	t.Parallel()
-	b := newBudget(100, 1000)
+	b := newBudget(100, 100, 1000)
 	require.True(t, open(b.ready()))
 	b.charge(1, 5000)
 	ready := b.ready()
@@ -76,18 +76,28 @@ func TestBudget_oneLargeEventPasses(t *testing.T) {
 
 func TestBudget_followsTheRateWithinItsBounds(t *testing.T) {
 	t.Parallel()
-	b := newBudget(5000, 1<<20)
-	for perPark, want := range map[float64]int{0: minBudget, 3000: 1500, 1 << 40: 5000} {
-		b.resize(perPark)
-		require.Equal(t, want, b.maxCount, "%g settled in park_after", perPark)
+	b := newBudget(1024, 5000, 1<<20)
+	for _, test := range []struct {
+		perPark        float64
+		inFlight, want int
+	}{
+		{0, 0, 1024},
+		{6000, 0, 1500},
+		{6000, 400, 1500},
+		{0, 1600, 2256}, // a quarter more than are in flight, and of the least
+		{1 << 40, 0, 5000},
+		{0, 1 << 20, 5000},
+	} {
+		b.resize(test.perPark, test.inFlight)
+		require.Equal(t, test.want, b.maxCount, "%g settled in park_after, %d in flight", test.perPark, test.inFlight)
 	}
-	b.resize(0)
-	b.charge(minBudget, 0)
+	b.resize(0, 0)
+	b.charge(1024, 0)
 	ready := b.ready()
 	require.False(t, open(ready))
-	b.resize(1 << 40)
+	b.resize(1<<40, 0)
 	require.True(t, open(ready), "a larger bound lets the reader go on")
-	small := newBudget(10, 1<<20)
-	small.resize(0)
+	small := newBudget(1024, 10, 1<<20)
+	small.resize(0, 0)
 	require.Equal(t, 10, small.maxCount, "never beyond what was asked for")
 }

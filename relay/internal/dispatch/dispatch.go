@@ -120,8 +120,10 @@ type Options struct {
 	// Grace is how long requests in flight may take once Run stops.
 	Grace time.Duration
 	// MaxEvents and MaxBytes bound the deliveries of the stream that are in memory. 0: 8,192 and 16
-	// MiB.
+	// MiB. MinEvents may be there however slowly receivers answer: what waits there for longer than
+	// park_after goes through the table. 0: 1,024.
 	MaxEvents int
+	MinEvents int
 	MaxBytes  int64
 	// LaneEvents bounds the deliveries that wait in one lane while others have work too, beyond
 	// four times its concurrency. 0: 1,024.
@@ -129,6 +131,9 @@ type Options struct {
 	// LaneKeys bounds the keys of an endpoint that a lane has a chain of although nothing of them
 	// is in memory. 0: twice MostKeys.
 	LaneKeys int
+	// RecordPause is how long what is to be recorded waits for company after a transaction. 0: 10
+	// ms.
+	RecordPause time.Duration
 	// UnblockEvery is how often an endpoint of more keys is looked through for deliveries that
 	// nothing blocks, although nobody said that its rows were changed. 0: every 10 minutes.
 	UnblockEvery time.Duration
@@ -178,6 +183,7 @@ type Dispatcher struct {
 
 	laneEvents   int
 	laneKeys     int
+	recordPause  time.Duration
 	unblockEvery time.Duration
 	log          zerolog.Logger
 
@@ -193,6 +199,7 @@ type Dispatcher struct {
 	loadedBytes atomic.Int64 // that rows which were read from the table take in memory
 
 	active   atomic.Int32 // lanes with traffic
+	inFlight atomic.Int32 // deliveries whose requests wait for an answer
 	stopping atomic.Bool
 	healing  atomic.Bool     // lanes with an order wait for events of the table
 	hard     context.Context //nolint:containedctx // Bounds everything; Run's own only says when to stop.
@@ -221,6 +228,9 @@ func New(hard context.Context, o Options) *Dispatcher {
 	if o.MaxEvents == 0 {
 		o.MaxEvents = 8192
 	}
+	if o.MinEvents == 0 {
+		o.MinEvents = 1024
+	}
 	if o.MaxBytes == 0 {
 		o.MaxBytes = 16 << 20
 	}
@@ -235,10 +245,13 @@ func New(hard context.Context, o Options) *Dispatcher {
 	if d.laneKeys = o.LaneKeys; d.laneKeys == 0 {
 		d.laneKeys = 2 * MostKeys
 	}
+	if d.recordPause = o.RecordPause; d.recordPause == 0 {
+		d.recordPause = defaultRecordPause
+	}
 	if d.unblockEvery = o.UnblockEvery; d.unblockEvery == 0 {
 		d.unblockEvery = 10 * time.Minute
 	}
-	d.budget = newBudget(o.MaxEvents, o.MaxBytes)
+	d.budget = newBudget(o.MinEvents, o.MaxEvents, o.MaxBytes)
 	d.gate = newGate(o.MaxYoung)
 	d.recorder = newRecorder(d)
 	d.loader = newLoader(d)

@@ -37,3 +37,6 @@ func View(d *Dispatcher, id string) (LaneView, bool) {
 		Chains: chainsOf(l), Capacity: l.capacity(),
 	}, true
 }
+
+// Flying is how many deliveries the dispatcher believes in flight.
+func Flying(d *Dispatcher) int { return int(d.inFlight.Load()) }

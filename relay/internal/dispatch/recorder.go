@@ -63,6 +63,7 @@ type recorder struct {
 	mu     sync.Mutex
 	inbox  []item
 	urgent bool // what is in the inbox is not to wait for company
+	full   int  // items that are recorded at once
 
 	// Owned by run.
 	spare    []item
@@ -82,18 +83,18 @@ type recorder struct {
 const (
 	// maxBatch bounds a recording transaction, so that it stays short.
 	maxBatch = 2048
-	// recordPause is how long items wait for company after a recording transaction. Without it a
+	// defaultRecordPause is how long items wait for company after a recording transaction. Without it a
 	// quick disk makes many small ones, each with its commit, its wakes and its rows of relay and
 	// counters: measured, a drain then took 2.2 times the relay's CPU and 1.6 times that of
 	// Postgres. Nothing but the acknowledgement waits for it.
-	recordPause = 10 * time.Millisecond
-	// fullBatch is how many items are recorded at once, so that the budget, which is at least twice
-	// as large, is not used up while they wait.
-	fullBatch = minBudget / 2
+	defaultRecordPause = 10 * time.Millisecond
+	// fullBatch is how many items are recorded at once, or half of the budget if that is less, so
+	// that it is not used up while they wait.
+	fullBatch = 512
 )
 
 func newRecorder(d *Dispatcher) *recorder {
-	return &recorder{d: d, signal: make(chan struct{}, 1), rush: make(chan struct{}, 1)}
+	return &recorder{d: d, full: d.budget.half(), signal: make(chan struct{}, 1), rush: make(chan struct{}, 1)}
 }
 
 // add takes an item. It never blocks: what can be in memory is bounded by the budget and the lanes.
@@ -101,11 +102,12 @@ func (r *recorder) add(it item) {
 	r.mu.Lock()
 	r.inbox = append(r.inbox, it)
 	n := len(r.inbox)
+	full := n >= r.full && !r.urgent
 	r.mu.Unlock()
-	switch n {
-	case 1:
+	if n == 1 {
 		r.notify()
-	case fullBatch:
+	}
+	if full {
 		r.hasten()
 	}
 }
@@ -152,7 +154,7 @@ func (r *recorder) run(hard context.Context, drained <-chan struct{}) error {
 	}
 }
 
-// collect waits for company for what is in the inbox: until recordPause after the last transaction,
+// collect waits for company for what is in the inbox: until the pause after the last transaction,
 // until there is enough, or until hurry is closed.
 func (r *recorder) collect(ctx context.Context, hurry <-chan struct{}) {
 	select {
@@ -162,7 +164,7 @@ func (r *recorder) collect(ctx context.Context, hurry <-chan struct{}) {
 	r.mu.Lock()
 	ready := len(r.inbox) == 0 || r.urgent
 	r.mu.Unlock()
-	wait := recordPause - time.Since(r.now)
+	wait := r.d.recordPause - time.Since(r.now)
 	if ready || wait <= 0 {
 		return
 	}
@@ -384,6 +386,9 @@ func (r *recorder) measure(n int) {
 	if elapsed < 50*time.Millisecond {
 		return
 	}
-	r.d.budget.resize(float64(r.settled) * float64(r.d.patience) / float64(elapsed))
+	r.d.budget.resize(float64(r.settled)*float64(r.d.patience)/float64(elapsed), int(r.d.inFlight.Load()))
+	r.mu.Lock()
+	r.full = r.d.budget.half()
+	r.mu.Unlock()
 	r.settled, r.window = 0, r.now
 }

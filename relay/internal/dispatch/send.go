@@ -118,9 +118,11 @@ func (l *lane) pick(req *webhook.Request) picked {
 	p := picked{sender: l.sender, ticket: ticket}
 	if l.company.On() {
 		p.batch = newBatch(l, now)
+		l.d.inFlight.Add(int32(len(p.batch.dls))) //nolint:gosec // bounded by the settings of a batch
 		l.health.started(p.batch.dls[0], now)
 	} else {
 		p.dl = l.memory.start()
+		l.d.inFlight.Add(1)
 		l.health.started(p.dl, now)
 		*req = p.dl.request(now)
 	}
@@ -240,6 +242,7 @@ func (l *lane) finish(dl *delivery, res webhook.Result) outbox.Outcome {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.inFlight--
+	l.d.inFlight.Add(-1)
 	if dl.generation != l.generation {
 		l.stale--
 	}

@@ -204,6 +204,9 @@ func (w *world) finish() {
 		n := w.model.unfinished()
 		settled := max(w.tables.position(), w.tables.acknowledged())
 		if n == 0 && settled == end(w.at-1) || len(w.model.found()) > 0 {
+			if n := dispatch.Flying(w.dispatcher); n != 0 && len(w.model.found()) == 0 {
+				w.t.Errorf("seed %d: %d deliveries are believed in flight, when all are settled", w.seed, n)
+			}
 			return
 		}
 		if time.Now().After(deadline) {

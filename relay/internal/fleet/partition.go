@@ -25,6 +25,13 @@ const (
 	// part of that, but not less than partitionBytes.
 	senderBytes    = 64 << 20
 	partitionBytes = 1 << 20
+	// senderEvents and partitionEvents are the same of the events that may be in memory however
+	// slowly receivers answer.
+	senderEvents    = 1024
+	partitionEvents = 16
+	// recordPause is longer than that of one process: each partition has its own transactions, and
+	// a part of the events.
+	recordPause = 50 * time.Millisecond
 )
 
 // errAnew ends the hold of a partition whose settings changed.
@@ -129,7 +136,7 @@ func (p *partition) prepare(ctx context.Context, led *ledger.Ledger) (*jetstream
 	dispatcher = dispatch.New(p.s.hard, dispatch.Options{
 		Hold: hold, Ledger: led, Frontier: frontier, Endpoints: endpoints, Recorded: recorded, Healing: slot.Heal != nil,
 		Ack: stream.Ack, Committed: o.Committed, Held: func() bool { return p.lease.Held() && led.Connected() }, Grace: o.Grace,
-		MaxBytes: max(partitionBytes, senderBytes/int64(p.of)), Search: set.Config.Outbox.Search, Trace: o.Trace(), Logger: p.s.log,
+		MinEvents: max(partitionEvents, senderEvents/p.of), RecordPause: recordPause, MaxBytes: max(partitionBytes, senderBytes/int64(p.of)), Search: set.Config.Outbox.Search, Trace: o.Trace(), Logger: p.s.log,
 	})
 	in := intake.Options{Dispatcher: dispatcher, Frontier: frontier, Endpoints: feed, Upkeep: nothingBeside{}, Logger: p.s.log}
 	if until != 0 {
