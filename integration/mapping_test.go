@@ -239,3 +239,38 @@ func TestLogicalMessagesBesideATable(t *testing.T) {
 	b.receiver.Await(t, "/erp", 3)
 	require.Equal(t, ids, b.receiver.IDs("/erp"), "rows and logical messages of a transaction in the order in which they were written")
 }
+
+// A table that was given another name, or moved to another schema, is the same one: what was written
+// to it before and not read yet is delivered from the stream, in its order and at once.
+func TestARenamedTableLosesNothing(t *testing.T) {
+	t.Parallel()
+	for name, sql := range map[string]string{
+		"another name":   "ALTER TABLE outbox RENAME TO events; CREATE SCHEMA app",
+		"another schema": "CREATE SCHEMA app; ALTER TABLE outbox RENAME TO events; ALTER TABLE events SET SCHEMA app",
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			b := setup(t)
+			config := b.db.Config(b.endpoint("erp", `ordering = "strict"`))
+			relay := kit.StartDelivering(t, kit.Options{Config: config})
+			ids := b.db.Insert(t, orders(2)...)
+			b.receiver.AwaitIDs(t, "/erp", ids...)
+			require.Zero(t, relay.Stop(t))
+			ids = append(ids, b.db.Insert(t, orders(3)...)...)
+			b.db.Run(t, sql)
+			table := "public.events"
+			if name == "another schema" {
+				table = "app.events"
+			}
+			ids = append(ids, b.db.Text(t, "INSERT INTO "+table+" (id, type, payload) VALUES (gen_random_uuid(), 'order.created', '{}') RETURNING id::text"))
+
+			config.Outbox = fmt.Sprintf("table = %q", table)
+			relay = kit.StartDelivering(t, kit.Options{Config: config})
+			b.receiver.AwaitIDs(t, "/erp", ids...)
+			require.Equal(t, ids, b.receiver.IDs("/erp"))
+			b.db.AwaitAttempts(t, "erp", len(ids))
+			require.Zero(t, b.db.Count(t, "SELECT count(*) FROM tailpost.gap"))
+			require.Zero(t, relay.Stop(t))
+		})
+	}
+}

@@ -123,7 +123,7 @@ func (r *Relay) prepare(ctx, hard context.Context, led *ledger.Ledger, stream *p
 	}
 	h := &holding{r: r, hard: hard, hold: hold, timeline: info.Timeline, routing: found.routing, ledger: led, broken: make(chan error, 1), barriers: barriers(led, hold.Epoch), inquiry: found.first}
 	h.stream = postgres.NewSource(stream, postgres.EventsOptions{
-		Mapping: cfg.Outbox.Mapping, Zone: zone, Messages: cfg.Outbox.Messages, Encoding: info.Encoding, Settled: source.Position(hold.Settled), Barriers: h.barriers,
+		Mapping: cfg.Outbox.Mapping, Table: info.Table, Zone: zone, Messages: cfg.Outbox.Messages, Encoding: info.Encoding, Settled: source.Position(hold.Settled), Barriers: h.barriers,
 		Logger: r.log,
 	})
 	h.assemble(begin, endpoints, recorded, feed, partitions > 0, &info)

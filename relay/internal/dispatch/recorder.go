@@ -83,9 +83,9 @@ type recorder struct {
 const (
 	// maxBatch bounds a recording transaction, so that it stays short.
 	maxBatch = 2048
-	// defaultRecordPause is how long items wait for company after a recording transaction. Without it a
-	// quick disk makes many small ones, each with its commit, its wakes and its rows of relay and
-	// counters: measured, a drain then took 2.2 times the relay's CPU and 1.6 times that of
+	// defaultRecordPause is how long items wait for company after a recording transaction. Without
+	// it a quick disk makes many small ones, each with its commit, its wakes and its rows of relay
+	// and counters: measured, a drain then took 2.2 times the relay's CPU and 1.6 times that of
 	// Postgres. Nothing but the acknowledgement waits for it.
 	defaultRecordPause = 10 * time.Millisecond
 	// fullBatch is how many items are recorded at once, or half of the budget if that is less, so

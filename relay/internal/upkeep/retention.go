@@ -23,12 +23,16 @@ const (
 	// retentionPace is how long deleting rests after each statement, as a multiple of what the
 	// statement took.
 	retentionPace = 4
+	// judgedMargin is for how long an audit looks at a row again: one that was written long before
+	// it was committed, or came with a partition that was attached, is there by then.
+	judgedMargin = time.Hour
 )
 
 // keeper removes what is old: settled rows of the outbox table, attempts, dead deliveries, replays,
 // resends, counters. Each of its statements is short and may fail: the next time will do.
 type keeper struct {
 	ledger   *ledger.Ledger
+	slot     string
 	barriers *source.Barriers
 	outbox   config.Outbox
 	keep     func() config.Retention // of the present configuration
@@ -39,7 +43,7 @@ type keeper struct {
 
 // retention is the task that does it.
 func retention(o *Options) Task {
-	k := &keeper{ledger: o.Ledger, barriers: o.Barriers, outbox: o.Outbox, keep: o.Retention, healed: o.Healed, log: o.Logger}
+	k := &keeper{ledger: o.Ledger, slot: o.Hold.Slot, barriers: o.Barriers, outbox: o.Outbox, keep: o.Retention, healed: o.Healed, log: o.Logger}
 	return Task{Name: "retention", Run: k.run}
 }
 
@@ -114,6 +118,10 @@ func (k *keeper) events(ctx context.Context, before time.Time) error {
 	if _, err := k.barriers.Wait(ctx); err != nil {
 		return err
 	}
+	before, err := k.judged(ctx, before)
+	if err != nil {
+		return err
+	}
 	table, err := k.ledger.NewSweep(ctx, k.outbox.Mapping, scan.Scope{})
 	if err != nil {
 		return err
@@ -144,6 +152,22 @@ func (k *keeper) events(ctx context.Context, before time.Time) error {
 		k.log.Info().Int64("events", total).Time("before", before).Msg("settled events deleted from the outbox table")
 	}
 	return nil
+}
+
+// judged returns a time, before at the latest, such that an audit has judged what was created until
+// then: what the stream did not bring, nobody can tell from what nobody wants once it is deleted.
+func (k *keeper) judged(ctx context.Context, before time.Time) (time.Time, error) {
+	if k.outbox.AuditInterval <= 0 {
+		return before, nil // nobody looks for what the stream did not bring
+	}
+	p, _, err := k.ledger.Position(ctx, k.slot)
+	if err != nil {
+		return time.Time{}, err
+	}
+	if judged := pace.Later(p.AuditedAt, p.StartedAt).Add(-judgedMargin); judged.Before(before) {
+		return judged, nil
+	}
+	return before, nil
 }
 
 // attempts drops the partitions of tailpost.attempt that end before a time.

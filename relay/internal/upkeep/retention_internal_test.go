@@ -95,3 +95,38 @@ func TestRetentionWaitsForAGapToBeHealed(t *testing.T) {
 	stop()
 	<-done
 }
+
+// A row that the stream did not bring looks like one that nobody wants: it stays until an audit has
+// looked at it, an hour after it was created, however short the retention is.
+func TestRetentionWaitsForTheAudit(t *testing.T) {
+	t.Parallel()
+	db := pgschema.NewDB(t)
+	conn := db.Conn(t)
+	mapping := outbox.DefaultMapping()
+	_, err := schema.Migrate(t.Context(), conn, schema.MigrateOptions{Mapping: mapping})
+	require.NoError(t, err)
+	_, err = conn.Exec(t.Context(), `
+		INSERT INTO public.outbox (id, type, payload, created_at)
+		SELECT gen_random_uuid(), n::text, '{}', now() - n * interval '30 minutes' FROM generate_series(1, 8) AS n;
+		INSERT INTO tailpost.relay (slot, epoch, owner, system_id, timeline, batch, settled_lsn, updated_at, started_at)
+		VALUES ('s', 1, '', '1', 1, 0, '0/0', now(), now() - interval '195 minutes')`)
+	require.NoError(t, err)
+	led, err := ledger.Open(t.Context(), ledger.Options{URL: config.NewSecret(db.URL)})
+	require.NoError(t, err)
+	t.Cleanup(func() { _ = led.Close(context.WithoutCancel(t.Context())) })
+	left := func(interval, retention time.Duration) (n int) {
+		k := &keeper{
+			ledger: led, slot: "s", barriers: passed(), outbox: config.Outbox{Mapping: mapping, AuditInterval: interval}, log: zerolog.Nop(),
+		}
+		require.NoError(t, k.events(t.Context(), time.Now().Add(-retention)))
+		require.NoError(t, conn.QueryRow(t.Context(), "SELECT count(*) FROM public.outbox").Scan(&n))
+		return n
+	}
+	require.Equal(t, 8, left(time.Hour, time.Minute), "all are of after the slot, or of an hour before it")
+	_, err = conn.Exec(t.Context(), "UPDATE tailpost.relay SET audited_at = now() - interval '105 minutes'")
+	require.NoError(t, err)
+	require.Equal(t, 7, left(time.Hour, 225*time.Minute), "a retention that is longer is kept")
+	require.Equal(t, 5, left(time.Hour, time.Minute), "created an hour before an audit began")
+	require.Equal(t, 5, left(time.Minute, time.Minute))
+	require.Zero(t, left(0, time.Minute), "there is no audit")
+}

@@ -16,6 +16,7 @@ import (
 // EventsOptions say what in the stream is an event.
 type EventsOptions struct {
 	Mapping  outbox.Mapping
+	Table    uint32         // OID of the table, whose rows are events whatever its name was when they were written; 0: none
 	Zone     *time.Location // of times in the table that name none; nil: UTC
 	Messages string         // prefix of logical messages that carry events; empty: none
 	Encoding string         // of the database, as Info has it; empty: UTF8
@@ -76,7 +77,7 @@ func (e *Events) Change(op Op, table *source.Table, row []outbox.Value) error {
 		}
 		e.rows++
 		return nil
-	case name != e.opts.Mapping.Table:
+	case name != e.opts.Mapping.Table && (table.OID != e.opts.Table || table.OID == 0):
 		return nil
 	case op == Delete:
 		e.gone = e.idOf(table, row)

@@ -63,8 +63,13 @@ func TestEvents(t *testing.T) {
 		want    []string // an entry that ends with a colon and a space is the beginning
 		log     string
 	}{
-		"rows":                  {changes: []piece{row("a", one, "1"), row("b", one, "2")}, want: []string{a, b}},
-		"rows of other tables":  {changes: []piece{insert(9, "a"), insert(6, "a", one, "1")}},
+		"rows":                 {changes: []piece{row("a", one, "1"), row("b", one, "2")}, want: []string{a, b}},
+		"rows of other tables": {changes: []piece{insert(9, "a"), insert(6, "a", one, "1")}},
+		"under another name": {
+			changes: []piece{relation(7, "app", "events", "id", "type", "payload"), row("a", one, "1"), deleted(7, "b", "n", "old"), row("b", one, "new")},
+			want:    []string{a},
+		},
+		"of the table before":   {changes: []piece{relation(5, "public", "outbox", "id", "type", "payload"), insert(5, "a", one, "1")}, want: []string{a}},
 		"an update":             {changes: []piece{piece{'U'}.u32(7).u8('N').values("a", one, "1")}},
 		"a delete":              {changes: []piece{deleted(7, "a", "n", "n")}},
 		"a truncate":            {changes: []piece{piece{'T'}.u32(2).u8(0).u32(7).u32(8)}},
@@ -121,6 +126,7 @@ func TestEvents(t *testing.T) {
 			s := &scribe{}
 			e := NewEvents(EventsOptions{
 				Mapping:  outbox.Mapping{Table: "public.outbox", ID: "id", Type: "type", Payload: "payload"},
+				Table:    7,
 				Messages: "app", Settled: source.Position(test.settled), Barriers: source.NewBarriers(1, nil), Logger: zerolog.New(log),
 			}, s)
 			d := newDecoder(e)

@@ -76,6 +76,7 @@ type Info struct {
 	Timeline      int32
 	Database      string
 	Encoding      string // of the database, as server_encoding has it: UTF8
+	Table         uint32 // OID of Options.Table; 0: no table is wanted
 	// SlotCreated says that the slot is new: what committed before was not streamed.
 	SlotCreated bool
 	// Changed names the publications that were created or mended: what committed before may not be

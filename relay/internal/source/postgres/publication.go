@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/tailpost/tailpost/outbox/pglink"
@@ -23,6 +24,7 @@ type publication struct {
 
 // published is a publication as the catalogue has it.
 type published struct {
+	oid         uint64 // of the wanted table; 0: none is wanted
 	exists      bool
 	allTables   bool
 	schemas     bool // FOR TABLES IN SCHEMA
@@ -64,6 +66,9 @@ func (s *session) ensurePublication(ctx context.Context, want publication) (crea
 		have, err := s.readPublication(ctx, want)
 		if err != nil {
 			return false, err
+		}
+		if want.table == s.opts.Table {
+			s.info.Table = uint32(have.oid) //nolint:gosec // it was read as one of 32 bits
 		}
 		differences := want.differences(have)
 		if len(differences) == 0 {
@@ -126,7 +131,7 @@ func (s *session) readPublication(ctx context.Context, want publication) (publis
 		// By name, not by to_regclass: that wants the right to use the schema, which streaming does
 		// not.
 		rows, err := s.query(ctx, `
-			SELECT c.relkind AS kind,
+			SELECT c.oid, c.relkind AS kind,
 			       EXISTS (SELECT FROM pg_inherits AS i WHERE i.inhparent = c.oid) AS parent,
 			       EXISTS (SELECT FROM pg_index AS x WHERE x.indrelid = c.oid AND x.indisprimary)
 			           AND NOT EXISTS (
@@ -143,6 +148,9 @@ func (s *session) readPublication(ctx context.Context, want publication) (publis
 		}
 		if len(rows) == 0 {
 			return have, fmt.Errorf("%w: table %s does not exist in this database: run tailpost migrate, or correct its name", ErrSetup, want.table)
+		}
+		if have.oid, err = strconv.ParseUint(rows[0]["oid"], 10, 32); err != nil {
+			return have, fmt.Errorf("look for table %s: %w", want.table, err)
 		}
 		have.partitioned = rows[0]["kind"] == "p"
 		have.keyed = have.partitioned && rows[0]["keyed"] == "t"
