@@ -135,4 +135,25 @@ var huntMutants = []mutant{
 		promise: "Rows that an audit has judged are deleted.",
 		pkg:     "./integration", run: "^TestWhatIsOldIsRemoved$",
 	},
+	{
+		name: "hunt-explain-knows-no-unread-event", file: "relay/internal/query/explain.go",
+		old:     "\t\t\te.Delivery = unrouted\n",
+		new:     "\t\t\t_ = unrouted\n",
+		promise: "Of an event that could not be read, explain says so at each endpoint.",
+		pkg:     "./relay/internal/api", run: "^TestWhyAnEventThatCouldNotBeReadIsDead$",
+	},
+	{
+		name: "hunt-explain-forgets-what-was-delivered", file: "relay/internal/query/explain.go",
+		old:     "e.Delivery == nil && e.Last == nil && e.DiscardedAt == nil",
+		new:     "e.Delivery == nil",
+		promise: "An endpoint that got an event before it could not be read any more has got it.",
+		pkg:     "./relay/internal/api", run: "^TestWhyAnEventThatCouldNotBeReadIsDead$",
+	},
+	{
+		name: "hunt-resend-of-an-unread-event-is-not-found", file: "relay/internal/query/recorded.go",
+		old:     "\tcase first == nil && unrouted:\n\t\treturn outbox.Event{}, errUnrouted\n",
+		new:     "",
+		promise: "Who resends an event that could not be read to one endpoint is told what to resend.",
+		pkg:     "./relay/internal/api", run: "^TestWhyAnEventThatCouldNotBeReadIsDead$",
+	},
 }

@@ -82,3 +82,25 @@ func TestWhyAndWhyNot(t *testing.T) {
 	require.Empty(t, b.do(t, call{key: acme, method: http.MethodGet, path: "/v1/events/" + rowOfAcme + "/explain"}).is(http.StatusOK).list("endpoints"))
 	b.do(t, call{key: acme, method: http.MethodGet, path: "/v1/events/" + rowOfAcme + "/explain?endpoint=" + plain}).is(http.StatusNotFound)
 }
+
+// An event that could not be read is dead for everyone: so says each endpoint that has nothing of it,
+// and a resend to one of them says what to resend.
+func TestWhyAnEventThatCouldNotBeReadIsDead(t *testing.T) {
+	t.Parallel()
+	b := setup(t, nil)
+	b.exec(t, "INSERT INTO public.outbox (id, type, payload, created_at) VALUES ($1, 'order.created', '{}', now() + interval '1 minute')", rowOfNone)
+	had := b.post(t, "/v1/endpoints", map[string]any{"url": "https://a.example"}).is(http.StatusCreated).text("id")
+	has := b.post(t, "/v1/endpoints", map[string]any{"url": "https://a.example"}).is(http.StatusCreated).text("id")
+	b.attempted(t, rowOfNone, had, "stream")
+	b.insertDelivery(t, rowOfNone, "*", "dead", 16)
+	b.exec(t, "UPDATE tailpost.delivery SET reason = 'invalid', attempts = 0, last_status = NULL, last_error = 'headers: not an object'")
+
+	verdict := func(endpoint string) *answer {
+		return b.get(t, "/v1/events/"+rowOfNone+"/explain?endpoint="+endpoint).is(http.StatusOK)
+	}
+	require.Equal(t, "delivered", verdict(had).text("endpoints.0.verdict"))
+	require.Equal(t, "dead", verdict(has).text("endpoints.0.verdict"))
+	require.Contains(t, verdict(has).text("endpoints.0.sentence"), "headers: not an object")
+	refused := b.post(t, "/v1/deliveries/resend", map[string]any{"event_id": rowOfNone, "endpoint_id": has}).is(http.StatusConflict)
+	require.Contains(t, refused.text("detail"), "resend its delivery to *")
+}

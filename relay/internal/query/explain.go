@@ -2,6 +2,7 @@ package query
 
 import (
 	"context"
+	"slices"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -32,7 +33,7 @@ type Explained struct {
 type ExplainedEndpoint struct {
 	Row         ledger.EndpointRow
 	RoutedSince time.Time // since when it wants what it wants
-	Delivery    *Delivery // unfinished; nil: there is none
+	Delivery    *Delivery // unfinished, or dead for everyone before it was routed; nil: there is none
 	Last        *LastAttempt
 	DiscardedAt *time.Time
 	Head        *Delivery // what the delivery waits for in the order of its endpoint; nil: nothing
@@ -158,19 +159,34 @@ func explainAt(ctx context.Context, tx pgx.Tx, event string, endpoints []Explain
 	}); err != nil {
 		return err
 	}
+	args["ids"] = slices.Concat(ids, []string{everyone})
 	deliveries, err := many(ctx, tx, deliveryColumns+"\nWHERE d.event_id = @event\n  AND d.endpoint_id = ANY (@ids::text[])", args, scanDelivery)
 	if err != nil {
 		return err
 	}
+	var unrouted *Delivery
 	for i := range deliveries {
 		d := &deliveries[i]
+		if d.EndpointID == everyone {
+			unrouted = d
+			continue
+		}
 		at[d.EndpointID].Delivery = d
 		if at[d.EndpointID].Head, err = headOf(ctx, tx, d, &at[d.EndpointID].Row); err != nil {
 			return err
 		}
 	}
+	for _, e := range at {
+		if e.Delivery == nil && e.Last == nil && e.DiscardedAt == nil {
+			e.Delivery = unrouted
+		}
+	}
 	return nil
 }
+
+// everyone is the endpoint of a dead delivery of an event that could not be read, so that nobody
+// knows who wants it.
+const everyone = "*"
 
 // headOf returns what a delivery waits for in the order of its endpoint, or nil.
 func headOf(ctx context.Context, tx pgx.Tx, d *Delivery, row *ledger.EndpointRow) (*Delivery, error) {

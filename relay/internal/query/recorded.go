@@ -61,6 +61,8 @@ func (c deliveryChanges) ResendRecorded(ctx context.Context, tenant, eventID, en
 
 var errWaits = fmt.Errorf("%w: the event waits for this endpoint already: with state pending it is attempted now", ErrConflict)
 
+var errUnrouted = fmt.Errorf("%w: the event could not be read, so that it is dead for all endpoints: resend its delivery to %s, and it goes to those that want it", ErrConflict, everyone)
+
 type recordedQuery struct {
 	tenant, event, endpoint string
 	lock                    bool // keep the endpoint from being deleted
@@ -85,7 +87,8 @@ SELECT COALESCE((SELECT d.state FROM tailpost.delivery AS d WHERE d.event_id = @
               AND a.endpoint_id || '' = @endpoint
               AND a.trigger <> 'test'),
            (SELECT x.at FROM tailpost.discarded AS x WHERE x.event_id = @event AND x.endpoint_id = @endpoint)
-       )`
+       ),
+       EXISTS (SELECT FROM tailpost.delivery AS d WHERE d.event_id = @event AND d.endpoint_id = '*' AND (@tenant::text = '' OR d.tenant = @tenant))`
 
 // recordedEvent reads an event whose delivery to an endpoint is over from its outbox row.
 func recordedEvent(ctx context.Context, tx pgx.Tx, m outbox.Mapping, q recordedQuery) (outbox.Event, error) {
@@ -101,12 +104,15 @@ func recordedEvent(ctx context.Context, tx pgx.Tx, m outbox.Mapping, q recordedQ
 	}
 	var waits string
 	var first *time.Time
-	if err := tx.QueryRow(ctx, recordedSQL, args).Scan(&waits, &first); err != nil {
+	var unrouted bool
+	if err := tx.QueryRow(ctx, recordedSQL, args).Scan(&waits, &first, &unrouted); err != nil {
 		return outbox.Event{}, fmt.Errorf("look for attempts: %w", err)
 	}
 	switch {
 	case waits == string(outbox.Pending):
 		return outbox.Event{}, errWaits
+	case first == nil && unrouted:
+		return outbox.Event{}, errUnrouted
 	case first == nil:
 		return outbox.Event{}, ErrNotFound
 	case m.Table == "":
