@@ -71,7 +71,7 @@ var reachMutants = []mutant{
 	},
 	{
 		name: "reach-http2-falls-back", file: "relay/internal/webhook/origin.go",
-		old: "\tcase o.only2:\n", new: "\tcase false:\n",
+		old: "\tcase o.only2:\n\t\t_ = t.Close()", new: "\tcase false:\n\t\t_ = t.Close()",
 		promise: "An endpoint that insists on HTTP/2 is sent by nothing else.",
 		pkg:     "./relay/internal/webhook", run: "TestHTTPVersion",
 	},

@@ -101,8 +101,8 @@ var webhookMutants = []mutant{
 	{
 		name:    "webhook-tls-other-name",
 		file:    "relay/internal/webhook/origin.go",
-		old:     "o.tls.ServerName = p.ServerName()",
-		new:     `o.tls.ServerName = "example.com"`,
+		old:     "o.own.ServerName = o.place.ServerName()",
+		new:     `o.own.ServerName = "example.com"`,
 		promise: "A certificate for another host is refused.",
 		pkg:     "./relay/internal/webhook",
 		run:     "TestTLSErrors",

@@ -111,7 +111,7 @@ var whenMutants = []mutant{
 		pkg:     "./relay/internal/webhook", run: "TestAnswerCounts",
 	},
 	{
-		name: "when-answers-have-to-be-complete", file: "relay/internal/webhook/client.go",
+		name: "when-answers-have-to-be-complete", file: "relay/internal/webhook/manner.go",
 		old: "ep.Answer == config.AnswerComplete", new: "ep.Answer != config.AnswerStatus",
 		promise: "A status that means success counts, whatever becomes of the body, unless the endpoint asks for more.",
 		pkg:     "./relay/internal/webhook", run: "TestAnswerCounts",

@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"net"
-	"net/http"
 	"net/netip"
 	"sync"
 	"sync/atomic"
@@ -17,6 +16,7 @@ import (
 	"github.com/tailpost/tailpost/outbox"
 	"github.com/tailpost/tailpost/relay/internal/egress"
 	"github.com/tailpost/tailpost/relay/internal/token"
+	"github.com/tailpost/tailpost/relay/signature"
 )
 
 const (
@@ -77,10 +77,12 @@ type Client struct {
 	strict      bool
 	keepHeaders atomic.Bool // see KeepHeaders
 	exchanges   sync.Pool   // of *exchange
+	signers     signature.Signers
 
 	mu        sync.Mutex
 	closed    bool
 	endpoints map[*Endpoint]struct{}
+	manner    *manner // of the endpoint that was made last
 }
 
 // NewClient makes a Client. It opens no connection.
@@ -179,23 +181,14 @@ func (c *Client) endpoint(ep config.Endpoint) (*Endpoint, error) {
 	if !p.Secure && !c.network.AllowHTTP {
 		return nil, fmt.Errorf("the URL is plain http: use https, or set %s.allow_http", c.network.AllowedBy())
 	}
-	if ep.Redirects < 0 || ep.Redirects > maxRedirects {
-		return nil, fmt.Errorf("redirects is %d: want 0 to %d", ep.Redirects, maxRedirects)
+	manner, err := c.mannerOf(&ep)
+	if err != nil {
+		return nil, err
 	}
-	e := &Endpoint{
-		client: c, id: ep.ID, shownURL: ep.ShownURL(), redirects: ep.Redirects,
-		timeout: ep.Timeout, format: ep.Format, concurrency: ep.Concurrency,
-		method: or(ep.Method, http.MethodPost), answers: ep.Retry, http: ep.HTTP, gzip: ep.Gzip, batch: ep.Batch,
-		complete: ep.Answer == config.AnswerComplete,
-		version:  ep.Version, steps: ep.Steps(),
-	}
+	e := &Endpoint{manner: manner, client: c, id: ep.ID, shownURL: ep.ShownURL()}
 	if ep.Redirects > 0 {
 		e.url = u
 	}
-	if err := e.setDefaults(); err != nil {
-		return nil, err
-	}
-	e.scheme = schemeOf(ep.Signature)
 	if err := e.SetSecrets(ep.Secrets); err != nil {
 		return nil, err
 	}

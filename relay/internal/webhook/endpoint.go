@@ -27,27 +27,15 @@ const maxOrigins = 4
 
 // Endpoint sends requests to one endpoint. It is safe for concurrent use.
 type Endpoint struct {
+	*manner
+
 	client       *Client
 	id           string
-	url          *url.URL // nil: redirects are not followed, and nothing else needs it
-	shownURL     string   // for Attempt.URL: without what may be secret in it
-	timeout      time.Duration
-	format       config.Format
-	method       string
-	gzip         bool         // bodies are compressed
-	http         string       // the version of the protocol that it insists on; empty: none
-	version      string       // of the events it gets; empty: they have none
-	steps        config.Steps // down to that version
-	batch        config.Batch
-	answers      config.Retry  // which statuses mean what
-	complete     bool          // only a whole answer means success
-	verify       config.Verify // how its receiver shows that it wants events; empty: it need not
+	url          *url.URL      // nil: redirects are not followed, and nothing else needs it
+	shownURL     string        // for Attempt.URL: without what may be secret in it
 	probe        *probe        // of verify cloudevents
 	tokens       *token.Source // of its access tokens; nil: it needs none
 	tls          *tls.Config   // of connections to first
-	redirects    int
-	concurrency  int
-	scheme       signature.Scheme
 	signer       atomic.Pointer[signature.Signer]
 	own          []byte // the headers of the endpoint's configuration, as lines
 	ownUserAgent bool
@@ -64,31 +52,13 @@ type Endpoint struct {
 	others []*origin // of redirects, the one that was needed last at the end; most endpoints have none
 }
 
-func (e *Endpoint) setDefaults() error {
-	if e.timeout <= 0 {
-		e.timeout = defaultTimeout
-	}
-	if e.concurrency <= 0 {
-		e.concurrency = defaultConcurrency
-	}
-	switch e.format {
-	case config.FormatStandard, config.FormatRaw, config.FormatCloudEvents, config.FormatCloudEventsBinary,
-		config.FormatForm, config.FormatSlack, config.FormatTeams:
-	case "":
-		e.format = config.FormatStandard
-	default:
-		return fmt.Errorf("unknown format %q", e.format)
-	}
-	return nil
-}
-
 // SetSecrets has later requests signed with other secrets. Connections stay as they are.
 func (e *Endpoint) SetSecrets(secrets []config.Secret) error {
 	text := make([]string, len(secrets))
 	for i, s := range secrets {
 		text[i] = s.Reveal()
 	}
-	signer, err := signature.NewSignerFor(e.scheme, text...)
+	signer, err := e.client.signers.NewSignerFor(e.scheme, text...)
 	if err != nil {
 		return err
 	}

@@ -27,7 +27,7 @@ const maxUnread = 3
 type origin struct {
 	client   *Client
 	place    receiver.Place
-	tls      *tls.Config // nil: plain http
+	tls      *tls.Config // what its own is made of; nil: plain http
 	only2    bool        // the endpoint insists on HTTP/2
 	absolute bool        // the request line carries the whole URL, for a proxy
 	endpoint string      // whose own receiver it is; empty: it is a redirect's
@@ -38,8 +38,9 @@ type origin struct {
 
 	mu       sync.Mutex
 	closed   bool
+	no2      bool        // the receiver wants HTTP/1.1, or the endpoint does
+	own      *tls.Config // of its connections; nil: none was needed yet
 	h2       []*h2Conn
-	no2      bool   // the receiver wants HTTP/1.1, or the endpoint does
 	proxyKey string // the value of Proxy-Authorization; empty: none
 }
 
@@ -48,17 +49,13 @@ func (e *Endpoint) newOrigin(p receiver.Place, secure *tls.Config) *origin {
 	c := e.client
 	o := &origin{client: c, place: p, authority: p.Authority(), mostBody: answerRoom(e), pool: http1.Pool{Max: e.concurrency, Timeout: c.idleTimeout, MaxAge: c.maxAge}}
 	if p.Secure {
-		o.tls = secure.Clone()
-		o.tls.ServerName = p.ServerName()
+		o.tls = secure
 	}
 	switch e.http {
 	case config.HTTP1:
 		o.wantHTTP1()
 	case config.HTTP2:
 		o.only2 = true
-		if o.tls != nil {
-			o.tls.NextProtos = []string{"h2"}
-		}
 	}
 	var user *url.Userinfo
 	if user, o.absolute = c.dialer.Proxied(p); user != nil {
@@ -188,10 +185,23 @@ func firstExpiry(presented []*x509.Certificate) time.Time {
 	return first
 }
 
+// tlsConfig returns how connections are secured. It is made for the first of them: most origins
+// need none for long.
 func (o *origin) tlsConfig() *tls.Config {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	return o.tls
+	if o.own != nil {
+		return o.own
+	}
+	o.own = o.tls.Clone()
+	o.own.ServerName = o.place.ServerName()
+	switch {
+	case o.only2:
+		o.own.NextProtos = []string{"h2"}
+	case o.no2:
+		o.own.NextProtos = []string{"http/1.1"}
+	}
+	return o.own
 }
 
 // errNoHTTP2 is why a request that insists on HTTP/2 was not sent.
@@ -202,9 +212,7 @@ func (o *origin) wantHTTP1() {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	if !o.no2 && !o.only2 && o.tls != nil {
-		o.no2 = true
-		o.tls = o.tls.Clone()
-		o.tls.NextProtos = []string{"http/1.1"}
+		o.no2, o.own = true, nil
 	}
 }
 

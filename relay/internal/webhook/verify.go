@@ -38,7 +38,6 @@ type probe struct {
 
 // prepareVerification makes ready what the Verify of an endpoint needs.
 func prepareVerification(e *Endpoint, u *url.URL, ep config.Endpoint) error {
-	e.verify = ep.Verify
 	if ep.Verify != config.VerifyCloudEvents {
 		return nil
 	}
