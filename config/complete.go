@@ -74,8 +74,9 @@ func (c Config) complete(report func(problem)) *Config {
 	c.Secrets.Keys = slices.Clone(c.Secrets.Keys)
 	c.Versions = c.Versions.complete()
 	c.Endpoints = slices.Clone(c.Endpoints)
+	schedule := DefaultSchedule()
 	for i := range c.Endpoints {
-		completeEndpoint(&c.Endpoints[i], c.Versions)
+		completeEndpoint(&c.Endpoints[i], c.Versions, schedule)
 	}
 	c.Fanout.complete()
 	c.API.complete()
@@ -86,7 +87,9 @@ func (c Config) complete(report func(problem)) *Config {
 	return &c
 }
 
-func completeEndpoint(e *Endpoint, versions Versions) {
+// completeEndpoint fills in the defaults of an endpoint, the given schedule among them, and copies
+// what the caller may change yet.
+func completeEndpoint(e *Endpoint, versions Versions, schedule []time.Duration) {
 	versions.Pin(e, versions.Newest())
 	e.Name = cmp.Or(e.Name, e.ID)
 	e.Signature = cmp.Or(e.Signature, SignatureStandard)
@@ -103,9 +106,10 @@ func completeEndpoint(e *Endpoint, versions Versions) {
 	}
 	completeBatch(&e.Batch)
 	if e.Retry.Schedule == nil {
-		e.Retry.Schedule = DefaultSchedule()
+		e.Retry.Schedule = schedule
+	} else {
+		e.Retry.Schedule = slices.Clone(e.Retry.Schedule)
 	}
-	e.Retry.Schedule = slices.Clone(e.Retry.Schedule)
 	e.Retry.Success, e.Retry.Permanent = slices.Clone(e.Retry.Success), slices.Clone(e.Retry.Permanent)
 	e.Secrets = slices.Clone(e.Secrets)
 	e.Headers, e.Query = maps.Clone(e.Headers), maps.Clone(e.Query)

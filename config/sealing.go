@@ -56,7 +56,7 @@ func checkSealing(c *checker) {
 // names of an endpoint block's settings: url, retry.schedule[2], subscription[0].events[1].
 func ValidateEndpoint(e *Endpoint, n Network, versions Versions) Diagnostics {
 	var diags Diagnostics
-	completeEndpoint(e, versions)
+	completeEndpoint(e, versions, DefaultSchedule())
 	check := checker{config: &Config{Network: n, Versions: versions, Endpoints: []Endpoint{*e}}, tenant: true, report: func(p problem) {
 		diags = append(diags, Diagnostic{
 			Severity: SeverityError, Field: p.field.name, Summary: p.summary, Detail: p.detail,

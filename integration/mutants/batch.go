@@ -58,7 +58,7 @@ var batchMutants = []mutant{
 	},
 	{
 		name: "batch-splits-for-the-busy", file: "relay/internal/dispatch/company.go",
-		old: "\tcase dl.spared:\n", new: "\tcase dl.spared && c.retries == 0:\n",
+		old: "\tcase dl.spared:\n", new: "\tcase dl.spared && len(c.retry.Schedule) == 0:\n",
 		promise: "A receiver that has too much to do does not get more requests for that.",
 		pkg:     "./relay/internal/dispatch", run: "TestBatch_ofABusy",
 	},
@@ -76,7 +76,7 @@ var batchMutants = []mutant{
 	},
 	{
 		name: "batch-last-attempt-together", file: "relay/internal/dispatch/company.go",
-		old: "\tcase dl.attempts >= c.retries:\n", new: "\tcase dl.attempts > c.retries:\n",
+		old: "\tcase dl.attempts >= len(c.retry.Schedule):\n", new: "\tcase dl.attempts > len(c.retry.Schedule):\n",
 		promise: "The last attempt of a delivery is alone: nobody is given up for another.",
 		pkg:     "./relay/internal/dispatch", run: "TestBatch_aPoisoned",
 	},

@@ -178,7 +178,7 @@ func TestAdmission_staysWithinItsBounds(t *testing.T) {
 
 func TestHealth_aBusyReceiverKeepsItsCircuit(t *testing.T) {
 	t.Parallel()
-	p := policy{circuit: three}
+	p := terms{circuit: three}
 	busy := retry.Decision{Overloaded: true, Busy: true}
 	h := healthy()
 	for i := range 100 {
@@ -212,7 +212,7 @@ func TestHealth_parksWhatWaitsForAPauseThatIsLong(t *testing.T) {
 		ask := func(at time.Duration) bool {
 			dl := numbered(1)
 			h.started(dl, after(at))
-			_, shed := h.failed("erp", dl, &policy{circuit: config.Circuit{}}, d, after(at+time.Second))
+			_, shed := h.failed("erp", dl, &terms{circuit: config.Circuit{}}, d, after(at+time.Second))
 			return shed
 		}
 		require.False(t, ask(0))

@@ -1,10 +1,6 @@
 package dispatch
 
-import (
-	"time"
-
-	"github.com/tailpost/tailpost/config"
-)
+import "time"
 
 // company decides which of a lane's deliveries share a request. Its methods are called with the
 // lane's lock held.
@@ -14,15 +10,10 @@ import (
 // A failure that is not about events (429, 503, no access token, an egress proxy that refuses the
 // relay) splits nobody: a receiver that asks for less would get more requests.
 type company struct {
-	config.Batch
+	*terms
 
-	retries int // of the endpoint's schedule
-	chosen  []*delivery
-	hurry   bool // something that waits expires soon
-}
-
-func (c *company) configure(e *config.Endpoint) {
-	c.Batch, c.retries = e.Batch, len(e.Retry.Schedule)
+	chosen []*delivery
+	hurry  bool // something that waits expires soon
 }
 
 // joins notes that a delivery waits. One that expires while it waits for company is not to wait.
@@ -46,7 +37,7 @@ func (c *company) most(dl *delivery) int {
 	switch {
 	case dl.attempts == 0:
 		return c.Events
-	case dl.attempts >= c.retries:
+	case dl.attempts >= len(c.retry.Schedule):
 		return 1 // it is its last attempt: nobody else is to be the reason if it fails
 	case dl.spared:
 		return c.Events

@@ -193,6 +193,7 @@ type Dispatcher struct {
 	loader   *loader
 	routing  atomic.Pointer[routing]
 	places   places
+	terms    lastTerms // of places.mu
 	strain   strain
 	search   atomic.Pointer[config.Search]
 
@@ -255,7 +256,7 @@ func New(hard context.Context, o Options) *Dispatcher {
 	d.gate = newGate(o.MaxYoung)
 	d.recorder = newRecorder(d)
 	d.loader = newLoader(d)
-	d.nobody = &lane{d: d, id: Everyone}
+	d.nobody = &lane{d: d, id: Everyone, policy: policy{terms: &terms{}}, company: company{terms: &terms{}}}
 	d.routing.Store(&routing{table: route.New(nil)})
 	d.places.byID, d.places.left = make(map[string]int, len(o.Endpoints)), make(map[string]*lane)
 	changes := make([]change, len(o.Endpoints))

@@ -135,7 +135,7 @@ func (h *health) succeeded(id string, dl *delivery, now time.Time) *ledger.Endpo
 }
 
 // failed notes a failed attempt for dl. shed says that the endpoint takes nothing for a while.
-func (h *health) failed(id string, dl *delivery, p *policy, decision retry.Decision, now time.Time) (change *ledger.EndpointChange, shed bool) {
+func (h *health) failed(id string, dl *delivery, p *terms, decision retry.Decision, now time.Time) (change *ledger.EndpointChange, shed bool) {
 	if h.failing.since.IsZero() {
 		h.failing.since = now
 		change = &ledger.EndpointChange{EndpointID: id, FailingSince: now}

@@ -131,7 +131,7 @@ func healthy() *health {
 	return &h
 }
 
-func fails(h *health, p policy, d retry.Decision, now time.Time) (*ledger.EndpointChange, bool) {
+func fails(h *health, p terms, d retry.Decision, now time.Time) (*ledger.EndpointChange, bool) {
 	return h.failed("erp", numbered(1), &p, d, now)
 }
 
@@ -161,22 +161,22 @@ func TestHealth_failingSinceIsTheFirstFailureSinceASuccess(t *testing.T) {
 	t.Parallel()
 	h := healthy()
 	require.Nil(t, h.succeeded("erp", numbered(1), noon), "nothing to say of an endpoint that is well")
-	change, _ := fails(h, policy{}, retry.Decision{}, noon)
+	change, _ := fails(h, terms{}, retry.Decision{}, noon)
 	require.Equal(t, &ledger.EndpointChange{EndpointID: "erp", FailingSince: noon}, change)
-	change, _ = fails(h, policy{}, retry.Decision{}, after(time.Hour))
+	change, _ = fails(h, terms{}, retry.Decision{}, after(time.Hour))
 	require.Nil(t, change, "it is failing since noon")
 	require.Equal(t, &ledger.EndpointChange{EndpointID: "erp"}, h.succeeded("erp", numbered(1), noon))
 	require.Nil(t, h.succeeded("erp", numbered(1), noon))
-	change, _ = fails(h, policy{}, retry.Decision{}, after(2*time.Hour))
+	change, _ = fails(h, terms{}, retry.Decision{}, after(2*time.Hour))
 	require.Equal(t, after(2*time.Hour), change.FailingSince)
 }
 
 func TestHealth_knowsFromItsRowSinceWhenItFails(t *testing.T) {
 	t.Parallel()
 	h := newHealth(ledger.EndpointState{Status: ledger.StatusActive, FailingSince: noon}, time.Second)
-	change, _ := fails(&h, policy{disableAfter: time.Hour}, retry.Decision{}, after(time.Hour-1))
+	change, _ := fails(&h, terms{disableAfter: time.Hour}, retry.Decision{}, after(time.Hour-1))
 	require.Nil(t, change)
-	change, _ = fails(&h, policy{disableAfter: time.Hour}, retry.Decision{}, after(time.Hour))
+	change, _ = fails(&h, terms{disableAfter: time.Hour}, retry.Decision{}, after(time.Hour))
 	require.Equal(t, ledger.StatusDisabled, change.Status)
 	require.Equal(t, noon, change.FailingSince)
 }
@@ -184,29 +184,29 @@ func TestHealth_knowsFromItsRowSinceWhenItFails(t *testing.T) {
 func TestHealth_disablesForItsReasons(t *testing.T) {
 	t.Parallel()
 	h := healthy()
-	change, shed := fails(h, policy{}, retry.Decision{Disable: "the endpoint answered 410 Gone"}, noon)
+	change, shed := fails(h, terms{}, retry.Decision{Disable: "the endpoint answered 410 Gone"}, noon)
 	require.Equal(t, ledger.StatusDisabled, change.Status)
 	require.Equal(t, "the endpoint answered 410 Gone", change.DisabledReason)
 	require.True(t, shed)
-	change, _ = fails(h, policy{}, retry.Decision{Disable: "again"}, after(time.Second))
+	change, _ = fails(h, terms{}, retry.Decision{Disable: "again"}, after(time.Second))
 	require.Nil(t, change, "it is disabled already")
 
 	h = healthy()
-	p := policy{disableAfter: 2 * time.Hour}
+	p := terms{disableAfter: 2 * time.Hour}
 	change, _ = fails(h, p, retry.Decision{}, noon)
 	require.Empty(t, change.Status)
 	change, _ = fails(h, p, retry.Decision{}, after(2*time.Hour))
 	require.Equal(t, "failing without one success for 2h0m0s", change.DisabledReason)
 	h = healthy()
-	fails(h, policy{}, retry.Decision{}, noon)
-	change, _ = fails(h, policy{}, retry.Decision{}, after(10000*time.Hour))
+	fails(h, terms{}, retry.Decision{}, noon)
+	change, _ = fails(h, terms{}, retry.Decision{}, after(10000*time.Hour))
 	require.Nil(t, change, "without disable_after it never is")
 }
 
 // TestHealth_enablingBeginsAnew: what the endpoint was disabled for is over, whatever that was.
 func TestHealth_enablingBeginsAnew(t *testing.T) {
 	t.Parallel()
-	p := policy{circuit: three, disableAfter: time.Hour}
+	p := terms{circuit: three, disableAfter: time.Hour}
 	h := healthy()
 	fails(h, p, retry.Decision{}, noon)
 	for range 3 {
@@ -230,7 +230,7 @@ func TestHealth_enablingClearsTheRowAtTheNextSuccess(t *testing.T) {
 	t.Parallel()
 	for name, said := range map[string]time.Time{"the row says so": noon, "the row is about to say so": {}} {
 		h := healthy()
-		fails(h, policy{}, retry.Decision{Disable: "gone"}, noon)
+		fails(h, terms{}, retry.Decision{Disable: "gone"}, noon)
 		h.assign(ledger.EndpointState{Status: ledger.StatusActive, FailingSince: said})
 		require.Equal(t, &ledger.EndpointChange{EndpointID: "erp"}, h.succeeded("erp", numbered(1), noon), name)
 		require.Nil(t, h.succeeded("erp", numbered(1), noon), name)
@@ -248,7 +248,7 @@ func TestHealth_resumingForgetsNothing(t *testing.T) {
 	t.Parallel()
 	h := healthy()
 	for range 3 {
-		fails(h, policy{circuit: three}, retry.Decision{}, noon)
+		fails(h, terms{circuit: three}, retry.Decision{}, noon)
 	}
 	h.assign(ledger.EndpointState{Status: ledger.StatusPaused})
 	h.assign(ledger.EndpointState{Status: ledger.StatusActive})
@@ -283,14 +283,14 @@ func TestHealth_tellsOfFailuresThatPersist(t *testing.T) {
 	t.Parallel()
 	h := healthy()
 	for range failingAfter - 1 {
-		fails(h, policy{}, retry.Decision{}, noon)
+		fails(h, terms{}, retry.Decision{}, noon)
 	}
 	require.False(t, h.persists(0))
-	fails(h, policy{}, retry.Decision{}, noon)
+	fails(h, terms{}, retry.Decision{}, noon)
 	require.True(t, h.persists(0))
 	h = healthy()
-	fails(h, policy{}, retry.Decision{}, noon)
+	fails(h, terms{}, retry.Decision{}, noon)
 	require.False(t, h.persists(2))
-	fails(h, policy{}, retry.Decision{}, noon)
+	fails(h, terms{}, retry.Decision{}, noon)
 	require.True(t, h.persists(2), "a circuit of two opens at two")
 }

@@ -18,10 +18,9 @@ import (
 // ordered keys and its health, and acts on what they decide. Its workers are started when there is
 // something to send and end when there is not, so an idle endpoint costs no goroutine.
 type lane struct {
-	d        *Dispatcher
-	id       string
-	index    int  // in the routing
-	streamed bool // see Endpoint
+	d     *Dispatcher
+	id    string
+	index int // in the routing
 
 	mu      sync.Mutex
 	policy  policy
@@ -34,73 +33,45 @@ type lane struct {
 
 	workers  int
 	inFlight int
-	gated    bool // waits at the gate
-	admitted bool // was let through the gate and has not passed yet
 
-	// spilling sends fresh events straight to the table until the loader has brought back
-	// everything that is due.
-	spilling bool
-	nextDue  time.Time    // earliest row of the table that is not in memory; zero: none
-	reloads  pace.Backoff // after a query of the loader failed
-	reread   bool         // somebody else changed the table: the chains must be read again
-	// reordering: the ordering changed, and everything is parked until all that was queued by the
-	// old one (that of an earlier generation) is in the table. stale counts what is not, in flight
-	// or uncommitted.
-	reordering bool
+	nextDue time.Time    // earliest row of the table that is not in memory; zero: none
+	reloads pace.Backoff // after a query of the loader failed
+	// generation is that of the ordering, and stale counts what an earlier one queued and is not in
+	// the table yet, in flight or uncommitted.
 	generation int
 	stale      int
 
-	proving bool         // it is asked whether it wants events
-	asks    pace.Backoff // between two askings
-	askAt   time.Time    // not before that
-	asking  *time.Timer
+	proving *proving // nil: the endpoint need not show that it wants events
 
 	strained      pace.Backoff // while the machine lacks something that requests need
 	strainedUntil time.Time
 
-	answered    int  // requests with an outcome that is not committed
-	uncommitted int  // items that the recorder has not committed
-	closed      bool // its endpoint is gone
-	dropped     bool // and gets nothing more, so that nothing of it is kept
-	active      bool // counted in Dispatcher.active
-	touched     bool // took an event since the last patrol
+	answered    int // requests with an outcome that is not committed
+	uncommitted int // items that the recorder has not committed
 	patrol      *time.Timer
 	wake        *time.Timer
+
+	// Together, for there may be many lanes.
+
+	streamed bool // see Endpoint
+	gated    bool // waits at the gate
+	admitted bool // was let through the gate and has not passed yet
+	// spilling sends fresh events straight to the table until the loader has brought back
+	// everything that is due.
+	spilling bool
+	reread   bool // somebody else changed the table: the chains must be read again
+	// reordering: the ordering changed, and everything is parked until all that was queued by the
+	// old one is in the table.
+	reordering bool
+	closed     bool // its endpoint is gone
+	dropped    bool // and gets nothing more, so that nothing of it is kept
+	active     bool // counted in Dispatcher.active
+	touched    bool // took an event since the last patrol
 }
-
-// policy is the part of an endpoint's configuration that its lane needs. All of that would be a
-// good part of what an idle endpoint costs.
-type policy struct {
-	name, tenant string
-	concurrency  int
-	ordering     config.Ordering
-	onDead       config.OnDead
-	retry        config.Retry
-	circuit      config.Circuit
-	timeout      time.Duration
-	parkAfter    time.Duration
-	disableAfter time.Duration
-}
-
-func policyOf(e *config.Endpoint) policy {
-	return policy{
-		name: e.Name, tenant: e.Tenant, concurrency: e.Concurrency, ordering: e.Ordering, onDead: e.OnDead,
-		retry: e.Retry, circuit: e.Circuit, timeout: e.Timeout, parkAfter: e.ParkAfter, disableAfter: e.DisableAfter,
-	}
-}
-
-// holds reports whether a dead delivery holds what follows in its order.
-func (p *policy) holds() bool { return p.onDead == config.OnDeadHold }
-
-// firstAsk and mostAsk bound the pause before an endpoint is asked again whether it wants events.
-const (
-	firstAsk = 5 * time.Second
-	mostAsk  = 10 * time.Minute
-)
 
 func newLane(d *Dispatcher, e Endpoint) *lane {
 	l := &lane{d: d, id: e.Config.ID, streamed: e.Streamed, reloads: pace.Backoff{Least: time.Second, Most: time.Minute}}
-	l.asks = pace.Backoff{Least: firstAsk, Most: mostAsk}
+	l.policy.terms = d.terms.of(&e.Config)
 	l.memory.bytes = &d.loadedBytes
 	l.health = newHealth(e.State, e.Config.ParkAfter)
 	l.policy.ordering = e.Config.Ordering
@@ -123,12 +94,13 @@ func (l *lane) configure(e Endpoint) {
 		l.stir(time.Now())
 	}
 	if l.health.proof != e.Proof {
-		l.health.proof, l.askAt = e.Proof, time.Time{}
-		l.asks.Reset()
+		l.health.proof = e.Proof
+		l.proving = l.proving.anew()
 	}
-	l.policy, l.sender = policyOf(&e.Config), e.Sender
+	l.policy = policy{name: e.Config.Name, tenant: e.Config.Tenant, ordering: e.Config.Ordering, terms: l.d.terms.of(&e.Config)}
+	l.sender = e.Sender
 	l.health.blocked, l.health.patience, l.health.admission.ceiling = e.Blocked, e.Config.ParkAfter, e.Config.Concurrency
-	l.company.configure(&e.Config)
+	l.company.terms = l.policy.terms
 	l.limit(e.Config.Rate)
 	if e.Config.Ordering != config.OrderingNone && l.chains == nil {
 		l.chains = newChains()
@@ -204,28 +176,53 @@ func (l *lane) resume() {
 	}
 }
 
+// proving is that an endpoint has to show that it wants events.
+type proving struct {
+	under  bool         // it is being asked
+	pauses pace.Backoff // between two askings
+	at     time.Time    // it is not asked before that
+	timer  *time.Timer
+}
+
+// firstAsk and mostAsk bound the pause before an endpoint is asked again whether it wants events.
+const (
+	firstAsk = 5 * time.Second
+	mostAsk  = 10 * time.Minute
+)
+
+// anew has the endpoint asked at once about something else. The receiver is nil where there was
+// nothing to ask.
+func (p *proving) anew() *proving {
+	if p == nil {
+		p = &proving{pauses: pace.Backoff{Least: firstAsk, Most: mostAsk}}
+	}
+	p.at = time.Time{}
+	p.pauses.Reset()
+	return p
+}
+
 // prove has the endpoint asked whether it wants events, where it has to say so first.
 func (l *lane) prove() {
-	if !l.health.unverified() || !l.health.open() || l.proving || l.closed || l.d.stopping.Load() {
+	if !l.health.unverified() || !l.health.open() || l.proving.under || l.closed || l.d.stopping.Load() {
 		return
 	}
 	verifier, ok := l.sender.(Verifier)
 	if !ok {
 		return
 	}
-	wait := time.Until(l.askAt)
+	wait := time.Until(l.proving.at)
 	if wait <= 0 && !l.d.held() {
 		wait = time.Second
 	}
 	switch {
 	case wait <= 0:
-		l.proving = true
+		l.proving.under = true
 		proof := l.health.proof
 		l.d.workers.Go(func() { l.asked(proof, verifier.Verify(l.d.sendCtx, l.d.held)) })
-	case l.asking == nil:
-		l.asking = time.AfterFunc(wait, l.resume)
+	case l.proving.timer == nil:
+		l.proving.timer = time.AfterFunc(wait, l.resume)
 	default:
-		l.asking.Reset(wait)
+		l.proving.timer.Reset(wait)
 	}
 }
 
@@ -234,22 +231,22 @@ func (l *lane) prove() {
 func (l *lane) asked(proof string, res webhook.Result) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.proving = false
+	l.proving.under = false
 	now := time.Now()
 	switch {
 	case l.health.proof != proof || l.closed: // it was about another URL
 	case res.Unsent, res.Local:
-		l.askAt = now.Add(l.asks.Next())
+		l.proving.at = now.Add(l.proving.pauses.Next())
 	case res.Delivered:
 		l.health.verified = proof
-		l.asks.Reset()
+		l.proving.pauses.Reset()
 		l.recordVerification(res.Attempt, outbox.Delivered, ledger.EndpointChange{Verified: proof})
 		l.d.log.Info().Str("endpoint", l.id).Msg("endpoint verified, delivering to it")
 		l.noteDue(now)
 	default:
-		l.askAt = now.Add(l.asks.Next())
+		l.proving.at = now.Add(l.proving.pauses.Next())
 		l.recordVerification(res.Attempt, outbox.Retry, ledger.EndpointChange{VerifyError: problemOf(&res.Attempt)})
-		l.d.log.Warn().Str("endpoint", l.id).Int("status", res.Attempt.StatusCode).Str("error", res.Attempt.Error).Time("next", l.askAt).
+		l.d.log.Warn().Str("endpoint", l.id).Int("status", res.Attempt.StatusCode).Str("error", res.Attempt.Error).Time("next", l.proving.at).
 			Msg("endpoint not verified, its deliveries wait")
 	}
 	l.prove()
@@ -311,10 +308,11 @@ func (l *lane) retire() {
 	if l.patrol != nil {
 		l.patrol.Stop()
 	}
-	for _, timer := range []*time.Timer{l.wake, l.asking} {
-		if timer != nil {
-			timer.Stop()
-		}
+	if l.wake != nil {
+		l.wake.Stop()
+	}
+	if l.proving != nil && l.proving.timer != nil {
+		l.proving.timer.Stop()
 	}
 	if l.active {
 		l.active = false

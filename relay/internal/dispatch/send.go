@@ -380,7 +380,7 @@ func (l *lane) judge(it *item, decision retry.Decision, barred bool, now time.Ti
 		if it.attempt.StatusCode == 0 && l.policy.timeout > 0 && it.attempt.Duration >= l.policy.timeout {
 			decision.Overloaded = true // it did not answer in time
 		}
-		it.change, shed = l.health.failed(l.id, it.dl, &l.policy, decision, now)
+		it.change, shed = l.health.failed(l.id, it.dl, l.policy.terms, decision, now)
 	}
 	if disabled := l.health.disable(l.id, decision.Disable); disabled != nil {
 		it.change, shed = disabled, true
