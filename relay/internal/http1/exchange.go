@@ -24,18 +24,18 @@ type Exchange struct {
 	// MostBody is how much of an answer's body is kept; 0: MaxBody.
 	MostBody int
 
-	reader *bufio.Reader
-	line   []byte // room for a line that is longer than reader's buffer
+	reader *bufio.Reader // made for the first answer: an exchange may wait long for its connection
+	line   []byte        // room for a line that is longer than reader's buffer
 }
 
 // NewExchange makes an Exchange.
-func NewExchange() *Exchange {
-	return &Exchange{reader: bufio.NewReaderSize(nil, readBuffer)}
-}
+func NewExchange() *Exchange { return &Exchange{} }
 
 // Reset forgets the answer, and room that is larger than most answers need.
 func (x *Exchange) Reset() {
-	x.reader.Reset(nil)
+	if x.reader != nil {
+		x.reader.Reset(nil)
+	}
 	body := x.Answer.Body
 	if cap(body) > keptBuffer {
 		body = nil
@@ -56,6 +56,9 @@ func (x *Exchange) Reset() {
 // 413 for example, and close.
 func (x *Exchange) Do(c *Conn, head, body []byte) (keep bool, err error) {
 	x.Reset()
+	if x.reader == nil {
+		x.reader = bufio.NewReaderSize(nil, readBuffer)
+	}
 	x.reader.Reset(c.Conn)
 	if len(body) == 0 {
 		_, err := c.Write(head)
