@@ -16,7 +16,6 @@ import (
 	"github.com/tailpost/tailpost/outbox"
 	"github.com/tailpost/tailpost/relay/internal/egress"
 	"github.com/tailpost/tailpost/relay/internal/token"
-	"github.com/tailpost/tailpost/relay/signature"
 )
 
 const (
@@ -77,7 +76,6 @@ type Client struct {
 	strict      bool
 	keepHeaders atomic.Bool // see KeepHeaders
 	exchanges   sync.Pool   // of *exchange
-	signers     signature.Signers
 
 	mu        sync.Mutex
 	closed    bool

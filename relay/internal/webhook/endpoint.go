@@ -58,7 +58,7 @@ func (e *Endpoint) SetSecrets(secrets []config.Secret) error {
 	for i, s := range secrets {
 		text[i] = s.Reveal()
 	}
-	signer, err := e.client.signers.NewSignerFor(e.scheme, text...)
+	signer, err := signature.NewSignerFor(e.scheme, text...)
 	if err != nil {
 		return err
 	}
