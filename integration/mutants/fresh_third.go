@@ -219,4 +219,18 @@ var freshThirdMutants = []mutant{
 		promise: "A tail that says that it lives goes on.",
 		pkg:     "./cmd/tailpost", run: "^TestATailThatLivesGoesOn$",
 	},
+	{
+		name: "third-api-deed-of-an-old-session-from-nowhere", file: "relay/internal/api/session.go",
+		old:     "session.fingerprint, session.principal.address)",
+		new:     "session.fingerprint, \"\")",
+		promise: "The audit names the address of a session, however old it is.",
+		pkg:     "./relay/internal/api", run: "^TestADeedOfASessionHasItsAddress$",
+	},
+	{
+		name: "third-query-tail-of-a-class-and-those-above", file: "relay/internal/query/tail.go",
+		old:     "(q.StatusClass == 0 || a.StatusCode/100 == q.StatusClass) && hasTerms",
+		new:     "(q.StatusClass == 0 || a.StatusCode >= q.StatusClass*100) && hasTerms",
+		promise: "A tail of a class of answers shows no other.",
+		pkg:     "./relay/internal/query", run: "^TestTail_ofAClassOfAnswers$",
+	},
 }
