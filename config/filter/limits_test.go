@@ -90,6 +90,7 @@ func TestBodiesThatAreTooLarge(t *testing.T) {
 		"headers":                     "[" + strings.Repeat("event.headers, ", 900) + "1]",
 		"a text made of texts":        doubled,
 		"one that is changed then":    "{ a = upper(" + doubled + ") }",
+		"one that a condition takes":  `{ a = upper(contains([event.data.gone, "order.created"], event.type) ? ` + doubled + ` : "") }`,
 	} {
 		dst, err := compileBody(t, src).Append([]byte("x"), e)
 		require.ErrorIs(t, err, filter.ErrTooLarge, name)

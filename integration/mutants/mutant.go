@@ -37,6 +37,7 @@ func all() []mutant {
 		fanoutViewMutants,
 		freshAgainMutants,
 		freshMutants,
+		freshThirdMutants,
 		faultMutants,
 		healMutants,
 		healSweepMutants,

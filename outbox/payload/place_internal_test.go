@@ -153,3 +153,16 @@ func TestFindBehindDeeperOnes(t *testing.T) {
 		require.Equal(t, strings.Index(doc, "7"), path.Find([]byte(doc)), doc)
 	}
 }
+
+// A name that begins with more than ASCII is found as others are.
+func TestFindNamesBeyondASCII(t *testing.T) {
+	t.Parallel()
+	for _, name := range []string{"é", "état", "名前", "😀"} {
+		for before := range 2 * blockSize {
+			doc := []byte(`{"` + strings.Repeat("x", before) + `":[{"` + name + `":1}],"` + name + `":{"` + name + `":2}}`)
+			at := Path{Member(name), Member(name)}.Find(doc)
+			require.NotEqual(t, Absent, at, "%s at %d", name, before)
+			require.Equal(t, "2}}", string(doc[at:]))
+		}
+	}
+}

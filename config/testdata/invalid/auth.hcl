@@ -96,3 +96,36 @@ endpoint "use" {
     }
   }
 }
+endpoint "token-fragment" {
+  url    = "https://a.example.com"
+  secret = env("ERP_SECRET")
+  auth {
+    oauth2 {
+      token_url     = "https://login.example.com/token#a" # ERROR "Write an absolute URL without user and fragment"
+      client_id     = "tailpost"
+      client_secret = env("ERP_SECRET")
+    }
+  }
+}
+endpoint "token-user" {
+  url    = "https://a.example.com"
+  secret = env("ERP_SECRET")
+  auth {
+    oauth2 {
+      token_url     = "https://me@login.example.com/token" # ERROR "Write an absolute URL without user and fragment"
+      client_id     = "tailpost"
+      client_secret = env("ERP_SECRET")
+    }
+  }
+}
+endpoint "token-path" {
+  url    = "https://a.example.com"
+  secret = env("ERP_SECRET")
+  auth {
+    oauth2 {
+      token_url     = "/token" # ERROR "Write an absolute URL without user and fragment"
+      client_id     = "tailpost"
+      client_secret = env("ERP_SECRET")
+    }
+  }
+}

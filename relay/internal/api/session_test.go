@@ -152,3 +152,20 @@ func TestWithoutKeysAProgramOfThisMachineHasASession(t *testing.T) {
 	_, err = b.server.LoginLocal(request(t.Context(), "localhost:8080"))
 	require.Equal(t, http.StatusUnauthorized, status(t, err))
 }
+
+// The audit names the address that a session began from, however long ago that was.
+func TestADeedOfASessionHasItsAddress(t *testing.T) {
+	t.Parallel()
+	b := setup(t, nil)
+	id := b.post(t, "/v1/endpoints", map[string]any{"url": "https://a.example"}).is(http.StatusCreated).text("id")
+	_, secret := b.key(t, "", "endpoints:write")
+	session, err := b.server.Login(t.Context(), "192.0.2.7", secret)
+	require.NoError(t, err)
+	for _, deed := range []string{"pause", "resume"} {
+		require.Equal(t, http.StatusOK, b.session(t, session, http.MethodPost, "/v1/endpoints/"+id+"/"+deed).Status)
+		var address string
+		require.NoError(t, b.conn.QueryRow(t.Context(), "SELECT address FROM tailpost.audit WHERE action = 'endpoint.' || $1", deed).Scan(&address))
+		require.Equal(t, "192.0.2.7", address, deed)
+		b.advance(time.Minute)
+	}
+}

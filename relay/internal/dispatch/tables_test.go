@@ -35,6 +35,7 @@ type tables struct {
 	keys     int  // whose heads are told of at most; 0: all
 	behind   bool // a relay that is killed has what it was recording committed
 	acked    source.Position
+	barred   int // so often Unblock fails
 }
 
 func newTables(rnd *rand.Rand) *tables {
@@ -339,7 +340,8 @@ func (f *tables) Unblock(ctx context.Context, endpoint string, after ledger.DueP
 	f.mu.Lock()
 	defer f.latency(ctx)
 	defer f.mu.Unlock()
-	if f.rnd.IntN(50) == 0 {
+	if f.rnd.IntN(50) == 0 || f.barred > 0 {
+		f.barred--
 		return after, false, errors.New("the connection is lost")
 	}
 	waiting := f.pending(endpoint, func(d outbox.Delivery) bool { return d.NextAttemptAt.IsZero() && compare(place(d), after) > 0 })

@@ -72,3 +72,26 @@ func TestTheNamesOfChecksAreDocumented(t *testing.T) {
 		require.Contains(t, string(page), "`"+name+"`")
 	}
 }
+
+func TestWhatTheSlotMayKeepIsToldInTheTimeThatItLasts(t *testing.T) {
+	t.Parallel()
+	const rate = 1 << 20 // a second
+	for _, test := range []struct {
+		kept   int64 // MiB
+		rate   float64
+		grade  Grade
+		detail string
+	}{
+		{-1, rate, Warning, "can fill the disk"},
+		{1200, rate, Warning, "which is 20 minutes at the rate so far"},
+		{3500, rate, Warning, "which is 58 minutes at the rate so far"},
+		{7200, rate, OK, "which is 2 hours at the rate so far"},
+		{3600 * 48, rate, OK, "which is 48 hours at the rate so far"},
+		{1, 0, OK, "the slot may keep 1 MB of the log"},
+	} {
+		found, err := examineWALKept(t.Context(), &patient{server: server{Kept: test.kept, WALRate: test.rate}})
+		require.NoError(t, err)
+		require.Equal(t, test.grade, found.Grade, found.Detail)
+		require.Contains(t, found.Detail, test.detail)
+	}
+}

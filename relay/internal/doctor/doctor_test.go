@@ -381,6 +381,9 @@ func TestARelayWithAnotherSlotIsNamed(t *testing.T) {
 	require.NoError(t, stream.Frontend().Flush())
 	_, err := stream.ReceiveMessage(t.Context())
 	require.NoError(t, err)
+	earlier := b.cfg.Database.Slot + "_1" // that nobody uses any more
+	b.exec(t, `INSERT INTO tailpost.relay (slot, epoch, owner, system_id, timeline, batch, settled_lsn, updated_at) VALUES ('`+earlier+`', 1, '', '', 1, 0, '0/0', now())`)
+	b.exec(t, "SELECT pg_create_logical_replication_slot('"+earlier+"', 'pgoutput')")
 	found := b.find(t, "other_slots", doctor.Failure)
 	require.Contains(t, found.Detail, other)
 	require.Contains(t, found.Fix, "the same database.slot")

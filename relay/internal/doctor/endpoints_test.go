@@ -2,6 +2,7 @@ package doctor_test
 
 import (
 	"encoding/pem"
+	"fmt"
 	"net/http"
 	"net/http/httptest"
 	"net/netip"
@@ -147,4 +148,22 @@ func TestReceiversOfPlainHTTPAreExaminedThroughTheProxy(t *testing.T) {
 	found := through("me:other", "/hook?key=1")
 	require.Equal(t, doctor.Failure, found.Grade)
 	require.Contains(t, found.Detail, "status 407: check the user and password in network.proxy")
+}
+
+// A certificate that ends within two weeks is worth a word, while there is time to renew it.
+func TestCertificatesThatEndSoonAreNamed(t *testing.T) {
+	t.Parallel()
+	secure := httptest.NewTLSServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {}))
+	t.Cleanup(secure.Close)
+	authority := string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: secure.Certificate().Raw}))
+	cfg := &config.Config{
+		Network:   config.Network{Allow: []netip.Prefix{netip.MustParsePrefix("127.0.0.1/32")}, CA: authority},
+		Endpoints: []config.Endpoint{{ID: "shop", URL: secure.URL}},
+	}
+	for days, grade := range map[int]doctor.Grade{15: doctor.OK, 13: doctor.Warning, 1: doctor.Warning} {
+		found := doctor.Endpoints(t.Context(), cfg, secure.Certificate().NotAfter.AddDate(0, 0, -days))
+		require.Equal(t, grade, found[0].Grade, found[0].Detail)
+		require.Contains(t, found[0].Detail, fmt.Sprintf("its certificate is good for %d days", days))
+		require.Equal(t, grade == doctor.Warning, found[0].Fix == "renew it")
+	}
 }

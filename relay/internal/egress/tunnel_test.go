@@ -2,6 +2,7 @@ package egress_test
 
 import (
 	"bufio"
+	"context"
 	"io"
 	"net"
 	"net/http"
@@ -89,4 +90,25 @@ func TestTunnel(t *testing.T) {
 			require.Equal(t, "hello", string(got))
 		})
 	}
+}
+
+// names is a resolver that knows all names by one list of addresses.
+type names []netip.Addr
+
+func (n names) LookupNetIP(context.Context, string, string) ([]netip.Addr, error) { return n, nil }
+
+// A proxy that does not let the relay through is not asked once more for each address of a receiver:
+// what it says of the first stands, and no login is tried again and again.
+func TestTunnel_whoIsBarredAsksOnce(t *testing.T) {
+	t.Parallel()
+	d, err := egress.New(egress.Options{
+		Proxy:    answering(t, "HTTP/1.1 407 No\r\nProxy-Authenticate: Basic realm=\"x\"\r\n\r\n"),
+		Allow:    []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")},
+		Resolver: names{netip.MustParseAddr("127.0.0.2"), netip.MustParseAddr("127.0.0.3")},
+	})
+	require.NoError(t, err)
+	_, place, err := receiver.Parse("https://receiver.example")
+	require.NoError(t, err)
+	_, err = d.Open(t.Context(), place)
+	require.True(t, egress.IsBarred(err), "%v", err)
 }

@@ -36,6 +36,7 @@ func TestHorizonsAreFewAndTheRightOnes(t *testing.T) {
 				continue
 			}
 			require.GreaterOrEqual(t, at.Sub(hs.settled().At), time.Hour)
+			require.LessOrEqual(t, at.Sub(hs.settled().At), time.Hour+time.Minute+4*usual, "what is older is not looked at again")
 		}
 	}
 	require.Zero(t, horizons{}.settled())

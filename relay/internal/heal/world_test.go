@@ -33,6 +33,7 @@ type world struct {
 	queued   []outbox.Delivery
 	audits   []*ledger.Gap // nil: it found nothing
 	horizon  scan.Horizon  // that was noted
+	before   time.Time     // what was created until then was noted to be settled
 	horizons int64         // that were asked for
 	scopes   []scan.Scope  // of the sweeps
 	batches  []int         // deliveries queued in each transaction
@@ -126,7 +127,7 @@ func (w *world) Horizon(context.Context) (scan.Horizon, error) {
 func (w *world) Audited(_ context.Context, _ ledger.Hold, audit ledger.Audit) error {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	w.audits, w.horizon, w.round = append(w.audits, audit.Found), audit.Horizon, audit.Round
+	w.audits, w.horizon, w.before, w.round = append(w.audits, audit.Found), audit.Horizon, audit.Before, audit.Round
 	if audit.Found != nil {
 		w.gaps++
 	}

@@ -45,3 +45,17 @@ func TestNoReuseAfterAWriteError(t *testing.T) {
 	require.Equal(t, http.StatusRequestEntityTooLarge, x.Answer.Status)
 	require.Equal(t, "big", string(x.Answer.Body))
 }
+
+// HTTP/1.0 knows no chunks: who sends them all the same may mean something else by what comes after
+// them, so that the connection is not used again.
+func TestNoReuseAfterChunksOfHTTP10(t *testing.T) {
+	t.Parallel()
+	for version, want := range map[string]bool{"HTTP/1.0": false, "HTTP/1.1": true} {
+		x := NewExchange()
+		answer := version + " 200 OK\r\nConnection: keep-alive\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nok\r\n0\r\n\r\n"
+		keep, err := x.Do(New(replay{r: strings.NewReader(answer)}), []byte("head"), nil)
+		require.NoError(t, err)
+		require.Equal(t, "ok", string(x.Answer.Body))
+		require.Equal(t, want, keep, version)
+	}
+}

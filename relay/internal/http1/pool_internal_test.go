@@ -3,6 +3,7 @@ package http1
 import (
 	"net"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/stretchr/testify/require"
@@ -121,4 +122,27 @@ func TestPoolClosed(t *testing.T) {
 	p.Put(b)
 	awaitClosed(t, farB)
 	require.Nil(t, p.Get(later()))
+}
+
+// Each idle connection goes when its own time is over, whenever the others went.
+func TestPoolExpiresEachInItsTime(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		p := &Pool{Max: 8, Timeout: time.Minute, MaxAge: time.Hour}
+		t.Cleanup(p.Close)
+		var idle []net.Conn
+		for range 3 {
+			near, far := net.Pipe()
+			p.Put(New(near))
+			idle = append(idle, far)
+			<-time.After(20 * time.Second)
+		}
+		for n := range idle {
+			synctest.Wait()
+			for i, far := range idle {
+				require.Equal(t, i > n, far.SetDeadline(time.Time{}) == nil, "connection %d after %d expired", i, n+1)
+			}
+			<-time.After(20 * time.Second)
+		}
+	})
 }

@@ -43,6 +43,7 @@ type frame struct {
 	code   h2.ErrCode
 	fields map[string]string
 	ack    bool
+	opened uint32 // by a WINDOW_UPDATE frame
 }
 
 // connect returns a connection, made of a pipe that holds nothing, and its peer, which has said
@@ -99,6 +100,8 @@ func (p *peer) read() (frame, error) {
 		out.ack = f.IsAck()
 	case *h2.PingFrame:
 		out.ack = f.IsAck()
+	case *h2.WindowUpdateFrame:
+		out.opened = f.Increment
 	}
 	return out, nil
 }

@@ -135,3 +135,34 @@ func (b *bundle) fill(t *testing.T, name string, n int) {
 	}
 	b.insert(t.Context(), t, attempts)
 }
+
+// A tail shows the answers of the class that it is asked for, and of no other.
+func TestTail_ofAClassOfAnswers(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	statuses := []int{0, 199, 200, 299, 301, 400, 499, 500, 503}
+	tails := make(map[int]*query.Tail)
+	for class := range 6 {
+		tail, err := b.store.Tail(t.Context(), query.AttemptQuery{StatusClass: class}, nil, b.now)
+		require.NoError(t, err)
+		tails[class] = tail
+	}
+	attempts := make([]outbox.Attempt, len(statuses))
+	for i, status := range statuses {
+		attempts[i] = outbox.Attempt{
+			EventID: fmt.Sprint(status), EventType: "order.created", EndpointID: "ep_a", Number: 1, Outcome: outbox.Retry, StatusCode: status, AttemptedAt: b.now,
+		}
+	}
+	b.insert(t.Context(), t, attempts)
+	for class, tail := range tails {
+		found, err := tail.Next(t.Context(), b.now)
+		require.NoError(t, err)
+		var want []string
+		for _, status := range statuses {
+			if class == 0 || status/100 == class {
+				want = append(want, fmt.Sprint(status))
+			}
+		}
+		require.ElementsMatch(t, want, eventIDs(found), "class %d", class)
+	}
+}

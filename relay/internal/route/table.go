@@ -16,7 +16,6 @@ import (
 type Table struct {
 	endpoints []*endpoint       // nil: the index is free
 	tenants   map[string]*index // by tenant; "" holds the endpoints of every tenant
-	gone      uint64            // the counters of endpoints that are no more
 }
 
 // Match is an endpoint that an event goes to.
@@ -62,7 +61,7 @@ func New(endpoints []config.Endpoint) *Table {
 // costs what the endpoints of the tenants concerned cost, and a copy of a few bytes for each other
 // one. It panics as New does.
 func (t *Table) Change(changes []Change) *Table {
-	n := &Table{endpoints: slices.Clone(t.endpoints), tenants: maps.Clone(t.tenants), gone: t.gone}
+	n := &Table{endpoints: slices.Clone(t.endpoints), tenants: maps.Clone(t.tenants)}
 	if n.tenants == nil {
 		n.tenants = make(map[string]*index)
 	}
@@ -71,21 +70,17 @@ func (t *Table) Change(changes []Change) *Table {
 		for c.Index >= len(n.endpoints) {
 			n.endpoints = append(n.endpoints, nil)
 		}
-		var counted uint64
 		if old := n.endpoints[c.Index]; old != nil {
 			touched[old.tenant] = struct{}{}
-			counted = old.missing.Load()
 		}
 		if c.Endpoint == nil {
 			n.endpoints[c.Index] = nil
-			n.gone += counted
 			continue
 		}
 		ep := &endpoint{tenant: c.Endpoint.Tenant, steps: c.Endpoint.Steps(), subscriptions: make([]subscription, 0, len(c.Endpoint.Subscriptions))}
 		for i := range c.Endpoint.Subscriptions {
 			ep.subscriptions = append(ep.subscriptions, newSubscription(&c.Endpoint.Subscriptions[i]))
 		}
-		ep.missing.Store(counted)
 		n.endpoints[c.Index] = ep
 		touched[ep.tenant] = struct{}{}
 	}
@@ -237,18 +232,7 @@ func (s *subscription) wants(e *outbox.Event) bool {
 	})
 }
 
-// Missing returns how many evaluations of filters met a null or missing value.
-func (t *Table) Missing() uint64 {
-	sum := t.gone
-	for _, ep := range t.endpoints {
-		if ep != nil {
-			sum += ep.missing.Load()
-		}
-	}
-	return sum
-}
-
-// MissingOf is Missing for one endpoint.
+// MissingOf returns how many evaluations of an endpoint's filters met a null or missing value.
 func (t *Table) MissingOf(index int) uint64 {
 	return t.endpoints[index].missing.Load()
 }

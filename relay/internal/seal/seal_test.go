@@ -2,6 +2,7 @@ package seal_test
 
 import (
 	"bytes"
+	"encoding/hex"
 	"strings"
 	"testing"
 
@@ -42,6 +43,16 @@ func TestOpensWhatItSealed(t *testing.T) {
 		_, err = k.Open(sealed, context)
 		require.Error(t, err)
 	})
+}
+
+// What an earlier release has sealed is in tables, and has to open.
+func TestOpensWhatEarlierReleasesSealed(t *testing.T) {
+	t.Parallel()
+	sealed, err := hex.DecodeString("010e08aa6d39bfca935ad2a645bc0e8685db974189824346e9a27902e348ee4e088f930cd4eb58658cfdc425cd60f2bfedfee7471e55ddf113513fc7")
+	require.NoError(t, err)
+	opened, err := keyring(t, "0b").Open(sealed, []byte("ep_1"))
+	require.NoError(t, err)
+	require.Equal(t, "whsec_of_before", string(opened))
 }
 
 func TestSealsDifferentlyEachTime(t *testing.T) {

@@ -1,10 +1,17 @@
 package token
 
 import (
+	"net/http"
+	"net/http/httptest"
+	"net/netip"
+	"sync/atomic"
 	"testing"
 	"time"
 
 	"github.com/stretchr/testify/require"
+
+	"github.com/tailpost/tailpost/config"
+	"github.com/tailpost/tailpost/relay/internal/egress"
 )
 
 // Requests of before may be refused while there is a new token already: that one is kept.
@@ -19,4 +26,47 @@ func TestRefusedIsTheTokenThatWasSent(t *testing.T) {
 	value, err = s.known(time.Now())
 	require.NoError(t, err)
 	require.Empty(t, value)
+}
+
+// The longer a token endpoint fails, the less often it is asked; once it has worked, a failure is a
+// first one again.
+func TestPausesBeginAnewOnceThereWasAToken(t *testing.T) {
+	t.Parallel()
+	var works atomic.Bool
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Content-Type", "application/json")
+		if !works.Load() {
+			w.WriteHeader(http.StatusServiceUnavailable)
+			return
+		}
+		_, _ = w.Write([]byte(`{"access_token": "good", "token_type": "Bearer"}`))
+	}))
+	t.Cleanup(server.Close)
+	dialer, err := egress.New(egress.Options{Allow: []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}})
+	require.NoError(t, err)
+	s, err := New(config.Auth{Kind: config.AuthOAuth2, ClientID: "tailpost", Secret: config.NewSecret("secret"), TokenURL: server.URL}, dialer, nil)
+	require.NoError(t, err)
+	t.Cleanup(s.Close)
+	fails := func() (pause time.Duration) {
+		s.retryAt = time.Time{} // as if the pause were over
+		began := time.Now()
+		_, _, err := s.Token(t.Context())
+		require.ErrorContains(t, err, "answered 503")
+		require.False(t, s.retryAt.Before(began))
+		return time.Until(s.retryAt)
+	}
+	require.LessOrEqual(t, fails(), time.Second)
+	for range 4 {
+		fails()
+	}
+	require.Greater(t, fails(), 10*time.Second)
+
+	works.Store(true)
+	s.retryAt = time.Time{}
+	value, fresh, err := s.Token(t.Context())
+	require.NoError(t, err)
+	require.True(t, fresh)
+	s.Refused(value)
+	works.Store(false)
+	require.LessOrEqual(t, fails(), time.Second)
 }

@@ -130,12 +130,26 @@ func TestAssertions(t *testing.T) {
 				require.Equal(t, "client_credentials", form.Get("grant_type"))
 				require.Equal(t, "events.write", form.Get("scope"))
 				require.ElementsMatch(t, []string{"iss", "sub", "aud", "exp", "iat", "jti"}, keysOf(claims))
+				requireTimely(t, claims)
 				require.NoError(t, a.oauth.Manager.RemoveAccessToken(t.Context(), token))
 				require.True(t, e.Send(t.Context(), newRequest()).Again, "it is refused, and fetched anew")
 				<-rec.requests
 			}
 		})
 	}
+}
+
+// requireTimely requires times that servers take whose clocks are a little behind, and that bound
+// the life of an assertion: some to three minutes.
+func requireTimely(t *testing.T, claims map[string]any) {
+	t.Helper()
+	signed, is := claims["iat"].(float64)
+	require.True(t, is)
+	ends, is := claims["exp"].(float64)
+	require.True(t, is)
+	require.LessOrEqual(t, signed, float64(time.Now().Add(-5*time.Second).Unix()), "a server's clock may be behind")
+	require.Greater(t, ends, float64(time.Now().Unix()))
+	require.LessOrEqual(t, ends-signed, (3 * time.Minute).Seconds())
 }
 
 func keysOf[V any](m map[string]V) []string {

@@ -113,6 +113,50 @@ func TestABarrierReachesAllPartitionsBehindWhatIsBeforeIt(t *testing.T) {
 	}
 }
 
+// A transaction is told of as stored when all its partitions have it, and not with the first.
+func TestATransactionIsStoredOnceAllPartitionsHaveIt(t *testing.T) {
+	t.Parallel()
+	n := newNode(t, nil)
+	js := admin(t, n.Addr().String())
+	f := open(t, options(n.Addr().String()))
+	stream, err := js.Stream(t.Context(), strings.TrimSuffix(stream0, "0")+"1")
+	require.NoError(t, err)
+	sealed := stream.CachedInfo().Config
+	sealed.Sealed = true
+	_, err = js.UpdateStream(t.Context(), sealed)
+	require.NoError(t, err)
+
+	r := newReader(t, f, 1)
+	r.Begin(beginOf(1))
+	r.part(1, 0, 1)
+	r.Event(1, eventOf(1, 1), r.note("event of the other partition"))
+	require.True(t, r.Commit(txOf(1), r.note("commit 1")))
+	r.transaction(2, 1) // of the first partition alone, behind that
+	r.await(t, "commit 2")
+	require.True(t, r.has("event 1.0"))
+	require.False(t, r.has("event of the other partition"))
+	require.False(t, r.has("commit 1"))
+}
+
+// What is much of a transaction is published before its end, which may be far away.
+func TestALargeTransactionIsPublishedAsItComes(t *testing.T) {
+	t.Parallel()
+	n := newNode(t, nil)
+	f := open(t, options(n.Addr().String()))
+	r := newReader(t, f, 1)
+	r.transaction(1, 1)
+	r.await(t, "commit 1") // and nothing waits to be published
+	r.Begin(beginOf(2))
+	for seq := range 5 {
+		ev := eventOf(2, seq)
+		ev.Payload = []byte(`"` + strings.Repeat("x", 60<<10) + `"`)
+		r.Event(0, ev, r.note("event"))
+	}
+	r.await(t, "event")
+	r.Commit(txOf(2), r.note("commit 2"))
+	r.await(t, "commit 2")
+}
+
 func TestRunEndsWithItsContext(t *testing.T) {
 	t.Parallel()
 	n := newNode(t, nil)

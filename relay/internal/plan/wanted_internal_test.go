@@ -1,0 +1,84 @@
+package plan
+
+import (
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/tailpost/tailpost/config"
+	"github.com/tailpost/tailpost/outbox"
+	"github.com/tailpost/tailpost/relay/internal/ledger"
+	"github.com/tailpost/tailpost/relay/internal/route"
+)
+
+// rowOf is the row that a relay would have written of an endpoint of its configuration.
+func rowOf(t *testing.T, e *config.Endpoint) *ledger.EndpointRow {
+	t.Helper()
+	subscriptions, policy, err := ledger.EncodeEndpoint(*e)
+	require.NoError(t, err)
+	return &ledger.EndpointRow{
+		ID: e.ID, Tenant: e.Tenant, URL: e.ShownURL(), Subscriptions: subscriptions, Policy: policy, Status: ledger.StatusActive, Source: ledger.SourceConfig,
+	}
+}
+
+// What becomes of an endpoint that is not active: another URL makes a disabled one active again, and
+// nothing else that changes about it does.
+func TestWhatBecomesOfWhatIsNotActive(t *testing.T) {
+	t.Parallel()
+	for name, test := range map[string]struct {
+		change         func(*config.Endpoint)
+		status, reason string
+		action         string
+		note, drift    string // a part of the one that there is; empty: there is none
+	}{
+		"disabled, as it was":           {func(*config.Endpoint) {}, ledger.StatusDisabled, "gone", "", "", "disabled (gone), and stays so"},
+		"disabled, with a timeout":      {func(e *config.Endpoint) { e.Timeout = time.Minute }, ledger.StatusDisabled, "gone", Change, "", "disabled (gone), and stays so"},
+		"disabled, with another URL":    {func(e *config.Endpoint) { e.URL = "https://b.example/" }, ledger.StatusDisabled, "gone", Change, "it was disabled (gone)", ""},
+		"paused, with another URL":      {func(e *config.Endpoint) { e.URL = "https://b.example/" }, ledger.StatusPaused, "", Change, "", "paused by a person"},
+		"removed, and back":             {func(*config.Endpoint) {}, ledger.StatusDisabled, ledger.ReasonRemoved, Return, "", ""},
+		"removed, and back, and moved":  {func(e *config.Endpoint) { e.URL = "https://b.example/" }, ledger.StatusDisabled, ledger.ReasonRemoved, Return, "", ""},
+		"active, with a longer timeout": {func(e *config.Endpoint) { e.Timeout = time.Minute }, ledger.StatusActive, "", Change, "", ""},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			e := config.Endpoint{ID: "shop", URL: "https://a.example/"}
+			row := rowOf(t, &e)
+			row.Status, row.DisabledReason = test.status, test.reason
+			test.change(&e)
+			p := Plan{}
+			require.NoError(t, p.wanted(&e, row))
+			var action string
+			var notes, drift []string
+			for i := range p.Endpoints {
+				action, notes = p.Endpoints[i].Action, append(notes, p.Endpoints[i].Notes...)
+			}
+			for i := range p.Drift {
+				drift = append(drift, p.Drift[i].Detail)
+			}
+			require.Equal(t, test.action, action)
+			for want, got := range map[*string][]string{&test.note: notes, &test.drift: drift} {
+				require.Len(t, got, min(len(*want), 1), "%s", got)
+				require.Contains(t, strings.Join(got, "\n"), *want)
+			}
+		})
+	}
+}
+
+// An endpoint whose version is not among those of the configuration any more is compared by its
+// filters all the same: as they are with the newest.
+func TestWhatAnEndpointGotIsToldThoughItsVersionIsGone(t *testing.T) {
+	t.Parallel()
+	where, diags := config.CompileFilter("event.data.total > 100", "test.hcl", 1)
+	require.False(t, diags.HasErrors())
+	e := config.Endpoint{
+		ID: "shop", URL: "https://a.example/", Version: "2024-01-01",
+		Subscriptions: []config.Subscription{{Events: []string{"order.*"}, Where: where}},
+	}
+	row := rowOf(t, &e)
+	got := decoded(row, marking(t, map[int]int{1: 0, 2: 1}).Versions)
+	table := route.New([]config.Endpoint{*got})
+	require.Empty(t, table.Match(nil, &outbox.Event{ID: "1", Type: "order.paid", Payload: []byte(`{"total": 7}`)}))
+	require.Len(t, table.Match(nil, &outbox.Event{ID: "2", Type: "order.paid", Payload: []byte(`{"total": 700}`)}), 1)
+}
