@@ -224,6 +224,8 @@ func explain(err error) string {
 		return denied.Error()
 	case errors.As(err, &refused):
 		return refused.Error()
+	case egress.Unreached(err) != "" && !egress.IsLocal(err):
+		return egress.Unreached(err)
 	case errors.As(err, &dns):
 		return "the token endpoint's name cannot be resolved"
 	case errors.As(err, &untrusted):

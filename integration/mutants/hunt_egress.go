@@ -1,0 +1,41 @@
+package main
+
+// huntEgressMutants are what a stranger found who took away what stands between the relay and its
+// receivers.
+var huntEgressMutants = []mutant{
+	{
+		name: "hunt-proxy-down-blames-receivers", file: "relay/internal/egress/error.go",
+		old:     "\treturn is && failed.During == Reaching\n",
+		new:     "\treturn is && failed.During == \"\"\n",
+		promise: "What keeps the relay from its egress proxy says nothing about a receiver.",
+		pkg:     "./relay/internal/egress", run: "^TestWhatFailsBeforeTheProxyIsTheProxys$",
+	},
+	{
+		name: "hunt-proxy-hangs-up-blames-receivers", file: "relay/internal/egress/proxy.go",
+		old:     "\tcase inNet, isCut(err):\n\t\treturn &Error{Reaching, err}\n",
+		new:     "\tcase inNet, isCut(err):\n\t\treturn err\n",
+		promise: "A proxy that ends a connection without an answer is at fault itself.",
+		pkg:     "./relay/internal/egress", run: "^TestWhatFailsBeforeTheProxyIsTheProxys$",
+	},
+	{
+		name: "hunt-silent-proxy-excuses-receivers", file: "relay/internal/egress/proxy.go",
+		old:     "\tcase refused, ctx.Err() != nil:\n",
+		new:     "\tcase refused:\n",
+		promise: "A proxy that took the request and is silent may wait for the receiver.",
+		pkg:     "./relay/internal/egress", run: "^TestASilentProxyMayWaitForTheReceiver$",
+	},
+	{
+		name: "hunt-proxy-in-the-receivers-words", file: "relay/internal/webhook/failure.go",
+		old:     "\tcase egress.Unreached(err) != \"\":\n\t\treturn egress.Unreached(err)\n",
+		new:     "",
+		promise: "An error about the egress proxy names the proxy and advises nothing of the receiver.",
+		pkg:     "./relay/internal/webhook", run: "^TestWhatIsTheProxysIsNotSaidOfTheReceiver$",
+	},
+	{
+		name: "hunt-proxy-in-the-token-endpoints-words", file: "relay/internal/token/token.go",
+		old:     "\tcase egress.Unreached(err) != \"\" && !egress.IsLocal(err):\n\t\treturn egress.Unreached(err)\n",
+		new:     "",
+		promise: "An error about the egress proxy is not said of the token endpoint.",
+		pkg:     "./relay/internal/webhook", run: "^TestWhatIsTheProxysIsNotSaidOfTheReceiver$",
+	},
+}
