@@ -81,7 +81,7 @@ const (
 	// ReasonUnaddressable: the endpoint's URL, query or headers name what the event has not, or
 	// what cannot be sent there, see last_error.
 	ReasonUnaddressable Reason = "unaddressable"
-	ReasonAuthFailed    Reason = "auth_failed" // no token to send it with, or the egress proxy refuses the relay, see last_error; a retry is scheduled
+	ReasonAuthFailed    Reason = "auth_failed" // no token to send it with, or no way through the egress proxy, see last_error; a retry is scheduled
 	ReasonRejected      Reason = "rejected"    // the receiver will never take it, see last_status
 	ReasonReplay        Reason = "replay"      // a person asked for it again
 	ReasonUnusable      Reason = "unusable"    // the endpoint's settings or secrets cannot be read, see the relay's log

@@ -44,6 +44,7 @@ func all() []mutant {
 		holdMutants,
 		http2Mutants,
 		huntMutants,
+		huntEgressMutants,
 		intakeSweepMutants,
 		jetstreamMutants,
 		judgeMutants,

@@ -65,7 +65,7 @@ func explain(d *query.Delivery) string {
 		outbox.ReasonAudit:         "The audit found it after a gap in the stream; it waits its turn.",
 		outbox.ReasonInvalid:       "The event cannot be sent: the error says why.",
 		outbox.ReasonUnaddressable: "The endpoint's URL, query or headers need what the event has not: the error says what. Nothing was sent.",
-		outbox.ReasonAuthFailed:    "There is no access token to send it with, or the egress proxy refuses the relay: the error says why. It is tried again when it is due.",
+		outbox.ReasonAuthFailed:    "There is no access token to send it with, or no way through the egress proxy: the error says why. It is tried again when it is due.",
 		outbox.ReasonRejected:      "The receiver will not take it: its last answer says so.",
 		outbox.ReasonScheduled:     "Its event is not to be delivered before " + clock(d.Event.DeliverAt) + ".",
 		outbox.ReasonExpired:       "Its event expired before it was delivered; resend it to send it all the same, or discard it.",

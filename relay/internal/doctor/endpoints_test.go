@@ -95,7 +95,7 @@ func TestReceiversAreExaminedAsTheyAreSentTo(t *testing.T) {
 		{doctor.OK, "endpoint secure answers (200 to HEAD), its certificate is good for "},
 		{doctor.OK, "endpoint modern settles on HTTP/2, its certificate is good for "},
 		{doctor.Failure, "endpoint old: TLS: "},
-		{doctor.Failure, "endpoint proxied: connecting through the egress proxy"},
+		{doctor.Failure, "endpoint proxied: connecting to the egress proxy"},
 	} {
 		require.Equal(t, want.grade, found[i].Grade, found[i].Detail)
 		require.True(t, strings.HasPrefix(found[i].Detail, want.detail), found[i].Detail)

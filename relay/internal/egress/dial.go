@@ -38,8 +38,8 @@ func (d *Dialer) Open(ctx context.Context, p receiver.Place) (net.Conn, error) {
 	return conn, nil
 }
 
-// openFirst connects through a proxy to the first of addrs that it reaches. One that lets the relay
-// through to nobody is not asked again.
+// openFirst connects through a proxy to the first of addrs that it reaches. One that the relay gets
+// to nobody through is not asked again.
 func openFirst(ctx context.Context, via proxy, p receiver.Place, addrs []netip.AddrPort) (conn net.Conn, err error) {
 	for _, addr := range addrs {
 		if conn, err = via.open(ctx, p, addr.String()); err == nil || ctx.Err() != nil || IsBarred(err) {
@@ -49,12 +49,15 @@ func openFirst(ctx context.Context, via proxy, p receiver.Place, addrs []netip.A
 	return conn, err
 }
 
-// proxied says what was going on when an error came up.
+// proxied says what was going on when an error came up, unless it says so itself.
 func proxied(conn net.Conn, err error) (net.Conn, error) {
-	if err != nil {
-		return nil, &Error{Proxying, err}
+	if err == nil {
+		return conn, nil
 	}
-	return conn, nil
+	if own, is := errors.AsType[*Error](err); is {
+		return nil, own
+	}
+	return nil, &Error{Proxying, err}
 }
 
 // OwnTLS returns how connections are secured that have a certificate with its key, or authorities,

@@ -9,6 +9,7 @@ import (
 const (
 	Resolving  = "resolving the name"
 	Connecting = "connecting"
+	Reaching   = "connecting to the egress proxy"
 	Proxying   = "connecting through the egress proxy"
 	Securing   = "in the TLS handshake"
 )
@@ -32,11 +33,15 @@ func (r *RefusalError) Error() string { return r.text }
 
 const barredText = ": check the user and password in network.proxy"
 
-// IsBarred reports whether err means that the egress proxy lets the relay through to nobody, until
-// it is shown another user and password. That says nothing about the receiver.
+// IsBarred reports whether err means that the relay gets to nobody through the egress proxy: it
+// cannot be reached or understood, or wants another user and password. That says nothing about the
+// receiver.
 func IsBarred(err error) bool {
-	refusal, is := errors.AsType[*RefusalError](err)
-	return is && refusal.barred
+	if refusal, is := errors.AsType[*RefusalError](err); is {
+		return refusal.barred
+	}
+	failed, is := errors.AsType[*Error](err)
+	return is && failed.During == Reaching
 }
 
 // Unpassed returns what is wrong where 407 answers a plain http request that went to the egress

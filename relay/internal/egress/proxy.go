@@ -12,6 +12,7 @@ import (
 	"net"
 	"net/http"
 	"net/url"
+	"os"
 	"strconv"
 	"strings"
 	"syscall"
@@ -56,6 +57,39 @@ func address(p receiver.Place) string {
 	return net.JoinHostPort(p.Host, strconv.Itoa(int(p.Port)))
 }
 
+// reaching dials the proxy itself. Its errors are *[Error]s.
+type reaching struct{ *net.Dialer }
+
+// DialContext implements socks.ContextDialer.
+func (r reaching) DialContext(ctx context.Context, network, address string) (net.Conn, error) {
+	conn, err := r.Dialer.DialContext(ctx, network, address)
+	if err != nil {
+		return nil, &Error{Reaching, err}
+	}
+	return conn, nil
+}
+
+// isCut reports whether err means that a connection ended.
+func isCut(err error) bool {
+	_, failed := errors.AsType[syscall.Errno](err)
+	return failed || errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF)
+}
+
+// unheard returns why a proxy gave no answer. A proxy that does not reach the receiver says so (RFC
+// 9110, section 15.6): one that ends the connection or speaks otherwise is at fault itself. Of one
+// that is silent, nobody knows whom it waits for.
+func unheard(ctx context.Context, err error) error {
+	_, refused := errors.AsType[*RefusalError](err)
+	_, inNet := errors.AsType[net.Error](err)
+	switch {
+	case refused, ctx.Err() != nil:
+		return err
+	case inNet, isCut(err):
+		return &Error{Reaching, err}
+	}
+	return &Error{Reaching, errForeign}
+}
+
 // socksProxy speaks SOCKS 5 (RFC 1928).
 type socksProxy struct{ dialer socks.ContextDialer }
 
@@ -65,7 +99,7 @@ func newSOCKSProxy(p receiver.Proxy, through *net.Dialer) (*socksProxy, error) {
 		password, _ := p.User.Password()
 		auth = &socks.Auth{User: p.User.Username(), Password: password}
 	}
-	d, err := socks.SOCKS5("tcp", address(p.Place), auth, through)
+	d, err := socks.SOCKS5("tcp", address(p.Place), auth, reaching{through})
 	if err != nil {
 		return nil, fmt.Errorf("network.proxy: %w", err)
 	}
@@ -84,15 +118,21 @@ func isLogin(text string) bool {
 
 func (x *socksProxy) open(ctx context.Context, _ receiver.Place, target string) (net.Conn, error) {
 	conn, err := x.dialer.DialContext(ctx, "tcp", target)
-	switch errno := syscall.Errno(0); {
-	case err == nil:
+	if err == nil {
 		return conn, nil
-	case ctx.Err() != nil, errors.As(err, &errno), errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF):
+	}
+	if _, own := errors.AsType[*Error](err); own || ctx.Err() != nil || errors.Is(err, os.ErrDeadlineExceeded) {
 		return nil, err
+	}
+	if isCut(err) {
+		return nil, &Error{Reaching, err}
 	}
 	// Around the proxy's answer are addresses.
 	for inner := errors.Unwrap(err); inner != nil; inner = errors.Unwrap(err) {
 		err = inner
+	}
+	if strings.HasPrefix(err.Error(), "unexpected protocol version ") {
+		return nil, &Error{Reaching, errForeign}
 	}
 	text := "the egress proxy refused the connection: " + strings.TrimPrefix(err.Error(), "unknown error ")
 	if isLogin(err.Error()) {
@@ -128,13 +168,13 @@ func (x *httpProxy) open(ctx context.Context, p receiver.Place, target string) (
 }
 
 func (x *httpProxy) dial(ctx context.Context) (net.Conn, error) {
-	conn, err := x.net.DialContext(ctx, "tcp", address(x.place))
+	conn, err := reaching{x.net}.DialContext(ctx, "tcp", address(x.place))
 	if err != nil || x.tls == nil {
 		return conn, err
 	}
 	t, err := Secure(ctx, conn, x.tls)
 	if err != nil {
-		return nil, err
+		return nil, &Error{Reaching, err}
 	}
 	return t, nil
 }
@@ -148,11 +188,11 @@ func (x *httpProxy) tunnel(ctx context.Context, conn net.Conn, target string) er
 		req += "Proxy-Authorization: " + Basic(x.user) + "\r\n"
 	}
 	if _, err := conn.Write([]byte(req + "\r\n")); err != nil {
-		return err
+		return unheard(ctx, err)
 	}
 	br := bufio.NewReader(conn)
 	if err := readTunnel(br); err != nil {
-		return err
+		return unheard(ctx, err)
 	}
 	if br.Buffered() > 0 {
 		return &RefusalError{text: "the egress proxy sent data before the connection was made"}

@@ -33,7 +33,7 @@ type Result struct {
 	Word       Word          // what the receiver said beside the status
 	// Unaddressable says, of one that is Permanent, that there is nowhere to send it.
 	Unaddressable bool
-	Barred        bool // nothing was sent: no access token, or the egress proxy refused the relay
+	Barred        bool // nothing was sent: no access token, or no way through the egress proxy
 }
 
 // Word is the value of an answer's header webhook-delivery, as Svix defines it.

@@ -322,12 +322,16 @@ func TestProxyIsNoWayAround(t *testing.T) {
 	}
 }
 
-// TestProxyDown names the proxy, not the receiver, as what does not answer.
+// TestProxyDown names the proxy, not the receiver, as what does not answer, and holds nothing against
+// the receiver.
 func TestProxyDown(t *testing.T) {
 	t.Parallel()
 	c := newClient(t, webhook.Options{Network: config.Network{Proxy: config.NewSecret("http://" + freePort(t))}, Resolver: resolvesTo("8.8.8.8")})
 	res := endpointOf(t, c, "https://receiver.example").Send(t.Context(), newRequest())
-	require.Equal(t, "connection refused by the egress proxy", res.Attempt.Error)
+	require.Equal(t, "no connection to the egress proxy: connection refused", res.Attempt.Error)
+	require.True(t, res.Barred)
+	require.False(t, res.Local)
+	require.False(t, res.Reached)
 }
 
 // TestDialTimeout: an address that never answers costs the endpoint's timeout and no more.

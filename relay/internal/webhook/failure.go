@@ -54,6 +54,8 @@ func explain(ctx context.Context, err error, timeout time.Duration) string {
 		return "canceled while " + progressive(at)
 	case egress.IsLocal(err):
 		return explainLocal(err)
+	case egress.Unreached(err) != "":
+		return egress.Unreached(err)
 	case errors.As(err, &dns) && !errors.Is(ctx.Err(), context.DeadlineExceeded):
 		return explainDNS(dns)
 	case isTimeout(err):
@@ -79,14 +81,10 @@ func explain(ctx context.Context, err error, timeout time.Duration) string {
 
 // during says what a request was at when it failed, and whether that was a handshake.
 func during(err error) (at string, inTLS bool) {
-	// The innermost counts: an https proxy has a handshake of its own.
 	for e := err; e != nil; e = errors.Unwrap(e) {
 		switch e := e.(type) { //nolint:errorlint // each error of the chain is looked at
 		case *egress.Error:
-			if at == "" {
-				at = e.During
-			}
-			inTLS = inTLS || e.During == egress.Securing
+			at, inTLS = e.During, e.During == egress.Securing
 		case *http1.Error:
 			at = e.During
 		case *h2Error:
@@ -128,13 +126,9 @@ func explainDNS(err *net.DNSError) string {
 }
 
 func explainSocket(err error, at string) string {
-	through := ""
-	if at == egress.Proxying {
-		through = " by the egress proxy"
-	}
 	switch {
 	case errors.Is(err, syscall.ECONNREFUSED):
-		return "connection refused" + through
+		return "connection refused"
 	case errors.Is(err, syscall.ECONNRESET), errors.Is(err, syscall.EPIPE), errors.Is(err, syscall.ECONNABORTED):
 		return "connection reset while " + progressive(at)
 	case errors.Is(err, syscall.EHOSTUNREACH):

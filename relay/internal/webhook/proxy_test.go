@@ -274,3 +274,32 @@ func TestProxyTakesTokenRequests(t *testing.T) {
 	const auth = " Basic bWU6cHc="
 	require.Equal(t, []string{"POST " + a.URL + "/token" + auth, "POST " + rec.URL + "/in" + auth}, proxy.lines)
 }
+
+// TestWhatIsTheProxysIsNotSaidOfTheReceiver: an error about the egress proxy, of a request or of one
+// for a token, names the proxy and advises nothing of the receiver.
+func TestWhatIsTheProxysIsNotSaidOfTheReceiver(t *testing.T) {
+	t.Parallel()
+	const no = "no connection to the egress proxy: "
+	untrusted, plain := newTestProxy(t, tlsOnly, 0), newTestProxy(t, plainHTTP, 0)
+	for name, test := range map[string]struct{ proxy, want string }{
+		"unknown authority": {untrusted.URL, no + "its certificate is signed by an unknown authority, which network.ca or the relay's machine must trust"},
+		"plain http":        {strings.Replace(plain.URL, "http://", "https://", 1), no + "it does not speak TLS on this port: check the scheme of network.proxy"},
+		"refused":           {"socks5://" + freePort(t), no + "connection refused"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			o := webhook.Options{Network: only("127.0.0.1/32")}
+			o.Network.Proxy = config.NewSecret(test.proxy)
+			c := newClient(t, o)
+			for _, scheme := range []string{"http", "https"} {
+				res := endpointOf(t, c, scheme+"://127.0.0.1:9/in").Send(t.Context(), newRequest())
+				require.Equal(t, test.want, res.Attempt.Error)
+				require.True(t, res.Barred)
+			}
+			a := newAuthorizer(t, time.Hour)
+			res := endpointOf(t, c, "http://127.0.0.1:9/in", a.client).Send(t.Context(), newRequest())
+			require.Equal(t, "OAuth 2: "+test.want, res.Attempt.Error)
+			require.True(t, res.Barred)
+		})
+	}
+}

@@ -55,9 +55,9 @@ type Result struct {
 	// its keep-alive, or with an access token that the receiver no longer takes. That says nothing
 	// about its health. A retry may follow at once.
 	Again bool
-	// Barred says that nothing was sent for what the relay has to show others than the receiver,
-	// who had no part in it: the authorization server gave no access token, or the egress proxy
-	// refused the relay's user and password.
+	// Barred says that nothing was sent for what is between the relay and others than the receiver,
+	// who had no part in it: the authorization server gave no access token, or the relay gets to
+	// nobody through the egress proxy, see egress.IsBarred.
 	Barred bool
 }
 

@@ -322,7 +322,7 @@ func TestSquidStops(t *testing.T) {
 			res := <-done
 			require.Contains(t, []string{"connection closed while waiting for headers", "connection reset while waiting for headers"}, res.Attempt.Error)
 			require.True(t, res.Reached)
-			require.Equal(t, "connection refused by the egress proxy", e.Send(t.Context(), newRequest()).Attempt.Error)
+			require.Equal(t, "no connection to the egress proxy: connection refused", e.Send(t.Context(), newRequest()).Attempt.Error)
 			s.start()
 			require.True(t, e.Send(t.Context(), newRequest()).Delivered)
 		})
