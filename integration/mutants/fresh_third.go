@@ -158,8 +158,8 @@ var freshThirdMutants = []mutant{
 	},
 	{
 		name: "third-dispatch-moved-and-not-asked", file: "relay/internal/dispatch/lane.go",
-		old:     "\t\tl.health.proof, l.askAt = e.Proof, time.Time{}\n",
-		new:     "\t\tl.health.proof = e.Proof\n",
+		old:     "\t\tl.proving = l.proving.anew()\n",
+		new:     "",
 		promise: "A moved endpoint is asked at once whether it wants events.",
 		pkg:     "./relay/internal/dispatch", run: "^TestProof_ofAnotherURLIsAskedForAtOnce$",
 	},
