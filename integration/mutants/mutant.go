@@ -71,6 +71,7 @@ func all() []mutant {
 		searchMutants,
 		secondStrangersMutants,
 		secondStrangersOuterMutants,
+		setupMutants,
 		signatureMutants,
 		sourceMutants,
 		sourceSweepMutants,

@@ -63,6 +63,23 @@ func CheckTable(ctx context.Context, db outbox.PgxTx, m outbox.Mapping) (warning
 	return warnings, errors.Join(problems...)
 }
 
+// Lacks returns the optional columns of a mapping that its table does not have.
+func Lacks(ctx context.Context, db outbox.PgxTx, m outbox.Mapping) ([]string, error) {
+	table, err := readTable(ctx, db, m)
+	if err != nil {
+		return nil, err
+	}
+	columns, err := readColumns(ctx, db, table.OID)
+	if err != nil {
+		return nil, err
+	}
+	names := make([]string, len(columns))
+	for i := range columns {
+		names[i] = columns[i].Name
+	}
+	return m.Lacks(names), nil
+}
+
 // Kinds of relations and of their storage, pg_class.relkind and relpersistence.
 const (
 	kindView         = "v"

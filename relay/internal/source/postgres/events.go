@@ -3,6 +3,7 @@ package postgres
 import (
 	"bytes"
 	"encoding/json"
+	"slices"
 	"strconv"
 	"time"
 
@@ -22,6 +23,7 @@ type EventsOptions struct {
 	// Settled is the recorded frontier: a transaction whose commit record begins below it is
 	// settled.
 	Settled  source.Position
+	Lacks    []string // optional columns that the table is known to lack
 	Barriers *source.Barriers
 	Logger   zerolog.Logger
 }
@@ -41,6 +43,7 @@ type Events struct {
 	decoder *outbox.Decoder
 	table   *source.Table  // what decoder was built for
 	broken  error          // why table cannot be decoded
+	lacks   []string       // optional columns that its rows come without
 	passed  []string       // barriers of the transaction
 	warned  bool           // the log has named messages that are not transactional
 	gone    string         // id of the row that was deleted right before
@@ -49,7 +52,7 @@ type Events struct {
 
 // NewEvents returns what hands the events of a slot to a handler.
 func NewEvents(o EventsOptions, to source.Handler) *Events {
-	return &Events{opts: o, to: to, log: o.Logger}
+	return &Events{opts: o, to: to, log: o.Logger, lacks: o.Lacks}
 }
 
 // Begin implements Handler.
@@ -147,7 +150,23 @@ func (e *Events) prepare(table *source.Table) {
 	}
 	if e.broken != nil {
 		e.log.Error().Err(e.broken).Msg("the outbox table changed and no longer fits its mapping: correct outbox.columns, then resend what is dead")
+		return
 	}
+	e.miss(table)
+}
+
+// miss tells of optional columns that rows of the table come without from now on. Such a row is an
+// event all the same, but maybe nobody's.
+func (e *Events) miss(table *source.Table) {
+	lacks := e.opts.Mapping.Lacks(table.Names())
+	for _, column := range lacks {
+		if !slices.Contains(e.lacks, column) {
+			e.log.Error().Str("table", e.opts.Mapping.Table).Str("column", column).
+				Msg("the outbox table has lost a column, and events come without what it held: those without a tenant go to no endpoint that has one, " +
+					"those without a key are in no order of keys. Name the column that has it now in outbox.columns, or rename it back")
+		}
+	}
+	e.lacks = lacks
 }
 
 // Message implements Handler.
