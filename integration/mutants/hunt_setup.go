@@ -59,4 +59,18 @@ var setupMutants = []mutant{
 		promise: "An endpoint of the configuration is as it is there, whatever its row says.",
 		pkg:     "./relay/internal/doctor", run: "^TestEndpointsWithoutTheirColumnAreNamed$",
 	},
+	{
+		name: "setup-a-key-without-what-divides", file: "outbox/schema/table.go",
+		old:     "\t\tif column != m.ID {\n",
+		new:     "\t\tif column == m.ID {\n",
+		promise: "The SQL that keeps the ids of a partitioned table unique can be run.",
+		pkg:     "./outbox/schema", run: "^TestTheSQLThatKeepsIDsUniqueRuns$",
+	},
+	{
+		name: "setup-a-second-primary-key", file: "outbox/schema/table.go",
+		old:     "\tif t.Keyed {\n",
+		new:     "\tif false {\n",
+		promise: "A table with a primary key gets no second one.",
+		pkg:     "./outbox/schema", run: "^TestTheSQLThatKeepsIDsUniqueRuns$",
+	},
 }
