@@ -138,7 +138,7 @@ func (r *Relay) lacks(ctx context.Context, led *ledger.Ledger, endpoints []dispa
 func (r *Relay) reading(ctx context.Context, led *ledger.Ledger, hold ledger.Hold, endpoints []dispatch.Endpoint) (postgres.EventsOptions, error) {
 	o := &r.config().Outbox
 	read := postgres.EventsOptions{
-		Mapping: o.Mapping, Messages: o.Messages, Settled: source.Position(hold.Settled), Logger: r.log,
+		Mapping: o.Mapping, Messages: o.Messages, Publication: hold.Slot, Settled: source.Position(hold.Settled), Logger: r.log,
 	}
 	var err error
 	if read.Zone, err = led.Zone(ctx, o.Mapping); err != nil {

@@ -73,4 +73,18 @@ var setupMutants = []mutant{
 		promise: "A table with a primary key gets no second one.",
 		pkg:     "./outbox/schema", run: "^TestTheSQLThatKeepsIDsUniqueRuns$",
 	},
+	{
+		name: "setup-a-column-list-is-not-suspected", file: "relay/internal/source/postgres/events.go",
+		old:     "len(missing) == 0 ||",
+		new:     "len(missing) <= 1 ||",
+		promise: "Where rows come without a column, the error names the publication.",
+		pkg:     "./relay/internal/source/postgres", run: "^TestWhyRowsDoNotFitNamesThePublication$",
+	},
+	{
+		name: "setup-a-column-list-is-kept", file: "relay/internal/source/postgres/publication.go",
+		old:     "\tif have.listed != \"\" {\n\t\tall",
+		new:     "\tif false {\n\t\tall",
+		promise: "A publication with a column list is mended, or refused.",
+		pkg:     "./relay/internal/source/postgres", run: "TestPublicationIsMended",
+	},
 }
