@@ -244,6 +244,7 @@ func TestWrongValuesAreRefused(t *testing.T) {
 		"replica: 2":                             "replica",
 		"existingSecret: \"\"":                   "existingSecret",
 		"goMemLimit: 1GB":                        "goMemLimit",
+		"image: {repository: r, digest: latest}": "digest",
 		"fanout: {replicas: 2}":                  "/fanout/replicas",
 		"fanout: {partitions: 257}":              "/fanout/partitions",
 		"fanout: {url: nats://n1}":               "'url'",

@@ -9,9 +9,15 @@ app.kubernetes.io/instance: {{ .Release.Name }}
 
 {{- define "tailpost.labels" -}}
 {{ include "tailpost.selector" . }}
-app.kubernetes.io/version: {{ .Values.image.tag | default .Chart.AppVersion | quote }}
+app.kubernetes.io/version: {{ include "tailpost.version" . | quote }}
 app.kubernetes.io/managed-by: {{ .Release.Service }}
 helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version }}
+{{- end }}
+
+{{- /* What a label may be: up to 63 letters, digits, '-', '_' and '.', with a letter or a digit at both ends. */ -}}
+{{- define "tailpost.version" -}}
+{{- $tag := regexReplaceAll "@.*$" (.Values.image.tag | default .Chart.AppVersion) "" -}}
+{{- regexFind "[A-Za-z0-9](.*[A-Za-z0-9])?" (regexReplaceAll "[^A-Za-z0-9._-]" $tag "-" | trunc 63) }}
 {{- end }}
 
 {{- define "tailpost.serviceAccount" -}}
@@ -19,7 +25,7 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version }}
 {{- end }}
 
 {{- define "tailpost.image" -}}
-{{ .Values.image.repository }}:{{ .Values.image.tag | default .Chart.AppVersion }}
+{{ .Values.image.repository }}:{{ .Values.image.tag | default .Chart.AppVersion }}{{ with .Values.image.digest }}@{{ . }}{{ end }}
 {{- end }}
 
 {{- define "tailpost.podSecurity" -}}
