@@ -185,7 +185,7 @@ priorityClassName: high
 // TestAFanoutRenders: the block is in the configuration, its secrets are in the environment, and
 // NATS is let through. A relay can read what comes of it.
 func TestAFanoutRenders(t *testing.T) {
-	const config = "database {\n  url = env(\"DATABASE_URL\")\n}\n\nendpoint \"erp\" {\n  url    = \"https://erp.example.com\"\n  secret = env(\"ERP_SECRET\")\n}"
+	const config = "database {\n  url = env(\"DATABASE_URL\")\n}\n\napi {\n  listen = \":8080\"\n  key \"ops\" {\n    secret = env(\"TAILPOST_API_KEY\")\n  }\n}\n\nendpoint \"erp\" {\n  url    = \"https://erp.example.com\"\n  secret = env(\"ERP_SECRET\")\n}"
 	for name, c := range map[string]struct {
 		fanout, secret string
 		keys           []string
@@ -208,7 +208,7 @@ func TestAFanoutRenders(t *testing.T) {
 		require.Equal(t, config+"\n\n"+c.want, text, name)
 		require.Equal(t, text, objects["ConfigMap shop-tailpost-migrate"].(*corev1.ConfigMap).Data["tailpost.hcl"], name)
 		var keys []string
-		env := append(os.Environ(), "DATABASE_URL=postgres://u@db/app", "ERP_SECRET=whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw")
+		env := append(os.Environ(), "DATABASE_URL=postgres://u@db/app", "ERP_SECRET=whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw", "TAILPOST_API_KEY=0123456789abcdef0123456789abcdef")
 		for _, e := range objects["Deployment shop-tailpost"].(*appsv1.Deployment).Spec.Template.Spec.Containers[0].Env {
 			if e.ValueFrom == nil {
 				continue

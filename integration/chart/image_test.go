@@ -34,3 +34,37 @@ func TestAnImageByItsDigest(t *testing.T) {
 		}
 	}
 }
+
+// TestAnAPIThatTheProbesDoNotReachIsRefused: such a pod would never be ready, and be restarted for
+// ever.
+func TestAnAPIThatTheProbesDoNotReachIsRefused(t *testing.T) {
+	const database = "database {\n  url = env(\"DATABASE_URL\")\n}\n"
+	api := func(listen string) string {
+		return database + "\napi {\n  key \"ops\" {\n    secret = env(\"KEY\")\n  }\n  listen = \"" + listen + "\" # where\n}\n"
+	}
+	for config, why := range map[string]string{
+		database: "no api block",
+		database + "# api {\n#  listen = \":8080\"\n# }\n":    "no api block",
+		database + "/* \napi {\n listen = \":8080\"\n}\n*/\n": "no api block",
+		api("127.0.0.1:8080"):                                 "listen at 127.0.0.1:8080, where the pods' probes do not reach it: write api { listen = \":8080\"",
+		database + "api {\n  key \"ops\" {\n    secret = env(\"KEY\")\n  }\n}\nmetrics {\n  listen = \":8080\"\n}\n": "does not say where the API listens",
+		api("localhost:8080"): "localhost:8080, where",
+		api("[::1]:8080"):     "[::1]:8080, where",
+		api(":9090"):          "listen at :9090, and the pods' probes ask at port 8080",
+		api(":18080"):         "listen at :18080, and",
+		api(":8080"):          "",
+		api("0.0.0.0:8080"):   "",
+		api("[::]:8080"):      "",
+		"# api { listen = \"127.0.0.1:8080\" }\n" + api(":8080"):                                                                                 "",
+		database + "api {\n  listen = env(\"LISTEN\")\n}\nendpoint \"a\" {\n url = \"https://a.example.com/*\" // listen = \"127.0.0.1:1\"\n}\n": "",
+	} {
+		_, err := render(t, "config: |\n  "+strings.ReplaceAll(config, "\n", "\n  "))
+		if why == "" {
+			require.NoError(t, err, config)
+			continue
+		}
+		require.ErrorContains(t, err, why, config)
+	}
+	_, err := render(t, "service: {port: 9090}\nconfig: |\n  "+strings.ReplaceAll(api(":9090"), "\n", "\n  "))
+	require.NoError(t, err)
+}
