@@ -55,14 +55,14 @@ func (d *decoder) spoil(endpoint int, name string) {
 
 // problem turns a broken rule into a diagnostic of the place that broke it, or of what is around
 // it.
-func (d *decoder) problem(p problem, firstFile string) {
-	broken := Diagnostic{Severity: SeverityError, File: firstFile, Line: 1, Column: 1}
+func (d *decoder) problem(severity Severity, p problem, firstFile string) {
+	broken := Diagnostic{Severity: severity, File: firstFile, Line: 1, Column: 1}
 	for name := p.field.name; ; name = parent(name) {
 		if d.spoiled[field{p.field.endpoint, name}] {
 			return
 		}
 		if at, ok := d.places[p.field.endpoint][name]; ok {
-			broken = d.sources[at.Filename].Diagnose(SeverityError, at, "", "")
+			broken = d.sources[at.Filename].Diagnose(severity, at, "", "")
 			break
 		}
 		if name == "" {
@@ -71,6 +71,13 @@ func (d *decoder) problem(p problem, firstFile string) {
 	}
 	broken.Field, broken.Summary, broken.Detail = p.field.text(&d.config), p.summary, p.detail
 	d.diags = append(d.diags, broken)
+}
+
+// warn adds warnings of what is valid, and hardly meant.
+func (d *decoder) warn(all []problem, firstFile string) {
+	for _, p := range all {
+		d.problem(SeverityWarning, p, firstFile)
+	}
 }
 
 // parent returns the name of the setting that holds another: a list that of an element, a block

@@ -150,8 +150,9 @@ func Parse(files map[string][]byte, opts Options) (*Config, Diagnostics) {
 		if opts.DatabaseOnly && p.field.name == "endpoint" {
 			return // they were not read
 		}
-		d.problem(p, cmp.Or(names...))
+		d.problem(SeverityError, p, cmp.Or(names...))
 	})
+	d.warn(unserved(done), cmp.Or(names...))
 	if !whole {
 		d.diags = slices.DeleteFunc(d.diags, func(p Diagnostic) bool { return p.Field != "" })
 	}

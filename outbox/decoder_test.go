@@ -374,6 +374,13 @@ func TestDecoderWithoutOptionalColumns(t *testing.T) {
 	require.NoError(t, err)
 	require.Equal(t, "7", ev.ID)
 	require.Empty(t, ev.Key)
+
+	lacks := m.Lacks([]string{"id", "type", "payload", "created_at"})
+	require.Equal(t, []string{"key", "tenant", "headers"}, lacks, "id, type and payload are not optional")
+	require.Equal(t, m.Fit([]string{"id", "type", "payload", "created_at"}), m.Without(lacks))
+	require.Equal(t, m, m.Without(m.Lacks(m.Columns())))
+	m.Optional = outbox.Optional{}
+	require.Empty(t, m.Lacks(nil), "none is optional that was asked for by name")
 }
 
 func TestDecoder_takesTimesWithoutAZoneForThoseOfItsOwn(t *testing.T) {

@@ -60,6 +60,20 @@ func (m Mapping) Fit(columns []string) Mapping {
 	return m
 }
 
+// Without is the mapping without these columns, as Lacks returns them.
+func (m Mapping) Without(lacks []string) Mapping {
+	return m.Fit(slices.DeleteFunc(m.Columns(), func(c string) bool { return slices.Contains(lacks, c) }))
+}
+
+// Lacks returns the optional columns that are not among columns: events have none of them.
+func (m Mapping) Lacks(columns []string) []string {
+	all := m.Columns()
+	for _, column := range m.Fit(columns).Columns() {
+		all = slices.DeleteFunc(all, func(c string) bool { return c == column })
+	}
+	return all
+}
+
 // Columns are the columns that are named, each once.
 func (m Mapping) Columns() []string {
 	var columns []string

@@ -117,15 +117,13 @@ func (r *Relay) prepare(ctx, hard context.Context, led *ledger.Ledger, stream *p
 	if err := r.note(ctx, led, hold, cfg, now); err != nil {
 		return nil, err
 	}
-	zone, err := led.Zone(ctx, cfg.Outbox.Mapping)
+	read, err := r.reading(ctx, led, hold, endpoints)
 	if err != nil {
 		return nil, err
 	}
 	h := &holding{r: r, hard: hard, hold: hold, timeline: info.Timeline, routing: found.routing, ledger: led, broken: make(chan error, 1), barriers: barriers(led, hold.Epoch), inquiry: found.first}
-	h.stream = postgres.NewSource(stream, postgres.EventsOptions{
-		Mapping: cfg.Outbox.Mapping, Table: info.Table, Zone: zone, Messages: cfg.Outbox.Messages, Encoding: info.Encoding, Settled: source.Position(hold.Settled), Barriers: h.barriers,
-		Logger: r.log,
-	})
+	read.Table, read.Encoding, read.Barriers = info.Table, info.Encoding, h.barriers
+	h.stream = postgres.NewSource(stream, read)
 	h.assemble(begin, endpoints, recorded, feed, partitions > 0, &info)
 	h.besides(cfg, hold, found)
 	h.intake.Upkeep = h.upkeep

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/tailpost/tailpost/outbox"
+	"github.com/tailpost/tailpost/relay/internal/dispatch"
 	"github.com/tailpost/tailpost/relay/internal/fleet"
 	"github.com/tailpost/tailpost/relay/internal/heal"
 	"github.com/tailpost/tailpost/relay/internal/ledger"
@@ -106,6 +107,45 @@ func checkOtherSlots(ctx context.Context, r *Relay, led *ledger.Ledger) (left []
 		left = append(left, other.Name)
 	}
 	return left, nil
+}
+
+// lacks returns the optional columns that the outbox table does not have, and warns of endpoints
+// that ask for what they would hold.
+func (r *Relay) lacks(ctx context.Context, led *ledger.Ledger, endpoints []dispatch.Endpoint) ([]string, error) {
+	o := &r.config().Outbox
+	lacks, err := led.Lacks(ctx, o.Mapping)
+	if err != nil || !o.FromTableAlone() {
+		return lacks, err
+	}
+	unserved := make(map[string]int)
+	for i := range endpoints {
+		for _, setting := range endpoints[i].Config.Unserved(o.Mapping.Without(lacks)) {
+			unserved[setting]++
+		}
+	}
+	if n := unserved["tenant"]; n > 0 {
+		r.log.Warn().Str("table", o.Mapping.Table).Int("endpoints", n).
+			Msg("events have no tenant, so endpoints that have one get nothing: name the column that has it in outbox.columns")
+	}
+	if n := unserved["ordering"]; n > 0 {
+		r.log.Warn().Str("table", o.Mapping.Table).Int("endpoints", n).
+			Msg("events have no key, so endpoints with ordering = \"key\" keep no order: name the column that has it in outbox.columns")
+	}
+	return lacks, nil
+}
+
+// reading says how events are read from the stream, but for what depends on the stream itself.
+func (r *Relay) reading(ctx context.Context, led *ledger.Ledger, hold ledger.Hold, endpoints []dispatch.Endpoint) (postgres.EventsOptions, error) {
+	o := &r.config().Outbox
+	read := postgres.EventsOptions{
+		Mapping: o.Mapping, Messages: o.Messages, Publication: hold.Slot, Settled: source.Position(hold.Settled), Logger: r.log,
+	}
+	var err error
+	if read.Zone, err = led.Zone(ctx, o.Mapping); err != nil {
+		return read, err
+	}
+	read.Lacks, err = r.lacks(ctx, led, endpoints)
+	return read, err
 }
 
 // noteGap makes the heal of a gap due before what tells of the gap is mended.

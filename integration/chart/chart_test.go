@@ -165,7 +165,12 @@ priorityClassName: high
 	require.Equal(t, []string{"run", "--grace=20s"}, deployment.Containers[0].Args)
 	require.Equal(t, "theirs", deployment.ServiceAccountName)
 	require.Len(t, deployment.Volumes, 2)
-	require.Equal(t, "owner", objects["Job shop-tailpost-migrate"].(*batchv1.Job).Spec.Template.Spec.Containers[0].EnvFrom[0].SecretRef.Name)
+	migrate := objects["Job shop-tailpost-migrate"].(*batchv1.Job).Spec.Template.Spec
+	require.Equal(t, "owner", migrate.Containers[0].EnvFrom[0].SecretRef.Name)
+	// What the database's address names, a CA for example, migrate needs as much as the relay.
+	require.Equal(t, deployment.Volumes[1], migrate.Volumes[1])
+	require.Equal(t, deployment.Containers[0].VolumeMounts[1], migrate.Containers[0].VolumeMounts[1])
+	require.Equal(t, "OTEL_EXPORTER_OTLP_ENDPOINT", migrate.Containers[0].Env[0].Name)
 	monitor := objects["ServiceMonitor shop-tailpost"].(*monitoringv1.ServiceMonitor)
 	require.Equal(t, "api", monitor.Spec.Endpoints[0].Authorization.Credentials.Name)
 	require.Len(t, objects["NetworkPolicy shop-tailpost"].(*networkingv1.NetworkPolicy).Spec.Egress[1].Ports, 3)
@@ -180,7 +185,7 @@ priorityClassName: high
 // TestAFanoutRenders: the block is in the configuration, its secrets are in the environment, and
 // NATS is let through. A relay can read what comes of it.
 func TestAFanoutRenders(t *testing.T) {
-	const config = "database {\n  url = env(\"DATABASE_URL\")\n}\n\nendpoint \"erp\" {\n  url    = \"https://erp.example.com\"\n  secret = env(\"ERP_SECRET\")\n}"
+	const config = "database {\n  url = env(\"DATABASE_URL\")\n}\n\napi {\n  listen = \":8080\"\n  key \"ops\" {\n    secret = env(\"TAILPOST_API_KEY\")\n  }\n}\n\nendpoint \"erp\" {\n  url    = \"https://erp.example.com\"\n  secret = env(\"ERP_SECRET\")\n}"
 	for name, c := range map[string]struct {
 		fanout, secret string
 		keys           []string
@@ -203,7 +208,7 @@ func TestAFanoutRenders(t *testing.T) {
 		require.Equal(t, config+"\n\n"+c.want, text, name)
 		require.Equal(t, text, objects["ConfigMap shop-tailpost-migrate"].(*corev1.ConfigMap).Data["tailpost.hcl"], name)
 		var keys []string
-		env := append(os.Environ(), "DATABASE_URL=postgres://u@db/app", "ERP_SECRET=whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw")
+		env := append(os.Environ(), "DATABASE_URL=postgres://u@db/app", "ERP_SECRET=whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw", "TAILPOST_API_KEY=0123456789abcdef0123456789abcdef")
 		for _, e := range objects["Deployment shop-tailpost"].(*appsv1.Deployment).Spec.Template.Spec.Containers[0].Env {
 			if e.ValueFrom == nil {
 				continue
@@ -235,15 +240,16 @@ func TestTheLeastRenders(t *testing.T) {
 
 func TestWrongValuesAreRefused(t *testing.T) {
 	for values, why := range map[string]string{
-		"replicas: 0":                       "replicas",
-		"replica: 2":                        "replica",
-		"existingSecret: \"\"":              "existingSecret",
-		"goMemLimit: 1GB":                   "goMemLimit",
-		"fanout: {replicas: 2}":             "/fanout/replicas",
-		"fanout: {partitions: 257}":         "/fanout/partitions",
-		"fanout: {url: nats://n1}":          "'url'",
-		"networkPolicy: {egressPorts: [x]}": "egressPorts",
-		"serviceMonitor: {enabled: true}":   "serviceMonitor.authorization.secret",
+		"replicas: 0":                            "replicas",
+		"replica: 2":                             "replica",
+		"existingSecret: \"\"":                   "existingSecret",
+		"goMemLimit: 1GB":                        "goMemLimit",
+		"image: {repository: r, digest: latest}": "digest",
+		"fanout: {replicas: 2}":                  "/fanout/replicas",
+		"fanout: {partitions: 257}":              "/fanout/partitions",
+		"fanout: {url: nats://n1}":               "'url'",
+		"networkPolicy: {egressPorts: [x]}":      "egressPorts",
+		"serviceMonitor: {enabled: true}":        "serviceMonitor.authorization.secret",
 	} {
 		_, err := render(t, values)
 		require.ErrorContains(t, err, why, values)

@@ -109,8 +109,8 @@ var huntMutants = []mutant{
 	},
 	{
 		name: "hunt-table-is-not-known-by-its-oid", file: "relay/hold.go",
-		old:     "Table: info.Table, Zone: zone",
-		new:     "Zone: zone",
+		old:     "read.Table, read.Encoding, read.Barriers = info.Table, info.Encoding, h.barriers",
+		new:     "read.Encoding, read.Barriers = info.Encoding, h.barriers",
 		promise: "What was written to the table under another name is delivered.",
 		pkg:     "./integration", run: "^TestARenamedTableLosesNothing$",
 	},

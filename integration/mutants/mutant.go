@@ -73,6 +73,7 @@ func all() []mutant {
 		searchMutants,
 		secondStrangersMutants,
 		secondStrangersOuterMutants,
+		setupMutants,
 		signatureMutants,
 		sourceMutants,
 		sourceSweepMutants,

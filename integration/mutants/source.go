@@ -290,8 +290,8 @@ var sourceMutants = []mutant{
 	{
 		name: "core-publication-partial-kept",
 		file: "relay/internal/source/postgres/publication.go",
-		old: `	if have.partial {
-		all = append(all, "it has a column list or a row filter")
+		old: `	if have.filtered {
+		all = append(all, "it has a row filter, and the stream leaves out rows")
 	}
 `,
 		new:     "",

@@ -41,7 +41,7 @@ func CheckTable(ctx context.Context, db outbox.PgxTx, m outbox.Mapping) (warning
 	if err != nil {
 		return nil, err
 	}
-	warning, problem := idProblem(m, columns, uniques)
+	warning, problem := idProblem(&table, m, columns, uniques)
 	if problem != nil {
 		problems = append(problems, problem)
 	}
@@ -63,6 +63,23 @@ func CheckTable(ctx context.Context, db outbox.PgxTx, m outbox.Mapping) (warning
 	return warnings, errors.Join(problems...)
 }
 
+// Lacks returns the optional columns of a mapping that its table does not have.
+func Lacks(ctx context.Context, db outbox.PgxTx, m outbox.Mapping) ([]string, error) {
+	table, err := readTable(ctx, db, m)
+	if err != nil {
+		return nil, err
+	}
+	columns, err := readColumns(ctx, db, table.OID)
+	if err != nil {
+		return nil, err
+	}
+	names := make([]string, len(columns))
+	for i := range columns {
+		names[i] = columns[i].Name
+	}
+	return m.Lacks(names), nil
+}
+
 // Kinds of relations and of their storage, pg_class.relkind and relpersistence.
 const (
 	kindView         = "v"
@@ -81,6 +98,9 @@ type tableRow struct {
 	Role        string   // that asks, as SQL has it
 	Unstreamed  []string // partitions whose rows never reach the WAL
 	Updated     int64    // updates that the server's statistics know of
+	Keyed       bool     // it has a primary key
+	Divided     []string // the columns that choose a row's partition, at every level
+	Computed    bool     // an expression chooses it, at some level
 }
 
 func readTable(ctx context.Context, db outbox.PgxTx, m outbox.Mapping) (tableRow, error) {
@@ -98,7 +118,17 @@ SELECT c.oid,
              WHERE p.relid <> c.oid
                AND (l.relpersistence <> 'p' OR l.relkind = 'f')) AS unstreamed,
        COALESCE(pg_stat_get_tuples_updated(c.oid), 0)
-       + COALESCE((SELECT sum(pg_stat_get_tuples_updated(p.relid)) FROM pg_partition_tree(c.oid) AS p WHERE p.isleaf), 0)::bigint AS updated
+       + COALESCE((SELECT sum(pg_stat_get_tuples_updated(p.relid)) FROM pg_partition_tree(c.oid) AS p WHERE p.isleaf), 0)::bigint AS updated,
+       EXISTS (SELECT FROM pg_index AS x WHERE x.indrelid = c.oid AND x.indisprimary) AS keyed,
+       array(SELECT DISTINCT a.attname::text
+             FROM pg_partition_tree(c.oid) AS p
+             JOIN pg_partitioned_table AS k ON k.partrelid = p.relid
+             JOIN pg_attribute AS a ON a.attrelid = p.relid AND a.attnum = ANY (k.partattrs::int2[])
+             ORDER BY 1) AS divided,
+       EXISTS (SELECT
+               FROM pg_partition_tree(c.oid) AS p
+               JOIN pg_partitioned_table AS k ON k.partrelid = p.relid
+               WHERE k.partexprs IS NOT NULL) AS computed
 FROM pg_catalog.pg_class AS c
 JOIN pg_catalog.pg_namespace AS n ON n.oid = c.relnamespace
 WHERE n.nspname = $1
@@ -283,7 +313,7 @@ ORDER BY i.indexrelid`, table)
 
 // idProblem checks that the id tells events apart. A unique index over more columns does not prove
 // it, but is all that a partitioned table can have.
-func idProblem(m outbox.Mapping, columns []columnRow, uniques [][]string) (warning string, problem error) {
+func idProblem(table *tableRow, m outbox.Mapping, columns []columnRow, uniques [][]string) (warning string, problem error) {
 	if !slices.ContainsFunc(columns, func(c columnRow) bool { return c.Name == m.ID }) {
 		return "", nil // reported as a missing column
 	}
@@ -297,8 +327,26 @@ func idProblem(m outbox.Mapping, columns []columnRow, uniques [][]string) (warni
 		}
 	}
 	if warning == "" {
-		problem = fmt.Errorf("outbox table %s: nothing keeps its id %q unique, and it identifies events: ALTER TABLE %s ADD PRIMARY KEY (%s)",
-			m.Table, m.ID, m.QuotedTable(), pgx.Identifier{m.ID}.Sanitize())
+		problem = fmt.Errorf("outbox table %s: nothing keeps its id %q unique, and it identifies events: %s", m.Table, m.ID, table.keepUnique(m))
 	}
 	return warning, problem
+}
+
+// keepUnique says how to keep the table's ids unique. Of a partitioned table no key can do without
+// the columns that choose the partition.
+func (t *tableRow) keepUnique(m outbox.Mapping) string {
+	if t.Computed {
+		return "an expression chooses its partition, and Postgres keeps nothing unique in such a table: partition it by columns, with a primary key of the id and of those"
+	}
+	columns := []string{pgx.Identifier{m.ID}.Sanitize()}
+	for _, column := range t.Divided {
+		if column != m.ID {
+			columns = append(columns, pgx.Identifier{column}.Sanitize())
+		}
+	}
+	kind := "PRIMARY KEY"
+	if t.Keyed {
+		kind = "UNIQUE"
+	}
+	return fmt.Sprintf("ALTER TABLE %s ADD %s (%s)", m.QuotedTable(), kind, strings.Join(columns, ", "))
 }

@@ -140,3 +140,19 @@ func TestWhatARoleLacksIsNamedByWhatItStops(t *testing.T) {
 	b.exec(t, "REVOKE USAGE ON SCHEMA tailpost FROM "+role)
 	require.Contains(t, b.find(t, "schema", doctor.Failure).Fix, "migrate --print")
 }
+
+// TestAColumnListIsNamed: the stream leaves out what the publication does not list, although the
+// table has it.
+func TestAColumnListIsNamed(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	var version int
+	require.NoError(t, b.conn.QueryRow(t.Context(), "SELECT current_setting('server_version_num')::int").Scan(&version))
+	if version < 150000 {
+		return // Postgres 14 has no column lists
+	}
+	b.exec(t, `CREATE PUBLICATION "SLOT" FOR TABLE outbox (id, type) WITH (publish = 'insert')`)
+	found := b.find(t, "publication", doctor.Warning)
+	require.Contains(t, found.Detail, "it has a column list (id, type), and the stream leaves out all other columns")
+	require.Contains(t, found.Fix, `SET TABLE "public"."outbox"`)
+}

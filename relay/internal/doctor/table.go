@@ -48,7 +48,11 @@ func examineTable(ctx context.Context, p *patient) ([]Finding, error) {
 		all = []Finding{{Grade: OK, Detail: "events can come from table " + m.Table}}
 	}
 	idle, err := p.idleTimes(ctx)
-	return append(all, idle...), err
+	if err != nil || p.unusable {
+		return append(all, idle...), err
+	}
+	unserved, err := p.unserved(ctx)
+	return slices.Concat(all, idle, unserved), err
 }
 
 const idleTimesSQL = `

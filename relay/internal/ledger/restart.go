@@ -88,6 +88,18 @@ func (l *Ledger) recorded(ctx context.Context, slot string, from outbox.LSN, eve
 	return pairs, until, err
 }
 
+// Lacks returns the optional columns of a mapping that the outbox table does not have.
+func (l *Ledger) Lacks(ctx context.Context, m outbox.Mapping) (columns []string, err error) {
+	if m.IsZero() {
+		return nil, nil
+	}
+	err = l.link.Run(ctx, "read the outbox table's columns", func(ctx context.Context, conn *pgx.Conn) (err error) {
+		columns, err = schema.Lacks(ctx, conn, m)
+		return err
+	})
+	return columns, err
+}
+
 // Check reports whether this binary can work with the outbox table, and what it had better have.
 func (l *Ledger) Check(ctx context.Context, m outbox.Mapping) (warnings []string, err error) {
 	if m.IsZero() {

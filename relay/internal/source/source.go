@@ -45,6 +45,15 @@ type Table struct {
 	Columns []outbox.Column
 }
 
+// Names are those of the columns.
+func (t *Table) Names() []string {
+	names := make([]string, len(t.Columns))
+	for i, c := range t.Columns {
+		names[i] = c.Name
+	}
+	return names
+}
+
 // Handler takes what a source brings, in commit order. Every method is called on the goroutine of
 // Source.Run and must not block. Between Begin and Commit come the transaction's events and rows; a
 // transaction that is settled already has none.

@@ -3,6 +3,8 @@ package postgres
 import (
 	"bytes"
 	"encoding/json"
+	"fmt"
+	"slices"
 	"strconv"
 	"time"
 
@@ -22,9 +24,12 @@ type EventsOptions struct {
 	Encoding string         // of the database, as Info has it; empty: UTF8
 	// Settled is the recorded frontier: a transaction whose commit record begins below it is
 	// settled.
-	Settled  source.Position
-	Barriers *source.Barriers
-	Logger   zerolog.Logger
+	Settled source.Position
+	// Publication is the name of what publishes the table. Empty: it is not known.
+	Publication string
+	Lacks       []string // optional columns that the table is known to lack
+	Barriers    *source.Barriers
+	Logger      zerolog.Logger
 }
 
 // Events turns the changes of a slot into what a source brings: rows of the outbox table and
@@ -42,6 +47,7 @@ type Events struct {
 	decoder *outbox.Decoder
 	table   *source.Table  // what decoder was built for
 	broken  error          // why table cannot be decoded
+	lacks   []string       // optional columns that its rows come without
 	passed  []string       // barriers of the transaction
 	warned  bool           // the log has named messages that are not transactional
 	gone    string         // id of the row that was deleted right before
@@ -50,7 +56,7 @@ type Events struct {
 
 // NewEvents returns what hands the events of a slot to a handler.
 func NewEvents(o EventsOptions, to source.Handler) *Events {
-	return &Events{opts: o, to: to, log: o.Logger}
+	return &Events{opts: o, to: to, log: o.Logger, lacks: o.Lacks}
 }
 
 // Begin implements Handler.
@@ -147,8 +153,37 @@ func (e *Events) prepare(table *source.Table) {
 		e.decoder.In(e.opts.Zone)
 	}
 	if e.broken != nil {
-		e.log.Error().Err(e.broken).Msg("the outbox table changed and no longer fits its mapping: correct outbox.columns, then resend what is dead")
+		e.broken = e.suspect(table)
+		e.log.Error().Err(e.broken).Msg("rows of the outbox table no longer fit its mapping: correct outbox.columns, the table or its publication, as the error says, then resend what is dead")
+		return
 	}
+	e.miss(table)
+}
+
+// suspect adds to why a table cannot be decoded that it may have the columns which its rows come
+// without: the stream does not tell whether the table or the publication leaves them out.
+func (e *Events) suspect(table *source.Table) error {
+	m, names := e.opts.Mapping, table.Names()
+	missing := slices.DeleteFunc(m.Fit(names).Columns(), func(c string) bool { return slices.Contains(names, c) })
+	if len(missing) == 0 || e.opts.Publication == "" {
+		return e.broken
+	}
+	return fmt.Errorf("%w. If the table has it, then the column list of publication %s leaves it out: ALTER PUBLICATION %s SET TABLE %s",
+		e.broken, e.opts.Publication, quoteIdentifier(e.opts.Publication), m.QuotedTable())
+}
+
+// miss tells of optional columns that rows of the table come without from now on. Such a row is an
+// event all the same, but maybe nobody's.
+func (e *Events) miss(table *source.Table) {
+	lacks := e.opts.Mapping.Lacks(table.Names())
+	for _, column := range lacks {
+		if !slices.Contains(e.lacks, column) {
+			e.log.Error().Str("table", e.opts.Mapping.Table).Str("column", column).
+				Msg("the outbox table has lost a column, and events come without what it held: those without a tenant go to no endpoint that has one, " +
+					"those without a key are in no order of keys. Name the column that has it now in outbox.columns, or rename it back")
+		}
+	}
+	e.lacks = lacks
 }
 
 // Message implements Handler.

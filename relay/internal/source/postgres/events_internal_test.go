@@ -96,7 +96,7 @@ func TestEvents(t *testing.T) {
 				relation(7, "public", "outbox", "id", "payload"), row("a", "1"), row("z", "1"),
 				relation(7, "public", "outbox", "id", "type", "payload"), row("b", one, "2"),
 			},
-			want: []string{"0 a invalid: ", "1 z invalid: ", "2" + b[1:]}, log: "the outbox table changed and no longer fits its mapping",
+			want: []string{"0 a invalid: ", "1 z invalid: ", "2" + b[1:]}, log: "rows of the outbox table no longer fit its mapping",
 		},
 		"messages": {
 			changes: []piece{

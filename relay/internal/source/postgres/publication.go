@@ -31,7 +31,8 @@ type published struct {
 	viaRoot     bool
 	publish     []string
 	tables      []string // schema.name
-	partial     bool     // a column list or a row filter
+	listed      string   // its column list; empty: it has none
+	filtered    bool     // it has a row filter
 	partitioned bool     // the wanted table is
 	keyed       bool     // each of its partitions says which row it deletes
 }
@@ -186,7 +187,12 @@ func (s *session) readPublishedTables(ctx context.Context, name string, have *pu
 	// Column lists and row filters exist from Postgres 15 on; as JSON the query fits every version.
 	rows, err := s.query(ctx, `
 		SELECT n.nspname AS schema, c.relname AS name,
-		       to_jsonb(r) ->> 'prattrs' IS NOT NULL OR to_jsonb(r) ->> 'prqual' IS NOT NULL AS partial
+		       to_jsonb(r) ->> 'prqual' IS NOT NULL AS filtered,
+		       (
+		           SELECT string_agg(a.attname, ', ' ORDER BY a.attnum)
+		           FROM pg_attribute AS a
+		           WHERE a.attrelid = r.prrelid AND to_jsonb(r) -> 'prattrs' @> to_jsonb(a.attnum)
+		       ) AS listed
 		FROM pg_publication AS p
 		JOIN pg_publication_rel AS r ON r.prpubid = p.oid
 		JOIN pg_class AS c ON c.oid = r.prrelid
@@ -198,7 +204,10 @@ func (s *session) readPublishedTables(ctx context.Context, name string, have *pu
 	}
 	for _, row := range rows {
 		have.tables = append(have.tables, row["schema"]+"."+row["name"])
-		have.partial = have.partial || row["partial"] == "t"
+		have.filtered = have.filtered || row["filtered"] == "t"
+		if have.listed == "" {
+			have.listed = row["listed"]
+		}
 	}
 	if s.info.ServerVersion < 150000 {
 		return nil
@@ -235,8 +244,11 @@ func (p publication) differences(have published) []string {
 	if !have.allTables && !slices.Equal(have.tables, p.tables()) {
 		all = append(all, fmt.Sprintf("its tables are %q, not %q", strings.Join(have.tables, ", "), p.table))
 	}
-	if have.partial {
-		all = append(all, "it has a column list or a row filter")
+	if have.listed != "" {
+		all = append(all, fmt.Sprintf("it has a column list (%s), and the stream leaves out all other columns", have.listed))
+	}
+	if have.filtered {
+		all = append(all, "it has a row filter, and the stream leaves out rows")
 	}
 	if have.partitioned && !have.viaRoot {
 		all = append(all, "the table is partitioned and publish_via_partition_root is off")
