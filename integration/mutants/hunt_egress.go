@@ -38,4 +38,25 @@ var huntEgressMutants = []mutant{
 		promise: "An error about the egress proxy is not said of the token endpoint.",
 		pkg:     "./relay/internal/webhook", run: "^TestWhatIsTheProxysIsNotSaidOfTheReceiver$",
 	},
+	{
+		name: "hunt-token-of-an-odd-life-refused", file: "relay/internal/token/answer.go",
+		old:     "\t\tbody, err = tidy(resp.Header.Get(\"Content-Type\"), resp.StatusCode, body)\n",
+		new:     "\t\t_, err = tidy(resp.Header.Get(\"Content-Type\"), resp.StatusCode, body)\n",
+		promise: "A token is used, and kept, however its life is written.",
+		pkg:     "./relay/internal/webhook", run: "^TestOAuth2_aLifeThatIsWrittenOtherwise$",
+	},
+	{
+		name: "hunt-token-life-rounded-up", file: "relay/internal/token/answer.go",
+		old:     "math.Floor(f)",
+		new:     "math.Ceil(f)",
+		promise: "The life of a token is rounded down.",
+		pkg:     "./relay/internal/token", run: "^TestAnyLifeOfATokenIsTaken$",
+	},
+	{
+		name: "hunt-token-answer-without-a-word", file: "relay/internal/token/token.go",
+		old:     "\t\treturn own.text\n",
+		new:     "\t\treturn \"the token endpoint gave no token\"\n",
+		promise: "What an answer without a token is, an attempt says: empty, too large, no JSON, or without an access_token.",
+		pkg:     "./relay/internal/webhook", run: "^TestOAuth2_noToken$",
+	},
 }

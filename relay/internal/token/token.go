@@ -98,7 +98,7 @@ func New(auth config.Auth, dialer *egress.Dialer, roots *x509.CertPool) (*Source
 	proxy.User, s.whole = dialer.Proxied(place)
 	s.client = &http.Client{ //nolint:forbidigo // it dials through the guard
 		Timeout: fetchTimeout,
-		Transport: &http.Transport{ //nolint:forbidigo // it dials through the guard
+		Transport: answers{&http.Transport{ //nolint:forbidigo // it dials through the guard
 			// Every connection of this transport goes to one place: the guard judges that.
 			DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
 				return dialer.Open(ctx, place)
@@ -111,7 +111,7 @@ func New(auth config.Auth, dialer *egress.Dialer, roots *x509.CertPool) (*Source
 			},
 			TLSClientConfig: &tls.Config{MinVersion: tls.VersionTLS12, RootCAs: roots},
 			IdleConnTimeout: idleTimeout, MaxIdleConns: 1, ForceAttemptHTTP2: true, MaxResponseHeaderBytes: mostHeader,
-		},
+		}},
 		// A redirect would carry the client's secret to another place.
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 	}
@@ -207,6 +207,7 @@ func (s *Source) fetch(ctx context.Context) (kept, error) {
 // explain says why a fetch failed, without a word of what the token endpoint wrote but its error
 // code, which RFC 6749 names.
 func explain(err error) string {
+	var own *Error
 	var answered *oauth2.RetrieveError
 	var denied *receiver.DenialError
 	var refused *egress.RefusalError
@@ -214,6 +215,8 @@ func explain(err error) string {
 	var untrusted *tls.CertificateVerificationError
 	var timeout net.Error
 	switch {
+	case errors.As(err, &own):
+		return own.text
 	case errors.As(err, &answered) && answered.Response != nil:
 		text := fmt.Sprintf("the token endpoint answered %d", answered.Response.StatusCode)
 		if code := answered.ErrorCode; isCode(code) {

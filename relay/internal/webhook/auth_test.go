@@ -210,10 +210,14 @@ func TestOAuth2_noToken(t *testing.T) {
 		"OAuth 2: the token endpoint answered 302": func(w http.ResponseWriter, r *http.Request) {
 			http.Redirect(w, r, "/elsewhere", http.StatusFound)
 		},
-		"OAuth 2: the token endpoint gave no token":                         answer(200, `{}`),
-		"OAuth 2: the token endpoint gave a token that is no bearer token":  answer(200, `{"access_token": "x", "token_type": "mac"}`),
-		"OAuth 2: the token endpoint gave a token that no header can carry": answer(200, `{"access_token": "x\r\nX: y", "token_type": "Bearer"}`),
-		"OAuth 2: the token endpoint gave a token of more than 16 KiB":      answer(200, `{"access_token": "`+strings.Repeat("x", 16<<10+1)+`", "token_type": "Bearer"}`),
+		"OAuth 2: the token endpoint answered 200 without an access_token":     answer(200, `{"id_token": "client-secret", "access_token": ""}`),
+		"OAuth 2: the token endpoint answered 200 (invalid_client)":            answer(200, `{"error": "invalid_client"}`),
+		"OAuth 2: the token endpoint answered 200 with what is no JSON object": answer(200, `<html>client-secret</html>`),
+		"OAuth 2: the token endpoint answered 200 with an empty body":          answer(200, ``),
+		"OAuth 2: the token endpoint answered 201 with more than 1 MiB":        answer(201, `{"access_token": "`+strings.Repeat("x", 2<<20)+`", "token_type": "Bearer"}`),
+		"OAuth 2: the token endpoint gave a token that is no bearer token":     answer(200, `{"access_token": "x", "token_type": "mac"}`),
+		"OAuth 2: the token endpoint gave a token that no header can carry":    answer(200, `{"access_token": "x\r\nX: y", "token_type": "Bearer"}`),
+		"OAuth 2: the token endpoint gave a token of more than 16 KiB":         answer(200, `{"access_token": "`+strings.Repeat("x", 16<<10+1)+`", "token_type": "Bearer"}`),
 		"OAuth 2: no connection to the token endpoint": func(w http.ResponseWriter, _ *http.Request) {
 			w.Header().Set("X", strings.Repeat("x", 1<<20))
 			_, _ = w.Write([]byte(`{"access_token": "x", "token_type": "Bearer"}`))
@@ -242,6 +246,26 @@ func TestOAuth2_noToken(t *testing.T) {
 			a.has(nil)
 			require.Eventually(t, func() bool { return e.Send(t.Context(), newRequest()).Delivered }, time.Minute, 10*time.Millisecond)
 		})
+	}
+}
+
+// TestOAuth2_aLifeThatIsWrittenOtherwise: a token is used, and kept, however its life is written.
+func TestOAuth2_aLifeThatIsWrittenOtherwise(t *testing.T) {
+	t.Parallel()
+	for _, life := range []string{`3600.0`, `"3600.0"`, `" 3600"`, `""`, `true`} {
+		a := newAuthorizer(t, time.Hour)
+		a.has(func(w http.ResponseWriter, _ *http.Request) {
+			w.Header().Set("Content-Type", "application/json")
+			_, _ = io.WriteString(w, `{"access_token": "T", "token_type": "Bearer", "expires_in": `+life+`}`)
+		})
+		rec := newReceiver(t, plainHTTP, nil)
+		e := a.endpoint(t, rec.URL)
+		for range 2 {
+			res := e.Send(t.Context(), newRequest())
+			require.True(t, res.Delivered, res.Attempt.Error)
+			require.Equal(t, "Bearer T", (<-rec.requests).header.Get("Authorization"))
+		}
+		require.EqualValues(t, 1, a.fetches.Load(), life)
 	}
 }
 
