@@ -40,12 +40,16 @@ const (
 	deniedPublic = "the receiver's address is not allowed"
 )
 
+// Bare is the error without advice.
+func (d *DenialError) Bare() string {
+	return deniedBefore + d.Addr.String() + deniedAfter + d.Kind + ")"
+}
+
 func (d *DenialError) Error() string {
-	text := deniedBefore + d.Addr.String() + deniedAfter + d.Kind + ")"
 	if d.Own {
-		return text
+		return d.Bare()
 	}
-	return text + "; add it to " + cmp.Or(d.By, "network") + ".allow"
+	return d.Bare() + "; add it to " + cmp.Or(d.By, "network") + ".allow"
 }
 
 // PublicError returns what a tenant may read of an attempt's error. The addresses that a name has

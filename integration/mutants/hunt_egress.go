@@ -59,4 +59,11 @@ var huntEgressMutants = []mutant{
 		promise: "What an answer without a token is, an attempt says: empty, too large, no JSON, or without an access_token.",
 		pkg:     "./relay/internal/webhook", run: "^TestOAuth2_noToken$",
 	},
+	{
+		name: "hunt-redirect-advises-to-allow", file: "relay/internal/webhook/endpoint.go",
+		old:     "\t\t\treturn redirected(status, err)\n",
+		new:     "\t\t\treturn err\n",
+		promise: "That a redirect leads to an address that is not allowed names the redirect, and advises not to allow it.",
+		pkg:     "./relay/internal/webhook", run: "^TestRedirectNotFollowed$",
+	},
 }

@@ -351,10 +351,11 @@ func (e *Endpoint) follow(ctx context.Context, x *exchange, deadline time.Time) 
 	if e.address != nil {
 		own = x.own
 	}
-	for hop := 0; ; hop++ {
+	for hop, status := 0, 0; ; hop++ {
 		if err := o.roundTrip(ctx, x, deadline); err != nil {
-			return err
+			return redirected(status, err)
 		}
+		status = x.Answer.Status
 		if x.Answer.Status != http.StatusTemporaryRedirect && x.Answer.Status != http.StatusPermanentRedirect {
 			return nil
 		}
@@ -375,6 +376,16 @@ func (e *Endpoint) follow(ctx context.Context, x *exchange, deadline time.Time) 
 		}
 		x.rebase(head)
 	}
+}
+
+// redirected returns the error of a request that the answer before it, with status, led to; 0: none
+// did. Where a receiver leads is not what the operator wrote: to allow that is no remedy.
+func redirected(status int, err error) error {
+	denied, is := errors.AsType[*receiver.DenialError](err)
+	if status == 0 || !is {
+		return err
+	}
+	return failuref("redirect %d not followed: %s", status, denied.Bare())
 }
 
 // resolveLocation reads a Location header. User information in it is ignored.

@@ -10,6 +10,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/tailpost/tailpost/config"
+	receiverurl "github.com/tailpost/tailpost/config/receiver"
 	"github.com/tailpost/tailpost/relay/internal/webhook"
 	"github.com/tailpost/tailpost/relay/signature"
 )
@@ -138,8 +139,8 @@ func TestRedirectNotFollowed(t *testing.T) {
 		"a bad location":       {2, 307, "http://[::1", false, "redirect not followed: the Location is not a valid URL", 1},
 		"another scheme":       {2, 307, "ftp://x.example/", false, `redirect not followed: the Location's scheme "ftp" is not supported: want https`, 1},
 		"an unusual address":   {2, 307, "http://0x7f.1/", false, "redirect not followed: the Location's host is an IPv4 address in an unusual notation: write four decimal numbers, like 192.0.2.1", 1},
-		"a denied address":     {2, 307, "http://10.0.0.1/?s3cret", false, "address 10.0.0.1 is not allowed (private); add it to network.allow", 1},
-		"the metadata service": {2, 307, "http://169.254.169.254/latest", false, "address 169.254.169.254 is not allowed (metadata); add it to network.allow", 1},
+		"a denied address":     {2, 307, "http://10.0.0.1/?s3cret", false, "redirect 307 not followed: address 10.0.0.1 is not allowed (private)", 1},
+		"the metadata service": {2, 308, "http://169.254.169.254/latest", false, "redirect 308 not followed: address 169.254.169.254 is not allowed (metadata)", 1},
 		"https to plain http":  {2, 307, "http://127.0.0.1:1/", true, "redirect not followed: from https to plain http", 1},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -152,8 +153,9 @@ func TestRedirectNotFollowed(t *testing.T) {
 			}
 			res := endpointOf(t, newClient(t, o), rec.URL, follows(test.allowed)).Send(t.Context(), newRequest())
 			require.Equal(t, test.err, res.Attempt.Error)
-			if strings.HasPrefix(test.err, "address") {
+			if strings.Contains(test.err, ": address") {
 				require.Zero(t, res.Attempt.StatusCode, "the last hop had no answer")
+				require.Regexp(t, `^redirect 30[78] not followed: the receiver's address is not allowed$`, receiverurl.PublicError(test.err))
 			} else {
 				require.Equal(t, test.status, res.Attempt.StatusCode)
 			}
