@@ -118,6 +118,9 @@ func decodeAPI(d *decoder, s *section) {
 		inner.check([]string{"cert", "key"}, nil)
 		a.TLS.Cert = inner.path("cert")
 		a.TLS.Key = inner.path("key")
+		if d.opts.Listens {
+			checkPair(inner, a.TLS)
+		}
 	}
 	if b := s.single("network"); b != nil {
 		inner := s.nested(b, "api.network.", "the network block of the API")

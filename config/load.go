@@ -29,6 +29,9 @@ type Options struct {
 	// Fanout has DatabaseOnly read the block fanout too, if there is one, and then network, whose
 	// authorities vouch for its servers.
 	Fanout bool
+	// Listens also reads the certificate and the key of the API, for work that is to listen with
+	// them: others may run where the key is not theirs to read.
+	Listens bool
 }
 
 // Load reads a configuration file, or all files *.hcl of a directory, merged in the order of their

@@ -8,7 +8,7 @@ import (
 
 // Unserved names the settings of an endpoint that no row of an outbox table with this mapping
 // meets: tenant where rows have none, so that it gets nothing, and ordering where they have no key.
-func (e *Endpoint) Unserved(m outbox.Mapping) (settings []string) {
+func Unserved(e *Endpoint, m outbox.Mapping) (settings []string) {
 	if e.Tenant != "" && m.Tenant == "" {
 		settings = append(settings, "tenant")
 	}
@@ -28,7 +28,7 @@ func unserved(c *Config) (all []problem) {
 		return nil
 	}
 	for i := range c.Endpoints {
-		for _, setting := range c.Endpoints[i].Unserved(c.Outbox.Mapping) {
+		for _, setting := range Unserved(&c.Endpoints[i], c.Outbox.Mapping) {
 			p := problem{
 				field{i, setting},
 				"Endpoint that matches no event",

@@ -87,7 +87,7 @@ func (r *Relay) withServers(ctx context.Context, deliver func(context.Context) e
 func (r *Relay) listen(ctx context.Context, cfg *config.Config) (err error) {
 	var listener, metricsListener net.Listener
 	if cfg.API.Enabled() {
-		if listener, err = api.Listen(ctx, &cfg.API); err != nil {
+		if listener, err = api.Listen(ctx, &cfg.API, r.log); err != nil {
 			return err
 		}
 		r.log.Info().Str("address", listener.Addr().String()).Bool("tls", cfg.API.TLS != config.TLS{}).

@@ -117,7 +117,7 @@ func (r *Relay) prepare(ctx, hard context.Context, led *ledger.Ledger, stream *p
 	if err := r.note(ctx, led, hold, cfg, now); err != nil {
 		return nil, err
 	}
-	read, err := r.reading(ctx, led, hold, endpoints)
+	read, err := reading(ctx, r, led, hold, endpoints)
 	if err != nil {
 		return nil, err
 	}

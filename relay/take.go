@@ -7,6 +7,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/tailpost/tailpost/config"
 	"github.com/tailpost/tailpost/outbox"
 	"github.com/tailpost/tailpost/relay/internal/dispatch"
 	"github.com/tailpost/tailpost/relay/internal/fleet"
@@ -109,9 +110,9 @@ func checkOtherSlots(ctx context.Context, r *Relay, led *ledger.Ledger) (left []
 	return left, nil
 }
 
-// lacks returns the optional columns that the outbox table does not have, and warns of endpoints
+// lacked returns the optional columns that the outbox table does not have, and warns of endpoints
 // that ask for what they would hold.
-func (r *Relay) lacks(ctx context.Context, led *ledger.Ledger, endpoints []dispatch.Endpoint) ([]string, error) {
+func lacked(ctx context.Context, r *Relay, led *ledger.Ledger, endpoints []dispatch.Endpoint) ([]string, error) {
 	o := &r.config().Outbox
 	lacks, err := led.Lacks(ctx, o.Mapping)
 	if err != nil || !o.FromTableAlone() {
@@ -119,7 +120,7 @@ func (r *Relay) lacks(ctx context.Context, led *ledger.Ledger, endpoints []dispa
 	}
 	unserved := make(map[string]int)
 	for i := range endpoints {
-		for _, setting := range endpoints[i].Config.Unserved(o.Mapping.Without(lacks)) {
+		for _, setting := range config.Unserved(&endpoints[i].Config, o.Mapping.Without(lacks)) {
 			unserved[setting]++
 		}
 	}
@@ -135,7 +136,7 @@ func (r *Relay) lacks(ctx context.Context, led *ledger.Ledger, endpoints []dispa
 }
 
 // reading says how events are read from the stream, but for what depends on the stream itself.
-func (r *Relay) reading(ctx context.Context, led *ledger.Ledger, hold ledger.Hold, endpoints []dispatch.Endpoint) (postgres.EventsOptions, error) {
+func reading(ctx context.Context, r *Relay, led *ledger.Ledger, hold ledger.Hold, endpoints []dispatch.Endpoint) (postgres.EventsOptions, error) {
 	o := &r.config().Outbox
 	read := postgres.EventsOptions{
 		Mapping: o.Mapping, Messages: o.Messages, Publication: hold.Slot, Settled: source.Position(hold.Settled), Logger: r.log,
@@ -144,7 +145,7 @@ func (r *Relay) reading(ctx context.Context, led *ledger.Ledger, hold ledger.Hol
 	if read.Zone, err = led.Zone(ctx, o.Mapping); err != nil {
 		return read, err
 	}
-	read.Lacks, err = r.lacks(ctx, led, endpoints)
+	read.Lacks, err = lacked(ctx, r, led, endpoints)
 	return read, err
 }
 

@@ -25,7 +25,7 @@ func newCheckCommand(a *app) *cobra.Command {
 configuration is valid and 3 if not; warnings alone leave it valid.`,
 		Args: args(0, 0),
 		RunE: func(*cobra.Command, []string) error {
-			cfg, diagnostics := a.readConfig(config.Options{})
+			cfg, diagnostics := a.readConfig(config.Options{Listens: true})
 			if asJSON {
 				if diagnostics == nil {
 					diagnostics = config.Diagnostics{}
@@ -49,6 +49,11 @@ configuration is valid and 3 if not; warnings alone leave it valid.`,
 
 // loadConfig reads the configuration for a command that cannot do without. Warnings go to stderr.
 func (a *app) loadConfig() (*config.Config, error) { return a.accept(a.readConfig(config.Options{})) }
+
+// loadRelay is loadConfig for the relay itself.
+func (a *app) loadRelay() (*config.Config, error) {
+	return a.accept(a.readConfig(config.Options{Listens: true}))
+}
 
 // loadDatabase is loadConfig for commands that need no more than the database and its outbox table:
 // they run where the secrets of endpoints are not known.

@@ -36,7 +36,7 @@ requests in flight end and parks the rest; SIGHUP and a changed configuration fi
 				debug.SetGCPercent(gcPercent)
 			}
 			queueStderr(a)
-			cfg, err := a.loadConfig()
+			cfg, err := a.loadRelay()
 			if err != nil {
 				return err
 			}
@@ -179,7 +179,7 @@ func reloadOn(ctx context.Context, a *app, changed <-chan struct{}, named chan [
 
 // reload reads the configuration and has the relay go on with it.
 func reload(ctx context.Context, a *app, named chan []string, r *relay.Relay, log zerolog.Logger) {
-	cfg, diagnostics := a.readConfig(config.Options{})
+	cfg, diagnostics := a.readConfig(config.Options{Listens: true})
 	select { // only the last counts; nobody may be there to take it
 	case <-named:
 	default:

@@ -66,4 +66,32 @@ var huntEgressMutants = []mutant{
 		promise: "That a redirect leads to an address that is not allowed names the redirect, and advises not to allow it.",
 		pkg:     "./relay/internal/webhook", run: "^TestRedirectNotFollowed$",
 	},
+	{
+		name: "hunt-api-certificate-breaks-in-silence", file: "relay/internal/api/tls.go",
+		old:     "\tdefault:\n\t\tp.tell(err, now)\n",
+		new:     "",
+		promise: "The log says what is wrong with the files of the API's certificate.",
+		pkg:     "./relay/internal/api", run: "^TestABrokenRenewalIsInTheLog$",
+	},
+	{
+		name: "hunt-api-certificate-complained-of-at-each-look", file: "relay/internal/api/tls.go",
+		old:     "p.wrong == err.Error() && now.Sub(p.told) < tellEvery",
+		new:     "p.wrong == err.Error() && now.Sub(p.told) < lookEvery",
+		promise: "It says so once and each hour, not at each request.",
+		pkg:     "./relay/internal/api", run: "^TestABrokenRenewalIsInTheLog$",
+	},
+	{
+		name: "hunt-check-ignores-the-api-certificate", file: "cmd/tailpost/check.go",
+		old:     "cfg, diagnostics := a.readConfig(config.Options{Listens: true})",
+		new:     "cfg, diagnostics := a.readConfig(config.Options{})",
+		promise: "tailpost check looks at the files of the API's certificate.",
+		pkg:     "./cmd/tailpost", run: "^TestScripts$/^check$",
+	},
+	{
+		name: "hunt-everybody-reads-the-api-key", file: "config/api.go",
+		old:     "\t\tif d.opts.Listens {\n\t\t\tcheckPair(inner, a.TLS)\n\t\t}\n",
+		new:     "\t\tcheckPair(inner, a.TLS)\n",
+		promise: "Commands that do not listen run where the API's key is not theirs to read.",
+		pkg:     "./config", run: "^TestOnlyWhoListensReadsTheKeyOfTheAPI$",
+	},
 }

@@ -205,14 +205,15 @@ func writeProblem(w http.ResponseWriter, p *Problem) {
 	_ = huma.DefaultJSONFormat.Marshal(w, p)
 }
 
-// Listen opens the configured listener, with TLS where the configuration names a certificate.
-func Listen(ctx context.Context, cfg *config.API) (net.Listener, error) {
+// Listen opens the configured listener, with TLS where the configuration names a certificate. What
+// is wrong with a renewed one goes to the log.
+func Listen(ctx context.Context, cfg *config.API, log zerolog.Logger) (net.Listener, error) {
 	if !cfg.Loopback() && len(cfg.Keys) == 0 {
 		return nil, errors.New("listen for the API: without a key only a loopback address will do: add a key block to api, or listen on 127.0.0.1")
 	}
 	var secure *tls.Config
 	if cfg.TLS != (config.TLS{}) {
-		pair := &keyPair{cert: cfg.TLS.Cert, key: cfg.TLS.Key}
+		pair := &keyPair{files: cfg.TLS, log: log}
 		if _, err := pair.get(nil); err != nil {
 			return nil, fmt.Errorf("listen for the API: %w", err)
 		}

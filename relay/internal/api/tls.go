@@ -6,21 +6,31 @@ import (
 	"os"
 	"sync"
 	"time"
+
+	"github.com/rs/zerolog"
+
+	"github.com/tailpost/tailpost/config"
 )
 
 // keyPair reads a certificate and its key again when their files change, so that a renewed one
-// needs no restart. While the files do not fit together the old pair stays.
+// needs no restart. While the files do not fit together the old pair stays, and the log says so.
 type keyPair struct {
-	cert, key string
+	files config.TLS
+	log   zerolog.Logger
 
 	mu     sync.Mutex
 	loaded *tls.Certificate
-	stamp  time.Time // of the newer file
+	stamps [2]time.Time // of the files
 	looked time.Time
+	wrong  string    // with the files; empty: nothing
+	told   time.Time // of that
 }
 
 // lookEvery is how often the files are looked at.
 const lookEvery = 10 * time.Second
+
+// tellEvery is how often the log says the same of the files.
+const tellEvery = time.Hour
 
 func (p *keyPair) get(*tls.ClientHelloInfo) (*tls.Certificate, error) {
 	p.mu.Lock()
@@ -30,25 +40,37 @@ func (p *keyPair) get(*tls.ClientHelloInfo) (*tls.Certificate, error) {
 		return p.loaded, nil
 	}
 	p.looked = now
-	stamp := newest(p.cert, p.key)
-	if p.loaded != nil && stamp.Equal(p.stamp) {
+	stamps := [2]time.Time{changed(p.files.Cert), changed(p.files.Key)}
+	if p.loaded != nil && p.wrong == "" && stamps == p.stamps {
 		return p.loaded, nil
 	}
-	pair, err := tls.LoadX509KeyPair(p.cert, p.key)
+	pair, err := p.files.Pair(os.ReadFile)
 	switch {
 	case err == nil:
-		p.loaded, p.stamp = &pair, stamp
+		p.loaded, p.stamps, p.wrong = &pair, stamps, ""
 	case p.loaded == nil:
 		return nil, fmt.Errorf("load the TLS certificate and key: %w", err)
+	default:
+		p.tell(err, now)
 	}
 	return p.loaded, nil
 }
 
-func newest(paths ...string) (stamp time.Time) {
-	for _, path := range paths {
-		if info, err := os.Stat(path); err == nil && info.ModTime().After(stamp) {
-			stamp = info.ModTime()
-		}
+// tell logs what is wrong with the files, when it is first seen and now and then again: nobody else
+// would know before the next start, which cannot do without them.
+func (p *keyPair) tell(err error, now time.Time) {
+	if p.wrong == err.Error() && now.Sub(p.told) < tellEvery {
+		return
 	}
-	return stamp
+	p.wrong, p.told = err.Error(), now
+	p.log.Error().Err(err).Msg("the API goes on with its old TLS certificate")
+}
+
+// changed returns when a file was written; zero: it is not there.
+func changed(path string) time.Time {
+	info, err := os.Stat(path)
+	if err != nil {
+		return time.Time{}
+	}
+	return info.ModTime()
 }

@@ -6,6 +6,7 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
+	"github.com/tailpost/tailpost/config"
 	"github.com/tailpost/tailpost/outbox"
 	"github.com/tailpost/tailpost/outbox/pglink"
 	"github.com/tailpost/tailpost/outbox/schema"
@@ -57,7 +58,7 @@ func (p *patient) countUnserved(ctx context.Context, m outbox.Mapping) (tenants,
 	count := map[string]int{}
 	for i := range p.cfg.Endpoints {
 		known[i] = p.cfg.Endpoints[i].ID
-		for _, setting := range p.cfg.Endpoints[i].Unserved(m) {
+		for _, setting := range config.Unserved(&p.cfg.Endpoints[i], m) {
 			count[setting]++
 		}
 	}

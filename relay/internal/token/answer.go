@@ -63,21 +63,12 @@ func tidy(contentType string, status int, body []byte) ([]byte, error) {
 	return out, nil
 }
 
-// fields returns an answer with an expires_in that is whole or missing, and whether it has an access
-// token, and an error. The library takes these types for forms, and everything else for JSON. The
-// error completes "answered 200 …".
+// fields returns an answer with an expires_in that is whole or missing, and whether it has an
+// access token, and an error. The library takes these types for forms, and everything else for
+// JSON. The error completes "answered 200 …".
 func fields(contentType string, body []byte) (out []byte, token, failure bool, err error) {
 	if kind, _, _ := mime.ParseMediaType(contentType); kind == "application/x-www-form-urlencoded" || kind == "text/plain" {
-		form, err := url.ParseQuery(string(body))
-		if err != nil {
-			return nil, false, false, fmt.Errorf("with what is no form, but its Content-Type is %s", kind)
-		}
-		if life, is := seconds(form.Get("expires_in")); is {
-			form.Set("expires_in", strconv.Itoa(life))
-		} else {
-			form.Del("expires_in")
-		}
-		return []byte(form.Encode()), form.Get("access_token") != "", form.Get("error") != "", nil
+		return formFields(body)
 	}
 	var all map[string]json.RawMessage
 	if json.Unmarshal(body, &all) != nil || all == nil {
@@ -103,6 +94,20 @@ func fields(contentType string, body []byte) (out []byte, token, failure bool, e
 	}
 	out, err = json.Marshal(all)
 	return out, token, failure, err
+}
+
+// formFields is fields of a form.
+func formFields(body []byte) (out []byte, token, failure bool, err error) {
+	form, err := url.ParseQuery(string(body))
+	if err != nil {
+		return nil, false, false, errors.New("with what is neither JSON nor a form")
+	}
+	if life, is := seconds(form.Get("expires_in")); is {
+		form.Set("expires_in", strconv.Itoa(life))
+	} else {
+		form.Del("expires_in")
+	}
+	return []byte(form.Encode()), form.Get("access_token") != "", form.Get("error") != "", nil
 }
 
 // seconds reads a number, rounded down; false: text is none.

@@ -1,0 +1,93 @@
+package api
+
+import (
+	"bytes"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/x509"
+	"encoding/pem"
+	"math/big"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/rs/zerolog"
+	"github.com/stretchr/testify/require"
+
+	"github.com/tailpost/tailpost/config"
+)
+
+// pemPair makes a certificate and its key.
+func pemPair(t *testing.T) (cert, key []byte) {
+	t.Helper()
+	private, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	require.NoError(t, err)
+	template := &x509.Certificate{SerialNumber: big.NewInt(1)}
+	der, err := x509.CreateCertificate(rand.Reader, template, template, private.Public(), private)
+	require.NoError(t, err)
+	encoded, err := x509.MarshalPKCS8PrivateKey(private)
+	require.NoError(t, err)
+	return pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der}), pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: encoded})
+}
+
+// TestABrokenRenewalIsInTheLog: while the files of the API's certificate are no pair the old one goes
+// on, and the log says what is wrong with which file, once and now and then again.
+func TestABrokenRenewalIsInTheLog(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		dir := t.TempDir()
+		files := config.TLS{Cert: filepath.Join(dir, "cert.pem"), Key: filepath.Join(dir, "key.pem")}
+		written := time.Now()
+		write := func(path string, text []byte) {
+			written = written.Add(time.Second)
+			require.NoError(t, os.WriteFile(path, text, 0o600))
+			require.NoError(t, os.Chtimes(path, written, written))
+		}
+		cert, key := pemPair(t)
+		other, otherKey := pemPair(t)
+		write(files.Cert, cert)
+		write(files.Key, key)
+		var log bytes.Buffer
+		p := &keyPair{files: files, log: zerolog.New(&log)}
+		// served looks as often as handshakes do, and returns what the log has of it.
+		served := func(want []byte, during time.Duration) []string {
+			log.Reset()
+			for range during / (5 * time.Second) {
+				<-time.After(5 * time.Second)
+				pair, err := p.get(nil)
+				require.NoError(t, err)
+				block, _ := pem.Decode(want)
+				require.Equal(t, block.Bytes, pair.Certificate[0])
+			}
+			return strings.Split(strings.TrimSpace(log.String()), "\n")
+		}
+		require.Equal(t, []string{""}, served(cert, time.Minute))
+
+		write(files.Cert, other)
+		lines := served(cert, 30*time.Minute)
+		require.Len(t, lines, 1)
+		require.Contains(t, lines[0], `"level":"error"`)
+		require.Contains(t, lines[0], files.Cert+" and "+files.Key+" are not a certificate with its key")
+		require.Contains(t, lines[0], "the API goes on with its old TLS certificate")
+		require.Len(t, served(cert, 2*time.Hour), 2)
+
+		write(files.Cert, nil)
+		require.NoError(t, os.Chtimes(files.Cert, time.Time{}, written.Add(-time.Hour)), "older than the key")
+		lines = served(cert, time.Minute)
+		require.Len(t, lines, 1)
+		require.Contains(t, lines[0], files.Cert+" is empty")
+		require.NoError(t, os.Remove(files.Cert))
+		require.Contains(t, served(cert, time.Minute)[0], files.Cert+" cannot be read: no such file or directory")
+
+		write(files.Cert, other)
+		write(files.Key, otherKey)
+		<-time.After(lookEvery)
+		require.Equal(t, []string{""}, served(other, time.Hour))
+		require.NoError(t, os.Remove(files.Cert), "the older file")
+		require.Contains(t, served(other, time.Minute)[0], files.Cert+" cannot be read")
+	})
+}
