@@ -111,4 +111,5 @@ func TestTunnel_whoIsBarredAsksOnce(t *testing.T) {
 	require.NoError(t, err)
 	_, err = d.Open(t.Context(), place)
 	require.True(t, egress.IsBarred(err), "%v", err)
+	require.ErrorContains(t, err, "check the user and password", "a second connection is refused")
 }
