@@ -18,8 +18,8 @@ func Unserved(e *Endpoint, m outbox.Mapping) (settings []string) {
 	return settings
 }
 
-// FromTableAlone reports whether every event is a row of the outbox table: a message has what its
-// application gives it.
+// FromTableAlone reports whether every event is a row of the outbox table. Messages bring a tenant
+// and a key of their own.
 func (o *Outbox) FromTableAlone() bool { return o.Mapping.Table != "" && o.Messages == "" }
 
 // unserved returns a warning of each setting that the mapping leaves without effect.

@@ -37,19 +37,12 @@ func (s *spent) add(o spent) {
 	s.wal, s.duplicates = s.wal+o.wal, s.duplicates+o.duplicates
 }
 
-// apart is by how much fleets of 1, 2 and 4 senders differ.
-func apart(sums map[int]*spent, of func(*spent) float64) float64 {
-	one, two, four := of(sums[1]), of(sums[2]), of(sums[4])
-	return max(one, two, four) / min(one, two, four)
-}
-
-// runFanoutCost drains a backlog by one process and by fleets, all of whose connections stand
-// before it begins.
-func runFanoutCost(ctx context.Context, b *bench) error {
+// inTurns does something with each of the fleets, and adds up what that takes, by their senders.
+func inTurns(ctx context.Context, b *bench, do func(n *nats, senders int) (spent, error)) (map[int]*spent, error) {
 	sums := make(map[int]*spent)
-	err := withNATS(ctx, b, func(n *nats) error {
+	return sums, withNATS(ctx, b, func(n *nats) error {
 		for _, senders := range sendersInTurns() {
-			got, err := drainTogether(ctx, b, n, senders, b.size(150_000))
+			got, err := do(n, senders)
 			if err != nil {
 				return fmt.Errorf("%s: %w", named(senders), err)
 			}
@@ -59,6 +52,20 @@ func runFanoutCost(ctx context.Context, b *bench) error {
 			sums[senders].add(got)
 		}
 		return nil
+	})
+}
+
+// apart is by how much fleets of 1, 2 and 4 senders differ.
+func apart(sums map[int]*spent, of func(*spent) float64) float64 {
+	one, two, four := of(sums[1]), of(sums[2]), of(sums[4])
+	return max(one, two, four) / min(one, two, four)
+}
+
+// runFanoutCost drains a backlog by one process and by fleets, all of whose connections stand
+// before it begins.
+func runFanoutCost(ctx context.Context, b *bench) error {
+	sums, err := inTurns(ctx, b, func(n *nats, senders int) (spent, error) {
+		return drainTogether(ctx, b, n, senders, b.size(150_000))
 	})
 	if err != nil {
 		return err

@@ -52,19 +52,8 @@ func runFanoutDelay(ctx context.Context, b *bench) error {
 // compared.
 func runFanoutSteady(ctx context.Context, b *bench) error {
 	const perSecond = 2000
-	sums := make(map[int]*spent)
-	err := withNATS(ctx, b, func(n *nats) error {
-		for _, senders := range sendersInTurns() {
-			got, err := writeSteadily(ctx, b, n, senders, perSecond)
-			if err != nil {
-				return fmt.Errorf("%s: %w", named(senders), err)
-			}
-			if sums[senders] == nil {
-				sums[senders] = &spent{}
-			}
-			sums[senders].add(got)
-		}
-		return nil
+	sums, err := inTurns(ctx, b, func(n *nats, senders int) (spent, error) {
+		return writeSteadily(ctx, b, n, senders, perSecond)
 	})
 	if err != nil {
 		return err

@@ -54,7 +54,8 @@ func TestAnAPIThatTheProbesDoNotReachIsRefused(t *testing.T) {
 		api(":18080"):         "listen at :18080, and",
 		api(":8080"):          "",
 		api("0.0.0.0:8080"):   "",
-		api("[::]:8080"):      "",
+		database + "api {\n  a \"x\" {\n    b {\n    }\n  }\n  listen = \":8080\"\n}\n": "",
+		api("[::]:8080"): "",
 		"# api { listen = \"127.0.0.1:8080\" }\n" + api(":8080"):                                                                                 "",
 		database + "api {\n  listen = env(\"LISTEN\")\n}\nendpoint \"a\" {\n url = \"https://a.example.com/*\" // listen = \"127.0.0.1:1\"\n}\n": "",
 	} {

@@ -62,7 +62,7 @@ var huntEgressMutants = []mutant{
 	{
 		name: "hunt-redirect-advises-to-allow", file: "relay/internal/webhook/endpoint.go",
 		old:     "\t\t\treturn redirected(status, err)\n",
-		new:     "\t\t\treturn redirected(0*status, err)\n",
+		new:     "\t\t\treturn err\n",
 		promise: "That a redirect leads to an address that is not allowed names the redirect, and advises not to allow it.",
 		pkg:     "./relay/internal/webhook", run: "^TestRedirectNotFollowed$",
 	},

@@ -65,8 +65,8 @@ var webhookMutants = []mutant{
 	{
 		name:    "webhook-redirect-302",
 		file:    "relay/internal/webhook/endpoint.go",
-		old:     "x.Answer.Status != http.StatusTemporaryRedirect &&",
-		new:     "x.Answer.Status != http.StatusTemporaryRedirect && x.Answer.Status != http.StatusFound &&",
+		old:     "status != http.StatusTemporaryRedirect &&",
+		new:     "status != http.StatusTemporaryRedirect && status != http.StatusFound &&",
 		promise: "Only 307 and 308 are followed: the others ask for another method.",
 		pkg:     "./relay/internal/webhook",
 		run:     "TestRedirectNotFollowed",

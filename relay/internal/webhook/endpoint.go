@@ -326,7 +326,7 @@ func (e *Endpoint) follow(ctx context.Context, x *exchange, deadline time.Time) 
 			return redirected(status, err)
 		}
 		status = x.Answer.Status
-		if x.Answer.Status != http.StatusTemporaryRedirect && x.Answer.Status != http.StatusPermanentRedirect {
+		if status != http.StatusTemporaryRedirect && status != http.StatusPermanentRedirect {
 			return nil
 		}
 		if hop == e.redirects {

@@ -51,10 +51,10 @@ capabilities:
 {{- if not (regexMatch "(?m)^\\s*api\\s*\\{" $text) }}
 {{- fail (printf "config has no api block, and the pods' probes ask the API: %s" $write) }}
 {{- end }}
-{{- if not (regexMatch "(?m)^\\s*api\\s*\\{([^{}]|\\{[^{}]*\\})*?\\blisten\\s*=" $text) }}
+{{- if not (regexMatch "(?m)^\\s*api\\s*\\{([^{}]|\\{([^{}]|\\{[^{}]*\\})*\\})*?\\blisten\\s*=" $text) }}
 {{- fail (printf "config does not say where the API listens, which is the pod's loopback then, where its probes do not reach it: %s" $write) }}
 {{- end }}
-{{- $listen := regexFind "(?m)^\\s*api\\s*\\{([^{}]|\\{[^{}]*\\})*?\\blisten\\s*=\\s*\"[^\"]*\"" $text | regexFind "\"[^\"]*\"$" | trimAll "\"" -}}
+{{- $listen := regexFind "(?m)^\\s*api\\s*\\{([^{}]|\\{([^{}]|\\{[^{}]*\\})*\\})*?\\blisten\\s*=\\s*\"[^\"]*\"" $text | regexFind "\"[^\"]*\"$" | trimAll "\"" -}}
 {{- if regexMatch "^(127\\.|localhost:|\\[::1\\]:)" $listen }}
 {{- fail (printf "config has the API listen at %s, where the pods' probes do not reach it: %s" $listen $write) }}
 {{- end }}
