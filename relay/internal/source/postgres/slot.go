@@ -17,11 +17,15 @@ import (
 // slot is a row of pg_replication_slots.
 type slot struct {
 	activePID      string // of who holds it; empty: nobody
+	begun          bool   // its creation has begun, no more: it has no plugin yet, and perhaps no holder
 	lost           string // why it is of no more use; empty: it is
 	confirmedFlush outbox.LSN
 	restart        outbox.LSN
 	failover       bool
 }
+
+// held reports whether another connection has the slot.
+func (sl *slot) held() bool { return sl.activePID != "" || sl.begun }
 
 // ensureSlot creates the slot where it is missing and checks it. unread says that the slot's WAL
 // cannot be decoded because a publication was missing until now.
@@ -30,7 +34,7 @@ func (s *session) ensureSlot(ctx context.Context, unread bool) error {
 	if err != nil {
 		return err
 	}
-	replace := have != nil && s.opts.Replace && have.activePID == ""
+	replace := have != nil && s.opts.Replace && !have.held()
 	if have != nil && have.lost != "" && !s.opts.ReplaceLost && !replace {
 		return s.lost(have)
 	}
@@ -45,7 +49,7 @@ func (s *session) ensureSlot(ctx context.Context, unread bool) error {
 		return fmt.Errorf("%w: there is no slot %q in this cluster", ErrSlotMissing, s.opts.Slot)
 	case have == nil:
 		err = s.createSlot(ctx)
-	case (unread && s.info.ServerVersion < 180000 || s.opts.SkipBacklog) && have.activePID == "":
+	case (unread && s.info.ServerVersion < 180000 || s.opts.SkipBacklog) && !have.held():
 		// Before Postgres 18, WAL that was written while there was no publication ends the stream,
 		// again and again.
 		s.info.SkippedFrom = have.confirmedFlush
@@ -86,24 +90,11 @@ func (s *session) readSlot(ctx context.Context) (*slot, error) {
 		return nil, nil
 	}
 	row := rows[0]
-	var wrong string
-	switch {
-	case row["slot_type"] != "logical":
-		wrong = "a physical slot"
-	case row["plugin"] != plugin:
-		wrong = "made for output plugin " + strconv.Quote(row["plugin"])
-	case row["database"] != s.info.Database:
-		wrong = "made in database " + strconv.Quote(row["database"])
-	case row["temporary"] == "t":
-		wrong = "temporary"
-	case row["two_phase"] == "true":
-		wrong = "made with two_phase"
-	}
-	if wrong != "" {
+	if wrong := foreign(row, s.info.Database); wrong != "" {
 		return nil, fmt.Errorf("%w: slot %q is %s: give Tailpost another slot name, or drop it: SELECT pg_drop_replication_slot(%s);",
 			ErrSetup, s.opts.Slot, wrong, quoteLiteral(s.opts.Slot))
 	}
-	have := &slot{activePID: row["active_pid"], failover: row["failover"] == "true"}
+	have := &slot{activePID: row["active_pid"], begun: row["plugin"] == "", failover: row["failover"] == "true"}
 	if have.confirmedFlush, err = row.lsn("confirmed_flush_lsn"); err != nil {
 		return nil, fmt.Errorf("read slot %q: %w", s.opts.Slot, err)
 	}
@@ -115,6 +106,25 @@ func (s *session) readSlot(ctx context.Context) (*slot, error) {
 		have.lost = "wal_removed"
 	}
 	return have, nil
+}
+
+// foreign says what keeps a row of pg_replication_slots from being a slot of ours in that database;
+// empty: nothing does. A slot has its plugin only a moment after its name (CreateInitDecodingContext
+// in Postgres' logical.c): who looks in between must not take it for another one's.
+func foreign(row record, database string) string {
+	switch {
+	case row["slot_type"] != "logical":
+		return "a physical slot"
+	case row["plugin"] != plugin && row["plugin"] != "":
+		return "made for output plugin " + strconv.Quote(row["plugin"])
+	case row["database"] != database:
+		return "made in database " + strconv.Quote(row["database"])
+	case row["temporary"] == "t":
+		return "temporary"
+	case row["two_phase"] == "true":
+		return "made with two_phase"
+	}
+	return ""
 }
 
 func (s *session) lost(have *slot) error {
@@ -179,7 +189,7 @@ func (s *session) acquire(ctx context.Context) error {
 		return fmt.Errorf("%w: there is no slot %q in this cluster", ErrSlotMissing, s.opts.Slot)
 	case have.lost != "":
 		return s.lost(have)
-	case have.activePID != "":
+	case have.held():
 		s.stoodBy = true
 		return s.heldByAnother(ctx, have)
 	}
@@ -205,6 +215,9 @@ func (s *session) acquire(ctx context.Context) error {
 func (s *session) heldByAnother(ctx context.Context, have *slot) error {
 	if have.confirmedFlush != 0 {
 		return fmt.Errorf("%w: slot %q is held by the connection with process ID %s", ErrSlotActive, s.opts.Slot, have.activePID)
+	}
+	if have.begun {
+		return fmt.Errorf("%w: %w: slot %q is being created", ErrSlotActive, ErrSlotUnready, s.opts.Slot)
 	}
 	pid, err := strconv.Atoi(have.activePID)
 	if err != nil {
