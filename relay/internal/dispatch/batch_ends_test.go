@@ -241,38 +241,35 @@ func TestBatch_ofWhichSomeIsTakenSaysThatTheReceiverWorks(t *testing.T) {
 	}
 }
 
-// While nothing can be recorded only so much is answered as one transaction takes: after a crash
-// that is sent again.
-func TestBatch_leavesLittleUnrecorded(t *testing.T) {
+// While nothing can be recorded only so much is answered, of batches what one transaction takes:
+// after a crash that is sent again.
+func TestRecord_leavesLittleToBeSentAgain(t *testing.T) {
 	t.Parallel()
-	synctest.Test(t, func(t *testing.T) {
-		const size, most = 100, 2048
-		s := &slowLedger{free: make(chan struct{})}
-		var sent atomic.Int64
-		l := newLife(t, func(l *life, o *dispatch.Options) {
-			s.Ledger = l.tables
-			o.Ledger, o.MinEvents = s, 2*most
+	for size, most := range map[int]int64{0: 32, 100: 2048} {
+		synctest.Test(t, func(t *testing.T) {
+			s := &slowLedger{free: make(chan struct{})}
+			var sent atomic.Int64
+			l := newLife(t, func(l *life, o *dispatch.Options) {
+				s.Ledger = l.tables
+				o.Ledger, o.MinEvents = s, 5000
+			})
+			e := l.endpoint()
+			e.Config.ParkAfter, e.Config.Batch = time.Hour, config.Batch{Events: size, Bytes: 1_000_000, Wait: time.Second}
+			e.Sender = sender(func(_ context.Context, r *webhook.Request) webhook.Result {
+				sent.Add(1)
+				return answer(r, 200)
+			})
+			l.change(e)
+			events(l, 1, int(2*most))
+			l.later(time.Minute)
+			require.GreaterOrEqual(t, sent.Load(), most)
+			require.LessOrEqual(t, sent.Load(), most+int64(size))
+			close(s.free)
+			l.later(time.Minute)
+			require.Equal(t, 2*most, sent.Load())
+			l.stop()
 		})
-		e := l.endpoint()
-		e.Config.ParkAfter, e.Config.Batch = time.Hour, config.Batch{Events: size, Bytes: 1_000_000, Wait: time.Second}
-		e.Sender = batchSender(func(b *webhook.Batch) []webhook.Result {
-			sent.Add(int64(len(b.Requests)))
-			results := make([]webhook.Result, len(b.Requests))
-			for i := range results {
-				results[i] = answer(&b.Requests[i], 200)
-			}
-			return results
-		})
-		l.change(e)
-		events(l, 1, 2*most)
-		l.later(time.Minute)
-		require.GreaterOrEqual(t, sent.Load(), int64(most))
-		require.Less(t, sent.Load(), int64(most+size))
-		close(s.free)
-		l.later(time.Minute)
-		require.EqualValues(t, 2*most, sent.Load())
-		l.stop()
-	})
+	}
 }
 
 // How full a lane is does not depend on what it has sent in order before, together or in parts.

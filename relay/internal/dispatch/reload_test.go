@@ -141,12 +141,16 @@ func TestReload_parksWhatWaits(t *testing.T) {
 				e := l.endpoint()
 				e.Streamed, e.Config.ParkAfter, e.Config.Ordering = false, time.Hour, ordering
 				l.Reload([]dispatch.Endpoint{*e})
+				l.keyed("e0", "k")
+				l.gate.answer <- 200
+				l.later(time.Second)
 				l.keyed("e1", "k")
 				l.keyed("e2", "k")
 				l.later(time.Second)
 				l.Reload(reload(e))
 				l.later(time.Second)
 				l.requireRow("e2", outbox.Pending, reason)
+				require.Equal(t, 2, l.gate.sent())
 				l.gate.answer <- 200
 				if reason == outbox.ReasonOrder {
 					l.gate.answer <- 200

@@ -126,6 +126,32 @@ func TestProof_saysWhyThereIsNone(t *testing.T) {
 	}
 }
 
+// unhurried is a careful sender that takes its time.
+type unhurried struct{ *careful }
+
+func (a unhurried) Verify(ctx context.Context, held func() bool) webhook.Result {
+	pause(ctx, time.Second)
+	return a.careful.Verify(ctx, held)
+}
+
+// TestProof_isOverWithItsEndpoint: an endpoint that goes while it is asked is not asked again.
+func TestProof_isOverWithItsEndpoint(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		l := newLife(t)
+		c := &careful{gate: l.gate}
+		e := l.endpoint()
+		e.Sender, e.Proof, e.Streamed = unhurried{c}, "p1", false
+		l.Reload([]dispatch.Endpoint{*e})
+		l.later(100 * time.Millisecond)
+		l.Reload(nil)
+		l.later(time.Hour)
+		require.Equal(t, 1, c.asked)
+		require.Empty(t, l.tables.attempts, "nobody wants to know")
+		l.stop()
+	})
+}
+
 // TestProof_isNotAskedForInVain: an endpoint that is paused, or has shown it, is not asked, and a
 // relay that does not hold the slot asks nobody.
 func TestProof_isNotAskedForInVain(t *testing.T) {
