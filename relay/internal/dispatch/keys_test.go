@@ -164,8 +164,9 @@ func TestManyKeys_whatCouldNotBeSentKeepsItsTime(t *testing.T) {
 			lacking := time.Now().Add(10 * time.Second)
 			l := newLife(t, func(l *life, o *dispatch.Options) {
 				e := l.endpoint()
-				e.Streamed, e.Config.Ordering, e.Config.Batch, e.Config.Retry.Schedule = false, config.OrderingKey, batch, nil
-				e.Sender = sender(func(_ context.Context, r *webhook.Request) webhook.Result {
+				e.Streamed, e.Config.Ordering, e.Config.Batch, e.Config.Concurrency = false, config.OrderingKey, batch, 16
+				e.Sender = sender(func(ctx context.Context, r *webhook.Request) webhook.Result {
+					pause(ctx, 50*time.Millisecond)
 					if time.Now().Before(lacking) {
 						return webhook.Result{Local: true, Attempt: outbox.Attempt{Error: "too many open files"}}
 					}

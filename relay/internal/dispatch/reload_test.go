@@ -150,6 +150,8 @@ func TestReload_parksWhatWaits(t *testing.T) {
 				l.Reload(reload(e))
 				l.later(time.Second)
 				l.requireRow("e2", outbox.Pending, reason)
+				_, rooted := l.row("e1")
+				require.Equal(t, ordering == config.OrderingKey, rooted, "what is in flight has a row before what follows it")
 				require.Equal(t, 2, l.gate.sent())
 				l.gate.answer <- 200
 				if reason == outbox.ReasonOrder {
