@@ -39,6 +39,7 @@ func all() []mutant {
 		freshMutants,
 		freshThirdMutants,
 		faultMutants,
+		fourthDispatchMutants,
 		healMutants,
 		healSweepMutants,
 		holdMutants,
