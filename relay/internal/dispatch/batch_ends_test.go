@@ -306,6 +306,7 @@ func TestBatch_leavesItsLaneAsEmptyAsBefore(t *testing.T) {
 				events(l, 101+capacity, 101+capacity)
 				l.later(time.Second)
 				l.requireRow(fmt.Sprint("e", 101+capacity), outbox.Pending, outbox.ReasonLaneFull)
+				require.Len(t, l.tables.rows, 2+capacity, "and all before it in its order")
 				l.stop()
 			})
 		})

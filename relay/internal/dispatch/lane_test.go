@@ -135,40 +135,6 @@ func TestOrder_noRowBeforeThatOfAnEarlierDelivery(t *testing.T) {
 	}
 }
 
-// What was brought back from the table and could not be sent comes again once the endpoint goes on.
-func TestSetState_bringsBackAgainWhatItLetGo(t *testing.T) {
-	t.Parallel()
-	for _, ordering := range []config.Ordering{config.OrderingNone, config.OrderingKey, config.OrderingStrict} {
-		synctest.Test(t, func(t *testing.T) {
-			l := newLife(t, func(l *life, o *dispatch.Options) {
-				e := l.waiting(5)
-				e.Config.Ordering = ordering
-				for p, row := range l.tables.rows {
-					row.Event.Key = "k" + row.Event.ID
-					l.tables.rows[p] = row
-				}
-				l.tables.queued(e)
-				o.Endpoints = []dispatch.Endpoint{*e}
-			})
-			l.later(time.Second)
-			v, _ := dispatch.View(l.Dispatcher, "ep_1")
-			require.Equal(t, 5, v.Loaded)
-			l.SetState("ep_1", ledger.EndpointState{Status: "paused"})
-			l.later(time.Second)
-			v, _ = dispatch.View(l.Dispatcher, "ep_1")
-			require.Equal(t, 1, v.Loaded, "what is in flight")
-			l.SetState("ep_1", ledger.EndpointState{Status: "active"})
-			for range 5 {
-				l.gate.answer <- 200
-			}
-			l.later(time.Minute)
-			require.Equal(t, 5, l.gate.sent(), ordering)
-			require.Empty(t, l.tables.rows)
-			l.stop()
-		})
-	}
-}
-
 // A relay that may have lost the slot sends nothing, and goes on once it knows that it has it,
 // though nothing else happens.
 func TestHeld_isAskedBeforeARequestAndAgain(t *testing.T) {

@@ -3,6 +3,7 @@ package dispatch_test
 import (
 	"context"
 	"fmt"
+	"net/http"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -39,7 +40,7 @@ func (s traced) SendBatch(_ context.Context, b *webhook.Batch) (results []webhoo
 	}
 	for i := range b.Requests {
 		results = append(results, s(&b.Requests[i]))
-		results[i].Delivered = results[i].Attempt.StatusCode == 200
+		results[i].Delivered = results[i].Attempt.StatusCode == http.StatusOK
 	}
 	return results
 }
