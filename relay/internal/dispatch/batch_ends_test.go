@@ -81,7 +81,9 @@ func TestBatch_whatIsLeftWaitsForNoAnswer(t *testing.T) {
 			if len(b.Requests) > 1 {
 				b.Left(1)
 			}
+			looked.Lock()
 			sent = append(sent, fmt.Sprint(time.Since(begin0), " ", b.Requests[0].Event.ID))
+			looked.Unlock()
 			pause(t.Context(), time.Minute)
 			return []webhook.Result{answer(&b.Requests[0], 200)}
 		})

@@ -124,7 +124,7 @@ func TestManyKeys_goFromMemoryAgainOnceTheyAreFew(t *testing.T) {
 // that are to be found in the table for a while, and no longer.
 func TestManyKeys_areAllFoundHoweverLittleRoomThereIs(t *testing.T) {
 	t.Parallel()
-	for room := 1; room <= 16; room++ {
+	for _, room := range []int{1, 6, 12} {
 		synctest.Test(t, func(t *testing.T) {
 			const keys, few, each = 25, 20, 3
 			n := 0
