@@ -38,7 +38,7 @@ func all() []mutant {
 		freshAgainMutants,
 		freshMutants,
 		freshThirdMutants,
-		faultMutants,
+		faultMutants, fourthDispatchMutants,
 		healMutants,
 		healSweepMutants,
 		holdMutants,

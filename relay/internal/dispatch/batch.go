@@ -111,9 +111,8 @@ func (b *batch) leave(n int) {
 func (b *batch) back(dl *delivery, now time.Time) {
 	l := b.lane
 	switch c := dl.chain; {
-	case l.dropped:
+	case l.dropped: // nothing is kept of it
 		dl.phase = gone
-		l.hand(item{kind: itemDrop, dl: dl})
 	case dl.generation != l.generation:
 		// The ordering has changed: it is read from the table, with what waited.
 		l.evict(dl, outbox.ReasonOrder, now)
@@ -168,7 +167,6 @@ func (b *batch) giveUp(results []webhook.Result, reached bool, next, now time.Ti
 			l.health.circuit.abandoned(dl)
 			l.lapsed(dl, now)
 			b.died(c)
-			continue
 		default:
 			goesOn = l.abandoned(dl, next)
 		}

@@ -38,6 +38,22 @@ func TestBatch_aHurryIsOverWithWhatExpired(t *testing.T) {
 	})
 }
 
+// A hurry is for as long as what is in a hurry waits, whoever goes before it.
+func TestBatch_aHurryOutlastsWhoGoesBefore(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		a := &arrays{takes: 100 * time.Millisecond}
+		l := newArrays(t, a, func(e *config.Endpoint) { e.ParkAfter = time.Minute })
+		events(l, 1, 3)
+		l.later(50 * time.Millisecond)
+		events(l, 4, 6)
+		l.timed("soon", "", 0, 170*time.Millisecond) // before its wait for company would be over
+		l.later(time.Second)
+		require.Equal(t, []string{"0s: e1 e2 e3", "100ms: e4 e5 e6", "200ms: soon"}, a.got)
+		l.stop()
+	})
+}
+
 // What a request says of an endpoint is noted once, however many events it had.
 func TestBatch_whatItSaysOfTheEndpointIsNotedOnce(t *testing.T) {
 	t.Parallel()

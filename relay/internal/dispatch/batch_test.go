@@ -278,6 +278,10 @@ func TestBatch_inOrderWhatFollowsAFailureComesAgain(t *testing.T) {
 				require.True(t, ok)
 				require.Equal(t, outbox.ReasonOrder, row.Reason)
 				require.Zero(t, row.NextAttemptAt)
+				for i := range l.tables.attempts {
+					a := &l.tables.attempts[i]
+					require.Equal(t, a.EventID == "a3", strings.HasPrefix(a.Error, "sent again, after an earlier event"), "%s: %s", a.EventID, a.Error)
+				}
 				l.later(time.Hour)
 				require.Equal(t, []string{"#1 200 retry", "#2 200 delivered"}, attemptsOf(l, "a3"))
 				require.Equal(t, []string{"#1 200 retry", "#2 200 delivered"}, attemptsOf(l, "a2"))
@@ -292,28 +296,27 @@ func TestBatch_inOrderWhatFollowsAFailureComesAgain(t *testing.T) {
 }
 
 // TestBatch_ofAStrictOrderIsThatOrder: the whole endpoint is one order, and a batch has its next
-// events. One that is given up holds what was behind it in the same request.
+// events. One that is given up holds what was behind it, in the same request or not.
 func TestBatch_ofAStrictOrderHoldsBehindTheDead(t *testing.T) {
 	t.Parallel()
-	synctest.Test(t, func(t *testing.T) {
-		a := &arrays{answers: func([]string) (int, []string) { return 200, []string{"e2"} }}
-		l := newArrays(t, a, func(e *config.Endpoint) {
-			e.Ordering, e.OnDead, e.Batch.Partial, e.Concurrency = config.OrderingStrict, config.OnDeadHold, true, 8
-			e.Retry.Schedule = []time.Duration{}
+	for dead, held := range map[string][]string{"e2": {"e3", "e4", "e6"}, "e3": {"e4", "e6"}} {
+		synctest.Test(t, func(t *testing.T) {
+			a := &arrays{answers: func([]string) (int, []string) { return 200, []string{dead} }}
+			l := newArrays(t, a, func(e *config.Endpoint) {
+				e.Ordering, e.OnDead, e.Batch.Partial, e.Concurrency = config.OrderingStrict, config.OnDeadHold, true, 8
+				e.Retry.Schedule = []time.Duration{}
+			})
+			events(l, 1, 6)
+			l.later(time.Hour)
+			require.Equal(t, [][]string{{"e1", "e2", "e3"}}, a.all, "one request at a time")
+			require.Equal(t, []string{"#1 200 dead"}, attemptsOf(l, dead))
+			for _, id := range held {
+				l.requireRow(id, outbox.Pending, outbox.ReasonOrder)
+			}
+			l.stop()
+			require.Empty(t, l.tables.problems)
 		})
-		events(l, 1, 6)
-		l.later(time.Hour)
-		require.Equal(t, [][]string{{"e1", "e2", "e3"}}, a.all, "one request at a time")
-		require.Equal(t, []string{"#1 200 dead"}, attemptsOf(l, "e2"))
-		require.Equal(t, []string{"#1 200 retry"}, attemptsOf(l, "e3"))
-		for _, id := range []string{"e3", "e4", "e6"} {
-			row, ok := l.row(id)
-			require.True(t, ok, id)
-			require.Equal(t, outbox.ReasonOrder, row.Reason)
-		}
-		l.stop()
-		require.Empty(t, l.tables.problems)
-	})
+	}
 }
 
 func TestBatch_aProbeHasOneEvent(t *testing.T) {
@@ -400,6 +403,7 @@ func TestBatch_aRequestThatIsNotMadeCostsNoAttempt(t *testing.T) {
 					require.True(t, ordering == config.OrderingNone || slices.IsSorted(got), "%v", got)
 					require.Empty(t, l.tables.rows)
 					require.Empty(t, l.tables.changes, "it says nothing of the receiver")
+					require.Equal(t, broken.Reached, len(l.tables.attempts) > 6, "what may have got there is on record")
 					l.stop()
 					require.Empty(t, l.tables.problems)
 				})

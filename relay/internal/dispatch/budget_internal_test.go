@@ -89,6 +89,7 @@ func TestBudget_followsTheRateWithinItsBounds(t *testing.T) {
 		{0, 1 << 20, 5000},
 	} {
 		b.resize(test.perPark, test.inFlight)
+		require.Equal(t, min(512, test.want/2), b.half(), "recorded at once")
 		require.Equal(t, test.want, b.maxCount, "%g settled in park_after, %d in flight", test.perPark, test.inFlight)
 	}
 	b.resize(0, 0)
@@ -100,4 +101,5 @@ func TestBudget_followsTheRateWithinItsBounds(t *testing.T) {
 	small := newBudget(1024, 10, 1<<20)
 	small.resize(0, 0)
 	require.Equal(t, 10, small.maxCount, "never beyond what was asked for")
+	require.Equal(t, 5, small.half(), "it is not used up meanwhile")
 }

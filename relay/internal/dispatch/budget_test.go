@@ -9,7 +9,9 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/tailpost/tailpost/outbox"
 	"github.com/tailpost/tailpost/relay/internal/dispatch"
+	"github.com/tailpost/tailpost/relay/internal/source"
 	"github.com/tailpost/tailpost/relay/internal/webhook"
 )
 
@@ -116,6 +118,45 @@ func TestRecord_waitsForCompany(t *testing.T) {
 				require.GreaterOrEqual(t, c.records, int(took/test.is)*2/3, "it waits no longer, but for the database")
 				c.stop()
 			})
+		})
+	}
+}
+
+// What is in memory of an event counts once, whoever shares it, and what a delivery takes beside it
+// counts for each; one that others deliver is passed on whole.
+func TestInMemory_countsAnEventOnce(t *testing.T) {
+	t.Parallel()
+	const each, payload, extra = 512, 3000, 600
+	for name, test := range map[string]struct {
+		elsewhere  dispatch.Elsewhere
+		deliveries int
+		bytes      int64
+	}{
+		"delivered here": {nil, 3, 3*each + payload + extra},
+		"passed on":      {&others{events: map[string][]string{}}, 1, each + payload + extra},
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			l := newLife(t, func(l *life, o *dispatch.Options) {
+				o.Elsewhere = test.elsewhere
+				for i := range 3 {
+					e := l.endpoint()
+					e.Streamed, e.Config.ParkAfter, e.Config.ID = false, time.Hour, fmt.Sprint("ep", i)
+					o.Endpoints = append(o.Endpoints, *e)
+				}
+			})
+			l.commit(func(tx *source.Unsettled) {
+				l.Dispatch(outbox.Event{
+					ID: "e1", Type: "a", Payload: make([]byte, payload), Extra: make([]byte, extra), CommitLSN: outbox.LSN(l.at),
+				}, tx)
+			})
+			l.later(time.Second)
+			deliveries, bytes := l.InMemory()
+			require.Equal(t, test.deliveries, deliveries, name)
+			require.Equal(t, test.bytes, bytes, name)
+			for range 3 {
+				l.gate.answer <- 200
+			}
+			l.stop()
 		})
 	}
 }

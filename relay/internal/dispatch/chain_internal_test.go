@@ -99,6 +99,11 @@ func TestChain_theDeadLetGoOrHold(t *testing.T) {
 	require.False(t, c.idle(), "until a person resends or discards it")
 	require.Equal(t, inTable, c.join(numbered(5)))
 	require.Zero(t, c.behind(noon))
+
+	c, _ = linked(inFlight, 0)
+	c.answered(outbox.Dead, true, time.Time{}, noon)
+	require.Equal(t, inTable, c.join(numbered(5)), "the first behind it")
+	require.Zero(t, c.behind(noon))
 }
 
 // TestChain_noRowBeforeThatOfAnEarlierOne: after a crash the rows are sent as soon as they are
@@ -137,6 +142,9 @@ func TestChain_aRowOfItsOwnIsDueAtItsTime(t *testing.T) {
 	require.Equal(t, noon, c.behind(noon), "nothing is before it")
 	require.Zero(t, c.behind(noon))
 	require.Equal(t, noon, c.next)
+
+	c, _ = linked(inFlight, 0)
+	require.Zero(t, c.behind(noon), "one in flight is before it")
 }
 
 func TestChain_isReadOnlyWhenTheTableTellsAllOfIt(t *testing.T) {
@@ -154,6 +162,17 @@ func TestChain_isReadOnlyWhenTheTableTellsAllOfIt(t *testing.T) {
 		require.Empty(t, keys, name)
 		require.Zero(t, next, name)
 	}
+	c := &chain{key: "k", rows: 1, next: noon}
+	cs := planned(c)
+	c.behind(noon)
+	c.uncommitted++
+	keys, next := cs.due(noon, 10)
+	require.Empty(t, keys, "something was parked behind it since it was planned")
+	require.Zero(t, next)
+	c.uncommitted--
+	require.Equal(t, noon, cs.settle(c))
+	keys, _ = cs.due(noon, 10)
+	require.Equal(t, []string{"k"}, keys)
 }
 
 func TestChain_goesOnWithItsRows(t *testing.T) {

@@ -82,7 +82,7 @@ func (dl *delivery) beforeExpiry(next time.Time) time.Time {
 // event may expire meanwhile; once a part of the request is on its way it may end.
 func (dl *delivery) held() func() bool {
 	held := dl.lane.d.held
-	if dl.ev.ExpiresAt.IsZero() || !dl.bound() {
+	if dl.ev.ExpiresAt.IsZero() {
 		return held
 	}
 	begun := false

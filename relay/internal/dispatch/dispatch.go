@@ -256,7 +256,7 @@ func New(hard context.Context, o Options) *Dispatcher {
 	d.gate = newGate(o.MaxYoung)
 	d.recorder = newRecorder(d)
 	d.loader = newLoader(d)
-	d.nobody = &lane{d: d, id: Everyone, policy: policy{terms: &terms{}}, company: company{terms: &terms{}}}
+	d.nobody = &lane{d: d, id: Everyone}
 	d.routing.Store(&routing{table: route.New(nil)})
 	d.places.byID, d.places.left = make(map[string]int, len(o.Endpoints)), make(map[string]*lane)
 	changes := make([]change, len(o.Endpoints))

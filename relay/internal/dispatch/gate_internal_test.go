@@ -2,6 +2,7 @@ package dispatch
 
 import (
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/rs/zerolog"
@@ -26,6 +27,64 @@ func TestGate_anAnswerMakesRoomOnce(t *testing.T) {
 		require.Equal(t, full, g.full(), "after %d windows", windows)
 		require.Zero(t, g.current+g.previous, "after %d windows", windows)
 	}
+}
+
+// Requests of long ago say nothing of how many are young now.
+func TestGate_forgetsWhatIsOldThoughNobodyPassedMeanwhile(t *testing.T) {
+	t.Parallel()
+	g, now := newGate(2), time.Unix(1000, 0)
+	for range 2 {
+		_, ok := g.enter(&lane{}, now)
+		require.True(t, ok)
+		now = now.Add(gateWindow)
+	}
+	_, ok := g.enter(&lane{}, now.Add(10*gateWindow))
+	require.True(t, ok)
+	require.False(t, g.full())
+}
+
+// A lane that has no use for its admission gives it back once: later it waits as others do.
+func TestGate_anAdmissionThatIsDeclinedIsOver(t *testing.T) {
+	t.Parallel()
+	g, now := newGate(1), time.Now()
+	ticket, _ := g.enter(&lane{}, now)
+	g.window, g.timer = ticket, time.NewTimer(time.Hour) // nobody else is admitted meanwhile
+	l := &lane{}
+	_, ok := g.enter(l, now)
+	require.False(t, ok)
+	g.leave(ticket)
+	require.Same(t, l, g.next())
+	l.gated, l.admitted = false, true
+	require.True(t, g.full(), "its place is kept")
+	g.decline(l)
+	g.decline(l)
+	require.False(t, g.full())
+	_, ok = g.enter(&lane{}, now)
+	require.True(t, ok)
+	_, ok = g.enter(l, now)
+	require.False(t, ok, "the place is another's by now")
+	g.timer.Stop()
+}
+
+// Who waits is let through when the first window begins in which there is room, and then nothing runs
+// by time.
+func TestGate_letsThroughWhoWaitsAndSleeps(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		g, l := newGate(1), &lane{d: &Dispatcher{}}
+		l.d.gate = g
+		<-time.After(gateWindow / 5)
+		_, _ = g.enter(&lane{}, time.Now()) // nobody answers that
+		_, ok := g.enter(l, time.Now())
+		require.False(t, ok)
+		<-time.After(2*gateWindow - gateWindow/5)
+		synctest.Wait()
+		require.Nil(t, g.next())
+		require.Empty(t, g.waiting)
+		<-time.After(gateWindow)
+		synctest.Wait()
+		require.False(t, g.timer.Stop())
+	})
 }
 
 // An event may have been routed just before its endpoint was removed: it waits in the table.

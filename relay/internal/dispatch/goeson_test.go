@@ -60,6 +60,9 @@ func TestProof_ofAnotherURLIsAskedForAtOnce(t *testing.T) {
 		moved := l.endpoint()
 		moved.Sender, moved.Proof = c, "p2"
 		before := c.asked
+		l.change(e)
+		l.later(time.Second)
+		require.Equal(t, before, c.asked, "another setting is no reason")
 		l.change(moved)
 		l.event("e2")
 		l.later(time.Second)
@@ -74,29 +77,32 @@ func TestProof_ofAnotherURLIsAskedForAtOnce(t *testing.T) {
 // the next lack is a first one again.
 func TestStrain_isOverWithARequestThatWasMade(t *testing.T) {
 	t.Parallel()
-	synctest.Test(t, func(t *testing.T) {
-		const lacks = 8
-		l := newLife(t)
-		var tries []time.Time
-		e := l.endpoint()
-		e.Sender = sender(func(_ context.Context, r *webhook.Request) webhook.Result {
-			tries = append(tries, time.Now())
-			if n := len(tries); n <= lacks || n == lacks+2 {
-				return webhook.Result{Local: true, Attempt: outbox.Attempt{Error: "too many open files"}}
-			}
-			return answer(r, 200)
+	for _, batch := range []config.Batch{{}, {Events: 2, Bytes: 10_000}} {
+		synctest.Test(t, func(t *testing.T) {
+			const lacks = 8
+			l := newLife(t)
+			var tries []time.Time
+			e := l.endpoint()
+			e.Config.Batch = batch
+			e.Sender = sender(func(_ context.Context, r *webhook.Request) webhook.Result {
+				tries = append(tries, time.Now())
+				if n := len(tries); n <= lacks || n == lacks+2 {
+					return webhook.Result{Local: true, Attempt: outbox.Attempt{Error: "too many open files"}}
+				}
+				return answer(r, 200)
+			})
+			l.change(e)
+			l.event("e1")
+			l.later(time.Minute)
+			require.Len(t, tries, lacks+1)
+			require.Greater(t, tries[lacks].Sub(tries[lacks-1]), 10*pace.DefaultLeast)
+			l.event("e2")
+			l.later(time.Minute)
+			require.Len(t, tries, lacks+3)
+			require.LessOrEqual(t, tries[lacks+2].Sub(tries[lacks+1]), 2*pace.DefaultLeast)
+			l.stop()
 		})
-		l.change(e)
-		l.event("e1")
-		l.later(time.Minute)
-		require.Len(t, tries, lacks+1)
-		require.Greater(t, tries[lacks].Sub(tries[lacks-1]), 10*pace.DefaultLeast)
-		l.event("e2")
-		l.later(time.Minute)
-		require.Len(t, tries, lacks+3)
-		require.LessOrEqual(t, tries[lacks+2].Sub(tries[lacks+1]), 2*pace.DefaultLeast)
-		l.stop()
-	})
+	}
 }
 
 // What a request had no room for, while the ordering of its endpoint changed, follows the new one:

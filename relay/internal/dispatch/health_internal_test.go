@@ -226,6 +226,60 @@ func TestHealth_enablingBeginsAnew(t *testing.T) {
 	require.True(t, ok, "the first failure of three")
 }
 
+// TestHealth_enablingForgetsNothingElse: what it has shown, and what its configuration says, stays.
+func TestHealth_enablingForgetsNothingElse(t *testing.T) {
+	t.Parallel()
+	h := newHealth(ledger.EndpointState{Status: ledger.StatusDisabled, Verified: "p1"}, time.Minute)
+	h.proof, h.admission.ceiling = "p1", 7
+	h.assign(ledger.EndpointState{Status: ledger.StatusActive})
+	reason, _ := h.refusal(noon)
+	require.Empty(t, reason, "it has shown that it wants events")
+	require.Equal(t, 7, h.admission.width())
+	h.admission.pausedUntil = after(59 * time.Second)
+	reason, _ = h.refusal(noon)
+	require.Empty(t, reason, "it waits in memory for less than park_after")
+	h.status, h.blocked = ledger.StatusDisabled, true
+	h.assign(ledger.EndpointState{Status: ledger.StatusActive})
+	reason, _ = h.refusal(noon)
+	require.Equal(t, outbox.ReasonUnusable, reason)
+	h.blocked, h.verified = false, "p0"
+	reason, _ = h.refusal(noon)
+	require.Equal(t, outbox.ReasonUnverified, reason, "its URL is another one by now")
+}
+
+// TestHealth_ofWhatHasToBeShown: until the endpoint has, nothing is sent or brought back for it;
+// where nothing has to be, it does not matter what once had.
+func TestHealth_ofWhatHasToBeShown(t *testing.T) {
+	t.Parallel()
+	for _, test := range []struct {
+		proof, verified string
+		goes            bool
+	}{{"", "", true}, {"", "p1", true}, {"p1", "p1", true}, {"p2", "p1", false}, {"p1", "", false}} {
+		h := newHealth(ledger.EndpointState{Verified: test.verified}, time.Second)
+		h.proof = test.proof
+		_, ok := h.mayGo(noon)
+		require.Equal(t, test.goes, ok, "%+v", test)
+		n, again := h.loadable(noon, 100, 0)
+		require.Equal(t, test.goes, n > 0, "%+v", test)
+		require.Zero(t, again)
+		reason, _ := h.refusal(noon)
+		require.Equal(t, test.goes, reason == "", "%+v", test)
+	}
+}
+
+// TestHealth_warnsOfNothingThatWillNotHappen: without disable_after, or once it is disabled.
+func TestHealth_warnsOfNothingThatWillNotHappen(t *testing.T) {
+	t.Parallel()
+	h := newHealth(ledger.EndpointState{FailingSince: noon}, time.Second)
+	require.False(t, h.warned(0, after(1000*time.Hour)))
+	require.False(t, h.warned(time.Hour, after(30*time.Minute-1)))
+	require.True(t, h.warned(time.Hour, after(30*time.Minute)))
+	require.False(t, h.warned(time.Hour, after(45*time.Minute-1)))
+	h.disable("erp", "gone")
+	require.False(t, h.warned(time.Hour, after(45*time.Minute)))
+	require.False(t, healthy().warned(time.Hour, after(time.Hour)), "it is well")
+}
+
 func TestHealth_enablingClearsTheRowAtTheNextSuccess(t *testing.T) {
 	t.Parallel()
 	for name, said := range map[string]time.Time{"the row says so": noon, "the row is about to say so": {}} {

@@ -3,6 +3,7 @@ package dispatch_test
 import (
 	"context"
 	"fmt"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -13,6 +14,7 @@ import (
 	"github.com/tailpost/tailpost/outbox"
 	"github.com/tailpost/tailpost/relay/internal/dispatch"
 	"github.com/tailpost/tailpost/relay/internal/ledger"
+	"github.com/tailpost/tailpost/relay/internal/webhook"
 )
 
 // manyKeys returns a life that begins with many keys in the table, two deliveries of each. It knows
@@ -116,6 +118,81 @@ func TestManyKeys_goFromMemoryAgainOnceTheyAreFew(t *testing.T) {
 		require.Zero(t, parked)
 		l.stop()
 	})
+}
+
+// TestManyKeys_areAllFoundHoweverLittleRoomThereIs: keys that the lane knows of take the room of those
+// that are to be found in the table for a while, and no longer.
+func TestManyKeys_areAllFoundHoweverLittleRoomThereIs(t *testing.T) {
+	t.Parallel()
+	for _, room := range []int{1, 6, 12} {
+		synctest.Test(t, func(t *testing.T) {
+			const keys, few, each = 25, 20, 3
+			n := 0
+			l := newLife(t, func(l *life, o *dispatch.Options) {
+				e := l.endpoint()
+				e.Streamed, e.Config.Ordering = false, config.OrderingKey
+				e.Sender = sender(func(_ context.Context, r *webhook.Request) webhook.Result {
+					n++
+					return answer(r, 200)
+				})
+				l.tables.keys, o.LaneKeys, o.LaneEvents = few, few, room
+				for i := range keys * each {
+					row := outbox.Delivery{
+						Event: outbox.Event{ID: fmt.Sprint(i), Key: fmt.Sprint(i % keys), CommitLSN: outbox.LSN(i)}, EndpointID: "ep_1",
+						State: outbox.Pending, NextAttemptAt: time.Now(),
+					}
+					l.tables.rows[outbox.Pair{EventID: row.Event.ID, EndpointID: "ep_1"}] = row
+				}
+				l.tables.queued(e)
+				o.Endpoints = []dispatch.Endpoint{*e}
+			})
+			l.later(time.Minute)
+			require.Equal(t, keys*each, n, "room for %d", room)
+			l.stop()
+		})
+	}
+}
+
+// TestManyKeys_whatCouldNotBeSentKeepsItsTime: its row has the time that it had, where a sweep has been
+// already, so that only the lane knows that it is to come again.
+func TestManyKeys_whatCouldNotBeSentKeepsItsTime(t *testing.T) {
+	t.Parallel()
+	for _, batch := range []config.Batch{{}, {Events: 2, Bytes: 10_000}} {
+		synctest.Test(t, func(t *testing.T) {
+			const keys, few = 30, 20
+			var sent sync.Map
+			lacking := time.Now().Add(10 * time.Second)
+			l := newLife(t, func(l *life, o *dispatch.Options) {
+				e := l.endpoint()
+				e.Streamed, e.Config.Ordering, e.Config.Batch, e.Config.Concurrency = false, config.OrderingKey, batch, 16
+				e.Sender = sender(func(ctx context.Context, r *webhook.Request) webhook.Result {
+					pause(ctx, 50*time.Millisecond)
+					if time.Now().Before(lacking) {
+						return webhook.Result{Local: true, Attempt: outbox.Attempt{Error: "too many open files"}}
+					}
+					sent.Store(r.Event.ID, true)
+					return answer(r, 200)
+				})
+				l.tables.keys, o.LaneKeys, o.LaneEvents = few, few, 8
+				for i := range keys {
+					row := outbox.Delivery{
+						Event: outbox.Event{ID: fmt.Sprint(i), Key: fmt.Sprint(i), CommitLSN: outbox.LSN(i)}, EndpointID: "ep_1",
+						State: outbox.Pending, NextAttemptAt: time.Now(),
+					}
+					l.tables.rows[outbox.Pair{EventID: row.Event.ID, EndpointID: "ep_1"}] = row
+				}
+				l.tables.queued(e)
+				o.Endpoints = []dispatch.Endpoint{*e}
+			})
+			l.later(2 * time.Minute)
+			for i := range keys {
+				_, ok := sent.Load(fmt.Sprint(i))
+				require.True(t, ok, "%d, in batches of %d", i, batch.Events)
+			}
+			require.Empty(t, l.tables.rows)
+			l.stop()
+		})
+	}
 }
 
 // changing is a table that somebody changes right after its keys were read.

@@ -109,25 +109,80 @@ func TestSetState_parksWhatWaits(t *testing.T) {
 // found, and an earlier delivery without one only when the stream brings it again.
 func TestOrder_noRowBeforeThatOfAnEarlierDelivery(t *testing.T) {
 	t.Parallel()
+	for _, before := range [][]string{{"e1"}, {"e1", "e2"}} {
+		synctest.Test(t, func(t *testing.T) {
+			l := newLife(t)
+			e := l.endpoint()
+			e.Config.Ordering = config.OrderingKey
+			l.change(e)
+			for _, id := range before {
+				l.keyed(id, "k")
+			}
+			l.later(time.Millisecond)
+			require.Equal(t, 1, l.gate.sent())
+			l.SetState("ep_1", ledger.EndpointState{Status: "paused"})
+			l.keyed("e3", "k")
+			l.later(100 * time.Millisecond)
+			for _, id := range append(before, "e3") {
+				_, ok := l.row(id)
+				require.True(t, ok, id)
+			}
+			l.gate.answer <- 200
+			l.later(time.Second)
+			require.Len(t, l.tables.rows, len(before))
+			l.stop()
+		})
+	}
+}
+
+// A relay that may have lost the slot sends nothing, and goes on once it knows that it has it,
+// though nothing else happens.
+func TestHeld_isAskedBeforeARequestAndAgain(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		l := newLife(t)
+		began := time.Now()
+		l := newLife(t, func(_ *life, o *dispatch.Options) {
+			o.Held = func() bool { return time.Since(began) > 3500*time.Millisecond }
+		})
 		e := l.endpoint()
-		e.Config.Ordering = config.OrderingKey
+		e.Config.ParkAfter = time.Hour
 		l.change(e)
-		l.keyed("e1", "k")
-		l.keyed("e2", "k")
-		l.later(time.Millisecond)
+		l.event("e1")
+		l.later(3 * time.Second)
+		require.Zero(t, l.gate.sent())
+		l.later(2 * time.Second)
 		require.Equal(t, 1, l.gate.sent())
-		l.SetState("ep_1", ledger.EndpointState{Status: "paused"})
-		l.keyed("e3", "k")
-		l.later(100 * time.Millisecond)
-		for _, id := range []string{"e1", "e2", "e3"} {
-			_, ok := l.row(id)
-			require.True(t, ok, id)
-		}
 		l.gate.answer <- 200
 		l.later(time.Second)
-		require.Len(t, l.tables.rows, 2)
+		l.stop()
+	})
+}
+
+// What waits in memory while a receiver is left alone, as it asked, goes on by itself after that.
+func TestAdmission_whatWaitedForAPauseGoesOn(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		asked := 0
+		l := newLife(t)
+		e := l.endpoint()
+		e.Config.ParkAfter, e.Config.Retry.Schedule = time.Hour, []time.Duration{time.Hour}
+		e.Sender = sender(func(_ context.Context, r *webhook.Request) webhook.Result {
+			pause(t.Context(), time.Second)
+			if asked++; asked > 2 {
+				return answer(r, 200)
+			}
+			res := answer(r, 429)
+			res.RetryAfter = 10 * time.Minute
+			return res
+		})
+		l.change(e)
+		for i := range 4 {
+			l.event(fmt.Sprint("e", i))
+		}
+		l.later(9 * time.Minute)
+		require.Equal(t, 2, asked)
+		l.later(2 * time.Minute)
+		require.Equal(t, 4, asked)
 		l.stop()
 	})
 }

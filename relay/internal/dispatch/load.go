@@ -220,6 +220,9 @@ func (l *lane) finishLoad(p *loadPlan, f found) {
 		}
 	}
 	l.noteDue(f.next)
+	if p.find == 0 && l.chains != nil && l.chains.sweep != nil {
+		l.noteDue(p.now) // there was no room for what the sweep finds: it goes on after this
+	}
 	_, next := l.chains.due(p.now, 0)
 	l.noteDue(next)
 	if l.nextDue.IsZero() || l.nextDue.After(p.now) {

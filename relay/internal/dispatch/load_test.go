@@ -101,6 +101,71 @@ func TestLoader_asksAgainForKeys(t *testing.T) {
 	})
 }
 
+// changingPages is a table that cannot be read, and whose endpoint changes meanwhile.
+type changingPages struct {
+	dispatch.Ledger
+
+	meanwhile func()
+}
+
+func (c *changingPages) InKeyOrder(ctx context.Context, id string, keys []string, perKey int, dead bool) ([]outbox.Delivery, bool, error) {
+	if change := c.meanwhile; change != nil {
+		c.meanwhile = nil
+		change()
+		return nil, false, errors.New("the statement timed out")
+	}
+	return c.Ledger.InKeyOrder(ctx, id, keys, perKey, dead)
+}
+
+// TestLoader_thatFailsWhileTheOrderingChanges: what was asked for is forgotten with the old order.
+func TestLoader_thatFailsWhileTheOrderingChanges(t *testing.T) {
+	t.Parallel()
+	for _, ordering := range []config.Ordering{config.OrderingNone, config.OrderingStrict} {
+		synctest.Test(t, func(t *testing.T) {
+			c := &changingPages{}
+			l := newLife(t, func(l *life, o *dispatch.Options) {
+				e := l.waiting(1)
+				e.Config.Ordering = config.OrderingKey
+				for p, row := range l.tables.rows {
+					row.Event.Key = "k"
+					l.tables.rows[p] = row
+				}
+				l.tables.queued(e)
+				c.Ledger, o.Ledger, o.Endpoints = l.tables, c, []dispatch.Endpoint{*e}
+				c.meanwhile = func() {
+					e.Config.Ordering = ordering
+					l.Reload([]dispatch.Endpoint{*e})
+				}
+			})
+			l.gate.answer <- 200
+			l.later(time.Minute)
+			require.Equal(t, 1, l.gate.sent(), ordering)
+			require.Empty(t, l.tables.rows)
+			l.stop()
+		})
+	}
+}
+
+// TestLoader_keepsNothingOfWhatExpired: neither its bytes nor its place.
+func TestLoader_keepsNothingOfWhatExpired(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		l := newLife(t, func(l *life, o *dispatch.Options) {
+			e := l.waiting(5)
+			for p, row := range l.tables.rows {
+				row.Event.ExpiresAt = time.Now().Add(-time.Second)
+				l.tables.rows[p] = row
+			}
+			o.Endpoints = []dispatch.Endpoint{*e}
+		})
+		l.later(time.Minute)
+		l.requireRow("e4", outbox.StateDead, outbox.ReasonExpired)
+		v, _ := dispatch.View(l.Dispatcher, "ep_1")
+		require.Zero(t, v.Loaded)
+		l.stop()
+	})
+}
+
 // TestLoader_asksAgainAfterPausesThatGrow: a table that cannot be read is not asked in a loop, and
 // what is in it is not lost.
 func TestLoader_asksAgainAfterPausesThatGrow(t *testing.T) {

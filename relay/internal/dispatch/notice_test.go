@@ -20,8 +20,8 @@ import (
 
 // told is an operational event, and the events of the attempts that it was recorded with.
 type told struct {
-	id, kind, about, tenant string
-	with                    []string
+	id, kind, about, tenant, name string
+	with                          []string
 }
 
 // tells has a life in which ep_1 fails, without another try, and ops subscribes to what is told.
@@ -40,6 +40,9 @@ func tells(t *testing.T) (l *life, heard *[]told) {
 						Type   string `json:"type"`
 						Tenant string `json:"tenant"`
 						Data   struct {
+							Endpoint struct {
+								Name string `json:"name"`
+							} `json:"endpoint"`
 							Event struct {
 								ID string `json:"id"`
 							} `json:"event"`
@@ -49,7 +52,7 @@ func tells(t *testing.T) (l *life, heard *[]told) {
 				if err := json.Unmarshal(content, &e); err != nil {
 					panic(err)
 				}
-				one := told{id: e.Event.ID, kind: e.Event.Type, about: e.Event.Data.Event.ID, tenant: e.Event.Tenant}
+				one := told{id: e.Event.ID, kind: e.Event.Type, about: e.Event.Data.Event.ID, tenant: e.Event.Tenant, name: e.Event.Data.Endpoint.Name}
 				for i := range b.Attempts {
 					one.with = append(one.with, b.Attempts[i].EventID)
 				}
@@ -146,7 +149,7 @@ func TestNotices_areForTheOwnerOfTheEndpoint(t *testing.T) {
 				l, heard := tells(t)
 				e := l.endpoint()
 				e.Sender = sender(func(_ context.Context, r *webhook.Request) webhook.Result { return answer(r, 500) })
-				e.Config.Tenant, e.Config.Retry.Schedule = owner, nil
+				e.Config.Tenant, e.Config.Name, e.Config.Retry.Schedule = owner, "erp", nil
 				l.change(e)
 				l.commit(func(tx *source.Unsettled) {
 					l.Dispatch(outbox.Event{ID: "e1", Type: "order.paid", Tenant: "acme", Payload: []byte("{}"), CommitLSN: outbox.LSN(l.at)}, tx)
@@ -154,6 +157,7 @@ func TestNotices_areForTheOwnerOfTheEndpoint(t *testing.T) {
 				l.later(time.Second)
 				require.Len(t, *heard, 1)
 				require.Equal(t, owner, (*heard)[0].tenant)
+				require.Equal(t, "erp", (*heard)[0].name, "which people know it by")
 				l.stop()
 			})
 		})

@@ -1,13 +1,17 @@
 package dispatch_test
 
 import (
+	"fmt"
 	"testing"
 	"testing/synctest"
 	"time"
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/tailpost/tailpost/config"
 	"github.com/tailpost/tailpost/outbox"
+	"github.com/tailpost/tailpost/relay/internal/dispatch"
+	"github.com/tailpost/tailpost/relay/internal/ledger"
 )
 
 // TestParkAfter_holdsForAnEndpointThatWasIdle: whatever went before, what a receiver does not
@@ -60,4 +64,72 @@ func TestParkAfter_countsForEachDelivery(t *testing.T) {
 		require.Empty(t, l.tables.rows)
 		l.stop()
 	})
+}
+
+// What waits for longer than park_after waits in the table, and what comes then in its order too.
+func TestParkAfter_isForWhatWaitsAndWhatFollowsIt(t *testing.T) {
+	t.Parallel()
+	for _, ordering := range []config.Ordering{config.OrderingNone, config.OrderingKey, config.OrderingStrict} {
+		synctest.Test(t, func(t *testing.T) {
+			l := newLife(t)
+			e := l.endpoint()
+			e.Config.Ordering = ordering
+			l.change(e)
+			l.keyed("e1", "k")
+			l.keyed("e2", "k")
+			l.later(1500 * time.Millisecond)
+			l.keyed("e3", "k")
+			l.later(100 * time.Millisecond)
+			l.requireRow("e1", outbox.Pending, outbox.ReasonSlow)
+			row := l.requireRow("e2", outbox.Pending, outbox.ReasonSlow)
+			require.Equal(t, ordering != config.OrderingNone, row.NextAttemptAt.IsZero(), "it waits for the one before it")
+			if ordering != config.OrderingNone {
+				l.requireRow("e3", outbox.Pending, outbox.ReasonOrder)
+			}
+			for i := range 3 {
+				l.gate.answer <- 200
+				l.later(time.Second)
+				require.Equal(t, min(i+2, 3), l.gate.sent())
+			}
+			require.Empty(t, l.tables.rows)
+			for i, r := range l.gate.calls {
+				require.Equal(t, fmt.Sprint("e", i+1), r.Event.ID)
+			}
+			l.stop()
+		})
+	}
+}
+
+// What was brought back from the table and could not be sent comes again once the endpoint goes on.
+func TestSetState_bringsBackAgainWhatItLetGo(t *testing.T) {
+	t.Parallel()
+	for _, ordering := range []config.Ordering{config.OrderingNone, config.OrderingKey, config.OrderingStrict} {
+		synctest.Test(t, func(t *testing.T) {
+			l := newLife(t, func(l *life, o *dispatch.Options) {
+				e := l.waiting(5)
+				e.Config.Ordering = ordering
+				for p, row := range l.tables.rows {
+					row.Event.Key = "k" + row.Event.ID
+					l.tables.rows[p] = row
+				}
+				l.tables.queued(e)
+				o.Endpoints = []dispatch.Endpoint{*e}
+			})
+			l.later(time.Second)
+			v, _ := dispatch.View(l.Dispatcher, "ep_1")
+			require.Equal(t, 5, v.Loaded)
+			l.SetState("ep_1", ledger.EndpointState{Status: ledger.StatusPaused})
+			l.later(time.Second)
+			v, _ = dispatch.View(l.Dispatcher, "ep_1")
+			require.Equal(t, 1, v.Loaded, "what is in flight")
+			l.SetState("ep_1", ledger.EndpointState{Status: ledger.StatusActive})
+			for range 5 {
+				l.gate.answer <- 200
+			}
+			l.later(time.Minute)
+			require.Equal(t, 5, l.gate.sent(), ordering)
+			require.Empty(t, l.tables.rows)
+			l.stop()
+		})
+	}
 }

@@ -104,15 +104,145 @@ func TestReload_putsBackWhatWasRemoved(t *testing.T) {
 		l.later(time.Millisecond)
 		require.Equal(t, 1, l.gate.sent())
 		l.Reload(nil)
+		moved := &gate{answer: make(chan int, 1)}
+		e.Sender = moved
 		l.Reload([]dispatch.Endpoint{*e})
 		l.event("e2")
+		l.later(100 * time.Millisecond)
+		require.Zero(t, moved.sent(), "one at a time, as it was")
 		l.gate.answer <- 200
-		l.gate.answer <- 200
+		moved.answer <- 200
 		l.later(10 * time.Second)
-		require.Equal(t, 2, l.gate.sent())
+		require.Equal(t, 1, l.gate.sent())
+		require.Equal(t, 1, moved.sent(), "to where it is by now")
 		require.Empty(t, l.tables.rows)
 		l.stop()
 	})
+}
+
+// What waits for an endpoint when nothing can be sent to it any more, or not as before, waits in the
+// table from then on.
+func TestReload_parksWhatWaits(t *testing.T) {
+	t.Parallel()
+	for reason, reload := range map[outbox.Reason]func(e *dispatch.Endpoint) []dispatch.Endpoint{
+		outbox.ReasonDisabled: func(*dispatch.Endpoint) []dispatch.Endpoint { return nil },
+		outbox.ReasonUnusable: func(e *dispatch.Endpoint) []dispatch.Endpoint {
+			e.Blocked, e.Sender = true, nil
+			return []dispatch.Endpoint{*e}
+		},
+		outbox.ReasonOrder: func(e *dispatch.Endpoint) []dispatch.Endpoint {
+			e.Config.Ordering = config.OrderingStrict
+			return []dispatch.Endpoint{*e}
+		},
+	} {
+		for _, ordering := range []config.Ordering{config.OrderingNone, config.OrderingKey} {
+			synctest.Test(t, func(t *testing.T) {
+				l := newLife(t)
+				e := l.endpoint()
+				e.Streamed, e.Config.ParkAfter, e.Config.Ordering = false, time.Hour, ordering
+				l.Reload([]dispatch.Endpoint{*e})
+				l.keyed("e0", "k")
+				l.gate.answer <- 200
+				l.later(time.Second)
+				l.keyed("e1", "k")
+				l.keyed("e2", "k")
+				l.later(time.Second)
+				l.Reload(reload(e))
+				l.later(time.Second)
+				l.requireRow("e2", outbox.Pending, reason)
+				_, rooted := l.row("e1")
+				require.Equal(t, ordering == config.OrderingKey, rooted, "what is in flight has a row before what follows it")
+				require.Equal(t, 2, l.gate.sent())
+				l.gate.answer <- 200
+				if reason == outbox.ReasonOrder {
+					l.gate.answer <- 200
+				}
+				l.later(time.Minute)
+				_, waits := l.row("e2")
+				require.Equal(t, reason != outbox.ReasonOrder, waits, "%s, %s", reason, ordering)
+				l.stop()
+			})
+		}
+	}
+}
+
+// A change of a setting leaves the order alone: what is in flight is waited for.
+func TestReload_leavesTheOrderAlone(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		l := newLife(t)
+		e := l.endpoint()
+		e.Streamed, e.Config.Ordering, e.Config.Concurrency, e.Config.ParkAfter = false, config.OrderingKey, 8, time.Hour
+		l.Reload([]dispatch.Endpoint{*e})
+		l.keyed("e1", "k")
+		l.later(time.Second)
+		e.Config.ParkAfter = time.Minute
+		l.Reload([]dispatch.Endpoint{*e})
+		l.keyed("e2", "k")
+		l.later(time.Second)
+		require.Equal(t, 1, l.gate.sent())
+		l.gate.answer <- 200
+		l.gate.answer <- 200
+		l.later(time.Second)
+		require.Equal(t, 2, l.gate.sent())
+		l.stop()
+	})
+}
+
+// A rate that is changed, or removed, counts from then on.
+func TestReload_changesTheRate(t *testing.T) {
+	t.Parallel()
+	for rate, want := range map[float64]int{0: 1000, 5: 51, 50: 505} {
+		synctest.Test(t, func(t *testing.T) {
+			n := 0
+			l := newLife(t)
+			e := l.endpoint()
+			e.Streamed, e.Config.Rate, e.Config.ParkAfter = false, 20, time.Hour
+			e.Sender = sender(func(_ context.Context, r *webhook.Request) webhook.Result {
+				n++
+				return answer(r, 200)
+			})
+			l.Reload([]dispatch.Endpoint{*e})
+			e.Config.Rate = rate
+			l.Reload([]dispatch.Endpoint{*e})
+			events(l, 1, 1000)
+			l.later(10 * time.Second)
+			require.InDelta(t, want, n, 2, "at %g a second", rate)
+			l.stop()
+		})
+	}
+}
+
+// Who is gone has no traffic: nobody's lane is full because of it.
+func TestReload_whoIsGoneHasNoTraffic(t *testing.T) {
+	t.Parallel()
+	for name, goes := range map[string]func(l *life){
+		"an endpoint of the configuration": func(l *life) { l.Reload(nil) },
+		"one of the stream": func(l *life) {
+			l.commit(func(tx *source.Unsettled) { l.Change([]dispatch.Change{{ID: "other"}}, tx) })
+		},
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			l := beside(t, 4)
+			e := l.endpoint()
+			e.Config.ParkAfter, e.Config.Subscriptions = time.Hour, []config.Subscription{{Events: []string{"a"}}}
+			l.change(e)
+			l.commit(func(tx *source.Unsettled) {
+				l.Dispatch(outbox.Event{ID: "b", Type: "b", Payload: []byte("{}"), CommitLSN: outbox.LSN(l.at)}, tx)
+			})
+			l.later(time.Second)
+			goes(l)
+			events(l, 1, 8)
+			l.later(time.Second)
+			require.Empty(t, l.tables.rows, name)
+			for range 8 {
+				l.gate.answer <- 200
+			}
+			l.later(time.Second)
+			require.Equal(t, 8, l.gate.sent())
+			l.stop()
+		})
+	}
 }
 
 // Once all that was there by the old ordering is in the table and read, events go from memory

@@ -82,6 +82,30 @@ func TestALaneThatWasFullTakesNothingNewBeforeWhatItParked(t *testing.T) {
 	})
 }
 
+// Beside others a lane has room for a thousand deliveries, unless it is told otherwise.
+func TestALaneHasRoomForManyByDefault(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		const room = 1024
+		l := beside(t, 0)
+		e := l.endpoint()
+		e.Config.ParkAfter, e.Config.Subscriptions = time.Hour, []config.Subscription{{Events: []string{"a"}}}
+		l.change(e)
+		l.commit(func(tx *source.Unsettled) {
+			l.Dispatch(outbox.Event{ID: "b", Type: "b", Payload: []byte("{}"), CommitLSN: outbox.LSN(l.at)}, tx)
+		})
+		l.event("in flight")
+		l.later(time.Second)
+		events(l, 1, room)
+		l.later(time.Second)
+		require.Empty(t, l.tables.rows)
+		l.event("beyond")
+		l.later(time.Second)
+		l.requireRow("beyond", outbox.Pending, outbox.ReasonLaneFull)
+		l.stop()
+	})
+}
+
 // What waits in the table for a time of its own, such as a retry, is not caught up with: it keeps
 // nothing new from memory.
 func TestALaneThatWasFullWaitsForNothingThatIsNotDue(t *testing.T) {

@@ -11,6 +11,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/tailpost/tailpost/config"
 	"github.com/tailpost/tailpost/outbox"
 	"github.com/tailpost/tailpost/relay/internal/dispatch"
 	"github.com/tailpost/tailpost/relay/internal/ledger"
@@ -61,6 +62,66 @@ func TestRun_endsWithinItsGrace(t *testing.T) {
 			})
 		})
 	}
+}
+
+// What is answered while the relay stops counts, though it had broken the request off; what was
+// never sent waits in the table.
+func TestRun_recordsWhatIsAnsweredAtTheLastMoment(t *testing.T) {
+	t.Parallel()
+	for name, events := range map[string]int{"a batch": 3, "single events": 0} {
+		synctest.Test(t, func(t *testing.T) {
+			l := newLife(t)
+			e := l.endpoint()
+			e.Config.ParkAfter, e.Config.Batch = time.Hour, config.Batch{Events: events, Bytes: 10_000}
+			e.Sender = sender(func(ctx context.Context, r *webhook.Request) webhook.Result {
+				<-ctx.Done()
+				return answer(r, 200)
+			})
+			l.change(e)
+			l.event("e1")
+			l.later(time.Second)
+			l.event("e2")
+			l.later(time.Second)
+			l.stop()
+			require.Len(t, l.tables.attempts, 1, name)
+			require.Equal(t, outbox.Delivered, l.tables.attempts[0].Outcome)
+			require.Len(t, l.tables.rows, 1, name)
+			l.requireRow("e2", outbox.Pending, outbox.ReasonShutdown)
+			require.Equal(t, l.at+5, l.tables.position(), "the next relay has nothing to bring again")
+		})
+	}
+}
+
+// refuses is a ledger that takes nothing.
+type refuses struct{ dispatch.Ledger }
+
+func (refuses) Record(context.Context, ledger.Hold, *ledger.Batch) error { return ledger.ErrDeposed }
+
+// A relay whose ledger refuses it ends, whatever it waits for.
+func TestRun_endsOnceTheLedgerRefuses(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		l := &life{t: t, tables: newTables(rand.New(rand.NewPCG(1, 1))), tracker: source.NewFrontier(0)}
+		l.Dispatcher = dispatch.New(t.Context(), dispatch.Options{
+			Ledger: refuses{l.tables}, Frontier: l.tracker, Ack: l.tables.ack, Grace: time.Hour,
+		})
+		done := make(chan error, 1)
+		go func() { done <- l.Run(t.Context()) }()
+		e := l.endpoint()
+		e.Sender = sender(func(ctx context.Context, r *webhook.Request) webhook.Result {
+			<-ctx.Done()
+			return answer(r, 0)
+		})
+		l.change(e)
+		l.event("e1")
+		l.later(time.Minute)
+		select {
+		case err := <-done:
+			require.ErrorIs(t, err, ledger.ErrDeposed)
+		default:
+			require.Fail(t, "it goes on")
+		}
+	})
 }
 
 // slowLedger keeps its first transaction waiting, and knows how large the largest was.

@@ -34,9 +34,16 @@ func TestChains_forgetWhatTheTableTells(t *testing.T) {
 	cs.settle(cs.of("new"))
 	require.False(t, cs.shrink(11))
 	require.Nil(t, cs.sweep)
+	require.Equal(t, 8, cs.share(8))
 	keys, _ := cs.due(noon, 10)
 	require.Equal(t, []string{"a"}, keys)
 	require.True(t, cs.shrink(10))
+	sweep := cs.sweep
+	require.False(t, sweep.again, "the times that it goes by say all of it")
+	sweep.passed(at(after(9*time.Hour), 1), true)
+	require.Equal(t, at(after(time.Hour), 0), sweep.place())
+	require.Equal(t, 6, cs.share(8), "the rest is for what the sweep finds")
+	require.Equal(t, 1, cs.share(1))
 	require.Len(t, cs.byKey, 2, "what is in memory of, and what is being read")
 	require.NotNil(t, cs.answered("a"))
 	require.Same(t, busy, cs.of("busy"))
@@ -50,6 +57,19 @@ func TestChains_forgetWhatTheTableTells(t *testing.T) {
 	}
 	require.True(t, cs.shrink(10), "again, and what only they know has to be found")
 	require.LessOrEqual(t, len(cs.byKey), 10)
+	require.Same(t, sweep, cs.sweep, "it goes on where it is")
+	require.True(t, sweep.again)
+}
+
+// TestChains_areAllKnownWhileNoneIsForgotten: however many keys are busy, a new one has no rows.
+func TestChains_areAllKnownWhileNoneIsForgotten(t *testing.T) {
+	t.Parallel()
+	cs := newChains()
+	for i := range 9 {
+		cs.of(string(rune('a' + i))).join(numbered(i))
+	}
+	require.False(t, cs.shrink(4))
+	require.Equal(t, atHead, cs.of("new").join(numbered(10)))
 }
 
 // TestChains_forgetNothingWhileAllAreRead: what is forgotten then might be missing in the answer.
@@ -61,10 +81,28 @@ func TestChains_forgetNothingWhileAllAreRead(t *testing.T) {
 	require.Equal(t, noon, c.behind(noon))
 	require.Equal(t, noon, cs.settle(c))
 	require.Same(t, c, cs.byKey["k"])
+	held := cs.of("held")
+	held.onHold = true
+	require.Zero(t, cs.settle(held))
+	require.Same(t, held, cs.byKey["held"])
 	require.False(t, cs.shrink(0))
 	cs.reading = false
 	require.Equal(t, noon, cs.settle(c))
+	require.Zero(t, cs.settle(held))
 	require.Empty(t, cs.byKey)
+}
+
+// TestChains_whoChangedTheTableIsHeard: what a dead one held is asked for, and what the sweep has
+// passed is looked through again; what was planned stays so.
+func TestChains_whoChangedTheTableIsHeard(t *testing.T) {
+	t.Parallel()
+	cs := planned(&chain{key: "held", onHold: true}, &chain{key: "later", rows: 1, next: after(time.Hour)})
+	cs.sweep = newSweep(noon)
+	cs.stir(noon)
+	require.True(t, cs.sweep.again)
+	keys, next := cs.due(noon, 10)
+	require.Equal(t, []string{"held"}, keys)
+	require.Equal(t, after(time.Hour), next)
 }
 
 // TestChain_ofAnUnknownKeyIsFoundByItsTime: nothing may be before it that has one.

@@ -22,6 +22,8 @@ type careful struct {
 	asked  int
 	wants  bool
 	unsent bool
+	local  bool
+	error  string
 }
 
 func (c *careful) Verify(context.Context, func() bool) webhook.Result {
@@ -31,7 +33,9 @@ func (c *careful) Verify(context.Context, func() bool) webhook.Result {
 	if c.unsent {
 		return webhook.Result{Unsent: true}
 	}
-	return webhook.Result{Delivered: c.wants, Attempt: outbox.Attempt{EventID: "verify_1", Trigger: outbox.TriggerTest, StatusCode: 404, AttemptedAt: time.Now()}}
+	return webhook.Result{Delivered: c.wants, Local: c.local, Attempt: outbox.Attempt{
+		EventID: "verify_1", Trigger: outbox.TriggerTest, StatusCode: 404, Error: c.error, AttemptedAt: time.Now(),
+	}}
 }
 
 // TestProof_comesBeforeTheFirstEvent: until the endpoint has shown that it wants events they wait in
@@ -70,7 +74,7 @@ func TestProof_comesBeforeTheFirstEvent(t *testing.T) {
 		require.Equal(t, 2, l.gate.sent())
 		require.Empty(t, l.tables.rows)
 		last := l.tables.changes[len(l.tables.changes)-1]
-		require.Equal(t, "p1", last.Verified)
+		require.Equal(t, ledger.EndpointChange{EndpointID: "ep_1", Verified: "p1"}, last)
 		before := c.asked
 		l.event("e3")
 		l.gate.answer <- 200
@@ -91,6 +95,59 @@ func TestProof_comesBeforeTheFirstEvent(t *testing.T) {
 		l.later(time.Second)
 		require.Equal(t, 4, l.gate.sent())
 		require.Empty(t, l.tables.rows)
+		l.stop()
+	})
+}
+
+// TestProof_saysWhyThereIsNone: a receiver that could not be asked is told apart from one that says
+// no, and what this machine lacks is no answer at all.
+func TestProof_saysWhyThereIsNone(t *testing.T) {
+	t.Parallel()
+	for name, test := range map[string]struct {
+		local bool
+		want  []ledger.EndpointChange
+	}{
+		"out of reach":                       {false, []ledger.EndpointChange{{EndpointID: "ep_1", VerifyError: "no such host"}}},
+		"for want of something that is ours": {true, nil},
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			l := newLife(t)
+			c := &careful{gate: l.gate, error: "no such host", local: test.local}
+			e := l.endpoint()
+			e.Sender, e.Proof = c, "p1"
+			l.change(e)
+			l.later(time.Second)
+			require.Equal(t, test.want, l.tables.changes, name)
+			require.Len(t, l.tables.attempts, len(test.want), name)
+			l.later(10 * time.Second)
+			require.Equal(t, 2, c.asked, name)
+			l.stop()
+		})
+	}
+}
+
+// unhurried is a careful sender that takes its time.
+type unhurried struct{ *careful }
+
+func (a unhurried) Verify(ctx context.Context, held func() bool) webhook.Result {
+	pause(ctx, time.Second)
+	return a.careful.Verify(ctx, held)
+}
+
+// TestProof_isOverWithItsEndpoint: an endpoint that goes while it is asked is not asked again.
+func TestProof_isOverWithItsEndpoint(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		l := newLife(t)
+		c := &careful{gate: l.gate}
+		e := l.endpoint()
+		e.Sender, e.Proof, e.Streamed = unhurried{c}, "p1", false
+		l.Reload([]dispatch.Endpoint{*e})
+		l.later(100 * time.Millisecond)
+		l.Reload(nil)
+		l.later(time.Hour)
+		require.Equal(t, 1, c.asked)
+		require.Empty(t, l.tables.attempts, "nobody wants to know")
 		l.stop()
 	})
 }
