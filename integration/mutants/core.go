@@ -122,10 +122,10 @@ var coreMutants = []mutant{
 	{
 		name: "core-publication-watch-gives-up",
 		file: "relay/internal/upkeep/publication.go",
-		old: `			w.dirty.Store(true)
-			w.wake.Set()
-`,
-		new:     "",
+		old: `			w.wake.Set()
+		case identity`,
+		new: `
+		case identity`,
 		promise: "A look that failed is made again.",
 		pkg:     "./relay/internal/upkeep",
 		run:     "TestALookThatFails",

@@ -35,7 +35,7 @@ func all() []mutant {
 		fanoutConfigMutants,
 		fanoutMutants,
 		fanoutViewMutants,
-		freshAgainMutants,
+		fourthHealMutants, freshAgainMutants,
 		freshMutants,
 		freshThirdMutants,
 		faultMutants, fourthDispatchMutants,

@@ -1,7 +1,6 @@
 package heal_test
 
 import (
-	"bytes"
 	"cmp"
 	"context"
 	"errors"
@@ -27,16 +26,20 @@ func TestAnAuditDeliversWhatTheStreamDidNotBringAndNothingElse(t *testing.T) {
 		b.insert(b.gap, "lost", "half", "got")
 		b.recorded["half"] = []string{"erp"}
 		b.recorded["got"] = []string{"ledger", "erp"}
-		b.run(t, b.due())
+		gap := b.due()
+		b.run(t, gap)
 		pass(t, time.Minute)
 		require.ElementsMatch(t, []string{"lost>erp", "lost>ledger", "half>ledger"}, b.sent())
 		b.see(func() {
 			require.Len(t, b.audits, 1)
+			require.Equal(t, gap.Heal, b.audits[0].Heal, "it is reported why, and from where on")
 			require.EqualValues(t, 2, b.audits[0].Events)
 			require.EqualValues(t, 3, b.audits[0].Deliveries)
 			require.EqualValues(t, 1000, b.audits[0].To, "the stream has everything from the first barrier on")
 			for _, d := range b.queued {
 				require.Equal(t, outbox.ReasonAudit, d.Reason)
+				require.Equal(t, outbox.Pending, d.State)
+				require.Equal(t, gap.At, d.NextAttemptAt, "due since it was found")
 				require.Equal(t, outbox.LSN(500), d.Event.CommitLSN, "before all that the stream brings after the gap")
 			}
 		})
@@ -187,6 +190,7 @@ func TestAuditsComeAtTheirInterval(t *testing.T) {
 		b.see(func() {
 			require.Len(t, b.audits, 2)
 			require.Nil(t, b.audits[1], "nothing was missing, so there is no gap to tell of")
+			require.Equal(t, []string{"horizon", "barrier", "healed", "horizon", "barrier", "healed"}, b.notes, "one barrier is enough for each")
 		})
 		require.Empty(t, b.sent(), "what is older than the slot is nobody's")
 	})
@@ -198,6 +202,7 @@ func TestAnAuditFindsWhatCommittedLongAfterItsTime(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		b := setupAudit(t, 30*time.Minute)
+		b.Hold.Settled = 700
 		b.run(t, nil)
 		pass(t, time.Minute)
 		b.see(func() { require.Len(t, b.audits, 1) })
@@ -208,6 +213,8 @@ func TestAnAuditFindsWhatCommittedLongAfterItsTime(t *testing.T) {
 		b.see(func() {
 			require.Len(t, b.scopes, 2)
 			require.False(t, b.scopes[1].Since.After(created), "the table is asked for it")
+			require.EqualValues(t, 700, b.audits[1].From, "where this relay took the slot")
+			require.EqualValues(t, 700, b.queued[0].Event.CommitLSN, "before all that its stream brings")
 		})
 	})
 }
@@ -274,13 +281,15 @@ func TestBehindTheHorizonNoClockHidesALostRow(t *testing.T) {
 		b.insert(b.gap.Add(-3*time.Hour), "updated") // nobody has it, and it is older than the slot
 		b.insert(b.gap.Add(-90*time.Minute), "half")
 		b.recorded["half"] = []string{"erp"} // was there before the ledger wanted it
+		b.insert(b.gap.Add(-3*time.Hour), "half, updated")
+		b.recorded["half, updated"] = []string{"erp"}
 		b.run(t, b.due())
 		pass(t, time.Minute)
 		require.ElementsMatch(t, []string{
 			"long transaction>erp", "no time>erp", "no time>ledger", "ahead>erp", "ahead>ledger",
 		}, b.sent())
 		b.see(func() {
-			require.Equal(t, scan.Scope{Since: b.scopes[0].Since, Horizon: b.Position.Horizon, Gap: scan.GapStart{At: b.gap, Place: b.Position.Settled, Now: b.scopes[0].Gap.Now}}, b.scopes[0])
+			require.Equal(t, scan.Scope{Since: b.gap.Add(-time.Hour), Horizon: b.Position.Horizon, Gap: scan.GapStart{At: b.gap, Place: b.Position.Settled, Now: b.gap.Add(time.Minute)}}, b.scopes[0])
 			require.Contains(t, b.audits[0].Note, "1 rows could not be judged")
 			require.EqualValues(t, 800, b.horizon.XID, "what was written within the hour is looked at again")
 			require.Equal(t, "horizon", b.notes[0], "before the barrier: what it leaves out was visible then")
@@ -321,6 +330,7 @@ func TestWithoutAHorizonWhatDoesNotSayItsTimeIsCounted(t *testing.T) {
 		pass(t, time.Minute)
 		require.ElementsMatch(t, []string{"lost>erp", "lost>ledger"}, b.sent())
 		b.see(func() { require.Contains(t, b.audits[0].Note, "1 rows could not be judged") })
+		require.Equal(t, 1, b.again(), "what cannot be judged is not read in full")
 	})
 }
 
@@ -356,7 +366,7 @@ func TestEveryEndpointIsToldOfWhatAGapHadForIt(t *testing.T) {
 		b := setupAudit(t, 0)
 		b.insert(b.gap, "lost")
 		b.see(func() {
-			b.rows[0].Type = "for three"
+			b.rows[0].Tenant = "acme"
 			b.routed["crm"] = b.routed["ledger"]
 		})
 		b.run(t, b.due())
@@ -402,9 +412,10 @@ func TestAGapIsQueuedInSmallTransactions(t *testing.T) {
 	t.Parallel()
 	for name, test := range map[string]struct {
 		rows, bytes, most int
+		read              string // at once
 	}{
-		"by rows":  {rows: 2000, bytes: 10, most: 500},
-		"by bytes": {rows: 40, bytes: 100_000, most: 10},
+		"by rows":  {rows: 2000, bytes: 10, most: 500, read: "events 256"},
+		"by bytes": {rows: 40, bytes: 100_000, most: 10, read: "events 10"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -424,31 +435,12 @@ func TestAGapIsQueuedInSmallTransactions(t *testing.T) {
 					require.Contains(t, b.notes, "due ledger")
 					require.NotContains(t, b.notes[slices.Index(b.notes, "due ledger"):], "due erp", "an order begins once all of it is there")
 					require.LessOrEqual(t, slices.Max(b.batches), test.most)
+					require.Contains(t, b.notes, test.read)
 					require.EqualValues(t, test.rows, b.audits[0].Events)
 				})
 			})
 		})
 	}
-}
-
-// What is in memory of the table at once is bounded, however large its payloads are.
-func TestAGapIsReadInSmallPieces(t *testing.T) {
-	t.Parallel()
-	synctest.Test(t, func(t *testing.T) {
-		b := setupAudit(t, 0)
-		b.insert(b.gap, "large", "as large", "small", "smaller")
-		b.see(func() {
-			for i, size := range []int{600_000, 600_000, 200_000, 200_000} {
-				b.rows[i].Payload, b.rows[i].block = bytes.Repeat([]byte("1"), size), 0
-			}
-		})
-		b.run(t, b.due())
-		pass(t, time.Minute)
-		require.Len(t, b.sent(), 8)
-		b.see(func() {
-			require.Equal(t, []string{"events 1", "events 3"}, slices.DeleteFunc(slices.Clone(b.notes), func(n string) bool { return !strings.HasPrefix(n, "events") }))
-		})
-	})
 }
 
 func TestARowThatIsNoEventIsDeadWithItsReasonAndHoldsNothingUp(t *testing.T) {
@@ -467,6 +459,7 @@ func TestARowThatIsNoEventIsDeadWithItsReasonAndHoldsNothingUp(t *testing.T) {
 			for _, d := range b.queued {
 				if why := map[string]string{"bad": "type is NULL", "long": "key of the event is longer than 1024 bytes"}[d.Event.ID]; why != "" {
 					require.Equal(t, outbox.StateDead, d.State)
+					require.Equal(t, outbox.ReasonInvalid, d.Reason)
 					require.Contains(t, d.LastError, why)
 					require.Empty(t, d.Event.Key, "what cannot be on record is left out")
 				}

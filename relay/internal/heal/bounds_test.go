@@ -3,6 +3,8 @@ package heal_test
 import (
 	"bytes"
 	"fmt"
+	"slices"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -47,5 +49,25 @@ func TestSmallEventsShareATransactionBehindALargeOne(t *testing.T) {
 		pass(t, time.Hour)
 		require.Len(t, b.sent(), 2*len(ids))
 		b.see(func() { require.Len(t, b.batches, 2, "the large one goes to two endpoints") })
+	})
+}
+
+// What is in memory of the table at once is bounded, however large its payloads are.
+func TestAGapIsReadInSmallPieces(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		b := setupAudit(t, 0)
+		b.insert(b.gap, "large", "as large", "small", "smaller", "too large for one piece")
+		b.see(func() {
+			for i, size := range []int{600_000, 600_000, 200_000, 200_000, 2_000_000} {
+				b.rows[i].Payload, b.rows[i].block = bytes.Repeat([]byte("1"), size), 0
+			}
+		})
+		b.run(t, b.due())
+		pass(t, time.Minute)
+		require.Len(t, b.sent(), 10)
+		b.see(func() {
+			require.Equal(t, []string{"events 1", "events 3", "events 1"}, slices.DeleteFunc(slices.Clone(b.notes), func(n string) bool { return !strings.HasPrefix(n, "events") }))
+		})
 	})
 }

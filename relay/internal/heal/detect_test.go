@@ -21,14 +21,14 @@ func sound() *heal.Finding {
 			Place: ledger.Place{SystemID: "1", Timeline: 1}, Settled: 100, SettledAt: settledAt, StartedAt: settledAt.Add(-time.Hour),
 			Publication: "1.2.3.4.5",
 		},
-		Info:        postgres.Info{SystemID: "1", Timeline: 1, ConfirmedFlush: 100},
+		Info:        postgres.Info{ServerVersion: 170000, SystemID: "1", Timeline: 1, ConfirmedFlush: 100},
 		Publication: "1.2.3.4.5",
 	}
 }
 
 // upgraded is what pg_upgrade makes of a slot that it keeps.
 func upgraded(f *heal.Finding) {
-	f.Info.ServerVersion, f.Info.SystemID, f.Info.ConfirmedFlush = 180000, "2", 200
+	f.Info.SystemID, f.Info.ConfirmedFlush = "2", 200
 	f.Publication = "9.9.3.9.9"
 }
 
@@ -38,6 +38,7 @@ func but(first, then func(f *heal.Finding)) func(f *heal.Finding) {
 
 const (
 	anotherServer = "the server is another one: system identifier 2 instead of 1; the publication was created anew"
+	changedServer = "the server is another one: system identifier 2 instead of 1; the publication was changed"
 	moved         = "the slot is ahead of what was recorded"
 )
 
@@ -49,8 +50,8 @@ func TestDetectors(t *testing.T) {
 		doubt  string
 	}{
 		"nothing has happened":      {func(*heal.Finding) {}, "", ""},
-		"another server":            {func(f *heal.Finding) { f.Info.SystemID = "2" }, "the server is another one: system identifier 2 instead of 1", ""},
-		"another server's timeline": {func(f *heal.Finding) { f.Info.SystemID, f.Info.Timeline = "2", 5 }, "the server is another one: system identifier 2 instead of 1", ""},
+		"another server":            {func(f *heal.Finding) { f.Info.SystemID, f.Info.SlotCreated = "2", true }, "the server is another one: system identifier 2 instead of 1", ""},
+		"another server's timeline": {func(f *heal.Finding) { f.Info.SystemID, f.Info.SlotCreated, f.Info.Timeline = "2", true, 5 }, "the server is another one: system identifier 2 instead of 1", ""},
 		"a failover":                {func(f *heal.Finding) { f.Info.Timeline = 2 }, "the server went from timeline 1 to 2: a failover or a restore", ""},
 		"a new publication":         {func(f *heal.Finding) { f.Publication = "9.2.3.9.9" }, "the publication was created anew", ""},
 		"a new table":               {func(f *heal.Finding) { f.Publication = "1.2.9.9.9" }, "the outbox table was created anew", ""},
@@ -79,11 +80,14 @@ func TestDetectors(t *testing.T) {
 		"a slot beyond what a relay lets go of":                   {func(f *heal.Finding) { f.Info.ConfirmedFlush, f.Before.Released = 151, 150 }, "", "the slot is ahead of what was recorded"},
 		"a slot behind what is recorded":                          {func(f *heal.Finding) { f.Info.ConfirmedFlush = 99 }, "", ""},
 		"an upgraded server that kept the slot":                   {upgraded, "", "pg_upgrade has kept the slot: system identifier 2 instead of 1"},
+		"one whose positions are the same":                        {but(upgraded, func(f *heal.Finding) { f.Info.ConfirmedFlush = 100 }), "", "pg_upgrade has kept the slot: system identifier 2 instead of 1"},
 		"one where the slot was made anew":                        {but(upgraded, func(f *heal.Finding) { f.Info.SlotCreated = true }), anotherServer, moved},
 		"one that is due to be healed":                            {but(upgraded, func(f *heal.Finding) { f.Before.Heal = &ledger.Heal{Why: "known"} }), anotherServer, ""},
 		"one of a version that keeps no slots":                    {but(upgraded, func(f *heal.Finding) { f.Info.ServerVersion = 169999 }), anotherServer, moved},
 		"one whose positions are lower":                           {but(upgraded, func(f *heal.Finding) { f.Info.ConfirmedFlush = 99 }), anotherServer, ""},
 		"one whose positions are lower than what we acknowledged": {but(upgraded, func(f *heal.Finding) { f.Acked = 201 }), anotherServer, ""},
+		"one of another release":                                  {but(upgraded, func(f *heal.Finding) { f.Before.Publication = "1" }), changedServer, moved},
+		"one where the publication is not there":                  {but(upgraded, func(f *heal.Finding) { f.Publication = "" }), changedServer, moved},
 		"one where the table is another": {
 			but(upgraded, func(f *heal.Finding) { f.Publication = "9.9.4.9.9" }),
 			"the server is another one: system identifier 2 instead of 1; the outbox table was created anew", moved,
@@ -166,7 +170,7 @@ func TestABackfillIsNoGap(t *testing.T) {
 	require.True(t, all.Since.IsZero())
 	require.EqualValues(t, 7, all.From)
 	some := heal.Backfill(config.Start{At: now.Add(-time.Hour)}, 7, now)
-	require.Equal(t, now.Add(-time.Hour), some.Since)
+	require.Equal(t, []time.Time{now.Add(-time.Hour), now}, []time.Time{some.Since, some.At})
 	require.False(t, heal.Missed(all, nil, some))
 	require.True(t, heal.Missed(nil, &ledger.Heal{Why: "the slot was missing"}))
 	require.False(t, (*heal.Inquiry)(nil).Certain(), "nothing is to be healed")

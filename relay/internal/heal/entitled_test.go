@@ -54,6 +54,7 @@ func TestNobodyIsEntitledToWhatWasThereBeforeHeWantedIt(t *testing.T) {
 		b.run(t, nil)
 		pass(t, 50*time.Minute)
 		require.ElementsMatch(t, []string{"since>erp", "since>ledger"}, b.sent())
+		require.Equal(t, 1, b.again(), "what is nobody's is not read in full")
 	})
 }
 

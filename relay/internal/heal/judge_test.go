@@ -64,6 +64,7 @@ func TestWhatAnAuditMakesOfARow(t *testing.T) {
 		"older than the slot":             {row: row{}, at: -3 * time.Hour, backfill: both},
 		"no type, older than the slot":    {row: row{Event: outbox.Event{Type: "-"}, err: errors.New(noType)}, at: -3 * time.Hour, gap: "x>*", backfill: "x>*"},
 		"its id may have been used":       {row: row{doubtful: true}, recorded: []string{"erp", "ledger"}, note: "1 rows have ids that were delivered", leave: true},
+		"one of its tenant wants it":      {row: row{Event: outbox.Event{Tenant: "acme"}}, recorded: []string{"erp", "ledger"}, gap: "x>crm", routine: "x>crm", backfill: "x>crm"},
 		"doubtful, and nobody wants it":   {row: row{Event: outbox.Event{Type: "nobody"}, doubtful: true}, leave: true},
 		"an id that cannot be on record":  {row: row{Event: outbox.Event{ID: long}}, note: "1 rows could not be judged"},
 		"no id":                           {row: row{Event: outbox.Event{ID: "-"}, err: errors.New("id is NULL")}, note: "1 rows could not be judged"},
@@ -75,6 +76,7 @@ func TestWhatAnAuditMakesOfARow(t *testing.T) {
 				t.Parallel()
 				synctest.Test(t, func(t *testing.T) {
 					b := setupAudit(t, time.Hour)
+					b.routed["crm"] = b.routed["ledger"]
 					r := kind.row
 					if r.ID == "" {
 						r.ID = "x"
@@ -108,6 +110,7 @@ func TestWhatAnAuditMakesOfARow(t *testing.T) {
 					require.Equal(t, want, strings.Join(sent, " "))
 					b.see(func() {
 						require.Len(t, b.audits, 1)
+						require.NotContains(t, b.batches, 0, "no transaction for nothing")
 						require.False(t, kind.leave && slices.Contains(b.notes, "events 1"), "it is not read once more: %q", b.notes)
 						found := b.audits[0]
 						require.Equal(t, how != "routine" || want != "", found != nil, "what is due is reported, and what an audit of the interval finds")
@@ -141,6 +144,38 @@ func TestARowThatIsDeadByTheSecondLookIsLeftAlone(t *testing.T) {
 		pass(t, time.Minute)
 		require.Empty(t, b.sent())
 	})
+}
+
+func TestARowWithoutATimeThatSomebodyHasByTheSecondLookIsNotCounted(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		b := setupAudit(t, time.Hour)
+		b.behindTheHorizon()
+		log := b.watched(nil)
+		b.insert(time.Time{}, "x")
+		b.Barriers = &meanwhile{world: b.world, then: func() { b.recorded["x"] = []string{"erp"} }}
+		b.run(t, nil)
+		pass(t, time.Hour)
+		require.Equal(t, 1, b.again())
+		require.NotContains(t, log.String(), "neither an attempt nor a delivery")
+	})
+}
+
+// Partitions stand at several places: none of them tells what was recorded of an earlier event from
+// what is of a later one with its id.
+func TestAGapOfPartitionsBeganAtNoOnePlace(t *testing.T) {
+	t.Parallel()
+	for why, partitions := range map[string]int{"the slot was missing": 4, heal.WhyPartitions: 0, "the slot was missing; " + heal.WhyPartitions: 0} {
+		synctest.Test(t, func(t *testing.T) {
+			b := setupAudit(t, 0)
+			b.Position.Partitions = partitions
+			b.insert(b.gap, "lost")
+			b.run(t, heal.Due(heal.After(b.Position, why, time.Now())))
+			pass(t, time.Minute)
+			require.Len(t, b.sent(), 2)
+			b.see(func() { require.Zero(t, b.scopes[0].Gap, why) })
+		})
+	}
 }
 
 // meanwhile has something happen at the second barrier.
@@ -246,11 +281,16 @@ func TestTheReportOfAGapSaysWhatCouldNotBeHealed(t *testing.T) {
 				b.run(t, first)
 				pass(t, 30*time.Minute)
 				b.see(func() {
+					if first != nil && len(b.scopes) > 0 {
+						require.Equal(t, first.Since, b.scopes[0].Since, "older rows are not asked for")
+					}
 					require.Equal(t, 1, strings.Count(log.String(), test.text), log)
 					require.Contains(t, log.String(), fmt.Sprintf(`{"level":%q`, test.level))
+					require.False(t, test.level == "info" && strings.Contains(log.String(), `"level":"warn"`), "what was asked for is no warning: %s", log)
 					require.NotContains(t, log.String(), "0001-01-01", "a time that is not known is left out")
 					require.Len(t, b.audits, 1)
 					if found := b.audits[0]; found != nil {
+						require.Equal(t, !found.Since.IsZero(), strings.Contains(log.String(), `"since":`))
 						require.Contains(t, found.Note, test.note)
 						require.Equal(t, test.note == "", found.Note == "", found.Note)
 					}
@@ -284,6 +324,7 @@ func TestRowsWithoutATimeAreCountedWhereNoGapIsKnown(t *testing.T) {
 			b.see(func() {
 				require.Equal(t, min(1, rows), strings.Count(log.String(), "neither an attempt nor a delivery"))
 				require.Regexp(t, want, log.String())
+				require.Empty(t, b.audits[0].Note, "the gap is of what was found, which is all there")
 			})
 		})
 	}
@@ -315,6 +356,7 @@ func TestAnEventWithoutATimeHasThatOfTheHeal(t *testing.T) {
 		b.behindTheHorizon()
 		b.insert(time.Time{}, "timeless")
 		b.insert(b.gap.Add(time.Second), "timed")
+		b.rows[1].committed = b.gap.Add(40 * time.Second) // what it is judged by, such as the end of a day
 		now := time.Now()
 		b.run(t, b.due())
 		pass(t, time.Minute)

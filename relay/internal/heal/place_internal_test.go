@@ -39,5 +39,7 @@ func TestPlacesAreInTheOrderOfTimes(t *testing.T) {
 		require.True(t, place > last || n > 4000 && place == last)
 		last = place
 	}
-	require.Greater(t, s.place(at.Add(time.Microsecond)), last)
+	later := s.place(at.Add(time.Microsecond))
+	require.Greater(t, later, last)
+	require.Greater(t, s.place(at.Add(time.Microsecond)), later, "nor do they take the places of what is later")
 }

@@ -38,8 +38,9 @@ type world struct {
 	scopes   []scan.Scope  // of the sweeps
 	batches  []int         // deliveries queued in each transaction
 	notes    []string
-	gaps     int   // within the hour
-	fail     error // of the table
+	gaps     int                // within the hour
+	asked    ledger.GapsOptions // that gaps were asked for by
+	fail     error              // of the table
 	deposed  bool
 	// onTheirWay are events that the stream brings at the next barrier; reads, how often the table
 	// was.
@@ -137,6 +138,7 @@ func (w *world) Audited(_ context.Context, _ ledger.Hold, audit ledger.Audit) er
 func (w *world) Gaps(_ context.Context, o ledger.GapsOptions) (gaps []ledger.RecentGap, err error) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
+	w.asked = o
 	for n := range w.gaps {
 		gaps = append(gaps, ledger.RecentGap{At: o.Since.Add(time.Duration(n+1) * time.Minute), Why: fmt.Sprint("cause ", n+1)})
 	}
@@ -188,7 +190,7 @@ func (w *world) Rows(ctx context.Context, from, n int64) (rows []scan.Row, err e
 	for _, r := range w.rows {
 		if r.block >= from && r.block < from+n {
 			rows = append(rows, scan.Row{
-				RowPlace: scan.RowPlace{ID: r.ID, OID: 1, TID: fmt.Sprintf("(%d,1)", r.block)}, Type: r.Type, CreatedAt: pace.Later(r.CreatedAt, r.committed), Size: len(r.Payload),
+				RowPlace: scan.RowPlace{ID: r.ID, OID: 1, TID: fmt.Sprintf("(%d,1)", r.block)}, Type: r.Type, Tenant: r.Tenant, CreatedAt: pace.Later(r.CreatedAt, r.committed), Size: len(r.Payload),
 				Recorded: slices.Clone(w.recorded[r.ID]), Doubtful: r.doubtful,
 			})
 		}
@@ -215,7 +217,7 @@ func (w *world) Wanting(dst []string, ev *outbox.Event) []string {
 	if ev.Type == "nobody" || ev.Type == "" { // as patterns leave out what has no type
 		return dst
 	}
-	if ev.Type == "for three" {
+	if ev.Tenant == "acme" {
 		dst = append(dst, "crm")
 	}
 	return append(dst, "erp", "ledger")
@@ -256,6 +258,19 @@ func (w *world) insert(created time.Time, ids ...string) {
 			})
 		}
 	})
+}
+
+// again is how many rows were read in full, once a first look had made them suspicious.
+func (w *world) again() (rows int) {
+	w.see(func() {
+		for _, note := range w.notes {
+			var n int
+			if _, err := fmt.Sscanf(note, "events %d", &n); err == nil {
+				rows += n
+			}
+		}
+	})
+	return rows
 }
 
 // sent returns what was queued, as id>endpoint.

@@ -84,6 +84,17 @@ func TestWhatOthersDeliverIsToldThemInItsPlace(t *testing.T) {
 	}
 	require.EqualValues(t, 110, position())
 
+	// What is stored before the end was passed on settles nothing: the end may be lost yet.
+	e.stored = nil
+	in.Begin(source.Tx{Commit: 150})
+	in.Endpoint(source.Row{Table: endpointTable, Values: endpointRow("erp", "paused"), Place: 0})
+	e.stored[0]()
+	in.Commit(source.Tx{Commit: 150, End: 160})
+	require.EqualValues(t, 110, position())
+	e.stored[1]()
+	require.EqualValues(t, 160, position())
+	j.taken()
+
 	in.Begin(source.Tx{Commit: 200, At: time.Unix(2, 0)})
 	in.Commit(source.Tx{Commit: 200, End: 210})
 	in.Keepalive(300)
@@ -107,6 +118,7 @@ func TestWhatOthersDeliverIsNotHeldUpByItsEnd(t *testing.T) {
 	require.Empty(t, j.taken())
 	j.room = make(chan struct{})
 	in.Begin(source.Tx{Commit: 100})
+	in.Endpoint(source.Row{Table: endpointTable, Values: endpointRow("erp", "paused")}) // nobody can tell whose it is
 	in.Event(outbox.Event{ID: "a"})
 	require.NotNil(t, in.Ready())
 	require.Equal(t, []string{"begin 100", fmt.Sprintf("take a at %d/0", 0), "flush"}, j.taken())

@@ -3,6 +3,7 @@ package intake_test
 import (
 	"bytes"
 	"context"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"io"
@@ -10,6 +11,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"net/netip"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -113,6 +115,18 @@ func (s *sealing) row(t *testing.T, url string, what ledger.Sealed) ledger.Endpo
 	}
 }
 
+// values are a row as the stream has it.
+func values(row *ledger.EndpointRow) []outbox.Value {
+	all := apiRow(row.ID, row.Name, row.Status)
+	for column, text := range map[string]string{
+		"url": row.URL, "description": row.Description, "subscriptions": string(row.Subscriptions), "policy": string(row.Policy), "source": row.Source,
+		"secrets": `\x` + hex.EncodeToString(row.Secrets), "verified": row.Verified,
+	} {
+		all[slices.Index(endpointColumns, column)] = textValue(text)
+	}
+	return all
+}
+
 // versions are endpoints as they were at a place in the stream.
 type versions []ledger.EndpointRow
 
@@ -160,6 +174,34 @@ func TestAnEndpointSendsWithWhatIsSealedOfIt(t *testing.T) {
 	require.Equal(t,
 		[]any{[]config.Secret(nil), map[string]string(nil), config.Auth{}, config.ClientTLS{}, "", "", ""},
 		[]any{e.Config.Secrets, e.Config.Headers, e.Config.Auth, e.Config.TLS, e.Config.Name, e.Config.Description, e.Config.URL})
+}
+
+// An endpoint made through the API gets events of the version that its row names, or of the oldest:
+// that was all there was when it was made. It has to show what its row asks for.
+func TestAnEndpointIsMadeOfWhatItsRowSays(t *testing.T) {
+	t.Parallel()
+	s := setupSealing(t)
+	s.options.Versions = config.Versions{{Name: "2026-09-20"}, {Name: "2026-01-01"}}
+	for named, want := range map[string]string{"": "2026-01-01", "2026-01-01": "2026-01-01", "2026-09-20": "2026-09-20"} {
+		row := s.row(t, "http://127.0.0.1:1/", ledger.Sealed{Secrets: []ledger.EndpointSecret{{Secret: config.NewSecret(signature.GenerateSecret())}}})
+		row.Policy = fmt.Appendf(nil, `{"version": %q, "verify": "echo"}`, named)
+		_, endpoints := s.load(t, row)
+		require.False(t, endpoints[0].Blocked, s.log.String())
+		require.Equal(t, want, endpoints[0].Config.Version)
+		require.Equal(t, (&config.Endpoint{Verify: config.VerifyEcho, URL: row.URL}).Proof(), endpoints[0].Proof)
+		require.True(t, endpoints[0].Streamed, "it does not go with a configuration that has it not")
+	}
+}
+
+// What is of another dispatcher of the same slot would be sent twice.
+func TestADispatcherHasItsEndpointsOnly(t *testing.T) {
+	t.Parallel()
+	s := setupSealing(t)
+	s.options.Mine = func(id string) bool { return id == "ep_2" }
+	_, endpoints, err := intake.Load(t.Context(), versions{{ID: "ep_1"}, {ID: "ep_2"}, {ID: "ep_3"}}, 0, s.options)
+	require.NoError(t, err)
+	require.Len(t, endpoints, 1)
+	require.Equal(t, "ep_2", endpoints[0].Config.ID)
 }
 
 // Of an endpoint that cannot be used the log says all that is wrong with it, and nothing else.
@@ -262,13 +304,20 @@ func TestConnectionsGoWithTheEndpointThatHadThem(t *testing.T) {
 				sealed := ledger.Sealed{Secrets: []ledger.EndpointSecret{
 					{Secret: config.NewSecret(signature.GenerateSecret())}, {Secret: config.NewSecret(signature.GenerateSecret()), ExpiresAt: ends},
 				}}
-				feed, endpoints := s.load(t, s.row(t, r.URL, sealed))
+				row := s.row(t, r.URL, sealed)
+				feed, endpoints := s.load(t, row)
 				b := setupIntake(t, postgres.EventsOptions{})
 				b.useFeed(feed)
+				gone := func() bool { return r.open() == 0 }
 				deliver(t, &endpoints[0], time.Now())
 				require.Equal(t, 1, r.open())
-				b.transaction(t, 100, func() { end(t, b, apiRow("ep_1", "ep_1", "active")) })
-				require.Eventually(t, func() bool { return r.open() == 0 }, 30*time.Second, time.Millisecond)
+				row.Description = "as the stream has it"
+				b.transaction(t, 100, func() { require.NoError(t, b.events.Change(postgres.Update, endpointTable, values(&row))) })
+				require.Eventually(t, gone, 30*time.Second, time.Millisecond)
+				deliver(t, b.changes[0][0].Endpoint, time.Now())
+				require.Equal(t, 1, r.open())
+				b.transaction(t, 200, func() { end(t, b, values(&row)) })
+				require.Eventually(t, gone, 30*time.Second, time.Millisecond)
 			})
 		}
 	}

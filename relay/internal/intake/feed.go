@@ -55,7 +55,6 @@ type maker struct {
 	network  config.Network
 	versions config.Versions
 	keys     *seal.Keyring
-	log      zerolog.Logger
 }
 
 // blockedLogged bounds how many endpoints that cannot be used are named in the log when a hold
@@ -83,7 +82,7 @@ type Versions interface {
 // were there.
 func Load(ctx context.Context, led Versions, from source.Position, o FeedOptions) (*Feed, []dispatch.Endpoint, error) {
 	s := &Feed{
-		maker: &maker{client: o.Client, network: o.Network, versions: o.Versions, keys: o.Keys, log: o.Logger}, log: o.Logger,
+		maker: &maker{client: o.Client, network: o.Network, versions: o.Versions, keys: o.Keys}, log: o.Logger,
 		known: make(map[string]*known),
 	}
 	found, err := led.Versions(ctx, outbox.LSN(from))

@@ -3,11 +3,14 @@ package intake_test
 import (
 	"fmt"
 	"slices"
+	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/tailpost/tailpost/config"
 	"github.com/tailpost/tailpost/outbox"
+	"github.com/tailpost/tailpost/relay/internal/dispatch"
 	"github.com/tailpost/tailpost/relay/internal/ledger"
 	"github.com/tailpost/tailpost/relay/internal/source"
 	"github.com/tailpost/tailpost/relay/internal/source/postgres"
@@ -77,4 +80,61 @@ func TestRowsOfEndpointsAreReadByTheColumnsOfTheirTable(t *testing.T) {
 	row := endpointRow("erp", "paused")
 	slices.Reverse(row)
 	require.Equal(t, []string{"erp is paused", "moved 210"}, b.transaction(t, 200, func() { pauses(&turned, row) }))
+}
+
+// A row is written anew for much that an endpoint is not made of: whatever way an endpoint came to
+// be known, only what its row says otherwise than before is changed.
+func TestARowChangesNoMoreThanWhatItSaysAnew(t *testing.T) {
+	t.Parallel()
+	for name, test := range map[string]struct{ source, first string }{
+		"known of old":                       {source: ledger.SourceAPI},
+		"new":                                {source: ledger.SourceAPI, first: "change ep_1 before 0, gone false"},
+		"of the configuration":               {source: ledger.SourceConfig},
+		"of the configuration, and not said": {source: ledger.SourceConfig, first: "nothing"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			s, b := setupSealing(t), setupIntake(t, postgres.EventsOptions{})
+			row := s.row(t, "http://127.0.0.1:1/", ledger.Sealed{})
+			row.Source, row.Verified = test.source, "a"
+			lsn := outbox.LSN(0)
+			says := func() []string {
+				lsn += 100
+				return slices.DeleteFunc(b.transaction(t, lsn, func() {
+					require.NoError(t, b.events.Change(postgres.Update, endpointTable, values(&row)))
+				}), func(note string) bool { return strings.HasPrefix(note, "moved") })
+			}
+			feed, _ := s.load(t)
+			switch {
+			case test.first == "" && test.source == ledger.SourceAPI:
+				feed, _ = s.load(t, row)
+			case test.first == "":
+				feed.Note([]dispatch.Endpoint{{Config: config.Endpoint{ID: row.ID}, State: row.State()}})
+			}
+			b.useFeed(feed)
+			switch test.first {
+			case "":
+			case "nothing":
+				require.Empty(t, says())
+			default:
+				require.Equal(t, []string{test.first}, says())
+			}
+			for _, step := range []struct {
+				change func()
+				want   []string
+			}{
+				{func() {}, nil},
+				{func() { row.Status = ledger.StatusPaused }, []string{"ep_1 is paused"}},
+				{func() { row.Verified = "b" }, []string{`ep_1 has shown "b"`}},
+				{func() { row.Name = "another" }, []string{"change ep_1 before 0, gone false"}},
+			} {
+				step.change()
+				if row.Name == "another" && test.source == ledger.SourceConfig {
+					step.want = nil
+				}
+				require.ElementsMatch(t, step.want, says())
+				require.Empty(t, says(), "it said so before")
+			}
+		})
+	}
 }

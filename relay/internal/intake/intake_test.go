@@ -232,6 +232,9 @@ func TestTheFrontierWaitsForWhatATransactionBrought(t *testing.T) {
 func TestWhatCannotBeDeliveredIsRejectedAndTheStreamGoesOn(t *testing.T) {
 	t.Parallel()
 	b := setupIntake(t, postgres.EventsOptions{})
+	var log strings.Builder
+	b.intake.Logger = zerolog.New(&log)
+	b.anew()
 	notes := b.transaction(t, 100, func() {
 		require.NoError(t, b.events.Message("app", []byte(`no JSON`)))
 		require.NoError(t, b.events.Message("app", []byte(`{"id": "x", "type": "a", "key": "`+strings.Repeat("k", 2000)+`", "payload": {}}`)))
@@ -241,6 +244,7 @@ func TestWhatCannotBeDeliveredIsRejectedAndTheStreamGoesOn(t *testing.T) {
 	require.Contains(t, notes[0], "reject msg_64_0: ")
 	require.Contains(t, notes[1], "reject x: key of the event is longer")
 	require.Equal(t, "take "+idOne+" at 100/2", notes[2])
+	require.Equal(t, 2, strings.Count(log.String(), `{"level":"error","error":"`), "a person is told of each: %s", log.String())
 }
 
 func TestRowsOfEndpointsTakeEffectAtTheirPlace(t *testing.T) {

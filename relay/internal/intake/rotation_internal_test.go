@@ -30,13 +30,14 @@ func TestRotationEndsEachSecretAtItsTime(t *testing.T) {
 		{Secret: secret(), ExpiresAt: now.Add(2 * time.Hour)},
 		{Secret: secret(), ExpiresAt: now.Add(time.Hour)},
 		{Secret: secret(), ExpiresAt: now.Add(-time.Hour)},
+		{Secret: secret()}, // signs for good
 	}
 	for range 2 {
 		s := &rotation{config: config.Endpoint{Signature: config.SignatureStandard}, secrets: append([]ledger.EndpointSecret{{Secret: secret()}}, old...)}
 		for after, want := range map[time.Duration]struct {
 			secrets int
 			until   time.Duration // 0: for good
-		}{0: {3, time.Hour}, time.Hour: {2, 2 * time.Hour}, 2 * time.Hour: {1, 0}} {
+		}{0: {4, time.Hour}, time.Hour: {3, 2 * time.Hour}, 2 * time.Hour: {2, 0}} {
 			secrets, until := s.live(now.Add(after))
 			require.Len(t, secrets, want.secrets, "after %s", after)
 			require.Equal(t, want.until == 0, until.IsZero(), "after %s", after)
@@ -58,6 +59,42 @@ func TestRotationSignsWithTheNewestInAnyCase(t *testing.T) {
 		require.Equal(t, []config.Secret{newest}, secrets)
 		require.Zero(t, until)
 	}
+}
+
+// localClient sends to this machine.
+func localClient(t *testing.T) *webhook.Client {
+	t.Helper()
+	client, err := webhook.NewClient(webhook.Options{Network: config.Network{
+		Allow: []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}, AllowHTTP: true,
+	}})
+	require.NoError(t, err)
+	t.Cleanup(client.Close)
+	return client
+}
+
+// TestRotationSendsNothingThatItCannotSign: neither unsigned, nor signed with a secret that has
+// expired. What was not sent is on record like any other attempt.
+func TestRotationSendsNothingThatItCannotSign(t *testing.T) {
+	t.Parallel()
+	ended := time.Now().Add(-time.Minute)
+	s, err := newRotation(localClient(t), config.Endpoint{ID: "erp", URL: "http://127.0.0.1:1/", Signature: config.SignatureGitHub}, []ledger.EndpointSecret{
+		{Secret: config.NewSecret("")}, {Secret: config.NewSecret(signature.GenerateSecret()), ExpiresAt: ended},
+	}, ended.Add(-time.Hour))
+	require.NoError(t, err)
+	request := webhook.Request{
+		Event: &outbox.Event{ID: "evt_1", Type: "x", Tenant: "acme", CommitLSN: 7}, Number: 3, Trigger: outbox.TriggerRetry, Now: ended,
+	}
+	want := outbox.Attempt{
+		EventID: "evt_1", EventType: "x", Tenant: "acme", CommitLSN: 7, EndpointID: "erp", Number: 3, Trigger: outbox.TriggerRetry, AttemptedAt: ended,
+	}
+	verified := s.Verify(t.Context(), func() bool { return true })
+	want.Error = verified.Attempt.Error
+	require.NotEmpty(t, want.Error)
+	require.Equal(t, webhook.Result{Attempt: outbox.Attempt{EndpointID: "erp", Error: want.Error}, Local: true}, verified, "it says nothing of the receiver")
+	require.Equal(t, webhook.Result{Attempt: want}, s.Send(t.Context(), &request))
+	want.RequestID = "batch_1"
+	results := s.SendBatch(t.Context(), &webhook.Batch{ID: "batch_1", Requests: []webhook.Request{request, request}})
+	require.Equal(t, []webhook.Result{{Attempt: want}, {Attempt: want}}, results)
 }
 
 // TestRotationKeepsConnections: while the grace lasts, receivers that know the old secret can
@@ -92,12 +129,7 @@ func TestRotationKeepsConnections(t *testing.T) {
 			}
 			receiver.Start()
 			t.Cleanup(receiver.Close)
-			client, err := webhook.NewClient(webhook.Options{Network: config.Network{
-				Allow: []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}, AllowHTTP: true,
-			}})
-			require.NoError(t, err)
-			t.Cleanup(client.Close)
-			s, err := newRotation(client, config.Endpoint{ID: "erp", URL: receiver.URL, Signature: scheme}, []ledger.EndpointSecret{
+			s, err := newRotation(localClient(t), config.Endpoint{ID: "erp", URL: receiver.URL, Signature: scheme}, []ledger.EndpointSecret{
 				{Secret: config.NewSecret(after)},
 				{Secret: config.NewSecret(before), ExpiresAt: now.Add(time.Hour)},
 			}, now)

@@ -180,6 +180,10 @@ func TestAReplayWaitsForItsEndpoint(t *testing.T) {
 func TestAnEventThatIsReadAgainKeepsItsPlaceAndTime(t *testing.T) {
 	t.Parallel()
 	b := setupAgain(t)
+	later := time.Date(2026, 12, 24, 0, 0, 0, 0, time.UTC)
+	b.exec(t, "ALTER TABLE public.events ADD deliver_at timestamptz")
+	b.exec(t, "UPDATE public.events SET deliver_at = $1 WHERE id = 'e2'", later)
+	b.mapping.DeliverAt = "deliver_at"
 	now := time.Date(2026, 11, 1, 12, 0, 0, 0, time.UTC)
 	p := &rereader{ledger: b.ledger, dispatcher: b.dispatcher, hold: b.hold, mapping: b.mapping, log: zerolog.Nop()}
 	for id, created := range map[string]time.Time{"e1": time.Date(2026, 3, 1, 0, 0, 0, 0, time.UTC), "e2": now} {
@@ -191,7 +195,21 @@ func TestAnEventThatIsReadAgainKeepsItsPlaceAndTime(t *testing.T) {
 		require.EqualValues(t, 77, ds[0].Event.CommitLSN)
 		require.EqualValues(t, 5, ds[0].Event.Seq)
 		require.True(t, created.Equal(ds[0].Event.CreatedAt), "%s: %s", id, ds[0].Event.CreatedAt)
+		require.Equal(t, outbox.Pending, ds[0].State)
+		if id == "e1" {
+			require.Equal(t, outbox.ReasonReplay, ds[0].Reason)
+			require.Equal(t, now, ds[0].NextAttemptAt)
+			continue
+		}
+		require.Equal(t, outbox.ReasonScheduled, ds[0].Reason, "its time has not come")
+		require.True(t, later.Equal(ds[0].NextAttemptAt))
 	}
+	b.dead(t, "erp", 1)
+	b.exec(t, "UPDATE tailpost.delivery SET event_id = 'e1'")
+	ds, problem, err := p.read(t.Context(), &ledger.Rejected{EventID: "e1"}, now)
+	require.NoError(t, err)
+	require.Empty(t, problem)
+	require.Empty(t, ds, "its endpoint has it")
 }
 
 // What cannot be read again says so, with the first reason once: it may be resent many times.
@@ -199,13 +217,15 @@ func TestAnEventThatCannotBeReadAgainKeepsItsFirstReason(t *testing.T) {
 	t.Parallel()
 	b := setupAgain(t)
 	p := &rereader{ledger: b.ledger, dispatcher: b.dispatcher, hold: b.hold, mapping: b.mapping, log: zerolog.Nop()}
-	reason := "type is NULL"
-	for range 3 {
-		ds, problem, err := p.read(t.Context(), &ledger.Rejected{EventID: "gone", LastError: reason}, time.Now())
-		require.NoError(t, err)
-		require.Empty(t, ds)
-		require.Equal(t, "its row is gone, or has no id that can be on record, or it was a logical message, so it cannot be read again; the first time: type is NULL", problem)
-		reason = problem
+	const gone = "its row is gone, or has no id that can be on record, or it was a logical message, so it cannot be read again"
+	for reason, want := range map[string]string{"type is NULL": gone + "; the first time: type is NULL", "": gone} {
+		for range 3 {
+			ds, problem, err := p.read(t.Context(), &ledger.Rejected{EventID: "gone", LastError: reason}, time.Now())
+			require.NoError(t, err)
+			require.Empty(t, ds)
+			require.Equal(t, want, problem)
+			reason = problem
+		}
 	}
 	p.mapping.Table = ""
 	ds, problem, err := p.read(t.Context(), &ledger.Rejected{EventID: "e1"}, time.Now())

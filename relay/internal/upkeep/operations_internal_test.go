@@ -22,6 +22,7 @@ type queueOf struct {
 	pages map[string]int
 	fails map[string]error // by id: why it cannot go on
 	waits map[string]bool  // by id: for an endpoint that has enough to do
+	fail  error            // of looking for them
 	done  []string         // ids of the pages that were done
 	looks int
 }
@@ -34,6 +35,9 @@ func (q *queueOf) find(context.Context) (all []operation, err error) {
 		if q.pages[id] > 0 {
 			all = append(all, operation{id: id, step: func(context.Context) (bool, error) { return q.step(id) }})
 		}
+	}
+	if q.fail != nil {
+		return nil, q.fail
 	}
 	return all, nil
 }
@@ -142,6 +146,50 @@ func TestOperationsAreLookedAtSoonOnceTheyAreWoken(t *testing.T) {
 		q.after(t, operationPause/10, func() { delete(q.waits, "b") })
 		q.after(t, 2*operationPause, func() { require.Equal(t, []string{"b"}, q.done) })
 	})
+}
+
+// A database that cannot be asked for long is asked less and less often, but not given up: what was
+// asked for is done though nobody asks for more.
+func TestOperationsAreDoneThoughLookingForThemFailed(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		q := &queueOf{pages: map[string]int{"a": 1}, fail: errors.New("no database")}
+		q.running(t)
+		looks := 0
+		q.after(t, 10*operationPauseMost, func() { looks = q.looks })
+		q.after(t, 10*operationPauseMost, func() {
+			require.Equal(t, 10, q.looks-looks)
+			q.fail = nil
+		})
+		q.after(t, operationPauseMost, func() { require.Equal(t, []string{"a"}, q.done) })
+	})
+}
+
+// What had to wait for long goes on with short pauses once it goes on: an endpoint may have room for
+// a page at a time.
+func TestOperationsPauseBrieflyOnceTheyGoOn(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		q := &queueOf{pages: map[string]int{"a": 1, "b": 1}, waits: map[string]bool{"a": true, "b": true}}
+		q.running(t)
+		looks := 0
+		q.after(t, 10*operationPauseMost, func() {
+			delete(q.waits, "b")
+			looks = q.looks
+		})
+		q.after(t, operationPauseMost, func() {
+			require.Equal(t, []string{"b"}, q.done)
+			require.Greater(t, q.looks-looks, 4)
+		})
+	})
+}
+
+func TestOperationsSayWhichOfThemFailed(t *testing.T) {
+	t.Parallel()
+	q := &queueOf{pages: map[string]int{"a": 1, "b": 1}, fails: map[string]error{"b": errors.New("locked")}}
+	_, moved, err := (&operations{find: q.find}).round(t.Context())
+	require.True(t, moved)
+	require.EqualError(t, err, "b: locked")
 }
 
 func TestOperationsGoOnAtOnceAfterWhatWasCancelled(t *testing.T) {

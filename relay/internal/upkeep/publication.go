@@ -74,7 +74,6 @@ func (w *publication) run(ctx context.Context) {
 			return
 		case err != nil:
 			w.log.Warn().Err(err).Msg("check of the publication failed, trying again")
-			w.dirty.Store(true)
 			w.wake.Set()
 		case identity != w.identity:
 			w.end(ErrPublicationChanged)

@@ -187,8 +187,6 @@ func inRange(row *scan.Row, rg scan.Range) bool {
 		return false
 	case row.Later: // also where nobody can write its time, such as infinity
 		return false
-	case row.CreatedAt.IsZero():
-		return rg.Since.IsZero()
 	}
 	return !row.CreatedAt.Before(rg.Since)
 }

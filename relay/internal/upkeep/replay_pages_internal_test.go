@@ -204,11 +204,12 @@ func TestAReplayedEventHasItsTimeAndPlace(t *testing.T) {
 	t.Parallel()
 	b := setupAgain(t)
 	committed, own := time.Date(2026, 3, 1, 0, 0, 0, 0, time.UTC), time.Date(2026, 2, 1, 0, 0, 0, 0, time.UTC)
+	later := time.Now().Add(time.Hour)
 	rows := []scan.Row{
 		{RowPlace: scan.RowPlace{ID: "a"}, CreatedAt: committed}, {RowPlace: scan.RowPlace{ID: "b"}, CreatedAt: committed}, {RowPlace: scan.RowPlace{ID: "c"}},
 	}
 	found := []scan.Found{
-		{Event: outbox.Event{ID: "c", Type: "order.paid"}}, {Event: outbox.Event{ID: "b", Type: "order.paid", CreatedAt: own}}, {Event: outbox.Event{ID: "a", Type: "order.paid"}},
+		{Event: outbox.Event{ID: "c", Type: "order.paid", DeliverAt: later}}, {Event: outbox.Event{ID: "b", Type: "order.paid", CreatedAt: own}}, {Event: outbox.Event{ID: "a", Type: "order.paid"}},
 	}
 	began := time.Now()
 	st := b.replayer().deliveries(&ledger.Replay{EndpointID: "erp", Place: 77, Done: 40}, found, rows, map[string]int{"a": 0, "b": 1, "c": 2})
@@ -217,8 +218,16 @@ func TestAReplayedEventHasItsTimeAndPlace(t *testing.T) {
 		id string
 		at time.Time
 	}{{"a", committed}, {"b", own}, {"c", time.Time{}}} {
-		ev := &st.Deliveries[n].Event
+		d := &st.Deliveries[n]
+		ev := &d.Event
 		require.Equal(t, want.id, ev.ID)
+		require.Equal(t, outbox.Pending, d.State)
+		if ev.DeliverAt.IsZero() {
+			require.Equal(t, outbox.ReasonReplay, d.Reason)
+		} else {
+			require.Equal(t, outbox.ReasonScheduled, d.Reason)
+			require.Equal(t, later, d.NextAttemptAt, "a replay sends nothing before its time")
+		}
 		require.EqualValues(t, 77, ev.CommitLSN)
 		require.EqualValues(t, 40+n, ev.Seq)
 		if want.at.IsZero() {

@@ -1,13 +1,18 @@
 package upkeep
 
 import (
+	"context"
+	"strings"
+	"sync"
 	"testing"
 	"time"
 
 	"github.com/rs/zerolog"
+	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
 	"github.com/tailpost/tailpost/config"
+	"github.com/tailpost/tailpost/integration/kit"
 	"github.com/tailpost/tailpost/relay/internal/dispatch"
 	"github.com/tailpost/tailpost/relay/internal/ledger"
 )
@@ -100,8 +105,9 @@ func TestAResendHasAnOrderLookedAtSeldom(t *testing.T) {
 				if page == 1 && ordered {
 					p.notified["erp"] = time.Now() // however slow the first page was
 				}
-				_, err := b.open(t, p)[0].step(t.Context())
+				went, err := b.open(t, p)[0].step(t.Context())
 				require.NoError(t, err)
+				require.True(t, went, "it waits for nobody")
 				require.Equal(t, waits, len(p.unnotified) == 1, "page %d", page)
 				require.Equal(t, ordered, len(p.notified) == 1, "page %d", page)
 			}
@@ -152,13 +158,75 @@ func (b *againBundle) nextResend(t *testing.T) *ledger.Resend {
 	return &open[0]
 }
 
+// rejected has an event that was none be read again.
+func (b *againBundle) rejected(t *testing.T, id string) {
+	t.Helper()
+	b.exec(t, `
+		INSERT INTO tailpost.delivery (event_id, endpoint_id, event_type, payload, state, reason, attempts, next_attempt_at, last_error, commit_lsn, seq, event_created_at, created_at, updated_at)
+		VALUES ($1, '*', '', NULL, 'pending', 'resend', 0, now(), 'type is NULL', '0/7', 5, now(), now(), now())`, id)
+}
+
+// What will not work by itself ends with the reason, where a person sees it.
+func TestAnEventOfATableThatIsNotThereIsDeadAgain(t *testing.T) {
+	t.Parallel()
+	b := setupAgain(t)
+	b.rejected(t, "e1")
+	b.mapping.Table = "public.nothing"
+	var log strings.Builder
+	p := &rereader{ledger: b.ledger, dispatcher: b.dispatcher, hold: b.hold, mapping: b.mapping, log: zerolog.New(&log)}
+	all, err := p.find(t.Context())
+	require.NoError(t, err)
+	went, err := all[0].step(t.Context())
+	require.NoError(t, err)
+	require.True(t, went)
+	require.Contains(t, b.text(t, "SELECT state || ': ' || last_error FROM tailpost.delivery"), "dead: ")
+	require.Contains(t, b.text(t, "SELECT last_error FROM tailpost.delivery"), "public.nothing")
+	require.Equal(t, 1, strings.Count(log.String(), "\n"))
+	require.Contains(t, log.String(), "event still cannot be read, dead again")
+}
+
+// TestWhatPeopleAskForIsDone: a replay, a resend and an event to be read again, those that are there
+// when a relay takes the slot, and those that come later.
+func TestWhatPeopleAskForIsDone(t *testing.T) {
+	t.Parallel()
+	b := setupAgain(t)
+	var log kit.Log
+	u := New(Options{Ledger: b.ledger, Dispatcher: b.dispatcher, Hold: b.hold, Outbox: config.Outbox{Mapping: b.mapping}, Logger: zerolog.New(&log)})
+	sent := b.sending(t)
+	ctx, stop := context.WithCancel(t.Context())
+	var tasks sync.WaitGroup
+	t.Cleanup(tasks.Wait)
+	t.Cleanup(stop)
+	for _, n := range []string{"1", "2"} {
+		b.exec(t, "INSERT INTO public.events VALUES ('r' || $1::text, 'of.replay' || $1::text, '{}', now())", n)
+		b.exec(t, `
+			INSERT INTO tailpost.replay (id, endpoint_id, types, until, state, in_order, created_at, updated_at)
+			VALUES ('r' || $1::text, 'erp', ARRAY['of.replay' || $1::text], now() + interval '1h', 'pending', false, now(), now())`, n)
+		b.exec(t, "INSERT INTO tailpost.resend (id, selection, state, created_at, updated_at) VALUES ($1, '{\"state\": \"dead\"}', 'pending', now(), now())", n)
+		b.dead(t, "erp", 1)
+		b.rejected(t, "e"+n)
+		if n == "1" {
+			for _, task := range u.Tasks() {
+				tasks.Go(func() { task.Run(ctx) })
+			}
+		} else {
+			u.WakeOperations()
+		}
+		sends(t, sent, "d1", "e"+n, "r"+n)
+		require.Eventually(t, func() bool {
+			return b.text(t, "SELECT (SELECT count(*) FROM tailpost.delivery) + (SELECT count(*) FROM tailpost.replay WHERE state <> 'done') + (SELECT count(*) FROM tailpost.resend WHERE state <> 'done') || ''") == "0"
+		}, 30*time.Second, 5*time.Millisecond)
+	}
+	for _, text := range []string{"replay done", "resend done", "event read again and routed"} {
+		require.Equal(t, 2, strings.Count(log.String(), text), text)
+	}
+}
+
 // An event that was corrected, or whose mapping fits again, is on its way as soon as it is read.
 func TestAnEventThatIsReadAgainIsSentAtOnce(t *testing.T) {
 	t.Parallel()
 	b := setupAgain(t)
-	b.exec(t, `
-		INSERT INTO tailpost.delivery (event_id, endpoint_id, event_type, payload, state, reason, attempts, next_attempt_at, commit_lsn, seq, event_created_at, created_at, updated_at)
-		VALUES ('e1', '*', '', NULL, 'pending', 'resend', 0, now(), '0/7', 5, now(), now(), now())`)
+	b.rejected(t, "e1")
 	sent := b.sending(t)
 	p := &rereader{ledger: b.ledger, dispatcher: b.dispatcher, hold: b.hold, mapping: b.mapping, log: zerolog.Nop()}
 	all, err := p.find(t.Context())
@@ -174,9 +242,7 @@ func TestAnEventThatIsReadAgainIsSentAtOnce(t *testing.T) {
 func TestAnEventThatCouldNotBeReadNowWaits(t *testing.T) {
 	t.Parallel()
 	b := setupAgain(t)
-	b.exec(t, `
-		INSERT INTO tailpost.delivery (event_id, endpoint_id, event_type, payload, state, reason, attempts, next_attempt_at, last_error, commit_lsn, seq, event_created_at, created_at, updated_at)
-		VALUES ('e1', '*', '', NULL, 'pending', 'resend', 0, now(), 'type is NULL', '0/7', 5, now(), now(), now())`)
+	b.rejected(t, "e1")
 	p := &rereader{ledger: b.ledger, dispatcher: b.dispatcher, hold: b.hold, mapping: b.mapping, log: zerolog.Nop()}
 	all, err := p.find(t.Context())
 	require.NoError(t, err)
@@ -185,7 +251,8 @@ func TestAnEventThatCouldNotBeReadNowWaits(t *testing.T) {
 	_, err = tx.Exec(t.Context(), "LOCK TABLE public.events")
 	require.NoError(t, err)
 	require.Error(t, cancelling(t, b.conn, func() error {
-		_, err := all[0].step(t.Context())
+		went, err := all[0].step(t.Context())
+		assert.False(t, went, "so it is not tried again at once")
 		return err
 	}))
 	require.Equal(t, "pending: type is NULL", b.text(t, "SELECT state || ': ' || last_error FROM tailpost.delivery"))

@@ -70,15 +70,15 @@ func TestRetentionWaitsForAGapToBeHealed(t *testing.T) {
 		return nil
 	})
 	healed := make(chan struct{})
-	k := &keeper{
-		ledger: led, barriers: barriers, outbox: config.Outbox{Mapping: mapping, Retention: time.Hour}, healed: healed, log: zerolog.Nop(),
-		keep: func() config.Retention { return config.Retention{Attempts: time.Hour} },
-	}
+	task := retention(&Options{
+		Ledger: led, Barriers: barriers, Outbox: config.Outbox{Mapping: mapping, Retention: time.Hour}, Healed: healed, Logger: zerolog.Nop(),
+		Retention: func() config.Retention { return config.Retention{Attempts: time.Hour} },
+	})
 	ctx, stop := context.WithCancel(t.Context())
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
-		k.run(ctx)
+		task.Run(ctx)
 	}()
 	left := func() (n int) {
 		require.NoError(t, conn.QueryRow(t.Context(), "SELECT (SELECT count(*) FROM public.outbox) + (SELECT count(*) FROM tailpost.discarded)").Scan(&n))
