@@ -180,7 +180,7 @@ var freshMutants = []mutant{
 	},
 	{
 		name: "fresh-source-skips-what-another-reads", file: "relay/internal/source/postgres/slot.go",
-		old:     `|| s.opts.SkipBacklog) && have.activePID == "":`,
+		old:     `|| s.opts.SkipBacklog) && !have.held():`,
 		new:     "|| s.opts.SkipBacklog):",
 		promise: "Nobody lets go of the WAL of a slot that another relay streams from.",
 		pkg:     "./relay/internal/source/postgres", run: "^TestPublicationIsMendedBesideAnotherRelay$",
