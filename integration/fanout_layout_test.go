@@ -112,6 +112,7 @@ func TestAFleetWhoseFilesDiffer(t *testing.T) {
 	third := f.db.Insert(t, orders(50)...)
 	f.db.AwaitCount(t, 8*(len(first)+len(second)+len(third)), "SELECT count(*) FROM tailpost.attempt WHERE outcome = 'delivered'")
 	reload(reader, "a", 2)
+	reader.AwaitNth(t, 2, "configuration reloaded", nil)
 	fourth := f.db.Insert(t, orders(50)...)
 	f.db.AwaitCount(t, 8*(len(first)+len(second)+len(third))+2*len(fourth), "SELECT count(*) FROM tailpost.attempt WHERE outcome = 'delivered'")
 	f.db.AwaitEmptyQueue(t)

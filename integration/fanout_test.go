@@ -310,9 +310,7 @@ func TestAFleetOfADatabaseThatWasMadeAnew(t *testing.T) {
 		f.db.AwaitConfirmed(t, f.db.LSN(t)) // they are stored
 		r.Kill()
 	}
-	f.db.Run(t, "SELECT pg_terminate_backend(active_pid) FROM pg_replication_slots WHERE slot_name = $1", f.db.Slot)
-	f.db.AwaitCount(t, 0, "SELECT count(*) FROM pg_replication_slots WHERE slot_name = $1 AND active", f.db.Slot)
-	f.db.Run(t, "SELECT pg_drop_replication_slot($1)", f.db.Slot)
+	dropSlot(t, f.db)
 	f.db.Run(t, "DROP SCHEMA tailpost CASCADE")
 	f.db.Run(t, "DROP TABLE outbox")
 	f.db.Migrate(t, outbox.DefaultMapping())

@@ -170,7 +170,7 @@ func TestASlotThatIsMovedAfterACrashIsHealedWithoutASweep(t *testing.T) {
 			b.db.Run(t, "SELECT pg_replication_slot_advance($1, pg_current_wal_lsn())", b.db.Slot)
 		},
 		"made anew": func(b *testBundle) {
-			b.dropSlot(t)
+			dropSlot(t, b.db)
 			b.db.Run(t, "SELECT pg_create_logical_replication_slot($1, 'pgoutput')", b.db.Slot)
 		},
 	} {
@@ -412,7 +412,7 @@ func TestLogicalMessagesOfAGapAreReportedAsLost(t *testing.T) {
 	b.db.Run(t, `SELECT pg_logical_emit_message(true, 'shop', '{"type":"a","id":"one"}')`)
 	b.db.AwaitAttempts(t, "erp", 1)
 	require.Zero(t, relay.Stop(t))
-	b.dropSlot(t)
+	dropSlot(t, b.db)
 	kit.StartDelivering(t, kit.Options{Config: config}).
 		Await(t, "a gap in the stream is healed as far as the outbox table goes", kit.Record{"level": "error"})
 	require.Equal(t, 1, b.db.Count(t, "SELECT count(*) FROM tailpost.gap WHERE note LIKE 'logical messages%'"))

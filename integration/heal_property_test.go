@@ -288,7 +288,7 @@ func TestStreamAndAuditDeliverExactlyWhatCommitted(t *testing.T) {
 				w.down = true
 				w.beginAnew(t)
 				w.work(t, 1) // comes by the stream of a slot that is dropped before anybody reads it
-				w.dropSlot(t)
+				dropSlot(t, w.db)
 				w.work(t, 5)
 			}
 			relay := kit.StartDelivering(t, kit.Options{Config: config})

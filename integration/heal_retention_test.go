@@ -103,7 +103,7 @@ func TestThePrintedRolesSufficeToHealAndToRemove(t *testing.T) {
 	b.requireAged(t)
 	require.Zero(t, relay.Stop(t))
 	ids = append(ids, b.db.Insert(t, orders(5)...)...)
-	b.dropSlot(t)
+	dropSlot(t, b.db)
 	relay = kit.StartDelivering(t, kit.Options{Config: config})
 	relay.Await(t, logHealed, kit.Record{"events": 5})
 	b.onceAtERP(t, ids)

@@ -91,7 +91,7 @@ func TestATransactionOfHoursIsHealedWhereverItCommits(t *testing.T) {
 				b.db.AwaitCount(t, 0, "SELECT count(*) FROM pg_replication_slots WHERE slot_name = $1 AND active", b.db.Slot)
 				b.db.Run(t, "SELECT pg_replication_slot_advance($1, pg_current_wal_lsn())", b.db.Slot)
 			} else {
-				b.dropSlot(t)
+				dropSlot(t, b.db)
 				commit()
 			}
 			relay = kit.StartDelivering(t, kit.Options{Config: config})

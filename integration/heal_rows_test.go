@@ -250,7 +250,7 @@ func TestAGapIsHealedByWhatARowIs(t *testing.T) {
 			b.db.AwaitAttempts(t, "erp", before)
 			require.Zero(t, relay.Stop(t))
 
-			b.dropSlot(t)
+			dropSlot(t, b.db)
 			b.db.Run(t, c.lost)
 			relay = kit.StartDelivering(t, kit.Options{Config: config})
 			b.db.AwaitCount(t, 1, "SELECT count(*) FROM tailpost.gap")
@@ -277,7 +277,7 @@ func TestAGapIsHealedByWhatARowIs(t *testing.T) {
 			require.Zero(t, relay.Stop(t))
 
 			// And that is all: the next gap finds nothing that the first one left.
-			b.dropSlot(t)
+			dropSlot(t, b.db)
 			relay = kit.StartDelivering(t, kit.Options{Config: config})
 			b.db.AwaitCount(t, 2, "SELECT count(*) FROM tailpost.gap")
 			require.Equal(t, 1, b.db.Count(t, "SELECT count(*) FROM tailpost.gap WHERE events = 0"))
@@ -324,7 +324,7 @@ func TestAnIDThatIsUsedAgainInAGapHidesBehindNoEarlierEvent(t *testing.T) {
 	b.db.AwaitCount(t, 1, "SELECT count(*) FROM tailpost.delivery WHERE state = 'dead' AND event_id = '1'")
 	require.Zero(t, relay.Stop(t))
 
-	b.dropSlot(t)
+	dropSlot(t, b.db)
 	b.db.Run(t, `TRUNCATE app.events RESTART IDENTITY; INSERT INTO app.events (type, payload) VALUES ('order.created', '{"life": 2}')`)
 	relay = kit.StartDelivering(t, kit.Options{Config: config})
 	b.db.AwaitCount(t, 1, "SELECT count(*) FROM tailpost.gap WHERE events = 1")

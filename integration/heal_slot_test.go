@@ -19,11 +19,11 @@ func (b *testBundle) gaps(t *testing.T, why string) int {
 }
 
 // dropSlot ends whoever streams and drops the slot before it is taken again.
-func (b *testBundle) dropSlot(t *testing.T) {
+func dropSlot(t *testing.T, db *kit.Database) {
 	t.Helper()
 	kit.Eventually(t, kit.Patience, func() error {
-		b.db.Run(t, "SELECT pg_terminate_backend(active_pid) FROM pg_replication_slots WHERE slot_name = $1 AND active", b.db.Slot)
-		_, err := b.db.Exec(t.Context(), "SELECT pg_drop_replication_slot($1)", b.db.Slot)
+		db.Run(t, "SELECT pg_terminate_backend(active_pid) FROM pg_replication_slots WHERE slot_name = $1 AND active", db.Slot)
+		_, err := db.Exec(t.Context(), "SELECT pg_drop_replication_slot($1)", db.Slot)
 		return err
 	})
 }
@@ -49,7 +49,7 @@ func TestASlotLostWhileTheRelayIsDownIsHealed(t *testing.T) {
 
 	lost := b.db.Insert(t, orders(30)...)
 	paid := b.db.Insert(t, kit.Event("order.paid", `{}`))
-	b.dropSlot(t)
+	dropSlot(t, b.db)
 	lost = append(lost, b.db.Insert(t, orders(5)...)...)
 	began := time.Now()
 	relay = kit.StartDelivering(t, kit.Options{Config: config})
@@ -72,7 +72,7 @@ func TestASlotDroppedUnderARunningRelayIsHealed(t *testing.T) {
 	b.db.AwaitAttempts(t, "erp", 20)
 	for n := range 3 {
 		began := time.Now()
-		b.dropSlot(t)
+		dropSlot(t, b.db)
 		ids = append(ids, b.db.Insert(t, orders(20)...)...)
 		relay.AwaitNth(t, n+1, logHealed, nil)
 		b.exactlyOnce(t, "erp", ids)
@@ -81,7 +81,7 @@ func TestASlotDroppedUnderARunningRelayIsHealed(t *testing.T) {
 	require.Equal(t, 3, b.gaps(t, "the slot was missing"))
 
 	// The fourth within an hour has a cause that somebody must remove.
-	b.dropSlot(t)
+	dropSlot(t, b.db)
 	ids = append(ids, b.db.Insert(t, orders(20)...)...)
 	config := b.db.Config(b.endpoint("erp", ""))
 	refuses := func(relay *kit.Relay) {
@@ -110,7 +110,7 @@ func TestASlotDroppedUnderARunningRelayIsHealed(t *testing.T) {
 		}
 		return nil
 	})
-	b.dropSlot(t)
+	dropSlot(t, b.db)
 	b.exactlyOnce(t, "erp", append(ids, b.db.Insert(t, orders(20)...)...))
 }
 
@@ -124,7 +124,7 @@ func TestGapsAreCountedOverRestarts(t *testing.T) {
 	loses := func() {
 		t.Helper()
 		relay.Kill()
-		b.dropSlot(t)
+		dropSlot(t, b.db)
 		ids = append(ids, b.db.Insert(t, orders(3)...)...)
 		relay = kit.StartRelay(t, kit.Options{Config: config})
 	}
@@ -166,7 +166,7 @@ func TestAnOrderedEndpointGetsAGapBeforeWhatFollows(t *testing.T) {
 	b.db.AwaitAttempts(t, "strict", 10)
 	require.Zero(t, relay.Stop(t))
 	ids = append(ids, insert(10, 40)...)
-	b.dropSlot(t)
+	dropSlot(t, b.db)
 	relay = kit.StartDelivering(t, kit.Options{Config: config})
 	ids = append(ids, insert(50, 20)...)
 	b.exactlyOnce(t, "strict", ids)

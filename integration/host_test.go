@@ -237,7 +237,7 @@ func TestADatabaseThatReplaysChangesOfAnotherIsServed(t *testing.T) {
 	b.db.AwaitCount(t, 1, "SELECT count(*) FROM tailpost.endpoint WHERE id = 'erp' AND routed_since > now() - interval '1 hour'")
 	require.Zero(t, relay.Stop(t))
 
-	b.dropSlot(t)
+	dropSlot(t, b.db)
 	lost := b.db.Insert(t, orders(2)...)
 	relay = kit.StartDelivering(t, kit.Options{Config: config})
 	b.db.AwaitCount(t, 1, "SELECT count(*) FROM tailpost.gap WHERE events = 2")

@@ -41,8 +41,8 @@ var ledgerMutants = []mutant{
 	{
 		name:    "ledger-idle-frontier-is-written",
 		file:    "relay/internal/ledger/record.go",
-		old:     "case !b.rows() && b.Settled <= r.settled:",
-		new:     "case !b.rows() && b.Settled < r.settled:",
+		old:     "case !b.rows() && b.Settled <= r.settled &&",
+		new:     "case !b.rows() && b.Settled < r.settled &&",
 		promise: "A batch that says nothing new costs no transaction.",
 		pkg:     "./relay/internal/ledger",
 		run:     "^TestRecord_neverMovesTheFrontierBack$",
@@ -50,11 +50,20 @@ var ledgerMutants = []mutant{
 	{
 		name:    "ledger-frontier-alone-is-not-written",
 		file:    "relay/internal/ledger/record.go",
-		old:     "case !b.rows() && b.Settled <= r.settled:",
+		old:     "case !b.rows() && b.Settled <= r.settled && (b.Passing || r.released <= r.settled):",
 		new:     "case !b.rows():",
 		promise: "A frontier that moved is recorded even where no row is.",
 		pkg:     "./relay/internal/ledger",
 		run:     "^TestRecord_neverMovesTheFrontierBack$",
+	},
+	{
+		name:    "ledger-last-record-only-of-a-move",
+		file:    "relay/internal/ledger/record.go",
+		old:     " && (b.Passing || r.released <= r.settled):",
+		new:     ":",
+		promise: "After a clean stop a slot that stands ahead was moved by somebody, also where the stop had nothing new to settle.",
+		pkg:     "./relay/internal/ledger",
+		run:     "^TestRecord_ofAFrontierThatPassesWALIsMadeAheadOfIt$",
 	},
 	{
 		name:    "ledger-deposed-is-forgotten",

@@ -62,7 +62,7 @@ func (r *recorder) record(ctx context.Context, hold Hold, b *Batch) error {
 		return ErrDeposed
 	case r.uncertain:
 		return ErrUncertain
-	case !b.rows() && b.Settled <= r.settled:
+	case !b.rows() && b.Settled <= r.settled && (b.Passing || r.released <= r.settled):
 		return nil
 	case b.Passing && b.Settled <= r.released:
 		return nil
