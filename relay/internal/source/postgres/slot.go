@@ -108,9 +108,10 @@ func (s *session) readSlot(ctx context.Context) (*slot, error) {
 	return have, nil
 }
 
-// foreign says what keeps a row of pg_replication_slots from being a slot of ours in that database;
-// empty: nothing does. A slot has its plugin only a moment after its name (CreateInitDecodingContext
-// in Postgres' logical.c): who looks in between must not take it for another one's.
+// foreign says what keeps a row of pg_replication_slots from being a slot of ours in that
+// database; empty: nothing does. A slot has its plugin only a moment after its name
+// (CreateInitDecodingContext in Postgres' logical.c): who looks in between must not take it for
+// another one's.
 func foreign(row record, database string) string {
 	switch {
 	case row["slot_type"] != "logical":
