@@ -1,6 +1,8 @@
 package postgres
 
 import (
+	"encoding/binary"
+	"io"
 	"net"
 	"testing"
 	"time"
@@ -36,6 +38,37 @@ func TestAKeepaliveInsideATransactionSaysNothingAboutIt(t *testing.T) {
 	require.Equal(t, []outbox.LSN{100}, h.at)
 	require.EqualValues(t, 100, s.seen, "and lets nothing be acknowledged")
 }
+
+// A status says how far everything is settled and what time it is here, and asks for a reply once in
+// an interval, however often acks are told.
+func TestAStatus(t *testing.T) {
+	t.Parallel()
+	ours, theirs := net.Pipe()
+	defer func() { require.NoError(t, ours.Close()) }()
+	defer func() { require.NoError(t, theirs.Close()) }()
+	now := time.Now()
+	s := &Stream{contact: newContact(now), conn: ours, interval: time.Hour, reader: reader{floor: 50, seen: 200}}
+	for i, at := range []uint64{50, 120} {
+		s.acked.Store(at)
+		sent := make(chan error, 1)
+		go func() { sent <- s.sendStatus() }()
+		said := make([]byte, 39)
+		_, err := io.ReadFull(theirs, said)
+		require.NoError(t, err)
+		require.NoError(t, <-sent)
+		want := piece{'d'}.u32(38).u8('r').u64(at).u64(at).u64(at)
+		require.Equal(t, []byte(want), said[:len(want)])
+		require.WithinDuration(t, now, fromPostgres(binary.BigEndian.Uint64(said[30:38])), patienceOfAStatus)
+		require.Equal(t, []byte{1, 0}[i], said[38], "a reply is asked for")
+		require.EqualValues(t, at, s.reported)
+		require.WithinDuration(t, now.Add(time.Hour), s.nextStatus, patienceOfAStatus)
+	}
+	require.Len(t, s.contact.asks, 1)
+	require.WithinDuration(t, now, s.askedAt, patienceOfAStatus)
+}
+
+// patienceOfAStatus is how long writing one may take on a machine with much to do.
+const patienceOfAStatus = time.Minute
 
 func TestAnAckNeverGoesBackNorBeyondWhatWasStreamed(t *testing.T) {
 	t.Parallel()

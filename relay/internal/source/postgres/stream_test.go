@@ -89,6 +89,7 @@ func TestStreamsChangesOfEndpoints(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
 	s := b.open(t, b.options())
+	b.awaitSQL(t, `SELECT pubinsert AND pubupdate AND pubdelete AND NOT pubtruncate FROM pg_publication WHERE pubname = $1 || '_endpoint'`, b.slot)
 	b.exec(t, `ALTER PUBLICATION `+b.slot+`_endpoint SET (publish = 'insert, update, delete, truncate')`)
 	h := newRecorder()
 	run(t, s, h)
