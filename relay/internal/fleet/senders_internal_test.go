@@ -5,6 +5,7 @@ import (
 	"context"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/rs/zerolog"
 	"github.com/stretchr/testify/require"
@@ -136,6 +137,13 @@ func TestAHoldGoesOnAloneAndTogetherAgain(t *testing.T) {
 type counted int
 
 func (n counted) Senders(context.Context, int32) (int, error) { return int(n), nil }
+
+func TestHowLongIsTooLong(t *testing.T) {
+	t.Parallel()
+	require.False(t, tooLong(time.Time{}, time.Minute), "it is not so")
+	require.False(t, tooLong(time.Now().Add(-time.Second), time.Minute))
+	require.True(t, tooLong(time.Now().Add(-time.Hour), time.Minute))
+}
 
 func TestAProcessIsNotAmongTheOthers(t *testing.T) {
 	t.Parallel()

@@ -197,6 +197,7 @@ func TestEventsPassBarriers(t *testing.T) {
 	d := newDecoder(NewEvents(EventsOptions{Barriers: barriers, Settled: 0x99, Logger: zerolog.Nop()}, &scribe{}))
 	marker, err := BarrierMessage(name)
 	require.NoError(t, err)
+	require.Contains(t, marker, name)
 	require.NoError(t, decodeAll(d, begin(0x40, 1), message(1, "tailpost", marker)))
 	barriers.Settled(0x1000)
 	require.Empty(t, passed, "its transaction has not ended")

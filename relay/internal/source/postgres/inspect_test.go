@@ -35,6 +35,7 @@ func TestInspectSaysWhatThereIsAndChangesNothing(t *testing.T) {
 	var table uint32
 	require.NoError(t, b.conn.QueryRow(t.Context(), `SELECT 'public.outbox'::regclass::oid`).Scan(&table))
 	require.Equal(t, table, s.Info().Table)
+	require.Equal(t, b.version(t), s.Info().ServerVersion)
 	require.NoError(t, s.Start(t.Context()))
 	found, err := postgres.Inspect(t.Context(), b.options())
 	require.NoError(t, err)

@@ -39,6 +39,14 @@ func TestWhatIsWrongWithAPublicationIsNamedAndMended(t *testing.T) {
 			outbox, func(p *published) { p.partitioned, p.keyed, p.filtered = true, true, true }, "it has a row filter, and the stream leaves out rows",
 			strings.Replace(set, "'insert'", "'insert, delete'", 1),
 		},
+		"of rows that move, without their deletes": {outbox, func(p *published) { p.partitioned, p.keyed = true, true }, "", ""},
+		"of endpoints in partitions": {
+			publication{name: "s", table: "app.events", publish: []string{"insert"}}, func(p *published) { p.partitioned, p.keyed = true, true }, "", "",
+		},
+		"of some endpoints in partitions": {
+			publication{name: "s", table: "app.events", publish: []string{"insert"}}, func(p *published) { p.partitioned, p.keyed, p.filtered = true, true, true },
+			"it has a row filter, and the stream leaves out rows", set,
+		},
 		"of no table":                     {none, func(p *published) { p.tables = nil }, "", ""},
 		"of a table where there is none":  {none, func(*published) {}, `its tables are "app.events", not ""`, strings.Replace(anew, ` FOR TABLE "app"."events"`, "", 1)},
 		"of all tables that are not many": {outbox, func(p *published) { p.allTables = true }, "it is FOR ALL TABLES", anew},
@@ -49,6 +57,13 @@ func TestWhatIsWrongWithAPublicationIsNamedAndMended(t *testing.T) {
 		require.Equal(t, test.different, strings.Join(got, "; "), name)
 		if len(got) > 0 {
 			require.Equal(t, test.sql, test.want.sql(have), name)
+			continue
+		}
+		if advice, sql := test.want.advice(have); name == "of rows that move, without their deletes" {
+			require.Contains(t, advice, "it publishes no deletes")
+			require.Equal(t, `ALTER PUBLICATION "s" SET (publish = 'insert, delete');`, sql)
+		} else {
+			require.Empty(t, advice+sql, name)
 		}
 	}
 }

@@ -402,6 +402,8 @@ func TestLastContact(t *testing.T) {
 	o.StatusInterval = 50 * time.Millisecond
 	s := b.open(t, o)
 	before := time.Now()
+	require.NoError(t, s.Start(t.Context()))
+	require.False(t, s.LastContact().Before(before), "whoever stood by for long is heard of when it takes the slot")
 	run(t, s, newRecorder())
 	// Nothing happens, and still the server is heard.
 	require.Eventually(t, func() bool { return s.LastContact().After(before.Add(200 * time.Millisecond)) }, patience, 10*time.Millisecond)
