@@ -40,11 +40,13 @@ func TestWhatIsWrongWithAPublicationIsNamedAndMended(t *testing.T) {
 			strings.Replace(set, "'insert'", "'insert, delete'", 1),
 		},
 		"of rows that move, without their deletes": {outbox, func(p *published) { p.partitioned, p.keyed = true, true }, "", ""},
+		"of rows that move, with their deletes":    {outbox, func(p *published) { p.partitioned, p.keyed, p.publish = true, true, withMoves }, "", ""},
 		"of endpoints in partitions": {
 			publication{name: "s", table: "app.events", publish: []string{"insert"}}, func(p *published) { p.partitioned, p.keyed = true, true }, "", "",
 		},
 		"of some endpoints in partitions": {
-			publication{name: "s", table: "app.events", publish: []string{"insert"}}, func(p *published) { p.partitioned, p.keyed, p.filtered = true, true, true },
+			publication{name: "s", table: "app.events", publish: []string{"insert"}},
+			func(p *published) { p.partitioned, p.keyed, p.filtered = true, true, true },
 			"it has a row filter, and the stream leaves out rows", set,
 		},
 		"of no table":                     {none, func(p *published) { p.tables = nil }, "", ""},

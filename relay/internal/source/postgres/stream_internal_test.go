@@ -132,9 +132,9 @@ func TestTheReaderLooksUpWhenSomethingIsDue(t *testing.T) {
 				if test.acked > 0 {
 					s.ackMoved.Store(true)
 					require.Equal(t, earlier(s.nextStatus, time.Now().Add(ackDelay)), s.due())
-					time.Sleep(ackDelay - test.acked)
+					<-time.After(ackDelay - test.acked)
 				} else {
-					time.Sleep(ackDelay)
+					<-time.After(ackDelay)
 				}
 				s.stopping.Store(test.stopping)
 				s.arm()
@@ -187,11 +187,15 @@ func TestWhichSilenceIsTheEnd(t *testing.T) {
 				if test.asked > 0 {
 					s.askedAt = time.Now().Add(-test.asked)
 				}
-				if err := s.tick(); test.gone {
+				err := s.tick()
+				if test.gone {
 					require.ErrorIs(t, err, ErrConnection)
-				} else {
-					require.NoError(t, err)
+					return
 				}
+				require.NoError(t, err)
+				_, err = s.conn.Read(make([]byte, 1))
+				require.True(t, isTimeout(err), "it looks up again")
+				require.False(t, time.Now().After(s.nextStatus))
 			})
 		})
 	}
