@@ -6,6 +6,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/jackc/pgx/v5"
 	"github.com/stretchr/testify/require"
 
 	"github.com/tailpost/tailpost/relay/internal/source/postgres"
@@ -82,7 +83,11 @@ func TestInspectSaysWhatKeepsASlotOrATableFromBeingOurs(t *testing.T) {
 func TestAPublicationThatAnotherMakesMeanwhileIsTaken(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
-	b.exec(t, `BEGIN; CREATE PUBLICATION `+b.slot+` FOR TABLE outbox WITH (publish = 'insert', publish_via_partition_root = true)`)
+	first, err := pgx.Connect(t.Context(), b.url)
+	require.NoError(t, err)
+	t.Cleanup(func() { _ = first.Close(context.WithoutCancel(t.Context())) })
+	_, err = first.Exec(t.Context(), `BEGIN; CREATE PUBLICATION `+b.slot+` FOR TABLE outbox WITH (publish = 'insert', publish_via_partition_root = true)`)
+	require.NoError(t, err)
 	o := b.options()
 	o.ApplicationName = b.slot + " second"
 	type opened struct {
@@ -100,7 +105,8 @@ func TestAPublicationThatAnotherMakesMeanwhileIsTaken(t *testing.T) {
 		ended <- opened{info: s.Info()}
 	}()
 	b.awaitSQL(t, `SELECT count(*) = 1 FROM pg_stat_get_activity(NULL) WHERE application_name = $1 AND wait_event_type = 'Lock'`, o.ApplicationName)
-	b.exec(t, `COMMIT`)
+	_, err = first.Exec(t.Context(), `COMMIT`)
+	require.NoError(t, err)
 	got := receive(t, ended, "opening")
 	require.NoError(t, got.err)
 	require.Equal(t, []string{b.slot + "_endpoint"}, got.info.Changed, "it has made the one that nobody else made")
