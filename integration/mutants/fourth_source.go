@@ -47,7 +47,7 @@ var fourthSourceMutants = []mutant{
 	{
 		name: "fourth-source-standby-is-silent-from-the-start", file: "relay/internal/source/postgres/stream.go",
 		old:     "\ts.contact.heard(began)\n",
-		new:     "",
+		new:     "\t_ = began\n",
 		promise: "A relay that stood by for long holds the slot once it takes it.",
 		pkg:     "./relay/internal/source/postgres", run: "^TestLastContact$",
 	},

@@ -38,6 +38,7 @@ func TestAHealEndsThePartitionsThatDoNotKnowOfIt(t *testing.T) {
 	s.heal(false)
 	require.Empty(t, s.holds[delivers].broken)
 	s.heal(true)
+	require.Len(t, s.holds[waits].broken, 1)
 	require.ErrorIs(t, <-s.holds[waits].broken, errHeal)
 }
 
