@@ -35,7 +35,7 @@ func all() []mutant {
 		fanoutConfigMutants,
 		fanoutMutants,
 		fanoutViewMutants,
-		fourthHealMutants, freshAgainMutants,
+		fourthHealMutants, fourthSourceMutants, freshAgainMutants,
 		freshMutants,
 		freshThirdMutants,
 		faultMutants, fourthDispatchMutants,

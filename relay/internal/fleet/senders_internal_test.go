@@ -1,11 +1,18 @@
 package fleet
 
 import (
+	"bytes"
+	"context"
+	"strings"
 	"testing"
+	"time"
 
+	"github.com/rs/zerolog"
 	"github.com/stretchr/testify/require"
 
+	"github.com/tailpost/tailpost/config"
 	"github.com/tailpost/tailpost/relay/internal/dispatch"
+	"github.com/tailpost/tailpost/relay/internal/ledger"
 )
 
 // Once the stream has missed something, the partitions that deliver begin anew, so that what has an
@@ -27,4 +34,145 @@ func TestAHealEndsThePartitionsThatDoNotKnowOfIt(t *testing.T) {
 	require.ErrorIs(t, <-s.holds[delivers].broken, errHeal)
 	require.Empty(t, s.holds[waits].broken)
 	require.Empty(t, s.holds[begins].broken)
+	// Over: those that waited deliver, so that the next one ends them too.
+	s.heal(false)
+	require.Empty(t, s.holds[delivers].broken)
+	s.heal(true)
+	require.Len(t, s.holds[waits].broken, 1)
+	require.ErrorIs(t, <-s.holds[waits].broken, errHeal)
+}
+
+// A sender whose configuration routes otherwise than the slot's holder does sends nothing: it may
+// lack an endpoint, or know another one by its name. It says so once each time.
+func TestAProcessSendsOnlyWhatItRoutesAsTheHolderDoes(t *testing.T) {
+	t.Parallel()
+	log := new(bytes.Buffer)
+	cfg := &config.Config{Fanout: config.Fanout{Engine: config.EngineNATS, Partitions: 2}}
+	f := New(&cfg.Fanout, Options{Settings: func() Settings { return Settings{Config: cfg} }})
+	s := &senders{fleet: f, log: zerolog.New(log)}
+	same, other := ledger.Routing{Hash: cfg.Routing()}, ledger.Routing{Hash: "other"}
+	for i, step := range []struct {
+		slot ledger.Position
+		idle bool
+		said int
+	}{
+		{ledger.Position{Partitions: 2, Routing: same}, false, 0},
+		{ledger.Position{Partitions: 4, Routing: same}, false, 0},
+		{ledger.Position{Partitions: 0, Routing: other}, true, 0},
+		{ledger.Position{Partitions: 2, Routing: other}, true, 1},
+		{ledger.Position{Partitions: 2, Routing: other}, true, 1},
+		{ledger.Position{Partitions: 2, Routing: same}, false, 1},
+		{ledger.Position{Partitions: 2, Routing: other}, true, 2},
+		{ledger.Position{Partitions: 0, Routing: same}, true, 2},
+	} {
+		require.Equal(t, step.idle, s.idle(&step.slot), i)
+		require.Equal(t, step.said, strings.Count(log.String(), "\n"), i)
+	}
+}
+
+// Each endpoint has one partition, and a partition that is over is all that is given back.
+func TestPartitionsOfAProcess(t *testing.T) {
+	t.Parallel()
+	s := &senders{holds: make(map[int]*partition)}
+	for n := range 3 {
+		s.holds[n] = newPartition(s, nil, n, 3)
+	}
+	for _, id := range []string{"a", "b", "c", "d", "e"} {
+		var owners int
+		for _, p := range s.holds {
+			if p.mine(id) {
+				owners++
+			}
+		}
+		require.Equal(t, 1, owners, id)
+	}
+	require.NoError(t, s.giveBack(t.Context(), nil), "all of them go on")
+	require.Len(t, s.all(), 3)
+	s.end(7, errHeal) // of which there is none
+	s.end(1, errHeal)
+	s.endAll(errOther)
+	for n, why := range []error{errOther, errHeal, errOther} {
+		require.ErrorIs(t, <-s.holds[n].broken, why, "the first reason counts")
+		require.Empty(t, s.holds[n].broken)
+	}
+}
+
+// A reload that a partition cannot follow has it begin anew with what is valid then.
+func TestAReloadEndsAPartitionThatDoesNotDeliverYetAndWhereAllChanges(t *testing.T) {
+	t.Parallel()
+	cfg := &config.Config{Fanout: config.Fanout{Engine: config.EngineNATS, Partitions: 2}}
+	f := New(&cfg.Fanout, Options{Settings: func() Settings { return Settings{Config: cfg} }})
+	f.Reload(t.Context(), Settings{Config: cfg}, true)
+	require.Empty(t, f.Dispatchers(), "NATS was not reached yet")
+	f.senders = &senders{fleet: f, holds: make(map[int]*partition)}
+	const delivers, begins = 0, 1
+	for _, n := range []int{delivers, begins} {
+		f.senders.holds[n] = newPartition(f.senders, nil, n, 2)
+	}
+	dispatcher := &dispatch.Dispatcher{}
+	f.senders.holds[delivers].dispatcher = dispatcher
+	require.Equal(t, []*dispatch.Dispatcher{dispatcher}, f.Dispatchers())
+	f.Reload(t.Context(), Settings{Config: cfg}, true)
+	for _, p := range f.sending() {
+		require.ErrorIs(t, <-p.broken, errAnew)
+	}
+	f.senders.holds[begins].reload(t.Context(), Settings{Config: cfg}, false)
+	require.ErrorIs(t, <-f.senders.holds[begins].broken, errAnew)
+}
+
+func TestAHoldGoesOnAloneAndTogetherAgain(t *testing.T) {
+	t.Parallel()
+	cfg := &config.Config{Fanout: config.Fanout{Engine: config.EngineNATS, Partitions: 2}}
+	f := New(&cfg.Fanout, Options{Settings: func() Settings { return Settings{Config: cfg} }})
+	for _, step := range []struct {
+		end        error
+		goesOn     bool
+		partitions int
+	}{{errYields, false, 2}, {errAlone, true, 0}, {errOther, false, 0}, {errTogether, true, 2}, {nil, false, 2}} {
+		require.Equal(t, step.goesOn, f.GoesOn(step.end), step.end)
+		require.Equal(t, step.partitions, f.Partitions(), step.end)
+	}
+}
+
+// counted are the processes of a fleet.
+type counted int
+
+func (n counted) Senders(context.Context, int32) (int, error) { return int(n), nil }
+
+func TestHowLongIsTooLong(t *testing.T) {
+	t.Parallel()
+	require.False(t, tooLong(time.Time{}, time.Minute), "it is not so")
+	require.False(t, tooLong(time.Now().Add(-time.Second), time.Minute))
+	require.True(t, tooLong(time.Now().Add(-time.Hour), time.Minute))
+}
+
+func TestAProcessIsNotAmongTheOthers(t *testing.T) {
+	t.Parallel()
+	cfg := &config.Config{Fanout: config.Fanout{Engine: config.EngineNATS, Partitions: 2}}
+	f := New(&cfg.Fanout, Options{Settings: func() Settings { return Settings{Config: cfg} }})
+	f.senders = &senders{fleet: f}
+	for _, test := range []struct {
+		member bool
+		all    counted
+		others bool
+	}{{false, 0, false}, {false, 1, true}, {true, 1, false}, {true, 2, true}} {
+		f.senders.member.Store(test.member)
+		others, err := f.others(t.Context(), test.all)
+		require.NoError(t, err)
+		require.Equal(t, test.others, others, test)
+	}
+}
+
+// A relay without a fan-out delivers what it reads, and has no part in a fleet.
+func TestARelayWithoutAFanoutHasNoFleet(t *testing.T) {
+	t.Parallel()
+	f := New(&config.Fanout{}, Options{})
+	require.Nil(t, f)
+	require.NoError(t, f.Await(t.Context(), nil))
+	require.Zero(t, f.Partitions())
+	require.Zero(t, f.Away())
+	require.Empty(t, f.Dispatchers())
+	f.Watch(t.Context(), WatchOptions{})
+	f.Reload(t.Context(), Settings{}, true)
+	require.NoError(t, f.Drain(t.Context(), DrainOptions{Former: 2}))
 }

@@ -129,5 +129,5 @@ func (s *session) lookForBlockers(ctx context.Context) (string, error) {
 		return "", err
 	}
 	defer conn.Close(context.WithoutCancel(ctx))
-	return (&session{conn: conn, opts: s.opts}).blockers(ctx, s.info.PID)
+	return (&session{conn: conn}).blockers(ctx, s.info.PID)
 }

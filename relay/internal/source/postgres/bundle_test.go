@@ -62,13 +62,17 @@ func (r *recorder) Begin(postgres.Tx) error {
 func (r *recorder) Change(op postgres.Op, rel *source.Table, row []outbox.Value) error {
 	fields := []string{string(rune(op)), rel.Schema + "." + rel.Name}
 	for i, v := range row {
+		name := rel.Columns[i].Name
+		if base := rel.Columns[i].BaseOID; base != 0 {
+			name += fmt.Sprintf(" of %d", base)
+		}
 		switch v.Kind {
 		case outbox.NullValue:
-			fields = append(fields, rel.Columns[i].Name+" null")
+			fields = append(fields, name+" null")
 		case outbox.UnchangedTOAST:
-			fields = append(fields, rel.Columns[i].Name+" unchanged")
+			fields = append(fields, name+" unchanged")
 		case outbox.TextValue:
-			fields = append(fields, rel.Columns[i].Name+"="+string(v.Data))
+			fields = append(fields, name+"="+string(v.Data))
 		}
 	}
 	return r.note(strings.Join(fields, " "))

@@ -52,18 +52,20 @@ func TestWhyRowsDoNotFitNamesThePublication(t *testing.T) {
 	t.Parallel()
 	const list = `. If the table has it, then the column list of publication shop leaves it out: ALTER PUBLICATION "shop" SET TABLE "public"."outbox"`
 	for name, is := range map[string]struct {
-		table piece
-		want  string
+		table       piece
+		publication string
+		want        string
 	}{
-		"missing": {relation(7, "public", "outbox", "id", "type"), `outbox table public.outbox has no column "payload" (mapped to payload): its columns are id, type` + list},
+		"missing": {relation(7, "public", "outbox", "id", "type"), "shop", `outbox table public.outbox has no column "payload" (mapped to payload): its columns are id, type` + list},
+		"missing, and nobody knows of a publication": {relation(7, "public", "outbox", "id", "type"), "", `its columns are id, type`},
 		"of a wrong type": {
 			piece{'R'}.u32(7).text("public").text("outbox").u8('d').u16(2).u8(1).text("id").u32(25).u32(0).u8(0).text("payload").u32(600).u32(0),
-			`column "payload" cannot be the payload of events: want json, jsonb, text or bytea`,
+			"shop", `column "payload" cannot be the payload of events: want json, jsonb, text or bytea`,
 		},
 	} {
 		log, s := new(bytes.Buffer), &scribe{}
 		m := outbox.Mapping{Table: "public.outbox", ID: "id", Type: "id", Payload: "payload"}
-		d := newDecoder(NewEvents(EventsOptions{Mapping: m, Publication: "shop", Barriers: source.NewBarriers(1, nil), Logger: zerolog.New(log)}, s))
+		d := newDecoder(NewEvents(EventsOptions{Mapping: m, Publication: is.publication, Barriers: source.NewBarriers(1, nil), Logger: zerolog.New(log)}, s))
 		require.NoError(t, decodeAll(d, begin(9, 1), is.table, insert(7, "a", "t")))
 		require.Len(t, s.lines, 2, name)
 		require.True(t, strings.HasSuffix(s.lines[1], is.want), "%s: %s", name, s.lines[1])

@@ -1,6 +1,7 @@
 package postgres
 
 import (
+	"bytes"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -239,6 +240,7 @@ func TestDecodeRefuses(t *testing.T) {
 		"content longer than the piece":    {known, piece{'M', 1}.u64(1).text("p").u32(0x7fffffff), "cut short"},
 		"more columns than bytes":          {nil, piece{'R'}.u32(1).text("s").text("t").u8('d').u16(65535), "cut short"},
 		"name without end":                 {nil, piece{'R'}.u32(1).text("s").u8('t'), "cut short"},
+		"name without end before much":     {nil, append(piece{'R'}.u32(1).text("s"), bytes.Repeat([]byte{1}, 4000)...), "cut short"},
 		"truncate of more than there are":  {known, piece{'T'}.u32(0xffffffff).u8(0).u32(1), "cut short"},
 		"begin that ends early":            {nil, begin(1, 1)[:20], "cut short"},
 		"commit that ends after its flags": {known, piece{'C', 0}, "cut short"},

@@ -57,6 +57,8 @@ func TestEvents(t *testing.T) {
 	a, b := "0 a "+one+" 1"+at, "1 b "+one+" 2"+at
 	row := func(values ...string) piece { return insert(7, values...) }
 	own := func(text string) piece { return message(1, "tailpost", text) }
+	due, err := DueMessage("e1")
+	require.NoError(t, err)
 	for name, test := range map[string]struct {
 		settled uint64
 		changes []piece
@@ -109,10 +111,10 @@ func TestEvents(t *testing.T) {
 		},
 		"messages of others outside": {changes: []piece{message(0, "else", "{}"), message(0, "", "{}")}},
 		"our own": {
-			changes: []piece{own(`{"due":{"endpoint":"e1"}}`), own(`{"event":` + operational + `}`)},
+			changes: []piece{own(due), own(`{"event":` + operational + `}`)},
 			want:    []string{"due e1", "0 " + outbox.OperationalID + "1 " + outbox.TypeFailed + " {}" + at},
 		},
-		"due is told though it was settled": {settled: 0x99, changes: []piece{own(`{"due":{"endpoint":"e1"}}`)}, want: []string{"due e1"}},
+		"due is told though it was settled": {settled: 0x99, changes: []piece{own(due)}, want: []string{"due e1"}},
 		"a joke":                            {changes: []piece{own("hi")}, log: "is not JSON and is ignored"},
 		"an event that is not ours":         {changes: []piece{own(`{"event":{"id":"m","type":"x","payload":{}}}`)}, log: "is not an operational event and is ignored"},
 		"one of ours that cannot be read": {
@@ -193,7 +195,10 @@ func TestEventsPassBarriers(t *testing.T) {
 	}()
 	name := <-sent
 	d := newDecoder(NewEvents(EventsOptions{Barriers: barriers, Settled: 0x99, Logger: zerolog.Nop()}, &scribe{}))
-	require.NoError(t, decodeAll(d, begin(0x40, 1), message(1, "tailpost", fmt.Sprintf(`{"mark":%q}`, name))))
+	marker, err := BarrierMessage(name)
+	require.NoError(t, err)
+	require.Contains(t, marker, name)
+	require.NoError(t, decodeAll(d, begin(0x40, 1), message(1, "tailpost", marker)))
 	barriers.Settled(0x1000)
 	require.Empty(t, passed, "its transaction has not ended")
 	require.NoError(t, decodeAll(d, commit(0x40), begin(0x50, 2), commit(0x50)))

@@ -131,7 +131,7 @@ func (o Options) withDefaults() (Options, error) {
 		return o, errors.New("StatusInterval and ReplyTimeout must not be negative")
 	}
 	for _, table := range []string{o.Table, o.EndpointTable} {
-		if schema, name, ok := strings.Cut(table, "."); table != "" && (!ok || schema == "" || name == "") {
+		if schema, name, _ := strings.Cut(table, "."); table != "" && (schema == "" || name == "") {
 			return o, fmt.Errorf("table %q: want schema.name", table)
 		}
 	}

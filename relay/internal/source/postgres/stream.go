@@ -158,7 +158,7 @@ func (s *Stream) While(f func() error) error {
 	done := make(chan struct{})
 	var speaking sync.WaitGroup
 	if s.patience > 0 {
-		speaking.Go(func() { s.speak(done, min(s.patience/3, s.interval)) }) //nolint:mnd // two may come late
+		speaking.Go(func() { s.speak(done) })
 	}
 	err := f()
 	close(done)
@@ -167,8 +167,8 @@ func (s *Stream) While(f func() error) error {
 }
 
 // speak sends a status now and then until done. That the stream is lost is for Run to find out.
-func (s *Stream) speak(done <-chan struct{}, every time.Duration) {
-	tick := time.NewTicker(max(every, time.Millisecond))
+func (s *Stream) speak(done <-chan struct{}) {
+	tick := time.NewTicker(max(s.interval, time.Millisecond))
 	defer tick.Stop()
 	for {
 		select {

@@ -89,6 +89,11 @@ func TestStreamsChangesOfEndpoints(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
 	s := b.open(t, b.options())
+	var published bool
+	require.NoError(t, b.conn.QueryRow(t.Context(), `
+		SELECT pubinsert AND pubupdate AND pubdelete AND NOT pubtruncate
+		FROM pg_publication WHERE pubname = $1 || '_endpoint'`, b.slot).Scan(&published))
+	require.True(t, published, "what is changed of endpoints is streamed, and no more")
 	b.exec(t, `ALTER PUBLICATION `+b.slot+`_endpoint SET (publish = 'insert, update, delete, truncate')`)
 	h := newRecorder()
 	run(t, s, h)
@@ -401,6 +406,8 @@ func TestLastContact(t *testing.T) {
 	o.StatusInterval = 50 * time.Millisecond
 	s := b.open(t, o)
 	before := time.Now()
+	require.NoError(t, s.Start(t.Context()))
+	require.False(t, s.LastContact().Before(before), "whoever stood by for long is heard of when it takes the slot")
 	run(t, s, newRecorder())
 	// Nothing happens, and still the server is heard.
 	require.Eventually(t, func() bool { return s.LastContact().After(before.Add(200 * time.Millisecond)) }, patience, 10*time.Millisecond)
