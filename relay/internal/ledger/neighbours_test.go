@@ -19,8 +19,15 @@ import (
 // the endpoint, the event, the state, the time, the key, the slot. Ours are endpoint erp and slot
 // s.
 const neighboursSQL = `
-TRUNCATE tailpost.delivery, tailpost.gap, tailpost.replay, tailpost.replay_missing, tailpost.resend, tailpost.discarded,
-    tailpost.endpoint, tailpost.endpoint_version, public.events;
+DELETE FROM tailpost.delivery;
+DELETE FROM tailpost.gap;
+DELETE FROM tailpost.replay_missing;
+DELETE FROM tailpost.replay;
+DELETE FROM tailpost.resend;
+DELETE FROM tailpost.discarded;
+DELETE FROM tailpost.endpoint_version;
+DELETE FROM tailpost.endpoint;
+DELETE FROM public.events;
 DELETE FROM tailpost.relay WHERE slot = 'other';
 
 INSERT INTO tailpost.delivery (event_id, endpoint_id, state, reason, attempts, next_attempt_at, event_type, key,
