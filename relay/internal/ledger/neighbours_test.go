@@ -62,18 +62,18 @@ SELECT r.id, r.endpoint, '{}', '2026-03-14 13:00Z', r.state, 9, 4, r.missing, CA
 FROM (VALUES
     ('over',       'erp', 'done',      3,                '2026-03-14 10:00Z'::timestamptz),
     ('cancelled',  'erp', 'cancelled', 3,                '2026-03-14 11:00Z'),
+    ('waits',      'erp', 'pending',   NULL,             '2026-03-14 11:40Z'),
     ('ours',       'erp', 'running',   3,                '2026-03-14 11:30Z'),
     ('theirs',     'crm', 'running',   3,                '2026-03-14 11:30Z'),
     ('many',       'shop', 'running',  10001,            '2026-03-14 11:30Z'),
     ('again',      'b2b', 'running',   3,                '2026-03-14 11:30Z'),
-    ('waits',      'erp', 'pending',   NULL,             '2026-03-14 11:40Z'),
     ('waits too',  'crm', 'pending',   NULL,             '2026-03-14 11:40Z')
 ) AS r (id, endpoint, state, missing, at);
 UPDATE tailpost.replay SET missing_again = true WHERE id = 'again';
 
 INSERT INTO tailpost.resend (id, selection, state, created_at, updated_at)
 SELECT r.id, '{"state": "dead", "endpoint_id": "erp"}', r.state, r.at, r.at
-FROM (VALUES ('over', 'done', '2026-03-14 10:00Z'::timestamptz), ('cancelled', 'cancelled', '2026-03-14 11:00Z'), ('ours', 'pending', '2026-03-14 11:30Z'), ('theirs', 'pending', '2026-03-14 11:40Z')) AS r (id, state, at);
+FROM (VALUES ('over', 'done', '2026-03-14 10:00Z'::timestamptz), ('cancelled', 'cancelled', '2026-03-14 11:00Z'), ('theirs', 'pending', '2026-03-14 11:40Z'), ('ours', 'pending', '2026-03-14 11:30Z')) AS r (id, state, at);
 
 INSERT INTO tailpost.endpoint (id, name, url, subscriptions, policy, status, failing_since, source, secrets, created_at, updated_at)
 VALUES ('erp', 'erp', 'https://erp.example', '[]', '{"sealed": "before"}', 'active', '2026-03-14 11:00Z', 'api', '\x01', now(), now()),
@@ -412,6 +412,10 @@ func TestWhatIsRead_isNothingElse(t *testing.T) {
 		}
 	}
 	require.ElementsMatch(t, order, events, "what stands for everyone and is not given up")
+	again, err = l.Rejected(ctx, 4)
+	require.NoError(t, err)
+	require.Len(t, again, 4)
+	require.Equal(t, "no key", again[3].EventID, "the first in the order of commits")
 
 	open, err := l.Replays(ctx)
 	require.NoError(t, err)

@@ -134,13 +134,15 @@ func TestRecord_changesEndpoints(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
 	hold := take(t, b.ledger)
-	_, err := b.ledger.Mirror(t.Context(), endpoints("erp", "crm", "old", "shown"), noon)
+	_, err := b.ledger.Mirror(t.Context(), endpoints("erp", "crm", "old", "shown", "mute"), noon)
 	require.NoError(t, err)
+	b.exec(t, "UPDATE tailpost.endpoint SET verified = 'before', verified_at = $1, verify_error = 'long ago' WHERE id <> 'old'", noon)
 	require.NoError(t, b.ledger.Record(t.Context(), hold, &ledger.Batch{
 		Endpoints: []ledger.EndpointChange{
 			{EndpointID: "shown", VerifyError: "the answer was status 500"},
 			{EndpointID: "shown", Verified: "https://shown.example"},
 			{EndpointID: "shown", FailingSince: noon},
+			{EndpointID: "mute", VerifyError: "no answer"},
 			{EndpointID: "erp", FailingSince: noon},
 			{EndpointID: "crm", Status: ledger.StatusDisabled, DisabledReason: "gone", FailingSince: noon},
 			{EndpointID: "crm", FailingSince: noon.Add(-time.Hour)},
@@ -148,12 +150,14 @@ func TestRecord_changesEndpoints(t *testing.T) {
 		Now: noon.Add(time.Minute),
 	}))
 	require.Equal(t, 1, b.count(t, `SELECT count(*) FROM tailpost.endpoint WHERE id = 'erp' AND status = 'active'
-		AND disabled_reason IS NULL AND failing_since = $1 AND updated_at = $1::timestamptz + interval '1 min'`, noon))
+		AND disabled_reason IS NULL AND failing_since = $1 AND updated_at = $1::timestamptz + interval '1 min'
+		AND verified = 'before' AND verified_at = $1 AND verify_error = 'long ago'`, noon), "what it has shown stays")
+	require.Equal(t, 1, b.count(t, `SELECT count(*) FROM tailpost.endpoint WHERE id = 'mute' AND verified = 'before' AND verify_error = 'no answer'`))
 	require.Equal(t, 1, b.count(t, `SELECT count(*) FROM tailpost.endpoint WHERE id = 'crm' AND status = 'disabled'
 		AND disabled_reason = 'gone' AND failing_since = $1::timestamptz - interval '1 hour'`, noon))
 	require.Equal(t, 1, b.count(t, `SELECT count(*) FROM tailpost.endpoint WHERE id = 'old' AND updated_at = $1`, noon))
 	require.Equal(t, 1, b.count(t, `SELECT count(*) FROM tailpost.endpoint WHERE id = 'shown' AND verified = 'https://shown.example'
-		AND verify_error IS NULL AND failing_since = $1`, noon), "what it showed after all counts")
+		AND verify_error IS NULL AND failing_since = $1 AND verified_at > $1`, noon), "what it showed after all counts")
 }
 
 func TestRecord_keepsTheReasonOfADisabledEndpoint(t *testing.T) {

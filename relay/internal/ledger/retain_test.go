@@ -278,10 +278,10 @@ func TestOldCountersGoInPages(t *testing.T) {
 	b := setup(t)
 	b.exec(t, `INSERT INTO tailpost.endpoint_stats (endpoint_id, hour, attempts, delivered, failed, dead, duration_ms_sum, buckets)
 		SELECT e::text, $1::timestamptz - h * interval '1 hour', 1, 1, 0, 0, 1, array_fill(1::bigint, ARRAY[15])
-		FROM generate_series(1, 30) AS e, generate_series(1, 50) AS h`, noon)
+		FROM generate_series(1, 30) AS e, generate_series(0, 50) AS h`, noon)
 	b.exec(t, `INSERT INTO tailpost.type_stats (endpoint_id, hour, event_type, attempts, delivered, failed, dead)
 		SELECT e::text, $1::timestamptz - h * interval '1 hour', y::text, 1, 1, 0, 0
-		FROM generate_series(1, 6) AS e, generate_series(1, 50) AS h, generate_series(1, 5) AS y`, noon)
+		FROM generate_series(1, 6) AS e, generate_series(0, 50) AS h, generate_series(1, 5) AS y`, noon)
 	for name, drop := range map[string]func(context.Context, time.Time) (int64, bool, error){
 		"sums": b.ledger.FoldStats, "types": b.ledger.DropTypeStats,
 	} {
@@ -293,4 +293,7 @@ func TestOldCountersGoInPages(t *testing.T) {
 		}
 	}
 	require.Equal(t, 1500, b.count(t, "SELECT sum(attempts) FROM tailpost.endpoint_stats WHERE hour = 'epoch'"))
+	for _, table := range []string{"endpoint_stats", "type_stats"} {
+		require.Equal(t, 30, b.count(t, "SELECT count(*) FROM tailpost."+table+" WHERE hour = $1", noon), "%s: the hour that begins then", table)
+	}
 }
