@@ -227,13 +227,15 @@ func TestTake_startsOverOnAnotherCluster(t *testing.T) {
 	hold := take(t, b.ledger)
 	require.Equal(t, ledger.Hold{Slot: "s", Owner: "host:1", Epoch: 1, Origin: hold.Origin}, hold)
 	require.NoError(t, b.ledger.Record(t.Context(), hold, &ledger.Batch{Settled: 9, SettledAt: noon}))
-	moved, err := b.ledger.Take(t.Context(), ledger.TakeOptions{Slot: "s", Owner: "host:2", SystemID: "8", Timeline: 3, Start: 4, Now: noon})
+	later := noon.Add(time.Minute)
+	moved, err := b.ledger.Take(t.Context(), ledger.TakeOptions{Slot: "s", Owner: "host:2", SystemID: "8", Timeline: 3, Start: 4, Publication: "5.6.7", Now: later})
 	require.NoError(t, err)
 	require.Equal(t, ledger.Hold{
 		Slot: "s", Owner: "host:2", Epoch: 2, Settled: 4, Origin: moved.Origin, Before: ledger.Place{SystemID: "7", Timeline: 1},
 	}, moved)
 	require.NotEqual(t, hold.Origin, moved.Origin)
-	require.Equal(t, 1, b.count(t, `SELECT count(*) FROM tailpost.relay WHERE system_id = '8' AND timeline = 3 AND settled_at IS NULL`))
+	require.Equal(t, 1, b.count(t, `SELECT count(*) FROM tailpost.relay WHERE system_id = '8' AND timeline = 3 AND settled_at IS NULL
+		AND owner = 'host:2' AND publication = '5.6.7' AND updated_at = $1 AND moved_at = $1 AND started_at = $2`, later, noon))
 }
 
 func TestRebase_putsWhatWaitsFromAnotherClusterFirst(t *testing.T) {
