@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5"
+	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
 	"github.com/tailpost/tailpost/config"
@@ -157,6 +158,31 @@ func TestMirror_leavesWhatIsMadeMeanwhile(t *testing.T) {
 	require.NoError(t, tx.Commit(t.Context()))
 	require.True(t, ledger.NameTaken(<-done))
 	require.Equal(t, []string{"erp api made https://made.example"}, b.texts(t, "SELECT concat_ws(' ', id, source, name, url) FROM tailpost.endpoint"))
+}
+
+// What somebody does to an endpoint while the configuration's are written stays: one that is paused
+// just then must not get anything.
+func TestMirror_keepsWhatIsPausedMeanwhile(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	_, err := b.ledger.Mirror(t.Context(), endpoints("erp"), noon)
+	require.NoError(t, err)
+	tx, err := b.db.Conn(t).Begin(t.Context())
+	require.NoError(t, err)
+	_, err = tx.Exec(t.Context(), "UPDATE tailpost.endpoint SET status = 'paused'")
+	require.NoError(t, err)
+	changed := endpoints("erp")
+	changed[0].Description = "theirs"
+	states := make(chan map[string]ledger.EndpointState, 1)
+	go func() {
+		mirrored, err := b.ledger.Mirror(t.Context(), changed, noon)
+		assert.NoError(t, err)
+		states <- mirrored
+	}()
+	b.awaitBlocked(t)
+	require.NoError(t, tx.Commit(t.Context()))
+	require.Equal(t, map[string]ledger.EndpointState{"erp": {Status: ledger.StatusPaused}}, <-states)
+	require.Equal(t, []string{"paused theirs"}, b.texts(t, "SELECT status || ' ' || description FROM tailpost.endpoint"))
 }
 
 // However many endpoints a configuration has, each is written once.

@@ -336,6 +336,9 @@ func TestSecondSearchListsWhatTheReplayCouldNotBring(t *testing.T) {
 	tried("gone", "erp", "test", outbox.Dead, 0x10, 4)
 	tried("gone", "crm", "retry", outbox.Dead, 0x10, 5)
 	tried("listed", "erp", "retry", outbox.Dead, 0x10, 6)
+	atOnce := attempt("listed elsewhere", "erp", outbox.Dead, 0x10)
+	atOnce.Number, atOnce.AttemptedAt = 2, noon.Add(time.Second)
+	require.NoError(t, n.ledger.Record(t.Context(), n.hold, &ledger.Batch{Attempts: []outbox.Attempt{atOnce}}))
 
 	r := n.replayOf("ours")
 	r.Again, r.Missing.Found = true, 1
@@ -343,7 +346,7 @@ func TestSecondSearchListsWhatTheReplayCouldNotBring(t *testing.T) {
 	require.NoError(t, n.ledger.SearchReplay(t.Context(), n.hold, n.table, r, rg, noon))
 	require.True(t, r.Searched)
 	require.EqualValues(t, 5, r.Missing.Found)
-	require.Equal(t, []string{"attempted elsewhere retry", "gone delivered", "listed retry", "listed elsewhere retry", "queued elsewhere retry"},
+	require.Equal(t, []string{"attempted elsewhere retry", "gone delivered", "listed retry", "listed elsewhere dead", "queued elsewhere retry"},
 		n.texts(t, "SELECT event_id || ' ' || outcome FROM tailpost.replay_missing WHERE replay_id = 'ours' ORDER BY event_id"))
 	require.Equal(t, 1, n.count(t, "SELECT count(*) FROM tailpost.replay_missing WHERE replay_id <> 'ours'"))
 }
