@@ -142,4 +142,32 @@ var fourthLedgerMutants = []mutant{
 		promise: "An endpoint that fails has still shown what it has.",
 		pkg:     "./relay/internal/ledger", run: "^TestRecord_changesEndpoints$",
 	},
+	{
+		name: "fourth-ledger-mirror-undoes-a-pause", file: "relay/internal/ledger/mirror.go",
+		old:     "ORDER BY id\nFOR UPDATE`",
+		new:     "ORDER BY id`",
+		promise: "An endpoint that is paused while the configuration's are written stays paused.",
+		pkg:     "./relay/internal/ledger", run: "^TestMirror_keepsWhatIsPausedMeanwhile$",
+	},
+	{
+		name: "fourth-ledger-unblock-returns-to-where-a-transaction-began", file: "relay/internal/ledger/duekeys.go",
+		old:     "ORDER BY w.commit_lsn DESC, w.seq DESC, w.event_id DESC",
+		new:     "ORDER BY w.commit_lsn DESC, w.seq, w.event_id",
+		promise: "What waits is looked through to its end, however much one transaction wrote.",
+		pkg:     "./relay/internal/ledger", run: "^TestUnblock_findsWhatNothingBlocks$",
+	},
+	{
+		name: "fourth-ledger-pin-of-what-names-a-version", file: "relay/internal/ledger/mirror.go",
+		old:     "\n  AND NOT policy ? 'version'",
+		new:     "",
+		promise: "An endpoint that names a version keeps it.",
+		pkg:     "./relay/internal/ledger", run: "^TestPinOldest_isForWhatTheAPIMadeBeforeThereWereVersions$",
+	},
+	{
+		name: "fourth-ledger-described-type-stays-deprecated-or-not", file: "relay/internal/ledger/mirror.go",
+		old:     "    deprecated = EXCLUDED.deprecated,\n",
+		new:     "",
+		promise: "The catalogue says what the configuration says of a type.",
+		pkg:     "./relay/internal/ledger", run: "^TestDescribe_writesWhatDiffers$",
+	},
 }

@@ -318,8 +318,15 @@ func TestGaps_countUntilTheyAreHealedAndAnHourAfter(t *testing.T) {
 	gapAt(noon.Add(time.Minute), "lost")
 	require.Equal(t, []string{"lost", "lost"}, counts(noon.Add(2*time.Minute)))
 	hold := take(t, b.ledger)
-	found := ledger.Gap{Heal: ledger.Heal{Why: "lost", At: noon}, Now: noon.Add(5 * time.Minute)}
+	found := ledger.Gap{
+		Heal: ledger.Heal{Why: "lost", Since: noon.Add(-time.Hour), From: 3, At: noon},
+		To:   9, Events: 5, Deliveries: 7, Note: "two are gone", Now: noon.Add(5 * time.Minute),
+	}
 	require.NoError(t, b.ledger.Audited(t.Context(), hold, ledger.Audit{Before: noon, Found: &found}))
+	require.Equal(t, []string{"s lost 0/3 0/9 5 7 two are gone -1 0 5"}, b.texts(t, `
+SELECT concat_ws(' ', slot, why, from_lsn, to_lsn, events, deliveries, note, extract(hour FROM since - detected_at)::int,
+                 extract(minute FROM detected_at - '2026-03-14 12:00Z')::int, extract(minute FROM at - detected_at)::int)
+FROM tailpost.gap`))
 	require.Equal(t, []string{"lost"}, counts(noon.Add(6*time.Minute)), "one heal")
 	require.Equal(t, []string{"lost"}, counts(noon.Add(64*time.Minute)))
 	require.Empty(t, counts(noon.Add(65*time.Minute)))

@@ -333,6 +333,8 @@ func TestWhatIsWritten_changesNothingElse(t *testing.T) {
 		},
 		"sealing anew": {
 			do: func(ctx context.Context) error {
+				n.exec(t, `INSERT INTO tailpost.endpoint_version (endpoint_id, commit_lsn, seq, "row") VALUES ('deleted', '0/10', 0, NULL)`)
+				defer n.exec(t, "DELETE FROM tailpost.endpoint_version WHERE endpoint_id = 'deleted'")
 				changed, err := l.Reseal(ctx, func(row *ledger.EndpointRow) (bool, error) {
 					require.NotEmpty(t, row.Secrets, "there is nothing to seal in %q", row.ID)
 					before := strings.Contains(string(row.Policy), "before")

@@ -281,7 +281,7 @@ func TestReroute_ofWhatCannotBeReadEndsNothingElse(t *testing.T) {
 		pending("e1", "*", "", 1, noon), pending("e1", "erp", "", 1, noon), pending("e2", "*", "", 2, noon),
 	}}))
 	require.NoError(t, b.ledger.Reroute(t.Context(), hold, "e1", nil, "its type is null", noon))
-	require.Equal(t, []string{"e1 * dead its type is null", "e1 erp pending connection refused", "e2 * pending connection refused"},
-		b.texts(t, "SELECT concat_ws(' ', event_id, endpoint_id, state, last_error) FROM tailpost.delivery ORDER BY event_id, endpoint_id"))
+	require.Equal(t, []string{"e1 * dead f its type is null", "e1 erp pending t connection refused", "e2 * pending t connection refused"},
+		b.texts(t, "SELECT concat_ws(' ', event_id, endpoint_id, state, next_attempt_at IS NOT NULL, last_error) FROM tailpost.delivery ORDER BY event_id, endpoint_id"))
 	require.ErrorIs(t, b.ledger.Reroute(t.Context(), hold, "e1", nil, "its type is null", noon), ledger.ErrOver)
 }
