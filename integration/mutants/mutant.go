@@ -38,7 +38,7 @@ func all() []mutant {
 		fourthHealMutants, fourthSourceMutants, freshAgainMutants,
 		freshMutants,
 		freshThirdMutants,
-		faultMutants, fourthDispatchMutants,
+		faultMutants, fourthDispatchMutants, fourthLedgerMutants,
 		healMutants,
 		healSweepMutants,
 		holdMutants,

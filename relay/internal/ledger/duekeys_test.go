@@ -100,4 +100,14 @@ func TestUnblock_findsWhatNothingBlocks(t *testing.T) {
 	require.Equal(t, keys-5, b.count(t, unblocked+" AND event_id LIKE '%/3'", noon))
 	require.Equal(t, 1, b.count(t, unblocked+" AND event_id = '8/2'", noon), "what is dead holds nobody here")
 	require.Zero(t, b.count(t, unblocked+" AND event_id = '11/3'", noon), "somebody is busy with it, and is not waited for")
+
+	// Many may wait that one transaction wrote: it goes on behind the last of them.
+	b.exec(t, `INSERT INTO tailpost.delivery (event_id, endpoint_id, state, reason, attempts, event_type, key, event_created_at, commit_lsn, seq, created_at, updated_at)
+		SELECT e, 'shop', 'pending', 'order', 0, 'a', e, $1, lsn::pg_lsn, s, $1, $1
+		FROM (VALUES ('a', '0/7', 3), ('c', '0/7', 3), ('b', '0/7', 3), ('d', '0/7', 2), ('f', '0/6', 9), ('e', '0/5', 1)) AS v (e, lsn, s)`, noon)
+	at, more, err := b.ledger.Unblock(t.Context(), "shop", ledger.DuePlace{CommitLSN: 5, Seq: 1, EventID: "e"}, noon)
+	require.NoError(t, err)
+	require.False(t, more)
+	require.Equal(t, ledger.DuePlace{CommitLSN: 7, Seq: 3, EventID: "c"}, at)
+	require.ElementsMatch(t, []string{"a", "b", "c", "d", "f"}, ids(b.due(t, "shop", noon)), "those behind the place")
 }

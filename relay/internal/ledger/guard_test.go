@@ -244,6 +244,11 @@ func TestTake_makesAHealDueThatIsKeptUntilAudited(t *testing.T) {
 	hold := take(t, b.ledger)
 	require.NoError(t, b.ledger.Audited(t.Context(), hold, ledger.Audit{Before: noon}))
 	require.Nil(t, again(ledger.TakeOptions{}))
+	later := ledger.Heal{Why: "failover", Since: noon.Add(time.Hour), From: 40, At: noon.Add(2 * time.Hour)}
+	require.Equal(t, &later, again(ledger.TakeOptions{Heal: &later}), "nothing is left of the one before")
+	require.NoError(t, b.ledger.Audited(t.Context(), take(t, b.ledger), ledger.Audit{Before: noon}))
+	require.NoError(t, b.ledger.DueHeal(t.Context(), "s", later))
+	require.Equal(t, &later, again(ledger.TakeOptions{}))
 	other, _, err := b.ledger.Position(t.Context(), "another")
 	require.NoError(t, err)
 	require.Equal(t, &first, other.Heal, "what is due of another slot stays due")
@@ -313,8 +318,15 @@ func TestGaps_countUntilTheyAreHealedAndAnHourAfter(t *testing.T) {
 	gapAt(noon.Add(time.Minute), "lost")
 	require.Equal(t, []string{"lost", "lost"}, counts(noon.Add(2*time.Minute)))
 	hold := take(t, b.ledger)
-	found := ledger.Gap{Heal: ledger.Heal{Why: "lost", At: noon}, Now: noon.Add(5 * time.Minute)}
+	found := ledger.Gap{
+		Heal: ledger.Heal{Why: "lost", Since: noon.Add(-time.Hour), From: 3, At: noon},
+		To:   9, Events: 5, Deliveries: 7, Note: "two are gone", Now: noon.Add(5 * time.Minute),
+	}
 	require.NoError(t, b.ledger.Audited(t.Context(), hold, ledger.Audit{Before: noon, Found: &found}))
+	require.Equal(t, []string{"s lost 0/3 0/9 5 7 two are gone -1 0 5"}, b.texts(t, `
+SELECT concat_ws(' ', slot, why, from_lsn, to_lsn, events, deliveries, note, extract(hour FROM since - detected_at)::int,
+                 extract(minute FROM detected_at - '2026-03-14 12:00Z')::int, extract(minute FROM at - detected_at)::int)
+FROM tailpost.gap`))
 	require.Equal(t, []string{"lost"}, counts(noon.Add(6*time.Minute)), "one heal")
 	require.Equal(t, []string{"lost"}, counts(noon.Add(64*time.Minute)))
 	require.Empty(t, counts(noon.Add(65*time.Minute)))
@@ -359,7 +371,16 @@ func TestAudited_keepsTheRoundUntilTheClusterIsAnother(t *testing.T) {
 	require.NoError(t, err)
 	require.Equal(t, round, on(p.SystemID).Round)
 	require.NotZero(t, on(p.SystemID).Released)
-	require.NotZero(t, on(p.SystemID).Horizon)
+	require.Equal(t, scan.Horizon{XID: 900, At: noon}, on(p.SystemID).Horizon)
+	require.Equal(t, noon, p.AuditedAt)
+	hold = take(t, b.ledger)
+	for _, before := range []time.Time{noon.Add(-time.Second), {}} { // one that is behind, and one that cannot tell
+		require.NoError(t, b.ledger.Audited(t.Context(), hold, ledger.Audit{Before: before, Round: round}))
+		p, _, err = b.ledger.Position(t.Context(), hold.Slot)
+		require.NoError(t, err)
+		require.Equal(t, noon, p.AuditedAt, "what is known to be settled stays so")
+		require.Equal(t, scan.Horizon{XID: 900, At: noon}, p.Horizon)
+	}
 	// How far a slot of another cluster may stand says nothing of this one's, nor do its
 	// transactions: taken for this one's they would hide what is missing.
 	moved := on("another")

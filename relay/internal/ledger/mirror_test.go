@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5"
+	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
 	"github.com/tailpost/tailpost/config"
@@ -71,12 +72,21 @@ func TestMirror_writesWhatChangedAndNoSecret(t *testing.T) {
 	require.Equal(t, before, b.count(t, versions), "nothing changed, nothing written")
 
 	changed := endpoints("crm", "erp")
-	changed[1].Tenant, changed[1].Concurrency = "acme", 5
+	e := &changed[1]
+	e.Tenant, e.Concurrency, e.Name, e.Description, e.URL = "acme", 5, "ERP", "theirs", "https://erp.example/elsewhere"
+	e.Origin, e.Subscriptions = config.Origin{File: "tailpost.hcl", Line: 7}, []config.Subscription{{Events: []string{"order.*"}}}
 	_, err = b.ledger.Mirror(t.Context(), changed, noon.Add(time.Hour))
 	require.NoError(t, err)
 	require.Equal(t, 1, b.count(t, `SELECT count(*) FROM tailpost.endpoint WHERE id = 'erp' AND tenant = 'acme'
 		AND policy->>'concurrency' = '5' AND created_at = $1 AND updated_at > $1`, noon))
 	require.Equal(t, 1, b.count(t, `SELECT count(*) FROM tailpost.endpoint WHERE id = 'crm' AND updated_at = $1`, noon))
+	const erp = `SELECT (to_jsonb(e) - '{version,created_at}'::text[])::text FROM tailpost.endpoint AS e WHERE id = 'erp'`
+	after := b.texts(t, erp)
+	require.Equal(t, 2, b.count(t, "SELECT version FROM tailpost.endpoint WHERE id = 'erp'"))
+	b.exec(t, "DELETE FROM tailpost.endpoint")
+	_, err = b.ledger.Mirror(t.Context(), changed, noon.Add(time.Hour))
+	require.NoError(t, err)
+	require.Equal(t, b.texts(t, erp), after, "its row is that of one which was never another")
 }
 
 func TestMirror_keepsStatesAndFollowsRemovals(t *testing.T) {
@@ -116,6 +126,9 @@ func TestMirror_keepsStatesAndFollowsRemovals(t *testing.T) {
 
 	require.Equal(t, map[string]ledger.EndpointState{"removed": {Status: ledger.StatusActive, Verified: "what it has shown"}}, mirror(endpoints("removed")))
 	require.Equal(t, 4, b.count(t, `SELECT count(*) FROM tailpost.endpoint WHERE disabled_reason = 'removed from the configuration'`))
+	require.Equal(t, []string{"failing 2 disabled", "made 1 active", "moved 3 disabled", "paused 2 disabled", "removed 3 active"},
+		b.texts(t, `SELECT concat_ws(' ', id, version, status) FROM tailpost.endpoint
+			WHERE (disabled_reason IS NULL) = (status = 'active') AND (id <> 'moved' OR failing_since IS NULL) AND id <> 'disabled' ORDER BY id`))
 
 	_, err = b.ledger.Mirror(t.Context(), endpoints("made"), noon)
 	require.ErrorContains(t, err, `endpoint "made" exists already, made through the API`)
@@ -145,6 +158,31 @@ func TestMirror_leavesWhatIsMadeMeanwhile(t *testing.T) {
 	require.NoError(t, tx.Commit(t.Context()))
 	require.True(t, ledger.NameTaken(<-done))
 	require.Equal(t, []string{"erp api made https://made.example"}, b.texts(t, "SELECT concat_ws(' ', id, source, name, url) FROM tailpost.endpoint"))
+}
+
+// What somebody does to an endpoint while the configuration's are written stays: one that is paused
+// just then must not get anything.
+func TestMirror_keepsWhatIsPausedMeanwhile(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	_, err := b.ledger.Mirror(t.Context(), endpoints("erp"), noon)
+	require.NoError(t, err)
+	tx, err := b.db.Conn(t).Begin(t.Context())
+	require.NoError(t, err)
+	_, err = tx.Exec(t.Context(), "UPDATE tailpost.endpoint SET status = 'paused'")
+	require.NoError(t, err)
+	changed := endpoints("erp")
+	changed[0].Description = "theirs"
+	states := make(chan map[string]ledger.EndpointState, 1)
+	go func() {
+		mirrored, err := b.ledger.Mirror(t.Context(), changed, noon)
+		assert.NoError(t, err)
+		states <- mirrored
+	}()
+	b.awaitBlocked(t)
+	require.NoError(t, tx.Commit(t.Context()))
+	require.Equal(t, map[string]ledger.EndpointState{"erp": {Status: ledger.StatusPaused}}, <-states)
+	require.Equal(t, []string{"paused theirs"}, b.texts(t, "SELECT status || ' ' || description FROM tailpost.endpoint"))
 }
 
 // However many endpoints a configuration has, each is written once.

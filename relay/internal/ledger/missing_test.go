@@ -1,6 +1,7 @@
 package ledger_test
 
 import (
+	"fmt"
 	"slices"
 	"strconv"
 	"testing"
@@ -335,6 +336,9 @@ func TestSecondSearchListsWhatTheReplayCouldNotBring(t *testing.T) {
 	tried("gone", "erp", "test", outbox.Dead, 0x10, 4)
 	tried("gone", "crm", "retry", outbox.Dead, 0x10, 5)
 	tried("listed", "erp", "retry", outbox.Dead, 0x10, 6)
+	atOnce := attempt("listed elsewhere", "erp", outbox.Dead, 0x10)
+	atOnce.Number, atOnce.AttemptedAt = 2, noon.Add(time.Second)
+	require.NoError(t, n.ledger.Record(t.Context(), n.hold, &ledger.Batch{Attempts: []outbox.Attempt{atOnce}}))
 
 	r := n.replayOf("ours")
 	r.Again, r.Missing.Found = true, 1
@@ -342,7 +346,7 @@ func TestSecondSearchListsWhatTheReplayCouldNotBring(t *testing.T) {
 	require.NoError(t, n.ledger.SearchReplay(t.Context(), n.hold, n.table, r, rg, noon))
 	require.True(t, r.Searched)
 	require.EqualValues(t, 5, r.Missing.Found)
-	require.Equal(t, []string{"attempted elsewhere retry", "gone delivered", "listed retry", "listed elsewhere retry", "queued elsewhere retry"},
+	require.Equal(t, []string{"attempted elsewhere retry", "gone delivered", "listed retry", "listed elsewhere dead", "queued elsewhere retry"},
 		n.texts(t, "SELECT event_id || ' ' || outcome FROM tailpost.replay_missing WHERE replay_id = 'ours' ORDER BY event_id"))
 	require.Equal(t, 1, n.count(t, "SELECT count(*) FROM tailpost.replay_missing WHERE replay_id <> 'ours'"))
 }
@@ -354,14 +358,17 @@ func TestReplayThatIsCancelledQueuesNoMore(t *testing.T) {
 	hold, r := b.replay(t)
 	sweep, err := b.ledger.NewSweep(t.Context(), m, scan.Scope{})
 	require.NoError(t, err)
+	r.InOrder = true
 	require.NoError(t, b.ledger.BeginReplay(t.Context(), hold, &sweep.Table, r, scan.Range{EndpointID: "erp", Until: r.Until, Wants: all}, noon))
+	require.Equal(t, r, b.open1(t), "another relay goes on as this one would")
 	queue := func(event string) error {
 		_, err := b.ledger.QueueReplay(t.Context(), hold, r, ledger.Step{
-			Deliveries: []outbox.Delivery{pending(event, "erp", "", r.Place, noon)}, Cursor: scan.Cursor{Key: event}, Done: 1,
+			Deliveries: []outbox.Delivery{pending(event, "erp", "", r.Place, noon)}, Cursor: scan.Cursor{Key: event, At: "2026-03-14 12:00:00.5+00"}, Done: 1,
 		}, noon)
 		return err
 	}
 	require.NoError(t, queue("e1"))
+	require.Equal(t, r, b.open1(t))
 	b.exec(t, "UPDATE tailpost.replay SET state = 'cancelled'")
 	require.ErrorIs(t, queue("e2"), ledger.ErrOver)
 	require.Equal(t, 1, b.count(t, "SELECT count(*) FROM tailpost.delivery"))
@@ -398,6 +405,21 @@ func TestQueueReplay_countsWhatItAdds(t *testing.T) {
 	require.Equal(t, result{queued: 2}, <-done)
 	require.Equal(t, 2, b.count(t, "SELECT queued FROM tailpost.replay"))
 	require.Equal(t, 3, b.count(t, "SELECT done FROM tailpost.replay"))
+	for i, key := range []string{"e4", "e5"} {
+		_, err := b.ledger.QueueReplay(t.Context(), hold, r, ledger.Step{
+			Deliveries: []outbox.Delivery{pending(key, "erp", "", r.Place, noon)}, Cursor: scan.Cursor{Key: key}, Done: 3, Unreadable: 2,
+		}, noon)
+		require.NoError(t, err)
+		require.Equal(t, []string{fmt.Sprintf("%d %d %d", 3+i, 6+3*i, 2+2*i)}, b.texts(t, "SELECT concat_ws(' ', queued, done, unreadable) FROM tailpost.replay"))
+	}
+	require.NoError(t, b.ledger.EndReplay(t.Context(), hold, r.ID, "", noon))
+	const ended = "SELECT state || coalesce(': ' || error, '') FROM tailpost.replay"
+	require.Equal(t, []string{"done"}, b.texts(t, ended))
+	require.NoError(t, b.ledger.EndReplay(t.Context(), hold, r.ID, "too late", noon))
+	require.Equal(t, []string{"done"}, b.texts(t, ended), "it is over")
+	b.exec(t, "UPDATE tailpost.replay SET state = 'running'")
+	require.NoError(t, b.ledger.EndReplay(t.Context(), hold, r.ID, "no table", noon))
+	require.Equal(t, []string{"failed: no table"}, b.texts(t, ended))
 }
 
 // A replay waits for what its own endpoint has to send, and for nobody else's.

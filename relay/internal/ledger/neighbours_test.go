@@ -19,8 +19,15 @@ import (
 // the endpoint, the event, the state, the time, the key, the slot. Ours are endpoint erp and slot
 // s.
 const neighboursSQL = `
-TRUNCATE tailpost.delivery, tailpost.gap, tailpost.replay, tailpost.replay_missing, tailpost.resend, tailpost.discarded,
-    tailpost.endpoint, tailpost.endpoint_version, public.events;
+DELETE FROM tailpost.delivery;
+DELETE FROM tailpost.gap;
+DELETE FROM tailpost.replay_missing;
+DELETE FROM tailpost.replay;
+DELETE FROM tailpost.resend;
+DELETE FROM tailpost.discarded;
+DELETE FROM tailpost.endpoint_version;
+DELETE FROM tailpost.endpoint;
+DELETE FROM public.events;
 DELETE FROM tailpost.relay WHERE slot = 'other';
 
 INSERT INTO tailpost.delivery (event_id, endpoint_id, state, reason, attempts, next_attempt_at, event_type, key,
@@ -55,18 +62,18 @@ SELECT r.id, r.endpoint, '{}', '2026-03-14 13:00Z', r.state, 9, 4, r.missing, CA
 FROM (VALUES
     ('over',       'erp', 'done',      3,                '2026-03-14 10:00Z'::timestamptz),
     ('cancelled',  'erp', 'cancelled', 3,                '2026-03-14 11:00Z'),
+    ('waits',      'erp', 'pending',   NULL,             '2026-03-14 11:40Z'),
     ('ours',       'erp', 'running',   3,                '2026-03-14 11:30Z'),
     ('theirs',     'crm', 'running',   3,                '2026-03-14 11:30Z'),
     ('many',       'shop', 'running',  10001,            '2026-03-14 11:30Z'),
     ('again',      'b2b', 'running',   3,                '2026-03-14 11:30Z'),
-    ('waits',      'erp', 'pending',   NULL,             '2026-03-14 11:40Z'),
     ('waits too',  'crm', 'pending',   NULL,             '2026-03-14 11:40Z')
 ) AS r (id, endpoint, state, missing, at);
 UPDATE tailpost.replay SET missing_again = true WHERE id = 'again';
 
 INSERT INTO tailpost.resend (id, selection, state, created_at, updated_at)
 SELECT r.id, '{"state": "dead", "endpoint_id": "erp"}', r.state, r.at, r.at
-FROM (VALUES ('over', 'done', '2026-03-14 10:00Z'::timestamptz), ('cancelled', 'cancelled', '2026-03-14 11:00Z'), ('ours', 'pending', '2026-03-14 11:30Z'), ('theirs', 'pending', '2026-03-14 11:40Z')) AS r (id, state, at);
+FROM (VALUES ('over', 'done', '2026-03-14 10:00Z'::timestamptz), ('cancelled', 'cancelled', '2026-03-14 11:00Z'), ('theirs', 'pending', '2026-03-14 11:40Z'), ('ours', 'pending', '2026-03-14 11:30Z')) AS r (id, state, at);
 
 INSERT INTO tailpost.endpoint (id, name, url, subscriptions, policy, status, failing_since, source, secrets, created_at, updated_at)
 VALUES ('erp', 'erp', 'https://erp.example', '[]', '{"sealed": "before"}', 'active', '2026-03-14 11:00Z', 'api', '\x01', now(), now()),
@@ -326,6 +333,8 @@ func TestWhatIsWritten_changesNothingElse(t *testing.T) {
 		},
 		"sealing anew": {
 			do: func(ctx context.Context) error {
+				n.exec(t, `INSERT INTO tailpost.endpoint_version (endpoint_id, commit_lsn, seq, "row") VALUES ('deleted', '0/10', 0, NULL)`)
+				defer n.exec(t, "DELETE FROM tailpost.endpoint_version WHERE endpoint_id = 'deleted'")
 				changed, err := l.Reseal(ctx, func(row *ledger.EndpointRow) (bool, error) {
 					require.NotEmpty(t, row.Secrets, "there is nothing to seal in %q", row.ID)
 					before := strings.Contains(string(row.Policy), "before")
@@ -405,6 +414,10 @@ func TestWhatIsRead_isNothingElse(t *testing.T) {
 		}
 	}
 	require.ElementsMatch(t, order, events, "what stands for everyone and is not given up")
+	again, err = l.Rejected(ctx, 4)
+	require.NoError(t, err)
+	require.Len(t, again, 4)
+	require.Equal(t, "no key", again[3].EventID, "the first in the order of commits")
 
 	open, err := l.Replays(ctx)
 	require.NoError(t, err)

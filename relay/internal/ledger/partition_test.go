@@ -6,6 +6,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/tailpost/tailpost/integration/pgtest"
 	"github.com/tailpost/tailpost/outbox"
 	"github.com/tailpost/tailpost/relay/internal/ledger"
 )
@@ -380,6 +381,8 @@ func TestHolds_ofAPartitionGoesByItsSession(t *testing.T) {
 	}
 	require.True(t, holds(s.hold, pid))
 	require.False(t, holds(s.hold, 0))
+	elsewhere := pgtest.NewDB(t)
+	require.False(t, holds(s.hold, f.countOn(t, elsewhere.Conn(t), "SELECT pg_backend_pid()")), "a session of another database")
 	require.False(t, holds(f.hold, pid), "nobody streams from the slot")
 	f.sender(t, 1, 4)
 	require.False(t, holds(s.hold, pid))

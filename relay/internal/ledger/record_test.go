@@ -134,13 +134,15 @@ func TestRecord_changesEndpoints(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
 	hold := take(t, b.ledger)
-	_, err := b.ledger.Mirror(t.Context(), endpoints("erp", "crm", "old", "shown"), noon)
+	_, err := b.ledger.Mirror(t.Context(), endpoints("erp", "crm", "old", "shown", "mute"), noon)
 	require.NoError(t, err)
+	b.exec(t, "UPDATE tailpost.endpoint SET verified = 'before', verified_at = $1, verify_error = 'long ago' WHERE id <> 'old'", noon)
 	require.NoError(t, b.ledger.Record(t.Context(), hold, &ledger.Batch{
 		Endpoints: []ledger.EndpointChange{
 			{EndpointID: "shown", VerifyError: "the answer was status 500"},
 			{EndpointID: "shown", Verified: "https://shown.example"},
 			{EndpointID: "shown", FailingSince: noon},
+			{EndpointID: "mute", VerifyError: "no answer"},
 			{EndpointID: "erp", FailingSince: noon},
 			{EndpointID: "crm", Status: ledger.StatusDisabled, DisabledReason: "gone", FailingSince: noon},
 			{EndpointID: "crm", FailingSince: noon.Add(-time.Hour)},
@@ -148,12 +150,14 @@ func TestRecord_changesEndpoints(t *testing.T) {
 		Now: noon.Add(time.Minute),
 	}))
 	require.Equal(t, 1, b.count(t, `SELECT count(*) FROM tailpost.endpoint WHERE id = 'erp' AND status = 'active'
-		AND disabled_reason IS NULL AND failing_since = $1 AND updated_at = $1::timestamptz + interval '1 min'`, noon))
+		AND disabled_reason IS NULL AND failing_since = $1 AND updated_at = $1::timestamptz + interval '1 min'
+		AND verified = 'before' AND verified_at = $1 AND verify_error = 'long ago'`, noon), "what it has shown stays")
+	require.Equal(t, 1, b.count(t, `SELECT count(*) FROM tailpost.endpoint WHERE id = 'mute' AND verified = 'before' AND verify_error = 'no answer'`))
 	require.Equal(t, 1, b.count(t, `SELECT count(*) FROM tailpost.endpoint WHERE id = 'crm' AND status = 'disabled'
 		AND disabled_reason = 'gone' AND failing_since = $1::timestamptz - interval '1 hour'`, noon))
 	require.Equal(t, 1, b.count(t, `SELECT count(*) FROM tailpost.endpoint WHERE id = 'old' AND updated_at = $1`, noon))
 	require.Equal(t, 1, b.count(t, `SELECT count(*) FROM tailpost.endpoint WHERE id = 'shown' AND verified = 'https://shown.example'
-		AND verify_error IS NULL AND failing_since = $1`, noon), "what it showed after all counts")
+		AND verify_error IS NULL AND failing_since = $1 AND verified_at > $1`, noon), "what it showed after all counts")
 }
 
 func TestRecord_keepsTheReasonOfADisabledEndpoint(t *testing.T) {
@@ -225,13 +229,15 @@ func TestTake_startsOverOnAnotherCluster(t *testing.T) {
 	hold := take(t, b.ledger)
 	require.Equal(t, ledger.Hold{Slot: "s", Owner: "host:1", Epoch: 1, Origin: hold.Origin}, hold)
 	require.NoError(t, b.ledger.Record(t.Context(), hold, &ledger.Batch{Settled: 9, SettledAt: noon}))
-	moved, err := b.ledger.Take(t.Context(), ledger.TakeOptions{Slot: "s", Owner: "host:2", SystemID: "8", Timeline: 3, Start: 4, Now: noon})
+	later := noon.Add(time.Minute)
+	moved, err := b.ledger.Take(t.Context(), ledger.TakeOptions{Slot: "s", Owner: "host:2", SystemID: "8", Timeline: 3, Start: 4, Publication: "5.6.7", Now: later})
 	require.NoError(t, err)
 	require.Equal(t, ledger.Hold{
 		Slot: "s", Owner: "host:2", Epoch: 2, Settled: 4, Origin: moved.Origin, Before: ledger.Place{SystemID: "7", Timeline: 1},
 	}, moved)
 	require.NotEqual(t, hold.Origin, moved.Origin)
-	require.Equal(t, 1, b.count(t, `SELECT count(*) FROM tailpost.relay WHERE system_id = '8' AND timeline = 3 AND settled_at IS NULL`))
+	require.Equal(t, 1, b.count(t, `SELECT count(*) FROM tailpost.relay WHERE system_id = '8' AND timeline = 3 AND settled_at IS NULL
+		AND owner = 'host:2' AND publication = '5.6.7' AND updated_at = $1 AND moved_at = $1 AND started_at = $2`, later, noon))
 }
 
 func TestRebase_putsWhatWaitsFromAnotherClusterFirst(t *testing.T) {

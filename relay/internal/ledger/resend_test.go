@@ -137,6 +137,8 @@ func TestResendQueuesWhatItsSelectionChooses(t *testing.T) {
 		{"to the endpoints of a tenant", "bravo", `{"state": "dead"}`, 30},
 		{"to the endpoints of nobody", "other", `{"state": "dead", "endpoint_id": "b"}`, 0},
 		{"of those that wait", "", `{"state": "pending"}`, 2},
+		{"of those that waited by then, which one was asked to later", "", `{"state": "pending", "as_of": "2026-03-14T11:00:00Z"}`, 1},
+		{"of those that were dead by then", "", `{"state": "dead", "endpoint_id": "a", "as_of": "2026-03-14T11:00:00Z"}`, 29},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
@@ -144,7 +146,9 @@ func TestResendQueuesWhatItsSelectionChooses(t *testing.T) {
 			hold := take(t, b.ledger)
 			b.deadRows(t, 30, "a", "b")
 			b.deadRows(t, 2, "c")
-			b.exec(t, "UPDATE tailpost.delivery SET state = 'pending', reason = 'failed' WHERE endpoint_id = 'c'")
+			b.exec(t, `UPDATE tailpost.delivery SET state = 'pending', reason = 'failed', updated_at = $1, trigger = CASE event_id WHEN '2' THEN 'resend' END
+				WHERE endpoint_id = 'c'`, noon)
+			b.exec(t, "UPDATE tailpost.delivery SET updated_at = $1 WHERE endpoint_id = 'a' AND event_id = '30'", noon)
 			b.exec(t, `INSERT INTO tailpost.endpoint (id, tenant, name, url, subscriptions, policy, status, source, created_at, updated_at)
 				VALUES ('b', 'bravo', 'b', 'https://b.example', '[]', '{}', 'active', 'api', now(), now())`)
 			b.resend(t, c.tenant, c.selection)
@@ -277,7 +281,7 @@ func TestReroute_ofWhatCannotBeReadEndsNothingElse(t *testing.T) {
 		pending("e1", "*", "", 1, noon), pending("e1", "erp", "", 1, noon), pending("e2", "*", "", 2, noon),
 	}}))
 	require.NoError(t, b.ledger.Reroute(t.Context(), hold, "e1", nil, "its type is null", noon))
-	require.Equal(t, []string{"e1 * dead its type is null", "e1 erp pending connection refused", "e2 * pending connection refused"},
-		b.texts(t, "SELECT concat_ws(' ', event_id, endpoint_id, state, last_error) FROM tailpost.delivery ORDER BY event_id, endpoint_id"))
+	require.Equal(t, []string{"e1 * dead f its type is null", "e1 erp pending t connection refused", "e2 * pending t connection refused"},
+		b.texts(t, "SELECT concat_ws(' ', event_id, endpoint_id, state, next_attempt_at IS NOT NULL, last_error) FROM tailpost.delivery ORDER BY event_id, endpoint_id"))
 	require.ErrorIs(t, b.ledger.Reroute(t.Context(), hold, "e1", nil, "its type is null", noon), ledger.ErrOver)
 }

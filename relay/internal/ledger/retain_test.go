@@ -151,6 +151,19 @@ func TestDropDiscarded_forgetsTheOldest(t *testing.T) {
 	require.EqualValues(t, 4, dropped)
 	require.False(t, more)
 	require.Zero(t, b.count(t, "SELECT count(*) FROM tailpost.discarded WHERE at < $1", noon.Add(4*time.Second)))
+
+	// However much is old: a bounded part at a time.
+	b.exec(t, "INSERT INTO tailpost.discarded SELECT 'old ' || i, 'erp', $1 FROM generate_series(1, 1100) AS i", noon)
+	b.exec(t, `INSERT INTO tailpost.resend (id, selection, state, created_at, updated_at)
+		SELECT i::text, '{}', 'done', $1, $1 FROM generate_series(1, 1100) AS i`, noon)
+	for _, drop := range []func(context.Context, time.Time) (int64, bool, error){b.ledger.DropDiscarded, b.ledger.DropResends} {
+		for _, want := range []int64{1000, 100} {
+			dropped, more, err := drop(t.Context(), noon.Add(time.Second))
+			require.NoError(t, err)
+			require.Equal(t, want, dropped)
+			require.Equal(t, want == 1000, more)
+		}
+	}
 }
 
 // What people asked for is forgotten some time after its end, and never before it.
@@ -164,13 +177,13 @@ func TestDropReplaysAndResends_leaveWhatIsNotOver(t *testing.T) {
 	for table, drop := range map[string]func(context.Context, time.Time) (int64, bool, error){
 		"replay": b.ledger.DropReplays, "resend": b.ledger.DropResends,
 	} {
-		all := int64(0)
+		var pages []int64
 		for more := true; more; {
 			dropped, again, err := drop(t.Context(), noon.Add(-time.Minute))
 			require.NoError(t, err)
-			all, more = all+dropped, again
+			pages, more = append(pages, dropped), again
 		}
-		require.EqualValues(t, 6, all, table)
+		require.Equal(t, map[string][]int64{"replay": {5, 1}, "resend": {6}}[table], pages, "%s: a replay may have a long list", table)
 		require.Equal(t, 6, b.count(t, "SELECT count(*) FROM tailpost."+table+" WHERE state IN ('pending', 'running')"), table)
 		require.Equal(t, 3, b.count(t, "SELECT count(*) FROM tailpost."+table+" WHERE updated_at = $1 AND state NOT IN ('pending', 'running')", noon), table)
 	}
@@ -278,10 +291,10 @@ func TestOldCountersGoInPages(t *testing.T) {
 	b := setup(t)
 	b.exec(t, `INSERT INTO tailpost.endpoint_stats (endpoint_id, hour, attempts, delivered, failed, dead, duration_ms_sum, buckets)
 		SELECT e::text, $1::timestamptz - h * interval '1 hour', 1, 1, 0, 0, 1, array_fill(1::bigint, ARRAY[15])
-		FROM generate_series(1, 30) AS e, generate_series(1, 50) AS h`, noon)
+		FROM generate_series(1, 30) AS e, generate_series(0, 50) AS h`, noon)
 	b.exec(t, `INSERT INTO tailpost.type_stats (endpoint_id, hour, event_type, attempts, delivered, failed, dead)
 		SELECT e::text, $1::timestamptz - h * interval '1 hour', y::text, 1, 1, 0, 0
-		FROM generate_series(1, 6) AS e, generate_series(1, 50) AS h, generate_series(1, 5) AS y`, noon)
+		FROM generate_series(1, 6) AS e, generate_series(0, 50) AS h, generate_series(1, 5) AS y`, noon)
 	for name, drop := range map[string]func(context.Context, time.Time) (int64, bool, error){
 		"sums": b.ledger.FoldStats, "types": b.ledger.DropTypeStats,
 	} {
@@ -293,4 +306,7 @@ func TestOldCountersGoInPages(t *testing.T) {
 		}
 	}
 	require.Equal(t, 1500, b.count(t, "SELECT sum(attempts) FROM tailpost.endpoint_stats WHERE hour = 'epoch'"))
+	for _, table := range []string{"endpoint_stats", "type_stats"} {
+		require.Equal(t, 30, b.count(t, "SELECT count(*) FROM tailpost."+table+" WHERE hour = $1", noon), "%s: the hour that begins then", table)
+	}
 }
