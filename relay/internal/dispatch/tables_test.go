@@ -90,8 +90,12 @@ func (f *tables) Record(ctx context.Context, hold ledger.Hold, b *ledger.Batch) 
 	}
 	for _, r := range b.Remove {
 		p := r.Pair
-		if _, ok := f.rows[p]; !ok {
+		row, ok := f.rows[p]
+		if !ok {
 			f.problems = append(f.problems, "removed without a row: "+p.EventID)
+		}
+		if row.Event.CommitLSN != r.CommitLSN || row.Event.Seq != r.Seq {
+			f.problems = append(f.problems, "removed from where it is not: "+p.EventID)
 		}
 		delete(f.rows, p)
 	}

@@ -1,0 +1,155 @@
+package dispatch_test
+
+import (
+	"context"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/tailpost/tailpost/config"
+	"github.com/tailpost/tailpost/outbox"
+	"github.com/tailpost/tailpost/relay/internal/dispatch"
+	"github.com/tailpost/tailpost/relay/internal/ledger"
+	"github.com/tailpost/tailpost/relay/internal/source"
+	"github.com/tailpost/tailpost/relay/internal/webhook"
+)
+
+// What a transaction brought for an endpoint before it took that away goes with it, and what it
+// brought after it made that anew stays.
+func TestChange_dropsRowsOfItsOwnTransaction(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		l := newLife(t)
+		blocked := l.endpoint()
+		blocked.Sender, blocked.Blocked = nil, true
+		l.change(blocked)
+		l.commit(func(tx *source.Unsettled) {
+			version := ledger.EndpointVersion{EndpointID: "ep_1", CommitLSN: outbox.LSN(l.at)}
+			brings := func(id string, seq int64) {
+				l.Dispatch(outbox.Event{ID: id, Type: "a", Payload: []byte("{}"), CommitLSN: outbox.LSN(l.at), Seq: seq}, tx)
+			}
+			brings("before", 3)
+			l.Change([]dispatch.Change{{ID: "ep_1", Version: version, Seq: 4}}, tx)
+			version.Row = []byte("{}")
+			l.Change([]dispatch.Change{{ID: "ep_1", Endpoint: blocked, Version: version, Seq: 4}}, tx)
+			brings("after", 4)
+		})
+		l.later(time.Second)
+		require.Len(t, l.tables.rows, 1)
+		l.requireRow("after", outbox.Pending, outbox.ReasonUnusable)
+		l.stop()
+	})
+}
+
+// What comes from the table and could not be sent is there as it was, with the attempts that it had.
+func TestLocal_leavesARowAsItWas(t *testing.T) {
+	t.Parallel()
+	for _, result := range []webhook.Result{{Local: true}, {Unsent: true}} {
+		synctest.Test(t, func(t *testing.T) {
+			pair := outbox.Pair{EventID: "e0", EndpointID: "ep_1"}
+			var was outbox.Delivery
+			l := newLife(t, func(l *life, o *dispatch.Options) {
+				e := l.waiting(1)
+				e.Sender = sender(func(context.Context, *webhook.Request) webhook.Result { return result })
+				was = l.tables.rows[pair]
+				was.Attempts, was.LastStatus, was.LastError, was.Reason = 3, 500, "it is unwell", outbox.ReasonFailed
+				l.tables.rows[pair] = was
+				o.Endpoints = []dispatch.Endpoint{*e}
+			})
+			l.later(time.Minute)
+			l.stop()
+			require.Equal(t, was, l.tables.rows[pair])
+		})
+	}
+}
+
+// Who was let through and has nothing to send any more keeps nobody else waiting.
+func TestRequestsThatAreNotNeededAnyMoreTakeNoPlace(t *testing.T) {
+	t.Parallel()
+	for name, test := range map[string]struct {
+		expire    time.Duration
+		meanwhile func(l *life)
+	}{
+		"paused":  {0, func(l *life) { l.SetState("ep_1", ledger.EndpointState{Status: ledger.StatusPaused}) }},
+		"expired": {time.Millisecond, func(*life) {}},
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			sent := 0
+			l := newLife(t, func(l *life, o *dispatch.Options) {
+				other := l.endpoint()
+				other.Streamed, other.Config.ID, other.Config.Subscriptions = false, "other", []config.Subscription{{Events: []string{"b"}}}
+				other.Sender = sender(func(ctx context.Context, r *webhook.Request) webhook.Result {
+					sent++
+					pause(ctx, 3*time.Millisecond)
+					return answer(r, 200)
+				})
+				o.MaxYoung, o.Endpoints = 1, []dispatch.Endpoint{*other}
+			})
+			other := func() {
+				l.commit(func(tx *source.Unsettled) {
+					l.Dispatch(outbox.Event{ID: "b", Type: "b", Payload: []byte("{}"), CommitLSN: outbox.LSN(l.at)}, tx)
+				})
+			}
+			e := l.endpoint()
+			e.Config.Subscriptions = []config.Subscription{{Events: []string{"a"}}}
+			l.change(e)
+			other()
+			synctest.Wait()
+			l.timed("waits", "", 0, test.expire)
+			synctest.Wait()
+			test.meanwhile(l)
+			l.later(time.Second)
+			require.Zero(t, l.gate.sent(), name)
+			require.Len(t, l.tables.rows, 1)
+			other()
+			l.later(time.Second)
+			require.Equal(t, 2, sent, name)
+			l.stop()
+		})
+	}
+}
+
+// Once a receiver is to be left alone, what waits for it in memory waits in the table, and holds no WAL.
+func TestCircuit_parksWhatWaitsOnceItIsOpen(t *testing.T) {
+	t.Parallel()
+	for reason, status := range map[outbox.Reason]int{outbox.ReasonDisabled: 410, outbox.ReasonCircuitOpen: 500} {
+		synctest.Test(t, func(t *testing.T) {
+			l := newLife(t)
+			e := l.endpoint()
+			e.Config.ParkAfter, e.Config.Circuit = time.Hour, config.Circuit{Failures: 1, Reopen: time.Hour}
+			l.change(e)
+			events(l, 1, 3)
+			l.gate.answer <- status
+			l.later(time.Second)
+			l.requireRow("e3", outbox.Pending, reason)
+			require.Equal(t, l.at+5, l.tables.position())
+			require.Equal(t, 1, l.gate.sent())
+			l.stop()
+		})
+	}
+}
+
+// Whoever finds that an endpoint has not shown yet that it wants events has it asked at once, and
+// nothing is sent to it meanwhile.
+func TestProof_thatIsTakenBackIsAskedForAgain(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		l := newLife(t)
+		c := &careful{gate: l.gate}
+		e := l.endpoint()
+		e.Sender, e.Proof, e.State.Verified, e.Config.ParkAfter = c, "p1", "p1", time.Hour
+		l.change(e)
+		events(l, 1, 2)
+		l.later(time.Second)
+		require.Zero(t, c.asked)
+		l.SetVerified("ep_1", "")
+		l.gate.answer <- 200
+		l.later(time.Second)
+		require.Equal(t, 1, c.asked)
+		require.Equal(t, 1, l.gate.sent(), "what was on its way")
+		l.requireRow("e2", outbox.Pending, outbox.ReasonUnverified)
+		l.stop()
+	})
+}
