@@ -152,6 +152,13 @@ func (f *tables) depose(behind bool) {
 	}
 }
 
+// found returns what the dispatcher asked for that makes no sense.
+func (f *tables) found() []string {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return slices.Clone(f.problems)
+}
+
 func (f *tables) position() source.Position {
 	f.mu.Lock()
 	defer f.mu.Unlock()
