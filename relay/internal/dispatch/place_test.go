@@ -2,6 +2,7 @@ package dispatch_test
 
 import (
 	"context"
+	"errors"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -150,6 +151,54 @@ func TestProof_thatIsTakenBackIsAskedForAgain(t *testing.T) {
 		require.Equal(t, 1, c.asked)
 		require.Equal(t, 1, l.gate.sent(), "what was on its way")
 		l.requireRow("e2", outbox.Pending, outbox.ReasonUnverified)
+		l.stop()
+	})
+}
+
+// failingHeads is a table whose keys cannot be read for a while.
+type failingHeads struct {
+	dispatch.Ledger
+
+	until time.Time
+	asked int
+}
+
+func (f *failingHeads) KeyHeads(ctx context.Context, id string, dead bool, most int) ([]ledger.KeyHead, error) {
+	looked.Lock()
+	looked.Unlock() //nolint:staticcheck // only the order counts
+	if f.asked++; time.Now().Before(f.until) {
+		return nil, errors.New("the statement timed out")
+	}
+	return f.Ledger.KeyHeads(ctx, id, dead, most)
+}
+
+// What somebody changed is looked for until it is found, after pauses that grow, and then no more.
+func TestReread_goesOnUntilTheTableCanBeRead(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		f := &failingHeads{until: time.Now().Add(10 * time.Minute)}
+		l := newLife(t, func(l *life, o *dispatch.Options) { f.Ledger, o.Ledger = l.tables, f })
+		e := l.endpoint()
+		e.Config.Ordering, e.Config.Retry.Schedule = config.OrderingKey, []time.Duration{10 * time.Minute}
+		l.change(e)
+		l.tables.mu.Lock()
+		l.tables.rows[outbox.Pair{EventID: "resent", EndpointID: "ep_1"}] = outbox.Delivery{
+			Event: outbox.Event{ID: "resent", Key: "k"}, EndpointID: "ep_1", State: outbox.Pending, NextAttemptAt: time.Now(),
+		}
+		l.tables.mu.Unlock()
+		l.Due("ep_1")
+		l.later(10 * time.Minute)
+		require.Greater(t, f.asked, 5)
+		require.LessOrEqual(t, f.asked, 20)
+		l.gate.answer <- 500
+		l.later(2 * time.Minute)
+		require.Equal(t, 1, l.gate.sent())
+		before := f.asked
+		l.gate.answer <- 200
+		l.later(15 * time.Minute)
+		require.Equal(t, 2, l.gate.sent())
+		require.Empty(t, l.tables.rows)
+		require.Equal(t, before, f.asked, "nobody has changed anything since")
 		l.stop()
 	})
 }
