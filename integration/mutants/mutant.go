@@ -38,7 +38,7 @@ func all() []mutant {
 		fourthHealMutants, freshAgainMutants,
 		freshMutants,
 		freshThirdMutants,
-		faultMutants, fourthDispatchMutants,
+		faultMutants, fifthDispatchMutants, fourthDispatchMutants,
 		healMutants,
 		healSweepMutants,
 		holdMutants,
