@@ -3,6 +3,7 @@ package dispatch_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -201,4 +202,135 @@ func TestReread_goesOnUntilTheTableCanBeRead(t *testing.T) {
 		require.Equal(t, before, f.asked, "nobody has changed anything since")
 		l.stop()
 	})
+}
+
+// What had to wait for another in the table goes once nothing is before it any more, because the
+// endpoint has another order or none.
+func TestReload_withLessOfAnOrderLetsGoWhatWaited(t *testing.T) {
+	t.Parallel()
+	for _, test := range []struct {
+		from, to config.Ordering
+		key      string
+	}{
+		{config.OrderingKey, config.OrderingNone, "k"},
+		{config.OrderingStrict, config.OrderingNone, "k"},
+		{config.OrderingStrict, config.OrderingKey, ""},
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			l := newLife(t)
+			e := l.endpoint()
+			e.Streamed, e.Config.Ordering, e.Config.Retry.Schedule = false, test.from, []time.Duration{time.Hour}
+			l.Reload([]dispatch.Endpoint{*e})
+			l.keyed("fails", test.key)
+			l.keyed("waits", test.key)
+			l.gate.answer <- 500
+			l.later(time.Second)
+			require.True(t, l.requireRow("waits", outbox.Pending, outbox.ReasonOrder).NextAttemptAt.IsZero())
+			e.Config.Ordering = test.to
+			l.Reload([]dispatch.Endpoint{*e})
+			l.gate.answer <- 200
+			l.later(10 * time.Second)
+			require.Equal(t, 2, l.gate.sent(), "%s to %s", test.from, test.to)
+			_, waits := l.row("waits")
+			require.False(t, waits)
+			l.stop()
+		})
+	}
+}
+
+// What the table says of the old order is nothing that the new one goes by.
+func TestReread_isInVainWhileTheOrderingChanges(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		c := &changing{}
+		l := newLife(t, func(l *life, o *dispatch.Options) { c.Ledger, o.Ledger = l.tables, c })
+		e := l.endpoint()
+		e.Streamed, e.Config.Ordering, e.Config.Concurrency, e.Config.ParkAfter = false, config.OrderingKey, 8, time.Hour
+		l.Reload([]dispatch.Endpoint{*e})
+		l.keyed("e1", "k")
+		l.later(time.Second)
+		c.change = func() {
+			e.Config.Ordering = config.OrderingStrict
+			l.Reload([]dispatch.Endpoint{*e})
+		}
+		l.Due("ep_1")
+		l.later(time.Second)
+		l.keyed("e2", "other")
+		l.later(time.Second)
+		require.Equal(t, 1, l.gate.sent(), "it comes after what is in flight")
+		for range 2 {
+			l.gate.answer <- 200
+			l.later(10 * time.Second)
+		}
+		require.Equal(t, 2, l.gate.sent())
+		require.Empty(t, l.tables.rows)
+		l.stop()
+	})
+}
+
+// Whether an endpoint has few keys by now is asked less and less often while nothing is sent.
+func TestManyKeys_areCountedAfterPausesThatGrow(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		const keys, few = 30, 20
+		f := &failingHeads{}
+		l := newLife(t, func(l *life, o *dispatch.Options) {
+			f.Ledger, o.Ledger = l.tables, f
+			l.tables.keys, o.LaneKeys = few, few
+			e := l.waiting(keys)
+			e.Config.Ordering = config.OrderingKey
+			for p, row := range l.tables.rows {
+				row.Event.Key, row.NextAttemptAt = p.EventID, time.Now().Add(time.Hour)
+				l.tables.rows[p] = row
+			}
+			l.tables.queued(e)
+			require.True(t, e.ManyKeys)
+			o.Endpoints = []dispatch.Endpoint{*e}
+		})
+		l.later(50 * time.Minute)
+		require.LessOrEqual(t, f.asked, 15)
+		require.Greater(t, f.asked, 3)
+		l.stop()
+	})
+}
+
+// cramped has room for one row of an order in an answer.
+type cramped struct{ dispatch.Ledger }
+
+func (c cramped) InKeyOrder(ctx context.Context, id string, keys []string, perKey int, dead bool) ([]outbox.Delivery, bool, error) {
+	rows, _, err := c.Ledger.InKeyOrder(ctx, id, keys, perKey, dead)
+	return rows[:min(1, len(rows))], len(rows) <= 1, err
+}
+
+func (c cramped) InOrder(ctx context.Context, id string, limit int, dead bool) ([]outbox.Delivery, bool, error) {
+	rows, _, err := c.Ledger.InOrder(ctx, id, limit, dead)
+	return rows[:min(1, len(rows))], len(rows) <= 1, err
+}
+
+// What an answer of the table had no room for is asked for again.
+func TestLoader_asksForWhatAnAnswerHadNoRoomFor(t *testing.T) {
+	t.Parallel()
+	for _, ordering := range []config.Ordering{config.OrderingKey, config.OrderingStrict} {
+		synctest.Test(t, func(t *testing.T) {
+			const rows, keys = 9, 3
+			l := newLife(t, func(l *life, o *dispatch.Options) {
+				o.Ledger = cramped{l.tables}
+				e := l.waiting(rows)
+				e.Config.Ordering = ordering
+				for p, row := range l.tables.rows {
+					row.Event.Key = fmt.Sprint(int(row.Event.CommitLSN) % keys)
+					l.tables.rows[p] = row
+				}
+				l.tables.queued(e)
+				o.Endpoints = []dispatch.Endpoint{*e}
+			})
+			for range rows {
+				l.gate.answer <- 200
+			}
+			l.later(10 * time.Second)
+			require.Equal(t, rows, l.gate.sent(), ordering)
+			require.Empty(t, l.tables.rows)
+			l.stop()
+		})
+	}
 }
