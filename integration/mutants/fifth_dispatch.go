@@ -156,4 +156,32 @@ var fifthDispatchMutants = []mutant{
 		promise: "A notice says how the receiver answered.",
 		pkg:     "./relay/internal/dispatch", run: "^TestNotices_sayAllOfIt$",
 	},
+	{
+		name: "fifth-dispatch-row-of-a-key-that-had-no-room-is-forgotten", file: "relay/internal/dispatch/load.go",
+		old:     "\t\t\tl.settle(c) // the answer had no room for it\n",
+		new:     "",
+		promise: "What an answer of the table had no room for is asked for again.",
+		pkg:     "./relay/internal/dispatch", run: "^TestLoader_asksForWhatAnAnswerHadNoRoomFor$",
+	},
+	{
+		name: "fifth-dispatch-order-that-is-gone-keeps-what-waited", file: "relay/internal/dispatch/load.go",
+		old:     "\t\tmore, err = from.Loosen(ctx, id, true, time.Now())\n",
+		new:     "",
+		promise: "What had to wait for another in the table goes once the endpoint has no order any more.",
+		pkg:     "./relay/internal/dispatch", run: "^TestReload_withLessOfAnOrderLetsGoWhatWaited$",
+	},
+	{
+		name: "fifth-dispatch-heads-of-the-old-order-count", file: "relay/internal/dispatch/load.go",
+		old:     "\tif l.generation != p.generation {\n\t\tl.noteDue(now)\n\t\treturn\n\t}\n",
+		new:     "",
+		promise: "What the table says of the old order is nothing that the new one goes by.",
+		pkg:     "./relay/internal/dispatch", run: "^TestReread_isInVainWhileTheOrderingChanges$",
+	},
+	{
+		name: "fifth-dispatch-many-keys-are-counted-in-a-loop", file: "relay/internal/dispatch/load.go",
+		old:     "\t\tl.chains.sweep.postpone(now)\n",
+		new:     "",
+		promise: "Whether an endpoint has few keys by now is asked less and less often.",
+		pkg:     "./relay/internal/dispatch", run: "^TestManyKeys_areCountedAfterPausesThatGrow$",
+	},
 }
