@@ -23,12 +23,11 @@ import (
 type gate struct {
 	alone
 
-	mu      sync.Mutex
-	calls   []webhook.Request
-	answer  chan int // a status code for each request
-	word    string   // beside every answer
-	nowhere bool     // there is nowhere to send it
-	token   bool     // there is none to send with, where the answer is 0
+	mu     sync.Mutex
+	calls  []webhook.Request
+	answer chan int // a status code for each request
+	word   string   // beside every answer
+	token  bool     // there is none to send with, where the answer is 0
 }
 
 func (g *gate) Send(ctx context.Context, r *webhook.Request) webhook.Result {
@@ -41,7 +40,7 @@ func (g *gate) Send(ctx context.Context, r *webhook.Request) webhook.Result {
 	case <-ctx.Done():
 		a.Error = "aborted"
 	}
-	return webhook.Result{Attempt: a, Word: g.word, Barred: g.token && a.StatusCode == 0, Permanent: g.nowhere, Unaddressable: g.nowhere}
+	return webhook.Result{Attempt: a, Word: g.word, Barred: g.token && a.StatusCode == 0}
 }
 
 func (g *gate) sent() int {
@@ -76,6 +75,7 @@ func newLife(t *testing.T, with ...func(*life, *dispatch.Options)) *life {
 	l.stop = func() {
 		cancel()
 		require.NoError(t, <-done)
+		require.Empty(t, l.tables.problems)
 	}
 	return l
 }
@@ -91,7 +91,7 @@ func (l *life) commit(f func(tx *source.Unsettled)) {
 
 func (l *life) endpoint() *dispatch.Endpoint {
 	return &dispatch.Endpoint{Streamed: true, Sender: l.gate, Config: config.Endpoint{
-		ID: "ep_1", Concurrency: 1, ParkAfter: time.Second, Timeout: time.Minute,
+		ID: "ep_1", Ordering: config.OrderingNone, Concurrency: 1, ParkAfter: time.Second, Timeout: time.Minute,
 		Retry: config.Retry{Schedule: []time.Duration{time.Minute}}, Subscriptions: []config.Subscription{{}},
 	}}
 }
@@ -110,7 +110,7 @@ func (l *life) event(id string) { l.keyed(id, "") }
 
 func (l *life) keyed(id, key string) {
 	l.commit(func(tx *source.Unsettled) {
-		l.Dispatch(outbox.Event{ID: id, Type: "a", Key: key, Payload: []byte("{}"), CommitLSN: outbox.LSN(l.at)}, tx)
+		l.Dispatch(outbox.Event{ID: id, Type: "a", Key: key, Payload: []byte("{}"), CommitLSN: outbox.LSN(l.at), Seq: 1}, tx)
 	})
 }
 
@@ -223,6 +223,7 @@ func TestChange_dropsRowsToo(t *testing.T) {
 		l.gate.answer <- 200
 		l.later(time.Hour)
 		require.Equal(t, 2, l.gate.sent())
+		require.Equal(t, outbox.Delivered, l.tables.attempts[1].Outcome, "what is delivered is, whoever is gone by then")
 		l.change(l.endpoint())
 		l.event("again")
 		l.gate.answer <- 200
@@ -384,28 +385,31 @@ func TestARefusal_endsTheDeliveryAndNothingElse(t *testing.T) {
 	})
 }
 
-// TestAnEventWithNowhereToGo_saysNothingOfTheReceiver: its delivery is dead at once, and the
-// endpoint neither opens its circuit nor is disabled.
+// TestAnEventWithNowhereToGo_saysNothingOfTheReceiver: its delivery is dead at once, as is that of one
+// that makes no request, and the endpoint neither opens its circuit nor is disabled.
 func TestAnEventWithNowhereToGo_saysNothingOfTheReceiver(t *testing.T) {
 	t.Parallel()
-	synctest.Test(t, func(t *testing.T) {
-		l := newLife(t)
-		l.gate.nowhere = true
-		e := l.endpoint()
-		e.Config.Circuit = config.Circuit{Failures: 2, Reopen: time.Hour}
-		e.Config.DisableAfter = time.Minute
-		l.change(e)
-		for _, id := range []string{"e1", "e2", "e3", "e4"} {
-			l.event(id)
-			l.gate.answer <- 0
-			l.later(time.Minute)
-			row := l.tables.rows[outbox.Pair{EventID: id, EndpointID: "ep_1"}]
-			require.Equal(t, outbox.ReasonUnaddressable, row.Reason, id)
-			require.Equal(t, outbox.StateDead, row.State)
-		}
-		require.Empty(t, l.tables.changes)
-		l.stop()
-	})
+	for reason, nowhere := range map[outbox.Reason]bool{outbox.ReasonUnaddressable: true, outbox.ReasonInvalid: false} {
+		synctest.Test(t, func(t *testing.T) {
+			l := newLife(t)
+			e := l.endpoint()
+			e.Config.Circuit = config.Circuit{Failures: 2, Reopen: time.Hour}
+			e.Config.DisableAfter = time.Minute
+			e.Sender = sender(func(_ context.Context, r *webhook.Request) webhook.Result {
+				res := answer(r, 0)
+				res.Attempt.Error, res.Permanent, res.Unaddressable = "it has no place", true, nowhere
+				return res
+			})
+			l.change(e)
+			for _, id := range []string{"e1", "e2", "e3", "e4"} {
+				l.event(id)
+				l.later(time.Minute)
+				l.requireRow(id, outbox.StateDead, reason)
+			}
+			require.Empty(t, l.tables.changes)
+			l.stop()
+		})
+	}
 }
 
 // TestAMissingToken_saysNothingOfTheReceiver: while the authorization server gives no token,

@@ -127,6 +127,8 @@ func TestOrder_noRowBeforeThatOfAnEarlierDelivery(t *testing.T) {
 				_, ok := l.row(id)
 				require.True(t, ok, id)
 			}
+			row := l.requireRow("e1", outbox.Pending, outbox.ReasonOrder)
+			require.False(t, row.NextAttemptAt.IsZero(), "after a crash it is found at once")
 			l.gate.answer <- 200
 			l.later(time.Second)
 			require.Len(t, l.tables.rows, len(before))
@@ -307,11 +309,16 @@ func TestLocal_costsNeitherAttemptsNorHealth(t *testing.T) {
 				require.GreaterOrEqual(t, log.count(), 9, "somebody hears of it")
 				require.LessOrEqual(t, log.count(), 11, "once a minute")
 				require.Len(t, l.tables.rows, 2, "without a schedule a failure would be the last")
+				l.requireRow("e1", outbox.Pending, outbox.ReasonShutdown)
+				v, _ := dispatch.View(l.Dispatcher, "ep_1")
+				require.GreaterOrEqual(t, v.Unrecorded, 0)
 				l.later(time.Minute)
 				require.Empty(t, l.tables.rows)
 				require.Empty(t, l.tables.changes, "it is not failing, and not disabled")
 				if reached {
 					require.Len(t, l.tables.attempts, len(sent), "one row for each request that may have arrived")
+					made := l.tables.attempts[0]
+					require.Equal(t, "e1 too many open files retry", fmt.Sprint(made.EventID, " ", made.Error, " ", made.Outcome))
 				} else {
 					require.Len(t, l.tables.attempts, 2)
 					require.Equal(t, 1, l.tables.attempts[0].Number)
@@ -446,6 +453,20 @@ func TestHealed_letsTheOrderGoOnThoughNothingWasMissed(t *testing.T) {
 		l.later(time.Minute)
 		require.Equal(t, 1, l.gate.sent())
 		require.Empty(t, l.tables.rows)
+		l.stop()
+	})
+}
+
+// Who has no order waits for nothing that may have been missed.
+func TestHealing_keepsNobodyWithoutAnOrderWaiting(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		l := newLife(t, func(_ *life, o *dispatch.Options) { o.Healing = true })
+		l.change(l.endpoint())
+		l.event("e1")
+		l.gate.answer <- 200
+		l.later(time.Millisecond)
+		require.Equal(t, 1, l.gate.sent())
 		l.stop()
 	})
 }

@@ -252,3 +252,71 @@ func TestNotices_ofRecoverySurviveARestart(t *testing.T) {
 		})
 	}
 }
+
+// What is told says of which endpoint, event and answer, in full and in the same words each time.
+func TestNotices_sayAllOfIt(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		status, kinds := 500, []string{outbox.TypeFailed, outbox.TypeFailing, outbox.TypeRecovered, outbox.TypeDisabled}
+		l := newLife(t, func(_ *life, o *dispatch.Options) {
+			o.Endpoints = []dispatch.Endpoint{{
+				Sender: sender(func(_ context.Context, r *webhook.Request) webhook.Result { return answer(r, 200) }),
+				Config: config.Endpoint{
+					ID: "ops", Tenant: "acme", Concurrency: 1, ParkAfter: time.Second, Timeout: time.Minute,
+					Subscriptions: []config.Subscription{{Events: kinds}},
+				},
+			}}
+		})
+		e := l.endpoint()
+		e.Config.Name, e.Config.Tenant, e.Config.Retry.Schedule = "erp", "acme", nil
+		e.Config.Circuit = config.Circuit{Failures: 2, Reopen: time.Minute}
+		e.Sender = sender(func(_ context.Context, r *webhook.Request) webhook.Result {
+			res := answer(r, status)
+			if status != 200 {
+				res.Attempt.Error = "it is unwell"
+			}
+			return res
+		})
+		l.change(e)
+		brings := func(id string, of int, expires time.Time) {
+			status = of
+			l.commit(func(tx *source.Unsettled) {
+				l.Dispatch(outbox.Event{
+					ID: id, Type: "order.paid", Tenant: "acme", Payload: []byte("{}"), CommitLSN: outbox.LSN(l.at), ExpiresAt: expires,
+				}, tx)
+			})
+			l.later(2 * time.Minute)
+		}
+		brings("e1", 500, time.Time{})
+		brings("e2", 502, time.Time{})
+		brings("e3", 200, time.Time{})
+		brings("e4", 200, time.Date(1999, 12, 31, 0, 0, 0, 0, time.UTC))
+		brings("e5", 410, time.Time{})
+		var heard []string
+		for _, content := range l.tables.emitted {
+			var one struct {
+				Event struct {
+					Type   string          `json:"type"`
+					Tenant string          `json:"tenant"`
+					Data   json.RawMessage `json:"data"`
+				} `json:"event"`
+			}
+			require.NoError(t, json.Unmarshal(content, &one))
+			heard = append(heard, one.Event.Type+" "+one.Event.Tenant+" "+string(one.Event.Data))
+		}
+		says := func(kind, event, rest string) string {
+			return kind + ` acme {"endpoint":{"id":"ep_1","name":"erp"},"event":{"id":"` + event + `","type":"order.paid"},` + rest + `,"tenant":"acme"}`
+		}
+		const exhausted, since = `"error":"it is unwell","reason":"exhausted"`, `"failing_since":"2000-01-01T00:00:00Z"`
+		require.Equal(t, []string{
+			says(outbox.TypeFailed, "e1", `"attempts":1,"status_code":500,`+exhausted),
+			says(outbox.TypeFailed, "e2", `"attempts":1,"status_code":502,`+exhausted),
+			says(outbox.TypeFailing, "e2", `"attempts":1,"status_code":502,"error":"it is unwell",`+since),
+			says(outbox.TypeRecovered, "e3", `"attempts":1,"status_code":200,`+since),
+			says(outbox.TypeFailed, "e4", `"error":"the event expired at 1999-12-31T00:00:00Z before it was delivered","reason":"expired"`),
+			says(outbox.TypeDisabled, "e5",
+				`"attempts":1,"status_code":410,"error":"it is unwell","reason":"the endpoint answered 410 Gone","failing_since":"2000-01-01T00:08:00Z"`),
+		}, heard)
+		l.stop()
+	})
+}

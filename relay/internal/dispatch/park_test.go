@@ -133,3 +133,26 @@ func TestSetState_bringsBackAgainWhatItLetGo(t *testing.T) {
 		})
 	}
 }
+
+// What comes right after something that waited for too long comes after it, by way of the table.
+func TestParkAfter_whatIsNewComesAfterWhatWasParked(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		l := newLife(t)
+		l.change(l.endpoint())
+		for i := range 3 {
+			l.event(fmt.Sprint("e", i))
+		}
+		l.later(time.Second)
+		l.event("e3")
+		l.later(20 * time.Millisecond)
+		l.requireRow("e3", outbox.Pending, outbox.ReasonSlow)
+		for range 4 {
+			l.gate.answer <- 200
+		}
+		l.later(time.Second)
+		require.Equal(t, 4, l.gate.sent())
+		require.Equal(t, "e3", l.gate.calls[3].Event.ID)
+		l.stop()
+	})
+}

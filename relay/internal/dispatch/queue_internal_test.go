@@ -1,6 +1,7 @@
 package dispatch
 
 import (
+	"slices"
 	"strconv"
 	"sync/atomic"
 	"testing"
@@ -79,7 +80,13 @@ func TestMemory_keepsTheOrderAndItsCounts(t *testing.T) {
 					queue = append(queue, dl)
 				}
 			case 2:
-				if len(waits) > 0 {
+				if len(waits) > 0 && rapid.Bool().Draw(t, "goes with the one before it") {
+					m.board(waits[0])
+					require.Equal(t, inFlight, waits[0].phase)
+					m.fresh.remove(waits[0])
+					m.forget(waits[0])
+					waits = waits[1:]
+				} else if len(waits) > 0 {
 					m.enqueue(waits[0])
 					queue, waits = append(queue, waits[0]), waits[1:]
 				}
@@ -109,6 +116,11 @@ func TestMemory_keepsTheOrderAndItsCounts(t *testing.T) {
 					waits = remove(waits, i)
 				}
 			}
+			weight := 0
+			for _, dl := range slices.Concat(queue, waits) {
+				weight += dl.weight()
+			}
+			require.Equal(t, weight, m.weight, "of what waits, and of nothing else")
 			require.Equal(t, len(queue), m.queue.live)
 			require.Equal(t, len(queue)+len(waits), m.size())
 			require.GreaterOrEqual(t, m.bytes.Load(), int64(0))

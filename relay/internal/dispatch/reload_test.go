@@ -101,10 +101,11 @@ func TestReload_putsBackWhatWasRemoved(t *testing.T) {
 		e.Streamed = false
 		l.Reload([]dispatch.Endpoint{*e})
 		l.event("e1")
+		l.event("waits")
 		l.later(time.Millisecond)
 		require.Equal(t, 1, l.gate.sent())
 		l.Reload(nil)
-		moved := &gate{answer: make(chan int, 1)}
+		moved := &gate{answer: make(chan int, 2)}
 		e.Sender = moved
 		l.Reload([]dispatch.Endpoint{*e})
 		l.event("e2")
@@ -112,9 +113,10 @@ func TestReload_putsBackWhatWasRemoved(t *testing.T) {
 		require.Zero(t, moved.sent(), "one at a time, as it was")
 		l.gate.answer <- 200
 		moved.answer <- 200
+		moved.answer <- 200
 		l.later(10 * time.Second)
 		require.Equal(t, 1, l.gate.sent())
-		require.Equal(t, 1, moved.sent(), "to where it is by now")
+		require.Equal(t, 2, moved.sent(), "to where it is by now")
 		require.Empty(t, l.tables.rows)
 		l.stop()
 	})
@@ -232,6 +234,8 @@ func TestReload_whoIsGoneHasNoTraffic(t *testing.T) {
 			})
 			l.later(time.Second)
 			goes(l)
+			l.later(time.Second)
+			require.Len(t, l.tables.versions, 1, "nothing is noted where there is nothing to note")
 			events(l, 1, 8)
 			l.later(time.Second)
 			require.Empty(t, l.tables.rows, name)
@@ -364,6 +368,90 @@ func TestStrain_ofRequestsThatFailTogetherIsOne(t *testing.T) {
 		l.later(time.Second + 2*pace.DefaultLeast + 10*time.Millisecond)
 		require.Equal(t, 2*together, tries)
 		require.Empty(t, l.tables.rows)
+		l.stop()
+	})
+}
+
+// What comes while the ordering changes waits for what is in flight by the old one, however much of
+// it is in the table by then.
+func TestReload_withAnotherOrderingWaitsForWhatIsInFlight(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		l := newLife(t)
+		e := l.endpoint()
+		e.Streamed, e.Config.Concurrency, e.Config.ParkAfter = false, 8, time.Hour
+		l.Reload([]dispatch.Endpoint{*e})
+		l.keyed("e1", "k")
+		l.later(time.Second)
+		e.Config.Ordering = config.OrderingKey
+		l.Reload([]dispatch.Endpoint{*e})
+		for _, id := range []string{"e2", "e3", "e4"} {
+			l.keyed(id, "k")
+			l.later(time.Second)
+			l.requireRow(id, outbox.Pending, outbox.ReasonOrder)
+		}
+		require.Equal(t, 1, l.gate.sent())
+		for n := range 4 {
+			l.gate.answer <- 200
+			l.later(10 * time.Second)
+			require.Equal(t, min(n+2, 4), l.gate.sent())
+			require.Equal(t, fmt.Sprint("e", min(n+2, 4)), l.gate.calls[len(l.gate.calls)-1].Event.ID)
+		}
+		require.Empty(t, l.tables.rows)
+		l.stop()
+	})
+}
+
+// Whoever changed the rows of an endpoint while it was gone needs not say so again once it is back.
+func TestReload_findsWhatWasChangedWhileItWasGone(t *testing.T) {
+	t.Parallel()
+	for _, ordering := range []config.Ordering{config.OrderingNone, config.OrderingKey, config.OrderingStrict} {
+		synctest.Test(t, func(t *testing.T) {
+			l := newLife(t)
+			e := l.endpoint()
+			e.Streamed, e.Config.Ordering, e.Config.ParkAfter = false, ordering, time.Hour
+			l.Reload([]dispatch.Endpoint{*e})
+			l.keyed("in flight", "k")
+			l.later(time.Second)
+			l.Reload(nil)
+			l.tables.mu.Lock()
+			l.tables.rows[outbox.Pair{EventID: "resent", EndpointID: "ep_1"}] = outbox.Delivery{
+				Event: outbox.Event{ID: "resent", Key: "other"}, EndpointID: "ep_1", State: outbox.Pending, NextAttemptAt: time.Now(),
+			}
+			l.tables.mu.Unlock()
+			l.Due("ep_1")
+			l.Reload([]dispatch.Endpoint{*e})
+			l.gate.answer <- 200
+			l.gate.answer <- 200
+			l.later(10 * time.Second)
+			require.Equal(t, 2, l.gate.sent(), ordering)
+			require.Empty(t, l.tables.rows)
+			l.stop()
+		})
+	}
+}
+
+// Endpoints that are put back take each other's place nowhere.
+func TestReload_putsBackEachOfThoseThatWereRemoved(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		l := newLife(t)
+		list := make([]dispatch.Endpoint, 3)
+		for i := range list {
+			list[i] = *l.endpoint()
+			list[i].Streamed, list[i].Config.ID = false, fmt.Sprint("ep_", i)
+		}
+		for n := range 3 {
+			l.Reload(list)
+			l.event(fmt.Sprint("e", n))
+			for range list {
+				l.gate.answer <- 200
+			}
+			l.later(time.Second)
+			require.Equal(t, (n+1)*len(list), l.gate.sent())
+			l.Reload(nil)
+			l.later(time.Second)
+		}
 		l.stop()
 	})
 }

@@ -1,10 +1,14 @@
 package dispatch
 
 import (
+	"strconv"
 	"testing"
+	"time"
 
+	"github.com/rs/zerolog"
 	"github.com/stretchr/testify/require"
 
+	"github.com/tailpost/tailpost/config"
 	"github.com/tailpost/tailpost/outbox"
 	"github.com/tailpost/tailpost/relay/internal/ledger"
 )
@@ -36,6 +40,17 @@ func TestRouting_hasNoBodyForALaneThatLeft(t *testing.T) {
 	for _, left := range []*lane{{id: "b", index: 0}, {id: "b", index: 1}, {id: "b", index: 7}} {
 		require.Nil(t, r.body(left, &outbox.Event{Type: "x"}))
 	}
+}
+
+// An endpoint that is gone for good takes nothing: neither a lane nor a place.
+func TestRouting_forgetsWhoIsGone(t *testing.T) {
+	t.Parallel()
+	d := New(t.Context(), Options{Logger: zerolog.Nop()})
+	for i := range 100 {
+		d.Reload([]Endpoint{{Config: config.Endpoint{ID: strconv.Itoa(i), Concurrency: 1, ParkAfter: time.Hour}}})
+	}
+	require.LessOrEqual(t, len(d.routing.Load().lanes), 2)
+	require.LessOrEqual(t, len(d.places.left), 2)
 }
 
 // Of a chain that has several rows after a request, the first says when it goes on.

@@ -291,3 +291,31 @@ func TestAdmission_saysUntilWhenAnEndpointIsLeftAlone(t *testing.T) {
 		l.stop()
 	})
 }
+
+// Who has had an event within park_after has traffic, though there was nothing to do for a while
+// before.
+func TestALaneIsFullBesideOneThatHadTrafficLately(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		const room = 4
+		l := beside(t, room)
+		e := l.endpoint()
+		e.Config.ParkAfter, e.Config.Subscriptions = 10*time.Hour, []config.Subscription{{Events: []string{"a"}}}
+		l.change(e)
+		for range 2 {
+			l.commit(func(tx *source.Unsettled) {
+				l.Dispatch(outbox.Event{ID: fmt.Sprint("b", l.at), Type: "b", Payload: []byte("{}"), CommitLSN: outbox.LSN(l.at)}, tx)
+			})
+			l.later(45 * time.Minute) // of an hour
+		}
+		events(l, 1, room+2)
+		l.later(time.Second)
+		require.NotEmpty(t, l.tables.rows)
+		for range room + 2 {
+			l.gate.answer <- 200
+			l.later(time.Minute)
+		}
+		require.Equal(t, room+2, l.gate.sent())
+		l.stop()
+	})
+}

@@ -26,11 +26,14 @@ func TestRun_endsWithinItsGrace(t *testing.T) {
 	t.Parallel()
 	const slack = 100 * time.Millisecond // for the recording
 	for name, test := range map[string]struct {
-		cause error
-		takes time.Duration
+		cause   error
+		takes   time.Duration
+		reached bool // the receiver, perhaps
+		made    int  // attempts
 	}{
-		"stopped":             {context.Canceled, 3 * time.Second},
-		"the hold has broken": {errors.New("the slot is lost"), 500 * time.Millisecond},
+		"stopped":             {context.Canceled, 3 * time.Second, false, 0},
+		"it may have arrived": {context.Canceled, 3 * time.Second, true, 1},
+		"the hold has broken": {errors.New("the slot is lost"), 500 * time.Millisecond, false, 0},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -47,7 +50,7 @@ func TestRun_endsWithinItsGrace(t *testing.T) {
 				e.Sender = sender(func(ctx context.Context, r *webhook.Request) webhook.Result {
 					<-ctx.Done()
 					a := answer(r, 0)
-					a.Attempt.Error = "aborted"
+					a.Attempt.Error, a.Reached = "aborted", test.reached
 					return a
 				})
 				l.change(e)
@@ -59,6 +62,8 @@ func TestRun_endsWithinItsGrace(t *testing.T) {
 				require.GreaterOrEqual(t, time.Since(began), test.takes)
 				require.Less(t, time.Since(began), test.takes+slack)
 				require.Len(t, l.tables.rows, 1)
+				l.requireRow("e1", outbox.Pending, outbox.ReasonShutdown)
+				require.Len(t, l.tables.attempts, test.made, "of what is not known to be sent there is none")
 			})
 		})
 	}

@@ -25,7 +25,7 @@ const reportEvery = time.Minute
 func (s *strain) met(log *zerolog.Logger, endpoint, problem string, now time.Time) {
 	s.count.Add(1)
 	s.mu.Lock()
-	tell := s.reported.IsZero() || now.Sub(s.reported) >= reportEvery
+	tell := now.Sub(s.reported) >= reportEvery
 	if tell {
 		s.reported = now
 	}

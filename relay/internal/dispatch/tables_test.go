@@ -90,8 +90,12 @@ func (f *tables) Record(ctx context.Context, hold ledger.Hold, b *ledger.Batch) 
 	}
 	for _, r := range b.Remove {
 		p := r.Pair
-		if _, ok := f.rows[p]; !ok {
+		row, ok := f.rows[p]
+		if !ok {
 			f.problems = append(f.problems, "removed without a row: "+p.EventID)
+		}
+		if row.Event.CommitLSN != r.CommitLSN || row.Event.Seq != r.Seq {
+			f.problems = append(f.problems, "removed from where it is not: "+p.EventID)
 		}
 		delete(f.rows, p)
 	}
@@ -146,6 +150,13 @@ func (f *tables) depose(behind bool) {
 	if !behind {
 		f.epoch++
 	}
+}
+
+// found returns what the dispatcher asked for that makes no sense.
+func (f *tables) found() []string {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return slices.Clone(f.problems)
 }
 
 func (f *tables) position() source.Position {
