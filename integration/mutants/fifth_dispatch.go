@@ -174,7 +174,7 @@ var fifthDispatchMutants = []mutant{
 		name: "fifth-dispatch-heads-of-the-old-order-count", file: "relay/internal/dispatch/load.go",
 		old:     "\tif l.generation != p.generation {\n\t\tl.noteDue(now)\n\t\treturn\n\t}\n",
 		new:     "",
-		promise: "What the table says of the old order is nothing that the new one goes by.",
+		promise: "A new order ignores what the table says of the old one.",
 		pkg:     "./relay/internal/dispatch", run: "^TestReread_isInVainWhileTheOrderingChanges$",
 	},
 	{

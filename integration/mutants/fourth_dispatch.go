@@ -20,8 +20,8 @@ var fourthDispatchMutants = []mutant{
 		name: "fourth-dispatch-batch-keeps-what-is-left-of-a-paused-endpoint", file: "relay/internal/dispatch/batch.go",
 		old:     "\tl.shed(now)                 // the endpoint may have been paused, or be gone\n",
 		new:     "",
-		promise: "What a body has no room for goes by what its endpoint has become.",
-		pkg:     "./relay/internal/dispatch", run: "^TestBatch_whatIsLeftGoesByWhatItsEndpointIsThen$",
+		promise: "What a body has no room for is held, parked or dropped as its endpoint is by then.",
+		pkg:     "./relay/internal/dispatch", run: "^TestBatch_whatIsLeftFollowsItsEndpoint$",
 	},
 	{
 		name: "fourth-dispatch-batch-of-riders-that-wait-for-ever", file: "relay/internal/dispatch/batch.go",

@@ -66,13 +66,6 @@ var fourthHealMutants = []mutant{
 		pkg:     "./relay/internal/heal", run: "^TestAGapOfPartitionsBeganAtNoOnePlace$",
 	},
 	{
-		name: "fourth-heal-large-row-is-never-taken", file: "relay/internal/heal/sweep.go",
-		old:     "n < chunkRows && (n == 0 || bytes+rows[n].Size <= chunkBytes)",
-		new:     "n < chunkRows && bytes+rows[n].Size <= chunkBytes",
-		promise: "An event that is larger than what is read at once is healed, too.",
-		pkg:     "./relay/internal/heal", run: "^TestAGapIsReadInSmallPieces$",
-	},
-	{
 		name: "fourth-heal-empty-table-ends-the-relay", file: "relay/internal/heal/round.go",
 		old:     "if all > most {",
 		new:     "if all >= most {",

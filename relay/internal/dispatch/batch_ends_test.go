@@ -96,8 +96,8 @@ func TestBatch_whatIsLeftWaitsForNoAnswer(t *testing.T) {
 	})
 }
 
-// What a body has no room for goes by what its endpoint has become meanwhile.
-func TestBatch_whatIsLeftGoesByWhatItsEndpointIsThen(t *testing.T) {
+// What a body has no room for is held, parked or dropped as its endpoint is by then.
+func TestBatch_whatIsLeftFollowsItsEndpoint(t *testing.T) {
 	t.Parallel()
 	for name, test := range map[string]struct {
 		meanwhile func(l *life, e *dispatch.Endpoint)

@@ -385,8 +385,8 @@ func TestARefusal_endsTheDeliveryAndNothingElse(t *testing.T) {
 	})
 }
 
-// TestAnEventWithNowhereToGo_saysNothingOfTheReceiver: its delivery is dead at once, as is that of one
-// that makes no request, and the endpoint neither opens its circuit nor is disabled.
+// TestAnEventWithNowhereToGo_saysNothingOfTheReceiver: its delivery is dead at once, as is that of
+// one that makes no request, and the endpoint neither opens its circuit nor is disabled.
 func TestAnEventWithNowhereToGo_saysNothingOfTheReceiver(t *testing.T) {
 	t.Parallel()
 	for reason, nowhere := range map[outbox.Reason]bool{outbox.ReasonUnaddressable: true, outbox.ReasonInvalid: false} {

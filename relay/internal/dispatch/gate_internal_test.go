@@ -66,8 +66,8 @@ func TestGate_anAdmissionThatIsDeclinedIsOver(t *testing.T) {
 	g.timer.Stop()
 }
 
-// Who waits is let through when the first window begins in which there is room, and then nothing runs
-// by time.
+// Who waits is let through when the first window begins in which there is room, and then nothing
+// runs by time.
 func TestGate_letsThroughWhoWaitsAndSleeps(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {

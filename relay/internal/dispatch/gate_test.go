@@ -113,3 +113,49 @@ func TestRequestsThatHangKeepNobodyElseFromStarting(t *testing.T) {
 		stop()
 	})
 }
+
+// Who was let through and has nothing to send any more keeps nobody else waiting.
+func TestRequestsThatAreNotNeededAnyMoreTakeNoPlace(t *testing.T) {
+	t.Parallel()
+	for name, test := range map[string]struct {
+		expire    time.Duration
+		meanwhile func(l *life)
+	}{
+		"paused":  {0, func(l *life) { l.SetState("ep_1", ledger.EndpointState{Status: ledger.StatusPaused}) }},
+		"expired": {time.Millisecond, func(*life) {}},
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			sent := 0
+			l := newLife(t, func(l *life, o *dispatch.Options) {
+				other := l.endpoint()
+				other.Streamed, other.Config.ID, other.Config.Subscriptions = false, "other", []config.Subscription{{Events: []string{"b"}}}
+				other.Sender = sender(func(ctx context.Context, r *webhook.Request) webhook.Result {
+					sent++
+					pause(ctx, 3*time.Millisecond)
+					return answer(r, 200)
+				})
+				o.MaxYoung, o.Endpoints = 1, []dispatch.Endpoint{*other}
+			})
+			other := func() {
+				l.commit(func(tx *source.Unsettled) {
+					l.Dispatch(outbox.Event{ID: "b", Type: "b", Payload: []byte("{}"), CommitLSN: outbox.LSN(l.at)}, tx)
+				})
+			}
+			e := l.endpoint()
+			e.Config.Subscriptions = []config.Subscription{{Events: []string{"a"}}}
+			l.change(e)
+			other()
+			synctest.Wait()
+			l.timed("waits", "", 0, test.expire)
+			synctest.Wait()
+			test.meanwhile(l)
+			l.later(time.Second)
+			require.Zero(t, l.gate.sent(), name)
+			require.Len(t, l.tables.rows, 1)
+			other()
+			l.later(time.Second)
+			require.Equal(t, 2, sent, name)
+			l.stop()
+		})
+	}
+}

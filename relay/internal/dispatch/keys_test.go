@@ -120,8 +120,8 @@ func TestManyKeys_goFromMemoryAgainOnceTheyAreFew(t *testing.T) {
 	})
 }
 
-// TestManyKeys_areAllFoundHoweverLittleRoomThereIs: keys that the lane knows of take the room of those
-// that are to be found in the table for a while, and no longer.
+// TestManyKeys_areAllFoundHoweverLittleRoomThereIs: keys that the lane knows of take the room of
+// those that are to be found in the table for a while, and no longer.
 func TestManyKeys_areAllFoundHoweverLittleRoomThereIs(t *testing.T) {
 	t.Parallel()
 	for _, room := range []int{1, 6, 12} {
@@ -153,8 +153,8 @@ func TestManyKeys_areAllFoundHoweverLittleRoomThereIs(t *testing.T) {
 	}
 }
 
-// TestManyKeys_whatCouldNotBeSentKeepsItsTime: its row has the time that it had, where a sweep has been
-// already, so that only the lane knows that it is to come again.
+// TestManyKeys_whatCouldNotBeSentKeepsItsTime: its row has the time that it had, where a sweep has
+// been already, so that only the lane knows that it is to come again.
 func TestManyKeys_whatCouldNotBeSentKeepsItsTime(t *testing.T) {
 	t.Parallel()
 	for _, batch := range []config.Batch{{}, {Events: 2, Bytes: 10_000}} {

@@ -271,3 +271,26 @@ func (w *watchedPages) Page(ctx context.Context, q ledger.PageQuery) (ledger.Pag
 	w.queries = append(w.queries, q)
 	return w.Ledger.Page(ctx, q)
 }
+
+// What comes from the table and could not be sent is there as it was, with the attempts that it
+// had.
+func TestLocal_leavesARowAsItWas(t *testing.T) {
+	t.Parallel()
+	for _, result := range []webhook.Result{{Local: true}, {Unsent: true}} {
+		synctest.Test(t, func(t *testing.T) {
+			pair := outbox.Pair{EventID: "e0", EndpointID: "ep_1"}
+			var was outbox.Delivery
+			l := newLife(t, func(l *life, o *dispatch.Options) {
+				e := l.waiting(1)
+				e.Sender = sender(func(context.Context, *webhook.Request) webhook.Result { return result })
+				was = l.tables.rows[pair]
+				was.Attempts, was.LastStatus, was.LastError, was.Reason = 3, 500, "it is unwell", outbox.ReasonFailed
+				l.tables.rows[pair] = was
+				o.Endpoints = []dispatch.Endpoint{*e}
+			})
+			l.later(time.Minute)
+			l.stop()
+			require.Equal(t, was, l.tables.rows[pair])
+		})
+	}
+}

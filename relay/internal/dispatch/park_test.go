@@ -156,3 +156,24 @@ func TestParkAfter_whatIsNewComesAfterWhatWasParked(t *testing.T) {
 		l.stop()
 	})
 }
+
+// Once a receiver is to be left alone, what waits for it in memory waits in the table, and holds no
+// WAL.
+func TestCircuit_parksWhatWaitsOnceItIsOpen(t *testing.T) {
+	t.Parallel()
+	for reason, status := range map[outbox.Reason]int{outbox.ReasonDisabled: 410, outbox.ReasonCircuitOpen: 500} {
+		synctest.Test(t, func(t *testing.T) {
+			l := newLife(t)
+			e := l.endpoint()
+			e.Config.ParkAfter, e.Config.Circuit = time.Hour, config.Circuit{Failures: 1, Reopen: time.Hour}
+			l.change(e)
+			events(l, 1, 3)
+			l.gate.answer <- status
+			l.later(time.Second)
+			l.requireRow("e3", outbox.Pending, reason)
+			require.Equal(t, l.at+5, l.tables.position())
+			require.Equal(t, 1, l.gate.sent())
+			l.stop()
+		})
+	}
+}

@@ -122,8 +122,8 @@ func TestReload_putsBackWhatWasRemoved(t *testing.T) {
 	})
 }
 
-// What waits for an endpoint when nothing can be sent to it any more, or not as before, waits in the
-// table from then on.
+// What waits for an endpoint when nothing can be sent to it any more, or not as before, waits in
+// the table from then on.
 func TestReload_parksWhatWaits(t *testing.T) {
 	t.Parallel()
 	for reason, reload := range map[outbox.Reason]func(e *dispatch.Endpoint) []dispatch.Endpoint{
@@ -454,4 +454,38 @@ func TestReload_putsBackEachOfThoseThatWereRemoved(t *testing.T) {
 		}
 		l.stop()
 	})
+}
+
+// What had to wait for another in the table goes once nothing is before it any more, because the
+// endpoint has another order or none.
+func TestReload_withLessOfAnOrderLetsGoWhatWaited(t *testing.T) {
+	t.Parallel()
+	for _, test := range []struct {
+		from, to config.Ordering
+		key      string
+	}{
+		{config.OrderingKey, config.OrderingNone, "k"},
+		{config.OrderingStrict, config.OrderingNone, "k"},
+		{config.OrderingStrict, config.OrderingKey, ""},
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			l := newLife(t)
+			e := l.endpoint()
+			e.Streamed, e.Config.Ordering, e.Config.Retry.Schedule = false, test.from, []time.Duration{time.Hour}
+			l.Reload([]dispatch.Endpoint{*e})
+			l.keyed("fails", test.key)
+			l.keyed("waits", test.key)
+			l.gate.answer <- 500
+			l.later(time.Second)
+			require.True(t, l.requireRow("waits", outbox.Pending, outbox.ReasonOrder).NextAttemptAt.IsZero())
+			e.Config.Ordering = test.to
+			l.Reload([]dispatch.Endpoint{*e})
+			l.gate.answer <- 200
+			l.later(10 * time.Second)
+			require.Equal(t, 2, l.gate.sent(), "%s to %s", test.from, test.to)
+			_, waits := l.row("waits")
+			require.False(t, waits)
+			l.stop()
+		})
+	}
 }

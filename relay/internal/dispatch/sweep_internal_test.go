@@ -39,7 +39,7 @@ func TestChains_forgetWhatTheTableTells(t *testing.T) {
 	require.Equal(t, []string{"a"}, keys)
 	require.True(t, cs.shrink(10))
 	sweep := cs.sweep
-	require.False(t, sweep.again, "the times that it goes by say all of it")
+	require.False(t, sweep.again, "the times that are known say all of it")
 	sweep.passed(at(after(9*time.Hour), 1), true)
 	require.Equal(t, at(after(time.Hour), 0), sweep.place())
 	require.Equal(t, 6, cs.share(8), "the rest is for what the sweep finds")

@@ -291,3 +291,26 @@ func TestProof_isStillToBeShownOnceEnabled(t *testing.T) {
 		l.stop()
 	})
 }
+
+// Whoever finds that an endpoint has not shown yet that it wants events has it asked at once, and
+// nothing is sent to it meanwhile.
+func TestProof_thatIsTakenBackIsAskedForAgain(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		l := newLife(t)
+		c := &careful{gate: l.gate}
+		e := l.endpoint()
+		e.Sender, e.Proof, e.State.Verified, e.Config.ParkAfter = c, "p1", "p1", time.Hour
+		l.change(e)
+		events(l, 1, 2)
+		l.later(time.Second)
+		require.Zero(t, c.asked)
+		l.SetVerified("ep_1", "")
+		l.gate.answer <- 200
+		l.later(time.Second)
+		require.Equal(t, 1, c.asked)
+		require.Equal(t, 1, l.gate.sent(), "what was on its way")
+		l.requireRow("e2", outbox.Pending, outbox.ReasonUnverified)
+		l.stop()
+	})
+}

@@ -45,8 +45,8 @@ FROM tailpost.event_type
 ORDER BY name`))
 }
 
-// An endpoint that the API made when there were no versions stays with the oldest one. Whoever has
-// one keeps it, and what the configuration has goes by the configuration.
+// An endpoint that the API made when there were no versions stays with the oldest one. One
+// that names a version keeps it; for its own endpoints the configuration decides.
 func TestPinOldest_isForWhatTheAPIMadeBeforeThereWereVersions(t *testing.T) {
 	t.Parallel()
 	n := setupNeighbours(t)

@@ -165,8 +165,8 @@ func TestOperationsAreDoneThoughLookingForThemFailed(t *testing.T) {
 	})
 }
 
-// What had to wait for long goes on with short pauses once it goes on: an endpoint may have room for
-// a page at a time.
+// What had to wait for long goes on with short pauses once it goes on: an endpoint may have room
+// for a page at a time.
 func TestOperationsPauseBrieflyOnceTheyGoOn(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {

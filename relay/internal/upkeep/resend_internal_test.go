@@ -185,8 +185,8 @@ func TestAnEventOfATableThatIsNotThereIsDeadAgain(t *testing.T) {
 	require.Contains(t, log.String(), "event still cannot be read, dead again")
 }
 
-// TestWhatPeopleAskForIsDone: a replay, a resend and an event to be read again, those that are there
-// when a relay takes the slot, and those that come later.
+// TestWhatPeopleAskForIsDone: a replay, a resend and an event to be read again, those that are
+// there when a relay takes the slot, and those that come later.
 func TestWhatPeopleAskForIsDone(t *testing.T) {
 	t.Parallel()
 	b := setupAgain(t)

@@ -12,6 +12,7 @@ import (
 
 	"github.com/tailpost/tailpost/outbox"
 	"github.com/tailpost/tailpost/relay/internal/hangup"
+	"github.com/tailpost/tailpost/relay/internal/pace"
 	"github.com/tailpost/tailpost/relay/internal/source"
 )
 
@@ -40,8 +41,8 @@ func TestAKeepaliveInsideATransactionSaysNothingAboutIt(t *testing.T) {
 	require.EqualValues(t, 100, s.seen, "and lets nothing be acknowledged")
 }
 
-// A status says how far everything is settled and what time it is here, and asks for a reply once in
-// an interval, however often acks are told.
+// A status says how far everything is settled and what time it is here, and asks for a reply once
+// in an interval, however often acks are told.
 func TestAStatus(t *testing.T) {
 	t.Parallel()
 	ours, theirs := net.Pipe()
@@ -82,8 +83,8 @@ func TestAnAckNeverGoesBackNorBeyondWhatWasStreamed(t *testing.T) {
 	}
 }
 
-// What was streamed is as far as an ack may go: to the end of the last transaction, while the next one
-// is read too.
+// What was streamed is as far as an ack may go: to the end of the last transaction, while the next
+// one is read too.
 func TestAnAckGoesAsFarAsTheLastTransaction(t *testing.T) {
 	t.Parallel()
 	s := &Stream{contact: newContact(time.Now()), reader: reader{decoder: newDecoder(&sink{}), floor: 0x50}}
@@ -131,7 +132,7 @@ func TestTheReaderLooksUpWhenSomethingIsDue(t *testing.T) {
 				s.nextStatus = time.Now().Add(test.status + ackDelay - test.acked)
 				if test.acked > 0 {
 					s.ackMoved.Store(true)
-					require.Equal(t, earlier(s.nextStatus, time.Now().Add(ackDelay)), s.due())
+					require.Equal(t, pace.Sooner(s.nextStatus, time.Now().Add(ackDelay)), s.due())
 					<-time.After(ackDelay - test.acked)
 				} else {
 					<-time.After(ackDelay)
@@ -147,13 +148,6 @@ func TestTheReaderLooksUpWhenSomethingIsDue(t *testing.T) {
 	}
 }
 
-func earlier(a, b time.Time) time.Time {
-	if b.Before(a) {
-		return b
-	}
-	return a
-}
-
 // piped is a Stream to a server that says and reads nothing.
 func piped(t *testing.T) *Stream {
 	t.Helper()
@@ -165,8 +159,8 @@ func piped(t *testing.T) *Stream {
 	return &Stream{contact: newContact(time.Now()), conn: ours}
 }
 
-// A server that was asked and says nothing at all is gone. One that sends what takes long to read, or
-// was not asked, is not.
+// A server that was asked and says nothing at all is gone. One that sends what takes long to read,
+// or was not asked, is not.
 func TestWhichSilenceIsTheEnd(t *testing.T) {
 	t.Parallel()
 	for name, test := range map[string]struct {
