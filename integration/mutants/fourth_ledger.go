@@ -108,6 +108,20 @@ var fourthLedgerMutants = []mutant{
 		pkg:     "./relay/internal/ledger", run: "^TestMirror_keepsStatesAndFollowsRemovals$",
 	},
 	{
+		name: "fourth-ledger-mirror-forgets-a-pause", file: "relay/internal/ledger/mirror.go",
+		old:     "    removed_paused = (status = 'paused'),\n",
+		new:     "",
+		promise: "An endpoint that was paused when the configuration lost it is paused when it returns.",
+		pkg:     "./relay/internal/ledger", run: "^TestMirror_keepsStatesAndFollowsRemovals$",
+	},
+	{
+		name: "fourth-ledger-mirror-never-forgets-a-pause", file: "relay/internal/ledger/mirror.go",
+		old:     "r.state.DisabledReason == ReasonRemoved && r.removedPaused {",
+		new:     "r.removedPaused {",
+		promise: "An endpoint that the relay disabled is active again when its URL changes, though it returned paused once.",
+		pkg:     "./relay/internal/ledger", run: "^TestMirror_keepsStatesAndFollowsRemovals$",
+	},
+	{
 		name: "fourth-ledger-replay-forgets-its-order", file: "relay/internal/ledger/replay.go",
 		old:     "    in_order = @in_order,\n",
 		new:     "",

@@ -47,8 +47,8 @@ var freshAgainMutants = []mutant{
 	},
 	{
 		name: "fresh-ledger-removed-loses-what-it-has-shown", file: "relay/internal/ledger/mirror.go",
-		old:     "return EndpointState{Status: StatusActive, Verified: r.state.Verified}",
-		new:     "return EndpointState{Status: StatusActive}",
+		old:     "next := EndpointState{Status: StatusActive, Verified: r.state.Verified}",
+		new:     "next := EndpointState{Status: StatusActive}",
 		promise: "An endpoint that returns to the configuration need not show again that it wants events.",
 		pkg:     "./relay/internal/ledger", run: "^TestMirror_keepsStatesAndFollowsRemovals$",
 	},

@@ -36,6 +36,7 @@ type EndpointRow struct {
 	Version        int64
 	Verified       string // see config.Endpoint.Proof
 	VerifyError    string // why it did not pass the last time
+	RemovedPaused  bool   // it was paused when the configuration last lost it, and is so when it returns
 	CreatedAt      time.Time
 	UpdatedAt      time.Time
 }

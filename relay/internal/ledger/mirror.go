@@ -41,7 +41,7 @@ type mirrored struct {
 
 const mirrorReadSQL = `
 SELECT id, COALESCE(tenant, ''), name, url, description, COALESCE(origin, ''), subscriptions::text, policy::text, status,
-       COALESCE(disabled_reason, ''), failing_since, source, COALESCE(verified, '')
+       COALESCE(disabled_reason, ''), failing_since, source, COALESCE(verified, ''), removed_paused
 FROM tailpost.endpoint
 WHERE source = 'config' OR id = ANY (@ids::text[])
 ORDER BY id
@@ -77,6 +77,7 @@ const mirrorRemoveSQL = `
 UPDATE tailpost.endpoint
 SET status = 'disabled',
     disabled_reason = @reason,
+    removed_paused = (status = 'paused'),
     version = version + 1,
     updated_at = @now
 WHERE id = ANY (@ids::text[])`
@@ -86,8 +87,9 @@ type Endpoints struct{ link *Link }
 
 // Mirror writes the configuration's endpoints into tailpost.endpoint, as far as they changed, and
 // returns the state of each. Endpoints that the configuration no longer has are disabled; their
-// deliveries stay, and they are active again when they return. One that the relay disabled is
-// active again when its URL changes. No secret enters the database.
+// deliveries stay, and they are active again when they return, or paused if a person had paused
+// them. One that the relay disabled is active again when its URL changes. No secret enters the
+// database.
 func (e *Endpoints) Mirror(ctx context.Context, endpoints []config.Endpoint, now time.Time) (map[string]EndpointState, error) {
 	want := make(map[string]mirrored, len(endpoints))
 	for i := range endpoints {
@@ -251,8 +253,9 @@ func (p *mirrorPage) write(ctx context.Context, tx pgx.Tx, now time.Time) error 
 type endpointRow struct {
 	mirrored
 
-	state  EndpointState
-	source string
+	state         EndpointState
+	source        string
+	removedPaused bool // see EndpointRow.RemovedPaused
 }
 
 // next is the state of the row once the configuration has that URL.
@@ -263,7 +266,11 @@ func (r endpointRow) next(url string) EndpointState {
 	default:
 		return r.state
 	}
-	return EndpointState{Status: StatusActive, Verified: r.state.Verified}
+	next := EndpointState{Status: StatusActive, Verified: r.state.Verified}
+	if r.state.DisabledReason == ReasonRemoved && r.removedPaused {
+		next.Status = StatusPaused
+	}
+	return next
 }
 
 func readEndpoints(ctx context.Context, tx pgx.Tx, ids []string) (map[string]endpointRow, error) {
@@ -280,7 +287,7 @@ func readEndpoints(ctx context.Context, tx pgx.Tx, ids []string) (map[string]end
 	)
 	scans := []any{
 		&id, &r.tenant, &r.name, &r.url, &r.description, &r.origin, &subscriptions, &policy, &r.state.Status,
-		&r.state.DisabledReason, &failing, &r.source, &r.state.Verified,
+		&r.state.DisabledReason, &failing, &r.source, &r.state.Verified, &r.removedPaused,
 	}
 	_, err = pgx.ForEachRow(rows, scans, func() error {
 		r.subscriptions, r.policy = []byte(subscriptions), []byte(policy)

@@ -137,6 +137,18 @@ func TestMirror_keepsStatesAndFollowsRemovals(t *testing.T) {
 	before := b.texts(t, versions)
 	require.Empty(t, mirror(nil))
 	require.Equal(t, before, b.texts(t, versions), "what is removed already is left alone")
+
+	paused := map[string]ledger.EndpointState{"paused": {Status: ledger.StatusPaused}}
+	require.Equal(t, paused, mirror(endpoints("paused")), "a person paused it before it was removed")
+	_, err = b.conn.Exec(t.Context(), "UPDATE tailpost.endpoint SET status = 'active' WHERE id = 'paused'")
+	require.NoError(t, err)
+	mirror(nil)
+	require.Equal(t, map[string]ledger.EndpointState{"paused": active}, mirror(endpoints("paused")), "a person resumed it since")
+	_, err = b.conn.Exec(t.Context(), "UPDATE tailpost.endpoint SET status = 'disabled', disabled_reason = 'answered 410', removed_paused = true WHERE id = 'paused'")
+	require.NoError(t, err)
+	moved := endpoints("paused")
+	moved[0].URL = "https://elsewhere.example.com/"
+	require.Equal(t, map[string]ledger.EndpointState{"paused": active}, mirror(moved), "that it returned paused is long ago")
 }
 
 // An endpoint that is made through the API while the configuration's are written keeps what it is,

@@ -62,6 +62,7 @@ type Endpoint struct {
 
 	before, after *config.Endpoint
 	routed        bool // the change concerns which events it gets
+	paused        bool // it is paused afterwards
 }
 
 // Setting is one that changes. Both are JSON without the quotes of a text; empty: it is not set.
@@ -156,7 +157,7 @@ func (p *Plan) wanted(e *config.Endpoint, row *ledger.EndpointRow) error {
 	moved := slices.ContainsFunc(is.Settings, func(s Setting) bool { return s.Name == "url" })
 	switch {
 	case removed(row):
-		is.Action = Return
+		is.Action, is.paused = Return, row.RemovedPaused
 	case len(is.Settings) == 0:
 		p.drifted(row, moved)
 		return nil
@@ -164,6 +165,9 @@ func (p *Plan) wanted(e *config.Endpoint, row *ledger.EndpointRow) error {
 		is.Action, is.before = Change, decoded(row, p.versions)
 		is.routed = slices.ContainsFunc(is.Settings, func(s Setting) bool { return slices.Contains([]string{subscriptionsName, "tenant", "version"}, s.Name) })
 		p.drifted(row, moved)
+	}
+	if is.paused {
+		is.Notes = append(is.Notes, "a person had paused it before it was removed: it is paused again, until tailpost resume "+row.ID)
 	}
 	if moved && row.Status == ledger.StatusDisabled && !removed(row) {
 		is.Notes = append(is.Notes, "it was disabled ("+row.DisabledReason+"); with another URL it is active again")
@@ -233,6 +237,8 @@ func (e *Endpoint) queued() string {
 	switch {
 	case e.Action == Remove:
 		return "they wait until the endpoint returns, unless they are discarded (tailpost discard --state pending --endpoint " + e.ID + ")"
+	case e.paused:
+		return "they wait until it is resumed"
 	case e.Action == Return:
 		return "they go out"
 	case named("url"), named("query"):

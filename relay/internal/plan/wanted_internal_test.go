@@ -66,6 +66,18 @@ func TestWhatBecomesOfWhatIsNotActive(t *testing.T) {
 	}
 }
 
+// One that a person had paused before it was removed comes back paused, and so does what is queued.
+func TestWhatReturnsPausedStaysSo(t *testing.T) {
+	t.Parallel()
+	e := config.Endpoint{ID: "shop", URL: "https://a.example/"}
+	row := rowOf(t, &e)
+	row.Status, row.DisabledReason, row.RemovedPaused = ledger.StatusDisabled, ledger.ReasonRemoved, true
+	p := Plan{}
+	require.NoError(t, p.wanted(&e, row))
+	require.Equal(t, []string{"a person had paused it before it was removed: it is paused again, until tailpost resume shop"}, p.Endpoints[0].Notes)
+	require.Equal(t, "they wait until it is resumed", p.Endpoints[0].queued())
+}
+
 // An endpoint whose version is not among those of the configuration any more is compared by its
 // filters all the same: as they are with the newest.
 func TestWhatAnEndpointGotIsToldThoughItsVersionIsGone(t *testing.T) {

@@ -14,14 +14,14 @@ const endpointColumns = `
 SELECT id, COALESCE(tenant, '') AS tenant, name, url, description, subscriptions, policy, status,
        COALESCE(disabled_reason, '') AS disabled_reason, failing_since, source, secrets,
        COALESCE(secret_prefix, '') AS secret_prefix, COALESCE(origin, '') AS origin, version, created_at, updated_at,
-       COALESCE(verified, '') AS verified, COALESCE(verify_error, '') AS verify_error
+       COALESCE(verified, '') AS verified, COALESCE(verify_error, '') AS verify_error, removed_paused
 FROM tailpost.endpoint`
 
 func scanEndpoint(row pgx.CollectableRow) (e ledger.EndpointRow, err error) {
 	var failing *time.Time
 	err = row.Scan(&e.ID, &e.Tenant, &e.Name, &e.URL, &e.Description, &e.Subscriptions, &e.Policy, &e.Status,
 		&e.DisabledReason, &failing, &e.Source, &e.Secrets, &e.SecretPrefix, &e.Origin, &e.Version, &e.CreatedAt, &e.UpdatedAt,
-		&e.Verified, &e.VerifyError)
+		&e.Verified, &e.VerifyError, &e.RemovedPaused)
 	if failing != nil {
 		e.FailingSince = failing.UTC()
 	}
