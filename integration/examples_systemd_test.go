@@ -71,17 +71,20 @@ func TestTheSystemdUnitRuns(t *testing.T) {
 	relay.Await(t, kit.LogDelivering, nil)
 	b.db.Insert(t, kit.Event("order.paid", `{}`))
 	b.receiver.Await(t, "/erp", 1)
-	for _, bad := range []bool{false, true} { // systemd waits for the end of a reload, whatever comes of it
-		if bad {
-			kit.WriteFile(t, path, "nonsense")
-		}
+	for _, reload := range []struct{ text, wrong string }{ // systemd waits for the end of a reload, whatever comes of it
+		{text, ""},
+		{"nonsense", "configuration not reloaded: it is invalid, the old one stays"},
+		{text + "\nlog {\n  level = \"debug\"\n}\n", "configuration reloaded, but for what only a restart can change"},
+		{text, ""},
+	} {
+		kit.WriteFile(t, path, reload.text)
 		before := monotonic(t)
 		relay.Signal(t, syscall.SIGHUP)
 		began := manager.hears(t, `RELOADING=1\nMONOTONIC_USEC=(\d+)`)
 		at, err := strconv.ParseInt(began[1], 10, 64)
 		require.NoError(t, err)
 		require.GreaterOrEqual(t, at, before, "systemd takes an earlier time for that of another reload")
-		manager.hears(t, "READY=1")
+		manager.hears(t, "READY=1\nSTATUS="+reload.wrong)
 	}
 	require.Zero(t, relay.Stop(t))
 	manager.hears(t, "STOPPING=1")

@@ -172,13 +172,13 @@ func reloadOn(ctx context.Context, a *app, changed <-chan struct{}, named chan [
 			return
 		}
 		manager.reloading()
-		reload(ctx, a, named, r, manager.log)
-		manager.tell("READY=1")
+		manager.reloaded(reload(ctx, a, named, r, manager.log))
 	}
 }
 
-// reload reads the configuration and has the relay go on with it.
-func reload(ctx context.Context, a *app, named chan []string, r *relay.Relay, log zerolog.Logger) {
+// reload reads the configuration and has the relay go on with it. It returns what is wrong, in a
+// sentence; empty: nothing.
+func reload(ctx context.Context, a *app, named chan []string, r *relay.Relay, log zerolog.Logger) (wrong string) {
 	cfg, diagnostics := a.readConfig(config.Options{Listens: true})
 	select { // only the last counts; nobody may be there to take it
 	case <-named:
@@ -188,16 +188,22 @@ func reload(ctx context.Context, a *app, named chan []string, r *relay.Relay, lo
 	if diagnostics.HasErrors() {
 		a.printDiagnostics(diagnostics)
 		r.ReloadRefused()
-		log.Error().Str("config", a.configPath).Msg("configuration not reloaded: it is invalid, the old one stays")
-		return
+		wrong = "configuration not reloaded: it is invalid, the old one stays"
+		log.Error().Str("config", a.configPath).Msg(wrong)
+		return wrong
 	}
 	a.printDiagnostics(diagnostics)
-	switch err := r.Reload(ctx, cfg); {
+	err := r.Reload(ctx, cfg)
+	switch {
+	case err == nil:
+		return ""
 	case errors.Is(err, relay.ErrRestart):
-		log.Error().Err(err).Str("config", a.configPath).Msg("configuration reloaded, but for what only a restart can change")
-	case err != nil:
-		log.Error().Err(err).Str("config", a.configPath).Msg("configuration not reloaded, the old one stays")
+		wrong = "configuration reloaded, but for what only a restart can change"
+	default:
+		wrong = "configuration not reloaded, the old one stays"
 	}
+	log.Error().Err(err).Str("config", a.configPath).Msg(wrong)
+	return wrong
 }
 
 // newLogger makes the logger that the configuration asks for.

@@ -32,7 +32,13 @@ func (m serviceManager) tell(state string) {
 	}
 }
 
-// reloading says that a reload begins; READY=1 ends it. The manager uses the time that comes along.
+// reloading says that a reload begins; reloaded ends it. The manager uses the time that comes along.
 func (m serviceManager) reloading() {
 	m.tell(fmt.Sprintf("RELOADING=1\nMONOTONIC_USEC=%d", monotonicMicroseconds()))
+}
+
+// reloaded says that a reload is over, and what is wrong, for whoever asks systemctl status; empty:
+// nothing is.
+func (m serviceManager) reloaded(wrong string) {
+	m.tell("READY=1\nSTATUS=" + wrong)
 }

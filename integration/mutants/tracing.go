@@ -41,7 +41,7 @@ var tracingMutants = []mutant{
 	{
 		name:    "tracing-a-bad-reload-never-ends",
 		file:    "cmd/tailpost/run.go",
-		old:     "reload(ctx, a, named, r, manager.log)\n\t\tmanager.tell(\"READY=1\")",
+		old:     "manager.reloaded(reload(ctx, a, named, r, manager.log))",
 		new:     "reload(ctx, a, named, r, manager.log)",
 		promise: "A service manager hears the end of every reload.",
 		pkg:     "./integration",
