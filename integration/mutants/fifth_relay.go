@@ -88,6 +88,13 @@ var fifthRelayMutants = []mutant{
 		pkg:     "./relay/internal/dispatch", run: "^TestLoader_findsWhatHasNoKeyBesideALongChain$",
 	},
 	{
+		name: "fifth-load-circuit-ends-unnoticed", file: "relay/internal/dispatch/load.go",
+		old:     "\t\tif !again.IsZero() {\n\t\t\tl.d.loader.schedule(l, again)\n\t\t}\n",
+		new:     "",
+		promise: "What waits in the table goes on once the circuit lets it, whoever asks.",
+		pkg:     "./relay/internal/dispatch", run: "^TestLoader_goesOnOnceTheCircuitLetsIt$",
+	},
+	{
 		name: "fifth-admission-steps-stay-small", file: "relay/internal/dispatch/admission.go",
 		old:     "\t\ta.clean += weight\n",
 		new:     "",

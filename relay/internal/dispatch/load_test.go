@@ -172,6 +172,29 @@ func TestLoader_findsWhatHasNoKeyBesideALongChain(t *testing.T) {
 	})
 }
 
+// TestLoader_goesOnOnceTheCircuitLetsIt: what waits in the table needs nobody to ask for it then.
+func TestLoader_goesOnOnceTheCircuitLetsIt(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		l := newLife(t, func(l *life, o *dispatch.Options) {
+			e := l.waiting(20)
+			e.Config.Circuit = config.Circuit{Failures: 3, Reopen: time.Minute}
+			o.LaneEvents, o.Endpoints = 4, []dispatch.Endpoint{*e}
+		})
+		for range 3 {
+			l.gate.answer <- 500
+		}
+		l.later(30 * time.Second)
+		failed := l.gate.sent()
+		for range 20 {
+			l.gate.answer <- 200
+		}
+		l.later(2 * time.Minute)
+		require.Len(t, l.tables.rows, failed, "tried again in an hour")
+		l.stop()
+	})
+}
+
 // TestLoader_keepsNothingOfWhatExpired: neither its bytes nor its place.
 func TestLoader_keepsNothingOfWhatExpired(t *testing.T) {
 	t.Parallel()
