@@ -74,6 +74,13 @@ var fifthRelayMutants = []mutant{
 		pkg:     "./relay/internal/fleet", run: "^TestDrain_isOfOtherPartitions$",
 	},
 	{
+		name: "fifth-jetstream-late-is-stuck-for-ever", file: "relay/internal/source/jetstream/publish.go",
+		old:     "\tt.tried, t.failed, t.inFlight = time.Time{}, false, false\n",
+		new:     "\tt.inFlight = false\n",
+		promise: "What NATS has stored is not waited for, so that no relay goes on alone by it.",
+		pkg:     "./relay/internal/source/jetstream", run: "^TestStuckSinceTheFirst$",
+	},
+	{
 		name: "fifth-queue-full-and-overwritten", file: "relay/internal/dispatch/queue.go",
 		old:     "\tq.grow()\n\tq.first = (",
 		new:     "\tq.first = (",

@@ -34,19 +34,22 @@ func TestOpen_reachesNATSAsTheConfigurationSays(t *testing.T) {
 			s, cfg := newServer(t, test.server), &config.Config{Database: config.Database{Slot: "shop"}, Fanout: test.fanout}
 			cfg.Fanout.Engine, cfg.Fanout.Partitions, cfg.Fanout.URL = config.EngineNATS, 3, config.NewSecret(s.ClientURL())
 			f := New(&cfg.Fanout, Options{Settings: func() Settings { return Settings{Config: cfg} }})
-			fan, err := f.open(t.Context())
+			ctx, cancel := context.WithTimeout(t.Context(), soon)
+			defer cancel()
+			fan, err := f.open(ctx)
 			require.NoError(t, err)
+			require.NotNil(t, fan, "in time")
 			defer fan.Close()
 			there, err := jetstream.Look(t.Context(), jetstream.OptionsOf(cfg, nil, f.log))
 			require.NoError(t, err)
 			require.Equal(t, 3, there)
 
 			cfg.Fanout.Replicas = 3
-			_, err = f.open(t.Context())
+			_, err = f.open(ctx)
 			require.ErrorIs(t, err, jetstream.ErrSetup, "its streams have one")
 
 			s.Shutdown()
-			ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
+			ctx, cancel = context.WithTimeout(t.Context(), 50*time.Millisecond)
 			defer cancel()
 			fan, err = f.open(ctx)
 			require.NoError(t, err, "it waits until it is stopped")
