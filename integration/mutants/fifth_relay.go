@@ -96,7 +96,7 @@ var fifthRelayMutants = []mutant{
 	},
 	{
 		name: "fifth-load-circuit-ends-unnoticed", file: "relay/internal/dispatch/load.go",
-		old:     "\t\tif !again.IsZero() {\n\t\t\tl.d.loader.schedule(l, again)\n\t\t}\n",
+		old:     "\t\t\tl.d.loader.schedule(l, again)\n",
 		new:     "",
 		promise: "What waits in the table goes on once the circuit lets it, whoever asks.",
 		pkg:     "./relay/internal/dispatch", run: "^TestLoader_goesOnOnceTheCircuitLetsIt$",
