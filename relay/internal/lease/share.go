@@ -35,6 +35,7 @@ func Share(mine []int, owned map[int]int32, members, partitions int) (take, rele
 		known = append(known, pid)
 	}
 	slices.SortFunc(known, func(a, b int32) int { return cmp.Or(cmp.Compare(counts[b], counts[a]), cmp.Compare(a, b)) })
+	members = max(members, 1) // a survey through a pooler may miss the one that asks
 	q := quotas{least: usable / members, more: usable % members}
 
 	// Those that own least take first.
