@@ -66,6 +66,16 @@ func TestAdmission_fallsAndComesBack(t *testing.T) {
 	require.Greater(t, sent, 2880, "0.9 of all")
 }
 
+// An endpoint that takes far more than it once did soon gets it: the steps beyond where refusals
+// began grow.
+func TestAdmission_growsFarBeyondWhereRefusalsBegan(t *testing.T) {
+	t.Parallel()
+	a := &admission{ceiling: 32, roundTrip: trip, limit: 50, edge: 100}
+	_, now := drive(a, noon, 9*time.Second, taken)
+	sent, _ := drive(a, now, time.Second, taken)
+	require.Greater(t, sent, 2880, "0.9 of all")
+}
+
 // TestAdmission_decidesOnceInARoundTrip: what was under way when the limit fell was sent under
 // another one.
 func TestAdmission_decidesOnceInARoundTrip(t *testing.T) {
@@ -104,6 +114,7 @@ func TestAdmission_doesWhatAReceiverInsistsOn(t *testing.T) {
 	require.True(t, a.answered(asks(3*time.Second), after(4*time.Second)), "twice is for all")
 	require.Equal(t, after(64*time.Second), a.pausedUntil)
 	require.Equal(t, 60*time.Second, a.waits(after(4*time.Second)))
+	require.InDelta(t, restartLimit, a.limit, 0, "it begins slowly after that")
 	require.True(t, a.answered(asks(65*time.Second), after(66*time.Second)), "and again, after the pause")
 
 	a = fresh()
@@ -114,6 +125,12 @@ func TestAdmission_doesWhatAReceiverInsistsOn(t *testing.T) {
 	a = fresh()
 	a.answered(asks(0), after(time.Second))
 	require.False(t, a.answered(asks(time.Second), after(time.Second+5*time.Millisecond)), "it had no time to take anything")
+
+	a = fresh()
+	a.roundTrip = time.Second
+	a.answered(asks(0), after(time.Second))
+	require.False(t, a.answered(asks(time.Second), after(2*time.Second)), "nor had one whose answers take that long")
+	require.True(t, a.answered(asks(2*time.Second), after(3*time.Second)))
 
 	a = fresh()
 	a.answered(reply{started: after(0), refused: true}, after(time.Second))
@@ -130,7 +147,7 @@ func TestAdmission_doesWhatMostAnswersAskFor(t *testing.T) {
 		for i := range mostAnswers {
 			r := reply{started: noon, refused: i < asking}
 			if r.refused {
-				r.asks = time.Duration(i+1) * time.Second
+				r.asks = time.Duration(asking-i) * time.Second
 			}
 			got = a.answered(r, after(2*trip))
 		}

@@ -146,6 +146,55 @@ func TestLoader_thatFailsWhileTheOrderingChanges(t *testing.T) {
 	}
 }
 
+// TestLoader_findsWhatHasNoKeyBesideALongChain: rows of a key that fill the memory, and wait for the
+// first of them, do not have others wait too.
+func TestLoader_findsWhatHasNoKeyBesideALongChain(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		l := newLife(t, func(l *life, o *dispatch.Options) {
+			e := l.waiting(20)
+			e.Config.Ordering = config.OrderingKey
+			for p, row := range l.tables.rows {
+				if p.EventID != "e19" {
+					row.Event.Key = "k"
+				}
+				l.tables.rows[p] = row
+			}
+			l.tables.queued(e)
+			o.LaneEvents, o.Endpoints = 4, []dispatch.Endpoint{*e}
+		})
+		l.gate.answer <- 500 // the first of the key, which is tried again in an hour
+		l.gate.answer <- 200
+		l.later(time.Minute)
+		require.Equal(t, 2, l.gate.sent())
+		require.NotContains(t, l.tables.rows, outbox.Pair{EventID: "e19", EndpointID: "ep_1"})
+		l.stop()
+	})
+}
+
+// TestLoader_goesOnOnceTheCircuitLetsIt: what waits in the table needs nobody to ask for it then.
+func TestLoader_goesOnOnceTheCircuitLetsIt(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		l := newLife(t, func(l *life, o *dispatch.Options) {
+			e := l.waiting(20)
+			e.Config.Circuit = config.Circuit{Failures: 3, Reopen: time.Minute}
+			o.LaneEvents, o.Endpoints = 4, []dispatch.Endpoint{*e}
+		})
+		for range 3 {
+			l.gate.answer <- 500
+		}
+		l.later(30 * time.Second)
+		failed := l.gate.sent()
+		for range 20 {
+			l.gate.answer <- 200
+		}
+		l.later(2 * time.Minute)
+		require.Len(t, l.tables.rows, failed, "tried again in an hour")
+		l.stop()
+	})
+}
+
 // TestLoader_keepsNothingOfWhatExpired: neither its bytes nor its place.
 func TestLoader_keepsNothingOfWhatExpired(t *testing.T) {
 	t.Parallel()

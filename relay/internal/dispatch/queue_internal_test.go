@@ -53,6 +53,21 @@ func TestMemory_weighsWhatGoesBack(t *testing.T) {
 	require.Same(t, dl, m.start())
 }
 
+// What goes back though others have taken its room is before them, and takes nobody's place.
+func TestMemory_takesBackWhatFoundItFull(t *testing.T) {
+	t.Parallel()
+	m := memory{bytes: new(atomic.Int64)}
+	for i := range 4 {
+		m.enqueue(numbered(i))
+	}
+	back := m.start()
+	m.enqueue(numbered(4))
+	m.requeue(back)
+	for i := range 5 {
+		require.Equal(t, strconv.Itoa(i), m.start().ev.ID)
+	}
+}
+
 // TestMemory_keepsTheOrderAndItsCounts holds a memory against a plain list, whatever comes, goes,
 // waits or is evicted.
 func TestMemory_keepsTheOrderAndItsCounts(t *testing.T) {

@@ -114,10 +114,7 @@ func (f *Fleet) open(ctx context.Context) (*jetstream.Fanout, error) {
 	}
 	var backoff pace.Backoff
 	for {
-		fan, err := jetstream.Open(ctx, jetstream.Options{
-			URL: cfg.Fanout.URL, Credentials: cfg.Fanout.Credentials, Token: cfg.Fanout.Token, User: cfg.Fanout.User, Password: cfg.Fanout.Password,
-			Roots: roots, Slot: cfg.Database.Slot, Partitions: cfg.Fanout.Partitions, Replicas: cfg.Fanout.Replicas, Logger: f.log,
-		})
+		fan, err := jetstream.Open(ctx, jetstream.OptionsOf(cfg, roots, f.log))
 		switch {
 		case err == nil:
 			return fan, nil
@@ -224,10 +221,10 @@ const yieldAfter = cutOff + 5*time.Second
 // errYields ends a hold of the slot that others had better have.
 var errYields = errors.New("NATS is not reached from here, and is by others: the slot is theirs")
 
-// yields reports whether this process has been cut off from NATS for long while others reach it.
+// yields reports whether this process, which has reached NATS, has been cut off from it for long
+// while others reach it.
 func (f *Fleet) yields(ctx context.Context, all Members) (bool, error) {
-	fan := f.reached()
-	if fan == nil || !tooLong(fan.Cut(), yieldAfter) {
+	if !tooLong(f.reached().Cut(), yieldAfter) {
 		return false, nil
 	}
 	return f.others(ctx, all)

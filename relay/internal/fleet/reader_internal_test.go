@@ -23,10 +23,11 @@ import (
 
 const patience = 30 * time.Second
 
-// newFanout is a fleet of two partitions that reaches a NATS server of the test's own.
-func newFanout(t *testing.T) (f *Fleet, url string) {
+// newServer is a NATS server of the test's own.
+func newServer(t *testing.T, o server.Options) *server.Server {
 	t.Helper()
-	s, err := server.NewServer(&server.Options{Host: "127.0.0.1", Port: server.RANDOM_PORT, JetStream: true, StoreDir: t.TempDir(), NoSigs: true, NoLog: true})
+	o.Host, o.Port, o.StoreDir, o.NoSigs, o.NoLog = "127.0.0.1", server.RANDOM_PORT, t.TempDir(), true, true
+	s, err := server.NewServer(&o)
 	require.NoError(t, err)
 	go s.Start()
 	t.Cleanup(func() {
@@ -34,13 +35,20 @@ func newFanout(t *testing.T) (f *Fleet, url string) {
 		s.WaitForShutdown()
 	})
 	require.True(t, s.ReadyForConnections(patience))
-	fan, err := jetstream.Open(t.Context(), jetstream.Options{URL: config.NewSecret(s.ClientURL()), Slot: "s", Partitions: 2, Replicas: 1, Logger: zerolog.Nop()})
+	return s
+}
+
+// newFanout is a fleet of two partitions that reaches a NATS server.
+func newFanout(t *testing.T) (f *Fleet, at *server.Server) {
+	t.Helper()
+	s := newServer(t, server.Options{JetStream: true})
+	cfg := &config.Config{Database: config.Database{Slot: "s"}, Fanout: config.Fanout{Engine: config.EngineNATS, Partitions: 2, URL: config.NewSecret(s.ClientURL())}}
+	f = New(&cfg.Fanout, Options{Settings: func() Settings { return Settings{Config: cfg} }, Logger: zerolog.Nop()})
+	fan, err := f.open(t.Context())
 	require.NoError(t, err)
 	t.Cleanup(fan.Close)
-	cfg := &config.Config{Fanout: config.Fanout{Engine: config.EngineNATS, Partitions: 2}}
-	f = New(&cfg.Fanout, Options{Settings: func() Settings { return Settings{Config: cfg} }, Logger: zerolog.Nop()})
 	f.fan = fan
-	return f, s.ClientURL()
+	return f, s
 }
 
 // publishing has a reader publish until stop.
@@ -61,8 +69,8 @@ func publishing(t *testing.T, r *Reader) (stop func()) {
 // slot is told so then, and what one of them lacks would come from nowhere.
 func TestEvent_isStoredOnceAllPartitionsHaveIt(t *testing.T) {
 	t.Parallel()
-	f, url := newFanout(t)
-	closeStream(t, url, "TAILPOST_s_2_01")
+	f, at := newFanout(t)
+	closeStream(t, at.ClientURL(), "TAILPOST_s_2_01")
 	r := f.NewReader(ReaderOptions{
 		Timeline: 1, Barriers: source.NewBarriers(1, func(context.Context, string) error { return nil }),
 	})

@@ -101,8 +101,10 @@ func TestAPartitionHasOneOwner(t *testing.T) {
 	require.True(t, tries(t, theirs, 3), "taken twice, released once")
 	require.Equal(t, []int{1}, survey(t, ours).Mine)
 
-	_, err := ours.Take(t.Context(), 4)
-	require.ErrorContains(t, err, "there are 4")
+	for _, none := range []int{-1, 4} {
+		_, err := ours.Take(t.Context(), none)
+		require.ErrorContains(t, err, "there are 4")
+	}
 	require.Equal(t, 1, b.count(t, "SELECT count(*) FROM pg_stat_activity WHERE application_name = 'tailpost another sender' AND datname = current_database()"))
 }
 
@@ -120,6 +122,7 @@ func TestCloseLetsGoAtOnce(t *testing.T) {
 		require.Equal(t, 1, survey(t, theirs).Members)
 		_, err := ours.Take(t.Context(), 1)
 		require.ErrorIs(t, err, lease.ErrLost)
+		require.ErrorContains(t, err, "it was closed", "why is said")
 		ours.Close(t.Context())
 		theirs.Close(t.Context())
 	}
@@ -279,6 +282,17 @@ func TestAnApplicationsLockIsNoMembers(t *testing.T) {
 	require.Contains(t, lines[0], `"level":"error"`)
 	require.Contains(t, lines[0], `"partition":2`)
 	require.Contains(t, lines[0], `"pid":`+text(int32(b.count(t, "SELECT pg_backend_pid()"))))
+
+	// Another session is told of as the first one was.
+	b.exec(t, "SELECT pg_advisory_unlock_all()")
+	next := b.db.Conn(t)
+	_, err := next.Exec(t.Context(), "SELECT pg_advisory_lock($1, $2)", class, number)
+	require.NoError(t, err)
+	for i, said := range []int{1, 2, 2} {
+		require.Equal(t, want, survey(t, l))
+		require.Equal(t, said, strings.Count(b.log.String(), "\n"), "survey %d", i)
+	}
+	require.NoError(t, next.Close(t.Context()))
 
 	// Locks of one key of 64 bits, and of another database, are others.
 	b.exec(t, "SELECT pg_advisory_unlock_all()")

@@ -15,7 +15,8 @@ import (
 //     free up to it. Each takes from another place of what is free; those that own nothing cannot
 //     tell themselves apart and try for the same.
 //
-// Partitions that an application has (0 in owned) are nobody's share.
+// Partitions that an application has (0 in owned) are nobody's share. The members are all that own
+// something, and the one that asks.
 func Share(mine []int, owned map[int]int32, members, partitions int) (take, release []int) {
 	counts, free := make(map[int32]int), make([]int, 0, partitions)
 	usable := partitions
@@ -34,12 +35,8 @@ func Share(mine []int, owned map[int]int32, members, partitions int) (take, rele
 		known = append(known, pid)
 	}
 	slices.SortFunc(known, func(a, b int32) int { return cmp.Or(cmp.Compare(counts[b], counts[a]), cmp.Compare(a, b)) })
-	others := len(known)
-	if len(mine) == 0 {
-		others++
-	}
-	members = max(members, others)
-	q := quotas{least: usable / members, more: usable % members, known: len(known)}
+	members = max(members, 1) // a survey through a pooler may miss the one that asks
+	q := quotas{least: usable / members, more: usable % members}
 
 	// Those that own least take first.
 	begin := (members - len(known)) * q.unknown()
@@ -65,7 +62,7 @@ func Share(mine []int, owned map[int]int32, members, partitions int) (take, rele
 }
 
 // quotas say how many partitions each member may own.
-type quotas struct{ least, more, known int }
+type quotas struct{ least, more int }
 
 // of returns the quota of the member that is number rank among those that own something.
 func (q quotas) of(rank int) int {
@@ -76,10 +73,6 @@ func (q quotas) of(rank int) int {
 }
 
 // unknown returns the quota of a member that owns nothing. It is not told from others like it, so
-// that it gets the greater number only where it would never have one else.
-func (q quotas) unknown() int {
-	if q.least == 0 && q.known < q.more {
-		return 1
-	}
-	return q.least
-}
+// that it gets the greater number only where it would never have one else: nothing is free where
+// others have that already.
+func (q quotas) unknown() int { return max(1, q.least) }

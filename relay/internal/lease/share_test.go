@@ -39,6 +39,7 @@ func TestShare(t *testing.T) {
 		"and then one has none":                        {nil, map[int]int32{0: 7, 1: 8}, 3, 2, nil, nil},
 		"what an application has is nobody's":          {[]int{0}, map[int]int32{0: 7, 1: 0, 2: 8}, 2, 3, nil, nil},
 		"a survey that lacks its own says nothing":     {[]int{0}, map[int]int32{1: 8}, 2, 3, nil, nil},
+		"a survey that misses who asks counts one":     {nil, nil, 0, 2, []int{0, 1}, nil},
 	} {
 		take, release := lease.Share(is.mine, is.owned, is.members, is.partitions)
 		require.ElementsMatch(t, is.take, take, name)

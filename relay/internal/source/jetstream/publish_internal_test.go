@@ -26,6 +26,10 @@ func TestStuckSinceTheFirst(t *testing.T) {
 	}
 	require.True(t, (&Publisher{parts: []*part{{tried: now}}}).Stuck().IsZero(), "a message that was published just now is not late")
 	require.Equal(t, first, (&Publisher{parts: []*part{{tried: first}}}).Stuck(), "one without an answer is")
+	late := &Publisher{parts: []*part{{tried: first, failed: true, inFlight: true}}}
+	late.stored(late.parts[0], nil)
+	require.True(t, late.Stuck().IsZero(), "nor is what was stored after all")
+	require.Nil(t, (&Fanout{opts: Options{Partitions: 1}}).NewPublisher(PublisherOptions{}).Full(), "there is room where nobody says how much")
 }
 
 // A replica that is away or behind keeps nothing safe. With most of them gone nothing is stored.
