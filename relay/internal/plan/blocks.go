@@ -94,13 +94,12 @@ func changedVersions(before, after map[string]string, pins []pin) []Version {
 			continue
 		}
 		v := Version{Version: name, Action: Change, Examples: []string{}}
-		through := func(p pin) bool { return p.after < name }
+		through := func(p pin) bool { return had && p.before < name || has && p.after < name }
 		switch {
 		case !had:
 			v.Action = Add
 		case !has:
 			v.Action = Remove
-			through = func(p pin) bool { return p.before < name }
 		}
 		for _, p := range pins {
 			if was+is == "" || !through(p) { // no steps, or none of its own
