@@ -75,6 +75,16 @@ func TestNewDecoder(t *testing.T) {
 		} {
 			require.ErrorContains(t, err, want)
 		}
+		columns[2].TypeOID = pgtype.JSONBOID
+		_, err = outbox.NewDecoder(outbox.DefaultMapping(), columns)
+		require.ErrorContains(t, err, `column "key" cannot be the key of events`)
+	})
+	t.Run("takes a domain over an enum for the type", func(t *testing.T) {
+		t.Parallel()
+		columns := defaultColumns()
+		columns[1].TypeOID, columns[1].BaseOID = 20_001, 20_002
+		_, err := outbox.NewDecoder(outbox.DefaultMapping(), columns)
+		require.NoError(t, err)
 	})
 	t.Run("wants the columns that the mapping names, and does without the others", func(t *testing.T) {
 		t.Parallel()

@@ -95,6 +95,10 @@ func TestMappingValidate(t *testing.T) {
 	require.ErrorContains(t, err, `no column is named for "payload"`)
 	require.NotContains(t, err.Error(), `"type"`)
 
+	for table, want := range map[string][2]string{"outbox": {"", "outbox"}, "app.events": {"app", "events"}, "app.a.b": {"app", "a.b"}, "app.": {"app", ""}} {
+		schema, name := outbox.Mapping{Table: table}.SchemaAndName()
+		require.Equal(t, want, [2]string{schema, name})
+	}
 	m := outbox.DefaultMapping()
 	m.Table, m.Key = "a.b\x00", "k\x00"
 	require.ErrorContains(t, m.Validate(), "the name holds a NUL character")

@@ -34,6 +34,7 @@ func TestDecode_extraColumns(t *testing.T) {
 		"an infinite float":          {pgtype.Float4OID, 0, text("-Infinity"), `"-Infinity"`},
 		"jsonb":                      {pgtype.JSONBOID, 0, text(`{"a": [1]}`), `{"a": [1]}`},
 		"a uuid":                     {pgtype.UUIDOID, 0, text("0198a000-0000-7000-8000-000000000001"), `"0198a000-0000-7000-8000-000000000001"`},
+		"a time that cannot be read": {pgtype.TimestamptzOID, 0, text("2026-02-30 10:20:30+00"), `"2026-02-30 10:20:30+00"`},
 		"a time with a zone":         {pgtype.TimestamptzOID, 0, text("2026-01-31 10:20:30.5+02"), `"2026-01-31T08:20:30.5Z"`},
 		"a time that is infinite":    {pgtype.TimestamptzOID, 0, text("infinity"), `"infinity"`},
 		"a time without a zone":      {pgtype.TimestampOID, 0, text("2026-01-31 10:20:30"), `"2026-01-31 10:20:30"`},
@@ -73,6 +74,13 @@ func TestExtraColumnsThatCannotBe(t *testing.T) {
 	m.Extra = map[string]string{"a.b": "x", "1a": "x", "": "x", strings.Repeat("a", 64): "x", "ok_-9": "x", "empty": "", "nul": "\x00"}
 	problems := strings.Split(m.Validate().Error(), "\n")
 	require.Len(t, problems, 6)
+	for name, fits := range map[string]bool{
+		"a": true, "z": true, "A": true, "Z": true, "_": true, "a0": true, "a9": true, "a-": true, strings.Repeat("a", 63): true,
+		"é": false, "{": false, "[": false, "`": false, "@": false, "a:": false, "a/": false, "-": false, "0": false,
+	} {
+		m.Extra = map[string]string{name: "x"}
+		require.Equal(t, fits, m.Validate() == nil, name)
+	}
 	m.Extra = make(map[string]string)
 	for i := range outbox.MaxExtra + 1 {
 		m.Extra["c"+string(rune('a'+i))] = "x"

@@ -39,6 +39,8 @@ func TestDecoder_readsTheTimesOfEvents(t *testing.T) {
 		"no time":                {pgtype.TimestamptzOID, "", "soon", time.Time{}, time.Time{}, `"until" is not a timestamp in ISO form`},
 		"infinite without zone":  {pgtype.TimestampOID, "-infinity", "infinity", time.Time{}, time.Time{}, ""},
 		"infinite in a date":     {pgtype.DateOID, "infinity", "", time.Time{}, time.Time{}, `"due" is infinite`},
+		"the last year":          {pgtype.TimestamptzOID, "9998-12-31 23:00:00+00", "9998-12-31 23:00:00+00", time.Date(9998, 12, 31, 23, 0, 0, 0, time.UTC), time.Date(9998, 12, 31, 23, 0, 0, 0, time.UTC), ""},
+		"the first year":         {pgtype.TimestamptzOID, "0002-01-01 00:00:00+00", "0002-01-01 00:00:00+00", time.Date(2, 1, 1, 0, 0, 0, 0, time.UTC), time.Date(2, 1, 1, 0, 0, 0, 0, time.UTC), ""},
 		"the year 9999 of dates": {pgtype.DateOID, "", "9999-12-31", time.Time{}, time.Time{}, ""},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -139,7 +139,8 @@ func (c *compiler) renderObject(e *hclsyntax.ObjectConsExpr) render {
 				return dst, err
 			}
 		}
-		return append(dst, '}'), within(dst, most)
+		dst = append(dst, '}')
+		return dst, within(dst, most)
 	}
 }
 
@@ -159,7 +160,8 @@ func (c *compiler) renderList(e *hclsyntax.TupleConsExpr) render {
 				return dst, err
 			}
 		}
-		return append(dst, ']'), within(dst, most)
+		dst = append(dst, ']')
+		return dst, within(dst, most)
 	}
 }
 
@@ -231,7 +233,8 @@ func renderHeaders(dst []byte, e *outbox.Event, most int) ([]byte, error) {
 		dst = append(payload.AppendString(dst, name), ':')
 		dst = payload.AppendString(dst, e.Headers[name])
 	}
-	return append(dst, '}'), within(dst, most)
+	dst = append(dst, '}')
+	return dst, within(dst, most)
 }
 
 func renderValue(run evaluate) render {

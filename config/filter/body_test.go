@@ -2,6 +2,7 @@ package filter_test
 
 import (
 	"encoding/json"
+	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -40,6 +41,7 @@ func TestBody(t *testing.T) {
 		`{ sum = event.data.items[0].qty * 1000000000000000000 }`:   `{"sum":2000000000000000000}`,
 		`{ big = event.data.total > 100, not = !event.data.paid }`:  `{"big":true,"not":false}`,
 		`event.data.paid ? { a = 1 } : [2]`:                         `{"a":1}`,
+		`event.data.void ? { a = 1 } : [2]`:                         `[2]`,
 		`event.data.nope == 1 ? { a = 1 } : [2]`:                    `null`,
 		`({ a = (event.data.void) })`:                               `{"a":false}`,
 		`event.data.customer`:                                       `{"id": "c1", "address": {"city": "Wien", "zip": 1010}}`,
@@ -72,5 +74,37 @@ func TestBodyOfBrokenPayloadFails(t *testing.T) {
 		require.Error(t, err, payload)
 		require.NotContains(t, err.Error(), "nope")
 		require.Equal(t, "x", string(got))
+	}
+}
+
+// A body may be as large as it may be, and not a byte larger.
+func TestBodyAsLargeAsItMayBe(t *testing.T) {
+	t.Parallel()
+	most := filter.MostOf(&outbox.Event{})
+	for src, around := range map[string]string{`event.extra`: `{"a":""}`, `event.extra.a`: `""`, `[event.extra.a]`: `[""]`, `{ b = event.extra.a }`: `{"b":""}`} {
+		b := compileBody(t, src)
+		for over, want := range []error{nil, filter.ErrTooLarge} {
+			text := strings.Repeat("x", most-len(around)+over)
+			_, err := b.Append([]byte("before"), &outbox.Event{Extra: []byte(`{"a":"` + text + `"}`)})
+			require.ErrorIs(t, err, want, "%s, %d over", src, over)
+		}
+	}
+}
+
+func TestBodyRefusesWhatItCannotWrite(t *testing.T) {
+	t.Parallel()
+	for src, want := range map[string]string{
+		`{ (1) = event.id }`:        "Computed attribute name",
+		`{ (null) = event.id }`:     "Computed attribute name",
+		`{ (event.id) = event.id }`: "Computed attribute name",
+		`{ a = 1, a = 2 }`:          "Repeated attribute",
+		`event.type ? 1 : 2`:        "Wrong kind of value",
+		`{ a = event.typ }`:         "Unknown event attribute",
+		`{ a = `:                    "Missing expression",
+	} {
+		b, diags := filter.CompileBody(src, "", 1)
+		require.Nil(t, b, src)
+		require.Len(t, diags, 1, src)
+		require.Equal(t, want, diags[0].Summary, src)
 	}
 }

@@ -1,11 +1,13 @@
 package filter_test
 
 import (
+	"math"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/stretchr/testify/require"
+	"github.com/zclconf/go-cty/cty"
 
 	"github.com/tailpost/tailpost/config/filter"
 	"github.com/tailpost/tailpost/outbox"
@@ -28,7 +30,7 @@ func order() *outbox.Event {
   "id": 9007199254740993, "total": 100.50, "price": "19.99", "tiny": 1e-400, "huge": 123456789012345678901234567890,
   "name": "Zoë \"Z\" <b>", "paid": true, "void": false, "nothing": null, "empty": "",
   "tags": ["new", "vip", 3, null, {"a": 1}], "none": [], "customer": {"id": "c1", "address": {"city": "Wien", "zip": 1010}},
-  "items": [{"sku": "A", "qty": 2, "total": 1}, {"sku": "B", "qty": 1, "total": 2, "parts": [[1, 2], [3]]}],
+  "items": [{"sku": "A", "qty": 2, "total": 1, "note": "\"Z\" b"}, {"sku": "B", "qty": 1, "total": 2, "parts": [[1, 2], [3]]}],
   "pr\u00e9nom": "Ana", "a.b": {"c d": 1}, "esc\"aped": 2
 }`),
 	}
@@ -37,7 +39,8 @@ func order() *outbox.Event {
 func TestFilter(t *testing.T) {
 	t.Parallel()
 	const yes, no, miss = "yes", "no", "no, missing"
-	const yesMissed = "yes, missing"
+	const yesMissed, noMissed = "yes, missing", miss
+	const met = `contains([event.data.nope, "acme"], event.tenant)`
 	for src, want := range map[string]string{
 		`event.tenant == "acme"`:                          yes,
 		`event.key == ""`:                                 yes,
@@ -60,6 +63,8 @@ func TestFilter(t *testing.T) {
 		`can(event.extra.region)`:                         yes,
 		`event.created_at >= "2026-01-31T13:00:00+01:00"`: yes,
 		`event.created_at < "2026-01-31T12:00:00Z"`:       no,
+		`"2026-01-31T13:00:00+01:00" <= event.created_at`: yes,
+		`event.created_at == event.created_at`:            yes,
 
 		// Numbers, however many digits.
 		`event.data.id == 9007199254740993`:                             yes,
@@ -75,6 +80,14 @@ func TestFilter(t *testing.T) {
 		`event.data.total == ""`:                                        no,
 		`event.data.total > 100 && event.data.total <= 1e3`:             yes,
 		`event.data.tiny > 0`:                                           yes,
+		`event.data.total <= 100.5 && event.data.total >= 100.5`:        yes,
+		`event.data.total < 100.5 || event.data.total > 100.5`:          no,
+		`event.data.total <= 100 || event.data.total >= 101`:            no,
+		`event.data.total + 1 == 101.5`:                                 yes,
+		`event.data.total + event.data.price > 1`:                       miss,
+		`event.data.price + event.data.total > 1`:                       miss,
+		`tonumber(event.data.total * 2) == 201`:                         yes,
+		`can(tonumber(event.data.paid))`:                                no,
 		`tonumber(event.data.price) * 3 == 59.97`:                       yes,
 		`event.data.items[0].qty + event.data.items[1].qty == 3`:        yes,
 		`(event.data.total - 0.5) / 8 == 12.5`:                          yes,
@@ -99,9 +112,16 @@ func TestFilter(t *testing.T) {
 		`event.data["prénom"] == "Ana"`:                                              yes,
 		`event.data["esc\"aped"] == 2`:                                               yes,
 		`event.data.empty == ""`:                                                     yes,
+		`event.data.items[0].note == "\"Z\" b"`:                                      yes,
+		`startswith(event.type, event.data.total)`:                                   miss,
+		`matches(event.data.total, "1")`:                                             miss,
+		`startswith(event.data.total, "1")`:                                          miss,
 
 		// Lists.
 		`contains(["order.created", "order.paid"], event.type)`: yes,
+		`contains((["acme"]), event.tenant)`:                    yes,
+		`contains(event.data.total, "1")`:                       miss,
+		`contains(event.data.nope, "1")`:                        miss,
 		`contains([1, 2], event.data.customer.address.zip)`:     no,
 		`contains(event.data.tags, "vip")`:                      yes,
 		`contains(event.data.tags, 3)`:                          yes,
@@ -119,6 +139,12 @@ func TestFilter(t *testing.T) {
 		`event.data.void || event.data.paid`:                    yes,
 		`event.data.paid ? event.data.void : true`:              no,
 		`event.data.paid == true`:                               yes,
+		`event.data.void == true`:                               no,
+		`event.data.paid == event.data.void`:                    no,
+		`event.data.void == event.data.empty`:                   no,
+		`(event.data.paid ? 1 : "a") == "a"`:                    no,
+		`event.data.paid > event.data.void`:                     miss,
+		`(event.data.paid ? 1 : "a") == 1`:                      yes,
 		`event.data.name`:                                       miss,
 		`event.data.total > 1 ? event.tenant == "acme" : false`: yes,
 
@@ -164,7 +190,37 @@ func TestFilter(t *testing.T) {
 		`tostring(event.data.total) == "100.50"`:                   yes,
 		`tostring(event.data.paid) == "true"`:                      yes,
 		`tostring(event.created_at) == "2026-01-31T12:00:00Z"`:     yes,
-		`contains([event.data.nope, "acme"], event.tenant)`:        yesMissed,
+		`!(event.data.total == event.data.nope)`:                   miss,
+		`!(event.data.void || event.data.nope)`:                    miss,
+		`!(event.data.nope || event.data.void)`:                    miss,
+		`!(event.data.nope && event.data.paid)`:                    miss,
+		`!contains(["a"], event.data.nope)`:                        miss,
+		`!contains(["a"], event.data.customer)`:                    miss,
+		`!contains(event.data.tags, event.data.nope)`:              miss,
+		`!contains(event.data.tags, event.data.customer)`:          miss,
+		`(coalesce(null) == 1 || 1 == 1) == event.data.paid`:       yes,
+
+		// What was missing on the way to a value is not forgotten, whatever is made of it.
+		met:                                          yesMissed,
+		"!" + met:                                    noMissed,
+		met + ` && event.data.paid`:                  yesMissed,
+		met + ` == event.data.paid`:                  yesMissed,
+		`event.data.paid == ` + met:                  yesMissed,
+		met + ` ? event.data.paid : false`:           yesMissed,
+		"!" + met + ` ? false : event.data.paid`:     yesMissed,
+		`"${` + met + `}!" == "true!"`:               yesMissed,
+		`lower("${` + met + `}!") == "true!"`:        yesMissed,
+		`matches("${` + met + `}!", "^t")`:           yesMissed,
+		`startswith("${` + met + `}!", event.type)`:  noMissed,
+		`startswith(event.type, "${` + met + `}!")`:  noMissed,
+		`contains("${` + met + `}!", "rue")`:         yesMissed,
+		`contains("true!", "${` + met + `}!")`:       yesMissed,
+		`contains(["true!"], "${` + met + `}!")`:     yesMissed,
+		`length("${` + met + `}!") > 4`:              yesMissed,
+		`length("${` + met + `}!") + 1 == 6`:         yesMissed,
+		`1 + length("${` + met + `}!") == 6`:         yesMissed,
+		`-length("${` + met + `}!") == -5`:           yesMissed,
+		`coalesce("${` + met + `}!", "") == "true!"`: yes,
 	} {
 		ok, missing := compileFilter(t, src).Match(order())
 		got := no
@@ -199,10 +255,91 @@ func TestFilterDiagnosticsPointIntoTheExpression(t *testing.T) {
 	require.Equal(t, 8, diags[0].Line)
 	require.Equal(t, 8, diags[0].Column)
 	require.Equal(t, "  event.dta == 1", diags[0].Snippet)
-	for _, src := range []string{"", "event.tenant ==", "event.data[true] == 1", "event[0] == 1", "event == 1", "event.data == 1", "event.data.a > 1e5000000", "event.data.a > 0." + strings.Repeat("1", 200)} {
+	for _, src := range []string{"", "event.tenant ==", "event.data[true] == 1", "event.data.a > 1e5000000", "event.data.a > 0." + strings.Repeat("1", 200)} {
 		_, diags = filter.Compile(src, "", 0)
 		require.True(t, diags.HasErrors(), src)
 	}
+}
+
+// A mistake is told once, and for what it is.
+func TestFilterRefusesWhatItCannotMean(t *testing.T) {
+	t.Parallel()
+	for src, want := range map[string]string{
+		`event == 1`:                     "Whole event: ",
+		`event[0] == 1`:                  "Index of the event: ",
+		`event.extra[0] == 1`:            "Index of the extra columns: ",
+		`event.data[null] == 1`:          "Unsupported index: ",
+		`event.data[4294967296] == 1`:    "Unsupported index: ",
+		`event.data == 1`:                "Comparison of an object: ",
+		`event.data.a == event.headers`:  "Comparison of an object: ",
+		`event.headers == event.data.a`:  "Comparison of an object: ",
+		`regex(event.type, "a")`:         `Unknown function: .*Did you mean "matches"\?$`,
+		`matches(event.type, 1)`:         "Computed pattern: ",
+		`matches(event.type, event.key)`: "Computed pattern: ",
+
+		`true`:                                "Constant filter: ",
+		`"event.data.a > 1"`:                  "Quoted filter: ",
+		`event.tenant == null`:                "Comparison with null: ",
+		`event.tenant.a == 1`:                 "Attribute of a single value: ",
+		`"${event.headers}x" == "a"`:          "Object or list in a string: ",
+		`coalesce(event.data.tags...) == "a"`: "Wrong number of arguments: ",
+		`tonumber(event.type == 5) > 1`:       "Comparison of different kinds: ",
+		`event.type`:                          "Wrong kind of value: A filter must be true or false, not a string",
+		`!event.type`:                         "Wrong kind of value: What stands behind ! must be true or false, not a string",
+		`-event.type > 1`:                     "Wrong kind of value: What stands behind - must be a number, not a string",
+		`event.data.a + 1`:                    "Wrong kind of value: A filter must be true or false, not a number",
+		`length(1) > 1`:                       "Wrong kind of value: ",
+		`tonumber(true) > 1`:                  "Wrong kind of value: ",
+		`event.data.a ? event.headers : 1`:    "Condition with an object: ",
+		`event.data.a ? 1 : event.headers`:    "Condition with an object: ",
+		`event.id == 5`:                       "Comparison of different kinds: ",
+		`event.type == 5`:                     "Comparison of different kinds: ",
+		`event.key == 5`:                      "Comparison of different kinds: ",
+		`event.tenant == 5`:                   "Comparison of different kinds: ",
+		`lower(event.type) == 1`:              "Comparison of different kinds: ",
+		`(event.data.a ? 1 : 2) == "a"`:       "Comparison of different kinds: ",
+		`(event.data.a ? null : 2) == "a"`:    "Comparison of different kinds: ",
+		`coalesce(event.key, "a") == 1`:       "Comparison of different kinds: ",
+		`contains(["a", 1], event.type)`:      "Comparison of different kinds: ",
+		`event.created_at > true`:             "Comparison with a time: ",
+		`true < event.created_at`:             "Comparison with a time: ",
+		`event.data.a < null`:                 "Order of values that have none: ",
+		`true < false`:                        "Order of values that have none: ",
+		`(event.data.a > true) == 1`:          "Order of values that have none: ",
+		`(evnt.a > 1) == 1`:                   "Unknown variable: ",
+		`!evnt.a == 1`:                        "Unknown variable: ",
+		`contains([evnt.a], event.type) == 1`: "Unknown variable: ",
+		`contains(["a"], evnt.a) == 1`:        "Unknown variable: ",
+		`length(evnt.a) && event.data.b`:      "Unknown variable: ",
+
+		`(event.type + 1) && event.data.b`:                    "Wrong kind of value: The left side must be a number",
+		`(1 + event.type) && event.data.b`:                    "Wrong kind of value: The right side must be a number",
+		`(event.data.a ? 1 : event.type + 1) && event.data.b`: "Wrong kind of value: The left side must be a number",
+		`(event.data.a ? event.type + 1 : 1) && event.data.b`: "Wrong kind of value: The left side must be a number",
+		`event.type ? event.data.b : false`:                   "Wrong kind of value: A condition must be true or false",
+		`length(event.type + 1) > 1`:                          "Wrong kind of value: The left side must be a number",
+		`lower(event.type + 1) && event.data.b`:               "Wrong kind of value: The left side must be a number",
+		`startswith(event.type, 1) == 1`:                      "Wrong kind of value: The second argument must be a string",
+		`coalesce(event.type + 1, 1) && event.data.b`:         "Wrong kind of value: The left side must be a number",
+	} {
+		f, diags := filter.Compile(src, "", 1)
+		require.Nil(t, f, src)
+		require.Len(t, diags, 1, "%s: %v", src, diags)
+		require.Regexp(t, "^"+want, diags[0].Summary+": "+diags[0].Detail, src)
+	}
+}
+
+func TestWholeNumber(t *testing.T) {
+	t.Parallel()
+	for n, want := range map[float64]bool{
+		0: true, -1: true, 1.5: false, math.MaxInt32: true, math.MaxInt32 + 1: false, math.MinInt32: true, math.MinInt32 - 1: false, 1e300: false,
+	} {
+		got, ok := filter.WholeNumber(cty.NumberFloatVal(n))
+		require.Equal(t, want, ok, n)
+		require.True(t, !ok || float64(got) == n, n)
+	}
+	_, ok := filter.WholeNumber(cty.StringVal("1"))
+	require.False(t, ok)
 }
 
 func TestFilterAllocatesNothing(t *testing.T) { //nolint:paralleltest // testing.AllocsPerRun counts for the whole process

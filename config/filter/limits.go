@@ -51,16 +51,20 @@ func tooMuch(s *diag.Source, at hcl.Range, text string) diag.Diagnostics {
 // signs in front of a value and the conditions of the whole.
 func nesting(tokens hclsyntax.Tokens) int {
 	deepest, open, signs, conditions := 0, 0, 0, 0
+	var opened []int // what each open bracket counts: itself, and the signs in front of it
 	for _, t := range tokens {
 		switch t.Type { //nolint:exhaustive // the other tokens end a run of signs
 		case hclsyntax.TokenMinus, hclsyntax.TokenBang:
 			signs++
 		case hclsyntax.TokenOParen, hclsyntax.TokenOBrack, hclsyntax.TokenOBrace, hclsyntax.TokenTemplateInterp, hclsyntax.TokenTemplateControl:
+			opened = append(opened, 1+signs)
 			open += 1 + signs
 			signs = 0
 		case hclsyntax.TokenCParen, hclsyntax.TokenCBrack, hclsyntax.TokenCBrace, hclsyntax.TokenTemplateSeqEnd:
-			open--
-			signs = 0
+			if last := len(opened) - 1; last >= 0 {
+				open -= opened[last]
+				opened = opened[:last]
+			}
 		case hclsyntax.TokenQuestion:
 			conditions++
 			signs = 0

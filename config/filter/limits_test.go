@@ -31,6 +31,7 @@ func TestExpressionsThatAreTooMuch(t *testing.T) {
 		"conditions":         {strings.Repeat("event.data.a ? true : ", 65) + "false", "Expression too deep"},
 		"a long one":         {nested("event.data.a && ", "event.data.a", "", 2000), "Expression too long"},
 		"a long path":        {"event.data" + strings.Repeat(".a", 65) + " == 1", "Path too long"},
+		"one character more": {"event.data.a ||" + strings.Repeat(" ", filter.MaxSize-len("event.data.a ||event.data.a")+1) + "event.data.a", "Expression too long"},
 		"a repetition":       {`matches(event.type, "a{900}b{900}c{300}")`, "Regular expression too large"},
 		"many patterns":      {strings.Repeat(`matches(event.type, "a{500}") || `, 5) + "false", "Regular expression too large"},
 	} {
@@ -39,10 +40,13 @@ func TestExpressionsThatAreTooMuch(t *testing.T) {
 			begin := time.Now()
 			_, diags := filter.Compile(tc.src, "x.hcl", 1)
 			require.Contains(t, diags.Error(), tc.want)
+			require.Equal(t, "x.hcl", diags[0].File)
 			_, diags = filter.CompileBody("["+tc.src+"]", "x.hcl", 1)
 			require.Contains(t, diags.Error(), tc.want)
-			_, diags = config.Parse(map[string][]byte{"x.hcl": []byte("endpoint \"a\" {\n subscription {\n where = " + tc.src + "\n}\n}")}, config.Options{})
-			require.Contains(t, diags.Error(), tc.want)
+			for _, setting := range []string{"where", "body"} {
+				_, diags = config.Parse(map[string][]byte{"x.hcl": []byte("endpoint \"a\" {\n subscription {\n " + setting + " = " + tc.src + "\n}\n}")}, config.Options{})
+				require.Contains(t, diags.Error(), tc.want, setting)
+			}
 			require.Less(t, time.Since(begin), 30*time.Second)
 		})
 	}
@@ -60,6 +64,9 @@ func TestExpressionsThatAreJustNotTooMuch(t *testing.T) {
 		"event.data.nested" + strings.Repeat(".a", 60) + " == null",
 		`matches(event.type, "^(a|b){1,100}") || event.data.b`,
 		strings.Repeat("1+", 8000) + "1 > event.data.a",
+		strings.Repeat("-(", 32) + "event.data.a" + strings.Repeat(")", 32) + " > 0",
+		strings.Repeat("!(event.data.a > 1) && ", 70) + "event.data.b", // beside each other is not within each other
+		strings.Repeat(" ", filter.MaxSize-len("event.data.b")) + "event.data.b",
 	} {
 		ok, _ := compileFilter(t, src).Match(&outbox.Event{Payload: []byte(`{"a":1,"b":true}`)})
 		require.True(t, ok, src[:40])
@@ -73,12 +80,21 @@ func TestFewProblemsOfAnExpressionAreReported(t *testing.T) {
 		require.True(t, diags.HasErrors())
 		require.LessOrEqual(t, len(diags), 10)
 	}
+	for _, src := range []string{strings.Repeat("${@}", 4000), strings.Repeat("${nope}", 2000)} {
+		_, diags := filter.CompileTemplate(src, "x.hcl", 1)
+		require.True(t, diags.HasErrors())
+		require.LessOrEqual(t, len(diags), 10)
+	}
 }
 
 // A body that would be far larger than its event is refused before it is built.
 func TestBodiesThatAreTooLarge(t *testing.T) {
 	t.Parallel()
-	e := &outbox.Event{Type: "order.created", Payload: []byte(`{"text":"` + strings.Repeat("x", 100_000) + `"}`), Headers: map[string]string{"h": strings.Repeat("y", 20_000)}}
+	e := &outbox.Event{
+		Type: "order.created", Payload: []byte(`{"text":"` + strings.Repeat("x", 100_000) + `"}`),
+		Headers: map[string]string{"h": strings.Repeat("y", 20_000)}, Extra: []byte(`{"text":"` + strings.Repeat("z", 1_300_000) + `"}`),
+	}
+	require.Equal(t, 1<<20+2*len(e.Payload), filter.MostOf(e))
 	doubled := "event.data.text"
 	for range 8 {
 		doubled = fmt.Sprintf(`"${%s}${%s}"`, doubled, doubled)
@@ -87,6 +103,8 @@ func TestBodiesThatAreTooLarge(t *testing.T) {
 		"the payload again and again": "[" + strings.Repeat("event.data, ", 1000) + "1]",
 		"in objects":                  "{ a = [" + strings.Repeat("{ b = event.data }, ", 600) + "1] }",
 		"a text":                      "[" + strings.Repeat("event.data.text, ", 900) + "1]",
+		"the extra columns":           "event.extra",
+		"an extra column":             "coalesce(event.extra.text)",
 		"headers":                     "[" + strings.Repeat("event.headers, ", 900) + "1]",
 		"a text made of texts":        doubled,
 		"one that is changed then":    "{ a = upper(" + doubled + ") }",

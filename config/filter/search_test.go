@@ -39,6 +39,10 @@ func TestSearch_refuses(t *testing.T) {
 		`{ a = event.id, b = event.id, c = event.id, d = event.id, e = event.id }`: "Name at most 4",
 		`{ "a=b" = event.id }`:                           "Invalid search name",
 		`{ "4" = event.id }`:                             "Invalid search name",
+		`{ é = event.id }`:                               "Invalid search name",
+		`{ (1) = event.id }`:                             "Computed attribute name",
+		`{ (null) = event.id }`:                          "Computed attribute name",
+		`{ a = `:                                         "Missing expression",
 		`{ a = event.id, a = event.key }`:                "Repeated attribute",
 		`{ a = event.data }`:                             "Object as a search value",
 		`{ a = event.headers }`:                          "Object as a search value",
@@ -59,12 +63,15 @@ func TestTerm(t *testing.T) {
 	t.Parallel()
 	require.Equal(t, "order=42", filter.Term("order", "42"))
 	require.Equal(t, "a=b=c\uFFFD", filter.Term("a", "b\x00=c\xff"))
+	require.Equal(t, "a=b\uFFFD", filter.Term("a", "b\xff"))
+	require.Equal(t, "a=b", filter.Term("a", "b\x00"))
 	long := strings.Repeat("x", 119) + "ë" + "y"
 	require.Equal(t, "a="+long[:119], filter.Term("a", long), "no character is cut in two")
 	require.Equal(t, "a="+strings.Repeat("x", 120), filter.Term("a", strings.Repeat("x", 120)))
 	for text, want := range map[string][2]string{
 		"order=42": {"order", "42"}, "order=": {"order", ""}, "42": {"", "42"}, "4=2": {"", "4=2"}, "a=b=c": {"a", "b=c"}, "=b": {"", "=b"},
-		"a b=c": {"", "a b=c"},
+		"a b=c": {"", "a b=c"}, "order": {"", "order"}, "a_b-9=c": {"a_b-9", "c"}, "A=c": {"A", "c"}, "Z=c": {"Z", "c"}, "z=c": {"z", "c"},
+		"a{=c": {"", "a{=c"}, "a.b=c": {"", "a.b=c"}, strings.Repeat("a", 32) + "=c": {strings.Repeat("a", 32), "c"},
 	} {
 		name, value := filter.SplitTerm(text)
 		require.Equal(t, want, [2]string{name, value}, text)

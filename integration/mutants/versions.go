@@ -137,7 +137,7 @@ var versionMutants = []mutant{
 	},
 	{
 		name: "versions-plan-blames-the-pinned", file: "relay/internal/plan/blocks.go",
-		old: "		through := func(p pin) bool { return p.after < name }", new: "		through := func(p pin) bool { return p.after <= name }",
+		old: "has && p.after < version", new: "has && p.after <= version",
 		promise: "A plan counts beside a version those whose events go through its step, and not those that pin it.",
 		pkg:     "./relay/internal/plan", run: "TestWhoGetsOtherDataIsCountedBesideAVersion",
 	},

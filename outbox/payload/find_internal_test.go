@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"math/big"
+	"slices"
 	"strings"
 	"testing"
 
@@ -119,6 +120,50 @@ func TestFindEscapedNames(t *testing.T) {
 	for _, doc := range []string{`{"\u0061":7}`, `{"b":1,"\u0061":7}`, `{"b":"\u0061","\u0061":7}`, `{"b":{"a":1},"\u0061" : 7}`} {
 		at := Path{Member("a")}.Find([]byte(doc))
 		require.Equal(t, strings.LastIndex(doc, "7"), at, doc)
+	}
+}
+
+// What looks like the name, or like a place, is none.
+func TestFindWhatIsNotThere(t *testing.T) {
+	t.Parallel()
+	for doc, path := range map[string]Path{
+		`{"":7}`:          {Element(0)},
+		`[{"a":7}]`:       {Member("a")},
+		`{"ax:y":1}`:      {Member("a")},
+		`{"b":"a"}`:       {Member("a")},
+		`{"b":"a","c":1}`: {Member("a")},
+		`{"b":{"a":1}}`:   {Member("a")},
+		`[]`:              {Element(0)},
+		`[ ]`:             {Element(0)},
+		`[1 , 2]`:         {Element(2)},
+		`[1 2]`:           {Element(1)},
+		`[1,`:             {Element(1)},
+		`7`:               {Element(0)},
+		`{"abc`:           {Member("abcd")},
+		` `:               nil,
+	} {
+		require.Equal(t, Absent, path.Find([]byte(doc)), doc)
+	}
+	require.Equal(t, Absent, Next([]byte(`[1, `), 1))
+	require.Equal(t, Absent, End([]byte(`1`), 1))
+	require.Equal(t, Absent, End([]byte(`,1`), 0))
+	require.Equal(t, 4, Path{Element(1)}.Find([]byte(`[1 ,7]`)))
+	require.Equal(t, 8, Path{Member("a")}.Find([]byte(" {\r\n\"a\":7}")), "after white space of any kind")
+}
+
+// A document that ends too early has what it has.
+func TestFindInDocumentsThatEndTooEarly(t *testing.T) {
+	t.Parallel()
+	doc := `{"ab":[1, "x\"y" , {"b" : 2}],"\u0061b\u0063" : [null, {"abc":"\\"}] }`
+	for n := range doc {
+		cut := slices.Clip([]byte(doc[:n]))
+		for _, path := range []Path{nil, {Member("abc")}, {Member("abc"), Element(1), Member("abc")}, {Member("ab"), Element(2), Member("b")}} {
+			if at := path.Find(cut); at != Absent {
+				require.Equal(t, path.Find([]byte(doc)), at, "%s", cut)
+				require.LessOrEqual(t, End(cut, at), n)
+			}
+		}
+		require.Equal(t, Absent, Count(cut))
 	}
 }
 

@@ -107,12 +107,15 @@ func TestOfANameThatOccursTwiceTheLastCounts(t *testing.T) {
 	t.Parallel()
 	far := strings.Repeat(`"x":{"a":[1,"a"]},`, 20)
 	for _, doc := range []string{
-		`{"a":1,"a":7}`, `{"a":{"a":1},"a":7}`, `{"a":1,` + far + `"a":7}`, `{"a":1,"a":7,` + far + `"y":{"a":2}}`, `{"a":1,"\u0061":7}`, `{"\u0061":1,"a":7}`,
+		`{"a":1,"a":7}`, `{"a":{"a":1},"a":7}`, `{"a":1,` + far + `"a":7}`, `{"a":1,"a":7,` + far + `"y":{"a":2}}`, `{"a/b":1,"a\/b":7}`, `{"a":1,"\u0061":7}`, `{"\u0061":1,"a":7}`,
 		`{"a":1,"a":7} {"a":2}`, `[{"a":2}, {"a":1,"a":7}]`,
 	} {
 		path := Path{Member("a")}
-		if doc[0] == '[' {
+		switch {
+		case doc[0] == '[':
 			path = Path{Element(1), Member("a")}
+		case strings.HasPrefix(doc, `{"a/b"`):
+			path = Path{Member("a/b")}
 		}
 		require.Equal(t, strings.Index(doc, "7"), path.Find([]byte(doc)), doc)
 	}

@@ -69,6 +69,7 @@ func TestUp(t *testing.T) {
 		all.Wait()
 		require.NoError(t, theirs.Close())
 		eventuallyDown(t, l)
+		require.False(t, hangup.New(ours).Up(), "the first look is not put off")
 		words := make([]byte, 10)
 		_, err = ours.Read(words)
 		require.NoError(t, err, "a look takes nothing away")

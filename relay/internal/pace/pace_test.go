@@ -71,6 +71,7 @@ func TestRest_isAMultipleOfTheWork(t *testing.T) {
 		"a multiple":                     {pace.Rest{Times: 9}, time.Second, 9 * time.Second},
 		"at least":                       {pace.Rest{Times: 9, Least: time.Minute}, time.Second, time.Minute},
 		"at most":                        {pace.Rest{Times: 9, Most: 2 * time.Second}, time.Second, 2 * time.Second},
+		"less than at most":              {pace.Rest{Times: 9, Most: time.Minute}, time.Second, 9 * time.Second},
 		"the bound holds the least too":  {pace.Rest{Least: time.Hour, Most: time.Second}, 0, time.Second},
 		"the zero Rest":                  {pace.Rest{}, time.Second, time.Second},
 		"work without a measurable time": {pace.Rest{Times: 4}, 0, time.Millisecond},

@@ -29,7 +29,5 @@ func (p *Page) Took(d time.Duration) {
 		p.size = min(2*size, mostPage)
 	case d > 2*pageTime:
 		p.size = max(size/2, 1)
-	default:
-		p.size = size
 	}
 }

@@ -17,6 +17,10 @@ func TestPagesAreSizedByWhatTheLastOneTook(t *testing.T) {
 	require.EqualValues(t, 16, p.Size(), "a quick one is followed by a larger one")
 	p.Took(40 * time.Millisecond)
 	require.EqualValues(t, 16, p.Size())
+	for _, same := range []time.Duration{20 * time.Millisecond, 80 * time.Millisecond} {
+		p.Took(same)
+		require.EqualValues(t, 16, p.Size(), "%s is within the bounds", same)
+	}
 	p.Took(time.Second)
 	require.EqualValues(t, 8, p.Size(), "a slow one by a smaller one")
 	for range 20 {

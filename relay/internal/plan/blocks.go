@@ -53,6 +53,12 @@ type pin struct {
 	before, after string
 }
 
+// through reports whether events of the endpoint went, or go, through the step of a version that
+// was there, or is.
+func (p pin) through(version string, had, has bool) bool {
+	return had && p.before < version || has && p.after < version
+}
+
 // pinned lists the endpoints that stay.
 func pinned(cfg *config.Config, rows map[string]*ledger.EndpointRow, before map[string]string) []pin {
 	wanted := make(map[string]string, len(cfg.Endpoints))
@@ -94,16 +100,14 @@ func changedVersions(before, after map[string]string, pins []pin) []Version {
 			continue
 		}
 		v := Version{Version: name, Action: Change, Examples: []string{}}
-		through := func(p pin) bool { return p.after < name }
 		switch {
 		case !had:
 			v.Action = Add
 		case !has:
 			v.Action = Remove
-			through = func(p pin) bool { return p.before < name }
 		}
 		for _, p := range pins {
-			if was+is == "" || !through(p) { // no steps, or none of its own
+			if was+is == "" || !p.through(name, had, has) { // no steps, or none of its own
 				continue
 			}
 			v.Endpoints++

@@ -65,13 +65,15 @@ func TestWhoGetsOtherDataIsCountedBesideAVersion(t *testing.T) {
 		for _, v := range before.Versions {
 			rows[v.Name] = &ledger.EndpointRow{ID: v.Name, Source: ledger.SourceAPI, Policy: fmt.Appendf(nil, `{"version": %q}`, v.Name)}
 		}
+		rows[""] = &ledger.EndpointRow{Source: ledger.SourceAPI, Policy: []byte(`{}`)} // pins none, and gets the oldest
 		p := Plan{}
 		p.compareBlocks(query.NotedConfiguration{Epoch: 1, Noted: true, Fingerprints: before.Fingerprints()}, "slot", &after, rows)
 		require.Empty(t, p.Uncompared)
-		counted := map[string]bool{}
+		counted, actions := map[string]bool{}, map[string]string{}
 		for i, v := range p.Versions {
 			require.Len(t, v.Examples, v.Endpoints)
 			require.Equal(t, v.Endpoints, v.OfAPI)
+			actions[v.Version] = v.Action
 			require.True(t, i == 0 || p.Versions[i-1].Version > v.Version, "newest first")
 			for _, id := range v.Examples {
 				require.Less(t, id, v.Version, "it does not go through the step")
@@ -79,11 +81,31 @@ func TestWhoGetsOtherDataIsCountedBesideAVersion(t *testing.T) {
 			}
 		}
 		for id := range rows {
-			was, _ := data(before.Versions, id)
-			is, there := data(after.Versions, id)
+			was, _ := data(before.Versions, cmp.Or(id, before.Versions.Oldest()))
+			is, there := data(after.Versions, cmp.Or(id, after.Versions.Oldest()))
 			require.Equal(t, there && was != is, counted[id], "%s got %s, gets %s: %+v", id, was, is, p.Versions)
 		}
+		require.Equal(t, changes(before.Fingerprints().Versions, after.Fingerprints().Versions), actions)
 	})
+}
+
+// changes says of each version what becomes of it; none: nothing.
+func changes(before, after map[string]string) map[string]string {
+	changed := map[string]string{}
+	for name, is := range after {
+		switch was, had := before[name]; {
+		case !had:
+			changed[name] = Add
+		case was != is:
+			changed[name] = Change
+		}
+	}
+	for name := range before {
+		if _, has := after[name]; !has {
+			changed[name] = Remove
+		}
+	}
+	return changed
 }
 
 func TestWhoIsNotThereBeforeAndAfterGetsNoOtherData(t *testing.T) {
@@ -103,12 +125,13 @@ func TestWhoIsNotThereBeforeAndAfterGetsNoOtherData(t *testing.T) {
 	rows := map[string]*ledger.EndpointRow{
 		"stays": ofConfig(first), "gone": ofConfig(first), "back": ofConfig(first), "newest": ofConfig(fmt.Sprintf(`{"version": %q}`, dayOf(2))),
 		"unpinned": ofConfig(`{}`), "customer": {Source: ledger.SourceAPI, Policy: []byte(`{}`)}, "broken": {Source: ledger.SourceAPI, Policy: []byte(`[]`)},
+		"x": {Source: ledger.SourceAPI, Policy: []byte(`{}`)}, "y": {Source: ledger.SourceAPI, Policy: []byte(`{}`)},
 	}
 	rows["back"].Status, rows["back"].DisabledReason = ledger.StatusDisabled, ledger.ReasonRemoved
 	p := Plan{}
 	p.compareBlocks(query.NotedConfiguration{Epoch: 1, Noted: true, Fingerprints: before.Fingerprints()}, "slot", &after, rows)
 	require.Equal(t, []Version{{
-		Version: dayOf(2), Action: Change, Endpoints: 4, OfAPI: 2, Examples: []string{"broken", "customer", "stays", "unpinned"},
+		Version: dayOf(2), Action: Change, Endpoints: 6, OfAPI: 4, Examples: []string{"broken", "customer", "stays", "unpinned", "x"},
 	}}, p.Versions)
 	require.Empty(t, p.Blocks)
 }
@@ -137,5 +160,44 @@ func TestAFanoutIsABlockThatIsCompared(t *testing.T) {
 		p.compareBlocks(query.NotedConfiguration{Epoch: 1, Noted: true, Fingerprints: tc.before}, "slot", &tc.after, nil)
 		require.Equal(t, tc.want, p.Blocks, name)
 		require.Empty(t, p.Uncompared, name)
+	}
+}
+
+// Whoever had no version to pin got what is the newest's, and gets other data by the first that has
+// steps above the one it pins.
+func TestTheFirstVersionsChangeWhatIsSent(t *testing.T) {
+	t.Parallel()
+	after := marking(t, map[int]int{1: 0, 2: 1})
+	after.Endpoints = []config.Endpoint{{ID: "pins", Version: dayOf(1)}, {ID: "newest", Version: dayOf(2)}}
+	before := after.Fingerprints()
+	before.Versions = map[string]string{}
+	row := &ledger.EndpointRow{Source: ledger.SourceConfig, Policy: []byte(`{}`)}
+	p := Plan{}
+	p.compareBlocks(query.NotedConfiguration{Epoch: 1, Noted: true, Fingerprints: before}, "slot", &after, map[string]*ledger.EndpointRow{"pins": row, "newest": row})
+	require.Equal(t, []Version{
+		{Version: dayOf(2), Action: Add, Endpoints: 1, Examples: []string{"pins"}}, {Version: dayOf(1), Action: Add, Examples: []string{}},
+	}, p.Versions)
+}
+
+// What cannot be compared may be a change.
+func TestWhatCannotBeComparedIsSaid(t *testing.T) {
+	t.Parallel()
+	cfg := marking(t, map[int]int{1: 0})
+	same, other := cfg.Fingerprints(), cfg.Fingerprints()
+	other.Form++
+	for want, noted := range map[string]query.NotedConfiguration{
+		"":                                   {Epoch: 1, Noted: true, Fingerprints: same},
+		`no relay has had slot "shop" yet`:   {},
+		"has not written down what they say": {Epoch: 1},
+		"writes them down in another way":    {Epoch: 1, Noted: true, Fingerprints: other},
+	} {
+		p := Plan{}
+		p.compareBlocks(noted, "shop", &cfg, nil)
+		require.Equal(t, want != "", p.Uncompared != "")
+		require.Contains(t, p.Uncompared, want)
+		require.Equal(t, want != "", p.Changes())
+	}
+	for _, p := range []Plan{{Endpoints: []Endpoint{{}}}, {Versions: []Version{{}}}, {Blocks: []string{"api"}}} {
+		require.True(t, p.Changes())
 	}
 }

@@ -1,6 +1,9 @@
 package plan
 
 import (
+	"bytes"
+	"encoding/json"
+	"fmt"
 	"strings"
 	"testing"
 	"time"
@@ -19,7 +22,7 @@ func rowOf(t *testing.T, e *config.Endpoint) *ledger.EndpointRow {
 	subscriptions, policy, err := ledger.EncodeEndpoint(*e)
 	require.NoError(t, err)
 	return &ledger.EndpointRow{
-		ID: e.ID, Tenant: e.Tenant, URL: e.ShownURL(), Subscriptions: subscriptions, Policy: policy, Status: ledger.StatusActive, Source: ledger.SourceConfig,
+		ID: e.ID, Tenant: e.Tenant, Name: e.Name, Description: e.Description, URL: e.ShownURL(), Subscriptions: subscriptions, Policy: policy, Status: ledger.StatusActive, Source: ledger.SourceConfig,
 	}
 }
 
@@ -93,4 +96,81 @@ func TestWhatAnEndpointGotIsToldThoughItsVersionIsGone(t *testing.T) {
 	table := route.New([]config.Endpoint{*got})
 	require.Empty(t, table.Match(nil, &outbox.Event{ID: "1", Type: "order.paid", Payload: []byte(`{"total": 7}`)}))
 	require.Len(t, table.Match(nil, &outbox.Event{ID: "2", Type: "order.paid", Payload: []byte(`{"total": 700}`)}), 1)
+}
+
+func TestWhatBecomesOfWhatIsQueued(t *testing.T) {
+	t.Parallel()
+	for want, e := range map[string]Endpoint{
+		"they wait until the endpoint returns, unless they are discarded (tailpost discard --state pending --endpoint shop)": {Action: Remove},
+		"they go out":                                      {Action: Return, Settings: []Setting{{Name: "url"}}},
+		"they go to the new URL":                           {Action: Change, Settings: []Setting{{Name: "subscriptions"}, {Name: "url"}}},
+		"they go to the new URL ":                          {Action: Change, Settings: []Setting{{Name: "query"}}},
+		"they go out, whatever the subscriptions say now":  {Action: Change, Settings: []Setting{{Name: "subscriptions"}, {Name: "version"}}},
+		"they go out, whatever the subscriptions say now ": {Action: Change, Settings: []Setting{{Name: "tenant"}}},
+		"they go out in the version that it pins now":      {Action: Change, Settings: []Setting{{Name: "ordering"}, {Name: "version"}}},
+		"they follow the new ordering":                     {Action: Change, Settings: []Setting{{Name: "ordering"}}},
+		"":                                                 {Action: Change, Settings: []Setting{{Name: "timeout"}}},
+	} {
+		e.ID = "shop"
+		require.Equal(t, strings.TrimSpace(want), e.queued(), "%+v", e)
+	}
+}
+
+// How an expression is laid out changes nothing, nor does the way in which Postgres writes JSON.
+func TestWhichSettingsDiffer(t *testing.T) {
+	t.Parallel()
+	subscribe := func(e *config.Endpoint, events, where, body string) {
+		s := config.Subscription{Events: []string{events}}
+		var ofWhere, ofBody config.Diagnostics
+		s.Where, ofWhere = config.CompileFilter(where, "test.hcl", 1)
+		s.Body, ofBody = config.CompileBody(body, "test.hcl", 1)
+		require.Empty(t, append(ofWhere, ofBody...))
+		e.Subscriptions = []config.Subscription{s}
+	}
+	for name, test := range map[string]struct {
+		change func(*config.Endpoint)
+		want   []Setting
+	}{
+		"nothing":       {func(*config.Endpoint) {}, []Setting{}},
+		"the layout":    {func(e *config.Endpoint) { subscribe(e, "order.*", "(event.data.a)  <  1", "{ a: event.id }") }, []Setting{}},
+		"a description": {func(e *config.Endpoint) { e.Description = "of <shop>" }, []Setting{{"description", "", "of <shop>"}}},
+		"a name":        {func(e *config.Endpoint) { e.Name = "" }, []Setting{{"name", "Shop", ""}}},
+		"a tenant":      {func(e *config.Endpoint) { e.Tenant = "acme" }, []Setting{{"tenant", "", "acme"}}},
+		"types":         {func(e *config.Endpoint) { subscribe(e, "user.*", "event.data.a < 1", "{ a = event.id }") }, []Setting{{subscriptionsName, subscribed("order.*", 1, "id"), subscribed("user.*", 1, "id")}}},
+		"a filter":      {func(e *config.Endpoint) { subscribe(e, "order.*", "event.data.a < 2", "{ a = event.id }") }, []Setting{{subscriptionsName, subscribed("order.*", 1, "id"), subscribed("order.*", 2, "id")}}},
+		"a body":        {func(e *config.Endpoint) { subscribe(e, "order.*", "event.data.a < 1", "{ a = event.key }") }, []Setting{{subscriptionsName, subscribed("order.*", 1, "id"), subscribed("order.*", 1, "key")}}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			e := config.Endpoint{ID: "shop", Name: "Shop", URL: "https://a.example/", Timeout: time.Minute}
+			subscribe(&e, "order.*", "event.data.a < 1", "{ a = event.id }")
+			row := rowOf(t, &e)
+			for _, text := range []*[]byte{&row.Policy, &row.Subscriptions} {
+				var b bytes.Buffer
+				require.NoError(t, json.Indent(&b, *text, "", "  "))
+				*text = b.Bytes()
+			}
+			test.change(&e)
+			got, err := compare(&e, row)
+			require.NoError(t, err)
+			require.Equal(t, test.want, got)
+		})
+	}
+}
+
+// subscribed is a subscription as people see it.
+func subscribed(events string, least int, name string) string {
+	return fmt.Sprintf(`[{"body":"{ a = event.%s }","events":[%q],"where":"event.data.a < %d"}]`, name, events, least)
+}
+
+func TestARowThatCannotBeReadDiffersInEverything(t *testing.T) {
+	t.Parallel()
+	e := config.Endpoint{ID: "shop", Tenant: "acme", URL: "https://a.example/"}
+	row := rowOf(t, &e)
+	row.Policy = []byte(`[]`)
+	p := Plan{}
+	require.NoError(t, p.wanted(&e, row))
+	require.Equal(t, Change, p.Endpoints[0].Action)
+	require.Contains(t, p.Endpoints[0].Settings, Setting{Name: "url", After: "https://a.example/"})
+	require.Empty(t, route.New([]config.Endpoint{*p.Endpoints[0].before}).Match(nil, &outbox.Event{Type: "a", Tenant: "acme"}), "it got nothing")
 }

@@ -43,4 +43,5 @@ func TestFiltersSeeTheVersionThatTheirEndpointPins(t *testing.T) {
 
 	// The attempt says what is wrong with a payload that no step can read.
 	require.Equal(t, []int{1, 2, 3, 4}, indexes(table.Match(nil, &outbox.Event{Type: "order.paid", Payload: []byte(`{"total": {"amount": oops`)})))
+	require.EqualValues(t, 0, table.MissingOf(1), "no filter has met it")
 }

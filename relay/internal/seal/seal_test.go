@@ -85,6 +85,7 @@ func TestKeysRotate(t *testing.T) {
 	require.NoError(t, err)
 	require.True(t, old.Current(sealed))
 	require.False(t, both.Current(sealed))
+	require.False(t, old.Current(sealed[:8]), "there is not even a header")
 
 	opened, err := both.Open(sealed, []byte("ep_1"))
 	require.NoError(t, err)

@@ -34,3 +34,27 @@ func TestUnrecordable(t *testing.T) {
 		require.Equal(t, rest(spoilt), rest(bad), "what can be on record stays")
 	}
 }
+
+// What a database of an encoding may not be able to hold is left out, and nothing else is.
+func TestEncode(t *testing.T) {
+	t.Parallel()
+	of := func(id, key, kind, tenant string) outbox.Event {
+		return outbox.Event{ID: id, Key: key, Type: kind, Tenant: tenant}
+	}
+	for encoding, want := range map[string]outbox.Event{
+		"":          of("e", "zoë", "ord€r", "ünï"),
+		"UTF8":      of("e", "zoë", "ord€r", "ünï"),
+		"SQL_ASCII": of("e", "zoë", "ord€r", "ünï"),
+		"LATIN1":    of("e", "zoë", "", "ünï"),
+		"WIN1252":   of("e", "", "", ""),
+	} {
+		e := of("e", "zoë", "ord€r", "ünï")
+		why := source.Encode(&e, encoding)
+		require.Equal(t, want, e, encoding)
+		require.Equal(t, want.Type == "", why != nil, encoding)
+	}
+	e := of("é", "k", "t", "ÿ")
+	require.NoError(t, source.Encode(&e, "LATIN1"))
+	require.EqualError(t, source.Encode(&e, "LATIN2"), "id of the event has characters that a database in LATIN2 may not know", "the first")
+	require.Equal(t, of("", "k", "t", ""), e)
+}
