@@ -139,7 +139,7 @@ func TestTunnel_goesToTheFirstThatIsReached(t *testing.T) {
 		}))
 		t.Cleanup(proxy.Close)
 		var addrs names
-		for _, a := range strings.Fields(known) {
+		for a := range strings.FieldsSeq(known) {
 			addrs = append(addrs, netip.MustParseAddr(a))
 		}
 		d, err := egress.New(egress.Options{
@@ -170,8 +170,12 @@ func TestOpen_dialsNobodyThatIsDenied(t *testing.T) {
 		resolves bool
 		except   []string
 	}{
-		{}, {resolves: true}, {proxy: "http://127.0.0.1:9"}, {proxy: "socks5://127.0.0.1:9"},
-		{proxy: "http://127.0.0.1:9", resolves: true}, {proxy: "socks5://127.0.0.1:9", resolves: true},
+		{},
+		{resolves: true},
+		{proxy: "http://127.0.0.1:9"},
+		{proxy: "socks5://127.0.0.1:9"},
+		{proxy: "http://127.0.0.1:9", resolves: true},
+		{proxy: "socks5://127.0.0.1:9", resolves: true},
 		{proxy: "http://127.0.0.1:9", resolves: true, except: []string{"name.example"}},
 	} {
 		dialled := 0
