@@ -46,8 +46,8 @@ var freshThirdMutants = []mutant{
 	},
 	{
 		name: "third-http1-chunks-of-http10-keep-the-connection", file: "relay/internal/http1/body.go",
-		old:     "return !f.hasLength && !f.http10, x.readTrailers",
-		new:     "return !f.hasLength, x.readTrailers",
+		old:     "return err == nil && !f.hasLength && !f.http10, err",
+		new:     "return err == nil && !f.hasLength, err",
 		promise: "A connection on which HTTP/1.0 sent chunks is not used again.",
 		pkg:     "./relay/internal/http1", run: "^TestNoReuseAfterChunksOfHTTP10$",
 	},

@@ -37,7 +37,7 @@ func all() []mutant {
 		fanoutViewMutants,
 		faultMutants,
 		fourthDispatchMutants, fourthHealMutants, fourthLedgerMutants, fourthSourceMutants,
-		fifthDispatchMutants, fifthRelayMutants, fifthConfigMutants,
+		fifthDispatchMutants, fifthRelayMutants, fifthConfigMutants, fifthWebhookMutants,
 		freshMutants, freshAgainMutants, freshThirdMutants,
 		healMutants,
 		healSweepMutants,

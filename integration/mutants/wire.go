@@ -128,8 +128,8 @@ var wireMutants = []mutant{
 	{
 		name:    "webhook-length-beside-chunks",
 		file:    "relay/internal/http1/body.go",
-		old:     "return !f.hasLength && !f.http10, x.readTrailers(f.budget)",
-		new:     "return true, x.readTrailers(f.budget)",
+		old:     "return err == nil && !f.hasLength && !f.http10, err",
+		new:     "return err == nil, err",
 		promise: "An answer with both a length and chunks ends its connection.",
 		pkg:     "./relay/internal/webhook",
 		run:     "TestAnswers",
@@ -220,10 +220,10 @@ var wireMutants = []mutant{
 	{
 		name: "webhook-pool-forgets-the-last",
 		file: "relay/internal/http1/pool.go",
-		old: `		if kept > 0 {
-			p.timer.Reset`,
-		new: `		if kept > 1 {
-			p.timer.Reset`,
+		old: `	if kept > 0 { // not after Close
+		p.timer.Reset`,
+		new: `	if kept > 1 {
+		p.timer.Reset`,
 		promise: "Every idle connection closes at its age.",
 		pkg:     "./relay/internal/http1",
 		run:     "TestPoolExpires",

@@ -7,6 +7,7 @@ import (
 	"net/netip"
 	"syscall"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/stretchr/testify/require"
@@ -50,4 +51,45 @@ func TestConnect_saysWhatBecameOfTheFirst(t *testing.T) {
 		netip.MustParseAddrPort("127.0.0.1:9"), netip.MustParseAddrPort("127.0.0.1:10"), netip.MustParseAddrPort("127.0.0.1:11"),
 	})
 	require.ErrorIs(t, err, failures["127.0.0.1:9"])
+}
+
+// TestConnect_givesEachAHeadStart: the next address is tried beside those that have not answered, a while
+// after the latest of them, and at once where that failed.
+func TestConnect_givesEachAHeadStart(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		type try struct {
+			address string
+			at      time.Duration
+		}
+		began := time.Now()
+		tries := make(chan try, 10)
+		d, err := New(Options{Dialer: &net.Dialer{ControlContext: func(ctx context.Context, _, address string, _ syscall.RawConn) error {
+			tries <- try{address, time.Since(began)}
+			if address == "127.0.0.1:10" {
+				<-time.After(100 * time.Millisecond)
+				return errors.New("this one fails")
+			}
+			<-ctx.Done()
+			return ctx.Err()
+		}}})
+		require.NoError(t, err)
+		var addrs []netip.AddrPort
+		for port := range uint16(5) {
+			addrs = append(addrs, netip.AddrPortFrom(netip.MustParseAddr("127.0.0.1"), 9+port))
+		}
+		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+		defer cancel()
+		_, err = d.connect(ctx, addrs)
+		require.ErrorContains(t, err, "this one fails")
+		require.Equal(t, time.Minute, time.Since(began))
+		close(tries)
+		const failed = headStart + 100*time.Millisecond
+		for _, want := range []try{
+			{"127.0.0.1:9", 0}, {"127.0.0.1:10", headStart}, {"127.0.0.1:11", failed}, {"127.0.0.1:12", failed + headStart}, {"127.0.0.1:13", failed + 2*headStart},
+		} {
+			require.Equal(t, want, <-tries)
+		}
+		require.Empty(t, tries)
+	})
 }

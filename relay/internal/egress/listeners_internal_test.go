@@ -34,5 +34,8 @@ func TestGuardListeners(t *testing.T) {
 	require.NotEmpty(t, local)
 	for _, a := range local {
 		require.NotNil(t, g.check(netip.AddrPortFrom(a, 9090)), a)
+		if a != netip.MustParseAddr("127.0.0.1") {
+			require.Nil(t, g.check(netip.AddrPortFrom(a, 8080)), "%s: who listens on one address has no more of them", a)
+		}
 	}
 }

@@ -3,10 +3,17 @@ package egress_test
 import (
 	"bufio"
 	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"encoding/pem"
+	"fmt"
 	"io"
 	"net"
 	"net/http"
+	"net/http/httptest"
 	"net/netip"
+	"strings"
+	"syscall"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -112,4 +119,112 @@ func TestTunnel_whoIsBarredAsksOnce(t *testing.T) {
 	_, err = d.Open(t.Context(), place)
 	require.True(t, egress.IsBarred(err), "%v", err)
 	require.ErrorContains(t, err, "check the user and password", "a second connection is refused")
+}
+
+// TestTunnel_goesToTheFirstThatIsReached: the addresses of a name are asked for one after the other, the
+// families in turn, as the same user, and none after the one that is reached.
+func TestTunnel_goesToTheFirstThatIsReached(t *testing.T) {
+	t.Parallel()
+	const reached = "127.0.0.9"
+	for known, want := range map[string][]string{
+		"127.0.0.2 ::ffff:127.0.0.3 127.0.0.4 ::1 " + reached + " 127.0.0.5": {"127.0.0.2", "[::1]", "127.0.0.3", "127.0.0.4", reached},
+		"fd00::1 127.0.0.2 127.0.0.3 " + reached + " 127.0.0.4":              {"[fd00::1]", "127.0.0.2", "127.0.0.3", reached},
+	} {
+		asked := make(chan string, 10)
+		proxy := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			asked <- r.Method + " " + r.RequestURI + " " + r.Header.Get("Proxy-Authorization")
+			if r.RequestURI != reached+":443" {
+				w.WriteHeader(http.StatusBadGateway)
+			}
+		}))
+		t.Cleanup(proxy.Close)
+		var addrs names
+		for a := range strings.FieldsSeq(known) {
+			addrs = append(addrs, netip.MustParseAddr(a))
+		}
+		d, err := egress.New(egress.Options{
+			Proxy: strings.Replace(proxy.URL, "://", "://me:pw@", 1), Resolver: addrs,
+			Allow: []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8"), netip.MustParsePrefix("::1/128"), netip.MustParsePrefix("fd00::/8")},
+		})
+		require.NoError(t, err)
+		_, place, err := receiver.Parse("https://receiver.example")
+		require.NoError(t, err)
+		conn, err := d.Open(t.Context(), place)
+		require.NoError(t, err)
+		require.NoError(t, conn.Close())
+		close(asked)
+		for _, at := range want {
+			require.Equal(t, "CONNECT "+at+":443 Basic bWU6cHc=", <-asked)
+		}
+		require.Empty(t, asked)
+	}
+}
+
+// TestOpen_dialsNobodyThatIsDenied: one address that is denied denies the name, whichever way it would
+// be reached, and whoever looks names up.
+func TestOpen_dialsNobodyThatIsDenied(t *testing.T) {
+	t.Parallel()
+	const private = "address 10.0.0.%d is not allowed (private); add it to there.allow"
+	for _, way := range []struct {
+		proxy    string
+		resolves bool
+		except   []string
+	}{
+		{},
+		{resolves: true},
+		{proxy: "http://127.0.0.1:9"},
+		{proxy: "socks5://127.0.0.1:9"},
+		{proxy: "http://127.0.0.1:9", resolves: true},
+		{proxy: "socks5://127.0.0.1:9", resolves: true},
+		{proxy: "http://127.0.0.1:9", resolves: true, except: []string{"name.example"}},
+	} {
+		dialled := 0
+		d, err := egress.New(egress.Options{
+			Proxy: way.proxy, ProxyResolves: way.resolves, NoProxy: way.except, AllowedBy: "there",
+			Allow: []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}, Deny: []netip.AddrPort{netip.MustParseAddrPort("127.0.0.1:8080")},
+			Resolver: names{netip.MustParseAddr("127.0.0.1"), netip.MustParseAddr("10.0.0.1")},
+			Dialer:   &net.Dialer{Control: func(string, string, syscall.RawConn) error { dialled++; return syscall.ECONNREFUSED }},
+		})
+		require.NoError(t, err)
+		for url, want := range map[string]string{
+			"https://10.0.0.2": fmt.Sprintf(private, 2), "http://10.0.0.2": fmt.Sprintf(private, 2),
+			"https://127.0.0.1:8080": "address 127.0.0.1 is not allowed (this relay listens there)",
+			"https://name.example":   fmt.Sprintf(private, 1), "http://name.example": fmt.Sprintf(private, 1),
+		} {
+			_, place, err := receiver.Parse(url)
+			require.NoError(t, err)
+			_, err = d.Open(t.Context(), place)
+			if way.resolves && way.proxy != "" && way.except == nil && !place.Addr.IsValid() {
+				require.True(t, egress.IsBarred(err), "the name is the proxy's business: %v", err)
+				dialled = 0
+				continue
+			}
+			var denied *receiver.DenialError
+			require.ErrorAs(t, err, &denied, "%s: %+v", url, way)
+			require.Equal(t, want, denied.Error())
+			require.Zero(t, dialled)
+		}
+	}
+}
+
+// TestOwnTLS: what an endpoint has of its own is in place of what all have, and theirs stays as it is.
+func TestOwnTLS(t *testing.T) {
+	t.Parallel()
+	s := httptest.NewTLSServer(nil)
+	t.Cleanup(s.Close)
+	all := &tls.Config{RootCAs: x509.NewCertPool(), MinVersion: tls.VersionTLS12}
+	authority := string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: s.Certificate().Raw}))
+	own, err := egress.OwnTLS(all, "", "", authority)
+	require.NoError(t, err)
+	want := x509.NewCertPool()
+	want.AddCert(s.Certificate())
+	require.True(t, want.Equal(own.RootCAs))
+	require.True(t, x509.NewCertPool().Equal(all.RootCAs))
+	require.Empty(t, own.Certificates)
+	for _, bad := range []string{"x", strings.ToLower(authority)} {
+		_, err = egress.OwnTLS(all, "", "", bad)
+		require.ErrorContains(t, err, "the authorities are not PEM of a certificate")
+		_, err = egress.OwnTLS(all, bad, "", "")
+		require.ErrorContains(t, err, "the client certificate is not PEM of a certificate with its key")
+	}
 }

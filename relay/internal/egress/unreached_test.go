@@ -1,8 +1,11 @@
 package egress_test
 
 import (
+	"cmp"
 	"context"
+	"crypto/tls"
 	"crypto/x509"
+	"errors"
 	"io"
 	"log" //nolint:depguard // of the library's server
 	"net"
@@ -10,6 +13,7 @@ import (
 	"net/http/httptest"
 	"net/netip"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -53,9 +57,15 @@ func saying(t *testing.T, answer string) string {
 	return l.Addr().String()
 }
 
-// knowsNobody returns a resolver whose server knows no name. That there is no .onion the resolver
-// knows itself.
-func knowsNobody(t *testing.T) *net.Resolver {
+// What a server of names says of one.
+const (
+	serverFailed = 2
+	noSuchName   = 3
+)
+
+// knowsNobody returns a resolver whose server says one thing of every name. That there is no .onion
+// the resolver knows itself.
+func knowsNobody(t *testing.T, said byte) *net.Resolver {
 	t.Helper()
 	l, err := (&net.ListenConfig{}).ListenPacket(t.Context(), "udp", "127.0.0.1:0")
 	require.NoError(t, err)
@@ -67,7 +77,7 @@ func knowsNobody(t *testing.T) *net.Resolver {
 			if err != nil {
 				return
 			}
-			b[2], b[3] = b[2]|0x80, b[3]&0xf0|3 // an answer: NXDOMAIN
+			b[2], b[3] = b[2]|0x80, b[3]&0xf0|said // an answer
 			_, _ = l.WriteTo(b[:n], from)
 		}
 	}()
@@ -79,9 +89,10 @@ func knowsNobody(t *testing.T) *net.Resolver {
 
 // secureProxy returns the address of a proxy with a certificate that only the returned authorities
 // sign.
-func secureProxy(t *testing.T) (string, *x509.CertPool) {
+func secureProxy(t *testing.T, wants tls.ClientAuthType) (string, *x509.CertPool) {
 	t.Helper()
 	s := httptest.NewUnstartedServer(http.NotFoundHandler())
+	s.TLS = &tls.Config{ClientAuth: wants, MinVersion: tls.VersionTLS13}
 	s.Config.ErrorLog = log.New(io.Discard, "", 0)
 	s.StartTLS()
 	t.Cleanup(s.Close)
@@ -95,13 +106,18 @@ func secureProxy(t *testing.T) (string, *x509.CertPool) {
 func TestWhatFailsBeforeTheProxyIsTheProxys(t *testing.T) {
 	t.Parallel()
 	const no = "no connection to the egress proxy: "
-	secure, roots := secureProxy(t)
-	resolver := knowsNobody(t)
+	secure, roots := secureProxy(t, tls.NoClientCert)
+	choosy, known := secureProxy(t, tls.RequireAnyClientCert)
+	named, unnamed := &net.Dialer{Resolver: knowsNobody(t, noSuchName)}, &net.Dialer{Resolver: knowsNobody(t, serverFailed)}
+	fails := func(err error) *net.Dialer {
+		return &net.Dialer{Control: func(string, string, syscall.RawConn) error { return err }}
+	}
 	port := secure[strings.LastIndexByte(secure, ':'):]
 	for name, test := range map[string]struct {
 		proxy string
 		roots *x509.CertPool
-		want  string // empty: it is not about the way to the proxy
+		want  string      // empty: it is not about the way to the proxy
+		by    *net.Dialer // nil: named
 	}{
 		"refused":                     {proxy: "http://" + nobody(t), want: no + "connection refused"},
 		"refused, SOCKS":              {proxy: "socks5://" + nobody(t), want: no + "connection refused"},
@@ -117,6 +133,13 @@ func TestWhatFailsBeforeTheProxyIsTheProxys(t *testing.T) {
 		"closed amid an answer":       {proxy: "http://" + saying(t, "HTTP/1.1 200 OK\r\nVia: x"), want: no + "it closed the connection"},
 		"closed, SOCKS":               {proxy: "socks5://" + saying(t, ""), want: no + "it closed the connection"},
 		"closed in the TLS handshake": {proxy: "https://" + saying(t, ""), want: no + "it closed the connection"},
+		"wants a certificate":         {proxy: "https://" + choosy, roots: known, want: no + "it refused TLS"},
+		"nobody knows the name":       {proxy: "http://proxy.example:3128", by: unnamed, want: no + "the lookup of its name failed"},
+		"no route":                    {proxy: "http://127.0.0.1:9", by: fails(syscall.EHOSTUNREACH), want: no + "no route to host"},
+		"no network":                  {proxy: "http://127.0.0.1:9", by: fails(syscall.ENETUNREACH), want: no + "network unreachable"},
+		"no answer":                   {proxy: "socks5://127.0.0.1:9", by: fails(syscall.ETIMEDOUT), want: no + "it does not answer in time"},
+		"broken off":                  {proxy: "socks5://127.0.0.1:9", by: fails(syscall.ECONNRESET), want: no + "it broke the connection off"},
+		"whatever else":               {proxy: "http://127.0.0.1:9", by: fails(errors.New("secret")), want: no + "the connection failed"},
 		"does not reach the receiver": {proxy: "http://" + saying(t, "HTTP/1.1 502 Bad Gateway\r\n\r\n")},
 		"forbids the receiver":        {proxy: "https://" + secure, roots: roots},
 	} {
@@ -124,7 +147,7 @@ func TestWhatFailsBeforeTheProxyIsTheProxys(t *testing.T) {
 			t.Parallel()
 			d, err := egress.New(egress.Options{
 				Proxy: test.proxy, Roots: test.roots, Allow: []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")},
-				Dialer: &net.Dialer{Resolver: resolver},
+				Dialer: cmp.Or(test.by, named),
 			})
 			require.NoError(t, err)
 			_, place, err := receiver.Parse("https://127.0.0.1:9")

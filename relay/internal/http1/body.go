@@ -25,9 +25,10 @@ func (x *Exchange) readBody(f *framing) (whole bool, err error) {
 		if !whole || err != nil {
 			return false, err
 		}
+		err = x.readTrailers(f.budget)
 		// A length beside the chunks is a contradiction that somebody on the way may resolve
 		// otherwise.
-		return !f.hasLength && !f.http10, x.readTrailers(f.budget)
+		return err == nil && !f.hasLength && !f.http10, err
 	case f.hasLength:
 		return x.readSized(f.length)
 	}
@@ -84,7 +85,7 @@ func (x *Exchange) readUntilEnd(r io.Reader) (whole bool, err error) {
 		}
 		n, err := r.Read(x.Answer.Body[len(x.Answer.Body):min(cap(x.Answer.Body), most)])
 		x.Answer.Body = x.Answer.Body[:len(x.Answer.Body)+n]
-		if errors.Is(err, io.EOF) && !errors.Is(err, io.ErrUnexpectedEOF) {
+		if errors.Is(err, io.EOF) {
 			return true, nil
 		}
 		if err != nil {
@@ -93,7 +94,7 @@ func (x *Exchange) readUntilEnd(r io.Reader) (whole bool, err error) {
 	}
 	n, err := io.CopyN(io.Discard, r, maxDrain)
 	x.Answer.Truncated = n > 0
-	if errors.Is(err, io.EOF) && !errors.Is(err, io.ErrUnexpectedEOF) {
+	if errors.Is(err, io.EOF) {
 		return true, nil
 	}
 	return false, badChunks(err)

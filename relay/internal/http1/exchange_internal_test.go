@@ -1,12 +1,14 @@
 package http1
 
 import (
+	"bytes"
 	"io"
 	"net"
 	"net/http"
 	"strings"
 	"syscall"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 )
@@ -21,11 +23,33 @@ type replay struct {
 func (c replay) Read(b []byte) (int, error)  { return c.r.Read(b) }
 func (c replay) Write(b []byte) (int, error) { return len(b), nil }
 
+func (replay) SetWriteDeadline(time.Time) error { return nil }
+
 // brokenPipe is a connection whose peer has answered, and closed, before it had read the whole
 // request.
 type brokenPipe struct{ replay }
 
 func (brokenPipe) Write([]byte) (int, error) { return 10, syscall.EPIPE }
+
+// recorded is a connection that keeps what is written.
+type recorded struct {
+	replay
+
+	b bytes.Buffer
+}
+
+func (r *recorded) Write(b []byte) (int, error) { return r.b.Write(b) }
+
+// TestARequestIsWrittenOnce, its body behind its head.
+func TestARequestIsWrittenOnce(t *testing.T) {
+	t.Parallel()
+	for body, want := range map[string]string{"": "head", "body": "headbody"} {
+		c := &recorded{replay: replay{r: strings.NewReader("HTTP/1.1 204 No Content\r\n\r\n")}}
+		_, err := NewExchange().Do(New(c), []byte("head"), []byte(body))
+		require.NoError(t, err)
+		require.Equal(t, want, c.b.String())
+	}
+}
 
 // TestNoReuseAfterAWriteError: a request that was not written whole leaves a connection on which
 // the receiver would take the next request for the rest of this one. Its answer counts all the

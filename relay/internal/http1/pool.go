@@ -83,12 +83,10 @@ func (p *Pool) expire() {
 	kept := copy(p.idle, p.idle[n:])
 	clear(p.idle[kept:])
 	p.idle = p.idle[:kept]
-	if p.timer != nil {
-		if kept > 0 {
-			p.timer.Reset(p.idle[0].idleSince.Sub(limit))
-		} else {
-			p.timer = nil
-		}
+	if kept > 0 { // not after Close
+		p.timer.Reset(p.idle[0].idleSince.Sub(limit))
+	} else {
+		p.timer = nil
 	}
 	p.mu.Unlock()
 	for _, c := range old {

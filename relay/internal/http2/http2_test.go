@@ -23,7 +23,7 @@ import (
 func TestAppendHead(t *testing.T) {
 	t.Parallel()
 	long := strings.Repeat("x", 20_000)
-	head := "POST /a%20b?c=d HTTP/1.1\r\nHost: other\r\nConnection: close\r\nUser-Agent: T\r\nX-Long: " + long + "\r\nX-Empty: \r\nAuthorization: Bearer s\r\nX-127: " + long[:127] + "\r\n\r\n"
+	head := "POST /a%20b?c=d HTTP/1.1\r\nHost: other\r\nConnection: close\r\nUser-Agent: T\r\nX-AZ: T\r\nX-Long: " + long + "\r\nX-Empty: \r\nAuthorization: Bearer s\r\nCOOKIE: az\r\nX-127: " + long[:127] + "\r\n\r\n"
 	var got []hpack.HeaderField
 	d := hpack.NewDecoder(4096, func(f hpack.HeaderField) { got = append(got, f) })
 	_, err := d.Write(http2.AppendHead(nil, []byte(head), "example.com:8443"))
@@ -35,9 +35,11 @@ func TestAppendHead(t *testing.T) {
 		{Name: ":authority", Value: "example.com:8443"},
 		{Name: ":path", Value: "/a%20b?c=d"},
 		{Name: "user-agent", Value: "T"},
+		{Name: "x-az", Value: "T"},
 		{Name: "x-long", Value: long},
 		{Name: "x-empty"},
 		{Name: "authorization", Value: "Bearer s", Sensitive: true},
+		{Name: "cookie", Value: "az", Sensitive: true},
 		{Name: "x-127", Value: long[:127]},
 	}, got)
 	const firstOfTable = 62
@@ -268,31 +270,45 @@ func TestEndOfARequest(t *testing.T) {
 	for name, test := range map[string]struct {
 		does func(p *peer, stream uint32) error
 		want http2.Error
-		ends bool // the connection
+		ends bool       // the connection
+		told h2.ErrCode // what the peer is told of the request; 0: nothing
 	}{
-		"refuses it":         {func(p *peer, s uint32) error { return p.WriteRSTStream(s, h2.ErrCodeRefusedStream) }, http2.Error{Reset: true, Unread: true}, false},
-		"resets it":          {func(p *peer, s uint32) error { return p.WriteRSTStream(s, h2.ErrCodeInternal) }, http2.Error{Reset: true}, false},
-		"wants HTTP/1.1":     {func(p *peer, s uint32) error { return p.WriteRSTStream(s, h2.ErrCodeHTTP11Required) }, http2.Error{Reset: true, WantsHTTP1: true}, false},
-		"goes away before":   {func(p *peer, s uint32) error { return p.WriteGoAway(s-1, h2.ErrCodeNo, nil) }, http2.Error{Unread: true}, true},
-		"closes":             {func(p *peer, _ uint32) error { return p.conn.Close() }, http2.Error{Closed: true}, true},
-		"data before a head": {func(p *peer, s uint32) error { return p.WriteData(s, true, []byte("x")) }, http2.Error{Reset: true}, false},
-		"no status":          {func(p *peer, s uint32) error { return p.head(s, true, "x-a", "b") }, http2.Error{Reset: true}, false},
-		"a strange status":   {func(p *peer, s uint32) error { return p.head(s, true, ":status", "1e3") }, http2.Error{Reset: true}, false},
-		"switches":           {func(p *peer, s uint32) error { return p.head(s, false, ":status", "101") }, http2.Error{Reset: true}, false},
-		"an interim end":     {func(p *peer, s uint32) error { return p.head(s, true, ":status", "103") }, http2.Error{Reset: true}, false},
+		"refuses it":         {func(p *peer, s uint32) error { return p.WriteRSTStream(s, h2.ErrCodeRefusedStream) }, http2.Error{Reset: true, Unread: true}, false, 0},
+		"resets it":          {func(p *peer, s uint32) error { return p.WriteRSTStream(s, h2.ErrCodeInternal) }, http2.Error{Reset: true}, false, 0},
+		"wants HTTP/1.1":     {func(p *peer, s uint32) error { return p.WriteRSTStream(s, h2.ErrCodeHTTP11Required) }, http2.Error{Reset: true, WantsHTTP1: true}, false, 0},
+		"goes away before":   {func(p *peer, s uint32) error { return p.WriteGoAway(s-1, h2.ErrCodeNo, nil) }, http2.Error{Unread: true}, true, 0},
+		"closes":             {func(p *peer, _ uint32) error { return p.conn.Close() }, http2.Error{Closed: true}, true, 0},
+		"data before a head": {func(p *peer, s uint32) error { return p.WriteData(s, true, []byte("x")) }, http2.Error{Reset: true}, false, h2.ErrCodeProtocol},
+		"no status":          {func(p *peer, s uint32) error { return p.head(s, true, "x-a", "b") }, http2.Error{Reset: true}, false, h2.ErrCodeProtocol},
+		"a strange status":   {func(p *peer, s uint32) error { return p.head(s, true, ":status", "1e3") }, http2.Error{Reset: true}, false, h2.ErrCodeProtocol},
+		"switches":           {func(p *peer, s uint32) error { return p.head(s, false, ":status", "101") }, http2.Error{Reset: true}, false, h2.ErrCodeProtocol},
+		"an interim end":     {func(p *peer, s uint32) error { return p.head(s, true, ":status", "103") }, http2.Error{Reset: true}, false, h2.ErrCodeProtocol},
 		"a head too large": {func(p *peer, s uint32) error {
 			return p.head(s, true, ":status", "200", "x", strings.Repeat("y", 15_000), "z", strings.Repeat("ab", 60_000))
-		}, http2.Error{Closed: true}, true},
-		"a window too large": {func(p *peer, s uint32) error { return p.WriteWindowUpdate(s, 1<<31-1) }, http2.Error{Reset: true}, false},
-		"all windows":        {func(p *peer, _ uint32) error { return p.WriteWindowUpdate(0, 1<<31-1) }, http2.Error{Closed: true}, true},
+		}, http2.Error{Closed: true}, true, 0},
+		"a window too large": {func(p *peer, s uint32) error { return p.WriteWindowUpdate(s, 1<<31-1) }, http2.Error{Reset: true}, false, h2.ErrCodeFlowControl},
+		"all windows":        {func(p *peer, _ uint32) error { return p.WriteWindowUpdate(0, 1<<31-1) }, http2.Error{Closed: true}, true, 0},
+		"a window too large, by settings": {func(p *peer, _ uint32) error {
+			return p.WriteSettings(h2.Setting{ID: h2.SettingInitialWindowSize, Val: 1 << 31})
+		}, http2.Error{Closed: true}, true, 0},
+		"a long head": {func(p *peer, s uint32) error { return p.longHead(s, options().MaxHead+1) }, http2.Error{Reset: true}, false, h2.ErrCodeProtocol},
+		"a second head": {func(p *peer, s uint32) error {
+			return errors.Join(p.head(s, false, ":status", "200"), p.head(s, false, "x-a", "b"))
+		}, http2.Error{Reset: true, Headed: true}, false, h2.ErrCodeProtocol},
+		"refuses it after its head": {func(p *peer, s uint32) error {
+			return errors.Join(p.head(s, false, ":status", "200"), p.WriteRSTStream(s, h2.ErrCodeRefusedStream))
+		}, http2.Error{Reset: true, Headed: true}, false, 0},
+		"wants HTTP/1.1 after its head": {func(p *peer, s uint32) error {
+			return errors.Join(p.head(s, false, ":status", "200"), p.WriteRSTStream(s, h2.ErrCodeHTTP11Required))
+		}, http2.Error{Reset: true, Headed: true}, false, 0},
 		"promises": {func(p *peer, s uint32) error {
 			return p.WritePushPromise(h2.PushPromiseParam{StreamID: s, PromiseID: 2, EndHeaders: true})
-		}, http2.Error{Closed: true}, true},
-		"answers another": {func(p *peer, s uint32) error { return p.head(s+2, true, ":status", "200") }, http2.Error{Closed: true}, true},
+		}, http2.Error{Closed: true}, true, 0},
+		"answers another": {func(p *peer, s uint32) error { return p.head(s+2, true, ":status", "200") }, http2.Error{Closed: true}, true, 0},
 		"resets its body": {func(p *peer, s uint32) error {
 			return errors.Join(p.head(s, false, ":status", "200"), p.WriteRSTStream(s, h2.ErrCodeInternal))
-		}, http2.Error{Reset: true, Headed: true}, false},
-		"closes in its body": {func(p *peer, s uint32) error { return errors.Join(p.head(s, false, ":status", "200"), p.conn.Close()) }, http2.Error{Closed: true, Headed: true}, true},
+		}, http2.Error{Reset: true, Headed: true}, false, 0},
+		"closes in its body": {func(p *peer, s uint32) error { return errors.Join(p.head(s, false, ":status", "200"), p.conn.Close()) }, http2.Error{Closed: true, Headed: true}, true, 0},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -301,10 +317,15 @@ func TestEndOfARequest(t *testing.T) {
 			out := send(t, c, time.Minute, []byte("body"))
 			stream := p.next(t).stream
 			require.True(t, p.next(t).ended)
+			told := make(chan h2.ErrCode, 1)
 			go func() {
 				for { // a pipe holds nothing
-					if _, err := p.read(); err != nil {
+					f, err := p.read()
+					if err != nil {
 						return
+					}
+					if f.kind == h2.FrameRSTStream {
+						told <- f.code
 					}
 				}
 			}()
@@ -312,8 +333,12 @@ func TestEndOfARequest(t *testing.T) {
 			r := <-out
 			got := &http2.Error{}
 			require.ErrorAs(t, r.err, &got)
+			require.Error(t, got.Err)
 			got.Err = nil
 			require.Equal(t, test.want, *got)
+			if test.told != 0 {
+				require.Equal(t, test.told, <-told)
+			}
 			require.Equal(t, test.want.Headed, r.Status == 200)
 			require.Equal(t, test.ends, c.Closed())
 		})
@@ -353,7 +378,17 @@ func TestNeverWritten(t *testing.T) {
 // TestPlaces: the peer says how many requests may be in flight.
 func TestPlaces(t *testing.T) {
 	t.Parallel()
+	reserve := func(c *http2.Conn, n int) {
+		for range n {
+			require.True(t, c.Reserve())
+		}
+		require.False(t, c.Reserve())
+	}
 	c, p := connect(t)
+	reserve(c, 100) // it has said nothing yet
+	p.hello(t)
+	reserve(c, 900) // it has said that it has no number
+	c, p = connect(t)
 	p.hello(t, h2.Setting{ID: h2.SettingMaxConcurrentStreams, Val: 2})
 	require.True(t, c.Reserve())
 	require.True(t, c.Reserve())
@@ -379,11 +414,14 @@ func TestSilentPeerIsAsked(t *testing.T) {
 				stream := p.next(t).stream
 				f := p.next(t)
 				require.Equal(t, h2.FramePing, f.kind)
+				require.False(t, f.ack)
 				require.GreaterOrEqual(t, time.Since(sent), 30*time.Second)
 				require.Less(t, time.Since(sent), 61*time.Second)
 				if answers {
 					require.NoError(t, p.WritePing(true, [8]byte{'t', 'a', 'i', 'l'}))
-					require.Equal(t, h2.FramePing, p.next(t).kind, "it is asked again")
+					again := p.next(t)
+					require.Equal(t, h2.FramePing, again.kind, "it is asked again")
+					require.False(t, again.ack, "nobody answers an answer")
 					require.NoError(t, p.head(stream, true, ":status", "200"))
 					require.Equal(t, 200, (<-out).Status)
 					return

@@ -87,6 +87,7 @@ func TestAPlaceOnAConnectionThatEnds(t *testing.T) {
 			var broken *http2.Error
 			require.ErrorAs(t, do(t.Context(), c, 5*time.Second, nil).err, &broken)
 			require.True(t, broken.Unread)
+			require.Error(t, broken.Err)
 			_, err := p.read()
 			require.Error(t, err, "nothing was sent")
 		})
@@ -101,5 +102,82 @@ func TestAPlaceOnAConnectionThatEnds(t *testing.T) {
 		go func() { out <- do(t.Context(), c, time.Minute, nil) }()
 		require.NoError(t, p.head(p.next(t).stream, true, ":status", "200"))
 		require.Equal(t, 200, (<-out).Status)
+	})
+}
+
+// TestWhatComesLateIsNoOffence: of a request that is over the peer may have something under way, which
+// ends nothing and is not answered.
+func TestWhatComesLateIsNoOffence(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		c, p := connect(t)
+		p.hello(t)
+		require.NoError(t, p.WriteSettingsAck())
+		out := send(t, c, time.Minute, nil)
+		stream := p.next(t).stream
+		require.NoError(t, p.head(stream, true, ":status", "200"))
+		require.Equal(t, 200, (<-out).Status)
+		p.hasNoMore(t)
+		require.NoError(t, p.head(stream, false, ":status", "500"))
+		require.NoError(t, p.WriteData(stream, true, []byte("late")))
+		require.NoError(t, p.WriteRSTStream(stream, h2.ErrCodeInternal))
+		require.NoError(t, p.WriteWindowUpdate(stream, 1))
+		p.hasNoMore(t)
+		next := send(t, c, time.Minute, nil)
+		require.NoError(t, p.head(p.next(t).stream, true, ":status", "202"))
+		require.Equal(t, 202, (<-next).Status)
+		require.False(t, c.Closed())
+	})
+}
+
+// TestAnAnswerIsItsCallers: its body stays as it is whatever is answered next, behind what was in the
+// room for it, and of its header lines the first are kept.
+func TestAnAnswerIsItsCallers(t *testing.T) {
+	t.Parallel()
+	o, most := options(), 0
+	o.Fields = func() int { return most }
+	c, p := connectAs(t, o)
+	p.hello(t)
+	var answers []http2.Answer
+	for i, text := range []string{"first", "later", "third"} {
+		most = i
+		require.True(t, c.Reserve())
+		got := make(chan http2.Answer, 1)
+		go func() {
+			a, _, _ := c.Do(t.Context(), time.Now().Add(time.Minute), http2.AppendHead(nil, []byte("POST / HTTP/1.1\r\n\r\n"), "example.com"), nil, []byte("-"))
+			got <- a
+		}()
+		stream := p.next(t).stream
+		require.NoError(t, p.head(stream, false, ":status", "200", "x-a", "b"))
+		require.NoError(t, p.WriteData(stream, true, []byte(text)))
+		answers = append(answers, <-got)
+	}
+	kept := []http2.Field{{Name: "x-a", Value: "b"}}
+	require.Equal(t, []http2.Answer{
+		{Status: 200, Body: []byte("-first")}, {Status: 200, Body: []byte("-later"), Fields: kept}, {Status: 200, Body: []byte("-third"), Fields: kept},
+	}, answers)
+}
+
+// TestASilentPeerIsAskedHoweverMuchIsSent: requests that keep coming are no sign of life.
+func TestASilentPeerIsAskedHoweverMuchIsSent(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		c, p := connect(t)
+		p.hello(t)
+		began := time.Now()
+		var all []<-chan result
+		for range 5 {
+			all = append(all, send(t, c, time.Hour, nil))
+			require.Equal(t, h2.FrameHeaders, p.next(t).kind)
+			<-time.After(6 * time.Second)
+		}
+		require.Equal(t, h2.FramePing, p.next(t).kind)
+		require.Equal(t, 30*time.Second, time.Since(began))
+		for _, out := range all {
+			var broken *http2.Error
+			require.ErrorAs(t, (<-out).err, &broken)
+			require.True(t, broken.Closed)
+		}
+		require.Equal(t, 45*time.Second, time.Since(began))
 	})
 }

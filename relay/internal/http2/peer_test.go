@@ -6,6 +6,7 @@ import (
 	"io"
 	"net"
 	"strconv"
+	"strings"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -36,30 +37,39 @@ type peer struct {
 
 // frame is what a test needs of a frame, beyond the framer's next read.
 type frame struct {
-	kind   h2.FrameType
-	stream uint32
-	ended  bool
-	data   []byte // of a DATA frame
-	code   h2.ErrCode
-	fields map[string]string
-	ack    bool
-	opened uint32 // by a WINDOW_UPDATE frame
+	kind     h2.FrameType
+	stream   uint32
+	ended    bool
+	data     []byte // of a DATA frame
+	code     h2.ErrCode
+	fields   map[string]string
+	ack      bool
+	settings map[h2.SettingID]uint32
+	opened   uint32 // by a WINDOW_UPDATE frame
 }
 
 // connect returns a connection, made of a pipe that holds nothing, and its peer, which has said
 // hello.
 func connect(tb testing.TB) (*http2.Conn, *peer) {
 	tb.Helper()
+	return connectAs(tb, options())
+}
+
+func connectAs(tb testing.TB, o http2.Options) (*http2.Conn, *peer) {
+	tb.Helper()
 	near, far := net.Pipe()
-	c := http2.New(near, options())
+	c := http2.New(near, o)
 	p := &peer{Framer: h2.NewFramer(far, far), conn: far}
+	p.SetMaxReadFrameSize(16 << 10) // as much as one takes that has said nothing
 	p.ReadMetaHeaders = hpack.NewDecoder(4096, nil)
 	tb.Cleanup(func() { c.Retire(); _ = far.Close(); _ = near.Close() })
 	preface := make([]byte, len(h2.ClientPreface))
 	_, err := io.ReadFull(far, preface)
 	require.NoError(tb, err)
 	require.Equal(tb, h2.ClientPreface, string(preface))
-	require.Equal(tb, h2.FrameSettings, p.next(tb).kind)
+	require.Equal(tb, frame{kind: h2.FrameSettings, settings: map[h2.SettingID]uint32{
+		h2.SettingEnablePush: 0, h2.SettingMaxHeaderListSize: uint32(o.MaxHead),
+	}}, p.next(tb))
 	return c, p
 }
 
@@ -98,6 +108,13 @@ func (p *peer) read() (frame, error) {
 		out.code = f.ErrCode
 	case *h2.SettingsFrame:
 		out.ack = f.IsAck()
+		_ = f.ForeachSetting(func(s h2.Setting) error {
+			if out.settings == nil {
+				out.settings = make(map[h2.SettingID]uint32)
+			}
+			out.settings[s.ID] = s.Val
+			return nil
+		})
 	case *h2.PingFrame:
 		out.ack = f.IsAck()
 	case *h2.WindowUpdateFrame:
@@ -125,6 +142,26 @@ func (p *peer) head(stream uint32, end bool, pairs ...string) error {
 		_ = e.WriteField(hpack.HeaderField{Name: pairs[i], Value: pairs[i+1]})
 	}
 	return p.WriteHeaders(h2.HeadersFrameParam{StreamID: stream, BlockFragment: b.Bytes(), EndStream: end, EndHeaders: true})
+}
+
+// longHead sends the head of an answer that has a list of headers of so many bytes, in several frames.
+func (p *peer) longHead(stream uint32, size int) error {
+	var b bytes.Buffer
+	e := hpack.NewEncoder(&b)
+	e.SetMaxDynamicTableSize(0)
+	_ = e.WriteField(hpack.HeaderField{Name: ":status", Value: "200"})
+	const each, beside = 1 << 10, 32 // what a field counts for beside its name and value
+	for size -= len(":status200") + beside; size > 0; size -= each {
+		n := min(size, each)
+		_ = e.WriteField(hpack.HeaderField{Name: "x", Value: strings.Repeat("\t", n-beside-len("x"))}) // it gets longer, if anything
+	}
+	const part = 8 << 10
+	err := p.WriteHeaders(h2.HeadersFrameParam{StreamID: stream, BlockFragment: b.Next(part), EndStream: true})
+	for err == nil && b.Len() > 0 {
+		fragment := b.Next(part)
+		err = p.WriteContinuation(stream, b.Len() == 0, fragment)
+	}
+	return err
 }
 
 // result is what came of a request.

@@ -175,10 +175,7 @@ func (c *Conn) handleSettings(f *h2.SettingsFrame) error {
 		switch s.ID { //nolint:exhaustive // the others are about what is not used here
 		case h2.SettingMaxConcurrentStreams:
 			c.most = int(min(s.Val, 1<<20))
-		case h2.SettingInitialWindowSize:
-			if s.Val > maxWindow {
-				return h2.ConnectionError(h2.ErrCodeFlowControl)
-			}
+		case h2.SettingInitialWindowSize: // the framer takes none that is too large
 			change := int64(s.Val) - c.peerWindow
 			c.peerWindow = int64(s.Val)
 			for _, open := range c.streams {

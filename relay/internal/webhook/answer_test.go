@@ -143,6 +143,7 @@ func TestAnswers(t *testing.T) {
 		"an unknown class":               {answer: "HTTP/1.1 999 What\r\nContent-Length: 0\r\n\r\n", status: 999, reused: true},
 		"a redirect that is not wanted":  {answer: "HTTP/1.1 302 Found\r\nLocation: /x\r\nContent-Length: 0\r\n\r\n", status: 302, reused: true},
 		"NUL and invalid bytes":          {answer: ok + "Content-Length: 5\r\n\r\na\x00b\xffc", status: 200, body: "a\uFFFDb\uFFFDc", reused: true},
+		"half a character":               {answer: ok + "Content-Length: 2\r\n\r\na\xc3", status: 200, body: "a\uFFFD", reused: true},
 		"a blank line before the answer": {answer: "\r\n" + ok + "Content-Length: 0\r\n\r\n", err: malformed},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -482,3 +482,18 @@ func TestClientCertificatesStayWithTheirHost(t *testing.T) {
 		require.Empty(t, shown, protocol)
 	}
 }
+
+// TestOneAuthorization: what the endpoint sets itself is sent, and not what stands in its URL beside it.
+func TestOneAuthorization(t *testing.T) {
+	t.Parallel()
+	for own, want := range map[string][]string{"": {"Basic bWU6cHc="}, "Bearer t0k": {"Bearer t0k"}} {
+		rec := newReceiver(t, plainHTTP, nil)
+		e := newEndpoint(t, strings.Replace(rec.URL, "://", "://me:pw@", 1), func(ep *config.Endpoint) {
+			if own != "" {
+				ep.Headers = map[string]string{"authorization": own}
+			}
+		})
+		require.True(t, e.Send(t.Context(), newRequest()).Delivered)
+		require.Equal(t, want, (<-rec.requests).header["Authorization"])
+	}
+}

@@ -76,6 +76,8 @@ func TestABatchIsASignedArrayOfTheSameEnvelopes(t *testing.T) {
 			a := res.Attempt
 			require.True(t, res.Delivered)
 			require.Equal(t, requestID, a.RequestID)
+			require.Equal(t, rec.URL, a.URL)
+			require.Equal(t, "erp", a.EndpointID)
 			require.Equal(t, []any{fmt.Sprintf("e%d", i+1), "order.paid", "acme", i + 1, outbox.TriggerRetry, outbox.LSN(i + 1), 200},
 				[]any{a.EventID, a.EventType, a.Tenant, a.Number, a.Trigger, a.CommitLSN, a.StatusCode})
 			require.Equal(t, results[0].Attempt.AttemptedAt, a.AttemptedAt)

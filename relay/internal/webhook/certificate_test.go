@@ -171,7 +171,7 @@ func TestSecured_saysWhenTheFirstCertificateExpires(t *testing.T) {
 	soon, later := time.Now().Add(20*time.Minute).Truncate(time.Second), time.Now().Add(40*time.Minute).Truncate(time.Second)
 	lasting := ca.issue(t, func(c *x509.Certificate) { c.NotAfter = later })
 	short := ca.issue(t, func(c *x509.Certificate) { c.NotAfter = soon })
-	lasting.Certificate = append(lasting.Certificate, short.Certificate[0])
+	lasting.Certificate = append(lasting.Certificate, short.Certificate[0], lasting.Certificate[0])
 	serve := func(cert tls.Certificate, h http.HandlerFunc) string {
 		l, err := (&net.ListenConfig{}).Listen(t.Context(), "tcp", "127.0.0.1:0")
 		require.NoError(t, err)

@@ -87,6 +87,68 @@ func TestContextDeadline(t *testing.T) {
 	require.Less(t, time.Since(start), 30*time.Second)
 }
 
+// awaitClosed returns once so many of a receiver's connections have ended since somebody last took note.
+func awaitClosed(t *testing.T, rec *receiver, n int) {
+	t.Helper()
+	require.Eventually(t, func() bool { return len(rec.closed) >= n }, 10*time.Second, time.Millisecond)
+}
+
+// TestContextThatHasEnded: what is to be over already is not sent on a connection that is there either.
+func TestContextThatHasEnded(t *testing.T) {
+	t.Parallel()
+	rec := newReceiver(t, plainHTTP, nil)
+	e := newEndpoint(t, rec.URL)
+	for want, end := range map[string]func(context.Context) (context.Context, context.CancelFunc){
+		"timeout after 5s sending the request": func(ctx context.Context) (context.Context, context.CancelFunc) {
+			return context.WithDeadline(ctx, time.Unix(1, 0))
+		},
+		"canceled while sending the request": func(ctx context.Context) (context.Context, context.CancelFunc) {
+			ctx, cancel := context.WithCancel(ctx)
+			cancel()
+			return ctx, cancel
+		},
+	} {
+		require.True(t, e.Send(t.Context(), newRequest()).Delivered)
+		<-rec.requests
+		ctx, cancel := end(t.Context())
+		res := e.Send(ctx, newRequest())
+		cancel()
+		require.Equal(t, want, res.Attempt.Error)
+		require.False(t, res.Reached)
+		require.True(t, res.Local)
+		require.Empty(t, rec.requests)
+	}
+}
+
+// TestIdleConnectionsAreAsManyAsLanes: as many requests as go out together find a connection the next
+// time, and no more are kept.
+func TestIdleConnectionsAreAsManyAsLanes(t *testing.T) {
+	t.Parallel()
+	const lanes, requests = 3, 5
+	all, release := make(chan struct{}, requests), make(chan struct{})
+	rec := newReceiver(t, plainHTTP, func(http.ResponseWriter, *http.Request) { all <- struct{}{}; <-release })
+	e := newEndpoint(t, rec.URL, func(ep *config.Endpoint) { ep.Concurrency = lanes })
+	send := func(n int) {
+		var wg sync.WaitGroup
+		for range n {
+			wg.Go(func() { e.Send(t.Context(), newRequest()) })
+		}
+		for range n {
+			<-all
+		}
+		for range n {
+			release <- struct{}{}
+		}
+		wg.Wait()
+	}
+	send(requests)
+	require.EqualValues(t, requests, rec.conns.Load())
+	awaitClosed(t, rec, requests-lanes)
+	send(lanes)
+	require.EqualValues(t, requests, rec.conns.Load())
+	require.Len(t, rec.closed, requests-lanes)
+}
+
 // TestCancelMidway: contexts that end at any moment end their own request, never another's.
 func TestCancelMidway(t *testing.T) {
 	t.Parallel()

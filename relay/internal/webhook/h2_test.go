@@ -35,6 +35,12 @@ func TestHTTP2SharesConnections(t *testing.T) {
 	close(release)
 	wg.Wait()
 	require.EqualValues(t, requests/streams, rec.conns.Load())
+	for range requests {
+		require.True(t, e.Send(t.Context(), newRequest()).Delivered)
+	}
+	require.EqualValues(t, requests/streams, rec.conns.Load(), "and later ones use them again")
+	e.Close()
+	awaitClosed(t, rec, requests/streams)
 }
 
 // TestHTTP2Reconnects: connections that the receiver closed are replaced, and no attempt pays for

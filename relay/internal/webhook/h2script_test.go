@@ -34,10 +34,13 @@ type h2Request struct {
 }
 
 // respond answers with a status and no body.
-func (r *h2Request) respond(status string) {
+func (r *h2Request) respond(status string) { r.head(status, true) }
+
+// head sends the head of an answer.
+func (r *h2Request) head(status string, end bool) {
 	var b bytes.Buffer
 	_ = hpack.NewEncoder(&b).WriteField(hpack.HeaderField{Name: ":status", Value: status})
-	_ = r.WriteHeaders(http2.HeadersFrameParam{StreamID: r.stream, BlockFragment: b.Bytes(), EndStream: true, EndHeaders: true})
+	_ = r.WriteHeaders(http2.HeadersFrameParam{StreamID: r.stream, BlockFragment: b.Bytes(), EndStream: end, EndHeaders: true})
 }
 
 // newH2Script starts a receiver that calls serve, on one goroutine per connection, for each whole

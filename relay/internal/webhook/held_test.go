@@ -12,11 +12,17 @@ import (
 	"github.com/tailpost/tailpost/relay/internal/webhook"
 )
 
+// oneByOne starts a server with HTTP/2 that takes one request of a connection at a time.
+func oneByOne(s *httptest.Server) {
+	s.Config.HTTP2 = &http.HTTP2Config{MaxConcurrentStreams: 1}
+	withH2(s)
+}
+
 // TestHeld: whoever loses the right to send while a connection is made, or while one that was kept
 // is taken, sends nothing, and it was no attempt.
 func TestHeld(t *testing.T) {
 	t.Parallel()
-	for name, start := range map[string]func(*httptest.Server){"plain": plainHTTP, "TLS": tlsOnly, "HTTP/2": withH2} {
+	for name, start := range map[string]func(*httptest.Server){"plain": plainHTTP, "TLS": tlsOnly, "HTTP/2": oneByOne} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			rec := newReceiver(t, start, nil)
@@ -43,6 +49,9 @@ func TestHeld(t *testing.T) {
 				require.Equal(t, http.StatusOK, res.Attempt.StatusCode, res.Attempt.Error)
 				<-rec.requests
 				held.Store(false)
+			}
+			if name == "HTTP/2" {
+				require.EqualValues(t, 1, rec.conns.Load(), "the place of what was not sent is the next one's")
 			}
 		})
 	}

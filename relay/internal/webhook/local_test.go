@@ -3,6 +3,8 @@ package webhook_test
 import (
 	"context"
 	"net"
+	"net/http"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
@@ -43,9 +45,14 @@ func TestTheRelaysOwnTroublesAreLocal(t *testing.T) {
 	require.True(t, res.Local, res.Attempt.Error)
 	require.Equal(t, files, res.Attempt.Error)
 
-	for _, errno := range []syscall.Errno{syscall.ECONNREFUSED, syscall.EHOSTUNREACH, syscall.ECONNRESET, syscall.ETIMEDOUT} {
+	const reset = "connection reset while connecting"
+	for errno, want := range map[error]string{
+		syscall.ECONNREFUSED: "connection refused", syscall.EHOSTUNREACH: "no route to host", syscall.ENETUNREACH: "network unreachable",
+		syscall.ECONNRESET: reset, syscall.EPIPE: reset, syscall.ECONNABORTED: reset, syscall.ETIMEDOUT: "timeout after 30s connecting",
+	} {
 		res := troubled(t.Context(), t, "127.0.0.1:9", errno)
 		require.False(t, res.Local, errno)
+		require.Equal(t, want, res.Attempt.Error)
 	}
 }
 
@@ -57,4 +64,49 @@ func TestACanceledContextIsLocal(t *testing.T) {
 	res := troubled(ctx, t, "127.0.0.1:9", nil)
 	require.True(t, res.Local)
 	require.Equal(t, "canceled while connecting", res.Attempt.Error)
+}
+
+// TestATimeoutIsSaidAsPeopleWriteIt: that of the endpoint, or what is taken where it names none.
+func TestATimeoutIsSaidAsPeopleWriteIt(t *testing.T) {
+	t.Parallel()
+	ctx, cancel := context.WithDeadline(t.Context(), time.Unix(1, 0))
+	defer cancel()
+	for timeout, want := range map[time.Duration]string{
+		0: "15s", 10 * time.Second: "10s", time.Minute: "1m", 90 * time.Second: "1m30s", 20 * time.Minute: "20m", time.Hour: "1h",
+		time.Hour + 30*time.Second: "1h0m30s", 2*time.Hour + 10*time.Minute: "2h10m", 10 * time.Hour: "10h",
+		1500*time.Millisecond + 400*time.Microsecond: "1.5s", 300*time.Millisecond + 400*time.Microsecond: "300.4ms",
+	} {
+		res := newEndpoint(t, "http://127.0.0.1:9", func(ep *config.Endpoint) { ep.Timeout = timeout }).Send(ctx, newRequest())
+		require.Equal(t, "timeout after "+want+" connecting", res.Attempt.Error)
+	}
+}
+
+// TestIdleConnectionsMakeRoom: where the machine has no descriptor left, those of connections that have
+// nothing to do are given back first, also the ones to where a receiver led, and the attempt goes on.
+func TestIdleConnectionsMakeRoom(t *testing.T) {
+	t.Parallel()
+	elsewhere, idle := newReceiver(t, plainHTTP, nil), newReceiver(t, plainHTTP, nil)
+	leads := newReceiver(t, plainHTTP, redirecting(http.StatusTemporaryRedirect, constant(elsewhere.URL)))
+	rec := newReceiver(t, plainHTTP, nil)
+	const full, failed = 1, 2
+	var state atomic.Int64
+	c := newClient(t, webhook.Options{Network: loopback(), Dialer: &net.Dialer{Control: func(string, string, syscall.RawConn) error {
+		if state.CompareAndSwap(full, failed) {
+			return syscall.EMFILE
+		}
+		if state.CompareAndSwap(failed, 0) {
+			awaitClosed(t, idle, 1)
+		}
+		return nil
+	}}})
+	for _, url := range []string{idle.URL, leads.URL} {
+		require.True(t, endpointOf(t, c, url, follows(1)).Send(t.Context(), newRequest()).Delivered)
+	}
+	state.Store(full)
+	res := endpointOf(t, c, rec.URL).Send(t.Context(), newRequest())
+	require.True(t, res.Delivered, res.Attempt.Error)
+	for _, r := range []*receiver{idle, leads, elsewhere} {
+		awaitClosed(t, r, 1)
+	}
+	require.Empty(t, rec.closed)
 }

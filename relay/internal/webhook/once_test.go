@@ -13,6 +13,7 @@ import (
 	"strings"
 	"sync"
 	"sync/atomic"
+	"syscall"
 	"testing"
 	"time"
 
@@ -81,6 +82,61 @@ func TestRefusedStreamGoesAgain(t *testing.T) {
 	require.Equal(t, 202, res.Attempt.StatusCode, res.Attempt.Error)
 }
 
+// TestALeftOutRequestReachedNobody: one that a connection left out, and that then finds no other, was not
+// sent, whatever was written.
+func TestALeftOutRequestReachedNobody(t *testing.T) {
+	t.Parallel()
+	s := newH2Script(t, func(r *h2Request) { _ = r.WriteGoAway(0, http2.ErrCodeNo, nil) })
+	var dials atomic.Int64
+	c := newClient(t, webhook.Options{Network: loopback(), Roots: s.roots, Dialer: &net.Dialer{Control: func(string, string, syscall.RawConn) error {
+		if dials.Add(1) > 1 {
+			return syscall.ECONNREFUSED
+		}
+		return nil
+	}}})
+	res := endpointOf(t, c, s.url).Send(t.Context(), newRequest())
+	require.Equal(t, "connection refused", res.Attempt.Error)
+	require.False(t, res.Reached)
+}
+
+// TestHTTP2AnswerThatEndsEarly: its head is the answer, and what became of the rest is noted.
+func TestHTTP2AnswerThatEndsEarly(t *testing.T) {
+	t.Parallel()
+	s := newH2Script(t, func(r *h2Request) {
+		r.head("201", false)
+		_ = r.WriteRSTStream(r.stream, http2.ErrCodeInternal)
+	})
+	res := scripted(t, s.url, s.roots).Send(t.Context(), newRequest())
+	require.Equal(t, 201, res.Attempt.StatusCode)
+	require.Equal(t, "the receiver reset the HTTP/2 response", res.Attempt.Error)
+	require.True(t, res.Delivered)
+	require.False(t, res.Again)
+}
+
+// TestHTTP2OutlivesWhoGivesUp: a request that is not wanted any more says nothing of its connection.
+func TestHTTP2OutlivesWhoGivesUp(t *testing.T) {
+	t.Parallel()
+	arrived := make(chan struct{}, 1)
+	s := newH2Script(t, func(r *h2Request) {
+		if r.nth == 1 {
+			r.respond("200")
+			return
+		}
+		if r.nth == 2 {
+			arrived <- struct{}{}
+			return
+		}
+		r.respond("202")
+	})
+	e := scripted(t, s.url, s.roots)
+	require.True(t, e.Send(t.Context(), newRequest()).Delivered)
+	ctx, cancel := context.WithCancel(t.Context())
+	go func() { <-arrived; cancel() }()
+	require.Equal(t, "canceled while waiting for headers", e.Send(ctx, newRequest()).Attempt.Error)
+	require.Equal(t, 202, e.Send(t.Context(), newRequest()).Attempt.StatusCode)
+	require.EqualValues(t, 1, s.conns.Load())
+}
+
 // TestRefusedStreamsEnd: a receiver that refuses everything fails the attempt.
 func TestRefusedStreamsEnd(t *testing.T) {
 	t.Parallel()
@@ -93,6 +149,15 @@ func TestRefusedStreamsEnd(t *testing.T) {
 	require.Equal(t, "the receiver reset the HTTP/2 request", res.Attempt.Error)
 	require.LessOrEqual(t, requests.Load(), int64(4))
 	require.EqualValues(t, 1, s.conns.Load(), "to one that has too much to do no further connection is made")
+}
+
+// TestGoAwaysEnd: a receiver that leaves every request out fails the attempt too.
+func TestGoAwaysEnd(t *testing.T) {
+	t.Parallel()
+	s := newH2Script(t, func(r *h2Request) { _ = r.WriteGoAway(0, http2.ErrCodeNo, nil) })
+	res := scripted(t, s.url, s.roots).Send(t.Context(), newRequest())
+	require.Equal(t, "the receiver closed the HTTP/2 connection", res.Attempt.Error)
+	require.EqualValues(t, 4, s.conns.Load())
 }
 
 // TestGoAwayLeavesOut: of two requests on a connection that goes away, the one that the receiver
@@ -186,7 +251,7 @@ func TestSilentTimeoutRetiresTheConnection(t *testing.T) {
 		})
 		e := scripted(t, s.url, s.roots, short)
 		require.Equal(t, 200, e.Send(t.Context(), newRequest()).Attempt.StatusCode)
-		require.Contains(t, e.Send(t.Context(), newRequest()).Attempt.Error, "timeout after 2s")
+		require.Equal(t, "timeout after 2s waiting for headers", e.Send(t.Context(), newRequest()).Attempt.Error)
 		require.Equal(t, 200, e.Send(t.Context(), newRequest()).Attempt.StatusCode, "on a new connection")
 		require.EqualValues(t, 2, s.conns.Load())
 	})

@@ -38,6 +38,9 @@ func TestOperationalEventsAreSaidToPeople(t *testing.T) {
 				{"title": "Endpoint", "value": "ep_1"}, {"title": "Tenant", "value": "acme"}, {"title": "Event", "value": "order.paid evt_7"},
 				{"title": "Attempt", "value": "4"}, {"title": "Last answer", "value": "status 503"},
 				{"title": "Failing since", "value": "2026-03-14T08:00:00Z"}, {"title": "Disabled at", "value": "2026-03-19T08:00:00Z"}]}]}}]}`, string(got.body))
+	nameless := withPayload(outbox.TypeFailing, `{"endpoint":{"id":"ep_1"}}`)
+	nameless.Event.ID = "op_2"
+	require.JSONEq(t, `{"text": "*Endpoint ep_1 is failing*\nEndpoint: ep_1"}`, string(deliver(t, nameless, formatted(config.FormatSlack)).body))
 	seen := make(map[string]bool)
 	for _, eventType := range []string{outbox.TypeFailed, outbox.TypeFailing, outbox.TypeRecovered, outbox.TypeDisabled, outbox.TypeDisabling} {
 		body := string(deliver(t, operational(eventType), formatted(config.FormatSlack)).body)

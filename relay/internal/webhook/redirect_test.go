@@ -163,3 +163,48 @@ func TestRedirectNotFollowed(t *testing.T) {
 		})
 	}
 }
+
+// TestRedirect_keepsConnectionsToFewReceivers: of the places that an endpoint is led to, those that were
+// needed last keep their connections; none keeps one once the endpoint is closed.
+func TestRedirect_keepsConnectionsToFewReceivers(t *testing.T) {
+	t.Parallel()
+	var places [4]*receiver
+	for i := range places {
+		places[i] = newReceiver(t, plainHTTP, nil)
+	}
+	next := 0
+	first := newReceiver(t, plainHTTP, redirecting(http.StatusTemporaryRedirect, func() string { return places[next].URL }))
+	e := newEndpoint(t, first.URL, follows(1))
+	for _, step := range []struct {
+		to    int
+		conns [len(places)]int64 // that each place has seen
+		ends  int                // the place whose connection is closed for it; none if it is to itself
+	}{
+		{0, [4]int64{1, 0, 0, 0}, 0},
+		{1, [4]int64{1, 1, 0, 0}, 1},
+		{2, [4]int64{1, 1, 1, 0}, 2},
+		{0, [4]int64{1, 1, 1, 0}, 0}, // now 1 is the one that was not needed for longest
+		{3, [4]int64{1, 1, 1, 1}, 1},
+		{0, [4]int64{1, 1, 1, 1}, 0},
+		{2, [4]int64{1, 1, 1, 1}, 2},
+		{1, [4]int64{1, 2, 1, 1}, 3},
+	} {
+		next = step.to
+		require.True(t, e.Send(t.Context(), newRequest()).Delivered)
+		if step.ends != step.to {
+			awaitClosed(t, places[step.ends], 1)
+			<-places[step.ends].closed
+		}
+		for i, place := range places {
+			require.Equal(t, step.conns[i], place.conns.Load(), "%d after %+v", i, step)
+			require.Empty(t, place.closed)
+		}
+	}
+	e.Close()
+	for i, open := range []int{1, 1, 1, 0} {
+		awaitClosed(t, places[i], open)
+	}
+	next = 3
+	require.True(t, e.Send(t.Context(), newRequest()).Delivered)
+	awaitClosed(t, places[next], 1)
+}

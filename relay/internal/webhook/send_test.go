@@ -262,3 +262,12 @@ func TestTheTimeoutIsTheReceivers(t *testing.T) {
 		})
 	}
 }
+
+// TestNewClient_takesNoHeaderThatEndsItself: what every request says of the relay is one line.
+func TestNewClient_takesNoHeaderThatEndsItself(t *testing.T) {
+	t.Parallel()
+	for _, o := range []webhook.Options{{UserAgent: "a\r\nX-Key: b"}, {Source: "a\r\nX-Key: b"}, {UserAgent: "a\x00"}, {Source: "a\n"}} {
+		_, err := webhook.NewClient(o)
+		require.ErrorContains(t, err, "the user agent or the source holds control characters", "%q", o)
+	}
+}

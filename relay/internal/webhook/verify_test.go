@@ -5,6 +5,7 @@ import (
 	"io"
 	"net/http"
 	"net/http/httptest"
+	"strconv"
 	"testing"
 	"time"
 
@@ -57,6 +58,9 @@ func TestVerify_echo(t *testing.T) {
 				server := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 					assert.Equal(t, http.MethodPost, r.Method)
 					assert.Equal(t, "shop", r.Header.Get("X-Source"))
+					at, err := strconv.ParseInt(r.Header.Get("webhook-timestamp"), 10, 64)
+					assert.NoError(t, err)
+					assert.WithinDuration(t, time.Now(), time.Unix(at, 0), time.Minute)
 					assert.NotEmpty(t, r.Header.Get("webhook-signature"))
 					test.answer(w, challengeOf(t, r))
 				}))
@@ -99,6 +103,7 @@ func TestVerify_cloudEvents(t *testing.T) {
 		"no number":         {2, map[string]string{"WebHook-Allowed-Origin": "*", "WebHook-Allowed-Rate": "many"}, 200, "no number"},
 		"a rate of nothing": {2, map[string]string{"WebHook-Allowed-Origin": "*", "WebHook-Allowed-Rate": "0"}, 200, "no number"},
 		"below nothing":     {2, map[string]string{"WebHook-Allowed-Origin": "*", "WebHook-Allowed-Rate": "-5"}, 200, "no number"},
+		"beyond numbers":    {2, map[string]string{"WebHook-Allowed-Origin": "*", "WebHook-Allowed-Rate": "99999999999999999999"}, 200, "no number"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
