@@ -36,7 +36,7 @@ func all() []mutant {
 		fanoutMutants,
 		fanoutViewMutants,
 		faultMutants,
-		fourthDispatchMutants, fourthHealMutants, fourthLedgerMutants, fourthSourceMutants, fifthDispatchMutants,
+		fourthDispatchMutants, fourthHealMutants, fourthLedgerMutants, fourthSourceMutants, fifthDispatchMutants, fifthQueryMutants,
 		freshMutants, freshAgainMutants, freshThirdMutants,
 		healMutants,
 		healSweepMutants,
