@@ -336,6 +336,58 @@ SELECT pg_snapshot_xmin(pg_current_snapshot())::text::bigint, now(),
 	require.ElementsMatch(t, []string{"1", "2", "3", "4"}, rows(h), "too long ago to tell")
 }
 
+// A time without a zone is one of the mapping's, and a date lasts until its end there. What nobody
+// can write is no time, and later than any where it is ahead.
+func TestRows_haveTimesOfTheirZone(t *testing.T) {
+	t.Parallel()
+	conn := migrated(t, 1)
+	_, err := conn.Exec(t.Context(), "ALTER TABLE public.events ADD tenant text, ADD at text")
+	require.NoError(t, err)
+	m := events
+	m.CreatedAt, m.Tenant, m.TimeZone = "at", "tenant", "Asia/Kolkata"
+	for _, test := range []struct {
+		of, at, want string // empty: none
+		later        bool   // than the first of April
+	}{
+		{"date", "2026-03-14", "2026-03-14T18:30:00Z", false},
+		{"date", "2026-04-01", "2026-04-01T18:30:00Z", false},
+		{"date", "2026-04-02", "2026-04-02T18:30:00Z", true},
+		{"timestamp", "2026-03-14 12:00", "2026-03-14T06:30:00Z", false},
+		{"timestamp", "2026-04-01 05:30", "2026-04-01T00:00:00Z", true},
+		{"timestamptz", "2026-03-14 12:00Z", "2026-03-14T12:00:00Z", false},
+		{"timestamptz", "2026-04-01 00:00Z", "2026-04-01T00:00:00Z", true},
+		{"date", "infinity", "", true},
+		{"timestamp", "infinity", "", true},
+		{"timestamptz", "20000-01-01", "", true},
+		{"date", "5000000-01-01", "", true},
+		{"date", "0044-03-15 BC", "", false},
+		{"timestamp", "-infinity", "", false},
+		{"timestamptz", "", "", false},
+	} {
+		for _, sql := range []string{
+			"ALTER TABLE public.events DROP at", "ALTER TABLE public.events ADD at " + test.of, "UPDATE public.events SET tenant = 'acme', at = NULLIF('" + test.at + "', '')::" + test.of,
+		} {
+			_, err := conn.Exec(t.Context(), sql)
+			require.NoError(t, err)
+		}
+		s, err := New(t.Context(), direct{conn}, m, Scope{})
+		require.NoError(t, err)
+		rows, err := s.Rows(t.Context(), 0, 10)
+		require.NoError(t, err)
+		read, err := s.RowsAfter(t.Context(), &Reading{Until: time.Date(2026, 4, 1, 0, 0, 0, 0, time.UTC)}, 10)
+		require.NoError(t, err)
+		require.Equal(t, test.later, read[0].Later, "%s %s", test.of, test.at)
+		for _, row := range []Row{rows[0], read[0]} {
+			require.Equal(t, "acme", row.Tenant)
+			got := ""
+			if !row.CreatedAt.IsZero() {
+				got = row.CreatedAt.UTC().Format(time.RFC3339)
+			}
+			require.Equal(t, test.want, got, "%s %s", test.of, test.at)
+		}
+	}
+}
+
 // Events are read where they are, without a look at the rest of the table.
 func TestEvents_readNoOtherRows(t *testing.T) {
 	t.Parallel()
