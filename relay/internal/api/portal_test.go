@@ -99,6 +99,56 @@ func TestLinksGiveNoMoreThanTheirMakerHas(t *testing.T) {
 	require.Equal(t, http.StatusUnauthorized, status(t, err), "its maker may make no links by now")
 }
 
+// linkToken is what a visitor has of a link that was made.
+func linkToken(made *answer) string {
+	url := made.text("url")
+	return url[strings.LastIndex(url, "/")+1:]
+}
+
+// TestALinkIsGoodUntilItIsOver: or until its maker has another secret. Who came by it then goes
+// where the link says, or the configuration.
+func TestALinkIsGoodUntilItIsOver(t *testing.T) {
+	t.Parallel()
+	b := setup(t, nil)
+	_, acme := b.key(t, "acme")
+	const fallback, back = "https://app.example/links", "https://app.example/acme"
+	b.change(func(c *config.Config) { c.Panel.Portal.RefreshURL = fallback })
+	over := func(why string, end func()) {
+		made := createLinks(t, b, acme, map[string]any{"refresh_url": back}).is(http.StatusCreated)
+		session, err := b.server.OpenLink(t.Context(), "192.0.2.1", linkToken(made))
+		require.NoError(t, err, "that of a key with a tenant is its tenant's")
+		require.Equal(t, session.KeyID(), b.server.LinkOf(linkToken(made)))
+		end()
+		_, err = b.server.OpenLink(t.Context(), "192.0.2.1", linkToken(made))
+		require.Equal(t, http.StatusUnauthorized, status(t, err), why)
+		_, err = b.server.Renew(t.Context(), session.KeyID(), session.Fingerprint(), "192.0.2.1")
+		require.Equal(t, http.StatusUnauthorized, status(t, err), "a session of one that is over: %s", why)
+		require.Equal(t, back, b.server.RefreshURL(t.Context(), b.server.LinkOf(linkToken(made))), why)
+	}
+	over("its row says so", func() { b.exec(t, "UPDATE tailpost.portal_link SET expires_at = now() - interval '1 second'") })
+	over("its key has another secret", func() { b.exec(t, "UPDATE tailpost.api_key SET hash = 'another' WHERE tenant = 'acme'") })
+	_, acme = b.key(t, "acme")
+	over("its time has come", func() { b.advance(25 * time.Hour) })
+
+	require.Empty(t, b.server.LinkOf("nothing"))
+	require.Equal(t, fallback, b.server.RefreshURL(t.Context(), b.server.LinkOf("nothing")))
+	plain := createLinks(t, b, adminKey, map[string]any{"tenant": "acme"}).is(http.StatusCreated)
+	require.Equal(t, fallback, b.server.RefreshURL(t.Context(), b.server.LinkOf(linkToken(plain))))
+}
+
+// TestALinkHasTheSchemeOfTheCall: a proxy that ends TLS says so.
+func TestALinkHasTheSchemeOfTheCall(t *testing.T) {
+	t.Parallel()
+	b := setup(t, nil)
+	for forwarded, want := range map[string]string{"": "http://", "http": "http://", "https": "https://"} {
+		made := b.do(t, call{
+			key: adminKey, method: http.MethodPost, path: "/v1/portal-links", body: map[string]any{"tenant": "acme"},
+			headers: http.Header{"X-Forwarded-Proto": {forwarded}},
+		}).is(http.StatusCreated)
+		require.True(t, strings.HasPrefix(made.text("url"), want), "%q: %s", forwarded, made.text("url"))
+	}
+}
+
 // TestLinksNeedASealingKey: without one nothing could be signed.
 func TestLinksNeedASealingKey(t *testing.T) {
 	t.Parallel()

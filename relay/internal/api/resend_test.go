@@ -95,6 +95,61 @@ WHERE event_id = '`+rowOfAcme+`' AND state = 'pending' AND trigger = 'resend' AN
 	require.Equal(t, 1, b.post(t, resendPath, pair(rowOfNone, id)).is(http.StatusOK).at("changed"))
 }
 
+// TestASelectionChoosesByAllThatItNames: each part leaves out what differs in it, is enough by
+// itself, and is not overlooked beside the names of one delivery.
+func TestASelectionChoosesByAllThatItNames(t *testing.T) {
+	t.Parallel()
+	b := setup(t, nil)
+	id := b.endpoint(t, "")
+	for i, event := range []string{"base", "typed", "acme", "reason", "older", "later"} {
+		b.insertDelivery(t, event, id, "dead", 16+i)
+	}
+	b.exec(t, `
+		UPDATE tailpost.delivery
+		SET event_type = CASE event_id WHEN 'typed' THEN 'order.paid' ELSE event_type END, tenant = CASE event_id WHEN 'acme' THEN 'acme' END,
+		    reason = CASE event_id WHEN 'reason' THEN 'rejected' ELSE reason END,
+		    event_created_at = CASE event_id WHEN 'older' THEN '2026-03-14 11:00Z' WHEN 'later' THEN '2026-03-14 13:00Z' ELSE '2026-03-14 12:00Z'::timestamptz END,
+		    updated_at = CASE event_id WHEN 'base' THEN '2026-03-14 14:00Z' ELSE '2026-03-14 15:00Z'::timestamptz END`)
+	for _, test := range []struct {
+		name  string
+		value any
+		want  string // the only one; "base": also by its names
+	}{
+		{"event_types", []string{"order.paid"}, "typed"},
+		{"tenant", "acme", "acme"},
+		{"reason", "rejected", "reason"},
+		{"since", "2026-03-14T13:00:00Z", "later"},
+		{"until", "2026-03-14T12:00:00Z", "older"},
+	} {
+		matched := func(path string, body map[string]any) any {
+			return b.post(t, path, with(body, "dry_run", true)).is(http.StatusOK).at("matched")
+		}
+		for _, path := range []string{"/v1/deliveries/discard", "/v1/deliveries/resend"} {
+			require.EqualValues(t, 1, matched(path, map[string]any{test.name: test.value}), "%s by %s", path, test.name)
+			require.EqualValues(t, 1, matched(path, with(pair(test.want, id), test.name, test.value)), "%s by %s", path, test.name)
+			require.EqualValues(t, 0, matched(path, with(pair("base", id), test.name, test.value)), "%s by %s", path, test.name)
+		}
+	}
+	// An event that was delivered is sent again by its names alone.
+	b.insertRows(t)
+	b.attempted(t, rowOfAcme, id, "stream")
+	for name, value := range map[string]any{
+		"": nil, "event_types": []string{"order.created"}, "tenant": "acme", "reason": "exhausted", "state": "dead", "since": "2026-01-01T00:00:00Z",
+		"until": "2027-01-01T00:00:00Z", "as_of": "2027-01-01T00:00:00Z",
+	} {
+		body, want := with(pair(rowOfAcme, id), "dry_run", true), 1
+		if name != "" {
+			body[name], want = value, 0
+		}
+		require.EqualValues(t, want, b.post(t, "/v1/deliveries/resend", body).is(http.StatusOK).at("matched"), name)
+	}
+	asOf := map[string]any{"all": true, "as_of": "2026-03-14T14:30:00Z", "dry_run": true}
+	require.EqualValues(t, 1, b.post(t, "/v1/deliveries/discard", asOf).is(http.StatusOK).at("matched"))
+	listed := b.get(t, "/v1/deliveries?event_type=order.paid").is(http.StatusOK)
+	require.Len(t, listed.list("data"), 1)
+	require.Equal(t, "typed", listed.at("data.0.event_id"))
+}
+
 func TestResendRefusesWhatItCannotSend(t *testing.T) {
 	t.Parallel()
 	b := setup(t, nil)

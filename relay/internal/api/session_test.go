@@ -8,6 +8,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/rs/zerolog"
 	"github.com/stretchr/testify/require"
 
 	"github.com/tailpost/tailpost/config"
@@ -141,12 +142,25 @@ func TestWithoutKeysAProgramOfThisMachineHasASession(t *testing.T) {
 	_, err = b.server.LoginLocal(request(t.Context(), "rebound.example"))
 	require.Equal(t, http.StatusForbidden, status(t, err))
 
+	// Whom others reach knows no program of this machine from another, and does not begin without a
+	// key.
+	b.change(func(c *config.Config) { c.API.Listen = "192.0.2.1:8080" })
+	_, err = b.server.LoginLocal(request(t.Context(), "localhost:8080"))
+	require.Equal(t, http.StatusUnauthorized, status(t, err))
+	b.do(t, call{method: http.MethodGet, path: "/v1/endpoints"}).is(http.StatusUnauthorized)
+	_, err = api.Listen(t.Context(), &b.config().API, zerolog.Nop())
+	require.ErrorContains(t, err, "add a key block")
+	_, err = api.Listen(t.Context(), &config.API{Listen: "192.0.2.1:0", Keys: []config.APIKey{{Name: "admin"}}}, zerolog.Nop())
+	require.ErrorContains(t, err, "assign", "an address of another machine, which a key would do for")
+	b.change(func(c *config.Config) { c.API.Listen = "127.0.0.1:0" })
+	listener, err := api.Listen(t.Context(), &b.config().API, zerolog.Nop())
+	require.NoError(t, err)
+	require.NoError(t, listener.Close())
+
 	// The first key ends it.
-	b.mu.Lock()
-	cfg := *b.cfg
-	cfg.API.Keys = []config.APIKey{{Name: "admin", Secret: config.NewSecret(adminKey)}}
-	b.cfg = &cfg
-	b.mu.Unlock()
+	b.change(func(c *config.Config) {
+		c.API.Keys = []config.APIKey{{Name: "admin", Secret: config.NewSecret(adminKey)}}
+	})
 	_, err = b.server.Renew(t.Context(), session.KeyID(), session.Fingerprint(), "127.0.0.1")
 	require.Equal(t, http.StatusUnauthorized, status(t, err))
 	_, err = b.server.LoginLocal(request(t.Context(), "localhost:8080"))

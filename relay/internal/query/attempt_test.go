@@ -68,12 +68,12 @@ func (b *bundle) insert(ctx context.Context, tb require.TestingT, attempts []out
 		}
 		rows[i] = []any{
 			a.EventID, a.EventType, orNull(a.Tenant), a.EndpointID, a.Number, "stream", "https://example.com", string(a.Outcome), status, 1.0,
-			a.AttemptedAt, a.CommitLSN, a.Search,
+			a.AttemptedAt, a.CommitLSN, a.Search, orNull(a.RequestID),
 		}
 	}
 	columns := []string{
 		"event_id", "event_type", "tenant", "endpoint_id", "number", "trigger", "url", "outcome", "status_code", "duration_ms",
-		"attempted_at", "commit_lsn", "search",
+		"attempted_at", "commit_lsn", "search", "request_id",
 	}
 	_, err := b.conn.CopyFrom(ctx, pgx.Identifier{"tailpost", "attempt"}, columns, pgx.CopyFromRows(rows))
 	require.NoError(tb, err)
@@ -91,7 +91,7 @@ func chosen(attempts []outbox.Attempt, q query.AttemptQuery) []string {
 		a := &attempts[i]
 		class := q.StatusClass == 0 || a.StatusCode/100 == q.StatusClass && (q.StatusClass == 2 || a.Outcome != outbox.Delivered)
 		if class && (q.Tenant == "" || tenantOf[a.EndpointID] == q.Tenant) && (q.EndpointID == "" || a.EndpointID == q.EndpointID) &&
-			(q.EventID == "" || a.EventID == q.EventID) && (q.EventType == "" || a.EventType == q.EventType) &&
+			(q.EventID == "" || a.EventID == q.EventID) && (q.RequestID == "" || a.RequestID == q.RequestID) && (q.EventType == "" || a.EventType == q.EventType) &&
 			(q.EventTenant == "" || a.Tenant == q.EventTenant) && (q.Outcome == "" || string(a.Outcome) == q.Outcome) &&
 			!slices.ContainsFunc(q.Search, func(term query.Term) bool {
 				return !slices.ContainsFunc(term, func(form string) bool { return slices.Contains(a.Search, form) })

@@ -75,6 +75,22 @@ func TestEvents_goOnBeyondTheFirstWindow(t *testing.T) {
 	}
 }
 
+// The newest of a key come first however many of it there are, and wherever in the table they are.
+func TestEvents_ofAKeyBeginWithItsNewest(t *testing.T) {
+	t.Parallel()
+	const rows = 1200
+	store, exec := outboxStore(t, rows)
+	exec("CREATE INDEX ON public.outbox (key)")
+	exec("UPDATE public.outbox SET key = CASE WHEN id::text LIKE '%7' THEN 'other' ELSE 'k' END, created_at = now() - (5000 - right(id::text, 12)::int) * interval '1 second'")
+	var want []string
+	for n := rows; n > 0; n-- {
+		if n%10 != 7 {
+			want = append(want, fmt.Sprintf("018f0000-0000-7000-8000-%012d", n))
+		}
+	}
+	require.Equal(t, want, allEvents(t, store, query.EventQuery{Key: "k", Limit: 400}))
+}
+
 // RFC 3339 has years up to 9999, and no infinity: an event whose time it cannot write has none, and
 // is listed all the same.
 func TestEvents_ofTimesThatCannotBeWrittenHaveNone(t *testing.T) {

@@ -10,6 +10,7 @@ import (
 
 	"github.com/tailpost/tailpost/relay/internal/ledger"
 	"github.com/tailpost/tailpost/relay/internal/query"
+	"github.com/tailpost/tailpost/relay/internal/scan"
 )
 
 func endpointIDs(rows []ledger.EndpointRow, err error) ([]string, error) {
@@ -143,6 +144,117 @@ func TestAListOfWhoDidWhatHasWhatItWasAskedFor(t *testing.T) {
 	require.Equal(t, []string{"order.paid", "user.gone"}, got)
 }
 
+// TestAListOfKeysHasWhatItWasAskedFor: those of a tenant, of which one that the configuration has no
+// more is none.
+func TestAListOfKeysHasWhatItWasAskedFor(t *testing.T) {
+	t.Parallel()
+	store, _ := neighbours(t)
+	later := noon.Add(time.Minute)
+	require.NoError(t, store.NoteKeys(t.Context(), []query.Key{{ID: "conf", Tenant: "alpha", Scopes: []string{"read"}}, {ID: "conf-old", Tenant: "alpha", Scopes: []string{"read"}}}, later))
+	created := query.Key{ID: "key-3", Name: "new", Prefix: "tp_", Scopes: []string{"read"}, Tenant: "bravo"}
+	_, err := store.Change(t.Context(), query.Actor{ID: "key-1"}, query.Remembered{}, later, func(ctx context.Context, c *query.Change) ([]byte, error) {
+		return nil, c.CreateKey(ctx, &created, []byte("hash"))
+	})
+	require.NoError(t, err)
+	for _, list := range []struct {
+		tenant string
+		after  query.Position
+		want   []string
+	}{
+		{"", query.Position{}, []string{"key-3", "conf", "key-2", "key-1"}},
+		{"alpha", query.Position{}, []string{"conf", "key-1"}},
+		{"bravo", query.Position{}, []string{"key-3", "key-2"}},
+		{"", query.Position{At: noon, ID: "key-2"}, []string{"key-1"}},
+	} {
+		page, err := store.Keys(t.Context(), list.tenant, []string{"conf"}, list.after, 10)
+		got, err := ids(func(k query.Key) string { return k.ID })(page, err)
+		require.NoError(t, err)
+		require.Equal(t, list.want, got, "%+v", list)
+	}
+	got, err := store.KeyByHash(t.Context(), []byte("hash"))
+	require.NoError(t, err)
+	require.Equal(t, []string{"key-3", "api", "key-1", "bravo"}, []string{got.ID, got.Source, got.CreatedBy, got.Tenant})
+	got.CreatedAt = got.CreatedAt.UTC()
+	require.Equal(t, created, got)
+	_, err = store.KeyByHash(t.Context(), []byte("none"))
+	require.ErrorIs(t, err, query.ErrNotFound)
+}
+
+// TestAnOperationIsAsItWasAskedFor: by whom, when, and of what. It waits for the relay.
+func TestAnOperationIsAsItWasAskedFor(t *testing.T) {
+	t.Parallel()
+	store, _ := neighbours(t)
+	since, total := noon.Add(-time.Hour), int64(3)
+	replay := query.Replay{Operation: query.Operation{ID: "replay-new", EndpointID: "ep-1"}, Since: &since, Until: noon}
+	resend := query.Resend{
+		Operation: query.Operation{ID: "resend-new", Total: &total}, Tenant: "alpha", Selection: ledger.DeliveryFilter{EndpointID: "ep-1", State: "dead"},
+	}
+	require.NoError(t, change(func(ctx context.Context, c *query.Change) error {
+		return errors.Join(c.CreateReplay(ctx, &replay), c.CreateResend(ctx, &resend))
+	})(t.Context(), store))
+	for _, o := range []query.Operation{replay.Operation, resend.Operation} {
+		require.Equal(t, []string{"ep-1", "pending", "key-1"}, []string{o.EndpointID, o.State, o.CreatedBy})
+		require.Equal(t, query.Position{At: noon, ID: o.ID}, o.Position())
+	}
+	gotReplay, err := store.Replay(t.Context(), "alpha", "replay-new")
+	require.NoError(t, err)
+	require.Empty(t, gotReplay.Types)
+	require.Equal(t, []string{"pending", "key-1"}, []string{gotReplay.State, gotReplay.CreatedBy})
+	require.True(t, gotReplay.Since.Equal(since) && gotReplay.Until.Equal(noon) && gotReplay.CreatedAt.Equal(noon) && gotReplay.UpdatedAt.Equal(noon))
+	gotResend, err := store.Resend(t.Context(), "alpha", "resend-new")
+	require.NoError(t, err)
+	require.Equal(t, resend.Selection, gotResend.Selection)
+	require.Equal(t, []string{"ep-1", "pending", "key-1"}, []string{gotResend.EndpointID, gotResend.State, gotResend.CreatedBy})
+	require.EqualValues(t, 3, *gotResend.Total)
+}
+
+// TestDeliveriesAreCountedAsTheyWereAskedFor: as many as there are, and no later than the last one
+// came into its state.
+func TestDeliveriesAreCountedAsTheyWereAskedFor(t *testing.T) {
+	t.Parallel()
+	store, _ := neighbours(t)
+	for _, count := range []struct {
+		f    ledger.DeliveryFilter
+		want int64
+	}{{ledger.DeliveryFilter{}, 6}, {ledger.DeliveryFilter{State: "dead"}, 3}, {ledger.DeliveryFilter{Tenant: "alpha"}, 2}, {ledger.DeliveryFilter{EndpointID: "none"}, 0}} {
+		n, err := store.CountDeliveries(t.Context(), count.f)
+		require.NoError(t, err)
+		require.Equal(t, count.want, n, "%+v", count.f)
+		total, err := store.CountResend(t.Context(), count.f)
+		require.NoError(t, err)
+		require.Equal(t, count.want, *total, "%+v", count.f)
+		n, asOf, err := store.CountDeliveriesAsOf(t.Context(), count.f)
+		require.NoError(t, err)
+		require.Equal(t, count.want, n, "%+v", count.f)
+		if n == 0 {
+			require.Zero(t, asOf)
+			continue
+		}
+		require.Equal(t, noon, asOf)
+	}
+}
+
+// TestAReplayIsCountedAsItWouldBe: the rows of its range, and what was attempted there and has none.
+func TestAReplayIsCountedAsItWouldBe(t *testing.T) {
+	t.Parallel()
+	store, _ := neighbouringEvents(t)
+	all := func(string) bool { return true }
+	for name, count := range map[string]struct {
+		rg             scan.Range
+		total, missing int64
+	}{
+		"all":        {scan.Range{EndpointID: "ep-1", Until: noon, Wants: all}, 5, 1},
+		"a tenant's": {scan.Range{EndpointID: "ep-2", Tenant: "bravo", Until: noon, Wants: all}, 1, 1},
+		"since":      {scan.Range{EndpointID: "ep-1", Since: ago(60), Until: noon, Wants: all}, 2, 1},
+		"until":      {scan.Range{EndpointID: "ep-1", Since: ago(60), Until: ago(50), Wants: all}, 1, 0},
+		"of a type":  {scan.Range{EndpointID: "ep-1", Until: noon, Wants: func(name string) bool { return name == "order.paid" }}, 1, 0},
+	} {
+		total, missing, err := store.CountReplay(t.Context(), count.rg)
+		require.NoError(t, err)
+		require.Equal(t, []int64{count.total, count.missing}, []int64{*total, *missing}, name)
+	}
+}
+
 // TestWhatIsAnothersIsNotFound: whoever is bound to a tenant finds what is its own, and whoever is
 // not finds everything.
 func TestWhatIsAnothersIsNotFound(t *testing.T) {
@@ -199,12 +311,25 @@ func TestAnAnswerIsThatOfItsRequest(t *testing.T) {
 		require.NoError(t, err)
 		require.Equal(t, "answer to again-"+n, string(again))
 
+		r.Request = []byte("another request")
+		_, err = store.Recall(t.Context(), r)
+		require.ErrorIs(t, err, query.ErrReused)
+		_, err = store.Change(t.Context(), query.Actor{}, r, noon, func(context.Context, *query.Change) ([]byte, error) {
+			return nil, errors.New("its key was used")
+		})
+		require.ErrorIs(t, err, query.ErrReused)
+
 		login, err := store.Session(t.Context(), []byte("session-"+n))
 		require.NoError(t, err)
 		require.Equal(t, "session-"+n, string(login.Hash))
 		link, err := store.PortalLink(t.Context(), "link-"+n)
 		require.NoError(t, err)
 		require.Equal(t, "link-"+n, link.ID)
+	}
+	for _, r := range []query.Remembered{{}, {Key: []byte("again-none"), Request: []byte("request")}} {
+		again, err := store.Recall(t.Context(), r)
+		require.NoError(t, err)
+		require.Nil(t, again, "nobody asked")
 	}
 }
 

@@ -157,6 +157,12 @@ func TestAListOfEventsHasWhatItWasAskedFor(t *testing.T) {
 	page, err := store.Events(t.Context(), query.EventQuery{Search: cart, Tenant: "bravo", Limit: 1})
 	require.NoError(t, err)
 	require.Nil(t, page.Next, "after the only one")
+	page, err = store.Events(t.Context(), query.EventQuery{Search: []query.Term{{"cart=1"}}, Limit: 1})
+	require.NoError(t, err)
+	require.Equal(t, query.ListedEvent{
+		ID: ev(1), Type: "order.created", Key: "k1", Tenant: "alpha", CreatedAt: ago(60), HasRow: true,
+		EventState: query.EventState{State: query.EventDead, Delivered: 1, Dead: 1, LastAttemptAt: ago(58)},
+	}, page.Events[0], "with what its row alone has")
 }
 
 // TestWhatBecameOfAnEventIsSaidOfItAlone: over the endpoints that the caller sees, without tests.
@@ -190,7 +196,7 @@ func TestWhatBecameOfAnEventIsSaidOfItAlone(t *testing.T) {
 // TestAnEventIsReadWithItsOwn: payload, deliveries and attempts.
 func TestAnEventIsReadWithItsOwn(t *testing.T) {
 	t.Parallel()
-	store, _ := neighbouringEvents(t)
+	store, conn := neighbouringEvents(t)
 	found, err := store.Event(t.Context(), "", ev(1))
 	require.NoError(t, err)
 	require.JSONEq(t, `{"n": 1}`, string(found.Event.Payload))
@@ -204,11 +210,28 @@ func TestAnEventIsReadWithItsOwn(t *testing.T) {
 		found, err = store.Event(t.Context(), "", ev(n))
 		require.NoError(t, err)
 		require.JSONEq(t, fmt.Sprintf(`{"n": %d, "to": %q}`, n, to), string(found.Event.Payload), "what waits has the payload")
+		require.True(t, found.HasRow)
+	}
+	found, err = store.Event(t.Context(), "", ev(12))
+	require.NoError(t, err)
+	require.False(t, found.HasRow)
+	require.Equal(t, outbox.Event{ID: ev(12), Type: "order.paid", Tenant: "bravo", CommitLSN: 0x10}, found.Event, "as far as its attempt tells")
+	// Of an event of another tenant everybody sees what went, or goes, to an endpoint of one's own.
+	for _, sql := range []string{
+		"UPDATE public.outbox SET tenant = 'charlie'", "UPDATE tailpost.delivery SET endpoint_id = 'ep-2' WHERE event_id = '" + ev(4) + "'",
+	} {
+		_, err = conn.Exec(t.Context(), sql)
+		require.NoError(t, err)
+	}
+	for tenant, n := range map[string]int{"alpha": 1, "bravo": 4} {
+		found, err = store.Event(t.Context(), tenant, ev(n))
+		require.NoError(t, err, tenant)
+		require.True(t, found.HasRow)
 	}
 	for _, read := range []struct {
 		tenant string
 		n      int
-	}{{"bravo", 1}, {"bravo", 5}, {"bravo", 11}, {"alpha", 4}, {"", 99}} {
+	}{{"bravo", 1}, {"bravo", 5}, {"bravo", 11}, {"alpha", 4}, {"alpha", 8}, {"", 99}} {
 		_, err = store.Event(t.Context(), read.tenant, ev(read.n))
 		require.ErrorIs(t, err, query.ErrNotFound, "event %d for %q", read.n, read.tenant)
 	}
@@ -292,6 +315,7 @@ func TestCountersOverTimeAreThoseAskedFor(t *testing.T) {
 		got := map[string]map[int]int64{}
 		for _, s := range series {
 			got[s.Name] = map[int]int64{}
+			require.Equal(t, map[bool]string{true: "ERP"}[read.q.By == query.ByEndpoint && s.Name != ""], s.Label)
 			for i := range s.Points {
 				got[s.Name][int(s.Points[i].At.Sub(noon)/time.Hour)] = s.Points[i].Attempts
 			}

@@ -2,12 +2,15 @@ package query_test
 
 import (
 	"fmt"
+	"maps"
+	"slices"
 	"testing"
 	"time"
 
 	"github.com/stretchr/testify/require"
 
 	"github.com/tailpost/tailpost/outbox"
+	"github.com/tailpost/tailpost/relay/internal/ledger"
 	"github.com/tailpost/tailpost/relay/internal/query"
 )
 
@@ -165,4 +168,91 @@ func TestTail_ofAClassOfAnswers(t *testing.T) {
 		}
 		require.ElementsMatch(t, want, eventIDs(found), "class %d", class)
 	}
+}
+
+// Whoever follows attempts sees those that a page of the same query has, and nobody else's.
+func TestTail_choosesWhatAPageHas(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	request, earlier := ledger.NewRequestID(b.now), ledger.NewRequestID(b.now.Add(-time.Second))
+	attempts := []outbox.Attempt{{
+		EventID: "e1", EventType: "t1", Tenant: "x", EndpointID: "ep_a", Number: 1, Outcome: outbox.Delivered, StatusCode: 200, AttemptedAt: b.now,
+		Search: []string{"a=1"}, RequestID: request,
+	}}
+	// Each of the others differs in one thing.
+	for i, change := range []func(a *outbox.Attempt){
+		func(a *outbox.Attempt) { a.EventID = "e2" }, func(a *outbox.Attempt) { a.EventType = "t2" }, func(a *outbox.Attempt) { a.Tenant = "y" },
+		func(a *outbox.Attempt) { a.EndpointID = "ep_b" }, func(a *outbox.Attempt) { a.EndpointID = "ep_c" }, func(a *outbox.Attempt) { a.EndpointID = "ep_d" },
+		func(a *outbox.Attempt) { a.Outcome = outbox.Retry }, func(a *outbox.Attempt) { a.Search = []string{"a=2"} },
+		func(a *outbox.Attempt) { a.Search = []string{"a=1", "b=1"} }, func(a *outbox.Attempt) { a.Search = nil },
+		func(a *outbox.Attempt) { a.AttemptedAt, a.RequestID = b.now.Add(-time.Second), earlier },
+	} {
+		a := attempts[0]
+		a.Number = i + 2
+		change(&a)
+		attempts = append(attempts, a)
+	}
+	queries := []query.AttemptQuery{
+		{},
+		{Tenant: "one"},
+		{Tenant: "two"},
+		{Tenant: "nobody"},
+		{EndpointID: "ep_a"},
+		{Tenant: "two", EndpointID: "ep_b"},
+		{Tenant: "one", EndpointID: "ep_b"},
+		{EventID: "e2"},
+		{EventType: "t2"},
+		{EventTenant: "y"},
+		{Outcome: "retry"},
+		{Outcome: "delivered"},
+		{Search: []query.Term{{"a=1"}}},
+		{Search: []query.Term{{"a=2", "b=1"}}},
+		{Search: []query.Term{{"a=1"}, {"b=1"}}},
+		{Since: b.now},
+		{Until: b.now},
+		{RequestID: request},
+		{RequestID: earlier},
+		{RequestID: request, Until: b.now},
+		{RequestID: request, Since: b.now.Add(time.Microsecond)},
+		{RequestID: "none"},
+	}
+	tails := make([]*query.Tail, len(queries))
+	for i, q := range queries {
+		var err error
+		tails[i], err = b.store.Tail(t.Context(), q, nil, b.now)
+		require.NoError(t, err)
+	}
+	b.insert(t.Context(), t, attempts)
+	keys := func(of []outbox.Attempt) []string {
+		list := []string{}
+		for i := range of {
+			list = append(list, key(&of[i]))
+		}
+		return list
+	}
+	for i, q := range queries {
+		found, err := tails[i].Next(t.Context(), b.now)
+		require.NoError(t, err)
+		require.ElementsMatch(t, chosen(attempts, q), keys(found), "%+v", q)
+		q.Limit = 100
+		page, err := b.store.Attempts(t.Context(), q)
+		require.NoError(t, err)
+		require.ElementsMatch(t, chosen(attempts, q), keys(page.Attempts), "%+v", q)
+	}
+}
+
+// A day that begins is followed from its first attempt on, with what is over of the day before;
+// the place of what is older is of no use to anybody.
+func TestTail_goesOnOverMidnight(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	b.record(t, nil, "there")
+	tail, err := b.store.Tail(t.Context(), query.AttemptQuery{}, nil, b.now)
+	require.NoError(t, err)
+	tomorrow := b.now.Add(24 * time.Hour)
+	b.record(t, map[string]time.Duration{"late": 0, "early": -24 * time.Hour}, "late", "early")
+	found, err := tail.Next(t.Context(), tomorrow)
+	require.NoError(t, err)
+	require.Equal(t, []string{"late", "early"}, eventIDs(found))
+	require.ElementsMatch(t, []string{b.now.Format("20060102"), tomorrow.Format("20060102")}, slices.Collect(maps.Keys(tail.Position())))
 }

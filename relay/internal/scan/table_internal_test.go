@@ -113,6 +113,77 @@ func (d direct) Once(ctx context.Context, what string, f func(context.Context, *
 	return d.Run(ctx, what, f)
 }
 
+// again is a connection that was lost once, after all was read.
+type again struct{ direct }
+
+func (a again) Run(ctx context.Context, what string, f func(context.Context, *pgx.Conn) error) error {
+	if err := a.direct.Run(ctx, what, f); err != nil {
+		return err
+	}
+	return a.direct.Run(ctx, what, f)
+}
+
+func (a again) Once(ctx context.Context, what string, f func(context.Context, *pgx.Conn) error) error {
+	return a.Run(ctx, what, f)
+}
+
+// What is read once more on another connection is there once.
+func TestSweep_hasWhatItReadsAgainOnce(t *testing.T) {
+	t.Parallel()
+	conn := migrated(t, 3)
+	_, err := conn.Exec(t.Context(), "ALTER TABLE public.events ADD at timestamptz DEFAULT now(); CREATE INDEX ON public.events (at)")
+	require.NoError(t, err)
+	m := events
+	m.CreatedAt = "at"
+	s, err := New(t.Context(), again{direct{conn}}, m, Scope{})
+	require.NoError(t, err)
+	spans, ok, err := s.Recent(t.Context(), time.Now().Add(-time.Hour))
+	require.NoError(t, err)
+	require.True(t, ok)
+	require.Equal(t, []Span{{To: spanBlocks}}, spans)
+	rows, err := s.Rows(t.Context(), 0, 10)
+	require.NoError(t, err)
+	require.Len(t, rows, 3)
+	found, err := s.Events(t.Context(), []RowPlace{rows[0].RowPlace, rows[2].RowPlace})
+	require.NoError(t, err)
+	require.Len(t, found, 2)
+	rows, err = s.RowsAfter(t.Context(), &Reading{Until: time.Now(), Cursor: Cursor{Key: "1"}}, 10)
+	require.NoError(t, err)
+	require.Len(t, rows, 2)
+}
+
+// An event is found by its id; what is no value of the key's type is the id of none.
+func TestFind_readsTheEventOfAnID(t *testing.T) {
+	t.Parallel()
+	conn := migrated(t, 3)
+	s, err := New(t.Context(), direct{conn}, events, Scope{})
+	require.NoError(t, err)
+	found, err := s.Find(t.Context(), "2")
+	require.NoError(t, err)
+	require.Equal(t, "2", found.Event.ID)
+	require.JSONEq(t, "{}", string(found.Event.Payload))
+	for _, id := range []string{"4", "-1", "2.0", "message", "", "9223372036854775808"} {
+		found, err = s.Find(t.Context(), id)
+		require.NoError(t, err, id)
+		require.Nil(t, found, id)
+	}
+}
+
+// A text is taken for a uuid only where Postgres writes one so.
+func TestIsUUID_knowsTheFormOfPostgres(t *testing.T) {
+	t.Parallel()
+	const id = "0189abcd-ef00-7000-8000-00000000000a"
+	require.True(t, isUUID(id))
+	require.False(t, isUUID(""))
+	require.False(t, isUUID(id+"0"))
+	for i := range id {
+		for _, c := range "/:`g-AF" {
+			text := id[:i] + string(c) + id[i+1:]
+			require.Equal(t, text == id, isUUID(text), text)
+		}
+	}
+}
+
 // blocksOf returns how many blocks a sweep of a table goes through.
 func blocksOf(t *testing.T, conn *pgx.Conn, table string) (n, all int64) {
 	t.Helper()
@@ -189,6 +260,31 @@ CREATE INDEX ON a.p2 (at);`)
 	}
 }
 
+// New rows may be anywhere: of what lies between them nothing is looked at, and nothing of them is
+// left out.
+func TestRecent_hasTheBlocksOfNewRows(t *testing.T) {
+	t.Parallel()
+	conn := migrated(t, 0)
+	for _, sql := range []string{
+		"ALTER TABLE public.events ADD at timestamptz", "CREATE INDEX ON public.events (at)",
+		// Eight a block: those of blocks 0 to 24, and 80 to 99, are new.
+		`INSERT INTO public.events
+		 SELECT i, 'a', to_json(repeat('x', 930)), CASE WHEN i < 200 OR i >= 640 THEN now() ELSE '2026-01-01' END
+		 FROM generate_series(0, 799) AS i`,
+	} {
+		_, err := conn.Exec(t.Context(), sql)
+		require.NoError(t, err)
+	}
+	m := events
+	m.CreatedAt = "at"
+	s, err := New(t.Context(), direct{conn}, m, Scope{})
+	require.NoError(t, err)
+	spans, ok, err := s.Recent(t.Context(), time.Now().Add(-time.Hour))
+	require.NoError(t, err)
+	require.True(t, ok)
+	require.Equal(t, []Span{{From: 0, To: 2 * spanBlocks}, {From: 5 * spanBlocks, To: 7 * spanBlocks}}, spans)
+}
+
 // migrated returns a connection to a database with an outbox table of n rows and the relay's own
 // tables.
 func migrated(t *testing.T, n int) *pgx.Conn {
@@ -238,6 +334,58 @@ SELECT pg_snapshot_xmin(pg_current_snapshot())::text::bigint, now(),
 	require.ElementsMatch(t, []string{"1", "2", "3", "4"}, rows(Horizon{}), "nothing is known")
 	h.XID -= 2_100_000_000
 	require.ElementsMatch(t, []string{"1", "2", "3", "4"}, rows(h), "too long ago to tell")
+}
+
+// A time without a zone is one of the mapping's, and a date lasts until its end there. What nobody
+// can write is no time, and later than any where it is ahead.
+func TestRows_haveTimesOfTheirZone(t *testing.T) {
+	t.Parallel()
+	conn := migrated(t, 1)
+	_, err := conn.Exec(t.Context(), "ALTER TABLE public.events ADD tenant text, ADD at text")
+	require.NoError(t, err)
+	m := events
+	m.CreatedAt, m.Tenant, m.TimeZone = "at", "tenant", "Asia/Kolkata"
+	for _, test := range []struct {
+		of, at, want string // empty: none
+		later        bool   // than the first of April
+	}{
+		{"date", "2026-03-14", "2026-03-14T18:30:00Z", false},
+		{"date", "2026-04-01", "2026-04-01T18:30:00Z", false},
+		{"date", "2026-04-02", "2026-04-02T18:30:00Z", true},
+		{"timestamp", "2026-03-14 12:00", "2026-03-14T06:30:00Z", false},
+		{"timestamp", "2026-04-01 05:30", "2026-04-01T00:00:00Z", true},
+		{"timestamptz", "2026-03-14 12:00Z", "2026-03-14T12:00:00Z", false},
+		{"timestamptz", "2026-04-01 00:00Z", "2026-04-01T00:00:00Z", true},
+		{"date", "infinity", "", true},
+		{"timestamp", "infinity", "", true},
+		{"timestamptz", "20000-01-01", "", true},
+		{"date", "5000000-01-01", "", true},
+		{"date", "0044-03-15 BC", "", false},
+		{"timestamp", "-infinity", "", false},
+		{"timestamptz", "", "", false},
+	} {
+		for _, sql := range []string{
+			"ALTER TABLE public.events DROP at", "ALTER TABLE public.events ADD at " + test.of, "UPDATE public.events SET tenant = 'acme', at = NULLIF('" + test.at + "', '')::" + test.of,
+		} {
+			_, err := conn.Exec(t.Context(), sql)
+			require.NoError(t, err)
+		}
+		s, err := New(t.Context(), direct{conn}, m, Scope{})
+		require.NoError(t, err)
+		rows, err := s.Rows(t.Context(), 0, 10)
+		require.NoError(t, err)
+		read, err := s.RowsAfter(t.Context(), &Reading{Until: time.Date(2026, 4, 1, 0, 0, 0, 0, time.UTC)}, 10)
+		require.NoError(t, err)
+		require.Equal(t, test.later, read[0].Later, "%s %s", test.of, test.at)
+		for _, row := range []Row{rows[0], read[0]} {
+			require.Equal(t, "acme", row.Tenant)
+			got := ""
+			if !row.CreatedAt.IsZero() {
+				got = row.CreatedAt.UTC().Format(time.RFC3339)
+			}
+			require.Equal(t, test.want, got, "%s %s", test.of, test.at)
+		}
+	}
 }
 
 // Events are read where they are, without a look at the rest of the table.

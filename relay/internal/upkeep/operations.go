@@ -101,6 +101,7 @@ func (o *operations) round(ctx context.Context) (waiting, moved bool, err error)
 		case errors.Is(failure, ledger.ErrOver):
 			went = true
 		case failure != nil:
+			went = false // or it would be tried again and again without longer pauses
 			err = errors.Join(err, fmt.Errorf("%s: %w", op.id, failure))
 		}
 		moved = moved || went

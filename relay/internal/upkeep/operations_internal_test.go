@@ -22,6 +22,7 @@ type queueOf struct {
 	pages map[string]int
 	fails map[string]error // by id: why it cannot go on
 	waits map[string]bool  // by id: for an endpoint that has enough to do
+	began bool             // what cannot go on says that it has moved
 	fail  error            // of looking for them
 	done  []string         // ids of the pages that were done
 	looks int
@@ -49,7 +50,7 @@ func (q *queueOf) step(id string) (bool, error) {
 		if errors.Is(err, ledger.ErrOver) {
 			q.pages[id] = 0
 		}
-		return false, err
+		return q.began, err
 	}
 	if q.waits[id] {
 		return false, nil
@@ -108,19 +109,21 @@ func TestOperationsTakeTurnsAndRestUntilTheyAreWoken(t *testing.T) {
 
 func TestOperationsGoOnBesideWhatFails(t *testing.T) {
 	t.Parallel()
-	synctest.Test(t, func(t *testing.T) {
-		q := &queueOf{pages: map[string]int{"a": 1, "b": 100}, fails: map[string]error{"a": errors.New("locked")}}
-		q.running(t)
-		q.after(t, 100*operationPause, func() { require.Zero(t, q.pages["b"]) })
-		// It is tried less and less often, but not given up.
-		looks := 0
-		q.after(t, 10*operationPauseMost, func() { looks = q.looks })
-		q.after(t, 10*operationPauseMost, func() {
-			require.Equal(t, 10, q.looks-looks)
-			delete(q.fails, "a")
+	for _, began := range []bool{false, true} {
+		synctest.Test(t, func(t *testing.T) {
+			q := &queueOf{pages: map[string]int{"a": 1, "b": 100}, fails: map[string]error{"a": errors.New("locked")}, began: began}
+			q.running(t)
+			q.after(t, 100*operationPause, func() { require.Zero(t, q.pages["b"]) })
+			// It is tried less and less often, but not given up.
+			looks := 0
+			q.after(t, 10*operationPauseMost, func() { looks = q.looks })
+			q.after(t, 10*operationPauseMost, func() {
+				require.Equal(t, 10, q.looks-looks)
+				delete(q.fails, "a")
+			})
+			q.after(t, operationPauseMost, func() { require.Zero(t, q.pages["a"]) })
 		})
-		q.after(t, operationPauseMost, func() { require.Zero(t, q.pages["a"]) })
-	})
+	}
 }
 
 func TestOperationsGoOnBesideWhatWaits(t *testing.T) {

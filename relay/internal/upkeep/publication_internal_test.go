@@ -3,6 +3,7 @@ package upkeep
 import (
 	"context"
 	"errors"
+	"slices"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -11,6 +12,7 @@ import (
 	"github.com/rs/zerolog"
 	"github.com/stretchr/testify/require"
 
+	"github.com/tailpost/tailpost/relay/internal/ledger"
 	"github.com/tailpost/tailpost/relay/internal/pace"
 	"github.com/tailpost/tailpost/relay/internal/source"
 )
@@ -101,6 +103,30 @@ func TestAnotherPublicationEndsTheHold(t *testing.T) {
 		w.moved(1)
 		pass(t, watchInterval)
 		w.set(func() { require.ErrorIs(t, w.ended, ErrPublicationChanged) })
+	})
+}
+
+// The upkeep of a hold watches for it, and breaks that hold.
+func TestTheUpkeepOfAHoldEndsItWithItsPublication(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		ended := make(chan error, 1)
+		u := New(Options{Ledger: &ledger.Ledger{}, Publication: "same", End: func(err error) { ended <- err }, Logger: zerolog.Nop()})
+		identity := "same"
+		u.publication.look = func(context.Context) (string, error) { return identity, nil }
+		ctx, stop := context.WithCancel(t.Context())
+		var watch sync.WaitGroup
+		defer watch.Wait()
+		defer stop()
+		task := u.Tasks()[slices.IndexFunc(u.Tasks(), func(task Task) bool { return task.Name == "publication watch" })]
+		watch.Go(func() { task.Run(ctx) })
+		u.Moved(1)
+		pass(t, watchInterval)
+		require.Empty(t, ended, "it is the one that the stream was set up with")
+		identity = "another"
+		u.Moved(2)
+		pass(t, watchInterval)
+		require.ErrorIs(t, <-ended, ErrPublicationChanged)
 	})
 }
 

@@ -56,7 +56,10 @@ func TestRetentionWaitsForAGapToBeHealed(t *testing.T) {
 	require.NoError(t, err)
 	_, err = conn.Exec(t.Context(), "INSERT INTO public.outbox (id, type, payload, created_at) VALUES (gen_random_uuid(), 'a', '{}', now() - interval '2 hours')")
 	require.NoError(t, err)
-	_, err = conn.Exec(t.Context(), "INSERT INTO tailpost.discarded VALUES ('e1', 'erp', now() - interval '2 hours')")
+	_, err = conn.Exec(t.Context(), `
+		INSERT INTO tailpost.discarded VALUES ('e1', 'erp', now() - interval '2 hours');
+		INSERT INTO tailpost.relay (slot, epoch, owner, system_id, timeline, batch, settled_lsn, updated_at, started_at, audited_at)
+		VALUES ('s', 1, '', '1', 1, 0, '0/0', now(), now(), now())`)
 	require.NoError(t, err)
 	led, err := ledger.Open(t.Context(), ledger.Options{URL: config.NewSecret(db.URL)})
 	require.NoError(t, err)
@@ -71,7 +74,8 @@ func TestRetentionWaitsForAGapToBeHealed(t *testing.T) {
 	})
 	healed := make(chan struct{})
 	task := retention(&Options{
-		Ledger: led, Barriers: barriers, Outbox: config.Outbox{Mapping: mapping, Retention: time.Hour}, Healed: healed, Logger: zerolog.Nop(),
+		Ledger: led, Hold: ledger.Hold{Slot: "s"}, Barriers: barriers, Healed: healed, Logger: zerolog.Nop(),
+		Outbox:    config.Outbox{Mapping: mapping, Retention: time.Hour, AuditInterval: time.Minute},
 		Retention: func() config.Retention { return config.Retention{Attempts: time.Hour} },
 	})
 	ctx, stop := context.WithCancel(t.Context())
