@@ -163,4 +163,18 @@ var fifthWebhookMutants = []mutant{
 		promise: "A request that was left out and found no other connection reached nobody.",
 		pkg:     "./relay/internal/webhook", run: "^TestALeftOutRequestReachedNobody$",
 	},
+	{
+		name: "fifth-http2-window-of-a-second-setting", file: "relay/internal/http2/read.go",
+		old:     "if s.Val > maxWindow {",
+		new:     "if false {",
+		promise: "Each window that a peer sets is checked.",
+		pkg:     "./relay/internal/http2", run: "^TestEndOfARequest$",
+	},
+	{
+		name: "fifth-http2-window-of-a-stream-overflows", file: "relay/internal/http2/read.go",
+		old:     "open.window += change; open.window > maxWindow {",
+		new:     "open.window += change; false {",
+		promise: "No stream's window passes its bound, whichever way it is opened.",
+		pkg:     "./relay/internal/http2", run: "^TestEndOfARequest$",
+	},
 }

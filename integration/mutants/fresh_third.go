@@ -67,8 +67,8 @@ var freshThirdMutants = []mutant{
 	},
 	{
 		name: "third-http2-settings-forget-what-is-left", file: "relay/internal/http2/read.go",
-		old:     "\t\t\t\topen.window += change\n",
-		new:     "\t\t\t\topen.window = change\n",
+		old:     "open.window += change; open",
+		new:     "open.window = change; open",
 		promise: "Another initial window counts beside what a request has left.",
 		pkg:     "./relay/internal/http2", run: "^TestSettingsMoveTheWindowsThatAreOpen$",
 	},

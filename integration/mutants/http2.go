@@ -23,8 +23,8 @@ var http2Mutants = []mutant{
 	{
 		name:    "http2-window-of-settings-ignored",
 		file:    "relay/internal/http2/read.go",
-		old:     "\t\t\t\topen.window += change\n",
-		new:     "\t\t\t\topen.window += 0 * change\n",
+		old:     "open.window += change; open",
+		new:     "open.window += 0 * change; open",
 		promise: "A window that the settings change is that of open requests too.",
 		pkg:     "./relay/internal/http2",
 		run:     "TestBodyWaitsForWindows",

@@ -104,8 +104,8 @@ var processMutants = []mutant{
 	{
 		name:    "process-bad-configuration-taken",
 		file:    "cmd/tailpost/run.go",
-		old:     "it is invalid, the old one stays\")\n\t\treturn",
-		new:     "it is invalid, the old one stays\")",
+		old:     "Msg(wrong)\n\t\treturn wrong",
+		new:     "Msg(wrong)",
 		promise: "A bad configuration changes nothing.",
 		pkg:     "./integration",
 		run:     "TestABadConfigurationChangesNothingAndSaysWhy",

@@ -291,6 +291,12 @@ func TestEndOfARequest(t *testing.T) {
 		"a window too large, by settings": {func(p *peer, _ uint32) error {
 			return p.WriteSettings(h2.Setting{ID: h2.SettingInitialWindowSize, Val: 1 << 31})
 		}, http2.Error{Closed: true}, true, 0},
+		"a window too large, by the second of two settings": {func(p *peer, _ uint32) error {
+			return p.WriteSettings(h2.Setting{ID: h2.SettingInitialWindowSize, Val: 1}, h2.Setting{ID: h2.SettingInitialWindowSize, Val: 1 << 31})
+		}, http2.Error{Closed: true}, true, 0},
+		"a window too large, by an update and settings": {func(p *peer, s uint32) error {
+			return errors.Join(p.WriteWindowUpdate(s, 1<<30), p.WriteSettings(h2.Setting{ID: h2.SettingInitialWindowSize, Val: 1<<31 - 1}))
+		}, http2.Error{Closed: true}, true, 0},
 		"a long head": {func(p *peer, s uint32) error { return p.longHead(s, options().MaxHead+1) }, http2.Error{Reset: true}, false, h2.ErrCodeProtocol},
 		"a second head": {func(p *peer, s uint32) error {
 			return errors.Join(p.head(s, false, ":status", "200"), p.head(s, false, "x-a", "b"))
@@ -312,35 +318,39 @@ func TestEndOfARequest(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			c, p := connect(t)
-			p.hello(t)
-			out := send(t, c, time.Minute, []byte("body"))
-			stream := p.next(t).stream
-			require.True(t, p.next(t).ended)
-			told := make(chan h2.ErrCode, 1)
-			go func() {
-				for { // a pipe holds nothing
-					f, err := p.read()
-					if err != nil {
-						return
+			synctest.Test(t, func(t *testing.T) {
+				c, p := connect(t)
+				p.hello(t)
+				out := send(t, c, time.Minute, []byte("body"))
+				stream := p.next(t).stream
+				require.True(t, p.next(t).ended)
+				told := make(chan h2.ErrCode, 1)
+				go func() {
+					for { // a pipe holds nothing
+						f, err := p.read()
+						if err != nil {
+							return
+						}
+						if f.kind == h2.FrameRSTStream {
+							told <- f.code
+						}
 					}
-					if f.kind == h2.FrameRSTStream {
-						told <- f.code
-					}
+				}()
+				_ = test.does(p, stream) // the connection may end before it is all said
+				begin := time.Now()
+				r := <-out
+				require.Zero(t, time.Since(begin), "it is said at once, not when a ping is not answered")
+				got := &http2.Error{}
+				require.ErrorAs(t, r.err, &got)
+				require.Error(t, got.Err)
+				got.Err = nil
+				require.Equal(t, test.want, *got)
+				if test.told != 0 {
+					require.Equal(t, test.told, <-told)
 				}
-			}()
-			_ = test.does(p, stream) // the connection may end before it is all said
-			r := <-out
-			got := &http2.Error{}
-			require.ErrorAs(t, r.err, &got)
-			require.Error(t, got.Err)
-			got.Err = nil
-			require.Equal(t, test.want, *got)
-			if test.told != 0 {
-				require.Equal(t, test.told, <-told)
-			}
-			require.Equal(t, test.want.Headed, r.Status == 200)
-			require.Equal(t, test.ends, c.Closed())
+				require.Equal(t, test.want.Headed, r.Status == 200)
+				require.Equal(t, test.ends, c.Closed())
+			})
 		})
 	}
 }

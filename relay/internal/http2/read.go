@@ -175,11 +175,16 @@ func (c *Conn) handleSettings(f *h2.SettingsFrame) error {
 		switch s.ID { //nolint:exhaustive // the others are about what is not used here
 		case h2.SettingMaxConcurrentStreams:
 			c.most = int(min(s.Val, 1<<20))
-		case h2.SettingInitialWindowSize: // the framer takes none that is too large
+		case h2.SettingInitialWindowSize:
+			if s.Val > maxWindow { // the framer looks at the first one of a frame only
+				return h2.ConnectionError(h2.ErrCodeFlowControl)
+			}
 			change := int64(s.Val) - c.peerWindow
 			c.peerWindow = int64(s.Val)
 			for _, open := range c.streams {
-				open.window += change
+				if open.window += change; open.window > maxWindow { // RFC 9113, section 6.9.2
+					return h2.ConnectionError(h2.ErrCodeFlowControl)
+				}
 			}
 		}
 		return nil
