@@ -1,6 +1,7 @@
 package kit
 
 import (
+	"bufio"
 	"context"
 	"fmt"
 	"io"
@@ -116,6 +117,12 @@ type answer struct {
 func (a *answer) WriteHeader(status int) {
 	a.begun = true
 	a.ResponseWriter.WriteHeader(status)
+}
+
+// Hijack notes that the behaviour answers without HTTP.
+func (a *answer) Hijack() (net.Conn, *bufio.ReadWriter, error) {
+	a.begun = true
+	return http.NewResponseController(a.ResponseWriter).Hijack()
 }
 
 // Unwrap lets http.ResponseController reach the connection.
