@@ -146,7 +146,12 @@ func TestNoErrorShowsWhatAuthenticates(t *testing.T) {
 	o := options(address)
 	o.User, o.Password = "tailpost", config.NewSecret("another")
 	open(t, o)
+	broken := o
+	broken.Credentials = config.NewSecret(secret)
+	_, err := jetstream.Open(t.Context(), broken)
+	require.ErrorContains(t, err, "seed", "credentials are not left aside")
+	require.NotContains(t, err.Error(), secret)
 	o.Partitions = 0
-	_, err := jetstream.Open(t.Context(), o)
+	_, err = jetstream.Open(t.Context(), o)
 	require.Error(t, err)
 }

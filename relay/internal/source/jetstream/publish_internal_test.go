@@ -78,15 +78,19 @@ func offline(partitions int, js jetstream.JetStream) *Fanout {
 	return &Fanout{opts: Options{Partitions: partitions}, nc: &nats.Conn{}, js: js, link: &link{}}
 }
 
-// next takes a message for a partition, and returns what it says and how to have it stored.
-func (p *Publisher) next(t *testing.T, partition int) (says []string, store func()) {
+// next takes a message for a partition, and returns its number, what it says, and how to have it
+// stored.
+func (p *Publisher) next(t *testing.T, partition int) (number uint64, says []string, store func()) {
 	t.Helper()
 	m, entries := p.take(p.parts[partition])
 	if m == nil {
-		return nil, func() {}
+		return 0, nil, func() {}
 	}
-	_, rest, err := p.codec.decodeHead(m.Data)
+	h, rest, err := p.codec.decodeHead(m.Data)
 	require.NoError(t, err)
+	if h.Open != nil {
+		says = append(says, fmt.Sprintf("within %d", h.Open.Commit))
+	}
 	for len(rest) > 0 {
 		var e entry
 		e, rest, err = p.codec.next(rest)
@@ -104,7 +108,7 @@ func (p *Publisher) next(t *testing.T, partition int) (says []string, store func
 			says = append(says, "something else")
 		}
 	}
-	return says, func() { p.stored(p.parts[partition], entries) }
+	return h.Number, says, func() { p.stored(p.parts[partition], entries) }
 }
 
 // A partition is told how far everything is once, whatever tells it, and never within a transaction
@@ -116,11 +120,16 @@ func TestAPartitionIsToldOnceHowFarEverythingIs(t *testing.T) {
 		ctx, cancel := context.WithCancel(t.Context())
 		defer cancel()
 		go p.keepalives(ctx)
+		var numbers [2]uint64
 		told := func(partition int, want ...string) (store func()) {
 			t.Helper()
 			<-time.After(3 * keepaliveEvery)
-			says, store := p.next(t, partition)
+			number, says, store := p.next(t, partition)
 			require.Equal(t, want, says)
+			if want != nil {
+				numbers[partition]++
+				require.Equal(t, numbers[partition], number, "none is missing")
+			}
 			return store
 		}
 		p.Begin(source.Tx{Commit: 10})
@@ -132,7 +141,7 @@ func TestAPartitionIsToldOnceHowFarEverythingIs(t *testing.T) {
 		told(0)
 		told(1, "keepalive 9 false")()
 		p.Commit(source.Tx{Commit: 10, End: 15}, nil)
-		told(0, "commit 15")()
+		told(0, "within 10", "commit 15")()
 		told(0)
 		told(1, "keepalive 15 false")()
 		told(1)
@@ -140,7 +149,8 @@ func TestAPartitionIsToldOnceHowFarEverythingIs(t *testing.T) {
 		told(1)
 		p.KeepaliveNow(20)
 		p.Keepalive(18)
-		told(0, "keepalive 20 true")()
+		p.KeepaliveNow(17)
+		told(0, "keepalive 20 true", "keepalive 20 true")()
 		told(0)
 		p.Keepalive(30)
 		<-time.After(3 * keepaliveEvery)

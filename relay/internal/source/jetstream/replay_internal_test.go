@@ -298,6 +298,13 @@ func TestLostMessagesAreToldOf(t *testing.T) {
 	require.NoError(t, r.take(w.cut()))
 	require.Equal(t, []string{"begin 50", "commit 50-0", "begin 60", "event 60.1", "commit 60-65"}, r.all)
 	require.Contains(t, said.String(), `"messages":2`)
+	w.thing(&thing{begin: &wireCommit{Commit: 70}, event: -1, row: -1})
+	require.NoError(t, r.take(w.cut()))
+	w.thing(&thing{event: -1, row: -1, commit: 75})
+	w.cut()
+	w.thing(&thing{event: -1, row: -1, alive: 80})
+	require.NoError(t, r.take(w.cut()))
+	require.Equal(t, []source.Position{80}, r.alive, "what was lost is waited for no longer")
 	require.Contains(t, said.String(), `"lsn":"0/32"`)
 }
 

@@ -268,10 +268,14 @@ func TestAHandlerThatIsFullIsWaitedFor(t *testing.T) {
 	admit()
 	s.await(t, endOf(2))
 	require.Equal(t, expected(1, 3, 1), s.all())
+	s.full()
+	r.transaction(3, 1)
+	watch.await(t, endOf(3))
 	s.Close()
 	s.Close()
 	s.wait(t)
-	require.NoError(t, s.err)
+	require.NoError(t, s.err, "it ends while it waits for room")
+	require.Equal(t, expected(1, 3, 1), s.all())
 }
 
 func TestHeldIsAskedFor(t *testing.T) {
