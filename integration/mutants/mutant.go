@@ -37,6 +37,7 @@ func all() []mutant {
 		fanoutViewMutants,
 		faultMutants,
 		fourthDispatchMutants, fourthHealMutants, fourthLedgerMutants, fourthSourceMutants, fifthDispatchMutants, fifthRelayMutants,
+		fifthStreamMutants,
 		freshMutants, freshAgainMutants, freshThirdMutants,
 		healMutants,
 		healSweepMutants,
