@@ -127,10 +127,24 @@ func TestAdmission_doesWhatAReceiverInsistsOn(t *testing.T) {
 	require.False(t, a.answered(asks(time.Second), after(time.Second+5*time.Millisecond)), "it had no time to take anything")
 
 	a = fresh()
+	a.answered(asks(0), after(time.Second))
+	require.False(t, a.answered(asks(time.Second), after(time.Second+insistence-1)), "nor had one that answers as soon as that")
+	require.True(t, a.answered(asks(time.Second), after(time.Second+insistence)))
+
+	a = fresh()
 	a.roundTrip = time.Second
 	a.answered(asks(0), after(time.Second))
 	require.False(t, a.answered(asks(time.Second), after(2*time.Second)), "nor had one whose answers take that long")
 	require.True(t, a.answered(asks(2*time.Second), after(3*time.Second)))
+
+	a = fresh()
+	for i := range 20 {
+		a.answered(reply{started: after(0), refused: true}, after(time.Duration(i)*time.Millisecond))
+	}
+	a.answered(asks(0), after(time.Second))
+	a.answered(asks(2*time.Second), after(3*time.Second))
+	a.answered(reply{started: after(65 * time.Second)}, after(66*time.Second))
+	require.InDelta(t, restartLimit, a.limit, 0, "what it refused before the pause is forgiven")
 
 	a = fresh()
 	a.answered(reply{started: after(0), refused: true}, after(time.Second))
@@ -140,7 +154,7 @@ func TestAdmission_doesWhatAReceiverInsistsOn(t *testing.T) {
 
 func TestAdmission_doesWhatMostAnswersAskFor(t *testing.T) {
 	t.Parallel()
-	for asking, paused := range map[int]bool{mostAnswers / 4: false, mostAnswers * 3 / 4: true, mostAnswers: true} {
+	for asking, paused := range map[int]bool{mostAnswers / 4: false, mostAnswers / 2: false, mostAnswers * 3 / 4: true, mostAnswers: true} {
 		a := &admission{ceiling: 500, roundTrip: trip}
 		a.begin(after(-time.Second))
 		got := false
@@ -161,6 +175,98 @@ func TestAdmission_doesWhatMostAnswersAskFor(t *testing.T) {
 				require.InDelta(t, took, a.limit, took/10, "it goes on with what it took")
 			}
 		}
+	}
+}
+
+// TestAdmission_decidesByWhatItSaw: a second of requests to a receiver that answers a hundred in a
+// second, for each of so many at once.
+func TestAdmission_decidesByWhatItSaw(t *testing.T) {
+	t.Parallel()
+	recently := noon.Add(-calm + 1)
+	for name, c := range map[string]struct {
+		a                        admission
+		starts, answers, refused int
+		limit, edge              float64
+	}{
+		"nothing is taken":                 {admission{ceiling: 32}, 200, 100, 100, 200 * 0.25 * margin, 0},
+		"nothing is taken of what may be":  {admission{ceiling: 32, limit: 100}, 200, 100, 100, 100 * 0.25 * margin, 0},
+		"nothing is taken of what was":     {admission{ceiling: 32, limit: 1000}, 200, 100, 100, 200 * 0.25 * margin, 0},
+		"nothing is taken of what there":   {admission{ceiling: 1}, 200, 100, 100, 100 * 0.25 * margin, 0},
+		"half is taken":                    {admission{ceiling: 32}, 200, 100, 50, 200 * 0.5 * margin, 200},
+		"half, where less was taken":       {admission{ceiling: 32, share: 0.9}, 200, 100, 50, 200 * 0.42 * margin, 200 * 0.84},
+		"half of just enough":              {admission{ceiling: 32, share: 0.2}, 20, enough, enough / 2, 20 * 0.5 * margin, 20},
+		"a part is taken":                  {admission{ceiling: 32}, 200, 100, 80, 200 * 0.25 * margin, 200 * 0.4},
+		"hardly any is taken":              {admission{ceiling: 32}, 200, 100, 95, 200 * 0.25 * margin, 200 * 0.25},
+		"most is taken":                    {admission{ceiling: 32}, 200, 100, 30, 200 * 0.7 * margin, 200},
+		"as much is refused as may be":     {admission{ceiling: 32, share: tolerated}, 200, 100, 20, 0, 200},
+		"all is taken, as much as ever":    {admission{ceiling: 32, edge: 100}, 200, 100, 0, 0, 200},
+		"all is taken, less than once":     {admission{ceiling: 32, edge: 1000}, 200, 100, 0, 0, 900},
+		"all, of half of what may be":      {admission{ceiling: 32, limit: 400}, 200, 100, 0, 600, 0},
+		"all, of less than that":           {admission{ceiling: 32, limit: 402}, 200, 100, 0, 402, 0},
+		"all, of little":                   {admission{ceiling: 32, limit: 2 * firstLimit}, 1, 1, 0, 2 * firstLimit, 0},
+		"all, of nearly nothing":           {admission{ceiling: 32, limit: leastLimit}, 1, 1, 0, firstLimit, 0},
+		"all, near a low edge":             {admission{ceiling: 32, limit: leastLimit, edge: 1}, 1, 1, 0, firstLimit, 1},
+		"all, far below the edge":          {admission{ceiling: 32, limit: 20, edge: 100}, 20, 20, 0, 30, 100},
+		"all, below the edge":              {admission{ceiling: 32, limit: 80, edge: 100}, 80, 80, 0, 90, 100},
+		"all, at the edge":                 {admission{ceiling: 32, limit: 90, edge: 100}, 90, 90, 0, 92, 100},
+		"few answers, at the edge":         {admission{ceiling: 32, limit: 100, edge: 100}, 100, enough / 2, 0, 101, 100},
+		"all, for long beyond the edge":    {admission{ceiling: 32, limit: 100, edge: 100, clean: 40}, 100, 100, 0, 150, 100},
+		"all, of nearly all of it":         {admission{ceiling: 32, limit: 3400, share: unnoticed, lowered: recently}, 3000, 100, 0, 3520, 0},
+		"all that its concurrency allows":  {admission{ceiling: 2, limit: 198, edge: 100}, 198, 100, 0, 0, 100},
+		"the same, for as long as is calm": {admission{ceiling: 2, limit: 198, edge: 100, lowered: noon.Add(-calm)}, 198, 100, 0, 0, 100},
+		"the same, but not long ago":       {admission{ceiling: 2, limit: 198, edge: 100, lowered: recently}, 198, 100, 0, 200, 100},
+		"the same, with some refused":      {admission{ceiling: 2, limit: 198, edge: 100, share: unnoticed}, 198, 100, 5, 200, 100},
+	} {
+		c.a.roundTrip, c.a.since, c.a.starts, c.a.answers, c.a.refused = trip, after(-time.Second), c.starts, c.answers, c.refused
+		c.a.decide(noon, false)
+		require.InDelta(t, c.limit, c.a.limit, 1e-9, name)
+		require.InDelta(t, c.edge, c.a.edge, 1e-9, name)
+	}
+	a := &admission{ceiling: 32, since: noon, starts: 100, answers: 100, refused: 100}
+	a.decide(noon, false)
+	require.InDelta(t, 100_000*0.25*margin, a.limit, 1e-6, "in no time at all")
+	for limit, needed := range map[float64]int{0: mostAnswers, leastLimit: fewestAnswers, 100: 5, 1e5: mostAnswers} {
+		require.Equal(t, needed, (&admission{limit: limit}).needed(), "at %v a second", limit)
+	}
+}
+
+// The next request waits for its turn and no longer, be it a moment or a bit of a burst.
+func TestAdmission_waitsForItsTurn(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]struct {
+		limit, tokens float64
+		refilled      time.Time
+		want          time.Duration
+	}{
+		"at the end of a pause": {2, 0, noon, 500 * time.Millisecond},
+		"nearly all of it":      {400, 1 - 1e-12, noon, time.Microsecond},
+		"a bit of a burst":      {5000, 0.9, noon, burstTime / 2},
+		"longer than that":      {800, 0, noon, time.Second / 800},
+		"a clock that is late":  {2, 0.5, after(time.Second), 250 * time.Millisecond},
+	} {
+		a := &admission{limit: c.limit, tokens: c.tokens, refilled: c.refilled, pausedUntil: noon}
+		require.Equal(t, c.want, a.waits(noon), name)
+	}
+}
+
+// A window in which hardly anything happened tells nothing, unless it is whole with this answer.
+func TestAdmission_forgetsWhatIsLongAgo(t *testing.T) {
+	t.Parallel()
+	for before, decided := range map[int]bool{3: false, 4: true} {
+		a := &admission{ceiling: 32, roundTrip: trip, limit: 100, share: 0.1}
+		a.begin(noon)
+		for range before {
+			a.answered(reply{started: noon, refused: true}, noon)
+		}
+		late := after(staleAfter + time.Second)
+		a.answered(reply{started: late, refused: true}, late)
+		require.Equal(t, decided, a.limit < 100, "%d answers before", before)
+	}
+	a := &admission{ceiling: 32, roundTrip: trip, limit: enough / decisionTime.Seconds()}
+	a.begin(noon)
+	for i := range enough {
+		paused := a.answered(asks(time.Second), after(time.Second+2*trip))
+		require.Equal(t, i == enough-1, paused, "it insists once it says so just often enough")
 	}
 }
 

@@ -79,6 +79,7 @@ func (w *writer) thing(th *thing) {
 // calls is a Handler that notes what it gets, and how far it got.
 type calls struct {
 	all   []string
+	alive []source.Position
 	in    bool
 	wrong error
 	seen  func(call string)
@@ -103,8 +104,14 @@ func (c *calls) Invalid(ev outbox.Event, _ error) {
 func (c *calls) Endpoint(row source.Row) { c.note(true, "row %d", row.Place) }
 func (c *calls) Due(endpoint string)     { c.note(true, "due %s", endpoint) }
 func (c *calls) Commit(tx source.Tx)     { c.note(true, "commit %d-%d", tx.Commit, tx.End); c.in = false }
-func (*calls) Keepalive(source.Position) {}
 func (*calls) Ready() <-chan struct{}    { return nil }
+
+func (c *calls) Keepalive(p source.Position) {
+	if c.in && c.wrong == nil {
+		c.wrong = errors.New("a keepalive within a transaction")
+	}
+	c.alive = append(c.alive, p)
+}
 
 // reading is a replay with what it keeps, and the sequences of a stream.
 type reading struct {

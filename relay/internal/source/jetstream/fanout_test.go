@@ -2,7 +2,11 @@ package jetstream_test
 
 import (
 	"bytes"
+	"crypto/tls"
+	"crypto/x509"
 	"fmt"
+	"io"
+	"net/http/httptest"
 	"testing"
 
 	"github.com/nats-io/nats-server/v2/server"
@@ -80,6 +84,36 @@ func TestAServerWithoutJetStreamIsRefused(t *testing.T) {
 	require.ErrorContains(t, err, "make stream "+stream0)
 }
 
+// Who vouches for a server is said beside its URL, and asks for TLS whatever that says.
+func TestTheServerIsOneThatTheRootsVouchFor(t *testing.T) {
+	t.Parallel()
+	authority := httptest.NewTLSServer(nil)
+	t.Cleanup(authority.Close)
+	n := newNode(t, func(o *server.Options) {
+		o.TLS, o.TLSConfig = true, &tls.Config{Certificates: authority.TLS.Certificates, MinVersion: tls.VersionTLS12}
+	})
+	o := options(n.Addr().String())
+	_, err := jetstream.Open(t.Context(), o)
+	require.ErrorContains(t, err, "certificate")
+	o.Roots = x509.NewCertPool()
+	o.Roots.AddCert(authority.Certificate())
+	open(t, o)
+}
+
+func TestOptionsOfAConfiguration(t *testing.T) {
+	t.Parallel()
+	cfg, roots, log := &config.Config{}, x509.NewCertPool(), zerolog.New(io.Discard)
+	cfg.Database.Slot = "slot"
+	cfg.Fanout = config.Fanout{
+		URL: config.NewSecret("url"), Partitions: 7, Replicas: 3, Credentials: config.NewSecret("creds"),
+		Token: config.NewSecret("token"), User: "user", Password: config.NewSecret("password"),
+	}
+	require.Equal(t, jetstream.Options{
+		URL: cfg.Fanout.URL, Credentials: cfg.Fanout.Credentials, Token: cfg.Fanout.Token, User: "user",
+		Password: cfg.Fanout.Password, Roots: roots, Slot: "slot", Partitions: 7, Replicas: 3, Logger: log,
+	}, jetstream.OptionsOf(cfg, roots, log))
+}
+
 func TestNoErrorShowsWhatAuthenticates(t *testing.T) {
 	t.Parallel()
 	const secret = "s3cr3t"
@@ -112,7 +146,12 @@ func TestNoErrorShowsWhatAuthenticates(t *testing.T) {
 	o := options(address)
 	o.User, o.Password = "tailpost", config.NewSecret("another")
 	open(t, o)
+	broken := o
+	broken.Credentials = config.NewSecret(secret)
+	_, err := jetstream.Open(t.Context(), broken)
+	require.ErrorContains(t, err, "seed", "credentials are not left aside")
+	require.NotContains(t, err.Error(), secret)
 	o.Partitions = 0
-	_, err := jetstream.Open(t.Context(), o)
+	_, err = jetstream.Open(t.Context(), o)
 	require.Error(t, err)
 }

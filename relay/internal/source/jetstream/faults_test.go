@@ -75,6 +75,7 @@ func TestWithoutAConnectionTheLogSaysWhy(t *testing.T) {
 	require.Eventually(t, func() bool {
 		return strings.Contains(said.String(), `"error":"NATS is not connected: NATS cannot be reached: `)
 	}, patience, poll)
+	require.Contains(t, said.String(), "publishing to NATS waits")
 	n.opts.Password = "another"
 	n.start()
 	check("NATS is not connected: NATS refuses who logs in: nats: authorization violation")
@@ -92,7 +93,9 @@ func TestAStreamIsDeleted(t *testing.T) {
 	t.Parallel()
 	n := newNode(t, nil)
 	js := admin(t, n.Addr().String())
-	f := open(t, options(n.Addr().String()))
+	o, said := options(n.Addr().String()), new(kit.Log)
+	o.Logger = zerolog.New(said)
+	f := open(t, o)
 	s := newSender(t, f, 0)
 	r := newSmallReader(t, f)
 	for i := 1; i <= 5; i++ {
@@ -122,6 +125,8 @@ func TestAStreamIsDeleted(t *testing.T) {
 	late.await(t, endOf(12))
 	// The beginning of the transaction is lost, its rest is brought.
 	require.Equal(t, append([]string{"begin 60", "event 60.1", "commit 60-65"}, expected(7, 13, 1)...), late.all())
+	require.Contains(t, said.String(), "publishing to NATS waits")
+	require.NotContains(t, said.String(), "%!", "nothing is said of how making it anew failed")
 }
 
 func TestAServerComesBackFromAnOlderStore(t *testing.T) {
@@ -256,21 +261,30 @@ func TestAConsumerIsDeleted(t *testing.T) {
 	n := newNode(t, nil)
 	js := admin(t, n.Addr().String())
 	f := open(t, options(n.Addr().String()))
-	s := newSender(t, f, 0)
+	o, said := sourceOptions(0, 1), new(kit.Log)
+	o.Logger = zerolog.New(said)
+	s := newSenderOf(t, f, o)
 	r := newReader(t, f, 1)
-	r.transaction(1, 1)
-	s.await(t, endOf(1))
+	for i := range 2 {
+		r.transaction(i+1, 1)
+		s.await(t, endOf(i+1))
+	}
 	stream, err := js.Stream(t.Context(), stream0)
 	require.NoError(t, err)
-	deleted := 0
-	for c := range stream.ListConsumers(t.Context()).Info() {
-		require.NoError(t, js.DeleteConsumer(t.Context(), stream0, c.Name))
-		deleted++
+	var from []uint64
+	consumers := func() {
+		for c := range stream.ListConsumers(t.Context()).Info() {
+			from = append(from, c.Config.OptStartSeq)
+			require.NoError(t, js.DeleteConsumer(t.Context(), stream0, c.Name))
+		}
 	}
-	require.Equal(t, 1, deleted)
-	r.transaction(2, 1)
-	s.await(t, endOf(2))
-	require.Equal(t, expected(1, 3, 1), s.all())
+	consumers()
+	r.transaction(3, 1)
+	s.await(t, endOf(3))
+	require.Equal(t, expected(1, 4, 1), s.all())
+	consumers()
+	require.Equal(t, []uint64{0, 2}, from, "the second one begins with what was read last")
+	require.Contains(t, said.String(), "reading a partition is interrupted and begins again")
 	s.stop(t)
 	require.Eventually(t, func() bool { return state(t, js).Consumers == 0 }, patience, poll, "a consumer is left")
 }

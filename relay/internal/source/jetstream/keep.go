@@ -120,7 +120,7 @@ func (k *keep) boundary() (uint64, bool) {
 func (k *keep) purgedTo(sequence uint64) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	k.purged = max(k.purged, sequence)
+	k.purged = sequence
 	n := 0
 	for n < len(k.waiting) && k.waiting[n].last < sequence {
 		n++

@@ -6,6 +6,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/nats-io/nats-server/v2/server"
 	"github.com/stretchr/testify/require"
 
 	"github.com/tailpost/tailpost/relay/internal/source"
@@ -161,12 +162,23 @@ func TestRunEndsWithItsContext(t *testing.T) {
 	t.Parallel()
 	n := newNode(t, nil)
 	f := open(t, options(n.Addr().String()))
+	before := newReader(t, f, 1)
+	before.transaction(9, 1)
+	before.await(t, "commit 9")
 	n.stop()
-	r := newReader(t, f, 1)
-	r.transaction(1, 1)
-	require.Eventually(t, func() bool { return !r.Stuck().IsZero() }, patience, poll)
-	r.stop(t)
-	require.NoError(t, r.err)
+	r := newReader(t, f, 2)
+	for _, r := range []*reader{before, r} {
+		select {
+		case <-r.ended:
+			t.Error("it has ended before its context")
+		default:
+		}
+		r.transaction(1, 1)
+		require.Eventually(t, func() bool { return !r.Stuck().IsZero() }, patience, poll)
+		r.stop(t)
+		require.NoError(t, r.err)
+		require.False(t, r.has("event 1.0"), "nobody has stored it")
+	}
 	s := newSender(t, f, 0)
 	s.stop(t)
 	require.NoError(t, s.err)
@@ -179,6 +191,27 @@ func cancelled(t *testing.T) context.Context {
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
 	return ctx
+}
+
+// What is larger than a message of the server's comes in pieces, and what is not comes as one.
+func TestAMessageHoldsWhatTheServerTakes(t *testing.T) {
+	t.Parallel()
+	for _, takes := range []int32{64 << 10, server.MAX_PAYLOAD_SIZE} {
+		n := newNode(t, func(o *server.Options) { o.MaxPayload = takes })
+		f := open(t, options(n.Addr().String()))
+		s, r := newSender(t, f, 0), newReader(t, f, 1)
+		r.transaction(1, 1)
+		r.await(t, "commit 1") // and nothing waits to be published
+		large := eventOf(2, 0)
+		large.Payload = []byte(`"` + strings.Repeat("x", 100<<10) + `"`)
+		r.Begin(beginOf(2))
+		r.Event(0, large, nil)
+		r.Commit(txOf(2), nil)
+		s.await(t, endOf(2))
+		require.Equal(t, expected(1, 3, 1), s.all())
+		require.Equal(t, *large, s.evs[1])
+		require.Less(t, state(t, admin(t, n.Addr().String())).Msgs, uint64(8), "of at most %d bytes", takes)
+	}
 }
 
 // TestNothingIsPublishedBehindALaterHold: senders would ignore it, as a deposed reader's.

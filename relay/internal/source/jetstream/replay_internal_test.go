@@ -1,10 +1,12 @@
 package jetstream
 
 import (
+	"bytes"
 	"fmt"
 	"slices"
 	"testing"
 
+	"github.com/rs/zerolog"
 	"github.com/stretchr/testify/require"
 	"pgregory.net/rapid"
 
@@ -145,17 +147,18 @@ func TestAMessageIsKeptUntilItsTransactionEnds(t *testing.T) {
 	k.ended(10)
 	k.read(1, true) // of the next transaction there is something in it
 	k.read(2, true)
-	k.ack(10)
+	require.False(t, k.ack(10))
 	_, due := k.boundary()
 	require.False(t, due)
 	k.ended(20)
 	k.read(3, false)
 	_, due = k.boundary()
 	require.False(t, due, "it is not settled")
-	k.ack(19)
+	require.False(t, k.ack(19))
 	_, due = k.boundary()
 	require.False(t, due)
-	k.ack(20)
+	require.True(t, k.ack(20))
+	require.True(t, k.ack(0), "what is settled stays so")
 	to, due := k.boundary()
 	require.True(t, due)
 	require.EqualValues(t, 3, to, "the last one stays")
@@ -180,6 +183,43 @@ func TestPositionsThatGoBackKeepTheirMessages(t *testing.T) {
 	k.ack(119)
 	to, _ = k.boundary()
 	require.EqualValues(t, 4, to, "what is beyond the old line's end came behind it")
+}
+
+// Where positions go back, what was brought or said to come no more is the other line's.
+func TestWhatWasSaidOfTheOldLineLetsNothingOfTheNewOneGo(t *testing.T) {
+	t.Parallel()
+	for said, line := range map[source.Position]source.Position{50: 100, 150: 150} {
+		k := newKeep(100)
+		k.passed(said)
+		k.ended(60) // of another line
+		k.read(1, false)
+		k.read(2, false)
+		require.False(t, k.ack(line), "position %d of the line that was left", line)
+		require.True(t, k.ack(line+1))
+	}
+}
+
+// What is read a second time, because the stream is another one, waits for what it waited for.
+func TestWhatIsReadAgainIsKeptAsLong(t *testing.T) {
+	t.Parallel()
+	k := newKeep(0)
+	k.ended(100)
+	read := func() {
+		k.read(1, false)
+		k.ignored(50) // of a deposed reader
+		k.read(2, false)
+	}
+	read()
+	for range 2 {
+		k.anew()
+		read()
+		require.Equal(t, k.acked == 100, k.ack(50))
+		require.True(t, k.ack(100))
+		to, due := k.boundary()
+		require.True(t, due, "the stream that is there now was not purged")
+		require.EqualValues(t, 2, to)
+		k.purgedTo(to)
+	}
 }
 
 func TestATransactionThatIsRoutedAnewComesBeforeTheOpenOne(t *testing.T) {
@@ -229,8 +269,105 @@ func TestPiecesOfAReaderThatIsGoneAreForgotten(t *testing.T) {
 	send(newWriter(1), 0, 1)
 	send(newWriter(2), 2) // its first ones were lost
 	require.Equal(t, []string{"begin 50"}, r.all)
-	send(newWriter(3), 0, 1, 2)
+	third := newWriter(3)
+	send(third, 0, 1, 2)
 	require.Equal(t, []string{"begin 50", "event 50.0"}, r.all)
+	inner.entries = nil
+	inner.thing(&thing{event: 1, row: -1})
+	whole = inner.entries
+	send(third, 0, 1, 2)
+	require.Equal(t, []string{"begin 50", "event 50.0", "event 50.1"}, r.all, "and the next one")
+}
+
+// What a stream lost of a reader's messages is told of, and what is left of it makes no entry.
+func TestLostMessagesAreToldOf(t *testing.T) {
+	t.Parallel()
+	r, said := newReading(0), new(bytes.Buffer)
+	r.log = zerolog.New(said)
+	w := newWriter(1)
+	w.thing(&thing{begin: &wireCommit{Commit: 50}, event: -1, row: -1})
+	w.add(entry{Kind: pieceEntry, Piece: &piece{Index: 0, Data: []byte("half")}})
+	require.NoError(t, r.take(w.cut()))
+	w.thing(&thing{event: -1, row: -1, commit: 55})
+	w.cut()
+	w.thing(&thing{begin: &wireCommit{Commit: 60}, event: -1, row: -1})
+	w.cut()
+	w.add(entry{Kind: pieceEntry, Piece: &piece{Index: 1, Last: true, Data: []byte("an entry")}})
+	w.thing(&thing{event: 1, row: -1})
+	w.thing(&thing{event: -1, row: -1, commit: 65})
+	require.NoError(t, r.take(w.cut()))
+	require.Equal(t, []string{"begin 50", "commit 50-0", "begin 60", "event 60.1", "commit 60-65"}, r.all)
+	require.Contains(t, said.String(), `"messages":2`)
+	w.thing(&thing{begin: &wireCommit{Commit: 70}, event: -1, row: -1})
+	require.NoError(t, r.take(w.cut()))
+	w.thing(&thing{event: -1, row: -1, commit: 75})
+	w.cut()
+	w.thing(&thing{event: -1, row: -1, alive: 80})
+	require.NoError(t, r.take(w.cut()))
+	require.Equal(t, []source.Position{80}, r.alive, "what was lost is waited for no longer")
+	require.Contains(t, said.String(), `"lsn":"0/32"`)
+}
+
+// A sender whose stream is full of another database's messages says so, and not of each of them.
+func TestMessagesOfAnotherDatabaseAreToldOf(t *testing.T) {
+	t.Parallel()
+	said := new(bytes.Buffer)
+	r := newReplay(&SourceOptions{Origin: "sys", Logger: zerolog.New(said)}, newKeep(0), &calls{})
+	w := newWriterOf(By{Origin: "gone", Timeline: 1, Epoch: 1})
+	for range 3 {
+		require.NoError(t, r.message(t.Context(), w.cut()))
+	}
+	require.Equal(t, 1, bytes.Count(said.Bytes(), []byte("of another database")))
+}
+
+// What another line of the database has at the place of a transaction that is open, or was brought,
+// is another transaction. Its keepalives may be of before.
+func TestAnotherLineTakesNothingFromTheOneBefore(t *testing.T) {
+	t.Parallel()
+	r, w := newReading(0), (*writer)(nil)
+	for timeline := range int32(3) {
+		w = newWriterOf(By{Origin: "sys", Timeline: 3 + timeline, Epoch: 1})
+		w.thing(&thing{event: -1, row: -1, alive: 20})
+		w.thing(&thing{begin: &wireCommit{Commit: 50}, event: -1, row: -1})
+		w.thing(&thing{event: 0, row: -1})
+		if timeline > 0 {
+			w.thing(&thing{event: -1, row: -1, commit: 55})
+			w.thing(&thing{event: -1, row: -1, alive: 60}) // in the same message
+		}
+		require.NoError(t, r.take(w.cut()))
+	}
+	require.Equal(t, []string{
+		"begin 50", "event 50.0", "commit 50-20", "begin 50", "event 50.0", "commit 50-55", "begin 50", "event 50.0", "commit 50-55",
+	}, r.all)
+	require.Equal(t, []source.Position{20, 20, 60, 20, 60}, r.alive)
+	require.NoError(t, r.take(w.cut()))
+	for i, acked := range []source.Position{60, 61} {
+		r.keep.ack(acked)
+		to, _ := r.keep.boundary()
+		require.EqualValues(t, 3+i, to, "that %d is settled may be of the line before", acked)
+	}
+}
+
+// A keepalive ends what a gone reader left open, once it says that nothing of it is to come. Whoever
+// waits for it is told in any case.
+func TestAKeepaliveEndsWhatWasLeftOpen(t *testing.T) {
+	t.Parallel()
+	r := newReading(0)
+	var awaited []source.Position
+	r.opts.Awaited = func(p source.Position) { awaited = append(awaited, p) }
+	first, second := newWriter(1), newWriter(2)
+	first.thing(&thing{begin: &wireCommit{Commit: 50}, event: -1, row: -1})
+	require.NoError(t, r.take(first.cut()))
+	second.add(entry{Kind: keepaliveEntry, Position: 50, Awaited: true})
+	require.NoError(t, r.take(second.cut()))
+	require.Equal(t, []string{"begin 50"}, r.all)
+	require.Empty(t, r.alive)
+	second.add(entry{Kind: keepaliveEntry, Position: 51})
+	second.add(entry{Kind: keepaliveEntry, Position: 52, Awaited: true})
+	require.NoError(t, r.take(second.cut()))
+	require.Equal(t, []string{"begin 50", "commit 50-0"}, r.all)
+	require.Equal(t, []source.Position{51, 52}, r.alive)
+	require.Equal(t, []source.Position{50, 52}, awaited)
 }
 
 // A message that is stored twice, because its answer was lost for longer than the stream knows its
@@ -258,9 +395,12 @@ func TestAMessageThatIsStoredTwice(t *testing.T) {
 // of them first would take it for a legitimate reader's, and skip what came before it.
 func TestWhatADeposedReaderHasIsKept(t *testing.T) {
 	t.Parallel()
+	tx := &wireCommit{Commit: 50}
 	for name, things := range map[string][]thing{
-		"a transaction":      {{begin: &wireCommit{Commit: 50}, event: -1, row: -1}, {event: 0, row: -1}, {event: -1, row: -1, commit: 60}},
-		"a beginning of one": {{begin: &wireCommit{Commit: 50}, event: -1, row: -1}, {event: 0, row: -1}},
+		"a transaction":      {{begin: tx, event: -1, row: -1}, {event: 0, row: -1}, {event: -1, row: -1, commit: 60}},
+		"a beginning of one": {{begin: tx, event: -1, row: -1}, {event: 0, row: -1}},
+		"more of one":        {{event: 1, row: -1}},
+		"the end of one":     {{event: -1, row: -1, commit: 60}},
 		"a keepalive":        {{event: -1, row: -1, alive: 51}},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -269,6 +409,9 @@ func TestWhatADeposedReaderHasIsKept(t *testing.T) {
 			next, old := newWriter(2), newWriter(1)
 			next.thing(&thing{event: -1, row: -1, alive: 10})
 			require.NoError(t, r.take(next.cut()))
+			if things[0].begin == nil && things[0].alive == 0 {
+				old.within, old.open = tx, tx
+			}
 			for i := range things {
 				old.thing(&things[i])
 			}
@@ -311,6 +454,7 @@ func TestWhoPublishedDecidesWhatIsBrought(t *testing.T) {
 		"the former primary with a higher epoch":         {By{Origin: "sys", Timeline: 2, Epoch: 9}, 60, 70, []source.Position{60, 70}},
 		"the former primary, beyond where it was left":   {By{Origin: "sys", Timeline: 2, Epoch: 3}, 80, 70, []source.Position{80, 70}},
 		"the former primary, what is recorded":           {By{Origin: "sys", Timeline: 2, Epoch: 3}, 40, 70, []source.Position{70}},
+		"the former primary, what has another's place":   {By{Origin: "sys", Timeline: 2, Epoch: 9}, 60, 60, []source.Position{60, 60}},
 		"a primary that came after this sender's, first": {By{Origin: "sys", Timeline: 4, Epoch: 1}, 40, 70, []source.Position{40}},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -439,7 +439,6 @@ func newSender(t *testing.T, f *jetstream.Fanout, settled source.Position) *send
 
 func newSenderOf(t *testing.T, f *jetstream.Fanout, o jetstream.SourceOptions) *sender {
 	t.Helper()
-	o.Logger = zerolog.Nop()
 	s := &sender{Source: f.NewSource(o), taker: &taker{}}
 	s.running = run(t, func(ctx context.Context) error { return s.Run(ctx, s.taker) })
 	return s

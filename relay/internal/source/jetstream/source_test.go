@@ -87,7 +87,7 @@ func TestAConnectionIsCut(t *testing.T) {
 		if i%25 == 0 {
 			r.await(t, "commit 1")
 			p.set(true)
-			require.Eventually(t, func() bool { return !f.Connected() }, patience, poll)
+			require.Eventually(t, func() bool { return !f.Connected() && !f.Cut().IsZero() }, patience, poll)
 		}
 		r.transaction(i, 2)
 		if i%25 == 0 {
@@ -99,6 +99,7 @@ func TestAConnectionIsCut(t *testing.T) {
 	require.Equal(t, expected(1, txs+1, 2), s.all())
 	require.Eventually(t, func() bool { return r.Stuck().IsZero() }, patience, poll)
 	require.True(t, f.Connected())
+	require.Eventually(t, func() bool { return f.Cut().IsZero() }, patience, poll)
 }
 
 func TestAReaderContinuesWhereItsPredecessorEnded(t *testing.T) {
@@ -267,10 +268,14 @@ func TestAHandlerThatIsFullIsWaitedFor(t *testing.T) {
 	admit()
 	s.await(t, endOf(2))
 	require.Equal(t, expected(1, 3, 1), s.all())
+	s.full()
+	r.transaction(3, 1)
+	watch.await(t, endOf(3))
 	s.Close()
 	s.Close()
 	s.wait(t)
-	require.NoError(t, s.err)
+	require.NoError(t, s.err, "it ends while it waits for room")
+	require.Equal(t, expected(1, 3, 1), s.all())
 }
 
 func TestHeldIsAskedFor(t *testing.T) {
@@ -279,8 +284,10 @@ func TestHeldIsAskedFor(t *testing.T) {
 	f := open(t, options(n.Addr().String()))
 	require.True(t, f.NewSource(sourceOptions(0, 1)).Held())
 	o := sourceOptions(0, 1)
-	o.Held = func() bool { return false }
-	require.False(t, f.NewSource(o).Held())
+	for _, held := range []bool{false, true} {
+		o.Held = func() bool { return held }
+		require.Equal(t, held, f.NewSource(o).Held())
+	}
 }
 
 // TestWhatIsRoutedByOtherEndpointsIsLeftToOthers: a sender whose configuration is behind the

@@ -133,6 +133,24 @@ func TestTheFormOfAMessage(t *testing.T) {
 		"\xa2\x01\x05\x06\x18\x20", string(w.cut()))
 }
 
+// What lacks something that is read of it is refused, in words that say whose it is.
+func TestAnEntryLacksNothing(t *testing.T) {
+	t.Parallel()
+	c := newCodec()
+	for k := range pieceEntry + 2 {
+		_, _, err := c.next(c.encode(entry{Kind: k}))
+		if k == dueEntry || k == commitEntry || k == keepaliveEntry {
+			require.NoError(t, err, "kind %d", k)
+			continue
+		}
+		require.ErrorIs(t, err, errForm, "kind %d", k)
+	}
+	_, _, err := c.decodeHead(c.encode(map[int]int{}))
+	require.ErrorIs(t, err, errForm, "a head without a version")
+	_, _, err = c.decodeHead(c.encode(map[int]int{1: 2}))
+	require.NotErrorIs(t, err, errForm, "a head of another version")
+}
+
 func FuzzMessage(f *testing.F) {
 	w := newWriter(1)
 	w.thing(&thing{begin: &wireCommit{Commit: 16}, event: -1, row: -1})
@@ -144,6 +162,13 @@ func FuzzMessage(f *testing.F) {
 	w.thing(&thing{event: -1, row: -1, alive: 64})
 	f.Add(w.cut())
 	f.Add([]byte("hello"))
+	// Entries at places where a reader has none.
+	w.thing(&thing{event: -1, row: 1})
+	f.Add(w.cut())
+	w.thing(&thing{begin: &wireCommit{Commit: 16}, event: -1, row: -1})
+	w.thing(&thing{event: -1, row: -1, alive: 64})
+	w.thing(&thing{event: -1, row: -1, commit: 32})
+	f.Add(w.cut())
 	f.Fuzz(func(t *testing.T, message []byte) {
 		r := newReading(0)
 		_ = r.take(message)
