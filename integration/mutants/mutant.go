@@ -37,7 +37,7 @@ func all() []mutant {
 		fanoutViewMutants,
 		faultMutants,
 		fourthDispatchMutants, fourthHealMutants, fourthLedgerMutants, fourthSourceMutants,
-		fifthDispatchMutants, fifthRelayMutants, fifthConfigMutants, fifthWebhookMutants, fifthQueryMutants,
+		fifthDispatchMutants, fifthRelayMutants, fifthConfigMutants, fifthWebhookMutants, fifthQueryMutants, fifthAPIMutants,
 		freshMutants, freshAgainMutants, freshThirdMutants,
 		healMutants,
 		healSweepMutants,
