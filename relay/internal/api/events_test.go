@@ -75,7 +75,11 @@ func TestEventsAreListedWithWhatBecameOfThem(t *testing.T) {
 	one := b.get(t, "/v1/events?id="+event("3")).is(http.StatusOK)
 	require.Equal(t, "dead", one.at("data.0.state"))
 	require.Empty(t, b.get(t, "/v1/events?id=nothing").is(http.StatusOK).list("data"))
-	b.get(t, "/v1/events?key=42&id="+event("3")).is(http.StatusUnprocessableEntity)
+	for _, beside := range []string{"key=42", "type=order.3", "since=2026-01-01T00:00:00Z", "until=2036-01-01T00:00:00Z"} {
+		b.get(t, "/v1/events?"+beside+"&id="+event("3")).is(http.StatusUnprocessableEntity)
+	}
+	require.Len(t, b.get(t, "/v1/events?tenant=acme&id="+event("3")).is(http.StatusOK).list("data"), 1)
+	require.Empty(t, b.get(t, "/v1/events?tenant=other&id="+event("3")).is(http.StatusOK).list("data"))
 	since := time.Now().Add(-150 * time.Second).UTC().Format(time.RFC3339)
 	until := time.Now().Add(-90 * time.Second).UTC().Format(time.RFC3339)
 	require.Len(t, listEvents(t, b, adminKey, "?since="+since+"&until="+until).list("data"), 1)

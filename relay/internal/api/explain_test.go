@@ -104,3 +104,57 @@ func TestWhyAnEventThatCouldNotBeReadIsDead(t *testing.T) {
 	refused := b.post(t, "/v1/deliveries/resend", map[string]any{"event_id": rowOfNone, "endpoint_id": has}).is(http.StatusConflict)
 	require.Contains(t, refused.text("detail"), "resend its delivery to *")
 }
+
+// What was given up, waits for its time or for another, and why a list of types does not have it.
+func TestWhyOfWhatIsNotDelivered(t *testing.T) {
+	t.Parallel()
+	b := setup(t, nil)
+	b.exec(t, "INSERT INTO public.outbox (id, type, payload, created_at) VALUES ($1, 'order.created', '{}', now() + interval '1 minute')", rowOfNone)
+	explain := func(change string, body map[string]any, prepare func(id string)) *answer {
+		t.Helper()
+		body["url"] = "https://a.example"
+		id := b.post(t, "/v1/endpoints", body).is(http.StatusCreated).text("id")
+		if prepare != nil {
+			prepare(id)
+		}
+		if change != "" {
+			b.exec(t, change+" WHERE endpoint_id = $1", id)
+		}
+		return b.get(t, "/v1/events/"+rowOfNone+"/explain?endpoint="+id).is(http.StatusOK)
+	}
+	sentence := func(verdict, text string, a *answer) {
+		t.Helper()
+		require.Equal(t, verdict, a.at("endpoints.0.verdict"), "%s", a.Body)
+		require.Contains(t, a.text("endpoints.0.sentence"), text)
+	}
+	plain, waits := map[string]any{}, func(id string) { b.insertDelivery(t, rowOfNone, id, "pending", 16) }
+	behind := func(id string) {
+		b.insertDelivery(t, "before", id, "pending", 15)
+		waits(id)
+	}
+	const due = "UPDATE tailpost.delivery SET next_attempt_at = '2026-03-14 14:05:00+00'"
+	sentence("discarded", "A person discarded it at 2", explain("", plain, func(id string) {
+		b.insertDelivery(t, rowOfNone, id, "dead", 16)
+		b.exec(t, "UPDATE tailpost.delivery SET attempts = 0 WHERE endpoint_id = $1", id)
+		b.post(t, "/v1/deliveries/discard", map[string]any{"event_id": rowOfNone, "endpoint_id": id}).is(http.StatusOK)
+	}))
+	sentence("discarded", "It was attempted, the last time at 2", explain("UPDATE tailpost.attempt SET outcome = 'dead'", plain,
+		func(id string) { b.attempted(t, rowOfNone, id, "stream") }))
+	sentence("pending", "Waits for attempt 4 at 2026-03-14 14:05:00 UTC: the last answer was status 500.", explain(due, plain, waits))
+	sentence("pending", "rate. Due at 2026-03-14 14:05:00 UTC.", explain(due+", reason = 'rate_limited'", plain, waits))
+	for _, reason := range []string{"paused", "disabled", "unusable"} {
+		got := explain(due+", reason = '"+reason+"'", plain, waits)
+		require.NotContains(t, got.text("endpoints.0.sentence"), "Due at", "its time is not what it waits for")
+	}
+	ordered := map[string]any{"ordering": "strict"}
+	sentence("pending", "Queued behind event before, which was given up and holds", explain("UPDATE tailpost.delivery SET state = CASE event_id WHEN 'before' THEN 'dead' ELSE state END, next_attempt_at = NULL",
+		map[string]any{"ordering": "strict", "on_dead": "hold"}, behind))
+	sentence("pending", "Queued behind event before, which waits: The endpoint is paused", explain("UPDATE tailpost.delivery SET next_attempt_at = NULL, reason = 'paused'", ordered, behind))
+	sentence("not_wanted", "among a1, a2, a3, a4, a5 and 2 more.", explain("", map[string]any{"events": []string{"a1", "a2", "a3", "a4", "a5", "a6", "a7"}}, nil))
+	twice := map[string]any{"events": []string{"user.*"}}
+	got := explain("", map[string]any{"subscriptions": []any{twice, twice}}, func(id string) {
+		b.patch(t, "/v1/endpoints/"+id, map[string]any{"status": "disabled"}).is(http.StatusOK)
+	})
+	require.Equal(t, "The type order.created is not among user.*.", got.at("endpoints.0.sentence"), "the same is said once")
+	require.Contains(t, string(got.Body), "disabled: disabled through the API")
+}

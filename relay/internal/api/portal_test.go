@@ -232,3 +232,37 @@ func TestWhatVisitorsMakeHasToShowThatItWantsEvents(t *testing.T) {
 	require.NotNil(t, visit(http.MethodPost, "/v1/endpoints", map[string]any{"url": "https://e.example/in/${event.key}"}))
 	require.Nil(t, visit(http.MethodPost, "/v1/endpoints", map[string]any{"url": "https://d.example/in"})["verify"])
 }
+
+// TestPortalLinksAreListedByTenantAndPage, have the scheme that visitors come by, and say where
+// those go whose link is over.
+func TestPortalLinksAreListedByTenantAndPage(t *testing.T) {
+	t.Parallel()
+	b := setup(t, nil)
+	made := map[string]bool{}
+	for _, tenant := range []string{"acme", "acme", "other"} {
+		made[createLinks(t, b, adminKey, map[string]any{"tenant": tenant, "refresh_url": "https://app.example/again"}).is(http.StatusCreated).text("id")] = true
+	}
+	seen := map[string]bool{}
+	next := ""
+	for range made {
+		page := b.get(t, "/v1/portal-links?limit=1&cursor="+next).is(http.StatusOK)
+		require.Equal(t, "https://app.example/again", page.at("data.0.refresh_url"))
+		seen[page.text("data.0.id")] = true
+		next = page.text("next_cursor")
+	}
+	require.Empty(t, next)
+	require.Equal(t, made, seen, "each once")
+	require.Len(t, b.get(t, "/v1/portal-links?tenant=acme").is(http.StatusOK).list("data"), 2)
+	_, acme := b.key(t, "acme")
+	own := b.do(t, call{key: acme, method: http.MethodGet, path: "/v1/portal-links?tenant=other"}).is(http.StatusOK)
+	require.Equal(t, []any{}, own.at("data"))
+	secure := b.do(t, call{
+		key: adminKey, method: http.MethodPost, path: "/v1/portal-links", body: map[string]any{"tenant": "acme"}, headers: http.Header{"X-Forwarded-Proto": {"https"}},
+	}).is(http.StatusCreated)
+	require.True(t, strings.HasPrefix(secure.text("url"), "https://"))
+	for _, token := range []string{"", "?", "AAAA"} {
+		_, err := b.server.OpenLink(t.Context(), "192.0.2.1", token)
+		require.Equal(t, http.StatusUnauthorized, status(t, err))
+		require.Empty(t, b.server.LinkOf(token))
+	}
+}

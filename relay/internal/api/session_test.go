@@ -5,6 +5,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"net/url"
+	"strings"
 	"testing"
 	"time"
 
@@ -182,4 +183,36 @@ func TestADeedOfASessionHasItsAddress(t *testing.T) {
 		require.Equal(t, "192.0.2.7", address, deed)
 		b.advance(time.Minute)
 	}
+}
+
+// TestAnOperatorMayAllAndIsNamed: who has the database anyway needs no key, and the audit names them.
+func TestAnOperatorMayAllAndIsNamed(t *testing.T) {
+	t.Parallel()
+	b := setup(t, nil)
+	w := httptest.NewRecorder()
+	r := httptest.NewRequestWithContext(t.Context(), http.MethodPost, "/v1/keys", strings.NewReader(`{"name": "k", "scopes": ["endpoints:read"]}`))
+	r.Header.Set("Content-Type", "application/json")
+	b.server.ServeOperator(w, r, "cli:bob")
+	require.Equal(t, http.StatusCreated, w.Code, "%s", w.Body)
+	require.Equal(t, 1, b.count(t, "SELECT count(*) FROM tailpost.audit WHERE action = 'key.create' AND actor = 'cli:bob'"))
+}
+
+// TestASessionSendsWhatItIsGiven, and repeats no answer of another caller's.
+func TestASessionSendsWhatItIsGiven(t *testing.T) {
+	t.Parallel()
+	b := setup(t, nil)
+	session, err := b.server.Login(t.Context(), "192.0.2.1", adminKey)
+	require.NoError(t, err)
+	body := map[string]any{"url": "https://a.example", "name": "mine"}
+	once := http.Header{"Idempotency-Key": {"once"}}
+	made := b.do(t, call{key: adminKey, method: http.MethodPost, path: "/v1/endpoints", body: body, headers: once}).is(http.StatusCreated)
+	for range 2 {
+		res, err := b.server.Do(t.Context(), session, api.Request{Method: http.MethodPost, Path: "/v1/endpoints", Body: body, Header: once})
+		require.NoError(t, err)
+		var endpoint api.Endpoint
+		require.NoError(t, res.Decode(&endpoint))
+		require.Equal(t, "mine", endpoint.Name)
+		require.NotEqual(t, made.text("id"), endpoint.ID)
+	}
+	require.Equal(t, 2, b.count(t, "SELECT count(*) FROM tailpost.endpoint"), "one of the session, and one of the key")
 }

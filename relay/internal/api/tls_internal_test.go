@@ -5,6 +5,7 @@ import (
 	"crypto/ecdsa"
 	"crypto/elliptic"
 	"crypto/rand"
+	"crypto/tls"
 	"crypto/x509"
 	"encoding/pem"
 	"math/big"
@@ -90,4 +91,45 @@ func TestABrokenRenewalIsInTheLog(t *testing.T) {
 		require.NoError(t, os.Remove(files.Cert), "the older file")
 		require.Contains(t, served(other, time.Minute)[0], files.Cert+" cannot be read")
 	})
+}
+
+// TestTheListenerSpeaksTLS where the configuration names a certificate: HTTP/2, and no old version.
+func TestTheListenerSpeaksTLS(t *testing.T) {
+	t.Parallel()
+	files := config.TLS{Cert: filepath.Join(t.TempDir(), "cert.pem"), Key: filepath.Join(t.TempDir(), "key.pem")}
+	_, err := Listen(t.Context(), &config.API{Listen: "127.0.0.1:0", TLS: files}, zerolog.Nop())
+	require.Error(t, err, "there is no certificate")
+	cert, key := pemPair(t)
+	require.NoError(t, os.WriteFile(files.Cert, cert, 0o600))
+	require.NoError(t, os.WriteFile(files.Key, key, 0o600))
+	listener, err := Listen(t.Context(), &config.API{Listen: "127.0.0.1:0", TLS: files}, zerolog.Nop())
+	require.NoError(t, err)
+	shake := func(most uint16) (*tls.Conn, error) {
+		answered := make(chan struct{})
+		go func() {
+			defer close(answered)
+			if conn, err := listener.Accept(); err == nil {
+				if secure, ok := conn.(*tls.Conn); ok {
+					_ = secure.HandshakeContext(t.Context())
+				}
+				_ = conn.Close()
+			}
+		}()
+		dialer := tls.Dialer{Config: &tls.Config{InsecureSkipVerify: true, MinVersion: tls.VersionTLS10, MaxVersion: most, NextProtos: []string{"h2"}}}
+		conn, err := dialer.DialContext(t.Context(), "tcp", listener.Addr().String())
+		<-answered
+		if err != nil {
+			return nil, err
+		}
+		secure, _ := conn.(*tls.Conn)
+		return secure, conn.Close()
+	}
+	conn, err := shake(tls.VersionTLS13)
+	require.NoError(t, err)
+	require.Equal(t, "h2", conn.ConnectionState().NegotiatedProtocol)
+	block, _ := pem.Decode(cert)
+	require.Equal(t, block.Bytes, conn.ConnectionState().PeerCertificates[0].Raw)
+	_, err = shake(tls.VersionTLS11)
+	require.Error(t, err)
+	require.NoError(t, listener.Close())
 }
