@@ -81,9 +81,19 @@ func TestStrictOrderIsThatOfTheWholeEndpoint(t *testing.T) {
 }
 
 // What waited behind others in the order of its endpoint, and has no place in the one that a restart
-// brings, waits for nothing any more.
+// brings, if that brings one, waits for nothing any more.
 func TestWhatHasNoKeyGoesOnceOnlyKeysHaveAnOrder(t *testing.T) {
 	t.Parallel()
+	for _, next := range []string{"key", "none"} {
+		t.Run(next, func(t *testing.T) {
+			t.Parallel()
+			goesOnceTheOrderIs(t, next)
+		})
+	}
+}
+
+func goesOnceTheOrderIs(t *testing.T, next string) {
+	t.Helper()
 	b := setup(t)
 	relay := kit.StartDelivering(t, kit.Options{Config: b.db.Config(b.endpoint("erp", `ordering = "strict"`))})
 	b.db.Run(t, "UPDATE tailpost.endpoint SET status = 'paused' WHERE id = 'erp'")
@@ -93,7 +103,7 @@ func TestWhatHasNoKeyGoesOnceOnlyKeysHaveAnOrder(t *testing.T) {
 	require.Zero(t, relay.Stop(t))
 	b.db.Run(t, "UPDATE tailpost.delivery SET next_attempt_at = NULL") // as of what an earlier delivery goes before
 	b.db.Run(t, "UPDATE tailpost.endpoint SET status = 'active' WHERE id = 'erp'")
-	kit.StartDelivering(t, kit.Options{Config: b.db.Config(b.endpoint("erp", `ordering = "key"`))})
+	kit.StartDelivering(t, kit.Options{Config: b.db.Config(b.endpoint("erp", fmt.Sprintf("ordering = %q", next)))})
 	b.receiver.AwaitIDs(t, "/erp", ids...)
 }
 

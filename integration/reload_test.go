@@ -256,33 +256,45 @@ func TestAReloadLeavesRequestsInFlightAlone(t *testing.T) {
 }
 
 // What events are found by is followed without a restart, and one that stays as it was asks for
-// none.
+// none. So it is where what one relay reads is sent by partitions.
 func TestAReloadChangesWhatEventsAreFoundBy(t *testing.T) {
 	t.Parallel()
+	t.Run("alone", func(t *testing.T) {
+		t.Parallel()
+		reloadsTerms(t, func(*kit.Config) {}, kit.LogDelivering)
+	})
+	t.Run("fan-out", func(t *testing.T) {
+		t.Parallel()
+		nats := kit.StartNATS(t, 1)
+		reloadsTerms(t, func(c *kit.Config) { c.More = nats.Fanout(2, "") }, logPartition)
+	})
+}
+
+func reloadsTerms(t *testing.T, with func(*kit.Config), delivers string) {
+	t.Helper()
 	b := setup(t)
 	config := b.db.Config(b.endpoint("erp", ""))
 	config.Outbox = `search = { order = event.data.id }`
-	relay := kit.StartDelivering(t, kit.Options{Config: config, Args: []string{"--watch=false"}})
-	terms := func(id string) string {
-		return b.db.Text(t, "SELECT COALESCE(search::text, '-') FROM tailpost.attempt WHERE event_id = $1", id)
-	}
+	with(&config)
+	relay := kit.StartRelay(t, kit.Options{Config: config, Args: []string{"--watch=false"}})
+	relay.Await(t, delivers, nil)
 	deliver := func() string {
 		id := b.db.Insert(t, kit.Event("order.created", `{"id":7}`))
 		b.receiver.AwaitIDs(t, "/erp", id...)
-		b.db.AwaitConfirmed(t, b.db.LSN(t))
-		return id[0]
+		b.db.AwaitCount(t, 1, "SELECT count(*) FROM tailpost.attempt WHERE event_id = $1", id[0])
+		return b.db.Text(t, "SELECT COALESCE(search::text, '-') FROM tailpost.attempt WHERE event_id = $1", id[0])
 	}
-	require.Equal(t, "{order=7}", terms(deliver()))
+	require.Equal(t, "{order=7}", deliver())
 	relay.Reload(t, config.HCL())
 	relay.AwaitNth(t, 1, kit.LogReloaded, nil)
 	config.Outbox = `search = { number = event.data.id }`
 	relay.Reload(t, config.HCL())
 	relay.AwaitNth(t, 2, kit.LogReloaded, nil)
-	require.Equal(t, "{number=7}", terms(deliver()))
+	require.Equal(t, "{number=7}", deliver())
 	config.Outbox = ""
 	relay.Reload(t, config.HCL())
 	relay.AwaitNth(t, 3, kit.LogReloaded, nil)
-	require.Equal(t, "-", terms(deliver()))
+	require.Equal(t, "-", deliver())
 	require.Zero(t, relay.Stop(t))
 	require.NotContains(t, relay.Stderr(), "only a restart can change")
 }

@@ -222,11 +222,17 @@ func (r *Relay) metricsStatus() telemetry.Status {
 			s.Limited = append(s.Limited, telemetry.Limited{Endpoint: id, Admitting: a.Admitting, Concurrency: a.Concurrency})
 		}
 		s.LocalFailures += d.LocalFailures()
-		if oldest := d.Oldest(); s.Oldest.IsZero() || !oldest.IsZero() && oldest.Before(s.Oldest) {
-			s.Oldest = oldest
-		}
+		s.Oldest = earlier(s.Oldest, d.Oldest())
 	}
 	return s
+}
+
+// earlier returns the earlier of two times; the zero time is none.
+func earlier(a, b time.Time) time.Time {
+	if a.IsZero() || !b.IsZero() && b.Before(a) {
+		return b
+	}
+	return a
 }
 
 // mountPanel serves the panel and the customer portal beside the API; the root leads to the panel.

@@ -94,3 +94,13 @@ func TestWhatIsTriedAgain(t *testing.T) {
 		require.False(t, isPassing(fmt.Errorf("take the slot: %w", lasting)), "%v", lasting)
 	}
 }
+
+// A partition that has nothing to do does not hide the one that is stuck.
+func TestTheOldestIsThatOfWhoHasSome(t *testing.T) {
+	t.Parallel()
+	none, noon := time.Time{}, time.Date(2026, 1, 2, 12, 0, 0, 0, time.UTC)
+	for _, pair := range [][2]time.Time{{noon, none}, {none, noon}, {noon, noon.Add(time.Minute)}, {noon.Add(time.Minute), noon}} {
+		require.Equal(t, noon, earlier(pair[0], pair[1]))
+	}
+	require.Zero(t, earlier(none, none))
+}

@@ -118,6 +118,8 @@ func TestConnectionsThatAFleetLacksAreNamed(t *testing.T) {
 	require.Contains(t, connections(doctor.Warning, 4).Detail, "others use 2 now")
 	require.NoError(t, other.Close(t.Context()))
 
+	b.exec(t, "ALTER DATABASE postgres CONNECTION LIMIT 1000")
+	require.Contains(t, connections(doctor.Warning, 5).Detail, "max_connections leaves 21", "another limit is enough")
 	b.exec(t, "ALTER DATABASE postgres CONNECTION LIMIT 10")
 	f = connections(doctor.Failure, 4)
 	require.Contains(t, f.Detail, "the database's limit is 10")

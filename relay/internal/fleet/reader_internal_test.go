@@ -279,3 +279,19 @@ func closeStream(t *testing.T, url, stream string) {
 	_, err = to.UpdateStream(t.Context(), sealed)
 	require.NoError(t, err)
 }
+
+// While no transaction comes, partitions have nothing to write down: how far everything is is told
+// with the last one, and not every half minute after it.
+func TestAnIdleFleetIsToldOnce(t *testing.T) {
+	t.Parallel()
+	f, _ := newFanout(t)
+	r := f.NewReader(ReaderOptions{Timeline: 1, Barriers: source.NewBarriers(1, func(context.Context, string) error { return nil })})
+	tx := source.Tx{Commit: 10, End: 15, At: time.Now()}
+	r.Within().Begin(tx)
+	r.Within().Commit(tx, nil)
+	for _, at := range []source.Position{20, 30} {
+		r.toldAt = r.toldAt.Add(-2 * recordEvery)
+		r.keepalive(at)
+	}
+	require.Equal(t, tx.End, r.told)
+}

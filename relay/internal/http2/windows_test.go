@@ -61,6 +61,25 @@ func TestNothingOfABodyFollowsItsReset(t *testing.T) {
 	})
 }
 
+// TestAnAnswerThatNobodyWaitsForUsesUpNoWindow: what arrives of a request that was given up makes
+// room for the answers to others.
+func TestAnAnswerThatNobodyWaitsForUsesUpNoWindow(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		c, p := connect(t)
+		p.hello(t)
+		out := send(t, c, time.Second, nil)
+		stream := p.next(t).stream
+		require.NoError(t, p.head(stream, false, ":status", "200"))
+		require.Equal(t, frame{kind: h2.FrameRSTStream, stream: stream, code: h2.ErrCodeCancel}, p.next(t))
+		require.ErrorIs(t, (<-out).err, os.ErrDeadlineExceeded)
+		for range 2 {
+			require.NoError(t, p.WriteData(stream, false, make([]byte, 16<<10)))
+		}
+		require.Equal(t, frame{kind: h2.FrameWindowUpdate, opened: 32 << 10}, p.next(t))
+	})
+}
+
 // TestSettingsMoveTheWindowsThatAreOpen: another initial window gives a request under way as much more
 // or less as it differs, beside what the request has left.
 func TestSettingsMoveTheWindowsThatAreOpen(t *testing.T) {
