@@ -32,7 +32,8 @@ func (m serviceManager) tell(state string) {
 	}
 }
 
-// reloading says that a reload begins; reloaded ends it. The manager uses the time that comes along.
+// reloading says that a reload begins; reloaded ends it. The manager uses the time that comes
+// along.
 func (m serviceManager) reloading() {
 	m.tell(fmt.Sprintf("RELOADING=1\nMONOTONIC_USEC=%d", monotonicMicroseconds()))
 }

@@ -319,6 +319,12 @@ func (b *bundle) post(tb testing.TB, path string, body any) *answer {
 	return b.do(tb, call{key: adminKey, method: http.MethodPost, path: path, body: body})
 }
 
+// patch changes an endpoint.
+func (b *bundle) patch(tb testing.TB, path string, body map[string]any) *answer {
+	tb.Helper()
+	return b.do(tb, call{key: adminKey, method: http.MethodPatch, path: path, body: body})
+}
+
 // is checks the status.
 func (a *answer) is(status int) *answer {
 	a.t.Helper()

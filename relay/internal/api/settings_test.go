@@ -19,12 +19,6 @@ import (
 	"github.com/tailpost/tailpost/config"
 )
 
-// patch changes an endpoint.
-func (b *bundle) patch(tb testing.TB, path string, body map[string]any) *answer {
-	tb.Helper()
-	return b.do(tb, call{key: adminKey, method: http.MethodPatch, path: path, body: body})
-}
-
 // TestEverySettingIsShownAndGoesBackToItsDefault: each as it was written, and null makes it that of
 // an endpoint which never had it.
 func TestEverySettingIsShownAndGoesBackToItsDefault(t *testing.T) {
