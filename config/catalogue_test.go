@@ -47,8 +47,8 @@ func TestTheCatalogueHoldsPayloadsAgainstTheirSchemas(t *testing.T) {
 	require.False(t, cfg.Catalogue.Equal(&off.Catalogue))
 }
 
-// Whether payloads are validated or not: what is wrong is said with file and place, at the list that
-// names the file.
+// Whether payloads are validated or not: what is wrong is said with file and place, at the list
+// that names the file.
 func TestABrokenSchemaIsAnErrorOfTheConfiguration(t *testing.T) {
 	t.Parallel()
 	for _, c := range []struct{ name, text, want string }{

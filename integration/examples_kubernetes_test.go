@@ -156,7 +156,8 @@ func secretKeys(t *testing.T) []string {
 	return keys
 }
 
-// TestKubernetesExample runs what the containers would, in the environment that they would have, without a cluster.
+// TestKubernetesExample runs what the containers would, in the environment that they would have,
+// without a cluster.
 func TestKubernetesExample(t *testing.T) {
 	t.Parallel()
 	text, err := os.ReadFile(filepath.Join(kit.Root(), "examples", "kubernetes", "sidecar.yaml"))

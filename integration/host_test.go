@@ -224,8 +224,8 @@ func TestNothingOfOursWaitsLongForALock(t *testing.T) {
 	require.Zero(t, relay.Stop(t))
 }
 
-// A database that replays the changes of another one fires only triggers that always fire. The relay
-// needs its own, which note since when endpoints want what, and works there as elsewhere.
+// A database that replays the changes of another one fires only triggers that always fire. The
+// relay needs its own, which note since when endpoints want what, and works there as elsewhere.
 func TestADatabaseThatReplaysChangesOfAnotherIsServed(t *testing.T) {
 	t.Parallel()
 	b := setup(t)

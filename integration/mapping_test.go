@@ -240,8 +240,8 @@ func TestLogicalMessagesBesideATable(t *testing.T) {
 	require.Equal(t, ids, b.receiver.IDs("/erp"), "rows and logical messages of a transaction in the order in which they were written")
 }
 
-// A table that was given another name, or moved to another schema, is the same one: what was written
-// to it before and not read yet is delivered from the stream, in its order and at once.
+// A table that was given another name, or moved to another schema, is the same one: what was
+// written to it before and not read yet is delivered from the stream, in its order and at once.
 func TestARenamedTableLosesNothing(t *testing.T) {
 	t.Parallel()
 	for name, sql := range map[string]string{

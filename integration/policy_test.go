@@ -80,8 +80,8 @@ func TestStrictOrderIsThatOfTheWholeEndpoint(t *testing.T) {
 	requireOrder(t, b, "erp", map[string][]string{"": all})
 }
 
-// What waited behind others in the order of its endpoint, and has no place in the one that a restart
-// brings, if that brings one, waits for nothing any more.
+// What waited behind others in the order of its endpoint, and has no place in the one that a
+// restart brings, if that brings one, waits for nothing any more.
 func TestWhatHasNoKeyGoesOnceOnlyKeysHaveAnOrder(t *testing.T) {
 	t.Parallel()
 	for _, next := range []string{"key", "none"} {

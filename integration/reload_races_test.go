@@ -84,6 +84,32 @@ func TestAReloadUndoesNoPause(t *testing.T) {
 	require.Zero(t, relay.Stop(t))
 }
 
+// An endpoint that was paused, and that a deploy leaves out and the next one has again, gets
+// nothing before somebody resumes it.
+func TestAPauseOutlivesADeployThatLeavesTheEndpointOut(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	erp, crm := b.endpoint("erp", ""), b.endpoint("crm", "")
+	config := b.db.Config(erp, crm)
+	relay := kit.StartDelivering(t, kit.Options{Config: config})
+	b.db.Run(t, "UPDATE tailpost.endpoint SET status = 'paused' WHERE id = 'erp'")
+	relay.Await(t, "endpoint changed its status", kit.Record{"status": "paused"})
+	before := b.db.Insert(t, orders(2)...)
+	b.db.AwaitCount(t, len(before), "SELECT count(*) FROM tailpost.delivery WHERE reason = 'paused'")
+	for n, endpoints := range [][]kit.Endpoint{{crm}, {erp, crm}} {
+		config.Endpoints = endpoints
+		relay.Reload(t, config.HCL())
+		relay.AwaitNth(t, n+1, kit.LogReloaded, nil)
+	}
+	after := b.db.Insert(t, orders(2)...)
+	b.receiver.AwaitIDs(t, "/crm", append(before, after...)...)
+	b.db.AwaitCount(t, len(before)+len(after), "SELECT count(*) FROM tailpost.delivery WHERE reason = 'paused'")
+	require.Empty(t, b.receiver.Requests("/erp"))
+	b.db.Run(t, "UPDATE tailpost.endpoint SET status = 'active' WHERE id = 'erp'")
+	b.exactlyOnce(t, "erp", append(before, after...))
+	require.Zero(t, relay.Stop(t))
+}
+
 // A reload that cannot be written changes nothing.
 func TestAReloadThatFailsChangesNothing(t *testing.T) {
 	t.Parallel()

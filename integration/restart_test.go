@@ -230,8 +230,8 @@ func TestAPostgresThatStopsDoesNotWaitForARelayThatBegins(t *testing.T) {
 	require.Zero(t, relay.Stop(t))
 }
 
-// A relay that stands by asks whether the slot is free, and makes no connection for that: the host's
-// database has a new process for each.
+// A relay that stands by asks whether the slot is free, and makes no connection for that: the
+// host's database has a new process for each.
 func TestARelayThatStandsByMakesNoConnections(t *testing.T) {
 	t.Parallel()
 	b := setup(t)

@@ -274,8 +274,8 @@ func (b *rowsBundle) check(t *testing.T, m *orderModel) {
 		}
 	}
 	// Of a kill after which the slot is ahead of what is recorded, an audit makes sure. It compares
-	// times, and transactions that overlap have the same. The row of a gap is written once all of it
-	// is queued.
+	// times, and transactions that overlap have the same. The row of a gap is written once all of
+	// it is queued.
 	b.db.AwaitCount(t, foreign, "SELECT COALESCE(sum(deliveries), 0) FROM tailpost.gap")
 }
 

@@ -12,7 +12,8 @@ import (
 	"github.com/tailpost/tailpost/relay"
 )
 
-// The catalogue has what the files describe, payloads are held against it, and a reload changes both.
+// The catalogue has what the files describe, payloads are held against it, and a reload changes
+// both.
 func TestPayloadsAreHeldAgainstTheCatalogue(t *testing.T) {
 	t.Parallel()
 	b := setupRows(t)

@@ -73,8 +73,8 @@ func TestLogQueue_dropsAndCountsWhatNobodyReadsAndSaysSoOnce(t *testing.T) {
 	})
 }
 
-// A reader that is only too slow would be told of each line that was dropped: it is told once half of
-// the queue is free.
+// A reader that is only too slow would be told of each line that was dropped: it is told once half
+// of the queue is free.
 func TestLogQueue_tellsAReaderThatIsSlowOnceItHasCaughtUp(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {

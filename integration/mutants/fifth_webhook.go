@@ -84,7 +84,7 @@ var fifthWebhookMutants = []mutant{
 		old:     "\t\t\t\tfirstErr = firstOf(firstErr, r.err)\n\t\t\t\tif started < len(addrs) {",
 		new:     "\t\t\t\tfirstErr = firstOf(firstErr, r.err)\n\t\t\t\tif started < 0 {",
 		promise: "Where an address fails the next one is tried at once.",
-		pkg:     "./relay/internal/egress", run: "^TestConnect_givesEachAHeadStart$",
+		pkg:     "./relay/internal/egress", run: "^TestConnect_letsEachHaveAHeadStart$",
 	},
 	{
 		name: "fifth-egress-listener-bars-the-whole-machine", file: "relay/internal/egress/listeners.go",

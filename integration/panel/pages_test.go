@@ -215,7 +215,8 @@ func TestCopiedRequestSignsAnew(t *testing.T) {
 		require.NotContains(t, page.body, "not what was sent")
 		require.Contains(t, script, "/"+scheme+"?token=s3cr[e]t&list={1,2}'", "the whole URL, which the endpoint's page shows, too")
 
-		// What the attempt was sent to is not on record any more: the command says so, and still runs.
+		// What the attempt was sent to is not on record any more: the command says so, and still
+		// runs.
 		w.call(http.MethodPatch, "/v1/endpoints/"+e.id, map[string]any{"url": w.receiver.URL("/other") + "?token=another"})
 		page = visitor.get((&shop{world: w}).attempt(event, e.id))
 		script = textOf(t, page.body, "copy-request")

@@ -22,9 +22,9 @@ type spy struct {
 
 func (s *spy) Errorf(format string, args ...any) { s.said += fmt.Sprintf(format, args...) }
 
-// TestCopiesShareWhatIsPreparedOnce: tests that want one at the same time have it prepared once, and
-// what one does to its copy no other sees. One that could not be prepared is tried again, and one of
-// another version is another.
+// TestCopiesShareWhatIsPreparedOnce: tests that want one at the same time have it prepared once,
+// and what one does to its copy no other sees. One that could not be prepared is tried again, and
+// one of another version is another.
 func TestCopiesShareWhatIsPreparedOnce(t *testing.T) {
 	t.Parallel()
 	db := pgtest.NewDB(t)

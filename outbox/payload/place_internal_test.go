@@ -137,8 +137,8 @@ func TestFindBehindATextThatEndsLikeTheName(t *testing.T) {
 	}
 }
 
-// ¢ ends in the byte of a quote with its highest bit set, U+06C0 begins with that of a bracket, U+0710
-// with that of a backslash.
+// ¢ ends in the byte of a quote with its highest bit set, U+06C0 begins with that of a bracket,
+// U+0710 with that of a backslash.
 func TestQuotesInLettersOutsideASCII(t *testing.T) {
 	t.Parallel()
 	for _, letter := range []string{"¢", "\u06c0", "\u0710", "\u0740"} {

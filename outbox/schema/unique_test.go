@@ -10,7 +10,8 @@ import (
 	"github.com/tailpost/tailpost/outbox/schema"
 )
 
-// TestTheSQLThatKeepsIDsUniqueRuns: what CheckTable prints can be run as it is, and mends the table.
+// TestTheSQLThatKeepsIDsUniqueRuns: what CheckTable prints can be run as it is, and mends the
+// table.
 func TestTheSQLThatKeepsIDsUniqueRuns(t *testing.T) {
 	t.Parallel()
 	const columns = "id bigint NOT NULL, type text NOT NULL, payload jsonb, at timestamptz NOT NULL, region text NOT NULL"

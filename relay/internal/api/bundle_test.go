@@ -384,6 +384,18 @@ func (b *bundle) exec(tb testing.TB, sql string, args ...any) {
 	require.NoError(tb, err)
 }
 
+// hides checks that no answer, and no row of an endpoint or of the audit, has a secret as it was
+// written.
+func (b *bundle) hides(tb testing.TB, secrets ...string) {
+	tb.Helper()
+	for _, secret := range secrets {
+		require.NotContains(tb, b.answers.String(), secret)
+		for _, table := range []string{"endpoint", "audit"} {
+			require.Zero(tb, b.count(tb, "SELECT count(*) FROM tailpost."+table+" AS r WHERE r::text LIKE '%"+secret+"%'"), table)
+		}
+	}
+}
+
 func (b *bundle) count(tb testing.TB, sql string) (n int) {
 	tb.Helper()
 	require.NoError(tb, b.conn.QueryRow(tb.Context(), sql).Scan(&n))

@@ -83,8 +83,8 @@ func TestWhyAndWhyNot(t *testing.T) {
 	b.do(t, call{key: acme, method: http.MethodGet, path: "/v1/events/" + rowOfAcme + "/explain?endpoint=" + plain}).is(http.StatusNotFound)
 }
 
-// An event that could not be read is dead for everyone: so says each endpoint that has nothing of it,
-// and a resend to one of them says what to resend.
+// An event that could not be read is dead for everyone: so says each endpoint that has nothing of
+// it, and a resend to one of them says what to resend.
 func TestWhyAnEventThatCouldNotBeReadIsDead(t *testing.T) {
 	t.Parallel()
 	b := setup(t, nil)

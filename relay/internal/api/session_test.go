@@ -185,7 +185,8 @@ func TestADeedOfASessionHasItsAddress(t *testing.T) {
 	}
 }
 
-// TestAnOperatorMayAllAndIsNamed: who has the database anyway needs no key, and the audit names them.
+// TestAnOperatorMayAllAndIsNamed: who has the database anyway needs no key, and the audit names
+// them.
 func TestAnOperatorMayAllAndIsNamed(t *testing.T) {
 	t.Parallel()
 	b := setup(t, nil)

@@ -166,10 +166,7 @@ func TestCertificatesOfAnEndpoint(t *testing.T) {
 	b.patch(t, path, object{"tls": object{"cert": cert, "key": key}}).is(http.StatusOK)
 	require.Nil(t, b.patch(t, path, object{"url": "https://other.example.com"}).is(http.StatusOK).at("tls"))
 	secret := strings.Split(key, "\n")[1]
-	require.NotContains(t, b.answers.String(), secret)
-	for _, table := range []string{"endpoint", "audit"} {
-		require.Zero(t, b.count(t, "SELECT count(*) FROM tailpost."+table+" AS r WHERE r::text LIKE '%"+secret+"%'"))
-	}
+	b.hides(t, secret)
 }
 
 // TestAuthIsShownWithoutItsSecrets: all else of it is, and a secret of another kind is refused.

@@ -35,8 +35,8 @@ func pemPair(t *testing.T) (cert, key []byte) {
 	return pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der}), pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: encoded})
 }
 
-// TestABrokenRenewalIsInTheLog: while the files of the API's certificate are no pair the old one goes
-// on, and the log says what is wrong with which file, once and now and then again.
+// TestABrokenRenewalIsInTheLog: while the files of the API's certificate are no pair the old one
+// goes on, and the log says what is wrong with which file, once and now and then again.
 func TestABrokenRenewalIsInTheLog(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {

@@ -100,7 +100,8 @@ func TestAVersionThatIsNotThereIsRefused(t *testing.T) {
 		require.Equal(t, "#/payload_version", got.at("errors.0.pointer"), "%s", got.Body)
 	}
 
-	// Its version goes: nothing is sent in another one, and every change has to name one that is there.
+	// Its version goes: nothing is sent in another one, and every change has to name one that is
+	// there.
 	reversion(t, b, map[string]string{"2026-11-01": beforeMoney, "2026-10-01": ""})
 	require.Equal(t, "2026-09-20", b.get(t, "/v1/endpoints/"+id).is(http.StatusOK).at("payload_version"))
 	got := b.post(t, "/v1/endpoints/"+id+"/test", nil).is(http.StatusUnprocessableEntity)

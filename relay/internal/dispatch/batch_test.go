@@ -437,8 +437,8 @@ func TestBatch_noRowBeforeThoseInFlight(t *testing.T) {
 	})
 }
 
-// TestBatch_whatExpiresWaitsForNobody: an event that expires soon does not wait for company, and one
-// that has expired is in no request.
+// TestBatch_whatExpiresWaitsForNobody: an event that expires soon does not wait for company, and
+// one that has expired is in no request.
 func TestBatch_whatExpiresWaitsForNobody(t *testing.T) {
 	t.Parallel()
 	for _, ordering := range []config.Ordering{config.OrderingNone, config.OrderingStrict} {

@@ -151,8 +151,8 @@ func TestBatch_whatIsLeftWhileTheOrderingChangesFollowsIt(t *testing.T) {
 	})
 }
 
-// What nothing blocks any more is found though the database was out of reach when it was looked for,
-// and though nothing else is due.
+// What nothing blocks any more is found though the database was out of reach when it was looked
+// for, and though nothing else is due.
 func TestManyKeys_whatNothingBlocksIsLookedForAgain(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {

@@ -146,8 +146,8 @@ func TestLoader_thatFailsWhileTheOrderingChanges(t *testing.T) {
 	}
 }
 
-// TestLoader_findsWhatHasNoKeyBesideALongChain: rows of a key that fill the memory, and wait for the
-// first of them, do not have others wait too.
+// TestLoader_findsWhatHasNoKeyBesideALongChain: rows of a key that fill the memory, and wait for
+// the first of them, do not have others wait too.
 func TestLoader_findsWhatHasNoKeyBesideALongChain(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {

@@ -338,8 +338,8 @@ func TestChange_keepsNothingOfItsArguments(t *testing.T) {
 	})
 }
 
-// TestStrain_ofRequestsThatFailTogetherIsOne: how many requests were under way when this machine ran
-// short says nothing of how long it will be.
+// TestStrain_ofRequestsThatFailTogetherIsOne: how many requests were under way when this machine
+// ran short says nothing of how long it will be.
 func TestStrain_ofRequestsThatFailTogetherIsOne(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {

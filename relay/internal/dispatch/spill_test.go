@@ -166,8 +166,8 @@ func TestALaneOfTheOnlyEndpointWithTrafficIsNeverFull(t *testing.T) {
 	})
 }
 
-// Whether others have traffic is a matter of now: who has had none for long waits for nobody, and is
-// waited for again with its next event.
+// Whether others have traffic is a matter of now: who has had none for long waits for nobody, and
+// is waited for again with its next event.
 func TestALaneIsFullOnlyWhileOthersHaveTraffic(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {

@@ -38,8 +38,8 @@ func (c *careful) Verify(context.Context, func() bool) webhook.Result {
 	}}
 }
 
-// TestProof_comesBeforeTheFirstEvent: until the endpoint has shown that it wants events they wait in
-// the table, hold no WAL, and keep their order; then they go out.
+// TestProof_comesBeforeTheFirstEvent: until the endpoint has shown that it wants events they wait
+// in the table, hold no WAL, and keep their order; then they go out.
 func TestProof_comesBeforeTheFirstEvent(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -245,8 +245,8 @@ func (d *doubtful) Verify(context.Context, func() bool) webhook.Result {
 	return webhook.Result{Delivered: status == 200, Attempt: outbox.Attempt{EventID: "verify_1", Trigger: outbox.TriggerTest, StatusCode: status, AttemptedAt: time.Now()}}
 }
 
-// TestProof_ofAnotherURLSaysNothing: what a receiver answers after its endpoint has moved is neither
-// on record of the new one nor a reason to ask that one later.
+// TestProof_ofAnotherURLSaysNothing: what a receiver answers after its endpoint has moved is
+// neither on record of the new one nor a reason to ask that one later.
 func TestProof_ofAnotherURLSaysNothing(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {

@@ -107,8 +107,8 @@ func TestReceiversAreExaminedAsTheyAreSentTo(t *testing.T) {
 	require.Equal(t, doctor.Failure, found[1].Grade)
 }
 
-// TestReceiversOfPlainHTTPAreExaminedThroughTheProxy: it gets the whole URL and the relay's user, and
-// what it answers itself is not taken for a receiver that is well.
+// TestReceiversOfPlainHTTPAreExaminedThroughTheProxy: it gets the whole URL and the relay's user,
+// and what it answers itself is not taken for a receiver that is well.
 func TestReceiversOfPlainHTTPAreExaminedThroughTheProxy(t *testing.T) {
 	t.Parallel()
 	proxy := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {

@@ -53,9 +53,9 @@ func TestConnect_saysWhatBecameOfTheFirst(t *testing.T) {
 	require.ErrorIs(t, err, failures["127.0.0.1:9"])
 }
 
-// TestConnect_givesEachAHeadStart: the next address is tried beside those that have not answered, a while
-// after the latest of them, and at once where that failed.
-func TestConnect_givesEachAHeadStart(t *testing.T) {
+// TestConnect_letsEachHaveAHeadStart: the next address is tried beside those that have not
+// answered, a while after the latest of them, and at once where that failed.
+func TestConnect_letsEachHaveAHeadStart(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		type try struct {

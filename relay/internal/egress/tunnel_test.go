@@ -22,8 +22,8 @@ import (
 	"github.com/tailpost/tailpost/relay/internal/egress"
 )
 
-// answering is an egress proxy that answers one request with a text, and then is an echo. It returns
-// its URL. It takes no second connection.
+// answering is an egress proxy that answers one request with a text, and then is an echo. It
+// returns its URL. It takes no second connection.
 func answering(t *testing.T, answer string) string {
 	t.Helper()
 	l, err := (&net.ListenConfig{}).Listen(t.Context(), "tcp", "127.0.0.1:0")
@@ -48,8 +48,8 @@ func answering(t *testing.T, answer string) string {
 	return "http://me:pw@" + l.Addr().String()
 }
 
-// TestTunnel: any 2xx is a tunnel that begins behind the head, and anything else is a refusal, whose
-// body nobody waits for.
+// TestTunnel: any 2xx is a tunnel that begins behind the head, and anything else is a refusal,
+// whose body nobody waits for.
 func TestTunnel(t *testing.T) {
 	t.Parallel()
 	const refused, login = "the egress proxy refused the connection with status ", ": check the user and password in network.proxy"
@@ -104,8 +104,8 @@ type names []netip.Addr
 
 func (n names) LookupNetIP(context.Context, string, string) ([]netip.Addr, error) { return n, nil }
 
-// A proxy that does not let the relay through is not asked once more for each address of a receiver:
-// what it says of the first stands, and no login is tried again and again.
+// A proxy that does not let the relay through is not asked once more for each address of a
+// receiver: what it says of the first stands, and no login is tried again and again.
 func TestTunnel_whoIsBarredAsksOnce(t *testing.T) {
 	t.Parallel()
 	d, err := egress.New(egress.Options{
@@ -121,8 +121,8 @@ func TestTunnel_whoIsBarredAsksOnce(t *testing.T) {
 	require.ErrorContains(t, err, "check the user and password", "a second connection is refused")
 }
 
-// TestTunnel_goesToTheFirstThatIsReached: the addresses of a name are asked for one after the other, the
-// families in turn, as the same user, and none after the one that is reached.
+// TestTunnel_goesToTheFirstThatIsReached: the addresses of a name are asked for one after the
+// other, the families in turn, as the same user, and none after the one that is reached.
 func TestTunnel_goesToTheFirstThatIsReached(t *testing.T) {
 	t.Parallel()
 	const reached = "127.0.0.9"
@@ -160,8 +160,8 @@ func TestTunnel_goesToTheFirstThatIsReached(t *testing.T) {
 	}
 }
 
-// TestOpen_dialsNobodyThatIsDenied: one address that is denied denies the name, whichever way it would
-// be reached, and whoever looks names up.
+// TestOpen_dialsNobodyThatIsDenied: one address that is denied denies the name, whichever way it
+// would be reached, and whoever looks names up.
 func TestOpen_dialsNobodyThatIsDenied(t *testing.T) {
 	t.Parallel()
 	const private = "address 10.0.0.%d is not allowed (private); add it to there.allow"
@@ -207,7 +207,8 @@ func TestOpen_dialsNobodyThatIsDenied(t *testing.T) {
 	}
 }
 
-// TestOwnTLS: what an endpoint has of its own is in place of what all have, and theirs stays as it is.
+// TestOwnTLS: what an endpoint has of its own is in place of what all have, and theirs stays as it
+// is.
 func TestOwnTLS(t *testing.T) {
 	t.Parallel()
 	s := httptest.NewTLSServer(nil)

@@ -101,8 +101,8 @@ func secureProxy(t *testing.T, wants tls.ClientAuthType) (string, *x509.CertPool
 	return s.Listener.Addr().String(), roots
 }
 
-// TestWhatFailsBeforeTheProxyIsTheProxys: whatever keeps the relay from talking to its egress proxy is
-// said of the proxy, and is no word about the receiver; what the proxy says of the receiver is.
+// TestWhatFailsBeforeTheProxyIsTheProxys: whatever keeps the relay from talking to its egress proxy
+// is said of the proxy, and is no word about the receiver; what the proxy says of the receiver is.
 func TestWhatFailsBeforeTheProxyIsTheProxys(t *testing.T) {
 	t.Parallel()
 	const no = "no connection to the egress proxy: "

@@ -23,9 +23,9 @@ func (o others) Senders(context.Context, int32) (int, error) {
 	return 0, nil
 }
 
-// A relay goes on without NATS after a while only if what is left in its streams can be found in the
-// outbox table later: that takes a table, and audits. Otherwise it waits, and the slot keeps what is
-// committed.
+// A relay goes on without NATS after a while only if what is left in its streams can be found in
+// the outbox table later: that takes a table, and audits. Otherwise it waits, and the slot keeps
+// what is committed.
 func TestAwait_waitsWhereNothingCouldBeHealed(t *testing.T) {
 	t.Parallel()
 	for name, test := range map[string]struct {

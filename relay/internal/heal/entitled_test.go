@@ -83,7 +83,8 @@ func TestWhoIsEntitledToWhatABackfillHas(t *testing.T) {
 				require.NoError(t, b.Run(ctx, heal.Due(ledger.Heal{Why: why, From: 500})))
 				stop()
 				require.Zero(t, b.scopes[len(b.scopes)-1].Gap)
-				// Of a gap one of the configuration gets what nobody has, and this one has no known beginning.
+				// Of a gap one of the configuration gets what nobody has, and this one has no known
+				// beginning.
 				want := want || test.row > 0 && config && why != "backfill"
 				require.Equal(t, want, len(b.sent()) > 0, "%s, %s, of the configuration: %t", name, why, config)
 				b.Auditor = heal.NewAuditor(b.AuditorOptions)

@@ -205,8 +205,8 @@ func TestAnswer_hasAHeadOfSoManyBytes(t *testing.T) {
 	require.LessOrEqual(t, endless.n, MaxHead+2*readBuffer)
 }
 
-// TestAnswer_hasABodyOfSoManyBytes: of a longer one the beginning is kept, and as much more is read as
-// the connection is worth.
+// TestAnswer_hasABodyOfSoManyBytes: of a longer one the beginning is kept, and as much more is read
+// as the connection is worth.
 func TestAnswer_hasABodyOfSoManyBytes(t *testing.T) {
 	t.Parallel()
 	const most = 100

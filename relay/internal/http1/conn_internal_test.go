@@ -52,8 +52,8 @@ func securePair(t *testing.T) (near, far *tls.Conn, under *gathered) {
 	return near, far, under
 }
 
-// TestPool_looksBehindTLS: what came with an answer and is not of it, be it bytes or the end, may wait
-// in the layer of TLS, where the socket is silent. It is not taken for the next answer.
+// TestPool_looksBehindTLS: what came with an answer and is not of it, be it bytes or the end, may
+// wait in the layer of TLS, where the socket is silent. It is not taken for the next answer.
 func TestPool_looksBehindTLS(t *testing.T) {
 	t.Parallel()
 	const head, tail = "HTTP/1.1 204 No Content\r\nX: ", "\r\n\r\n"
@@ -106,8 +106,8 @@ func (w *watched) AfterFunc(func()) (stop func() bool) {
 	return func() bool { w.waits--; return true }
 }
 
-// TestConn_watchesOneContext: however many contexts it is used under, it waits for the end of the last
-// alone, and of none once it is closed: what lives as long as the relay does not grow.
+// TestConn_watchesOneContext: however many contexts it is used under, it waits for the end of the
+// last alone, and of none once it is closed: what lives as long as the relay does not grow.
 func TestConn_watchesOneContext(t *testing.T) {
 	t.Parallel()
 	near, _ := net.Pipe()
@@ -125,8 +125,8 @@ func TestConn_watchesOneContext(t *testing.T) {
 	require.Zero(t, second.waits)
 }
 
-// TestConn_endsWithItsContext: one in use as soon as the context ends, also the second that it is used
-// under.
+// TestConn_endsWithItsContext: one in use as soon as the context ends, also the second that it is
+// used under.
 func TestConn_endsWithItsContext(t *testing.T) {
 	t.Parallel()
 	near, far := net.Pipe()
@@ -162,8 +162,8 @@ func (s *slow) Write([]byte) (int, error) {
 	return 0, os.ErrDeadlineExceeded
 }
 
-// TestExchange_handsTheRequestBack: when it returns nobody reads head and body any more, whose room is
-// the next request's.
+// TestExchange_handsTheRequestBack: when it returns nobody reads head and body any more, whose room
+// is the next request's.
 func TestExchange_handsTheRequestBack(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -177,8 +177,8 @@ func TestExchange_handsTheRequestBack(t *testing.T) {
 	})
 }
 
-// TestExchange_saysWhatItWasAt: a request that the receiver does not take is still being sent, however
-// long the answer was waited for.
+// TestExchange_saysWhatItWasAt: a request that the receiver does not take is still being sent,
+// however long the answer was waited for.
 func TestExchange_saysWhatItWasAt(t *testing.T) {
 	t.Parallel()
 	for name, body := range map[string][]byte{"with the head": nil, "behind the head": []byte("body")} {

@@ -105,8 +105,8 @@ func TestAPlaceOnAConnectionThatEnds(t *testing.T) {
 	})
 }
 
-// TestWhatComesLateIsNoOffence: of a request that is over the peer may have something under way, which
-// ends nothing and is not answered.
+// TestWhatComesLateIsNoOffence: of a request that is over the peer may have something under way,
+// which ends nothing and is not answered.
 func TestWhatComesLateIsNoOffence(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -130,8 +130,8 @@ func TestWhatComesLateIsNoOffence(t *testing.T) {
 	})
 }
 
-// TestAnAnswerIsItsCallers: its body stays as it is whatever is answered next, behind what was in the
-// room for it, and of its header lines the first are kept.
+// TestAnAnswerIsItsCallers: its body stays as it is whatever is answered next, behind what was in
+// the room for it, and of its header lines the first are kept.
 func TestAnAnswerIsItsCallers(t *testing.T) {
 	t.Parallel()
 	o, most := options(), 0

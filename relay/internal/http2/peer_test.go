@@ -144,7 +144,8 @@ func (p *peer) head(stream uint32, end bool, pairs ...string) error {
 	return p.WriteHeaders(h2.HeadersFrameParam{StreamID: stream, BlockFragment: b.Bytes(), EndStream: end, EndHeaders: true})
 }
 
-// longHead sends the head of an answer that has a list of headers of so many bytes, in several frames.
+// longHead sends the head of an answer that has a list of headers of so many bytes, in several
+// frames.
 func (p *peer) longHead(stream uint32, size int) error {
 	var b bytes.Buffer
 	e := hpack.NewEncoder(&b)

@@ -10,8 +10,8 @@ import (
 	h2 "golang.org/x/net/http2"
 )
 
-// TestWindowsAreGivenOnce: a peer is told of each byte once, so that the windows stay as large as they
-// are, however long the connection lives.
+// TestWindowsAreGivenOnce: a peer is told of each byte once, so that the windows stay as large as
+// they are, however long the connection lives.
 func TestWindowsAreGivenOnce(t *testing.T) {
 	t.Parallel()
 	c, p := connect(t)
@@ -80,8 +80,8 @@ func TestAnAnswerThatNobodyWaitsForUsesUpNoWindow(t *testing.T) {
 	})
 }
 
-// TestSettingsMoveTheWindowsThatAreOpen: another initial window gives a request under way as much more
-// or less as it differs, beside what the request has left.
+// TestSettingsMoveTheWindowsThatAreOpen: another initial window gives a request under way as much
+// more or less as it differs, beside what the request has left.
 func TestSettingsMoveTheWindowsThatAreOpen(t *testing.T) {
 	t.Parallel()
 	const all, first = 65535, 100_000 // the window of all streams together, and of each

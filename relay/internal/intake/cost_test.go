@@ -27,7 +27,7 @@ import (
 // to a recorded attempt, without the request itself and without SQL (they have gates of their own).
 // The counts do not depend on the machine. If a change raises them, look at it with
 //
-//	go test ./relay/internal/intake -run TestCostOfAnEvent -memprofile /tmp/mem.prof -memprofilerate 1
+//	go test ./relay/internal/intake -run TestCostOfAnEvent -memprofile m.prof -memprofilerate 1
 //
 // and raise a limit only together with the reason; if it lowers them, lower the limits. The race
 // detector's own allocations are within them.

@@ -118,8 +118,8 @@ func TestRecord_costsTheSameUnderALongSnapshot(t *testing.T) {
 	_, err = tx.Exec(t.Context(), "SELECT 1")
 	require.NoError(t, err)
 	lsn := outbox.LSN(0)
-	// record records n batches and returns what it took from the beginning on, as Postgres counts it:
-	// a session reports that from time to time, up to Postgres 14 with a statement only.
+	// record records n batches and returns what it took from the beginning on, as Postgres counts
+	// it: a session reports that from time to time, up to Postgres 14 with a statement only.
 	record := func(n int) (u usage) {
 		for range n {
 			lsn++

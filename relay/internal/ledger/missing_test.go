@@ -375,8 +375,8 @@ func TestReplayThatIsCancelledQueuesNoMore(t *testing.T) {
 	require.Equal(t, 1, b.count(t, "SELECT done FROM tailpost.replay"))
 }
 
-// What a replay says that it queued is what it added: neither what waited already, nor, where a page
-// had to be done again, all of it once more.
+// What a replay says that it queued is what it added: neither what waited already, nor, where a
+// page had to be done again, all of it once more.
 func TestQueueReplay_countsWhatItAdds(t *testing.T) {
 	t.Parallel()
 	b := setup(t)

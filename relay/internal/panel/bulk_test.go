@@ -56,8 +56,8 @@ SELECT 'e-' || n, $1, $2, 'failed', 1, CASE WHEN $2 = 'pending' THEN now() + int
 FROM generate_series($3::integer, $4::integer) AS n`, endpoint, state, from, to)
 }
 
-// TestWhatComesAfterTheQuestionIsLeftAlone: a person who said yes to some deliveries said nothing of
-// those that failed since; and hears how many they were.
+// TestWhatComesAfterTheQuestionIsLeftAlone: a person who said yes to some deliveries said nothing
+// of those that failed since; and hears how many they were.
 func TestWhatComesAfterTheQuestionIsLeftAlone(t *testing.T) {
 	t.Parallel()
 	for _, state := range []string{"pending", "dead"} {
@@ -126,7 +126,8 @@ func TestAPersonHearsHowManyWereChanged(t *testing.T) {
 	require.Equal(t, "The delivery is queued. It goes out in a moment.", says)
 }
 
-// TestAFormThatSaysNothingChangesNothing: what a form does is what it says, never what is left over.
+// TestAFormThatSaysNothingChangesNothing: what a form does is what it says, never what is left
+// over.
 func TestAFormThatSaysNothingChangesNothing(t *testing.T) {
 	t.Parallel()
 	h := newHouse(t, nil)

@@ -9,7 +9,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// TestErrorsOfTheLastDayAreCountedExactly: by the counters, whoever failed last and however many do.
+// TestErrorsOfTheLastDayAreCountedExactly: by the counters, whoever failed last and however many
+// do.
 func TestErrorsOfTheLastDayAreCountedExactly(t *testing.T) {
 	t.Parallel()
 	h := newHouse(t, nil)

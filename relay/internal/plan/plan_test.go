@@ -98,7 +98,8 @@ func TestMake(t *testing.T) {
 		"versions": [], "blocks": [], "looked_at": 4, "whole": true, "uncompared": "no relay has had slot \"shop\" yet"
 	}`, string(made))
 
-	// There is nothing to look at where events come as messages only, and no need where nothing changes.
+	// There is nothing to look at where events come as messages only, and no need where nothing
+	// changes.
 	untold := complete(t, next...)
 	untold.Outbox.Mapping.Table = ""
 	p, err = plan.Make(t.Context(), store, untold)

@@ -26,8 +26,8 @@ func rowOf(t *testing.T, e *config.Endpoint) *ledger.EndpointRow {
 	}
 }
 
-// What becomes of an endpoint that is not active: another URL makes a disabled one active again, and
-// nothing else that changes about it does.
+// What becomes of an endpoint that is not active: another URL makes a disabled one active again,
+// and nothing else that changes about it does.
 func TestWhatBecomesOfWhatIsNotActive(t *testing.T) {
 	t.Parallel()
 	for name, test := range map[string]struct {

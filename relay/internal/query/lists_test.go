@@ -144,8 +144,8 @@ func TestAListOfWhoDidWhatHasWhatItWasAskedFor(t *testing.T) {
 	require.Equal(t, []string{"order.paid", "user.gone"}, got)
 }
 
-// TestAListOfKeysHasWhatItWasAskedFor: those of a tenant, of which one that the configuration has no
-// more is none.
+// TestAListOfKeysHasWhatItWasAskedFor: those of a tenant, of which one that the configuration has
+// no more is none.
 func TestAListOfKeysHasWhatItWasAskedFor(t *testing.T) {
 	t.Parallel()
 	store, _ := neighbours(t)
@@ -234,7 +234,8 @@ func TestDeliveriesAreCountedAsTheyWereAskedFor(t *testing.T) {
 	}
 }
 
-// TestAReplayIsCountedAsItWouldBe: the rows of its range, and what was attempted there and has none.
+// TestAReplayIsCountedAsItWouldBe: the rows of its range, and what was attempted there and has
+// none.
 func TestAReplayIsCountedAsItWouldBe(t *testing.T) {
 	t.Parallel()
 	store, _ := neighbouringEvents(t)

@@ -8,8 +8,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// TestAnyLifeOfATokenIsTaken: a token is good however its life is written, and without one where what
-// is written is no number.
+// TestAnyLifeOfATokenIsTaken: a token is good however its life is written, and without one where
+// what is written is no number.
 func TestAnyLifeOfATokenIsTaken(t *testing.T) {
 	t.Parallel()
 	for text, want := range map[string]int{
@@ -34,8 +34,8 @@ func TestAnyLifeOfATokenIsTaken(t *testing.T) {
 	require.Equal(t, url.Values{"access_token": {"T"}, "expires_in": {"3600"}}, form)
 }
 
-// TestASourceClosesItsConnections: what looks at answers hides the transport's idle connections from
-// nobody.
+// TestASourceClosesItsConnections: what looks at answers hides the transport's idle connections
+// from nobody.
 func TestASourceClosesItsConnections(t *testing.T) {
 	t.Parallel()
 	_, closes := any(answers{}).(interface{ CloseIdleConnections() })

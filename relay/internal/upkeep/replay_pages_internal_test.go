@@ -167,8 +167,8 @@ func TestAReplaySaysWhatIsGone(t *testing.T) {
 	require.Equal(t, "done: total 2, done 1, queued 1, unreadable 0, missing 2", b.counted(t))
 }
 
-// However many rows there are and however large, what is read and queued at once is bounded, and all
-// of them are gone through.
+// However many rows there are and however large, what is read and queued at once is bounded, and
+// all of them are gone through.
 func TestAReplayTakesSoMuchAtOnce(t *testing.T) {
 	t.Parallel()
 	for name, size := range map[string]func(n int) int{

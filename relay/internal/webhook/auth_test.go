@@ -483,7 +483,8 @@ func TestClientCertificatesStayWithTheirHost(t *testing.T) {
 	}
 }
 
-// TestOneAuthorization: what the endpoint sets itself is sent, and not what stands in its URL beside it.
+// TestOneAuthorization: what the endpoint sets itself is sent, and not what stands in its URL
+// beside it.
 func TestOneAuthorization(t *testing.T) {
 	t.Parallel()
 	for own, want := range map[string][]string{"": {"Basic bWU6cHc="}, "Bearer t0k": {"Bearer t0k"}} {

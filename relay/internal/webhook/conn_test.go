@@ -87,13 +87,15 @@ func TestContextDeadline(t *testing.T) {
 	require.Less(t, time.Since(start), 30*time.Second)
 }
 
-// awaitClosed returns once so many of a receiver's connections have ended since somebody last took note.
+// awaitClosed returns once so many of a receiver's connections have ended since somebody last took
+// note.
 func awaitClosed(t *testing.T, rec *receiver, n int) {
 	t.Helper()
 	require.Eventually(t, func() bool { return len(rec.closed) >= n }, 10*time.Second, time.Millisecond)
 }
 
-// TestContextThatHasEnded: what is to be over already is not sent on a connection that is there either.
+// TestContextThatHasEnded: what is to be over already is not sent on a connection that is there
+// either.
 func TestContextThatHasEnded(t *testing.T) {
 	t.Parallel()
 	rec := newReceiver(t, plainHTTP, nil)
@@ -120,8 +122,8 @@ func TestContextThatHasEnded(t *testing.T) {
 	}
 }
 
-// TestIdleConnectionsAreAsManyAsLanes: as many requests as go out together find a connection the next
-// time, and no more are kept.
+// TestIdleConnectionsAreAsManyAsLanes: as many requests as go out together find a connection the
+// next time, and no more are kept.
 func TestIdleConnectionsAreAsManyAsLanes(t *testing.T) {
 	t.Parallel()
 	const lanes, requests = 3, 5

@@ -322,8 +322,8 @@ func TestProxyIsNoWayAround(t *testing.T) {
 	}
 }
 
-// TestProxyDown names the proxy, not the receiver, as what does not answer, and holds nothing against
-// the receiver.
+// TestProxyDown names the proxy, not the receiver, as what does not answer, and holds nothing
+// against the receiver.
 func TestProxyDown(t *testing.T) {
 	t.Parallel()
 	c := newClient(t, webhook.Options{Network: config.Network{Proxy: config.NewSecret("http://" + freePort(t))}, Resolver: resolvesTo("8.8.8.8")})

@@ -82,8 +82,8 @@ func TestRefusedStreamGoesAgain(t *testing.T) {
 	require.Equal(t, 202, res.Attempt.StatusCode, res.Attempt.Error)
 }
 
-// TestALeftOutRequestReachedNobody: one that a connection left out, and that then finds no other, was not
-// sent, whatever was written.
+// TestALeftOutRequestReachedNobody: one that a connection left out, and that then finds no other,
+// was not sent, whatever was written.
 func TestALeftOutRequestReachedNobody(t *testing.T) {
 	t.Parallel()
 	s := newH2Script(t, func(r *h2Request) { _ = r.WriteGoAway(0, http2.ErrCodeNo, nil) })
@@ -113,7 +113,8 @@ func TestHTTP2AnswerThatEndsEarly(t *testing.T) {
 	require.False(t, res.Again)
 }
 
-// TestHTTP2OutlivesWhoGivesUp: a request that is not wanted any more says nothing of its connection.
+// TestHTTP2OutlivesWhoGivesUp: a request that is not wanted any more says nothing of its
+// connection.
 func TestHTTP2OutlivesWhoGivesUp(t *testing.T) {
 	t.Parallel()
 	arrived := make(chan struct{}, 1)

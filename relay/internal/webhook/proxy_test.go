@@ -206,8 +206,8 @@ func TestHTTPVersion(t *testing.T) {
 	}
 }
 
-// TestProxyBars: that the egress proxy refuses the relay is held against no receiver, and 407 is the
-// answer of none.
+// TestProxyBars: that the egress proxy refuses the relay is held against no receiver, and 407 is
+// the answer of none.
 func TestProxyBars(t *testing.T) {
 	t.Parallel()
 	const login = " with status 407: check the user and password in network.proxy"
@@ -258,8 +258,8 @@ func TestProxyBars(t *testing.T) {
 	}
 }
 
-// TestProxyTakesTokenRequests: a plain http token endpoint is reached through the proxy as receivers
-// are.
+// TestProxyTakesTokenRequests: a plain http token endpoint is reached through the proxy as
+// receivers are.
 func TestProxyTakesTokenRequests(t *testing.T) {
 	t.Parallel()
 	a := newAuthorizer(t, time.Hour)
@@ -275,8 +275,8 @@ func TestProxyTakesTokenRequests(t *testing.T) {
 	require.Equal(t, []string{"POST " + a.URL + "/token" + auth, "POST " + rec.URL + "/in" + auth}, proxy.lines)
 }
 
-// TestWhatIsTheProxysIsNotSaidOfTheReceiver: an error about the egress proxy, of a request or of one
-// for a token, names the proxy and advises nothing of the receiver.
+// TestWhatIsTheProxysIsNotSaidOfTheReceiver: an error about the egress proxy, of a request or of
+// one for a token, names the proxy and advises nothing of the receiver.
 func TestWhatIsTheProxysIsNotSaidOfTheReceiver(t *testing.T) {
 	t.Parallel()
 	const no = "no connection to the egress proxy: "

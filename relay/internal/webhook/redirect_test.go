@@ -164,8 +164,8 @@ func TestRedirectNotFollowed(t *testing.T) {
 	}
 }
 
-// TestRedirect_keepsConnectionsToFewReceivers: of the places that an endpoint is led to, those that were
-// needed last keep their connections; none keeps one once the endpoint is closed.
+// TestRedirect_keepsConnectionsToFewReceivers: of the places that an endpoint is led to, those that
+// were needed last keep their connections; none keeps one once the endpoint is closed.
 func TestRedirect_keepsConnectionsToFewReceivers(t *testing.T) {
 	t.Parallel()
 	var places [4]*receiver

@@ -296,8 +296,8 @@ func TestSquidResolves(t *testing.T) {
 	})
 }
 
-// TestSquidStops: a proxy that goes in the middle of a request costs that one, and who comes back is
-// used again.
+// TestSquidStops: a proxy that goes in the middle of a request costs that one, and who comes back
+// is used again.
 func TestSquidStops(t *testing.T) {
 	t.Parallel()
 	for name, start := range map[string]func(*httptest.Server){"https": tlsOnly, "http": plainHTTP} {

@@ -51,7 +51,8 @@ func TestANodeOfThreeIsLostAndBack(t *testing.T) {
 	require.Equal(t, expected(1, 61, 2), s.all())
 }
 
-// Who has no connection says so, and why, in the log too: not in whose buffer a message had no room.
+// Who has no connection says so, and why, in the log too: not in whose buffer a message had no
+// room.
 func TestWithoutAConnectionTheLogSaysWhy(t *testing.T) {
 	t.Parallel()
 	n := newNode(t, func(o *server.Options) { o.Username, o.Password = "u", "r1ght" })

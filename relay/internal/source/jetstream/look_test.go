@@ -49,8 +49,8 @@ func TestALookChangesNothing(t *testing.T) {
 	require.Len(t, names(t, js), 1)
 }
 
-// Whoever looks while servers are away is told which: of one that less is safe, of two of three that
-// nothing can be published.
+// Whoever looks while servers are away is told which: of one that less is safe, of two of three
+// that nothing can be published.
 func TestALookSaysWhichReplicasAreAway(t *testing.T) {
 	t.Parallel()
 	nodes := newCluster(t)

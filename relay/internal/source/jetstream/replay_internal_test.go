@@ -348,8 +348,8 @@ func TestAnotherLineTakesNothingFromTheOneBefore(t *testing.T) {
 	}
 }
 
-// A keepalive ends what a gone reader left open, once it says that nothing of it is to come. Whoever
-// waits for it is told in any case.
+// A keepalive ends what a gone reader left open, once it says that nothing of it is to come.
+// Whoever waits for it is told in any case.
 func TestAKeepaliveEndsWhatWasLeftOpen(t *testing.T) {
 	t.Parallel()
 	r := newReading(0)
