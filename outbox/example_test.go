@@ -70,8 +70,7 @@ func ExampleNewDecoder() {
 		{Name: "created_at", TypeOID: pgtype.TimestamptzOID},
 	})
 	fmt.Println(err)
-	// Output: outbox table public.outbox has no column "paylod" (mapped to payload): its columns
-	// are id, type, key, tenant, payload, headers, created_at; did you mean "payload"?
+	// Output: outbox table public.outbox has no column "paylod" (mapped to payload): its columns are id, type, key, tenant, payload, headers, created_at; did you mean "payload"?
 }
 
 func ExampleMapping_Validate() {

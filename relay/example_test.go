@@ -99,8 +99,9 @@ func ExampleRelay_Reload() {
 	cfg, err = more.Complete()
 	check(err)
 	fmt.Println(r.Reload(context.Background(), cfg), r.Status().State)
-	// Output: reload: the database block changed: restart tailpost to use another database or slot;
-	// restart tailpost for the rest <nil> starting
+	// Output:
+	// reload: the database block changed: restart tailpost to use another database or slot; restart tailpost for the rest
+	// <nil> starting
 }
 
 func check(err error) {

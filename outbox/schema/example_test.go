@@ -56,8 +56,7 @@ func ExampleCheck() {
 		fmt.Println(errors.Is(err, schema.ErrOlder), err)
 		return nil
 	})
-	// Output: true the database has no schema tailpost, or this role may not see it: run tailpost
-	// migrate
+	// Output: true the database has no schema tailpost, or this role may not see it: run tailpost migrate
 }
 
 func ExampleCheckTable() {
@@ -66,8 +65,7 @@ func ExampleCheckTable() {
 		fmt.Println(len(warnings), err)
 		return nil
 	})
-	// Output: 0 outbox table public.outbox is UNLOGGED, so its rows never reach the WAL and none
-	// would be delivered: ALTER TABLE "public"."outbox" SET LOGGED
+	// Output: 0 outbox table public.outbox is UNLOGGED, so its rows never reach the WAL and none would be delivered: ALTER TABLE "public"."outbox" SET LOGGED
 }
 
 func ExampleEnsurePartitions() {
