@@ -104,8 +104,8 @@ var lifeMutants = []mutant{
 	{
 		name:    "dispatch-idle-connection-costs-a-delay",
 		file:    "relay/internal/dispatch/send.go",
-		old:     "\tif res.Again && decision.Outcome == outbox.Retry {",
-		new:     "\tif res.Again && decision.Outcome == outbox.Dead {",
+		old:     "\t\tAgain:         res.Again,\n",
+		new:     "",
 		promise: "A request over a connection that had been idle is made again at once.",
 		pkg:     "./relay/internal/dispatch",
 		run:     "^TestRetry_overAConnectionThatHadBeenIdleComesAtOnce$",

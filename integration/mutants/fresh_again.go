@@ -110,8 +110,8 @@ var freshAgainMutants = []mutant{
 	},
 	{
 		name: "fresh-token-refused-with-the-old-one", file: "relay/internal/token/token.go",
-		old:     "\tif s.kept.value == value {\n\t\ts.kept = kept{}\n\t}\n",
-		new:     "\ts.kept = kept{}\n",
+		old:     "\tif value != s.kept.value {\n",
+		new:     "\tif value != s.kept.value && s.kept.value == \"\" {\n",
 		promise: "A new token is kept though the old one is refused.",
 		pkg:     "./relay/internal/token", run: "^TestRefusedIsTheTokenThatWasSent$",
 	},

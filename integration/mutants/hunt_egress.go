@@ -94,4 +94,32 @@ var huntEgressMutants = []mutant{
 		promise: "Commands that do not listen run where the API's key is not theirs to read.",
 		pkg:     "./config", run: "^TestOnlyWhoListensReadsTheKeyOfTheAPI$",
 	},
+	{
+		name: "hunt-token-forbidden-for-each-event", file: "relay/internal/token/token.go",
+		old:     "if !s.kept.taken || now.Sub(s.doubted) < doubtEvery {",
+		new:     "if !s.kept.taken {",
+		promise: "What a receiver forbids fetches a token once a minute at most.",
+		pkg:     "./relay/internal/webhook", run: "^TestOAuth2_tokenThatIsForbidden$",
+	},
+	{
+		name: "hunt-token-forbidden-that-was-never-taken", file: "relay/internal/token/token.go",
+		old:     "if !s.kept.taken || now.Sub(s.doubted) < doubtEvery {",
+		new:     "if now.Sub(s.doubted) < doubtEvery {",
+		promise: "A 403 to a token that the receiver never took is a failure as any other.",
+		pkg:     "./relay/internal/token", run: "^TestATokenIsReplacedForA403OnceAMinute$",
+	},
+	{
+		name: "hunt-token-that-ended-makes-dead", file: "relay/internal/retry/decide.go",
+		old:     "meaning == config.MeansRefusal && !r.Again || r.Word",
+		new:     "meaning == config.MeansRefusal || r.Word",
+		promise: "A refused token makes no delivery dead, whatever permanent has.",
+		pkg:     "./relay/internal/retry", run: "^TestDecideByTheEndpointsOwnStatuses$",
+	},
+	{
+		name: "hunt-token-replaced-beside-requests-under-way", file: "relay/internal/token/token.go",
+		old:     "\t\ts.before = s.kept\n",
+		new:     "",
+		promise: "Requests that were under way with a token that has ended are made again at once.",
+		pkg:     "./relay/internal/token", run: "^TestRefusedIsTheTokenThatWasSent$",
+	},
 }

@@ -11,7 +11,7 @@ var reachMutants = []mutant{
 	},
 	{
 		name: "reach-abort-ignored", file: "relay/internal/retry/decide.go",
-		old: `(meaning == config.MeansRefusal || r.Word == WordAbort):`, new: `meaning == config.MeansRefusal:`,
+		old: `(meaning == config.MeansRefusal && !r.Again || r.Word == WordAbort):`, new: `meaning == config.MeansRefusal && !r.Again:`,
 		promise: "A receiver's abort-message ends the delivery that it answers.",
 		pkg:     "./relay/internal/retry", run: "TestDecideByTheReceiversWord",
 	},
@@ -160,8 +160,8 @@ var reachMutants = []mutant{
 		pkg:     "./relay/internal/dispatch", run: "TestAMissingToken",
 	},
 	{
-		name: "reach-token-outlives-its-refusal", file: "relay/internal/webhook/endpoint.go",
-		old: "\t\te.tokens.Refused(x.token)\n", new: "",
+		name: "reach-token-outlives-its-refusal", file: "relay/internal/token/token.go",
+		old: "\ts.keep(kept{})\n", new: "",
 		promise: "A token that a receiver no longer takes is replaced.",
 		pkg:     "./relay/internal/webhook", run: "TestOAuth2_tokenThatIsRefused",
 	},
@@ -179,7 +179,7 @@ var reachMutants = []mutant{
 	},
 	{
 		name: "reach-tokens-fetched-all-at-once", file: "relay/internal/token/token.go",
-		old: "\t// Whoever had the turn before may have brought it.\n\tif value, err := s.known(time.Now()); value != \"\" || err != nil {\n\t\treturn value, false, err\n\t}\n", new: "",
+		old: "\t// Whoever had the turn before may have brought it.\n\tif value, err := s.known(time.Now()); value != \"\" || err != nil {\n\t\treturn value, err\n\t}\n", new: "",
 		promise: "Many requests that need a token share one fetch.",
 		pkg:     "./relay/internal/webhook", run: "TestOAuth2$",
 	},

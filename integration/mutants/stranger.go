@@ -299,7 +299,7 @@ var strangersMutants = []mutant{
 	},
 	{
 		name: "stranger-webhook-token-of-the-attempt-before", file: "relay/internal/webhook/exchange.go",
-		old:     "\tx.token, x.fresh = \"\", false\n",
+		old:     "\tx.token = \"\"\n",
 		new:     "",
 		promise: "No attempt carries the access token of another endpoint.",
 		pkg:     "./relay/internal/webhook", run: "TestOAuth2_ofOneEndpoint",
@@ -313,8 +313,8 @@ var strangersMutants = []mutant{
 	},
 	{
 		name: "stranger-token-impatient-caller-blames-the-server", file: "relay/internal/token/token.go",
-		old:     "\tif ctx.Err() != nil && err != nil {\n\t\treturn \"\", false, ctx.Err() // this",
-		new:     "\tif ctx.Err() != nil && err == nil {\n\t\treturn \"\", false, ctx.Err() // this",
+		old:     "\tif ctx.Err() != nil && err != nil {\n\t\treturn \"\", ctx.Err() // this",
+		new:     "\tif ctx.Err() != nil && err == nil {\n\t\treturn \"\", ctx.Err() // this",
 		promise: "That one attempt's time is up says nothing of the token endpoint: others fetch at once.",
 		pkg:     "./relay/internal/webhook", run: "TestOAuth2_impatience",
 	},

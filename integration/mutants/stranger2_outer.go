@@ -18,9 +18,9 @@ var secondStrangersOuterMutants = []mutant{
 		pkg:     "./relay/internal/webhook", run: "TestClientCertificates",
 	},
 	{
-		name: "stranger2-webhook-new-token-refused-is-tried-at-once", file: "relay/internal/webhook/endpoint.go",
-		old:     "res.Again = !x.fresh",
-		new:     "res.Again = true",
+		name: "stranger2-webhook-new-token-refused-is-tried-at-once", file: "relay/internal/token/token.go",
+		old:     "\ts.keep(kept{})\n\treturn s.before.taken\n",
+		new:     "\ts.keep(kept{})\n\treturn true\n",
 		promise: "A receiver that refuses a new token is not asked again at once.",
 		pkg:     "./relay/internal/webhook", run: "TestOAuth2_tokenThatIsRefused",
 	},

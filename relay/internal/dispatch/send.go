@@ -286,7 +286,7 @@ func (l *lane) finish(dl *delivery, res webhook.Result) outbox.Outcome {
 
 // decide returns what becomes of a delivery after an attempt.
 func decide(policy config.Retry, dl *delivery, res *webhook.Result, now time.Time, rnd float64) retry.Decision {
-	decision := retry.Decide(policy, dl.attempts+1, retry.Result{
+	return retry.Decide(policy, dl.attempts+1, retry.Result{
 		StatusCode:    res.Attempt.StatusCode,
 		Error:         res.Attempt.Error != "" && !res.Delivered,
 		RetryAfter:    res.RetryAfter,
@@ -294,11 +294,8 @@ func decide(policy config.Retry, dl *delivery, res *webhook.Result, now time.Tim
 		Unaddressable: res.Unaddressable,
 		Word:          retry.Word(res.Word),
 		Barred:        res.Barred,
+		Again:         res.Again,
 	}, now, rnd)
-	if res.Again && decision.Outcome == outbox.Retry {
-		decision.Next = now // the receiver closed a connection that had been idle: nothing says that it is unwell
-	}
-	return decision
 }
 
 // outcome returns what is to be recorded of an attempt.

@@ -34,6 +34,9 @@ type Result struct {
 	// Unaddressable says, of one that is Permanent, that there is nowhere to send it.
 	Unaddressable bool
 	Barred        bool // nothing was sent: no access token, or no way through the egress proxy
+	// Again says that the failure was over with the attempt and says nothing about the event: its
+	// connection or its access token had ended. No status makes the delivery dead then.
+	Again bool
 }
 
 // Word is the value of an answer's header webhook-delivery, as Svix defines it.
@@ -84,7 +87,7 @@ func Decide(policy config.Retry, number int, r Result, now time.Time, rnd float6
 		return Decision{Outcome: outbox.Dead, Reason: outbox.ReasonInvalid}
 	case !r.Error && meaning == config.MeansSuccess:
 		return Decision{Outcome: outbox.Delivered, Disable: disable}
-	case !r.Error && (meaning == config.MeansRefusal || r.Word == WordAbort):
+	case !r.Error && (meaning == config.MeansRefusal && !r.Again || r.Word == WordAbort):
 		return Decision{Outcome: outbox.Dead, Reason: outbox.ReasonRejected, Disable: disable}
 	case disable != "":
 		return Decision{Outcome: outbox.Retry, Reason: outbox.ReasonDisabled, Disable: disable}
@@ -101,7 +104,10 @@ func Decide(policy config.Retry, number int, r Result, now time.Time, rnd float6
 		if r.Barred {
 			d.Reason = outbox.ReasonAuthFailed
 		}
-		d.Next = now.Add(jittered(max(policy.Schedule[index], hint), rnd))
+		d.Next = now
+		if !r.Again {
+			d.Next = now.Add(jittered(max(policy.Schedule[index], hint), rnd))
+		}
 	}
 	return d
 }

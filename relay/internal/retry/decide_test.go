@@ -78,6 +78,7 @@ func TestDecide(t *testing.T) {
 		"a capped hint asks for as much": {1, retry.Result{StatusCode: 429, RetryAfter: 900 * time.Hour}, 0, busy(24*time.Hour, 24*time.Hour)},
 		"a gateway asks for nothing":     {1, retry.Result{StatusCode: 502, RetryAfter: time.Minute}, 0, gateway},
 		"a number below the first":       {0, retry.Result{StatusCode: 500}, 0, failed(5 * time.Second)},
+		"over with the attempt":          {2, retry.Result{StatusCode: 401, RetryAfter: time.Minute, Again: true}, 1, failed(0)},
 		"the schedule is used up": {
 			4,
 			retry.Result{StatusCode: 500, RetryAfter: time.Minute},
@@ -145,6 +146,8 @@ func TestDecideByTheEndpointsOwnStatuses(t *testing.T) {
 	p := policy()
 	p.Permanent = config.Statuses{"4xx"}
 	require.Equal(t, failed, retry.Decide(p, 1, retry.Result{Error: true}, now, 0), "no answer is no refusal")
+	failed.Next = now
+	require.Equal(t, failed, retry.Decide(p, 1, retry.Result{StatusCode: 401, Again: true}, now, 0), "it refused the token, not the event")
 }
 
 // TestDecideByTheReceiversWord: a receiver may end a delivery, or all of them; a word that it does

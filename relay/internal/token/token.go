@@ -34,6 +34,9 @@ const (
 	most = 16 << 10
 	// mostHeader bounds the head of a token endpoint's answer.
 	mostHeader = 64 << 10
+	// doubtEvery is how often a token may be replaced because of a 403, which most receivers answer
+	// for good.
+	doubtEvery = time.Minute
 )
 
 // Error is why there is no token. Its text is fit for people and holds no secret.
@@ -55,6 +58,8 @@ type Source struct {
 
 	mu      sync.Mutex
 	kept    kept
+	before  kept      // the one before, with which requests may be on their way
+	doubted time.Time // when a token was last replaced because of a 403
 	failed  error     // of the last fetch; nil: it succeeded
 	retryAt time.Time // until then nobody tries again
 	pause   pace.Backoff
@@ -64,6 +69,7 @@ type Source struct {
 type kept struct {
 	value string    // empty: there is none
 	until time.Time // zero: for good
+	taken bool      // the receiver has taken a request with it
 }
 
 // New makes a Source. It fetches nothing yet. Roots are the authorities that sign the token
@@ -118,35 +124,44 @@ func New(auth config.Auth, dialer *egress.Dialer, roots *x509.CertPool) (*Source
 	return s, nil
 }
 
-// Token returns an access token that is good for a while yet. Fresh reports whether it was fetched
-// for this call. The error is an *[Error], or that of ctx.
-func (s *Source) Token(ctx context.Context) (value string, fresh bool, err error) {
+// Token returns an access token that is good for a while yet. The error is an *[Error], or that of
+// ctx.
+func (s *Source) Token(ctx context.Context) (string, error) {
 	if value, err := s.known(time.Now()); value != "" || err != nil {
-		return value, false, err
+		return value, err
 	}
 	select {
 	case s.turn <- struct{}{}:
 		defer func() { <-s.turn }()
 	case <-ctx.Done():
-		return "", false, ctx.Err()
+		return "", ctx.Err()
 	}
 	// Whoever had the turn before may have brought it.
 	if value, err := s.known(time.Now()); value != "" || err != nil {
-		return value, false, err
+		return value, err
 	}
 	got, err := s.fetch(ctx)
 	if ctx.Err() != nil && err != nil {
-		return "", false, ctx.Err() // this caller's time is up: that says nothing about the token endpoint
+		return "", ctx.Err() // this caller's time is up: that says nothing about the token endpoint
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if err != nil {
 		s.failed, s.retryAt = err, time.Now().Add(s.pause.Next())
-		return "", false, err
+		return "", err
 	}
-	s.kept, s.failed = got, nil
+	s.keep(got)
+	s.failed = nil
 	s.pause.Reset()
-	return got.value, true, nil
+	return got.value, nil
+}
+
+// keep replaces the token, if there is one. The caller holds mu.
+func (s *Source) keep(next kept) {
+	if s.kept.value != "" {
+		s.before = s.kept
+	}
+	s.kept = next
 }
 
 // known returns what is known without a fetch: the token, or why there is none; neither: fetch.
@@ -162,13 +177,37 @@ func (s *Source) known(now time.Time) (string, error) {
 	return "", nil
 }
 
-// Refused says that a receiver answered 401 to a request with value: it is not used again.
-func (s *Source) Refused(value string) {
+// Taken notes that the receiver took a request with value.
+func (s *Source) Taken(value string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.kept.value == value {
-		s.kept = kept{}
+		s.kept.taken = true
 	}
+}
+
+// Refused notes that the receiver answered 401 or, where sure is false, 403 to a request with value,
+// and reports whether that was about a token that it took until then: a request with another one
+// may follow at once.
+//
+// RFC 6750 (3.1) has 401 for a token that has ended, and 403 for one that is good and not good
+// enough. Gateways answer 403 to both. So it counts once a minute at most, and only if the
+// receiver took that token before.
+func (s *Source) Refused(value string, sure bool) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if value != s.kept.value {
+		return value == s.before.value && s.before.taken
+	}
+	if !sure {
+		now := time.Now()
+		if !s.kept.taken || now.Sub(s.doubted) < doubtEvery {
+			return false
+		}
+		s.doubted = now
+	}
+	s.keep(kept{})
+	return s.before.taken
 }
 
 // Close closes idle connections.

@@ -17,15 +17,42 @@ import (
 // Requests of before may be refused while there is a new token already: that one is kept.
 func TestRefusedIsTheTokenThatWasSent(t *testing.T) {
 	t.Parallel()
-	s := &Source{kept: kept{value: "new"}}
-	s.Refused("old")
-	value, err := s.known(time.Now())
-	require.NoError(t, err)
-	require.Equal(t, "new", value)
-	s.Refused("new")
-	value, err = s.known(time.Now())
-	require.NoError(t, err)
-	require.Empty(t, value)
+	for _, sure := range []bool{true, false} {
+		s := &Source{kept: kept{value: "new", taken: true}, before: kept{value: "old", taken: true}}
+		knows := func(want string) {
+			value, err := s.known(time.Now())
+			require.NoError(t, err)
+			require.Equal(t, want, value)
+		}
+		require.True(t, s.Refused("old", sure))
+		require.False(t, s.Refused("older", sure))
+		s.Taken("older")
+		knows("new")
+		require.True(t, s.Refused("new", sure))
+		require.True(t, s.Refused("new", sure), "another request was under way with it")
+		require.False(t, s.Refused("old", sure))
+		knows("")
+	}
+}
+
+// A 401 is about the token. A 403 may be about the event: it has a token replaced that the receiver
+// took until then, and not for each event that it forbids.
+func TestATokenIsReplacedForA403OnceAMinute(t *testing.T) {
+	t.Parallel()
+	s := &Source{kept: kept{value: "first"}}
+	require.False(t, s.Refused("first", false), "the receiver never took it")
+	require.Equal(t, "first", s.kept.value)
+	s.Taken("first")
+	require.True(t, s.Refused("first", false))
+	s.keep(kept{value: "second", taken: true})
+	require.False(t, s.Refused("second", false))
+	require.Equal(t, "second", s.kept.value)
+	s.doubted = s.doubted.Add(-doubtEvery)
+	require.True(t, s.Refused("second", false))
+
+	s.keep(kept{value: "third"})
+	require.False(t, s.Refused("third", true), "a new token that is refused says something about the client")
+	require.Empty(t, s.kept.value)
 }
 
 // The longer a token endpoint fails, the less often it is asked; once it has worked, a failure is a
@@ -50,7 +77,7 @@ func TestPausesBeginAnewOnceThereWasAToken(t *testing.T) {
 	fails := func() (pause time.Duration) {
 		s.retryAt = time.Time{} // as if the pause were over
 		began := time.Now()
-		_, _, err := s.Token(t.Context())
+		_, err := s.Token(t.Context())
 		require.ErrorContains(t, err, "answered 503")
 		require.False(t, s.retryAt.Before(began))
 		return time.Until(s.retryAt)
@@ -63,10 +90,9 @@ func TestPausesBeginAnewOnceThereWasAToken(t *testing.T) {
 
 	works.Store(true)
 	s.retryAt = time.Time{}
-	value, fresh, err := s.Token(t.Context())
+	value, err := s.Token(t.Context())
 	require.NoError(t, err)
-	require.True(t, fresh)
-	s.Refused(value)
+	s.Refused(value, true)
 	works.Store(false)
 	require.LessOrEqual(t, fails(), time.Second)
 }

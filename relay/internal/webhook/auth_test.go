@@ -159,9 +159,47 @@ func TestOAuth2_tokenThatIsRefused(t *testing.T) {
 	require.EqualValues(t, 2, a.fetches.Load())
 
 	strict := newReceiver(t, plainHTTP, func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusUnauthorized) })
-	res = a.endpoint(t, strict.URL).Send(t.Context(), newRequest())
-	require.Equal(t, http.StatusUnauthorized, res.Attempt.StatusCode)
-	require.False(t, res.Again)
+	e = a.endpoint(t, strict.URL)
+	var group sync.WaitGroup
+	for range 10 {
+		group.Go(func() {
+			res := e.Send(t.Context(), newRequest())
+			if res.Attempt.StatusCode != http.StatusUnauthorized || res.Again {
+				t.Errorf("status %d, again: %t", res.Attempt.StatusCode, res.Again)
+			}
+		})
+	}
+	group.Wait()
+}
+
+// TestOAuth2_tokenThatIsForbidden: some gateways answer 403 once a token has ended. Receivers answer
+// it to what a client may not do too: that fetches no token for each event.
+func TestOAuth2_tokenThatIsForbidden(t *testing.T) {
+	t.Parallel()
+	a := newAuthorizer(t, time.Hour)
+	var only atomic.Pointer[string] // the token that is not taken
+	rec := newReceiver(t, plainHTTP, func(w http.ResponseWriter, r *http.Request) {
+		if refused := only.Load(); refused != nil && (*refused == "" || *refused == r.Header.Get("Authorization")) {
+			w.WriteHeader(http.StatusForbidden)
+		}
+	})
+	e := a.endpoint(t, rec.URL)
+	require.True(t, e.Send(t.Context(), newRequest()).Delivered)
+	first := (<-rec.requests).header.Get("Authorization")
+	only.Store(&first)
+	res := e.Send(t.Context(), newRequest())
+	require.Equal(t, http.StatusForbidden, res.Attempt.StatusCode)
+	require.True(t, res.Again)
+	require.True(t, e.Send(t.Context(), newRequest()).Delivered)
+	require.EqualValues(t, 2, a.fetches.Load())
+
+	only.Store(new(string))
+	for range 3 {
+		res = e.Send(t.Context(), newRequest())
+		require.Equal(t, http.StatusForbidden, res.Attempt.StatusCode)
+		require.False(t, res.Again)
+	}
+	require.EqualValues(t, 2, a.fetches.Load())
 }
 
 // TestOAuth2_tokensEnd: a token is replaced before it ends, however short its life.

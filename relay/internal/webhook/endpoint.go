@@ -257,7 +257,7 @@ func (e *Endpoint) authorize(ctx context.Context, x *exchange, start time.Time, 
 	limited, cancel := context.WithDeadline(ctx, start.Add(e.timeout))
 	defer cancel()
 	var err error
-	x.token, x.fresh, err = e.tokens.Token(limited)
+	x.token, err = e.tokens.Token(limited)
 	switch {
 	case err == nil:
 		return nil
@@ -289,11 +289,14 @@ func (e *Endpoint) perform(ctx context.Context, x *exchange, res *Result, start 
 	res.Delivered = e.answers.Means(a.StatusCode) == config.MeansSuccess && (err == nil || !e.complete)
 	res.Word = x.Answer.Word
 	res.Reached, res.Again = x.reached, x.again
-	if a.StatusCode == http.StatusUnauthorized && x.token != "" {
+	switch {
+	case x.token == "":
+	case res.Delivered:
+		e.tokens.Taken(x.token)
+	case a.StatusCode == http.StatusUnauthorized, a.StatusCode == http.StatusForbidden:
 		// A token that was good until now is at an end, whatever it says of itself; a new one that
 		// is refused is a failure like others.
-		e.tokens.Refused(x.token)
-		res.Again = !x.fresh
+		res.Again = e.tokens.Refused(x.token, a.StatusCode == http.StatusUnauthorized)
 	}
 	if x.KeepFields && x.reached {
 		a.RequestHeaders, a.ResponseHeaders = x.sentHeaders(e), x.answeredHeaders()

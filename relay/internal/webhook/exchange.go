@@ -33,7 +33,6 @@ type exchange struct {
 	own     []byte      // the endpoint's own headers, where some follow from the event
 	at      *url.URL    // the URL, where it follows from the event and redirects are followed
 	token   string      // the access token of the request; empty: none
-	fresh   bool        // it was fetched for this request
 	held    func() bool // Request.Held
 	reached bool        // something may have been written
 	again   bool        // Result.Again
@@ -44,7 +43,7 @@ func newExchange() *exchange { return &exchange{Exchange: http1.NewExchange()} }
 // release makes the exchange ready for another attempt.
 func (x *exchange) release(pool *sync.Pool) {
 	x.sent, x.held, x.reached, x.again = nil, nil, false, false
-	x.token, x.fresh = "", false
+	x.token = ""
 	x.at = nil
 	x.Reset()
 	for _, b := range []*[]byte{&x.head, &x.body, &x.packed, &x.block, &x.target, &x.own} {
