@@ -122,4 +122,11 @@ var huntEgressMutants = []mutant{
 		promise: "Requests that were under way with a token that has ended are made again at once.",
 		pkg:     "./relay/internal/token", run: "^TestRefusedIsTheTokenThatWasSent$",
 	},
+	{
+		name: "hunt-token-refused-by-who-never-saw-it", file: "relay/internal/webhook/endpoint.go",
+		old:     "\tcase !x.shown:\n",
+		new:     "\tcase x.token == \"\":\n",
+		promise: "A receiver that was shown no token refuses none.",
+		pkg:     "./relay/internal/webhook", run: "^TestOAuth2_refusedWithoutAToken$",
+	},
 }

@@ -191,7 +191,7 @@ var reachMutants = []mutant{
 	},
 	{
 		name: "reach-redirect-gets-the-password", file: "relay/internal/webhook/endpoint.go",
-		old: `head := e.hopHead(o, requestURI(at), own, e.first.place.SameReceiver(p))`, new: `head := e.hopHead(o, requestURI(at), own, true)`,
+		old: `e.hopHead(o, requestURI(at), own, same)`, new: `e.hopHead(o, requestURI(at), own, true)`,
 		promise: "A redirect to another host gets none of the endpoint's headers.",
 		pkg:     "./relay/internal/webhook", run: "TestStaticAuthorization",
 	},

@@ -292,14 +292,14 @@ var strangersMutants = []mutant{
 	},
 	{
 		name: "stranger-webhook-token-follows-a-redirect", file: "relay/internal/webhook/endpoint.go",
-		old:     "\t\tif e.first.place.SameReceiver(p) {\n\t\t\thead = x.appendToken(head)\n\t\t}\n",
-		new:     "\t\thead = x.appendToken(head)\n",
+		old:     "requestURI(at), own, same), same))\n",
+		new:     "requestURI(at), own, same), true))\n",
 		promise: "A redirect to another host gets no access token.",
 		pkg:     "./relay/internal/webhook", run: "TestOAuth2_redirects",
 	},
 	{
 		name: "stranger-webhook-token-of-the-attempt-before", file: "relay/internal/webhook/exchange.go",
-		old:     "\tx.token = \"\"\n",
+		old:     "\tx.token, x.shown = \"\", false\n",
 		new:     "",
 		promise: "No attempt carries the access token of another endpoint.",
 		pkg:     "./relay/internal/webhook", run: "TestOAuth2_ofOneEndpoint",

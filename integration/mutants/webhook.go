@@ -74,8 +74,8 @@ var webhookMutants = []mutant{
 	{
 		name:    "webhook-redirect-leaks-headers",
 		file:    "relay/internal/webhook/endpoint.go",
-		old:     "e.hopHead(o, requestURI(at), own, e.first.place.SameReceiver(p))",
-		new:     "e.hopHead(o, requestURI(at), own, e.first.place.Port != 1 || p.Port != 1)",
+		old:     "same := e.first.place.SameReceiver(p)",
+		new:     "same := e.first.place.Port != 1 || e.first.place.SameReceiver(p)",
 		promise: "The endpoint's own headers go to no other host.",
 		pkg:     "./relay/internal/webhook",
 		run:     "TestRedirectFollowed",

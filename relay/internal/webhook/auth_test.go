@@ -332,6 +332,22 @@ func TestOAuth2_redirects(t *testing.T) {
 	}
 }
 
+// TestOAuth2_refusedWithoutAToken: that another receiver refuses what came without a token says
+// nothing about the token.
+func TestOAuth2_refusedWithoutAToken(t *testing.T) {
+	t.Parallel()
+	a := newAuthorizer(t, time.Hour)
+	elsewhere := newReceiver(t, plainHTTP, func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusUnauthorized) })
+	rec := newReceiver(t, plainHTTP, func(w http.ResponseWriter, r *http.Request) { redirecting(307, constant(elsewhere.URL))(w, r) })
+	e := a.endpoint(t, rec.URL, follows(1))
+	for range 2 {
+		res := e.Send(t.Context(), newRequest())
+		require.Equal(t, http.StatusUnauthorized, res.Attempt.StatusCode)
+		require.False(t, res.Again)
+	}
+	require.EqualValues(t, 1, a.fetches.Load())
+}
+
 // TestOAuth2_ofOneEndpoint: requests of others, made with the same buffers, carry no token of it.
 func TestOAuth2_ofOneEndpoint(t *testing.T) {
 	t.Parallel()

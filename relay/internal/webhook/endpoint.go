@@ -290,7 +290,7 @@ func (e *Endpoint) perform(ctx context.Context, x *exchange, res *Result, start 
 	res.Word = x.Answer.Word
 	res.Reached, res.Again = x.reached, x.again
 	switch {
-	case x.token == "":
+	case !x.shown:
 	case res.Delivered:
 		e.tokens.Taken(x.token)
 	case a.StatusCode == http.StatusUnauthorized, a.StatusCode == http.StatusForbidden:
@@ -343,11 +343,8 @@ func (e *Endpoint) follow(ctx context.Context, x *exchange, deadline time.Time) 
 			return failuref("redirect not followed: to plain http")
 		}
 		o, at = e.origin(p), next
-		head := e.hopHead(o, requestURI(at), own, e.first.place.SameReceiver(p))
-		if e.first.place.SameReceiver(p) {
-			head = x.appendToken(head)
-		}
-		x.rebase(head)
+		same := e.first.place.SameReceiver(p)
+		x.rebase(x.appendToken(e.hopHead(o, requestURI(at), own, same), same))
 	}
 }
 

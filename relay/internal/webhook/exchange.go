@@ -32,7 +32,8 @@ type exchange struct {
 	target  []byte      // room for a path and query that follow from the event
 	own     []byte      // the endpoint's own headers, where some follow from the event
 	at      *url.URL    // the URL, where it follows from the event and redirects are followed
-	token   string      // the access token of the request; empty: none
+	token   string      // the access token of the attempt; empty: none
+	shown   bool        // its last request carried it
 	held    func() bool // Request.Held
 	reached bool        // something may have been written
 	again   bool        // Result.Again
@@ -43,7 +44,7 @@ func newExchange() *exchange { return &exchange{Exchange: http1.NewExchange()} }
 // release makes the exchange ready for another attempt.
 func (x *exchange) release(pool *sync.Pool) {
 	x.sent, x.held, x.reached, x.again = nil, nil, false, false
-	x.token = ""
+	x.token, x.shown = "", false
 	x.at = nil
 	x.Reset()
 	for _, b := range []*[]byte{&x.head, &x.body, &x.packed, &x.block, &x.target, &x.own} {
@@ -81,16 +82,18 @@ func (x *exchange) wrap(e *Endpoint, r *Request, id string, c content) (err erro
 	} else if err := x.aim(e, r); err != nil {
 		return err
 	}
-	x.head = x.appendToken(x.head)
+	x.head = x.appendToken(x.head, true)
 	x.hop = len(x.head)
 	x.head = x.appendFields(x.head, e, r, id, c)
 	x.finishHead()
 	return nil
 }
 
-// appendToken appends the header with the request's access token, if it has one.
-func (x *exchange) appendToken(dst []byte) []byte {
-	if x.token == "" {
+// appendToken appends the header with the attempt's access token, if it has one that may be shown to
+// whom the request goes to.
+func (x *exchange) appendToken(dst []byte, may bool) []byte {
+	x.shown = may && x.token != ""
+	if !x.shown {
 		return dst
 	}
 	return append(append(append(dst, "Authorization: Bearer "...), x.token...), "\r\n"...)

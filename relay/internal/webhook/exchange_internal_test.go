@@ -15,7 +15,7 @@ func TestAnExchangeForgetsItsAttempt(t *testing.T) {
 	t.Parallel()
 	x := newExchange()
 	x.head, x.body = append(x.head, "POST"...), append(x.body, "{}"...)
-	x.at, x.token = &url.URL{Host: "elsewhere.example"}, "t0k"
+	x.at, x.token, x.shown = &url.URL{Host: "elsewhere.example"}, "t0k", true
 	x.sent, x.held, x.reached, x.again = x.body, func() bool { return false }, true, true
 	x.Answer = http1.Answer{Status: 503, RetryAfter: "9", Body: []byte("busy")}
 	x.release(&sync.Pool{})
@@ -24,6 +24,7 @@ func TestAnExchangeForgetsItsAttempt(t *testing.T) {
 	require.Nil(t, x.held)
 	require.Nil(t, x.at, "where it went is not where the next one is redirected from")
 	require.Empty(t, x.token)
+	require.False(t, x.shown)
 	require.Nil(t, x.sent)
 	require.Empty(t, x.head)
 	require.Empty(t, x.body)
