@@ -136,4 +136,11 @@ var fifthQueryMutants = []mutant{
 		promise: "A resend of one delivery keeps to whatever else its selection names.",
 		pkg:     "./relay/internal/api", run: "^TestASelectionChoosesByAllThatItNames$",
 	},
+	{
+		name: "hunt-class-of-failures-only", file: "relay/internal/query/attempt.go",
+		old:     "where(q.failed(), \"outcome <> 'delivered'\")",
+		new:     "where(q.failed() || q.rareClass(), \"outcome <> 'delivered'\")",
+		promise: "A class of statuses has those that an endpoint takes for a success.",
+		pkg:     "./relay/internal/query", run: "^TestAttempts_ofAClassWhateverItMeans$",
+	},
 }

@@ -23,7 +23,8 @@ import (
 const DatabaseURLVariable = "TAILPOST_TEST_DATABASE_URL"
 
 const (
-	cleanupTimeout = 30 * time.Second
+	// cleanupTimeout is for a busy machine: DROP DATABASE waits for a checkpoint of all there is.
+	cleanupTimeout = 3 * time.Minute
 	pollInterval   = 10 * time.Millisecond
 )
 

@@ -69,7 +69,7 @@ func TestMigrate_buildsTheIndexesOfLargeTablesBeside(t *testing.T) {
 		WHERE i.inhparent = '`
 	require.Equal(t, "attempt_20260314_attempt_event_idx true, attempt_20260315_event_id_idx true", text(t, conn, children+"tailpost.attempt_event_idx'::regclass AND c.relname < 'attempt_202604'"),
 		"that of the partition with rows was built before and became a part")
-	require.Equal(t, "attempt_20260314_attempt_status_class_idx true, attempt_20260315_expr_attempted_at_idx true", text(t, conn, children+"tailpost.attempt_status_class_idx'::regclass AND c.relname < 'attempt_202604'"))
+	require.Equal(t, "attempt_20260314_attempt_answer_class_idx true, attempt_20260315_expr_attempted_at_idx1 true", text(t, conn, children+"tailpost.attempt_answer_class_idx'::regclass AND c.relname < 'attempt_202604'"))
 	require.Equal(t, "7s public", text(t, conn, "SELECT current_setting('lock_timeout') || ' ' || current_setting('search_path')"), "the session has what it had")
 	require.Equal(t, "0", text(t, conn, "SELECT count(*)::text FROM pg_locks WHERE locktype = 'advisory' AND pid = pg_backend_pid()"))
 	require.NoError(t, Check(t.Context(), conn))

@@ -200,16 +200,16 @@ func (q *AttemptQuery) failed() bool {
 	return q.Outcome == string(outbox.Retry) || q.Outcome == string(outbox.Dead)
 }
 
-// failedClass says that a class of answers is asked for that no delivered attempt has. A 2xx that
-// was not read to its end failed, so that one says nothing of the outcome.
-func (q *AttemptQuery) failedClass() bool { return q.StatusClass != 0 && q.StatusClass != 2 }
+// rareClass says that a class of answers is asked for that has an index. Nearly all answers are a
+// 2xx, whatever an endpoint takes for a success.
+func (q *AttemptQuery) rareClass() bool { return q.StatusClass != 0 && q.StatusClass != 2 }
 
 // ordered says that there is an index with the order of the page, of which the page leaves out
 // little or what only that index finds. Of types and tenants there is none; what is fewer, those or
 // what an index has, the planner knows best.
 func (q *AttemptQuery) ordered() bool {
 	return q.EventID == "" && q.EventType == "" && q.EventTenant == "" && q.Tenant == "" && len(q.Search) == 0 &&
-		(q.EndpointID != "" || q.failed() || q.failedClass())
+		(q.EndpointID != "" || q.failed() || q.rareClass())
 }
 
 // exact says that a page reads nothing that it does not show: an event has few attempts, and an
@@ -223,7 +223,7 @@ func (q *AttemptQuery) exact() bool {
 	case q.EndpointID != "":
 		return q.StatusClass == 0 && (q.Outcome == "" || q.failed())
 	}
-	return q.failed() && q.StatusClass == 0 || q.failedClass() && q.Outcome == ""
+	return q.failed() && q.StatusClass == 0 || q.rareClass() && q.Outcome == ""
 }
 
 // attemptsQuery puts the query together. Every piece is a constant.
@@ -247,7 +247,8 @@ func attemptsQuery(q AttemptQuery) (sql string, args pgx.NamedArgs) {
 	where(q.Outcome != "", "outcome = @outcome")
 	// The partial indexes, and that of classes, are found only where the conditions stand there as
 	// they are.
-	where(q.failed() || q.failedClass(), "outcome <> 'delivered'")
+	where(q.failed(), "outcome <> 'delivered'")
+	where(q.rareClass(), "status_code / 100 <> 2")
 	sql += termsSQL("a", q.Search, args)
 	if q.StatusClass != 0 {
 		args["class"] = q.StatusClass
