@@ -80,10 +80,9 @@ func tryEndpoint(ctx context.Context, dialer *egress.Dialer, roots *x509.CertPoo
 		return Finding{}, err
 	}
 	defer conn.Close()
-	if deadline, has := ctx.Deadline(); has {
-		if err := conn.SetDeadline(deadline); err != nil {
-			return Finding{}, err
-		}
+	deadline, _ := ctx.Deadline() // it has one
+	if err := conn.SetDeadline(deadline); err != nil {
+		return Finding{}, err
 	}
 	certificate := ""
 	if place.Secure {
