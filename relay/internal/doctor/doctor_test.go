@@ -225,6 +225,7 @@ func TestWhatIsBrokenIsNamedWithWhatMendsIt(t *testing.T) {
 			}
 			found := b.find(t, broken.check, broken.grade)
 			require.Contains(t, found.Detail, broken.detail)
+			require.NotRegexp(t, " $", found.Detail, "the end of it is missing")
 			require.Contains(t, found.Fix, strings.ReplaceAll(broken.fix, "SLOT", b.cfg.Database.Slot))
 		})
 	}
