@@ -95,10 +95,10 @@ var sixthDoctorMutants = []mutant{
 		pkg:     "./relay/internal/doctor", run: "^TestAConnectionThatTheServerRefusesIsTold$",
 	},
 	{
-		name: "sixth-doctor-waits-for-a-silent-receiver", file: "relay/internal/doctor/endpoints.go",
-		old:     "func() { _ = opened.Close() }",
-		new:     "func() {}",
-		promise: "A receiver that never answers does not keep the doctor waiting.",
+		name: "sixth-doctor-gives-up-without-a-reason", file: "relay/internal/doctor/endpoints.go",
+		old:     "err = context.Cause(ctx)",
+		new:     "err = ctx.Err()",
+		promise: "The doctor says why it gave up a receiver that never answers.",
 		pkg:     "./relay/internal/doctor", run: "^TestAReceiverThatNeverAnswersIsAFailure$",
 	},
 	{
@@ -139,7 +139,7 @@ var sixthDoctorMutants = []mutant{
 	{
 		name: "sixth-doctor-own-slot-is-none-left", file: "relay/internal/doctor/slot.go",
 		old:     "if usedSlots >= slots && !ours {",
-		new:     "if usedSlots >= slots {",
+		new:     "if usedSlots >= slots && (!ours || senders > 0) {",
 		promise: "A relay that has the last slot lacks none.",
 		pkg:     "./relay/internal/doctor", run: "^TestASlotThatIsInUseIsWell$",
 	},
