@@ -6,6 +6,7 @@ import (
 	"net/url"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
@@ -74,12 +75,24 @@ func TestConfigure_holdsWhateverTheRoleHas(t *testing.T) {
 		require.Equal(t, want, show(t, conn, setting), setting)
 	}
 	conn = connect(t, address)
+	require.Equal(t, "UTF8", show(t, conn, "client_encoding"))
 	require.Equal(t, "on", show(t, conn, "synchronous_commit"), "what is recorded survives a crash of the server")
 	_, err = conn.Exec(t.Context(), "INSERT INTO public.t VALUES (1)")
 	require.NoError(t, err, "a role that is read-only by default")
 	_, err = admin.Exec(t.Context(), "ALTER ROLE "+name+" SET synchronous_commit = 'remote_apply'")
 	require.NoError(t, err)
 	require.Equal(t, "remote_apply", show(t, connect(t, address), "synchronous_commit"), "more than that is the operator's choice")
+}
+
+// A server that does not answer is given up: after so long as the URL says, or ten seconds.
+func TestConfigure_waitsSoLongForAConnection(t *testing.T) {
+	t.Parallel()
+	for parameter, want := range map[string]time.Duration{"": 10 * time.Second, "?connect_timeout=3": 3 * time.Second} {
+		cfg, err := pglink.Configure("postgres://db.example/shop"+parameter, pglink.Session{Name: " relay\n"})
+		require.NoError(t, err)
+		require.Equal(t, want, cfg.ConnectTimeout, parameter)
+		require.Equal(t, "relay", cfg.RuntimeParams["application_name"])
+	}
 }
 
 // A policy that hides rows would have an audit heal nothing and say that all is well.

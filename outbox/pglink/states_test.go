@@ -61,11 +61,29 @@ func TestJudge(t *testing.T) {
 	require.Empty(t, pglink.State(errors.New("ours")))
 }
 
+func TestWhatARefusalIsOf(t *testing.T) {
+	t.Parallel()
+	for code, is := range map[string]struct{ noValue, refused, slow bool }{
+		"22P02": {noValue: true, refused: true}, "22021": {noValue: true, refused: true}, "22P05": {noValue: true, refused: true},
+		"22007": {noValue: true, refused: true}, "22008": {noValue: true, refused: true}, "22003": {noValue: true, refused: true},
+		"22012": {noValue: true}, "23514": {noValue: true}, "23505": {}, "57014": {slow: true}, "55P03": {},
+	} {
+		err := fmt.Errorf("x: %w", &pgconn.PgError{Code: code})
+		require.Equal(t, is.noValue, pglink.NoValue(err), code)
+		require.Equal(t, is.refused, pglink.RefusedValue(err), code)
+		require.Equal(t, is.slow, pglink.TookTooLong(err), code)
+	}
+	for _, other := range []error{nil, errors.New("ours")} {
+		require.False(t, pglink.NoValue(other) || pglink.RefusedValue(other) || pglink.TookTooLong(other))
+	}
+}
+
 func TestDescribe_hasARemedy(t *testing.T) {
 	t.Parallel()
 	for code, want := range map[string]string{
 		"42P01": "run `tailpost migrate`", "3F000": "run `tailpost migrate`", "25006": "read-only", "28P01": "reload",
-		"26000": "connection pooler", "42P05": "connection pooler",
+		"26000": "connection pooler", "42P05": "connection pooler", "28000": "pg_hba.conf", "3D000": "the name of the database",
+		"53300": "max_connections", "55P03": "tailpost doctor",
 	} {
 		err := &pgconn.PgError{Severity: "ERROR", Code: code, Message: "no"}
 		got := pglink.Describe(fmt.Errorf("load: %w", err))
@@ -73,7 +91,12 @@ func TestDescribe_hasARemedy(t *testing.T) {
 		require.ErrorIs(t, got, error(err))
 		require.Equal(t, got.Error(), pglink.Describe(got).Error(), "said once")
 	}
-	plain := errors.New("ours")
-	require.Equal(t, plain, pglink.Describe(plain))
+	for _, plain := range []error{
+		errors.New("ours"), &pgconn.PgError{Code: "42501", Message: "permission denied for table outbox"},
+		&pgconn.PgError{Code: "08P01", Message: "invalid frontend message"}, &pgconn.PgError{Code: "23505"},
+	} {
+		require.Equal(t, plain, pglink.Describe(plain), "nothing is known that helps")
+	}
+	require.ErrorContains(t, pglink.Describe(&pgconn.PgError{Code: "08P01", Message: "unsupported startup parameter: jit"}), "connection pooler")
 	require.NoError(t, pglink.Describe(nil))
 }

@@ -2,6 +2,7 @@ package doctor_test
 
 import (
 	"context"
+	"fmt"
 	"maps"
 	"net/url"
 	"strings"
@@ -100,6 +101,14 @@ func (b *testBundle) as(t *testing.T, options string) {
 	b.cfg.Database.URL = config.NewSecret(address.String())
 }
 
+// role returns the name of the configuration's role.
+func (b *testBundle) role(t *testing.T) string {
+	t.Helper()
+	address, err := url.Parse(b.cfg.Database.URL.Reveal())
+	require.NoError(t, err)
+	return address.User.Username()
+}
+
 func (b *testBundle) examine(t *testing.T) []doctor.Finding {
 	t.Helper()
 	return doctor.Database(t.Context(), b.cfg, doctor.Options{Now: time.Date(2026, 6, 1, 0, 0, 0, 0, time.UTC), Long: b.long, Held: b.held, Free: b.free})
@@ -116,26 +125,6 @@ func (b *testBundle) find(t *testing.T, check string, grade doctor.Grade) doctor
 	}
 	require.Fail(t, "no such finding", "%s %s in %+v", grade, check, findings)
 	return doctor.Finding{}
-}
-
-func TestAHealthyDatabaseHasNoFailure(t *testing.T) {
-	t.Parallel()
-	b := setupServer(t, map[string]string{"max_slot_wal_keep_size": "100TB"})
-	b.exec(t, "REVOKE CREATE ON SCHEMA public FROM PUBLIC") // as it is from Postgres 15 on
-	seen := make(map[string]bool)
-	for _, f := range b.examine(t) {
-		seen[f.Check] = true
-		require.Equal(t, doctor.OK, f.Grade, "%s: %s", f.Check, f.Detail)
-		require.Empty(t, f.Fix, f.Check)
-		require.NotEmpty(t, f.Detail, f.Check)
-	}
-	for _, name := range []string{"connection", "version", "replication", "slot", "publication", "privileges"} {
-		require.True(t, seen[name], name)
-	}
-	var left int
-	require.NoError(t, b.conn.QueryRow(t.Context(), `
-		SELECT (SELECT count(*) FROM pg_replication_slots) + (SELECT count(*) FROM pg_publication)`).Scan(&left))
-	require.Zero(t, left, "nothing was changed")
 }
 
 func TestWhatIsBrokenIsNamedWithWhatMendsIt(t *testing.T) {
@@ -159,6 +148,12 @@ func TestWhatIsBrokenIsNamedWithWhatMendsIt(t *testing.T) {
 		"a large table that audits read": {
 			sql:   "DROP INDEX outbox_created_at_idx; ALTER TABLE outbox ALTER payload SET STORAGE PLAIN; INSERT INTO outbox (type, payload) SELECT 'a', to_jsonb(repeat('x', 7000)) FROM generate_series(1, 9000)",
 			check: "audit", grade: doctor.Warning, detail: "reads all of table public.outbox, 7", fix: `CREATE INDEX CONCURRENTLY ON "public"."outbox" USING brin ("created_at");`,
+		},
+		"a large table of partitions": {
+			sql: `CREATE TABLE parts (LIKE outbox INCLUDING DEFAULTS) PARTITION BY RANGE (created_at); DROP TABLE outbox; ALTER TABLE parts RENAME TO outbox;
+				ALTER TABLE outbox ADD PRIMARY KEY (id, created_at); CREATE TABLE part PARTITION OF outbox DEFAULT WITH (fillfactor = 10);
+				INSERT INTO outbox (type, payload) SELECT 'a', to_jsonb(repeat('x', 700)) FROM generate_series(1, 9000)`,
+			check: "audit", grade: doctor.Warning, detail: "reads all of table public.outbox, 7", fix: `CREATE INDEX ON "public"."outbox" USING brin ("created_at");`,
 		},
 		"a large table with an index": {
 			sql:   "ALTER TABLE outbox ALTER payload SET STORAGE PLAIN; INSERT INTO outbox (type, payload) SELECT 'a', to_jsonb(repeat('x', 7000)) FROM generate_series(1, 9000)",
@@ -204,6 +199,14 @@ func TestWhatIsBrokenIsNamedWithWhatMendsIt(t *testing.T) {
 				VALUES ('ep_1', 'a', 'https://a.example', '[]', '{"version": "2025-01-01"}', 'active', 'api', now(), now())`,
 			check: "versions", grade: doctor.Failure, detail: `the configuration has no version "2025-01-01" that 1 of them pin`, fix: "declare the version again",
 		},
+		"gaps that wait to be healed": {
+			sql: `INSERT INTO tailpost.relay (slot, epoch, owner, system_id, timeline, batch, settled_lsn, updated_at, heal, heal_gaps)
+				VALUES ('SLOT', 1, '', '', 1, 0, '0/0', now(), 'slot dropped', ARRAY[now()])`,
+			check: "gaps", grade: doctor.Warning, detail: "1 of the 3 gaps that a relay heals within an hour", fix: "remove what breaks",
+		},
+		"a server that hides what is read of it": {
+			sql: "REVOKE SELECT ON pg_catalog.pg_stat_wal FROM PUBLIC", role: "REPLICATION", check: "version", grade: doctor.Failure, detail: "denied for view pg_stat_wal",
+		},
 		"a name that the API has": {
 			sql: `INSERT INTO tailpost.endpoint (id, name, url, subscriptions, policy, status, source, created_at, updated_at)
 				VALUES ('erp', 'erp', 'https://a.example', '[]', '{}', 'active', 'api', now(), now())`,
@@ -222,6 +225,7 @@ func TestWhatIsBrokenIsNamedWithWhatMendsIt(t *testing.T) {
 			}
 			found := b.find(t, broken.check, broken.grade)
 			require.Contains(t, found.Detail, broken.detail)
+			require.NotRegexp(t, " $", found.Detail, "the end of it is missing")
 			require.Contains(t, found.Fix, strings.ReplaceAll(broken.fix, "SLOT", b.cfg.Database.Slot))
 		})
 	}
@@ -302,6 +306,7 @@ func TestOldTransactionsAreNamed(t *testing.T) {
 	t.Parallel()
 	b := setupServer(t, nil) // what is open there is the test's
 	b.long = 50 * time.Millisecond
+	b.exec(t, "SELECT pg_create_logical_replication_slot('SLOT', 'pgoutput')")
 	b.exec(t, "BEGIN; SELECT txid_current(); PREPARE TRANSACTION 'it''s old'")
 	other := bundle(t, b.cfg.Database.URL.Reveal()+"&application_name=importer", "tailpost")
 	other.exec(t, "BEGIN")
@@ -312,6 +317,8 @@ func TestOldTransactionsAreNamed(t *testing.T) {
 		}
 		return grades["transactions"] == doctor.Warning && grades["prepared"] == doctor.Warning
 	}, 30*time.Second, 10*time.Millisecond)
+	require.NotContains(t, b.find(t, "transactions", doctor.Warning).Detail, "the first start waits", "there is a slot")
+	b.exec(t, "SELECT pg_drop_replication_slot('SLOT')")
 	found := b.find(t, "transactions", doctor.Warning)
 	require.Contains(t, found.Detail, `(application "importer")`)
 	require.Contains(t, found.Detail, "the first start waits")
@@ -352,7 +359,9 @@ func TestADatabaseOutOfReachIsOneFinding(t *testing.T) {
 	found := doctor.Database(t.Context(), cfg, doctor.Options{})
 	require.Len(t, found, 1)
 	require.Equal(t, doctor.Failure, found[0].Grade)
-	require.Contains(t, found[0].Fix, "database.url")
+	require.Equal(t, "connection", found[0].Check)
+	require.Contains(t, found[0].Detail, "connect")
+	require.Contains(t, found[0].Fix, "database.url, and that the server takes connections from here")
 	require.NotContains(t, found[0].Detail, "hunter2")
 }
 
@@ -434,7 +443,10 @@ func (b *testBundle) version(t *testing.T) (n int) {
 func TestSizesSayHowLongTheDiskLasts(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
-	require.Contains(t, b.find(t, "size", doctor.OK).Detail, "known after a whole day")
+	sizes, err := schema.MeasureSizes(t.Context(), b.conn, b.cfg.Outbox.Mapping, 0, time.Now())
+	require.NoError(t, err)
+	require.Contains(t, b.find(t, "size", doctor.OK).Detail, fmt.Sprintf("the tables of schema tailpost take %.0f MB, the outbox table %d kB; by how much attempts grow is known after a whole day",
+		float64(sizes.Total()-sizes.Outbox)/(1<<20), sizes.Outbox/1024))
 	b.exec(t, "SELECT tailpost.ensure_attempt_partitions('2026-05-31', 1)") // the day before the test's
 	b.exec(t, `INSERT INTO tailpost.attempt (event_id, event_type, endpoint_id, number, trigger, url, outcome, duration_ms, attempted_at, commit_lsn)
 		SELECT n::text, 'a', 'erp', 1, 'stream', repeat('u', 1000), 'delivered', 1, '2026-05-31 12:00+00', '0/0' FROM generate_series(1, 8000) AS n`)
@@ -455,7 +467,7 @@ func TestTheCostOfTheAuditIsSaid(t *testing.T) {
 	b.exec(t, `ALTER TABLE outbox ALTER payload SET STORAGE PLAIN;
 		INSERT INTO outbox (type, payload, created_at) SELECT 'a', to_jsonb(repeat('x', 7000)), now() - n * interval '36 seconds' FROM generate_series(1, 9000) AS n`)
 	b.exec(t, "ANALYZE outbox")
-	require.Regexp(t, `Postgres expects \d+ rows of the last 2h0m0s, at a cost of \d+`, b.find(t, "audit", doctor.OK).Detail)
+	require.Regexp(t, `Postgres expects (1[5-9]|2[0-4])\d rows of the last 2h0m0s, at a cost of \d+`, b.find(t, "audit", doctor.OK).Detail)
 	b.exec(t, "DO $$ BEGIN EXECUTE format('ALTER DATABASE %I SET enable_bitmapscan = off', current_database()); END $$")
 	found := b.find(t, "audit", doctor.Warning)
 	require.Contains(t, found.Detail, "would read all of table public.outbox although an index finds new rows")

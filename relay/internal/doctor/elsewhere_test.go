@@ -32,4 +32,6 @@ func TestAStreamOfAnotherServerIsAFailure(t *testing.T) {
 		b.cfg.Database.URL = config.NewSecret(url.other)
 		b.find(t, "replication", doctor.OK)
 	}
+	b.cfg.Database.ReplicationURL = config.NewSecret(primary.URL("template1"))
+	require.Equal(t, `database.url leads to database "postgres", database.replication_url to "template1"`, b.find(t, "replication", doctor.Failure).Detail)
 }

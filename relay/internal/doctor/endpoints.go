@@ -75,16 +75,15 @@ func tryEndpoint(ctx context.Context, dialer *egress.Dialer, roots *x509.CertPoo
 	if err != nil {
 		return Finding{}, err
 	}
-	conn, err := dialer.Open(ctx, place)
+	opened, err := dialer.Open(ctx, place)
 	if err != nil {
 		return Finding{}, err
 	}
-	defer conn.Close()
-	if deadline, has := ctx.Deadline(); has {
-		if err := conn.SetDeadline(deadline); err != nil {
-			return Finding{}, err
-		}
-	}
+	defer opened.Close()
+	// A deadline of the connection's own might be over before ctx says why.
+	stop := context.AfterFunc(ctx, func() { _ = opened.Close() })
+	defer stop()
+	conn := opened
 	certificate := ""
 	if place.Secure {
 		settings := &tls.Config{ServerName: place.ServerName(), MinVersion: tls.VersionTLS12, NextProtos: []string{"http/1.1"}, RootCAs: roots}

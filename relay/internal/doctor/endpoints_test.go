@@ -1,8 +1,12 @@
 package doctor_test
 
 import (
+	"context"
+	"crypto/tls"
 	"encoding/pem"
+	"errors"
 	"fmt"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"net/netip"
@@ -24,7 +28,7 @@ func TestReceiversAreExaminedWithoutAnEvent(t *testing.T) {
 		if r.Method != http.MethodHead || r.ContentLength > 0 {
 			bodies.Add(1)
 		}
-		w.WriteHeader(http.StatusMethodNotAllowed)
+		w.WriteHeader(map[string]int{"/hook": http.StatusMethodNotAllowed, "/login": http.StatusProxyAuthRequired, "/down": http.StatusServiceUnavailable}[r.URL.Path])
 	})
 	plain, secure := httptest.NewServer(handler), httptest.NewTLSServer(handler)
 	t.Cleanup(plain.Close)
@@ -39,6 +43,8 @@ func TestReceiversAreExaminedWithoutAnEvent(t *testing.T) {
 			{ID: "silent", URL: silent.URL},
 			{ID: "nowhere", URL: "https://receiver.invalid/"},
 			{ID: "inside", URL: "http://127.0.0.2:9/"},
+			{ID: "login", URL: plain.URL + "/login"},
+			{ID: "down", URL: plain.URL + "/down"},
 		},
 	}
 	found := doctor.Endpoints(t.Context(), cfg, time.Now())
@@ -52,6 +58,8 @@ func TestReceiversAreExaminedWithoutAnEvent(t *testing.T) {
 		{doctor.Failure, "endpoint silent: ", ""},
 		{doctor.Failure, "endpoint nowhere: ", ""},
 		{doctor.Failure, "endpoint inside: ", "network.allow"},
+		{doctor.OK, "endpoint login answers (407 to HEAD)", ""},
+		{doctor.OK, "endpoint down answers (503 to HEAD)", ""}, // to what is no event
 	} {
 		require.Equal(t, "endpoint", found[i].Check)
 		require.Equal(t, want.grade, found[i].Grade, found[i].Detail)
@@ -74,6 +82,10 @@ func TestReceiversAreExaminedAsTheyAreSentTo(t *testing.T) {
 	for _, s := range []*httptest.Server{plain, secure, modern} {
 		t.Cleanup(s.Close)
 	}
+	silent := httptest.NewUnstartedServer(handler)
+	silent.Listener = tls.NewListener(silent.Listener, &tls.Config{Certificates: secure.TLS.Certificates}) // of its versions of HTTP
+	silent.Start()
+	t.Cleanup(silent.Close)
 	authority := string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: secure.Certificate().Raw}))
 	cfg := &config.Config{
 		Network: config.Network{
@@ -84,6 +96,7 @@ func TestReceiversAreExaminedAsTheyAreSentTo(t *testing.T) {
 			{ID: "secure", URL: secure.URL},
 			{ID: "modern", URL: modern.URL, HTTP: config.HTTP2},
 			{ID: "old", URL: secure.URL, HTTP: config.HTTP2},
+			{ID: "silent", URL: "https" + strings.TrimPrefix(silent.URL, "http"), HTTP: config.HTTP2},
 			{ID: "proxied", URL: strings.Replace(plain.URL, "127.0.0.1", "localhost", 1)},
 		},
 	}
@@ -95,6 +108,7 @@ func TestReceiversAreExaminedAsTheyAreSentTo(t *testing.T) {
 		{doctor.OK, "endpoint secure answers (200 to HEAD), its certificate is good for "},
 		{doctor.OK, "endpoint modern settles on HTTP/2, its certificate is good for "},
 		{doctor.Failure, "endpoint old: TLS: "},
+		{doctor.Failure, "endpoint silent speaks no HTTP/2, and its http is 2"},
 		{doctor.Failure, "endpoint proxied: connecting to the egress proxy"},
 	} {
 		require.Equal(t, want.grade, found[i].Grade, found[i].Detail)
@@ -111,7 +125,7 @@ func TestReceiversAreExaminedAsTheyAreSentTo(t *testing.T) {
 // and what it answers itself is not taken for a receiver that is well.
 func TestReceiversOfPlainHTTPAreExaminedThroughTheProxy(t *testing.T) {
 	t.Parallel()
-	proxy := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+	handler := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		switch {
 		case !r.URL.IsAbs():
 			w.WriteHeader(http.StatusBadRequest)
@@ -124,30 +138,58 @@ func TestReceiversOfPlainHTTPAreExaminedThroughTheProxy(t *testing.T) {
 			w.WriteHeader(http.StatusForbidden)
 		case r.URL.String() == "http://127.0.0.1:9/hook?key=1":
 			w.WriteHeader(http.StatusMethodNotAllowed)
+		case r.URL.String() == "http://receiver.invalid/hook":
+			w.WriteHeader(http.StatusInternalServerError)
 		}
-	}))
+	})
+	proxy, secure := httptest.NewServer(handler), httptest.NewTLSServer(handler)
 	t.Cleanup(proxy.Close)
-	through := func(user, path string) doctor.Finding {
-		found := doctor.Endpoints(t.Context(), &config.Config{
-			Network: config.Network{
-				AllowHTTP: true, Allow: []netip.Prefix{netip.MustParsePrefix("127.0.0.1/32")},
-				Proxy: config.NewSecret(strings.Replace(proxy.URL, "://", "://"+user+"@", 1)),
-			},
-			Endpoints: []config.Endpoint{{ID: "e", URL: "http://127.0.0.1:9" + path}},
-		}, time.Now())
+	t.Cleanup(secure.Close)
+	network := config.Network{
+		AllowHTTP: true, Allow: []netip.Prefix{netip.MustParsePrefix("127.0.0.1/32")}, ProxyResolves: true,
+		CA: string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: secure.Certificate().Raw})),
+	}
+	through := func(proxy *httptest.Server, user, address string) doctor.Finding {
+		network.Proxy = config.NewSecret(strings.Replace(proxy.URL, "://", "://"+user+"@", 1))
+		found := doctor.Endpoints(t.Context(), &config.Config{Network: network, Endpoints: []config.Endpoint{{ID: "e", URL: address}}}, time.Now())
 		require.Len(t, found, 1)
 		return found[0]
 	}
-	require.Equal(t, doctor.Finding{Check: "endpoint", Grade: doctor.OK, Detail: "endpoint e answers (405 to HEAD)"}, through("me:pw", "/hook?key=1"))
-	for path, status := range map[string]string{"/down": "503", "/denied": "403"} {
-		found := through("me:pw", path)
+	for _, proxy := range []*httptest.Server{proxy, secure} {
+		require.Equal(t, doctor.Finding{Check: "endpoint", Grade: doctor.OK, Detail: "endpoint e answers (405 to HEAD)"},
+			through(proxy, "me:pw", "http://127.0.0.1:9/hook?key=1"))
+	}
+	for address, status := range map[string]string{
+		"http://127.0.0.1:9/down": "503", "http://127.0.0.1:9/denied": "403", "http://receiver.invalid/hook": "500",
+	} {
+		found := through(proxy, "me:pw", address)
 		require.Equal(t, doctor.Warning, found.Grade)
 		require.Equal(t, "endpoint e, or the egress proxy for it, answers "+status+" to HEAD", found.Detail)
 		require.Contains(t, found.Fix, "the proxy's log")
 	}
-	found := through("me:other", "/hook?key=1")
+	found := through(proxy, "me:other", "http://127.0.0.1:9/hook?key=1")
 	require.Equal(t, doctor.Failure, found.Grade)
 	require.Contains(t, found.Detail, "status 407: check the user and password in network.proxy")
+	network.CA = "none"
+	found = through(proxy, "me:pw", "http://127.0.0.1:9/hook?key=1")
+	require.Equal(t, "endpoint", found.Check)
+	require.Equal(t, doctor.Failure, found.Grade)
+	require.Contains(t, found.Detail, "the network block is not usable: ")
+}
+
+// TestAReceiverThatNeverAnswersIsAFailure: it does not keep the others from being told of.
+func TestAReceiverThatNeverAnswersIsAFailure(t *testing.T) {
+	t.Parallel()
+	l, err := (&net.ListenConfig{}).Listen(t.Context(), "tcp", "127.0.0.1:0")
+	require.NoError(t, err)
+	t.Cleanup(func() { require.NoError(t, l.Close()) })
+	ctx, cancel := context.WithTimeoutCause(t.Context(), 50*time.Millisecond, errors.New("enough"))
+	defer cancel()
+	found := doctor.Endpoints(ctx, &config.Config{
+		Network:   config.Network{AllowHTTP: true, Allow: []netip.Prefix{netip.MustParsePrefix("127.0.0.1/32")}},
+		Endpoints: []config.Endpoint{{ID: "e", URL: "http://" + l.Addr().String()}},
+	}, time.Now())
+	require.Equal(t, []doctor.Finding{{Check: "endpoint", Grade: doctor.Failure, Detail: "endpoint e: enough"}}, found)
 }
 
 // A certificate that ends within two weeks is worth a word, while there is time to renew it.
@@ -160,7 +202,7 @@ func TestCertificatesThatEndSoonAreNamed(t *testing.T) {
 		Network:   config.Network{Allow: []netip.Prefix{netip.MustParsePrefix("127.0.0.1/32")}, CA: authority},
 		Endpoints: []config.Endpoint{{ID: "shop", URL: secure.URL}},
 	}
-	for days, grade := range map[int]doctor.Grade{15: doctor.OK, 13: doctor.Warning, 1: doctor.Warning} {
+	for days, grade := range map[int]doctor.Grade{15: doctor.OK, 14: doctor.OK, 13: doctor.Warning, 1: doctor.Warning} {
 		found := doctor.Endpoints(t.Context(), cfg, secure.Certificate().NotAfter.AddDate(0, 0, -days))
 		require.Equal(t, grade, found[0].Grade, found[0].Detail)
 		require.Contains(t, found[0].Detail, fmt.Sprintf("its certificate is good for %d days", days))

@@ -36,7 +36,12 @@ func examineNATS(ctx context.Context, p *patient) (Finding, error) {
 	}
 	fan := &p.cfg.Fanout
 	there, err := jetstream.Look(ctx, jetstream.OptionsOf(p.cfg, roots, zerolog.Nop()))
-	where := strings.Join(fan.Hosts(), ", ")
+	return judgeNATS(strings.Join(fan.Hosts(), ", "), there, fan.Partitions, err)
+}
+
+// judgeNATS says what it means that so many streams were found there, of those that are to be, or
+// an error.
+func judgeNATS(where string, there, partitions int, err error) (Finding, error) {
 	switch {
 	case errors.Is(err, jetstream.ErrUnreachable):
 		return fail("fanout.url, and that the server takes connections from here; fanout.ca where it has a certificate of your own authority", "%s: %s", where, err)
@@ -56,8 +61,8 @@ func examineNATS(ctx context.Context, p *patient) (Finding, error) {
 		return fail("", "%s", err) // it says what to do
 	case err != nil:
 		return fail("", "%s: %s", where, err)
-	case there < fan.Partitions:
-		return ok("NATS answers at %s, and %d of %d streams are there: the next start makes the others", where, there, fan.Partitions)
+	case there < partitions:
+		return ok("NATS answers at %s, and %d of %d streams are there: the next start makes the others", where, there, partitions)
 	}
 	return ok("NATS answers at %s, and its %d streams are set up as they must be", where, there)
 }

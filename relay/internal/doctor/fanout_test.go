@@ -107,7 +107,7 @@ func TestConnectionsThatAFleetLacksAreNamed(t *testing.T) {
 	f := connections(doctor.Failure, 16)
 	require.Contains(t, f.Detail, "16 partitions need 52 connections")
 	require.Contains(t, f.Detail, "max_connections leaves 21 to all, of which others use 1 now")
-	require.Contains(t, f.Fix, "ALTER SYSTEM SET max_connections = ")
+	require.Contains(t, f.Fix, "ALTER SYSTEM SET max_connections = 77;", "and an API, what others use, and some to spare")
 	f = connections(doctor.Warning, 5) // 19, of an API 4, and the one of this test
 	require.Contains(t, f.Fix, "restart Postgres")
 	f = connections(doctor.OK, 4) // 16 + 4 + 1 = 21
@@ -120,13 +120,15 @@ func TestConnectionsThatAFleetLacksAreNamed(t *testing.T) {
 
 	b.exec(t, "ALTER DATABASE postgres CONNECTION LIMIT 1000")
 	require.Contains(t, connections(doctor.Warning, 5).Detail, "max_connections leaves 21", "another limit is enough")
+	b.exec(t, "ALTER DATABASE postgres CONNECTION LIMIT 19") // without one to spare
+	require.Contains(t, connections(doctor.Warning, 5).Detail, "the database's limit is 19")
 	b.exec(t, "ALTER DATABASE postgres CONNECTION LIMIT 10")
 	f = connections(doctor.Failure, 4)
 	require.Contains(t, f.Detail, "the database's limit is 10")
-	require.Contains(t, f.Fix, `ALTER DATABASE "postgres" CONNECTION LIMIT `)
+	require.Contains(t, f.Fix, `ALTER DATABASE "postgres" CONNECTION LIMIT 41;`)
 	b.exec(t, "ALTER DATABASE postgres CONNECTION LIMIT 20") // enough for five partitions, and no more
 	b.as(t, "REPLICATION CONNECTION LIMIT 5")
 	f = connections(doctor.Failure, 5)
 	require.Contains(t, f.Detail, "the role's limit is 5, of which others use 0 now")
-	require.Contains(t, f.Fix, "ALTER ROLE ")
+	require.Regexp(t, `^ALTER ROLE "doctor_\w+" CONNECTION LIMIT 43;$`, f.Fix)
 }

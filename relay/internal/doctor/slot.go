@@ -113,10 +113,7 @@ func examinePublications(ctx context.Context, p *patient) ([]Finding, error) {
 
 // mayPublish reports whether the role owns the tables that are published.
 func (p *patient) mayPublish(ctx context.Context) (owns bool, err error) {
-	tables := []string{"tailpost.endpoint"}
-	if t := p.cfg.Outbox.Mapping.Table; t != "" {
-		tables = append(tables, t)
-	}
+	tables := []string{"tailpost.endpoint", p.cfg.Outbox.Mapping.Table} // which is empty where there is none
 	err = p.conn.QueryRow(ctx, `
 		SELECT COALESCE(bool_and(pg_has_role(c.relowner, 'USAGE')), false)
 		FROM pg_catalog.pg_class AS c

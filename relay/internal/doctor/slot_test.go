@@ -3,7 +3,6 @@ package doctor_test
 import (
 	"bytes"
 	"context"
-	"net/url"
 	"slices"
 	"strings"
 	"testing"
@@ -121,9 +120,7 @@ func TestWhatARoleLacksIsNamedByWhatItStops(t *testing.T) {
 	b := setup(t)
 	var script bytes.Buffer
 	b.as(t, "REPLICATION")
-	address, err := url.Parse(b.cfg.Database.URL.Reveal())
-	require.NoError(t, err)
-	role := address.User.Username()
+	role := b.role(t)
 	require.NoError(t, schema.Print(&script, schema.PrintOptions{
 		Mapping: b.cfg.Outbox.Mapping, Slot: b.cfg.Database.Slot, Relay: role, Application: role, Reader: role,
 	}))
@@ -131,7 +128,11 @@ func TestWhatARoleLacksIsNamedByWhatItStops(t *testing.T) {
 	require.Contains(t, b.find(t, "privileges", doctor.OK).Detail, "may do what a relay does")
 	b.cfg.Outbox.Retention = time.Hour
 	require.Equal(t, `GRANT DELETE ON "public"."outbox" TO "`+role+`";`, b.find(t, "privileges", doctor.Warning).Fix)
-	b.exec(t, "REVOKE INSERT ON tailpost.gap FROM "+role+"; REVOKE EXECUTE ON FUNCTION tailpost.summarize_attempts(integer) FROM "+role+", PUBLIC")
+	b.cfg.Outbox.Retention = 0
+	b.exec(t, "REVOKE INSERT ON tailpost.gap FROM "+role)
+	require.Contains(t, b.find(t, "privileges", doctor.Warning).Detail, "delivers, but lacks tailpost.gap INSERT:")
+	b.cfg.Outbox.Retention = time.Hour
+	b.exec(t, "REVOKE EXECUTE ON FUNCTION tailpost.summarize_attempts(integer) FROM "+role+", PUBLIC")
 	found := b.find(t, "privileges", doctor.Warning)
 	require.Contains(t, found.Detail, `delivers, but lacks tailpost.gap INSERT, tailpost.summarize_attempts(integer) EXECUTE, "public"."outbox" DELETE:`)
 	require.Contains(t, found.Fix, "migrate --print --relay-role "+role)

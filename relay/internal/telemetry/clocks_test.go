@@ -2,6 +2,7 @@ package telemetry_test
 
 import (
 	"bytes"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -37,8 +38,10 @@ func TestClocksThatAreApartAreReportedWhenItBeginsAndWhenItEnds(t *testing.T) {
 			observe(c, 0)
 			require.Len(t, lines(), 2)
 			require.Contains(t, lines()[1], "agree again")
-			observe(c, time.Minute)
-			require.Len(t, lines(), 3)
+			for range 2 {
+				observe(c, 30*time.Second)
+				require.Len(t, lines(), 3, "from 30 seconds on it is worth a word, once")
+			}
 		})
 	}
 }
@@ -52,6 +55,22 @@ func TestAClockIsApartByWhatTheTimeOfAskingDoesNotExplain(t *testing.T) {
 	} {
 		require.Equal(t, want, telemetry.Apart(began.Add(there), began, ended), there)
 	}
+}
+
+// TestSoManyReceiversAreRemembered: an application that makes endpoints without end does not fill
+// the memory. Those that are remembered stay.
+func TestSoManyReceiversAreRemembered(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	for i := range 100_001 {
+		b.clocks.Receiver("ep_"+strconv.Itoa(i), time.Hour)
+		b.certificates.Presented("ep_"+strconv.Itoa(i), b.now.Add(time.Hour))
+	}
+	b.certificates.Presented("ep_7", b.now.Add(time.Minute))
+	got := b.scrape(t)
+	require.InDelta(t, 100_000, got["tailpost_receiver_clocks_apart"].GetGauge().GetValue(), 0)
+	require.Len(t, b.database.known, 100_000)
+	require.InDelta(t, b.now.Add(time.Minute).Unix(), got["tailpost_certificate_expiry_timestamp_seconds ep_7"].GetGauge().GetValue(), 0)
 }
 
 func TestClocksAreShown(t *testing.T) {

@@ -1,8 +1,6 @@
 package telemetry
 
 import (
-	"bufio"
-	"bytes"
 	"context"
 	"fmt"
 	"strconv"
@@ -66,15 +64,12 @@ func (p *producer) read(text []byte) []metricdata.Metrics {
 		samples          []sample
 	)
 	flush := func() {
-		if strings.HasPrefix(name, "tailpost_") && len(samples) > 0 {
+		if len(samples) > 0 {
 			all = append(all, metricdata.Metrics{Name: name, Description: help, Data: p.aggregate(kind, samples)})
 		}
 		samples = nil
 	}
-	lines := bufio.NewScanner(bytes.NewReader(text))
-	lines.Buffer(nil, len(text)+1)
-	for lines.Scan() {
-		line := lines.Text()
+	for line := range strings.SplitSeq(string(text), "\n") {
 		if rest, is := strings.CutPrefix(line, "# HELP "); is {
 			flush()
 			name, help, _ = strings.Cut(rest, " ")
@@ -104,9 +99,9 @@ func readSample(family, line string) (sample, bool) {
 		return sample{}, false
 	}
 	s := sample{value: value}
-	suffix, labels, labelled := strings.Cut(rest[:at], "{")
+	suffix, labels, _ := strings.Cut(rest[:at], "{")
 	s.suffix = suffix
-	for labelled && labels != "" && labels != "}" {
+	for labels != "" && labels != "}" {
 		name, quoted, _ := strings.Cut(strings.TrimPrefix(labels, ","), "=")
 		text, err := strconv.QuotedPrefix(quoted)
 		if err != nil {

@@ -59,8 +59,8 @@ func local(host string) bool {
 	if h, _, err := net.SplitHostPort(host); err == nil {
 		host = h
 	}
-	addr, err := netip.ParseAddr(strings.Trim(host, "[]"))
-	return host == "localhost" || err == nil && addr.Unmap().IsLoopback()
+	addr, _ := netip.ParseAddr(strings.Trim(host, "[]")) // of what is none it is the zero one
+	return host == "localhost" || addr.Unmap().IsLoopback()
 }
 
 // Serve answers until ctx is done. It closes the listener.
