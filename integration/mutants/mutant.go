@@ -75,6 +75,7 @@ func all() []mutant {
 		secondStrangersOuterMutants,
 		setupMutants,
 		signatureMutants,
+		sixthPanelMutants,
 		sourceMutants,
 		sourceSweepMutants,
 		spillSweepMutants,
