@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 )
@@ -13,20 +14,19 @@ const components = "#/components/schemas/"
 // bundle returns a schema of the document with the components that it refers to, so that it stands
 // alone.
 func (d *document) bundle(schema map[string]any) (json.RawMessage, error) {
-	b := bundler{document: d, defs: make(map[string]any)}
+	own, isObject := schema["$defs"].(map[string]any)
+	b := bundler{document: d, own: own, defs: make(map[string]any)}
 	whole, err := b.schema(schema, 0)
 	if err != nil {
 		return nil, err
 	}
-	if len(b.defs) == 0 {
-		return encode(whole)
-	}
 	object, ok := whole.(map[string]any)
-	if !ok {
+	if !ok || len(b.defs) == 0 || schema["$defs"] != nil && !isObject { // the compiler reports it
 		return encode(whole)
 	}
-	if _, has := object["$defs"]; has {
-		object = map[string]any{"allOf": []any{object}}
+	if isObject {
+		copied, _ := object["$defs"].(map[string]any)
+		maps.Copy(b.defs, copied)
 	}
 	object["$defs"] = b.defs
 	return encode(object)
@@ -34,7 +34,8 @@ func (d *document) bundle(schema map[string]any) (json.RawMessage, error) {
 
 type bundler struct {
 	document *document
-	defs     map[string]any // by the names of components
+	own      map[string]any // the definitions that the schema has itself, under its names
+	defs     map[string]any // beside them, those of components
 }
 
 // schema returns a copy whose references lead to defs.
@@ -109,6 +110,9 @@ func (b *bundler) follow(ref string) (string, error) {
 			return "", fmt.Errorf("$ref %q: refer to %sNAME", ref, components)
 		}
 		return "", fmt.Errorf("$ref %q: %w", ref, errElsewhere)
+	}
+	for b.own[name] != nil {
+		name = "components:" + name // no component has such a name
 	}
 	if _, known := b.defs[name]; !known {
 		target, err := b.document.lookup(ref)

@@ -71,6 +71,7 @@ func TestAnOpenAPIDocumentDescribesTypes(t *testing.T) {
 	types, err := catalogue.Read("shop.yaml", []byte(document))
 	require.NoError(t, err)
 	require.Len(t, types, 3)
+	require.Equal(t, "shop.yaml#/webhooks/order.paid", types[1].Place)
 	gone, paid, sent := types[0], types[1], types[2]
 	require.Equal(t, "order.gone", gone.Name)
 	require.Nil(t, gone.Schema)
@@ -122,12 +123,24 @@ func TestAnyMediaTypeOfJSONDescribesAPayload(t *testing.T) {
 		of("application/json", "it"), of("application/json; charset=utf-8", "it"), of("Application/JSON", "it"), of("application/vnd.shop.order+json;v=1", "it"),
 		of("application/*", "it"), of("*/*", "it"), of("*/*", "range") + "," + of("application/xml", "xml") + "," + of("application/json;charset=utf-8", "it"),
 		of("application/a+json", "suffix") + "," + of("application/json", "it") + "," + of("application/json; v=0", "parameter"),
+		of("Application/JSON", "other letters") + "," + of("application/json", "it"),
 		`"application/cloudevents+json": {"schema": {"properties": {"specversion": {}, "type": {}, "data": {"title": "it"}}}}`,
 	} {
 		got, err := read(content)
 		require.NoError(t, err, content)
-		require.Contains(t, string(got.Schema), `"it"`, content)
+		require.JSONEq(t, `{"title": "it"}`, string(got.Schema), content)
 	}
+	for _, payload := range []string{`{"data": {}, "timestamp": {}}`, `{"data": {}, "type": {}}`, `{"type": {}, "specversion": {}}`} {
+		got, err := read(`"application/json": {"schema": {"properties": ` + payload + `}}`)
+		require.NoError(t, err, payload)
+		require.JSONEq(t, `{"properties": `+payload+`}`, string(got.Schema), "a payload that only looks like an envelope")
+	}
+	got, err := read(`"application/json": {"example": {"total": 9.50}}`)
+	require.NoError(t, err)
+	require.Equal(t, []string{"", `{"total":9.50}`}, []string{string(got.Schema), string(got.Example)}, "an example needs no schema")
+	got, err = read(`"application/json": {"schema": {"examples": []}}`)
+	require.NoError(t, err)
+	require.Nil(t, got.Example)
 	for _, content := range []string{of("application/xml", "x"), of("text/*", "x"), of("application/jsonp", "x"), of("application/cloudevents-batch+json", "x"), ""} {
 		_, err := read(content)
 		require.ErrorContains(t, err, "f.json#/webhooks/a/post/requestBody/content: no application/json", content)
@@ -143,12 +156,19 @@ func TestADocumentThatIsBrokenIsRefusedWithItsPlace(t *testing.T) {
 	const at = "#/webhooks/a~1b/post/requestBody/content/application~1json/schema: "
 	deep := strings.Repeat(`{"not":`, 300) + "{}" + strings.Repeat("}", 300)
 	for text, want := range map[string]string{
-		"{\n\n\"a\": }":        "f.json: line 3: not valid JSON",
-		"a: [":                 "f.json: not valid YAML",
-		"[]":                   "not an object",
-		`{"openapi": "3.0.3"}`: "f.json#/openapi: write OpenAPI 3.1",
-		`{"openapi": "3.1.0"}`: "f.json#/webhooks: there is none",
-		`{"openapi": "3.1.0", "webhooks": {"a": {}}}`:               "f.json#/webhooks/a: no operation",
+		"{\n\n\"a\": }\n\n":          "f.json: line 3: not valid JSON",
+		`{"a": `:                     "f.json: not valid JSON",
+		"":                           "f.json: not an object",
+		" \n":                        "f.json: not an object",
+		"a: &a {b: 1}\nc:\n  <<: *a": "f.json: line 3: the name of a member is a text",
+		"a: " + strings.Repeat("[", 300) + strings.Repeat("]", 300):    "more than 200 levels deep",
+		"a: " + strings.Repeat("{a: ", 300) + strings.Repeat("}", 300): "more than 200 levels deep",
+		`{"openapi": "3.1", "webhooks": {}}`:                           "f.json#/webhooks: there is none",
+		"a: [":                                                         "f.json: not valid YAML",
+		"[]":                                                           "not an object",
+		`{"openapi": "3.0.3"}`:                                         "f.json#/openapi: write OpenAPI 3.1",
+		`{"openapi": "3.1.0"}`:                                         "f.json#/webhooks: there is none",
+		`{"openapi": "3.1.0", "webhooks": {"a": {}}}`:                  "f.json#/webhooks/a: no operation",
 		`{"openapi": "3.1.0", "webhooks": {"a": {"post": "get"}}}`:  "f.json#/webhooks/a/post: not an object",
 		`{"openapi": "3.1.0", "webhooks": {"a": {"$ref": "#/x"}}}`:  `f.json#/webhooks/a: $ref "#/x": it leads nowhere`,
 		hook(`{"$ref": "https://evil.example/s.json"}`):             at + `$ref "https://evil.example/s.json": a reference out of the file`,
@@ -157,6 +177,8 @@ func TestADocumentThatIsBrokenIsRefusedWithItsPlace(t *testing.T) {
 		hook(`{"items": {"$ref": "#/components/schemas/Missing"}}`): "it leads nowhere",
 		hook(`[]`): "schema: not an object",
 		hook(`{"properties": {"a": {"type": "string", "nullable": true}}}`): at + "nullable is of OpenAPI 3.0",
+		hook(`{"properties": {"data": 1, "type": {}, "timestamp": {}}}`):    "/schema/properties/data: not an object",
+		hook(`{"items": {"$ref": "#/components/schemas/A/properties/b"}}`):  at + `$ref "#/components/schemas/A/properties/b": refer to #/components/schemas/NAME`,
 		hook(deep): "more than 200 levels deep",
 	} {
 		_, err := catalogue.Read("f.json", []byte(text))
@@ -206,6 +228,25 @@ func TestValuesOfASchemaAreNoKeywords(t *testing.T) {
 		{"const": {"$ref": "x", "nullable": true}, "properties": {"const": {"$ref": "#/components/schemas/A"}, "nullable": true}}}}}}}}, "components": {"schemas": {"A": {"type": "string"}}}}`))
 	require.NoError(t, err)
 	require.JSONEq(t, `{"const": {"$ref": "x", "nullable": true}, "properties": {"const": {"$ref": "#/$defs/A"}, "nullable": true}, "$defs": {"A": {"type": "string"}}}`, string(types[0].Schema))
+}
+
+// A schema stands alone: what it refers to is in it, beside what it has of its own.
+func TestASchemaHasWhatItRefersTo(t *testing.T) {
+	t.Parallel()
+	for schema, want := range map[string]string{
+		`{"type": "string"}`:       `{"type": "string"}`,
+		`{"items": {"$ref": "#"}}`: `{"items": {"$ref": "#"}}`,
+		`{"items": {"$ref": "#/$defs/a"}, "$defs": {"a": {"type": "null"}}}`:                              `{"items": {"$ref": "#/$defs/a"}, "$defs": {"a": {"type": "null"}}}`,
+		`{"items": {"$ref": "#/components/schemas/A"}, "not": {"$ref": "#/$defs/a"}, "$defs": {"a": {}}}`: `{"items": {"$ref": "#/$defs/A"}, "not": {"$ref": "#/$defs/a"}, "$defs": {"a": {}, "A": {"type": "string"}}}`,
+		`{"items": {"$ref": "#/components/schemas/A"}, "not": {"$ref": "#/$defs/A"}, "$defs": {"A": {}}}`: `{"items": {"$ref": "#/$defs/components:A"}, "not": {"$ref": "#/$defs/A"}, "$defs": {"A": {}, "components:A": {"type": "string"}}}`,
+	} {
+		types, err := catalogue.Read("f.json", []byte(`{"openapi": "3.1", "webhooks": {"a": {"post": {"requestBody": {"content": {"application/json": {"schema": `+schema+`}}}}}},
+			"components": {"schemas": {"A": {"type": "string"}}}}`))
+		require.NoError(t, err, schema)
+		require.JSONEq(t, want, string(types[0].Schema))
+		_, err = catalogue.Compile(types[0].Schema)
+		require.NoError(t, err, schema)
+	}
 }
 
 func FuzzRead(f *testing.F) {

@@ -22,6 +22,7 @@ func TestBypass(t *testing.T) {
 		"10.1.0.0/16":           {[]string{"http://10.1.2.3:80"}, []string{"http://10.2.0.1", "https://10.1.example"}},
 		"10.1.2.3":              {[]string{"http://10.1.2.3", "http://[::ffff:10.1.2.3]"}, []string{"http://10.1.2.4"}},
 		"10.1.2.3:8080":         {[]string{"http://10.1.2.3:8080"}, []string{"http://10.1.2.3"}},
+		"::ffff:10.1.0.0/112":   {[]string{"http://10.1.2.3"}, []string{"http://10.2.0.1"}},
 		"::1":                   {[]string{"http://[::1]:99"}, []string{"http://[::2]"}},
 		"[::1]:99":              {[]string{"http://[::1]:99"}, []string{"http://[::1]"}},
 		"fd00::/8":              {[]string{"https://[fd12::1]"}, []string{"https://[fe00::1]"}},
@@ -38,7 +39,7 @@ func TestBypass(t *testing.T) {
 	}
 	for _, entry := range []string{
 		"", ".", "*", ":80", "a..b", "https://a.example", "a.example/x", "a.example:", "a.example:0", "a.example:99999", "*.10.1.2.3", "0x7f.1",
-		"10.1.0.0/33", "[::1", "user@a.example", " a.example",
+		"10.1.0.0/33", "[::1", "[10.1.2.3]", "[a.example]", "user@a.example", " a.example",
 	} {
 		_, err := receiver.ParseBypass([]string{entry})
 		require.ErrorContains(t, err, "write a name", "%q", entry)

@@ -2,6 +2,7 @@ package receiver_test
 
 import (
 	"net/url"
+	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -22,6 +23,8 @@ func TestParsePlace(t *testing.T) {
 		"http://example.com:443":           "example.com:443",
 		"https://bücher.example":           "xn--bcher-kva.example",
 		"https://my_service.internal":      "my_service.internal",
+		"https://A_Z0.9z_a.Internal":       "a_z0.9z_a.internal",
+		"https://shop.cafe":                "shop.cafe",
 		"https://127.0.0.1":                "127.0.0.1",
 		"https://127.0.0.1.":               "127.0.0.1",
 		"https://１２７.0.0.1":                "127.0.0.1",
@@ -40,6 +43,10 @@ func TestParsePlace(t *testing.T) {
 		require.Equal(t, want, p.Authority(), in)
 	}
 	const unusual = "unusual notation"
+	longName := strings.Repeat("a_bc.", 50) + "abc" // 253 bytes
+	_, place, err := receiver.Parse("https://" + longName)
+	require.NoError(t, err)
+	require.Equal(t, longName, place.ServerName())
 	for in, want := range map[string]string{
 		"https://2130706433":          unusual,
 		"https://0x7f000001":          unusual,
@@ -56,6 +63,7 @@ func TestParsePlace(t *testing.T) {
 		"https://127.0.0.1..":         "not a valid name",
 		"https://.example.com":        "not a valid name",
 		"https://a..b":                "not a valid name",
+		"https://" + longName + "x":   "not a valid name",
 		"https://exa mple.com":        "",
 		"https://a%00b.com":           "",
 		"https://ex%0d%0aample":       "",
@@ -103,6 +111,9 @@ func TestSameReceiver(t *testing.T) {
 		{"https://a.example", "https://a.example:8443", false},
 		{"http://a.example:8080", "https://a.example:8443", false},
 		{"https://a.example", "http://a.example", false},
+		{"https://a.example:80", "https://a.example", false},
+		{"http://a.example", "https://a.example:8443", false},
+		{"https://[fe80::1%25eth0]", "https://[fe80::1]", true},
 	} {
 		require.Equal(t, test.want, at(test.from).SameReceiver(at(test.to)), test)
 	}

@@ -65,37 +65,34 @@ func showEndpoint(v *visit) error {
 // act is something that a person may do to an endpoint, with the page that asks whether they mean
 // it.
 type act struct {
-	Verb    string // on the button
-	Title   string
-	What    string // happens then
-	Danger  bool
-	Retype  bool // the name is to be typed
-	done    string
-	writes  bool // it changes settings: not for endpoints of the configuration
-	allowed func(status string) bool
+	Verb   string // on the button
+	Title  string
+	What   string // happens then
+	Danger bool
+	Retype bool // the name is to be typed
+	done   string
 }
 
 func actOf(name string) (act, bool) {
-	isStatus := func(want string) func(string) bool { return func(status string) bool { return status == want } }
 	a, ok := map[string]act{
 		"pause": {
-			Verb: "Pause", Title: "Pause this endpoint?", done: "paused", allowed: isStatus("active"),
+			Verb: "Pause", Title: "Pause this endpoint?", done: "paused",
 			What: "Nothing is sent to it until it is resumed. Its events are queued in the database and go out then, in order.",
 		},
 		"resume": {
-			Verb: "Resume", Title: "Resume this endpoint?", done: "resumed", allowed: isStatus("paused"),
+			Verb: "Resume", Title: "Resume this endpoint?", done: "resumed",
 			What: "What is queued goes out first, at the endpoint's rate.",
 		},
 		"enable": {
-			Verb: "Enable", Title: "Enable this endpoint?", done: "enabled", allowed: isStatus("disabled"),
+			Verb: "Enable", Title: "Enable this endpoint?", done: "enabled",
 			What: "Deliveries start again, with what is queued first. If it fails as before, it is disabled again.",
 		},
 		"rotate-secret": {
-			Verb: "Rotate the secret", Title: "Give this endpoint a new secret?", writes: true, allowed: func(string) bool { return true },
+			Verb: "Rotate the secret", Title: "Give this endpoint a new secret?",
 			What: "The new secret is shown once, on the next page. The old one signs as well until the grace period is over, so that the receiver can change in peace.",
 		},
 		"delete": {
-			Verb: "Delete", Title: "Delete this endpoint?", done: "deleted", writes: true, Danger: true, Retype: true, allowed: func(string) bool { return true },
+			Verb: "Delete", Title: "Delete this endpoint?", done: "deleted", Danger: true, Retype: true,
 			What: "It gets no further event, and what is still undelivered to it is discarded. Its attempts stay on record. This cannot be undone.",
 		},
 	}[name]

@@ -98,7 +98,7 @@ func (i *identity) put(s map[string]any, has *identity) {
 	case was.Headers != "":
 		s["headers"] = nil
 	}
-	set("auth", i.auth(), i.AuthSecret != "" || i.AssertionKey != "" || !sameAuth(i, &was))
+	set("auth", i.auth(), i.AuthSecret != "" || !sameAuth(i, &was))
 	set("tls", i.tls(&was), i.CertKey != "" || !samePEM(i.Cert, was.Cert) || !samePEM(i.CA, was.CA))
 }
 

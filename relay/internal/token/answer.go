@@ -113,7 +113,7 @@ func formFields(body []byte) (out []byte, token, failure bool, err error) {
 // seconds reads a number, rounded down; false: text is none.
 func seconds(text string) (n int, is bool) {
 	text = strings.TrimSpace(text)
-	if text == "" || strings.Trim(text, "0123456789+-.eE") != "" { // strconv reads "inf" too
+	if strings.Trim(text, "0123456789+-.eE") != "" { // strconv reads "inf" too
 		return 0, false
 	}
 	// An error of the range comes with an infinity, which the bounds take in.

@@ -27,17 +27,13 @@ func TestAnyLifeOfATokenIsTaken(t *testing.T) {
 			require.JSONEq(t, `{"access_token": "T", "scope": "a", "expires_in": `+strconv.Itoa(want)+`}`, string(out), text)
 		}
 	}
-	out, err := tidy("text/plain", 200, []byte("access_token=T&expires_in=3600.5"))
-	require.NoError(t, err)
-	form, err := url.ParseQuery(string(out))
-	require.NoError(t, err)
-	require.Equal(t, url.Values{"access_token": {"T"}, "expires_in": {"3600"}}, form)
-}
-
-// TestASourceClosesItsConnections: what looks at answers hides the transport's idle connections
-// from nobody.
-func TestASourceClosesItsConnections(t *testing.T) {
-	t.Parallel()
-	_, closes := any(answers{}).(interface{ CloseIdleConnections() })
-	require.True(t, closes)
+	for text, want := range map[string]url.Values{
+		"access_token=T&expires_in=3600.5": {"access_token": {"T"}, "expires_in": {"3600"}}, "access_token=T&expires_in=soon": {"access_token": {"T"}},
+	} {
+		out, err := tidy("text/plain", 200, []byte(text))
+		require.NoError(t, err)
+		form, err := url.ParseQuery(string(out))
+		require.NoError(t, err)
+		require.Equal(t, want, form)
+	}
 }
