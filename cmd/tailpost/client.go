@@ -144,7 +144,7 @@ func (c *client) ask(ctx context.Context, method, path string, query url.Values,
 	if res.StatusCode < http.StatusOK || res.StatusCode >= http.StatusMultipleChoices {
 		return nil, c.refusal(path, res.StatusCode, answer)
 	}
-	if len(answer) > 0 && !json.Valid(answer) {
+	if !json.Valid(answer) {
 		return nil, hint(fmt.Errorf("the answer of %s is not JSON", c.base.Host), "--api with the URL of a relay's API")
 	}
 	return answer, nil

@@ -2,8 +2,10 @@ package main
 
 import (
 	"bytes"
+	"context"
 	"encoding/json"
 	"fmt"
+	"io"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -22,12 +24,20 @@ import (
 // askAPI runs a command against an API that answers so.
 func askAPI(t *testing.T, handler http.HandlerFunc, args ...string) (code int, stdout, stderr string) {
 	t.Helper()
+	var errors bytes.Buffer
+	code, stdout = askAPIUntil(t.Context(), t, handler, &errors, args...)
+	return code, stdout, errors.String()
+}
+
+// askAPIUntil is askAPI of a command that is interrupted once ctx is done.
+func askAPIUntil(ctx context.Context, t *testing.T, handler http.HandlerFunc, stderr io.Writer, args ...string) (code int, stdout string) {
+	t.Helper()
 	server := httptest.NewServer(handler)
 	t.Cleanup(server.Close)
 	env := map[string]string{apiVariable: server.URL, keyVariable: "a-key"}
-	var out, errors bytes.Buffer
-	code = run(t.Context(), append([]string{"tailpost"}, args...), func(name string) string { return env[name] }, nil, &out, &errors)
-	return code, out.String(), errors.String()
+	var out bytes.Buffer
+	code = run(ctx, append([]string{"tailpost"}, args...), func(name string) string { return env[name] }, nil, &out, stderr)
+	return code, out.String()
 }
 
 func TestStatusOfASlotThatNobodyStreamsFromIsAFailure(t *testing.T) {
@@ -48,7 +58,10 @@ func TestListsGoOnUntilTheirLimit(t *testing.T) {
 	pages := map[string]string{"": "1,2", "a": "3", "b": "4,5"}
 	next := map[string]string{"": "a", "a": "b", "b": ""}
 	handler := func(w http.ResponseWriter, r *http.Request) {
-		cursor := r.URL.Query().Get("cursor")
+		cursor, limit := r.URL.Query().Get("cursor"), r.URL.Query().Get("limit")
+		if n, err := strconv.Atoi(limit); err != nil || n < 1 || n > 250 {
+			t.Errorf("limit=%s, which the API refuses", limit)
+		}
 		var data []string
 		for id := range strings.SplitSeq(pages[cursor], ",") {
 			data = append(data, `{"event_id": "`+id+`"}`)
@@ -148,19 +161,33 @@ func TestTablesShowNoControlCharacters(t *testing.T) {
 // TestAnAnswerThatNoRelayGaveIsNotTakenForOne: a proxy's page, or that of another program.
 func TestAnAnswerThatNoRelayGaveIsNotTakenForOne(t *testing.T) {
 	t.Parallel()
+	const (
+		gone    = "Try: that a relay runs behind the proxy at --api\n"
+		another = "Try: --api with the URL of a relay's API, and with the path that a proxy has it under\n"
+		moved   = "Try: --api with the URL itself: a redirect is not followed, because the key goes along\n"
+	)
 	for status, try := range map[int]string{
-		http.StatusBadGateway: "Try: that a relay runs behind the proxy at --api\n",
-		http.StatusNotFound:   "Try: --api with the URL of a relay's API, and with the path that a proxy has it under\n",
+		http.StatusMultipleChoices: moved, http.StatusPermanentRedirect: moved,
+		http.StatusBadRequest: another, http.StatusNotFound: another, http.StatusInternalServerError: another,
+		http.StatusBadGateway: gone, http.StatusServiceUnavailable: gone, http.StatusGatewayTimeout: gone,
 	} {
-		code, stdout, stderr := askAPI(t, func(w http.ResponseWriter, _ *http.Request) {
-			w.WriteHeader(status)
-			_, _ = fmt.Fprint(w, "<html>secret-page</html>")
-		}, "pause", "shop")
+		for _, page := range []string{"<html>secret-page</html>", `{"error": "secret-page"}`} {
+			code, stdout, stderr := askAPI(t, func(w http.ResponseWriter, _ *http.Request) {
+				w.WriteHeader(status)
+				_, _ = fmt.Fprint(w, page)
+			}, "pause", "shop")
+			require.Equal(t, exitFailed, code)
+			require.Empty(t, stdout)
+			require.Contains(t, stderr, fmt.Sprintf(" answers %d %s, and not as a relay's API does\n", status, http.StatusText(status)))
+			require.Contains(t, stderr, try)
+			require.NotContains(t, stderr, "secret-page")
+		}
+	}
+	for _, page := range []string{"<html>secret-page</html>", ""} {
+		code, stdout, stderr := askAPI(t, func(w http.ResponseWriter, _ *http.Request) { _, _ = fmt.Fprint(w, page) }, "pause", "shop")
 		require.Equal(t, exitFailed, code)
 		require.Empty(t, stdout)
-		require.Contains(t, stderr, fmt.Sprintf(" answers %d %s, and not as a relay's API does\n", status, http.StatusText(status)))
-		require.Contains(t, stderr, try)
-		require.NotContains(t, stderr, "secret-page")
+		require.Regexp(t, `^tailpost: the answer of \S+ is not JSON\nTry: --api with the URL of a relay's API\n$`, stderr)
 	}
 }
 
@@ -179,6 +206,20 @@ func TestSizesAreReadable(t *testing.T) {
 	for n, want := range map[int64]string{0: "0 B", 1023: "1023 B", 1024: "1.0 KiB", 53_687_091_200: "50.0 GiB", 1 << 50: "1024.0 TiB"} {
 		require.Equal(t, want, size(n))
 	}
+}
+
+func TestSizesOfADiskAreWhole(t *testing.T) {
+	t.Parallel()
+	for text, want := range map[string]diskSize{"512MB": 512 << 20, "40GB": 40 << 30, "2 TB": 2 << 40} {
+		var got diskSize
+		require.NoError(t, got.Set(text))
+		require.Equal(t, want, got, text)
+		require.Equal(t, strconv.FormatInt(int64(want)>>20, 10)+"MB", got.String())
+	}
+	for _, wrong := range []string{"", "40", "40gb", "-1GB", "1.5TB", "40GB free", "1000000TB x"} {
+		require.ErrorContains(t, new(diskSize).Set(wrong), `write it like "40GB"`, "%q", wrong)
+	}
+	require.Empty(t, new(diskSize).String())
 }
 
 func TestTimesMayBeHowLongAgo(t *testing.T) {

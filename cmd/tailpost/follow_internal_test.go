@@ -16,17 +16,23 @@ import (
 )
 
 // following follows what handler streams, until it cancels.
-func following(t *testing.T, handler func(w http.ResponseWriter, r *http.Request, stop func())) (stdout, stderr string, err error) {
+func following(t *testing.T, asJSON bool, handler func(w http.ResponseWriter, r *http.Request, stop func())) (stdout, stderr string, err error) {
 	t.Helper()
 	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()
-	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { handler(w, r, cancel) }))
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.Header.Get("Accept") != "text/event-stream" || r.URL.RawQuery != "outcome=retry" {
+			t.Errorf("%s of %q was asked for", r.Header.Get("Accept"), r.URL.RawQuery)
+		}
+		handler(w, r, cancel)
+	}))
 	t.Cleanup(server.Close)
 	base, err := url.Parse(server.URL)
 	require.NoError(t, err)
 	var out, complaints bytes.Buffer
 	f := &follower{
-		app: &app{stdout: &out, stderr: &complaints}, client: &client{base: base, http: server.Client()}, asJSON: true, pause: time.Millisecond,
+		app: &app{stdout: &out, stderr: &complaints}, client: &client{base: base, http: server.Client()},
+		query: url.Values{"outcome": {"retry"}}, asJSON: asJSON, pause: time.Millisecond,
 	}
 	err = f.run(ctx)
 	return out.String(), complaints.String(), err
@@ -35,7 +41,7 @@ func following(t *testing.T, handler func(w http.ResponseWriter, r *http.Request
 func TestAFollowedStreamGoesOnWhereItEnded(t *testing.T) {
 	t.Parallel()
 	var asked atomic.Int64
-	stdout, stderr, err := following(t, func(w http.ResponseWriter, r *http.Request, stop func()) {
+	stdout, stderr, err := following(t, true, func(w http.ResponseWriter, r *http.Request, stop func()) {
 		n := asked.Add(1)
 		if n == 2 {
 			w.WriteHeader(http.StatusServiceUnavailable)
@@ -49,7 +55,7 @@ func TestAFollowedStreamGoesOnWhereItEnded(t *testing.T) {
 			stop()
 			return
 		}
-		_, _ = fmt.Fprintf(w, "retry: 2000\n\n: alive\n\nevent: attempt\ndata: {\"number\":%d}\n\nid: place-%d\nevent: seen\ndata: {}\n\n", n, n)
+		_, _ = fmt.Fprintf(w, "retry: 2000\n\n: alive\n\nevent: attempt\ndata: {\"number\":%d}\n\ndata: {\"number\":99}\n\nid: place-%d\nevent: seen\ndata: {}\n\n", n, n)
 		_, _ = fmt.Fprint(w, "event: skipped\ndata: {\"skipped\":7}\n\n")
 	})
 	require.NoError(t, err, "an interrupt is no failure")
@@ -60,12 +66,74 @@ func TestAFollowedStreamGoesOnWhereItEnded(t *testing.T) {
 
 func TestAStreamThatIsRefusedIsAFailure(t *testing.T) {
 	t.Parallel()
+	for _, status := range []int{http.StatusForbidden, http.StatusTooManyRequests, http.StatusServiceUnavailable} {
+		var asked atomic.Int64
+		_, _, err := following(t, true, func(w http.ResponseWriter, _ *http.Request, stop func()) {
+			if asked.Add(1) > 1 {
+				stop()
+			}
+			http.Error(w, `{"detail": "This key lacks the scope deliveries:read."}`, status)
+		})
+		require.ErrorContains(t, err, fmt.Sprintf("the API answers %d: This key lacks the scope", status))
+		require.EqualValues(t, 1, asked.Load())
+	}
+}
+
+// The columns are named once, and an attempt may be as large as its answer.
+func TestAFollowedTableHasOneHead(t *testing.T) {
+	t.Parallel()
 	var asked atomic.Int64
-	_, _, err := following(t, func(w http.ResponseWriter, _ *http.Request, _ func()) {
-		asked.Add(1)
-		http.Error(w, `{"detail": "This key lacks the scope deliveries:read."}`, http.StatusForbidden)
+	large := strings.Repeat("x", 200<<10)
+	stdout, _, err := following(t, false, func(w http.ResponseWriter, _ *http.Request, stop func()) {
+		n := asked.Add(1)
+		if n == 3 {
+			stop()
+			return
+		}
+		_, _ = fmt.Fprintf(w, "event: attempt\ndata: {\"number\":%d,\"response_body\":%q}\n\n", n, large)
 	})
-	require.ErrorContains(t, err, "the API answers 403: This key lacks the scope")
+	require.NoError(t, err)
+	lines := strings.Split(stdout, "\n")
+	require.Len(t, lines, 4)
+	require.Regexp(t, "^AT +EVENT ", lines[0])
+	require.Regexp(t, "^- +- +- +- +1 +- +- +0 +-$", lines[1])
+	require.Regexp(t, "^- +- +- +- +2 +- +- +0 +-$", lines[2])
+}
+
+// A relay that restarts, or has too many tails, is asked again; a key that was taken away is told.
+func TestAStreamThatEndsIsAskedForUntilItIsRefused(t *testing.T) {
+	t.Parallel()
+	statuses := []int{http.StatusOK, http.StatusTooManyRequests, http.StatusBadGateway, http.StatusForbidden, http.StatusOK}
+	var asked atomic.Int64
+	_, stderr, err := following(t, true, func(w http.ResponseWriter, _ *http.Request, stop func()) {
+		n := asked.Add(1)
+		if int(n) == len(statuses) {
+			stop()
+		}
+		w.WriteHeader(statuses[n-1])
+		_, _ = fmt.Fprint(w, `{"detail": "Not now."}`)
+	})
+	require.ErrorContains(t, err, "the API answers 403: Not now.")
+	require.EqualValues(t, 4, asked.Load())
+	require.Equal(t, 3, strings.Count(stderr, "the stream ended, asking for it again"))
+	require.Contains(t, stderr, "asking for it again: the API answers 429: Not now.")
+}
+
+func TestATailThatNobodyReadsEnds(t *testing.T) {
+	t.Parallel()
+	var asked atomic.Int64
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		asked.Add(1)
+		_, _ = fmt.Fprint(w, "event: attempt\ndata: {}\n\n")
+	}))
+	t.Cleanup(server.Close)
+	base, err := url.Parse(server.URL)
+	require.NoError(t, err)
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	said := stopsAt{text: "again", stop: cancel}
+	f := &follower{app: &app{stdout: brokenWriter{}, stderr: &said}, client: &client{base: base, http: server.Client()}, asJSON: true, pause: time.Hour}
+	require.ErrorContains(t, f.run(ctx), "write the result: disk full")
 	require.EqualValues(t, 1, asked.Load())
 }
 
@@ -83,6 +151,17 @@ func TestProgressSaysRateAndRemainingTime(t *testing.T) {
 	require.Equal(t, "240 of 1000 queued (24 %)", p.say("queued", 240, &total), "nothing moves, so nobody knows")
 	now = now.Add(time.Second)
 	require.Equal(t, "1000 of 1000 queued (100 %), 25/s", p.say("queued", 1000, &total))
+	p, total = progress{now: p.now}, 10
+	require.Equal(t, "0 of 10 queued (0 %)", p.say("queued", 0, &total))
+	require.Equal(t, "1 of 10 queued (10 %)", p.say("queued", 1, &total), "no time has passed")
+	now = now.Add(time.Second)
+	require.Equal(t, "10 of 10 queued (100 %), 10/s", p.say("queued", 10, &total))
+	now = now.Add(time.Second)
+	require.Equal(t, "30 of 10 queued (100 %), 15/s", p.say("queued", 30, &total), "the total may have been too low")
+	p, total = progress{now: p.now}, 0
+	require.Equal(t, "0 of 0 queued", p.say("queued", 0, &total))
+	now, total = now.Add(time.Second), 1000
+	require.Equal(t, "999 of 1000 queued (99 %), 999/s, 1s left", p.say("queued", 999, &total))
 	require.Equal(t, "7 discarded", (&progress{}).say("discarded", 7, nil))
 }
 

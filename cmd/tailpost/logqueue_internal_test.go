@@ -109,6 +109,13 @@ func TestLogQueue_itsEndIsNotHeldUpByAReader(t *testing.T) {
 		require.NoError(t, err)
 		require.Equal(t, uint64(1), q.Dropped())
 		close(out.opened) // so that the bubble ends
+
+		read := newLogQueue(io.Discard, 100)
+		_, err = read.Write([]byte("a\n"))
+		require.NoError(t, err)
+		began = time.Now()
+		read.Close(time.Second)
+		require.Zero(t, time.Since(began), "who reads everything is not waited for")
 	})
 }
 

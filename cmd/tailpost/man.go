@@ -68,15 +68,13 @@ func manPage(cmd *cobra.Command, name string) string {
 			others = append(others, sub.CommandPath())
 		}
 	}
-	if len(others) > 0 {
-		fmt.Fprintf(&b, ".SH SEE ALSO\n")
-		for i, other := range others {
-			end := ","
-			if i == len(others)-1 {
-				end = ""
-			}
-			fmt.Fprintf(&b, ".BR %s (1)%s\n", roff(strings.ReplaceAll(other, " ", "-")), end)
+	fmt.Fprintf(&b, ".SH SEE ALSO\n")
+	for i, other := range others {
+		end := ","
+		if i == len(others)-1 {
+			end = ""
 		}
+		fmt.Fprintf(&b, ".BR %s (1)%s\n", roff(strings.ReplaceAll(other, " ", "-")), end)
 	}
 	return b.String()
 }

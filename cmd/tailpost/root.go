@@ -74,11 +74,9 @@ Exit codes: 0 done, 1 failed, 2 used wrongly, 3 the configuration is invalid.`,
 		},
 		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
-	root.SetIn(a.stdin)
 	root.SetOut(a.stdout)
 	root.SetErr(a.stderr)
 	root.SuggestionsMinimumDistance = 2
-	root.CompletionOptions.DisableDefaultCmd = true
 	root.PersistentFlags().StringVarP(&a.configPath, "config", "c", defaultConfig, "configuration `file`, or directory of *.hcl files")
 	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
 		// `tailpost nonsense --flag` fails at the flag first; the command is the mistake.

@@ -36,4 +36,8 @@ func TestRootsAreReadAnew(t *testing.T) {
 	require.NoError(t, err)
 	require.True(t, first.Equal(second), "the same authorities")
 	require.NotSame(t, first, second)
+
+	system, err := roots(func(name string) string { return map[string]string{"SSL_CERT_DIR": t.TempDir()}[name] })()
+	require.NoError(t, err)
+	require.Nil(t, system, "Go reads the directory")
 }

@@ -74,7 +74,7 @@ func all() []mutant {
 		secondStrangersMutants,
 		secondStrangersOuterMutants,
 		setupMutants,
-		signatureMutants,
+		signatureMutants, sixthCmdMutants,
 		sourceMutants,
 		sourceSweepMutants,
 		spillSweepMutants,
