@@ -13,8 +13,8 @@ func TestMain(m *testing.M) {
 	// A relay that stops breaks off its statements; pgx asks the server to cancel them, for some
 	// seconds at most.
 	cancels := goleak.IgnoreAnyFunction("github.com/jackc/pgx/v5/pgconn.(*PgConn).asyncClose.func1")
-	goleak.VerifyTestMain(m, cancels, goleak.Cleanup(func(code int) {
+	goleak.VerifyTestMain(m, append(kit.LeftByNATS(), cancels, goleak.Cleanup(func(code int) {
 		kit.Cleanup()
 		os.Exit(code) //nolint:forbidigo // goleak leaves the exit to its cleanup
-	}))
+	}))...)
 }

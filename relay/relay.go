@@ -219,10 +219,13 @@ func (r *Relay) Status() Status {
 	return r.status
 }
 
+// setState notes what the relay does. One that drains does nothing else before it has stopped.
 func (r *Relay) setState(s State) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.status.State = s
+	if is := r.status.State; is != Stopped && (is != Draining || s == Stopped) {
+		r.status.State = s
+	}
 }
 
 // Run delivers until ctx is done; then it lets requests in flight end, records them and returns
@@ -238,6 +241,7 @@ func (r *Relay) deliver(ctx context.Context) error {
 	hard, cancel := context.WithCancelCause(context.WithoutCancel(ctx))
 	defer cancel(nil)
 	defer context.AfterFunc(ctx, func() {
+		r.setState(Draining)
 		time.AfterFunc(r.opts.Grace+drainMargin, func() { cancel(errors.New("the grace for stopping is over")) })
 	})()
 	defer r.setState(Stopped)

@@ -37,7 +37,7 @@ func all() []mutant {
 		fanoutViewMutants,
 		faultMutants,
 		fourthDispatchMutants, fourthHealMutants, fourthLedgerMutants, fourthSourceMutants, fifthStreamMutants, fifthAPIMutants,
-		fifthDispatchMutants, fifthRelayMutants, fifthConfigMutants, fifthWebhookMutants, fifthQueryMutants,
+		fifthDispatchMutants, fifthRelayMutants, fifthConfigMutants, fifthWebhookMutants, fifthQueryMutants, sixthRelayMutants,
 		freshMutants, freshAgainMutants, freshThirdMutants, freshSixthMutants, sixthDoctorMutants, sixthPanelMutants,
 		healMutants,
 		healSweepMutants,

@@ -1,7 +1,7 @@
 package main
 
-// sixthDoctorMutants are of what the doctor says, of what the metrics show, and of connections: no test of their own
-// packages noticed these.
+// sixthDoctorMutants are of what the doctor says, of what the metrics show, and of connections: no
+// test of their own packages noticed these.
 var sixthDoctorMutants = []mutant{
 	{
 		name: "sixth-metrics-known-endpoint-becomes-other", file: "relay/internal/telemetry/count.go",

@@ -61,4 +61,15 @@ func TestSubscriptionsAreTriedOnRecentEvents(t *testing.T) {
 	require.Equal(t, 10, mine.at("looked_at"), "of its own events only")
 	b.do(t, call{key: acme, method: http.MethodPost, path: "/v1/endpoints/backtest", body: map[string]any{"tenant": "other"}}).is(http.StatusUnprocessableEntity)
 	b.do(t, call{key: acme, method: http.MethodPost, path: "/v1/endpoints/" + id + "/backtest", body: map[string]any{}}).is(http.StatusNotFound)
+
+	// What is in payloads is told only to keys that may know.
+	_, reads := b.key(t, "", "endpoints:read", "deliveries:read")
+	for status, tries := range map[int][]map[string]any{
+		http.StatusOK:        {{"events": []string{"a"}}, {"where": "", "body": ""}, {"subscriptions": []any{map[string]any{"events": []string{"a"}}}}},
+		http.StatusForbidden: {{"where": "event.data.total > 1"}, {"body": "{ a = event.data.total }"}, {"subscriptions": []any{map[string]any{"where": "event.data.total > 1"}}}, {"subscriptions": []any{map[string]any{"body": "{ a = event.data.total }"}}}},
+	} {
+		for _, try := range tries {
+			b.do(t, call{key: reads, method: http.MethodPost, path: "/v1/endpoints/backtest", body: try}).is(status)
+		}
+	}
 }

@@ -186,9 +186,9 @@ func (s *Source) Taken(value string) {
 	}
 }
 
-// Refused notes that the receiver answered 401 or, where sure is false, 403 to a request with value,
-// and reports whether that was about a token that it took until then: a request with another one
-// may follow at once.
+// Refused notes that the receiver answered 401 or, where sure is false, 403 to a request with
+// value, and reports whether that was about a token that it took until then: a request with another
+// one may follow at once.
 //
 // RFC 6750 (3.1) has 401 for a token that has ended, and 403 for one that is good and not good
 // enough. Gateways answer 403 to both. So it counts once a minute at most, and only if the

@@ -89,8 +89,8 @@ func (x *exchange) wrap(e *Endpoint, r *Request, id string, c content) (err erro
 	return nil
 }
 
-// appendToken appends the header with the attempt's access token, if it has one that may be shown to
-// whom the request goes to.
+// appendToken appends the header with the attempt's access token, if it has one that may be shown
+// to whom the request goes to.
 func (x *exchange) appendToken(dst []byte, may bool) []byte {
 	x.shown = may && x.token != ""
 	if !x.shown {
