@@ -33,8 +33,8 @@ func numbers(t *testing.T, r *relay.Relay) map[string]float64 {
 }
 
 // TestWhatAProcessDoesIsToldByItsMetricsAndItsAPI: what waits for an answer, how much of an
-// endpoint's concurrency that is, what it takes in memory, how it is configured, and that it is about
-// to stop.
+// endpoint's concurrency that is, what it takes in memory, how it is configured, and that it is
+// about to stop.
 func TestWhatAProcessDoesIsToldByItsMetricsAndItsAPI(t *testing.T) {
 	t.Parallel()
 	db, receiver := kit.NewDatabase(t), kit.NewReceiver(t)
