@@ -146,7 +146,8 @@ func (r *Relay) prepare(ctx, hard context.Context, led *ledger.Ledger, stream *p
 		return nil, errAnew // a reload found no hold, and leaves it to the next one
 	}
 	r.holding = h
-	r.status.State, r.status.Epoch, r.status.Settled = Delivering, hold.Epoch, hold.Settled
+	r.enter(Delivering)
+	r.status.Epoch, r.status.Settled = hold.Epoch, hold.Settled
 	r.log.Info().Str("slot", hold.Slot).Int64("epoch", hold.Epoch).Stringer("lsn", hold.Settled).
 		Bool("slot_created", info.SlotCreated).Msg("slot taken, delivering")
 	return h, nil

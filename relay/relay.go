@@ -219,10 +219,15 @@ func (r *Relay) Status() Status {
 	return r.status
 }
 
-// setState notes what the relay does. One that drains does nothing else before it has stopped.
 func (r *Relay) setState(s State) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
+	r.enter(s)
+}
+
+// enter notes what the relay does. One that drains does nothing else before it has stopped. The
+// caller holds mu.
+func (r *Relay) enter(s State) {
 	if is := r.status.State; is != Stopped && (is != Draining || s == Stopped) {
 		r.status.State = s
 	}
@@ -344,7 +349,8 @@ func (r *Relay) standby(err error) (known bool) {
 	if known && r.unready == unready {
 		return known
 	}
-	r.status.State, r.unready = Standby, unready
+	r.enter(Standby)
+	r.unready = unready
 	if unready {
 		r.log.Warn().Err(err).Str("slot", r.status.Slot).
 			Msg("the slot is still being created by a connection whose relay may be gone, standing by")
