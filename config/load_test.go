@@ -47,6 +47,24 @@ func TestEnvironment(t *testing.T) {
 	}
 }
 
+// An editor ends a file's last line, on some systems with two characters.
+func TestAFileIsReadWithoutItsLastLineBreak(t *testing.T) {
+	t.Parallel()
+	const text = `database { url = "postgres://localhost/app" }
+		endpoint "a" {
+			url     = "https://a.example.com"
+			secret  = env("ERP_SECRET")
+			headers = { X-Key = file("key") }
+		}`
+	for _, end := range []string{"", "\n", "\r\n"} {
+		cfg, diags := config.Parse(map[string][]byte{"test.hcl": []byte(text)}, config.Options{
+			Getenv: getenv, ReadFile: func(string) ([]byte, error) { return []byte("k3y" + end), nil },
+		})
+		require.Empty(t, diags)
+		require.Equal(t, "k3y", cfg.Endpoints[0].Headers["X-Key"])
+	}
+}
+
 func TestNetworksInEveryForm(t *testing.T) {
 	t.Parallel()
 	for text, want := range map[string]string{
