@@ -66,6 +66,23 @@ func TestGate_anAdmissionThatIsDeclinedIsOver(t *testing.T) {
 	g.timer.Stop()
 }
 
+// A lane that was admitted passes in the place that was kept for it, which is one.
+func TestGate_anAdmissionIsUsedOnce(t *testing.T) {
+	t.Parallel()
+	g, l, now := newGate(1), &lane{admitted: true}, time.Unix(1000, 0)
+	g.reserved = 1
+	ticket, ok := g.enter(l, now)
+	require.True(t, ok)
+	require.True(t, g.full())
+	g.leave(ticket)
+	require.False(t, g.full())
+	_, ok = g.enter(&lane{}, now)
+	require.True(t, ok)
+	_, ok = g.enter(l, now)
+	require.False(t, ok)
+	g.timer.Stop()
+}
+
 // Who waits is let through when the first window begins in which there is room, and then nothing
 // runs by time.
 func TestGate_letsThroughWhoWaitsAndSleeps(t *testing.T) {
