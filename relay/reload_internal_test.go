@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"net/netip"
 	"syscall"
 	"testing"
 	"time"
@@ -103,4 +104,26 @@ func TestTheOldestIsThatOfWhoHasSome(t *testing.T) {
 		require.Equal(t, noon, earlier(pair[0], pair[1]))
 	}
 	require.Zero(t, earlier(none, none))
+}
+
+// TestAnotherNetworkIsAnotherWay, whichever setting of it changed, for the operator's endpoints and
+// for those of tenants: connections of before do not go on.
+func TestAnotherNetworkIsAnotherWay(t *testing.T) {
+	t.Parallel()
+	for name, change := range map[string]func(n *config.Network){
+		"Allow":         func(n *config.Network) { n.Allow = []netip.Prefix{netip.MustParsePrefix("10.0.0.0/8")} },
+		"AllowHTTP":     func(n *config.Network) { n.AllowHTTP = true },
+		"Proxy":         func(n *config.Network) { n.Proxy = config.NewSecret("http://proxy:3128") },
+		"ProxyResolves": func(n *config.Network) { n.ProxyResolves = true },
+		"NoProxy":       func(n *config.Network) { n.NoProxy = []string{"localhost"} },
+	} {
+		was, is := &settings{cfg: &config.Config{}}, &settings{cfg: &config.Config{}}
+		require.True(t, was.sameWay(is))
+		change(&is.cfg.Network)
+		require.False(t, was.sameWay(is), name)
+		change(&was.cfg.Network)
+		require.True(t, was.sameWay(is), name)
+		change(&is.cfg.API.Network)
+		require.False(t, was.sameWay(is), "of tenants: %s", name)
+	}
 }

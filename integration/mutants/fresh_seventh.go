@@ -17,4 +17,11 @@ var freshSeventhMutants = []mutant{
 		promise: "A place at the gate is free again once it was used.",
 		pkg:     "./relay/internal/dispatch", run: "^TestGate_anAdmissionIsUsedOnce$",
 	},
+	{
+		name: "seventh-reload-keeps-who-resolves", file: "relay/reload.go",
+		old:     "a.ProxyResolves == b.ProxyResolves && slices.Equal",
+		new:     "slices.Equal",
+		promise: "A reload that changes any setting of a network is in effect.",
+		pkg:     "./relay", run: "^TestAnotherNetworkIsAnotherWay$",
+	},
 }
