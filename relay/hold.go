@@ -145,9 +145,8 @@ func (r *Relay) prepare(ctx, hard context.Context, led *ledger.Ledger, stream *p
 	if r.set != set {
 		return nil, errAnew // a reload found no hold, and leaves it to the next one
 	}
-	r.holding = h
 	r.enter(Delivering)
-	r.status.Epoch, r.status.Settled = hold.Epoch, hold.Settled
+	r.holding, r.status.Epoch, r.status.Settled = h, hold.Epoch, hold.Settled
 	r.log.Info().Str("slot", hold.Slot).Int64("epoch", hold.Epoch).Stringer("lsn", hold.Settled).
 		Bool("slot_created", info.SlotCreated).Msg("slot taken, delivering")
 	return h, nil

@@ -1,22 +1,16 @@
 package panel_test
 
 import (
-	"crypto/ecdsa"
-	"crypto/elliptic"
-	"crypto/rand"
-	"crypto/x509"
-	"crypto/x509/pkix"
-	"encoding/pem"
 	"fmt"
-	"math/big"
 	"net/http"
 	"slices"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/chromedp/chromedp"
 	"github.com/stretchr/testify/require"
+
+	"github.com/tailpost/tailpost/integration/kit"
 )
 
 // TestTheFormSaysWhoRequestsAreFrom: what shows a receiver who sends is written in the form, no
@@ -64,8 +58,8 @@ func TestTheFormHasTLSOfAnEndpoint(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, keyedHCL)
 	v := loggedIn(t, w, adminKey)
-	cert, key := keyPair(t)
-	other, _ := keyPair(t)
+	cert, key := kit.Certificate(t)
+	other, _ := kit.Certificate(t)
 	made := v.post("/panel/endpoints/new", "act", "save", "name", "Bank", "url", "https://bank.example.com/in", "tls_cert", cert, "tls_key", key)
 	require.Equal(t, http.StatusOK, made.status, made.body)
 	var id string
@@ -88,22 +82,6 @@ func TestTheFormHasTLSOfAnEndpoint(t *testing.T) {
 	require.Equal(t, http.StatusUnprocessableEntity, refused.status, "another certificate has another key")
 	require.Equal(t, http.StatusSeeOther, save().status)
 	require.Nil(t, has())
-}
-
-// keyPair is a certificate and its key, as PEM.
-func keyPair(t *testing.T) (cert, key string) {
-	t.Helper()
-	private, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	require.NoError(t, err)
-	template := &x509.Certificate{
-		SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: "tailpost"}, NotAfter: time.Now().Add(time.Hour), IsCA: true,
-		BasicConstraintsValid: true,
-	}
-	der, err := x509.CreateCertificate(rand.Reader, template, template, &private.PublicKey, private)
-	require.NoError(t, err)
-	text, err := x509.MarshalPKCS8PrivateKey(private)
-	require.NoError(t, err)
-	return string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der})), string(pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: text}))
 }
 
 // TestTheFormAsksForWhatTheAuthenticationNeeds looks at what a browser shows.
@@ -139,7 +117,7 @@ func TestTheFormHasAnAssertion(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, keyedHCL)
 	v := loggedIn(t, w, adminKey)
-	cert, key := keyPair(t)
+	cert, key := kit.Certificate(t)
 	written := []string{
 		"auth_type", "oauth2", "token_url", "https://login.example.com/token", "client_id", "shop", "assertion_use", "client", "assertion_key_id", "2026",
 		"assertion_algorithm", "ES256", "assertion_issuer", "our-key", "assertion_audience", "https://login.example.com",

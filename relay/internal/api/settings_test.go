@@ -1,14 +1,8 @@
 package api_test
 
 import (
-	"crypto/ecdsa"
-	"crypto/elliptic"
-	"crypto/rand"
-	"crypto/x509"
 	"encoding/json"
-	"encoding/pem"
 	"maps"
-	"math/big"
 	"net/http"
 	"net/http/httptest"
 	"strings"
@@ -17,6 +11,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/tailpost/tailpost/config"
+	"github.com/tailpost/tailpost/integration/kit"
 )
 
 // TestEverySettingIsShownAndGoesBackToItsDefault: each as it was written, and null makes it that of
@@ -125,26 +120,13 @@ func TestRatesAreShownInAUnitThatMakesThemWhole(t *testing.T) {
 	}
 }
 
-// certificate makes a certificate and its key.
-func certificate(tb testing.TB) (cert, key string) {
-	tb.Helper()
-	private, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	require.NoError(tb, err)
-	template := &x509.Certificate{SerialNumber: big.NewInt(1)}
-	der, err := x509.CreateCertificate(rand.Reader, template, template, private.Public(), private)
-	require.NoError(tb, err)
-	encoded, err := x509.MarshalPKCS8PrivateKey(private)
-	require.NoError(tb, err)
-	return string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der})), string(pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: encoded}))
-}
-
 // TestCertificatesOfAnEndpoint: the key is kept over changes as long as its certificate is, never
 // told, and not inherited by another receiver.
 func TestCertificatesOfAnEndpoint(t *testing.T) {
 	t.Parallel()
 	b := setup(t, nil)
-	cert, key := certificate(t)
-	other, _ := certificate(t)
+	cert, key := kit.Certificate(t)
+	other, _ := kit.Certificate(t)
 	type object = map[string]any
 	made := b.post(t, "/v1/endpoints", object{"url": "https://example.com/in", "tls": object{"cert": cert, "key": key, "ca": other}}).is(http.StatusCreated)
 	path := "/v1/endpoints/" + made.text("id")
@@ -173,7 +155,7 @@ func TestCertificatesOfAnEndpoint(t *testing.T) {
 func TestAuthIsShownWithoutItsSecrets(t *testing.T) {
 	t.Parallel()
 	b := setup(t, nil)
-	_, key := certificate(t)
+	_, key := kit.Certificate(t)
 	type object = map[string]any
 	path := "/v1/endpoints/" + b.endpoint(t, "")
 	shown := func(auth, secrets object) {

@@ -2,13 +2,8 @@ package api
 
 import (
 	"bytes"
-	"crypto/ecdsa"
-	"crypto/elliptic"
-	"crypto/rand"
 	"crypto/tls"
-	"crypto/x509"
 	"encoding/pem"
-	"math/big"
 	"os"
 	"path/filepath"
 	"strings"
@@ -20,20 +15,8 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/tailpost/tailpost/config"
+	"github.com/tailpost/tailpost/integration/kit"
 )
-
-// pemPair makes a certificate and its key.
-func pemPair(t *testing.T) (cert, key []byte) {
-	t.Helper()
-	private, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	require.NoError(t, err)
-	template := &x509.Certificate{SerialNumber: big.NewInt(1)}
-	der, err := x509.CreateCertificate(rand.Reader, template, template, private.Public(), private)
-	require.NoError(t, err)
-	encoded, err := x509.MarshalPKCS8PrivateKey(private)
-	require.NoError(t, err)
-	return pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der}), pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: encoded})
-}
 
 // TestABrokenRenewalIsInTheLog: while the files of the API's certificate are no pair the old one
 // goes on, and the log says what is wrong with which file, once and now and then again.
@@ -43,25 +26,25 @@ func TestABrokenRenewalIsInTheLog(t *testing.T) {
 		dir := t.TempDir()
 		files := config.TLS{Cert: filepath.Join(dir, "cert.pem"), Key: filepath.Join(dir, "key.pem")}
 		written := time.Now()
-		write := func(path string, text []byte) {
+		write := func(path, text string) {
 			written = written.Add(time.Second)
-			require.NoError(t, os.WriteFile(path, text, 0o600))
+			require.NoError(t, os.WriteFile(path, []byte(text), 0o600))
 			require.NoError(t, os.Chtimes(path, written, written))
 		}
-		cert, key := pemPair(t)
-		other, otherKey := pemPair(t)
+		cert, key := kit.Certificate(t)
+		other, otherKey := kit.Certificate(t)
 		write(files.Cert, cert)
 		write(files.Key, key)
 		var log bytes.Buffer
 		p := &keyPair{files: files, log: zerolog.New(&log)}
 		// served looks as often as handshakes do, and returns what the log has of it.
-		served := func(want []byte, during time.Duration) []string {
+		served := func(want string, during time.Duration) []string {
 			log.Reset()
 			for range during / (5 * time.Second) {
 				<-time.After(5 * time.Second)
 				pair, err := p.get(nil)
 				require.NoError(t, err)
-				block, _ := pem.Decode(want)
+				block, _ := pem.Decode([]byte(want))
 				require.Equal(t, block.Bytes, pair.Certificate[0])
 			}
 			return strings.Split(strings.TrimSpace(log.String()), "\n")
@@ -76,7 +59,7 @@ func TestABrokenRenewalIsInTheLog(t *testing.T) {
 		require.Contains(t, lines[0], "the API goes on with its old TLS certificate")
 		require.Len(t, served(cert, 2*time.Hour), 2)
 
-		write(files.Cert, nil)
+		write(files.Cert, "")
 		require.NoError(t, os.Chtimes(files.Cert, time.Time{}, written.Add(-time.Hour)), "older than the key")
 		lines = served(cert, time.Minute)
 		require.Len(t, lines, 1)
@@ -99,9 +82,9 @@ func TestTheListenerSpeaksTLS(t *testing.T) {
 	files := config.TLS{Cert: filepath.Join(t.TempDir(), "cert.pem"), Key: filepath.Join(t.TempDir(), "key.pem")}
 	_, err := Listen(t.Context(), &config.API{Listen: "127.0.0.1:0", TLS: files}, zerolog.Nop())
 	require.Error(t, err, "there is no certificate")
-	cert, key := pemPair(t)
-	require.NoError(t, os.WriteFile(files.Cert, cert, 0o600))
-	require.NoError(t, os.WriteFile(files.Key, key, 0o600))
+	cert, key := kit.Certificate(t)
+	require.NoError(t, os.WriteFile(files.Cert, []byte(cert), 0o600))
+	require.NoError(t, os.WriteFile(files.Key, []byte(key), 0o600))
 	listener, err := Listen(t.Context(), &config.API{Listen: "127.0.0.1:0", TLS: files}, zerolog.Nop())
 	require.NoError(t, err)
 	shake := func(most uint16) (*tls.Conn, error) {
@@ -127,7 +110,7 @@ func TestTheListenerSpeaksTLS(t *testing.T) {
 	conn, err := shake(tls.VersionTLS13)
 	require.NoError(t, err)
 	require.Equal(t, "h2", conn.ConnectionState().NegotiatedProtocol)
-	block, _ := pem.Decode(cert)
+	block, _ := pem.Decode([]byte(cert))
 	require.Equal(t, block.Bytes, conn.ConnectionState().PeerCertificates[0].Raw)
 	_, err = shake(tls.VersionTLS11)
 	require.Error(t, err)

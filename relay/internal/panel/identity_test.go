@@ -1,36 +1,15 @@
 package panel_test
 
 import (
-	"crypto/ecdsa"
-	"crypto/elliptic"
-	"crypto/rand"
-	"crypto/x509"
-	"crypto/x509/pkix"
-	"encoding/pem"
-	"math/big"
 	"net/http"
 	"net/http/httptest"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/stretchr/testify/require"
-)
 
-// keyPair is a certificate and its key, in PEM.
-func keyPair(t *testing.T) (cert, key string) {
-	t.Helper()
-	private, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	require.NoError(t, err)
-	template := &x509.Certificate{
-		SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: "tailpost"}, NotAfter: time.Now().Add(time.Hour), IsCA: true, BasicConstraintsValid: true,
-	}
-	der, err := x509.CreateCertificate(rand.Reader, template, template, &private.PublicKey, private)
-	require.NoError(t, err)
-	text, err := x509.MarshalPKCS8PrivateKey(private)
-	require.NoError(t, err)
-	return string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der})), string(pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: text}))
-}
+	"github.com/tailpost/tailpost/integration/kit"
+)
 
 // TestTheFormOfAnEndpointHasItsAuthentication: what a person writes is what the API has, the form
 // shows it again but for what is secret, which stays until another one is written, and each part
@@ -41,7 +20,7 @@ func TestTheFormOfAnEndpointHasItsAuthentication(t *testing.T) {
 	carried := make(chan string, 1)
 	receiver := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) { carried <- r.Header.Get("Authorization") }))
 	t.Cleanup(receiver.Close)
-	cert, key := keyPair(t)
+	cert, key := kit.Certificate(t)
 	const token, secret = "https://login.example/token", "hunter2-secret"
 	for _, test := range []struct {
 		form    []string // without what is secret

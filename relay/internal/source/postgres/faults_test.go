@@ -2,13 +2,8 @@ package postgres_test
 
 import (
 	"context"
-	"crypto/ecdsa"
-	"crypto/elliptic"
-	"crypto/rand"
 	"crypto/tls"
-	"crypto/x509"
 	"io"
-	"math/big"
 	"net"
 	"net/url"
 	"runtime"
@@ -18,6 +13,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/tailpost/tailpost/integration/kit"
 	"github.com/tailpost/tailpost/outbox"
 	"github.com/tailpost/tailpost/relay/internal/source"
 	"github.com/tailpost/tailpost/relay/internal/source/postgres"
@@ -146,12 +142,10 @@ func (p *proxy) cut() {
 
 func certificate(t *testing.T) *tls.Certificate {
 	t.Helper()
-	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	cert, key := kit.Certificate(t)
+	pair, err := tls.X509KeyPair([]byte(cert), []byte(key))
 	require.NoError(t, err)
-	template := &x509.Certificate{SerialNumber: big.NewInt(1), NotAfter: time.Now().Add(time.Hour)}
-	der, err := x509.CreateCertificate(rand.Reader, template, template, &key.PublicKey, key)
-	require.NoError(t, err)
-	return &tls.Certificate{Certificate: [][]byte{der}, PrivateKey: key}
+	return &pair
 }
 
 func TestTLS(t *testing.T) {
