@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"unicode/utf8"
 
 	"github.com/hashicorp/hcl/v2"
 	"github.com/hashicorp/hcl/v2/hclsyntax"
@@ -25,14 +26,18 @@ import (
 type Body struct {
 	text   string
 	run    render
+	reads  bool // the payload
 	extras []string
 }
 
 // render appends a JSON value to dst, which must not become longer than most.
 type render func(dst []byte, e *outbox.Event, most int) ([]byte, error)
 
-// errNoJSON is what a body meets in a payload that is not JSON.
-var errNoJSON = errors.New("payload is not valid JSON")
+// What a body meets in a payload that is not JSON.
+var (
+	errNoJSON = errors.New("payload is not valid JSON")
+	errNoUTF8 = errors.New("payload is not valid UTF-8, which JSON must be")
+)
 
 // CompileBody compiles an expression that stands at line of filename. It returns nil where the
 // Diagnostics have errors.
@@ -55,18 +60,35 @@ func CompileBodySyntax(s *diag.Source, expr hclsyntax.Expression, text string) (
 	if len(c.diags) > 0 {
 		return nil, c.diags.Sorted()
 	}
-	return &Body{text: text, run: run, extras: c.extras}, nil
+	return &Body{text: text, run: run, reads: c.reads, extras: c.extras}, nil
 }
 
-// Append appends the body for e to dst as JSON. It fails only if the payload is not JSON where the
-// body needs it, or with ErrTooLarge if the body would have more than 1 MiB beside twice the
-// payload; dst is then as it was.
+// Append appends the body for e to dst as JSON. It fails only if the payload is not JSON and the
+// body reads it, wherever the fault is, or with ErrTooLarge if the body would have more than 1 MiB
+// beside twice the payload; dst is then as it was.
 func (b *Body) Append(dst []byte, e *outbox.Event) ([]byte, error) {
-	full, err := b.run(dst, e, len(dst)+MostOf(e))
+	full, err := dst, b.readable(e)
+	if err == nil {
+		full, err = b.run(dst, e, len(dst)+MostOf(e))
+	}
 	if err != nil {
 		return dst, fmt.Errorf("build body: %w", err)
 	}
 	return full, nil
+}
+
+// readable returns why the body cannot read the payload of e. What was found in one that ends too
+// early, or goes on behind its end, is not what the application wrote.
+func (b *Body) readable(e *outbox.Event) error {
+	switch {
+	case !b.reads || e.Payload == nil:
+		return nil
+	case !payload.Valid(e.Payload):
+		return errNoJSON
+	case !utf8.Valid(e.Payload):
+		return errNoUTF8
+	}
+	return nil
 }
 
 // Extras returns the names of the extra columns that it reads; nil Bodies read none.

@@ -108,3 +108,27 @@ func TestBodyRefusesWhatItCannotWrite(t *testing.T) {
 		require.Equal(t, want, diags[0].Summary, src)
 	}
 }
+
+// TestBody_ofAPayloadThatIsNoJSON: nothing that it has is what the application wrote, not even what
+// stands before the fault. A body that does not read it needs none.
+func TestBody_ofAPayloadThatIsNoJSON(t *testing.T) {
+	t.Parallel()
+	reads, whole, not := compileBody(t, `{ id = event.data.id }`), compileBody(t, `event.data`), compileBody(t, `{ id = event.id }`)
+	for text, says := range map[string]string{
+		`not json`: "payload is not valid JSON", ``: "payload is not valid JSON", `{"id":7,"total":{"amount":9.50}`: "payload is not valid JSON",
+		`{"id":7,}`: "payload is not valid JSON", `{"id":7} trailing`: "payload is not valid JSON", "{\"id\":7}\x00": "payload is not valid JSON",
+		"{\"id\":7,\"name\":\"\xff\"}": "payload is not valid UTF-8, which JSON must be",
+	} {
+		e := &outbox.Event{ID: "e1", Payload: json.RawMessage(text)}
+		for _, b := range []*filter.Body{reads, whole} {
+			_, err := b.Append(nil, e)
+			require.EqualError(t, err, "build body: "+says, text)
+		}
+		got, err := not.Append(nil, e)
+		require.NoError(t, err)
+		require.JSONEq(t, `{"id":"e1"}`, string(got))
+	}
+	got, err := reads.Append(nil, &outbox.Event{ID: "e1"})
+	require.NoError(t, err, "SQL NULL is null")
+	require.JSONEq(t, `{"id":null}`, string(got))
+}

@@ -70,6 +70,7 @@ type compiler struct {
 	diags    diag.Diagnostics
 	patterns int      // instructions of the regular expressions so far
 	extras   []string // names behind event.extra
+	reads    bool     // event.data
 }
 
 // fail reports a problem, and returns a node that draws no further ones.
@@ -187,6 +188,7 @@ func (c *compiler) traversal(e *hclsyntax.ScopeTraversalExpr) node {
 	rest := steps[1:]
 	switch name {
 	case "data":
+		c.reads = true
 		return node{form: formAny, run: readPath(rest), path: rest, payload: true}
 	case "headers":
 		return c.headers(e.Range(), rest)

@@ -24,4 +24,32 @@ var freshSeventhMutants = []mutant{
 		promise: "A reload that changes any setting of a network is in effect.",
 		pkg:     "./relay", run: "^TestAnotherNetworkIsAnotherWay$",
 	},
+	{
+		name: "hunt-body-of-what-stands-before-the-fault", file: "config/filter/body.go",
+		old:     "\tcase !payload.Valid(e.Payload):\n\t\treturn errNoJSON\n",
+		new:     "",
+		promise: "A body makes nothing of a payload that is not JSON.",
+		pkg:     "./config/filter", run: "^TestBody_ofAPayloadThatIsNoJSON$",
+	},
+	{
+		name: "hunt-body-needs-json-that-it-does-not-read", file: "config/filter/body.go",
+		old:     "case !b.reads || e.Payload == nil:",
+		new:     "case e.Payload == nil:",
+		promise: "A body that does not read the payload is made whatever that is.",
+		pkg:     "./config/filter", run: "^TestBody_ofAPayloadThatIsNoJSON$",
+	},
+	{
+		name: "hunt-token-json-called-a-text", file: "relay/internal/token/answer.go",
+		old:     "\t\tresp.Header.Set(\"Content-Type\", \"application/json\")\n",
+		new:     "",
+		promise: "A token is found in JSON whatever its type is called.",
+		pkg:     "./relay/internal/token", run: "^TestAnAnswerIsJSONWhateverItIsCalled$",
+	},
+	{
+		name: "hunt-altered-table-is-not-read", file: "relay/internal/scan/table.go",
+		old:     "pgx.QueryExecModeDescribeExec",
+		new:     "pgx.QueryExecModeCacheStatement",
+		promise: "An event is read though its table was altered since the last one was.",
+		pkg:     "./relay/internal/query", run: "^TestEventsAreReadThoughTheTableIsAltered$",
+	},
 }

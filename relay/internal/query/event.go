@@ -106,7 +106,7 @@ func outboxRow(ctx context.Context, tx pgx.Tx, m outbox.Mapping, id string) (ev 
 	// A savepoint, because an id that is not of the column's type is an error to Postgres, and not
 	// found to people.
 	err = pgx.BeginFunc(ctx, tx, func(tx pgx.Tx) error {
-		rows, err := tx.Query(ctx, sql, pgx.QueryResultFormats{pgx.TextFormatCode}, id)
+		rows, err := tx.Query(ctx, sql, scan.AnyColumns, pgx.QueryResultFormats{pgx.TextFormatCode}, id)
 		if err != nil {
 			return err
 		}
@@ -163,7 +163,7 @@ func outboxRows(ctx context.Context, tx pgx.Tx, t *eventTable, ids []string) ([]
 	if err != nil {
 		return nil, err
 	}
-	rows, err := tx.Query(ctx, sql, pgx.QueryResultFormats{pgx.TextFormatCode}, ids)
+	rows, err := tx.Query(ctx, sql, scan.AnyColumns, pgx.QueryResultFormats{pgx.TextFormatCode}, ids)
 	if err != nil {
 		return nil, err
 	}
@@ -215,7 +215,7 @@ func spelledOut(ctx context.Context, tx pgx.Tx, column, table, id string) (own s
 	sql := "SELECT COALESCE((SELECT o." + column + " FROM " + table + " AS o WHERE o." + column + " = $1 LIMIT 1), $1)"
 	own = id
 	err = pgx.BeginFunc(ctx, tx, func(tx pgx.Tx) error {
-		rows, err := tx.Query(ctx, sql, pgx.QueryResultFormats{pgx.TextFormatCode}, id)
+		rows, err := tx.Query(ctx, sql, scan.AnyColumns, pgx.QueryResultFormats{pgx.TextFormatCode}, id)
 		if err != nil {
 			return err
 		}

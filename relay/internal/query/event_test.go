@@ -55,3 +55,29 @@ func TestEventID_isAsTheTableWritesIt(t *testing.T) {
 		})
 	}
 }
+
+// TestEventsAreReadThoughTheTableIsAltered, by connections that read them before.
+func TestEventsAreReadThoughTheTableIsAltered(t *testing.T) {
+	t.Parallel()
+	db := pgschema.NewDB(t)
+	conn := db.Conn(t)
+	_, err := schema.Migrate(t.Context(), conn, schema.MigrateOptions{Mapping: outbox.DefaultMapping()})
+	require.NoError(t, err)
+	_, err = conn.Exec(t.Context(), "ALTER TABLE public.outbox ALTER id DROP DEFAULT, ALTER id TYPE integer USING 1; INSERT INTO public.outbox (id, type, payload) VALUES (1, 'order.created', '{}')")
+	require.NoError(t, err)
+	store, err := query.Open(t.Context(), query.Options{URL: config.NewSecret(db.URL), Owner: "test", Mapping: outbox.DefaultMapping()})
+	require.NoError(t, err)
+	t.Cleanup(store.Close)
+	for _, change := range []string{"ADD COLUMN zone text", "ALTER id TYPE bigint", "DROP COLUMN zone"} {
+		for range 5 { // the pool has some connections
+			id, err := store.EventID(t.Context(), "01")
+			require.NoError(t, err)
+			require.Equal(t, "1", id)
+			ev, err := store.Event(t.Context(), "", "1")
+			require.NoError(t, err)
+			require.JSONEq(t, "{}", string(ev.Event.Payload))
+		}
+		_, err = conn.Exec(t.Context(), "ALTER TABLE public.outbox "+change)
+		require.NoError(t, err)
+	}
+}

@@ -272,7 +272,7 @@ WHERE o.ctid = ANY (@tids::text[]::tid[])
 	err = s.link.Run(ctx, "read events of the outbox table", func(ctx context.Context, conn *pgx.Conn) error {
 		found = found[:0]
 		// In text form, as the stream has them.
-		rows, err := conn.Query(ctx, sql, pgx.QueryResultFormats{pgtype.TextFormatCode}, s.args(split(places)))
+		rows, err := conn.Query(ctx, sql, AnyColumns, pgx.QueryResultFormats{pgtype.TextFormatCode}, s.args(split(places)))
 		if err != nil {
 			return err
 		}

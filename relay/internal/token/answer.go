@@ -17,9 +17,9 @@ import (
 // mostAnswer bounds a token endpoint's answer, in bytes.
 const mostAnswer = 1 << 20
 
-// answers has the library get a token endpoint's answer as the library takes it, with an expires_in
-// that is a whole number or missing, and says what an answer is that holds no token. Its errors are
-// *[Error]s, or those of the connection.
+// answers has the library get a token endpoint's answer as the library takes it: JSON under that
+// name, whatever its Content-Type says, with an expires_in that is a whole number or missing. It
+// says what an answer is that holds no token. Its errors are *[Error]s, or those of the connection.
 type answers struct {
 	*http.Transport //nolint:forbidigo // it dials through the guard, see New
 }
@@ -27,12 +27,16 @@ type answers struct {
 // RoundTrip implements http.RoundTripper.
 func (a answers) RoundTrip(r *http.Request) (*http.Response, error) {
 	resp, err := a.Transport.RoundTrip(r)
-	if err != nil || resp.StatusCode < http.StatusOK || resp.StatusCode >= http.StatusMultipleChoices {
-		return resp, err
+	if err != nil {
+		return nil, err
 	}
 	body, err := io.ReadAll(io.LimitReader(resp.Body, mostAnswer+1))
 	_ = resp.Body.Close() // it was read as far as it is wanted
-	if err == nil {
+	body = bytes.TrimPrefix(bytes.TrimSpace(body), []byte("\ufeff"))
+	if bytes.HasPrefix(body, []byte("{")) { // no form begins like that
+		resp.Header.Set("Content-Type", "application/json")
+	}
+	if err == nil && resp.StatusCode >= http.StatusOK && resp.StatusCode < http.StatusMultipleChoices {
 		body, err = tidy(resp.Header.Get("Content-Type"), resp.StatusCode, body)
 	}
 	if err != nil {
@@ -48,7 +52,7 @@ func tidy(contentType string, status int, body []byte) ([]byte, error) {
 		return &Error{text: fmt.Sprintf("the token endpoint answered %d %s", status, what)}
 	}
 	switch {
-	case len(bytes.TrimSpace(body)) == 0:
+	case len(body) == 0:
 		return nil, with("with an empty body")
 	case len(body) > mostAnswer:
 		return nil, with(fmt.Sprintf("with more than %d MiB", mostAnswer>>20))

@@ -133,6 +133,7 @@ func TestWhyThereIsNoToken(t *testing.T) {
 		{200, "application/json", `{"error": "invalid_scope", "error_description": "s3cret"}`, "the token endpoint answered 200 (invalid_scope)"},
 		{200, "text/plain", `error=invalid_scope`, "the token endpoint answered 200 (invalid_scope)"},
 		{400, "application/json", `{"error": "invalid_client", "error_description": "s3cret"}`, "the token endpoint answered 400 (invalid_client)"},
+		{400, "text/plain", `{"error": "invalid_client"}`, "the token endpoint answered 400 (invalid_client)"},
 		{401, "application/json", `{"error": "S3cret"}`, "the token endpoint answered 401"},
 		{401, "application/json", `{"error": "` + strings.Repeat("a", 41) + `"}`, "the token endpoint answered 401"},
 		{401, "application/json", `{"error": "` + strings.Repeat("_", 40) + `"}`, "the token endpoint answered 401 (" + strings.Repeat("_", 40) + ")"},
@@ -168,6 +169,22 @@ func TestWhyThereIsNoToken(t *testing.T) {
 	require.NoError(t, err)
 	_, err = denied.Token(t.Context())
 	require.EqualError(t, err, "OAuth 2: address 127.0.0.1 is not allowed (loopback); add it to network.allow")
+}
+
+// TestAnAnswerIsJSONWhateverItIsCalled: some servers name no type, or that of a text.
+func TestAnAnswerIsJSONWhateverItIsCalled(t *testing.T) {
+	t.Parallel()
+	for _, kind := range []string{"application/json", "text/plain; charset=utf-8", "application/x-www-form-urlencoded", "text/html", ""} {
+		for _, begins := range []string{"", "\ufeff", "\r\n "} {
+			s := tokens(t, config.Auth{Secret: config.NewSecret("s")}, func(w http.ResponseWriter, _ *http.Request) {
+				w.Header()["Content-Type"] = []string{kind}
+				_, _ = w.Write([]byte(begins + `{"access_token": "T", "token_type": "bearer", "expires_in": 3600}`))
+			})
+			value, err := s.Token(t.Context())
+			require.NoError(t, err, "%q %q", kind, begins)
+			require.Equal(t, "T", value)
+		}
+	}
 }
 
 // TestATokenIsKeptAsLongAsItIsGood, but for half a minute, or for half of a short life.

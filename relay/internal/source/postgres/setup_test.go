@@ -334,6 +334,7 @@ func TestPublicationIsMendedBesideAnotherRelay(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
 	r := run(t, b.open(t, b.options()), newRecorder())
+	b.awaitSQL(t, `SELECT active FROM pg_replication_slots WHERE slot_name = $1`, b.slot)
 	b.exec(t, `DROP PUBLICATION `+b.slot)
 	s := b.open(t, b.options())
 	require.Equal(t, []string{b.slot}, s.Info().Changed)
