@@ -52,4 +52,11 @@ var freshSeventhMutants = []mutant{
 		promise: "An event is read though its table was altered since the last one was.",
 		pkg:     "./relay/internal/query", run: "^TestEventsAreReadThoughTheTableIsAltered$",
 	},
+	{
+		name: "hunt-capture-warns-of-each-row", file: "outbox/schema/capture.sql.tmpl",
+		old:     "TG_RELID::text, true);",
+		new:     "'0', true);",
+		promise: "What events lack is said once in a transaction.",
+		pkg:     "./outbox/schema", run: "^TestCapture_saysThatAColumnIsGone$",
+	},
 }

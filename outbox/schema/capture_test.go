@@ -6,6 +6,7 @@ import (
 	"testing"
 
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/stretchr/testify/require"
 
 	"github.com/tailpost/tailpost/integration/pgtest"
@@ -260,6 +261,32 @@ func TestCapture_aColumnThatIsNotThereFailsTheScript(t *testing.T) {
 	}))
 	_, err := conn.PgConn().Exec(t.Context(), script.String()).ReadAll()
 	require.ErrorContains(t, err, `"stauts" does not exist`)
+}
+
+// A renamed column must not fail what the application does, and what its events lack from then on
+// is said: once in a transaction.
+func TestCapture_saysThatAColumnIsGone(t *testing.T) {
+	t.Parallel()
+	config, err := pgx.ParseConfig(pgtest.NewDB(t).URL)
+	require.NoError(t, err)
+	var said []string
+	config.OnNotice = func(_ *pgconn.PgConn, n *pgconn.Notice) {
+		if n.Severity == "WARNING" {
+			said = append(said, n.Message+" "+n.Hint)
+		}
+	}
+	conn, err := pgx.ConnectConfig(t.Context(), config)
+	require.NoError(t, err)
+	t.Cleanup(func() { _ = conn.Close(context.WithoutCancel(t.Context())) })
+	execute(t, conn, captured)
+	capture(t, conn, schema.CaptureOptions{Table: "orders", Key: "id", Tenant: "account", Columns: []string{"total"}})
+	execute(t, conn, "INSERT INTO orders VALUES (1, NULL, 1, 'new')")
+	require.Empty(t, said)
+	execute(t, conn, "ALTER TABLE orders RENAME COLUMN account TO customer; UPDATE orders SET customer = 'acme'; INSERT INTO orders VALUES (2, 'acme', 1, 'new')")
+	require.Equal(t, []string{"events of public.orders lack what stood in a column that was renamed or dropped Write the triggers anew with tailpost capture."}, said)
+	execute(t, conn, "DELETE FROM orders")
+	require.Len(t, said, 2)
+	require.Len(t, written(t, conn), 5)
 }
 
 func TestCapture_saysWhichOptionIsWrong(t *testing.T) {

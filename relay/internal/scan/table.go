@@ -17,9 +17,9 @@ type DB interface {
 	QueryRow(ctx context.Context, sql string, args ...any) pgx.Row
 }
 
-// AnyColumns is how a query runs whose columns are those that the outbox table has, or of their types:
-// a statement that is kept prepared fails once the table was altered ("cached plan must not change
-// result type"), once for each connection.
+// AnyColumns is how a query runs whose columns are those that the outbox table has, or of their
+// types: a statement that is kept prepared fails once the table was altered ("cached plan must not
+// change result type"), once for each connection.
 const AnyColumns = pgx.QueryExecModeDescribeExec
 
 // Table is the outbox table as it is in the database.
