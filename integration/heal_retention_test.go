@@ -97,10 +97,12 @@ func TestThePrintedRolesSufficeToHealAndToRemove(t *testing.T) {
 	config := b.db.Config(b.endpoint("erp", ""))
 	config.DatabaseURL = u.String()
 	config.Outbox = `retention = "1h"`
+	b.db.Run(t, "INSERT INTO tailpost.discarded (event_id, endpoint_id, at) VALUES ('of long ago', 'erp', now() - interval '1 year')")
 	relay := kit.StartDelivering(t, kit.Options{Config: config})
 	ids := b.db.Insert(t, orders(5)...)
 	b.onceAtERP(t, ids)
 	b.requireAged(t)
+	b.db.AwaitCount(t, 1, "SELECT count(*) WHERE NOT EXISTS (SELECT FROM tailpost.discarded)")
 	require.Zero(t, relay.Stop(t))
 	ids = append(ids, b.db.Insert(t, orders(5)...)...)
 	dropSlot(t, b.db)

@@ -59,4 +59,18 @@ var freshSeventhMutants = []mutant{
 		promise: "What events lack is said once in a transaction.",
 		pkg:     "./outbox/schema", run: "^TestCapture_saysThatAColumnIsGone$",
 	},
+	{
+		name: "seventh-stream-asks-for-no-reply-after-a-preparation", file: "relay/internal/source/postgres/stream.go",
+		old:     "\t\ts.nextAsk = time.Time{}\n",
+		new:     "",
+		promise: "A stream that took long to begin is held as others are.",
+		pkg:     "./relay/internal/source/postgres", run: "^TestWhileTheServerHearsOfTheStream$",
+	},
+	{
+		name: "seventh-printed-role-forgets-no-discards", file: "outbox/schema/grants.go",
+		old:     `{"SELECT, INSERT, DELETE", []string{"discarded"}}`,
+		new:     `{"SELECT, INSERT", []string{"discarded"}}`,
+		promise: "The rights that migrate prints are enough for all that a relay does.",
+		pkg:     "./integration", run: "^TestThePrintedRolesSufficeToHealAndToRemove$",
+	},
 }

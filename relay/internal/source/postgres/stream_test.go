@@ -249,6 +249,8 @@ func TestWhileTheServerHearsOfTheStream(t *testing.T) {
 	run(t, s, h)
 	b.insert(t, 2)
 	h.await(t, 2)
+	b.awaitSQL(t, `SELECT clock_timestamp() - backend_start > interval '7s' FROM pg_stat_replication`)
+	require.Eventually(t, s.Held, patience, 10*time.Millisecond, "it asks for replies again")
 	failure := errors.New("no")
 	require.ErrorIs(t, b.open(t, b.options()).While(func() error { return failure }), failure)
 }
