@@ -355,9 +355,11 @@ func TestSlotThatMovedBetweenOpenAndStart(t *testing.T) {
 	r := run(t, other, h)
 	b.insert(t, 1)
 	h.await(t, 3)
+	const movedSQL = `SELECT confirmed_flush_lsn > $2::text::pg_lsn FROM pg_replication_slots WHERE slot_name = $1`
+	b.awaitSQL(t, movedSQL, b.slot, s.Info().ConfirmedFlush.String())
 	r.stopped(t)
+	b.awaitSQL(t, `SELECT NOT active FROM pg_replication_slots WHERE slot_name = $1`, b.slot)
 	moved := b.confirmed(t)
-	require.Greater(t, moved, s.Info().ConfirmedFlush)
 	require.NoError(t, s.Start(t.Context()))
 	require.Equal(t, moved, s.Info().ConfirmedFlush)
 }
