@@ -67,7 +67,10 @@ func CompileBodySyntax(s *diag.Source, expr hclsyntax.Expression, text string) (
 // body reads it, wherever the fault is, or with ErrTooLarge if the body would have more than 1 MiB
 // beside twice the payload; dst is then as it was.
 func (b *Body) Append(dst []byte, e *outbox.Event) ([]byte, error) {
-	full, err := dst, b.readable(e)
+	full, err := dst, error(nil)
+	if b.reads {
+		err = readable(e)
+	}
 	if err == nil {
 		full, err = b.run(dst, e, len(dst)+MostOf(e))
 	}
@@ -77,11 +80,11 @@ func (b *Body) Append(dst []byte, e *outbox.Event) ([]byte, error) {
 	return full, nil
 }
 
-// readable returns why the body cannot read the payload of e. What was found in one that ends too
+// readable returns why nothing may be made of the payload of e. What was found in one that ends too
 // early, or goes on behind its end, is not what the application wrote.
-func (b *Body) readable(e *outbox.Event) error {
+func readable(e *outbox.Event) error {
 	switch {
-	case !b.reads || e.Payload == nil:
+	case e.Payload == nil:
 		return nil
 	case !payload.Valid(e.Payload):
 		return errNoJSON

@@ -25,6 +25,7 @@ type TemplatePart struct {
 	Literal string
 	Source  string // of an expression, as it is written; empty: it is a literal
 	run     evaluate
+	reads   bool // the payload
 }
 
 // CompileTemplate compiles a text that stands at line of filename. It returns nil where the
@@ -77,6 +78,7 @@ func (t *Template) add(c *compiler, expr hclsyntax.Expression) {
 		t.parts = append(t.parts, TemplatePart{Literal: l.Val.AsString()})
 		return
 	}
+	c.reads = false
 	n := c.compile(expr)
 	if !n.failed && (n.form == formComposite || n.payload && len(n.path) == 0) {
 		c.fail(expr.Range(), "Object or list in a text", "Name one value of it, such as event.data.id.")
@@ -86,7 +88,7 @@ func (t *Template) add(c *compiler, expr hclsyntax.Expression) {
 	if at := expr.Range(); at.CanSliceBytes(c.source.Text()) && at.End.Byte > at.Start.Byte {
 		source = string(at.SliceBytes(c.source.Text()))
 	}
-	t.parts = append(t.parts, TemplatePart{Source: source, run: n.run})
+	t.parts = append(t.parts, TemplatePart{Source: source, run: n.run, reads: c.reads})
 }
 
 // Parts returns the parts, which nobody changes.
@@ -117,6 +119,8 @@ func (p *TemplatePart) Value(e *outbox.Event) (string, error) {
 	text := toText(v)
 	var problem string
 	switch {
+	case p.reads && readable(e) != nil:
+		problem = "is in a payload that is not valid JSON"
 	case v.kind == kindComposite:
 		problem = "is an object or a list"
 	case v.lack == lackTooLarge && v.kind == kindMissing:

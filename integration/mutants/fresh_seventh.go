@@ -33,9 +33,16 @@ var freshSeventhMutants = []mutant{
 	},
 	{
 		name: "hunt-body-needs-json-that-it-does-not-read", file: "config/filter/body.go",
-		old:     "case !b.reads || e.Payload == nil:",
-		new:     "case e.Payload == nil:",
+		old:     "\tif b.reads {\n\t\terr = readable(e)\n\t}\n",
+		new:     "\terr = readable(e)\n",
 		promise: "A body that does not read the payload is made whatever that is.",
+		pkg:     "./config/filter", run: "^TestBody_ofAPayloadThatIsNoJSON$",
+	},
+	{
+		name: "hunt-address-of-what-stands-before-the-fault", file: "config/filter/template.go",
+		old:     "case p.reads && readable(e) != nil:",
+		new:     "case !p.reads && readable(e) != nil:",
+		promise: "No address is made of a payload that is not JSON.",
 		pkg:     "./config/filter", run: "^TestBody_ofAPayloadThatIsNoJSON$",
 	},
 	{

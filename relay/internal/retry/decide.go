@@ -35,7 +35,8 @@ type Result struct {
 	Unaddressable bool
 	Barred        bool // nothing was sent: no access token, or no way through the egress proxy
 	// Again says that the failure was over with the attempt and says nothing about the event: its
-	// connection or its access token had ended. No status makes the delivery dead then.
+	// connection or its access token had ended. No status makes the delivery dead then; a schedule
+	// that is used up does.
 	Again bool
 }
 
