@@ -260,4 +260,16 @@ var batchMutants = []mutant{
 		promise: "An endpoint takes back that the defaults have receivers show that they want events.",
 		pkg:     "./config", run: "TestNeverIs",
 	},
+	{
+		name: "batch-chain-fills-unseen", file: "relay/internal/dispatch/send.go",
+		old: "\tl.memory.wait(dl)\n\tif l.company.On() {", new: "\tl.memory.wait(dl)\n\tif l.company.On() && l.chains == nil {",
+		promise: "A full batch goes at once, and what expires soon waits for nobody, where the events are in order too.",
+		pkg:     "./relay/internal/dispatch", run: "TestBatch_aFullOne|TestBatch_whatExpires",
+	},
+	{
+		name: "batch-chain-waits-anew", file: "relay/internal/dispatch/send.go",
+		old: "\tif dl.phase != waiting {\n\t\tl.company.joins(dl)\n\t}\n", new: "\tl.company.joins(dl)\n",
+		promise: "An event that waited behind a request of its key does not wait for company once more.",
+		pkg:     "./relay/internal/dispatch", run: "TestBatch_whatWaitedBehind",
+	},
 }

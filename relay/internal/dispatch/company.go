@@ -16,9 +16,14 @@ type company struct {
 	hurry  bool // something that waits expires soon
 }
 
-// joins notes that a delivery waits. One that expires while it waits for company is not to wait.
-func (c *company) joins(dl *delivery, now time.Time) {
-	if c.On() && !dl.ev.ExpiresAt.IsZero() && dl.expired(now.Add(2*c.Wait)) {
+// joins notes that a delivery waits from now on, in the queue or behind an earlier one of its key.
+// One that expires while it waits for company is not to wait.
+func (c *company) joins(dl *delivery) {
+	if !c.On() {
+		return
+	}
+	dl.started = time.Now()
+	if !dl.ev.ExpiresAt.IsZero() && dl.expired(dl.started.Add(2*c.Wait)) {
 		c.hurry = true
 	}
 }

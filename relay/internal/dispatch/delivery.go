@@ -40,7 +40,7 @@ type delivery struct {
 	cost     int64          // bytes in memory, of one that was read from the table
 	trigger  outbox.Trigger // of the next attempt, if a person asked for it; empty: stream or retry
 	since    time.Time
-	started  time.Time // its request, while there is one; before that, when it came into the queue, if that counts
+	started  time.Time // its request, while there is one; before that, since when it waits, if that counts
 
 	generation int // of the lane, see there
 

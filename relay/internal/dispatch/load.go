@@ -237,7 +237,7 @@ func (l *lane) restore(c *chain, rows *links) {
 	for i, dl := range back {
 		l.memory.load(dl)
 		if i > 0 {
-			l.memory.wait(dl)
+			l.wait(dl)
 		}
 	}
 	if len(back) > 0 {

@@ -35,8 +35,7 @@ func (l *lane) accept(dl *delivery) {
 		l.parkFresh(dl, outbox.ReasonOrder, dl.since)
 	case inMemory:
 		l.memory.fresh.push(dl)
-		l.memory.wait(dl)
-		l.company.joins(dl, dl.since)
+		l.wait(dl)
 	case atHead:
 		l.memory.fresh.push(dl)
 		l.enqueue(dl)

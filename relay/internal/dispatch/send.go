@@ -40,12 +40,21 @@ func (l *lane) ready() int {
 
 // enqueue puts a delivery at the end of the queue and sees that a worker is there to take it.
 func (l *lane) enqueue(dl *delivery) {
-	if l.company.On() {
-		dl.started = time.Now()
-		l.company.joins(dl, dl.started)
+	if dl.phase != waiting {
+		l.company.joins(dl)
 	}
 	l.memory.enqueue(dl)
 	l.staff()
+}
+
+// wait has a delivery wait for an earlier one of its key. It may be the company that the earlier
+// one waits for.
+func (l *lane) wait(dl *delivery) {
+	l.company.joins(dl)
+	l.memory.wait(dl)
+	if l.company.On() {
+		l.staff()
+	}
 }
 
 // pass notes that the lane, which waited at the gate, may start one request.
