@@ -147,6 +147,17 @@ func (l *life) later(d time.Duration) {
 	l.tables.mu.Unlock() //nolint:staticcheck // likewise
 	pause(l.t.Context(), d)
 	synctest.Wait()
+	before := l.done()
+	dispatch.Nudge(l.Dispatcher)
+	synctest.Wait()
+	require.Equal(l.t, before, l.done(), "something could have gone before, and nobody looked")
+}
+
+// done returns how many deliveries are in flight, and how many attempts are recorded.
+func (l *life) done() (counts [2]int) {
+	l.tables.mu.Lock()
+	defer l.tables.mu.Unlock()
+	return [2]int{dispatch.Flying(l.Dispatcher), len(l.tables.attempts)}
 }
 
 // TestChange_ofAnEndpointThatIsNotKnownTouchesNoOther: the stream may bring the end of one that was

@@ -40,3 +40,11 @@ func View(d *Dispatcher, id string) (LaneView, bool) {
 
 // Flying is how many deliveries the dispatcher believes in flight.
 func Flying(d *Dispatcher) int { return int(d.inFlight.Load()) }
+
+// Nudge has every lane look whether something of it may go, and whether rows are due. Where nobody
+// forgot to look before, nothing comes of it.
+func Nudge(d *Dispatcher) {
+	for l := range d.routing.Load().all() {
+		l.resume()
+	}
+}

@@ -113,6 +113,7 @@ type model struct {
 	held     bool
 	heldAt   time.Time
 	problems []string
+	begun    int // requests
 	lapsed   int // events that expired
 }
 
@@ -189,6 +190,7 @@ func orderKey(o config.Ordering, key string) (string, bool) {
 func (m *model) requests(id string, qs []webhook.Request) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
+	m.begun++
 	s, now := m.subjects[id], qs[0].Now
 	together := map[*fate]bool{}
 	place := -1

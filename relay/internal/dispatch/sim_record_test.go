@@ -243,3 +243,13 @@ func (m *model) bounded(id string, before, after dispatch.LaneView) {
 		m.problem("%s has %d rows in memory, its bound is %d: %+v %s", id, after.Loaded, most, after, s.policy.Ordering)
 	}
 }
+
+// requested returns how many requests began, and for how long the slot is held.
+func (m *model) requested() (begun int, held time.Duration) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.held {
+		held = m.clock().Sub(m.heldAt)
+	}
+	return m.begun, held
+}

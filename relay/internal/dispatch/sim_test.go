@@ -170,6 +170,27 @@ func (w *world) stream(ctx context.Context, tracker *source.Frontier, i int) {
 	if i%w.burst == 0 {
 		pause(ctx, time.Duration(1+w.rnd.Int64N(int64(w.gap))))
 	}
+	if i%16 == 0 {
+		w.prompt()
+	}
+}
+
+// prompt sees that whatever may be sent is on its way, and was not forgotten until somebody else
+// comes by.
+func (w *world) prompt() {
+	const asked = time.Second // so often a lane asks whether the slot is held again
+	pause(w.t.Context(), 1)   // or a timer of this very moment may be about to look
+	synctest.Wait()
+	begun, held := w.model.requested()
+	if held < asked {
+		return
+	}
+	trace("nudge")
+	dispatch.Nudge(w.dispatcher)
+	synctest.Wait()
+	if after, _ := w.model.requested(); after != begun {
+		w.t.Errorf("seed %d: %d requests could have begun at %s, and nobody looked", w.seed, after-begun, time.Since(w.began))
+	}
 }
 
 // take has the dispatcher take an event, and looks at what it then has in memory.
@@ -201,6 +222,7 @@ func (w *world) finish() {
 	for deadline := time.Now().Add(48 * time.Hour); ; {
 		pause(w.t.Context(), time.Second)
 		w.attend()
+		w.prompt()
 		n := w.model.unfinished()
 		settled := max(w.tables.position(), w.tables.acknowledged())
 		if n == 0 && settled == end(w.at-1) || len(w.model.found()) > 0 {
