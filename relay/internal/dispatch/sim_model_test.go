@@ -323,10 +323,11 @@ func (m *model) returns(s *subject, f *fate, n int) {
 }
 
 // answers notes the outcome of a request.
-func (m *model) answers(id string, results []webhook.Result, hint time.Duration, permanent bool) {
+func (m *model) answers(id string, results []webhook.Result, hint time.Duration) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	s, now := m.subjects[id], m.clock()
+	silent := results[0].Permanent || results[0].Local // of the endpoint
 	first := s.fates[results[0].Attempt.EventID]
 	probe := first.probe
 	m.returns(s, first, len(results))
@@ -337,7 +338,7 @@ func (m *model) answers(id string, results []webhook.Result, hint time.Duration,
 	for i := range results {
 		a := &results[i].Attempt
 		f := s.fates[a.EventID]
-		f.inFlight, f.invalid = false, permanent
+		f.inFlight, f.invalid = false, silent
 		trace("answer %s %s #%d: %d %s hint %s", id, a.EventID, a.Number, a.StatusCode, a.Error, hint)
 		key, ordered := orderKey(f.ordering, f.key)
 		delivered := m.outcome(s, f, &results[i], hint, now)
@@ -351,7 +352,7 @@ func (m *model) answers(id string, results []webhook.Result, hint time.Duration,
 		}
 	}
 	switch {
-	case permanent:
+	case silent:
 		return
 	case took:
 		s.failures, s.open, s.probes, s.asking, s.unsure = 0, false, 0, time.Time{}, false
@@ -376,6 +377,8 @@ func (m *model) outcome(s *subject, f *fate, res *webhook.Result, hint time.Dura
 		return true
 	case !s.present && s.streamed:
 		f.answer = dead // nobody will try again
+	case res.Local:
+		f.answer, f.notUntil = again, now
 	case a.StatusCode == http.StatusGone:
 		f.answer = again
 	case a.Number > len(schedule):

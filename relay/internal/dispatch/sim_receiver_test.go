@@ -23,6 +23,7 @@ const (
 	silent                 // no answer
 	slow                   // 200 after seconds
 	leaving                // a 410 now and then
+	strained               // the machine lacks what requests need
 	moods
 )
 
@@ -42,6 +43,12 @@ type actor struct {
 }
 
 const simTimeout = 5 * time.Second
+
+// Of requests that this machine fails, in place of a status.
+const (
+	unmade = -2 + iota // before anything of it was sent
+	cutOff             // it may have got there
+)
 
 // plan says how long the receiver takes for a request, and what it then answers.
 func (r *actor) plan(now time.Time) (takes time.Duration, status int, hint time.Duration) {
@@ -77,6 +84,8 @@ func (r *actor) plan(now time.Time) (takes time.Duration, status int, hint time.
 		if r.rnd.IntN(10) == 0 {
 			status = 410
 		}
+	case strained:
+		status = unmade + r.rnd.IntN(2)
 	case well, moods:
 	}
 	return r.alone(now, takes), status, hint
@@ -144,7 +153,7 @@ func (r *actor) send(ctx context.Context, qs []webhook.Request) []webhook.Result
 			return every(aborted)
 		}
 		every(func(res *webhook.Result) { res.Permanent, res.Attempt.Error = true, "not JSON" })
-		m.answers(r.id, results, 0, true)
+		m.answers(r.id, results, 0)
 		return results
 	}
 	if qs[0].Held != nil && !qs[0].Held() {
@@ -156,6 +165,17 @@ func (r *actor) send(ctx context.Context, qs []webhook.Request) []webhook.Result
 	if ctx.Err() != nil {
 		m.broken(r.id, qs)
 		return every(aborted)
+	}
+	if status < 0 {
+		every(func(res *webhook.Result) {
+			res.Local, res.Reached, res.Attempt.Error = true, status == cutOff, "too many open files"
+		})
+		if status == unmade {
+			m.broken(r.id, qs)
+		} else {
+			m.answers(r.id, results, 0)
+		}
+		return results
 	}
 	named := r.names(len(qs), status)
 	every(func(res *webhook.Result) {
@@ -170,7 +190,7 @@ func (r *actor) send(ctx context.Context, qs []webhook.Request) []webhook.Result
 			results[i].Delivered, results[i].Attempt.Error = false, "the answer names it as failed"
 		}
 	}
-	m.answers(r.id, results, hint, false)
+	m.answers(r.id, results, hint)
 	return results
 }
 
