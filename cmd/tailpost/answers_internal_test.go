@@ -26,11 +26,11 @@ a      t     s         dead   gone    3         -                     503: too l
 b      -     -         -      -       0         -                     410
 c      -     -         -      -       0         2026-03-14T08:00:00Z  refused
 `},
-		"endpoints": {answer: `{"data": [{"id": "a", "status": "active", "unverified": true, "source": "api", "tenant": "t", "url": "u",
-			"events": ["x.*", "y"], "stats": {"successful": 7, "failed": 1}}, {"id": "b", "status": "paused"}]}`, stdout: `
-ID  STATUS              SOURCE  TENANT  EVENTS  DELIVERED  FAILED  URL
-a   active, unverified  api     t       x.*,y   7          1       u
-b   paused              -       -       all     0          0       -
+		"endpoints": {answer: `{"data": [{"id": "a", "name": "Anna's", "status": "active", "unverified": true, "source": "api", "tenant": "t", "url": "u",
+			"events": ["x.*", "y"], "stats": {"successful": 7, "failed": 1}}, {"id": "b", "name": "b", "status": "paused"}]}`, stdout: `
+ID  NAME    STATUS              SOURCE  TENANT  EVENTS  DELIVERED  FAILED  URL
+a   Anna's  active, unverified  api     t       x.*,y   7          1       u
+b   -       paused              -       -       all     0          0       -
 `},
 		"events e": {answer: `{"id": "e", "type": "order.paid", "created_at": "2026-03-14T08:00:00Z", "deliveries": [], "attempts": [
 			{"event_id": "e", "number": 2, "outcome": "retry", "duration_ms": 1.5, "error": "no answer", "attempted_at": "2026-03-14T08:00:01Z"}]}`, stdout: `

@@ -28,13 +28,16 @@ type shownEndpoint struct {
 
 func endpointTable() table {
 	return table{
-		columns: []string{"id", "status", "source", "tenant", "events", "delivered", "failed", "url"},
+		columns: []string{"id", "name", "status", "source", "tenant", "events", "delivered", "failed", "url"},
 		cells: row(func(v shownEndpoint) []string {
 			if v.Waits {
 				v.Status += ", unverified"
 			}
+			if v.Name == v.ID {
+				v.Name = "" // as those of the configuration have it
+			}
 			return []string{
-				v.ID, v.Status, v.Source, v.Tenant, cmp.Or(strings.Join(v.Events, ","), "all"), number(v.Stats.Successful), number(v.Stats.Failed), v.URL,
+				v.ID, v.Name, v.Status, v.Source, v.Tenant, cmp.Or(strings.Join(v.Events, ","), "all"), number(v.Stats.Successful), number(v.Stats.Failed), v.URL,
 			}
 		}),
 	}
