@@ -189,6 +189,8 @@ func (a *admission) hear(r reply, now time.Time) (paused bool) {
 	case !r.refused:
 		a.askedAt = time.Time{}
 	case r.asks == 0:
+	case now.Before(a.pausedUntil): // it was under way; of several, the longest holds
+		a.pause(now, r.asks)
 	case a.askedAt.IsZero():
 		a.askedAt = now
 	case r.started.Before(a.askedAt) || now.Sub(a.askedAt) < max(insistence, a.roundTrip*3/2):

@@ -115,7 +115,11 @@ func TestAdmission_doesWhatAReceiverInsistsOn(t *testing.T) {
 	require.Equal(t, after(64*time.Second), a.pausedUntil)
 	require.Equal(t, 60*time.Second, a.waits(after(4*time.Second)))
 	require.InDelta(t, restartLimit, a.limit, 0, "it begins slowly after that")
-	require.True(t, a.answered(asks(65*time.Second), after(66*time.Second)), "and again, after the pause")
+	a.answered(asks(3*time.Second), after(5*time.Second))
+	require.Equal(t, after(65*time.Second), a.pausedUntil, "of answers that were under way the longest holds")
+	a.answered(reply{started: after(3 * time.Second), refused: true, asks: time.Second}, after(6*time.Second))
+	require.Equal(t, after(65*time.Second), a.pausedUntil)
+	require.True(t, a.answered(asks(66*time.Second), after(67*time.Second)), "and again, after the pause")
 
 	a = fresh()
 	a.answered(asks(0), after(time.Second))
