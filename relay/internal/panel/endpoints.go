@@ -14,15 +14,16 @@ import (
 type names map[string]api.Endpoint
 
 // Of is the name of an endpoint, or its id.
-func (n names) Of(id string) string {
-	if e, ok := n[id]; ok && e.Name != "" {
-		return e.Name
-	}
-	return id
-}
+func (n names) Of(id string) string { return n.Named(id, "") }
 
-// Named is the name of an endpoint, which a list may have too.
-func (n names) Named(id, name string) string { return cmp.Or(n[id].Name, name, id) }
+// Named is the name of an endpoint, which a list may have too. An event that cannot be read has one
+// delivery, which stands for those to all endpoints that might have wanted it.
+func (n names) Named(id, name string) string {
+	if id == "*" {
+		return "every endpoint"
+	}
+	return cmp.Or(n[id].Name, name, id)
+}
 
 // tellApart puts beside a name that several have what tells them apart: the tenant, or else the id.
 func (n names) tellApart() {

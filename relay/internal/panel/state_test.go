@@ -41,3 +41,19 @@ func TestTheRelaySaysWhereItsConfigurationIs(t *testing.T) {
 	require.Contains(t, got, `datetime="2026-03-14T09:26:53Z"`)
 	require.Contains(t, got, "0 endpoints and 1 key are declared in files")
 }
+
+// TestAnEventThatNobodyCouldGetLeadsToNoEndpoint: one that cannot be read is dead once, for every
+// endpoint that might have wanted it.
+func TestAnEventThatNobodyCouldGetLeadsToNoEndpoint(t *testing.T) {
+	t.Parallel()
+	h := newHouse(t, nil)
+	mine := h.endpoint("", "mine")
+	h.exec(`
+INSERT INTO tailpost.delivery (event_id, endpoint_id, state, reason, attempts, event_type, payload, event_created_at, commit_lsn, seq, created_at, updated_at)
+VALUES ('e', '*', 'dead', 'invalid', 0, 'order.paid', '{', now(), '0/10', 1, now(), now()), ('f', $1, 'dead', 'failed', 1, 'order.paid', '{}', now(), '0/20', 1, now(), now())`, mine)
+	page := h.loggedIn("admin", houseKey).get("/panel/undelivered?state=dead").body
+	require.Contains(t, page, ">every endpoint<")
+	require.NotContains(t, page, `href="/panel/endpoints/*"`)
+	require.NotContains(t, page, `href="/panel/endpoints/%2A"`)
+	require.Contains(t, page, `href="/panel/endpoints/`+mine+`"`)
+}
