@@ -245,11 +245,19 @@ func (w *world) finish() {
 
 // landed sees that nothing is believed in flight once all is settled and answered.
 func (w *world) landed() {
-	if dispatch.Flying(w.dispatcher) > 0 {
-		pause(w.t.Context(), 2*simTimeout) // what is in flight to an endpoint that is gone settles nothing
-	}
+	pause(w.t.Context(), 2*simTimeout) // what is in flight to an endpoint that is gone settles nothing
 	if n := dispatch.Flying(w.dispatcher); n != 0 && len(w.model.found()) == 0 {
 		w.t.Errorf("seed %d: %d deliveries are believed in flight, when all are settled", w.seed, n)
+	}
+	for _, p := range w.endpoints {
+		v, _ := dispatch.View(w.dispatcher, p.id)
+		v.Capacity = 0
+		if v != (dispatch.LaneView{}) && len(w.model.found()) == 0 {
+			w.t.Errorf("seed %d: %s still has in memory, when all are settled: %+v", w.seed, p.id, v)
+		}
+	}
+	if n, bytes := w.dispatcher.InMemory(); (n != 0 || bytes != 0) && len(w.model.found()) == 0 {
+		w.t.Errorf("seed %d: %d deliveries with %d bytes are believed in memory, when all are settled", w.seed, n, bytes)
 	}
 }
 
