@@ -91,8 +91,8 @@ func TestKeysThatSign(t *testing.T) {
 		key, algorithm, err := as.SigningKey()
 		require.NoError(t, err, name)
 		require.Equal(t, c.want, algorithm, name)
-		same, comparable := c.key.(interface{ Equal(other crypto.PrivateKey) bool })
-		require.True(t, comparable && same.Equal(key), name) // not its form in memory, which differs with a leading zero
+		same, ok := c.key.(interface{ Equal(other crypto.PrivateKey) bool })
+		require.True(t, ok && same.Equal(key), name) // not its form in memory, which differs with a leading zero
 	}
 	for curve, want := range map[elliptic.Curve]string{elliptic.P384(): config.ES384, elliptic.P521(): config.ES512} {
 		as := config.Assertion{Key: config.NewSecret(pkcs8(t, ecKey(t, curve)))}

@@ -272,4 +272,22 @@ var batchMutants = []mutant{
 		promise: "An event that waited behind a request of its key does not wait for company once more.",
 		pkg:     "./relay/internal/dispatch", run: "TestBatch_whatWaitedBehind",
 	},
+	{
+		name: "api-moved-url-loses-auth", file: "relay/internal/api/settings.go",
+		old: "setting.has && !said {", new: "setting.has && said {",
+		promise: "A PATCH of the URL to another host loses no authentication in silence.",
+		pkg:     "./relay/internal/api", run: "TestAuthOfAnEndpoint",
+	},
+	{
+		name: "panel-moved-url-loses-auth", file: "relay/internal/panel/form.go",
+		old: "!api.SameReceiver(has.URL, f.URL)", new: "api.SameReceiver(has.URL, f.URL)",
+		promise: "The form asks for the authentication again where the URL leads elsewhere, also for what is not secret of it.",
+		pkg:     "./relay/internal/panel", run: "TestTheFormOfAnEndpointHasItsAuthentication",
+	},
+	{
+		name: "admission-first-word-holds", file: "relay/internal/dispatch/admission.go",
+		old: "\t\ta.pause(now, r.asks)\n\tcase a.askedAt.IsZero():", new: "\tcase a.askedAt.IsZero():",
+		promise: "Of answers under way that ask for a pause the longest holds.",
+		pkg:     "./relay/internal/dispatch", run: "TestAdmission_doesWhatAReceiverInsistsOn",
+	},
 }

@@ -46,7 +46,12 @@ func TestAnEndpointGoesWhereItsEventsSay(t *testing.T) {
 	same := change(http.MethodPatch, map[string]any{"url": r.URL + "/${event.data.id}"}).is(http.StatusOK)
 	require.Equal(t, "1", same.at("query.k"))
 	require.Equal(t, []any{"X-Id"}, same.at("header_names"), "it is the same receiver")
-	moved := change(http.MethodPatch, map[string]any{"url": "https://elsewhere.example/${event.data.id}"}).is(http.StatusOK)
+	elsewhere := map[string]any{"url": "https://elsewhere.example/${event.data.id}"}
+	lost := change(http.MethodPatch, elsewhere).is(http.StatusUnprocessableEntity)
+	require.Equal(t, "#/headers", lost.at("errors.0.pointer"), "nothing is lost in silence")
+	require.Equal(t, "#/query", lost.at("errors.1.pointer"))
+	elsewhere["headers"], elsewhere["query"] = nil, nil
+	moved := change(http.MethodPatch, elsewhere).is(http.StatusOK)
 	require.Nil(t, moved.at("query"), "another receiver inherits nothing")
 	require.Empty(t, moved.list("header_names"))
 

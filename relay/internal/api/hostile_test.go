@@ -30,14 +30,17 @@ func TestAnotherReceiverInheritsNoHeaders(t *testing.T) {
 		refused := change(method, map[string]any{"url": second.URL, "headers": kept}).is(http.StatusUnprocessableEntity)
 		require.Equal(t, "#/headers/Authorization", refused.at("errors.0.pointer"))
 	}
-	require.Empty(t, change(http.MethodPatch, map[string]any{"url": second.URL}).is(http.StatusOK).list("header_names"))
+	require.Equal(t, "#/headers", change(http.MethodPatch, map[string]any{"url": second.URL}).is(http.StatusUnprocessableEntity).at("errors.0.pointer"), "not in silence")
+	require.Empty(t, change(http.MethodPatch, map[string]any{"url": second.URL, "headers": nil}).is(http.StatusOK).list("header_names"))
 	b.post(t, path+"/test", nil).is(http.StatusOK)
 	require.Empty(t, second.last().header.Get("Authorization"))
 	change(http.MethodPatch, map[string]any{"url": first.URL, "headers": map[string]string{"Authorization": token}}).is(http.StatusOK)
 	b.post(t, path+"/test", nil).is(http.StatusOK)
 	require.Equal(t, token, first.last().header.Get("Authorization"))
 	// The scheme and the port count too.
-	require.Empty(t, change(http.MethodPatch, map[string]any{"url": strings.Replace(first.URL, "http:", "https:", 1)}).is(http.StatusOK).list("header_names"))
+	secure := strings.Replace(first.URL, "http:", "https:", 1)
+	require.Equal(t, "#/headers", change(http.MethodPatch, map[string]any{"url": secure}).is(http.StatusUnprocessableEntity).at("errors.0.pointer"))
+	require.Empty(t, change(http.MethodPut, map[string]any{"url": secure}).is(http.StatusOK).list("header_names"), "what a PUT leaves out is none")
 }
 
 func TestRotationTellsTheTruthWhereOneSignatureIsSent(t *testing.T) {

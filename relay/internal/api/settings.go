@@ -237,15 +237,35 @@ func (s *settler) batch(in *Batch) {
 // moveTo changes the URL. Values of headers, authentication and certificates are for whoever they
 // were given: another receiver does not inherit them.
 func (s *settler) moveTo(to string) {
-	if !sameReceiver(s.e.URL, to) {
+	if !SameReceiver(s.e.URL, to) {
 		s.moved, s.sealed = true, ledger.Sealed{Secrets: s.sealed.Secrets}
 		s.e.Query = nil
 	}
 	s.e.URL = to
 }
 
-// sameReceiver reports whether two URLs have the same scheme, host and port.
-func sameReceiver(a, b string) bool {
+// leaves asks a request that changes some settings to say what becomes of those that another
+// receiver does not inherit: they would be lost in silence.
+func (s *settler) leaves(to string, raw []byte) {
+	var members map[string]json.RawMessage
+	if json.Unmarshal(raw, &members) != nil || SameReceiver(s.e.URL, to) {
+		return
+	}
+	for _, setting := range []struct {
+		name string
+		has  bool
+	}{
+		{"headers", len(s.sealed.Headers) > 0}, {"query", len(s.e.Query) > 0}, {"auth", s.sealed.Auth.Kind != config.AuthNone}, {"tls", !s.sealed.TLS.IsZero()},
+	} {
+		if _, said := members[setting.name]; setting.has && !said {
+			s.fail("/"+setting.name, "The URL has another scheme, host or port, which does not inherit it: write it again, or null for none.")
+		}
+	}
+}
+
+// SameReceiver reports whether two URLs have the same scheme, host and port: what an endpoint has
+// for the one is for the other too.
+func SameReceiver(a, b string) bool {
 	_, was, err := config.ParseURL(a)
 	if err != nil {
 		return false

@@ -58,9 +58,14 @@ func readForm(v *visit) *endpointForm {
 
 // settings is the form as a call of the API. What is empty is left out, or null where that brings
 // the default back. Has is what the endpoint has that is changed; nil: it is a new one.
-func (f *endpointForm) settings(has *identity) map[string]any {
+func (f *endpointForm) settings(has *api.Endpoint) map[string]any {
 	s, change := map[string]any{"url": f.URL}, has != nil
-	f.put(s, has)
+	if change {
+		was := identityOf(has)
+		f.put(s, &was, !api.SameReceiver(has.URL, f.URL))
+	} else {
+		f.put(s, nil, false)
+	}
 	put := func(name string, value any, empty bool) {
 		switch {
 		case !empty:
@@ -298,8 +303,7 @@ func saveEndpoint(v *visit) error {
 	if err != nil {
 		return err
 	}
-	has := identityOf(&e)
-	in := api.Request{Method: http.MethodPatch, Path: pathOf("endpoints", f.ID), Body: f.settings(&has)}
+	in := api.Request{Method: http.MethodPatch, Path: pathOf("endpoints", f.ID), Body: f.settings(&e)}
 	if f.Version != "" {
 		in.Header = http.Header{"If-Match": {strconv.Quote(f.Version)}}
 	}

@@ -76,8 +76,10 @@ func identityOf(e *api.Endpoint) (i identity) {
 	return i
 }
 
-// put adds to a call of the API what differs from what the endpoint has; has is nil for a new one.
-func (i *identity) put(s map[string]any, has *identity) {
+// put adds to a call of the API what differs from what the endpoint has, which is nil for a new
+// one, or all where the URL leads to another receiver: the API says what of it has to be written
+// again.
+func (i *identity) put(s map[string]any, has *identity, moved bool) {
 	was := identity{}
 	if has != nil {
 		was = *has
@@ -90,7 +92,6 @@ func (i *identity) put(s map[string]any, has *identity) {
 			s[name] = nil
 		}
 	}
-	// Headers always go along: where a new host takes their values, the API says so.
 	headers := pairs(i.Headers, ":")
 	switch {
 	case len(headers) > 0:
@@ -98,8 +99,8 @@ func (i *identity) put(s map[string]any, has *identity) {
 	case was.Headers != "":
 		s["headers"] = nil
 	}
-	set("auth", i.auth(), i.AuthSecret != "" || !sameAuth(i, &was))
-	set("tls", i.tls(&was), i.CertKey != "" || !samePEM(i.Cert, was.Cert) || !samePEM(i.CA, was.CA))
+	set("auth", i.auth(), moved || i.AuthSecret != "" || !sameAuth(i, &was))
+	set("tls", i.tls(&was), moved || i.CertKey != "" || !samePEM(i.Cert, was.Cert) || !samePEM(i.CA, was.CA))
 }
 
 // keptValue stands, as the value of a header, for the one that the endpoint has: the API's word.

@@ -97,6 +97,13 @@ func TestTheFormOfAnEndpointHasItsAuthentication(t *testing.T) {
 		got = f.send(crlf, "description", "another")
 		require.Equal(t, http.StatusSeeOther, got.status, "what is secret is kept: %v %s", test.form, got.body)
 		has()
+		moved := []string{"url", "https://elsewhere.example/in"}
+		got = f.send(test.form, moved...)
+		require.Equal(t, http.StatusUnprocessableEntity, got.status, "nothing is lost in silence where the URL leads elsewhere")
+		require.Contains(t, got.body, "write it again")
+		require.Equal(t, http.StatusSeeOther, f.send(test.form, append(moved, test.field, test.value)...).status)
+		require.Equal(t, test.want, h.admin().made(http.MethodGet, "/v1/endpoints/"+id, nil)[test.part])
+		require.Equal(t, http.StatusSeeOther, f.send(test.form, test.field, test.value).status, "and back")
 		if test.field == "auth_secret" {
 			test.carries = strings.NewReplacer(secret, "new", "aHVudGVyMi1zZWNyZXQ=", "bmV3").Replace(test.carries)
 			require.Equal(t, http.StatusSeeOther, f.send(test.form, test.field, "new").status)
