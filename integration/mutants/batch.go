@@ -290,4 +290,16 @@ var batchMutants = []mutant{
 		promise: "Of answers under way that ask for a pause the longest holds.",
 		pkg:     "./relay/internal/dispatch", run: "TestAdmission_doesWhatAReceiverInsistsOn",
 	},
+	{
+		name: "load-into-a-paused-lane", file: "relay/internal/dispatch/load.go",
+		old: "\tl.shed(time.Now()) // the endpoint may have been paused meanwhile\n", new: "",
+		promise: "What was read while its endpoint was paused is read again when it is resumed: a person may have given it up.",
+		pkg:     "./relay/internal/dispatch", run: "TestPark_whatWasRead",
+	},
+	{
+		name: "disable-by-a-success-keeps-memory", file: "relay/internal/dispatch/send.go",
+		old: "it.change, shed = disabled, true", new: "it.change = disabled",
+		promise: "What waits for an endpoint that asks for no more is in the table at once.",
+		pkg:     "./relay/internal/dispatch", run: "TestTheSimulation",
+	},
 }

@@ -229,6 +229,7 @@ func (l *lane) finishLoad(p *loadPlan, f found) {
 		l.spilling = false
 	}
 	l.shrink()
+	l.shed(time.Now()) // the endpoint may have been paused meanwhile
 }
 
 // restore puts what was found of a chain back into memory; nil: somebody removed all of it.

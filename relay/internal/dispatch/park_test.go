@@ -1,6 +1,7 @@
 package dispatch_test
 
 import (
+	"context"
 	"fmt"
 	"testing"
 	"testing/synctest"
@@ -176,4 +177,50 @@ func TestCircuit_parksWhatWaitsOnceItIsOpen(t *testing.T) {
 			l.stop()
 		})
 	}
+}
+
+// pausingPages is a table that is read while the endpoint is paused.
+type pausingPages struct {
+	dispatch.Ledger
+
+	pause func()
+}
+
+func (p *pausingPages) Page(ctx context.Context, q ledger.PageQuery) (ledger.Page, error) {
+	page, err := p.Ledger.Page(ctx, q)
+	if pause := p.pause; pause != nil && len(page.Deliveries) > 0 {
+		p.pause = nil
+		pause()
+	}
+	return page, err
+}
+
+// TestPark_whatWasReadWhileTheEndpointWasPausedIsReadAgain: a person may give it up meanwhile, and
+// then it is not sent when the endpoint is resumed.
+func TestPark_whatWasReadWhileTheEndpointWasPausedIsReadAgain(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		p := &pausingPages{}
+		l := newLife(t, func(l *life, o *dispatch.Options) {
+			p.Ledger, o.Ledger, o.Endpoints = l.tables, p, []dispatch.Endpoint{*l.waiting(3)}
+			p.pause = func() { l.SetState("ep_1", ledger.EndpointState{Status: ledger.StatusPaused}) }
+		})
+		l.later(time.Minute)
+		require.Nil(t, p.pause)
+		v, _ := dispatch.View(l.Dispatcher, "ep_1")
+		require.Zero(t, v.Queued+v.Loaded)
+		l.tables.mu.Lock()
+		for pair := range l.tables.rows {
+			if pair.EventID != "e1" {
+				delete(l.tables.rows, pair)
+			}
+		}
+		l.tables.mu.Unlock()
+		l.gate.answer <- 200
+		l.SetState("ep_1", ledger.EndpointState{Status: ledger.StatusActive})
+		l.later(time.Minute)
+		require.Equal(t, 1, l.gate.sent(), "what is left")
+		require.Empty(t, l.tables.rows)
+		l.stop()
+	})
 }

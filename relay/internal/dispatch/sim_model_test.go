@@ -10,6 +10,7 @@ import (
 	"github.com/tailpost/tailpost/config"
 	"github.com/tailpost/tailpost/outbox"
 	"github.com/tailpost/tailpost/relay/internal/ledger"
+	"github.com/tailpost/tailpost/relay/internal/retry"
 	"github.com/tailpost/tailpost/relay/internal/source"
 	"github.com/tailpost/tailpost/relay/internal/webhook"
 )
@@ -327,7 +328,10 @@ func (m *model) answers(id string, results []webhook.Result, hint time.Duration)
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	s, now := m.subjects[id], m.clock()
-	silent := results[0].Permanent || results[0].Local // of the endpoint
+	whole := &results[0]
+	unwanted := whole.Word == string(retry.WordAbort)
+	refused := unwanted && len(results) == 1                             // of several it may be one
+	silent := whole.Permanent || whole.Local || whole.Barred || unwanted // of the endpoint
 	first := s.fates[results[0].Attempt.EventID]
 	probe := first.probe
 	m.returns(s, first, len(results))
@@ -341,7 +345,7 @@ func (m *model) answers(id string, results []webhook.Result, hint time.Duration)
 		f.inFlight, f.invalid = false, silent
 		trace("answer %s %s #%d: %d %s hint %s", id, a.EventID, a.Number, a.StatusCode, a.Error, hint)
 		key, ordered := orderKey(f.ordering, f.key)
-		delivered := m.outcome(s, f, &results[i], hint, now)
+		delivered := m.outcome(s, f, &results[i], refused, hint, now)
 		took = took || delivered
 		switch {
 		case !ordered || gone:
@@ -357,6 +361,9 @@ func (m *model) answers(id string, results []webhook.Result, hint time.Duration)
 	case took:
 		s.failures, s.open, s.probes, s.asking, s.unsure = 0, false, 0, time.Time{}, false
 		s.failingSince, s.pausedTo = time.Time{}, time.Time{}
+		if whole.Word == string(retry.WordDisable) && !gone {
+			s.status, s.since = ledger.StatusDisabled, now
+		}
 	case !gone: // nothing is kept of its health
 		m.fails(s, first, results[0].Attempt.StatusCode, hint, probe)
 	}
@@ -366,11 +373,11 @@ func (m *model) answers(id string, results []webhook.Result, hint time.Duration)
 }
 
 // outcome notes what an answer means for one event, and reports whether it was taken.
-func (m *model) outcome(s *subject, f *fate, res *webhook.Result, hint time.Duration, now time.Time) bool {
+func (m *model) outcome(s *subject, f *fate, res *webhook.Result, refused bool, hint time.Duration, now time.Time) bool {
 	a := &res.Attempt
 	schedule := s.policy.Retry.Schedule
 	switch {
-	case res.Permanent:
+	case res.Permanent, refused:
 		f.answer = dead
 	case res.Delivered:
 		f.answer = delivered
@@ -379,7 +386,7 @@ func (m *model) outcome(s *subject, f *fate, res *webhook.Result, hint time.Dura
 		f.answer = dead // nobody will try again
 	case res.Local:
 		f.answer, f.notUntil = again, now
-	case a.StatusCode == http.StatusGone:
+	case a.StatusCode == http.StatusGone, res.Word == string(retry.WordDisable):
 		f.answer = again
 	case a.Number > len(schedule):
 		f.answer = dead
@@ -484,11 +491,4 @@ func (m *model) forsakes(id string) {
 	for _, f := range m.subjects[id].fates {
 		f.owed, f.coming = false, false // what is in flight is recorded, but nothing waits for that
 	}
-}
-
-// setHeld notes whether the slot is held.
-func (m *model) setHeld(held bool) {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	m.held, m.heldAt = held, m.clock()
 }

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/tailpost/tailpost/outbox"
+	"github.com/tailpost/tailpost/relay/internal/retry"
 	"github.com/tailpost/tailpost/relay/internal/webhook"
 )
 
@@ -22,7 +23,9 @@ const (
 	asking                 // 429s and 503s that ask for a pause
 	silent                 // no answer
 	slow                   // 200 after seconds
-	leaving                // a 410 now and then
+	leaving                // a 410 now and then, or a 200 that asks for no more
+	choosy                 // 500s, of some with the word that they are not to come again
+	barred                 // the egress proxy refuses the relay
 	strained               // the machine lacks what requests need
 	moods
 )
@@ -44,14 +47,19 @@ type actor struct {
 
 const simTimeout = 5 * time.Second
 
-// Of requests that this machine fails, in place of a status.
-const (
-	unmade = -2 + iota // before anything of it was sent
-	cutOff             // it may have got there
-)
+// reaction is what comes of a request.
+type reaction struct {
+	takes  time.Duration
+	status int // 0: nobody answered
+	hint   time.Duration
+	word   retry.Word
+	local  bool // the machine could not make it
+	sent   bool // all the same the receiver may have got it
+	barred bool // somebody in between did not let it pass
+}
 
-// plan says how long the receiver takes for a request, and what it then answers.
-func (r *actor) plan(now time.Time) (takes time.Duration, status int, hint time.Duration) {
+// plan says what comes of a request.
+func (r *actor) plan(now time.Time) reaction {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if !now.Before(r.until) && !r.calm {
@@ -61,34 +69,44 @@ func (r *actor) plan(now time.Time) (takes time.Duration, status int, hint time.
 		}
 		r.until = now.Add(time.Duration(r.rnd.Int64N(int64(8 * time.Second))))
 	}
-	takes = time.Duration(1 + r.rnd.Int64N(int64(40*time.Millisecond)))
-	status = 200
+	re := reaction{takes: time.Duration(1 + r.rnd.Int64N(int64(40*time.Millisecond))), status: 200}
 	switch r.mood {
 	case flaky:
 		if r.rnd.IntN(5) == 0 {
-			status = 500
+			re.status = 500
 		}
 	case failing:
-		status = 500
+		re.status = 500
 	case refusing:
-		status = 400
+		re.status = 400
 	case overloaded:
-		status = []int{503, 502, 504, 429}[r.rnd.IntN(4)]
+		re.status = []int{503, 502, 504, 429}[r.rnd.IntN(4)]
 	case asking:
-		status, hint = []int{429, 503}[r.rnd.IntN(2)], time.Second*time.Duration(1+r.rnd.IntN(20))
+		re.status, re.hint = []int{429, 503}[r.rnd.IntN(2)], time.Second*time.Duration(1+r.rnd.IntN(20))
 	case silent:
-		takes, status = simTimeout+takes, 0
+		re.takes, re.status = simTimeout+re.takes, 0
 	case slow:
-		takes += time.Duration(r.rnd.Int64N(int64(4 * time.Second)))
+		re.takes += time.Duration(r.rnd.Int64N(int64(4 * time.Second)))
 	case leaving:
-		if r.rnd.IntN(10) == 0 {
-			status = 410
+		switch r.rnd.IntN(10) {
+		case 0:
+			re.status = 410
+		case 1:
+			re.word = retry.WordDisable
 		}
+	case choosy:
+		re.status = 500
+		if r.rnd.IntN(2) == 0 {
+			re.word = retry.WordAbort
+		}
+	case barred:
+		re.status, re.barred = 0, true
 	case strained:
-		status = unmade + r.rnd.IntN(2)
+		re.status, re.local, re.sent = 0, true, r.rnd.IntN(2) == 0
 	case well, moods:
 	}
-	return r.alone(now, takes), status, hint
+	re.takes = r.alone(now, re.takes)
+	return re
 }
 
 // alone makes an answer wait until no other comes at the same time: which of two is the first would
@@ -160,37 +178,30 @@ func (r *actor) send(ctx context.Context, qs []webhook.Request) []webhook.Result
 		m.broken(r.id, qs)
 		return every(func(res *webhook.Result) { res.Unsent = true })
 	}
-	takes, status, hint := r.plan(time.Now())
-	pause(ctx, takes)
+	re := r.plan(time.Now())
+	pause(ctx, re.takes)
 	if ctx.Err() != nil {
 		m.broken(r.id, qs)
 		return every(aborted)
 	}
-	if status < 0 {
-		every(func(res *webhook.Result) {
-			res.Local, res.Reached, res.Attempt.Error = true, status == cutOff, "too many open files"
-		})
-		if status == unmade {
-			m.broken(r.id, qs)
-		} else {
-			m.answers(r.id, results, 0)
-		}
-		return results
-	}
-	named := r.names(len(qs), status)
 	every(func(res *webhook.Result) {
-		res.Attempt.Duration, res.Attempt.StatusCode, res.RetryAfter = time.Since(qs[0].Now), status, hint
-		res.Delivered = status/100 == 2
-		if status == 0 {
-			res.Attempt.Error = "endpoint timeout 5s"
+		res.Attempt.Duration, res.Attempt.StatusCode, res.RetryAfter = time.Since(qs[0].Now), re.status, re.hint
+		res.Local, res.Reached, res.Barred, res.Word = re.local, re.sent, re.barred, string(re.word)
+		res.Delivered = re.status/100 == 2
+		if re.status == 0 {
+			res.Attempt.Error = "no answer"
 		}
 	})
-	for i := range results {
-		if named[i] {
+	if re.local && !re.sent {
+		m.broken(r.id, qs)
+		return results
+	}
+	for i, named := range r.names(len(qs), re.status) {
+		if named {
 			results[i].Delivered, results[i].Attempt.Error = false, "the answer names it as failed"
 		}
 	}
-	m.answers(r.id, results, hint)
+	m.answers(r.id, results, re.hint)
 	return results
 }
 

@@ -253,3 +253,18 @@ func (m *model) requested() (begun int, held time.Duration) {
 	}
 	return m.begun, held
 }
+
+// closed reports whether an endpoint is there and gets nothing, until somebody changes that.
+func (m *model) closed(id string) bool {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	s := m.subjects[id]
+	return s.present && (s.blocked || s.status != ledger.StatusActive)
+}
+
+// setHeld notes whether the slot is held.
+func (m *model) setHeld(held bool) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.held, m.heldAt = held, m.clock()
+}

@@ -191,6 +191,11 @@ func (w *world) prompt() {
 	if after, _ := w.model.requested(); after != begun {
 		w.t.Errorf("seed %d: %d requests could have begun at %s, and nobody looked", w.seed, after-begun, time.Since(w.began))
 	}
+	for _, p := range w.endpoints {
+		if v, _ := dispatch.View(w.dispatcher, p.id); v.Queued > 0 && w.model.closed(p.id) {
+			w.t.Errorf("seed %d: %d deliveries wait in memory for %s, which gets nothing: %+v", w.seed, v.Queued, p.id, v)
+		}
+	}
 }
 
 // take has the dispatcher take an event, and looks at what it then has in memory.
