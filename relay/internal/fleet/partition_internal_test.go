@@ -58,7 +58,7 @@ func elsewhere(cfg *config.Config) {
 
 func otherwise(cfg *config.Config) {
 	for i := range cfg.Endpoints {
-		cfg.Endpoints[i].Subscriptions = []config.Subscription{{Events: []string{"other"}}}
+		cfg.Endpoints[i].Subscriptions = []config.Subscription{{Events: []string{"t", "other"}}}
 	}
 }
 
@@ -123,7 +123,8 @@ func TestAPartitionThatIsGivenBackEndsAsItWas(t *testing.T) {
 	require.Equal(t, 1, w.db.Count(t, attempts))
 }
 
-// A reload reaches a partition that delivers, and one that is just being taken begins again with
+// A reload reaches a partition that delivers, which goes on where the slot's holder has the same
+// routing by then, and one that is just being taken begins again with
 // what is valid then: it has loaded what was valid before.
 func TestAReloadReachesEveryPartition(t *testing.T) {
 	t.Parallel()
@@ -137,12 +138,26 @@ func TestAReloadReachesEveryPartition(t *testing.T) {
 		}
 	})
 	early := newPartition(w.senders, l, 0, 2)
-	require.ErrorIs(t, early.run(t.Context()), errAnew)
+	ctx, cancel := context.WithTimeout(t.Context(), soon)
+	defer cancel()
+	require.ErrorIs(t, early.run(ctx), errAnew)
 	require.Nil(t, early.delivering())
 	w.Reload(t.Context(), *w.set.Load(), false)
 	w.take(t, l, 0)
 	w.publish("a", begin+0x10, endpointOf(0), endpointOf(1))
 	w.await(t, moved(0, "a"), moved(1, "a"))
+
+	w.configure(t, elsewhere, otherwise)
+	number, err := w.led.Route(t.Context(), w.hold, w.config().Routing())
+	require.NoError(t, err)
+	w.Reload(t.Context(), *w.set.Load(), false)
+	w.reader.Route(number)
+	w.publish("b", begin+0x20, endpointOf(0), endpointOf(1))
+	w.await(t, moved(0, "a"), moved(1, "a"), moved(0, "b"), moved(1, "b"))
+	require.Len(t, w.Dispatchers(), 2)
+	for _, p := range w.sending() {
+		require.Empty(t, p.broken, "they go on")
+	}
 }
 
 // moved is a request to an endpoint elsewhere.
@@ -189,8 +204,8 @@ func TestAnOrderWaitsForTheAuditThatIsDue(t *testing.T) {
 	w.await(t, "https://beside.example a", request(0, "a"))
 }
 
-// Whoever takes a partition sends nothing that is recorded already, and nothing to an endpoint that
-// a person has paused.
+// Whoever takes a partition sends nothing that is settled or recorded already, and nothing to an
+// endpoint that a person has paused.
 func TestAPartitionIsTakenAsItWasLeft(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
@@ -203,6 +218,7 @@ func TestAPartitionIsTakenAsItWasLeft(t *testing.T) {
 	l := w.member(t)
 	w.take(t, l, 0)
 	w.take(t, l, 1)
+	w.publish("settled", begin-0x10, endpointOf(0))
 	w.publish("a", begin+0x10, endpointOf(0), endpointOf(1))
 	w.publish("b", begin+0x20, endpointOf(0), endpointOf(1))
 	w.await(t, request(0, "b"))

@@ -59,7 +59,7 @@ func newWorld(t *testing.T, change ...func(cfg *config.Config)) *world {
 	w := &world{db: kit.NewDatabase(t), nats: newServer(t, server.Options{JetStream: true}), traced: make(map[string]bool)}
 	w.configure(t, change...)
 	w.Fleet = New(&w.set.Load().Config.Fanout, Options{
-		Settings: func() Settings { return *w.set.Load() }, Owner: "me", Grace: patience, Logger: zerolog.New(&w.log), OpenLedger: w.openLedger,
+		Settings: func() Settings { return *w.set.Load() }, Owner: "me", Grace: soon, Logger: zerolog.New(&w.log), OpenLedger: w.openLedger,
 		Queued: func(context.Context, *ledger.Ledger, []dispatch.Endpoint, time.Time) error {
 			w.mu.Lock()
 			defer w.mu.Unlock()
