@@ -35,6 +35,9 @@ func TestCheckTable(t *testing.T) {
 			      CREATE DOMAIN app.moment AS timestamptz;
 			      CREATE TABLE app.events (id app.small_nr UNIQUE, type app.kind, key app.small_nr, payload app.doc, headers app.doc, at app.moment)`,
 		},
+		"a payload of bytes": {
+			ddl: "CREATE TABLE app.events (id bigint PRIMARY KEY, type text, key text, payload bytea, headers jsonb, at timestamptz)",
+		},
 		"a partitioned table": {
 			ddl: "CREATE TABLE app.events (id bigint, " + columns + ", PRIMARY KEY (at, id)) PARTITION BY RANGE (at);" +
 				"CREATE TABLE app.events_1 PARTITION OF app.events DEFAULT",
