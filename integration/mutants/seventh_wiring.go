@@ -34,14 +34,14 @@ var seventhWiringMutants = []mutant{
 	{
 		name: "seventh-fleet-recorded-is-sent-again", file: "relay/internal/fleet/partition.go",
 		old:     "Endpoints: endpoints, Recorded: recorded,",
-		new:     "Endpoints: endpoints, Recorded: map[outbox.Pair]struct{}{},",
+		new:     "Endpoints: endpoints, Recorded: map[outbox.Pair]struct{}{{}: recorded[outbox.Pair{}]},",
 		promise: "What is recorded of a partition is not sent again by who takes it.",
 		pkg:     "./relay/internal/fleet", run: "^TestAPartitionIsTakenAsItWasLeft$",
 	},
 	{
 		name: "seventh-fleet-paused-is-sent-to", file: "relay/internal/fleet/partition.go",
 		old:     "\t\tmine[i].State = states[mine[i].Config.ID]\n",
-		new:     "\t\t_ = states\n",
+		new:     "\t\t_ = states[mine[i].Config.ID]\n",
 		promise: "A partition sends nothing to an endpoint that is paused.",
 		pkg:     "./relay/internal/fleet", run: "^TestAPartitionIsTakenAsItWasLeft$",
 	},
@@ -55,7 +55,7 @@ var seventhWiringMutants = []mutant{
 	{
 		name: "seventh-fleet-barrier-passes-with-the-slot", file: "relay/internal/fleet/reader.go",
 		old:     "p.o.Barriers.Settled(min(source.Position(settled), p.o.Acked()))",
-		new:     "p.o.Barriers.Settled(p.o.Acked())",
+		new:     "_ = settled\n\t\t\tp.o.Barriers.Settled(p.o.Acked())",
 		promise: "A barrier waits until every partition has recorded that it is beyond it.",
 		pkg:     "./relay/internal/fleet", run: "^TestABarrierPassesWhereEveryPartitionHas$",
 	},
@@ -128,5 +128,26 @@ var seventhWiringMutants = []mutant{
 		new:     "",
 		promise: "A relay that prepares lets go of the stream when the server hangs up.",
 		pkg:     "./relay", run: "^TestARelayThatLosesTheDatabaseLetsGoOfTheSlot$",
+	},
+	{
+		name: "seventh-schema-capture-makes-a-second-function", file: "outbox/schema/capture.go",
+		old:     "\tif schema != \"public\" {\n",
+		new:     "\tif schema != \"\" {\n",
+		promise: "A capture that is printed again replaces the function that an earlier release made.",
+		pkg:     "./outbox/schema", run: "^TestCapture_itsNamesStayWhatTheyAre$",
+	},
+	{
+		name: "seventh-schema-bytes-are-refused", file: "outbox/schema/table.go",
+		old:     "c.BaseOID == pgtype.ByteaOID && c.TypeOID != c.BaseOID:",
+		new:     "c.BaseOID == pgtype.ByteaOID:",
+		promise: "A payload may be bytes.",
+		pkg:     "./outbox/schema", run: "^TestCheckTable$",
+	},
+	{
+		name: "seventh-schema-functions-are-not-looked-at", file: "outbox/schema/grants.go",
+		old:     "\t\twant(function, \"EXECUTE\")\n",
+		new:     "\t\t_ = function\n",
+		promise: "A role is told of every right that it lacks, those to functions too.",
+		pkg:     "./outbox/schema", run: "^TestWhatARoleLacksIsNamed$",
 	},
 }
