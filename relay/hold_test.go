@@ -3,9 +3,11 @@ package relay_test
 import (
 	"context"
 	"encoding/json"
+	"errors"
+	"slices"
 	"strings"
+	"sync"
 	"testing"
-	"time"
 
 	"github.com/rs/zerolog"
 	"github.com/stretchr/testify/require"
@@ -33,50 +35,134 @@ func epochs(t *testing.T, log *kit.Log, message string) (list []int64) {
 	return list
 }
 
+// heldBundle is a relay that can be run again and again, and what it sends to.
+type heldBundle struct {
+	db       *kit.Database
+	receiver *kit.Receiver
+	cfg      *config.Config
+	log      kit.Log
+}
+
+func setupHeld(t *testing.T) *heldBundle {
+	t.Helper()
+	b := &heldBundle{db: kit.NewDatabase(t), receiver: kit.NewReceiver(t)}
+	b.cfg = complete(t, &config.Config{
+		Database: config.Database{URL: config.NewSecret(b.db.URL), Slot: b.db.Slot}, Outbox: config.Outbox{Mapping: outbox.DefaultMapping()}, Network: onLoopback,
+		Endpoints: []config.Endpoint{{ID: "erp", URL: b.receiver.URL("/erp"), Secrets: []config.Secret{config.NewSecret(signature.GenerateSecret())}}},
+	})
+	return b
+}
+
+// begin runs the relay until end.
+func (b *heldBundle) begin(t *testing.T) (r *relay.Relay, end func()) {
+	t.Helper()
+	r, err := relay.New(b.cfg, relay.Options{Grace: kit.Patience, Logger: zerolog.New(&b.log)})
+	require.NoError(t, err)
+	ctx, stop := context.WithCancel(t.Context())
+	done := make(chan error, 1)
+	go func() { done <- r.Run(ctx) }()
+	end = sync.OnceFunc(func() {
+		stop()
+		require.NoError(t, <-done)
+	})
+	t.Cleanup(end)
+	return r, end
+}
+
+// hangUp has the server end the relay's connections, but for its stream.
+func (b *heldBundle) hangUp(t *testing.T) {
+	t.Helper()
+	b.db.Run(t, `
+SELECT pg_terminate_backend(pid)
+FROM pg_stat_activity
+WHERE datname = current_database() AND application_name LIKE 'tailpost %' AND backend_type = 'client backend'`)
+}
+
+// awaitSlot waits until the slot is in use, or is not.
+func (b *heldBundle) awaitSlot(t *testing.T, active bool) {
+	t.Helper()
+	b.db.AwaitCount(t, 1, "SELECT count(*) FROM pg_replication_slots WHERE slot_name = $1 AND active = $2", b.db.Slot, active)
+}
+
+// blocked has a relay begin that takes the slot and then waits for its row, as for a predecessor
+// that still records, until go on.
+func (b *heldBundle) blocked(t *testing.T) (r *relay.Relay, goOn func()) {
+	t.Helper()
+	r, end := b.begin(t) // it makes slot and row
+	requireDelivering(t, r)
+	end()
+	holds, err := b.db.Begin(t.Context())
+	require.NoError(t, err)
+	goOn = sync.OnceFunc(func() { require.NoError(t, holds.Rollback(kit.Detached(t))) })
+	t.Cleanup(goOn)
+	_, err = holds.Exec(t.Context(), "SELECT FROM tailpost.relay FOR UPDATE")
+	require.NoError(t, err)
+	r, _ = b.begin(t)
+	b.db.AwaitCount(t, 1, `
+SELECT count(*)
+FROM pg_stat_activity, pg_replication_slots
+WHERE datname = current_database() AND wait_event_type = 'Lock' AND slot_name = $1 AND active`, b.db.Slot)
+	return r, goOn
+}
+
 // TestARelayWhoseStreamEndedBeforeItDeliversTakesTheSlotAgain: while it waited for the database,
 // another one may have had the slot. It delivers nothing on the strength of what it read before.
 func TestARelayWhoseStreamEndedBeforeItDeliversTakesTheSlotAgain(t *testing.T) {
 	t.Parallel()
-	receiver := kit.NewReceiver(t)
-	db := kit.NewDatabase(t)
-	cfg := complete(t, &config.Config{
-		Database: config.Database{URL: config.NewSecret(db.URL), Slot: db.Slot}, Outbox: config.Outbox{Mapping: outbox.DefaultMapping()}, Network: onLoopback,
-		Endpoints: []config.Endpoint{{ID: "erp", URL: receiver.URL("/erp"), Secrets: []config.Secret{config.NewSecret(signature.GenerateSecret())}}},
-	})
-	var log kit.Log
-	begin := func() (r *relay.Relay, end func()) {
-		r, err := relay.New(cfg, relay.Options{Grace: time.Second, Logger: zerolog.New(&log)})
-		require.NoError(t, err)
-		ctx, stop := context.WithCancel(t.Context())
-		done := make(chan error, 1)
-		go func() { done <- r.Run(ctx) }()
-		return r, func() {
-			stop()
-			require.NoError(t, <-done)
+	b := setupHeld(t)
+	r, goOn := b.blocked(t)
+	b.db.Run(t, "SELECT pg_terminate_backend(active_pid) FROM pg_replication_slots WHERE slot_name = $1", b.db.Slot)
+	b.awaitSlot(t, false)
+	goOn()
+	requireDelivering(t, r)
+	ids := b.db.Insert(t, kit.Event("order.created", `{}`))
+	b.receiver.AwaitIDs(t, "/erp", ids...)
+	require.Contains(t, b.log.String(), "the stream ended before it could deliver")
+	require.NotContains(t, b.log.String(), "another relay", "there is none")
+	require.Equal(t, []int64{1, 3}, epochs(t, &b.log, kit.LogDelivering), "the second took the slot and lost it")
+}
+
+// TestARelayThatLosesTheDatabaseLetsGoOfTheSlot: a server that shuts down waits until the stream is
+// closed, whether the relay waits for it meanwhile, or for a receiver.
+func TestARelayThatLosesTheDatabaseLetsGoOfTheSlot(t *testing.T) {
+	t.Parallel()
+	b := setupHeld(t)
+	r, goOn := b.blocked(t)
+	b.hangUp(t)
+	kit.Eventually(t, kit.Patience, func() error {
+		if !strings.Contains(b.log.String(), "database connection lost") {
+			return errors.New("it goes on with what it waits for")
 		}
-	}
-	r, end := begin() // it makes slot and row
+		return nil
+	})
+	goOn()
 	requireDelivering(t, r)
+	answer, open := kit.Gate()
+	defer open()
+	b.receiver.On("/erp", answer)
+	b.receiver.AwaitIDs(t, "/erp", b.db.Insert(t, kit.Event("a", `{}`))...)
+	b.hangUp(t)
+	b.awaitSlot(t, false)
+	open()
+	b.awaitSlot(t, true)
+}
+
+// TestARelayGoesOnWhereItWas: what the slot brings again after a crash is not sent again, neither
+// what is settled, of which no attempt may be kept, nor what was recorded out of turn.
+func TestARelayGoesOnWhereItWas(t *testing.T) {
+	t.Parallel()
+	b := setupHeld(t)
+	r, end := b.begin(t)
+	requireDelivering(t, r)
+	first := b.db.Insert(t, kit.Event("a", `{}`))
+	b.db.AwaitAttempts(t, "erp", 1)
 	end()
-
-	holds, err := db.Begin(t.Context())
-	require.NoError(t, err)
-	_, err = holds.Exec(t.Context(), "SELECT FROM tailpost.relay FOR UPDATE") // as a predecessor that still records
-	require.NoError(t, err)
-	r, end = begin()
-	defer end()
-	db.AwaitCount(t, 1, `
-		SELECT count(*)
-		FROM pg_stat_activity, pg_replication_slots
-		WHERE datname = current_database() AND wait_event_type = 'Lock' AND slot_name = $1 AND active`, db.Slot)
-	db.Run(t, "SELECT pg_terminate_backend(active_pid) FROM pg_replication_slots WHERE slot_name = $1", db.Slot)
-	db.AwaitCount(t, 0, "SELECT count(*) FROM pg_replication_slots WHERE slot_name = $1 AND active", db.Slot)
-	require.NoError(t, holds.Rollback(t.Context()))
-
-	requireDelivering(t, r)
-	ids := db.Insert(t, kit.Event("order.created", `{}`))
-	receiver.AwaitIDs(t, "/erp", ids...)
-	require.Contains(t, log.String(), "the stream ended before it could deliver")
-	require.NotContains(t, log.String(), "another relay", "there is none")
-	require.Equal(t, []int64{1, 3}, epochs(t, &log, kit.LogDelivering), "the second took the slot and lost it")
+	b.db.Insert(t, kit.Event("a", `{}`))
+	b.db.Run(t, "UPDATE tailpost.relay SET settled_lsn = pg_current_wal_insert_lsn()")
+	recorded := b.db.Insert(t, kit.Event("a", `{}`))
+	b.db.Run(t, "UPDATE tailpost.attempt SET event_id = $1, commit_lsn = pg_current_wal_insert_lsn()", recorded[0])
+	b.begin(t)
+	next := b.db.Insert(t, kit.Event("a", `{}`))
+	b.db.AwaitAttempts(t, "erp", 2)
+	require.Equal(t, slices.Concat(first, next), b.receiver.IDs("/erp"))
 }

@@ -228,6 +228,24 @@ func TestCapture_takesNamesAsTheyAre(t *testing.T) {
 	require.JSONEq(t, `{"it's": 7}`, body)
 }
 
+// TestCapture_itsNamesStayWhatTheyAre: those of an earlier release are found by them, and replaced;
+// under other names each change would be an event twice.
+func TestCapture_itsNamesStayWhatTheyAre(t *testing.T) {
+	t.Parallel()
+	fits := strings.Repeat("o", 39)
+	for table, want := range map[string]struct{ function, trigger string }{
+		"orders":      {"orders", "orders"},
+		"shop.orders": {"shop.orders", "orders"},
+		fits:          {fits, fits},
+		fits + "o":    {fits[:30] + "_b78a85d8", fits},
+	} {
+		var script strings.Builder
+		require.NoError(t, schema.PrintCapture(&script, schema.CaptureOptions{Table: table, Mapping: outbox.DefaultMapping()}))
+		require.Contains(t, script.String(), `FUNCTION "public"."tailpost_capture_`+want.function+`"()`)
+		require.Contains(t, script.String(), `TRIGGER "tailpost_capture_`+want.trigger+`_insert"`)
+	}
+}
+
 // TestCapture_writersNeedNoRightsOnTheOutbox: and what they have in their search_path is not run
 // with the rights of the function's owner.
 func TestCapture_writersNeedNoRightsOnTheOutbox(t *testing.T) {
@@ -294,6 +312,10 @@ func TestCapture_saysWhichOptionIsWrong(t *testing.T) {
 	for problem, o := range map[string]schema.CaptureOptions{
 		"its rows are events already": {Table: "outbox"},
 		"write it as schema.name":     {Table: "orders."},
+		`table ".orders": write it`:   {Table: ".orders"},
+		`no column is named for "id"`: {Table: "orders", Mapping: outbox.Mapping{Table: "a.b"}},
+		"holds a NUL character":       {Table: "orders", When: "a = '\x00'"},
+		"a column has an empty name":  {Table: "orders", Columns: []string{""}},
 		`operation "truncate"`:        {Table: "orders", On: []schema.Operation{"truncate"}},
 		"named twice":                 {Table: "orders", On: []schema.Operation{schema.Insert, schema.Insert}},
 		"no column for a tenant":      {Table: "orders", Tenant: "account", Mapping: outbox.Mapping{Table: "a.b", ID: "id", Type: "type", Payload: "p"}},

@@ -33,3 +33,18 @@ CREATE VIEW outbox_view AS SELECT * FROM orders;
 		{Table: "public.events", ID: "event_id", Type: "name", Payload: "data", Headers: "metadata", Tenant: "account_id", CreatedAt: "Created_At"},
 	}, found)
 }
+
+func TestFit_leavesOutWhatTheTableDoesNotHave(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	m := outbox.DefaultMapping()
+	m.Optional = outbox.Optional{Key: true, Tenant: true}
+	is, err := schema.Fit(t.Context(), b.conn, m)
+	require.NoError(t, err)
+	require.Equal(t, m, is, "there is no table yet")
+	b.exec(t, "CREATE TABLE outbox (id uuid PRIMARY KEY, type text, payload jsonb, tenant text, key text); ALTER TABLE outbox DROP key")
+	is, err = schema.Fit(t.Context(), b.conn, m)
+	require.NoError(t, err)
+	m.Key = ""
+	require.Equal(t, m, is)
+}

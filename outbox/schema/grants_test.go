@@ -5,6 +5,9 @@ import (
 
 	"github.com/jackc/pgx/v5"
 	"github.com/stretchr/testify/require"
+
+	"github.com/tailpost/tailpost/outbox"
+	"github.com/tailpost/tailpost/outbox/schema"
 )
 
 // hidden lists what people may not read, and why: tables and columns. Whoever adds a column grants
@@ -51,4 +54,24 @@ WHERE c.relnamespace = 'tailpost'::regnamespace
 	for name := range hidden() {
 		require.True(t, seen[name], "there is no %s", name)
 	}
+}
+
+// TestWhatARoleLacksIsNamed: rights to tables and functions, and, for a relay that deletes what is
+// settled, to the outbox table.
+func TestWhatARoleLacksIsNamed(t *testing.T) {
+	t.Parallel()
+	p := setupPrinted(t)
+	conn := p.as(t, p.options.Relay)
+	lacks := func(m outbox.Mapping, deletes bool) []string {
+		missing, err := schema.MissingRights(t.Context(), conn, m, deletes)
+		require.NoError(t, err)
+		return missing
+	}
+	require.Empty(t, lacks(outbox.DefaultMapping(), false))
+	require.Empty(t, lacks(outbox.Mapping{}, true), "there is no table to delete from")
+	role := pgx.Identifier{p.options.Relay}.Sanitize()
+	p.exec(t, "REVOKE INSERT ON tailpost.gap FROM "+role+"; REVOKE EXECUTE ON FUNCTION tailpost.drop_attempt_partition(date) FROM "+role)
+	require.Equal(t, []string{
+		"tailpost.gap INSERT", "tailpost.drop_attempt_partition(date) EXECUTE", `"public"."outbox" DELETE`,
+	}, lacks(outbox.DefaultMapping(), true))
 }

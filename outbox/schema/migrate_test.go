@@ -214,7 +214,7 @@ func TestCheck(t *testing.T) {
 	require.ErrorIs(t, err, schema.ErrOlder)
 	require.EqualError(t, err, "the database has no schema tailpost, or this role may not see it: run tailpost migrate")
 
-	_, err = schema.Migrate(t.Context(), b.conn, schema.MigrateOptions{})
+	made, err := schema.Migrate(t.Context(), b.conn, schema.MigrateOptions{})
 	require.NoError(t, err)
 	require.NoError(t, schema.Check(t.Context(), b.conn))
 
@@ -225,6 +225,7 @@ func TestCheck(t *testing.T) {
 	var problem *schema.VersionError
 	require.ErrorAs(t, err, &problem)
 	require.Equal(t, 999, problem.Database)
+	require.Equal(t, made.Version, problem.Binary)
 
 	b.exec(t, "DELETE FROM tailpost.migration")
 	require.ErrorIs(t, schema.Check(t.Context(), b.conn), schema.ErrOlder)

@@ -301,7 +301,7 @@ func (f *Fleet) Watch(ctx context.Context, o WatchOptions) {
 	}
 	cfg := f.config()
 	often := f.log.Sample(&zerolog.BurstSampler{Burst: 1, Period: time.Minute})
-	var sound time.Time // since when; zero: it is not
+	var well health
 	for pace.Wait(ctx, poll) == nil {
 		if o.Reader != nil {
 			if yields, err := f.yields(ctx, o.Members); yields && err == nil {
@@ -315,17 +315,30 @@ func (f *Fleet) Watch(ctx context.Context, o WatchOptions) {
 			}
 			continue
 		}
-		switch err, now := f.check(ctx, by(&o.Hold, o.Timeline)), time.Now(); {
-		case err != nil:
+		err := f.check(ctx, by(&o.Hold, o.Timeline))
+		if err != nil {
 			often.Warn().Err(err).Msg("this relay goes on alone")
-			sound = time.Time{}
-		case sound.IsZero():
-			sound = now
-		case now.Sub(sound) > soundFor:
+		}
+		if well.enough(err, time.Now()) {
 			o.End(errTogether)
 			return
 		}
 	}
+}
+
+// health is since when every stream is well; zero: they are not.
+type health struct{ since time.Time }
+
+// enough takes what a look at the streams found, and reports whether they have been well for so
+// long that they can be relied on.
+func (h *health) enough(err error, now time.Time) bool {
+	switch {
+	case err != nil:
+		h.since = time.Time{}
+	case h.since.IsZero():
+		h.since = now
+	}
+	return err == nil && now.Sub(h.since) > soundFor
 }
 
 // check is an error where a hold of the slot could not publish.

@@ -163,6 +163,7 @@ func TestWatch_ofAHoldThatPublishes(t *testing.T) {
 			var ended error
 			f.Watch(ctx, WatchOptions{Members: reaching{until: stuck.Add(test.others)}, Reader: r, End: func(err error) {
 				require.NoError(t, ended, "once")
+				require.Equal(t, errors.Is(err, errAlone), !f.Away().IsZero(), "the next hold says so from its beginning")
 				ended = err
 			}})
 			require.ErrorIs(t, ended, test.ends, name)
@@ -185,6 +186,28 @@ func TestWatch_ofAHoldThatDeliversAlone(t *testing.T) {
 	})
 }
 
+// A relay that delivers alone relies on NATS once it has been well for long enough, without a break.
+func TestHealth_isEnoughWithoutABreak(t *testing.T) {
+	t.Parallel()
+	var well health
+	began, away := time.Now(), errors.New("away")
+	for i, step := range []struct {
+		after  time.Duration
+		err    error
+		enough bool
+	}{
+		{0, away, false},
+		{soundFor, nil, false},
+		{2 * soundFor, nil, false},
+		{2*soundFor + 1, away, false},
+		{3 * soundFor, nil, false},
+		{4 * soundFor, nil, false},
+		{4*soundFor + 1, nil, true},
+	} {
+		require.Equal(t, step.enough, well.enough(step.err, began.Add(step.after)), i)
+	}
+}
+
 // Nobody is waited for where the partitions stay as they were, or are none.
 func TestDrain_isOfOtherPartitions(t *testing.T) {
 	t.Parallel()
@@ -194,4 +217,5 @@ func TestDrain_isOfOtherPartitions(t *testing.T) {
 	require.NoError(t, f.Drain(t.Context(), DrainOptions{Former: 2}), "as many")
 	f.alone = true
 	require.NoError(t, f.Drain(t.Context(), DrainOptions{Former: 4}), "this one delivers itself")
+	f.Close() // and it has reached nobody
 }

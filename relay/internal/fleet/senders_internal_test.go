@@ -3,16 +3,20 @@ package fleet
 import (
 	"bytes"
 	"context"
+	"errors"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/rs/zerolog"
 	"github.com/stretchr/testify/require"
 
 	"github.com/tailpost/tailpost/config"
+	"github.com/tailpost/tailpost/integration/kit"
 	"github.com/tailpost/tailpost/relay/internal/dispatch"
 	"github.com/tailpost/tailpost/relay/internal/ledger"
+	"github.com/tailpost/tailpost/relay/internal/pace"
 )
 
 // Once the stream has missed something, the partitions that deliver begin anew, so that what has an
@@ -175,4 +179,53 @@ func TestARelayWithoutAFanoutHasNoFleet(t *testing.T) {
 	f.Watch(t.Context(), WatchOptions{})
 	f.Reload(t.Context(), Settings{}, true)
 	require.NoError(t, f.Drain(t.Context(), DrainOptions{Former: 2}))
+}
+
+// A process that does not reach NATS joins no fleet: a member without a share would keep others from
+// it.
+func TestSendersWaitForNATS(t *testing.T) {
+	t.Parallel()
+	f, _, _ := cutOffFrom(t)
+	synctest.Test(t, func(t *testing.T) {
+		s := &senders{fleet: f, fan: f.fan} // it asks no database
+		ctx, cancel := context.WithTimeout(t.Context(), time.Hour)
+		defer cancel()
+		require.NoError(t, s.run(ctx))
+		require.Error(t, ctx.Err())
+	})
+}
+
+// A process that gets no lease says so, and tries again after a pause.
+func TestSendersTryAgainForALease(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	cfg := *w.config()
+	cfg.Database.ReplicationURL = config.NewSecret("nonsense")
+	w.set.Store(&Settings{Config: &cfg})
+	began := time.Now()
+	w.run(t)
+	kit.Eventually(t, soon, func() error {
+		if strings.Count(w.log.String(), "taking a share of them again") < 2 {
+			return errors.New("it does not try again")
+		}
+		return nil
+	})
+	require.GreaterOrEqual(t, time.Since(began), pace.DefaultLeast)
+}
+
+// Once the slot's holder publishes to another number of partitions, a process sends for as many,
+// whatever its own configuration says, and for none of those of before.
+func TestSendersFollowWhoeverPublishes(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.run(t)
+	const taken = "SELECT count(*) FROM tailpost.relay WHERE partition_of = $1 AND owner = 'me' AND partitions = $2 AND epoch > 0"
+	w.db.AwaitCount(t, 2, taken, w.db.Slot, 2)
+	before := w.sending()
+	_, err := w.led.Publishing(t.Context(), w.hold, ledger.PublishingOptions{Partitions: 3, Now: time.Now()})
+	require.NoError(t, err)
+	for _, p := range before {
+		comes(t, p.over)
+	}
+	w.db.AwaitCount(t, 3, taken, w.db.Slot, 3)
 }
