@@ -38,7 +38,7 @@ func all() []mutant {
 		faultMutants,
 		fourthDispatchMutants, fourthHealMutants, fourthLedgerMutants, fourthSourceMutants, fifthStreamMutants, fifthAPIMutants,
 		fifthDispatchMutants, fifthRelayMutants, fifthConfigMutants, fifthWebhookMutants, fifthQueryMutants, sixthRelayMutants,
-		freshMutants, freshAgainMutants, freshThirdMutants, freshSixthMutants, freshSeventhMutants, sixthDoctorMutants, sixthPanelMutants,
+		freshMutants, freshAgainMutants, freshThirdMutants, freshSixthMutants, freshSeventhMutants, sixthDoctorMutants, sixthPanelMutants, seventhPanelMutants,
 		healMutants,
 		healSweepMutants,
 		holdMutants,
