@@ -256,7 +256,9 @@ func (w *world) landed() {
 	}
 	for _, p := range w.endpoints {
 		v, _ := dispatch.View(w.dispatcher, p.id)
-		v.Capacity = 0
+		if v.Capacity = 0; w.model.closed(p.id) {
+			v.Chains = 0 // a person has paused it again, so that nobody asks the table yet
+		}
 		if v != (dispatch.LaneView{}) && len(w.model.found()) == 0 {
 			w.t.Errorf("seed %d: %s still has in memory, when all are settled: %+v", w.seed, p.id, v)
 		}

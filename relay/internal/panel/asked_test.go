@@ -49,7 +49,10 @@ func TestNothingIsDeletedUnasked(t *testing.T) {
 	refused(http.StatusConflict, endpoint+"delete", "sure", "yes", "name", "name mine")
 	h.exec("UPDATE tailpost.endpoint SET source = 'api', origin = NULL")
 
-	require.Contains(t, admin.get(endpoint+"delete").body, "<dt>Undelivered</dt><dd>5 will be discarded</dd>", "of each state")
+	ask := admin.get(endpoint + "delete").body
+	require.Contains(t, ask, "<dt>Undelivered</dt><dd>5 will be discarded</dd>", "of each state")
+	require.Contains(t, ask, "This cannot be undone.")
+	require.Contains(t, admin.get("/panel/keys/"+key+"/delete").body, `action="/panel/keys/`+key+`/delete"`)
 	says, _ := admin.done("/panel/keys/"+key+"/delete", admin.form("/panel/", "sure", "yes"))
 	require.Equal(t, "The key is deleted. Its sessions are over.", says)
 	says, _ = admin.done("/panel/catalogue/types/order.paid/delete", admin.form("/panel/", "sure", "yes"))
@@ -250,10 +253,10 @@ func TestAnEndpointIsOfferedWhatFitsItsState(t *testing.T) {
 	})["secret"].(string)
 	c := h.loggedIn("writer", secret)
 	page := "/panel/endpoints/" + id
-	for _, step := range []struct{ status, act, button, asks, says, then string }{
-		{"active", "pause", "Pause", "Pause this endpoint?", "The endpoint is paused. Its events are queued.", "paused"},
-		{"paused", "resume", "Resume", "Resume this endpoint?", "The endpoint is resumed. What was queued goes out first.", "active"},
-		{"disabled", "enable", "Enable", "Enable this endpoint?", "The endpoint is enabled again.", "active"},
+	for _, step := range []struct{ status, act, button, asks, happens, says, then string }{
+		{"active", "pause", "Pause", "Pause this endpoint?", "Nothing is sent to it until it is resumed.", "The endpoint is paused. Its events are queued.", "paused"},
+		{"paused", "resume", "Resume", "Resume this endpoint?", "What is queued goes out first,", "The endpoint is resumed. What was queued goes out first.", "active"},
+		{"disabled", "enable", "Enable", "Enable this endpoint?", "Deliveries start again,", "The endpoint is enabled again.", "active"},
 	} {
 		h.exec("UPDATE tailpost.endpoint SET status = $1", step.status)
 		offers := c.get(page).body
@@ -262,6 +265,7 @@ func TestAnEndpointIsOfferedWhatFitsItsState(t *testing.T) {
 		}
 		ask := c.get(page + "/confirm/" + step.act).body
 		require.Contains(t, ask, "<h1>"+step.asks+"</h1>")
+		require.Contains(t, ask, "<p>"+step.happens)
 		require.Contains(t, ask, step.button+"</button>")
 		form := formOf(ask)
 		form.Set("csrf", c.form("/panel/").Get("csrf"))

@@ -42,7 +42,6 @@ type eventsPage struct {
 	Filter     eventFilter
 	Rows       []api.EventSummary
 	Advice     []string
-	Order      string
 	Copies     []copied
 	Pager      pager
 	Filtered   bool
@@ -68,7 +67,7 @@ func listEvents(v *visit) error {
 	}
 	mapping := v.panel.config().Outbox.Mapping
 	body := &eventsPage{
-		Filter: f, Rows: list.Data, Advice: list.Advice, Order: list.Order, Filtered: len(link) > 0, FirstEvent: firstEventSQL(&v.panel.config().Outbox),
+		Filter: f, Rows: list.Data, Advice: list.Advice, Filtered: len(link) > 0, FirstEvent: firstEventSQL(&v.panel.config().Outbox),
 		Terms: v.panel.config().Outbox.Search.Names(),
 		Pager: pagerOf(v, "events", link, list.NextCursor),
 	}
@@ -76,7 +75,7 @@ func listEvents(v *visit) error {
 		body.Pager.Note, body.Pager.Label = "What the filter chooses is rare here: the search goes on with the next page.", "Go on"
 	}
 	call.Del("cursor")
-	sql := eventsSQL(v, &f, &mapping)
+	sql := eventsSQL(v, &f, &mapping, list.Order)
 	if f.Search != "" {
 		sql = logSQL(v, &logFilter{Type: f.Type, Tenant: f.Tenant, Search: f.Search, Since: f.Since, Until: f.Until})
 	}
@@ -85,20 +84,23 @@ func listEvents(v *visit) error {
 	return nil
 }
 
-// eventsSQL lists events of the outbox table with what is on record of them. Without a table, or a
-// time to sort by, there is none.
-func eventsSQL(v *visit, f *eventFilter, m *outbox.Mapping) string {
+// eventsSQL lists events of the outbox table with what is on record of them, in the order of the
+// list: that of the times only where an index has it. Without a table, or a time, there is none.
+func eventsSQL(v *visit, f *eventFilter, m *outbox.Mapping, order string) string {
 	if m.Table == "" || m.CreatedAt == "" || v.session.Tenant() != "" && m.Tenant == "" {
 		return ""
 	}
 	column := func(name string) string { return "o." + quoteName(name) }
 	schema, table := m.SchemaAndName()
-	id := column(m.ID) + "::text"
+	id, by := column(m.ID)+"::text", column(m.ID)+" DESC"
+	if order == "created_at" {
+		by = column(m.CreatedAt) + " DESC, " + by
+	}
 	s := statement{
 		columns: column(m.ID) + ", " + column(m.Type) + ", " + column(m.CreatedAt) + ",\n" +
 			"       (SELECT count(*) FROM tailpost.attempt AS a WHERE a.event_id = " + id + " AND a.outcome = 'delivered') AS delivered,\n" +
-			"       (SELECT count(*) FROM tailpost.delivery AS d WHERE d.event_id = " + id + ") AS undelivered",
-		from: quoteName(schema) + "." + quoteName(table) + " AS o", order: column(m.CreatedAt) + " DESC, " + column(m.ID) + " DESC", limit: pageSize,
+			"       (SELECT count(*) FROM tailpost.undelivered AS d WHERE d.event_id = " + id + ") AS undelivered",
+		from: quoteName(schema) + "." + quoteName(table) + " AS o", order: by, limit: pageSize,
 	}
 	s.equal(id, f.ID)
 	if m.Key != "" {

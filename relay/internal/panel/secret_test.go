@@ -144,3 +144,30 @@ func TestASecretIsShownOnce(t *testing.T) {
 	sendTwice(rotate, b.form(rotate, "sure", "yes", "grace", "24h"), "whsec_", `\?done=rotated-before\.`)
 	sendTwice("/panel/keys", b.form("/panel/keys", "name", "K", "scope", "endpoints:read"), "tp_", `^/panel/keys\?done=nothing-changed\.`)
 }
+
+// TestAKeyPairIsShownWithItsPublicPart, which the receiver verifies with, when it is made and when
+// another one takes its place.
+func TestAKeyPairIsShownWithItsPublicPart(t *testing.T) {
+	t.Parallel()
+	h := newHouse(t, nil)
+	admin := h.loggedIn("admin", houseKey)
+	shows := func(page reply, title string) string {
+		require.Equal(t, http.StatusOK, page.status, page.body)
+		require.Contains(t, page.body, "<h1>"+title+"</h1>")
+		found := regexp.MustCompile(`(?s)<code id="secret-text">(whsk_[^<]+)</code>.*<code id="public-text">(whpk_[^<]+)</code>`).FindStringSubmatch(page.body)
+		require.NotNil(t, found, page.body)
+		return found[2]
+	}
+	at := "/panel/endpoints/"
+	first := shows(admin.send(http.MethodPost, at+"new", admin.form("/panel/", "url", "https://example.com/a", "name", "Shop", "secret_type", "whsk")), "Shop is made")
+	at += h.text("SELECT id FROM tailpost.endpoint")
+	rotated := admin.send(http.MethodPost, at+"/confirm/rotate-secret", admin.form("/panel/", "sure", "yes", "grace", "24h"))
+	require.NotEqual(t, first, shows(rotated, "The new secret of Shop"))
+	require.Contains(t, rotated.body, "The old one signs too until <time ")
+	for path, tab := range map[string]string{at: "Overview", at + "/log": "Log", at + "/test": "Test"} {
+		require.Regexp(t, `(?s)<nav class="tabs" aria-label="Of this endpoint">[^\n]* aria-current="page">`+tab+`</a>`, admin.get(path).body)
+	}
+	dark := admin.send(http.MethodPost, "/panel/theme", admin.form("/panel/", "theme", "dark"))
+	require.Regexp(t, `^tailpost_theme=dark; Path=/panel/; Max-Age=31536000; `, dark.header.Get("Set-Cookie"), "it is kept for longer than the browser runs")
+	require.Contains(t, admin.get(at).body, ` data-theme="dark"`)
+}

@@ -1,0 +1,86 @@
+package panel_test
+
+import (
+	"bufio"
+	"context"
+	"html"
+	"net/http"
+	"regexp"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+)
+
+// tail reads a stream until it has told of an event, and after that where it is. What happens does
+// so once it is followed.
+func (c *caller) tail(path, event string, happens ...func()) (text, id string) {
+	t := c.h.t
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+	defer cancel()
+	res, err := c.client.Do(c.request(ctx, http.MethodGet, path, nil))
+	require.NoError(t, err)
+	defer res.Body.Close()
+	require.Equal(t, "text/event-stream", res.Header.Get("Content-Type"), path)
+	var b strings.Builder
+	lines := bufio.NewScanner(res.Body)
+	lines.Buffer(nil, 1<<20)
+	for lines.Scan() {
+		for _, happen := range happens {
+			happen()
+		}
+		happens = nil
+		b.WriteString(lines.Text() + "\n")
+		if at, is := strings.CutPrefix(lines.Text(), "id: "); is && strings.Contains(b.String(), event) {
+			return b.String(), at
+		}
+	}
+	require.Fail(t, "it has not told of "+event, "%s: %s", path, b.String())
+	return "", ""
+}
+
+var tailOf = regexp.MustCompile(`data-tail="([^"]+)"`)
+
+// TestTheLiveLogGoesOnWhereItsPageEnded, with the filter of the page and in rows like the page's:
+// nothing is left out in between or told again, and an endpoint that is new has its name.
+func TestTheLiveLogGoesOnWhereItsPageEnded(t *testing.T) {
+	t.Parallel()
+	h := newHouse(t, nil)
+	mine := h.endpoint("acme", "mine")
+	h.attempt(mine, "e-before", "acme", "mine")
+	admin, guest := h.loggedIn("admin", houseKey), h.visitor("acme")
+	live := func(c *caller, path string) string {
+		found := tailOf.FindStringSubmatch(c.get(path).body)
+		require.NotNil(t, found, path)
+		return html.UnescapeString(found[1])
+	}
+	all, one, theirs := live(admin, "/panel/log?type=type.mine&outcome=retry"), live(admin, "/panel/endpoints/"+mine+"/log"), live(guest, "/portal/log")
+	require.NotRegexp(t, tailOf, admin.get("/panel/log?until=1h").body, "nothing new belongs to a time that is over")
+	h.attempt(mine, "e-between", "acme", "mine")
+	h.attempt(mine, "e-other", "acme", "other")
+	text, id := admin.tail(all, "e-new", func() { h.attempt(h.endpoint("", "new"), "e-new", "", "mine") })
+	require.Regexp(t, `(?m)^event: row\ndata: <tr id="a-\w+" [^\n]*href="/panel/attempt\?[^"]*event=e-between[^\n]*>name mine</a>[^\n]*</tr>$`, text)
+	require.Regexp(t, `(?m)^data: <tr [^\n]*event=e-new[^\n]*>name new</a>`, text)
+	require.Regexp(t, `(?m)^retry: \d+\n\nevent: row\n`, text, "an event ends with an empty line")
+	for _, event := range []string{"e-before", "e-other"} {
+		require.NotContains(t, text, event)
+	}
+	text, _ = admin.tail(one, "e-other")
+	require.Contains(t, text, "e-between")
+	require.NotContains(t, text, "e-new", "it is the log of one endpoint")
+	require.NotContains(t, text, "/panel/endpoints/", "which the page names")
+	text, _ = guest.tail(theirs, "e-other")
+	require.Contains(t, text, `href="/portal/attempt?`)
+	require.NotContains(t, text, "/panel/")
+
+	h.attempt(mine, "e-last", "acme", "mine")
+	admin.header.Set("Last-Event-Id", id)
+	text, _ = admin.tail(all, "e-last")
+	require.NotContains(t, text, "e-between", "a browser that comes back goes on after what it has")
+	admin.header.Del("Last-Event-Id")
+	for _, query := range []string{"since=soon", "until=soon", "class=9xx", "after=x"} {
+		require.Equal(t, http.StatusUnprocessableEntity, admin.get("/panel/log/stream?"+query).status, query)
+	}
+}
