@@ -302,4 +302,16 @@ var batchMutants = []mutant{
 		promise: "What waits for an endpoint that asks for no more is in the table at once.",
 		pkg:     "./relay/internal/dispatch", run: "TestTheSimulation",
 	},
+	{
+		name: "retention-by-one-clock", file: "relay/internal/upkeep/retention.go",
+		old: "\tnow = pace.Sooner(now, database)\n", new: "\t_ = database\n",
+		promise: "A relay whose clock is months ahead removes nothing that is not old.",
+		pkg:     "./relay/internal/upkeep", run: "TestRetentionRemovesWhatItIsSetFor",
+	},
+	{
+		name: "limit-counts-outages-of-nats", file: "relay/internal/heal/limit.go",
+		old: "[]string{whyBackfill, WhyPartitions}", new: "[]string{whyBackfill}",
+		promise: "A NATS that is away now and then ends no relay.",
+		pkg:     "./relay/internal/heal", run: "TestMoreGaps",
+	},
 }

@@ -293,7 +293,7 @@ var queueMutants = []mutant{
 	{
 		name:    "ledger-backfill-counts",
 		file:    "relay/internal/ledger/gaps.go",
-		old:     " AND g.why <> @backfill\n",
+		old:     " AND g.why <> ALL(@uncounted::text[])\n",
 		new:     "\n",
 		promise: "A backfill does not count toward the hourly limit of gaps.",
 		pkg:     "./relay/internal/ledger",

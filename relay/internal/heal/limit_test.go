@@ -58,7 +58,7 @@ func TestMoreGapsThanAreHealedTellWhatToDo(t *testing.T) {
 	w := &world{t: t, gaps: 3}
 	noon := time.Date(2026, 3, 14, 13, 0, 0, 0, time.FixedZone("CET", 3600))
 	require.NoError(t, heal.Limit(t.Context(), w, "tailpost", noon))
-	require.Equal(t, ledger.GapsOptions{Slot: "tailpost", Backfill: "backfill", Since: noon.Add(-time.Hour), Now: noon}, w.asked)
+	require.Equal(t, ledger.GapsOptions{Slot: "tailpost", Uncounted: []string{"backfill", heal.WhyPartitions}, Since: noon.Add(-time.Hour), Now: noon}, w.asked)
 	for gaps, until := range map[int]string{4: "2026-03-14T12:01:00Z", 9: "2026-03-14T12:06:00Z"} {
 		w.gaps = gaps
 		err := heal.Limit(t.Context(), w, "tailpost", noon)

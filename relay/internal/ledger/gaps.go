@@ -19,7 +19,7 @@ WITH slot AS (
 )
 SELECT g.at, g.why
 FROM slot AS s
-JOIN tailpost.gap AS g ON g.slot = s.slot AND g.at > s.since AND g.why <> @backfill
+JOIN tailpost.gap AS g ON g.slot = s.slot AND g.at > s.since AND g.why <> ALL(@uncounted::text[])
 UNION ALL
 SELECT f.at, s.heal
 FROM slot AS s
@@ -29,16 +29,16 @@ WHERE f.at > s.since
 UNION ALL
 SELECT @now::timestamptz, s.heal
 FROM slot AS s
-WHERE s.heal <> @backfill
+WHERE s.heal <> ALL(@uncounted::text[])
   AND NOT EXISTS (SELECT FROM unnest(s.heal_gaps) AS f (at) WHERE f.at > s.since)
 ORDER BY at`
 
 // GapsOptions say which gaps count.
 type GapsOptions struct {
-	Slot     string
-	Backfill string    // the reason of a heal that is none of a gap
-	Since    time.Time // gaps until then are forgotten
-	Now      time.Time
+	Slot      string
+	Uncounted []string  // reasons of heals that are none of a gap
+	Since     time.Time // gaps until then are forgotten
+	Now       time.Time
 }
 
 // RecentGap is a gap that counts toward the hourly limit.
@@ -50,7 +50,7 @@ type RecentGap struct {
 // Gaps returns the gaps that count, in order.
 func (k *Healing) Gaps(ctx context.Context, o GapsOptions) (gaps []RecentGap, err error) {
 	err = k.link.Run(ctx, "count the gaps", func(ctx context.Context, conn *pgx.Conn) error {
-		rows, err := conn.Query(ctx, gapsSQL, pgx.NamedArgs{"slot": o.Slot, "backfill": o.Backfill, "since": o.Since, "now": o.Now})
+		rows, err := conn.Query(ctx, gapsSQL, pgx.NamedArgs{"slot": o.Slot, "uncounted": o.Uncounted, "since": o.Since, "now": o.Now})
 		if err != nil {
 			return err
 		}

@@ -292,7 +292,7 @@ func TestGaps_countTheNewestHoweverManyThereWere(t *testing.T) {
 	for i := range 4 {
 		gap(now.Add(time.Duration(i) * time.Second))
 	}
-	gaps, err := b.ledger.Gaps(t.Context(), ledger.GapsOptions{Slot: "s", Backfill: "backfill", Since: now.Add(-time.Hour), Now: now.Add(time.Minute)})
+	gaps, err := b.ledger.Gaps(t.Context(), ledger.GapsOptions{Slot: "s", Uncounted: []string{"backfill"}, Since: now.Add(-time.Hour), Now: now.Add(time.Minute)})
 	require.NoError(t, err)
 	require.Len(t, gaps, 4)
 }
@@ -307,7 +307,7 @@ func TestGaps_countUntilTheyAreHealedAndAnHourAfter(t *testing.T) {
 		require.NoError(t, err)
 	}
 	counts := func(now time.Time) (whys []string) {
-		gaps, err := b.ledger.Gaps(t.Context(), ledger.GapsOptions{Slot: "s", Backfill: "backfill", Since: now.Add(-time.Hour), Now: now})
+		gaps, err := b.ledger.Gaps(t.Context(), ledger.GapsOptions{Slot: "s", Uncounted: []string{"backfill"}, Since: now.Add(-time.Hour), Now: now})
 		require.NoError(t, err)
 		for _, g := range gaps {
 			whys = append(whys, g.Why)

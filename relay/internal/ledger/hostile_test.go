@@ -76,7 +76,7 @@ func TestLedger_findsNothingInPublic(t *testing.T) {
 	require.NoError(t, err)
 	_, err = l.Publication(t.Context(), "p", m)
 	require.NoError(t, err)
-	_, err = l.Gaps(t.Context(), ledger.GapsOptions{Slot: "s", Backfill: "b", Since: noon, Now: noon})
+	_, err = l.Gaps(t.Context(), ledger.GapsOptions{Slot: "s", Uncounted: []string{"b"}, Since: noon, Now: noon})
 	require.NoError(t, err)
 	require.NoError(t, l.DueHeal(t.Context(), "s", ledger.Heal{Why: "a", At: noon}))
 	_, err = l.ClearGaps(t.Context(), "s", noon)

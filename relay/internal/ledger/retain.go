@@ -101,6 +101,14 @@ WHERE d.event_id = old.event_id
   AND d.endpoint_id = old.endpoint_id
   AND d.state = 'dead'`
 
+// Clock returns the time by the database's clock.
+func (a *Aging) Clock(ctx context.Context) (now time.Time, err error) {
+	err = a.link.Run(ctx, "read the database's clock", func(ctx context.Context, conn *pgx.Conn) error {
+		return conn.QueryRow(ctx, "SELECT clock_timestamp()").Scan(&now)
+	})
+	return now, err
+}
+
 // DropDead removes dead deliveries that nobody has touched since a time; more says that there are
 // more.
 func (a *Aging) DropDead(ctx context.Context, before time.Time) (dropped int64, more bool, err error) {

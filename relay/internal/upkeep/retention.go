@@ -72,9 +72,18 @@ func retentionPause(rows time.Duration) time.Duration {
 }
 
 // once removes what is old.
-func (k *keeper) once(ctx context.Context) {
-	now := time.Now()
+func (k *keeper) once(ctx context.Context) { k.remove(ctx, time.Now()) }
+
+// remove removes what is old, at now by the relay's clock.
+func (k *keeper) remove(ctx context.Context, now time.Time) {
 	k.report(ctx, "partitions of the coming days", k.ledger.EnsurePartitions(ctx, now))
+	// One of two clocks may be far ahead: what is removed is old by both.
+	database, err := k.ledger.Clock(ctx)
+	if err != nil {
+		k.report(ctx, "everything", err)
+		return
+	}
+	now = pace.Sooner(now, database)
 	if k.outbox.Retention > 0 && k.outbox.Mapping.Table != "" {
 		k.report(ctx, "outbox", k.events(ctx, now.Add(-k.outbox.Retention)))
 	}
