@@ -7,6 +7,7 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 
@@ -238,6 +239,11 @@ func TestAReloadLeavesRequestsInFlightAlone(t *testing.T) {
 		relay.Reload(t, config.HCL())
 		relay.AwaitNth(t, n+1, kit.LogReloaded, nil)
 	}
+	// What concerns all that is in memory has the relay begin anew, once they are answered.
+	config.Endpoints[0].HCL += "\nordering = \"key\""
+	relay.Reload(t, config.HCL())
+	relay.AwaitNth(t, 4, kit.LogReloaded, nil)
+	require.Never(t, func() bool { return len(b.receiver.Requests("/erp")) > len(ids) }, 2*time.Second, 50*time.Millisecond, "none is made twice")
 	require.Zero(t, b.db.Count(t, "SELECT count(*) FROM tailpost.attempt"), "nothing was broken off")
 	open()
 	for _, attempt := range b.db.AwaitAttempts(t, "erp", len(ids)) {

@@ -369,9 +369,10 @@ func (h *holding) run(ctx context.Context) error {
 	group.Go(func() error {
 		select {
 		case err := <-h.broken:
-			// The server may be shutting down, and waits for this connection to go.
 			stopTaking(err)
-			endStream()
+			if !errors.Is(err, errAnew) {
+				endStream() // the server may be shutting down, and waits for this connection to go
+			}
 		case <-taking.Done():
 		}
 		return nil

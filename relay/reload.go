@@ -21,7 +21,7 @@ import (
 // errAnew ends a hold because what changed concerns everything that it has in memory: an endpoint's
 // ordering, by which its deliveries are queued, the network, the versions of events, or the keys
 // that open secrets.
-var errAnew = errors.New("the configuration changed")
+var errAnew = fmt.Errorf("the configuration changed: %w", dispatch.ErrOrderly)
 
 // ErrRestart is the error of a Reload that is in effect, but for what only a restart can change.
 var ErrRestart = errors.New("restart tailpost for the rest")

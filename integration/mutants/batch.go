@@ -314,4 +314,10 @@ var batchMutants = []mutant{
 		promise: "A NATS that is away now and then ends no relay.",
 		pkg:     "./relay/internal/heal", run: "TestMoreGaps",
 	},
+	{
+		name: "reload-cuts-requests-off", file: "relay/reload.go",
+		old: `var errAnew = fmt.Errorf("the configuration changed: %w", dispatch.ErrOrderly)`, new: `var errAnew = fmt.Errorf("the configuration changed: %w", ErrRestart)`,
+		promise: "A reload makes no request in flight twice, whatever it changes.",
+		pkg:     "./integration", run: "TestAReloadLeavesRequestsInFlightAlone",
+	},
 }

@@ -33,6 +33,7 @@ func TestRun_endsWithinItsGrace(t *testing.T) {
 	}{
 		"stopped":             {context.Canceled, 3 * time.Second, false, 0},
 		"it may have arrived": {context.Canceled, 3 * time.Second, true, 1},
+		"it begins anew":      {fmt.Errorf("because: %w", dispatch.ErrOrderly), 3 * time.Second, false, 0},
 		"the hold has broken": {errors.New("the slot is lost"), 500 * time.Millisecond, false, 0},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -35,7 +35,7 @@ const (
 )
 
 // errAnew ends the hold of a partition whose settings changed.
-var errAnew = errors.New("the configuration changed")
+var errAnew = fmt.Errorf("the configuration changed: %w", dispatch.ErrOrderly)
 
 // partition is one hold of a partition: what is published to it is sent and recorded here.
 type partition struct {
