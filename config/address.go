@@ -468,3 +468,14 @@ func ParseURL(text string) (*url.URL, receiver.Place, error) {
 	}
 	return a.URL, a.Place, nil
 }
+
+// SameReceiver reports whether two URLs have the same scheme, host and port: what an endpoint has
+// for the one is for the other too.
+func SameReceiver(a, b string) bool {
+	_, was, err := ParseURL(a)
+	if err != nil {
+		return false
+	}
+	_, is, err := ParseURL(b)
+	return err == nil && was == is
+}

@@ -91,7 +91,9 @@ func TestKeysThatSign(t *testing.T) {
 		key, algorithm, err := as.SigningKey()
 		require.NoError(t, err, name)
 		require.Equal(t, c.want, algorithm, name)
-		same, ok := c.key.(interface{ Equal(other crypto.PrivateKey) bool })
+		same, ok := c.key.(interface {
+			Equal(other crypto.PrivateKey) bool
+		})
 		require.True(t, ok && same.Equal(key), name) // not its form in memory, which differs with a leading zero
 	}
 	for curve, want := range map[elliptic.Curve]string{elliptic.P384(): config.ES384, elliptic.P521(): config.ES512} {

@@ -381,7 +381,7 @@ var apiMutants = []mutant{
 	},
 	{
 		name:    "api-headers-follow-to-another-port",
-		file:    "relay/internal/api/settings.go",
+		file:    "config/address.go",
 		old:     "return err == nil && was == is",
 		new:     "return err == nil && was.Host == is.Host",
 		promise: "Values of headers do not follow an endpoint to another scheme, host or port.",

@@ -280,7 +280,7 @@ var batchMutants = []mutant{
 	},
 	{
 		name: "panel-moved-url-loses-auth", file: "relay/internal/panel/form.go",
-		old: "!api.SameReceiver(has.URL, f.URL)", new: "api.SameReceiver(has.URL, f.URL)",
+		old: "!config.SameReceiver(has.URL, f.URL)", new: "config.SameReceiver(has.URL, f.URL)",
 		promise: "The form asks for the authentication again where the URL leads elsewhere, also for what is not secret of it.",
 		pkg:     "./relay/internal/panel", run: "TestTheFormOfAnEndpointHasItsAuthentication",
 	},
@@ -319,5 +319,17 @@ var batchMutants = []mutant{
 		old: `var errAnew = fmt.Errorf("the configuration changed: %w", dispatch.ErrOrderly)`, new: `var errAnew = fmt.Errorf("the configuration changed: %w", ErrRestart)`,
 		promise: "A reload makes no request in flight twice, whatever it changes.",
 		pkg:     "./integration", run: "TestAReloadLeavesRequestsInFlightAlone",
+	},
+	{
+		name: "another-receiver-inherits-the-pause", file: "relay/internal/dispatch/lane.go",
+		old: "\t\tl.health.anew()\n\t}\n\tl.configure(e)\n", new: "\t\tl.staff()\n\t}\n\tl.configure(e)\n",
+		promise: "A URL that leads elsewhere ends what the former receiver asked for.",
+		pkg:     "./relay/internal/dispatch", run: "TestPause_endsWhereTheURL",
+	},
+	{
+		name: "resuming-waits-for-the-pause", file: "relay/internal/dispatch/health.go",
+		old: "h.circuit.reopenAt, h.admission = time.Time{}, admission{ceiling: h.admission.ceiling}", new: "h.circuit.reopenAt = time.Time{}",
+		promise: "Whoever resumes an endpoint sees it tried, however long its receiver asked to be left alone.",
+		pkg:     "./relay/internal/dispatch", run: "TestHealth_resumingTriesOnce",
 	},
 }

@@ -22,8 +22,7 @@ type mutant struct {
 // all returns the mutants of every list.
 func all() []mutant {
 	return slices.Concat(
-		accessMutants,
-		agingMutants,
+		accessMutants, agingMutants,
 		apiMutants,
 		batchMutants,
 		askedSweepMutants,

@@ -203,7 +203,7 @@ var reachMutants = []mutant{
 	},
 	{
 		name: "reach-secret-inherited-by-another-server", file: "relay/internal/api/auth_settings.go",
-		old: `return is.Kind != config.AuthOAuth2 || SameReceiver(was.TokenURL, is.TokenURL)`, new: `return true`,
+		old: `return is.Kind != config.AuthOAuth2 || config.SameReceiver(was.TokenURL, is.TokenURL)`, new: `return true`,
 		promise: "An authorization server of another host does not inherit a client's secret.",
 		pkg:     "./relay/internal/api", run: "TestAuthOfAnEndpoint",
 	},

@@ -113,7 +113,7 @@ func (s *settler) auth(in *EndpointAuth) {
 // sameTokenPlace reports whether a client's secret may go where a change wants it: an authorization
 // server of another host does not inherit it.
 func sameTokenPlace(was, is *config.Auth) bool {
-	return is.Kind != config.AuthOAuth2 || SameReceiver(was.TokenURL, is.TokenURL)
+	return is.Kind != config.AuthOAuth2 || config.SameReceiver(was.TokenURL, is.TokenURL)
 }
 
 func (s *settler) tls(in *EndpointTLS) {

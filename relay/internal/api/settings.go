@@ -237,7 +237,7 @@ func (s *settler) batch(in *Batch) {
 // moveTo changes the URL. Values of headers, authentication and certificates are for whoever they
 // were given: another receiver does not inherit them.
 func (s *settler) moveTo(to string) {
-	if !SameReceiver(s.e.URL, to) {
+	if !config.SameReceiver(s.e.URL, to) {
 		s.moved, s.sealed = true, ledger.Sealed{Secrets: s.sealed.Secrets}
 		s.e.Query = nil
 	}
@@ -248,7 +248,7 @@ func (s *settler) moveTo(to string) {
 // receiver does not inherit: they would be lost in silence.
 func (s *settler) leaves(to string, raw []byte) {
 	var members map[string]json.RawMessage
-	if json.Unmarshal(raw, &members) != nil || SameReceiver(s.e.URL, to) {
+	if json.Unmarshal(raw, &members) != nil || config.SameReceiver(s.e.URL, to) {
 		return
 	}
 	for _, setting := range []struct {
@@ -261,17 +261,6 @@ func (s *settler) leaves(to string, raw []byte) {
 			s.fail("/"+setting.name, "The URL has another scheme, host or port, which does not inherit it: write it again, or null for none.")
 		}
 	}
-}
-
-// SameReceiver reports whether two URLs have the same scheme, host and port: what an endpoint has
-// for the one is for the other too.
-func SameReceiver(a, b string) bool {
-	_, was, err := config.ParseURL(a)
-	if err != nil {
-		return false
-	}
-	_, is, err := config.ParseURL(b)
-	return err == nil && was == is
 }
 
 // kept stands, as the value of a header, for the one that the endpoint has, which is shown to

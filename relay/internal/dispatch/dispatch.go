@@ -213,8 +213,8 @@ type Dispatcher struct {
 	nobody   *lane // of rejected events
 }
 
-// ErrOrderly is the cause of an end after which the same relay goes on, with other settings. Nothing
-// is broken: a request in flight has the whole grace, and is not cut off and made again.
+// ErrOrderly is the cause of an end after which the same relay goes on, with other settings.
+// Nothing is broken: a request in flight has the whole grace, and is not cut off and made again.
 var ErrOrderly = errors.New("it begins anew")
 
 // errAborted ends requests whose grace is over.
@@ -274,7 +274,8 @@ func New(hard context.Context, o Options) *Dispatcher {
 // Run delivers until ctx is done, then parks what waits, lets requests in flight end within the
 // grace, records their outcomes and returns nil. A ctx that ends with a cause of its own means that
 // the hold broke, unless the cause is ErrOrderly: then the grace is short, for nothing is delivered
-// to anybody until the slot is taken again. A ledger that refuses ends Run with its error. Run may be called once.
+// to anybody until the slot is taken again. A ledger that refuses ends Run with its error. Run may
+// be called once.
 func (d *Dispatcher) Run(ctx context.Context) error {
 	defer d.abort(nil)
 	for l := range d.routing.Load().all() {

@@ -42,8 +42,8 @@ func View(d *Dispatcher, id string) (LaneView, bool) {
 func Flying(d *Dispatcher) int { return int(d.inFlight.Load()) }
 
 // Nudge has every lane look whether something of it may go, and whether rows are due. Where nobody
-// forgot to look before, nothing comes of it. Lanes that let some requests gather, rather than set a
-// timer for each, are left alone.
+// forgot to look before, nothing comes of it. Lanes that let some requests gather, rather than set
+// a timer for each, are left alone.
 func Nudge(d *Dispatcher) {
 	for l := range d.routing.Load().all() {
 		l.mu.Lock()

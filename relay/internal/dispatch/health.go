@@ -42,16 +42,27 @@ func newHealth(s ledger.EndpointState, patience time.Duration) health {
 
 // assign takes the status that somebody else decided.
 func (h *health) assign(s ledger.EndpointState) {
-	if h.status == ledger.StatusDisabled && s.Status == ledger.StatusActive {
+	switch {
+	case s.Status != ledger.StatusActive:
+	case h.status == ledger.StatusDisabled:
 		// Enabled by a person: what it was disabled for is over. Its row still says since when it
 		// was failing, or is about to.
 		stale := h.failing.stale || !h.failing.since.IsZero() || !s.FailingSince.IsZero()
 		*h = health{patience: h.patience, blocked: h.blocked, proof: h.proof, verified: h.verified, failing: failing{stale: stale}, admission: admission{ceiling: h.admission.ceiling}}
+	case h.status == ledger.StatusPaused:
+		// Resumed by a person, who wants to see it tried: an open circuit lets a probe in, and what
+		// the receiver asked for is over.
+		h.circuit.reopenAt, h.admission = time.Time{}, admission{ceiling: h.admission.ceiling}
 	}
 	h.status, h.disabledReason = s.Status, s.DisabledReason
 	if h.status == "" {
 		h.status = ledger.StatusActive
 	}
+}
+
+// anew has requests start as if none had failed. Since when the endpoint has had no success stays.
+func (h *health) anew() {
+	h.circuit, h.admission = circuit{}, admission{ceiling: h.admission.ceiling}
 }
 
 // refusal says why fresh deliveries are parked at once, and when they are due.

@@ -302,14 +302,29 @@ func TestHealth_enablingClearsTheRowAtTheNextSuccess(t *testing.T) {
 	}
 }
 
-func TestHealth_resumingForgetsNothing(t *testing.T) {
+// TestHealth_resumingTriesOnce: whoever resumes an endpoint wants to see it tried, whatever the
+// receiver asked for. Its circuit stays open until that has come to a good end.
+func TestHealth_resumingTriesOnce(t *testing.T) {
 	t.Parallel()
 	h := healthy()
 	for range 3 {
 		fails(h, terms{circuit: three}, retry.Decision{}, noon)
 	}
+	h.admission.pause(noon, time.Hour)
+	h.assign(ledger.EndpointState{Status: ledger.StatusActive})
+	_, ok := h.mayGo(noon)
+	require.False(t, ok, "it was active before")
 	h.assign(ledger.EndpointState{Status: ledger.StatusPaused})
 	h.assign(ledger.EndpointState{Status: ledger.StatusActive})
+	reason, _ := h.refusal(noon)
+	require.Empty(t, reason)
+	_, ok = h.mayGo(noon)
+	require.True(t, ok)
+	probe := numbered(4)
+	h.started(probe, noon)
+	_, ok = h.mayGo(noon)
+	require.False(t, ok, "one")
+	h.failed("erp", probe, &terms{circuit: three}, retry.Decision{}, noon)
 	reason, until := h.refusal(noon)
 	require.Equal(t, outbox.ReasonCircuitOpen, reason)
 	require.Equal(t, after(30*time.Second), until)

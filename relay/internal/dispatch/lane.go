@@ -4,6 +4,7 @@ import (
 	"strconv"
 	"sync"
 	"time"
+	"unique"
 
 	"golang.org/x/time/rate"
 
@@ -97,7 +98,7 @@ func (l *lane) configure(e Endpoint) {
 		l.health.proof = e.Proof
 		l.proving = l.proving.anew()
 	}
-	l.policy = policy{name: e.Config.Name, tenant: e.Config.Tenant, ordering: e.Config.Ordering, terms: l.d.terms.of(&e.Config)}
+	l.policy = policy{name: e.Config.Name, tenant: e.Config.Tenant, url: unique.Make(e.Config.URL), ordering: e.Config.Ordering, terms: l.d.terms.of(&e.Config)}
 	l.sender = e.Sender
 	l.health.blocked, l.health.patience, l.health.admission.ceiling = e.Blocked, e.Config.ParkAfter, e.Config.Concurrency
 	l.company.terms = l.policy.terms
@@ -120,10 +121,13 @@ func (l *lane) limit(perSecond float64) {
 }
 
 // reconfigure takes a changed endpoint. Its status stays: that has a place of its own in the
-// stream.
+// stream. What its former receiver did says nothing of another one.
 func (l *lane) reconfigure(e Endpoint) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	if was := l.policy.url; was != unique.Make(e.Config.URL) && !config.SameReceiver(was.Value(), e.Config.URL) {
+		l.health.anew()
+	}
 	l.configure(e)
 	l.shed(time.Now())
 }

@@ -13,6 +13,7 @@ import (
 	"github.com/tailpost/tailpost/outbox"
 	"github.com/tailpost/tailpost/relay/internal/dispatch"
 	"github.com/tailpost/tailpost/relay/internal/ledger"
+	"github.com/tailpost/tailpost/relay/internal/webhook"
 )
 
 // TestParkAfter_holdsForAnEndpointThatWasIdle: whatever went before, what a receiver does not
@@ -223,4 +224,46 @@ func TestPark_whatWasReadWhileTheEndpointWasPausedIsReadAgain(t *testing.T) {
 		require.Empty(t, l.tables.rows)
 		l.stop()
 	})
+}
+
+// TestPause_endsWhereTheURLLeadsElsewhere: what one receiver asked for, or failed at, says nothing
+// of another, while a change of anything else leaves it alone.
+func TestPause_endsWhereTheURLLeadsElsewhere(t *testing.T) {
+	t.Parallel()
+	for url, goes := range map[string]int{"https://a.example/other": 0, "https://b.example/in": 1} {
+		synctest.Test(t, func(t *testing.T) {
+			hour := true
+			sent := 0
+			l := newLife(t)
+			e := l.endpoint()
+			e.Config.URL, e.Config.Circuit = "https://a.example/in", config.Circuit{Failures: 2, Reopen: time.Hour}
+			e.Config.Retry.Schedule = []time.Duration{24 * time.Hour}
+			e.Sender = sender(func(_ context.Context, r *webhook.Request) webhook.Result {
+				sent++
+				if hour {
+					res := answer(r, 503)
+					res.RetryAfter = time.Hour
+					return res
+				}
+				return answer(r, 200)
+			})
+			l.change(e)
+			for i := range 2 {
+				l.event(fmt.Sprint("e", i))
+				l.later(2 * time.Second)
+			}
+			l.event("late")
+			l.later(time.Second)
+			require.Equal(t, 2, sent)
+			l.requireRow("late", outbox.Pending, outbox.ReasonRateLimited)
+			hour = false
+			changed := *e
+			changed.Config.URL = url
+			l.change(&changed)
+			l.event("next")
+			l.later(time.Second)
+			require.Equal(t, 2+goes, sent, url)
+			l.stop()
+		})
+	}
 }

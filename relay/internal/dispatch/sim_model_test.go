@@ -435,9 +435,11 @@ func (m *model) setStatus(id, status string) {
 	defer m.mu.Unlock()
 	s := m.subjects[id]
 	trace("status %s %s (was %s)", id, status, s.status)
-	if s.status == ledger.StatusDisabled && status == ledger.StatusActive {
-		s.failures, s.open, s.probes, s.asking = 0, false, 0, time.Time{}
-		s.failingSince, s.pausedTo = time.Time{}, time.Time{}
+	if s.status != status && status == ledger.StatusActive {
+		s.reopenAt, s.asking, s.pausedTo = time.Time{}, time.Time{}, time.Time{}
+		if s.status == ledger.StatusDisabled {
+			s.failures, s.open, s.probes, s.failingSince = 0, false, 0, time.Time{}
+		}
 	}
 	if s.status != status {
 		s.since = m.clock()

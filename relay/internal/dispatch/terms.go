@@ -3,6 +3,7 @@ package dispatch
 import (
 	"reflect"
 	"time"
+	"unique"
 
 	"github.com/tailpost/tailpost/config"
 )
@@ -13,6 +14,7 @@ type policy struct {
 	*terms
 
 	name, tenant string
+	url          unique.Handle[string]
 	ordering     config.Ordering // that of the lane, which may change before its terms do
 }
 

@@ -186,7 +186,8 @@ func TestWatch_ofAHoldThatDeliversAlone(t *testing.T) {
 	})
 }
 
-// A relay that delivers alone relies on NATS once it has been well for long enough, without a break.
+// A relay that delivers alone relies on NATS once it has been well for long enough, without a
+// break.
 func TestHealth_isEnoughWithoutABreak(t *testing.T) {
 	t.Parallel()
 	var well health

@@ -181,8 +181,8 @@ func TestARelayWithoutAFanoutHasNoFleet(t *testing.T) {
 	require.NoError(t, f.Drain(t.Context(), DrainOptions{Former: 2}))
 }
 
-// A process that does not reach NATS joins no fleet: a member without a share would keep others from
-// it.
+// A process that does not reach NATS joins no fleet: a member without a share would keep others
+// from it.
 func TestSendersWaitForNATS(t *testing.T) {
 	t.Parallel()
 	f, _, _ := cutOffFrom(t)

@@ -198,8 +198,8 @@ func momentsOf(page string) (list []string) {
 	return list
 }
 
-// TestAnEventSaysWhatBecameOfIt, in the order of time and then what is to come; and of the many, the
-// newest, with the way to the others.
+// TestAnEventSaysWhatBecameOfIt, in the order of time and then what is to come; and of the many,
+// the newest, with the way to the others.
 func TestAnEventSaysWhatBecameOfIt(t *testing.T) {
 	t.Parallel()
 	h := newHouse(t, nil)

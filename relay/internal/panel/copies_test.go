@@ -91,8 +91,8 @@ func TestAChangeOnRecordLeadsToWhatWasChanged(t *testing.T) {
 	}
 }
 
-// TestWhatAPageRefersToIsThere, on both sites, for whoever has not logged in, too; and a browser may
-// keep it, and nothing else.
+// TestWhatAPageRefersToIsThere, on both sites, for whoever has not logged in, too; and a browser
+// may keep it, and nothing else.
 func TestWhatAPageRefersToIsThere(t *testing.T) {
 	t.Parallel()
 	h := newHouse(t, func(c *config.Config) { c.Panel.Portal = config.Portal{ColorDark: "#aabbcc"} })

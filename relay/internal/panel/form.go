@@ -9,6 +9,7 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/tailpost/tailpost/config"
 	"github.com/tailpost/tailpost/relay/internal/api"
 )
 
@@ -62,7 +63,7 @@ func (f *endpointForm) settings(has *api.Endpoint) map[string]any {
 	s, change := map[string]any{"url": f.URL}, has != nil
 	if change {
 		was := identityOf(has)
-		f.put(s, &was, !api.SameReceiver(has.URL, f.URL))
+		f.put(s, &was, !config.SameReceiver(has.URL, f.URL))
 	} else {
 		f.put(s, nil, false)
 	}

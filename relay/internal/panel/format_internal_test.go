@@ -49,8 +49,8 @@ func TestNumbersAreSaidAsPeopleReadThem(t *testing.T) {
 
 var elements = regexp.MustCompile(`<[^>]*>`)
 
-// TestADocumentIsShownAsItIs: its keys in their order, numbers with their digits, text as text; what
-// is no JSON, or too much, has no colours.
+// TestADocumentIsShownAsItIs: its keys in their order, numbers with their digits, text as text;
+// what is no JSON, or too much, has no colours.
 func TestADocumentIsShownAsItIs(t *testing.T) {
 	t.Parallel()
 	for in, want := range map[string]string{

@@ -35,7 +35,7 @@ func rowsOf(page string) (rows []string) {
 }
 
 // found are the values of a column that a statement finds, in order.
-func (h *house) found(sql, column string) (values []string) {
+func found(h *house, sql, column string) (values []string) {
 	h.t.Helper()
 	rows, err := h.conn.Query(h.t.Context(), sql)
 	require.NoError(h.t, err, sql)
@@ -54,7 +54,7 @@ func (h *house) found(sql, column string) (values []string) {
 
 // listed is what a page lists, in order: the same rows by the statement and by the call that it
 // offers, which a person with a key makes.
-func (c *caller) listed(path, key, column string) (page string, values []string) {
+func listed(c *caller, path, key, column string) (page string, values []string) {
 	t := c.h.t
 	t.Helper()
 	got := c.get(path)
@@ -79,7 +79,7 @@ func (c *caller) listed(path, key, column string) (page string, values []string)
 	}
 	sql := preOf(got.body, "copy-sql")
 	require.NotContains(t, sql, "tailpost.delivery ", "the role for readers has no right to payloads")
-	require.Equal(t, values, c.h.found(sql, column), "%s: the call and the statement\n%s\n%s", path, curl, sql)
+	require.Equal(t, values, found(c.h, sql, column), "%s: the call and the statement\n%s\n%s", path, curl, sql)
 	rows := rowsOf(got.body)
 	require.Len(t, rows, len(values), "%s of %s", path, c.name)
 	for i, value := range values {
@@ -145,8 +145,8 @@ func TestAListIsWhatItsFilterChooses(t *testing.T) {
 		"portal-links": {"id", nil, nil},
 		"catalogue":    {"name", nil, nil},
 	} {
-		_, all := admin.listed("/panel/"+page, houseKey, list.column)
-		_, theirs := alpha.listed("/panel/"+page, own, list.column)
+		_, all := listed(admin, "/panel/"+page, houseKey, list.column)
+		_, theirs := listed(alpha, "/panel/"+page, own, list.column)
 		if list.of == nil {
 			require.Subset(t, all, theirs, page)
 		} else {
@@ -154,7 +154,7 @@ func TestAListIsWhatItsFilterChooses(t *testing.T) {
 			require.Equal(t, []string{list.of(mine)}, theirs, page)
 		}
 		for field, value := range list.filters {
-			text, values := admin.listed("/panel/"+page+"?"+url.Values{field: {value}}.Encode(), houseKey, list.column)
+			text, values := listed(admin, "/panel/"+page+"?"+url.Values{field: {value}}.Encode(), houseKey, list.column)
 			switch {
 			case list.of == nil:
 				require.Less(t, len(values), len(all)+map[bool]int{true: 1}[field == "actor"], "%s by %s", page, field)
@@ -171,12 +171,12 @@ func TestAListIsWhatItsFilterChooses(t *testing.T) {
 			}
 		}
 	}
-	_, typed := admin.listed("/panel/events?type="+mine.typ, houseKey, "id")
+	_, typed := listed(admin, "/panel/events?type="+mine.typ, houseKey, "id")
 	require.Equal(t, []string{mine.event}, typed, "a whole type")
-	text, searched := admin.listed("/panel/events?search="+mine.word, houseKey, "event_id")
+	text, searched := listed(admin, "/panel/events?search="+mine.word, houseKey, "event_id")
 	require.Equal(t, []string{mine.event}, searched)
 	require.Equal(t, mine.word, inputs(text)["search"])
-	_, waits := admin.listed("/panel/undelivered?state=pending", houseKey, "event_id")
+	_, waits := listed(admin, "/panel/undelivered?state=pending", houseKey, "event_id")
 	require.Equal(t, []string{"e-1"}, waits)
 }
 
@@ -210,7 +210,7 @@ func TestAListGoesOnWhereItsPageEnds(t *testing.T) {
 		"log?endpoint=" + mine: "event_id", "undelivered?endpoint=" + mine + "&state=dead": "event_id", "events?tenant=alpha": "id", "endpoints?tenant=many": "id",
 		"replays?endpoint=" + mine: "id", "resends?state=done": "id", "audit?action=endpoint.pause": "object", "catalogue": "name", "keys": "name", "portal-links": "id",
 	} {
-		first, values := admin.listed("/panel/"+page, houseKey, column)
+		first, values := listed(admin, "/panel/"+page, houseKey, column)
 		require.Len(t, values, shown, page)
 		require.NotRegexp(t, newest, first, page)
 		on := next.FindStringSubmatch(first)

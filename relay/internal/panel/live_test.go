@@ -15,7 +15,7 @@ import (
 
 // tail reads a stream until it has told of an event, and after that where it is. What happens does
 // so once it is followed.
-func (c *caller) tail(path, event string, happens ...func()) (text, id string) {
+func tail(c *caller, path, event string, happens ...func()) (text, id string) {
 	t := c.h.t
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
@@ -60,24 +60,24 @@ func TestTheLiveLogGoesOnWhereItsPageEnded(t *testing.T) {
 	require.NotRegexp(t, tailOf, admin.get("/panel/log?until=1h").body, "nothing new belongs to a time that is over")
 	h.attempt(mine, "e-between", "acme", "mine")
 	h.attempt(mine, "e-other", "acme", "other")
-	text, id := admin.tail(all, "e-new", func() { h.attempt(h.endpoint("", "new"), "e-new", "", "mine") })
+	text, id := tail(admin, all, "e-new", func() { h.attempt(h.endpoint("", "new"), "e-new", "", "mine") })
 	require.Regexp(t, `(?m)^event: row\ndata: <tr id="a-\w+" [^\n]*href="/panel/attempt\?[^"]*event=e-between[^\n]*>name mine</a>[^\n]*</tr>$`, text)
 	require.Regexp(t, `(?m)^data: <tr [^\n]*event=e-new[^\n]*>name new</a>`, text)
 	require.Regexp(t, `(?m)^retry: \d+\n\nevent: row\n`, text, "an event ends with an empty line")
 	for _, event := range []string{"e-before", "e-other"} {
 		require.NotContains(t, text, event)
 	}
-	text, _ = admin.tail(one, "e-other")
+	text, _ = tail(admin, one, "e-other")
 	require.Contains(t, text, "e-between")
 	require.NotContains(t, text, "e-new", "it is the log of one endpoint")
 	require.NotContains(t, text, "/panel/endpoints/", "which the page names")
-	text, _ = guest.tail(theirs, "e-other")
+	text, _ = tail(guest, theirs, "e-other")
 	require.Contains(t, text, `href="/portal/attempt?`)
 	require.NotContains(t, text, "/panel/")
 
 	h.attempt(mine, "e-last", "acme", "mine")
 	admin.header.Set("Last-Event-Id", id)
-	text, _ = admin.tail(all, "e-last")
+	text, _ = tail(admin, all, "e-last")
 	require.NotContains(t, text, "e-between", "a browser that comes back goes on after what it has")
 	admin.header.Del("Last-Event-Id")
 	for _, query := range []string{"since=soon", "until=soon", "class=9xx", "after=x"} {

@@ -23,15 +23,15 @@ func tilesOf(page string) map[string]string {
 }
 
 // sums are the rows of a statement that a part of a page offers, as words.
-func (h *house) sums(page, part, columns string) []string {
+func sums(h *house, page, part, columns string) []string {
 	h.t.Helper()
 	sql := preOf(page, part+"-sql")
 	require.NotEmpty(h.t, sql, part)
 	return strings.Split(h.text("SELECT string_agg(concat_ws(' ', "+columns+"), E'\n' ORDER BY n) FROM (SELECT *, row_number() OVER () AS n FROM ("+strings.TrimSuffix(sql, ";")+") AS q) AS q"), "\n")
 }
 
-// TestTheOverviewSaysHowAllIs: what is counted, of which time, and what is worst first; each list is
-// the rows of the statement that it offers. A tenant's key is told of the tenant's.
+// TestTheOverviewSaysHowAllIs: what is counted, of which time, and what is worst first; each list
+// is the rows of the statement that it offers. A tenant's key is told of the tenant's.
 func TestTheOverviewSaysHowAllIs(t *testing.T) {
 	t.Parallel()
 	h := newHouse(t, nil)
@@ -73,7 +73,7 @@ func TestTheOverviewSaysHowAllIs(t *testing.T) {
 	for i, status := range []string{"name 0 127.0.0.1:1 disabled", "name 1 127.0.0.1:1 failing", "name 9 127.0.0.1:1 paused"} {
 		require.Contains(t, trouble[i], status)
 	}
-	require.Equal(t, []string{"ep_0", "ep_1", "ep_9", "ep_8", "ep_7", "ep_6", "ep_5", "ep_4"}, h.found(preOf(page, "trouble-sql"), "id"))
+	require.Equal(t, []string{"ep_0", "ep_1", "ep_9", "ep_8", "ep_7", "ep_6", "ep_5", "ep_4"}, found(h, preOf(page, "trouble-sql"), "id"))
 
 	types := map[string][]string{
 		"": {"order.paid 120 0", "order.sent 119 1", "a 118 2", "b 117 3", "c 116 4", "d 115 5"}, mine: {"order.paid 20 0", "order.sent 19 1", "a 18 2", "b 17 3", "c 16 4", "d 15 5"},
@@ -90,9 +90,9 @@ func TestTheOverviewSaysHowAllIs(t *testing.T) {
 		"all": {page, "", 3}, "one endpoint": {admin.get("/panel/endpoints/" + mine).body, mine, 2}, "a tenant": {acme.get("/panel/").body, mine, 2},
 	} {
 		require.Equal(t, append([]string{others[look.endpoint]}, types[look.endpoint]...), tableOf(look.page, "types"), name)
-		require.Equal(t, types[look.endpoint], h.sums(look.page, "types", "event_type, attempts, failed"), name)
+		require.Equal(t, types[look.endpoint], sums(h, look.page, "types", "event_type, attempts, failed"), name)
 		require.ElementsMatch(t, answers[look.endpoint], tableOf(look.page, "answers"), name)
-		require.ElementsMatch(t, strings.Split(asSQL.Replace(strings.Join(answers[look.endpoint], "\n")), "\n"), h.sums(look.page, "answers", "answer, attempts"), name)
+		require.ElementsMatch(t, strings.Split(asSQL.Replace(strings.Join(answers[look.endpoint], "\n")), "\n"), sums(h, look.page, "answers", "answer, attempts"), name)
 		require.Equal(t, strings.Count(look.page, "<svg"), strings.Count(look.page, "</svg>"), name)
 		_, drawn, _ := strings.Cut(look.page, `id="types"`)
 		drawn, drawnAnswers, _ := strings.Cut(drawn, `id="answers"`)
@@ -107,10 +107,10 @@ func TestTheOverviewSaysHowAllIs(t *testing.T) {
 		}
 	}
 	require.Equal(t, []string{"name mine 4xx 3", "name other 5xx 2", "name mine no answer 1"}, tableOf(page, "errors"), "the most first, whoever has them")
-	require.Equal(t, []string{mine + " 4xx 3", other + " 5xx 2", mine + " none 1"}, h.sums(page, "errors", "endpoint_id, answer, attempts"))
-	require.Equal(t, []string{mine + " 4xx 3", mine + " none 1"}, h.sums(acme.get("/panel/").body, "errors", "endpoint_id, answer, attempts"))
+	require.Equal(t, []string{mine + " 4xx 3", other + " 5xx 2", mine + " none 1"}, sums(h, page, "errors", "endpoint_id, answer, attempts"))
+	require.Equal(t, []string{mine + " 4xx 3", mine + " none 1"}, sums(h, acme.get("/panel/").body, "errors", "endpoint_id, answer, attempts"))
 	h.exec("UPDATE tailpost.endpoint SET failing_since = now() WHERE id = $1", mine)
-	require.Equal(t, []string{mine}, h.found(preOf(acme.get("/panel/").body, "trouble-sql"), "id"))
+	require.Equal(t, []string{mine}, found(h, preOf(acme.get("/panel/").body, "trouble-sql"), "id"))
 	theirs := tilesOf(acme.get("/panel/").body)
 	require.Equal(t, []string{"1: 1 active", "78.8 %: 104 made, 28 failed attempts", "", ""}, []string{theirs["Endpoints"], theirs["Attempts that delivered, 48 h"], theirs["Relay"], theirs["Given up"]})
 }
