@@ -332,4 +332,10 @@ var batchMutants = []mutant{
 		promise: "Whoever resumes an endpoint sees it tried, however long its receiver asked to be left alone.",
 		pkg:     "./relay/internal/dispatch", run: "TestHealth_resumingTriesOnce",
 	},
+	{
+		name: "lease-believes-in-what-it-gave-back", file: "relay/internal/lease/lease.go",
+		old: "\t\tif err == nil {\n\t\t\tdelete(l.mine, partition)\n\t\t}\n", new: "",
+		promise: "A partition that was given back is taken again only where nobody else has it.",
+		pkg:     "./relay/internal/lease", run: "TestAPartitionHasOneOwner",
+	},
 }

@@ -99,6 +99,7 @@ func TestAPartitionHasOneOwner(t *testing.T) {
 	require.NoError(t, ours.Release(t.Context(), 0), "what is another's")
 	require.NoError(t, ours.Release(t.Context(), 3))
 	require.True(t, tries(t, theirs, 3), "taken twice, released once")
+	require.False(t, tries(t, ours, 3), "it was ours")
 	require.Equal(t, []int{1}, survey(t, ours).Mine)
 
 	for _, none := range []int{-1, 4} {
