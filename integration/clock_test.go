@@ -120,7 +120,7 @@ func TestADatabaseWithAnotherClockIsNoticed(t *testing.T) {
 	config := b.db.Config(b.endpoint("erp", ""))
 	config.DatabaseURL = elsewhen(t, b.db.URL, 10*time.Minute)
 	relay := kit.StartDelivering(t, kit.Options{Config: config})
-	record := relay.Await(t, "the database's clock and the relay's are apart: times of retries, retention and signatures are the relay's; synchronise both (NTP)",
+	record := relay.Await(t, "the database's clock and the relay's are apart: times of retries and signatures are the relay's, and nothing is removed until it is old by both; synchronise them (NTP)",
 		kit.Record{"level": "warn"})
 	ahead, _ := record["ahead"].(float64)
 	require.InDelta(t, 10*time.Minute.Milliseconds(), ahead, 5_000)

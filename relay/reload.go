@@ -195,7 +195,7 @@ func (r *Relay) write(ctx context.Context, led *ledger.Ledger, h *holding, old, 
 		return nil, 0, err
 	}
 	if h.reader != nil {
-		routing, err = led.Route(ctx, h.hold, next.cfg.Routing())
+		routing, err = led.Route(ctx, h.hold, next.cfg.Routing(), false)
 	}
 	return endpoints, routing, err
 }

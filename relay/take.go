@@ -238,7 +238,7 @@ func ackedSoFar(r *Relay) source.Position {
 // route records how what is published is routed.
 func route(ctx context.Context, r *Relay, led *ledger.Ledger, found *taken, partitions int) (err error) {
 	if partitions > 0 {
-		found.routing, err = led.Route(ctx, found.hold, r.config().Routing())
+		found.routing, err = led.Route(ctx, found.hold, r.config().Routing(), found.first.Certain())
 	}
 	return err
 }

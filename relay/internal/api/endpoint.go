@@ -209,7 +209,7 @@ func updateEndpoint(ctx context.Context, s *Server, c *query.Change, p *principa
 		return nil, err
 	}
 	if in.Body.URL != nil {
-		set.leaves(*in.Body.URL, in.RawBody)
+		set.requireRestated(*in.Body.URL, in.RawBody)
 		set.moveTo(*in.Body.URL)
 	}
 	set.sealed.Give(&e)

@@ -244,9 +244,9 @@ func (s *settler) moveTo(to string) {
 	s.e.URL = to
 }
 
-// leaves asks a request that changes some settings to say what becomes of those that another
-// receiver does not inherit: they would be lost in silence.
-func (s *settler) leaves(to string, raw []byte) {
+// requireRestated refuses a request that would lose settings in silence: where the URL leads to
+// another receiver, which inherits none of these, it has to say what becomes of each.
+func (s *settler) requireRestated(to string, raw []byte) {
 	var members map[string]json.RawMessage
 	if json.Unmarshal(raw, &members) != nil || config.SameReceiver(s.e.URL, to) {
 		return
@@ -258,7 +258,7 @@ func (s *settler) leaves(to string, raw []byte) {
 		{"headers", len(s.sealed.Headers) > 0}, {"query", len(s.e.Query) > 0}, {"auth", s.sealed.Auth.Kind != config.AuthNone}, {"tls", !s.sealed.TLS.IsZero()},
 	} {
 		if _, said := members[setting.name]; setting.has && !said {
-			s.fail("/"+setting.name, "The URL has another scheme, host or port, which does not inherit it: write it again, or null for none.")
+			s.fail("/"+setting.name, "The URL leads to another scheme, host or port, which does not inherit this: write it again, or null for none.")
 		}
 	}
 }

@@ -146,7 +146,7 @@ func TestCertificatesOfAnEndpoint(t *testing.T) {
 	require.Equal(t, object{"ca": other}, b.patch(t, path, object{"tls": object{"ca": other}}).is(http.StatusOK).at("tls"))
 	refused(object{"tls": object{"cert": cert}}, "#/tls/key", "has none")
 	b.patch(t, path, object{"tls": object{"cert": cert, "key": key}}).is(http.StatusOK)
-	refused(object{"url": "https://other.example.com"}, "#/tls", "does not inherit it")
+	refused(object{"url": "https://other.example.com"}, "#/tls", "does not inherit this")
 	require.Nil(t, b.patch(t, path, object{"url": "https://other.example.com", "tls": nil}).is(http.StatusOK).at("tls"))
 	secret := strings.Split(key, "\n")[1]
 	b.hides(t, secret)

@@ -104,10 +104,6 @@ func (p *partition) prepare(ctx context.Context, led *ledger.Ledger) (*jetstream
 	o, now := &p.s.fleet.opts, time.Now()
 	set := o.Settings()
 	none := intake.Options{}
-	slot, _, err := led.Position(ctx, set.Config.Database.Slot)
-	if err != nil {
-		return nil, none, err
-	}
 	hold, err := led.TakePartition(ctx, ledger.TakePartitionOptions{
 		Slot: set.Config.Database.Slot, Partition: p.number, Partitions: p.of, Routing: set.Config.Routing(), Owner: o.Owner, Now: now,
 	})
@@ -115,6 +111,11 @@ func (p *partition) prepare(ctx context.Context, led *ledger.Ledger) (*jetstream
 		return nil, none, err
 	}
 	p.routing.Store(hold.Routing)
+	// After that: a heal that becomes due later is of what is published with a higher number.
+	slot, _, err := led.Position(ctx, set.Config.Database.Slot)
+	if err != nil {
+		return nil, none, err
+	}
 	if err := led.EnsurePartitions(ctx, now); err != nil {
 		return nil, none, err
 	}

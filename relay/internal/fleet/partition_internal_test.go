@@ -148,7 +148,7 @@ func TestAReloadReachesEveryPartition(t *testing.T) {
 	w.await(t, moved(0, "a"), moved(1, "a"))
 
 	w.configure(t, elsewhere, otherwise)
-	number, err := w.led.Route(t.Context(), w.hold, w.config().Routing())
+	number, err := w.led.Route(t.Context(), w.hold, w.config().Routing(), false)
 	require.NoError(t, err)
 	w.Reload(t.Context(), *w.set.Load(), false)
 	w.reader.Route(number)

@@ -92,7 +92,7 @@ func newWorld(t *testing.T, change ...func(cfg *config.Config)) *world {
 	return w
 }
 
-// configure gives the process settings of its own, of a configuration that is changed.
+// configure sets what the process is configured with: two endpoints, and what change does to that.
 func (w *world) configure(t *testing.T, change ...func(cfg *config.Config)) {
 	t.Helper()
 	cfg := &config.Config{
@@ -122,7 +122,7 @@ func (w *world) configure(t *testing.T, change ...func(cfg *config.Config)) {
 // publishes has the slot's holder route as the process does, and publish from now on.
 func (w *world) publishes(t *testing.T) {
 	t.Helper()
-	routing, err := w.led.Route(t.Context(), w.hold, w.config().Routing())
+	routing, err := w.led.Route(t.Context(), w.hold, w.config().Routing(), false)
 	require.NoError(t, err)
 	_, err = w.led.Publishing(t.Context(), w.hold, ledger.PublishingOptions{Partitions: w.Partitions(), Now: time.Now()})
 	require.NoError(t, err)

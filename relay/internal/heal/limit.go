@@ -29,8 +29,8 @@ type Counter interface {
 
 // Limit returns an error once there were more gaps than are healed. They are counted in the
 // database, so that neither a supervisor that starts the relay again nor another replica heals for
-// ever. A backfill is none, nor are partitions that were given up because NATS took nothing: that
-// is what a fan-out does, and the slot had it all.
+// ever. Neither a backfill counts nor partitions that were given up because NATS took nothing: the
+// stream was whole all the while, and falling back to it is what a fan-out is to do.
 func Limit(ctx context.Context, led Counter, slot string, now time.Time) error {
 	gaps, err := led.Gaps(ctx, ledger.GapsOptions{Slot: slot, Uncounted: []string{whyBackfill, WhyPartitions}, Since: now.Add(-gapPeriod), Now: now})
 	if err != nil || len(gaps) <= gapLimit {

@@ -30,7 +30,7 @@ func setupFanout(t *testing.T) *fanout {
 
 func (f *fanout) route(t *testing.T, routing string) int64 {
 	t.Helper()
-	number, err := f.ledger.Route(t.Context(), f.hold, routing)
+	number, err := f.ledger.Route(t.Context(), f.hold, routing, false)
 	require.NoError(t, err)
 	return number
 }
@@ -402,6 +402,6 @@ func TestRoute_numbersWhatSendersHaveToGoBy(t *testing.T) {
 	require.EqualValues(t, 3, f.route(t, "by a"), "and back")
 	require.EqualValues(t, 3, f.sender(t, 0, 4).hold.Routing)
 	take(t, f.open(t, f.db.URL))
-	_, err = f.ledger.Route(t.Context(), f.hold, "by c")
+	_, err = f.ledger.Route(t.Context(), f.hold, "by c", false)
 	require.ErrorIs(t, err, ledger.ErrDeposed)
 }

@@ -51,7 +51,7 @@ func (c *Clocks) Database(ahead time.Duration) {
 	switch is := ahead.Abs() >= clocksApart; {
 	case is && !was:
 		c.log.Warn().Dur("ahead", ahead).
-			Msg("the database's clock and the relay's are apart: times of retries, retention and signatures are the relay's; synchronise both (NTP)")
+			Msg("the database's clock and the relay's are apart: times of retries and signatures are the relay's, and nothing is removed until it is old by both; synchronise them (NTP)")
 	case was && !is:
 		c.log.Info().Msg("the database's clock and the relay's agree again")
 	}
