@@ -96,8 +96,8 @@ var fifthStreamMutants = []mutant{
 	},
 	{
 		name: "fifth-stream-keepalive-within-what-was-left", file: "relay/internal/source/jetstream/replay.go",
-		old:     "\tr.abandon()\n\tr.handler.Keepalive(p)\n",
-		new:     "\tr.handler.Keepalive(p)\n",
+		old:     " else {\n\t\tr.abandon()\n\t}\n\tr.handler.Keepalive(p)\n",
+		new:     "\n\tr.handler.Keepalive(p)\n",
 		promise: "A keepalive ends what a gone reader left open.",
 		pkg:     "./relay/internal/source/jetstream", run: "^TestAKeepaliveEndsWhatWasLeftOpen$",
 	},

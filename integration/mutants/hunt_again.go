@@ -69,4 +69,22 @@ var huntAgainMutants = []mutant{
 		promise: "A partition that was given back is taken again only where nobody else has it.",
 		pkg:     "./relay/internal/lease", run: "TestAPartitionHasOneOwner",
 	},
+	{
+		name: "drain-waits-for-what-is-open", file: "relay/internal/source/jetstream/replay.go",
+		old: "\t\tr.leave()\n\t} else {", new: "\t\treturn\n\t} else {",
+		promise: "A fleet that gets another number of partitions waits for no end of a transaction that nobody goes on with.",
+		pkg:     "./relay/internal/fleet", run: "TestDrain_waitsForWhatWasPublished",
+	},
+	{
+		name: "gap-has-no-number-of-its-own", file: "relay/internal/ledger/partition.go",
+		old: "IS NOT DISTINCT FROM @routing AND NOT @gap THEN", new: "IS NOT DISTINCT FROM @routing THEN",
+		promise: "A sender that has not heard of a gap sends nothing of behind it.",
+		pkg:     "./relay/internal/ledger", run: "TestRoute_numbers",
+	},
+	{
+		name: "reload-lets-go-of-the-slot", file: "relay/hold.go",
+		old: "if !errors.Is(err, errAnew) {", new: "if err != nil {",
+		promise: "A reload that lets requests end keeps the slot until then, beside a relay that stands by.",
+		pkg:     "./integration", run: "TestAReloadLeavesRequestsInFlightAlone",
+	},
 }

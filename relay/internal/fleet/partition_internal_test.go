@@ -16,6 +16,7 @@ import (
 	"github.com/tailpost/tailpost/integration/kit"
 	"github.com/tailpost/tailpost/outbox"
 	"github.com/tailpost/tailpost/relay/internal/ledger"
+	"github.com/tailpost/tailpost/relay/internal/source"
 	"github.com/tailpost/tailpost/relay/internal/source/jetstream"
 )
 
@@ -312,7 +313,8 @@ func TestABarrierPassesWhereEveryPartitionHas(t *testing.T) {
 }
 
 // A holder that publishes to another number of partitions waits until those of before have recorded
-// what was published to them, but no longer than the slot waits for NATS.
+// what was published to them, but no longer than the slot waits for NATS. It does not wait for the
+// end of a transaction behind that, which its predecessor left open.
 func TestDrain_waitsForWhatWasPublished(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
@@ -321,7 +323,11 @@ func TestDrain_waitsForWhatWasPublished(t *testing.T) {
 	w.take(t, l, 1)
 	w.with(func() { w.answers = make(chan struct{}) })
 	w.publish("a", begin+0x10, endpointOf(0))
-	w.await(t, request(0, "a"))
+	open := w.reader.Within()
+	open.Begin(source.Tx{Commit: begin + 0x50, At: time.Now()})
+	w.reader.Event(&outbox.Event{ID: "b", Type: "t", Payload: []byte("{}"), CommitLSN: begin + 0x50}, []string{endpointOf(0)}, func() {})
+	open.Flush()
+	w.await(t, request(0, "a"), request(0, "b"))
 	w.configure(t, func(cfg *config.Config) { cfg.Fanout.Partitions = 4 })
 	drain := func(hold time.Duration) error {
 		cfg := *w.config()

@@ -247,12 +247,17 @@ func (r *replay) commit(end source.Position) {
 }
 
 // keepalive takes that nothing below p is still to come. A new reader says so of what it begins
-// with, which may be before the transaction that its predecessor left open.
+// with, which may be before the transaction that its predecessor left open: that is left then, for
+// the case that the new one goes on with it, so that whoever waits for p does not wait for its end.
 func (r *replay) keepalive(p source.Position) {
-	if p <= r.done || r.inside || r.open && p <= r.half.tx.Commit {
+	if p <= r.done || r.inside {
 		return
 	}
-	r.abandon()
+	if r.open && p <= r.half.tx.Commit {
+		r.leave()
+	} else {
+		r.abandon()
+	}
 	r.handler.Keepalive(p)
 	r.done = p
 	r.keep.passed(p)
@@ -266,6 +271,11 @@ func (r *replay) abandon() {
 	}
 	r.log.Warn().Stringer("lsn", r.half.tx.Commit).Time("committed", r.half.tx.At.Truncate(time.Second)).
 		Msg("the rest of a transaction has not come: the audit finds what is missing")
+	r.leave()
+}
+
+// leave ends the open transaction for the handler, with what has come of it.
+func (r *replay) leave() {
 	tx := r.half.tx
 	tx.End = r.done
 	r.open, r.left = false, r.half

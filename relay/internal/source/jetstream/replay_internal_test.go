@@ -348,8 +348,8 @@ func TestAnotherLineTakesNothingFromTheOneBefore(t *testing.T) {
 	}
 }
 
-// A keepalive ends what a gone reader left open, once it says that nothing of it is to come.
-// Whoever waits for it is told in any case.
+// A keepalive ends what a gone reader left open, for whoever waits for what is before that. Once it
+// says that nothing of it is to come, the rest is missing.
 func TestAKeepaliveEndsWhatWasLeftOpen(t *testing.T) {
 	t.Parallel()
 	r := newReading(0)
@@ -360,13 +360,16 @@ func TestAKeepaliveEndsWhatWasLeftOpen(t *testing.T) {
 	require.NoError(t, r.take(first.cut()))
 	second.add(entry{Kind: keepaliveEntry, Position: 50, Awaited: true})
 	require.NoError(t, r.take(second.cut()))
-	require.Equal(t, []string{"begin 50"}, r.all)
-	require.Empty(t, r.alive)
-	second.add(entry{Kind: keepaliveEntry, Position: 51})
-	second.add(entry{Kind: keepaliveEntry, Position: 52, Awaited: true})
-	require.NoError(t, r.take(second.cut()))
 	require.Equal(t, []string{"begin 50", "commit 50-0"}, r.all)
-	require.Equal(t, []source.Position{51, 52}, r.alive)
+	require.Equal(t, []source.Position{50}, r.alive)
+	second.thing(&thing{begin: &wireCommit{Commit: 50}, event: -1, row: -1}) // it goes on with that
+	require.NoError(t, r.take(second.cut()))
+	third := newWriter(3)
+	third.add(entry{Kind: keepaliveEntry, Position: 51})
+	third.add(entry{Kind: keepaliveEntry, Position: 52, Awaited: true})
+	require.NoError(t, r.take(third.cut()))
+	require.Equal(t, []string{"begin 50", "commit 50-0", "begin 50", "commit 50-50"}, r.all)
+	require.Equal(t, []source.Position{50, 51, 52}, r.alive)
 	require.Equal(t, []source.Position{50, 52}, awaited)
 }
 
