@@ -239,8 +239,8 @@ func TestAReloadLeavesRequestsInFlightAlone(t *testing.T) {
 		relay.Reload(t, config.HCL())
 		relay.AwaitNth(t, n+1, kit.LogReloaded, nil)
 	}
-	// What concerns all that is in memory has the relay begin anew, once they are answered, and keep
-	// the slot until then.
+	// What concerns all that is in memory has the relay begin anew, once they are answered, and
+	// keep the slot until then.
 	kit.StartRelay(t, kit.Options{Config: config}).Await(t, kit.LogStandby, nil)
 	config.Endpoints[0].HCL += "\nordering = \"key\""
 	relay.Reload(t, config.HCL())

@@ -1,7 +1,7 @@
 package main
 
-// huntAgainMutants are of what a hunt on the running product, the simulation and a stranger's sample
-// found in November 2026.
+// huntAgainMutants are of what a hunt on the running product, the simulation and a stranger's
+// sample found in November 2026.
 var huntAgainMutants = []mutant{
 	{
 		name: "api-moved-url-loses-auth", file: "relay/internal/api/settings.go",

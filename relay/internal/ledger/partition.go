@@ -136,9 +136,9 @@ RETURNING routing_number`
 // Route records, while the slot is held, how its holder routes from now on, and returns the number
 // of that routing, which is higher than that of any other before it. Call it before anything is
 // routed that way. A sender whose routing has a lower number must not record what was routed by
-// this one: it may lack an endpoint. gap says that a heal is due, so that the number is higher also
-// where nothing else has changed: a sender that has not heard of the heal has a lower one, and sends
-// nothing of behind the gap.
+// this one: it may lack an endpoint. gap says that a heal is due, so that the number is higher
+// also where nothing else has changed: a sender that has not heard of the heal has a lower one,
+// and sends nothing of behind the gap.
 func (k *Fanout) Route(ctx context.Context, hold Hold, routing string, gap bool) (number int64, err error) {
 	err = k.link.WhileHeld(ctx, hold, "record how events are routed", func(ctx context.Context, tx pgx.Tx) error {
 		return tx.QueryRow(ctx, routeSQL, pgx.NamedArgs{"slot": hold.Slot, "routing": routing, "gap": gap}).Scan(&number)

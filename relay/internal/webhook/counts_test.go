@@ -18,7 +18,6 @@ import (
 // came, as the endpoint asks for.
 func TestAnswerCounts(t *testing.T) {
 	t.Parallel()
-	const timeout = 500 * time.Millisecond
 	whole := func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, "thanks") }
 	cut := func(w http.ResponseWriter, _ *http.Request) {
 		w.Header().Set("Content-Length", "10")
@@ -43,7 +42,11 @@ func TestAnswerCounts(t *testing.T) {
 	for name, test := range map[string]struct {
 		receiver http.HandlerFunc
 		whole    bool
-	}{"whole": {whole, true}, "cut short": {cut, false}, "badly framed": {unended, false}, "late": {late, false}, "success of its own": {conflict, false}} {
+		timeout  time.Duration
+	}{
+		"whole": {whole, true, time.Minute}, "cut short": {cut, false, time.Minute}, "badly framed": {unended, false, time.Minute},
+		"late": {late, false, 2 * time.Second}, "success of its own": {conflict, false, time.Minute},
+	} {
 		for protocol, start := range map[string]func(*httptest.Server){"http/1.1": plainHTTP, "h2": withH2} {
 			for _, answer := range []config.Answer{"", config.AnswerStatus, config.AnswerComplete} {
 				t.Run(name+" "+protocol+" "+string(answer), func(t *testing.T) {
@@ -55,7 +58,7 @@ func TestAnswerCounts(t *testing.T) {
 					}
 					var policy config.Retry
 					e := endpointOf(t, newClient(t, o), rec.URL, func(ep *config.Endpoint) {
-						ep.Answer, ep.Timeout = answer, timeout
+						ep.Answer, ep.Timeout = answer, test.timeout
 						ep.Retry = config.Retry{Schedule: []time.Duration{time.Minute}, Success: config.Statuses{"2xx", "409"}}
 						policy = ep.Retry
 					})

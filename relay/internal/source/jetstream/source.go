@@ -119,8 +119,8 @@ func (s *Source) Run(ctx context.Context, h source.Handler) error {
 	}
 }
 
-// ErrRouting says that what comes next was routed by other endpoints than the handler has, or behind
-// a gap that it has not heard of.
+// ErrRouting says that what comes next was routed by other endpoints than the handler has, or
+// behind a gap that it has not heard of.
 var ErrRouting = errors.New("what comes next was routed by endpoints, or behind a gap, that this process does not know of yet")
 
 // messageError is of a message that cannot be read.
