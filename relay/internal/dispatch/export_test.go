@@ -41,9 +41,9 @@ func View(d *Dispatcher, id string) (LaneView, bool) {
 // Flying is how many deliveries the dispatcher believes in flight.
 func Flying(d *Dispatcher) int { return int(d.inFlight.Load()) }
 
-// Nudge has every lane look whether something of it may go, and whether rows are due. Where nobody
-// forgot to look before, nothing comes of it. Lanes that let some requests gather, rather than set
-// a timer for each, are left alone.
+// Nudge asks every lane to look for a request that may start, and for rows that are due. Nothing
+// comes of it, unless somebody forgot to look before. Lanes that let some requests gather, rather
+// than set a timer for each, are left alone.
 func Nudge(d *Dispatcher) {
 	for l := range d.routing.Load().all() {
 		l.mu.Lock()

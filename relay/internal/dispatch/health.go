@@ -60,7 +60,8 @@ func (h *health) assign(s ledger.EndpointState) {
 	}
 }
 
-// anew has requests start as if none had failed. Since when the endpoint has had no success stays.
+// anew forgets failures in a row and what was refused. For how long the endpoint has had no success
+// is not forgotten.
 func (h *health) anew() {
 	h.circuit, h.admission = circuit{}, admission{ceiling: h.admission.ceiling}
 }

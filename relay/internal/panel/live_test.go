@@ -1,7 +1,6 @@
 package panel_test
 
 import (
-	"bufio"
 	"context"
 	"html"
 	"net/http"
@@ -20,13 +19,8 @@ func tail(c *caller, path, event string, happens ...func()) (text, id string) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
 	defer cancel()
-	res, err := c.client.Do(c.request(ctx, http.MethodGet, path, nil))
-	require.NoError(t, err)
-	defer res.Body.Close()
-	require.Equal(t, "text/event-stream", res.Header.Get("Content-Type"), path)
+	lines := streamed(ctx, c, path)
 	var b strings.Builder
-	lines := bufio.NewScanner(res.Body)
-	lines.Buffer(nil, 1<<20)
 	for lines.Scan() {
 		for _, happen := range happens {
 			happen()

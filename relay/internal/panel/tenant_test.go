@@ -342,6 +342,20 @@ func TestNoStreamTellsOfAnotherTenant(t *testing.T) {
 	require.Equal(t, 3, streams)
 }
 
+// streamed returns the lines of a stream of events, which ends with ctx.
+func streamed(ctx context.Context, c *caller, path string) *bufio.Scanner {
+	t := c.h.t
+	t.Helper()
+	res, err := c.client.Do(c.request(ctx, http.MethodGet, path, nil))
+	require.NoError(t, err)
+	t.Cleanup(func() { _ = res.Body.Close() })
+	require.Equal(t, http.StatusOK, res.StatusCode, path)
+	require.Equal(t, "text/event-stream", res.Header.Get("Content-Type"), path)
+	lines := bufio.NewScanner(res.Body)
+	lines.Buffer(nil, 1<<20)
+	return lines
+}
+
 // follow reads a stream until it tells of an attempt of one's own, where it should, or for as long
 // as others take to be told.
 func (c *caller) follow(path string, happen func(), wants bool) string {
@@ -349,13 +363,8 @@ func (c *caller) follow(path string, happen func(), wants bool) string {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), 60*time.Second)
 	defer cancel()
-	res, err := c.client.Do(c.request(ctx, http.MethodGet, path, nil))
-	require.NoError(t, err)
-	defer res.Body.Close()
-	require.Equal(t, http.StatusOK, res.StatusCode, path)
+	lines := streamed(ctx, c, path)
 	var b strings.Builder
-	lines := bufio.NewScanner(res.Body)
-	lines.Buffer(nil, 1<<20)
 	require.True(t, lines.Scan(), "it follows")
 	happen()
 	if !wants {
