@@ -116,6 +116,7 @@ func TestAStoppedRelayThatWakesAfterACrashSendsNothing(t *testing.T) {
 	b.relays[0].Signal(t, syscall.SIGSTOP)
 	stopped := time.Now()
 	require.NoError(t, b.server.Restart(t.Context(), pgserver.Immediate))
+	b.db.Reset()
 	taken := b.takeover(t)
 	t.Logf("takeover %s after the crash", taken.Sub(stopped).Round(time.Millisecond))
 	b.relays[0].Signal(t, syscall.SIGCONT)
