@@ -10,7 +10,6 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/hashicorp/hcl/v2"
 	"github.com/hashicorp/hcl/v2/hclsyntax"
 
 	"github.com/tailpost/tailpost/config/diag"
@@ -124,15 +123,9 @@ func Parse(files map[string][]byte, opts Options) (*Config, Diagnostics) {
 	for _, name := range names {
 		src := diag.NewSource(name, files[name])
 		d.sources[name] = src
-		if diag.MayOversize(src.Text()) {
-			if oversized := src.Oversized(src.Tokens()); len(oversized) > 0 {
-				d.diags = append(d.diags, oversized...)
-				continue
-			}
-		}
-		file, diags := hclsyntax.ParseConfig(src.Text(), name, hcl.InitialPos)
-		d.diags = append(d.diags, src.Adopt(diags)...)
-		if body, ok := file.Body.(*hclsyntax.Body); ok {
+		body, diags := parseBody(src)
+		d.diags = append(d.diags, diags...)
+		if body != nil {
 			bodies[name] = body
 		}
 	}

@@ -32,13 +32,16 @@ func newRunCommand(a *app) *cobra.Command {
 requests in flight end and parks the rest; SIGHUP and a changed configuration file reload it, and a bad one changes nothing.`,
 		Args: args(0, 0),
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			if a.getenv("GOGC") == "" {
-				debug.SetGCPercent(gcPercent)
-			}
 			queueStderr(a)
 			cfg, err := a.loadRelay()
 			if err != nil {
 				return err
+			}
+			if a.getenv("GOGC") == "" {
+				// Reading many endpoints leaves several times of what they hold: that is collected
+				// at Go's own pace, and given back.
+				debug.SetGCPercent(gcPercent)
+				debug.FreeOSMemory()
 			}
 			log, err := newLogger(a.stderr, cfg.Log)
 			if err != nil {

@@ -43,7 +43,7 @@ func all() []mutant {
 		healSweepMutants,
 		holdMutants,
 		http2Mutants,
-		huntMutants, huntAgainMutants,
+		huntMutants, huntAgainMutants, ninthMutants,
 		huntEgressMutants,
 		intakeSweepMutants,
 		jetstreamMutants,

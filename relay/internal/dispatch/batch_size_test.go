@@ -154,25 +154,34 @@ func TestBatch_thatAStopBreaksOffWaitsForTheNextRelay(t *testing.T) {
 	}
 }
 
-// A delivery that comes back from the table has the body that it would have had at once.
+// A delivery that comes back from the table has the body that it would have had at once, which is
+// its own endpoint's.
 func TestRetry_fromTheTableHasItsBody(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		body, diags := config.CompileBody("{ n = event.id }", "x.hcl", 1)
-		require.Empty(t, diags)
 		l := newLife(t)
-		e := l.endpoint()
-		e.Config.Subscriptions[0].Body = body
-		l.change(e)
+		sent := make(map[string][]*config.Body)
+		bodies := make(map[string]*config.Body)
+		for _, id := range []string{"ep_1", "ep_2"} {
+			body, diags := config.CompileBody("{ to = \""+id+"\" }", "x.hcl", 1)
+			require.Empty(t, diags)
+			bodies[id] = body
+			e := l.endpoint()
+			e.Config.ID, e.Config.Subscriptions[0].Body = id, body
+			e.Sender = sender(func(_ context.Context, r *webhook.Request) webhook.Result {
+				sent[id] = append(sent[id], r.Body)
+				return answer(r, map[int]int{1: 500, 2: 200}[r.Number])
+			})
+			l.change(e)
+		}
 		l.event("e1")
-		l.gate.answer <- 500
-		l.gate.answer <- 200
 		l.later(10 * time.Second)
 		l.requireRow("e1", outbox.Pending, outbox.ReasonFailed)
 		l.later(2 * time.Minute)
-		require.Len(t, l.gate.calls, 2)
-		for _, r := range l.gate.calls {
-			require.Same(t, body, r.Body)
+		for id, body := range bodies {
+			require.Len(t, sent[id], 2)
+			require.Same(t, body, sent[id][0])
+			require.Same(t, body, sent[id][1])
 		}
 		l.stop()
 	})

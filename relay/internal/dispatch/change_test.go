@@ -100,6 +100,7 @@ func (l *life) change(e *dispatch.Endpoint) {
 	l.commit(func(tx *source.Unsettled) {
 		c := dispatch.Change{ID: "ep_1", Endpoint: e, Version: ledger.EndpointVersion{EndpointID: "ep_1", CommitLSN: outbox.LSN(l.at)}}
 		if e != nil {
+			c.ID, c.Version.EndpointID = e.Config.ID, e.Config.ID
 			c.Version.Row = []byte("{}")
 		}
 		l.Change([]dispatch.Change{c}, tx)

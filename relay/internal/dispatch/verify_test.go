@@ -126,6 +126,25 @@ func TestProof_saysWhyThereIsNone(t *testing.T) {
 	}
 }
 
+// TestProof_leavesAloneSinceWhenTheEndpointFails: what a challenge records keeps since when the
+// endpoint fails, which disable_after counts from after a restart too.
+func TestProof_leavesAloneSinceWhenTheEndpointFails(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		l := newLife(t)
+		since := time.Now().Add(-time.Hour)
+		e := l.endpoint()
+		e.State = ledger.EndpointState{Status: ledger.StatusActive, FailingSince: since}
+		e.Sender, e.Proof = &careful{gate: l.gate}, "p1"
+		l.change(e)
+		l.later(time.Second)
+		last := l.tables.changes[len(l.tables.changes)-1]
+		require.NotEmpty(t, last.VerifyError)
+		require.Equal(t, since, last.FailingSince)
+		l.stop()
+	})
+}
+
 // unhurried is a careful sender that takes its time.
 type unhurried struct{ *careful }
 

@@ -1,0 +1,95 @@
+package config
+
+import (
+	"fmt"
+	"reflect"
+	"strings"
+	"testing"
+
+	"github.com/hashicorp/hcl/v2"
+	"github.com/stretchr/testify/require"
+
+	"github.com/tailpost/tailpost/config/diag"
+)
+
+// longFile is a file of some pieces, of blocks that begin and end as they should, with more in two
+// places between them.
+func longFile(between string) string {
+	var s strings.Builder
+	for n := 0; s.Len() < 2*pieceSize || n < 1500; n++ {
+		if n == 300 || n == 900 {
+			s.WriteString(between)
+		}
+		fmt.Fprintf(&s, "endpoint \"e%d\" {\n  url = \"https://example.com/%d\"\n  subscription {\n    events = [\"a\"]\n  }\n}\n", n, n)
+	}
+	return s.String()
+}
+
+// A long file is read as if it were parsed at once, each thing at its place, wherever the pieces
+// end: within a heredoc, a comment, a block whose lines are not indented.
+func TestParseBody_readsAFileInPiecesAsAtOnce(t *testing.T) {
+	t.Parallel()
+	filler := strings.Repeat("x", pieceSize) + "\n}\n}\n"
+	for name, text := range map[string]string{
+		"blocks":                  longFile(""),
+		"CRLF":                    strings.ReplaceAll(longFile(""), "\n", "\r\n"),
+		"no newline at the end":   strings.TrimSuffix(longFile(""), "\n"),
+		"a heredoc":               longFile("a \"b\" {\n  c = <<END\n" + filler + "END\n}\n"),
+		"a comment":               longFile("/*\n" + filler + "*/\n"),
+		"blocks in blocks":        longFile("a {\nb {\n" + strings.Repeat("c {\n}\n", pieceSize/6) + "}\n}\n"),
+		"an attribute":            "a = 1\n" + longFile(""),
+		"characters beyond ASCII": longFile("# ü€😀\n"),
+		"numbers":                 longFile("a {\n  b = 1e9\n}\n"),
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			src := diag.NewSource("long.hcl", []byte(text))
+			want, diags := parsePiece(src, src.Text(), hcl.InitialPos)
+			require.Empty(t, diags)
+			got, diags := parseBody(src)
+			require.Empty(t, diags)
+			// A diff of so much would take minutes.
+			require.True(t, reflect.DeepEqual(want.Attributes, got.Attributes))
+			require.True(t, reflect.DeepEqual(want.Blocks, got.Blocks))
+		})
+	}
+}
+
+// What is wrong in a long file is said as of a short one.
+func TestParseBody_saysOfALongFileWhatIsWrong(t *testing.T) {
+	t.Parallel()
+	blocks := longFile("")
+	cut := endOfPiece([]byte(blocks))
+	for name, text := range map[string]string{
+		"a brace too many":              longFile("}\n"),
+		"a block that does not end":     longFile("a {\n"),
+		"a comment that does not end":   longFile("") + "/*\n",
+		"an attribute that comes again": longFile("a = 1\n"),
+		"a number that is too long":     longFile("") + "a = 1e9999999\n",
+		"a byte order mark within":      longFile(byteOrderMark),
+		"one where a piece ends":        blocks[:cut] + byteOrderMark + blocks[cut:],
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			src := diag.NewSource("long.hcl", []byte(text))
+			_, want := parsePiece(src, src.Text(), hcl.InitialPos)
+			require.NotEmpty(t, want)
+			_, got := parseBody(src)
+			require.Equal(t, want, got)
+		})
+	}
+}
+
+// A long file is parsed in pieces: its tokens at once would take a hundred times its size.
+func TestParseBody_holdsTheTokensOfAPiece(t *testing.T) {
+	t.Parallel()
+	text := []byte(longFile(""))
+	for pieces := 1; ; pieces++ {
+		size := endOfPiece(text)
+		require.Less(t, size, pieceSize+200)
+		if text = text[size:]; len(text) == 0 {
+			require.Greater(t, pieces, 2)
+			return
+		}
+	}
+}
