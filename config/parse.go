@@ -9,16 +9,16 @@ import (
 	"github.com/tailpost/tailpost/config/diag"
 )
 
-// pieceSize is about how many bytes of a file are parsed at once. The parser holds the tokens of all
-// that it is given, some 60 times the size of the text.
+// pieceSize is about how many bytes of a file are parsed at once. The parser holds the tokens of
+// all that it is given, some 60 times the size of the text.
 const pieceSize = 64 << 10
 
 // byteOrderMark may stand at the beginning of a file, and nowhere else.
 const byteOrderMark = "\uFEFF"
 
 // parseBody parses a file, a long one in pieces. Where a piece has a problem it may be of the cut,
-// within a comment or a heredoc for example: the file is parsed as one then, and the diagnostics are
-// those of the whole. The body is nil where there is nothing to read.
+// within a comment or a heredoc for example: the file is parsed as one then, and the diagnostics
+// are those of the whole. The body is nil where there is nothing to read.
 func parseBody(src *diag.Source) (*hclsyntax.Body, Diagnostics) {
 	body := &hclsyntax.Body{Attributes: make(hclsyntax.Attributes)}
 	start := hcl.InitialPos
@@ -65,8 +65,8 @@ func parsePiece(src *diag.Source, text []byte, start hcl.Pos) (*hclsyntax.Body, 
 	return body, src.Adopt(diags)
 }
 
-// merge adds what a piece has to the body of its file, and reports whether it can: an attribute that
-// two pieces have cannot.
+// merge adds what a piece has to the body of its file, and reports whether it can: not an attribute
+// that two pieces have.
 func merge(body, piece *hclsyntax.Body) bool {
 	for name, attribute := range piece.Attributes {
 		if body.Attributes[name] != nil {

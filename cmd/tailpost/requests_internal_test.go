@@ -192,3 +192,17 @@ func TestWhoStopsWatchingLeavesTheWorkRunning(t *testing.T) {
 			"Try: tailpost "+command+" watch x_1, or tailpost "+command+" cancel x_1\n", said.String())
 	}
 }
+
+// So does one that comes while the API is asked.
+func TestWhoStopsWatchingWhileItAsksLeavesTheWorkRunning(t *testing.T) {
+	t.Parallel()
+	ctx, stop := context.WithCancel(t.Context())
+	var errors strings.Builder
+	code, stdout := askAPIUntil(ctx, t, func(_ http.ResponseWriter, r *http.Request) {
+		stop()
+		<-r.Context().Done()
+	}, &errors, "replay", "watch", "x_1")
+	require.Equal(t, exitFailed, code)
+	require.Empty(t, stdout)
+	require.Equal(t, "tailpost: replay x_1 goes on without being watched\nTry: tailpost replay watch x_1, or tailpost replay cancel x_1\n", errors.String())
+}

@@ -1,6 +1,6 @@
 package main
 
-// ninthMutants are of a sample that was chosen by reading the code, and of what was mended after it.
+// ninthMutants are of a sample that was chosen by reading the code, and of what was mended then.
 var ninthMutants = []mutant{
 	{
 		name: "challenge-forgets-since-when-it-fails", file: "relay/internal/dispatch/lane.go",
@@ -49,5 +49,53 @@ var ninthMutants = []mutant{
 		old: "if len(text) <= pieceSize {", new: "if len(text) <= pieceSize<<10 {",
 		promise: "A long file is parsed in pieces, whose tokens are not held all at once.",
 		pkg:     "./config", run: "TestParseBody",
+	},
+	{
+		name: "http2-answer-ends-whole", file: "relay/internal/http2/read.go",
+		old: "s.answer.Truncated = s.answer.Truncated || kept < len(data)", new: "s.answer.Truncated = kept < len(data)",
+		promise: "An answer that was cut is said to be so, also where its last frame is empty.",
+		pkg:     "./relay/internal/http2", run: "TestCutAnswerEndsWithNothing",
+	},
+	{
+		name: "senders-leave-after-a-short-break", file: "relay/internal/fleet/senders.go",
+		old: "time.Since(cut) > cutOff", new: "time.Since(cut) < cutOff",
+		promise: "A sender keeps its partitions through a short break of NATS, and leaves them to others after a long one.",
+		pkg:     "./relay/internal/fleet", run: "TestSendersLeave",
+	},
+	{
+		name: "senders-stay-without-nats", file: "relay/internal/fleet/senders.go",
+		old: "\tif gone(s.fan.Cut()) {\n\t\treturn errCutOff\n\t}\n", new: "",
+		promise: "A sender that does not reach NATS leaves its partitions to others.",
+		pkg:     "./relay/internal/fleet", run: "TestSendersLeave",
+	},
+	{
+		name: "repeated-request-is-a-fault", file: "relay/internal/query/change.go",
+		old: "\t\treturn fmt.Errorf(\"%w: a request with this Idempotency-Key is still running\", ErrConflict)\n", new: "\t\treturn fmt.Errorf(\"lock: %w\", err)\n",
+		promise: "Who repeats a request that is still running gets a conflict that says so.",
+		pkg:     "./relay/internal/query", run: "TestARequestThatRuns",
+	},
+	{
+		name: "last-failure-is-the-first", file: "relay/internal/panel/failures.go",
+		old: "list.Data[i].AttemptedAt.After(row.Last.AttemptedAt)", new: "list.Data[i].AttemptedAt.Before(row.Last.AttemptedAt)",
+		promise: "The overview shows of an endpoint's errors the last one.",
+		pkg:     "./relay/internal/panel", run: "TestWhatFailedLast",
+	},
+	{
+		name: "links-of-the-panel-are-in-the-clear", file: "relay/internal/panel/portal.go",
+		old: "\theader.Set(\"X-Forwarded-Proto\", schemeOf(v.r))\n", new: "",
+		promise: "A portal link that is made in the panel over https begins with https.",
+		pkg:     "./relay/internal/panel", run: "TestALinkIsOfTheScheme",
+	},
+	{
+		name: "watching-ends-with-an-error", file: "cmd/tailpost/operation.go",
+		old: "\t\tif ctx.Err() != nil {\n\t\t\treturn o.left(id)\n\t\t}\n", new: "",
+		promise: "Who stops watching a replay while it is asked for is told that it goes on, and how to cancel it.",
+		pkg:     "./cmd/tailpost", run: "TestWhoStopsWatching",
+	},
+	{
+		name: "detach-that-was-broken-off-stays", file: "relay/internal/ledger/retain.go",
+		old: "\tcase pending:\n\t\terr = conn.Exec(ctx, \"ALTER TABLE tailpost.attempt DETACH PARTITION \"+partition+\" FINALIZE\").Close()\n", new: "",
+		promise: "A detach of an old partition that was broken off is brought to its end.",
+		pkg:     "./integration", run: "TestAReaderOfAttemptsHoldsNothingUp",
 	},
 }

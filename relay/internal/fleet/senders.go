@@ -47,6 +47,9 @@ var errHeal = errors.New("the stream has missed something")
 // cutOff is after how long without NATS a sender leaves its partitions to others.
 const cutOff = 10 * time.Second
 
+// gone reports whether a sender that NATS was lost to is to leave its partitions; zero: it was not.
+func gone(cut time.Time) bool { return !cut.IsZero() && time.Since(cut) > cutOff }
+
 // What ends a lease that is of no use.
 var (
 	errCutOff = errors.New("NATS is not reached from here")
@@ -164,7 +167,7 @@ func (s *senders) share(ctx context.Context, l *lease.Lease, of int, holds *sync
 
 // round looks once at who owns what, and at what the slot's holder does.
 func (s *senders) round(ctx context.Context, l *lease.Lease, of int, holds *sync.WaitGroup) error {
-	if cut := s.fan.Cut(); !cut.IsZero() && time.Since(cut) > cutOff {
+	if gone(s.fan.Cut()) {
 		return errCutOff
 	}
 	slot, _, err := s.ledger.Position(ctx, s.fleet.config().Database.Slot)

@@ -195,6 +195,22 @@ func TestSendersWaitForNATS(t *testing.T) {
 	})
 }
 
+// What a sender has it keeps through a short break, and leaves to others after a long one.
+func TestSendersLeaveTheirPartitionsWhereNATSIsGone(t *testing.T) {
+	t.Parallel()
+	f, _, _ := cutOffFrom(t)
+	synctest.Test(t, func(t *testing.T) {
+		cut := time.Now()
+		require.False(t, gone(time.Time{}), "it is there")
+		require.NoError(t, pace.Wait(t.Context(), 10*time.Second))
+		require.False(t, gone(cut))
+		require.NoError(t, pace.Wait(t.Context(), time.Second))
+		require.True(t, gone(cut))
+		require.NoError(t, pace.Wait(t.Context(), time.Until(f.fan.Cut().Add(11*time.Second))))
+		require.ErrorIs(t, (&senders{fleet: f, fan: f.fan}).round(t.Context(), nil, 2, nil), errCutOff)
+	})
+}
+
 // A process that gets no lease says so, and tries again after a pause.
 func TestSendersTryAgainForALease(t *testing.T) {
 	t.Parallel()

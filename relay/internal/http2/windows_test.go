@@ -110,3 +110,19 @@ func TestSettingsMoveTheWindowsThatAreOpen(t *testing.T) {
 		})
 	}
 }
+
+// TestCutAnswerEndsWithNothing: an answer that was cut remains so where its last frame is empty.
+func TestCutAnswerEndsWithNothing(t *testing.T) {
+	t.Parallel()
+	c, p := connect(t)
+	p.hello(t)
+	out := send(t, c, time.Minute, nil)
+	stream := p.next(t).stream
+	require.NoError(t, p.head(stream, false, ":status", "200"))
+	require.NoError(t, p.WriteData(stream, false, make([]byte, kept+1)))
+	require.NoError(t, p.WriteData(stream, true, nil))
+	r := <-out
+	require.NoError(t, r.err)
+	require.Len(t, r.Body, kept)
+	require.True(t, r.Truncated)
+}

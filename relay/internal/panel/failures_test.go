@@ -39,6 +39,23 @@ VALUES ($1, date_trunc('hour', now() - $2::text::interval), 100000, 100000 - $3:
 	require.Equal(t, []string{"name quiet answer 404 902"}, tableOf(h.loggedIn("acme", key).get("/panel/").body, "errors"), "a tenant counts its own")
 }
 
+// TestWhatFailedLastIsTheLastOfAllOutcomes: of what is tried again and what is given up.
+func TestWhatFailedLastIsTheLastOfAllOutcomes(t *testing.T) {
+	t.Parallel()
+	h := newHouse(t, nil)
+	id := h.endpoint("", "mine")
+	h.exec(`
+INSERT INTO tailpost.endpoint_stats (endpoint_id, hour, attempts, delivered, failed, dead, duration_ms_sum, buckets, classes)
+VALUES ($1, date_trunc('hour', now()), 2, 0, 2, 0, 0, '{2,0,0,0,0,0,0,0,0,0,0,0,0,0,0}', '{0,0,0,0,0,2}')`, id)
+	h.attempt(id, "again", "", "mine")
+	h.attempt(id, "given-up", "", "mine")
+	h.exec("UPDATE tailpost.attempt SET outcome = 'dead', status_code = 502 WHERE event_id = 'given-up'")
+	admin := h.loggedIn("admin", houseKey)
+	require.Equal(t, []string{"name mine answer 502 2"}, tableOf(admin.get("/panel/").body, "errors"))
+	h.exec("UPDATE tailpost.attempt SET attempted_at = attempted_at - interval '1 minute' WHERE event_id = 'given-up'")
+	require.Equal(t, []string{"name mine answer 500 2"}, tableOf(admin.get("/panel/").body, "errors"))
+}
+
 var (
 	tag   = regexp.MustCompile(`<[^>]*>`)
 	blank = regexp.MustCompile(`\s+`)

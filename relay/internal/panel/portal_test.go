@@ -4,6 +4,7 @@ import (
 	"encoding/base64"
 	"net/http"
 	"net/url"
+	"regexp"
 	"strings"
 	"testing"
 	"time"
@@ -323,6 +324,41 @@ func TestWhoMayFrameThePortal(t *testing.T) {
 	login := h.caller("login", "")
 	login.header.Set("X-Forwarded-Proto", "https")
 	require.Regexp(t, `; Secure; SameSite=Strict$`, login.get("/panel/login").header.Get("Set-Cookie"))
+}
+
+// TestALinkIsOfTheSchemeThatThePanelIsReachedBy, also behind a proxy that speaks TLS.
+func TestALinkIsOfTheSchemeThatThePanelIsReachedBy(t *testing.T) {
+	t.Parallel()
+	h := newHouse(t, nil)
+	require.Contains(t, h.loggedIn("admin", houseKey).portalLink("acme"), h.url+"/portal/open/")
+	behind := h.caller("admin behind a proxy", "")
+	behind.header.Set("X-Forwarded-Proto", "https")
+	behind.client.Jar = nil // it keeps what is for https alone from a server without
+	page := behind.get("/panel/login")
+	behind.keepCookie(page)
+	behind.keepCookie(behind.send(http.MethodPost, "/panel/login", url.Values{"csrf": {formToken.FindStringSubmatch(page.body)[1]}, "key": {houseKey}}))
+	require.Contains(t, behind.portalLink("acme"), "https://"+strings.TrimPrefix(h.url, "http://")+"/portal/open/")
+}
+
+// keepCookie sends the last cookie of an answer with every request from now on.
+func (c *caller) keepCookie(answer reply) {
+	c.h.t.Helper()
+	cookies := answer.header.Values("Set-Cookie")
+	require.NotEmpty(c.h.t, cookies, answer.body)
+	cookie, _, _ := strings.Cut(cookies[len(cookies)-1], ";")
+	c.header.Set("Cookie", cookie)
+}
+
+// portalLink is what the panel shows of a link that it makes.
+func (c *caller) portalLink(tenant string) string {
+	c.h.t.Helper()
+	nonce := regexp.MustCompile(`name="nonce" value="([^"]+)"`).FindStringSubmatch(c.get("/panel/portal-links").body)
+	require.NotNil(c.h.t, nonce)
+	got := c.send(http.MethodPost, "/panel/portal-links", c.form("/panel/", "nonce", nonce[1], "tenant", tenant, "life", "1h"))
+	require.Equal(c.h.t, http.StatusOK, got.status, got.body)
+	_, link, _ := strings.Cut(got.body, `id="link-text">`)
+	link, _, _ = strings.Cut(link, "<")
+	return link
 }
 
 func TestThePortalLooksLikeItsOwner(t *testing.T) {

@@ -297,6 +297,25 @@ func TestWhatIsAnothersIsNotFound(t *testing.T) {
 	}
 }
 
+// TestARequestThatRunsIsNotMadeBesideItself: who repeats it meanwhile is told so.
+func TestARequestThatRunsIsNotMadeBesideItself(t *testing.T) {
+	t.Parallel()
+	store, _ := migrated(t)
+	r := query.Remembered{Key: []byte("once"), Request: []byte("request")}
+	_, err := store.Change(t.Context(), query.Actor{}, r, noon, func(ctx context.Context, _ *query.Change) ([]byte, error) {
+		_, err := store.Change(ctx, query.Actor{}, r, noon, func(context.Context, *query.Change) ([]byte, error) {
+			return nil, errors.New("it runs twice")
+		})
+		require.ErrorIs(t, err, query.ErrConflict)
+		require.ErrorContains(t, err, "still running")
+		return []byte("answer"), nil
+	})
+	require.NoError(t, err)
+	again, err := store.Recall(t.Context(), r)
+	require.NoError(t, err)
+	require.Equal(t, "answer", string(again))
+}
+
 // TestAnAnswerIsThatOfItsRequest: of several that are kept, and likewise of sessions and links.
 func TestAnAnswerIsThatOfItsRequest(t *testing.T) {
 	t.Parallel()
