@@ -98,4 +98,16 @@ var ninthMutants = []mutant{
 		promise: "A detach of an old partition that was broken off is brought to its end.",
 		pkg:     "./integration", run: "TestAReaderOfAttemptsHoldsNothingUp",
 	},
+	{
+		name: "former-url-disables", file: "relay/internal/dispatch/send.go",
+		old: "if it.dl.moves != l.moves {", new: "if it.dl.moves > l.moves {",
+		promise: "A 410 of a URL that the endpoint no longer has does not disable it.",
+		pkg:     "./relay/internal/dispatch", run: "TestFormerURL",
+	},
+	{
+		name: "former-url-of-the-same-host", file: "relay/internal/dispatch/lane.go",
+		old: "\t\tl.moves++\n\t\tif !config", new: "\t\tif !config",
+		promise: "A 410 of a URL that the endpoint no longer has does not disable it.",
+		pkg:     "./relay/internal/dispatch", run: "TestFormerURL",
+	},
 }

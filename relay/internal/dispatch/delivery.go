@@ -46,7 +46,8 @@ type delivery struct {
 
 	// Guarded by lane.mu.
 	phase      phase
-	fresh      bool // in the lane's list of deliveries without a row
+	fresh      bool  // in the lane's list of deliveries without a row
+	moves      int32 // of the lane, as its request began
 	prev, next *delivery
 
 	// Owned by the recorder once the delivery has been handed to it for the first time.

@@ -64,10 +64,11 @@ type lane struct {
 	// reordering: the ordering changed, and everything is parked until all that was queued by the
 	// old one is in the table.
 	reordering bool
-	closed     bool // its endpoint is gone
-	dropped    bool // and gets nothing more, so that nothing of it is kept
-	active     bool // counted in Dispatcher.active
-	touched    bool // took an event since the last patrol
+	closed     bool  // its endpoint is gone
+	dropped    bool  // and gets nothing more, so that nothing of it is kept
+	active     bool  // counted in Dispatcher.active
+	touched    bool  // took an event since the last patrol
+	moves      int32 // how often the URL changed
 }
 
 func newLane(d *Dispatcher, e Endpoint) *lane {
@@ -121,12 +122,15 @@ func (l *lane) limit(perSecond float64) {
 }
 
 // reconfigure takes a changed endpoint. Its status stays: that has a place of its own in the
-// stream. What its former receiver did says nothing of another one.
+// stream. What its former receiver did, or does of requests in flight, says nothing of another one.
 func (l *lane) reconfigure(e Endpoint) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if was := l.policy.url; was != unique.Make(e.Config.URL) && !config.SameReceiver(was.Value(), e.Config.URL) {
-		l.health.anew()
+	if was := l.policy.url; was != unique.Make(e.Config.URL) {
+		l.moves++
+		if !config.SameReceiver(was.Value(), e.Config.URL) {
+			l.health.anew()
+		}
 	}
 	l.configure(e)
 	l.shed(time.Now())

@@ -267,3 +267,49 @@ func TestPause_endsWhereTheURLLeadsElsewhere(t *testing.T) {
 		})
 	}
 }
+
+// TestFormerURL_saysNothingOfTheEndpoint: what is answered to a request in flight, when the URL has
+// changed meanwhile, neither disables it nor opens its circuit nor has it left alone. The event
+// goes to the new URL.
+func TestFormerURL_saysNothingOfTheEndpoint(t *testing.T) {
+	t.Parallel()
+	for name, status := range map[string]int{"gone": 410, "failing": 500, "busy": 503, "well": 200} {
+		for url, former := range map[string]bool{"https://a.example/in": false, "https://a.example/other": true, "https://b.example/in": true} {
+			synctest.Test(t, func(t *testing.T) {
+				l := newLife(t)
+				e := l.endpoint()
+				e.Config.URL, e.Config.Circuit = "https://a.example/in", config.Circuit{Failures: 2, Reopen: time.Hour}
+				e.Config.Concurrency, e.Config.Retry.Schedule = 4, []time.Duration{time.Minute}
+				e.Sender = sender(func(ctx context.Context, r *webhook.Request) webhook.Result {
+					pause(ctx, time.Second)
+					res := answer(r, status)
+					if status == 503 {
+						res.RetryAfter = 30 * time.Minute
+					}
+					return res
+				})
+				l.change(e)
+				for i := range 4 {
+					l.event(fmt.Sprint("e", i))
+				}
+				l.later(time.Millisecond)
+				changed := *e
+				changed.Config.URL, changed.Sender = url, sender(func(_ context.Context, r *webhook.Request) webhook.Result { return answer(r, 200) })
+				l.change(&changed)
+				l.later(2 * time.Second)
+				l.event("next")
+				l.later(time.Second)
+				_, waits := l.row("next")
+				if former {
+					require.False(t, waits, "%s %s", name, url)
+					require.Empty(t, l.tables.changes, name)
+					l.later(time.Hour)
+					require.Empty(t, l.tables.rows, "%s %s", name, url)
+				} else if status != 503 { // which has to be said more often
+					require.Equal(t, status != 200, waits, name)
+				}
+				l.stop()
+			})
+		}
+	}
+}

@@ -128,16 +128,22 @@ func (l *lane) pick(req *webhook.Request) picked {
 	if l.company.On() {
 		p.batch = newBatch(l, now)
 		l.d.inFlight.Add(int32(len(p.batch.dls))) //nolint:gosec // bounded by the settings of a batch
-		l.health.started(p.batch.dls[0], now)
+		l.started(p.batch.dls[0], now)
 	} else {
 		p.dl = l.memory.start()
 		l.d.inFlight.Add(1)
-		l.health.started(p.dl, now)
+		l.started(p.dl, now)
 		*req = p.dl.request(now)
 	}
 	l.inFlight++
 	l.staff()
 	return p
+}
+
+// started notes that a request for dl starts.
+func (l *lane) started(dl *delivery, now time.Time) {
+	dl.moves = l.moves
+	l.health.started(dl, now)
 }
 
 // request returns the attempt that is to be made now.
@@ -373,8 +379,13 @@ func (l *lane) logAttempt(it *item) {
 	e.Msg("attempt")
 }
 
-// judge updates the endpoint's health and reports whether the lane must be shed.
+// judge updates the endpoint's health and reports whether the lane must be shed. What a former URL
+// answers, a 410 for example, says nothing of the endpoint.
 func (l *lane) judge(it *item, decision retry.Decision, barred bool, now time.Time) (shed bool) {
+	if it.dl.moves != l.moves {
+		l.health.circuit.abandoned(it.dl)
+		return false
+	}
 	switch {
 	case decision.Outcome == outbox.Delivered:
 		it.change = l.health.succeeded(l.id, it.dl, now)
