@@ -88,7 +88,7 @@ func (c *checker) oauth2(a *Auth) {
 	}
 }
 
-// client checks how an authorization server knows whom it gives a token.
+// client checks how an authorization server knows whom it issues a token to.
 func (c *checker) client(a *Auth) {
 	as := &a.Assertion
 	switch as.Use {

@@ -194,7 +194,7 @@ func (s *Server) startOnPort(ctx context.Context, port int) error {
 	return err
 }
 
-// Ports that FreePort gives: below those that systems give to connections (RFC 6335, section 6:
+// Ports that FreePort returns: below those that systems give to connections (RFC 6335, section 6:
 // from 49152; Linux: from 32768), else one of these takes the port before the server that is to
 // have it has started.
 const firstPort, lastPort = 16_384, 32_767
