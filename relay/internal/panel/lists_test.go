@@ -205,7 +205,7 @@ func TestAListGoesOnWhereItsPageEnds(t *testing.T) {
 	h.exec(`INSERT INTO tailpost.portal_link (id, tenant, capabilities, created_by, fingerprint, created_at, expires_at)
 		SELECT 'ptl_' || n, 'alpha', '{view}', '', '', now(), now() + interval '1 hour' FROM generate_series(1, 60) AS n`)
 	admin := h.loggedIn("admin", houseKey)
-	next, newest := regexp.MustCompile(`rel="next" href="([^"]+)">(\w+)<`), regexp.MustCompile(`rel="prev" href="([^"]+)">`)
+	next, newest := regexp.MustCompile(`rel="next" href="([^"]+)">([\w ]+)<`), regexp.MustCompile(`rel="prev" href="([^"]+)">`)
 	for page, column := range map[string]string{
 		"log?endpoint=" + mine: "event_id", "undelivered?endpoint=" + mine + "&state=dead": "event_id", "events?tenant=alpha": "id", "endpoints?tenant=many": "id",
 		"replays?endpoint=" + mine: "id", "resends?state=done": "id", "audit?action=endpoint.pause": "object", "catalogue": "name", "keys": "name", "portal-links": "id",
