@@ -110,4 +110,22 @@ var ninthMutants = []mutant{
 		promise: "A 410 of a URL that the endpoint no longer has does not disable it.",
 		pkg:     "./relay/internal/dispatch", run: "TestFormerURL",
 	},
+	{
+		name: "batch-that-is-full-behind-its-first-waits", file: "relay/internal/dispatch/company.go",
+		old: "\t\t\t\tfull = true\n", new: "",
+		promise: "A request that has no room for more goes at once, also where the events are in order.",
+		pkg:     "./relay/internal/dispatch", run: "TestBatch_whatHasNoRoom",
+	},
+	{
+		name: "batch-that-is-full-by-bytes-waits", file: "relay/internal/dispatch/company.go",
+		old: "m.size() < c.most(head) && m.weight < c.Bytes", new: "m.size() < c.most(head)",
+		promise: "A request that has no room for more goes at once, by its bytes too.",
+		pkg:     "./relay/internal/dispatch", run: "TestBatch_whatHasNoRoom",
+	},
+	{
+		name: "probe-waits-for-company", file: "relay/internal/dispatch/company.go",
+		old: "if wait <= 0 || probe || c.hurry {", new: "if wait <= 0 || c.hurry {",
+		promise: "A probe goes alone, and at once.",
+		pkg:     "./relay/internal/dispatch", run: "TestBatch_aProbe",
+	},
 }

@@ -1,7 +1,9 @@
 package dispatch_test
 
 import (
+	"fmt"
 	"slices"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -96,6 +98,26 @@ func TestBatch_aFullOneGoesAtOnceAndTheRestWaitsForCompany(t *testing.T) {
 				l.stop()
 				require.Empty(t, l.tables.problems)
 			})
+		})
+	}
+}
+
+// TestBatch_whatHasNoRoomForMoreGoesAtOnce: by its bytes, too.
+func TestBatch_whatHasNoRoomForMoreGoesAtOnce(t *testing.T) {
+	t.Parallel()
+	for _, ordering := range []config.Ordering{config.OrderingNone, config.OrderingStrict} {
+		synctest.Test(t, func(t *testing.T) {
+			a := &arrays{}
+			l := newArrays(t, a, func(e *config.Endpoint) { e.Ordering, e.Batch.Events = ordering, 10 })
+			payload := []byte(`"` + strings.Repeat("x", 400_000) + `"`)
+			for i := range 3 {
+				l.commit(func(tx *source.Unsettled) {
+					l.Dispatch(outbox.Event{ID: fmt.Sprint("e", i), Type: "a", Payload: payload, CommitLSN: outbox.LSN(l.at)}, tx)
+				})
+			}
+			l.later(time.Minute)
+			require.Equal(t, []string{"0s: e0 e1", "200ms: e2"}, a.got, ordering)
+			l.stop()
 		})
 	}
 }
