@@ -145,8 +145,8 @@ var laneMutants = []mutant{
 	{
 		name:    "dispatch-invalid-probe-keeps-its-place",
 		file:    "relay/internal/dispatch/send.go",
-		old:     "\t\tl.health.circuit.abandoned(it.dl)\n",
-		new:     "",
+		old:     "\t\tl.health.circuit.abandoned(it.dl)\n\tdefault:",
+		new:     "\tdefault:",
 		promise: "A probe that cannot be built frees its place.",
 		pkg:     "./relay/internal/dispatch",
 		run:     "^TestCircuit_aProbeThatCannotBeBuiltFreesItsPlace$",

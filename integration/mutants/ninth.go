@@ -128,4 +128,10 @@ var ninthMutants = []mutant{
 		promise: "A probe goes alone, and at once.",
 		pkg:     "./relay/internal/dispatch", run: "TestBatch_aProbe",
 	},
+	{
+		name: "former-url-keeps-the-place-of-the-probe", file: "relay/internal/dispatch/send.go",
+		old: "\t\tl.health.circuit.abandoned(it.dl)\n\t\treturn false\n", new: "\t\treturn false\n",
+		promise: "A probe that a former URL answers frees its place for another one.",
+		pkg:     "./relay/internal/dispatch", run: "TestFormerURL",
+	},
 }

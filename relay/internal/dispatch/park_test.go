@@ -313,3 +313,33 @@ func TestFormerURL_saysNothingOfTheEndpoint(t *testing.T) {
 		}
 	}
 }
+
+// TestFormerURL_freesThePlaceOfItsProbe: another one goes to the new URL.
+func TestFormerURL_freesThePlaceOfItsProbe(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		l := newLife(t)
+		e := l.endpoint()
+		e.Config.URL, e.Config.Circuit = "https://a.example/in", config.Circuit{Failures: 1, Reopen: time.Minute}
+		e.Config.Retry.Schedule = []time.Duration{time.Hour}
+		e.Sender = sender(func(ctx context.Context, r *webhook.Request) webhook.Result {
+			pause(ctx, time.Second)
+			return answer(r, 500)
+		})
+		l.change(e)
+		l.event("fails")
+		l.later(2 * time.Minute)
+		l.event("probe")
+		l.later(time.Millisecond)
+		changed := *e
+		changed.Config.URL = "https://a.example/other"
+		changed.Sender = sender(func(_ context.Context, r *webhook.Request) webhook.Result { return answer(r, 200) })
+		l.change(&changed)
+		l.later(2 * time.Second)
+		l.event("next")
+		l.later(time.Second)
+		_, waits := l.row("next")
+		require.False(t, waits)
+		l.stop()
+	})
+}
