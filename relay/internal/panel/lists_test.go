@@ -55,8 +55,8 @@ func found(h *house, sql, column string) (values []string) {
 	return values
 }
 
-// whole is what is at a path, once an answer is not cut because its time was over, as a busy machine
-// has it.
+// whole is what is at a path, once an answer is not cut because its time was over, as on a busy
+// machine.
 func whole(c *caller, path string, isCut func(body string) bool) (got reply) {
 	c.h.t.Helper()
 	require.Eventually(c.h.t, func() bool {
