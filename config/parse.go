@@ -16,9 +16,9 @@ const pieceSize = 64 << 10
 // byteOrderMark may stand at the beginning of a file, and nowhere else.
 const byteOrderMark = "\uFEFF"
 
-// parseBody parses a file, a long one in pieces. Where a piece has a problem it may be of the cut,
-// within a comment or a heredoc for example: the file is parsed as one then, and the diagnostics
-// are those of the whole. The body is nil where there is nothing to read.
+// parseBody parses a file, a long one in pieces. A problem in a piece may come from the cut, which
+// can fall within a comment or a heredoc: the file is parsed in one go then, so that diagnostics
+// are those of the whole. The body is nil if the file must not be parsed, see Source.Oversized.
 func parseBody(src *diag.Source) (*hclsyntax.Body, Diagnostics) {
 	body := &hclsyntax.Body{Attributes: make(hclsyntax.Attributes)}
 	start := hcl.InitialPos
@@ -38,7 +38,7 @@ func parseBody(src *diag.Source) (*hclsyntax.Body, Diagnostics) {
 }
 
 // endOfPiece returns where a piece at the beginning of text ends: behind the first line after
-// pieceSize that is a closing brace alone, as that of a block at the top level is.
+// pieceSize that is only a closing brace, which is how a block of the top level usually ends.
 func endOfPiece(text []byte) int {
 	if len(text) <= pieceSize {
 		return len(text)
@@ -65,8 +65,8 @@ func parsePiece(src *diag.Source, text []byte, start hcl.Pos) (*hclsyntax.Body, 
 	return body, src.Adopt(diags)
 }
 
-// merge adds what a piece has to the body of its file, and reports whether it can: not an attribute
-// that two pieces have.
+// merge adds a piece to the body of its file. It reports false where both have the same attribute,
+// which only the parser can report at its place.
 func merge(body, piece *hclsyntax.Body) bool {
 	for name, attribute := range piece.Attributes {
 		if body.Attributes[name] != nil {

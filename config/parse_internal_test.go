@@ -12,8 +12,8 @@ import (
 	"github.com/tailpost/tailpost/config/diag"
 )
 
-// longFile is a file of some pieces, of blocks that begin and end as they should, with more in two
-// places between them.
+// longFile is a file of several pieces: ordinary blocks, with some other text between them in two
+// places.
 func longFile(between string) string {
 	var s strings.Builder
 	for n := 0; s.Len() < 2*pieceSize || n < 1500; n++ {
@@ -25,8 +25,8 @@ func longFile(between string) string {
 	return s.String()
 }
 
-// A long file is read as if it were parsed at once, each thing at its place, wherever the pieces
-// end: within a heredoc, a comment, a block whose lines are not indented.
+// A file that is parsed in pieces yields what it does in one go, at the same places, even where a
+// piece would end within a heredoc, a comment, or a block whose lines are not indented.
 func TestParseBody_readsAFileInPiecesAsAtOnce(t *testing.T) {
 	t.Parallel()
 	filler := strings.Repeat("x", pieceSize) + "\n}\n}\n"
@@ -48,14 +48,14 @@ func TestParseBody_readsAFileInPiecesAsAtOnce(t *testing.T) {
 			require.Empty(t, diags)
 			got, diags := parseBody(src)
 			require.Empty(t, diags)
-			// A diff of so much would take minutes.
+			// Printing what differs in so much would take minutes.
 			require.True(t, reflect.DeepEqual(want.Attributes, got.Attributes))
 			require.True(t, reflect.DeepEqual(want.Blocks, got.Blocks))
 		})
 	}
 }
 
-// What is wrong in a long file is said as of a short one.
+// The diagnostics of a long file are those of parsing it in one go.
 func TestParseBody_saysOfALongFileWhatIsWrong(t *testing.T) {
 	t.Parallel()
 	blocks := longFile("")
@@ -80,7 +80,7 @@ func TestParseBody_saysOfALongFileWhatIsWrong(t *testing.T) {
 	}
 }
 
-// A long file is parsed in pieces: its tokens at once would take a hundred times its size.
+// No piece of an ordinary long file is much longer than pieceSize.
 func TestParseBody_holdsTheTokensOfAPiece(t *testing.T) {
 	t.Parallel()
 	text := []byte(longFile(""))

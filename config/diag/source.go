@@ -35,9 +35,9 @@ type span struct{ from, to int }
 // NewSource makes the Source of a file, or of an expression of it.
 func NewSource(name string, text []byte) *Source { return &Source{name: name, text: text} }
 
-// Tokens returns the tokens of a file. They take some 60 times its size in memory, so nothing keeps
+// tokens returns the tokens of a file. They take some 60 times its size in memory, so nothing keeps
 // them.
-func (s *Source) Tokens() hclsyntax.Tokens {
+func (s *Source) tokens() hclsyntax.Tokens {
 	// Diagnostics of the lexer come again from the parser.
 	tokens, _ := hclsyntax.LexConfig(s.text, s.name, hcl.InitialPos)
 	return tokens
@@ -52,7 +52,7 @@ const Redacted = "[redacted]"
 func (s *Source) mask() []span {
 	if !s.masked {
 		s.masked = true
-		s.masks = append(secretLiterals(s.Tokens()), secretShapes(s.text)...)
+		s.masks = append(secretLiterals(s.tokens()), secretShapes(s.text)...)
 		slices.SortFunc(s.masks, func(a, b span) int { return cmp.Compare(a.from, b.from) })
 	}
 	return s.masks
@@ -87,7 +87,7 @@ func (s *Source) Oversized(tokens hclsyntax.Tokens) Diagnostics {
 	return diags
 }
 
-// MayOversize reports whether text may hold a number that oversized reports, at a fraction of the
+// MayOversize reports whether text may hold a number that Oversized reports, at a fraction of the
 // cost of its tokens.
 func MayOversize(text []byte) bool {
 	run := 0

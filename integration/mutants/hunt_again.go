@@ -53,7 +53,7 @@ var huntAgainMutants = []mutant{
 	},
 	{
 		name: "another-receiver-inherits-the-pause", file: "relay/internal/dispatch/lane.go",
-		old: "\t\t\tl.health.anew()\n", new: "\t\t\tl.staff()\n",
+		old: "\t\tl.health.anew()\n", new: "\t\tl.staff()\n",
 		promise: "A URL that leads elsewhere ends what the former receiver asked for.",
 		pkg:     "./relay/internal/dispatch", run: "TestPause_endsWhereTheURL",
 	},

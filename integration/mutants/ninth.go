@@ -21,6 +21,12 @@ var ninthMutants = []mutant{
 		pkg:     "./relay/internal/dispatch", run: "TestRetry_fromTheTable",
 	},
 	{
+		name: "pieces-of-a-file-begin-at-its-first-byte", file: "config/parse.go",
+		old: "\t\tstart.Byte += size\n", new: "",
+		promise: "A diagnostic of a long file quotes what is wrong.",
+		pkg:     "./config", run: "TestParseBody",
+	},
+	{
 		name: "pieces-of-a-file-begin-at-its-first-line", file: "config/parse.go",
 		old: "\t\tstart.Line += bytes.Count(rest[:size], []byte(\"\\n\"))\n", new: "",
 		promise: "A diagnostic of a long file names the line.",
@@ -64,7 +70,7 @@ var ninthMutants = []mutant{
 	},
 	{
 		name: "senders-stay-without-nats", file: "relay/internal/fleet/senders.go",
-		old: "\tif gone(s.fan.Cut()) {\n\t\treturn errCutOff\n\t}\n", new: "",
+		old: "\tif lost(s.fan.Cut()) {\n\t\treturn errCutOff\n\t}\n", new: "",
 		promise: "A sender that does not reach NATS leaves its partitions to others.",
 		pkg:     "./relay/internal/fleet", run: "TestSendersLeave",
 	},
@@ -106,7 +112,7 @@ var ninthMutants = []mutant{
 	},
 	{
 		name: "former-url-of-the-same-host", file: "relay/internal/dispatch/lane.go",
-		old: "\t\tl.moves++\n\t\tif !config", new: "\t\tif !config",
+		old: "\tl.moves++\n", new: "",
 		promise: "A 410 of a URL that the endpoint no longer has does not disable it.",
 		pkg:     "./relay/internal/dispatch", run: "TestFormerURL",
 	},

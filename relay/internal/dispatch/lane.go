@@ -99,7 +99,9 @@ func (l *lane) configure(e Endpoint) {
 		l.health.proof = e.Proof
 		l.proving = l.proving.anew()
 	}
-	l.policy = policy{name: e.Config.Name, tenant: e.Config.Tenant, url: unique.Make(e.Config.URL), ordering: e.Config.Ordering, terms: l.d.terms.of(&e.Config)}
+	url := unique.Make(e.Config.URL)
+	l.move(url)
+	l.policy = policy{name: e.Config.Name, tenant: e.Config.Tenant, url: url, ordering: e.Config.Ordering, terms: l.d.terms.of(&e.Config)}
 	l.sender = e.Sender
 	l.health.blocked, l.health.patience, l.health.admission.ceiling = e.Blocked, e.Config.ParkAfter, e.Config.Concurrency
 	l.company.terms = l.policy.terms
@@ -107,6 +109,19 @@ func (l *lane) configure(e Endpoint) {
 	if e.Config.Ordering != config.OrderingNone && l.chains == nil {
 		l.chains = newChains()
 		l.chains.begin(e.KeyHeads, time.Now())
+	}
+}
+
+// move notes the URL of the endpoint. What a former receiver did says nothing of another one, nor
+// does what a former URL answers to requests that are in flight.
+func (l *lane) move(url unique.Handle[string]) {
+	was := l.policy.url
+	if was == url {
+		return
+	}
+	l.moves++
+	if was != (unique.Handle[string]{}) && !config.SameReceiver(was.Value(), url.Value()) {
+		l.health.anew()
 	}
 }
 
@@ -122,16 +137,10 @@ func (l *lane) limit(perSecond float64) {
 }
 
 // reconfigure takes a changed endpoint. Its status stays: that has a place of its own in the
-// stream. What its former receiver did, or does of requests in flight, says nothing of another one.
+// stream.
 func (l *lane) reconfigure(e Endpoint) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if was := l.policy.url; was != unique.Make(e.Config.URL) {
-		l.moves++
-		if !config.SameReceiver(was.Value(), e.Config.URL) {
-			l.health.anew()
-		}
-	}
 	l.configure(e)
 	l.shed(time.Now())
 }

@@ -84,6 +84,27 @@ func TestReject_isADeadDeliveryToEveryone(t *testing.T) {
 	})
 }
 
+// What the receiver has taken is delivered, also where the rest of its answer could not be read.
+func TestDelivered_althoughItsAnswerBroke(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		l := newLife(t)
+		e := l.endpoint()
+		e.Sender = sender(func(_ context.Context, r *webhook.Request) webhook.Result {
+			res := answer(r, 200)
+			res.Delivered, res.Attempt.Error = true, "the answer broke off"
+			return res
+		})
+		l.change(e)
+		l.event("e1")
+		l.later(time.Hour)
+		require.Empty(t, l.tables.rows)
+		require.Len(t, l.tables.attempts, 1)
+		require.Equal(t, outbox.Delivered, l.tables.attempts[0].Outcome)
+		l.stop()
+	})
+}
+
 func TestSetState_parksWhatWaits(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {

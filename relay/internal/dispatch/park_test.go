@@ -268,50 +268,62 @@ func TestPause_endsWhereTheURLLeadsElsewhere(t *testing.T) {
 	}
 }
 
-// TestFormerURL_saysNothingOfTheEndpoint: what is answered to a request in flight, when the URL has
-// changed meanwhile, neither disables it nor opens its circuit nor has it left alone. The event
-// goes to the new URL.
+// TestFormerURL_saysNothingOfTheEndpoint: what a URL answers to requests that are in flight when the
+// endpoint gets another one, or is removed and put back with another one, neither disables it, nor
+// opens its circuit, nor has it left alone. The event goes to the new URL.
 func TestFormerURL_saysNothingOfTheEndpoint(t *testing.T) {
 	t.Parallel()
 	for name, status := range map[string]int{"gone": 410, "failing": 500, "busy": 503, "well": 200} {
 		for url, former := range map[string]bool{"https://a.example/in": false, "https://a.example/other": true, "https://b.example/in": true} {
-			synctest.Test(t, func(t *testing.T) {
-				l := newLife(t)
-				e := l.endpoint()
-				e.Config.URL, e.Config.Circuit = "https://a.example/in", config.Circuit{Failures: 2, Reopen: time.Hour}
-				e.Config.Concurrency, e.Config.Retry.Schedule = 4, []time.Duration{time.Minute}
-				e.Sender = sender(func(ctx context.Context, r *webhook.Request) webhook.Result {
-					pause(ctx, time.Second)
-					res := answer(r, status)
-					if status == 503 {
-						res.RetryAfter = 30 * time.Minute
+			for _, removed := range []bool{false, true} {
+				synctest.Test(t, func(t *testing.T) {
+					what := fmt.Sprint(name, url, removed)
+					l := newLife(t)
+					e := answering(l, status)
+					l.Reload([]dispatch.Endpoint{*e})
+					for i := range 4 {
+						l.event(fmt.Sprint("e", i))
 					}
-					return res
+					l.later(time.Millisecond)
+					if removed {
+						l.Reload(nil)
+					}
+					e.Config.URL, e.Sender = url, answering(l, 200).Sender
+					l.Reload([]dispatch.Endpoint{*e})
+					l.later(2 * time.Second)
+					l.event("next")
+					l.later(2 * time.Second)
+					_, waits := l.row("next")
+					if former {
+						require.False(t, waits, what)
+						require.Empty(t, l.tables.changes, what)
+						l.later(time.Hour)
+						require.Empty(t, l.tables.rows, what)
+					} else if status != 503 { // which has to be said more often
+						require.Equal(t, status != 200, waits, what)
+					}
+					l.stop()
 				})
-				l.change(e)
-				for i := range 4 {
-					l.event(fmt.Sprint("e", i))
-				}
-				l.later(time.Millisecond)
-				changed := *e
-				changed.Config.URL, changed.Sender = url, sender(func(_ context.Context, r *webhook.Request) webhook.Result { return answer(r, 200) })
-				l.change(&changed)
-				l.later(2 * time.Second)
-				l.event("next")
-				l.later(time.Second)
-				_, waits := l.row("next")
-				if former {
-					require.False(t, waits, "%s %s", name, url)
-					require.Empty(t, l.tables.changes, name)
-					l.later(time.Hour)
-					require.Empty(t, l.tables.rows, "%s %s", name, url)
-				} else if status != 503 { // which has to be said more often
-					require.Equal(t, status != 200, waits, name)
-				}
-				l.stop()
-			})
+			}
 		}
 	}
+}
+
+// answering is an endpoint of the configuration whose receiver answers after a second.
+func answering(l *life, status int) *dispatch.Endpoint {
+	e := l.endpoint()
+	e.Streamed, e.Config.URL = false, "https://a.example/in"
+	e.Config.Concurrency, e.Config.Circuit = 4, config.Circuit{Failures: 2, Reopen: time.Hour}
+	e.Config.Retry.Schedule = []time.Duration{time.Minute}
+	e.Sender = sender(func(ctx context.Context, r *webhook.Request) webhook.Result {
+		pause(ctx, time.Second)
+		res := answer(r, status)
+		if status == 503 {
+			res.RetryAfter = 30 * time.Minute
+		}
+		return res
+	})
+	return e
 }
 
 // TestFormerURL_freesThePlaceOfItsProbe: another one goes to the new URL.
@@ -319,25 +331,18 @@ func TestFormerURL_freesThePlaceOfItsProbe(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		l := newLife(t)
-		e := l.endpoint()
-		e.Config.URL, e.Config.Circuit = "https://a.example/in", config.Circuit{Failures: 1, Reopen: time.Minute}
-		e.Config.Retry.Schedule = []time.Duration{time.Hour}
-		e.Sender = sender(func(ctx context.Context, r *webhook.Request) webhook.Result {
-			pause(ctx, time.Second)
-			return answer(r, 500)
-		})
-		l.change(e)
+		e := answering(l, 500)
+		e.Config.Circuit, e.Config.Retry.Schedule = config.Circuit{Failures: 1, Reopen: time.Minute}, []time.Duration{time.Hour}
+		l.Reload([]dispatch.Endpoint{*e})
 		l.event("fails")
 		l.later(2 * time.Minute)
 		l.event("probe")
 		l.later(time.Millisecond)
-		changed := *e
-		changed.Config.URL = "https://a.example/other"
-		changed.Sender = sender(func(_ context.Context, r *webhook.Request) webhook.Result { return answer(r, 200) })
-		l.change(&changed)
+		e.Config.URL, e.Sender = "https://a.example/other", answering(l, 200).Sender
+		l.Reload([]dispatch.Endpoint{*e})
 		l.later(2 * time.Second)
 		l.event("next")
-		l.later(time.Second)
+		l.later(2 * time.Second)
 		_, waits := l.row("next")
 		require.False(t, waits)
 		l.stop()

@@ -47,8 +47,9 @@ var errHeal = errors.New("the stream has missed something")
 // cutOff is after how long without NATS a sender leaves its partitions to others.
 const cutOff = 10 * time.Second
 
-// gone reports whether a sender that NATS was lost to is to leave its partitions; zero: it was not.
-func gone(cut time.Time) bool { return !cut.IsZero() && time.Since(cut) > cutOff }
+// lost reports whether NATS has been out of reach since cut for too long for a sender to keep its
+// partitions. Where cut is zero it is in reach.
+func lost(cut time.Time) bool { return !cut.IsZero() && time.Since(cut) > cutOff }
 
 // What ends a lease that is of no use.
 var (
@@ -167,7 +168,7 @@ func (s *senders) share(ctx context.Context, l *lease.Lease, of int, holds *sync
 
 // round looks once at who owns what, and at what the slot's holder does.
 func (s *senders) round(ctx context.Context, l *lease.Lease, of int, holds *sync.WaitGroup) error {
-	if gone(s.fan.Cut()) {
+	if lost(s.fan.Cut()) {
 		return errCutOff
 	}
 	slot, _, err := s.ledger.Position(ctx, s.fleet.config().Database.Slot)

@@ -52,8 +52,8 @@ func (h *house) queue(endpoint, state string, from, to int) {
 	h.t.Helper()
 	h.exec(`
 INSERT INTO tailpost.delivery (event_id, endpoint_id, state, reason, attempts, next_attempt_at, event_type, payload, event_created_at, commit_lsn, seq, created_at, updated_at)
-SELECT 'e-' || n, $1, $2, 'failed', 1, CASE WHEN $2 = 'pending' THEN now() + interval '1 hour' END, 'order.paid', '{}', now(), '0/10', n, clock_timestamp(), clock_timestamp()
-FROM generate_series($3::integer, $4::integer) AS n`, endpoint, state, from, to)
+SELECT 'e-' || n, $1, $2, 'failed', 1, CASE WHEN $2 = 'pending' THEN now() + interval '1 hour' END, 'order.paid', '{}', now(), '0/10', n, t.at, t.at
+FROM generate_series($3::integer, $4::integer) AS n, LATERAL (SELECT clock_timestamp() AS at WHERE n > 0) AS t`, endpoint, state, from, to)
 }
 
 // TestWhatComesAfterTheQuestionIsLeftAlone: a person who said yes to some deliveries said nothing
