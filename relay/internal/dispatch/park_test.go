@@ -268,9 +268,9 @@ func TestPause_endsWhereTheURLLeadsElsewhere(t *testing.T) {
 	}
 }
 
-// TestFormerURL_saysNothingOfTheEndpoint: what a URL answers to requests that are in flight when the
-// endpoint gets another one, or is removed and put back with another one, neither disables it, nor
-// opens its circuit, nor has it left alone. The event goes to the new URL.
+// TestFormerURL_saysNothingOfTheEndpoint: what a URL answers to requests that are in flight when
+// the endpoint gets another one, or is removed and put back with another one, neither disables it,
+// nor opens its circuit, nor has it left alone. The event goes to the new URL.
 func TestFormerURL_saysNothingOfTheEndpoint(t *testing.T) {
 	t.Parallel()
 	for name, status := range map[string]int{"gone": 410, "failing": 500, "busy": 503, "well": 200} {
