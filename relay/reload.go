@@ -112,7 +112,11 @@ func (r *Relay) Reload(ctx context.Context, cfg *config.Config) error {
 	r.reloading.Lock()
 	defer r.reloading.Unlock()
 	err := r.reload(ctx, cfg)
-	r.rare.Reloaded(err != nil && !errors.Is(err, ErrRestart))
+	taken := err == nil || errors.Is(err, ErrRestart)
+	r.rare.Reloaded(!taken) // before it is said: who reads that may read the metrics
+	if taken {
+		r.log.Info().Int("endpoints", len(r.settings().cfg.Endpoints)).Msg("configuration reloaded")
+	}
 	return err
 }
 
@@ -132,7 +136,6 @@ func (r *Relay) reload(ctx context.Context, cfg *config.Config) error {
 		return err
 	}
 	old.close(next)
-	r.log.Info().Int("endpoints", len(cfg.Endpoints)).Msg("configuration reloaded")
 	return restart
 }
 
