@@ -73,7 +73,7 @@ const (
 	ReasonSlow        Reason = "slow"         // not settled within park_after
 	ReasonPaused      Reason = "paused"       // endpoint paused
 	ReasonDisabled    Reason = "disabled"     // endpoint disabled
-	ReasonRateLimited Reason = "rate_limited" // over the endpoint's rate
+	ReasonRateLimited Reason = "rate_limited" // over the endpoint's rate, or what its receiver takes
 	ReasonCircuitOpen Reason = "circuit_open" // the endpoint fails, probes only
 	ReasonOrder       Reason = "order"        // waits behind an earlier delivery of its key
 	ReasonShutdown    Reason = "shutdown"     // the relay stopped before it was sent

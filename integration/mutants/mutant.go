@@ -43,7 +43,7 @@ func all() []mutant {
 		healSweepMutants,
 		holdMutants,
 		http2Mutants,
-		huntMutants, huntAgainMutants, ninthMutants,
+		huntMutants, huntAgainMutants, ninthMutants, tenthMutants,
 		huntEgressMutants,
 		intakeSweepMutants,
 		jetstreamMutants,

@@ -60,7 +60,7 @@ func (l *lane) refusal(now time.Time) (outbox.Reason, time.Time) {
 	case l.waitsForTable():
 		return outbox.ReasonOrder, now
 	case l.spilling:
-		return outbox.ReasonSlow, now
+		return l.lateness(now), now
 	case l.memory.size() >= l.capacity() && l.d.active.Load() > 1:
 		// Alone, a full lane stops the reader through the budget: nobody else is kept waiting by
 		// that.
@@ -124,12 +124,21 @@ func (l *lane) parkOld(now time.Time) {
 			l.memory.load(dl)
 			l.hand(item{kind: itemPark, dl: dl, reason: outbox.ReasonSlow, next: now, stays: true})
 		case dl.chain != nil:
-			l.shedChain(dl.chain, outbox.ReasonSlow, now)
+			l.shedChain(dl.chain, l.lateness(now), now)
 		default:
 			l.spilling = true
-			l.evict(dl, outbox.ReasonSlow, now)
+			l.evict(dl, l.lateness(now), now)
 		}
 	}
+}
+
+// lateness says what keeps waiting what has waited for too long: the endpoint's rate, or what its
+// receiver takes at all.
+func (l *lane) lateness(now time.Time) outbox.Reason {
+	if l.limiter != nil && l.limiter.TokensAt(now) < 1 || l.health.admission.waits(now) > 0 {
+		return outbox.ReasonRateLimited
+	}
+	return outbox.ReasonSlow
 }
 
 // parkFresh hands a delivery that never entered the lane to the recorder, behind all of its chain.

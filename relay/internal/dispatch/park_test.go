@@ -79,7 +79,7 @@ func TestParkAfter_isForWhatWaitsAndWhatFollowsIt(t *testing.T) {
 			l.change(e)
 			l.keyed("e1", "k")
 			l.keyed("e2", "k")
-			l.later(1500 * time.Millisecond)
+			l.later(time.Second)
 			l.keyed("e3", "k")
 			l.later(100 * time.Millisecond)
 			l.requireRow("e1", outbox.Pending, outbox.ReasonSlow)
@@ -157,6 +157,48 @@ func TestParkAfter_whatIsNewComesAfterWhatWasParked(t *testing.T) {
 		require.Equal(t, "e3", l.gate.calls[3].Event.ID)
 		l.stop()
 	})
+}
+
+// What waits for too long says whether it waits for the endpoint's rate, or for its answers.
+func TestParkAfter_saysWhatItWaitsFor(t *testing.T) {
+	t.Parallel()
+	for _, test := range []struct {
+		name   string
+		rate   float64
+		answer time.Duration
+		want   outbox.Reason
+	}{
+		{"its rate is used up", 0.2, time.Millisecond, outbox.ReasonRateLimited},
+		{"its rate would allow it", 100, time.Minute, outbox.ReasonSlow},
+		{"it has no rate", 0, time.Minute, outbox.ReasonSlow},
+	} {
+		for _, ordering := range []config.Ordering{config.OrderingNone, config.OrderingStrict} {
+			t.Run(fmt.Sprint(test.name, ", ordering ", ordering), func(t *testing.T) {
+				t.Parallel()
+				synctest.Test(t, func(t *testing.T) {
+					l := newLife(t)
+					e := l.endpoint()
+					e.Config.Rate, e.Config.Ordering = test.rate, ordering
+					e.Sender = sender(func(ctx context.Context, r *webhook.Request) webhook.Result {
+						pause(ctx, test.answer)
+						return answer(r, 200)
+					})
+					l.change(e)
+					for i := range 3 {
+						l.event(fmt.Sprint("e", i))
+					}
+					l.later(time.Second)
+					l.event("e3")
+					l.later(20 * time.Millisecond)
+					l.requireRow("e1", outbox.Pending, test.want)
+					if ordering == config.OrderingNone {
+						l.requireRow("e3", outbox.Pending, test.want)
+					}
+					l.stop()
+				})
+			})
+		}
+	}
 }
 
 // Once a receiver is to be left alone, what waits for it in memory waits in the table, and holds no

@@ -94,3 +94,26 @@ func TestTrace_isOfEachAttempt(t *testing.T) {
 		})
 	}
 }
+
+// What waits and was never attempted is found by its search terms too; once it was attempted, it is
+// found by those of its attempt.
+func TestTrace_whatWasNeverAttemptedIsFound(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		search, diags := config.CompileSearch("{ id = event.id }", "x.hcl", 1)
+		require.Empty(t, diags)
+		l := newLife(t, func(_ *life, o *dispatch.Options) { o.Search = search })
+		e := l.endpoint()
+		e.Config.Retry = config.Retry{Schedule: []time.Duration{time.Hour}}
+		e.Sender = sender(func(_ context.Context, r *webhook.Request) webhook.Result { return answer(r, 500) })
+		l.change(e)
+		l.timed("later", "", time.Hour, 0)
+		l.event("failed")
+		l.later(time.Minute)
+		require.Equal(t, []string{"id=later"}, l.requireRow("later", outbox.Pending, outbox.ReasonScheduled).Search)
+		failed := l.requireRow("failed", outbox.Pending, outbox.ReasonFailed)
+		require.Equal(t, 1, failed.Attempts)
+		require.Empty(t, failed.Search)
+		l.stop()
+	})
+}

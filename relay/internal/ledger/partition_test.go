@@ -233,6 +233,22 @@ func TestPublishing_leavesWhatHasNoTimeToAHealOfAll(t *testing.T) {
 	require.Zero(t, f.position(t).Heal.Since)
 }
 
+// One sender that is behind is enough for a heal: the others may all have come as far as the slot.
+func TestPublishing_leavesWhatOneHadNotSettled(t *testing.T) {
+	t.Parallel()
+	f := setupFanout(t)
+	for i := range 4 {
+		s, upTo := f.sender(t, i, 4), outbox.LSN(0x40)
+		if i == 2 {
+			upTo = 0x20
+		}
+		f.settle(t, s.Ledger, s.hold, upTo)
+	}
+	f.settle(t, f.ledger, f.hold, 0x40)
+	require.Equal(t, &ledger.Left{From: 0x20, At: at(0x20)}, f.publish(t, 6))
+	require.Equal(t, &ledger.Heal{Why: "the partitions were left", Since: at(0x20).Add(-time.Minute), From: 0x20, At: noon}, f.position(t).Heal)
+}
+
 // Positions of another cluster mean nothing. The senders wait until the slot's holder publishes
 // there, and all that they had not settled is looked for.
 func TestPublishing_beginsAnewOnAnotherCluster(t *testing.T) {
