@@ -175,6 +175,9 @@ func (m *model) stops(finished bool, from int) {
 		if f.place >= from && !f.over && f.row == "" {
 			f.owed, f.coming = false, f.owed // until the stream brings it again
 		}
+		if f.row != "" && !f.over {
+			f.owed = true // if its endpoint was removed, that is not recorded
+		}
 		f.notUntil = f.noted
 	}
 	for _, s := range m.subjects {
