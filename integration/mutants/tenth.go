@@ -38,4 +38,22 @@ var tenthMutants = []mutant{
 		promise: "What waits for answers although its rate would allow more says that.",
 		pkg:     "./relay/internal/dispatch", run: "TestParkAfter_saysWhat",
 	},
+	{
+		name: "socks-login-is-the-receivers-fault", file: "relay/internal/egress/proxy.go",
+		old: "&RefusalError{text: text + barredText, barred: true}", new: "&RefusalError{text: text + barredText}",
+		promise: "A wrong login at the SOCKS proxy does not count against receivers.",
+		pkg:     "./relay/internal/egress", run: "TestTunnel_whoIsBarredBySOCKS",
+	},
+	{
+		name: "senders-do-not-see-that-a-heal-is-due", file: "relay/internal/fleet/senders.go",
+		old: "\ts.heal(slot.Heal != nil)\n", new: "",
+		promise: "In a fan-out endpoints with an order wait while a gap is to be healed, and go on once it is.",
+		pkg:     "./relay/internal/fleet", run: "TestASenderSees",
+	},
+	{
+		name: "recent-days-have-a-time", file: "relay/internal/scan/recent.go",
+		old: "case s.timeType == \"date\":", new: "case s.timeType == \"day\":",
+		promise: "An audit finds lost rows of today where created_at is a date.",
+		pkg:     "./relay/internal/scan", run: "TestRecent_hasTheBlocks",
+	},
 }

@@ -150,8 +150,10 @@ func (m *model) takes(place int, e *outbox.Event) {
 		if !s.present || !wants(&s.policy, e) {
 			continue
 		}
-		s.before, s.lastTaken = s.lastTaken, m.clock()
 		f := s.fates[e.ID]
+		if f == nil || f.recorded == 0 && f.row == "" && !f.over { // else the stream brings it in vain
+			s.before, s.lastTaken = s.lastTaken, m.clock()
+		}
 		if f == nil {
 			f = &fate{event: e.ID, place: place, key: e.Key, deliverAt: e.DeliverAt, expiresAt: e.ExpiresAt}
 			s.fates[e.ID] = f

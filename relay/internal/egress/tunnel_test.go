@@ -121,6 +121,25 @@ func TestTunnel_whoIsBarredAsksOnce(t *testing.T) {
 	require.ErrorContains(t, err, "check the user and password", "a second connection is refused")
 }
 
+// A SOCKS proxy that refuses the user and password, or wants other ones, is no receiver's fault.
+func TestTunnel_whoIsBarredBySOCKSSaysSo(t *testing.T) {
+	t.Parallel()
+	for name, answer := range map[string]string{"refused": "\x05\x02\x01\x01", "of another method": "\x05\xff"} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			d, err := egress.New(egress.Options{
+				Proxy: "socks5://me:wrong@" + saying(t, answer), Allow: []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")},
+			})
+			require.NoError(t, err)
+			_, place, err := receiver.Parse("https://127.0.0.1:9")
+			require.NoError(t, err)
+			_, err = d.Open(t.Context(), place)
+			require.True(t, egress.IsBarred(err), "%v", err)
+			require.ErrorContains(t, err, "check the user and password in network.proxy")
+		})
+	}
+}
+
 // TestTunnel_goesToTheFirstThatIsReached: the addresses of a name are asked for one after the
 // other, the families in turn, as the same user, and none after the one that is reached.
 func TestTunnel_goesToTheFirstThatIsReached(t *testing.T) {

@@ -205,6 +205,42 @@ func TestAnOrderWaitsForTheAuditThatIsDue(t *testing.T) {
 	w.await(t, "https://beside.example a", request(0, "a"))
 }
 
+// A sender sees by itself that the stream has missed something, takes its partitions anew for that,
+// and sees that the audit is over.
+func TestASenderSeesThatAnAuditIsDue(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, func(cfg *config.Config) { cfg.Endpoints[0].Ordering, cfg.Endpoints[1].Ordering = config.OrderingKey, config.OrderingKey })
+	s, l := w.sends(t), w.member(t)
+	var holds sync.WaitGroup
+	ctx, stop := context.WithCancel(t.Context())
+	defer holds.Wait()
+	defer stop()
+	round := func() { require.NoError(t, s.round(ctx, l, 2, &holds)) }
+	round()
+	w.publish("a", begin+0x10, endpointOf(0), endpointOf(1))
+	sent := []string{request(0, "a"), request(1, "a")}
+	w.await(t, sent...)
+	before := s.all()
+	require.NoError(t, w.led.DueHeal(t.Context(), w.db.Slot, ledger.Heal{Why: "a test", At: time.Now()}))
+	round()
+	for _, p := range before {
+		comes(t, p.over)
+	}
+	w.publish("b", begin+0x20, endpointOf(0), endpointOf(1))
+	round() // gives them back
+	round() // and takes them
+	kit.Eventually(t, soon, func() error {
+		if all := s.all(); len(all) < 2 || all[0].delivering() == nil || all[1].delivering() == nil {
+			return errors.New("they are not taken yet")
+		}
+		return nil
+	})
+	w.await(t, sent...)
+	w.db.Run(t, "UPDATE tailpost.relay SET heal = NULL, heal_since = NULL, heal_from = NULL, heal_at = NULL WHERE slot = $1", w.db.Slot)
+	round()
+	w.await(t, append(sent, request(0, "b"), request(1, "b"))...)
+}
+
 // Whoever takes a partition sends nothing that is settled or recorded already, and nothing to an
 // endpoint that a person has paused.
 func TestAPartitionIsTakenAsItWasLeft(t *testing.T) {

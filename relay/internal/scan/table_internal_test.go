@@ -264,25 +264,30 @@ CREATE INDEX ON a.p2 (at);`)
 // left out.
 func TestRecent_hasTheBlocksOfNewRows(t *testing.T) {
 	t.Parallel()
-	conn := migrated(t, 0)
-	for _, sql := range []string{
-		"ALTER TABLE public.events ADD at timestamptz", "CREATE INDEX ON public.events (at)",
-		// Eight a block: those of blocks 0 to 24, and 80 to 99, are new.
-		`INSERT INTO public.events
-		 SELECT i, 'a', to_json(repeat('x', 930)), CASE WHEN i < 200 OR i >= 640 THEN now() ELSE '2026-01-01' END
-		 FROM generate_series(0, 799) AS i`,
-	} {
-		_, err := conn.Exec(t.Context(), sql)
-		require.NoError(t, err)
+	for _, timeType := range []string{"timestamptz", "timestamp", "date"} {
+		t.Run(timeType, func(t *testing.T) {
+			t.Parallel()
+			conn := migrated(t, 0)
+			for _, sql := range []string{
+				"SET timezone = 'UTC'", "ALTER TABLE public.events ADD at " + timeType, "CREATE INDEX ON public.events (at)",
+				// Eight a block: those of blocks 0 to 24, and 80 to 99, are new.
+				`INSERT INTO public.events
+				 SELECT i, 'a', to_json(repeat('x', 930)), CASE WHEN i < 200 OR i >= 640 THEN now() ELSE '2026-01-01' END
+				 FROM generate_series(0, 799) AS i`,
+			} {
+				_, err := conn.Exec(t.Context(), sql)
+				require.NoError(t, err)
+			}
+			m := events
+			m.CreatedAt = "at"
+			s, err := New(t.Context(), direct{conn}, m, Scope{})
+			require.NoError(t, err)
+			spans, ok, err := s.Recent(t.Context(), time.Now().Add(-time.Minute))
+			require.NoError(t, err)
+			require.True(t, ok)
+			require.Equal(t, []Span{{From: 0, To: 2 * spanBlocks}, {From: 5 * spanBlocks, To: 7 * spanBlocks}}, spans)
+		})
 	}
-	m := events
-	m.CreatedAt = "at"
-	s, err := New(t.Context(), direct{conn}, m, Scope{})
-	require.NoError(t, err)
-	spans, ok, err := s.Recent(t.Context(), time.Now().Add(-time.Hour))
-	require.NoError(t, err)
-	require.True(t, ok)
-	require.Equal(t, []Span{{From: 0, To: 2 * spanBlocks}, {From: 5 * spanBlocks, To: 7 * spanBlocks}}, spans)
 }
 
 // migrated returns a connection to a database with an outbox table of n rows and the relay's own
