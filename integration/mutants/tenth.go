@@ -56,4 +56,10 @@ var tenthMutants = []mutant{
 		promise: "An audit finds lost rows of today where created_at is a date.",
 		pkg:     "./relay/internal/scan", run: "TestRecent_hasTheBlocks",
 	},
+	{
+		name: "who-blocks-the-slot-is-looked-for-once", file: "relay/internal/source/postgres/blockers.go",
+		old: "\t\t\t\ttimer.Reset(s.opts.WaitNotice)\n", new: "",
+		promise: "The operator is told which transactions hold up the creation of the slot, also where a first look did not find them.",
+		pkg:     "./relay/internal/source/postgres", run: "TestTheCreationOfASlot",
+	},
 }

@@ -13,10 +13,9 @@ import (
 )
 
 // opening opens a stream in the background and returns what it says while it waits, and its end.
-func (b *testBundle) opening(t *testing.T) (waits <-chan string, opened <-chan error) {
+func (b *testBundle) opening(t *testing.T, o postgres.Options) (waits <-chan string, opened <-chan error) {
 	t.Helper()
 	told, ended := make(chan string, 1), make(chan error, 1)
-	o := b.options()
 	o.WaitNotice = 50 * time.Millisecond
 	o.Waiting = func(by string) {
 		select {
@@ -57,7 +56,7 @@ func TestTheCreationOfASlotSaysWhoHoldsItUp(t *testing.T) {
 		_, err = conn.Exec(t.Context(), "BEGIN; SELECT txid_current()")
 		require.NoError(t, err)
 		require.NoError(t, conn.QueryRow(t.Context(), "SELECT pg_backend_pid()").Scan(&pid))
-		waits, opened := b.opening(t)
+		waits, opened := b.opening(t, b.options())
 		by := receive(t, waits, "a word about who blocks")
 		require.Contains(t, by, fmt.Sprintf("process %d of role ", pid))
 		require.Contains(t, by, `application "importer", open for `)
@@ -74,12 +73,27 @@ func TestTheCreationOfASlotSaysWhoHoldsItUp(t *testing.T) {
 		require.NoError(t, err)
 		require.NoError(t, receive(t, opened, "opening"))
 	})
+	t.Run("although the first look fails", func(t *testing.T) {
+		t.Parallel()
+		_, b := setupServer(t, nil)
+		b.exec(t, "BEGIN; SELECT txid_current()")
+		p := newProxy(t, b.url, nil)
+		p.mu.Lock()
+		p.refuse = 2 // the first one is the stream's
+		p.mu.Unlock()
+		o := b.options()
+		o.URL = p.url
+		waits, opened := b.opening(t, o)
+		require.Contains(t, receive(t, waits, "a word about who blocks"), "pg_terminate_backend")
+		b.exec(t, "COMMIT")
+		require.NoError(t, receive(t, opened, "opening"))
+	})
 	t.Run("a prepared transaction", func(t *testing.T) {
 		t.Parallel()
 		_, b := setupServer(t, nil)
 		gid := b.slot + " it's"
 		b.exec(t, "BEGIN; INSERT INTO neighbour VALUES (1); PREPARE TRANSACTION '"+b.slot+" it''s'")
-		waits, opened := b.opening(t)
+		waits, opened := b.opening(t, b.options())
 		by := receive(t, waits, "a word about who blocks")
 		require.Contains(t, by, fmt.Sprintf("prepared transaction %q of role ", gid))
 		require.Contains(t, by, "ROLLBACK PREPARED '"+b.slot+" it''s'")

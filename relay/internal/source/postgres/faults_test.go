@@ -25,6 +25,7 @@ type proxy struct {
 	url    string
 	mu     sync.Mutex
 	silent chan struct{} // not nil: what the server sends stays here until it is closed
+	refuse int           // which connection is closed at once; 0: none
 	conns  []net.Conn
 }
 
@@ -44,10 +45,17 @@ func newProxy(t *testing.T, address string, certificate *tls.Certificate) *proxy
 	p := &proxy{url: u.String()}
 	var all sync.WaitGroup
 	all.Go(func() {
-		for {
+		for n := 1; ; n++ {
 			client, err := listener.Accept()
 			if err != nil {
 				return
+			}
+			p.mu.Lock()
+			refused := n == p.refuse
+			p.mu.Unlock()
+			if refused {
+				_ = client.Close()
+				continue
 			}
 			all.Go(func() { p.serve(t.Context(), client, server, certificate) })
 		}
