@@ -62,4 +62,10 @@ var tenthMutants = []mutant{
 		promise: "The operator is told which transactions hold up the creation of the slot, also where a first look did not find them.",
 		pkg:     "./relay/internal/source/postgres", run: "TestTheCreationOfASlot",
 	},
+	{
+		name: "minutes-left-are-seconds", file: "relay/internal/api/completeness.go",
+		old: " / w.BytesPerSecond / time.Minute.Seconds()", new: " / w.BytesPerSecond / time.Second.Seconds()",
+		promise: "minutes_left says in minutes how long it takes until the slot is lost.",
+		pkg:     "./relay/internal/api", run: "TestTheMinutes",
+	},
 }

@@ -127,11 +127,17 @@ func checkCompleteness(ctx context.Context, s *Server, p *principal, in *complet
 			Why: g.Why, Since: g.Since, Events: g.Events, Deliveries: g.Deliveries, Note: g.Note, DetectedAt: g.DetectedAt.UTC(), HealedAt: g.At.UTC(),
 		})
 	}
-	if wal := &out.Body.WAL; wal.SafeBytes != nil && wal.BytesPerSecond > 0 {
-		left := max(float64(*wal.SafeBytes), 0) / wal.BytesPerSecond / time.Minute.Seconds()
-		wal.MinutesLeft = &left
-	}
+	out.Body.WAL.estimate()
 	return out, nil
+}
+
+// estimate fills in the minutes that are left, where there is a limit and something is written.
+func (w *WALState) estimate() {
+	if w.SafeBytes == nil || w.BytesPerSecond <= 0 {
+		return
+	}
+	left := max(float64(*w.SafeBytes), 0) / w.BytesPerSecond / time.Minute.Seconds()
+	w.MinutesLeft = &left
 }
 
 // unaccountedRows are how many of the newest outbox rows Unaccounted looks at.

@@ -79,3 +79,29 @@ func TestWhatAnEndpointWantedWhenAnEventWasCreated(t *testing.T) {
 		require.Equal(t, test.want, wants(&test.event), name)
 	}
 }
+
+// How long it takes until the slot is lost is in minutes. Where there is no limit, or nothing is
+// written, nobody knows of an end; one whose limit is passed has no time left, not less than none.
+func TestTheMinutesUntilTheSlotIsLost(t *testing.T) {
+	t.Parallel()
+	bytes := func(n int64) *int64 { return &n }
+	for _, test := range []struct {
+		safe *int64
+		rate float64
+		want string
+	}{
+		{nil, 100, "unknown"},
+		{bytes(60_000), 0, "unknown"},
+		{bytes(60_000), 100, "10"},
+		{bytes(15_000), 500, "0.5"},
+		{bytes(0), 100, "0"},
+		{bytes(-7), 100, "0"},
+	} {
+		w, got := WALState{SafeBytes: test.safe, BytesPerSecond: test.rate}, "unknown"
+		w.estimate()
+		if w.MinutesLeft != nil {
+			got = fmt.Sprint(*w.MinutesLeft)
+		}
+		require.Equal(t, test.want, got)
+	}
+}

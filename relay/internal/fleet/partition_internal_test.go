@@ -209,7 +209,9 @@ func TestAnOrderWaitsForTheAuditThatIsDue(t *testing.T) {
 // and sees that the audit is over.
 func TestASenderSeesThatAnAuditIsDue(t *testing.T) {
 	t.Parallel()
-	w := newWorld(t, func(cfg *config.Config) { cfg.Endpoints[0].Ordering, cfg.Endpoints[1].Ordering = config.OrderingKey, config.OrderingKey })
+	w := newWorld(t, func(cfg *config.Config) {
+		cfg.Endpoints[0].Ordering, cfg.Endpoints[1].Ordering = config.OrderingKey, config.OrderingKey
+	})
 	s, l := w.sends(t), w.member(t)
 	var holds sync.WaitGroup
 	ctx, stop := context.WithCancel(t.Context())
