@@ -336,6 +336,7 @@ FROM tailpost.gap`))
 
 	// A person clears what there is, also what a relay whose clock is ahead has written.
 	gapAt(noon.Add(7*time.Minute), "lost again")
+	require.Equal(t, []string{"lost", "lost again"}, counts(noon.Add(7*time.Minute)), "what was found before the heal is the heal's")
 	due, err := b.ledger.ClearGaps(t.Context(), "s", noon)
 	require.NoError(t, err)
 	require.Equal(t, "lost again", due)
@@ -350,6 +351,13 @@ FROM tailpost.gap`))
 		gapAt(noon.Add(9*time.Minute), "lost again")
 	}
 	require.LessOrEqual(t, b.count(t, "SELECT cardinality(heal_gaps) FROM tailpost.relay"), 16, "a loop of gaps does not make the row grow")
+
+	found.Now = noon.Add(time.Hour)
+	require.NoError(t, b.ledger.Audited(t.Context(), take(t, b.ledger), ledger.Audit{Before: noon, Found: &found}))
+	require.Equal(t, []string{"lost"}, counts(noon.Add(61*time.Minute)))
+	_, err = b.ledger.ClearGaps(t.Context(), "s", noon)
+	require.NoError(t, err)
+	require.Empty(t, counts(noon.Add(61*time.Minute)), "nor does one count that a clock which is ahead says was healed")
 }
 
 // A round through the table goes on over restarts, and means nothing on another cluster.

@@ -356,13 +356,27 @@ func TestOrderedLoads_beginWithTheFirstCommitWhateverIsDue(t *testing.T) {
 
 // All that follows the first dead one of a key waits for it, however many die before somebody
 // looks, and what others have holds nothing.
+// The first of the dead comes where it was committed, be it in the transaction of what waits.
 func TestOrderedLoads_haveTheFirstOfTheDead(t *testing.T) {
 	t.Parallel()
-	b := setup(t)
+	for name, step := range map[string]outbox.LSN{"of several transactions": 1, "of one": 0} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			loadTheFirstOfTheDead(t, setup(t), step)
+		})
+	}
+}
+
+// loadTheFirstOfTheDead loads deliveries that are so far from each other.
+func loadTheFirstOfTheDead(t *testing.T, b *bundle, step outbox.LSN) {
+	t.Helper()
 	hold := take(t, b.ledger)
 	var park []outbox.Delivery
 	for i, id := range []string{"d1", "p2", "d3", "p4"} {
-		d := pending(id, "erp", "k", outbox.LSN(i+2), time.Time{})
+		d := pending(id, "erp", "k", 2+step*outbox.LSN(i), time.Time{})
+		if step == 0 {
+			d.Event.Seq = int64(i)
+		}
 		if id[0] == 'd' {
 			d.State = outbox.StateDead
 		}

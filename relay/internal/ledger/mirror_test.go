@@ -89,6 +89,30 @@ func TestMirror_writesWhatChangedAndNoSecret(t *testing.T) {
 	require.Equal(t, b.texts(t, erp), after, "its row is that of one which was never another")
 }
 
+// A change is written whatever it is of, also where nothing else changes with it.
+func TestMirror_writesWhatChangesAlone(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	for name, change := range map[string]func(*config.Endpoint){
+		"tenant":        func(e *config.Endpoint) { e.Tenant = "acme" },
+		"name":          func(e *config.Endpoint) { e.Name = "ERP" },
+		"URL":           func(e *config.Endpoint) { e.URL = "https://erp.example/elsewhere" },
+		"description":   func(e *config.Endpoint) { e.Description = "theirs" },
+		"file":          func(e *config.Endpoint) { e.Origin = config.Origin{File: "tailpost.hcl"} },
+		"subscriptions": func(e *config.Endpoint) { e.Subscriptions = []config.Subscription{{Events: []string{"order.*"}}} },
+		"a header":      func(e *config.Endpoint) { e.Headers = map[string]string{"X-Other": "t0ken"} },
+	} {
+		b.exec(t, "DELETE FROM tailpost.endpoint")
+		es := endpoints("erp")
+		for _, want := range []int{1, 2} {
+			_, err := b.ledger.Mirror(t.Context(), es, noon)
+			require.NoError(t, err)
+			require.Equal(t, want, b.count(t, "SELECT version FROM tailpost.endpoint"), name)
+			change(&es[0])
+		}
+	}
+}
+
 func TestMirror_keepsStatesAndFollowsRemovals(t *testing.T) {
 	t.Parallel()
 	b := setup(t)

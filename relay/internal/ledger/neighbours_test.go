@@ -67,13 +67,13 @@ FROM (VALUES
     ('theirs',     'crm', 'running',   3,                '2026-03-14 11:30Z'),
     ('many',       'shop', 'running',  10001,            '2026-03-14 11:30Z'),
     ('again',      'b2b', 'running',   3,                '2026-03-14 11:30Z'),
-    ('waits too',  'crm', 'pending',   NULL,             '2026-03-14 11:40Z')
+    ('after that', 'crm', 'pending',   NULL,             '2026-03-14 11:40Z')
 ) AS r (id, endpoint, state, missing, at);
 UPDATE tailpost.replay SET missing_again = true WHERE id = 'again';
 
 INSERT INTO tailpost.resend (id, selection, state, created_at, updated_at)
 SELECT r.id, '{"state": "dead", "endpoint_id": "erp"}', r.state, r.at, r.at
-FROM (VALUES ('over', 'done', '2026-03-14 10:00Z'::timestamptz), ('cancelled', 'cancelled', '2026-03-14 11:00Z'), ('theirs', 'pending', '2026-03-14 11:40Z'), ('ours', 'pending', '2026-03-14 11:30Z')) AS r (id, state, at);
+FROM (VALUES ('over', 'done', '2026-03-14 10:00Z'::timestamptz), ('cancelled', 'cancelled', '2026-03-14 11:00Z'), ('after that', 'pending', '2026-03-14 11:40Z'), ('ours', 'pending', '2026-03-14 11:30Z')) AS r (id, state, at);
 
 INSERT INTO tailpost.endpoint (id, name, url, subscriptions, policy, status, failing_since, source, secrets, created_at, updated_at)
 VALUES ('erp', 'erp', 'https://erp.example', '[]', '{"sealed": "before"}', 'active', '2026-03-14 11:00Z', 'api', '\x01', now(), now()),

@@ -240,38 +240,6 @@ func TestTake_startsOverOnAnotherCluster(t *testing.T) {
 		AND owner = 'host:2' AND publication = '5.6.7' AND updated_at = $1 AND moved_at = $1 AND started_at = $2`, later, noon))
 }
 
-func TestRebase_putsWhatWaitsFromAnotherClusterFirst(t *testing.T) {
-	t.Parallel()
-	b := setup(t)
-	hold := take(t, b.ledger)
-	require.NoError(t, b.ledger.Record(t.Context(), hold, &ledger.Batch{
-		Park:     []outbox.Delivery{pending("1", "erp", "", 9, noon), pending("3", "erp", "", 7, noon), pending("2", "crm", "", 8, noon)},
-		Attempts: []outbox.Attempt{attempt("old", "erp", outbox.Delivered, 9)}, Settled: 9,
-	}))
-	const order = `SELECT string_agg(event_id, ' ' ORDER BY commit_lsn, seq) || ' ' || max(commit_lsn)::text FROM tailpost.delivery`
-	text := func() (s string) {
-		require.NoError(t, b.conn.QueryRow(t.Context(), order).Scan(&s))
-		return s
-	}
-	require.NoError(t, b.ledger.Rebase(t.Context(), "s", "7"))
-	require.Equal(t, "3 2 1 0/9", text(), "the same cluster")
-	later := noon.AddDate(0, 0, 1)
-	for range 2 { // a relay that dies before Take does it again
-		require.NoError(t, b.ledger.Rebase(t.Context(), "s", "8"))
-		require.Equal(t, "3 2 1 0/0", text())
-	}
-	_, err := b.ledger.Take(t.Context(), ledger.TakeOptions{
-		Slot: "s", Owner: "host:2", SystemID: "8", Timeline: 1, Now: later, Heal: &ledger.Heal{Why: "moved", From: 9, At: later},
-	})
-	require.NoError(t, err)
-	p, _, err := b.ledger.Position(t.Context(), "s")
-	require.NoError(t, err)
-	require.Zero(t, p.Heal.From, "what the audit finds comes before the stream too")
-	got, _, err := b.ledger.Recorded(t.Context(), "s", 0, ledger.MostRecorded)
-	require.NoError(t, err)
-	require.Len(t, got, 3, "what waits, and none of the attempts of before")
-}
-
 func TestRecord_makesMissingPartitions(t *testing.T) {
 	t.Parallel()
 	b := setup(t)

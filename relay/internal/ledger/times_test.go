@@ -74,10 +74,11 @@ func TestWhatIsMadeDue_waitsForItsTime(t *testing.T) {
 				timed(pending("over", "erp", "b", 2, time.Time{}), noon.Add(-time.Hour), time.Time{}),
 				timed(pending("later", "erp", "c", 3, time.Time{}), later, noon.Add(2*time.Hour)),
 				timed(pending("never", "erp", "d", 4, time.Time{}), later, later),
+				timed(pending("later, no end", "erp", "e", 5, time.Time{}), later, time.Time{}),
 			}}))
 			require.NoError(t, due(b))
 			require.Equal(t, []string{"plain", "over", "never"}, ids(b.due(t, "erp", noon)), "what can never be delivered is to expire at once")
-			require.Equal(t, []string{"plain", "over", "never", "later"}, ids(b.due(t, "erp", later)))
+			require.Equal(t, []string{"plain", "over", "never", "later", "later, no end"}, ids(b.due(t, "erp", later)))
 		})
 	}
 }
