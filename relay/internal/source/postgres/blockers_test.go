@@ -96,6 +96,7 @@ func TestTheCreationOfASlotSaysWhoHoldsItUp(t *testing.T) {
 		waits, opened := b.opening(t, b.options())
 		by := receive(t, waits, "a word about who blocks")
 		require.Contains(t, by, fmt.Sprintf("prepared transaction %q of role ", gid))
+		require.Contains(t, by, ", open for ")
 		require.Contains(t, by, "ROLLBACK PREPARED '"+b.slot+" it''s'")
 		b.exec(t, "ROLLBACK PREPARED '"+b.slot+" it''s'")
 		require.NoError(t, receive(t, opened, "opening"))

@@ -78,6 +78,21 @@ func TestInspectSaysWhatKeepsASlotOrATableFromBeingOurs(t *testing.T) {
 	require.NoError(t, found.Publications[1].Err)
 }
 
+// Rows that move between partitions are told by their deletes, which are published where each
+// partition says which row it deletes: else Postgres would forbid them.
+func TestAPublicationOfRowsThatMoveHasTheirDeletes(t *testing.T) {
+	t.Parallel()
+	for identity, deletes := range map[string]bool{"DEFAULT": true, "FULL": true, "NOTHING": false} {
+		b := setup(t)
+		b.exec(t, `CREATE TABLE parted (id int PRIMARY KEY) PARTITION BY RANGE (id); CREATE TABLE parted_all PARTITION OF parted DEFAULT`)
+		b.exec(t, `ALTER TABLE parted_all REPLICA IDENTITY `+identity)
+		o := b.options()
+		o.Table = "public.parted"
+		require.Contains(t, b.open(t, o).Info().Changed, b.slot)
+		b.awaitSQL(t, `SELECT pubinsert AND pubdelete = $2 FROM pg_publication WHERE pubname = $1`, b.slot, deletes)
+	}
+}
+
 // Two relays that start together make the same publication. The one that comes second takes the
 // other's.
 func TestAPublicationThatAnotherMakesMeanwhileIsTaken(t *testing.T) {

@@ -31,4 +31,9 @@ func TestWhatTakesLongHasNoTimeLimit(t *testing.T) {
 		}), outcome)
 		require.Equal(t, usual, limits())
 	}
+	// Decoding may have to wait for whoever locks the catalogue. A start that is refused leaves the
+	// session to be asked.
+	s.opts.Slot = "none"
+	require.ErrorIs(t, s.startReplication(t.Context()), ErrSlotMissing)
+	require.Equal(t, record{"statement": "0", "lock": "0"}, limits(), "what a stream runs under")
 }
