@@ -125,8 +125,8 @@ func TestAPartitionThatIsGivenBackEndsAsItWas(t *testing.T) {
 }
 
 // A reload reaches a partition that delivers, which goes on where the slot's holder has the same
-// routing by then, and one that is just being taken begins again with
-// what is valid then: it has loaded what was valid before.
+// routing by then, with what attempts are found by from then on, and one that is just being taken
+// begins again with what is valid then: it has loaded what was valid before.
 func TestAReloadReachesEveryPartition(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
@@ -148,13 +148,16 @@ func TestAReloadReachesEveryPartition(t *testing.T) {
 	w.publish("a", begin+0x10, endpointOf(0), endpointOf(1))
 	w.await(t, moved(0, "a"), moved(1, "a"))
 
-	w.configure(t, elsewhere, otherwise)
+	search, diags := config.CompileSearch("{ of = event.type }", "search", 1)
+	require.False(t, diags.HasErrors())
+	w.configure(t, elsewhere, otherwise, func(cfg *config.Config) { cfg.Outbox.Search = search })
 	number, err := w.led.Route(t.Context(), w.hold, w.config().Routing(), false)
 	require.NoError(t, err)
 	w.Reload(t.Context(), *w.set.Load(), false)
 	w.reader.Route(number)
 	w.publish("b", begin+0x20, endpointOf(0), endpointOf(1))
 	w.await(t, moved(0, "a"), moved(1, "a"), moved(0, "b"), moved(1, "b"))
+	w.db.AwaitCount(t, 2, "SELECT count(*) FROM tailpost.attempt WHERE event_id = 'b' AND search = '{of=t}'")
 	require.Len(t, w.Dispatchers(), 2)
 	for _, p := range w.sending() {
 		require.Empty(t, p.broken, "they go on")

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"testing"
+	"testing/synctest"
 
 	"github.com/nats-io/nats.go/jetstream"
 	"github.com/stretchr/testify/require"
@@ -17,6 +18,7 @@ type shelf struct {
 	gone      error // of the consumer
 	purged    []uint64
 	meanwhile func() // nil: nothing happens while it is purged
+	fails     error  // of the first purge
 }
 
 // shelfReader is the consumer of one.
@@ -41,7 +43,9 @@ func (s *shelf) Purge(_ context.Context, o ...jetstream.StreamPurgeOpt) error {
 	if s.meanwhile != nil {
 		s.meanwhile()
 	}
-	return nil
+	err := s.fails
+	s.fails = nil
+	return err
 }
 
 // What may go was read from the stream that is purged: a consumer that is gone, or has delivered
@@ -100,4 +104,22 @@ func TestAPurgeOfAnotherStreamIsNotTakenForOneOfThis(t *testing.T) {
 	require.NoError(t, s.purgeOnce(t.Context()))
 	require.Equal(t, []uint64{2}, before.purged)
 	require.Equal(t, []uint64{2}, after.purged)
+}
+
+// What could not be purged is tried again, whether anything more is acknowledged or not.
+func TestAPurgeThatFailsIsMadeAgain(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		s := offline(1, nil).NewSource(SourceOptions{})
+		stream := &shelf{delivered: 2, fails: errors.New("no answer")}
+		s.keep.ended(10)
+		s.keep.read(1, false)
+		s.keep.read(2, false)
+		s.use(stream, &shelfReader{of: stream})
+		s.Ack(10)
+		ctx, stop := context.WithTimeout(t.Context(), 3*purgeRest)
+		defer stop()
+		s.purge(ctx)
+		require.Equal(t, []uint64{2, 2}, stream.purged, "until it is purged")
+	})
 }

@@ -7,6 +7,7 @@ import (
 	"io"
 	"net"
 	"net/url"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -258,7 +259,11 @@ func (k *taker) Invalid(ev outbox.Event, problem error) {
 }
 
 func (k *taker) Endpoint(row source.Row) {
-	k.note(true, "row %d %s %s", row.Place, row.Table.Name, row.Values[0].Data)
+	var values []string
+	for i, name := range row.Table.Names() {
+		values = append(values, name+"="+string(row.Values[i].Data))
+	}
+	k.note(true, "row %d %s %s", row.Place, row.Table.Name, strings.Join(values, " "))
 }
 func (k *taker) Due(endpoint string) { k.note(true, "due %s", endpoint) }
 func (k *taker) Commit(tx source.Tx) {

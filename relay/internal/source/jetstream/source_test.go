@@ -24,12 +24,14 @@ func TestWhatIsPublishedIsBrought(t *testing.T) {
 	value := []byte("ep_1")
 	r.Row(0, source.Row{Table: table, Values: []outbox.Value{{Kind: outbox.TextValue, Data: value}}, Place: 3, Seq: 2}, r.note("row"))
 	copy(value, "xxxx") // the row is not used after the call
+	altered := &source.Table{Name: "endpoint", Columns: []outbox.Column{{Name: "url"}, {Name: "id"}}}
+	r.Row(0, source.Row{Table: altered, Values: []outbox.Value{{Kind: outbox.TextValue, Data: []byte("u")}, {Kind: outbox.TextValue, Data: []byte("ep_3")}}, Place: 4, Seq: 2}, nil)
 	r.Due(0, "ep_2", nil)
 	r.Commit(txOf(1), r.note("commit 1"))
 	r.transaction(2, 1)
 
 	want := append([]string{
-		"begin 10", "event 10.0", "event 10.1", "row 3 endpoint ep_1", "due ep_2", "commit 10-15",
+		"begin 10", "event 10.0", "event 10.1", "row 3 endpoint id=ep_1", "row 4 endpoint url=u id=ep_3", "due ep_2", "commit 10-15",
 	}, expected(2, 3, 1)...)
 	for _, k := range []*sender{s, other} {
 		k.await(t, endOf(2))
@@ -130,8 +132,8 @@ func TestAReaderContinuesWhereItsPredecessorEnded(t *testing.T) {
 	second.Commit(txOf(3), nil)
 	second.transaction(4, 1)
 	s.await(t, endOf(4))
-	want := append(expected(1, 3, 2), "begin 30", "event 30.0", "event 30.1", "event 30.2", "row 0 endpoint ep", "event 30.3",
-		"row 1 endpoint ep", "event 30.4", "event 30.5", "commit 30-35")
+	want := append(expected(1, 3, 2), "begin 30", "event 30.0", "event 30.1", "event 30.2", "row 0 endpoint id=ep", "event 30.3",
+		"row 1 endpoint id=ep", "event 30.4", "event 30.5", "commit 30-35")
 	require.Equal(t, append(want, expected(4, 5, 1)...), s.all())
 
 	// Who comes later reads the same.
