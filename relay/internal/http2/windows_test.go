@@ -10,20 +10,19 @@ import (
 	h2 "golang.org/x/net/http2"
 )
 
-// TestWindowsAreGivenOnce: a peer is told of each byte once, so that the windows stay as large as
-// they are, however long the connection lives.
+// TestWindowsAreGivenOnce: a peer is told of each byte once, padding included, so that the windows
+// stay as large as they are, however long the connection lives.
 func TestWindowsAreGivenOnce(t *testing.T) {
 	t.Parallel()
 	c, p := connect(t)
 	p.hello(t)
 	out := send(t, c, time.Minute, nil)
 	stream := p.next(t).stream
-	part := make([]byte, 16<<10)
+	part, padding := make([]byte, 16<<10), make([]byte, 255)
 	require.NoError(t, p.head(stream, false, ":status", "200"))
 	for range 2 {
-		for range 2 {
-			require.NoError(t, p.WriteData(stream, false, part))
-		}
+		require.NoError(t, p.WriteData(stream, false, part))
+		require.NoError(t, p.WriteDataPadded(stream, false, part[len(padding)+1:], padding)) // its length takes a byte
 		opened := make(map[uint32]uint32)
 		for range 2 {
 			f := p.next(t)
