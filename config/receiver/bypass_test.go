@@ -15,6 +15,7 @@ func TestBypass(t *testing.T) {
 			[]string{"https://internal.example/x", "https://a.b.INTERNAL.example", "http://internal.example.:8080"},
 			[]string{"https://notinternal.example", "https://example", "https://internal.example.com"},
 		},
+		"internal.example.":     {[]string{"https://internal.example", "https://a.internal.example."}, []string{"https://internal.example.com"}},
 		".internal.example":     {[]string{"https://a.internal.example"}, []string{"https://internal.example"}},
 		"*.internal.example":    {[]string{"https://a.internal.example"}, []string{"https://internal.example"}},
 		"internal.example:8443": {[]string{"https://internal.example:8443"}, []string{"https://internal.example", "https://internal.example:8444"}},
@@ -25,6 +26,8 @@ func TestBypass(t *testing.T) {
 		"::ffff:10.1.0.0/112":   {[]string{"http://10.1.2.3"}, []string{"http://10.2.0.1"}},
 		"::1":                   {[]string{"http://[::1]:99"}, []string{"http://[::2]"}},
 		"[::1]:99":              {[]string{"http://[::1]:99"}, []string{"http://[::1]"}},
+		"fe80::/10":             {[]string{"https://[fe80::1]", "https://[fe80::1%25eth0]"}, []string{"https://[fd12::1]"}},
+		"fe80::1%eth0":          {[]string{"https://[fe80::1]", "https://[fe80::1%25eth1]"}, []string{"https://[fe80::2]"}},
 		"fd00::/8":              {[]string{"https://[fd12::1]"}, []string{"https://[fe00::1]"}},
 	} {
 		bypass, err := receiver.ParseBypass([]string{"other.example", entry})

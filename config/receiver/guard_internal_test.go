@@ -125,6 +125,7 @@ func TestGuardAllow(t *testing.T) {
 	for _, a := range []string{"10.2.0.1", "fc00::1", "192.168.8.9", "127.0.0.1"} {
 		require.NotEmpty(t, refusal(g, netip.MustParseAddr(a)), a)
 	}
+	require.Empty(t, refusal(testGuard(t, "::ffff:0:0/96"), netip.MustParseAddr("127.0.0.1")), "that is all of IPv4")
 	_, err := NewGuard([]netip.Prefix{{}})
 	require.ErrorContains(t, err, "invalid prefix")
 }
