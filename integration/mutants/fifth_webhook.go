@@ -158,7 +158,7 @@ var fifthWebhookMutants = []mutant{
 	},
 	{
 		name: "fifth-webhook-left-out-request-reached-somebody", file: "relay/internal/webhook/origin.go",
-		old:     "\t\tx.reached = false\n",
+		old:     "\t\tx.reached = reached // by what led here\n",
 		new:     "",
 		promise: "A request that was left out and found no other connection reached nobody.",
 		pkg:     "./relay/internal/webhook", run: "^TestALeftOutRequestReachedNobody$",

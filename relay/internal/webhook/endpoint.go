@@ -63,6 +63,9 @@ func (e *Endpoint) SetSecrets(secrets []config.Secret) error {
 		return err
 	}
 	e.signer.Store(signer)
+	if e.probe != nil {
+		e.probe.signer.Store(signer)
+	}
 	return nil
 }
 
@@ -419,6 +422,9 @@ func (e *Endpoint) Close() {
 func (e *Endpoint) dropIdle() {
 	e.mu.Lock()
 	defer e.mu.Unlock()
+	if e.probe != nil {
+		e.probe.dropIdle()
+	}
 	e.first.pool.Drop()
 	for _, o := range e.others {
 		o.pool.Drop()

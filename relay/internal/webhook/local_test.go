@@ -10,19 +10,20 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/require"
+	"golang.org/x/net/http2"
 
 	"github.com/tailpost/tailpost/config"
 	"github.com/tailpost/tailpost/relay/internal/webhook"
 )
 
 // troubled sends one request to host from a machine whose sockets fail with trouble.
-func troubled(ctx context.Context, t *testing.T, host string, trouble error) webhook.Result {
+func troubled(ctx context.Context, t *testing.T, host string, trouble error, change ...func(*config.Endpoint)) webhook.Result {
 	t.Helper()
 	c := newClient(t, webhook.Options{
 		Network: loopback(),
 		Dialer:  &net.Dialer{Control: func(string, string, syscall.RawConn) error { return trouble }},
 	})
-	e := endpointOf(t, c, "https://"+host, func(ep *config.Endpoint) { ep.Timeout = 30 * time.Second })
+	e := endpointOf(t, c, "https://"+host, append(change, func(ep *config.Endpoint) { ep.Timeout = 30 * time.Second })...)
 	return e.Send(ctx, newRequest())
 }
 
@@ -56,6 +57,23 @@ func TestTheRelaysOwnTroublesAreLocal(t *testing.T) {
 	}
 }
 
+// TestTroubleOnTheWayToATokenIsLocal: it says as little about the receiver, and about who gives the
+// tokens.
+func TestTroubleOnTheWayToATokenIsLocal(t *testing.T) {
+	t.Parallel()
+	stopped, cancel := context.WithCancel(t.Context())
+	cancel()
+	for ctx, want := range map[context.Context]string{
+		t.Context(): "OAuth 2: no connection to the token endpoint: the relay's machine is short of what that takes", stopped: context.Canceled.Error(),
+	} {
+		res := troubled(ctx, t, "127.0.0.1:9", syscall.EMFILE, func(ep *config.Endpoint) {
+			ep.Auth = config.Auth{Kind: config.AuthOAuth2, ClientID: "tailpost", Secret: config.NewSecret("hunter2"), TokenURL: "https://127.0.0.1:9/token"}
+		})
+		require.Equal(t, []bool{true, false, false}, []bool{res.Local, res.Barred, res.Reached}, res.Attempt.Error)
+		require.Equal(t, want, res.Attempt.Error)
+	}
+}
+
 // TestACanceledContextIsLocal: who is stopped says nothing about the receiver.
 func TestACanceledContextIsLocal(t *testing.T) {
 	t.Parallel()
@@ -82,13 +100,13 @@ func TestATimeoutIsSaidAsPeopleWriteIt(t *testing.T) {
 }
 
 // TestIdleConnectionsMakeRoom: where the machine has no descriptor left, those of connections that
-// have nothing to do are given back first, also the ones to where a receiver led, and the attempt
-// goes on.
+// have nothing to do are given back first, also the ones to where a receiver led or was asked whether
+// it wants events, and the attempt goes on.
 func TestIdleConnectionsMakeRoom(t *testing.T) {
 	t.Parallel()
 	elsewhere, idle := newReceiver(t, plainHTTP, nil), newReceiver(t, plainHTTP, nil)
 	leads := newReceiver(t, plainHTTP, redirecting(http.StatusTemporaryRedirect, constant(elsewhere.URL)))
-	rec := newReceiver(t, plainHTTP, nil)
+	rec, asked := newReceiver(t, plainHTTP, nil), newReceiver(t, plainHTTP, nil)
 	const full, failed = 1, 2
 	var state atomic.Int64
 	c := newClient(t, webhook.Options{Network: loopback(), Dialer: &net.Dialer{Control: func(string, string, syscall.RawConn) error {
@@ -103,11 +121,37 @@ func TestIdleConnectionsMakeRoom(t *testing.T) {
 	for _, url := range []string{idle.URL, leads.URL} {
 		require.True(t, endpointOf(t, c, url, follows(1)).Send(t.Context(), newRequest()).Delivered)
 	}
+	endpointOf(t, c, asked.URL, func(ep *config.Endpoint) { ep.Verify = config.VerifyCloudEvents }).Verify(t.Context(), nil)
 	state.Store(full)
 	res := endpointOf(t, c, rec.URL).Send(t.Context(), newRequest())
 	require.True(t, res.Delivered, res.Attempt.Error)
-	for _, r := range []*receiver{idle, leads, elsewhere} {
+	for _, r := range []*receiver{idle, leads, elsewhere, asked} {
 		awaitClosed(t, r, 1)
 	}
 	require.Empty(t, rec.closed)
+}
+
+// TestWhatReachedSomebodyWasReached: a request that a receiver has led on did reach somebody, so
+// that its attempt is recorded, even if the next one refuses it and the relay's machine then has no
+// connection for it.
+func TestWhatReachedSomebodyWasReached(t *testing.T) {
+	t.Parallel()
+	refuses := newH2Script(t, func(r *h2Request) { _ = r.WriteRSTStream(r.stream, http2.ErrCodeHTTP11Required) })
+	leads := newReceiver(t, plainHTTP, redirecting(http.StatusTemporaryRedirect, constant(refuses.url)))
+	for url, reached := range map[string]bool{leads.URL: true, refuses.url: false} {
+		left := int64(1) // connections, beside the one to who leads
+		if reached {
+			left++
+		}
+		var dials atomic.Int64
+		c := newClient(t, webhook.Options{Network: loopback(), Roots: refuses.roots, Dialer: &net.Dialer{Control: func(string, string, syscall.RawConn) error {
+			if dials.Add(1) > left {
+				return syscall.EMFILE
+			}
+			return nil
+		}}})
+		res := endpointOf(t, c, url, follows(1)).Send(t.Context(), newRequest())
+		require.True(t, res.Local, res.Attempt.Error)
+		require.Equal(t, reached, res.Reached)
+	}
 }

@@ -83,7 +83,7 @@ func (o *origin) roundTrip(ctx context.Context, x *exchange, deadline time.Time)
 			return err
 		}
 		first = failed.away && unread+1 == maxUnread
-		x.reached = false
+		x.reached = reached // by what led here
 	}
 }
 

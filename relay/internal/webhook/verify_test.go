@@ -14,6 +14,7 @@ import (
 
 	"github.com/tailpost/tailpost/config"
 	"github.com/tailpost/tailpost/relay/internal/webhook"
+	"github.com/tailpost/tailpost/relay/signature"
 )
 
 // challengeOf returns the challenge of a request in the standard format.
@@ -58,6 +59,7 @@ func TestVerify_echo(t *testing.T) {
 				server := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 					assert.Equal(t, http.MethodPost, r.Method)
 					assert.Equal(t, "shop", r.Header.Get("X-Source"))
+					assert.Equal(t, "identity", r.Header.Get("Accept-Encoding"), "its answer is read")
 					at, err := strconv.ParseInt(r.Header.Get("webhook-timestamp"), 10, 64)
 					assert.NoError(t, err)
 					assert.WithinDuration(t, time.Now(), time.Unix(at, 0), time.Minute)
@@ -96,6 +98,7 @@ func TestVerify_cloudEvents(t *testing.T) {
 		"another":           {0, map[string]string{"WebHook-Allowed-Origin": "other.example"}, 200, "is not our WebHook-Request-Origin"},
 		"none":              {0, map[string]string{"Allow": "POST"}, 200, "has no WebHook-Allowed-Origin"},
 		"a failure":         {0, map[string]string{"WebHook-Allowed-Origin": "*"}, 405, ""},
+		"less than one":     {0.01, map[string]string{"WebHook-Allowed-Origin": "*", "WebHook-Allowed-Rate": "1"}, 200, ""},
 		"enough":            {2, map[string]string{"WebHook-Allowed-Origin": "*", "WebHook-Allowed-Rate": "120"}, 200, ""},
 		"less":              {2, map[string]string{"WebHook-Allowed-Origin": "*", "WebHook-Allowed-Rate": "119"}, 200, "set the rate of the endpoint to 119/m or less"},
 		"a rate, none here": {0, map[string]string{"WebHook-Allowed-Origin": "*", "WebHook-Allowed-Rate": "60"}, 200, "set the rate of the endpoint to 60/m or less"},
@@ -120,6 +123,7 @@ func TestVerify_cloudEvents(t *testing.T) {
 			e := endpointOf(t, c, rec.URL+"/in?x=1", func(ep *config.Endpoint) {
 				ep.Verify, ep.Rate, ep.Method = config.VerifyCloudEvents, test.rate, http.MethodPut
 				ep.Auth = config.Auth{Kind: config.AuthBearer, Secret: config.NewSecret("hunter2")}
+				ep.Retry.Success = config.Statuses{"200", "405"} // of events, not of the question
 			})
 			res := e.Verify(t.Context(), nil)
 			require.Equal(t, test.why == "" && test.status < 300, res.Delivered, "%+v", res)
@@ -129,7 +133,7 @@ func TestVerify_cloudEvents(t *testing.T) {
 			require.Equal(t, http.MethodOptions, got.method)
 			require.Equal(t, "/in?x=1", got.uri)
 			require.Equal(t, "shop.example", got.header.Get("WebHook-Request-Origin"))
-			require.Equal(t, map[bool]string{true: "120", false: ""}[test.rate > 0], got.header.Get("WebHook-Request-Rate"))
+			require.Equal(t, map[float64]string{2: "120", 0.01: "1"}[test.rate], got.header.Get("WebHook-Request-Rate"))
 			require.Equal(t, "Bearer hunter2", got.header.Get("Authorization"))
 			require.Empty(t, got.body)
 
@@ -147,4 +151,21 @@ func TestVerify_isNotSentByWhoDoesNotHoldTheSlot(t *testing.T) {
 	e := newEndpoint(t, rec.URL, func(ep *config.Endpoint) { ep.Verify, ep.Timeout = config.VerifyEcho, time.Second })
 	require.True(t, e.Verify(t.Context(), func() bool { return false }).Unsent)
 	require.Empty(t, rec.requests)
+}
+
+// TestVerify_isSignedByTheSecretsOfNow: who is asked after a rotation need not know the secret of
+// before it.
+func TestVerify_isSignedByTheSecretsOfNow(t *testing.T) {
+	t.Parallel()
+	for _, verify := range []config.Verify{config.VerifyEcho, config.VerifyCloudEvents} {
+		rec := newReceiver(t, plainHTTP, nil)
+		e := newEndpoint(t, rec.URL, func(ep *config.Endpoint) { ep.Verify = verify })
+		secret := signature.GenerateSecret()
+		require.NoError(t, e.SetSecrets([]config.Secret{config.NewSecret(secret)}))
+		e.Verify(t.Context(), nil)
+		v, err := signature.NewVerifier(secret)
+		require.NoError(t, err)
+		got := <-rec.requests
+		require.NoError(t, v.Verify(got.header, got.body), verify)
+	}
 }
