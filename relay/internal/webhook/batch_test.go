@@ -56,6 +56,7 @@ func TestABatchIsASignedArrayOfTheSameEnvelopes(t *testing.T) {
 		payloads := []string{`{"n": 1.50}`, `null`, `"ü"`}
 		var left int
 		b := newBatch(&left, payloads...)
+		b.Requests[1].Event.Type, b.Requests[1].Event.Tenant, b.Requests[2].Trigger = "order.sent", "globex", outbox.TriggerResend
 		want := make([]string, len(payloads))
 		for i := range payloads {
 			want[i] = string(deliver(t, &b.Requests[i], formatted(format)).body)
@@ -73,12 +74,12 @@ func TestABatchIsASignedArrayOfTheSameEnvelopes(t *testing.T) {
 		require.NoError(t, err)
 		require.NoError(t, verifier.Verify(got.body, got.header))
 		for i, res := range results {
-			a := res.Attempt
+			a, r := res.Attempt, &b.Requests[i]
 			require.True(t, res.Delivered)
 			require.Equal(t, requestID, a.RequestID)
 			require.Equal(t, rec.URL, a.URL)
 			require.Equal(t, "erp", a.EndpointID)
-			require.Equal(t, []any{fmt.Sprintf("e%d", i+1), "order.paid", "acme", i + 1, outbox.TriggerRetry, outbox.LSN(i + 1), 200},
+			require.Equal(t, []any{r.Event.ID, r.Event.Type, r.Event.Tenant, i + 1, r.Trigger, outbox.LSN(i + 1), 200},
 				[]any{a.EventID, a.EventType, a.Tenant, a.Number, a.Trigger, a.CommitLSN, a.StatusCode})
 			require.Equal(t, results[0].Attempt.AttemptedAt, a.AttemptedAt)
 			size, truncated := 600, false

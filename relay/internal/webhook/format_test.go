@@ -310,6 +310,21 @@ func TestHeaders(t *testing.T) {
 	}, got.header)
 }
 
+// TestHeaders_ofOneTrace: a span of the relay's own goes out with its own state, never with that of
+// the span that wrote the event.
+func TestHeaders_ofOneTrace(t *testing.T) {
+	t.Parallel()
+	r := newRequest()
+	r.Event.Headers["tracestate"] = "event=1"
+	r.Traceparent = "00-4bf92f3577b34da6a3ce929d0e0e4736-b7ad6b7169203331-01"
+	for _, state := range []string{"relay=1", ""} {
+		r.Tracestate = state
+		got := deliver(t, r)
+		require.Equal(t, r.Traceparent, got.header.Get("traceparent"))
+		require.Equal(t, state, got.header.Get("tracestate"))
+	}
+}
+
 func TestEndpointErrors(t *testing.T) {
 	t.Parallel()
 	header := func(name, value string) func(*config.Endpoint) {

@@ -130,7 +130,7 @@ func TestSendKeepsFewHeaders(t *testing.T) {
 			}
 			return
 		}
-		w.Header().Set("A-Long", strings.Repeat("é", 300))
+		w.Header().Set("A-Long", "a"+strings.Repeat("é", 300))
 		for i := range 40 {
 			w.Header().Set(fmt.Sprintf("X-%03d", i), strings.Repeat("v", 500))
 		}
@@ -144,7 +144,7 @@ func TestSendKeepsFewHeaders(t *testing.T) {
 	for name, value := range large {
 		size += len(name) + len(value)
 	}
-	require.Equal(t, strings.Repeat("é", 256)+"…", large["a-long"])
+	require.Equal(t, "a"+strings.Repeat("é", 255)+"…", large["a-long"], "no part of a character")
 	require.Greater(t, size, 3000)
 	require.LessOrEqual(t, size, 4096)
 }

@@ -2,6 +2,7 @@ package webhook_test
 
 import (
 	"context"
+	"crypto/tls"
 	"crypto/x509"
 	"io"
 	"net"
@@ -41,6 +42,12 @@ func TestHTTP2FailureIsOneAttempt(t *testing.T) {
 		"cancels":           func(r *h2Request) { _ = r.WriteRSTStream(r.stream, http2.ErrCodeCancel) },
 		"internal error":    func(r *h2Request) { _ = r.WriteRSTStream(r.stream, http2.ErrCodeInternal) },
 		"protocol error":    func(r *h2Request) { _ = r.WriteRSTStream(r.stream, http2.ErrCodeProtocol) },
+		"leaves its answer": func(r *h2Request) {
+			r.head("500", false)
+			if c, is := r.conn.(*tls.Conn); is {
+				_ = c.CloseWrite()
+			}
+		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -57,7 +64,7 @@ func TestHTTP2FailureIsOneAttempt(t *testing.T) {
 			require.Equal(t, 200, e.Send(t.Context(), newRequest()).Attempt.StatusCode)
 			idle(t)
 			res := e.Send(t.Context(), newRequest())
-			require.Zero(t, res.Attempt.StatusCode)
+			require.Equal(t, map[bool]int{true: 500}[name == "leaves its answer"], res.Attempt.StatusCode)
 			require.True(t, res.Reached)
 			require.False(t, res.Delivered)
 			require.NotEmpty(t, res.Attempt.Error)

@@ -75,6 +75,45 @@ func TestRedirectFollowed(t *testing.T) {
 	}
 }
 
+// TestRedirectKeepsSecretsFromWhoLeadsOn: who was led to somebody else's place is still there after
+// it is led on from there, and has the endpoint's own headers again back at the first.
+func TestRedirectKeepsSecretsFromWhoLeadsOn(t *testing.T) {
+	t.Parallel()
+	for name, ends := range map[string]bool{"back": true, "on": false} {
+		var first, elsewhere *receiver
+		elsewhere = newReceiver(t, plainHTTP, func(w http.ResponseWriter, r *http.Request) {
+			if r.URL.Path == "/leads" {
+				redirecting(307, constant(map[bool]string{true: first.URL, false: elsewhere.URL}[ends]+"/end"))(w, r)
+			}
+		})
+		first = newReceiver(t, plainHTTP, func(w http.ResponseWriter, r *http.Request) {
+			if r.URL.Path == "/start" {
+				redirecting(307, constant(elsewhere.URL+"/leads"))(w, r)
+			}
+		})
+		require.True(t, newEndpoint(t, first.URL+"/start", follows(2)).Send(t.Context(), newRequest()).Delivered, name)
+		require.Equal(t, "k3y", (<-first.requests).header.Get("X-Key"), name)
+		require.Empty(t, (<-elsewhere.requests).header.Get("X-Key"), name)
+		if ends {
+			require.Equal(t, "k3y", (<-first.requests).header.Get("X-Key"), name)
+		} else {
+			require.Empty(t, (<-elsewhere.requests).header.Get("X-Key"), name)
+		}
+	}
+}
+
+// TestRedirectHidesTheUserAgent that is the endpoint's own: it may be a credential, and somebody
+// else sees who the relay is.
+func TestRedirectHidesTheUserAgent(t *testing.T) {
+	t.Parallel()
+	elsewhere := newReceiver(t, plainHTTP, nil)
+	first := newReceiver(t, plainHTTP, redirecting(http.StatusTemporaryRedirect, constant(elsewhere.URL)))
+	e := newEndpoint(t, first.URL, func(ep *config.Endpoint) { ep.Redirects, ep.Headers = 1, map[string]string{"User-Agent": "Shop/1"} })
+	require.True(t, e.Send(t.Context(), newRequest()).Delivered)
+	require.Equal(t, "Shop/1", (<-first.requests).header.Get("User-Agent"))
+	require.Equal(t, "Tailpost/1.2.3", (<-elsewhere.requests).header.Get("User-Agent"))
+}
+
 // TestRedirectOverHTTP2 has the body sent three times over one connection.
 func TestRedirectOverHTTP2(t *testing.T) {
 	t.Parallel()

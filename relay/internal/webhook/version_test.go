@@ -67,6 +67,25 @@ func TestARequestHasTheDataOfTheVersionThatItsEndpointPins(t *testing.T) {
 	require.Empty(t, deliver(t, r, pins(t, "2025-01-01")).header.Values("webhook-version"), "Tailpost's own events have none")
 }
 
+// The address of a batch, as that of a request, follows from the data in the version that its
+// endpoint pins.
+func TestAnAddressIsOfTheVersionThatItsEndpointPins(t *testing.T) {
+	t.Parallel()
+	const written = `{"total": {"amount": 9, "currency": "EUR"}}`
+	rec := newReceiver(t, plainHTTP, nil)
+	e := newEndpoint(t, rec.URL, batched(false), pins(t, "2025-01-01"), func(ep *config.Endpoint) {
+		ep.URL += "/${event.data.total}"
+		ep.Headers = map[string]string{"X-Total": "${event.data.total}"}
+	})
+	var left int
+	for _, res := range e.SendBatch(t.Context(), newBatch(&left, written, written)) {
+		require.True(t, res.Delivered, res.Attempt.Error)
+	}
+	require.Zero(t, left)
+	got := <-rec.requests
+	require.Equal(t, []string{"/9", "9"}, []string{got.uri, got.header.Get("X-Total")})
+}
+
 func TestAnEventThatCannotBeBroughtToAVersionIsNotSent(t *testing.T) {
 	t.Parallel()
 	rec := newReceiver(t, plainHTTP, nil)
