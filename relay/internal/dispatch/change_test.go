@@ -123,7 +123,7 @@ func (l *life) timed(id, key string, deliver, expire time.Duration) {
 		ev.DeliverAt = now.Add(deliver)
 	}
 	if expire != 0 {
-		ev.ExpiresAt = now.Add(expire)
+		ev.ExpiresAt = now.Add(expire).In(time.FixedZone("", 3600)) // as a database may have it
 	}
 	l.commit(func(tx *source.Unsettled) {
 		ev.CommitLSN = outbox.LSN(l.at)

@@ -94,7 +94,7 @@ func TestExpiresAt_isDeadWithoutARequest(t *testing.T) {
 		require.Zero(t, l.gate.sent())
 		row := l.requireRow("over", outbox.StateDead, outbox.ReasonExpired)
 		require.Zero(t, row.Attempts)
-		require.Contains(t, row.LastError, "the event expired at ")
+		require.Contains(t, row.LastError, "the event expired at "+row.Event.ExpiresAt.UTC().Format(time.RFC3339))
 		l.requireRow("never", outbox.StateDead, outbox.ReasonExpired)
 		require.Empty(t, l.tables.attempts)
 		require.Empty(t, l.tables.changes, "it says nothing about the endpoint")
@@ -106,6 +106,34 @@ func TestExpiresAt_isDeadWithoutARequest(t *testing.T) {
 		require.Equal(t, 1, l.gate.sent(), "its circuit is closed")
 		l.stop()
 	})
+}
+
+// TestDeliverAt_isNotWaitedForByAPerson: what somebody sends again goes out now, with an order and
+// without one, although its own time is yet to come.
+func TestDeliverAt_isNotWaitedForByAPerson(t *testing.T) {
+	t.Parallel()
+	for _, ordering := range []config.Ordering{config.OrderingNone, config.OrderingKey, config.OrderingStrict} {
+		t.Run(string(ordering), func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				l := newLife(t)
+				e := l.endpoint()
+				e.Config.Ordering = ordering
+				l.change(e)
+				l.timed("e", "k", 2*time.Hour, 0)
+				l.later(time.Minute)
+				row := l.requireRow("e", outbox.Pending, outbox.ReasonScheduled)
+				row.NextAttemptAt, row.Trigger = time.Now(), outbox.TriggerResend
+				l.tables.rows[outbox.Pair{EventID: "e", EndpointID: "ep_1"}] = row
+				l.Due("ep_1")
+				l.gate.answer <- 200
+				l.later(time.Second)
+				require.Equal(t, 1, l.gate.sent())
+				require.Empty(t, l.tables.rows)
+				l.stop()
+			})
+		})
+	}
 }
 
 // TestExpiresAt_isToldOf: whoever hears of deliveries that are given up hears of this one.
