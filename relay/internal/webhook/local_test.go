@@ -100,8 +100,8 @@ func TestATimeoutIsSaidAsPeopleWriteIt(t *testing.T) {
 }
 
 // TestIdleConnectionsMakeRoom: where the machine has no descriptor left, those of connections that
-// have nothing to do are given back first, also the ones to where a receiver led or was asked whether
-// it wants events, and the attempt goes on.
+// have nothing to do are given back first, also the ones to where a receiver led and those over
+// which one was asked whether it wants events, and the attempt goes on.
 func TestIdleConnectionsMakeRoom(t *testing.T) {
 	t.Parallel()
 	elsewhere, idle := newReceiver(t, plainHTTP, nil), newReceiver(t, plainHTTP, nil)
