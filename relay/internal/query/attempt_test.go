@@ -236,14 +236,18 @@ func TestAttempts_windowsMeet(t *testing.T) {
 	until := b.now.Add(-time.Hour)
 	var attempts []outbox.Attempt
 	for i, ago := range []time.Duration{time.Microsecond, time.Second - time.Microsecond, time.Second, time.Second + time.Microsecond, 2 * time.Second} {
-		attempts = append(attempts, outbox.Attempt{
-			EventID: fmt.Sprintf("e%d", i), EventType: "edge", EndpointID: "ep_a", Number: 1, Outcome: outbox.Delivered, StatusCode: 200, AttemptedAt: until.Add(-ago),
-		})
+		for _, endpoint := range []string{"ep_a", "ep_b"} {
+			attempts = append(attempts, outbox.Attempt{
+				EventID: fmt.Sprintf("e%d", i), EventType: "edge", EndpointID: endpoint, Number: 1, Outcome: outbox.Delivered, StatusCode: 200, AttemptedAt: until.Add(-ago),
+			})
+		}
 	}
 	b.insert(t.Context(), t, attempts)
-	q := query.AttemptQuery{EventType: "edge", Until: until, Limit: 50}
-	got, _ := found(t, b.store, q)
-	require.Equal(t, chosen(attempts, q), got)
+	for _, limit := range []int{50, 1} { // of those of the same microsecond, a page has one
+		q := query.AttemptQuery{EventType: "edge", Until: until, Limit: limit}
+		got, _ := found(t, b.store, q)
+		require.Equal(t, chosen(attempts, q), got, limit)
+	}
 }
 
 // An endpoint may take any status for a success.

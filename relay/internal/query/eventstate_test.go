@@ -66,6 +66,13 @@ func TestAnEventThatNobodyWantsIsUnmatchedOnceItIsSettled(t *testing.T) {
 	db.Run(t, "UPDATE tailpost.relay SET audited_at = now() - interval '2 hours'")
 	require.Equal(t, query.EventNew, state())
 
+	// By whichever relay has come to it, also where another slot was left behind.
+	db.Run(t, `INSERT INTO tailpost.relay (slot, epoch, owner, system_id, timeline, batch, settled_lsn, settled_at, updated_at)
+		VALUES ('later', 1, 'o', 's', 1, 1, '0/10', now() + interval '1 second', now())`)
+	require.Equal(t, query.EventUnmatched, state())
+	db.Run(t, "DELETE FROM tailpost.relay WHERE slot = 'later'")
+	require.Equal(t, query.EventNew, state())
+
 	// By the slot.
 	kit.Eventually(t, kit.Patience, func() error {
 		db.Run(t, "SELECT pg_replication_slot_advance('tailpost', pg_current_wal_lsn())")

@@ -150,6 +150,9 @@ func TestAListOfKeysHasWhatItWasAskedFor(t *testing.T) {
 	t.Parallel()
 	store, _ := neighbours(t)
 	later := noon.Add(time.Minute)
+	for _, was := range []query.Key{{ID: "conf", Scopes: []string{"read"}}, {ID: "conf", Tenant: "bravo", Scopes: []string{"read"}}} { // another tenant's, before a reload
+		require.NoError(t, store.NoteKeys(t.Context(), []query.Key{was}, later))
+	}
 	require.NoError(t, store.NoteKeys(t.Context(), []query.Key{{ID: "conf", Tenant: "alpha", Scopes: []string{"read"}}, {ID: "conf-old", Tenant: "alpha", Scopes: []string{"read"}}}, later))
 	created := query.Key{ID: "key-3", Name: "new", Prefix: "tp_", Scopes: []string{"read"}, Tenant: "bravo"}
 	_, err := store.Change(t.Context(), query.Actor{ID: "key-1"}, query.Remembered{}, later, func(ctx context.Context, c *query.Change) ([]byte, error) {

@@ -52,26 +52,34 @@ func TestALongQueueIsEstimatedAndWhatIsRareIsExact(t *testing.T) {
 	}
 	park(3, "rare", "pending", "paused", 1)
 	park(2, "given-up", "dead", "exhausted", 1)
+	park(1, "later", "pending", "scheduled", 1)
+	_, err := conn.Exec(t.Context(), "UPDATE tailpost.delivery SET created_at = '2019-01-01', event_created_at = '2019-01-01', deliver_at = now() + interval '1 hour' WHERE endpoint_id = 'later'")
+	require.NoError(t, err)
 	m, queues := measure()
-	require.Equal(t, []query.ReasonCount{{State: "dead", Reason: "exhausted", Count: 2}, {State: "pending", Reason: "paused", Count: 3}}, m.Reasons)
+	require.Equal(t, []query.ReasonCount{
+		{State: "dead", Reason: "exhausted", Count: 2}, {State: "pending", Reason: "paused", Count: 3}, {State: "pending", Reason: "scheduled", Count: 1},
+	}, m.Reasons)
+	require.True(t, queues["later"].Oldest.After(time.Now()), "it does not wait before its time")
 	require.WithinDuration(t, time.Now().Add(-3*time.Minute), *queues["rare"].Oldest, time.Minute)
 	require.Nil(t, queues["given-up"].Oldest)
 	require.EqualValues(t, 2, queues["given-up"].Dead)
 	st, err := store.RelayState(t.Context(), "s")
 	require.NoError(t, err)
-	require.EqualValues(t, 3, st.Pending)
+	require.EqualValues(t, 4, st.Pending)
 	require.EqualValues(t, 2, st.Dead)
+	require.WithinDuration(t, time.Now(), *st.Oldest, time.Minute)
 
 	const many = 12_000
 	_, err = conn.Exec(t.Context(), "ALTER TABLE tailpost.delivery ALTER payload SET STORAGE PLAIN")
 	require.NoError(t, err)
 	park(many, "much", "pending", "retry", 7000) // one on a page
-	_, err = conn.Exec(t.Context(), "UPDATE tailpost.delivery SET event_created_at = CASE state WHEN 'dead' THEN '2020-01-01'::timestamptz ELSE '2021-01-01' END WHERE endpoint_id <> 'much'")
+	_, err = conn.Exec(t.Context(), "UPDATE tailpost.delivery SET event_created_at = CASE state WHEN 'dead' THEN '2020-01-01'::timestamptz ELSE '2021-01-01' END WHERE endpoint_id IN ('rare', 'given-up')")
 	require.NoError(t, err)
 	guesses, states := make(map[int64]bool), make(map[int64]bool)
 	for range 5 {
 		m, queues = measure()
-		require.Len(t, queues, 3)
+		require.Len(t, queues, 4)
+		require.True(t, queues["later"].Oldest.After(time.Now()))
 		of := make(map[string]int64)
 		for _, r := range m.Reasons {
 			of[r.Reason] = r.Count
@@ -87,7 +95,7 @@ func TestALongQueueIsEstimatedAndWhatIsRareIsExact(t *testing.T) {
 		st, err = store.RelayState(t.Context(), "s")
 		require.NoError(t, err)
 		require.EqualValues(t, 2, st.Dead)
-		require.InEpsilon(t, many+3, st.Pending, 0.1)
+		require.InEpsilon(t, many+4, st.Pending, 0.1)
 		require.Equal(t, 2021, st.Oldest.UTC().Year(), "of what waits, and of that the oldest")
 		states[st.Pending] = true
 	}

@@ -57,12 +57,15 @@ func TestTheStateOfASlotIsItsOwn(t *testing.T) {
 	require.NoError(t, err)
 	require.Zero(t, complete.WAL.Retained)
 
-	st, err := store.RelayState(t.Context(), slot)
-	require.NoError(t, err)
+	var st query.RelayState
+	require.NoError(t, change(func(ctx context.Context, _ *query.Change) (err error) {
+		st, err = store.RelayState(ctx, slot) // through a second connection
+		return err
+	})(t.Context(), store))
 	require.True(t, st.SlotExists)
 	require.Positive(t, st.RetainedBytes)
 	require.EqualValues(t, 1, st.Epoch)
-	require.Equal(t, []string{"replica-1"}, st.Replicas)
+	require.Equal(t, []string{"replica-1"}, st.Replicas, "a process, however many connections it has")
 	require.EqualValues(t, 8, st.Pending)
 	require.EqualValues(t, 4, st.Dead)
 	require.Equal(t, ago(240), st.Oldest.UTC(), "of what waits; what is dead is older")
@@ -70,6 +73,13 @@ func TestTheStateOfASlotIsItsOwn(t *testing.T) {
 	require.NoError(t, err)
 	require.EqualValues(t, 2, st.Epoch)
 	require.False(t, st.SlotExists)
+}
+
+func sum(list []int64) (n int64) {
+	for _, one := range list {
+		n += one
+	}
+	return n
 }
 
 // TestWhatIsMissingIsThatOfASlot: the gaps and the audit of one slot, and the rows that left no
@@ -92,7 +102,7 @@ func TestWhatIsMissingIsThatOfASlot(t *testing.T) {
 		started  time.Time
 		missing  []string
 	}{
-		slot:     {"one", []int64{3}, true, ago(130), evs(2)},
+		slot:     {"one", []int64{3}, true, ago(120), evs(2)}, // which was created in that moment
 		"slot-2": {"two", []int64{50, 40}, false, ago(110), nil},
 	} {
 		c, err := store.Completeness(t.Context(), of, 10, wanting)
@@ -107,6 +117,10 @@ func TestWhatIsMissingIsThatOfASlot(t *testing.T) {
 		require.EqualValues(t, len(want.gaps), c.Found)
 		require.Equal(t, want.retained, c.WAL.Retained > 0, of)
 		require.Equal(t, want.missing, c.Unaccounted, of)
+		m, err := store.Measure(t.Context(), of, nil)
+		require.NoError(t, err)
+		require.EqualValues(t, len(want.gaps), m.Gaps, of)
+		require.Equal(t, sum(want.gaps), m.Healed, of)
 	}
 }
 
@@ -180,4 +194,21 @@ func TestAnEventTypeThatTwoMakeAtOnceIsMadeOnce(t *testing.T) {
 	types, err := store.EventTypes(t.Context(), "", 10)
 	require.NoError(t, err)
 	require.True(t, slices.ContainsFunc(types, func(e query.EventType) bool { return e.Name == "order.new" }))
+}
+
+// TestAChangedEventTypeIsAsOldAsItWas: what is answered is what is written down.
+func TestAChangedEventTypeIsAsOldAsItWas(t *testing.T) {
+	t.Parallel()
+	store, _ := neighbours(t)
+	put := query.EventType{Name: "order.paid", Description: "paid"}
+	_, err := store.Change(t.Context(), query.Actor{}, query.Remembered{}, noon.Add(time.Hour), func(ctx context.Context, c *query.Change) ([]byte, error) {
+		return nil, c.PutEventType(ctx, &put)
+	})
+	require.NoError(t, err)
+	row, err := store.EventType(t.Context(), "order.paid")
+	require.NoError(t, err)
+	for _, is := range []query.EventType{put, row} {
+		require.Equal(t, []time.Time{noon, noon.Add(time.Hour)}, []time.Time{is.CreatedAt.UTC(), is.UpdatedAt.UTC()})
+		require.EqualValues(t, 2, is.Version)
+	}
 }

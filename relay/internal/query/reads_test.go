@@ -13,6 +13,7 @@ import (
 	"github.com/tailpost/tailpost/integration/pgtest/pgschema"
 	"github.com/tailpost/tailpost/outbox"
 	"github.com/tailpost/tailpost/outbox/schema"
+	"github.com/tailpost/tailpost/relay/internal/ledger"
 	"github.com/tailpost/tailpost/relay/internal/query"
 )
 
@@ -70,7 +71,7 @@ FROM (VALUES
 ) AS v (n, endpoint, state, attempts, type, tenant, ago, search);
 INSERT INTO tailpost.discarded (event_id, endpoint_id, at) VALUES (pg_temp.ev(3), 'ep-1', @noon);
 INSERT INTO tailpost.relay (slot, epoch, owner, system_id, timeline, batch, settled_lsn, settled_at, audited_at, updated_at, started_at, heal)
-VALUES ('slot-1', 1, 'owner-1', 's', 1, 1, '0/10', pg_temp.ago(90), pg_temp.ago(600), @noon, pg_temp.ago(130), 'one'),
+VALUES ('slot-1', 1, 'owner-1', 's', 1, 1, '0/10', pg_temp.ago(90), pg_temp.ago(600), @noon, pg_temp.ago(120), 'one'),
        ('slot-2', 2, 'owner-2', 's', 1, 1, '0/20', pg_temp.ago(95), pg_temp.ago(700), @noon, pg_temp.ago(110), 'two');
 INSERT INTO tailpost.gap (slot, why, from_lsn, to_lsn, events, deliveries, detected_at, at)
 SELECT slot, why, '0/1', '0/2', events, events, @noon, @noon
@@ -286,6 +287,15 @@ func TestAnEventIsSentAgainWhereItIsOver(t *testing.T) {
 		return nil
 	})(t.Context(), store))
 	require.Equal(t, []string{ev(3) + " to ep-1"}, differences(before, rowsOf(t, conn)))
+
+	_, err := conn.PgConn().Exec(t.Context(), `ALTER TABLE public.outbox ALTER created_at DROP NOT NULL; UPDATE public.outbox SET created_at = NULL;
+		INSERT INTO tailpost.attempt (event_id, event_type, endpoint_id, number, trigger, url, outcome, duration_ms, attempted_at, commit_lsn)
+		SELECT event_id, event_type, endpoint_id, 2, 'resend', url, 'dead', 1, '2026-03-14 11:30Z', commit_lsn FROM tailpost.attempt WHERE endpoint_id = 'ep-1' AND event_id = '`+ev(1)+"'").ReadAll()
+	require.NoError(t, err)
+	require.NoError(t, change(func(ctx context.Context, c *query.Change) error { return c.ResendRecorded(ctx, "", ev(1), "ep-1") })(t.Context(), store))
+	again, err := store.Deliveries(t.Context(), query.DeliveryQuery{DeliveryFilter: ledger.DeliveryFilter{EventID: ev(1), EndpointID: "ep-1"}, Limit: 1})
+	require.NoError(t, err)
+	require.Equal(t, ago(59), again[0].Event.CreatedAt, "a row without a time is as old as its first attempt")
 }
 
 // TestCountersOverTimeAreThoseAskedFor: of the hours, the endpoints and the types. Those by type

@@ -80,3 +80,45 @@ func TestATestEventIsCounted(t *testing.T) {
 	require.NoError(t, err)
 	require.Equal(t, classes, series[0].Points[0].Classes)
 }
+
+// TestABreakdownNamesWhatHasTheMostAndSumsUpTheRest: the most of all hours together, and the rest
+// by each of its counts.
+func TestABreakdownNamesWhatHasTheMostAndSumsUpTheRest(t *testing.T) {
+	t.Parallel()
+	store, conn := migrated(t)
+	for _, sql := range []string{
+		"INSERT INTO tailpost.type_stats (endpoint_id, hour, event_type, attempts, delivered, failed, dead) SELECT '', ",
+		"INSERT INTO tailpost.endpoint_stats (duration_ms_sum, buckets, hour, endpoint_id, attempts, delivered, failed, dead) SELECT 0, array_fill(1, ARRAY[15]), ",
+	} {
+		_, err := conn.Exec(t.Context(), sql+`$1::timestamptz + h * interval '1 hour', name, n, n - fails, fails, dead
+			FROM (VALUES (-2, 'steady', 1, 0, 0), (-1, 'steady', 60, 5, 3), (0, 'steady', 60, 5, 3), (0, 'peak', 100, 7, 2), (0, 'rare', 10, 8, 1)) AS v (h, name, n, fails, dead)`, noon)
+		require.NoError(t, err)
+	}
+	steady := query.Stats{Attempts: 120, Delivered: 110, Failed: 10, Dead: 6}
+	peak, rare := query.Stats{Attempts: 100, Delivered: 93, Failed: 7, Dead: 2}, query.Stats{Attempts: 10, Delivered: 2, Failed: 8, Dead: 1}
+	others := query.Stats{Attempts: 110, Delivered: 95, Failed: 15, Dead: 3}
+	for name, read := range map[string]struct {
+		q    query.SeriesQuery
+		want map[string]query.Stats
+	}{
+		"by type":                     {query.SeriesQuery{By: query.ByType, Most: 1}, map[string]query.Stats{"steady": steady, "": others}},
+		"by endpoint":                 {query.SeriesQuery{By: query.ByEndpoint, Most: 1}, map[string]query.Stats{"steady": steady, "": others}},
+		"by endpoint that failed":     {query.SeriesQuery{By: query.ByEndpoint, Most: 2, MostFailed: true}, map[string]query.Stats{"steady": steady, "rare": rare, "": peak}},
+		"by endpoint, of these":       {query.SeriesQuery{By: query.ByEndpoint, Most: 1, EndpointIDs: []string{"steady", "peak"}}, map[string]query.Stats{"steady": steady, "": peak}},
+		"by endpoint that failed, of": {query.SeriesQuery{By: query.ByEndpoint, Most: 1, MostFailed: true, EndpointIDs: []string{"rare", "peak"}}, map[string]query.Stats{"rare": rare, "": peak}},
+	} {
+		read.q.From, read.q.To, read.q.Step = noon.Add(-time.Hour), noon.Add(time.Hour), time.Hour
+		series, err := store.Series(t.Context(), read.q)
+		require.NoError(t, err)
+		got := make(map[string]query.Stats)
+		for _, s := range series {
+			var all query.Stats
+			for i := range s.Points {
+				all.Add(&s.Points[i].Stats)
+			}
+			all.Buckets, all.DurationMS = nil, 0
+			got[s.Name] = all
+		}
+		require.Equal(t, read.want, got, name)
+	}
+}
