@@ -249,6 +249,8 @@ func TestAnEventSaysWhatBecameOfIt(t *testing.T) {
 	require.NotContains(t, page, "More endpoints")
 	require.Equal(t, page[strings.Index(page, "<main"):], strings.ReplaceAll(admin.get("/panel/events/"+strings.ToUpper(event)).body, strings.ToUpper(event), event)[strings.Index(page, "<main"):], "an id in capitals is the same one")
 
+	h.exec("UPDATE public.outbox SET created_at = (SELECT min(attempted_at) FROM tailpost.attempt) WHERE id = $1", event)
+	require.Equal(t, moments[:2], momentsOf(admin.get("/panel/events/" + event).body)[:2], "it was created before its first attempt, also where both have the same time")
 	const most = 40
 	h.exec(`INSERT INTO tailpost.attempt (event_id, event_type, endpoint_id, number, trigger, url, outcome, duration_ms, attempted_at, commit_lsn)
 		SELECT $1, 'order.paid', $2, n, 'stream', 'http://127.0.0.1:1/', 'retry', 1, now(), '0/10' FROM generate_series(2, 37) AS n`, event, ids["later"])

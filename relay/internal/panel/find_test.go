@@ -49,6 +49,7 @@ func TestAFilterTakesTheNameThatOneHas(t *testing.T) {
 	mine := h.endpoint("", "mine")
 	h.attempt(mine, "e-mine", "", "mine")
 	twins := []string{h.endpoint("", "twin"), h.endpoint("acme", "twin"), h.endpoint("bravo", "twin")}
+	pair := []string{h.endpoint("acme", "pair"), h.endpoint("acme", "pair")}
 	h.attempt(twins[0], "e-twin", "", "twin")
 	h.queue(mine, "dead", 1, 1)
 	admin := h.loggedIn("admin", houseKey)
@@ -75,5 +76,8 @@ func TestAFilterTakesTheNameThatOneHas(t *testing.T) {
 	known = admin.get("/panel/log").body
 	require.Contains(t, known, ">name twin ("+twins[0]+")</a>", "a name that several have, with what tells them apart")
 	require.Contains(t, known, ">name twin (acme)</option>")
+	for _, id := range pair {
+		require.Contains(t, known, ">name pair ("+id+")</option>", "of the same tenant")
+	}
 	require.Contains(t, known, ">name mine</a>")
 }

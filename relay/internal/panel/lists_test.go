@@ -258,3 +258,28 @@ func TestAListGoesOnWhereItsPageEnds(t *testing.T) {
 	}
 	require.Contains(t, admin.get("/panel/log?endpoint="+mine).body, " data-full>", "what comes does not push old rows out of sight: there is a page of them")
 }
+
+// TestTheViewThatIsChosenIsMarked, of the log of all and of an endpoint's own.
+func TestTheViewThatIsChosenIsMarked(t *testing.T) {
+	t.Parallel()
+	h := newHouse(t, nil)
+	mine := h.endpoint("", "mine")
+	admin := h.loggedIn("admin", houseKey)
+	current := regexp.MustCompile(` aria-current="page">([^<]+)</a>`)
+	for page, views := range map[string]map[string]string{
+		"log":                        {"": "All", "?outcome=retry": "Retry", "?outcome=dead": "Given up", "?class=5xx": "5xx", "?class=4xx": "4xx", "?since=1h": "Last hour", "?class=5xx&since=1h": ""},
+		"endpoints/" + mine + "/log": {"": "All", "?outcome=retry": "Retry", "?class=5xx&since=1h": ""},
+		"undelivered":                {"": "Given up", "?state=dead": "Given up", "?state=pending": "Waiting", "?state=dead&reason=failed": ""},
+	} {
+		for query, want := range views {
+			_, part, _ := strings.Cut(admin.get("/panel/"+page+query).body, " data-views>")
+			part, _, _ = strings.Cut(part, "</nav>")
+			require.NotEmpty(t, part, page)
+			got := ""
+			if found := current.FindStringSubmatch(part); found != nil {
+				got = found[1]
+			}
+			require.Equal(t, want, got, page+query)
+		}
+	}
+}

@@ -34,6 +34,9 @@ func TestFormsSpeakToPeople(t *testing.T) {
 	h.admin().made(http.MethodPatch, "/v1/endpoints/"+mine, map[string]any{"retry": map[string]any{"schedule": []string{"5s", "5m", "30m", "2h", "1m30s"}}})
 	require.Contains(t, admin.get("/panel/endpoints/"+mine+"/edit").body, `name="retry" value="5s 5m 30m 2h 1m30s"`)
 	require.Equal(t, http.StatusOK, admin.get("/panel/log?since=24h+&until=+1h").status, "a blank at the end is nothing")
+	for since, want := range map[string]int{"1d": http.StatusOK, "9999d": http.StatusOK, "10000d": http.StatusUnprocessableEntity, "0d": http.StatusUnprocessableEntity} {
+		require.Equal(t, want, admin.get("/panel/log?since="+since).status, since)
+	}
 }
 
 // TestAFormLeadsBackWithinTheSite, wherever its field says.
