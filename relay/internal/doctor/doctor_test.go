@@ -152,6 +152,7 @@ func TestWhatIsBrokenIsNamedWithWhatMendsIt(t *testing.T) {
 		"a large table of partitions": {
 			sql: `CREATE TABLE parts (LIKE outbox INCLUDING DEFAULTS) PARTITION BY RANGE (created_at); DROP TABLE outbox; ALTER TABLE parts RENAME TO outbox;
 				ALTER TABLE outbox ADD PRIMARY KEY (id, created_at); CREATE TABLE part PARTITION OF outbox DEFAULT WITH (fillfactor = 10);
+				CREATE TABLE old PARTITION OF outbox FOR VALUES FROM ('2000-01-01') TO ('2001-01-01'); CREATE INDEX ON old (created_at);
 				INSERT INTO outbox (type, payload) SELECT 'a', to_jsonb(repeat('x', 700)) FROM generate_series(1, 9000)`,
 			check: "audit", grade: doctor.Warning, detail: "reads all of table public.outbox, 7", fix: `CREATE INDEX ON "public"."outbox" USING brin ("created_at");`,
 		},
@@ -185,7 +186,7 @@ func TestWhatIsBrokenIsNamedWithWhatMendsIt(t *testing.T) {
 		"gaps within the hour": {
 			sql: `INSERT INTO tailpost.relay (slot, epoch, owner, system_id, timeline, batch, settled_lsn, updated_at) VALUES ('SLOT', 1, '', '', 1, 0, '0/0', now());
 				INSERT INTO tailpost.gap (slot, why, from_lsn, to_lsn, events, deliveries, detected_at, at)
-				SELECT 'SLOT', 'slot dropped', '0/0', '0/0', 0, 0, now(), now() - n * interval '1 minute' FROM generate_series(1, 3) AS n`,
+				SELECT 'SLOT', CASE n WHEN 0 THEN 'backfill' ELSE 'slot dropped' END, '0/0', '0/0', 0, 0, now(), now() - n * interval '1 minute' FROM generate_series(0, 3) AS n`,
 			check: "gaps", grade: doctor.Warning, detail: "3 of the 3 gaps that a relay heals within an hour, the last because slot dropped", fix: "remove what breaks",
 		},
 		"gaps that end a relay": {
@@ -310,6 +311,8 @@ func TestOldTransactionsAreNamed(t *testing.T) {
 	b.exec(t, "BEGIN; SELECT txid_current(); PREPARE TRANSACTION 'it''s old'")
 	other := bundle(t, b.cfg.Database.URL.Reveal()+"&application_name=importer", "tailpost")
 	other.exec(t, "BEGIN")
+	younger := bundle(t, b.cfg.Database.URL.Reveal()+"&application_name=younger", "tailpost")
+	younger.exec(t, "BEGIN")
 	require.Eventually(t, func() bool {
 		grades := make(map[string]doctor.Grade)
 		for _, f := range b.examine(t) {
@@ -325,6 +328,8 @@ func TestOldTransactionsAreNamed(t *testing.T) {
 	require.Contains(t, found.Fix, "pg_terminate_backend(")
 	require.Contains(t, b.find(t, "prepared", doctor.Warning).Fix, "ROLLBACK PREPARED 'it''s old'")
 	other.exec(t, "COMMIT")
+	require.Contains(t, b.find(t, "transactions", doctor.Warning).Detail, `(application "younger")`, "it was not the oldest")
+	younger.exec(t, "COMMIT")
 	b.exec(t, "ROLLBACK PREPARED 'it''s old'")
 }
 

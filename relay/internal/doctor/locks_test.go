@@ -41,11 +41,19 @@ func TestWhoKeepsOthersFromTheTablesIsNamed(t *testing.T) {
 	require.Contains(t, said[0], "has a lock on public.outbox")
 	require.Contains(t, said[0], "so that nobody reads or writes events")
 	require.Contains(t, said[1], "see locks")
-	other.exec(t, "COMMIT; BEGIN; LOCK TABLE tailpost.delivery IN SHARE MODE")
+	other.exec(t, "COMMIT; CREATE SCHEMA app; CREATE TABLE app.events ()")
+	first, second := other, bundle(t, b.cfg.Database.URL.Reveal(), "tailpost")
+	if first.conn.PgConn().PID() > second.conn.PgConn().PID() {
+		first, second = second, first
+	}
+	first.exec(t, "BEGIN; LOCK TABLE app.events IN ACCESS EXCLUSIVE MODE") // which is not as bad
+	second.exec(t, "BEGIN; LOCK TABLE tailpost.delivery IN SHARE MODE")
 	b.as(t, "REPLICATION")
+	b.cfg.Outbox.Mapping.Table = "app.events"
 	found = b.find(t, "locks", doctor.Warning)
 	require.Contains(t, found.Detail, "has a lock on tailpost.delivery, or waits for one, so that a relay cannot record", "this role does not see since when")
-	other.exec(t, "COMMIT")
+	first.exec(t, "COMMIT")
+	second.exec(t, "COMMIT")
 }
 
 // TestAConnectionThatTheServerRefusesIsTold: its name is wrong, not its address.

@@ -71,7 +71,7 @@ SELECT COALESCE((
        COALESCE((
            SELECT g.why
            FROM slot AS s
-           JOIN tailpost.gap AS g ON g.slot = s.slot AND g.at > s.since
+           JOIN tailpost.gap AS g ON g.slot = s.slot AND g.at > s.since AND g.why <> 'backfill'
            ORDER BY g.at DESC
            LIMIT 1
        ), '')`
