@@ -7,11 +7,14 @@ import (
 	"crypto/x509"
 	"encoding/pem"
 	"fmt"
+	"io"
 	"maps"
 	"net/http"
+	"net/http/httptest"
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 
@@ -341,4 +344,22 @@ func TestATestEventCarriesWhatTheCallerWrote(t *testing.T) {
 		b.do(t, call{key: adminKey, method: http.MethodPost, path: path, body: body}).is(http.StatusOK)
 		require.Equal(t, want, string(r.last().body), body)
 	}
+}
+
+// TestATestEventWaitsNoLongerThanItsEndpoint, which is told of a receiver that never answers.
+func TestATestEventWaitsNoLongerThanItsEndpoint(t *testing.T) {
+	t.Parallel()
+	b := setup(t, nil)
+	silent := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+		_, _ = io.Copy(io.Discard, r.Body) // only then it is noticed that the caller left
+		select {
+		case <-r.Context().Done():
+		case <-time.After(10 * time.Second): // it was waited for too long: an answer
+		}
+	}))
+	t.Cleanup(silent.Close)
+	id := b.post(t, "/v1/endpoints", map[string]any{"url": silent.URL, "timeout": "50ms"}).is(http.StatusCreated).text("id")
+	got := b.post(t, "/v1/endpoints/"+id+"/test", nil).is(http.StatusOK)
+	require.Equal(t, "dead", got.at("outcome"))
+	require.Contains(t, got.text("error"), "50ms")
 }

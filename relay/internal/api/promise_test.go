@@ -11,6 +11,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/tailpost/tailpost/config"
+	"github.com/tailpost/tailpost/relay/signature"
 )
 
 // postUnder sends a request with an Idempotency-Key.
@@ -161,10 +162,15 @@ func TestPublicKeysLeaveWithTheirGrace(t *testing.T) {
 		return len(b.do(t, call{method: http.MethodGet, path: "/.well-known/jwks.json"}).is(http.StatusOK).list("keys"))
 	}
 	require.Equal(t, 1, published())
+	shared, _ := signature.GenerateKeyPair()
+	for _, at := range []string{"https://b.example", "https://c.example"} {
+		b.post(t, "/v1/endpoints", map[string]any{"url": at, "secret": shared}).is(http.StatusCreated)
+	}
+	require.Equal(t, 2, published(), "a key that several endpoints have is one")
 	b.post(t, path+"/rotate-secret", map[string]any{"grace": "1h"}).is(http.StatusOK)
-	require.Equal(t, 2, published())
+	require.Equal(t, 3, published())
 	b.advance(time.Hour)
-	require.Equal(t, 1, published())
+	require.Equal(t, 2, published())
 }
 
 func TestTheUseOfAKeyIsNotedOnceAMinute(t *testing.T) {
