@@ -54,16 +54,16 @@ func TestStatusOfASlotThatNobodyStreamsFromIsAFailure(t *testing.T) {
 
 func TestListsGoOnUntilTheirLimit(t *testing.T) {
 	t.Parallel()
-	// Three pages; one of them is short, as the API's may be.
-	pages := map[string]string{"": "1,2", "a": "3", "b": "4,5"}
-	next := map[string]string{"": "a", "a": "b", "b": ""}
+	// Four pages; one of them is short and one is empty, as the API's may be.
+	pages := map[string]string{"": "1 2", "a": "3", "b": "", "c": "4 5"}
+	next := map[string]string{"": "a", "a": "b", "b": "c", "c": ""}
 	handler := func(w http.ResponseWriter, r *http.Request) {
 		cursor, limit := r.URL.Query().Get("cursor"), r.URL.Query().Get("limit")
 		if n, err := strconv.Atoi(limit); err != nil || n < 1 || n > 250 {
 			t.Errorf("limit=%s, which the API refuses", limit)
 		}
 		var data []string
-		for id := range strings.SplitSeq(pages[cursor], ",") {
+		for id := range strings.FieldsSeq(pages[cursor]) {
 			data = append(data, `{"event_id": "`+id+`"}`)
 		}
 		_, _ = fmt.Fprintf(w, `{"data": [%s], "next_cursor": %q}`, strings.Join(data, ","), next[cursor])
