@@ -43,7 +43,7 @@ func all() []mutant {
 		healSweepMutants,
 		holdMutants,
 		http2Mutants,
-		huntMutants, huntAgainMutants, ninthMutants, tenthMutants, tenthLedgerMutants, tenthWireMutants,
+		huntMutants, huntAgainMutants, ninthMutants, tenthMutants, tenthLedgerMutants, tenthWireMutants, tenthPanelMutants,
 		huntEgressMutants,
 		intakeSweepMutants,
 		jetstreamMutants,
