@@ -204,7 +204,7 @@ func (h *holding) again(begin source.Position, until outbox.LSN) *intake.Again {
 func (h *holding) besides(cfg *config.Config, hold ledger.Hold, found taken) {
 	h.auditor = heal.NewAuditor(heal.AuditorOptions{
 		Ledger: h.ledger, Dispatcher: h.dispatcher, Barriers: h.barriers, Hold: hold, Position: found.position, Outbox: cfg.Outbox,
-		Attempts: cfg.Retention.Attempts, Ended: h.r.rare.Audited, Logger: h.r.log,
+		Attempts: max(cfg.Retention.Attempts, 0), Ended: h.r.rare.Audited, Logger: h.r.log,
 		Open: func(ctx context.Context, scope scan.Scope) (heal.Table, error) {
 			return h.ledger.NewSweep(ctx, cfg.Outbox.Mapping, scope)
 		},

@@ -8,6 +8,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/rs/zerolog"
 	"github.com/stretchr/testify/require"
@@ -145,6 +146,64 @@ func TestARelayThatLosesTheDatabaseLetsGoOfTheSlot(t *testing.T) {
 	b.awaitSlot(t, false)
 	open()
 	b.awaitSlot(t, true)
+}
+
+// TestAttemptsThatAreKeptForEverHideNoGap: where no attempt is ever gone, nothing is too old to be
+// looked for.
+func TestAttemptsThatAreKeptForEverHideNoGap(t *testing.T) {
+	t.Parallel()
+	b := setupHeld(t)
+	b.cfg.Retention.Attempts = -1
+	r, end := b.begin(t)
+	requireDelivering(t, r)
+	b.receiver.AwaitIDs(t, "/erp", b.db.Insert(t, kit.Event("order.created", `{}`))...)
+	b.db.AwaitAttempts(t, "erp", 1)
+	end()
+	lost := b.db.Insert(t, kit.Event("order.created", `{}`))
+	b.db.Run(t, "SELECT pg_drop_replication_slot($1)", b.db.Slot)
+	b.begin(t)
+	b.db.AwaitCount(t, 1, "SELECT count(*) FROM tailpost.gap WHERE why LIKE '%slot was missing%' AND note = ''")
+	b.receiver.AwaitIDs(t, "/erp", lost...)
+}
+
+// TestAReloadTellsTheAuditWhatIsKept: a row whose attempts are gone by now is not taken for one
+// that nobody got.
+func TestAReloadTellsTheAuditWhatIsKept(t *testing.T) {
+	t.Parallel()
+	b := setupHeld(t)
+	r, _ := b.begin(t)
+	requireDelivering(t, r)
+	next := *b.cfg
+	next.Retention.Dead = 100 * time.Hour
+	require.NoError(t, r.Reload(t.Context(), complete(t, &next)))
+	next.Retention.Attempts = 100 * time.Hour
+	reloadAnew(t, r, complete(t, &next))
+	require.EqualValues(t, 2, r.Status().Epoch, "nothing else that is kept concerns what a hold has in memory")
+}
+
+// TestAReloadTellsRetentionWhatIsKept: what is removed follows the configuration that is in effect
+// when it is removed, which is after a gap is healed.
+func TestAReloadTellsRetentionWhatIsKept(t *testing.T) {
+	t.Parallel()
+	b := setupHeld(t)
+	r, end := b.begin(t)
+	requireDelivering(t, r)
+	end()
+	b.db.Run(t, "UPDATE tailpost.relay SET heal = 'the test', heal_since = now() - interval '1 hour', heal_from = settled_lsn, heal_at = now()")
+	b.db.Run(t, `INSERT INTO tailpost.delivery (event_id, endpoint_id, state, reason, attempts, event_type, event_created_at, commit_lsn, seq, created_at, updated_at)
+		VALUES ('old', 'erp', 'dead', 'exhausted', 1, 'a', now(), '0/0', 0, now(), now() - interval '100 hours')`)
+	tx, err := b.db.Begin(t.Context())
+	require.NoError(t, err)
+	_, err = tx.Exec(t.Context(), "LOCK TABLE public.outbox") // which the audit reads
+	require.NoError(t, err)
+	r, _ = b.begin(t)
+	requireDelivering(t, r)
+	next := *b.cfg
+	next.Retention.Dead = 99 * time.Hour
+	require.NoError(t, r.Reload(t.Context(), complete(t, &next)))
+	require.Equal(t, 1, b.db.Count(t, "SELECT count(*) FROM tailpost.delivery"), "nothing is removed before the gap is healed")
+	require.NoError(t, tx.Rollback(t.Context()))
+	b.db.AwaitCount(t, 1, "SELECT count(*) WHERE NOT EXISTS (SELECT FROM tailpost.delivery)")
 }
 
 // TestARelayGoesOnWhereItWas: what the slot brings again after a crash is not sent again, neither

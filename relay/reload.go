@@ -170,7 +170,7 @@ func (r *Relay) swap(ctx context.Context, old, next *settings) error {
 	case holding == nil:
 		// Standing by, or the slot is being taken: what holds it next begins with the new settings,
 		// or finds out and begins again.
-	case holding != h, old.concernsAll(next):
+	case holding != h, old.concernsAll(next), old.cfg.Retention.Attempts != next.cfg.Retention.Attempts: // which the audit goes by
 		holding.end(errAnew)
 	default:
 		h.dispatcher.SetSearch(next.cfg.Outbox.Search)

@@ -47,8 +47,8 @@ var sixthRelayMutants = []mutant{
 	},
 	{
 		name: "sixth-relay-reload-ends-a-hold-that-can-go-on", file: "relay/reload.go",
-		old:     "case holding != h, old.concernsAll(next):",
-		new:     "case holding != nil:",
+		old:     "case holding != h, old.concernsAll(next), ",
+		new:     "case holding != nil, ",
 		promise: "A reload that concerns nothing in memory ends no hold.",
 		pkg:     "./relay", run: "^TestAReloadReachesPartitions$",
 	},
