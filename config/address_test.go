@@ -155,6 +155,12 @@ func TestAddressOfHeaders(t *testing.T) {
 		require.ErrorContains(t, err, want)
 		require.Empty(t, got)
 	}
+	// It is the whole header that is bounded, not each value of it.
+	got, err = headers("${event.key}${event.key}", strings.Repeat("a", 2048))
+	require.NoError(t, err)
+	require.Len(t, got["X-Key"], 4096)
+	_, err = headers("${event.key}${event.key}", strings.Repeat("a", 2049))
+	require.ErrorContains(t, err, "header X-Key cannot be made: it is longer than 4096 bytes")
 }
 
 // TestAddressRefusesSettings: what cannot be an address is said when it is written.

@@ -49,6 +49,7 @@ func TestExpressionsOfAnEndpoint(t *testing.T) {
 	cfg, diags = parse(t, endpointWith(`"https://h.example/"`, ` query = { key = "${env("ERP_SECRET")}-${event.key}" }`))
 	require.Empty(t, diags)
 	require.True(t, cfg.Endpoints[0].SensitiveURL, "a parameter came from the environment")
+	require.Equal(t, map[string]string{"key": "[redacted]"}, cfg.Endpoints[0].ShownQuery(), "beside an expression too")
 	cfg, diags = parse(t, endpointWith(`"https://h.example/"`, ` query = { key = env("ERP_SECRET"), id = event.id }`))
 	require.Empty(t, diags)
 	require.True(t, cfg.Endpoints[0].SensitiveURL, "a parameter came from the environment")

@@ -82,6 +82,10 @@ func TestWhatAConfigurationCannotSay(t *testing.T) {
 		"endpoint.a.auth.bearer":         {func(_ *config.Config, e *config.Endpoint) { e.Auth = config.Auth{Kind: config.AuthBearer} }},
 		"endpoint.a.auth.oauth2.token_url": {
 			oauth("", 1), oauth("/token", 1), oauth("https:///token", 1), oauth("https://u@login.example.com/token", 1), oauth("http://login.example.com/token", 1), oauth("https://127.0.0.1/token", 1),
+			func(c *config.Config, e *config.Endpoint) {
+				c.Network.AllowHTTP, c.Network.Proxy = true, config.NewSecret("http://proxy.example:3128")
+				oauth("http://login.example.com/token", 1)(c, e)
+			},
 		},
 		"endpoint.a.auth.oauth2.scopes": {oauth("https://login.example.com/token", 51)},
 		"endpoint.a.headers.AUTHORIZATION": {func(_ *config.Config, e *config.Endpoint) {
@@ -93,6 +97,14 @@ func TestWhatAConfigurationCannotSay(t *testing.T) {
 		"panel.portal.refresh_url": {
 			portal(config.Portal{RefreshURL: "http://app.example.com/"}), portal(config.Portal{RefreshURL: "https://"}), portal(config.Portal{RefreshURL: "https://u@app.example.com/"}),
 			portal(config.Portal{RefreshURL: "https://app.example.com:0/"}), portal(config.Portal{RefreshURL: "https://app.example.com/\x7f"}), portal(config.Portal{RefreshURL: "https://a_b.example.com/"}),
+		},
+		"database.replication_url": {
+			func(c *config.Config, _ *config.Endpoint) {
+				c.Database.ReplicationURL = config.NewSecret("db.example.com/app")
+			},
+			func(c *config.Config, _ *config.Endpoint) {
+				c.Database.ReplicationURL = config.NewSecret("postgres://db.example.com/app?sslmode=perhaps")
+			},
 		},
 		"outbox.messages":      {func(c *config.Config, _ *config.Endpoint) { c.Outbox.Messages = strings.Repeat("x", 64) }, func(c *config.Config, _ *config.Endpoint) { c.Outbox.Messages = "a b" }},
 		"endpoint.a.secret[0]": {func(_ *config.Config, e *config.Endpoint) { e.Secrets = []config.Secret{{}} }},

@@ -103,4 +103,12 @@ func TestMappingValidate(t *testing.T) {
 	m.Table, m.Key = "a.b\x00", "k\x00"
 	require.ErrorContains(t, m.Validate(), "the name holds a NUL character")
 	require.ErrorContains(t, m.Validate(), `the column for "key" holds a NUL character`)
+
+	m = outbox.DefaultMapping()
+	for _, m.TimeZone = range []string{"", "UTC", "Europe/Berlin"} {
+		require.NoError(t, m.Validate(), m.TimeZone)
+	}
+	for _, m.TimeZone = range []string{"Local", "Mars/Olympus", "+02:00"} { // Local is another zone on each machine
+		require.ErrorContains(t, m.Validate(), "there is no time zone", m.TimeZone)
+	}
 }

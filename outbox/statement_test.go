@@ -150,6 +150,7 @@ func TestOperational(t *testing.T) {
 		{outbox.Event{ID: "op_1", Type: outbox.TypeFailed}, true},
 		{outbox.Event{ID: "op_1", Type: outbox.TypeFailing}, true},
 		{outbox.Event{ID: "op_1", Type: outbox.TypeRecovered}, true},
+		{outbox.Event{ID: "op_1", Type: outbox.TypeDisabling}, true},
 		{outbox.Event{ID: "op_1", Type: outbox.TypeDisabled}, true},
 		{outbox.Event{ID: "1", Type: outbox.TypeFailed}, false},
 		{outbox.Event{ID: "op_1", Type: "webhook.other"}, false},

@@ -91,6 +91,23 @@ func TestAnOpenAPIDocumentDescribesTypes(t *testing.T) {
 	}
 }
 
+// A path may have several operations in a document that others read too: what the operation says of
+// itself counts before what is said of all.
+func TestAnOperationNamesItsTypeItself(t *testing.T) {
+	t.Parallel()
+	for hook, want := range map[string]string{
+		`{"post": {}}`:                                         "order paid",
+		`{"x-event-type": "a", "post": {}}`:                    "a",
+		`{"post": {"x-event-type": "b"}}`:                      "b",
+		`{"x-event-type": 1, "post": {}}`:                      "order paid",
+		`{"x-event-type": "a", "post": {"x-event-type": "b"}}`: "b",
+	} {
+		types, err := catalogue.Read("f.json", []byte(`{"openapi": "3.1.0", "webhooks": {"order paid": `+hook+`}}`))
+		require.NoError(t, err, hook)
+		require.Equal(t, want, types[0].Name, hook)
+	}
+}
+
 func TestAJSONSchemaFileDescribesTheTypeOfItsName(t *testing.T) {
 	t.Parallel()
 	types, err := catalogue.Read("schemas/order.paid.schema.json", []byte(`{"description": "Paid.", "deprecated": true, "examples": [{"total": 12345678901234567890.10}],

@@ -64,6 +64,9 @@ func TestBodyOfWholePayload(t *testing.T) {
 	got, err = b.Append(nil, &outbox.Event{})
 	require.NoError(t, err)
 	require.Equal(t, `{"data":null}`, string(got))
+	got, err = compileBody(t, `{ extra = event.extra, headers = event.headers }`).Append(nil, &outbox.Event{})
+	require.NoError(t, err)
+	require.JSONEq(t, `{"extra":{},"headers":{}}`, string(got), "receivers find an object there, be it empty")
 }
 
 func TestBodyOfBrokenPayloadFails(t *testing.T) {

@@ -11,6 +11,7 @@ endpoint "b" {
   secret    = env("ERP_SECRET")
   success   = ["2xx", 307, 409] # ERROR "Status of a redirect"
   permanent = [
+    308, # ERROR "Status of a redirect"
     410, # ERROR "disables the endpoint"
     409, # ERROR "409 is in success too"
   ]

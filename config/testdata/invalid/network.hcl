@@ -13,6 +13,11 @@ endpoint "both" {
   secret = env("ERP_SECRET")
   http   = "2"                      # ERROR "HTTP/2 without TLS: .*use an https URL"
 }
+endpoint "capitals" {
+  url    = "HTTP://erp.example.com" # ERROR "Plain http URL"
+  secret = env("ERP_SECRET")
+  http   = "2"                      # ERROR "HTTP/2 without TLS"
+}
 endpoint "third" {
   url    = "https://erp.example.com"
   secret = env("ERP_SECRET")

@@ -14,6 +14,9 @@ panel {
       "https://*.example.com",     # ERROR "Invalid origin"
       "https://a.example; script-src *", # ERROR "Invalid origin"
       "*",                         # ERROR "Invalid origin"
+      "https://app.example.com?x=1", # ERROR "Invalid origin"
+      "https://app.example.com#x",   # ERROR "Invalid origin"
+      "https://me@app.example.com",  # ERROR "Invalid origin"
     ]
     refresh_url = "javascript:alert(1)" # ERROR "Invalid address"
   }

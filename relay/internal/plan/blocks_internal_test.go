@@ -177,6 +177,13 @@ func TestTheFirstVersionsChangeWhatIsSent(t *testing.T) {
 	require.Equal(t, []Version{
 		{Version: dayOf(2), Action: Add, Endpoints: 1, Examples: []string{"pins"}}, {Version: dayOf(1), Action: Add, Examples: []string{}},
 	}, p.Versions)
+
+	// Where there were versions already, it got the newest of them: what changes is of those that
+	// pin an older one.
+	before = marking(t, map[int]int{1: 0, 2: 2}).Fingerprints()
+	p = Plan{}
+	p.compareBlocks(query.NotedConfiguration{Epoch: 1, Noted: true, Fingerprints: before}, "slot", &after, map[string]*ledger.EndpointRow{"newest": row})
+	require.Equal(t, []Version{{Version: dayOf(2), Action: Change, Examples: []string{}}}, p.Versions)
 }
 
 // What cannot be compared may be a change.
