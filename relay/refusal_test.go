@@ -4,6 +4,7 @@ import (
 	"context"
 	"maps"
 	"net/url"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -68,6 +69,22 @@ func TestWhateverRunRefusesDoctorHasSaid(t *testing.T) {
 			require.ErrorContains(t, err, refusal.says)
 			require.NoError(t, bound.Err(), "it goes on trying")
 		})
+	}
+}
+
+// What no database tells is told to doctor, and what it advises is told on.
+func TestDoctorKnowsWhatTheDiskHasLeft(t *testing.T) {
+	t.Parallel()
+	db := kit.NewDatabase(t)
+	db.Run(t, "SELECT tailpost.ensure_attempt_partitions((now() AT TIME ZONE 'UTC')::date - 1, 1)")
+	db.Run(t, `INSERT INTO tailpost.attempt (event_id, event_type, endpoint_id, number, trigger, url, outcome, duration_ms, attempted_at, commit_lsn)
+		VALUES ('e', 'a', 'erp', 1, 'stream', 'https://a.example', 'delivered', 1, date_trunc('day', now(), 'UTC') - interval '12 hours', '0/0')`)
+	cfg := &config.Config{Database: config.Database{URL: config.NewSecret(db.URL), Slot: db.Slot}, Outbox: config.Outbox{Mapping: outbox.DefaultMapping()}}
+	for free, want := range map[int64]string{0: "", 1: "a larger disk, or a shorter retention { attempts }"} {
+		found := relay.Diagnose(t.Context(), cfg, relay.DiagnoseOptions{Free: free})
+		at := slices.IndexFunc(found, func(f relay.Finding) bool { return f.Check == "size" })
+		require.NotEqual(t, -1, at, "%v", found)
+		require.Equal(t, want, found[at].Fix, found[at].Detail)
 	}
 }
 

@@ -43,7 +43,7 @@ func all() []mutant {
 		healSweepMutants,
 		holdMutants,
 		http2Mutants,
-		huntMutants, huntAgainMutants, ninthMutants, tenthMutants, tenthLedgerMutants, tenthWireMutants, tenthPanelMutants,
+		huntMutants, huntAgainMutants, ninthMutants, tenthMutants, tenthLedgerMutants, tenthWireMutants, tenthPanelMutants, tenthConfigMutants,
 		huntEgressMutants,
 		intakeSweepMutants,
 		jetstreamMutants,

@@ -145,7 +145,15 @@ func TestCapture_failsWhereItsTriggersWould(t *testing.T) {
 		"columns of its own":      {change: `ADD COLUMN "of What" text NOT NULL, ADD COLUMN n int NOT NULL, ADD COLUMN m int NOT NULL DEFAULT 1`, problem: `needs a value in "of What", n,`},
 		"a key that must be":      {change: `ALTER COLUMN key SET NOT NULL`, problem: "needs a value in key,"},
 		"a domain that must be":   {change: `ALTER COLUMN tenant TYPE given`, problem: "needs a value in tenant,"},
-		"bytes":                   {change: `ALTER COLUMN payload TYPE bytea USING NULL`, problem: "is of type bytea"},
+		"triggers that cannot": {
+			change: `ALTER COLUMN id DROP DEFAULT;
+				CREATE FUNCTION nothing() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RETURN NULL; END $$;
+				CREATE TRIGGER of_all BEFORE INSERT ON public.outbox FOR EACH STATEMENT EXECUTE FUNCTION nothing();
+				CREATE TRIGGER too_late AFTER INSERT ON public.outbox FOR EACH ROW EXECUTE FUNCTION nothing();
+				CREATE TRIGGER of_another BEFORE UPDATE ON public.outbox FOR EACH ROW EXECUTE FUNCTION nothing()`,
+			problem: "needs a value in id,",
+		},
+		"bytes": {change: `ALTER COLUMN payload TYPE bytea USING NULL`, problem: "is of type bytea"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

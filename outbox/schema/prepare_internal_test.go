@@ -3,6 +3,7 @@ package schema
 import (
 	"context"
 	"fmt"
+	"strings"
 	"testing"
 	"time"
 
@@ -126,18 +127,39 @@ func TestMigrate_givesUpALockThatOthersHold(t *testing.T) {
 			require.NoError(t, err)
 			_, err = tx.Exec(t.Context(), "LOCK TABLE "+held)
 			require.NoError(t, err)
+			waiting, ended := alsoWaiting(t, conn, strings.Fields(held)[0])
 
 			ctx, cancel := context.WithTimeout(t.Context(), eventuallyTimeout)
 			defer cancel()
 			_, err = Migrate(ctx, conn, MigrateOptions{})
 			require.ErrorContains(t, err, "holds a lock on what is to be changed")
 			require.ErrorContains(t, err, fmt.Sprintf("another session, such as process %d of role ", other.PgConn().PID()), "and it is named")
+			require.NotContains(t, err.Error(), fmt.Sprintf("process %d ", waiting), "to end one that waits itself would help nobody")
 			require.NoError(t, tx.Rollback(t.Context()))
+			require.NoError(t, <-ended)
 			_, err = Migrate(t.Context(), conn, MigrateOptions{})
 			require.NoError(t, err)
 			require.NoError(t, Check(t.Context(), conn))
 		})
 	}
+}
+
+// alsoWaiting has another session wait for a table. It returns its process, and what becomes of it.
+func alsoWaiting(t *testing.T, conn *pgx.Conn, table string) (pid uint32, ended <-chan error) {
+	t.Helper()
+	waiting, err := pgx.ConnectConfig(t.Context(), conn.Config())
+	require.NoError(t, err)
+	t.Cleanup(func() { _ = waiting.Close(context.WithoutCancel(t.Context())) })
+	done := make(chan error, 1)
+	go func() {
+		_, err := waiting.PgConn().Exec(t.Context(), "BEGIN; LOCK TABLE "+table+" IN ACCESS EXCLUSIVE MODE; ROLLBACK").ReadAll()
+		done <- err
+	}()
+	pid = waiting.PgConn().PID()
+	require.Eventually(t, func() bool {
+		return text(t, conn, fmt.Sprintf("SELECT count(*)::text FROM pg_locks WHERE pid = %d AND NOT granted", pid)) == "1"
+	}, eventuallyTimeout, eventuallyTick)
+	return pid, done
 }
 
 // TestMigrate_waitsForNoTableOfTheApplication: whatever its sessions do with their own tables, an

@@ -272,6 +272,15 @@ func TestPrintPublishesDeletesOfAPartitionedTable(t *testing.T) {
 	p.run(t, o)
 	require.Equal(t, 1, p.count(t, "SELECT count(*) FROM pg_publication WHERE pubname = '"+o.Slot+"' AND pubinsert AND pubdelete AND NOT pubupdate"))
 	require.Equal(t, 1, p.count(t, "SELECT count(*) FROM pg_publication WHERE pubname = '"+p.options.Slot+"' AND pubinsert AND NOT pubdelete"))
+
+	// With a partition whose deletes say nothing of the row, deletes would fail. One whose deletes
+	// say all of it is as good as one whose deletes have the key.
+	p.exec(t, "CREATE TABLE public.first PARTITION OF public.parted FOR VALUES FROM (1) TO (2)")
+	for identity, want := range map[string]int{"FULL": 1, "DEFAULT": 1, "NOTHING": 0} {
+		p.exec(t, "ALTER TABLE public.first REPLICA IDENTITY "+identity+"; DROP PUBLICATION "+o.Slot)
+		p.run(t, o)
+		require.Equal(t, want, p.count(t, "SELECT count(*) FROM pg_publication WHERE pubname = '"+o.Slot+"' AND pubdelete"), identity)
+	}
 }
 
 // A tool that goes on after an error, with a transaction for each statement, may run the script

@@ -47,6 +47,12 @@ func TestWhatTablesTakeAndByHowMuchTheyGrow(t *testing.T) {
 	require.InEpsilon(t, 8<<20, *sizes.Growth, 0.3)
 	require.InEpsilon(t, 6<<20, *measure(30 * 24 * time.Hour).Growth, 0.3, "as much as is dropped next does not grow")
 	require.Equal(t, *sizes.Growth, *measure(29 * 24 * time.Hour).Growth)
+	of30Days := *measure(30 * 24 * time.Hour).Growth
+	for _, hours := range []int{-14, 14} { // where it is another day than in UTC
+		now = now.In(time.FixedZone("", hours*3600))
+		require.Equal(t, *sizes.Growth, *measure(0).Growth, "days are those of UTC, whatever the machine's zone: %v", now)
+		require.Equal(t, of30Days, *measure(30 * 24 * time.Hour).Growth, "so is the one that is dropped next: %v", now)
+	}
 	_, err = conn.Exec(t.Context(), "INSERT INTO outbox (type, payload) SELECT 'a', to_jsonb(n) FROM generate_series(1, 20000) AS n")
 	require.NoError(t, err)
 	require.Greater(t, measure(0).Outbox, sizes.Outbox+1<<20)

@@ -27,6 +27,9 @@ func TestCheckTable(t *testing.T) {
 		"a unique id": {
 			ddl: "CREATE TABLE app.events (id text NOT NULL UNIQUE, " + columns + ")",
 		},
+		"a unique id whose index holds more": {
+			ddl: "CREATE TABLE app.events (id bigint NOT NULL, " + columns + ", UNIQUE (id) INCLUDE (type, at))",
+		},
 		"domains, enums and citext-like types": {
 			ddl: `CREATE TYPE app.kind AS ENUM ('a');
 			      CREATE DOMAIN app.nr AS bigint NOT NULL;
