@@ -139,6 +139,23 @@ func TestStatementsOfEmit(t *testing.T) {
 	require.Len(t, tx.args[1], 2)
 }
 
+// What is emitted is read again with all that its application said of it.
+func TestEmitWritesAllOfAnEvent(t *testing.T) {
+	t.Parallel()
+	at := time.Date(2026, 1, 31, 1, 2, 3, 4000, time.UTC)
+	e := outbox.Event{
+		ID: "1", Type: "a", Key: "k", Tenant: "t", Payload: json.RawMessage(`{ "n" : 1.0 }`), Headers: map[string]string{"traceparent": "00"},
+		Extra: json.RawMessage(`{"country":"AT"}`), CreatedAt: at, DeliverAt: at.Add(time.Hour), ExpiresAt: at.Add(2 * time.Hour),
+	}
+	var tx recording
+	_, err := outbox.Emit(t.Context(), &tx, "myapp", e)
+	require.NoError(t, err)
+	content, _ := tx.args[0][1].(string)
+	read, err := outbox.DecodeEmitted([]byte(content))
+	require.NoError(t, err)
+	require.Equal(t, e, read)
+}
+
 // What Tailpost tells about its own deliveries is known by its id too, which no application's event
 // has.
 func TestOperational(t *testing.T) {

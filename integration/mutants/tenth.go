@@ -68,4 +68,34 @@ var tenthMutants = []mutant{
 		promise: "minutes_left says in minutes how long it takes until the slot is lost.",
 		pkg:     "./relay/internal/api", run: "TestTheMinutes",
 	},
+	{
+		name: "session-leaves-its-key-unused", file: "relay/internal/api/session.go",
+		old: "\ts.noteUse(ctx, key)\n", new: "",
+		promise: "A key shows when it was last used, also where that was by a session of the panel.",
+		pkg:     "./relay/internal/api", run: "TestTheUseOfAKey",
+	},
+	{
+		name: "type-that-is-gone-is-made-anew", file: "relay/internal/api/eventtype.go",
+		old: "\tcase in.IfMatch != \"\":\n\t\treturn nil, query.ErrStale\n", new: "",
+		promise: "With If-Match a type of events that was deleted meanwhile is not made anew.",
+		pkg:     "./relay/internal/api", run: "TestATypeThatIsGone",
+	},
+	{
+		name: "lag-is-all-that-is-kept", file: "relay/internal/query/measure.go",
+		old: "pg_wal_lsn_diff(pg_current_wal_lsn(), s.confirmed_flush_lsn)", new: "pg_wal_lsn_diff(pg_current_wal_lsn(), s.restart_lsn)",
+		promise: "The metric of the slot's lag says how much WAL the slot has not confirmed.",
+		pkg:     "./relay/internal/query", run: "TestWhatASlotHasNotConfirmed",
+	},
+	{
+		name: "emit-leaves-out-when-to-deliver", file: "outbox/emit.go",
+		old: "\t\t{\"deliver_at\", timeText(e.DeliverAt)},\n", new: "",
+		promise: "An event that Emit writes with DeliverAt is not delivered before that time.",
+		pkg:     "./outbox", run: "TestEmitWritesAll",
+	},
+	{
+		name: "circuit-of-one-failure-has-no-default", file: "config/complete.go",
+		old: "if e.Circuit.Failures > 0 {", new: "if e.Circuit.Failures > 1 {",
+		promise: "A circuit that opens after one failure has the default of reopen, and the configuration is taken.",
+		pkg:     "./relay", run: "TestPayloadsAreHeld",
+	},
 }

@@ -188,6 +188,16 @@ func TestTheUseOfAKeyIsNotedOnceAMinute(t *testing.T) {
 	require.Equal(t, first, used())
 	b.advance(time.Second)
 	require.Equal(t, first.Add(time.Minute), used())
+
+	// A session of the panel uses its key too.
+	session, err := b.server.Login(t.Context(), "192.0.2.1", secret)
+	require.NoError(t, err)
+	b.advance(time.Minute)
+	_, err = b.server.Renew(t.Context(), session.KeyID(), session.Fingerprint(), "192.0.2.1")
+	require.NoError(t, err)
+	var at time.Time
+	require.NoError(t, b.conn.QueryRow(t.Context(), "SELECT last_used_at FROM tailpost.api_key WHERE id = $1", id).Scan(&at))
+	require.Equal(t, first.Add(2*time.Minute), at)
 }
 
 func TestPagesHaveEachEntryOnce(t *testing.T) {

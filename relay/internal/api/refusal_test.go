@@ -80,6 +80,24 @@ func TestParametersAreChecked(t *testing.T) {
 	b.post(t, "/v1/endpoints", `{"url":"`+strings.Repeat("x", 600<<10)+`"}`).is(http.StatusRequestEntityTooLarge)
 }
 
+// A type that was deleted meanwhile is not made anew by whoever meant to change it.
+func TestATypeThatIsGoneIsNotChanged(t *testing.T) {
+	t.Parallel()
+	b := setup(t, nil)
+	const path = "/v1/event-types/order.paid"
+	put := func(headers http.Header) *answer {
+		return b.do(t, call{key: adminKey, method: http.MethodPut, path: path, body: map[string]any{"description": "paid"}, headers: headers})
+	}
+	tag := http.Header{"If-Match": {put(nil).is(http.StatusOK).Header.Get("ETag")}}
+	put(tag).is(http.StatusOK)
+	put(tag).is(http.StatusPreconditionFailed)
+	tag = http.Header{"If-Match": {put(nil).is(http.StatusOK).Header.Get("ETag")}}
+	b.do(t, call{key: adminKey, method: http.MethodDelete, path: path}).is(http.StatusOK)
+	put(tag).is(http.StatusPreconditionFailed)
+	b.get(t, path).is(http.StatusNotFound)
+	put(nil).is(http.StatusOK)
+}
+
 func TestVersionsKeepChangesFromBeingLost(t *testing.T) {
 	t.Parallel()
 	b := setup(t, nil)

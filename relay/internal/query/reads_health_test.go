@@ -75,6 +75,28 @@ func TestTheStateOfASlotIsItsOwn(t *testing.T) {
 	require.False(t, st.SlotExists)
 }
 
+// TestWhatASlotHasNotConfirmed is not what the server keeps for it, which may be more.
+func TestWhatASlotHasNotConfirmed(t *testing.T) {
+	t.Parallel()
+	_, conn := neighbouringEvents(t)
+	slot, most := ownSlot(t, conn), int64(64<<10)
+	store := replica(t, conn, "replica-1", outbox.DefaultMapping())
+	for range 4 {
+		_, err := conn.Exec(t.Context(), "SELECT pg_logical_emit_message(true, 'other', repeat('x', $1))", most)
+		require.NoError(t, err)
+	}
+	before, err := store.Measure(t.Context(), slot, nil)
+	require.NoError(t, err)
+	require.Greater(t, before.LagBytes, 4*most)
+	require.GreaterOrEqual(t, before.RetainedBytes, before.LagBytes)
+	_, err = conn.Exec(t.Context(), "SELECT pg_replication_slot_advance($1, pg_current_wal_insert_lsn())", slot)
+	require.NoError(t, err)
+	after, err := store.Measure(t.Context(), slot, nil)
+	require.NoError(t, err)
+	require.Less(t, after.LagBytes, before.LagBytes-3*most, "all is confirmed; others write meanwhile")
+	require.Greater(t, after.RetainedBytes, after.LagBytes)
+}
+
 func sum(list []int64) (n int64) {
 	for _, one := range list {
 		n += one
