@@ -40,6 +40,27 @@ func TestDelete_removesOldRowsOfItsBlocksAndNoOthers(t *testing.T) {
 	require.Equal(t, 21, b.count(t, "SELECT count(*) FROM public.events"), "as old as the bound, and without a time, is not old")
 }
 
+// A row that says but its day may have been written at the end of it.
+func TestDelete_keepsADayUntilItIsOver(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	m := b.outboxOf(t, "text", "before", "same", "always")
+	b.exec(t, "ALTER TABLE public.events ALTER created_at TYPE date USING '2026-03-14'::date")
+	b.exec(t, "UPDATE public.events SET created_at = '2026-03-13' WHERE id = 'before'")
+	b.exec(t, "UPDATE public.events SET created_at = '-infinity' WHERE id = 'always'")
+	m.TimeZone = "Asia/Kolkata"
+	sweep, err := b.ledger.NewSweep(t.Context(), m, scan.Scope{})
+	require.NoError(t, err)
+	for _, step := range []struct {
+		before time.Time
+		want   string
+	}{{noon, "same"}, {noon.Add(6*time.Hour + 29*time.Minute), "same"}, {noon.Add(6*time.Hour + 30*time.Minute), ""}} { // midnight there
+		_, err = sweep.Delete(t.Context(), 0, 10, step.before)
+		require.NoError(t, err)
+		require.Equal(t, step.want, strings.Join(b.texts(t, "SELECT id FROM public.events"), " "))
+	}
+}
+
 // Rows that were imported, or back-dated, would vanish minutes after they were delivered.
 func TestDelete_countsFromWhenARowWasSettled(t *testing.T) {
 	t.Parallel()

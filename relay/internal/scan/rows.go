@@ -64,7 +64,7 @@ LIMIT @limit`
 func (s *Sweep) RowsAfter(ctx context.Context, r *Reading, limit int) (rows []Row, err error) {
 	err = s.link.Once(ctx, "read the outbox table", func(ctx context.Context, conn *pgx.Conn) error {
 		found, err := conn.Query(ctx, s.rowsSQL(r), pgx.NamedArgs{
-			"key": r.Cursor.Key, "at": r.Cursor.At, "since": nullTime(r.Since), "until": r.Until, "limit": limit,
+			"key": r.Cursor.Key, "at": r.Cursor.At, "since": nullTime(s.begin(r.Since)), "until": r.Until, "limit": limit,
 		})
 		if err != nil {
 			return err
@@ -109,7 +109,7 @@ func (s *Sweep) Delete(ctx context.Context, from, n int64, before time.Time) (de
 DELETE FROM ` + c.table + ` AS o
 WHERE o.ctid >= @from::text::tid
   AND o.ctid < @to::text::tid
-  AND ` + c.createdAt + ` < @before
+  AND ` + c.createdAt + ` < @old
   AND (SELECT 1
        FROM tailpost.attempt AS a
        WHERE a.event_id = ` + c.id + `::text
@@ -120,7 +120,7 @@ WHERE o.ctid >= @from::text::tid
        WHERE d.event_id = ` + c.id + `::text
          AND d.created_at >= @before
        LIMIT 1) IS NULL`
-	args := pgx.NamedArgs{"from": fmt.Sprintf("(%d,0)", from), "to": fmt.Sprintf("(%d,0)", from+n), "before": before}
+	args := pgx.NamedArgs{"from": fmt.Sprintf("(%d,0)", from), "to": fmt.Sprintf("(%d,0)", from+n), "before": before, "old": s.begin(before)}
 	err = s.link.Once(ctx, "delete settled events", func(ctx context.Context, conn *pgx.Conn) error {
 		tag, err := conn.Exec(ctx, sql, args)
 		deleted = tag.RowsAffected()

@@ -110,6 +110,16 @@ func (t *Table) bareTime() bool {
 	return t.timeType == "date" || t.timeType == "timestamp without time zone"
 }
 
+// begin is a time, or where rows have days the beginning of its day: a row of that day may have
+// been created then or later.
+func (t *Table) begin(at time.Time) time.Time {
+	if t.timeType != "date" || at.IsZero() {
+		return at
+	}
+	year, month, day := at.In(t.location).Date()
+	return time.Date(year, month, day, 0, 0, 0, 0, t.location)
+}
+
 // LookAt finds out what the outbox table of a mapping is like.
 func LookAt(ctx context.Context, db DB, m outbox.Mapping) (Table, error) {
 	var t Table
@@ -210,8 +220,9 @@ func (t *Table) columns() columns {
 		}
 		at := c.createdAt
 		if t.timeType == "date" {
-			// Its end: a row of today is not older than what happened this morning.
-			at = "((" + column + " + 1)::timestamp AT TIME ZONE '" + t.location.String() + "')"
+			// Its last moment: a row of today is not older than what happened this morning, and
+			// one of yesterday is.
+			at = "((" + column + " + 1)::timestamp AT TIME ZONE '" + t.location.String() + "' - interval '1 microsecond')"
 		}
 		// The guard comes before the cast: not every date is a timestamp.
 		this := "CASE WHEN " + column + " >= '0002-01-01' AND " + column + " < '9999-12-31' THEN "
@@ -273,7 +284,7 @@ WHERE (@tenant::text = '' OR ` + c.tenant + ` = @tenant)`
 	}
 	sql += `
 GROUP BY 1`
-	rows, err := db.Query(ctx, sql, pgx.NamedArgs{"tenant": rg.Tenant, "since": nullTime(rg.Since), "until": rg.Until})
+	rows, err := db.Query(ctx, sql, pgx.NamedArgs{"tenant": rg.Tenant, "since": nullTime(t.begin(rg.Since)), "until": rg.Until})
 	if err != nil {
 		return 0, err
 	}

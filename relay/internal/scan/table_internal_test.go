@@ -354,9 +354,9 @@ func TestRows_haveTimesOfTheirZone(t *testing.T) {
 		of, at, want string // empty: none
 		later        bool   // than the first of April
 	}{
-		{"date", "2026-03-14", "2026-03-14T18:30:00Z", false},
-		{"date", "2026-04-01", "2026-04-01T18:30:00Z", false},
-		{"date", "2026-04-02", "2026-04-02T18:30:00Z", true},
+		{"date", "2026-03-14", "2026-03-14T18:29:59Z", false},
+		{"date", "2026-04-01", "2026-04-01T18:29:59Z", false},
+		{"date", "2026-04-02", "2026-04-02T18:29:59Z", true},
 		{"timestamp", "2026-03-14 12:00", "2026-03-14T06:30:00Z", false},
 		{"timestamp", "2026-04-01 05:30", "2026-04-01T00:00:00Z", true},
 		{"timestamptz", "2026-03-14 12:00Z", "2026-03-14T12:00:00Z", false},
