@@ -27,6 +27,7 @@ func TestExtraColumns(t *testing.T) {
 		table    = "public.events"
 		columns  = { extra = { region = "region_code", size = "size", mood = "mood", flags = "flags", at = "created_at" } }
 		messages = "app"
+		search   = { region = event.extra.region }
 		start    = "beginning"`
 	migrate := kit.Run(t, kit.Command{Args: []string{"migrate", "-c", writeConfig(t, config)}, Env: config.Env()})
 	require.Zero(t, migrate.ExitCode(), migrate.Output())
@@ -40,6 +41,7 @@ func TestExtraColumns(t *testing.T) {
 	b.db.Run(t, insert, 3, "us")
 	b.receiver.AwaitIDs(t, "/erp", "1", "2")
 	b.db.AwaitCount(t, 2, "SELECT count(*) FROM tailpost.delivery WHERE attempts > 0")
+	require.Equal(t, 1, b.db.Count(t, "SELECT count(*) FROM tailpost.delivery WHERE event_id = '1' AND search = ARRAY['region=eu']"), "what an audit queues is found too")
 	relay.Kill()
 	b.receiver.On("/erp", kit.Statuses(http.StatusOK))
 	relay = kit.StartDelivering(t, kit.Options{Config: config})

@@ -202,16 +202,17 @@ func (h *holding) again(begin source.Position, until outbox.LSN) *intake.Again {
 
 // besides makes what works beside delivery: the audit and the upkeep.
 func (h *holding) besides(cfg *config.Config, hold ledger.Hold, found taken) {
+	terms := func(ev *outbox.Event) []string { return h.r.config().Outbox.Search.Terms(ev) }
 	h.auditor = heal.NewAuditor(heal.AuditorOptions{
 		Ledger: h.ledger, Dispatcher: h.dispatcher, Barriers: h.barriers, Hold: hold, Position: found.position, Outbox: cfg.Outbox,
-		Attempts: max(cfg.Retention.Attempts, 0), Ended: h.r.rare.Audited, Logger: h.r.log,
+		Attempts: max(cfg.Retention.Attempts, 0), Terms: terms, Ended: h.r.rare.Audited, Logger: h.r.log,
 		Open: func(ctx context.Context, scope scan.Scope) (heal.Table, error) {
 			return h.ledger.NewSweep(ctx, cfg.Outbox.Mapping, scope)
 		},
 	})
 	h.upkeep = upkeep.New(upkeep.Options{
 		Ledger: h.ledger, Dispatcher: h.dispatcher, Hold: hold, Barriers: h.barriers, Outbox: cfg.Outbox,
-		Retention: func() config.Retention { return h.r.config().Retention }, Healed: h.auditor.Healed(),
+		Terms: terms, Retention: func() config.Retention { return h.r.config().Retention }, Healed: h.auditor.Healed(),
 		Publication: found.publication, End: h.end, Logger: h.r.log,
 	})
 }

@@ -17,6 +17,7 @@ import (
 func TestReplaysQueueWhatTheOutboxStillHas(t *testing.T) {
 	t.Parallel()
 	b := setupRows(t)
+	b.options.Config.Outbox = "search = { type = event.type }"
 	relay := kit.StartDelivering(t, b.options)
 	b.put(t, b.row(t, "ep_1", func(e *config.Endpoint) {
 		e.Tenant, e.Subscriptions = "acme", []config.Subscription{{Events: []string{"order.*", "user"}}}
@@ -50,6 +51,7 @@ func TestReplaysQueueWhatTheOutboxStillHas(t *testing.T) {
 	b.receiver.On("/ep_1", answer)
 	ask("r1", "ep_1", "order.*")
 	b.db.AwaitCount(t, 1000, "SELECT count(*) FROM tailpost.delivery WHERE endpoint_id = 'ep_1' AND trigger = 'replay'")
+	require.Zero(t, b.db.Count(t, "SELECT count(*) FROM tailpost.delivery WHERE search IS DISTINCT FROM ARRAY['type=order.paid']"), "whoever searches for it finds what waits")
 	relay.Kill()
 	relay = kit.StartDelivering(t, b.options)
 	require.Less(t, b.db.Count(t, "SELECT count(*) FROM tailpost.delivery"), len(want), "a replay does not flood the queue")

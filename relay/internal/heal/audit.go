@@ -86,8 +86,9 @@ type AuditorOptions struct {
 	Hold       ledger.Hold
 	Position   ledger.Position // what the slot's row says
 	Outbox     config.Outbox
-	Attempts   time.Duration // how long attempts are kept; 0: for ever
-	Ended      func(error)   // takes what came of each audit; nil: nobody wants to know
+	Attempts   time.Duration                   // how long attempts are kept; 0: for ever
+	Terms      func(ev *outbox.Event) []string // what an event is found by; nil: by nothing
+	Ended      func(error)                     // takes what came of each audit; nil: nobody wants to know
 	Logger     zerolog.Logger
 }
 

@@ -76,6 +76,9 @@ func TestWhatAnAuditMakesOfARow(t *testing.T) {
 				t.Parallel()
 				synctest.Test(t, func(t *testing.T) {
 					b := setupAudit(t, time.Hour)
+					b.watched(func(o *heal.AuditorOptions) {
+						o.Terms = func(ev *outbox.Event) []string { return []string{"id=" + ev.ID} }
+					})
 					b.routed["crm"] = b.routed["ledger"]
 					r := kind.row
 					if r.ID == "" {
@@ -109,6 +112,10 @@ func TestWhatAnAuditMakesOfARow(t *testing.T) {
 					slices.Sort(sent)
 					require.Equal(t, want, strings.Join(sent, " "))
 					b.see(func() {
+						for i := range b.queued {
+							require.True(t, b.queued[i].EndpointID == dispatch.Everyone || slices.Equal(b.queued[i].Search, []string{"id=" + r.ID}),
+								"whoever searches for it finds what waits: %q", b.queued[i].Search)
+						}
 						require.Len(t, b.audits, 1)
 						require.NotContains(t, b.batches, 0, "no transaction for nothing")
 						require.False(t, kind.leave && slices.Contains(b.notes, "events 1"), "it is not read once more: %q", b.notes)

@@ -31,7 +31,7 @@ func (k *Healing) Zone(ctx context.Context, m outbox.Mapping) (*time.Location, e
 const parkFoundSQL = `
 INSERT INTO tailpost.delivery (
     event_id, endpoint_id, state, reason, attempts, next_attempt_at, event_type, tenant, key, payload, headers,
-    event_created_at, commit_lsn, seq, last_error, created_at, updated_at, deliver_at, expires_at, extra
+    event_created_at, commit_lsn, seq, last_error, created_at, updated_at, search, deliver_at, expires_at, extra
 )
 SELECT CASE WHEN was.event_id IS NULL THEN p.event_id ELSE p.event_id || '~' || @lsn::text || '.' || @seq::bigint END,
        @endpoint,
@@ -41,7 +41,7 @@ SELECT CASE WHEN was.event_id IS NULL THEN p.event_id ELSE p.event_id || '~' || 
        CASE WHEN was.event_id IS NULL THEN @next::timestamptz END,
        @type, NULLIF(@tenant, ''), NULLIF(@key, ''), @payload, @headers, @event_created, @lsn::text::pg_lsn, @seq::bigint,
        CASE WHEN was.event_id IS NULL THEN NULLIF(@error, '') ELSE ` + reusedError + ` END,
-       @now, @now, @deliver_at, @expires_at, @extra
+       @now, @now, @search::text[], @deliver_at, @expires_at, @extra
 FROM (SELECT @event::text AS event_id) AS p
 LEFT JOIN tailpost.delivery AS was
     ON was.event_id = p.event_id
@@ -56,7 +56,7 @@ func (k *Healing) Queue(ctx context.Context, hold Hold, ds []outbox.Delivery, no
 		queued = 0
 		var batch pgx.Batch
 		for i := range ds {
-			args, err := foundArgs(&ds[i], now)
+			args, err := foundArgs(tx.Conn(), &ds[i], now)
 			if err != nil {
 				return err
 			}
@@ -77,7 +77,7 @@ func (k *Healing) Queue(ctx context.Context, hold Hold, ds []outbox.Delivery, no
 }
 
 // foundArgs are the arguments of parkFoundSQL.
-func foundArgs(d *outbox.Delivery, now time.Time) (pgx.NamedArgs, error) {
+func foundArgs(conn *pgx.Conn, d *outbox.Delivery, now time.Time) (pgx.NamedArgs, error) {
 	e := &d.Event
 	headers, err := HeadersText(e)
 	if err != nil {
@@ -87,7 +87,17 @@ func foundArgs(d *outbox.Delivery, now time.Time) (pgx.NamedArgs, error) {
 		"event": e.ID, "endpoint": d.EndpointID, "state": string(d.State), "reason": string(d.Reason), "next": nullTime(d.NextAttemptAt),
 		"type": e.Type, "tenant": e.Tenant, "key": e.Key, "payload": []byte(e.Payload), "headers": headers, "extra": []byte(e.Extra),
 		"event_created": e.CreatedAt, "deliver_at": nullTime(e.DeliverAt), "expires_at": nullTime(e.ExpiresAt), "lsn": e.CommitLSN.String(), "seq": e.Seq, "error": d.LastError, "now": now,
+		"search": foundTerms(conn, d.Search),
 	}, nil
+}
+
+// foundTerms are terms as a database has them, see pgwire.known; nil: there are none.
+func foundTerms(conn *pgx.Conn, terms []string) (found []string) {
+	w := pgwireOf(conn.PgConn())
+	for _, term := range terms {
+		found = append(found, w.known(term))
+	}
+	return found
 }
 
 // HeadersText returns tailpost.delivery.headers of an event; nil: it has none. It is ASCII: a row

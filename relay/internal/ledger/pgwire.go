@@ -12,6 +12,8 @@ import (
 	"unicode/utf16"
 	"unicode/utf8"
 
+	"github.com/jackc/pgx/v5/pgconn"
+
 	"github.com/tailpost/tailpost/outbox"
 )
 
@@ -29,6 +31,13 @@ type pgwire struct {
 	ascii bool // the database's encoding is not UTF-8: free text must be ASCII
 	raw   bool // the database has no encoding: text may be any bytes but NULs
 	err   error
+}
+
+// pgwireOf returns what writes to a connection as its database wants it.
+func pgwireOf(conn *pgconn.PgConn) pgwire {
+	encoding := conn.ParameterStatus("server_encoding")
+	raw := encoding == "SQL_ASCII"
+	return pgwire{w: conn.Conn(), raw: raw, ascii: encoding != "UTF8" && !raw}
 }
 
 func (w *pgwire) begin(kind byte) {
@@ -171,17 +180,23 @@ func (w *pgwire) timeOrNull(v time.Time) {
 	w.time(v)
 }
 
-// text writes s as Postgres can store it: bytes that are not UTF-8 become U+FFFD, where the
-// database has an encoding, and NULs are left out.
+// text writes s as it is storable.
 func (w *pgwire) text(s string) {
-	switch {
-	case w.raw:
-		s = strings.ReplaceAll(s, "\x00", "")
-	case !utf8.ValidString(s) || strings.IndexByte(s, 0) >= 0:
-		s = strings.ReplaceAll(strings.ToValidUTF8(s, "\uFFFD"), "\x00", "")
-	}
+	s = w.storable(s)
 	w.int32(int32(len(s))) //nolint:gosec // Postgres refuses values of 1 GiB and more before they get here
 	w.buf = append(w.buf, s...)
+}
+
+// storable is s as Postgres can store it: bytes that are not UTF-8 become U+FFFD, where the
+// database has an encoding, and NULs are left out.
+func (w *pgwire) storable(s string) string {
+	switch {
+	case w.raw:
+		return strings.ReplaceAll(s, "\x00", "")
+	case !utf8.ValidString(s) || strings.IndexByte(s, 0) >= 0:
+		return strings.ReplaceAll(strings.ToValidUTF8(s, "\uFFFD"), "\x00", "")
+	}
+	return s
 }
 
 // textOrNull writes NULL for the empty string.
@@ -193,13 +208,16 @@ func (w *pgwire) textOrNull(s string) {
 	w.text(s)
 }
 
-// free writes text from outside the database, NULL for none. A database whose encoding is not UTF-8
-// may not know its characters and would refuse the whole batch.
-func (w *pgwire) free(s string) {
+// free writes text from outside the database, NULL for none.
+func (w *pgwire) free(s string) { w.textOrNull(w.known(s)) }
+
+// known is text from outside the database in characters that it knows. One whose encoding is not
+// UTF-8 would refuse the whole batch for another.
+func (w *pgwire) known(s string) string {
 	if w.ascii {
 		s = toASCII(s)
 	}
-	w.textOrNull(s)
+	return w.storable(s)
 }
 
 // freeBytes is free for bytes.

@@ -313,6 +313,7 @@ func TestRecord_writesASCIIWhereTheDatabaseIsNotUTF8(t *testing.T) {
 	require.NoError(t, l.Record(within, hold, &ledger.Batch{Attempts: []outbox.Attempt{a}, Park: []outbox.Delivery{parked}, Endpoints: []ledger.EndpointChange{
 		{EndpointID: "erp", VerifyError: `answer with {"challenge": "…"}`}, {EndpointID: "erp", Status: ledger.StatusDisabled, DisabledReason: "“gone”"},
 	}}))
+	found.Search = []string{"name=€"}
 	_, err := l.Queue(within, hold, []outbox.Delivery{found}, noon)
 	require.NoError(t, err)
 	ds, _, err := l.InOrder(t.Context(), "erp", 10, false)

@@ -82,7 +82,7 @@ func (r *Rejections) Reroute(ctx context.Context, hold Hold, eventID string, ds 
 			return ErrOver
 		}
 		for i := range ds {
-			args, err := foundArgs(&ds[i], now)
+			args, err := foundArgs(tx.Conn(), &ds[i], now)
 			if err != nil {
 				return err
 			}

@@ -139,11 +139,11 @@ WHERE id = @id
 const replayQueueSQL = `
 INSERT INTO tailpost.delivery (
     event_id, endpoint_id, state, reason, attempts, next_attempt_at, event_type, tenant, key, payload, headers,
-    event_created_at, commit_lsn, seq, trigger, created_at, updated_at, deliver_at, expires_at, extra
+    event_created_at, commit_lsn, seq, trigger, created_at, updated_at, search, deliver_at, expires_at, extra
 )
 VALUES (
     @event, @endpoint, 'pending', @reason, 0, @next, @type, NULLIF(@tenant, ''), NULLIF(@key, ''), @payload, @headers,
-    @event_created, @lsn::text::pg_lsn, @seq, 'replay', @now, @now, @deliver_at, @expires_at, @extra
+    @event_created, @lsn::text::pg_lsn, @seq, 'replay', @now, @now, @search::text[], @deliver_at, @expires_at, @extra
 )
 ON CONFLICT (event_id, endpoint_id) DO NOTHING`
 
@@ -162,7 +162,7 @@ func (o *Operations) QueueReplay(ctx context.Context, hold Hold, r *Replay, st S
 		queued = 0
 		var batch pgx.Batch
 		for i := range st.Deliveries {
-			args, err := foundArgs(&st.Deliveries[i], now)
+			args, err := foundArgs(tx.Conn(), &st.Deliveries[i], now)
 			if err != nil {
 				return err
 			}

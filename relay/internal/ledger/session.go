@@ -40,10 +40,7 @@ func openSession(ctx context.Context, a *address, setup pglink.Session) (*sessio
 		return nil, err
 	}
 	s := &session{conn: conn, line: hangup.New(conn.Conn())}
-	s.encoder.w = conn.Conn()
-	encoding := conn.ParameterStatus("server_encoding")
-	s.encoder.raw = encoding == "SQL_ASCII"
-	s.encoder.ascii = encoding != "UTF8" && !s.encoder.raw
+	s.encoder.pgwire = pgwireOf(conn)
 	if err := s.prepare(ctx); err != nil {
 		s.close(ctx)
 		return nil, err

@@ -304,6 +304,32 @@ INSERT INTO tailpost.discarded (event_id, endpoint_id, at) SELECT id::text, 'erp
 	}
 }
 
+// Whoever searches for it finds what waits for its first attempt, whoever has it wait.
+func TestQueue_ofWhatIsFoundByItsTerms(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	hold, r := b.replay(t)
+	b.exec(t, "UPDATE tailpost.replay SET state = 'running', place = '0/40'")
+	terms := []string{"order=42", "name=é\x00,{\"}"}
+	found := func(event string) []outbox.Delivery {
+		d := pending(event, "erp", "", 9, noon)
+		d.Search = terms
+		return []outbox.Delivery{d}
+	}
+	_, err := b.ledger.Queue(t.Context(), hold, found("audited"), noon)
+	require.NoError(t, err)
+	_, err = b.ledger.QueueReplay(t.Context(), hold, r, ledger.Step{Deliveries: found("replayed"), Cursor: scan.Cursor{Key: "replayed"}, Done: 1}, noon)
+	require.NoError(t, err)
+	rejected := pending("read again", "*", "", 9, noon)
+	require.NoError(t, b.ledger.Record(t.Context(), hold, &ledger.Batch{Park: []outbox.Delivery{rejected}, Now: noon}))
+	require.NoError(t, b.ledger.Reroute(t.Context(), hold, "read again", found("read again"), "", noon))
+	require.Equal(t, []string{"audited", "read again", "replayed"},
+		b.texts(t, `SELECT event_id FROM tailpost.delivery WHERE search = ARRAY['order=42', 'name=é,{"}'] ORDER BY event_id`))
+	_, err = b.ledger.Queue(t.Context(), hold, []outbox.Delivery{pending("without", "erp", "", 9, noon)}, noon)
+	require.NoError(t, err)
+	require.Equal(t, []string{"without"}, b.texts(t, "SELECT event_id FROM tailpost.delivery WHERE search IS NULL"))
+}
+
 func TestQueue_leavesAloneWhatWaitsAlready(t *testing.T) {
 	t.Parallel()
 	b := setup(t)

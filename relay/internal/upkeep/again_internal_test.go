@@ -80,6 +80,9 @@ func setupAgain(t *testing.T, changes ...func(*dispatch.Endpoint)) *againBundle 
 	return b
 }
 
+// idOf has an event found by its id.
+func idOf(ev *outbox.Event) []string { return []string{"id=" + ev.ID} }
+
 // dispatching returns another dispatcher of the endpoint, as another relay has it.
 func (b *againBundle) dispatching(t *testing.T) *dispatch.Dispatcher {
 	t.Helper()
@@ -113,7 +116,7 @@ func (b *againBundle) replay(t *testing.T, endpoint, types string, since *time.T
 }
 
 func (b *againBundle) replayer() *replayer {
-	return &replayer{ledger: b.ledger, dispatcher: b.dispatcher, hold: b.hold, mapping: b.mapping, slow: make(map[string]int), log: zerolog.Nop()}
+	return &replayer{ledger: b.ledger, dispatcher: b.dispatcher, hold: b.hold, mapping: b.mapping, terms: idOf, slow: make(map[string]int), log: zerolog.Nop()}
 }
 
 // A replay that cannot be carried out ends with the reason, instead of being tried for ever: what
@@ -185,7 +188,7 @@ func TestAnEventThatIsReadAgainKeepsItsPlaceAndTime(t *testing.T) {
 	b.exec(t, "UPDATE public.events SET deliver_at = $1 WHERE id = 'e2'", later)
 	b.mapping.DeliverAt = "deliver_at"
 	now := time.Date(2026, 11, 1, 12, 0, 0, 0, time.UTC)
-	p := &rereader{ledger: b.ledger, dispatcher: b.dispatcher, hold: b.hold, mapping: b.mapping, log: zerolog.Nop()}
+	p := &rereader{ledger: b.ledger, dispatcher: b.dispatcher, hold: b.hold, mapping: b.mapping, terms: idOf, log: zerolog.Nop()}
 	for id, created := range map[string]time.Time{"e1": time.Date(2026, 3, 1, 0, 0, 0, 0, time.UTC), "e2": now} {
 		ds, problem, err := p.read(t.Context(), &ledger.Rejected{EventID: id, CommitLSN: 77, Seq: 5}, now)
 		require.NoError(t, err)
@@ -196,6 +199,7 @@ func TestAnEventThatIsReadAgainKeepsItsPlaceAndTime(t *testing.T) {
 		require.EqualValues(t, 5, ds[0].Event.Seq)
 		require.True(t, created.Equal(ds[0].Event.CreatedAt), "%s: %s", id, ds[0].Event.CreatedAt)
 		require.Equal(t, outbox.Pending, ds[0].State)
+		require.Equal(t, []string{"id=" + id}, ds[0].Search, "whoever searches for it finds what waits")
 		if id == "e1" {
 			require.Equal(t, outbox.ReasonReplay, ds[0].Reason)
 			require.Equal(t, now, ds[0].NextAttemptAt)

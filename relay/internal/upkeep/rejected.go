@@ -30,12 +30,13 @@ type rereader struct {
 	dispatcher *dispatch.Dispatcher
 	hold       ledger.Hold
 	mapping    outbox.Mapping
+	terms      func(ev *outbox.Event) []string // see Options.Terms
 	log        zerolog.Logger
 }
 
 // rejected is the task that does it.
 func rejected(o *Options, wake Signal) Task {
-	p := &rereader{ledger: o.Ledger, dispatcher: o.Dispatcher, hold: o.Hold, mapping: o.Outbox.Mapping, log: o.Logger}
+	p := &rereader{ledger: o.Ledger, dispatcher: o.Dispatcher, hold: o.Hold, mapping: o.Outbox.Mapping, terms: o.Terms, log: o.Logger}
 	all := &operations{what: "rejected events", wake: wake, find: p.find, log: o.Logger}
 	return Task{Name: all.what, Wake: wake, Run: all.run}
 }
@@ -105,11 +106,15 @@ func (p *rereader) read(ctx context.Context, r *ledger.Rejected, now time.Time) 
 	if ev.CreatedAt.IsZero() {
 		ev.CreatedAt = now
 	}
+	var terms []string
+	if p.terms != nil {
+		terms = p.terms(&ev)
+	}
 	for _, id := range p.dispatcher.Route(nil, &ev) {
 		if slices.Contains(found.Recorded, id) {
 			continue
 		}
-		d := outbox.Delivery{Event: ev, EndpointID: id, State: outbox.Pending, Reason: outbox.ReasonReplay, NextAttemptAt: now}
+		d := outbox.Delivery{Event: ev, EndpointID: id, State: outbox.Pending, Reason: outbox.ReasonReplay, NextAttemptAt: now, Search: terms}
 		d.Schedule()
 		ds = append(ds, d)
 	}

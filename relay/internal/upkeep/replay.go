@@ -38,13 +38,14 @@ type replayer struct {
 	dispatcher *dispatch.Dispatcher
 	hold       ledger.Hold
 	mapping    outbox.Mapping
-	slow       map[string]int // how often in a row a page of a replay took too long, by its id
+	terms      func(ev *outbox.Event) []string // see Options.Terms
+	slow       map[string]int                  // how often in a row a page of a replay took too long, by its id
 	log        zerolog.Logger
 }
 
 // replays is the task that carries them out.
 func replays(o *Options, wake Signal) Task {
-	p := &replayer{ledger: o.Ledger, dispatcher: o.Dispatcher, hold: o.Hold, mapping: o.Outbox.Mapping, slow: make(map[string]int), log: o.Logger}
+	p := &replayer{ledger: o.Ledger, dispatcher: o.Dispatcher, hold: o.Hold, mapping: o.Outbox.Mapping, terms: o.Terms, slow: make(map[string]int), log: o.Logger}
 	all := &operations{what: "replays", wake: wake, find: p.find, log: o.Logger}
 	return Task{Name: all.what, Wake: wake, Run: all.run}
 }
@@ -217,7 +218,11 @@ func (p *replayer) deliveries(r *ledger.Replay, found []scan.Found, rows []scan.
 			ev.CreatedAt = orNow(rows[at].CreatedAt, now) // the table has no time: that of the commit, if the server remembers it
 		}
 		ev.CommitLSN, ev.Seq = r.Place, r.Done+int64(len(st.Deliveries))
-		d := outbox.Delivery{Event: *ev, EndpointID: r.EndpointID, State: outbox.Pending, Reason: outbox.ReasonReplay, NextAttemptAt: now}
+		var terms []string
+		if p.terms != nil {
+			terms = p.terms(ev)
+		}
+		d := outbox.Delivery{Event: *ev, EndpointID: r.EndpointID, State: outbox.Pending, Reason: outbox.ReasonReplay, NextAttemptAt: now, Search: terms}
 		d.Schedule()
 		st.Deliveries = append(st.Deliveries, d)
 	}

@@ -76,18 +76,22 @@ func (b *againBundle) counted(t *testing.T) string {
 func TestAReplayQueuesWhatItsRangeHas(t *testing.T) {
 	t.Parallel()
 	day := time.Date(2026, 3, 2, 0, 0, 0, 0, time.UTC)
+	noon := day.Add(12 * time.Hour)
 	for name, test := range map[string]struct {
 		ordering      config.Ordering
 		types         string
 		since         *time.Time
-		untimed       bool
+		untimed, days bool
 		want, numbers string
 	}{
-		"all, by key":                 {ordering: config.OrderingNone, types: "{}", want: "a b c d", numbers: "total 5, done 5, queued 4, unreadable 1"},
-		"of types":                    {ordering: config.OrderingNone, types: "{order.*}", want: "a b d", numbers: "total 4, done 4, queued 3, unreadable 1"},
-		"since a time, with it":       {ordering: config.OrderingNone, types: "{}", since: &day, want: "a c", numbers: "total 3, done 3, queued 2, unreadable 1"},
-		"all, in the order of times":  {ordering: config.OrderingStrict, types: "{}", want: "d b a c", numbers: "total 5, done 5, queued 4, unreadable 1"},
-		"in an order, without a time": {ordering: config.OrderingKey, types: "{}", untimed: true, want: "a b c d", numbers: "total 5, done 5, queued 4, unreadable 1"},
+		"all, by key":                  {ordering: config.OrderingNone, types: "{}", want: "a b c d", numbers: "total 5, done 5, queued 4, unreadable 1"},
+		"of types":                     {ordering: config.OrderingNone, types: "{order.*}", want: "a b d", numbers: "total 4, done 4, queued 3, unreadable 1"},
+		"since a time, with it":        {ordering: config.OrderingNone, types: "{}", since: &day, want: "a c", numbers: "total 3, done 3, queued 2, unreadable 1"},
+		"all, in the order of times":   {ordering: config.OrderingStrict, types: "{}", want: "d b a c", numbers: "total 5, done 5, queued 4, unreadable 1"},
+		"since the beginning of a day": {ordering: config.OrderingNone, types: "{}", since: &day, days: true, want: "a c", numbers: "total 3, done 3, queued 2, unreadable 1"},
+		"since within a day":           {ordering: config.OrderingNone, types: "{}", since: &noon, days: true, want: "a c", numbers: "total 3, done 3, queued 2, unreadable 1"},
+		"in order since within a day":  {ordering: config.OrderingStrict, types: "{}", since: &noon, days: true, want: "a c", numbers: "total 3, done 3, queued 2, unreadable 1"},
+		"in an order, without a time":  {ordering: config.OrderingKey, types: "{}", untimed: true, want: "a b c d", numbers: "total 5, done 5, queued 4, unreadable 1"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -100,12 +104,17 @@ func TestAReplayQueuesWhatItsRangeHas(t *testing.T) {
 					('c', 'user.created', '{}', '2026-03-03Z', NULL), ('d', 'order.created', '{}', NULL, NULL),
 					('e', 'order.paid', '{}', '2026-03-04Z', '[1]')`)
 			b.mapping.Headers = "headers"
+			if test.days {
+				b.exec(t, "SET timezone = 'UTC'; ALTER TABLE public.events ALTER created_at TYPE date")
+				b.mapping.TimeZone = "UTC"
+			}
 			if test.untimed {
 				b.mapping.CreatedAt = ""
 			}
 			b.replay(t, "erp", test.types, test.since)
 			b.finish(t)
 			require.Equal(t, test.want, b.queued(t))
+			require.Equal(t, "true", b.text(t, "SELECT bool_and(search = ARRAY['id=' || event_id])::text FROM tailpost.delivery"), "whoever searches for it finds what waits")
 			require.Equal(t, "done: "+test.numbers+", missing 0", b.counted(t))
 			sorted := test.ordering == config.OrderingStrict // a page in no order, or by key alone, needs no sorting
 			require.Equal(t, fmt.Sprint(sorted), b.text(t, "SELECT in_order::text FROM tailpost.replay"))

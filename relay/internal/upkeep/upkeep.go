@@ -6,6 +6,7 @@ import (
 	"github.com/rs/zerolog"
 
 	"github.com/tailpost/tailpost/config"
+	"github.com/tailpost/tailpost/outbox"
 	"github.com/tailpost/tailpost/relay/internal/dispatch"
 	"github.com/tailpost/tailpost/relay/internal/ledger"
 	"github.com/tailpost/tailpost/relay/internal/source"
@@ -46,6 +47,8 @@ type Options struct {
 	Hold       ledger.Hold
 	Barriers   *source.Barriers
 	Outbox     config.Outbox
+	// Terms returns what an event is found by, of the present configuration; nil: by nothing.
+	Terms func(ev *outbox.Event) []string
 	// Retention returns that of the present configuration.
 	Retention func() config.Retention
 	// Healed is closed once no gap waits to be healed: what is deleted cannot be healed any more.
