@@ -107,10 +107,14 @@ func TestAPartitionIsDeliveredAsASlotIs(t *testing.T) {
 	_, erp := ask(t, http.DefaultClient, http.MethodGet, "http://"+r.APIAddress()+"/v1/endpoints/erp", "")
 	admission, _ := erp["admission"].(map[string]any)
 	require.InDelta(t, 1, admission["in_flight"], 0)
+	b.db.Run(t, "UPDATE tailpost.endpoint SET status = 'paused' WHERE id = 'erp'") // its row's first change since it was taken
+	b.receiver.AwaitIDs(t, "/ep_1", append(ids, b.db.Insert(t, kit.Event("a", `{}`))...)...)
+	b.db.AwaitCount(t, 1, "SELECT count(*) FROM tailpost.delivery WHERE endpoint_id = 'erp' AND reason = 'paused'")
+	b.db.AwaitCount(t, 2, "SELECT count(*) FROM tailpost.attempt WHERE outcome = 'delivered'")
 	stop()
 	open()
 	require.NoError(t, <-done)
-	require.Equal(t, 2, b.db.Count(t, "SELECT count(*) FROM tailpost.attempt WHERE outcome = 'delivered'"), "what was in flight is recorded")
+	require.Equal(t, 3, b.db.Count(t, "SELECT count(*) FROM tailpost.attempt WHERE outcome = 'delivered'"), "what was in flight is recorded")
 	require.Len(t, b.receiver.Requests("/paused"), tried)
 	var traced []string
 	for _, span := range b.spans.GetSpans() {

@@ -224,4 +224,9 @@ func TestARelayGoesOnWhereItWas(t *testing.T) {
 	next := b.db.Insert(t, kit.Event("a", `{}`))
 	b.db.AwaitAttempts(t, "erp", 2)
 	require.Equal(t, slices.Concat(first, next), b.receiver.IDs("/erp"))
+
+	// What is known of an endpoint's row is what was loaded, until the row's first change.
+	b.db.Run(t, "UPDATE tailpost.endpoint SET status = 'paused' WHERE id = 'erp'")
+	b.db.Insert(t, kit.Event("a", `{}`))
+	b.db.AwaitCount(t, 1, "SELECT count(*) FROM tailpost.delivery WHERE endpoint_id = 'erp' AND reason = 'paused'")
 }

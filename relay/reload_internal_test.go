@@ -77,6 +77,23 @@ func TestAnotherOrderingIsNoticed(t *testing.T) {
 	require.False(t, reordered(of(config.OrderingNone, "crm"), of(config.OrderingNone)), "nor has one that goes")
 }
 
+// TestAnotherSealingKeyIsNoticed, whichever it is of several: what it opens can be used from now on,
+// or no longer.
+func TestAnotherSealingKeyIsNoticed(t *testing.T) {
+	t.Parallel()
+	of := func(keys ...string) *settings {
+		s := &settings{cfg: &config.Config{}}
+		for _, key := range keys {
+			s.cfg.Secrets.Keys = append(s.cfg.Secrets.Keys, config.NewSecret(key))
+		}
+		return s
+	}
+	require.False(t, of("a", "b").concernsAll(of("a", "b")))
+	for _, next := range [][]string{{"a", "c"}, {"a", "b", "c"}, {"a"}, {"b", "a"}, nil} {
+		require.True(t, of("a", "b").concernsAll(of(next...)), "%q", next)
+	}
+}
+
 // A start that fails is tried again where that may help although nobody changes anything.
 func TestWhatIsTriedAgain(t *testing.T) {
 	t.Parallel()

@@ -122,8 +122,8 @@ var agingMutants = []mutant{
 	{
 		name:    "ledger-delete-the-bound-too",
 		file:    "relay/internal/scan/rows.go",
-		old:     "  AND ` + c.createdAt + ` < @before\n",
-		new:     "  AND ` + c.createdAt + ` <= @before\n",
+		old:     "  AND ` + c.createdAt + ` < @old\n",
+		new:     "  AND ` + c.createdAt + ` <= @old\n",
 		promise: "Retention deletes what is older than its bound.",
 		pkg:     "./relay/internal/ledger",
 		run:     "^TestDelete_removesOldRowsOfItsBlocksAndNoOthers$",

@@ -184,9 +184,9 @@ var holdMutants = []mutant{
 	},
 	{
 		name:    "ledger-odd-bytes-replaced",
-		file:    "relay/internal/ledger/session.go",
-		old:     "s.encoder.raw = encoding == \"SQL_ASCII\"",
-		new:     "s.encoder.raw = encoding == \"\"",
+		file:    "relay/internal/ledger/pgwire.go",
+		old:     "raw := encoding == \"SQL_ASCII\"",
+		new:     "raw := encoding == \"\"",
 		promise: "An id of any bytes is recorded as it is.",
 		pkg:     "./relay/internal/ledger",
 		run:     "^TestRecord_keepsTheBytesOfADatabaseWithoutEncoding$",

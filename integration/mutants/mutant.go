@@ -44,6 +44,7 @@ func all() []mutant {
 		holdMutants,
 		http2Mutants,
 		huntMutants, huntAgainMutants, ninthMutants, tenthMutants, tenthLedgerMutants, tenthWireMutants, tenthPanelMutants, tenthConfigMutants,
+		eleventhStreamMutants,
 		huntEgressMutants,
 		intakeSweepMutants,
 		jetstreamMutants,

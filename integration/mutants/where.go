@@ -17,7 +17,7 @@ var whereMutants = []mutant{
 	},
 	{
 		name: "where-extra-not-replayed", file: "relay/internal/ledger/replay.go",
-		old: "@lsn::text::pg_lsn, @seq, 'replay', @now, @now, @deliver_at, @expires_at, @extra", new: "@lsn::text::pg_lsn, @seq, 'replay', @now, @now, @deliver_at, @expires_at, NULL",
+		old: "@search::text[], @deliver_at, @expires_at, @extra\n)", new: "@search::text[], @deliver_at, @expires_at, NULL\n)",
 		promise: "A replay has the extra columns of its events.",
 		pkg:     "./integration", run: "TestExtraColumns",
 	},

@@ -64,6 +64,7 @@ func TestWhoIsEntitledToWhatABackfillHas(t *testing.T) {
 	t.Parallel()
 	for name, test := range map[string]struct{ created, since, row time.Duration }{
 		"older, for one of the first moment": {0, 0, -time.Hour},
+		"older, for one that wants more now": {0, time.Hour, -time.Hour},
 		"older, for one of later":            {time.Nanosecond, time.Nanosecond, -time.Hour},
 		"newer, for one of later":            {time.Hour, time.Hour, time.Hour},
 		"newer, for one of later still":      {0, time.Hour + time.Second, time.Hour},

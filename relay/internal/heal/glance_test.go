@@ -53,6 +53,7 @@ func TestAfterACrashOnlyTheNewestRowsAreLookedAt(t *testing.T) {
 					require.NotContains(t, b.blocks, int64(1))
 					require.Len(t, b.audits, 1)
 					require.Zero(t, b.horizon, "the rest of the table is not known to be settled")
+					require.Zero(t, b.before, "nor is what was created before")
 				})
 				b.see(func() { b.blocks = nil })
 				pass(t, 29*time.Hour)

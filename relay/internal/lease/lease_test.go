@@ -270,6 +270,7 @@ func TestAnApplicationsLockIsNoMembers(t *testing.T) {
 	class, number := l.Partition(2)
 	b.exec(t, "SET application_name = 'shop'")
 	b.exec(t, "SELECT pg_advisory_lock($1, $2)", class, number)
+	b.exec(t, "SELECT pg_advisory_lock($1, 4)", class) // there is no such partition
 	counted, zero := l.Members()
 	b.exec(t, "SELECT pg_advisory_lock_shared($1, $2)", counted, zero)
 	require.False(t, tries(t, l, 2))

@@ -50,7 +50,7 @@ func TestRecord_countsByTypeAndClass(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
 	hold := take(t, b.ledger)
-	types := []string{"order.created", "order.paid", "odd\x00type", "oddtype", "bad\xfftype", strings.Repeat("long.", 60), strings.Repeat("long.", 60) + "x"}
+	types := []string{"order.created", "order.paid", "odd\x00type", "oddtype", "bad\xfftype", strings.Repeat("long.", 60), strings.Repeat("long.", 60) + "x", strings.Repeat("long.", 40)}
 	statuses := []int{0, 100, 200, 204, 302, 404, 429, 500, 599, 999}
 	n := 0
 	for batch := range 3 {

@@ -379,9 +379,17 @@ func TestRows_haveTimesOfTheirZone(t *testing.T) {
 		require.NoError(t, err)
 		rows, err := s.Rows(t.Context(), 0, 10)
 		require.NoError(t, err)
-		read, err := s.RowsAfter(t.Context(), &Reading{Until: time.Date(2026, 4, 1, 0, 0, 0, 0, time.UTC)}, 10)
+		until := time.Date(2026, 4, 1, 0, 0, 0, 0, time.UTC)
+		read, err := s.RowsAfter(t.Context(), &Reading{Until: until}, 10)
 		require.NoError(t, err)
 		require.Equal(t, test.later, read[0].Later, "%s %s", test.of, test.at)
+		// Whether they are read in the order of their times, or counted only, says the same.
+		ordered, err := s.RowsAfter(t.Context(), &Reading{Until: until, InOrder: true}, 10)
+		require.NoError(t, err)
+		require.Equal(t, test.later, len(ordered) == 0, "%s %s", test.of, test.at)
+		counted, err := s.Count(t.Context(), conn, Range{Until: until, Wants: func(string) bool { return true }})
+		require.NoError(t, err)
+		require.Equal(t, test.later, counted == 0, "%s %s", test.of, test.at)
 		for _, row := range []Row{rows[0], read[0]} {
 			require.Equal(t, "acme", row.Tenant)
 			got := ""
