@@ -77,8 +77,8 @@ func TestAnotherOrderingIsNoticed(t *testing.T) {
 	require.False(t, reordered(of(config.OrderingNone, "crm"), of(config.OrderingNone)), "nor has one that goes")
 }
 
-// TestAnotherSealingKeyIsNoticed, whichever it is of several: what it opens can be used from now on,
-// or no longer.
+// TestAnotherSealingKeyIsNoticed, whichever it is of several: what it opens can be used from now
+// on, or no longer.
 func TestAnotherSealingKeyIsNoticed(t *testing.T) {
 	t.Parallel()
 	of := func(keys ...string) *settings {
