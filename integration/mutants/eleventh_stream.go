@@ -34,19 +34,19 @@ var eleventhStreamMutants = []mutant{
 	},
 	{
 		name: "eleventh-audited-without-terms", file: "relay/internal/heal/judge.go",
-		old: "NextAttemptAt: now, Search: terms}", new: "NextAttemptAt: now}",
+		old: "NextAttemptAt: now, Search: terms}", new: "NextAttemptAt: now, Search: terms[:0]}",
 		promise: "What an audit has wait is found by its terms.",
 		pkg:     "./relay/internal/heal", run: "TestWhatAnAuditMakesOfARow",
 	},
 	{
 		name: "eleventh-replayed-without-terms", file: "relay/internal/upkeep/replay.go",
-		old: "NextAttemptAt: now, Search: terms}", new: "NextAttemptAt: now}",
+		old: "NextAttemptAt: now, Search: terms}", new: "NextAttemptAt: now, Search: terms[:0]}",
 		promise: "What a replay has wait is found by its terms.",
 		pkg:     "./relay/internal/upkeep", run: "TestAReplayQueuesWhatItsRangeHas",
 	},
 	{
 		name: "eleventh-read-again-without-terms", file: "relay/internal/upkeep/rejected.go",
-		old: "NextAttemptAt: now, Search: terms}", new: "NextAttemptAt: now}",
+		old: "NextAttemptAt: now, Search: terms}", new: "NextAttemptAt: now, Search: terms[:0]}",
 		promise: "What was read again is found by its terms.",
 		pkg:     "./relay/internal/upkeep", run: "TestAnEventThatIsReadAgainKeeps",
 	},
