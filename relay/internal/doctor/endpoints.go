@@ -10,6 +10,7 @@ import (
 	"net"
 	"net/http"
 	"net/url"
+	"slices"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -99,7 +100,7 @@ func tryEndpoint(ctx context.Context, dialer *egress.Dialer, roots *x509.CertPoo
 			return Finding{}, fmt.Errorf("TLS: %w", err)
 		}
 		conn = secured
-		left := secured.ConnectionState().PeerCertificates[0].NotAfter.Sub(now)
+		left := firstExpiry(secured.ConnectionState().PeerCertificates).Sub(now)
 		certificate = fmt.Sprintf(", its certificate is good for %d days", int(left/(24*time.Hour)))
 		if left < certificateWarning {
 			return warn("renew it", "endpoint %s answers%s", e.ID, certificate)
@@ -111,6 +112,12 @@ func tryEndpoint(ctx context.Context, dialer *egress.Dialer, roots *x509.CertPoo
 		}
 	}
 	return tryHead(conn, u, place, dialer, e.ID, certificate)
+}
+
+// firstExpiry returns when the first of a receiver's certificates expires: with it ends the trust
+// in those before it.
+func firstExpiry(presented []*x509.Certificate) time.Time {
+	return slices.MinFunc(presented, func(a, b *x509.Certificate) int { return a.NotAfter.Compare(b.NotAfter) }).NotAfter
 }
 
 // tryHead sees whether an endpoint answers HTTP on conn.

@@ -10,6 +10,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"net/netip"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -18,6 +19,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/tailpost/tailpost/config"
+	"github.com/tailpost/tailpost/integration/kit"
 	"github.com/tailpost/tailpost/relay/internal/doctor"
 )
 
@@ -208,4 +210,18 @@ func TestCertificatesThatEndSoonAreNamed(t *testing.T) {
 		require.Contains(t, found[0].Detail, fmt.Sprintf("its certificate is good for %d days", days))
 		require.Equal(t, grade == doctor.Warning, found[0].Fix == "renew it")
 	}
+
+	// With an intermediate one ends the trust in the receiver's own.
+	cert, _ := kit.Certificate(t)
+	intermediate, _ := pem.Decode([]byte(cert)) // good for an hour
+	chain := secure.TLS.Certificates[0]
+	chain.Certificate = append(slices.Clone(chain.Certificate), intermediate.Bytes)
+	chained := httptest.NewUnstartedServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {}))
+	chained.TLS = &tls.Config{Certificates: []tls.Certificate{chain}}
+	chained.StartTLS()
+	t.Cleanup(chained.Close)
+	cfg.Endpoints[0].URL = chained.URL
+	found := doctor.Endpoints(t.Context(), cfg, time.Now())
+	require.Equal(t, doctor.Warning, found[0].Grade, found[0].Detail)
+	require.Contains(t, found[0].Detail, "its certificate is good for 0 days")
 }

@@ -126,6 +126,8 @@ func TestConnectionsThatAFleetLacksAreNamed(t *testing.T) {
 	f = connections(doctor.Failure, 4)
 	require.Contains(t, f.Detail, "the database's limit is 10")
 	require.Contains(t, f.Fix, `ALTER DATABASE "postgres" CONNECTION LIMIT 41;`)
+	b.exec(t, "ALTER ROLE postgres CONNECTION LIMIT 1") // which does not hold for a superuser
+	require.Contains(t, connections(doctor.Failure, 4).Detail, "the database's limit is 10")
 	b.exec(t, "ALTER DATABASE postgres CONNECTION LIMIT 20") // enough for five partitions, and no more
 	b.as(t, "REPLICATION CONNECTION LIMIT 5")
 	f = connections(doctor.Failure, 5)

@@ -21,6 +21,8 @@ func TestAHealthyDatabaseHasNoFailure(t *testing.T) {
 	b.exec(t, "REVOKE CREATE ON SCHEMA public FROM PUBLIC") // as it is from Postgres 15 on
 	b.cfg.Endpoints = []config.Endpoint{{ID: "erp"}}
 	b.cfg.Versions = config.Versions{{Name: "2026-01-01"}}
+	b.exec(t, `INSERT INTO tailpost.endpoint (id, name, url, subscriptions, policy, status, disabled_reason, source, created_at, updated_at)
+		VALUES ('old', 'a', 'https://a.example', '[]', '{"version": "2025-01-01"}', 'disabled', 'removed from the configuration', 'config', now(), now())`) // which keeps nothing waiting
 	wants := []string{
 		"connection: the database answers, and no pooler stands before it", `version: Postgres \d\d(, supported until 20\d\d-11-\d\d)?`,
 		"wal_level: wal_level is (logical|replica: Postgres writes what decoding needs as soon as there is a slot)", "recovery: the server is a primary",

@@ -49,32 +49,41 @@ const (
 	gapPeriod = time.Hour
 )
 
+// uncounted are the heals that are none of a gap, so that a relay does not count them either: the
+// stream was whole.
+func uncounted() []string {
+	return []string{
+		"backfill",
+		"not all that a fan-out had published was recorded when its partitions were given up: NATS took nothing, or the fan-out or the database was changed",
+	}
+}
+
 // gapsSQL counts the gaps that were healed since a time or a person's `tailpost heal`, and those
-// that are found and wait to be healed.
+// that are found and wait to be healed, be it without a time.
 const gapsSQL = `
 WITH slot AS (
     SELECT r.slot, r.heal, r.heal_gaps, GREATEST(@since::timestamptz, r.gaps_cleared_at) AS since
     FROM tailpost.relay AS r
     WHERE r.slot = @slot
+),
+counted AS (
+    SELECT g.at, g.why
+    FROM slot AS s
+    JOIN tailpost.gap AS g ON g.slot = s.slot AND g.at > s.since AND g.why <> ALL (@uncounted::text[])
+    UNION ALL
+    SELECT f.at, s.heal
+    FROM slot AS s
+    CROSS JOIN unnest(s.heal_gaps) AS f (at)
+    WHERE f.at > s.since
+      AND s.heal IS NOT NULL
+    UNION ALL
+    SELECT clock_timestamp(), s.heal
+    FROM slot AS s
+    WHERE s.heal <> ALL (@uncounted::text[])
+      AND NOT EXISTS (SELECT FROM unnest(s.heal_gaps) AS f (at) WHERE f.at > s.since)
 )
-SELECT COALESCE((
-           SELECT count(*)
-           FROM slot AS s
-           JOIN tailpost.gap AS g ON g.slot = s.slot AND g.at > s.since AND g.why <> 'backfill'
-       ), 0) + COALESCE((
-           SELECT count(*)
-           FROM slot AS s
-           CROSS JOIN unnest(s.heal_gaps) AS f (at)
-           WHERE f.at > s.since
-             AND s.heal IS NOT NULL
-       ), 0),
-       COALESCE((
-           SELECT g.why
-           FROM slot AS s
-           JOIN tailpost.gap AS g ON g.slot = s.slot AND g.at > s.since AND g.why <> 'backfill'
-           ORDER BY g.at DESC
-           LIMIT 1
-       ), '')`
+SELECT count(*), COALESCE((array_agg(c.why ORDER BY c.at DESC))[1], '')
+FROM counted AS c`
 
 func examineGaps(ctx context.Context, p *patient) (Finding, error) {
 	if !p.migrated(ctx) {
@@ -82,7 +91,7 @@ func examineGaps(ctx context.Context, p *patient) (Finding, error) {
 	}
 	var n int
 	var why string
-	args := pgx.NamedArgs{"slot": p.cfg.Database.Slot, "since": p.server.Clock.Add(-gapPeriod)}
+	args := pgx.NamedArgs{"slot": p.cfg.Database.Slot, "since": p.server.Clock.Add(-gapPeriod), "uncounted": uncounted()}
 	err := p.conn.QueryRow(ctx, gapsSQL, args).Scan(&n, &why)
 	switch {
 	case pglink.Is(err, pglink.InsufficientPrivilege):
