@@ -1,6 +1,8 @@
 package telemetry
 
 import (
+	"maps"
+	"slices"
 	"sync"
 	"time"
 
@@ -71,6 +73,22 @@ func (c *Clocks) Receiver(endpoint string, ahead time.Duration) {
 	case was && !is:
 		delete(c.receivers, endpoint)
 		c.log.Info().Str("endpoint", endpoint).Msg("the receiver's clock and the relay's agree again")
+	}
+}
+
+// known lists the endpoints whose receivers' clocks are apart.
+func (c *Clocks) known() []string {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return slices.Collect(maps.Keys(c.receivers))
+}
+
+// forget drops what is held of endpoints that are gone.
+func (c *Clocks) forget(gone []string) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for _, id := range gone {
+		delete(c.receivers, id)
 	}
 }
 

@@ -84,3 +84,16 @@ func TestClocksAreShown(t *testing.T) {
 	require.InDelta(t, 1, got["tailpost_receiver_clocks_apart"].GetGauge().GetValue(), 0)
 	require.InDelta(t, -600, got["tailpost_database_clock_ahead_seconds"].GetGauge().GetValue(), 0)
 }
+
+// TestAClockIsForgottenWithItsEndpoint: nobody can mend that of a receiver whose endpoint is gone,
+// and its answers are not waited for.
+func TestAClockIsForgottenWithItsEndpoint(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	b.clocks.Receiver("gone", time.Hour)
+	b.clocks.Receiver("kept", time.Hour)
+	require.InDelta(t, 2, b.scrape(t)["tailpost_receiver_clocks_apart"].GetGauge().GetValue(), 0)
+	require.Equal(t, []string{"gone", "kept"}, b.database.known, "the database is asked whether they are there")
+	b.database.answer.Gone, b.now = []string{"gone"}, b.now.Add(time.Minute)
+	require.InDelta(t, 1, b.scrape(t)["tailpost_receiver_clocks_apart"].GetGauge().GetValue(), 0)
+}

@@ -60,7 +60,7 @@ func local(host string) bool {
 		host = h
 	}
 	addr, _ := netip.ParseAddr(strings.Trim(host, "[]")) // of what is none it is the zero one
-	return host == "localhost" || addr.Unmap().IsLoopback()
+	return host == "localhost" || addr.IsLoopback()
 }
 
 // Serve answers until ctx is done. It closes the listener.

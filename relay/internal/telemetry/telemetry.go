@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"slices"
 	"sync"
 	"time"
 
@@ -142,7 +143,7 @@ func (m *Metrics) refresh(ctx context.Context) {
 	}
 	bound, cancel := context.WithTimeoutCause(ctx, measureTimeout, errors.New("the database is slow"))
 	defer cancel()
-	measures, err := m.o.Store.Measure(bound, m.o.Slot, append(m.known(), m.o.Certificates.known()...))
+	measures, err := m.o.Store.Measure(bound, m.o.Slot, m.remembered())
 	if ctx.Err() != nil {
 		return // whoever asked has left, which says nothing of the database
 	}
@@ -156,8 +157,16 @@ func (m *Metrics) refresh(ctx context.Context) {
 	m.o.Clocks.Database(Apart(measures.Now, began, now))
 	m.forget(measures.Gone)
 	m.o.Certificates.forget(measures.Gone)
+	m.o.Clocks.forget(measures.Gone)
 	m.written.add(measures.Written)
 	m.refreshSlow(ctx)
+}
+
+// remembered lists the endpoints that something is held of, each once.
+func (m *Metrics) remembered() []string {
+	all := slices.Concat(m.known(), m.o.Certificates.known(), m.o.Clocks.known())
+	slices.Sort(all)
+	return slices.Compact(all)
 }
 
 // refreshSlow measures what is measured less often. A lock on the outbox table, or an index that it
@@ -167,20 +176,21 @@ func (m *Metrics) refreshSlow(ctx context.Context) {
 	if began.Before(m.slow.stale) {
 		return
 	}
-	m.slow.sizes, m.slow.unaccounted = nil, nil
+	var measured slow
 	bound, cancel := context.WithTimeoutCause(ctx, measureTimeout, errors.New("the database is slow"))
 	defer cancel()
 	if sizes, err := m.o.Store.Sizes(bound, m.o.Settings().Retention, began); err == nil {
-		m.slow.sizes = &sizes
+		measured.sizes = &sizes
 	}
 	if n, err := m.o.Unaccounted(bound); err == nil {
-		m.slow.unaccounted = &n
+		measured.unaccounted = &n
 	}
 	now := m.o.Now()
 	if err := ctx.Err(); err != nil {
 		return // whoever asked has left
 	}
-	m.slow.stale = now.Add(max(leastSlowAge, ageFactor*now.Sub(began))) // a twentieth of the time
+	measured.stale = now.Add(max(leastSlowAge, ageFactor*now.Sub(began))) // a twentieth of the time
+	m.slow = measured
 }
 
 // measured returns the database's last answers, and reports whether it answered the last time it

@@ -36,11 +36,13 @@ type database struct {
 	takes  time.Duration
 	bundle *bundle
 
-	sizing time.Duration // how long it takes
+	sizing  time.Duration // how long it takes
+	leaving func()        // whoever asks leaves meanwhile; nil: nobody does
 
 	sizes       schema.Sizes
 	sizesErr    error
-	sized       int // how often it was asked for sizes
+	countErr    error // of the unaccounted ones
+	sized       int   // how often it was asked for sizes
 	unaccounted int
 }
 
@@ -49,6 +51,9 @@ func (d *database) Sizes(_ context.Context, retention time.Duration, _ time.Time
 		return schema.Sizes{}, errors.New("not the configuration's")
 	}
 	d.sized++
+	if d.leaving != nil {
+		d.leaving()
+	}
 	d.bundle.now = d.bundle.now.Add(d.sizing)
 	return d.sizes, d.sizesErr
 }
@@ -87,7 +92,7 @@ func setup(t *testing.T) *bundle {
 		Settings: func() telemetry.Settings {
 			return telemetry.Settings{AuditInterval: time.Hour, Retention: 720 * time.Hour, LoadedAt: time.Unix(1_700_000_000, 0)}
 		},
-		Unaccounted: func(context.Context) (int, error) { return b.database.unaccounted, b.database.sizesErr },
+		Unaccounted: func(context.Context) (int, error) { return b.database.unaccounted, b.database.countErr },
 	})
 	return b
 }
@@ -422,7 +427,8 @@ func TestWhatWaitsAndWhatGrowsIsShown(t *testing.T) {
 	b.now = b.now.Add(29 * time.Second)
 	b.scrape(t)
 	require.Equal(t, 1, b.database.sized)
-	b.now, b.database.sizesErr = b.now.Add(5*time.Second), errors.New("the table is locked")
+	b.database.sizesErr, b.database.countErr = errors.New("the table is locked"), errors.New("the table is locked")
+	b.now = b.now.Add(5 * time.Second)
 	got = b.scrape(t)
 	require.Equal(t, 2, b.database.sized)
 	require.InDelta(t, 1, got["tailpost_database_up"].GetGauge().GetValue(), 0)

@@ -2,6 +2,7 @@ package telemetry_test
 
 import (
 	"context"
+	"errors"
 	"regexp"
 	"sync"
 	"testing"
@@ -11,6 +12,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/tailpost/tailpost/outbox"
+	"github.com/tailpost/tailpost/outbox/schema"
 	"github.com/tailpost/tailpost/relay/internal/ledger"
 	"github.com/tailpost/tailpost/relay/internal/query"
 	"github.com/tailpost/tailpost/relay/internal/telemetry"
@@ -92,4 +94,37 @@ func TestAScrapeIsOfOneMoment(t *testing.T) {
 	}
 	done()
 	all.Wait()
+}
+
+// TestWhoLeavesTakesNoMeasuresAlong: what was measured before is shown to the next one, as it is
+// where the database answers nobody else either.
+func TestWhoLeavesTakesNoMeasuresAlong(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	b.database.sizes, b.database.unaccounted = schema.Sizes{Attempts: 1}, 6
+	b.scrape(t)
+	ctx, leave := context.WithCancel(t.Context())
+	b.now, b.database.leaving = b.now.Add(time.Minute), leave
+	b.database.sizesErr, b.database.countErr = context.Canceled, context.Canceled
+	b.Text(ctx)
+	require.Equal(t, 2, b.database.sized)
+	got := b.scrape(t)
+	require.InDelta(t, 1, got["tailpost_table_bytes attempt"].GetGauge().GetValue(), 0)
+	require.InDelta(t, 6, got["tailpost_unaccounted_events"].GetGauge().GetValue(), 0)
+}
+
+// TestWhatCannotBeMeasuredHidesNothingElse: a lock on the one keeps nobody from counting the other.
+func TestWhatCannotBeMeasuredHidesNothingElse(t *testing.T) {
+	t.Parallel()
+	for name, locked := range map[string]func(*database){
+		"tailpost_table_bytes attempt": func(d *database) { d.sizesErr = errors.New("the table is locked") },
+		"tailpost_unaccounted_events":  func(d *database) { d.countErr = errors.New("the table is locked") },
+	} {
+		b := setup(t)
+		locked(&b.database)
+		got := b.scrape(t)
+		for _, each := range []string{"tailpost_table_bytes attempt", "tailpost_unaccounted_events"} {
+			require.Equal(t, each != name, got[each] != nil, "%s without %s", each, name)
+		}
+	}
 }
