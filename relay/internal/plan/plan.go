@@ -63,6 +63,7 @@ type Endpoint struct {
 	before, after *config.Endpoint
 	routed        bool // the change concerns which events it gets
 	paused        bool // it is paused afterwards
+	disabled      bool // it is disabled afterwards
 }
 
 // Setting is one that changes. Both are JSON without the quotes of a text; empty: it is not set.
@@ -163,10 +164,11 @@ func (p *Plan) wanted(e *config.Endpoint, row *ledger.EndpointRow) error {
 		return nil
 	default:
 		is.Action, is.before = Change, decoded(row, p.versions)
+		is.paused, is.disabled = row.Status == ledger.StatusPaused, row.Status == ledger.StatusDisabled && !moved
 		is.routed = slices.ContainsFunc(is.Settings, func(s Setting) bool { return slices.Contains([]string{subscriptionsName, "tenant", "version"}, s.Name) })
 		p.drifted(row, moved)
 	}
-	if is.paused {
+	if is.paused && removed(row) {
 		is.Notes = append(is.Notes, "a person had paused it before it was removed: it is paused again, until tailpost resume "+row.ID)
 	}
 	if moved && row.Status == ledger.StatusDisabled && !removed(row) {
@@ -239,6 +241,8 @@ func (e *Endpoint) queued() string {
 		return "they wait until the endpoint returns, unless they are discarded (tailpost discard --state pending --endpoint " + e.ID + ")"
 	case e.paused:
 		return "they wait until it is resumed"
+	case e.disabled:
+		return "they wait until it is enabled or its URL changes"
 	case e.Action == Return:
 		return "they go out"
 	case named("url"), named("query"):

@@ -30,19 +30,25 @@ func rowOf(t *testing.T, e *config.Endpoint) *ledger.EndpointRow {
 // and nothing else that changes about it does.
 func TestWhatBecomesOfWhatIsNotActive(t *testing.T) {
 	t.Parallel()
+	longer := func(e *config.Endpoint) { e.Timeout = time.Minute }
+	elsewhere := func(e *config.Endpoint) { e.URL = "https://b.example/" }
+	fewer := func(e *config.Endpoint) { e.Subscriptions = []config.Subscription{{Events: []string{"order.*"}}} }
 	for name, test := range map[string]struct {
 		change         func(*config.Endpoint)
 		status, reason string
 		action         string
 		note, drift    string // a part of the one that there is; empty: there is none
+		queued         string // what becomes of what is queued; empty: nothing is said
 	}{
-		"disabled, as it was":           {func(*config.Endpoint) {}, ledger.StatusDisabled, "gone", "", "", "disabled (gone), and stays so"},
-		"disabled, with a timeout":      {func(e *config.Endpoint) { e.Timeout = time.Minute }, ledger.StatusDisabled, "gone", Change, "", "disabled (gone), and stays so"},
-		"disabled, with another URL":    {func(e *config.Endpoint) { e.URL = "https://b.example/" }, ledger.StatusDisabled, "gone", Change, "it was disabled (gone)", ""},
-		"paused, with another URL":      {func(e *config.Endpoint) { e.URL = "https://b.example/" }, ledger.StatusPaused, "", Change, "", "paused by a person"},
-		"removed, and back":             {func(*config.Endpoint) {}, ledger.StatusDisabled, ledger.ReasonRemoved, Return, "", ""},
-		"removed, and back, and moved":  {func(e *config.Endpoint) { e.URL = "https://b.example/" }, ledger.StatusDisabled, ledger.ReasonRemoved, Return, "", ""},
-		"active, with a longer timeout": {func(e *config.Endpoint) { e.Timeout = time.Minute }, ledger.StatusActive, "", Change, "", ""},
+		"disabled, as it was":           {func(*config.Endpoint) {}, ledger.StatusDisabled, "gone", "", "", "disabled (gone), and stays so", ""},
+		"disabled, with a timeout":      {longer, ledger.StatusDisabled, "gone", Change, "", "disabled (gone), and stays so", "they wait until it is enabled or its URL changes"},
+		"disabled, with other events":   {fewer, ledger.StatusDisabled, "gone", Change, "", "disabled (gone), and stays so", "they wait until it is enabled or its URL changes"},
+		"disabled, with another URL":    {elsewhere, ledger.StatusDisabled, "gone", Change, "it was disabled (gone)", "", "they go to the new URL"},
+		"paused, with another URL":      {elsewhere, ledger.StatusPaused, "", Change, "", "paused by a person", "they wait until it is resumed"},
+		"removed, and back":             {func(*config.Endpoint) {}, ledger.StatusDisabled, ledger.ReasonRemoved, Return, "", "", "they go out"},
+		"removed, and back, and moved":  {elsewhere, ledger.StatusDisabled, ledger.ReasonRemoved, Return, "", "", "they go out"},
+		"active, with a longer timeout": {longer, ledger.StatusActive, "", Change, "", "", ""},
+		"active, with other events":     {fewer, ledger.StatusActive, "", Change, "", "", "they go out, whatever the subscriptions say now"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -56,6 +62,7 @@ func TestWhatBecomesOfWhatIsNotActive(t *testing.T) {
 			var notes, drift []string
 			for i := range p.Endpoints {
 				action, notes = p.Endpoints[i].Action, append(notes, p.Endpoints[i].Notes...)
+				require.Equal(t, test.queued, p.Endpoints[i].queued())
 			}
 			for i := range p.Drift {
 				drift = append(drift, p.Drift[i].Detail)
