@@ -32,11 +32,14 @@ ID  NAME    STATUS              SOURCE  TENANT  EVENTS  DELIVERED  FAILED  URL
 a   Anna's  active, unverified  api     t       x.*,y   7          1       u
 b   -       paused              -       -       all     0          0       -
 `},
-		"events e": {answer: `{"id": "e", "type": "order.paid", "created_at": "2026-03-14T08:00:00Z", "deliveries": [], "attempts": [
+		"events e": {answer: `{"id": "e", "type": "order.paid", "created_at": "2026-03-14T08:00:00Z", "deliveries": [{"event_id": "e", "endpoint_id": "s", "state": "pending", "reason": "retry", "attempts": 2}], "attempts": [
 			{"event_id": "e", "number": 2, "outcome": "retry", "duration_ms": 1.5, "error": "no answer", "attempted_at": "2026-03-14T08:00:01Z"}]}`, stdout: `
 event     e
 type      order.paid
 created   2026-03-14T08:00:00Z
+
+EVENT  TYPE  ENDPOINT  STATE    REASON  ATTEMPTS  NEXT  LAST
+e      -     s         pending  retry   2         -     -
 
 AT                    EVENT  TYPE  ENDPOINT  ATTEMPT  OUTCOME  STATUS  MS  ERROR
 2026-03-14T08:00:01Z  e      -     -         2        retry    -       2   no answer

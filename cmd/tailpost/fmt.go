@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -36,7 +37,8 @@ of --config; of a directory, its *.hcl files; - formats stdin to stdout.`,
 	return cmd
 }
 
-// configFiles replaces each directory by its *.hcl files.
+// configFiles replaces each directory by its *.hcl files. No command reads those whose names begin
+// with a dot, such as an editor's.
 func configFiles(paths []string) ([]string, error) {
 	var files []string
 	for _, path := range paths {
@@ -53,7 +55,7 @@ func configFiles(paths []string) ([]string, error) {
 			return nil, fmt.Errorf("format: %w", err)
 		}
 		for _, entry := range entries {
-			if !entry.IsDir() && filepath.Ext(entry.Name()) == ".hcl" {
+			if !entry.IsDir() && filepath.Ext(entry.Name()) == ".hcl" && !strings.HasPrefix(entry.Name(), ".") {
 				files = append(files, filepath.Join(path, entry.Name()))
 			}
 		}

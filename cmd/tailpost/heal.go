@@ -28,7 +28,7 @@ start after that, until the first is an hour old. Remove the cause, which table 
 the relays: gaps until now do not count any more.`,
 		Args: args(0, 0),
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			cfg, err := a.loadConfig()
+			cfg, err := a.loadDatabase()
 			if err != nil {
 				return err
 			}

@@ -124,7 +124,7 @@ func askFor(a *app, in *bufio.Reader, noInput bool, question string, value *stri
 		return nil
 	}
 	shown := def
-	if strings.Contains(def, "@") {
+	if def != "" && def != defaultEndpoint {
 		shown = "$DATABASE_URL" // it may hold a password
 	}
 	if shown != "" {
@@ -181,12 +181,14 @@ func initConfig(answers *initAnswers, m outbox.Mapping) ([]byte, error) {
 	if err != nil || endpoint.Host == "" {
 		return nil, hint(errors.New("the receiver's URL is not one"), "--endpoint-url https://erp.example.com/webhooks")
 	}
-	allow := ""
+	var allow []string
 	if ip := net.ParseIP(endpoint.Hostname()); ip != nil && ip.IsLoopback() {
-		allow = ip.String() + "/32"
+		allow = []string{ip.String() + "/32"}
 		if ip.To4() == nil {
-			allow = ip.String() + "/128"
+			allow = []string{ip.String() + "/128"}
 		}
+	} else if strings.EqualFold(endpoint.Hostname(), "localhost") {
+		allow = []string{"127.0.0.1/32", "::1/128"}
 	}
 	tmpl, err := template.New("init").Funcs(template.FuncMap{"quote": quoteHCL}).Parse(initText)
 	if err != nil {
