@@ -45,6 +45,8 @@ func all() []mutant {
 		http2Mutants,
 		huntMutants, huntAgainMutants, ninthMutants, tenthMutants, tenthLedgerMutants, tenthWireMutants, tenthPanelMutants, tenthConfigMutants,
 		eleventhStreamMutants, huntEgressMutants,
+		huntMutants, huntAgainMutants, ninthMutants, tenthMutants, tenthLedgerMutants, tenthWireMutants, tenthPanelMutants, tenthConfigMutants, eleventhConfigMutants,
+		huntEgressMutants,
 		intakeSweepMutants,
 		jetstreamMutants,
 		judgeMutants,

@@ -231,8 +231,8 @@ var operateMutants = []mutant{
 	{
 		name:    "operate-locked-table-takes-the-database-down",
 		file:    "relay/internal/telemetry/telemetry.go",
-		old:     "m.slow.sizes, m.slow.unaccounted = nil, nil",
-		new:     "m.reached = m.slow.sizes == nil",
+		old:     "m.slow = measured",
+		new:     "m.slow, m.reached = measured, measured.sizes != nil",
 		promise: "What cannot be measured is not shown, and the rest is.",
 		pkg:     "./relay/internal/telemetry",
 		run:     "TestWhatWaitsAndWhatGrowsIsShown",
