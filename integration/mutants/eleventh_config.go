@@ -127,7 +127,7 @@ var eleventhConfigMutants = []mutant{
 	},
 	{
 		name: "eleventh-config-files-of-an-editor", file: "cmd/tailpost/fmt.go",
-		old: ` && !strings.HasPrefix(entry.Name(), ".")`, new: "",
+		old: ` && !strings.HasPrefix(entry.Name(), ".")`, new: ` && !strings.HasPrefix(entry.Name(), "/")`,
 		promise: "fmt of a directory leaves alone what no command reads.",
 		pkg:     "./cmd/tailpost", run: "TestScripts/fmt",
 	},
