@@ -43,7 +43,7 @@ func (e *h2Error) Unwrap() error { return e.err }
 // is its first one, and has room on it.
 func (o *origin) addH2(conn *tls.Conn) (*h2Conn, error) {
 	h := &h2Conn{origin: o, Conn: http2.New(conn, http2.Options{
-		MaxHead: http1.MaxHead, MaxBody: o.mostBody, MaxDrain: h2Drain, Fields: o.client.keptFields,
+		MaxHead: http1.MaxHead, MaxBody: o.mostBody, MaxDrain: h2Drain, Fields: o.keptFields,
 		IdleTimeout: o.pool.Timeout, PingAfter: h2PingAfter, PingTimeout: h2PingTimeout,
 	})}
 	if !h.Reserve() {

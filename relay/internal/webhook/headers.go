@@ -57,9 +57,9 @@ func (x *exchange) answeredHeaders() map[string]string {
 	return kept.all
 }
 
-// keptFields is how many header lines of an answer attempts keep now.
-func (c *Client) keptFields() int {
-	if c.keepHeaders.Load() {
+// keptFields is how many header lines of an answer are kept now.
+func (o *origin) keptFields() int {
+	if o.keepFields || o.client.keepHeaders.Load() {
 		return maxKeptFields
 	}
 	return 0

@@ -33,6 +33,8 @@ type origin struct {
 	endpoint string      // whose own receiver it is; empty: it is a redirect's
 	mostBody int         // of an answer on HTTP/2, how much of its body is kept
 
+	keepFields bool // of an answer on HTTP/2, whether its header lines are kept in any case
+
 	authority string // of place
 	pool      http1.Pool
 
@@ -47,7 +49,7 @@ type origin struct {
 // newOrigin makes an origin whose connections are secured as secure says.
 func (e *Endpoint) newOrigin(p receiver.Place, secure *tls.Config) *origin {
 	c := e.client
-	o := &origin{client: c, place: p, authority: p.Authority(), mostBody: answerRoom(e), pool: http1.Pool{Max: e.concurrency, Timeout: c.idleTimeout, MaxAge: c.maxAge}}
+	o := &origin{client: c, place: p, authority: p.Authority(), mostBody: answerRoom(e), keepFields: e.keepFields, pool: http1.Pool{Max: e.concurrency, Timeout: c.idleTimeout, MaxAge: c.maxAge}}
 	if p.Secure {
 		o.tls = secure
 	}

@@ -52,7 +52,7 @@ func prepareVerification(e *Endpoint, u *url.URL, ep config.Endpoint) error {
 		p.own = appendLine(p.own, requestRate, strconv.Itoa(p.rate))
 	}
 	p.head = p.hopHead(p.first, requestURI(u), p.own, true)
-	p.keepFields = true
+	p.keepFields, p.first.keepFields = true, true
 	e.probe = p
 	return nil
 }

@@ -108,39 +108,45 @@ func TestVerify_cloudEvents(t *testing.T) {
 		"below nothing":     {2, map[string]string{"WebHook-Allowed-Origin": "*", "WebHook-Allowed-Rate": "-5"}, 200, "no number"},
 		"beyond numbers":    {2, map[string]string{"WebHook-Allowed-Origin": "*", "WebHook-Allowed-Rate": "99999999999999999999"}, 200, "no number"},
 	} {
-		t.Run(name, func(t *testing.T) {
-			t.Parallel()
-			rec := newReceiver(t, plainHTTP, func(w http.ResponseWriter, r *http.Request) {
-				if r.Method != http.MethodOptions {
-					return
+		for protocol, start := range map[string]func(*httptest.Server){"http/1.1": plainHTTP, "h2": withH2} {
+			t.Run(name+" "+protocol, func(t *testing.T) {
+				t.Parallel()
+				rec := newReceiver(t, start, func(w http.ResponseWriter, r *http.Request) {
+					if r.Method != http.MethodOptions {
+						return
+					}
+					for name, value := range test.headers {
+						w.Header().Set(name, value)
+					}
+					w.WriteHeader(test.status)
+				})
+				o := webhook.Options{Network: loopback(), Source: "shop.example"}
+				if protocol == "h2" {
+					o.Roots = rootsOf(t, rec)
 				}
-				for name, value := range test.headers {
-					w.Header().Set(name, value)
-				}
-				w.WriteHeader(test.status)
-			})
-			c := newClient(t, webhook.Options{Network: loopback(), Source: "shop.example"})
-			e := endpointOf(t, c, rec.URL+"/in?x=1", func(ep *config.Endpoint) {
-				ep.Verify, ep.Rate, ep.Method = config.VerifyCloudEvents, test.rate, http.MethodPut
-				ep.Auth = config.Auth{Kind: config.AuthBearer, Secret: config.NewSecret("hunter2")}
-				ep.Retry.Success = config.Statuses{"200", "405"} // of events, not of the question
-			})
-			res := e.Verify(t.Context(), nil)
-			require.Equal(t, test.why == "" && test.status < 300, res.Delivered, "%+v", res)
-			require.Contains(t, res.Attempt.Error, test.why)
-			require.Nil(t, res.Attempt.ResponseHeaders, "they are kept for those who want that")
-			got := <-rec.requests
-			require.Equal(t, http.MethodOptions, got.method)
-			require.Equal(t, "/in?x=1", got.uri)
-			require.Equal(t, "shop.example", got.header.Get("WebHook-Request-Origin"))
-			require.Equal(t, map[float64]string{2: "120", 0.01: "1"}[test.rate], got.header.Get("WebHook-Request-Rate"))
-			require.Equal(t, "Bearer hunter2", got.header.Get("Authorization"))
-			require.Empty(t, got.body)
+				c := newClient(t, o)
+				e := endpointOf(t, c, rec.URL+"/in?x=1", func(ep *config.Endpoint) {
+					ep.Verify, ep.Rate, ep.Method = config.VerifyCloudEvents, test.rate, http.MethodPut
+					ep.Auth = config.Auth{Kind: config.AuthBearer, Secret: config.NewSecret("hunter2")}
+					ep.Retry.Success = config.Statuses{"200", "405"} // of events, not of the question
+				})
+				res := e.Verify(t.Context(), nil)
+				require.Equal(t, test.why == "" && test.status < 300, res.Delivered, "%+v", res)
+				require.Contains(t, res.Attempt.Error, test.why)
+				require.Nil(t, res.Attempt.ResponseHeaders, "they are kept for those who want that")
+				got := <-rec.requests
+				require.Equal(t, http.MethodOptions, got.method)
+				require.Equal(t, "/in?x=1", got.uri)
+				require.Equal(t, "shop.example", got.header.Get("WebHook-Request-Origin"))
+				require.Equal(t, map[float64]string{2: "120", 0.01: "1"}[test.rate], got.header.Get("WebHook-Request-Rate"))
+				require.Equal(t, "Bearer hunter2", got.header.Get("Authorization"))
+				require.Empty(t, got.body)
 
-			require.True(t, e.Send(t.Context(), newRequest()).Delivered)
-			require.Equal(t, http.MethodPut, (<-rec.requests).method, "events go as before")
-			e.Close()
-		})
+				require.True(t, e.Send(t.Context(), newRequest()).Delivered)
+				require.Equal(t, http.MethodPut, (<-rec.requests).method, "events go as before")
+				e.Close()
+			})
+		}
 	}
 }
 
