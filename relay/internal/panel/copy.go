@@ -3,6 +3,7 @@ package panel
 import (
 	"net/http"
 	"net/url"
+	"regexp"
 	"strconv"
 	"strings"
 	"time"
@@ -99,6 +100,17 @@ func (s *statement) equal(column, value string) {
 	if value != "" {
 		s.where = append(s.where, column+" = "+quoteSQL(value))
 	}
+}
+
+// like adds the condition that a type is the one of a name, or one that a pattern takes.
+func (s *statement) like(column, name string) {
+	if !strings.Contains(name, "*") {
+		s.equal(column, name)
+		return
+	}
+	// One segment is anything without a dot; two stars are the rest.
+	pattern := strings.NewReplacer(`\*\*`, ".*", `\*`, "[^.]*").Replace(regexp.QuoteMeta(name))
+	s.condition(column+" ~ %s", "^"+pattern+"$")
 }
 
 // condition adds a condition; %s stands for the value as a literal. None where there is no value.

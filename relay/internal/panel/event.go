@@ -3,9 +3,7 @@ package panel
 import (
 	"net/http"
 	"net/url"
-	"regexp"
 	"sort"
-	"strings"
 	"time"
 
 	"github.com/tailpost/tailpost/outbox"
@@ -106,15 +104,7 @@ func eventsSQL(v *visit, f *eventFilter, m *outbox.Mapping, order string) string
 	if m.Key != "" {
 		s.equal(column(m.Key), f.Key)
 	}
-	if f.Type != "" && !strings.Contains(f.Type, "*") {
-		s.equal(column(m.Type), f.Type)
-	} else {
-		// One segment is anything without a dot; two stars are the rest.
-		pattern := "^" + strings.NewReplacer("\\*\\*", ".*", "\\*", "[^.]*").Replace(regexp.QuoteMeta(f.Type)) + "$"
-		if f.Type != "" {
-			s.condition(column(m.Type)+" ~ %s", pattern)
-		}
-	}
+	s.like(column(m.Type), f.Type)
 	if m.Tenant != "" {
 		s.equal(column(m.Tenant), f.Tenant)
 		s.equal(column(m.Tenant), v.session.Tenant())

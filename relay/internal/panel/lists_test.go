@@ -135,7 +135,7 @@ func TestAListIsWhatItsFilterChooses(t *testing.T) {
 		h.exec("UPDATE public.outbox SET created_at = now() - $2::text::interval WHERE id = $1", b.event, is[0])
 		h.exec("UPDATE tailpost.endpoint SET created_at = now() - $2::text::interval, status = $3, source = $4 WHERE id = $1", b.endpoint, is[0], is[4], is[5])
 		h.exec("UPDATE tailpost.replay SET created_at = now() - $2::text::interval, state = $3 WHERE id = $1", b.replay, is[0], is[6])
-		h.exec("UPDATE tailpost.resend SET created_at = now() - $2::text::interval, state = $3 WHERE id = $1", b.resend, is[0], is[6])
+		h.exec("UPDATE tailpost.resend SET created_at = now() - $2::text::interval, state = $3, selection = selection || jsonb_build_object('endpoint_id', $4::text) WHERE id = $1", b.resend, is[0], is[6], b.endpoint)
 	}
 	h.queue(of["bravo"].endpoint, "pending", 1, 1)
 	h.admin().made(http.MethodPut, "/v1/event-types/"+mine.typ, map[string]any{"description": "a"})
@@ -157,7 +157,7 @@ func TestAListIsWhatItsFilterChooses(t *testing.T) {
 		"events":       {"id", event, map[string]string{"id": mine.event, "key": "key " + mine.word, "type": "*." + mine.word, "tenant": "alpha", "since": "4h", "until": "2h"}},
 		"endpoints":    {"id", endpoint, map[string]string{"status": "active", "source": "api", "tenant": "alpha"}},
 		"replays":      {"id", func(b *belongings) string { return b.replay }, map[string]string{"endpoint": mine.endpoint, "state": "running"}},
-		"resends":      {"id", func(b *belongings) string { return b.resend }, map[string]string{"state": "running"}},
+		"resends":      {"id", func(b *belongings) string { return b.resend }, map[string]string{"endpoint": mine.endpoint, "state": "running"}},
 		"audit":        {"object", nil, map[string]string{"object": mine.endpoint, "action": "event_type.put", "actor": "config:admin"}},
 		"keys":         {"name", nil, nil},
 		"portal-links": {"id", nil, nil},
@@ -194,6 +194,8 @@ func TestAListIsWhatItsFilterChooses(t *testing.T) {
 	text, searched := listed(admin, "/panel/events?search="+mine.word, houseKey, "event_id")
 	require.Equal(t, []string{mine.event}, searched)
 	require.Equal(t, mine.word, inputs(text)["search"])
+	_, searched = listed(admin, "/panel/events?type=*."+mine.word+"&search="+mine.word, houseKey, "event_id")
+	require.Equal(t, []string{mine.event}, searched, "by a pattern of types, too")
 	_, waits := listed(admin, "/panel/undelivered?state=pending", houseKey, "event_id")
 	require.Equal(t, []string{"e-1"}, waits)
 }

@@ -109,7 +109,7 @@ func logSQL(v *visit, f *logFilter) string {
 	}
 	s.equal("endpoint_id", f.Endpoint)
 	s.equal("event_id", f.Event)
-	s.equal("event_type", f.Type)
+	s.like("event_type", f.Type)
 	s.equal("tenant", f.Tenant)
 	s.equal("outcome", f.Outcome)
 	if f.Class != "" {

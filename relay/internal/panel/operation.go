@@ -58,6 +58,7 @@ func listResends(v *visit) error {
 	}
 	s := statement{columns: "*", from: "tailpost.resend", order: "created_at DESC, id DESC", limit: pageSize}
 	s.equal("state", link.Get("state"))
+	s.equal("endpoint_id", link.Get("endpoint"))
 	s.equal("tenant", v.session.Tenant())
 	v.show(http.StatusOK, "resends", "Resends", "resends", &operationsPage{
 		Resends: list.Data, Endpoints: known, State: link.Get("state"), Endpoint: link.Get("endpoint"),

@@ -44,7 +44,12 @@ SELECT CASE WHEN pg_is_in_recovery() THEN false ELSE EXISTS (
 // are newer than what is settled, and than what an audit found settled.
 const statesSQL = `
 SELECT u.id, COALESCE(a.delivered, 0), COALESCE(a.attempts, 0), a.last, COALESCE(d.pending, 0), COALESCE(d.dead, 0),
-       EXISTS (SELECT FROM tailpost.discarded AS x WHERE x.event_id = u.id),
+       EXISTS (
+           SELECT
+           FROM tailpost.discarded AS x
+           WHERE x.event_id = u.id
+             AND (@tenant::text = '' OR EXISTS (SELECT FROM tailpost.endpoint AS e WHERE e.id = x.endpoint_id AND e.tenant = @tenant))
+       ),
        @caught_up OR COALESCE(u.created_at < (
            SELECT max(GREATEST(` + allSettledAtSQL + `, r.audited_at))
            FROM tailpost.relay AS r

@@ -179,6 +179,10 @@ func TestWhatBecameOfAnEventIsSaidOfItAlone(t *testing.T) {
 			1: {State: query.EventDelivered, Delivered: 1, LastAttemptAt: ago(59)}, 2: {State: query.EventUnmatched},
 			3: {State: query.EventDiscarded}, 4: {State: query.EventUnmatched}, 8: {State: query.EventNew},
 		},
+		"bravo": { // what another tenant has discarded is none of its business
+			1: {State: query.EventNew}, 2: {State: query.EventUnmatched},
+			3: {State: query.EventUnmatched}, 4: {State: query.EventUnmatched}, 8: {State: query.EventNew},
+		},
 	} {
 		page, err := store.Events(t.Context(), query.EventQuery{RowsOnly: true, Limit: 10})
 		require.NoError(t, err)
