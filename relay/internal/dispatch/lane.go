@@ -99,16 +99,27 @@ func (l *lane) configure(e Endpoint) {
 		l.health.proof = e.Proof
 		l.proving = l.proving.anew()
 	}
-	url := unique.Make(e.Config.URL)
+	url, was := unique.Make(e.Config.URL), l.policy.terms
 	l.move(url)
 	l.policy = policy{name: e.Config.Name, tenant: e.Config.Tenant, url: url, ordering: e.Config.Ordering, terms: l.d.terms.of(&e.Config)}
 	l.sender = e.Sender
 	l.health.blocked, l.health.patience, l.health.admission.ceiling = e.Blocked, e.Config.ParkAfter, e.Config.Concurrency
 	l.company.terms = l.policy.terms
+	l.retime(was)
 	l.limit(e.Config.Rate)
 	if e.Config.Ordering != config.OrderingNone && l.chains == nil {
 		l.chains = newChains()
 		l.chains.begin(e.KeyHeads, time.Now())
+	}
+}
+
+// retime has what was planned, or done, by the times of before go by those of now.
+func (l *lane) retime(was *terms) {
+	if l.active && was.parkAfter != l.policy.parkAfter {
+		l.patrol.Reset(l.policy.parkAfter)
+	}
+	if was.disableAfter != l.policy.disableAfter {
+		l.health.failing.warns = 0 // they were of another end
 	}
 }
 

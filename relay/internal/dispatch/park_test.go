@@ -44,6 +44,29 @@ func TestParkAfter_holdsForAnEndpointThatWasIdle(t *testing.T) {
 	})
 }
 
+// TestParkAfter_thatIsShorterHoldsAtOnce: what is unsettled by then does not wait for the end of
+// the longer one.
+func TestParkAfter_thatIsShorterHoldsAtOnce(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		l := newLife(t)
+		e := l.endpoint()
+		e.Config.ParkAfter = time.Hour
+		l.change(e)
+		l.event("e1")
+		l.later(time.Minute)
+		require.Empty(t, l.tables.rows)
+		e.Config.ParkAfter = time.Second
+		l.change(e)
+		l.later(2 * time.Second)
+		l.requireRow("e1", outbox.Pending, outbox.ReasonSlow)
+		l.gate.answer <- 200
+		l.later(time.Second)
+		require.Empty(t, l.tables.rows)
+		l.stop()
+	})
+}
+
 // Each delivery has its own time: one that comes while another is being waited for is in the table
 // when it has waited for park_after itself, not when the next look at both would come.
 func TestParkAfter_countsForEachDelivery(t *testing.T) {

@@ -147,6 +147,15 @@ func TestAnswer_saysWhetherItsConnectionLives(t *testing.T) {
 		require.NoError(t, err)
 		require.Equal(t, want, keep, head)
 	}
+	for head, want := range map[string]bool{
+		"1.1 200 OK\r\n":                           true,
+		"1.1 200 OK\r\nContent-Length: 2\r\n":      false, // somebody on the way may have gone by that
+		"1.0 200 OK\r\nConnection: keep-alive\r\n": false, // which has no chunks
+	} {
+		keep, err := asked(NewExchange(), strings.NewReader("HTTP/"+head+"Transfer-Encoding: chunked\r\n\r\n2\r\nok\r\n0\r\n\r\n"))
+		require.NoError(t, err)
+		require.Equal(t, want, keep, "in chunks: %s", head)
+	}
 	for _, head := range []string{ // these have no body
 		"200 OK\r\nContent-Length: 0", "204 No Content\r\nContent-Length: 2", "304 Not Modified\r\nTransfer-Encoding: chunked", "204 No Content",
 	} {

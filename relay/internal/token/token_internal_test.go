@@ -32,6 +32,10 @@ func TestRefusedIsTheTokenThatWasSent(t *testing.T) {
 		require.True(t, s.Refused("new", sure), "another request was under way with it")
 		require.False(t, s.Refused("old", sure))
 		knows("")
+
+		s = &Source{kept: kept{value: "new"}, before: kept{value: "old", taken: true}}
+		s.Taken("old")
+		require.False(t, s.Refused("new", sure), "the receiver took the one before, and never this one")
 	}
 }
 

@@ -23,7 +23,7 @@ const (
 func (x *exchange) sentHeaders(e *Endpoint) map[string]string {
 	_, lines, _ := strings.Cut(string(x.head[:x.headEnd]), "\r\n")
 	open := map[string]bool{
-		"host": true, "user-agent": !e.ownUserAgent, lowerContentType: true, "content-length": true, "webhook-id": true, "webhook-timestamp": true,
+		"host": true, "user-agent": !e.ownUserAgent, lowerContentType: true, "content-encoding": true, "content-length": true, "webhook-id": true, "webhook-timestamp": true,
 		"webhook-version": true, "traceparent": true, "tracestate": true, "accept-encoding": e.plainAnswers,
 	}
 	kept := keptHeaders{all: make(map[string]string, len(open))}

@@ -117,6 +117,9 @@ func TestSendKeepsTheAttributesOfCloudEvents(t *testing.T) {
 		require.NotContains(t, res.Attempt.RequestHeaders, "ce-partitionkey")
 	}
 	require.NotContains(t, string((<-rec.requests).body), "partitionkey")
+	r.Event.Payload = []byte(`"` + strings.Repeat("a", 2000) + `"`)
+	res = endpointOf(t, c, rec.URL, func(ep *config.Endpoint) { ep.Gzip = true }).Send(t.Context(), r)
+	require.Equal(t, "gzip", res.Attempt.RequestHeaders["content-encoding"], "nor is how the body is packed")
 }
 
 // However much a receiver answers, what is kept of its headers is bounded.
