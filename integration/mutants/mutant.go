@@ -46,6 +46,7 @@ func all() []mutant {
 		huntMutants, huntAgainMutants, ninthMutants, tenthMutants, tenthLedgerMutants, tenthWireMutants, tenthPanelMutants, tenthConfigMutants,
 		eleventhStreamMutants, huntEgressMutants,
 		huntMutants, huntAgainMutants, ninthMutants, tenthMutants, tenthLedgerMutants, tenthWireMutants, tenthPanelMutants, tenthConfigMutants, eleventhConfigMutants,
+		huntMutants, huntAgainMutants, ninthMutants, tenthMutants, tenthLedgerMutants, tenthWireMutants, tenthPanelMutants, tenthConfigMutants, eleventhSendMutants,
 		huntEgressMutants,
 		intakeSweepMutants,
 		jetstreamMutants,

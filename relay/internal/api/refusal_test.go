@@ -91,6 +91,7 @@ func TestATypeThatIsGoneIsNotChanged(t *testing.T) {
 	tag := http.Header{"If-Match": {put(nil).is(http.StatusOK).Header.Get("ETag")}}
 	put(tag).is(http.StatusOK)
 	put(tag).is(http.StatusPreconditionFailed)
+	b.do(t, call{key: adminKey, method: http.MethodDelete, path: path, headers: tag}).is(http.StatusPreconditionFailed)
 	tag = http.Header{"If-Match": {put(nil).is(http.StatusOK).Header.Get("ETag")}}
 	b.do(t, call{key: adminKey, method: http.MethodDelete, path: path}).is(http.StatusOK)
 	put(tag).is(http.StatusPreconditionFailed)
@@ -245,8 +246,9 @@ func TestKeysGiveNoMoreThanTheyHave(t *testing.T) {
 	}
 	child(map[string]any{"name": "x", "scopes": []string{"deliveries:read"}}).is(http.StatusForbidden)
 	child(map[string]any{"name": "x", "tenant": "other"}).is(http.StatusUnprocessableEntity)
-	made := child(map[string]any{"name": "x", "scopes": []string{"endpoints:read"}}).is(http.StatusCreated)
+	made := child(map[string]any{"name": "x", "scopes": []string{"endpoints:write", "endpoints:read", "endpoints:write"}}).is(http.StatusCreated)
 	require.Equal(t, "acme", made.at("tenant"))
+	require.Equal(t, []any{"endpoints:read", "endpoints:write"}, made.list("scopes"), "each once")
 	child(map[string]any{"name": "x", "scopes": []string{"everything"}}).is(http.StatusUnprocessableEntity)
 	require.Equal(t, 2, b.count(t, "SELECT count(*) FROM tailpost.api_key WHERE source = 'api'"))
 	made = child(map[string]any{"name": "of which nothing is asked"}).is(http.StatusCreated)

@@ -58,6 +58,8 @@ func TestASetUpScriptCanRunTwice(t *testing.T) {
 	got := b.get(t, "/v1/endpoints/"+made.text("id")).is(http.StatusOK)
 	require.Equal(t, []any{"15s", "paused"}, []any{got.at("timeout"), got.at("status")})
 	require.Equal(t, made.text("secret_prefix"), got.text("secret_prefix"), "its secret stays")
+	off := putNamed(t, b, adminKey, "name=Later", map[string]any{"url": "https://example.com/in", "status": "disabled"}).is(http.StatusCreated)
+	require.Equal(t, "disabled through the API", b.get(t, "/v1/endpoints/"+off.text("id")).is(http.StatusOK).text("disabled_reason"))
 
 	body["secret"] = signature.GenerateSecret()
 	require.Equal(t, "#/secret", putNamed(t, b, adminKey, "name=ERP", body).is(http.StatusUnprocessableEntity).at("errors.0.pointer"))

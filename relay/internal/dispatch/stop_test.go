@@ -1,6 +1,7 @@
 package dispatch_test
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -28,20 +29,22 @@ func TestRun_endsWithinItsGrace(t *testing.T) {
 	for name, test := range map[string]struct {
 		cause   error
 		takes   time.Duration
-		reached bool // the receiver, perhaps
-		made    int  // attempts
+		reached bool          // the receiver, perhaps
+		made    int           // attempts
+		grace   time.Duration // 0: 3 seconds
 	}{
-		"stopped":             {context.Canceled, 3 * time.Second, false, 0},
-		"it may have arrived": {context.Canceled, 3 * time.Second, true, 1},
-		"it begins anew":      {fmt.Errorf("because: %w", dispatch.ErrOrderly), 3 * time.Second, false, 0},
-		"the hold has broken": {errors.New("the slot is lost"), 500 * time.Millisecond, false, 0},
+		"stopped":             {context.Canceled, 3 * time.Second, false, 0, 0},
+		"it may have arrived": {context.Canceled, 3 * time.Second, true, 1, 0},
+		"it begins anew":      {fmt.Errorf("because: %w", dispatch.ErrOrderly), 3 * time.Second, false, 0, 0},
+		"the hold has broken": {errors.New("the slot is lost"), 500 * time.Millisecond, false, 0, 0},
+		"with less grace":     {errors.New("the slot is lost"), 200 * time.Millisecond, false, 0, 200 * time.Millisecond},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			synctest.Test(t, func(t *testing.T) {
 				l := &life{t: t, tables: newTables(rand.New(rand.NewPCG(1, 1))), tracker: source.NewFrontier(0)}
 				l.Dispatcher = dispatch.New(t.Context(), dispatch.Options{
-					Ledger: l.tables, Frontier: l.tracker, Ack: l.tables.ack, Grace: 3 * time.Second,
+					Ledger: l.tables, Frontier: l.tracker, Ack: l.tables.ack, Grace: cmp.Or(test.grace, 3*time.Second),
 				})
 				ctx, stop := context.WithCancelCause(t.Context())
 				done := make(chan error, 1)

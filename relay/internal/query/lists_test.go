@@ -263,12 +263,14 @@ func TestAReplayIsCountedAsItWouldBe(t *testing.T) {
 // not finds everything.
 func TestWhatIsAnothersIsNotFound(t *testing.T) {
 	t.Parallel()
-	store, _ := neighbours(t)
+	store, conn := neighbours(t)
 	ctx := t.Context()
+	_, err := conn.Exec(ctx, "INSERT INTO tailpost.api_key (id, name, source, hash, scopes, created_by, created_at) VALUES ('key-3', 'k', 'api', 'hash', '{}', 'config', now())")
+	require.NoError(t, err)
 	changing := func(read func(*query.Change) error) error {
 		return change(func(_ context.Context, c *query.Change) error { return read(c) })(ctx, store)
 	}
-	for name, read := range map[string]func(tenant, n string) error{
+	reads := map[string]func(tenant, n string) error{
 		"endpoint": func(tenant, n string) error { _, err := store.Endpoint(ctx, tenant, "ep-"+n); return err },
 		"replay":   func(tenant, n string) error { _, err := store.Replay(ctx, tenant, "replay-"+n); return err },
 		"resend":   func(tenant, n string) error { _, err := store.Resend(ctx, tenant, "resend-"+n); return err },
@@ -291,12 +293,19 @@ func TestWhatIsAnothersIsNotFound(t *testing.T) {
 		"key to change": func(tenant, n string) error {
 			return changing(func(c *query.Change) error { _, err := c.Key(ctx, tenant, "key-"+n); return err })
 		},
-	} {
+	}
+	for name, read := range reads {
 		require.NoError(t, read("alpha", "1"), name)
 		require.NoError(t, read("", "1"), name)
 		require.NoError(t, read("", "2"), name)
 		require.ErrorIs(t, read("alpha", "2"), query.ErrNotFound, name)
 		require.ErrorIs(t, read("", "none"), query.ErrNotFound, name)
+	}
+	for name, n := range map[string]string{ // of no tenant
+		"endpoint": "3", "endpoint to change": "3", "replay": "4", "replay to change": "4", "missing events": "4", "resend": "4", "resend to change": "4", "key to change": "3",
+	} {
+		require.NoError(t, reads[name]("", n), name)
+		require.ErrorIs(t, reads[name]("alpha", n), query.ErrNotFound, "%s of no tenant", name)
 	}
 }
 
