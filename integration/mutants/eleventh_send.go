@@ -93,4 +93,22 @@ var eleventhSendMutants = []mutant{
 		promise: "An endpoint that is made disabled says why it is.",
 		pkg:     "./relay/internal/api", run: "TestASetUpScript",
 	},
+	{
+		name: "eleventh-send-nothing-to-look-at-is-all", file: "relay/internal/api/backtest.go",
+		old: "= recent.Listed && !recent.Stopped", new: "= !recent.Stopped",
+		promise: "A backtest of a table that cannot be listed is not said to be of all there is.",
+		pkg:     "./relay/internal/api", run: "TestSubscriptionsAreTried",
+	},
+	{
+		name: "eleventh-send-ready-after-a-minute-without-nats", file: "relay/internal/api/ready.go",
+		old: "!status.Unpublished.IsZero() && waited >= stuckAfter", new: "!status.Unpublished.IsZero() && waited > stuckAfter",
+		promise: "A relay that NATS has taken nothing from for a minute is not ready.",
+		pkg:     "./relay/internal/api", run: "TestReadyWhere",
+	},
+	{
+		name: "eleventh-send-as-many-as-were-asked-for-is-not-all", file: "relay/internal/query/recent.go",
+		old: "list.page.Next != nil && len(list.page.Events) < q.Most", new: "list.page.Next != nil",
+		promise: "A backtest of as many events as were asked for is whole.",
+		pkg:     "./relay/internal/api", run: "TestSubscriptionsAreTried",
+	},
 }

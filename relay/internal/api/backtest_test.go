@@ -42,6 +42,7 @@ func TestSubscriptionsAreTriedOnRecentEvents(t *testing.T) {
 	require.Equal(t, 5, kept.at("matched"))
 	anew := b.post(t, "/v1/endpoints/backtest", map[string]any{"most": 5}).is(http.StatusOK)
 	require.Equal(t, 5, anew.at("looked_at"))
+	require.Equal(t, true, anew.at("whole"), "as many as were asked for")
 	require.Equal(t, 5, anew.at("newly_matched.count"))
 	require.Equal(t, 0, anew.at("matched_before"))
 	require.Equal(t, 10, b.post(t, "/v1/endpoints/backtest", map[string]any{"tenant": "acme"}).is(http.StatusOK).at("looked_at"))
@@ -72,4 +73,9 @@ func TestSubscriptionsAreTriedOnRecentEvents(t *testing.T) {
 			b.do(t, call{key: reads, method: http.MethodPost, path: "/v1/endpoints/backtest", body: try}).is(status)
 		}
 	}
+
+	b.exec(t, "ALTER TABLE public.outbox DROP CONSTRAINT outbox_pkey")
+	unlisted := b.post(t, "/v1/endpoints/backtest", map[string]any{}).is(http.StatusOK)
+	require.Equal(t, []any{0, false}, []any{unlisted.at("looked_at"), unlisted.at("whole")}, "no index has an order for it")
+	require.Contains(t, unlisted.text("note"), "cannot be listed")
 }

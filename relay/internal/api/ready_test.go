@@ -20,14 +20,14 @@ func TestReadyWhereEventsAreDelivered(t *testing.T) {
 	t.Parallel()
 	var mu sync.Mutex
 	state := "starting"
-	var unrecorded time.Time
+	var unrecorded, unpublished time.Time
 	b := setup(t, nil, func(o *api.Options) {
 		own := o.Status
 		o.Status = func() api.Status {
 			mu.Lock()
 			defer mu.Unlock()
 			s := own()
-			s.State, s.Unrecorded = state, unrecorded
+			s.State, s.Unrecorded, s.Unpublished = state, unrecorded, unpublished
 			return s
 		}
 	})
@@ -56,6 +56,12 @@ func TestReadyWhereEventsAreDelivered(t *testing.T) {
 	is("delivering", http.StatusOK, "delivering") // a lock or a restart of the server passes
 	later(time.Minute)
 	is("delivering", http.StatusServiceUnavailable, "could not be recorded for 1m0s")
+	mu.Lock()
+	unrecorded, unpublished = time.Time{}, b.now
+	mu.Unlock()
+	is("delivering", http.StatusOK, "delivering")
+	later(time.Minute)
+	is("delivering", http.StatusServiceUnavailable, "NATS has not taken what senders are to get for 1m0s")
 	is("starting", http.StatusServiceUnavailable, "taking the slot")
 	is("draining", http.StatusServiceUnavailable, "The relay is draining.")
 	is("standby", http.StatusServiceUnavailable, "no other one streams from the slot")
