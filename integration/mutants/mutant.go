@@ -22,9 +22,7 @@ type mutant struct {
 // all returns the mutants of every list.
 func all() []mutant {
 	return slices.Concat(
-		accessMutants, agingMutants,
-		apiMutants,
-		batchMutants,
+		accessMutants, agingMutants, apiMutants, batchMutants,
 		askedSweepMutants,
 		catalogueMutants,
 		clientMutants,
