@@ -64,7 +64,7 @@ var eleventhStreamMutants = []mutant{
 	},
 	{
 		name: "eleventh-term-that-is-no-text", file: "relay/internal/ledger/audit.go",
-		old: "found = append(found, w.known(term))", new: "found = append(found, term)",
+		old: "found = append(found, w.known(term))", new: "_, found = w, append(found, term)",
 		promise: "A term that the database cannot have keeps nothing from the queue.",
 		pkg:     "./relay/internal/ledger", run: "TestQueue_ofWhatIsFound",
 	},
