@@ -30,10 +30,10 @@ type origin struct {
 	tls      *tls.Config // what its own is made of; nil: plain http
 	only2    bool        // the endpoint insists on HTTP/2
 	absolute bool        // the request line carries the whole URL, for a proxy
-	endpoint string      // whose own receiver it is; empty: it is a redirect's
-	mostBody int         // of an answer on HTTP/2, how much of its body is kept
 
-	keepFields bool // of an answer on HTTP/2, whether its header lines are kept in any case
+	keepFields bool   // of an answer on HTTP/2, whether its header lines are kept in any case
+	mostBody   int    // of an answer on HTTP/2, how much of its body is kept
+	endpoint   string // whose own receiver it is; empty: it is a redirect's
 
 	authority string // of place
 	pool      http1.Pool
