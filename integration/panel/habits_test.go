@@ -234,6 +234,7 @@ func TestAChangeOfTheFormWithdrawsTheCount(t *testing.T) {
 	b.sees("The replay has begun.")
 
 	b.open("/panel/endpoints/" + a + "/test")
+	b.until("document.querySelector('#data')")
 	eval[string](b, "document.querySelector('#data').value = '{\"a\": \"' + 'x'.repeat(600000) + '\"}', ''")
 	b.click("form[method=post]:not([data-theme-form]) button.primary")
 	b.sees("KiB, and may be 512 KiB. Nothing was sent: make it shorter.")
