@@ -113,7 +113,7 @@ func (r *Relay) Reload(ctx context.Context, cfg *config.Config) error {
 	defer r.reloading.Unlock()
 	err := r.reload(ctx, cfg)
 	taken := err == nil || errors.Is(err, ErrRestart)
-	r.rare.Reloaded(!taken) // before it is said: who reads that may read the metrics
+	r.rare.Reloaded(!taken) // before the log says so: its reader may look at the metrics next
 	if taken {
 		r.log.Info().Int("endpoints", len(r.settings().cfg.Endpoints)).Msg("configuration reloaded")
 	}
@@ -170,7 +170,7 @@ func (r *Relay) swap(ctx context.Context, old, next *settings) error {
 	case holding == nil:
 		// Standing by, or the slot is being taken: what holds it next begins with the new settings,
 		// or finds out and begins again.
-	case holding != h, old.concernsAll(next), old.cfg.Retention.Attempts != next.cfg.Retention.Attempts: // which the audit goes by
+	case holding != h, old.concernsAll(next), old.cfg.Retention.Attempts != next.cfg.Retention.Attempts: // the audit holds a copy
 		holding.end(errAnew)
 	default:
 		h.dispatcher.SetSearch(next.cfg.Outbox.Search)

@@ -71,7 +71,11 @@ func writeFirstConfig(ctx context.Context, a *app, answers *initAnswers) error {
 		}
 	}
 	in := bufio.NewReader(a.stdin)
-	if err := askFor(a, in, answers.noInput, "Database URL", &answers.databaseURL, a.getenv("DATABASE_URL")); err != nil {
+	question, fromEnv := "Database URL", a.getenv("DATABASE_URL")
+	if fromEnv != "" {
+		question += " [$DATABASE_URL]" // by its name: it may hold a password
+	}
+	if err := askFor(a, in, answers.noInput, question, &answers.databaseURL, fromEnv); err != nil {
 		return err
 	}
 	if answers.databaseURL == "" {
@@ -81,7 +85,7 @@ func writeFirstConfig(ctx context.Context, a *app, answers *initAnswers) error {
 	if err != nil {
 		return err
 	}
-	if err := askFor(a, in, answers.noInput, "URL of the first receiver", &answers.endpointURL, defaultEndpoint); err != nil {
+	if err := askFor(a, in, answers.noInput, "URL of the first receiver ["+defaultEndpoint+"]", &answers.endpointURL, defaultEndpoint); err != nil {
 		return err
 	}
 	text, err := initConfig(answers, mapping)
@@ -122,13 +126,6 @@ func askFor(a *app, in *bufio.Reader, noInput bool, question string, value *stri
 	if noInput {
 		*value = def
 		return nil
-	}
-	shown := def
-	if def != "" && def != defaultEndpoint {
-		shown = "$DATABASE_URL" // it may hold a password
-	}
-	if shown != "" {
-		question += " [" + shown + "]"
 	}
 	if _, err := fmt.Fprint(a.stderr, question+": "); err != nil {
 		return fmt.Errorf("ask: %w", err)

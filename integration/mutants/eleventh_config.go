@@ -157,7 +157,7 @@ var eleventhConfigMutants = []mutant{
 	},
 	{
 		name: "eleventh-config-password-in-a-question", file: "cmd/tailpost/init.go",
-		old: `def != "" && def != defaultEndpoint`, new: `strings.Contains(def, "@")`,
+		old: `question += " [$DATABASE_URL]"`, new: `question += " [" + fromEnv + "]"`,
 		promise: "init asks without showing a password, however the database's URL is written.",
 		pkg:     "./cmd/tailpost", run: "TestScripts/init",
 	},

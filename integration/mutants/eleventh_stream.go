@@ -64,7 +64,7 @@ var eleventhStreamMutants = []mutant{
 	},
 	{
 		name: "eleventh-term-that-is-no-text", file: "relay/internal/ledger/audit.go",
-		old: "found = append(found, w.known(term))", new: "_, found = w, append(found, term)",
+		old: "found = append(found, w.storable(w.known(term)))", new: "_, found = w, append(found, term)",
 		promise: "A term that the database cannot have keeps nothing from the queue.",
 		pkg:     "./relay/internal/ledger", run: "TestQueue_ofWhatIsFound",
 	},
@@ -77,13 +77,13 @@ var eleventhStreamMutants = []mutant{
 	{
 		name: "eleventh-audit-by-no-terms", file: "relay/hold.go",
 		old: "Terms: terms, Ended: h.r.rare.Audited", new: "Ended: h.r.rare.Audited",
-		promise: "An audit goes by the terms of the configuration.",
+		promise: "What an audit finds has the terms of the configuration.",
 		pkg:     "./integration", run: "TestExtraColumns",
 	},
 	{
 		name: "eleventh-replay-by-no-terms", file: "relay/hold.go",
 		old: "Terms: terms, Retention: func()", new: "Retention: func()",
-		promise: "A replay goes by the terms of the configuration.",
+		promise: "What a replay queues has the terms of the configuration.",
 		pkg:     "./relay", run: "TestReplaysQueueWhat",
 	},
 	{

@@ -487,7 +487,7 @@ func (d *Dispatcher) Admission(id string) (Admission, bool) {
 func (d *Dispatcher) Limited() map[string]Admission {
 	limited := make(map[string]Admission)
 	for l := range d.routing.Load().all() {
-		if a := l.view(); a.Rate > 0 { // so it has while it is left alone
+		if a := l.view(); a.Rate > 0 { // one that is left alone has a rate too
 			limited[l.id] = a
 		}
 	}

@@ -113,13 +113,14 @@ func (l *lane) configure(e Endpoint) {
 	}
 }
 
-// retime has what was planned, or done, by the times of before go by those of now.
+// retime replaces what was planned with the former times: the next look at what waits, and the
+// warnings that are still to come.
 func (l *lane) retime(was *terms) {
 	if l.active && was.parkAfter != l.policy.parkAfter {
 		l.patrol.Reset(l.policy.parkAfter)
 	}
 	if was.disableAfter != l.policy.disableAfter {
-		l.health.failing.warns = 0 // they were of another end
+		l.health.failing.warns = 0 // they were of the former end
 	}
 }
 

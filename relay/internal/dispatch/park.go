@@ -132,8 +132,8 @@ func (l *lane) parkOld(now time.Time) {
 	}
 }
 
-// lateness says what keeps waiting what has waited for too long: the endpoint's rate, or what its
-// receiver takes at all.
+// lateness returns why a delivery that has waited for park_after still waits: for the endpoint's
+// rate or for what its receiver admits, or else for answers.
 func (l *lane) lateness(now time.Time) outbox.Reason {
 	if l.limiter != nil && l.limiter.TokensAt(now) < 1 || l.health.admission.waits(now) > 0 {
 		return outbox.ReasonRateLimited

@@ -110,6 +110,9 @@ type Auditor struct {
 
 // NewAuditor returns an Auditor.
 func NewAuditor(o AuditorOptions) *Auditor {
+	if o.Terms == nil {
+		o.Terms = func(*outbox.Event) []string { return nil }
+	}
 	return &Auditor{
 		AuditorOptions: o, audited: pace.Later(o.Position.AuditedAt, o.Position.StartedAt), healed: make(chan struct{}), log: o.Logger,
 		horizons: horizons{}.with(o.Position.Horizon), round: o.Position.Round,

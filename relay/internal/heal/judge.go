@@ -147,10 +147,7 @@ func (s *sweep) deliveries(f *scan.Found, created, now time.Time) (ds []outbox.D
 			Event: ev, EndpointID: dispatch.Everyone, State: outbox.StateDead, Reason: outbox.ReasonInvalid, LastError: problem.Error(),
 		}}
 	}
-	var terms []string
-	if s.Terms != nil {
-		terms = s.Terms(&ev)
-	}
+	terms := s.Terms(&ev)
 	s.ids = s.Dispatcher.Route(s.ids[:0], &ev)
 	for _, id := range s.ids {
 		if slices.Contains(f.Recorded, id) || !s.entitled(id, created, len(f.Recorded) == 0) {

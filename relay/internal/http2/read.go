@@ -192,7 +192,7 @@ func (c *Conn) handleSettings(f *h2.SettingsFrame) error {
 	if err != nil {
 		return err
 	}
-	c.say(c.framer.WriteSettingsAck()) // once it is written, bodies go on that have room now
+	c.say(c.framer.WriteSettingsAck()) // the writer then sends what the new windows have room for
 	return nil
 }
 

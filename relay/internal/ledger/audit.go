@@ -91,11 +91,11 @@ func foundArgs(conn *pgx.Conn, d *outbox.Delivery, now time.Time) (pgx.NamedArgs
 	}, nil
 }
 
-// foundTerms are terms as a database has them, see pgwire.known; nil: there are none.
+// foundTerms returns terms as the database can store them; nil: there are none.
 func foundTerms(conn *pgx.Conn, terms []string) (found []string) {
 	w := pgwireOf(conn.PgConn())
 	for _, term := range terms {
-		found = append(found, w.known(term))
+		found = append(found, w.storable(w.known(term)))
 	}
 	return found
 }

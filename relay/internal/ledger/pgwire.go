@@ -180,14 +180,14 @@ func (w *pgwire) timeOrNull(v time.Time) {
 	w.time(v)
 }
 
-// text writes s as it is storable.
+// text writes s, made storable.
 func (w *pgwire) text(s string) {
 	s = w.storable(s)
 	w.int32(int32(len(s))) //nolint:gosec // Postgres refuses values of 1 GiB and more before they get here
 	w.buf = append(w.buf, s...)
 }
 
-// storable is s as Postgres can store it: bytes that are not UTF-8 become U+FFFD, where the
+// storable returns s as Postgres can store it: bytes that are not UTF-8 become U+FFFD, where the
 // database has an encoding, and NULs are left out.
 func (w *pgwire) storable(s string) string {
 	switch {
@@ -211,13 +211,13 @@ func (w *pgwire) textOrNull(s string) {
 // free writes text from outside the database, NULL for none.
 func (w *pgwire) free(s string) { w.textOrNull(w.known(s)) }
 
-// known is text from outside the database in characters that it knows. One whose encoding is not
-// UTF-8 would refuse the whole batch for another.
+// known returns text from outside the database in characters that it knows: one whose encoding is
+// not UTF-8 would refuse the whole batch because of any other.
 func (w *pgwire) known(s string) string {
 	if w.ascii {
-		s = toASCII(s)
+		return toASCII(s)
 	}
-	return w.storable(s)
+	return s
 }
 
 // freeBytes is free for bytes.

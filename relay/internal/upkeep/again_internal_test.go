@@ -220,7 +220,7 @@ func TestAnEventThatIsReadAgainKeepsItsPlaceAndTime(t *testing.T) {
 func TestAnEventThatCannotBeReadAgainKeepsItsFirstReason(t *testing.T) {
 	t.Parallel()
 	b := setupAgain(t)
-	p := &rereader{ledger: b.ledger, dispatcher: b.dispatcher, hold: b.hold, mapping: b.mapping, log: zerolog.Nop()}
+	p := &rereader{ledger: b.ledger, dispatcher: b.dispatcher, hold: b.hold, mapping: b.mapping, terms: idOf, log: zerolog.Nop()}
 	const gone = "its row is gone, or has no id that can be on record, or it was a logical message, so it cannot be read again"
 	for reason, want := range map[string]string{"type is NULL": gone + "; the first time: type is NULL", "": gone} {
 		for range 3 {

@@ -106,10 +106,7 @@ func (p *rereader) read(ctx context.Context, r *ledger.Rejected, now time.Time) 
 	if ev.CreatedAt.IsZero() {
 		ev.CreatedAt = now
 	}
-	var terms []string
-	if p.terms != nil {
-		terms = p.terms(&ev)
-	}
+	terms := p.terms(&ev)
 	for _, id := range p.dispatcher.Route(nil, &ev) {
 		if slices.Contains(found.Recorded, id) {
 			continue

@@ -218,10 +218,7 @@ func (p *replayer) deliveries(r *ledger.Replay, found []scan.Found, rows []scan.
 			ev.CreatedAt = orNow(rows[at].CreatedAt, now) // the table has no time: that of the commit, if the server remembers it
 		}
 		ev.CommitLSN, ev.Seq = r.Place, r.Done+int64(len(st.Deliveries))
-		var terms []string
-		if p.terms != nil {
-			terms = p.terms(ev)
-		}
+		terms := p.terms(ev)
 		d := outbox.Delivery{Event: *ev, EndpointID: r.EndpointID, State: outbox.Pending, Reason: outbox.ReasonReplay, NextAttemptAt: now, Search: terms}
 		d.Schedule()
 		st.Deliveries = append(st.Deliveries, d)

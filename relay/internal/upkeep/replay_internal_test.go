@@ -60,7 +60,7 @@ func TestReplayWhosePageTakesTooLongEndsWithThatReason(t *testing.T) {
 	hold, err := led.Take(t.Context(), ledger.TakeOptions{Slot: "s", SystemID: "7", Now: time.Now()})
 	require.NoError(t, err)
 	mapping := outbox.Mapping{Table: "public.events", ID: "id", Type: "type", Payload: "payload", CreatedAt: "created_at"}
-	p := &replayer{ledger: led, hold: hold, mapping: mapping, slow: make(map[string]int), log: zerolog.Nop()}
+	p := &replayer{ledger: led, hold: hold, mapping: mapping, terms: idOf, slow: make(map[string]int), log: zerolog.Nop()}
 	sweep, err := led.NewSweep(t.Context(), mapping, scan.Scope{})
 	require.NoError(t, err)
 	page := func() error {

@@ -173,7 +173,7 @@ func TestAnEventOfATableThatIsNotThereIsDeadAgain(t *testing.T) {
 	b.rejected(t, "e1")
 	b.mapping.Table = "public.nothing"
 	var log strings.Builder
-	p := &rereader{ledger: b.ledger, dispatcher: b.dispatcher, hold: b.hold, mapping: b.mapping, log: zerolog.New(&log)}
+	p := &rereader{ledger: b.ledger, dispatcher: b.dispatcher, hold: b.hold, mapping: b.mapping, terms: idOf, log: zerolog.New(&log)}
 	all, err := p.find(t.Context())
 	require.NoError(t, err)
 	went, err := all[0].step(t.Context())
@@ -228,7 +228,7 @@ func TestAnEventThatIsReadAgainIsSentAtOnce(t *testing.T) {
 	b := setupAgain(t)
 	b.rejected(t, "e1")
 	sent := b.sending(t)
-	p := &rereader{ledger: b.ledger, dispatcher: b.dispatcher, hold: b.hold, mapping: b.mapping, log: zerolog.Nop()}
+	p := &rereader{ledger: b.ledger, dispatcher: b.dispatcher, hold: b.hold, mapping: b.mapping, terms: idOf, log: zerolog.Nop()}
 	all, err := p.find(t.Context())
 	require.NoError(t, err)
 	require.Len(t, all, 1)
@@ -243,7 +243,7 @@ func TestAnEventThatCouldNotBeReadNowWaits(t *testing.T) {
 	t.Parallel()
 	b := setupAgain(t)
 	b.rejected(t, "e1")
-	p := &rereader{ledger: b.ledger, dispatcher: b.dispatcher, hold: b.hold, mapping: b.mapping, log: zerolog.Nop()}
+	p := &rereader{ledger: b.ledger, dispatcher: b.dispatcher, hold: b.hold, mapping: b.mapping, terms: idOf, log: zerolog.Nop()}
 	all, err := p.find(t.Context())
 	require.NoError(t, err)
 	tx, err := b.db.Conn(t).Begin(t.Context())

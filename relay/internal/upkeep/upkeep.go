@@ -71,6 +71,9 @@ type Upkeep struct {
 
 // New returns the upkeep of a hold. Nothing runs yet.
 func New(o Options) *Upkeep {
+	if o.Terms == nil {
+		o.Terms = func(*outbox.Event) []string { return nil }
+	}
 	u := &Upkeep{
 		summaries: newSummaries(o.Ledger, o.Logger), publication: newPublication(&o), replays: NewSignal(), resends: NewSignal(),
 		rejected: NewSignal(),
