@@ -98,12 +98,16 @@ func (d *decoder) file(src *diag.Source, body *hclsyntax.Body, defaultsOnly bool
 	if !defaultsOnly {
 		top.check(nil, []string{"database", "outbox", "attempts", "retention", "defaults", "endpoint", "version", "catalogue", "network", "secrets", "fanout", "api", "panel", "metrics", "log"})
 	}
-	for _, b := range body.Blocks {
+	if !defaultsOnly {
+		d.config.Endpoints = slices.Grow(d.config.Endpoints, len(blocksOf(body, "endpoint")))
+	}
+	for i, b := range body.Blocks {
 		if (b.Type == "defaults") != defaultsOnly || d.readOnly != nil && !slices.Contains(d.readOnly, b.Type) {
 			continue
 		}
 		if b.Type == "endpoint" {
 			d.endpoint(top, b)
+			body.Blocks[i] = nil // of many endpoints, the blocks are most of what is in memory
 			continue
 		}
 		if b.Type == "version" {

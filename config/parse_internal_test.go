@@ -6,7 +6,6 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/hashicorp/hcl/v2"
 	"github.com/stretchr/testify/require"
 
 	"github.com/tailpost/tailpost/config/diag"
@@ -44,7 +43,7 @@ func TestParseBody_readsAFileInPiecesAsAtOnce(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			src := diag.NewSource("long.hcl", []byte(text))
-			want, diags := parsePiece(src, src.Text(), hcl.InitialPos)
+			want, diags := parseWhole(src)
 			require.Empty(t, diags)
 			got, diags := parseBody(src)
 			require.Empty(t, diags)
@@ -72,7 +71,7 @@ func TestParseBody_saysOfALongFileWhatIsWrong(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			src := diag.NewSource("long.hcl", []byte(text))
-			_, want := parsePiece(src, src.Text(), hcl.InitialPos)
+			_, want := parseWhole(src)
 			require.NotEmpty(t, want)
 			_, got := parseBody(src)
 			require.Equal(t, want, got)

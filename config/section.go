@@ -184,6 +184,9 @@ func (s *section) evaluate(expr hclsyntax.Expression) (cty.Value, bool) {
 
 // references reports variables, of which there are none, and unknown functions.
 func (s *section) references(expr hclsyntax.Expression) bool {
+	if text, ok := expr.(*hclsyntax.TemplateExpr); ok && text.IsStringLiteral() {
+		return true
+	}
 	known := true
 	for _, t := range expr.Variables() {
 		known = false

@@ -91,7 +91,7 @@ func (c *checker) all() {
 	for i := range c.config.Endpoints {
 		c.endpoint = i
 		c.one(&c.config.Endpoints[i], first)
-		c.extras(&c.config.Endpoints[i])
+		c.extras(&c.config.Endpoints[i], c.addressed)
 	}
 	c.endpoint = global
 }

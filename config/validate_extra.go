@@ -29,13 +29,14 @@ func CheckExtras(e *Endpoint, o Outbox) Diagnostics {
 	check := checker{config: &Config{Outbox: o}, report: func(p problem) {
 		diags = append(diags, Diagnostic{Severity: SeverityError, Field: p.field.name, Summary: p.summary, Detail: p.detail})
 	}}
-	check.extras(e)
+	a, _ := e.address()
+	check.extras(e, a)
 	return diags
 }
 
-// extras checks the expressions of an endpoint.
-func (c *checker) extras(e *Endpoint) {
-	if a, problems := e.address(); len(problems) == 0 {
+// extras checks the expressions of an endpoint. Its address is nil where its URL is wrong.
+func (c *checker) extras(e *Endpoint, a *Address) {
+	if a != nil {
 		for _, use := range a.extras {
 			c.known(use.setting, use.names)
 		}

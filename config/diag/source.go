@@ -69,22 +69,29 @@ const (
 func (s *Source) Oversized(tokens hclsyntax.Tokens) Diagnostics {
 	var diags Diagnostics
 	for _, t := range tokens {
-		if t.Type != hclsyntax.TokenNumberLit {
-			continue
-		}
-		exponent := 0
-		if e := bytes.IndexAny(t.Bytes, "eE"); e >= 0 {
-			var err error
-			if exponent, err = strconv.Atoi(string(t.Bytes[e+1:])); errors.Is(err, strconv.ErrRange) {
-				exponent = maxLiteralExponent + 1
-			} // what is no number the parser reports
-		}
-		if len(t.Bytes) > maxNumber || exponent > maxLiteralExponent || exponent < -maxLiteralExponent {
+		if oversized(t) {
 			diags = append(diags, s.Diagnose(SeverityError, t.Range, "Unsupported number",
 				fmt.Sprintf("Write at most %d characters, with an exponent of at most %d.", maxNumber, maxLiteralExponent)))
 		}
 	}
 	return diags
+}
+
+// HasOversized reports whether Oversized would report any of the tokens.
+func HasOversized(tokens hclsyntax.Tokens) bool { return slices.ContainsFunc(tokens, oversized) }
+
+func oversized(t hclsyntax.Token) bool {
+	if t.Type != hclsyntax.TokenNumberLit {
+		return false
+	}
+	exponent := 0
+	if e := bytes.IndexAny(t.Bytes, "eE"); e >= 0 {
+		var err error
+		if exponent, err = strconv.Atoi(string(t.Bytes[e+1:])); errors.Is(err, strconv.ErrRange) {
+			exponent = maxLiteralExponent + 1
+		} // what is no number the parser reports
+	}
+	return len(t.Bytes) > maxNumber || exponent > maxLiteralExponent || exponent < -maxLiteralExponent
 }
 
 // MayOversize reports whether text may hold a number that Oversized reports, at a fraction of the

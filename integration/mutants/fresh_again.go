@@ -54,8 +54,8 @@ var freshAgainMutants = []mutant{
 	},
 	{
 		name: "fresh-ledger-removed-again-and-again", file: "relay/internal/ledger/mirror.go",
-		old:     "!kept && !removed {",
-		new:     "!kept && (removed || !removed) {",
+		old:     "!kept && !known {",
+		new:     "!kept && (known || !known) {",
 		promise: "An endpoint that is removed already is left alone.",
 		pkg:     "./relay/internal/ledger", run: "^TestMirror_keepsStatesAndFollowsRemovals$",
 	},

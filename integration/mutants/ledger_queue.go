@@ -329,8 +329,8 @@ var queueMutants = []mutant{
 	{
 		name:    "ledger-mirror-writes-the-same",
 		file:    "relay/internal/ledger/mirror.go",
-		old:     "if exists && old.equal(row) && old.state == state {",
-		new:     "if exists && old.equal(row) && old.state != state {",
+		old:     "if exists && compared.equal(old.mirrored, row) && old.state == state {",
+		new:     "if exists && compared.equal(old.mirrored, row) && old.state != state {",
 		promise: "An endpoint that has not changed is not written.",
 		pkg:     "./relay/internal/ledger",
 		run:     "^TestMirror_writesWhatChangedAndNoSecret$",

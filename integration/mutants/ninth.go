@@ -28,15 +28,45 @@ var ninthMutants = []mutant{
 	},
 	{
 		name: "pieces-of-a-file-begin-at-its-first-line", file: "config/parse.go",
-		old: "\t\tstart.Line += bytes.Count(rest[:size], []byte(\"\\n\"))\n", new: "",
+		old: "\t\tstart.Line += bytes.Count(text[:size], []byte(\"\\n\"))\n", new: "",
 		promise: "A diagnostic of a long file names the line.",
 		pkg:     "./config", run: "TestParseBody",
 	},
 	{
 		name: "pieces-of-a-file-that-do-not-parse", file: "config/parse.go",
-		old: "if marked || len(diags) > 0 || !merge(body, piece) {", new: "if marked || len(diags) > 100_000 || !merge(body, piece) {",
+		old: "if pieces[i].body == nil || !merge(body, pieces[i].body) {", new: "if pieces[i].body != nil && !merge(body, pieces[i].body) {",
 		promise: "A long file is read as if it were parsed at once, also where a piece ends within a comment.",
 		pkg:     "./config", run: "TestParseBody",
+	},
+	{
+		name: "a-piece-of-a-file-with-a-fault", file: "config/parse.go",
+		old: "p.start); len(diags) == 0 {", new: "p.start); len(diags) < 100_000 {",
+		promise: "A fault of a long file is reported.",
+		pkg:     "./config", run: "TestParseBody",
+	},
+	{
+		name: "a-piece-of-a-file-with-a-long-number", file: "config/parse.go",
+		old: "if diag.HasOversized(numbers(p.text, name, p.start)) {", new: "if len(p.text) == 0 {",
+		promise: "A number that would be too much work is refused, also in a long file.",
+		pkg:     "./config", run: "TestParseBody",
+	},
+	{
+		name: "mirror-compares-one-of-two-documents", file: "relay/internal/ledger/mirror.go",
+		old: "if bytes.Equal(a, l.a) && bytes.Equal(b, l.b) {", new: "if bytes.Equal(a, l.a) {",
+		promise: "Of endpoints that had the same settings, the one that has others now is written.",
+		pkg:     "./relay/internal/ledger", run: "TestMirror_",
+	},
+	{
+		name: "mirror-compares-the-other-of-two-documents", file: "relay/internal/ledger/mirror.go",
+		old: "if bytes.Equal(a, l.a) && bytes.Equal(b, l.b) {", new: "if bytes.Equal(b, l.b) {",
+		promise: "An endpoint whose row has other settings than the configuration is written, also beside one that has the same.",
+		pkg:     "./relay/internal/ledger", run: "TestMirror_",
+	},
+	{
+		name: "mirror-remembers-what-differs", file: "relay/internal/ledger/mirror.go",
+		old: "\tif same {\n\t\tl.a, l.b = a, b", new: "\tif true {\n\t\tl.a, l.b = a, b",
+		promise: "All endpoints whose settings change are written, and not the first of them alone.",
+		pkg:     "./relay/internal/ledger", run: "TestMirror_",
 	},
 	{
 		name: "pieces-of-a-file-have-an-attribute-each", file: "config/parse.go",
@@ -46,7 +76,7 @@ var ninthMutants = []mutant{
 	},
 	{
 		name: "pieces-of-a-file-begin-with-a-mark", file: "config/parse.go",
-		old: "marked := start.Byte > 0 &&", new: "marked := start.Byte > 1<<40 &&",
+		old: "if p.start.Byte > 0 && bytes", new: "if p.start.Byte > 1<<40 && bytes",
 		promise: "A byte order mark within a file is refused.",
 		pkg:     "./config", run: "TestParseBody",
 	},

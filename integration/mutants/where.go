@@ -47,7 +47,7 @@ var whereMutants = []mutant{
 	},
 	{
 		name: "where-extra-nobody-knows", file: "config/validate.go",
-		old: "c.extras(&c.config.Endpoints[i])", new: "_ = c.extras",
+		old: "c.extras(&c.config.Endpoints[i], c.addressed)", new: "_ = c.extras",
 		promise: "An expression that names an extra column which is not there is refused, with what there is.",
 		pkg:     "./config", run: "TestExtraColumnsOfExpressions",
 	},

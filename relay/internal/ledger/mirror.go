@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"reflect"
 	"slices"
 	"time"
 
@@ -91,13 +92,9 @@ type Endpoints struct{ link *Link }
 // them. One that the relay disabled is active again when its URL changes. No secret enters the
 // database.
 func (e *Endpoints) Mirror(ctx context.Context, endpoints []config.Endpoint, now time.Time) (map[string]EndpointState, error) {
-	want := make(map[string]mirrored, len(endpoints))
+	want := make(map[string]*config.Endpoint, len(endpoints))
 	for i := range endpoints {
-		row, err := mirror(&endpoints[i])
-		if err != nil {
-			return nil, fmt.Errorf("mirror endpoint %q: %w", endpoints[i].ID, err)
-		}
-		want[endpoints[i].ID] = row
+		want[endpoints[i].ID] = &endpoints[i]
 	}
 	var states map[string]EndpointState
 	err := e.link.Run(ctx, "mirror the endpoints", func(ctx context.Context, conn *pgx.Conn) error {
@@ -168,7 +165,7 @@ func (e takenError) Error() string {
 // has.
 func NameTaken(err error) bool { return errors.As(err, new(takenError)) }
 
-func mirrorAll(ctx context.Context, tx pgx.Tx, want map[string]mirrored, now time.Time) (map[string]EndpointState, error) {
+func mirrorAll(ctx context.Context, tx pgx.Tx, want map[string]*config.Endpoint, now time.Time) (map[string]EndpointState, error) {
 	ids := slices.Sorted(maps.Keys(want))
 	have, err := readEndpoints(ctx, tx, ids)
 	if err != nil {
@@ -176,14 +173,19 @@ func mirrorAll(ctx context.Context, tx pgx.Tx, want map[string]mirrored, now tim
 	}
 	states := make(map[string]EndpointState, len(want))
 	var changed mirrorPage
+	var compared comparison
 	for _, id := range ids {
 		old, exists := have[id]
 		if exists && old.source != SourceConfig {
 			return nil, takenError(id)
 		}
-		row, state := want[id], old.next(want[id].url)
+		row, err := mirror(want[id])
+		if err != nil {
+			return nil, fmt.Errorf("mirror endpoint %q: %w", id, err)
+		}
+		state := old.next(row.url)
 		states[id] = state
-		if exists && old.equal(row) && old.state == state {
+		if exists && compared.equal(old.mirrored, row) && old.state == state {
 			continue
 		}
 		changed.add(id, row, state)
@@ -196,17 +198,22 @@ func mirrorAll(ctx context.Context, tx pgx.Tx, want map[string]mirrored, now tim
 	if err := changed.write(ctx, tx, now); err != nil {
 		return nil, err
 	}
-	var gone []string
-	for id, old := range have {
-		removed := old.state.Status == StatusDisabled && old.state.DisabledReason == ReasonRemoved
-		if _, kept := want[id]; !kept && !removed {
-			gone = append(gone, id)
-		}
-	}
-	if len(gone) > 0 {
+	if gone := removed(have, want); len(gone) > 0 {
 		_, err = tx.Exec(ctx, mirrorRemoveSQL, pgx.NamedArgs{"ids": gone, "reason": ReasonRemoved, "now": now})
 	}
 	return states, err
+}
+
+// removed returns the endpoints that the configuration no longer has, of which the table does not
+// say so yet.
+func removed(have map[string]endpointRow, want map[string]*config.Endpoint) (ids []string) {
+	for id, row := range have {
+		known := row.state.Status == StatusDisabled && row.state.DisabledReason == ReasonRemoved
+		if _, kept := want[id]; !kept && !known {
+			ids = append(ids, id)
+		}
+	}
+	return ids
 }
 
 // mirrorPageRows bounds what is in memory of the rows on their way.
@@ -280,17 +287,15 @@ func readEndpoints(ctx context.Context, tx pgx.Tx, ids []string) (map[string]end
 	}
 	have := make(map[string]endpointRow)
 	var (
-		id                    string
-		r                     endpointRow
-		subscriptions, policy string
-		failing               *time.Time
+		id      string
+		r       endpointRow
+		failing *time.Time
 	)
 	scans := []any{
-		&id, &r.tenant, &r.name, &r.url, &r.description, &r.origin, &subscriptions, &policy, &r.state.Status,
+		&id, &r.tenant, &r.name, &r.url, &r.description, &r.origin, &r.subscriptions, &r.policy, &r.state.Status,
 		&r.state.DisabledReason, &failing, &r.source, &r.state.Verified, &r.removedPaused,
 	}
 	_, err = pgx.ForEachRow(rows, scans, func() error {
-		r.subscriptions, r.policy = []byte(subscriptions), []byte(policy)
 		r.state.FailingSince = time.Time{}
 		if failing != nil {
 			r.state.FailingSince = failing.UTC()
@@ -318,21 +323,33 @@ func origin(o config.Origin) string {
 	return fmt.Sprintf("%s:%d", o.File, o.Line)
 }
 
-func (m mirrored) equal(o mirrored) bool {
+// comparison tells rows that differ from those that do not. Endpoints of one configuration mostly
+// have the same policy, and many the same subscriptions.
+type comparison struct{ subscriptions, policy lastSame }
+
+func (c *comparison) equal(m, o mirrored) bool {
 	return m.tenant == o.tenant && m.name == o.name && m.url == o.url && m.description == o.description && m.origin == o.origin &&
-		sameJSON(m.subscriptions, o.subscriptions) && sameJSON(m.policy, o.policy)
+		c.subscriptions.of(m.subscriptions, o.subscriptions) && c.policy.of(m.policy, o.policy)
+}
+
+// lastSame holds the last two documents that were the same.
+type lastSame struct{ a, b []byte }
+
+func (l *lastSame) of(a, b []byte) bool {
+	if bytes.Equal(a, l.a) && bytes.Equal(b, l.b) {
+		return true
+	}
+	same := sameJSON(a, b)
+	if same {
+		l.a, l.b = a, b
+	}
+	return same
 }
 
 // sameJSON compares documents as jsonb does: neither the order of keys nor blanks count.
 func sameJSON(a, b []byte) bool {
 	var va, vb any
-	if json.Unmarshal(a, &va) != nil || json.Unmarshal(b, &vb) != nil {
-		return false
-	}
-	// Marshal sorts keys.
-	ca, errA := json.Marshal(va)
-	cb, errB := json.Marshal(vb)
-	return errA == nil && errB == nil && bytes.Equal(ca, cb)
+	return json.Unmarshal(a, &va) == nil && json.Unmarshal(b, &vb) == nil && reflect.DeepEqual(va, vb)
 }
 
 func nullTime(t time.Time) *time.Time {

@@ -113,6 +113,28 @@ func TestMirror_writesWhatChangesAlone(t *testing.T) {
 	}
 }
 
+// Of endpoints that are like each other, those are written that changed: in the configuration or in
+// the table.
+func TestMirror_writesEachThatChanges(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	es := endpoints("a", "b", "c", "d")
+	versions := func(why string, want ...string) {
+		t.Helper()
+		_, err := b.ledger.Mirror(t.Context(), es, noon)
+		require.NoError(t, err)
+		require.Equal(t, want, b.texts(t, "SELECT id || version FROM tailpost.endpoint ORDER BY id"), why)
+	}
+	versions("all are new", "a1", "b1", "c1", "d1")
+	es[1].Concurrency, es[2].Concurrency = 5, 5
+	versions("two have another policy", "a1", "b2", "c2", "d1")
+	es[3].Subscriptions = []config.Subscription{{Events: []string{"order.*"}}}
+	versions("one has other subscriptions", "a1", "b2", "c2", "d2")
+	b.exec(t, `UPDATE tailpost.endpoint SET policy = policy - 'retry' WHERE id = 'c'`)
+	versions("one was changed in the table", "a1", "b2", "c3", "d2")
+	versions("nothing changed", "a1", "b2", "c3", "d2")
+}
+
 func TestMirror_keepsStatesAndFollowsRemovals(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
