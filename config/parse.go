@@ -80,15 +80,17 @@ func (p *piece) parse(name string) {
 // endOfPiece returns where a piece at the beginning of text ends: behind the first line after
 // pieceSize that is only a closing brace, which is how a block of the top level usually ends.
 func endOfPiece(text []byte) int {
-	if len(text) <= pieceSize {
-		return len(text)
+	for at := pieceSize; at < len(text); {
+		brace := bytes.Index(text[at:], []byte("\n}"))
+		if brace < 0 {
+			break
+		}
+		at += brace + len("\n}")
+		if rest := bytes.TrimPrefix(text[at:], []byte("\r")); bytes.HasPrefix(rest, []byte("\n")) {
+			return len(text) - len(rest) + 1
+		}
 	}
-	end := []byte("\n}\n")
-	at := bytes.Index(text[pieceSize:], end)
-	if at < 0 {
-		return len(text)
-	}
-	return pieceSize + at + len(end)
+	return len(text)
 }
 
 // parseWhole parses a file in one go.

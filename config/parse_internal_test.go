@@ -82,13 +82,14 @@ func TestParseBody_saysOfALongFileWhatIsWrong(t *testing.T) {
 // No piece of an ordinary long file is much longer than pieceSize.
 func TestParseBody_holdsTheTokensOfAPiece(t *testing.T) {
 	t.Parallel()
-	text := []byte(longFile(""))
-	for pieces := 1; ; pieces++ {
-		size := endOfPiece(text)
-		require.Less(t, size, pieceSize+200)
-		if text = text[size:]; len(text) == 0 {
-			require.Greater(t, pieces, 2)
-			return
+	for name, newline := range map[string]string{"LF": "\n", "CRLF": "\r\n"} {
+		text := []byte(strings.ReplaceAll(longFile(""), "\n", newline))
+		pieces := 0
+		for ; len(text) > 0; pieces++ {
+			size := endOfPiece(text)
+			require.Less(t, size, pieceSize+200, name)
+			text = text[size:]
 		}
+		require.Greater(t, pieces, 2, name)
 	}
 }

@@ -6,9 +6,11 @@ import (
 	"net/http"
 	"regexp"
 	"strconv"
+	"strings"
 	"testing"
 	"time"
 
+	"github.com/rs/zerolog"
 	"github.com/stretchr/testify/require"
 
 	"github.com/tailpost/tailpost/config"
@@ -83,4 +85,51 @@ func TestWhatAProcessDoesIsToldByItsMetricsAndItsAPI(t *testing.T) {
 	require.NoError(t, <-done)
 	require.Equal(t, relay.Stopped, r.Status().State)
 	require.Equal(t, 2, db.Count(t, "SELECT count(*) FROM tailpost.attempt WHERE outcome = 'delivered'"), "what was in flight had time to end")
+}
+
+// during is a log that calls do while a line with these words is written, before anybody can have
+// read it.
+type during struct {
+	words string
+	do    func()
+}
+
+func (d during) Write(line []byte) (int, error) {
+	if strings.Contains(string(line), d.words) {
+		d.do()
+	}
+	return len(line), nil
+}
+
+// TestWhoReadsOfAReloadFindsItInTheMetrics: a reload is counted when the log tells of it.
+func TestWhoReadsOfAReloadFindsItInTheMetrics(t *testing.T) {
+	t.Parallel()
+	db := kit.NewDatabase(t)
+	cfg := complete(t, &config.Config{
+		Database: config.Database{URL: config.NewSecret(db.URL), Slot: db.Slot}, Network: onLoopback,
+		Outbox:  config.Outbox{Mapping: outbox.DefaultMapping(), AuditInterval: time.Minute},
+		Metrics: config.Metrics{Listen: "127.0.0.1:0"},
+		Endpoints: []config.Endpoint{{
+			ID: "erp", URL: "http://127.0.0.1:1/in", Secrets: []config.Secret{config.NewSecret(signature.GenerateSecret())},
+		}},
+	})
+	var r *relay.Relay
+	var metrics []string
+	r, err := relay.New(cfg, relay.Options{Logger: zerolog.New(during{"configuration reloaded", func() {
+		_, text, _ := read(t, "http://"+r.MetricsAddress()+"/metrics")
+		metrics = append(metrics, text)
+	}})})
+	require.NoError(t, err)
+	ctx, stop := context.WithCancel(t.Context())
+	defer stop()
+	done := make(chan error, 1)
+	go func() { done <- r.Run(ctx) }()
+	requireDelivering(t, r)
+	r.ReloadRefused()
+	require.NoError(t, r.Reload(t.Context(), cfg))
+	require.Len(t, metrics, 1)
+	require.Contains(t, metrics[0], "tailpost_reloads_total{result=\"taken\"} 1\n")
+	require.Contains(t, metrics[0], "tailpost_config_last_reload_successful 1\n")
+	stop()
+	require.NoError(t, <-done)
 }

@@ -128,4 +128,16 @@ var eleventhStreamMutants = []mutant{
 		promise: "The first pause of an endpoint of the configuration after a partition was taken takes effect.",
 		pkg:     "./relay", run: "TestAPartitionIsDeliveredAsASlotIs",
 	},
+	{
+		name: "eleventh-reload-logged-before-it-is-counted", file: "relay/reload.go",
+		old: "\tr.rare.Reloaded(!taken)", new: "\tdefer r.rare.Reloaded(!taken)",
+		promise: "Who reads in the log of a reload finds it in the metrics.",
+		pkg:     "./relay", run: "TestWhoReadsOfAReload",
+	},
+	{
+		name: "eleventh-init-of-a-server-that-does-not-decode", file: "outbox/schema/find.go",
+		old: "return pglink.Decodes(server.Version, server.Level), nil", new: "return pglink.Decodes(server.Version, \"logical\"), nil",
+		promise: "init says that the server does not decode its log yet, and what to do.",
+		pkg:     "./cmd/tailpost", run: "TestInitSays",
+	},
 }

@@ -69,6 +69,12 @@ var ninthMutants = []mutant{
 		pkg:     "./relay/internal/ledger", run: "TestMirror_",
 	},
 	{
+		name: "pieces-of-a-file-end-with-lf-alone", file: "config/parse.go",
+		old: "bytes.TrimPrefix(text[at:], []byte(\"\\r\"))", new: "text[at:]",
+		promise: "A long file with CRLF lines is parsed in pieces too.",
+		pkg:     "./config", run: "TestParseBody",
+	},
+	{
 		name: "pieces-of-a-file-have-an-attribute-each", file: "config/parse.go",
 		old: "\t\t\treturn false\n\t\t}\n\t\tbody.Attributes[name]", new: "\t\t\tcontinue\n\t\t}\n\t\tbody.Attributes[name]",
 		promise: "An attribute that a long file has twice is refused.",
@@ -82,7 +88,7 @@ var ninthMutants = []mutant{
 	},
 	{
 		name: "a-long-file-is-one-piece", file: "config/parse.go",
-		old: "if len(text) <= pieceSize {", new: "if len(text) <= pieceSize<<10 {",
+		old: "for at := pieceSize; at < len(text); {", new: "for at := pieceSize << 10; at < len(text); {",
 		promise: "A long file is parsed in pieces, whose tokens are not held all at once.",
 		pkg:     "./config", run: "TestParseBody",
 	},

@@ -21,3 +21,10 @@ func Serves(ctx context.Context, conn *pgx.Conn, pid int, database string) (own 
 	err = conn.QueryRow(ctx, servesSQL, pgx.NamedArgs{"pid": pid, "database": database}).Scan(&own, &serves)
 	return own, serves, err
 }
+
+// Decodes reports whether a server of a version with a wal_level decodes its log. From Postgres 19
+// on the first logical slot has it write what that needs.
+func Decodes(version int, level string) bool {
+	const onDemand = 190000
+	return level == "logical" || version >= onDemand && level == "replica"
+}

@@ -222,3 +222,11 @@ func TestDescribe_tellsNothingOfTheConnectionString(t *testing.T) {
 	require.True(t, strings.HasPrefix(text, "connect to Postgres: "), text)
 	require.True(t, pglink.Passes(err))
 }
+
+func TestServersDecodeAtALevel(t *testing.T) {
+	t.Parallel()
+	require.True(t, pglink.Decodes(140000, "logical"))
+	require.False(t, pglink.Decodes(180006, "replica"))
+	require.True(t, pglink.Decodes(190000, "replica"))
+	require.False(t, pglink.Decodes(190000, "minimal"))
+}

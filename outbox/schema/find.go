@@ -10,6 +10,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"github.com/tailpost/tailpost/outbox"
+	"github.com/tailpost/tailpost/outbox/pglink"
 )
 
 // findTables lists the tables that could be an outbox by their name, with the columns whose types
@@ -132,16 +133,19 @@ WHERE n.nspname = $1
 	return m.Fit(columns), nil
 }
 
-// DecodesLog reports whether the server writes what logical replication needs into its log
-// (wal_level = logical).
+// DecodesLog reports whether the server writes what logical replication needs into its log, or does
+// as soon as there is a slot.
 func DecodesLog(ctx context.Context, db outbox.PgxTx) (bool, error) {
-	rows, err := db.Query(ctx, "SELECT pg_catalog.current_setting('wal_level') = 'logical'")
+	rows, err := db.Query(ctx, "SELECT pg_catalog.current_setting('server_version_num')::int, pg_catalog.current_setting('wal_level')")
 	if err != nil {
 		return false, fmt.Errorf("read wal_level: %w", err)
 	}
-	logical, err := pgx.CollectExactlyOneRow(rows, pgx.RowTo[bool])
+	server, err := pgx.CollectExactlyOneRow(rows, pgx.RowToStructByPos[struct {
+		Version int
+		Level   string
+	}])
 	if err != nil {
 		return false, fmt.Errorf("read wal_level: %w", err)
 	}
-	return logical, nil
+	return pglink.Decodes(server.Version, server.Level), nil
 }

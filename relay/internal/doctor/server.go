@@ -8,7 +8,6 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"github.com/tailpost/tailpost/outbox/pglink"
-	"github.com/tailpost/tailpost/relay/internal/source/postgres"
 )
 
 // server is what one query reads of the server.
@@ -77,7 +76,7 @@ func examineWALLevel(_ context.Context, p *patient) (Finding, error) {
 	switch level := p.server.WALLevel; {
 	case level == "logical":
 		return ok("wal_level is logical")
-	case postgres.Decodes(p.server.Version, level):
+	case pglink.Decodes(p.server.Version, level):
 		return ok("wal_level is %s: Postgres writes what decoding needs as soon as there is a slot", level)
 	}
 	return fail("ALTER SYSTEM SET wal_level = 'logical'; and restart Postgres. Amazon RDS and Aurora: rds.logical_replication = 1; "+

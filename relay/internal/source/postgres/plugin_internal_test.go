@@ -47,14 +47,6 @@ func TestARefusedPluginIsNoRoleWithoutTheRight(t *testing.T) {
 	require.ErrorContains(t, err, "output_plugin_libraries = 'pgoutput', 'it''s', 'wal2json'; as a superuser", "what others use is kept")
 }
 
-func TestServersDecodeAtALevel(t *testing.T) {
-	t.Parallel()
-	require.True(t, Decodes(140000, "logical"))
-	require.False(t, Decodes(180006, "replica"))
-	require.True(t, Decodes(190000, "replica"))
-	require.False(t, Decodes(190000, "minimal"))
-}
-
 // serving is a session with a server that gives one answer to all questions. Servers that have the
 // setting are those of August 2026 and later.
 func serving(t *testing.T, answer ...pgproto3.BackendMessage) *session {

@@ -84,13 +84,6 @@ func mayNotReplicate(role string, err error) error {
 		"(Amazon RDS and Aurora: GRANT rds_replication TO %s;): %w", ErrSetup, role, quoteIdentifier(role), quoteIdentifier(role), err)
 }
 
-// Decodes reports whether a server of a version with a wal_level decodes its log. From Postgres 19
-// on the first logical slot has it write what that needs.
-func Decodes(version int, level string) bool {
-	const onDemand = 190000
-	return level == "logical" || version >= onDemand && level == "replica"
-}
-
 // check reads who the server is and whether it can decode at all.
 func (s *session) check(ctx context.Context) error {
 	system, err := pglogrepl.IdentifySystem(ctx, s.conn)
@@ -127,7 +120,7 @@ func (s *session) check(ctx context.Context) error {
 		return fmt.Errorf("%w: Postgres %d is too old, 14 or later is needed", ErrSetup, version/10000)
 	case row["standby"] != "f":
 		return fmt.Errorf("%w: give the primary's address (replication_url), or wait for its promotion: %w", ErrStandby, ErrSetup)
-	case !Decodes(version, row["wal_level"]):
+	case !pglink.Decodes(version, row["wal_level"]):
 		return fmt.Errorf("%w: wal_level is %q: run ALTER SYSTEM SET wal_level = 'logical'; as a superuser, then restart Postgres",
 			ErrSetup, row["wal_level"])
 	}
