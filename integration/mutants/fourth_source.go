@@ -52,9 +52,9 @@ var fourthSourceMutants = []mutant{
 		pkg:     "./relay/internal/source/postgres", run: "^TestLastContact$",
 	},
 	{
-		name: "fourth-source-domains-are-not-seen-through", file: "relay/internal/source/postgres/stream.go",
-		old:     "\ts.decoder.domains = s.domains\n",
-		new:     "",
+		name: "fourth-source-domains-are-not-seen-through", file: "relay/internal/source/postgres/decode.go",
+		old:     "d.domains[oid] = beneath.OID",
+		new:     "_, _ = oid, beneath",
 		promise: "A column whose type is a domain is one of what that is made of.",
 		pkg:     "./relay/internal/source/postgres", run: "^TestSessionSettings$",
 	},

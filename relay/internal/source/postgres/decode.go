@@ -7,6 +7,8 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/jackc/pgx/v5/pgtype"
+
 	"github.com/tailpost/tailpost/outbox"
 	"github.com/tailpost/tailpost/relay/internal/source"
 )
@@ -24,6 +26,8 @@ const (
 	codeDelete   = 'D'
 	codeTruncate = 'T'
 	codeMessage  = 'M'
+
+	codeStreamAbort = 'A'
 )
 
 // The byte in front of a tuple says which row it is.
@@ -42,7 +46,8 @@ var errCutShort = errors.New("cut short")
 type decoder struct {
 	h         Handler
 	relations map[uint32]*source.Table
-	domains   map[uint32]uint32 // the types beneath; nil: none are known
+	domains   map[uint32]uint32 // the types beneath, as far as they are Postgres' own
+	types     *pgtype.Map       // Postgres' own
 	row       []outbox.Value    // used again for every row
 	old       []outbox.Value    // used again for every old row
 	prefix    string            // of the last logical message: they come in runs
@@ -51,7 +56,7 @@ type decoder struct {
 }
 
 func newDecoder(h Handler) *decoder {
-	return &decoder{h: h, relations: make(map[uint32]*source.Table)}
+	return &decoder{h: h, relations: make(map[uint32]*source.Table), domains: make(map[uint32]uint32), types: pgtype.NewMap()}
 }
 
 // decode handles one piece of pgoutput's output. An error of the handler comes back as
@@ -87,8 +92,14 @@ func (d *decoder) dispatch(code byte, in *input) error {
 		return d.truncate(in)
 	case codeRelation:
 		return d.relation(in)
-	case codeOrigin, codeType:
-		// Where a transaction came from and the names of user-defined types: nobody here asks.
+	case codeType:
+		return d.named(in)
+	case codeOrigin:
+		// Where a transaction came from: nobody here asks.
+		return nil
+	case codeStreamAbort:
+		// Postgres 18 says so, unasked, of a subtransaction that was rolled back and too large for
+		// its memory. Nothing of it was sent.
 		return nil
 	default:
 		return errors.New("unknown code: is another output plugin or protocol version in use")
@@ -253,6 +264,23 @@ func (d *decoder) relation(in *input) error {
 	}
 	if old := d.relations[rel.OID]; old == nil || !same(old, rel) {
 		d.relations[rel.OID] = rel
+	}
+	return nil
+}
+
+// named notes what a domain is made of: in front of a table that has one, Postgres sends the
+// domain's OID with the name of the type beneath, whether or not the domain is there by now. Of any
+// other type that somebody made it sends that type's own name.
+func (d *decoder) named(in *input) error {
+	oid, schema, name := in.uint32(), in.string(), in.string()
+	if in.short {
+		return errCutShort
+	}
+	if len(schema) > 0 { // pgoutput leaves out pg_catalog
+		return nil
+	}
+	if beneath, ok := d.types.TypeForName(string(name)); ok {
+		d.domains[oid] = beneath.OID
 	}
 	return nil
 }

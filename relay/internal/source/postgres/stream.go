@@ -41,7 +41,6 @@ type Stream struct {
 	interval time.Duration
 	patience time.Duration // wal_sender_timeout as it was at Open, which Held may read during Start
 	opts     Options
-	domains  map[uint32]uint32 // see readDomains
 
 	// What other goroutines tell the reader. Whoever sets one of the flags then moves the read
 	// deadline, and the reader, after moving it, looks at the flags: so neither is missed.
@@ -113,9 +112,6 @@ func (s *Stream) setUp(ctx context.Context) error {
 		return err
 	}
 	if err := s.session.ensureSlot(ctx, created); err != nil {
-		return err
-	}
-	if s.domains, err = readDomains(ctx, s.session); err != nil {
 		return err
 	}
 	s.info = s.session.info
@@ -228,7 +224,6 @@ func (s *Stream) Run(ctx context.Context, h Handler) error {
 		return fmt.Errorf("run stream: %w", err)
 	}
 	s.decoder = newDecoder(h)
-	s.decoder.domains = s.domains
 	s.reading.Store(true)
 	detach := context.AfterFunc(ctx, s.interrupt)
 	defer detach()

@@ -124,6 +124,55 @@ func TestStreamsChangesOfEndpoints(t *testing.T) {
 	}, lines)
 }
 
+// What a column is made of is known of each row as it was written: its domain may be younger than
+// the stream, or gone before the row is read.
+func TestADomainIsSeenThroughWheneverItIsThere(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	h := newRecorder()
+	r := run(t, b.open(t, b.options()), h)
+	b.exec(t, `CREATE DOMAIN note AS text; ALTER TABLE outbox ALTER payload TYPE note`)
+	b.insert(t, 1)
+	h.until(t, func() bool { return len(only(h.lines, "I")) == 1 })
+	r.stopped(t)
+	b.insert(t, 2)
+	b.exec(t, `ALTER TABLE outbox ALTER payload TYPE text; DROP DOMAIN note`)
+	b.insert(t, 3)
+	run(t, b.open(t, b.options()), h)
+	h.until(t, func() bool { return strings.Contains(strings.Join(h.lines, "\n"), inserted(3)) })
+	lines := only(h.await(t, 0), "I")
+	require.Subset(t, lines, []string{
+		"I public.outbox id=1 type=order.created payload of 25={}",
+		"I public.outbox id=2 type=order.created payload of 25={}",
+	})
+	require.NotContains(t, lines, inserted(1))
+	require.NotContains(t, lines, inserted(2))
+}
+
+// Postgres 18 tells of the end of what was rolled back and too large for its memory, although
+// nothing of it was asked for.
+func TestWhatIsRolledBackInPiecesDoesNotEndTheStream(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	b.exec(t, `DO $$ BEGIN EXECUTE format('ALTER DATABASE %I SET logical_decoding_work_mem = ''64kB''', current_database()); END $$`)
+	s := b.open(t, b.options())
+	tx, err := b.conn.Begin(t.Context())
+	require.NoError(t, err)
+	for _, sql := range []string{
+		`SAVEPOINT a`, `INSERT INTO outbox SELECT g, 'a', repeat('x', 500) FROM generate_series(1, 10) AS g`, `RELEASE a`,
+		`INSERT INTO outbox SELECT g, 'b', repeat('x', 500) FROM generate_series(11, 600) AS g`,
+	} {
+		_, err := tx.Exec(t.Context(), sql)
+		require.NoError(t, err)
+	}
+	require.NoError(t, tx.Rollback(t.Context()))
+	b.insert(t, 1)
+	h := newRecorder()
+	r := run(t, s, h)
+	require.Equal(t, []string{"begin", inserted(1), "commit"}, h.await(t, 3))
+	r.stopped(t)
+}
+
 func TestPartitionedTableArrivesAsItsRoot(t *testing.T) {
 	t.Parallel()
 	b := setup(t)

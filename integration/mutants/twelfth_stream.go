@@ -1,0 +1,23 @@
+package main
+
+// twelfthStreamMutants are of what others reported of their ways from the write-ahead log.
+var twelfthStreamMutants = []mutant{
+	{
+		name: "twelfth-abort-of-a-stream", file: "relay/internal/source/postgres/decode.go",
+		old: "codeStreamAbort = 'A'", new: "codeStreamAbort = 'a'",
+		promise: "What Postgres 18 says of a rolled-back subtransaction does not end the stream.",
+		pkg:     "./relay/internal/source/postgres", run: "^TestDecode$",
+	},
+	{
+		name: "twelfth-domain-of-somebodys-type", file: "relay/internal/source/postgres/decode.go",
+		old: "if len(schema) > 0 {", new: "if len(schema) > 1000 {",
+		promise: "A type that somebody named like one of Postgres' own is none of those.",
+		pkg:     "./relay/internal/source/postgres", run: "^TestTheStreamNamesWhatADomainIsMadeOf$",
+	},
+	{
+		name: "twelfth-type-cut-short", file: "relay/internal/source/postgres/decode.go",
+		old: "oid, schema, name := in.uint32(), in.string(), in.string()\n\tif in.short {", new: "oid, schema, name := in.uint32(), in.string(), in.string()\n\tif false {",
+		promise: "A type that is cut short is no type.",
+		pkg:     "./relay/internal/source/postgres", run: "^TestDecodeOfEveryPrefix$",
+	},
+}
