@@ -454,5 +454,6 @@ func isPassing(err error) bool {
 	return pglink.Passes(err) ||
 		errors.Is(err, postgres.ErrConnection) || errors.Is(err, postgres.ErrServerStopped) ||
 		errors.Is(err, postgres.ErrSlotMissing) || errors.Is(err, postgres.ErrSlotLost) || errors.Is(err, postgres.ErrStandby) ||
+		errors.Is(err, postgres.ErrSynchronous) ||
 		errors.Is(err, ledger.ErrUncertain)
 }

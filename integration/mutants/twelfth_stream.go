@@ -20,4 +20,16 @@ var twelfthStreamMutants = []mutant{
 		promise: "A type that is cut short is no type.",
 		pkg:     "./relay/internal/source/postgres", run: "^TestDecodeOfEveryPrefix$",
 	},
+	{
+		name: "twelfth-standby-of-any-name", file: "relay/internal/source/postgres/synchronous.go",
+		old: `name == "*" || `, new: "",
+		promise: "A relay that the server would take for a synchronous standby does not stream.",
+		pkg:     "./relay/internal/source/postgres", run: "^TestWhichNamesMakeTheStreamAStandby$",
+	},
+	{
+		name: "twelfth-standbys-unread", file: "relay/internal/source/postgres/session.go",
+		old: `checkSynchronous(row["standbys"], `, new: `checkSynchronous("", `,
+		promise: "The server's synchronous standbys are looked at before anything is made there.",
+		pkg:     "./relay/internal/source/postgres", run: "^TestAStreamIsNoSynchronousStandby$",
+	},
 }

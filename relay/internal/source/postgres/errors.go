@@ -38,6 +38,9 @@ var (
 	// ErrStandby says that the server is a standby: another one is the primary, or this one will
 	// be.
 	ErrStandby = errors.New("the server is a standby")
+	// ErrSynchronous says that the server would take the stream for a standby that commits wait
+	// for. It may pass: some write "*" into synchronous_standby_names while no standby is there.
+	ErrSynchronous = errors.New("the stream would be a synchronous standby")
 	// ErrConnection says that the connection was lost or could not be made.
 	ErrConnection = errors.New("replication connection lost")
 	// ErrServerStopped says that the server ended the stream: it shuts down, or someone terminated

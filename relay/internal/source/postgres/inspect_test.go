@@ -128,3 +128,22 @@ func TestAPublicationThatAnotherMakesMeanwhileIsTaken(t *testing.T) {
 	require.Zero(t, got.info.SkippedFrom)
 	require.NotZero(t, got.info.ConfirmedFlush)
 }
+
+// Commits would wait for a stream that confirms nothing before they are made. What has not been
+// made a standby by name is none.
+func TestAStreamIsNoSynchronousStandby(t *testing.T) {
+	t.Parallel()
+	_, b := setupServer(t, nil)
+	standbys := func(names string) {
+		b.exec(t, `ALTER SYSTEM SET synchronous_standby_names = '`+names+`'`)
+		b.exec(t, `SELECT pg_reload_conf()`)
+		b.awaitSQL(t, `SELECT current_setting('synchronous_standby_names') = $1`, names)
+	}
+	standbys("ANY 1 (*)")
+	_, err := postgres.Open(t.Context(), b.options())
+	require.ErrorIs(t, err, postgres.ErrSynchronous)
+	require.ErrorContains(t, err, "with the standbys by their names")
+	standbys("ANY 1 (one, two)")
+	_, err = postgres.Inspect(t.Context(), b.options())
+	require.NoError(t, err)
+}

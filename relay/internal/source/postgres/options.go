@@ -76,6 +76,7 @@ type Info struct {
 	Timeline      int32
 	Database      string
 	Encoding      string // of the database, as server_encoding has it: UTF8
+	Standbys      string // that commits wait for: synchronous_standby_names
 	Table         uint32 // OID of Options.Table; 0: no table is wanted
 	// SlotCreated says that the slot is new: what committed before was not streamed.
 	SlotCreated bool

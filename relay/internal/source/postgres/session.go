@@ -99,6 +99,7 @@ func (s *session) check(ctx context.Context) error {
 		       current_setting('server_encoding') AS encoding,
 		       pg_is_in_recovery() AS standby,
 		       current_user AS role,
+		       current_setting('synchronous_standby_names') AS standbys,
 		       (SELECT setting FROM pg_settings WHERE name = 'wal_sender_timeout') AS sender_timeout`)
 	if err != nil {
 		return fmt.Errorf("read server settings: %w", err)
@@ -124,11 +125,15 @@ func (s *session) check(ctx context.Context) error {
 		return fmt.Errorf("%w: wal_level is %q: run ALTER SYSTEM SET wal_level = 'logical'; as a superuser, then restart Postgres",
 			ErrSetup, row["wal_level"])
 	}
+	if err := checkSynchronous(row["standbys"], s.opts.ApplicationName); err != nil {
+		return err
+	}
 	s.role = row["role"]
 	s.info.PID, s.info.Clock = pid, time.UnixMilli(clock)
 	s.info.SenderTimeout = time.Duration(senderTimeout) * time.Millisecond
 	s.info.ServerVersion, s.info.SystemID = version, system.SystemID
 	s.info.Timeline, s.info.Database, s.info.Encoding = system.Timeline, system.DBName, row["encoding"]
+	s.info.Standbys = row["standbys"]
 	return nil
 }
 
