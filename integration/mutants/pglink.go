@@ -104,8 +104,8 @@ var linkMutants = []mutant{
 	{
 		name:    "ledger-asynchronous-commit",
 		file:    "outbox/pglink/session.go",
-		old:     "if string(row[len(row)-1]) == \"off\" {",
-		new:     "if string(row[len(row)-1]) == \"none\" {",
+		old:     "if synchronousCommit == \"off\" {",
+		new:     "if synchronousCommit == \"none\" {",
 		promise: "What is recorded survives a crash of the server.",
 		pkg:     "./outbox/pglink",
 		run:     "^TestConfigure_holdsWhateverTheRoleHas$",

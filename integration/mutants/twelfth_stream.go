@@ -32,4 +32,10 @@ var twelfthStreamMutants = []mutant{
 		promise: "The server's synchronous standbys are looked at before anything is made there.",
 		pkg:     "./relay/internal/source/postgres", run: "^TestAStreamIsNoSynchronousStandby$",
 	},
+	{
+		name: "twelfth-quoted-types", file: "outbox/pglink/session.go",
+		old: "		\"quote_all_identifiers\":               \"off\",\n", new: "",
+		promise: "Types have the names that we know, whatever the database quotes.",
+		pkg:     "./outbox/pglink", run: "^TestConfigure_holdsWhateverTheRoleHas$",
+	},
 }

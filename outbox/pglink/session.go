@@ -33,6 +33,7 @@ type Session struct {
 //     where that is allowed.
 //   - client_encoding: UTF8, but none where the database itself has none (SQL_ASCII): its texts are
 //     whatever bytes they are.
+//   - quote_all_identifiers: types have the names that we know them by.
 func settings() map[string]string {
 	return map[string]string{
 		"search_path":                         "pg_catalog, pg_temp",
@@ -50,6 +51,7 @@ func settings() map[string]string {
 		"bytea_output":                        "hex",
 		"extra_float_digits":                  "3",
 		"standard_conforming_strings":         "on",
+		"quote_all_identifiers":               "off",
 		"jit":                                 "off",
 	}
 }
@@ -85,29 +87,44 @@ func Connect(ctx context.Context, connString string, s Session) (*pgx.Conn, erro
 // verify reads the session's settings. Names are qualified, for they are not known to be found
 // where they should be; the simple protocol is what a replication connection takes too.
 func verify(ctx context.Context, conn *pgconn.PgConn, want map[string]string) error {
-	names := append(slices.Sorted(maps.Keys(want)), "synchronous_commit")
-	columns := make([]string, len(names))
+	names := slices.Sorted(maps.Keys(want))
+	columns := make([]string, len(names), len(names)+2)
 	for i, name := range names {
 		columns[i] = "pg_catalog.current_setting('" + name + "')"
 	}
+	columns = append(columns, "pg_catalog.current_setting('synchronous_commit')", "pg_catalog.current_setting('transaction_timeout', true)")
 	results, err := conn.Exec(ctx, "SELECT "+strings.Join(columns, ", ")).ReadAll()
 	if err != nil {
 		return fmt.Errorf("read the session's settings: %w", err)
 	}
-	if len(results) != 1 || len(results[0].Rows) != 1 || len(results[0].Rows[0]) != len(names) {
+	if len(results) != 1 || len(results[0].Rows) != 1 || len(results[0].Rows[0]) != len(columns) {
 		return errors.New("read the session's settings: not one row of them")
 	}
 	row := results[0].Rows[0]
-	for i, name := range names[:len(names)-1] {
+	for i, name := range names {
 		if string(row[i]) != want[name] {
 			return fmt.Errorf("%w (%s is %q instead of %q)", ErrPooler, name, row[i], want[name])
 		}
 	}
-	if string(row[len(row)-1]) == "off" {
+	return adjust(ctx, conn, string(row[len(names)]), string(row[len(names)+1]))
+}
+
+// adjust changes what depends on the server, and on what the session has. transactionTimeout is
+// empty before Postgres 17, which does not know the setting and would refuse a connection that asks
+// for it.
+func adjust(ctx context.Context, conn *pgconn.PgConn, synchronousCommit, transactionTimeout string) error {
+	if synchronousCommit == "off" {
 		// An asynchronous commit would let the slot move past attempts that a crash of the server
 		// then forgets. Anything stronger than "on" is the operator's choice.
 		if err := conn.Exec(ctx, "SET synchronous_commit = 'on'").Close(); err != nil {
 			return fmt.Errorf("set synchronous_commit: %w", err)
+		}
+	}
+	if transactionTimeout != "" && transactionTimeout != "0" {
+		// It would end a stream within a transaction that takes longer to send, at every try.
+		// Statements, and pauses within our transactions, have limits of their own.
+		if err := conn.Exec(ctx, "SET transaction_timeout = 0").Close(); err != nil {
+			return fmt.Errorf("set transaction_timeout: %w", err)
 		}
 	}
 	if conn.ParameterStatus("server_encoding") == "SQL_ASCII" {

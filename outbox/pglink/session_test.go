@@ -57,7 +57,7 @@ func TestConfigure_holdsWhateverTheRoleHas(t *testing.T) {
 	for setting, value := range map[string]string{
 		"search_path": "public", "statement_timeout": "1", "default_transaction_read_only": "on", "synchronous_commit": "off",
 		"timezone": "America/Los_Angeles", "datestyle": "German", "bytea_output": "escape", "default_transaction_isolation": "serializable",
-		"row_security": "on", "idle_session_timeout": "10s",
+		"row_security": "on", "idle_session_timeout": "10s", "quote_all_identifiers": "on",
 	} {
 		_, err := admin.Exec(t.Context(), fmt.Sprintf("ALTER ROLE %s SET %s = '%s'", name, setting, value))
 		require.NoError(t, err)
@@ -70,7 +70,7 @@ func TestConfigure_holdsWhateverTheRoleHas(t *testing.T) {
 	for setting, want := range map[string]string{
 		"search_path": "pg_catalog, pg_temp", "statement_timeout": "30s", "default_transaction_read_only": "off", "timezone": "UTC",
 		"datestyle": "ISO, MDY", "bytea_output": "hex", "default_transaction_isolation": "read committed", "row_security": "off",
-		"idle_session_timeout": "0", "application_name": "test",
+		"idle_session_timeout": "0", "application_name": "test", "quote_all_identifiers": "off",
 	} {
 		require.Equal(t, want, show(t, conn, setting), setting)
 	}
@@ -82,6 +82,32 @@ func TestConfigure_holdsWhateverTheRoleHas(t *testing.T) {
 	_, err = admin.Exec(t.Context(), "ALTER ROLE "+name+" SET synchronous_commit = 'remote_apply'")
 	require.NoError(t, err)
 	require.Equal(t, "remote_apply", show(t, connect(t, address), "synchronous_commit"), "more than that is the operator's choice")
+}
+
+// From Postgres 17 on a role may have a limit to how long a transaction takes. None of our
+// connections has it: a transaction that is streamed takes as long as it does.
+func TestConfigure_knowsNoLimitOfTransactions(t *testing.T) {
+	t.Parallel()
+	db := pgtest.NewDB(t)
+	admin := db.Conn(t)
+	var version int
+	require.NoError(t, admin.QueryRow(t.Context(), "SELECT current_setting('server_version_num')::int").Scan(&version))
+	if version < 170000 {
+		t.Skip("Postgres 17 has transaction_timeout")
+	}
+	name, address := role(t, db, admin, "REPLICATION")
+	_, err := admin.Exec(t.Context(), "ALTER ROLE "+name+" SET transaction_timeout = '1s'")
+	require.NoError(t, err)
+	require.Equal(t, "0", show(t, connect(t, address), "transaction_timeout"))
+	cfg, err := pglink.Configure(address, pglink.Session{Name: "stream"})
+	require.NoError(t, err)
+	cfg.RuntimeParams["replication"] = "database"
+	conn, err := pgconn.ConnectConfig(t.Context(), &cfg.Config)
+	require.NoError(t, err)
+	results, err := conn.Exec(t.Context(), "SHOW transaction_timeout").ReadAll()
+	require.NoError(t, err)
+	require.Equal(t, "0", string(results[0].Rows[0][0]))
+	require.NoError(t, conn.Close(t.Context()))
 }
 
 // A server that does not answer is given up: after so long as the URL says, or ten seconds.
@@ -183,7 +209,7 @@ func TestConfigure_refusesAPoolerAndChangesNothing(t *testing.T) {
 			"that refuses settings": "extra_float_digits",
 			"that swallows settings": "search_path, row_security, default_transaction_read_only, default_transaction_isolation, " +
 				"statement_timeout, lock_timeout, idle_in_transaction_session_timeout, idle_session_timeout, intervalstyle, bytea_output, " +
-				"extra_float_digits, jit",
+				"extra_float_digits, jit, quote_all_identifiers",
 		} {
 			t.Run(mode+" mode "+name, func(t *testing.T) {
 				t.Parallel()

@@ -145,7 +145,7 @@ func Database(ctx context.Context, cfg *config.Config, o Options) []Finding {
 
 func connectionFix(err error) string {
 	if errors.Is(err, pglink.ErrPooler) {
-		return "put the server's own address into database.url, or use the pooler's session mode"
+		return "put the server's own address into database.url"
 	}
 	if _, answered := errors.AsType[*pgconn.PgError](err); answered {
 		return "" // the finding says what to do about the server's answer

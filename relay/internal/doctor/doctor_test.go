@@ -358,10 +358,10 @@ func TestAPoolerInTheWayIsNamed(t *testing.T) {
 	b := bundle(t, db.URL, "tailpost")
 	b.cfg.Database.URL = config.NewSecret(pgtest.StartPgBouncer(t, db, "transaction", "search_path, row_security, default_transaction_read_only, "+
 		"default_transaction_isolation, statement_timeout, lock_timeout, idle_in_transaction_session_timeout, idle_session_timeout, jit, "+
-		"extra_float_digits, bytea_output, intervalstyle"))
+		"extra_float_digits, bytea_output, intervalstyle, quote_all_identifiers"))
 	found := b.find(t, "connection", doctor.Failure)
 	require.Contains(t, found.Detail, "pooler")
-	require.Contains(t, found.Fix, "server's own address")
+	require.Equal(t, "put the server's own address into database.url", found.Fix, "a pooler is of no use in any mode")
 }
 
 func TestADatabaseOutOfReachIsOneFinding(t *testing.T) {
