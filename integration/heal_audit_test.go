@@ -240,6 +240,24 @@ func TestAPublicationThatIsDroppedOrChangedIsHealed(t *testing.T) {
 	}
 }
 
+// What is changed of an endpoint comes through a publication of its own. Postgres 18 goes on in
+// silence where that is gone, and every version where it publishes less.
+func TestAPublicationOfEndpointsThatIsChangedIsMended(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	relay := kit.StartDelivering(t, kit.Options{Config: b.db.Config(b.endpoint("erp", ""))})
+	b.exactlyOnce(t, "erp", b.db.Insert(t, orders(2)...))
+	publication := b.db.Slot + "_endpoint"
+	b.db.Run(t, fmt.Sprintf("ALTER PUBLICATION %q SET (publish = 'insert')", publication))
+	b.db.Run(t, "UPDATE tailpost.endpoint SET status = 'paused' WHERE id = 'erp'")
+	relay.Await(t, "stream ended, taking the slot again", nil)
+	b.db.AwaitCount(t, 1, "SELECT count(*) FROM pg_publication WHERE pubname = $1 AND pubupdate", publication)
+	b.db.Insert(t, orders(3)...)
+	b.db.AwaitCount(t, 3, "SELECT count(*) FROM tailpost.delivery WHERE reason = 'paused'")
+	require.Zero(t, b.db.Count(t, "SELECT count(*) FROM tailpost.gap"), "no event was missed")
+	require.Zero(t, relay.Stop(t))
+}
+
 // A start refuses an outbox table that another one inherits from. If that happens while the relay
 // runs, it ends with the same reason, and once that is mended nothing is lost.
 func TestAnOutboxThatIsInheritedEndsTheRelayWithTheReason(t *testing.T) {

@@ -2,6 +2,7 @@ package integration_test
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 	"net/http"
 	"net/url"
@@ -242,5 +243,34 @@ func TestADatabaseThatReplaysChangesOfAnotherIsServed(t *testing.T) {
 	relay = kit.StartDelivering(t, kit.Options{Config: config})
 	b.db.AwaitCount(t, 1, "SELECT count(*) FROM tailpost.gap WHERE events = 2")
 	b.db.AwaitCount(t, 2, "SELECT count(*) FROM tailpost.attempt WHERE event_id = ANY ($1)", lost)
+	require.Zero(t, relay.Stop(t))
+}
+
+// A server that is told to have commits wait for any standby takes the relay for one. The relay,
+// which confirms what it has delivered and recorded, would wait for itself.
+func TestARelayThatCommitsWouldWaitForLetsGo(t *testing.T) {
+	t.Parallel()
+	b, _ := ownServer(t)
+	b.db.Migrate(t, outbox.DefaultMapping())
+	config := b.db.Config(b.endpoint("erp", ""))
+	relay := kit.StartDelivering(t, kit.Options{Config: config})
+	ids := b.db.Insert(t, orders(2)...)
+	b.db.AwaitAttempts(t, "erp", 2)
+	b.db.AwaitConfirmed(t, b.db.LSN(t))
+	standbys := func(names string) {
+		b.db.Run(t, "ALTER SYSTEM SET synchronous_standby_names = '"+names+"'")
+		b.db.Run(t, "SELECT pg_reload_conf()")
+	}
+	standbys("*")
+	b.db.Run(t, "SELECT pg_logical_emit_message(false, 'neighbour', 'x')") // no commit, which would wait
+	kit.Eventually(t, kit.Patience, func() error {
+		if !strings.Contains(relay.Stderr(), "with the standbys by their names") {
+			return errors.New("the relay goes on")
+		}
+		return nil
+	})
+	b.db.AwaitCount(t, 0, "SELECT count(*) FROM pg_stat_replication")
+	standbys("")
+	b.exactlyOnce(t, "erp", append(ids, b.db.Insert(t, orders(2)...)...))
 	require.Zero(t, relay.Stop(t))
 }

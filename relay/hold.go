@@ -213,7 +213,7 @@ func (h *holding) besides(cfg *config.Config, hold ledger.Hold, found taken) {
 	h.upkeep = upkeep.New(upkeep.Options{
 		Ledger: h.ledger, Dispatcher: h.dispatcher, Hold: hold, Barriers: h.barriers, Outbox: cfg.Outbox,
 		Terms: terms, Retention: func() config.Retention { return h.r.config().Retention }, Healed: h.auditor.Healed(),
-		Publication: found.publication, End: h.end, Logger: h.r.log,
+		Publication: found.publication, Endpoints: found.endpoints, Standbys: found.standbys, End: h.end, Logger: h.r.log,
 	})
 }
 

@@ -162,7 +162,9 @@ type taken struct {
 	begin       source.Position // where the stream begins
 	routing     int64           // number of the routing; 0: nothing is published
 	position    ledger.Position
-	publication string
+	publication string        // identity of the outbox table's publication
+	endpoints   string        // identity of what publishes the endpoints
+	standbys    string        // that commits wait for
 	first       *heal.Inquiry // what is to be audited at once; nil: nothing
 }
 
@@ -181,8 +183,8 @@ func claim(ctx context.Context, r *Relay, led *ledger.Ledger, info *postgres.Inf
 	for _, other := range left {
 		r.log.Warn().Str("slot", other).Msg("a slot of an earlier configuration keeps WAL: drop it with pg_drop_replication_slot if no relay will use it")
 	}
-	t := taken{}
-	if t.publication, err = led.Publication(ctx, slot, cfg.Outbox.Mapping); err != nil {
+	t := taken{standbys: info.Standbys}
+	if t.publication, t.endpoints, err = led.Publications(ctx, slot, cfg.Outbox.Mapping); err != nil {
 		return t, err
 	}
 	if info.Widened && r.untouched {

@@ -82,8 +82,8 @@ var fifthQueryMutants = []mutant{
 	},
 	{
 		name: "fifth-upkeep-does-not-watch", file: "relay/internal/upkeep/publication.go",
-		old:     "identity: o.Publication, end: o.End,",
-		new:     "identity: o.Publication, end: func(error) {},",
+		old:     "o.Standbys), end: o.End,",
+		new:     "o.Standbys), end: func(error) {},",
 		promise: "Another publication breaks the hold whose stream was set up with the one before.",
 		pkg:     "./relay/internal/upkeep", run: "^TestTheUpkeepOfAHoldEndsItWithItsPublication$",
 	},

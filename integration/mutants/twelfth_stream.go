@@ -33,6 +33,18 @@ var twelfthStreamMutants = []mutant{
 		pkg:     "./relay/internal/source/postgres", run: "^TestAStreamIsNoSynchronousStandby$",
 	},
 	{
+		name: "twelfth-publication-of-endpoints-unwatched", file: "relay/internal/upkeep/publication.go",
+		old: `[]string{events, endpoints, standbys}`, new: `[]string{events, endpoints[:0], standbys}`,
+		promise: "A change of what publishes the endpoints ends the hold.",
+		pkg:     "./relay/internal/upkeep", run: "^TestTheUpkeepOfAHoldEndsItWithItsPublication$",
+	},
+	{
+		name: "twelfth-publication-of-events-twice", file: "relay/internal/ledger/heal.go",
+		old: "k.Publication(ctx, outbox.EndpointPublication(slot), ", new: "k.Publication(ctx, slot, ",
+		promise: "The publication of endpoints is the one that is looked at.",
+		pkg:     "./relay/internal/ledger", run: "^TestPublications_areOfEventsAndOfEndpoints$",
+	},
+	{
 		name: "twelfth-quoted-types", file: "outbox/pglink/session.go",
 		old: "		\"quote_all_identifiers\":               \"off\",\n", new: "",
 		promise: "Types have the names that we know, whatever the database quotes.",

@@ -198,6 +198,24 @@ func (k *Healing) Publication(ctx context.Context, name string, m outbox.Mapping
 	return identity, err
 }
 
+// Publications returns the identity of the outbox table's publication, and that of what publishes
+// the endpoints, as Publication does.
+func (k *Healing) Publications(ctx context.Context, slot string, m outbox.Mapping) (events, endpoints string, err error) {
+	if events, err = k.Publication(ctx, slot, m); err != nil {
+		return "", "", err
+	}
+	endpoints, err = k.Publication(ctx, outbox.EndpointPublication(slot), outbox.Mapping{Table: "tailpost.endpoint"})
+	return events, endpoints, err
+}
+
+// Standbys returns which standbys commits wait for, as synchronous_standby_names has it.
+func (k *Healing) Standbys(ctx context.Context) (names string, err error) {
+	err = k.link.Run(ctx, "look at the synchronous standbys", func(ctx context.Context, conn *pgx.Conn) error {
+		return conn.QueryRow(ctx, "SELECT current_setting('synchronous_standby_names')").Scan(&names)
+	})
+	return names, err
+}
+
 // Gap is the result of a heal: a row of tailpost.gap.
 type Gap struct {
 	Heal

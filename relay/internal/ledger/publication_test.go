@@ -48,6 +48,34 @@ LEFT JOIN (SELECT oid, xmin, prpubid FROM pg_publication_rel WHERE prrelid = $2:
 	require.Regexp(t, `^\d+\.\d+\.\.\.$`, gone)
 }
 
+// A slot has two publications, and each has its table's identity.
+func TestPublications_areOfEventsAndOfEndpoints(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	b.exec(t, `CREATE TABLE events (id bigint PRIMARY KEY)`)
+	b.exec(t, `CREATE PUBLICATION s FOR TABLE events`)
+	b.exec(t, `CREATE PUBLICATION s_endpoint FOR TABLE tailpost.endpoint`)
+	m := outbox.Mapping{Table: "public.events"}
+	read := func() (events, endpoints string) {
+		events, endpoints, err := b.ledger.Publications(t.Context(), "s", m)
+		require.NoError(t, err)
+		want, err := b.ledger.Publication(t.Context(), "s", m)
+		require.NoError(t, err)
+		require.Equal(t, want, events)
+		return events, endpoints
+	}
+	events, endpoints := read()
+	require.NotContains(t, endpoints, "..", "the table is in it")
+	b.exec(t, `ALTER PUBLICATION s_endpoint SET (publish = 'insert')`)
+	same, another := read()
+	require.Equal(t, events, same)
+	require.NotEqual(t, endpoints, another)
+	b.exec(t, `DROP PUBLICATION s_endpoint`)
+	same, another = read()
+	require.Equal(t, events, same)
+	require.Empty(t, another)
+}
+
 // The stream brings nothing of a table that inherits from the outbox: from then on it is another
 // outbox than the one that it was set up with.
 func TestPublication_isAnotherOnceTheTableIsInherited(t *testing.T) {

@@ -3,6 +3,7 @@ package upkeep
 import (
 	"context"
 	"errors"
+	"strings"
 	"sync/atomic"
 	"time"
 
@@ -18,11 +19,11 @@ const watchInterval = 5 * time.Second
 
 // ErrPublicationChanged ends a hold: the stream is set up again, and the audit looks for what it
 // has missed.
-var ErrPublicationChanged = errors.New("the publication or the outbox table changed")
+var ErrPublicationChanged = errors.New("a publication, the outbox table or the server's synchronous standbys changed")
 
-// publication notices that the publication or the outbox table is no longer what the stream was set
-// up with. Postgres says so only in some versions, and only once a row comes. Such a change writes
-// WAL, so that nothing is looked at while none is written.
+// publication notices that a publication, the outbox table or the synchronous standbys are no
+// longer what the stream was set up with. Postgres says so only in some versions, and only once a
+// row comes. Nobody minds such a change while no WAL is written, so that nothing is looked at then.
 type publication struct {
 	identity string
 	look     func(context.Context) (identity string, err error)
@@ -37,9 +38,21 @@ type publication struct {
 func newPublication(o *Options) *publication {
 	led, slot, mapping := o.Ledger, o.Hold.Slot, o.Outbox.Mapping
 	return &publication{
-		identity: o.Publication, end: o.End, wake: NewSignal(), log: o.Logger,
-		look: func(ctx context.Context) (string, error) { return led.Publication(ctx, slot, mapping) },
+		identity: identityOf(o.Publication, o.Endpoints, o.Standbys), end: o.End, wake: NewSignal(), log: o.Logger,
+		look: func(ctx context.Context) (string, error) {
+			events, endpoints, err := led.Publications(ctx, slot, mapping)
+			if err != nil {
+				return "", err
+			}
+			standbys, err := led.Standbys(ctx)
+			return identityOf(events, endpoints, standbys), err
+		},
 	}
+}
+
+// identityOf is that of all that a stream is set up with.
+func identityOf(events, endpoints, standbys string) string {
+	return strings.Join([]string{events, endpoints, standbys}, " ")
 }
 
 func (w *publication) task() Task { return Task{Name: "publication watch", Wake: w.wake, Run: w.run} }

@@ -111,8 +111,8 @@ func TestTheUpkeepOfAHoldEndsItWithItsPublication(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		ended := make(chan error, 1)
-		u := New(Options{Ledger: &ledger.Ledger{}, Publication: "same", End: func(err error) { ended <- err }, Logger: zerolog.Nop()})
-		identity := "same"
+		u := New(Options{Ledger: &ledger.Ledger{}, Publication: "same", Endpoints: "too", Standbys: "s1", End: func(err error) { ended <- err }, Logger: zerolog.Nop()})
+		identity := "same too s1"
 		u.publication.look = func(context.Context) (string, error) { return identity, nil }
 		ctx, stop := context.WithCancel(t.Context())
 		var watch sync.WaitGroup
@@ -123,7 +123,7 @@ func TestTheUpkeepOfAHoldEndsItWithItsPublication(t *testing.T) {
 		u.Moved(1)
 		pass(t, watchInterval)
 		require.Empty(t, ended, "it is the one that the stream was set up with")
-		identity = "another"
+		identity = "same another s1"
 		u.Moved(2)
 		pass(t, watchInterval)
 		require.ErrorIs(t, <-ended, ErrPublicationChanged)

@@ -53,8 +53,9 @@ type Options struct {
 	Retention func() config.Retention
 	// Healed is closed once no gap waits to be healed: what is deleted cannot be healed any more.
 	Healed <-chan struct{}
-	// Publication is the identity of publication and outbox table that the stream was set up with.
-	Publication string
+	// Publication is the identity of publication and outbox table that the stream was set up with,
+	// Endpoints that of what publishes the endpoints, Standbys which standbys commits waited for.
+	Publication, Endpoints, Standbys string
 	// End breaks the hold.
 	End    func(error)
 	Logger zerolog.Logger
