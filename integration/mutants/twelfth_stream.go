@@ -45,9 +45,27 @@ var twelfthStreamMutants = []mutant{
 		pkg:     "./relay/internal/ledger", run: "^TestPublications_areOfEventsAndOfEndpoints$",
 	},
 	{
+		name: "twelfth-domain-of-a-domain", file: "relay/internal/scan/table.go",
+		old: "JOIN pg_catalog.pg_type AS t ON t.oid = b.typbasetype\n", new: "JOIN pg_catalog.pg_type AS t ON t.oid = b.typbasetype AND false\n",
+		promise: "A time is read as what its domain's domain is made of.",
+		pkg:     "./relay/internal/scan", run: "^TestRows_haveTimesOfTheirZone$",
+	},
+	{
 		name: "twelfth-quoted-types", file: "outbox/pglink/session.go",
 		old: "		\"quote_all_identifiers\":               \"off\",\n", new: "",
 		promise: "Types have the names that we know, whatever the database quotes.",
 		pkg:     "./outbox/pglink", run: "^TestConfigure_holdsWhateverTheRoleHas$",
+	},
+	{
+		name: "twelfth-zone-of-nobody", file: "relay/internal/doctor/zone.go",
+		old: "sameZone(has, taken) ||", new: "!sameZone(has, taken) ||",
+		promise: "The doctor tells of times whose zone a relay takes for another.",
+		pkg:     "./relay/internal/doctor", run: "^TestTimesOfAnotherZoneAreToldOf$",
+	},
+	{
+		name: "twelfth-standbys-unwatched", file: "relay/internal/upkeep/publication.go",
+		old: "standbys, err := led.Standbys(ctx)", new: "standbys, err := o.Standbys, error(nil)",
+		promise: "A relay that becomes a synchronous standby while it runs lets go of the stream.",
+		pkg:     "./integration", run: "^TestARelayThatCommitsWouldWaitForLetsGo$",
 	},
 }

@@ -91,15 +91,20 @@ func examineRecovery(_ context.Context, p *patient) (Finding, error) {
 	return ok("the server is a primary")
 }
 
-// examineReadOnly asks as an application does, on a connection without the settings that a relay's
-// have: with those it writes all the same.
-func examineReadOnly(ctx context.Context, p *patient) (Finding, error) {
+// asApplication connects as an application does, without the settings that a relay's connections
+// have.
+func asApplication(ctx context.Context, p *patient) (*pgx.Conn, error) {
 	cfg, err := pglink.ParseConfig(p.cfg.Database.URL.Reveal())
 	if err != nil {
-		return Finding{}, err
+		return nil, err
 	}
 	cfg.RuntimeParams["application_name"] = name
-	conn, err := pgx.ConnectConfig(ctx, cfg)
+	return pgx.ConnectConfig(ctx, cfg)
+}
+
+// examineReadOnly asks as an application does: a relay writes all the same.
+func examineReadOnly(ctx context.Context, p *patient) (Finding, error) {
+	conn, err := asApplication(ctx, p)
 	if err != nil {
 		return Finding{}, err
 	}

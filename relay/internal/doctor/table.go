@@ -51,8 +51,12 @@ func examineTable(ctx context.Context, p *patient) ([]Finding, error) {
 	if err != nil || p.unusable {
 		return append(all, idle...), err
 	}
+	zone, err := examineZone(ctx, p)
+	if err != nil {
+		return append(all, idle...), err
+	}
 	unserved, err := p.unserved(ctx)
-	return slices.Concat(all, idle, unserved), err
+	return slices.Concat(all, idle, zone, unserved), err
 }
 
 const idleTimesSQL = `

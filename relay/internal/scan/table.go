@@ -33,7 +33,7 @@ type Table struct {
 	createdNotNull bool
 	// commitTimes says that the server remembers when transactions committed.
 	commitTimes bool
-	// timeType is the type of the rows' own time, below a domain.
+	// timeType is the type of the rows' own time, below its domains.
 	timeType string
 	location *time.Location // of times without a zone: the mapping's, or the database's
 }
@@ -88,15 +88,24 @@ SELECT array(SELECT a.attname::text
                    AND c.relname = @name
                    AND a.attname = @id
                    AND NOT a.attisdropped), 'pg_catalog'),
-       COALESCE((SELECT COALESCE(NULLIF(t.typbasetype, 0), t.oid)::regtype::text
-                 FROM pg_catalog.pg_attribute AS a
-                 JOIN pg_catalog.pg_class AS c ON c.oid = a.attrelid
-                 JOIN pg_catalog.pg_namespace AS n ON n.oid = c.relnamespace
-                 JOIN pg_catalog.pg_type AS t ON t.oid = a.atttypid
-                 WHERE n.nspname = @schema
-                   AND c.relname = @name
-                   AND a.attname = @created
-                   AND NOT a.attisdropped), ''),
+       COALESCE((WITH RECURSIVE beneath AS (
+                     SELECT t.oid, t.typbasetype
+                     FROM pg_catalog.pg_attribute AS a
+                     JOIN pg_catalog.pg_class AS c ON c.oid = a.attrelid
+                     JOIN pg_catalog.pg_namespace AS n ON n.oid = c.relnamespace
+                     JOIN pg_catalog.pg_type AS t ON t.oid = a.atttypid
+                     WHERE n.nspname = @schema
+                       AND c.relname = @name
+                       AND a.attname = @created
+                       AND NOT a.attisdropped
+                     UNION ALL
+                     SELECT t.oid, t.typbasetype
+                     FROM beneath AS b
+                     JOIN pg_catalog.pg_type AS t ON t.oid = b.typbasetype
+                 )
+                 SELECT b.oid::regtype::text
+                 FROM beneath AS b
+                 WHERE b.typbasetype = 0), ''),
        COALESCE((SELECT substr(o.setting, length('timezone=') + 1)
                  FROM pg_catalog.pg_db_role_setting AS s
                  JOIN pg_catalog.pg_database AS d ON d.oid = s.setdatabase

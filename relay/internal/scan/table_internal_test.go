@@ -346,7 +346,7 @@ SELECT pg_snapshot_xmin(pg_current_snapshot())::text::bigint, now(),
 func TestRows_haveTimesOfTheirZone(t *testing.T) {
 	t.Parallel()
 	conn := migrated(t, 1)
-	_, err := conn.Exec(t.Context(), "ALTER TABLE public.events ADD tenant text, ADD at text")
+	_, err := conn.Exec(t.Context(), "CREATE DOMAIN moment AS timestamp; CREATE DOMAIN instant AS moment; ALTER TABLE public.events ADD tenant text, ADD at text")
 	require.NoError(t, err)
 	m := events
 	m.CreatedAt, m.Tenant, m.TimeZone = "at", "tenant", "Asia/Kolkata"
@@ -359,6 +359,7 @@ func TestRows_haveTimesOfTheirZone(t *testing.T) {
 		{"date", "2026-04-02", "2026-04-02T18:29:59Z", true},
 		{"timestamp", "2026-03-14 12:00", "2026-03-14T06:30:00Z", false},
 		{"timestamp", "2026-04-01 05:30", "2026-04-01T00:00:00Z", true},
+		{"instant", "2026-04-01 05:29", "2026-03-31T23:59:00Z", false},
 		{"timestamptz", "2026-03-14 12:00Z", "2026-03-14T12:00:00Z", false},
 		{"timestamptz", "2026-04-01 00:00Z", "2026-04-01T00:00:00Z", true},
 		{"date", "infinity", "", true},
