@@ -30,6 +30,8 @@ const (
 	streamsUnsaid, streamsUnbound = 100, 1000
 
 	windowUnsaid = 65535
+	// tableUnsaid is how large the peer's table of headers is before it has said so.
+	tableUnsaid = 4096
 	// ownWindow is the flow-control window of this side: of each stream, and of the connection.
 	ownWindow = 65535
 	maxFrame  = 16 << 10
@@ -68,9 +70,11 @@ type Conn struct {
 	most       int    // of these, by the peer
 	idleSince  time.Time
 	busySince  time.Time
-	window     int64 // what the peer takes, of all streams together
-	peerWindow int64 // what it takes of a new stream
-	unacked    int   // read, and not told the peer
+	window     int64  // what the peer takes, of all streams together
+	peerWindow int64  // what it takes of a new stream
+	table      uint32 // how large the peer takes its table of headers for, of which nothing is used
+	emptied    bool   // the next head is to say that it is empty
+	unacked    int    // read, and not told the peer
 
 	heard time.Time // when the peer last said something
 	asked time.Time // when a ping was sent that is not answered; zero: none
@@ -82,7 +86,7 @@ func New(conn net.Conn, o Options) *Conn {
 	now := time.Now()
 	c := &Conn{
 		conn: conn, options: o, made: now, streams: make(map[uint32]*stream), nextID: 1, most: streamsUnsaid,
-		window: windowUnsaid, peerWindow: windowUnsaid, heard: now, idleSince: now,
+		window: windowUnsaid, peerWindow: windowUnsaid, table: tableUnsaid, heard: now, idleSince: now,
 	}
 	c.wake.L = &c.mu
 	c.unused.New = newStream
@@ -181,6 +185,19 @@ func (c *Conn) Retire() {
 	}
 }
 
+// CloseIdle closes the connection if nobody uses it. What it takes of the machine is free then.
+func (c *Conn) CloseIdle() {
+	c.mu.Lock()
+	idle := c.users == 0
+	if idle {
+		c.fail(errClosed)
+	}
+	c.mu.Unlock()
+	if idle {
+		_ = c.conn.Close() // the reader does so too, in its own time
+	}
+}
+
 // Silent reports whether the peer has said nothing after t.
 func (c *Conn) Silent(t time.Time) bool {
 	c.mu.Lock()
@@ -243,6 +260,7 @@ func (c *Conn) patrol() {
 	}
 	now := time.Now()
 	if c.users == 0 {
+		c.asked = time.Time{} // whatever it was asked about is over
 		if wait := c.options.IdleTimeout - now.Sub(c.idleSince); wait > 0 {
 			c.timer.Reset(min(wait, c.options.PingAfter))
 		} else {

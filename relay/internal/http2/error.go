@@ -31,6 +31,9 @@ var (
 	errSilent    = errors.New("no answer to a ping")
 	errFlood     = errors.New("the peer asks for more than it reads")
 	errMalformed = errors.New("the answer is not valid HTTP/2")
+
+	// ErrLength says that the body of an answer is not as long as the head says.
+	ErrLength = errors.New("the body is not as long as the content-length says")
 )
 
 // resetError is the end of a stream that the peer reset.

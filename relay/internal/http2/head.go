@@ -13,6 +13,10 @@ const (
 	staticSchemeHTTPS = 7
 )
 
+// emptyTable says, at the beginning of a head, that the table of headers is empty from there on
+// (RFC 7541, section 6.3).
+const emptyTable = 0x20
+
 // AppendHead appends the header block of a request, whose head is given as HTTP/1.1 has it: a
 // request line, header lines, and an empty line. What HTTP/2 says by other means is left out. No
 // field enters the peer's table.

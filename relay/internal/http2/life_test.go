@@ -181,3 +181,28 @@ func TestASilentPeerIsAskedHoweverMuchIsSent(t *testing.T) {
 		require.Equal(t, 45*time.Second, time.Since(began))
 	})
 }
+
+// TestAPingOfBeforeIsOver: a peer that was asked for a sign of life, and whose request then ended,
+// is asked anew about the next one, and does not lose it for an answer that it gave.
+func TestAPingOfBeforeIsOver(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		c, p := connect(t)
+		p.hello(t)
+		first := send(t, c, time.Hour, nil)
+		stream := p.next(t).stream
+		require.Equal(t, h2.FramePing, p.next(t).kind)
+		require.NoError(t, p.WritePing(true, [8]byte{'t', 'a', 'i', 'l'}))
+		require.NoError(t, p.head(stream, true, ":status", "200"))
+		require.Equal(t, 200, (<-first).Status)
+		<-time.After(options().PingTimeout) // somebody looks then, and next after PingAfter
+		synctest.Wait()
+		second := send(t, c, time.Hour, nil)
+		stream = p.next(t).stream
+		f, err := p.read()
+		require.NoError(t, err)
+		require.Equal(t, h2.FramePing, f.kind)
+		require.NoError(t, p.head(stream, true, ":status", "202"))
+		require.Equal(t, 202, (<-second).Status)
+	})
+}

@@ -81,7 +81,7 @@ func (c *Conn) handleHead(f *h2.MetaHeadersFrame) error {
 		if !f.StreamEnded() {
 			return h2.StreamError{StreamID: f.StreamID, Code: h2.ErrCodeProtocol}
 		}
-		c.finish(s, nil)
+		c.complete(s)
 		return nil
 	}
 	status, err := strconv.ParseUint(f.PseudoValue("status"), 10, 16)
@@ -109,6 +109,8 @@ func (c *Conn) handleHead(f *h2.MetaHeadersFrame) error {
 			s.answer.Location = field.Value
 		case "webhook-delivery":
 			s.answer.Word = field.Value
+		case "content-length":
+			s.declare(field.Value)
 		}
 	}
 	if f.StreamEnded() {
@@ -128,6 +130,10 @@ func (a *Answer) keep(fields []hpack.HeaderField, most int) {
 func (c *Conn) complete(s *stream) {
 	if s.isOpen {
 		c.say(c.framer.WriteRSTStream(s.id, h2.ErrCodeCancel))
+	}
+	if !s.fits() {
+		c.finish(s, &Error{Err: ErrLength, Reset: true, Headed: true})
+		return
 	}
 	c.finish(s, nil)
 }
@@ -173,6 +179,12 @@ func (c *Conn) handleSettings(f *h2.SettingsFrame) error {
 	}
 	err := f.ForeachSetting(func(s h2.Setting) error {
 		switch s.ID { //nolint:exhaustive // the others are about what is not used here
+		case h2.SettingHeaderTableSize:
+			// A peer that takes less than before has to hear that this side does too, or takes the
+			// next head for a broken one (RFC 7541, section 4.2). Less than nothing it cannot take.
+			if s.Val < c.table {
+				c.table, c.emptied = 0, true
+			}
 		case h2.SettingMaxConcurrentStreams:
 			c.most = int(min(s.Val, 1<<20))
 		case h2.SettingInitialWindowSize:

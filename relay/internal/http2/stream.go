@@ -2,8 +2,10 @@ package http2
 
 import (
 	"context"
+	"net/http"
 	"os"
 	"slices"
+	"strconv"
 	"time"
 
 	h2 "golang.org/x/net/http2"
@@ -29,7 +31,9 @@ type stream struct {
 	id     uint32
 	answer Answer
 	headed bool
-	read   int // of the body
+	read   int   // of the body
+	sized  bool  // the head says how long the body is
+	size   int64 // so long; negative: what it says is no length
 	err    *Error
 	done   chan struct{} // holds a value once the stream is out of the connection's hands
 	timer  *time.Timer
@@ -115,6 +119,9 @@ func (c *Conn) open(s *stream, now time.Time, block, body []byte) (idle time.Dur
 		c.leaving = true
 	}
 	c.streams[s.id] = s
+	if c.emptied {
+		block, c.emptied = append([]byte{emptyTable}, block...), false
+	}
 	first := block[:min(len(block), maxFrame)]
 	err = c.framer.WriteHeaders(h2.HeadersFrameParam{
 		StreamID: s.id, BlockFragment: first, EndStream: len(body) == 0, EndHeaders: len(first) == len(block),
@@ -152,6 +159,23 @@ func (c *Conn) pump() {
 		}
 		return !s.isOpen
 	})
+}
+
+// declare notes what the head of an answer says of the length of its body.
+func (s *stream) declare(length string) {
+	n, err := strconv.ParseUint(length, 10, 63)
+	size := int64(n) //nolint:gosec // of 63 bits
+	if err != nil || s.sized && s.size != size {
+		size = -1
+	}
+	s.sized, s.size = true, size
+}
+
+// fits reports whether the body of an answer that is whole is as long as its head says (RFC 9113,
+// section 8.1.1). One that has none by its status may say what it would have been.
+func (s *stream) fits() bool {
+	bare := s.answer.Status == http.StatusNoContent || s.answer.Status == http.StatusNotModified
+	return !s.sized || s.size == int64(s.read) || bare && s.read == 0
 }
 
 // finish takes a stream out of the connection and lets its request return. The caller holds mu.
