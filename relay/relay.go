@@ -186,6 +186,7 @@ func (r *Relay) newClients(cfg *config.Config, roots *x509.CertPool) (clients, e
 		own.Close()
 		return clients{}, fmt.Errorf("prepare the HTTP client of the API's endpoints: %w", err)
 	}
+	own.Beside(tenants)
 	c := clients{own, tenants}
 	c.keepHeaders(cfg.Attempts.Headers)
 	return c, nil

@@ -93,3 +93,26 @@ func TestConnect_letsEachHaveAHeadStart(t *testing.T) {
 		require.Empty(t, tries)
 	})
 }
+
+// A machine without IPv6 reaches nobody there, and lacks nothing that it will have later: that is
+// neither the reason why a name has no address, nor why nothing is sent for now.
+func TestDial_toWhereNothingComesFrom(t *testing.T) {
+	t.Parallel()
+	const there = "[2001:4860:4860::8888]:443"
+	for name, comes := range map[string]bool{"no port is left": true, "no address to come from": false} {
+		d, err := New(Options{Dialer: &net.Dialer{Control: func(string, string, syscall.RawConn) error {
+			return syscall.EADDRNOTAVAIL
+		}}})
+		require.NoError(t, err)
+		d.comes = func(_ context.Context, address string) bool { return comes || address != there }
+		_, err = d.connect(t.Context(), []netip.AddrPort{netip.MustParseAddrPort(there)})
+		require.Equal(t, comes, IsLocal(err), name)
+		require.Equal(t, !comes, errors.Is(err, syscall.ENETUNREACH), name)
+		_, err = d.connect(t.Context(), []netip.AddrPort{netip.MustParseAddrPort(there), netip.MustParseAddrPort(there)})
+		require.Equal(t, comes, IsLocal(err), name)
+		_, err = d.dialResolver(t.Context(), "udp", there)
+		require.Error(t, err)
+		require.Equal(t, comes, d.starved.Load() > 0, name)
+	}
+	require.True(t, hasSource(t.Context(), "127.0.0.1:9"))
+}

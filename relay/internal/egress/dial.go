@@ -140,7 +140,7 @@ func interleave(addrs []netip.AddrPort) []netip.AddrPort {
 // gets a head start.
 func (d *Dialer) connect(ctx context.Context, addrs []netip.AddrPort) (net.Conn, error) {
 	if len(addrs) == 1 {
-		return d.net.DialContext(ctx, "tcp", addrs[0].String())
+		return d.dial(ctx, "tcp", addrs[0].String())
 	}
 	type dialled struct {
 		conn net.Conn
@@ -154,7 +154,7 @@ func (d *Dialer) connect(ctx context.Context, addrs []netip.AddrPort) (net.Conn,
 		addr := addrs[started].String()
 		started++
 		go func() {
-			c, err := d.net.DialContext(ctx, "tcp", addr)
+			c, err := d.dial(ctx, "tcp", addr)
 			results <- dialled{c, err}
 		}()
 	}

@@ -3,11 +3,13 @@ package egress
 import (
 	"context"
 	"crypto/x509"
+	"errors"
 	"fmt"
 	"net"
 	"net/netip"
 	"net/url"
 	"sync/atomic"
+	"syscall"
 
 	"github.com/tailpost/tailpost/config/receiver"
 )
@@ -50,11 +52,12 @@ type Dialer struct {
 	resolves bool  // the proxy looks names up
 	bypass   receiver.Bypass
 	starved  atomic.Int64
+	comes    func(ctx context.Context, address string) bool // hasSource
 }
 
 // New makes a Dialer. It opens no connection.
 func New(o Options) (*Dialer, error) {
-	d := &Dialer{resolver: o.Resolver, net: o.Dialer, by: o.AllowedBy}
+	d := &Dialer{resolver: o.Resolver, net: o.Dialer, by: o.AllowedBy, comes: hasSource}
 	if d.net == nil {
 		d.net = &net.Dialer{}
 	}
@@ -83,11 +86,32 @@ func New(o Options) (*Dialer, error) {
 // dialResolver is how the system's resolver reaches its servers. It counts the times that this
 // machine is short of what that takes.
 func (d *Dialer) dialResolver(ctx context.Context, network, address string) (net.Conn, error) {
-	c, err := d.net.DialContext(ctx, network, address)
+	c, err := d.dial(ctx, network, address)
 	if IsLocal(err) {
 		d.starved.Add(1)
 	}
 	return c, err
+}
+
+// dial opens a connection. A machine without IPv6, as most containers are, has no address to come
+// from for an IPv6 address, and says so as one does that has no port left. That is no shortage that
+// passes: nobody is reached there.
+func (d *Dialer) dial(ctx context.Context, network, address string) (net.Conn, error) {
+	c, err := d.net.DialContext(ctx, network, address)
+	if errors.Is(err, syscall.EADDRNOTAVAIL) && !d.comes(ctx, address) {
+		err = fmt.Errorf("no address to come from: %w", syscall.ENETUNREACH)
+	}
+	return c, err
+}
+
+// hasSource reports whether this machine has an address to come from for another one. It sends
+// nothing: a datagram's socket is only told where it would go.
+func hasSource(ctx context.Context, address string) bool {
+	c, err := (&net.Dialer{}).DialContext(ctx, "udp", address)
+	if err == nil {
+		_ = c.Close() // nothing was sent on it
+	}
+	return !errors.Is(err, syscall.EADDRNOTAVAIL) && !errors.Is(err, syscall.ENETUNREACH)
 }
 
 // through returns the proxy that requests to p go through; nil: none.

@@ -76,6 +76,7 @@ type Client struct {
 	strict      bool
 	keepHeaders atomic.Bool // see KeepHeaders
 	exchanges   sync.Pool   // of *exchange
+	beside      *Client     // see Beside; nil: none
 
 	mu        sync.Mutex
 	closed    bool
@@ -145,8 +146,19 @@ func (c *Client) Close() {
 // KeepHeaders has the attempts of later requests keep the headers of request and answer, or not.
 func (c *Client) KeepHeaders(keep bool) { c.keepHeaders.Store(keep) }
 
+// Beside has each of two clients close its idle connections too where the other one lacks what the
+// machine has no more of. It is called before either is used.
+func (c *Client) Beside(other *Client) { c.beside, other.beside = other, c }
+
 // dropIdle closes the connections of every endpoint that have nothing to do.
 func (c *Client) dropIdle() {
+	c.dropOwnIdle()
+	if c.beside != nil {
+		c.beside.dropOwnIdle()
+	}
+}
+
+func (c *Client) dropOwnIdle() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	for e := range c.endpoints {

@@ -312,9 +312,7 @@ func (e *Endpoint) perform(ctx context.Context, x *exchange, res *Result, start 
 	if e.client.refused != nil && a.StatusCode >= http.StatusBadRequest && x.Answer.Date != "" {
 		e.client.refuse(e.id, x.Answer.Date, start, start.Add(a.Duration))
 	}
-	if x.Answer.RetryAfter != "" {
-		res.RetryAfter, _ = ParseRetryAfter(x.Answer.RetryAfter, time.Now())
-	}
+	res.RetryAfter = hint(&x.Answer, time.Now())
 }
 
 // follow sends the request and follows redirects as far as the endpoint allows. A 307 or 308 that
@@ -425,9 +423,12 @@ func (e *Endpoint) dropIdle() {
 	if e.probe != nil {
 		e.probe.dropIdle()
 	}
-	e.first.pool.Drop()
+	if e.tokens != nil {
+		e.tokens.Close()
+	}
+	e.first.dropIdle()
 	for _, o := range e.others {
-		o.pool.Drop()
+		o.dropIdle()
 	}
 }
 

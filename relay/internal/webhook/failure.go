@@ -182,11 +182,11 @@ func weaklySigned(c *x509.Certificate) bool {
 	return false
 }
 
-// isAlert reports whether err is what the receiver's TLS said. In TLS 1.3 it judges a client's
-// certificate after the handshake has succeeded here.
+// isAlert reports whether err is what TLS said after the handshake: the receiver's, which in TLS
+// 1.3 judges a client's certificate only then, or this side's.
 func isAlert(err error) bool {
 	op, ok := errors.AsType[*net.OpError](err)
-	return ok && op.Op == "remote error"
+	return ok && (op.Op == "remote error" || op.Op == "local error")
 }
 
 // explainTLS returns what a handshake failed of; empty: not TLS itself.
@@ -197,7 +197,7 @@ func explainTLS(err error) string {
 	if _, ok := errors.AsType[tls.RecordHeaderError](err); ok {
 		return "TLS: the receiver does not speak TLS on this port"
 	}
-	if op, ok := errors.AsType[*net.OpError](err); ok && isAlert(err) {
+	if op, ok := errors.AsType[*net.OpError](err); ok && op.Op == "remote error" {
 		return "TLS: refused by the receiver: " + strings.TrimPrefix(op.Err.Error(), "tls: ")
 	}
 	// What else crypto/tls finds wrong has no type, but a text that holds neither addresses nor
@@ -209,6 +209,9 @@ func explainTLS(err error) string {
 	text, ok := strings.CutPrefix(cause.Error(), "tls: ")
 	if !ok {
 		return ""
+	}
+	if text == "no renegotiation" {
+		return "TLS: the receiver asks for a new handshake, as IIS does for a client certificate of some paths; it must ask for it in the first one"
 	}
 	if reason, ok := strings.CutPrefix(text, "failed to parse certificate from server: "); ok {
 		return "TLS: certificate cannot be read (" + strings.TrimPrefix(reason, "x509: ") + "); the receiver must have it issued anew"

@@ -126,7 +126,9 @@ func (h *h2Conn) roundTrip(ctx context.Context, x *exchange, deadline time.Time)
 		return nil
 	}
 	if broken, ok := errors.AsType[*http2.Error](err); ok {
-		x.again = broken.Closed && !broken.Headed && idle >= staleAfter
+		if x.again = broken.Closed && !broken.Headed && idle >= staleAfter; x.again {
+			h.origin.dropIdle()
+		}
 		return h.explain(broken)
 	}
 	if errors.Is(err, os.ErrDeadlineExceeded) && h.Silent(began) {
@@ -144,6 +146,8 @@ func (h *h2Conn) roundTrip(ctx context.Context, x *exchange, deadline time.Time)
 func (h *h2Conn) explain(err *http2.Error) *h2Error {
 	out := &h2Error{text: "the receiver closed the HTTP/2 connection", during: http1.Waiting, err: err, unread: err.Unread}
 	switch {
+	case errors.Is(err, http2.ErrLength):
+		out.text, out.during = "the answer's body is not as long as its Content-Length says", http1.Reading
 	case err.Headed:
 		out.text, out.during = "the receiver reset the HTTP/2 response", http1.Reading
 	case err.WantsHTTP1:

@@ -22,6 +22,8 @@ type h2Script struct {
 	roots *x509.CertPool
 	conns atomic.Int64
 	http1 atomic.Int64 // connections that settled on HTTP/1.1
+	// streams is how many requests a connection takes at once; 0: it says nothing of that.
+	streams atomic.Uint32
 }
 
 // h2Request is one request, read to its end.
@@ -36,10 +38,14 @@ type h2Request struct {
 // respond answers with a status and no body.
 func (r *h2Request) respond(status string) { r.head(status, true) }
 
-// head sends the head of an answer.
-func (r *h2Request) head(status string, end bool) {
+// head sends the head of an answer: its status, and pairs of names and values.
+func (r *h2Request) head(status string, end bool, pairs ...string) {
 	var b bytes.Buffer
-	_ = hpack.NewEncoder(&b).WriteField(hpack.HeaderField{Name: ":status", Value: status})
+	e := hpack.NewEncoder(&b)
+	_ = e.WriteField(hpack.HeaderField{Name: ":status", Value: status})
+	for i := 0; i < len(pairs); i += 2 {
+		_ = e.WriteField(hpack.HeaderField{Name: pairs[i], Value: pairs[i+1]})
+	}
 	_ = r.WriteHeaders(http2.HeadersFrameParam{StreamID: r.stream, BlockFragment: b.Bytes(), EndStream: end, EndHeaders: true})
 }
 
@@ -81,7 +87,7 @@ func newH2Script(t *testing.T, serve func(*h2Request)) *h2Script {
 					_, _ = io.Copy(io.Discard, c)
 					return
 				}
-				serveH2(c, &all, serve)
+				s.serveH2(c, &all, serve)
 			})
 		}
 	})
@@ -97,13 +103,17 @@ func newH2Script(t *testing.T, serve func(*h2Request)) *h2Script {
 	return s
 }
 
-func serveH2(c net.Conn, all *atomic.Int64, serve func(*h2Request)) {
+func (s *h2Script) serveH2(c net.Conn, all *atomic.Int64, serve func(*h2Request)) {
 	preface := make([]byte, len(http2.ClientPreface))
 	if _, err := io.ReadFull(c, preface); err != nil {
 		return
 	}
 	framer := http2.NewFramer(c, c)
-	_ = framer.WriteSettings()
+	if most := s.streams.Load(); most > 0 {
+		_ = framer.WriteSettings(http2.Setting{ID: http2.SettingMaxConcurrentStreams, Val: most})
+	} else {
+		_ = framer.WriteSettings()
+	}
 	for n := 0; ; {
 		frame, err := framer.ReadFrame()
 		if err != nil {

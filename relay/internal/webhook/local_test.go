@@ -2,6 +2,7 @@ package webhook_test
 
 import (
 	"context"
+	"io"
 	"net"
 	"net/http"
 	"sync/atomic"
@@ -100,16 +101,20 @@ func TestATimeoutIsSaidAsPeopleWriteIt(t *testing.T) {
 }
 
 // TestIdleConnectionsMakeRoom: where the machine has no descriptor left, those of connections that
-// have nothing to do are given back first, also the ones to where a receiver led and those over
-// which one was asked whether it wants events, and the attempt goes on.
+// have nothing to do are given back first, whatever they speak, also the ones to where a receiver
+// led, those over which one was asked whether it wants events, those to who gives tokens and those
+// of the client beside this one, and the attempt goes on.
 func TestIdleConnectionsMakeRoom(t *testing.T) {
 	t.Parallel()
 	elsewhere, idle := newReceiver(t, plainHTTP, nil), newReceiver(t, plainHTTP, nil)
 	leads := newReceiver(t, plainHTTP, redirecting(http.StatusTemporaryRedirect, constant(elsewhere.URL)))
-	rec, asked := newReceiver(t, plainHTTP, nil), newReceiver(t, plainHTTP, nil)
+	rec, asked, multiplexes := newReceiver(t, plainHTTP, nil), newReceiver(t, plainHTTP, nil), newReceiver(t, withH2, nil)
+	gives := newReceiver(t, plainHTTP, func(w http.ResponseWriter, _ *http.Request) {
+		_, _ = io.WriteString(w, `{"access_token": "t", "token_type": "bearer"}`)
+	})
 	const full, failed = 1, 2
 	var state atomic.Int64
-	c := newClient(t, webhook.Options{Network: loopback(), Dialer: &net.Dialer{Control: func(string, string, syscall.RawConn) error {
+	c := newClient(t, webhook.Options{Network: loopback(), Roots: rootsOf(t, multiplexes), Dialer: &net.Dialer{Control: func(string, string, syscall.RawConn) error {
 		if state.CompareAndSwap(full, failed) {
 			return syscall.EMFILE
 		}
@@ -118,14 +123,21 @@ func TestIdleConnectionsMakeRoom(t *testing.T) {
 		}
 		return nil
 	}}})
-	for _, url := range []string{idle.URL, leads.URL} {
+	for _, url := range []string{idle.URL, leads.URL, multiplexes.URL} {
 		require.True(t, endpointOf(t, c, url, follows(1)).Send(t.Context(), newRequest()).Delivered)
 	}
+	other, others := newClient(t, webhook.Options{Network: loopback()}), newReceiver(t, plainHTTP, nil)
+	c.Beside(other)
+	require.True(t, endpointOf(t, other, others.URL).Send(t.Context(), newRequest()).Delivered)
+	wants := newReceiver(t, plainHTTP, nil)
+	require.True(t, endpointOf(t, c, wants.URL, func(ep *config.Endpoint) {
+		ep.Auth = config.Auth{Kind: config.AuthOAuth2, ClientID: "tailpost", Secret: config.NewSecret("hunter2"), TokenURL: gives.URL}
+	}).Send(t.Context(), newRequest()).Delivered)
 	endpointOf(t, c, asked.URL, func(ep *config.Endpoint) { ep.Verify = config.VerifyCloudEvents }).Verify(t.Context(), nil)
 	state.Store(full)
 	res := endpointOf(t, c, rec.URL).Send(t.Context(), newRequest())
 	require.True(t, res.Delivered, res.Attempt.Error)
-	for _, r := range []*receiver{idle, leads, elsewhere, asked} {
+	for _, r := range []*receiver{idle, leads, elsewhere, asked, multiplexes, wants, gives, others} {
 		awaitClosed(t, r, 1)
 	}
 	require.Empty(t, rec.closed)

@@ -92,6 +92,7 @@ func (o *origin) roundTrip(ctx context.Context, x *exchange, deadline time.Time)
 // try sends the request once. With first it is the first one of its connection.
 func (o *origin) try(ctx context.Context, x *exchange, deadline time.Time, first bool) error {
 	x.Reset()
+	x.again = false // an earlier try that reached nobody is over
 	if !first {
 		if h := o.reserveH2(); h != nil {
 			return h.roundTrip(ctx, x, deadline)
@@ -132,7 +133,12 @@ func (o *origin) use(ctx context.Context, c *http1.Conn, x *exchange, deadline t
 		x.again = failed.Closed && idle >= staleAfter
 		if failed.Silent && idle > 0 {
 			// The connection may have died without a word, and then the others have too.
-			o.pool.Drop()
+			o.dropIdle()
+		}
+		if x.again {
+			// Of a receiver that has moved, as to another machine, none of them lives. Retries come
+			// at once: each would meet the next one.
+			o.dropIdle()
 		}
 	}
 	return err
@@ -215,6 +221,16 @@ func (o *origin) wantHTTP1() {
 	defer o.mu.Unlock()
 	if !o.no2 && !o.only2 && o.tls != nil {
 		o.no2, o.own = true, nil
+	}
+}
+
+// dropIdle closes the connections that have nothing to do.
+func (o *origin) dropIdle() {
+	o.pool.Drop()
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	for _, h := range o.h2 {
+		h.CloseIdle()
 	}
 }
 

@@ -4,6 +4,8 @@ import (
 	"net/http"
 	"strings"
 	"time"
+
+	"github.com/tailpost/tailpost/relay/internal/http1"
 )
 
 // maxHint bounds what a hint is worth reading: longer ones mean the same, "not soon". The retry
@@ -24,6 +26,16 @@ func (c *Client) refuse(endpoint, date string, began, ended time.Time) {
 	default:
 		c.refused(endpoint, 0)
 	}
+}
+
+// hint reads the answer's Retry-After header as a delay from now. A date there is the receiver's,
+// whose Date says what time it has: how far that is from the time of this machine does not matter.
+func hint(a *http1.Answer, now time.Time) time.Duration {
+	if said, err := http.ParseTime(a.Date); err == nil {
+		now = said
+	}
+	delay, _ := ParseRetryAfter(a.RetryAfter, now)
+	return delay
 }
 
 // ParseRetryAfter reads the value of a Retry-After header, a number of seconds or an HTTP-date in

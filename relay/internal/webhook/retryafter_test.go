@@ -2,6 +2,7 @@ package webhook_test
 
 import (
 	"net/http"
+	"net/http/httptest"
 	"testing"
 	"time"
 
@@ -49,6 +50,29 @@ func TestRetryAfterReachesTheResult(t *testing.T) {
 		require.Equal(t, 503, res.Attempt.StatusCode)
 		require.Empty(t, res.Attempt.Error)
 		require.Equal(t, want, res.RetryAfter)
+	}
+}
+
+// TestRetryAfterIsByTheReceiversClock, which its Date shows, however far it is from ours.
+func TestRetryAfterIsByTheReceiversClock(t *testing.T) {
+	t.Parallel()
+	const format, wait = http.TimeFormat, 30 * time.Second
+	for name, ahead := range map[string]time.Duration{"behind": -time.Hour, "ahead": time.Hour} {
+		for _, start := range []func(*httptest.Server){plainHTTP, withH2} {
+			rec := newReceiver(t, start, func(w http.ResponseWriter, _ *http.Request) {
+				now := time.Now().UTC().Add(ahead)
+				w.Header().Set("Date", now.Format(format))
+				w.Header().Set("Retry-After", now.Add(wait).Format(format))
+				w.WriteHeader(http.StatusServiceUnavailable)
+			})
+			c := newClient(t, webhook.Options{Network: loopback()})
+			if rec.TLS != nil {
+				c = clientFor(t, rec)
+			}
+			res := endpointOf(t, c, rec.URL).Send(t.Context(), newRequest())
+			require.Equal(t, 503, res.Attempt.StatusCode, res.Attempt.Error)
+			require.Equal(t, wait, res.RetryAfter, name)
+		}
 	}
 }
 
