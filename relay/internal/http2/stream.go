@@ -164,7 +164,7 @@ func (c *Conn) pump() {
 // declare notes what the head of an answer says of the length of its body.
 func (s *stream) declare(length string) {
 	n, err := strconv.ParseUint(length, 10, 63)
-	size := int64(n) //nolint:gosec // of 63 bits
+	size := int64(n)
 	if err != nil || s.sized && s.size != size {
 		size = -1
 	}
