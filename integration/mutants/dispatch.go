@@ -136,8 +136,8 @@ var laneMutants = []mutant{
 	{
 		name:    "dispatch-invalid-says-something-of-the-endpoint",
 		file:    "relay/internal/dispatch/send.go",
-		old:     "\tcase it.reason == outbox.ReasonInvalid, it.reason == outbox.ReasonUnaddressable, it.reason == outbox.ReasonRejected, barred:\n",
-		new:     "\tcase it.reason == outbox.ReasonUnaddressable, it.reason == outbox.ReasonRejected, barred:\n",
+		old:     "\tcase it.reason == outbox.ReasonInvalid, it.reason == outbox.ReasonUnaddressable, it.reason == outbox.ReasonRejected, blameless:\n",
+		new:     "\tcase it.reason == outbox.ReasonUnaddressable, it.reason == outbox.ReasonRejected, blameless:\n",
 		promise: "An event that cannot be sent says nothing about its endpoint.",
 		pkg:     "./relay/internal/dispatch",
 		run:     "^TestTheSimulation$",

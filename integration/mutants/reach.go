@@ -23,7 +23,7 @@ var reachMutants = []mutant{
 	},
 	{
 		name: "reach-refusal-is-a-failure", file: "relay/internal/dispatch/send.go",
-		old: `it.reason == outbox.ReasonInvalid, it.reason == outbox.ReasonUnaddressable, it.reason == outbox.ReasonRejected, barred:`, new: `it.reason == outbox.ReasonInvalid, it.reason == outbox.ReasonUnaddressable, barred:`,
+		old: `it.reason == outbox.ReasonInvalid, it.reason == outbox.ReasonUnaddressable, it.reason == outbox.ReasonRejected, blameless:`, new: `it.reason == outbox.ReasonInvalid, it.reason == outbox.ReasonUnaddressable, blameless:`,
 		promise: "A receiver that refuses an event for good is well: no circuit opens for it.",
 		pkg:     "./relay/internal/dispatch", run: "TestARefusal",
 	},
@@ -155,7 +155,7 @@ var reachMutants = []mutant{
 	},
 	{
 		name: "reach-missing-token-blamed", file: "relay/internal/dispatch/send.go",
-		old: `it.reason == outbox.ReasonRejected, barred:`, new: `it.reason == outbox.ReasonRejected:`,
+		old: `it.reason == outbox.ReasonRejected, blameless:`, new: `it.reason == outbox.ReasonRejected:`,
 		promise: "An authorization server that issues no token says nothing of the receiver.",
 		pkg:     "./relay/internal/dispatch", run: "TestAMissingToken",
 	},

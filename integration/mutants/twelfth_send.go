@@ -111,4 +111,34 @@ var twelfthSendMutants = []mutant{
 		promise: "Where TLS ends a connection after the handshake, the attempt says why.",
 		pkg:     "./relay/internal/webhook", run: "TestWhatTLSSays",
 	},
+	{
+		name: "twelfth-send-idle-ends-open-the-circuit", file: "relay/internal/dispatch/send.go",
+		old: "l.judge(&it, decision, res.Barred || res.Again, now)", new: "l.judge(&it, decision, res.Barred, now)",
+		promise: "Connections that ended while they were idle do not open a circuit.",
+		pkg:     "./relay/internal/dispatch", run: "TestCircuit_isLeftAlone",
+	},
+	{
+		name: "twelfth-send-idle-ends-open-the-circuit-of-batches", file: "relay/internal/dispatch/batch.go",
+		old: "results[0].Barred || results[0].Again, now)", new: "results[0].Barred, now)",
+		promise: "Nor do they where an endpoint has batches.",
+		pkg:     "./relay/internal/dispatch", run: "TestCircuit_isLeftAlone",
+	},
+	{
+		name: "twelfth-send-the-gate-goes-by-the-wall", file: "relay/internal/dispatch/gate.go",
+		old: "window := int64(now.Sub(g.began) / gateWindow)", new: "window := now.UnixNano() / int64(gateWindow)",
+		promise: "A clock that is set back does not have receivers that hang keep others waiting.",
+		pkg:     "./relay/internal/dispatch", run: "TestGate_forgetsWhatIsOldWhere",
+	},
+	{
+		name: "twelfth-send-the-loader-sleeps-for-long", file: "relay/internal/dispatch/loader.go",
+		old: "return nil, min(wait, lookEvery)", new: "return nil, wait",
+		promise: "What came due while the machine slept is delivered within a minute of its waking.",
+		pkg:     "./relay/internal/dispatch", run: "TestLoader_looksAgain",
+	},
+	{
+		name: "twelfth-send-what-is-due-goes-by-the-clock-that-stands", file: "relay/internal/dispatch/send.go",
+		old: "dl.beforeExpiry(it.next).Round(0)", new: "dl.beforeExpiry(it.next)",
+		promise: "So is a retry.",
+		pkg:     "./relay/internal/dispatch", run: "TestLoader_looksAgain",
+	},
 }

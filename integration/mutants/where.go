@@ -155,7 +155,7 @@ var whereMutants = []mutant{
 	},
 	{
 		name: "where-unaddressable-is-the-endpoints-fault", file: "relay/internal/dispatch/send.go",
-		old: "it.reason == outbox.ReasonUnaddressable, it.reason == outbox.ReasonRejected, barred:", new: "it.reason == outbox.ReasonRejected, barred:",
+		old: "it.reason == outbox.ReasonUnaddressable, it.reason == outbox.ReasonRejected, blameless:", new: "it.reason == outbox.ReasonRejected, blameless:",
 		promise: "It says nothing about the endpoint's health.",
 		pkg:     "./relay/internal/dispatch", run: "TestAnEventWithNowhereToGo",
 	},

@@ -186,7 +186,7 @@ func (b *batch) settle(results []webhook.Result, now time.Time) []outbox.Outcome
 	var change *ledger.EndpointChange
 	if !l.dropped {
 		request := item{dl: b.dls[0], attempt: results[0].Attempt, reason: whole.Reason}
-		shed = l.judge(&request, whole, results[0].Barred, now)
+		shed = l.judge(&request, whole, results[0].Barred || results[0].Again, now)
 		change = request.change
 	}
 	for i, dl := range b.dls {

@@ -17,6 +17,7 @@ import (
 // found the gate full pass in turns.
 type gate struct {
 	limit int
+	began time.Time // when the first window did
 
 	mu       sync.Mutex
 	window   int64 // number of the current window
@@ -37,12 +38,13 @@ func newGate(limit int) *gate {
 	if limit == 0 {
 		limit = gatePerCPU * runtime.GOMAXPROCS(0)
 	}
-	return &gate{limit: limit}
+	return &gate{limit: limit, began: time.Now()}
 }
 
-// roll forgets requests that are old by now.
+// roll forgets requests that are old by now. Windows count from the first one, on the clock that
+// nobody sets: by the other one, set back, none would be old until it has caught up.
 func (g *gate) roll(now time.Time) {
-	window := now.UnixNano() / int64(gateWindow)
+	window := int64(now.Sub(g.began) / gateWindow)
 	switch {
 	case window <= g.window:
 		return
@@ -130,7 +132,7 @@ func (g *gate) admit() {
 
 // arm admits what still waits when the next window begins.
 func (g *gate) arm(now time.Time) {
-	wait := gateWindow - time.Duration(now.UnixNano()%int64(gateWindow))
+	wait := gateWindow - now.Sub(g.began)%gateWindow
 	if g.timer == nil {
 		g.timer = time.AfterFunc(wait, g.tick)
 		return

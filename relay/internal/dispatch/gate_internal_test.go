@@ -4,6 +4,7 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+	"unsafe"
 
 	"github.com/rs/zerolog"
 	"github.com/stretchr/testify/require"
@@ -17,7 +18,7 @@ import (
 func TestGate_anAnswerMakesRoomOnce(t *testing.T) {
 	t.Parallel()
 	for windows, full := range []bool{false, false, false} {
-		g, now := newGate(1), time.Unix(1000, 0)
+		g, now := newGate(1), time.Now()
 		ticket, ok := g.enter(&lane{}, now)
 		require.True(t, ok)
 		require.True(t, g.full())
@@ -32,7 +33,7 @@ func TestGate_anAnswerMakesRoomOnce(t *testing.T) {
 // Requests of long ago say nothing of how many are young now.
 func TestGate_forgetsWhatIsOldThoughNobodyPassedMeanwhile(t *testing.T) {
 	t.Parallel()
-	g, now := newGate(2), time.Unix(1000, 0)
+	g, now := newGate(2), time.Now()
 	for range 2 {
 		_, ok := g.enter(&lane{}, now)
 		require.True(t, ok)
@@ -41,6 +42,28 @@ func TestGate_forgetsWhatIsOldThoughNobodyPassedMeanwhile(t *testing.T) {
 	_, ok := g.enter(&lane{}, now.Add(10*gateWindow))
 	require.True(t, ok)
 	require.False(t, g.full())
+}
+
+// setBack returns a time as it is once somebody has set the clock back by an hour: as late as
+// before on the clock that nobody sets.
+func setBack(t time.Time) time.Time {
+	// The first word of a time with both clocks has the seconds above 30 bits of nanoseconds.
+	*(*uint64)(unsafe.Pointer(&t)) -= 3600 << 30
+	return t
+}
+
+// Requests grow old while the clock is set back too: those that nobody answers keep nobody else
+// from starting.
+func TestGate_forgetsWhatIsOldWhereTheClockIsSetBack(t *testing.T) {
+	t.Parallel()
+	g, now := newGate(1), time.Now()
+	later := now.Add(3 * gateWindow)
+	require.Equal(t, later.Add(-time.Hour).Round(0), setBack(later).Round(0))
+	require.Equal(t, 3*gateWindow, setBack(later).Sub(now))
+	_, ok := g.enter(&lane{}, now)
+	require.True(t, ok)
+	_, ok = g.enter(&lane{}, setBack(later))
+	require.True(t, ok)
 }
 
 // A lane that has no use for its admission gives it back once: later it waits as others do.
@@ -69,8 +92,8 @@ func TestGate_anAdmissionThatIsDeclinedIsOver(t *testing.T) {
 // A lane that was admitted passes in the place that was kept for it, which is one.
 func TestGate_anAdmissionIsUsedOnce(t *testing.T) {
 	t.Parallel()
-	g, l, now := newGate(1), &lane{admitted: true}, time.Unix(1000, 0)
-	g.reserved = 1
+	g, l, now := newGate(1), &lane{admitted: true}, time.Now()
+	g.reserved, g.timer = 1, time.NewTimer(time.Hour) // nobody is admitted meanwhile
 	ticket, ok := g.enter(l, now)
 	require.True(t, ok)
 	require.True(t, g.full())

@@ -13,6 +13,7 @@ import (
 	"github.com/tailpost/tailpost/outbox"
 	"github.com/tailpost/tailpost/relay/internal/ledger"
 	"github.com/tailpost/tailpost/relay/internal/pace"
+	"github.com/tailpost/tailpost/relay/internal/retry"
 )
 
 // laneOf returns a lane with these chains, of which it keeps two at most, and nobody who loads any.
@@ -132,4 +133,25 @@ func TestLane_bringsBackSoMuchOfAKey(t *testing.T) {
 		require.Len(t, f.rows, c.limit, name)
 		require.Equal(t, c.unkeyed == 0, f.next.Equal(noon), "the rest is for the next look: %s", name)
 	}
+}
+
+// The loader's timer stands while the machine sleeps, and knows nothing of a clock that was set: it
+// is short, and what is due goes by the other clock.
+func TestLoader_looksAgainThoughNothingIsDueForLong(t *testing.T) {
+	t.Parallel()
+	l := laneOf()
+	now := time.Now()
+	ld := l.d.loader
+	dl := &delivery{ev: &event{Event: outbox.Event{ID: "e1"}}, lane: l}
+	it := l.outcome(dl, &outbox.Attempt{}, retry.Decision{Outcome: outbox.Retry, Next: now.Add(2 * time.Hour)}, now)
+	l.noteDue(it.next)
+	got, wait := ld.next(now)
+	require.Nil(t, got)
+	require.Equal(t, time.Minute, wait)
+	got, wait = ld.next(now.Add(2*time.Hour - time.Second))
+	require.Nil(t, got)
+	require.Equal(t, time.Second, wait.Round(time.Second))
+	got, _ = ld.next(now.Add(2 * time.Hour).Round(0))
+	require.Same(t, l, got)
+	require.NotContains(t, it.next.String(), "m=", "it is no time of the clock that stands")
 }

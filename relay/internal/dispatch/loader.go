@@ -10,6 +10,11 @@ import (
 	"github.com/tailpost/tailpost/relay/internal/ledger"
 )
 
+// lookEvery is for how long the loader sleeps at most while something is planned. Its timers go by
+// a clock that stands while the machine sleeps, and that nobody sets; what is due goes by the
+// other.
+const lookEvery = time.Minute
+
 // loader brings parked deliveries back when they are due. It sleeps until the earliest of them and
 // asks the table only about endpoints that have one, so that a relay without parked deliveries runs
 // no query.
@@ -56,8 +61,8 @@ func (ld *loader) schedule(l *lane, t time.Time) {
 	}
 }
 
-// next takes the first due lane off the due heap, or says how long until there is one; negative:
-// nothing is planned.
+// next takes the first due lane off the due heap, or says for how long to sleep until there may be
+// one; negative: nothing is planned.
 func (ld *loader) next(now time.Time) (*lane, time.Duration) {
 	ld.mu.Lock()
 	defer ld.mu.Unlock()
@@ -66,7 +71,7 @@ func (ld *loader) next(now time.Time) (*lane, time.Duration) {
 	}
 	a := ld.heap[0]
 	if wait := a.at.Sub(now); wait > 0 {
-		return nil, wait
+		return nil, min(wait, lookEvery)
 	}
 	heap.Pop(&ld.heap)
 	delete(ld.index, a.lane)

@@ -290,7 +290,7 @@ func (l *lane) finish(dl *delivery, res webhook.Result) outbox.Outcome {
 		return it.attempt.Outcome
 	}
 	since := l.health.failing.since
-	change := l.judge(&it, decision, res.Barred, now)
+	change := l.judge(&it, decision, res.Barred || res.Again, now)
 	l.conclude(&it, since, now)
 	l.advance(dl.chain, decision.Outcome, it.next, now)
 	if change {
@@ -322,7 +322,8 @@ func (l *lane) outcome(dl *delivery, attempt *outbox.Attempt, decision retry.Dec
 			// endpoint again.
 			it.next = now
 		}
-		it.next = dl.beforeExpiry(it.next)
+		// The table has it by the clock that goes on while the machine sleeps, and so has the lane.
+		it.next = dl.beforeExpiry(it.next).Round(0)
 	}
 	it.attempt.EndpointID, it.attempt.Outcome = l.id, decision.Outcome
 	return it
@@ -380,8 +381,9 @@ func (l *lane) logAttempt(it *item) {
 }
 
 // judge updates the endpoint's health and reports whether the lane must be shed. What a former URL
-// answers, a 410 for example, says nothing of the endpoint.
-func (l *lane) judge(it *item, decision retry.Decision, barred bool, now time.Time) (shed bool) {
+// answers, a 410 for example, says nothing of the endpoint. Nor does a failure that is blameless:
+// one of others than the receiver, or of a connection or a token that had ended.
+func (l *lane) judge(it *item, decision retry.Decision, blameless bool, now time.Time) (shed bool) {
 	if it.dl.moves != l.moves {
 		l.health.circuit.abandoned(it.dl)
 		return false
@@ -389,7 +391,7 @@ func (l *lane) judge(it *item, decision retry.Decision, barred bool, now time.Ti
 	switch {
 	case decision.Outcome == outbox.Delivered:
 		it.change = l.health.succeeded(l.id, it.dl, now)
-	case it.reason == outbox.ReasonInvalid, it.reason == outbox.ReasonUnaddressable, it.reason == outbox.ReasonRejected, barred:
+	case it.reason == outbox.ReasonInvalid, it.reason == outbox.ReasonUnaddressable, it.reason == outbox.ReasonRejected, blameless:
 		// The event cannot be sent anywhere, or not now, or the receiver works and will not have
 		// this one: that says nothing about the endpoint.
 		l.health.circuit.abandoned(it.dl)

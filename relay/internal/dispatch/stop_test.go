@@ -221,3 +221,36 @@ func TestRetry_overAConnectionThatHadBeenIdleComesAtOnce(t *testing.T) {
 		l.stop()
 	})
 }
+
+// However many connections the receiver closed while they were idle, its circuit stays closed, and
+// it has not begun to fail.
+func TestCircuit_isLeftAloneByConnectionsThatHadBeenIdle(t *testing.T) {
+	t.Parallel()
+	for name, batch := range map[string]config.Batch{"single events": {}, "batches": {Events: 1, Bytes: 10_000}} {
+		synctest.Test(t, func(t *testing.T) {
+			const events = 6
+			made := 0
+			l := newLife(t)
+			e := l.endpoint()
+			e.Config.Circuit, e.Config.Batch = config.Circuit{Failures: 2, Reopen: time.Hour}, batch
+			e.Sender = sender(func(_ context.Context, r *webhook.Request) webhook.Result {
+				if made++; made > events {
+					return answer(r, 200)
+				}
+				a := answer(r, 0)
+				a.Attempt.Error, a.Again, a.Reached = "sending the request: EOF", true, true
+				return a
+			})
+			e.Config.Retry.Schedule = []time.Duration{time.Minute, time.Minute, time.Minute, time.Minute, time.Minute, time.Minute}
+			l.change(e)
+			for i := range events {
+				l.event(fmt.Sprint("e", i))
+			}
+			l.later(10 * time.Second)
+			require.Equal(t, 2*events, made, name)
+			require.Empty(t, l.tables.rows, name)
+			require.Empty(t, l.tables.changes, name)
+			l.stop()
+		})
+	}
+}
