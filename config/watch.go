@@ -5,8 +5,10 @@ import (
 	"crypto/sha256"
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
+	"strings"
 	"time"
 
 	"github.com/fsnotify/fsnotify"
@@ -18,9 +20,9 @@ const quiet = 200 * time.Millisecond
 
 // Watch calls onChange each time the contents of the configuration at path, or of a file that it
 // names, have changed and then been left alone for a moment. It watches folders, not files, so that
-// it also sees editors that write a new file and rename it, and a Kubernetes ConfigMap or Secret,
-// whose files are links that are swapped. It blocks until ctx is done, and returns nil then; an
-// error means that it could not watch at all.
+// it also sees editors that write a new file and rename it, and links that are swapped: those of a
+// Kubernetes ConfigMap or Secret, or one to the folder of a release. It blocks until ctx is done,
+// and returns nil then; an error means that it could not watch at all.
 //
 // Named receives the files that file() named each time the configuration was read, be they there or
 // not; nil: there are none. Options.ReadFile sees each of them.
@@ -117,17 +119,53 @@ func (w *watched) files() []string {
 	return append(files, w.named...)
 }
 
-// follow also watches the folders of named files, and those that links lead to, where another
-// program may write.
+// follow also watches the folders of named files, and those that have a link on the way to one or
+// are at its end: another program may swap any of the links, or write behind the last.
 func (w *watched) follow() {
 	for _, file := range w.files() {
-		// A folder that cannot be watched still has the links into it watched, and one that is not
-		// there cannot be.
-		_ = w.watcher.Add(filepath.Dir(file))
-		if linked, err := filepath.EvalSymlinks(file); err == nil {
-			_ = w.watcher.Add(filepath.Dir(linked))
+		for _, folder := range folders(file) {
+			// One that cannot be watched still has the links into it watched, and one that is not
+			// there cannot be.
+			_ = w.watcher.Add(folder)
 		}
 	}
+}
+
+// mostLinks is how many links are followed from one to the next, as by the system.
+const mostLinks = 40
+
+// folders returns those that have a link on the way to a file, and the one that has the file
+// itself.
+func folders(file string) (found []string) {
+	for range mostLinks {
+		link := firstLink(file)
+		if link == "" {
+			break
+		}
+		found = append(found, filepath.Dir(link))
+		to, err := os.Readlink(link)
+		if err != nil {
+			break // it has just gone: its folder tells when it is back
+		}
+		if !filepath.IsAbs(to) {
+			to = filepath.Join(filepath.Dir(link), to)
+		}
+		file = filepath.Join(to, strings.TrimPrefix(file, link))
+	}
+	return append(found, filepath.Dir(file))
+}
+
+// firstLink returns the shortest beginning of a path that is a symbolic link; empty: none is.
+func firstLink(path string) string {
+	if parent := filepath.Dir(path); parent != path {
+		if link := firstLink(parent); link != "" {
+			return link
+		}
+	}
+	if info, err := os.Lstat(path); err != nil || info.Mode()&fs.ModeSymlink == 0 {
+		return ""
+	}
+	return path
 }
 
 // contents are a fingerprint of files.

@@ -210,3 +210,33 @@ func TestWatchSeesNamedFiles(t *testing.T) {
 	named <- []string{absent}
 	eventually(t, changes, func(n int) { write(t, absent, numbered(n)) })
 }
+
+// A release is a folder, and a link to the one that counts is swapped: before the name of the file,
+// or between a link of that name and the file.
+func TestWatchSeesTheSwapOfAFolder(t *testing.T) {
+	t.Parallel()
+	root := t.TempDir()
+	release := func(n int) {
+		folder := filepath.Join(root, "releases", numbered(n)[2:len(numbered(n))-1])
+		require.NoError(t, os.MkdirAll(folder, 0o700))
+		write(t, filepath.Join(folder, "tailpost.hcl"), numbered(n))
+		require.NoError(t, os.Symlink(filepath.Join("releases", filepath.Base(folder)), filepath.Join(root, "next")))
+		require.NoError(t, os.Rename(filepath.Join(root, "next"), filepath.Join(root, "current")))
+	}
+	release(0)
+	linked := filepath.Join(t.TempDir(), "tailpost.hcl")
+	require.NoError(t, os.Symlink(filepath.Join(root, "current", "tailpost.hcl"), linked))
+	for i, path := range []string{filepath.Join(root, "current", "tailpost.hcl"), filepath.Join(root, "current"), linked} {
+		changes := watch(t, path, nil)
+		eventually(t, changes, func(n int) { release(2000*i + 1000 + n) })
+		eventually(t, changes, func(n int) { release(2000*i + 2000 + n) })
+	}
+	// A link that leads to itself leads nowhere, and is not followed for ever.
+	around := filepath.Join(root, "around.hcl")
+	require.NoError(t, os.Symlink("around.hcl", around))
+	changes := watch(t, around, nil)
+	eventually(t, changes, func(n int) {
+		write(t, around+"~", numbered(n))
+		require.NoError(t, os.Rename(around+"~", around))
+	})
+}

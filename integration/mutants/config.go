@@ -450,8 +450,8 @@ var configMutants = []mutant{
 	},
 	{
 		name: "config-watch-named-links", file: "config/watch.go",
-		old:     "_ = w.watcher.Add(filepath.Dir(file))",
-		new:     "_ = w.watcher.Remove(filepath.Dir(file))",
+		old:     "_ = w.watcher.Add(folder)",
+		new:     "_ = w.watcher.Remove(folder)",
 		promise: "A swap of the link that a secret's file is behind is noticed.",
 		pkg:     "./config", run: "TestWatchSeesNamedFiles",
 	},
