@@ -33,6 +33,10 @@ requests in flight end and parks the rest; SIGHUP and a changed configuration fi
 		Args: args(0, 0),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			queueStderr(a)
+			// From here on, so that a hangup while the configuration is read ends nothing.
+			hangups := make(chan os.Signal, 1)
+			signal.Notify(hangups, syscall.SIGHUP)
+			defer signal.Stop(hangups)
 			cfg, err := a.loadRelay()
 			if err != nil {
 				return err
@@ -69,7 +73,7 @@ requests in flight end and parks the rest; SIGHUP and a changed configuration fi
 			// 10,000 endpoints half of what the relay would hold from then on.
 			debug.FreeOSMemory()
 			announce(log, cfg)
-			return serve(cmd.Context(), a, r, log, serveOptions{watch: watch, pprof: profiles})
+			return serve(cmd.Context(), a, r, log, serveOptions{watch: watch, hangups: hangups, pprof: profiles})
 		},
 	}
 	cmd.Flags().BoolVar(&watch, "watch", true, "reload when the configuration file changes")
@@ -95,8 +99,9 @@ func queueStderr(a *app) {
 
 // serveOptions are what runs beside the relay.
 type serveOptions struct {
-	watch bool         // reload when the configuration file changes
-	pprof net.Listener // for runtime profiles; nil: none
+	watch   bool             // reload when the configuration file changes
+	hangups <-chan os.Signal // each asks for a reload
+	pprof   net.Listener     // for runtime profiles; nil: none
 }
 
 // serve runs the relay and reloads it until ctx is done.
@@ -115,7 +120,7 @@ func serve(ctx context.Context, a *app, r *relay.Relay, log zerolog.Logger, o se
 		}
 		return errStopped
 	})
-	group.Go(func() error { return forwardHangups(ctx, notify) })
+	group.Go(func() error { return forwardHangups(ctx, o.hangups, notify) })
 	manager := serviceManager{socket: a.getenv(notifySocket), log: log}
 	group.Go(func() error {
 		<-ctx.Done()
@@ -152,10 +157,7 @@ func serve(ctx context.Context, a *app, r *relay.Relay, log zerolog.Logger, o se
 var errStopped = errors.New("stopped")
 
 // forwardHangups calls notify at every SIGHUP.
-func forwardHangups(ctx context.Context, notify func()) error {
-	hangups := make(chan os.Signal, 1)
-	signal.Notify(hangups, syscall.SIGHUP)
-	defer signal.Stop(hangups)
+func forwardHangups(ctx context.Context, hangups <-chan os.Signal, notify func()) error {
 	for {
 		select {
 		case <-hangups:

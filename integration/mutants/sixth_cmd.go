@@ -12,8 +12,8 @@ var sixthCmdMutants = []mutant{
 	},
 	{
 		name: "sixth-cmd-profiles-asked-for-and-not-served", file: "cmd/tailpost/run.go",
-		old:     "serveOptions{watch: watch, pprof: profiles}",
-		new:     "serveOptions{watch: watch}",
+		old:     "serveOptions{watch: watch, hangups: hangups, pprof: profiles}",
+		new:     "serveOptions{watch: watch, hangups: hangups}",
 		promise: "Profiles are served where --pprof says.",
 		pkg:     "./cmd/tailpost", run: "^TestScripts$/^run$",
 	},
