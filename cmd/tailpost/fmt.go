@@ -2,7 +2,9 @@ package main
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
+	"io"
 	"os"
 	"path/filepath"
 	"strings"
@@ -120,16 +122,32 @@ func formatFile(name string, check bool) (changed bool, err error) {
 		return true, nil
 	}
 	// Written in place: a symbolic link, the file's mode and its owner stay as they are.
-	f, err := os.OpenFile(name, os.O_WRONLY|os.O_TRUNC, 0) //nolint:gosec // the file that the user named
+	f, err := os.OpenFile(name, os.O_WRONLY, 0) //nolint:gosec // the file that the user named
 	if err != nil {
 		return false, fmt.Errorf("format: %w", err)
 	}
-	_, err = f.Write(formatted)
-	if closeErr := f.Close(); err == nil {
-		err = closeErr
-	}
-	if err != nil {
+	if err := errors.Join(rewrite(f, source, formatted), f.Close()); err != nil {
 		return false, fmt.Errorf("format: %w", err)
 	}
 	return true, nil
+}
+
+// rewritable is a file whose contents change in place.
+type rewritable interface {
+	io.WriterAt
+	Truncate(size int64) error
+}
+
+// rewrite gives a file other contents. What is longer than before is written first, so that a full
+// disk leaves the file as it was.
+func rewrite(f rewritable, was, is []byte) error {
+	if len(is) > len(was) {
+		if _, err := f.WriteAt(is[len(was):], int64(len(was))); err != nil {
+			return errors.Join(err, f.Truncate(int64(len(was))))
+		}
+	}
+	if _, err := f.WriteAt(is[:min(len(is), len(was))], 0); err != nil {
+		return err
+	}
+	return f.Truncate(int64(len(is)))
 }
