@@ -3,6 +3,7 @@ package main
 import (
 	"fmt"
 	"os"
+	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -89,6 +90,8 @@ func (a *app) readConfig(o config.Options) (*config.Config, config.Diagnostics) 
 	cfg, diagnostics := config.Load(a.configPath, o)
 	if cfg == nil {
 		read = append(read, a.read...) // what was read of a bad one may not be all
+		slices.Sort(read)
+		read = slices.Compact(read)
 	}
 	a.read = read
 	return cfg, diagnostics

@@ -75,7 +75,8 @@ func (f *apiFlags) client(ctx context.Context, a *app, command string) (*client,
 	if err != nil || base.Scheme != "http" && base.Scheme != "https" || base.Host == "" || base.User != nil {
 		return nil, usagef(command, "--api: want a URL such as https://tailpost.example.com")
 	}
-	c := &client{base: base, key: a.getenv(keyVariable)}
+	// White space around it is no part of a key, there as in the configuration.
+	c := &client{base: base, key: strings.TrimSpace(a.getenv(keyVariable))}
 	if c.key != "" && base.Scheme == "http" && !isLoopback(base.Hostname()) {
 		return nil, usagef(command, "--api: the key would travel in the clear: use https")
 	}

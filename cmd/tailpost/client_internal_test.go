@@ -235,3 +235,19 @@ func TestTimesMayBeHowLongAgo(t *testing.T) {
 		require.ErrorContains(t, timeFlag{&got}.Set(wrong), "how long ago", "%q", wrong)
 	}
 }
+
+// White space around a key is no part of it: a line break that a store of secrets has put there
+// would be one that no header may have.
+func TestAKeyIsSentWithoutWhatIsAroundIt(t *testing.T) {
+	t.Parallel()
+	var sent string
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		sent = r.Header.Get("Authorization")
+		_, _ = w.Write([]byte(`{"slot_state": {"active": true}}`))
+	}))
+	t.Cleanup(server.Close)
+	env := map[string]string{apiVariable: server.URL, keyVariable: " a-key\r\n"}
+	var out, complaint bytes.Buffer
+	require.Equal(t, exitOK, run(t.Context(), []string{"tailpost", "status"}, func(name string) string { return env[name] }, nil, &out, &complaint), &complaint)
+	require.Equal(t, "Bearer a-key", sent)
+}

@@ -1,7 +1,9 @@
 package main
 
 import (
+	"cmp"
 	"fmt"
+	"strconv"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -14,6 +16,14 @@ const detailedFlag = "detailed-exitcode"
 
 // exitChanges is the exit code of a plan that has changes.
 const exitChanges = 2
+
+// isDetailed reports whether an argument sets detailedFlag. It is asked before the flags are
+// parsed, which may fail.
+func isDetailed(argument string) bool {
+	name, value, _ := strings.Cut(argument, "=")
+	on, err := strconv.ParseBool(cmp.Or(value, "true"))
+	return name == "--"+detailedFlag && (on || err != nil)
+}
 
 func newPlanCommand(a *app) *cobra.Command {
 	var detailed, asJSON bool

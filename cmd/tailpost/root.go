@@ -39,7 +39,7 @@ func run(ctx context.Context, args []string, getenv func(string) string, stdin i
 	a := &app{getenv: getenv, stdin: stdin, stdout: stdout, stderr: stderr}
 	root := newRootCommand(a)
 	root.SetArgs(args[1:])
-	a.oneFailure = slices.Contains(args, "--"+detailedFlag)
+	a.oneFailure = slices.ContainsFunc(args, isDetailed)
 	markStart(a, root)
 	cmd, err := root.ExecuteContextC(ctx)
 	if err != nil && !a.started {
