@@ -266,3 +266,31 @@ func TestPortalLinksAreListedByTenantAndPage(t *testing.T) {
 		require.Empty(t, b.server.LinkOf(token))
 	}
 }
+
+// TestAChatThatIsOneNoMoreHasToShowThatItWantsEvents: a visitor does not get round that by way of a
+// format that holds no challenge.
+func TestAChatThatIsOneNoMoreHasToShowThatItWantsEvents(t *testing.T) {
+	t.Parallel()
+	b := setup(t, nil)
+	link := createLinks(t, b, adminKey, map[string]any{"tenant": "acme", "capabilities": []string{"manage_endpoints"}}).is(http.StatusCreated)
+	session, err := b.server.OpenLink(t.Context(), "192.0.2.1", linkToken(link))
+	require.NoError(t, err)
+	visit := func(method, path string, body map[string]any) (shown map[string]any) {
+		t.Helper()
+		res, err := b.server.Do(t.Context(), session, api.Request{Method: method, Path: path, Body: body})
+		require.NoError(t, err)
+		require.NoError(t, res.Decode(&shown))
+		return shown
+	}
+	const url = "https://chat.example/in"
+	for method, receiver := range map[string]map[string]any{
+		http.MethodPatch: {"format": "standard", "events": []string{"**"}}, http.MethodPut: {"url": url},
+	} {
+		chat := visit(http.MethodPost, "/v1/endpoints", map[string]any{"url": url, "format": "slack", "events": []string{"webhook.*"}})
+		path := fmt.Sprint("/v1/endpoints/", chat["id"])
+		require.Nil(t, visit(http.MethodPatch, path, map[string]any{"format": "teams"})["verify"], "it is a chat still")
+		shown := visit(method, path, receiver)
+		require.Equal(t, "echo", shown["verify"], method)
+		require.Equal(t, true, shown["unverified"], method)
+	}
+}

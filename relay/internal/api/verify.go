@@ -17,12 +17,16 @@ import (
 
 // guardPortal has an endpoint that a visitor of the portal makes, or moves to another receiver,
 // show that it wants events, as the portal's configuration says. What an endpoint was asked for, a
-// visitor does not take back. A chat cannot answer a challenge, and is asked for none.
+// visitor does not take back. A chat cannot answer a challenge, and is asked for none as long as it
+// is one.
 func guardPortal(s *Server, row *ledger.EndpointRow, set *settler) {
 	wants := s.config().Panel.Portal.Verify
-	if before, err := ledger.DecodeEndpoint(*row); err == nil && row.Policy != nil && before.Verify != "" {
+	before, err := ledger.DecodeEndpoint(*row)
+	switch {
+	case row.Policy == nil: // it is new
+	case err == nil && before.Verify != "":
 		wants = before.Verify
-	} else if row.Policy != nil && !set.moved {
+	case !set.moved && (before.Echoes() || !set.e.Echoes()):
 		return
 	}
 	set.guarded = wants != config.VerifyNone
